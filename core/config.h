@@ -1,0 +1,144 @@
+/*
+ * What to train: the plain structs that the api room fills and the core reads.
+ *
+ * Every number that a user can set stands here once, in the unit given beside it; names are those of the
+ * job document. Nothing here owns memory: pointers are borrowed from the caller for as long as training runs.
+ * Range checks are the api room's (its parameter tables); the core checks sizes for overflow and memory only.
+ */
+#ifndef MODPROP_CORE_CONFIG_H
+#define MODPROP_CORE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A parameter that is given as a number or left out. */
+struct optional_double {
+    bool set;
+    double value;
+};
+
+enum task_type { TASK_DELAYED_XOR, TASK_PATTERN, TASK_ROW_MNIST, TASK_PIXEL_MNIST, TASK_EVIDENCE, TASK_DATASET, TASK_TYPES };
+
+struct task_data;
+
+struct task_config {
+    enum task_type type;
+    struct {
+        int delay;        /* ms */
+        int cue;          /* ms */
+        double amplitude; /* height of a cue pulse */
+        double noise;     /* standard deviation of the noise on every input value */
+    } delayed_xor;
+    struct {
+        int inputs;
+        int outputs;
+        int duration; /* ms */
+    } pattern;
+    struct {
+        int steps_per_row; /* ms that one row (row_mnist) is shown */
+    } row_mnist;
+    struct {
+        int steps_per_pixel; /* ms that one pixel (pixel_mnist) is shown */
+    } pixel_mnist;
+    struct {
+        int cues;               /* number of cues */
+        int cue_duration;       /* ms from one cue to the next */
+        int cue_active;         /* ms of it during which the cue's group fires */
+        int delay;              /* ms */
+        int recall;             /* ms */
+        double cue_probability; /* that a cue falls on the trial's favoured side */
+        double active_rate;     /* Hz */
+        double background_rate; /* Hz */
+    } evidence;
+    struct {
+        char name[65]; /* the name under which the user put it */
+    } dataset;
+    const struct task_data *data; /* row_mnist, pixel_mnist, dataset: the trials; NULL for the others */
+};
+
+enum activation { ACTIVATION_RELU, ACTIVATION_TANH };
+enum discretization { DISCRETIZATION_EXPONENTIAL, DISCRETIZATION_EULER };
+enum rewiring { REWIRING_NONE, REWIRING_DEEP_R };
+
+/* Weights as documents carry them: row-major, W[q*N + p] from q to p, Win (I,N), b (N) or NULL, Wout (N,O), bout (O). */
+struct weights_view {
+    const float *W, *Win, *b, *Wout, *bout;
+};
+
+struct network_config {
+    int units;              /* N */
+    double tau;             /* ms, where tau_of_unit is NULL and no range is given */
+    const double *tau_of_unit; /* (N) ms, or NULL */
+    bool tau_is_range;      /* tau of each unit drawn uniformly from tau_low..tau_high by the seed */
+    double tau_low, tau_high; /* ms */
+    enum activation activation;
+    bool dale;
+    double excitatory_fraction;
+    int types_per_sign;
+    double connectivity;
+    enum rewiring rewiring;
+    enum discretization discretization;
+    bool bias;
+    const struct weights_view *initial; /* given weights of exactly this network's shapes, or NULL */
+};
+
+enum rule_type { RULE_BPTT, RULE_EPROP, RULE_MDGL, RULE_MODPROP, RULE_RTRL, RULE_TYPES };
+enum credit_weights { CREDIT_CELL, CREDIT_TYPE };
+enum averaging { AVERAGING_ALL, AVERAGING_EXISTING };
+enum tracking { TRACKING_CURRENT, TRACKING_INITIAL };
+enum first_hop { FIRST_HOP_MU, FIRST_HOP_EXACT };
+enum feedback { FEEDBACK_SYMMETRIC, FEEDBACK_RANDOM, FEEDBACK_ADAPTIVE };
+
+struct rule_config {
+    enum rule_type type;
+    double mu;
+    bool mu_auto; /* mu is the running mean of psi instead */
+    enum credit_weights weights;
+    enum averaging averaging;
+    enum tracking tracking;
+    enum first_hop first_hop;
+    int taps; /* 0: no cut */
+    enum feedback feedback;
+    double feedback_decay;
+};
+
+enum optimizer_type { OPTIMIZER_ADAM, OPTIMIZER_SGD };
+
+struct optimizer_config {
+    enum optimizer_type type;
+    double learning_rate;
+    double decay_factor; /* the learning rate is multiplied by this every decay_every iterations */
+    int decay_every;     /* iterations; 0: never */
+    double momentum;     /* SGD */
+    double beta1, beta2, epsilon; /* Adam */
+    double l2, l1;
+    struct optional_double clip_norm;
+};
+
+enum stop_metric { STOP_NEVER, STOP_ACCURACY_ABOVE, STOP_ACCURACY_BELOW, STOP_LOSS_ABOVE, STOP_LOSS_BELOW };
+
+struct training_config {
+    int64_t iterations;
+    int batch_size; /* trials */
+    int64_t evaluate_every;   /* iterations */
+    int64_t checkpoint_every; /* iterations */
+    int keep_checkpoints;
+    enum stop_metric stop_metric;
+    double stop_threshold;
+    int stop_evaluations; /* evaluations in a row that must meet it */
+    int64_t memory;       /* bytes that history may take; 0: the core's default */
+    bool diagnostics;
+};
+
+/* One job as the core knows it. */
+struct train_config {
+    uint64_t seed; /* 0 .. 2^53-1 */
+    struct task_config task;
+    struct network_config network;
+    struct rule_config rule;
+    struct optimizer_config optimizer;
+    struct training_config training;
+};
+
+#endif

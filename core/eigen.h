@@ -1,0 +1,25 @@
+/*
+ * Eigenvalues of small dense real matrices, in double precision, by Householder reduction to Hessenberg form and
+ * implicitly shifted QR. Own code because core links libm and threads only and its bits must not depend on the host.
+ */
+#ifndef MODPROP_CORE_EIGEN_H
+#define MODPROP_CORE_EIGEN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Bytes of scratch that either function needs for order n. 0 on overflow. */
+size_t eigen_scratch_size(int n);
+
+/* Largest absolute eigenvalue of the row-major (n,n) matrix a, which is destroyed. `stop` as in network_init.
+   Returns 0; -1 if stopped; -2 if QR did not converge. */
+int eigen_radius(int n, double *a, void *scratch, bool (*stop)(void *user), void *user, double *radius);
+
+/*
+ * All eigenvalues (re, im) and right eigenvectors of a (destroyed). vectors is (n,n) row-major; column k holds the eigenvector of a real
+ * eigenvalue; a complex pair k, k+1 (im[k] > 0) holds real part in column k and imaginary part in k+1. Columns (pairs) have
+ * Euclidean norm 1. Returns 0; -2 if QR did not converge.
+ */
+int eigen_decompose(int n, double *a, void *scratch, double *re, double *im, double *vectors);
+
+#endif

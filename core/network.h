@@ -1,0 +1,46 @@
+/*
+ * The rate network's fixed parts (leak, signs, types, mask) and its initial weights (shared/model.md of the paper's recipe:
+ * Liu et al. 2022 and its published code).
+ *
+ * All parameters of a network are one contiguous float vector in the order W, Win, b, Wout, bout, row-major, unpadded:
+ * the order of the weights document and of its sha256. W[q*N + p] is the weight from q to p.
+ */
+#ifndef MODPROP_CORE_NETWORK_H
+#define MODPROP_CORE_NETWORK_H
+
+#include "core/config.h"
+
+struct network {
+    int units, inputs, outputs; /* N, I, O */
+    int types;                  /* C */
+    int inhibitory;             /* units 0..inhibitory-1 are inhibitory; 0 without Dale's law */
+    bool dale, bias;
+    enum activation activation;
+    bool equal_leaks;
+    size_t parameters;          /* floats in `weights` */
+    size_t offset_W, offset_Win, offset_b, offset_Wout, offset_bout; /* in `weights`; offset_b == offset_Wout where no bias */
+    float *weights;             /* (parameters), 64-byte aligned */
+    float *leak, *gain;         /* (N) */
+    double *leak_exact, *gain_exact; /* (N) the same before rounding to float */
+    int *type_of_unit;          /* (N) 0..C-1, contiguous groups, inhibitory types first */
+    int *type_size;             /* (C) */
+    int *sign;                  /* (N) -1, +1; 0 without Dale's law */
+    uint8_t *mask;              /* (N,N) 1 where a synapse may exist; NULL: everywhere off the diagonal */
+    void *memory;
+};
+
+/* C for these numbers (model.md, "Cell types"). */
+int network_types_count(const struct network_config *config);
+/* Inhibitory units: N - E, E = floor(excitatory_fraction * N) + 1; 0 without Dale's law. */
+int network_inhibitory_count(const struct network_config *config);
+
+/*
+ * Allocates and fills everything, weights from the published recipe and the seed (or config->initial).
+ * `stop` (may be NULL) is polled in long computations; true ends them. Returns 0, or -1 with a sentence in error
+ * (memory, stopped); the network is then released. network_release is NULL-safe.
+ */
+int network_init(struct network *network, const struct network_config *config, int inputs, int outputs, uint64_t seed,
+                 bool (*stop)(void *user), void *user, char error[256]);
+void network_release(struct network *network);
+
+#endif

@@ -1,0 +1,87 @@
+/*
+ * A task: what a trial is. One file a task, each ending in one `struct task_ops`; task_table lists them all.
+ *
+ * A task instance is immutable once made and shared by all threads. Trials are produced in blocks of time from the
+ * counter-based generator, so nothing here has size T. The noise of a trial depends on (seed, phase, iteration, trial) alone.
+ */
+#ifndef MODPROP_CORE_TASKS_TASK_H
+#define MODPROP_CORE_TASKS_TASK_H
+
+#include "core/config.h"
+
+enum loss_type { LOSS_CROSS_ENTROPY, LOSS_MSE };
+
+/* Trials given as arrays: MNIST (pixels, labels) or a user's dataset. Borrowed, immutable. Fields not used are NULL. */
+struct trial_set {
+    size_t trials;          /* B */
+    const uint8_t *pixels;  /* (B, 28, 28), MNIST */
+    const uint8_t *labels;  /* (B), MNIST */
+    const float *inputs;    /* (T, B, I), dataset */
+    const int32_t *classes; /* (T, B), dataset with cross-entropy */
+    const float *values;    /* (T, B, O), dataset with squared error */
+    const float *mask;      /* (T, B), dataset; NULL: every step counts */
+};
+
+struct task_data {
+    size_t steps, inputs, outputs; /* dataset */
+    enum loss_type loss;           /* dataset */
+    struct trial_set train, test;  /* test.trials 0: the dataset has no test split */
+};
+
+struct task_shape {
+    int steps, inputs, outputs; /* T, I, O */
+    enum loss_type loss;
+    bool has_accuracy;
+    int mask_from;      /* the first step that may carry loss: steps before it are never masked in */
+    bool mask_uniform;  /* every step from mask_from on counts with weight 1 in every trial; else ask task_targets */
+    size_t test_trials; /* trials of the test split, evaluated whole; 0: an evaluation is one fresh batch */
+};
+
+enum trial_phase { TRIAL_TRAINING, TRIAL_EVALUATION, TRIAL_TEST };
+
+/* Names one trial. In TRIAL_TEST `trial` is the index in the test split and iteration is ignored. */
+struct trial_id {
+    enum trial_phase phase;
+    int64_t iteration;
+    size_t trial;
+};
+
+/* What a task needs to know of a trial to produce any part of it; filled by task->trial, opaque to callers. */
+struct trial {
+    struct trial_id id;
+    uint64_t bits;   /* the task's own: cue bits, label, favoured side */
+    size_t source;   /* index in the trial_set it comes from */
+    int label;       /* class of the trial where it has one */
+};
+
+struct task;
+
+struct task_ops {
+    const char *name;
+    /* Shape from the configuration alone (config->data set where the task needs it). False with a sentence in error. */
+    bool (*shape)(const struct task_config *config, struct task_shape *shape, char error[256]);
+    /* Fills task->state (state_size bytes, zeroed, 64-byte aligned) from the seed. Either may be NULL. */
+    size_t (*state_size)(const struct task_config *config);
+    void (*init)(struct task *task);
+    void (*trial)(const struct task *task, struct trial_id id, struct trial *trial);
+    /* x[(t - from) * stride + i] for t in [from, to), i in [0, I) */
+    void (*inputs)(const struct task *task, const struct trial *trial, int from, int to, float *x, size_t stride);
+    /* Target and mask weight at step t: *class_index for cross-entropy, or values[0..O). Only asked for t >= mask_from. */
+    float (*target)(const struct task *task, const struct trial *trial, int t, int *class_index, float *values);
+};
+
+struct task {
+    const struct task_ops *ops;
+    const struct task_config *config;
+    struct task_shape shape;
+    uint64_t seed;
+    void *state;
+};
+
+extern const struct task_ops *const task_table[TASK_TYPES];
+
+/* Makes a task; task_release frees it (NULL-safe, half-built too). False with a sentence in error. */
+bool task_init(struct task *task, const struct task_config *config, uint64_t seed, char error[256]);
+void task_release(struct task *task);
+
+#endif
