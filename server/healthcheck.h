@@ -1,0 +1,8 @@
+/* `modpropd healthcheck [--listen ADDRESS:PORT]`: asks the daemon at that address (flags, environment and file as for serving) whether
+   it is alive; for containers, which have no curl. Returns an exit status. */
+#ifndef MODPROP_SERVER_HEALTHCHECK_H
+#define MODPROP_SERVER_HEALTHCHECK_H
+
+int healthcheck_command(int count, char **arguments, char **environment);
+
+#endif

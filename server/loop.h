@@ -1,0 +1,57 @@
+/*
+ * The loop thread's home: libuv's loop, a door for other threads, signals and the second's tick.
+ *
+ * Everything that is not explicitly for another thread runs here. Another thread reaches the loop only through
+ * loop_post; what it posts runs in order, on the loop thread. Embedded in the daemon; made and released by main.
+ */
+#ifndef MODPROP_SERVER_LOOP_H
+#define MODPROP_SERVER_LOOP_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+/* Embedded in whatever is posted, so that posting allocates nothing and cannot fail. */
+struct loop_message {
+    struct loop_message *next;
+    void (*deliver)(struct loop_message *message); /* on the loop thread; may free the message */
+};
+
+struct loop_hooks {
+    void *user;
+    void (*tick)(void *user, uint64_t now);         /* each second; now in ms, monotonic */
+    void (*signal)(void *user, int number);         /* SIGTERM, SIGINT, SIGHUP */
+};
+
+struct loop {
+    uv_loop_t uv;
+    uv_async_t door;
+    uv_timer_t timer;
+    uv_signal_t signals[3];
+    pthread_mutex_t mutex; /* guards first, last */
+    struct loop_message *first, **last;
+    struct loop_hooks hooks;
+    uint64_t tick_due;   /* ms */
+    double lag_seconds;  /* how late the last tick came */
+    double lag_max_seconds;
+};
+
+/* 0, or -1 with errno. */
+int loop_init(struct loop *loop, const struct loop_hooks *hooks);
+
+/* Runs until loop_stop. */
+void loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+
+/* Closes every handle that is left, delivers what is still posted, and frees. */
+void loop_release(struct loop *loop);
+
+/* Any thread; the message belongs to the loop until it is delivered. */
+void loop_post(struct loop *loop, struct loop_message *message);
+
+/* Monotonic milliseconds; any thread. */
+uint64_t clock_milliseconds(void);
+double clock_seconds(void);
+
+#endif

@@ -1,0 +1,14 @@
+/*
+ * What a service manager is told (sd_notify's protocol: datagrams to the socket that NOTIFY_SOCKET names). Without that
+ * variable nothing happens. Written here because it is twenty lines and libsystemd is a large dependency for them.
+ */
+#ifndef MODPROP_SERVER_NOTIFY_H
+#define MODPROP_SERVER_NOTIFY_H
+
+/* "READY=1", "STOPPING=1", "WATCHDOG=1", "STATUS=..." */
+void notify_send(const char *state);
+
+/* Milliseconds between watchdog messages that the manager wants (half of its limit); 0: none. */
+unsigned long notify_watchdog_milliseconds(void);
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * Routes: from a request to the function that answers it.
+ *
+ * The table (routes.c) says for every route its method, path, role, body and the types it answers with. What all routes
+ * share is checked from the table at the header stage, so that a handler sees only requests that may be answered: Host, Origin,
+ * token, rate, path, method, types, body.
+ */
+#ifndef MODPROP_SERVER_ROUTES_H
+#define MODPROP_SERVER_ROUTES_H
+
+#include "server/server.h"
+
+#define ROUTE_TYPES_MAX 4
+
+enum route_body {
+    BODY_NONE,     /* whatever comes is drained */
+    BODY_JSON,     /* application/json, kept in memory */
+    BODY_OPTIONAL, /* the same, or none */
+    BODY_OCTETS    /* application/octet-stream, taken by the route's begin */
+};
+
+struct route {
+    const char *name;    /* for metrics */
+    enum http_method method;
+    const char *path;    /* {x} is one segment, handed over in request->parameter */
+    enum role role;
+    enum route_body body;
+    const char *types[ROUTE_TYPES_MAX]; /* of answers, the preferred first; NULL-ended */
+    void (*handle)(struct server *server, struct request *request);
+    void (*begin)(struct server *server, struct request *request); /* BODY_OCTETS: sets the sink */
+    bool anytime;        /* answered while recovering, draining or crowded */
+    bool streams;        /* may be long-lived: Origin is checked although the method is safe */
+};
+
+extern const struct route route_table[];
+extern const size_t route_count;
+
+/* The transport's hooks (http.h); user is the server. */
+void routes_head(void *user, struct request *request);
+void routes_handle(void *user, struct request *request);
+void routes_done(void *user, struct request *request);
+
+/* The best of `types` (NULL-ended) for an Accept header (NULL: the first), or NULL where none is acceptable. RFC 9110, 12.5.1. */
+const char *accept_choose(const char *accept, const char *const *types);
+
+/* routes_system.c */
+void route_livez(struct server *server, struct request *request);
+void route_readyz(struct server *server, struct request *request);
+void route_version(struct server *server, struct request *request);
+
+#endif
