@@ -13,7 +13,8 @@
  *   7. it lets two Content-Length headers through: http_request.c refuses those, and what else could smuggle a request.
  *
  * Rejected: MHD's own threads (one owner a thing, shared/design), MHD_PostProcessor (bodies are JSON), its unescaping
- * (a %2F must not become a path separator; routes decode segment by segment).
+ * (a %2F must not become a path separator; routes decode segment by segment), MHD_OPTION_STRICT_FOR_CLIENT (its answer to a
+ * missing Host is sent with its header twice; framing is checked here anyway).
  */
 #include "server/http_internal.h"
 
@@ -332,8 +333,7 @@ static struct MHD_Daemon *start_daemon(struct http *http) {
                             (unsigned int)(http->connection_limit + RESERVED_CONNECTIONS), MHD_OPTION_PER_IP_CONNECTION_LIMIT,
                             (unsigned int)http->config->max_address_connections, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)http->config->idle_timeout,
                             MHD_OPTION_NOTIFY_COMPLETED, on_done, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_URI_LOG_CALLBACK,
-                            on_address, http, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, http, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-                            MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, http->certificate != NULL ? tls : none, MHD_OPTION_END);
+                            on_address, http, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, http, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, http->certificate != NULL ? tls : none, MHD_OPTION_END);
 }
 
 static void http_free(struct http *http) {

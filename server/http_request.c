@@ -219,10 +219,28 @@ static enum http_method method_find(const char *name) {
     return HTTP_OTHER;
 }
 
+/* "Content-Length : 5" is a header of another name to us and a length to somebody else. */
+static enum MHD_Result find_loose_name(void *user, enum MHD_ValueKind kind, const char *name, const char *value) {
+    (void)kind;
+    (void)value;
+    *(bool *)user |= name[strcspn(name, " \t")] != '\0';
+    return MHD_YES;
+}
+
 /* What makes it uncertain where this request ends or whom it is for. NULL: nothing. */
 static const char *framing_fault(const struct request *request, bool has_host_rule) {
     const char *coding = http_header(request, "Transfer-Encoding");
     size_t lengths = http_header_count(request, "Content-Length");
+    bool loose = false;
+    MHD_get_connection_values(state_of(request)->raw, MHD_HEADER_KIND, find_loose_name, &loose);
+    if (loose) {
+        return "the names of headers must not contain spaces";
+    }
+    for (const char *c = request->path; *c != '\0'; c++) {
+        if ((unsigned char)*c <= ' ' || *c == 0x7f) {
+            return "the address must not contain spaces or control characters";
+        }
+    }
     if (lengths > 1 || (lengths == 1 && http_body_length(request) == INT64_MAX)) {
         return "Content-Length must be sent once, as one decimal number";
     }

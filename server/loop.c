@@ -36,7 +36,7 @@ void loop_post(struct loop *loop, struct loop_message *message) {
     uv_async_send(&loop->door);
 }
 
-static void drain(struct loop *loop) {
+void loop_deliver(struct loop *loop) {
     for (;;) {
         pthread_mutex_lock(&loop->mutex);
         struct loop_message *message = loop->first;
@@ -55,7 +55,7 @@ static void drain(struct loop *loop) {
 }
 
 static void on_door(uv_async_t *door) {
-    drain(door->data);
+    loop_deliver(door->data);
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
@@ -121,7 +121,7 @@ static void close_handle(uv_handle_t *handle, void *user) {
 }
 
 void loop_release(struct loop *loop) {
-    drain(loop);
+    loop_deliver(loop);
     uv_walk(&loop->uv, close_handle, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     uv_loop_close(&loop->uv);

@@ -50,6 +50,9 @@ void loop_release(struct loop *loop);
 /* Any thread; the message belongs to the loop until it is delivered. */
 void loop_post(struct loop *loop, struct loop_message *message);
 
+/* Loop thread: delivers what is posted now instead of at the next turn; for an orderly end. */
+void loop_deliver(struct loop *loop);
+
 /* Monotonic milliseconds; any thread. */
 uint64_t clock_milliseconds(void);
 double clock_seconds(void);

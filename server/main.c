@@ -80,8 +80,15 @@ static bool start(struct server *server, char *error) {
     struct http_hooks hooks = routes;
     hooks.user = server;
     measure_host(server);
+    metrics_init(&server->metrics);
+    server->started = clock_seconds();
     server->auth = make_data_directory(server->config.data, error) ? auth_create(&server->config, error) : NULL;
     if (server->auth == NULL) {
+        return false;
+    }
+    server->service = service_create(&server->loop, (size_t)server->config.max_waiting);
+    if (server->service == NULL) {
+        snprintf(error, CONFIG_ERROR_BYTES, "the service thread cannot start");
         return false;
     }
     server->http = http_create(&server->loop, &server->config, &hooks, error);
@@ -106,6 +113,8 @@ static void stop(struct server *server) {
     if (server->http != NULL) {
         http_quiesce(server->http);
     }
+    service_destroy(server->service); /* its tasks finish on the loop, before their requests go */
+    loop_deliver(&server->loop);
     http_destroy(server->http, 500);
     auth_destroy(server->auth);
 }

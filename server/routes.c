@@ -15,8 +15,10 @@
 #define JSON "application/json"
 
 const struct route route_table[] = {
+    {.name = "index", .path = "/", .types = {JSON, "text/html"}, .handle = route_index},
     {.name = "livez", .path = "/livez", .types = {"text/plain"}, .handle = route_livez, .anytime = true},
     {.name = "readyz", .path = "/readyz", .types = {"text/plain"}, .handle = route_readyz, .anytime = true},
+    {.name = "metrics", .path = "/metrics", .role = ROLE_READ, .types = {"text/plain"}, .handle = route_metrics, .anytime = true},
     {.name = "version", .path = "/version", .types = {JSON}, .handle = route_version, .anytime = true},
 };
 
@@ -289,6 +291,10 @@ void routes_head(void *user, struct request *request) {
     if (!check_site(server, request)) {
         return;
     }
+    if (request->method == HTTP_GET && static_is_known(request->path)) {
+        static_reply(request);
+        return;
+    }
     const struct route *route = find_allowed(server, request);
     request->route = route;
     if (route != NULL && check_state(server, request, route) && check_accept(request, route)) {
@@ -304,12 +310,14 @@ void routes_handle(void *user, struct request *request) {
 void routes_done(void *user, struct request *request) {
     struct server *server = user;
     const struct route *route = request->route;
+    double seconds = clock_seconds() - request->started;
+    metrics_request(&server->metrics, route == NULL ? -1 : (int)(route - route_table), request->status, seconds);
     enum log_level level = server->config.access_log ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
     if (log_enabled(level)) {
         log_write(level, "request",
                   LOG_FIELDS(LOG_T("request_id", request->id), LOG_T("client", request->address), LOG_T("method", request->method_name),
                              LOG_T("path", request->path), LOG_T("route", route == NULL ? NULL : route->name),
                              LOG_T("token", request->identity[0] == '\0' ? NULL : request->identity), LOG_I("status", request->status),
-                             LOG_N("seconds", clock_seconds() - request->started)));
+                             LOG_N("seconds", seconds)));
     }
 }

@@ -43,9 +43,18 @@ void routes_done(void *user, struct request *request);
 /* The best of `types` (NULL-ended) for an Accept header (NULL: the first), or NULL where none is acceptable. RFC 9110, 12.5.1. */
 const char *accept_choose(const char *accept, const char *const *types);
 
+/* True where an If-None-Match header's value names the entity tag (quoted), weakly compared as RFC 9110 asks. */
+bool etag_matches(const char *condition, const char *tag);
+
+/* routes_static.c: the dashboard's files. */
+bool static_is_known(const char *path);
+void static_reply(struct request *request);
+
 /* routes_system.c */
+void route_index(struct server *server, struct request *request);
 void route_livez(struct server *server, struct request *request);
 void route_readyz(struct server *server, struct request *request);
+void route_metrics(struct server *server, struct request *request);
 void route_version(struct server *server, struct request *request);
 
 #endif

@@ -6,6 +6,15 @@
 #include <sys/utsname.h>
 
 
+/* What stands at / in a build without the dashboard. */
+void route_index(struct server *server, struct request *request) {
+    (void)server;
+    http_reply_json(request, 200,
+                    json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "name", "modpropd", "version", MODPROP_VERSION, "links", "openapi",
+                              "/openapi.json", "tasks", "/v1/tasks", "rules", "/v1/rules", "jobs", "/v1/jobs", "events", "/v1/events", "ready", "/readyz",
+                              "metrics", "/metrics"));
+}
+
 void route_livez(struct server *server, struct request *request) {
     (void)server;
     http_reply_constant(request, 200, "text/plain; charset=utf-8", "ok\n", 3);
@@ -27,4 +36,10 @@ void route_version(struct server *server, struct request *request) {
                     json_pack("{s:s, s:s, s:s, s:s, s:{s:i, s:i, s:I}}", "name", "modpropd", "version", MODPROP_VERSION, "compiler", __VERSION__,
                               "machine", host.machine, "limits", "cores", server->cores, "workers", server->workers,
                               "memory_bytes", (json_int_t)server->memory));
+}
+
+void route_metrics(struct server *server, struct request *request) {
+    size_t size;
+    char *text = metrics_render(server, &size);
+    http_reply_bytes(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, text == NULL ? 0 : size);
 }

@@ -8,6 +8,8 @@
 #include "server/config.h"
 #include "server/http.h"
 #include "server/loop.h"
+#include "server/metrics.h"
+#include "server/service.h"
 
 enum server_state { SERVER_RECOVERING, SERVER_READY, SERVER_DRAINING };
 
@@ -16,6 +18,8 @@ struct server {
     struct loop loop;
     struct http *http;
     struct auth *auth;
+    struct service *service;
+    struct metrics metrics;
     enum server_state state;
     int cores;          /* to divide over the jobs */
     int workers;        /* jobs at once */

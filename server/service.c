@@ -1,0 +1,135 @@
+/*
+ * The service thread: see service.h. Its stack is made large enough for kernels, its signals are blocked (they are the loop's).
+ */
+#include "server/service.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#define STACK_BYTES ((size_t)8 << 20)
+
+struct service {
+    struct loop *loop;
+    size_t limit;
+    pthread_t thread;
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t wake;
+    struct service_task *first, **last, *running;
+    size_t waiting;
+    bool ending;
+};
+
+bool service_is_stopped(void *task) {
+    return atomic_load_explicit(&((struct service_task *)task)->stop, memory_order_relaxed);
+}
+
+static void deliver(struct loop_message *message) {
+    struct service_task *task = (struct service_task *)message; /* its first member */
+    task->finish(task);
+}
+
+/* The next task, or NULL once the service ends. */
+static struct service_task *take(struct service *service) {
+    pthread_mutex_lock(&service->mutex);
+    service->running = NULL;
+    while (service->first == NULL && !service->ending) {
+        pthread_cond_wait(&service->wake, &service->mutex);
+    }
+    struct service_task *task = service->first;
+    if (task != NULL) {
+        service->first = task->next;
+        if (service->first == NULL) {
+            service->last = &service->first;
+        }
+        service->waiting--;
+        service->running = task;
+    }
+    pthread_mutex_unlock(&service->mutex);
+    return task;
+}
+
+static void *serve(void *user) {
+    struct service *service = user;
+    for (struct service_task *task = take(service); task != NULL; task = take(service)) {
+        if (!service_is_stopped(task)) {
+            task->run(task);
+        }
+        loop_post(service->loop, &task->message);
+    }
+    return NULL;
+}
+
+static bool thread_start(struct service *service) {
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int result = pthread_create(&service->thread, &attributes, serve, service);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return result == 0;
+}
+
+struct service *service_create(struct loop *loop, size_t limit) {
+    struct service *service = calloc(1, sizeof *service);
+    if (service == NULL) {
+        return NULL;
+    }
+    service->loop = loop;
+    service->limit = limit;
+    service->last = &service->first;
+    pthread_mutex_init(&service->mutex, NULL);
+    pthread_cond_init(&service->wake, NULL);
+    if (!thread_start(service)) {
+        pthread_cond_destroy(&service->wake);
+        pthread_mutex_destroy(&service->mutex);
+        free(service);
+        return NULL;
+    }
+    return service;
+}
+
+bool service_submit(struct service *service, struct service_task *task) {
+    pthread_mutex_lock(&service->mutex);
+    bool accepted = service->waiting < service->limit && !service->ending;
+    if (accepted) {
+        task->next = NULL;
+        task->message.deliver = deliver;
+        *service->last = task;
+        service->last = &task->next;
+        service->waiting++;
+        pthread_cond_signal(&service->wake);
+    }
+    pthread_mutex_unlock(&service->mutex);
+    return accepted;
+}
+
+size_t service_depth(struct service *service) {
+    pthread_mutex_lock(&service->mutex);
+    size_t depth = service->waiting + (service->running != NULL);
+    pthread_mutex_unlock(&service->mutex);
+    return depth;
+}
+
+void service_destroy(struct service *service) {
+    if (service == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&service->mutex);
+    service->ending = true;
+    for (struct service_task *task = service->first; task != NULL; task = task->next) {
+        atomic_store(&task->stop, true);
+    }
+    if (service->running != NULL) {
+        atomic_store(&service->running->stop, true);
+    }
+    pthread_cond_signal(&service->wake);
+    pthread_mutex_unlock(&service->mutex);
+    pthread_join(service->thread, NULL);
+    pthread_cond_destroy(&service->wake);
+    pthread_mutex_destroy(&service->mutex);
+    free(service);
+}

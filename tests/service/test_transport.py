@@ -1,0 +1,291 @@
+"""The HTTP transport: probes, framing, deadlines, limits, Host and Origin, and the ends of a daemon."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from conftest import MODPROPD, wait_until
+
+
+def head(lines=b"", line=b"GET /livez HTTP/1.1", host=b"localhost"):
+    return line + b"\r\nHost: " + host + b"\r\n" + lines + b"\r\n"
+
+
+def statuses(answer):
+    """The status of every answer in a stream of bytes."""
+    return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
+
+
+def assert_problem(answer, status):
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    document = answer.json()
+    assert document["status"] == status and document["title"] and document["detail"]
+    return document
+
+
+def test_probes(daemon):
+    assert daemon.ready_line == f"modpropd listening on http://127.0.0.1:{daemon.port}\n"
+    for path in ("/livez", "/readyz"):
+        answer = daemon.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    version = daemon.get("/version").json()
+    assert version["name"] == "modpropd" and version["limits"]["workers"] == 2
+
+
+def test_head_is_get_without_body(daemon):
+    get, without = daemon.get("/version"), daemon.request("HEAD", "/version")
+    assert without.status_code == 200 and without.content == b""
+    assert without.headers["Content-Length"] == get.headers["Content-Length"]
+
+
+def test_request_id_is_kept_or_made(daemon):
+    assert daemon.get("/livez", headers={"X-Request-Id": "mine-1"}).headers["X-Request-Id"] == "mine-1"
+    made = {daemon.get("/livez", headers={"X-Request-Id": "not a \x7f id"}).headers["X-Request-Id"] for _ in range(3)}
+    assert len(made) == 3
+
+
+def test_unknown_path_and_method(daemon):
+    assert_problem(daemon.get("/nothing"), 404)
+    assert_problem(daemon.get("/livez/"), 404)
+    for method in ("POST", "DELETE", "PATCH", "TRACE", "PROPFIND"):
+        answer = daemon.request(method, "/livez")
+        assert_problem(answer, 405)
+        assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
+    answer = daemon.request("OPTIONS", "/livez")
+    assert answer.status_code == 204 and answer.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("accept,status", [("application/json", 200), ("application/*;q=0.1", 200), ("*/*", 200), ("text/html", 406),
+                                           ("application/json;q=0", 406), ("text/html, */*;q=0.1", 200), (";;;,,", 406)])
+def test_accept(daemon, accept, status):
+    assert daemon.get("/version", headers={"Accept": accept}).status_code == status
+
+
+@pytest.mark.parametrize("host,status", [("localhost", 200), ("LOCALHOST:1", 200), ("127.0.0.1:8080", 200), ("127.9.9.9", 200), ("[::1]:80", 200),
+                                         ("evil.example", 403), ("localhost.evil.example", 403), ("127.0.0.1.evil.example", 403), ("[::1", 403),
+                                         ("192.168.0.1", 403), ("localhost:80:80", 403), ("lab.example", 200)])
+def test_host(start, host, status):
+    daemon = start("--allow-host", "lab.example")
+    assert daemon.get("/livez", headers={"Host": host}).status_code == status
+
+
+def test_origin(start):
+    daemon = start("--allow-origin", "https://lab.example")
+    assert daemon.get("/version", headers={"Origin": daemon.url}).status_code == 200
+    for foreign in ("http://evil.example", "null", "https://lab.example.evil.example", "https://127.0.0.1"):
+        answer = daemon.get("/version", headers={"Origin": foreign})
+        assert_problem(answer, 403)
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    answer = daemon.get("/version", headers={"Origin": "https://lab.example"})
+    assert answer.status_code == 200 and answer.headers["Access-Control-Allow-Origin"] == "https://lab.example"
+    preflight = daemon.request("OPTIONS", "/version", headers={"Origin": "https://lab.example", "Access-Control-Request-Method": "GET"})
+    assert preflight.status_code == 204 and "GET" in preflight.headers["Access-Control-Allow-Methods"]
+    assert daemon.get("/version", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}).status_code == 403
+
+
+@pytest.mark.parametrize("lines", [b"Content-Length: 3\r\nContent-Length: 5\r\n", b"Content-Length: 3\r\nContent-Length: 3\r\n",
+                                   b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip, chunked\r\n",
+                                   b"Transfer-Encoding: identity\r\n", b"Host: evil.example\r\n", b"Content-Length: 3x\r\n", b"Content-Length: -1\r\n", b"Content-Length : 5\r\n"])
+def test_doubtful_framing_is_refused_and_closed(daemon, lines):
+    answer = daemon.exchange(head(lines) + b"abcde" + head())
+    assert set(statuses(answer)) == {400}, answer
+
+
+def test_host_is_required(daemon):
+    assert statuses(daemon.exchange(b"GET /livez HTTP/1.1\r\n\r\n")) == [400]
+    assert b" 200 OK" in daemon.exchange(b"GET /livez HTTP/1.0\r\n\r\n").split(b"\r\n")[0]
+
+
+def test_pipelined_requests_are_answered_in_order(daemon):
+    answer = daemon.exchange(head() * 30 + head(line=b"GET /nothing HTTP/1.1") + head(b"Connection: close\r\n"))
+    assert statuses(answer) == [200] * 30 + [404, 200]
+
+
+def test_body_that_nobody_wants_is_drained(daemon):
+    body = b"x" * 100_000
+    chunked = b"Transfer-Encoding: chunked\r\n"
+    answer = daemon.exchange(head(b"Content-Length: 100000\r\n", b"POST /nothing HTTP/1.1") + body
+                             + head(chunked, b"POST /livez HTTP/1.1") + b"186a0\r\n" + body + b"\r\n0\r\n\r\n" + head(b"Connection: close\r\n"))
+    assert statuses(answer) == [404, 405, 200]
+
+
+def test_expectation(daemon):
+    assert statuses(daemon.exchange(head(b"Expect: wonders\r\nConnection: close\r\n"))) == [417]
+    answer = daemon.exchange(head(b"Expect: 100-continue\r\nContent-Length: 10\r\n", b"POST /nothing HTTP/1.1"))
+    assert statuses(answer) == [404], "the final answer comes without the body"
+
+
+def test_endless_chunked_body_is_cut(start):
+    daemon = start("--max-body", "1M")
+    with daemon.connect(20) as connection:
+        connection.sendall(head(b"Transfer-Encoding: chunked\r\n", b"POST /nothing HTTP/1.1"))
+        block = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            for _ in range(4096):
+                connection.sendall(block)
+    assert daemon.get("/livez").status_code == 200
+
+
+def test_slow_headers_are_cut_however_steadily_they_come(start):
+    daemon = start("--header-timeout", "2")
+    began = time.monotonic()
+    with daemon.connect(10) as connection, pytest.raises((ConnectionResetError, BrokenPipeError)):
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ")
+        while time.monotonic() - began < 10:
+            connection.sendall(b"a")
+            time.sleep(0.1)
+    assert time.monotonic() - began < 5
+
+
+def test_idle_connection_is_closed(start):
+    daemon = start("--idle-timeout", "1")
+    with daemon.connect(10) as connection:
+        connection.sendall(head())
+        answer = b""
+        while chunk := connection.recv(4096):
+            answer += chunk
+        assert statuses(answer) == [200]
+
+
+def test_oversized_headers(daemon):
+    assert statuses(daemon.exchange(head(b"X: " + b"a" * 40000 + b"\r\n"))) == [431]
+
+
+def test_garbage_harms_nobody(daemon):
+    for data in (b"\0" * 1000, b"GET\r\n\r\n", b"\r\n" * 5000, b"GET / HTTP/9.9\r\n\r\n", os.urandom(5000), b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"):
+        daemon.exchange(data, timeout=0.3)
+    assert daemon.get("/livez").status_code == 200
+
+
+def test_many_idle_connections_make_room(start):
+    daemon = start("--max-connections", "50", "--max-address-connections", "1000")
+    crowd = [daemon.connect() for _ in range(200)]
+    try:
+        for _ in range(5):
+            assert daemon.get("/livez", timeout=5).status_code == 200
+    finally:
+        for connection in crowd:
+            connection.close()
+    assert "modprop_http_connections_evicted_total" in daemon.get("/metrics").text
+
+
+def test_hang_ups_leave_nothing_behind(daemon):
+    before = len(os.listdir(f"/proc/{daemon.process.pid}/fd"))
+    for i in range(100):
+        with daemon.connect() as connection:
+            connection.sendall(head()[: 10 + i % 40])
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    wait_until(lambda: len(os.listdir(f"/proc/{daemon.process.pid}/fd")) <= before + 2, timeout=5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_clean_end(start, number):
+    daemon = start()
+    idle = daemon.connect()
+    began = time.monotonic()
+    daemon.signal(number)
+    assert daemon.wait(10) == 0 and time.monotonic() - began < 5
+    idle.close()
+
+
+def test_tokens(start, tmp_path):
+    file = tmp_path / "tokens"
+    tokens = {}
+    for role in ("read", "submit", "admin"):
+        made = subprocess.run([MODPROPD, "token", f"a-{role}", role, "--token-file", str(file)], capture_output=True, text=True, check=True)
+        tokens[role] = made.stdout.strip()
+        assert tokens[role] not in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    daemon = start("--token-file", file, "--log-level", "debug")
+    assert daemon.get("/livez").status_code == 200, "probes need none"
+    answer = daemon.get("/metrics")
+    assert_problem(answer, 401)
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert_problem(daemon.get("/metrics", headers={"Authorization": "Bearer " + tokens["read"][:-1] + "x"}), 401)
+    assert_problem(daemon.get("/nothing"), 401)
+    assert daemon.get("/metrics", headers={"Authorization": "Bearer " + tokens["read"]}).status_code == 200
+    file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith("a-read")))
+    daemon.signal(signal.SIGHUP)
+    wait_until(lambda: daemon.get("/metrics", headers={"Authorization": "Bearer " + tokens["read"]}).status_code == 401, timeout=5)
+    file.write_text("nonsense\n")
+    daemon.signal(signal.SIGHUP)
+    wait_until(lambda: "not read again" in daemon.log(), timeout=5)
+    assert daemon.get("/metrics", headers={"Authorization": "Bearer " + tokens["admin"]}).status_code == 200
+    assert not any(token in daemon.log() for token in tokens.values())
+
+
+def test_created_token(start):
+    daemon = start("--create-token")
+    file = daemon.data / "token"
+    token = file.read_text().strip()
+    assert file.stat().st_mode & 0o777 == 0o600 and token not in daemon.log() and str(file) in daemon.log()
+    assert daemon.get("/metrics").status_code == 401
+    assert daemon.get("/metrics", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+
+def test_rate(start):
+    daemon = start("--rate", "5")
+    answers = [daemon.get("/") for _ in range(30)]
+    limited = [answer for answer in answers if answer.status_code == 429]
+    assert limited and all(int(answer.headers["Retry-After"]) >= 1 for answer in limited)
+    assert daemon.get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize("flags,environment,words", [
+    ([], {"MODPROP_DATA": ""}, ["MODPROP_DATA", "empty"]),
+    (["--data", "D", "--workers", "many"], {}, ["--workers", "integer", "many"]),
+    (["--data", "D", "--workers", "-2"], {}, ["--workers", "-1 to 1024", "-2"]),
+    (["--data", "D"], {"MODPROP_MAX_QUEUED": "0"}, ["MODPROP_MAX_QUEUED", "from 1"]),
+    (["--data", "D", "--listen", "8080"], {}, ["--listen", "ADDRESS:PORT"]),
+    (["--data", "D", "--listen", "0.0.0.0:0"], {}, ["--listen", "--token-file"]),
+    (["--data", "D", "--nonsense"], {}, ["--nonsense"]),
+    (["--data", "D", "--max-body"], {}, ["--max-body", "BYTES"]),
+    (["--data", "D", "--log-format", "xml"], {}, ["--log-format", "text, json"]),
+    (["--data", "D", "--tls-cert", "c"], {}, ["--tls-key"]),
+    (["--data", "D", "--allow-origin", "lab.example"], {}, ["--allow-origin", "https://"]),
+    (["--data", "D", "--config", "/nonexistent"], {}, ["/nonexistent"]),
+    ([], {}, ["--data"]),
+])
+def test_bad_usage_is_one_clear_sentence(tmp_path, flags, environment, words):
+    flags = [str(tmp_path) if flag == "D" else flag for flag in flags]
+    base = {k: v for k, v in os.environ.items() if not k.startswith("MODPROP_")}
+    ended = subprocess.run([MODPROPD, *flags], env=base | environment, capture_output=True, text=True, timeout=10)
+    assert ended.returncode == 2 and ended.stdout == ""
+    assert ended.stderr.startswith("modpropd: ") and ended.stderr.count("\n") == 1
+    assert all(word in ended.stderr for word in words), ended.stderr
+
+
+def test_configuration_layers(start, tmp_path):
+    file = tmp_path / "modpropd.conf"
+    file.write_text("# a comment\nworkers = 3\n max_queued=7 \nlog-format = json\n")
+    daemon = start("--config", file, environment={"MODPROP_WORKERS": "4"})
+    assert daemon.get("/version").json()["limits"]["workers"] == 4
+    wait_until(lambda: daemon.lines)
+    assert all(json.loads(line)["level"] for line in daemon.lines)
+    other = start("--workers", "5", data=tmp_path / "other", environment={"MODPROP_CONFIG": str(file)})
+    assert other.get("/version").json()["limits"]["workers"] == 5
+    file.write_text("workers = 3\nwonders = 1\n")
+    ended = subprocess.run([MODPROPD, "--data", str(tmp_path), "--config", str(file)], capture_output=True, text=True, timeout=10)
+    assert ended.returncode == 2 and f"{file}:2" in ended.stderr and "wonders" in ended.stderr
+
+
+def test_help_and_version():
+    text = subprocess.run([MODPROPD, "--help"], capture_output=True, text=True, check=True).stdout
+    assert "--max-queued" in text and "MODPROP_" in text
+    assert subprocess.run([MODPROPD, "--version"], capture_output=True, text=True, check=True).stdout.startswith("modpropd ")
+
+
+def test_healthcheck(start):
+    daemon = start()
+    command = [MODPROPD, "healthcheck", "--listen", f"127.0.0.1:{daemon.port}"]
+    assert subprocess.run(command, timeout=10).returncode == 0
+    daemon.stop()
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    assert ended.returncode == 1 and ended.stderr.count("\n") == 1
