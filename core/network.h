@@ -43,4 +43,9 @@ int network_init(struct network *network, const struct network_config *config, i
                  bool (*stop)(void *user), void *user, char error[256]);
 void network_release(struct network *network);
 
+/* The memory of a network of these sizes, zeroed, without types, leaks or weights: for callers that bring their own. False without memory. */
+bool network_allocate(struct network *network, int units, int inputs, int outputs, bool bias, bool masked);
+/* Sets leak and gain = 1 - leak of a unit; equal_leaks is right once all units have been set in order. */
+void network_leak_set(struct network *network, int unit, double leak);
+
 #endif

@@ -30,7 +30,7 @@ struct random_stream random_stream_make(uint64_t seed, enum random_purpose purpo
 uint32_t random_bits(const struct random_stream *stream, uint64_t index);
 /* Uniform in [0,1), 53 bits, from bits 2*index and 2*index+1. */
 double random_uniform(const struct random_stream *stream, uint64_t index);
-/* Uniform integer in [0,n) without modulo bias beyond 2^-32, n >= 1 (multiply-shift over 64 bits from index pair). */
+/* Uniform integer in [0,n), n >= 1, biased by less than n * 2^-64 (multiply-shift on 64 bits). */
 uint64_t random_below(const struct random_stream *stream, uint64_t index, uint64_t n);
 /*
  * Standard normal values number first .. first+count-1 of the stream, Box-Muller on float: the block's four words make four
@@ -38,6 +38,11 @@ uint64_t random_below(const struct random_stream *stream, uint64_t index, uint64
  * instruction set gives the same bits.
  */
 void random_normal_fill(const struct random_stream *stream, uint64_t first, size_t count, float *out);
+
+/* The same arithmetic compiled for several instruction sets; random_normal_fill takes the host's best. For tests: all give the same bits. */
+enum random_variant { RANDOM_VARIANT_PORTABLE, RANDOM_VARIANT_AVX2, RANDOM_VARIANT_AVX512 };
+enum random_variant random_variant_best(void);
+void random_normal_fill_with(enum random_variant variant, const struct random_stream *stream, uint64_t first, size_t count, float *out);
 /* Standard normal in double for one-off draws (weights): value `index`, Box-Muller in double from core/elementary.h. */
 double random_normal(const struct random_stream *stream, uint64_t index);
 

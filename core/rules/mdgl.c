@@ -1,0 +1,19 @@
+/*
+ * MDGL (multidigraph learning, Liu et al. 2021): one step of nonlocal credit,
+ *     d_t = a_t + leak d_{t+1} + psi_t ((gain a_{t+1}) M^T).
+ * The hop is taken only where step t+1 carries loss.
+ */
+#include "core/rules/rules.h"
+
+static void mdgl_credit(const struct credit *credit)
+{
+    if (*credit->a_next_live)
+        hop_run(credit, credit->tanh_activation ? EPILOGUE_CREDIT_PSI_TANH : EPILOGUE_CREDIT_PSI_RELU, credit->a_next, NULL);
+    else
+        credit->kernels->credit_local(credit->rows, credit->columns, credit->leak, credit->gain, credit->a, credit->d, credit->gd);
+    *credit->a_next_live = credit->a != NULL;
+    if (credit->a)
+        credit->kernels->scale_rows(credit->rows, credit->columns, credit->gain, credit->a, credit->a_next);
+}
+
+const struct rule_ops rule_mdgl = {.name = "mdgl", .uses_hop = true, .credit = mdgl_credit};

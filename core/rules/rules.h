@@ -1,0 +1,72 @@
+/*
+ * A rule: the credit d_t = "dE/dv_t" of one block at one step of the reverse recursion. One file a rule, each ending in one
+ * `struct rule_ops`; rule_table lists them all.
+ */
+#ifndef MODPROP_CORE_RULES_H
+#define MODPROP_CORE_RULES_H
+
+#include "core/kernels/kernels.h"
+#include "core/network.h"
+
+/* The matrix M^T on which credit travels to the step before: whole, or of rank C through the types. */
+struct hop {
+    bool low_rank;
+    struct packed matrix;  /* (N, units): row j, column p = M[p,j]; unless low_rank */
+    struct packed gather;  /* (N, C): row j is the indicator of j's type */
+    struct packed scatter; /* (C, units): row h, column p = w[type(p), h] */
+};
+
+/* One step of one block. Arrays are (rows, columns) with row stride `columns`, columns being the padded units. */
+struct credit {
+    const struct kernels *kernels;
+    const struct rule_config *rule;
+    const struct hop *hop;
+    const float *leak, *gain; /* (columns), 0 beyond N */
+    float mu;
+    bool tanh_activation;
+    int rows, columns;
+    const float *z;           /* z_t, row stride z_stride */
+    size_t z_stride;
+    const float *a;           /* a_t; NULL where no trial of the block carries loss at this step */
+    const float *gd_next;     /* gain d_{t+1} */
+    float *gd;                /* out: gain d_t */
+    float *d;                 /* d_{t+1} in, d_t out */
+    float *m;                 /* first_hop exact: the recursion inside the filter, m_{t+1} in, m_t out */
+    const float *gm_next;     /* gain m_{t+1} */
+    float *gm;                /* out: gain m_t */
+    float *a_next;            /* mdgl: gain a_{t+1} */
+    bool *a_next_live;
+    float *thin;              /* (rows, padded C) scratch of a low-rank hop */
+    struct filter *filter;    /* finite taps */
+};
+
+struct rule_ops {
+    const char *name;
+    bool uses_hop;
+    /* M is W itself whatever rule->weights says */
+    bool hop_is_weights;
+    void (*credit)(const struct credit *credit);
+};
+
+extern const struct rule_ops *const rule_table[RULE_TYPES];
+extern const struct rule_ops rule_bptt, rule_eprop, rule_mdgl, rule_modprop, rule_rtrl;
+
+/* h = rows_in M^T with the epilogue applied; rows_in (rows, columns). `out` as EPILOGUE_STORE wants it, else NULL. */
+void hop_run(const struct credit *credit, enum epilogue epilogue, const float *rows_in, float *out);
+
+/*
+ * The filter of finite `taps` S: for every step with loss, up to S steps ago in reverse time, the vector K^s a and what of it is nonlocal. A ring of S
+ * slots, since an event dies after S hops. Sizes in floats; the caller provides the memory.
+ */
+struct filter {
+    int taps;      /* S */
+    int next;      /* slot of the next event */
+    int *age;      /* (S) hops done; 0: the slot is empty (an event is stored with age 1 before its first hop) */
+    float *r, *q;  /* (S, rows, columns): K^s a; K^s a - leak^s a */
+    float *h, *scaled, *sum; /* (rows, columns) scratch */
+};
+
+/* Floats for taps S over an array of `elements` = rows * columns floats; 0 on overflow. Ages take S ints besides. */
+size_t filter_size(int taps, size_t elements);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * Pattern generation: frozen inputs, the same for every trial, drive O targets, each a sum of sines of periods 1000, 500, 333 and 200 ms with amplitudes U(0.5, 2) and
+ * random phases, scaled to a largest absolute value of 1. Squared error at every step; there is no accuracy.
+ *
+ * Inputs are normal(0,1) from the counter, a step's own, so nothing has size T. The scale needs one pass over the steps of one common period
+ * (333 s: beyond it targets repeat), made once.
+ */
+#include "core/elementary.h"
+#include "core/tasks/tasks.h"
+
+enum { SINES = 4 };
+
+static const double period[SINES] = {1000, 500, 333, 200};
+
+struct target {
+    double amplitude[SINES], phase[SINES]; /* phase in turns */
+    double scale;
+};
+
+static bool pattern_shape(const struct task_config *config, struct task_shape *shape, char error[256])
+{
+    (void)error;
+    *shape = (struct task_shape){.steps = config->pattern.duration, .inputs = config->pattern.inputs, .outputs = config->pattern.outputs,
+                                 .loss = LOSS_MSE, .mask_from = 0, .mask_uniform = true};
+    return true;
+}
+
+static size_t pattern_state_size(const struct task_config *config)
+{
+    return (size_t)config->pattern.outputs * sizeof(struct target);
+}
+
+static double target_value(const struct target *target, int t)
+{
+    double sum = 0, sine, cosine;
+    for (int i = 0; i < SINES; i++) {
+        elementary_sincos_turns(t / period[i] + target->phase[i], &sine, &cosine);
+        sum += target->amplitude[i] * sine;
+    }
+    return sum * target->scale;
+}
+
+static void pattern_init(struct task *task)
+{
+    enum { COMMON_PERIOD = 333000 };
+    struct target *targets = task->state;
+    int steps = task->shape.steps < COMMON_PERIOD ? task->shape.steps : COMMON_PERIOD;
+    for (int o = 0; o < task->shape.outputs; o++) {
+        struct random_stream stream = random_stream_make(task->seed, RANDOM_TASK, 1, (size_t)o);
+        for (int i = 0; i < SINES; i++) {
+            targets[o].amplitude[i] = 0.5 + 1.5 * random_uniform(&stream, 2 * (uint64_t)i);
+            targets[o].phase[i] = random_uniform(&stream, 2 * (uint64_t)i + 1);
+        }
+        targets[o].scale = 1;
+        double largest = 0;
+        for (int t = 0; t < steps; t++)
+            largest = fmax(largest, fabs(target_value(&targets[o], t)));
+        targets[o].scale = largest > 0 ? 1 / largest : 1;
+    }
+}
+
+static void pattern_trial(const struct task *task, struct trial_id id, struct trial *trial)
+{
+    (void)task;
+    *trial = (struct trial){.id = id, .label = -1};
+}
+
+static void pattern_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x, size_t stride)
+{
+    (void)trial;
+    size_t inputs = (size_t)task->shape.inputs;
+    struct random_stream stream = random_stream_make(task->seed, RANDOM_TASK, 0, 0);
+    for (int t = from; t < to; t++)
+        random_normal_fill(&stream, (uint64_t)t * inputs, inputs, x + (size_t)(t - from) * stride);
+}
+
+static float pattern_target(const struct task *task, const struct trial *trial, int t, int *class_index, float *values)
+{
+    (void)trial;
+    (void)class_index;
+    const struct target *targets = task->state;
+    for (int o = 0; o < task->shape.outputs; o++)
+        values[o] = (float)target_value(&targets[o], t);
+    return 1.0f;
+}
+
+const struct task_ops task_pattern = {
+    .name = "pattern", .shape = pattern_shape, .state_size = pattern_state_size, .init = pattern_init, .trial = pattern_trial,
+    .inputs = pattern_inputs, .target = pattern_target,
+};

@@ -1,0 +1,46 @@
+/* The table of tasks, and how an instance is made. */
+#include "core/tasks/task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/tasks/tasks.h"
+
+const struct task_ops *const task_table[TASK_TYPES] = {
+    [TASK_DELAYED_XOR] = &task_delayed_xor, [TASK_PATTERN] = &task_pattern,   [TASK_ROW_MNIST] = &task_row_mnist,
+    [TASK_PIXEL_MNIST] = &task_pixel_mnist, [TASK_EVIDENCE] = &task_evidence, [TASK_DATASET] = &task_dataset,
+};
+
+bool task_init(struct task *task, const struct task_config *config, uint64_t seed, char error[256])
+{
+    *task = (struct task){.ops = task_table[config->type], .config = config, .seed = seed};
+    if (!task->ops->shape(config, &task->shape, error))
+        return false;
+    size_t size = task->ops->state_size ? task->ops->state_size(config) : 0;
+    if (size > 0) {
+        size = (size + 63) / 64 * 64;
+        task->state = aligned_alloc(64, size);
+        if (!task->state) {
+            snprintf(error, 256, "out of memory for the task");
+            return false;
+        }
+        memset(task->state, 0, size);
+    }
+    if (task->ops->init)
+        task->ops->init(task);
+    return true;
+}
+
+void task_release(struct task *task)
+{
+    if (!task)
+        return;
+    free(task->state);
+    *task = (struct task){0};
+}
+
+struct random_stream task_stream(const struct task *task, enum random_purpose training, enum random_purpose evaluation, struct trial_id id)
+{
+    return random_stream_make(task->seed, id.phase == TRIAL_TRAINING ? training : evaluation, id.iteration, id.trial);
+}
