@@ -17,6 +17,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "api/text.h"
+
 #define DRAIN_BYTES (INT64_C(32) << 20)
 #define GZIP_FROM 1400           /* bytes; below it a packet is saved nothing */
 #define GZIP_TO (512 << 10)      /* above it the loop would be held too long */
@@ -530,9 +532,10 @@ void http_reply_bytes(struct request *request, int status, const char *type, cha
 }
 
 void http_reply_json(struct request *request, int status, json_t *document) {
-    char *text = document == NULL ? NULL : json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    size_t size = 0;
+    char *text = json_text(document, &size);
     json_decref(document);
-    http_reply_bytes(request, status, "application/json", text, text == NULL ? 0 : strlen(text));
+    http_reply_bytes(request, status, "application/json", text, size);
 }
 
 void http_reply_constant(struct request *request, int status, const char *type, const void *bytes, size_t size) {

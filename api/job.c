@@ -1,0 +1,431 @@
+/*
+ * The job document: see job.h. Decoding goes top down through the tables; what no single field can know is checked last, and only where the
+ * fields it rests on were right.
+ */
+#include "api/job.h"
+
+#include <nettle/sha2.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/parameters.h"
+#include "api/text.h"
+
+#define METADATA_BYTES 16384
+
+static const char *const top_names[] = {"name", "metadata", "seed", "threads", "priority", "time_limit", "task", "network", "rule", "optimizer", "training"};
+
+/* name and metadata are the user's own words. */
+static void decode_name(struct job_spec *spec, const json_t *value, struct problems *problems) {
+    const char *name = json_string_value(value);
+    char got[80];
+    if (value == NULL || json_is_null(value)) {
+        return;
+    }
+    if (name == NULL || json_string_length(value) != strlen(name) || strlen(name) >= JOB_NAME_BYTES) {
+        problems_add(problems, NULL, "name", "must be a string of at most %d bytes, or null; got %s", JOB_NAME_BYTES - 1, value_quote(value, got));
+        return;
+    }
+    memcpy(spec->name, name, strlen(name) + 1);
+}
+
+static void decode_metadata(struct job_spec *spec, json_t *value, struct problems *problems) {
+    char got[80];
+    if (value == NULL || json_is_null(value)) {
+        return;
+    }
+    size_t size = json_dumpb(value, NULL, 0, JSON_COMPACT);
+    if (!json_is_object(value)) {
+        problems_add(problems, NULL, "metadata", "must be an object or null; got %s", value_quote(value, got));
+    } else if (size > METADATA_BYTES) {
+        problems_add(problems, NULL, "metadata", "must take at most %d bytes as JSON; it takes %zu", METADATA_BYTES, size);
+    } else {
+        spec->metadata = json_incref(value);
+    }
+}
+
+static const struct field top_items[] = {
+    {.name = "seed", .type = FIELD_SEED, .offset = offsetof(struct job_spec, config.seed), .low = 0, .high = 9007199254740991.0, .fallback = "1",
+     .doc = "initial weights, trials, noise and evaluation batches follow from it, whatever the rule: comparisons are paired"},
+    {.name = "threads", .type = FIELD_INT_OR_NULL, .offset = offsetof(struct job_spec, threads), .low = 1, .high = 4096, .fallback = "null",
+     .doc = "upper bound of the job's threads; results do not depend on it"},
+    {.name = "priority", .type = FIELD_INT, .offset = offsetof(struct job_spec, priority), .low = -1000000, .high = 1000000, .fallback = "0",
+     .doc = "higher starts first; within one priority first come, first served"},
+    {.name = "time_limit", .type = FIELD_INT64_OR_NULL, .offset = offsetof(struct job_spec, time_limit), .unit = "s", .low = 1, .high = 1e9,
+     .fallback = "null", .doc = "end the job as failed after so much training time"},
+};
+
+static const struct fields top_fields = {top_items, sizeof top_items / sizeof top_items[0]};
+
+static void check_top_names(const json_t *document, struct problems *problems) {
+    const size_t count = sizeof top_names / sizeof top_names[0];
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)document, name, value) {
+        bool known = false;
+        for (size_t i = 0; i < count; i++) {
+            known = known || strcmp(name, top_names[i]) == 0;
+        }
+        const char *nearest = known ? NULL : name_nearest(name, top_names, count);
+        if (!known && nearest != NULL) {
+            problems_add(problems, NULL, name, "is not a known field; did you mean \"%s\"?", nearest);
+        } else if (!known) {
+            problems_add(problems, NULL, name, "is not a known field");
+        }
+    }
+}
+
+/* The variant that an object's "type" names; `fallback` where it is not given. False, with a fault, where it is unknown. */
+static bool decode_type(const json_t *object, const struct variant *variants, int count, int fallback, const struct path *path, int *type,
+                        struct problems *problems) {
+    const json_t *value = json_object_get(object, "type");
+    const char *name = json_string_value(value), *known[16];
+    char list[256] = "", got[80];
+    *type = fallback;
+    if (value == NULL && fallback >= 0) {
+        return true;
+    }
+    for (int i = 0; i < count; i++) {
+        if (name != NULL && strcmp(name, variants[i].name) == 0) {
+            *type = i;
+            return true;
+        }
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s\"%s\"", i == 0 ? "" : ", ", variants[i].name);
+        known[i] = variants[i].name;
+    }
+    const char *nearest = name == NULL ? NULL : name_nearest(name, known, (size_t)count);
+    if (value == NULL) {
+        problems_add(problems, path, "type", "is required: one of %s", list);
+    } else if (nearest != NULL) {
+        problems_add(problems, path, "type", "must be one of %s; got %s: did you mean \"%s\"?", list, value_quote(value, got), nearest);
+    } else {
+        problems_add(problems, path, "type", "must be one of %s; got %s", list, value_quote(value, got));
+    }
+    return false;
+}
+
+void rule_decode(struct rule_config *rule, const json_t *document, const struct path *path, struct problems *problems) {
+    char name[32];
+    int type;
+    if (document != NULL && !json_is_object(document)) {
+        char got[80];
+        problems_add(problems, path, NULL, "must be an object; got %s", value_quote(document, got));
+        return;
+    }
+    if (!decode_type(document, rule_variants, RULE_TYPES, RULE_MODPROP, path, &type, problems)) {
+        return;
+    }
+    rule->type = (enum rule_type)type;
+    snprintf(name, sizeof name, "rule %s", rule_variants[type].name);
+    const struct decoding decoding = {.fields = &rule_fields, .variant = 1u << type, .variant_name = name, .skip = "type"};
+    fields_decode(&decoding, document, path, rule, problems);
+}
+
+json_t *rule_encode(const struct rule_config *rule) {
+    json_t *document = json_pack("{s:s}", "type", rule_variants[rule->type].name);
+    fields_encode(&rule_fields, 1u << rule->type, rule, document);
+    return document;
+}
+
+static struct decoding section(const struct fields *fields, const char *name, enum task_type task) {
+    return (struct decoding){.fields = fields, .variant = ~0u, .section = name, .defaults = task_defaults, .default_count = task_default_count,
+                             .default_variant = 1u << task};
+}
+
+static bool decode_task(struct job_spec *spec, const json_t *value, struct problems *problems) {
+    const struct path path = {.name = "task"};
+    char name[32];
+    int type;
+    if (!json_is_object(value)) {
+        char got[80];
+        problems_add(problems, NULL, "task", "must be an object with a type, such as {\"type\": \"delayed_xor\"}; got %s",
+                     value == NULL ? "none" : value_quote(value, got));
+        return false;
+    }
+    if (!decode_type(value, task_variants, TASK_TYPES, -1, &path, &type, problems)) {
+        return false;
+    }
+    spec->config.task.type = (enum task_type)type;
+    snprintf(name, sizeof name, "task %s", task_variants[type].name);
+    const struct decoding decoding = {.fields = &task_fields, .variant = 1u << type, .variant_name = name, .skip = "type"};
+    fields_decode(&decoding, value, &path, &spec->config.task, problems);
+    return true;
+}
+
+static void decode_optimizer(struct job_spec *spec, const json_t *value, enum task_type task, struct problems *problems) {
+    const struct path path = {.name = "optimizer"};
+    char name[32];
+    int type;
+    if (value != NULL && !json_is_object(value)) {
+        fields_decode(&(struct decoding){.fields = &optimizer_fields, .variant = 1}, value, &path, &spec->config.optimizer, problems);
+        return;
+    }
+    if (!decode_type(value, optimizer_variants, 2, OPTIMIZER_ADAM, &path, &type, problems)) {
+        return;
+    }
+    spec->config.optimizer.type = (enum optimizer_type)type;
+    snprintf(name, sizeof name, "optimizer %s", optimizer_variants[type].name);
+    struct decoding decoding = section(&optimizer_fields, "optimizer", task);
+    decoding.variant = 1u << type;
+    decoding.variant_name = name;
+    decoding.skip = "type";
+    fields_decode(&decoding, value, &path, &spec->config.optimizer, problems);
+}
+
+static void decode_network(struct job_spec *spec, const json_t *value, enum task_type task, struct problems *problems) {
+    const struct path path = {.name = "network"};
+    const struct decoding decoding = section(&network_fields, "network", task);
+    fields_decode(&decoding, value, &path, spec, problems);
+    if (!spec->config.network.dale && json_object_get(value, "rewiring") == NULL) {
+        spec->config.network.rewiring = REWIRING_NONE; /* Deep R is the default with Dale's law alone */
+    }
+}
+
+/* ---- what no single field can know ------------------------------------------------------------------------------- */
+
+static void check_network(const struct job_spec *spec, struct problems *problems) {
+    const struct path path = {.name = "network"};
+    const struct network_config *network = &spec->config.network;
+    int types = network->types_per_sign, sign = network->dale ? (network->units + 1) / 2 : network->units;
+    if (network->dale && network->units < 6) {
+        problems_add(problems, &path, "units", "must be at least 6 with Dale's law; got %d", network->units);
+    } else if (types > sign) {
+        problems_add(problems, &path, "types_per_sign", "must be at most %d, so that a type has a unit; got %d", sign, types);
+    }
+    if (!network->dale && network->rewiring == REWIRING_DEEP_R) {
+        problems_add(problems, &path, "rewiring", "must be \"none\" without Dale's law; got \"deep_r\"");
+    }
+    if (spec->tau_of_unit != NULL && spec->tau_count != network->units) {
+        problems_add(problems, &path, "tau", "must have one number a unit (%d); it has %d", network->units, spec->tau_count);
+    }
+    if (network->discretization == DISCRETIZATION_EULER && spec->tau_of_unit == NULL && (network->tau_is_range ? network->tau_low : network->tau) < 1.0) {
+        problems_add(problems, &path, "tau", "must be at least 1 ms, the step, with discretization euler");
+    }
+    if (spec->initial.memory != NULL && spec->initial.units != network->units) {
+        const struct path initial = {.parent = &path, .name = "initial"};
+        problems_add(problems, &initial, "W", "must be %d by %d, as network.units says; it is %d by %d", network->units, network->units, spec->initial.units,
+                     spec->initial.units);
+    }
+}
+
+static void check_job(const struct job_spec *spec, struct problems *problems) {
+    const struct train_config *config = &spec->config;
+    check_network(spec, problems);
+    if (config->task.type == TASK_EVIDENCE && config->task.evidence.cue_active > config->task.evidence.cue_duration) {
+        problems_add(problems, &(struct path){.name = "task"}, "cue_active", "must be at most cue_duration (%d); got %d", config->task.evidence.cue_duration,
+                     config->task.evidence.cue_active);
+    }
+    bool by_accuracy = config->training.stop_metric == STOP_ACCURACY_ABOVE || config->training.stop_metric == STOP_ACCURACY_BELOW;
+    if (by_accuracy && config->task.type == TASK_PATTERN) {
+        problems_add(problems, &(struct path){.name = "training"}, "stop_when", "must use the loss: the task pattern has no accuracy");
+    }
+}
+
+void job_spec_decode(struct job_spec *spec, const json_t *document, struct problems *problems) {
+    memset(spec, 0, sizeof *spec);
+    spec->initial_iteration = -1;
+    check_top_names(document, problems);
+    decode_name(spec, json_object_get(document, "name"), problems);
+    decode_metadata(spec, json_object_get(document, "metadata"), problems);
+    for (size_t i = 0; i < top_fields.count; i++) {
+        json_t *value = json_object_get(document, top_items[i].name);
+        json_t *one = value == NULL ? NULL : json_pack("{s:O}", top_items[i].name, value);
+        const struct decoding decoding = {.fields = &(struct fields){&top_items[i], 1}, .variant = ~0u};
+        fields_decode(&decoding, one, NULL, spec, problems);
+        json_decref(one);
+    }
+    bool task_known = decode_task(spec, json_object_get(document, "task"), problems);
+    enum task_type task = task_known ? spec->config.task.type : TASK_DELAYED_XOR;
+    const struct path rule = {.name = "rule"}, training = {.name = "training"};
+    decode_network(spec, json_object_get(document, "network"), task, problems);
+    rule_decode(&spec->config.rule, json_object_get(document, "rule"), &rule, problems);
+    decode_optimizer(spec, json_object_get(document, "optimizer"), task, problems);
+    const struct decoding decoding = section(&training_fields, "training", task);
+    fields_decode(&decoding, json_object_get(document, "training"), &training, &spec->config.training, problems);
+    if (problems->count == 0) {
+        check_job(spec, problems);
+    }
+}
+
+void job_spec_release(struct job_spec *spec) {
+    json_decref(spec->metadata);
+    free(spec->tau_of_unit);
+    free(spec->initial.memory);
+    memset(spec, 0, sizeof *spec);
+}
+
+void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, struct problems *problems) {
+    const struct path network = {.name = "network"}, initial = {.parent = &network, .name = "initial"};
+    if (spec->initial.memory == NULL) {
+        return;
+    }
+    if (spec->initial.inputs != inputs) {
+        problems_add(problems, &initial, "Win", "must have %d rows, as the task has inputs; it has %d", inputs, spec->initial.inputs);
+    }
+    if (spec->initial.outputs != outputs) {
+        problems_add(problems, &initial, "Wout", "must have %d columns, as the task has outputs; it has %d", outputs, spec->initial.outputs);
+    }
+}
+
+/* ---- encoding ---------------------------------------------------------------------------------------------------- */
+
+static json_t *encode_vector(const float *values, int count) {
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++) {
+        json_array_append_new(list, json_number_or_null(values[i]));
+    }
+    return list;
+}
+
+static json_t *encode_matrix(const float *values, int rows, int columns) {
+    json_t *list = json_array();
+    for (int i = 0; i < rows; i++) {
+        json_array_append_new(list, encode_vector(values + (size_t)i * (size_t)columns, columns));
+    }
+    return list;
+}
+
+static json_t *encode_initial_whole(const struct weights_document *weights) {
+    const struct weights_view *view = &weights->view;
+    json_t *document = json_object();
+    json_object_set_new(document, "W", encode_matrix(view->W, weights->units, weights->units));
+    json_object_set_new(document, "Win", encode_matrix(view->Win, weights->inputs, weights->units));
+    if (view->b != NULL) {
+        json_object_set_new(document, "b", encode_vector(view->b, weights->units));
+    }
+    json_object_set_new(document, "Wout", encode_matrix(view->Wout, weights->units, weights->outputs));
+    json_object_set_new(document, "bout", encode_vector(view->bout, weights->outputs));
+    return document;
+}
+
+json_t *job_spec_encode(const struct job_spec *spec, bool with_weights) {
+    const struct train_config *config = &spec->config;
+    json_t *document = json_object(), *task = json_pack("{s:s}", "type", task_variants[config->task.type].name), *network = json_object();
+    json_t *optimizer = json_pack("{s:s}", "type", optimizer_variants[config->optimizer.type].name), *training = json_object();
+    json_object_set_new(document, "name", spec->name[0] == '\0' ? json_null() : json_string(spec->name));
+    json_object_set_new(document, "metadata", spec->metadata == NULL ? json_object() : json_incref(spec->metadata));
+    fields_encode(&top_fields, ~0u, spec, document);
+    fields_encode(&task_fields, 1u << config->task.type, &config->task, task);
+    fields_encode(&network_fields, ~0u, spec, network);
+    fields_encode(&optimizer_fields, 1u << config->optimizer.type, &config->optimizer, optimizer);
+    fields_encode(&training_fields, ~0u, &config->training, training);
+    if (with_weights && spec->initial.memory != NULL) {
+        json_object_set_new(network, "initial", encode_initial_whole(&spec->initial));
+    }
+    json_object_set_new(document, "task", task);
+    json_object_set_new(document, "network", network);
+    json_object_set_new(document, "rule", rule_encode(&config->rule));
+    json_object_set_new(document, "optimizer", optimizer);
+    json_object_set_new(document, "training", training);
+    return document;
+}
+
+void job_spec_digest(const struct job_spec *spec, char digest[65]) {
+    static const char *const free_of_results[] = {"name", "metadata", "threads", "priority", "time_limit"};
+    struct sha256_ctx context;
+    uint8_t bytes[SHA256_DIGEST_SIZE];
+    json_t *document = job_spec_encode(spec, true);
+    for (size_t i = 0; i < sizeof free_of_results / sizeof free_of_results[0]; i++) {
+        json_object_del(document, free_of_results[i]);
+    }
+    char *text = json_text(document, NULL);
+    json_decref(document);
+    sha256_init(&context);
+    sha256_update(&context, text == NULL ? 0 : strlen(text), (const uint8_t *)text);
+    sha256_digest(&context, sizeof bytes, bytes);
+    free(text);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        snprintf(digest + 2 * i, 3, "%02x", bytes[i]);
+    }
+}
+
+/* ---- describing -------------------------------------------------------------------------------------------------- */
+
+json_t *tasks_describe(void) {
+    json_t *list = json_array();
+    for (int i = 0; i < TASK_TYPES; i++) {
+        const struct decoding task = {.fields = &task_fields, .variant = 1u << i};
+        const struct decoding network = section(&network_fields, "network", (enum task_type)i), training = section(&training_fields, "training", (enum task_type)i);
+        struct decoding optimizer = section(&optimizer_fields, "optimizer", (enum task_type)i);
+        optimizer.variant = 1u << OPTIMIZER_ADAM;
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:{s:o, s:o, s:o}}", "type", task_variants[i].name, "description", task_variants[i].doc,
+                                              "parameters", fields_describe(&task), "defaults", "network", fields_describe(&network), "optimizer",
+                                              fields_describe(&optimizer), "training", fields_describe(&training)));
+    }
+    return json_pack("{s:o}", "tasks", list);
+}
+
+json_t *rules_describe(void) {
+    json_t *list = json_array();
+    for (int i = 0; i < RULE_TYPES; i++) {
+        const struct decoding rule = {.fields = &rule_fields, .variant = 1u << i};
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "type", rule_variants[i].name, "description", rule_variants[i].doc, "parameters",
+                                              fields_describe(&rule)));
+    }
+    return json_pack("{s:o, s:s}", "rules", list, "default", rule_variants[RULE_MODPROP].name);
+}
+
+/* One schema a variant, told apart by type. */
+static json_t *variants_schema(const struct fields *fields, const struct variant *variants, int count, bool type_required) {
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++) {
+        const struct decoding decoding = {.fields = fields, .variant = 1u << i};
+        json_t *properties = fields_schema(&decoding);
+        json_object_set_new(properties, "type", json_pack("{s:s, s:s}", "const", variants[i].name, "description", variants[i].doc));
+        json_t *schema = json_pack("{s:s, s:s, s:o, s:b}", "type", "object", "title", variants[i].name, "properties", properties, "additionalProperties", 0);
+        if (type_required) {
+            json_object_set_new(schema, "required", json_pack("[s]", "type"));
+        }
+        json_array_append_new(list, schema);
+    }
+    return json_pack("{s:o}", type_required ? "oneOf" : "anyOf", list);
+}
+
+json_t *rule_schema(void) {
+    return variants_schema(&rule_fields, rule_variants, RULE_TYPES, false);
+}
+
+json_t *job_schema(void) {
+    const struct decoding top = {.fields = &top_fields, .variant = ~0u}, network = {.fields = &network_fields, .variant = ~0u},
+                          training = {.fields = &training_fields, .variant = ~0u};
+    json_t *properties = fields_schema(&top);
+    json_object_set_new(properties, "name", json_pack("{s:[s,s], s:i}", "type", "string", "null", "maxLength", JOB_NAME_BYTES - 1));
+    json_object_set_new(properties, "metadata", json_pack("{s:[s,s]}", "type", "object", "null"));
+    json_object_set_new(properties, "task", variants_schema(&task_fields, task_variants, TASK_TYPES, true));
+    json_object_set_new(properties, "network", json_pack("{s:s, s:o, s:b}", "type", "object", "properties", fields_schema(&network), "additionalProperties", 0));
+    json_object_set_new(properties, "rule", rule_schema());
+    json_object_set_new(properties, "optimizer", variants_schema(&optimizer_fields, optimizer_variants, 2, false));
+    json_object_set_new(properties, "training", json_pack("{s:s, s:o, s:b}", "type", "object", "properties", fields_schema(&training), "additionalProperties", 0));
+    return json_pack("{s:s, s:o, s:[s], s:b}", "type", "object", "properties", properties, "required", "task", "additionalProperties", 0);
+}
+
+const char *task_type_name(enum task_type type) {
+    return task_variants[type].name;
+}
+
+const char *rule_type_name(enum rule_type type) {
+    return rule_variants[type].name;
+}
+
+bool task_type_find(const char *name, enum task_type *type) {
+    for (int i = 0; i < TASK_TYPES; i++) {
+        if (strcmp(name, task_variants[i].name) == 0) {
+            *type = (enum task_type)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool rule_type_find(const char *name, enum rule_type *type) {
+    for (int i = 0; i < RULE_TYPES; i++) {
+        if (strcmp(name, rule_variants[i].name) == 0) {
+            *type = (enum rule_type)i;
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,66 @@
+/*
+ * The job document: JSON to struct and back, by the parameter tables of parameters.c.
+ */
+#ifndef MODPROP_API_JOB_H
+#define MODPROP_API_JOB_H
+
+#include <jansson.h>
+
+#include "api/problem.h"
+#include "core/config.h"
+
+#define JOB_NAME_BYTES 201
+#define JOB_ID_BYTES 37
+
+/* Weights that a document carries; `memory` holds W, Win, b, Wout, bout in this order. */
+struct weights_document {
+    int units, inputs, outputs;
+    struct weights_view view;
+    float *memory;
+};
+
+struct job_spec {
+    char name[JOB_NAME_BYTES]; /* "" : none */
+    json_t *metadata;          /* an object; NULL: none */
+    int threads;               /* upper bound; 0: none */
+    int priority;
+    int64_t time_limit;        /* seconds of training; 0: none */
+    struct train_config config;
+    /* What config points to: */
+    double *tau_of_unit;
+    int tau_count;
+    struct weights_document initial; /* memory NULL: none given in the document itself */
+    char initial_job[JOB_ID_BYTES];  /* network.initial refers to this job; "" : it does not */
+    int64_t initial_iteration;       /* of that job's checkpoints; -1: the newest */
+};
+
+/* Decodes and checks a job. All faults go to `problems`; `spec` is filled as far as possible and is released by job_spec_release in any case. */
+void job_spec_decode(struct job_spec *spec, const json_t *document, struct problems *problems);
+void job_spec_release(struct job_spec *spec);
+
+/* Checks what depends on the task's shape once its data are there (initial weights). */
+void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, struct problems *problems);
+
+/* The job with every default filled in. `with_weights`: initial weights whole (for the store), else their shape and sha256 alone. */
+json_t *job_spec_encode(const struct job_spec *spec, bool with_weights);
+
+/* SHA-256, in hexadecimal, of all that determines the result: seed, task, network, rule, optimizer, training. */
+void job_spec_digest(const struct job_spec *spec, char digest[65]);
+
+/* GET /v1/tasks and /v1/rules. */
+json_t *tasks_describe(void);
+json_t *rules_describe(void);
+/* JSON Schema of a job as it is submitted, for OpenAPI. */
+json_t *job_schema(void);
+json_t *rule_schema(void);
+
+/* One rule object at `path` (for gradients). */
+void rule_decode(struct rule_config *rule, const json_t *document, const struct path *path, struct problems *problems);
+json_t *rule_encode(const struct rule_config *rule);
+
+const char *task_type_name(enum task_type type);
+const char *rule_type_name(enum rule_type type);
+bool task_type_find(const char *name, enum task_type *type);
+bool rule_type_find(const char *name, enum rule_type *type);
+
+#endif

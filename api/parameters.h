@@ -1,0 +1,24 @@
+/*
+ * The parameter tables (parameters.c): what a job may say, said once.
+ */
+#ifndef MODPROP_API_PARAMETERS_H
+#define MODPROP_API_PARAMETERS_H
+
+#include "api/field.h"
+#include "core/config.h"
+
+/* One variant of an object that has a type. */
+struct variant {
+    const char *name, *doc;
+};
+
+extern const struct variant task_variants[TASK_TYPES], rule_variants[RULE_TYPES];
+extern const struct variant optimizer_variants[2];
+
+extern const struct fields task_fields, network_fields, rule_fields, optimizer_fields, training_fields;
+
+/* Where a task's defaults differ from the tables'; variants are bits of enum task_type. */
+extern const struct field_default task_defaults[];
+extern const size_t task_default_count;
+
+#endif

@@ -1,0 +1,121 @@
+#include "api/text.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* "1" would read back as an integer. */
+static int mark_real(char *text, int length) {
+    if (text[strcspn(text, ".e")] == '\0') {
+        memcpy(text + length, ".0", 3);
+        length += 2;
+    }
+    return length;
+}
+
+int number_put(double value, char text[32]) {
+    int length = 0;
+    if (!isfinite(value)) {
+        return snprintf(text, 32, "null");
+    }
+    for (int digits = 15; digits <= 17; digits++) {
+        length = snprintf(text, 32, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) {
+            break;
+        }
+    }
+    return mark_real(text, length);
+}
+
+int float_put(float value, char text[32]) {
+    int length = 0;
+    if (!isfinite(value)) {
+        return snprintf(text, 32, "null");
+    }
+    for (int digits = 6; digits <= 9; digits++) {
+        length = snprintf(text, 32, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value) {
+            break;
+        }
+    }
+    return mark_real(text, length);
+}
+
+static void put_string(FILE *out, const char *text, size_t length) {
+    fputc('"', out);
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '"' || c == '\\') {
+            fputc('\\', out);
+            fputc(c, out);
+        } else if (c == '\n') {
+            fputs("\\n", out);
+        } else if (c < 0x20 || c == 0x7f) {
+            fprintf(out, "\\u%04x", c);
+        } else {
+            fputc(c, out);
+        }
+    }
+    fputc('"', out);
+}
+
+/* Depth is bounded by the parser (64) or by our own documents. */
+static void put(FILE *out, const json_t *value) {
+    char number[32];
+    const char *separator = "", *name;
+    json_t *member;
+    size_t index;
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        fputc('{', out);
+        json_object_foreach((json_t *)(uintptr_t)value, name, member) {
+            fputs(separator, out);
+            put_string(out, name, strlen(name));
+            fputc(':', out);
+            put(out, member);
+            separator = ",";
+        }
+        fputc('}', out);
+        break;
+    case JSON_ARRAY:
+        fputc('[', out);
+        json_array_foreach(value, index, member) {
+            fputs(separator, out);
+            put(out, member);
+            separator = ",";
+        }
+        fputc(']', out);
+        break;
+    case JSON_STRING:
+        put_string(out, json_string_value(value), json_string_length(value));
+        break;
+    case JSON_INTEGER:
+        fprintf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        break;
+    case JSON_REAL:
+        number_put(json_real_value(value), number);
+        fputs(number, out);
+        break;
+    default:
+        fputs(json_is_true(value) ? "true" : json_is_false(value) ? "false" : "null", out);
+    }
+}
+
+char *json_text(const json_t *document, size_t *size) {
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = document == NULL ? NULL : open_memstream(&text, &length);
+    if (out == NULL) {
+        return NULL;
+    }
+    put(out, document);
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    if (size != NULL) {
+        *size = length;
+    }
+    return text;
+}

@@ -1,0 +1,20 @@
+/*
+ * JSON documents as text, numbers with the fewest digits that bring them back exactly: 0.8, not 0.80000000000000004 (jansson's own
+ * writer knows one precision for all numbers). Compact, members in their order, UTF-8.
+ */
+#ifndef MODPROP_API_TEXT_H
+#define MODPROP_API_TEXT_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+/* A new text, 0-ended, its length in *size (may be NULL); the caller frees it. NULL without memory or for NULL. */
+char *json_text(const json_t *document, size_t *size);
+
+/* The shortest decimal that reads back as this double, with a point or exponent; 32 bytes suffice. Returns its length. */
+int number_put(double value, char text[32]);
+
+/* The same for float32. */
+int float_put(float value, char text[32]);
+
+#endif
