@@ -1,0 +1,366 @@
+/* The store's readers: one read-only connection each, statements prepared when first used and kept. See store.h. */
+#include <math.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/store.h"
+
+#define JOB_COLUMNS                                                                                                                        \
+    "number, id, document, digest, name, task, rule, status, priority, created, started, finished, attempt, iterations, iteration, loss, " \
+    "accuracy, trials_per_second, error_code, error_detail, error_iteration, weights_sha256, events, crashes, crash_iteration, build, isa"
+#define EVENT_COLUMNS "seq, job, id, time, type, iteration, terminal, succeeded, json, recheck"
+
+enum query {
+    JOB_READ, JOB_NEXT, JOB_PLACE, JOBS_COUNT, JOBS_LIST, JOBS_WITH, EVENTS_OF_JOB, EVENTS_OF_ALL, PROGRESS_READ, PROGRESS_CHECK, SEQ_LAST, CHECKPOINTS_LIST,
+    CHECKPOINTS_NEWEST, CHECKPOINT_READ, KEY_READ, QUERIES
+};
+
+static const char *const query_text[QUERIES] = {
+    [JOB_READ] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id=?1",
+    [JOB_NEXT] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status=0 ORDER BY priority DESC, number",
+    [JOB_PLACE] = "SELECT count(*) FROM jobs WHERE status=0 AND (priority>?1 OR (priority=?1 AND number<?2))",
+    [JOBS_COUNT] = "SELECT count(*) FROM jobs WHERE status=?1",
+    [JOBS_LIST] = "SELECT " JOB_COLUMNS " FROM jobs WHERE number<?1 AND (?2<0 OR status=?2) AND (?3 IS NULL OR task=?3) AND (?4 IS NULL OR rule=?4)"
+                  " ORDER BY number DESC LIMIT ?5",
+    [JOBS_WITH] = "SELECT " JOB_COLUMNS " FROM jobs WHERE (1<<status)&?1 ORDER BY number",
+    [EVENTS_OF_JOB] = "SELECT " EVENT_COLUMNS " FROM events WHERE job=?1 AND id>?2 ORDER BY id LIMIT ?3",
+    [EVENTS_OF_ALL] = "SELECT " EVENT_COLUMNS " FROM events WHERE seq>?2 ORDER BY seq LIMIT ?3",
+    [PROGRESS_READ] = "SELECT " EVENT_COLUMNS " FROM events WHERE job=?1 AND recheck IS NOT NULL ORDER BY iteration",
+    [PROGRESS_CHECK] = "SELECT recheck FROM events WHERE job=?1 AND iteration=?2 AND recheck IS NOT NULL",
+    [SEQ_LAST] = "SELECT coalesce(max(seq),0) FROM events",
+    [CHECKPOINTS_LIST] = "SELECT job, iteration, created, loss, sha256, length(bytes) FROM checkpoints WHERE job=?1 ORDER BY iteration DESC",
+    [CHECKPOINTS_NEWEST] = "SELECT job, iteration, created, loss, sha256, length(bytes), bytes FROM checkpoints WHERE job=?1 ORDER BY iteration DESC",
+    [CHECKPOINT_READ] = "SELECT job, iteration, created, loss, sha256, length(bytes), bytes FROM checkpoints WHERE job=?1 AND iteration=?2",
+    [KEY_READ] = "SELECT key, body, job, created FROM keys WHERE key=?1",
+};
+
+struct store_reader {
+    sqlite3 *database;
+    sqlite3_stmt *queries[QUERIES];
+};
+
+struct store_reader *store_reader_open(const char *directory, char error[STORE_ERROR_BYTES]) {
+    char path[4096];
+    struct store_reader *reader = calloc(1, sizeof *reader);
+    if (reader == NULL || snprintf(path, sizeof path, "%s/modprop.db", directory) >= (int)sizeof path) {
+        snprintf(error, STORE_ERROR_BYTES, "out of memory");
+        free(reader);
+        return NULL;
+    }
+    if (sqlite3_open_v2(path, &reader->database, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+        snprintf(error, STORE_ERROR_BYTES, "cannot open the database %.300s: %s", path, sqlite3_errmsg(reader->database));
+        store_reader_close(reader);
+        return NULL;
+    }
+    sqlite3_busy_timeout(reader->database, 5000);
+    return reader;
+}
+
+void store_reader_close(struct store_reader *reader) {
+    if (reader == NULL) {
+        return;
+    }
+    for (int i = 0; i < QUERIES; i++) {
+        sqlite3_finalize(reader->queries[i]);
+    }
+    sqlite3_close(reader->database);
+    free(reader);
+}
+
+/* The statement, ready to be bound; NULL on failure. */
+static sqlite3_stmt *query_begin(struct store_reader *reader, enum query query) {
+    sqlite3_stmt **statement = &reader->queries[query];
+    if (*statement == NULL && sqlite3_prepare_v3(reader->database, query_text[query], -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) != SQLITE_OK) {
+        return NULL;
+    }
+    return *statement;
+}
+
+/* A statement that is not reset keeps its snapshot, and with it the write-ahead log, alive. */
+static void query_end(sqlite3_stmt *statement) {
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+}
+
+static double column_number(sqlite3_stmt *s, int at) {
+    return sqlite3_column_type(s, at) == SQLITE_NULL ? NAN : sqlite3_column_double(s, at);
+}
+
+static char *column_copy(sqlite3_stmt *s, int at) {
+    const char *text = (const char *)sqlite3_column_text(s, at);
+    return text == NULL ? NULL : strdup(text);
+}
+
+static void column_fixed(sqlite3_stmt *s, int at, char *to, size_t room) {
+    const char *text = (const char *)sqlite3_column_text(s, at);
+    snprintf(to, room, "%s", text == NULL ? "" : text);
+}
+
+/* False without memory. */
+static bool job_fill(sqlite3_stmt *s, struct store_job *job) {
+    *job = (struct store_job){
+        .number = sqlite3_column_int64(s, 0), .document = column_copy(s, 2), .name = column_copy(s, 4), .task = column_copy(s, 5),
+        .rule = column_copy(s, 6), .status = (enum job_status)sqlite3_column_int(s, 7), .priority = sqlite3_column_int(s, 8),
+        .created = sqlite3_column_int64(s, 9), .started = sqlite3_column_int64(s, 10), .finished = sqlite3_column_int64(s, 11),
+        .attempt = sqlite3_column_int(s, 12), .iterations = sqlite3_column_int64(s, 13), .iteration = sqlite3_column_int64(s, 14),
+        .loss = column_number(s, 15), .accuracy = column_number(s, 16), .trials_per_second = column_number(s, 17), .error_code = column_copy(s, 18),
+        .error_detail = column_copy(s, 19), .error_iteration = sqlite3_column_int64(s, 20), .events = sqlite3_column_int64(s, 22),
+        .crashes = sqlite3_column_int(s, 23), .crash_iteration = sqlite3_column_int64(s, 24), .build = column_copy(s, 25), .isa = column_copy(s, 26)};
+    column_fixed(s, 1, job->id, sizeof job->id);
+    column_fixed(s, 3, job->digest, sizeof job->digest);
+    column_fixed(s, 21, job->weights_sha256, sizeof job->weights_sha256);
+    return job->document != NULL && job->name != NULL && job->task != NULL && job->rule != NULL;
+}
+
+int store_job_read(struct store_reader *reader, const char *id, struct store_job *job) {
+    sqlite3_stmt *s = query_begin(reader, JOB_READ);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC);
+    int step = sqlite3_step(s), found = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
+    if (found == 1 && !job_fill(s, job)) {
+        store_job_release(job);
+        found = -1;
+    }
+    query_end(s);
+    return found;
+}
+
+int store_job_next(struct store_reader *reader, bool (*skip)(void *user, const char *id), void *user, struct store_job *job) {
+    sqlite3_stmt *s = query_begin(reader, JOB_NEXT);
+    int found = s == NULL ? -1 : 0;
+    while (found == 0) {
+        int step = sqlite3_step(s);
+        if (step != SQLITE_ROW) {
+            found = step == SQLITE_DONE ? 0 : -1;
+            break;
+        }
+        if (skip(user, (const char *)sqlite3_column_text(s, 1))) {
+            continue;
+        }
+        found = job_fill(s, job) ? 1 : -1;
+        if (found < 0) {
+            store_job_release(job);
+        }
+    }
+    if (s != NULL) {
+        query_end(s);
+    }
+    return found;
+}
+
+static int64_t number_query(sqlite3_stmt *s) {
+    int64_t number = s != NULL && sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int64(s, 0) : -1;
+    if (s != NULL) {
+        query_end(s);
+    }
+    return number;
+}
+
+int64_t store_job_place(struct store_reader *reader, const struct store_job *job) {
+    sqlite3_stmt *s = query_begin(reader, JOB_PLACE);
+    if (s != NULL) {
+        sqlite3_bind_int(s, 1, job->priority);
+        sqlite3_bind_int64(s, 2, job->number);
+    }
+    return number_query(s);
+}
+
+int64_t store_jobs_count(struct store_reader *reader, enum job_status status) {
+    sqlite3_stmt *s = query_begin(reader, JOBS_COUNT);
+    if (s != NULL) {
+        sqlite3_bind_int(s, 1, (int)status);
+    }
+    return number_query(s);
+}
+
+int64_t store_seq_last(struct store_reader *reader) {
+    return number_query(query_begin(reader, SEQ_LAST));
+}
+
+static int jobs_each(sqlite3_stmt *s, bool (*each)(void *user, const struct store_job *job), void *user) {
+    int count = 0, step;
+    while ((step = sqlite3_step(s)) == SQLITE_ROW) {
+        struct store_job job;
+        bool filled = job_fill(s, &job), go_on = filled && each(user, &job);
+        store_job_release(&job);
+        count++;
+        if (!go_on) {
+            step = filled ? SQLITE_DONE : SQLITE_NOMEM;
+            break;
+        }
+    }
+    query_end(s);
+    return step == SQLITE_DONE ? count : -1;
+}
+
+int store_jobs_list(struct store_reader *reader, const struct store_filter *filter, bool (*each)(void *user, const struct store_job *job), void *user) {
+    sqlite3_stmt *s = query_begin(reader, JOBS_LIST);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_int64(s, 1, filter->before);
+    sqlite3_bind_int(s, 2, filter->by_status ? (int)filter->status : -1);
+    sqlite3_bind_text(s, 3, filter->task, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 4, filter->rule, -1, SQLITE_STATIC);
+    sqlite3_bind_int(s, 5, filter->limit);
+    return jobs_each(s, each, user);
+}
+
+int store_jobs_with(struct store_reader *reader, unsigned statuses, bool (*each)(void *user, const struct store_job *job), void *user) {
+    sqlite3_stmt *s = query_begin(reader, JOBS_WITH);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_int(s, 1, (int)statuses);
+    return jobs_each(s, each, user);
+}
+
+static int events_each(sqlite3_stmt *s, bool (*each)(void *user, const struct store_event *event), void *user) {
+    int count = 0, step;
+    while ((step = sqlite3_step(s)) == SQLITE_ROW) {
+        struct store_event event = {.seq = sqlite3_column_int64(s, 0), .id = sqlite3_column_int64(s, 2), .time = sqlite3_column_int64(s, 3),
+                                    .iteration = sqlite3_column_int64(s, 5), .terminal = sqlite3_column_int(s, 6) != 0,
+                                    .succeeded = sqlite3_column_int(s, 7) != 0};
+        column_fixed(s, 1, event.job, sizeof event.job);
+        column_fixed(s, 4, event.type, sizeof event.type);
+        const void *json = sqlite3_column_text(s, 8), *check = sqlite3_column_text(s, 9);
+        memcpy(&event.json, &json, sizeof json);
+        memcpy(&event.check, &check, sizeof check);
+        count++;
+        if (!each(user, &event)) {
+            step = SQLITE_DONE;
+            break;
+        }
+    }
+    query_end(s);
+    return step == SQLITE_DONE ? count : -1;
+}
+
+int store_events_read(struct store_reader *reader, const char *job, int64_t after, int limit, bool (*each)(void *user, const struct store_event *event),
+                      void *user) {
+    sqlite3_stmt *s = query_begin(reader, job != NULL ? EVENTS_OF_JOB : EVENTS_OF_ALL);
+    if (s == NULL) {
+        return -1;
+    }
+    if (job != NULL) {
+        sqlite3_bind_text(s, 1, job, -1, SQLITE_STATIC);
+    }
+    sqlite3_bind_int64(s, 2, after);
+    sqlite3_bind_int(s, 3, limit);
+    return events_each(s, each, user);
+}
+
+int store_progress_read(struct store_reader *reader, const char *job, bool (*each)(void *user, const struct store_event *event), void *user) {
+    sqlite3_stmt *s = query_begin(reader, PROGRESS_READ);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_text(s, 1, job, -1, SQLITE_STATIC);
+    return events_each(s, each, user);
+}
+
+int store_progress_check(struct store_reader *reader, const char *job, int64_t iteration, char **check) {
+    sqlite3_stmt *s = query_begin(reader, PROGRESS_CHECK);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_text(s, 1, job, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(s, 2, iteration);
+    int step = sqlite3_step(s), found = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
+    if (found == 1) {
+        *check = column_copy(s, 0);
+        found = *check != NULL ? 1 : -1;
+    }
+    query_end(s);
+    return found;
+}
+
+static void checkpoint_fill(sqlite3_stmt *s, struct store_checkpoint *checkpoint) {
+    *checkpoint = (struct store_checkpoint){.iteration = sqlite3_column_int64(s, 1), .created = sqlite3_column_int64(s, 2), .loss = column_number(s, 3),
+                                            .size = (size_t)sqlite3_column_int64(s, 5)};
+    column_fixed(s, 0, checkpoint->job, sizeof checkpoint->job);
+    column_fixed(s, 4, checkpoint->sha256, sizeof checkpoint->sha256);
+}
+
+int store_checkpoints_list(struct store_reader *reader, const char *job, bool (*each)(void *user, const struct store_checkpoint *checkpoint), void *user) {
+    sqlite3_stmt *s = query_begin(reader, CHECKPOINTS_LIST);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_text(s, 1, job, -1, SQLITE_STATIC);
+    int count = 0, step;
+    while ((step = sqlite3_step(s)) == SQLITE_ROW) {
+        struct store_checkpoint checkpoint;
+        checkpoint_fill(s, &checkpoint);
+        count++;
+        if (!each(user, &checkpoint)) {
+            step = SQLITE_DONE;
+            break;
+        }
+    }
+    query_end(s);
+    return step == SQLITE_DONE ? count : -1;
+}
+
+/* The row's bytes, where their sha256 is the one that was stored with them. 1, 0, -1. */
+static int checkpoint_take(sqlite3_stmt *s, struct store_checkpoint *checkpoint) {
+    char hex[STORE_HASH_BYTES];
+    checkpoint_fill(s, checkpoint);
+    const void *bytes = sqlite3_column_blob(s, 6);
+    if (bytes == NULL) {
+        return 0;
+    }
+    sha256_hex(bytes, checkpoint->size, hex);
+    if (strcmp(hex, checkpoint->sha256) != 0) {
+        return 0;
+    }
+    checkpoint->bytes = malloc(checkpoint->size);
+    if (checkpoint->bytes == NULL) {
+        return -1;
+    }
+    memcpy(checkpoint->bytes, bytes, checkpoint->size);
+    return 1;
+}
+
+int store_checkpoint_read(struct store_reader *reader, const char *job, int64_t iteration, struct store_checkpoint *checkpoint, int *damaged) {
+    sqlite3_stmt *s = query_begin(reader, iteration < 0 ? CHECKPOINTS_NEWEST : CHECKPOINT_READ);
+    if (damaged != NULL) {
+        *damaged = 0;
+    }
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_text(s, 1, job, -1, SQLITE_STATIC);
+    if (iteration >= 0) {
+        sqlite3_bind_int64(s, 2, iteration);
+    }
+    int found = 0, step;
+    while (found == 0 && (step = sqlite3_step(s)) != SQLITE_DONE) {
+        found = step == SQLITE_ROW ? checkpoint_take(s, checkpoint) : -1;
+        if (found == 0 && damaged != NULL) {
+            ++*damaged;
+        }
+    }
+    query_end(s);
+    return found;
+}
+
+int store_key_read(struct store_reader *reader, const char *key, struct store_key *found) {
+    sqlite3_stmt *s = query_begin(reader, KEY_READ);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_text(s, 1, key, -1, SQLITE_STATIC);
+    int step = sqlite3_step(s), result = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
+    if (result == 1) {
+        *found = (struct store_key){.created = sqlite3_column_int64(s, 3)};
+        column_fixed(s, 1, found->body, sizeof found->body);
+        column_fixed(s, 2, found->job, sizeof found->job);
+    }
+    query_end(s);
+    return result;
+}
