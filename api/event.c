@@ -1,0 +1,143 @@
+/* Events: see event.h. */
+#include "api/event.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "api/field.h"
+#include "api/text.h"
+
+void time_text(int64_t milliseconds, char text[TIME_TEXT_BYTES]) {
+    time_t seconds = (time_t)(milliseconds / 1000);
+    struct tm parts;
+    char date[24];
+    gmtime_r(&seconds, &parts);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(text, TIME_TEXT_BYTES, "%s.%03dZ", date, (int)(milliseconds % 1000));
+}
+
+static json_t *event_begin(const struct event_head *head, const char *type) {
+    char time[TIME_TEXT_BYTES];
+    time_text(head->time, time);
+    return json_pack("{s:I, s:s, s:I, s:s, s:s}", "id", (json_int_t)head->id, "job", head->job, "seq", (json_int_t)head->seq, "type", type, "time", time);
+}
+
+static char *event_end(json_t *event) {
+    char *text = json_text(event, NULL);
+    json_decref(event);
+    return text;
+}
+
+static void set_text(json_t *object, const char *name, const char *text) {
+    if (text != NULL) {
+        json_object_set_new(object, name, json_string(text));
+    }
+}
+
+static void set_number(json_t *object, const char *name, double number) {
+    json_object_set_new(object, name, json_number_or_null(number));
+}
+
+char *event_status_text(const struct event_head *head, const struct event_status *status) {
+    json_t *event = event_begin(head, "status");
+    set_text(event, "status", status->status);
+    set_text(event, "reason", status->reason);
+    json_object_set_new(event, "attempt", json_integer(status->attempt));
+    if (status->final) {
+        json_t *metrics = json_pack("{s:I}", "iteration", (json_int_t)status->iteration);
+        set_number(metrics, "loss", status->loss);
+        set_number(metrics, "accuracy", status->accuracy);
+        json_object_set_new(event, "metrics", metrics);
+    }
+    if (status->weights) {
+        char link[96];
+        snprintf(link, sizeof link, "/v1/jobs/%s/weights", head->job);
+        set_text(event, "weights_sha256", status->weights_sha256);
+        json_object_set_new(event, "links", json_pack("{s:s}", "weights", link));
+    }
+    if (status->error_code != NULL) {
+        json_t *error = json_pack("{s:s, s:s}", "code", status->error_code, "detail", status->error_detail != NULL ? status->error_detail : "");
+        if (status->error_iteration >= 0) {
+            json_object_set_new(error, "iteration", json_integer(status->error_iteration));
+        }
+        json_object_set_new(event, "error", error);
+    }
+    return event_end(event);
+}
+
+static void put_results(json_t *object, const struct train_progress *progress) {
+    json_object_set_new(object, "iteration", json_integer(progress->iteration));
+    set_number(object, "loss", progress->loss);
+    set_number(object, "accuracy", progress->accuracy);
+    set_number(object, "training_loss", progress->training_loss);
+    set_number(object, "learning_rate", progress->learning_rate);
+}
+
+static void put_diagnostics(json_t *object, const struct train_diagnostics *diagnostics) {
+    if (!diagnostics->present) {
+        return;
+    }
+    set_number(object, "cosine_W", diagnostics->cosine_W);
+    set_number(object, "cosine_Win", diagnostics->cosine_Win);
+    set_number(object, "cosine_b", diagnostics->cosine_b);
+    set_number(object, "cosine_Wout", diagnostics->cosine_Wout);
+    set_number(object, "cosine_all", diagnostics->cosine_all);
+    set_number(object, "spectral_radius", diagnostics->spectral_radius);
+    set_number(object, "mean_psi", diagnostics->mean_psi);
+    set_number(object, "silent_fraction", diagnostics->silent_fraction);
+    set_number(object, "gradient_norm_W", diagnostics->gradient_norm_W);
+    set_number(object, "gradient_norm_Win", diagnostics->gradient_norm_Win);
+    set_number(object, "gradient_norm_Wout", diagnostics->gradient_norm_Wout);
+}
+
+/* Times are the host's, not the job's: they are told, and do not count when results are compared. */
+static void put_phases(json_t *object, const struct train_diagnostics *diagnostics) {
+    if (!diagnostics->present) {
+        return;
+    }
+    const struct train_phases *phases = &diagnostics->phases;
+    set_number(object, "seconds_trials", phases->trials);
+    set_number(object, "seconds_forward", phases->forward);
+    set_number(object, "seconds_credit", phases->credit);
+    set_number(object, "seconds_gradient", phases->gradient);
+    set_number(object, "seconds_optimizer", phases->optimizer);
+}
+
+char *event_progress_text(const struct event_head *head, const struct train_progress *progress, double elapsed_seconds, double trials_per_second) {
+    json_t *event = event_begin(head, "progress");
+    put_results(event, progress);
+    set_number(event, "elapsed_seconds", elapsed_seconds);
+    set_number(event, "trials_per_second", trials_per_second);
+    put_diagnostics(event, &progress->diagnostics);
+    put_phases(event, &progress->diagnostics);
+    return event_end(event);
+}
+
+char *event_progress_check(const struct train_progress *progress) {
+    json_t *results = json_object();
+    put_results(results, progress);
+    put_diagnostics(results, &progress->diagnostics);
+    return event_end(results);
+}
+
+char *event_checkpoint_text(const struct event_head *head, int64_t iteration, double loss, size_t size, const char *sha256) {
+    json_t *event = event_begin(head, "checkpoint");
+    json_object_set_new(event, "iteration", json_integer(iteration));
+    set_number(event, "loss", loss);
+    json_object_set_new(event, "size", json_integer((json_int_t)size));
+    set_text(event, "sha256", sha256);
+    return event_end(event);
+}
+
+char *event_log_text(const struct event_head *head, const char *level, const char *message) {
+    json_t *event = event_begin(head, "log");
+    set_text(event, "level", level);
+    set_text(event, "message", message);
+    return event_end(event);
+}
+
+char *event_deleted_text(const struct event_head *head) {
+    return event_end(event_begin(head, "deleted"));
+}

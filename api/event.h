@@ -1,0 +1,46 @@
+/*
+ * Events as clients see them: flat objects, one line of compact JSON each. Times are Unix milliseconds, written as RFC 3339 UTC.
+ */
+#ifndef MODPROP_API_EVENT_H
+#define MODPROP_API_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/train.h"
+
+#define TIME_TEXT_BYTES 32
+
+/* What every event has. */
+struct event_head {
+    const char *job;
+    int64_t id, seq, time;
+};
+
+struct event_status {
+    const char *status;
+    const char *reason;       /* NULL: none; a sentence for a status that needs one */
+    int attempt;
+    bool final;               /* metrics are told, and with `weights` their link */
+    bool weights;
+    int64_t iteration;
+    double loss, accuracy;    /* NaN: null */
+    const char *weights_sha256; /* NULL: none */
+    const char *error_code, *error_detail; /* NULL: none */
+    int64_t error_iteration;  /* -1: none */
+};
+
+/* Each returns a new text that the caller frees, NULL without memory. */
+char *event_status_text(const struct event_head *head, const struct event_status *status);
+char *event_progress_text(const struct event_head *head, const struct train_progress *progress, double elapsed_seconds, double trials_per_second);
+char *event_checkpoint_text(const struct event_head *head, int64_t iteration, double loss, size_t size, const char *sha256);
+char *event_log_text(const struct event_head *head, const char *level, const char *message);
+char *event_deleted_text(const struct event_head *head);
+
+/* The part of a progress event that must come out the same when the iteration is computed again. */
+char *event_progress_check(const struct train_progress *progress);
+
+void time_text(int64_t milliseconds, char text[TIME_TEXT_BYTES]);
+
+#endif
