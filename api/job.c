@@ -250,6 +250,24 @@ void job_spec_decode(struct job_spec *spec, const json_t *document, struct probl
     }
 }
 
+bool job_spec_parse(struct job_spec *spec, const char *text) {
+    char error[256];
+    struct problems problems = {0};
+    json_t *document = json_parse(text, strlen(text), error);
+    job_spec_decode(spec, document, &problems);
+    bool ok = document != NULL && problems.count == 0;
+    problems_release(&problems);
+    json_decref(document);
+    return ok;
+}
+
+char *job_spec_text(const struct job_spec *spec) {
+    json_t *document = job_spec_encode(spec, true);
+    char *text = json_text(document, NULL);
+    json_decref(document);
+    return text;
+}
+
 void job_spec_release(struct job_spec *spec) {
     json_decref(spec->metadata);
     free(spec->tau_of_unit);

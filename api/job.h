@@ -38,6 +38,11 @@ struct job_spec {
 void job_spec_decode(struct job_spec *spec, const json_t *document, struct problems *problems);
 void job_spec_release(struct job_spec *spec);
 
+/* The same for a stored document's text, which was checked when it came in. False where it is damaged; release `spec` in any case. */
+bool job_spec_parse(struct job_spec *spec, const char *text);
+/* The document for the store: defaults filled in, initial weights whole. NULL without memory; the caller frees. */
+char *job_spec_text(const struct job_spec *spec);
+
 /* Checks what depends on the task's shape once its data are there (initial weights). */
 void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, struct problems *problems);
 
