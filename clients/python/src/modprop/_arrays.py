@@ -1,0 +1,89 @@
+"""numpy arrays on their way to the server: as JSON lists, or as the safetensors body of a dataset.
+
+The safetensors package writes the body (a well-kept library, rather than code of our own for a binary format). What is checked here is what
+a user can get wrong before a long upload; the server checks everything again.
+"""
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+
+def as_json_array(value: Any) -> Any:
+    """`value` with every numpy array and scalar in it as lists and numbers, whatever the depth."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: as_json_array(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [as_json_array(item) for item in value]
+    return value
+
+
+def dataset_bytes(arrays: Mapping[str, Any]) -> bytes:
+    """The safetensors body of a dataset. `arrays` has `inputs` (T,B,I), `targets` (T,B) or (T,B,O), perhaps `mask` (T,B), and perhaps the same
+    three with the prefix `test_`; those that are None are left out. Raises ValueError with the array's name.
+    """
+    tensors: dict[str, NDArray[Any]] = {}
+    for prefix in ("", "test_"):
+        part = {name: arrays.get(prefix + name) for name in ("inputs", "targets", "mask")}
+        if prefix and all(value is None for value in part.values()):
+            continue
+        tensors |= _split(prefix, part["inputs"], part["targets"], part["mask"])
+    _agree(tensors)
+    return safetensors.numpy.save(tensors)
+
+
+def dataset_name(content: bytes) -> str:
+    """The name of a dataset that was given none: made of its content, so that the same arrays are stored once."""
+    return "data-" + hashlib.sha256(content).hexdigest()[:16]
+
+
+def _split(prefix: str, inputs: Any, targets: Any, mask: Any) -> dict[str, NDArray[Any]]:
+    """One split (training or test), checked, in the types that the server stores."""
+    if inputs is None or targets is None:
+        raise ValueError(f"{prefix}inputs and {prefix}targets belong together: both must be given")
+    tensors = {f"{prefix}inputs": _real(f"{prefix}inputs", inputs, (3,)), f"{prefix}targets": _targets(f"{prefix}targets", targets)}
+    if mask is not None:
+        tensors[f"{prefix}mask"] = _real(f"{prefix}mask", mask, (2,))
+    steps_trials = tensors[f"{prefix}inputs"].shape[:2]
+    for name, array in tensors.items():
+        if array.shape[:2] != steps_trials:
+            raise ValueError(f"{name} must begin with the (T,B) of {prefix}inputs, {steps_trials}; its shape is {array.shape}")
+    return tensors
+
+
+def _targets(name: str, values: Any) -> NDArray[Any]:
+    """Classes (T,B) as int32, values (T,B,O) as float32."""
+    array = np.asarray(values)
+    if array.ndim == 3:
+        return _real(name, array, (3,))
+    if array.ndim != 2:
+        raise ValueError(f"{name} must be (T,B) classes or (T,B,O) values; its shape is {array.shape}")
+    if not (np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_):
+        raise ValueError(f"{name} of shape (T,B) are classes and must be integers, not {array.dtype}; values to match need the shape (T,B,O)")
+    if array.size and (array.min() < 0 or array.max() > np.iinfo(np.int32).max):
+        raise ValueError(f"{name} must be classes 0, 1, 2, ..; the least is {array.min()}, the greatest {array.max()}")
+    return np.ascontiguousarray(array, dtype=np.int32)
+
+
+def _real(name: str, values: Any, dimensions: tuple[int, ...]) -> NDArray[np.float32]:
+    array = np.ascontiguousarray(values, dtype=np.float32)
+    if array.ndim not in dimensions or array.size == 0:
+        raise ValueError(f"{name} must have {dimensions[0]} dimensions, none of them 0; its shape is {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite; the entry at {tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])} is not")
+    return array
+
+
+def _agree(tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Training and test split must fit the same network; a test split may hold another number of trials."""
+    for name in ("inputs", "targets"):
+        train, test = tensors[name], tensors.get("test_" + name)
+        if test is not None and (train.ndim != test.ndim or train.shape[0] != test.shape[0] or train.shape[2:] != test.shape[2:]):
+            raise ValueError(f"test_{name} must have the shape of {name} but for the number of trials; {test.shape} does not fit {train.shape}")

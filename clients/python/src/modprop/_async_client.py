@@ -1,0 +1,289 @@
+"""The asynchronous client: the same calls as `_client`, awaited. For one event loop."""
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+
+from . import _calls
+from ._bar import Bar
+from ._base import JobView, Settings, all_cursor, job_cursor
+from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
+from ._compare import Comparison, Run, rule_label
+from ._errors import Unavailable, problem_from
+from ._results import Checkpoint, Dataset, Gradients, Metrics, Progress, Simulation, Weights
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """As `Client`, with methods to await. Use it as an asynchronous context, or await `close()`."""
+
+    def __init__(
+        self,
+        server: str | None = None,
+        *,
+        token: str | None = None,
+        timeout: float = 30.0,
+        patience: float = 120.0,
+        verify: bool | str = True,
+    ) -> None:
+        self._settings = Settings(server, token, timeout, patience, verify)
+        self._http = httpx.AsyncClient(**self._settings.http)
+
+    @property
+    def server(self) -> str:
+        return self._settings.server
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    # ---- jobs
+
+    async def train(
+        self,
+        task: str | Mapping[str, Any] | Dataset = "delayed_xor",
+        rule: str | Mapping[str, Any] | None = None,
+        *,
+        network: Mapping[str, Any] | None = None,
+        optimizer: str | Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        threads: int | None = None,
+        priority: int | None = None,
+        time_limit: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> "AsyncJob":
+        """See `Client.train`."""
+        document = _calls.job_document(
+            task=task, rule=rule, network=network, optimizer=optimizer, training=training, seed=seed, name=name, metadata=metadata,
+            threads=threads, priority=priority, time_limit=time_limit,
+        )  # fmt: skip
+        return await self.submit(document, idempotency_key=idempotency_key)
+
+    async def submit(self, document: Mapping[str, Any], *, idempotency_key: str | None = None) -> "AsyncJob":
+        """See `Client.submit`."""
+        return AsyncJob(self, await self._call(_calls.submit(document, idempotency_key)))
+
+    async def validate(self, document: Mapping[str, Any]) -> Document:
+        """See `Client.validate`."""
+        return await self._call(_calls.validate(document))
+
+    async def job(self, id: str) -> "AsyncJob":
+        """See `Client.job`."""
+        return AsyncJob(self, await self._call(_calls.job_get(id)))
+
+    async def jobs(
+        self,
+        *,
+        status: str | None = None,
+        task: str | None = None,
+        rule: str | None = None,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> AsyncIterator["AsyncJob"]:
+        """See `Client.jobs`."""
+        after: str | None = None
+        while True:
+            page = await self._call(_calls.jobs_page(status, task, rule, 100, after))
+            for document in page["jobs"]:
+                if _calls.matches(document, name, metadata):
+                    yield AsyncJob(self, document)
+            after = page.get("next")
+            if after is None:
+                return
+
+    def events(self, *, after: int | None = None) -> AsyncIterator[Document]:
+        """See `Client.events`."""
+        return self._follow(all_cursor(after))
+
+    async def compare(self, jobs: Iterable["AsyncJob | str"], *, by: Callable[[Mapping[str, Any]], str] = rule_label) -> Comparison:
+        """See `Client.compare`."""
+        chosen = [await self.job(job) if isinstance(job, str) else job for job in jobs]
+        curves = await asyncio.gather(*(job.metrics() for job in chosen))
+        return Comparison([Run(job.document, curve) for job, curve in zip(chosen, curves)], by)
+
+    # ---- datasets
+
+    async def dataset(
+        self,
+        inputs: Any,
+        targets: Any,
+        *,
+        mask: Any = None,
+        test_inputs: Any = None,
+        test_targets: Any = None,
+        test_mask: Any = None,
+        name: str | None = None,
+    ) -> Dataset:
+        """See `Client.dataset`."""
+        arrays = {
+            "inputs": inputs, "targets": targets, "mask": mask, "test_inputs": test_inputs, "test_targets": test_targets, "test_mask": test_mask,
+        }  # fmt: skip
+        return await self._call(_calls.dataset_put(name, arrays))
+
+    async def datasets(self) -> list[Dataset]:
+        """See `Client.datasets`."""
+        return await self._call(_calls.datasets())
+
+    async def delete_dataset(self, name: str) -> None:
+        """See `Client.delete_dataset`."""
+        await self._call(_calls.dataset_delete(name))
+
+    # ---- the rest of the contract
+
+    async def tasks(self) -> list[Document]:
+        """See `Client.tasks`."""
+        return await self._call(_calls.tasks())
+
+    async def rules(self) -> list[Document]:
+        """See `Client.rules`."""
+        return await self._call(_calls.rules())
+
+    async def version(self) -> Document:
+        """See `Client.version`."""
+        return await self._call(_calls.version())
+
+    async def gradients(
+        self,
+        network: Mapping[str, Any],
+        inputs: Any,
+        targets: Any,
+        rules: Sequence[str | Mapping[str, Any]],
+        *,
+        mask: Any = None,
+        loss: str = "cross_entropy",
+    ) -> Gradients:
+        """See `Client.gradients`."""
+        request = {"network": network, "inputs": inputs, "targets": targets, "mask": mask, "loss": loss}
+        request["rules"] = [_calls.specification(rule) for rule in rules]
+        return await self._call(_calls.gradients({name: value for name, value in request.items() if value is not None}))
+
+    # ---- how calls are carried out
+
+    async def _call(self, call: Call[T]) -> T:
+        patience, again = Patience(), False
+        while True:
+            try:
+                response = await self._http.request(call.method, call.path, **call.arguments(self._settings.timeout))
+                self._settings.reached = True
+                return call.result(response, again)
+            except Unavailable as error:
+                await asyncio.sleep(self._settings.delay(patience, error))
+            except httpx.TransportError as error:
+                await asyncio.sleep(self._settings.delay(patience, error))
+                again = True
+
+    async def _follow(self, cursor: Cursor) -> AsyncIterator[Document]:
+        patience = Patience()
+        while not cursor.ended:
+            try:
+                async with self._http.stream("GET", cursor.path, headers=cursor.headers(), timeout=self._settings.stream_timeout) as response:
+                    self._settings.reached = True
+                    if response.status_code == 204:
+                        return
+                    if response.is_error:
+                        await response.aread()
+                        raise problem_from(response)
+                    async for data in response.aiter_bytes():
+                        patience.reset()
+                        for event in cursor.feed(data):
+                            yield event
+            except (httpx.TransportError, Unavailable) as error:
+                await asyncio.sleep(self._settings.delay(patience, error))
+
+
+class AsyncJob(JobView):
+    """As `Job`, with methods to await: `async for progress in job`, `await job.wait()`, `await job.weights()`."""
+
+    def __init__(self, client: AsyncClient, document: Document) -> None:
+        super().__init__(document)
+        self.client = client
+
+    async def refresh(self) -> "AsyncJob":
+        self.document = await self.client._call(_calls.job_get(self.id))
+        return self
+
+    async def __aiter__(self) -> AsyncIterator[Progress]:
+        """See `Job.__iter__`."""
+        async for event in self.events():
+            if event.get("type") == "progress":
+                yield Progress.from_event(event, self.iterations)
+        (await self.refresh())._check()
+
+    async def events(self, *, after: int = 0) -> AsyncIterator[Document]:
+        """See `Job.events`."""
+        async for event in self.client._follow(job_cursor(self.id, after)):
+            self._learn(event)
+            yield event
+
+    async def wait(self, timeout: float | None = None, *, progress: bool = False, check: bool = True) -> "AsyncJob":
+        """See `Job.wait`."""
+        end = None if timeout is None else time.monotonic() + timeout
+        if progress:
+            await self._show(end)
+        while not self.finished:
+            left = WAIT_SECONDS if end is None else end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"job {self.id} is still {self.status} after {timeout:g} s")
+            self.document = await self.client._call(_calls.job_get(self.id, wait=max(1, min(WAIT_SECONDS, left))))
+        await self.refresh()
+        if check:
+            self._check()
+        return self
+
+    async def _show(self, end: float | None) -> None:
+        with Bar(self._label(), self.iterations) as bar:
+            async for event in self.events():
+                if event.get("type") == "progress":
+                    bar.show(Progress.from_event(event, self.iterations))
+                if end is not None and time.monotonic() > end:
+                    return
+
+    async def cancel(self) -> "AsyncJob":
+        """See `Job.cancel`."""
+        return await self._control("cancel")
+
+    async def pause(self) -> "AsyncJob":
+        """See `Job.pause`."""
+        return await self._control("pause")
+
+    async def resume(self) -> "AsyncJob":
+        """See `Job.resume`."""
+        return await self._control("resume")
+
+    async def delete(self) -> None:
+        """See `Job.delete`."""
+        await self.client._call(_calls.job_delete(self.id))
+
+    async def _control(self, word: str) -> "AsyncJob":
+        self.document = await self.client._call(_calls.job_control(self.id, word))
+        return self
+
+    async def metrics(self, *, points: int | None = None, keys: Sequence[str] | None = None) -> Metrics:
+        """See `Job.metrics`."""
+        return await self.client._call(_calls.metrics(self.id, points, keys))
+
+    async def weights(self, iteration: int | None = None) -> Weights:
+        """See `Job.weights` and `Job.weights_at`."""
+        return await self.client._call(_calls.weights(self.id, iteration))
+
+    async def checkpoints(self) -> list[Checkpoint]:
+        """See `Job.checkpoints`."""
+        return await self.client._call(_calls.checkpoints(self.id))
+
+    async def simulate(self, **request: Any) -> Simulation:
+        """See `Job.simulate`."""
+        return await self.client._call(_calls.simulate(self.id, request))

@@ -1,0 +1,119 @@
+"""What the synchronous and the asynchronous client share: settings, and a job as a document."""
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from ._calls import STREAM_SILENCE_SECONDS, TERMINAL, Cursor, Document, Patience
+from ._errors import JobFailed
+from ._version import __version__
+
+DEFAULT_SERVER = "http://127.0.0.1:8080"
+
+
+class Settings:
+    """Where the server is and how long to wait for it."""
+
+    def __init__(self, server: str | None, token: str | None, timeout: float, patience: float, verify: bool | str) -> None:
+        self.server = (server or os.environ.get("MODPROP_SERVER") or DEFAULT_SERVER).rstrip("/")
+        if not self.server.startswith(("http://", "https://")):
+            raise ValueError(f'server must begin with "http://" or "https://"; got {self.server!r}')
+        token = token or os.environ.get("MODPROP_TOKEN")
+        if token is not None and (not token.isascii() or not token.isprintable() or " " in token):
+            raise ValueError("token must be printable ASCII without spaces: was a line break read along with it?")
+        self.headers = {"User-Agent": f"modprop-python/{__version__}", "Accept": "application/json"}
+        if token:
+            self.headers["Authorization"] = f"Bearer {token}"
+        self.timeout = httpx.Timeout(timeout, pool=None)
+        self.stream_timeout = httpx.Timeout(timeout, read=STREAM_SILENCE_SECONDS, pool=None)
+        self.patience_seconds = patience
+        self.reached = False  # an answer has come at least once
+        # No cap on connections: a program may follow any number of jobs at a time, each over a connection of its own.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+        self.http: dict[str, Any] = {"base_url": self.server, "headers": self.headers, "timeout": self.timeout, "limits": limits, "verify": verify}
+
+    def delay(self, patience: Patience, error: Exception) -> float:
+        """Seconds to sleep before the next try, or raises. A server that never answered is not waited for: the address is probably wrong."""
+        return patience.wait(error, self.server, self.patience_seconds if self.reached else 0.0)
+
+
+class JobView:
+    """A job as it was when the client last heard of it."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+
+    @property
+    def id(self) -> str:
+        return str(self.document["id"])
+
+    @property
+    def name(self) -> str | None:
+        return self.document.get("name")
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        return self.document.get("metadata") or {}
+
+    @property
+    def seed(self) -> int:
+        return int(self.document["seed"])
+
+    @property
+    def status(self) -> str:
+        """queued, running, pausing, paused, cancelling, succeeded, failed or cancelled."""
+        return str(self.document["status"])
+
+    @property
+    def finished(self) -> bool:
+        return self.status in TERMINAL
+
+    @property
+    def iterations(self) -> int | None:
+        """How many iterations the job is to train for."""
+        return (self.document.get("training") or {}).get("iterations")
+
+    @property
+    def iteration(self) -> int:
+        """How many of them were done when the client last heard."""
+        return int((self.document.get("progress") or {}).get("iteration") or 0)
+
+    @property
+    def loss(self) -> float | None:
+        """The latest evaluation's."""
+        return (self.document.get("metrics") or {}).get("loss")
+
+    @property
+    def accuracy(self) -> float | None:
+        """The latest evaluation's, 0 to 1; None where the task has none."""
+        return (self.document.get("metrics") or {}).get("accuracy")
+
+    def __repr__(self) -> str:
+        named = f" {self.name!r}" if self.name else ""
+        return f"<{type(self).__name__} {self.id}{named} {self.status} {self.iteration}/{self.iterations}>"
+
+    def _learn(self, event: Document) -> None:
+        """Takes what an event says of the job into the document."""
+        if event.get("type") == "status":
+            self.document["status"] = event.get("status", self.status)
+        elif event.get("type") == "progress":
+            self.document["metrics"] = {name: event.get(name) for name in ("loss", "accuracy")}
+            self.document["progress"] = (self.document.get("progress") or {}) | {"iteration": event.get("iteration")}
+
+    def _check(self) -> None:
+        if self.status in ("failed", "cancelled"):
+            raise JobFailed(self.document)
+
+    def _label(self) -> str:
+        return self.name or self.id[-8:]
+
+
+def job_cursor(job: str, after: int | None) -> Cursor:
+    return Cursor(f"/v1/jobs/{job}/events", "id", after)
+
+
+def all_cursor(after: int | None) -> Cursor:
+    return Cursor("/v1/events", "seq", after, endless=True)

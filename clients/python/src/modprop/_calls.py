@@ -1,0 +1,282 @@
+"""The calls of the contract, without any input or output.
+
+A `Call` says what to send and how to read the answer. `Client` and `AsyncClient` only carry calls out, so each call is written once and
+both clients do the same. Every call here may be sent twice without harm: submissions carry an `Idempotency-Key`, the others are idempotent
+by their nature. That is what lets a client try again after a lost connection without asking.
+
+Rejected: generating one client's source from the other's (a build step for a few hundred lines), and running the asynchronous one inside
+the synchronous (no notebook allows a second event loop in its thread).
+"""
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from ._arrays import as_json_array, dataset_bytes, dataset_name
+from ._errors import BadAnswer, ModpropError, ServerUnreachable, Unavailable, problem_from
+from ._results import Checkpoint, Dataset, Gradients, Metrics, Simulation, Weights
+
+T = TypeVar("T")
+Document = dict[str, Any]
+
+WAIT_SECONDS = 60  # one `?wait=` request; longer waits are several
+STREAM_SILENCE_SECONDS = 50.0  # three heartbeats of 15 s missed: the stream is dead
+TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request. `body` is sent as JSON, `content` as it is; `seconds` is how much longer than usual the answer may take."""
+
+    method: str
+    path: str
+    parse: Callable[[httpx.Response], T]
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    body: Any = None
+    content: bytes | None = None
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+
+    def arguments(self, timeout: httpx.Timeout) -> dict[str, Any]:
+        """What httpx's `request` takes beside method and URL."""
+        arguments: dict[str, Any] = {"params": {k: v for k, v in self.params.items() if v is not None}, "headers": dict(self.headers)}
+        if self.content is not None:
+            arguments["content"] = self.content
+            arguments["headers"]["Content-Type"] = "application/octet-stream"
+        elif self.body is not None:
+            arguments["json"] = self.body
+        if self.seconds:
+            read = None if timeout.read is None else timeout.read + self.seconds
+            arguments["timeout"] = httpx.Timeout(timeout.connect, read=read, write=timeout.write, pool=timeout.pool)
+        return arguments
+
+    def result(self, response: httpx.Response, again: bool) -> T:
+        """The parsed answer; raises what an error answer stands for. `again`: the call had been sent before, its answer was lost."""
+        if response.is_error and not (again and self.method == "DELETE" and response.status_code == 404):
+            raise problem_from(response)
+        try:
+            return self.parse(response)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadAnswer(f"{self.method} {response.url}: the answer is not what the contract says ({type(error).__name__}: {error})") from error
+
+
+class Patience:
+    """When to try again: after 0.1 s, then ever later up to 5 s, or when the server asks for it, until too long has passed without an answer.
+
+    The waits are spread at random by half, so that many clients of a restarted server do not come back in step.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """An answer came: count from here."""
+        self.since = time.monotonic()
+        self.delay = 0.1
+
+    def wait(self, error: Exception, where: str, seconds: float) -> float:
+        """Seconds to sleep before the next try; raises `error` (a transport's as ServerUnreachable) where patience, of `seconds`, has ended."""
+        asked = error.retry_after if isinstance(error, Unavailable) else None
+        delay = asked if asked is not None else self.delay * random.uniform(0.5, 1.0)
+        waited = time.monotonic() - self.since
+        if waited + delay > seconds:
+            if isinstance(error, ModpropError):
+                raise error
+            tried = f" (tried for {waited:.0f} s)" if waited > 1 else ""
+            raise ServerUnreachable(f"no answer from {where}{tried}: {str(error) or type(error).__name__}. Is modpropd running there?") from error
+        self.delay = min(5.0, 2 * self.delay)
+        return delay
+
+
+class Cursor:
+    """Where a reader of an event stream stands: turns bytes into events, each exactly once, over any number of connections.
+
+    `path` is the stream's; `key` the member that numbers its events (`id` within one job, `seq` in the stream of all jobs).
+    """
+
+    def __init__(self, path: str, key: str, after: int | None, endless: bool = False) -> None:
+        self.path = path
+        self.key = key
+        self.last = after
+        self.endless = endless
+        self.ended = False
+        self._rest = b""
+
+    def headers(self) -> dict[str, str]:
+        """The request's headers for the next connection; forgets a line that the last one left unfinished."""
+        self._rest = b""
+        headers = {"Accept": "application/x-ndjson"}
+        if self.last is not None:
+            headers["Last-Event-ID"] = str(self.last)
+        return headers
+
+    def feed(self, data: bytes) -> list[Document]:
+        """The events that `data` completes. Lines end in LF alone: text in an event may hold other separators that Python would split at."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [event for line in lines if line.strip() for event in self._take(line)]
+
+    def _take(self, line: bytes) -> list[Document]:
+        try:
+            event = json.loads(line)
+            number = int(event[self.key])
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadAnswer(f"{self.path}: a line of the stream is not an event: {line[:200]!r}") from error
+        if self.last is not None and number <= self.last:
+            return []
+        self.last = number
+        self.ended = not self.endless and is_terminal(event)
+        return [event]
+
+
+def is_terminal(event: Mapping[str, Any]) -> bool:
+    """Whether nothing follows this event of its job."""
+    return event.get("type") == "deleted" or (event.get("type") == "status" and event.get("status") in TERMINAL)
+
+
+def specification(kind: str | Mapping[str, Any] | None) -> Document | None:
+    """`"modprop"` and `{"type": "modprop"}` mean the same."""
+    if kind is None:
+        return None
+    return {"type": kind} if isinstance(kind, str) else dict(kind)
+
+
+def job_document(
+    *,
+    task: str | Mapping[str, Any] | Dataset,
+    rule: str | Mapping[str, Any] | None = None,
+    network: Mapping[str, Any] | None = None,
+    optimizer: Mapping[str, Any] | str | None = None,
+    training: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    name: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    threads: int | None = None,
+    priority: int | None = None,
+    time_limit: int | None = None,
+) -> Document:
+    """The body of a submission; what is None is left out, so that the server's default holds."""
+    parts: Document = {
+        "name": name,
+        "metadata": metadata,
+        "seed": seed,
+        "threads": threads,
+        "priority": priority,
+        "time_limit": time_limit,
+        "task": task.task if isinstance(task, Dataset) else specification(task),
+        "network": network,
+        "rule": specification(rule),
+        "optimizer": specification(optimizer),
+        "training": training,
+    }
+    return {key: value for key, value in parts.items() if value is not None}
+
+
+def json_of(response: httpx.Response) -> Document:
+    document = response.json()
+    if not isinstance(document, dict):
+        raise TypeError(f"a JSON object is due, not {type(document).__name__}")
+    return document
+
+
+def _listed(member: str) -> Callable[[httpx.Response], list[Document]]:
+    def parse(response: httpx.Response) -> list[Document]:
+        document = response.json()
+        return list(document[member] if isinstance(document, dict) else document)
+
+    return parse
+
+
+def _nothing(response: httpx.Response) -> None:
+    del response
+
+
+def _job(job: str, rest: str = "") -> str:
+    return f"/v1/jobs/{quote(job, safe='')}{rest}"
+
+
+def submit(document: Mapping[str, Any], key: str | None) -> Call[Document]:
+    return Call("POST", "/v1/jobs", json_of, body=dict(document), headers={"Idempotency-Key": key or str(uuid.uuid4())}, seconds=30)
+
+
+def validate(document: Mapping[str, Any]) -> Call[Document]:
+    return Call("POST", "/v1/jobs:validate", json_of, body=dict(document))
+
+
+def job_get(job: str, wait: float | None = None) -> Call[Document]:
+    return Call("GET", _job(job), json_of, params={"wait": None if wait is None else int(wait)}, seconds=wait or 0)
+
+
+def job_delete(job: str) -> Call[None]:
+    return Call("DELETE", _job(job), _nothing)
+
+
+def job_control(job: str, word: str) -> Call[Document]:
+    return Call("POST", _job(job, "/" + word), json_of)
+
+
+def jobs_page(status: str | None, task: str | None, rule: str | None, limit: int, after: str | None) -> Call[Document]:
+    return Call("GET", "/v1/jobs", json_of, params={"status": status, "task": task, "rule": rule, "limit": limit, "after": after})
+
+
+def matches(document: Mapping[str, Any], name: str | None, metadata: Mapping[str, Any] | None) -> bool:
+    """The part of a listing's filter that the server leaves to its client."""
+    if name is not None and document.get("name") != name:
+        return False
+    held = document.get("metadata") or {}
+    return all(key in held and held[key] == value for key, value in (metadata or {}).items())
+
+
+def metrics(job: str, points: int | None, keys: Sequence[str] | None) -> Call[Metrics]:
+    params = {"points": points, "keys": ",".join(keys) if keys else None}
+    return Call("GET", _job(job, "/metrics"), lambda r: Metrics.from_document(json_of(r)), params=params, seconds=30)
+
+
+def weights(job: str, iteration: int | None) -> Call[Weights]:
+    return Call("GET", _job(job, "/weights"), lambda r: Weights.from_document(json_of(r)), params={"iteration": iteration}, seconds=120)
+
+
+def checkpoints(job: str) -> Call[list[Checkpoint]]:
+    return Call("GET", _job(job, "/checkpoints"), lambda r: [Checkpoint.from_document(d) for d in _listed("checkpoints")(r)])
+
+
+def simulate(job: str, request: Mapping[str, Any]) -> Call[Simulation]:
+    body = {key: as_json_array(value) for key, value in request.items() if value is not None}
+    return Call("POST", _job(job, "/simulate"), lambda r: Simulation.from_document(json_of(r)), body=body, seconds=120)
+
+
+def gradients(request: Mapping[str, Any]) -> Call[Gradients]:
+    return Call("POST", "/v1/gradients", lambda r: Gradients.from_document(json_of(r)), body=as_json_array(request), seconds=120)
+
+
+def tasks() -> Call[list[Document]]:
+    return Call("GET", "/v1/tasks", _listed("tasks"))
+
+
+def rules() -> Call[list[Document]]:
+    return Call("GET", "/v1/rules", _listed("rules"))
+
+
+def version() -> Call[Document]:
+    return Call("GET", "/version", json_of)
+
+
+def dataset_put(name: str | None, arrays: Mapping[str, Any]) -> Call[Dataset]:
+    content = dataset_bytes(arrays)
+    name = name or dataset_name(content)
+    return Call("PUT", f"/v1/datasets/{quote(name, safe='')}", lambda r: Dataset.from_document(json_of(r), name), content=content, seconds=300)
+
+
+def datasets() -> Call[list[Dataset]]:
+    return Call("GET", "/v1/datasets", lambda r: [Dataset.from_document(d) for d in _listed("datasets")(r)])
+
+
+def dataset_delete(name: str) -> Call[None]:
+    return Call("DELETE", f"/v1/datasets/{quote(name, safe='')}", _nothing)

@@ -1,0 +1,333 @@
+"""The synchronous client. Safe to share between threads: httpx's client is, and a call keeps no state in ours."""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+
+from . import _calls
+from ._bar import Bar
+from ._base import JobView, Settings, all_cursor, job_cursor
+from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
+from ._compare import Comparison, Run, rule_label
+from ._errors import Unavailable, problem_from
+from ._results import Checkpoint, Dataset, Gradients, Metrics, Progress, Simulation, Weights
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+T = TypeVar("T")
+
+
+class Client:
+    """A connection to a modpropd.
+
+    server: its address; else $MODPROP_SERVER, else http://127.0.0.1:8080.
+    token: for a server that asks for one; else $MODPROP_TOKEN.
+    timeout: seconds that one answer may take.
+    patience: seconds for which a server that was reached before and is away now (a restart, a lost network) is waited for, and for which a
+        full queue is.
+    verify: as httpx has it: False, or a file of certificates to trust, for a server with a certificate of one's own.
+
+    Use it as a context, or call `close()`.
+    """
+
+    def __init__(
+        self,
+        server: str | None = None,
+        *,
+        token: str | None = None,
+        timeout: float = 30.0,
+        patience: float = 120.0,
+        verify: bool | str = True,
+    ) -> None:
+        self._settings = Settings(server, token, timeout, patience, verify)
+        self._http = httpx.Client(**self._settings.http)
+
+    @property
+    def server(self) -> str:
+        return self._settings.server
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # ---- jobs
+
+    def train(
+        self,
+        task: str | Mapping[str, Any] | Dataset = "delayed_xor",
+        rule: str | Mapping[str, Any] | None = None,
+        *,
+        network: Mapping[str, Any] | None = None,
+        optimizer: str | Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        threads: int | None = None,
+        priority: int | None = None,
+        time_limit: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> "Job":
+        """Submits a job and returns at once; it is durable on the server by then.
+
+        task, rule, optimizer: a type's name, or a mapping with `type` and any of its parameters (`tasks()` and `rules()` list them); a task
+        may be a `Dataset`. What is left out has the server's default, which for delayed XOR is the published run.
+        seed: 0 to 2^53-1. The same seed gives the same initial weights and trials whatever the rule, so comparisons are paired.
+        threads: at most that many. priority: higher starts first. time_limit: seconds of training after which the job fails.
+        Raises InvalidRequest, naming every bad field.
+        """
+        document = _calls.job_document(
+            task=task, rule=rule, network=network, optimizer=optimizer, training=training, seed=seed, name=name, metadata=metadata,
+            threads=threads, priority=priority, time_limit=time_limit,
+        )  # fmt: skip
+        return self.submit(document, idempotency_key=idempotency_key)
+
+    def submit(self, document: Mapping[str, Any], *, idempotency_key: str | None = None) -> "Job":
+        """Submits a job document as it is. A key of one's own makes the same submission again, from another process too, find the first job."""
+        return Job(self, self._call(_calls.submit(document, idempotency_key)))
+
+    def validate(self, document: Mapping[str, Any]) -> Document:
+        """The job with all defaults, its estimated memory and multiply-adds; nothing is stored. Raises InvalidRequest."""
+        return self._call(_calls.validate(document))
+
+    def job(self, id: str) -> "Job":
+        """The job of that id. Raises NotFound."""
+        return Job(self, self._call(_calls.job_get(id)))
+
+    def jobs(
+        self,
+        *,
+        status: str | None = None,
+        task: str | None = None,
+        rule: str | None = None,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Iterator["Job"]:
+        """All jobs that match, newest first, read page by page as they are asked for. `metadata` need only be part of a job's."""
+        after: str | None = None
+        while True:
+            page = self._call(_calls.jobs_page(status, task, rule, 100, after))
+            yield from (Job(self, document) for document in page["jobs"] if _calls.matches(document, name, metadata))
+            after = page.get("next")
+            if after is None:
+                return
+
+    def events(self, *, after: int | None = None) -> Iterator[Document]:
+        """Every event of every job, for ever: those after sequence number `after`, or from now on. Reconnects without a gap."""
+        return self._follow(all_cursor(after))
+
+    def compare(self, jobs: Iterable["Job | str"], *, by: Callable[[Mapping[str, Any]], str] = rule_label) -> Comparison:
+        """Fetches the jobs' curves, grouped by the label that `by` makes of a job's document."""
+        chosen = [self.job(job) if isinstance(job, str) else job for job in jobs]
+        return Comparison([Run(job.document, job.metrics()) for job in chosen], by)
+
+    # ---- datasets
+
+    def dataset(
+        self,
+        inputs: Any,
+        targets: Any,
+        *,
+        mask: Any = None,
+        test_inputs: Any = None,
+        test_targets: Any = None,
+        test_mask: Any = None,
+        name: str | None = None,
+    ) -> Dataset:
+        """Uploads one's own task and returns what `train(task=...)` takes.
+
+        inputs: (T,B,I) real, T steps (of 1 ms) of B trials. targets: (T,B) integer classes (cross-entropy), or (T,B,O) values (squared error).
+        mask: (T,B), how much each step counts; all alike without it. test_*: trials to evaluate on, else evaluations draw from the same.
+        name: else one made of the content, so that the same arrays are stored once. Raises ValueError, or InvalidRequest, naming the array.
+        """
+        arrays = {
+            "inputs": inputs, "targets": targets, "mask": mask, "test_inputs": test_inputs, "test_targets": test_targets, "test_mask": test_mask,
+        }  # fmt: skip
+        return self._call(_calls.dataset_put(name, arrays))
+
+    def datasets(self) -> list[Dataset]:
+        return self._call(_calls.datasets())
+
+    def delete_dataset(self, name: str) -> None:
+        """Raises Conflict while a job needs it."""
+        self._call(_calls.dataset_delete(name))
+
+    # ---- the rest of the contract
+
+    def tasks(self) -> list[Document]:
+        """What can be trained: each task with its parameters (unit, type, default, range, meaning)."""
+        return self._call(_calls.tasks())
+
+    def rules(self) -> list[Document]:
+        """The learning rules, each with its parameters."""
+        return self._call(_calls.rules())
+
+    def version(self) -> Document:
+        """The daemon's version and limits."""
+        return self._call(_calls.version())
+
+    def gradients(
+        self,
+        network: Mapping[str, Any],
+        inputs: Any,
+        targets: Any,
+        rules: Sequence[str | Mapping[str, Any]],
+        *,
+        mask: Any = None,
+        loss: str = "cross_entropy",
+    ) -> Gradients:
+        """What each of `rules` makes of one batch, and its cosine with the true gradient; nothing is trained or stored.
+
+        network: W (N,N), Win (I,N), b (N,) or absent, Wout (N,O), bout (O,), leak (N,), types (N,), activation ("relu", "tanh").
+        inputs: (T,B,I). targets: (T,B) classes, or (T,B,O) values with loss "mse". mask: (T,B); every step counts without it.
+        """
+        request = {"network": network, "inputs": inputs, "targets": targets, "mask": mask, "loss": loss}
+        request["rules"] = [_calls.specification(rule) for rule in rules]
+        return self._call(_calls.gradients({name: value for name, value in request.items() if value is not None}))
+
+    # ---- how calls are carried out
+
+    def _call(self, call: Call[T]) -> T:
+        patience, again = Patience(), False
+        while True:
+            try:
+                response = self._http.request(call.method, call.path, **call.arguments(self._settings.timeout))
+                self._settings.reached = True
+                return call.result(response, again)
+            except Unavailable as error:
+                time.sleep(self._settings.delay(patience, error))
+            except httpx.TransportError as error:
+                time.sleep(self._settings.delay(patience, error))
+                again = True
+
+    def _follow(self, cursor: Cursor) -> Iterator[Document]:
+        patience = Patience()
+        while not cursor.ended:
+            try:
+                with self._http.stream("GET", cursor.path, headers=cursor.headers(), timeout=self._settings.stream_timeout) as response:
+                    self._settings.reached = True
+                    if response.status_code == 204:
+                        return
+                    if response.is_error:
+                        response.read()
+                        raise problem_from(response)
+                    for data in response.iter_bytes():
+                        patience.reset()
+                        yield from cursor.feed(data)
+            except (httpx.TransportError, Unavailable) as error:
+                time.sleep(self._settings.delay(patience, error))
+
+
+class Job(JobView):
+    """A job on the server. Iterate over it for its progress; `wait()` for its end; read `weights` and `metrics()`.
+
+    `document` and the properties are what the client last heard; `refresh()` asks again.
+    """
+
+    def __init__(self, client: Client, document: Document) -> None:
+        super().__init__(document)
+        self.client = client
+        self._weights: Weights | None = None
+
+    def refresh(self) -> "Job":
+        self.document = self.client._call(_calls.job_get(self.id))
+        return self
+
+    def __iter__(self) -> Iterator[Progress]:
+        """Every evaluation of the job, those of the past first, until it ends; goes on across lost connections and restarts of the server.
+        Raises JobFailed after the last where the job failed or was cancelled.
+        """
+        for event in self.events():
+            if event.get("type") == "progress":
+                yield Progress.from_event(event, self.iterations)
+        self.refresh()._check()
+
+    def events(self, *, after: int = 0) -> Iterator[Document]:
+        """The job's events with an id over `after`, each once, until it ends: `id`, `seq`, `type`, `time` and what the type brings."""
+        for event in self.client._follow(job_cursor(self.id, after)):
+            self._learn(event)
+            yield event
+
+    def wait(self, timeout: float | None = None, *, progress: bool = False, check: bool = True) -> "Job":
+        """Waits until the job ends; raises TimeoutError after `timeout` seconds (the job goes on).
+
+        progress: show a bar (needs tqdm). check: raise JobFailed where it failed or was cancelled; else look at `status`.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        if progress:
+            self._show(end)
+        while not self.finished:
+            left = WAIT_SECONDS if end is None else end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"job {self.id} is still {self.status} after {timeout:g} s")
+            self.document = self.client._call(_calls.job_get(self.id, wait=max(1, min(WAIT_SECONDS, left))))
+        self.refresh()
+        if check:
+            self._check()
+        return self
+
+    def _show(self, end: float | None) -> None:
+        with Bar(self._label(), self.iterations) as bar:
+            for event in self.events():
+                if event.get("type") == "progress":
+                    bar.show(Progress.from_event(event, self.iterations))
+                if end is not None and time.monotonic() > end:
+                    return
+
+    def cancel(self) -> "Job":
+        return self._control("cancel")
+
+    def pause(self) -> "Job":
+        """Checkpoints and stops; `resume()` goes on to the same weights, bit for bit."""
+        return self._control("pause")
+
+    def resume(self) -> "Job":
+        return self._control("resume")
+
+    def delete(self) -> None:
+        """Deletes the job with all that belongs to it. Raises Conflict while it runs."""
+        self.client._call(_calls.job_delete(self.id))
+
+    def _control(self, word: str) -> "Job":
+        self.document = self.client._call(_calls.job_control(self.id, word))
+        return self
+
+    def metrics(self, *, points: int | None = None, keys: Sequence[str] | None = None) -> Metrics:
+        """The learning curve so far; `points` thins it on the server (spikes stay), `keys` chooses columns."""
+        return self.client._call(_calls.metrics(self.id, points, keys))
+
+    @property
+    def weights(self) -> Weights:
+        """The final weights, or the newest checkpoint's while the job runs (Conflict before the first); checked against their SHA-256."""
+        if self._weights is None:
+            final = self.finished
+            weights = self.client._call(_calls.weights(self.id, None))
+            if not final:
+                return weights
+            self._weights = weights
+        return self._weights
+
+    def weights_at(self, iteration: int) -> Weights:
+        """Those of a checkpoint that the server still holds (see `checkpoints()`)."""
+        return self.client._call(_calls.weights(self.id, iteration))
+
+    def checkpoints(self) -> list[Checkpoint]:
+        return self.client._call(_calls.checkpoints(self.id))
+
+    def simulate(self, **request: Any) -> Simulation:
+        """Runs the trained network on fresh trials, or on `inputs` (T,B,I); see the server's /openapi.json for the members of a request."""
+        return self.client._call(_calls.simulate(self.id, request))
+
+    def plot(self, axes: "Axes | None" = None, *, metric: str = "loss") -> "Axes":
+        """Draws the curve so far and returns the axes (needs matplotlib)."""
+        return self.metrics().plot(axes, metric=metric, label=self._label())

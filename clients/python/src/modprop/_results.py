@@ -1,0 +1,270 @@
+"""What the server answers, as numpy arrays and small typed records.
+
+Shapes: T steps, B trials, N units, I inputs, O outputs, K evaluations. `W[q, p]` is the weight from unit q to unit p. Times are in
+milliseconds of simulated time unless a name says seconds.
+"""
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._errors import WeightsCorrupt
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.axes import Axes
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+WEIGHT_NAMES = ("W", "Win", "b", "Wout", "bout")  # in the order in which the SHA-256 takes them
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """One evaluation of a running job.
+
+    `loss` and `accuracy` (0 to 1) are the evaluation's; `training_loss` is that of the last training batch. A number that the task does not
+    have (accuracy of a pattern), or that was not finite, is None. `elapsed_seconds` counts training time of all attempts.
+    """
+
+    job: str
+    id: int
+    iteration: int
+    iterations: int | None
+    loss: float | None
+    accuracy: float | None
+    training_loss: float | None
+    learning_rate: float | None
+    elapsed_seconds: float | None
+    trials_per_second: float | None
+    event: Mapping[str, Any] = dataclasses.field(repr=False)
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any], iterations: int | None) -> "Progress":
+        names = ("loss", "accuracy", "training_loss", "learning_rate", "elapsed_seconds", "trials_per_second")
+        numbers = {name: event.get(name) for name in names}
+        return cls(job=event["job"], id=event["id"], iteration=event["iteration"], iterations=iterations, event=event, **numbers)
+
+    @property
+    def fraction(self) -> float | None:
+        """0 to 1: how much of the job's iterations is done."""
+        return self.iteration / self.iterations if self.iterations else None
+
+
+class Metrics(Mapping[str, Doubles]):
+    """A learning curve: `metrics["loss"]` is an array (K,), one entry an evaluation, at the iterations of `metrics.iteration`.
+
+    What the server sends as null (accuracy of a task without classes, a loss that was not finite) is NaN.
+    """
+
+    def __init__(self, iteration: Any, columns: Mapping[str, Any]) -> None:
+        self.iteration: NDArray[np.int64] = np.asarray(iteration, dtype=np.int64)
+        self._columns = {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
+        for name, values in self._columns.items():
+            if values.shape != self.iteration.shape:
+                raise ValueError(f"{name} has {values.shape}, iteration {self.iteration.shape}")
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "Metrics":
+        columns = {name: values for name, values in document.items() if isinstance(values, list) and name != "iteration"}
+        return cls(document["iteration"], columns)
+
+    def __getitem__(self, name: str) -> Doubles:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        return f"<Metrics {', '.join(self)} at {len(self.iteration)} iterations>"
+
+    @property
+    def loss(self) -> Doubles:
+        return self["loss"]
+
+    @property
+    def accuracy(self) -> Doubles:
+        """(K,) from 0 to 1; NaN throughout where the task has no accuracy."""
+        return self["accuracy"] if "accuracy" in self else np.full(self.iteration.shape, np.nan)
+
+    def first_run(self, metric: str = "loss", below: float = 0.1, evaluations: int = 5) -> int | None:
+        """The iteration at which the first `evaluations` evaluations in a row with `metric` under `below` begin; None where there are none."""
+        run = 0
+        for index, value in enumerate(self[metric]):
+            run = run + 1 if value < below else 0
+            if run == evaluations:
+                return int(self.iteration[index - evaluations + 1])
+        return None
+
+    def plot(self, axes: "Axes | None" = None, *, metric: str = "loss", label: str | None = None) -> "Axes":
+        """Draws one column over the iterations (needs matplotlib); the loss on a logarithmic scale."""
+        from . import _plot
+
+        return _plot.curve(self, axes, metric=metric, label=label)
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """The weights of a job at one iteration; arrays of float32, checked against the server's SHA-256 when they were read.
+
+    `W` (N,N) recurrent, `Win` (I,N), `b` (N,) or None, `Wout` (N,O), `bout` (O,), `leak` (N,) the factor that a potential keeps a step,
+    `types` (N,) the cell type of each unit, `sign` (N,) its sign under Dale's law (-1, 1; 0 or None without).
+    """
+
+    job: str | None
+    iteration: int
+    sha256: str
+    W: Floats
+    Win: Floats
+    b: Floats | None
+    Wout: Floats
+    bout: Floats
+    leak: Floats
+    types: NDArray[np.int32]
+    sign: NDArray[np.int32] | None
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "Weights":
+        """Raises WeightsCorrupt where the arrays do not have the SHA-256 that the document states."""
+        arrays = {name: _floats(document.get(name)) for name in WEIGHT_NAMES}
+        sign = document.get("sign")
+        weights = cls(
+            job=document.get("job"),
+            iteration=int(document["iteration"]),
+            sha256=document["sha256"],
+            leak=np.asarray(document["leak"], dtype=np.float32),
+            types=np.asarray(document["types"], dtype=np.int32),
+            sign=None if sign is None else np.asarray(sign, dtype=np.int32),
+            **arrays,  # type: ignore[arg-type]
+        )
+        found = weights_sha256(weights.arrays())
+        if found != weights.sha256:
+            raise WeightsCorrupt(f"weights of job {weights.job} at iteration {weights.iteration}: SHA-256 is {found}, the server states {weights.sha256}")
+        return weights
+
+    def arrays(self) -> dict[str, Floats]:
+        """W, Win, b (where there is one), Wout and bout by name."""
+        named = {name: getattr(self, name) for name in WEIGHT_NAMES}
+        return {name: array for name, array in named.items() if array is not None}
+
+    def document(self) -> dict[str, Any]:
+        """As a weights document: what `network={"initial": ...}` takes to start another job from these weights."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        units, inputs, outputs = self.W.shape[0], self.Win.shape[0], self.Wout.shape[1]
+        document = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items() if value is not None}
+        return document | {"units": units, "inputs": inputs, "outputs": outputs}
+
+    def to_torch(self) -> "dict[str, torch.Tensor]":
+        """The same arrays as torch tensors that own their memory (needs torch)."""
+        try:
+            import torch
+        except ImportError as error:
+            raise ImportError("to_torch needs PyTorch: pip install torch") from error
+        return {name: torch.from_numpy(array.copy()) for name, array in self.arrays().items()}
+
+
+def weights_sha256(arrays: Mapping[str, Floats]) -> str:
+    """SHA-256 over the little-endian float32 bytes of W, Win, b (if present), Wout, bout, row-major, in this order."""
+    digest = hashlib.sha256()
+    for name in WEIGHT_NAMES:
+        if name in arrays:
+            digest.update(np.ascontiguousarray(arrays[name], dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A stored checkpoint: `size` in bytes, `sha256` of its weights."""
+
+    iteration: int
+    loss: float | None
+    size: int | None
+    sha256: str | None
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "Checkpoint":
+        return cls(iteration=document["iteration"], **{name: document.get(name) for name in ("loss", "size", "sha256")})
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A dataset that the server holds; give it to `train(task=...)`."""
+
+    name: str
+    sha256: str | None
+    document: Mapping[str, Any] = dataclasses.field(repr=False)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], name: str | None = None) -> "Dataset":
+        return cls(name=name or document["name"], sha256=document.get("sha256"), document=document)
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """The `task` of a job that trains on it."""
+        return {"type": "dataset", "name": self.name}
+
+
+@dataclasses.dataclass(frozen=True)
+class RuleGradients:
+    """What one rule makes of a batch: `gradients` by weight name (shapes of the network, float64), and the cosine of each with that of `bptt`
+    (`"all"`: of all together; NaN where one of the two is zero)."""
+
+    rule: Mapping[str, Any]
+    gradients: Mapping[str, Doubles]
+    cosine: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradients:
+    """The loss of a batch and the gradients that the rules asked for give, in the order asked."""
+
+    loss: float
+    rules: tuple[RuleGradients, ...]
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "Gradients":
+        rules = []
+        for entry in document["rules"]:
+            arrays = {name: np.asarray(values, dtype=np.float64) for name, values in entry["gradients"].items() if values is not None}
+            cosine = {name: float("nan") if value is None else float(value) for name, value in entry["cosine"].items()}
+            rules.append(RuleGradients(entry["rule"], arrays, cosine))
+        return cls(loss=float(document["loss"]), rules=tuple(rules))
+
+
+class Simulation(Mapping[str, NDArray[Any]]):
+    """A trained network at work: `inputs` (K,B,I), `rates` (K,B,units asked for) and `outputs` (K,B,O) as arrays, K the steps that were kept.
+
+    `document` is the whole answer.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], document: Mapping[str, Any]) -> None:
+        self._arrays = dict(arrays)
+        self.document = document
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "Simulation":
+        return cls({name: np.asarray(value) for name, value in document.items() if isinstance(value, list)}, document)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __repr__(self) -> str:
+        return f"<Simulation {', '.join(f'{name} {array.shape}' for name, array in self.items())}>"
+
+
+def _floats(values: Any) -> Floats | None:
+    return None if values is None else np.asarray(values, dtype=np.float32)

@@ -1,0 +1,209 @@
+"""Errors, retries, reconnection: against servers that misbehave as the test says."""
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from modprop import (
+    AsyncClient, BadAnswer, Client, Conflict, InvalidRequest, JobFailed, NotAllowed, NotFound, ServerUnreachable, Unavailable,
+)
+from scripted import reply, stream, vanish
+
+JOB = {"id": "j1", "status": "running", "seed": 1, "name": None, "training": {"iterations": 100}}
+ENDED = JOB | {"status": "succeeded"}
+
+
+def line(id, type="progress", **fields):
+    return json.dumps({"id": id, "job": "j1", "seq": id + 40, "type": type, **fields}).encode() + b"\n"
+
+
+def progress(id):
+    return line(id, iteration=20 * (id - 1), loss=1 / id, accuracy=0.5)
+
+
+END = line(9, "status", status="succeeded")
+
+
+def test_a_problem_document_names_every_field(script):
+    problem = {
+        "type": "about:blank", "title": "Unprocessable Content", "status": 422, "detail": "2 fields are not valid",
+        "errors": [
+            {"pointer": "/rule/mu", "detail": 'must be a number from 0 to 1; got "high"'},
+            {"pointer": "/network/unit", "detail": 'is not known; did you mean "units"?'},
+        ],
+    }  # fmt: skip
+    script.answers["/v1/jobs"] = [reply(422, problem, kind="application/problem+json")]
+    with Client(script.url) as client, pytest.raises(InvalidRequest) as caught:
+        client.train()
+    text = str(caught.value)
+    assert "422" in text and '/rule/mu must be a number from 0 to 1; got "high"' in text and '/network/unit is not known; did you mean "units"?' in text
+    assert [error.pointer for error in caught.value.errors] == ["/rule/mu", "/network/unit"]
+    assert len(script.requests) == 1, "a refusal is not asked again"
+
+
+@pytest.mark.parametrize("status, kind", [(400, InvalidRequest), (401, NotAllowed), (403, NotAllowed), (404, NotFound), (409, Conflict)])
+def test_each_refusal_has_its_exception(script, status, kind):
+    script.answers["/v1/jobs/j1"] = [reply(status, {"title": "T", "detail": "D"})]
+    with Client(script.url) as client, pytest.raises(kind, match=f"{status} T: D"):
+        client.job("j1")
+
+
+def test_a_proxys_page_is_told_as_it_is(script):
+    script.answers["/version"] = [reply(500, b"<h1>oh no</h1>", kind="text/html")]
+    with Client(script.url) as client, pytest.raises(Exception, match="500.*oh no"):
+        client.version()
+
+
+def test_an_answer_that_is_no_modpropds(script):
+    script.answers["/v1/jobs/j1"] = [reply(200, b"hello", kind="text/html")]
+    with Client(script.url) as client, pytest.raises(BadAnswer, match="/v1/jobs/j1"):
+        client.job("j1")
+
+
+def test_nobody_there_is_said_at_once():
+    with Client("http://127.0.0.1:9", patience=60) as client, pytest.raises(ServerUnreachable, match="127.0.0.1:9.*modpropd running"):
+        client.version()
+
+
+def test_a_lost_answer_is_asked_for_again_with_the_same_key(script):
+    script.answers["/version"] = [reply(200, {})]
+    script.answers["/v1/jobs"] = [vanish, vanish, reply(201, JOB)]
+    with Client(script.url) as client:
+        client.version()
+        assert client.train().id == "j1"
+    keys = script.headers("/v1/jobs", "Idempotency-Key")
+    assert len(keys) == 3 and len(set(keys)) == 1 and keys[0]
+
+
+def test_a_delete_whose_answer_was_lost_has_succeeded(script):
+    script.answers["/v1/jobs/j1"] = [reply(200, ENDED), vanish, reply(404, {"title": "Not Found"})]
+    with Client(script.url) as client:
+        client.job("j1").delete()
+        with pytest.raises(NotFound):
+            client.job("j1")
+
+
+def test_a_full_queue_is_waited_for_as_the_server_asks(script):
+    script.answers["/v1/jobs"] = [reply(429, {"title": "Too Many Requests"}, Retry_After="0"), reply(201, JOB)]
+    with Client(script.url) as client:
+        assert client.train().id == "j1"
+
+
+def test_patience_ends(script):
+    script.answers["/v1/jobs"] = [reply(429, {"title": "Too Many Requests"}, Retry_After="60")]
+    with Client(script.url, patience=1) as client, pytest.raises(Unavailable) as caught:
+        client.train()
+    assert caught.value.retry_after == 60
+
+
+def prepare_broken_stream(script):
+    """Cut in a line, cut between lines, a refusal while the server starts, an event twice, heartbeats, a line separator inside an event."""
+    script.answers["/v1/jobs/j1"] = [reply(200, JOB), reply(200, ENDED)]
+    script.answers["/v1/jobs/j1/events"] = [
+        stream(line(1, "status", status="queued"), b"\n", progress(2), progress(3)[:20], cut=True),
+        reply(503, {"title": "Service Unavailable"}, Retry_After="0"),
+        stream(progress(2), progress(3), cut=True),
+        vanish,
+        stream(b"\n\n" + line(4, "log", message="a\u2028b") + progress(5)[:11], progress(5)[11:] + END),
+    ]
+
+
+def check_broken_stream(script, ids):
+    assert ids == [1, 2, 3, 4, 5, 9]
+    assert script.headers("/v1/jobs/j1/events", "Last-Event-ID") == ["0", "2", "2", "3", "3"]
+
+
+def test_events_arrive_once_each_whatever_happens_to_the_stream(script):
+    prepare_broken_stream(script)
+    with Client(script.url) as client:
+        check_broken_stream(script, [event["id"] for event in client.job("j1").events()])
+
+
+def test_events_arrive_once_each_asynchronously_too(script):
+    prepare_broken_stream(script)
+
+    async def follow():
+        async with AsyncClient(script.url) as client:
+            job = await client.job("j1")
+            return [event["id"] async for event in job.events()]
+
+    check_broken_stream(script, asyncio.run(follow()))
+
+
+def test_a_job_is_iterated_for_its_progress(script):
+    prepare_broken_stream(script)
+    with Client(script.url) as client:
+        job = client.job("j1")
+        seen = list(job)
+    assert [(p.iteration, p.loss, p.fraction) for p in seen] == [(20, 1 / 2, 0.2), (40, 1 / 3, 0.4), (80, 1 / 5, 0.8)]
+    assert job.status == "succeeded"
+
+
+def test_iteration_ends_with_the_failure(script):
+    failed = JOB | {"status": "failed", "error": {"code": "diverged", "detail": "the loss was not finite at iteration 40"}}
+    script.answers["/v1/jobs/j1"] = [reply(200, JOB), reply(200, failed)]
+    script.answers["/v1/jobs/j1/events"] = [stream(progress(2), line(3, "status", status="failed"))]
+    with Client(script.url) as client, pytest.raises(JobFailed, match="not finite at iteration 40") as caught:
+        for _ in client.job("j1"):
+            pass
+    assert caught.value.code == "diverged"
+
+
+def test_following_what_has_ended_ends_at_once(script):
+    script.answers["/v1/jobs/j1"] = [reply(200, ENDED)]
+    script.answers["/v1/jobs/j1/events"] = [reply(204)]
+    with Client(script.url) as client:
+        assert list(client.job("j1").events(after=9)) == []
+
+
+def test_a_stream_that_is_no_stream(script):
+    script.answers["/v1/jobs/j1"] = [reply(200, JOB)]
+    script.answers["/v1/jobs/j1/events"] = [stream(b"<html>\n")]
+    with Client(script.url) as client, pytest.raises(BadAnswer, match="not an event"):
+        list(client.job("j1").events())
+
+
+def test_the_stream_of_all_jobs_goes_on_by_sequence(script):
+    script.answers["/v1/events"] = [stream(progress(2), END, cut=True), stream(progress(9), line(10, "deleted"), cut=True)]
+    with Client(script.url) as client:
+        events = client.events()
+        assert [next(events)["seq"] for _ in range(3)] == [42, 49, 50]
+        events.close()
+    assert script.headers("/v1/events", "Last-Event-ID") == [None, "49"]
+
+
+def test_pages_of_a_listing_are_read_to_the_end(script):
+    jobs = [JOB | {"id": f"j{n}", "metadata": {"key": n, "lab": "x"}} for n in range(3)]
+    script.answers["/v1/jobs"] = [reply(200, {"jobs": jobs[:2], "next": "cursor"}), reply(200, {"jobs": jobs[2:], "next": None})]
+    with Client(script.url) as client:
+        assert [job.id for job in client.jobs(status="running", metadata={"lab": "x"})] == ["j0", "j1", "j2"]
+    paths = [path for _, path, _, _ in script.requests]
+    assert "status=running" in paths[0] and "after=cursor" in paths[1] and "status=running" in paths[1]
+
+
+def test_metadata_choose_jobs(script):
+    jobs = [JOB | {"id": f"j{n}", "metadata": {"key": n}} for n in range(3)]
+    script.answers["/v1/jobs"] = [reply(200, {"jobs": jobs, "next": None})]
+    with Client(script.url) as client:
+        assert [job.id for job in client.jobs(metadata={"key": 1})] == ["j1"]
+
+
+def test_a_token_travels_as_a_bearer(script):
+    script.answers["/version"] = [reply(200, {})]
+    with Client(script.url, token="secret") as client:
+        client.version()
+    assert script.headers("/version", "Authorization") == ["Bearer secret"]
+    with pytest.raises(ValueError, match="line break"):
+        Client(script.url, token="secret\n")
+
+
+def test_settings_come_from_the_environment(script, monkeypatch):
+    script.answers["/version"] = [reply(200, {})]
+    monkeypatch.setenv("MODPROP_SERVER", script.url)
+    monkeypatch.setenv("MODPROP_TOKEN", "other")
+    with Client() as client:
+        client.version()
+    assert script.headers("/version", "Authorization") == ["Bearer other"]
+    with pytest.raises(ValueError, match="http://"):
+        Client("127.0.0.1:8080")

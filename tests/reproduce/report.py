@@ -1,0 +1,130 @@
+"""From finished jobs to a table and curves: what is written to the output folder.
+
+A run that failed by divergence is a result: it has its row, counts as never having learned, and has no place in the curves' means, whose
+number of runs is given. Medians across seeds take "never" as later than any iteration.
+"""
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+import statistics
+from collections.abc import Sequence
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib.figure import Figure  # noqa: E402
+from modprop import Comparison, Job, Metrics, Run  # noqa: E402
+
+BELOW, EVALUATIONS = 0.1, 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """One finished job of an experiment."""
+
+    label: str
+    seed: int
+    job: Job
+    metrics: Metrics
+
+    @property
+    def diverged(self) -> bool:
+        return self.job.status == "failed"
+
+    @property
+    def learned(self) -> float:
+        """The iteration at which the first EVALUATIONS evaluations in a row with a loss under BELOW begin; infinite where there are none."""
+        first = None if self.diverged else self.metrics.first_run("loss", BELOW, EVALUATIONS)
+        return math.inf if first is None else float(first)
+
+    @property
+    def loss(self) -> float:
+        return math.inf if self.diverged or not len(self.metrics.iteration) else float(self.metrics.loss[-1])
+
+    @property
+    def accuracy(self) -> float:
+        """NaN where the task has none."""
+        return 0.0 if self.diverged or not len(self.metrics.iteration) else float(self.metrics.accuracy[-1])
+
+
+def write(folder: pathlib.Path, name: str, about: str, notes: Sequence[str], outcomes: Sequence[Outcome]) -> None:
+    """Writes NAME.md, NAME_loss.csv, NAME_accuracy.csv (where there is accuracy) and NAME.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(markdown(name, about, notes, outcomes), encoding="utf-8")
+    whole = [outcome for outcome in outcomes if not outcome.diverged and len(outcome.metrics.iteration)]
+    if not whole:
+        return
+    compared = Comparison([Run(o.job.document, o.metrics) for o in whole], by=lambda document: document["metadata"]["condition"])
+    metrics = ["loss"] + (["accuracy"] if any(not math.isnan(o.accuracy) for o in whole) else [])
+    for metric in metrics:
+        compared.to_csv(folder / f"{name}_{metric}.csv", metric)
+    picture(folder / f"{name}.png", about, compared, metrics)
+
+
+def picture(path: pathlib.Path, title: str, compared: Comparison, metrics: Sequence[str]) -> None:
+    """Two columns (mean with standard deviation, median with quartiles), a row a metric."""
+    figure = Figure(figsize=(13, 4.6 * len(metrics)), layout="constrained", dpi=110)
+    axes = figure.subplots(len(metrics), 2, squeeze=False)
+    for row, metric in enumerate(metrics):
+        for column, center in enumerate(("mean", "median")):
+            compared.plot(axes[row][column], metric=metric, center=center)
+            axes[row][column].set_title("mean ± standard deviation" if center == "mean" else "median and quartiles")
+            axes[row][column].get_legend().remove()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
+    figure.suptitle(title)
+    figure.savefig(path)
+
+
+def markdown(name: str, about: str, notes: Sequence[str], outcomes: Sequence[Outcome]) -> str:
+    """One row a condition with the medians and each seed's iteration, then a row a job."""
+    labels = list(dict.fromkeys(outcome.label for outcome in outcomes))
+    lines = [f"# {name}: {about}", "", *notes, "", *_summary(labels, outcomes), "", "## Each seed", "", *_each(outcomes), ""]
+    return "\n".join(lines)
+
+
+def _summary(labels: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
+    seeds = sorted({outcome.seed for outcome in outcomes})
+    shown = f"{seeds[0]} to {seeds[-1]}" if seeds == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 1 else ", ".join(map(str, seeds))
+    lines = [
+        f"*Learned at*: the iteration at which the first {EVALUATIONS} evaluations in a row with a loss under {BELOW:g} begin; - where not within the run.",
+        "",
+        f"| rule | learned at, seeds {shown} | learned at, median | final loss, median | final loss, mean | final accuracy, median | accurate |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for label in labels:
+        rows = sorted((outcome for outcome in outcomes if outcome.label == label), key=lambda outcome: outcome.seed)
+        accurate = sum(row.accuracy == 1.0 and row.loss < 0.15 for row in rows)
+        cells = [
+            label,
+            ", ".join(_iteration(row) for row in rows),
+            _count(statistics.median(row.learned for row in rows)),
+            _number(statistics.median(row.loss for row in rows)),
+            _number(statistics.fmean(row.loss for row in rows)),
+            _number(statistics.median(row.accuracy for row in rows)),
+            "-" if any(math.isnan(row.accuracy) for row in rows) else f"{accurate}/{len(rows)}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, "", "*Accurate*: runs whose last evaluation is 100 % accurate with a loss under 0.15."]
+
+
+def _each(outcomes: Sequence[Outcome]) -> list[str]:
+    lines = ["| rule | seed | learned at | final loss | final accuracy |", "| --- | ---: | ---: | ---: | ---: |"]
+    for outcome in outcomes:
+        cells = [outcome.label, str(outcome.seed), _iteration(outcome), _number(outcome.loss), _number(outcome.accuracy)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _iteration(outcome: Outcome) -> str:
+    return "diverged" if outcome.diverged else _count(outcome.learned)
+
+
+def _count(value: float) -> str:
+    return f"{value:.0f}" if math.isfinite(value) else "-"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "-"
