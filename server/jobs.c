@@ -1,0 +1,831 @@
+/* Jobs: see jobs.h. Entries, units, transitions, the queue, actions and recovery; the thread that trains is in worker.c. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "api/event.h"
+#include "api/text.h"
+#include "server/jobs_internal.h"
+#include "server/log.h"
+
+#define CRASHES_MOST 3
+#define RETRY_MILLISECONDS 2000
+
+int64_t clock_unix_milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- entries --------------------------------------------------------------------------------------------------------- */
+
+static struct entry *entry_find(const struct jobs *jobs, const char *id) {
+    struct entry *entry = jobs->entries;
+    while (entry != NULL && strcmp(entry->job.id, id) != 0) {
+        entry = entry->next;
+    }
+    return entry;
+}
+
+/* Takes over `job`. NULL without memory; `job` is then released. */
+static struct entry *entry_add(struct jobs *jobs, struct store_job *job) {
+    struct entry *entry = calloc(1, sizeof *entry);
+    if (entry == NULL) {
+        store_job_release(job);
+        return NULL;
+    }
+    entry->jobs = jobs;
+    entry->job = *job;
+    entry->next = jobs->entries;
+    jobs->entries = entry;
+    return entry;
+}
+
+static void entry_remove(struct entry *entry) {
+    struct entry **at = &entry->jobs->entries;
+    while (*at != entry) {
+        at = &(*at)->next;
+    }
+    *at = entry->next;
+    store_job_release(&entry->job);
+    free(entry);
+}
+
+static char *text_copy(const char *text) {
+    return text == NULL ? NULL : strdup(text);
+}
+
+/* The row's changing part; texts are copied. A text that does not fit into memory is left out. */
+void job_row_copy(struct store_job *to, const struct store_job *from) {
+    *to = *from;
+    to->document = to->name = to->task = to->rule = NULL;
+    to->error_code = text_copy(from->error_code);
+    to->error_detail = text_copy(from->error_detail);
+    to->build = text_copy(from->build);
+    to->isa = text_copy(from->isa);
+}
+
+static void jobs_schedule(struct jobs *jobs);
+static void entry_settle(struct entry *entry);
+
+/* ---- units ----------------------------------------------------------------------------------------------------------- */
+
+/* What a unit of an entry carries from its making to its commit. */
+struct unit_context {
+    struct entry *entry;
+    struct worker *worker; /* whose message it is; NULL: none */
+    bool changes;
+};
+
+static void events_publish(struct jobs *jobs, const struct store_unit *unit) {
+    for (const struct store_item *item = unit->first; item != NULL; item = item->next) {
+        if (item->kind == STORE_EVENT_ADD) {
+            const struct store_event *e = &item->event;
+            struct stream_event event = {.job = e->job, .id = e->id, .seq = e->seq, .type = e->type, .terminal = e->terminal, .succeeded = e->succeeded,
+                                         .json = e->json, .size = strlen(e->json)};
+            jobs->options.publish(jobs->options.user, &event);
+        }
+    }
+}
+
+static void stalled_add(struct jobs *jobs, const char *id) {
+    for (const struct stalled *known = jobs->stalled; known != NULL; known = known->next) {
+        if (strcmp(known->id, id) == 0) {
+            return;
+        }
+    }
+    struct stalled *stalled = calloc(1, sizeof *stalled);
+    if (stalled != NULL) {
+        memcpy(stalled->id, id, sizeof stalled->id);
+        stalled->next = jobs->stalled;
+        jobs->stalled = stalled;
+    }
+}
+
+/* The disk is full (or the database fails): nothing is lost that was committed. Workers stop; what ran is queued again when a write succeeds. */
+static void jobs_stall(struct jobs *jobs, const char *reason) {
+    if (!jobs->disk_full) {
+        log_error("writing failed; jobs stop until there is room", LOG_T("reason", reason));
+    }
+    jobs->disk_full = true;
+    jobs->retry_at = clock_milliseconds() + RETRY_MILLISECONDS;
+    for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
+        if (entry->worker != NULL) {
+            worker_stop(entry->worker, STOP_STALL);
+        }
+    }
+    store_failure_handled(jobs->options.store);
+}
+
+static void waiters_answer(struct entry *entry, enum jobs_result result, const char *detail) {
+    struct waiter *waiter = entry->waiting;
+    entry->waiting = NULL;
+    while (waiter != NULL) {
+        struct waiter *next = waiter->next;
+        waiter->done(waiter->user, result, entry->job.id, detail);
+        free(waiter);
+        waiter = next;
+    }
+}
+
+static void unit_done(struct store_unit *unit) {
+    struct unit_context context = *(struct unit_context *)unit->user;
+    struct entry *entry = context.entry;
+    struct jobs *jobs = entry->jobs;
+    free(unit->user);
+    entry->units--;
+    if (unit->result == STORE_WRITTEN) {
+        events_publish(jobs, unit);
+    } else {
+        entry->lost = true;
+        jobs_stall(jobs, unit->error);
+    }
+    if (context.changes) {
+        entry->changing = false;
+    }
+    if (context.worker != NULL) {
+        worker_unit_done(context.worker);
+    }
+    entry_settle(entry);
+}
+
+struct store_unit *entry_unit(struct entry *entry, struct worker *worker, bool changes) {
+    if (entry->lost) {
+        return NULL;
+    }
+    struct unit_context *context = malloc(sizeof *context);
+    struct store_unit *unit = context != NULL ? store_unit_create(unit_done, context) : NULL;
+    if (unit == NULL) {
+        free(context);
+        entry->lost = true;
+        return NULL;
+    }
+    *context = (struct unit_context){.entry = entry, .worker = worker, .changes = changes};
+    return unit;
+}
+
+void entry_submit(struct entry *entry, struct store_unit *unit) {
+    entry->units++;
+    if (((struct unit_context *)unit->user)->changes) {
+        entry->changing = true;
+    }
+    store_submit(entry->jobs->options.store, unit);
+}
+
+void entry_discard(struct entry *entry, struct store_unit *unit) {
+    entry->lost = true;
+    if (unit != NULL) {
+        free(unit->user);
+        store_unit_free(unit);
+    }
+}
+
+struct store_event *entry_event(struct entry *entry, struct store_unit *unit, const char *type, struct event_head *head) {
+    struct store_item *item = store_unit_add(unit, STORE_EVENT_ADD);
+    if (item == NULL) {
+        entry->lost = true;
+        return NULL;
+    }
+    struct store_event *event = &item->event;
+    event->seq = ++entry->jobs->seq;
+    event->id = ++entry->job.events;
+    event->time = clock_unix_milliseconds();
+    event->iteration = -1;
+    memcpy(event->job, entry->job.id, sizeof event->job);
+    snprintf(event->type, sizeof event->type, "%s", type);
+    *head = (struct event_head){.job = entry->job.id, .id = event->id, .seq = event->seq, .time = event->time};
+    return event;
+}
+
+static char *status_text(const struct event_head *head, const struct store_job *job, const char *reason) {
+    bool final = job_status_is_final(job->status);
+    struct event_status status = {
+        .status = job_status_name(job->status), .reason = reason, .attempt = job->attempt, .final = final, .weights = job->status == JOB_SUCCEEDED,
+        .iteration = job->iteration, .loss = job->loss, .accuracy = job->accuracy,
+        .weights_sha256 = *job->weights_sha256 != '\0' ? job->weights_sha256 : NULL, .error_code = job->error_code, .error_detail = job->error_detail,
+        .error_iteration = job->error_iteration};
+    return event_status_text(head, &status);
+}
+
+void entry_change(struct entry *entry, enum job_status status, const char *reason) {
+    struct store_job *job = &entry->job;
+    int64_t now = clock_unix_milliseconds();
+    entry->jobs->queued += (status == JOB_QUEUED) - (job->status == JOB_QUEUED);
+    job->status = status;
+    if (status == JOB_RUNNING && job->started == 0) {
+        job->started = now;
+    }
+    if (job_status_is_final(status)) {
+        job->finished = now;
+    }
+    struct store_unit *unit = entry_unit(entry, NULL, true);
+    struct store_item *row = unit != NULL ? store_unit_add(unit, STORE_JOB_SET) : NULL;
+    struct event_head head;
+    struct store_event *event = row != NULL ? entry_event(entry, unit, "status", &head) : NULL;
+    if (event == NULL) {
+        entry_discard(entry, unit);
+        return;
+    }
+    job_row_copy(&row->job, job);
+    event->terminal = job_status_is_final(status);
+    event->succeeded = status == JOB_SUCCEEDED;
+    event->json = status_text(&head, job, reason);
+    log_info("job", LOG_T("job", job->id), LOG_T("status", job_status_name(status)), LOG_I("attempt", job->attempt), LOG_T("reason", reason),
+             LOG_T("error", job->error_code));
+    entry_submit(entry, unit);
+}
+
+void entry_log(struct entry *entry, const char *level, const char *message) {
+    struct store_unit *unit = entry_unit(entry, NULL, false);
+    struct event_head head;
+    struct store_event *event = unit != NULL ? entry_event(entry, unit, "log", &head) : NULL;
+    if (event == NULL) {
+        entry_discard(entry, unit);
+        return;
+    }
+    event->json = event_log_text(&head, level, message);
+    entry_submit(entry, unit);
+}
+
+/* ---- the queue ------------------------------------------------------------------------------------------------------- */
+
+int jobs_running(const struct jobs *jobs) {
+    int running = 0;
+    for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
+        running += entry->worker != NULL || entry->job.status == JOB_RUNNING;
+    }
+    return running;
+}
+
+bool jobs_are_stalled(const struct jobs *jobs) {
+    return jobs->disk_full;
+}
+
+/* Cores over running jobs, as equal as can be, none above its bound; what a bound leaves goes to the others. */
+static void cores_share(struct jobs *jobs) {
+    int left = jobs->options.cores, workers = 0;
+    for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
+        if (entry->worker != NULL) {
+            atomic_store(&entry->worker->control.threads, 1);
+            workers++;
+        }
+    }
+    left -= workers;
+    for (bool gave = true; gave && left > 0;) {
+        gave = false;
+        for (struct entry *entry = jobs->entries; left > 0 && entry != NULL; entry = entry->next) {
+            struct worker *worker = entry->worker;
+            int bound = worker == NULL ? 0 : worker->spec.threads;
+            if (worker != NULL && (bound == 0 || atomic_load(&worker->control.threads) < bound)) {
+                atomic_fetch_add(&worker->control.threads, 1);
+                left--;
+                gave = true;
+            }
+        }
+    }
+}
+
+static bool is_active(void *user, const char *id) {
+    return entry_find(user, id) != NULL;
+}
+
+/* Starts what waits, while there is a slot. A job runs once its change to running is committed (entry_settle). */
+static void jobs_schedule(struct jobs *jobs) {
+    while (jobs->started && !jobs->draining && !jobs->disk_full && jobs_running(jobs) < jobs->options.workers) {
+        struct store_job job;
+        if (store_job_next(jobs->options.reader, is_active, jobs, &job) != 1) {
+            return;
+        }
+        struct entry *entry = entry_add(jobs, &job);
+        if (entry == NULL) {
+            return;
+        }
+        free(entry->job.build);
+        free(entry->job.isa);
+        entry->job.build = text_copy(jobs->options.build);
+        entry->job.isa = text_copy(kernels_name());
+        entry_change(entry, JOB_RUNNING, NULL);
+        if (entry->lost) {
+            entry_settle(entry);
+            return;
+        }
+    }
+}
+
+static void set_error(struct store_job *job, const char *code, const char *detail, int64_t iteration) {
+    free(job->error_code);
+    free(job->error_detail);
+    job->error_code = text_copy(code);
+    job->error_detail = text_copy(detail);
+    job->error_iteration = iteration;
+}
+
+static void entry_fail(struct entry *entry, const char *code, const char *detail, int64_t iteration) {
+    set_error(&entry->job, code, detail, iteration);
+    entry_change(entry, JOB_FAILED, NULL);
+}
+
+static void entry_stopped(struct entry *entry, const struct worker *worker) {
+    char text[128];
+    if (worker->mismatch) {
+        snprintf(text, sizeof text, "iteration %lld, computed again after an interruption, gave other numbers than before", (long long)worker->mismatch_iteration);
+        entry_fail(entry, "not_reproducible", text, worker->mismatch_iteration);
+        return;
+    }
+    switch (worker->stop) {
+    case STOP_CANCEL:
+        entry_change(entry, JOB_CANCELLED, NULL);
+        break;
+    case STOP_PAUSE:
+        entry_change(entry, JOB_PAUSED, NULL);
+        break;
+    case STOP_TIME:
+        entry_fail(entry, "time_limit", "the job reached its time limit; its last checkpoint stays", atomic_load(&worker->iteration));
+        break;
+    case STOP_STALL:
+        entry->lost = true;
+        break;
+    case STOP_DRAIN: /* stays running in the database: the next start queues it again */
+        break;
+    case STOP_NONE: /* a callback failed for want of memory or of the database */
+        entry_fail(entry, "internal", "a result could not be stored", atomic_load(&worker->iteration));
+        break;
+    }
+}
+
+void entry_worker_ended(struct entry *entry, struct worker *worker) {
+    entry->worker = NULL;
+    entry->job.trials_per_second = worker_trials_per_second(worker);
+    if (entry->lost) {
+        log_warning("a job was stopped: its results cannot be stored now", LOG_T("job", entry->job.id));
+    } else if (worker->stop == STOP_CANCEL) {
+        entry_change(entry, JOB_CANCELLED, NULL);
+    } else {
+        switch (worker->result) {
+        case TRAIN_FINISHED:
+            memcpy(entry->job.weights_sha256, worker->weights_sha256, sizeof worker->weights_sha256);
+            entry_change(entry, JOB_SUCCEEDED, NULL);
+            break;
+        case TRAIN_STOPPED:
+            entry_stopped(entry, worker);
+            break;
+        case TRAIN_DIVERGED:
+            entry_fail(entry, "diverged", worker->error.text, worker->error.iteration);
+            break;
+        case TRAIN_NO_MEMORY:
+            entry_fail(entry, "no_memory", worker->error.text, -1);
+            break;
+        case TRAIN_BAD_CHECKPOINT:
+            entry_fail(entry, "bad_checkpoint", worker->error.text, -1);
+            break;
+        case TRAIN_INVALID:
+            entry_fail(entry, "invalid", worker->error.text, -1);
+            break;
+        }
+    }
+    entry_settle(entry);
+}
+
+static void waiter_append(struct entry *entry, struct waiter *waiter) {
+    struct waiter **at = &entry->waiting;
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
+    waiter->next = NULL;
+    *at = waiter;
+}
+
+static void waiter_finish(struct entry *entry, struct waiter *waiter, enum jobs_result result, const char *detail) {
+    waiter->done(waiter->user, result, entry->job.id, detail);
+    free(waiter);
+}
+
+/* ---- settling: what may happen once a change is durable -------------------------------------------------------------- */
+
+static void action_do(struct entry *entry, struct waiter *waiter);
+
+static void worker_begin(struct entry *entry) {
+    entry->worker = worker_start(entry, 1);
+    if (entry->worker == NULL) {
+        entry_fail(entry, "no_memory", "the job could not be started for want of memory", -1);
+        return;
+    }
+    cores_share(entry->jobs);
+}
+
+static void idle_tell(struct jobs *jobs) {
+    bool idle = jobs->idle != NULL;
+    for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
+        idle = idle && entry->worker == NULL && entry->units == 0;
+    }
+    if (idle) {
+        void (*tell)(void *user) = jobs->idle;
+        jobs->idle = NULL;
+        tell(jobs->idle_user);
+    }
+}
+
+static void entry_settle(struct entry *entry) {
+    struct jobs *jobs = entry->jobs;
+    if (entry->changing) {
+        return;
+    }
+    if (!entry->lost && entry->job.status == JOB_RUNNING && entry->worker == NULL && entry->units == 0 && !jobs->draining) {
+        worker_begin(entry);
+    }
+    if (!entry->lost && entry->job.status == JOB_PAUSED && entry->resume_after_pause) {
+        entry->resume_after_pause = false;
+        entry->job.attempt++;
+        entry_change(entry, JOB_QUEUED, NULL);
+    }
+    if (entry->lost) {
+        waiters_answer(entry, JOBS_NO_ROOM, "the disk is full");
+    }
+    while (!entry->changing && !entry->lost && entry->waiting != NULL) {
+        struct waiter *waiter = entry->waiting;
+        entry->waiting = waiter->next;
+        if (waiter->taken) {
+            waiter_finish(entry, waiter, JOBS_DONE, NULL);
+        } else if (entry->deleted) {
+            waiter_finish(entry, waiter, JOBS_UNKNOWN, "there is no such job");
+        } else {
+            action_do(entry, waiter);
+        }
+    }
+    bool idle = entry->units == 0 && entry->worker == NULL && !entry->changing && entry->waiting == NULL;
+    if (idle && (entry->lost || entry->job.status != JOB_RUNNING)) {
+        if (entry->lost) {
+            stalled_add(jobs, entry->job.id); /* its row is looked at again when writing works */
+        }
+        entry_remove(entry);
+        cores_share(jobs);
+        jobs_schedule(jobs);
+    }
+    idle_tell(jobs);
+}
+
+/* ---- submission ------------------------------------------------------------------------------------------------------ */
+
+struct submission {
+    struct jobs *jobs;
+    char id[STORE_ID_BYTES];
+    jobs_done *done;
+    void *user;
+};
+
+/* UUIDv7 (RFC 9562): milliseconds, then a counter within the millisecond so that ids of one daemon ascend, then random bits. */
+static void id_make(struct jobs *jobs, char id[STORE_ID_BYTES]) {
+    unsigned char random[8] = {0};
+    int64_t now = clock_unix_milliseconds();
+    if (now > jobs->last_time) {
+        jobs->last_time = now;
+        jobs->id_counter = 0;
+    } else if (++jobs->id_counter > 0xfff) {
+        jobs->last_time++;
+        jobs->id_counter = 0;
+    }
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
+        log_warning("the system gave no random bytes for a job's id");
+    }
+    unsigned long long time = (unsigned long long)jobs->last_time;
+    snprintf(id, STORE_ID_BYTES, "%08llx-%04llx-7%03x-%02x%02x-%02x%02x%02x%02x%02x%02x", time >> 16 & 0xffffffff, time & 0xffff, jobs->id_counter,
+             (random[0] & 0x3f) | 0x80, random[1], random[2], random[3], random[4], random[5], random[6], random[7]);
+}
+
+static void submission_done(struct store_unit *unit) {
+    struct submission *submission = unit->user;
+    struct jobs *jobs = submission->jobs;
+    if (unit->result == STORE_WRITTEN) {
+        events_publish(jobs, unit);
+        submission->done(submission->user, JOBS_DONE, submission->id, NULL);
+        jobs_schedule(jobs);
+    } else {
+        jobs->queued--;
+        if (unit->result == STORE_FULL) {
+            jobs_stall(jobs, unit->error);
+        }
+        submission->done(submission->user, unit->result == STORE_FULL ? JOBS_NO_ROOM : JOBS_BROKEN, submission->id, unit->error);
+    }
+    free(submission);
+}
+
+static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct job_spec *spec, const char *key, const char *body, const char *id) {
+    struct store_item *item = store_unit_add(unit, STORE_JOB_ADD), *said = item != NULL ? store_unit_add(unit, STORE_EVENT_ADD) : NULL;
+    struct store_item *kept = said != NULL && key != NULL ? store_unit_add(unit, STORE_KEY_ADD) : NULL;
+    if (said == NULL || (key != NULL && kept == NULL)) {
+        return false;
+    }
+    int64_t now = clock_unix_milliseconds();
+    struct store_job *job = &item->job;
+    json_t *document = job_spec_encode(spec, true);
+    *job = (struct store_job){.document = json_text(document, NULL), .name = strdup(spec->name), .task = strdup(task_type_name(spec->config.task.type)),
+                              .rule = strdup(rule_type_name(spec->config.rule.type)), .priority = spec->priority, .created = now, .attempt = 1,
+                              .iterations = spec->config.training.iterations, .loss = NAN, .accuracy = NAN};
+    json_decref(document);
+    job_spec_digest(spec, job->digest);
+    memcpy(job->id, id, sizeof job->id);
+    struct event_head head = {.job = id, .id = 1, .seq = ++jobs->seq, .time = now};
+    said->event = (struct store_event){.seq = head.seq, .id = 1, .time = now, .iteration = -1, .type = "status", .json = status_text(&head, job, NULL)};
+    memcpy(said->event.job, id, sizeof said->event.job);
+    if (kept != NULL) {
+        kept->key = (struct store_key){.key = strdup(key), .created = now};
+        memcpy(kept->key.job, id, sizeof kept->key.job);
+        snprintf(kept->key.body, sizeof kept->key.body, "%s", body);
+    }
+    return job->document != NULL && job->name != NULL && job->task != NULL && job->rule != NULL && said->event.json != NULL &&
+           (kept == NULL || kept->key.key != NULL);
+}
+
+void jobs_submit(struct jobs *jobs, const struct job_spec *spec, const char *key, const char *body, char id[STORE_ID_BYTES], jobs_done *done, void *user) {
+    id_make(jobs, id);
+    if (jobs->queued >= jobs->options.max_queued) {
+        done(user, JOBS_CROWDED, id, "the queue is full");
+        return;
+    }
+    struct submission *submission = malloc(sizeof *submission);
+    struct store_unit *unit = submission != NULL ? store_unit_create(submission_done, submission) : NULL;
+    if (unit == NULL || !submission_fill(jobs, unit, spec, key, body, id)) {
+        free(submission);
+        store_unit_free(unit);
+        done(user, JOBS_BROKEN, id, "out of memory");
+        return;
+    }
+    *submission = (struct submission){.jobs = jobs, .done = done, .user = user};
+    memcpy(submission->id, id, sizeof submission->id);
+    jobs->queued++;
+    store_submit(jobs->options.store, unit);
+}
+
+/* ---- actions --------------------------------------------------------------------------------------------------------- */
+
+static const char *const action_names[] = {"cancelled", "paused", "resumed", "deleted"};
+
+/* What an action does to a job in a status. */
+enum step {
+    REFUSE,      /* conflict */
+    KEEP,        /* it is so already */
+    TO_CANCELLED, TO_CANCELLING, TO_PAUSED, TO_PAUSING, TO_QUEUED, TO_RESUME_LATER, TO_NOTHING
+};
+
+static const enum step steps[][JOB_STATUSES] = {
+    /*                queued        running        pausing          paused        cancelling  succeeded   failed      cancelled */
+    [JOBS_CANCEL] = {TO_CANCELLED, TO_CANCELLING, TO_CANCELLING,   TO_CANCELLED, KEEP,       REFUSE,     REFUSE,     KEEP},
+    [JOBS_PAUSE]  = {TO_PAUSED,    TO_PAUSING,    KEEP,            KEEP,         REFUSE,     REFUSE,     REFUSE,     REFUSE},
+    [JOBS_RESUME] = {KEEP,         KEEP,          TO_RESUME_LATER, TO_QUEUED,    REFUSE,     REFUSE,     REFUSE,     REFUSE},
+    [JOBS_DELETE] = {REFUSE,       REFUSE,        REFUSE,          REFUSE,       REFUSE,     TO_NOTHING, TO_NOTHING, TO_NOTHING},
+};
+
+static void entry_delete(struct entry *entry) {
+    struct store_unit *unit = entry_unit(entry, NULL, true);
+    struct store_item *gone = unit != NULL ? store_unit_add(unit, STORE_JOB_DELETE) : NULL;
+    struct event_head head;
+    struct store_event *event = gone != NULL ? entry_event(entry, unit, "deleted", &head) : NULL;
+    if (event == NULL) {
+        entry_discard(entry, unit);
+        return;
+    }
+    memcpy(gone->job.id, entry->job.id, sizeof gone->job.id);
+    event->terminal = true;
+    event->json = event_deleted_text(&head);
+    entry->deleted = true;
+    entry_submit(entry, unit);
+}
+
+static void step_take(struct entry *entry, enum step step) {
+    switch (step) {
+    case TO_CANCELLED:
+        entry_change(entry, JOB_CANCELLED, NULL);
+        break;
+    case TO_CANCELLING:
+        entry_change(entry, JOB_CANCELLING, NULL);
+        if (entry->worker != NULL) {
+            worker_stop(entry->worker, STOP_CANCEL);
+        }
+        break;
+    case TO_PAUSED:
+        entry_change(entry, JOB_PAUSED, NULL);
+        break;
+    case TO_PAUSING:
+        entry_change(entry, JOB_PAUSING, NULL);
+        if (entry->worker != NULL) {
+            worker_stop(entry->worker, STOP_PAUSE);
+        }
+        break;
+    case TO_QUEUED:
+        entry->job.attempt++;
+        entry_change(entry, JOB_QUEUED, NULL);
+        break;
+    case TO_RESUME_LATER:
+        entry->resume_after_pause = true;
+        break;
+    case TO_NOTHING:
+        entry_delete(entry);
+        break;
+    case REFUSE:
+    case KEEP:
+        break;
+    }
+}
+
+static void action_do(struct entry *entry, struct waiter *waiter) {
+    char detail[128];
+    enum step step = steps[waiter->action][entry->job.status];
+    if (step == REFUSE) {
+        snprintf(detail, sizeof detail, "the job is %s and cannot be %s%s", job_status_name(entry->job.status), action_names[waiter->action],
+                 waiter->action == JOBS_DELETE ? "; cancel it first" : "");
+        waiter_finish(entry, waiter, JOBS_CONFLICT, detail);
+        return;
+    }
+    step_take(entry, step);
+    if (entry->changing) {
+        /* first in the line again: its answer goes out with the commit */
+        waiter->taken = true;
+        waiter->next = entry->waiting;
+        entry->waiting = waiter;
+    } else if (entry->lost) {
+        waiter_finish(entry, waiter, JOBS_NO_ROOM, "the disk is full");
+    } else {
+        waiter_finish(entry, waiter, JOBS_DONE, NULL);
+    }
+}
+
+void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_done *done, void *user) {
+    struct entry *entry = entry_find(jobs, id);
+    struct store_job job;
+    if (entry == NULL) {
+        int found = store_job_read(jobs->options.reader, id, &job);
+        if (found != 1) {
+            done(user, found == 0 ? JOBS_UNKNOWN : JOBS_BROKEN, id, found == 0 ? "there is no such job" : "the database cannot be read");
+            return;
+        }
+        entry = entry_add(jobs, &job);
+    }
+    struct waiter *waiter = malloc(sizeof *waiter);
+    if (entry == NULL || waiter == NULL) {
+        free(waiter);
+        done(user, JOBS_BROKEN, id, "out of memory");
+        return;
+    }
+    *waiter = (struct waiter){.action = action, .done = done, .user = user};
+    waiter_append(entry, waiter);
+    entry_settle(entry);
+}
+
+bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *live) {
+    *live = (struct jobs_live){.trials_per_second = NAN, .seconds_left = NAN};
+    for (const struct stalled *stalled = jobs->stalled; stalled != NULL; stalled = stalled->next) {
+        if (strcmp(stalled->id, id) == 0) {
+            live->stalled = true;
+            return true;
+        }
+    }
+    const struct entry *entry = entry_find(jobs, id);
+    if (entry == NULL) {
+        return false;
+    }
+    live->iteration = entry->job.iteration;
+    if (entry->worker != NULL) {
+        worker_live(entry->worker, entry->job.iterations, live);
+    }
+    return true;
+}
+
+/* ---- starting, ticking, ending --------------------------------------------------------------------------------------- */
+
+struct jobs *jobs_create(const struct jobs_options *options) {
+    struct jobs *jobs = calloc(1, sizeof *jobs);
+    if (jobs != NULL) {
+        jobs->options = *options;
+    }
+    return jobs;
+}
+
+struct recovery {
+    struct jobs *jobs;
+    bool crashed;
+};
+
+static bool newest_checkpoint(void *user, const struct store_checkpoint *checkpoint) {
+    *(int64_t *)user = checkpoint->iteration;
+    return false;
+}
+
+/* True where the job has now brought the daemon down CRASHES_MOST times at one checkpoint. */
+static bool crash_count(struct jobs *jobs, struct store_job *job) {
+    int64_t iteration = 0;
+    store_checkpoints_list(jobs->options.reader, job->id, newest_checkpoint, &iteration);
+    job->crashes = job->crash_iteration == iteration ? job->crashes + 1 : 1;
+    job->crash_iteration = iteration;
+    return job->crashes >= CRASHES_MOST;
+}
+
+static bool job_recover(void *user, const struct store_job *found) {
+    struct recovery *recovery = user;
+    struct jobs *jobs = recovery->jobs;
+    struct store_job job;
+    if (store_job_read(jobs->options.reader, found->id, &job) != 1) {
+        return false;
+    }
+    struct entry *entry = entry_add(jobs, &job);
+    if (entry == NULL) {
+        return false;
+    }
+    if (entry->job.status == JOB_PAUSING) {
+        entry_change(entry, JOB_PAUSED, "the daemon was started again");
+    } else if (entry->job.status == JOB_CANCELLING) {
+        entry_change(entry, JOB_CANCELLED, NULL);
+    } else if (recovery->crashed && crash_count(jobs, &entry->job)) {
+        entry_fail(entry, "crashed", "the daemon went down three times while this job ran from one checkpoint", entry->job.crash_iteration);
+    } else {
+        entry->job.attempt++;
+        entry_change(entry, JOB_QUEUED, "the daemon was started again");
+    }
+    return !entry->lost;
+}
+
+bool jobs_start(struct jobs *jobs, bool crashed, char error[STORE_ERROR_BYTES]) {
+    struct recovery recovery = {.jobs = jobs, .crashed = crashed};
+    jobs->seq = store_seq_last(jobs->options.reader);
+    jobs->queued = store_jobs_count(jobs->options.reader, JOB_QUEUED);
+    if (jobs->seq < 0 || jobs->queued < 0 ||
+        store_jobs_with(jobs->options.reader, 1u << JOB_RUNNING | 1u << JOB_PAUSING | 1u << JOB_CANCELLING, job_recover, &recovery) < 0) {
+        snprintf(error, STORE_ERROR_BYTES, "the jobs in the database cannot be read");
+        return false;
+    }
+    jobs->started = true;
+    jobs_schedule(jobs);
+    return true;
+}
+
+/* The disk had been full: one write decides whether there is room again. */
+static void stall_retry(struct jobs *jobs) {
+    struct stalled *first = jobs->stalled;
+    jobs->disk_full = false;
+    if (first == NULL) {
+        jobs_schedule(jobs);
+        return;
+    }
+    if (entry_find(jobs, first->id) != NULL) {
+        jobs->disk_full = true; /* its last unit is still under way */
+        return;
+    }
+    struct store_job job;
+    jobs->stalled = first->next;
+    if (store_job_read(jobs->options.reader, first->id, &job) == 1 && job.status != JOB_QUEUED && job.status != JOB_PAUSED &&
+        !job_status_is_final(job.status)) {
+        struct entry *entry = entry_add(jobs, &job);
+        if (entry != NULL && entry->job.status == JOB_RUNNING) {
+            entry->job.attempt++;
+            entry_change(entry, JOB_QUEUED, "the disk was full");
+        } else if (entry != NULL) {
+            entry_change(entry, entry->job.status == JOB_PAUSING ? JOB_PAUSED : JOB_CANCELLED, "the disk was full");
+        }
+    }
+    free(first);
+}
+
+void jobs_tick(struct jobs *jobs, uint64_t now) {
+    for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
+        struct worker *worker = entry->worker;
+        if (worker != NULL && worker->stop == STOP_NONE && worker->spec.time_limit > 0 &&
+            clock_seconds() - worker->started > (double)worker->spec.time_limit) {
+            worker_stop(worker, STOP_TIME);
+        }
+    }
+    if (jobs->disk_full && now >= jobs->retry_at && !jobs->draining) {
+        jobs->retry_at = now + RETRY_MILLISECONDS;
+        stall_retry(jobs);
+    } else if (!jobs->disk_full && jobs->stalled != NULL) {
+        stall_retry(jobs);
+    }
+}
+
+void jobs_drain(struct jobs *jobs, void (*idle)(void *user), void *user) {
+    jobs->draining = true;
+    jobs->idle = idle;
+    jobs->idle_user = user;
+    for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
+        if (entry->worker != NULL && entry->worker->stop == STOP_NONE) {
+            worker_stop(entry->worker, STOP_DRAIN);
+        }
+    }
+    idle_tell(jobs);
+}
+
+void jobs_destroy(struct jobs *jobs) {
+    if (jobs == NULL) {
+        return;
+    }
+    while (jobs->entries != NULL) {
+        waiters_answer(jobs->entries, JOBS_BROKEN, "the daemon stops");
+        entry_remove(jobs->entries);
+    }
+    for (struct stalled *stalled = jobs->stalled, *next; stalled != NULL; stalled = next) {
+        next = stalled->next;
+        free(stalled);
+    }
+    free(jobs);
+}

@@ -1,0 +1,112 @@
+/*
+ * What jobs.c (states, actions, recovery) and worker.c (the thread that trains, and what it sends) share.
+ */
+#ifndef MODPROP_SERVER_JOBS_INTERNAL_H
+#define MODPROP_SERVER_JOBS_INTERNAL_H
+
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "api/event.h"
+#include "core/train.h"
+#include "server/jobs.h"
+
+#define MESSAGES_MOST 64 /* that a worker may have under way before it waits for the store */
+
+enum worker_stop { STOP_NONE, STOP_PAUSE, STOP_CANCEL, STOP_DRAIN, STOP_STALL, STOP_TIME };
+
+struct worker;
+
+/* Somebody who asked for an action and waits. */
+struct waiter {
+    struct waiter *next;
+    enum jobs_action action;
+    bool taken; /* its change is under way */
+    jobs_done *done;
+    void *user;
+};
+
+/* An active job. */
+struct entry {
+    struct entry *next;
+    struct jobs *jobs;
+    struct store_job job;     /* runs ahead of the database by the units under way */
+    int units;                /* under way */
+    bool changing;            /* one of them changes the status: actions wait */
+    struct worker *worker;
+    bool resume_after_pause;
+    struct waiter *waiting;   /* for `changing` to end, in order */
+    bool deleted;
+    bool lost;                /* a unit failed: the entry must be read again; no unit is made any more */
+};
+
+struct jobs {
+    struct jobs_options options;
+    struct entry *entries;
+    struct stalled { struct stalled *next; char id[STORE_ID_BYTES]; } *stalled; /* stopped by a full disk, to be queued again */
+    bool disk_full, draining, started;
+    uint64_t retry_at;        /* ms */
+    int64_t seq;              /* last given */
+    int64_t last_time;        /* of ids, which must ascend */
+    unsigned id_counter;
+    int64_t queued;           /* jobs that wait, as the loop knows */
+    void (*idle)(void *user);
+    void *idle_user;
+};
+
+/* One attempt at one job. Made on the loop; its thread owns what is marked so until `ended` is delivered. */
+struct worker {
+    uv_work_t work;
+    struct entry *entry;
+    struct jobs *jobs;
+    char id[STORE_ID_BYTES];
+    struct job_spec spec;              /* thread's */
+    const struct task_data *data;      /* thread's */
+    struct store_reader *reader;       /* thread's */
+    struct train_control control;
+    enum worker_stop stop;             /* loop's */
+    uv_sem_t room;                     /* messages that may still be sent */
+    atomic_llong iteration;            /* updates made */
+    _Atomic double began;              /* clock_seconds of the first update of this attempt; 0: none yet */
+    _Atomic double latest;             /* of the last one */
+    atomic_llong first_iteration;      /* where this attempt began */
+    bool mismatch;                     /* thread's: a recomputed value differed */
+    int64_t mismatch_iteration;
+    char weights_sha256[STORE_HASH_BYTES]; /* thread's: of the last checkpoint */
+    enum train_result result;          /* thread's, then the loop's */
+    struct train_error error;
+    bool ended, returned;              /* loop's: its last message came; libuv gave it back */
+    double started;                    /* clock_seconds */
+};
+
+int64_t clock_unix_milliseconds(void);
+
+/* --- jobs.c ---------------------------------------------------------------------------------------------------------------------------------- */
+
+/* A unit for this entry: counted, its events published when it is committed. NULL without memory, which loses the entry. */
+struct store_unit *entry_unit(struct entry *entry, struct worker *worker, bool changes);
+void entry_submit(struct entry *entry, struct store_unit *unit);
+/* A unit that could not be filled for want of memory: the entry is lost. NULL-safe. */
+void entry_discard(struct entry *entry, struct store_unit *unit);
+/* Adds an event with its numbers; the caller sets json (from *head), iteration and check. NULL without memory. */
+struct store_event *entry_event(struct entry *entry, struct store_unit *unit, const char *type, struct event_head *head);
+/* The part of a row that STORE_JOB_SET writes, texts copied. */
+void job_row_copy(struct store_job *to, const struct store_job *from);
+/* Status, row and event in one unit. */
+void entry_change(struct entry *entry, enum job_status status, const char *reason);
+void entry_log(struct entry *entry, const char *level, const char *message);
+/* A worker's thread has ended and its last message was delivered. */
+void entry_worker_ended(struct entry *entry, struct worker *worker);
+
+/* --- worker.c -------------------------------------------------------------------------------------------------------------------------------- */
+
+/* Queues the attempt on the pool. NULL without memory. */
+struct worker *worker_start(struct entry *entry, int threads);
+void worker_stop(struct worker *worker, enum worker_stop why);
+/* A unit of this worker's was committed or has failed: it may send one more message. */
+void worker_unit_done(struct worker *worker);
+void worker_live(const struct worker *worker, int64_t iterations, struct jobs_live *live);
+/* Trials a second of training in this attempt; NaN before the first update. */
+double worker_trials_per_second(const struct worker *worker);
+
+#endif

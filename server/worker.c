@@ -1,0 +1,317 @@
+/*
+ * A worker: one attempt at one job, on a thread of libuv's pool. Everything it has to say goes to the loop as messages, in order, at most MESSAGES_MOST of them
+ * uncommitted: a slow disk slows training instead of filling memory.
+ *
+ * A job that goes on from a checkpoint computes again what lies between that checkpoint and the crash. What it reports there has been reported: it is compared
+ * with the stored event and not said twice; a difference ends the job (not_reproducible), since then no number of it could be trusted.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/event.h"
+#include "server/jobs_internal.h"
+#include "server/log.h"
+
+struct worker_message {
+    struct loop_message message;
+    struct worker *worker;
+    enum { SAYS_PROGRESS, SAYS_KNOWN, SAYS_CHECKPOINT, SAYS_LOG, SAYS_END } kind;
+    struct train_progress progress;
+    double elapsed;
+    char *check;             /* progress */
+    unsigned char *bytes;    /* checkpoint */
+    size_t size;
+    int64_t iteration;
+    double loss;
+    char sha256[STORE_HASH_BYTES];
+    char text[256];          /* log */
+};
+
+/* ---- on the loop ----------------------------------------------------------------------------------------------------- */
+
+static void progress_store(struct worker *worker, struct worker_message *said) {
+    struct entry *entry = worker->entry;
+    struct store_unit *unit = entry_unit(entry, worker, false);
+    struct event_head head;
+    struct store_event *event = unit != NULL ? entry_event(entry, unit, "progress", &head) : NULL;
+    struct store_item *row = event != NULL ? store_unit_add(unit, STORE_JOB_SET) : NULL;
+    entry->job.iteration = said->progress.iteration;
+    entry->job.loss = said->progress.loss;
+    entry->job.accuracy = said->progress.accuracy;
+    entry->job.trials_per_second = worker_trials_per_second(worker);
+    if (row == NULL) {
+        entry_discard(entry, unit);
+        worker_unit_done(worker);
+        return;
+    }
+    event->iteration = said->progress.iteration;
+    event->check = said->check;
+    said->check = NULL;
+    event->json = event_progress_text(&head, &said->progress, said->elapsed, entry->job.trials_per_second);
+    job_row_copy(&row->job, &entry->job);
+    entry_submit(entry, unit);
+}
+
+static void checkpoint_store(struct worker *worker, struct worker_message *said) {
+    struct entry *entry = worker->entry;
+    struct store_unit *unit = entry_unit(entry, worker, false);
+    struct event_head head;
+    struct store_item *item = unit != NULL ? store_unit_add(unit, STORE_CHECKPOINT_ADD) : NULL;
+    struct store_event *event = item != NULL ? entry_event(entry, unit, "checkpoint", &head) : NULL;
+    if (event == NULL) {
+        entry_discard(entry, unit);
+        worker_unit_done(worker);
+        return;
+    }
+    item->checkpoint = (struct store_checkpoint){.iteration = said->iteration, .created = head.time, .loss = said->loss, .bytes = said->bytes,
+                                                 .size = said->size, .keep = worker->spec.config.training.keep_checkpoints};
+    said->bytes = NULL;
+    memcpy(item->checkpoint.job, worker->id, sizeof worker->id);
+    memcpy(item->checkpoint.sha256, said->sha256, sizeof said->sha256);
+    event->iteration = said->iteration;
+    event->json = event_checkpoint_text(&head, said->iteration, said->loss, said->size, said->sha256);
+    entry_submit(entry, unit);
+}
+
+static void worker_free(struct worker *worker) {
+    if (!worker->ended || !worker->returned) {
+        return;
+    }
+    job_spec_release(&worker->spec);
+    uv_sem_destroy(&worker->room);
+    free(worker);
+}
+
+static void message_deliver(struct loop_message *message) {
+    struct worker_message *said = (struct worker_message *)((char *)message - offsetof(struct worker_message, message));
+    struct worker *worker = said->worker;
+    struct entry *entry = worker->entry;
+    switch (said->kind) {
+    case SAYS_PROGRESS:
+        progress_store(worker, said);
+        break;
+    case SAYS_KNOWN:
+        entry->job.iteration = said->progress.iteration;
+        entry->job.loss = said->progress.loss;
+        entry->job.accuracy = said->progress.accuracy;
+        worker_unit_done(worker);
+        break;
+    case SAYS_CHECKPOINT:
+        checkpoint_store(worker, said);
+        break;
+    case SAYS_LOG:
+        entry_log(entry, "warning", said->text);
+        worker_unit_done(worker);
+        break;
+    case SAYS_END:
+        entry_worker_ended(entry, worker);
+        worker->ended = true;
+        worker_free(worker);
+        break;
+    }
+    free(said->check);
+    free(said->bytes);
+    free(said);
+}
+
+static void work_returned(uv_work_t *work, int status) {
+    (void)status;
+    struct worker *worker = work->data;
+    worker->returned = true;
+    worker_free(worker);
+}
+
+void worker_unit_done(struct worker *worker) {
+    uv_sem_post(&worker->room);
+}
+
+void worker_stop(struct worker *worker, enum worker_stop why) {
+    /* what weighs more stays: a job that is being cancelled is not merely paused */
+    if (worker->stop == STOP_NONE || why == STOP_CANCEL || (why == STOP_STALL && worker->stop != STOP_CANCEL)) {
+        worker->stop = why;
+    }
+    bool abandon = worker->stop == STOP_CANCEL || worker->stop == STOP_STALL;
+    atomic_store(&worker->control.command, abandon ? TRAIN_ABANDON : TRAIN_STOP);
+}
+
+double worker_trials_per_second(const struct worker *worker) {
+    double took = atomic_load(&worker->latest) - atomic_load(&worker->began);
+    double made = (double)(atomic_load(&worker->iteration) - atomic_load(&worker->first_iteration));
+    return took > 0 && made > 0 ? made * worker->spec.config.training.batch_size / took : NAN;
+}
+
+void worker_live(const struct worker *worker, int64_t iterations, struct jobs_live *live) {
+    live->running = true;
+    live->iteration = atomic_load(&worker->iteration);
+    live->trials_per_second = worker_trials_per_second(worker);
+    live->seconds_left = (double)(iterations - live->iteration) * worker->spec.config.training.batch_size / live->trials_per_second;
+    live->threads = atomic_load(&worker->control.threads);
+}
+
+/* ---- on the pool ----------------------------------------------------------------------------------------------------- */
+
+/* A message to fill; waits until there is room. NULL without memory. */
+static struct worker_message *message_make(struct worker *worker, int kind) {
+    struct worker_message *said = calloc(1, sizeof *said);
+    if (said != NULL) {
+        said->worker = worker;
+        said->kind = kind;
+        said->message.deliver = message_deliver;
+        if (kind != SAYS_END) {
+            uv_sem_wait(&worker->room);
+        }
+    }
+    return said;
+}
+
+static void say(struct worker *worker, struct worker_message *said) {
+    loop_post(worker->jobs->options.loop, &said->message);
+}
+
+static void say_log(struct worker *worker, const char *text) {
+    struct worker_message *said = message_make(worker, SAYS_LOG);
+    if (said != NULL) {
+        snprintf(said->text, sizeof said->text, "%.250s", text);
+        say(worker, said);
+    }
+}
+
+static bool on_progress(void *user, const struct train_progress *progress) {
+    struct worker *worker = user;
+    char *check = event_progress_check(progress), *known = NULL;
+    int found = check != NULL ? store_progress_check(worker->reader, worker->id, progress->iteration, &known) : -1;
+    if (found == 1 && strcmp(known, check) != 0) {
+        worker->mismatch = true;
+        worker->mismatch_iteration = progress->iteration;
+    }
+    free(known);
+    struct worker_message *said = found < 0 || worker->mismatch ? NULL : message_make(worker, found == 1 ? SAYS_KNOWN : SAYS_PROGRESS);
+    if (said == NULL) {
+        free(check);
+        return false;
+    }
+    said->progress = *progress;
+    said->check = check;
+    said->elapsed = clock_seconds() - worker->started;
+    say(worker, said);
+    return true;
+}
+
+/* What the weights document of this checkpoint will say its sha256 is. */
+static bool weights_digest(struct worker *worker, const unsigned char *bytes, size_t size) {
+    struct trained trained;
+    struct train_error error;
+    if (trained_open(&worker->spec.config, bytes, size, &trained, &error) != TRAIN_FINISHED) {
+        return false;
+    }
+    sha256_hex(trained.W, trained.parameters * sizeof(float), worker->weights_sha256);
+    trained_release(&trained);
+    return true;
+}
+
+static bool on_checkpoint(void *user, int64_t iteration, double loss, const unsigned char *bytes, size_t size) {
+    struct worker *worker = user;
+    struct worker_message *said = weights_digest(worker, bytes, size) ? message_make(worker, SAYS_CHECKPOINT) : NULL;
+    if (said == NULL || (said->bytes = malloc(size)) == NULL) {
+        if (said != NULL) {
+            uv_sem_post(&worker->room);
+        }
+        free(said);
+        return false;
+    }
+    memcpy(said->bytes, bytes, size);
+    said->size = size;
+    said->iteration = iteration;
+    said->loss = loss;
+    sha256_hex(bytes, size, said->sha256);
+    say(worker, said);
+    return true;
+}
+
+static void on_iteration(void *user, int64_t iteration) {
+    struct worker *worker = user;
+    double now = clock_seconds();
+    if (atomic_load(&worker->began) == 0) {
+        /* the first update pays for pages and caches; it opens the count */
+        atomic_store(&worker->first_iteration, iteration);
+        atomic_store(&worker->began, now);
+    }
+    atomic_store(&worker->latest, now);
+    atomic_store(&worker->iteration, iteration);
+}
+
+static double on_clock(void *user) {
+    (void)user;
+    return clock_seconds();
+}
+
+static enum train_result attempt(struct worker *worker) {
+    char text[DATASETS_ERROR_BYTES], reader_error[STORE_ERROR_BYTES];
+    struct store_checkpoint checkpoint = {0};
+    int damaged = 0, found;
+    worker->reader = store_reader_open(worker->jobs->options.directory, reader_error);
+    if (worker->reader == NULL || (found = store_checkpoint_read(worker->reader, worker->id, -1, &checkpoint, &damaged)) < 0) {
+        snprintf(worker->error.text, sizeof worker->error.text, "the job's checkpoints cannot be read");
+        return TRAIN_NO_MEMORY;
+    }
+    if (damaged > 0) {
+        snprintf(text, sizeof text, "%d damaged checkpoint%s passed over; the job goes on from %s", damaged, damaged == 1 ? " was" : "s were",
+                 found == 1 ? "the one before" : "its beginning");
+        say_log(worker, text);
+    }
+    if (!datasets_hold(worker->jobs->options.datasets, &worker->spec.config.task, &worker->data, text)) {
+        snprintf(worker->error.text, sizeof worker->error.text, "%.250s", text);
+        free(checkpoint.bytes);
+        return TRAIN_INVALID;
+    }
+    worker->spec.config.task.data = worker->data;
+    const struct train_callbacks callbacks = {.user = worker, .progress = on_progress, .checkpoint = on_checkpoint, .iteration = on_iteration, .clock = on_clock};
+    enum train_result result =
+        train_run(&worker->spec.config, found == 1 ? checkpoint.bytes : NULL, checkpoint.size, &worker->control, &callbacks, &worker->error);
+    datasets_release(worker->jobs->options.datasets, worker->data);
+    free(checkpoint.bytes);
+    return result;
+}
+
+static void work_run(uv_work_t *work) {
+    struct worker *worker = work->data;
+    struct worker_message *end = message_make(worker, SAYS_END);
+    worker->result = attempt(worker);
+    store_reader_close(worker->reader);
+    worker->reader = NULL;
+    if (end == NULL) {
+        abort(); /* a worker that cannot say that it ended would hold its job for ever; at the next start the job goes on */
+    }
+    say(worker, end);
+}
+
+struct worker *worker_start(struct entry *entry, int threads) {
+    struct worker *worker = calloc(1, sizeof *worker);
+    struct problems problems = {0};
+    json_error_t fault;
+    json_t *document = json_loads(entry->job.document, JSON_REJECT_DUPLICATES, &fault);
+    if (worker == NULL || document == NULL || uv_sem_init(&worker->room, MESSAGES_MOST) != 0) {
+        json_decref(document);
+        free(worker);
+        return NULL;
+    }
+    worker->entry = entry;
+    worker->jobs = entry->jobs;
+    worker->started = clock_seconds();
+    memcpy(worker->id, entry->job.id, sizeof worker->id);
+    atomic_init(&worker->control.command, TRAIN_GO);
+    atomic_init(&worker->control.threads, threads);
+    atomic_init(&worker->iteration, entry->job.iteration);
+    job_spec_decode(&worker->spec, document, &problems);
+    json_decref(document);
+    worker->work.data = worker;
+    if (problems.count > 0 || uv_queue_work(&entry->jobs->options.loop->uv, &worker->work, work_run, work_returned) != 0) {
+        problems_release(&problems);
+        job_spec_release(&worker->spec);
+        uv_sem_destroy(&worker->room);
+        free(worker);
+        return NULL;
+    }
+    return worker;
+}
