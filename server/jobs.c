@@ -7,7 +7,6 @@
 #include <time.h>
 
 #include "api/event.h"
-#include "api/text.h"
 #include "server/jobs_internal.h"
 #include "server/log.h"
 
@@ -410,7 +409,7 @@ static void action_do(struct entry *entry, struct waiter *waiter);
 static void worker_begin(struct entry *entry) {
     entry->worker = worker_start(entry, 1);
     if (entry->worker == NULL) {
-        entry_fail(entry, "no_memory", "the job could not be started for want of memory", -1);
+        entry_fail(entry, "no_memory", "the job could not be started: out of memory, or its stored document is damaged", -1);
         return;
     }
     cores_share(entry->jobs);
@@ -520,11 +519,9 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
     }
     int64_t now = clock_unix_milliseconds();
     struct store_job *job = &item->job;
-    json_t *document = job_spec_encode(spec, true);
-    *job = (struct store_job){.document = json_text(document, NULL), .name = strdup(spec->name), .task = strdup(task_type_name(spec->config.task.type)),
+    *job = (struct store_job){.document = job_spec_text(spec), .name = strdup(spec->name), .task = strdup(task_type_name(spec->config.task.type)),
                               .rule = strdup(rule_type_name(spec->config.rule.type)), .priority = spec->priority, .created = now, .attempt = 1,
                               .iterations = spec->config.training.iterations, .loss = NAN, .accuracy = NAN};
-    json_decref(document);
     job_spec_digest(spec, job->digest);
     memcpy(job->id, id, sizeof job->id);
     struct event_head head = {.job = id, .id = 1, .seq = ++jobs->seq, .time = now};

@@ -288,11 +288,7 @@ static void work_run(uv_work_t *work) {
 
 struct worker *worker_start(struct entry *entry, int threads) {
     struct worker *worker = calloc(1, sizeof *worker);
-    struct problems problems = {0};
-    json_error_t fault;
-    json_t *document = json_loads(entry->job.document, JSON_REJECT_DUPLICATES, &fault);
-    if (worker == NULL || document == NULL || uv_sem_init(&worker->room, MESSAGES_MOST) != 0) {
-        json_decref(document);
+    if (worker == NULL || uv_sem_init(&worker->room, MESSAGES_MOST) != 0) {
         free(worker);
         return NULL;
     }
@@ -303,11 +299,9 @@ struct worker *worker_start(struct entry *entry, int threads) {
     atomic_init(&worker->control.command, TRAIN_GO);
     atomic_init(&worker->control.threads, threads);
     atomic_init(&worker->iteration, entry->job.iteration);
-    job_spec_decode(&worker->spec, document, &problems);
-    json_decref(document);
     worker->work.data = worker;
-    if (problems.count > 0 || uv_queue_work(&entry->jobs->options.loop->uv, &worker->work, work_run, work_returned) != 0) {
-        problems_release(&problems);
+    if (!job_spec_parse(&worker->spec, entry->job.document) ||
+        uv_queue_work(&entry->jobs->options.loop->uv, &worker->work, work_run, work_returned) != 0) {
         job_spec_release(&worker->spec);
         uv_sem_destroy(&worker->room);
         free(worker);
