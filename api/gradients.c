@@ -1,0 +1,348 @@
+#include "api/gradients.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/array.h"
+#include "api/job.h"
+#include "api/text.h"
+
+#define UNITS_MAX 4096
+#define RTRL_UNITS_MAX 128
+#define STEPS_MAX 1000000
+
+static const char *const top_names[] = {"network", "inputs", "targets", "mask", "loss", "rules"};
+static const char *const network_names[] = {"W", "Win", "b", "Wout", "bout", "leak", "types", "activation", "feedback"};
+
+#define COUNT(table) (sizeof(table) / sizeof *(table))
+
+static void check_names(const json_t *object, const char *const *names, size_t count, const struct path *path, struct problems *problems) {
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)object, name, value) {
+        bool known = false;
+        for (size_t i = 0; i < count; i++) {
+            known = known || strcmp(name, names[i]) == 0;
+        }
+        const char *nearest = known ? NULL : name_nearest(name, names, count);
+        if (!known) {
+            problems_add(problems, path, name, nearest == NULL ? "is not a known field%s%s%s" : "is not a known field; did you mean %s%s%s?", nearest == NULL ? "" : "\"",
+                         nearest == NULL ? "" : nearest, nearest == NULL ? "" : "\"");
+        }
+    }
+}
+
+/* Room for count entries of size bytes, kept by the request. */
+static void *take(struct gradients_request *request, size_t count, size_t size) {
+    void *memory = calloc(count == 0 ? 1 : count, size);
+    if (memory != NULL) {
+        request->memory[request->memory_count++] = memory;
+    }
+    return memory;
+}
+
+/* A float array of the given shape, or NULL where it is absent and may be, or wrong. */
+static const float *read_floats(struct gradients_request *request, const json_t *object, const char *name, int dimensions, const size_t *lengths, bool optional,
+                                const struct path *path, struct problems *problems) {
+    const json_t *value = json_object_get(object, name);
+    size_t bytes = size_product(lengths, dimensions, sizeof(float));
+    if (optional && (value == NULL || json_is_null(value))) {
+        return NULL;
+    }
+    if (value == NULL) {
+        problems_add(problems, path, name, "is required");
+        return NULL;
+    }
+    float *to = bytes == 0 ? NULL : take(request, bytes / sizeof(float), sizeof(float));
+    if (to == NULL) {
+        problems_add(problems, path, name, "is too large");
+        return NULL;
+    }
+    return array_read(value, dimensions, lengths, to, path, name, problems) ? to : NULL;
+}
+
+/* The shapes that everything else must fit: of W, Win, Wout and inputs. */
+static bool read_shapes(struct gradients_request *request, const json_t *document, const json_t *network, struct problems *problems) {
+    const struct path path = {.name = "network"};
+    struct gradients_problem *p = &request->problem;
+    size_t W[3], Win[3], Wout[3], x[3];
+    size_t before = problems->count;
+    const struct {
+        const json_t *object;
+        const struct path *path;
+        const char *name;
+        int dimensions;
+        size_t *lengths, most;
+    } table[] = {{network, &path, "W", 2, W, UNITS_MAX}, {network, &path, "Win", 2, Win, UNITS_MAX}, {network, &path, "Wout", 2, Wout, UNITS_MAX}, {document, NULL, "inputs", 3, x, STEPS_MAX}};
+    for (size_t i = 0; i < COUNT(table); i++) {
+        int dimensions = array_shape(json_object_get(table[i].object, table[i].name), table[i].lengths);
+        bool empty = false;
+        for (int j = 0; j < dimensions; j++) {
+            empty = empty || table[i].lengths[j] == 0;
+        }
+        if (dimensions != table[i].dimensions || empty) {
+            problems_add(problems, table[i].path, table[i].name, "must be a list of lists%s of numbers, none empty", table[i].dimensions == 3 ? " of lists" : "");
+        } else if (table[i].lengths[0] > table[i].most) {
+            problems_add(problems, table[i].path, table[i].name, "must have at most %zu entries; it has %zu", table[i].most, table[i].lengths[0]);
+        }
+    }
+    if (problems->count > before) {
+        return false;
+    }
+    if (x[1] > 65536 || Win[0] > UNITS_MAX || Wout[1] > UNITS_MAX) {
+        problems_add(problems, NULL, "inputs", "must have at most 65536 trials, %d inputs and outputs", UNITS_MAX);
+        return false;
+    }
+    p->units = (int)W[0];
+    p->inputs = (int)Win[0];
+    p->outputs = (int)Wout[1];
+    p->steps = (int)x[0];
+    p->trials = (int)x[1];
+    return true;
+}
+
+static void read_types(struct gradients_request *request, const json_t *network, const struct path *path, struct problems *problems) {
+    struct gradients_problem *p = &request->problem;
+    const json_t *value = json_object_get(network, "types");
+    p->types = 1;
+    if (value == NULL || json_is_null(value)) {
+        return;
+    }
+    int32_t *types = take(request, (size_t)p->units, sizeof *types);
+    if (types == NULL || !array_read_integers(value, 1, (size_t[]){(size_t)p->units}, 0, p->units - 1, types, path, "types", problems)) {
+        return;
+    }
+    for (int i = 0; i < p->units; i++) {
+        p->types = types[i] >= p->types ? types[i] + 1 : p->types;
+    }
+    p->type_of_unit = types;
+}
+
+static void read_leak(struct gradients_request *request, const json_t *network, const struct path *path, struct problems *problems) {
+    struct gradients_problem *p = &request->problem;
+    const json_t *value = json_object_get(network, "leak");
+    double *leak = take(request, (size_t)p->units, sizeof *leak);
+    char got[80];
+    if (leak == NULL || !json_is_array(value) || json_array_size(value) != (size_t)p->units) {
+        problems_add(problems, path, "leak", "must be a list of one number a unit (%d)", p->units);
+        return;
+    }
+    for (int i = 0; i < p->units; i++) {
+        const json_t *entry = json_array_get(value, (size_t)i);
+        leak[i] = json_number_value(entry);
+        if (!json_is_number(entry) || !(leak[i] >= 0.0 && leak[i] < 1.0)) {
+            const struct path here = {.parent = path, .name = "leak"}, below = {.parent = &here, .index = (size_t)i};
+            problems_add(problems, &below, NULL, "must be a number of at least 0, below 1; got %s", value_quote(entry, got));
+            return;
+        }
+    }
+    p->leak = leak;
+}
+
+static void read_network(struct gradients_request *request, const json_t *network, struct problems *problems) {
+    const struct path path = {.name = "network"};
+    struct gradients_problem *p = &request->problem;
+    size_t N = (size_t)p->units, I = (size_t)p->inputs, O = (size_t)p->outputs;
+    const json_t *activation = json_object_get(network, "activation");
+    const char *name = activation == NULL ? "relu" : json_string_value(activation);
+    check_names(network, network_names, COUNT(network_names), &path, problems);
+    p->W = read_floats(request, network, "W", 2, (size_t[]){N, N}, false, &path, problems);
+    p->Win = read_floats(request, network, "Win", 2, (size_t[]){I, N}, false, &path, problems);
+    p->b = read_floats(request, network, "b", 1, (size_t[]){N}, true, &path, problems);
+    p->Wout = read_floats(request, network, "Wout", 2, (size_t[]){N, O}, false, &path, problems);
+    p->bout = read_floats(request, network, "bout", 1, (size_t[]){O}, false, &path, problems);
+    p->feedback = read_floats(request, network, "feedback", 2, (size_t[]){O, N}, true, &path, problems);
+    read_leak(request, network, &path, problems);
+    read_types(request, network, &path, problems);
+    if (name == NULL || (strcmp(name, "relu") != 0 && strcmp(name, "tanh") != 0)) {
+        char got[80];
+        problems_add(problems, &path, "activation", "must be one of \"relu\", \"tanh\"; got %s", value_quote(activation, got));
+    } else {
+        p->activation = strcmp(name, "tanh") == 0 ? ACTIVATION_TANH : ACTIVATION_RELU;
+    }
+}
+
+static void read_batch(struct gradients_request *request, const json_t *document, struct problems *problems) {
+    struct gradients_problem *p = &request->problem;
+    size_t T = (size_t)p->steps, B = (size_t)p->trials, I = (size_t)p->inputs, O = (size_t)p->outputs;
+    const char *loss = json_string_value(json_object_get(document, "loss"));
+    char got[80];
+    p->x = read_floats(request, document, "inputs", 3, (size_t[]){T, B, I}, false, NULL, problems);
+    p->mask = read_floats(request, document, "mask", 2, (size_t[]){T, B}, true, NULL, problems);
+    if (loss != NULL && strcmp(loss, "cross_entropy") == 0) {
+        p->loss = LOSS_CROSS_ENTROPY;
+        int32_t *classes = take(request, T * B, sizeof *classes);
+        bool ok = classes != NULL && array_read_integers(json_object_get(document, "targets"), 2, (size_t[]){T, B}, 0, (int)O - 1, classes, NULL, "targets", problems);
+        p->classes = ok ? classes : NULL;
+    } else if (loss != NULL && strcmp(loss, "mse") == 0) {
+        p->loss = LOSS_MSE;
+        p->values = read_floats(request, document, "targets", 3, (size_t[]){T, B, O}, false, NULL, problems);
+    } else {
+        const json_t *value = json_object_get(document, "loss");
+        problems_add(problems, NULL, "loss", "must be one of \"cross_entropy\", \"mse\"; got %s", value == NULL ? "none" : value_quote(value, got));
+    }
+    double sum = 0.0;
+    for (size_t i = 0; p->mask != NULL && i < T * B; i++) {
+        sum += p->mask[i];
+        if (p->mask[i] < 0.0f) {
+            problems_add(problems, NULL, "mask", "must have no entry below 0");
+            return;
+        }
+    }
+    if (p->mask != NULL && !(sum > 0.0)) {
+        problems_add(problems, NULL, "mask", "must count at least one step");
+    }
+}
+
+static void read_rules(struct gradients_request *request, const json_t *document, struct problems *problems) {
+    const json_t *rules = json_object_get(document, "rules");
+    const struct path path = {.name = "rules"};
+    size_t count = json_array_size(rules);
+    if (!json_is_array(rules) || count == 0 || count > GRADIENTS_RULES_MAX) {
+        problems_add(problems, NULL, "rules", "must be a list of 1 to %d rule objects", GRADIENTS_RULES_MAX);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct rule_config *rule = &request->rules[i];
+        const struct path here = {.parent = &path, .index = i};
+        json_t *value = json_array_get(rules, i);
+        rule_decode(rule, value, &here, problems);
+        if (rule->mu_auto) {
+            problems_add(problems, &here, "mu", "must be a number: one batch has no running mean that \"auto\" could follow");
+        }
+        if (rule->feedback != FEEDBACK_SYMMETRIC && request->problem.feedback == NULL) {
+            problems_add(problems, &(struct path){.name = "network"}, "feedback", "is required (outputs by units) for random and adaptive feedback");
+        }
+        if (rule->type == RULE_RTRL && request->problem.units > RTRL_UNITS_MAX) {
+            problems_add(problems, &here, "type", "must not be rtrl with more than %d units; the network has %d", RTRL_UNITS_MAX, request->problem.units);
+        }
+        request->asked[i] = json_incref(value);
+        request->rule_count = (int)i + 1;
+    }
+}
+
+/* Multiply-adds of all rules, bptt for the cosine included. */
+static double work_of(const struct gradients_request *request) {
+    const struct gradients_problem *p = &request->problem;
+    double N = p->units, step = (double)p->steps * p->trials * N * (N + p->inputs + p->outputs), work = 3.0 * step;
+    for (int i = 0; i < request->rule_count; i++) {
+        work += request->rules[i].type == RULE_RTRL ? step * N * (N + p->inputs + 1.0) : 3.0 * step * (request->rules[i].taps > 0 ? 2.0 : 1.0);
+    }
+    return work;
+}
+
+void gradients_request_decode(struct gradients_request *request, const json_t *document, struct problems *problems) {
+    memset(request, 0, sizeof *request);
+    const json_t *network = json_object_get(document, "network");
+    check_names(document, top_names, COUNT(top_names), NULL, problems);
+    if (!json_is_object(network)) {
+        problems_add(problems, NULL, "network", "must be an object with W, Win, Wout, bout and leak");
+    }
+    if (read_shapes(request, document, network, problems)) {
+        read_network(request, network, problems);
+        read_batch(request, document, problems);
+    }
+    read_rules(request, document, problems);
+    if (problems->count == 0 && work_of(request) > GRADIENTS_WORK_MAX) {
+        problems_add(problems, NULL, "inputs", "is too large: the rules would take %.3g multiply-adds together, at most %.3g are done for one request", work_of(request),
+                     GRADIENTS_WORK_MAX);
+    }
+}
+
+void gradients_request_release(struct gradients_request *request) {
+    for (int i = 0; i < request->memory_count; i++) {
+        free(request->memory[i]);
+    }
+    for (int i = 0; i < request->rule_count; i++) {
+        json_decref(request->asked[i]);
+    }
+    memset(request, 0, sizeof *request);
+}
+
+bool gradients_create(const struct gradients_problem *p, struct gradients *gradients) {
+    size_t N = (size_t)p->units, I = (size_t)p->inputs, O = (size_t)p->outputs;
+    float *memory = calloc(N * N + I * N + N + N * O + O, sizeof *memory);
+    gradients->W = memory;
+    if (memory == NULL) {
+        return false;
+    }
+    gradients->Win = memory + N * N;
+    gradients->b = gradients->Win + I * N;
+    gradients->Wout = gradients->b + N;
+    gradients->bout = gradients->Wout + N * O;
+    return true;
+}
+
+void gradients_release(struct gradients *gradients) {
+    free(gradients->W); /* the first of one block */
+    gradients->W = NULL;
+}
+
+/* ---- the answer -------------------------------------------------------------------------------------------------- */
+
+static double dot(const float *a, const float *b, size_t count) {
+    double sum = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        sum += (double)a[i] * (double)b[i];
+    }
+    return sum;
+}
+
+static void write_cosine(struct writer *writer, const char *name, double ab, double aa, double bb) {
+    char number[32], text[64];
+    number_put(aa > 0.0 && bb > 0.0 ? fmax(-1.0, fmin(1.0, ab / sqrt(aa * bb))) : NAN, number);
+    snprintf(text, sizeof text, "\"%s\":%s", name, number);
+    writer_text(writer, text);
+}
+
+void gradients_write_begin(struct writer *writer, double loss) {
+    char number[32];
+    number_put(loss, number);
+    writer_text(writer, "{\"loss\":");
+    writer_text(writer, number);
+    writer_text(writer, ",\"rules\":[");
+}
+
+void gradients_write_rule(struct writer *writer, const struct gradients_request *request, int index, const struct gradients *g, const struct gradients *bptt) {
+    const struct gradients_problem *p = &request->problem;
+    size_t N = (size_t)p->units, I = (size_t)p->inputs, O = (size_t)p->outputs;
+    const struct {
+        const char *name;
+        const float *values, *truth;
+        size_t rows, columns; /* rows 0: a vector */
+    } parts[] = {{"W", g->W, bptt->W, N, N}, {"Win", g->Win, bptt->Win, I, N}, {"b", g->b, bptt->b, 0, N}, {"Wout", g->Wout, bptt->Wout, N, O}, {"bout", g->bout, bptt->bout, 0, O}};
+    char *rule = json_text(request->asked[index], NULL);
+    double sums[3] = {0};
+    writer_text(writer, index == 0 ? "{\"rule\":" : ",{\"rule\":");
+    writer_text(writer, rule == NULL ? "null" : rule);
+    free(rule);
+    writer_text(writer, ",\"gradients\":{");
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        writer_text(writer, i == 0 ? "\"" : ",\"");
+        writer_text(writer, parts[i].name);
+        writer_text(writer, "\":");
+        if (parts[i].rows == 0) {
+            writer_vector(writer, parts[i].values, parts[i].columns);
+        } else {
+            writer_matrix(writer, parts[i].values, parts[i].rows, parts[i].columns);
+        }
+    }
+    writer_text(writer, "},\"cosine\":{");
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        size_t count = parts[i].columns * (parts[i].rows == 0 ? 1 : parts[i].rows);
+        double ab = dot(parts[i].values, parts[i].truth, count), aa = dot(parts[i].values, parts[i].values, count), bb = dot(parts[i].truth, parts[i].truth, count);
+        sums[0] += ab;
+        sums[1] += aa;
+        sums[2] += bb;
+        write_cosine(writer, parts[i].name, ab, aa, bb);
+        writer_text(writer, ",");
+    }
+    write_cosine(writer, "all", sums[0], sums[1], sums[2]);
+    writer_text(writer, "}}");
+}
+
+void gradients_write_end(struct writer *writer) {
+    writer_text(writer, "]}");
+}

@@ -1,0 +1,40 @@
+/*
+ * POST /v1/gradients: a network, a batch and rules in; for each rule gradients and their cosine with bptt's out. Bounds are checked from the
+ * shapes of the lists before anything is allocated.
+ */
+#ifndef MODPROP_API_GRADIENTS_H
+#define MODPROP_API_GRADIENTS_H
+
+#include <jansson.h>
+
+#include "api/problem.h"
+#include "api/writer.h"
+#include "core/gradients.h"
+
+#define GRADIENTS_RULES_MAX 64
+#define GRADIENTS_WORK_MAX 4e11 /* multiply-adds of all rules together */
+
+struct gradients_request {
+    struct gradients_problem problem; /* its arrays are in `memory` */
+    struct rule_config rules[GRADIENTS_RULES_MAX];
+    json_t *asked[GRADIENTS_RULES_MAX]; /* the rule objects as they came */
+    int rule_count;
+    void *memory[12];
+    int memory_count;
+};
+
+/* Decodes and checks; release it in any case. */
+void gradients_request_decode(struct gradients_request *request, const json_t *document, struct problems *problems);
+void gradients_request_release(struct gradients_request *request);
+
+/* Arrays of the weights' shapes. False without memory. */
+bool gradients_create(const struct gradients_problem *problem, struct gradients *gradients);
+void gradients_release(struct gradients *gradients);
+
+/* The answer: begin, one call a rule, end. `bptt` are the true gradients. */
+void gradients_write_begin(struct writer *writer, double loss);
+void gradients_write_rule(struct writer *writer, const struct gradients_request *request, int index, const struct gradients *gradients,
+                          const struct gradients *bptt);
+void gradients_write_end(struct writer *writer);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * Query strings: `a=1&b=x%20y`, every fault named, unknown parameters refused with the nearest known name.
+ */
+#ifndef MODPROP_API_QUERY_H
+#define MODPROP_API_QUERY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/problem.h"
+
+#define QUERY_VALUE_BYTES 512
+
+enum query_type { QUERY_INTEGER, QUERY_TEXT, QUERY_BOOLEAN };
+
+/* One parameter: where its value goes; what is not given is left as it is. */
+struct query_parameter {
+    const char *name;
+    enum query_type type;
+    int64_t low, high; /* QUERY_INTEGER */
+    int64_t *integer;
+    char *text;        /* (QUERY_VALUE_BYTES) */
+    bool *boolean;
+};
+
+/* Reads `query` (behind the ?). Faults have the parameter's name as pointer. */
+void query_read(const char *query, const struct query_parameter *parameters, size_t count, struct problems *problems);
+
+#endif
