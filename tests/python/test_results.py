@@ -1,0 +1,165 @@
+"""Arrays on their way in and out: datasets, weights, curves, comparisons. No server."""
+from __future__ import annotations
+
+import csv
+import hashlib
+import sys
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from modprop import Comparison, Gradients, Metrics, Run, Weights, WeightsCorrupt, rule_label, weights_sha256
+from modprop._arrays import dataset_bytes, dataset_name
+
+RANDOM = np.random.default_rng(5)
+INPUTS = RANDOM.normal(size=(7, 4, 3))
+CLASSES = RANDOM.integers(0, 2, size=(7, 4))
+
+
+def weights_document(bias=True):
+    N, I, O = 5, 3, 2
+    arrays = {"W": RANDOM.normal(size=(N, N)), "Win": RANDOM.normal(size=(I, N)), "b": RANDOM.normal(size=N), "Wout": RANDOM.normal(size=(N, O)), "bout": RANDOM.normal(size=O)}
+    arrays = {name: array.astype(np.float32) for name, array in arrays.items() if bias or name != "b"}
+    digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in arrays)).hexdigest()
+    # Nine significant digits are what a server prints; they bring float32 back exactly.
+    lists = {name: [float(f"{x:.9g}") for x in array.ravel()] for name, array in arrays.items()}
+    nested = {name: np.array(values).reshape(arrays[name].shape).tolist() for name, values in lists.items()}
+    extra = {"job": "j1", "iteration": 3, "sha256": digest, "units": N, "inputs": I, "outputs": O}
+    return nested | extra | {"leak": [0.9] * N, "types": [0, 0, 1, 1, 1], "sign": [-1, -1, 1, 1, 1]}, arrays
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_weights_come_back_bit_for_bit(bias):
+    document, arrays = weights_document(bias)
+    weights = Weights.from_document(document)
+    assert set(weights.arrays()) == set(arrays)
+    for name, array in arrays.items():
+        assert weights.arrays()[name].dtype == np.float32 and np.array_equal(weights.arrays()[name], array)
+    assert (weights.b is None) != bias
+    assert Weights.from_document(weights.document()).sha256 == weights.sha256 == weights_sha256(arrays)
+
+
+def test_weights_changed_on_the_way_are_refused():
+    document, _ = weights_document()
+    document["W"][2][3] += 1e-3
+    with pytest.raises(WeightsCorrupt, match="j1 at iteration 3"):
+        Weights.from_document(document)
+
+
+def test_weights_as_torch_tensors(monkeypatch):
+    weights = Weights.from_document(weights_document()[0])
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        with pytest.raises(ImportError, match="pip install torch"):
+            weights.to_torch()
+    else:
+        tensors = weights.to_torch()
+        assert np.array_equal(tensors["W"].numpy(), weights.W) and tensors["W"].data_ptr() != weights.W.ctypes.data
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match="pip install torch"):
+        weights.to_torch()
+
+
+def test_a_dataset_is_safetensors_with_the_servers_types():
+    mask, test = np.ones((7, 4)), RANDOM.normal(size=(7, 9, 3))
+    arrays = {"inputs": INPUTS, "targets": CLASSES, "mask": mask, "test_inputs": test, "test_targets": np.zeros((7, 9), dtype=bool)}
+    read = safetensors.numpy.load(dataset_bytes(arrays))
+    assert {name: (array.dtype.str, array.shape) for name, array in read.items()} == {
+        "inputs": ("<f4", (7, 4, 3)), "targets": ("<i4", (7, 4)), "mask": ("<f4", (7, 4)), "test_inputs": ("<f4", (7, 9, 3)), "test_targets": ("<i4", (7, 9)),
+    }  # fmt: skip
+    assert np.array_equal(read["inputs"], INPUTS.astype(np.float32)) and np.array_equal(read["targets"], CLASSES)
+
+
+def test_arrays_that_are_not_contiguous_keep_their_order():
+    swapped = np.swapaxes(RANDOM.normal(size=(4, 7, 3)), 0, 1)
+    assert np.array_equal(safetensors.numpy.load(dataset_bytes({"inputs": swapped, "targets": CLASSES}))["inputs"], swapped.astype(np.float32))
+
+
+def test_the_same_arrays_have_the_same_name():
+    first, again = dataset_bytes({"inputs": INPUTS, "targets": CLASSES}), dataset_bytes({"inputs": INPUTS.copy(), "targets": CLASSES.copy()})
+    assert dataset_name(first) == dataset_name(again) != dataset_name(dataset_bytes({"inputs": INPUTS + 1, "targets": CLASSES}))
+
+
+@pytest.mark.parametrize(
+    "arrays, message",
+    [
+        ({"inputs": INPUTS}, "inputs and targets belong together"),
+        ({"inputs": INPUTS[0], "targets": CLASSES}, r"inputs must have 3 dimensions.*\(4, 3\)"),
+        ({"inputs": INPUTS, "targets": CLASSES[:5]}, r"targets must begin with the \(T,B\) of inputs, \(7, 4\); its shape is \(5, 4\)"),
+        ({"inputs": INPUTS, "targets": CLASSES.astype(float)}, r"targets of shape \(T,B\) are classes and must be integers"),
+        ({"inputs": INPUTS, "targets": CLASSES - 5}, "targets must be classes 0, 1, 2"),
+        ({"inputs": INPUTS, "targets": np.zeros(7, int)}, "targets must be"),
+        ({"inputs": np.where(INPUTS == INPUTS[1, 2, 0], np.nan, INPUTS), "targets": CLASSES}, r"inputs must be finite; the entry at \(1, 2, 0\)"),
+        ({"inputs": INPUTS, "targets": CLASSES, "mask": np.ones((4, 7))}, "mask must begin with"),
+        ({"inputs": INPUTS, "targets": CLASSES, "test_inputs": INPUTS}, "test_inputs and test_targets belong together"),
+        ({"inputs": INPUTS, "targets": CLASSES, "test_inputs": INPUTS[:, :, :2], "test_targets": CLASSES}, "test_inputs must have the shape of inputs"),
+        ({"inputs": INPUTS, "targets": CLASSES, "test_inputs": INPUTS, "test_targets": INPUTS}, "test_targets must have the shape of targets"),
+    ],
+)
+def test_a_wrong_array_is_named_before_it_is_sent(arrays, message):
+    with pytest.raises(ValueError, match=message):
+        dataset_bytes(arrays)
+
+
+def test_a_curve_reads_null_as_nan():
+    metrics = Metrics.from_document({"iteration": [0, 20], "loss": [0.7, None], "accuracy": [None, None], "next": None})
+    assert metrics.iteration.tolist() == [0, 20] and metrics.loss[0] == 0.7 and np.isnan(metrics.loss[1]) and np.isnan(metrics.accuracy).all()
+    assert np.isnan(Metrics([0], {"loss": [1]}).accuracy).all()
+
+
+def test_the_first_run_of_good_evaluations():
+    metrics = Metrics(range(0, 200, 20), {"loss": [1, 0.05, 0.05, 0.2, 0.09, 0.09, 0.09, np.nan, 0.01, 0.01]})
+    assert metrics.first_run(evaluations=2) == 20
+    assert metrics.first_run(evaluations=3) == 80
+    assert metrics.first_run(evaluations=4) is None
+    assert metrics.first_run(below=2, evaluations=8) is None, "a loss that was not finite is not under anything"
+
+
+def run(seed, losses, rule="bptt", **network):
+    document = {"seed": seed, "rule": {"type": rule}, "network": network}
+    return Run(document, Metrics(range(0, 20 * len(losses), 20), {"loss": losses, "accuracy": [1.0] * len(losses)}))
+
+
+def test_groups_have_mean_spread_and_median_where_all_runs_stand(tmp_path):
+    compared = Comparison([run(2, [1, 2, 3]), run(1, [3, 4]), run(1, [5], rule="eprop")])
+    group = compared["bptt"]
+    assert list(compared) == ["bptt", "eprop"] and [r.seed for r in group.runs] == [1, 2] and group.iteration.tolist() == [0, 20]
+    assert group.mean().tolist() == [2, 3] and np.allclose(group.std(), np.sqrt(2)) and group.median().tolist() == [2, 3]
+    assert compared["eprop"].std().tolist() == [0]
+    compared.to_csv(tmp_path / "c.csv")
+    rows = list(csv.DictReader(open(tmp_path / "c.csv", encoding="utf-8")))
+    assert [row["label"] for row in rows] == ["bptt", "bptt", "eprop"]
+    assert (rows[1]["iteration"], rows[1]["mean"], rows[1]["seed_1"], rows[1]["seed_2"]) == ("20", "3", "4", "2") and rows[2]["seed_2"] == ""
+
+
+def test_a_table_of_a_comparison():
+    table = Comparison([run(1, [0.01] * 6), run(2, [0.5] * 6)]).table()
+    assert "| bptt | 2 | 1 | 0 | 0.255 ± 0.346 | 1.000 |" in table
+
+
+def test_labels_say_what_is_not_the_default():
+    assert rule_label({"rule": {"type": "modprop", "mu": 0.25, "weights": "type"}, "network": {"types_per_sign": 4}}) == "modprop type types_per_sign=4"
+    assert rule_label({"rule": {"type": "modprop", "mu": "auto", "first_hop": "exact"}}) == "modprop cell mu=auto first_hop=exact"
+    assert rule_label({"rule": {"type": "eprop", "feedback": "random"}}) == "eprop feedback=random"
+
+
+def test_pictures(tmp_path):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    compared = Comparison([run(seed, [1.0, 0.1 * seed, 0.01]) for seed in (1, 2, 3)])
+    for center in ("mean", "median"):
+        axes = compared.plot(center=center)
+        assert axes.get_yscale() == "log" and [text.get_text() for text in axes.get_legend().get_texts()] == ["bptt (3)"]
+    axes = run(1, [1.0, 0.5]).metrics.plot(label="one")
+    axes.figure.savefig(tmp_path / "one.png")
+    assert (tmp_path / "one.png").stat().st_size > 1000
+    with pytest.raises(ValueError, match="center"):
+        compared.plot(center="mode")
+
+
+def test_gradients_are_arrays_by_name():
+    document = {"loss": 0.5, "rules": [{"rule": {"type": "eprop"}, "gradients": {"W": [[1, 2], [3, 4]], "b": None}, "cosine": {"W": 0.9, "all": None}}]}
+    gradients = Gradients.from_document(document)
+    assert gradients.rules[0].gradients["W"].shape == (2, 2) and "b" not in gradients.rules[0].gradients
+    assert gradients.rules[0].cosine["W"] == 0.9 and np.isnan(gradients.rules[0].cosine["all"])
