@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Trains a task of neurogym through the service: trials are drawn here, uploaded once, and learned with several rules.
+
+    pip install "neurogym==2.0.*"
+    python neurogym_task.py --task PerceptualDecisionMaking-v0 --iterations 400
+
+A step of the service is one step of the environment (`--dt` ms each), so time constants are given in steps. Trials of different length are
+padded; padded steps, and those before the decision, have mask 0 and so no part in the loss. Needs a running modpropd.
+"""
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import neurogym
+import numpy as np
+from numpy.typing import NDArray
+
+from modprop import Client, Dataset
+
+MEMBRANE_MS = 100.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server", help="the daemon's address")
+    parser.add_argument("--task", default="PerceptualDecisionMaking-v0", help="a neurogym environment (default PerceptualDecisionMaking-v0)")
+    parser.add_argument("--dt", type=int, default=50, help="ms a step (default 50)")
+    parser.add_argument("--trials", type=int, default=1000, help="for training; a fifth as many for testing")
+    parser.add_argument("--iterations", type=int, default=400)
+    parser.add_argument("--units", type=int, default=60)
+    arguments = parser.parse_args()
+
+    with Client(arguments.server) as client:
+        dataset = upload(client, arguments.task, arguments.dt, arguments.trials)
+        print(f"uploaded {arguments.task} as {dataset.name}", flush=True)
+        for rule in ("bptt", "modprop", "eprop"):
+            job = client.train(
+                dataset,
+                rule,
+                seed=1,
+                name=f"{arguments.task} {rule}",
+                network={"units": arguments.units, "tau": MEMBRANE_MS / arguments.dt},
+                optimizer={"type": "adam", "learning_rate": 2e-3},
+                training={"iterations": arguments.iterations},
+            )
+            job.wait()
+            print(f"{rule:8} loss {job.loss:.3f}, accuracy of the decisions on trials not trained on {job.accuracy:.2f}", flush=True)
+
+
+def upload(client: Client, task: str, dt: int, count: int) -> Dataset:
+    inputs, targets, mask = trials(task, dt, count, seed=1)
+    test_inputs, test_targets, test_mask = trials(task, dt, max(1, count // 5), seed=2, steps=len(inputs))
+    return client.dataset(inputs, targets, mask=mask, test_inputs=test_inputs, test_targets=test_targets, test_mask=test_mask)
+
+
+def trials(task: str, dt: int, count: int, *, seed: int, steps: int | None = None) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Inputs (T,B,I), target actions (T,B) and mask (T,B) of `count` trials; T is the longest's length, or `steps`, which cuts."""
+    environment = neurogym.make(task, dt=dt).unwrapped
+    environment.seed(seed)
+    drawn = []
+    for _ in range(count):
+        environment.new_trial()
+        drawn.append((environment.ob.copy(), environment.gt.copy()))
+    length = steps or max(len(actions) for _, actions in drawn)
+    inputs = np.zeros((length, count, drawn[0][0].shape[1]), np.float32)
+    targets = np.zeros((length, count), np.int32)
+    mask = np.zeros((length, count), np.float32)
+    for trial, (observed, actions) in enumerate(drawn):
+        end = min(length, len(actions))
+        inputs[:end, trial] = observed[:end]
+        targets[:end, trial] = actions[:end]
+        mask[:end, trial] = actions[:end] != 0  # action 0 is "keep fixating"
+    return inputs, targets, mask
+
+
+if __name__ == "__main__":
+    main()
