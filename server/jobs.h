@@ -80,6 +80,9 @@ struct jobs_live {
 /* False where the job is not active. */
 bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *live);
 
+/* Milliseconds since 1970: the time of jobs and events. */
+int64_t clock_unix_milliseconds(void);
+
 int jobs_running(const struct jobs *jobs);
 bool jobs_are_stalled(const struct jobs *jobs);
 

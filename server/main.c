@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/train.h"
 #include "server/healthcheck.h"
 #include "server/host.h"
 #include "server/notify.h"
@@ -29,13 +30,35 @@ static int fail(int status, const char *sentence) {
 
 static void on_tick(void *user, uint64_t now) {
     struct server *server = user;
-    if (server->http != NULL) {
-        http_tick(server->http, now);
-    }
+    http_tick(server->http, now);
+    streams_tick(server->streams, now);
+    routes_tick(server, now);
+    jobs_tick(server->jobs, now);
     if (server->watchdog_interval != 0 && now >= server->watchdog_due) {
         server->watchdog_due = now + server->watchdog_interval;
         notify_send("WATCHDOG=1");
     }
+    if (server->stop_due != 0 && now >= server->stop_due) {
+        loop_stop(&server->loop);
+    }
+}
+
+static void on_idle(void *user) {
+    struct server *server = user;
+    server->drained = true;
+    loop_stop(&server->loop);
+}
+
+/* Stop taking jobs, let those that run leave a checkpoint; a second signal changes nothing. */
+static void drain(struct server *server) {
+    if (server->state == SERVER_DRAINING) {
+        return;
+    }
+    server->state = SERVER_DRAINING;
+    server->stop_due = clock_milliseconds() + (uint64_t)server->config.shutdown_timeout * 1000;
+    notify_send("STOPPING=1");
+    http_quiesce(server->http);
+    jobs_drain(server->jobs, on_idle, server);
 }
 
 static void on_signal(void *user, int number) {
@@ -43,13 +66,19 @@ static void on_signal(void *user, int number) {
     char error[CONFIG_ERROR_BYTES];
     if (number != SIGHUP) {
         log_info("stopping", LOG_T("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
-        server->state = SERVER_DRAINING;
-        loop_stop(&server->loop);
+        drain(server);
     } else if (auth_reload(server->auth, error)) {
         log_info("tokens were read again", LOG_I("tokens", auth_count(server->auth)));
     } else {
         log_error("tokens were not read again; the old ones stay in force", LOG_T("reason", error));
     }
+}
+
+/* Each committed event. */
+static void on_event(void *user, const struct stream_event *event) {
+    struct server *server = user;
+    streams_publish(server->streams, event);
+    routes_event(server, event);
 }
 
 /* ---- starting ---------------------------------------------------------------------------------------------------- */
@@ -75,24 +104,79 @@ static void measure_host(struct server *server) {
     server->memory = server->config.memory > 0 ? server->config.memory : host_memory() / 10 * 9;
 }
 
-static bool start(struct server *server, char *error) {
-    static const struct http_hooks routes = {.head = routes_head, .handle = routes_handle, .done = routes_done};
-    struct http_hooks hooks = routes;
-    hooks.user = server;
-    measure_host(server);
-    metrics_init(&server->metrics);
-    server->started = clock_seconds();
-    server->auth = make_data_directory(server->config.data, error) ? auth_create(&server->config, error) : NULL;
-    if (server->auth == NULL) {
+/* A crash of our own leaves a mark, so that a job that brings the daemon down again and again is told from a power cut. */
+static int crash_mark = -1;
+
+static void on_crash(int number) {
+    (void)!write(crash_mark, "1", 1);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void mark_crashes(const char *directory) {
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    crash_mark = store_crash_mark_open(directory);
+    for (size_t i = 0; crash_mark >= 0 && i < sizeof numbers / sizeof numbers[0]; i++) {
+        signal(numbers[i], on_crash);
+    }
+}
+
+static bool start_store(struct server *server, char *error) {
+    const char *directory = server->config.data;
+    server->store = store_open(directory, &server->loop, error);
+    server->reader = server->store == NULL ? NULL : store_reader_open(directory, error);
+    server->service_reader = server->reader == NULL ? NULL : store_reader_open(directory, error);
+    if (server->service_reader == NULL) {
         return false;
     }
+    server->datasets = datasets_create(directory);
     server->service = service_create(&server->loop, (size_t)server->config.max_waiting);
-    if (server->service == NULL) {
-        snprintf(error, CONFIG_ERROR_BYTES, "the service thread cannot start");
+    const struct streams_hooks hooks = {.user = server, .page = routes_page, .weights = results_weights_begin, .forget = results_weights_forget};
+    server->streams = streams_create(&hooks, (int)server->config.heartbeat, (size_t)server->config.max_streams);
+    if (server->datasets == NULL || server->service == NULL || server->streams == NULL) {
+        snprintf(error, CONFIG_ERROR_BYTES, "there is no memory, or no thread can be started");
+        return false;
+    }
+    return true;
+}
+
+static bool start_jobs(struct server *server, char *error) {
+    const char *directory = server->config.data;
+    const struct jobs_options options = {.loop = &server->loop, .store = server->store, .reader = server->reader, .datasets = server->datasets,
+                                         .directory = directory, .workers = server->workers, .cores = server->cores,
+                                         .max_queued = server->config.max_queued, .build = MODPROP_VERSION, .user = server, .publish = on_event};
+    bool crashed = store_crash_mark_take(directory);
+    mark_crashes(directory);
+    server->jobs = jobs_create(&options);
+    if (server->jobs == NULL) {
+        snprintf(error, CONFIG_ERROR_BYTES, "there is no memory");
+        return false;
+    }
+    return jobs_start(server->jobs, crashed, error);
+}
+
+static bool start_kernels(const struct server *server, char *error) {
+    if (kernels_select(server->config.isa)) {
+        return true;
+    }
+    snprintf(error, CONFIG_ERROR_BYTES, "--isa must be an instruction set that was built and that this host has (scalar, avx2, avx512); got \"%.60s\"",
+             server->config.isa);
+    return false;
+}
+
+static bool start(struct server *server, char *error) {
+    const struct http_hooks hooks = {.user = server, .head = routes_head, .handle = routes_handle, .done = routes_done};
+    char threads[16];
+    metrics_init(&server->metrics);
+    server->started = clock_seconds();
+    snprintf(threads, sizeof threads, "%d", server->workers < 1 ? 1 : server->workers);
+    setenv("UV_THREADPOOL_SIZE", threads, 1); /* a slot a job; nothing else uses the pool */
+    server->auth = make_data_directory(server->config.data, error) ? auth_create(&server->config, error) : NULL;
+    if (server->auth == NULL || !start_store(server, error)) {
         return false;
     }
     server->http = http_create(&server->loop, &server->config, &hooks, error);
-    return server->http != NULL;
+    return server->http != NULL && start_jobs(server, error);
 }
 
 /* The line that scripts wait for: submissions are accepted from now on. */
@@ -108,20 +192,33 @@ static bool say_ready(struct server *server) {
            fflush(stdout) == 0;
 }
 
+/*
+ * Takes everything down. The order matters: what still waits for the service thread or for a commit is answered before its request goes, and
+ * the store is closed after the last write and before the jobs that made it.
+ */
 static void stop(struct server *server) {
-    notify_send("STOPPING=1");
-    if (server->http != NULL) {
-        http_quiesce(server->http);
-    }
-    service_destroy(server->service); /* its tasks finish on the loop, before their requests go */
+    routes_end(server);
+    service_destroy(server->service);
+    server->service = NULL;
+    loop_deliver(&server->loop);
+    store_close(server->store);
     loop_deliver(&server->loop);
     http_destroy(server->http, 500);
+    streams_destroy(server->streams);
+    jobs_destroy(server->jobs);
+    datasets_destroy(server->datasets);
+    store_reader_close(server->service_reader);
+    store_reader_close(server->reader);
     auth_destroy(server->auth);
 }
 
 static int serve(struct server *server) {
     char error[CONFIG_ERROR_BYTES] = "";
     const struct loop_hooks hooks = {.user = server, .tick = on_tick, .signal = on_signal};
+    measure_host(server);
+    if (!start_kernels(server, error)) {
+        return fail(2, error);
+    }
     if (loop_init(&server->loop, &hooks) != 0) {
         return fail(1, "the event loop cannot start");
     }
@@ -132,10 +229,15 @@ static int serve(struct server *server) {
     if (started) {
         loop_run(&server->loop);
     }
+    if (started && !server->drained) {
+        /* A worker did not look up in time. Its job goes on from its last checkpoint, as after a crash; its thread cannot be waited for. */
+        log_warning("stopped without the last checkpoint of a running job");
+        _exit(0);
+    }
     stop(server);
     loop_release(&server->loop);
     if (!started) {
-        return fail(server->start_status == 0 ? 1 : server->start_status, error);
+        return fail(1, error);
     }
     log_info("stopped");
     return 0;

@@ -13,9 +13,29 @@
 #include <string.h>
 
 #define JSON "application/json"
+#define NDJSON "application/x-ndjson"
+#define SSE "text/event-stream"
+#define OCTETS "application/octet-stream"
 
 const struct route route_table[] = {
     {.name = "index", .path = "/", .types = {JSON, "text/html"}, .handle = route_index},
+    {.name = "submit", .method = HTTP_POST, .path = "/v1/jobs", .role = ROLE_SUBMIT, .body = BODY_JSON, .types = {JSON, NDJSON, SSE}, .handle = route_submit,
+     .streams = true},
+    {.name = "validate", .method = HTTP_POST, .path = "/v1/jobs:validate", .role = ROLE_READ, .body = BODY_JSON, .types = {JSON}, .handle = route_validate},
+    {.name = "jobs", .path = "/v1/jobs", .role = ROLE_READ, .types = {JSON}, .handle = route_jobs},
+    {.name = "job", .path = "/v1/jobs/{id}", .role = ROLE_READ, .types = {JSON}, .handle = route_job},
+    {.name = "delete", .method = HTTP_DELETE, .path = "/v1/jobs/{id}", .role = ROLE_ADMIN, .types = {JSON}, .handle = route_delete},
+    {.name = "cancel", .method = HTTP_POST, .path = "/v1/jobs/{id}/cancel", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_cancel},
+    {.name = "pause", .method = HTTP_POST, .path = "/v1/jobs/{id}/pause", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_pause},
+    {.name = "resume", .method = HTTP_POST, .path = "/v1/jobs/{id}/resume", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_resume},
+    {.name = "job_events", .path = "/v1/jobs/{id}/events", .role = ROLE_READ, .types = {JSON, SSE, NDJSON}, .handle = route_job_events, .streams = true},
+    {.name = "events", .path = "/v1/events", .role = ROLE_READ, .types = {SSE, NDJSON, JSON}, .handle = route_events, .streams = true},
+    {.name = "job_metrics", .path = "/v1/jobs/{id}/metrics", .role = ROLE_READ, .types = {JSON, "text/csv"}, .handle = route_job_metrics},
+    {.name = "weights", .path = "/v1/jobs/{id}/weights", .role = ROLE_READ, .types = {JSON, OCTETS}, .handle = route_weights},
+    {.name = "checkpoints", .path = "/v1/jobs/{id}/checkpoints", .role = ROLE_READ, .types = {JSON}, .handle = route_checkpoints},
+    {.name = "gradients", .method = HTTP_POST, .path = "/v1/gradients", .role = ROLE_SUBMIT, .body = BODY_JSON, .types = {JSON}, .handle = route_gradients},
+    {.name = "tasks", .path = "/v1/tasks", .role = ROLE_READ, .types = {JSON}, .handle = route_tasks},
+    {.name = "rules", .path = "/v1/rules", .role = ROLE_READ, .types = {JSON}, .handle = route_rules},
     {.name = "livez", .path = "/livez", .types = {"text/plain"}, .handle = route_livez, .anytime = true},
     {.name = "readyz", .path = "/readyz", .types = {"text/plain"}, .handle = route_readyz, .anytime = true},
     {.name = "metrics", .path = "/metrics", .role = ROLE_READ, .types = {"text/plain"}, .handle = route_metrics, .anytime = true},
@@ -272,7 +292,7 @@ static bool type_is(const char *given, const char *wanted) {
 static void prepare_body(struct server *server, struct request *request, const struct route *route) {
     bool has_body = http_body_length(request) != 0;
     const char *wanted = route->body == BODY_OCTETS ? "application/octet-stream" : JSON, *given = http_header(request, "Content-Type");
-    if (route->body == BODY_NONE) {
+    if (route->body == BODY_NONE && (!has_body || request->method == HTTP_GET)) {
         return;
     }
     if ((has_body || (given != NULL && route->body != BODY_OPTIONAL)) && !type_is(given, wanted)) {
@@ -281,7 +301,7 @@ static void prepare_body(struct server *server, struct request *request, const s
         http_problem(request, 415, "Content-Encoding must be identity: bodies are taken as they are");
     } else if (route->body == BODY_OCTETS) {
         route->begin(server, request);
-    } else {
+    } else if (route->body != BODY_NONE) {
         http_body_keep(request, (size_t)server->config.max_body);
     }
 }

@@ -50,7 +50,39 @@ bool etag_matches(const char *condition, const char *tag);
 bool static_is_known(const char *path);
 void static_reply(struct request *request);
 
+/* routes_submit.c */
+void route_submit(struct server *server, struct request *request);
+void route_validate(struct server *server, struct request *request);
+
+/* routes_jobs.c */
+void route_jobs(struct server *server, struct request *request);
+void route_job(struct server *server, struct request *request);
+void route_delete(struct server *server, struct request *request);
+void route_cancel(struct server *server, struct request *request);
+void route_pause(struct server *server, struct request *request);
+void route_resume(struct server *server, struct request *request);
+void route_job_events(struct server *server, struct request *request);
+void route_events(struct server *server, struct request *request);
+void route_checkpoints(struct server *server, struct request *request);
+/* A committed event: answers requests that wait for its job. routes_tick: those whose time is over; routes_end: all. */
+void routes_event(struct server *server, const struct stream_event *event);
+void routes_tick(struct server *server, uint64_t now);
+void routes_end(struct server *server);
+
+/* Hook of streams.h: a page of stored events. */
+int routes_page(void *user, const char *job, int64_t after, int limit, bool (*emit)(void *to, const struct stream_event *event), void *to);
+
+/* routes_results.c */
+void route_job_metrics(struct server *server, struct request *request);
+void route_weights(struct server *server, struct request *request);
+void route_gradients(struct server *server, struct request *request);
+/* Hooks of streams.h; user is the server. */
+bool results_weights_begin(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line), void *to, void **handle);
+void results_weights_forget(void *user, void *handle);
+
 /* routes_system.c */
+void route_tasks(struct server *server, struct request *request);
+void route_rules(struct server *server, struct request *request);
 void route_index(struct server *server, struct request *request);
 void route_livez(struct server *server, struct request *request);
 void route_readyz(struct server *server, struct request *request);

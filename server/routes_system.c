@@ -5,6 +5,9 @@
 
 #include <sys/utsname.h>
 
+#include "api/job.h"
+#include "core/train.h"
+
 
 /* What stands at / in a build without the dashboard. */
 void route_index(struct server *server, struct request *request) {
@@ -33,8 +36,8 @@ void route_version(struct server *server, struct request *request) {
     struct utsname host = {0};
     uname(&host);
     http_reply_json(request, 200,
-                    json_pack("{s:s, s:s, s:s, s:s, s:{s:i, s:i, s:I}}", "name", "modpropd", "version", MODPROP_VERSION, "compiler", __VERSION__,
-                              "machine", host.machine, "limits", "cores", server->cores, "workers", server->workers,
+                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:I}}", "name", "modpropd", "version", MODPROP_VERSION, "compiler", __VERSION__,
+                              "instruction_set", kernels_name(), "machine", host.machine, "limits", "cores", server->cores, "workers", server->workers,
                               "memory_bytes", (json_int_t)server->memory));
 }
 
@@ -42,4 +45,14 @@ void route_metrics(struct server *server, struct request *request) {
     size_t size;
     char *text = metrics_render(server, &size);
     http_reply_bytes(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, text == NULL ? 0 : size);
+}
+
+void route_tasks(struct server *server, struct request *request) {
+    (void)server;
+    http_reply_json(request, 200, tasks_describe());
+}
+
+void route_rules(struct server *server, struct request *request) {
+    (void)server;
+    http_reply_json(request, 200, rules_describe());
 }

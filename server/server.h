@@ -6,10 +6,14 @@
 
 #include "server/auth.h"
 #include "server/config.h"
+#include "server/datasets.h"
 #include "server/http.h"
+#include "server/jobs.h"
 #include "server/loop.h"
 #include "server/metrics.h"
 #include "server/service.h"
+#include "server/store.h"
+#include "server/streams.h"
 
 enum server_state { SERVER_RECOVERING, SERVER_READY, SERVER_DRAINING };
 
@@ -18,7 +22,15 @@ struct server {
     struct loop loop;
     struct http *http;
     struct auth *auth;
+    struct store *store;
+    struct store_reader *reader;         /* the loop's */
+    struct store_reader *service_reader; /* the service thread's */
+    struct datasets *datasets;
+    struct jobs *jobs;
+    struct streams *streams;
     struct service *service;
+    struct waiting *waiting;   /* requests that wait for a job's end (routes_jobs.c) */
+    struct submission *pending; /* submissions with a key that are not committed yet (routes_submit.c) */
     struct metrics metrics;
     enum server_state state;
     int cores;          /* to divide over the jobs */
@@ -26,7 +38,8 @@ struct server {
     int64_t memory;     /* bytes for jobs */
     double started;     /* clock_seconds */
     uint64_t watchdog_interval, watchdog_due; /* ms; interval 0: no service manager watches */
-    int start_status;   /* exit status of a failed start; 0: 1 */
+    uint64_t stop_due;  /* ms: when a drain that is not done is given up; 0: no drain */
+    bool drained;       /* no job runs any more */
 };
 
 #endif
