@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
+import re
 import shlex
 import statistics
 import sys
@@ -65,10 +66,11 @@ def seeds(text: str) -> list[int]:
     """`1-3,7` is 1, 2, 3, 7."""
     found: list[int] = []
     for part in text.split(","):
-        low, _, high = part.partition("-")
-        if not low.isdigit() or (high and not high.isdigit()) or (high and int(high) < int(low)):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if high < low:
             raise argparse.ArgumentTypeError(f'seeds are numbers and ranges such as "1-10" or "1,2,5-7"; got {text!r}')
-        found += range(int(low), int(high or low) + 1)
+        found += range(low, high + 1)
     return list(dict.fromkeys(found))
 
 
