@@ -76,6 +76,7 @@ struct worker {
     enum train_result result;          /* thread's, then the loop's */
     struct train_error error;
     bool ended, returned;              /* loop's: its last message came; libuv gave it back */
+    int units;                         /* loop's: its units that the store has not yet given back */
     double started;                    /* clock_seconds */
 };
 
@@ -102,7 +103,7 @@ void entry_worker_ended(struct entry *entry, struct worker *worker);
 /* Queues the attempt on the pool. NULL without memory. */
 struct worker *worker_start(struct entry *entry, int threads);
 void worker_stop(struct worker *worker, enum worker_stop why);
-/* A unit of this worker's was committed or has failed: it may send one more message. */
+/* A unit of this worker's was committed or has failed: it may send one more message. Frees the worker where it was the last thing to wait for. */
 void worker_unit_done(struct worker *worker);
 void worker_live(const struct worker *worker, int64_t iterations, struct jobs_live *live);
 /* Trials a second of training in this attempt; NaN before the first update. */

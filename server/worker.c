@@ -30,6 +30,11 @@ struct worker_message {
 
 /* ---- on the loop ----------------------------------------------------------------------------------------------------- */
 
+/* The worker may send one more message. */
+static void room_give(struct worker *worker) {
+    uv_sem_post(&worker->room);
+}
+
 static void progress_store(struct worker *worker, struct worker_message *said) {
     struct entry *entry = worker->entry;
     struct store_unit *unit = entry_unit(entry, worker, false);
@@ -42,7 +47,7 @@ static void progress_store(struct worker *worker, struct worker_message *said) {
     entry->job.trials_per_second = worker_trials_per_second(worker);
     if (row == NULL) {
         entry_discard(entry, unit);
-        worker_unit_done(worker);
+        room_give(worker);
         return;
     }
     event->iteration = said->progress.iteration;
@@ -50,6 +55,7 @@ static void progress_store(struct worker *worker, struct worker_message *said) {
     said->check = NULL;
     event->json = event_progress_text(&head, &said->progress, said->elapsed, entry->job.trials_per_second);
     job_row_copy(&row->job, &entry->job);
+    worker->units++;
     entry_submit(entry, unit);
 }
 
@@ -61,7 +67,7 @@ static void checkpoint_store(struct worker *worker, struct worker_message *said)
     struct store_event *event = item != NULL ? entry_event(entry, unit, "checkpoint", &head) : NULL;
     if (event == NULL) {
         entry_discard(entry, unit);
-        worker_unit_done(worker);
+        room_give(worker);
         return;
     }
     item->checkpoint = (struct store_checkpoint){.iteration = said->iteration, .created = head.time, .loss = said->loss, .bytes = said->bytes,
@@ -71,11 +77,13 @@ static void checkpoint_store(struct worker *worker, struct worker_message *said)
     memcpy(item->checkpoint.sha256, said->sha256, sizeof said->sha256);
     event->iteration = said->iteration;
     event->json = event_checkpoint_text(&head, said->iteration, said->loss, said->size, said->sha256);
+    worker->units++;
     entry_submit(entry, unit);
 }
 
+/* The last of three goes: the thread's last message, libuv's hold of the work, the commit of the last unit, which comes in any order. */
 static void worker_free(struct worker *worker) {
-    if (!worker->ended || !worker->returned) {
+    if (!worker->ended || !worker->returned || worker->units > 0) {
         return;
     }
     job_spec_release(&worker->spec);
@@ -95,14 +103,14 @@ static void message_deliver(struct loop_message *message) {
         entry->job.iteration = said->progress.iteration;
         entry->job.loss = said->progress.loss;
         entry->job.accuracy = said->progress.accuracy;
-        worker_unit_done(worker);
+        room_give(worker);
         break;
     case SAYS_CHECKPOINT:
         checkpoint_store(worker, said);
         break;
     case SAYS_LOG:
         entry_log(entry, "warning", said->text);
-        worker_unit_done(worker);
+        room_give(worker);
         break;
     case SAYS_END:
         entry_worker_ended(entry, worker);
@@ -123,7 +131,9 @@ static void work_returned(uv_work_t *work, int status) {
 }
 
 void worker_unit_done(struct worker *worker) {
-    uv_sem_post(&worker->room);
+    worker->units--;
+    room_give(worker);
+    worker_free(worker);
 }
 
 void worker_stop(struct worker *worker, enum worker_stop why) {
