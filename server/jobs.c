@@ -167,13 +167,9 @@ struct store_unit *entry_unit(struct entry *entry, struct worker *worker, bool c
 }
 
 void entry_submit(struct entry *entry, struct store_unit *unit) {
-    const struct unit_context *context = unit->user;
     entry->units++;
-    if (context->changes) {
+    if (((struct unit_context *)unit->user)->changes) {
         entry->changing = true;
-    }
-    if (context->worker != NULL) {
-        context->worker->units++;
     }
     store_submit(entry->jobs->options.store, unit);
 }
