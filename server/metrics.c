@@ -116,6 +116,28 @@ static void render_connections(FILE *out, struct server *server) {
            (double)counts.expired);
 }
 
+static void render_jobs(FILE *out, struct server *server) {
+    char labels[64];
+    struct store_counts counts = store_counts(server->store);
+    metrics_help(out, "modprop_jobs", "gauge", "Jobs in the store, by status.");
+    for (int i = 0; i < JOB_STATUSES; i++) {
+        int64_t count = store_jobs_count(server->reader, (enum job_status)i);
+        snprintf(labels, sizeof labels, "status=\"%s\"", job_status_name((enum job_status)i));
+        metrics_value(out, "modprop_jobs", labels, count < 0 ? NAN : (double)count);
+    }
+    single(out, "modprop_jobs_stalled", "gauge", "1 while jobs wait for room on the disk.", jobs_are_stalled(server->jobs));
+    single(out, "modprop_streams", "gauge", "Event streams open now.", (double)streams_count(server->streams));
+    single(out, "modprop_stream_events_total", "counter", "Events sent on all streams.", (double)streams_sent_events(server->streams));
+    single(out, "modprop_service_queue_depth", "gauge", "Gradients, simulations and encodings that wait or run.",
+           server->service == NULL ? 0.0 : (double)service_depth(server->service));
+    single(out, "modprop_store_queue_depth", "gauge", "Writes that wait for a commit.", (double)store_depth(server->store));
+    single(out, "modprop_store_commits_total", "counter", "Commits of the store, one fsync each.", (double)counts.commits);
+    single(out, "modprop_store_writes_total", "counter", "Writes that were committed.", (double)counts.units);
+    single(out, "modprop_store_failures_total", "counter", "Writes that failed.", (double)counts.failures);
+    single(out, "modprop_store_commit_seconds_total", "counter", "Time spent in commits.", counts.commit_seconds);
+    single(out, "modprop_store_commit_max_seconds", "gauge", "The longest commit.", counts.commit_seconds_max);
+}
+
 static void render_process(FILE *out, struct server *server) {
     struct rusage usage;
     char labels[160];
@@ -143,6 +165,7 @@ char *metrics_render(struct server *server, size_t *size) {
         return NULL;
     }
     render_process(out, server);
+    render_jobs(out, server);
     render_connections(out, server);
     render_requests(out, &server->metrics);
     if (fclose(out) != 0) {
