@@ -48,6 +48,11 @@ class Outcome:
         """NaN where the task has none."""
         return 0.0 if self.diverged or not len(self.metrics.iteration) else float(self.metrics.accuracy[-1])
 
+    @property
+    def seconds(self) -> float:
+        """Training time of the job."""
+        return float(self.metrics["elapsed_seconds"][-1]) if "elapsed_seconds" in self.metrics and len(self.metrics.iteration) else 0.0
+
 
 def write(folder: pathlib.Path, name: str, about: str, notes: Sequence[str], outcomes: Sequence[Outcome]) -> None:
     """Writes NAME.md, NAME_loss.csv, NAME_accuracy.csv (where there is accuracy) and NAME.png."""

@@ -156,10 +156,12 @@ def provenance(client: Client, outcomes: Sequence[report.Outcome], seconds: floa
     version = client.version()
     command = " ".join(map(shlex.quote, ["tests/reproduce/run", *without_address(sys.argv[1:])]))
     build = ", ".join(f"{name} {value}" for name, value in version.items() if isinstance(value, str) and name != "name")
+    trained = sum(outcome.seconds for outcome in outcomes)
     return [
         f"Command: `{command}`",
         "",
-        f"{len(outcomes)} jobs; this command took {seconds / 60:.1f} minutes (jobs that the daemon had finished before took no time). modpropd: {build}.",
+        f"{len(outcomes)} jobs, {trained / 3600:.2f} hours of training, counted job by job; this command took {seconds / 60:.1f} minutes (jobs that the daemon "
+        f"had begun before took less of it). modpropd: {build}.",
     ]
 
 

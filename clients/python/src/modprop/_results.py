@@ -182,7 +182,7 @@ def weights_sha256(arrays: Mapping[str, Floats]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A stored checkpoint: `size` in bytes, `sha256` of its weights."""
+    """A stored checkpoint: its `size` in bytes and the `sha256` of these bytes (not that of the weights in it)."""
 
     iteration: int
     loss: float | None

@@ -1,0 +1,255 @@
+"""The package against a real daemon: the whole way, restarts included."""
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import threading
+import time
+
+import httpx
+import numpy as np
+import pytest
+from conftest import ROOT
+from modprop import AsyncClient, Client, Conflict, InvalidRequest, JobFailed, NotFound, weights_sha256
+
+TASK = {"type": "delayed_xor", "delay": 20, "cue": 20}
+NETWORK = {"units": 24, "tau": 20}
+
+
+def training(iterations, **more):
+    return {"iterations": iterations, "batch_size": 8, **more}
+
+
+def test_the_whole_way(client, tmp_path):
+    job = client.train(TASK, "modprop", network=NETWORK, training=training(60), seed=3, name="whole", metadata={"lab": "x"})
+    assert (job.name, job.metadata, job.seed, job.iterations) == ("whole", {"lab": "x"}, 3, 60)
+    seen = list(job)
+    assert [progress.iteration for progress in seen] == [0, 20, 40, 60] and all(0 <= progress.accuracy <= 1 for progress in seen)
+    assert job.status == "succeeded" and job.loss == seen[-1].loss
+    weights = job.weights
+    assert weights.W.shape == (24, 24) and weights.Win.shape == (2, 24) and weights.Wout.shape == (24, 2) and weights.b is None
+    assert weights.iteration == 60 and not weights.W.diagonal().any()
+    assert weights.sha256 == job.document["weights_sha256"] == weights_sha256(weights.arrays())
+    metrics = job.metrics()
+    assert metrics.iteration.tolist() == [0, 20, 40, 60] and metrics.loss.tolist() == [progress.loss for progress in seen]
+    assert {checkpoint.iteration for checkpoint in job.checkpoints()} == {60}
+    assert job.weights_at(60).sha256 == weights.sha256
+    pytest.importorskip("matplotlib").use("Agg")
+    job.plot().figure.savefig(tmp_path / "curve.png")
+    again = client.job(job.id)
+    assert again.document == job.document
+    job.delete()
+    with pytest.raises(NotFound):
+        again.refresh()
+
+
+def test_the_same_job_has_the_same_weights(client):
+    first, second = (client.train(TASK, "eprop", network=NETWORK, training=training(20), seed=3, threads=n).wait(60) for n in (1, 2))
+    assert first.weights.sha256 == second.weights.sha256
+
+
+def test_going_on_from_given_weights(client):
+    first = client.train(TASK, "bptt", network=NETWORK, training=training(20)).wait(60)
+    second = client.train(TASK, "bptt", network=NETWORK | {"initial": first.weights.document()}, training=training(20, evaluate_every=20)).wait(60)
+    third = client.train(TASK, "bptt", network=NETWORK | {"initial": {"job": first.id, "iteration": 20}}, training=training(20)).wait(60)
+    assert second.weights.sha256 == third.weights.sha256 != first.weights.sha256
+
+
+def follow_through_a_kill(start, tmp_path, follow):
+    """Starts a long job, has `follow` follow it in a thread, kills the daemon in its middle, starts it anew at the same port; what follow returned.
+    `follow(url, id, began)` sets `began` once it has seen the job train.
+    """
+    daemon = start("--workers", "1", data=tmp_path / "data")
+    with Client(daemon.url) as client:
+        submitted = client.train(TASK, "modprop", network=NETWORK, training=training(3000, checkpoint_every=50), seed=1)
+    found, began = {}, threading.Event()
+    thread = threading.Thread(target=lambda: found.update(result=follow(daemon.url, submitted.id, began)))
+    thread.start()
+    assert began.wait(30)
+    daemon.kill()
+    time.sleep(0.3)
+    start("--workers", "1", "--listen", f"127.0.0.1:{daemon.port}", data=tmp_path / "data")
+    thread.join(120)
+    assert not thread.is_alive()
+    return found["result"]
+
+
+def check_followed(events, document, weights):
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1)), "each event once, none missing"
+    assert [event["iteration"] for event in events if event["type"] == "progress"] == list(range(0, 3001, 20))
+    assert document["status"] == "succeeded" and document["attempt"] == 2
+    assert weights.sha256 == document["weights_sha256"]
+
+
+def test_following_through_a_killed_daemon(start, tmp_path):
+    def follow(url, id, began):
+        with Client(url, patience=60) as client:
+            job, events = client.job(id), []
+            for event in job.events():
+                events.append(event)
+                if event.get("iteration", 0) >= 60:
+                    began.set()
+            return events, job.refresh().document, job.weights
+
+    check_followed(*follow_through_a_kill(start, tmp_path, follow))
+
+
+def test_following_through_a_killed_daemon_asynchronously(start, tmp_path):
+    async def follow(url, id, began):
+        async with AsyncClient(url, patience=60) as client:
+            job, events = await client.job(id), []
+            async for event in job.events():
+                events.append(event)
+                if event.get("iteration", 0) >= 60:
+                    began.set()
+            await job.refresh()
+            return events, job.document, await job.weights()
+
+    check_followed(*follow_through_a_kill(start, tmp_path, lambda url, id, began: asyncio.run(follow(url, id, began))))
+
+
+def test_a_restart_that_is_orderly(start, tmp_path):
+    """wait() outlasts SIGTERM and a new start."""
+    daemon = start("--workers", "1", data=tmp_path / "data")
+    with Client(daemon.url, patience=60) as client:
+        job = client.train(TASK, "modprop", network=NETWORK, training=training(2000), seed=1)
+        while job.refresh().iteration < 20:
+            time.sleep(0.02)
+        waiting = threading.Thread(target=job.wait)
+        waiting.start()
+        daemon.signal(signal.SIGTERM)
+        daemon.wait(20)
+        start("--workers", "1", "--listen", f"127.0.0.1:{daemon.port}", data=tmp_path / "data")
+        waiting.join(120)
+        assert not waiting.is_alive() and job.status == "succeeded"
+
+
+def test_jobs_side_by_side_asynchronously(daemon):
+    async def run():
+        async with AsyncClient(daemon.url) as client:
+            jobs = [await client.train(TASK, rule, network=NETWORK, training=training(40), name=rule) for rule in ("bptt", "eprop", "mdgl")]
+            await asyncio.gather(*(job.wait(60) for job in jobs))
+            assert [progress.iteration async for progress in jobs[0]] == [0, 20, 40]
+            compared = await client.compare(jobs)
+            assert list(compared) == ["bptt", "eprop", "mdgl"] and compared["bptt"].iteration.tolist() == [0, 20, 40]
+            assert [job.name async for job in client.jobs(rule="eprop")] == ["eprop"]
+            assert len(await client.rules()) >= 4 and (await client.validate({"task": TASK}))["task"]["delay"] == 20
+            with pytest.raises(InvalidRequest, match="/rule/type"):
+                await client.train(rule="hebb")
+
+    asyncio.run(run())
+
+
+def test_pausing_resuming_cancelling(client):
+    job = client.train(TASK, network=NETWORK, training=training(10**6))
+    while job.refresh().iteration < 20:
+        time.sleep(0.02)
+    with pytest.raises(Conflict):
+        job.delete()
+    with pytest.raises(TimeoutError, match="still running"):
+        job.wait(0.5)
+    job.pause()
+    while job.refresh().status != "paused":
+        time.sleep(0.02)
+    assert job.resume().status in ("queued", "running")
+    job.cancel()
+    with pytest.raises(JobFailed, match="was cancelled"):
+        job.wait(30)
+    assert job.wait(check=False).status == "cancelled"
+
+
+def test_weights_before_the_first_checkpoint(start):
+    with Client(start("--workers", "0").url) as client, pytest.raises(Conflict):
+        client.train(TASK).weights
+
+
+def test_a_bar(client, capsys):
+    pytest.importorskip("tqdm")
+    client.train(TASK, network=NETWORK, training=training(40), name="barred").wait(60, progress=True)
+    shown = capsys.readouterr().err
+    assert "barred" in shown and "40/40" in shown and "loss=" in shown
+
+
+def test_bad_fields_are_all_named(client):
+    with pytest.raises(InvalidRequest) as caught:
+        client.train("delayed_xr", {"type": "modprop", "mu": 2}, training={"iterations": 0})
+    assert {"/task/type", "/rule/mu", "/training/iterations"} <= {error.pointer for error in caught.value.errors}
+    assert "/rule/mu" in str(caught.value)
+
+
+def test_what_can_be_trained(client):
+    rules = {rule["type"]: rule for rule in client.rules()}
+    assert {"bptt", "eprop", "mdgl", "modprop"} <= set(rules) and rules["modprop"]["parameters"]["mu"]["default"] == 0.25
+    assert {"delayed_xor", "row_mnist", "dataset"} <= {task["type"] for task in client.tasks()}
+    assert client.version()["name"] == "modpropd"
+
+
+def test_the_stream_of_all_jobs(client):
+    stream = client.events(after=0)
+    job = client.train(TASK, network=NETWORK, training=training(20))
+    for event in stream:
+        if event["job"] == job.id and event["type"] == "status" and event["status"] == "succeeded":
+            break
+    stream.close()
+
+
+def test_gradients_agree_with_the_worked_cases(client):
+    case = json.loads((ROOT / "tests" / "golden" / "gradients.json").read_text())[0]
+    network = {name: np.array(value) if isinstance(value, list) else value for name, value in case["network"].items()}
+    asked = [entry["rule"] for entry in case["rules"] if entry["rule"].get("feedback", "symmetric") == "symmetric"][:4]
+    found = client.gradients(network, np.array(case["inputs"]), np.array(case["targets"]), asked, mask=np.array(case["mask"]), loss=case["loss"])
+    assert found.loss == pytest.approx(case["expected_loss"], rel=1e-5) and len(found.rules) == len(asked)
+    for entry, rule in zip((e for e in case["rules"] if e["rule"] in asked), found.rules):
+        for name, expected in entry["gradients"].items():
+            if expected is not None:
+                expected = np.array(expected)
+                assert rule.gradients[name].shape == expected.shape
+                assert np.abs(rule.gradients[name] - expected).max() <= 1e-5 * np.abs(expected).max()
+        assert -1.0001 <= rule.cosine["all"] <= 1.0001
+
+
+def dataset_arrays(trials, seed):
+    """A task that a small network learns: the class is the sign of the mean input."""
+    random = np.random.default_rng(seed)
+    sign = random.integers(0, 2, trials)
+    inputs = (random.normal(size=(20, trials, 2)) * 0.3 + (2 * sign - 1)[None, :, None]).astype(np.float32)
+    return inputs, np.repeat(sign[None, :], 20, axis=0)
+
+
+def test_training_on_ones_own_arrays(client):
+    inputs, targets = dataset_arrays(64, 1)
+    test_inputs, test_targets = dataset_arrays(32, 2)
+    mask = np.zeros((20, 64))
+    mask[-5:] = 1
+    dataset = client.dataset(inputs, targets, mask=mask, test_inputs=test_inputs, test_targets=test_targets, name="signs")
+    assert dataset.name == "signs" and len(dataset.sha256) == 64
+    assert [held.name for held in client.datasets()] == ["signs"]
+    job = client.train(dataset, "bptt", network={"units": 20, "tau": 5}, optimizer={"type": "adam", "learning_rate": 0.01}, training=training(100)).wait(60)
+    assert job.accuracy > 0.9
+    job.delete()
+    client.delete_dataset("signs")
+    assert client.datasets() == []
+
+
+def test_the_network_at_work(client):
+    job = client.train(TASK, network=NETWORK, training=training(20)).wait(60)
+    shown = client.job(job.id).simulate(trials=3, units=[0, 5])
+    assert shown["inputs"].shape == (60, 3, 2) and shown["rates"].shape == (60, 3, 2) and shown["outputs"].shape == (60, 3, 2)
+    given = np.random.default_rng(0).normal(size=(30, 2, 2))
+    shown = job.simulate(inputs=given, units=[1])
+    assert shown["rates"].shape == (30, 2, 1) and shown["outputs"].shape == (30, 2, 2)
+
+
+def test_a_submission_with_ones_own_key_is_made_once(client):
+    document = {"task": TASK, "network": NETWORK, "training": training(20)}
+    first, again = (client.submit(document, idempotency_key="one") for _ in range(2))
+    assert first.id == again.id
+    with pytest.raises(InvalidRequest):
+        client.submit(document | {"seed": 9}, idempotency_key="one")
+
+
+def test_the_raw_service_agrees(client, daemon):
+    """The package hides nothing: its document is the server's own."""
+    job = client.train(TASK, network=NETWORK, training=training(20)).wait(60)
+    assert httpx.get(f"{daemon.url}/v1/jobs/{job.id}").json() == job.document
