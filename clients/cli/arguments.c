@@ -1,0 +1,283 @@
+/*
+ * The command line by tables. See arguments.h.
+ */
+#include "clients/cli/arguments.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/problem.h"
+#include "clients/cli/commands.h"
+#include "clients/cli/memory.h"
+#include "clients/cli/report.h"
+
+#define NAMES_MAX 64
+
+const struct option global_options[] = {
+    {"server", 's', OPTION_TEXT, "URL", 0, 0, false, "the daemon, http://HOST:PORT or https://HOST:PORT (default http://127.0.0.1:8080)"},
+    {"token", 0, OPTION_TEXT, "TOKEN", 0, 0, false, "token to show; other users of this machine can read it here, prefer a file"},
+    {"token-file", 0, OPTION_FILE, "FILE", 0, 0, false, "file that holds the token"},
+    {"ca-file", 0, OPTION_FILE, "FILE", 0, 0, false, "certificate (PEM) of the authority to trust for https"},
+    {"config", 0, OPTION_FILE, "FILE", 0, 0, false, "configuration file (default ~/.config/modprop/config)"},
+    {"timeout", 0, OPTION_INTEGER, "SECONDS", 1, 86400, false, "longest silence of the server before giving up (default 120)"},
+    {"json", 0, OPTION_SWITCH, NULL, 0, 0, false, "print the server's JSON, errors too"},
+    {"no-color", 0, OPTION_SWITCH, NULL, 0, 0, false, "no colours (they appear on a terminal only, and not where NO_COLOR is set)"},
+    {"help", 'h', OPTION_SWITCH, NULL, 0, 0, false, "explain the command"},
+    {"version", 'V', OPTION_SWITCH, NULL, 0, 0, false, "print the version"},
+    {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL},
+};
+
+static const char *command_name(const struct arguments *arguments) {
+    return arguments->command == NULL ? "" : arguments->command->name;
+}
+
+static const char *space(const struct arguments *arguments) {
+    return arguments->command == NULL ? "" : " ";
+}
+
+/* By name (length characters) or, with name NULL, by letter; the command's own options first. */
+static const struct option *option_find(const struct arguments *arguments, const char *name, size_t length, char letter) {
+    const struct option *tables[2] = {arguments->command == NULL ? NULL : arguments->command->options, global_options};
+    for (int table = 0; table < 2; table++) {
+        for (const struct option *option = tables[table]; option != NULL && option->name != NULL; option++) {
+            if (name == NULL ? option->letter == letter : strlen(option->name) == length && strncmp(option->name, name, length) == 0) {
+                return option;
+            }
+        }
+    }
+    return NULL;
+}
+
+static enum status unknown_option(const struct arguments *arguments, const char *word) {
+    const char *names[NAMES_MAX];
+    size_t count = 0;
+    const struct option *tables[2] = {arguments->command == NULL ? NULL : arguments->command->options, global_options};
+    for (int table = 0; table < 2; table++) {
+        for (const struct option *option = tables[table]; option != NULL && option->name != NULL && count < NAMES_MAX; option++) {
+            names[count++] = option->name;
+        }
+    }
+    char *name = memory_copy(word + strspn(word, "-"));
+    name[strcspn(name, "=")] = '\0';
+    const char *nearest = name_nearest(name, names, count);
+    enum status status =
+        nearest == NULL || strncmp(word, "--", 2) != 0
+            ? report_error(STATUS_USAGE, "there is no option %s (modprop%s%s --help lists them)", word, space(arguments), command_name(arguments))
+            : report_error(STATUS_USAGE, "there is no option %.*s; did you mean --%s? (modprop%s%s --help lists them)", (int)strcspn(word, "="), word,
+                           nearest, space(arguments), command_name(arguments));
+    free(name);
+    return status;
+}
+
+static bool choice_has(const char *choices, const char *value) {
+    size_t length = strlen(value);
+    for (const char *at = choices; length > 0; at += strcspn(at, "|") + 1) {
+        if (strcspn(at, "|") == length && strncmp(at, value, length) == 0) {
+            return true;
+        }
+        if (at[strcspn(at, "|")] == '\0') {
+            return false;
+        }
+    }
+    return false;
+}
+
+static enum status value_check(const struct option *option, const char *value) {
+    if (option->type == OPTION_CHOICE && !choice_has(option->value, value)) {
+        return report_error(STATUS_USAGE, "--%s must be one of %s; got \"%s\"", option->name, option->value, value);
+    }
+    if (option->type == OPTION_INTEGER) {
+        char *end;
+        errno = 0;
+        long long number = strtoll(value, &end, 10);
+        if (*value == '\0' || *end != '\0' || errno != 0 || number < option->low || number > option->high) {
+            return report_error(STATUS_USAGE, "--%s must be an integer from %lld to %lld; got \"%s\"", option->name, option->low, option->high, value);
+        }
+    }
+    if ((option->type == OPTION_TEXT || option->type == OPTION_FILE) && *value == '\0') {
+        return report_error(STATUS_USAGE, "--%s must not be empty", option->name);
+    }
+    return STATUS_OK;
+}
+
+static enum status given_add(struct arguments *arguments, const struct option *option, const char *value) {
+    if (option->type == OPTION_SWITCH && value != NULL) {
+        return report_error(STATUS_USAGE, "--%s takes no value", option->name);
+    }
+    if (option->type != OPTION_SWITCH && value == NULL) {
+        return report_error(STATUS_USAGE, "--%s needs a value (%s)", option->name, option->value);
+    }
+    arguments->given[arguments->given_count++] = (struct given){option, value};
+    return value == NULL ? STATUS_OK : value_check(option, value);
+}
+
+/* "--name", "--name=value", "--name value". *used: words taken. */
+static enum status long_option(struct arguments *arguments, char **words, int left, int *used) {
+    const char *name = words[0] + 2;
+    size_t length = strcspn(name, "=");
+    const struct option *option = option_find(arguments, name, length, 0);
+    if (option == NULL) {
+        return unknown_option(arguments, words[0]);
+    }
+    const char *value = name[length] == '=' ? name + length + 1 : NULL;
+    *used = 1;
+    if (value == NULL && option->type != OPTION_SWITCH && left > 1) {
+        value = words[1];
+        *used = 2;
+    }
+    return given_add(arguments, option, value);
+}
+
+/* "-f", "-fo FILE", "-oFILE". */
+static enum status short_options(struct arguments *arguments, char **words, int left, int *used) {
+    *used = 1;
+    for (const char *at = words[0] + 1; *at != '\0'; at++) {
+        const struct option *option = option_find(arguments, NULL, 0, *at);
+        if (option == NULL) {
+            return unknown_option(arguments, words[0]);
+        }
+        const char *value = NULL;
+        if (option->type != OPTION_SWITCH && at[1] != '\0') {
+            value = at + 1;
+        } else if (option->type != OPTION_SWITCH && left > 1) {
+            value = words[1];
+            *used = 2;
+        }
+        enum status status = given_add(arguments, option, value);
+        if (status != STATUS_OK || option->type != OPTION_SWITCH) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status unknown_command(const char *word) {
+    const char *names[NAMES_MAX];
+    size_t count = 0;
+    for (const struct command *const *command = command_table; *command != NULL && count < NAMES_MAX; command++) {
+        names[count++] = (*command)->name;
+    }
+    const char *nearest = name_nearest(word, names, count);
+    return nearest == NULL ? report_error(STATUS_USAGE, "there is no command \"%s\" (modprop help lists them)", word)
+                           : report_error(STATUS_USAGE, "there is no command \"%s\"; did you mean %s? (modprop help lists them)", word, nearest);
+}
+
+/*
+ * The first operand names the command, and the next one may be its second word ("datasets put"). Options in front of it are global ones;
+ * they are parsed by the same table, so the command is looked for first.
+ */
+static enum status command_choose(struct arguments *arguments, int count, char **words, int places[2]) {
+    int found = 0;
+    for (int i = 0; i < count && found < 2; i++) {
+        if (words[i][0] == '-' && words[i][1] != '\0') {
+            const char *name = words[i] + 2;
+            const struct option *option = words[i][1] == '-' ? option_find(arguments, name, strlen(name), 0)
+                                          : words[i][2] == '\0' ? option_find(arguments, NULL, 0, words[i][1]) : NULL;
+            i += option != NULL && option->type != OPTION_SWITCH;
+            continue;
+        }
+        if (found == 1 && i != places[0] + 1) {
+            break;
+        }
+        places[found++] = i;
+    }
+    if (found == 0) {
+        return STATUS_OK;
+    }
+    if (found == 2) {
+        char *pair = memory_format("%s %s", words[places[0]], words[places[1]]);
+        arguments->command = command_find(pair);
+        free(pair);
+    }
+    if (arguments->command == NULL) {
+        places[1] = -1;
+        arguments->command = command_find(words[places[0]]);
+    }
+    return arguments->command == NULL ? unknown_command(words[places[0]]) : STATUS_OK;
+}
+
+static enum status count_check(const struct arguments *arguments) {
+    const struct command *command = arguments->command;
+    int count = (int)arguments->count;
+    if (argument_is_set(arguments, "help") || argument_is_set(arguments, "version") || (count >= command->least && (command->most < 0 || count <= command->most))) {
+        return STATUS_OK;
+    }
+    if (count < command->least) {
+        return report_error(STATUS_USAGE, "modprop %s needs %s (modprop %s --help)", command->name, command->operands, command->name);
+    }
+    return report_error(STATUS_USAGE, "modprop %s takes %s%s; \"%s\" is one too many (modprop %s --help)", command->name,
+                        command->most == 0 ? "no operands" : "only ", command->most == 0 ? "" : command->operands, arguments->operands[command->most],
+                        command->name);
+}
+
+enum status arguments_parse(struct arguments *arguments, int count, char **words) {
+    int places[2] = {-1, -1};
+    *arguments = (struct arguments){0};
+    /* "-abc" is three options in one word, so there may be more of them than words. */
+    size_t characters = 1;
+    for (int i = 0; i < count; i++) {
+        characters += strlen(words[i]);
+    }
+    arguments->given = memory_allocate(characters, sizeof *arguments->given);
+    arguments->operands = memory_allocate((size_t)count + 1, sizeof *arguments->operands);
+    enum status status = command_choose(arguments, count, words, places);
+    bool options_ended = false;
+    for (int i = 0; i < count && status == STATUS_OK;) {
+        int used = 1;
+        if (i == places[0] || i == places[1]) {
+            i++;
+            continue;
+        }
+        if (!options_ended && strcmp(words[i], "--") == 0) {
+            options_ended = true;
+        } else if (!options_ended && strncmp(words[i], "--", 2) == 0) {
+            status = long_option(arguments, words + i, count - i, &used);
+        } else if (!options_ended && words[i][0] == '-' && words[i][1] != '\0') {
+            status = short_options(arguments, words + i, count - i, &used);
+        } else {
+            arguments->operands[arguments->count++] = words[i];
+        }
+        i += used;
+    }
+    return status != STATUS_OK || arguments->command == NULL ? status : count_check(arguments);
+}
+
+void arguments_release(struct arguments *arguments) {
+    free(arguments->given);
+    free(arguments->operands);
+    *arguments = (struct arguments){0};
+}
+
+static const struct given *given_find(const struct arguments *arguments, const char *name) {
+    for (size_t i = arguments->given_count; i > 0; i--) {
+        if (strcmp(arguments->given[i - 1].option->name, name) == 0) {
+            return &arguments->given[i - 1];
+        }
+    }
+    return NULL;
+}
+
+const char *argument_text(const struct arguments *arguments, const char *name) {
+    const struct given *given = given_find(arguments, name);
+    return given == NULL ? NULL : given->value;
+}
+
+bool argument_is_set(const struct arguments *arguments, const char *name) {
+    return given_find(arguments, name) != NULL;
+}
+
+long long argument_integer(const struct arguments *arguments, const char *name, long long fallback) {
+    const char *value = argument_text(arguments, name);
+    return value == NULL ? fallback : strtoll(value, NULL, 10);
+}
+
+const char *argument_next(const struct arguments *arguments, const char *name, size_t *cursor) {
+    while (*cursor < arguments->given_count) {
+        const struct given *given = &arguments->given[(*cursor)++];
+        if (strcmp(given->option->name, name) == 0) {
+            return given->value;
+        }
+    }
+    return NULL;
+}

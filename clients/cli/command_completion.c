@@ -1,0 +1,321 @@
+/*
+ * modprop completion (the scripts for shells) and modprop complete (what they call).
+ *
+ * The scripts know nothing: at every Tab they hand the words so far to `modprop complete`, which answers a candidate a line, a tab, and its
+ * meaning; the line ":files" asks the shell to offer files as well. So all that can be completed is known in one place, the tables, and jobs,
+ * datasets, tasks and rules come from the server itself.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/cli/commands.h"
+#include "clients/cli/jobs.h"
+#include "clients/cli/report.h"
+
+extern const struct command command_completion, command_complete;
+
+#define SERVER_SECONDS 2
+
+static const char bash_script[] =
+    "# modprop: completion for bash. Install as /usr/share/bash-completion/completions/modprop, or: eval \"$(modprop completion bash)\"\n"
+    "_modprop() {\n"
+    "    local current=${COMP_WORDS[COMP_CWORD]} line\n"
+    "    [[ $current == '=' ]] && current=\n"
+    "    COMPREPLY=()\n"
+    "    while IFS= read -r line; do\n"
+    "        if [[ $line == :files ]]; then\n"
+    "            compopt -o filenames 2>/dev/null\n"
+    "            while IFS= read -r line; do COMPREPLY+=(\"$line\"); done < <(compgen -f -- \"$current\")\n"
+    "        else\n"
+    "            COMPREPLY+=(\"${line%%$'\\t'*}\")\n"
+    "        fi\n"
+    "    done < <(\"${COMP_WORDS[0]}\" complete -- \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\n"
+    "}\n"
+    "complete -F _modprop modprop\n";
+
+static const char zsh_script[] =
+    "#compdef modprop\n"
+    "# modprop: completion for zsh. Install as _modprop in a directory of $fpath, or: eval \"$(modprop completion zsh)\"\n"
+    "_modprop() {\n"
+    "    local -a lines candidates\n"
+    "    local line files=\n"
+    "    lines=(\"${(@f)$(${(Q)words[1]} complete -- \"${(@Q)words[2,CURRENT]}\" 2>/dev/null)}\")\n"
+    "    for line in $lines; do\n"
+    "        if [[ $line == :files ]]; then\n"
+    "            files=1\n"
+    "        else\n"
+    "            candidates+=(\"${${line%%$'\\t'*}//:/\\\\:}:${line#*$'\\t'}\")\n"
+    "        fi\n"
+    "    done\n"
+    "    (( $#candidates )) && _describe -V modprop candidates\n"
+    "    [[ -n $files ]] && _files\n"
+    "}\n"
+    "if [[ $funcstack[1] == _modprop ]]; then _modprop \"$@\"; else compdef _modprop modprop; fi\n";
+
+static const char fish_script[] =
+    "# modprop: completion for fish. Install as vendor_completions.d/modprop.fish, or: modprop completion fish | source\n"
+    "function __modprop_complete\n"
+    "    set -l words (commandline -opc)\n"
+    "    set -l token (commandline -ct)\n"
+    "    for line in ($words[1] complete -- $words[2..-1] \"$token\" 2>/dev/null)\n"
+    "        if test \"$line\" = :files\n"
+    "            __fish_complete_path \"$token\"\n"
+    "        else\n"
+    "            echo $line\n"
+    "        end\n"
+    "    end\n"
+    "end\n"
+    "complete -c modprop -f -k -a '(__modprop_complete)'\n";
+
+static enum status completion(struct cli *cli) {
+    static const struct {
+        const char *shell, *script;
+    } scripts[] = {{"bash", bash_script}, {"zsh", zsh_script}, {"fish", fish_script}};
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
+        if (strcmp(scripts[i].shell, cli->arguments.operands[0]) == 0) {
+            fputs(scripts[i].script, stdout);
+            return STATUS_OK;
+        }
+    }
+    return report_error(STATUS_USAGE, "SHELL must be bash, zsh or fish; got \"%s\"", cli->arguments.operands[0]);
+}
+
+/* ---- complete ------------------------------------------------------------------------------------------------------ */
+
+/* What is being completed: candidates are shown behind `before` ("--option=") and must begin with `part`. */
+struct request {
+    struct cli *cli;
+    const char *part;
+    char *before;
+};
+
+static void offer(const struct request *request, const char *word, const char *meaning) {
+    if (strncmp(word, request->part, strlen(request->part)) == 0) {
+        struct text clean = {0};
+        terminal_clean(&clean, meaning, false);
+        printf("%s%s\t%s\n", request->before == NULL ? "" : request->before, word, clean.data == NULL ? "" : clean.data);
+        text_release(&clean);
+    }
+}
+
+/* Items of a list that the server has, by one member, explained by another. */
+static void offer_list(const struct request *request, const char *path, const char *list, const char *name, const char *meaning) {
+    json_t *document, *item;
+    size_t index;
+    struct settings *settings = &request->cli->settings;
+    if (settings->server.value == NULL && settings_read(settings, &request->cli->arguments) != STATUS_OK) {
+        return;
+    }
+    settings->timeout = SERVER_SECONDS;
+    if (cli_get(request->cli, path, "complete", &document) == STATUS_OK) {
+        json_array_foreach(json_object_get(document, list), index, item) {
+            offer(request, job_text(item, name), meaning == NULL ? "" : job_text(item, meaning));
+        }
+    }
+    json_decref(document);
+}
+
+static void offer_jobs(const struct request *request) {
+    json_t *document, *job;
+    size_t index;
+    struct settings *settings = &request->cli->settings;
+    offer(request, "latest", "the newest job");
+    if (settings_read(settings, &request->cli->arguments) != STATUS_OK) {
+        return;
+    }
+    settings->timeout = SERVER_SECONDS;
+    if (cli_get(request->cli, "/v1/jobs?limit=50", "complete", &document) == STATUS_OK) {
+        json_array_foreach(json_object_get(document, "jobs"), index, job) {
+            struct text meaning = {0};
+            const char *name = json_string_value(json_object_get(job, "name"));
+            text_printf(&meaning, "%s%s%s %s ", name == NULL ? "" : name, name == NULL ? "" : " ", job_status(job), job_text(job, "task.type"));
+            job_rule_put(&meaning, job);
+            offer(request, job_text(job, "id"), meaning.data);
+            text_release(&meaning);
+        }
+    }
+    json_decref(document);
+}
+
+static void offer_commands(const struct request *request) {
+    for (const struct command *const *command = command_table; *command != NULL; command++) {
+        if (strchr((*command)->name, ' ') == NULL) {
+            offer(request, (*command)->name, (*command)->summary);
+        }
+    }
+}
+
+/* The second words of commands of two. */
+static void offer_second_words(const struct request *request, const char *first) {
+    size_t length = strlen(first);
+    for (const struct command *const *command = command_table; *command != NULL; command++) {
+        if (strncmp((*command)->name, first, length) == 0 && (*command)->name[length] == ' ') {
+            offer(request, (*command)->name + length + 1, (*command)->summary);
+        }
+    }
+}
+
+static void offer_operand(const struct request *request, enum operand operand) {
+    switch (operand) {
+    case OPERAND_JOB:
+        offer_jobs(request);
+        break;
+    case OPERAND_FILE:
+        puts(":files");
+        break;
+    case OPERAND_DATASET:
+        offer_list(request, "/v1/datasets", "datasets", "name", NULL);
+        break;
+    case OPERAND_TASK:
+        offer_list(request, "/v1/tasks", "tasks", "type", "description");
+        break;
+    case OPERAND_RULE:
+        offer_list(request, "/v1/rules", "rules", "type", "description");
+        break;
+    case OPERAND_COMMAND:
+        offer_commands(request);
+        break;
+    case OPERAND_SHELL:
+        offer(request, "bash", "");
+        offer(request, "zsh", "");
+        offer(request, "fish", "");
+        break;
+    case OPERAND_NONE:
+        break;
+    }
+}
+
+static void offer_choices(const struct request *request, const char *choices) {
+    for (const char *at = choices; *at != '\0'; at += strcspn(at, "|") + (at[strcspn(at, "|")] != '\0')) {
+        char *choice = memory_format("%.*s", (int)strcspn(at, "|"), at);
+        offer(request, choice, "");
+        free(choice);
+    }
+}
+
+static void offer_value(const struct request *request, const struct option *option) {
+    if (option->type == OPTION_CHOICE) {
+        offer_choices(request, option->value);
+    } else if (option->type == OPTION_FILE) {
+        puts(":files");
+    } else if (strcmp(option->name, "from") == 0) {
+        offer_jobs(request);
+    } else if (strcmp(option->name, "task") == 0 || strcmp(option->name, "rule") == 0) {
+        offer_operand(request, strcmp(option->name, "task") == 0 ? OPERAND_TASK : OPERAND_RULE);
+    }
+}
+
+static void offer_options(const struct request *request, const struct command *command) {
+    const struct option *tables[2] = {command == NULL ? NULL : command->options, global_options};
+    for (int table = 0; table < 2; table++) {
+        for (const struct option *option = tables[table]; option != NULL && option->name != NULL; option++) {
+            char *word = memory_format("--%s", option->name);
+            offer(request, word, option->doc);
+            free(word);
+        }
+    }
+}
+
+/* The option that `word` names ("--name", "-n"), NULL where it names none. */
+static const struct option *option_named(const struct command *command, const char *word) {
+    const struct option *tables[2] = {command == NULL ? NULL : command->options, global_options};
+    for (int table = 0; table < 2 && word[0] == '-'; table++) {
+        for (const struct option *option = tables[table]; option != NULL && option->name != NULL; option++) {
+            bool is_long = word[1] == '-' && strcmp(word + 2, option->name) == 0;
+            if (is_long || (option->letter != 0 && word[1] == option->letter && word[2] == '\0')) {
+                return option;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* What the words before the cursor say. */
+struct context {
+    const struct command *command;
+    const char *first;             /* the first operand, while it may still become a command of two words */
+    const struct option *expected; /* whose value comes next; NULL: none's */
+};
+
+static struct context context_read(const char **words, size_t count) {
+    struct context context = {0};
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(words[i], "=") == 0) {
+            continue; /* bash divides --name=value into three words */
+        }
+        if (context.expected != NULL) {
+            context.expected = NULL;
+        } else if (words[i][0] == '-') {
+            const struct option *option = option_named(context.command, words[i]);
+            context.expected = option != NULL && option->type != OPTION_SWITCH ? option : NULL;
+        } else if (context.first == NULL) {
+            context.first = words[i];
+            context.command = command_find(words[i]);
+        } else {
+            char *pair = memory_format("%s %s", context.first, words[i]);
+            const struct command *command = command_find(pair);
+            context.command = command != NULL ? command : context.command;
+            context.first = "";
+            free(pair);
+        }
+    }
+    return context;
+}
+
+static enum status complete(struct cli *cli) {
+    const char **words = cli->arguments.operands;
+    size_t count = cli->arguments.count;
+    if (count == 0) {
+        return STATUS_OK;
+    }
+    struct context context = context_read(words, count - 1);
+    struct request request = {.cli = cli, .part = words[count - 1]};
+    const char *equals = strncmp(request.part, "--", 2) == 0 ? strchr(request.part, '=') : NULL;
+    if (strcmp(request.part, "=") == 0) {
+        request.part = "";
+    }
+    if (equals != NULL) {
+        char *name = memory_format("%.*s", (int)(equals - request.part), request.part);
+        context.expected = option_named(context.command, name);
+        request.before = memory_format("%s=", name);
+        request.part = equals + 1;
+        free(name);
+    }
+    if (context.expected != NULL) {
+        offer_value(&request, context.expected);
+    } else if (equals == NULL && request.part[0] == '-' && request.part[1] != '\0') {
+        offer_options(&request, context.command);
+    } else if (context.first == NULL) {
+        offer_commands(&request);
+    } else {
+        offer_second_words(&request, context.first);
+        offer_operand(&request, context.command == NULL ? OPERAND_NONE : context.command->operand);
+    }
+    free(request.before);
+    return STATUS_OK;
+}
+
+const struct command command_completion = {
+    .name = "completion",
+    .group = "Program",
+    .operands = "bash|zsh|fish",
+    .least = 1,
+    .most = 1,
+    .operand = OPERAND_SHELL,
+    .offline = true,
+    .summary = "print the script that completes words in a shell",
+    .description = "Completes commands, options, files, and by asking the server jobs, datasets, tasks and rules.",
+    .examples = "eval \"$(modprop completion bash)\"\n",
+    .run = completion,
+};
+
+const struct command command_complete = {
+    .name = "complete",
+    .operands = "-- WORD...",
+    .least = 0,
+    .most = -1,
+    .offline = true,
+    .summary = "candidates for the last word (what completion scripts call)",
+    .description = "Prints a candidate a line, a tab and its meaning; the line :files asks for files too.",
+    .run = complete,
+};

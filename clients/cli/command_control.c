@@ -1,0 +1,82 @@
+/*
+ * modprop pause, resume, cancel and delete: one call for each job that is named.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/cli/commands.h"
+#include "clients/cli/jobs.h"
+
+extern const struct command command_pause, command_resume, command_cancel, command_delete;
+
+/* What a command does to a job: POST of an action, or DELETE. */
+struct control {
+    const char *action; /* NULL: DELETE */
+    const char *doing;
+};
+
+static enum status control_one(struct cli *cli, const struct control *control, const char *word) {
+    char *id, *path = NULL;
+    json_t *job = NULL;
+    struct text body = {0};
+    enum status status = job_resolve(cli, word, &id);
+    if (status == STATUS_OK) {
+        path = job_path(id, control->action == NULL ? "" : control->action);
+        const struct http_request request = {.method = control->action == NULL ? "DELETE" : "POST", .path = path};
+        status = cli_fetch(cli, &request, control->doing, &job, &body);
+    }
+    if (status == STATUS_OK && cli->json) {
+        cli_print(&body);
+    } else if (status == STATUS_OK) {
+        const char *state = job == NULL ? "deleted" : job_status(job);
+        printf("%s  %s%s%s\n", id, terminal_paint(&cli->out, job_status_paint(state)), state, terminal_paint(&cli->out, PAINT_NONE));
+    }
+    json_decref(job);
+    text_release(&body);
+    free(path);
+    free(id);
+    return status;
+}
+
+/* All are tried; the first failure is the status. */
+static enum status control_all(struct cli *cli, const struct control *control) {
+    enum status first = STATUS_OK;
+    for (size_t i = 0; i < cli->arguments.count; i++) {
+        enum status status = control_one(cli, control, cli->arguments.operands[i]);
+        first = first == STATUS_OK ? status : first;
+        if (status == STATUS_INTERRUPTED || status == STATUS_UNREACHABLE) {
+            break;
+        }
+    }
+    return first;
+}
+
+static enum status pause_run(struct cli *cli) {
+    return control_all(cli, &(const struct control){"/pause", "pause the job"});
+}
+
+static enum status resume_run(struct cli *cli) {
+    return control_all(cli, &(const struct control){"/resume", "resume the job"});
+}
+
+static enum status cancel_run(struct cli *cli) {
+    return control_all(cli, &(const struct control){"/cancel", "cancel the job"});
+}
+
+static enum status delete_run(struct cli *cli) {
+    return control_all(cli, &(const struct control){NULL, "delete the job"});
+}
+
+#define CONTROL(word, what, more, function)                                                                                                     \
+    {                                                                                                                                           \
+        .name = word, .group = "Jobs", .operands = "JOB...", .least = 1, .most = -1, .operand = OPERAND_JOB, .summary = what,                   \
+        .description = more " Prints each job's state as it now is. All jobs named are tried; the exit status is that of the first failure.",   \
+        .examples = "modprop " word " latest\n", .run = function                                                                                \
+    }
+
+const struct command command_pause = CONTROL("pause", "stop a job for now; it keeps its place in training", "A running job stops at its last checkpoint.", pause_run);
+const struct command command_resume =
+    CONTROL("resume", "let a paused job go on", "The job goes on from its last checkpoint and ends with the weights it would have had without the pause.", resume_run);
+const struct command command_cancel = CONTROL("cancel", "stop a job for good; what it has reported stays", "The job ends; its events and checkpoints stay.", cancel_run);
+const struct command command_delete =
+    CONTROL("delete", "delete finished jobs with their events and weights", "Only a job that has ended can be deleted (cancel it first).", delete_run);

@@ -1,0 +1,181 @@
+/*
+ * modprop datasets, and its put, show and delete: data of the user's own.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "api/text.h"
+#include "clients/cli/commands.h"
+#include "clients/cli/format.h"
+#include "clients/cli/jobs.h"
+#include "clients/cli/report.h"
+#include "clients/cli/table.h"
+
+extern const struct command command_datasets, command_datasets_put, command_datasets_show, command_datasets_delete;
+
+static char *dataset_path(const char *name) {
+    char *escaped = http_escape(name), *path = memory_format("/v1/datasets/%s", escaped);
+    free(escaped);
+    return path;
+}
+
+static void row_add(struct table *table, const json_t *dataset) {
+    static const char *const sizes[] = {"bytes", "size"};
+    char text[FORMAT_BYTES];
+    const json_t *bytes = NULL, *trials = json_object_get(dataset, "trials");
+    for (size_t i = 0; i < 2 && bytes == NULL; i++) {
+        bytes = json_object_get(dataset, sizes[i]);
+    }
+    table_add(table, job_text(dataset, "name"));
+    snprintf(text, sizeof text, "%lld", (long long)json_integer_value(trials));
+    table_add(table, json_is_integer(trials) ? text : "-");
+    table_add(table, json_is_number(bytes) ? format_bytes(json_number_value(bytes), text) : "-");
+    table_add(table, job_text(dataset, "sha256"));
+}
+
+static enum status list(struct cli *cli) {
+    static const struct table_column columns[] = {{"NAME", false, true}, {"TRIALS", true, false}, {"SIZE", true, false}, {"SHA256", false, true}};
+    json_t *document, *dataset;
+    struct text body;
+    enum status status = cli_fetch(cli, &(const struct http_request){.path = "/v1/datasets"}, "list the datasets", &document, &body);
+    const json_t *datasets = json_object_get(document, "datasets");
+    if (status == STATUS_OK && cli->json) {
+        cli_print(&body);
+    } else if (status == STATUS_OK && json_array_size(datasets) == 0) {
+        report_note("no datasets yet; modprop datasets put makes one");
+    } else if (status == STATUS_OK) {
+        struct table table;
+        size_t index;
+        table_init(&table, columns, 4);
+        json_array_foreach((json_t *)datasets, index, dataset) {
+            row_add(&table, dataset);
+        }
+        table_print(&table, &cli->out);
+        table_release(&table);
+    }
+    json_decref(document);
+    text_release(&body);
+    return status;
+}
+
+/* Members a line each, as the server names them. */
+static void dataset_print(const json_t *dataset) {
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)dataset, name, value) {
+        struct text clean = {0};
+        char *text = json_is_string(value) ? memory_copy(json_string_value(value)) : json_text(value, NULL);
+        terminal_clean(&clean, text, false);
+        printf("%-12s %s\n", name, clean.data == NULL ? "" : clean.data);
+        text_release(&clean);
+        free(text);
+    }
+}
+
+/* The call on one dataset; its document, if any comes, is shown. */
+static enum status one(struct cli *cli, const struct http_request *request, const char *doing, const char *done) {
+    json_t *document;
+    struct text body;
+    enum status status = cli_fetch(cli, request, doing, &document, &body);
+    if (status == STATUS_OK && cli->json) {
+        cli_print(&body);
+    } else if (status == STATUS_OK && document != NULL) {
+        dataset_print(document);
+    } else if (status == STATUS_OK) {
+        printf("%s  %s\n", cli->arguments.operands[0], done);
+    }
+    json_decref(document);
+    text_release(&body);
+    return status;
+}
+
+static enum status put(struct cli *cli) {
+    const char *name = cli->arguments.operands[0], *file = cli->arguments.operands[1];
+    bool is_stdin = strcmp(file, "-") == 0;
+    FILE *upload = is_stdin ? stdin : fopen(file, "re");
+    struct stat about;
+    if (upload == NULL) {
+        return report_error(STATUS_FAILED, "cannot read %s: %s", file, strerror(errno));
+    }
+    if (fstat(fileno(upload), &about) == 0 && S_ISDIR(about.st_mode)) {
+        fclose(upload);
+        return report_error(STATUS_USAGE, "%s is a directory; a dataset is one safetensors file", file);
+    }
+    char *path = dataset_path(name);
+    const struct http_request request = {.method = "PUT", .path = path, .type = "application/octet-stream", .upload = upload,
+                                         .upload_size = S_ISREG(about.st_mode) ? (int64_t)about.st_size : -1};
+    enum status status = one(cli, &request, "store the dataset", "stored");
+    if (!is_stdin) {
+        fclose(upload);
+    }
+    free(path);
+    return status;
+}
+
+static enum status show(struct cli *cli) {
+    char *path = dataset_path(cli->arguments.operands[0]);
+    enum status status = one(cli, &(const struct http_request){.path = path}, "show the dataset", "");
+    free(path);
+    return status;
+}
+
+static enum status delete(struct cli *cli) {
+    char *path = dataset_path(cli->arguments.operands[0]);
+    enum status status = one(cli, &(const struct http_request){.method = "DELETE", .path = path}, "delete the dataset", "deleted");
+    free(path);
+    return status;
+}
+
+const struct command command_datasets = {
+    .name = "datasets",
+    .group = "Data",
+    .operands = "",
+    .least = 0,
+    .most = 0,
+    .summary = "list the datasets",
+    .description = "A dataset is what task.type=dataset trains on: a safetensors file with inputs (T,B,I), targets (T,B or T,B,O), and if wanted mask (T,B) and "
+                   "test_inputs, test_targets, test_mask.",
+    .examples = "modprop datasets\nmodprop datasets put digits digits.safetensors\nmodprop submit --task dataset --set task.name=digits\n",
+    .run = list,
+};
+
+const struct command command_datasets_put = {
+    .name = "datasets put",
+    .group = "Data",
+    .operands = "NAME FILE",
+    .least = 2,
+    .most = 2,
+    .operand = OPERAND_FILE,
+    .summary = "store a safetensors file under a name",
+    .description = "Sends FILE (- is standard input). The server checks it and answers its shapes and sha256.",
+    .examples = "modprop datasets put digits digits.safetensors\n",
+    .run = put,
+};
+
+const struct command command_datasets_show = {
+    .name = "datasets show",
+    .group = "Data",
+    .operands = "NAME",
+    .least = 1,
+    .most = 1,
+    .operand = OPERAND_DATASET,
+    .summary = "show a dataset's shapes and sha256",
+    .description = "Shows what the server recorded when the dataset was stored.",
+    .examples = "modprop datasets show digits\n",
+    .run = show,
+};
+
+const struct command command_datasets_delete = {
+    .name = "datasets delete",
+    .group = "Data",
+    .operands = "NAME",
+    .least = 1,
+    .most = 1,
+    .operand = OPERAND_DATASET,
+    .summary = "delete a dataset",
+    .description = "Deletes the dataset; the server refuses while a job needs it.",
+    .examples = "modprop datasets delete digits\n",
+    .run = delete,
+};

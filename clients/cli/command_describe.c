@@ -1,0 +1,219 @@
+/*
+ * modprop tasks and modprop rules: what can be trained and how, from the server's own tables.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/problem.h"
+#include "api/text.h"
+#include "clients/cli/commands.h"
+#include "clients/cli/jobs.h"
+#include "clients/cli/report.h"
+#include "clients/cli/table.h"
+
+extern const struct command command_tasks, command_rules;
+
+#define NAMES_MAX 64
+
+/* A sentence, broken to the terminal and indented. */
+static void sentence_print(const struct cli *cli, const char *sentence, int indent) {
+    int columns = cli->out.is_terminal ? terminal_columns(&cli->out) : 100, at = indent;
+    struct text clean = {0};
+    terminal_clean(&clean, sentence, false);
+    printf("%*s", indent, "");
+    for (const char *word = clean.data == NULL ? "" : clean.data; *word != '\0';) {
+        int length = (int)strcspn(word, " ");
+        if (at > indent && at + 1 + length > columns) {
+            printf("\n%*s", indent, "");
+            at = indent;
+        }
+        at += printf("%s%.*s", at > indent ? " " : "", length, word);
+        word += length + (word[length] == ' ');
+    }
+    putchar('\n');
+    text_release(&clean);
+}
+
+static void bounds_put(struct text *text, const json_t *schema) {
+    const json_t *low = json_object_get(schema, "minimum"), *above = json_object_get(schema, "exclusiveMinimum"), *high = json_object_get(schema, "maximum");
+    const json_t *least = low != NULL ? low : above;
+    if (json_is_number(least)) {
+        text_printf(text, "%s %.10g", low == NULL ? " above" : high != NULL ? " from" : " of at least", json_number_value(least));
+    }
+    if (json_is_number(high)) {
+        text_printf(text, "%s %.10g", least == NULL ? " up to" : " to", json_number_value(high));
+    }
+}
+
+/* A parameter of its own kind, from its JSON Schema: the alternatives, each with its bounds; objects by the names of their members. */
+static void schema_put(struct text *text, const json_t *schema) {
+    const json_t *alternatives = json_object_get(schema, "oneOf"), *constant = json_object_get(schema, "const"), *type = json_object_get(schema, "type");
+    const char *name;
+    json_t *item;
+    size_t index;
+    json_array_foreach((json_t *)alternatives, index, item) {
+        text_add(text, index > 0 ? " | " : "");
+        schema_put(text, item);
+    }
+    text_add(text, json_is_string(constant) ? json_string_value(constant) : "");
+    json_array_foreach((json_t *)type, index, item) {
+        text_printf(text, "%s%s", index > 0 ? " | " : "", json_is_string(item) ? json_string_value(item) : "?");
+    }
+    text_add(text, json_is_string(type) ? json_string_value(type) : "");
+    bounds_put(text, schema);
+    const char *before = " with ";
+    json_object_foreach(json_object_get(schema, "properties"), name, item) {
+        text_printf(text, "%s%s", before, name);
+        before = ", ";
+    }
+}
+
+/* "a|b|c", "number from 0 to 1 ms", or what a schema says. */
+static void range_put(struct text *text, const json_t *parameter) {
+    const json_t *choice, *choices = json_object_get(parameter, "choices"), *schema = json_object_get(parameter, "schema");
+    const char *unit = json_string_value(json_object_get(parameter, "unit"));
+    size_t index;
+    json_array_foreach((json_t *)choices, index, choice) {
+        text_printf(text, "%s%s", index > 0 ? " | " : "", json_string_value(choice) == NULL ? "null" : json_string_value(choice));
+    }
+    if (json_array_size(choices) > 0) {
+        return;
+    }
+    if (schema != NULL) {
+        schema_put(text, schema);
+    } else {
+        text_add(text, job_text(parameter, "type"));
+        bounds_put(text, parameter);
+    }
+    text_printf(text, "%s%s", unit == NULL ? "" : " ", unit == NULL ? "" : unit);
+    text_add(text, json_is_true(json_object_get(parameter, "nullable")) ? ", or null" : "");
+}
+
+static void parameter_print(const struct cli *cli, const char *prefix, const char *name, const json_t *parameter) {
+    const json_t *value = json_object_get(parameter, "default");
+    char *fallback = value == NULL ? NULL : json_is_string(value) ? memory_copy(json_string_value(value)) : json_text(value, NULL);
+    struct text line = {0}, clean = {0};
+    range_put(&line, parameter);
+    terminal_clean(&clean, line.data, false);
+    printf("  %s%s.%s%s = %s  (%s)\n", terminal_paint(&cli->out, PAINT_BOLD), prefix, name, terminal_paint(&cli->out, PAINT_NONE),
+           fallback == NULL ? "required" : fallback, clean.data);
+    if (json_is_string(json_object_get(parameter, "description"))) {
+        sentence_print(cli, job_text(parameter, "description"), 6);
+    }
+    text_release(&line);
+    text_release(&clean);
+    free(fallback);
+}
+
+static void parameters_print(const struct cli *cli, const char *prefix, const json_t *parameters) {
+    const char *name;
+    json_t *parameter;
+    json_object_foreach((json_t *)parameters, name, parameter) {
+        parameter_print(cli, prefix, name, parameter);
+    }
+}
+
+/* One task or rule in full. `object` is its place in a job: "task" or "rule". */
+static void item_print(const struct cli *cli, const char *object, const json_t *item) {
+    const char *name;
+    json_t *section;
+    printf("%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), job_text(item, "type"), terminal_paint(&cli->out, PAINT_NONE));
+    sentence_print(cli, job_text(item, "description"), 2);
+    parameters_print(cli, object, json_object_get(item, "parameters"));
+    json_object_foreach(json_object_get(item, "defaults"), name, section) {
+        parameters_print(cli, name, section);
+    }
+}
+
+/* The list: name and meaning. */
+static void list_print(const struct cli *cli, const json_t *items, const char *singular) {
+    size_t index;
+    json_t *item;
+    json_array_foreach((json_t *)items, index, item) {
+        printf("%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), job_text(item, "type"), terminal_paint(&cli->out, PAINT_NONE));
+        sentence_print(cli, job_text(item, "description"), 4);
+    }
+    if (cli->out.is_terminal) {
+        printf("\nmodprop %ss TYPE explains the parameters of one.\n", singular);
+    }
+}
+
+static enum status one_print(const struct cli *cli, const json_t *items, const char *singular, const char *type) {
+    const char *names[NAMES_MAX];
+    size_t count = 0, index;
+    json_t *item;
+    json_array_foreach((json_t *)items, index, item) {
+        const char *name = job_text(item, "type");
+        if (strcmp(name, type) == 0) {
+            if (cli->json) {
+                char *text = json_text(item, NULL);
+                puts(text);
+                free(text);
+            } else {
+                item_print(cli, singular, item);
+            }
+            return STATUS_OK;
+        }
+        if (count < NAMES_MAX) {
+            names[count++] = name;
+        }
+    }
+    const char *nearest = name_nearest(type, names, count);
+    return report_error(STATUS_USAGE, "there is no %s \"%s\"%s%s%s (modprop %ss lists them)", singular, type, nearest == NULL ? "" : "; did you mean ",
+                        nearest == NULL ? "" : nearest, nearest == NULL ? "" : "?", singular);
+}
+
+static enum status describe(struct cli *cli, const char *plural, const char *singular) {
+    char *path = memory_format("/v1/%s", plural), *doing = memory_format("list the %s", plural);
+    json_t *document;
+    struct text body;
+    enum status status = cli_fetch(cli, &(const struct http_request){.path = path}, doing, &document, &body);
+    const json_t *items = json_object_get(document, plural);
+    if (status == STATUS_OK && cli->arguments.count == 1) {
+        status = one_print(cli, items, singular, cli->arguments.operands[0]);
+    } else if (status == STATUS_OK && cli->json) {
+        cli_print(&body);
+    } else if (status == STATUS_OK) {
+        list_print(cli, items, singular);
+    }
+    json_decref(document);
+    text_release(&body);
+    free(path);
+    free(doing);
+    return status;
+}
+
+static enum status tasks(struct cli *cli) {
+    return describe(cli, "tasks", "task");
+}
+
+static enum status rules(struct cli *cli) {
+    return describe(cli, "rules", "rule");
+}
+
+const struct command command_tasks = {
+    .name = "tasks",
+    .group = "Method",
+    .operands = "[TYPE]",
+    .least = 0,
+    .most = 1,
+    .operand = OPERAND_TASK,
+    .summary = "list the tasks, or explain one with all its parameters",
+    .description = "Every parameter is shown as --set takes it, with its default, range, unit and meaning; the defaults of network, optimizer and training are "
+                   "those of the task.",
+    .examples = "modprop tasks\nmodprop tasks delayed_xor\n",
+    .run = tasks,
+};
+
+const struct command command_rules = {
+    .name = "rules",
+    .group = "Method",
+    .operands = "[TYPE]",
+    .least = 0,
+    .most = 1,
+    .operand = OPERAND_RULE,
+    .summary = "list the learning rules, or explain one with all its parameters",
+    .description = "Every parameter is shown as --set takes it, with its default, range, unit and meaning.",
+    .examples = "modprop rules\nmodprop rules modprop\n",
+    .run = rules,
+};

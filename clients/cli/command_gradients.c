@@ -1,0 +1,227 @@
+/*
+ * modprop gradients and modprop simulate: a network asked directly, without training.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/text.h"
+#include "clients/cli/commands.h"
+#include "clients/cli/format.h"
+#include "clients/cli/jobs.h"
+#include "clients/cli/report.h"
+#include "clients/cli/submission.h"
+#include "clients/cli/table.h"
+
+extern const struct command command_gradients, command_simulate;
+
+#define BODY_BYTES_MAX ((size_t)1 << 30)
+
+/* Sends `body` and writes the answer to --output, or with --json to standard output; *document is for the summary, the caller's. */
+static enum status ask(struct cli *cli, const char *path, const struct text *body, const char *doing, json_t **document) {
+    const char *output = argument_text(&cli->arguments, "output");
+    const struct http_request request = {.method = "POST", .path = path, .type = "application/json", .body = body->data, .body_size = body->size};
+    struct text bytes;
+    enum status status = cli_fetch(cli, &request, doing, document, &bytes);
+    if (status == STATUS_OK && output != NULL) {
+        status = cli_write(output, bytes.data, bytes.size);
+    } else if (status == STATUS_OK && cli->json) {
+        cli_print(&bytes);
+    }
+    text_release(&bytes);
+    return status;
+}
+
+/* The rule object in words: its type, then what else it says. */
+static void rule_put(struct text *text, const json_t *rule) {
+    const char *name;
+    json_t *value;
+    text_add(text, job_text(rule, "type"));
+    json_object_foreach((json_t *)rule, name, value) {
+        if (strcmp(name, "type") != 0) {
+            char *dump = json_is_string(value) ? memory_copy(json_string_value(value)) : json_text(value, NULL);
+            text_printf(text, " %s %s", name, dump);
+            free(dump);
+        }
+    }
+}
+
+static void cosines_print(const struct cli *cli, const json_t *answer) {
+    static const char *const parts[] = {"W", "Win", "b", "Wout", "bout", "all"};
+    static const struct table_column columns[] = {{"COSINE WITH BPTT", false, true}, {"W", true, false}, {"WIN", true, false}, {"B", true, false},
+                                                  {"WOUT", true, false}, {"BOUT", true, false}, {"ALL", true, false}};
+    struct table table;
+    size_t index;
+    json_t *item;
+    char number[FORMAT_BYTES];
+    table_init(&table, columns, 7);
+    json_array_foreach(json_object_get(answer, "rules"), index, item) {
+        struct text rule = {0};
+        rule_put(&rule, json_object_get(item, "rule"));
+        table_add(&table, rule.data);
+        for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+            const json_t *cosine = json_object_get(json_object_get(item, "cosine"), parts[i]);
+            snprintf(number, sizeof number, "%.4f", json_number_value(cosine));
+            table_add(&table, json_is_number(cosine) ? number : "-");
+        }
+        text_release(&rule);
+    }
+    printf("loss %s\n\n", format_number(json_object_get(answer, "loss"), 6, number));
+    table_print(&table, &cli->out);
+    table_release(&table);
+}
+
+static enum status gradients(struct cli *cli) {
+    struct text body = {0};
+    json_t *answer = NULL, *check;
+    json_error_t fault;
+    const char *file = cli->arguments.operands[0];
+    enum status status = file_read_whole(file, BODY_BYTES_MAX, &body);
+    if (status == STATUS_OK) {
+        /* Sent as it is: parsing here is for the message with a line, which the server's could not relate to the file's name. */
+        check = json_loadb(body.data == NULL ? "" : body.data, body.size, JSON_REJECT_DUPLICATES, &fault);
+        status = check != NULL ? STATUS_OK : report_error(STATUS_USAGE, "%s is not JSON: line %d, column %d: %s", file, fault.line, fault.column, fault.text);
+        json_decref(check);
+    }
+    if (status == STATUS_OK) {
+        status = ask(cli, "/v1/gradients", &body, "compute the gradients", &answer);
+    }
+    if (status == STATUS_OK && !cli->json) {
+        cosines_print(cli, answer);
+    }
+    json_decref(answer);
+    text_release(&body);
+    return status;
+}
+
+/* "3,0,17" as a list. */
+static enum status units_parse(const char *text, json_t *units) {
+    for (const char *at = text;;) {
+        char *end;
+        long long unit = strtoll(at, &end, 10);
+        if (end == at || *at < '0' || *at > '9' || (*end != ',' && *end != '\0') || unit > 1000000000) {
+            return report_error(STATUS_USAGE, "--units must be numbers of units, the first being 0, such as 0,3,17; got \"%s\"", text);
+        }
+        json_array_append_new(units, json_integer(unit));
+        if (*end == '\0') {
+            return STATUS_OK;
+        }
+        at = end + 1;
+    }
+}
+
+static enum status simulation_make(const struct cli *cli, struct text *body) {
+    static const char *const integers[] = {"trials", "seed", "every"};
+    const struct arguments *arguments = &cli->arguments;
+    const char *units = argument_text(arguments, "units");
+    json_t *document = json_object();
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof integers / sizeof integers[0]; i++) {
+        if (argument_is_set(arguments, integers[i])) {
+            json_object_set_new(document, integers[i], json_integer(argument_integer(arguments, integers[i], 0)));
+        }
+    }
+    if (argument_is_set(arguments, "test")) {
+        json_object_set_new(document, "split", json_string("test"));
+    }
+    if (units != NULL) {
+        json_t *list = json_array();
+        status = units_parse(units, list);
+        json_object_set_new(document, "units", list);
+    }
+    if (status == STATUS_OK) {
+        size_t size;
+        char *text = json_text(document, &size);
+        text_append(body, text, size);
+        free(text);
+    }
+    json_decref(document);
+    return status;
+}
+
+/* What came back, by its shape; the values themselves are for --json. */
+static void shapes_print(const json_t *answer) {
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)answer, name, value) {
+        if (!json_is_array(value)) {
+            char *text = json_is_string(value) ? memory_copy(json_string_value(value)) : json_text(value, NULL);
+            printf("%-12s %.100s\n", name, text);
+            free(text);
+            continue;
+        }
+        printf("%-12s ", name);
+        for (const json_t *at = value; json_is_array(at); at = json_array_get(at, 0)) {
+            printf("%s%zu", at == value ? "" : " x ", json_array_size(at));
+        }
+        putchar('\n');
+    }
+}
+
+static enum status simulate(struct cli *cli) {
+    const char *input = argument_text(&cli->arguments, "input");
+    struct text body = {0};
+    json_t *answer = NULL;
+    char *id;
+    enum status status = job_resolve(cli, cli->arguments.operands[0], &id);
+    if (status == STATUS_OK) {
+        status = input == NULL ? simulation_make(cli, &body) : file_read_whole(input, BODY_BYTES_MAX, &body);
+    }
+    if (status == STATUS_OK) {
+        char *path = job_path(id, "/simulate");
+        status = ask(cli, path, &body, "simulate the network", &answer);
+        free(path);
+    }
+    if (status == STATUS_OK && !cli->json) {
+        shapes_print(answer);
+    }
+    json_decref(answer);
+    text_release(&body);
+    free(id);
+    return status;
+}
+
+#define OUTPUT_OPTION {"output", 'o', OPTION_FILE, "FILE", 0, 0, false, "write the whole answer (JSON) to FILE"}
+#define OPTIONS_END {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL}
+
+static const struct option gradients_options[] = {OUTPUT_OPTION, OPTIONS_END};
+
+static const struct option simulate_options[] = {
+    OUTPUT_OPTION,
+    {"trials", 't', OPTION_INTEGER, "N", 1, 1000000, false, "how many trials"},
+    {"seed", 0, OPTION_INTEGER, "N", 0, (1LL << 53) - 1, false, "seed of the fresh trials"},
+    {"units", 'u', OPTION_TEXT, "N,...", 0, 0, false, "units whose rates are wanted, from 0"},
+    {"every", 'e', OPTION_INTEGER, "N", 1, 1000000, false, "keep the values of every so many steps"},
+    {"test", 0, OPTION_SWITCH, NULL, 0, 0, false, "trials of the task's test split"},
+    {"input", 'i', OPTION_FILE, "FILE", 0, 0, false, "the request itself (JSON, - is standard input), with inputs of one's own; instead of the options above"},
+    OPTIONS_END,
+};
+
+const struct command command_gradients = {
+    .name = "gradients",
+    .group = "Method",
+    .operands = "FILE",
+    .least = 1,
+    .most = 1,
+    .operand = OPERAND_FILE,
+    .summary = "gradients of learning rules on a given network and batch",
+    .description = "FILE (- is standard input) holds a JSON object with network, inputs, targets, mask, loss and rules. Prints the loss and the cosine of every "
+                   "rule's gradient with that of bptt; the gradients themselves come with --json or --output.",
+    .examples = "modprop gradients case.json\nmodprop gradients case.json -o gradients.json\n",
+    .options = gradients_options,
+    .run = gradients,
+};
+
+const struct command command_simulate = {
+    .name = "simulate",
+    .group = "Results",
+    .operands = "JOB",
+    .least = 1,
+    .most = 1,
+    .operand = OPERAND_JOB,
+    .summary = "run a trained network on fresh trials",
+    .description = "Runs the job's network and gives inputs, rates of the chosen units and outputs, as JSON with --json or --output; else only their shapes.",
+    .examples = "modprop simulate latest --trials 4 --units 0,60 -o activity.json\n",
+    .options = simulate_options,
+    .run = simulate,
+};

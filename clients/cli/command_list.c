@@ -1,0 +1,332 @@
+/*
+ * modprop list and modprop show: jobs, many or one.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/text.h"
+#include "clients/cli/commands.h"
+#include "clients/cli/format.h"
+#include "clients/cli/jobs.h"
+#include "clients/cli/report.h"
+#include "clients/cli/table.h"
+
+extern const struct command command_list, command_show;
+
+#define PAGE 100
+#define SHORTEST 13 /* characters of an id: its time, to the millisecond */
+#define WIDE 100    /* columns from which the age is shown too */
+
+static void query_add(struct text *path, const struct arguments *arguments, const char *name) {
+    const char *value = argument_text(arguments, name);
+    if (value != NULL) {
+        char *escaped = http_escape(value);
+        text_printf(path, "&%s=%s", name, escaped);
+        free(escaped);
+    }
+}
+
+/* One page of up to `limit` jobs behind `after`. */
+static enum status page_get(struct cli *cli, const char *after, long long limit, json_t **page) {
+    struct text path = {0};
+    text_printf(&path, "/v1/jobs?limit=%lld", limit < PAGE ? limit : PAGE);
+    query_add(&path, &cli->arguments, "status");
+    query_add(&path, &cli->arguments, "task");
+    query_add(&path, &cli->arguments, "rule");
+    if (after != NULL) {
+        char *escaped = http_escape(after);
+        text_printf(&path, "&after=%s", escaped);
+        free(escaped);
+    }
+    enum status status = cli_get(cli, path.data, "list the jobs", page);
+    text_release(&path);
+    return status;
+}
+
+/* Up to `limit` jobs into the array `jobs`; *next is the cursor behind them (NULL: none), the caller's. */
+static enum status jobs_get(struct cli *cli, json_t *jobs, long long limit, char **next) {
+    enum status status = STATUS_OK;
+    *next = NULL;
+    do {
+        json_t *page;
+        status = page_get(cli, *next, limit - (long long)json_array_size(jobs), &page);
+        const json_t *list = json_object_get(page, "jobs");
+        const char *cursor = json_string_value(json_object_get(page, "next"));
+        free(*next);
+        *next = cursor == NULL || json_array_size(list) == 0 ? NULL : memory_copy(cursor);
+        json_array_extend(jobs, (json_t *)list);
+        json_decref(page);
+    } while (status == STATUS_OK && *next != NULL && (long long)json_array_size(jobs) < limit);
+    return status;
+}
+
+/* The least number of characters by which all ids of the list differ. Neighbours are the nearest, since ids are sorted. */
+static int prefix_length(const json_t *jobs) {
+    int longest = SHORTEST;
+    for (size_t i = 1; i < json_array_size(jobs); i++) {
+        const char *a = job_text(json_array_get(jobs, i - 1), "id"), *b = job_text(json_array_get(jobs, i), "id");
+        int same = 0;
+        while (a[same] != '\0' && a[same] == b[same]) {
+            same++;
+        }
+        longest = same + 1 > longest ? same + 1 : longest;
+    }
+    return longest;
+}
+
+static void percent_done(const json_t *job, char text[FORMAT_BYTES]) {
+    const json_t *fraction = job_member(job, "progress.fraction");
+    if (json_is_number(fraction)) {
+        snprintf(text, FORMAT_BYTES, "%.0f %%", floor(100 * json_number_value(fraction)));
+    } else {
+        snprintf(text, FORMAT_BYTES, "-");
+    }
+}
+
+static void row_add(struct table *table, const json_t *job, int characters, bool named, bool aged) {
+    char id[64], done[FORMAT_BYTES], number[FORMAT_BYTES];
+    struct text rule = {0};
+    snprintf(id, sizeof id, "%.*s", characters, job_text(job, "id"));
+    table_add(table, id);
+    if (named) {
+        table_add(table, json_string_value(json_object_get(job, "name")));
+    }
+    job_rule_put(&rule, job);
+    table_add(table, job_text(job, "task.type"));
+    table_add(table, rule.data);
+    snprintf(number, sizeof number, "%lld", (long long)json_integer_value(json_object_get(job, "seed")));
+    table_add(table, number);
+    table_add_painted(table, job_status(job), job_status_paint(job_status(job)));
+    percent_done(job, done);
+    table_add(table, done);
+    table_add(table, format_number(job_member(job, "metrics.loss"), 3, number));
+    table_add(table, format_percent(job_member(job, "metrics.accuracy"), number));
+    if (aged) {
+        table_add(table, format_age(json_object_get(job, "created_at"), number));
+    }
+    text_release(&rule);
+}
+
+static void jobs_print(const struct cli *cli, const json_t *jobs) {
+    struct table_column columns[] = {{"JOB", false, false},  {"NAME", false, true},    {"TASK", false, true}, {"RULE", false, true}, {"SEED", true, false},
+                                     {"STATUS", false, false}, {"DONE", true, false}, {"LOSS", true, false}, {"ACCURACY", true, false}, {"AGE", true, false}};
+    bool named = false, aged = !cli->out.is_terminal || terminal_columns(&cli->out) >= WIDE;
+    size_t index;
+    json_t *job;
+    json_array_foreach((json_t *)jobs, index, job) {
+        named = named || json_is_string(json_object_get(job, "name"));
+    }
+    if (!named) {
+        memmove(columns + 1, columns + 2, sizeof columns - 2 * sizeof columns[0]);
+    }
+    struct table table;
+    table_init(&table, columns, 10 - !named - !aged);
+    int characters = cli->out.is_terminal ? prefix_length(jobs) : JOB_ID_CHARACTERS;
+    json_array_foreach((json_t *)jobs, index, job) {
+        row_add(&table, job, characters, named, aged);
+    }
+    table_print(&table, &cli->out);
+    table_release(&table);
+}
+
+static enum status list(struct cli *cli) {
+    const struct arguments *arguments = &cli->arguments;
+    long long limit = argument_is_set(arguments, "all") ? 100000000 : argument_integer(arguments, "limit", 20);
+    json_t *jobs = json_array(), *job;
+    char *next;
+    size_t index;
+    enum status status = jobs_get(cli, jobs, limit, &next);
+    if (status != STATUS_OK) {
+        json_decref(jobs);
+        free(next);
+        return status;
+    }
+    if (cli->json) {
+        json_t *document = json_pack("{s:O, s:s?}", "jobs", jobs, "next", next);
+        char *text = json_text(document, NULL);
+        puts(text);
+        free(text);
+        json_decref(document);
+    } else if (argument_is_set(arguments, "quiet")) {
+        json_array_foreach(jobs, index, job) {
+            puts(job_text(job, "id"));
+        }
+    } else if (json_array_size(jobs) == 0) {
+        report_note("no jobs%s", argument_is_set(arguments, "status") || argument_is_set(arguments, "task") || argument_is_set(arguments, "rule")
+                                     ? " of this kind" : " yet; modprop submit --task delayed_xor makes one");
+    } else {
+        jobs_print(cli, jobs);
+        if (next != NULL && cli->out.is_terminal) {
+            report_note("there are more; --limit N or --all shows them");
+        }
+    }
+    json_decref(jobs);
+    free(next);
+    return STATUS_OK;
+}
+
+/* ---- show ---------------------------------------------------------------------------------------------------------- */
+
+#define KEY_WIDTH 17
+
+/* "name value  name value ..." of an object, broken to the width, lines below one another behind the key. */
+static void object_print(const struct cli *cli, const char *key, const json_t *object) {
+    int columns = cli->out.is_terminal ? terminal_columns(&cli->out) : 100, at = KEY_WIDTH;
+    const char *name;
+    json_t *value;
+    printf("%s%-*s%s", terminal_paint(&cli->out, PAINT_BOLD), KEY_WIDTH, key, terminal_paint(&cli->out, PAINT_NONE));
+    json_object_foreach((json_t *)object, name, value) {
+        struct text piece = {0}, clean = {0};
+        char *text = json_is_string(value) ? memory_copy(json_string_value(value)) : json_text(value, NULL);
+        bool is_type = strcmp(name, "type") == 0;
+        text_printf(&piece, "%s%s%s", is_type ? "" : name, is_type ? "" : " ", text);
+        terminal_clean(&clean, piece.data, false);
+        int width = terminal_width(clean.data);
+        if (at > KEY_WIDTH && at + 2 + width > columns) {
+            printf("\n%*s", KEY_WIDTH, "");
+            at = KEY_WIDTH;
+        }
+        printf("%s%s", at > KEY_WIDTH ? "  " : "", clean.data);
+        at += width + (at > KEY_WIDTH ? 2 : 0);
+        text_release(&piece);
+        text_release(&clean);
+        free(text);
+    }
+    putchar('\n');
+}
+
+static void line_print(const struct cli *cli, const char *key, const char *value, enum paint paint) {
+    struct text clean = {0};
+    terminal_clean(&clean, value, false);
+    printf("%s%-*s%s%s%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), KEY_WIDTH, key, terminal_paint(&cli->out, PAINT_NONE),
+           (int)strlen(key) >= KEY_WIDTH ? " " : "", paint == PAINT_NONE ? "" : terminal_paint(&cli->out, paint), clean.data == NULL ? "" : clean.data,
+           paint == PAINT_NONE ? "" : terminal_paint(&cli->out, PAINT_NONE));
+    text_release(&clean);
+}
+
+static void progress_print(const struct cli *cli, const json_t *job) {
+    const json_t *progress = json_object_get(job, "progress"), *finish = json_object_get(progress, "estimated_finish");
+    char number[FORMAT_BYTES];
+    struct text line = {0};
+    text_printf(&line, "%lld of %lld iterations", (long long)json_integer_value(json_object_get(progress, "iteration")),
+                (long long)json_integer_value(json_object_get(progress, "iterations")));
+    if (json_is_number(json_object_get(progress, "trials_per_second"))) {
+        text_printf(&line, ", %s trials/s", format_count(json_number_value(json_object_get(progress, "trials_per_second")), number));
+    }
+    double left = time_parse(json_string_value(finish)) - time_now();
+    if (isfinite(left) && left > 0 && !job_has_ended(job)) {
+        text_printf(&line, ", %s left", format_duration(left, number));
+    }
+    line_print(cli, "progress", line.data, PAINT_NONE);
+    text_release(&line);
+}
+
+static void metrics_print(const struct cli *cli, const json_t *metrics) {
+    char number[FORMAT_BYTES];
+    line_print(cli, "loss", format_number(json_object_get(metrics, "loss"), 4, number), PAINT_NONE);
+    line_print(cli, "accuracy", format_percent(json_object_get(metrics, "accuracy"), number), PAINT_NONE);
+}
+
+static void error_print(const struct cli *cli, const json_t *error) {
+    struct text line = {0};
+    text_printf(&line, "%s: %s", job_text(error, "code"), job_text(error, "detail"));
+    line_print(cli, "error", line.data, PAINT_RED);
+    text_release(&line);
+}
+
+/* Members in the server's order. What this program does not know is shown by its name, so that a newer daemon loses nothing. */
+static void job_print(const struct cli *cli, const json_t *job) {
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)job, name, value) {
+        if (json_is_null(value) || strcmp(name, "links") == 0 || (json_is_object(value) && json_object_size(value) == 0)) {
+            continue;
+        }
+        if (strcmp(name, "progress") == 0) {
+            progress_print(cli, job);
+        } else if (strcmp(name, "metrics") == 0) {
+            metrics_print(cli, value);
+        } else if (strcmp(name, "error") == 0) {
+            error_print(cli, value);
+        } else if (json_is_object(value)) {
+            object_print(cli, name, value);
+        } else {
+            char *text = json_is_string(value) ? memory_copy(json_string_value(value)) : json_text(value, NULL);
+            line_print(cli, name, text, strcmp(name, "status") == 0 ? job_status_paint(text) : PAINT_NONE);
+            free(text);
+        }
+    }
+}
+
+static enum status show(struct cli *cli) {
+    long wait = (long)argument_integer(&cli->arguments, "wait", 0);
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < cli->arguments.count && status == STATUS_OK; i++) {
+        char *id, *path = NULL;
+        json_t *job = NULL;
+        struct text body = {0};
+        status = job_resolve(cli, cli->arguments.operands[i], &id);
+        if (status == STATUS_OK) {
+            char *query = wait > 0 ? memory_format("?wait=%ld", wait) : memory_copy("");
+            path = job_path(id, query);
+            const struct http_request request = {.path = path, .quiet_seconds = wait > 0 ? wait + 30 : 0};
+            status = cli_fetch(cli, &request, "show the job", &job, &body);
+            free(query);
+        }
+        if (status == STATUS_OK && cli->json) {
+            cli_print(&body);
+        } else if (status == STATUS_OK) {
+            fputs(i > 0 ? "\n" : "", stdout);
+            job_print(cli, job);
+        }
+        json_decref(job);
+        text_release(&body);
+        free(path);
+        free(id);
+    }
+    return status;
+}
+
+static const struct option list_options[] = {
+    {"status", 0, OPTION_CHOICE, "queued|running|pausing|paused|cancelling|succeeded|failed|cancelled", 0, 0, false, "only jobs in this state"},
+    {"task", 't', OPTION_TEXT, "TYPE", 0, 0, false, "only jobs of this task"},
+    {"rule", 'r', OPTION_TEXT, "TYPE", 0, 0, false, "only jobs of this rule"},
+    {"limit", 'l', OPTION_INTEGER, "N", 1, 1000000, false, "how many, the newest first (default 20)"},
+    {"all", 'a', OPTION_SWITCH, NULL, 0, 0, false, "all of them"},
+    {"quiet", 'q', OPTION_SWITCH, NULL, 0, 0, false, "ids only"},
+    {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL},
+};
+
+static const struct option show_options[] = {
+    {"wait", 'w', OPTION_INTEGER, "SECONDS", 1, 3600, false, "answer when the job ends, or after so many seconds"},
+    {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL},
+};
+
+const struct command command_list = {
+    .name = "list",
+    .group = "Jobs",
+    .operands = "",
+    .least = 0,
+    .most = 0,
+    .operand = OPERAND_NONE,
+    .summary = "list jobs, the newest first",
+    .description = "On a terminal ids are cut to what tells them apart; such a beginning can be given wherever a JOB is asked for. In a pipe they are whole.",
+    .examples = "modprop list --status running\nmodprop cancel $(modprop list --quiet --status queued --all)\n",
+    .options = list_options,
+    .run = list,
+};
+
+const struct command command_show = {
+    .name = "show",
+    .group = "Jobs",
+    .operands = "JOB...",
+    .least = 1,
+    .most = -1,
+    .operand = OPERAND_JOB,
+    .summary = "show a job: state, progress, metrics, configuration",
+    .description = "Shows everything that the server knows of a job, the defaults that were filled in included.",
+    .examples = "modprop show latest\nmodprop show latest --wait 60 --json\n",
+    .options = show_options,
+    .run = show,
+};

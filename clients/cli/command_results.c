@@ -1,0 +1,192 @@
+/*
+ * modprop metrics, weights and checkpoints: what a job left, copied out.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clients/cli/commands.h"
+#include "clients/cli/format.h"
+#include "clients/cli/jobs.h"
+#include "clients/cli/output.h"
+#include "clients/cli/report.h"
+#include "clients/cli/table.h"
+
+extern const struct command command_metrics, command_weights, command_checkpoints;
+
+static bool output_sink(void *user, const char *bytes, size_t size) {
+    return output_write(user, bytes, size);
+}
+
+/* Streams the answer into --output, which appears whole or not at all. */
+static enum status copy(struct cli *cli, const char *path, const char *accept, const char *doing) {
+    struct output output;
+    struct http_answer answer;
+    enum status status = output_open(&output, argument_text(&cli->arguments, "output"));
+    if (status != STATUS_OK) {
+        return status;
+    }
+    const struct http_request request = {.path = path, .accept = accept, .sink = output_sink, .user = &output};
+    status = cli_call(cli, &request, doing, &answer);
+    if (status == STATUS_OK && output.path == NULL && cli->out.is_terminal && strncmp(answer.type, "application/json", 16) == 0) {
+        output_write(&output, "\n", 1);
+    }
+    http_answer_release(&answer);
+    return output_close(&output, status);
+}
+
+static enum status metrics(struct cli *cli) {
+    const struct arguments *arguments = &cli->arguments;
+    const char *keys = argument_text(arguments, "keys");
+    long long points = argument_integer(arguments, "points", 0);
+    char *id;
+    enum status status = job_resolve(cli, arguments->operands[0], &id);
+    if (status == STATUS_OK) {
+        struct text query = {0};
+        text_add(&query, "/metrics");
+        if (points > 0) {
+            text_printf(&query, "?points=%lld", points);
+        }
+        if (keys != NULL) {
+            char *escaped = http_escape(keys);
+            text_printf(&query, "%skeys=%s", points > 0 ? "&" : "?", escaped);
+            free(escaped);
+        }
+        char *path = job_path(id, query.data);
+        status = copy(cli, path, cli->json ? "application/json" : "text/csv", "read the metrics");
+        free(path);
+        text_release(&query);
+    }
+    free(id);
+    return status;
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+/* Said by --format, else by the file's name, else JSON. */
+static bool wants_safetensors(const struct arguments *arguments) {
+    const char *format = argument_text(arguments, "format"), *output = argument_text(arguments, "output");
+    return format != NULL ? strcmp(format, "safetensors") == 0 : output != NULL && ends_with(output, ".safetensors");
+}
+
+static enum status weights(struct cli *cli) {
+    const struct arguments *arguments = &cli->arguments;
+    const char *output = argument_text(arguments, "output"), *iteration = argument_text(arguments, "iteration");
+    bool safetensors = wants_safetensors(arguments);
+    if (safetensors && cli->json) {
+        return report_error(STATUS_USAGE, "--json and --format safetensors exclude each other");
+    }
+    if (safetensors && (output == NULL || strcmp(output, "-") == 0) && cli->out.is_terminal) {
+        return report_error(STATUS_USAGE, "safetensors are bytes that a terminal cannot show: give --output FILE, or a pipe");
+    }
+    char *id;
+    enum status status = job_resolve(cli, arguments->operands[0], &id);
+    if (status == STATUS_OK) {
+        char *rest = memory_format("/weights%s%s%s%s", safetensors || iteration != NULL ? "?" : "", safetensors ? "format=safetensors&" : "",
+                                   iteration == NULL ? "" : "iteration=", iteration == NULL ? "" : iteration);
+        if (ends_with(rest, "&")) {
+            rest[strlen(rest) - 1] = '\0';
+        }
+        char *path = job_path(id, rest);
+        status = copy(cli, path, safetensors ? "*/*" : "application/json", "read the weights");
+        free(path);
+        free(rest);
+    }
+    free(id);
+    return status;
+}
+
+static enum status checkpoints(struct cli *cli) {
+    static const struct table_column columns[] = {{"ITERATION", true, false}, {"LOSS", true, false}, {"SIZE", true, false}, {"SHA256", false, true}};
+    char *id, *path = NULL;
+    json_t *document = NULL, *checkpoint;
+    struct text body = {0};
+    enum status status = job_resolve(cli, cli->arguments.operands[0], &id);
+    if (status == STATUS_OK) {
+        path = job_path(id, "/checkpoints");
+        status = cli_fetch(cli, &(const struct http_request){.path = path}, "list the checkpoints", &document, &body);
+    }
+    if (status == STATUS_OK && cli->json) {
+        cli_print(&body);
+    } else if (status == STATUS_OK) {
+        struct table table;
+        size_t index;
+        char text[FORMAT_BYTES];
+        table_init(&table, columns, 4);
+        json_array_foreach(json_object_get(document, "checkpoints"), index, checkpoint) {
+            snprintf(text, sizeof text, "%lld", (long long)json_integer_value(json_object_get(checkpoint, "iteration")));
+            table_add(&table, text);
+            table_add(&table, format_number(json_object_get(checkpoint, "loss"), 4, text));
+            table_add(&table, format_bytes(json_number_value(json_object_get(checkpoint, "size")), text));
+            table_add(&table, job_text(checkpoint, "sha256"));
+        }
+        table_print(&table, &cli->out);
+        table_release(&table);
+    }
+    json_decref(document);
+    text_release(&body);
+    free(path);
+    free(id);
+    return status;
+}
+
+#define OUTPUT_OPTION {"output", 'o', OPTION_FILE, "FILE", 0, 0, false, "write to FILE, which appears whole or not at all"}
+#define OPTIONS_END {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL}
+
+static const struct option metrics_options[] = {
+    OUTPUT_OPTION,
+    {"points", 'p', OPTION_INTEGER, "N", 1, 1000000000, false, "thin the curve to about N points; peaks stay"},
+    {"keys", 'k', OPTION_TEXT, "NAME,...", 0, 0, false, "only these columns, such as loss,accuracy"},
+    OPTIONS_END,
+};
+
+static const struct option weights_options[] = {
+    OUTPUT_OPTION,
+    {"format", 'F', OPTION_CHOICE, "json|safetensors", 0, 0, false, "the default is json, or safetensors for a file of that name"},
+    {"iteration", 'i', OPTION_INTEGER, "N", 0, 1000000000000, false, "of the checkpoint of this iteration (modprop checkpoints lists them)"},
+    OPTIONS_END,
+};
+
+const struct command command_metrics = {
+    .name = "metrics",
+    .group = "Results",
+    .operands = "JOB",
+    .least = 1,
+    .most = 1,
+    .operand = OPERAND_JOB,
+    .summary = "print a job's curve as CSV",
+    .description = "Prints iteration, loss, accuracy and what else was measured, a line an evaluation; with --json as lists.",
+    .examples = "modprop metrics latest > curve.csv\nmodprop metrics latest --keys loss --points 500 -o loss.csv\n",
+    .options = metrics_options,
+    .run = metrics,
+};
+
+const struct command command_weights = {
+    .name = "weights",
+    .group = "Results",
+    .operands = "JOB",
+    .least = 1,
+    .most = 1,
+    .operand = OPERAND_JOB,
+    .summary = "save the trained weights (JSON or safetensors)",
+    .description = "The final weights, or while a job runs those of its newest checkpoint.",
+    .examples = "modprop weights latest -o weights.safetensors\nmodprop weights latest | jq .sha256\n",
+    .options = weights_options,
+    .run = weights,
+};
+
+const struct command command_checkpoints = {
+    .name = "checkpoints",
+    .group = "Results",
+    .operands = "JOB",
+    .least = 1,
+    .most = 1,
+    .operand = OPERAND_JOB,
+    .summary = "list the checkpoints that are kept",
+    .description = "Lists the iterations whose weights can still be read (modprop weights --iteration).",
+    .examples = "modprop checkpoints latest\n",
+    .run = checkpoints,
+};

@@ -1,0 +1,222 @@
+/*
+ * modprop submit and modprop validate: a job sent, or only checked.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "api/text.h"
+#include "clients/cli/commands.h"
+#include "clients/cli/follow.h"
+#include "clients/cli/format.h"
+#include "clients/cli/jobs.h"
+#include "clients/cli/report.h"
+#include "clients/cli/submission.h"
+
+extern const struct command command_submit, command_validate;
+
+#define SEEDS_MAX 1000
+#define SEED_MAX ((1LL << 53) - 1)
+
+/* Seeds to submit the job with: *first to *last. "7" or "1-10". */
+static enum status seeds_parse(const char *text, long long *first, long long *last) {
+    char *end = NULL;
+    errno = 0;
+    *first = *last = strtoll(text, &end, 10);
+    bool valid = end != text && *text >= '0' && *text <= '9';
+    if (valid && *end == '-' && end[1] >= '0' && end[1] <= '9') {
+        *last = strtoll(end + 1, &end, 10);
+    }
+    if (!valid || *end != '\0' || errno != 0 || *last < *first || *last > SEED_MAX || *last - *first >= SEEDS_MAX) {
+        return report_error(STATUS_USAGE, "--seed must be a number from 0 to 2^53-1, or a range of at most %d such as 1-10; got \"%s\"", SEEDS_MAX, text);
+    }
+    return STATUS_OK;
+}
+
+/* A key of its own for every submission: a call that broke off can be repeated without making a second job. */
+static char *key_make(void) {
+    unsigned char random[16];
+    char key[33];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof random; i++) {
+        snprintf(key + 2 * i, 3, "%02x", random[i]);
+    }
+    return memory_copy(key);
+}
+
+static char *key_choose(const struct cli *cli, long long seed, bool many) {
+    const char *given = argument_text(&cli->arguments, "key");
+    return given == NULL ? key_make() : many ? memory_format("%s-%lld", given, seed) : memory_copy(given);
+}
+
+/* Sends one job; *id belongs to the caller. */
+static enum status send(struct cli *cli, const json_t *document, const char *key, char **id) {
+    size_t size;
+    char *text = json_text(document, &size);
+    const struct http_request request = {.method = "POST", .path = "/v1/jobs", .type = "application/json", .body = text, .body_size = size,
+                                         .idempotency_key = key};
+    json_t *job;
+    struct text body;
+    enum status status = cli_fetch(cli, &request, "submit the job", &job, &body);
+    *id = NULL;
+    if (status == STATUS_OK) {
+        const char *own = json_string_value(json_object_get(job, "id"));
+        if (own == NULL) {
+            status = report_error(STATUS_FAILED, "the answer of %s has no id (is it a modpropd?)", cli->settings.server.value);
+        } else {
+            *id = memory_copy(own);
+        }
+    }
+    if (status == STATUS_OK && cli->json) {
+        cli_print(&body);
+    } else if (status == STATUS_OK && !cli->out.is_terminal) {
+        printf("%s\n", *id);
+    } else if (status == STATUS_OK && !argument_is_set(&cli->arguments, "follow")) {
+        printf("%s  %s\n", *id, job_status(job));
+    }
+    fflush(stdout);
+    json_decref(job);
+    text_release(&body);
+    free(text);
+    return status;
+}
+
+static enum status send_all(struct cli *cli, json_t *document, long long first, long long last, bool seeded, char **ids) {
+    enum status status = STATUS_OK;
+    for (long long seed = first; status == STATUS_OK && seed <= last; seed++) {
+        char *key = key_choose(cli, seed, last > first);
+        if (seeded) {
+            json_object_set_new(document, "seed", json_integer(seed));
+        }
+        status = send(cli, document, key, &ids[seed - first]);
+        free(key);
+    }
+    return status;
+}
+
+static enum status follow_all(struct cli *cli, char **ids, long long count) {
+    long patience = (long)argument_integer(&cli->arguments, "patience", 0);
+    enum status worst = STATUS_OK;
+    for (long long i = 0; i < count && worst != STATUS_INTERRUPTED; i++) {
+        enum status status = follow_job(cli, ids[i], follow_form_choose(cli), patience);
+        worst = status > worst ? status : worst;
+    }
+    return worst;
+}
+
+static enum status submit(struct cli *cli) {
+    const char *seed = argument_text(&cli->arguments, "seed");
+    long long first = 0, last = 0;
+    json_t *document = NULL;
+    enum status status = seed == NULL ? STATUS_OK : seeds_parse(seed, &first, &last);
+    if (status == STATUS_OK) {
+        status = submission_make(cli, &document);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    long long count = last - first + 1;
+    char **ids = memory_allocate((size_t)count, sizeof *ids);
+    status = send_all(cli, document, first, last, seed != NULL, ids);
+    if (status == STATUS_OK && argument_is_set(&cli->arguments, "follow")) {
+        status = follow_all(cli, ids, count);
+    } else if (status == STATUS_OK && cli->out.is_terminal && !cli->json) {
+        printf("watch it: modprop follow %s\n", count == 1 ? "latest" : ids[0]);
+    }
+    for (long long i = 0; i < count; i++) {
+        free(ids[i]);
+    }
+    free(ids);
+    json_decref(document);
+    return status;
+}
+
+/* What validation tells beyond the job: every number of "estimate", by its name. */
+static void estimate_print(const json_t *answer) {
+    static const char *const bytes[] = {"memory_bytes", "memory", "checkpoint_bytes"};
+    const char *name;
+    json_t *value;
+    char text[FORMAT_BYTES];
+    const json_t *estimate = json_object_get(answer, "estimate");
+    json_object_foreach((json_t *)(estimate == NULL ? answer : estimate), name, value) {
+        bool is_bytes = strstr(name, "bytes") != NULL;
+        for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
+            is_bytes = is_bytes || strcmp(name, bytes[i]) == 0;
+        }
+        if (json_is_number(value)) {
+            double number = json_number_value(value);
+            printf("%-24s %s\n", name, is_bytes ? format_bytes(number, text) : format_count(number, text));
+        }
+    }
+}
+
+static enum status validate(struct cli *cli) {
+    json_t *document, *answer = NULL;
+    struct text body = {0};
+    enum status status = submission_make(cli, &document);
+    if (status == STATUS_OK) {
+        size_t size;
+        char *text = json_text(document, &size);
+        const struct http_request request = {.method = "POST", .path = "/v1/jobs:validate", .type = "application/json", .body = text, .body_size = size};
+        status = cli_fetch(cli, &request, "accept the job", &answer, &body);
+        free(text);
+    }
+    if (status == STATUS_OK && cli->json) {
+        cli_print(&body);
+    } else if (status == STATUS_OK) {
+        printf("%sthe job is valid%s\n", terminal_paint(&cli->out, PAINT_GREEN), terminal_paint(&cli->out, PAINT_NONE));
+        estimate_print(answer);
+    }
+    json_decref(answer);
+    json_decref(document);
+    text_release(&body);
+    return status;
+}
+
+static const struct option submit_options[] = {
+    SUBMISSION_OPTIONS,
+    {"seed", 0, OPTION_TEXT, "N|N-M", 0, 0, false, "the seed; a range submits a job for each"},
+    {"follow", 'f', OPTION_SWITCH, NULL, 0, 0, false, "watch the job until it ends"},
+    {"key", 0, OPTION_TEXT, "KEY", 0, 0, false, "idempotency key: the same key and job never make a second one (default: a random one)"},
+    FOLLOW_OPTIONS,
+    {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL},
+};
+
+static const struct option validate_options[] = {SUBMISSION_OPTIONS, {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL}};
+
+const struct command command_submit = {
+    .name = "submit",
+    .group = "Jobs",
+    .operands = "[FILE]",
+    .least = 0,
+    .most = 1,
+    .operand = OPERAND_FILE,
+    .summary = "submit a job (a JSON file, - for standard input, or options alone)",
+    .description = "Sends a job and prints its id. The job is the JSON object in FILE, or the configuration of another job (--from), or nothing; then the "
+                   "options change it, in the order --task, --rule, --name, --set, --seed. What is not said has the published default, so --task "
+                   "delayed_xor is a whole job.\n\n"
+                   "When the answer is lost on the way the call is repeated under the same idempotency key: there is one job, never two.",
+    .examples = "modprop submit --task delayed_xor --follow\n"
+                "modprop submit job.json --set rule.mu=0.3 --set training.iterations=500\n"
+                "modprop submit --from latest --rule eprop --seed 1-5\n",
+    .options = submit_options,
+    .run = submit,
+};
+
+const struct command command_validate = {
+    .name = "validate",
+    .group = "Jobs",
+    .operands = "[FILE]",
+    .least = 0,
+    .most = 1,
+    .operand = OPERAND_FILE,
+    .summary = "check a job and estimate what it takes, without submitting it",
+    .description = "Takes a job as submit does. The server names every field that is wrong, or tells how much memory and work the job takes; with --json it "
+                   "shows the job with every default filled in.",
+    .examples = "modprop validate job.json\nmodprop validate --task delayed_xor --json\n",
+    .options = validate_options,
+    .run = validate,
+};

@@ -1,0 +1,52 @@
+/*
+ * The table of commands (commands.c) and what a running command has at hand.
+ *
+ * A command is a `struct command` at the end of the file that holds it (command_*.c); commands.c lists them all.
+ */
+#ifndef MODPROP_CLI_COMMANDS_H
+#define MODPROP_CLI_COMMANDS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "clients/cli/arguments.h"
+#include "clients/cli/http.h"
+#include "clients/cli/settings.h"
+#include "clients/cli/terminal.h"
+
+struct cli {
+    struct arguments arguments;
+    struct settings settings;
+    struct http *http;        /* made by the first call */
+    struct terminal out;      /* standard output */
+    bool json;                /* --json */
+};
+
+/* In the order of help; ended by NULL. */
+extern const struct command *const command_table[];
+
+/* NULL where there is none of that name. */
+const struct command *command_find(const char *name);
+
+/*
+ * One call. Complains where it fails, with `doing` in the sentence ("list the jobs"), and returns a status; STATUS_OK means that the server
+ * answered 2xx. `answer` is released by the caller (http_answer_release) in any case.
+ */
+enum status cli_call(struct cli *cli, const struct http_request *request, const char *doing, struct http_answer *answer);
+
+/* GET of a document: *document belongs to the caller, NULL unless STATUS_OK. */
+enum status cli_get(struct cli *cli, const char *path, const char *doing, json_t **document);
+
+/* The same with any request. `body`: bytes as they came, for --json; may be NULL. */
+enum status cli_fetch(struct cli *cli, const struct http_request *request, const char *doing, json_t **document, struct text *body);
+
+/* Prints bytes of the server's and a line break. */
+void cli_print(const struct text *body);
+
+/* Writes bytes to the file `path`, or to standard output where it is NULL or "-". */
+enum status cli_write(const char *path, const void *bytes, size_t size);
+
+/* Flushes standard output: STATUS_FAILED, with a sentence, where it could not be written (a full disk). */
+enum status cli_finish(enum status status);
+
+#endif

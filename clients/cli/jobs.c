@@ -1,0 +1,187 @@
+/*
+ * Jobs as the command line sees them. See jobs.h.
+ */
+#include "clients/cli/jobs.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/cli/report.h"
+
+#define PAGE 100
+
+char *job_path(const char *id, const char *rest) {
+    char *escaped = http_escape(id), *path = memory_format("/v1/jobs/%s%s", escaped, rest);
+    free(escaped);
+    return path;
+}
+
+/* Whether `word` could begin an id: hexadecimal digits and dashes. */
+static bool is_prefix(const char *word) {
+    return *word != '\0' && strlen(word) <= JOB_ID_CHARACTERS && strspn(word, "0123456789abcdefABCDEF-") == strlen(word);
+}
+
+/* A page of the list behind the cursor `after` (NULL: the first). */
+static enum status page_get(struct cli *cli, const char *after, int limit, json_t **page) {
+    char *cursor = after == NULL ? NULL : http_escape(after);
+    char *path = memory_format("/v1/jobs?limit=%d%s%s", limit, cursor == NULL ? "" : "&after=", cursor == NULL ? "" : cursor);
+    enum status status = cli_get(cli, path, "list the jobs", page);
+    free(cursor);
+    free(path);
+    return status;
+}
+
+/*
+ * Counts the jobs of a page that begin with `prefix`; *id becomes the first of them. Ids sort by time and the list is newest first, so
+ * *passed tells that no later page can have one.
+ */
+static int page_search(const json_t *page, const char *prefix, char **id, char **other, bool *passed) {
+    size_t index;
+    json_t *job;
+    int found = 0;
+    json_array_foreach(json_object_get(page, "jobs"), index, job) {
+        const char *own = json_string_value(json_object_get(job, "id"));
+        int order = own == NULL ? 1 : strncasecmp(own, prefix, strlen(prefix));
+        *passed = *passed || order < 0;
+        if (order == 0) {
+            char **place = *id == NULL ? id : *other == NULL ? other : NULL;
+            if (place != NULL) {
+                *place = memory_copy(own);
+            }
+            found++;
+        }
+    }
+    return found;
+}
+
+static enum status prefix_resolve(struct cli *cli, const char *prefix, char **id) {
+    char *after = NULL, *other = NULL;
+    enum status status = STATUS_OK;
+    int found = 0;
+    for (bool passed = false; status == STATUS_OK && !passed && found < 2;) {
+        json_t *page = NULL;
+        status = page_get(cli, after, PAGE, &page);
+        found += page_search(page, prefix, id, &other, &passed);
+        const char *next = json_string_value(json_object_get(page, "next"));
+        free(after);
+        after = next == NULL ? NULL : memory_copy(next);
+        json_decref(page);
+        passed = passed || after == NULL;
+    }
+    if (status == STATUS_OK && found == 0) {
+        status = report_error(STATUS_REFUSED, "no job begins with \"%s\" (modprop list shows them)", prefix);
+    } else if (status == STATUS_OK && found > 1) {
+        status = report_error(STATUS_USAGE, "more than one job begins with \"%s\": %s, %s, ...; give more of the id", prefix, *id, other);
+    }
+    if (status != STATUS_OK) {
+        free(*id);
+        *id = NULL;
+    }
+    free(other);
+    free(after);
+    return status;
+}
+
+static enum status latest_resolve(struct cli *cli, char **id) {
+    json_t *page = NULL;
+    enum status status = page_get(cli, NULL, 1, &page);
+    const char *newest = json_string_value(json_object_get(json_array_get(json_object_get(page, "jobs"), 0), "id"));
+    if (status == STATUS_OK && newest == NULL) {
+        status = report_error(STATUS_REFUSED, "there is no job yet (modprop submit makes one)");
+    } else if (status == STATUS_OK) {
+        *id = memory_copy(newest);
+    }
+    json_decref(page);
+    return status;
+}
+
+enum status job_resolve(struct cli *cli, const char *word, char **id) {
+    *id = NULL;
+    if (strcmp(word, "latest") == 0) {
+        return latest_resolve(cli, id);
+    }
+    if (!is_prefix(word)) {
+        return report_error(STATUS_USAGE, "\"%s\" is no job: give an id, the beginning of one, or latest (modprop list shows them)", word);
+    }
+    if (strlen(word) == JOB_ID_CHARACTERS) {
+        *id = memory_copy(word);
+        for (char *c = *id; *c != '\0'; c++) {
+            *c = (char)tolower((unsigned char)*c);
+        }
+        return STATUS_OK;
+    }
+    return prefix_resolve(cli, word, id);
+}
+
+enum status job_get(struct cli *cli, const char *word, json_t **document) {
+    char *id;
+    *document = NULL;
+    enum status status = job_resolve(cli, word, &id);
+    if (status == STATUS_OK) {
+        char *path = job_path(id, "");
+        status = cli_get(cli, path, "show the job", document);
+        free(path);
+    }
+    free(id);
+    return status;
+}
+
+json_t *job_member(const json_t *job, const char *path) {
+    json_t *at = (json_t *)job;
+    while (at != NULL && *path != '\0') {
+        size_t length = strcspn(path, ".");
+        at = json_object_getn(at, path, length);
+        path += length + (path[length] == '.');
+    }
+    return at;
+}
+
+const char *job_text(const json_t *job, const char *path) {
+    const char *text = json_string_value(job_member(job, path));
+    return text == NULL ? "-" : text;
+}
+
+const char *job_status(const json_t *job) {
+    const char *status = json_string_value(json_object_get(job, "status"));
+    return status == NULL ? "" : status;
+}
+
+bool job_has_ended(const json_t *job) {
+    const char *status = job_status(job);
+    return strcmp(status, "succeeded") == 0 || strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0;
+}
+
+enum paint job_status_paint(const char *status) {
+    static const struct {
+        const char *status;
+        enum paint paint;
+    } paints[] = {{"running", PAINT_CYAN},   {"succeeded", PAINT_GREEN},  {"failed", PAINT_RED},     {"cancelled", PAINT_YELLOW},
+                  {"paused", PAINT_YELLOW},  {"pausing", PAINT_YELLOW},   {"cancelling", PAINT_YELLOW}};
+    for (size_t i = 0; i < sizeof paints / sizeof paints[0]; i++) {
+        if (strcmp(paints[i].status, status) == 0) {
+            return paints[i].paint;
+        }
+    }
+    return PAINT_NONE;
+}
+
+void job_rule_put(struct text *text, const json_t *job) {
+    const json_t *mu = job_member(job, "rule.mu"), *types = job_member(job, "network.types_per_sign");
+    const char *weights = json_string_value(job_member(job, "rule.weights")), *hop = json_string_value(job_member(job, "rule.first_hop"));
+    text_add(text, job_text(job, "rule.type"));
+    if (json_is_number(mu)) {
+        text_printf(text, " mu %.4g", json_number_value(mu));
+    } else if (json_is_string(mu)) {
+        text_printf(text, " mu %s", json_string_value(mu));
+    }
+    if (weights != NULL) {
+        text_printf(text, " %s", weights);
+        if (strcmp(weights, "type") == 0 && json_is_integer(types)) {
+            text_printf(text, " %lld", (long long)json_integer_value(types));
+        }
+    }
+    if (hop != NULL && strcmp(hop, "mu") != 0) {
+        text_printf(text, " %s", hop);
+    }
+}

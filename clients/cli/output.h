@@ -1,0 +1,32 @@
+/*
+ * Where results go: standard output, or a file that appears whole or not at all.
+ *
+ * A regular file is written under a temporary name beside its place, synced, and renamed; what is no regular file (a pipe, /dev/null) is
+ * written as it is.
+ */
+#ifndef MODPROP_CLI_OUTPUT_H
+#define MODPROP_CLI_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "clients/cli/status.h"
+
+struct output {
+    FILE *file;
+    char *path;      /* NULL: standard output */
+    char *temporary; /* NULL: written in place */
+    bool failed;     /* a write failed, and it was said */
+};
+
+/* `path` NULL or "-": standard output. Complains where it cannot be made. */
+enum status output_open(struct output *output, const char *path);
+
+/* Complains at the first failure; a broken pipe is left to the signal that comes with it. */
+bool output_write(struct output *output, const void *bytes, size_t size);
+
+/* Puts the file in its place where `status` is STATUS_OK and all was written, else takes it away. Returns the status of the whole. */
+enum status output_close(struct output *output, enum status status);
+
+#endif

@@ -1,0 +1,251 @@
+/*
+ * Where the server is and what to show it. See settings.h.
+ */
+#include "clients/cli/settings.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "clients/cli/memory.h"
+#include "clients/cli/report.h"
+
+#define TOKEN_BYTES_MAX 4096
+#define LINE_BYTES 4096
+
+/* What the configuration file says. */
+struct file_settings {
+    char *server, *token, *token_file, *ca_file;
+};
+
+static void setting_set(struct setting *setting, const char *value, const char *origin) {
+    free(setting->value);
+    free(setting->origin);
+    setting->value = memory_copy(value);
+    setting->origin = memory_copy(origin);
+}
+
+static void setting_release(struct setting *setting) {
+    free(setting->value);
+    free(setting->origin);
+}
+
+static char *trim(char *text) {
+    text += strspn(text, " \t");
+    for (size_t length = strlen(text); length > 0 && isspace((unsigned char)text[length - 1]);) {
+        text[--length] = '\0';
+    }
+    return text;
+}
+
+/* "~/x" as the shell has it, since nobody expands it in a file. */
+static char *home_expand(const char *path) {
+    const char *home = getenv("HOME");
+    return strncmp(path, "~/", 2) == 0 && home != NULL ? memory_format("%s%s", home, path + 1) : memory_copy(path);
+}
+
+static enum status file_line(struct file_settings *file, const char *path, int number, char *line) {
+    const struct {
+        const char *name;
+        char **field;
+    } keys[] = {{"server", &file->server}, {"token", &file->token}, {"token_file", &file->token_file}, {"ca_file", &file->ca_file}};
+    line = trim(line);
+    if (*line == '\0' || *line == '#') {
+        return STATUS_OK;
+    }
+    char *equals = strchr(line, '=');
+    if (equals == NULL) {
+        return report_error(STATUS_USAGE, "%s:%d must read \"key = value\"; got \"%s\"", path, number, line);
+    }
+    *equals = '\0';
+    char *key = trim(line), *value = trim(equals + 1);
+    for (char *c = key; *c != '\0'; c++) {
+        *c = *c == '-' ? '_' : *c;
+    }
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (strcmp(keys[i].name, key) == 0) {
+            if (*value == '\0') {
+                return report_error(STATUS_USAGE, "%s:%d: %s must not be empty", path, number, key);
+            }
+            free(*keys[i].field);
+            *keys[i].field = i >= 2 ? home_expand(value) : memory_copy(value);
+            return STATUS_OK;
+        }
+    }
+    return report_error(STATUS_USAGE, "%s:%d: there is no setting \"%s\"; there are server, token, token_file and ca_file", path, number, key);
+}
+
+/* Others may read a file of this mode that holds a secret. */
+static void mode_check(const char *path, FILE *file) {
+    struct stat status;
+    if (fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 077) != 0) {
+        report_note("%s holds a token and others may read it; chmod 600 it", path);
+    }
+}
+
+/* `named`: the user asked for this file, so it must exist. */
+static enum status file_read(struct settings *settings, struct file_settings *values, bool named) {
+    FILE *file = settings->file == NULL ? NULL : fopen(settings->file, "re");
+    if (file == NULL) {
+        return settings->file == NULL || (!named && (errno == ENOENT || errno == ENOTDIR))
+                   ? STATUS_OK
+                   : report_error(STATUS_FAILED, "the configuration file %s cannot be read: %s", settings->file, strerror(errno));
+    }
+    settings->file_found = true;
+    enum status status = STATUS_OK;
+    char line[LINE_BYTES];
+    for (int number = 1; status == STATUS_OK && fgets(line, sizeof line, file) != NULL; number++) {
+        status = strlen(line) == sizeof line - 1
+                     ? report_error(STATUS_USAGE, "%s:%d must be shorter than %d characters", settings->file, number, LINE_BYTES - 1)
+                     : file_line(values, settings->file, number, line);
+    }
+    if (status == STATUS_OK && ferror(file)) {
+        status = report_error(STATUS_FAILED, "the configuration file %s cannot be read: %s", settings->file, strerror(errno));
+    }
+    if (values->token != NULL) {
+        mode_check(settings->file, file);
+    }
+    fclose(file);
+    return status;
+}
+
+/* A token is one word of printable ASCII: anything else would let it break out of its header. */
+static enum status token_check(const char *token, const char *origin) {
+    for (const char *c = token; *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~') {
+            return report_error(STATUS_USAGE, "the token from %s must be one word of printable ASCII", origin);
+        }
+    }
+    if (strchr(token, ':') != NULL) {
+        return report_error(STATUS_USAGE, "%s gives \"name:role:sha256\", which is the daemon's list; a client needs the token itself", origin);
+    }
+    return STATUS_OK;
+}
+
+static enum status token_from_file(struct settings *settings, const char *path, const char *origin) {
+    char text[TOKEN_BYTES_MAX + 1];
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return report_error(STATUS_FAILED, "the token file %s (%s) cannot be read: %s", path, origin, strerror(errno));
+    }
+    size_t size = fread(text, 1, TOKEN_BYTES_MAX, file);
+    bool failed = ferror(file);
+    int error = errno;
+    text[size] = '\0';
+    mode_check(path, file);
+    fclose(file);
+    if (failed) {
+        return report_error(STATUS_FAILED, "the token file %s (%s) cannot be read: %s", path, origin, strerror(error));
+    }
+    char *token = trim(text), *where = memory_format("%s %s", origin, path);
+    enum status status = *token == '\0' ? report_error(STATUS_USAGE, "the token file %s (%s) is empty", path, origin) : token_check(token, where);
+    if (status == STATUS_OK) {
+        setting_set(&settings->token, token, where);
+    }
+    free(where);
+    return status;
+}
+
+/* Takes the token of one level, itself or from a file; *taken tells the weaker levels that there is one. */
+static enum status token_take(struct settings *settings, const char *token, const char *path, const char *origin, const char *file_origin, bool *taken) {
+    if (*taken || (token == NULL && path == NULL)) {
+        return STATUS_OK;
+    }
+    *taken = true;
+    if (token == NULL) {
+        return token_from_file(settings, path, file_origin);
+    }
+    setting_set(&settings->token, token, origin);
+    return token_check(token, origin);
+}
+
+/* "HOST:PORT" becomes http://HOST:PORT; slashes at the end go. */
+static enum status server_set(struct settings *settings, const char *value, const char *origin) {
+    bool has_scheme = strstr(value, "://") != NULL;
+    char *url = memory_format("%s%s", has_scheme ? "" : "http://", value);
+    for (size_t length = strlen(url); length > 0 && url[length - 1] == '/';) {
+        url[--length] = '\0';
+    }
+    const char *host = strncasecmp(url, "http://", 7) == 0 ? url + 7 : strncasecmp(url, "https://", 8) == 0 ? url + 8 : "";
+    bool valid = *host != '\0' && *host != '/' && *host != ':' && host[strcspn(host, "?#@ \t\r\n")] == '\0';
+    if (valid) {
+        setting_set(&settings->server, url, origin);
+    }
+    free(url);
+    return valid ? STATUS_OK
+                 : report_error(STATUS_USAGE, "%s must be an address such as http://127.0.0.1:8080 or https://lab.example; got \"%s\"", origin, value);
+}
+
+static const char *variable(const char *name) {
+    const char *value = getenv(name);
+    return value == NULL || *value == '\0' ? NULL : value;
+}
+
+static void file_find(struct settings *settings, const char *named) {
+    const char *base = variable("XDG_CONFIG_HOME"), *home = variable("HOME");
+    if (named != NULL) {
+        settings->file = memory_copy(named);
+    } else if (base != NULL && *base == '/') {
+        settings->file = memory_format("%s/modprop/config", base);
+    } else if (home != NULL) {
+        settings->file = memory_format("%s/.config/modprop/config", home);
+    }
+}
+
+static enum status tokens_take(struct settings *settings, const struct arguments *arguments, const struct file_settings *file) {
+    bool taken = false;
+    enum status status = token_take(settings, argument_text(arguments, "token"), argument_text(arguments, "token-file"), "--token", "--token-file", &taken);
+    if (status == STATUS_OK) {
+        status = token_take(settings, variable("MODPROP_TOKEN"), variable("MODPROP_TOKEN_FILE"), "MODPROP_TOKEN", "MODPROP_TOKEN_FILE", &taken);
+    }
+    /* The file's server, spelled as server_set spells it. */
+    struct settings own = {0};
+    if (status == STATUS_OK && !taken && (file->token != NULL || file->token_file != NULL)) {
+        status = server_set(&own, file->server == NULL ? SETTINGS_SERVER : file->server, settings->file);
+        if (status == STATUS_OK && strcmp(own.server.value, settings->server.value) == 0) {
+            status = token_take(settings, file->token, file->token_file, settings->file, "token_file", &taken);
+        }
+    }
+    setting_release(&own.server);
+    return status;
+}
+
+enum status settings_read(struct settings *settings, const struct arguments *arguments) {
+    *settings = (struct settings){0};
+    struct file_settings file = {0};
+    const char *named = argument_text(arguments, "config") != NULL ? argument_text(arguments, "config") : variable("MODPROP_CONFIG");
+    file_find(settings, named);
+    enum status status = file_read(settings, &file, named != NULL);
+    const char *flag = argument_text(arguments, "server"), *environment = variable("MODPROP_SERVER");
+    if (status == STATUS_OK) {
+        status = flag != NULL          ? server_set(settings, flag, "--server")
+                 : environment != NULL ? server_set(settings, environment, "MODPROP_SERVER")
+                 : file.server != NULL ? server_set(settings, file.server, settings->file)
+                                       : server_set(settings, SETTINGS_SERVER, "default");
+    }
+    if (status == STATUS_OK) {
+        status = tokens_take(settings, arguments, &file);
+    }
+    const char *ca_flag = argument_text(arguments, "ca-file"), *ca_environment = variable("MODPROP_CA_FILE");
+    const char *ca_file = ca_flag != NULL ? ca_flag : ca_environment != NULL ? ca_environment : file.ca_file;
+    if (ca_file != NULL) {
+        setting_set(&settings->ca_file, ca_file, ca_flag != NULL ? "--ca-file" : ca_environment != NULL ? "MODPROP_CA_FILE" : settings->file);
+    }
+    settings->timeout = (long)argument_integer(arguments, "timeout", 120);
+    free(file.server);
+    free(file.token);
+    free(file.token_file);
+    free(file.ca_file);
+    return status;
+}
+
+void settings_release(struct settings *settings) {
+    setting_release(&settings->server);
+    setting_release(&settings->token);
+    setting_release(&settings->ca_file);
+    free(settings->file);
+    *settings = (struct settings){0};
+}

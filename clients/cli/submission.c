@@ -1,0 +1,184 @@
+/*
+ * A job put together from a file, another job, and options. See submission.h.
+ *
+ * Nothing is checked here but that it is JSON: the server knows the fields and answers all faults at once.
+ */
+#include "clients/cli/submission.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/cli/jobs.h"
+#include "clients/cli/report.h"
+#include "clients/cli/signals.h"
+
+#define JOB_BYTES_MAX ((size_t)256 << 20)
+
+enum status file_read_whole(const char *path, size_t limit, struct text *text) {
+    bool is_stdin = strcmp(path, "-") == 0;
+    FILE *file = is_stdin ? stdin : fopen(path, "re");
+    const char *name = is_stdin ? "standard input" : path;
+    char bytes[65536];
+    if (file == NULL) {
+        return report_error(STATUS_FAILED, "cannot read %s: %s", name, strerror(errno));
+    }
+    for (size_t got; (got = fread(bytes, 1, sizeof bytes, file)) > 0 && text->size <= limit;) {
+        text_append(text, bytes, got);
+    }
+    int error = ferror(file) ? errno : 0;
+    if (!is_stdin) {
+        fclose(file);
+    }
+    if (signals_interrupted()) {
+        return STATUS_INTERRUPTED;
+    }
+    if (error != 0) {
+        return report_error(STATUS_FAILED, "cannot read %s: %s", name, strerror(error));
+    }
+    return text->size > limit ? report_error(STATUS_USAGE, "%s must have at most %zu bytes", name, limit) : STATUS_OK;
+}
+
+static enum status file_take(const char *path, json_t **document) {
+    struct text text = {0};
+    json_error_t fault;
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    enum status status = file_read_whole(path, JOB_BYTES_MAX, &text);
+    if (status == STATUS_OK) {
+        *document = json_loadb(text.data == NULL ? "" : text.data, text.size, JSON_REJECT_DUPLICATES, &fault);
+        if (*document == NULL) {
+            status = report_error(STATUS_USAGE, "%s is not JSON: line %d, column %d: %s", name, fault.line, fault.column, fault.text);
+        } else if (!json_is_object(*document)) {
+            status = report_error(STATUS_USAGE, "%s must hold a JSON object, such as {\"task\": {\"type\": \"delayed_xor\"}}", name);
+        }
+    }
+    text_release(&text);
+    return status;
+}
+
+/* What a job is answered with beyond what can be submitted is left behind. */
+static enum status job_take(struct cli *cli, const char *word, json_t **document) {
+    static const char *const fields[] = {"name",  "metadata", "seed",    "threads", "priority",  "time_limit",
+                                         "task", "network",  "rule", "optimizer", "training"};
+    json_t *job;
+    enum status status = job_get(cli, word, &job);
+    if (status == STATUS_OK) {
+        *document = json_object();
+        for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+            json_t *field = json_object_get(job, fields[i]);
+            if (field != NULL) {
+                json_object_set(*document, fields[i], field);
+            }
+        }
+    }
+    json_decref(job);
+    return status;
+}
+
+enum status submission_set(json_t *document, const char *path, json_t *value) {
+    json_t *at = document;
+    for (const char *name = path;;) {
+        size_t length = strcspn(name, ".");
+        if (length == 0) {
+            json_decref(value);
+            return report_error(STATUS_USAGE, "\"%s\" must be names divided by single dots, such as rule.mu", path);
+        }
+        if (name[length] == '\0') {
+            return json_object_setn_new(at, name, length, value) == 0
+                       ? STATUS_OK
+                       : report_error(STATUS_USAGE, "\"%s\" cannot be set: its name is not UTF-8", path);
+        }
+        json_t *next = json_object_getn(at, name, length);
+        if (next == NULL || json_is_null(next)) {
+            next = json_object();
+            json_object_setn_new(at, name, length, next);
+        }
+        if (!json_is_object(next)) {
+            json_decref(value);
+            return report_error(STATUS_USAGE, "\"%s\" cannot be set: %.*s is no object", path, (int)(name + length - path), path);
+        }
+        at = next;
+        name += length + 1;
+    }
+}
+
+static enum status set_option(json_t *document, const char *text) {
+    const char *equals = strchr(text, '=');
+    if (equals == NULL || equals == text) {
+        return report_error(STATUS_USAGE, "--set must be PATH=VALUE, such as rule.mu=0.3; got \"%s\"", text);
+    }
+    json_t *value = json_loads(equals + 1, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+    value = value == NULL ? json_string(equals + 1) : value;
+    if (value == NULL) {
+        return report_error(STATUS_USAGE, "the value of --set %.*s is not UTF-8", (int)(equals - text), text);
+    }
+    char *path = memory_format("%.*s", (int)(equals - text), text);
+    enum status status = submission_set(document, path, value);
+    free(path);
+    return status;
+}
+
+/* --task, --rule: another type has other parameters, so the old ones go. */
+static enum status type_option(json_t *document, const char *object, const char *type) {
+    const json_t *old = json_object_get(json_object_get(document, object), "type");
+    if (json_string_value(old) != NULL && strcmp(json_string_value(old), type) == 0) {
+        return STATUS_OK;
+    }
+    json_t *value = old == NULL ? json_object_get(document, object) : NULL;
+    json_t *name = json_string(type);
+    if (name == NULL) {
+        return report_error(STATUS_USAGE, "--%s must be UTF-8", object);
+    }
+    if (json_is_object(value)) {
+        json_object_set_new(value, "type", name);
+    } else {
+        json_object_set_new(document, object, json_pack("{s:o}", "type", name));
+    }
+    return STATUS_OK;
+}
+
+static enum status options_apply(struct cli *cli, json_t *document) {
+    const struct arguments *arguments = &cli->arguments;
+    const char *task = argument_text(arguments, "task"), *rule = argument_text(arguments, "rule"), *name = argument_text(arguments, "name");
+    enum status status = task == NULL ? STATUS_OK : type_option(document, "task", task);
+    if (status == STATUS_OK && rule != NULL) {
+        status = type_option(document, "rule", rule);
+    }
+    if (status == STATUS_OK && name != NULL && json_object_set_new(document, "name", json_string(name)) != 0) {
+        status = report_error(STATUS_USAGE, "--name must be UTF-8");
+    }
+    size_t cursor = 0;
+    for (const char *set; status == STATUS_OK && (set = argument_next(arguments, "set", &cursor)) != NULL;) {
+        status = set_option(document, set);
+    }
+    return status;
+}
+
+enum status submission_make(struct cli *cli, json_t **document) {
+    const struct arguments *arguments = &cli->arguments;
+    const char *from = argument_text(arguments, "from");
+    enum status status = STATUS_OK;
+    *document = NULL;
+    if (from != NULL && arguments->count > 0) {
+        return report_error(STATUS_USAGE, "a job is made from a file or --from a job, not both");
+    }
+    if (from != NULL) {
+        status = job_take(cli, from, document);
+    } else if (arguments->count > 0) {
+        status = file_take(arguments->operands[0], document);
+    } else if (argument_is_set(arguments, "set") || argument_is_set(arguments, "task") || argument_is_set(arguments, "rule")) {
+        *document = json_object();
+    } else {
+        return report_error(STATUS_USAGE, "modprop %s needs a FILE (- is standard input), --task, --set or --from (modprop %s --help)",
+                            arguments->command->name, arguments->command->name);
+    }
+    if (status == STATUS_OK) {
+        status = options_apply(cli, *document);
+    }
+    if (status != STATUS_OK) {
+        json_decref(*document);
+        *document = NULL;
+    }
+    return status;
+}

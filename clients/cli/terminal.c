@@ -1,0 +1,119 @@
+/*
+ * What the program knows about where it writes. See terminal.h.
+ */
+#include "clients/cli/terminal.h"
+
+#include <langinfo.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <wchar.h>
+
+void terminal_init(struct terminal *terminal, FILE *file) {
+    const char *no_colour = getenv("NO_COLOR"), *kind = getenv("TERM");
+    terminal->file = file;
+    terminal->is_terminal = isatty(fileno(file)) == 1;
+    terminal->colour = terminal->is_terminal && (no_colour == NULL || *no_colour == '\0') && kind != NULL && strcmp(kind, "dumb") != 0;
+    terminal->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}
+
+int terminal_columns(const struct terminal *terminal) {
+    struct winsize size;
+    int columns = 0;
+    if (terminal->is_terminal && ioctl(fileno(terminal->file), TIOCGWINSZ, &size) == 0) {
+        columns = size.ws_col;
+    }
+    const char *variable = getenv("COLUMNS");
+    if (columns <= 0 && variable != NULL) {
+        columns = atoi(variable);
+    }
+    columns = columns <= 0 || columns > 10000 ? 80 : columns;
+    return columns < 20 ? 20 : columns;
+}
+
+const char *terminal_paint(const struct terminal *terminal, enum paint paint) {
+    static const char *const sequences[] = {"\033[0m",  "\033[1m",  "\033[2m",  "\033[31m", "\033[32m",
+                                            "\033[33m", "\033[34m", "\033[35m", "\033[36m"};
+    return terminal->colour ? sequences[paint] : "";
+}
+
+/* Bytes of the UTF-8 character that begins here, 0 where none does; its code point in *code. */
+static int utf8_decode(const unsigned char *bytes, uint32_t *code) {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    int length = bytes[0] < 0x80 ? 1 : bytes[0] >> 5 == 6 ? 2 : bytes[0] >> 4 == 14 ? 3 : bytes[0] >> 3 == 30 ? 4 : 0;
+    *code = length == 1 ? bytes[0] : bytes[0] & (0x7fu >> length);
+    for (int i = 1; i < length; i++) {
+        if (bytes[i] >> 6 != 2) {
+            return 0;
+        }
+        *code = *code << 6 | (bytes[i] & 0x3f);
+    }
+    return length > 1 && (*code < least[length] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000)) ? 0 : length;
+}
+
+/* C0, DEL, C1, and what changes the direction of text (it can make a line read as another). */
+static bool is_control(uint32_t code) {
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+}
+
+void terminal_clean(struct text *text, const char *string, bool lines) {
+    for (const unsigned char *at = (const unsigned char *)string; *at != '\0';) {
+        uint32_t code;
+        int length = utf8_decode(at, &code);
+        if (length == 0) {
+            text_add(text, "?");
+            at++;
+            continue;
+        }
+        if (code == '\n' || code == '\t') {
+            text_append(text, lines ? (const char *)at : " ", 1);
+        } else if (is_control(code)) {
+            text_add(text, "?");
+        } else {
+            text_append(text, at, (size_t)length);
+        }
+        at += length;
+    }
+}
+
+static int code_width(uint32_t code) {
+    int width = code < 0x80 ? 1 : wcwidth((wchar_t)code);
+    return width < 0 ? 1 : width;
+}
+
+int terminal_width(const char *string) {
+    int width = 0;
+    for (const unsigned char *at = (const unsigned char *)string; *at != '\0';) {
+        uint32_t code;
+        int length = utf8_decode(at, &code);
+        width += length == 0 ? 1 : code_width(code);
+        at += length == 0 ? 1 : length;
+    }
+    return width;
+}
+
+int terminal_fit(const struct terminal *terminal, struct text *text, const char *string, int columns) {
+    int width = terminal_width(string);
+    if (width <= columns) {
+        text_add(text, string);
+        return width;
+    }
+    int used = 0;
+    for (const unsigned char *at = (const unsigned char *)string; columns > 0;) {
+        uint32_t code;
+        int length = utf8_decode(at, &code), wide = length == 0 ? 1 : code_width(code);
+        if (used + wide > columns - 1) {
+            break;
+        }
+        text_append(text, at, length == 0 ? 1 : (size_t)length);
+        at += length == 0 ? 1 : length;
+        used += wide;
+    }
+    if (columns > 0) {
+        text_add(text, terminal->utf8 ? "\u2026" : "~");
+        used++;
+    }
+    return used;
+}

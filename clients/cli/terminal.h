@@ -1,0 +1,41 @@
+/*
+ * What the program knows about where it writes: is it a terminal, how wide, may there be colour, are there characters beyond ASCII.
+ *
+ * Everything that came from the server passes terminal_clean before it reaches a terminal: a job's name may hold escape sequences.
+ */
+#ifndef MODPROP_CLI_TERMINAL_H
+#define MODPROP_CLI_TERMINAL_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "clients/cli/memory.h"
+
+enum paint { PAINT_NONE, PAINT_BOLD, PAINT_DIM, PAINT_RED, PAINT_GREEN, PAINT_YELLOW, PAINT_BLUE, PAINT_MAGENTA, PAINT_CYAN };
+
+struct terminal {
+    FILE *file;
+    bool is_terminal;
+    bool colour; /* a terminal that is not "dumb", and NO_COLOR is unset or empty */
+    bool utf8;   /* the locale's characters are UTF-8 */
+};
+
+/* Needs setlocale to have been called. */
+void terminal_init(struct terminal *terminal, FILE *file);
+
+/* The width now, in columns: the terminal's own, else $COLUMNS, else 80. At least 20. */
+int terminal_columns(const struct terminal *terminal);
+
+/* The escape sequence that begins a colour (PAINT_NONE: that ends it), or "" where there is no colour. */
+const char *terminal_paint(const struct terminal *terminal, enum paint paint);
+
+/* Adds `string` with each control character as '?' and each byte that is no UTF-8 too. Line breaks become spaces unless `lines`. */
+void terminal_clean(struct text *text, const char *string, bool lines);
+
+/* Columns that a cleaned string takes; characters beyond ASCII count as their width in the locale. */
+int terminal_width(const char *string);
+
+/* Adds `string` cut to `columns` columns, the last of them an ellipsis where something was cut. Returns the columns used. */
+int terminal_fit(const struct terminal *terminal, struct text *text, const char *string, int columns);
+
+#endif

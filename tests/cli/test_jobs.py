@@ -1,0 +1,165 @@
+"""Jobs from submission to deletion, against a real daemon."""
+import json
+import re
+import signal
+import time
+
+from conftest import Program
+from service_daemons import wait_until
+from work import LONG, SHORT, digest, ended, status_of, submit
+
+
+def test_submit_show_list(modprop, tmp_path):
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps({"task": {"type": "delayed_xor", "delay": 20, "cue": 20}, "network": {"units": 20}, "training": {"iterations": 40}}))
+    [job] = submit(modprop, file, "--name", "mine", "--set", "rule.mu=0.3", "--seed", "7")
+    assert re.fullmatch(r"[0-9a-f-]{36}", job)
+    document = ended(modprop, job)
+    assert (document["name"], document["rule"]["mu"], document["seed"], document["status"]) == ("mine", 0.3, 7, "succeeded")
+    text = modprop.run("show", "latest").stdout
+    assert re.search(r"^status +succeeded$", text, re.M) and re.search(r"^rule +modprop  mu 0.3  weights cell", text, re.M)
+    [heading, row] = modprop.lines("list")
+    assert heading.split()[:2] == ["JOB", "NAME"] and row.startswith(job) and "succeeded" in row and "100 %" in row
+    [again] = submit(modprop, "--from", job, "--rule", "eprop", "--set", "training.iterations=20")
+    copy = json.loads(modprop.run("show", again, "--json").stdout)
+    assert copy["rule"]["type"] == "eprop" and "mu" not in copy["rule"] and copy["seed"] == 7 and copy["task"] == document["task"]
+    assert modprop.lines("list", "--quiet", "--rule", "eprop") == [again]
+    assert len(json.loads(modprop.run("list", "--json", "--all").stdout)["jobs"]) == 2
+
+
+def test_standard_input_and_seeds(modprop):
+    body = json.dumps({"task": {"type": "delayed_xor", "delay": 20, "cue": 20}, "network": {"units": 20}, "training": {"iterations": 20}})
+    jobs = modprop.run("submit", "-", "--seed", "3-5", input=body).stdout.split()
+    assert [json.loads(modprop.run("show", job, "--json").stdout)["seed"] for job in jobs] == [3, 4, 5]
+
+
+def test_a_key_makes_one_job(modprop):
+    first = submit(modprop, *SHORT, "--key", "once")
+    assert submit(modprop, *SHORT, "--key", "once") == first
+    modprop.run("submit", *SHORT, "--set", "seed=9", "--key", "once", status=4)
+    assert len(modprop.lines("list", "-q")) == 1
+
+
+def test_ids_are_resolved(start, tmp_path):
+    modprop = Program(tmp_path, start("--workers", "0").url)
+    assert "there is no job yet" in modprop.run("show", "latest", status=4).stderr
+    jobs = []
+    for _ in range(3):
+        jobs += submit(modprop, *SHORT)
+        time.sleep(0.01)
+    assert json.loads(modprop.run("show", jobs[1][:23].upper(), "--json").stdout)["id"] == jobs[1]
+    assert json.loads(modprop.run("show", "latest", "--json").stdout)["id"] == jobs[2]
+    assert f"more than one job begins with \"{jobs[0][:2]}\"" in modprop.run("cancel", jobs[0][:2], status=2).stderr
+    assert 'no job begins with "ffff"' in modprop.run("show", "ffff", status=4).stderr
+    assert "(404)" in modprop.run("show", "01a20dc9-85ec-7000-9f95-000000000000", status=4).stderr
+
+
+def test_prefixes_and_lists_reach_beyond_a_page(start, tmp_path):
+    modprop = Program(tmp_path, start("--workers", "0").url)
+    [first] = submit(modprop, *SHORT)
+    time.sleep(0.01)
+    submit(modprop, *SHORT, "--seed", "1-120")
+    assert json.loads(modprop.run("show", first[:20], "--json").stdout)["id"] == first
+    assert len(modprop.lines("list", "-q", "--limit", "110")) == 110
+    assert len(set(modprop.lines("list", "-q", "--all"))) == 121
+
+
+def test_bad_fields_are_named(modprop):
+    lines = modprop.run("submit", "--task", "delayed_xr", "--set", "rule.mu=high", "--set", "netwrok.units=3", status=4).stderr.splitlines()
+    assert "(422)" in lines[0]
+    assert any(line.startswith("  netwrok ") and "network" in line for line in lines)
+    assert any(line.startswith("  rule.mu ") and "from 0 to 1" in line for line in lines)
+    assert any(line.startswith("  task.type ") and "delayed_xor" in line for line in lines)
+    assert len(json.loads(modprop.run("submit", "--set", "rule.mu=high", "--json", status=4).stderr)["errors"]) >= 1
+
+
+def test_validate(modprop):
+    result = modprop.run("validate", "--task", "delayed_xor")
+    assert "the job is valid" in result.stdout and re.search(r"memory_bytes +[0-9.]+ MiB", result.stdout)
+    assert json.loads(modprop.run("validate", "--task", "delayed_xor", "--json").stdout)
+    modprop.run("validate", "--task", "nothing", status=4)
+    assert modprop.lines("list", "-q") == []
+
+
+def test_pause_resume_cancel_delete(modprop):
+    [job] = submit(modprop, *LONG)
+    wait_until(lambda: status_of(modprop, job) == "running")
+    assert modprop.run("pause", job).stdout.split()[1] in ("pausing", "paused")
+    wait_until(lambda: status_of(modprop, job) == "paused")
+    assert modprop.run("resume", job).stdout.split()[1] in ("queued", "running")
+    assert "(409)" in modprop.run("delete", job, status=4).stderr
+    modprop.run("cancel", job[:23])
+    assert ended(modprop, job)["status"] == "cancelled"
+    assert modprop.run("delete", job).stdout == f"{job}  deleted\n"
+    modprop.run("show", job, status=4)
+
+
+# ---- follow ------------------------------------------------------------------------------------------------------------------------------
+
+def test_follow_in_a_pipe_is_lines(modprop):
+    result = modprop.run("submit", *SHORT, "--follow")
+    lines = result.stdout.splitlines()
+    evaluations = [line for line in lines if line.startswith("iteration ")]
+    assert [line.split()[1] for line in evaluations] == ["0/60", "20/60", "40/60", "60/60"]
+    assert all("loss " in line and "accuracy " in line for line in evaluations)
+    assert re.fullmatch(r"succeeded after 60 iterations: loss [0-9.e-]+, accuracy [0-9.]+ %", lines[-1])
+    assert "\x1b" not in result.stdout
+    # Followed again after its end, all comes again from the store.
+    assert [line for line in modprop.lines("follow", lines[0]) if line.startswith("iteration ")][-1].startswith("iteration 60/60")
+
+
+def test_follow_json_is_the_events(modprop):
+    [job] = submit(modprop, *SHORT)
+    events = [json.loads(line) for line in modprop.lines("follow", job, "--json")]
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["type"] == "status" and events[-1]["status"] == "succeeded"
+
+
+def test_follow_tells_a_cancelled_job_by_its_status(modprop):
+    [job] = submit(modprop, *LONG)
+    process = modprop.start("follow", job, text=True)
+    wait_until(lambda: status_of(modprop, job) == "running")
+    modprop.run("cancel", job)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1 and output.splitlines()[-1].startswith("cancelled")
+
+
+def test_interrupting_follow_leaves_the_job_alone(modprop):
+    [job] = submit(modprop, *LONG)
+    process = modprop.start("follow", job, text=True)
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 130 and f"modprop follow {job}" in errors
+    assert status_of(modprop, job) in ("queued", "running")
+
+
+def test_the_whole_way_through_a_killed_daemon(start, tmp_path):
+    """Submit, follow through a kill -9 and a restart on the same port, weights equal to the server's sha256."""
+    daemon = start("--workers", "1", data=tmp_path / "data")
+    modprop = Program(tmp_path, daemon.url)
+    [job] = submit(modprop, *LONG, "--set", "training.iterations=600")
+    process = modprop.start("follow", job, "--json", text=True)
+    first = [process.stdout.readline() for _ in range(6)]
+    daemon.kill()
+    time.sleep(0.3)
+    start("--workers", "1", "--listen", f"127.0.0.1:{daemon.port}", data=tmp_path / "data")
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    events = [json.loads(line) for line in first + output.splitlines()]
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["status"] == "succeeded"
+    assert [event["iteration"] for event in events if event["type"] == "progress"] == list(range(0, 601, 20))
+    weights = json.loads(modprop.run("weights", job).stdout)
+    assert digest(weights) == weights["sha256"] == json.loads(modprop.run("show", job, "--json").stdout)["weights_sha256"]
+
+
+def test_follow_gives_up_when_told_to(start, tmp_path):
+    daemon = start("--workers", "1", data=tmp_path / "data")
+    modprop = Program(tmp_path, daemon.url)
+    [job] = submit(modprop, *LONG)
+    process = modprop.start("follow", job, "--patience", "1", text=True)
+    assert process.stdout.readline()
+    daemon.kill()
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 3 and "gave up following the job" in errors

@@ -1,0 +1,189 @@
+"""Weights, metrics, comparisons, gradients and what describes them, against a real daemon."""
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import xml.etree.ElementTree
+
+import pytest
+from conftest import MODPROP, ROOT, Program
+from work import SHORT, digest, ended, submit
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture
+def trained(modprop):
+    [modprop.job] = submit(modprop, *SHORT)
+    assert ended(modprop, modprop.job)["status"] == "succeeded"
+    return modprop
+
+
+def test_weights(trained, tmp_path):
+    weights = json.loads(trained.run("weights", trained.job).stdout)
+    assert digest(weights) == weights["sha256"]
+    file = tmp_path / "w.json"
+    trained.run("weights", "latest", "-o", file)
+    assert json.loads(file.read_text()) == weights and [p.name for p in tmp_path.glob("w.json*")] == ["w.json"]
+    mask = os.umask(0)
+    os.umask(mask)
+    assert file.stat().st_mode & 0o777 == 0o666 & ~mask
+    earlier = json.loads(trained.run("weights", trained.job, "--iteration", "20").stdout)
+    assert earlier["iteration"] == 20 and earlier["sha256"] != weights["sha256"]
+    assert trained.run("weights", trained.job, "--iteration", "7", status=4).stdout == ""
+    assert "60" in [line.split()[0] for line in trained.lines("checkpoints", trained.job)[1:]]
+
+
+def test_safetensors(trained, tmp_path):
+    file = tmp_path / "w.safetensors"
+    trained.run("weights", trained.job, "-o", file)
+    piped = trained.run("weights", trained.job, "--format", "safetensors", text=False).stdout
+    assert piped == file.read_bytes()
+    size = struct.unpack("<Q", piped[:8])[0]
+    assert json.loads(piped[8:8 + size])["W"]["shape"] == [20, 20]
+
+
+def test_output_that_cannot_be_written(trained, tmp_path):
+    assert "cannot write" in trained.run("weights", trained.job, "-o", tmp_path / "none" / "w.json", status=5).stderr
+    assert "Is a directory" in trained.run("weights", trained.job, "-o", tmp_path, status=5).stderr
+    assert "cannot write" in trained.run("metrics", trained.job, "-o", "/dev/full", status=5).stderr
+    trained.run("metrics", trained.job, "-o", "/dev/null")
+
+
+def test_metrics(trained):
+    rows = list(csv.DictReader(io.StringIO(trained.run("metrics", trained.job).stdout)))
+    assert [row["iteration"] for row in rows] == ["0", "20", "40", "60"] and all(float(row["loss"]) > 0 for row in rows)
+    document = json.loads(trained.run("metrics", trained.job, "--json", "--keys", "loss").stdout)
+    assert document["iteration"] == [0, 20, 40, 60] and "accuracy" not in document
+    assert document["loss"] == [float(row["loss"]) for row in rows]
+
+
+def test_compare(modprop):
+    jobs = submit(modprop, *SHORT, "--seed", "1-2") + submit(modprop, *SHORT, "--rule", "eprop", "--seed", "1-2")
+    documents = [ended(modprop, job) for job in jobs]
+    members, groups = modprop.run("compare", *jobs, "--under", "10").stdout.split("\n\n")
+    assert [line.split()[:3] for line in members.splitlines()[1:]] == [
+        [jobs[0], "modprop", "1"], [jobs[1], "modprop", "2"], [jobs[2], "eprop", "1"], [jobs[3], "eprop", "2"]]
+    assert [line.split()[0] for line in groups.splitlines()[1:]] == ["modprop", "eprop"]
+    numbers = json.loads(modprop.run("compare", *jobs, "--json").stdout)
+    losses = [document["metrics"]["loss"] for document in documents]
+    assert [job["loss"] for job in numbers["jobs"]] == losses
+    assert numbers["groups"][0]["loss"]["mean"] == pytest.approx((losses[0] + losses[1]) / 2)
+    assert numbers["groups"][0]["loss"]["deviation"] == pytest.approx(abs(losses[0] - losses[1]) / 2 ** 0.5)
+    assert "named twice" in modprop.run("compare", jobs[0], jobs[0].upper(), status=2).stderr
+    plot = modprop.run("compare", *jobs, "--plot", "-", environment={"LC_ALL": "C"}).stdout
+    assert "a modprop" in plot and "b eprop" in plot and plot.isascii()
+
+
+def test_groups_are_named_by_what_sets_them_apart(start, tmp_path):
+    modprop = Program(tmp_path, start("--workers", "0").url)
+    jobs = [job for words in ([], ["--set", "rule.mu=0.1"], ["--rule", "eprop"], ["--set", "network.types_per_sign=2", "--set", "rule.weights=type"])
+            for job in submit(modprop, *SHORT, *words)]
+    names = [group["name"] for group in json.loads(modprop.run("compare", *jobs, "--json").stdout)["groups"]]
+    assert names == ["types_per_sign 1 modprop mu 0.25 weights cell", "types_per_sign 1 modprop mu 0.1 weights cell", "types_per_sign 1 eprop",
+                     "types_per_sign 2 modprop mu 0.25 weights type"]
+
+
+def test_compare_draws_svg(modprop, tmp_path):
+    jobs = submit(modprop, *SHORT, "--seed", "1-3") + submit(modprop, *SHORT, "--rule", "eprop")
+    for job in jobs:
+        ended(modprop, job)
+    curves = tmp_path / "curves.svg"
+    modprop.run("compare", *jobs, "--plot", curves)
+    root = xml.etree.ElementTree.parse(curves).getroot()
+    paths = root.findall(f".//{SVG}path")
+    assert len([path for path in paths if path.get("class") == "mean"]) == 2
+    seeds = [path for path in paths if path.get("class") == "seed"]
+    assert len(seeds) == 3
+    # Each seed's curve has the four evaluations, inside the picture, from left to right.
+    for path in seeds:
+        points = [tuple(map(float, point.split())) for point in re.findall(r"[ML]([\d.]+ [\d.]+)", path.get("d"))]
+        assert len(points) == 4 and points == sorted(points) and all(70 <= x <= 780 and 40 <= y <= 420 for x, y in points)
+    modprop.run("compare", *jobs, "--plot", curves, "--scale", "linear", "--metric", "accuracy")
+    assert [text.text for text in xml.etree.ElementTree.parse(curves).getroot().iter(f"{SVG}text")].count("accuracy") == 1
+
+
+def test_compare_draws_png_by_gnuplot(trained, tmp_path):
+    curves = tmp_path / "curves.png"
+    result = trained.run("compare", trained.job, "--plot", curves, status=5, environment={"PATH": "/nonexistent"})
+    assert "gnuplot" in result.stderr and ".svg" in result.stderr and not curves.exists()
+    if shutil.which("gnuplot") is None:
+        pytest.skip("gnuplot is not installed")
+    trained.run("compare", trained.job, "--plot", curves)
+    assert curves.read_bytes().startswith(b"\x89PNG")
+
+
+def test_gradients(modprop, tmp_path):
+    case = json.loads((ROOT / "tests" / "golden" / "gradients.json").read_text())[0]
+    body = {name: case[name] for name in ("network", "inputs", "targets", "mask", "loss")} | {"rules": [{"type": "bptt"}, {"type": "eprop"}]}
+    file = tmp_path / "case.json"
+    file.write_text(json.dumps(body))
+    lines = modprop.lines("gradients", file)
+    assert float(lines[0].split()[1]) == pytest.approx(case["expected_loss"], rel=1e-4)
+    assert lines[3].split() == ["bptt"] + ["1.0000"] * 6
+    out = tmp_path / "answer.json"
+    modprop.run("gradients", file, "-o", out)
+    assert [rule["rule"]["type"] for rule in json.loads(out.read_text())["rules"]] == ["bptt", "eprop"]
+    file.write_text("{\n  oops")
+    assert f"{file} is not JSON: line 2" in modprop.run("gradients", file, status=2).stderr
+
+
+def test_tasks_and_rules(modprop):
+    assert "delayed_xor" in modprop.lines("tasks") and "eprop" in modprop.lines("rules")
+    text = modprop.run("rules", "modprop").stdout
+    assert "rule.mu = 0.25  (number from 0 to 1 | auto)" in text and "rule.weights = cell  (cell | type)" in text
+    assert "training.iterations = 3000" in modprop.run("tasks", "delayed_xor").stdout
+    assert json.loads(modprop.run("rules", "eprop", "--json").stdout)["type"] == "eprop"
+    assert "did you mean modprop?" in modprop.run("rules", "modpro", status=2).stderr
+
+
+def test_doctor(modprop):
+    checks = [line.split()[:2] for line in modprop.lines("doctor")]
+    assert checks == [["ok", name] for name in ("configuration", "server", "token", "reachable", "ready", "version", "access")]
+    assert json.loads(modprop.run("doctor", "--json").stdout)["ok"] is True
+
+
+def test_tokens(start, tmp_path):
+    modprop = Program(tmp_path, start("--create-token", data=tmp_path / "data").url)
+    assert "token" in modprop.run("list", status=4).stderr
+    assert "FAIL  access" in modprop.run("doctor", status=1).stdout
+    modprop.run("list", "--token", "wrong", status=4)
+    modprop.run("list", environment={"MODPROP_TOKEN_FILE": str(tmp_path / "data" / "token")})
+    assert modprop.run("doctor", "--token-file", tmp_path / "data" / "token").stdout.count("ok  ") == 7
+
+
+# ---- completion --------------------------------------------------------------------------------------------------------------------------
+
+def candidates(modprop, *words):
+    return [line.split("\t")[0] for line in modprop.lines("complete", "--", *words)]
+
+
+def test_complete(trained):
+    assert candidates(trained, "fol") == ["follow"]
+    assert "put" in candidates(trained, "datasets", "")
+    assert candidates(trained, "list", "--status", "canc") == ["cancelling", "cancelled"]
+    assert candidates(trained, "list", "--status=canc") == ["--status=cancelling", "--status=cancelled"]
+    assert "--follow" in candidates(trained, "submit", "--fo")
+    assert candidates(trained, "submit", "") == [":files"]
+    assert candidates(trained, "submit", "--rule", "e") == ["eprop"]
+    assert candidates(trained, "show", "") == ["latest", trained.job]
+    assert candidates(trained, "nothing", "") == []
+
+
+@pytest.mark.parametrize("shell, script", [
+    ("bash", 'eval "$(modprop completion bash)"; COMP_WORDS=(modprop list --status que); COMP_CWORD=3; _modprop; echo "${COMPREPLY[@]}"'),
+    ("fish", 'modprop completion fish | source; complete -C"modprop list --status que"'),
+    ("zsh", 'modprop completion zsh > _modprop; fpath=($PWD $fpath); autoload -U compinit; compinit -D; whence -w _modprop; echo queued'),
+])
+def test_scripts_work_in_the_shells(offline, tmp_path, shell, script):
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "modprop").symlink_to(MODPROP)
+    environment = offline.environment | {"PATH": f"{tmp_path}/bin:{offline.environment['PATH']}"}
+    result = subprocess.run([shell, "-c", script], env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert "queued" in result.stdout.split() and result.returncode == 0 and result.stderr == ""

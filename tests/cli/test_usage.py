@@ -1,0 +1,257 @@
+"""The command line itself: usage, settings, help, and servers that are not there or not ours; no daemon needed."""
+import json
+import socket
+import threading
+
+import pytest
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (["lisst"], 'there is no command "lisst"; did you mean list?'),
+    (["list", "--limt", "3"], "there is no option --limt; did you mean --limit?"),
+    (["list", "--limit"], "--limit needs a value (N)"),
+    (["list", "--limit", "many"], '--limit must be an integer from 1 to 1000000; got "many"'),
+    (["list", "--limit=0"], '--limit must be an integer from 1 to 1000000; got "0"'),
+    (["list", "--status", "done"], "--status must be one of queued|running"),
+    (["list", "--all=yes"], "--all takes no value"),
+    (["list", "extra"], '"extra" is one too many'),
+    (["list", "--", "--all"], '"--all" is one too many'),
+    (["show"], "modprop show needs JOB..."),
+    (["submit"], "modprop submit needs a FILE"),
+    (["submit", "--set", "rule"], "--set must be PATH=VALUE"),
+    (["submit", "--set", "rule..mu=1"], "names divided by single dots"),
+    (["submit", "--set", "rule=1", "--set", "rule.mu=2"], '"rule.mu" cannot be set: rule is no object'),
+    (["submit", "--task", "pattern", "--seed", "3-1"], "--seed must be a number"),
+    (["submit", "--task", "pattern", "--seed", "-1"], "--seed must be a number"),
+    (["show", "no_job"], '"no_job" is no job'),
+    (["compare", "latest", "--plot", "curve.pdf"], "--plot must be a file named .svg or .png"),
+    (["compare", "latest", "--under", "low"], "--under must be a number"),
+    (["completion", "tcsh"], "SHELL must be bash, zsh or fish"),
+    (["--server", "ftp://x", "list"], "--server must be an address"),
+    (["--server", "http://user:secret@host", "list"], "--server must be an address"),
+])
+def test_bad_usage_is_one_clear_sentence(offline, words, sentence):
+    result = offline.run(*words, status=2)
+    assert sentence in result.stderr
+    assert result.stderr.startswith("modprop: ") and result.stderr.count("\n") == 1
+
+
+def test_bad_files_name_the_place(offline, tmp_path):
+    job = tmp_path / "job.json"
+    job.write_text('{"task":\n  {"type" "x"}}')
+    assert f"{job} is not JSON: line 2, column" in offline.run("submit", job, status=2).stderr
+    job.write_text('{"a": 1, "a": 2}')
+    assert "duplicate" in offline.run("submit", job, status=2).stderr
+    job.write_text("[1]")
+    assert "must hold a JSON object" in offline.run("submit", job, status=2).stderr
+    assert "cannot read" in offline.run("submit", tmp_path / "none.json", status=5).stderr
+    assert "standard input is not JSON" in offline.run("submit", "-", status=2, input="{").stderr
+
+
+def test_errors_are_documents_with_json(offline):
+    problem = json.loads(offline.run("list", "--limit", "x", "--json", status=2).stderr)
+    assert problem["exit"] == 2 and "--limit" in problem["detail"]
+
+
+def test_json_and_bytes_exclude_each_other(offline):
+    assert "exclude each other" in offline.run("weights", "latest", "--json", "--format", "safetensors", status=2).stderr
+
+
+def test_without_a_command_there_is_help(offline):
+    result = offline.run(status=2)
+    assert "Usage: modprop COMMAND" in result.stdout and "a command is needed" in result.stderr
+
+
+def test_every_command_explains_itself(offline):
+    table = json.loads(offline.run("help", "--json").stdout)
+    names = [command["name"] for command in table["commands"]]
+    assert len(names) == len(set(names)) >= 25
+    overview = offline.run("help").stdout
+    for command in table["commands"]:
+        text = offline.run(*command["name"].split(), "--help").stdout
+        assert text.startswith(f"Usage: modprop {command['name']}")
+        for option in command["options"] + table["options"]:
+            assert f"--{option['name']}" in text and not option["description"].endswith(".")
+        examples = set((command["examples"] or "").splitlines())
+        assert all(len(line) <= 80 for line in text.splitlines()[1:] if line.strip() not in examples and "|" not in line), text
+        assert (f"  {command['name']} " in overview) == (command["group"] is not None)
+    assert offline.run("help", "datasets", "put").stdout.startswith("Usage: modprop datasets put NAME FILE")
+
+
+def test_version(offline):
+    assert offline.run("--version").stdout == offline.run("version").stdout
+    assert json.loads(offline.run("version", "--json").stdout)["name"] == "modprop"
+
+
+def test_letters_combine(offline):
+    assert "Connection refused" in offline.run("list", "-aqs127.0.0.1:1", status=3).stderr
+
+
+# ---- settings ----------------------------------------------------------------------------------------------------------------------------
+
+def settings(offline, *words, environment=None):
+    """What doctor found out about the settings; no server is there."""
+    found = json.loads(offline.run("doctor", "--json", *words, status=3, environment=environment).stdout)
+    return {check["check"]: check["detail"] for check in found["checks"]}
+
+
+def test_settings_come_from_flags_then_environment_then_file_then_defaults(offline, tmp_path):
+    server = "http://127.0.0.1:1"
+    assert "127.0.0.1:1 (from --server)" in settings(offline, "--server", "127.0.0.1:1/")["server"]
+    config = tmp_path / ".config" / "modprop" / "config"
+    config.parent.mkdir(parents=True)
+    (tmp_path / "token").write_text("secret-of-file\n")
+    (tmp_path / "token").chmod(0o600)
+    config.write_text(f"# where\nserver = {server}\ntoken-file = ~/token\n")
+    found = settings(offline)
+    assert found["server"] == f"{server} (from {config})" and found["token"].endswith("/token")
+    variables = {"MODPROP_SERVER": "127.0.0.1:2", "MODPROP_TOKEN": "x"}
+    found = settings(offline, environment=variables)
+    assert "127.0.0.1:2 (from MODPROP_SERVER)" in found["server"] and found["token"] == "from MODPROP_TOKEN"
+    found = settings(offline, "--server", "127.0.0.1:3", "--token", "y", environment=variables)
+    assert "127.0.0.1:3 (from --server)" in found["server"] and found["token"] == "from --token"
+
+
+def test_a_token_of_the_file_goes_to_its_server_only(offline, tmp_path):
+    config = tmp_path / "config"
+    config.write_text("server = http://127.0.0.1:1\ntoken = secret\n")
+    config.chmod(0o600)
+    assert settings(offline, "--config", config)["token"] == f"from {config}"
+    assert settings(offline, "--config", config, "--server", "127.0.0.1:2")["token"] == "none"
+
+
+@pytest.mark.parametrize("text, sentence", [
+    ("server http://x\n", 'config:1 must read "key = value"'),
+    ("\n\nsrever = http://x\n", 'config:3: there is no setting "srever"'),
+    ("token =\n", "config:1: token must not be empty"),
+    ("server = gopher://x\n", "must be an address such as"),
+    ("token = two words\n", "must be one word of printable ASCII"),
+])
+def test_bad_configuration(offline, tmp_path, text, sentence):
+    config = tmp_path / "config"
+    config.write_text(text)
+    config.chmod(0o600)
+    assert sentence in offline.run("list", "--config", config, status=2).stderr
+    assert offline.run("help", "--config", config).stdout  # help works whatever the settings are
+
+
+def test_token_files(offline, tmp_path):
+    token = tmp_path / "tokens"
+    assert "cannot be read" in offline.run("list", "--token-file", token, status=5).stderr
+    token.write_text("\n")
+    assert "is empty" in offline.run("list", "--token-file", token, status=2).stderr
+    token.write_text("ann:admin:" + 64 * "0")
+    assert "the daemon's list" in offline.run("list", "--token-file", token, status=2).stderr
+    token.write_text("good\n")
+    token.chmod(0o644)
+    assert "others may read it" in offline.run("list", "--token-file", token, "-s", "127.0.0.1:1", status=3).stderr
+
+
+# ---- servers that are not there, or are something else -----------------------------------------------------------------------------------
+
+class Scripted:
+    """A server that answers every connection with the same bytes, then closes it."""
+
+    def __init__(self, answer):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.requests = []
+        self.answer = answer
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            with connection:
+                data = b""
+                while b"\r\n\r\n" not in data:
+                    chunk = connection.recv(65536)
+                    if not chunk:
+                        break
+                    data += chunk
+                self.requests.append(data)
+                connection.sendall(self.answer)
+
+    def close(self):
+        self.socket.close()
+
+
+@pytest.fixture
+def scripted():
+    servers = []
+
+    def make(answer):
+        servers.append(Scripted(answer))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+def response(body, status="200 OK", type="application/json"):
+    body = body.encode()
+    return f"HTTP/1.1 {status}\r\nContent-Type: {type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+
+
+def test_nobody_there(offline):
+    assert "cannot reach http://127.0.0.1:1: Connection refused" in offline.run("list", "-s", "127.0.0.1:1", status=3).stderr
+    assert "FAIL  reachable" in offline.run("doctor", "-s", "127.0.0.1:1", status=3).stdout
+
+
+def test_a_server_that_never_answers_is_given_up(offline):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert "does not answer (waited 1 s)" in offline.run("list", "-s", address, "--timeout", "1", status=3).stderr
+
+
+def test_something_else_answers(offline, scripted):
+    page = scripted(response("<html>hello", type="text/html"))
+    assert "is no JSON (is it a modpropd?)" in offline.run("list", "-s", page.url, status=5).stderr
+    teapot = scripted(response("short and stout\nmore", "418 I'm a teapot", "text/plain"))
+    assert "418: short and stout\n" in offline.run("list", "-s", teapot.url, status=4).stderr
+
+
+def test_a_redirect_is_not_followed(offline, scripted):
+    other = scripted(response("{}"))
+    server = scripted(f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {other.url}/v1/jobs\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+    offline.run("list", "-s", server.url, "--token", "secret", status=4)
+    assert not other.requests and b"Authorization: Bearer secret" in server.requests[0]
+
+
+def test_problems_are_shown_as_fields_and_escape_sequences_are_not_obeyed(offline, scripted):
+    problem = {"title": "Bad", "status": 422, "detail": "the job is \x1b[31mwrong", "errors": [{"pointer": "/rule/a~1b", "detail": "must be \x1b]0;x\x07so"}]}
+    server = scripted(response(json.dumps(problem), "422 Unprocessable", "application/problem+json"))
+    result = offline.run("submit", "--task", "x", "-s", server.url, status=4)
+    assert "\x1b" not in result.stderr and "\x07" not in result.stderr
+    assert "the job is ?[31mwrong (422)" in result.stderr and "  rule.a/b" in result.stderr
+    assert json.loads(offline.run("submit", "--task", "x", "-s", server.url, "--json", status=4).stderr) == problem
+
+
+def test_a_cut_answer_leaves_no_file(offline, scripted, tmp_path):
+    server = scripted(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"W\":")
+    target = tmp_path / "out" / "w.json"
+    target.parent.mkdir()
+    job = "01a20dc9-85ec-7000-9f95-22ae4c74f179"
+    offline.run("weights", job, "-o", target, "-s", server.url, status=3)
+    assert list(target.parent.iterdir()) == []
+    target.write_text("old")
+    offline.run("weights", job, "-o", target, "-s", server.url, status=3)
+    assert target.read_text() == "old" and len(list(target.parent.iterdir())) == 1
+
+
+def test_a_lost_answer_is_asked_for_again_under_one_key(offline, scripted):
+    server = scripted(b"")
+    offline.run("submit", "--task", "delayed_xor", "-s", server.url, status=3)
+    keys = {line for request in server.requests for line in request.split(b"\r\n") if line.lower().startswith(b"idempotency-key")}
+    assert len(server.requests) == 4 and len(keys) == 1
+
+
+def test_a_full_disk_is_told(offline):
+    with open("/dev/full", "w") as full:
+        process = offline.start("help", stdout=full, text=True)
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 5 and "cannot write to standard output" in errors
