@@ -75,7 +75,6 @@ struct worker {
     char weights_sha256[STORE_HASH_BYTES]; /* thread's: of the last checkpoint */
     enum train_result result;          /* thread's, then the loop's */
     struct train_error error;
-    int under_way;                     /* loop's: messages delivered whose unit is not done */
     bool ended, returned;              /* loop's: its last message came; libuv gave it back */
     int units;                         /* loop's: its units that the store has not yet given back */
     double started;                    /* clock_seconds */

@@ -34,6 +34,7 @@ const struct route route_table[] = {
     {.name = "weights", .path = "/v1/jobs/{id}/weights", .role = ROLE_READ, .types = {JSON, OCTETS}, .handle = route_weights},
     {.name = "checkpoints", .path = "/v1/jobs/{id}/checkpoints", .role = ROLE_READ, .types = {JSON}, .handle = route_checkpoints},
     {.name = "gradients", .method = HTTP_POST, .path = "/v1/gradients", .role = ROLE_SUBMIT, .body = BODY_JSON, .types = {JSON}, .handle = route_gradients},
+    {.name = "simulate", .method = HTTP_POST, .path = "/v1/jobs/{id}/simulate", .role = ROLE_SUBMIT, .body = BODY_OPTIONAL, .types = {JSON}, .handle = route_simulate},
     {.name = "tasks", .path = "/v1/tasks", .role = ROLE_READ, .types = {JSON}, .handle = route_tasks},
     {.name = "rules", .path = "/v1/rules", .role = ROLE_READ, .types = {JSON}, .handle = route_rules},
     {.name = "livez", .path = "/livez", .types = {"text/plain"}, .handle = route_livez, .anytime = true},

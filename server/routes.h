@@ -80,6 +80,9 @@ void route_gradients(struct server *server, struct request *request);
 bool results_weights_begin(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line), void *to, void **handle);
 void results_weights_forget(void *user, void *handle);
 
+/* routes_simulate.c */
+void route_simulate(struct server *server, struct request *request);
+
 /* routes_system.c */
 void route_tasks(struct server *server, struct request *request);
 void route_rules(struct server *server, struct request *request);

@@ -441,3 +441,20 @@ def test_tasks_and_rules(daemon):
     delay = tasks["delayed_xor"]["parameters"]["delay"]
     assert delay["unit"] == "ms" and delay["default"] == 700 and delay["minimum"] == 0 and delay["description"]
     assert "mu" in rules["modprop"]["parameters"] and "mu" not in rules["bptt"]["parameters"]
+
+
+def test_simulate(daemon):
+    job = finish(daemon, submit(daemon, SMALL))
+    url = f"/v1/jobs/{job['id']}/simulate"
+    answer = daemon.post(url)
+    document = answer.json()
+    assert answer.status_code == 200 and document["steps"] == 80 and document["units"] == list(range(10)) and len(document["labels"]) == 1
+    assert np.array(document["inputs"]).shape == (80, 1, 2) and np.array(document["rates"]).shape == (80, 1, 10)
+    asked = daemon.post(url, json={"trials": 5, "seed": 3, "every": 7, "units": [19, 0], "iteration": 80}).json()
+    assert asked["iteration"] == 80 and np.array(asked["rates"]).shape == (12, 5, 2) and np.array(asked["outputs"]).shape == (12, 5, 2)
+    own = daemon.post(url, json={"inputs": [[[0.1, 0.2]] * 3] * 50, "units": [1]}).json()
+    assert np.array(own["rates"]).shape == (50, 3, 1) and own["labels"] == [None] * 3 and np.allclose(own["inputs"], [[[0.1, 0.2]] * 3] * 50)
+    for bad, pointer in (({"units": [20]}, "/units/0"), ({"trials": 0}, "/trials"), ({"trial": 1}, "/trial"), ({"inputs": [[[1]]]}, "/inputs"),
+                         ({"split": "test"}, "/trials"), ({"units": [-1]}, "/units/0"), ({"trials": 4096, "units": list(range(20)) * 100}, "/every")):
+        answer = daemon.post(url, json=bad)
+        assert answer.status_code == 422 and pointer in [e["pointer"] for e in answer.json()["errors"]], (bad, answer.text)
