@@ -37,6 +37,7 @@ const struct route route_table[] = {
     {.name = "simulate", .method = HTTP_POST, .path = "/v1/jobs/{id}/simulate", .role = ROLE_SUBMIT, .body = BODY_OPTIONAL, .types = {JSON}, .handle = route_simulate},
     {.name = "tasks", .path = "/v1/tasks", .role = ROLE_READ, .types = {JSON}, .handle = route_tasks},
     {.name = "rules", .path = "/v1/rules", .role = ROLE_READ, .types = {JSON}, .handle = route_rules},
+    {.name = "openapi", .path = "/openapi.json", .types = {JSON}, .handle = route_openapi},
     {.name = "livez", .path = "/livez", .types = {"text/plain"}, .handle = route_livez, .anytime = true},
     {.name = "readyz", .path = "/readyz", .types = {"text/plain"}, .handle = route_readyz, .anytime = true},
     {.name = "metrics", .path = "/metrics", .role = ROLE_READ, .types = {"text/plain"}, .handle = route_metrics, .anytime = true},

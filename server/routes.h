@@ -84,6 +84,7 @@ void results_weights_forget(void *user, void *handle);
 void route_simulate(struct server *server, struct request *request);
 
 /* routes_system.c */
+void route_openapi(struct server *server, struct request *request);
 void route_tasks(struct server *server, struct request *request);
 void route_rules(struct server *server, struct request *request);
 void route_index(struct server *server, struct request *request);

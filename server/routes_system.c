@@ -1,6 +1,7 @@
 /*
  * Routes about the daemon itself: probes, version.
  */
+#include "server/openapi.h"
 #include "server/routes.h"
 
 #include <sys/utsname.h>
@@ -55,4 +56,9 @@ void route_tasks(struct server *server, struct request *request) {
 void route_rules(struct server *server, struct request *request) {
     (void)server;
     http_reply_json(request, 200, rules_describe());
+}
+
+void route_openapi(struct server *server, struct request *request) {
+    (void)server;
+    http_reply_json(request, 200, openapi_document());
 }

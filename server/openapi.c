@@ -1,0 +1,222 @@
+/*
+ * OpenAPI: see openapi.h. Schemas of answers are loose where the contract lets an object grow, strict where it does not.
+ */
+#include "server/openapi.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/job.h"
+#include "api/simulate.h"
+#include "server/routes.h"
+
+#define COUNT(table) (sizeof(table) / sizeof *(table))
+
+/* What a route's line in the document says beyond the route table. */
+struct operation {
+    const char *route, *summary;
+    const char *statuses; /* beside those that any route may answer */
+    const char *query;    /* parameters: name type; "limit:integer:1:100" ... parted by spaces */
+    const char *request;  /* schema of the body */
+    const char *response; /* schema of the first status */
+};
+
+static const struct operation operations[] = {
+    {"index", "What is here (or the dashboard)", "200", NULL, NULL, NULL},
+    {"submit", "Submit a job; with Accept: application/x-ndjson or text/event-stream its events follow, and its weights as the last", "201 400 409 413 415 422 429 507", NULL,
+     "JobSubmission", "Job"},
+    {"validate", "The job with its defaults, its memory and multiply-adds; nothing is stored", "200 400 413 415 422 429", NULL, "JobSubmission", "Validated"},
+    {"jobs", "Jobs, newest first", "200 422", "status:string task:string rule:string limit:integer:1:100 after:integer:1:9223372036854775807", NULL, "JobPage"},
+    {"job", "One job; wait answers when it ends or after that many seconds", "200 404 422", "wait:integer:0:3600", NULL, "Job"},
+    {"delete", "Delete a finished job and all that belongs to it", "204 404 409 507", NULL, NULL, NULL},
+    {"cancel", "Cancel a job", "200 404 409 415 507", NULL, NULL, "Job"},
+    {"pause", "Pause a job at a checkpoint", "200 404 409 415 507", NULL, NULL, "Job"},
+    {"resume", "Let a paused job go on", "200 404 409 415 507", NULL, NULL, "Job"},
+    {"job_events", "A job's events: a page, server-sent events, or lines; Last-Event-ID continues a stream", "200 204 400 404 422",
+     "after:integer:0:9223372036854775807 limit:integer:1:1000 weights:boolean", NULL, "EventPage"},
+    {"events", "Events of all jobs, from now on or behind Last-Event-ID", "200 400 422", "after:integer:0:9223372036854775807 limit:integer:1:1000", NULL, "EventPage"},
+    {"job_metrics", "The curves of a job; points thins them so that spikes stay", "200 404 422 429", "points:integer:2:10000000 keys:string", NULL, "Metrics"},
+    {"weights", "Final weights, or those of the newest or a given checkpoint", "200 304 404 409 422 429 507", "format:string iteration:integer:0:9223372036854775807", NULL,
+     "Weights"},
+    {"checkpoints", "A job's checkpoints, newest first", "200 404 422", NULL, NULL, "Checkpoints"},
+    {"simulate", "Run a trained network on fresh or given trials", "200 400 404 409 413 415 422 429 507", NULL, "Simulation", "Simulated"},
+    {"gradients", "Gradients of any network and batch under any rules, with their cosine to bptt's", "200 400 413 415 422 429 507", NULL, "GradientsRequest", "Gradients"},
+    {"tasks", "What can be trained, every parameter explained", "200", NULL, NULL, NULL},
+    {"rules", "How it can be trained, every parameter explained", "200", NULL, NULL, NULL},
+    {"datasets", "The datasets that were put", "200", NULL, NULL, NULL},
+    {"dataset", "One dataset", "200 404 422", NULL, NULL, NULL},
+    {"dataset_put", "Put a dataset: a safetensors file with inputs, targets, optional mask and test split", "200 201 409 413 415 422 507", NULL, NULL, NULL},
+    {"dataset_delete", "Delete a dataset", "204 404 409 422", NULL, NULL, NULL},
+    {"livez", "Whether the daemon is alive", "200", NULL, NULL, NULL},
+    {"readyz", "Whether submissions are accepted", "200", NULL, NULL, NULL},
+    {"metrics", "Metrics for Prometheus", "200", NULL, NULL, NULL},
+    {"version", "Build, instruction set, limits", "200", NULL, NULL, NULL},
+    {"openapi", "This document", "200", NULL, NULL, NULL},
+};
+
+static const char *const always_statuses = "401 403 406 417 500 503";
+
+static const char schemas_text[] =
+    "{\"Problem\": {\"type\": \"object\", \"required\": [\"type\", \"title\", \"status\", \"detail\"], \"properties\": {\"type\": {\"type\": \"string\"}, \"title\": {\"type\": \"string\"},"
+    " \"status\": {\"type\": \"integer\"}, \"detail\": {\"type\": \"string\"}, \"errors\": {\"type\": \"array\", \"items\": {\"type\": \"object\", \"required\": [\"pointer\", \"detail\"],"
+    " \"properties\": {\"pointer\": {\"type\": \"string\"}, \"detail\": {\"type\": \"string\"}}}}}},"
+    "\"Job\": {\"type\": \"object\", \"required\": [\"id\", \"status\", \"task\", \"network\", \"rule\", \"optimizer\", \"training\", \"created_at\", \"progress\", \"metrics\", \"links\"],"
+    " \"properties\": {\"id\": {\"type\": \"string\"}, \"status\": {\"enum\": [\"queued\", \"running\", \"pausing\", \"paused\", \"cancelling\", \"succeeded\", \"failed\", \"cancelled\"]},"
+    " \"created_at\": {\"type\": \"string\", \"format\": \"date-time\"}, \"progress\": {\"type\": \"object\"}, \"metrics\": {\"type\": \"object\"}, \"links\": {\"type\": \"object\"}}},"
+    "\"Validated\": {\"type\": \"object\", \"required\": [\"task\", \"network\", \"rule\", \"optimizer\", \"training\", \"estimate\", \"config_sha256\"]},"
+    "\"JobPage\": {\"type\": \"object\", \"required\": [\"jobs\", \"next\"], \"properties\": {\"jobs\": {\"type\": \"array\", \"items\": {\"$ref\": \"#/components/schemas/Job\"}},"
+    " \"next\": {\"type\": [\"string\", \"null\"]}}},"
+    "\"Event\": {\"type\": \"object\", \"required\": [\"id\", \"job\", \"seq\", \"type\", \"time\"], \"properties\": {\"id\": {\"type\": \"integer\"}, \"job\": {\"type\": \"string\"},"
+    " \"seq\": {\"type\": \"integer\"}, \"type\": {\"type\": \"string\"}, \"time\": {\"type\": \"string\", \"format\": \"date-time\"}}},"
+    "\"EventPage\": {\"type\": \"object\", \"required\": [\"events\", \"next\"], \"properties\": {\"events\": {\"type\": \"array\", \"items\": {\"$ref\": \"#/components/schemas/Event\"}},"
+    " \"next\": {\"type\": [\"integer\", \"null\"]}}},"
+    "\"Metrics\": {\"type\": \"object\", \"required\": [\"iteration\"], \"additionalProperties\": {\"type\": \"array\", \"items\": {\"type\": [\"number\", \"null\"]}}},"
+    "\"Matrix\": {\"type\": \"array\", \"items\": {\"type\": \"array\", \"items\": {\"type\": [\"number\", \"null\"]}}},"
+    "\"Vector\": {\"type\": \"array\", \"items\": {\"type\": [\"number\", \"null\"]}},"
+    "\"Weights\": {\"type\": \"object\", \"required\": [\"job\", \"iteration\", \"sha256\", \"units\", \"inputs\", \"outputs\", \"W\", \"Win\", \"b\", \"Wout\", \"bout\", \"leak\", \"types\","
+    " \"sign\"], \"properties\": {\"W\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"Win\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"Wout\": {\"$ref\": \"#/components/schemas/Matrix\"},"
+    " \"bout\": {\"$ref\": \"#/components/schemas/Vector\"}, \"leak\": {\"$ref\": \"#/components/schemas/Vector\"}}},"
+    "\"Checkpoints\": {\"type\": \"object\", \"required\": [\"checkpoints\"], \"properties\": {\"checkpoints\": {\"type\": \"array\", \"items\": {\"type\": \"object\","
+    " \"required\": [\"iteration\", \"loss\", \"size\", \"sha256\"]}}}},"
+    "\"Simulated\": {\"type\": \"object\", \"required\": [\"job\", \"iteration\", \"steps\", \"every\", \"trials\", \"units\", \"labels\", \"inputs\", \"rates\", \"outputs\"]},"
+    "\"GradientsRequest\": {\"type\": \"object\", \"required\": [\"network\", \"inputs\", \"targets\", \"loss\", \"rules\"], \"additionalProperties\": false, \"properties\": {"
+    " \"network\": {\"type\": \"object\", \"required\": [\"W\", \"Win\", \"Wout\", \"bout\", \"leak\"], \"additionalProperties\": false, \"properties\": {"
+    " \"W\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"Win\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"b\": {\"anyOf\": [{\"$ref\": \"#/components/schemas/Vector\"}, {\"type\": \"null\"}]},"
+    " \"Wout\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"bout\": {\"$ref\": \"#/components/schemas/Vector\"}, \"leak\": {\"$ref\": \"#/components/schemas/Vector\"},"
+    " \"types\": {\"type\": [\"array\", \"null\"], \"items\": {\"type\": \"integer\", \"minimum\": 0}}, \"activation\": {\"enum\": [\"relu\", \"tanh\"]},"
+    " \"feedback\": {\"anyOf\": [{\"$ref\": \"#/components/schemas/Matrix\"}, {\"type\": \"null\"}]}}},"
+    " \"inputs\": {\"type\": \"array\", \"minItems\": 1, \"items\": {\"$ref\": \"#/components/schemas/Matrix\"}}, \"targets\": {\"type\": \"array\", \"minItems\": 1},"
+    " \"mask\": {\"anyOf\": [{\"$ref\": \"#/components/schemas/Matrix\"}, {\"type\": \"null\"}]}, \"loss\": {\"enum\": [\"cross_entropy\", \"mse\"]},"
+    " \"rules\": {\"type\": \"array\", \"minItems\": 1, \"maxItems\": 64, \"items\": {\"$ref\": \"#/components/schemas/Rule\"}}}},"
+    "\"Gradients\": {\"type\": \"object\", \"required\": [\"loss\", \"rules\"], \"properties\": {\"loss\": {\"type\": [\"number\", \"null\"]}, \"rules\": {\"type\": \"array\", \"items\": {"
+    " \"type\": \"object\", \"required\": [\"rule\", \"gradients\", \"cosine\"]}}}}}";
+
+static const struct operation *operation_find(const char *route) {
+    for (size_t i = 0; i < COUNT(operations); i++) {
+        if (strcmp(operations[i].route, route) == 0) {
+            return &operations[i];
+        }
+    }
+    return NULL;
+}
+
+static json_t *reference(const char *schema) {
+    char text[96];
+    snprintf(text, sizeof text, "#/components/schemas/%s", schema);
+    return json_pack("{s:s}", "$ref", text);
+}
+
+/* "limit:integer:1:100" as a parameter object. */
+static json_t *query_parameter(const char *word, size_t length) {
+    char copy[128];
+    snprintf(copy, sizeof copy, "%.*s", (int)length, word);
+    char *rest = copy, *name = strsep(&rest, ":"), *type = strsep(&rest, ":"), *low = strsep(&rest, ":"), *high = strsep(&rest, ":");
+    json_t *schema = json_pack("{s:s}", "type", type);
+    if (low != NULL && high != NULL) {
+        json_object_set_new(schema, "minimum", json_integer(strtoll(low, NULL, 10)));
+        json_object_set_new(schema, "maximum", json_integer(strtoll(high, NULL, 10)));
+    }
+    return json_pack("{s:s, s:s, s:o}", "name", name, "in", "query", "schema", schema);
+}
+
+/* The name within {} of a path, or false. */
+static bool path_parameter(const char *path, char name[32]) {
+    const char *open = strchr(path, '{'), *close = open == NULL ? NULL : strchr(open, '}');
+    if (close == NULL) {
+        return false;
+    }
+    snprintf(name, 32, "%.*s", (int)(close - open - 1), open + 1);
+    return true;
+}
+
+static json_t *parameters_of(const struct route *route, const struct operation *operation) {
+    json_t *list = json_array();
+    char name[32];
+    if (path_parameter(route->path, name)) {
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", name, "in", "path", "required", 1, "schema", "type", "string"));
+    }
+    for (const char *word = operation->query; word != NULL && *word != '\0';) {
+        size_t length = strcspn(word, " ");
+        json_array_append_new(list, query_parameter(word, length));
+        word += length + (word[length] == ' ');
+    }
+    return list;
+}
+
+static json_t *success_content(const struct route *route, const struct operation *operation) {
+    json_t *content = json_object();
+    for (size_t i = 0; i < ROUTE_TYPES_MAX && route->types[i] != NULL; i++) {
+        bool is_json = strcmp(route->types[i], "application/json") == 0;
+        json_t *schema = is_json && operation->response != NULL ? reference(operation->response) : is_json ? json_pack("{s:s}", "type", "object") : json_pack("{s:s}", "type", "string");
+        json_object_set_new(content, route->types[i], json_pack("{s:o}", "schema", schema));
+    }
+    return content;
+}
+
+static void put_response(json_t *responses, const struct route *route, const struct operation *operation, int status) {
+    char code[8];
+    snprintf(code, sizeof code, "%d", status);
+    json_t *response = json_pack("{s:s}", "description", http_status_text(status));
+    if (status == 200 || status == 201) {
+        json_object_set_new(response, "content", success_content(route, operation));
+    } else if (status >= 400) {
+        json_object_set_new(response, "content", json_pack("{s:{s:o}}", "application/problem+json", "schema", reference("Problem")));
+    }
+    json_object_set_new(responses, code, response);
+}
+
+static json_t *responses_of(const struct route *route, const struct operation *operation) {
+    json_t *responses = json_object();
+    const char *const lists[] = {operation->statuses, always_statuses};
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        for (const char *at = lists[i]; *at != '\0'; at += at[3] == ' ' ? 4 : 3) {
+            put_response(responses, route, operation, atoi(at));
+        }
+    }
+    return responses;
+}
+
+static json_t *body_of(const struct route *route, const struct operation *operation) {
+    if (route->body == BODY_OCTETS) {
+        return json_pack("{s:b, s:{s:{s:{s:s, s:s}}}}", "required", 1, "content", "application/octet-stream", "schema", "type", "string", "format", "binary");
+    }
+    return json_pack("{s:b, s:{s:{s:o}}}", "required", route->body == BODY_JSON, "content", "application/json", "schema", reference(operation->request));
+}
+
+static json_t *operation_document(const struct route *route, const struct operation *operation) {
+    json_t *document = json_pack("{s:s, s:s, s:o, s:o}", "operationId", route->name, "summary", operation->summary, "parameters", parameters_of(route, operation), "responses",
+                                 responses_of(route, operation));
+    if (route->body == BODY_OCTETS || operation->request != NULL) {
+        json_object_set_new(document, "requestBody", body_of(route, operation));
+    }
+    if (route->role == ROLE_PUBLIC) {
+        json_object_set_new(document, "security", json_array());
+    } else {
+        json_object_set_new(document, "x-role", json_string(role_name(route->role)));
+    }
+    return document;
+}
+
+json_t *openapi_document(void) {
+    static const char *const methods[] = {"get", "post", "put", "delete"};
+    json_t *paths = json_object(), *schemas = json_loads(schemas_text, 0, NULL);
+    for (size_t i = 0; i < route_count; i++) {
+        const struct route *route = &route_table[i];
+        const struct operation *operation = operation_find(route->name);
+        json_t *path = json_object_get(paths, route->path);
+        if (path == NULL) {
+            path = json_object();
+            json_object_set_new(paths, route->path, path);
+        }
+        if (operation != NULL) {
+            json_object_set_new(path, methods[route->method], operation_document(route, operation));
+        }
+    }
+    json_object_set_new(schemas, "JobSubmission", job_schema());
+    json_object_set_new(schemas, "Rule", rule_schema());
+    json_object_set_new(schemas, "Simulation", simulate_schema());
+    return json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:[{s:[]}, {}], s:o, s:{s:o, s:{s:{s:s, s:s}}}}", "openapi", "3.1.0", "info", "title", "modpropd", "version", MODPROP_VERSION,
+                     "description", "Trains recurrent networks with biologically plausible learning rules.", "license", "name", "MIT", "security", "bearer", "paths", paths, "components",
+                     "schemas", schemas, "securitySchemes", "bearer", "type", "http", "scheme", "bearer");
+}
