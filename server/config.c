@@ -520,6 +520,9 @@ char *config_help(void) {
           "       modpropd token NAME ROLE         makes a token (roles: read, submit, admin) and prints it once\n"
           "       modpropd healthcheck [--listen ADDRESS:PORT]\n"
           "                                        exit 0 where a daemon is alive at that address\n"
+          "       modpropd verify --data DIR [--rerun] [JOB]\n"
+          "                                        checks all that is stored; --rerun trains again and compares bits\n"
+          "       modpropd backup --data DIR FILE  copies the database, whole, beside a running daemon or without\n"
           "       modpropd --help | --version\n\n"
           "Every setting is also MODPROP_SETTING in the environment (upper case, _ for -) and a key of the file that --config\n"
           "names; flags win over the environment, the environment over the file.\n\n", out);

@@ -2,6 +2,7 @@
 #include "server/datasets.h"
 
 #include <errno.h>
+#include <nettle/sha2.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ struct datasets {
     pthread_mutex_t mutex;
     struct task_data mnist;
     unsigned char *parts[4];
+    char mnist_sha256[65];
     int holders;
 };
 
@@ -153,6 +155,21 @@ static void mnist_unload(struct datasets *datasets) {
     datasets->mnist = (struct task_data){0};
 }
 
+static void mnist_digest(struct datasets *datasets) {
+    struct sha256_ctx context;
+    uint8_t bytes[SHA256_DIGEST_SIZE];
+    const struct trial_set *sets[] = {&datasets->mnist.train, &datasets->mnist.test};
+    sha256_init(&context);
+    for (int i = 0; i < 2; i++) {
+        sha256_update(&context, sets[i]->trials * 28 * 28, sets[i]->pixels);
+        sha256_update(&context, sets[i]->trials, sets[i]->labels);
+    }
+    sha256_digest(&context, sizeof bytes, bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        snprintf(datasets->mnist_sha256 + 2 * i, 3, "%02x", bytes[i]);
+    }
+}
+
 static bool mnist_load(struct datasets *datasets, char *error) {
     size_t counts[4];
     for (int i = 0; i < 4; i++) {
@@ -171,6 +188,7 @@ static bool mnist_load(struct datasets *datasets, char *error) {
     }
     datasets->mnist.train = (struct trial_set){.trials = counts[0], .pixels = datasets->parts[0], .labels = datasets->parts[1]};
     datasets->mnist.test = (struct trial_set){.trials = counts[2], .pixels = datasets->parts[2], .labels = datasets->parts[3]};
+    mnist_digest(datasets);
     return true;
 }
 
@@ -221,4 +239,8 @@ void datasets_release(struct datasets *datasets, const struct task_data *data) {
     pthread_mutex_lock(&datasets->mutex);
     datasets->holders--;
     pthread_mutex_unlock(&datasets->mutex);
+}
+
+void datasets_digest(struct datasets *datasets, const struct task_data *data, char digest[65]) {
+    snprintf(digest, 65, "%s", data == &datasets->mnist ? datasets->mnist_sha256 : "");
 }

@@ -291,6 +291,19 @@ static bool is_active(void *user, const char *id) {
     return entry_find(user, id) != NULL;
 }
 
+/* A job that goes on with other kernels than it began with has a mixed result: all sets are named, in order. */
+static void isa_record(struct store_job *job, const char *name) {
+    char text[128];
+    const char *last = job->isa != NULL ? strrchr(job->isa, ',') : NULL;
+    last = last != NULL ? last + 1 : job->isa;
+    if (last != NULL && strcmp(last, name) == 0) {
+        return;
+    }
+    snprintf(text, sizeof text, "%s%s%s", last != NULL && job->iteration > 0 ? job->isa : "", last != NULL && job->iteration > 0 ? "," : "", name);
+    free(job->isa);
+    job->isa = text_copy(text);
+}
+
 /* Starts what waits, while there is a slot. A job runs once its change to running is committed (entry_settle). */
 static void jobs_schedule(struct jobs *jobs) {
     while (jobs->started && !jobs->draining && !jobs->disk_full && jobs_running(jobs) < jobs->options.workers) {
@@ -303,9 +316,8 @@ static void jobs_schedule(struct jobs *jobs) {
             return;
         }
         free(entry->job.build);
-        free(entry->job.isa);
         entry->job.build = text_copy(jobs->options.build);
-        entry->job.isa = text_copy(kernels_name());
+        isa_record(&entry->job, kernels_name());
         entry_change(entry, JOB_RUNNING, NULL);
         if (entry->lost) {
             entry_settle(entry);
@@ -358,6 +370,7 @@ static void entry_stopped(struct entry *entry, const struct worker *worker) {
 void entry_worker_ended(struct entry *entry, struct worker *worker) {
     entry->worker = NULL;
     entry->job.trials_per_second = worker_trials_per_second(worker);
+    entry->job.trained = worker_trained(worker);
     if (entry->lost) {
         log_warning("a job was stopped: its results cannot be stored now", LOG_T("job", entry->job.id));
     } else if (worker->stop == STOP_CANCEL) {
@@ -381,7 +394,7 @@ void entry_worker_ended(struct entry *entry, struct worker *worker) {
             entry_fail(entry, "bad_checkpoint", worker->error.text, -1);
             break;
         case TRAIN_INVALID:
-            entry_fail(entry, "invalid", worker->error.text, -1);
+            entry_fail(entry, worker->other_data ? "dataset_changed" : "invalid", worker->error.text, -1);
             break;
         }
     }
@@ -788,7 +801,7 @@ void jobs_tick(struct jobs *jobs, uint64_t now) {
     for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
         struct worker *worker = entry->worker;
         if (worker != NULL && worker->stop == STOP_NONE && worker->spec.time_limit > 0 &&
-            clock_seconds() - worker->started > (double)worker->spec.time_limit) {
+            worker_trained(worker) > (double)worker->spec.time_limit) {
             worker_stop(worker, STOP_TIME);
         }
     }

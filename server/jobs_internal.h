@@ -73,11 +73,14 @@ struct worker {
     bool mismatch;                     /* thread's: a recomputed value differed */
     int64_t mismatch_iteration;
     char weights_sha256[STORE_HASH_BYTES]; /* thread's: of the last checkpoint */
+    char dataset_sha256[STORE_HASH_BYTES]; /* thread's: of earlier attempts, then of this one */
+    bool other_data;                   /* thread's: the two differ */
     enum train_result result;          /* thread's, then the loop's */
     struct train_error error;
     bool ended, returned;              /* loop's: its last message came; libuv gave it back */
     int units;                         /* loop's: its units that the store has not yet given back */
     double started;                    /* clock_seconds */
+    double trained;                    /* seconds of earlier attempts */
 };
 
 
@@ -106,6 +109,8 @@ void worker_stop(struct worker *worker, enum worker_stop why);
 /* A unit of this worker's was committed or has failed: it may send one more message. Frees the worker where it was the last thing to wait for. */
 void worker_unit_done(struct worker *worker);
 void worker_live(const struct worker *worker, int64_t iterations, struct jobs_live *live);
+/* Seconds of training in all attempts. */
+double worker_trained(const struct worker *worker);
 /* Trials a second of training in this attempt; NaN before the first update. */
 double worker_trials_per_second(const struct worker *worker);
 

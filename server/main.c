@@ -15,6 +15,7 @@
 #include "core/train.h"
 #include "server/healthcheck.h"
 #include "server/host.h"
+#include "server/maintenance.h"
 #include "server/notify.h"
 #include "server/routes.h"
 #include "server/server.h"
@@ -272,6 +273,12 @@ int main(int count, char **arguments) {
     }
     if (count > 1 && strcmp(arguments[1], "healthcheck") == 0) {
         return healthcheck_command(count - 2, arguments + 2, environ);
+    }
+    if (count > 1 && strcmp(arguments[1], "verify") == 0) {
+        return verify_command(count - 2, arguments + 2, environ);
+    }
+    if (count > 1 && strcmp(arguments[1], "backup") == 0) {
+        return backup_command(count - 2, arguments + 2, environ);
     }
     int status = read_configuration(&server, count - 1, arguments + 1);
     if (status < 0) {

@@ -19,36 +19,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION 1
-#define UNITS_A_COMMIT 512 /* bounds the time that the first of a crowd waits for the last */
+#include "server/store_schema.h"
 
-static const char schema[] =
-    "CREATE TABLE jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, document TEXT NOT NULL, digest TEXT NOT NULL,"
-    " name TEXT NOT NULL, task TEXT NOT NULL, rule TEXT NOT NULL, status INTEGER NOT NULL, priority INTEGER NOT NULL, created INTEGER NOT NULL,"
-    " started INTEGER NOT NULL DEFAULT 0, finished INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 1, iterations INTEGER NOT NULL,"
-    " iteration INTEGER NOT NULL DEFAULT 0, loss REAL, accuracy REAL, trials_per_second REAL, error_code TEXT, error_detail TEXT,"
-    " error_iteration INTEGER NOT NULL DEFAULT -1, weights_sha256 TEXT NOT NULL DEFAULT '', events INTEGER NOT NULL DEFAULT 0,"
-    " crashes INTEGER NOT NULL DEFAULT 0, crash_iteration INTEGER NOT NULL DEFAULT -1, build TEXT, isa TEXT);"
-    "CREATE INDEX jobs_queue ON jobs (status, priority DESC, number);"
-    "CREATE TABLE events (seq INTEGER PRIMARY KEY, job TEXT NOT NULL, id INTEGER NOT NULL, time INTEGER NOT NULL, type TEXT NOT NULL,"
-    " iteration INTEGER NOT NULL, terminal INTEGER NOT NULL, succeeded INTEGER NOT NULL, json TEXT NOT NULL, recheck TEXT);"
-    "CREATE UNIQUE INDEX events_job ON events (job, id);"
-    "CREATE INDEX events_progress ON events (job, iteration) WHERE recheck IS NOT NULL;"
-    "CREATE TABLE checkpoints (job TEXT NOT NULL, iteration INTEGER NOT NULL, created INTEGER NOT NULL, loss REAL, sha256 TEXT NOT NULL,"
-    " bytes BLOB NOT NULL, PRIMARY KEY (job, iteration));"
-    "CREATE TABLE keys (key TEXT PRIMARY KEY, body TEXT NOT NULL, job TEXT NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;"
-    "CREATE INDEX keys_job ON keys (job);";
+#define UNITS_A_COMMIT 512 /* bounds the time that the first of a crowd waits for the last */
 
 /* The statements of the writer, prepared once. */
 enum statement {
-    JOB_ADD, JOB_SET, JOB_EVENTS, JOB_DELETE, JOB_DELETE_EVENTS, JOB_DELETE_CHECKPOINTS, JOB_DELETE_KEYS, EVENT_ADD, CHECKPOINT_ADD, CHECKPOINT_TRIM, KEY_ADD, STATEMENTS
+    JOB_ADD, JOB_SET, JOB_EVENTS, EVENT_DIGEST, JOB_DELETE, JOB_DELETE_EVENTS, JOB_DELETE_CHECKPOINTS, JOB_DELETE_KEYS, EVENT_ADD, CHECKPOINT_ADD, CHECKPOINT_TRIM, KEY_ADD, STATEMENTS
 };
 
 static const char *const statement_text[STATEMENTS] = {
     [JOB_ADD] = "INSERT INTO jobs (id, document, digest, name, task, rule, status, priority, created, iterations) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
     [JOB_SET] = "UPDATE jobs SET status=?2, started=?3, finished=?4, attempt=?5, iteration=?6, loss=?7, accuracy=?8, trials_per_second=?9, error_code=?10,"
-                " error_detail=?11, error_iteration=?12, weights_sha256=?13, crashes=?14, crash_iteration=?15, build=?16, isa=?17 WHERE id=?1",
-    [JOB_EVENTS] = "UPDATE jobs SET events=?2 WHERE id=?1",
+                " error_detail=?11, error_iteration=?12, weights_sha256=?13, crashes=?14, crash_iteration=?15, build=?16, isa=?17, trained=?18, dataset_sha256=?19 WHERE id=?1",
+    [JOB_EVENTS] = "UPDATE jobs SET events=?2, event_digest=?3 WHERE id=?1",
+    [EVENT_DIGEST] = "SELECT event_digest FROM jobs WHERE id=?1",
     [JOB_DELETE] = "DELETE FROM jobs WHERE id=?1",
     [JOB_DELETE_EVENTS] = "DELETE FROM events WHERE job=?1",
     [JOB_DELETE_CHECKPOINTS] = "DELETE FROM checkpoints WHERE job=?1",
@@ -265,6 +250,8 @@ static int job_set(struct store *store, const struct store_job *job) {
     sqlite3_bind_int64(s, 15, job->crash_iteration);
     bind_text(s, 16, job->build);
     bind_text(s, 17, job->isa);
+    sqlite3_bind_double(s, 18, job->trained);
+    bind_text(s, 19, job->dataset_sha256);
     return statement_run(s);
 }
 
@@ -276,6 +263,27 @@ static int job_delete(struct store *store, const char *id) {
         result = statement_run(store->statements[all[i]]);
     }
     return result;
+}
+
+/* The job's number of events, and their digest with this one added. The event that tells of a deletion finds no job any more. */
+static int job_count_event(struct store *store, const struct store_event *event) {
+    sqlite3_stmt *s = store->statements[EVENT_DIGEST];
+    char digest[STORE_HASH_BYTES];
+    bind_text(s, 1, event->job);
+    int result = sqlite3_step(s);
+    if (result == SQLITE_ROW) {
+        snprintf(digest, sizeof digest, "%s", (const char *)sqlite3_column_text(s, 0));
+    }
+    sqlite3_reset(s);
+    if (result != SQLITE_ROW) {
+        return result;
+    }
+    event_digest_add(digest, event->json);
+    s = store->statements[JOB_EVENTS];
+    bind_text(s, 1, event->job);
+    sqlite3_bind_int64(s, 2, event->id);
+    bind_text(s, 3, digest);
+    return statement_run(s);
 }
 
 static int event_add(struct store *store, const struct store_event *event) {
@@ -291,12 +299,7 @@ static int event_add(struct store *store, const struct store_event *event) {
     bind_text(s, 9, event->json);
     bind_text(s, 10, event->check);
     int result = statement_run(s);
-    if (result != SQLITE_DONE) {
-        return result;
-    }
-    bind_text(store->statements[JOB_EVENTS], 1, event->job);
-    sqlite3_bind_int64(store->statements[JOB_EVENTS], 2, event->id);
-    return statement_run(store->statements[JOB_EVENTS]);
+    return result == SQLITE_DONE ? job_count_event(store, event) : result;
 }
 
 static int checkpoint_add(struct store *store, const struct store_checkpoint *checkpoint) {
@@ -522,30 +525,10 @@ static bool database_fail(struct store *store, const char *path, const char *wha
     return false;
 }
 
-static int database_version(sqlite3 *database) {
-    sqlite3_stmt *statement = NULL;
-    int version = -1;
-    if (sqlite3_prepare_v2(database, "PRAGMA user_version", -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW) {
-        version = sqlite3_column_int(statement, 0);
-    }
-    sqlite3_finalize(statement);
-    return version;
-}
-
 static int check_row(void *user, int columns, char **values, char **names) {
     (void)names;
     *(bool *)user = columns == 1 && values[0] != NULL && strcmp(values[0], "ok") == 0;
     return 0;
-}
-
-/* From version `from` to SCHEMA_VERSION in one transaction. Later versions add their steps here. */
-static bool schema_migrate(struct store *store, int from) {
-    char text[sizeof schema + 128];
-    if (from == SCHEMA_VERSION) {
-        return true;
-    }
-    snprintf(text, sizeof text, "BEGIN IMMEDIATE; %s PRAGMA user_version=%d; COMMIT", schema, SCHEMA_VERSION);
-    return sqlite3_exec(store->database, text, NULL, NULL, NULL) == SQLITE_OK;
 }
 
 static bool database_open(struct store *store, const char *directory, char *error) {
@@ -562,7 +545,7 @@ static bool database_open(struct store *store, const char *directory, char *erro
     if (!opened) {
         return database_fail(store, path, "open", error);
     }
-    int version = database_version(store->database);
+    int version = schema_version(store->database);
     if (version > SCHEMA_VERSION) {
         snprintf(error, STORE_ERROR_BYTES, "the database %.300s was written by a newer modprop (schema %d; this one knows %d): use that version", path, version,
                  SCHEMA_VERSION);
@@ -576,7 +559,7 @@ static bool database_open(struct store *store, const char *directory, char *erro
         snprintf(error, STORE_ERROR_BYTES, "the database %.300s is damaged; nothing was changed: restore it from a backup, or move it away to start anew", path);
         return false;
     }
-    if (!schema_migrate(store, version)) {
+    if (!schema_migrate(store->database, version)) {
         return database_fail(store, path, "prepare", error);
     }
     for (int i = 0; i < STATEMENTS; i++) {
@@ -622,6 +605,8 @@ void store_close(struct store *store) {
         pthread_cond_signal(&store->wake);
         pthread_mutex_unlock(&store->mutex);
         pthread_join(store->writer, NULL);
+        /* readers are still open, so that closing alone would leave the log: a stopped daemon leaves one file, which may be copied */
+        sqlite3_exec(store->database, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
     }
     for (int i = 0; i < STATEMENTS; i++) {
         sqlite3_finalize(store->statements[i]);

@@ -51,7 +51,10 @@ struct store_job {
     int64_t events;             /* number of the last event */
     int crashes;                /* times that the daemon went down at crash_iteration with this job running */
     int64_t crash_iteration;
-    char *build, *isa;          /* of the last attempt */
+    char *build, *isa;          /* of the last attempt; isa names all sets that trained it, parted by "," */
+    char event_digest[STORE_HASH_BYTES]; /* of its events, see event_digest_add; kept by the store itself */
+    double trained;             /* seconds of training in all attempts */
+    char dataset_sha256[STORE_HASH_BYTES]; /* of the data it was trained on; "" : none, or not started */
 };
 
 void store_job_release(struct store_job *job);
@@ -59,7 +62,7 @@ void store_job_release(struct store_job *job);
 /* What a unit may hold. Each kind is one row or one change of a row. */
 enum store_kind {
     STORE_JOB_ADD,      /* job: whole */
-    STORE_JOB_SET,      /* job: status, started, finished, attempt, iteration, loss, accuracy, trials_per_second, error, weights_sha256, crashes, build, isa */
+    STORE_JOB_SET,      /* job: status, started, finished, attempt, iteration, loss, accuracy, trials_per_second, error, weights_sha256, crashes, build, isa, trained, dataset_sha256 */
     STORE_JOB_DELETE,   /* job.id: the job, its events and checkpoints */
     STORE_EVENT_ADD,    /* event */
     STORE_CHECKPOINT_ADD, /* checkpoint; keeps the newest `keep` */
@@ -191,6 +194,24 @@ int store_checkpoint_read(struct store_reader *reader, const char *job, int64_t 
 
 /* 1: the key is known, with the body's hash and the job. */
 int store_key_read(struct store_reader *reader, const char *key, struct store_key *found);
+
+/* All that is read until store_reader_release shows one state of the database. False on failure. */
+bool store_reader_hold(struct store_reader *reader);
+void store_reader_release(struct store_reader *reader);
+/* SQLite's own check of every page, and that no event or checkpoint is without its job. False, with the first fault in `error`. */
+bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_BYTES]);
+/* Bytes that rows take; free pages of the file are not counted. -1 on failure. */
+int64_t store_bytes_used(struct store_reader *reader);
+/* The id of the finished job whose end lies farthest back, and when that was. 1, 0 (there is none), -1. */
+int store_job_oldest(struct store_reader *reader, char id[STORE_ID_BYTES], int64_t *finished);
+/*
+ * Writes a copy of the database as it is now to `file`, which must not exist yet, while others read and write. It is whole, checked and durable when this
+ * returns true; else nothing stays under that name, and `error` says why.
+ */
+bool store_backup(const char *directory, const char *file, char error[STORE_ERROR_BYTES]);
+
+/* The digest of a job's events: SHA-256 of the digest before ("" at first, then 64 hexadecimal digits) and the event's text. */
+void event_digest_add(char digest[STORE_HASH_BYTES], const char *json);
 
 /* SHA-256 in hexadecimal. */
 void sha256_hex(const void *bytes, size_t size, char hex[STORE_HASH_BYTES]);

@@ -1,20 +1,27 @@
-/* The store's readers: one read-only connection each, statements prepared when first used and kept. See store.h. */
+/* The store's readers: one read-only connection each, statements prepared when first used and kept; and backup, which is a reader too. See store.h. */
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <nettle/sha2.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "server/store.h"
+#include "server/store_schema.h"
 
 #define JOB_COLUMNS                                                                                                                        \
     "number, id, document, digest, name, task, rule, status, priority, created, started, finished, attempt, iterations, iteration, loss, " \
-    "accuracy, trials_per_second, error_code, error_detail, error_iteration, weights_sha256, events, crashes, crash_iteration, build, isa"
+    "accuracy, trials_per_second, error_code, error_detail, error_iteration, weights_sha256, events, crashes, crash_iteration, build, isa, " \
+    "event_digest, trained, dataset_sha256"
 #define EVENT_COLUMNS "seq, job, id, time, type, iteration, terminal, succeeded, json, recheck"
 
 enum query {
     JOB_READ, JOB_NEXT, JOB_PLACE, JOBS_COUNT, JOBS_LIST, JOBS_WITH, EVENTS_OF_JOB, EVENTS_OF_ALL, PROGRESS_READ, PROGRESS_CHECK, SEQ_LAST, CHECKPOINTS_LIST,
-    CHECKPOINTS_NEWEST, CHECKPOINT_READ, KEY_READ, QUERIES
+    CHECKPOINTS_NEWEST, CHECKPOINT_READ, KEY_READ, ORPHANS, BYTES_USED, JOB_OLDEST, QUERIES
 };
 
 static const char *const query_text[QUERIES] = {
@@ -34,6 +41,10 @@ static const char *const query_text[QUERIES] = {
     [CHECKPOINTS_NEWEST] = "SELECT job, iteration, created, loss, sha256, length(bytes), bytes FROM checkpoints WHERE job=?1 ORDER BY iteration DESC",
     [CHECKPOINT_READ] = "SELECT job, iteration, created, loss, sha256, length(bytes), bytes FROM checkpoints WHERE job=?1 AND iteration=?2",
     [KEY_READ] = "SELECT key, body, job, created FROM keys WHERE key=?1",
+    [ORPHANS] = "SELECT (SELECT count(*) FROM events WHERE type<>'deleted' AND job NOT IN (SELECT id FROM jobs)) +"
+                " (SELECT count(*) FROM checkpoints WHERE job NOT IN (SELECT id FROM jobs)) + (SELECT count(*) FROM keys WHERE job NOT IN (SELECT id FROM jobs))",
+    [BYTES_USED] = "SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count AS p, pragma_freelist_count AS f, pragma_page_size AS s",
+    [JOB_OLDEST] = "SELECT id, finished FROM jobs WHERE status>=5 ORDER BY finished, number LIMIT 1",
 };
 
 struct store_reader {
@@ -55,6 +66,15 @@ struct store_reader *store_reader_open(const char *directory, char error[STORE_E
         return NULL;
     }
     sqlite3_busy_timeout(reader->database, 5000);
+    int version = schema_version(reader->database);
+    if (version != SCHEMA_VERSION) {
+        snprintf(error, STORE_ERROR_BYTES, "the database %.300s %s", path,
+                 version < 0                ? "is damaged or cannot be read"
+                 : version > SCHEMA_VERSION ? "was written by a newer modprop: use that version"
+                                            : "was written by an older modprop: start the daemon on it once");
+        store_reader_close(reader);
+        return NULL;
+    }
     return reader;
 }
 
@@ -107,10 +127,12 @@ static bool job_fill(sqlite3_stmt *s, struct store_job *job) {
         .attempt = sqlite3_column_int(s, 12), .iterations = sqlite3_column_int64(s, 13), .iteration = sqlite3_column_int64(s, 14),
         .loss = column_number(s, 15), .accuracy = column_number(s, 16), .trials_per_second = column_number(s, 17), .error_code = column_copy(s, 18),
         .error_detail = column_copy(s, 19), .error_iteration = sqlite3_column_int64(s, 20), .events = sqlite3_column_int64(s, 22),
-        .crashes = sqlite3_column_int(s, 23), .crash_iteration = sqlite3_column_int64(s, 24), .build = column_copy(s, 25), .isa = column_copy(s, 26)};
+        .crashes = sqlite3_column_int(s, 23), .crash_iteration = sqlite3_column_int64(s, 24), .build = column_copy(s, 25), .isa = column_copy(s, 26), .trained = sqlite3_column_double(s, 28)};
     column_fixed(s, 1, job->id, sizeof job->id);
     column_fixed(s, 3, job->digest, sizeof job->digest);
     column_fixed(s, 21, job->weights_sha256, sizeof job->weights_sha256);
+    column_fixed(s, 27, job->event_digest, sizeof job->event_digest);
+    column_fixed(s, 29, job->dataset_sha256, sizeof job->dataset_sha256);
     return job->document != NULL && job->name != NULL && job->task != NULL && job->rule != NULL;
 }
 
@@ -363,4 +385,136 @@ int store_key_read(struct store_reader *reader, const char *key, struct store_ke
     }
     query_end(s);
     return result;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------------------------- */
+
+bool store_reader_hold(struct store_reader *reader) {
+    return sqlite3_exec(reader->database, "BEGIN", NULL, NULL, NULL) == SQLITE_OK;
+}
+
+void store_reader_release(struct store_reader *reader) {
+    sqlite3_exec(reader->database, "COMMIT", NULL, NULL, NULL);
+}
+
+/* One row "ok", or rows of faults, of which the first is kept. */
+static bool pages_check(sqlite3 *database, char error[STORE_ERROR_BYTES]) {
+    sqlite3_stmt *s = NULL;
+    bool read = sqlite3_prepare_v2(database, "PRAGMA integrity_check(1)", -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW;
+    const char *said = read ? (const char *)sqlite3_column_text(s, 0) : sqlite3_errmsg(database);
+    bool whole = read && said != NULL && strcmp(said, "ok") == 0;
+    if (!whole) {
+        snprintf(error, STORE_ERROR_BYTES, "the database is damaged: %.400s", said == NULL ? "out of memory" : said);
+    }
+    sqlite3_finalize(s);
+    return whole;
+}
+
+bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_BYTES]) {
+    if (!pages_check(reader->database, error)) {
+        return false;
+    }
+    int64_t orphans = number_query(query_begin(reader, ORPHANS));
+    if (orphans < 0) {
+        snprintf(error, STORE_ERROR_BYTES, "the database cannot be read: %.300s", sqlite3_errmsg(reader->database));
+    } else if (orphans > 0) {
+        snprintf(error, STORE_ERROR_BYTES, "%lld events, checkpoints and keys belong to no job", (long long)orphans);
+    }
+    return orphans == 0;
+}
+
+int64_t store_bytes_used(struct store_reader *reader) {
+    return number_query(query_begin(reader, BYTES_USED));
+}
+
+int store_job_oldest(struct store_reader *reader, char id[STORE_ID_BYTES], int64_t *finished) {
+    sqlite3_stmt *s = query_begin(reader, JOB_OLDEST);
+    if (s == NULL) {
+        return -1;
+    }
+    int step = sqlite3_step(s), found = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
+    if (found == 1) {
+        column_fixed(s, 0, id, STORE_ID_BYTES);
+        *finished = sqlite3_column_int64(s, 1);
+    }
+    query_end(s);
+    return found;
+}
+
+void event_digest_add(char digest[STORE_HASH_BYTES], const char *json) {
+    struct sha256_ctx context;
+    uint8_t bytes[SHA256_DIGEST_SIZE];
+    sha256_init(&context);
+    sha256_update(&context, strlen(digest), (const uint8_t *)digest);
+    sha256_update(&context, strlen(json), (const uint8_t *)json);
+    sha256_digest(&context, sizeof bytes, bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        snprintf(digest + 2 * i, 3, "%02x", bytes[i]);
+    }
+}
+
+/* ---- backup ---------------------------------------------------------------------------------------------------------- */
+
+/* Every page in one step: a copy in several would begin anew whenever somebody writes. Readers do not stop the writer (WAL). */
+static bool pages_copy(sqlite3 *from, const char *path, char error[STORE_ERROR_BYTES]) {
+    sqlite3 *to = NULL;
+    int result = sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    sqlite3_backup *backup = result == SQLITE_OK ? sqlite3_backup_init(to, "main", from, "main") : NULL;
+    if (backup != NULL) {
+        sqlite3_backup_step(backup, -1);
+        result = sqlite3_backup_finish(backup);
+    } else {
+        result = SQLITE_ERROR;
+    }
+    /* a backup is one file: no log of its own beside it */
+    bool copied = result == SQLITE_OK && sqlite3_exec(to, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL) == SQLITE_OK;
+    if (!copied) {
+        snprintf(error, STORE_ERROR_BYTES, "the database cannot be copied to %.300s: %s", path, sqlite3_errmsg(to));
+    }
+    copied = copied && pages_check(to, error);
+    sqlite3_close(to);
+    return copied;
+}
+
+/* The file under its final name, durable. link() and not rename(): it does not replace what somebody put there meanwhile. */
+static bool file_publish(const char *temporary, const char *file, char error[STORE_ERROR_BYTES]) {
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s", file);
+    char *slash = strrchr(folder, '/');
+    snprintf(slash == NULL ? folder : slash + 1, 2, "%s", slash == NULL ? "." : "");
+    int copy = open(temporary, O_RDONLY | O_CLOEXEC), directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool done = copy >= 0 && directory >= 0 && fsync(copy) == 0 && link(temporary, file) == 0 && fsync(directory) == 0;
+    if (!done) {
+        snprintf(error, STORE_ERROR_BYTES, "cannot write %.300s: %s", file, strerror(errno));
+    }
+    if (copy >= 0) {
+        close(copy);
+    }
+    if (directory >= 0) {
+        close(directory);
+    }
+    return done;
+}
+
+bool store_backup(const char *directory, const char *file, char error[STORE_ERROR_BYTES]) {
+    char temporary[4096];
+    if (access(file, F_OK) == 0) {
+        snprintf(error, STORE_ERROR_BYTES, "%.400s exists already; a backup replaces nothing", file);
+        return false;
+    }
+    if (snprintf(temporary, sizeof temporary, "%s.partial", file) >= (int)sizeof temporary) {
+        snprintf(error, STORE_ERROR_BYTES, "the path of the backup is too long");
+        return false;
+    }
+    struct store_reader *reader = store_reader_open(directory, error);
+    if (reader == NULL) {
+        return false;
+    }
+    (void)unlink(temporary);
+    mode_t kept = umask(0077);
+    bool done = pages_copy(reader->database, temporary, error) && file_publish(temporary, file, error);
+    umask(kept);
+    (void)unlink(temporary);
+    store_reader_close(reader);
+    return done;
 }

@@ -24,7 +24,7 @@ struct worker_message {
     size_t size;
     int64_t iteration;
     double loss;
-    char sha256[STORE_HASH_BYTES];
+    char sha256[STORE_HASH_BYTES]; /* checkpoint: its own; progress: the data's */
     char text[256];          /* log */
 };
 
@@ -45,6 +45,8 @@ static void progress_store(struct worker *worker, struct worker_message *said) {
     entry->job.loss = said->progress.loss;
     entry->job.accuracy = said->progress.accuracy;
     entry->job.trials_per_second = worker_trials_per_second(worker);
+    entry->job.trained = worker_trained(worker);
+    memcpy(entry->job.dataset_sha256, said->sha256, sizeof said->sha256);
     if (row == NULL) {
         entry_discard(entry, unit);
         room_give(worker);
@@ -151,6 +153,10 @@ double worker_trials_per_second(const struct worker *worker) {
     return took > 0 && made > 0 ? made * worker->spec.config.training.batch_size / took : NAN;
 }
 
+double worker_trained(const struct worker *worker) {
+    return worker->trained + (clock_seconds() - worker->started);
+}
+
 void worker_live(const struct worker *worker, int64_t iterations, struct jobs_live *live) {
     live->running = true;
     live->iteration = atomic_load(&worker->iteration);
@@ -203,6 +209,7 @@ static bool on_progress(void *user, const struct train_progress *progress) {
     }
     said->progress = *progress;
     said->check = check;
+    memcpy(said->sha256, worker->dataset_sha256, sizeof said->sha256);
     said->elapsed = clock_seconds() - worker->started;
     say(worker, said);
     return true;
@@ -256,6 +263,20 @@ static double on_clock(void *user) {
     return clock_seconds();
 }
 
+/* A job goes on with the data that it began with, or not at all. */
+static bool data_is_same(struct worker *worker, bool goes_on) {
+    char digest[STORE_HASH_BYTES];
+    datasets_digest(worker->jobs->options.datasets, worker->data, digest);
+    worker->other_data = goes_on && worker->dataset_sha256[0] != '\0' && strcmp(digest, worker->dataset_sha256) != 0;
+    if (worker->other_data) {
+        snprintf(worker->error.text, sizeof worker->error.text, "the data have changed since the job began: their sha256 was %s and is %s", worker->dataset_sha256,
+                 digest);
+        return false;
+    }
+    memcpy(worker->dataset_sha256, digest, sizeof digest);
+    return true;
+}
+
 static enum train_result attempt(struct worker *worker) {
     char text[DATASETS_ERROR_BYTES], reader_error[STORE_ERROR_BYTES];
     struct store_checkpoint checkpoint = {0};
@@ -276,6 +297,11 @@ static enum train_result attempt(struct worker *worker) {
         return TRAIN_INVALID;
     }
     worker->spec.config.task.data = worker->data;
+    if (!data_is_same(worker, checkpoint.bytes != NULL)) {
+        datasets_release(worker->jobs->options.datasets, worker->data);
+        free(checkpoint.bytes);
+        return TRAIN_INVALID;
+    }
     const struct train_callbacks callbacks = {.user = worker, .progress = on_progress, .checkpoint = on_checkpoint, .iteration = on_iteration, .clock = on_clock};
     enum train_result result =
         train_run(&worker->spec.config, found == 1 ? checkpoint.bytes : NULL, checkpoint.size, &worker->control, &callbacks, &worker->error);
@@ -305,7 +331,9 @@ struct worker *worker_start(struct entry *entry, int threads) {
     worker->entry = entry;
     worker->jobs = entry->jobs;
     worker->started = clock_seconds();
+    worker->trained = entry->job.trained;
     memcpy(worker->id, entry->job.id, sizeof worker->id);
+    memcpy(worker->dataset_sha256, entry->job.dataset_sha256, sizeof worker->dataset_sha256);
     atomic_init(&worker->control.command, TRAIN_GO);
     atomic_init(&worker->control.threads, threads);
     atomic_init(&worker->iteration, entry->job.iteration);

@@ -1,0 +1,19 @@
+/*
+ * The database's schema and its versions. The number of a database's version is its PRAGMA user_version; store_open brings an older one to the newest in one
+ * transaction, which a crash undoes whole. A newer one is refused.
+ */
+#ifndef MODPROP_SERVER_STORE_SCHEMA_H
+#define MODPROP_SERVER_STORE_SCHEMA_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+
+#define SCHEMA_VERSION 2
+
+/* -1 where the database cannot be read. */
+int schema_version(sqlite3 *database);
+
+/* From version `from` (0: an empty database) to SCHEMA_VERSION. False: sqlite3_errmsg says why, and nothing has changed. */
+bool schema_migrate(sqlite3 *database, int from);
+
+#endif

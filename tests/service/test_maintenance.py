@@ -1,0 +1,165 @@
+"""modpropd verify, backup, and what a schema of before becomes."""
+import json
+import shutil
+import sqlite3
+import subprocess
+
+import pytest
+
+from conftest import MODPROPD
+
+SMALL = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 12},
+         "training": {"iterations": 40, "batch_size": 4, "evaluate_every": 5, "checkpoint_every": 10}}
+
+
+def command(*arguments):
+    return subprocess.run([MODPROPD, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+def train(daemon, **changes):
+    job = daemon.post("/v1/jobs", json=SMALL | changes).json()
+    return daemon.get(f"/v1/jobs/{job['id']}?wait=60", timeout=70).json()
+
+
+@pytest.fixture
+def stored(start, tmp_path):
+    """A data directory with one finished job, nobody running on it, and the job."""
+    daemon = start("--cores", "2")
+    job = train(daemon)
+    assert job["status"] == "succeeded"
+    assert daemon.stop() == 0
+    return tmp_path / "data", job
+
+
+def change(data, statement, *values):
+    with sqlite3.connect(data / "modprop.db") as database:
+        assert database.execute(statement, values).rowcount > 0
+
+
+def test_verify_accepts_what_training_stored_and_trains_it_again(stored):
+    data, job = stored
+    result = command("verify", "--data", data, "--rerun", job["id"])
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "trained again to the same bits" in result.stdout
+    assert result.stdout.endswith("1 job: 1 whole, 0 damaged, 1 trained again\n")
+
+
+@pytest.mark.parametrize("statement, words", [
+    ("UPDATE events SET json=replace(json, '\"loss\":0', '\"loss\":1') WHERE type='progress'", "its events' digest"),
+    ("DELETE FROM events WHERE id=3", "event 4 follows event 2"),
+    ("UPDATE checkpoints SET bytes=zeroblob(length(bytes))", "do not have the sha256"),
+    ("DELETE FROM checkpoints", "has no checkpoint"),
+    ("UPDATE jobs SET weights_sha256='0'", "its weights' sha256"),
+    ("UPDATE jobs SET document=replace(document, '\"units\":12', '\"units\":13')", "its document's sha256"),
+    ("UPDATE jobs SET document='{'", "its document cannot be read"),
+    ("UPDATE jobs SET status=3", "a terminal event"),
+])
+def test_verify_finds_damage(stored, statement, words):
+    data, job = stored
+    change(data, statement)
+    result = command("verify", "--data", data)
+    assert result.returncode == 1
+    assert job["id"] + " DAMAGED " in result.stdout and words in result.stdout
+    assert result.stdout.endswith("1 job: 0 whole, 1 damaged\n")
+
+
+def test_training_again_finds_numbers_that_were_changed_with_all_their_digests(stored):
+    data, job = stored
+    with sqlite3.connect(data / "modprop.db") as database:
+        recheck = json.loads(database.execute("SELECT recheck FROM events WHERE type='progress' AND iteration=20").fetchone()[0])
+        recheck["loss"] += 1e-6
+        database.execute("UPDATE events SET recheck=? WHERE type='progress' AND iteration=20", (json.dumps(recheck),))
+    assert command("verify", "--data", data).returncode == 0
+    result = command("verify", "--data", data, "--rerun")
+    assert result.returncode == 1 and "iteration 20, trained again, gave" in result.stdout
+
+
+def test_verify_runs_beside_a_daemon(daemon):
+    job = daemon.post("/v1/jobs", json=SMALL | {"training": {"iterations": 100000}}).json()
+    result = command("verify", "--data", daemon.data)
+    assert result.returncode == 0, result.stdout
+    assert f"{job['id']} ok: " in result.stdout
+    assert daemon.post(f"/v1/jobs/{job['id']}/cancel").status_code == 200
+
+
+def test_orphans_are_found(stored):
+    data, _ = stored
+    change(data, "DELETE FROM jobs")
+    result = command("verify", "--data", data)
+    assert result.returncode == 1 and "belong to no job" in result.stderr
+
+
+def test_a_damaged_database_is_told_and_left_alone(stored, start):
+    data, _ = stored
+    whole = (data / "modprop.db").read_bytes()
+    damaged = whole[:8192] + b"\xff" * 4096 + whole[12288:]
+    (data / "modprop.db").write_bytes(damaged)
+    assert command("verify", "--data", data).returncode == 1
+    result = command("--data", data, "--listen", "127.0.0.1:0")
+    assert result.returncode == 1 and "is damaged" in result.stderr and "backup" in result.stderr
+    assert (data / "modprop.db").read_bytes() == damaged
+
+
+def test_a_backup_taken_under_load_has_every_acknowledged_job(start, tmp_path):
+    daemon = start("--workers", "2")
+    ids = [daemon.post("/v1/jobs", json=SMALL | {"seed": seed}).json()["id"] for seed in range(30)]
+    copy = tmp_path / "restored" / "modprop.db"
+    copy.parent.mkdir()
+    result = command("backup", "--data", daemon.data, copy)
+    assert result.returncode == 0, result.stderr
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in copy.parent.iterdir()] == ["modprop.db"]
+    assert command("verify", "--data", copy.parent).returncode == 0
+    again = start("--workers", "2", data=copy.parent)
+    ended = [again.get(f"/v1/jobs/{id}?wait=60", timeout=70).json() for id in ids]
+    here = [daemon.get(f"/v1/jobs/{id}?wait=60", timeout=70).json() for id in ids]
+    assert [job["weights_sha256"] for job in ended] == [job["weights_sha256"] for job in here]
+
+
+def test_a_backup_replaces_nothing(stored, tmp_path):
+    data, _ = stored
+    (tmp_path / "kept").write_text("mine")
+    result = command("backup", "--data", data, tmp_path / "kept")
+    assert result.returncode == 1 and "exists already" in result.stderr
+    assert (tmp_path / "kept").read_text() == "mine"
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("backup", "--data", "/tmp"), "file to write is missing"),
+    (("backup", "--data", "/nowhere", "x.db"), "cannot open the database"),
+    (("verify", "--data", "/tmp", "--workers", "2"), "only --data and --config"),
+    (("verify", "--data", "/tmp", "a", "b"), "more than one operand"),
+    (("verify",), "--data"),
+])
+def test_bad_usage_is_one_sentence(arguments, words):
+    result = command(*arguments)
+    assert result.returncode in (1, 2) and words in result.stderr and result.stdout == ""
+
+
+def test_a_database_of_the_first_schema_is_brought_forward(stored, start, tmp_path):
+    """The first schema is the present one without what the second added; its rows are what the first version wrote."""
+    data, job = stored
+    old = tmp_path / "old"
+    old.mkdir()
+    shutil.copy(data / "modprop.db", old / "modprop.db")
+    with sqlite3.connect(old / "modprop.db") as database:
+        database.execute("DROP INDEX jobs_finished")
+        for column in ("event_digest", "trained", "dataset_sha256"):
+            database.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+        database.execute("PRAGMA user_version=1")
+    result = command("verify", "--data", old)
+    assert result.returncode == 1 and "older modprop" in result.stderr
+    daemon = start(data=old)
+    assert daemon.get(f"/v1/jobs/{job['id']}").json()["weights_sha256"] == job["weights_sha256"]
+    assert daemon.stop() == 0
+    assert command("verify", "--data", old, "--rerun").returncode == 0
+    with sqlite3.connect(old / "modprop.db") as after, sqlite3.connect(data / "modprop.db") as before:
+        assert after.execute("SELECT event_digest FROM jobs").fetchall() == before.execute("SELECT event_digest FROM jobs").fetchall()
+
+
+def test_a_database_of_a_newer_modprop_is_refused(stored):
+    data, _ = stored
+    with sqlite3.connect(data / "modprop.db") as database:
+        database.execute("PRAGMA user_version=99")
+    result = command("--data", data, "--listen", "127.0.0.1:0")
+    assert result.returncode == 1 and "newer modprop" in result.stderr
