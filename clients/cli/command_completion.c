@@ -186,11 +186,11 @@ static void offer_operand(const struct request *request, enum operand operand) {
 }
 
 static void offer_choices(const struct request *request, const char *choices) {
-    for (const char *at = choices; *at != '\0'; at += strcspn(at, "|") + (at[strcspn(at, "|")] != '\0')) {
-        char *choice = memory_format("%.*s", (int)strcspn(at, "|"), at);
+    char *copy = memory_copy(choices), *rest = copy;
+    for (const char *choice; (choice = strsep(&rest, "|")) != NULL;) {
         offer(request, choice, "");
-        free(choice);
     }
+    free(copy);
 }
 
 static void offer_value(const struct request *request, const struct option *option) {
