@@ -3,6 +3,7 @@
  */
 #include "clients/cli/help.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "clients/cli/commands.h"
@@ -109,9 +110,11 @@ static void command_print(const struct command *command, const struct terminal *
     options_print(terminal, global_options);
     if (command->examples != NULL) {
         heading(terminal, "Examples");
-        for (const char *line = command->examples; *line != '\0'; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] != '\0')) {
-            fprintf(terminal->file, "  %.*s\n", (int)strcspn(line, "\n"), line);
+        char *copy = memory_copy(command->examples), *rest = copy;
+        for (const char *line; (line = strsep(&rest, "\n")) != NULL && *line != '\0';) {
+            fprintf(terminal->file, "  %s\n", line);
         }
+        free(copy);
     }
 }
 

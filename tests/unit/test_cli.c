@@ -14,7 +14,7 @@
 /* What the parser gave, as one text: "id/type/data;". */
 static bool collect(void *user, const char *id, const char *type, const char *data, size_t size) {
     ck_assert_uint_eq(strlen(data), size);
-    text_printf(user, "%s/%s/%s;", id, type, data);
+    text_printf(user, "%s/%s/%s;", id == NULL ? "no id" : id, type, data);
     return strcmp(data, "stop") != 0;
 }
 
