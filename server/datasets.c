@@ -10,10 +10,21 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "server/dataset_files.h"
+
 #define IDX_MOST_BYTES ((size_t)256 << 20) /* a gzip bomb ends here; MNIST's largest file has 47 MB */
+
+/* A user's dataset that somebody holds. */
+struct user_set {
+    struct user_set *next;
+    struct dataset_data loaded;
+    char name[DATASET_NAME_BYTES], sha256[STORE_HASH_BYTES];
+    int holders;
+};
 
 struct datasets {
     char *directory;
+    struct user_set *user_sets;
     pthread_mutex_t mutex;
     struct task_data mnist;
     unsigned char *parts[4];
@@ -212,11 +223,54 @@ void datasets_destroy(struct datasets *datasets) {
     free(datasets);
 }
 
+/* Under the mutex. A set that was replaced since it was loaded is loaded anew; those who hold the old one keep it. */
+static bool user_set_hold(struct datasets *datasets, const char *name, const struct task_data **data, char *error) {
+    struct dataset_info info;
+    char path[4096];
+    bool known = dataset_find(datasets->directory, name, &info, path, error) == 1;
+    for (struct user_set *set = datasets->user_sets; known && set != NULL; set = set->next) {
+        if (strcmp(set->name, name) == 0 && strcmp(set->sha256, info.sha256) == 0) {
+            set->holders++;
+            *data = &set->loaded.task;
+            return true;
+        }
+    }
+    struct user_set *set = calloc(1, sizeof *set);
+    if (set == NULL || !dataset_data_load(datasets->directory, name, &set->loaded, set->sha256, error)) {
+        free(set);
+        return false;
+    }
+    snprintf(set->name, sizeof set->name, "%s", name);
+    set->holders = 1;
+    set->next = datasets->user_sets;
+    datasets->user_sets = set;
+    *data = &set->loaded.task;
+    return true;
+}
+
+/* Under the mutex. False where the data are nobody's dataset. */
+static bool user_set_release(struct datasets *datasets, const struct task_data *data) {
+    for (struct user_set **link = &datasets->user_sets; *link != NULL; link = &(*link)->next) {
+        struct user_set *set = *link;
+        if (&set->loaded.task == data) {
+            if (--set->holders == 0) {
+                *link = set->next;
+                dataset_data_release(&set->loaded);
+                free(set);
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
 bool datasets_hold(struct datasets *datasets, const struct task_config *task, const struct task_data **data, char error[DATASETS_ERROR_BYTES]) {
     *data = NULL;
     if (task->type == TASK_DATASET) {
-        snprintf(error, DATASETS_ERROR_BYTES, "there is no dataset \"%s\"", task->dataset.name);
-        return false;
+        pthread_mutex_lock(&datasets->mutex);
+        bool held = user_set_hold(datasets, task->dataset.name, data, error);
+        pthread_mutex_unlock(&datasets->mutex);
+        return held;
     }
     if (task->type != TASK_ROW_MNIST && task->type != TASK_PIXEL_MNIST) {
         return true;
@@ -237,7 +291,9 @@ void datasets_release(struct datasets *datasets, const struct task_data *data) {
     }
     /* kept although nobody holds it: the next job of the kind starts at once, for 55 MB */
     pthread_mutex_lock(&datasets->mutex);
-    datasets->holders--;
+    if (!user_set_release(datasets, data)) {
+        datasets->holders--;
+    }
     pthread_mutex_unlock(&datasets->mutex);
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/train.h"
+#include "server/dataset_files.h"
 #include "server/healthcheck.h"
 #include "server/host.h"
 #include "server/maintenance.h"
@@ -130,6 +131,7 @@ static bool start_store(struct server *server, char *error) {
     if (server->service_reader == NULL) {
         return false;
     }
+    dataset_uploads_clear(directory); /* the store's lock is held: nobody else writes there */
     server->datasets = datasets_create(directory);
     server->service = service_create(&server->loop, (size_t)server->config.max_waiting);
     const struct streams_hooks hooks = {.user = server, .page = routes_page, .weights = results_weights_begin, .forget = results_weights_forget};

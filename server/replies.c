@@ -198,8 +198,8 @@ static void finish(struct service_task *task) {
             http_header_set(request, "ETag", computation->etag);
             http_header_set(request, "Cache-Control", "no-cache");
         }
-        if (computation->status == 304) {
-            http_reply_empty(request, 304);
+        if (computation->status == 304 || computation->status == 204) {
+            http_reply_empty(request, computation->status);
         } else {
             spool_reply(&computation->out, request, computation->status, computation->type);
         }

@@ -35,6 +35,11 @@ const struct route route_table[] = {
     {.name = "checkpoints", .path = "/v1/jobs/{id}/checkpoints", .role = ROLE_READ, .types = {JSON}, .handle = route_checkpoints},
     {.name = "gradients", .method = HTTP_POST, .path = "/v1/gradients", .role = ROLE_SUBMIT, .body = BODY_JSON, .types = {JSON}, .handle = route_gradients},
     {.name = "simulate", .method = HTTP_POST, .path = "/v1/jobs/{id}/simulate", .role = ROLE_SUBMIT, .body = BODY_OPTIONAL, .types = {JSON}, .handle = route_simulate},
+    {.name = "datasets", .path = "/v1/datasets", .role = ROLE_READ, .types = {JSON}, .handle = route_datasets},
+    {.name = "dataset", .path = "/v1/datasets/{name}", .role = ROLE_READ, .types = {JSON, OCTETS}, .handle = route_dataset},
+    {.name = "dataset_put", .method = HTTP_PUT, .path = "/v1/datasets/{name}", .role = ROLE_SUBMIT, .body = BODY_OCTETS, .types = {JSON}, .handle = route_dataset_put,
+     .begin = begin_dataset_put},
+    {.name = "dataset_delete", .method = HTTP_DELETE, .path = "/v1/datasets/{name}", .role = ROLE_ADMIN, .types = {JSON}, .handle = route_dataset_delete},
     {.name = "tasks", .path = "/v1/tasks", .role = ROLE_READ, .types = {JSON}, .handle = route_tasks},
     {.name = "rules", .path = "/v1/rules", .role = ROLE_READ, .types = {JSON}, .handle = route_rules},
     {.name = "openapi", .path = "/openapi.json", .types = {JSON}, .handle = route_openapi},
@@ -332,6 +337,9 @@ void routes_handle(void *user, struct request *request) {
 void routes_done(void *user, struct request *request) {
     struct server *server = user;
     const struct route *route = request->route;
+    if (route != NULL && route->body == BODY_OCTETS) {
+        dataset_put_abandon(request);
+    }
     double seconds = clock_seconds() - request->started;
     metrics_request(&server->metrics, route == NULL ? -1 : (int)(route - route_table), request->status, seconds);
     enum log_level level = server->config.access_log ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;

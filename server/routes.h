@@ -80,6 +80,15 @@ void route_gradients(struct server *server, struct request *request);
 bool results_weights_begin(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line), void *to, void **handle);
 void results_weights_forget(void *user, void *handle);
 
+/* routes_datasets.c */
+void route_datasets(struct server *server, struct request *request);
+void route_dataset(struct server *server, struct request *request);
+void route_dataset_put(struct server *server, struct request *request);
+void route_dataset_delete(struct server *server, struct request *request);
+void begin_dataset_put(struct server *server, struct request *request);
+/* An upload whose client is gone. */
+void dataset_put_abandon(struct request *request);
+
 /* routes_simulate.c */
 void route_simulate(struct server *server, struct request *request);
 

@@ -1,0 +1,136 @@
+#include "api/safetensors.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/problem.h"
+
+static const struct {
+    const char *name;
+    size_t size;
+} types[TENSOR_TYPES] = {{"F32", 4}, {"F64", 8}, {"I8", 1}, {"U8", 1}, {"BOOL", 1}, {"I16", 2}, {"I32", 4}, {"I64", 8}};
+
+const char *tensor_type_name(enum tensor_type type) {
+    return types[type].name;
+}
+
+static bool fail(char *error, const char *name, const char *what) {
+    snprintf(error, 256, "the tensor \"%.60s\" %s", name, what);
+    return false;
+}
+
+static bool read_shape(const json_t *shape, struct safetensor *tensor, char *error) {
+    tensor->dimensions = (int)json_array_size(shape);
+    tensor->count = 1;
+    if (!json_is_array(shape) || tensor->dimensions > 4) {
+        return fail(error, tensor->name, "must have a shape of at most 4 dimensions");
+    }
+    for (int i = 0; i < tensor->dimensions; i++) {
+        const json_t *length = json_array_get(shape, (size_t)i);
+        if (!json_is_integer(length) || json_integer_value(length) < 0) {
+            return fail(error, tensor->name, "must have a shape of integers of at least 0");
+        }
+        tensor->shape[i] = (size_t)json_integer_value(length);
+        if (__builtin_mul_overflow(tensor->count, tensor->shape[i], &tensor->count)) {
+            return fail(error, tensor->name, "has too many entries");
+        }
+    }
+    return true;
+}
+
+static bool read_tensor(const char *name, const json_t *value, const unsigned char *data, size_t size, struct safetensor *tensor, char *error) {
+    const char *type = json_string_value(json_object_get(value, "dtype"));
+    const json_t *offsets = json_object_get(value, "data_offsets"), *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
+    size_t bytes;
+    snprintf(tensor->name, sizeof tensor->name, "%s", name);
+    int i = 0;
+    while (i < TENSOR_TYPES && (type == NULL || strcmp(types[i].name, type) != 0)) {
+        i++;
+    }
+    if (i == TENSOR_TYPES) {
+        return fail(error, name, "must have the dtype F32, F64, I8, U8, BOOL, I16, I32 or I64");
+    }
+    tensor->type = (enum tensor_type)i;
+    if (!read_shape(json_object_get(value, "shape"), tensor, error)) {
+        return false;
+    }
+    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0 ||
+        json_integer_value(end) < json_integer_value(begin) || (uint64_t)json_integer_value(end) > size) {
+        return fail(error, name, "must have data_offsets within the file");
+    }
+    if (__builtin_mul_overflow(tensor->count, types[i].size, &bytes) || bytes != (size_t)(json_integer_value(end) - json_integer_value(begin))) {
+        return fail(error, name, "must have as many bytes as its shape and dtype say");
+    }
+    tensor->bytes = data + json_integer_value(begin);
+    return true;
+}
+
+bool safetensors_parse(const unsigned char *bytes, size_t size, struct safetensor tensors[SAFETENSORS_MAX], int *count, char error[256]) {
+    uint64_t length = 0;
+    char fault[256];
+    const char *name;
+    json_t *value;
+    bool ok = true;
+    if (size >= 8) {
+        memcpy(&length, bytes, 8);
+    }
+    if (size < 8 || length == 0 || length > SAFETENSORS_HEADER_BYTES || length > size - 8) {
+        snprintf(error, 256, "this is no safetensors file: it must begin with the header's length, at most %d bytes", SAFETENSORS_HEADER_BYTES);
+        return false;
+    }
+    json_t *header = json_parse((const char *)bytes + 8, (size_t)length, fault);
+    if (header == NULL) {
+        snprintf(error, 256, "the safetensors header is no JSON object: %.180s", fault);
+        return false;
+    }
+    *count = 0;
+    json_object_foreach(header, name, value) {
+        if (ok && strcmp(name, "__metadata__") != 0) {
+            ok = *count < SAFETENSORS_MAX ? read_tensor(name, value, bytes + 8 + length, size - 8 - (size_t)length, &tensors[*count], error)
+                                          : fail(error, name, "is one too many");
+            *count += ok;
+        }
+    }
+    json_decref(header);
+    return ok;
+}
+
+const struct safetensor *safetensor_find(const struct safetensor *tensors, int count, const char *name) {
+    for (int i = 0; i < count; i++) {
+        if (strcmp(tensors[i].name, name) == 0) {
+            return &tensors[i];
+        }
+    }
+    return NULL;
+}
+
+bool safetensor_is_integer(const struct safetensor *tensor) {
+    return tensor->type != TENSOR_F32 && tensor->type != TENSOR_F64;
+}
+
+#define ENTRY(type_of_c)                                                          \
+    do {                                                                          \
+        type_of_c entry;                                                          \
+        memcpy(&entry, tensor->bytes + index * sizeof entry, sizeof entry);       \
+        return (double)entry;                                                     \
+    } while (0)
+
+double safetensor_number(const struct safetensor *tensor, size_t index) {
+    switch (tensor->type) {
+    case TENSOR_F32:
+        ENTRY(float);
+    case TENSOR_F64:
+        ENTRY(double);
+    case TENSOR_I8:
+        ENTRY(int8_t);
+    case TENSOR_I16:
+        ENTRY(int16_t);
+    case TENSOR_I32:
+        ENTRY(int32_t);
+    case TENSOR_I64:
+        ENTRY(int64_t);
+    default:
+        ENTRY(uint8_t);
+    }
+}

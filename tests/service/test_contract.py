@@ -1,0 +1,80 @@
+"""The OpenAPI document and the routes, held against each other; Prometheus' page; roles."""
+import re
+import subprocess
+
+import pytest
+
+from conftest import MODPROPD, ROOT
+from test_jobs import SMALL, finish, submit
+
+
+def routes():
+    """(method, path) of the route table."""
+    text = (ROOT / "server" / "routes.c").read_text()
+    table = text[text.index("route_table[] = {") : text.index("const size_t route_count")]
+    found = re.findall(r'\{\.name = "(\w+)",(?: \.method = HTTP_(\w+),)? \.path = "([^"]+)"', table)
+    return {((method or "GET").lower(), path): name for name, method, path in found}
+
+
+def test_document_describes_every_route(daemon):
+    document = daemon.get("/openapi.json").json()
+    described = {(method, path): operation["operationId"] for path, item in document["paths"].items() for method, operation in item.items()}
+    assert described == routes()
+    assert document["openapi"] == "3.1.0"
+    schemas = document["components"]["schemas"]
+    for reference in re.findall(r'"#/components/schemas/(\w+)"', daemon.get("/openapi.json").text):
+        assert reference in schemas
+    for item in document["paths"].values():
+        for operation in item.values():
+            assert operation["summary"] and {"401", "403", "406", "500", "503"} <= set(operation["responses"])
+
+
+def test_every_route_refuses_what_its_table_forbids(daemon):
+    for method, path in routes():
+        concrete = path.replace("{id}", "x").replace("{name}", "x")
+        assert daemon.request(method, concrete, headers={"Accept": "image/png"}).status_code in (406, 404, 415), (method, path)
+        answer = daemon.request("PATCH", concrete)
+        assert answer.status_code == 405 and method.upper() in answer.headers["Allow"]
+        assert daemon.request(method, concrete, headers={"Origin": "http://evil.example"}).status_code == 403
+
+
+def test_roles(start, tmp_path):
+    file = tmp_path / "tokens"
+    headers = {}
+    for role in ("read", "submit", "admin"):
+        made = subprocess.run([MODPROPD, "token", role, role, "--token-file", str(file)], capture_output=True, text=True, check=True)
+        headers[role] = {"Authorization": "Bearer " + made.stdout.strip()}
+    daemon = start("--workers", "0", "--token-file", file)
+    assert daemon.post("/v1/jobs", json=SMALL).status_code == 401
+    answer = daemon.post("/v1/jobs", json=SMALL, headers=headers["read"])
+    assert answer.status_code == 403 and "submit" in answer.json()["detail"]
+    assert daemon.post("/v1/jobs:validate", json=SMALL, headers=headers["read"]).status_code == 200
+    job = daemon.post("/v1/jobs", json=SMALL, headers=headers["submit"]).json()
+    assert daemon.get(f"/v1/jobs/{job['id']}", headers=headers["read"]).status_code == 200
+    assert daemon.post(f"/v1/jobs/{job['id']}/cancel", headers=headers["read"]).status_code == 403
+    assert daemon.post(f"/v1/jobs/{job['id']}/cancel", headers=headers["submit"]).status_code == 200
+    assert daemon.request("DELETE", f"/v1/jobs/{job['id']}", headers=headers["submit"]).status_code == 403
+    assert daemon.request("DELETE", f"/v1/jobs/{job['id']}", headers=headers["admin"]).status_code == 204
+
+
+def test_prometheus_page(daemon):
+    finish(daemon, submit(daemon, SMALL))
+    text = daemon.get("/metrics").text
+    names = set()
+    for line in text.splitlines():
+        if line.startswith("# TYPE"):
+            names.add(line.split()[2])
+        elif not line.startswith("#"):
+            name, value = re.fullmatch(r"([a-z_]+)(?:\{[^}]*\})? (\S+)", line).groups()
+            assert re.sub(r"_(bucket|sum|count)$", "", name) in names or name in names, line
+            float(value)
+    assert 'modprop_jobs{status="succeeded"} 1' in text and "modprop_store_commits_total" in names
+
+
+@pytest.mark.parametrize("path", ["/v1/tasks", "/v1/rules", "/openapi.json"])
+def test_large_answers_are_compressed_where_asked(daemon, path):
+    plain = daemon.get(path, headers={"Accept-Encoding": "identity"})
+    packed = daemon.get(path, headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip" and int(packed.headers["Content-Length"]) < len(plain.content) / 4
+    assert packed.json() == plain.json() and "Content-Encoding" not in plain.headers
+    assert "Content-Encoding" not in daemon.get(path, headers={"Accept-Encoding": "gzip;q=0"}).headers
