@@ -291,6 +291,17 @@ static bool is_active(void *user, const char *id) {
     return entry_find(user, id) != NULL;
 }
 
+/* Whether a job fits beside those that run. One alone always does: it was accepted, maybe by a daemon with more. */
+static bool memory_is_free(const struct jobs *jobs, int64_t memory) {
+    int64_t taken = 0;
+    for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
+        if (entry->worker != NULL || entry->job.status == JOB_RUNNING) {
+            taken += entry->job.memory;
+        }
+    }
+    return taken == 0 || memory <= jobs->options.memory - taken;
+}
+
 /* A job that goes on with other kernels than it began with has a mixed result: all sets are named, in order. */
 static void isa_record(struct store_job *job, const char *name) {
     char text[128];
@@ -309,6 +320,10 @@ static void jobs_schedule(struct jobs *jobs) {
     while (jobs->started && !jobs->draining && !jobs->disk_full && jobs_running(jobs) < jobs->options.workers) {
         struct store_job job;
         if (store_job_next(jobs->options.reader, is_active, jobs, &job) != 1) {
+            return;
+        }
+        if (!memory_is_free(jobs, job.memory)) {
+            store_job_release(&job); /* nobody overtakes it: small jobs could keep a large one waiting for ever */
             return;
         }
         struct entry *entry = entry_add(jobs, &job);
@@ -524,7 +539,8 @@ static void submission_done(struct store_unit *unit) {
     free(submission);
 }
 
-static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct job_spec *spec, const char *key, const char *body, const char *id) {
+static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct job_spec *spec, int64_t memory, const char *key, const char *body,
+                            const char *id) {
     struct store_item *item = store_unit_add(unit, STORE_JOB_ADD), *said = item != NULL ? store_unit_add(unit, STORE_EVENT_ADD) : NULL;
     struct store_item *kept = said != NULL && key != NULL ? store_unit_add(unit, STORE_KEY_ADD) : NULL;
     if (said == NULL || (key != NULL && kept == NULL)) {
@@ -534,7 +550,7 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
     struct store_job *job = &item->job;
     *job = (struct store_job){.document = job_spec_text(spec), .name = strdup(spec->name), .task = strdup(task_type_name(spec->config.task.type)),
                               .rule = strdup(rule_type_name(spec->config.rule.type)), .priority = spec->priority, .created = now, .attempt = 1,
-                              .iterations = spec->config.training.iterations, .loss = NAN, .accuracy = NAN};
+                              .iterations = spec->config.training.iterations, .memory = memory, .loss = NAN, .accuracy = NAN};
     job_spec_digest(spec, job->digest);
     memcpy(job->id, id, sizeof job->id);
     struct event_head head = {.job = id, .id = 1, .seq = ++jobs->seq, .time = now};
@@ -549,7 +565,8 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
            (kept == NULL || kept->key.key != NULL);
 }
 
-void jobs_submit(struct jobs *jobs, const struct job_spec *spec, const char *key, const char *body, char id[STORE_ID_BYTES], jobs_done *done, void *user) {
+void jobs_submit(struct jobs *jobs, const struct job_spec *spec, int64_t memory, const char *key, const char *body, char id[STORE_ID_BYTES],
+                 jobs_done *done, void *user) {
     id_make(jobs, id);
     if (jobs->queued >= jobs->options.max_queued) {
         done(user, JOBS_CROWDED, id, "the queue is full");
@@ -557,7 +574,7 @@ void jobs_submit(struct jobs *jobs, const struct job_spec *spec, const char *key
     }
     struct submission *submission = malloc(sizeof *submission);
     struct store_unit *unit = submission != NULL ? store_unit_create(submission_done, submission) : NULL;
-    if (unit == NULL || !submission_fill(jobs, unit, spec, key, body, id)) {
+    if (unit == NULL || !submission_fill(jobs, unit, spec, memory, key, body, id)) {
         free(submission);
         store_unit_free(unit);
         done(user, JOBS_BROKEN, id, "out of memory");

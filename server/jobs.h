@@ -29,6 +29,7 @@ struct jobs_options {
     const char *directory;
     int workers, cores;
     int64_t max_queued;
+    int64_t memory;                /* bytes that running jobs may take together */
     const char *build;             /* recorded with each attempt */
     void *user;
     void (*publish)(void *user, const struct stream_event *event); /* each committed event, in order */
@@ -58,10 +59,10 @@ enum jobs_result {
 typedef void jobs_done(void *user, enum jobs_result result, const char *id, const char *detail);
 
 /*
- * Submits a job. `spec` stays the caller's. `key` (NULL: none) and `body` are stored as its idempotency key. `id` receives the job's id at once.
+ * Submits a job. `spec` stays the caller's. `memory` is what it is estimated to take, in bytes: it starts when that much is free. `key` (NULL: none) and `body` are stored as its idempotency key. `id` receives the job's id at once.
  * `done` may be called before this returns (refused) or later.
  */
-void jobs_submit(struct jobs *jobs, const struct job_spec *spec, const char *key, const char *body, char id[STORE_ID_BYTES], jobs_done *done, void *user);
+void jobs_submit(struct jobs *jobs, const struct job_spec *spec, int64_t memory, const char *key, const char *body, char id[STORE_ID_BYTES], jobs_done *done, void *user);
 
 enum jobs_action { JOBS_CANCEL, JOBS_PAUSE, JOBS_RESUME, JOBS_DELETE };
 

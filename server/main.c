@@ -36,6 +36,9 @@ static void on_tick(void *user, uint64_t now) {
     streams_tick(server->streams, now);
     routes_tick(server, now);
     jobs_tick(server->jobs, now);
+    if (server->state == SERVER_READY) {
+        retention_tick(&server->retention, server->jobs, server->reader, now);
+    }
     if (server->watchdog_interval != 0 && now >= server->watchdog_due) {
         server->watchdog_due = now + server->watchdog_interval;
         notify_send("WATCHDOG=1");
@@ -147,9 +150,10 @@ static bool start_jobs(struct server *server, char *error) {
     const char *directory = server->config.data;
     const struct jobs_options options = {.loop = &server->loop, .store = server->store, .reader = server->reader, .datasets = server->datasets,
                                          .directory = directory, .workers = server->workers, .cores = server->cores,
-                                         .max_queued = server->config.max_queued, .build = MODPROP_VERSION, .user = server, .publish = on_event};
+                                         .max_queued = server->config.max_queued, .memory = server->memory, .build = MODPROP_VERSION, .user = server, .publish = on_event};
     bool crashed = store_crash_mark_take(directory);
     mark_crashes(directory);
+    server->retention = (struct retention){.days = server->config.keep_days, .bytes = server->config.keep_bytes};
     server->jobs = jobs_create(&options);
     if (server->jobs == NULL) {
         snprintf(error, CONFIG_ERROR_BYTES, "there is no memory");

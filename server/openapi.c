@@ -39,6 +39,8 @@ static const struct operation operations[] = {
     {"job_metrics", "The curves of a job; points thins them so that spikes stay", "200 404 422 429", "points:integer:2:10000000 keys:string", NULL, "Metrics"},
     {"weights", "Final weights, or those of the newest or a given checkpoint", "200 304 404 409 422 429 507", "format:string iteration:integer:0:9223372036854775807", NULL,
      "Weights"},
+    {"manifest", "What a finished job's result came from: configuration, seed, build, instruction sets, data, and the digests of its events and weights",
+     "200 404 409 422", NULL, NULL, "Manifest"},
     {"checkpoints", "A job's checkpoints, newest first", "200 404 422", NULL, NULL, "Checkpoints"},
     {"simulate", "Run a trained network on fresh or given trials", "200 400 404 409 413 415 422 429 507", NULL, "Simulation", "Simulated"},
     {"gradients", "Gradients of any network and batch under any rules, with their cosine to bptt's", "200 400 413 415 422 429 507", NULL, "GradientsRequest", "Gradients"},
@@ -77,6 +79,8 @@ static const char schemas_text[] =
     "\"Weights\": {\"type\": \"object\", \"required\": [\"job\", \"iteration\", \"sha256\", \"units\", \"inputs\", \"outputs\", \"W\", \"Win\", \"b\", \"Wout\", \"bout\", \"leak\", \"types\","
     " \"sign\"], \"properties\": {\"W\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"Win\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"Wout\": {\"$ref\": \"#/components/schemas/Matrix\"},"
     " \"bout\": {\"$ref\": \"#/components/schemas/Vector\"}, \"leak\": {\"$ref\": \"#/components/schemas/Vector\"}}},"
+    "\"Manifest\": {\"type\": \"object\", \"required\": [\"job\", \"status\", \"config\", \"config_sha256\", \"seed\", \"build\", \"instruction_sets\", \"dataset_sha256\", \"events\","
+    " \"weights_sha256\", \"attempts\", \"training_seconds\"]},"
     "\"Checkpoints\": {\"type\": \"object\", \"required\": [\"checkpoints\"], \"properties\": {\"checkpoints\": {\"type\": \"array\", \"items\": {\"type\": \"object\","
     " \"required\": [\"iteration\", \"loss\", \"size\", \"sha256\"]}}}},"
     "\"Simulated\": {\"type\": \"object\", \"required\": [\"job\", \"iteration\", \"steps\", \"every\", \"trials\", \"units\", \"labels\", \"inputs\", \"rates\", \"outputs\"]},"

@@ -75,7 +75,7 @@ static json_t *progress_document(struct server *server, const struct store_job *
 }
 
 static json_t *links_document(const char *id) {
-    static const char *const names[] = {"events", "metrics", "weights", "checkpoints"};
+    static const char *const names[] = {"events", "metrics", "weights", "checkpoints", "manifest"};
     char link[160];
     json_t *links = json_object();
     snprintf(link, sizeof link, "/v1/jobs/%s", id);
@@ -125,6 +125,47 @@ json_t *job_document(struct server *server, const struct store_job *job) {
     json_object_set_new(document, "instruction_set", job->isa == NULL ? json_null() : json_string(job->isa));
     put_end(job, document);
     json_object_set_new(document, "links", links_document(job->id));
+    return document;
+}
+
+static json_t *text_or_null(const char *text) {
+    return text == NULL || *text == '\0' ? json_null() : json_string(text);
+}
+
+/* "avx2,avx512" as a list, in the order in which they trained. */
+static json_t *instruction_sets(const char *names) {
+    json_t *list = json_array();
+    while (names != NULL && *names != '\0') {
+        size_t length = strcspn(names, ",");
+        json_array_append_new(list, json_stringn(names, length));
+        names += length + (names[length] == ',');
+    }
+    return list;
+}
+
+json_t *manifest_document(const struct store_job *job) {
+    static const char *const free_of_results[] = {"name", "metadata", "threads", "priority", "time_limit"};
+    json_t *config = json_loads(job->document, JSON_REJECT_DUPLICATES, NULL);
+    json_t *seed = json_incref(json_object_get(config, "seed"));
+    shorten_initial(config);
+    for (size_t i = 0; i < sizeof free_of_results / sizeof free_of_results[0]; i++) {
+        json_object_del(config, free_of_results[i]);
+    }
+    json_t *document = json_pack("{s:s, s:s, s:o, s:s, s:o}", "job", job->id, "status", job_status_name(job->status), "config", config, "config_sha256",
+                                 job->digest, "seed", seed);
+    json_object_set_new(document, "build", text_or_null(job->build));
+    json_object_set_new(document, "instruction_sets", instruction_sets(job->isa));
+    json_object_set_new(document, "dataset_sha256", text_or_null(job->dataset_sha256));
+    json_object_set_new(document, "events", json_pack("{s:I, s:s}", "count", (json_int_t)job->events, "digest", job->event_digest));
+    json_object_set_new(document, "weights_sha256", json_null());
+    json_object_set_new(document, "iteration", json_integer(job->iteration));
+    json_object_set_new(document, "metrics", json_pack("{s:o, s:o}", "loss", json_number_or_null(job->loss), "accuracy", json_number_or_null(job->accuracy)));
+    json_object_set_new(document, "attempts", json_integer(job->attempt));
+    json_object_set_new(document, "training_seconds", json_real(job->trained));
+    json_object_set_new(document, "created_at", time_or_null(job->created));
+    json_object_set_new(document, "started_at", time_or_null(job->started));
+    json_object_set_new(document, "finished_at", time_or_null(job->finished));
+    put_end(job, document);
     return document;
 }
 

@@ -19,6 +19,8 @@ bool read_query(struct request *request, const struct query_parameter *parameter
 json_t *read_body(struct request *request);
 
 /* A job as clients see it. NULL without memory. */
+/* What a finished job's result came from. */
+json_t *manifest_document(const struct store_job *job);
 json_t *job_document(struct server *server, const struct store_job *job);
 /* Reads the job that the path names; answers 404 or 500 and returns false. */
 bool read_job(struct server *server, struct request *request, struct store_job *job);

@@ -32,6 +32,7 @@ const struct route route_table[] = {
     {.name = "events", .path = "/v1/events", .role = ROLE_READ, .types = {SSE, NDJSON, JSON}, .handle = route_events, .streams = true},
     {.name = "job_metrics", .path = "/v1/jobs/{id}/metrics", .role = ROLE_READ, .types = {JSON, "text/csv"}, .handle = route_job_metrics},
     {.name = "weights", .path = "/v1/jobs/{id}/weights", .role = ROLE_READ, .types = {JSON, OCTETS}, .handle = route_weights},
+    {.name = "manifest", .path = "/v1/jobs/{id}/manifest", .role = ROLE_READ, .types = {JSON}, .handle = route_manifest},
     {.name = "checkpoints", .path = "/v1/jobs/{id}/checkpoints", .role = ROLE_READ, .types = {JSON}, .handle = route_checkpoints},
     {.name = "gradients", .method = HTTP_POST, .path = "/v1/gradients", .role = ROLE_SUBMIT, .body = BODY_JSON, .types = {JSON}, .handle = route_gradients},
     {.name = "simulate", .method = HTTP_POST, .path = "/v1/jobs/{id}/simulate", .role = ROLE_SUBMIT, .body = BODY_OPTIONAL, .types = {JSON}, .handle = route_simulate},

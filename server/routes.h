@@ -64,6 +64,7 @@ void route_resume(struct server *server, struct request *request);
 void route_job_events(struct server *server, struct request *request);
 void route_events(struct server *server, struct request *request);
 void route_checkpoints(struct server *server, struct request *request);
+void route_manifest(struct server *server, struct request *request);
 /* A committed event: answers requests that wait for its job. routes_tick: those whose time is over; routes_end: all. */
 void routes_event(struct server *server, const struct stream_event *event);
 void routes_tick(struct server *server, uint64_t now);

@@ -345,3 +345,16 @@ void route_checkpoints(struct server *server, struct request *request) {
     }
     store_job_release(&job);
 }
+
+void route_manifest(struct server *server, struct request *request) {
+    struct store_job job;
+    if (!read_query(request, NULL, 0) || !read_job(server, request, &job)) {
+        return;
+    }
+    if (job_status_is_final(job.status)) {
+        http_reply_json(request, 200, manifest_document(&job));
+    } else {
+        http_problem(request, 409, "the job is %s; its manifest is made when it has ended", job_status_name(job.status));
+    }
+    store_job_release(&job);
+}

@@ -193,7 +193,7 @@ static void conclude(struct submission *submission) {
     } else if (submission->validate_only) {
         answer_validated(submission);
     } else {
-        jobs_submit(server->jobs, &submission->spec, submission->key, submission->body_sha256, id, on_submitted, submission);
+        jobs_submit(server->jobs, &submission->spec, (int64_t)submission->estimate.memory_bytes, submission->key, submission->body_sha256, id, on_submitted, submission);
         return;
     }
     submission_release(computation);

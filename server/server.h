@@ -11,6 +11,7 @@
 #include "server/jobs.h"
 #include "server/loop.h"
 #include "server/metrics.h"
+#include "server/retention.h"
 #include "server/service.h"
 #include "server/store.h"
 #include "server/streams.h"
@@ -27,6 +28,7 @@ struct server {
     struct store_reader *service_reader; /* the service thread's */
     struct datasets *datasets;
     struct jobs *jobs;
+    struct retention retention;
     struct streams *streams;
     struct service *service;
     struct waiting *waiting;   /* requests that wait for a job's end (routes_jobs.c) */

@@ -29,7 +29,8 @@ enum statement {
 };
 
 static const char *const statement_text[STATEMENTS] = {
-    [JOB_ADD] = "INSERT INTO jobs (id, document, digest, name, task, rule, status, priority, created, iterations) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+    [JOB_ADD] = "INSERT INTO jobs (id, document, digest, name, task, rule, status, priority, created, iterations, memory)"
+                " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
     [JOB_SET] = "UPDATE jobs SET status=?2, started=?3, finished=?4, attempt=?5, iteration=?6, loss=?7, accuracy=?8, trials_per_second=?9, error_code=?10,"
                 " error_detail=?11, error_iteration=?12, weights_sha256=?13, crashes=?14, crash_iteration=?15, build=?16, isa=?17, trained=?18, dataset_sha256=?19 WHERE id=?1",
     [JOB_EVENTS] = "UPDATE jobs SET events=?2, event_digest=?3 WHERE id=?1",
@@ -228,6 +229,7 @@ static int job_add(struct store *store, const struct store_job *job) {
     sqlite3_bind_int(s, 8, job->priority);
     sqlite3_bind_int64(s, 9, job->created);
     sqlite3_bind_int64(s, 10, job->iterations);
+    sqlite3_bind_int64(s, 11, job->memory);
     return statement_run(s);
 }
 

@@ -53,6 +53,7 @@ struct store_job {
     int64_t crash_iteration;
     char *build, *isa;          /* of the last attempt; isa names all sets that trained it, parted by "," */
     char event_digest[STORE_HASH_BYTES]; /* of its events, see event_digest_add; kept by the store itself */
+    int64_t memory;             /* bytes that it takes while it runs, estimated; 0: unknown */
     double trained;             /* seconds of training in all attempts */
     char dataset_sha256[STORE_HASH_BYTES]; /* of the data it was trained on; "" : none, or not started */
 };
@@ -202,8 +203,8 @@ void store_reader_release(struct store_reader *reader);
 bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_BYTES]);
 /* Bytes that rows take; free pages of the file are not counted. -1 on failure. */
 int64_t store_bytes_used(struct store_reader *reader);
-/* The id of the finished job whose end lies farthest back, and when that was. 1, 0 (there is none), -1. */
-int store_job_oldest(struct store_reader *reader, char id[STORE_ID_BYTES], int64_t *finished);
+/* At most `limit` finished jobs, the longest finished first; `bytes` is about what a job's rows take. How many, or -1. */
+int store_jobs_oldest(struct store_reader *reader, int limit, bool (*each)(void *user, const char *id, int64_t finished, int64_t bytes), void *user);
 /*
  * Writes a copy of the database as it is now to `file`, which must not exist yet, while others read and write. It is whole, checked and durable when this
  * returns true; else nothing stays under that name, and `error` says why.

@@ -16,12 +16,12 @@
 #define JOB_COLUMNS                                                                                                                        \
     "number, id, document, digest, name, task, rule, status, priority, created, started, finished, attempt, iterations, iteration, loss, " \
     "accuracy, trials_per_second, error_code, error_detail, error_iteration, weights_sha256, events, crashes, crash_iteration, build, isa, " \
-    "event_digest, trained, dataset_sha256"
+    "event_digest, trained, dataset_sha256, memory"
 #define EVENT_COLUMNS "seq, job, id, time, type, iteration, terminal, succeeded, json, recheck"
 
 enum query {
     JOB_READ, JOB_NEXT, JOB_PLACE, JOBS_COUNT, JOBS_LIST, JOBS_WITH, EVENTS_OF_JOB, EVENTS_OF_ALL, PROGRESS_READ, PROGRESS_CHECK, SEQ_LAST, CHECKPOINTS_LIST,
-    CHECKPOINTS_NEWEST, CHECKPOINT_READ, KEY_READ, ORPHANS, BYTES_USED, JOB_OLDEST, QUERIES
+    CHECKPOINTS_NEWEST, CHECKPOINT_READ, KEY_READ, ORPHANS, BYTES_USED, JOBS_OLDEST, QUERIES
 };
 
 static const char *const query_text[QUERIES] = {
@@ -44,7 +44,9 @@ static const char *const query_text[QUERIES] = {
     [ORPHANS] = "SELECT (SELECT count(*) FROM events WHERE type<>'deleted' AND job NOT IN (SELECT id FROM jobs)) +"
                 " (SELECT count(*) FROM checkpoints WHERE job NOT IN (SELECT id FROM jobs)) + (SELECT count(*) FROM keys WHERE job NOT IN (SELECT id FROM jobs))",
     [BYTES_USED] = "SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count AS p, pragma_freelist_count AS f, pragma_page_size AS s",
-    [JOB_OLDEST] = "SELECT id, finished FROM jobs WHERE status>=5 ORDER BY finished, number LIMIT 1",
+    [JOBS_OLDEST] = "SELECT id, finished, length(document) + (SELECT coalesce(sum(length(bytes)), 0) FROM checkpoints WHERE job=jobs.id) +"
+                    " (SELECT coalesce(sum(length(json) + coalesce(length(recheck), 0) + 200), 0) FROM events WHERE job=jobs.id)"
+                    " FROM jobs WHERE status>=5 ORDER BY finished, number LIMIT ?1",
 };
 
 struct store_reader {
@@ -127,7 +129,8 @@ static bool job_fill(sqlite3_stmt *s, struct store_job *job) {
         .attempt = sqlite3_column_int(s, 12), .iterations = sqlite3_column_int64(s, 13), .iteration = sqlite3_column_int64(s, 14),
         .loss = column_number(s, 15), .accuracy = column_number(s, 16), .trials_per_second = column_number(s, 17), .error_code = column_copy(s, 18),
         .error_detail = column_copy(s, 19), .error_iteration = sqlite3_column_int64(s, 20), .events = sqlite3_column_int64(s, 22),
-        .crashes = sqlite3_column_int(s, 23), .crash_iteration = sqlite3_column_int64(s, 24), .build = column_copy(s, 25), .isa = column_copy(s, 26), .trained = sqlite3_column_double(s, 28)};
+        .crashes = sqlite3_column_int(s, 23), .crash_iteration = sqlite3_column_int64(s, 24), .build = column_copy(s, 25), .isa = column_copy(s, 26), .trained = sqlite3_column_double(s, 28),
+        .memory = sqlite3_column_int64(s, 30)};
     column_fixed(s, 1, job->id, sizeof job->id);
     column_fixed(s, 3, job->digest, sizeof job->digest);
     column_fixed(s, 21, job->weights_sha256, sizeof job->weights_sha256);
@@ -427,18 +430,24 @@ int64_t store_bytes_used(struct store_reader *reader) {
     return number_query(query_begin(reader, BYTES_USED));
 }
 
-int store_job_oldest(struct store_reader *reader, char id[STORE_ID_BYTES], int64_t *finished) {
-    sqlite3_stmt *s = query_begin(reader, JOB_OLDEST);
+int store_jobs_oldest(struct store_reader *reader, int limit, bool (*each)(void *user, const char *id, int64_t finished, int64_t bytes), void *user) {
+    sqlite3_stmt *s = query_begin(reader, JOBS_OLDEST);
+    int count = 0, step = SQLITE_ERROR;
     if (s == NULL) {
         return -1;
     }
-    int step = sqlite3_step(s), found = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
-    if (found == 1) {
-        column_fixed(s, 0, id, STORE_ID_BYTES);
-        *finished = sqlite3_column_int64(s, 1);
+    sqlite3_bind_int(s, 1, limit);
+    while ((step = sqlite3_step(s)) == SQLITE_ROW) {
+        char id[STORE_ID_BYTES];
+        column_fixed(s, 0, id, sizeof id);
+        count++;
+        if (!each(user, id, sqlite3_column_int64(s, 1), sqlite3_column_int64(s, 2))) {
+            step = SQLITE_DONE;
+            break;
+        }
     }
     query_end(s);
-    return found;
+    return step == SQLITE_DONE ? count : -1;
 }
 
 void event_digest_add(char digest[STORE_HASH_BYTES], const char *json) {

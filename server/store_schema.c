@@ -27,11 +27,12 @@ static const char schema_1[] =
     "CREATE TABLE keys (key TEXT PRIMARY KEY, body TEXT NOT NULL, job TEXT NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX keys_job ON keys (job);";
 
-/* Version 2: the digest of a job's events, its training time over all attempts, its data's digest. */
+/* Version 2: the digest of a job's events, its training time over all attempts, its data's digest, its memory; who ended when. */
 static const char schema_2[] =
     "ALTER TABLE jobs ADD COLUMN event_digest TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE jobs ADD COLUMN trained REAL NOT NULL DEFAULT 0;"
     "ALTER TABLE jobs ADD COLUMN dataset_sha256 TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE jobs ADD COLUMN memory INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX jobs_finished ON jobs (finished, number) WHERE status>=5;";
 
 int schema_version(sqlite3 *database) {

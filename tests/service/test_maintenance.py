@@ -144,7 +144,7 @@ def test_a_database_of_the_first_schema_is_brought_forward(stored, start, tmp_pa
     shutil.copy(data / "modprop.db", old / "modprop.db")
     with sqlite3.connect(old / "modprop.db") as database:
         database.execute("DROP INDEX jobs_finished")
-        for column in ("event_digest", "trained", "dataset_sha256"):
+        for column in ("event_digest", "trained", "dataset_sha256", "memory"):
             database.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
         database.execute("PRAGMA user_version=1")
     result = command("verify", "--data", old)
