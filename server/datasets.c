@@ -298,5 +298,15 @@ void datasets_release(struct datasets *datasets, const struct task_data *data) {
 }
 
 void datasets_digest(struct datasets *datasets, const struct task_data *data, char digest[65]) {
-    snprintf(digest, 65, "%s", data == &datasets->mnist ? datasets->mnist_sha256 : "");
+    digest[0] = '\0';
+    pthread_mutex_lock(&datasets->mutex);
+    for (const struct user_set *set = datasets->user_sets; set != NULL; set = set->next) {
+        if (&set->loaded.task == data) {
+            snprintf(digest, 65, "%s", set->sha256);
+        }
+    }
+    if (data == &datasets->mnist) {
+        snprintf(digest, 65, "%s", datasets->mnist_sha256);
+    }
+    pthread_mutex_unlock(&datasets->mutex);
 }

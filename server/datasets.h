@@ -24,7 +24,7 @@ void datasets_destroy(struct datasets *datasets);
  */
 bool datasets_hold(struct datasets *datasets, const struct task_config *task, const struct task_data **data, char error[DATASETS_ERROR_BYTES]);
 void datasets_release(struct datasets *datasets, const struct task_data *data);
-/* SHA-256, in hexadecimal, of data that is held: MNIST's images and labels, training before test. "" for NULL. */
+/* SHA-256, in hexadecimal, of data that is held: MNIST's images and labels, training before test; of a user's dataset its file. "" for NULL. */
 void datasets_digest(struct datasets *datasets, const struct task_data *data, char digest[65]);
 
 /* Parses one IDX file's bytes: images (count, 28, 28) or labels (count), into malloc'ed *items. False with the fault. */
