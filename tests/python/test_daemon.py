@@ -235,10 +235,19 @@ def test_training_on_ones_own_arrays(client):
 def test_the_network_at_work(client):
     job = client.train(TASK, network=NETWORK, training=training(20)).wait(60)
     shown = client.job(job.id).simulate(trials=3, units=[0, 5])
+    assert shown["units"].tolist() == [0, 5] and shown["labels"].shape == (3,) and set(shown["labels"]) <= {0, 1}
     assert shown["inputs"].shape == (60, 3, 2) and shown["rates"].shape == (60, 3, 2) and shown["outputs"].shape == (60, 3, 2)
     given = np.random.default_rng(0).normal(size=(30, 2, 2))
     shown = job.simulate(inputs=given, units=[1])
     assert shown["rates"].shape == (30, 2, 1) and shown["outputs"].shape == (30, 2, 2)
+    # What the network does here is what its equations say.
+    w, config = job.weights, job.document["network"]
+    v = z = np.zeros((2, w.W.shape[0]))
+    for t in range(30):
+        v = w.leak * v + (1 - w.leak) * (z @ w.W + given[t] @ w.Win)
+        z = np.maximum(v, 0)
+        assert np.abs(z[:, 1] - shown["rates"][t, :, 0]).max() < 1e-4 and np.abs(z @ w.Wout + w.bout - shown["outputs"][t]).max() < 1e-4
+    assert config["activation"] == "relu"
 
 
 def test_a_submission_with_ones_own_key_is_made_once(client):

@@ -284,6 +284,17 @@ class AsyncJob(JobView):
         """See `Job.checkpoints`."""
         return await self.client._call(_calls.checkpoints(self.id))
 
-    async def simulate(self, **request: Any) -> Simulation:
+    async def simulate(
+        self,
+        *,
+        trials: int | None = None,
+        seed: int | None = None,
+        split: str | None = None,
+        inputs: Any = None,
+        units: Sequence[int] | None = None,
+        every: int | None = None,
+        iteration: int | None = None,
+    ) -> Simulation:
         """See `Job.simulate`."""
+        request = {"trials": trials, "seed": seed, "split": split, "inputs": inputs, "units": units, "every": every, "iteration": iteration}
         return await self.client._call(_calls.simulate(self.id, request))

@@ -324,8 +324,24 @@ class Job(JobView):
     def checkpoints(self) -> list[Checkpoint]:
         return self.client._call(_calls.checkpoints(self.id))
 
-    def simulate(self, **request: Any) -> Simulation:
-        """Runs the trained network on fresh trials, or on `inputs` (T,B,I); see the server's /openapi.json for the members of a request."""
+    def simulate(
+        self,
+        *,
+        trials: int | None = None,
+        seed: int | None = None,
+        split: str | None = None,
+        inputs: Any = None,
+        units: Sequence[int] | None = None,
+        every: int | None = None,
+        iteration: int | None = None,
+    ) -> Simulation:
+        """Runs the trained network and tells what goes in, what its units do and what comes out.
+
+        trials: how many fresh trials of the task, drawn by `seed`; with split="test" the first of its test split instead.
+        inputs: (T,B,I) of one's own, in place of trials. units: whose rates are told (the first 10). every: steps from one value told to the next.
+        iteration: of a checkpoint that is still held (the newest).
+        """
+        request = {"trials": trials, "seed": seed, "split": split, "inputs": inputs, "units": units, "every": every, "iteration": iteration}
         return self.client._call(_calls.simulate(self.id, request))
 
     def plot(self, axes: "Axes | None" = None, *, metric: str = "loss") -> "Axes":

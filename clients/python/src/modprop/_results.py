@@ -240,7 +240,8 @@ class Gradients:
 
 
 class Simulation(Mapping[str, NDArray[Any]]):
-    """A trained network at work: `inputs` (K,B,I), `rates` (K,B,units asked for) and `outputs` (K,B,O) as arrays, K the steps that were kept.
+    """A trained network at work: `inputs` (K,B,I), `rates` (K,B,units asked for) and `outputs` (K,B,O) as float32, K the steps that were kept;
+    `units` (of rates), and `labels` (B,), -1 where a trial has no single class.
 
     `document` is the whole answer.
     """
@@ -251,7 +252,10 @@ class Simulation(Mapping[str, NDArray[Any]]):
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Simulation":
-        return cls({name: np.asarray(value) for name, value in document.items() if isinstance(value, list)}, document)
+        arrays: dict[str, NDArray[Any]] = {name: np.asarray(document[name], dtype=np.float32) for name in ("inputs", "rates", "outputs")}
+        arrays["units"] = np.asarray(document["units"], dtype=np.int32)
+        arrays["labels"] = np.asarray([-1 if label is None else label for label in document["labels"]], dtype=np.int32)
+        return cls(arrays, document)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._arrays[name]
