@@ -207,3 +207,18 @@ def test_settings_come_from_the_environment(script, monkeypatch):
     assert script.headers("/version", "Authorization") == ["Bearer other"]
     with pytest.raises(ValueError, match="http://"):
         Client("127.0.0.1:8080")
+
+
+def test_a_proxy_has_no_part_in_talking_to_this_machine(script, monkeypatch):
+    script.answers["/version"] = [reply(200, {"name": "modpropd"})]
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with Client(script.url) as client:
+        assert client.version() == {"name": "modpropd"}
+
+
+def test_a_file_of_certificates_that_is_not_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("MODPROP_CA_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(OSError):
+        Client("https://127.0.0.1:9")
+    Client("https://127.0.0.1:9", verify=False).close()

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -30,7 +31,7 @@ class AsyncClient:
         token: str | None = None,
         timeout: float = 30.0,
         patience: float = 120.0,
-        verify: bool | str = True,
+        verify: bool | str | ssl.SSLContext = True,
     ) -> None:
         self._settings = Settings(server, token, timeout, patience, verify)
         self._http = httpx.AsyncClient(**self._settings.http)

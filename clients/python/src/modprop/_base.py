@@ -1,7 +1,9 @@
 """What the synchronous and the asynchronous client share: settings, and a job as a document."""
 from __future__ import annotations
 
+import ipaddress
 import os
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +19,7 @@ DEFAULT_SERVER = "http://127.0.0.1:8080"
 class Settings:
     """Where the server is and how long to wait for it."""
 
-    def __init__(self, server: str | None, token: str | None, timeout: float, patience: float, verify: bool | str) -> None:
+    def __init__(self, server: str | None, token: str | None, timeout: float, patience: float, verify: bool | str | ssl.SSLContext) -> None:
         self.server = (server or os.environ.get("MODPROP_SERVER") or DEFAULT_SERVER).rstrip("/")
         if not self.server.startswith(("http://", "https://")):
             raise ValueError(f'server must begin with "http://" or "https://"; got {self.server!r}')
@@ -33,11 +35,32 @@ class Settings:
         self.reached = False  # an answer has come at least once
         # No cap on connections: a program may follow any number of jobs at a time, each over a connection of its own.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-        self.http: dict[str, Any] = {"base_url": self.server, "headers": self.headers, "timeout": self.timeout, "limits": limits, "verify": verify}
+        self.http: dict[str, Any] = {
+            "base_url": self.server,
+            "headers": self.headers,
+            "timeout": self.timeout,
+            "limits": limits,
+            "verify": _trust(verify),
+            "trust_env": not _is_loopback(httpx.URL(self.server).host),  # a proxy of the environment has no way to this machine's own daemon
+        }
 
     def delay(self, patience: Patience, error: Exception) -> float:
         """Seconds to sleep before the next try, or raises. A server that never answered is not waited for: the address is probably wrong."""
         return patience.wait(error, self.server, self.patience_seconds if self.reached else 0.0)
+
+
+def _trust(verify: bool | str | ssl.SSLContext) -> bool | ssl.SSLContext:
+    """What httpx takes for `verify`: a path becomes a context that trusts the certificates in that file, and True $MODPROP_CA_FILE where it is set."""
+    if verify is True:
+        verify = os.environ.get("MODPROP_CA_FILE") or True
+    return ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class JobView:

@@ -1,6 +1,7 @@
 """The synchronous client. Safe to share between threads: httpx's client is, and a call keeps no state in ours."""
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -30,7 +31,7 @@ class Client:
     timeout: seconds that one answer may take.
     patience: seconds for which a server that was reached before and is away now (a restart, a lost network) is waited for, and for which a
         full queue is.
-    verify: as httpx has it: False, or a file of certificates to trust, for a server with a certificate of one's own.
+    verify: for a server with a certificate of one's own: a file of certificates to trust (else $MODPROP_CA_FILE), a context, or False for no check at all.
 
     Use it as a context, or call `close()`.
     """
@@ -42,7 +43,7 @@ class Client:
         token: str | None = None,
         timeout: float = 30.0,
         patience: float = 120.0,
-        verify: bool | str = True,
+        verify: bool | str | ssl.SSLContext = True,
     ) -> None:
         self._settings = Settings(server, token, timeout, patience, verify)
         self._http = httpx.Client(**self._settings.http)
