@@ -1,0 +1,281 @@
+/*
+ * The simulator's benchmark at one size: the machine's multiply-add peak and memory bandwidth, the forward pass, and each rule's training iteration with its
+ * phases, all in one run so that ratios mean something. Prints one JSON object. tests/bench/run makes tables and sweeps of it.
+ *
+ *     simulator [UNITS [STEPS [TRIALS [THREADS [ROUNDS]]]]]        defaults: the published delayed XOR, 120 900 32 2 9
+ */
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "core/engine.h"
+#include "core/kernels/kernels.h"
+#include "core/optimizer.h"
+#include "core/train.h"
+
+enum { ROUNDS_MOST = 101, MEMBERS_MOST = 256 };
+
+struct bench {
+    struct train_config config;
+    struct task task;
+    struct network network;
+    struct trial *trials;
+    struct team *team;
+    int rounds;
+};
+
+static double seconds(void *user)
+{
+    (void)user;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof *values, by_value);
+    return values[count / 2];
+}
+
+/* --- the machine ------------------------------------------------------------------------------------------------------------------------------- */
+
+struct probe {
+    double flops[MEMBERS_MOST];
+    float *memory;
+    size_t each;
+    volatile float sink[MEMBERS_MOST];
+};
+
+static void peak_work(void *user, int member, int members)
+{
+    (void)members;
+    struct probe *probe = user;
+    probe->sink[member] = kernels_current()->peak(400000, &probe->flops[member]);
+}
+
+static double peak_measure(struct team *team)
+{
+    static struct probe probe;
+    double rates[7];
+    for (int i = 0; i < 7; i++) {
+        double began = seconds(NULL), flops = 0;
+        team_run(team, peak_work, &probe);
+        double took = seconds(NULL) - began;
+        for (int m = 0; m < team_members(team); m++)
+            flops += probe.flops[m];
+        rates[i] = flops / took;
+    }
+    return median(rates, 7);
+}
+
+static void bandwidth_work(void *user, int member, int members)
+{
+    (void)members;
+    struct probe *probe = user;
+    kernels_current()->accumulate(probe->each / 2, probe->memory + (size_t)member * probe->each, probe->memory + (size_t)member * probe->each + probe->each / 2);
+}
+
+/* Bytes a second of reading two arrays and writing one, far beyond the caches. */
+static double bandwidth_measure(struct team *team)
+{
+    static struct probe probe;
+    size_t members = (size_t)team_members(team);
+    double rates[5];
+    probe.each = (size_t)16 << 20;
+    probe.memory = aligned_alloc(64, members * probe.each * sizeof(float));
+    if (!probe.memory)
+        return NAN;
+    memset(probe.memory, 0, members * probe.each * sizeof(float));
+    for (int i = 0; i < 5; i++) {
+        double began = seconds(NULL);
+        team_run(team, bandwidth_work, &probe);
+        rates[i] = (double)members * (double)probe.each * sizeof(float) * 1.5 / (seconds(NULL) - began);
+    }
+    free(probe.memory);
+    return median(rates, 5);
+}
+
+/* --- the simulator -------------------------------------------------------------------------------------------------------------------------------- */
+
+static void trial_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride)
+{
+    const struct bench *bench = user;
+    bench->task.ops->inputs(&bench->task, &bench->trials[trial], from, to, x, stride);
+}
+
+static float trial_target(const void *user, size_t trial, int t, int *class_index, float *values)
+{
+    const struct bench *bench = user;
+    return bench->task.ops->target(&bench->task, &bench->trials[trial], t, class_index, values);
+}
+
+struct timing {
+    double seconds;             /* median of an iteration */
+    struct train_phases phases; /* means */
+    struct engine_plan plan;
+};
+
+static void trials_draw(struct bench *bench, int64_t iteration)
+{
+    for (int i = 0; i < bench->config.training.batch_size; i++)
+        bench->task.ops->trial(&bench->task, (struct trial_id){TRIAL_TRAINING, iteration, (size_t)i}, &bench->trials[i]);
+}
+
+/* One training iteration, all of it: trials, gradient, optimiser, packing. rule NULL: the forward pass alone, inputs included. */
+static struct timing iteration_measure(struct bench *bench, const struct rule_config *rule)
+{
+    struct train_config config = bench->config;
+    const struct task_shape *shape = &bench->task.shape;
+    struct engine_options options = {.steps = shape->steps, .trials = config.training.batch_size, .loss = shape->loss, .mask_from = shape->mask_from,
+                                     .mask_uniform = shape->mask_uniform, .rule = rule, .clock = seconds};
+    struct timing timing = {0};
+    struct train_error error;
+    enum train_result result;
+    struct optimizer optimizer;
+    struct engine_result run = {0};
+    double times[ROUNDS_MOST];
+    if (rule)
+        config.rule = *rule;
+    struct engine *engine = engine_create(&bench->network, &options, &result, &error);
+    float *gradient = malloc(bench->network.parameters * sizeof *gradient);
+    bool planned = engine_plan_make(bench->network.units, shape->inputs, shape->outputs, bench->network.types, bench->network.bias, true, &options, &timing.plan, &error);
+    if (!engine || !gradient || !planned || !optimizer_init(&optimizer, &bench->network, &config)) {
+        fprintf(stderr, "simulator: %s\n", error.text);
+        exit(1);
+    }
+    struct batch_source source = {.user = bench, .inputs = trial_inputs, .target = trial_target};
+    engine_weights_load(engine, NULL, config.rule.mu, NULL);
+    for (int i = -2; i < bench->rounds; i++) {
+        double began = seconds(NULL);
+        if (i == 0)
+            run = (struct engine_result){0};
+        trials_draw(bench, i + 2);
+        engine_batch_run(engine, bench->team, &source, config.training.batch_size, rule ? gradient : NULL, NULL, NULL, &run);
+        double before = seconds(NULL);
+        if (rule) {
+            optimizer_update(&optimizer, &bench->network, gradient, i + 2);
+            engine_weights_load(engine, NULL, config.rule.mu, NULL);
+        }
+        double now = seconds(NULL);
+        if (i >= 0) {
+            times[i] = now - began;
+            timing.phases.optimizer += now - before;
+        }
+    }
+    timing.seconds = median(times, bench->rounds);
+    timing.phases = (struct train_phases){run.phases.trials / bench->rounds, run.phases.forward / bench->rounds, run.phases.credit / bench->rounds,
+                                          run.phases.gradient / bench->rounds, timing.phases.optimizer / bench->rounds};
+    optimizer_release(&optimizer);
+    engine_destroy(engine);
+    free(gradient);
+    return timing;
+}
+
+static void timing_print(const char *name, const struct timing *timing, double forward, double peak)
+{
+    double flops = 2 * (timing->plan.multiply_adds > 0 ? timing->plan.multiply_adds : timing->plan.forward_multiply_adds);
+    const struct train_phases *p = &timing->phases;
+    printf("  \"%s\": {\"ms\": %.4f, \"to_forward\": %.3f, \"gflops\": %.1f, \"of_peak\": %.3f, \"trials_ms\": %.4f, \"forward_ms\": %.4f, \"credit_ms\": %.4f, "
+           "\"gradient_ms\": %.4f, \"optimizer_ms\": %.4f, \"method\": \"%s\", \"memory_bytes\": %zu},\n",
+           name, 1e3 * timing->seconds, timing->seconds / forward, 1e-9 * flops / timing->seconds, flops / timing->seconds / peak, 1e3 * p->trials, 1e3 * p->forward,
+           1e3 * p->credit, 1e3 * p->gradient, 1e3 * p->optimizer, engine_method_name(timing->plan.method, false), timing->plan.memory_bytes);
+}
+
+static void bench_make(struct bench *bench, int units, int steps, int trials)
+{
+    char error[256];
+    int cue = steps / 9 > 0 ? steps / 9 : 1;
+    bench->config = (struct train_config){
+        .seed = 1,
+        .task = {.type = TASK_DELAYED_XOR, .delayed_xor = {.delay = steps - 2 * cue, .cue = cue, .amplitude = 2, .noise = 0.01}},
+        .network = {.units = units, .tau = 100, .dale = true, .excitatory_fraction = 0.8, .types_per_sign = 1, .connectivity = 1, .rewiring = REWIRING_DEEP_R},
+        .rule = {.mu = 0.25},
+        .optimizer = {.learning_rate = 5e-4, .decay_factor = 0.8, .decay_every = 300, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .l2 = 5e-4, .l1 = 0.01},
+        .training = {.batch_size = trials}};
+    bench->trials = calloc((size_t)trials, sizeof *bench->trials);
+    if (!bench->trials || !task_init(&bench->task, &bench->config.task, 1, error)) {
+        fprintf(stderr, "simulator: out of memory\n");
+        exit(1);
+    }
+}
+
+/* Fresh weights of a network with so many types a sign; beyond 256 units without Dale's law, whose initial weights take an eigenvalue problem. */
+static void network_renew(struct bench *bench, int types_per_sign)
+{
+    char error[256];
+    struct network_config config = bench->config.network;
+    config.types_per_sign = types_per_sign;
+    config.dale = config.units <= 256;
+    network_release(&bench->network);
+    if (network_init(&bench->network, &config, 2, 2, 1, NULL, NULL, error) != 0) {
+        fprintf(stderr, "simulator: %s\n", error);
+        exit(1);
+    }
+}
+
+static int argument(int count, char **values, int at, int fallback)
+{
+    int value = count > at ? atoi(values[at]) : fallback;
+    if (value < 1) {
+        fprintf(stderr, "simulator: every argument must be a positive integer; got %s\n", values[at]);
+        exit(2);
+    }
+    return value;
+}
+
+int main(int count, char **values)
+{
+    static struct bench bench;
+    int units = argument(count, values, 1, 120), steps = argument(count, values, 2, 900), trials = argument(count, values, 3, 32);
+    int threads = argument(count, values, 4, 2);
+    bench.rounds = argument(count, values, 5, 9);
+    bench.rounds = bench.rounds > ROUNDS_MOST ? ROUNDS_MOST : bench.rounds;
+    if (!kernels_select(getenv("MODPROP_ISA")) || !(bench.team = team_create())) {
+        fprintf(stderr, "simulator: MODPROP_ISA names kernels that this host lacks\n");
+        return 2;
+    }
+    threads = team_resize(bench.team, threads < MEMBERS_MOST ? threads : MEMBERS_MOST);
+    bench_make(&bench, units, steps, trials);
+    network_renew(&bench, 1);
+    double peak = peak_measure(bench.team), bandwidth = bandwidth_measure(bench.team);
+    struct timing forward = iteration_measure(&bench, NULL);
+    static const struct {
+        const char *name;
+        struct rule_config rule;
+        int types;
+    } rules[] = {
+        {"eprop", {.type = RULE_EPROP}, 1},
+        {"mdgl", {.type = RULE_MDGL}, 1},
+        {"modprop type 2", {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE}, 1},
+        {"modprop type 8", {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE}, 4},
+        {"modprop cell", {.type = RULE_MODPROP, .mu = 0.25}, 1},
+        {"bptt", {.type = RULE_BPTT}, 1},
+    };
+    printf("{\"units\": %d, \"steps\": %d, \"trials\": %d, \"threads\": %d, \"isa\": \"%s\", \"peak_gflops\": %.1f, \"bandwidth_gbytes\": %.1f,\n \"rules\": {\n", units, steps,
+           trials, threads, kernels_name(), 1e-9 * peak, 1e-9 * bandwidth);
+    timing_print("forward", &forward, forward.seconds, peak);
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        network_renew(&bench, rules[i].types);
+        struct timing timing = iteration_measure(&bench, &rules[i].rule);
+        timing_print(rules[i].name, &timing, forward.seconds, peak);
+    }
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("  \"end\": null},\n \"resident_bytes_most\": %ld}\n", usage.ru_maxrss * 1024L);
+    network_release(&bench.network);
+    task_release(&bench.task);
+    team_destroy(bench.team);
+    free(bench.trials);
+    return 0;
+}
