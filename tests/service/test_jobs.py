@@ -13,7 +13,8 @@ from conftest import wait_until
 
 SMALL = {"task": {"type": "delayed_xor", "delay": 40, "cue": 20}, "network": {"units": 20},
          "training": {"iterations": 100, "batch_size": 4, "evaluate_every": 10, "checkpoint_every": 20}}
-LONG = {"task": {"type": "delayed_xor"}, "training": {"iterations": 100000, "evaluate_every": 5, "checkpoint_every": 10}}
+LONG = {"task": {"type": "delayed_xor", "delay": 100, "cue": 30}, "network": {"units": 40},
+        "training": {"iterations": 100000, "batch_size": 8, "evaluate_every": 5, "checkpoint_every": 10}}
 FINAL = ("succeeded", "failed", "cancelled")
 
 
