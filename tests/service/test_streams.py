@@ -1,0 +1,108 @@
+"""Many streams at once: nobody misses an event, memory stays small, slow readers cost the others nothing."""
+import json
+import selectors
+import socket
+import time
+
+from conftest import wait_until
+from test_jobs import LONG, SMALL, changed, finish, submit
+
+STREAMS = 400
+
+
+def open_stream(daemon, job):
+    connection = daemon.connect()
+    connection.sendall(f"GET /v1/jobs/{job['id']}/events HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\n\r\n".encode())
+    return connection
+
+
+def events_of(data):
+    """The events in a chunked answer's bytes."""
+    body, events = data.split(b"\r\n\r\n", 1)[1], b""
+    while body:
+        length, body = body.split(b"\r\n", 1)
+        events += body[: int(length, 16)]
+        body = body[int(length, 16) + 2 :]
+    return [json.loads(line) for line in events.splitlines() if line]
+
+
+def resident(daemon):
+    with open(f"/proc/{daemon.process.pid}/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+def read_all(connections, seconds=60):
+    """What each connection receives until the daemon closes its stream's last chunk."""
+    received = {connection: b"" for connection in connections}
+    with selectors.DefaultSelector() as selector:
+        for connection in connections:
+            connection.setblocking(False)
+            selector.register(connection, selectors.EVENT_READ)
+        end = time.monotonic() + seconds
+        while selector.get_map() and time.monotonic() < end:
+            for key, _ in selector.select(1):
+                chunk = key.fileobj.recv(1 << 16)
+                received[key.fileobj] += chunk
+                if not chunk or received[key.fileobj].endswith(b"\r\n0\r\n\r\n"):
+                    selector.unregister(key.fileobj)
+        assert not selector.get_map(), "not all streams ended"
+    return received
+
+
+def test_many_streams_of_one_job(start):
+    daemon = start("--workers", "1", "--cores", "1")
+    blocker = submit(daemon, LONG)
+    job = submit(daemon, changed(SMALL, training={"iterations": 200, "evaluate_every": 2}))
+    before = resident(daemon)
+    connections = [open_stream(daemon, job) for _ in range(STREAMS)]
+    wait_until(lambda: f"modprop_streams {STREAMS}" in daemon.get("/metrics").text)
+    grown = resident(daemon) - before
+    assert grown < STREAMS * 64 * 1024, f"{grown / STREAMS:.0f} bytes a stream"
+    daemon.post(f"/v1/jobs/{blocker['id']}/cancel")
+    received = read_all(connections)
+    expected = daemon.get(f"/v1/jobs/{job['id']}/events?limit=1000").json()["events"]
+    assert len(expected) > 100
+    for connection, data in received.items():
+        assert events_of(data) == expected
+        connection.close()
+    wait_until(lambda: "modprop_streams 0" in daemon.get("/metrics").text, timeout=10)
+
+
+def test_a_reader_that_does_not_read_harms_nobody(daemon):
+    job = submit(daemon, changed(SMALL, training={"iterations": 3000, "evaluate_every": 1}))
+    lazy = []
+    for _ in range(20):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", daemon.port))
+        connection.sendall(f"GET /v1/jobs/{job['id']}/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n".encode())
+        lazy.append(connection)
+    before = resident(daemon)
+    assert finish(daemon, job)["status"] == "succeeded"
+    assert resident(daemon) - before < 64 << 20
+    assert daemon.get("/livez").elapsed.total_seconds() < 1
+    answer = read_all(lazy[:1])[lazy[0]]
+    assert answer.count(b"event: progress") == 3001, "it gets all of them, late"
+    for connection in lazy:
+        connection.close()
+
+
+def test_streams_are_bounded(start):
+    daemon = start("--workers", "0", "--max-streams", "3")
+    job = submit(daemon, SMALL)
+    connections = [open_stream(daemon, job) for _ in range(3)]
+    wait_until(lambda: "modprop_streams 3" in daemon.get("/metrics").text)
+    answer = daemon.get(f"/v1/jobs/{job['id']}/events", headers={"Accept": "text/event-stream"})
+    assert answer.status_code == 503 and "--max-streams" in answer.json()["detail"] and answer.headers["Retry-After"]
+    for connection in connections:
+        connection.close()
+
+
+def test_the_end_of_the_daemon_ends_streams(start):
+    daemon = start("--workers", "0")
+    connections = [open_stream(daemon, submit(daemon, SMALL)) for _ in range(10)]
+    wait_until(lambda: "modprop_streams 10" in daemon.get("/metrics").text)
+    began = time.monotonic()
+    assert daemon.stop() == 0 and time.monotonic() - began < 5
+    for connection in connections:
+        connection.close()
