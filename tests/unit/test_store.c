@@ -1,0 +1,543 @@
+/*
+ * The store over real databases: units, group commit, rollback, failures of the disk, readers, checkpoints, lock, damage. Each test has a directory of its own.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/loop.h"
+#include "server/store.h"
+
+static char directory[64];
+static struct loop loop;
+static struct store *store;
+static struct store_reader *reader;
+static int awaited, results[3], order[1024], ordered;
+static pthread_t loop_thread;
+
+static void on_tick(void *user, uint64_t now)
+{
+    (void)user;
+    (void)now;
+}
+
+static void on_signal(void *user, int number)
+{
+    (void)user;
+    (void)number;
+}
+
+static void store_begin(void)
+{
+    static const struct loop_hooks hooks = {.tick = on_tick, .signal = on_signal};
+    char error[STORE_ERROR_BYTES] = "";
+    snprintf(directory, sizeof directory, "/tmp/modprop-store-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_assert_int_eq(loop_init(&loop, &hooks), 0);
+    loop_thread = pthread_self();
+    store = store_open(directory, &loop, error);
+    ck_assert_msg(store != NULL, "%s", error);
+    reader = store_reader_open(directory, error);
+    ck_assert_msg(reader != NULL, "%s", error);
+}
+
+static int entry_delete(const char *path, const struct stat *status, int type, struct FTW *at)
+{
+    (void)status;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
+static void store_end(void)
+{
+    store_reader_close(reader);
+    store_close(store);
+    loop_release(&loop);
+    nftw(directory, entry_delete, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* ---- units ----------------------------------------------------------------------------------------------------------- */
+
+static void on_done(struct store_unit *unit)
+{
+    ck_assert(pthread_equal(pthread_self(), loop_thread));
+    if (ordered < 1024)
+        order[ordered++] = (int)(intptr_t)unit->user;
+    results[unit->result]++;
+    if (--awaited == 0)
+        loop_stop(&loop);
+}
+
+static struct store_unit *unit_make(int number)
+{
+    struct store_unit *unit = store_unit_create(on_done, (void *)(intptr_t)number);
+    ck_assert_ptr_nonnull(unit);
+    return unit;
+}
+
+static void unit_submit(struct store_unit *unit)
+{
+    awaited++;
+    store_submit(store, unit);
+}
+
+/* Until every unit has come back. */
+static void units_await(void)
+{
+    if (awaited > 0)
+        loop_run(&loop);
+    ck_assert_int_eq(awaited, 0);
+}
+
+static void results_forget(void)
+{
+    memset(results, 0, sizeof results);
+    ordered = 0;
+}
+
+static void id_of(int number, char id[STORE_ID_BYTES])
+{
+    snprintf(id, STORE_ID_BYTES, "00000000-0000-7000-8000-%012d", number);
+}
+
+static void job_put(struct store_unit *unit, int number, int priority)
+{
+    struct store_item *item = store_unit_add(unit, STORE_JOB_ADD);
+    item->job = (struct store_job){.document = strdup("{\"seed\":1}"), .name = strdup("n"), .task = strdup("delayed_xor"), .rule = strdup("bptt"),
+                                   .priority = priority, .created = 1000 + number, .iterations = 100, .memory = 4096};
+    snprintf(item->job.digest, sizeof item->job.digest, "%064d", number);
+    id_of(number, item->job.id);
+}
+
+static void event_put(struct store_unit *unit, int job, int64_t id, int64_t seq, const char *check)
+{
+    char json[80];
+    struct store_item *item = store_unit_add(unit, STORE_EVENT_ADD);
+    snprintf(json, sizeof json, "{\"id\":%" PRId64 ",\"seq\":%" PRId64 "}", id, seq);
+    item->event = (struct store_event){.seq = seq, .id = id, .time = 5, .iteration = check != NULL ? id : -1, .json = strdup(json),
+                                       .check = check != NULL ? strdup(check) : NULL};
+    snprintf(item->event.type, sizeof item->event.type, "%s", check != NULL ? "progress" : "status");
+    id_of(job, item->event.job);
+}
+
+static void checkpoint_put(struct store_unit *unit, int job, int64_t iteration, int keep)
+{
+    struct store_item *item = store_unit_add(unit, STORE_CHECKPOINT_ADD);
+    item->checkpoint = (struct store_checkpoint){.iteration = iteration, .created = 7, .loss = NAN, .size = 100000, .keep = keep};
+    item->checkpoint.bytes = malloc(item->checkpoint.size);
+    memset(item->checkpoint.bytes, (int)iteration, item->checkpoint.size);
+    sha256_hex(item->checkpoint.bytes, item->checkpoint.size, item->checkpoint.sha256);
+    id_of(job, item->checkpoint.job);
+}
+
+static void job_submit(int number, int priority)
+{
+    struct store_unit *unit = unit_make(number);
+    job_put(unit, number, priority);
+    event_put(unit, number, 1, number, NULL);
+    unit_submit(unit);
+}
+
+static void statement_run(const char *text)
+{
+    char path[128];
+    sqlite3 *database;
+    snprintf(path, sizeof path, "%s/modprop.db", directory);
+    ck_assert_int_eq(sqlite3_open(path, &database), SQLITE_OK);
+    sqlite3_busy_timeout(database, 5000);
+    ck_assert_msg(sqlite3_exec(database, text, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(database));
+    sqlite3_close(database);
+}
+
+static bool event_count(void *user, const struct store_event *event)
+{
+    (void)event;
+    ++*(int *)user;
+    return true;
+}
+
+START_TEST(test_many_units_share_commits_and_come_back_in_order)
+{
+    for (int i = 1; i <= 600; i++)
+        job_submit(i, 0);
+    units_await();
+    struct store_counts counts = store_counts(store);
+    ck_assert_int_eq(results[STORE_WRITTEN], 600);
+    ck_assert_uint_eq(counts.units, 600);
+    ck_assert_msg(counts.commits >= 2 && counts.commits <= 100, "%" PRIu64 " commits of 600 units", counts.commits);
+    for (int i = 0; i < 600; i++)
+        ck_assert_int_eq(order[i], i + 1);
+    ck_assert_int_eq(store_jobs_count(reader, JOB_QUEUED), 600);
+    ck_assert_int_eq(store_seq_last(reader), 600);
+    ck_assert_uint_eq(store_depth(store), 0);
+}
+END_TEST
+
+START_TEST(test_a_unit_that_fails_costs_its_neighbours_nothing)
+{
+    job_submit(1, 0);
+    job_submit(2, 0);
+    struct store_unit *bad = unit_make(3);
+    event_put(bad, 1, 2, 50, NULL); /* good alone */
+    job_put(bad, 2, 0);             /* the id is taken */
+    unit_submit(bad);
+    job_submit(4, 0);
+    units_await();
+    ck_assert_int_eq(results[STORE_WRITTEN], 3);
+    ck_assert_int_eq(results[STORE_FAILED], 1);
+    int events = 0;
+    char id[STORE_ID_BYTES];
+    id_of(1, id);
+    ck_assert_int_eq(store_events_read(reader, id, 0, 10, event_count, &events), 1);
+    ck_assert_int_eq(store_seq_last(reader), 4);
+    job_submit(5, 0);
+    units_await();
+    ck_assert_int_eq(results[STORE_WRITTEN], 4);
+}
+END_TEST
+
+START_TEST(test_a_job_comes_back_as_it_was_written)
+{
+    struct store_job job;
+    char id[STORE_ID_BYTES];
+    job_submit(7, 3);
+    units_await();
+    struct store_unit *unit = unit_make(0);
+    struct store_item *set = store_unit_add(unit, STORE_JOB_SET);
+    set->job = (struct store_job){.status = JOB_FAILED, .started = 11, .finished = 12, .attempt = 2, .iteration = 40, .loss = 0.25, .accuracy = NAN,
+                                  .trials_per_second = 1.5, .error_code = strdup("diverged"), .error_detail = strdup("at 40"), .error_iteration = 40, .crashes = 1,
+                                  .crash_iteration = 20, .build = strdup("b"), .isa = strdup("avx2"), .trained = 2.5, .dataset_sha256 = "d"};
+    id_of(7, set->job.id);
+    unit_submit(unit);
+    units_await();
+    id_of(7, id);
+    ck_assert_int_eq(store_job_read(reader, id, &job), 1);
+    ck_assert_str_eq(job.document, "{\"seed\":1}");
+    ck_assert_int_eq(job.status, JOB_FAILED);
+    ck_assert_int_eq(job.priority, 3);
+    ck_assert(job.created == 1007 && job.started == 11 && job.finished == 12 && job.attempt == 2 && job.iteration == 40 && job.iterations == 100);
+    ck_assert(job.loss == 0.25 && isnan(job.accuracy) && job.trials_per_second == 1.5 && job.trained == 2.5 && job.memory == 4096);
+    ck_assert_str_eq(job.error_code, "diverged");
+    ck_assert_str_eq(job.error_detail, "at 40");
+    ck_assert(job.error_iteration == 40 && job.crashes == 1 && job.crash_iteration == 20 && job.events == 1);
+    ck_assert_str_eq(job.isa, "avx2");
+    ck_assert_str_eq(job.dataset_sha256, "d");
+    store_job_release(&job);
+    id_of(8, id);
+    ck_assert_int_eq(store_job_read(reader, id, &job), 0);
+}
+END_TEST
+
+static bool is_skipped(void *user, const char *id)
+{
+    return strcmp(id, user) == 0;
+}
+
+START_TEST(test_the_queue_is_by_priority_then_age)
+{
+    static const int priorities[] = {0, 5, 0, 5, -1}, wanted[] = {2, 4, 1, 3, 5};
+    struct store_job job;
+    char first[STORE_ID_BYTES], id[STORE_ID_BYTES];
+    for (int i = 0; i < 5; i++)
+        job_submit(i + 1, priorities[i]);
+    units_await();
+    for (int place = 0; place < 5; place++) {
+        id_of(wanted[place], id);
+        ck_assert_int_eq(store_job_read(reader, id, &job), 1);
+        ck_assert_int_eq(store_job_place(reader, &job), place);
+        store_job_release(&job);
+    }
+    ck_assert_int_eq(store_job_next(reader, is_skipped, (char[]){"none"}, &job), 1);
+    id_of(2, first);
+    ck_assert_str_eq(job.id, first);
+    store_job_release(&job);
+    ck_assert_int_eq(store_job_next(reader, is_skipped, first, &job), 1);
+    id_of(4, id);
+    ck_assert_str_eq(job.id, id);
+    store_job_release(&job);
+}
+END_TEST
+
+/* ---- events ---------------------------------------------------------------------------------------------------------- */
+
+START_TEST(test_events_are_paged_and_their_digest_is_kept)
+{
+    char id[STORE_ID_BYTES], digest[STORE_HASH_BYTES] = "", *check = NULL;
+    struct store_job job;
+    int events = 0;
+    job_submit(1, 0);
+    for (int i = 2; i <= 30; i++) {
+        struct store_unit *unit = unit_make(i);
+        event_put(unit, 1, i, i, i % 2 == 0 ? "{\"loss\":1}" : NULL);
+        unit_submit(unit);
+    }
+    units_await();
+    id_of(1, id);
+    ck_assert_int_eq(store_events_read(reader, id, 10, 5, event_count, &events), 5);
+    ck_assert_int_eq(store_events_read(reader, id, 28, 100, event_count, &events), 2);
+    ck_assert_int_eq(store_events_read(reader, NULL, 29, 100, event_count, &events), 1);
+    ck_assert_int_eq(store_progress_read(reader, id, event_count, &events), 15);
+    ck_assert_int_eq(store_progress_check(reader, id, 4, &check), 1);
+    ck_assert_str_eq(check, "{\"loss\":1}");
+    free(check);
+    ck_assert_int_eq(store_progress_check(reader, id, 5, &check), 0);
+    for (int i = 1; i <= 30; i++) {
+        char json[80];
+        snprintf(json, sizeof json, "{\"id\":%d,\"seq\":%d}", i, i);
+        event_digest_add(digest, json);
+    }
+    ck_assert_int_eq(store_job_read(reader, id, &job), 1);
+    ck_assert_int_eq(job.events, 30);
+    ck_assert_str_eq(job.event_digest, digest);
+    store_job_release(&job);
+}
+END_TEST
+
+START_TEST(test_an_event_number_is_given_once)
+{
+    job_submit(1, 0);
+    struct store_unit *unit = unit_make(2);
+    event_put(unit, 1, 1, 2, NULL);
+    unit_submit(unit);
+    units_await();
+    ck_assert_int_eq(results[STORE_FAILED], 1);
+}
+END_TEST
+
+START_TEST(test_deletion_takes_all_that_belongs_to_the_job)
+{
+    char id[STORE_ID_BYTES], error[STORE_ERROR_BYTES];
+    struct store_job job;
+    struct store_key key;
+    job_submit(1, 0);
+    job_submit(2, 0);
+    struct store_unit *unit = unit_make(3);
+    checkpoint_put(unit, 1, 10, 2);
+    struct store_item *item = store_unit_add(unit, STORE_KEY_ADD);
+    item->key = (struct store_key){.key = strdup("k"), .body = "b", .created = 1};
+    id_of(1, item->key.job);
+    unit_submit(unit);
+    units_await();
+    ck_assert_int_eq(store_key_read(reader, "k", &key), 1);
+    ck_assert_str_eq(key.body, "b");
+    unit = unit_make(4);
+    id_of(1, id);
+    memcpy(store_unit_add(unit, STORE_JOB_DELETE)->job.id, id, sizeof id);
+    event_put(unit, 1, 2, 3, NULL);
+    memcpy(unit->first->next->event.type, "deleted", 8);
+    unit_submit(unit);
+    units_await();
+    ck_assert_int_eq(results[STORE_WRITTEN], 4);
+    ck_assert_int_eq(store_job_read(reader, id, &job), 0);
+    ck_assert_int_eq(store_key_read(reader, "k", &key), 0);
+    int events = 0;
+    ck_assert_int_eq(store_events_read(reader, NULL, 0, 10, event_count, &events), 2);
+    ck_assert_msg(store_integrity_check(reader, error), "%s", error);
+    ck_assert_int_eq(store_jobs_count(reader, JOB_QUEUED), 1);
+}
+END_TEST
+
+/* ---- checkpoints ----------------------------------------------------------------------------------------------------- */
+
+static bool iteration_sum(void *user, const struct store_checkpoint *checkpoint)
+{
+    *(int64_t *)user = *(int64_t *)user * 100 + checkpoint->iteration;
+    return true;
+}
+
+START_TEST(test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_passed_over)
+{
+    struct store_checkpoint checkpoint = {0};
+    char id[STORE_ID_BYTES];
+    int64_t sum = 0;
+    int damaged = -1;
+    id_of(1, id);
+    job_submit(1, 0);
+    for (int i = 10; i <= 40; i += 10) {
+        struct store_unit *unit = unit_make(i);
+        checkpoint_put(unit, 1, i, 2);
+        unit_submit(unit);
+    }
+    units_await();
+    ck_assert_int_eq(store_checkpoints_list(reader, id, iteration_sum, &sum), 2);
+    ck_assert_int_eq(sum, 4030);
+    ck_assert_int_eq(store_checkpoint_read(reader, id, -1, &checkpoint, &damaged), 1);
+    ck_assert(checkpoint.iteration == 40 && damaged == 0 && checkpoint.size == 100000 && checkpoint.bytes[99999] == 40);
+    free(checkpoint.bytes);
+    statement_run("UPDATE checkpoints SET bytes=zeroblob(100000) WHERE iteration=40");
+    ck_assert_int_eq(store_checkpoint_read(reader, id, -1, &checkpoint, &damaged), 1);
+    ck_assert(checkpoint.iteration == 30 && damaged == 1);
+    free(checkpoint.bytes);
+    checkpoint.bytes = NULL;
+    ck_assert_int_eq(store_checkpoint_read(reader, id, 40, &checkpoint, NULL), 0);
+    statement_run("UPDATE checkpoints SET bytes=substr(bytes, 1, 5000) WHERE iteration=30");
+    ck_assert_int_eq(store_checkpoint_read(reader, id, -1, &checkpoint, &damaged), 0);
+    ck_assert_int_eq(damaged, 2);
+    ck_assert_ptr_null(checkpoint.bytes);
+}
+END_TEST
+
+/* ---- the disk -------------------------------------------------------------------------------------------------------- */
+
+/* A limit on the size of files stands for the full disk: writing beyond it fails as writing to a full one does. */
+START_TEST(test_a_full_disk_fails_what_waits_until_the_loop_has_dealt_with_it)
+{
+    struct rlimit limit, kept;
+    char path[128];
+    struct stat status;
+    signal(SIGXFSZ, SIG_IGN);
+    job_submit(1, 0);
+    units_await();
+    snprintf(path, sizeof path, "%s/modprop.db-wal", directory);
+    ck_assert_int_eq(stat(path, &status), 0);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &kept), 0);
+    limit = (struct rlimit){.rlim_cur = (rlim_t)status.st_size + 50000, .rlim_max = kept.rlim_max};
+    results_forget();
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    struct store_unit *unit = unit_make(2);
+    checkpoint_put(unit, 1, 10, 2);
+    unit_submit(unit);
+    units_await();
+    ck_assert_int_eq(results[STORE_FULL], 1);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &kept), 0);
+    job_submit(3, 0); /* there would be room, but the loop does not know yet what has failed */
+    units_await();
+    ck_assert_int_eq(results[STORE_FULL], 2);
+    store_failure_handled(store);
+    job_submit(2, 0);
+    units_await();
+    ck_assert_int_eq(results[STORE_WRITTEN], 1);
+    ck_assert_int_eq(store_jobs_count(reader, JOB_QUEUED), 2);
+    ck_assert_uint_eq(store_counts(store).failures, 1);
+}
+END_TEST
+
+START_TEST(test_what_is_written_is_there_after_closing)
+{
+    char error[STORE_ERROR_BYTES], path[128];
+    struct stat status;
+    for (int i = 1; i <= 50; i++)
+        job_submit(i, 0);
+    store_reader_close(reader);
+    store_close(store); /* writes what waits */
+    loop_deliver(&loop);
+    ck_assert_int_eq(results[STORE_WRITTEN], 50);
+    awaited = 0;
+    store = store_open(directory, &loop, error);
+    reader = store == NULL ? NULL : store_reader_open(directory, error);
+    ck_assert_msg(reader != NULL, "%s", error);
+    ck_assert_int_eq(store_jobs_count(reader, JOB_QUEUED), 50);
+    snprintf(path, sizeof path, "%s/modprop.db", directory);
+    ck_assert_int_eq(stat(path, &status), 0);
+    ck_assert_int_eq(status.st_mode & 0777, 0600);
+}
+END_TEST
+
+START_TEST(test_a_directory_has_one_owner)
+{
+    char error[STORE_ERROR_BYTES] = "", process[32];
+    ck_assert_ptr_null(store_open(directory, &loop, error));
+    snprintf(process, sizeof process, "process %ld", (long)getpid());
+    ck_assert_msg(strstr(error, process) != NULL, "%s", error);
+    job_submit(1, 0); /* the owner is not disturbed */
+    units_await();
+    ck_assert_int_eq(results[STORE_WRITTEN], 1);
+}
+END_TEST
+
+START_TEST(test_a_file_that_is_no_database_is_refused_and_left_alone)
+{
+    static const char text[] = "not a database, and somebody's only copy of it; long enough to have what SQLite takes for a header of one hundred bytes and more";
+    char path[128], error[STORE_ERROR_BYTES] = "", now[sizeof text] = "";
+    store_reader_close(reader);
+    store_close(store);
+    snprintf(path, sizeof path, "%s/modprop.db", directory);
+    FILE *file = fopen(path, "w");
+    fputs(text, file);
+    fclose(file);
+    store = store_open(directory, &loop, error);
+    ck_assert_ptr_null(store);
+    ck_assert_msg(strstr(error, "damaged") != NULL && strstr(error, "backup") != NULL, "%s", error);
+    reader = store_reader_open(directory, error);
+    ck_assert_ptr_null(reader);
+    file = fopen(path, "r");
+    ck_assert_uint_eq(fread(now, 1, sizeof text - 1, file), sizeof text - 1);
+    fclose(file);
+    ck_assert_str_eq(now, text);
+}
+END_TEST
+
+START_TEST(test_a_backup_is_whole_while_the_writer_writes)
+{
+    char file[128], folder[96], error[STORE_ERROR_BYTES] = "";
+    for (int i = 1; i <= 300; i++)
+        job_submit(i, 0);
+    snprintf(folder, sizeof folder, "%s/copy", directory);
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    snprintf(file, sizeof file, "%s/modprop.db", folder);
+    ck_assert_msg(store_backup(directory, file, error), "%s", error);
+    ck_assert(!store_backup(directory, file, error));
+    ck_assert_msg(strstr(error, "exists already") != NULL, "%s", error);
+    units_await();
+    struct store_reader *copy = store_reader_open(folder, error);
+    ck_assert_msg(copy != NULL && store_integrity_check(copy, error), "%s", error);
+    int64_t jobs = store_jobs_count(copy, JOB_QUEUED);
+    ck_assert_msg(jobs >= 0 && jobs <= 300 && store_seq_last(copy) == jobs, "%" PRId64 " jobs", jobs);
+    store_reader_close(copy);
+}
+END_TEST
+
+START_TEST(test_a_crash_of_its_own_is_told_from_a_kill)
+{
+    ck_assert(!store_crash_mark_take(directory));
+    int mark = store_crash_mark_open(directory);
+    ck_assert_int_ge(mark, 0);
+    ck_assert(!store_crash_mark_take(directory)); /* opened, and nothing written: killed */
+    close(mark);
+    mark = store_crash_mark_open(directory);
+    ck_assert_int_eq(write(mark, "1", 1), 1);
+    close(mark);
+    ck_assert(store_crash_mark_take(directory));
+    ck_assert(!store_crash_mark_take(directory));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("store");
+    TCase *all = tcase_create("store");
+    tcase_add_checked_fixture(all, store_begin, store_end);
+    tcase_set_timeout(all, 60);
+    tcase_add_test(all, test_many_units_share_commits_and_come_back_in_order);
+    tcase_add_test(all, test_a_unit_that_fails_costs_its_neighbours_nothing);
+    tcase_add_test(all, test_a_job_comes_back_as_it_was_written);
+    tcase_add_test(all, test_the_queue_is_by_priority_then_age);
+    tcase_add_test(all, test_events_are_paged_and_their_digest_is_kept);
+    tcase_add_test(all, test_an_event_number_is_given_once);
+    tcase_add_test(all, test_deletion_takes_all_that_belongs_to_the_job);
+    tcase_add_test(all, test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_passed_over);
+    tcase_add_test(all, test_a_full_disk_fails_what_waits_until_the_loop_has_dealt_with_it);
+    tcase_add_test(all, test_what_is_written_is_there_after_closing);
+    tcase_add_test(all, test_a_directory_has_one_owner);
+    tcase_add_test(all, test_a_file_that_is_no_database_is_refused_and_left_alone);
+    tcase_add_test(all, test_a_backup_is_whole_while_the_writer_writes);
+    tcase_add_test(all, test_a_crash_of_its_own_is_told_from_a_kill);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
