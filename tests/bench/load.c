@@ -4,9 +4,9 @@
  *   load submit PORT CONNECTIONS COUNT BODY      COUNT submissions of the job document BODY, one at a time on each connection
  *   load follow PORT STREAMS SECONDS PATH...     STREAMS event streams (NDJSON) over the PATHs in turn, for SECONDS
  *
- * Prints one JSON object. In C because it shares the machine with what it measures: a thousand streams read by a script would take the cores
- * from training, and the benchmark would be of the script. `follow` takes as an event's latency the time from its member "time", set when it was
- * made for the store, to its arrival here; both on the machine's real-time clock, in steps of a millisecond.
+ * Prints one JSON object. In C because it shares the machine with what it measures: a thousand streams read by a script would take the
+ * cores from training, and the benchmark would be of the script. `follow` takes as an event's latency the time from its member "time", set
+ * when it was made for the store, to its arrival here; both on the machine's real-time clock, in steps of a millisecond.
  *
  * Exit status: 0, 1 for a failure of the load itself (a sentence says which), 2 for bad usage.
  */
@@ -113,7 +113,8 @@ static int watch(struct connection *connections, size_t count) {
     int poll = epoll_create1(EPOLL_CLOEXEC);
     for (size_t i = 0; i < count; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &connections[i]};
-        if (poll < 0 || fcntl(connections[i].fd, F_SETFL, O_NONBLOCK) != 0 || epoll_ctl(poll, EPOLL_CTL_ADD, connections[i].fd, &event) != 0) {
+        int fd = connections[i].fd;
+        if (poll < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) != 0 || epoll_ctl(poll, EPOLL_CTL_ADD, fd, &event) != 0) {
             fail("epoll");
         }
     }
@@ -214,7 +215,9 @@ static struct connection *connections_open(int port, size_t count) {
 
 static char *submission_make(int port, const char *body, size_t *size) {
     char *request;
-    int length = asprintf(&request, "POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+    int length = asprintf(&request,
+                          "POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+                          "Content-Length: %zu\r\n\r\n%s",
                           port, strlen(body), body);
     if (length < 0) {
         fail("request");
@@ -270,9 +273,9 @@ static void run_submit(int port, size_t count, long total, const char *body) {
         }
     }
     double seconds = clock_seconds(CLOCK_MONOTONIC) - began;
-    printf("{\"connections\": %zu, \"submissions\": %ld, \"refused\": %ld, \"seconds\": %.3f, \"per_second\": %.1f, \"p50_ms\": %.2f, \"p99_ms\": %.2f}\n",
-           count, total, submit.refused, seconds, (double)(total - submit.refused) / seconds, samples_quantile(&submit.latencies, 0.5),
-           samples_quantile(&submit.latencies, 0.99));
+    printf("{\"connections\": %zu, \"submissions\": %ld, \"refused\": %ld, \"seconds\": %.3f, \"per_second\": %.1f, ", count, total,
+           submit.refused, seconds, (double)(total - submit.refused) / seconds);
+    printf("\"p50_ms\": %.2f, \"p99_ms\": %.2f}\n", samples_quantile(&submit.latencies, 0.5), samples_quantile(&submit.latencies, 0.99));
     free(request);
     free(connections);
     free(submit.latencies.values);
@@ -291,8 +294,10 @@ static double event_time(const char *line) {
     struct tm broken = {0};
     double seconds;
     const char *member = strstr(line, "\"time\":");
-    if (member == NULL || sscanf(member + 7, " \"%d-%d-%dT%d:%d:%lfZ", &broken.tm_year, &broken.tm_mon, &broken.tm_mday, &broken.tm_hour, &broken.tm_min,
-                                 &seconds) != 6) {
+    int found = member == NULL ? 0
+                               : sscanf(member + 7, " \"%d-%d-%dT%d:%d:%lfZ", &broken.tm_year, &broken.tm_mon, &broken.tm_mday,
+                                        &broken.tm_hour, &broken.tm_min, &seconds);
+    if (found != 6) {
         return -1;
     }
     broken.tm_year -= 1900;
@@ -353,10 +358,11 @@ static void run_follow(int port, size_t count, double seconds, char *const *path
         }
     }
     size_t events = follow.latencies.count;
-    printf("{\"streams\": %zu, \"seconds\": %.1f, \"events\": %zu, \"events_per_second\": %.1f, \"p50_ms\": %.2f, \"p99_ms\": %.2f, "
-           "\"most_ms\": %.2f, \"refused\": %ld, \"ended\": %ld}\n",
-           count, seconds, events, (double)events / seconds, samples_quantile(&follow.latencies, 0.5), samples_quantile(&follow.latencies, 0.99),
-           samples_quantile(&follow.latencies, 1), follow.refused, follow.ended);
+    printf("{\"streams\": %zu, \"seconds\": %.1f, \"events\": %zu, \"events_per_second\": %.1f, ", count, seconds, events,
+           (double)events / seconds);
+    printf("\"p50_ms\": %.2f, \"p99_ms\": %.2f, \"most_ms\": %.2f, ", samples_quantile(&follow.latencies, 0.5),
+           samples_quantile(&follow.latencies, 0.99), samples_quantile(&follow.latencies, 1));
+    printf("\"refused\": %ld, \"ended\": %ld}\n", follow.refused, follow.ended);
     free(connections);
     free(follow.latencies.values);
 }
@@ -382,10 +388,11 @@ int main(int argc, char **argv) {
         setrlimit(RLIMIT_NOFILE, &files);
     }
     if (argc == 6 && strcmp(argv[1], "submit") == 0) {
-        run_submit((int)number(argv[2], "PORT", 65535), (size_t)number(argv[3], "CONNECTIONS", CONNECTIONS_MOST), number(argv[4], "COUNT", 100000000), argv[5]);
+        run_submit((int)number(argv[2], "PORT", 65535), (size_t)number(argv[3], "CONNECTIONS", CONNECTIONS_MOST),
+                   number(argv[4], "COUNT", 100000000), argv[5]);
     } else if (argc >= 6 && strcmp(argv[1], "follow") == 0) {
-        run_follow((int)number(argv[2], "PORT", 65535), (size_t)number(argv[3], "STREAMS", CONNECTIONS_MOST), (double)number(argv[4], "SECONDS", 86400),
-                   argv + 5, argc - 5);
+        run_follow((int)number(argv[2], "PORT", 65535), (size_t)number(argv[3], "STREAMS", CONNECTIONS_MOST),
+                   (double)number(argv[4], "SECONDS", 86400), argv + 5, argc - 5);
     } else {
         fputs("usage: load submit PORT CONNECTIONS COUNT BODY\n       load follow PORT STREAMS SECONDS PATH...\n", stderr);
         return 2;

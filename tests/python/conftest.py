@@ -1,4 +1,5 @@
 """Fixtures: real daemons (those of the service tests), clients of them, and scripted servers."""
+
 from __future__ import annotations
 
 import importlib.util

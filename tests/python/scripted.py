@@ -2,6 +2,7 @@
 
 Each path has a list of answers, given in order, the last again and again. An answer is a function of the request handler.
 """
+
 from __future__ import annotations
 
 import http.server

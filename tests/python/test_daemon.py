@@ -1,4 +1,5 @@
 """The package against a real daemon: the whole way, restarts included."""
+
 from __future__ import annotations
 
 import asyncio
@@ -51,14 +52,16 @@ def test_the_same_job_has_the_same_weights(client):
 
 def test_going_on_from_given_weights(client):
     first = client.train(TASK, "bptt", network=NETWORK, training=training(20)).wait(60)
-    second = client.train(TASK, "bptt", network=NETWORK | {"initial": first.weights.document()}, training=training(20, evaluate_every=20)).wait(60)
+    second = client.train(
+        TASK, "bptt", network=NETWORK | {"initial": first.weights.document()}, training=training(20, evaluate_every=20)
+    ).wait(60)
     third = client.train(TASK, "bptt", network=NETWORK | {"initial": {"job": first.id, "iteration": 20}}, training=training(20)).wait(60)
     assert second.weights.sha256 == third.weights.sha256 != first.weights.sha256
 
 
 def follow_through_a_kill(start, tmp_path, follow):
-    """Starts a long job, has `follow` follow it in a thread, kills the daemon in its middle, starts it anew at the same port; what follow returned.
-    `follow(url, id, began)` sets `began` once it has seen the job train.
+    """Starts a long job, has `follow` follow it in a thread, kills the daemon in its middle, starts it anew at the same port; what follow
+    returned. `follow(url, id, began)` sets `began` once it has seen the job train.
     """
     daemon = start("--workers", "1", data=tmp_path / "data")
     with Client(daemon.url) as client:
@@ -198,7 +201,9 @@ def test_gradients_agree_with_the_worked_cases(client):
     case = json.loads((ROOT / "tests" / "golden" / "gradients.json").read_text())[0]
     network = {name: np.array(value) if isinstance(value, list) else value for name, value in case["network"].items()}
     asked = [entry["rule"] for entry in case["rules"] if entry["rule"].get("feedback", "symmetric") == "symmetric"][:4]
-    found = client.gradients(network, np.array(case["inputs"]), np.array(case["targets"]), asked, mask=np.array(case["mask"]), loss=case["loss"])
+    found = client.gradients(
+        network, np.array(case["inputs"]), np.array(case["targets"]), asked, mask=np.array(case["mask"]), loss=case["loss"]
+    )
     assert found.loss == pytest.approx(case["expected_loss"], rel=1e-5) and len(found.rules) == len(asked)
     for entry, rule in zip((e for e in case["rules"] if e["rule"] in asked), found.rules):
         for name, expected in entry["gradients"].items():
@@ -225,7 +230,9 @@ def test_training_on_ones_own_arrays(client):
     dataset = client.dataset(inputs, targets, mask=mask, test_inputs=test_inputs, test_targets=test_targets, name="signs")
     assert dataset.name == "signs" and len(dataset.sha256) == 64
     assert [held.name for held in client.datasets()] == ["signs"]
-    job = client.train(dataset, "bptt", network={"units": 20, "tau": 5}, optimizer={"type": "adam", "learning_rate": 0.01}, training=training(100)).wait(60)
+    job = client.train(
+        dataset, "bptt", network={"units": 20, "tau": 5}, optimizer={"type": "adam", "learning_rate": 0.01}, training=training(100)
+    ).wait(60)
     assert job.accuracy > 0.9
     job.delete()
     client.delete_dataset("signs")

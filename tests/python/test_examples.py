@@ -1,4 +1,5 @@
 """The examples do what they say, run as a user would, against a real daemon; the package passes its type checker."""
+
 from __future__ import annotations
 
 import os
@@ -21,7 +22,9 @@ def run(daemon, *command, cwd=None):
 
 def test_comparing_rules_across_seeds(daemon, tmp_path):
     picture = tmp_path / "rules.png"
-    output = run(daemon, sys.executable, EXAMPLES / "compare_rules.py", "--seeds", 2, "--iterations", 40, "--delay", 20, "--picture", picture)
+    output = run(
+        daemon, sys.executable, EXAMPLES / "compare_rules.py", "--seeds", 2, "--iterations", 40, "--delay", 20, "--picture", picture
+    )
     assert output.count("seed 1") == output.count("seed 2") == 4 and "| modprop | 2 |" in output and "±" in output
     assert picture.stat().st_size > 5000
 
@@ -60,7 +63,20 @@ def test_reproducing_goes_on_where_it_was(daemon, tmp_path):
 
 
 def test_the_best_of_the_screen_go_on(daemon, tmp_path):
-    small = ["--set", "training.iterations=20", "--set", "network.units=20", "--set", "task.delay=0", "--set", "task.cue=10", "--out", tmp_path, "--seeds", "1"]
+    small = [
+        "--set",
+        "training.iterations=20",
+        "--set",
+        "network.units=20",
+        "--set",
+        "task.delay=0",
+        "--set",
+        "task.cue=10",
+        "--out",
+        tmp_path,
+        "--seeds",
+        "1",
+    ]
     command = [sys.executable, ROOT / "tests" / "reproduce" / "reproduce.py", *small]
     run(daemon, *command, "--experiment", "screen", "--only", "C=2 ", "--only", "C=4 ")
     output = run(daemon, *command, "--experiment", "confirm")

@@ -1,4 +1,5 @@
 """The Python of clients/README.md runs, block after block, as it stands there; only the jobs are made small."""
+
 from __future__ import annotations
 
 import re
@@ -32,7 +33,8 @@ def test_the_guide(daemon, small_jobs, monkeypatch, tmp_path, capsys):
     random = np.random.default_rng(1)
     names = {
         "network": {
-            "W": random.normal(size=(8, 8)) * (1 - np.eye(8)), "Win": random.normal(size=(2, 8)), "Wout": random.normal(size=(8, 2)), "bout": np.zeros(2),
+            "W": random.normal(size=(8, 8)) * (1 - np.eye(8)), "Win": random.normal(size=(2, 8)),
+            "Wout": random.normal(size=(8, 2)), "bout": np.zeros(2),
             "leak": np.full(8, 0.9), "types": np.array([0] * 4 + [1] * 4), "activation": "relu",
         },
         "inputs": random.normal(size=(12, 5, 2)), "targets": random.integers(0, 2, (12, 5)), "mask": np.ones((12, 5)),

@@ -1,4 +1,5 @@
 """The program of tests/reproduce, as far as it goes without a daemon: which jobs an experiment has, and what a report says."""
+
 from __future__ import annotations
 
 import argparse
@@ -71,7 +72,14 @@ def test_a_task_without_accuracy(tmp_path):
 def test_experiments_hold_what_they_should():
     known = experiments.experiments()
     assert len(known["screen"].conditions) == 5 * 4 * 2
-    assert [row.label for row in known["delayed_xor"].conditions] == ["bptt", "eprop", "mdgl", "modprop cell", "modprop type C=2", "modprop type C=8"]
+    assert [row.label for row in known["delayed_xor"].conditions] == [
+        "bptt",
+        "eprop",
+        "mdgl",
+        "modprop cell",
+        "modprop type C=2",
+        "modprop type C=8",
+    ]
     assert known["delayed_xor"].conditions[5].document["network"] == {"types_per_sign": 4}
     for experiment in known.values():
         jobs = [row.job(experiment.name, seed, {}) for row in experiment.conditions for seed in (1, 2)]

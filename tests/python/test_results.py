@@ -1,4 +1,5 @@
 """Arrays on their way in and out: datasets, weights, curves, comparisons. No server."""
+
 from __future__ import annotations
 
 import csv
@@ -18,7 +19,13 @@ CLASSES = RANDOM.integers(0, 2, size=(7, 4))
 
 def weights_document(bias=True):
     N, I, O = 5, 3, 2
-    arrays = {"W": RANDOM.normal(size=(N, N)), "Win": RANDOM.normal(size=(I, N)), "b": RANDOM.normal(size=N), "Wout": RANDOM.normal(size=(N, O)), "bout": RANDOM.normal(size=O)}
+    arrays = {
+        "W": RANDOM.normal(size=(N, N)),
+        "Win": RANDOM.normal(size=(I, N)),
+        "b": RANDOM.normal(size=N),
+        "Wout": RANDOM.normal(size=(N, O)),
+        "bout": RANDOM.normal(size=O),
+    }
     arrays = {name: array.astype(np.float32) for name, array in arrays.items() if bias or name != "b"}
     digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in arrays)).hexdigest()
     # Nine significant digits are what a server prints; they bring float32 back exactly.
@@ -66,18 +73,24 @@ def test_a_dataset_is_safetensors_with_the_servers_types():
     arrays = {"inputs": INPUTS, "targets": CLASSES, "mask": mask, "test_inputs": test, "test_targets": np.zeros((7, 9), dtype=bool)}
     read = safetensors.numpy.load(dataset_bytes(arrays))
     assert {name: (array.dtype.str, array.shape) for name, array in read.items()} == {
-        "inputs": ("<f4", (7, 4, 3)), "targets": ("<i4", (7, 4)), "mask": ("<f4", (7, 4)), "test_inputs": ("<f4", (7, 9, 3)), "test_targets": ("<i4", (7, 9)),
+        "inputs": ("<f4", (7, 4, 3)), "targets": ("<i4", (7, 4)), "mask": ("<f4", (7, 4)),
+        "test_inputs": ("<f4", (7, 9, 3)), "test_targets": ("<i4", (7, 9)),
     }  # fmt: skip
     assert np.array_equal(read["inputs"], INPUTS.astype(np.float32)) and np.array_equal(read["targets"], CLASSES)
 
 
 def test_arrays_that_are_not_contiguous_keep_their_order():
     swapped = np.swapaxes(RANDOM.normal(size=(4, 7, 3)), 0, 1)
-    assert np.array_equal(safetensors.numpy.load(dataset_bytes({"inputs": swapped, "targets": CLASSES}))["inputs"], swapped.astype(np.float32))
+    assert np.array_equal(
+        safetensors.numpy.load(dataset_bytes({"inputs": swapped, "targets": CLASSES}))["inputs"], swapped.astype(np.float32)
+    )
 
 
 def test_the_same_arrays_have_the_same_name():
-    first, again = dataset_bytes({"inputs": INPUTS, "targets": CLASSES}), dataset_bytes({"inputs": INPUTS.copy(), "targets": CLASSES.copy()})
+    first, again = (
+        dataset_bytes({"inputs": INPUTS, "targets": CLASSES}),
+        dataset_bytes({"inputs": INPUTS.copy(), "targets": CLASSES.copy()}),
+    )
     assert dataset_name(first) == dataset_name(again) != dataset_name(dataset_bytes({"inputs": INPUTS + 1, "targets": CLASSES}))
 
 
@@ -90,11 +103,20 @@ def test_the_same_arrays_have_the_same_name():
         ({"inputs": INPUTS, "targets": CLASSES.astype(float)}, r"targets of shape \(T,B\) are classes and must be integers"),
         ({"inputs": INPUTS, "targets": CLASSES - 5}, "targets must be classes 0, 1, 2"),
         ({"inputs": INPUTS, "targets": np.zeros(7, int)}, "targets must be"),
-        ({"inputs": np.where(INPUTS == INPUTS[1, 2, 0], np.nan, INPUTS), "targets": CLASSES}, r"inputs must be finite; the entry at \(1, 2, 0\)"),
+        (
+            {"inputs": np.where(INPUTS == INPUTS[1, 2, 0], np.nan, INPUTS), "targets": CLASSES},
+            r"inputs must be finite; the entry at \(1, 2, 0\)",
+        ),
         ({"inputs": INPUTS, "targets": CLASSES, "mask": np.ones((4, 7))}, "mask must begin with"),
         ({"inputs": INPUTS, "targets": CLASSES, "test_inputs": INPUTS}, "test_inputs and test_targets belong together"),
-        ({"inputs": INPUTS, "targets": CLASSES, "test_inputs": INPUTS[:, :, :2], "test_targets": CLASSES}, "test_inputs must have the shape of inputs"),
-        ({"inputs": INPUTS, "targets": CLASSES, "test_inputs": INPUTS, "test_targets": INPUTS}, "test_targets must have the shape of targets"),
+        (
+            {"inputs": INPUTS, "targets": CLASSES, "test_inputs": INPUTS[:, :, :2], "test_targets": CLASSES},
+            "test_inputs must have the shape of inputs",
+        ),
+        (
+            {"inputs": INPUTS, "targets": CLASSES, "test_inputs": INPUTS, "test_targets": INPUTS},
+            "test_targets must have the shape of targets",
+        ),
     ],
 )
 def test_a_wrong_array_is_named_before_it_is_sent(arrays, message):
@@ -104,7 +126,9 @@ def test_a_wrong_array_is_named_before_it_is_sent(arrays, message):
 
 def test_a_curve_reads_null_as_nan():
     metrics = Metrics.from_document({"iteration": [0, 20], "loss": [0.7, None], "accuracy": [None, None], "next": None})
-    assert metrics.iteration.tolist() == [0, 20] and metrics.loss[0] == 0.7 and np.isnan(metrics.loss[1]) and np.isnan(metrics.accuracy).all()
+    assert (
+        metrics.iteration.tolist() == [0, 20] and metrics.loss[0] == 0.7 and np.isnan(metrics.loss[1]) and np.isnan(metrics.accuracy).all()
+    )
     assert np.isnan(Metrics([0], {"loss": [1]}).accuracy).all()
 
 
@@ -130,7 +154,9 @@ def test_groups_have_mean_spread_and_median_where_all_runs_stand(tmp_path):
     compared.to_csv(tmp_path / "c.csv")
     rows = list(csv.DictReader(open(tmp_path / "c.csv", encoding="utf-8")))
     assert [row["label"] for row in rows] == ["bptt", "bptt", "eprop"]
-    assert (rows[1]["iteration"], rows[1]["mean"], rows[1]["seed_1"], rows[1]["seed_2"]) == ("20", "3", "4", "2") and rows[2]["seed_2"] == ""
+    assert (rows[1]["iteration"], rows[1]["mean"], rows[1]["seed_1"], rows[1]["seed_2"]) == ("20", "3", "4", "2") and rows[2][
+        "seed_2"
+    ] == ""
 
 
 def test_a_table_of_a_comparison():
@@ -139,7 +165,10 @@ def test_a_table_of_a_comparison():
 
 
 def test_labels_say_what_is_not_the_default():
-    assert rule_label({"rule": {"type": "modprop", "mu": 0.25, "weights": "type"}, "network": {"types_per_sign": 4}}) == "modprop type types_per_sign=4"
+    assert (
+        rule_label({"rule": {"type": "modprop", "mu": 0.25, "weights": "type"}, "network": {"types_per_sign": 4}})
+        == "modprop type types_per_sign=4"
+    )
     assert rule_label({"rule": {"type": "modprop", "mu": "auto", "first_hop": "exact"}}) == "modprop cell mu=auto first_hop=exact"
     assert rule_label({"rule": {"type": "eprop", "feedback": "random"}}) == "eprop feedback=random"
 
@@ -159,7 +188,10 @@ def test_pictures(tmp_path):
 
 
 def test_gradients_are_arrays_by_name():
-    document = {"loss": 0.5, "rules": [{"rule": {"type": "eprop"}, "gradients": {"W": [[1, 2], [3, 4]], "b": None}, "cosine": {"W": 0.9, "all": None}}]}
+    document = {
+        "loss": 0.5,
+        "rules": [{"rule": {"type": "eprop"}, "gradients": {"W": [[1, 2], [3, 4]], "b": None}, "cosine": {"W": 0.9, "all": None}}],
+    }
     gradients = Gradients.from_document(document)
     assert gradients.rules[0].gradients["W"].shape == (2, 2) and "b" not in gradients.rules[0].gradients
     assert gradients.rules[0].cosine["W"] == 0.9 and np.isnan(gradients.rules[0].cosine["all"])

@@ -1,4 +1,5 @@
 """Errors, retries, reconnection: against servers that misbehave as the test says."""
+
 from __future__ import annotations
 
 import asyncio
@@ -6,7 +7,16 @@ import json
 
 import pytest
 from modprop import (
-    AsyncClient, BadAnswer, Client, Conflict, InvalidRequest, JobFailed, NotAllowed, NotFound, ServerUnreachable, Unavailable,
+    AsyncClient,
+    BadAnswer,
+    Client,
+    Conflict,
+    InvalidRequest,
+    JobFailed,
+    NotAllowed,
+    NotFound,
+    ServerUnreachable,
+    Unavailable,
 )
 from scripted import reply, stream, vanish
 
@@ -37,7 +47,11 @@ def test_a_problem_document_names_every_field(script):
     with Client(script.url) as client, pytest.raises(InvalidRequest) as caught:
         client.train()
     text = str(caught.value)
-    assert "422" in text and '/rule/mu must be a number from 0 to 1; got "high"' in text and '/network/unit is not known; did you mean "units"?' in text
+    assert (
+        "422" in text
+        and '/rule/mu must be a number from 0 to 1; got "high"' in text
+        and '/network/unit is not known; did you mean "units"?' in text
+    )
     assert [error.pointer for error in caught.value.errors] == ["/rule/mu", "/network/unit"]
     assert len(script.requests) == 1, "a refusal is not asked again"
 

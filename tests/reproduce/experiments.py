@@ -3,6 +3,7 @@
 A condition is a label and the part of a job document that makes it; an experiment is conditions times seeds. Seeds are paired: the same
 seed starts every condition from the same weights and shows it the same trials. Nothing here talks to a server.
 """
+
 from __future__ import annotations
 
 import copy
@@ -23,7 +24,8 @@ class Condition:
     document: Document
 
     def job(self, experiment: str, seed: int, overrides: Mapping[str, Any]) -> Document:
-        """The job document of one seed. Its metadata hold what a later run finds it by: `key` is a digest of all that determines the result."""
+        """The job document of one seed. Its metadata hold what a later run finds it by: `key` is a digest of all that determines the
+        result."""
         document = copy.deepcopy(self.document)
         for path, value in overrides.items():
             place = document

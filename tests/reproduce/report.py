@@ -3,6 +3,7 @@
 A run that failed by divergence is a result: it has its row, counts as never having learned, and has no place in the curves' means, whose
 number of runs is given. Medians across seeds take "never" as later than any iteration.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -35,7 +36,8 @@ class Outcome:
 
     @property
     def learned(self) -> float:
-        """The iteration at which the first EVALUATIONS evaluations in a row with a loss under BELOW begin; infinite where there are none."""
+        """The iteration at which the first EVALUATIONS evaluations in a row with a loss under BELOW begin; infinite where there are
+        none."""
         first = None if self.diverged else self.metrics.first_run("loss", BELOW, EVALUATIONS)
         return math.inf if first is None else float(first)
 
@@ -94,9 +96,11 @@ def _summary(labels: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
     seeds = sorted({outcome.seed for outcome in outcomes})
     shown = f"{seeds[0]} to {seeds[-1]}" if seeds == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 1 else ", ".join(map(str, seeds))
     lines = [
-        f"*Learned at*: the iteration at which the first {EVALUATIONS} evaluations in a row with a loss under {BELOW:g} begin; - where not within the run.",
+        f"*Learned at*: the iteration at which the first {EVALUATIONS} evaluations in a row with a loss under {BELOW:g} begin; "
+        "- where not within the run.",
         "",
-        f"| rule | learned at, seeds {shown} | learned at, median | final loss, median | final loss, mean | final accuracy, median | accurate |",
+        f"| rule | learned at, seeds {shown} | learned at, median | final loss, median | final loss, mean | final accuracy, median "
+        "| accurate |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for label in labels:

@@ -9,6 +9,7 @@ may be stopped and started as one likes, and the daemon too. Jobs go on without 
 `--experiment confirm` takes the best six rows of the screen that the daemon holds (by median final loss) to full length, on delayed XOR;
 `confirm_row_mnist` the same on row MNIST.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -51,12 +52,22 @@ def parse() -> argparse.Namespace:
     known = [*experiments(), *CONFIRMATIONS]
     parser = argparse.ArgumentParser(prog="tests/reproduce/run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiment", action="append", required=True, choices=known, help="which comparison; may be given again")
-    parser.add_argument("--seeds", type=seeds, default=None, metavar="1-10", help="seeds: numbers and ranges with commas between (default 1-10; 1-3 for screen)")
+    parser.add_argument(
+        "--seeds",
+        type=seeds,
+        default=None,
+        metavar="1-10",
+        help="seeds: numbers and ranges with commas between (default 1-10; 1-3 for screen)",
+    )
     parser.add_argument("--server", help="the daemon's address (default $MODPROP_SERVER, else http://127.0.0.1:8080)")
     parser.add_argument("--token", help="where the daemon asks for one (default $MODPROP_TOKEN)")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("reproduced"), help="folder for NAME.md, NAME_*.csv and NAME.png")
-    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="only rows whose label holds this text; may be given again")
-    parser.add_argument("--set", action="append", default=[], type=override, metavar="training.iterations=100", help="changes every job; the value is JSON")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="TEXT", help="only rows whose label holds this text; may be given again"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], type=override, metavar="training.iterations=100", help="changes every job; the value is JSON"
+    )
     parser.add_argument("--priority", type=int, default=0, help="of the jobs in the daemon's queue")
     parser.add_argument("--report", action="store_true", help="submit nothing: write what the daemon has finished")
     return parser.parse_args()
@@ -77,7 +88,7 @@ def seeds(text: str) -> list[int]:
 def override(text: str) -> tuple[str, Any]:
     path, equals, value = text.partition("=")
     if not equals or "." not in path:
-        raise argparse.ArgumentTypeError(f'--set takes PATH=VALUE with a path such as training.iterations; got {text!r}')
+        raise argparse.ArgumentTypeError(f"--set takes PATH=VALUE with a path such as training.iterations; got {text!r}")
     try:
         return path, json.loads(value)
     except ValueError:
@@ -95,9 +106,13 @@ def best_of_screen(client: Client) -> list[str]:
     losses: dict[str, list[float]] = {}
     for job in client.jobs(metadata={"reproduce": "screen"}):
         if job.finished and job.status != "cancelled":
-            losses.setdefault(job.metadata["condition"], []).append(float("inf") if job.status == "failed" or job.loss is None else job.loss)
+            losses.setdefault(job.metadata["condition"], []).append(
+                float("inf") if job.status == "failed" or job.loss is None else job.loss
+            )
     if len(losses) < BEST:
-        raise ModpropError(f"the daemon holds {len(losses)} finished rows of the screen, at least {BEST} are needed: run --experiment screen first")
+        raise ModpropError(
+            f"the daemon holds {len(losses)} finished rows of the screen, at least {BEST} are needed: run --experiment screen first"
+        )
     return sorted(losses, key=lambda label: statistics.median(losses[label]))[:BEST]
 
 
@@ -117,7 +132,8 @@ def run(client: Client, experiment: Experiment, arguments: argparse.Namespace) -
 def gather(
     client: Client, name: str, rows: Sequence[Condition], chosen: Sequence[int], overrides: Mapping[str, Any], arguments: argparse.Namespace
 ) -> list[tuple[Condition, int, Job]]:
-    """The job of each row and seed: the daemon's own where it has one, else submitted now. Seed by seed, so that a part of a run compares all rows."""
+    """The job of each row and seed: the daemon's own where it has one, else submitted now. Seed by seed, so that a part of a run compares
+    all rows."""
     held = {job.metadata.get("key"): job for job in client.jobs(metadata={"reproduce": name}) if job.status != "cancelled"}
     jobs, fresh = [], 0
     for seed in chosen:
@@ -160,8 +176,8 @@ def provenance(client: Client, outcomes: Sequence[report.Outcome], seconds: floa
     return [
         f"Command: `{command}`",
         "",
-        f"{len(outcomes)} jobs, {trained / 3600:.2f} hours of training, counted job by job; this command took {seconds / 60:.1f} minutes (jobs that the daemon "
-        f"had begun before took less of it). modpropd: {build}.",
+        f"{len(outcomes)} jobs, {trained / 3600:.2f} hours of training, counted job by job; this command took {seconds / 60:.1f} minutes "
+        f"(jobs that the daemon had begun before took less of it). modpropd: {build}.",
     ]
 
 

@@ -7,6 +7,7 @@
 A step of the service is one step of the environment (`--dt` ms each), so time constants are given in steps. Trials of different length are
 padded; padded steps, and those before the decision, have mask 0 and so no part in the loss. Needs a running modpropd.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -24,7 +25,9 @@ MEMBRANE_MS = 100.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", help="the daemon's address")
-    parser.add_argument("--task", default="PerceptualDecisionMaking-v0", help="a neurogym environment (default PerceptualDecisionMaking-v0)")
+    parser.add_argument(
+        "--task", default="PerceptualDecisionMaking-v0", help="a neurogym environment (default PerceptualDecisionMaking-v0)"
+    )
     parser.add_argument("--dt", type=int, default=50, help="ms a step (default 50)")
     parser.add_argument("--trials", type=int, default=1000, help="for training; a fifth as many for testing")
     parser.add_argument("--iterations", type=int, default=400)

@@ -11,6 +11,7 @@
 
 The package knows the HTTP contract only; it computes nothing that the server computes.
 """
+
 from ._async_client import AsyncClient, AsyncJob
 from ._client import Client, Job
 from ._compare import Comparison, Group, Run, rule_label

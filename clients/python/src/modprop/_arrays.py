@@ -3,6 +3,7 @@
 The safetensors package writes the body (a well-kept library, rather than code of our own for a binary format). What is checked here is what
 a user can get wrong before a long upload; the server checks everything again.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -26,8 +27,8 @@ def as_json_array(value: Any) -> Any:
 
 
 def dataset_bytes(arrays: Mapping[str, Any]) -> bytes:
-    """The safetensors body of a dataset. `arrays` has `inputs` (T,B,I), `targets` (T,B) or (T,B,O), perhaps `mask` (T,B), and perhaps the same
-    three with the prefix `test_`; those that are None are left out. Raises ValueError with the array's name.
+    """The safetensors body of a dataset. `arrays` has `inputs` (T,B,I), `targets` (T,B) or (T,B,O), perhaps `mask` (T,B), and perhaps the
+    same three with the prefix `test_`; those that are None are left out. Raises ValueError with the array's name.
     """
     tensors: dict[str, NDArray[Any]] = {}
     for prefix in ("", "test_"):
@@ -66,7 +67,9 @@ def _targets(name: str, values: Any) -> NDArray[Any]:
     if array.ndim != 2:
         raise ValueError(f"{name} must be (T,B) classes or (T,B,O) values; its shape is {array.shape}")
     if not (np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_):
-        raise ValueError(f"{name} of shape (T,B) are classes and must be integers, not {array.dtype}; values to match need the shape (T,B,O)")
+        raise ValueError(
+            f"{name} of shape (T,B) are classes and must be integers, not {array.dtype}; values to match need the shape (T,B,O)"
+        )
     if array.size and (array.min() < 0 or array.max() > np.iinfo(np.int32).max):
         raise ValueError(f"{name} must be classes 0, 1, 2, ..; the least is {array.min()}, the greatest {array.max()}")
     return np.ascontiguousarray(array, dtype=np.int32)
@@ -86,4 +89,6 @@ def _agree(tensors: Mapping[str, NDArray[Any]]) -> None:
     for name in ("inputs", "targets"):
         train, test = tensors[name], tensors.get("test_" + name)
         if test is not None and (train.ndim != test.ndim or train.shape[0] != test.shape[0] or train.shape[2:] != test.shape[2:]):
-            raise ValueError(f"test_{name} must have the shape of {name} but for the number of trials; {test.shape} does not fit {train.shape}")
+            raise ValueError(
+                f"test_{name} must have the shape of {name} but for the number of trials; {test.shape} does not fit {train.shape}"
+            )

@@ -1,4 +1,5 @@
 """The asynchronous client: the same calls as `_client`, awaited. For one event loop."""
+
 from __future__ import annotations
 
 import asyncio
@@ -131,7 +132,8 @@ class AsyncClient:
     ) -> Dataset:
         """See `Client.dataset`."""
         arrays = {
-            "inputs": inputs, "targets": targets, "mask": mask, "test_inputs": test_inputs, "test_targets": test_targets, "test_mask": test_mask,
+            "inputs": inputs, "targets": targets, "mask": mask,
+            "test_inputs": test_inputs, "test_targets": test_targets, "test_mask": test_mask,
         }  # fmt: skip
         return await self._call(_calls.dataset_put(name, arrays))
 
@@ -191,7 +193,9 @@ class AsyncClient:
         patience = Patience()
         while not cursor.ended:
             try:
-                async with self._http.stream("GET", cursor.path, headers=cursor.headers(), timeout=self._settings.stream_timeout) as response:
+                async with self._http.stream(
+                    "GET", cursor.path, headers=cursor.headers(), timeout=self._settings.stream_timeout
+                ) as response:
                     self._settings.reached = True
                     if response.status_code == 204:
                         return

@@ -1,4 +1,5 @@
 """A progress bar for a job, by tqdm, where it is installed."""
+
 from __future__ import annotations
 
 from types import TracebackType

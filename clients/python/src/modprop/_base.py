@@ -1,4 +1,5 @@
 """What the synchronous and the asynchronous client share: settings, and a job as a document."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -41,16 +42,20 @@ class Settings:
             "timeout": self.timeout,
             "limits": limits,
             "verify": _trust(verify),
-            "trust_env": not _is_loopback(httpx.URL(self.server).host),  # a proxy of the environment has no way to this machine's own daemon
+            "trust_env": not _is_loopback(
+                httpx.URL(self.server).host
+            ),  # a proxy of the environment has no way to this machine's own daemon
         }
 
     def delay(self, patience: Patience, error: Exception) -> float:
-        """Seconds to sleep before the next try, or raises. A server that never answered is not waited for: the address is probably wrong."""
+        """Seconds to sleep before the next try, or raises. A server that never answered is not waited for: the address is probably
+        wrong."""
         return patience.wait(error, self.server, self.patience_seconds if self.reached else 0.0)
 
 
 def _trust(verify: bool | str | ssl.SSLContext) -> bool | ssl.SSLContext:
-    """What httpx takes for `verify`: a path becomes a context that trusts the certificates in that file, and True $MODPROP_CA_FILE where it is set."""
+    """What httpx takes for `verify`: a path becomes a context that trusts the certificates in that file, and True $MODPROP_CA_FILE where it
+    is set."""
     if verify is True:
         verify = os.environ.get("MODPROP_CA_FILE") or True
     return ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify

@@ -7,6 +7,7 @@ by their nature. That is what lets a client try again after a lost connection wi
 Rejected: generating one client's source from the other's (a build step for a few hundred lines), and running the asynchronous one inside
 the synchronous (no notebook allows a second event loop in its thread).
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -65,11 +66,14 @@ class Call(Generic[T]):
         try:
             return self.parse(response)
         except (KeyError, TypeError, ValueError) as error:
-            raise BadAnswer(f"{self.method} {response.url}: the answer is not what the contract says ({type(error).__name__}: {error})") from error
+            raise BadAnswer(
+                f"{self.method} {response.url}: the answer is not what the contract says ({type(error).__name__}: {error})"
+            ) from error
 
 
 class Patience:
-    """When to try again: after 0.1 s, then ever later up to 5 s, or when the server asks for it, until too long has passed without an answer.
+    """When to try again: after 0.1 s, then ever later up to 5 s, or when the server asks for it, until too long has passed without an
+    answer.
 
     The waits are spread at random by half, so that many clients of a restarted server do not come back in step.
     """
@@ -83,7 +87,8 @@ class Patience:
         self.delay = 0.1
 
     def wait(self, error: Exception, where: str, seconds: float) -> float:
-        """Seconds to sleep before the next try; raises `error` (a transport's as ServerUnreachable) where patience, of `seconds`, has ended."""
+        """Seconds to sleep before the next try; raises `error` (a transport's as ServerUnreachable) where patience, of `seconds`, has
+        ended."""
         asked = error.retry_after if isinstance(error, Unavailable) else None
         delay = asked if asked is not None else self.delay * random.uniform(0.5, 1.0)
         waited = time.monotonic() - self.since
@@ -91,7 +96,9 @@ class Patience:
             if isinstance(error, ModpropError):
                 raise error
             tried = f" (tried for {waited:.0f} s)" if waited > 1 else ""
-            raise ServerUnreachable(f"no answer from {where}{tried}: {str(error) or type(error).__name__}. Is modpropd running there?") from error
+            raise ServerUnreachable(
+                f"no answer from {where}{tried}: {str(error) or type(error).__name__}. Is modpropd running there?"
+            ) from error
         self.delay = min(5.0, 2 * self.delay)
         return delay
 
@@ -119,7 +126,8 @@ class Cursor:
         return headers
 
     def feed(self, data: bytes) -> list[Document]:
-        """The events that `data` completes. Lines end in LF alone: text in an event may hold other separators that Python would split at."""
+        """The events that `data` completes. Lines end in LF alone: text in an event may hold other separators that Python would split
+        at."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [event for line in lines if line.strip() for event in self._take(line)]
 
@@ -271,7 +279,9 @@ def version() -> Call[Document]:
 def dataset_put(name: str | None, arrays: Mapping[str, Any]) -> Call[Dataset]:
     content = dataset_bytes(arrays)
     name = name or dataset_name(content)
-    return Call("PUT", f"/v1/datasets/{quote(name, safe='')}", lambda r: Dataset.from_document(json_of(r), name), content=content, seconds=300)
+    return Call(
+        "PUT", f"/v1/datasets/{quote(name, safe='')}", lambda r: Dataset.from_document(json_of(r), name), content=content, seconds=300
+    )
 
 
 def datasets() -> Call[list[Dataset]]:

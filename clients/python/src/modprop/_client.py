@@ -1,4 +1,5 @@
 """The synchronous client. Safe to share between threads: httpx's client is, and a call keeps no state in ours."""
+
 from __future__ import annotations
 
 import ssl
@@ -31,7 +32,8 @@ class Client:
     timeout: seconds that one answer may take.
     patience: seconds for which a server that was reached before and is away now (a restart, a lost network) is waited for, and for which a
         full queue is.
-    verify: for a server with a certificate of one's own: a file of certificates to trust (else $MODPROP_CA_FILE), a context, or False for no check at all.
+    verify: for a server with a certificate of one's own: a file of certificates to trust (else $MODPROP_CA_FILE), a context, or False for
+    no check at all.
 
     Use it as a context, or call `close()`.
     """
@@ -94,7 +96,8 @@ class Client:
         return self.submit(document, idempotency_key=idempotency_key)
 
     def submit(self, document: Mapping[str, Any], *, idempotency_key: str | None = None) -> "Job":
-        """Submits a job document as it is. A key of one's own makes the same submission again, from another process too, find the first job."""
+        """Submits a job document as it is. A key of one's own makes the same submission again, from another process too, find the first
+        job."""
         return Job(self, self._call(_calls.submit(document, idempotency_key)))
 
     def validate(self, document: Mapping[str, Any]) -> Document:
@@ -147,12 +150,14 @@ class Client:
     ) -> Dataset:
         """Uploads one's own task and returns what `train(task=...)` takes.
 
-        inputs: (T,B,I) real, T steps (of 1 ms) of B trials. targets: (T,B) integer classes (cross-entropy), or (T,B,O) values (squared error).
-        mask: (T,B), how much each step counts; all alike without it. test_*: trials to evaluate on, else evaluations draw from the same.
-        name: else one made of the content, so that the same arrays are stored once. Raises ValueError, or InvalidRequest, naming the array.
+        inputs: (T,B,I) real, T steps (of 1 ms) of B trials. targets: (T,B) integer classes (cross-entropy), or (T,B,O) values (squared
+        error). mask: (T,B), how much each step counts; all alike without it. test_*: trials to evaluate on, else evaluations draw from the
+        same. name: else one made of the content, so that the same arrays are stored once. Raises ValueError, or InvalidRequest, naming the
+        array.
         """
         arrays = {
-            "inputs": inputs, "targets": targets, "mask": mask, "test_inputs": test_inputs, "test_targets": test_targets, "test_mask": test_mask,
+            "inputs": inputs, "targets": targets, "mask": mask,
+            "test_inputs": test_inputs, "test_targets": test_targets, "test_mask": test_mask,
         }  # fmt: skip
         return self._call(_calls.dataset_put(name, arrays))
 
@@ -339,8 +344,8 @@ class Job(JobView):
         """Runs the trained network and tells what goes in, what its units do and what comes out.
 
         trials: how many fresh trials of the task, drawn by `seed`; with split="test" the first of its test split instead.
-        inputs: (T,B,I) of one's own, in place of trials. units: whose rates are told (the first 10). every: steps from one value told to the next.
-        iteration: of a checkpoint that is still held (the newest).
+        inputs: (T,B,I) of one's own, in place of trials. units: whose rates are told (the first 10). every: steps from one value told to
+        the next. iteration: of a checkpoint that is still held (the newest).
         """
         request = {"trials": trials, "seed": seed, "split": split, "inputs": inputs, "units": units, "every": every, "iteration": iteration}
         return self.client._call(_calls.simulate(self.id, request))

@@ -3,6 +3,7 @@
 Pure functions of job documents and `Metrics`; the clients fetch, this computes. A group's curve stands at those iterations that all its
 runs have, so that mean and spread never mix different numbers of runs (a job that `stop_when` ended early cuts its group there).
 """
+
 from __future__ import annotations
 
 import csv
@@ -97,16 +98,25 @@ class Comparison(Mapping[str, Group]):
         return len(self._groups)
 
     def table(self, *, below: float = 0.1, evaluations: int = 5) -> str:
-        """A Markdown table, one row a group: runs, median iteration at which `evaluations` evaluations in a row with a loss under `below` begin
-        (over the runs that get there, with their number), final loss (mean, standard deviation) and final accuracy (mean)."""
-        lines = [f"| rule | runs | learned (loss < {below:g}) | at iteration (median) | final loss | final accuracy |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
+        """A Markdown table, one row a group: runs, median iteration at which `evaluations` evaluations in a row with a loss under `below`
+        begin (over the runs that get there, with their number), final loss (mean, standard deviation) and final accuracy (mean)."""
+        lines = [
+            f"| rule | runs | learned (loss < {below:g}) | at iteration (median) | final loss | final accuracy |",
+            "| --- | ---: | ---: | ---: | ---: | ---: |",
+        ]
         for label, group in self.items():
             firsts = [run.metrics.first_run("loss", below, evaluations) for run in group.runs]
             learned = [first for first in firsts if first is not None]
             losses = np.array([run.metrics.loss[-1] for run in group.runs])
             accuracy = np.mean([run.metrics.accuracy[-1] for run in group.runs])
             spread = f" ± {losses.std(ddof=1):.3g}" if len(losses) > 1 else ""
-            cells = [label, str(len(losses)), f"{len(learned)}", f"{np.median(learned):.0f}" if learned else "-", f"{losses.mean():.3g}{spread}"]
+            cells = [
+                label,
+                str(len(losses)),
+                f"{len(learned)}",
+                f"{np.median(learned):.0f}" if learned else "-",
+                f"{losses.mean():.3g}{spread}",
+            ]
             lines.append(f"| {' | '.join(cells)} | {'-' if np.isnan(accuracy) else f'{accuracy:.3f}'} |")
         return "\n".join(lines)
 
@@ -125,7 +135,8 @@ class Comparison(Mapping[str, Group]):
                     writer.writerow([label, iteration, f"{mean[k]:.9g}", f"{std[k]:.9g}", f"{median[k]:.9g}", *each])
 
     def plot(self, axes: "Axes | None" = None, *, metric: str = "loss", center: str = "mean") -> "Axes":
-        """Mean with a band of one standard deviation (`center="median"`: median with the quartiles) over the iterations; needs matplotlib."""
+        """Mean with a band of one standard deviation (`center="median"`: median with the quartiles) over the iterations; needs
+        matplotlib."""
         from . import _plot
 
         return _plot.comparison(self, axes, metric=metric, center=center)

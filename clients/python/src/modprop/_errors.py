@@ -3,6 +3,7 @@
 Every exception of this package is a `ModpropError`. An answer that is no success becomes a `ProblemError` (RFC 9457), or one of its
 subclasses where a program is likely to treat that answer in its own way. Its text names every bad field, one a line.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -42,7 +43,9 @@ class JobFailed(ModpropError):
         self.code: str | None = error.get("code") if isinstance(error, dict) else None
         reason = (error.get("detail") or error.get("message") or error.get("code")) if isinstance(error, dict) else str(error)
         status = document.get("status", "failed")
-        super().__init__(f"job {document.get('id')} {'was cancelled' if status == 'cancelled' else status}" + (f": {reason}" if reason else ""))
+        super().__init__(
+            f"job {document.get('id')} {'was cancelled' if status == 'cancelled' else status}" + (f": {reason}" if reason else "")
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +72,9 @@ class ProblemError(ModpropError):
         self.title: str = _text(problem.get("title"), response.reason_phrase)
         self.detail: str = _text(problem.get("detail"), "")
         self.errors: tuple[FieldProblem, ...] = tuple(
-            FieldProblem(_text(e.get("pointer"), ""), _text(e.get("detail"), "")) for e in problem.get("errors") or () if isinstance(e, dict)
+            FieldProblem(_text(e.get("pointer"), ""), _text(e.get("detail"), ""))
+            for e in problem.get("errors") or ()
+            if isinstance(e, dict)
         )
         self.document: dict[str, Any] = problem
         self.retry_after = _retry_after(response)

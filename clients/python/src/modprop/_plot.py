@@ -1,4 +1,5 @@
 """Pictures, by matplotlib, where it is installed. The colours are those of Okabe and Ito, which colour-blind eyes tell apart."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

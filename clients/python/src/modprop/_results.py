@@ -3,6 +3,7 @@
 Shapes: T steps, B trials, N units, I inputs, O outputs, K evaluations. `W[q, p]` is the weight from unit q to unit p. Times are in
 milliseconds of simulated time unless a name says seconds.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -96,7 +97,8 @@ class Metrics(Mapping[str, Doubles]):
         return self["accuracy"] if "accuracy" in self else np.full(self.iteration.shape, np.nan)
 
     def first_run(self, metric: str = "loss", below: float = 0.1, evaluations: int = 5) -> int | None:
-        """The iteration at which the first `evaluations` evaluations in a row with `metric` under `below` begin; None where there are none."""
+        """The iteration at which the first `evaluations` evaluations in a row with `metric` under `below` begin; None where there are
+        none."""
         run = 0
         for index, value in enumerate(self[metric]):
             run = run + 1 if value < below else 0
@@ -147,7 +149,9 @@ class Weights:
         )
         found = weights_sha256(weights.arrays())
         if found != weights.sha256:
-            raise WeightsCorrupt(f"weights of job {weights.job} at iteration {weights.iteration}: SHA-256 is {found}, the server states {weights.sha256}")
+            raise WeightsCorrupt(
+                f"weights of job {weights.job} at iteration {weights.iteration}: SHA-256 is {found}, the server states {weights.sha256}"
+            )
         return weights
 
     def arrays(self) -> dict[str, Floats]:
@@ -214,8 +218,8 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True)
 class RuleGradients:
-    """What one rule makes of a batch: `gradients` by weight name (shapes of the network, float64), and the cosine of each with that of `bptt`
-    (`"all"`: of all together; NaN where one of the two is zero)."""
+    """What one rule makes of a batch: `gradients` by weight name (shapes of the network, float64), and the cosine of each with that of
+    `bptt` (`"all"`: of all together; NaN where one of the two is zero)."""
 
     rule: Mapping[str, Any]
     gradients: Mapping[str, Doubles]
@@ -240,8 +244,8 @@ class Gradients:
 
 
 class Simulation(Mapping[str, NDArray[Any]]):
-    """A trained network at work: `inputs` (K,B,I), `rates` (K,B,units asked for) and `outputs` (K,B,O) as float32, K the steps that were kept;
-    `units` (of rates), and `labels` (B,), -1 where a trial has no single class.
+    """A trained network at work: `inputs` (K,B,I), `rates` (K,B,units asked for) and `outputs` (K,B,O) as float32, K the steps that were
+    kept; `units` (of rates), and `labels` (B,), -1 where a trial has no single class.
 
     `document` is the whole answer.
     """
