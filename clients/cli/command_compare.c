@@ -17,6 +17,7 @@
 extern const struct command command_compare;
 
 #define PLOT_ROWS 16
+#define WIDE 100 /* columns from which the best value is shown too */
 #define UNDER_DEFAULT "0.1"
 
 static double number_or_nan(const json_t *value) {
@@ -94,25 +95,33 @@ static const char *number_text(double value, int decimals, const char *unit, cha
     return text;
 }
 
-static void members_print(const struct cli *cli, const struct comparison *comparison, const char *bound) {
-    char under[FORMAT_BYTES], text[FORMAT_BYTES];
+static void row_add(struct table *table, const struct cli *cli, const struct comparison *comparison, const struct member *member, bool wide) {
+    char text[64], number[FORMAT_BYTES];
+    snprintf(text, sizeof text, "%.*s", cli->out.is_terminal ? 13 : JOB_ID_CHARACTERS, job_text(member->job, "id"));
+    table_add(table, text);
+    table_add_painted(table, comparison->groups[member->group].name, comparison->group_count > 1 ? plot_paint(member->group) : PAINT_NONE);
+    snprintf(text, sizeof text, "%lld", (long long)json_integer_value(json_object_get(member->job, "seed")));
+    table_add(table, text);
+    table_add_painted(table, job_status(member->job), job_status_paint(job_status(member->job)));
+    table_add(table, number_text(member->loss, -1, "", number));
+    table_add(table, number_text(100 * member->accuracy, 1, " %", number));
+    table_add(table, number_text(member->under, 0, "", number));
+    if (wide) {
+        table_add(table, number_text(member->best, -1, "", number));
+    }
+}
+
+static void members_print(const struct cli *cli, const struct comparison *comparison, const char *metric, const char *bound) {
+    char under[FORMAT_BYTES], best[FORMAT_BYTES];
+    bool wide = !cli->out.is_terminal || terminal_columns(&cli->out) >= WIDE;
     snprintf(under, sizeof under, "UNDER %.12s", bound);
-    const struct table_column columns[] = {{"JOB", false, false},  {"CONFIGURATION", false, true}, {"SEED", true, false}, {"STATUS", false, false},
-                                           {"LOSS", true, false}, {"BEST", true, false},          {"ACCURACY", true, false}, {under, true, false}};
+    snprintf(best, sizeof best, "BEST %.20s", metric);
+    const struct table_column columns[] = {{"JOB", false, false}, {"CONFIGURATION", false, true}, {"SEED", true, false}, {"STATUS", false, false},
+                                           {"LOSS", true, false}, {"ACC", true, false},           {under, true, false},  {best, true, false}};
     struct table table;
-    table_init(&table, columns, 8);
+    table_init(&table, columns, wide ? 8 : 7);
     for (size_t i = 0; i < comparison->count; i++) {
-        const struct member *member = &comparison->members[i];
-        snprintf(text, sizeof text, "%.13s", job_text(member->job, "id"));
-        table_add(&table, cli->out.is_terminal ? text : job_text(member->job, "id"));
-        table_add(&table, comparison->groups[member->group].name);
-        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(json_object_get(member->job, "seed")));
-        table_add(&table, text);
-        table_add_painted(&table, job_status(member->job), job_status_paint(job_status(member->job)));
-        table_add(&table, number_text(member->loss, -1, "", text));
-        table_add(&table, number_text(member->best, -1, "", text));
-        table_add(&table, number_text(100 * member->accuracy, 1, " %", text));
-        table_add(&table, number_text(member->under, 0, "", text));
+        row_add(&table, cli, comparison, &comparison->members[i], wide);
     }
     table_print(&table, &cli->out);
     table_release(&table);
@@ -254,7 +263,7 @@ static enum status run(struct cli *cli) {
         if (cli->json) {
             json_print(&comparison);
         } else {
-            members_print(cli, &comparison, under);
+            members_print(cli, &comparison, metric, under);
             if ((size_t)comparison.group_count < comparison.count) {
                 groups_print(cli, &comparison, under);
             }

@@ -75,17 +75,19 @@ static int prefix_length(const json_t *jobs) {
     return longest;
 }
 
-static void percent_done(const json_t *job, char text[FORMAT_BYTES]) {
+/* The status, with the share that is done while there is more to do. */
+static void status_text(const json_t *job, char text[64]) {
     const json_t *fraction = job_member(job, "progress.fraction");
-    if (json_is_number(fraction)) {
-        snprintf(text, FORMAT_BYTES, "%.0f %%", floor(100 * json_number_value(fraction)));
+    double share = json_is_number(fraction) ? json_number_value(fraction) : 0;
+    if (share > 0 && strcmp(job_status(job), "succeeded") != 0) {
+        snprintf(text, 64, "%s %.0f %%", job_status(job), floor(100 * share));
     } else {
-        snprintf(text, FORMAT_BYTES, "-");
+        snprintf(text, 64, "%s", job_status(job));
     }
 }
 
 static void row_add(struct table *table, const json_t *job, int characters, bool named, bool aged) {
-    char id[64], done[FORMAT_BYTES], number[FORMAT_BYTES];
+    char id[64], status[64], number[FORMAT_BYTES];
     struct text rule = {0};
     snprintf(id, sizeof id, "%.*s", characters, job_text(job, "id"));
     table_add(table, id);
@@ -97,9 +99,8 @@ static void row_add(struct table *table, const json_t *job, int characters, bool
     table_add(table, rule.data);
     snprintf(number, sizeof number, "%lld", (long long)json_integer_value(json_object_get(job, "seed")));
     table_add(table, number);
-    table_add_painted(table, job_status(job), job_status_paint(job_status(job)));
-    percent_done(job, done);
-    table_add(table, done);
+    status_text(job, status);
+    table_add_painted(table, status, job_status_paint(job_status(job)));
     table_add(table, format_number(job_member(job, "metrics.loss"), 3, number));
     table_add(table, format_percent(job_member(job, "metrics.accuracy"), number));
     if (aged) {
@@ -109,8 +110,8 @@ static void row_add(struct table *table, const json_t *job, int characters, bool
 }
 
 static void jobs_print(const struct cli *cli, const json_t *jobs) {
-    struct table_column columns[] = {{"JOB", false, false},  {"NAME", false, true},    {"TASK", false, true}, {"RULE", false, true}, {"SEED", true, false},
-                                     {"STATUS", false, false}, {"DONE", true, false}, {"LOSS", true, false}, {"ACCURACY", true, false}, {"AGE", true, false}};
+    struct table_column columns[] = {{"JOB", false, false},   {"NAME", false, true},  {"TASK", false, true}, {"RULE", false, true}, {"SEED", true, false},
+                                     {"STATUS", false, false}, {"LOSS", true, false}, {"ACC", true, false},  {"AGE", true, false}};
     bool named = false, aged = !cli->out.is_terminal || terminal_columns(&cli->out) >= WIDE;
     size_t index;
     json_t *job;
@@ -121,7 +122,7 @@ static void jobs_print(const struct cli *cli, const json_t *jobs) {
         memmove(columns + 1, columns + 2, sizeof columns - 2 * sizeof columns[0]);
     }
     struct table table;
-    table_init(&table, columns, 10 - !named - !aged);
+    table_init(&table, columns, 9 - !named - !aged);
     int characters = cli->out.is_terminal ? prefix_length(jobs) : JOB_ID_CHARACTERS;
     json_array_foreach((json_t *)jobs, index, job) {
         row_add(&table, job, characters, named, aged);
@@ -168,7 +169,7 @@ static enum status list(struct cli *cli) {
 
 /* ---- show ---------------------------------------------------------------------------------------------------------- */
 
-#define KEY_WIDTH 17
+#define KEY_WIDTH 16 /* with a sha256 behind it: 80 */
 
 /* "name value  name value ..." of an object, broken to the width, lines below one another behind the key. */
 static void object_print(const struct cli *cli, const char *key, const json_t *object) {

@@ -124,7 +124,7 @@ static enum status submit(struct cli *cli) {
     if (status == STATUS_OK && argument_is_set(&cli->arguments, "follow")) {
         status = follow_all(cli, ids, count);
     } else if (status == STATUS_OK && cli->out.is_terminal && !cli->json) {
-        printf("watch it: modprop follow %s\n", count == 1 ? "latest" : ids[0]);
+        puts(count == 1 ? "watch it: modprop follow latest" : "watch them: modprop list");
     }
     for (long long i = 0; i < count; i++) {
         free(ids[i]);

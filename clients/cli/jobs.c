@@ -10,6 +10,7 @@
 #include "clients/cli/report.h"
 
 #define PAGE 100
+#define MU_PUBLISHED 0.25
 
 char *job_path(const char *id, const char *rest) {
     char *escaped = http_escape(id), *path = memory_format("/v1/jobs/%s%s", escaped, rest);
@@ -170,7 +171,7 @@ void job_rule_put(struct text *text, const json_t *job) {
     const json_t *mu = job_member(job, "rule.mu"), *types = job_member(job, "network.types_per_sign");
     const char *weights = json_string_value(job_member(job, "rule.weights")), *hop = json_string_value(job_member(job, "rule.first_hop"));
     text_add(text, job_text(job, "rule.type"));
-    if (json_is_number(mu)) {
+    if (json_is_number(mu) && json_number_value(mu) != MU_PUBLISHED) {
         text_printf(text, " mu %.4g", json_number_value(mu));
     } else if (json_is_string(mu)) {
         text_printf(text, " mu %s", json_string_value(mu));

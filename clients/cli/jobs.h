@@ -30,7 +30,7 @@ json_t *job_member(const json_t *job, const char *path);
 /* The same as a string, "-" where it is none. */
 const char *job_text(const json_t *job, const char *path);
 
-/* "modprop mu 0.25 cell", "eprop": the rule and what tells its variants apart. */
+/* "modprop cell", "modprop mu 0.3 type 2", "eprop": the rule and what tells its variants apart. */
 void job_rule_put(struct text *text, const json_t *job);
 
 #endif

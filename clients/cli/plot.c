@@ -11,6 +11,11 @@ const char *plot_colour(int group) {
     return colours[(size_t)group % (sizeof colours / sizeof colours[0])];
 }
 
+enum paint plot_paint(int group) {
+    static const enum paint paints[] = {PAINT_BLUE, PAINT_RED, PAINT_GREEN, PAINT_MAGENTA, PAINT_YELLOW, PAINT_CYAN};
+    return paints[(size_t)group % (sizeof paints / sizeof paints[0])];
+}
+
 static bool can_draw(const struct plot *plot, double y) {
     return isfinite(y) && (!plot->logarithmic || y > 0);
 }

@@ -60,5 +60,7 @@ enum status plot_png_make(struct text *png, const struct plot *plot);
 
 /* Colours of the groups: Okabe and Ito's, told apart by the colour-blind; "#rrggbb". */
 const char *plot_colour(int group);
+/* The same for a terminal, which has fewer. */
+enum paint plot_paint(int group);
 
 #endif

@@ -22,11 +22,6 @@ struct canvas {
     int *groups;   /* whose it is: the line drawn last */
 };
 
-static enum paint group_paint(int group) {
-    static const enum paint paints[] = {PAINT_BLUE, PAINT_RED, PAINT_GREEN, PAINT_MAGENTA, PAINT_YELLOW, PAINT_CYAN};
-    return paints[(size_t)group % (sizeof paints / sizeof paints[0])];
-}
-
 static void dot_set(struct canvas *canvas, double x, double y, int group) {
     static const uint8_t bits[4][2] = {{0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}};
     int wide = canvas->braille ? 2 : 1, high = canvas->braille ? 4 : 1;
@@ -67,7 +62,7 @@ static void cell_put(struct text *text, const struct canvas *canvas, int cell) {
     } else if (canvas->braille) {
         unsigned code = 0x2800 + dots;
         char bytes[4] = {(char)(0xe0 | code >> 12), (char)(0x80 | (code >> 6 & 0x3f)), (char)(0x80 | (code & 0x3f)), '\0'};
-        text_printf(text, "%s%s%s", terminal_paint(canvas->terminal, group_paint(canvas->groups[cell])), bytes, terminal_paint(canvas->terminal, PAINT_NONE));
+        text_printf(text, "%s%s%s", terminal_paint(canvas->terminal, plot_paint(canvas->groups[cell])), bytes, terminal_paint(canvas->terminal, PAINT_NONE));
     } else {
         text_printf(text, "%c", 'a' + canvas->groups[cell] % 26);
     }
@@ -121,7 +116,7 @@ static void legend_put(struct text *text, const struct plot *plot, const struct 
         struct text clean = {0};
         char letter[2] = {(char)('a' + group % 26), '\0'};
         terminal_clean(&clean, plot->names[group], false);
-        text_printf(text, "%*s%s%s%s ", LABEL_COLUMNS, "", terminal_paint(canvas->terminal, canvas->braille ? group_paint(group) : PAINT_NONE),
+        text_printf(text, "%*s%s%s%s ", LABEL_COLUMNS, "", terminal_paint(canvas->terminal, canvas->braille ? plot_paint(group) : PAINT_NONE),
                     canvas->braille ? "\u2501\u2501" : letter, terminal_paint(canvas->terminal, PAINT_NONE));
         terminal_fit(canvas->terminal, text, clean.data == NULL ? "" : clean.data, columns - LABEL_COLUMNS - 4);
         text_add(text, "\n");

@@ -63,17 +63,26 @@ static void bar_add(struct line *line, const struct terminal *terminal, double f
     text_release(&rest);
 }
 
+/* What stands behind the bar: share, count, time left; where there is no room first the count goes, then the time. */
+static void bar_words(struct text *words, const struct progress_view *view, double fraction, int columns) {
+    char share[32], count[64], left[FORMAT_BYTES + 16] = "", duration[FORMAT_BYTES];
+    snprintf(share, sizeof share, "  %3.0f %%", floor(100 * fraction));
+    snprintf(count, sizeof count, "  %lld/%lld", view->iteration, view->iterations);
+    if (view->seconds_left >= 0) {
+        snprintf(left, sizeof left, "  %s left", format_duration(view->seconds_left, duration));
+    }
+    bool has_count = strlen(share) + strlen(count) + strlen(left) <= (size_t)columns;
+    bool has_left = strlen(share) + strlen(left) <= (size_t)columns;
+    text_printf(words, "%s%s%s", share, has_count ? count : "", has_left ? left : "");
+}
+
 static void bar_line(struct line *line, const struct terminal *terminal, const struct progress_view *view) {
     double fraction = view->iterations > 0 ? (double)view->iteration / (double)view->iterations : 0;
-    char left[FORMAT_BYTES];
     struct text after = {0};
     fraction = fraction < 0 ? 0 : fraction > 1 ? 1 : fraction;
-    text_printf(&after, "  %3.0f %%  %lld/%lld", floor(100 * fraction), view->iteration, view->iterations);
-    if (view->seconds_left >= 0) {
-        text_printf(&after, "  %s left", format_duration(view->seconds_left, left));
-    }
     piece_add(line, terminal, view->status, job_status_paint(view->status));
     piece_add(line, terminal, "  ", PAINT_NONE);
+    bar_words(&after, view, fraction, line->columns - line->width);
     int room = line->columns - line->width - terminal_width(after.data);
     if (room >= 8) {
         bar_add(line, terminal, fraction, room > BAR_MAX ? BAR_MAX : room);
@@ -132,20 +141,16 @@ static void spark_line(struct line *line, const struct terminal *terminal, const
     text_release(&spark);
 }
 
-/* Goes to the first column of the first line that stands there and clears from it on. */
-static void erase_put(struct progress *progress, struct text *text) {
+/* Goes to the first column of the first line that stands there. */
+static void home_put(struct progress *progress, struct text *text) {
     int columns = terminal_columns(&progress->terminal), rows = 0;
-    if (progress->drawn == 0) {
-        return;
-    }
     for (int i = 0; i < progress->drawn; i++) {
         rows += progress->widths[i] <= columns ? 1 : (progress->widths[i] + columns - 1) / columns;
     }
-    text_add(text, "\r");
+    text_add(text, progress->drawn > 0 ? "\r" : "");
     if (rows > 1) {
         text_printf(text, "\033[%dA", rows - 1);
     }
-    text_add(text, "\033[J");
     progress->drawn = 0;
 }
 
@@ -161,24 +166,29 @@ void progress_draw(struct progress *progress, const struct progress_view *view) 
         title_line, bar_line, numbers_line, spark_line};
     struct text screen = {0};
     int columns = terminal_columns(&progress->terminal) - 1; /* a full last column makes some terminals wrap */
-    erase_put(progress, &screen);
+    home_put(progress, &screen);
     for (int i = 0; i < PROGRESS_LINES; i++) {
         struct line line = {.columns = columns};
         text_add(&line.text, "");
         makers[i](&line, &progress->terminal, view);
         if (line.width > 0) {
-            text_printf(&screen, "%s%s", progress->drawn > 0 ? "\r\n" : "", line.text.data);
+            text_printf(&screen, "%s%s\033[K", progress->drawn > 0 ? "\r\n" : "", line.text.data);
             progress->widths[progress->drawn++] = line.width;
         }
         text_release(&line.text);
     }
+    /* What is left of more lines than these. Clearing from the first line on would flicker, and where that is the screen's first some
+       terminals (tmux) take it for a cleared screen and keep a copy in their history each time. */
+    text_add(&screen, "\033[J");
     flush(progress, &screen);
     text_release(&screen);
 }
 
 void progress_erase(struct progress *progress) {
     struct text screen = {0};
-    erase_put(progress, &screen);
+    bool any = progress->drawn > 0;
+    home_put(progress, &screen);
+    text_add(&screen, any ? "\033[J" : "");
     flush(progress, &screen);
     text_release(&screen);
 }

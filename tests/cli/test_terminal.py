@@ -1,0 +1,97 @@
+"""What appears on a terminal: modprop inside tmux, 80 columns wide, made narrower and wider."""
+import itertools
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+from conftest import MODPROP
+from service_daemons import wait_until
+from work import LONG, SHORT, submit
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+numbers = itertools.count()
+
+
+class Screen:
+    """A tmux server of its own with one window, in which the program runs; the window stays when it has ended."""
+
+    def __init__(self, program, *words, columns=80, rows=24, environment=None):
+        self.socket = f"modprop-{os.getpid()}-{next(numbers)}"
+        variables = program.environment | {"LC_ALL": "C.UTF-8"} | (environment or {})
+        command = ["env", *(f"{k}={v}" for k, v in (environment or {}).items()), MODPROP, *words]
+        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", rows, "--", "sh", "-c", 'trap : INT; "$@"; sleep 600', "sh", *command,
+                  environment=program.environment | {"LC_ALL": "C.UTF-8"})
+
+    def tmux(self, *words, environment=None):
+        return subprocess.run(["tmux", "-u", "-L", self.socket, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20, check=True,
+                              env=environment or os.environ | {"LC_ALL": "C.UTF-8"}).stdout
+
+    def lines(self, *options):
+        text = self.tmux("capture-pane", "-p", *options)
+        return [line for line in text.splitlines() if line.strip()]
+
+    def resize(self, columns):
+        self.tmux("resize-window", "-x", columns, "-y", 24)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["tmux", "-L", self.socket, "kill-server"], stderr=subprocess.DEVNULL, timeout=20)
+
+
+def shows(screen, pattern):
+    """The screen's lines once they match, as one text."""
+    return wait_until(lambda: (text := "\n".join(screen.lines())) and re.search(pattern, text) and text)
+
+
+def test_follow_draws_in_place_and_fits_any_width(modprop):
+    [job] = submit(modprop, *LONG, "--name", "a long one", "--seed", "4")
+    with Screen(modprop, "follow", job) as screen:
+        shows(screen, r"loss [\d.]+ [\u2581-\u2588]{3,} [\d.]+")
+        title, bar, numbers, spark = screen.lines()
+        assert title.startswith(f"a long one  {job[:13]}  delayed_xor  modprop cell  seed 4")
+        assert re.fullmatch(r"running  [\u2588-\u258f\u2591]{30,40} +\d+ %  \d+/30000  .+ left", bar)
+        assert re.fullmatch(r"loss [\d.e-]+   accuracy [\d.]+ %   speed [\d.]+( k)? trials/s", numbers)
+        for columns in (50, 30, 100, 80):
+            screen.resize(columns)
+            # Narrower, a terminal may keep a folded rest of what stood there; the display itself is whole at the bottom.
+            def fits():
+                lines = screen.lines()[-4:]
+                return (len(lines) == 4 and all(len(line) <= columns for line in lines) and re.match("running .*% .* left", lines[1])
+                        and ("/30000" in lines[1]) == (columns >= 50) and lines[2].startswith("loss ") and lines[3].startswith("loss "))
+            wait_until(fits)
+        screen.tmux("send-keys", "C-c")
+        shows(screen, f"the job goes on; modprop follow {job}")
+
+
+def test_redrawing_leaves_no_copies_behind(modprop):
+    with Screen(modprop, "submit", *SHORT, "--follow") as screen:
+        shows(screen, "succeeded after 60 iterations")
+        lines = screen.lines("-S", "-")
+        assert len(lines) == 5 and lines[1].startswith("succeeded  ") and "100 %  60/60" in lines[1]
+        colours = screen.tmux("capture-pane", "-p", "-e")
+        assert re.search("\x1b\\[32m(\x1b\\[49m)?succeeded", colours)
+
+
+def test_no_colour(modprop):
+    submit(modprop, *SHORT)
+    for environment, words in (({"NO_COLOR": "1"}, []), ({}, ["--no-color"]), ({"TERM": "dumb"}, [])):
+        with Screen(modprop, "list", *words, environment=environment) as screen:
+            shows(screen, "STATUS")
+            assert "\x1b" not in screen.tmux("capture-pane", "-p", "-e")
+
+
+def test_list_and_compare_fit_80_columns(modprop):
+    jobs = submit(modprop, *SHORT, "--name", "a name that is far too long for a line of eighty columns", "--seed", "1-2") + submit(modprop, *SHORT, "--rule", "eprop")
+    modprop.run("follow", *jobs)
+    with Screen(modprop, "list") as screen:
+        shows(screen, "eprop")
+        lines = screen.lines()
+        assert len(lines) == 4 and all(line.startswith("JOB") or any(job.startswith(line.split()[0]) for job in jobs) for line in lines)
+        assert "\u2026" in lines[2]
+    with Screen(modprop, "compare", *jobs, rows=50) as screen:
+        text = shows(screen, "iteration\n")
+        assert re.search(r"[\u2801-\u28ff]{2}", text) and "loss (logarithmic)" in text and "\u2501\u2501 eprop" in text
