@@ -29,7 +29,7 @@ const struct route route_table[] = {
     {.name = "pause", .method = HTTP_POST, .path = "/v1/jobs/{id}/pause", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_pause},
     {.name = "resume", .method = HTTP_POST, .path = "/v1/jobs/{id}/resume", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_resume},
     {.name = "job_events", .path = "/v1/jobs/{id}/events", .role = ROLE_READ, .types = {JSON, SSE, NDJSON}, .handle = route_job_events, .streams = true},
-    {.name = "events", .path = "/v1/events", .role = ROLE_READ, .types = {SSE, NDJSON, JSON}, .handle = route_events, .streams = true},
+    {.name = "events", .path = "/v1/events", .role = ROLE_READ, .types = {JSON, SSE, NDJSON}, .handle = route_events, .streams = true},
     {.name = "job_metrics", .path = "/v1/jobs/{id}/metrics", .role = ROLE_READ, .types = {JSON, "text/csv"}, .handle = route_job_metrics},
     {.name = "weights", .path = "/v1/jobs/{id}/weights", .role = ROLE_READ, .types = {JSON, OCTETS}, .handle = route_weights},
     {.name = "manifest", .path = "/v1/jobs/{id}/manifest", .role = ROLE_READ, .types = {JSON}, .handle = route_manifest},
