@@ -27,7 +27,9 @@ enum query {
 static const char *const query_text[QUERIES] = {
     [JOB_READ] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id=?1",
     [JOB_NEXT] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status=0 ORDER BY priority DESC, number",
-    [JOB_PLACE] = "SELECT count(*) FROM jobs WHERE status=0 AND (priority>?1 OR (priority=?1 AND number<?2))",
+    /* two ranges of the index rather than one with a condition on each row, which takes several times as long */
+    [JOB_PLACE] = "SELECT (SELECT count(*) FROM jobs WHERE status=0 AND priority>?1) +"
+                  " (SELECT count(*) FROM jobs WHERE status=0 AND priority=?1 AND number<?2)",
     [JOBS_COUNT] = "SELECT count(*) FROM jobs WHERE status=?1",
     [JOBS_LIST] = "SELECT " JOB_COLUMNS " FROM jobs WHERE number<?1 AND (?2<0 OR status=?2) AND (?3 IS NULL OR task=?3) AND (?4 IS NULL OR rule=?4)"
                   " ORDER BY number DESC LIMIT ?5",
