@@ -782,6 +782,9 @@ bool jobs_start(struct jobs *jobs, bool crashed, char error[STORE_ERROR_BYTES]) 
         snprintf(error, STORE_ERROR_BYTES, "the jobs in the database cannot be read");
         return false;
     }
+    /* nobody may see a job as the crash left it: ready means recovered */
+    store_flush(jobs->options.store);
+    loop_deliver(jobs->options.loop);
     jobs->started = true;
     jobs_schedule(jobs);
     return true;

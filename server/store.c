@@ -54,7 +54,7 @@ struct store {
     pthread_t writer;
     bool writing; /* the thread exists */
     pthread_mutex_t mutex;
-    pthread_cond_t wake;
+    pthread_cond_t wake, idle; /* something waits; nothing waits or is being written */
     struct store_unit *first, **last; /* under the mutex */
     size_t depth;
     bool leave;
@@ -179,6 +179,14 @@ void store_submit(struct store *store, struct store_unit *unit) {
 void store_failure_handled(struct store *store) {
     pthread_mutex_lock(&store->mutex);
     store->epoch++;
+    pthread_mutex_unlock(&store->mutex);
+}
+
+void store_flush(struct store *store) {
+    pthread_mutex_lock(&store->mutex);
+    while (store->depth > 0) {
+        pthread_cond_wait(&store->idle, &store->mutex);
+    }
     pthread_mutex_unlock(&store->mutex);
 }
 
@@ -408,10 +416,12 @@ static struct store_unit *units_take(struct store *store) {
 static void units_deliver(struct store *store, struct store_unit *units) {
     for (struct store_unit *unit = units, *next; unit != NULL; unit = next) {
         next = unit->next;
-        pthread_mutex_lock(&store->mutex);
-        store->depth--;
-        pthread_mutex_unlock(&store->mutex);
         loop_post(store->loop, &unit->message);
+        pthread_mutex_lock(&store->mutex);
+        if (--store->depth == 0) {
+            pthread_cond_signal(&store->idle);
+        }
+        pthread_mutex_unlock(&store->mutex);
     }
 }
 
@@ -584,6 +594,7 @@ struct store *store_open(const char *directory, struct loop *loop, char error[ST
     store->last = &store->first;
     pthread_mutex_init(&store->mutex, NULL);
     pthread_cond_init(&store->wake, NULL);
+    pthread_cond_init(&store->idle, NULL);
     if (!directory_lock(store, directory, error) || !database_open(store, directory, error)) {
         store_close(store);
         return NULL;
@@ -618,6 +629,7 @@ void store_close(struct store *store) {
         close(store->lock);
     }
     pthread_cond_destroy(&store->wake);
+    pthread_cond_destroy(&store->idle);
     pthread_mutex_destroy(&store->mutex);
     free(store);
 }

@@ -140,6 +140,9 @@ void store_submit(struct store *store, struct store_unit *unit);
 /* Loop thread: the failure that `done` was told of has been dealt with; what is submitted from now on is tried again. */
 void store_failure_handled(struct store *store);
 
+/* Waits until everything that was submitted has been tried and posted to the loop; loop_deliver then calls each `done`. Loop thread. */
+void store_flush(struct store *store);
+
 size_t store_depth(struct store *store);
 struct store_counts {
     uint64_t commits, units, failures;

@@ -1,0 +1,162 @@
+"""A job's states under everything at once: actions of clients, kills, clean ends and crashes of the daemon itself; then the whole store is verified."""
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+
+import pytest
+import service_daemons
+from service_daemons import wait_until
+
+JOB = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 12},
+       "training": {"iterations": 1500, "batch_size": 4, "evaluate_every": 7, "checkpoint_every": 50}}
+ENDLESS = JOB | {"training": {"iterations": 10**9, "batch_size": 4, "evaluate_every": 10**6, "checkpoint_every": 10**6}}
+SECONDS = 600 if os.environ.get("MODPROP_LONG") else 12
+JOBS = 400 if os.environ.get("MODPROP_LONG") else 24
+SEEDS = 3
+FINAL = {"succeeded", "failed", "cancelled"}
+
+
+def submit(daemon, job):
+    answer = daemon.post("/v1/jobs", json=job)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+def get(daemon, id, wait=0):
+    return daemon.get(f"/v1/jobs/{id}?wait={wait}", timeout=wait + 10).json()
+
+
+def disturb(daemon, rng, jobs, cancelled):
+    """A moment of a busy lab: jobs come, some are paused, resumed, cancelled; what is answered must hold from then on."""
+    if len(jobs) < JOBS and rng.random() < 0.4:
+        seed = rng.randrange(SEEDS)
+        jobs[submit(daemon, JOB | {"seed": seed, "priority": rng.randrange(3)})] = seed
+    elif jobs:
+        id = rng.choice(list(jobs))
+        action = rng.choice(["pause", "resume", "resume", "cancel" if rng.random() < 0.1 else "resume"])
+        answer = daemon.post(f"/v1/jobs/{id}/{action}")
+        assert answer.status_code in (200, 409), answer.text
+        if answer.status_code == 200:
+            status = answer.json()["status"]
+            expected = {"pause": {"pausing", "paused"}, "resume": {"queued", "running", "pausing"}, "cancel": {"cancelling", "cancelled"}}
+            assert status in expected[action] | FINAL, (action, status)
+            if action == "cancel":
+                cancelled.add(id)
+        elif action == "cancel":
+            assert get(daemon, id)["status"] in FINAL
+
+
+def end(daemon, rng):
+    """SIGKILL, a clean end, or SIGKILL in the midst of a clean end."""
+    draw = rng.random()
+    if draw < 0.6:
+        daemon.kill()
+    elif draw < 0.85:
+        assert daemon.stop() == 0
+    else:
+        daemon.signal(signal.SIGTERM)
+        time.sleep(rng.uniform(0, 0.05))
+        daemon.kill()
+
+
+def test_whatever_happens_every_job_ends_once_and_with_its_own_weights(start, tmp_path):
+    seed = int(os.environ.get("MODPROP_TEST_SEED", time.time_ns() % 100000))
+    print(f"MODPROP_TEST_SEED={seed}")
+    rng, jobs, cancelled = random.Random(seed), {}, set()
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        daemon = start("--workers", rng.randrange(1, 4), "--cores", "2")
+        quiet = time.monotonic() + rng.uniform(0.05, 1.2)
+        while time.monotonic() < quiet:
+            disturb(daemon, rng, jobs, cancelled)
+            time.sleep(rng.uniform(0, 0.1))
+        end(daemon, rng)
+    daemon = start("--workers", "2")
+    digests = {}
+    for id in jobs:
+        if get(daemon, id)["status"] in ("pausing", "paused"):
+            daemon.post(f"/v1/jobs/{id}/resume")
+    for id, of in jobs.items():
+        job = get(daemon, id, 120)
+        assert job["status"] == ("cancelled" if id in cancelled and job["status"] != "succeeded" else "succeeded"), job
+        if job["status"] == "succeeded":
+            digests.setdefault(of, set()).add(job["weights_sha256"])
+    assert all(len(found) == 1 for found in digests.values()), digests
+    assert daemon.stop() == 0
+    verified = subprocess.run([service_daemons.MODPROPD, "verify", "--data", daemon.data], capture_output=True, text=True)
+    assert verified.returncode == 0 and f"{len(jobs)} job{'s' * (len(jobs) != 1)}: {len(jobs)} whole" in verified.stdout, verified.stdout
+
+
+def crash(daemon):
+    daemon.expected.add(-signal.SIGABRT)
+    daemon.signal(signal.SIGABRT)
+    assert daemon.wait(20) == -signal.SIGABRT
+
+
+def running(daemon, id):
+    return wait_until(lambda: get(daemon, id)["status"] == "running" and get(daemon, id)["progress"]["iteration"] > 0)
+
+
+def test_a_job_that_brings_the_daemon_down_three_times_at_one_checkpoint_fails(start):
+    daemon = start("--workers", "1")
+    id = submit(daemon, ENDLESS)
+    after = submit(daemon, JOB)
+    for _ in range(3):
+        running(daemon, id)
+        crash(daemon)
+        daemon = start("--workers", "1")
+    job = get(daemon, id, 10)
+    assert job["status"] == "failed" and job["error"]["code"] == "crashed" and job["attempt"] == 3
+    assert get(daemon, after, 60)["status"] == "succeeded"
+
+
+def test_a_killed_daemon_is_not_blamed_on_the_job(start):
+    daemon = start("--workers", "1")
+    id = submit(daemon, ENDLESS)
+    for _ in range(4):
+        running(daemon, id)
+        daemon.kill()
+        daemon = start("--workers", "1")
+    running(daemon, id)
+    assert get(daemon, id)["attempt"] == 5
+    assert daemon.post(f"/v1/jobs/{id}/cancel").status_code == 200
+
+
+@pytest.mark.parametrize("left, found", [("pausing", "paused"), ("cancelling", "cancelled"), ("running", "running")])
+def test_what_a_start_makes_of_each_state(start, left, found):
+    statuses = ["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"]
+    daemon = start("--workers", "1")
+    id = submit(daemon, ENDLESS)
+    running(daemon, id)
+    daemon.kill()
+    with sqlite3.connect(daemon.data / "modprop.db") as database:
+        database.execute("UPDATE jobs SET status=?", (statuses.index(left),))
+    database.close()
+    daemon = start("--workers", "1")
+    job = wait_until(lambda: (job := get(daemon, id))["status"] == found and job)
+    assert job["attempt"] == (2 if left == "running" else 1)
+    daemon.post(f"/v1/jobs/{id}/cancel")
+    events = daemon.get(f"/v1/jobs/{id}/events?limit=1000").json()["events"]
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+
+
+def test_an_action_is_answered_within_a_second_at_the_published_size(daemon):
+    for action, statuses in (("pause", {"pausing", "paused"}), ("cancel", {"cancelling", "cancelled"})):
+        id = submit(daemon, {"task": {"type": "delayed_xor"}, "training": {"iterations": 10**6}})
+        running(daemon, id)
+        began = time.monotonic()
+        assert daemon.post(f"/v1/jobs/{id}/{action}").json()["status"] in statuses
+        wait_until(lambda: get(daemon, id)["status"] in ("paused", "cancelled"), 5, 0.01)
+        assert time.monotonic() - began < 1
+        daemon.post(f"/v1/jobs/{id}/cancel")
+
+
+def test_a_stopped_process_goes_on_as_if_nothing_had_been(daemon):
+    id = submit(daemon, JOB)
+    daemon.signal(signal.SIGSTOP)
+    time.sleep(1.5)
+    daemon.signal(signal.SIGCONT)
+    assert get(daemon, id, 60)["status"] == "succeeded"
