@@ -103,3 +103,13 @@ def test_seeds_are_numbers_and_ranges():
 def test_the_command_is_told_without_where_it_ran():
     command = ["--experiment", "screen", "--server", "http://x", "--out=results", "--seeds", "1-3", "--token", "t"]
     assert reproduce.without_address(command) == ["--experiment", "screen", "--seeds", "1-3"]
+
+
+@pytest.mark.parametrize(
+    "status, code, result",
+    [("succeeded", None, True), ("queued", None, True), ("failed", "diverged", True), ("failed", "crashed", False), ("cancelled", None, False)],
+)
+def test_a_job_that_was_lost_is_trained_anew(status, code, result):
+    job = FinishedJob("bptt", 1, status)
+    job.document["error"] = {"code": code} if code else None
+    assert reproduce.is_result(job) == result

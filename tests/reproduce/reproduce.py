@@ -129,12 +129,18 @@ def run(client: Client, experiment: Experiment, arguments: argparse.Namespace) -
         print(f"{experiment.name}: written to {arguments.out}/{experiment.name}.md, .png and .csv", flush=True)
 
 
+def is_result(job: Job) -> bool:
+    """Whether the job is a result or may become one. One that was cancelled, or failed by anything but divergence, is none: it is trained
+    anew."""
+    return job.status != "cancelled" and (job.status != "failed" or (job.document.get("error") or {}).get("code") == "diverged")
+
+
 def gather(
     client: Client, name: str, rows: Sequence[Condition], chosen: Sequence[int], overrides: Mapping[str, Any], arguments: argparse.Namespace
 ) -> list[tuple[Condition, int, Job]]:
     """The job of each row and seed: the daemon's own where it has one, else submitted now. Seed by seed, so that a part of a run compares
     all rows."""
-    held = {job.metadata.get("key"): job for job in client.jobs(metadata={"reproduce": name}) if job.status != "cancelled"}
+    held = {job.metadata.get("key"): job for job in client.jobs(metadata={"reproduce": name}) if is_result(job)}
     jobs, fresh = [], 0
     for seed in chosen:
         for row in rows:
@@ -152,7 +158,7 @@ def gather(
 def outcome_of(row: Condition, seed: int, job: Job, index: int, count: int) -> report.Outcome:
     """Waits for the job and says how it went. A failure other than divergence is no result and ends the program."""
     job.wait(check=False)
-    if job.status == "cancelled" or (job.status == "failed" and (job.document.get("error") or {}).get("code") != "diverged"):
+    if not is_result(job):
         raise modprop.JobFailed(job.document)
     metrics = job.metrics() if job.status == "succeeded" else Metrics([], {"loss": [], "accuracy": []})
     outcome = report.Outcome(row.label, seed, job, metrics)
