@@ -21,22 +21,29 @@ static char *dataset_path(const char *name) {
     return path;
 }
 
+static void number_add(struct table *table, const json_t *dataset, const char *name) {
+    const json_t *value = json_object_get(dataset, name);
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)json_integer_value(value));
+    table_add(table, json_is_integer(value) ? text : "-");
+}
+
 static void row_add(struct table *table, const json_t *dataset) {
-    static const char *const sizes[] = {"bytes", "size"};
     char text[FORMAT_BYTES];
-    const json_t *bytes = NULL, *trials = json_object_get(dataset, "trials");
-    for (size_t i = 0; i < 2 && bytes == NULL; i++) {
-        bytes = json_object_get(dataset, sizes[i]);
-    }
+    const json_t *size = json_object_get(dataset, "size");
     table_add(table, job_text(dataset, "name"));
-    snprintf(text, sizeof text, "%lld", (long long)json_integer_value(trials));
-    table_add(table, json_is_integer(trials) ? text : "-");
-    table_add(table, json_is_number(bytes) ? format_bytes(json_number_value(bytes), text) : "-");
+    number_add(table, dataset, "steps");
+    number_add(table, dataset, "trials");
+    number_add(table, dataset, "test_trials");
+    number_add(table, dataset, "inputs");
+    number_add(table, dataset, "outputs");
+    table_add(table, json_is_number(size) ? format_bytes(json_number_value(size), text) : "-");
     table_add(table, job_text(dataset, "sha256"));
 }
 
 static enum status list(struct cli *cli) {
-    static const struct table_column columns[] = {{"NAME", false, true}, {"TRIALS", true, false}, {"SIZE", true, false}, {"SHA256", false, true}};
+    static const struct table_column columns[] = {{"NAME", false, true},   {"STEPS", true, false},   {"TRIALS", true, false}, {"TEST", true, false},
+                                                  {"INPUTS", true, false}, {"OUTPUTS", true, false}, {"SIZE", true, false},   {"SHA256", false, true}};
     json_t *document, *dataset;
     struct text body;
     enum status status = cli_fetch(cli, &(const struct http_request){.path = "/v1/datasets"}, "list the datasets", &document, &body);
@@ -48,7 +55,7 @@ static enum status list(struct cli *cli) {
     } else if (status == STATUS_OK) {
         struct table table;
         size_t index;
-        table_init(&table, columns, 4);
+        table_init(&table, columns, 8);
         json_array_foreach((json_t *)datasets, index, dataset) {
             row_add(&table, dataset);
         }
@@ -65,6 +72,9 @@ static void dataset_print(const json_t *dataset) {
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)dataset, name, value) {
+        if (strcmp(name, "links") == 0) {
+            continue;
+        }
         struct text clean = {0};
         char *text = json_is_string(value) ? memory_copy(json_string_value(value)) : json_text(value, NULL);
         terminal_clean(&clean, text, false);

@@ -111,7 +111,7 @@ static enum status units_parse(const char *text, json_t *units) {
 }
 
 static enum status simulation_make(const struct cli *cli, struct text *body) {
-    static const char *const integers[] = {"trials", "seed", "every"};
+    static const char *const integers[] = {"trials", "seed", "every", "iteration"};
     const struct arguments *arguments = &cli->arguments;
     const char *units = argument_text(arguments, "units");
     json_t *document = json_object();
@@ -188,10 +188,11 @@ static const struct option gradients_options[] = {OUTPUT_OPTION, OPTIONS_END};
 
 static const struct option simulate_options[] = {
     OUTPUT_OPTION,
-    {"trials", 't', OPTION_INTEGER, "N", 1, 1000000, false, "how many trials"},
+    {"trials", 't', OPTION_INTEGER, "N", 1, 4096, false, "how many trials (default 1)"},
     {"seed", 0, OPTION_INTEGER, "N", 0, (1LL << 53) - 1, false, "seed of the fresh trials"},
-    {"units", 'u', OPTION_TEXT, "N,...", 0, 0, false, "units whose rates are wanted, from 0"},
+    {"units", 'u', OPTION_TEXT, "N,...", 0, 0, false, "units whose rates are wanted, from 0 (default: the first ten)"},
     {"every", 'e', OPTION_INTEGER, "N", 1, 1000000, false, "keep the values of every so many steps"},
+    {"iteration", 0, OPTION_INTEGER, "N", 0, 1000000000000, false, "with the weights of this checkpoint (default: the newest)"},
     {"test", 0, OPTION_SWITCH, NULL, 0, 0, false, "trials of the task's test split"},
     {"input", 'i', OPTION_FILE, "FILE", 0, 0, false, "the request itself (JSON, - is standard input), with inputs of one's own; instead of the options above"},
     OPTIONS_END,

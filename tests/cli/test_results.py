@@ -132,6 +132,61 @@ def test_gradients(modprop, tmp_path):
     assert f"{file} is not JSON: line 2" in modprop.run("gradients", file, status=2).stderr
 
 
+def safetensors(path, **tensors):
+    """Little-endian float32 and int64 lists as a safetensors file."""
+    header, data = {}, b""
+    for name, (kind, shape, values) in tensors.items():
+        packed = struct.pack(f"<{len(values)}{'f' if kind == 'F32' else 'q'}", *values)
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [len(data), len(data) + len(packed)]}
+        data += packed
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def test_datasets(modprop, tmp_path):
+    """A user's own data: stored, listed, trained on, deleted."""
+    file = tmp_path / "signs.safetensors"
+    steps, trials = 10, 8
+    inputs = [float((trial % 2) * 2 - 1) for _ in range(steps) for trial in range(trials)]
+    safetensors(file, inputs=("F32", [steps, trials, 1], inputs), targets=("I64", [steps, trials], [trial % 2 for _ in range(steps) for trial in range(trials)]))
+    assert "no datasets yet" in modprop.run("datasets").stderr
+    stored = modprop.run("datasets", "put", "signs", file).stdout
+    [heading, row] = modprop.lines("datasets")
+    assert row.split()[:3] == ["signs", "10", "8"] and row.split()[-1] in stored
+    assert modprop.run("datasets", "show", "signs").stdout == stored
+    assert json.loads(modprop.run("datasets", "show", "signs", "--json").stdout)["sha256"] == row.split()[-1]
+    [job] = submit(modprop, "--task", "dataset", "--set", "task.name=signs", "--set", "training.iterations=20", "--set", "network.units=10")
+    assert ended(modprop, job)["status"] == "succeeded"
+    modprop.run("delete", job)
+    assert "signs  deleted" in modprop.run("datasets", "delete", "signs").stdout
+    modprop.run("datasets", "show", "signs", status=4)
+    assert "safetensors" in modprop.run("datasets", "put", "bad", __file__, status=4).stderr
+    assert "is a directory" in modprop.run("datasets", "put", "bad", tmp_path, status=2).stderr
+
+
+def test_a_dataset_from_a_pipe(modprop, tmp_path):
+    file = tmp_path / "d.safetensors"
+    safetensors(file, inputs=("F32", [2, 1, 1], [0.0, 1.0]), targets=("I64", [2, 1], [0, 1]))
+    modprop.run("datasets", "put", "piped", "-", input=file.read_bytes(), text=False)
+    assert modprop.lines("datasets")[1].split()[:3] == ["piped", "2", "1"]
+
+
+def test_simulate(trained, tmp_path):
+    out = tmp_path / "activity.json"
+    text = trained.run("simulate", trained.job, "--trials", "3", "--units", "0,19", "--every", "2", "-o", out).stdout
+    activity = json.loads(out.read_text())
+    steps = len(activity["outputs"])
+    assert len(activity["rates"][0]) == 3 and len(activity["rates"][0][0]) == 2
+    assert re.search(rf"^rates +{steps} x 3 x 2$", text, re.M) and re.search(rf"^outputs +{steps} x 3 x 2$", text, re.M)
+    again = json.loads(trained.run("simulate", trained.job, "--trials", "3", "--units", "0,19", "--every", "2", "--json").stdout)
+    assert again == activity
+    assert "--units must be" in trained.run("simulate", trained.job, "--units", "0,,1", status=2).stderr
+    assert "units" in trained.run("simulate", trained.job, "--units", "20", status=4).stderr
+    ask = tmp_path / "ask.json"
+    ask.write_text(json.dumps({"inputs": [[[0.0, 0.0]]] * 5, "units": [1]}))
+    assert re.search(r"^rates +5 x 1 x 1$", trained.run("simulate", trained.job, "--input", ask).stdout, re.M)
+
+
 def test_tasks_and_rules(modprop):
     assert "delayed_xor" in modprop.lines("tasks") and "eprop" in modprop.lines("rules")
     text = modprop.run("rules", "modprop").stdout
