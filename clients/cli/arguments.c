@@ -25,7 +25,7 @@ const struct option global_options[] = {
     {"no-color", 0, OPTION_SWITCH, NULL, 0, 0, false, "no colours (they appear on a terminal only, and not where NO_COLOR is set)"},
     {"help", 'h', OPTION_SWITCH, NULL, 0, 0, false, "explain the command"},
     {"version", 'V', OPTION_SWITCH, NULL, 0, 0, false, "print the version"},
-    {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL},
+    OPTIONS_END,
 };
 
 static const char *command_name(const struct arguments *arguments) {
@@ -61,11 +61,11 @@ static enum status unknown_option(const struct arguments *arguments, const char 
     char *name = memory_copy(word + strspn(word, "-"));
     name[strcspn(name, "=")] = '\0';
     const char *nearest = name_nearest(name, names, count);
-    enum status status =
-        nearest == NULL || strncmp(word, "--", 2) != 0
-            ? report_error(STATUS_USAGE, "there is no option %s (modprop%s%s --help lists them)", word, space(arguments), command_name(arguments))
-            : report_error(STATUS_USAGE, "there is no option %.*s; did you mean --%s? (modprop%s%s --help lists them)", (int)strcspn(word, "="), word,
-                           nearest, space(arguments), command_name(arguments));
+    enum status status = nearest == NULL || strncmp(word, "--", 2) != 0
+                             ? report_error(STATUS_USAGE, "there is no option %s (modprop%s%s --help lists them)", word, space(arguments),
+                                            command_name(arguments))
+                             : report_error(STATUS_USAGE, "there is no option %.*s; did you mean --%s? (modprop%s%s --help lists them)",
+                                            (int)strcspn(word, "="), word, nearest, space(arguments), command_name(arguments));
     free(name);
     return status;
 }
@@ -92,7 +92,8 @@ static enum status value_check(const struct option *option, const char *value) {
         errno = 0;
         long long number = strtoll(value, &end, 10);
         if (*value == '\0' || *end != '\0' || errno != 0 || number < option->low || number > option->high) {
-            return report_error(STATUS_USAGE, "--%s must be an integer from %lld to %lld; got \"%s\"", option->name, option->low, option->high, value);
+            return report_error(STATUS_USAGE, "--%s must be an integer from %lld to %lld; got \"%s\"", option->name, option->low,
+                                option->high, value);
         }
     }
     if ((option->type == OPTION_TEXT || option->type == OPTION_FILE) && *value == '\0') {
@@ -159,8 +160,9 @@ static enum status unknown_command(const char *word) {
         names[count++] = (*command)->name;
     }
     const char *nearest = name_nearest(word, names, count);
-    return nearest == NULL ? report_error(STATUS_USAGE, "there is no command \"%s\" (modprop help lists them)", word)
-                           : report_error(STATUS_USAGE, "there is no command \"%s\"; did you mean %s? (modprop help lists them)", word, nearest);
+    return nearest == NULL
+               ? report_error(STATUS_USAGE, "there is no command \"%s\" (modprop help lists them)", word)
+               : report_error(STATUS_USAGE, "there is no command \"%s\"; did you mean %s? (modprop help lists them)", word, nearest);
 }
 
 /*
@@ -172,8 +174,9 @@ static enum status command_choose(struct arguments *arguments, int count, char *
     for (int i = 0; i < count && found < 2; i++) {
         if (words[i][0] == '-' && words[i][1] != '\0') {
             const char *name = words[i] + 2;
-            const struct option *option = words[i][1] == '-' ? option_find(arguments, name, strlen(name), 0)
-                                          : words[i][2] == '\0' ? option_find(arguments, NULL, 0, words[i][1]) : NULL;
+            const struct option *option = words[i][1] == '-'    ? option_find(arguments, name, strlen(name), 0)
+                                          : words[i][2] == '\0' ? option_find(arguments, NULL, 0, words[i][1])
+                                                                : NULL;
             i += option != NULL && option->type != OPTION_SWITCH;
             continue;
         }
@@ -200,15 +203,16 @@ static enum status command_choose(struct arguments *arguments, int count, char *
 static enum status count_check(const struct arguments *arguments) {
     const struct command *command = arguments->command;
     int count = (int)arguments->count;
-    if (argument_is_set(arguments, "help") || argument_is_set(arguments, "version") || (count >= command->least && (command->most < 0 || count <= command->most))) {
+    if (argument_is_set(arguments, "help") || argument_is_set(arguments, "version") ||
+        (count >= command->least && (command->most < 0 || count <= command->most))) {
         return STATUS_OK;
     }
     if (count < command->least) {
         return report_error(STATUS_USAGE, "modprop %s needs %s (modprop %s --help)", command->name, command->operands, command->name);
     }
     return report_error(STATUS_USAGE, "modprop %s takes %s%s; \"%s\" is one too many (modprop %s --help)", command->name,
-                        command->most == 0 ? "no operands" : "only ", command->most == 0 ? "" : command->operands, arguments->operands[command->most],
-                        command->name);
+                        command->most == 0 ? "no operands" : "only ", command->most == 0 ? "" : command->operands,
+                        arguments->operands[command->most], command->name);
 }
 
 enum status arguments_parse(struct arguments *arguments, int count, char **words) {

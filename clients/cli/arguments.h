@@ -18,25 +18,28 @@ enum option_type { OPTION_SWITCH, OPTION_TEXT, OPTION_INTEGER, OPTION_FILE, OPTI
 enum operand { OPERAND_NONE, OPERAND_JOB, OPERAND_FILE, OPERAND_DATASET, OPERAND_TASK, OPERAND_RULE, OPERAND_COMMAND, OPERAND_SHELL };
 
 struct option {
-    const char *name;     /* without the dashes; NULL ends a table */
-    char letter;          /* 0: none */
+    const char *name; /* without the dashes; NULL ends a table */
+    char letter;      /* 0: none */
     enum option_type type;
-    const char *value;    /* what help calls the value; of OPTION_CHOICE "a|b|c", the choices themselves */
-    long long low, high;  /* OPTION_INTEGER */
-    bool repeats;         /* may be given more than once; else the last one counts */
+    const char *value;   /* what help calls the value; of OPTION_CHOICE "a|b|c", the choices themselves */
+    long long low, high; /* OPTION_INTEGER */
+    bool repeats;        /* may be given more than once; else the last one counts */
     const char *doc;
 };
 
+/* Ends a table of options. */
+#define OPTIONS_END {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL}
+
 struct command {
-    const char *name;        /* one word, or two: "datasets put" */
-    const char *group;       /* heading in the list of commands; NULL: not listed */
-    const char *operands;    /* as usage shows them */
-    int least, most;         /* how many operands; most -1: any number */
-    enum operand operand;    /* what they are */
-    bool offline;            /* needs no settings: must work whatever they are */
-    const char *summary;     /* a line, without a full stop */
-    const char *description; /* paragraphs divided by empty lines */
-    const char *examples;    /* lines "command  # what it does"; NULL: none */
+    const char *name;             /* one word, or two: "datasets put" */
+    const char *group;            /* heading in the list of commands; NULL: not listed */
+    const char *operands;         /* as usage shows them */
+    int least, most;              /* how many operands; most -1: any number */
+    enum operand operand;         /* what they are */
+    bool offline;                 /* needs no settings: must work whatever they are */
+    const char *summary;          /* a line, without a full stop */
+    const char *description;      /* paragraphs divided by empty lines */
+    const char *examples;         /* lines "command  # what it does"; NULL: none */
     const struct option *options; /* NULL: only the global ones */
     enum status (*run)(struct cli *cli);
 };

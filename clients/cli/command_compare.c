@@ -16,8 +16,8 @@
 
 extern const struct command command_compare;
 
-#define PLOT_ROWS 16
-#define WIDE 100 /* columns from which the best value is shown too */
+#define PLOT_ROWS     16
+#define WIDE          100 /* columns from which the best value is shown too */
 #define UNDER_DEFAULT "0.1"
 
 static double number_or_nan(const json_t *value) {
@@ -95,7 +95,8 @@ static const char *number_text(double value, int decimals, const char *unit, cha
     return text;
 }
 
-static void row_add(struct table *table, const struct cli *cli, const struct comparison *comparison, const struct member *member, bool wide) {
+static void row_add(struct table *table, const struct cli *cli, const struct comparison *comparison, const struct member *member,
+                    bool wide) {
     char text[64], number[FORMAT_BYTES];
     snprintf(text, sizeof text, "%.*s", cli->out.is_terminal ? 13 : JOB_ID_CHARACTERS, job_text(member->job, "id"));
     table_add(table, text);
@@ -111,13 +112,13 @@ static void row_add(struct table *table, const struct cli *cli, const struct com
     }
 }
 
-static void members_print(const struct cli *cli, const struct comparison *comparison, const char *metric, const char *bound) {
-    char under[FORMAT_BYTES], best[FORMAT_BYTES];
+static void members_print(const struct cli *cli, const struct comparison *comparison, const char *bound) {
+    char under[FORMAT_BYTES];
     bool wide = !cli->out.is_terminal || terminal_columns(&cli->out) >= WIDE;
     snprintf(under, sizeof under, "UNDER %.12s", bound);
-    snprintf(best, sizeof best, "BEST %.20s", metric);
-    const struct table_column columns[] = {{"JOB", false, false}, {"CONFIGURATION", false, true}, {"SEED", true, false}, {"STATUS", false, false},
-                                           {"LOSS", true, false}, {"ACC", true, false},           {under, true, false},  {best, true, false}};
+    const struct table_column columns[] = {{"JOB", false, false},    {"CONFIGURATION", false, true}, {"SEED", true, false},
+                                           {"STATUS", false, false}, {"LOSS", true, false},          {"ACC", true, false},
+                                           {under, true, false},     {"BEST", true, false}};
     struct table table;
     table_init(&table, columns, wide ? 8 : 7);
     for (size_t i = 0; i < comparison->count; i++) {
@@ -139,12 +140,14 @@ static char *spread_text(const struct cli *cli, double mean, double deviation, d
 static void groups_print(const struct cli *cli, const struct comparison *comparison, const char *bound) {
     char under[FORMAT_BYTES + 8], text[64];
     snprintf(under, sizeof under, "MEDIAN UNDER %.12s", bound);
-    const struct table_column columns[] = {{"CONFIGURATION", false, true}, {"JOBS", true, false}, {"LOSS", true, false}, {"ACCURACY %", true, false}, {under, true, false}};
+    const struct table_column columns[] = {
+        {"CONFIGURATION", false, true}, {"JOBS", true, false}, {"LOSS", true, false}, {"ACCURACY %", true, false}, {under, true, false}};
     struct table table;
     table_init(&table, columns, 5);
     for (int i = 0; i < comparison->group_count; i++) {
         const struct group *group = &comparison->groups[i];
-        char *loss = spread_text(cli, group->loss_mean, group->loss_deviation, 1, 3), *accuracy = spread_text(cli, group->accuracy_mean, group->accuracy_deviation, 100, 4);
+        char *loss = spread_text(cli, group->loss_mean, group->loss_deviation, 1, 3),
+             *accuracy = spread_text(cli, group->accuracy_mean, group->accuracy_deviation, 100, 4);
         table_add(&table, group->name);
         snprintf(text, sizeof text, "%d", group->members);
         table_add(&table, text);
@@ -172,16 +175,18 @@ static void json_print(const struct comparison *comparison) {
     json_t *jobs = json_array(), *groups = json_array();
     for (size_t i = 0; i < comparison->count; i++) {
         const struct member *member = &comparison->members[i];
-        json_array_append_new(jobs, json_pack("{s:O*, s:s, s:O*, s:s, s:o, s:o, s:o, s:o}", "id", json_object_get(member->job, "id"), "group",
-                                              comparison->groups[member->group].name, "seed", json_object_get(member->job, "seed"), "status",
-                                              job_status(member->job), "loss", json_number(member->loss), "best", json_number(member->best), "accuracy",
-                                              json_number(member->accuracy), "under", json_number(member->under)));
+        json_array_append_new(jobs,
+                              json_pack("{s:O*, s:s, s:O*, s:s, s:o, s:o, s:o, s:o}", "id", json_object_get(member->job, "id"), "group",
+                                        comparison->groups[member->group].name, "seed", json_object_get(member->job, "seed"), "status",
+                                        job_status(member->job), "loss", json_number(member->loss), "best", json_number(member->best),
+                                        "accuracy", json_number(member->accuracy), "under", json_number(member->under)));
     }
     for (int i = 0; i < comparison->group_count; i++) {
         const struct group *group = &comparison->groups[i];
-        json_array_append_new(groups, json_pack("{s:s, s:i, s:{s:o, s:o}, s:{s:o, s:o}, s:{s:o, s:i}}", "name", group->name, "jobs", group->members, "loss",
-                                                "mean", json_number(group->loss_mean), "deviation", json_number(group->loss_deviation), "accuracy", "mean",
-                                                json_number(group->accuracy_mean), "deviation", json_number(group->accuracy_deviation), "under", "median",
+        json_array_append_new(groups, json_pack("{s:s, s:i, s:{s:o, s:o}, s:{s:o, s:o}, s:{s:o, s:i}}", "name", group->name, "jobs",
+                                                group->members, "loss", "mean", json_number(group->loss_mean), "deviation",
+                                                json_number(group->loss_deviation), "accuracy", "mean", json_number(group->accuracy_mean),
+                                                "deviation", json_number(group->accuracy_deviation), "under", "median",
                                                 json_number(group->under_median), "count", group->under_count));
     }
     json_t *document = json_pack("{s:o, s:o}", "jobs", jobs, "groups", groups);
@@ -233,8 +238,14 @@ static enum status plot_make(const struct cli *cli, const struct comparison *com
     char *title = memory_format("%s: %s", job_text(comparison->members[0].job, "task.type"), metric);
     bool logarithmic = scale == NULL ? lower_is_better(metric) : strcmp(scale, "log") == 0;
     char *y_name = memory_format("%s%s", metric, logarithmic ? " (logarithmic)" : "");
-    const struct plot plot = {.title = title, .x_name = "iteration", .y_name = y_name, .names = names, .groups = comparison->group_count,
-                              .lines = lines, .line_count = count, .logarithmic = logarithmic};
+    const struct plot plot = {.title = title,
+                              .x_name = "iteration",
+                              .y_name = y_name,
+                              .names = names,
+                              .groups = comparison->group_count,
+                              .lines = lines,
+                              .line_count = count,
+                              .logarithmic = logarithmic};
     enum status status = plot_write(cli, &plot, path);
     free(title);
     free(y_name);
@@ -245,7 +256,8 @@ static enum status plot_make(const struct cli *cli, const struct comparison *com
 
 static enum status run(struct cli *cli) {
     const struct arguments *arguments = &cli->arguments;
-    const char *metric = argument_text(arguments, "metric"), *plot = argument_text(arguments, "plot"), *under = argument_text(arguments, "under");
+    const char *metric = argument_text(arguments, "metric"), *plot = argument_text(arguments, "plot"),
+               *under = argument_text(arguments, "under");
     metric = metric == NULL ? "loss" : metric;
     under = under == NULL ? UNDER_DEFAULT : under;
     char *end;
@@ -263,7 +275,7 @@ static enum status run(struct cli *cli) {
         if (cli->json) {
             json_print(&comparison);
         } else {
-            members_print(cli, &comparison, metric, under);
+            members_print(cli, &comparison, under);
             if ((size_t)comparison.group_count < comparison.count) {
                 groups_print(cli, &comparison, under);
             }
@@ -283,7 +295,7 @@ static const struct option options[] = {
     {"metric", 'm', OPTION_TEXT, "NAME", 0, 0, false, "column of the metrics to compare (default loss)"},
     {"scale", 0, OPTION_CHOICE, "log|linear", 0, 0, false, "the plot's y axis (default log for a loss)"},
     {"under", 'u', OPTION_TEXT, "VALUE", 0, 0, false, "bound that counts as learnt (default " UNDER_DEFAULT ")"},
-    {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL},
+    OPTIONS_END,
 };
 
 const struct command command_compare = {
@@ -294,9 +306,11 @@ const struct command command_compare = {
     .most = -1,
     .operand = OPERAND_JOB,
     .summary = "compare jobs in a table and a plot, seeds averaged",
-    .description = "Jobs that differ in nothing but the seed form a group: the second table gives its mean and standard deviation, the plot its mean "
-                   "(thick) over its members (thin). A group is named by the fields that set it apart. UNDER is the first of five evaluations in a row "
-                   "below the bound, and its median over a group counts a job that is not there yet as later than all others.",
+    .description =
+        "Jobs that differ in nothing but the seed form a group: the second table gives its mean and standard deviation, the plot its mean "
+        "(thick) over its members (thin). A group is named by the fields that set it apart. UNDER is the first of five evaluations in a "
+        "row "
+        "below the bound, and its median over a group counts a job that is not there yet as later than all others.",
     .examples = "modprop compare $(modprop list --quiet --limit 6)\nmodprop compare 0192f3a4-7b1c 0192f3a4-9c02 --plot curves.svg\n",
     .options = options,
     .run = run,

@@ -2,8 +2,8 @@
  * modprop completion (the scripts for shells) and modprop complete (what they call).
  *
  * The scripts know nothing: at every Tab they hand the words so far to `modprop complete`, which answers a candidate a line, a tab, and its
- * meaning; the line ":files" asks the shell to offer files as well. So all that can be completed is known in one place, the tables, and jobs,
- * datasets, tasks and rules come from the server itself.
+ * meaning; the line ":files" asks the shell to offer files as well. So all that can be completed is known in one place, the tables, and
+ * jobs, datasets, tasks and rules come from the server itself.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -68,9 +68,7 @@ static const char fish_script[] =
     "complete -c modprop -f -k -a '(__modprop_complete)'\n";
 
 static enum status completion(struct cli *cli) {
-    static const struct {
-        const char *shell, *script;
-    } scripts[] = {{"bash", bash_script}, {"zsh", zsh_script}, {"fish", fish_script}};
+    static const struct { const char *shell, *script; } scripts[] = {{"bash", bash_script}, {"zsh", zsh_script}, {"fish", fish_script}};
     for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
         if (strcmp(scripts[i].shell, cli->arguments.operands[0]) == 0) {
             fputs(scripts[i].script, stdout);
@@ -128,7 +126,8 @@ static void offer_jobs(const struct request *request) {
         json_array_foreach(json_object_get(document, "jobs"), index, job) {
             struct text meaning = {0};
             const char *name = json_string_value(json_object_get(job, "name"));
-            text_printf(&meaning, "%s%s%s %s ", name == NULL ? "" : name, name == NULL ? "" : " ", job_status(job), job_text(job, "task.type"));
+            text_printf(&meaning, "%s%s%s %s ", name == NULL ? "" : name, name == NULL ? "" : " ", job_status(job),
+                        job_text(job, "task.type"));
             job_rule_put(&meaning, job);
             offer(request, job_text(job, "id"), meaning.data);
             text_release(&meaning);

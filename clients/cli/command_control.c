@@ -67,16 +67,20 @@ static enum status delete_run(struct cli *cli) {
     return control_all(cli, &(const struct control){NULL, "delete the job"});
 }
 
-#define CONTROL(word, what, more, function)                                                                                                     \
-    {                                                                                                                                           \
-        .name = word, .group = "Jobs", .operands = "JOB...", .least = 1, .most = -1, .operand = OPERAND_JOB, .summary = what,                   \
-        .description = more " Prints each job's state as it now is. All jobs named are tried; the exit status is that of the first failure.",   \
-        .examples = "modprop " word " latest\n", .run = function                                                                                \
+#define CONTROL(word, what, more, function)                                                                                                \
+    {                                                                                                                                      \
+        .name = word, .group = "Jobs", .operands = "JOB...", .least = 1, .most = -1, .operand = OPERAND_JOB, .summary = what,              \
+        .description =                                                                                                                     \
+            more " Prints each job's state as it now is. All jobs named are tried; the exit status is that of the first failure.",         \
+        .examples = "modprop " word " latest\n", .run = function                                                                           \
     }
 
-const struct command command_pause = CONTROL("pause", "stop a job for now; it keeps its place in training", "A running job stops at its last checkpoint.", pause_run);
+const struct command command_pause =
+    CONTROL("pause", "stop a job for now; it keeps its place in training", "A running job stops at its last checkpoint.", pause_run);
 const struct command command_resume =
-    CONTROL("resume", "let a paused job go on", "The job goes on from its last checkpoint and ends with the weights it would have had without the pause.", resume_run);
-const struct command command_cancel = CONTROL("cancel", "stop a job for good; what it has reported stays", "The job ends; its events and checkpoints stay.", cancel_run);
-const struct command command_delete =
-    CONTROL("delete", "delete finished jobs with their events and weights", "Only a job that has ended can be deleted (cancel it first).", delete_run);
+    CONTROL("resume", "let a paused job go on",
+            "The job goes on from its last checkpoint and ends with the weights it would have had without the pause.", resume_run);
+const struct command command_cancel =
+    CONTROL("cancel", "stop a job for good; what it has reported stays", "The job ends; its events and checkpoints stay.", cancel_run);
+const struct command command_delete = CONTROL("delete", "delete finished jobs with their events and weights",
+                                              "Only a job that has ended can be deleted (cancel it first).", delete_run);

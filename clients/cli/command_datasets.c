@@ -42,8 +42,9 @@ static void row_add(struct table *table, const json_t *dataset) {
 }
 
 static enum status list(struct cli *cli) {
-    static const struct table_column columns[] = {{"NAME", false, true},   {"STEPS", true, false},   {"TRIALS", true, false}, {"TEST", true, false},
-                                                  {"INPUTS", true, false}, {"OUTPUTS", true, false}, {"SIZE", true, false},   {"SHA256", false, true}};
+    static const struct table_column columns[] = {{"NAME", false, true}, {"STEPS", true, false},  {"TRIALS", true, false},
+                                                  {"TEST", true, false}, {"INPUTS", true, false}, {"OUTPUTS", true, false},
+                                                  {"SIZE", true, false}, {"SHA256", false, true}};
     json_t *document, *dataset;
     struct text body;
     enum status status = cli_fetch(cli, &(const struct http_request){.path = "/v1/datasets"}, "list the datasets", &document, &body);
@@ -114,7 +115,10 @@ static enum status put(struct cli *cli) {
         return report_error(STATUS_USAGE, "%s is a directory; a dataset is one safetensors file", file);
     }
     char *path = dataset_path(name);
-    const struct http_request request = {.method = "PUT", .path = path, .type = "application/octet-stream", .upload = upload,
+    const struct http_request request = {.method = "PUT",
+                                         .path = path,
+                                         .type = "application/octet-stream",
+                                         .upload = upload,
                                          .upload_size = S_ISREG(about.st_mode) ? (int64_t)about.st_size : -1};
     enum status status = one(cli, &request, "store the dataset", "stored");
     if (!is_stdin) {
@@ -131,7 +135,7 @@ static enum status show(struct cli *cli) {
     return status;
 }
 
-static enum status delete(struct cli *cli) {
+static enum status delete (struct cli *cli) {
     char *path = dataset_path(cli->arguments.operands[0]);
     enum status status = one(cli, &(const struct http_request){.method = "DELETE", .path = path}, "delete the dataset", "deleted");
     free(path);
@@ -145,7 +149,8 @@ const struct command command_datasets = {
     .least = 0,
     .most = 0,
     .summary = "list the datasets",
-    .description = "A dataset is what task.type=dataset trains on: a safetensors file with inputs (T,B,I), targets (T,B or T,B,O), and if wanted mask (T,B) and "
+    .description = "A dataset is what task.type=dataset trains on: a safetensors file with inputs (T,B,I), targets (T,B or T,B,O), and if "
+                   "wanted mask (T,B) and "
                    "test_inputs, test_targets, test_mask.",
     .examples = "modprop datasets\nmodprop datasets put digits digits.safetensors\nmodprop submit --task dataset --set task.name=digits\n",
     .run = list,

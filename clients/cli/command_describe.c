@@ -35,7 +35,8 @@ static void sentence_print(const struct cli *cli, const char *sentence, int inde
 }
 
 static void bounds_put(struct text *text, const json_t *schema) {
-    const json_t *low = json_object_get(schema, "minimum"), *above = json_object_get(schema, "exclusiveMinimum"), *high = json_object_get(schema, "maximum");
+    const json_t *low = json_object_get(schema, "minimum"), *above = json_object_get(schema, "exclusiveMinimum"),
+                 *high = json_object_get(schema, "maximum");
     const json_t *least = low != NULL ? low : above;
     if (json_is_number(least)) {
         text_printf(text, "%s %.10g", low == NULL ? " above" : high != NULL ? " from" : " of at least", json_number_value(least));
@@ -47,7 +48,8 @@ static void bounds_put(struct text *text, const json_t *schema) {
 
 /* A parameter of its own kind, from its JSON Schema: the alternatives, each with its bounds; objects by the names of their members. */
 static void schema_put(struct text *text, const json_t *schema) {
-    const json_t *alternatives = json_object_get(schema, "oneOf"), *constant = json_object_get(schema, "const"), *type = json_object_get(schema, "type");
+    const json_t *alternatives = json_object_get(schema, "oneOf"), *constant = json_object_get(schema, "const"),
+                 *type = json_object_get(schema, "type");
     const char *name;
     json_t *item;
     size_t index;
@@ -159,8 +161,8 @@ static enum status one_print(const struct cli *cli, const json_t *items, const c
         }
     }
     const char *nearest = name_nearest(type, names, count);
-    return report_error(STATUS_USAGE, "there is no %s \"%s\"%s%s%s (modprop %ss lists them)", singular, type, nearest == NULL ? "" : "; did you mean ",
-                        nearest == NULL ? "" : nearest, nearest == NULL ? "" : "?", singular);
+    return report_error(STATUS_USAGE, "there is no %s \"%s\"%s%s%s (modprop %ss lists them)", singular, type,
+                        nearest == NULL ? "" : "; did you mean ", nearest == NULL ? "" : nearest, nearest == NULL ? "" : "?", singular);
 }
 
 static enum status describe(struct cli *cli, const char *plural, const char *singular) {
@@ -199,7 +201,8 @@ const struct command command_tasks = {
     .most = 1,
     .operand = OPERAND_TASK,
     .summary = "list the tasks, or explain one with all its parameters",
-    .description = "Every parameter is shown as --set takes it, with its default, range, unit and meaning; the defaults of network, optimizer and training are "
+    .description = "Every parameter is shown as --set takes it, with its default, range, unit and meaning; the defaults of network, "
+                   "optimizer and training are "
                    "those of the task.",
     .examples = "modprop tasks\nmodprop tasks delayed_xor\n",
     .run = tasks,

@@ -21,10 +21,11 @@ static void find(struct findings *findings, const char *check, bool ok, char *de
     const struct terminal *terminal = &findings->cli->out;
     struct text clean = {0};
     terminal_clean(&clean, detail, false);
-    json_array_append_new(findings->list, json_pack("{s:s, s:b, s:s}", "check", check, "ok", (int)ok, "detail", clean.data == NULL ? "" : clean.data));
+    json_array_append_new(findings->list,
+                          json_pack("{s:s, s:b, s:s}", "check", check, "ok", (int)ok, "detail", clean.data == NULL ? "" : clean.data));
     if (!findings->cli->json) {
-        printf("%s%s%s  %-13s %s\n", terminal_paint(terminal, ok ? PAINT_GREEN : PAINT_RED), ok ? "ok  " : "FAIL", terminal_paint(terminal, PAINT_NONE),
-               check, clean.data == NULL ? "" : clean.data);
+        printf("%s%s%s  %-13s %s\n", terminal_paint(terminal, ok ? PAINT_GREEN : PAINT_RED), ok ? "ok  " : "FAIL",
+               terminal_paint(terminal, PAINT_NONE), check, clean.data == NULL ? "" : clean.data);
         fflush(stdout);
     }
     findings->all_ok = findings->all_ok && ok;
@@ -43,8 +44,9 @@ static char *refusal(const struct http_answer *answer) {
 
 static void settings_check(struct findings *findings) {
     const struct settings *settings = &findings->cli->settings;
-    find(findings, "configuration", true, settings->file == NULL ? memory_copy("no home directory, so no file")
-                                          : memory_format("%s%s", settings->file, settings->file_found ? "" : " (there is none; that is fine)"));
+    find(findings, "configuration", true,
+         settings->file == NULL ? memory_copy("no home directory, so no file")
+                                : memory_format("%s%s", settings->file, settings->file_found ? "" : " (there is none; that is fine)"));
     find(findings, "server", true, memory_format("%s (from %s)", settings->server.value, settings->server.origin));
     find(findings, "token", true, settings->token.value == NULL ? memory_copy("none") : memory_format("from %s", settings->token.origin));
     bool plain = strncmp(settings->server.value, "http://", 7) == 0;
@@ -65,7 +67,8 @@ static bool reach_check(struct findings *findings) {
         find(findings, "reachable", false, memory_format("%s; is modpropd running there? (modpropd --data DIR starts one)", answer.error));
     } else {
         bool alive = answer.status == 200;
-        find(findings, "reachable", alive, alive ? memory_copy("answers") : memory_format("/livez answered %d; is it a modpropd?", answer.status));
+        find(findings, "reachable", alive,
+             alive ? memory_copy("answers") : memory_format("/livez answered %d; is it a modpropd?", answer.status));
     }
     http_answer_release(&answer);
     return reached;
@@ -90,11 +93,14 @@ static void version_check(struct findings *findings) {
     struct http_answer answer;
     enum status status = http_perform(findings->cli->http, &(const struct http_request){.path = "/version"}, &answer);
     json_t *document = status == STATUS_OK && answer.body.data != NULL ? json_loads(answer.body.data, 0, NULL) : NULL;
-    const char *name = json_string_value(json_object_get(document, "name")), *version = json_string_value(json_object_get(document, "version"));
+    const char *name = json_string_value(json_object_get(document, "name")),
+               *version = json_string_value(json_object_get(document, "version"));
     if (version == NULL) {
-        find(findings, "version", false, status == STATUS_OK ? memory_format("/version answered %d; is it a modpropd?", answer.status) : memory_copy(answer.error));
+        find(findings, "version", false,
+             status == STATUS_OK ? memory_format("/version answered %d; is it a modpropd?", answer.status) : memory_copy(answer.error));
     } else if (!version_fits(version)) {
-        find(findings, "version", false, memory_format("the daemon is %s, this program %s: take one of the same version", version, MODPROP_VERSION));
+        find(findings, "version", false,
+             memory_format("the daemon is %s, this program %s: take one of the same version", version, MODPROP_VERSION));
     } else {
         const json_t *limits = json_object_get(document, "limits");
         char *more = limits == NULL ? memory_copy("") : json_text(limits, NULL);
@@ -111,8 +117,9 @@ static void access_check(struct findings *findings) {
     if (status != STATUS_OK) {
         find(findings, "access", false, memory_copy(answer.error));
     } else if (answer.status == 401) {
-        find(findings, "access", false, findings->cli->settings.token.value == NULL ? memory_copy("the daemon wants a token (--token-file, MODPROP_TOKEN)")
-                                                                                   : memory_copy("the daemon does not know this token"));
+        find(findings, "access", false,
+             findings->cli->settings.token.value == NULL ? memory_copy("the daemon wants a token (--token-file, MODPROP_TOKEN)")
+                                                         : memory_copy("the daemon does not know this token"));
     } else {
         bool may = answer.status == 200;
         find(findings, "access", may, may ? memory_copy("may read jobs") : refusal(&answer));
@@ -148,7 +155,8 @@ const struct command command_doctor = {
     .least = 0,
     .most = 0,
     .summary = "check that the daemon can be reached, is ready, fits, and lets us in",
-    .description = "Tells where server and token come from, then asks the daemon. The exit status is 0 when all is well, 3 when the daemon cannot be reached, "
+    .description = "Tells where server and token come from, then asks the daemon. The exit status is 0 when all is well, 3 when the daemon "
+                   "cannot be reached, "
                    "1 for any other fault.",
     .examples = "modprop doctor\nmodprop doctor --server https://lab.example --token-file ~/token\n",
     .run = run,

@@ -27,7 +27,7 @@ static enum status run(struct cli *cli) {
     return worst;
 }
 
-static const struct option options[] = {FOLLOW_OPTIONS, {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL}};
+static const struct option options[] = {FOLLOW_OPTIONS, OPTIONS_END};
 
 const struct command command_follow = {
     .name = "follow",
@@ -37,11 +37,14 @@ const struct command command_follow = {
     .most = -1,
     .operand = OPERAND_JOB,
     .summary = "watch a job until it ends",
-    .description = "Shows progress from the job's first event on: a bar, the time left, loss and accuracy of the last evaluation and a small curve of the "
-                   "loss. In a pipe it prints a line an event instead, with --json each event as the server sent it. Several jobs are followed one "
-                   "after the other.\n\n"
-                   "A lost connection, or a restart of the daemon, is waited for, and the display goes on behind the last event that came. Ctrl-C stops "
-                   "the watching, not the job. The exit status is 0 when the job succeeded and 1 when it failed or was cancelled.",
+    .description =
+        "Shows progress from the job's first event on: a bar, the time left, loss and accuracy of the last evaluation and a small curve of "
+        "the "
+        "loss. In a pipe it prints a line an event instead, with --json each event as the server sent it. Several jobs are followed one "
+        "after the other.\n\n"
+        "A lost connection, or a restart of the daemon, is waited for, and the display goes on behind the last event that came. Ctrl-C "
+        "stops "
+        "the watching, not the job. The exit status is 0 when the job succeeded and 1 when it failed or was cancelled.",
     .examples = "modprop follow latest\nmodprop follow 0192f3a4-7b1c --plain | tee run.log\n",
     .options = options,
     .run = run,

@@ -20,7 +20,8 @@ extern const struct command command_gradients, command_simulate;
 /* Sends `body` and writes the answer to --output, or with --json to standard output; *document is for the summary, the caller's. */
 static enum status ask(struct cli *cli, const char *path, const struct text *body, const char *doing, json_t **document) {
     const char *output = argument_text(&cli->arguments, "output");
-    const struct http_request request = {.method = "POST", .path = path, .type = "application/json", .body = body->data, .body_size = body->size};
+    const struct http_request request = {
+        .method = "POST", .path = path, .type = "application/json", .body = body->data, .body_size = body->size};
     struct text bytes;
     enum status status = cli_fetch(cli, &request, doing, document, &bytes);
     if (status == STATUS_OK && output != NULL) {
@@ -48,8 +49,13 @@ static void rule_put(struct text *text, const json_t *rule) {
 
 static void cosines_print(const struct cli *cli, const json_t *answer) {
     static const char *const parts[] = {"W", "Win", "b", "Wout", "bout", "all"};
-    static const struct table_column columns[] = {{"COSINE WITH BPTT", false, true}, {"W", true, false}, {"WIN", true, false}, {"B", true, false},
-                                                  {"WOUT", true, false}, {"BOUT", true, false}, {"ALL", true, false}};
+    static const struct table_column columns[] = {{"COSINE WITH BPTT", false, true},
+                                                  {"W", true, false},
+                                                  {"WIN", true, false},
+                                                  {"B", true, false},
+                                                  {"WOUT", true, false},
+                                                  {"BOUT", true, false},
+                                                  {"ALL", true, false}};
     struct table table;
     size_t index;
     json_t *item;
@@ -80,7 +86,9 @@ static enum status gradients(struct cli *cli) {
     if (status == STATUS_OK) {
         /* Sent as it is: parsing here is for the message with a line, which the server's could not relate to the file's name. */
         check = json_loadb(body.data == NULL ? "" : body.data, body.size, JSON_REJECT_DUPLICATES, &fault);
-        status = check != NULL ? STATUS_OK : report_error(STATUS_USAGE, "%s is not JSON: line %d, column %d: %s", file, fault.line, fault.column, fault.text);
+        status = check != NULL
+                     ? STATUS_OK
+                     : report_error(STATUS_USAGE, "%s is not JSON: line %d, column %d: %s", file, fault.line, fault.column, fault.text);
         json_decref(check);
     }
     if (status == STATUS_OK) {
@@ -181,8 +189,8 @@ static enum status simulate(struct cli *cli) {
     return status;
 }
 
-#define OUTPUT_OPTION {"output", 'o', OPTION_FILE, "FILE", 0, 0, false, "write the whole answer (JSON) to FILE"}
-#define OPTIONS_END {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL}
+#define OUTPUT_OPTION                                                                                                                      \
+    { "output", 'o', OPTION_FILE, "FILE", 0, 0, false, "write the whole answer (JSON) to FILE" }
 
 static const struct option gradients_options[] = {OUTPUT_OPTION, OPTIONS_END};
 
@@ -194,7 +202,8 @@ static const struct option simulate_options[] = {
     {"every", 'e', OPTION_INTEGER, "N", 1, 1000000, false, "keep the values of every so many steps"},
     {"iteration", 0, OPTION_INTEGER, "N", 0, 1000000000000, false, "with the weights of this checkpoint (default: the newest)"},
     {"test", 0, OPTION_SWITCH, NULL, 0, 0, false, "trials of the task's test split"},
-    {"input", 'i', OPTION_FILE, "FILE", 0, 0, false, "the request itself (JSON, - is standard input), with inputs of one's own; instead of the options above"},
+    {"input", 'i', OPTION_FILE, "FILE", 0, 0, false,
+     "the request itself (JSON, - is standard input), with inputs of one's own; instead of the options above"},
     OPTIONS_END,
 };
 
@@ -206,7 +215,8 @@ const struct command command_gradients = {
     .most = 1,
     .operand = OPERAND_FILE,
     .summary = "gradients of learning rules on a given network and batch",
-    .description = "FILE (- is standard input) holds a JSON object with network, inputs, targets, mask, loss and rules. Prints the loss and the cosine of every "
+    .description = "FILE (- is standard input) holds a JSON object with network, inputs, targets, mask, loss and rules. Prints the loss "
+                   "and the cosine of every "
                    "rule's gradient with that of bptt; the gradients themselves come with --json or --output.",
     .examples = "modprop gradients case.json\nmodprop gradients case.json -o gradients.json\n",
     .options = gradients_options,
@@ -221,7 +231,8 @@ const struct command command_simulate = {
     .most = 1,
     .operand = OPERAND_JOB,
     .summary = "run a trained network on fresh trials",
-    .description = "Runs the job's network and gives inputs, rates of the chosen units and outputs, as JSON with --json or --output; else only their shapes.",
+    .description = "Runs the job's network and gives inputs, rates of the chosen units and outputs, as JSON with --json or --output; else "
+                   "only their shapes.",
     .examples = "modprop simulate latest --trials 4 --units 0,60 -o activity.json\n",
     .options = simulate_options,
     .run = simulate,

@@ -14,9 +14,9 @@
 
 extern const struct command command_list, command_show;
 
-#define PAGE 100
-#define SHORTEST 13 /* characters of an id: its time, to the millisecond */
-#define WIDE 100    /* columns from which the age is shown too */
+#define PAGE     100
+#define SHORTEST 13  /* characters of an id: its time, to the millisecond */
+#define WIDE     100 /* columns from which the age is shown too */
 
 static void query_add(struct text *path, const struct arguments *arguments, const char *name) {
     const char *value = argument_text(arguments, name);
@@ -110,8 +110,9 @@ static void row_add(struct table *table, const json_t *job, int characters, bool
 }
 
 static void jobs_print(const struct cli *cli, const json_t *jobs) {
-    struct table_column columns[] = {{"JOB", false, false},   {"NAME", false, true},  {"TASK", false, true}, {"RULE", false, true}, {"SEED", true, false},
-                                     {"STATUS", false, false}, {"LOSS", true, false}, {"ACC", true, false},  {"AGE", true, false}};
+    struct table_column columns[] = {{"JOB", false, false}, {"NAME", false, true}, {"TASK", false, true},
+                                     {"RULE", false, true}, {"SEED", true, false}, {"STATUS", false, false},
+                                     {"LOSS", true, false}, {"ACC", true, false},  {"AGE", true, false}};
     bool named = false, aged = !cli->out.is_terminal || terminal_columns(&cli->out) >= WIDE;
     size_t index;
     json_t *job;
@@ -154,8 +155,10 @@ static enum status list(struct cli *cli) {
             puts(job_text(job, "id"));
         }
     } else if (json_array_size(jobs) == 0) {
-        report_note("no jobs%s", argument_is_set(arguments, "status") || argument_is_set(arguments, "task") || argument_is_set(arguments, "rule")
-                                     ? " of this kind" : " yet; modprop submit --task delayed_xor makes one");
+        report_note("no jobs%s",
+                    argument_is_set(arguments, "status") || argument_is_set(arguments, "task") || argument_is_set(arguments, "rule")
+                        ? " of this kind"
+                        : " yet; modprop submit --task delayed_xor makes one");
     } else {
         jobs_print(cli, jobs);
         if (next != NULL && cli->out.is_terminal) {
@@ -201,8 +204,8 @@ static void line_print(const struct cli *cli, const char *key, const char *value
     struct text clean = {0};
     terminal_clean(&clean, value, false);
     printf("%s%-*s%s%s%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), KEY_WIDTH, key, terminal_paint(&cli->out, PAINT_NONE),
-           (int)strlen(key) >= KEY_WIDTH ? " " : "", paint == PAINT_NONE ? "" : terminal_paint(&cli->out, paint), clean.data == NULL ? "" : clean.data,
-           paint == PAINT_NONE ? "" : terminal_paint(&cli->out, PAINT_NONE));
+           (int)strlen(key) >= KEY_WIDTH ? " " : "", paint == PAINT_NONE ? "" : terminal_paint(&cli->out, paint),
+           clean.data == NULL ? "" : clean.data, paint == PAINT_NONE ? "" : terminal_paint(&cli->out, PAINT_NONE));
     text_release(&clean);
 }
 
@@ -290,18 +293,19 @@ static enum status show(struct cli *cli) {
 }
 
 static const struct option list_options[] = {
-    {"status", 0, OPTION_CHOICE, "queued|running|pausing|paused|cancelling|succeeded|failed|cancelled", 0, 0, false, "only jobs in this state"},
+    {"status", 0, OPTION_CHOICE, "queued|running|pausing|paused|cancelling|succeeded|failed|cancelled", 0, 0, false,
+     "only jobs in this state"},
     {"task", 't', OPTION_TEXT, "TYPE", 0, 0, false, "only jobs of this task"},
     {"rule", 'r', OPTION_TEXT, "TYPE", 0, 0, false, "only jobs of this rule"},
     {"limit", 'l', OPTION_INTEGER, "N", 1, 1000000, false, "how many, the newest first (default 20)"},
     {"all", 'a', OPTION_SWITCH, NULL, 0, 0, false, "all of them"},
     {"quiet", 'q', OPTION_SWITCH, NULL, 0, 0, false, "ids only"},
-    {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL},
+    OPTIONS_END,
 };
 
 static const struct option show_options[] = {
     {"wait", 'w', OPTION_INTEGER, "SECONDS", 1, 3600, false, "answer when the job ends, or after so many seconds"},
-    {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL},
+    OPTIONS_END,
 };
 
 const struct command command_list = {
@@ -312,7 +316,8 @@ const struct command command_list = {
     .most = 0,
     .operand = OPERAND_NONE,
     .summary = "list jobs, the newest first",
-    .description = "On a terminal ids are cut to what tells them apart; such a beginning can be given wherever a JOB is asked for. In a pipe they are whole.",
+    .description = "On a terminal ids are cut to what tells them apart; such a beginning can be given wherever a JOB is asked for. In a "
+                   "pipe they are whole.",
     .examples = "modprop list --status running\nmodprop cancel $(modprop list --quiet --status queued --all)\n",
     .options = list_options,
     .run = list,

@@ -85,8 +85,9 @@ static enum status weights(struct cli *cli) {
     char *id;
     enum status status = job_resolve(cli, arguments->operands[0], &id);
     if (status == STATUS_OK) {
-        char *rest = memory_format("/weights%s%s%s%s", safetensors || iteration != NULL ? "?" : "", safetensors ? "format=safetensors&" : "",
-                                   iteration == NULL ? "" : "iteration=", iteration == NULL ? "" : iteration);
+        char *rest =
+            memory_format("/weights%s%s%s%s", safetensors || iteration != NULL ? "?" : "", safetensors ? "format=safetensors&" : "",
+                          iteration == NULL ? "" : "iteration=", iteration == NULL ? "" : iteration);
         if (ends_with(rest, "&")) {
             rest[strlen(rest) - 1] = '\0';
         }
@@ -100,7 +101,8 @@ static enum status weights(struct cli *cli) {
 }
 
 static enum status checkpoints(struct cli *cli) {
-    static const struct table_column columns[] = {{"ITERATION", true, false}, {"LOSS", true, false}, {"SIZE", true, false}, {"SHA256", false, true}};
+    static const struct table_column columns[] = {
+        {"ITERATION", true, false}, {"LOSS", true, false}, {"SIZE", true, false}, {"SHA256", false, true}};
     char *id, *path = NULL;
     json_t *document = NULL, *checkpoint;
     struct text body = {0};
@@ -133,8 +135,8 @@ static enum status checkpoints(struct cli *cli) {
     return status;
 }
 
-#define OUTPUT_OPTION {"output", 'o', OPTION_FILE, "FILE", 0, 0, false, "write to FILE, which appears whole or not at all"}
-#define OPTIONS_END {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL}
+#define OUTPUT_OPTION                                                                                                                      \
+    { "output", 'o', OPTION_FILE, "FILE", 0, 0, false, "write to FILE, which appears whole or not at all" }
 
 static const struct option metrics_options[] = {
     OUTPUT_OPTION,
@@ -146,7 +148,8 @@ static const struct option metrics_options[] = {
 static const struct option weights_options[] = {
     OUTPUT_OPTION,
     {"format", 'F', OPTION_CHOICE, "json|safetensors", 0, 0, false, "the default is json, or safetensors for a file of that name"},
-    {"iteration", 'i', OPTION_INTEGER, "N", 0, 1000000000000, false, "of the checkpoint of this iteration (modprop checkpoints lists them)"},
+    {"iteration", 'i', OPTION_INTEGER, "N", 0, 1000000000000, false,
+     "of the checkpoint of this iteration (modprop checkpoints lists them)"},
     OPTIONS_END,
 };
 

@@ -17,7 +17,7 @@
 extern const struct command command_submit, command_validate;
 
 #define SEEDS_MAX 1000
-#define SEED_MAX ((1LL << 53) - 1)
+#define SEED_MAX  ((1LL << 53) - 1)
 
 /* Seeds to submit the job with: *first to *last. "7" or "1-10". */
 static enum status seeds_parse(const char *text, long long *first, long long *last) {
@@ -29,7 +29,8 @@ static enum status seeds_parse(const char *text, long long *first, long long *la
         *last = strtoll(end + 1, &end, 10);
     }
     if (!valid || *end != '\0' || errno != 0 || *last < *first || *last > SEED_MAX || *last - *first >= SEEDS_MAX) {
-        return report_error(STATUS_USAGE, "--seed must be a number from 0 to 2^53-1, or a range of at most %d such as 1-10; got \"%s\"", SEEDS_MAX, text);
+        return report_error(STATUS_USAGE, "--seed must be a number from 0 to 2^53-1, or a range of at most %d such as 1-10; got \"%s\"",
+                            SEEDS_MAX, text);
     }
     return STATUS_OK;
 }
@@ -56,8 +57,8 @@ static char *key_choose(const struct cli *cli, long long seed, bool many) {
 static enum status send(struct cli *cli, const json_t *document, const char *key, char **id) {
     size_t size;
     char *text = json_text(document, &size);
-    const struct http_request request = {.method = "POST", .path = "/v1/jobs", .type = "application/json", .body = text, .body_size = size,
-                                         .idempotency_key = key};
+    const struct http_request request = {
+        .method = "POST", .path = "/v1/jobs", .type = "application/json", .body = text, .body_size = size, .idempotency_key = key};
     json_t *job;
     struct text body;
     enum status status = cli_fetch(cli, &request, "submit the job", &job, &body);
@@ -160,7 +161,8 @@ static enum status validate(struct cli *cli) {
     if (status == STATUS_OK) {
         size_t size;
         char *text = json_text(document, &size);
-        const struct http_request request = {.method = "POST", .path = "/v1/jobs:validate", .type = "application/json", .body = text, .body_size = size};
+        const struct http_request request = {
+            .method = "POST", .path = "/v1/jobs:validate", .type = "application/json", .body = text, .body_size = size};
         status = cli_fetch(cli, &request, "accept the job", &answer, &body);
         free(text);
     }
@@ -182,10 +184,10 @@ static const struct option submit_options[] = {
     {"follow", 'f', OPTION_SWITCH, NULL, 0, 0, false, "watch the job until it ends"},
     {"key", 0, OPTION_TEXT, "KEY", 0, 0, false, "idempotency key: the same key and job never make a second one (default: a random one)"},
     FOLLOW_OPTIONS,
-    {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL},
+    OPTIONS_END,
 };
 
-static const struct option validate_options[] = {SUBMISSION_OPTIONS, {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL}};
+static const struct option validate_options[] = {SUBMISSION_OPTIONS, OPTIONS_END};
 
 const struct command command_submit = {
     .name = "submit",
@@ -195,10 +197,12 @@ const struct command command_submit = {
     .most = 1,
     .operand = OPERAND_FILE,
     .summary = "submit a job (a JSON file, - for standard input, or options alone)",
-    .description = "Sends a job and prints its id. The job is the JSON object in FILE, or the configuration of another job (--from), or nothing; then the "
-                   "options change it, in the order --task, --rule, --name, --set, --seed. What is not said has the published default, so --task "
-                   "delayed_xor is a whole job.\n\n"
-                   "When the answer is lost on the way the call is repeated under the same idempotency key: there is one job, never two.",
+    .description =
+        "Sends a job and prints its id. The job is the JSON object in FILE, or the configuration of another job (--from), or nothing; then "
+        "the "
+        "options change it, in the order --task, --rule, --name, --set, --seed. What is not said has the published default, so --task "
+        "delayed_xor is a whole job.\n\n"
+        "When the answer is lost on the way the call is repeated under the same idempotency key: there is one job, never two.",
     .examples = "modprop submit --task delayed_xor --follow\n"
                 "modprop submit job.json --set rule.mu=0.3 --set training.iterations=500\n"
                 "modprop submit --from latest --rule eprop --seed 1-5\n",
@@ -214,7 +218,8 @@ const struct command command_validate = {
     .most = 1,
     .operand = OPERAND_FILE,
     .summary = "check a job and estimate what it takes, without submitting it",
-    .description = "Takes a job as submit does. The server names every field that is wrong, or tells how much memory and work the job takes; with --json it "
+    .description = "Takes a job as submit does. The server names every field that is wrong, or tells how much memory and work the job "
+                   "takes; with --json it "
                    "shows the job with every default filled in.",
     .examples = "modprop validate job.json\nmodprop validate --task delayed_xor --json\n",
     .options = validate_options,

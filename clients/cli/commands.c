@@ -11,16 +11,21 @@
 #include "clients/cli/output.h"
 #include "clients/cli/report.h"
 
-extern const struct command command_submit, command_validate, command_list, command_show, command_follow, command_pause, command_resume, command_cancel,
-    command_delete, command_metrics, command_weights, command_checkpoints, command_compare, command_simulate, command_gradients,
-    command_tasks, command_rules, command_datasets, command_datasets_put, command_datasets_show, command_datasets_delete, command_doctor,
-    command_completion, command_complete, command_help, command_version;
+extern const struct command command_submit, command_validate, command_list, command_show, command_follow, command_pause, command_resume,
+    command_cancel, command_delete, command_metrics, command_weights, command_checkpoints, command_compare, command_simulate,
+    command_gradients, command_tasks, command_rules, command_datasets, command_datasets_put, command_datasets_show, command_datasets_delete,
+    command_doctor, command_completion, command_complete, command_help, command_version;
 
 const struct command *const command_table[] = {
-    &command_submit, &command_validate, &command_list, &command_show, &command_follow, &command_pause, &command_resume, &command_cancel,
-    &command_delete, &command_metrics, &command_weights, &command_checkpoints, &command_compare, &command_simulate, &command_gradients,
-    &command_tasks, &command_rules, &command_datasets, &command_datasets_put, &command_datasets_show, &command_datasets_delete,
-    &command_doctor, &command_completion, &command_complete, &command_help, &command_version, NULL,
+    &command_submit,       &command_validate,      &command_list,
+    &command_show,         &command_follow,        &command_pause,
+    &command_resume,       &command_cancel,        &command_delete,
+    &command_metrics,      &command_weights,       &command_checkpoints,
+    &command_compare,      &command_simulate,      &command_gradients,
+    &command_tasks,        &command_rules,         &command_datasets,
+    &command_datasets_put, &command_datasets_show, &command_datasets_delete,
+    &command_doctor,       &command_completion,    &command_complete,
+    &command_help,         &command_version,       NULL,
 };
 
 const struct command *command_find(const char *name) {
@@ -58,8 +63,8 @@ enum status cli_fetch(struct cli *cli, const struct http_request *request, const
     if (status == STATUS_OK && answer.body.size > 0) {
         *document = json_loadb(answer.body.data, answer.body.size, 0, &fault);
         if (*document == NULL) {
-            status = report_error(STATUS_FAILED, "cannot %s: the answer of %s is no JSON (is it a modpropd?): %s", doing, cli->settings.server.value,
-                                  fault.text);
+            status = report_error(STATUS_FAILED, "cannot %s: the answer of %s is no JSON (is it a modpropd?): %s", doing,
+                                  cli->settings.server.value, fault.text);
         }
     }
     if (body != NULL) {

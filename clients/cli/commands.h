@@ -17,9 +17,9 @@
 struct cli {
     struct arguments arguments;
     struct settings settings;
-    struct http *http;        /* made by the first call */
-    struct terminal out;      /* standard output */
-    bool json;                /* --json */
+    struct http *http;   /* made by the first call */
+    struct terminal out; /* standard output */
+    bool json;           /* --json */
 };
 
 /* In the order of help; ended by NULL. */

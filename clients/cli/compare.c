@@ -167,7 +167,8 @@ static int ascending(const void *a, const void *b) {
 
 static void group_measure(const struct comparison *comparison, int index) {
     struct group *group = &comparison->groups[index];
-    double *losses = memory_allocate((size_t)group->members, sizeof *losses), *accuracies = memory_allocate((size_t)group->members, sizeof *accuracies);
+    double *losses = memory_allocate((size_t)group->members, sizeof *losses),
+           *accuracies = memory_allocate((size_t)group->members, sizeof *accuracies);
     double *unders = memory_allocate((size_t)group->members, sizeof *unders);
     size_t count = 0;
     for (size_t i = 0; i < comparison->count; i++) {

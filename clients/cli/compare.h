@@ -9,17 +9,17 @@
 
 struct member {
     json_t *job;
-    struct curve curve;   /* of the metric that is compared */
+    struct curve curve;    /* of the metric that is compared */
     double loss, accuracy; /* of the last evaluation; NAN: none */
-    double best;          /* the metric's best value */
-    double under;         /* first iteration of five evaluations in a row under the bound; NAN: not yet */
+    double best;           /* the metric's best value */
+    double under;          /* first iteration of five evaluations in a row under the bound; NAN: not yet */
     int group;
 };
 
 struct group {
-    char *name;        /* what sets it apart: "modprop mu 0.25" */
+    char *name; /* what sets it apart: "modprop mu 0.25" */
     int members;
-    struct curve mean; /* at the iterations that all its members have */
+    struct curve mean;                                                   /* at the iterations that all its members have */
     double loss_mean, loss_deviation, accuracy_mean, accuracy_deviation; /* sample deviation; NAN below two */
     double under_median; /* a member that is not under counts as infinitely late; INFINITY where that is the median */
     int under_count;

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void event_parser_init(struct event_parser *parser, bool (*take)(void *user, const char *id, const char *type, const char *data, size_t size), void *user) {
+void event_parser_init(struct event_parser *parser,
+                       bool (*take)(void *user, const char *id, const char *type, const char *data, size_t size), void *user) {
     *parser = (struct event_parser){.take = take, .user = user, .retry_milliseconds = -1};
     text_add(&parser->id, "");
 }
@@ -36,7 +37,8 @@ static bool dispatch(struct event_parser *parser) {
     bool go_on = true;
     if (parser->has_data) {
         parser->data.data[--parser->data.size] = '\0';
-        go_on = parser->take(parser->user, parser->id.data, parser->type.size == 0 ? "message" : parser->type.data, parser->data.data, parser->data.size);
+        go_on = parser->take(parser->user, parser->id.data, parser->type.size == 0 ? "message" : parser->type.data, parser->data.data,
+                             parser->data.size);
     }
     event_clear(parser);
     return go_on;

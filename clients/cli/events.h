@@ -24,7 +24,8 @@ struct event_parser {
     unsigned mark; /* bytes of a byte order mark seen at the start */
 };
 
-void event_parser_init(struct event_parser *parser, bool (*take)(void *user, const char *id, const char *type, const char *data, size_t size), void *user);
+void event_parser_init(struct event_parser *parser,
+                       bool (*take)(void *user, const char *id, const char *type, const char *data, size_t size), void *user);
 void event_parser_release(struct event_parser *parser);
 
 /* Forgets a half event: a new connection begins. The last id stays. */

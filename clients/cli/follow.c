@@ -19,10 +19,10 @@
 #include "clients/cli/signals.h"
 
 #define REDRAW_SECONDS 0.1
-#define CLOCK_SECONDS 1.0
-#define PAUSE_FIRST 0.5
-#define PAUSE_MAX 15.0
-#define RATE_EVENTS 8 /* progress events over which the speed is taken */
+#define CLOCK_SECONDS  1.0
+#define PAUSE_FIRST    0.5
+#define PAUSE_MAX      15.0
+#define RATE_EVENTS    8 /* progress events over which the speed is taken */
 
 struct follow {
     struct cli *cli;
@@ -39,10 +39,10 @@ struct follow {
     size_t loss_count, loss_room;
     double recent_iteration[RATE_EVENTS], recent_elapsed[RATE_EVENTS]; /* a ring */
     size_t recent_count;
-    double seconds_left, left_at;   /* time left, as of this monotonic time */
-    bool dirty;                     /* something changed since the last drawing */
-    bool came;                      /* an event came over this connection */
-    json_t *end;                    /* the terminal event, or the job, once it ended */
+    double seconds_left, left_at; /* time left, as of this monotonic time */
+    bool dirty;                   /* something changed since the last drawing */
+    bool came;                    /* an event came over this connection */
+    json_t *end;                  /* the terminal event, or the job, once it ended */
 };
 
 static double seconds_now(void) {
@@ -67,10 +67,17 @@ static void draw(struct follow *follow, bool now) {
     if (follow->form != FOLLOW_LIVE || (!now && since < (follow->dirty ? REDRAW_SECONDS : CLOCK_SECONDS) && !signals_resized())) {
         return;
     }
-    const struct progress_view view = {.title = follow->title, .status = follow->status, .note = follow->note, .iteration = follow->iteration,
-                                       .iterations = follow->iterations, .seconds_left = left_now(follow), .loss = follow->loss,
-                                       .accuracy = follow->accuracy, .trials_per_second = follow->trials_per_second,
-                                       .losses = follow->losses, .loss_count = follow->loss_count};
+    const struct progress_view view = {.title = follow->title,
+                                       .status = follow->status,
+                                       .note = follow->note,
+                                       .iteration = follow->iteration,
+                                       .iterations = follow->iterations,
+                                       .seconds_left = left_now(follow),
+                                       .loss = follow->loss,
+                                       .accuracy = follow->accuracy,
+                                       .trials_per_second = follow->trials_per_second,
+                                       .losses = follow->losses,
+                                       .loss_count = follow->loss_count};
     progress_draw(&follow->progress, &view);
     follow->progress.drawn_at = seconds_now();
     follow->dirty = false;
@@ -256,8 +263,13 @@ static enum status end_fetch(struct follow *follow) {
 /* One connection, until it ends. STATUS_UNREACHABLE: try again. */
 static enum status connection(struct follow *follow, long *retry_after, char **reason) {
     char *path = job_path(follow->id, "/events");
-    const struct http_request request = {.path = path, .accept = "text/event-stream", .last_event_id = follow->last_id, .sink = sink,
-                                         .tick = tick, .user = follow, .quiet_seconds = 60};
+    const struct http_request request = {.path = path,
+                                         .accept = "text/event-stream",
+                                         .last_event_id = follow->last_id,
+                                         .sink = sink,
+                                         .tick = tick,
+                                         .user = follow,
+                                         .quiet_seconds = 60};
     struct http_answer answer;
     event_parser_restart(&follow->parser);
     follow->came = false;
@@ -271,8 +283,9 @@ static enum status connection(struct follow *follow, long *retry_after, char **r
         progress_erase(&follow->progress);
         status = report_problem("follow the job", answer.status, answer.body.data);
     } else if (status == STATUS_OK || status == STATUS_UNREACHABLE) {
-        *reason = *answer.error != '\0' ? memory_copy(answer.error)
-                  : is_passing(answer.status) ? memory_format("the server answered %d", answer.status) : memory_copy("the stream ended");
+        *reason = *answer.error != '\0'       ? memory_copy(answer.error)
+                  : is_passing(answer.status) ? memory_format("the server answered %d", answer.status)
+                                              : memory_copy("the stream ended");
         status = STATUS_UNREACHABLE;
     } else if (status == STATUS_FAILED) {
         progress_erase(&follow->progress);
@@ -324,12 +337,14 @@ static enum status connections(struct follow *follow, long patience) {
 static void end_print(const struct follow *follow) {
     const struct terminal *terminal = &follow->cli->out;
     const json_t *metrics = json_object_get(follow->end, "metrics");
-    const char *detail = json_string_value(job_member(follow->end, "error.detail")), *reason = json_string_value(json_object_get(follow->end, "reason"));
+    const char *detail = json_string_value(job_member(follow->end, "error.detail")),
+               *reason = json_string_value(json_object_get(follow->end, "reason"));
     char loss[FORMAT_BYTES], accuracy[FORMAT_BYTES];
     struct text line = {0}, clean = {0};
     if (json_is_number(json_object_get(metrics, "loss"))) {
         const json_t *iteration = json_object_get(metrics, "iteration");
-        text_printf(&line, " after %lld iterations: loss %s", json_is_integer(iteration) ? (long long)json_integer_value(iteration) : follow->iteration,
+        text_printf(&line, " after %lld iterations: loss %s",
+                    json_is_integer(iteration) ? (long long)json_integer_value(iteration) : follow->iteration,
                     format_number(json_object_get(metrics, "loss"), 4, loss));
         if (json_is_number(json_object_get(metrics, "accuracy"))) {
             text_printf(&line, ", accuracy %s", format_percent(json_object_get(metrics, "accuracy"), accuracy));

@@ -13,8 +13,8 @@ enum follow_form {
 };
 
 /*
- * STATUS_OK when the job succeeded, STATUS_JOB when it failed or was cancelled. A lost connection is taken up again, with growing pauses, at
- * the event behind the last one that came; `patience` seconds without one end it with STATUS_UNREACHABLE (0: never).
+ * STATUS_OK when the job succeeded, STATUS_JOB when it failed or was cancelled. A lost connection is taken up again, with growing pauses,
+ * at the event behind the last one that came; `patience` seconds without one end it with STATUS_UNREACHABLE (0: never).
  */
 enum status follow_job(struct cli *cli, const char *id, enum follow_form form, long patience);
 

@@ -13,12 +13,8 @@
 static const struct {
     const char *name, *doc;
 } variable_table[] = {
-    {"MODPROP_SERVER", "as --server"},
-    {"MODPROP_TOKEN", "as --token"},
-    {"MODPROP_TOKEN_FILE", "as --token-file"},
-    {"MODPROP_CA_FILE", "as --ca-file"},
-    {"MODPROP_CONFIG", "as --config"},
-    {"NO_COLOR", "set to anything: no colours"},
+    {"MODPROP_SERVER", "as --server"},   {"MODPROP_TOKEN", "as --token"},   {"MODPROP_TOKEN_FILE", "as --token-file"},
+    {"MODPROP_CA_FILE", "as --ca-file"}, {"MODPROP_CONFIG", "as --config"}, {"NO_COLOR", "set to anything: no colours"},
 };
 
 static const struct {
@@ -140,7 +136,10 @@ static void overview_print(const struct terminal *terminal) {
     }
     heading(terminal, "Configuration file");
     fprintf(terminal->file, "  ");
-    wrap(terminal, "Lines key = value with the keys server, token, token_file, ca_file; # begins a comment. A token of the file goes to the server of the file only.", 2);
+    wrap(terminal,
+         "Lines key = value with the keys server, token, token_file, ca_file; # begins a comment. A token of the file goes to the server "
+         "of the file only.",
+         2);
     heading(terminal, "Exit status");
     for (size_t i = 0; i < sizeof status_table / sizeof status_table[0]; i++) {
         char number[16];
@@ -162,8 +161,9 @@ static json_t *options_describe(const struct option *options) {
     json_t *list = json_array();
     for (const struct option *option = options; option != NULL && option->name != NULL; option++) {
         char letter[2] = {option->letter, '\0'};
-        json_array_append_new(list, json_pack("{s:s, s:s?, s:s?, s:b, s:s}", "name", option->name, "letter", option->letter == 0 ? NULL : letter, "value",
-                                              option->value, "repeats", (int)option->repeats, "description", option->doc));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s?, s:s?, s:b, s:s}", "name", option->name, "letter", option->letter == 0 ? NULL : letter,
+                                        "value", option->value, "repeats", (int)option->repeats, "description", option->doc));
     }
     return list;
 }
@@ -172,9 +172,10 @@ json_t *help_describe(void) {
     json_t *commands = json_array(), *variables = json_array(), *statuses = json_array();
     for (const struct command *const *at = command_table; *at != NULL; at++) {
         const struct command *command = *at;
-        json_array_append_new(commands, json_pack("{s:s, s:s?, s:s, s:s, s:s, s:s?, s:o}", "name", command->name, "group", command->group, "operands",
-                                                  command->operands, "summary", command->summary, "description", command->description, "examples",
-                                                  command->examples, "options", options_describe(command->options)));
+        json_array_append_new(commands,
+                              json_pack("{s:s, s:s?, s:s, s:s, s:s, s:s?, s:o}", "name", command->name, "group", command->group, "operands",
+                                        command->operands, "summary", command->summary, "description", command->description, "examples",
+                                        command->examples, "options", options_describe(command->options)));
     }
     for (size_t i = 0; i < sizeof variable_table / sizeof variable_table[0]; i++) {
         json_array_append_new(variables, json_pack("{s:s, s:s}", "name", variable_table[i].name, "description", variable_table[i].doc));
@@ -182,6 +183,6 @@ json_t *help_describe(void) {
     for (size_t i = 0; i < sizeof status_table / sizeof status_table[0]; i++) {
         json_array_append_new(statuses, json_pack("{s:i, s:s}", "status", status_table[i].status, "description", status_table[i].doc));
     }
-    return json_pack("{s:s, s:o, s:o, s:o, s:o}", "version", MODPROP_VERSION, "commands", commands, "options", options_describe(global_options),
-                     "environment", variables, "exit", statuses);
+    return json_pack("{s:s, s:o, s:o, s:o, s:o}", "version", MODPROP_VERSION, "commands", commands, "options",
+                     options_describe(global_options), "environment", variables, "exit", statuses);
 }

@@ -12,9 +12,9 @@
 #include "clients/cli/signals.h"
 
 #define TICK_MILLISECONDS 200
-#define CONNECT_SECONDS 10L
-#define ATTEMPTS 4
-#define BODY_BYTES_MAX ((size_t)4 << 30)
+#define CONNECT_SECONDS   10L
+#define ATTEMPTS          4
+#define BODY_BYTES_MAX    ((size_t)4 << 30)
 #define PROBLEM_BYTES_MAX ((size_t)1 << 20)
 
 struct http {
@@ -301,7 +301,8 @@ enum status http_perform(struct http *http, const struct http_request *request, 
     for (int i = 0; i < ATTEMPTS; i++) {
         http_answer_release(answer);
         code = attempt(http, request, answer, &sink_gave_up);
-        bool again = request->idempotency_key != NULL && request->upload == NULL && (broke_off(code) || (i > 0 && code == CURLE_COULDNT_CONNECT));
+        bool again =
+            request->idempotency_key != NULL && request->upload == NULL && (broke_off(code) || (i > 0 && code == CURLE_COULDNT_CONNECT));
         if (!again || i == ATTEMPTS - 1 || !http_pause(0.25 * (1 << (2 * i)), request->tick, request->user)) {
             break;
         }

@@ -19,28 +19,29 @@
 struct http;
 
 struct http_request {
-    const char *method;          /* NULL: GET */
-    const char *path;            /* begins with /; query included */
-    const char *accept;          /* NULL: application/json */
-    const char *type;            /* of the body; NULL: none is sent */
-    const void *body;            /* `body_size` bytes, or NULL */
+    const char *method; /* NULL: GET */
+    const char *path;   /* begins with /; query included */
+    const char *accept; /* NULL: application/json */
+    const char *type;   /* of the body; NULL: none is sent */
+    const void *body;   /* `body_size` bytes, or NULL */
     size_t body_size;
-    FILE *upload;                /* body of `body_size` bytes from here instead; -1 in upload_size: size not known (chunked) */
+    FILE *upload; /* body of `body_size` bytes from here instead; -1 in upload_size: size not known (chunked) */
     int64_t upload_size;
     const char *idempotency_key; /* NULL: none. With one a call that broke off is repeated. */
     int64_t last_event_id;       /* above 0: Last-Event-ID */
-    /* Takes the body of a 2xx answer as it comes, instead of answer->body. False ends the call with STATUS_FAILED: the sink has complained. */
+    /* Takes the body of a 2xx answer as it comes, instead of answer->body. False ends the call with STATUS_FAILED: the sink has complained.
+     */
     bool (*sink)(void *user, const char *bytes, size_t size);
-    void (*tick)(void *user);    /* about five times a second; may be NULL */
+    void (*tick)(void *user); /* about five times a second; may be NULL */
     void *user;
-    long quiet_seconds;          /* silence that ends the call; 0: the settings' timeout */
+    long quiet_seconds; /* silence that ends the call; 0: the settings' timeout */
 };
 
 struct http_answer {
-    int status;         /* 0: none came */
+    int status; /* 0: none came */
     struct text body;
-    char type[128];     /* Content-Type */
-    long retry_after;   /* seconds; 0: not said */
+    char type[128];               /* Content-Type */
+    long retry_after;             /* seconds; 0: not said */
     char error[HTTP_ERROR_BYTES]; /* why there was no (whole) answer */
 };
 

@@ -9,7 +9,7 @@
 
 #include "clients/cli/report.h"
 
-#define PAGE 100
+#define PAGE         100
 #define MU_PUBLISHED 0.25
 
 char *job_path(const char *id, const char *rest) {
@@ -157,8 +157,8 @@ enum paint job_status_paint(const char *status) {
     static const struct {
         const char *status;
         enum paint paint;
-    } paints[] = {{"running", PAINT_CYAN},   {"succeeded", PAINT_GREEN},  {"failed", PAINT_RED},     {"cancelled", PAINT_YELLOW},
-                  {"paused", PAINT_YELLOW},  {"pausing", PAINT_YELLOW},   {"cancelling", PAINT_YELLOW}};
+    } paints[] = {{"running", PAINT_CYAN},  {"succeeded", PAINT_GREEN}, {"failed", PAINT_RED},       {"cancelled", PAINT_YELLOW},
+                  {"paused", PAINT_YELLOW}, {"pausing", PAINT_YELLOW},  {"cancelling", PAINT_YELLOW}};
     for (size_t i = 0; i < sizeof paints / sizeof paints[0]; i++) {
         if (strcmp(paints[i].status, status) == 0) {
             return paints[i].paint;

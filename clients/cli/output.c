@@ -74,7 +74,8 @@ enum status output_close(struct output *output, enum status status) {
     if (output->file == NULL) {
         return status;
     }
-    if (fflush(output->file) != 0 || (output->temporary != NULL && status == STATUS_OK && !output->failed && fsync(fileno(output->file)) != 0)) {
+    if (fflush(output->file) != 0 ||
+        (output->temporary != NULL && status == STATUS_OK && !output->failed && fsync(fileno(output->file)) != 0)) {
         complain(output);
     }
     if (output->path != NULL && fclose(output->file) != 0) {

@@ -20,8 +20,8 @@ struct curve {
 
 struct plot_line {
     struct curve curve;
-    int group;  /* the colour */
-    bool mean;  /* drawn thick, and named in the legend */
+    int group; /* the colour */
+    bool mean; /* drawn thick, and named in the legend */
 };
 
 struct plot {

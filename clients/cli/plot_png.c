@@ -58,8 +58,8 @@ static void script_make(struct text *text, const struct plot *plot) {
     text_add(text, "plot ");
     for (size_t i = 0; i < plot->line_count; i++) {
         const struct plot_line *line = &plot->lines[i];
-        text_printf(text, "%s$d%zu using 1:2 with lines lw %s lc rgb '%s%s' ", i > 0 ? ", " : "", i, line->mean ? "2.5" : "1", line->mean ? "#" : "#a0",
-                    plot_colour(line->group) + 1);
+        text_printf(text, "%s$d%zu using 1:2 with lines lw %s lc rgb '%s%s' ", i > 0 ? ", " : "", i, line->mean ? "2.5" : "1",
+                    line->mean ? "#" : "#a0", plot_colour(line->group) + 1);
         if (line->mean) {
             text_add(text, "title ");
             quote_put(text, plot->names[line->group]);
@@ -132,8 +132,11 @@ enum status plot_png_make(struct text *png, const struct plot *plot) {
     fclose(file);
     text_release(&script);
     if (error != 0) {
-        return report_error(STATUS_FAILED, "a PNG is drawn by gnuplot, which cannot be started (%s): install it, or ask for a file named .svg", strerror(error));
+        return report_error(STATUS_FAILED,
+                            "a PNG is drawn by gnuplot, which cannot be started (%s): install it, or ask for a file named .svg",
+                            strerror(error));
     }
     bool is_png = png->size > 8 && memcmp(png->data, "\x89PNG", 4) == 0;
-    return is_png && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 ? STATUS_OK : report_error(STATUS_FAILED, "gnuplot did not draw a PNG");
+    return is_png && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 ? STATUS_OK
+                                                                             : report_error(STATUS_FAILED, "gnuplot did not draw a PNG");
 }

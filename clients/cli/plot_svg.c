@@ -10,12 +10,12 @@
 
 #include "clients/cli/plot.h"
 
-#define WIDTH 800
-#define LEFT 70
-#define RIGHT 20
-#define TOP 40
+#define WIDTH       800
+#define LEFT        70
+#define RIGHT       20
+#define TOP         40
 #define PLOT_HEIGHT 380
-#define LEGEND_ROW 20
+#define LEGEND_ROW  20
 
 static void escape_put(struct text *text, const char *string) {
     struct text clean = {0};
@@ -58,8 +58,12 @@ static void axes_put(struct text *text, const struct plot *plot, const struct pl
 /* Gaps break the path; a single point between two gaps is a dot by its round cap. */
 static void line_put(struct text *text, const struct plot *plot, const struct plot_axes *axes, const struct plot_line *line, bool alone) {
     bool drawing = false;
-    text_printf(text, "<path class=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"%s\" stroke-opacity=\"%s\" d=\"", line->mean ? "mean" : "seed",
-                plot_colour(line->group), line->mean && !alone ? "2.5" : line->mean ? "1.8" : "1", line->mean ? "1" : "0.35");
+    text_printf(text, "<path class=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"%s\" stroke-opacity=\"%s\" d=\"",
+                line->mean ? "mean" : "seed", plot_colour(line->group),
+                line->mean && !alone ? "2.5"
+                : line->mean         ? "1.8"
+                                     : "1",
+                line->mean ? "1" : "0.35");
     for (size_t i = 0; i < line->curve.count; i++) {
         double y = plot_height(plot, axes, line->curve.y[i]);
         if (!isfinite(y)) {
@@ -78,7 +82,8 @@ static void line_put(struct text *text, const struct plot *plot, const struct pl
 static void legend_put(struct text *text, const struct plot *plot) {
     int y = TOP + PLOT_HEIGHT + 66;
     for (int group = 0; group < plot->groups; group++, y += LEGEND_ROW) {
-        text_printf(text, "<path d=\"M%d %dh28\" stroke=\"%s\" stroke-width=\"3\"/>\n<text x=\"%d\" y=\"%d\">", LEFT, y - 4, plot_colour(group), LEFT + 36, y);
+        text_printf(text, "<path d=\"M%d %dh28\" stroke=\"%s\" stroke-width=\"3\"/>\n<text x=\"%d\" y=\"%d\">", LEFT, y - 4,
+                    plot_colour(group), LEFT + 36, y);
         escape_put(text, plot->names[group]);
         text_add(text, "</text>\n");
     }
@@ -92,10 +97,13 @@ void plot_svg_put(struct text *text, const struct plot *plot) {
     for (size_t i = 0; i < plot->line_count; i++) {
         seeds += !plot->lines[i].mean;
     }
-    text_printf(text, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" role=\"img\" "
-                      "font-family=\"sans-serif\" font-size=\"13\" fill=\"#333\">\n<title>", WIDTH, height, WIDTH, height);
+    text_printf(text,
+                "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" role=\"img\" "
+                "font-family=\"sans-serif\" font-size=\"13\" fill=\"#333\">\n<title>",
+                WIDTH, height, WIDTH, height);
     escape_put(text, plot->title);
-    text_printf(text, "</title>\n<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n<text x=\"%d\" y=\"24\" font-size=\"15\">", WIDTH, height, LEFT);
+    text_printf(text, "</title>\n<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n<text x=\"%d\" y=\"24\" font-size=\"15\">", WIDTH,
+                height, LEFT);
     escape_put(text, plot->title);
     text_add(text, "</text>\n");
     if (any) {

@@ -62,7 +62,8 @@ static void cell_put(struct text *text, const struct canvas *canvas, int cell) {
     } else if (canvas->braille) {
         unsigned code = 0x2800 + dots;
         char bytes[4] = {(char)(0xe0 | code >> 12), (char)(0x80 | (code >> 6 & 0x3f)), (char)(0x80 | (code & 0x3f)), '\0'};
-        text_printf(text, "%s%s%s", terminal_paint(canvas->terminal, plot_paint(canvas->groups[cell])), bytes, terminal_paint(canvas->terminal, PAINT_NONE));
+        text_printf(text, "%s%s%s", terminal_paint(canvas->terminal, plot_paint(canvas->groups[cell])), bytes,
+                    terminal_paint(canvas->terminal, PAINT_NONE));
     } else {
         text_printf(text, "%c", 'a' + canvas->groups[cell] % 26);
     }
@@ -82,7 +83,8 @@ static void rows_put(struct text *text, const struct plot *plot, const struct pl
     for (int row = 0; row < canvas->rows; row++) {
         char label[32];
         label_find(plot, axes, canvas, row, label);
-        text_printf(text, "%*s %s", LABEL_COLUMNS - 2, label, canvas->terminal->utf8 ? (*label != '\0' ? "\u2524" : "\u2502") : (*label != '\0' ? "+" : "|"));
+        text_printf(text, "%*s %s", LABEL_COLUMNS - 2, label,
+                    canvas->terminal->utf8 ? (*label != '\0' ? "\u2524" : "\u2502") : (*label != '\0' ? "+" : "|"));
         for (int column = 0; column < canvas->columns; column++) {
             cell_put(text, canvas, row * canvas->columns + column);
         }
@@ -107,7 +109,8 @@ static void x_axis_put(struct text *text, const struct plot *plot, const struct 
         }
     }
     labels[canvas->columns] = '\0';
-    text_printf(text, "\n%*s%s\n%*s%s\n", LABEL_COLUMNS, "", labels, LABEL_COLUMNS + (canvas->columns - (int)strlen(plot->x_name)) / 2, "", plot->x_name);
+    text_printf(text, "\n%*s%s\n%*s%s\n", LABEL_COLUMNS, "", labels, LABEL_COLUMNS + (canvas->columns - (int)strlen(plot->x_name)) / 2, "",
+                plot->x_name);
     free(labels);
 }
 
@@ -116,7 +119,8 @@ static void legend_put(struct text *text, const struct plot *plot, const struct 
         struct text clean = {0};
         char letter[2] = {(char)('a' + group % 26), '\0'};
         terminal_clean(&clean, plot->names[group], false);
-        text_printf(text, "%*s%s%s%s ", LABEL_COLUMNS, "", terminal_paint(canvas->terminal, canvas->braille ? plot_paint(group) : PAINT_NONE),
+        text_printf(text, "%*s%s%s%s ", LABEL_COLUMNS, "",
+                    terminal_paint(canvas->terminal, canvas->braille ? plot_paint(group) : PAINT_NONE),
                     canvas->braille ? "\u2501\u2501" : letter, terminal_paint(canvas->terminal, PAINT_NONE));
         terminal_fit(canvas->terminal, text, clean.data == NULL ? "" : clean.data, columns - LABEL_COLUMNS - 4);
         text_add(text, "\n");
@@ -130,7 +134,9 @@ void plot_text_put(struct text *text, const struct plot *plot, const struct term
         text_add(text, "(nothing to plot yet)\n");
         return;
     }
-    struct canvas canvas = {.terminal = terminal, .columns = columns - LABEL_COLUMNS - 1, .rows = rows,
+    struct canvas canvas = {.terminal = terminal,
+                            .columns = columns - LABEL_COLUMNS - 1,
+                            .rows = rows,
                             .braille = terminal->utf8 && (terminal->colour || plot->groups == 1)};
     canvas.columns = canvas.columns < 10 ? 10 : canvas.columns;
     size_t cells = (size_t)canvas.columns * (size_t)canvas.rows;
@@ -141,7 +147,8 @@ void plot_text_put(struct text *text, const struct plot *plot, const struct term
             line_draw(&canvas, plot, &axes, &plot->lines[i]);
         }
     }
-    text_printf(text, "%*s%s%s%s\n", LABEL_COLUMNS, "", terminal_paint(terminal, PAINT_BOLD), plot->y_name, terminal_paint(terminal, PAINT_NONE));
+    text_printf(text, "%*s%s%s%s\n", LABEL_COLUMNS, "", terminal_paint(terminal, PAINT_BOLD), plot->y_name,
+                terminal_paint(terminal, PAINT_NONE));
     rows_put(text, plot, &axes, &canvas);
     x_axis_put(text, plot, &axes, &canvas);
     legend_put(text, plot, &canvas, columns);

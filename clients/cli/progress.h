@@ -23,7 +23,7 @@ struct progress {
 struct progress_view {
     const char *title;
     const char *status;
-    const char *note;         /* instead of the numbers: "connection lost, ..."; NULL: none */
+    const char *note; /* instead of the numbers: "connection lost, ..."; NULL: none */
     long long iteration, iterations;
     double seconds_left;      /* negative: not known */
     double loss, accuracy;    /* NAN: not known */

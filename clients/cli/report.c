@@ -54,8 +54,8 @@ enum status report_error(enum status status, const char *format, ...) {
     va_end(arguments);
     if (length >= 0 && report.json) {
         json_t *detail = json_string(sentence);
-        emit_json(json_pack("{s:s, s:s, s:o, s:i}", "type", "about:blank", "title", (size_t)status < 6 ? titles[status] : "interrupted", "detail",
-                            detail == NULL ? json_string("(text that is not UTF-8)") : detail, "exit", (int)status));
+        emit_json(json_pack("{s:s, s:s, s:o, s:i}", "type", "about:blank", "title", (size_t)status < 6 ? titles[status] : "interrupted",
+                            "detail", detail == NULL ? json_string("(text that is not UTF-8)") : detail, "exit", (int)status));
     } else if (length >= 0) {
         emit(paint(PAINT_RED), sentence);
     }
@@ -102,7 +102,8 @@ static void faults_put(const json_t *errors) {
         widest = width > widest && width <= 40 ? width : widest;
     }
     json_array_foreach((json_t *)errors, index, fault) {
-        const char *pointer = json_string_value(json_object_get(fault, "pointer")), *detail = json_string_value(json_object_get(fault, "detail"));
+        const char *pointer = json_string_value(json_object_get(fault, "pointer")),
+                   *detail = json_string_value(json_object_get(fault, "detail"));
         struct text path = {0}, field = {0}, sentence = {0};
         path_put(&path, pointer == NULL ? "" : pointer);
         terminal_clean(&field, path.data, false);
@@ -117,7 +118,8 @@ static void faults_put(const json_t *errors) {
 
 enum status report_problem(const char *doing, int status, const char *body) {
     json_t *problem = body == NULL ? NULL : json_loads(body, 0, NULL);
-    const char *title = json_string_value(json_object_get(problem, "title")), *detail = json_string_value(json_object_get(problem, "detail"));
+    const char *title = json_string_value(json_object_get(problem, "title")),
+               *detail = json_string_value(json_object_get(problem, "detail"));
     const json_t *errors = json_object_get(problem, "errors");
     if (report.json && json_is_object(problem)) {
         emit_json(problem);

@@ -14,7 +14,7 @@
 #include "clients/cli/report.h"
 
 #define TOKEN_BYTES_MAX 4096
-#define LINE_BYTES 4096
+#define LINE_BYTES      4096
 
 /* What the configuration file says. */
 struct file_settings {
@@ -75,7 +75,8 @@ static enum status file_line(struct file_settings *file, const char *path, int n
             return STATUS_OK;
         }
     }
-    return report_error(STATUS_USAGE, "%s:%d: there is no setting \"%s\"; there are server, token, token_file and ca_file", path, number, key);
+    return report_error(STATUS_USAGE, "%s:%d: there is no setting \"%s\"; there are server, token, token_file and ca_file", path, number,
+                        key);
 }
 
 /* Others may read a file of this mode that holds a secret. */
@@ -120,7 +121,8 @@ static enum status token_check(const char *token, const char *origin) {
         }
     }
     if (strchr(token, ':') != NULL) {
-        return report_error(STATUS_USAGE, "%s gives \"name:role:sha256\", which is the daemon's list; a client needs the token itself", origin);
+        return report_error(STATUS_USAGE, "%s gives \"name:role:sha256\", which is the daemon's list; a client needs the token itself",
+                            origin);
     }
     return STATUS_OK;
 }
@@ -141,7 +143,8 @@ static enum status token_from_file(struct settings *settings, const char *path, 
         return report_error(STATUS_FAILED, "the token file %s (%s) cannot be read: %s", path, origin, strerror(error));
     }
     char *token = trim(text), *where = memory_format("%s %s", origin, path);
-    enum status status = *token == '\0' ? report_error(STATUS_USAGE, "the token file %s (%s) is empty", path, origin) : token_check(token, where);
+    enum status status =
+        *token == '\0' ? report_error(STATUS_USAGE, "the token file %s (%s) is empty", path, origin) : token_check(token, where);
     if (status == STATUS_OK) {
         setting_set(&settings->token, token, where);
     }
@@ -150,7 +153,8 @@ static enum status token_from_file(struct settings *settings, const char *path, 
 }
 
 /* Takes the token of one level, itself or from a file; *taken tells the weaker levels that there is one. */
-static enum status token_take(struct settings *settings, const char *token, const char *path, const char *origin, const char *file_origin, bool *taken) {
+static enum status token_take(struct settings *settings, const char *token, const char *path, const char *origin, const char *file_origin,
+                              bool *taken) {
     if (*taken || (token == NULL && path == NULL)) {
         return STATUS_OK;
     }
@@ -176,7 +180,8 @@ static enum status server_set(struct settings *settings, const char *value, cons
     }
     free(url);
     return valid ? STATUS_OK
-                 : report_error(STATUS_USAGE, "%s must be an address such as http://127.0.0.1:8080 or https://lab.example; got \"%s\"", origin, value);
+                 : report_error(STATUS_USAGE, "%s must be an address such as http://127.0.0.1:8080 or https://lab.example; got \"%s\"",
+                                origin, value);
 }
 
 static const char *variable(const char *name) {
@@ -197,9 +202,11 @@ static void file_find(struct settings *settings, const char *named) {
 
 static enum status tokens_take(struct settings *settings, const struct arguments *arguments, const struct file_settings *file) {
     bool taken = false;
-    enum status status = token_take(settings, argument_text(arguments, "token"), argument_text(arguments, "token-file"), "--token", "--token-file", &taken);
+    enum status status =
+        token_take(settings, argument_text(arguments, "token"), argument_text(arguments, "token-file"), "--token", "--token-file", &taken);
     if (status == STATUS_OK) {
-        status = token_take(settings, variable("MODPROP_TOKEN"), variable("MODPROP_TOKEN_FILE"), "MODPROP_TOKEN", "MODPROP_TOKEN_FILE", &taken);
+        status =
+            token_take(settings, variable("MODPROP_TOKEN"), variable("MODPROP_TOKEN_FILE"), "MODPROP_TOKEN", "MODPROP_TOKEN_FILE", &taken);
     }
     /* The file's server, spelled as server_set spells it. */
     struct settings own = {0};
@@ -232,7 +239,10 @@ enum status settings_read(struct settings *settings, const struct arguments *arg
     const char *ca_flag = argument_text(arguments, "ca-file"), *ca_environment = variable("MODPROP_CA_FILE");
     const char *ca_file = ca_flag != NULL ? ca_flag : ca_environment != NULL ? ca_environment : file.ca_file;
     if (ca_file != NULL) {
-        setting_set(&settings->ca_file, ca_file, ca_flag != NULL ? "--ca-file" : ca_environment != NULL ? "MODPROP_CA_FILE" : settings->file);
+        setting_set(&settings->ca_file, ca_file,
+                    ca_flag != NULL          ? "--ca-file"
+                    : ca_environment != NULL ? "MODPROP_CA_FILE"
+                                             : settings->file);
     }
     settings->timeout = (long)argument_integer(arguments, "timeout", 120);
     free(file.server);

@@ -22,9 +22,9 @@ struct settings {
     struct setting server; /* scheme://host[:port][/prefix], no slash at the end */
     struct setting token;
     struct setting ca_file;
-    char *file;      /* the configuration file's path; NULL: there is no home */
+    char *file; /* the configuration file's path; NULL: there is no home */
     bool file_found;
-    long timeout;    /* seconds of silence */
+    long timeout; /* seconds of silence */
 };
 
 /* Complains and returns STATUS_USAGE where a value is wrong, STATUS_FAILED where a named file cannot be read. */

@@ -59,7 +59,7 @@ static enum status file_take(const char *path, json_t **document) {
 
 /* What a job is answered with beyond what can be submitted is left behind. */
 static enum status job_take(struct cli *cli, const char *word, json_t **document) {
-    static const char *const fields[] = {"name",  "metadata", "seed",    "threads", "priority",  "time_limit",
+    static const char *const fields[] = {"name", "metadata", "seed", "threads",   "priority", "time_limit",
                                          "task", "network",  "rule", "optimizer", "training"};
     json_t *job;
     enum status status = job_get(cli, word, &job);

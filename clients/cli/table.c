@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GAP 2
+#define GAP       2
 #define NARROWEST 6
 
 void table_init(struct table *table, const struct table_column *columns, int count) {
@@ -60,7 +60,8 @@ static void widths_fit(const struct table *table, int widths[], int columns) {
     }
 }
 
-static void cell_put(const struct table *table, const struct terminal *terminal, struct text *line, int column, const char *cell, enum paint paint, int width) {
+static void cell_put(const struct table *table, const struct terminal *terminal, struct text *line, int column, const char *cell,
+                     enum paint paint, int width) {
     struct text fitted = {0};
     text_add(&fitted, "");
     int pad = width - terminal_fit(terminal, &fitted, cell, width);

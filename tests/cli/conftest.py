@@ -27,7 +27,9 @@ class Program:
 
     def __init__(self, home, server=None):
         self.home = pathlib.Path(home)
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("MODPROP_", "XDG_")) and k not in ("NO_COLOR", "COLUMNS")}
+        self.environment = {
+            k: v for k, v in os.environ.items() if not k.startswith(("MODPROP_", "XDG_")) and k not in ("NO_COLOR", "COLUMNS")
+        }
         self.environment |= {"HOME": str(self.home), "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
         if server is not None:
             self.environment["MODPROP_SERVER"] = server
@@ -40,8 +42,15 @@ class Program:
     def run(self, *words, status=0, input=None, environment=None, text=True, timeout=60):
         """Runs to the end and checks the exit status; returns what subprocess.run returns."""
         feed = {"input": input} if input is not None else {"stdin": subprocess.DEVNULL}
-        result = subprocess.run([MODPROP, *map(str, words)], env=self.environment | (environment or {}), text=text, timeout=timeout,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **feed)
+        result = subprocess.run(
+            [MODPROP, *map(str, words)],
+            env=self.environment | (environment or {}),
+            text=text,
+            timeout=timeout,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **feed,
+        )
         errors = result.stderr if text else result.stderr.decode(errors="replace")
         assert "Sanitizer" not in errors and "runtime error:" not in errors, errors
         assert result.returncode == status, f"{words}: exit {result.returncode}, not {status}\n{result.stdout}\n{errors}"

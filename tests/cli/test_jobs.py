@@ -11,7 +11,9 @@ from work import LONG, SHORT, digest, ended, status_of, submit
 
 def test_submit_show_list(modprop, tmp_path):
     file = tmp_path / "job.json"
-    file.write_text(json.dumps({"task": {"type": "delayed_xor", "delay": 20, "cue": 20}, "network": {"units": 20}, "training": {"iterations": 40}}))
+    file.write_text(
+        json.dumps({"task": {"type": "delayed_xor", "delay": 20, "cue": 20}, "network": {"units": 20}, "training": {"iterations": 40}})
+    )
     [job] = submit(modprop, file, "--name", "mine", "--set", "rule.mu=0.3", "--seed", "7")
     assert re.fullmatch(r"[0-9a-f-]{36}", job)
     document = ended(modprop, job)
@@ -19,7 +21,12 @@ def test_submit_show_list(modprop, tmp_path):
     text = modprop.run("show", "latest").stdout
     assert re.search(r"^status +succeeded$", text, re.M) and re.search(r"^rule +modprop  mu 0.3  weights cell", text, re.M)
     [heading, row] = modprop.lines("list")
-    assert heading.split()[:2] == ["JOB", "NAME"] and row.startswith(job) and row.split()[2:7] == ["delayed_xor", "modprop", "mu", "0.3", "cell"] and "succeeded" in row
+    assert (
+        heading.split()[:2] == ["JOB", "NAME"]
+        and row.startswith(job)
+        and row.split()[2:7] == ["delayed_xor", "modprop", "mu", "0.3", "cell"]
+        and "succeeded" in row
+    )
     [again] = submit(modprop, "--from", job, "--rule", "eprop", "--set", "training.iterations=20")
     copy = json.loads(modprop.run("show", again, "--json").stdout)
     assert copy["rule"]["type"] == "eprop" and "mu" not in copy["rule"] and copy["seed"] == 7 and copy["task"] == document["task"]
@@ -49,7 +56,7 @@ def test_ids_are_resolved(start, tmp_path):
         time.sleep(0.01)
     assert json.loads(modprop.run("show", jobs[1][:23].upper(), "--json").stdout)["id"] == jobs[1]
     assert json.loads(modprop.run("show", "latest", "--json").stdout)["id"] == jobs[2]
-    assert f"more than one job begins with \"{jobs[0][:2]}\"" in modprop.run("cancel", jobs[0][:2], status=2).stderr
+    assert f'more than one job begins with "{jobs[0][:2]}"' in modprop.run("cancel", jobs[0][:2], status=2).stderr
     assert 'no job begins with "ffff"' in modprop.run("show", "ffff", status=4).stderr
     assert "(404)" in modprop.run("show", "01a20dc9-85ec-7000-9f95-000000000000", status=4).stderr
 
@@ -95,6 +102,7 @@ def test_pause_resume_cancel_delete(modprop):
 
 
 # ---- follow ------------------------------------------------------------------------------------------------------------------------------
+
 
 def test_follow_in_a_pipe_is_lines(modprop):
     result = modprop.run("submit", *SHORT, "--follow")

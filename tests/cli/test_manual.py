@@ -21,7 +21,9 @@ def page(name, program, tmp_path):
 def rendered(target):
     if shutil.which("mandoc") is None:
         pytest.skip("mandoc is not installed")
-    text = subprocess.run(["mandoc", "-T", "ascii", "-O", "width=200", target], stdout=subprocess.PIPE, text=True, timeout=30, check=True).stdout
+    text = subprocess.run(
+        ["mandoc", "-T", "ascii", "-O", "width=200", target], stdout=subprocess.PIPE, text=True, timeout=30, check=True
+    ).stdout
     return re.sub(".\x08", "", text)  # bold and underlined characters are struck over
 
 
@@ -29,7 +31,9 @@ def test_pages_are_well_formed(tmp_path):
     if shutil.which("mandoc") is None:
         pytest.skip("mandoc is not installed")
     for name, program in (("modprop", MODPROP), ("modpropd", MODPROPD)):
-        lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page(name, program, tmp_path)], stdout=subprocess.PIPE, text=True, timeout=30)
+        lint = subprocess.run(
+            ["mandoc", "-T", "lint", "-W", "warning", page(name, program, tmp_path)], stdout=subprocess.PIPE, text=True, timeout=30
+        )
         faults = [line for line in lint.stdout.splitlines() if "missing date" not in line]
         assert not faults, "\n".join(faults)
 

@@ -44,7 +44,7 @@ def test_safetensors(trained, tmp_path):
     piped = trained.run("weights", trained.job, "--format", "safetensors", text=False).stdout
     assert piped == file.read_bytes()
     size = struct.unpack("<Q", piped[:8])[0]
-    assert json.loads(piped[8:8 + size])["W"]["shape"] == [20, 20]
+    assert json.loads(piped[8 : 8 + size])["W"]["shape"] == [20, 20]
 
 
 def test_output_that_cannot_be_written(trained, tmp_path):
@@ -67,13 +67,17 @@ def test_compare(modprop):
     documents = [ended(modprop, job) for job in jobs]
     members, groups = modprop.run("compare", *jobs, "--under", "10").stdout.split("\n\n")
     assert [line.split()[:3] for line in members.splitlines()[1:]] == [
-        [jobs[0], "modprop", "1"], [jobs[1], "modprop", "2"], [jobs[2], "eprop", "1"], [jobs[3], "eprop", "2"]]
+        [jobs[0], "modprop", "1"],
+        [jobs[1], "modprop", "2"],
+        [jobs[2], "eprop", "1"],
+        [jobs[3], "eprop", "2"],
+    ]
     assert [line.split()[0] for line in groups.splitlines()[1:]] == ["modprop", "eprop"]
     numbers = json.loads(modprop.run("compare", *jobs, "--json").stdout)
     losses = [document["metrics"]["loss"] for document in documents]
     assert [job["loss"] for job in numbers["jobs"]] == losses
     assert numbers["groups"][0]["loss"]["mean"] == pytest.approx((losses[0] + losses[1]) / 2)
-    assert numbers["groups"][0]["loss"]["deviation"] == pytest.approx(abs(losses[0] - losses[1]) / 2 ** 0.5)
+    assert numbers["groups"][0]["loss"]["deviation"] == pytest.approx(abs(losses[0] - losses[1]) / 2**0.5)
     assert "named twice" in modprop.run("compare", jobs[0], jobs[0].upper(), status=2).stderr
     plot = modprop.run("compare", *jobs, "--plot", "-", environment={"LC_ALL": "C"}).stdout
     assert "a modprop" in plot and "b eprop" in plot and plot.isascii()
@@ -81,11 +85,23 @@ def test_compare(modprop):
 
 def test_groups_are_named_by_what_sets_them_apart(start, tmp_path):
     modprop = Program(tmp_path, start("--workers", "0").url)
-    jobs = [job for words in ([], ["--set", "rule.mu=0.1"], ["--rule", "eprop"], ["--set", "network.types_per_sign=2", "--set", "rule.weights=type"])
-            for job in submit(modprop, *SHORT, *words)]
+    jobs = [
+        job
+        for words in (
+            [],
+            ["--set", "rule.mu=0.1"],
+            ["--rule", "eprop"],
+            ["--set", "network.types_per_sign=2", "--set", "rule.weights=type"],
+        )
+        for job in submit(modprop, *SHORT, *words)
+    ]
     names = [group["name"] for group in json.loads(modprop.run("compare", *jobs, "--json").stdout)["groups"]]
-    assert names == ["types_per_sign 1 modprop mu 0.25 weights cell", "types_per_sign 1 modprop mu 0.1 weights cell", "types_per_sign 1 eprop",
-                     "types_per_sign 2 modprop mu 0.25 weights type"]
+    assert names == [
+        "types_per_sign 1 modprop mu 0.25 weights cell",
+        "types_per_sign 1 modprop mu 0.1 weights cell",
+        "types_per_sign 1 eprop",
+        "types_per_sign 2 modprop mu 0.25 weights type",
+    ]
 
 
 def test_compare_draws_svg(modprop, tmp_path):
@@ -119,7 +135,9 @@ def test_compare_draws_png_by_gnuplot(trained, tmp_path):
 
 def test_gradients(modprop, tmp_path):
     case = json.loads((ROOT / "tests" / "golden" / "gradients.json").read_text())[0]
-    body = {name: case[name] for name in ("network", "inputs", "targets", "mask", "loss")} | {"rules": [{"type": "bptt"}, {"type": "eprop"}]}
+    body = {name: case[name] for name in ("network", "inputs", "targets", "mask", "loss")} | {
+        "rules": [{"type": "bptt"}, {"type": "eprop"}]
+    }
     file = tmp_path / "case.json"
     file.write_text(json.dumps(body))
     lines = modprop.lines("gradients", file)
@@ -148,7 +166,11 @@ def test_datasets(modprop, tmp_path):
     file = tmp_path / "signs.safetensors"
     steps, trials = 10, 8
     inputs = [float((trial % 2) * 2 - 1) for _ in range(steps) for trial in range(trials)]
-    safetensors(file, inputs=("F32", [steps, trials, 1], inputs), targets=("I64", [steps, trials], [trial % 2 for _ in range(steps) for trial in range(trials)]))
+    safetensors(
+        file,
+        inputs=("F32", [steps, trials, 1], inputs),
+        targets=("I64", [steps, trials], [trial % 2 for _ in range(steps) for trial in range(trials)]),
+    )
     assert "no datasets yet" in modprop.run("datasets").stderr
     stored = modprop.run("datasets", "put", "signs", file).stdout
     [heading, row] = modprop.lines("datasets")
@@ -213,6 +235,7 @@ def test_tokens(start, tmp_path):
 
 # ---- completion --------------------------------------------------------------------------------------------------------------------------
 
+
 def candidates(modprop, *words):
     return [line.split("\t")[0] for line in modprop.lines("complete", "--", *words)]
 
@@ -229,16 +252,27 @@ def test_complete(trained):
     assert candidates(trained, "nothing", "") == []
 
 
-@pytest.mark.parametrize("shell, script", [
-    ("bash", 'eval "$(modprop completion bash)"; COMP_WORDS=(modprop list --status que); COMP_CWORD=3; _modprop; echo "${COMPREPLY[@]}"'),
-    ("fish", 'modprop completion fish | source; complete -C"modprop list --status que"'),
-    ("zsh", 'modprop completion zsh > _modprop; fpath=($PWD $fpath); autoload -U compinit; compinit -D; whence -w _modprop; echo queued'),
-])
+@pytest.mark.parametrize(
+    "shell, script",
+    [
+        (
+            "bash",
+            'eval "$(modprop completion bash)"; COMP_WORDS=(modprop list --status que); COMP_CWORD=3; _modprop; echo "${COMPREPLY[@]}"',
+        ),
+        ("fish", 'modprop completion fish | source; complete -C"modprop list --status que"'),
+        (
+            "zsh",
+            "modprop completion zsh > _modprop; fpath=($PWD $fpath); autoload -U compinit; compinit -D; whence -w _modprop; echo queued",
+        ),
+    ],
+)
 def test_scripts_work_in_the_shells(offline, tmp_path, shell, script):
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "modprop").symlink_to(MODPROP)
     environment = offline.environment | {"PATH": f"{tmp_path}/bin:{offline.environment['PATH']}"}
-    result = subprocess.run([shell, "-c", script], env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20)
+    result = subprocess.run(
+        [shell, "-c", script], env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20
+    )
     assert "queued" in result.stdout.split() and result.returncode == 0 and result.stderr == ""

@@ -21,12 +21,34 @@ class Screen:
         self.socket = f"modprop-{os.getpid()}-{next(numbers)}"
         variables = program.environment | {"LC_ALL": "C.UTF-8"} | (environment or {})
         command = ["env", *(f"{k}={v}" for k, v in (environment or {}).items()), MODPROP, *words]
-        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", rows, "--", "sh", "-c", 'trap : INT; "$@"; sleep 600', "sh", *command,
-                  environment=program.environment | {"LC_ALL": "C.UTF-8"})
+        self.tmux(
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            columns,
+            "-y",
+            rows,
+            "--",
+            "sh",
+            "-c",
+            'trap : INT; "$@"; sleep 600',
+            "sh",
+            *command,
+            environment=program.environment | {"LC_ALL": "C.UTF-8"},
+        )
 
     def tmux(self, *words, environment=None):
-        return subprocess.run(["tmux", "-u", "-L", self.socket, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20, check=True,
-                              env=environment or os.environ | {"LC_ALL": "C.UTF-8"}).stdout
+        return subprocess.run(
+            ["tmux", "-u", "-L", self.socket, *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=20,
+            check=True,
+            env=environment or os.environ | {"LC_ALL": "C.UTF-8"},
+        ).stdout
 
     def lines(self, *options):
         text = self.tmux("capture-pane", "-p", *options)
@@ -57,11 +79,19 @@ def test_follow_draws_in_place_and_fits_any_width(modprop):
         assert re.fullmatch(r"loss [\d.e-]+   accuracy [\d.]+ %   speed [\d.]+( k)? trials/s", numbers)
         for columns in (50, 30, 100, 80):
             screen.resize(columns)
+
             # Narrower, a terminal may keep a folded rest of what stood there; the display itself is whole at the bottom.
             def fits():
                 lines = screen.lines()[-4:]
-                return (len(lines) == 4 and all(len(line) <= columns for line in lines) and re.match("running .*% .* left", lines[1])
-                        and ("/30000" in lines[1]) == (columns >= 50) and lines[2].startswith("loss ") and lines[3].startswith("loss "))
+                return (
+                    len(lines) == 4
+                    and all(len(line) <= columns for line in lines)
+                    and re.match("running .*% .* left", lines[1])
+                    and ("/30000" in lines[1]) == (columns >= 50)
+                    and lines[2].startswith("loss ")
+                    and lines[3].startswith("loss ")
+                )
+
             wait_until(fits)
         screen.tmux("send-keys", "C-c")
         shows(screen, f"the job goes on; modprop follow {job}")
@@ -85,7 +115,9 @@ def test_no_colour(modprop):
 
 
 def test_list_and_compare_fit_80_columns(modprop):
-    jobs = submit(modprop, *SHORT, "--name", "a name that is far too long for a line of eighty columns", "--seed", "1-2") + submit(modprop, *SHORT, "--rule", "eprop")
+    jobs = submit(modprop, *SHORT, "--name", "a name that is far too long for a line of eighty columns", "--seed", "1-2") + submit(
+        modprop, *SHORT, "--rule", "eprop"
+    )
     modprop.run("follow", *jobs)
     with Screen(modprop, "list") as screen:
         shows(screen, "eprop")

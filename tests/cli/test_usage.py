@@ -6,30 +6,33 @@ import threading
 import pytest
 
 
-@pytest.mark.parametrize("words, sentence", [
-    (["lisst"], 'there is no command "lisst"; did you mean list?'),
-    (["list", "--limt", "3"], "there is no option --limt; did you mean --limit?"),
-    (["list", "--limit"], "--limit needs a value (N)"),
-    (["list", "--limit", "many"], '--limit must be an integer from 1 to 1000000; got "many"'),
-    (["list", "--limit=0"], '--limit must be an integer from 1 to 1000000; got "0"'),
-    (["list", "--status", "done"], "--status must be one of queued|running"),
-    (["list", "--all=yes"], "--all takes no value"),
-    (["list", "extra"], '"extra" is one too many'),
-    (["list", "--", "--all"], '"--all" is one too many'),
-    (["show"], "modprop show needs JOB..."),
-    (["submit"], "modprop submit needs a FILE"),
-    (["submit", "--set", "rule"], "--set must be PATH=VALUE"),
-    (["submit", "--set", "rule..mu=1"], "names divided by single dots"),
-    (["submit", "--set", "rule=1", "--set", "rule.mu=2"], '"rule.mu" cannot be set: rule is no object'),
-    (["submit", "--task", "pattern", "--seed", "3-1"], "--seed must be a number"),
-    (["submit", "--task", "pattern", "--seed", "-1"], "--seed must be a number"),
-    (["show", "no_job"], '"no_job" is no job'),
-    (["compare", "latest", "--plot", "curve.pdf"], "--plot must be a file named .svg or .png"),
-    (["compare", "latest", "--under", "low"], "--under must be a number"),
-    (["completion", "tcsh"], "SHELL must be bash, zsh or fish"),
-    (["--server", "ftp://x", "list"], "--server must be an address"),
-    (["--server", "http://user:secret@host", "list"], "--server must be an address"),
-])
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["lisst"], 'there is no command "lisst"; did you mean list?'),
+        (["list", "--limt", "3"], "there is no option --limt; did you mean --limit?"),
+        (["list", "--limit"], "--limit needs a value (N)"),
+        (["list", "--limit", "many"], '--limit must be an integer from 1 to 1000000; got "many"'),
+        (["list", "--limit=0"], '--limit must be an integer from 1 to 1000000; got "0"'),
+        (["list", "--status", "done"], "--status must be one of queued|running"),
+        (["list", "--all=yes"], "--all takes no value"),
+        (["list", "extra"], '"extra" is one too many'),
+        (["list", "--", "--all"], '"--all" is one too many'),
+        (["show"], "modprop show needs JOB..."),
+        (["submit"], "modprop submit needs a FILE"),
+        (["submit", "--set", "rule"], "--set must be PATH=VALUE"),
+        (["submit", "--set", "rule..mu=1"], "names divided by single dots"),
+        (["submit", "--set", "rule=1", "--set", "rule.mu=2"], '"rule.mu" cannot be set: rule is no object'),
+        (["submit", "--task", "pattern", "--seed", "3-1"], "--seed must be a number"),
+        (["submit", "--task", "pattern", "--seed", "-1"], "--seed must be a number"),
+        (["show", "no_job"], '"no_job" is no job'),
+        (["compare", "latest", "--plot", "curve.pdf"], "--plot must be a file named .svg or .png"),
+        (["compare", "latest", "--under", "low"], "--under must be a number"),
+        (["completion", "tcsh"], "SHELL must be bash, zsh or fish"),
+        (["--server", "ftp://x", "list"], "--server must be an address"),
+        (["--server", "http://user:secret@host", "list"], "--server must be an address"),
+    ],
+)
 def test_bad_usage_is_one_clear_sentence(offline, words, sentence):
     result = offline.run(*words, status=2)
     assert sentence in result.stderr
@@ -89,6 +92,7 @@ def test_letters_combine(offline):
 
 # ---- settings ----------------------------------------------------------------------------------------------------------------------------
 
+
 def settings(offline, *words, environment=None):
     """What doctor found out about the settings; no server is there."""
     found = json.loads(offline.run("doctor", "--json", *words, status=3, environment=environment).stdout)
@@ -120,13 +124,16 @@ def test_a_token_of_the_file_goes_to_its_server_only(offline, tmp_path):
     assert settings(offline, "--config", config, "--server", "127.0.0.1:2")["token"] == "none"
 
 
-@pytest.mark.parametrize("text, sentence", [
-    ("server http://x\n", 'config:1 must read "key = value"'),
-    ("\n\nsrever = http://x\n", 'config:3: there is no setting "srever"'),
-    ("token =\n", "config:1: token must not be empty"),
-    ("server = gopher://x\n", "must be an address such as"),
-    ("token = two words\n", "must be one word of printable ASCII"),
-])
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("server http://x\n", 'config:1 must read "key = value"'),
+        ("\n\nsrever = http://x\n", 'config:3: there is no setting "srever"'),
+        ("token =\n", "config:1: token must not be empty"),
+        ("server = gopher://x\n", "must be an address such as"),
+        ("token = two words\n", "must be one word of printable ASCII"),
+    ],
+)
 def test_bad_configuration(offline, tmp_path, text, sentence):
     config = tmp_path / "config"
     config.write_text(text)
@@ -148,6 +155,7 @@ def test_token_files(offline, tmp_path):
 
 
 # ---- servers that are not there, or are something else -----------------------------------------------------------------------------------
+
 
 class Scripted:
     """A server that answers every connection with the same bytes, then closes it."""
@@ -217,13 +225,20 @@ def test_something_else_answers(offline, scripted):
 
 def test_a_redirect_is_not_followed(offline, scripted):
     other = scripted(response("{}"))
-    server = scripted(f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {other.url}/v1/jobs\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+    server = scripted(
+        f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {other.url}/v1/jobs\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+    )
     offline.run("list", "-s", server.url, "--token", "secret", status=4)
     assert not other.requests and b"Authorization: Bearer secret" in server.requests[0]
 
 
 def test_problems_are_shown_as_fields_and_escape_sequences_are_not_obeyed(offline, scripted):
-    problem = {"title": "Bad", "status": 422, "detail": "the job is \x1b[31mwrong", "errors": [{"pointer": "/rule/a~1b", "detail": "must be \x1b]0;x\x07so"}]}
+    problem = {
+        "title": "Bad",
+        "status": 422,
+        "detail": "the job is \x1b[31mwrong",
+        "errors": [{"pointer": "/rule/a~1b", "detail": "must be \x1b]0;x\x07so"}],
+    }
     server = scripted(response(json.dumps(problem), "422 Unprocessable", "application/problem+json"))
     result = offline.run("submit", "--task", "x", "-s", server.url, status=4)
     assert "\x1b" not in result.stderr and "\x07" not in result.stderr
@@ -232,7 +247,7 @@ def test_problems_are_shown_as_fields_and_escape_sequences_are_not_obeyed(offlin
 
 
 def test_a_cut_answer_leaves_no_file(offline, scripted, tmp_path):
-    server = scripted(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"W\":")
+    server = scripted(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"W":')
     target = tmp_path / "out" / "w.json"
     target.parent.mkdir()
     job = "01a20dc9-85ec-7000-9f95-22ae4c74f179"

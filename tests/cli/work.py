@@ -4,10 +4,36 @@ import json
 import struct
 
 # A second or less; and long enough to be interrupted.
-SHORT = ["--task", "delayed_xor", "--set", "task.delay=20", "--set", "task.cue=20", "--set", "network.units=20", "--set", "training.iterations=60",
-         "--set", "training.checkpoint_every=20", "--set", "training.keep_checkpoints=3"]
-LONG = ["--task", "delayed_xor", "--set", "task.delay=20", "--set", "task.cue=20", "--set", "network.units=60", "--set", "training.iterations=30000",
-        "--set", "training.checkpoint_every=50"]
+SHORT = [
+    "--task",
+    "delayed_xor",
+    "--set",
+    "task.delay=20",
+    "--set",
+    "task.cue=20",
+    "--set",
+    "network.units=20",
+    "--set",
+    "training.iterations=60",
+    "--set",
+    "training.checkpoint_every=20",
+    "--set",
+    "training.keep_checkpoints=3",
+]
+LONG = [
+    "--task",
+    "delayed_xor",
+    "--set",
+    "task.delay=20",
+    "--set",
+    "task.cue=20",
+    "--set",
+    "network.units=60",
+    "--set",
+    "training.iterations=30000",
+    "--set",
+    "training.checkpoint_every=50",
+]
 
 
 def submit(modprop, *words):

@@ -170,7 +170,8 @@ START_TEST(quantities) {
     static const struct {
         double seconds;
         const char *text;
-    } durations[] = {{0, "0.0 s"}, {9.94, "9.9 s"}, {9.96, "9 s"}, {59.9, "59 s"}, {187, "3m 07s"}, {7500, "2h 05m"}, {273600, "3d 04h"}, {-1, "-"}, {NAN, "-"}, {1e30, "-"}};
+    } durations[] = {{0, "0.0 s"}, {9.94, "9.9 s"}, {9.96, "9 s"}, {59.9, "59 s"}, {187, "3m 07s"},
+                   {7500, "2h 05m"}, {273600, "3d 04h"}, {-1, "-"}, {NAN, "-"}, {1e30, "-"}};
     char text[FORMAT_BYTES];
     for (size_t i = 0; i < sizeof durations / sizeof durations[0]; i++) {
         ck_assert_str_eq(format_duration(durations[i].seconds, text), durations[i].text);
