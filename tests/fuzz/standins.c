@@ -1,0 +1,36 @@
+/* Functions of the transport that files under test name; no target calls them. */
+#include <stdlib.h>
+
+#include "server/http.h"
+#include "server/static_files.h"
+
+const struct static_file static_files[] = {{0}};
+const size_t static_file_count = 0;
+
+void http_header_set(struct request *request, const char *name, const char *value) {
+    (void)request;
+    (void)name;
+    (void)value;
+    abort();
+}
+
+const char *http_header(const struct request *request, const char *name) {
+    (void)request;
+    (void)name;
+    abort();
+}
+
+void http_reply_constant(struct request *request, int status, const char *type, const void *bytes, size_t size) {
+    (void)request;
+    (void)status;
+    (void)type;
+    (void)bytes;
+    (void)size;
+    abort();
+}
+
+void http_reply_empty(struct request *request, int status) {
+    (void)request;
+    (void)status;
+    abort();
+}
