@@ -63,6 +63,16 @@ def test_curves_leave_out_what_diverged(tmp_path):
     assert (tmp_path / "x.png").stat().st_size > 10000 and (tmp_path / "x_accuracy.csv").exists()
 
 
+def test_a_picture_shows_the_best_of_many():
+    many = [outcome(f"row {row}", seed, [1, 0.01 * row]) for row in range(20) for seed in (1, 2)]
+    compared = report.Comparison(
+        [report.Run(o.job.document, o.metrics) for o in many], by=lambda document: document["metadata"]["condition"]
+    )
+    assert list(report.best(many, compared)) == [f"row {row}" for row in range(report.CURVES)]
+    few = report.Comparison(compared["row 1"].runs)
+    assert report.best(many, few) is few
+
+
 def test_a_task_without_accuracy(tmp_path):
     report.write(tmp_path, "p", "pattern", [], [outcome("bptt", 1, [1, 0.5], accuracy=float("nan"))])
     assert "| bptt | - | - | 0.5 | 0.5 | - | - |" in (tmp_path / "p.md").read_text()
@@ -107,7 +117,13 @@ def test_the_command_is_told_without_where_it_ran():
 
 @pytest.mark.parametrize(
     "status, code, result",
-    [("succeeded", None, True), ("queued", None, True), ("failed", "diverged", True), ("failed", "crashed", False), ("cancelled", None, False)],
+    [
+        ("succeeded", None, True),
+        ("queued", None, True),
+        ("failed", "diverged", True),
+        ("failed", "crashed", False),
+        ("cancelled", None, False),
+    ],
 )
 def test_a_job_that_was_lost_is_trained_anew(status, code, result):
     job = FinishedJob("bptt", 1, status)

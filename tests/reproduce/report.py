@@ -19,6 +19,7 @@ from matplotlib.figure import Figure  # noqa: E402
 from modprop import Comparison, Job, Metrics, Run  # noqa: E402
 
 BELOW, EVALUATIONS = 0.1, 5
+CURVES = 12  # more in one picture cannot be told apart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,18 @@ def write(folder: pathlib.Path, name: str, about: str, notes: Sequence[str], out
     metrics = ["loss"] + (["accuracy"] if any(not math.isnan(o.accuracy) for o in whole) else [])
     for metric in metrics:
         compared.to_csv(folder / f"{name}_{metric}.csv", metric)
-    picture(folder / f"{name}.png", about, compared, metrics)
+    shown = best(whole, compared)
+    title = about if len(shown) == len(compared) else f"{about} (the best {len(shown)} of {len(compared)} by median final loss)"
+    picture(folder / f"{name}.png", title, shown, metrics)
+
+
+def best(outcomes: Sequence[Outcome], compared: Comparison) -> Comparison:
+    """The rows that a picture can show: all, or the CURVES with the least median final loss."""
+    if len(compared) <= CURVES:
+        return compared
+    losses = {label: statistics.median(o.loss for o in outcomes if o.label == label) for label in compared}
+    chosen = sorted(losses, key=lambda label: losses[label])[:CURVES]
+    return Comparison([run for label in chosen for run in compared[label].runs], by=lambda document: document["metadata"]["condition"])
 
 
 def picture(path: pathlib.Path, title: str, compared: Comparison, metrics: Sequence[str]) -> None:
