@@ -17,6 +17,7 @@ import requests
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODPROPD = os.environ.get("MODPROPD", str(ROOT / "build" / "server" / "modpropd"))
 START_SECONDS = 30
+SANITIZED = b"__asan_init" in pathlib.Path(MODPROPD).read_bytes() or b"__tsan_init" in pathlib.Path(MODPROPD).read_bytes() if os.path.exists(MODPROPD) else False
 STOP_SECONDS = 20
 
 
@@ -43,6 +44,7 @@ class Daemon:
         self.port = int(self.url.rsplit(":", 1)[1]) if self.url else None
         if wait and not self.url:
             self.process.wait(START_SECONDS)
+            self.reader.join(5)
             raise RuntimeError(f"modpropd did not start: {self.log()}")
 
     def _read(self):

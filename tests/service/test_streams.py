@@ -4,7 +4,7 @@ import selectors
 import socket
 import time
 
-from conftest import wait_until
+from conftest import SANITIZED, wait_until
 from test_jobs import LONG, SMALL, changed, finish, submit
 
 STREAMS = 400
@@ -57,7 +57,7 @@ def test_many_streams_of_one_job(start):
     connections = [open_stream(daemon, job) for _ in range(STREAMS)]
     wait_until(lambda: f"modprop_streams {STREAMS}" in daemon.get("/metrics").text)
     grown = resident(daemon) - before
-    assert grown < STREAMS * 64 * 1024, f"{grown / STREAMS:.0f} bytes a stream"
+    assert SANITIZED or grown < STREAMS * 64 * 1024, f"{grown / STREAMS:.0f} bytes a stream"
     daemon.post(f"/v1/jobs/{blocker['id']}/cancel")
     received = read_all(connections)
     expected = daemon.get(f"/v1/jobs/{job['id']}/events?limit=1000").json()["events"]
@@ -79,7 +79,7 @@ def test_a_reader_that_does_not_read_harms_nobody(daemon):
         lazy.append(connection)
     before = resident(daemon)
     assert finish(daemon, job)["status"] == "succeeded"
-    assert resident(daemon) - before < 64 << 20
+    assert SANITIZED or resident(daemon) - before < 64 << 20
     assert daemon.get("/livez").elapsed.total_seconds() < 1
     answer = read_all(lazy[:1])[lazy[0]]
     assert answer.count(b"event: progress") == 3001, "it gets all of them, late"
@@ -104,5 +104,19 @@ def test_the_end_of_the_daemon_ends_streams(start):
     wait_until(lambda: "modprop_streams 10" in daemon.get("/metrics").text)
     began = time.monotonic()
     assert daemon.stop() == 0 and time.monotonic() - began < 5
+    for connection in connections:
+        connection.close()
+
+
+def test_probes_answer_when_all_connections_are_taken(start):
+    daemon = start("--workers", "0", "--max-connections", "30")
+    job = submit(daemon, SMALL)
+    connections = [open_stream(daemon, job) for _ in range(29)]
+    assert all(connection.recv(1000).startswith(b"HTTP/1.1 200") for connection in connections), "from now on none of them is idle"
+    connections.append(open_stream(daemon, job))
+    assert connections[-1].recv(1000)
+    assert daemon.get(f"/v1/jobs/{job['id']}").status_code == 503
+    for path in ("/livez", "/readyz", "/metrics"):
+        assert daemon.get(path, timeout=5).status_code == 200
     for connection in connections:
         connection.close()

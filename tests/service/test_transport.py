@@ -289,3 +289,23 @@ def test_healthcheck(start):
     daemon.stop()
     ended = subprocess.run(command, capture_output=True, text=True, timeout=10)
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("flags,environment", [(["--isa", "mmx"], {}), ([], {"MODPROP_ISA": "mmx"})])
+def test_unknown_instruction_set(tmp_path, flags, environment):
+    base = {k: v for k, v in os.environ.items() if not k.startswith("MODPROP_")}
+    ended = subprocess.run([MODPROPD, "--data", str(tmp_path), *flags], env=base | environment, capture_output=True, text=True, timeout=10)
+    assert ended.returncode == 2 and "mmx" in ended.stderr and ended.stderr.count("\n") == 1
+
+
+def test_tls(start, tmp_path):
+    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+               "-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "certificate")]
+    subprocess.run(openssl, check=True, capture_output=True)
+    daemon = start("--tls-cert", tmp_path / "certificate", "--tls-key", tmp_path / "key")
+    assert daemon.url.startswith("https://")
+    assert daemon.get("/livez", verify=str(tmp_path / "certificate")).status_code == 200
+    answer = daemon.post("/v1/jobs", json={"task": {"type": "delayed_xor", "delay": 10, "cue": 4}, "network": {"units": 6}, "training": {"iterations": 3}},
+                         headers={"Accept": "application/x-ndjson"}, verify=str(tmp_path / "certificate"))
+    assert answer.status_code == 201 and json.loads(answer.text.splitlines()[-1])["type"] == "weights"
+    assert statuses(daemon.exchange(head())) == [], "plain HTTP gets no answer"
