@@ -6,11 +6,10 @@ import os
 import re
 import shutil
 import struct
-import subprocess
 import xml.etree.ElementTree
 
 import pytest
-from conftest import MODPROP, ROOT, Program
+from conftest import ROOT, Program
 from work import SHORT, digest, ended, submit
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -250,29 +249,3 @@ def test_complete(trained):
     assert candidates(trained, "submit", "--rule", "e") == ["eprop"]
     assert candidates(trained, "show", "") == ["latest", trained.job]
     assert candidates(trained, "nothing", "") == []
-
-
-@pytest.mark.parametrize(
-    "shell, script",
-    [
-        (
-            "bash",
-            'eval "$(modprop completion bash)"; COMP_WORDS=(modprop list --status que); COMP_CWORD=3; _modprop; echo "${COMPREPLY[@]}"',
-        ),
-        ("fish", 'modprop completion fish | source; complete -C"modprop list --status que"'),
-        (
-            "zsh",
-            "modprop completion zsh > _modprop; fpath=($PWD $fpath); autoload -U compinit; compinit -D; whence -w _modprop; echo queued",
-        ),
-    ],
-)
-def test_scripts_work_in_the_shells(offline, tmp_path, shell, script):
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "modprop").symlink_to(MODPROP)
-    environment = offline.environment | {"PATH": f"{tmp_path}/bin:{offline.environment['PATH']}"}
-    result = subprocess.run(
-        [shell, "-c", script], env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20
-    )
-    assert "queued" in result.stdout.split() and result.returncode == 0 and result.stderr == ""

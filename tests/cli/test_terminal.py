@@ -17,10 +17,10 @@ numbers = itertools.count()
 class Screen:
     """A tmux server of its own with one window, in which the program runs; the window stays when it has ended."""
 
-    def __init__(self, program, *words, columns=80, rows=24, environment=None):
+    def __init__(self, program, *words, columns=80, rows=24, environment=None, shell=None):
         self.socket = f"modprop-{os.getpid()}-{next(numbers)}"
         variables = program.environment | {"LC_ALL": "C.UTF-8"} | (environment or {})
-        command = ["env", *(f"{k}={v}" for k, v in (environment or {}).items()), MODPROP, *words]
+        command = ["env", *(f"{k}={v}" for k, v in (environment or {}).items()), *(shell or [MODPROP, *words])]
         self.tmux(
             "-f",
             "/dev/null",
@@ -127,3 +127,38 @@ def test_list_and_compare_fit_80_columns(modprop):
     with Screen(modprop, "compare", *jobs, rows=50) as screen:
         text = shows(screen, "iteration\n")
         assert re.search(r"[\u2801-\u28ff]{2}", text) and "loss (logarithmic)" in text and "\u2501\u2501 eprop" in text
+
+
+SHELLS = {
+    "bash": (["bash", "--norc", "--noprofile", "-i"], 'eval "$(modprop completion bash)"'),
+    "zsh": (["zsh", "-f", "-i"], "autoload -U compinit; compinit -D; source <(modprop completion zsh)"),
+    "fish": (["fish", "--no-config"], "modprop completion fish | source"),
+}
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_tab_completes_in_shells(modprop, tmp_path, name):
+    """The key pressed in a real shell: a command, a choice, a job's id from the server, a file."""
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    shell, setup = SHELLS[name]
+    [job] = submit(modprop, *SHORT)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "modprop").symlink_to(MODPROP)
+    (tmp_path / "recipe.json").write_text("{}")
+    environment = {"PATH": f"{tmp_path}/bin:{modprop.environment['PATH']}", "PS1": "> ", "HOME": str(tmp_path)}
+    with Screen(modprop, environment=environment, shell=shell) as screen:
+        wait_until(screen.lines)
+        screen.tmux("send-keys", "-l", f"cd {tmp_path}; {setup}; clear; echo READY=1 | tr = -")
+        screen.tmux("send-keys", "Enter")
+        shows(screen, "READY-1")
+        for typed, expected in (
+            ("modprop chec", "modprop checkpoints "),
+            ("modprop list --status que", "modprop list --status queued"),
+            (f"modprop show {job[:9]}", f"modprop show {job}"),
+            ("modprop submit reci", "modprop submit recipe.json"),
+        ):
+            screen.tmux("send-keys", "-l", typed)
+            screen.tmux("send-keys", "Tab")
+            shows(screen, re.escape(expected.rstrip()))
+            screen.tmux("send-keys", "C-c")
