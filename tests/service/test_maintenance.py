@@ -1,12 +1,13 @@
 """modpropd verify, backup, and what a schema of before becomes."""
+import hashlib
 import json
-import shutil
+import pathlib
 import sqlite3
 import subprocess
 
 import pytest
 
-from conftest import MODPROPD
+from conftest import MODPROPD, wait_until
 
 SMALL = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 12},
          "training": {"iterations": 40, "batch_size": 4, "evaluate_every": 5, "checkpoint_every": 10}}
@@ -136,25 +137,29 @@ def test_bad_usage_is_one_sentence(arguments, words):
     assert result.returncode in (1, 2) and words in result.stderr and result.stdout == ""
 
 
-def test_a_database_of_the_first_schema_is_brought_forward(stored, start, tmp_path):
-    """The first schema is the present one without what the second added; its rows are what the first version wrote."""
-    data, job = stored
-    old = tmp_path / "old"
-    old.mkdir()
-    shutil.copy(data / "modprop.db", old / "modprop.db")
-    with sqlite3.connect(old / "modprop.db") as database:
-        database.execute("DROP INDEX jobs_finished")
-        for column in ("event_digest", "trained", "dataset_sha256", "memory"):
-            database.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
-        database.execute("PRAGMA user_version=1")
-    result = command("verify", "--data", old)
+def test_a_database_of_the_first_version_is_brought_forward(start, tmp_path):
+    ended, ran = "01a20df0-71ca-7000-b923-5a79ea637cf1", "01a20df0-720c-7000-8d74-94e3c5d86229"
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    with sqlite3.connect(data / "modprop.db") as database:
+        database.executescript((pathlib.Path(__file__).parent / "schema1.sql").read_text())
+        texts = [row[0] for row in database.execute("SELECT json FROM events WHERE job=? ORDER BY id", (ended,))]
+    database.close()
+    result = command("verify", "--data", data)
     assert result.returncode == 1 and "older modprop" in result.stderr
-    daemon = start(data=old)
-    assert daemon.get(f"/v1/jobs/{job['id']}").json()["weights_sha256"] == job["weights_sha256"]
+    daemon = start()
+    job = daemon.get(f"/v1/jobs/{ended}").json()
+    assert job["weights_sha256"] == daemon.get(f"/v1/jobs/{ended}/weights").json()["sha256"] == "c22cc29508834f6a4d3861ad6335e8442b607e2d464f04d78a68958e54ffaf6e"
+    digest = ""
+    for text in texts:
+        digest = hashlib.sha256((digest + text).encode()).hexdigest()
+    assert daemon.get(f"/v1/jobs/{ended}/manifest").json()["events"] == {"count": len(texts), "digest": digest}
+    wait_until(lambda: daemon.get(f"/v1/jobs/{ran}").json()["progress"]["iteration"] > 0)
+    assert daemon.get(f"/v1/jobs/{ran}").json()["attempt"] == 2
+    assert daemon.post(f"/v1/jobs/{ran}/cancel").status_code == 200
     assert daemon.stop() == 0
-    assert command("verify", "--data", old, "--rerun").returncode == 0
-    with sqlite3.connect(old / "modprop.db") as after, sqlite3.connect(data / "modprop.db") as before:
-        assert after.execute("SELECT event_digest FROM jobs").fetchall() == before.execute("SELECT event_digest FROM jobs").fetchall()
+    result = command("verify", "--data", data)
+    assert result.returncode == 0 and result.stdout.endswith("2 jobs: 2 whole, 0 damaged\n")
 
 
 def test_a_database_of_a_newer_modprop_is_refused(stored):
