@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
 import threading
 import time
 
@@ -12,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 from conftest import ROOT
-from modprop import AsyncClient, Client, Conflict, InvalidRequest, JobFailed, NotFound, weights_sha256
+from modprop import AsyncClient, Client, Conflict, InvalidRequest, JobFailed, NotAllowed, NotFound, ServerUnreachable, weights_sha256
 
 TASK = {"type": "delayed_xor", "delay": 20, "cue": 20}
 NETWORK = {"units": 24, "tau": 20}
@@ -269,3 +270,21 @@ def test_the_raw_service_agrees(client, daemon):
     """The package hides nothing: its document is the server's own."""
     job = client.train(TASK, network=NETWORK, training=training(20)).wait(60)
     assert httpx.get(f"{daemon.url}/v1/jobs/{job.id}").json() == job.document
+
+
+def test_a_daemon_with_a_token_and_a_certificate_of_its_own(start, tmp_path, monkeypatch):
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    subprocess.run([*openssl, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    daemon = start("--tls-cert", certificate, "--tls-key", key, "--create-token", data=tmp_path / "data")
+    assert daemon.url.startswith("https://")
+    token = (tmp_path / "data" / "token").read_text().strip()
+    with Client(daemon.url, token=token) as client, pytest.raises(ServerUnreachable, match="(?i)certificate"):
+        client.version()
+    monkeypatch.setenv("MODPROP_CA_FILE", str(certificate))
+    with Client(daemon.url) as client, pytest.raises(NotAllowed):
+        client.train(TASK)
+    with Client(daemon.url, token=token) as client:
+        job = client.train(TASK, network=NETWORK, training=training(20))
+        assert [progress.iteration for progress in job] == [0, 20] and job.weights.sha256 == job.document["weights_sha256"]
