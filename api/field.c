@@ -169,19 +169,24 @@ static json_t *default_of(const struct decoding *decoding, const struct field *f
     return json_loads(fallback_of(decoding, field), JSON_DECODE_ANY, NULL);
 }
 
-static const struct field *field_find(const struct fields *fields, const char *name) {
+/* Variants may have fields of the same name: the one that applies, else one that does not, else NULL. */
+static const struct field *field_find(const struct fields *fields, unsigned variant, const char *name) {
+    const struct field *foreign = NULL;
     for (size_t i = 0; i < fields->count; i++) {
         if (strcmp(fields->items[i].name, name) == 0) {
-            return &fields->items[i];
+            if (field_applies(&fields->items[i], variant)) {
+                return &fields->items[i];
+            }
+            foreign = &fields->items[i];
         }
     }
-    return NULL;
+    return foreign;
 }
 
 static void complain_unknown(const struct decoding *decoding, const char *name, const struct path *path, struct problems *problems) {
     const char *known[FIELDS_MAX];
     size_t count = 0;
-    if (field_find(decoding->fields, name) != NULL) {
+    if (field_find(decoding->fields, decoding->variant, name) != NULL) {
         problems_add(problems, path, name, "does not apply to %s", decoding->variant_name);
         return;
     }
@@ -210,7 +215,7 @@ void fields_decode(const struct decoding *decoding, const json_t *document, cons
         document = NULL;
     }
     json_object_foreach((json_t *)(uintptr_t)document, name, value) {
-        const struct field *field = field_find(decoding->fields, name);
+        const struct field *field = field_find(decoding->fields, decoding->variant, name);
         bool skipped = decoding->skip != NULL && strcmp(name, decoding->skip) == 0;
         if (!skipped && (field == NULL || !field_applies(field, decoding->variant))) {
             complain_unknown(decoding, name, path, problems);
@@ -260,12 +265,14 @@ static json_t *encode_value(const struct field *field, const void *object) {
     }
 }
 
-void fields_encode(const struct fields *fields, unsigned variant, const void *object, json_t *target) {
-    for (size_t i = 0; i < fields->count; i++) {
+bool fields_encode(const struct fields *fields, unsigned variant, const void *object, json_t *target) {
+    bool ok = target != NULL;
+    for (size_t i = 0; i < fields->count && ok; i++) {
         if (field_applies(&fields->items[i], variant)) {
-            json_object_set_new(target, fields->items[i].name, encode_value(&fields->items[i], object));
+            ok = json_object_set_new(target, fields->items[i].name, encode_value(&fields->items[i], object)) == 0;
         }
     }
+    return ok;
 }
 
 /* ---- describing -------------------------------------------------------------------------------------------------- */

@@ -75,8 +75,8 @@ struct decoding {
 
 void fields_decode(const struct decoding *decoding, const json_t *document, const struct path *path, void *object, struct problems *problems);
 
-/* Adds the members to `target`, in the table's order. */
-void fields_encode(const struct fields *fields, unsigned variant, const void *object, json_t *target);
+/* Adds the members to `target`, in the table's order. False without memory: a document that lacks a member must never pass for a whole one. */
+bool fields_encode(const struct fields *fields, unsigned variant, const void *object, json_t *target);
 
 /* {"name": {"type", "unit", "default", "minimum", "maximum", "choices", "description"}}; and JSON Schema's properties of the same. */
 json_t *fields_describe(const struct decoding *decoding);

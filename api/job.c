@@ -107,7 +107,8 @@ static bool decode_type(const json_t *object, const struct variant *variants, in
     return false;
 }
 
-void rule_decode(struct rule_config *rule, const json_t *document, const struct path *path, struct problems *problems) {
+/* `decoding`: with the defaults that apply. */
+static void decode_rule(struct rule_config *rule, struct decoding decoding, const json_t *document, const struct path *path, struct problems *problems) {
     char name[32];
     int type;
     if (document != NULL && !json_is_object(document)) {
@@ -120,13 +121,22 @@ void rule_decode(struct rule_config *rule, const json_t *document, const struct 
     }
     rule->type = (enum rule_type)type;
     snprintf(name, sizeof name, "rule %s", rule_variants[type].name);
-    const struct decoding decoding = {.fields = &rule_fields, .variant = 1u << type, .variant_name = name, .skip = "type"};
+    decoding.variant = 1u << type;
+    decoding.variant_name = name;
+    decoding.skip = "type";
     fields_decode(&decoding, document, path, rule, problems);
+}
+
+void rule_decode(struct rule_config *rule, const json_t *document, const struct path *path, struct problems *problems) {
+    decode_rule(rule, (struct decoding){.fields = &rule_fields}, document, path, problems);
 }
 
 json_t *rule_encode(const struct rule_config *rule) {
     json_t *document = json_pack("{s:s}", "type", rule_variants[rule->type].name);
-    fields_encode(&rule_fields, 1u << rule->type, rule, document);
+    if (!fields_encode(&rule_fields, 1u << rule->type, rule, document)) {
+        json_decref(document);
+        return NULL;
+    }
     return document;
 }
 
@@ -186,6 +196,15 @@ static void decode_network(struct job_spec *spec, const json_t *value, enum task
 
 /* ---- what no single field can know ------------------------------------------------------------------------------- */
 
+static double tau_least(const struct job_spec *spec) {
+    const struct network_config *network = &spec->config.network;
+    double least = network->tau_is_range ? network->tau_low : network->tau;
+    for (int i = 0; spec->tau_of_unit != NULL && i < spec->tau_count; i++) {
+        least = i == 0 || spec->tau_of_unit[i] < least ? spec->tau_of_unit[i] : least;
+    }
+    return least;
+}
+
 static void check_network(const struct job_spec *spec, struct problems *problems) {
     const struct path path = {.name = "network"};
     const struct network_config *network = &spec->config.network;
@@ -201,13 +220,28 @@ static void check_network(const struct job_spec *spec, struct problems *problems
     if (spec->tau_of_unit != NULL && spec->tau_count != network->units) {
         problems_add(problems, &path, "tau", "must have one number a unit (%d); it has %d", network->units, spec->tau_count);
     }
-    if (network->discretization == DISCRETIZATION_EULER && spec->tau_of_unit == NULL && (network->tau_is_range ? network->tau_low : network->tau) < 1.0) {
+    if (network->discretization == DISCRETIZATION_EULER && tau_least(spec) < 1.0) {
         problems_add(problems, &path, "tau", "must be at least 1 ms, the step, with discretization euler");
     }
     if (spec->initial.memory != NULL && spec->initial.units != network->units) {
         const struct path initial = {.parent = &path, .name = "initial"};
         problems_add(problems, &initial, "W", "must be %d by %d, as network.units says; it is %d by %d", network->units, network->units, spec->initial.units,
                      spec->initial.units);
+    }
+}
+
+/* A choice that could have no effect is a mistake that nobody would notice. */
+static void check_rule(const struct rule_config *rule, struct problems *problems) {
+    const struct path path = {.name = "rule"};
+    bool typed = rule->weights == CREDIT_TYPE || (rule->type != RULE_MDGL && rule->type != RULE_MODPROP);
+    if (!typed && rule->averaging != AVERAGING_ALL) {
+        problems_add(problems, &path, "averaging", "must be \"all\" unless weights is \"type\"; got \"existing\"");
+    }
+    if (!typed && rule->tracking != TRACKING_CURRENT) {
+        problems_add(problems, &path, "tracking", "must be \"current\" unless weights is \"type\"; got \"initial\"");
+    }
+    if (rule->feedback != FEEDBACK_ADAPTIVE && rule->feedback_decay != 0.0) {
+        problems_add(problems, &path, "feedback_decay", "must be 0 unless feedback is \"adaptive\"; got %g", rule->feedback_decay);
     }
 }
 
@@ -224,7 +258,7 @@ static void check_job(const struct job_spec *spec, struct problems *problems) {
     }
 }
 
-void job_spec_decode(struct job_spec *spec, const json_t *document, struct problems *problems) {
+static void decode(struct job_spec *spec, const json_t *document, struct problems *problems) {
     memset(spec, 0, sizeof *spec);
     spec->initial_iteration = -1;
     check_top_names(document, problems);
@@ -233,6 +267,10 @@ void job_spec_decode(struct job_spec *spec, const json_t *document, struct probl
     for (size_t i = 0; i < top_fields.count; i++) {
         json_t *value = json_object_get(document, top_items[i].name);
         json_t *one = value == NULL ? NULL : json_pack("{s:O}", top_items[i].name, value);
+        if (value != NULL && one == NULL) {
+            problems_add(problems, NULL, top_items[i].name, "there is no memory to read it");
+            continue;
+        }
         const struct decoding decoding = {.fields = &(struct fields){&top_items[i], 1}, .variant = ~0u};
         fields_decode(&decoding, one, NULL, spec, problems);
         json_decref(one);
@@ -241,7 +279,7 @@ void job_spec_decode(struct job_spec *spec, const json_t *document, struct probl
     enum task_type task = task_known ? spec->config.task.type : TASK_DELAYED_XOR;
     const struct path rule = {.name = "rule"}, training = {.name = "training"};
     decode_network(spec, json_object_get(document, "network"), task, problems);
-    rule_decode(&spec->config.rule, json_object_get(document, "rule"), &rule, problems);
+    decode_rule(&spec->config.rule, section(&rule_fields, "rule", task), json_object_get(document, "rule"), &rule, problems);
     decode_optimizer(spec, json_object_get(document, "optimizer"), task, problems);
     const struct decoding decoding = section(&training_fields, "training", task);
     fields_decode(&decoding, json_object_get(document, "training"), &training, &spec->config.training, problems);
@@ -250,11 +288,19 @@ void job_spec_decode(struct job_spec *spec, const json_t *document, struct probl
     }
 }
 
+/* check_rule guards people, not memory: a document stored before it knew a case stays readable. */
+void job_spec_decode(struct job_spec *spec, const json_t *document, struct problems *problems) {
+    decode(spec, document, problems);
+    if (problems->count == 0) {
+        check_rule(&spec->config.rule, problems);
+    }
+}
+
 bool job_spec_parse(struct job_spec *spec, const char *text) {
     char error[256];
     struct problems problems = {0};
     json_t *document = json_parse(text, strlen(text), error);
-    job_spec_decode(spec, document, &problems);
+    decode(spec, document, &problems);
     bool ok = document != NULL && problems.count == 0;
     problems_release(&problems);
     json_decref(document);
@@ -290,10 +336,14 @@ void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, 
 
 /* ---- encoding ---------------------------------------------------------------------------------------------------- */
 
+/* Here NULL stands for "no memory" and is handed up: jansson's setters refuse a NULL value. */
 static json_t *encode_vector(const float *values, int count) {
     json_t *list = json_array();
     for (int i = 0; i < count; i++) {
-        json_array_append_new(list, json_number_or_null(values[i]));
+        if (json_array_append_new(list, json_number_or_null(values[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
     }
     return list;
 }
@@ -301,7 +351,10 @@ static json_t *encode_vector(const float *values, int count) {
 static json_t *encode_matrix(const float *values, int rows, int columns) {
     json_t *list = json_array();
     for (int i = 0; i < rows; i++) {
-        json_array_append_new(list, encode_vector(values + (size_t)i * (size_t)columns, columns));
+        if (json_array_append_new(list, encode_vector(values + (size_t)i * (size_t)columns, columns)) != 0) {
+            json_decref(list);
+            return NULL;
+        }
     }
     return list;
 }
@@ -309,35 +362,44 @@ static json_t *encode_matrix(const float *values, int rows, int columns) {
 static json_t *encode_initial_whole(const struct weights_document *weights) {
     const struct weights_view *view = &weights->view;
     json_t *document = json_object();
-    json_object_set_new(document, "W", encode_matrix(view->W, weights->units, weights->units));
-    json_object_set_new(document, "Win", encode_matrix(view->Win, weights->inputs, weights->units));
-    if (view->b != NULL) {
-        json_object_set_new(document, "b", encode_vector(view->b, weights->units));
+    bool ok = json_object_set_new(document, "W", encode_matrix(view->W, weights->units, weights->units)) == 0 &&
+              json_object_set_new(document, "Win", encode_matrix(view->Win, weights->inputs, weights->units)) == 0 &&
+              (view->b == NULL || json_object_set_new(document, "b", encode_vector(view->b, weights->units)) == 0) &&
+              json_object_set_new(document, "Wout", encode_matrix(view->Wout, weights->units, weights->outputs)) == 0 &&
+              json_object_set_new(document, "bout", encode_vector(view->bout, weights->outputs)) == 0;
+    if (!ok) {
+        json_decref(document);
+        return NULL;
     }
-    json_object_set_new(document, "Wout", encode_matrix(view->Wout, weights->units, weights->outputs));
-    json_object_set_new(document, "bout", encode_vector(view->bout, weights->outputs));
     return document;
 }
 
-json_t *job_spec_encode(const struct job_spec *spec, bool with_weights) {
+static bool encode_sections(const struct job_spec *spec, bool with_weights, json_t *document) {
     const struct train_config *config = &spec->config;
-    json_t *document = json_object(), *task = json_pack("{s:s}", "type", task_variants[config->task.type].name), *network = json_object();
-    json_t *optimizer = json_pack("{s:s}", "type", optimizer_variants[config->optimizer.type].name), *training = json_object();
-    json_object_set_new(document, "name", spec->name[0] == '\0' ? json_null() : json_string(spec->name));
-    json_object_set_new(document, "metadata", spec->metadata == NULL ? json_object() : json_incref(spec->metadata));
-    fields_encode(&top_fields, ~0u, spec, document);
-    fields_encode(&task_fields, 1u << config->task.type, &config->task, task);
-    fields_encode(&network_fields, ~0u, spec, network);
-    fields_encode(&optimizer_fields, 1u << config->optimizer.type, &config->optimizer, optimizer);
-    fields_encode(&training_fields, ~0u, &config->training, training);
-    if (with_weights && spec->initial.memory != NULL) {
-        json_object_set_new(network, "initial", encode_initial_whole(&spec->initial));
+    json_t *task = json_pack("{s:s}", "type", task_variants[config->task.type].name), *network = json_object(), *training = json_object();
+    json_t *optimizer = json_pack("{s:s}", "type", optimizer_variants[config->optimizer.type].name);
+    bool whole = with_weights && spec->initial.memory != NULL;
+    bool ok = fields_encode(&task_fields, 1u << config->task.type, &config->task, task) && fields_encode(&network_fields, ~0u, spec, network) &&
+              fields_encode(&optimizer_fields, 1u << config->optimizer.type, &config->optimizer, optimizer) &&
+              fields_encode(&training_fields, ~0u, &config->training, training) &&
+              (!whole || json_object_set_new(network, "initial", encode_initial_whole(&spec->initial)) == 0);
+    /* each setter takes its value over, whether it succeeds or not: all are called */
+    ok = (json_object_set_new(document, "task", task) == 0) && ok;
+    ok = (json_object_set_new(document, "network", network) == 0) && ok;
+    ok = (json_object_set_new(document, "rule", rule_encode(&config->rule)) == 0) && ok;
+    ok = (json_object_set_new(document, "optimizer", optimizer) == 0) && ok;
+    return (json_object_set_new(document, "training", training) == 0) && ok;
+}
+
+json_t *job_spec_encode(const struct job_spec *spec, bool with_weights) {
+    json_t *document = json_object();
+    bool ok = json_object_set_new(document, "name", spec->name[0] == '\0' ? json_null() : json_string(spec->name)) == 0 &&
+              json_object_set_new(document, "metadata", spec->metadata == NULL ? json_object() : json_incref(spec->metadata)) == 0 &&
+              fields_encode(&top_fields, ~0u, spec, document) && encode_sections(spec, with_weights, document);
+    if (!ok) {
+        json_decref(document);
+        return NULL;
     }
-    json_object_set_new(document, "task", task);
-    json_object_set_new(document, "network", network);
-    json_object_set_new(document, "rule", rule_encode(&config->rule));
-    json_object_set_new(document, "optimizer", optimizer);
-    json_object_set_new(document, "training", training);
     return document;
 }
 
@@ -351,8 +413,12 @@ void job_spec_digest(const struct job_spec *spec, char digest[65]) {
     }
     char *text = json_text(document, NULL);
     json_decref(document);
+    digest[0] = '\0';
+    if (text == NULL) {
+        return;
+    }
     sha256_init(&context);
-    sha256_update(&context, text == NULL ? 0 : strlen(text), (const uint8_t *)text);
+    sha256_update(&context, strlen(text), (const uint8_t *)text);
     sha256_digest(&context, sizeof bytes, bytes);
     free(text);
     for (size_t i = 0; i < sizeof bytes; i++) {
@@ -368,10 +434,12 @@ json_t *tasks_describe(void) {
         const struct decoding task = {.fields = &task_fields, .variant = 1u << i};
         const struct decoding network = section(&network_fields, "network", (enum task_type)i), training = section(&training_fields, "training", (enum task_type)i);
         struct decoding optimizer = section(&optimizer_fields, "optimizer", (enum task_type)i);
+        struct decoding rule = section(&rule_fields, "rule", (enum task_type)i);
         optimizer.variant = 1u << OPTIMIZER_ADAM;
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:{s:o, s:o, s:o}}", "type", task_variants[i].name, "description", task_variants[i].doc,
-                                              "parameters", fields_describe(&task), "defaults", "network", fields_describe(&network), "optimizer",
-                                              fields_describe(&optimizer), "training", fields_describe(&training)));
+        rule.variant = 1u << RULE_MODPROP;
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:{s:o, s:o, s:o, s:o}}", "type", task_variants[i].name, "description", task_variants[i].doc,
+                                              "parameters", fields_describe(&task), "defaults", "network", fields_describe(&network), "rule",
+                                              fields_describe(&rule), "optimizer", fields_describe(&optimizer), "training", fields_describe(&training)));
     }
     return json_pack("{s:o}", "tasks", list);
 }

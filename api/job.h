@@ -46,10 +46,10 @@ char *job_spec_text(const struct job_spec *spec);
 /* Checks what depends on the task's shape once its data are there (initial weights). */
 void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, struct problems *problems);
 
-/* The job with every default filled in. `with_weights`: initial weights whole (for the store), else their shape and sha256 alone. */
+/* The job with every default filled in; NULL without memory. `with_weights`: initial weights whole (for the store), else their shape alone. */
 json_t *job_spec_encode(const struct job_spec *spec, bool with_weights);
 
-/* SHA-256, in hexadecimal, of all that determines the result: seed, task, network, rule, optimizer, training. */
+/* SHA-256, in hexadecimal, of all that determines the result: seed, task, network, rule, optimizer, training. "" without memory. */
 void job_spec_digest(const struct job_spec *spec, char digest[65]);
 
 /* GET /v1/tasks and /v1/rules. */

@@ -5,6 +5,7 @@
 #include "api/parameters.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,9 @@ static void decode_tau_list(const json_t *value, const struct path *path, const 
     }
     spec->tau_of_unit = calloc(count, sizeof *spec->tau_of_unit);
     spec->tau_count = (int)count;
+    if (spec->tau_of_unit == NULL) {
+        problems_add(problems, path, field->name, "there is no memory for this list");
+    }
     for (size_t i = 0; spec->tau_of_unit != NULL && i < count; i++) {
         const json_t *entry = json_array_get(value, i);
         if (!tau_is_valid(entry)) {
@@ -165,7 +169,10 @@ static json_t *encode_tau(const struct field *field, const void *object) {
     }
     json_t *list = json_array();
     for (int i = 0; i < spec->tau_count; i++) {
-        json_array_append_new(list, json_real(spec->tau_of_unit[i]));
+        if (json_array_append_new(list, json_real(spec->tau_of_unit[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
     }
     return list;
 }
@@ -222,6 +229,26 @@ static void decode_weights(const json_t *value, const struct path *path, struct 
     (void)ok;
 }
 
+/* Members that neither form of `initial` has. A weights document is taken as GET .../weights gives it. */
+static void complain_unknown_initial(const json_t *value, bool reference, const struct path *path, struct problems *problems) {
+    static const char *const known[] = {"job", "iteration", "W", "Win", "b", "Wout", "bout", "type", "sha256", "units", "inputs", "outputs", "leak", "types", "sign"};
+    const size_t count = reference ? 2 : COUNT(known);
+    const char *name;
+    json_t *member;
+    json_object_foreach((json_t *)(uintptr_t)value, name, member) {
+        bool found = false;
+        for (size_t i = 0; i < count; i++) {
+            found = found || strcmp(name, known[i]) == 0;
+        }
+        const char *nearest = found ? NULL : name_nearest(name, known, count);
+        if (nearest != NULL) {
+            problems_add(problems, path, name, "is not a known field; did you mean \"%s\"?", nearest);
+        } else if (!found) {
+            problems_add(problems, path, name, "is not a known field");
+        }
+    }
+}
+
 static void decode_initial(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
     struct job_spec *spec = object;
     struct path here = {.parent = path, .name = field->name};
@@ -232,10 +259,12 @@ static void decode_initial(const json_t *value, const struct path *path, const s
     }
     const char *job = json_string_value(json_object_get(value, "job"));
     if (json_object_get(value, "W") != NULL) {
+        complain_unknown_initial(value, false, &here, problems);
         decode_weights(value, &here, &spec->initial, problems);
         spec->config.network.initial = spec->initial.memory == NULL ? NULL : &spec->initial.view;
     } else if (job != NULL && strlen(job) < JOB_ID_BYTES) {
         const json_t *iteration = json_object_get(value, "iteration");
+        complain_unknown_initial(value, true, &here, problems);
         snprintf(spec->initial_job, sizeof spec->initial_job, "%s", job);
         if (iteration != NULL && (!json_is_integer(iteration) || json_integer_value(iteration) < 0)) {
             problems_add(problems, &here, "iteration", "must be an integer of at least 0; got %s", value_quote(iteration, got));
@@ -253,8 +282,9 @@ static json_t *encode_initial(const struct field *field, const void *object) {
     (void)field;
     if (spec->initial_job[0] != '\0') {
         json_t *reference = json_pack("{s:s}", "job", spec->initial_job);
-        if (spec->initial_iteration >= 0) {
-            json_object_set_new(reference, "iteration", json_integer(spec->initial_iteration));
+        if (spec->initial_iteration >= 0 && json_object_set_new(reference, "iteration", json_integer(spec->initial_iteration)) != 0) {
+            json_decref(reference);
+            return NULL;
         }
         return reference;
     }

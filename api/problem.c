@@ -80,14 +80,32 @@ json_t *problem_document(int status, const char *title, const char *detail, stru
     return document;
 }
 
+#define QUOTE_BYTES 76
+
+struct quote {
+    char *text;
+    size_t used;
+};
+
+/* Takes what fits and stops the encoder there: json_dumpb would leave out the piece that does not fit and what lay in its place before. */
+static int quote_put(const char *piece, size_t size, void *user) {
+    struct quote *quote = user;
+    size_t room = QUOTE_BYTES + 1 - quote->used;
+    size_t taken = size < room ? size : room;
+    memcpy(quote->text + quote->used, piece, taken);
+    quote->used += taken;
+    return taken < size ? -1 : 0;
+}
+
 const char *value_quote(const json_t *value, char text[80]) {
-    size_t length = json_dumpb(value, text, 76, JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
-    if (length == 0) {
+    struct quote quote = {.text = text};
+    json_dump_callback(value, quote_put, &quote, JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
+    if (quote.used == 0) {
         snprintf(text, 80, "a value that cannot be shown");
-    } else if (length <= 76) {
-        text[length] = '\0';
+    } else if (quote.used <= QUOTE_BYTES) {
+        text[quote.used] = '\0';
     } else {
-        memcpy(text + 73, "...", 4);
+        memcpy(text + QUOTE_BYTES - 3, "...", 4);
     }
     return text;
 }

@@ -1,6 +1,7 @@
 #include "api/text.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -111,7 +112,8 @@ char *json_text(const json_t *document, size_t *size) {
         return NULL;
     }
     put(out, document);
-    if (fclose(out) != 0) {
+    bool cut = ferror(out) != 0; /* fclose tells of its own flush alone */
+    if (fclose(out) != 0 || cut) {
         free(text);
         return NULL;
     }

@@ -561,7 +561,7 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
         memcpy(kept->key.job, id, sizeof kept->key.job);
         snprintf(kept->key.body, sizeof kept->key.body, "%s", body);
     }
-    return job->document != NULL && job->name != NULL && job->task != NULL && job->rule != NULL && said->event.json != NULL &&
+    return job->document != NULL && job->digest[0] != '\0' && job->name != NULL && job->task != NULL && job->rule != NULL && said->event.json != NULL &&
            (kept == NULL || kept->key.key != NULL);
 }
 

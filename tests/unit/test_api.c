@@ -1,0 +1,578 @@
+/*
+ * The contract's documents: bad jobs and their problems (tests/golden-input: NAME.json is the body, NAME.problem.json the problem document),
+ * defaults, round trips, digests, numbers as text, query strings, safetensors cut and damaged at every byte, and each allocation failing in turn.
+ *
+ * MODPROP_GOLDEN_RECORD=1 writes the problem documents instead of comparing; what it wrote is to be read before it is committed.
+ */
+#include <check.h>
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/event.h"
+#include "api/job.h"
+#include "api/parameters.h"
+#include "api/query.h"
+#include "api/safetensors.h"
+#include "api/text.h"
+#include "api/weights.h"
+
+/* ---- allocations that fail: the linker sends the room's calls here (--wrap), jansson's come by json_set_alloc_funcs ------------------------ */
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+
+static long allocations_left = -1; /* -1: none fails */
+
+static bool allocation_fails(void) {
+    return allocations_left >= 0 && allocations_left-- == 0;
+}
+
+void *__wrap_malloc(size_t size) {
+    return allocation_fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size) {
+    return allocation_fails() ? NULL : __real_calloc(count, size);
+}
+
+static void *json_malloc(size_t size) {
+    return allocation_fails() ? NULL : __real_malloc(size);
+}
+
+/* ---- help -------------------------------------------------------------------------------------------------------- */
+
+static char *file_read(const char *path, size_t *size) {
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        return NULL;
+    }
+    char *text = calloc(1, 1 << 20);
+    *size = fread(text, 1, (1 << 20) - 1, file);
+    fclose(file);
+    return text;
+}
+
+/* The problem document of a body as the server answers it: 400 where it is no JSON, 422 for bad fields; NULL where the job is good. */
+static char *problem_of(const char *body, size_t size) {
+    char error[256], *text = NULL;
+    struct problems problems = {0};
+    struct job_spec spec;
+    json_t *document = json_parse(body, size, error), *problem = NULL;
+    if (document == NULL) {
+        problem = problem_document(400, "Bad Request", error, NULL);
+    } else {
+        job_spec_decode(&spec, document, &problems);
+        if (problems.count > 0) {
+            problem = problem_document(422, "Unprocessable Content", "bad fields", &problems);
+        }
+        job_spec_release(&spec);
+    }
+    if (problem != NULL) {
+        text = json_dumps(problem, JSON_INDENT(2));
+    }
+    json_decref(problem);
+    json_decref(document);
+    problems_release(&problems);
+    return text;
+}
+
+/* The canonical text of a job that must be good; the caller frees. */
+static char *canonical(const char *body, char digest[65]) {
+    char error[256];
+    struct problems problems = {0};
+    struct job_spec spec;
+    json_t *document = json_parse(body, strlen(body), error);
+    ck_assert_msg(document != NULL, "%s: %s", body, error);
+    job_spec_decode(&spec, document, &problems);
+    char *faults = problems.count == 0 ? NULL : json_dumps(problems.errors, 0);
+    ck_assert_msg(problems.count == 0, "%s: %s", body, faults);
+    char *text = job_spec_text(&spec);
+    ck_assert_ptr_nonnull(text);
+    if (digest != NULL) {
+        job_spec_digest(&spec, digest);
+    }
+    job_spec_release(&spec);
+    json_decref(document);
+    return text;
+}
+
+/* ---- bad input --------------------------------------------------------------------------------------------------- */
+
+static void check_golden(const char *name) {
+    char path[512], expected_path[512];
+    size_t size = 0, expected_size = 0;
+    snprintf(path, sizeof path, "%s/%s.json", MODPROP_GOLDEN_INPUT, name);
+    snprintf(expected_path, sizeof expected_path, "%s/%s.problem.json", MODPROP_GOLDEN_INPUT, name);
+    char *body = file_read(path, &size);
+    ck_assert_ptr_nonnull(body);
+    char *got = problem_of(body, size);
+    ck_assert_msg(got != NULL, "%s was taken for a good job", path);
+    if (getenv("MODPROP_GOLDEN_RECORD") != NULL) {
+        FILE *file = fopen(expected_path, "wb");
+        ck_assert_ptr_nonnull(file);
+        fprintf(file, "%s\n", got);
+        fclose(file);
+    }
+    char *expected = file_read(expected_path, &expected_size);
+    ck_assert_msg(expected != NULL, "%s is missing", expected_path);
+    expected[strcspn(expected, "\0") - (expected_size > 0)] = '\0'; /* its last line break */
+    ck_assert_msg(strcmp(got, expected) == 0, "%s: got\n%s\nnot\n%s", name, got, expected);
+    free(expected);
+    free(got);
+    free(body);
+}
+
+START_TEST(bad_bodies) {
+    DIR *directory = opendir(MODPROP_GOLDEN_INPUT);
+    ck_assert_ptr_nonnull(directory);
+    int count = 0;
+    for (const struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+        const char *end = strstr(entry->d_name, ".json");
+        if (end != NULL && strstr(entry->d_name, ".problem.") == NULL) {
+            char name[256];
+            snprintf(name, sizeof name, "%.*s", (int)(end - entry->d_name), entry->d_name);
+            check_golden(name);
+            count++;
+        }
+    }
+    closedir(directory);
+    ck_assert_int_ge(count, 50);
+}
+END_TEST
+
+/* A value that does not fit is cut, and nothing but the value is shown. */
+START_TEST(quotes_are_cut) {
+    for (size_t length = 60; length < 90; length++) {
+        char word[128] = "", text[80], whole[160];
+        memset(word, 'a', length);
+        json_t *value = json_string(word);
+        memset(text, 'X', sizeof text);
+        snprintf(whole, sizeof whole, "\"%s\"", word);
+        value_quote(value, text);
+        if (length + 2 <= 76) {
+            ck_assert_str_eq(text, whole);
+        } else {
+            ck_assert_uint_eq(strlen(text), 76);
+            ck_assert(strncmp(text, whole, 73) == 0 && strcmp(text + 73, "...") == 0);
+        }
+        json_decref(value);
+    }
+}
+END_TEST
+
+START_TEST(problems_are_bounded) {
+    struct problems problems = {0};
+    for (int i = 0; i < 3 * PROBLEMS_MAX; i++) {
+        problems_add(&problems, &(struct path){.index = (size_t)i}, NULL, "is fault %d", i);
+    }
+    ck_assert_uint_eq(problems.count, 3 * PROBLEMS_MAX);
+    ck_assert_uint_eq(json_array_size(problems.errors), PROBLEMS_MAX);
+    problems_release(&problems);
+}
+END_TEST
+
+/* ---- good input -------------------------------------------------------------------------------------------------- */
+
+static const char *const good[] = {
+    "{\"task\":{\"type\":\"delayed_xor\"}}",
+    "{\"task\":{\"type\":\"pattern\",\"outputs\":3},\"network\":{\"tau\":{\"low\":10,\"high\":100},\"dale\":false},\"rule\":{\"mu\":\"auto\",\"taps\":5}}",
+    "{\"task\":{\"type\":\"row_mnist\"},\"rule\":{\"type\":\"eprop\",\"feedback\":\"adaptive\",\"feedback_decay\":0.001},\"optimizer\":{\"type\":\"sgd\"}}",
+    "{\"task\":{\"type\":\"evidence\"},\"name\":\"\xc3\xa9 \\\" \\n\",\"metadata\":{\"lab\":[1,2.5,null,{\"x\":true}]},\"seed\":9007199254740991,\"threads\":3,"
+    "\"priority\":-7,\"time_limit\":60,\"training\":{\"stop_when\":{\"metric\":\"accuracy\",\"above\":0.99,\"evaluations\":5},\"iterations\":3.0}}",
+    "{\"task\":{\"type\":\"dataset\",\"name\":\"a-b_c.1\"},\"network\":{\"units\":6,\"tau\":[1,2,3,4,5.5,1e6]}}",
+    "{\"task\":{\"type\":\"delayed_xor\"},\"network\":{\"initial\":{\"job\":\"0190\",\"iteration\":300}}}",
+    "{\"task\":{\"type\":\"delayed_xor\"},\"network\":{\"units\":2,\"dale\":false,\"bias\":true,\"initial\":{\"W\":[[0,0.1],[-3e-39,0]],\"Win\":[[1,2],[3,4]],"
+    "\"b\":[1e-12,-0.3],\"Wout\":[[1,2],[3,4]],\"bout\":[0.7,16777217]}}}",
+};
+
+#define GOOD (int)(sizeof good / sizeof good[0])
+
+START_TEST(canonical_text_is_a_fixed_point) {
+    char first[65], second[65], *text = canonical(good[_i], first), *again = canonical(text, second);
+    ck_assert_str_eq(text, again);
+    ck_assert_str_eq(first, second);
+    struct job_spec spec;
+    ck_assert(job_spec_parse(&spec, text));
+    char *parsed = job_spec_text(&spec);
+    ck_assert_str_eq(parsed, text);
+    job_spec_release(&spec);
+    for (size_t cut = 0; cut < strlen(text); cut += 7) { /* a damaged store is refused, not believed */
+        char *part = strndup(text, cut);
+        ck_assert(!job_spec_parse(&spec, part));
+        job_spec_release(&spec);
+        free(part);
+    }
+    free(parsed);
+    free(again);
+    free(text);
+}
+END_TEST
+
+START_TEST(defaults_are_the_published_run) {
+    char *text = canonical(good[0], NULL);
+    ck_assert_str_eq(text,
+        "{\"name\":null,\"metadata\":{},\"seed\":1,\"threads\":null,\"priority\":0,\"time_limit\":null,"
+        "\"task\":{\"type\":\"delayed_xor\",\"delay\":700,\"cue\":100,\"amplitude\":2.0,\"noise\":0.01},"
+        "\"network\":{\"units\":120,\"tau\":100.0,\"activation\":\"relu\",\"dale\":true,\"excitatory_fraction\":0.8,\"types_per_sign\":1,\"connectivity\":1.0,"
+        "\"rewiring\":\"deep_r\",\"discretization\":\"exponential\",\"bias\":false,\"initial\":null},"
+        "\"rule\":{\"type\":\"modprop\",\"mu\":0.25,\"weights\":\"cell\",\"averaging\":\"all\",\"tracking\":\"current\",\"first_hop\":\"mu\",\"taps\":null,"
+        "\"feedback\":\"symmetric\",\"feedback_decay\":0.0},"
+        "\"optimizer\":{\"type\":\"adam\",\"learning_rate\":0.0005,\"decay\":{\"factor\":0.8,\"every\":300},\"beta1\":0.9,\"beta2\":0.999,\"epsilon\":1e-08,"
+        "\"l2\":0.0005,\"l1\":0.01,\"clip_norm\":null},"
+        "\"training\":{\"iterations\":3000,\"batch_size\":32,\"evaluate_every\":20,\"checkpoint_every\":100,\"keep_checkpoints\":2,\"stop_when\":null,"
+        "\"memory\":null,\"diagnostics\":false}}");
+    free(text);
+}
+END_TEST
+
+/* Every line of task_defaults is what a job of that task gets: an override that no section reads would be silent otherwise. */
+START_TEST(defaults_of_tasks_take_effect) {
+    for (size_t i = 0; i < task_default_count; i++) {
+        for (int task = 0; task < TASK_TYPES; task++) {
+            if ((task_defaults[i].variants & (1u << task)) == 0) {
+                continue;
+            }
+            char body[128], *text;
+            snprintf(body, sizeof body, "{\"task\":{\"type\":\"%s\"}}", task_variants[task].name);
+            text = canonical(body, NULL);
+            json_t *job = json_loads(text, 0, NULL), *expected = json_loads(task_defaults[i].fallback, JSON_DECODE_ANY, NULL);
+            json_t *got = json_object_get(json_object_get(job, task_defaults[i].section), task_defaults[i].name);
+            bool equal = json_is_number(got) ? json_number_value(got) == json_number_value(expected) : json_is_object(got) || json_equal(got, expected);
+            ck_assert_msg(equal, "%s: %s.%s should be %s: %s", body, task_defaults[i].section, task_defaults[i].name, task_defaults[i].fallback, text);
+            json_decref(expected);
+            json_decref(job);
+            free(text);
+        }
+    }
+}
+END_TEST
+
+START_TEST(digest_is_of_what_determines_the_result) {
+    char plain[65], named[65], seeded[65];
+    free(canonical(good[0], plain));
+    free(canonical("{\"task\":{\"type\":\"delayed_xor\",\"delay\":700},\"name\":\"x\",\"metadata\":{\"a\":1},\"threads\":2,\"priority\":5,\"time_limit\":9}", named));
+    free(canonical("{\"task\":{\"type\":\"delayed_xor\"},\"seed\":2}", seeded));
+    ck_assert_str_eq(plain, named);
+    ck_assert_str_ne(plain, seeded);
+}
+END_TEST
+
+START_TEST(without_memory_nothing_is_wrong) {
+    char *expected = canonical(good[_i], NULL), error[256];
+    json_set_alloc_funcs(json_malloc, free);
+    for (long n = 0, whole = 0; whole == 0; n++) {
+        struct problems problems = {0};
+        struct job_spec spec;
+        ck_assert_int_lt(n, 100000);
+        json_t *document = json_parse(good[_i], strlen(good[_i]), error);
+        allocations_left = n;
+        job_spec_decode(&spec, document, &problems);
+        whole = allocations_left >= 0; /* none had to fail any more */
+        allocations_left = -1;
+        if (problems.count == 0) {
+            char *text = job_spec_text(&spec);
+            ck_assert_msg(strcmp(text, expected) == 0, "allocation %ld: got %s, not %s", n, text, expected);
+            free(text);
+        }
+        ck_assert(whole == 0 || problems.count == 0);
+        problems_release(&problems);
+        job_spec_release(&spec);
+        json_decref(document);
+    }
+    struct job_spec spec;
+    ck_assert(job_spec_parse(&spec, expected));
+    for (long n = 0, whole = 0; whole == 0; n++) {
+        allocations_left = n;
+        char *text = job_spec_text(&spec);
+        whole = allocations_left >= 0;
+        allocations_left = -1;
+        ck_assert(whole == 0 || text != NULL);
+        ck_assert_msg(text == NULL || strcmp(text, expected) == 0, "allocation %ld: got %s, not %s", n, text, expected);
+        free(text);
+    }
+    job_spec_release(&spec);
+    free(expected);
+}
+END_TEST
+
+/* ---- numbers, times, queries ------------------------------------------------------------------------------------- */
+
+START_TEST(floats_come_back) {
+    char text[32];
+    uint32_t bits = 12345;
+    for (int i = 0; i < 200000; i++) {
+        float value;
+        bits = bits * 1664525u + 1013904223u;
+        memcpy(&value, &bits, sizeof value);
+        int length = float_put(value, text);
+        ck_assert_int_eq(length, (int)strlen(text));
+        float back = strtof(text, NULL);
+        ck_assert_msg(isfinite(value) ? memcmp(&back, &value, sizeof value) == 0 : strcmp(text, "null") == 0, "%a became %s", (double)value, text);
+    }
+    float_put(0.1f, text);
+    ck_assert_str_eq(text, "0.1");
+    float_put(-0.0f, text);
+    ck_assert_str_eq(text, "-0.0");
+    number_put(0.8, text);
+    ck_assert_str_eq(text, "0.8");
+    number_put(NAN, text);
+    ck_assert_str_eq(text, "null");
+}
+END_TEST
+
+START_TEST(times) {
+    char text[TIME_TEXT_BYTES];
+    time_text(0, text);
+    ck_assert_str_eq(text, "1970-01-01T00:00:00.000Z");
+    time_text(1709251199007, text);
+    ck_assert_str_eq(text, "2024-02-29T23:59:59.007Z");
+}
+END_TEST
+
+START_TEST(queries) {
+    static const struct {
+        const char *query;
+        size_t faults;
+        int64_t limit;
+        const char *status;
+        bool all;
+    } cases[] = {
+        {"", 0, 20, "", false}, {"limit=5&status=a%20b%2B+c&all=true", 0, 5, "a b+ c", true}, {"&&limit=7&", 0, 7, "", false},
+        {"limit=101", 1, 20, "", false}, {"limit=", 1, 20, "", false}, {"limit=+5", 1, 20, "", false}, {"limit=5&limit=6", 1, 5, "", false},
+        {"limit=99999999999999999999", 1, 20, "", false}, {"status=%", 1, 20, "", false}, {"status=%0", 1, 20, "", false}, {"status=%zz", 1, 20, "", false},
+        {"status=%00", 1, 20, "", false}, {"limti=5", 1, 20, "", false}, {"all=maybe&limit=x", 2, 20, "", false}, {"=", 1, 20, "", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct problems problems = {0};
+        int64_t limit = 20;
+        bool all = false;
+        char status[QUERY_VALUE_BYTES] = "";
+        const struct query_parameter parameters[] = {{.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = 100, .integer = &limit},
+                                                     {.name = "status", .type = QUERY_TEXT, .text = status},
+                                                     {.name = "all", .type = QUERY_BOOLEAN, .boolean = &all}};
+        query_read(cases[i].query, parameters, 3, &problems);
+        ck_assert_msg(problems.count == cases[i].faults && limit == cases[i].limit && strcmp(status, cases[i].status) == 0 && all == cases[i].all,
+                      "\"%s\": %zu faults, limit %lld, status \"%s\"", cases[i].query, problems.count, (long long)limit, status);
+        problems_release(&problems);
+    }
+    char *huge = calloc(1, 4096);
+    struct problems problems = {0};
+    memcpy(huge, "status=", 7);
+    memset(huge + 7, 'x', 4000);
+    char status[QUERY_VALUE_BYTES];
+    query_read(huge, &(struct query_parameter){.name = "status", .type = QUERY_TEXT, .text = status}, 1, &problems);
+    ck_assert_uint_eq(problems.count, 1);
+    problems_release(&problems);
+    free(huge);
+}
+END_TEST
+
+/* ---- safetensors ------------------------------------------------------------------------------------------------- */
+
+static size_t tensors_make(unsigned char *file, const char *header, size_t data) {
+    uint64_t length = strlen(header);
+    memcpy(file, &length, 8);
+    memcpy(file + 8, header, length);
+    for (size_t i = 0; i < data; i++) {
+        file[8 + length + i] = (unsigned char)i;
+    }
+    return 8 + length + data;
+}
+
+static const char two[] = "{\"__metadata__\":{\"a\":\"b\"},\"inputs\":{\"dtype\":\"F32\",\"shape\":[2,1,1],\"data_offsets\":[0,8]},"
+                          "\"targets\":{\"dtype\":\"I64\",\"shape\":[2,1],\"data_offsets\":[8,24]}}";
+
+START_TEST(tensors_are_read) {
+    unsigned char file[1024];
+    struct safetensor tensors[SAFETENSORS_MAX];
+    int count = 0;
+    char error[256];
+    size_t size = tensors_make(file, two, 24);
+    ck_assert_msg(safetensors_parse(file, size, tensors, &count, error), "%s", error);
+    ck_assert_int_eq(count, 2);
+    const struct safetensor *targets = safetensor_find(tensors, count, "targets");
+    ck_assert_ptr_nonnull(targets);
+    ck_assert(safetensor_is_integer(targets) && targets->dimensions == 2 && targets->count == 2);
+    ck_assert_double_eq(safetensor_number(targets, 0), (double)0x0f0e0d0c0b0a0908);
+    ck_assert_ptr_null(safetensor_find(tensors, count, "mask"));
+}
+END_TEST
+
+/* Memory of exactly the file's size each time: the address sanitizer sees one byte too far. Every change of one byte is refused or read within. */
+START_TEST(tensors_cut_and_damaged) {
+    unsigned char file[1024];
+    struct safetensor tensors[SAFETENSORS_MAX];
+    char error[256];
+    size_t size = tensors_make(file, two, 24), checksum = 0;
+    for (size_t cut = 0; cut < size; cut++) {
+        int count = 0;
+        unsigned char *part = malloc(cut + (cut == 0));
+        memcpy(part, file, cut);
+        ck_assert_msg(!safetensors_parse(part, cut, tensors, &count, error), "cut at %zu", cut);
+        free(part);
+    }
+    for (size_t at = 0; at < size - 24; at++) {
+        for (int to = 0; to < 256; to += to < 128 ? 1 : 17) {
+            int count = 0;
+            unsigned char *damaged = malloc(size);
+            double sum = 0;
+            memcpy(damaged, file, size);
+            damaged[at] = (unsigned char)to;
+            if (safetensors_parse(damaged, size, tensors, &count, error)) {
+                for (int i = 0; i < count; i++) {
+                    for (size_t k = 0; k < tensors[i].count; k++) {
+                        sum += safetensor_number(&tensors[i], k);
+                    }
+                }
+            }
+            checksum += isfinite(sum);
+            free(damaged);
+        }
+    }
+    ck_assert_uint_gt(checksum, 0); /* the reads were not optimised away */
+}
+END_TEST
+
+START_TEST(tensors_refused) {
+    static const struct {
+        const char *header, *sentence;
+    } cases[] = {
+        {"[]", "no JSON object"},
+        {"{\"a\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,2]}}", "must have the dtype"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1],\"data_offsets\":[0,4]}}", "at most 4 dimensions"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", "of at least 0"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,4]}}", "too many entries"},
+        {"{\"a\":{\"dtype\":\"F64\",\"shape\":[2305843009213693952],\"data_offsets\":[0,0]}}", "as many bytes"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,5]}}", "as many bytes"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[7],\"data_offsets\":[0,28]}}", "within the file"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,4]}}", "within the file"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", "within the file"},
+        {"{\"a\":7}", "must have the dtype"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        unsigned char file[1024];
+        struct safetensor tensors[SAFETENSORS_MAX];
+        int count = 0;
+        char error[256] = "";
+        size_t size = tensors_make(file, cases[i].header, 24);
+        ck_assert_msg(!safetensors_parse(file, size, tensors, &count, error) && strstr(error, cases[i].sentence) != NULL, "%s: \"%s\"", cases[i].header, error);
+    }
+}
+END_TEST
+
+/* ---- weights ----------------------------------------------------------------------------------------------------- */
+
+struct buffer {
+    char bytes[8192];
+    size_t used;
+};
+
+static bool buffer_write(void *user, const void *bytes, size_t size) {
+    struct buffer *buffer = user;
+    if (buffer->used + size >= sizeof buffer->bytes) {
+        return false;
+    }
+    memcpy(buffer->bytes + buffer->used, bytes, size);
+    buffer->used += size;
+    return true;
+}
+
+/* What is written in either form is what is read back, and the JSON form may begin another job. */
+START_TEST(weights_there_and_back) {
+    float memory[] = {0, 0.1f, -1e-12f, 0, 1, 2, 3, 4, 0.3f, -0.3f, 5, 6, 7, 8, 0.7f, -0.7f}, leak[] = {0.9f, 0.99f};
+    int types[] = {0, 1}, sign[] = {-1, 1};
+    bool bias = _i == 1;
+    struct trained trained = {.units = 2, .inputs = 2, .outputs = 2, .iteration = 7, .W = memory, .Win = memory + 4, .b = bias ? memory + 8 : NULL,
+                              .Wout = memory + (bias ? 10 : 8), .bout = memory + (bias ? 14 : 12), .parameters = bias ? 16 : 14, .leak = leak,
+                              .type_of_unit = types, .sign_of_unit = sign};
+    static struct buffer json, binary;
+    json.used = binary.used = 0;
+    struct writer to_json = {.write = buffer_write, .user = &json}, to_binary = {.write = buffer_write, .user = &binary};
+    char sha256[65], error[256];
+    weights_digest(&trained, sha256);
+    weights_write_json(&to_json, &trained, "id", sha256, true);
+    weights_write_safetensors(&to_binary, &trained, "id", sha256);
+    ck_assert(!to_json.failed && !to_binary.failed);
+    struct safetensor tensors[SAFETENSORS_MAX];
+    int count = 0;
+    ck_assert_msg(safetensors_parse((unsigned char *)binary.bytes, binary.used, tensors, &count, error), "%s", error);
+    ck_assert_int_eq(count, bias ? 8 : 7);
+    ck_assert(memcmp(safetensor_find(tensors, count, "W")->bytes, memory, 16) == 0);
+    ck_assert(memcmp(safetensor_find(tensors, count, "bout")->bytes, trained.bout, 8) == 0);
+
+    json_t *weights = json_loadb(json.bytes, json.used, 0, NULL);
+    ck_assert_ptr_nonnull(weights);
+    ck_assert_str_eq(json_string_value(json_object_get(weights, "type")), "weights");
+    json_t *job = json_pack("{s:{s:s}, s:{s:i, s:b, s:b, s:o}}", "task", "type", "delayed_xor", "network", "units", 2, "dale", 0, "bias", (int)bias, "initial", weights);
+    struct problems problems = {0};
+    struct job_spec spec;
+    job_spec_decode(&spec, job, &problems);
+    job_spec_check_shape(&spec, 2, 2, &problems);
+    ck_assert_uint_eq(problems.count, 0);
+    ck_assert(memcmp(spec.initial.memory, memory, trained.parameters * sizeof(float)) == 0);
+    job_spec_check_shape(&spec, 3, 1, &problems);
+    ck_assert_uint_eq(problems.count, 2);
+    problems_release(&problems);
+    job_spec_release(&spec);
+    json_decref(job);
+}
+END_TEST
+
+/* Every default of a description lies within the bounds that stand beside it, and everything is explained. */
+START_TEST(descriptions) {
+    json_t *tasks = tasks_describe(), *rules = rules_describe(), *entry, *field;
+    const char *name;
+    size_t i;
+    ck_assert_uint_eq(json_array_size(json_object_get(tasks, "tasks")), TASK_TYPES);
+    ck_assert_uint_eq(json_array_size(json_object_get(rules, "rules")), RULE_TYPES);
+    json_array_foreach(json_object_get(rules, "rules"), i, entry) {
+        json_object_foreach(json_object_get(entry, "parameters"), name, field) {
+            ck_assert_msg(json_string_length(json_object_get(field, "description")) > 10, "%s", name);
+        }
+    }
+    json_array_foreach(json_object_get(tasks, "tasks"), i, entry) {
+        json_object_foreach(json_object_get(entry, "parameters"), name, field) {
+            const json_t *fallback = json_object_get(field, "default"), *low = json_object_get(field, "minimum"), *high = json_object_get(field, "maximum");
+            ck_assert_msg(json_string_length(json_object_get(field, "description")) > 10, "%s", name);
+            ck_assert(!json_is_number(fallback) || (json_number_value(fallback) >= json_number_value(low) && json_number_value(fallback) <= json_number_value(high)));
+        }
+    }
+    const json_t *mnist = json_object_get(json_array_get(json_object_get(tasks, "tasks"), TASK_ROW_MNIST), "defaults");
+    ck_assert_double_eq(json_number_value(json_object_get(json_object_get(json_object_get(mnist, "rule"), "mu"), "default")), 0.1);
+    json_decref(tasks);
+    json_decref(rules);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("api");
+    TCase *all = tcase_create("all");
+    tcase_set_timeout(all, 120);
+    tcase_add_test(all, bad_bodies);
+    tcase_add_test(all, quotes_are_cut);
+    tcase_add_test(all, problems_are_bounded);
+    tcase_add_loop_test(all, canonical_text_is_a_fixed_point, 0, GOOD);
+    tcase_add_test(all, defaults_are_the_published_run);
+    tcase_add_test(all, defaults_of_tasks_take_effect);
+    tcase_add_test(all, digest_is_of_what_determines_the_result);
+    tcase_add_loop_test(all, without_memory_nothing_is_wrong, 0, GOOD);
+    tcase_add_test(all, floats_come_back);
+    tcase_add_test(all, times);
+    tcase_add_test(all, queries);
+    tcase_add_test(all, tensors_are_read);
+    tcase_add_test(all, tensors_cut_and_damaged);
+    tcase_add_test(all, tensors_refused);
+    tcase_add_loop_test(all, weights_there_and_back, 0, 2);
+    tcase_add_test(all, descriptions);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
