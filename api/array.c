@@ -33,7 +33,8 @@ static bool read_entry(const json_t *value, struct reading *reading, const struc
     char got[80];
     if (reading->integers != NULL) {
         if (!json_is_integer(value) || json_integer_value(value) < reading->low || json_integer_value(value) > reading->high) {
-            problems_add(problems, path, NULL, "must be an integer from %d to %d; got %s", reading->low, reading->high, value_quote(value, got));
+            problems_add(problems, path, NULL, "must be an integer from %d to %d; got %s", reading->low, reading->high,
+                         value_quote(value, got));
             return false;
         }
         reading->integers[reading->used++] = (int32_t)json_integer_value(value);
@@ -72,14 +73,15 @@ static bool read_level(const json_t *value, int dimensions, const size_t *length
     return true;
 }
 
-bool array_read(const json_t *value, int dimensions, const size_t *lengths, float *to, const struct path *path, const char *name, struct problems *problems) {
+bool array_read(const json_t *value, int dimensions, const size_t *lengths, float *to, const struct path *path, const char *name,
+                struct problems *problems) {
     struct reading reading = {.floats = to};
     struct path here = {.parent = path, .name = name};
     return read_level(value, dimensions, lengths, &reading, &here, problems);
 }
 
-bool array_read_integers(const json_t *value, int dimensions, const size_t *lengths, int low, int high, int32_t *to, const struct path *path,
-                         const char *name, struct problems *problems) {
+bool array_read_integers(const json_t *value, int dimensions, const size_t *lengths, int low, int high, int32_t *to,
+                         const struct path *path, const char *name, struct problems *problems) {
     struct reading reading = {.integers = to, .low = low, .high = high};
     struct path here = {.parent = path, .name = name};
     return read_level(value, dimensions, lengths, &reading, &here, problems);

@@ -8,18 +8,20 @@
 
 #include "api/problem.h"
 
-/* The lengths of a list of lists down to numbers, outermost first, from the first element of each; 0 where it is no list or deeper than 3. */
+/* The lengths of a list of lists down to numbers, outermost first, from the first element of each; 0 where it is no list or deeper than 3.
+ */
 int array_shape(const json_t *value, size_t lengths[3]);
 
 /*
- * Reads a list of `dimensions` levels whose lengths are `lengths` into `to`, row-major. False, with a fault at path/name, where a length differs
- * or an entry is no finite number.
+ * Reads a list of `dimensions` levels whose lengths are `lengths` into `to`, row-major. False, with a fault at path/name, where a length
+ * differs or an entry is no finite number.
  */
-bool array_read(const json_t *value, int dimensions, const size_t *lengths, float *to, const struct path *path, const char *name, struct problems *problems);
+bool array_read(const json_t *value, int dimensions, const size_t *lengths, float *to, const struct path *path, const char *name,
+                struct problems *problems);
 
 /* The same for integers from low to high. */
-bool array_read_integers(const json_t *value, int dimensions, const size_t *lengths, int low, int high, int32_t *to, const struct path *path,
-                         const char *name, struct problems *problems);
+bool array_read_integers(const json_t *value, int dimensions, const size_t *lengths, int low, int high, int32_t *to,
+                         const struct path *path, const char *name, struct problems *problems);
 
 /* count * size without overflow, or 0. */
 size_t size_product(const size_t *lengths, int dimensions, size_t size);

@@ -20,20 +20,21 @@ struct event_head {
 
 struct event_status {
     const char *status;
-    const char *reason;       /* NULL: none; a sentence for a status that needs one */
+    const char *reason; /* NULL: none; a sentence for a status that needs one */
     int attempt;
-    bool final;               /* metrics are told, and with `weights` their link */
+    bool final; /* metrics are told, and with `weights` their link */
     bool weights;
     int64_t iteration;
-    double loss, accuracy;    /* NaN: null */
-    const char *weights_sha256; /* NULL: none */
+    double loss, accuracy;                 /* NaN: null */
+    const char *weights_sha256;            /* NULL: none */
     const char *error_code, *error_detail; /* NULL: none */
-    int64_t error_iteration;  /* -1: none */
+    int64_t error_iteration;               /* -1: none */
 };
 
 /* Each returns a new text that the caller frees, NULL without memory. */
 char *event_status_text(const struct event_head *head, const struct event_status *status);
-char *event_progress_text(const struct event_head *head, const struct train_progress *progress, double elapsed_seconds, double trials_per_second);
+char *event_progress_text(const struct event_head *head, const struct train_progress *progress, double elapsed_seconds,
+                          double trials_per_second);
 char *event_checkpoint_text(const struct event_head *head, int64_t iteration, double loss, size_t size, const char *sha256);
 char *event_log_text(const struct event_head *head, const char *level, const char *message);
 char *event_deleted_text(const struct event_head *head);

@@ -9,9 +9,9 @@
 #include "api/job.h"
 #include "api/text.h"
 
-#define UNITS_MAX 4096
+#define UNITS_MAX      4096
 #define RTRL_UNITS_MAX 128
-#define STEPS_MAX 1000000
+#define STEPS_MAX      1000000
 
 static const char *const top_names[] = {"network", "inputs", "targets", "mask", "loss", "rules"};
 static const char *const network_names[] = {"W", "Win", "b", "Wout", "bout", "leak", "types", "activation", "feedback"};
@@ -28,8 +28,9 @@ static void check_names(const json_t *object, const char *const *names, size_t c
         }
         const char *nearest = known ? NULL : name_nearest(name, names, count);
         if (!known) {
-            problems_add(problems, path, name, nearest == NULL ? "is not a known field%s%s%s" : "is not a known field; did you mean %s%s%s?", nearest == NULL ? "" : "\"",
-                         nearest == NULL ? "" : nearest, nearest == NULL ? "" : "\"");
+            problems_add(problems, path, name,
+                         nearest == NULL ? "is not a known field%s%s%s" : "is not a known field; did you mean %s%s%s?",
+                         nearest == NULL ? "" : "\"", nearest == NULL ? "" : nearest, nearest == NULL ? "" : "\"");
         }
     }
 }
@@ -44,8 +45,8 @@ static void *take(struct gradients_request *request, size_t count, size_t size) 
 }
 
 /* A float array of the given shape, or NULL where it is absent and may be, or wrong. */
-static const float *read_floats(struct gradients_request *request, const json_t *object, const char *name, int dimensions, const size_t *lengths, bool optional,
-                                const struct path *path, struct problems *problems) {
+static const float *read_floats(struct gradients_request *request, const json_t *object, const char *name, int dimensions,
+                                const size_t *lengths, bool optional, const struct path *path, struct problems *problems) {
     const json_t *value = json_object_get(object, name);
     size_t bytes = size_product(lengths, dimensions, sizeof(float));
     if (optional && (value == NULL || json_is_null(value))) {
@@ -75,7 +76,10 @@ static bool read_shapes(struct gradients_request *request, const json_t *documen
         const char *name;
         int dimensions;
         size_t *lengths, most;
-    } table[] = {{network, &path, "W", 2, W, UNITS_MAX}, {network, &path, "Win", 2, Win, UNITS_MAX}, {network, &path, "Wout", 2, Wout, UNITS_MAX}, {document, NULL, "inputs", 3, x, STEPS_MAX}};
+    } table[] = {{network, &path, "W", 2, W, UNITS_MAX},
+                 {network, &path, "Win", 2, Win, UNITS_MAX},
+                 {network, &path, "Wout", 2, Wout, UNITS_MAX},
+                 {document, NULL, "inputs", 3, x, STEPS_MAX}};
     for (size_t i = 0; i < COUNT(table); i++) {
         int dimensions = array_shape(json_object_get(table[i].object, table[i].name), table[i].lengths);
         bool empty = false;
@@ -83,9 +87,11 @@ static bool read_shapes(struct gradients_request *request, const json_t *documen
             empty = empty || table[i].lengths[j] == 0;
         }
         if (dimensions != table[i].dimensions || empty) {
-            problems_add(problems, table[i].path, table[i].name, "must be a list of lists%s of numbers, none empty", table[i].dimensions == 3 ? " of lists" : "");
+            problems_add(problems, table[i].path, table[i].name, "must be a list of lists%s of numbers, none empty",
+                         table[i].dimensions == 3 ? " of lists" : "");
         } else if (table[i].lengths[0] > table[i].most) {
-            problems_add(problems, table[i].path, table[i].name, "must have at most %zu entries; it has %zu", table[i].most, table[i].lengths[0]);
+            problems_add(problems, table[i].path, table[i].name, "must have at most %zu entries; it has %zu", table[i].most,
+                         table[i].lengths[0]);
         }
     }
     if (problems->count > before) {
@@ -174,14 +180,16 @@ static void read_batch(struct gradients_request *request, const json_t *document
     if (loss != NULL && strcmp(loss, "cross_entropy") == 0) {
         p->loss = LOSS_CROSS_ENTROPY;
         int32_t *classes = take(request, T * B, sizeof *classes);
-        bool ok = classes != NULL && array_read_integers(json_object_get(document, "targets"), 2, (size_t[]){T, B}, 0, (int)O - 1, classes, NULL, "targets", problems);
+        bool ok = classes != NULL && array_read_integers(json_object_get(document, "targets"), 2, (size_t[]){T, B}, 0, (int)O - 1, classes,
+                                                         NULL, "targets", problems);
         p->classes = ok ? classes : NULL;
     } else if (loss != NULL && strcmp(loss, "mse") == 0) {
         p->loss = LOSS_MSE;
         p->values = read_floats(request, document, "targets", 3, (size_t[]){T, B, O}, false, NULL, problems);
     } else {
         const json_t *value = json_object_get(document, "loss");
-        problems_add(problems, NULL, "loss", "must be one of \"cross_entropy\", \"mse\"; got %s", value == NULL ? "none" : value_quote(value, got));
+        problems_add(problems, NULL, "loss", "must be one of \"cross_entropy\", \"mse\"; got %s",
+                     value == NULL ? "none" : value_quote(value, got));
     }
     double sum = 0.0;
     for (size_t i = 0; p->mask != NULL && i < T * B; i++) {
@@ -213,10 +221,12 @@ static void read_rules(struct gradients_request *request, const json_t *document
             problems_add(problems, &here, "mu", "must be a number: one batch has no running mean that \"auto\" could follow");
         }
         if (rule->feedback != FEEDBACK_SYMMETRIC && request->problem.feedback == NULL) {
-            problems_add(problems, &(struct path){.name = "network"}, "feedback", "is required (outputs by units) for random and adaptive feedback");
+            problems_add(problems, &(struct path){.name = "network"}, "feedback",
+                         "is required (outputs by units) for random and adaptive feedback");
         }
         if (rule->type == RULE_RTRL && request->problem.units > RTRL_UNITS_MAX) {
-            problems_add(problems, &here, "type", "must not be rtrl with more than %d units; the network has %d", RTRL_UNITS_MAX, request->problem.units);
+            problems_add(problems, &here, "type", "must not be rtrl with more than %d units; the network has %d", RTRL_UNITS_MAX,
+                         request->problem.units);
         }
         request->asked[i] = json_incref(value);
         request->rule_count = (int)i + 1;
@@ -228,7 +238,8 @@ static double work_of(const struct gradients_request *request) {
     const struct gradients_problem *p = &request->problem;
     double N = p->units, step = (double)p->steps * p->trials * N * (N + p->inputs + p->outputs), work = 3.0 * step;
     for (int i = 0; i < request->rule_count; i++) {
-        work += request->rules[i].type == RULE_RTRL ? step * N * (N + p->inputs + 1.0) : 3.0 * step * (request->rules[i].taps > 0 ? 2.0 : 1.0);
+        work +=
+            request->rules[i].type == RULE_RTRL ? step * N * (N + p->inputs + 1.0) : 3.0 * step * (request->rules[i].taps > 0 ? 2.0 : 1.0);
     }
     return work;
 }
@@ -246,8 +257,9 @@ void gradients_request_decode(struct gradients_request *request, const json_t *d
     }
     read_rules(request, document, problems);
     if (problems->count == 0 && work_of(request) > GRADIENTS_WORK_MAX) {
-        problems_add(problems, NULL, "inputs", "is too large: the rules would take %.3g multiply-adds together, at most %.3g are done for one request", work_of(request),
-                     GRADIENTS_WORK_MAX);
+        problems_add(problems, NULL, "inputs",
+                     "is too large: the rules would take %.3g multiply-adds together, at most %.3g are done for one request",
+                     work_of(request), GRADIENTS_WORK_MAX);
     }
 }
 
@@ -305,14 +317,19 @@ void gradients_write_begin(struct writer *writer, double loss) {
     writer_text(writer, ",\"rules\":[");
 }
 
-void gradients_write_rule(struct writer *writer, const struct gradients_request *request, int index, const struct gradients *g, const struct gradients *bptt) {
+void gradients_write_rule(struct writer *writer, const struct gradients_request *request, int index, const struct gradients *g,
+                          const struct gradients *bptt) {
     const struct gradients_problem *p = &request->problem;
     size_t N = (size_t)p->units, I = (size_t)p->inputs, O = (size_t)p->outputs;
     const struct {
         const char *name;
         const float *values, *truth;
         size_t rows, columns; /* rows 0: a vector */
-    } parts[] = {{"W", g->W, bptt->W, N, N}, {"Win", g->Win, bptt->Win, I, N}, {"b", g->b, bptt->b, 0, N}, {"Wout", g->Wout, bptt->Wout, N, O}, {"bout", g->bout, bptt->bout, 0, O}};
+    } parts[] = {{"W", g->W, bptt->W, N, N},
+                 {"Win", g->Win, bptt->Win, I, N},
+                 {"b", g->b, bptt->b, 0, N},
+                 {"Wout", g->Wout, bptt->Wout, N, O},
+                 {"bout", g->bout, bptt->bout, 0, O}};
     char *rule = json_text(request->asked[index], NULL);
     double sums[3] = {0};
     writer_text(writer, index == 0 ? "{\"rule\":" : ",{\"rule\":");
@@ -332,7 +349,8 @@ void gradients_write_rule(struct writer *writer, const struct gradients_request 
     writer_text(writer, "},\"cosine\":{");
     for (size_t i = 0; i < COUNT(parts); i++) {
         size_t count = parts[i].columns * (parts[i].rows == 0 ? 1 : parts[i].rows);
-        double ab = dot(parts[i].values, parts[i].truth, count), aa = dot(parts[i].values, parts[i].values, count), bb = dot(parts[i].truth, parts[i].truth, count);
+        double ab = dot(parts[i].values, parts[i].truth, count), aa = dot(parts[i].values, parts[i].values, count),
+               bb = dot(parts[i].truth, parts[i].truth, count);
         sums[0] += ab;
         sums[1] += aa;
         sums[2] += bb;

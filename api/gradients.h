@@ -1,6 +1,6 @@
 /*
- * POST /v1/gradients: a network, a batch and rules in; for each rule gradients and their cosine with bptt's out. Bounds are checked from the
- * shapes of the lists before anything is allocated.
+ * POST /v1/gradients: a network, a batch and rules in; for each rule gradients and their cosine with bptt's out. Bounds are checked from
+ * the shapes of the lists before anything is allocated.
  */
 #ifndef MODPROP_API_GRADIENTS_H
 #define MODPROP_API_GRADIENTS_H
@@ -12,7 +12,7 @@
 #include "core/gradients.h"
 
 #define GRADIENTS_RULES_MAX 64
-#define GRADIENTS_WORK_MAX 4e11 /* multiply-adds of all rules together */
+#define GRADIENTS_WORK_MAX  4e11 /* multiply-adds of all rules together */
 
 struct gradients_request {
     struct gradients_problem problem; /* its arrays are in `memory` */

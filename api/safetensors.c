@@ -39,7 +39,8 @@ static bool read_shape(const json_t *shape, struct safetensor *tensor, char *err
     return true;
 }
 
-static bool read_tensor(const char *name, const json_t *value, const unsigned char *data, size_t size, struct safetensor *tensor, char *error) {
+static bool read_tensor(const char *name, const json_t *value, const unsigned char *data, size_t size, struct safetensor *tensor,
+                        char *error) {
     const char *type = json_string_value(json_object_get(value, "dtype"));
     const json_t *offsets = json_object_get(value, "data_offsets"), *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
     size_t bytes;
@@ -59,7 +60,8 @@ static bool read_tensor(const char *name, const json_t *value, const unsigned ch
         json_integer_value(end) < json_integer_value(begin) || (uint64_t)json_integer_value(end) > size) {
         return fail(error, name, "must have data_offsets within the file");
     }
-    if (__builtin_mul_overflow(tensor->count, types[i].size, &bytes) || bytes != (size_t)(json_integer_value(end) - json_integer_value(begin))) {
+    if (__builtin_mul_overflow(tensor->count, types[i].size, &bytes) ||
+        bytes != (size_t)(json_integer_value(end) - json_integer_value(begin))) {
         return fail(error, name, "must have as many bytes as its shape and dtype say");
     }
     tensor->bytes = data + json_integer_value(begin);
@@ -76,7 +78,8 @@ bool safetensors_parse(const unsigned char *bytes, size_t size, struct safetenso
         memcpy(&length, bytes, 8);
     }
     if (size < 8 || length == 0 || length > SAFETENSORS_HEADER_BYTES || length > size - 8) {
-        snprintf(error, 256, "this is no safetensors file: it must begin with the header's length, at most %d bytes", SAFETENSORS_HEADER_BYTES);
+        snprintf(error, 256, "this is no safetensors file: it must begin with the header's length, at most %d bytes",
+                 SAFETENSORS_HEADER_BYTES);
         return false;
     }
     json_t *header = json_parse((const char *)bytes + 8, (size_t)length, fault);
@@ -109,11 +112,11 @@ bool safetensor_is_integer(const struct safetensor *tensor) {
     return tensor->type != TENSOR_F32 && tensor->type != TENSOR_F64;
 }
 
-#define ENTRY(type_of_c)                                                          \
-    do {                                                                          \
-        type_of_c entry;                                                          \
-        memcpy(&entry, tensor->bytes + index * sizeof entry, sizeof entry);       \
-        return (double)entry;                                                     \
+#define ENTRY(type_of_c)                                                                                                                   \
+    do {                                                                                                                                   \
+        type_of_c entry;                                                                                                                   \
+        memcpy(&entry, tensor->bytes + index * sizeof entry, sizeof entry);                                                                \
+        return (double)entry;                                                                                                              \
     } while (0)
 
 double safetensor_number(const struct safetensor *tensor, size_t index) {

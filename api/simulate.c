@@ -27,7 +27,8 @@ static void keep_list(const json_t *value, const struct path *path, const struct
     (void)problems; /* read by simulate_ask_decode, which owns the memory */
 }
 
-static void decode_iteration(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
+static void decode_iteration(const json_t *value, const struct path *path, const struct field *field, void *object,
+                             struct problems *problems) {
     struct simple *simple = object;
     char got[80];
     simple->iteration = -1;
@@ -47,20 +48,53 @@ static json_t *encode_null(const struct field *field, const void *object) {
     return json_null();
 }
 
-static const struct field_custom inputs_list = {
-    keep_list, encode_null,
-    "{\"type\": [\"array\", \"null\"], \"items\": {\"type\": \"array\", \"items\": {\"type\": \"array\", \"items\": {\"type\": \"number\"}}}}"};
-static const struct field_custom units_list = {keep_list, encode_null, "{\"type\": [\"array\", \"null\"], \"items\": {\"type\": \"integer\", \"minimum\": 0}}"};
+static const struct field_custom inputs_list = {keep_list, encode_null,
+                                                "{\"type\": [\"array\", \"null\"], \"items\": {\"type\": \"array\", \"items\": {\"type\": "
+                                                "\"array\", \"items\": {\"type\": \"number\"}}}}"};
+static const struct field_custom units_list = {keep_list, encode_null,
+                                               "{\"type\": [\"array\", \"null\"], \"items\": {\"type\": \"integer\", \"minimum\": 0}}"};
 static const struct field_custom iteration = {decode_iteration, encode_null, "{\"type\": [\"integer\", \"null\"], \"minimum\": 0}"};
 
 static const struct field items[] = {
-    {.name = "trials", .type = FIELD_INT, .offset = SIMPLE(trials), .low = 1, .high = 4096, .fallback = "1", .doc = "trials to run, where inputs are not given"},
-    {.name = "seed", .type = FIELD_SEED, .offset = SIMPLE(seed), .low = 0, .high = 9007199254740991.0, .fallback = "0", .doc = "of fresh trials"},
-    {.name = "split", .type = FIELD_CHOICE, .offset = SIMPLE(split), .choices = split_choices, .fallback = "\"fresh\"", .doc = "fresh trials of the task, or the first of its test split"},
-    {.name = "every", .type = FIELD_INT, .offset = SIMPLE(every), .unit = "steps", .low = 1, .high = 1000000, .fallback = "1", .doc = "steps from one value told to the next"},
+    {.name = "trials",
+     .type = FIELD_INT,
+     .offset = SIMPLE(trials),
+     .low = 1,
+     .high = 4096,
+     .fallback = "1",
+     .doc = "trials to run, where inputs are not given"},
+    {.name = "seed",
+     .type = FIELD_SEED,
+     .offset = SIMPLE(seed),
+     .low = 0,
+     .high = 9007199254740991.0,
+     .fallback = "0",
+     .doc = "of fresh trials"},
+    {.name = "split",
+     .type = FIELD_CHOICE,
+     .offset = SIMPLE(split),
+     .choices = split_choices,
+     .fallback = "\"fresh\"",
+     .doc = "fresh trials of the task, or the first of its test split"},
+    {.name = "every",
+     .type = FIELD_INT,
+     .offset = SIMPLE(every),
+     .unit = "steps",
+     .low = 1,
+     .high = 1000000,
+     .fallback = "1",
+     .doc = "steps from one value told to the next"},
     {.name = "iteration", .type = FIELD_CUSTOM, .custom = &iteration, .fallback = "null", .doc = "checkpoint to run; null: the newest"},
-    {.name = "units", .type = FIELD_CUSTOM, .custom = &units_list, .fallback = "null", .doc = "units whose rates are told; null: the first 10"},
-    {.name = "inputs", .type = FIELD_CUSTOM, .custom = &inputs_list, .fallback = "null", .doc = "inputs of your own, steps by trials by inputs"},
+    {.name = "units",
+     .type = FIELD_CUSTOM,
+     .custom = &units_list,
+     .fallback = "null",
+     .doc = "units whose rates are told; null: the first 10"},
+    {.name = "inputs",
+     .type = FIELD_CUSTOM,
+     .custom = &inputs_list,
+     .fallback = "null",
+     .doc = "inputs of your own, steps by trials by inputs"},
 };
 
 static const struct fields fields = {items, sizeof items / sizeof items[0]};
@@ -73,7 +107,8 @@ json_t *simulate_schema(void) {
 static void read_inputs(struct simulate_ask *ask, const json_t *value, struct problems *problems) {
     size_t lengths[3];
     if (array_shape(value, lengths) != 3 || lengths[0] == 0 || lengths[1] == 0 || lengths[2] == 0) {
-        problems_add(problems, NULL, "inputs", "must be a list (steps) of lists (trials) of lists (inputs) of numbers, none empty, or null");
+        problems_add(problems, NULL, "inputs",
+                     "must be a list (steps) of lists (trials) of lists (inputs) of numbers, none empty, or null");
         return;
     }
     size_t bytes = size_product(lengths, 3, sizeof(float));
@@ -152,8 +187,8 @@ void simulate_ask_fit(struct simulate_ask *ask, const struct trained *trained, i
     }
     for (int i = 0; i < request->unit_count; i++) {
         if (request->units[i] >= trained->units) {
-            problems_add(problems, &(struct path){.parent = &(struct path){.name = "units"}, .index = (size_t)i}, NULL, "must be a unit of the network, 0 to %d; got %d",
-                         trained->units - 1, request->units[i]);
+            problems_add(problems, &(struct path){.parent = &(struct path){.name = "units"}, .index = (size_t)i}, NULL,
+                         "must be a unit of the network, 0 to %d; got %d", trained->units - 1, request->units[i]);
             return;
         }
     }
@@ -163,10 +198,13 @@ void simulate_ask_fit(struct simulate_ask *ask, const struct trained *trained, i
     double numbers = (double)kept_steps(ask) * request->trials * (trained->inputs + request->unit_count + trained->outputs);
     double work = (double)request->steps * request->trials * trained->units * (trained->units + trained->inputs + trained->outputs);
     if (numbers > SIMULATE_NUMBERS_MAX) {
-        problems_add(problems, NULL, "every", "must be larger, or trials and units fewer: the answer would have %.0f numbers, at most %d are told", numbers, SIMULATE_NUMBERS_MAX);
+        problems_add(problems, NULL, "every",
+                     "must be larger, or trials and units fewer: the answer would have %.0f numbers, at most %d are told", numbers,
+                     SIMULATE_NUMBERS_MAX);
     }
     if (work > SIMULATE_WORK_MAX) {
-        problems_add(problems, NULL, "trials", "must be fewer: this would take %.3g multiply-adds, at most %.3g are done for one request", work, SIMULATE_WORK_MAX);
+        problems_add(problems, NULL, "trials", "must be fewer: this would take %.3g multiply-adds, at most %.3g are done for one request",
+                     work, SIMULATE_WORK_MAX);
     }
 }
 
@@ -197,8 +235,8 @@ void simulate_answer_write(struct writer *writer, const char *job, const struct 
                            const struct simulate_answer *answer) {
     size_t kept = kept_steps(ask), B = (size_t)ask->request.trials;
     char head[256];
-    snprintf(head, sizeof head, "{\"job\":\"%s\",\"iteration\":%lld,\"steps\":%d,\"every\":%d,\"trials\":%zu,\"units\":", job, (long long)trained->iteration,
-             ask->request.steps, ask->request.every, B);
+    snprintf(head, sizeof head, "{\"job\":\"%s\",\"iteration\":%lld,\"steps\":%d,\"every\":%d,\"trials\":%zu,\"units\":", job,
+             (long long)trained->iteration, ask->request.steps, ask->request.every, B);
     writer_text(writer, head);
     writer_integers(writer, ask->request.units, (size_t)ask->request.unit_count);
     writer_text(writer, ",\"labels\":[");

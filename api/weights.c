@@ -22,7 +22,8 @@ void weights_digest(const struct trained *trained, char hex[65]) {
 void weights_write_json(struct writer *writer, const struct trained *trained, const char *job, const char *sha256, bool typed) {
     size_t N = (size_t)trained->units, I = (size_t)trained->inputs, O = (size_t)trained->outputs;
     char head[320];
-    snprintf(head, sizeof head, "{%s\"job\":\"%s\",\"iteration\":%lld,\"sha256\":\"%s\",\"units\":%zu,\"inputs\":%zu,\"outputs\":%zu,\"W\":",
+    snprintf(head, sizeof head,
+             "{%s\"job\":\"%s\",\"iteration\":%lld,\"sha256\":\"%s\",\"units\":%zu,\"inputs\":%zu,\"outputs\":%zu,\"W\":",
              typed ? "\"type\":\"weights\"," : "", job, (long long)trained->iteration, sha256, N, I, O);
     writer_text(writer, head);
     writer_matrix(writer, trained->W, N, N);
@@ -60,13 +61,19 @@ static size_t tensor_bytes(const struct tensor *tensor) {
 void weights_write_safetensors(struct writer *writer, const struct trained *trained, const char *job, const char *sha256) {
     size_t N = (size_t)trained->units, I = (size_t)trained->inputs, O = (size_t)trained->outputs, offset = 0;
     const struct tensor tensors[] = {
-        {"W", "F32", N, N, trained->W},        {"Win", "F32", I, N, trained->Win},   {"b", "F32", N, 0, trained->b},
-        {"Wout", "F32", N, O, trained->Wout},  {"bout", "F32", O, 0, trained->bout}, {"leak", "F32", N, 0, trained->leak},
-        {"types", "I32", N, 0, trained->type_of_unit}, {"sign", "I32", N, 0, trained->sign_of_unit},
+        {"W", "F32", N, N, trained->W},
+        {"Win", "F32", I, N, trained->Win},
+        {"b", "F32", N, 0, trained->b},
+        {"Wout", "F32", N, O, trained->Wout},
+        {"bout", "F32", O, 0, trained->bout},
+        {"leak", "F32", N, 0, trained->leak},
+        {"types", "I32", N, 0, trained->type_of_unit},
+        {"sign", "I32", N, 0, trained->sign_of_unit},
     };
     char head[2048];
-    int used = snprintf(head, sizeof head, "{\"__metadata__\":{\"format\":\"modprop\",\"job\":\"%s\",\"iteration\":\"%lld\",\"sha256\":\"%s\"}", job,
-                        (long long)trained->iteration, sha256);
+    int used =
+        snprintf(head, sizeof head, "{\"__metadata__\":{\"format\":\"modprop\",\"job\":\"%s\",\"iteration\":\"%lld\",\"sha256\":\"%s\"}",
+                 job, (long long)trained->iteration, sha256);
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++) {
         const struct tensor *t = &tensors[i];
         if (t->bytes == NULL) {

@@ -21,12 +21,12 @@
 
 #include "server/loop.h"
 
-#define TOKENS_MAX 4096
-#define TOKEN_BYTES 32
-#define TOKEN_PREFIX "modprop_"
+#define TOKENS_MAX       4096
+#define TOKEN_BYTES      32
+#define TOKEN_PREFIX     "modprop_"
 #define TOKEN_TEXT_BYTES (sizeof TOKEN_PREFIX + 2 * TOKEN_BYTES)
-#define SHOWN_TOKEN_MAX 256
-#define RATE_BUCKETS 4096
+#define SHOWN_TOKEN_MAX  256
+#define RATE_BUCKETS     4096
 
 struct token {
     char name[TOKEN_NAME_BYTES];
@@ -81,7 +81,10 @@ static void digest_of(const char *text, size_t size, uint8_t digest[SHA256_DIGES
 }
 
 static int hex_value(char digit) {
-    return digit >= '0' && digit <= '9' ? digit - '0' : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : digit >= 'A' && digit <= 'F' ? digit - 'A' + 10 : -1;
+    return digit >= '0' && digit <= '9'   ? digit - '0'
+           : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10
+           : digit >= 'A' && digit <= 'F' ? digit - 'A' + 10
+                                          : -1;
 }
 
 static bool digest_parse(const char *text, uint8_t digest[SHA256_DIGEST_SIZE]) {
@@ -201,7 +204,8 @@ static bool created_token_read(struct token_list *list, const char *data, char *
         file = fopen(path, "re");
     }
     if (file == NULL || fgets(text, sizeof text, file) == NULL) {
-        snprintf(error, CONFIG_ERROR_BYTES, "--create-token: %.400s cannot be read: %s", path, file == NULL ? strerror(errno) : "it is empty");
+        snprintf(error, CONFIG_ERROR_BYTES, "--create-token: %.400s cannot be read: %s", path,
+                 file == NULL ? strerror(errno) : "it is empty");
         if (file != NULL) {
             fclose(file);
         }
@@ -227,7 +231,8 @@ bool auth_reload(struct auth *auth, char error[CONFIG_ERROR_BYTES]) {
         return false;
     }
     if (config->token_file != NULL && list.count == 0) {
-        snprintf(error, CONFIG_ERROR_BYTES, "--token-file: %.400s holds no token (`modpropd token NAME ROLE` makes one)", config->token_file);
+        snprintf(error, CONFIG_ERROR_BYTES, "--token-file: %.400s holds no token (`modpropd token NAME ROLE` makes one)",
+                 config->token_file);
         free(list.items);
         return false;
     }
@@ -341,7 +346,8 @@ int auth_token_command(int count, char **arguments) {
         count = 2;
     }
     if (count != 2 || !name_is_valid(arguments[0]) || !role_parse(arguments[1], &role)) {
-        fprintf(stderr, "modpropd: usage: modpropd token NAME ROLE [--token-file FILE], NAME of 1 to 64 letters, digits, dots, hyphens, underscores or @, "
+        fprintf(stderr, "modpropd: usage: modpropd token NAME ROLE [--token-file FILE], NAME of 1 to 64 letters, digits, dots, hyphens, "
+                        "underscores or @, "
                         "ROLE read, submit or admin\n");
         return 2;
     }
@@ -357,7 +363,8 @@ int auth_token_command(int count, char **arguments) {
         used += snprintf(line + used, sizeof line - (size_t)used, "%02x", digest[i]);
     }
     if (path == NULL) {
-        fprintf(stderr, "Add this line to the file of --token-file, and keep the token printed below it: it is shown only now.\n%s\n", line);
+        fprintf(stderr, "Add this line to the file of --token-file, and keep the token printed below it: it is shown only now.\n%s\n",
+                line);
     } else if (!line_append(path, strcat(line, "\n"))) {
         fprintf(stderr, "modpropd: --token-file: %s cannot be written: %s\n", path, strerror(errno));
         return 1;

@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KIB INT64_C(1024)
-#define MIB (KIB * KIB)
+#define KIB            INT64_C(1024)
+#define MIB            (KIB * KIB)
 #define LIST_ITEMS_MAX 64
 
 enum option_type { OPTION_TEXT, OPTION_INTEGER, OPTION_BYTES, OPTION_SWITCH, OPTION_CHOICE, OPTION_LIST };
@@ -25,10 +25,10 @@ enum option_type { OPTION_TEXT, OPTION_INTEGER, OPTION_BYTES, OPTION_SWITCH, OPT
 struct option {
     const char *name;
     enum option_type type;
-    const char *value;         /* what --help calls the value */
-    size_t offset;             /* of the field in struct config */
-    const char *fallback;      /* default, in the words a user would give; NULL: none */
-    int64_t low, high;         /* OPTION_INTEGER, OPTION_BYTES */
+    const char *value;          /* what --help calls the value */
+    size_t offset;              /* of the field in struct config */
+    const char *fallback;       /* default, in the words a user would give; NULL: none */
+    int64_t low, high;          /* OPTION_INTEGER, OPTION_BYTES */
     const char *const *choices; /* OPTION_CHOICE, NULL-ended; the field receives the index */
     const char *doc;
 };
@@ -41,35 +41,54 @@ static const char *const level_choices[] = {"error", "warning", "info", "debug",
 static const struct option option_table[] = {
     {"data", OPTION_TEXT, "DIR", FIELD(data), NULL, 0, 0, NULL, "directory of the store; made if missing; one daemon at a time (required)"},
     {"listen", OPTION_TEXT, "ADDRESS:PORT", FIELD(listen), "127.0.0.1:8080", 0, 0, NULL, "where to listen; port 0 picks a free one"},
-    {"workers", OPTION_INTEGER, "N", FIELD(workers), "-1", -1, 1024, NULL, "jobs trained at once; 0 accepts jobs and trains none, -1 is one a core"},
-    {"cores", OPTION_INTEGER, "N", FIELD(cores), "0", 0, 4096, NULL, "cores divided over the running jobs; 0 is all that this process may use"},
-    {"memory", OPTION_BYTES, "BYTES", FIELD(memory), "0", 0, INT64_MAX, NULL, "memory that running jobs may take together; 0 is nine tenths of what this process may use"},
-    {"max-queued", OPTION_INTEGER, "N", FIELD(max_queued), "20000", 1, 10000000, NULL, "jobs that may wait; a submission beyond is answered 429"},
-    {"isa", OPTION_TEXT, "NAME", FIELD(isa), NULL, 0, 0, NULL, "instruction set of the kernels (scalar, avx2, avx512) instead of the best the host has"},
-    {"token-file", OPTION_TEXT, "FILE", FIELD(token_file), NULL, 0, 0, NULL, "lines name:role:sha256 of those who may call (see `modpropd token`); read again on SIGHUP"},
-    {"create-token", OPTION_SWITCH, NULL, FIELD(create_token), "false", 0, 0, NULL, "where no token exists make an admin's one and write it to DIR/token (mode 0600)"},
-    {"allow-unauthenticated", OPTION_SWITCH, NULL, FIELD(allow_unauthenticated), "false", 0, 0, NULL, "listen beyond loopback without tokens"},
+    {"workers", OPTION_INTEGER, "N", FIELD(workers), "-1", -1, 1024, NULL,
+     "jobs trained at once; 0 accepts jobs and trains none, -1 is one a core"},
+    {"cores", OPTION_INTEGER, "N", FIELD(cores), "0", 0, 4096, NULL,
+     "cores divided over the running jobs; 0 is all that this process may use"},
+    {"memory", OPTION_BYTES, "BYTES", FIELD(memory), "0", 0, INT64_MAX, NULL,
+     "memory that running jobs may take together; 0 is nine tenths of what this process may use"},
+    {"max-queued", OPTION_INTEGER, "N", FIELD(max_queued), "20000", 1, 10000000, NULL,
+     "jobs that may wait; a submission beyond is answered 429"},
+    {"isa", OPTION_TEXT, "NAME", FIELD(isa), NULL, 0, 0, NULL,
+     "instruction set of the kernels (scalar, avx2, avx512) instead of the best the host has"},
+    {"token-file", OPTION_TEXT, "FILE", FIELD(token_file), NULL, 0, 0, NULL,
+     "lines name:role:sha256 of those who may call (see `modpropd token`); read again on SIGHUP"},
+    {"create-token", OPTION_SWITCH, NULL, FIELD(create_token), "false", 0, 0, NULL,
+     "where no token exists make an admin's one and write it to DIR/token (mode 0600)"},
+    {"allow-unauthenticated", OPTION_SWITCH, NULL, FIELD(allow_unauthenticated), "false", 0, 0, NULL,
+     "listen beyond loopback without tokens"},
     {"tls-cert", OPTION_TEXT, "FILE", FIELD(tls_cert), NULL, 0, 0, NULL, "certificate chain (PEM); with --tls-key the daemon speaks HTTPS"},
     {"tls-key", OPTION_TEXT, "FILE", FIELD(tls_key), NULL, 0, 0, NULL, "private key (PEM) of --tls-cert"},
-    {"allow-origin", OPTION_LIST, "URL", FIELD(allow_origin), NULL, 0, 0, NULL, "origin of web pages that may call, such as https://lab.example; may be given more than once"},
-    {"allow-host", OPTION_LIST, "NAME", FIELD(allow_host), NULL, 0, 0, NULL, "further name under which clients reach this daemon (Host header); may be given more than once"},
+    {"allow-origin", OPTION_LIST, "URL", FIELD(allow_origin), NULL, 0, 0, NULL,
+     "origin of web pages that may call, such as https://lab.example; may be given more than once"},
+    {"allow-host", OPTION_LIST, "NAME", FIELD(allow_host), NULL, 0, 0, NULL,
+     "further name under which clients reach this daemon (Host header); may be given more than once"},
     {"log-format", OPTION_CHOICE, "FORMAT", FIELD(log_format), "text", 0, 0, format_choices, "how entries are written to standard error"},
     {"log-level", OPTION_CHOICE, "LEVEL", FIELD(log_level), "info", 0, 0, level_choices, "the least important entries that are written"},
     {"access-log", OPTION_SWITCH, NULL, FIELD(access_log), "false", 0, 0, NULL, "log every request at level info (else at debug)"},
     {"keep-days", OPTION_INTEGER, "DAYS", FIELD(keep_days), "0", 0, 36500, NULL, "delete jobs this long after their end; 0 keeps them"},
-    {"keep-bytes", OPTION_BYTES, "BYTES", FIELD(keep_bytes), "0", 0, INT64_MAX, NULL, "delete the oldest finished jobs while the store takes more; 0 keeps them"},
-    {"max-connections", OPTION_INTEGER, "N", FIELD(max_connections), "4096", 16, 100000, NULL, "connections at once; beyond it the longest idle one is closed"},
-    {"max-address-connections", OPTION_INTEGER, "N", FIELD(max_address_connections), "2048", 1, 100000, NULL, "connections at once from one address"},
+    {"keep-bytes", OPTION_BYTES, "BYTES", FIELD(keep_bytes), "0", 0, INT64_MAX, NULL,
+     "delete the oldest finished jobs while the store takes more; 0 keeps them"},
+    {"max-connections", OPTION_INTEGER, "N", FIELD(max_connections), "4096", 16, 100000, NULL,
+     "connections at once; beyond it the longest idle one is closed"},
+    {"max-address-connections", OPTION_INTEGER, "N", FIELD(max_address_connections), "2048", 1, 100000, NULL,
+     "connections at once from one address"},
     {"max-streams", OPTION_INTEGER, "N", FIELD(max_streams), "2000", 1, 100000, NULL, "event streams at once; beyond it 503"},
-    {"max-waiting", OPTION_INTEGER, "N", FIELD(max_waiting), "64", 1, 4096, NULL, "gradients, simulations and encodings that may wait for the service thread; beyond it 429"},
+    {"max-waiting", OPTION_INTEGER, "N", FIELD(max_waiting), "64", 1, 4096, NULL,
+     "gradients, simulations and encodings that may wait for the service thread; beyond it 429"},
     {"max-body", OPTION_BYTES, "BYTES", FIELD(max_body), "32M", KIB, 1024 * MIB, NULL, "largest JSON body"},
     {"max-dataset", OPTION_BYTES, "BYTES", FIELD(max_dataset), "4G", KIB, INT64_MAX, NULL, "largest dataset"},
-    {"rate", OPTION_INTEGER, "N", FIELD(rate), "0", 0, 1000000, NULL, "requests a second of one token (or, without tokens, of one address); 0 sets no bound"},
-    {"header-timeout", OPTION_INTEGER, "SECONDS", FIELD(header_timeout), "15", 1, 3600, NULL, "from a connection's begin to the end of its first request's headers"},
-    {"body-timeout", OPTION_INTEGER, "SECONDS", FIELD(body_timeout), "60", 1, 86400, NULL, "for a body to arrive whole; a dataset has a second more for each MiB"},
-    {"idle-timeout", OPTION_INTEGER, "SECONDS", FIELD(idle_timeout), "75", 1, 86400, NULL, "from one answer to the end of the next request's headers"},
+    {"rate", OPTION_INTEGER, "N", FIELD(rate), "0", 0, 1000000, NULL,
+     "requests a second of one token (or, without tokens, of one address); 0 sets no bound"},
+    {"header-timeout", OPTION_INTEGER, "SECONDS", FIELD(header_timeout), "15", 1, 3600, NULL,
+     "from a connection's begin to the end of its first request's headers"},
+    {"body-timeout", OPTION_INTEGER, "SECONDS", FIELD(body_timeout), "60", 1, 86400, NULL,
+     "for a body to arrive whole; a dataset has a second more for each MiB"},
+    {"idle-timeout", OPTION_INTEGER, "SECONDS", FIELD(idle_timeout), "75", 1, 86400, NULL,
+     "from one answer to the end of the next request's headers"},
     {"heartbeat", OPTION_INTEGER, "SECONDS", FIELD(heartbeat), "15", 1, 3600, NULL, "between signs of life on a quiet event stream"},
-    {"shutdown-timeout", OPTION_INTEGER, "SECONDS", FIELD(shutdown_timeout), "4", 1, 3600, NULL, "for running jobs to write their checkpoints at SIGTERM"},
+    {"shutdown-timeout", OPTION_INTEGER, "SECONDS", FIELD(shutdown_timeout), "4", 1, 3600, NULL,
+     "for running jobs to write their checkpoints at SIGTERM"},
     {"config", OPTION_TEXT, "FILE", FIELD(file), NULL, 0, 0, NULL, "file of these settings, a line each: key = value"},
 };
 
@@ -175,8 +194,8 @@ static enum config_result set_integer(const struct option *option, int64_t *fiel
         return fail(error, "%s must be %s of at least %lld; got \"%.100s\"", origin,
                     bytes ? "a number of bytes (such as 512M or 8G)" : "an integer", (long long)option->low, value);
     }
-    return fail(error, "%s must be %s from %lld to %lld; got \"%.100s\"", origin, bytes ? "a number of bytes (such as 512K or 32M)" : "an integer",
-                (long long)option->low, (long long)option->high, value);
+    return fail(error, "%s must be %s from %lld to %lld; got \"%.100s\"", origin,
+                bytes ? "a number of bytes (such as 512K or 32M)" : "an integer", (long long)option->low, (long long)option->high, value);
 }
 
 static enum config_result set_choice(const struct option *option, int64_t *field, const char *value, const char *origin, char *error) {
@@ -236,7 +255,8 @@ static void list_release(struct text_list *list) {
     *list = (struct text_list){0};
 }
 
-static enum config_result option_set(struct config *config, const struct option *option, const char *value, const char *origin, char *error) {
+static enum config_result option_set(struct config *config, const struct option *option, const char *value, const char *origin,
+                                     char *error) {
     void *field = option_field(config, option);
     switch (option->type) {
     case OPTION_TEXT:
@@ -281,7 +301,8 @@ static enum config_result file_line(struct config *config, const char *path, int
     value += strspn(value, " \t");
     const struct option *option = option_find(line, length);
     if (option == NULL || option->offset == FIELD(file)) {
-        return fail(error, "%s:%d: there is no setting \"%.*s\" (modpropd --help lists them)", path, number, (int)(length > 100 ? 100 : length), line);
+        return fail(error, "%s:%d: there is no setting \"%.*s\" (modpropd --help lists them)", path, number,
+                    (int)(length > 100 ? 100 : length), line);
     }
     snprintf(origin.text, sizeof origin.text, "%s:%d: %s", path, number, option->name);
     return option_set(config, option, value, origin.text, error);
@@ -403,14 +424,16 @@ bool host_is_loopback(const char *host) {
     return inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
 }
 
-/* "127.0.0.1:8080", "[::1]:8080", "localhost:8080". Other names are refused: a daemon must not depend on a resolver to know where it listens. */
+/* "127.0.0.1:8080", "[::1]:8080", "localhost:8080". Other names are refused: a daemon must not depend on a resolver to know where it
+ * listens. */
 static enum config_result address_parse(struct config *config, char *error) {
     const char *colon = strrchr(config->listen, ':');
     char host[64];
     int64_t port;
     size_t length = colon == NULL ? 0 : (size_t)(colon - config->listen);
     if (colon == NULL || length == 0 || length >= sizeof host || !integer_parse(colon + 1, false, &port) || port < 0 || port > 65535) {
-        return fail(error, "--listen must be ADDRESS:PORT with a port from 0 to 65535, such as 127.0.0.1:8080 or [::1]:8080; got \"%.100s\"",
+        return fail(error,
+                    "--listen must be ADDRESS:PORT with a port from 0 to 65535, such as 127.0.0.1:8080 or [::1]:8080; got \"%.100s\"",
                     config->listen);
     }
     bool bracketed = config->listen[0] == '[' && colon[-1] == ']';
@@ -451,7 +474,8 @@ static enum config_result check(struct config *config, char *error) {
     }
     for (size_t i = 0; i < config->allow_origin.count; i++) {
         if (!origin_is_valid(config->allow_origin.items[i])) {
-            return fail(error, "--allow-origin must be a scheme, host and port such as https://lab.example:8443, without a path; got \"%.100s\"",
+            return fail(error,
+                        "--allow-origin must be a scheme, host and port such as https://lab.example:8443, without a path; got \"%.100s\"",
                         config->allow_origin.items[i]);
         }
     }
@@ -463,7 +487,8 @@ static enum config_result check(struct config *config, char *error) {
     }
     if (!config->address_is_loopback && config->token_file == NULL && !config->create_token && !config->allow_unauthenticated) {
         return fail(error,
-                    "--listen %s is reachable by others and needs --token-file (or --create-token; --allow-unauthenticated if all who reach it may do "
+                    "--listen %s is reachable by others and needs --token-file (or --create-token; --allow-unauthenticated if all who "
+                    "reach it may do "
                     "everything)",
                     config->listen);
     }
@@ -471,7 +496,8 @@ static enum config_result check(struct config *config, char *error) {
 }
 
 /* All layers, the weakest first; `path` is the file's name or NULL. */
-static enum config_result read_layers(struct config *config, const char *path, int count, char **arguments, char **environment, char *error) {
+static enum config_result read_layers(struct config *config, const char *path, int count, char **arguments, char **environment,
+                                      char *error) {
     *config = (struct config){0};
     enum config_result result = read_defaults(config, error);
     if (result == CONFIG_OK && path != NULL) {
@@ -525,7 +551,8 @@ char *config_help(void) {
           "       modpropd backup --data DIR FILE  copies the database, whole, beside a running daemon or without\n"
           "       modpropd --help | --version\n\n"
           "Every setting is also MODPROP_SETTING in the environment (upper case, _ for -) and a key of the file that --config\n"
-          "names; flags win over the environment, the environment over the file.\n\n", out);
+          "names; flags win over the environment, the environment over the file.\n\n",
+          out);
     for (size_t i = 0; i < OPTIONS; i++) {
         const struct option *option = &option_table[i];
         char head[64];

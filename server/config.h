@@ -26,40 +26,40 @@ struct text_list {
 };
 
 struct config {
-    char *file;           /* --config; NULL */
-    char *data;           /* directory */
-    char *listen;         /* as given */
+    char *file;                      /* --config; NULL */
+    char *data;                      /* directory */
+    char *listen;                    /* as given */
     struct sockaddr_storage address; /* what `listen` means */
     socklen_t address_size;
     bool address_is_loopback;
-    int64_t workers;      /* jobs at once; -1: as many as cores; 0: none is started */
-    int64_t cores;        /* 0: all this process may use */
-    int64_t memory;       /* bytes for jobs; 0: nine tenths of what this process may use */
-    int64_t max_queued;   /* jobs that wait */
-    char *isa;            /* NULL: the best */
-    char *token_file;     /* NULL */
+    int64_t workers;    /* jobs at once; -1: as many as cores; 0: none is started */
+    int64_t cores;      /* 0: all this process may use */
+    int64_t memory;     /* bytes for jobs; 0: nine tenths of what this process may use */
+    int64_t max_queued; /* jobs that wait */
+    char *isa;          /* NULL: the best */
+    char *token_file;   /* NULL */
     bool create_token;
     bool allow_unauthenticated;
     char *tls_cert, *tls_key; /* files; both or neither */
     struct text_list allow_origin, allow_host;
     int64_t log_format, log_level;
     bool access_log;
-    int64_t keep_days;    /* 0: for ever */
-    int64_t keep_bytes;   /* 0: no bound */
+    int64_t keep_days;  /* 0: for ever */
+    int64_t keep_bytes; /* 0: no bound */
     int64_t max_connections, max_address_connections, max_streams, max_waiting;
-    int64_t max_body;     /* bytes of a JSON body */
-    int64_t max_dataset;  /* bytes of a dataset */
-    int64_t rate;         /* requests a second a token or address; 0: no bound */
+    int64_t max_body;                                   /* bytes of a JSON body */
+    int64_t max_dataset;                                /* bytes of a dataset */
+    int64_t rate;                                       /* requests a second a token or address; 0: no bound */
     int64_t header_timeout, body_timeout, idle_timeout; /* seconds */
-    int64_t heartbeat;    /* seconds */
-    int64_t shutdown_timeout; /* seconds */
+    int64_t heartbeat;                                  /* seconds */
+    int64_t shutdown_timeout;                           /* seconds */
 };
 
 enum config_result { CONFIG_OK, CONFIG_HELP, CONFIG_VERSION, CONFIG_BAD };
 
 /*
- * Reads flags (arguments[0..count), without the program's name), environment and file into `config`; on CONFIG_BAD `error` holds a sentence.
- * config_release frees what it holds (NULL-safe, half-read too).
+ * Reads flags (arguments[0..count), without the program's name), environment and file into `config`; on CONFIG_BAD `error` holds a
+ * sentence. config_release frees what it holds (NULL-safe, half-read too).
  */
 enum config_result config_read(struct config *config, int count, char **arguments, char **environment, char error[CONFIG_ERROR_BYTES]);
 void config_release(struct config *config);

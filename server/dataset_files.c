@@ -17,9 +17,9 @@
 
 #include "api/safetensors.h"
 
-#define SUFFIX ".safetensors"
+#define SUFFIX      ".safetensors"
 #define OUTPUTS_MAX 4096
-#define LENGTH_MAX INT32_MAX
+#define LENGTH_MAX  INT32_MAX
 
 bool dataset_name_is_valid(const char *name) {
     size_t length = strlen(name);
@@ -94,7 +94,8 @@ static bool names_are_known(const struct layout *layout, char *error) {
         }
         if (!found) {
             snprintf(error, DATASET_ERROR_BYTES,
-                     "the tensor \"%.60s\" is not one of inputs, targets, mask, test_inputs, test_targets, test_mask", layout->tensors[i].name);
+                     "the tensor \"%.60s\" is not one of inputs, targets, mask, test_inputs, test_targets, test_mask",
+                     layout->tensors[i].name);
             return false;
         }
     }
@@ -108,14 +109,16 @@ static bool split_fits(const struct split *split, const char *prefix, struct dat
         return false;
     }
     if (x->dimensions != 3 || x->count == 0 || x->shape[0] > LENGTH_MAX || x->shape[1] > LENGTH_MAX || x->shape[2] > 16384) {
-        snprintf(error, DATASET_ERROR_BYTES, "the tensor %sinputs must have the shape (steps, trials, inputs), none 0, at most 16384 inputs", prefix);
+        snprintf(error, DATASET_ERROR_BYTES,
+                 "the tensor %sinputs must have the shape (steps, trials, inputs), none 0, at most 16384 inputs", prefix);
         return false;
     }
     bool classes = y->dimensions == 2;
-    if ((!classes && y->dimensions != 3) || y->shape[0] != x->shape[0] || y->shape[1] != x->shape[1] || (classes && !safetensor_is_integer(y)) ||
-        (!classes && (y->shape[2] == 0 || y->shape[2] > OUTPUTS_MAX))) {
+    if ((!classes && y->dimensions != 3) || y->shape[0] != x->shape[0] || y->shape[1] != x->shape[1] ||
+        (classes && !safetensor_is_integer(y)) || (!classes && (y->shape[2] == 0 || y->shape[2] > OUTPUTS_MAX))) {
         snprintf(error, DATASET_ERROR_BYTES,
-                 "the tensor %stargets must be integers of shape (steps, trials), classes, or numbers of shape (steps, trials, outputs), with the steps and trials of %sinputs",
+                 "the tensor %stargets must be integers of shape (steps, trials), classes, or numbers of shape (steps, trials, outputs), "
+                 "with the steps and trials of %sinputs",
                  prefix, prefix);
         return false;
     }
@@ -133,7 +136,8 @@ static bool split_fits(const struct split *split, const char *prefix, struct dat
         return true;
     }
     info->test_trials = x->shape[1];
-    if (x->shape[0] != info->steps || x->shape[2] != info->inputs || classes != info->classes || (!classes && y->shape[2] != info->outputs)) {
+    if (x->shape[0] != info->steps || x->shape[2] != info->inputs || classes != info->classes ||
+        (!classes && y->shape[2] != info->outputs)) {
         return fail(error, "the test split must have the steps, inputs and kind of targets of the training split");
     }
     return true;
@@ -147,7 +151,8 @@ static bool layout_read(const struct mapped *file, struct layout *layout, struct
     const struct safetensor *t = layout->tensors;
     int n = layout->count;
     layout->train = (struct split){safetensor_find(t, n, "inputs"), safetensor_find(t, n, "targets"), safetensor_find(t, n, "mask")};
-    layout->test = (struct split){safetensor_find(t, n, "test_inputs"), safetensor_find(t, n, "test_targets"), safetensor_find(t, n, "test_mask")};
+    layout->test =
+        (struct split){safetensor_find(t, n, "test_inputs"), safetensor_find(t, n, "test_targets"), safetensor_find(t, n, "test_mask")};
     bool has_test = layout->test.inputs != NULL || layout->test.targets != NULL || layout->test.mask != NULL;
     info->bytes = (int64_t)file->size;
     return names_are_known(layout, error) && split_fits(&layout->train, "", info, true, error) &&
@@ -157,7 +162,8 @@ static bool layout_read(const struct mapped *file, struct layout *layout, struct
 static bool numbers_are_finite(const struct safetensor *tensor, char *error) {
     for (size_t i = 0; i < tensor->count; i++) {
         if (!isfinite((float)safetensor_number(tensor, i))) {
-            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold finite numbers of float32's range; entry %zu does not", tensor->name, i);
+            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold finite numbers of float32's range; entry %zu does not",
+                     tensor->name, i);
             return false;
         }
     }
@@ -176,15 +182,17 @@ static bool split_is_sound(const struct split *split, struct dataset_info *info,
     for (size_t i = 0; info->classes && i < split->targets->count; i++) {
         double class = safetensor_number(split->targets, i);
         if (class < 0 || class >= OUTPUTS_MAX) {
-            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold classes from 0 to %d; entry %zu is %.0f", split->targets->name, OUTPUTS_MAX - 1, i, class);
+            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold classes from 0 to %d; entry %zu is %.0f", split->targets->name,
+                     OUTPUTS_MAX - 1, i, class);
             return false;
         }
-        info->outputs = (size_t)class + 1 > info->outputs ? (size_t)class + 1 : info->outputs;
+        info->outputs = (size_t) class + 1 > info->outputs ? (size_t) class + 1 : info->outputs;
     }
     for (size_t i = 0; split->mask != NULL && i < split->mask->count; i++) {
         double weight = safetensor_number(split->mask, i);
         if (!(weight >= 0.0 && weight <= 1e6)) {
-            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold numbers from 0 to 1000000; entry %zu is %g", split->mask->name, i, weight);
+            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold numbers from 0 to 1000000; entry %zu is %g", split->mask->name, i,
+                     weight);
             return false;
         }
         sum += weight;
@@ -248,8 +256,8 @@ int dataset_list(const char *data, void (*each)(void *user, const struct dataset
     int listed = 0, count = dataset_directory(data, directory) ? scandir(directory, &entries, NULL, alphasort) : -1;
     for (int i = 0; i < count; i++) {
         struct dataset_info info = {0};
-        if (file_name_split(entries[i]->d_name, info.name, info.sha256) && snprintf(path, sizeof path, "%s/%s", directory, entries[i]->d_name) < 4096 &&
-            info_read(path, &info, error)) {
+        if (file_name_split(entries[i]->d_name, info.name, info.sha256) &&
+            snprintf(path, sizeof path, "%s/%s", directory, entries[i]->d_name) < 4096 && info_read(path, &info, error)) {
             each(user, &info);
             listed++;
         }
@@ -392,7 +400,8 @@ static bool split_load(struct dataset_data *loaded, const struct split *split, b
     return set->inputs != NULL && to != NULL && (split->mask == NULL || set->mask != NULL);
 }
 
-bool dataset_data_load(const char *data, const char *name, struct dataset_data *loaded, char sha256[STORE_HASH_BYTES], char error[DATASET_ERROR_BYTES]) {
+bool dataset_data_load(const char *data, const char *name, struct dataset_data *loaded, char sha256[STORE_HASH_BYTES],
+                       char error[DATASET_ERROR_BYTES]) {
     struct dataset_info info;
     struct mapped file;
     struct layout layout;
@@ -406,11 +415,14 @@ bool dataset_data_load(const char *data, const char *name, struct dataset_data *
         return found == 1 ? fail(error, "the dataset's file cannot be read") : false;
     }
     digest_bytes(&file, digest);
-    bool ok = strcmp(digest, info.sha256) == 0 ? true : fail(error, "the dataset's file is damaged: its sha256 is not the one under which it was put");
+    bool ok = strcmp(digest, info.sha256) == 0
+                  ? true
+                  : fail(error, "the dataset's file is damaged: its sha256 is not the one under which it was put");
     ok = ok && layout_read(&file, &layout, &info, error) && split_is_sound(&layout.train, &info, error) &&
          (layout.test.inputs == NULL || split_is_sound(&layout.test, &info, error));
     if (ok) {
-        loaded->task = (struct task_data){.steps = info.steps, .inputs = info.inputs, .outputs = info.outputs, .loss = info.classes ? LOSS_CROSS_ENTROPY : LOSS_MSE};
+        loaded->task = (struct task_data){
+            .steps = info.steps, .inputs = info.inputs, .outputs = info.outputs, .loss = info.classes ? LOSS_CROSS_ENTROPY : LOSS_MSE};
         ok = (split_load(loaded, &layout.train, info.classes, &loaded->task.train) &&
               (layout.test.inputs == NULL || split_load(loaded, &layout.test, info.classes, &loaded->task.test))) ||
              fail(error, "the dataset does not fit into memory");

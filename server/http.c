@@ -28,10 +28,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define POOL_BYTES 16384          /* a connection's buffers; bounds the headers */
-#define RESERVED_DESCRIPTORS 192  /* store, checkpoints, datasets */
-#define LISTEN_BACKLOG 1024
-#define KICKS_IN_A_ROW 16
+#define POOL_BYTES           16384 /* a connection's buffers; bounds the headers */
+#define RESERVED_DESCRIPTORS 192   /* store, checkpoints, datasets */
+#define LISTEN_BACKLOG       1024
+#define KICKS_IN_A_ROW       16
 
 static struct connection *connection_of(struct MHD_Connection *raw) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(raw, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -240,8 +240,8 @@ static int listen_at(struct http *http, char *error) {
     if (descriptor >= 0) {
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         socklen_t size = sizeof http->address;
-        if (bind(descriptor, (const struct sockaddr *)&config->address, config->address_size) == 0 && listen(descriptor, LISTEN_BACKLOG) == 0 &&
-            getsockname(descriptor, (struct sockaddr *)&http->address, &size) == 0) {
+        if (bind(descriptor, (const struct sockaddr *)&config->address, config->address_size) == 0 &&
+            listen(descriptor, LISTEN_BACKLOG) == 0 && getsockname(descriptor, (struct sockaddr *)&http->address, &size) == 0) {
             return descriptor;
         }
     }
@@ -328,12 +328,14 @@ static struct MHD_Daemon *start_daemon(struct http *http) {
     if (http->certificate != NULL) {
         flags |= MHD_USE_TLS;
     }
-    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, http, MHD_OPTION_LISTEN_SOCKET, http->socket,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, http, MHD_OPTION_LISTEN_SOCKET,
+                            http->socket, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
                             (unsigned int)(http->connection_limit + RESERVED_CONNECTIONS), MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-                            (unsigned int)http->config->max_address_connections, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)http->config->idle_timeout,
-                            MHD_OPTION_NOTIFY_COMPLETED, on_done, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_URI_LOG_CALLBACK,
-                            on_address, http, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, http, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, http->certificate != NULL ? tls : none, MHD_OPTION_END);
+                            (unsigned int)http->config->max_address_connections, MHD_OPTION_CONNECTION_TIMEOUT,
+                            (unsigned int)http->config->idle_timeout, MHD_OPTION_NOTIFY_COMPLETED, on_done, http,
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_URI_LOG_CALLBACK, on_address, http,
+                            MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, http, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY,
+                            http->certificate != NULL ? tls : none, MHD_OPTION_END);
 }
 
 static void http_free(struct http *http) {
@@ -378,7 +380,7 @@ struct http *http_create(struct loop *loop, const struct config *config, const s
 
 int http_port(const struct http *http) {
     return ntohs(http->address.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&http->address)->sin6_port
-                                                      : ((const struct sockaddr_in *)&http->address)->sin_port);
+                                                     : ((const struct sockaddr_in *)&http->address)->sin_port);
 }
 
 bool http_is_tls(const struct http *http) {

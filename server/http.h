@@ -22,7 +22,7 @@
 #include "server/loop.h"
 
 #define REQUEST_ID_BYTES 72
-#define ADDRESS_BYTES 64
+#define ADDRESS_BYTES    64
 
 enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
 
@@ -36,13 +36,14 @@ struct body_sink {
 
 /* Where an answer's body comes from when it is not there whole. */
 struct body_source {
-    /* Puts up to `size` bytes; returns how many, 0 for "nothing now" (http_wake when there is), SOURCE_END, or SOURCE_FAIL, which cuts the connection. */
+    /* Puts up to `size` bytes; returns how many, 0 for "nothing now" (http_wake when there is), SOURCE_END, or SOURCE_FAIL, which cuts the
+     * connection. */
     ssize_t (*read)(void *user, char *bytes, size_t size);
     /* Called once, when the answer has left or the client is gone. */
     void (*close)(void *user);
 };
 
-#define SOURCE_END (-1)
+#define SOURCE_END  (-1)
 #define SOURCE_FAIL (-2)
 
 struct request {
@@ -53,19 +54,19 @@ struct request {
     const char *query;       /* as sent, behind the ?; "" where there is none */
     char id[REQUEST_ID_BYTES];
     char address[ADDRESS_BYTES]; /* of the peer, without port */
-    char *body;              /* bytes, then a 0 that does not count; NULL where there is none */
+    char *body;                  /* bytes, then a 0 that does not count; NULL where there is none */
     size_t body_size;
-    double started;          /* clock_seconds */
-    int status;              /* of the answer; 0 before there is one */
-    void *user;              /* the route's own, from head to done */
-    const void *route;       /* the routes' own: which one, what its path names, the type agreed on */
+    double started;    /* clock_seconds */
+    int status;        /* of the answer; 0 before there is one */
+    void *user;        /* the route's own, from head to done */
+    const void *route; /* the routes' own: which one, what its path names, the type agreed on */
     char parameter[136];
     const char *type;
-    char identity[72];       /* name of the token that was shown; "" */
+    char identity[72];        /* name of the token that was shown; "" */
     const char *allow_origin; /* the Origin to be told that it may read the answer; NULL */
-    bool may_gzip;           /* the client takes gzip */
-    bool close;              /* close the connection after the answer */
-    bool crowded;            /* more connections than the limit: only probes are to be answered */
+    bool may_gzip;            /* the client takes gzip */
+    bool close;               /* close the connection after the answer */
+    bool crowded;             /* more connections than the limit: only probes are to be answered */
 };
 
 struct http_hooks {

@@ -19,9 +19,9 @@
 
 #include "api/text.h"
 
-#define DRAIN_BYTES (INT64_C(32) << 20)
-#define GZIP_FROM 1400           /* bytes; below it a packet is saved nothing */
-#define GZIP_TO (512 << 10)      /* above it the loop would be held too long */
+#define DRAIN_BYTES  (INT64_C(32) << 20)
+#define GZIP_FROM    1400        /* bytes; below it a packet is saved nothing */
+#define GZIP_TO      (512 << 10) /* above it the loop would be held too long */
 #define SOURCE_BLOCK 4096        /* for HTTP/1.0 clients; others are written straight into the connection's buffer */
 
 static struct request_state *state_of(const struct request *request) {
@@ -209,8 +209,8 @@ static void resume(struct request_state *state) {
 static const struct {
     const char *name;
     enum http_method method;
-} method_table[] = {{"GET", HTTP_GET},   {"HEAD", HTTP_GET},     {"POST", HTTP_POST},
-                    {"PUT", HTTP_PUT},   {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS}};
+} method_table[] = {{"GET", HTTP_GET}, {"HEAD", HTTP_GET},      {"POST", HTTP_POST},
+                    {"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS}};
 
 static enum http_method method_find(const char *name) {
     for (size_t i = 0; i < sizeof method_table / sizeof method_table[0]; i++) {
@@ -314,7 +314,8 @@ bool request_begin(struct request_state *state, const char *method, const char *
         state->body_limit = 0;
     }
     if (state->response == NULL && state->body_mode != BODY_DRAIN && length > 0 && (uint64_t)length > state->body_limit) {
-        http_problem(request, 413, "the body must have at most %llu bytes; it has %lld", (unsigned long long)state->body_limit, (long long)length);
+        http_problem(request, 413, "the body must have at most %llu bytes; it has %lld", (unsigned long long)state->body_limit,
+                     (long long)length);
     }
     set_deadline(state, length);
     if (state->response != NULL && length != 0 && (expect != NULL || length > DRAIN_BYTES)) {
@@ -479,7 +480,8 @@ static void answer(struct request_state *state, int status, struct MHD_Response 
 }
 
 static bool is_compressible(const char *type) {
-    return strncmp(type, "text/", 5) == 0 || strstr(type, "json") != NULL || strstr(type, "javascript") != NULL || strstr(type, "svg") != NULL;
+    return strncmp(type, "text/", 5) == 0 || strstr(type, "json") != NULL || strstr(type, "javascript") != NULL ||
+           strstr(type, "svg") != NULL;
 }
 
 /* The bytes as gzip, or NULL where that fails or does not pay. */
@@ -611,8 +613,8 @@ void http_problem(struct request *request, int status, const char *format, ...) 
         }
         text_of_detail = json_string(detail);
     }
-    json_t *problem =
-        json_pack("{s:s, s:s, s:i, s:o}", "type", "about:blank", "title", http_status_text(status), "status", status, "detail", text_of_detail);
+    json_t *problem = json_pack("{s:s, s:s, s:i, s:o}", "type", "about:blank", "title", http_status_text(status), "status", status,
+                                "detail", text_of_detail);
     char *text = problem == NULL ? NULL : json_dumps(problem, JSON_COMPACT);
     json_decref(problem);
     if (text == NULL) {

@@ -137,7 +137,8 @@ static bool start_store(struct server *server, char *error) {
     dataset_uploads_clear(directory); /* the store's lock is held: nobody else writes there */
     server->datasets = datasets_create(directory);
     server->service = service_create(&server->loop, (size_t)server->config.max_waiting);
-    const struct streams_hooks hooks = {.user = server, .page = routes_page, .weights = results_weights_begin, .forget = results_weights_forget};
+    const struct streams_hooks hooks = {
+        .user = server, .page = routes_page, .weights = results_weights_begin, .forget = results_weights_forget};
     server->streams = streams_create(&hooks, (int)server->config.heartbeat, (size_t)server->config.max_streams);
     if (server->datasets == NULL || server->service == NULL || server->streams == NULL) {
         snprintf(error, CONFIG_ERROR_BYTES, "there is no memory, or no thread can be started");
@@ -148,9 +149,18 @@ static bool start_store(struct server *server, char *error) {
 
 static bool start_jobs(struct server *server, char *error) {
     const char *directory = server->config.data;
-    const struct jobs_options options = {.loop = &server->loop, .store = server->store, .reader = server->reader, .datasets = server->datasets,
-                                         .directory = directory, .workers = server->workers, .cores = server->cores,
-                                         .max_queued = server->config.max_queued, .memory = server->memory, .build = MODPROP_VERSION, .user = server, .publish = on_event};
+    const struct jobs_options options = {.loop = &server->loop,
+                                         .store = server->store,
+                                         .reader = server->reader,
+                                         .datasets = server->datasets,
+                                         .directory = directory,
+                                         .workers = server->workers,
+                                         .cores = server->cores,
+                                         .max_queued = server->config.max_queued,
+                                         .memory = server->memory,
+                                         .build = MODPROP_VERSION,
+                                         .user = server,
+                                         .publish = on_event};
     bool crashed = store_crash_mark_take(directory);
     mark_crashes(directory);
     server->retention = (struct retention){.days = server->config.keep_days, .bytes = server->config.keep_bytes};
@@ -166,7 +176,8 @@ static bool start_kernels(const struct server *server, char *error) {
     if (kernels_select(server->config.isa)) {
         return true;
     }
-    snprintf(error, CONFIG_ERROR_BYTES, "--isa must be an instruction set that was built and that this host has (scalar, avx2, avx512); got \"%.60s\"",
+    snprintf(error, CONFIG_ERROR_BYTES,
+             "--isa must be an instruction set that was built and that this host has (scalar, avx2, avx512); got \"%.60s\"",
              server->config.isa);
     return false;
 }
@@ -195,13 +206,14 @@ static bool say_ready(struct server *server) {
              LOG_I("memory_bytes", server->memory), LOG_I("tokens", auth_count(server->auth)));
     server->watchdog_interval = notify_watchdog_milliseconds();
     notify_send("READY=1");
-    return printf("modpropd listening on %s://%.*s:%d\n", http_is_tls(server->http) ? "https" : "http", host, listen, http_port(server->http)) > 0 &&
+    return printf("modpropd listening on %s://%.*s:%d\n", http_is_tls(server->http) ? "https" : "http", host, listen,
+                  http_port(server->http)) > 0 &&
            fflush(stdout) == 0;
 }
 
 /*
- * Takes everything down. The order matters: what still waits for the service thread or for a commit is answered before its request goes, and
- * the store is closed after the last write and before the jobs that made it.
+ * Takes everything down. The order matters: what still waits for the service thread or for a commit is answered before its request goes,
+ * and the store is closed after the last write and before the jobs that made it.
  */
 static void stop(struct server *server) {
     routes_end(server);

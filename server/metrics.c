@@ -18,7 +18,8 @@ const double duration_bounds[] = {0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400,
 const size_t duration_buckets = sizeof duration_bounds / sizeof duration_bounds[0];
 
 /* Every status that a route answers with; the last stands for any other. */
-static const int codes[METRIC_CODES] = {200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 406, 409, 412, 413, 415, 417, 422, 429, 500, 503, 507, 431, 0};
+static const int codes[METRIC_CODES] = {200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 406,
+                                        409, 412, 413, 415, 417, 422, 429, 500, 503, 507, 431, 0};
 
 void histogram_init(struct histogram *histogram, const double *bounds, size_t buckets) {
     *histogram = (struct histogram){.bounds = bounds, .buckets = buckets};
@@ -91,7 +92,8 @@ static void render_requests(FILE *out, const struct metrics *metrics) {
             }
         }
     }
-    metrics_help(out, "modprop_http_request_duration_seconds", "histogram", "Time from a request's first line to the end of its answer, by route.");
+    metrics_help(out, "modprop_http_request_duration_seconds", "histogram",
+                 "Time from a request's first line to the end of its answer, by route.");
     for (size_t i = 0; i <= METRIC_ROUTES_MAX; i++) {
         const struct histogram *histogram = &metrics->route_seconds[i];
         uint64_t total = 0;
@@ -150,7 +152,8 @@ static void render_process(FILE *out, struct server *server) {
     single(out, "process_start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.",
            round((double)time(NULL) - (clock_seconds() - server->started)));
     single(out, "modprop_loop_lag_seconds", "gauge", "How late the event loop's last tick came.", server->loop.lag_seconds);
-    single(out, "modprop_loop_lag_max_seconds", "gauge", "The latest that a tick of the event loop ever came.", server->loop.lag_max_seconds);
+    single(out, "modprop_loop_lag_max_seconds", "gauge", "The latest that a tick of the event loop ever came.",
+           server->loop.lag_max_seconds);
     single(out, "modprop_cores", "gauge", "Cores divided over the running jobs.", server->cores);
     single(out, "modprop_memory_limit_bytes", "gauge", "Memory that running jobs may take together.", (double)server->memory);
     snprintf(labels, sizeof labels, "version=\"%s\"", MODPROP_VERSION);

@@ -24,10 +24,12 @@ struct operation {
 
 static const struct operation operations[] = {
     {"index", "What is here (or the dashboard)", "200", NULL, NULL, NULL},
-    {"submit", "Submit a job; with Accept: application/x-ndjson or text/event-stream its events follow, and its weights as the last", "201 400 409 413 415 422 429 507", NULL,
-     "JobSubmission", "Job"},
-    {"validate", "The job with its defaults, its memory and multiply-adds; nothing is stored", "200 400 413 415 422 429", NULL, "JobSubmission", "Validated"},
-    {"jobs", "Jobs, newest first", "200 422", "status:string task:string rule:string limit:integer:1:100 after:integer:1:9223372036854775807", NULL, "JobPage"},
+    {"submit", "Submit a job; with Accept: application/x-ndjson or text/event-stream its events follow, and its weights as the last",
+     "201 400 409 413 415 422 429 507", NULL, "JobSubmission", "Job"},
+    {"validate", "The job with its defaults, its memory and multiply-adds; nothing is stored", "200 400 413 415 422 429", NULL,
+     "JobSubmission", "Validated"},
+    {"jobs", "Jobs, newest first", "200 422",
+     "status:string task:string rule:string limit:integer:1:100 after:integer:1:9223372036854775807", NULL, "JobPage"},
     {"job", "One job; wait answers when it ends or after that many seconds", "200 404 422", "wait:integer:0:3600", NULL, "Job"},
     {"delete", "Delete a finished job and all that belongs to it", "204 404 409 507", NULL, NULL, NULL},
     {"cancel", "Cancel a job", "200 404 409 415 507", NULL, NULL, "Job"},
@@ -35,20 +37,26 @@ static const struct operation operations[] = {
     {"resume", "Let a paused job go on", "200 404 409 415 507", NULL, NULL, "Job"},
     {"job_events", "A job's events: a page, server-sent events, or lines; Last-Event-ID continues a stream", "200 204 400 404 422",
      "after:integer:0:9223372036854775807 limit:integer:1:1000 weights:boolean", NULL, "EventPage"},
-    {"events", "Events of all jobs, from now on or behind Last-Event-ID", "200 400 422", "after:integer:0:9223372036854775807 limit:integer:1:1000", NULL, "EventPage"},
-    {"job_metrics", "The curves of a job; points thins them so that spikes stay", "200 404 422 429", "points:integer:2:10000000 keys:string", NULL, "Metrics"},
-    {"weights", "Final weights, or those of the newest or a given checkpoint", "200 304 404 409 422 429 507", "format:string iteration:integer:0:9223372036854775807", NULL,
-     "Weights"},
-    {"manifest", "What a finished job's result came from: configuration, seed, build, instruction sets, data, and the digests of its events and weights",
+    {"events", "Events of all jobs, from now on or behind Last-Event-ID", "200 400 422",
+     "after:integer:0:9223372036854775807 limit:integer:1:1000", NULL, "EventPage"},
+    {"job_metrics", "The curves of a job; points thins them so that spikes stay", "200 404 422 429",
+     "points:integer:2:10000000 keys:string", NULL, "Metrics"},
+    {"weights", "Final weights, or those of the newest or a given checkpoint", "200 304 404 409 422 429 507",
+     "format:string iteration:integer:0:9223372036854775807", NULL, "Weights"},
+    {"manifest",
+     "What a finished job's result came from: configuration, seed, build, instruction sets, data, and the digests of its events and "
+     "weights",
      "200 404 409 422", NULL, NULL, "Manifest"},
     {"checkpoints", "A job's checkpoints, newest first", "200 404 422", NULL, NULL, "Checkpoints"},
     {"simulate", "Run a trained network on fresh or given trials", "200 400 404 409 413 415 422 429 507", NULL, "Simulation", "Simulated"},
-    {"gradients", "Gradients of any network and batch under any rules, with their cosine to bptt's", "200 400 413 415 422 429 507", NULL, "GradientsRequest", "Gradients"},
+    {"gradients", "Gradients of any network and batch under any rules, with their cosine to bptt's", "200 400 413 415 422 429 507", NULL,
+     "GradientsRequest", "Gradients"},
     {"tasks", "What can be trained, every parameter explained", "200", NULL, NULL, NULL},
     {"rules", "How it can be trained, every parameter explained", "200", NULL, NULL, NULL},
     {"datasets", "The datasets that were put", "200", NULL, NULL, NULL},
     {"dataset", "One dataset", "200 404 422", NULL, NULL, NULL},
-    {"dataset_put", "Put a dataset: a safetensors file with inputs, targets, optional mask and test split", "200 201 409 413 415 422 507", NULL, NULL, NULL},
+    {"dataset_put", "Put a dataset: a safetensors file with inputs, targets, optional mask and test split", "200 201 409 413 415 422 507",
+     NULL, NULL, NULL},
     {"dataset_delete", "Delete a dataset", "204 404 409 422", NULL, NULL, NULL},
     {"livez", "Whether the daemon is alive", "200", NULL, NULL, NULL},
     {"readyz", "Whether submissions are accepted", "200", NULL, NULL, NULL},
@@ -60,40 +68,63 @@ static const struct operation operations[] = {
 static const char *const always_statuses = "401 403 406 417 500 503";
 
 static const char schemas_text[] =
-    "{\"Problem\": {\"type\": \"object\", \"required\": [\"type\", \"title\", \"status\", \"detail\"], \"properties\": {\"type\": {\"type\": \"string\"}, \"title\": {\"type\": \"string\"},"
-    " \"status\": {\"type\": \"integer\"}, \"detail\": {\"type\": \"string\"}, \"errors\": {\"type\": \"array\", \"items\": {\"type\": \"object\", \"required\": [\"pointer\", \"detail\"],"
+    "{\"Problem\": {\"type\": \"object\", \"required\": [\"type\", \"title\", \"status\", \"detail\"], \"properties\": {\"type\": "
+    "{\"type\": \"string\"}, \"title\": {\"type\": \"string\"},"
+    " \"status\": {\"type\": \"integer\"}, \"detail\": {\"type\": \"string\"}, \"errors\": {\"type\": \"array\", \"items\": {\"type\": "
+    "\"object\", \"required\": [\"pointer\", \"detail\"],"
     " \"properties\": {\"pointer\": {\"type\": \"string\"}, \"detail\": {\"type\": \"string\"}}}}}},"
-    "\"Job\": {\"type\": \"object\", \"required\": [\"id\", \"status\", \"task\", \"network\", \"rule\", \"optimizer\", \"training\", \"created_at\", \"progress\", \"metrics\", \"links\"],"
-    " \"properties\": {\"id\": {\"type\": \"string\"}, \"status\": {\"enum\": [\"queued\", \"running\", \"pausing\", \"paused\", \"cancelling\", \"succeeded\", \"failed\", \"cancelled\"]},"
-    " \"created_at\": {\"type\": \"string\", \"format\": \"date-time\"}, \"progress\": {\"type\": \"object\"}, \"metrics\": {\"type\": \"object\"}, \"links\": {\"type\": \"object\"}}},"
-    "\"Validated\": {\"type\": \"object\", \"required\": [\"task\", \"network\", \"rule\", \"optimizer\", \"training\", \"estimate\", \"config_sha256\"]},"
-    "\"JobPage\": {\"type\": \"object\", \"required\": [\"jobs\", \"next\"], \"properties\": {\"jobs\": {\"type\": \"array\", \"items\": {\"$ref\": \"#/components/schemas/Job\"}},"
+    "\"Job\": {\"type\": \"object\", \"required\": [\"id\", \"status\", \"task\", \"network\", \"rule\", \"optimizer\", \"training\", "
+    "\"created_at\", \"progress\", \"metrics\", \"links\"],"
+    " \"properties\": {\"id\": {\"type\": \"string\"}, \"status\": {\"enum\": [\"queued\", \"running\", \"pausing\", \"paused\", "
+    "\"cancelling\", \"succeeded\", \"failed\", \"cancelled\"]},"
+    " \"created_at\": {\"type\": \"string\", \"format\": \"date-time\"}, \"progress\": {\"type\": \"object\"}, \"metrics\": {\"type\": "
+    "\"object\"}, \"links\": {\"type\": \"object\"}}},"
+    "\"Validated\": {\"type\": \"object\", \"required\": [\"task\", \"network\", \"rule\", \"optimizer\", \"training\", \"estimate\", "
+    "\"config_sha256\"]},"
+    "\"JobPage\": {\"type\": \"object\", \"required\": [\"jobs\", \"next\"], \"properties\": {\"jobs\": {\"type\": \"array\", \"items\": "
+    "{\"$ref\": \"#/components/schemas/Job\"}},"
     " \"next\": {\"type\": [\"string\", \"null\"]}}},"
-    "\"Event\": {\"type\": \"object\", \"required\": [\"id\", \"job\", \"seq\", \"type\", \"time\"], \"properties\": {\"id\": {\"type\": \"integer\"}, \"job\": {\"type\": \"string\"},"
+    "\"Event\": {\"type\": \"object\", \"required\": [\"id\", \"job\", \"seq\", \"type\", \"time\"], \"properties\": {\"id\": {\"type\": "
+    "\"integer\"}, \"job\": {\"type\": \"string\"},"
     " \"seq\": {\"type\": \"integer\"}, \"type\": {\"type\": \"string\"}, \"time\": {\"type\": \"string\", \"format\": \"date-time\"}}},"
-    "\"EventPage\": {\"type\": \"object\", \"required\": [\"events\", \"next\"], \"properties\": {\"events\": {\"type\": \"array\", \"items\": {\"$ref\": \"#/components/schemas/Event\"}},"
+    "\"EventPage\": {\"type\": \"object\", \"required\": [\"events\", \"next\"], \"properties\": {\"events\": {\"type\": \"array\", "
+    "\"items\": {\"$ref\": \"#/components/schemas/Event\"}},"
     " \"next\": {\"type\": [\"integer\", \"null\"]}}},"
-    "\"Metrics\": {\"type\": \"object\", \"required\": [\"iteration\"], \"additionalProperties\": {\"type\": \"array\", \"items\": {\"type\": [\"number\", \"null\"]}}},"
+    "\"Metrics\": {\"type\": \"object\", \"required\": [\"iteration\"], \"additionalProperties\": {\"type\": \"array\", \"items\": "
+    "{\"type\": [\"number\", \"null\"]}}},"
     "\"Matrix\": {\"type\": \"array\", \"items\": {\"type\": \"array\", \"items\": {\"type\": [\"number\", \"null\"]}}},"
     "\"Vector\": {\"type\": \"array\", \"items\": {\"type\": [\"number\", \"null\"]}},"
-    "\"Weights\": {\"type\": \"object\", \"required\": [\"job\", \"iteration\", \"sha256\", \"units\", \"inputs\", \"outputs\", \"W\", \"Win\", \"b\", \"Wout\", \"bout\", \"leak\", \"types\","
-    " \"sign\"], \"properties\": {\"W\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"Win\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"Wout\": {\"$ref\": \"#/components/schemas/Matrix\"},"
+    "\"Weights\": {\"type\": \"object\", \"required\": [\"job\", \"iteration\", \"sha256\", \"units\", \"inputs\", \"outputs\", \"W\", "
+    "\"Win\", \"b\", \"Wout\", \"bout\", \"leak\", \"types\","
+    " \"sign\"], \"properties\": {\"W\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"Win\": {\"$ref\": "
+    "\"#/components/schemas/Matrix\"}, \"Wout\": {\"$ref\": \"#/components/schemas/Matrix\"},"
     " \"bout\": {\"$ref\": \"#/components/schemas/Vector\"}, \"leak\": {\"$ref\": \"#/components/schemas/Vector\"}}},"
-    "\"Manifest\": {\"type\": \"object\", \"required\": [\"job\", \"status\", \"config\", \"config_sha256\", \"seed\", \"build\", \"instruction_sets\", \"dataset_sha256\", \"events\","
+    "\"Manifest\": {\"type\": \"object\", \"required\": [\"job\", \"status\", \"config\", \"config_sha256\", \"seed\", \"build\", "
+    "\"instruction_sets\", \"dataset_sha256\", \"events\","
     " \"weights_sha256\", \"attempts\", \"training_seconds\"]},"
-    "\"Checkpoints\": {\"type\": \"object\", \"required\": [\"checkpoints\"], \"properties\": {\"checkpoints\": {\"type\": \"array\", \"items\": {\"type\": \"object\","
+    "\"Checkpoints\": {\"type\": \"object\", \"required\": [\"checkpoints\"], \"properties\": {\"checkpoints\": {\"type\": \"array\", "
+    "\"items\": {\"type\": \"object\","
     " \"required\": [\"iteration\", \"loss\", \"size\", \"sha256\"]}}}},"
-    "\"Simulated\": {\"type\": \"object\", \"required\": [\"job\", \"iteration\", \"steps\", \"every\", \"trials\", \"units\", \"labels\", \"inputs\", \"rates\", \"outputs\"]},"
-    "\"GradientsRequest\": {\"type\": \"object\", \"required\": [\"network\", \"inputs\", \"targets\", \"loss\", \"rules\"], \"additionalProperties\": false, \"properties\": {"
-    " \"network\": {\"type\": \"object\", \"required\": [\"W\", \"Win\", \"Wout\", \"bout\", \"leak\"], \"additionalProperties\": false, \"properties\": {"
-    " \"W\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"Win\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"b\": {\"anyOf\": [{\"$ref\": \"#/components/schemas/Vector\"}, {\"type\": \"null\"}]},"
-    " \"Wout\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"bout\": {\"$ref\": \"#/components/schemas/Vector\"}, \"leak\": {\"$ref\": \"#/components/schemas/Vector\"},"
-    " \"types\": {\"type\": [\"array\", \"null\"], \"items\": {\"type\": \"integer\", \"minimum\": 0}}, \"activation\": {\"enum\": [\"relu\", \"tanh\"]},"
+    "\"Simulated\": {\"type\": \"object\", \"required\": [\"job\", \"iteration\", \"steps\", \"every\", \"trials\", \"units\", \"labels\", "
+    "\"inputs\", \"rates\", \"outputs\"]},"
+    "\"GradientsRequest\": {\"type\": \"object\", \"required\": [\"network\", \"inputs\", \"targets\", \"loss\", \"rules\"], "
+    "\"additionalProperties\": false, \"properties\": {"
+    " \"network\": {\"type\": \"object\", \"required\": [\"W\", \"Win\", \"Wout\", \"bout\", \"leak\"], \"additionalProperties\": false, "
+    "\"properties\": {"
+    " \"W\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"Win\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"b\": {\"anyOf\": "
+    "[{\"$ref\": \"#/components/schemas/Vector\"}, {\"type\": \"null\"}]},"
+    " \"Wout\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"bout\": {\"$ref\": \"#/components/schemas/Vector\"}, \"leak\": {\"$ref\": "
+    "\"#/components/schemas/Vector\"},"
+    " \"types\": {\"type\": [\"array\", \"null\"], \"items\": {\"type\": \"integer\", \"minimum\": 0}}, \"activation\": {\"enum\": "
+    "[\"relu\", \"tanh\"]},"
     " \"feedback\": {\"anyOf\": [{\"$ref\": \"#/components/schemas/Matrix\"}, {\"type\": \"null\"}]}}},"
-    " \"inputs\": {\"type\": \"array\", \"minItems\": 1, \"items\": {\"$ref\": \"#/components/schemas/Matrix\"}}, \"targets\": {\"type\": \"array\", \"minItems\": 1},"
-    " \"mask\": {\"anyOf\": [{\"$ref\": \"#/components/schemas/Matrix\"}, {\"type\": \"null\"}]}, \"loss\": {\"enum\": [\"cross_entropy\", \"mse\"]},"
+    " \"inputs\": {\"type\": \"array\", \"minItems\": 1, \"items\": {\"$ref\": \"#/components/schemas/Matrix\"}}, \"targets\": {\"type\": "
+    "\"array\", \"minItems\": 1},"
+    " \"mask\": {\"anyOf\": [{\"$ref\": \"#/components/schemas/Matrix\"}, {\"type\": \"null\"}]}, \"loss\": {\"enum\": [\"cross_entropy\", "
+    "\"mse\"]},"
     " \"rules\": {\"type\": \"array\", \"minItems\": 1, \"maxItems\": 64, \"items\": {\"$ref\": \"#/components/schemas/Rule\"}}}},"
-    "\"Gradients\": {\"type\": \"object\", \"required\": [\"loss\", \"rules\"], \"properties\": {\"loss\": {\"type\": [\"number\", \"null\"]}, \"rules\": {\"type\": \"array\", \"items\": {"
+    "\"Gradients\": {\"type\": \"object\", \"required\": [\"loss\", \"rules\"], \"properties\": {\"loss\": {\"type\": [\"number\", "
+    "\"null\"]}, \"rules\": {\"type\": \"array\", \"items\": {"
     " \"type\": \"object\", \"required\": [\"rule\", \"gradients\", \"cosine\"]}}}}}";
 
 static const struct operation *operation_find(const char *route) {
@@ -138,7 +169,8 @@ static json_t *parameters_of(const struct route *route, const struct operation *
     json_t *list = json_array();
     char name[32];
     if (path_parameter(route->path, name)) {
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", name, "in", "path", "required", 1, "schema", "type", "string"));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", name, "in", "path", "required", 1, "schema", "type", "string"));
     }
     for (const char *word = operation->query; word != NULL && *word != '\0';) {
         size_t length = strcspn(word, " ");
@@ -152,7 +184,9 @@ static json_t *success_content(const struct route *route, const struct operation
     json_t *content = json_object();
     for (size_t i = 0; i < ROUTE_TYPES_MAX && route->types[i] != NULL; i++) {
         bool is_json = strcmp(route->types[i], "application/json") == 0;
-        json_t *schema = is_json && operation->response != NULL ? reference(operation->response) : is_json ? json_pack("{s:s}", "type", "object") : json_pack("{s:s}", "type", "string");
+        json_t *schema = is_json && operation->response != NULL ? reference(operation->response)
+                         : is_json                              ? json_pack("{s:s}", "type", "object")
+                                                                : json_pack("{s:s}", "type", "string");
         json_object_set_new(content, route->types[i], json_pack("{s:o}", "schema", schema));
     }
     return content;
@@ -183,14 +217,16 @@ static json_t *responses_of(const struct route *route, const struct operation *o
 
 static json_t *body_of(const struct route *route, const struct operation *operation) {
     if (route->body == BODY_OCTETS) {
-        return json_pack("{s:b, s:{s:{s:{s:s, s:s}}}}", "required", 1, "content", "application/octet-stream", "schema", "type", "string", "format", "binary");
+        return json_pack("{s:b, s:{s:{s:{s:s, s:s}}}}", "required", 1, "content", "application/octet-stream", "schema", "type", "string",
+                         "format", "binary");
     }
-    return json_pack("{s:b, s:{s:{s:o}}}", "required", route->body == BODY_JSON, "content", "application/json", "schema", reference(operation->request));
+    return json_pack("{s:b, s:{s:{s:o}}}", "required", route->body == BODY_JSON, "content", "application/json", "schema",
+                     reference(operation->request));
 }
 
 static json_t *operation_document(const struct route *route, const struct operation *operation) {
-    json_t *document = json_pack("{s:s, s:s, s:o, s:o}", "operationId", route->name, "summary", operation->summary, "parameters", parameters_of(route, operation), "responses",
-                                 responses_of(route, operation));
+    json_t *document = json_pack("{s:s, s:s, s:o, s:o}", "operationId", route->name, "summary", operation->summary, "parameters",
+                                 parameters_of(route, operation), "responses", responses_of(route, operation));
     if (route->body == BODY_OCTETS || operation->request != NULL) {
         json_object_set_new(document, "requestBody", body_of(route, operation));
     }
@@ -220,7 +256,9 @@ json_t *openapi_document(void) {
     json_object_set_new(schemas, "JobSubmission", job_schema());
     json_object_set_new(schemas, "Rule", rule_schema());
     json_object_set_new(schemas, "Simulation", simulate_schema());
-    return json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:[{s:[]}, {}], s:o, s:{s:o, s:{s:{s:s, s:s}}}}", "openapi", "3.1.0", "info", "title", "modpropd", "version", MODPROP_VERSION,
-                     "description", "Trains recurrent networks with biologically plausible learning rules.", "license", "name", "MIT", "security", "bearer", "paths", paths, "components",
-                     "schemas", schemas, "securitySchemes", "bearer", "type", "http", "scheme", "bearer");
+    return json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:[{s:[]}, {}], s:o, s:{s:o, s:{s:{s:s, s:s}}}}", "openapi", "3.1.0", "info",
+                     "title", "modpropd", "version", MODPROP_VERSION, "description",
+                     "Trains recurrent networks with biologically plausible learning rules.", "license", "name", "MIT", "security",
+                     "bearer", "paths", paths, "components", "schemas", schemas, "securitySchemes", "bearer", "type", "http", "scheme",
+                     "bearer");
 }

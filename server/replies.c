@@ -57,8 +57,9 @@ static void shorten_initial(json_t *document) {
     json_t *network = json_object_get(document, "network"), *initial = json_object_get(network, "initial");
     const json_t *W = json_object_get(initial, "W"), *Win = json_object_get(initial, "Win"), *bout = json_object_get(initial, "bout");
     if (W != NULL) {
-        json_object_set_new(network, "initial", json_pack("{s:I, s:I, s:I}", "units", (json_int_t)json_array_size(W), "inputs", (json_int_t)json_array_size(Win),
-                                                          "outputs", (json_int_t)json_array_size(bout)));
+        json_object_set_new(network, "initial",
+                            json_pack("{s:I, s:I, s:I}", "units", (json_int_t)json_array_size(W), "inputs",
+                                      (json_int_t)json_array_size(Win), "outputs", (json_int_t)json_array_size(bout)));
     }
 }
 
@@ -67,11 +68,12 @@ static json_t *progress_document(struct server *server, const struct store_job *
     bool active = jobs_live_read(server->jobs, job->id, &live);
     int64_t iteration = active && live.running && live.iteration > job->iteration ? live.iteration : job->iteration;
     double rate = isnan(live.trials_per_second) ? job->trials_per_second : live.trials_per_second;
-    json_t *finish = isnan(live.seconds_left) || live.seconds_left > 1e10 ? json_null()
-                                                                           : time_or_null(clock_unix_milliseconds() + (int64_t)(live.seconds_left * 1000.0));
+    json_t *finish = isnan(live.seconds_left) || live.seconds_left > 1e10
+                         ? json_null()
+                         : time_or_null(clock_unix_milliseconds() + (int64_t)(live.seconds_left * 1000.0));
     return json_pack("{s:I, s:I, s:f, s:o, s:o}", "iteration", (json_int_t)iteration, "iterations", (json_int_t)job->iterations, "fraction",
-                     job->iterations > 0 ? (double)iteration / (double)job->iterations : 0.0, "trials_per_second", json_number_or_null(rate),
-                     "estimated_finish", finish);
+                     job->iterations > 0 ? (double)iteration / (double)job->iterations : 0.0, "trials_per_second",
+                     json_number_or_null(rate), "estimated_finish", finish);
 }
 
 static json_t *links_document(const char *id) {
@@ -119,7 +121,8 @@ json_t *job_document(struct server *server, const struct store_job *job) {
         json_object_set_new(document, "reason", json_string("the disk is full; the job goes on by itself when there is room"));
     }
     json_object_set_new(document, "progress", progress_document(server, job));
-    json_object_set_new(document, "metrics", json_pack("{s:o, s:o}", "loss", json_number_or_null(job->loss), "accuracy", json_number_or_null(job->accuracy)));
+    json_object_set_new(document, "metrics",
+                        json_pack("{s:o, s:o}", "loss", json_number_or_null(job->loss), "accuracy", json_number_or_null(job->accuracy)));
     json_object_set_new(document, "config_sha256", json_string(job->digest));
     json_object_set_new(document, "build", job->build == NULL ? json_null() : json_string(job->build));
     json_object_set_new(document, "instruction_set", job->isa == NULL ? json_null() : json_string(job->isa));
@@ -151,15 +154,16 @@ json_t *manifest_document(const struct store_job *job) {
     for (size_t i = 0; i < sizeof free_of_results / sizeof free_of_results[0]; i++) {
         json_object_del(config, free_of_results[i]);
     }
-    json_t *document = json_pack("{s:s, s:s, s:o, s:s, s:o}", "job", job->id, "status", job_status_name(job->status), "config", config, "config_sha256",
-                                 job->digest, "seed", seed);
+    json_t *document = json_pack("{s:s, s:s, s:o, s:s, s:o}", "job", job->id, "status", job_status_name(job->status), "config", config,
+                                 "config_sha256", job->digest, "seed", seed);
     json_object_set_new(document, "build", text_or_null(job->build));
     json_object_set_new(document, "instruction_sets", instruction_sets(job->isa));
     json_object_set_new(document, "dataset_sha256", text_or_null(job->dataset_sha256));
     json_object_set_new(document, "events", json_pack("{s:I, s:s}", "count", (json_int_t)job->events, "digest", job->event_digest));
     json_object_set_new(document, "weights_sha256", json_null());
     json_object_set_new(document, "iteration", json_integer(job->iteration));
-    json_object_set_new(document, "metrics", json_pack("{s:o, s:o}", "loss", json_number_or_null(job->loss), "accuracy", json_number_or_null(job->accuracy)));
+    json_object_set_new(document, "metrics",
+                        json_pack("{s:o, s:o}", "loss", json_number_or_null(job->loss), "accuracy", json_number_or_null(job->accuracy)));
     json_object_set_new(document, "attempts", json_integer(job->attempt));
     json_object_set_new(document, "training_seconds", json_real(job->trained));
     json_object_set_new(document, "created_at", time_or_null(job->created));
@@ -267,7 +271,8 @@ void computation_start(struct computation *computation) {
     }
     if (computation->request != NULL) {
         http_header_set(computation->request, "Retry-After", "2");
-        http_problem(computation->request, 429, "%lld requests already wait to be computed (--max-waiting)", (long long)computation->server->config.max_waiting);
+        http_problem(computation->request, 429, "%lld requests already wait to be computed (--max-waiting)",
+                     (long long)computation->server->config.max_waiting);
     }
     computation->release(computation);
 }

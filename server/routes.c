@@ -12,35 +12,75 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JSON "application/json"
+#define JSON   "application/json"
 #define NDJSON "application/x-ndjson"
-#define SSE "text/event-stream"
+#define SSE    "text/event-stream"
 #define OCTETS "application/octet-stream"
 
 const struct route route_table[] = {
     {.name = "index", .path = "/", .types = {JSON, "text/html"}, .handle = route_index},
-    {.name = "submit", .method = HTTP_POST, .path = "/v1/jobs", .role = ROLE_SUBMIT, .body = BODY_JSON, .types = {JSON, NDJSON, SSE}, .handle = route_submit,
+    {.name = "submit",
+     .method = HTTP_POST,
+     .path = "/v1/jobs",
+     .role = ROLE_SUBMIT,
+     .body = BODY_JSON,
+     .types = {JSON, NDJSON, SSE},
+     .handle = route_submit,
      .streams = true},
-    {.name = "validate", .method = HTTP_POST, .path = "/v1/jobs:validate", .role = ROLE_READ, .body = BODY_JSON, .types = {JSON}, .handle = route_validate},
+    {.name = "validate",
+     .method = HTTP_POST,
+     .path = "/v1/jobs:validate",
+     .role = ROLE_READ,
+     .body = BODY_JSON,
+     .types = {JSON},
+     .handle = route_validate},
     {.name = "jobs", .path = "/v1/jobs", .role = ROLE_READ, .types = {JSON}, .handle = route_jobs},
     {.name = "job", .path = "/v1/jobs/{id}", .role = ROLE_READ, .types = {JSON}, .handle = route_job},
     {.name = "delete", .method = HTTP_DELETE, .path = "/v1/jobs/{id}", .role = ROLE_ADMIN, .types = {JSON}, .handle = route_delete},
     {.name = "cancel", .method = HTTP_POST, .path = "/v1/jobs/{id}/cancel", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_cancel},
     {.name = "pause", .method = HTTP_POST, .path = "/v1/jobs/{id}/pause", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_pause},
     {.name = "resume", .method = HTTP_POST, .path = "/v1/jobs/{id}/resume", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_resume},
-    {.name = "job_events", .path = "/v1/jobs/{id}/events", .role = ROLE_READ, .types = {JSON, SSE, NDJSON}, .handle = route_job_events, .streams = true},
+    {.name = "job_events",
+     .path = "/v1/jobs/{id}/events",
+     .role = ROLE_READ,
+     .types = {JSON, SSE, NDJSON},
+     .handle = route_job_events,
+     .streams = true},
     {.name = "events", .path = "/v1/events", .role = ROLE_READ, .types = {JSON, SSE, NDJSON}, .handle = route_events, .streams = true},
     {.name = "job_metrics", .path = "/v1/jobs/{id}/metrics", .role = ROLE_READ, .types = {JSON, "text/csv"}, .handle = route_job_metrics},
     {.name = "weights", .path = "/v1/jobs/{id}/weights", .role = ROLE_READ, .types = {JSON, OCTETS}, .handle = route_weights},
     {.name = "manifest", .path = "/v1/jobs/{id}/manifest", .role = ROLE_READ, .types = {JSON}, .handle = route_manifest},
     {.name = "checkpoints", .path = "/v1/jobs/{id}/checkpoints", .role = ROLE_READ, .types = {JSON}, .handle = route_checkpoints},
-    {.name = "gradients", .method = HTTP_POST, .path = "/v1/gradients", .role = ROLE_SUBMIT, .body = BODY_JSON, .types = {JSON}, .handle = route_gradients},
-    {.name = "simulate", .method = HTTP_POST, .path = "/v1/jobs/{id}/simulate", .role = ROLE_SUBMIT, .body = BODY_OPTIONAL, .types = {JSON}, .handle = route_simulate},
+    {.name = "gradients",
+     .method = HTTP_POST,
+     .path = "/v1/gradients",
+     .role = ROLE_SUBMIT,
+     .body = BODY_JSON,
+     .types = {JSON},
+     .handle = route_gradients},
+    {.name = "simulate",
+     .method = HTTP_POST,
+     .path = "/v1/jobs/{id}/simulate",
+     .role = ROLE_SUBMIT,
+     .body = BODY_OPTIONAL,
+     .types = {JSON},
+     .handle = route_simulate},
     {.name = "datasets", .path = "/v1/datasets", .role = ROLE_READ, .types = {JSON}, .handle = route_datasets},
     {.name = "dataset", .path = "/v1/datasets/{name}", .role = ROLE_READ, .types = {JSON, OCTETS}, .handle = route_dataset},
-    {.name = "dataset_put", .method = HTTP_PUT, .path = "/v1/datasets/{name}", .role = ROLE_SUBMIT, .body = BODY_OCTETS, .types = {JSON}, .handle = route_dataset_put,
+    {.name = "dataset_put",
+     .method = HTTP_PUT,
+     .path = "/v1/datasets/{name}",
+     .role = ROLE_SUBMIT,
+     .body = BODY_OCTETS,
+     .types = {JSON},
+     .handle = route_dataset_put,
      .begin = begin_dataset_put},
-    {.name = "dataset_delete", .method = HTTP_DELETE, .path = "/v1/datasets/{name}", .role = ROLE_ADMIN, .types = {JSON}, .handle = route_dataset_delete},
+    {.name = "dataset_delete",
+     .method = HTTP_DELETE,
+     .path = "/v1/datasets/{name}",
+     .role = ROLE_ADMIN,
+     .types = {JSON},
+     .handle = route_dataset_delete},
     {.name = "tasks", .path = "/v1/tasks", .role = ROLE_READ, .types = {JSON}, .handle = route_tasks},
     {.name = "rules", .path = "/v1/rules", .role = ROLE_READ, .types = {JSON}, .handle = route_rules},
     {.name = "openapi", .path = "/openapi.json", .types = {JSON}, .handle = route_openapi},
@@ -104,14 +144,16 @@ static bool origin_is_allowed(const struct server *server, const struct request 
 /* A request that a page of another site makes the browser send without Origin (an image, a form of old browsers). */
 static bool is_foreign_fetch(const struct request *request) {
     const char *site = http_header(request, "Sec-Fetch-Site"), *mode = http_header(request, "Sec-Fetch-Mode");
-    return site != NULL && strcmp(site, "cross-site") == 0 && !(request->method == HTTP_GET && mode != NULL && strcmp(mode, "navigate") == 0);
+    return site != NULL && strcmp(site, "cross-site") == 0 &&
+           !(request->method == HTTP_GET && mode != NULL && strcmp(mode, "navigate") == 0);
 }
 
 /* Answers and returns false where the request comes from where it must not. */
 static bool check_site(struct server *server, struct request *request) {
     const char *host = http_header(request, "Host"), *origin = http_header(request, "Origin");
     if (host != NULL && !host_is_allowed(server, request, host)) {
-        http_problem(request, 403, "Host must be localhost, a loopback address, the address listened at, or a name given with --allow-host");
+        http_problem(request, 403,
+                     "Host must be localhost, a loopback address, the address listened at, or a name given with --allow-host");
         return false;
     }
     if (origin != NULL) {
@@ -185,7 +227,8 @@ static const struct route *route_find(struct request *request, char allow[64]) {
             return route;
         }
         size_t used = strlen(allow);
-        snprintf(allow + used, 64 - used, "%s%s%s", used == 0 ? "" : ", ", method_names[route->method], route->method == HTTP_GET ? ", HEAD" : "");
+        snprintf(allow + used, 64 - used, "%s%s%s", used == 0 ? "" : ", ", method_names[route->method],
+                 route->method == HTTP_GET ? ", HEAD" : "");
     }
     return NULL;
 }
@@ -214,8 +257,11 @@ static void answer_options(struct server *server, struct request *request, const
 }
 
 static void answer_unauthorized(struct request *request, const char *authorization) {
-    http_header_set(request, "WWW-Authenticate", authorization == NULL ? "Bearer realm=\"modprop\"" : "Bearer realm=\"modprop\", error=\"invalid_token\"");
-    http_problem(request, 401, authorization == NULL ? "this daemon wants a token: Authorization: Bearer TOKEN" : "the token is not one that this daemon knows");
+    http_header_set(request, "WWW-Authenticate",
+                    authorization == NULL ? "Bearer realm=\"modprop\"" : "Bearer realm=\"modprop\", error=\"invalid_token\"");
+    http_problem(request, 401,
+                 authorization == NULL ? "this daemon wants a token: Authorization: Bearer TOKEN"
+                                       : "the token is not one that this daemon knows");
 }
 
 /* NULL, answered, where there is no such route, method or permission. */
@@ -240,7 +286,8 @@ static const struct route *find_allowed(struct server *server, struct request *r
         http_header_set(request, "Allow", methods);
         http_problem(request, 405, "%.40s is not possible at %.200s; %s are", request->method_name, request->path, methods);
     } else if (role < route->role) {
-        http_problem(request, 403, "the token \"%s\" has the role %s; this needs %s", request->identity, role_name(role), role_name(route->role));
+        http_problem(request, 403, "the token \"%s\" has the role %s; this needs %s", request->identity, role_name(role),
+                     role_name(route->role));
         route = NULL;
     }
     return route;
@@ -252,10 +299,10 @@ static bool check_state(struct server *server, struct request *request, const st
     if (route->anytime) {
         return true;
     }
-    const char *reason = request->crowded                            ? "all connections are in use"
-                         : server->state == SERVER_RECOVERING        ? "the daemon is still starting"
-                         : server->state == SERVER_DRAINING          ? "the daemon is shutting down"
-                                                                     : NULL;
+    const char *reason = request->crowded                     ? "all connections are in use"
+                         : server->state == SERVER_RECOVERING ? "the daemon is still starting"
+                         : server->state == SERVER_DRAINING   ? "the daemon is shutting down"
+                                                              : NULL;
     if (reason != NULL) {
         request->close = true;
         http_header_set(request, "Retry-After", "1");

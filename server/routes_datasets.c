@@ -1,6 +1,6 @@
 /*
- * Datasets: a body streams to a file beside its place, is checked on the service thread, and takes its place by a rename. A dataset that an unfinished job
- * trains on is not replaced or deleted: the job could not be resumed to the same bits.
+ * Datasets: a body streams to a file beside its place, is checked on the service thread, and takes its place by a rename. A dataset that an
+ * unfinished job trains on is not replaced or deleted: the job could not be resumed to the same bits.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,10 +33,10 @@ static json_t *info_document(const struct dataset_info *info) {
     char created[TIME_TEXT_BYTES], link[128];
     time_text(info->created, created);
     snprintf(link, sizeof link, "/v1/datasets/%s", info->name);
-    return json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:{s:s}}", "name", info->name, "sha256", info->sha256, "size", (json_int_t)info->bytes,
-                     "created_at", created, "steps", (json_int_t)info->steps, "trials", (json_int_t)info->trials, "inputs", (json_int_t)info->inputs, "outputs",
-                     (json_int_t)info->outputs, "test_trials", (json_int_t)info->test_trials, "loss", info->classes ? "cross_entropy" : "mse", "mask", info->mask,
-                     "links", "self", link);
+    return json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:{s:s}}", "name", info->name, "sha256", info->sha256, "size",
+                     (json_int_t)info->bytes, "created_at", created, "steps", (json_int_t)info->steps, "trials", (json_int_t)info->trials,
+                     "inputs", (json_int_t)info->inputs, "outputs", (json_int_t)info->outputs, "test_trials", (json_int_t)info->test_trials,
+                     "loss", info->classes ? "cross_entropy" : "mse", "mask", info->mask, "links", "self", link);
 }
 
 /* Answers 422 where the path names nothing that could be a dataset. */
@@ -150,7 +150,8 @@ static bool upload_write(void *user, const char *bytes, size_t size) {
     for (size_t done = 0; done < size;) {
         ssize_t written = write(upload->descriptor, bytes + done, size - done);
         if (written < 0 && errno != EINTR) {
-            http_problem(upload->request, errno == ENOSPC || errno == EDQUOT ? 507 : 500, "the dataset cannot be stored: %s", strerror(errno));
+            http_problem(upload->request, errno == ENOSPC || errno == EDQUOT ? 507 : 500, "the dataset cannot be stored: %s",
+                         strerror(errno));
             return false;
         }
         done += written > 0 ? (size_t)written : 0;
@@ -170,7 +171,8 @@ void begin_dataset_put(struct server *server, struct request *request) {
     }
     upload->request = request;
     upload->descriptor = -1;
-    if (dataset_directory(server->config.data, directory) && snprintf(upload->path, sizeof upload->path, "%s/.upload-XXXXXX", directory) < (int)sizeof upload->path) {
+    if (dataset_directory(server->config.data, directory) &&
+        snprintf(upload->path, sizeof upload->path, "%s/.upload-XXXXXX", directory) < (int)sizeof upload->path) {
         upload->descriptor = mkostemp(upload->path, O_CLOEXEC);
     }
     if (upload->descriptor < 0) {

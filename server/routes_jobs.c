@@ -11,9 +11,9 @@
 #include "server/replies.h"
 #include "server/routes.h"
 
-#define COUNT(table) (sizeof(table) / sizeof *(table))
+#define COUNT(table)     (sizeof(table) / sizeof *(table))
 #define WAIT_SECONDS_MAX 3600
-#define WAITERS_MAX 4096
+#define WAITERS_MAX      4096
 
 /* ---- list and get ------------------------------------------------------------------------------------------------ */
 
@@ -37,7 +37,8 @@ static bool check_filters(struct request *request, const char *status, const cha
     enum rule_type rule_type;
     filter->by_status = *status != '\0';
     if (*status != '\0' && !job_status_find(status, &filter->status)) {
-        problems_add(&problems, NULL, "status", "must be one of queued, running, pausing, paused, cancelling, succeeded, failed, cancelled; got \"%.60s\"", status);
+        problems_add(&problems, NULL, "status",
+                     "must be one of queued, running, pausing, paused, cancelling, succeeded, failed, cancelled; got \"%.60s\"", status);
     }
     if (*task != '\0' && !task_type_find(task, &task_type)) {
         problems_add(&problems, NULL, "task", "must be a task's type (GET /v1/tasks lists them); got \"%.60s\"", task);
@@ -58,8 +59,10 @@ void route_jobs(struct server *server, struct request *request) {
     char status[QUERY_VALUE_BYTES] = "", task[QUERY_VALUE_BYTES] = "", rule[QUERY_VALUE_BYTES] = "";
     int64_t limit = 20, after = INT64_MAX;
     const struct query_parameter parameters[] = {
-        {.name = "status", .type = QUERY_TEXT, .text = status}, {.name = "task", .type = QUERY_TEXT, .text = task},
-        {.name = "rule", .type = QUERY_TEXT, .text = rule},     {.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = 100, .integer = &limit},
+        {.name = "status", .type = QUERY_TEXT, .text = status},
+        {.name = "task", .type = QUERY_TEXT, .text = task},
+        {.name = "rule", .type = QUERY_TEXT, .text = rule},
+        {.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = 100, .integer = &limit},
         {.name = "after", .type = QUERY_INTEGER, .low = 1, .high = INT64_MAX, .integer = &after},
     };
     struct store_filter filter = {0};
@@ -138,7 +141,8 @@ void routes_end(struct server *server) {
 
 void route_job(struct server *server, struct request *request) {
     int64_t wait = 0;
-    const struct query_parameter parameters[] = {{.name = "wait", .type = QUERY_INTEGER, .low = 0, .high = WAIT_SECONDS_MAX, .integer = &wait}};
+    const struct query_parameter parameters[] = {
+        {.name = "wait", .type = QUERY_INTEGER, .low = 0, .high = WAIT_SECONDS_MAX, .integer = &wait}};
     struct store_job job;
     if (!read_query(request, parameters, COUNT(parameters)) || !read_job(server, request, &job)) {
         return;
@@ -252,8 +256,14 @@ struct emission {
 
 static bool emit_event(void *user, const struct store_event *event) {
     const struct emission *emission = user;
-    const struct stream_event view = {.job = event->job, .id = event->id, .seq = event->seq, .type = event->type, .terminal = event->terminal,
-                                      .succeeded = event->succeeded, .json = event->json, .size = strlen(event->json)};
+    const struct stream_event view = {.job = event->job,
+                                      .id = event->id,
+                                      .seq = event->seq,
+                                      .type = event->type,
+                                      .terminal = event->terminal,
+                                      .succeeded = event->succeeded,
+                                      .json = event->json,
+                                      .size = strlen(event->json)};
     return emission->emit(emission->to, &view);
 }
 
@@ -299,7 +309,8 @@ void route_job_events(struct server *server, struct request *request) {
     } else if (job_status_is_final(job.status) && after >= job.events) {
         http_reply_empty(request, 204);
     } else {
-        const struct stream_options options = {.job = job.id, .after = after, .sse = strcmp(request->type, "text/event-stream") == 0, .weights = weights};
+        const struct stream_options options = {
+            .job = job.id, .after = after, .sse = strcmp(request->type, "text/event-stream") == 0, .weights = weights};
         streams_open(server->streams, request, 200, &options);
     }
     store_job_release(&job);
@@ -314,8 +325,10 @@ void route_events(struct server *server, struct request *request) {
         reply_page(server, request, NULL, after < 0 ? 0 : after, limit);
         return;
     }
-    const struct stream_options options = {.after = after < 0 ? store_seq_last(server->reader) : after, .live = after < 0,
-                                           .sse = strcmp(request->type, "text/event-stream") == 0, .endless = true};
+    const struct stream_options options = {.after = after < 0 ? store_seq_last(server->reader) : after,
+                                           .live = after < 0,
+                                           .sse = strcmp(request->type, "text/event-stream") == 0,
+                                           .endless = true};
     streams_open(server->streams, request, 200, &options);
 }
 
@@ -326,8 +339,8 @@ static bool list_checkpoint(void *user, const struct store_checkpoint *checkpoin
     time_text(checkpoint->created, created);
     snprintf(link, sizeof link, "/v1/jobs/%s/weights?iteration=%lld", checkpoint->job, (long long)checkpoint->iteration);
     json_array_append_new(user, json_pack("{s:I, s:o, s:I, s:s, s:s, s:{s:s}}", "iteration", (json_int_t)checkpoint->iteration, "loss",
-                                          json_number_or_null(checkpoint->loss), "size", (json_int_t)checkpoint->size, "sha256", checkpoint->sha256, "created_at",
-                                          created, "links", "weights", link));
+                                          json_number_or_null(checkpoint->loss), "size", (json_int_t)checkpoint->size, "sha256",
+                                          checkpoint->sha256, "created_at", created, "links", "weights", link));
     return true;
 }
 

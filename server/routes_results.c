@@ -15,7 +15,7 @@
 #include "server/routes.h"
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
-#define CURVES_MAX 32
+#define CURVES_MAX   32
 
 /* ---- curves ------------------------------------------------------------------------------------------------------ */
 
@@ -141,8 +141,8 @@ static void mark_extremes(const double *values, size_t length, size_t buckets, b
 }
 
 /*
- * Thins to about `points` entries: the first, the last, and in each bucket of iterations the extremes of the loss, so that a spike stays. The other curves are
- * told at the same iterations.
+ * Thins to about `points` entries: the first, the last, and in each bucket of iterations the extremes of the loss, so that a spike stays.
+ * The other curves are told at the same iterations.
  */
 static void thin(struct curves *curves) {
     size_t points = (size_t)curves->points;
@@ -217,12 +217,14 @@ static void write_curves_csv(struct writer *writer, const struct curves *curves)
 }
 
 static void work_curves(struct computation *computation) {
-    static const char *const always[] = {"iteration", "loss", "accuracy", "training_loss", "learning_rate", "elapsed_seconds", "trials_per_second"};
+    static const char *const always[] = {"iteration",        "loss", "accuracy", "training_loss", "learning_rate", "elapsed_seconds",
+                                         "trials_per_second"};
     struct curves *curves = (struct curves *)computation;
     for (size_t i = 0; i < COUNT(always); i++) {
         curve_find(curves, always[i]);
     }
-    if (curves->curve_count == 0 || store_progress_read(computation->server->service_reader, curves->job, take_progress, curves) < 0 || curves->failed) {
+    if (curves->curve_count == 0 || store_progress_read(computation->server->service_reader, curves->job, take_progress, curves) < 0 ||
+        curves->failed) {
         computation_fail(computation, 500, "the metrics cannot be read");
         return;
     }
@@ -241,8 +243,9 @@ void route_job_metrics(struct server *server, struct request *request) {
         http_problem(request, 500, "out of memory");
         return;
     }
-    const struct query_parameter parameters[] = {{.name = "points", .type = QUERY_INTEGER, .low = 2, .high = 10000000, .integer = &curves->points},
-                                                 {.name = "keys", .type = QUERY_TEXT, .text = curves->keys}};
+    const struct query_parameter parameters[] = {
+        {.name = "points", .type = QUERY_INTEGER, .low = 2, .high = 10000000, .integer = &curves->points},
+        {.name = "keys", .type = QUERY_TEXT, .text = curves->keys}};
     if (!read_query(request, parameters, COUNT(parameters)) || !read_job(server, request, &job)) {
         free(curves);
         return;
@@ -265,7 +268,7 @@ struct encoding {
     char job[STORE_ID_BYTES];
     int64_t iteration; /* -1: the newest */
     enum weights_form form;
-    char *condition;   /* If-None-Match; NULL */
+    char *condition; /* If-None-Match; NULL */
     /* of a stream: who gets the line; NULL once nobody wants it */
     void (*done)(void *to, struct spool *line);
     void *to;
@@ -328,8 +331,8 @@ static void work_weights(struct computation *computation) {
     } else if (encoding->iteration < 0) {
         computation_fail(computation, 409, "there is no checkpoint yet: the first is made after training.checkpoint_every iterations");
     } else {
-        computation_fail(computation, 404, "there is no whole checkpoint of iteration %lld (GET /v1/jobs/%s/checkpoints lists them)", (long long)encoding->iteration,
-                         encoding->job);
+        computation_fail(computation, 404, "there is no whole checkpoint of iteration %lld (GET /v1/jobs/%s/checkpoints lists them)",
+                         (long long)encoding->iteration, encoding->job);
     }
     store_job_release(&job);
 }
@@ -337,8 +340,9 @@ static void work_weights(struct computation *computation) {
 void route_weights(struct server *server, struct request *request) {
     char format[QUERY_VALUE_BYTES] = "";
     int64_t iteration = -1;
-    const struct query_parameter parameters[] = {{.name = "format", .type = QUERY_TEXT, .text = format},
-                                                 {.name = "iteration", .type = QUERY_INTEGER, .low = 0, .high = INT64_MAX, .integer = &iteration}};
+    const struct query_parameter parameters[] = {
+        {.name = "format", .type = QUERY_TEXT, .text = format},
+        {.name = "iteration", .type = QUERY_INTEGER, .low = 0, .high = INT64_MAX, .integer = &iteration}};
     struct store_job job;
     if (!read_query(request, parameters, COUNT(parameters))) {
         return;
@@ -443,7 +447,8 @@ static void gradient_work_release(struct computation *computation) {
 static bool compute_rule(struct gradient_work *work, const struct rule_config *rule, struct gradients *gradients, double *loss) {
     struct train_error error = {.text = ""};
     struct computation *computation = &work->computation;
-    switch (gradients_compute(&work->asked.problem, rule, computation->server->cores, service_is_stopped, computation, gradients, loss, &error)) {
+    switch (gradients_compute(&work->asked.problem, rule, computation->server->cores, service_is_stopped, computation, gradients, loss,
+                              &error)) {
     case TRAIN_FINISHED:
         return true;
     case TRAIN_INVALID:
@@ -479,7 +484,8 @@ static void work_gradients(struct computation *computation) {
     struct gradient_work *work = (struct gradient_work *)computation;
     struct gradients bptt = {0}, gradients = {0};
     char error[256];
-    json_t *document = json_parse(computation->request->body, computation->request->body_size, error); /* the request waits: its body stays */
+    json_t *document =
+        json_parse(computation->request->body, computation->request->body_size, error); /* the request waits: its body stays */
     if (document == NULL) {
         computation_fail(computation, 400, "%s", error);
         return;

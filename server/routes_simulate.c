@@ -63,7 +63,8 @@ static void open_network(struct simulation *simulation, const struct store_job *
     const struct task_data *data = NULL;
     char reason[DATASETS_ERROR_BYTES];
     if (store_checkpoint_read(computation->server->service_reader, job->id, simulation->ask.iteration, &checkpoint, NULL) != 1) {
-        computation_fail(computation, 409, simulation->ask.iteration < 0 ? "there is no checkpoint yet" : "there is no checkpoint of this iteration");
+        computation_fail(computation, 409,
+                         simulation->ask.iteration < 0 ? "there is no checkpoint yet" : "there is no checkpoint of this iteration");
     } else if (!job_spec_parse(&spec, job->document)) {
         computation_fail(computation, 500, "the job's document is damaged");
     } else if (!datasets_hold(computation->server->datasets, &spec.config.task, &data, reason)) {

@@ -1,8 +1,8 @@
 /*
  * Submitting jobs: POST /v1/jobs and POST /v1/jobs:validate.
  *
- * A submission is decoded and checked on the service thread where that may take long (data to be read, weights to be taken from another job,
- * a large body), else at once; then jobs.c stores it, and only when it is durable the client hears 201, or its stream begins.
+ * A submission is decoded and checked on the service thread where that may take long (data to be read, weights to be taken from another
+ * job, a large body), else at once; then jobs.c stores it, and only when it is durable the client hears 201, or its stream begins.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "server/replies.h"
 #include "server/routes.h"
 
-#define KEY_BYTES 200
+#define KEY_BYTES  200
 #define LARGE_BODY 65536 /* bytes; larger ones are decoded on the service thread */
 
 struct submission {
@@ -23,10 +23,10 @@ struct submission {
     struct job_spec spec;
     json_t *document;
     bool validate_only, on_service;
-    char *key;                      /* identity, line break, the client's key; NULL: none */
+    char *key; /* identity, line break, the client's key; NULL: none */
     char body_sha256[STORE_HASH_BYTES];
     struct train_estimate estimate;
-    const char *type;               /* of the answer */
+    const char *type; /* of the answer */
 };
 
 static void submission_release(struct computation *computation) {
@@ -72,11 +72,15 @@ static void resolve_initial(struct submission *submission, struct store_reader *
         if (spec->initial.memory != NULL) {
             memcpy(spec->initial.memory, trained.W, trained.parameters * sizeof(float));
             const float *base = spec->initial.memory;
-            spec->initial.view = (struct weights_view){.W = base, .Win = base + (trained.Win - trained.W), .b = trained.b == NULL ? NULL : base + (trained.b - trained.W),
-                                                       .Wout = base + (trained.Wout - trained.W), .bout = base + (trained.bout - trained.W)};
+            spec->initial.view = (struct weights_view){.W = base,
+                                                       .Win = base + (trained.Win - trained.W),
+                                                       .b = trained.b == NULL ? NULL : base + (trained.b - trained.W),
+                                                       .Wout = base + (trained.Wout - trained.W),
+                                                       .bout = base + (trained.bout - trained.W)};
             spec->config.network.initial = &spec->initial.view;
             if (trained.units != spec->config.network.units) {
-                problems_add(problems, &network, "initial", "must have network.units units (%d); job %s has %d", spec->config.network.units, job.id, trained.units);
+                problems_add(problems, &network, "initial", "must have network.units units (%d); job %s has %d", spec->config.network.units,
+                             job.id, trained.units);
             }
         }
         trained_release(&trained);
@@ -96,7 +100,8 @@ static void check_estimate(struct submission *submission) {
         problems_add(problems, NULL, "network", "cannot be trained like this: %.300s", error.text);
     } else if (submission->estimate.memory_bytes > (size_t)server->memory) {
         problems_add(problems, &(struct path){.name = "training"}, "batch_size",
-                     "the job would take %zu bytes of memory; at most %lld may be used (--memory): fewer units, trials or steps, or a bound in training.memory, take less",
+                     "the job would take %zu bytes of memory; at most %lld may be used (--memory): fewer units, trials or steps, or a "
+                     "bound in training.memory, take less",
                      submission->estimate.memory_bytes, (long long)server->memory);
     }
 }
@@ -160,7 +165,8 @@ static void on_submitted(void *user, enum jobs_result result, const char *id, co
     struct submission *submission = user;
     struct request *request = submission->computation.request;
     if (result == JOBS_DONE) {
-        log_info("job submitted", LOG_T("job", id), LOG_T("request_id", request->id), LOG_T("token", request->identity[0] == '\0' ? NULL : request->identity));
+        log_info("job submitted", LOG_T("job", id), LOG_T("request_id", request->id),
+                 LOG_T("token", request->identity[0] == '\0' ? NULL : request->identity));
         answer_created(submission->computation.server, request, id, submission->type);
     } else {
         reply_refusal(request, result, detail);
@@ -193,7 +199,8 @@ static void conclude(struct submission *submission) {
     } else if (submission->validate_only) {
         answer_validated(submission);
     } else {
-        jobs_submit(server->jobs, &submission->spec, (int64_t)submission->estimate.memory_bytes, submission->key, submission->body_sha256, id, on_submitted, submission);
+        jobs_submit(server->jobs, &submission->spec, (int64_t)submission->estimate.memory_bytes, submission->key, submission->body_sha256,
+                    id, on_submitted, submission);
         return;
     }
     submission_release(computation);

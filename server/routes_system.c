@@ -9,14 +9,13 @@
 #include "api/job.h"
 #include "core/train.h"
 
-
 /* What stands at / in a build without the dashboard. */
 void route_index(struct server *server, struct request *request) {
     (void)server;
     http_reply_json(request, 200,
-                    json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "name", "modpropd", "version", MODPROP_VERSION, "links", "openapi",
-                              "/openapi.json", "tasks", "/v1/tasks", "rules", "/v1/rules", "jobs", "/v1/jobs", "events", "/v1/events", "ready", "/readyz",
-                              "metrics", "/metrics"));
+                    json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "name", "modpropd", "version", MODPROP_VERSION, "links",
+                              "openapi", "/openapi.json", "tasks", "/v1/tasks", "rules", "/v1/rules", "jobs", "/v1/jobs", "events",
+                              "/v1/events", "ready", "/readyz", "metrics", "/metrics"));
 }
 
 void route_livez(struct server *server, struct request *request) {
@@ -37,9 +36,9 @@ void route_version(struct server *server, struct request *request) {
     struct utsname host = {0};
     uname(&host);
     http_reply_json(request, 200,
-                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:I}}", "name", "modpropd", "version", MODPROP_VERSION, "compiler", __VERSION__,
-                              "instruction_set", kernels_name(), "machine", host.machine, "limits", "cores", server->cores, "workers", server->workers,
-                              "memory_bytes", (json_int_t)server->memory));
+                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:I}}", "name", "modpropd", "version", MODPROP_VERSION, "compiler",
+                              __VERSION__, "instruction_set", kernels_name(), "machine", host.machine, "limits", "cores", server->cores,
+                              "workers", server->workers, "memory_bytes", (json_int_t)server->memory));
 }
 
 void route_metrics(struct server *server, struct request *request) {

@@ -1,9 +1,9 @@
 /*
  * Event streams: see streams.h.
  *
- * No gap and no doubling, by this argument. Events are committed in order of seq and published on this thread after their commit. A stream that
- * reads a page first notes the ring's head: whatever is published later stands at or behind that head, whatever was published earlier is
- * committed and so in the page. Events that are in both are told apart by their number, which only grows.
+ * No gap and no doubling, by this argument. Events are committed in order of seq and published on this thread after their commit. A stream
+ * that reads a page first notes the ring's head: whatever is published later stands at or behind that head, whatever was published earlier
+ * is committed and so in the page. Events that are in both are told apart by their number, which only grows.
  *
  * Rejected: a queue a stream (a thousand copies of each event, and a policy for when it is full); reading the store for every
  * event and stream (a thousand queries an event).
@@ -17,9 +17,9 @@
 #include "server/loop.h"
 #include "server/spool.h"
 
-#define RING 1024            /* events kept for streams that are up to date; a power of two */
+#define RING       1024      /* events kept for streams that are up to date; a power of two */
 #define RING_BYTES (4 << 20) /* and their bytes */
-#define PAGE 64              /* events read from the store at once */
+#define PAGE       64        /* events read from the store at once */
 #define FILL_BYTES 32768     /* a stream's buffer is not filled beyond this, but for one event */
 
 struct ring_event {
@@ -37,10 +37,10 @@ struct stream {
     char job[STREAM_JOB_BYTES]; /* "" : all */
     int64_t cursor;
     bool sse, weights, endless;
-    bool joined;        /* `position` counts: all before it was sent or is not ours */
-    uint64_t position;  /* in the ring's count */
+    bool joined;       /* `position` counts: all before it was sent or is not ours */
+    uint64_t position; /* in the ring's count */
     enum stream_phase phase;
-    char *buffer;       /* what is to be sent; NULL while idle */
+    char *buffer; /* what is to be sent; NULL while idle */
     size_t used, sent, capacity;
     bool failed;
     uint64_t last_write; /* ms */

@@ -23,11 +23,11 @@ struct spool;
 /* A stored event. `json` is the flat object that clients see, without line breaks. */
 struct stream_event {
     const char *job;
-    int64_t id;       /* 1, 2, 3 .. within the job */
-    int64_t seq;      /* store-wide, ascending */
+    int64_t id;  /* 1, 2, 3 .. within the job */
+    int64_t seq; /* store-wide, ascending */
     const char *type;
-    bool terminal;    /* the job's last status, or its deletion */
-    bool succeeded;   /* terminal, and there are final weights */
+    bool terminal;  /* the job's last status, or its deletion */
+    bool succeeded; /* terminal, and there are final weights */
     const char *json;
     size_t size;
 };
@@ -35,8 +35,8 @@ struct stream_event {
 /* What streams ask of the rest of the daemon. */
 struct streams_hooks {
     void *user;
-    /* Calls `emit` for up to `limit` stored events behind `after` (id of `job`, or seq where job is NULL) in order; how many, or -1 on failure.
-       emit returns false to stop early; that event counts. */
+    /* Calls `emit` for up to `limit` stored events behind `after` (id of `job`, or seq where job is NULL) in order; how many, or -1 on
+       failure. emit returns false to stop early; that event counts. */
     int (*page)(void *user, const char *job, int64_t after, int limit, bool (*emit)(void *to, const struct stream_event *event), void *to);
     /* Begins making the last line of a stream that wants weights, its line break included; `done` is called once on the loop, with a
        spool to take over or NULL where there are none. False: it cannot even begin. */
@@ -60,12 +60,12 @@ size_t streams_count(const struct streams *streams);
 uint64_t streams_sent_events(const struct streams *streams);
 
 struct stream_options {
-    const char *job;  /* NULL: all jobs */
-    int64_t after;    /* the cursor to begin with */
-    bool live;        /* begin with what is published from now on; `after` is the last event's number */
-    bool sse;         /* else NDJSON */
-    bool weights;     /* end with the weights */
-    bool endless;     /* of all jobs: does not end at a terminal event */
+    const char *job; /* NULL: all jobs */
+    int64_t after;   /* the cursor to begin with */
+    bool live;       /* begin with what is published from now on; `after` is the last event's number */
+    bool sse;        /* else NDJSON */
+    bool weights;    /* end with the weights */
+    bool endless;    /* of all jobs: does not end at a terminal event */
 };
 
 /* Answers the request with a stream (or with 503 where there are too many). */

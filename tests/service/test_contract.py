@@ -12,7 +12,7 @@ def routes():
     """(method, path) of the route table."""
     text = (ROOT / "server" / "routes.c").read_text()
     table = text[text.index("route_table[] = {") : text.index("const size_t route_count")]
-    found = re.findall(r'\{\.name = "(\w+)",(?: \.method = HTTP_(\w+),)? \.path = "([^"]+)"', table)
+    found = re.findall(r'\{\.name = "(\w+)",(?:\s+\.method = HTTP_(\w+),)?\s+\.path = "([^"]+)"', table)
     return {((method or "GET").lower(), path): name for name, method, path in found}
 
 
