@@ -81,6 +81,25 @@ def test_manifest_names_all_that_the_result_came_from(daemon):
     assert manifest["events"]["digest"] == digest
 
 
+def test_every_instruction_set_that_the_host_has_gives_the_same_weights(start, tmp_path):
+    """The help names the sets; the portable one runs anywhere, a set that this host lacks is refused with a sentence."""
+    job = SMALL | {"network": {"units": 37, "types_per_sign": 2}}
+    digests = {}
+    for name in ("portable", "avx2", "avx512"):
+        daemon = start("--isa", name, data=tmp_path / name, wait=False)
+        daemon.ready_line = daemon.process.stdout.readline()
+        if not daemon.ready_line:
+            daemon.expected.add(2)
+            assert daemon.wait(10) == 2 and "--isa" in daemon.log() and name != "portable"
+            continue
+        daemon.url = daemon.ready_line.split()[-1]
+        for rule in ("bptt", "eprop", "mdgl", "modprop"):
+            ended = end(daemon, submit(daemon, job | {"rule": {"type": rule}}))
+            assert ended["instruction_set"] == name
+            digests.setdefault(rule, set()).add(ended["weights_sha256"])
+    assert all(len(found) == 1 for found in digests.values()) and len(digests) == 4, digests
+
+
 def test_there_is_no_manifest_before_the_end(daemon):
     id = submit(daemon, ENDLESS)
     assert daemon.get(f"/v1/jobs/{id}/manifest").status_code == 409
