@@ -459,3 +459,13 @@ def test_simulate(daemon):
                          ({"split": "test"}, "/trials"), ({"units": [-1]}, "/units/0"), ({"trials": 4096, "units": list(range(20)) * 100}, "/every")):
         answer = daemon.post(url, json=bad)
         assert answer.status_code == 422 and pointer in [e["pointer"] for e in answer.json()["errors"]], (bad, answer.text)
+
+
+@pytest.mark.parametrize("task", [{"type": "evidence", "cues": 3, "delay": 50}, {"type": "pattern", "duration": 200, "outputs": 2}, {"type": "delayed_xor", "delay": 20}])
+def test_each_task_is_stored_read_back_and_trained(daemon, task):
+    """The daemon trains from the stored document: what was submitted is what it reads, whatever the task."""
+    training = {"iterations": 4, "batch_size": 4, "evaluate_every": 2, "checkpoint_every": 2}
+    job = finish(daemon, submit(daemon, {"task": task, "network": {"units": 20}, "training": training}))
+    assert job["status"] == "succeeded", job
+    assert task.items() <= job["task"].items() and job["metrics"]["loss"] is not None
+    assert daemon.post("/v1/jobs:validate", json={k: job[k] for k in ("task", "network", "rule", "optimizer", "training")}).status_code == 200
