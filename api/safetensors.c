@@ -44,7 +44,10 @@ static bool read_tensor(const char *name, const json_t *value, const unsigned ch
     const char *type = json_string_value(json_object_get(value, "dtype"));
     const json_t *offsets = json_object_get(value, "data_offsets"), *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
     size_t bytes;
-    snprintf(tensor->name, sizeof tensor->name, "%s", name);
+    if (strlen(name) >= sizeof tensor->name) {
+        return fail(error, name, "has a name of more than 63 bytes");
+    }
+    memcpy(tensor->name, name, strlen(name) + 1);
     int i = 0;
     while (i < TENSOR_TYPES && (type == NULL || strcmp(types[i].name, type) != 0)) {
         i++;

@@ -69,7 +69,9 @@ static void resolve_initial(struct submission *submission, struct store_reader *
     } else {
         spec->initial = (struct weights_document){.units = trained.units, .inputs = trained.inputs, .outputs = trained.outputs};
         spec->initial.memory = malloc(trained.parameters * sizeof(float));
-        if (spec->initial.memory != NULL) {
+        if (spec->initial.memory == NULL) {
+            problems_add(problems, &network, "initial", "there is no memory for the weights of job %s", job.id);
+        } else {
             memcpy(spec->initial.memory, trained.W, trained.parameters * sizeof(float));
             const float *base = spec->initial.memory;
             spec->initial.view = (struct weights_view){.W = base,

@@ -453,6 +453,7 @@ START_TEST(tensors_refused) {
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,4]}}", "within the file"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", "within the file"},
         {"{\"a\":7}", "must have the dtype"},
+        {"{\"a123456789b123456789c123456789d123456789e123456789f123456789g123\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "more than 63 bytes"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         unsigned char file[1024];
