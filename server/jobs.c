@@ -83,8 +83,14 @@ static void events_publish(struct jobs *jobs, const struct store_unit *unit) {
     for (const struct store_item *item = unit->first; item != NULL; item = item->next) {
         if (item->kind == STORE_EVENT_ADD) {
             const struct store_event *e = &item->event;
-            struct stream_event event = {.job = e->job, .id = e->id, .seq = e->seq, .type = e->type, .terminal = e->terminal, .succeeded = e->succeeded,
-                                         .json = e->json, .size = strlen(e->json)};
+            struct stream_event event = {.job = e->job,
+                                         .id = e->id,
+                                         .seq = e->seq,
+                                         .type = e->type,
+                                         .terminal = e->terminal,
+                                         .succeeded = e->succeeded,
+                                         .json = e->json,
+                                         .size = strlen(e->json)};
             jobs->options.publish(jobs->options.user, &event);
         }
     }
@@ -104,7 +110,8 @@ static void stalled_add(struct jobs *jobs, const char *id) {
     }
 }
 
-/* The disk is full (or the database fails): nothing is lost that was committed. Workers stop; what ran is queued again when a write succeeds. */
+/* The disk is full (or the database fails): nothing is lost that was committed. Workers stop; what ran is queued again when a write
+   succeeds. */
 static void jobs_stall(struct jobs *jobs, const char *reason) {
     if (!jobs->disk_full) {
         log_error("writing failed; jobs stop until there is room", LOG_T("reason", reason));
@@ -201,11 +208,18 @@ struct store_event *entry_event(struct entry *entry, struct store_unit *unit, co
 
 static char *status_text(const struct event_head *head, const struct store_job *job, const char *reason) {
     bool final = job_status_is_final(job->status);
-    struct event_status status = {
-        .status = job_status_name(job->status), .reason = reason, .attempt = job->attempt, .final = final, .weights = job->status == JOB_SUCCEEDED,
-        .iteration = job->iteration, .loss = job->loss, .accuracy = job->accuracy,
-        .weights_sha256 = *job->weights_sha256 != '\0' ? job->weights_sha256 : NULL, .error_code = job->error_code, .error_detail = job->error_detail,
-        .error_iteration = job->error_iteration};
+    struct event_status status = {.status = job_status_name(job->status),
+                                  .reason = reason,
+                                  .attempt = job->attempt,
+                                  .final = final,
+                                  .weights = job->status == JOB_SUCCEEDED,
+                                  .iteration = job->iteration,
+                                  .loss = job->loss,
+                                  .accuracy = job->accuracy,
+                                  .weights_sha256 = *job->weights_sha256 != '\0' ? job->weights_sha256 : NULL,
+                                  .error_code = job->error_code,
+                                  .error_detail = job->error_detail,
+                                  .error_iteration = job->error_iteration};
     return event_status_text(head, &status);
 }
 
@@ -232,8 +246,8 @@ void entry_change(struct entry *entry, enum job_status status, const char *reaso
     event->terminal = job_status_is_final(status);
     event->succeeded = status == JOB_SUCCEEDED;
     event->json = status_text(&head, job, reason);
-    log_info("job", LOG_T("job", job->id), LOG_T("status", job_status_name(status)), LOG_I("attempt", job->attempt), LOG_T("reason", reason),
-             LOG_T("error", job->error_code));
+    log_info("job", LOG_T("job", job->id), LOG_T("status", job_status_name(status)), LOG_I("attempt", job->attempt),
+             LOG_T("reason", reason), LOG_T("error", job->error_code));
     entry_submit(entry, unit);
 }
 
@@ -310,7 +324,8 @@ static void isa_record(struct store_job *job, const char *name) {
     if (last != NULL && strcmp(last, name) == 0) {
         return;
     }
-    snprintf(text, sizeof text, "%s%s%s", last != NULL && job->iteration > 0 ? job->isa : "", last != NULL && job->iteration > 0 ? "," : "", name);
+    snprintf(text, sizeof text, "%s%s%s", last != NULL && job->iteration > 0 ? job->isa : "", last != NULL && job->iteration > 0 ? "," : "",
+             name);
     free(job->isa);
     job->isa = text_copy(text);
 }
@@ -357,7 +372,8 @@ static void entry_fail(struct entry *entry, const char *code, const char *detail
 static void entry_stopped(struct entry *entry, const struct worker *worker) {
     char text[128];
     if (worker->mismatch) {
-        snprintf(text, sizeof text, "iteration %lld, computed again after an interruption, gave other numbers than before", (long long)worker->mismatch_iteration);
+        snprintf(text, sizeof text, "iteration %lld, computed again after an interruption, gave other numbers than before",
+                 (long long)worker->mismatch_iteration);
         entry_fail(entry, "not_reproducible", text, worker->mismatch_iteration);
         return;
     }
@@ -518,8 +534,8 @@ static void id_make(struct jobs *jobs, char id[STORE_ID_BYTES]) {
         log_warning("the system gave no random bytes for a job's id");
     }
     unsigned long long time = (unsigned long long)jobs->last_time;
-    snprintf(id, STORE_ID_BYTES, "%08llx-%04llx-7%03x-%02x%02x-%02x%02x%02x%02x%02x%02x", time >> 16 & 0xffffffff, time & 0xffff, jobs->id_counter,
-             (random[0] & 0x3f) | 0x80, random[1], random[2], random[3], random[4], random[5], random[6], random[7]);
+    snprintf(id, STORE_ID_BYTES, "%08llx-%04llx-7%03x-%02x%02x-%02x%02x%02x%02x%02x%02x", time >> 16 & 0xffffffff, time & 0xffff,
+             jobs->id_counter, (random[0] & 0x3f) | 0x80, random[1], random[2], random[3], random[4], random[5], random[6], random[7]);
 }
 
 static void submission_done(struct store_unit *unit) {
@@ -539,8 +555,8 @@ static void submission_done(struct store_unit *unit) {
     free(submission);
 }
 
-static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct job_spec *spec, int64_t memory, const char *key, const char *body,
-                            const char *id) {
+static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct job_spec *spec, int64_t memory, const char *key,
+                            const char *body, const char *id) {
     struct store_item *item = store_unit_add(unit, STORE_JOB_ADD), *said = item != NULL ? store_unit_add(unit, STORE_EVENT_ADD) : NULL;
     struct store_item *kept = said != NULL && key != NULL ? store_unit_add(unit, STORE_KEY_ADD) : NULL;
     if (said == NULL || (key != NULL && kept == NULL)) {
@@ -548,21 +564,30 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
     }
     int64_t now = clock_unix_milliseconds();
     struct store_job *job = &item->job;
-    *job = (struct store_job){.document = job_spec_text(spec), .name = strdup(spec->name), .task = strdup(task_type_name(spec->config.task.type)),
-                              .rule = strdup(rule_type_name(spec->config.rule.type)), .priority = spec->priority, .created = now, .attempt = 1,
-                              .iterations = spec->config.training.iterations, .memory = memory, .loss = NAN, .accuracy = NAN};
+    *job = (struct store_job){.document = job_spec_text(spec),
+                              .name = strdup(spec->name),
+                              .task = strdup(task_type_name(spec->config.task.type)),
+                              .rule = strdup(rule_type_name(spec->config.rule.type)),
+                              .priority = spec->priority,
+                              .created = now,
+                              .attempt = 1,
+                              .iterations = spec->config.training.iterations,
+                              .memory = memory,
+                              .loss = NAN,
+                              .accuracy = NAN};
     job_spec_digest(spec, job->digest);
     memcpy(job->id, id, sizeof job->id);
     struct event_head head = {.job = id, .id = 1, .seq = ++jobs->seq, .time = now};
-    said->event = (struct store_event){.seq = head.seq, .id = 1, .time = now, .iteration = -1, .type = "status", .json = status_text(&head, job, NULL)};
+    said->event = (struct store_event){
+        .seq = head.seq, .id = 1, .time = now, .iteration = -1, .type = "status", .json = status_text(&head, job, NULL)};
     memcpy(said->event.job, id, sizeof said->event.job);
     if (kept != NULL) {
         kept->key = (struct store_key){.key = strdup(key), .created = now};
         memcpy(kept->key.job, id, sizeof kept->key.job);
         snprintf(kept->key.body, sizeof kept->key.body, "%s", body);
     }
-    return job->document != NULL && job->digest[0] != '\0' && job->name != NULL && job->task != NULL && job->rule != NULL && said->event.json != NULL &&
-           (kept == NULL || kept->key.key != NULL);
+    return job->document != NULL && job->digest[0] != '\0' && job->name != NULL && job->task != NULL && job->rule != NULL &&
+           said->event.json != NULL && (kept == NULL || kept->key.key != NULL);
 }
 
 void jobs_submit(struct jobs *jobs, const struct job_spec *spec, int64_t memory, const char *key, const char *body, char id[STORE_ID_BYTES],
@@ -661,8 +686,8 @@ static void action_do(struct entry *entry, struct waiter *waiter) {
     char detail[128];
     enum step step = steps[waiter->action][entry->job.status];
     if (step == REFUSE) {
-        snprintf(detail, sizeof detail, "the job is %s and cannot be %s%s", job_status_name(entry->job.status), action_names[waiter->action],
-                 waiter->action == JOBS_DELETE ? "; cancel it first" : "");
+        snprintf(detail, sizeof detail, "the job is %s and cannot be %s%s", job_status_name(entry->job.status),
+                 action_names[waiter->action], waiter->action == JOBS_DELETE ? "; cancel it first" : "");
         waiter_finish(entry, waiter, JOBS_CONFLICT, detail);
         return;
     }

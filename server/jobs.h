@@ -1,11 +1,13 @@
 /*
  * Jobs: states, queue, workers. Loop thread only, but for what runs on libuv's pool (worker.c).
  *
- * The database is the truth about a job, but for those that are active: jobs that run, or whose last change is not committed yet. Those have an entry here,
- * whose numbers run ahead of the database by what waits for the writer. Nothing is answered or published before it is committed.
+ * The database is the truth about a job, but for those that are active: jobs that run, or whose last change is not committed yet. Those
+ * have an entry here, whose numbers run ahead of the database by what waits for the writer. Nothing is answered or published before it is
+ * committed.
  *
  *     queued -> running -> succeeded | failed                 pause: queued -> paused, running -> pausing -> paused (at a checkpoint)
- *     resume: paused -> queued                                cancel: queued, paused -> cancelled, running, pausing -> cancelling -> cancelled
+ *     resume: paused -> queued                                cancel: queued, paused -> cancelled, running, pausing -> cancelling ->
+ * cancelled
  *
  * At a start: pausing becomes paused, cancelling cancelled, running queued with one attempt more. A full disk stops the jobs that run
  * without losing what was committed; they are queued again when there is room.
@@ -59,10 +61,12 @@ enum jobs_result {
 typedef void jobs_done(void *user, enum jobs_result result, const char *id, const char *detail);
 
 /*
- * Submits a job. `spec` stays the caller's. `memory` is what it is estimated to take, in bytes: it starts when that much is free. `key` (NULL: none) and `body` are stored as its idempotency key. `id` receives the job's id at once.
- * `done` may be called before this returns (refused) or later.
+ * Submits a job. `spec` stays the caller's. `memory` is what it is estimated to take, in bytes: it starts when that much is free. `key`
+ * (NULL: none) and `body` are stored as its idempotency key. `id` receives the job's id at once. `done` may be called before this returns
+ * (refused) or later.
  */
-void jobs_submit(struct jobs *jobs, const struct job_spec *spec, int64_t memory, const char *key, const char *body, char id[STORE_ID_BYTES], jobs_done *done, void *user);
+void jobs_submit(struct jobs *jobs, const struct job_spec *spec, int64_t memory, const char *key, const char *body, char id[STORE_ID_BYTES],
+                 jobs_done *done, void *user);
 
 enum jobs_action { JOBS_CANCEL, JOBS_PAUSE, JOBS_RESUME, JOBS_DELETE };
 

@@ -84,7 +84,8 @@ struct worker {
 };
 
 
-/* --- jobs.c ---------------------------------------------------------------------------------------------------------------------------------- */
+/* --- jobs.c
+   ---------------------------------------------------------------------------------------------------------------------------------- */
 
 /* A unit for this entry: counted, its events published when it is committed. NULL without memory, which loses the entry. */
 struct store_unit *entry_unit(struct entry *entry, struct worker *worker, bool changes);
@@ -101,12 +102,14 @@ void entry_log(struct entry *entry, const char *level, const char *message);
 /* A worker's thread has ended and its last message was delivered. */
 void entry_worker_ended(struct entry *entry, struct worker *worker);
 
-/* --- worker.c -------------------------------------------------------------------------------------------------------------------------------- */
+/* --- worker.c
+   -------------------------------------------------------------------------------------------------------------------------------- */
 
 /* Queues the attempt on the pool. NULL without memory. */
 struct worker *worker_start(struct entry *entry, int threads);
 void worker_stop(struct worker *worker, enum worker_stop why);
-/* A unit of this worker's was committed or has failed: it may send one more message. Frees the worker where it was the last thing to wait for. */
+/* A unit of this worker's was committed or has failed: it may send one more message. Frees the worker where it was the last thing to wait
+   for. */
 void worker_unit_done(struct worker *worker);
 void worker_live(const struct worker *worker, int64_t iterations, struct jobs_live *live);
 /* Seconds of training in all attempts. */

@@ -1,9 +1,9 @@
 /*
  * `modpropd verify` and `modpropd backup`: see maintenance.h.
  *
- * Verify believes nothing that it can compute: a configuration's digest from the document, the events' digest from the events, a checkpoint's from its
- * bytes, the weights' from the newest checkpoint, and with --rerun all numbers from the configuration alone. It reads one snapshot, so that a daemon that writes
- * meanwhile is not mistaken for damage. Every fault is told, not the first alone.
+ * Verify believes nothing that it can compute: a configuration's digest from the document, the events' digest from the events, a
+ * checkpoint's from its bytes, the weights' from the newest checkpoint, and with --rerun all numbers from the configuration alone. It
+ * reads one snapshot, so that a daemon that writes meanwhile is not mistaken for damage. Every fault is told, not the first alone.
  *
  * Rejected: repairing. What is damaged is restored from a backup; a tool that guesses would turn a visible fault into a wrong result.
  */
@@ -129,7 +129,8 @@ static bool check_event(void *user, const struct store_event *event) {
     if (check->ended) {
         fault(check, "event %" PRId64 " follows the terminal one", event->id);
     }
-    if (json_integer_value(json_object_get(document, "id")) != event->id || json_integer_value(json_object_get(document, "seq")) != event->seq) {
+    if (json_integer_value(json_object_get(document, "id")) != event->id ||
+        json_integer_value(json_object_get(document, "seq")) != event->seq) {
         fault(check, "the text of event %" PRId64 " is not its own", event->id);
     }
     json_decref(document);
@@ -200,7 +201,9 @@ static bool rerun_progress(void *user, const struct train_progress *progress) {
     char *text = event_progress_check(progress), *stored = NULL;
     int found = text == NULL ? -1 : store_progress_check(check->reader, check->job->id, progress->iteration, &stored);
     if (found != 1) {
-        fault(check, found == 0 ? "iteration %" PRId64 ", trained again, has an evaluation that is not stored" : "the evaluation of iteration %" PRId64 " cannot be read",
+        fault(check,
+              found == 0 ? "iteration %" PRId64 ", trained again, has an evaluation that is not stored"
+                         : "the evaluation of iteration %" PRId64 " cannot be read",
               progress->iteration);
     } else if (strcmp(text, stored) != 0) {
         fault(check, "iteration %" PRId64 ", trained again, gave %s; stored is %s", progress->iteration, text, stored);
@@ -255,8 +258,8 @@ static bool rerun(struct check *check) {
         return false;
     }
     if (isa == NULL || !kernels_select(isa)) {
-        printf("%s not trained again: %s %s\n", check->job->id, isa != NULL && strchr(isa, ',') != NULL ? "it was trained by the kernels of" : "this host lacks",
-               isa == NULL ? "?" : isa);
+        printf("%s not trained again: %s %s\n", check->job->id,
+               isa != NULL && strchr(isa, ',') != NULL ? "it was trained by the kernels of" : "this host lacks", isa == NULL ? "?" : isa);
         return false;
     }
     if (!datasets_hold(check->datasets, &check->spec.config.task, &data, error)) {
@@ -316,7 +319,8 @@ static int verify(const struct command *command) {
     char error[STORE_ERROR_BYTES] = "out of memory";
     struct verification all = {.reader = store_reader_open(command->config.data, error), .rerun = command->rerun};
     all.datasets = all.reader == NULL ? NULL : datasets_create(command->config.data);
-    bool done = all.datasets != NULL && store_reader_hold(all.reader) && store_integrity_check(all.reader, error) && jobs_check(&all, command->operand, error);
+    bool done = all.datasets != NULL && store_reader_hold(all.reader) && store_integrity_check(all.reader, error) &&
+                jobs_check(&all, command->operand, error);
     if (done) {
         printf("%d job%s: %d whole, %d damaged", all.jobs, all.jobs == 1 ? "" : "s", all.jobs - all.damaged, all.damaged);
         printf(command->rerun ? ", %d trained again\n" : "\n", all.rerun_jobs);
@@ -350,8 +354,10 @@ int backup_command(int count, char **arguments, char **environment) {
     if (status < 0) {
         bool done = store_backup(command.config.data, command.operand, error);
         if (done) {
-            printf("%s holds every job, event and checkpoint; to restore, stop the daemon and put it in place of modprop.db in an empty data directory."
-                   " Datasets are files of their own in %s/datasets.\n", command.operand, command.config.data);
+            printf("%s holds every job, event and checkpoint; to restore, stop the daemon and put it in place of modprop.db in an empty "
+                   "data directory."
+                   " Datasets are files of their own in %s/datasets.\n",
+                   command.operand, command.config.data);
         } else {
             fprintf(stderr, "modpropd: %s\n", error);
         }

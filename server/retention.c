@@ -1,6 +1,7 @@
 /*
- * Retention: see retention.h. A round looks at the oldest finished jobs, asks for the deletion of those that must go, and the next round waits until these are
- * durable, since only then the store's size is known again. Rounds are small, so that a first start with a bound on a large store does not hold up the loop.
+ * Retention: see retention.h. A round looks at the oldest finished jobs, asks for the deletion of those that must go, and the next round
+ * waits until these are durable, since only then the store's size is known again. Rounds are small, so that a first start with a bound on
+ * a large store does not hold up the loop.
  *
  * The file does not shrink: SQLite uses its free pages again. What counts is the bytes that rows take.
  */

@@ -1,6 +1,7 @@
 /*
- * Retention: finished jobs are deleted some days after their end (--keep-days), and the longest finished first while the store takes more than its bound
- * (--keep-bytes). A deletion is the same as a client's: durable, and told by an event. Jobs that wait, run or are paused are never touched.
+ * Retention: finished jobs are deleted some days after their end (--keep-days), and the longest finished first while the store takes more
+ * than its bound (--keep-bytes). A deletion is the same as a client's: durable, and told by an event. Jobs that wait, run or are paused
+ * are never touched.
  *
  * Loop thread. Embedded; all zero but for its two bounds is a valid start.
  */

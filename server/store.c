@@ -1,8 +1,8 @@
 /*
  * The store's writer: the directory, the schema, units and their commits. See store.h. Reading is in store_read.c.
  *
- * Rejected: files for checkpoints (a checkpoint and its event could then part company at a crash; as rows they are one commit), a connection per thread for writing
- * (SQLite has one writer anyway, and only a queue in front of it lets many submissions share one fsync).
+ * Rejected: files for checkpoints (a checkpoint and its event could then part company at a crash; as rows they are one commit), a
+ * connection per thread for writing (SQLite has one writer anyway, and only a queue in front of it lets many submissions share one fsync).
  */
 #include "server/store.h"
 
@@ -25,21 +25,36 @@
 
 /* The statements of the writer, prepared once. */
 enum statement {
-    JOB_ADD, JOB_SET, JOB_EVENTS, EVENT_DIGEST, JOB_DELETE, JOB_DELETE_EVENTS, JOB_DELETE_CHECKPOINTS, JOB_DELETE_KEYS, EVENT_ADD, CHECKPOINT_ADD, CHECKPOINT_TRIM, KEY_ADD, STATEMENTS
+    JOB_ADD,
+    JOB_SET,
+    JOB_EVENTS,
+    EVENT_DIGEST,
+    JOB_DELETE,
+    JOB_DELETE_EVENTS,
+    JOB_DELETE_CHECKPOINTS,
+    JOB_DELETE_KEYS,
+    EVENT_ADD,
+    CHECKPOINT_ADD,
+    CHECKPOINT_TRIM,
+    KEY_ADD,
+    STATEMENTS
 };
 
 static const char *const statement_text[STATEMENTS] = {
     [JOB_ADD] = "INSERT INTO jobs (id, document, digest, name, task, rule, status, priority, created, iterations, memory)"
                 " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
-    [JOB_SET] = "UPDATE jobs SET status=?2, started=?3, finished=?4, attempt=?5, iteration=?6, loss=?7, accuracy=?8, trials_per_second=?9, error_code=?10,"
-                " error_detail=?11, error_iteration=?12, weights_sha256=?13, crashes=?14, crash_iteration=?15, build=?16, isa=?17, trained=?18, dataset_sha256=?19 WHERE id=?1",
+    [JOB_SET] = "UPDATE jobs SET status=?2, started=?3, finished=?4, attempt=?5, iteration=?6, loss=?7, accuracy=?8, trials_per_second=?9, "
+                "error_code=?10,"
+                " error_detail=?11, error_iteration=?12, weights_sha256=?13, crashes=?14, crash_iteration=?15, build=?16, isa=?17, "
+                "trained=?18, dataset_sha256=?19 WHERE id=?1",
     [JOB_EVENTS] = "UPDATE jobs SET events=?2, event_digest=?3 WHERE id=?1",
     [EVENT_DIGEST] = "SELECT event_digest FROM jobs WHERE id=?1",
     [JOB_DELETE] = "DELETE FROM jobs WHERE id=?1",
     [JOB_DELETE_EVENTS] = "DELETE FROM events WHERE job=?1",
     [JOB_DELETE_CHECKPOINTS] = "DELETE FROM checkpoints WHERE job=?1",
     [JOB_DELETE_KEYS] = "DELETE FROM keys WHERE job=?1",
-    [EVENT_ADD] = "INSERT INTO events (seq, job, id, time, type, iteration, terminal, succeeded, json, recheck) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+    [EVENT_ADD] = "INSERT INTO events (seq, job, id, time, type, iteration, terminal, succeeded, json, recheck) VALUES "
+                  "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
     [CHECKPOINT_ADD] = "INSERT OR REPLACE INTO checkpoints (job, iteration, created, loss, sha256, bytes) VALUES (?1,?2,?3,?4,?5,?6)",
     [CHECKPOINT_TRIM] = "DELETE FROM checkpoints WHERE job=?1 AND iteration NOT IN (SELECT iteration FROM checkpoints WHERE job=?1"
                         " ORDER BY iteration DESC LIMIT ?2)",
@@ -63,7 +78,8 @@ struct store {
     struct store_counts counts;
 };
 
-static const char *const status_names[JOB_STATUSES] = {"queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"};
+static const char *const status_names[JOB_STATUSES] = {"queued",     "running",   "pausing", "paused",
+                                                       "cancelling", "succeeded", "failed",  "cancelled"};
 
 const char *job_status_name(enum job_status status) {
     return status_names[status];
@@ -362,9 +378,11 @@ static void unit_fail(struct store *store, struct store_unit *unit, int code) {
     snprintf(unit->error, sizeof unit->error, "%s", unit->result == STORE_FULL ? "the disk is full" : sqlite3_errmsg(store->database));
 }
 
-/* The unit between two savepoints: a constraint that one unit breaks costs the others nothing. SQLITE_DONE, or what fails the whole commit. */
+/* The unit between two savepoints: a constraint that one unit breaks costs the others nothing. SQLITE_DONE, or what fails the whole
+   commit. */
 static int unit_write(struct store *store, struct store_unit *unit) {
-    int result = sqlite3_exec(store->database, "SAVEPOINT unit", NULL, NULL, NULL) == SQLITE_OK ? SQLITE_DONE : sqlite3_errcode(store->database);
+    int result =
+        sqlite3_exec(store->database, "SAVEPOINT unit", NULL, NULL, NULL) == SQLITE_OK ? SQLITE_DONE : sqlite3_errcode(store->database);
     for (const struct store_item *item = unit->first; result == SQLITE_DONE && item != NULL; item = item->next) {
         result = item_write(store, item);
     }
@@ -381,7 +399,8 @@ static int unit_write(struct store *store, struct store_unit *unit) {
 }
 
 static int units_commit(struct store *store, struct store_unit *units) {
-    int result = sqlite3_exec(store->database, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK ? SQLITE_DONE : sqlite3_errcode(store->database);
+    int result =
+        sqlite3_exec(store->database, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK ? SQLITE_DONE : sqlite3_errcode(store->database);
     for (struct store_unit *unit = units; result == SQLITE_DONE && unit != NULL; unit = unit->next) {
         result = unit_write(store, unit);
     }
@@ -505,7 +524,8 @@ static bool directory_lock(struct store *store, const char *directory, char *err
         ssize_t got = read(store->lock, owner, sizeof owner - 1);
         owner[got > 0 ? got : 0] = '\0';
         owner[strcspn(owner, "\n")] = '\0';
-        snprintf(error, STORE_ERROR_BYTES, "the data directory %.300s belongs to a running modpropd%s%s; stop that one or give another --data", directory,
+        snprintf(error, STORE_ERROR_BYTES,
+                 "the data directory %.300s belongs to a running modpropd%s%s; stop that one or give another --data", directory,
                  *owner != '\0' ? ", process " : "", owner);
         return false;
     }
@@ -529,7 +549,8 @@ static void directory_sync(const char *directory) {
 static bool database_fail(struct store *store, const char *path, const char *what, char *error) {
     int code = sqlite3_errcode(store->database) & 0xff;
     if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) {
-        snprintf(error, STORE_ERROR_BYTES, "the database %.300s is damaged (%s); nothing was changed: restore it from a backup, or move it away to start anew", path,
+        snprintf(error, STORE_ERROR_BYTES,
+                 "the database %.300s is damaged (%s); nothing was changed: restore it from a backup, or move it away to start anew", path,
                  sqlite3_errmsg(store->database));
     } else {
         snprintf(error, STORE_ERROR_BYTES, "cannot %s the database %.300s: %s", what, path, sqlite3_errmsg(store->database));
@@ -550,16 +571,18 @@ static bool database_open(struct store *store, const char *directory, char *erro
     }
     mode_t kept = umask(0077);
     int result = sqlite3_open_v2(path, &store->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-    bool opened = result == SQLITE_OK &&
-                  sqlite3_exec(store->database, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000; PRAGMA cache_size=-8192",
-                               NULL, NULL, NULL) == SQLITE_OK;
+    bool opened =
+        result == SQLITE_OK &&
+        sqlite3_exec(store->database, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000; PRAGMA cache_size=-8192",
+                     NULL, NULL, NULL) == SQLITE_OK;
     umask(kept);
     if (!opened) {
         return database_fail(store, path, "open", error);
     }
     int version = schema_version(store->database);
     if (version > SCHEMA_VERSION) {
-        snprintf(error, STORE_ERROR_BYTES, "the database %.300s was written by a newer modprop (schema %d; this one knows %d): use that version", path, version,
+        snprintf(error, STORE_ERROR_BYTES,
+                 "the database %.300s was written by a newer modprop (schema %d; this one knows %d): use that version", path, version,
                  SCHEMA_VERSION);
         return false;
     }
@@ -568,14 +591,16 @@ static bool database_open(struct store *store, const char *directory, char *erro
         return database_fail(store, path, "read", error);
     }
     if (!whole) {
-        snprintf(error, STORE_ERROR_BYTES, "the database %.300s is damaged; nothing was changed: restore it from a backup, or move it away to start anew", path);
+        snprintf(error, STORE_ERROR_BYTES,
+                 "the database %.300s is damaged; nothing was changed: restore it from a backup, or move it away to start anew", path);
         return false;
     }
     if (!schema_migrate(store->database, version)) {
         return database_fail(store, path, "prepare", error);
     }
     for (int i = 0; i < STATEMENTS; i++) {
-        if (sqlite3_prepare_v3(store->database, statement_text[i], -1, SQLITE_PREPARE_PERSISTENT, &store->statements[i], NULL) != SQLITE_OK) {
+        if (sqlite3_prepare_v3(store->database, statement_text[i], -1, SQLITE_PREPARE_PERSISTENT, &store->statements[i], NULL) !=
+            SQLITE_OK) {
             return database_fail(store, path, "prepare", error);
         }
     }

@@ -1,10 +1,11 @@
 /*
  * The store: jobs, events, checkpoints in one SQLite database in the data directory.
  *
- * One writer thread owns the connection that writes. What is to be written comes as units, each all or nothing; the writer takes every unit that waits, commits
- * them together (one fsync for many submissions) and gives each back on the loop thread by its `done`. WAL mode, synchronous=FULL: what `done` calls written has
- * survived kill -9 and power loss. When a commit fails (full disk) its units and all that were made before the loop has heard of it fail too, so that the
- * events of a job can never have a gap: numbers given to a failed unit are given again.
+ * One writer thread owns the connection that writes. What is to be written comes as units, each all or nothing; the writer takes every
+ * unit that waits, commits them together (one fsync for many submissions) and gives each back on the loop thread by its `done`. WAL mode,
+ * synchronous=FULL: what `done` calls written has survived kill -9 and power loss. When a commit fails (full disk) its units and all that
+ * were made before the loop has heard of it fail too, so that the events of a job can never have a gap: numbers given to a failed unit
+ * are given again.
  *
  * Readers: the loop thread reads by one read-only connection through store_reader; the service thread and workers make their own.
  *
@@ -23,7 +24,17 @@
 #define STORE_ID_BYTES 37
 #define STORE_HASH_BYTES 65
 
-enum job_status { JOB_QUEUED, JOB_RUNNING, JOB_PAUSING, JOB_PAUSED, JOB_CANCELLING, JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED, JOB_STATUSES };
+enum job_status {
+    JOB_QUEUED,
+    JOB_RUNNING,
+    JOB_PAUSING,
+    JOB_PAUSED,
+    JOB_CANCELLING,
+    JOB_SUCCEEDED,
+    JOB_FAILED,
+    JOB_CANCELLED,
+    JOB_STATUSES
+};
 
 const char *job_status_name(enum job_status status);
 bool job_status_find(const char *name, enum job_status *status);
@@ -62,12 +73,14 @@ void store_job_release(struct store_job *job);
 
 /* What a unit may hold. Each kind is one row or one change of a row. */
 enum store_kind {
-    STORE_JOB_ADD,      /* job: whole */
-    STORE_JOB_SET,      /* job: status, started, finished, attempt, iteration, loss, accuracy, trials_per_second, error, weights_sha256, crashes, build, isa, trained, dataset_sha256 */
-    STORE_JOB_DELETE,   /* job.id: the job, its events and checkpoints */
-    STORE_EVENT_ADD,    /* event */
+    STORE_JOB_ADD, /* job: whole */
+    /* job: status, started, finished, attempt, iteration, loss, accuracy, trials_per_second, error, weights_sha256, crashes, build, isa,
+       trained, dataset_sha256 */
+    STORE_JOB_SET,
+    STORE_JOB_DELETE,     /* job.id: the job, its events and checkpoints */
+    STORE_EVENT_ADD,      /* event */
     STORE_CHECKPOINT_ADD, /* checkpoint; keeps the newest `keep` */
-    STORE_KEY_ADD       /* idempotency key */
+    STORE_KEY_ADD         /* idempotency key */
 };
 
 struct store_event {
@@ -150,7 +163,8 @@ struct store_counts {
 };
 struct store_counts store_counts(struct store *store);
 
-/* --- reading --------------------------------------------------------------------------------------------------------------------------------- */
+/* --- reading
+   --------------------------------------------------------------------------------------------------------------------------------- */
 
 /* A read-only connection; used by one thread. */
 struct store_reader;
@@ -175,26 +189,30 @@ struct store_filter {
 };
 
 /* Calls each for jobs, newest first. How many, or -1. */
-int store_jobs_list(struct store_reader *reader, const struct store_filter *filter, bool (*each)(void *user, const struct store_job *job), void *user);
+int store_jobs_list(struct store_reader *reader, const struct store_filter *filter, bool (*each)(void *user, const struct store_job *job),
+                    void *user);
 /* Jobs that have one of the statuses of the bit mask, oldest first. */
 int store_jobs_with(struct store_reader *reader, unsigned statuses, bool (*each)(void *user, const struct store_job *job), void *user);
 
 /* Events of a job behind id `after`, or of all jobs (job NULL) behind seq `after`; texts are valid during the call. How many, or -1. */
-int store_events_read(struct store_reader *reader, const char *job, int64_t after, int limit, bool (*each)(void *user, const struct store_event *event),
-                      void *user);
+int store_events_read(struct store_reader *reader, const char *job, int64_t after, int limit,
+                      bool (*each)(void *user, const struct store_event *event), void *user);
 /* Progress events alone. */
-int store_progress_read(struct store_reader *reader, const char *job, bool (*each)(void *user, const struct store_event *event), void *user);
+int store_progress_read(struct store_reader *reader, const char *job, bool (*each)(void *user, const struct store_event *event),
+                        void *user);
 /* `check` of the progress event at this iteration; malloc'ed. 1, 0, -1. */
 int store_progress_check(struct store_reader *reader, const char *job, int64_t iteration, char **check);
 int64_t store_seq_last(struct store_reader *reader);
 
 /* Checkpoints without their bytes, newest first. */
-int store_checkpoints_list(struct store_reader *reader, const char *job, bool (*each)(void *user, const struct store_checkpoint *checkpoint), void *user);
+int store_checkpoints_list(struct store_reader *reader, const char *job,
+                           bool (*each)(void *user, const struct store_checkpoint *checkpoint), void *user);
 /*
- * A checkpoint with bytes, whose sha256 has been checked. iteration -1: the newest that is whole; *damaged (may be NULL) counts newer ones that were not. 1, 0
- * (none, or it is damaged), -1. Released by free(checkpoint->bytes).
+ * A checkpoint with bytes, whose sha256 has been checked. iteration -1: the newest that is whole; *damaged (may be NULL) counts newer
+ * ones that were not. 1, 0 (none, or it is damaged), -1. Released by free(checkpoint->bytes).
  */
-int store_checkpoint_read(struct store_reader *reader, const char *job, int64_t iteration, struct store_checkpoint *checkpoint, int *damaged);
+int store_checkpoint_read(struct store_reader *reader, const char *job, int64_t iteration, struct store_checkpoint *checkpoint,
+                          int *damaged);
 
 /* 1: the key is known, with the body's hash and the job. */
 int store_key_read(struct store_reader *reader, const char *key, struct store_key *found);
@@ -207,10 +225,11 @@ bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_B
 /* Bytes that rows take; free pages of the file are not counted. -1 on failure. */
 int64_t store_bytes_used(struct store_reader *reader);
 /* At most `limit` finished jobs, the longest finished first; `bytes` is about what a job's rows take. How many, or -1. */
-int store_jobs_oldest(struct store_reader *reader, int limit, bool (*each)(void *user, const char *id, int64_t finished, int64_t bytes), void *user);
+int store_jobs_oldest(struct store_reader *reader, int limit, bool (*each)(void *user, const char *id, int64_t finished, int64_t bytes),
+                      void *user);
 /*
- * Writes a copy of the database as it is now to `file`, which must not exist yet, while others read and write. It is whole, checked and durable when this
- * returns true; else nothing stays under that name, and `error` says why.
+ * Writes a copy of the database as it is now to `file`, which must not exist yet, while others read and write. It is whole, checked and
+ * durable when this returns true; else nothing stays under that name, and `error` says why.
  */
 bool store_backup(const char *directory, const char *file, char error[STORE_ERROR_BYTES]);
 

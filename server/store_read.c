@@ -1,4 +1,5 @@
-/* The store's readers: one read-only connection each, statements prepared when first used and kept; and backup, which is a reader too. See store.h. */
+/* The store's readers: one read-only connection each, statements prepared when first used and kept; and backup, which is a reader too.
+   See store.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -15,13 +16,31 @@
 
 #define JOB_COLUMNS                                                                                                                        \
     "number, id, document, digest, name, task, rule, status, priority, created, started, finished, attempt, iterations, iteration, loss, " \
-    "accuracy, trials_per_second, error_code, error_detail, error_iteration, weights_sha256, events, crashes, crash_iteration, build, isa, " \
+    "accuracy, trials_per_second, error_code, error_detail, error_iteration, weights_sha256, events, crashes, crash_iteration, build, "    \
+    "isa, "                                                                                                                                \
     "event_digest, trained, dataset_sha256, memory"
 #define EVENT_COLUMNS "seq, job, id, time, type, iteration, terminal, succeeded, json, recheck"
 
 enum query {
-    JOB_READ, JOB_NEXT, JOB_PLACE, JOBS_COUNT, JOBS_LIST, JOBS_WITH, EVENTS_OF_JOB, EVENTS_OF_ALL, PROGRESS_READ, PROGRESS_CHECK, SEQ_LAST, CHECKPOINTS_LIST,
-    CHECKPOINTS_NEWEST, CHECKPOINT_READ, KEY_READ, ORPHANS, BYTES_USED, JOBS_OLDEST, QUERIES
+    JOB_READ,
+    JOB_NEXT,
+    JOB_PLACE,
+    JOBS_COUNT,
+    JOBS_LIST,
+    JOBS_WITH,
+    EVENTS_OF_JOB,
+    EVENTS_OF_ALL,
+    PROGRESS_READ,
+    PROGRESS_CHECK,
+    SEQ_LAST,
+    CHECKPOINTS_LIST,
+    CHECKPOINTS_NEWEST,
+    CHECKPOINT_READ,
+    KEY_READ,
+    ORPHANS,
+    BYTES_USED,
+    JOBS_OLDEST,
+    QUERIES
 };
 
 static const char *const query_text[QUERIES] = {
@@ -31,21 +50,26 @@ static const char *const query_text[QUERIES] = {
     [JOB_PLACE] = "SELECT (SELECT count(*) FROM jobs WHERE status=0 AND priority>?1) +"
                   " (SELECT count(*) FROM jobs WHERE status=0 AND priority=?1 AND number<?2)",
     [JOBS_COUNT] = "SELECT count(*) FROM jobs WHERE status=?1",
-    [JOBS_LIST] = "SELECT " JOB_COLUMNS " FROM jobs WHERE number<?1 AND (?2<0 OR status=?2) AND (?3 IS NULL OR task=?3) AND (?4 IS NULL OR rule=?4)"
-                  " ORDER BY number DESC LIMIT ?5",
+    [JOBS_LIST] =
+        "SELECT " JOB_COLUMNS " FROM jobs WHERE number<?1 AND (?2<0 OR status=?2) AND (?3 IS NULL OR task=?3) AND (?4 IS NULL OR rule=?4)"
+        " ORDER BY number DESC LIMIT ?5",
     [JOBS_WITH] = "SELECT " JOB_COLUMNS " FROM jobs WHERE (1<<status)&?1 ORDER BY number",
     [EVENTS_OF_JOB] = "SELECT " EVENT_COLUMNS " FROM events WHERE job=?1 AND id>?2 ORDER BY id LIMIT ?3",
     [EVENTS_OF_ALL] = "SELECT " EVENT_COLUMNS " FROM events WHERE seq>?2 ORDER BY seq LIMIT ?3",
     [PROGRESS_READ] = "SELECT " EVENT_COLUMNS " FROM events WHERE job=?1 AND recheck IS NOT NULL ORDER BY iteration",
     [PROGRESS_CHECK] = "SELECT recheck FROM events WHERE job=?1 AND iteration=?2 AND recheck IS NOT NULL",
     [SEQ_LAST] = "SELECT coalesce(max(seq),0) FROM events",
-    [CHECKPOINTS_LIST] = "SELECT job, iteration, created, loss, sha256, length(bytes) FROM checkpoints WHERE job=?1 ORDER BY iteration DESC",
-    [CHECKPOINTS_NEWEST] = "SELECT job, iteration, created, loss, sha256, length(bytes), bytes FROM checkpoints WHERE job=?1 ORDER BY iteration DESC",
+    [CHECKPOINTS_LIST] =
+        "SELECT job, iteration, created, loss, sha256, length(bytes) FROM checkpoints WHERE job=?1 ORDER BY iteration DESC",
+    [CHECKPOINTS_NEWEST] =
+        "SELECT job, iteration, created, loss, sha256, length(bytes), bytes FROM checkpoints WHERE job=?1 ORDER BY iteration DESC",
     [CHECKPOINT_READ] = "SELECT job, iteration, created, loss, sha256, length(bytes), bytes FROM checkpoints WHERE job=?1 AND iteration=?2",
     [KEY_READ] = "SELECT key, body, job, created FROM keys WHERE key=?1",
     [ORPHANS] = "SELECT (SELECT count(*) FROM events WHERE type<>'deleted' AND job NOT IN (SELECT id FROM jobs)) +"
-                " (SELECT count(*) FROM checkpoints WHERE job NOT IN (SELECT id FROM jobs)) + (SELECT count(*) FROM keys WHERE job NOT IN (SELECT id FROM jobs))",
-    [BYTES_USED] = "SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count AS p, pragma_freelist_count AS f, pragma_page_size AS s",
+                " (SELECT count(*) FROM checkpoints WHERE job NOT IN (SELECT id FROM jobs)) + (SELECT count(*) FROM keys WHERE job NOT IN "
+                "(SELECT id FROM jobs))",
+    [BYTES_USED] = "SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count AS p, pragma_freelist_count AS f, "
+                   "pragma_page_size AS s",
     [JOBS_OLDEST] = "SELECT id, finished, length(document) + (SELECT coalesce(sum(length(bytes)), 0) FROM checkpoints WHERE job=jobs.id) +"
                     " (SELECT coalesce(sum(length(json) + coalesce(length(recheck), 0) + 200), 0) FROM events WHERE job=jobs.id)"
                     " FROM jobs WHERE status>=5 ORDER BY finished, number LIMIT ?1",
@@ -96,7 +120,8 @@ void store_reader_close(struct store_reader *reader) {
 /* The statement, ready to be bound; NULL on failure. */
 static sqlite3_stmt *query_begin(struct store_reader *reader, enum query query) {
     sqlite3_stmt **statement = &reader->queries[query];
-    if (*statement == NULL && sqlite3_prepare_v3(reader->database, query_text[query], -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) != SQLITE_OK) {
+    if (*statement == NULL &&
+        sqlite3_prepare_v3(reader->database, query_text[query], -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) != SQLITE_OK) {
         return NULL;
     }
     return *statement;
@@ -124,15 +149,32 @@ static void column_fixed(sqlite3_stmt *s, int at, char *to, size_t room) {
 
 /* False without memory. */
 static bool job_fill(sqlite3_stmt *s, struct store_job *job) {
-    *job = (struct store_job){
-        .number = sqlite3_column_int64(s, 0), .document = column_copy(s, 2), .name = column_copy(s, 4), .task = column_copy(s, 5),
-        .rule = column_copy(s, 6), .status = (enum job_status)sqlite3_column_int(s, 7), .priority = sqlite3_column_int(s, 8),
-        .created = sqlite3_column_int64(s, 9), .started = sqlite3_column_int64(s, 10), .finished = sqlite3_column_int64(s, 11),
-        .attempt = sqlite3_column_int(s, 12), .iterations = sqlite3_column_int64(s, 13), .iteration = sqlite3_column_int64(s, 14),
-        .loss = column_number(s, 15), .accuracy = column_number(s, 16), .trials_per_second = column_number(s, 17), .error_code = column_copy(s, 18),
-        .error_detail = column_copy(s, 19), .error_iteration = sqlite3_column_int64(s, 20), .events = sqlite3_column_int64(s, 22),
-        .crashes = sqlite3_column_int(s, 23), .crash_iteration = sqlite3_column_int64(s, 24), .build = column_copy(s, 25), .isa = column_copy(s, 26), .trained = sqlite3_column_double(s, 28),
-        .memory = sqlite3_column_int64(s, 30)};
+    *job = (struct store_job){.number = sqlite3_column_int64(s, 0),
+                              .document = column_copy(s, 2),
+                              .name = column_copy(s, 4),
+                              .task = column_copy(s, 5),
+                              .rule = column_copy(s, 6),
+                              .status = (enum job_status)sqlite3_column_int(s, 7),
+                              .priority = sqlite3_column_int(s, 8),
+                              .created = sqlite3_column_int64(s, 9),
+                              .started = sqlite3_column_int64(s, 10),
+                              .finished = sqlite3_column_int64(s, 11),
+                              .attempt = sqlite3_column_int(s, 12),
+                              .iterations = sqlite3_column_int64(s, 13),
+                              .iteration = sqlite3_column_int64(s, 14),
+                              .loss = column_number(s, 15),
+                              .accuracy = column_number(s, 16),
+                              .trials_per_second = column_number(s, 17),
+                              .error_code = column_copy(s, 18),
+                              .error_detail = column_copy(s, 19),
+                              .error_iteration = sqlite3_column_int64(s, 20),
+                              .events = sqlite3_column_int64(s, 22),
+                              .crashes = sqlite3_column_int(s, 23),
+                              .crash_iteration = sqlite3_column_int64(s, 24),
+                              .build = column_copy(s, 25),
+                              .isa = column_copy(s, 26),
+                              .trained = sqlite3_column_double(s, 28),
+                              .memory = sqlite3_column_int64(s, 30)};
     column_fixed(s, 1, job->id, sizeof job->id);
     column_fixed(s, 3, job->digest, sizeof job->digest);
     column_fixed(s, 21, job->weights_sha256, sizeof job->weights_sha256);
@@ -224,7 +266,8 @@ static int jobs_each(sqlite3_stmt *s, bool (*each)(void *user, const struct stor
     return step == SQLITE_DONE ? count : -1;
 }
 
-int store_jobs_list(struct store_reader *reader, const struct store_filter *filter, bool (*each)(void *user, const struct store_job *job), void *user) {
+int store_jobs_list(struct store_reader *reader, const struct store_filter *filter, bool (*each)(void *user, const struct store_job *job),
+                    void *user) {
     sqlite3_stmt *s = query_begin(reader, JOBS_LIST);
     if (s == NULL) {
         return -1;
@@ -267,8 +310,8 @@ static int events_each(sqlite3_stmt *s, bool (*each)(void *user, const struct st
     return step == SQLITE_DONE ? count : -1;
 }
 
-int store_events_read(struct store_reader *reader, const char *job, int64_t after, int limit, bool (*each)(void *user, const struct store_event *event),
-                      void *user) {
+int store_events_read(struct store_reader *reader, const char *job, int64_t after, int limit,
+                      bool (*each)(void *user, const struct store_event *event), void *user) {
     sqlite3_stmt *s = query_begin(reader, job != NULL ? EVENTS_OF_JOB : EVENTS_OF_ALL);
     if (s == NULL) {
         return -1;
@@ -281,7 +324,8 @@ int store_events_read(struct store_reader *reader, const char *job, int64_t afte
     return events_each(s, each, user);
 }
 
-int store_progress_read(struct store_reader *reader, const char *job, bool (*each)(void *user, const struct store_event *event), void *user) {
+int store_progress_read(struct store_reader *reader, const char *job, bool (*each)(void *user, const struct store_event *event),
+                        void *user) {
     sqlite3_stmt *s = query_begin(reader, PROGRESS_READ);
     if (s == NULL) {
         return -1;
@@ -307,13 +351,16 @@ int store_progress_check(struct store_reader *reader, const char *job, int64_t i
 }
 
 static void checkpoint_fill(sqlite3_stmt *s, struct store_checkpoint *checkpoint) {
-    *checkpoint = (struct store_checkpoint){.iteration = sqlite3_column_int64(s, 1), .created = sqlite3_column_int64(s, 2), .loss = column_number(s, 3),
+    *checkpoint = (struct store_checkpoint){.iteration = sqlite3_column_int64(s, 1),
+                                            .created = sqlite3_column_int64(s, 2),
+                                            .loss = column_number(s, 3),
                                             .size = (size_t)sqlite3_column_int64(s, 5)};
     column_fixed(s, 0, checkpoint->job, sizeof checkpoint->job);
     column_fixed(s, 4, checkpoint->sha256, sizeof checkpoint->sha256);
 }
 
-int store_checkpoints_list(struct store_reader *reader, const char *job, bool (*each)(void *user, const struct store_checkpoint *checkpoint), void *user) {
+int store_checkpoints_list(struct store_reader *reader, const char *job,
+                           bool (*each)(void *user, const struct store_checkpoint *checkpoint), void *user) {
     sqlite3_stmt *s = query_begin(reader, CHECKPOINTS_LIST);
     if (s == NULL) {
         return -1;
@@ -353,7 +400,8 @@ static int checkpoint_take(sqlite3_stmt *s, struct store_checkpoint *checkpoint)
     return 1;
 }
 
-int store_checkpoint_read(struct store_reader *reader, const char *job, int64_t iteration, struct store_checkpoint *checkpoint, int *damaged) {
+int store_checkpoint_read(struct store_reader *reader, const char *job, int64_t iteration, struct store_checkpoint *checkpoint,
+                          int *damaged) {
     sqlite3_stmt *s = query_begin(reader, iteration < 0 ? CHECKPOINTS_NEWEST : CHECKPOINT_READ);
     if (damaged != NULL) {
         *damaged = 0;
@@ -432,7 +480,8 @@ int64_t store_bytes_used(struct store_reader *reader) {
     return number_query(query_begin(reader, BYTES_USED));
 }
 
-int store_jobs_oldest(struct store_reader *reader, int limit, bool (*each)(void *user, const char *id, int64_t finished, int64_t bytes), void *user) {
+int store_jobs_oldest(struct store_reader *reader, int limit, bool (*each)(void *user, const char *id, int64_t finished, int64_t bytes),
+                      void *user) {
     sqlite3_stmt *s = query_begin(reader, JOBS_OLDEST);
     int count = 0, step = SQLITE_ERROR;
     if (s == NULL) {

@@ -1,5 +1,6 @@
 /*
- * Schema: each version is what the one before was, changed. A new database walks the same way as an old one, so that both end with the same tables.
+ * Schema: each version is what the one before was, changed. A new database walks the same way as an old one, so that both end with the
+ * same tables.
  *
  * Never edit a version that has been in a release: databases of it exist.
  */
@@ -12,8 +13,10 @@
 
 static const char schema_1[] =
     "CREATE TABLE jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, document TEXT NOT NULL, digest TEXT NOT NULL,"
-    " name TEXT NOT NULL, task TEXT NOT NULL, rule TEXT NOT NULL, status INTEGER NOT NULL, priority INTEGER NOT NULL, created INTEGER NOT NULL,"
-    " started INTEGER NOT NULL DEFAULT 0, finished INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 1, iterations INTEGER NOT NULL,"
+    " name TEXT NOT NULL, task TEXT NOT NULL, rule TEXT NOT NULL, status INTEGER NOT NULL, priority INTEGER NOT NULL, created INTEGER NOT "
+    "NULL,"
+    " started INTEGER NOT NULL DEFAULT 0, finished INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 1, iterations INTEGER NOT "
+    "NULL,"
     " iteration INTEGER NOT NULL DEFAULT 0, loss REAL, accuracy REAL, trials_per_second REAL, error_code TEXT, error_detail TEXT,"
     " error_iteration INTEGER NOT NULL DEFAULT -1, weights_sha256 TEXT NOT NULL DEFAULT '', events INTEGER NOT NULL DEFAULT 0,"
     " crashes INTEGER NOT NULL DEFAULT 0, crash_iteration INTEGER NOT NULL DEFAULT -1, build TEXT, isa TEXT);"
@@ -92,7 +95,8 @@ bool schema_migrate(sqlite3 *database, int from) {
     }
     bool ok = sqlite3_exec(database, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
     for (int i = from; ok && i < SCHEMA_VERSION; i++) {
-        ok = sqlite3_exec(database, steps[i].statements, NULL, NULL, NULL) == SQLITE_OK && (steps[i].fill == NULL || steps[i].fill(database));
+        ok = sqlite3_exec(database, steps[i].statements, NULL, NULL, NULL) == SQLITE_OK &&
+             (steps[i].fill == NULL || steps[i].fill(database));
     }
     snprintf(version, sizeof version, "PRAGMA user_version=%d; COMMIT", SCHEMA_VERSION);
     ok = ok && sqlite3_exec(database, version, NULL, NULL, NULL) == SQLITE_OK;

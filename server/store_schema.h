@@ -1,6 +1,6 @@
 /*
- * The database's schema and its versions. The number of a database's version is its PRAGMA user_version; store_open brings an older one to the newest in one
- * transaction, which a crash undoes whole. A newer one is refused.
+ * The database's schema and its versions. The number of a database's version is its PRAGMA user_version; store_open brings an older one
+ * to the newest in one transaction, which a crash undoes whole. A newer one is refused.
  */
 #ifndef MODPROP_SERVER_STORE_SCHEMA_H
 #define MODPROP_SERVER_STORE_SCHEMA_H

@@ -1,9 +1,10 @@
 /*
- * A worker: one attempt at one job, on a thread of libuv's pool. Everything it has to say goes to the loop as messages, in order, at most MESSAGES_MOST of them
- * uncommitted: a slow disk slows training instead of filling memory.
+ * A worker: one attempt at one job, on a thread of libuv's pool. Everything it has to say goes to the loop as messages, in order, at most
+ * MESSAGES_MOST of them uncommitted: a slow disk slows training instead of filling memory.
  *
- * A job that goes on from a checkpoint computes again what lies between that checkpoint and the crash. What it reports there has been reported: it is compared
- * with the stored event and not said twice; a difference ends the job (not_reproducible), since then no number of it could be trusted.
+ * A job that goes on from a checkpoint computes again what lies between that checkpoint and the crash. What it reports there has been
+ * reported: it is compared with the stored event and not said twice; a difference ends the job (not_reproducible), since then no number
+ * of it could be trusted.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -72,8 +73,12 @@ static void checkpoint_store(struct worker *worker, struct worker_message *said)
         room_give(worker);
         return;
     }
-    item->checkpoint = (struct store_checkpoint){.iteration = said->iteration, .created = head.time, .loss = said->loss, .bytes = said->bytes,
-                                                 .size = said->size, .keep = worker->spec.config.training.keep_checkpoints};
+    item->checkpoint = (struct store_checkpoint){.iteration = said->iteration,
+                                                 .created = head.time,
+                                                 .loss = said->loss,
+                                                 .bytes = said->bytes,
+                                                 .size = said->size,
+                                                 .keep = worker->spec.config.training.keep_checkpoints};
     said->bytes = NULL;
     memcpy(item->checkpoint.job, worker->id, sizeof worker->id);
     memcpy(item->checkpoint.sha256, said->sha256, sizeof said->sha256);
@@ -269,8 +274,8 @@ static bool data_is_same(struct worker *worker, bool goes_on) {
     datasets_digest(worker->jobs->options.datasets, worker->data, digest);
     worker->other_data = goes_on && worker->dataset_sha256[0] != '\0' && strcmp(digest, worker->dataset_sha256) != 0;
     if (worker->other_data) {
-        snprintf(worker->error.text, sizeof worker->error.text, "the data have changed since the job began: their sha256 was %s and is %s", worker->dataset_sha256,
-                 digest);
+        snprintf(worker->error.text, sizeof worker->error.text, "the data have changed since the job began: their sha256 was %s and is %s",
+                 worker->dataset_sha256, digest);
         return false;
     }
     memcpy(worker->dataset_sha256, digest, sizeof digest);
@@ -287,8 +292,8 @@ static enum train_result attempt(struct worker *worker) {
         return TRAIN_NO_MEMORY;
     }
     if (damaged > 0) {
-        snprintf(text, sizeof text, "%d damaged checkpoint%s passed over; the job goes on from %s", damaged, damaged == 1 ? " was" : "s were",
-                 found == 1 ? "the one before" : "its beginning");
+        snprintf(text, sizeof text, "%d damaged checkpoint%s passed over; the job goes on from %s", damaged,
+                 damaged == 1 ? " was" : "s were", found == 1 ? "the one before" : "its beginning");
         say_log(worker, text);
     }
     if (!datasets_hold(worker->jobs->options.datasets, &worker->spec.config.task, &worker->data, text)) {
@@ -302,9 +307,10 @@ static enum train_result attempt(struct worker *worker) {
         free(checkpoint.bytes);
         return TRAIN_INVALID;
     }
-    const struct train_callbacks callbacks = {.user = worker, .progress = on_progress, .checkpoint = on_checkpoint, .iteration = on_iteration, .clock = on_clock};
-    enum train_result result =
-        train_run(&worker->spec.config, found == 1 ? checkpoint.bytes : NULL, checkpoint.size, &worker->control, &callbacks, &worker->error);
+    const struct train_callbacks callbacks = {
+        .user = worker, .progress = on_progress, .checkpoint = on_checkpoint, .iteration = on_iteration, .clock = on_clock};
+    enum train_result result = train_run(&worker->spec.config, found == 1 ? checkpoint.bytes : NULL, checkpoint.size, &worker->control,
+                                         &callbacks, &worker->error);
     datasets_release(worker->jobs->options.datasets, worker->data);
     free(checkpoint.bytes);
     return result;

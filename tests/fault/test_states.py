@@ -1,4 +1,6 @@
-"""A job's states under everything at once: actions of clients, kills, clean ends and crashes of the daemon itself; then the whole store is verified."""
+"""A job's states under everything at once: actions of clients, kills, clean ends and crashes of the daemon itself.
+Then the whole store is verified.
+"""
 import os
 import random
 import signal

@@ -118,7 +118,8 @@ def test_finished_jobs_go_some_days_after_their_end(start, tmp_path):
     wait_until(lambda: status(daemon, paused) == "paused")
     assert daemon.stop() == 0
     with sqlite3.connect(tmp_path / "data" / "modprop.db") as database:
-        database.execute("UPDATE jobs SET created=1, finished=CASE WHEN finished>0 THEN finished-2*86400000 ELSE 0 END WHERE id IN (?,?)", (old, paused))
+        database.execute("UPDATE jobs SET created=1, finished=CASE WHEN finished>0 THEN finished-2*86400000 ELSE 0 END WHERE id IN (?,?)",
+                         (old, paused))
     daemon = start("--keep-days", "1")
     wait_until(lambda: daemon.get(f"/v1/jobs/{old}").status_code == 404, 15)
     assert daemon.get(f"/v1/jobs/{new}").status_code == 200
@@ -145,5 +146,6 @@ def test_the_longest_finished_jobs_go_while_the_store_takes_too_much(start, tmp_
     assert kept == ids[::-1][:len(kept)] and 5 <= len(kept) < 30
     assert daemon.stop() == 0
     with sqlite3.connect(tmp_path / "data" / "modprop.db") as database:
-        used = database.execute("SELECT (page_count-freelist_count)*page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size").fetchone()[0]
+        used = database.execute("SELECT (page_count-freelist_count)*page_size"
+                                " FROM pragma_page_count, pragma_freelist_count, pragma_page_size").fetchone()[0]
     assert used <= bound

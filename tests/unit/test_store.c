@@ -1,5 +1,6 @@
 /*
- * The store over real databases: units, group commit, rollback, failures of the disk, readers, checkpoints, lock, damage. Each test has a directory of its own.
+ * The store over real databases: units, group commit, rollback, failures of the disk, readers, checkpoints, lock, damage. Each test has a
+ * directory of its own.
  */
 #include <check.h>
 #include <errno.h>
@@ -115,8 +116,14 @@ static void id_of(int number, char id[STORE_ID_BYTES])
 static void job_put(struct store_unit *unit, int number, int priority)
 {
     struct store_item *item = store_unit_add(unit, STORE_JOB_ADD);
-    item->job = (struct store_job){.document = strdup("{\"seed\":1}"), .name = strdup("n"), .task = strdup("delayed_xor"), .rule = strdup("bptt"),
-                                   .priority = priority, .created = 1000 + number, .iterations = 100, .memory = 4096};
+    item->job = (struct store_job){.document = strdup("{\"seed\":1}"),
+                                   .name = strdup("n"),
+                                   .task = strdup("delayed_xor"),
+                                   .rule = strdup("bptt"),
+                                   .priority = priority,
+                                   .created = 1000 + number,
+                                   .iterations = 100,
+                                   .memory = 4096};
     snprintf(item->job.digest, sizeof item->job.digest, "%064d", number);
     id_of(number, item->job.id);
 }
@@ -216,9 +223,23 @@ START_TEST(test_a_job_comes_back_as_it_was_written)
     units_await();
     struct store_unit *unit = unit_make(0);
     struct store_item *set = store_unit_add(unit, STORE_JOB_SET);
-    set->job = (struct store_job){.status = JOB_FAILED, .started = 11, .finished = 12, .attempt = 2, .iteration = 40, .loss = 0.25, .accuracy = NAN,
-                                  .trials_per_second = 1.5, .error_code = strdup("diverged"), .error_detail = strdup("at 40"), .error_iteration = 40, .crashes = 1,
-                                  .crash_iteration = 20, .build = strdup("b"), .isa = strdup("avx2"), .trained = 2.5, .dataset_sha256 = "d"};
+    set->job = (struct store_job){.status = JOB_FAILED,
+                                  .started = 11,
+                                  .finished = 12,
+                                  .attempt = 2,
+                                  .iteration = 40,
+                                  .loss = 0.25,
+                                  .accuracy = NAN,
+                                  .trials_per_second = 1.5,
+                                  .error_code = strdup("diverged"),
+                                  .error_detail = strdup("at 40"),
+                                  .error_iteration = 40,
+                                  .crashes = 1,
+                                  .crash_iteration = 20,
+                                  .build = strdup("b"),
+                                  .isa = strdup("avx2"),
+                                  .trained = 2.5,
+                                  .dataset_sha256 = "d"};
     id_of(7, set->job.id);
     unit_submit(unit);
     units_await();
@@ -227,7 +248,8 @@ START_TEST(test_a_job_comes_back_as_it_was_written)
     ck_assert_str_eq(job.document, "{\"seed\":1}");
     ck_assert_int_eq(job.status, JOB_FAILED);
     ck_assert_int_eq(job.priority, 3);
-    ck_assert(job.created == 1007 && job.started == 11 && job.finished == 12 && job.attempt == 2 && job.iteration == 40 && job.iterations == 100);
+    ck_assert(job.created == 1007 && job.started == 11 && job.finished == 12 && job.attempt == 2 && job.iteration == 40 &&
+              job.iterations == 100);
     ck_assert(job.loss == 0.25 && isnan(job.accuracy) && job.trials_per_second == 1.5 && job.trained == 2.5 && job.memory == 4096);
     ck_assert_str_eq(job.error_code, "diverged");
     ck_assert_str_eq(job.error_detail, "at 40");
@@ -459,7 +481,8 @@ END_TEST
 
 START_TEST(test_a_file_that_is_no_database_is_refused_and_left_alone)
 {
-    static const char text[] = "not a database, and somebody's only copy of it; long enough to have what SQLite takes for a header of one hundred bytes and more";
+    static const char text[] =
+        "not a database, and somebody's only copy of it; long enough to have what SQLite takes for a header of one hundred bytes and more";
     char path[128], error[STORE_ERROR_BYTES] = "", now[sizeof text] = "";
     store_reader_close(reader);
     store_close(store);
