@@ -1,0 +1,167 @@
+/*
+ * The HTTP contract from a page: requests, problem documents, the event stream.
+ *
+ * fetch rather than EventSource, since EventSource cannot send a token and hides why it failed. The stream goes on from the last
+ * `seq` it saw (Last-Event-ID), so a restart of the daemon loses nothing and needs no reload.
+ */
+const TOKEN = "modprop-token";
+const BACKOFF_FIRST = 250,
+  BACKOFF_MAX = 8000; // ms
+const SILENCE = 40000; // ms; the daemon sends a comment every 15 s
+
+/** A problem document (RFC 9457), or what stands for one where there was no answer. */
+export class Problem extends Error {
+  constructor(status, document) {
+    super(document.detail || document.title || "the daemon did not answer");
+    this.status = status;
+    this.errors = document.errors || [];
+  }
+  /** One sentence with every bad field. */
+  sentence() {
+    return [this.message, ...this.errors.map((e) => `${e.pointer} ${e.detail}`)].join("; ");
+  }
+}
+
+let refused = () => {};
+/** Called when the daemon asks for a token. */
+export function onRefused(callback) {
+  refused = callback;
+}
+export function tokenSet(token) {
+  if (token) sessionStorage.setItem(TOKEN, token);
+  else sessionStorage.removeItem(TOKEN);
+}
+function headers(more) {
+  const token = sessionStorage.getItem(TOKEN);
+  return token ? { Authorization: `Bearer ${token}`, ...more } : { ...more };
+}
+
+async function problemOf(response) {
+  let document = {};
+  try {
+    document = await response.json();
+  } catch {
+    /* an answer of something between us and the daemon */
+  }
+  if (response.status === 401) refused();
+  return new Problem(response.status, { title: `HTTP ${response.status}`, ...document });
+}
+
+async function send(method, path, { body, accept = "application/json", signal } = {}) {
+  const more = { Accept: accept };
+  if (body !== undefined) more["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: headers(more),
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal,
+      cache: "no-store",
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, {});
+  }
+  if (!response.ok) throw await problemOf(response);
+  return response;
+}
+
+/** The JSON of a path. */
+export async function get(path, signal) {
+  return (await send("GET", path, { signal })).json();
+}
+export async function post(path, body, signal) {
+  return (await send("POST", path, { body, signal })).json();
+}
+export async function remove(path) {
+  await send("DELETE", path);
+}
+
+/** Saves what a path answers as a file; through fetch, so that the token goes with it. */
+export async function download(path, name, accept) {
+  const blob = await (await send("GET", path, { accept })).blob();
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+/** Splits SSE text into events; returns the unfinished rest. Only `data` lines matter: the object repeats id and type. */
+function eventsTake(text, emit) {
+  const blocks = text.split("\n\n");
+  const rest = blocks.pop();
+  for (const block of blocks) {
+    const data = block
+      .split("\n")
+      .filter((line) => line.startsWith("data:"))
+      .map((line) => line.slice(5).trimStart())
+      .join("\n");
+    if (data) emit(JSON.parse(data));
+  }
+  return rest;
+}
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** One connection: ends by returning or throwing. */
+async function streamRead(last, opened, emit) {
+  const control = new AbortController();
+  let watch = 0;
+  const alive = () => {
+    clearTimeout(watch);
+    watch = setTimeout(() => control.abort(), SILENCE);
+  };
+  alive();
+  try {
+    const more = { Accept: "text/event-stream" };
+    if (last() !== null) more["Last-Event-ID"] = String(last());
+    const response = await fetch("/v1/events", { headers: headers(more), signal: control.signal, cache: "no-store" });
+    if (!response.ok) throw await problemOf(response);
+    opened();
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let rest = ""; ;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      alive();
+      rest = eventsTake(rest + value, emit);
+    }
+  } finally {
+    clearTimeout(watch);
+    control.abort();
+  }
+}
+
+/**
+ * The page's one stream, for as long as the page lives. `state(word)` hears "live" and "reconnecting"; `opened()` is called at each
+ * connection, `emit(event)` for each event, in order.
+ */
+export async function streamFollow({ state, opened, emit }) {
+  let last = null,
+    wait = BACKOFF_FIRST;
+  const take = (event) => {
+    last = event.seq;
+    emit(event);
+  };
+  for (;;) {
+    try {
+      await streamRead(
+        () => last,
+        () => {
+          wait = BACKOFF_FIRST;
+          state("live");
+          opened();
+        },
+        take,
+      );
+    } catch (error) {
+      if (error.status >= 400 && error.status < 500 && error.status !== 401 && error.status !== 429) {
+        last = null; // another store: begin now
+      }
+    }
+    state("reconnecting");
+    await pause(wait * (0.75 + Math.random() / 2));
+    wait = Math.min(wait * 2, BACKOFF_MAX);
+  }
+}

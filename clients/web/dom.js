@@ -1,0 +1,106 @@
+/*
+ * Elements, formats, and the page's notices. Text always goes in as text nodes: nothing that a job holds (its name, its metadata)
+ * is ever read as markup.
+ */
+/** An element: attributes by name, `on...` as listeners, `class`; children are nodes, strings, arrays, or null. */
+export function h(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes || {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key in element && ["value", "checked", "disabled", "hidden"].includes(key)) element[key] = value;
+    else element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export const $ = (id) => document.getElementById(id);
+
+/** A number in about `digits` significant digits; a dash where there is none. */
+export function number(value, digits = 3) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 1e6 || size < 1e-3) return value.toExponential(digits - 1).replace("e+", "e");
+  if (Number.isInteger(value)) return value.toLocaleString("en");
+  return String(Number(value.toPrecision(digits)));
+}
+export const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);
+export function bytes(value) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let step = 0;
+  while (value >= 1024 && step < 4) {
+    value /= 1024;
+    step++;
+  }
+  return `${step ? value.toFixed(1) : value} ${units[step]}`;
+}
+export function duration(seconds) {
+  if (!(seconds >= 0)) return "–";
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+}
+export function clock(text) {
+  if (!text) return "–";
+  const time = new Date(text);
+  const today = time.toDateString() === new Date().toDateString();
+  return time.toLocaleString(
+    [],
+    today ? { hour: "2-digit", minute: "2-digit", second: "2-digit" } : { dateStyle: "medium", timeStyle: "short" },
+  );
+}
+
+/** What a job is called where it has no name. */
+export const jobName = (job) => job.name || `${job.task.type} ${job.id.slice(-6)}`;
+/** The rule with what tells it from its relatives. */
+export function ruleName(job) {
+  const rule = job.rule;
+  let name = rule.type;
+  if (rule.type === "modprop") name += ` μ=${rule.mu}`;
+  if (rule.weights === "type") name += ` type×${job.network.types_per_sign * (job.network.dale ? 2 : 1)}`;
+  if (rule.feedback && rule.feedback !== "symmetric") name += ` ${rule.feedback}`;
+  return name;
+}
+/** Status as a shape and a word: colour alone says nothing. */
+export function badge(status) {
+  const mark =
+    { queued: "○", running: "▶", pausing: "‖", paused: "‖", succeeded: "✓", failed: "!", cancelling: "×", cancelled: "×" }[
+      status
+    ] || "·";
+  return h("span", { class: `badge ${status}` }, h("span", { "aria-hidden": "true" }, mark), ` ${status}`);
+}
+
+let clearing = 0;
+/** Says something to the user for a while. */
+export function notice(text, bad = false) {
+  const place = $("notice");
+  place.textContent = text;
+  place.classList.toggle("bad", bad);
+  place.classList.add("shown");
+  clearTimeout(clearing);
+  clearing = setTimeout(() => place.classList.remove("shown"), bad ? 8000 : 4000);
+}
+/** Runs an action; tells its problem to the user. */
+export async function attempt(action) {
+  try {
+    return await action();
+  } catch (error) {
+    if (error.name !== "AbortError") notice(error.sentence ? error.sentence() : String(error), true);
+    return undefined;
+  }
+}
+
+/** Calls `draw` at most once a frame. */
+export function framed(draw) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      draw();
+    });
+  };
+}

@@ -1,0 +1,389 @@
+/*
+ * The form of a new job, made from /v1/tasks and /v1/rules: a parameter that the daemon learns tomorrow appears by itself.
+ *
+ * Only what differs from its default goes into the document, so that the curl line and the Python below it are as short as a person would
+ * write them. While one types the daemon validates the whole document, and each fault appears beside its field, found by JSON Pointer.
+ */
+import { get, post } from "./api.js";
+import { attempt, bytes, h, notice, number } from "./dom.js";
+import { jobPut } from "./jobs.js";
+
+const QUIET = 250; // ms after the last key before the daemon is asked
+const OWN = {
+  name: { type: "string", default: null, nullable: true, description: "what the job is called in lists" },
+  seed: {
+    type: "integer",
+    default: 1,
+    minimum: 0,
+    maximum: 2 ** 53 - 1,
+    description: "initial weights, trials and evaluation batches; the same whatever the rule",
+  },
+  priority: { type: "integer", default: 0, description: "higher starts first" },
+  threads: {
+    type: "integer",
+    default: null,
+    nullable: true,
+    minimum: 1,
+    description: "at most so many; empty: all there are. Results do not depend on it",
+  },
+};
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+/** A field's text as a value of its parameter: what cannot be read goes to the daemon as text, which says what is wrong with it. */
+export function valueRead(parameter, text) {
+  const trimmed = text.trim();
+  if (trimmed === "") return parameter.nullable ? null : undefined;
+  if (parameter.type === "string" || parameter.type === "choice") return trimmed;
+  if (parameter.type !== "custom") return Number.isFinite(Number(trimmed)) ? Number(trimmed) : trimmed;
+  try {
+    return JSON.parse(trimmed);
+  } catch {
+    return trimmed;
+  }
+}
+const valueText = (value) =>
+  value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
+
+function limits(parameter) {
+  const low = parameter.minimum ?? parameter.exclusiveMinimum,
+    high = parameter.maximum ?? parameter.exclusiveMaximum,
+    wide = (v) => v === undefined || Math.abs(v) >= 1e9;
+  const range =
+    wide(low) && wide(high)
+      ? ""
+      : wide(high)
+        ? `${parameter.exclusiveMinimum !== undefined ? "above" : "at least"} ${low}`
+        : `${parameter.exclusiveMinimum !== undefined ? "above " : ""}${low ?? "…"} to ${high.toLocaleString("en")}`;
+  const value = valueText(parameter.default);
+  return [range, `default ${value === "" ? "none" : value}`].filter(Boolean).join("; ");
+}
+
+class Field {
+  constructor(section, name, parameter, changed) {
+    Object.assign(this, { section, name, parameter, pointer: `/${[...(section ? [section] : []), name].join("/")}` });
+    const id = `f${this.pointer.replaceAll("/", "-")}`,
+      about = { id, "aria-describedby": `${id}-about ${id}-fault`, oninput: changed };
+    if (parameter.type === "choice")
+      this.input = h(
+        "select",
+        about,
+        parameter.choices.map((c) => h("option", { value: c }, c)),
+      );
+    else if (parameter.type === "boolean") this.input = h("input", { ...about, type: "checkbox" });
+    else
+      this.input = h("input", {
+        ...about,
+        type: "text",
+        inputmode: ["integer", "number"].includes(parameter.type) ? "decimal" : null,
+        autocomplete: "off",
+        spellcheck: "false",
+      });
+    this.fault = h("p", { class: "fault-text", id: `${id}-fault` });
+    this.element = h(
+      "div",
+      { class: "field" },
+      h("label", { for: id }, name.replaceAll("_", " "), parameter.unit ? h("span", { class: "unit" }, ` ${parameter.unit}`) : null),
+      this.input,
+      h("p", { class: "about", id: `${id}-about` }, parameter.description, h("span", { class: "limits" }, ` ${limits(parameter)}`)),
+      this.fault,
+    );
+    this.set(parameter.default);
+  }
+  set(value) {
+    if (this.parameter.type === "boolean") this.input.checked = Boolean(value);
+    else this.input.value = valueText(value);
+  }
+  value() {
+    return this.parameter.type === "boolean" ? this.input.checked : valueRead(this.parameter, this.input.value);
+  }
+  say(text) {
+    this.fault.textContent = text;
+    if (text) this.input.setAttribute("aria-invalid", "true");
+    else this.input.removeAttribute("aria-invalid");
+  }
+}
+
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+export function curlOf(document, origin) {
+  const head = "curl -N -H 'Content-Type: application/json' -H 'Accept: application/x-ndjson'";
+  return `${head} \\\n  -d ${quoted(JSON.stringify(document))} \\\n  ${origin}/v1/jobs`;
+}
+function pythonValue(value) {
+  if (value === null) return "None";
+  if (value === true) return "True";
+  if (value === false) return "False";
+  if (Array.isArray(value)) return `[${value.map(pythonValue).join(", ")}]`;
+  if (typeof value === "object")
+    return `{${Object.entries(value)
+      .map(([k, v]) => `${JSON.stringify(k)}: ${pythonValue(v)}`)
+      .join(", ")}}`;
+  return JSON.stringify(value);
+}
+export function pythonOf(document, origin) {
+  const lines = Object.entries(document)
+    .map(([key, value]) => `    ${key}=${pythonValue(value)},\n`)
+    .join("");
+  const train = `from modprop import Client\n\njob = Client(${JSON.stringify(origin)}).train(\n${lines})\n`;
+  return `${train}for progress in job:\n    print(progress.iteration, progress.loss, progress.accuracy)\nweights = job.weights()\n`;
+}
+
+class Form {
+  constructor(place, tasks, rules, template) {
+    Object.assign(this, { place, tasks: tasks.tasks, rules: rules.rules, fields: [], timer: 0, control: null, ended: false });
+    this.task = this.pick("task", this.tasks, template?.task.type || "delayed_xor");
+    this.rule = this.pick("rule", this.rules, template?.rule.type || rules.default);
+    this.sections = h("div", { class: "sections" });
+    this.count = h("input", {
+      id: "f-seeds",
+      type: "number",
+      min: 1,
+      max: 50,
+      value: 1,
+      "aria-describedby": "f-seeds-about",
+      oninput: () => this.changed(),
+    });
+    this.summary = h("div", { class: "summary", role: "status", "aria-live": "polite" });
+    this.code = h("pre", { tabindex: "0", "aria-label": "The same job as code" });
+    this.language = "curl";
+    this.button = h("button", { class: "primary", type: "submit" }, "Submit");
+    const words = [
+      ["curl", "curl"],
+      ["python", "Python"],
+      ["json", "JSON"],
+    ].map(([key, text]) =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: "quiet",
+          "aria-pressed": String(key === "curl"),
+          "data-language": key,
+          onclick: (e) => this.speak(e.currentTarget),
+        },
+        text,
+      ),
+    );
+    const copy = h(
+      "button",
+      {
+        type: "button",
+        class: "quiet",
+        onclick: () =>
+          attempt(async () => {
+            await navigator.clipboard.writeText(this.code.textContent);
+            notice("Copied");
+          }),
+      },
+      "Copy",
+    );
+    place.replaceChildren(
+      h("h1", {}, template ? "New job, from another" : "New job"),
+      h(
+        "form",
+        {
+          class: "job-form",
+          novalidate: true,
+          onsubmit: (e) => {
+            e.preventDefault();
+            this.submit();
+          },
+        },
+        this.sections,
+        h(
+          "aside",
+          { class: "side", "aria-label": "Check and submit" },
+          h("h2", {}, "Check"),
+          this.summary,
+          h("div", { class: "actions" }, this.button),
+          h("h2", {}, "The same as"),
+          h("div", { class: "controls" }, words, copy),
+          this.code,
+        ),
+      ),
+    );
+    this.words = words;
+    this.build(template);
+  }
+  pick(word, list, value) {
+    return h(
+      "select",
+      { id: `f-${word}-type`, value, "aria-describedby": `f-${word}-type-about`, onchange: () => this.build(this.written()) },
+      list.map((entry) => h("option", { value: entry.type, selected: entry.type === value }, entry.type)),
+    );
+  }
+  speak(button) {
+    this.language = button.dataset.language;
+    for (const word of this.words) word.setAttribute("aria-pressed", String(word === button));
+    this.show();
+  }
+  /** All fields anew for the chosen task and rule; values of `kept` that have a field stay. */
+  build(kept) {
+    const active = document.activeElement?.id;
+    const task = this.tasks.find((t) => t.type === this.task.value),
+      rule = this.rules.find((r) => r.type === this.rule.value);
+    this.fields = [];
+    const make = (section, parameters) =>
+      Object.entries(parameters).map(([name, parameter]) => {
+        const field = new Field(section, name, parameter, () => this.changed()),
+          from = section ? kept?.[section] : kept;
+        if (from && Object.hasOwn(from, name)) field.set(from[name]);
+        this.fields.push(field);
+        return field.element;
+      });
+    const group = (title, open, ...children) =>
+      h("details", { class: "group", open }, h("summary", {}, h("h2", {}, title)), h("div", { class: "fields" }, children));
+    const chooser = (word, select, description) =>
+      h(
+        "div",
+        { class: "field wide" },
+        h("label", { for: select.id }, word),
+        select,
+        h("p", { class: "about", id: `${select.id}-about` }, description),
+      );
+    const opened = (title) => [...this.sections.children].find((d) => d.querySelector("h2")?.textContent === title)?.open;
+    const seeds = h(
+      "div",
+      { class: "field" },
+      h("label", { for: "f-seeds" }, "seeds"),
+      this.count,
+      h("p", { class: "about", id: "f-seeds-about" }, "submit so many jobs with successive seeds, to compare"),
+    );
+    this.sections.replaceChildren(
+      ...[
+        group("Task", true, chooser("task", this.task, task.description), make("task", task.parameters)),
+        group("Rule", true, chooser("rule", this.rule, rule.description), make("rule", rule.parameters)),
+        group("Job", true, make("", OWN), seeds),
+        group("Training", opened("Training") ?? true, make("training", task.defaults.training)),
+        group("Network", opened("Network") ?? false, make("network", task.defaults.network)),
+        group("Optimizer", opened("Optimizer") ?? false, make("optimizer", task.defaults.optimizer)),
+      ],
+    );
+    if (active) document.getElementById(active)?.focus();
+    this.changed();
+  }
+  /** What differs from the defaults, by section. */
+  written() {
+    const written = {};
+    for (const field of this.fields) {
+      const value = field.value();
+      if (value === undefined || same(value, field.parameter.default ?? null)) continue;
+      if (field.section) (written[field.section] ||= {})[field.name] = value;
+      else written[field.name] = value;
+    }
+    return written;
+  }
+  document() {
+    const { task, rule, ...rest } = this.written();
+    return { task: { type: this.task.value, ...task }, rule: { type: this.rule.value, ...rule }, ...rest };
+  }
+  show() {
+    const document = this.document(),
+      origin = location.origin;
+    this.code.textContent = {
+      curl: () => curlOf(document, origin),
+      python: () => pythonOf(document, origin),
+      json: () => JSON.stringify(document, null, 2),
+    }[this.language]();
+  }
+  changed() {
+    this.show();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.validate(), QUIET);
+  }
+  async validate() {
+    if (this.control) this.control.abort();
+    this.control = new AbortController();
+    try {
+      const answer = await post("/v1/jobs:validate", this.document(), this.control.signal);
+      this.faults([]);
+      const e = answer.estimate,
+        seeds = Number(this.count.value),
+        each = seeds > 1 ? " each" : "";
+      this.summary.replaceChildren(
+        h("p", { class: "good" }, "The job is valid."),
+        h(
+          "dl",
+          { class: "facts" },
+          [
+            ["Memory" + each, bytes(e.memory_bytes)],
+            ["Checkpoint", bytes(e.checkpoint_bytes)],
+            ["Multiply-adds an iteration", number(e.multiply_adds)],
+            ["Method", e.method],
+          ].map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd", { class: "num" }, v))),
+        ),
+      );
+    } catch (error) {
+      if (error.name !== "AbortError" && !this.ended) this.refuse(error);
+    }
+  }
+  refuse(error) {
+    const rest = this.faults(error.errors || []);
+    const n = (error.errors || []).length;
+    this.summary.replaceChildren(
+      h("p", { class: "bad" }, n ? `${n} ${n === 1 ? "field needs" : "fields need"} a change.` : error.message),
+      h(
+        "ul",
+        { class: "plain" },
+        (error.errors || []).map((e) =>
+          h("li", {}, h("code", {}, e.pointer), ` ${e.detail}`, rest.includes(e) ? " (not in this form)" : ""),
+        ),
+      ),
+    );
+  }
+  /** Tells each field its fault; returns those that have no field. A fault inside a value belongs to the value's field. */
+  faults(errors) {
+    const rest = [];
+    for (const field of this.fields) field.say("");
+    for (const error of errors) {
+      const field = this.fields.find((f) => error.pointer === f.pointer || error.pointer.startsWith(`${f.pointer}/`));
+      if (!field) {
+        rest.push(error);
+        continue;
+      }
+      field.say(error.detail);
+      field.element.closest("details").open = true;
+    }
+    return rest;
+  }
+  async submit() {
+    const first = this.document(),
+      seeds = Math.min(50, Math.max(1, Math.floor(Number(this.count.value)) || 1)),
+      made = [];
+    this.button.disabled = true;
+    try {
+      for (let i = 0; i < seeds; i++) made.push(await post("/v1/jobs", seeds > 1 ? { ...first, seed: (first.seed ?? 1) + i } : first));
+      made.forEach(jobPut);
+      notice(`${made.length} ${made.length === 1 ? "job" : "jobs"} submitted`);
+      location.hash = made.length > 1 ? `#/compare/${made.map((j) => j.id).join(",")}` : `#/jobs/${made[0].id}`;
+    } catch (error) {
+      made.forEach(jobPut);
+      this.refuse(error);
+      if (made.length) notice(`${made.length} of ${seeds} submitted; then: ${error.message}`, true);
+      this.fields.find((f) => f.input.getAttribute("aria-invalid"))?.input.focus();
+    } finally {
+      this.button.disabled = false;
+    }
+  }
+  end() {
+    this.ended = true;
+    clearTimeout(this.timer);
+    if (this.control) this.control.abort();
+  }
+}
+
+/** Shows the form in `place`, filled from job `id` where given; returns what ends it. */
+export function formShow(place, id) {
+  let form = null,
+    ended = false;
+  place.replaceChildren(h("p", { class: "empty" }, "Loading."));
+  (async () => {
+    const [tasks, rules, template] = await Promise.all([get("/v1/tasks"), get("/v1/rules"), id ? get(`/v1/jobs/${id}`) : null]);
+    if (!ended) form = new Form(place, tasks, rules, template);
+  })().catch((error) =>
+    place.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "The form could not be made"), h("p", {}, error.message))),
+  );
+  return () => {
+    ended = true;
+    if (form) form.end();
+  };
+}

@@ -1,0 +1,110 @@
+/*
+ * All jobs that the page knows, kept up to date by the event stream. Views subscribe and draw from here; none polls.
+ *
+ * The list is read in pages when the stream has opened, so that what happens meanwhile arrives as events. An event for a job that is
+ * not known yet, and a status event (it changes more fields than it names), read the job anew, a few at a time.
+ */
+import { get } from "./api.js";
+
+const PAGE = 100,
+  READERS = 4;
+const jobs = new Map();
+const listeners = new Set(),
+  eventListeners = new Set();
+const stale = new Set();
+let reading = 0,
+  loaded = false,
+  generation = 0;
+
+export const jobsLoaded = () => loaded;
+export const jobOf = (id) => jobs.get(id);
+/** Newest first: ids sort by time. */
+export function jobsNewest() {
+  return [...jobs.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
+}
+function changed(id) {
+  for (const listener of listeners) listener(id);
+}
+/** Both return what ends the subscription. */
+export function onJobs(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+export function onEvent(listener) {
+  eventListeners.add(listener);
+  return () => eventListeners.delete(listener);
+}
+
+export function jobPut(job) {
+  jobs.set(job.id, job);
+  changed(job.id);
+}
+export function jobForget(id) {
+  jobs.delete(id);
+  stale.delete(id);
+  changed(id);
+}
+
+async function readStale() {
+  while (stale.size && reading < READERS) {
+    const id = stale.values().next().value;
+    stale.delete(id);
+    reading++;
+    get(`/v1/jobs/${id}`)
+      .then(jobPut, (error) => {
+        if (error.status === 404) jobForget(id);
+      })
+      .finally(() => {
+        reading--;
+        readStale();
+      });
+  }
+}
+export function jobRefresh(id) {
+  stale.add(id);
+  readStale();
+}
+
+/** Reads every page; a job that is no longer listed is forgotten. */
+export async function jobsLoad() {
+  const mine = ++generation,
+    seen = new Set(),
+    before = new Set(jobs.keys());
+  let after = null;
+  do {
+    const page = await get(`/v1/jobs?limit=${PAGE}${after ? `&after=${encodeURIComponent(after)}` : ""}`);
+    if (mine !== generation) return;
+    for (const job of page.jobs) {
+      seen.add(job.id);
+      jobs.set(job.id, job);
+    }
+    after = page.next;
+    changed(null);
+  } while (after);
+  for (const id of before) if (!seen.has(id)) jobs.delete(id);
+  loaded = true;
+  changed(null);
+}
+
+/** Takes an event of the stream. */
+export function jobsEvent(event) {
+  const job = jobs.get(event.job);
+  if (event.type === "deleted") jobForget(event.job);
+  else if (!job || event.type === "status") {
+    if (job) {
+      job.status = event.status;
+      changed(job.id);
+    }
+    jobRefresh(event.job);
+  } else if (event.type === "progress") {
+    const total = job.progress.iterations;
+    Object.assign(job.progress, {
+      iteration: event.iteration,
+      fraction: total ? event.iteration / total : 0,
+      trials_per_second: event.trials_per_second,
+    });
+    Object.assign(job.metrics, { loss: event.loss, accuracy: event.accuracy });
+    changed(job.id);
+  }
+  for (const listener of eventListeners) listener(event);
+}
