@@ -37,7 +37,7 @@ export function bytes(value) {
   return `${step ? value.toFixed(1) : value} ${units[step]}`;
 }
 export function duration(seconds) {
-  if (!(seconds >= 0)) return "–";
+  if (seconds === null || !(seconds >= 0)) return "–";
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
   return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;

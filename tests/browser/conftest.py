@@ -77,7 +77,7 @@ class Browser:
     def all(self, css):
         return self.driver.find_elements("css selector", css)
 
-    def wait(self, condition, seconds=30):
+    def wait(self, condition, seconds=20):
         """Until `condition`, JavaScript whose value is returned, is true."""
         return WebDriverWait(self.driver, seconds, 0.05).until(lambda driver: driver.execute_script(f"return {condition}"), condition)
 
