@@ -220,7 +220,7 @@ function configurationShow(job) {
     h("h2", { id: "configuration" }, "Configuration"),
     h(
       "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": "configuration" },
+      { class: "scroll", tabindex: "0", role: "group", "aria-label": "All parameters" },
       h(
         "dl",
         { class: "parts" },
@@ -266,20 +266,29 @@ export function jobShow(place, id) {
     ended = false;
   const head = h("div", {}),
     fault = h("div", { role: "alert" });
+  const title = h("div", {}),
+    buttons = h("div", { class: "actions" }),
+    list = h("dl", { class: "facts" });
+  let shown = null;
+  head.append(title, buttons, list);
   const drawHead = () => {
     const job = jobOf(id);
     if (!job || ended) return;
     document.title = `${jobName(job)} – modprop`;
-    const active = document.activeElement,
-      kept = head.contains(active) ? active.textContent : null;
     const bar = h("progress", { max: 1, value: job.progress.fraction, "aria-label": "Progress" });
-    head.replaceChildren(
+    /* Buttons stay the same elements while the same may be done: a press must not fall between two of them. */
+    const may = `${job.status} ${job.progress.iteration > 0}`;
+    if (may !== shown) {
+      const kept = buttons.contains(document.activeElement) ? document.activeElement.textContent : null;
+      buttons.replaceChildren(...actions(job, leave));
+      if (kept) [...buttons.children].find((b) => b.textContent === kept)?.focus();
+      shown = may;
+    }
+    title.replaceChildren(
       h("div", { class: "title" }, h("h1", {}, jobName(job)), badge(job.status), h("span", { class: "id" }, job.id)),
       bar,
-      h("div", { class: "actions" }, actions(job, leave)),
-      h("dl", { class: "facts" }, facts(job)),
     );
-    if (kept) [...head.querySelectorAll("button,a")].find((b) => b.textContent === kept)?.focus();
+    list.replaceChildren(...facts(job));
     const said = job.error ? `${job.error.code || "failed"}: ${job.error.detail || ""}` : "";
     if (fault.textContent !== said) {
       fault.textContent = said;
