@@ -138,7 +138,7 @@ def test_a_killed_and_restarted_daemon_is_picked_up(daemon, browser, tmp_path):
 
 
 def test_two_thousand_jobs_scroll_without_a_pause(daemon, browser):
-    held = {"training": {"iterations": 1000000, "evaluate_every": 1000}}
+    held = {"task": {"type": "delayed_xor"}, "training": {"iterations": 1000000, "evaluate_every": 1000}}
     with requests.Session() as session:
         for seed in range(2000):
             answer = session.post(daemon.url + "/v1/jobs", json={"seed": seed, "name": f"job {seed}", **held}, timeout=30)
