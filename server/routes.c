@@ -361,12 +361,25 @@ static void prepare_body(struct server *server, struct request *request, const s
     }
 }
 
+/* The dashboard's files; `/` is the page for those who prefer HTML (browsers), and the index of the API for all others. */
+static bool wants_file(struct request *request) {
+    static const char *const types[] = {JSON, "text/html", NULL};
+    if (request->method != HTTP_GET || !static_is_known(request->path)) {
+        return false;
+    }
+    if (strcmp(request->path, "/") != 0) {
+        return true;
+    }
+    const char *type = accept_choose(http_header(request, "Accept"), types);
+    return type != NULL && strcmp(type, "text/html") == 0;
+}
+
 void routes_head(void *user, struct request *request) {
     struct server *server = user;
     if (!check_site(server, request)) {
         return;
     }
-    if (request->method == HTTP_GET && static_is_known(request->path)) {
+    if (wants_file(request)) {
         static_reply(request);
         return;
     }
