@@ -23,19 +23,23 @@ static bool evidence_shape(const struct task_config *config, struct task_shape *
     return true;
 }
 
-/* bits: the side of each cue, 1 for the right. The class is the side with more cues; of an even number that ties, the favoured side. */
+/* The side of a cue, 1 for the right: from the counter again wherever it is asked for, so that a trial may have any number of cues. */
+static bool cue_side(const struct task *task, struct trial_id id, bool favoured, int cue)
+{
+    struct random_stream stream = task_stream(task, RANDOM_TRAINING_LABEL, RANDOM_EVALUATION_LABEL, id);
+    bool on_favoured = random_uniform(&stream, 2 + (uint64_t)cue) < task->config->evidence.cue_probability;
+    return on_favoured == favoured;
+}
+
+/* bits: the favoured side. The class is the side with more cues; of an even number that ties, the favoured side. */
 static void evidence_trial(const struct task *task, struct trial_id id, struct trial *trial)
 {
     struct random_stream stream = task_stream(task, RANDOM_TRAINING_LABEL, RANDOM_EVALUATION_LABEL, id);
     int cues = task->config->evidence.cues, right = 0;
     bool favoured = random_bits(&stream, 0) & 1;
-    uint64_t bits = 0;
-    for (int i = 0; i < cues; i++) {
-        bool on_favoured = random_uniform(&stream, 2 + (uint64_t)i) < task->config->evidence.cue_probability, side = on_favoured == favoured;
-        bits |= (uint64_t)side << i;
-        right += side;
-    }
-    *trial = (struct trial){.id = id, .bits = bits, .label = 2 * right == cues ? favoured : 2 * right > cues};
+    for (int i = 0; i < cues; i++)
+        right += cue_side(task, id, favoured, i);
+    *trial = (struct trial){.id = id, .bits = favoured, .label = 2 * right == cues ? favoured : 2 * right > cues};
 }
 
 /* Spikes a second in each group at step t. */
@@ -46,7 +50,7 @@ static void group_rates(const struct task *task, const struct trial *trial, int 
     rate[2] = config->evidence.background_rate;
     int cue = t / config->evidence.cue_duration;
     if (cue < config->evidence.cues && t % config->evidence.cue_duration < config->evidence.cue_active)
-        rate[trial->bits >> cue & 1] = config->evidence.active_rate;
+        rate[cue_side(task, trial->id, trial->bits & 1, cue)] = config->evidence.active_rate;
     if (t >= recall_start(config))
         rate[3] = config->evidence.active_rate;
 }

@@ -49,7 +49,7 @@ struct trial_id {
 /* What a task needs to know of a trial to produce any part of it; filled by task->trial, opaque to callers. */
 struct trial {
     struct trial_id id;
-    uint64_t bits;   /* the task's own: cue bits, label, favoured side */
+    uint64_t bits;   /* the task's own: cue bits, favoured side */
     size_t source;   /* index in the trial_set it comes from */
     int label;       /* class of the trial where it has one */
 };
