@@ -152,11 +152,13 @@ static void on_done(void *user, struct MHD_Connection *raw, void **context, enum
     struct http *http = user;
     struct request_state *state = *context;
     (void)raw;
-    (void)code;
     if (state == NULL) {
         return;
     }
     *context = NULL;
+    if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK && !state->request.head_only) {
+        http->counts.body_sent += state->response_size;
+    }
     struct connection *connection = state->connection;
     request_destroy(state);
     uint64_t now = clock_milliseconds();
@@ -252,16 +254,45 @@ static int listen_at(struct http *http, char *error) {
     return -1;
 }
 
-/* systemd's socket activation: the first descriptor it passes is our listening socket. */
-static int listen_inherited(struct http *http) {
+static bool address_is_loopback(const struct sockaddr_storage *address) {
+    char text[INET6_ADDRSTRLEN] = "";
+    const void *bytes = address->ss_family == AF_INET6 ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
+                                                       : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
+    return inet_ntop(address->ss_family, bytes, text, sizeof text) != NULL && host_is_loopback(text);
+}
+
+/* -1: nothing was passed; -2, with a sentence: what was passed cannot be used. */
+static int refuse_inherited(char *error, const char *sentence) {
+    snprintf(error, CONFIG_ERROR_BYTES, "socket activation: %s", sentence);
+    return -2;
+}
+
+/*
+ * systemd's socket activation: the one descriptor that it passes is our listening socket, and --listen is not used. What check() in
+ * config.c asks of --listen is asked of its address here: a socket that others reach needs tokens too.
+ */
+static int listen_inherited(struct http *http, char *error) {
+    const struct config *config = http->config;
     const char *process = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-    if (process == NULL || count == NULL || atol(process) != (long)getpid() || atoi(count) < 1) {
+    int listening = 0;
+    if (process == NULL || count == NULL || atol(process) != (long)getpid()) {
         return -1;
     }
-    socklen_t size = sizeof http->address;
-    if (getsockname(3, (struct sockaddr *)&http->address, &size) != 0) {
-        return -1;
+    socklen_t size = sizeof http->address, option = sizeof listening;
+    if (atoi(count) != 1) {
+        return refuse_inherited(error, "exactly one socket can be used (one ListenStream= in the socket unit)");
     }
+    if (getsockopt(3, SOL_SOCKET, SO_ACCEPTCONN, &listening, &option) != 0 || listening == 0 ||
+        getsockname(3, (struct sockaddr *)&http->address, &size) != 0 ||
+        (http->address.ss_family != AF_INET && http->address.ss_family != AF_INET6)) {
+        return refuse_inherited(error, "the socket must be a listening one of IPv4 or IPv6 (ListenStream=ADDRESS:PORT)");
+    }
+    if (!address_is_loopback(&http->address) && config->token_file == NULL && !config->create_token && !config->allow_unauthenticated) {
+        return refuse_inherited(error, "the socket is reachable by others and needs --token-file (or --create-token; "
+                                       "--allow-unauthenticated if all who reach it may do everything)");
+    }
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
     fcntl(3, F_SETFD, FD_CLOEXEC);
     fcntl(3, F_SETFL, fcntl(3, F_GETFL) | O_NONBLOCK);
     return 3;
@@ -358,7 +389,7 @@ struct http *http_create(struct loop *loop, const struct config *config, const s
     http->hooks = *hooks;
     http->body_budget = (size_t)config->max_body * 8;
     raise_limits(http);
-    http->socket = read_tls(http, error) ? listen_inherited(http) : -2;
+    http->socket = read_tls(http, error) ? listen_inherited(http, error) : -2;
     if (http->socket == -1) {
         http->socket = listen_at(http, error);
     }
@@ -376,6 +407,16 @@ struct http *http_create(struct loop *loop, const struct config *config, const s
     }
     join_loop(http);
     return http;
+}
+
+void http_address(const struct http *http, char text[ADDRESS_BYTES]) {
+    if (http->address.ss_family == AF_INET6) {
+        char literal[INET6_ADDRSTRLEN] = "";
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)&http->address)->sin6_addr, literal, sizeof literal);
+        snprintf(text, ADDRESS_BYTES, "[%s]", literal);
+    } else {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)&http->address)->sin_addr, text, ADDRESS_BYTES);
+    }
 }
 
 int http_port(const struct http *http) {

@@ -80,10 +80,13 @@ struct http_counts {
     size_t connections, requests, suspended;
     size_t body_bytes; /* in memory now */
     uint64_t accepted, evicted, expired, refused;
+    uint64_t body_received, body_sent; /* bytes of bodies since the start; an answer that is there whole counts when it has left */
 };
 
 /* Opens the socket and starts. NULL with a sentence in `error`. `config` must outlive it. */
 struct http *http_create(struct loop *loop, const struct config *config, const struct http_hooks *hooks, char error[CONFIG_ERROR_BYTES]);
+/* Where it listens: the address (IPv6 in brackets), the port. */
+void http_address(const struct http *http, char text[ADDRESS_BYTES]);
 int http_port(const struct http *http);
 bool http_is_tls(const struct http *http);
 struct http_counts http_counts(const struct http *http);

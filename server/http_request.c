@@ -349,6 +349,7 @@ static bool body_append(struct request_state *state, const char *bytes, size_t s
 bool request_receive(struct request_state *state, const char *bytes, size_t size) {
     struct request *request = &state->request;
     state->body_received += size;
+    state->http->counts.body_received += size;
     if (state->body_received > state->body_limit && state->body_received - state->body_limit > (uint64_t)DRAIN_BYTES) {
         return false;
     }
@@ -527,6 +528,7 @@ void http_reply_bytes(struct request *request, int status, const char *type, cha
     }
     http_header_set(request, "Content-Type", type);
     struct MHD_Response *response = MHD_create_response_from_buffer(size, bytes, MHD_RESPMEM_MUST_FREE);
+    state->response_size = size;
     if (response == NULL) {
         free(bytes);
     }
@@ -543,6 +545,7 @@ void http_reply_json(struct request *request, int status, json_t *document) {
 void http_reply_constant(struct request *request, int status, const char *type, const void *bytes, size_t size) {
     if (!http_is_answered(request)) {
         http_header_set(request, "Content-Type", type);
+        state_of(request)->response_size = size;
         answer(state_of(request), status, MHD_create_response_from_buffer(size, (void *)(uintptr_t)bytes, MHD_RESPMEM_PERSISTENT));
     }
 }
@@ -554,6 +557,7 @@ void http_reply_file(struct request *request, int status, const char *type, int 
     }
     http_header_set(request, "Content-Type", type);
     struct MHD_Response *response = MHD_create_response_from_fd64(size, descriptor);
+    state_of(request)->response_size = size;
     if (response == NULL) {
         close(descriptor);
     }
@@ -576,6 +580,7 @@ static ssize_t read_source(void *user, uint64_t position, char *bytes, size_t si
     if (result == 0) {
         suspend(state); /* or libmicrohttpd would ask again at once, for ever */
     }
+    state->http->counts.body_sent += (uint64_t)result;
     return result;
 }
 

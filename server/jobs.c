@@ -60,7 +60,7 @@ static char *text_copy(const char *text) {
 /* The row's changing part; texts are copied. A text that does not fit into memory is left out. */
 void job_row_copy(struct store_job *to, const struct store_job *from) {
     *to = *from;
-    to->document = to->name = to->task = to->rule = NULL;
+    to->document = to->name = to->task = to->rule = to->request = NULL;
     to->error_code = text_copy(from->error_code);
     to->error_detail = text_copy(from->error_detail);
     to->build = text_copy(from->build);
@@ -69,6 +69,48 @@ void job_row_copy(struct store_job *to, const struct store_job *from) {
 
 static void jobs_schedule(struct jobs *jobs);
 static void entry_settle(struct entry *entry);
+
+/* ---- counting -------------------------------------------------------------------------------------------------------- */
+
+const char *const jobs_failure_names[JOBS_FAILURES] = {"diverged",       "time_limit", "not_reproducible", "crashed",  "no_memory",
+                                                       "bad_checkpoint", "invalid",    "dataset_changed",  "internal", "other"};
+
+/* A change of status that is durable now. */
+static void change_count(struct jobs *jobs, const struct store_job *job) {
+    struct jobs_counts *counts = &jobs->counts;
+    if (job->status == JOB_RUNNING && job->attempt == 1) {
+        histogram_add(&counts->waits, (double)(job->started - job->created) * 1e-3);
+    }
+    if (job_status_is_final(job->status) && job->trained > 0) {
+        histogram_add(&counts->runs[job->status], job->trained);
+    }
+    if (job->status == JOB_FAILED) {
+        size_t code = 0;
+        while (code < JOBS_FAILURES - 1 && (job->error_code == NULL || strcmp(job->error_code, jobs_failure_names[code]) != 0)) {
+            code++;
+        }
+        counts->failed[code]++;
+    }
+}
+
+/* What the worker has done since it was last asked. */
+static void worker_count(struct worker *worker) {
+    struct jobs_counts *counts = &worker->jobs->counts;
+    const struct train_config *config = &worker->spec.config;
+    long long updates = atomic_load(&worker->updates), more = updates - worker->counted;
+    worker->counted = updates;
+    counts->iterations[config->task.type][config->rule.type] += (uint64_t)more;
+    counts->trials[config->task.type][config->rule.type] += (uint64_t)more * (uint64_t)config->training.batch_size;
+}
+
+const struct jobs_counts *jobs_counts(struct jobs *jobs) {
+    for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
+        if (entry->worker != NULL) {
+            worker_count(entry->worker);
+        }
+    }
+    return &jobs->counts;
+}
 
 /* ---- units ----------------------------------------------------------------------------------------------------------- */
 
@@ -151,6 +193,9 @@ static void unit_done(struct store_unit *unit) {
     }
     if (context.changes) {
         entry->changing = false;
+        if (unit->result == STORE_WRITTEN && !entry->deleted) {
+            change_count(jobs, &entry->job);
+        }
     }
     if (context.worker != NULL) {
         worker_unit_done(context.worker);
@@ -247,7 +292,7 @@ void entry_change(struct entry *entry, enum job_status status, const char *reaso
     event->succeeded = status == JOB_SUCCEEDED;
     event->json = status_text(&head, job, reason);
     log_info("job", LOG_T("job", job->id), LOG_T("status", job_status_name(status)), LOG_I("attempt", job->attempt),
-             LOG_T("reason", reason), LOG_T("error", job->error_code));
+             LOG_T("reason", reason), LOG_T("error", job->error_code), LOG_T("request_id", job->request));
     entry_submit(entry, unit);
 }
 
@@ -399,11 +444,13 @@ static void entry_stopped(struct entry *entry, const struct worker *worker) {
 }
 
 void entry_worker_ended(struct entry *entry, struct worker *worker) {
+    worker_count(worker);
     entry->worker = NULL;
     entry->job.trials_per_second = worker_trials_per_second(worker);
     entry->job.trained = worker_trained(worker);
     if (entry->lost) {
-        log_warning("a job was stopped: its results cannot be stored now", LOG_T("job", entry->job.id));
+        log_warning("a job was stopped: its results cannot be stored now", LOG_T("job", entry->job.id),
+                    LOG_T("request_id", entry->job.request));
     } else if (worker->stop == STOP_CANCEL) {
         entry_change(entry, JOB_CANCELLED, NULL);
     } else {
@@ -555,8 +602,9 @@ static void submission_done(struct store_unit *unit) {
     free(submission);
 }
 
-static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct job_spec *spec, int64_t memory, const char *key,
-                            const char *body, const char *id) {
+static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct jobs_submission *asked, const char *id) {
+    const struct job_spec *spec = asked->spec;
+    const char *key = asked->key;
     struct store_item *item = store_unit_add(unit, STORE_JOB_ADD), *said = item != NULL ? store_unit_add(unit, STORE_EVENT_ADD) : NULL;
     struct store_item *kept = said != NULL && key != NULL ? store_unit_add(unit, STORE_KEY_ADD) : NULL;
     if (said == NULL || (key != NULL && kept == NULL)) {
@@ -572,9 +620,10 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
                               .created = now,
                               .attempt = 1,
                               .iterations = spec->config.training.iterations,
-                              .memory = memory,
+                              .memory = asked->memory,
                               .loss = NAN,
-                              .accuracy = NAN};
+                              .accuracy = NAN,
+                              .request = text_copy(asked->request)};
     job_spec_digest(spec, job->digest);
     memcpy(job->id, id, sizeof job->id);
     struct event_head head = {.job = id, .id = 1, .seq = ++jobs->seq, .time = now};
@@ -584,14 +633,13 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
     if (kept != NULL) {
         kept->key = (struct store_key){.key = strdup(key), .created = now};
         memcpy(kept->key.job, id, sizeof kept->key.job);
-        snprintf(kept->key.body, sizeof kept->key.body, "%s", body);
+        snprintf(kept->key.body, sizeof kept->key.body, "%s", asked->body);
     }
     return job->document != NULL && job->digest[0] != '\0' && job->name != NULL && job->task != NULL && job->rule != NULL &&
            said->event.json != NULL && (kept == NULL || kept->key.key != NULL);
 }
 
-void jobs_submit(struct jobs *jobs, const struct job_spec *spec, int64_t memory, const char *key, const char *body, char id[STORE_ID_BYTES],
-                 jobs_done *done, void *user) {
+void jobs_submit(struct jobs *jobs, const struct jobs_submission *asked, char id[STORE_ID_BYTES], jobs_done *done, void *user) {
     id_make(jobs, id);
     if (jobs->queued >= jobs->options.max_queued) {
         done(user, JOBS_CROWDED, id, "the queue is full");
@@ -599,7 +647,7 @@ void jobs_submit(struct jobs *jobs, const struct job_spec *spec, int64_t memory,
     }
     struct submission *submission = malloc(sizeof *submission);
     struct store_unit *unit = submission != NULL ? store_unit_create(submission_done, submission) : NULL;
-    if (unit == NULL || !submission_fill(jobs, unit, spec, memory, key, body, id)) {
+    if (unit == NULL || !submission_fill(jobs, unit, asked, id)) {
         free(submission);
         store_unit_free(unit);
         done(user, JOBS_BROKEN, id, "out of memory");
@@ -751,6 +799,10 @@ struct jobs *jobs_create(const struct jobs_options *options) {
     struct jobs *jobs = calloc(1, sizeof *jobs);
     if (jobs != NULL) {
         jobs->options = *options;
+        histogram_init(&jobs->counts.waits, duration_bounds, duration_buckets);
+        for (int i = 0; i < JOB_STATUSES; i++) {
+            histogram_init(&jobs->counts.runs[i], duration_bounds, duration_buckets);
+        }
     }
     return jobs;
 }

@@ -17,11 +17,14 @@
 
 #include "api/job.h"
 #include "server/datasets.h"
+#include "server/histogram.h"
 #include "server/loop.h"
 #include "server/store.h"
 #include "server/streams.h"
 
 struct jobs;
+
+#define JOBS_FAILURES 10
 
 struct jobs_options {
     struct loop *loop;
@@ -60,13 +63,16 @@ enum jobs_result {
 /* Called once, when what was asked is durable or refused. */
 typedef void jobs_done(void *user, enum jobs_result result, const char *id, const char *detail);
 
-/*
- * Submits a job. `spec` stays the caller's. `memory` is what it is estimated to take, in bytes: it starts when that much is free. `key`
- * (NULL: none) and `body` are stored as its idempotency key. `id` receives the job's id at once. `done` may be called before this returns
- * (refused) or later.
- */
-void jobs_submit(struct jobs *jobs, const struct job_spec *spec, int64_t memory, const char *key, const char *body, char id[STORE_ID_BYTES],
-                 jobs_done *done, void *user);
+/* What is submitted; all stays the caller's. */
+struct jobs_submission {
+    const struct job_spec *spec;
+    int64_t memory;          /* bytes that it is estimated to take: it starts when that much is free */
+    const char *key, *body;  /* stored as its idempotency key and the body's sha256; key NULL: none */
+    const char *request;     /* id of the request */
+};
+
+/* Submits a job. `id` receives its id at once. `done` may be called before this returns (refused) or later. */
+void jobs_submit(struct jobs *jobs, const struct jobs_submission *submission, char id[STORE_ID_BYTES], jobs_done *done, void *user);
 
 enum jobs_action { JOBS_CANCEL, JOBS_PAUSE, JOBS_RESUME, JOBS_DELETE };
 
@@ -87,6 +93,19 @@ bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *l
 
 /* Milliseconds since 1970: the time of jobs and events. */
 int64_t clock_unix_milliseconds(void);
+
+/* What has happened since the daemon's start. Only what is durable counts. */
+struct jobs_counts {
+    struct histogram waits;                               /* seconds from submission to the first start */
+    struct histogram runs[JOB_STATUSES];                  /* seconds of training of jobs that ended, by how; final statuses alone are used */
+    uint64_t failed[JOBS_FAILURES];                       /* by code, in the order of jobs_failure_names */
+    uint64_t iterations[TASK_TYPES][RULE_TYPES];          /* updates made, those computed again after an interruption included */
+    uint64_t trials[TASK_TYPES][RULE_TYPES];              /* trained on */
+};
+
+extern const char *const jobs_failure_names[JOBS_FAILURES]; /* codes of `error`; the last stands for any other */
+
+const struct jobs_counts *jobs_counts(struct jobs *jobs);
 
 int jobs_running(const struct jobs *jobs);
 bool jobs_are_stalled(const struct jobs *jobs);

@@ -50,6 +50,7 @@ struct jobs {
     int64_t last_time;        /* of ids, which must ascend */
     unsigned id_counter;
     int64_t queued;           /* jobs that wait, as the loop knows */
+    struct jobs_counts counts;
     void (*idle)(void *user);
     void *idle_user;
 };
@@ -70,6 +71,8 @@ struct worker {
     _Atomic double began;              /* clock_seconds of the first update of this attempt; 0: none yet */
     _Atomic double latest;             /* of the last one */
     atomic_llong first_iteration;      /* where this attempt began */
+    atomic_llong updates;              /* made in this attempt */
+    long long counted;                 /* loop's: of them, those that the metrics have */
     bool mismatch;                     /* thread's: a recomputed value differed */
     int64_t mismatch_iteration;
     char weights_sha256[STORE_HASH_BYTES]; /* thread's: of the last checkpoint */

@@ -104,9 +104,11 @@ static bool make_data_directory(const char *path, char *error) {
 
 static void measure_host(struct server *server) {
     int cores = host_cores();
+    server->host_cores = cores;
+    server->host_memory = host_memory();
     server->cores = server->config.cores > 0 ? (int)server->config.cores : cores;
     server->workers = server->config.workers >= 0 ? (int)server->config.workers : server->cores;
-    server->memory = server->config.memory > 0 ? server->config.memory : host_memory() / 10 * 9;
+    server->memory = server->config.memory > 0 ? server->config.memory : server->host_memory / 10 * 9;
 }
 
 /* A crash of our own leaves a mark, so that a job that brings the daemon down again and again is told from a power cut. */
@@ -199,16 +201,15 @@ static bool start(struct server *server, char *error) {
 
 /* The line that scripts wait for: submissions are accepted from now on. */
 static bool say_ready(struct server *server) {
-    const char *listen = server->config.listen;
-    int host = (int)(strrchr(listen, ':') - listen);
+    char address[ADDRESS_BYTES];
+    http_address(server->http, address);
     server->state = SERVER_READY;
     log_info("ready", LOG_I("port", http_port(server->http)), LOG_I("cores", server->cores), LOG_I("workers", server->workers),
              LOG_I("memory_bytes", server->memory), LOG_I("tokens", auth_count(server->auth)));
     server->watchdog_interval = notify_watchdog_milliseconds();
     notify_send("READY=1");
-    return printf("modpropd listening on %s://%.*s:%d\n", http_is_tls(server->http) ? "https" : "http", host, listen,
-                  http_port(server->http)) > 0 &&
-           fflush(stdout) == 0;
+    const char *scheme = http_is_tls(server->http) ? "https" : "http";
+    return printf("modpropd listening on %s://%s:%d\n", scheme, address, http_port(server->http)) > 0 && fflush(stdout) == 0;
 }
 
 /*

@@ -7,32 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
+#include "api/job.h"
+#include "core/train.h"
 #include "server/host.h"
 #include "server/routes.h"
-
-const double latency_bounds[] = {0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
-const size_t latency_buckets = sizeof latency_bounds / sizeof latency_bounds[0];
-const double duration_bounds[] = {0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400, 604800};
-const size_t duration_buckets = sizeof duration_bounds / sizeof duration_bounds[0];
 
 /* Every status that a route answers with; the last stands for any other. */
 static const int codes[METRIC_CODES] = {200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 406,
                                         409, 412, 413, 415, 417, 422, 429, 500, 503, 507, 431, 0};
-
-void histogram_init(struct histogram *histogram, const double *bounds, size_t buckets) {
-    *histogram = (struct histogram){.bounds = bounds, .buckets = buckets};
-}
-
-void histogram_add(struct histogram *histogram, double value) {
-    size_t i = 0;
-    while (i < histogram->buckets && value > histogram->bounds[i]) {
-        i++;
-    }
-    histogram->counts[i]++;
-    histogram->sum += value;
-}
 
 void metrics_init(struct metrics *metrics) {
     memset(metrics, 0, sizeof *metrics);
@@ -55,7 +40,7 @@ void metrics_help(FILE *out, const char *name, const char *type, const char *hel
 }
 
 void metrics_value(FILE *out, const char *name, const char *labels, double value) {
-    fprintf(out, *labels == '\0' ? "%s%s %.17g\n" : "%s{%s} %.17g\n", name, labels, value);
+    fprintf(out, *labels == '\0' ? "%s%s %.16g\n" : "%s{%s} %.16g\n", name, labels, value);
 }
 
 void metrics_histogram(FILE *out, const char *name, const char *labels, const struct histogram *histogram) {
@@ -112,15 +97,47 @@ static void render_connections(FILE *out, struct server *server) {
     single(out, "modprop_http_connections", "gauge", "Connections open now.", (double)counts.connections);
     single(out, "modprop_http_requests_active", "gauge", "Requests under way now, streams included.", (double)counts.requests);
     single(out, "modprop_http_body_bytes", "gauge", "Bytes of request bodies in memory now.", (double)counts.body_bytes);
+    single(out, "modprop_http_received_bytes_total", "counter", "Bytes of requests' bodies received.", (double)counts.body_received);
+    single(out, "modprop_http_sent_bytes_total", "counter", "Bytes of answers' bodies sent, streams included.", (double)counts.body_sent);
     single(out, "modprop_http_connections_accepted_total", "counter", "Connections accepted.", (double)counts.accepted);
     single(out, "modprop_http_connections_evicted_total", "counter", "Idle connections closed to make room.", (double)counts.evicted);
     single(out, "modprop_http_connections_expired_total", "counter", "Connections closed because headers or a body took too long.",
            (double)counts.expired);
 }
 
+static void render_outcomes(FILE *out, const struct jobs_counts *counts) {
+    static const enum job_status final[] = {JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED};
+    char labels[64];
+    metrics_help(out, "modprop_job_queue_wait_seconds", "histogram", "Time from a job's submission to its first start.");
+    metrics_histogram(out, "modprop_job_queue_wait_seconds", "", &counts->waits);
+    metrics_help(out, "modprop_job_run_seconds", "histogram", "Training time, in all attempts, of jobs that ended, by how they ended.");
+    for (size_t i = 0; i < sizeof final / sizeof final[0]; i++) {
+        snprintf(labels, sizeof labels, "status=\"%s\"", job_status_name(final[i]));
+        metrics_histogram(out, "modprop_job_run_seconds", labels, &counts->runs[final[i]]);
+    }
+    metrics_help(out, "modprop_jobs_failed_total", "counter", "Jobs that failed, by the code of their error.");
+    for (size_t i = 0; i < JOBS_FAILURES; i++) {
+        snprintf(labels, sizeof labels, "code=\"%s\"", jobs_failure_names[i]);
+        metrics_value(out, "modprop_jobs_failed_total", labels, (double)counts->failed[i]);
+    }
+}
+
+/* Every pair from the start: a series that appears with its first value has no rate. */
+static void render_by_rule(FILE *out, const char *name, const char *help, const uint64_t values[TASK_TYPES][RULE_TYPES]) {
+    char labels[128];
+    metrics_help(out, name, "counter", help);
+    for (int task = 0; task < TASK_TYPES; task++) {
+        for (int rule = 0; rule < RULE_TYPES; rule++) {
+            snprintf(labels, sizeof labels, "task=\"%s\",rule=\"%s\"", task_type_name(task), rule_type_name(rule));
+            metrics_value(out, name, labels, (double)values[task][rule]);
+        }
+    }
+}
+
 static void render_jobs(FILE *out, struct server *server) {
     char labels[64];
-    struct store_counts counts = store_counts(server->store);
+    const struct jobs_counts *done = jobs_counts(server->jobs);
+    int64_t since = store_queue_since(server->reader);
     metrics_help(out, "modprop_jobs", "gauge", "Jobs in the store, by status.");
     for (int i = 0; i < JOB_STATUSES; i++) {
         int64_t count = store_jobs_count(server->reader, (enum job_status)i);
@@ -128,27 +145,50 @@ static void render_jobs(FILE *out, struct server *server) {
         metrics_value(out, "modprop_jobs", labels, count < 0 ? NAN : (double)count);
     }
     single(out, "modprop_jobs_stalled", "gauge", "1 while jobs wait for room on the disk.", jobs_are_stalled(server->jobs));
+    single(out, "modprop_queue_age_seconds", "gauge", "How long the job that starts next has waited; 0 where none waits.",
+           since > 0 ? fmax(0.0, (double)(clock_unix_milliseconds() - since) * 1e-3) : since < 0 ? NAN : 0.0);
+    render_outcomes(out, done);
+    render_by_rule(out, "modprop_training_iterations_total", "Updates made, by task and rule.", done->iterations);
+    render_by_rule(out, "modprop_training_trials_total", "Trials trained on, by task and rule.", done->trials);
     single(out, "modprop_streams", "gauge", "Event streams open now.", (double)streams_count(server->streams));
     single(out, "modprop_stream_events_total", "counter", "Events sent on all streams.", (double)streams_sent_events(server->streams));
+    single(out, "modprop_stream_bytes_total", "counter", "Bytes sent on all streams.", (double)streams_sent_bytes(server->streams));
     single(out, "modprop_service_queue_depth", "gauge", "Gradients, simulations and encodings that wait or run.",
            server->service == NULL ? 0.0 : (double)service_depth(server->service));
+}
+
+static void render_store(FILE *out, struct server *server) {
+    struct store_counts counts = store_counts(server->store);
+    struct statvfs disk = {0};
+    bool known = statvfs(server->config.data, &disk) == 0;
+    double block = (double)disk.f_frsize;
     single(out, "modprop_store_queue_depth", "gauge", "Writes that wait for a commit.", (double)store_depth(server->store));
     single(out, "modprop_store_commits_total", "counter", "Commits of the store, one fsync each.", (double)counts.commits);
     single(out, "modprop_store_writes_total", "counter", "Writes that were committed.", (double)counts.units);
     single(out, "modprop_store_failures_total", "counter", "Writes that failed.", (double)counts.failures);
-    single(out, "modprop_store_commit_seconds_total", "counter", "Time spent in commits.", counts.commit_seconds);
-    single(out, "modprop_store_commit_max_seconds", "gauge", "The longest commit.", counts.commit_seconds_max);
+    metrics_help(out, "modprop_store_commit_seconds", "histogram", "Time of a commit, from its first statement on.");
+    metrics_histogram(out, "modprop_store_commit_seconds", "", &counts.commit);
+    metrics_help(out, "modprop_store_sync_seconds", "histogram", "Of a commit, what making it durable took: writing the log, and fsync.");
+    metrics_histogram(out, "modprop_store_sync_seconds", "", &counts.sync);
+    single(out, "modprop_store_bytes", "gauge", "Bytes that the rows of the database take; its file may be larger.",
+           (double)store_bytes_used(server->reader));
+    single(out, "modprop_disk_free_bytes", "gauge", "Room that the daemon may still use on the disk of the data directory.",
+           known ? block * (double)disk.f_bavail : NAN);
+    single(out, "modprop_disk_size_bytes", "gauge", "Size of the disk of the data directory.", known ? block * (double)disk.f_blocks : NAN);
 }
 
 static void render_process(FILE *out, struct server *server) {
     struct rusage usage;
+    struct rlimit files = {0};
     char labels[160];
+    getrlimit(RLIMIT_NOFILE, &files);
     getrusage(RUSAGE_SELF, &usage);
     double user = (double)usage.ru_utime.tv_sec + 1e-6 * (double)usage.ru_utime.tv_usec;
     double system = (double)usage.ru_stime.tv_sec + 1e-6 * (double)usage.ru_stime.tv_usec;
     single(out, "process_cpu_seconds_total", "counter", "Processor time used.", user + system);
     single(out, "process_resident_memory_bytes", "gauge", "Memory resident now.", (double)host_resident_bytes());
     single(out, "process_open_fds", "gauge", "File descriptors open now.", (double)host_open_descriptors());
+    single(out, "process_max_fds", "gauge", "File descriptors that may be open.", (double)files.rlim_cur);
     single(out, "process_start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.",
            round((double)time(NULL) - (clock_seconds() - server->started)));
     single(out, "modprop_loop_lag_seconds", "gauge", "How late the event loop's last tick came.", server->loop.lag_seconds);
@@ -156,7 +196,7 @@ static void render_process(FILE *out, struct server *server) {
            server->loop.lag_max_seconds);
     single(out, "modprop_cores", "gauge", "Cores divided over the running jobs.", server->cores);
     single(out, "modprop_memory_limit_bytes", "gauge", "Memory that running jobs may take together.", (double)server->memory);
-    snprintf(labels, sizeof labels, "version=\"%s\"", MODPROP_VERSION);
+    snprintf(labels, sizeof labels, "version=\"%s\",instruction_set=\"%s\"", MODPROP_VERSION, kernels_name());
     metrics_help(out, "modprop_build_info", "gauge", "Always 1; what runs.");
     metrics_value(out, "modprop_build_info", labels, 1);
 }
@@ -169,6 +209,7 @@ char *metrics_render(struct server *server, size_t *size) {
     }
     render_process(out, server);
     render_jobs(out, server);
+    render_store(out, server);
     render_connections(out, server);
     render_requests(out, &server->metrics);
     if (fclose(out) != 0) {

@@ -9,24 +9,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define HISTOGRAM_BUCKETS_MAX 16
+#include "server/histogram.h"
+
 #define METRIC_ROUTES_MAX 64
 #define METRIC_CODES 24
-
-struct histogram {
-    const double *bounds; /* ascending, `buckets` of them */
-    size_t buckets;
-    uint64_t counts[HISTOGRAM_BUCKETS_MAX + 1]; /* the last: above all bounds */
-    double sum;
-};
-
-void histogram_init(struct histogram *histogram, const double *bounds, size_t buckets);
-void histogram_add(struct histogram *histogram, double value);
-
-extern const double latency_bounds[];  /* seconds, of requests */
-extern const size_t latency_buckets;
-extern const double duration_bounds[]; /* seconds, of queue waits and runs */
-extern const size_t duration_buckets;
 
 struct metrics {
     struct histogram route_seconds[METRIC_ROUTES_MAX + 1]; /* the last: no route */

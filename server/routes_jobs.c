@@ -172,7 +172,12 @@ struct acting {
 };
 
 static void on_acted(void *user, enum jobs_result result, const char *id, const char *detail) {
+    static const char *const names[] = {
+        [JOBS_CANCEL] = "cancel", [JOBS_PAUSE] = "pause", [JOBS_RESUME] = "resume", [JOBS_DELETE] = "delete"};
     struct acting *acting = user;
+    const struct request *request = acting->request;
+    log_info(result == JOBS_DONE ? "job told" : "job not told", LOG_T("job", id), LOG_T("action", names[acting->action]),
+             LOG_T("reason", detail), LOG_T("request_id", request->id), LOG_T("token", request->identity[0] == '\0' ? NULL : request->identity));
     if (result != JOBS_DONE) {
         reply_refusal(acting->request, result, detail);
     } else if (acting->action == JOBS_DELETE) {

@@ -201,8 +201,12 @@ static void conclude(struct submission *submission) {
     } else if (submission->validate_only) {
         answer_validated(submission);
     } else {
-        jobs_submit(server->jobs, &submission->spec, (int64_t)submission->estimate.memory_bytes, submission->key, submission->body_sha256,
-                    id, on_submitted, submission);
+        const struct jobs_submission asked = {.spec = &submission->spec,
+                                              .memory = (int64_t)submission->estimate.memory_bytes,
+                                              .key = submission->key,
+                                              .body = submission->body_sha256,
+                                              .request = computation->request->id};
+        jobs_submit(server->jobs, &asked, id, on_submitted, submission);
         return;
     }
     submission_release(computation);

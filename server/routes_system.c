@@ -36,8 +36,8 @@ void route_version(struct server *server, struct request *request) {
     struct utsname host = {0};
     uname(&host);
     http_reply_json(request, 200,
-                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:I}}", "name", "modpropd", "version", MODPROP_VERSION, "compiler",
-                              __VERSION__, "instruction_set", kernels_name(), "machine", host.machine, "limits", "cores", server->cores,
+                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:i, s:I}, s:{s:i, s:i, s:I}}", "name", "modpropd", "version", MODPROP_VERSION, "compiler",
+                              __VERSION__, "instruction_set", kernels_name(), "machine", host.machine, "host", "cores", server->host_cores, "memory_bytes", (json_int_t)server->host_memory, "limits", "cores", server->cores,
                               "workers", server->workers, "memory_bytes", (json_int_t)server->memory));
 }
 

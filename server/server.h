@@ -35,6 +35,8 @@ struct server {
     struct submission *pending; /* submissions with a key that are not committed yet (routes_submit.c) */
     struct metrics metrics;
     enum server_state state;
+    int host_cores;     /* what affinity and cgroups leave to this process */
+    int64_t host_memory; /* bytes */
     int cores;          /* to divide over the jobs */
     int workers;        /* jobs at once */
     int64_t memory;     /* bytes for jobs */

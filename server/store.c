@@ -41,8 +41,8 @@ enum statement {
 };
 
 static const char *const statement_text[STATEMENTS] = {
-    [JOB_ADD] = "INSERT INTO jobs (id, document, digest, name, task, rule, status, priority, created, iterations, memory)"
-                " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+    [JOB_ADD] = "INSERT INTO jobs (id, document, digest, name, task, rule, status, priority, created, iterations, memory, request)"
+                " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
     [JOB_SET] = "UPDATE jobs SET status=?2, started=?3, finished=?4, attempt=?5, iteration=?6, loss=?7, accuracy=?8, trials_per_second=?9, "
                 "error_code=?10,"
                 " error_detail=?11, error_iteration=?12, weights_sha256=?13, crashes=?14, crash_iteration=?15, build=?16, isa=?17, "
@@ -117,6 +117,7 @@ void store_job_release(struct store_job *job) {
     free(job->error_detail);
     free(job->build);
     free(job->isa);
+    free(job->request);
     *job = (struct store_job){0};
 }
 
@@ -254,6 +255,7 @@ static int job_add(struct store *store, const struct store_job *job) {
     sqlite3_bind_int64(s, 9, job->created);
     sqlite3_bind_int64(s, 10, job->iterations);
     sqlite3_bind_int64(s, 11, job->memory);
+    bind_text(s, 12, job->request);
     return statement_run(s);
 }
 
@@ -398,14 +400,19 @@ static int unit_write(struct store *store, struct store_unit *unit) {
     return unit->result == STORE_FULL ? result : SQLITE_DONE;
 }
 
-static int units_commit(struct store *store, struct store_unit *units) {
+/* SQLITE_DONE, or what went wrong. `synced` receives how long COMMIT itself took; untouched where it was not reached. */
+static int units_commit(struct store *store, struct store_unit *units, double *synced) {
     int result =
         sqlite3_exec(store->database, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK ? SQLITE_DONE : sqlite3_errcode(store->database);
     for (struct store_unit *unit = units; result == SQLITE_DONE && unit != NULL; unit = unit->next) {
         result = unit_write(store, unit);
     }
-    if (result == SQLITE_DONE && sqlite3_exec(store->database, "COMMIT", NULL, NULL, NULL) != SQLITE_OK) {
-        result = sqlite3_errcode(store->database);
+    if (result == SQLITE_DONE) {
+        double began = clock_seconds();
+        if (sqlite3_exec(store->database, "COMMIT", NULL, NULL, NULL) != SQLITE_OK) {
+            result = sqlite3_errcode(store->database);
+        }
+        *synced = clock_seconds() - began;
     }
     if (result != SQLITE_DONE && sqlite3_get_autocommit(store->database) == 0) {
         sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
@@ -478,8 +485,8 @@ static void *writer_main(void *argument) {
         if (units == NULL) {
             continue;
         }
-        double began = clock_seconds();
-        int result = units_commit(store, units);
+        double began = clock_seconds(), synced = NAN;
+        int result = units_commit(store, units, &synced);
         double took = clock_seconds() - began;
         uint64_t count = 0;
         for (const struct store_unit *unit = units; unit != NULL; unit = unit->next) {
@@ -492,8 +499,10 @@ static void *writer_main(void *argument) {
         store->counts.commits++;
         store->counts.units += count;
         store->counts.failures += result != SQLITE_DONE;
-        store->counts.commit_seconds += took;
-        store->counts.commit_seconds_max = fmax(store->counts.commit_seconds_max, took);
+        histogram_add(&store->counts.commit, took);
+        if (!isnan(synced)) {
+            histogram_add(&store->counts.sync, synced);
+        }
         pthread_mutex_unlock(&store->mutex);
         units_deliver(store, units);
     }
@@ -618,6 +627,8 @@ struct store *store_open(const char *directory, struct loop *loop, char error[ST
     store->lock = -1;
     store->last = &store->first;
     pthread_mutex_init(&store->mutex, NULL);
+    histogram_init(&store->counts.commit, latency_bounds, latency_buckets);
+    histogram_init(&store->counts.sync, latency_bounds, latency_buckets);
     pthread_cond_init(&store->wake, NULL);
     pthread_cond_init(&store->idle, NULL);
     if (!directory_lock(store, directory, error) || !database_open(store, directory, error)) {

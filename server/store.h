@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/histogram.h"
 #include "server/loop.h"
 
 #define STORE_ERROR_BYTES 512
@@ -67,6 +68,7 @@ struct store_job {
     int64_t memory;             /* bytes that it takes while it runs, estimated; 0: unknown */
     double trained;             /* seconds of training in all attempts */
     char dataset_sha256[STORE_HASH_BYTES]; /* of the data it was trained on; "" : none, or not started */
+    char *request;              /* id of the request that submitted it; NULL: not known. Lines of the log that tell of the job carry it */
 };
 
 void store_job_release(struct store_job *job);
@@ -159,7 +161,8 @@ void store_flush(struct store *store);
 size_t store_depth(struct store *store);
 struct store_counts {
     uint64_t commits, units, failures;
-    double commit_seconds, commit_seconds_max;
+    struct histogram commit; /* seconds of whole commits, from the first statement on */
+    struct histogram sync;   /* of them, what COMMIT itself took: writing the log and its fsync */
 };
 struct store_counts store_counts(struct store *store);
 
@@ -179,6 +182,8 @@ int store_job_next(struct store_reader *reader, bool (*skip)(void *user, const c
 /* Queued jobs that start before this one (job.priority, job.number). -1 on failure. */
 int64_t store_job_place(struct store_reader *reader, const struct store_job *job);
 int64_t store_jobs_count(struct store_reader *reader, enum job_status status);
+/* When the job that starts next was queued (of its last event); 0: no job waits. -1 on failure. */
+int64_t store_queue_since(struct store_reader *reader);
 
 struct store_filter {
     bool by_status;

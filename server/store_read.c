@@ -18,7 +18,7 @@
     "number, id, document, digest, name, task, rule, status, priority, created, started, finished, attempt, iterations, iteration, loss, " \
     "accuracy, trials_per_second, error_code, error_detail, error_iteration, weights_sha256, events, crashes, crash_iteration, build, "    \
     "isa, "                                                                                                                                \
-    "event_digest, trained, dataset_sha256, memory"
+    "event_digest, trained, dataset_sha256, memory, request"
 #define EVENT_COLUMNS "seq, job, id, time, type, iteration, terminal, succeeded, json, recheck"
 
 enum query {
@@ -26,6 +26,7 @@ enum query {
     JOB_NEXT,
     JOB_PLACE,
     JOBS_COUNT,
+    QUEUE_SINCE,
     JOBS_LIST,
     JOBS_WITH,
     EVENTS_OF_JOB,
@@ -50,6 +51,8 @@ static const char *const query_text[QUERIES] = {
     [JOB_PLACE] = "SELECT (SELECT count(*) FROM jobs WHERE status=0 AND priority>?1) +"
                   " (SELECT count(*) FROM jobs WHERE status=0 AND priority=?1 AND number<?2)",
     [JOBS_COUNT] = "SELECT count(*) FROM jobs WHERE status=?1",
+    [QUEUE_SINCE] = "SELECT coalesce((SELECT time FROM events WHERE (job, id) ="
+                    " (SELECT id, events FROM jobs WHERE status=0 ORDER BY priority DESC, number LIMIT 1)), 0)",
     [JOBS_LIST] =
         "SELECT " JOB_COLUMNS " FROM jobs WHERE number<?1 AND (?2<0 OR status=?2) AND (?3 IS NULL OR task=?3) AND (?4 IS NULL OR rule=?4)"
         " ORDER BY number DESC LIMIT ?5",
@@ -174,7 +177,8 @@ static bool job_fill(sqlite3_stmt *s, struct store_job *job) {
                               .build = column_copy(s, 25),
                               .isa = column_copy(s, 26),
                               .trained = sqlite3_column_double(s, 28),
-                              .memory = sqlite3_column_int64(s, 30)};
+                              .memory = sqlite3_column_int64(s, 30),
+                              .request = column_copy(s, 31)};
     column_fixed(s, 1, job->id, sizeof job->id);
     column_fixed(s, 3, job->digest, sizeof job->digest);
     column_fixed(s, 21, job->weights_sha256, sizeof job->weights_sha256);
@@ -244,6 +248,10 @@ int64_t store_jobs_count(struct store_reader *reader, enum job_status status) {
         sqlite3_bind_int(s, 1, (int)status);
     }
     return number_query(s);
+}
+
+int64_t store_queue_since(struct store_reader *reader) {
+    return number_query(query_begin(reader, QUEUE_SINCE));
 }
 
 int64_t store_seq_last(struct store_reader *reader) {

@@ -38,6 +38,9 @@ static const char schema_2[] =
     "ALTER TABLE jobs ADD COLUMN memory INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX jobs_finished ON jobs (finished, number) WHERE status>=5;";
 
+/* Version 3: the request that submitted a job. */
+static const char schema_3[] = "ALTER TABLE jobs ADD COLUMN request TEXT;";
+
 int schema_version(sqlite3 *database) {
     sqlite3_stmt *statement = NULL;
     int version = -1;
@@ -86,7 +89,7 @@ static bool events_digest(sqlite3 *database) {
 static const struct {
     const char *statements;
     bool (*fill)(sqlite3 *database); /* NULL: nothing to fill in */
-} steps[SCHEMA_VERSION] = {{schema_1, NULL}, {schema_2, events_digest}};
+} steps[SCHEMA_VERSION] = {{schema_1, NULL}, {schema_2, events_digest}, {schema_3, NULL}};
 
 bool schema_migrate(sqlite3 *database, int from) {
     char version[64];

@@ -57,7 +57,7 @@ struct streams {
     struct ring_event *ring[RING];
     uint64_t head, tail; /* events head-1 .. tail are in the ring */
     size_t ring_bytes;
-    uint64_t sent_events;
+    uint64_t sent_events, sent_bytes;
 };
 
 /* ---- the ring ---------------------------------------------------------------------------------------------------- */
@@ -215,6 +215,7 @@ static ssize_t send_buffer(struct stream *stream, char *bytes, size_t size) {
     size_t part = stream->used - stream->sent < size ? stream->used - stream->sent : size;
     memcpy(bytes, stream->buffer + stream->sent, part);
     stream->sent += part;
+    stream->streams->sent_bytes += part;
     if (stream->sent == stream->used) {
         free(stream->buffer);
         stream->buffer = NULL;
@@ -226,6 +227,7 @@ static ssize_t send_buffer(struct stream *stream, char *bytes, size_t size) {
 static ssize_t send_line(struct stream *stream, char *bytes, size_t size) {
     ssize_t part = spool_read(&stream->line, stream->line_sent, bytes, size);
     stream->line_sent += part > 0 ? (uint64_t)part : 0;
+    stream->streams->sent_bytes += part > 0 ? (uint64_t)part : 0;
     return part > 0 ? part : part == 0 ? SOURCE_END : SOURCE_FAIL;
 }
 
@@ -320,6 +322,10 @@ size_t streams_count(const struct streams *streams) {
 
 uint64_t streams_sent_events(const struct streams *streams) {
     return streams->sent_events;
+}
+
+uint64_t streams_sent_bytes(const struct streams *streams) {
+    return streams->sent_bytes;
 }
 
 void streams_open(struct streams *streams, struct request *request, int status, const struct stream_options *options) {

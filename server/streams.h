@@ -58,6 +58,7 @@ void streams_tick(struct streams *streams, uint64_t now);
 
 size_t streams_count(const struct streams *streams);
 uint64_t streams_sent_events(const struct streams *streams);
+uint64_t streams_sent_bytes(const struct streams *streams);
 
 struct stream_options {
     const char *job; /* NULL: all jobs */

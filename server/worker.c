@@ -261,6 +261,7 @@ static void on_iteration(void *user, int64_t iteration) {
     }
     atomic_store(&worker->latest, now);
     atomic_store(&worker->iteration, iteration);
+    atomic_fetch_add(&worker->updates, 1);
 }
 
 static double on_clock(void *user) {

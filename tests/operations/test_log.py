@@ -1,0 +1,66 @@
+"""The log: one request's id from the request to the job's end, nothing on standard output but the ready line, entries that are JSON."""
+import json
+
+from conftest import SMALL
+from service_daemons import wait_until
+
+ENDLESS = SMALL | {"training": {"iterations": 10**9, "batch_size": 4, "evaluate_every": 10**6}}
+
+
+def entries(daemon):
+    return [json.loads(line) for line in daemon.log().splitlines()]
+
+
+def test_a_jobs_entries_carry_the_request_that_submitted_it(start):
+    daemon = start("--log-format", "json")
+    answer = daemon.post("/v1/jobs", json=ENDLESS, headers={"X-Request-Id": "experiment-7.a"})
+    id = answer.json()["id"]
+    assert answer.headers["X-Request-Id"] == "experiment-7.a"
+    wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json()["status"] == "running")
+    paused = daemon.post(f"/v1/jobs/{id}/pause", headers={"X-Request-Id": "coffee"})
+    assert paused.headers["X-Request-Id"] == "coffee"
+    wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json()["status"] == "paused")
+    assert daemon.stop() == 0
+    of_job = [entry for entry in entries(daemon) if entry.get("job") == id]
+    assert [entry.get("status") for entry in of_job if entry["message"] == "job"] == ["running", "pausing", "paused"]
+    assert {entry["request_id"] for entry in of_job if entry["message"] in ("job", "job submitted")} == {"experiment-7.a"}
+    told, = [entry for entry in of_job if entry["message"] == "job told"]
+    assert told["action"] == "pause" and told["request_id"] == "coffee"
+    again = start("--log-format", "json")
+    assert again.post(f"/v1/jobs/{id}/resume").status_code == 200
+    assert again.post(f"/v1/jobs/{id}/cancel").status_code == 200
+    wait_until(lambda: again.get(f"/v1/jobs/{id}").json()["status"] == "cancelled")
+    assert again.request("DELETE", f"/v1/jobs/{id}", headers={"X-Request-Id": "broom"}).status_code == 204
+    assert again.stop() == 0
+    later = [entry for entry in entries(again) if entry.get("job") == id and entry["message"] == "job"]
+    assert later[-1]["status"] == "cancelled" and {entry["request_id"] for entry in later} == {"experiment-7.a"}
+    assert [entry["request_id"] for entry in entries(again) if entry.get("action") == "delete"] == ["broom"]
+
+
+def test_what_was_refused_is_logged_with_its_reason(start):
+    daemon = start("--log-format", "json", "--workers", "0")
+    id = daemon.post("/v1/jobs", json=SMALL).json()["id"]
+    refused = daemon.request("DELETE", f"/v1/jobs/{id}")
+    assert refused.status_code == 409
+    entry, = [entry for entry in entries(daemon) if entry["message"] == "job not told"]
+    assert entry["request_id"] == refused.headers["X-Request-Id"] and "queued" in entry["reason"]
+
+
+def test_an_id_that_is_not_plain_is_replaced(daemon):
+    for given in ("a b", "x" * 65, 'quote"', "colour\x1b[31m".encode(), "ü".encode()):
+        answer = daemon.get("/livez", headers={"X-Request-Id": given})
+        assert answer.headers["X-Request-Id"] not in (given, "") and answer.headers["X-Request-Id"].isascii()
+
+
+def test_standard_output_is_the_ready_line_alone(start):
+    daemon = start("--access-log", "--log-level", "debug", "--log-format", "json")
+    id = daemon.post("/v1/jobs", json=SMALL).json()["id"]
+    assert daemon.get(f"/v1/jobs/{id}?wait=60", timeout=70).json()["status"] == "succeeded"
+    assert daemon.get("/nowhere").status_code == 404
+    assert daemon.stop() == 0
+    assert daemon.process.stdout.read() == ""
+    logged = entries(daemon)
+    assert all({"time", "level", "message"} <= set(entry) and entry["level"] in ("error", "warning", "info", "debug") for entry in logged)
+    access = [entry for entry in logged if entry["message"] == "request"]
+    assert [entry["status"] for entry in access][-1] == 404
+    assert all({"request_id", "client", "method", "path", "status", "seconds"} <= set(entry) for entry in access)
