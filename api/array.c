@@ -23,6 +23,7 @@ size_t size_product(const size_t *lengths, int dimensions, size_t size) {
 
 /* What an entry is read as. */
 struct reading {
+    bool lengths_only; /* entries are not looked at */
     float *floats;
     int32_t *integers; /* NULL: floats */
     int low, high;
@@ -45,7 +46,9 @@ static bool read_entry(const json_t *value, struct reading *reading, const struc
         problems_add(problems, path, NULL, "must be a number within the range of float32; got %s", value_quote(value, got));
         return false;
     }
-    reading->floats[reading->used++] = (float)number;
+    if (reading->floats != NULL) {
+        reading->floats[reading->used++] = (float)number;
+    }
     return true;
 }
 
@@ -60,9 +63,12 @@ static bool read_level(const json_t *value, int dimensions, const size_t *length
         if (json_is_array(value)) {
             problems_add(problems, path, NULL, "must be a list of %zu entries; it has %zu", lengths[0], json_array_size(value));
         } else {
-            problems_add(problems, path, NULL, "must be a list of %zu entries; got %s", lengths[0], value_quote(value, got));
+            problems_add(problems, path, NULL, "must be a list of %zu entries; got %s", lengths[0], shape_quote(value, got));
         }
         return false;
+    }
+    if (reading->lengths_only && dimensions == 1) {
+        return true;
     }
     for (size_t i = 0; i < lengths[0]; i++) {
         struct path below = {.parent = path, .index = i};
@@ -71,6 +77,13 @@ static bool read_level(const json_t *value, int dimensions, const size_t *length
         }
     }
     return true;
+}
+
+bool array_check(const json_t *value, int dimensions, const size_t *lengths, const struct path *path, const char *name,
+                 struct problems *problems) {
+    struct reading reading = {.lengths_only = true};
+    struct path here = {.parent = path, .name = name};
+    return read_level(value, dimensions, lengths, &reading, &here, problems);
 }
 
 bool array_read(const json_t *value, int dimensions, const size_t *lengths, float *to, const struct path *path, const char *name,
@@ -85,4 +98,12 @@ bool array_read_integers(const json_t *value, int dimensions, const size_t *leng
     struct reading reading = {.integers = to, .low = low, .high = high};
     struct path here = {.parent = path, .name = name};
     return read_level(value, dimensions, lengths, &reading, &here, problems);
+}
+
+const char *shape_quote(const json_t *value, char text[80]) {
+    if (json_is_array(value)) {
+        snprintf(text, 80, "a list of %zu entries", json_array_size(value));
+        return text;
+    }
+    return value == NULL ? "none" : value_quote(value, text);
 }

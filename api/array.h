@@ -13,8 +13,15 @@
 int array_shape(const json_t *value, size_t lengths[3]);
 
 /*
+ * True where every list has the length that `lengths` says; else a fault at path/name. What passes is in the document entry by entry, so
+ * that the memory then taken for it is no more than the document's own. To be called before that memory is taken.
+ */
+bool array_check(const json_t *value, int dimensions, const size_t *lengths, const struct path *path, const char *name,
+                 struct problems *problems);
+
+/*
  * Reads a list of `dimensions` levels whose lengths are `lengths` into `to`, row-major. False, with a fault at path/name, where a length
- * differs or an entry is no finite number.
+ * differs or an entry is no finite number. `to` NULL: entries are checked and kept nowhere.
  */
 bool array_read(const json_t *value, int dimensions, const size_t *lengths, float *to, const struct path *path, const char *name,
                 struct problems *problems);
@@ -25,5 +32,8 @@ bool array_read_integers(const json_t *value, int dimensions, const size_t *leng
 
 /* count * size without overflow, or 0. */
 size_t size_product(const size_t *lengths, int dimensions, size_t size);
+
+/* What was sent in the place of a list, for a sentence: "a list of 3 entries", the value itself, or "none"; returns `text`. */
+const char *shape_quote(const json_t *value, char text[80]);
 
 #endif

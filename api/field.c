@@ -56,11 +56,11 @@ static void constraint_put(const struct field *field, char text[320]) {
     }
     used = (size_t)snprintf(text, 320, "must be %s", is_integer(field) ? "an integer" : "a number");
     if (field->high == INFINITY) {
-        used += (size_t)snprintf(text + used, 320 - used, " %s %.17g", field->low_excluded ? "above" : "of at least", field->low);
+        used += (size_t)snprintf(text + used, 320 - used, " %s %.16g", field->low_excluded ? "above" : "of at least", field->low);
     } else if (field->low_excluded) {
-        used += (size_t)snprintf(text + used, 320 - used, " above %.17g, at most %.17g", field->low, field->high);
+        used += (size_t)snprintf(text + used, 320 - used, " above %.16g, at most %.16g", field->low, field->high);
     } else {
-        used += (size_t)snprintf(text + used, 320 - used, " from %.17g to %.17g", field->low, field->high);
+        used += (size_t)snprintf(text + used, 320 - used, " from %.16g to %.16g", field->low, field->high);
     }
     snprintf(text + used, 320 - used, "%s", takes_null(field) ? ", or null" : "");
 }
@@ -198,12 +198,7 @@ static void complain_unknown(const struct decoding *decoding, const char *name, 
     if (decoding->skip != NULL) {
         known[count++] = decoding->skip;
     }
-    const char *nearest = name_nearest(name, known, count);
-    if (nearest != NULL) {
-        problems_add(problems, path, name, "is not a known field; did you mean \"%s\"?", nearest);
-    } else {
-        problems_add(problems, path, name, "is not a known field");
-    }
+    problems_add_unknown(problems, path, name, "field", known, count);
 }
 
 void fields_decode(const struct decoding *decoding, const json_t *document, const struct path *path, void *object, struct problems *problems) {

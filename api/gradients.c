@@ -26,11 +26,8 @@ static void check_names(const json_t *object, const char *const *names, size_t c
         for (size_t i = 0; i < count; i++) {
             known = known || strcmp(name, names[i]) == 0;
         }
-        const char *nearest = known ? NULL : name_nearest(name, names, count);
         if (!known) {
-            problems_add(problems, path, name,
-                         nearest == NULL ? "is not a known field%s%s%s" : "is not a known field; did you mean %s%s%s?",
-                         nearest == NULL ? "" : "\"", nearest == NULL ? "" : nearest, nearest == NULL ? "" : "\"");
+            problems_add_unknown(problems, path, name, "field", names, count);
         }
     }
 }
@@ -54,6 +51,9 @@ static const float *read_floats(struct gradients_request *request, const json_t 
     }
     if (value == NULL) {
         problems_add(problems, path, name, "is required");
+        return NULL;
+    }
+    if (!array_check(value, dimensions, lengths, path, name, problems)) {
         return NULL;
     }
     float *to = bytes == 0 ? NULL : take(request, bytes / sizeof(float), sizeof(float));
@@ -87,8 +87,10 @@ static bool read_shapes(struct gradients_request *request, const json_t *documen
             empty = empty || table[i].lengths[j] == 0;
         }
         if (dimensions != table[i].dimensions || empty) {
-            problems_add(problems, table[i].path, table[i].name, "must be a list of lists%s of numbers, none empty",
-                         table[i].dimensions == 3 ? " of lists" : "");
+            const json_t *value = json_object_get(table[i].object, table[i].name);
+            char got[80];
+            problems_add(problems, table[i].path, table[i].name, "must be a list of lists%s of numbers, none empty; got %s",
+                         table[i].dimensions == 3 ? " of lists" : "", shape_quote(value, got));
         } else if (table[i].lengths[0] > table[i].most) {
             problems_add(problems, table[i].path, table[i].name, "must have at most %zu entries; it has %zu", table[i].most,
                          table[i].lengths[0]);
@@ -98,7 +100,8 @@ static bool read_shapes(struct gradients_request *request, const json_t *documen
         return false;
     }
     if (x[1] > 65536 || Win[0] > UNITS_MAX || Wout[1] > UNITS_MAX) {
-        problems_add(problems, NULL, "inputs", "must have at most 65536 trials, %d inputs and outputs", UNITS_MAX);
+        problems_add(problems, NULL, "inputs", "must have at most 65536 trials, %d inputs and outputs; got %zu, %zu and %zu", UNITS_MAX, x[1],
+                     Win[0], Wout[1]);
         return false;
     }
     p->units = (int)W[0];
@@ -132,7 +135,7 @@ static void read_leak(struct gradients_request *request, const json_t *network, 
     double *leak = take(request, (size_t)p->units, sizeof *leak);
     char got[80];
     if (leak == NULL || !json_is_array(value) || json_array_size(value) != (size_t)p->units) {
-        problems_add(problems, path, "leak", "must be a list of one number a unit (%d)", p->units);
+        problems_add(problems, path, "leak", "must be a list of one number a unit (%d); got %s", p->units, shape_quote(value, got));
         return;
     }
     for (int i = 0; i < p->units; i++) {
@@ -179,9 +182,10 @@ static void read_batch(struct gradients_request *request, const json_t *document
     p->mask = read_floats(request, document, "mask", 2, (size_t[]){T, B}, true, NULL, problems);
     if (loss != NULL && strcmp(loss, "cross_entropy") == 0) {
         p->loss = LOSS_CROSS_ENTROPY;
-        int32_t *classes = take(request, T * B, sizeof *classes);
-        bool ok = classes != NULL && array_read_integers(json_object_get(document, "targets"), 2, (size_t[]){T, B}, 0, (int)O - 1, classes,
-                                                         NULL, "targets", problems);
+        const json_t *targets = json_object_get(document, "targets");
+        bool fits = array_check(targets, 2, (size_t[]){T, B}, NULL, "targets", problems);
+        int32_t *classes = fits ? take(request, T * B, sizeof *classes) : NULL;
+        bool ok = classes != NULL && array_read_integers(targets, 2, (size_t[]){T, B}, 0, (int)O - 1, classes, NULL, "targets", problems);
         p->classes = ok ? classes : NULL;
     } else if (loss != NULL && strcmp(loss, "mse") == 0) {
         p->loss = LOSS_MSE;
@@ -195,12 +199,12 @@ static void read_batch(struct gradients_request *request, const json_t *document
     for (size_t i = 0; p->mask != NULL && i < T * B; i++) {
         sum += p->mask[i];
         if (p->mask[i] < 0.0f) {
-            problems_add(problems, NULL, "mask", "must have no entry below 0");
+            problems_add(problems, NULL, "mask", "must have no entry below 0; got %.9g", (double)p->mask[i]);
             return;
         }
     }
     if (p->mask != NULL && !(sum > 0.0)) {
-        problems_add(problems, NULL, "mask", "must count at least one step");
+        problems_add(problems, NULL, "mask", "must count at least one step; all its entries are 0");
     }
 }
 
@@ -209,7 +213,8 @@ static void read_rules(struct gradients_request *request, const json_t *document
     const struct path path = {.name = "rules"};
     size_t count = json_array_size(rules);
     if (!json_is_array(rules) || count == 0 || count > GRADIENTS_RULES_MAX) {
-        problems_add(problems, NULL, "rules", "must be a list of 1 to %d rule objects", GRADIENTS_RULES_MAX);
+        char got[80];
+        problems_add(problems, NULL, "rules", "must be a list of 1 to %d rule objects; got %s", GRADIENTS_RULES_MAX, shape_quote(rules, got));
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -218,7 +223,7 @@ static void read_rules(struct gradients_request *request, const json_t *document
         json_t *value = json_array_get(rules, i);
         rule_decode(rule, value, &here, problems);
         if (rule->mu_auto) {
-            problems_add(problems, &here, "mu", "must be a number: one batch has no running mean that \"auto\" could follow");
+            problems_add(problems, &here, "mu", "must be a number: one batch has no running mean that \"auto\" could follow; got \"auto\"");
         }
         if (rule->feedback != FEEDBACK_SYMMETRIC && request->problem.feedback == NULL) {
             problems_add(problems, &(struct path){.name = "network"}, "feedback",
@@ -249,7 +254,8 @@ void gradients_request_decode(struct gradients_request *request, const json_t *d
     const json_t *network = json_object_get(document, "network");
     check_names(document, top_names, COUNT(top_names), NULL, problems);
     if (!json_is_object(network)) {
-        problems_add(problems, NULL, "network", "must be an object with W, Win, Wout, bout and leak");
+        char got[80];
+        problems_add(problems, NULL, "network", "must be an object with W, Win, Wout, bout and leak; got %s", shape_quote(network, got));
     }
     if (read_shapes(request, document, network, problems)) {
         read_network(request, network, problems);

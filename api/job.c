@@ -68,11 +68,8 @@ static void check_top_names(const json_t *document, struct problems *problems) {
         for (size_t i = 0; i < count; i++) {
             known = known || strcmp(name, top_names[i]) == 0;
         }
-        const char *nearest = known ? NULL : name_nearest(name, top_names, count);
-        if (!known && nearest != NULL) {
-            problems_add(problems, NULL, name, "is not a known field; did you mean \"%s\"?", nearest);
-        } else if (!known) {
-            problems_add(problems, NULL, name, "is not a known field");
+        if (!known) {
+            problems_add_unknown(problems, NULL, name, "field", top_names, count);
         }
     }
 }

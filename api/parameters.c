@@ -133,6 +133,22 @@ static void decode_tau_list(const json_t *value, const struct path *path, const 
     spec->config.network.tau_of_unit = spec->tau_of_unit;
 }
 
+static const struct field tau_range_items[] = {
+    {.name = "low", .type = FIELD_NUMBER, .offset = NETWORK(tau_low), .low = TAU_LOW, .high = TAU_HIGH},
+    {.name = "high", .type = FIELD_NUMBER, .offset = NETWORK(tau_high), .low = TAU_LOW, .high = TAU_HIGH},
+};
+static const struct fields tau_range_fields = {tau_range_items, COUNT(tau_range_items)};
+
+static void decode_tau_range(const json_t *value, const struct path *path, struct job_spec *spec, struct problems *problems) {
+    struct network_config *network = &spec->config.network;
+    size_t before = problems->count;
+    network->tau_is_range = true;
+    fields_decode(&(struct decoding){.fields = &tau_range_fields, .variant = ~0u}, value, path, spec, problems);
+    if (problems->count == before && network->tau_low > network->tau_high) {
+        problems_add(problems, path, "low", "must be at most high (%.9g); got %.9g", network->tau_high, network->tau_low);
+    }
+}
+
 static void decode_tau(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
     struct job_spec *spec = object;
     struct network_config *network = &spec->config.network;
@@ -140,14 +156,7 @@ static void decode_tau(const json_t *value, const struct path *path, const struc
     if (json_is_array(value)) {
         decode_tau_list(value, path, field, spec, problems);
     } else if (json_is_object(value)) {
-        const json_t *low = json_object_get(value, "low"), *high = json_object_get(value, "high");
-        network->tau_is_range = true;
-        network->tau_low = json_number_value(low);
-        network->tau_high = json_number_value(high);
-        if (json_object_size(value) != 2 || !tau_is_valid(low) || !tau_is_valid(high) || network->tau_low > network->tau_high) {
-            problems_add(problems, path, field->name, "must have low and high, numbers from 0.1 to 1000000, low not above high; got %s",
-                         value_quote(value, got));
-        }
+        decode_tau_range(value, &(struct path){.parent = path, .name = field->name}, spec, problems);
     } else if (tau_is_valid(value)) {
         network->tau = json_number_value(value);
     } else {
@@ -179,8 +188,10 @@ static json_t *encode_tau(const struct field *field, const void *object) {
 
 static const struct field_custom tau = {
     decode_tau, encode_tau,
-    "{\"oneOf\": [{\"type\": \"number\", \"minimum\": 0.1, \"maximum\": 1000000}, {\"type\": \"array\", \"items\": {\"type\": \"number\"}}, "
-    "{\"type\": \"object\", \"properties\": {\"low\": {\"type\": \"number\"}, \"high\": {\"type\": \"number\"}}, \"required\": [\"low\", \"high\"]}]}"};
+    "{\"oneOf\": [{\"type\": \"number\", \"minimum\": 0.1, \"maximum\": 1000000}, {\"type\": \"array\", \"minItems\": 1, \"maxItems\": 16384, "
+    "\"items\": {\"type\": \"number\", \"minimum\": 0.1, \"maximum\": 1000000}}, "
+    "{\"type\": \"object\", \"properties\": {\"low\": {\"type\": \"number\", \"minimum\": 0.1, \"maximum\": 1000000}, "
+    "\"high\": {\"type\": \"number\", \"minimum\": 0.1, \"maximum\": 1000000}}, \"required\": [\"low\", \"high\"], \"additionalProperties\": false}]}"};
 
 /* Shapes of given weights from their lists; false where W, Win or Wout is no matrix. */
 static bool initial_shape(const json_t *value, struct weights_document *weights, const struct path *path, struct problems *problems) {
@@ -188,11 +199,13 @@ static bool initial_shape(const json_t *value, struct weights_document *weights,
     size_t lengths[3][3];
     for (int i = 0; i < 3; i++) {
         if (array_shape(json_object_get(value, names[i]), lengths[i]) != 2 || lengths[i][0] == 0 || lengths[i][1] == 0) {
-            problems_add(problems, path, names[i], "must be a list of lists of numbers");
+            char got[80];
+            problems_add(problems, path, names[i], "must be a list of lists of numbers; got %s",
+                         shape_quote(json_object_get(value, names[i]), got));
             return false;
         }
         if (lengths[i][0] > 16384 || lengths[i][1] > 16384) {
-            problems_add(problems, path, names[i], "must have at most 16384 rows and columns");
+            problems_add(problems, path, names[i], "must have at most 16384 rows and columns; it has %zu and %zu", lengths[i][0], lengths[i][1]);
             return false;
         }
     }
@@ -206,27 +219,36 @@ static void decode_weights(const json_t *value, const struct path *path, struct 
     if (!initial_shape(value, weights, path, problems)) {
         return;
     }
-    size_t N = (size_t)weights->units, I = (size_t)weights->inputs, O = (size_t)weights->outputs;
+    const size_t N = (size_t)weights->units, I = (size_t)weights->inputs, O = (size_t)weights->outputs;
     const json_t *b = json_object_get(value, "b");
-    bool bias = b != NULL && !json_is_null(b);
-    float *to = calloc(N * N + I * N + N + N * O + O, sizeof *to);
-    if (to == NULL) {
+    const bool bias = b != NULL && !json_is_null(b);
+    const struct {
+        const char *name;
+        int dimensions; /* 0: absent */
+        size_t lengths[2], entries;
+    } parts[] = {{"W", 2, {N, N}, N * N}, {"Win", 2, {I, N}, I * N}, {"b", bias, {N}, bias ? N : 0}, {"Wout", 2, {N, O}, N * O}, {"bout", 1, {O}, O}};
+    bool fits[COUNT(parts)], all_fit = true;
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        const json_t *part = json_object_get(value, parts[i].name);
+        fits[i] = parts[i].dimensions > 0 && array_check(part, parts[i].dimensions, parts[i].lengths, path, parts[i].name, problems);
+        all_fit = all_fit && (fits[i] || parts[i].dimensions == 0);
+    }
+    float *to = all_fit ? calloc(N * N + I * N + N + N * O + O, sizeof *to) : NULL;
+    if (all_fit && to == NULL) {
         problems_add(problems, path, NULL, "there is no memory for these weights");
         return;
     }
-    weights->memory = to;
-    weights->view.W = to;
-    weights->view.Win = to + N * N;
-    weights->view.b = bias ? to + N * N + I * N : NULL;
-    weights->view.Wout = to + N * N + I * N + (bias ? N : 0);
-    weights->view.bout = weights->view.Wout + N * O;
-    bool ok = array_read(json_object_get(value, "W"), 2, (size_t[]){N, N}, to, path, "W", problems);
-    ok = array_read(json_object_get(value, "Win"), 2, (size_t[]){I, N}, to + N * N, path, "Win", problems) && ok;
-    ok = (!bias || array_read(b, 1, (size_t[]){N}, to + N * N + I * N, path, "b", problems)) && ok;
-    float *Wout = to + (weights->view.Wout - to);
-    ok = array_read(json_object_get(value, "Wout"), 2, (size_t[]){N, O}, Wout, path, "Wout", problems) && ok;
-    ok = array_read(json_object_get(value, "bout"), 1, (size_t[]){O}, Wout + N * O, path, "bout", problems) && ok;
-    (void)ok;
+    for (size_t i = 0, used = 0; i < COUNT(parts); used += parts[i++].entries) {
+        const json_t *part = json_object_get(value, parts[i].name);
+        /* where another part does not fit, the entries are still checked, so that every fault is told at once */
+        (void)(fits[i] && array_read(part, parts[i].dimensions, parts[i].lengths, to == NULL ? NULL : to + used, path, parts[i].name, problems));
+    }
+    if (to != NULL) {
+        weights->memory = to;
+        weights->view = (struct weights_view){.W = to, .Win = to + N * N, .b = bias ? to + N * N + I * N : NULL};
+        weights->view.Wout = to + N * N + I * N + (bias ? N : 0);
+        weights->view.bout = weights->view.Wout + N * O;
+    }
 }
 
 /* Members that neither form of `initial` has. A weights document is taken as GET .../weights gives it. */
@@ -240,11 +262,8 @@ static void complain_unknown_initial(const json_t *value, bool reference, const 
         for (size_t i = 0; i < count; i++) {
             found = found || strcmp(name, known[i]) == 0;
         }
-        const char *nearest = found ? NULL : name_nearest(name, known, count);
-        if (nearest != NULL) {
-            problems_add(problems, path, name, "is not a known field; did you mean \"%s\"?", nearest);
-        } else if (!found) {
-            problems_add(problems, path, name, "is not a known field");
+        if (!found) {
+            problems_add_unknown(problems, path, name, "field", known, count);
         }
     }
 }
@@ -376,24 +395,25 @@ const struct fields rule_fields = {rule_items, COUNT(rule_items)};
 
 #define OPTIMIZER(member) offsetof(struct optimizer_config, member)
 
+static const struct field decay_items[] = {
+    {.name = "factor", .type = FIELD_NUMBER, .offset = OPTIMIZER(decay_factor), .low = 0, .low_excluded = true, .high = 1},
+    {.name = "every", .type = FIELD_INT, .offset = OPTIMIZER(decay_every), .low = 1, .high = 1000000000},
+};
+static const struct fields decay_fields = {decay_items, COUNT(decay_items)};
+
 static void decode_decay(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
     struct optimizer_config *optimizer = object;
     char got[80];
     optimizer->decay_factor = 1.0;
     optimizer->decay_every = 0;
-    if (json_is_null(value)) {
-        return;
-    }
-    const json_t *factor = json_object_get(value, "factor"), *every = json_object_get(value, "every");
-    double number = json_number_value(factor);
-    json_int_t count = json_integer_value(every);
-    if (json_object_size(value) != 2 || !json_is_number(factor) || !(number > 0.0 && number <= 1.0) || !json_is_integer(every) || count < 1 || count > 1000000000) {
+    if (json_is_object(value)) {
+        const struct path here = {.parent = path, .name = field->name};
+        fields_decode(&(struct decoding){.fields = &decay_fields, .variant = ~0u}, value, &here, optimizer, problems);
+    } else if (!json_is_null(value)) {
         problems_add(problems, path, field->name,
-                     "must be null or {\"factor\": a number above 0, at most 1, \"every\": an integer from 1 to 1000000000}; got %s", value_quote(value, got));
-        return;
+                     "must be null or {\"factor\": a number above 0, at most 1, \"every\": an integer from 1 to 1000000000}; got %s",
+                     value_quote(value, got));
     }
-    optimizer->decay_factor = number;
-    optimizer->decay_every = (int)count;
 }
 
 static json_t *encode_decay(const struct field *field, const void *object) {
@@ -404,7 +424,8 @@ static json_t *encode_decay(const struct field *field, const void *object) {
 
 static const struct field_custom decay = {decode_decay, encode_decay,
                                           "{\"type\": [\"object\", \"null\"], \"properties\": {\"factor\": {\"type\": \"number\", \"exclusiveMinimum\": 0, \"maximum\": 1}, "
-                                          "\"every\": {\"type\": \"integer\", \"minimum\": 1}}, \"required\": [\"factor\", \"every\"]}"};
+                                          "\"every\": {\"type\": \"integer\", \"minimum\": 1, \"maximum\": 1000000000}}, \"required\": [\"factor\", \"every\"], "
+                                          "\"additionalProperties\": false}"};
 
 static const struct field optimizer_items[] = {
     {.name = "learning_rate", .type = FIELD_NUMBER, .offset = OPTIMIZER(learning_rate), .low = 0, .high = 1000, .fallback = "0.0005", .doc = "step size at the beginning"},
@@ -430,26 +451,52 @@ static const struct {
     enum stop_metric value;
 } stop_table[] = {{"accuracy", "above", STOP_ACCURACY_ABOVE}, {"accuracy", "below", STOP_ACCURACY_BELOW}, {"loss", "above", STOP_LOSS_ABOVE}, {"loss", "below", STOP_LOSS_BELOW}};
 
-static bool stop_decode(const json_t *value, struct training_config *training) {
-    const char *metric = json_string_value(json_object_get(value, "metric"));
-    const json_t *evaluations = json_object_get(value, "evaluations");
-    for (size_t i = 0; metric != NULL && i < COUNT(stop_table); i++) {
-        const json_t *bound = json_object_get(value, stop_table[i].bound);
-        if (strcmp(metric, stop_table[i].metric) == 0 && json_is_number(bound)) {
+struct stop {
+    int metric, evaluations;
+    struct optional_double above, below;
+};
+
+static const char *const stop_metrics[] = {"accuracy", "loss", NULL};
+
+#define STOP(member) offsetof(struct stop, member)
+
+static const struct field stop_items[] = {
+    {.name = "metric", .type = FIELD_CHOICE, .offset = STOP(metric), .choices = stop_metrics},
+    {.name = "above", .type = FIELD_NUMBER_OR_NULL, .offset = STOP(above), .low = -1e30, .high = 1e30, .fallback = "null"},
+    {.name = "below", .type = FIELD_NUMBER_OR_NULL, .offset = STOP(below), .low = -1e30, .high = 1e30, .fallback = "null"},
+    {.name = "evaluations", .type = FIELD_INT, .offset = STOP(evaluations), .low = 1, .high = 1000000, .fallback = "1"},
+};
+static const struct fields stop_fields = {stop_items, COUNT(stop_items)};
+
+static void stop_decode(const json_t *value, const struct path *path, struct training_config *training, struct problems *problems) {
+    struct stop stop = {0};
+    size_t before = problems->count;
+    char got[80];
+    fields_decode(&(struct decoding){.fields = &stop_fields, .variant = ~0u}, value, path, &stop, problems);
+    if (problems->count > before) {
+        return;
+    }
+    if (stop.above.set == stop.below.set) {
+        problems_add(problems, path, NULL, "must have one of \"above\" and \"below\"; got %s", value_quote(value, got));
+        return;
+    }
+    for (size_t i = 0; i < COUNT(stop_table); i++) {
+        if (strcmp(stop_table[i].metric, stop_metrics[stop.metric]) == 0 && strcmp(stop_table[i].bound, stop.above.set ? "above" : "below") == 0) {
             training->stop_metric = stop_table[i].value;
-            training->stop_threshold = json_number_value(bound);
         }
     }
-    training->stop_evaluations = evaluations == NULL ? 1 : (int)json_integer_value(evaluations);
-    bool counted = evaluations == NULL || (json_is_integer(evaluations) && json_integer_value(evaluations) >= 1 && json_integer_value(evaluations) <= 1000000);
-    return training->stop_metric != STOP_NEVER && counted && json_object_size(value) == (evaluations == NULL ? 2 : 3);
+    training->stop_threshold = stop.above.set ? stop.above.value : stop.below.value;
+    training->stop_evaluations = stop.evaluations;
 }
 
 static void decode_stop(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
     struct training_config *training = object;
     char got[80];
     training->stop_metric = STOP_NEVER;
-    if (!json_is_null(value) && !stop_decode(value, training)) {
+    training->stop_evaluations = 1;
+    if (json_is_object(value)) {
+        stop_decode(value, &(struct path){.parent = path, .name = field->name}, training, problems);
+    } else if (!json_is_null(value)) {
         problems_add(problems, path, field->name,
                      "must be null or {\"metric\": \"accuracy\" or \"loss\", \"above\" or \"below\": a number, \"evaluations\": an integer of at least 1}; got %s",
                      value_quote(value, got));
@@ -470,8 +517,10 @@ static json_t *encode_stop(const struct field *field, const void *object) {
 
 static const struct field_custom stop_when = {
     decode_stop, encode_stop,
-    "{\"type\": [\"object\", \"null\"], \"properties\": {\"metric\": {\"enum\": [\"accuracy\", \"loss\"]}, \"above\": {\"type\": \"number\"}, \"below\": {\"type\": \"number\"}, "
-    "\"evaluations\": {\"type\": \"integer\", \"minimum\": 1}}, \"required\": [\"metric\"]}"};
+    "{\"type\": [\"object\", \"null\"], \"properties\": {\"metric\": {\"enum\": [\"accuracy\", \"loss\"]}, "
+    "\"above\": {\"type\": [\"number\", \"null\"], \"minimum\": -1e30, \"maximum\": 1e30}, "
+    "\"below\": {\"type\": [\"number\", \"null\"], \"minimum\": -1e30, \"maximum\": 1e30}, "
+    "\"evaluations\": {\"type\": \"integer\", \"minimum\": 1, \"maximum\": 1000000}}, \"required\": [\"metric\"], \"additionalProperties\": false}"};
 
 static const struct field training_items[] = {
     {.name = "iterations", .type = FIELD_INT64, .offset = TRAINING(iterations), .low = 1, .high = 1e12, .fallback = "3000", .doc = "updates of the weights"},

@@ -3,6 +3,8 @@
  */
 #include "api/problem.h"
 
+#include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +12,14 @@
 
 #define POINTER_BYTES 512
 #define DEPTH_MAX 64
+
+json_t *json_string_of(char *text) {
+    json_t *string = json_string(text);
+    for (char *c = text; string == NULL && *c != '\0'; c++) {
+        *c = (unsigned char)*c >= 0x80 ? '?' : *c;
+    }
+    return string == NULL ? json_string(text) : string;
+}
 
 /* Appends one reference token, ~ and / escaped (RFC 6901). */
 static size_t token_put(char *pointer, size_t used, const char *token) {
@@ -55,15 +65,19 @@ void problems_add(struct problems *problems, const struct path *path, const char
     if (problems->errors == NULL) {
         problems->errors = json_array();
     }
-    json_t *text = json_string(detail);
-    if (text == NULL) { /* cut within a character */
-        for (char *c = detail; *c != '\0'; c++) {
-            *c = (unsigned char)*c >= 0x80 ? '?' : *c;
-        }
-        text = json_string(detail);
+    json_array_append_new(problems->errors,
+                          json_pack("{s:o, s:o}", "pointer", json_string_of(pointer), "detail", json_string_of(detail)));
+}
+
+/* Names beyond what is told are not looked at: a million unknown ones must cost nothing. */
+void problems_add_unknown(struct problems *problems, const struct path *path, const char *name, const char *what, const char *const *known,
+                          size_t count) {
+    const char *nearest = problems->count < PROBLEMS_MAX ? name_nearest(name, known, count) : NULL;
+    if (nearest != NULL) {
+        problems_add(problems, path, name, "is not a known %s; did you mean \"%s\"?", what, nearest);
+    } else {
+        problems_add(problems, path, name, "is not a known %s", what);
     }
-    json_t *where = json_string(pointer);
-    json_array_append_new(problems->errors, json_pack("{s:o, s:o}", "pointer", where == NULL ? json_string("") : where, "detail", text));
 }
 
 void problems_release(struct problems *problems) {
@@ -72,6 +86,11 @@ void problems_release(struct problems *problems) {
 }
 
 json_t *problem_document(int status, const char *title, const char *detail, struct problems *problems) {
+    char counted[256];
+    if (problems != NULL && problems->count > PROBLEMS_MAX) {
+        snprintf(counted, sizeof counted, "%.150s; it has %zu, the first %d are told", detail, problems->count, PROBLEMS_MAX);
+        detail = counted;
+    }
     json_t *document = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title, "status", status, "detail", detail);
     if (document != NULL && problems != NULL && problems->errors != NULL) {
         json_object_set_new(document, "errors", problems->errors);
@@ -167,8 +186,9 @@ static bool is_too_deep(const char *text, size_t size) {
     return false;
 }
 
-json_t *json_parse(const char *text, size_t size, char error[256]) {
+static json_t *parse(const char *text, size_t size, char error[256], bool *overflow) {
     json_error_t fault;
+    *overflow = false;
     if (text == NULL || size == 0) {
         snprintf(error, 256, "the body must be a JSON object; it is empty");
         return NULL;
@@ -179,11 +199,155 @@ json_t *json_parse(const char *text, size_t size, char error[256]) {
     }
     json_t *document = json_loadb(text, size, JSON_REJECT_DUPLICATES, &fault);
     if (document == NULL) {
+        *overflow = json_error_code(&fault) == json_error_numeric_overflow;
         snprintf(error, 256, "the body is not JSON: line %d, column %d: %.150s", fault.line, fault.column, fault.text);
     } else if (!json_is_object(document)) {
         snprintf(error, 256, "the body must be a JSON object");
         json_decref(document);
         document = NULL;
+    }
+    return document;
+}
+
+json_t *json_parse(const char *text, size_t size, char error[256]) {
+    bool overflow;
+    return parse(text, size, error, &overflow);
+}
+
+/* ---- bodies ------------------------------------------------------------------------------------------------------ */
+
+/* Where a walk through a text stands: one level a bracket that is open. */
+struct place {
+    struct path path; /* its parent is the level below; index counts a list's entries */
+    const char *key;  /* of an object: the last key's opening quote; NULL in a list */
+    size_t key_size;  /* quotes included */
+    char name[128];   /* the key decoded, once a fault is told */
+};
+
+struct walk {
+    struct place places[DEPTH_MAX + 1];
+    size_t depth, values; /* values: separators and brackets, about what jansson allocates */
+    struct problems *problems;
+};
+
+/* Just behind the string that begins at text[at], or `size`. */
+static size_t string_skip(const char *text, size_t at, size_t size) {
+    for (at++; at < size && text[at] != '"'; at++) {
+        at += text[at] == '\\';
+    }
+    return at < size ? at + 1 : size;
+}
+
+static size_t digits_skip(const char *text, size_t at, size_t size) {
+    while (at < size && text[at] >= '0' && text[at] <= '9') {
+        at++;
+    }
+    return at;
+}
+
+/* Just behind the number that begins at text[at], where jansson ends it too. */
+static size_t number_skip(const char *text, size_t at, size_t size) {
+    at = digits_skip(text, at + (text[at] == '-'), size);
+    if (at < size && text[at] == '.') {
+        at = digits_skip(text, at + 1, size);
+    }
+    if (at < size && (text[at] == 'e' || text[at] == 'E')) {
+        at++;
+        at = digits_skip(text, at + (at < size && (text[at] == '+' || text[at] == '-')), size);
+    }
+    return at;
+}
+
+/* True where the number is beyond int64 or double: what jansson refuses. */
+static bool number_overflows(const char *number, size_t length) {
+    char copy[512];
+    if (length >= sizeof copy) {
+        return true;
+    }
+    memcpy(copy, number, length);
+    copy[length] = '\0';
+    errno = 0;
+    if (strcspn(copy, ".eE") == length) {
+        strtoll(copy, NULL, 10);
+        return errno == ERANGE;
+    }
+    return isinf(strtod(copy, NULL));
+}
+
+static void complain_overflow(struct walk *walk, const char *number, size_t length) {
+    for (size_t i = 1; i <= walk->depth; i++) {
+        struct place *place = &walk->places[i];
+        place->path.parent = i == 1 ? NULL : &walk->places[i - 1].path;
+        place->path.name = NULL;
+        if (place->key != NULL) {
+            json_t *name = json_loadb(place->key, place->key_size, JSON_DECODE_ANY, NULL);
+            snprintf(place->name, sizeof place->name, "%s", name == NULL ? "?" : json_string_value(name));
+            json_decref(name);
+            place->path.name = place->name;
+        }
+    }
+    problems_add(walk->problems, walk->depth == 0 ? NULL : &walk->places[walk->depth].path, NULL,
+                 "must be %s; got %.*s%s", memchr(number, '.', length) || memchr(number, 'e', length) || memchr(number, 'E', length)
+                     ? "a number of magnitude below 1.8e308" : "an integer of 64 bits",
+                 (int)(length > 60 ? 60 : length), number, length > 60 ? "..." : "");
+}
+
+/* One character outside strings and numbers. */
+static void walk_bracket(struct walk *walk, char c) {
+    walk->values += c == ',' || c == '[' || c == '{';
+    if (c == '[' || c == '{') {
+        walk->depth += walk->depth < DEPTH_MAX;
+        walk->places[walk->depth] = (struct place){0};
+    } else if ((c == ']' || c == '}') && walk->depth > 0) {
+        walk->depth--;
+    } else if (c == ',' && walk->places[walk->depth].key == NULL) {
+        walk->places[walk->depth].path.index++;
+    }
+}
+
+/* Counts the values; with problems, tells every number that is too large. The text need not be well formed. */
+static size_t body_walk(const char *text, size_t size, struct problems *problems) {
+    struct walk walk = {.problems = problems};
+    for (size_t at = 0; at < size;) {
+        size_t from = at;
+        if (text[at] == '"') {
+            at = string_skip(text, at, size);
+            size_t next = at;
+            while (next < size && strchr(" \t\r\n", text[next]) != NULL && text[next] != '\0') {
+                next++;
+            }
+            if (next < size && text[next] == ':') {
+                walk.places[walk.depth].key = text + from;
+                walk.places[walk.depth].key_size = at - from;
+            }
+        } else if (problems != NULL && text[at] != '\0' && strchr("-0123456789", text[at]) != NULL) {
+            at = number_skip(text, at, size);
+            if (number_overflows(text + from, at - from)) {
+                complain_overflow(&walk, text + from, at - from);
+            }
+        } else {
+            walk_bracket(&walk, text[at++]);
+        }
+    }
+    return walk.values;
+}
+
+json_t *json_parse_body(const char *text, size_t size, struct problems *problems, int *status, char error[256]) {
+    bool overflow = false;
+    *status = 413;
+    if (text != NULL && body_walk(text, size, NULL) > JSON_VALUES_MAX) {
+        snprintf(error, 256, "the body must have at most %d values (numbers, strings, lists, objects)", JSON_VALUES_MAX);
+        return NULL;
+    }
+    *status = 400;
+    json_t *document = parse(text, size, error, &overflow);
+    if (document == NULL && overflow) {
+        *status = 422;
+        body_walk(text, size, problems);
+        if (problems->count == 0) { /* it is among what is no JSON anyway */
+            problems_add(problems, NULL, NULL, "%s", error);
+        }
+        snprintf(error, 256, "the body has numbers that are too large");
     }
     return document;
 }

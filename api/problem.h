@@ -26,6 +26,9 @@ struct problems {
 /* Adds a fault at path/name (name NULL: at path itself). */
 void problems_add(struct problems *problems, const struct path *path, const char *name, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* Adds "is not a known WHAT", with the nearest of the known names where one is near. */
+void problems_add_unknown(struct problems *problems, const struct path *path, const char *name, const char *what, const char *const *known,
+                          size_t count);
 void problems_release(struct problems *problems);
 
 /* {"type", "title", "status", "detail"}; with the faults as "errors" where there are any (they are taken over). */
@@ -42,5 +45,15 @@ const char *name_nearest(const char *name, const char *const *known, size_t coun
  * 64, or is not an object.
  */
 json_t *json_parse(const char *text, size_t size, char error[256]);
+
+/*
+ * The same for what a client sent. Also refused, before anything is allocated for them: more values than JSON_VALUES_MAX (*status 413).
+ * Numbers beyond what a machine can hold are *status 422, each with its pointer among the problems; all else is 400.
+ */
+#define JSON_VALUES_MAX 4000000
+json_t *json_parse_body(const char *text, size_t size, struct problems *problems, int *status, char error[256]);
+
+/* A JSON string of the text; bytes that are no UTF-8 (it quotes such, or was cut within a character) are replaced in it by "?". */
+json_t *json_string_of(char *text);
 
 #endif

@@ -74,12 +74,7 @@ static void complain_unknown(const struct query_parameter *parameters, size_t co
     for (size_t i = 0; i < count && i < 32; i++) {
         known[i] = parameters[i].name;
     }
-    const char *nearest = name_nearest(name, known, count < 32 ? count : 32);
-    if (nearest != NULL) {
-        problems_add(problems, NULL, name, "is not a known query parameter; did you mean \"%s\"?", nearest);
-    } else {
-        problems_add(problems, NULL, name, "is not a known query parameter");
-    }
+    problems_add_unknown(problems, NULL, name, "query parameter", known, count < 32 ? count : 32);
 }
 
 void query_read(const char *query, const struct query_parameter *parameters, size_t count, struct problems *problems) {

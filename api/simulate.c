@@ -106,14 +106,20 @@ json_t *simulate_schema(void) {
 
 static void read_inputs(struct simulate_ask *ask, const json_t *value, struct problems *problems) {
     size_t lengths[3];
+    char got[80];
     if (array_shape(value, lengths) != 3 || lengths[0] == 0 || lengths[1] == 0 || lengths[2] == 0) {
         problems_add(problems, NULL, "inputs",
-                     "must be a list (steps) of lists (trials) of lists (inputs) of numbers, none empty, or null");
+                     "must be a list (steps) of lists (trials) of lists (inputs) of numbers, none empty, or null; got %s",
+                     shape_quote(value, got));
         return;
     }
     size_t bytes = size_product(lengths, 3, sizeof(float));
     if (lengths[0] > 10000000 || lengths[1] > 4096 || lengths[2] > 16384 || bytes == 0 || bytes > (size_t)1 << 30) {
-        problems_add(problems, NULL, "inputs", "must have at most 10000000 steps, 4096 trials and 16384 inputs");
+        problems_add(problems, NULL, "inputs", "must have at most 10000000 steps, 4096 trials and 16384 inputs; got %zu, %zu and %zu", lengths[0],
+                     lengths[1], lengths[2]);
+        return;
+    }
+    if (!array_check(value, 3, lengths, NULL, "inputs", problems)) {
         return;
     }
     ask->x = malloc(bytes);
@@ -129,8 +135,9 @@ static void read_inputs(struct simulate_ask *ask, const json_t *value, struct pr
 
 static void read_units(struct simulate_ask *ask, const json_t *value, struct problems *problems) {
     size_t count = json_array_size(value);
+    char got[80];
     if (!json_is_array(value) || count > 16384) {
-        problems_add(problems, NULL, "units", "must be a list of at most 16384 units, or null");
+        problems_add(problems, NULL, "units", "must be a list of at most 16384 units, or null; got %s", shape_quote(value, got));
         return;
     }
     ask->units = calloc(count + 1, sizeof *ask->units);

@@ -27,6 +27,7 @@
 #define TOKEN_TEXT_BYTES (sizeof TOKEN_PREFIX + 2 * TOKEN_BYTES)
 #define SHOWN_TOKEN_MAX  256
 #define RATE_BUCKETS     4096
+#define RATE_WAYS        8 /* buckets that a key may have */
 
 struct token {
     char name[TOKEN_NAME_BYTES];
@@ -49,6 +50,7 @@ struct auth {
     const struct config *config;
     struct token_list tokens;
     struct bucket *buckets; /* (RATE_BUCKETS), NULL where no rate is set */
+    uint64_t rate_seed;
 };
 
 static const char *const role_names[] = {"public", "read", "submit", "admin"};
@@ -147,16 +149,31 @@ static bool line_parse(struct token_list *list, const char *path, int number, ch
     return true;
 }
 
+/* Who may write the file may do everything. It holds no secret, so that reading it is no danger. */
+static void warn_if_writable(FILE *file, const char *path) {
+    struct stat status;
+    if (fstat(fileno(file), &status) == 0 && (status.st_mode & 022) != 0) {
+        log_warning("the token file can be written by others, who could let themselves in; chmod go-w it", LOG_T("file", path));
+    }
+}
+
 static bool file_read(struct token_list *list, const char *path, char *error) {
     FILE *file = fopen(path, "re");
     if (file == NULL) {
         snprintf(error, CONFIG_ERROR_BYTES, "--token-file: %.400s cannot be read: %s", path, strerror(errno));
         return false;
     }
+    warn_if_writable(file, path);
     char line[1024];
     bool ok = true;
     for (int number = 1; ok && fgets(line, sizeof line, file) != NULL; number++) {
-        ok = line_parse(list, path, number, line, error);
+        if (strlen(line) == sizeof line - 1) { /* its rest must not be read as a line of its own */
+            snprintf(error, CONFIG_ERROR_BYTES, "--token-file: line %d of %.400s must be shorter than %zu characters", number, path,
+                     sizeof line - 1);
+            ok = false;
+        } else {
+            ok = line_parse(list, path, number, line, error);
+        }
     }
     fclose(file);
     explicit_bzero(line, sizeof line);
@@ -250,6 +267,9 @@ struct auth *auth_create(const struct config *config, char error[CONFIG_ERROR_BY
     auth->config = config;
     if (config->rate > 0) {
         auth->buckets = calloc(RATE_BUCKETS, sizeof *auth->buckets);
+        if (getrandom(&auth->rate_seed, sizeof auth->rate_seed, 0) < 0) {
+            auth->rate_seed = (uint64_t)(clock_seconds() * 1e6);
+        }
     }
     if (!auth_reload(auth, error)) {
         auth_destroy(auth);
@@ -298,26 +318,42 @@ enum role auth_check(const struct auth *auth, const char *authorization, char na
     return found->role;
 }
 
-static uint64_t hash_of(const char *text) {
-    uint64_t hash = UINT64_C(14695981039346656037);
+/* With a secret start, so that nobody can choose addresses that share a bucket. */
+static uint64_t hash_of(const struct auth *auth, const char *text) {
+    uint64_t hash = UINT64_C(14695981039346656037) ^ auth->rate_seed;
     for (; *text != '\0'; text++) {
         hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
     }
-    return hash;
+    return hash ^ hash >> 29;
+}
+
+static double level_at(const struct auth *auth, const struct bucket *bucket, double now) {
+    double rate = (double)auth->config->rate;
+    return bucket->key[0] == '\0' ? INFINITY : fmin(2.0 * rate, bucket->level + (now - bucket->when) * rate);
+}
+
+/* The bucket of `key`, or the fullest of those it may have: of a full one nothing is forgotten. */
+static struct bucket *bucket_find(struct auth *auth, const char *key, double now) {
+    struct bucket *set = &auth->buckets[hash_of(auth, key) % (RATE_BUCKETS / RATE_WAYS) * RATE_WAYS], *chosen = set;
+    for (size_t i = 0; i < RATE_WAYS; i++) {
+        if (strncmp(set[i].key, key, sizeof set[i].key - 1) == 0) {
+            return &set[i];
+        }
+        chosen = level_at(auth, &set[i], now) > level_at(auth, chosen, now) ? &set[i] : chosen;
+    }
+    snprintf(chosen->key, sizeof chosen->key, "%s", key);
+    chosen->level = 2.0 * (double)auth->config->rate;
+    chosen->when = now;
+    return chosen;
 }
 
 bool auth_rate_take(struct auth *auth, const char *key, int *retry_seconds) {
     if (auth->buckets == NULL) {
         return true;
     }
-    double rate = (double)auth->config->rate, burst = 2.0 * rate, now = clock_seconds();
-    struct bucket *bucket = &auth->buckets[hash_of(key) % RATE_BUCKETS];
-    if (strncmp(bucket->key, key, sizeof bucket->key - 1) != 0) {
-        snprintf(bucket->key, sizeof bucket->key, "%s", key);
-        bucket->level = burst;
-        bucket->when = now;
-    }
-    bucket->level = fmin(burst, bucket->level + (now - bucket->when) * rate);
+    double rate = (double)auth->config->rate, now = clock_seconds();
+    struct bucket *bucket = bucket_find(auth, key, now);
+    bucket->level = level_at(auth, bucket, now);
     bucket->when = now;
     if (bucket->level < 1.0) {
         *retry_seconds = 1 + (int)((1.0 - bucket->level) / rate);

@@ -70,9 +70,9 @@ static const struct option option_table[] = {
     {"keep-bytes", OPTION_BYTES, "BYTES", FIELD(keep_bytes), "0", 0, INT64_MAX, NULL,
      "delete the oldest finished jobs while the store takes more; 0 keeps them"},
     {"max-connections", OPTION_INTEGER, "N", FIELD(max_connections), "4096", 16, 100000, NULL,
-     "connections at once; beyond it the longest idle one is closed"},
+     "connections at once; beyond it the longest idle one is closed, and where none is idle all but probes are answered 503"},
     {"max-address-connections", OPTION_INTEGER, "N", FIELD(max_address_connections), "2048", 1, 100000, NULL,
-     "connections at once from one address"},
+     "connections at once from one address; beyond it its longest idle one is closed"},
     {"max-streams", OPTION_INTEGER, "N", FIELD(max_streams), "2000", 1, 100000, NULL, "event streams at once; beyond it 503"},
     {"max-waiting", OPTION_INTEGER, "N", FIELD(max_waiting), "64", 1, 4096, NULL,
      "gradients, simulations and encodings that may wait for the service thread; beyond it 429"},
@@ -424,6 +424,10 @@ bool host_is_loopback(const char *host) {
     return inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
 }
 
+bool config_is_open(const struct config *config) {
+    return config->token_file == NULL && !config->create_token && !config->allow_unauthenticated;
+}
+
 /* "127.0.0.1:8080", "[::1]:8080", "localhost:8080". Other names are refused: a daemon must not depend on a resolver to know where it
  * listens. */
 static enum config_result address_parse(struct config *config, char *error) {
@@ -485,7 +489,7 @@ static enum config_result check(struct config *config, char *error) {
             return fail(error, "--allow-host must be a name without scheme and port, such as modprop.lab.example; got \"%.100s\"", host);
         }
     }
-    if (!config->address_is_loopback && config->token_file == NULL && !config->create_token && !config->allow_unauthenticated) {
+    if (!config->address_is_loopback && config_is_open(config)) {
         return fail(error,
                     "--listen %s is reachable by others and needs --token-file (or --create-token; --allow-unauthenticated if all who "
                     "reach it may do "

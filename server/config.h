@@ -64,6 +64,9 @@ enum config_result { CONFIG_OK, CONFIG_HELP, CONFIG_VERSION, CONFIG_BAD };
 enum config_result config_read(struct config *config, int count, char **arguments, char **environment, char error[CONFIG_ERROR_BYTES]);
 void config_release(struct config *config);
 
+/* True where nobody needs a token and nobody said that this is meant: only loopback may be listened at. */
+bool config_is_open(const struct config *config);
+
 /* The text of --help, made from the table; the caller frees it. */
 char *config_help(void);
 

@@ -8,7 +8,7 @@
  *   4. stopping it with a suspended connection aborts the process: http_destroy resumes all, runs, then stops;
  *   5. a reader that returns 0 without suspending spins: read_source suspends. One byte resets its only timeout: every
  *      connection has an absolute deadline here, checked each second, met by shutdown(2) on its socket. At its connection limit
- *      new clients would hang: its limit stands above ours, and where ours is passed the longest idle connection is closed;
+ *      new clients would hang: its limits stand above ours, and where ours are passed a connection that does nothing is closed;
  *   6. it bounds no body: bodies are counted here; 413 is answered at the header stage, or after draining a bounded rest;
  *   7. it lets two Content-Length headers through: http_request.c refuses those, and what else could smuggle a request.
  *
@@ -60,14 +60,49 @@ static void connection_cut(struct connection *connection) {
     }
 }
 
-static struct connection *longest_idle(struct http *http) {
-    struct connection *oldest = NULL;
+/* How willingly a connection is given up for a new one: idle, then one whose headers or body still come; 0: not at all. */
+static int connection_worth(const struct connection *connection) {
+    const struct request_state *request = connection->request;
+    return connection->cut ? 0 : request == NULL ? 3 : !request->begun ? 2 : !request->handled && !request->queued ? 1 : 0;
+}
+
+/* The one to give up: of `address`, or of all where that is NULL. Of the most willing the one that waits longest. */
+static struct connection *connection_victim(struct http *http, const struct connection *newest, const char *address) {
+    struct connection *victim = NULL;
+    int most = 0;
     for (struct connection *c = http->connections; c != NULL; c = c->next) {
-        if (c->request == NULL && !c->cut && (oldest == NULL || c->idle_since < oldest->idle_since)) {
-            oldest = c;
+        int worth = c == newest || (address != NULL && strcmp(c->address, address) != 0) ? 0 : connection_worth(c);
+        if (worth > most || (worth > 0 && worth == most && c->idle_since < victim->idle_since)) {
+            victim = c;
+            most = worth;
         }
     }
-    return oldest;
+    return victim;
+}
+
+static size_t connections_of(const struct http *http, const char *address) {
+    size_t count = 0;
+    for (const struct connection *c = http->connections; c != NULL; c = c->next) {
+        count += !c->cut && strcmp(c->address, address) == 0;
+    }
+    return count;
+}
+
+/*
+ * Beyond a limit the new connection takes the place of one that is being wasted. Where none is, it stays, within libmicrohttpd's own limit,
+ * which is a little higher: probes are answered on it, and all else with 503.
+ */
+static void make_room(struct http *http, struct connection *newest) {
+    bool address_full = connections_of(http, newest->address) > (size_t)http->config->max_address_connections;
+    if (!address_full && http->counts.connections <= http->connection_limit) {
+        return;
+    }
+    struct connection *victim = connection_victim(http, newest, address_full ? newest->address : NULL);
+    newest->crowded = address_full && victim == NULL;
+    if (victim != NULL) {
+        connection_cut(victim);
+        http->counts.evicted++;
+    }
 }
 
 static void connection_begin(struct http *http, struct MHD_Connection *raw, void **context) {
@@ -89,13 +124,7 @@ static void connection_begin(struct http *http, struct MHD_Connection *raw, void
     *context = connection;
     http->counts.connections++;
     http->counts.accepted++;
-    if (http->counts.connections > http->connection_limit) {
-        struct connection *oldest = longest_idle(http);
-        if (oldest != NULL && oldest != connection) {
-            connection_cut(oldest);
-            http->counts.evicted++;
-        }
-    }
+    make_room(http, connection);
 }
 
 static void connection_end(struct connection *connection) {
@@ -272,7 +301,6 @@ static int refuse_inherited(char *error, const char *sentence) {
  * config.c asks of --listen is asked of its address here: a socket that others reach needs tokens too.
  */
 static int listen_inherited(struct http *http, char *error) {
-    const struct config *config = http->config;
     const char *process = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
     int listening = 0;
     if (process == NULL || count == NULL || atol(process) != (long)getpid()) {
@@ -287,7 +315,7 @@ static int listen_inherited(struct http *http, char *error) {
         (http->address.ss_family != AF_INET && http->address.ss_family != AF_INET6)) {
         return refuse_inherited(error, "the socket must be a listening one of IPv4 or IPv6 (ListenStream=ADDRESS:PORT)");
     }
-    if (!address_is_loopback(&http->address) && config->token_file == NULL && !config->create_token && !config->allow_unauthenticated) {
+    if (!address_is_loopback(&http->address) && config_is_open(http->config)) {
         return refuse_inherited(error, "the socket is reachable by others and needs --token-file (or --create-token; "
                                        "--allow-unauthenticated if all who reach it may do everything)");
     }
@@ -362,7 +390,7 @@ static struct MHD_Daemon *start_daemon(struct http *http) {
     return MHD_start_daemon(flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, http, MHD_OPTION_LISTEN_SOCKET,
                             http->socket, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
                             (unsigned int)(http->connection_limit + RESERVED_CONNECTIONS), MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-                            (unsigned int)http->config->max_address_connections, MHD_OPTION_CONNECTION_TIMEOUT,
+                            (unsigned int)http->config->max_address_connections + RESERVED_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
                             (unsigned int)http->config->idle_timeout, MHD_OPTION_NOTIFY_COMPLETED, on_done, http,
                             MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_URI_LOG_CALLBACK, on_address, http,
                             MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, http, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY,

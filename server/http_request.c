@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "api/problem.h"
 #include "api/text.h"
 
 #define DRAIN_BYTES  (INT64_C(32) << 20)
@@ -296,7 +297,7 @@ bool request_begin(struct request_state *state, const char *method, const char *
     take_id(request);
     strip_authority(request);
     request->may_gzip = takes_gzip(request);
-    request->crowded = http->counts.connections > http->connection_limit;
+    request->crowded = state->connection->crowded || http->counts.connections > http->connection_limit;
     int64_t length = http_body_length(request);
     const char *fault = framing_fault(request, strcmp(version, "HTTP/1.0") != 0);
     const char *expect = http_header(request, "Expect");
@@ -611,15 +612,8 @@ void http_problem(struct request *request, int status, const char *format, ...) 
     if (http_is_answered(request)) {
         return;
     }
-    json_t *text_of_detail = json_string(detail);
-    if (text_of_detail == NULL) { /* it quotes bytes that are no UTF-8, or was cut within a character */
-        for (char *c = detail; *c != '\0'; c++) {
-            *c = (unsigned char)*c >= 0x80 ? '?' : *c;
-        }
-        text_of_detail = json_string(detail);
-    }
     json_t *problem = json_pack("{s:s, s:s, s:i, s:o}", "type", "about:blank", "title", http_status_text(status), "status", status,
-                                "detail", text_of_detail);
+                                "detail", json_string_of(detail)); /* it may quote bytes that are no UTF-8 */
     char *text = problem == NULL ? NULL : json_dumps(problem, JSON_COMPACT);
     json_decref(problem);
     if (text == NULL) {

@@ -34,9 +34,11 @@ bool read_query(struct request *request, const struct query_parameter *parameter
 
 json_t *read_body(struct request *request) {
     char error[256];
-    json_t *document = json_parse(request->body, request->body_size, error);
+    int status;
+    struct problems problems = {0};
+    json_t *document = json_parse_body(request->body, request->body_size, &problems, &status, error);
     if (document == NULL) {
-        http_problem(request, 400, "%s", error);
+        reply_problems(request, status, error, &problems);
     }
     return document;
 }
@@ -275,6 +277,17 @@ void computation_start(struct computation *computation) {
                      (long long)computation->server->config.max_waiting);
     }
     computation->release(computation);
+}
+
+json_t *computation_body(struct computation *computation) {
+    const struct request *request = computation->request; /* it waits: its body stays */
+    char error[256];
+    int status;
+    json_t *document = json_parse_body(request->body, request->body_size, &computation->problems, &status, error);
+    if (document == NULL) {
+        computation_fail(computation, status, "%s", error);
+    }
+    return document;
 }
 
 void computation_fail(struct computation *computation, int status, const char *format, ...) {

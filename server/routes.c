@@ -1,10 +1,11 @@
 /*
  * Routes: the table and what is checked for all of them. See routes.h.
  *
- * Order of the checks at the header stage: Host and Origin (a hostile page learns nothing else), token, path, method, rate, state of the
- * daemon, acceptable type, type of the body. The length of a body is the transport's.
+ * Order of the checks at the header stage: Host and Origin (a hostile page learns nothing else), rate, token, path, method, role, state
+ * of the daemon, acceptable type, query, type of the body. The length of a body is the transport's.
  */
 #include "server/routes.h"
+#include "server/replies.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -25,8 +26,7 @@ const struct route route_table[] = {
      .role = ROLE_SUBMIT,
      .body = BODY_JSON,
      .types = {JSON, NDJSON, SSE},
-     .handle = route_submit,
-     .streams = true},
+     .handle = route_submit},
     {.name = "validate",
      .method = HTTP_POST,
      .path = "/v1/jobs:validate",
@@ -34,21 +34,46 @@ const struct route route_table[] = {
      .body = BODY_JSON,
      .types = {JSON},
      .handle = route_validate},
-    {.name = "jobs", .path = "/v1/jobs", .role = ROLE_READ, .types = {JSON}, .handle = route_jobs},
-    {.name = "job", .path = "/v1/jobs/{id}", .role = ROLE_READ, .types = {JSON}, .handle = route_job},
+    {.name = "jobs",
+     .path = "/v1/jobs",
+     .query = "status:status task:task rule:rule limit:integer:1:100 after:integer:1:9223372036854775807",
+     .role = ROLE_READ,
+     .types = {JSON},
+     .handle = route_jobs},
+    {.name = "job",
+     .path = "/v1/jobs/{id}",
+     .query = "wait:integer:0:3600",
+     .role = ROLE_READ,
+     .types = {JSON},
+     .handle = route_job},
     {.name = "delete", .method = HTTP_DELETE, .path = "/v1/jobs/{id}", .role = ROLE_ADMIN, .types = {JSON}, .handle = route_delete},
     {.name = "cancel", .method = HTTP_POST, .path = "/v1/jobs/{id}/cancel", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_cancel},
     {.name = "pause", .method = HTTP_POST, .path = "/v1/jobs/{id}/pause", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_pause},
     {.name = "resume", .method = HTTP_POST, .path = "/v1/jobs/{id}/resume", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_resume},
     {.name = "job_events",
      .path = "/v1/jobs/{id}/events",
+     .query = "after:integer:0:9223372036854775807 limit:integer:1:1000 weights:boolean",
      .role = ROLE_READ,
      .types = {JSON, SSE, NDJSON},
-     .handle = route_job_events,
-     .streams = true},
-    {.name = "events", .path = "/v1/events", .role = ROLE_READ, .types = {JSON, SSE, NDJSON}, .handle = route_events, .streams = true},
-    {.name = "job_metrics", .path = "/v1/jobs/{id}/metrics", .role = ROLE_READ, .types = {JSON, "text/csv"}, .handle = route_job_metrics},
-    {.name = "weights", .path = "/v1/jobs/{id}/weights", .role = ROLE_READ, .types = {JSON, OCTETS}, .handle = route_weights},
+     .handle = route_job_events},
+    {.name = "events",
+     .path = "/v1/events",
+     .query = "after:integer:0:9223372036854775807 limit:integer:1:1000",
+     .role = ROLE_READ,
+     .types = {JSON, SSE, NDJSON},
+     .handle = route_events},
+    {.name = "job_metrics",
+     .path = "/v1/jobs/{id}/metrics",
+     .query = "points:integer:2:10000000 keys:string",
+     .role = ROLE_READ,
+     .types = {JSON, "text/csv"},
+     .handle = route_job_metrics},
+    {.name = "weights",
+     .path = "/v1/jobs/{id}/weights",
+     .query = "format:json|safetensors iteration:integer:0:9223372036854775807",
+     .role = ROLE_READ,
+     .types = {JSON, OCTETS},
+     .handle = route_weights},
     {.name = "manifest", .path = "/v1/jobs/{id}/manifest", .role = ROLE_READ, .types = {JSON}, .handle = route_manifest},
     {.name = "checkpoints", .path = "/v1/jobs/{id}/checkpoints", .role = ROLE_READ, .types = {JSON}, .handle = route_checkpoints},
     {.name = "gradients",
@@ -153,12 +178,13 @@ static bool check_site(struct server *server, struct request *request) {
     const char *host = http_header(request, "Host"), *origin = http_header(request, "Origin");
     if (host != NULL && !host_is_allowed(server, request, host)) {
         http_problem(request, 403,
-                     "Host must be localhost, a loopback address, the address listened at, or a name given with --allow-host");
+                     "Host must be localhost, a loopback address, the address listened at, or a name given with --allow-host; got %.100s",
+                     host);
         return false;
     }
     if (origin != NULL) {
         if (!origin_is_allowed(server, request, origin)) {
-            http_problem(request, 403, "Origin must be this daemon's own or one given with --allow-origin");
+            http_problem(request, 403, "Origin must be this daemon's own or one given with --allow-origin; got %.100s", origin);
             return false;
         }
         request->allow_origin = list_has(&server->config.allow_origin, origin) ? origin : NULL;
@@ -251,6 +277,10 @@ static void answer_options(struct server *server, struct request *request, const
         http_header_set(request, "Access-Control-Allow-Headers",
                         "Accept, Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Request-Id");
         http_header_set(request, "Access-Control-Max-Age", "600");
+        /* a page of the web that asks for a host of this network */
+        if (http_header(request, "Access-Control-Request-Private-Network") != NULL) {
+            http_header_set(request, "Access-Control-Allow-Private-Network", "true");
+        }
     }
     (void)server;
     http_reply_empty(request, 204);
@@ -264,6 +294,19 @@ static void answer_unauthorized(struct request *request, const char *authorizati
                                        : "the token is not one that this daemon knows");
 }
 
+/* False, answered, where the client's rate is spent. Requests that name no route or no known token count too; probes do not. */
+static bool check_rate(struct server *server, struct request *request) {
+    int retry = 1;
+    if (auth_rate_take(server->auth, request->identity[0] != '\0' ? request->identity : request->address, &retry)) {
+        return true;
+    }
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%d", retry);
+    http_header_set(request, "Retry-After", seconds);
+    http_problem(request, 429, "at most %lld requests a second are taken (--rate)", (long long)server->config.rate);
+    return false;
+}
+
 /* NULL, answered, where there is no such route, method or permission. */
 static const struct route *find_allowed(struct server *server, struct request *request) {
     char allow[64];
@@ -274,6 +317,9 @@ static const struct route *find_allowed(struct server *server, struct request *r
         return NULL;
     }
     enum role role = is_public ? ROLE_PUBLIC : role_of(server, request);
+    if ((route == NULL || !route->anytime) && !check_rate(server, request)) {
+        return NULL;
+    }
     if (!is_public && role == ROLE_PUBLIC) {
         answer_unauthorized(request, http_header(request, "Authorization"));
         return NULL;
@@ -295,7 +341,6 @@ static const struct route *find_allowed(struct server *server, struct request *r
 
 /* False, answered, where the daemon cannot take the request now. */
 static bool check_state(struct server *server, struct request *request, const struct route *route) {
-    int retry = 1;
     if (route->anytime) {
         return true;
     }
@@ -307,13 +352,6 @@ static bool check_state(struct server *server, struct request *request, const st
         request->close = true;
         http_header_set(request, "Retry-After", "1");
         http_problem(request, 503, "%s", reason);
-        return false;
-    }
-    if (!auth_rate_take(server->auth, request->identity[0] != '\0' ? request->identity : request->address, &retry)) {
-        char seconds[16];
-        snprintf(seconds, sizeof seconds, "%d", retry);
-        http_header_set(request, "Retry-After", seconds);
-        http_problem(request, 429, "at most %lld requests a second are taken", (long long)server->config.rate);
         return false;
     }
     return true;
@@ -330,6 +368,11 @@ static bool check_accept(struct request *request, const struct route *route) {
         http_problem(request, 406, "Accept must allow one of: %s", known);
     }
     return request->type != NULL;
+}
+
+/* Where a route takes no query, one is a mistake; probes and public pages are asked with all sorts of them. */
+static bool check_no_query(struct request *request, const struct route *route) {
+    return route->query != NULL || route->anytime || route->role == ROLE_PUBLIC || read_query(request, NULL, 0);
 }
 
 /* True where the header's type is `wanted`, whatever its parameters (a charset other than UTF-8 is refused). */
@@ -385,7 +428,7 @@ void routes_head(void *user, struct request *request) {
     }
     const struct route *route = find_allowed(server, request);
     request->route = route;
-    if (route != NULL && check_state(server, request, route) && check_accept(request, route)) {
+    if (route != NULL && check_state(server, request, route) && check_accept(request, route) && check_no_query(request, route)) {
         prepare_body(server, request, route);
     }
 }

@@ -23,13 +23,15 @@ struct route {
     const char *name;    /* for metrics */
     enum http_method method;
     const char *path;    /* {x} is one segment, handed over in request->parameter */
+    /* Parameters behind the ?, which the handler reads, as the OpenAPI document tells them: name:type, parted by spaces; integer:low:high,
+     * boolean, string, status, task, rule, or words parted by |. NULL: none, and one that is given is a fault. */
+    const char *query;
     enum role role;
     enum route_body body;
     const char *types[ROUTE_TYPES_MAX]; /* of answers, the preferred first; NULL-ended */
     void (*handle)(struct server *server, struct request *request);
     void (*begin)(struct server *server, struct request *request); /* BODY_OCTETS: sets the sink */
     bool anytime;        /* answered while recovering, draining or crowded */
-    bool streams;        /* may be long-lived: Origin is checked although the method is safe */
 };
 
 extern const struct route route_table[];

@@ -1,6 +1,7 @@
 /*
  * Routes of jobs: list, get (and wait), act, delete, events, checkpoints.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -292,9 +293,10 @@ static bool read_cursor(struct request *request, int64_t *after, int64_t *limit,
     }
     if (*after < 0 && last != NULL && *last != '\0') {
         char *end;
+        errno = 0;
         *after = strtoll(last, &end, 10);
-        if (*end != '\0' || *after < 0) {
-            http_problem(request, 400, "Last-Event-ID must be the id of an event, an integer of at least 0");
+        if (*end != '\0' || last[strspn(last, "0123456789")] != '\0' || errno != 0) {
+            http_problem(request, 400, "Last-Event-ID must be the id of an event, an integer of at least 0; got \"%.60s\"", last);
             return false;
         }
     }
@@ -314,6 +316,8 @@ void route_job_events(struct server *server, struct request *request) {
     } else if (job_status_is_final(job.status) && after >= job.events) {
         http_reply_empty(request, 204);
     } else {
+        /* who claims to have seen what never was (the store is an older one) gets what comes: waiting for it would never end */
+        after = after > job.events ? job.events : after;
         const struct stream_options options = {
             .job = job.id, .after = after, .sse = strcmp(request->type, "text/event-stream") == 0, .weights = weights};
         streams_open(server->streams, request, 200, &options);
@@ -330,7 +334,8 @@ void route_events(struct server *server, struct request *request) {
         reply_page(server, request, NULL, after < 0 ? 0 : after, limit);
         return;
     }
-    const struct stream_options options = {.after = after < 0 ? store_seq_last(server->reader) : after,
+    const int64_t newest = store_seq_last(server->reader);
+    const struct stream_options options = {.after = after < 0 || after > newest ? newest : after,
                                            .live = after < 0,
                                            .sse = strcmp(request->type, "text/event-stream") == 0,
                                            .endless = true};
@@ -351,7 +356,7 @@ static bool list_checkpoint(void *user, const struct store_checkpoint *checkpoin
 
 void route_checkpoints(struct server *server, struct request *request) {
     struct store_job job;
-    if (!read_query(request, NULL, 0) || !read_job(server, request, &job)) {
+    if (!read_job(server, request, &job)) {
         return;
     }
     json_t *list = json_array();
@@ -366,7 +371,7 @@ void route_checkpoints(struct server *server, struct request *request) {
 
 void route_manifest(struct server *server, struct request *request) {
     struct store_job job;
-    if (!read_query(request, NULL, 0) || !read_job(server, request, &job)) {
+    if (!read_job(server, request, &job)) {
         return;
     }
     if (job_status_is_final(job.status)) {

@@ -483,11 +483,8 @@ static void compute_all(struct gradient_work *work, struct gradients *bptt, stru
 static void work_gradients(struct computation *computation) {
     struct gradient_work *work = (struct gradient_work *)computation;
     struct gradients bptt = {0}, gradients = {0};
-    char error[256];
-    json_t *document =
-        json_parse(computation->request->body, computation->request->body_size, error); /* the request waits: its body stays */
+    json_t *document = computation_body(computation);
     if (document == NULL) {
-        computation_fail(computation, 400, "%s", error);
         return;
     }
     gradients_request_decode(&work->asked, document, &computation->problems);

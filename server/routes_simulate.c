@@ -86,11 +86,8 @@ static void open_network(struct simulation *simulation, const struct store_job *
 static void work_simulation(struct computation *computation) {
     struct simulation *simulation = (struct simulation *)computation;
     struct store_job job;
-    char error[256];
-    bool empty = computation->request->body_size == 0; /* the request waits: its body stays */
-    json_t *document = empty ? json_object() : json_parse(computation->request->body, computation->request->body_size, error);
+    json_t *document = computation->request->body_size == 0 ? json_object() : computation_body(computation);
     if (document == NULL) {
-        computation_fail(computation, 400, "%s", error);
         return;
     }
     simulate_ask_decode(&simulation->ask, document, &computation->problems);

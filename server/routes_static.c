@@ -52,7 +52,6 @@ void static_reply(struct request *request) {
     http_header_set(request, "Cache-Control", "no-cache");
     http_header_set(request, "Content-Security-Policy", POLICY);
     http_header_set(request, "Referrer-Policy", "no-referrer");
-    http_header_set(request, "Vary", "Accept, Accept-Encoding");
     if (etag_matches(http_header(request, "If-None-Match"), tag)) {
         http_reply_empty(request, 304);
         return;

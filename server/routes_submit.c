@@ -1,7 +1,7 @@
 /*
  * Submitting jobs: POST /v1/jobs and POST /v1/jobs:validate.
  *
- * A submission is decoded and checked on the service thread where that may take long (data to be read, weights to be taken from another
+ * A submission is parsed and checked on the service thread where that may take long (data to be read, weights to be taken from another
  * job, a large body), else at once; then jobs.c stores it, and only when it is durable the client hears 201, or its stream begins.
  */
 #include <stdio.h>
@@ -15,14 +15,14 @@
 #include "server/routes.h"
 
 #define KEY_BYTES  200
-#define LARGE_BODY 65536 /* bytes; larger ones are decoded on the service thread */
+#define LARGE_BODY 65536 /* bytes; larger ones are parsed on the service thread, one at a time: a tree takes many times its text */
 
 struct submission {
     struct computation computation; /* first */
     struct submission *next;        /* in server->pending, while it has a key */
     struct job_spec spec;
-    json_t *document;
-    bool validate_only, on_service;
+    json_t *document; /* until it is decoded; NULL: the body is large and not yet parsed */
+    bool validate_only;
     char *key; /* identity, line break, the client's key; NULL: none */
     char body_sha256[STORE_HASH_BYTES];
     struct train_estimate estimate;
@@ -136,7 +136,12 @@ static void check_data(struct submission *submission) {
 /* From the body to a checked specification, or to problems. */
 static void check(struct submission *submission, struct store_reader *reader) {
     struct computation *computation = &submission->computation;
+    if (submission->document == NULL && (submission->document = computation_body(computation)) == NULL) {
+        return;
+    }
     job_spec_decode(&submission->spec, submission->document, &computation->problems);
+    json_decref(submission->document);
+    submission->document = NULL;
     if (computation->problems.count == 0 && submission->spec.initial_job[0] != '\0') {
         resolve_initial(submission, reader);
     }
@@ -196,6 +201,8 @@ static void conclude(struct submission *submission) {
     char id[STORE_ID_BYTES];
     if (service_is_stopped(computation) || server->state != SERVER_READY) {
         http_problem(computation->request, 503, "the daemon is shutting down");
+    } else if (computation->status >= 400) {
+        reply_problems(computation->request, computation->status, computation->detail, &computation->problems); /* no JSON */
     } else if (computation->problems.count > 0) {
         reply_problems(computation->request, 422, "the job has bad fields", &computation->problems);
     } else if (submission->validate_only) {
@@ -236,7 +243,7 @@ static bool answer_known_key(struct server *server, struct request *request, str
     }
     if (length == 0 || length > KEY_BYTES || asprintf(&submission->key, "%s\n%s", request->identity, key) < 0) {
         submission->key = NULL;
-        http_problem(request, 400, "Idempotency-Key must have 1 to %d printable characters without spaces", KEY_BYTES);
+        http_problem(request, 400, "Idempotency-Key must have 1 to %d printable characters without spaces; got \"%.60s\"", KEY_BYTES, key);
         return true;
     }
     sha256_hex(request->body, request->body_size, submission->body_sha256);
@@ -260,19 +267,20 @@ static bool answer_known_key(struct server *server, struct request *request, str
 
 /* ---- the routes -------------------------------------------------------------------------------------------------- */
 
-/* Whether checking may take long: then it happens on the service thread. */
-static bool takes_long(const struct request *request, const json_t *document) {
+/* Whether checking may take long: then it happens on the service thread. `document` NULL: the body is large. */
+static bool takes_long(const json_t *document) {
     const char *task = json_string_value(json_object_get(json_object_get(document, "task"), "type"));
     const json_t *initial = json_object_get(json_object_get(document, "network"), "initial");
     enum task_type type;
     bool data = task != NULL && task_type_find(task, &type) && (type == TASK_ROW_MNIST || type == TASK_PIXEL_MNIST || type == TASK_DATASET);
-    return data || json_is_object(initial) || request->body_size > LARGE_BODY;
+    return document == NULL || data || json_is_object(initial);
 }
 
 static void submit(struct server *server, struct request *request, bool validate_only) {
     struct submission *submission = calloc(1, sizeof *submission);
-    json_t *document = submission == NULL ? NULL : read_body(request);
-    if (document == NULL) {
+    bool large = request->body_size > LARGE_BODY;
+    json_t *document = submission == NULL || large ? NULL : read_body(request);
+    if (submission == NULL || (document == NULL && !large)) {
         free(submission);
         if (!http_is_answered(request)) {
             http_problem(request, 500, "out of memory");
@@ -292,7 +300,7 @@ static void submit(struct server *server, struct request *request, bool validate
         submission->next = server->pending;
         server->pending = submission;
     }
-    if (takes_long(request, document)) {
+    if (takes_long(document)) {
         submission->computation.task.run = run_check;
         submission->computation.task.finish = finish_check;
         computation_start(&submission->computation);

@@ -62,9 +62,11 @@ static char *problem_of(const char *body, size_t size) {
     char error[256], *text = NULL;
     struct problems problems = {0};
     struct job_spec spec;
-    json_t *document = json_parse(body, size, error), *problem = NULL;
+    int status;
+    json_t *document = json_parse_body(body, size, &problems, &status, error), *problem = NULL;
     if (document == NULL) {
-        problem = problem_document(400, "Bad Request", error, NULL);
+        const char *title = status == 400 ? "Bad Request" : status == 413 ? "Content Too Large" : "Unprocessable Content";
+        problem = problem_document(status, title, error, &problems);
     } else {
         job_spec_decode(&spec, document, &problems);
         if (problems.count > 0) {
