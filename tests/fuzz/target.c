@@ -3,9 +3,14 @@
  * A target must return for any input without a sanitizer's report; what it decodes must encode and decode again.
  */
 #include <assert.h>
+#include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <zlib.h>
 
 #include "api/gradients.h"
 #include "api/job.h"
@@ -13,6 +18,11 @@
 #include "api/safetensors.h"
 #include "api/simulate.h"
 #include "api/text.h"
+#include "api/weights.h"
+#include "core/checkpoint.h"
+#include "server/auth.h"
+#include "server/config.h"
+#include "server/dataset_files.h"
 #include "server/datasets.h"
 #include "server/routes.h"
 
@@ -23,6 +33,10 @@
 #define TARGET_idx 5
 #define TARGET_query 6
 #define TARGET_accept 7
+#define TARGET_dataset 8
+#define TARGET_checkpoint 9
+#define TARGET_tokens 10
+#define TARGET_config 11
 #define PASTE(x) TARGET_##x
 #define NUMBER(x) PASTE(x)
 
@@ -36,12 +50,23 @@ static char *text_of(const uint8_t *data, size_t size) {
     return text;
 }
 
+/* A body as the routes read it. A refusal has its status and sentence; faults come with 422 alone. */
+static json_t *body_of(const uint8_t *data, size_t size, struct problems *problems, char error[256]) {
+    int status = 0;
+    error[0] = '\0';
+    json_t *document = json_parse_body((const char *)data, size, problems, &status, error);
+    assert(document != NULL || ((status == 400 || status == 413 || status == 422) && error[0] != '\0'));
+    assert((document == NULL && status == 422) == (problems->count > 0));
+    return document;
+}
+
 static void __attribute__((unused)) try_job(const uint8_t *data, size_t size) {
     char error[256];
     struct problems problems = {0};
     struct job_spec spec, again;
-    json_t *document = json_parse((const char *)data, size, error);
+    json_t *document = body_of(data, size, &problems, error);
     if (document == NULL) {
+        problems_release(&problems);
         return;
     }
     job_spec_decode(&spec, document, &problems);
@@ -63,13 +88,13 @@ static void __attribute__((unused)) try_gradients(const uint8_t *data, size_t si
     char error[256];
     struct problems problems = {0};
     struct gradients_request request;
-    json_t *document = json_parse((const char *)data, size, error);
+    json_t *document = body_of(data, size, &problems, error);
     if (document != NULL) {
         gradients_request_decode(&request, document, &problems);
         gradients_request_release(&request);
-        problems_release(&problems);
         json_decref(document);
     }
+    problems_release(&problems);
 }
 
 static void __attribute__((unused)) try_simulate(const uint8_t *data, size_t size) {
@@ -77,16 +102,16 @@ static void __attribute__((unused)) try_simulate(const uint8_t *data, size_t siz
     struct problems problems = {0};
     struct simulate_ask ask;
     const struct trained trained = {.units = 20, .inputs = 2, .outputs = 2};
-    json_t *document = json_parse((const char *)data, size, error);
+    json_t *document = body_of(data, size, &problems, error);
     if (document != NULL) {
         simulate_ask_decode(&ask, document, &problems);
         if (problems.count == 0) {
             simulate_ask_fit(&ask, &trained, 900, 0, &problems);
         }
         simulate_ask_release(&ask);
-        problems_release(&problems);
         json_decref(document);
     }
+    problems_release(&problems);
 }
 
 static void __attribute__((unused)) try_safetensors(const uint8_t *data, size_t size) {
@@ -134,6 +159,177 @@ static void __attribute__((unused)) try_accept(const uint8_t *data, size_t size)
     free(text);
 }
 
+/* The bytes as a file that is only in memory; always the same path. */
+static const char *file_of(const uint8_t *data, size_t size) {
+    static char path[64];
+    static int descriptor = -1;
+    if (descriptor < 0) {
+        descriptor = memfd_create("fuzz", 0);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+    }
+    if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, data, size, 0) != (ssize_t)size) {
+        abort();
+    }
+    return path;
+}
+
+/* A safetensors file the whole way of an upload: checked, adopted, loaded as a job would. In memory, where there is such a directory. */
+static void __attribute__((unused)) try_dataset(const uint8_t *data, size_t size) {
+    static char folder[] = "/dev/shm/modprop-fuzz-XXXXXX", upload[128];
+    struct dataset_info info;
+    struct dataset_data loaded;
+    char error[DATASET_ERROR_BYTES], sha256[STORE_HASH_BYTES];
+    bool replaced;
+    int status;
+    if (upload[0] == '\0') {
+        char *made = mkdtemp(folder);
+        assert(made != NULL);
+        snprintf(upload, sizeof upload, "%s/upload", made);
+    }
+    int descriptor = open(upload, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    bool written = descriptor >= 0 && write(descriptor, data, size) == (ssize_t)size && close(descriptor) == 0;
+    assert(written);
+    if (dataset_adopt(folder, "x", upload, &info, &replaced, &status, error)) {
+        bool loads = dataset_data_load(folder, "x", &loaded, sha256, error);
+        assert(loads && strcmp(sha256, info.sha256) == 0);
+        dataset_data_release(&loaded);
+        dataset_remove(folder, "x");
+    } else {
+        assert(status == 422 && *error != '\0');
+    }
+}
+
+/* ---- checkpoints ------------------------------------------------------------------------------------------------- */
+
+/* A job, and a checkpoint of it as training would write it. */
+struct checkpointed {
+    struct job_spec spec;
+    struct network network;
+    struct optimizer optimizer;
+    double *averages;
+    struct checkpoint_arrays arrays;
+    unsigned char *bytes;
+    size_t size;
+};
+
+static struct checkpointed *checkpointed_make(const char *text) {
+    struct checkpointed *made = calloc(1, sizeof *made);
+    const struct train_state state = {.iteration = 3};
+    struct problems problems = {0};
+    char error[256];
+    json_t *document = json_parse(text, strlen(text), error);
+    job_spec_decode(&made->spec, document, &problems);
+    json_decref(document);
+    const struct train_config *config = &made->spec.config;
+    bool ok = problems.count == 0 && network_init(&made->network, &config->network, 2, 2, 1, NULL, NULL, error) == 0 &&
+              optimizer_init(&made->optimizer, &made->network, config);
+    assert(ok);
+    bool tracks = config->rule.tracking == TRACKING_INITIAL;
+    size_t types = (size_t)made->network.types;
+    made->averages = calloc(types * types, sizeof *made->averages);
+    made->arrays = (struct checkpoint_arrays){&made->network, &made->optimizer, tracks ? made->averages : NULL, tracks ? types * types : 0};
+    made->size = checkpoint_size(&made->arrays);
+    made->bytes = malloc(made->size);
+    checkpoint_write(config, &state, &made->arrays, made->bytes);
+    return made;
+}
+
+static bool discard(void *user, const void *bytes, size_t size) {
+    (void)user;
+    (void)bytes;
+    return size < SIZE_MAX;
+}
+
+/* What is read is used as the service uses it: every weight is written out. */
+static void use_checkpoint(const struct checkpointed *job, const unsigned char *bytes, size_t size) {
+    struct trained trained;
+    struct train_state state;
+    struct train_error error;
+    if (trained_open(&job->spec.config, bytes, size, &trained, &error) == TRAIN_FINISHED) {
+        struct writer writer = {.write = discard};
+        weights_write_json(&writer, &trained, "job", "0", false);
+        trained_release(&trained);
+    }
+    checkpoint_read(&job->spec.config, bytes, size, &state, &job->arrays, &error);
+}
+
+/*
+ * First byte: which job; whether what follows is a whole checkpoint or changes (two bytes where, one byte what) of a genuine one; whether
+ * magic, version, length, identity and checksum are put right, so that what lies behind them is reached.
+ */
+static void __attribute__((unused)) try_checkpoint(const uint8_t *data, size_t size) {
+    enum { CHECKSUM_AT = 12, SIZE_AT = 16, HEAD = 32 };
+    static struct checkpointed *jobs[2];
+    if (jobs[0] == NULL) {
+        jobs[0] = checkpointed_make("{\"task\":{\"type\":\"delayed_xor\"},\"network\":{\"units\":6}}");
+        jobs[1] = checkpointed_make("{\"task\":{\"type\":\"delayed_xor\"},\"network\":{\"units\":8,\"bias\":true},\"rule\":{\"type\":"
+                                    "\"modprop\",\"weights\":\"type\",\"tracking\":\"initial\",\"feedback\":\"random\"}}");
+    }
+    if (size == 0) {
+        return;
+    }
+    const struct checkpointed *job = jobs[data[0] & 1];
+    bool changes = (data[0] & 2) != 0, repaired = (data[0] & 4) != 0;
+    size_t length = changes ? job->size : size - 1;
+    unsigned char *bytes = malloc(length + 1);
+    memcpy(bytes, changes ? job->bytes : data + 1, length);
+    for (size_t i = 1; changes && i + 2 < size; i += 3) {
+        bytes[(data[i] | (size_t)data[i + 1] << 8) % length] = data[i + 2];
+    }
+    if (repaired && length >= HEAD) {
+        uint64_t told = length;
+        memcpy(bytes, job->bytes, HEAD);
+        memcpy(bytes + SIZE_AT, &told, sizeof told);
+        uint32_t sum = (uint32_t)crc32(0, bytes + SIZE_AT, (uInt)(length - SIZE_AT));
+        memcpy(bytes + CHECKSUM_AT, &sum, sizeof sum);
+    }
+    use_checkpoint(job, bytes, length);
+    free(bytes);
+}
+
+/* ---- what an administrator writes -------------------------------------------------------------------------------- */
+
+/* A token file and, behind its first zero byte, an Authorization header. */
+static void __attribute__((unused)) try_tokens(const uint8_t *data, size_t size) {
+    const uint8_t *zero = memchr(data, 0, size);
+    size_t length = zero == NULL ? size : (size_t)(zero - data);
+    struct config config = {.token_file = (char *)(uintptr_t)file_of(data, length), .rate = 5};
+    char error[CONFIG_ERROR_BYTES] = "", name[TOKEN_NAME_BYTES], *header = text_of(data + length, size - length);
+    struct auth *auth = auth_create(&config, error);
+    if (auth == NULL) {
+        assert(strchr(error, '\n') == NULL && error[0] != '\0');
+    } else {
+        int seconds = 0;
+        enum role role = auth_check(auth, zero == NULL ? "" : header + 1, name);
+        assert((role == ROLE_PUBLIC) == (name[0] == '\0'));
+        assert(auth_count(auth) > 0 && auth_rate_take(auth, name, &seconds));
+        assert(auth_reload(auth, error));
+    }
+    auth_destroy(auth);
+    free(header);
+}
+
+/* A configuration file (first byte even) or a command line (odd), entries parted by zero bytes. */
+static void __attribute__((unused)) try_config(const uint8_t *data, size_t size) {
+    char *arguments[34], *none[] = {NULL}, error[CONFIG_ERROR_BYTES] = "", *text = text_of(data, size);
+    int count = 0;
+    struct config config;
+    if (size > 0 && (data[0] & 1) == 0) {
+        arguments[count++] = (char *)(uintptr_t) "--data=x";
+        arguments[count++] = (char *)(uintptr_t) "--config";
+        arguments[count++] = (char *)(uintptr_t)file_of(data + 1, size - 1);
+    } else {
+        for (size_t at = 1; at < size && count < 32; at += strlen(text + at) + 1) {
+            arguments[count++] = text + at;
+        }
+    }
+    if (config_read(&config, count, arguments, none, error) == CONFIG_BAD) {
+        assert(error[0] != '\0');
+    }
+    config_release(&config);
+    free(text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 #if NUMBER(TARGET) == TARGET_job
     try_job(data, size);
@@ -149,6 +345,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     try_query(data, size);
 #elif NUMBER(TARGET) == TARGET_accept
     try_accept(data, size);
+#elif NUMBER(TARGET) == TARGET_dataset
+    try_dataset(data, size);
+#elif NUMBER(TARGET) == TARGET_checkpoint
+    try_checkpoint(data, size);
+#elif NUMBER(TARGET) == TARGET_tokens
+    try_tokens(data, size);
+#elif NUMBER(TARGET) == TARGET_config
+    try_config(data, size);
 #else
 #error "TARGET must be one of the parsers"
 #endif
