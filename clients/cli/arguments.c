@@ -200,6 +200,19 @@ static enum status command_choose(struct arguments *arguments, int count, char *
     return arguments->command == NULL ? unknown_command(words[places[0]]) : STATUS_OK;
 }
 
+/* Of the commands of two words that begin with `first`, the one whose second word is nearest to `word`; NULL. */
+static const char *second_word_nearest(const char *first, const char *word) {
+    const char *names[NAMES_MAX];
+    size_t count = 0, length = strlen(first);
+    for (const struct command *const *command = command_table; *command != NULL && count < NAMES_MAX; command++) {
+        if (strncmp((*command)->name, first, length) == 0 && (*command)->name[length] == ' ') {
+            names[count++] = (*command)->name + length + 1;
+        }
+    }
+    const char *nearest = name_nearest(word, names, count);
+    return nearest == NULL ? NULL : nearest - length - 1;
+}
+
 static enum status count_check(const struct arguments *arguments) {
     const struct command *command = arguments->command;
     int count = (int)arguments->count;
@@ -209,6 +222,11 @@ static enum status count_check(const struct arguments *arguments) {
     }
     if (count < command->least) {
         return report_error(STATUS_USAGE, "modprop %s needs %s (modprop %s --help)", command->name, command->operands, command->name);
+    }
+    const char *second = second_word_nearest(command->name, arguments->operands[command->most]);
+    if (second != NULL) {
+        return report_error(STATUS_USAGE, "there is no command \"%s %s\"; did you mean %s? (modprop help lists them)", command->name,
+                            arguments->operands[command->most], second);
     }
     return report_error(STATUS_USAGE, "modprop %s takes %s%s; \"%s\" is one too many (modprop %s --help)", command->name,
                         command->most == 0 ? "no operands" : "only ", command->most == 0 ? "" : command->operands,

@@ -17,7 +17,6 @@
 extern const struct command command_compare;
 
 #define PLOT_ROWS     16
-#define WIDE          100 /* columns from which the best value is shown too */
 #define UNDER_DEFAULT "0.1"
 
 static double number_or_nan(const json_t *value) {
@@ -31,7 +30,7 @@ static enum status curve_get(struct cli *cli, const char *id, const char *metric
     enum status status = cli_get(cli, path, "read the metrics", &document);
     const json_t *x = json_object_get(document, "iteration"), *y = json_object_get(document, metric);
     if (status == STATUS_OK && !json_is_array(y)) {
-        status = report_error(STATUS_USAGE, "the metrics of job %s have no \"%s\"", id, metric);
+        status = job_metrics_check(cli, id, metric);
     } else if (status == STATUS_OK) {
         size_t count = json_array_size(x) < json_array_size(y) ? json_array_size(x) : json_array_size(y);
         curve->x = memory_allocate(count, sizeof *curve->x);
@@ -95,8 +94,7 @@ static const char *number_text(double value, int decimals, const char *unit, cha
     return text;
 }
 
-static void row_add(struct table *table, const struct cli *cli, const struct comparison *comparison, const struct member *member,
-                    bool wide) {
+static void row_add(struct table *table, const struct cli *cli, const struct comparison *comparison, const struct member *member) {
     char text[64], number[FORMAT_BYTES];
     snprintf(text, sizeof text, "%.*s", cli->out.is_terminal ? 13 : JOB_ID_CHARACTERS, job_text(member->job, "id"));
     table_add(table, text);
@@ -107,22 +105,19 @@ static void row_add(struct table *table, const struct cli *cli, const struct com
     table_add(table, number_text(member->loss, -1, "", number));
     table_add(table, number_text(100 * member->accuracy, 1, " %", number));
     table_add(table, number_text(member->under, 0, "", number));
-    if (wide) {
-        table_add(table, number_text(member->best, -1, "", number));
-    }
+    table_add(table, number_text(member->best, -1, "", number));
 }
 
 static void members_print(const struct cli *cli, const struct comparison *comparison, const char *bound) {
     char under[FORMAT_BYTES];
-    bool wide = !cli->out.is_terminal || terminal_columns(&cli->out) >= WIDE;
     snprintf(under, sizeof under, "UNDER %.12s", bound);
-    const struct table_column columns[] = {{"JOB", false, false},    {"CONFIGURATION", false, true}, {"SEED", true, false},
-                                           {"STATUS", false, false}, {"LOSS", true, false},          {"ACC", true, false},
-                                           {under, true, false},     {"BEST", true, false}};
+    const struct table_column columns[] = {{"JOB", false, false, 0},    {"CONFIGURATION", false, true, 0}, {"SEED", true, false, 0},
+                                           {"STATUS", false, false, 3}, {"LOSS", true, false, 0},          {"ACC", true, false, 2},
+                                           {under, true, false, 1},     {"BEST", true, false, 4}};
     struct table table;
-    table_init(&table, columns, wide ? 8 : 7);
+    table_init(&table, columns, 8);
     for (size_t i = 0; i < comparison->count; i++) {
-        row_add(&table, cli, comparison, &comparison->members[i], wide);
+        row_add(&table, cli, comparison, &comparison->members[i]);
     }
     table_print(&table, &cli->out);
     table_release(&table);
@@ -141,7 +136,7 @@ static void groups_print(const struct cli *cli, const struct comparison *compari
     char under[FORMAT_BYTES + 8], text[64];
     snprintf(under, sizeof under, "MEDIAN UNDER %.12s", bound);
     const struct table_column columns[] = {
-        {"CONFIGURATION", false, true}, {"JOBS", true, false}, {"LOSS", true, false}, {"ACCURACY %", true, false}, {under, true, false}};
+        {"CONFIGURATION", false, true, 0}, {"JOBS", true, false, 3}, {"LOSS", true, false, 0}, {"ACCURACY %", true, false, 2}, {under, true, false, 1}};
     struct table table;
     table_init(&table, columns, 5);
     for (int i = 0; i < comparison->group_count; i++) {

@@ -42,9 +42,9 @@ static void row_add(struct table *table, const json_t *dataset) {
 }
 
 static enum status list(struct cli *cli) {
-    static const struct table_column columns[] = {{"NAME", false, true}, {"STEPS", true, false},  {"TRIALS", true, false},
-                                                  {"TEST", true, false}, {"INPUTS", true, false}, {"OUTPUTS", true, false},
-                                                  {"SIZE", true, false}, {"SHA256", false, true}};
+    static const struct table_column columns[] = {{"NAME", false, true, 0}, {"STEPS", true, false, 0},  {"TRIALS", true, false, 0},
+                                                  {"TEST", true, false, 2}, {"INPUTS", true, false, 0}, {"OUTPUTS", true, false, 0},
+                                                  {"SIZE", true, false, 1}, {"SHA256", false, true, 3}};
     json_t *document, *dataset;
     struct text body;
     enum status status = cli_fetch(cli, &(const struct http_request){.path = "/v1/datasets"}, "list the datasets", &document, &body);

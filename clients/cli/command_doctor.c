@@ -6,6 +6,7 @@
 
 #include "api/text.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/format.h"
 #include "clients/cli/jobs.h"
 #include "clients/cli/report.h"
 
@@ -44,10 +45,11 @@ static char *refusal(const struct http_answer *answer) {
 
 static void settings_check(struct findings *findings) {
     const struct settings *settings = &findings->cli->settings;
+    bool is_default = strcmp(settings->server.origin, SETTINGS_DEFAULT) == 0;
     find(findings, "configuration", true,
          settings->file == NULL ? memory_copy("no home directory, so no file")
                                 : memory_format("%s%s", settings->file, settings->file_found ? "" : " (there is none; that is fine)"));
-    find(findings, "server", true, memory_format("%s (from %s)", settings->server.value, settings->server.origin));
+    find(findings, "server", true, memory_format("%s (%s%s)", settings->server.value, is_default ? "" : "from ", settings->server.origin));
     find(findings, "token", true, settings->token.value == NULL ? memory_copy("none") : memory_format("from %s", settings->token.origin));
     bool plain = strncmp(settings->server.value, "http://", 7) == 0;
     bool near = strncmp(settings->server.value, "http://127.", 11) == 0 || strncmp(settings->server.value, "http://localhost", 16) == 0 ||
@@ -89,6 +91,19 @@ static bool version_fits(const char *version) {
     return strncmp(own, version, length) == 0 && (version[length] == '.' || version[length] == '\0');
 }
 
+/* " (2 cores, 2 workers, 21.2 GiB of memory)", of what the daemon tells. */
+static char *limits_describe(const json_t *limits) {
+    const json_t *cores = json_object_get(limits, "cores"), *workers = json_object_get(limits, "workers"),
+                 *memory = json_object_get(limits, "memory_bytes");
+    char size[FORMAT_BYTES];
+    if (!json_is_integer(cores) || !json_is_integer(workers) || !json_is_number(memory)) {
+        return memory_copy("");
+    }
+    json_int_t core_count = json_integer_value(cores), worker_count = json_integer_value(workers);
+    return memory_format(" (%lld core%s, %lld worker%s, %s of memory)", (long long)core_count, core_count == 1 ? "" : "s",
+                         (long long)worker_count, worker_count == 1 ? "" : "s", format_bytes(json_number_value(memory), size));
+}
+
 static void version_check(struct findings *findings) {
     struct http_answer answer;
     enum status status = http_perform(findings->cli->http, &(const struct http_request){.path = "/version"}, &answer);
@@ -102,9 +117,8 @@ static void version_check(struct findings *findings) {
         find(findings, "version", false,
              memory_format("the daemon is %s, this program %s: take one of the same version", version, MODPROP_VERSION));
     } else {
-        const json_t *limits = json_object_get(document, "limits");
-        char *more = limits == NULL ? memory_copy("") : json_text(limits, NULL);
-        find(findings, "version", true, memory_format("%s %s, as this program %s", name == NULL ? "the daemon" : name, version, more));
+        char *more = limits_describe(json_object_get(document, "limits"));
+        find(findings, "version", true, memory_format("%s %s, as this program%s", name == NULL ? "the daemon" : name, version, more));
         free(more);
     }
     json_decref(document);

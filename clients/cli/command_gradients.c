@@ -49,13 +49,13 @@ static void rule_put(struct text *text, const json_t *rule) {
 
 static void cosines_print(const struct cli *cli, const json_t *answer) {
     static const char *const parts[] = {"W", "Win", "b", "Wout", "bout", "all"};
-    static const struct table_column columns[] = {{"COSINE WITH BPTT", false, true},
-                                                  {"W", true, false},
-                                                  {"WIN", true, false},
-                                                  {"B", true, false},
-                                                  {"WOUT", true, false},
-                                                  {"BOUT", true, false},
-                                                  {"ALL", true, false}};
+    static const struct table_column columns[] = {{"COSINE WITH BPTT", false, true, 0},
+                                                  {"W", true, false, 0},
+                                                  {"WIN", true, false, 0},
+                                                  {"B", true, false, 0},
+                                                  {"WOUT", true, false, 0},
+                                                  {"BOUT", true, false, 0},
+                                                  {"ALL", true, false, 0}};
     struct table table;
     size_t index;
     json_t *item;

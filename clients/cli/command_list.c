@@ -16,7 +16,6 @@ extern const struct command command_list, command_show;
 
 #define PAGE     100
 #define SHORTEST 13  /* characters of an id: its time, to the millisecond */
-#define WIDE     100 /* columns from which the age is shown too */
 
 static void query_add(struct text *path, const struct arguments *arguments, const char *name) {
     const char *value = argument_text(arguments, name);
@@ -86,7 +85,7 @@ static void status_text(const json_t *job, char text[64]) {
     }
 }
 
-static void row_add(struct table *table, const json_t *job, int characters, bool named, bool aged) {
+static void row_add(struct table *table, const json_t *job, int characters, bool named) {
     char id[64], status[64], number[FORMAT_BYTES];
     struct text rule = {0};
     snprintf(id, sizeof id, "%.*s", characters, job_text(job, "id"));
@@ -103,17 +102,15 @@ static void row_add(struct table *table, const json_t *job, int characters, bool
     table_add_painted(table, status, job_status_paint(job_status(job)));
     table_add(table, format_number(job_member(job, "metrics.loss"), 3, number));
     table_add(table, format_percent(job_member(job, "metrics.accuracy"), number));
-    if (aged) {
-        table_add(table, format_age(json_object_get(job, "created_at"), number));
-    }
+    table_add(table, format_age(json_object_get(job, "created_at"), number));
     text_release(&rule);
 }
 
 static void jobs_print(const struct cli *cli, const json_t *jobs) {
-    struct table_column columns[] = {{"JOB", false, false}, {"NAME", false, true}, {"TASK", false, true},
-                                     {"RULE", false, true}, {"SEED", true, false}, {"STATUS", false, false},
-                                     {"LOSS", true, false}, {"ACC", true, false},  {"AGE", true, false}};
-    bool named = false, aged = !cli->out.is_terminal || terminal_columns(&cli->out) >= WIDE;
+    struct table_column columns[] = {{"JOB", false, false, 0}, {"NAME", false, true, 2}, {"TASK", false, true, 4},
+                                     {"RULE", false, true, 0}, {"SEED", true, false, 1}, {"STATUS", false, false, 0},
+                                     {"LOSS", true, false, 0}, {"ACC", true, false, 3},  {"AGE", true, false, 5}};
+    bool named = false;
     size_t index;
     json_t *job;
     json_array_foreach((json_t *)jobs, index, job) {
@@ -123,10 +120,10 @@ static void jobs_print(const struct cli *cli, const json_t *jobs) {
         memmove(columns + 1, columns + 2, sizeof columns - 2 * sizeof columns[0]);
     }
     struct table table;
-    table_init(&table, columns, 9 - !named - !aged);
+    table_init(&table, columns, 9 - !named);
     int characters = cli->out.is_terminal ? prefix_length(jobs) : JOB_ID_CHARACTERS;
     json_array_foreach((json_t *)jobs, index, job) {
-        row_add(&table, job, characters, named, aged);
+        row_add(&table, job, characters, named);
     }
     table_print(&table, &cli->out);
     table_release(&table);

@@ -28,7 +28,7 @@ static enum status copy(struct cli *cli, const char *path, const char *accept, c
     }
     const struct http_request request = {.path = path, .accept = accept, .sink = output_sink, .user = &output};
     status = cli_call(cli, &request, doing, &answer);
-    if (status == STATUS_OK && output.path == NULL && cli->out.is_terminal && strncmp(answer.type, "application/json", 16) == 0) {
+    if (status == STATUS_OK && output.path == NULL && strncmp(answer.type, "application/json", 16) == 0) {
         output_write(&output, "\n", 1);
     }
     http_answer_release(&answer);
@@ -41,6 +41,9 @@ static enum status metrics(struct cli *cli) {
     long long points = argument_integer(arguments, "points", 0);
     char *id;
     enum status status = job_resolve(cli, arguments->operands[0], &id);
+    if (status == STATUS_OK && keys != NULL) {
+        status = job_metrics_check(cli, id, keys);
+    }
     if (status == STATUS_OK) {
         struct text query = {0};
         text_add(&query, "/metrics");
@@ -102,7 +105,7 @@ static enum status weights(struct cli *cli) {
 
 static enum status checkpoints(struct cli *cli) {
     static const struct table_column columns[] = {
-        {"ITERATION", true, false}, {"LOSS", true, false}, {"SIZE", true, false}, {"SHA256", false, true}};
+        {"ITERATION", true, false, 0}, {"LOSS", true, false, 0}, {"SIZE", true, false, 0}, {"SHA256", false, true, 0}};
     char *id, *path = NULL;
     json_t *document = NULL, *checkpoint;
     struct text body = {0};
@@ -140,7 +143,7 @@ static enum status checkpoints(struct cli *cli) {
 
 static const struct option metrics_options[] = {
     OUTPUT_OPTION,
-    {"points", 'p', OPTION_INTEGER, "N", 1, 1000000000, false, "thin the curve to about N points; peaks stay"},
+    {"points", 'p', OPTION_INTEGER, "N", 2, 10000000, false, "thin the curve to about N points; peaks stay"},
     {"keys", 'k', OPTION_TEXT, "NAME,...", 0, 0, false, "only these columns, such as loss,accuracy"},
     OPTIONS_END,
 };

@@ -18,6 +18,7 @@ extern const struct command command_submit, command_validate;
 
 #define SEEDS_MAX 1000
 #define SEED_MAX  ((1LL << 53) - 1)
+#define KEY_BYTES 200 /* of an idempotency key, by the contract */
 
 /* Seeds to submit the job with: *first to *last. "7" or "1-10". */
 static enum status seeds_parse(const char *text, long long *first, long long *last) {
@@ -46,6 +47,17 @@ static char *key_make(void) {
         snprintf(key + 2 * i, 3, "%02x", random[i]);
     }
     return memory_copy(key);
+}
+
+/* A key travels in a header: the same words that the server takes, and nothing that would end the line. */
+static enum status key_check(const char *key, bool many) {
+    size_t room = KEY_BYTES - (many ? sizeof "-9007199254740991" - 1 : 0);
+    for (const char *c = key; c != NULL && *c != '\0'; c++) {
+        if (*c < '!' || *c > '~' || (size_t)(c - key) >= room) {
+            return report_error(STATUS_USAGE, "--key must be 1 to %zu printable ASCII characters without spaces", room);
+        }
+    }
+    return STATUS_OK;
 }
 
 static char *key_choose(const struct cli *cli, long long seed, bool many) {
@@ -113,6 +125,9 @@ static enum status submit(struct cli *cli) {
     long long first = 0, last = 0;
     json_t *document = NULL;
     enum status status = seed == NULL ? STATUS_OK : seeds_parse(seed, &first, &last);
+    if (status == STATUS_OK) {
+        status = key_check(argument_text(&cli->arguments, "key"), last > first);
+    }
     if (status == STATUS_OK) {
         status = submission_make(cli, &document);
     }

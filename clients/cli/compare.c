@@ -15,7 +15,8 @@
 
 #define IN_A_ROW 5
 
-static const char *const sections[] = {"task", "network", "rule", "optimizer", "training"};
+/* In the order of a label: the rule first, which is what most comparisons are about and what a narrow terminal cuts last. */
+static const char *const sections[] = {"rule", "task", "network", "optimizer", "training"};
 #define SECTIONS (sizeof sections / sizeof sections[0])
 
 /* json_equal takes no missing members. */

@@ -6,6 +6,7 @@
  */
 #include "clients/cli/follow.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,7 @@ struct follow {
     double seconds_left, left_at; /* time left, as of this monotonic time */
     bool dirty;                   /* something changed since the last drawing */
     bool came;                    /* an event came over this connection */
+    int write_error;              /* of standard output; 0: none */
     json_t *end;                  /* the terminal event, or the job, once it ended */
 };
 
@@ -178,6 +180,18 @@ static void take_deleted(struct follow *follow, const json_t *event) {
     follow->end = json_incref((json_t *)event);
 }
 
+/* What was printed goes out at once, so that a pipe's reader is never behind. A pipe that nobody reads any more ends the program here. */
+static bool lines_flush(struct follow *follow) {
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return true;
+    }
+    follow->write_error = errno;
+    if (errno == EPIPE) {
+        signals_pipe_closed();
+    }
+    return false;
+}
+
 static bool take_event(void *user, const char *id, const char *type, const char *data, size_t size) {
     static const struct {
         const char *type;
@@ -202,11 +216,8 @@ static bool take_event(void *user, const char *id, const char *type, const char 
             takers[i].take(follow, event);
         }
     }
-    if (follow->form != FOLLOW_LIVE) {
-        fflush(stdout);
-    }
     json_decref(event);
-    return follow->end == NULL;
+    return (follow->form == FOLLOW_LIVE || lines_flush(follow)) && follow->end == NULL;
 }
 
 static bool sink(void *user, const char *bytes, size_t size) {
@@ -289,7 +300,8 @@ static enum status connection(struct follow *follow, long *retry_after, char **r
         status = STATUS_UNREACHABLE;
     } else if (status == STATUS_FAILED) {
         progress_erase(&follow->progress);
-        report_error(status, "cannot follow the job: an event is larger than this program takes");
+        report_error(status, "cannot follow the job: %s%s", follow->write_error != 0 ? "standard output cannot be written: " : "",
+                     follow->write_error != 0 ? strerror(follow->write_error) : "an event is larger than this program takes");
     }
     http_answer_release(&answer);
     free(path);

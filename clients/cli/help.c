@@ -95,6 +95,17 @@ static void paragraphs_print(const struct terminal *terminal, const char *text) 
     }
 }
 
+/* The options of every command in one paragraph: a command's own help is about the command. */
+static void globals_print(const struct terminal *terminal) {
+    struct text names = {0};
+    for (const struct option *option = global_options; option->name != NULL; option++) {
+        text_printf(&names, "%s--%s", option == global_options ? "" : ", ", option->name);
+    }
+    fputs("  ", terminal->file);
+    wrap(terminal, names.data, 2);
+    text_release(&names);
+}
+
 static void command_print(const struct command *command, const struct terminal *terminal) {
     fprintf(terminal->file, "Usage: modprop %s%s%s [OPTION]...\n", command->name, *command->operands == '\0' ? "" : " ", command->operands);
     paragraphs_print(terminal, command->description);
@@ -102,8 +113,8 @@ static void command_print(const struct command *command, const struct terminal *
         heading(terminal, "Options");
         options_print(terminal, command->options);
     }
-    heading(terminal, "Options of every command");
-    options_print(terminal, global_options);
+    heading(terminal, "Options of every command (modprop help explains them)");
+    globals_print(terminal);
     if (command->examples != NULL) {
         heading(terminal, "Examples");
         char *copy = memory_copy(command->examples), *rest = copy;

@@ -259,6 +259,17 @@ static void error_fill(struct http_answer *answer, const struct http *http, CURL
     case CURLE_PARTIAL_FILE:
         snprintf(answer->error, sizeof answer->error, "%s closed the connection before its answer was whole", server);
         break;
+    case CURLE_SSL_CONNECT_ERROR:
+        snprintf(answer->error, sizeof answer->error, "%s does not speak TLS (is it an http:// address?): %s", server, detail);
+        break;
+    case CURLE_PEER_FAILED_VERIFICATION:
+        snprintf(answer->error, sizeof answer->error, "the certificate of %s is not to be trusted (--ca-file names the authority's): %s",
+                 server, detail);
+        break;
+    case CURLE_SSL_CACERT_BADFILE:
+        snprintf(answer->error, sizeof answer->error, "the certificates in %s cannot be used: %s",
+                 http->settings->ca_file.value == NULL ? "the system" : http->settings->ca_file.value, detail);
+        break;
     case CURLE_READ_ERROR:
     case CURLE_ABORTED_BY_CALLBACK:
         snprintf(answer->error, sizeof answer->error, "the file that was being sent could not be read");

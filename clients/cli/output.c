@@ -12,6 +12,7 @@
 
 #include "clients/cli/memory.h"
 #include "clients/cli/report.h"
+#include "clients/cli/signals.h"
 
 /* mkstemp makes 0600; the file shall have what the user's umask says, or what the file it replaces has. */
 static void mode_set(int descriptor, const struct stat *old) {
@@ -57,7 +58,10 @@ enum status output_open(struct output *output, const char *path) {
 }
 
 static void complain(struct output *output) {
-    if (!output->failed && errno != EPIPE) {
+    if (errno == EPIPE) {
+        signals_pipe_closed();
+    }
+    if (!output->failed) {
         report_error(STATUS_FAILED, "cannot write %s: %s", output->path == NULL ? "to standard output" : output->path, strerror(errno));
     }
     output->failed = true;

@@ -23,7 +23,7 @@ struct output {
 /* `path` NULL or "-": standard output. Complains where it cannot be made. */
 enum status output_open(struct output *output, const char *path);
 
-/* Complains at the first failure; a broken pipe is left to the signal that comes with it. */
+/* Complains at the first failure; where the reader of a pipe went away the process ends as by SIGPIPE. */
 bool output_write(struct output *output, const void *bytes, size_t size);
 
 /* Puts the file in its place where `status` is STATUS_OK and all was written, else takes it away. Returns the status of the whole. */

@@ -42,7 +42,9 @@ static void data_put(struct text *text, const struct plot *plot, const struct cu
 static void script_make(struct text *text, const struct plot *plot) {
     text_add(text, "set terminal png size 1000,625\n"
                    "if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) set terminal pngcairo noenhanced size 1000,625 font 'sans,11'\n"
-                   "set output\nset grid\nset key below left Left reverse noenhanced\n");
+                   "set output\nset grid\n");
+    /* One column of names, each of a row; "set key below" alone does not count the axis's name. */
+    text_printf(text, "set bmargin %d\nset key at graph 0, screen 0.02 left bottom maxcols 1 Left reverse noenhanced\n", plot->groups + 5);
     text_add(text, plot->logarithmic ? "set logscale y\n" : "");
     text_add(text, "set title ");
     quote_put(text, plot->title);

@@ -166,6 +166,15 @@ static enum status token_take(struct settings *settings, const char *token, cons
     return token_check(token, origin);
 }
 
+/* Whether what stands behind the host's last colon, if any, is a port. `host` may end in a path. */
+static bool port_is_valid(const char *host) {
+    const char *end = host + strcspn(host, "/"), *address = memchr(host, ']', (size_t)(end - host));
+    const char *colon = memchr(address == NULL ? host : address, ':', (size_t)(end - (address == NULL ? host : address)));
+    char *rest;
+    long port = colon == NULL ? 1 : strtol(colon + 1, &rest, 10);
+    return colon == NULL || (colon[1] >= '0' && colon[1] <= '9' && rest == end && port >= 1 && port <= 65535);
+}
+
 /* "HOST:PORT" becomes http://HOST:PORT; slashes at the end go. */
 static enum status server_set(struct settings *settings, const char *value, const char *origin) {
     bool has_scheme = strstr(value, "://") != NULL;
@@ -174,7 +183,7 @@ static enum status server_set(struct settings *settings, const char *value, cons
         url[--length] = '\0';
     }
     const char *host = strncasecmp(url, "http://", 7) == 0 ? url + 7 : strncasecmp(url, "https://", 8) == 0 ? url + 8 : "";
-    bool valid = *host != '\0' && *host != '/' && *host != ':' && host[strcspn(host, "?#@ \t\r\n")] == '\0';
+    bool valid = *host != '\0' && *host != '/' && *host != ':' && host[strcspn(host, "?#@ \t\r\n")] == '\0' && port_is_valid(host);
     if (valid) {
         setting_set(&settings->server, url, origin);
     }
@@ -231,7 +240,7 @@ enum status settings_read(struct settings *settings, const struct arguments *arg
         status = flag != NULL          ? server_set(settings, flag, "--server")
                  : environment != NULL ? server_set(settings, environment, "MODPROP_SERVER")
                  : file.server != NULL ? server_set(settings, file.server, settings->file)
-                                       : server_set(settings, SETTINGS_SERVER, "default");
+                                       : server_set(settings, SETTINGS_SERVER, SETTINGS_DEFAULT);
     }
     if (status == STATUS_OK) {
         status = tokens_take(settings, arguments, &file);

@@ -10,9 +10,10 @@
 
 #include "clients/cli/arguments.h"
 
-#define SETTINGS_SERVER "http://127.0.0.1:8080"
+#define SETTINGS_SERVER  "http://127.0.0.1:8080"
+#define SETTINGS_DEFAULT "the default" /* origin of what nobody set */
 
-/* A value and where it came from, in a user's words ("--server", "MODPROP_SERVER", "/home/x/.config/modprop/config", "default"). */
+/* A value and where it came from, in a user's words ("--server", "MODPROP_SERVER", "/home/x/.config/modprop/config", SETTINGS_DEFAULT). */
 struct setting {
     char *value; /* NULL: none */
     char *origin;

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 static volatile sig_atomic_t interrupted, resized;
+static bool pipe_ignored;
 
 static void handle(int number) {
     if (number == SIGWINCH) {
@@ -24,8 +25,9 @@ void signals_begin(void) {
             sigaction(ends[i], &action, NULL);
         }
     }
-    struct sigaction window = {.sa_handler = handle};
+    struct sigaction window = {.sa_handler = handle}, pipe;
     sigaction(SIGWINCH, &window, NULL);
+    pipe_ignored = sigaction(SIGPIPE, NULL, &pipe) == 0 && pipe.sa_handler == SIG_IGN;
 }
 
 bool signals_interrupted(void) {
@@ -36,4 +38,11 @@ bool signals_resized(void) {
     bool was = resized != 0;
     resized = 0;
     return was;
+}
+
+void signals_pipe_closed(void) {
+    if (!pipe_ignored) {
+        signal(SIGPIPE, SIG_DFL);
+        raise(SIGPIPE);
+    }
 }

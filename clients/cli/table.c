@@ -3,11 +3,13 @@
  */
 #include "clients/cli/table.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define GAP       2
-#define NARROWEST 6
+#define GAP         2
+#define NARROWEST   6
+#define COMFORTABLE 14 /* a flexible column shrinks to this before a spare one goes */
 
 void table_init(struct table *table, const struct table_column *columns, int count) {
     *table = (struct table){.columns = columns, .column_count = count > TABLE_COLUMNS_MAX ? TABLE_COLUMNS_MAX : count};
@@ -40,13 +42,35 @@ static void widths_measure(const struct table *table, int widths[]) {
     }
 }
 
+/* Columns that the shown ones take, flexible ones counted with at most `most`. A column that is left out has the width 0. */
+static int widths_sum(const struct table *table, const int widths[], int most) {
+    int total = -GAP;
+    for (int c = 0; c < table->column_count; c++) {
+        int width = table->columns[c].flexible && widths[c] > most ? most : widths[c];
+        total += widths[c] == 0 ? 0 : width + GAP;
+    }
+    return total;
+}
+
+/* Leaves spare columns out, the highest first, until the rest has room. */
+static void spares_drop(const struct table *table, int widths[], int columns) {
+    while (widths_sum(table, widths, COMFORTABLE) > columns) {
+        int last = -1;
+        for (int c = 0; c < table->column_count; c++) {
+            if (widths[c] > 0 && table->columns[c].spare > (last < 0 ? 0 : table->columns[last].spare)) {
+                last = c;
+            }
+        }
+        if (last < 0) {
+            return;
+        }
+        widths[last] = 0;
+    }
+}
+
 /* Takes what is too much from the flexible columns, the widest first, one column at a time. */
 static void widths_fit(const struct table *table, int widths[], int columns) {
-    int total = GAP * (table->column_count - 1);
-    for (int c = 0; c < table->column_count; c++) {
-        total += widths[c];
-    }
-    for (; total > columns; total--) {
+    for (int total = widths_sum(table, widths, INT_MAX); total > columns; total--) {
         int widest = -1;
         for (int c = 0; c < table->column_count; c++) {
             if (table->columns[c].flexible && widths[c] > NARROWEST && (widest < 0 || widths[c] > widths[widest])) {
@@ -60,37 +84,47 @@ static void widths_fit(const struct table *table, int widths[], int columns) {
     }
 }
 
-static void cell_put(const struct table *table, const struct terminal *terminal, struct text *line, int column, const char *cell,
-                     enum paint paint, int width) {
+/* The cell, padded on its left where it is a number; the padding on its right and the gap come with the next one, so that no line ends in
+   spaces. Returns that padding. */
+static int cell_put(const struct terminal *terminal, struct text *line, bool right, const char *cell, enum paint paint, int width) {
     struct text fitted = {0};
     text_add(&fitted, "");
     int pad = width - terminal_fit(terminal, &fitted, cell, width);
-    bool last = column == table->column_count - 1;
-    text_repeat(line, " ", table->columns[column].right ? pad : 0);
+    text_repeat(line, " ", right ? pad : 0);
     text_printf(line, "%s%s%s", paint == PAINT_NONE ? "" : terminal_paint(terminal, paint), fitted.data,
                 paint == PAINT_NONE ? "" : terminal_paint(terminal, PAINT_NONE));
-    text_repeat(line, " ", last ? 0 : (table->columns[column].right ? 0 : pad) + GAP);
     text_release(&fitted);
+    return right ? 0 : pad;
+}
+
+/* A line of the table: the heading (`row` -1) or the cells from `row` on. */
+static void row_put(const struct table *table, const struct terminal *terminal, struct text *line, long row, const int widths[]) {
+    int owed = -GAP; /* columns of space before the next cell, less the gap */
+    for (int c = 0; c < table->column_count; c++) {
+        size_t index = row < 0 ? 0 : (size_t)row * (size_t)table->column_count + (size_t)c;
+        if (widths[c] > 0 && (row < 0 || index < table->cell_count)) {
+            text_repeat(line, " ", owed + GAP);
+            owed = cell_put(terminal, line, table->columns[c].right, row < 0 ? table->columns[c].heading : table->cells[index],
+                            row < 0 ? PAINT_BOLD : table->paints[index], widths[c]);
+        }
+    }
+    text_add(line, "\n");
 }
 
 void table_print(const struct table *table, const struct terminal *terminal) {
     int widths[TABLE_COLUMNS_MAX];
-    struct text line = {0};
+    struct text lines = {0};
+    long rows = (long)((table->cell_count + (size_t)table->column_count - 1) / (size_t)table->column_count);
     widths_measure(table, widths);
     if (terminal->is_terminal) {
+        spares_drop(table, widths, terminal_columns(terminal));
         widths_fit(table, widths, terminal_columns(terminal));
     }
-    for (int c = 0; c < table->column_count; c++) {
-        cell_put(table, terminal, &line, c, table->columns[c].heading, PAINT_BOLD, widths[c]);
+    for (long row = -1; row < rows; row++) {
+        row_put(table, terminal, &lines, row, widths);
     }
-    text_add(&line, "\n");
-    for (size_t i = 0; i < table->cell_count; i++) {
-        int column = (int)(i % (size_t)table->column_count);
-        cell_put(table, terminal, &line, column, table->cells[i], table->paints[i], widths[column]);
-        text_add(&line, column == table->column_count - 1 ? "\n" : "");
-    }
-    fputs(line.data, terminal->file);
-    text_release(&line);
+    fputs(lines.data, terminal->file);
+    text_release(&lines);
 }
 
 void table_release(struct table *table) {

@@ -1,5 +1,5 @@
 /*
- * Tables of text: columns aligned, cut to the terminal where there is one. Piped, nothing is cut.
+ * Tables of text: columns aligned, cut to the terminal where there is one, spare ones left out. Piped, all is there and nothing is cut.
  */
 #ifndef MODPROP_CLI_TABLE_H
 #define MODPROP_CLI_TABLE_H
@@ -12,6 +12,7 @@ struct table_column {
     const char *heading;
     bool right;    /* aligned to the right: numbers */
     bool flexible; /* gives up width when the terminal is narrow */
+    int spare;     /* above 0: left out where there is no room for it, the highest first */
 };
 
 struct table {

@@ -4,6 +4,7 @@ import re
 import signal
 import time
 
+import pytest
 from conftest import Program
 from service_daemons import wait_until
 from work import LONG, SHORT, digest, ended, status_of, submit
@@ -140,6 +141,26 @@ def test_interrupting_follow_leaves_the_job_alone(modprop):
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 130 and f"modprop follow {job}" in errors
     assert status_of(modprop, job) in ("queued", "running")
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_following_into_a_pipe_that_closes_ends(modprop, words):
+    """As in `modprop follow JOB | head -3`: the reader has gone, the job goes on for minutes."""
+    [job] = submit(modprop, *LONG)
+    process = modprop.start("follow", job, *words)
+    for _ in range(3):
+        assert process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=60) == -signal.SIGPIPE and process.stderr.read() == b""
+    assert status_of(modprop, job) == "running"
+
+
+def test_following_into_what_cannot_be_written_ends(modprop):
+    [job] = submit(modprop, *LONG)
+    with open("/dev/full", "w") as full:
+        process = modprop.start("follow", job, stdout=full, text=True)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 5 and "standard output cannot be written: No space left" in errors
 
 
 def test_the_whole_way_through_a_killed_daemon(start, tmp_path):

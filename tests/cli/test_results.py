@@ -59,6 +59,10 @@ def test_metrics(trained):
     document = json.loads(trained.run("metrics", trained.job, "--json", "--keys", "loss").stdout)
     assert document["iteration"] == [0, 20, 40, 60] and "accuracy" not in document
     assert document["loss"] == [float(row["loss"]) for row in rows]
+    assert trained.run("metrics", trained.job, "--json").stdout.endswith("}\n")
+    assert 'have no "los"; did you mean loss?' in trained.run("metrics", trained.job, "--keys", "accuracy,los", status=2).stderr
+    assert "they are iteration, loss, accuracy," in trained.run("metrics", trained.job, "--keys", "zzzzzz", status=2).stderr
+    assert "did you mean accuracy?" in trained.run("compare", trained.job, "--metric", "acuracy", status=2).stderr
 
 
 def test_compare(modprop):
@@ -96,10 +100,10 @@ def test_groups_are_named_by_what_sets_them_apart(start, tmp_path):
     ]
     names = [group["name"] for group in json.loads(modprop.run("compare", *jobs, "--json").stdout)["groups"]]
     assert names == [
-        "types_per_sign 1 modprop mu 0.25 weights cell",
-        "types_per_sign 1 modprop mu 0.1 weights cell",
-        "types_per_sign 1 eprop",
-        "types_per_sign 2 modprop mu 0.25 weights type",
+        "modprop mu 0.25 weights cell types_per_sign 1",
+        "modprop mu 0.1 weights cell types_per_sign 1",
+        "eprop types_per_sign 1",
+        "modprop mu 0.25 weights type types_per_sign 2",
     ]
 
 
@@ -219,8 +223,14 @@ def test_tasks_and_rules(modprop):
 
 def test_doctor(modprop):
     checks = [line.split()[:2] for line in modprop.lines("doctor")]
+    assert re.search(r"^ok    version .*as this program \(\d+ cores?, \d+ workers?, [\d.]+ [KMG]iB of memory\)$", modprop.run("doctor").stdout, re.M)
     assert checks == [["ok", name] for name in ("configuration", "server", "token", "reachable", "ready", "version", "access")]
     assert json.loads(modprop.run("doctor", "--json").stdout)["ok"] is True
+
+
+def test_https_where_there_is_none(modprop):
+    address = modprop.environment["MODPROP_SERVER"].replace("http:", "https:")
+    assert "does not speak TLS (is it an http:// address?)" in modprop.run("list", "-s", address, status=3).stderr
 
 
 def test_tokens(start, tmp_path):

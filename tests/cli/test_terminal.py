@@ -132,6 +132,22 @@ def test_list_and_compare_fit_80_columns(modprop):
         assert re.search(r"[\u2801-\u28ff]{2}", text) and "loss (logarithmic)" in text and "\u2501\u2501 eprop" in text
 
 
+def test_what_a_narrow_terminal_leaves_out(modprop):
+    """Whole columns go, the least wanted first; no line is folded."""
+    jobs = submit(modprop, *SHORT, "--name", "some name", "--seed", "1-2") + submit(modprop, *SHORT, "--rule", "eprop")
+    modprop.run("follow", *jobs)
+    for columns, wanted in ((44, "JOB CONFIGURATION SEED LOSS"), (56, "JOB CONFIGURATION SEED LOSS UNDER 0.1"), (200, "BEST")):
+        with Screen(modprop, "compare", "--no-plot", *jobs, columns=columns) as screen:
+            shows(screen, r"CONFIGURATION[^$]*CONFIGURATION")
+            lines = screen.lines()
+            assert len(lines) == 7 and all(len(line) <= columns for line in lines)
+            assert lines[0].split() == wanted.split() if columns < 100 else lines[0].endswith(wanted)
+    with Screen(modprop, "list", columns=50) as screen:
+        shows(screen, "STATUS")
+        heading, *rows = screen.lines()
+        assert heading.split() == "JOB RULE STATUS LOSS".split() and len(rows) == 3 and all(len(row.split()) >= 4 for row in rows)
+
+
 SHELLS = {
     "bash": (["bash", "--norc", "--noprofile", "-i"], 'eval "$(modprop completion bash)"'),
     "zsh": (["zsh", "-f", "-i"], "autoload -U compinit; compinit -D; source <(modprop completion zsh)"),

@@ -28,9 +28,15 @@ import pytest
         (["show", "no_job"], '"no_job" is no job'),
         (["compare", "latest", "--plot", "curve.pdf"], "--plot must be a file named .svg or .png"),
         (["compare", "latest", "--under", "low"], "--under must be a number"),
+        (["submit", "--task", "pattern", "--key", "a\r\nX-Other: b"], "--key must be 1 to 200 printable ASCII characters"),
+        (["submit", "--task", "pattern", "--key", 200 * "k", "--seed", "1-2"], "--key must be 1 to 183 printable ASCII characters"),
+        (["datasets", "putt", "x", "y"], 'there is no command "datasets putt"; did you mean datasets put?'),
         (["completion", "tcsh"], "SHELL must be bash, zsh or fish"),
         (["--server", "ftp://x", "list"], "--server must be an address"),
         (["--server", "http://user:secret@host", "list"], "--server must be an address"),
+        (["--server", "http://127.0.0.1:65536", "list"], "--server must be an address"),
+        (["--server", "http://127.0.0.1:80x/lab", "list"], "--server must be an address"),
+        (["--server", "http://[::1]:", "list"], "--server must be an address"),
     ],
 )
 def test_bad_usage_is_one_clear_sentence(offline, words, sentence):
@@ -70,6 +76,8 @@ def test_every_command_explains_itself(offline):
     names = [command["name"] for command in table["commands"]]
     assert len(names) == len(set(names)) >= 25
     overview = offline.run("help").stdout
+    flat = " ".join(overview.split())
+    assert all(f"--{option['name']}" in overview and option["description"] in flat for option in table["options"])
     for command in table["commands"]:
         text = offline.run(*command["name"].split(), "--help").stdout
         assert text.startswith(f"Usage: modprop {command['name']}")
