@@ -304,6 +304,66 @@ bool job_spec_parse(struct job_spec *spec, const char *text) {
     return ok;
 }
 
+/* Entries of the list at `list` ("[1,2" or "[[1],[2"), up to its end: the separators that follow no digit's row, and one. */
+static int list_entries(const char *list) {
+    bool nested = list[1] == '[';
+    int count = 1;
+    for (const char *c = list + 1; *c != '\0' && !(*c == ']' && (!nested || c[1] == ']')); c++) {
+        count += nested ? c[0] == ']' && c[1] == ',' : c[0] == ',';
+    }
+    return count;
+}
+
+/* The object of weights as encode_initial_whole wrote it: W, Win, b, Wout and bout, numbers alone. */
+static json_t *brief_initial(const char *text) {
+    static const char *const names[] = {"\"W\":[", "\"Win\":[", "\"bout\":["};
+    int sizes[3] = {0};
+    for (int i = 0; i < 3; i++) {
+        const char *at = strstr(text, names[i]);
+        sizes[i] = at == NULL ? 0 : list_entries(at + strlen(names[i]) - 1);
+    }
+    return json_pack("{s:i, s:i, s:i}", "units", sizes[0], "inputs", sizes[1], "outputs", sizes[2]);
+}
+
+/* Where a stored text has whole weights: at their opening brace, or NULL. A user's words (metadata) may look like it, but not at this place. */
+static const char *find_initial(const char *text) {
+    static const char section[] = "\"network\":{", member[] = "\"initial\":{\"W\":";
+    bool within = false;
+    int depth = 0;
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == '"') {
+            within = depth == 1 ? strncmp(c, section, strlen(section)) == 0 : within;
+            if (within && depth == 2 && strncmp(c, member, strlen(member)) == 0) {
+                return c + strlen("\"initial\":");
+            }
+            for (c++; *c != '"' && *c != '\0'; c++) {
+                c += *c == '\\' && c[1] != '\0';
+            }
+            if (*c == '\0') {
+                return NULL;
+            }
+        }
+        depth += (*c == '{' || *c == '[') - (*c == '}' || *c == ']');
+    }
+    return NULL;
+}
+
+json_t *job_spec_brief(const char *text) {
+    const char *initial = find_initial(text), *end = initial == NULL ? NULL : strchr(initial, '}');
+    if (end == NULL) {
+        return json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    }
+    char *brief = NULL;
+    json_t *document = NULL, *sizes = brief_initial(initial);
+    if (asprintf(&brief, "%.*snull%s", (int)(initial - text), text, end + 1) >= 0) {
+        document = json_loads(brief, JSON_REJECT_DUPLICATES, NULL);
+        json_object_set(json_object_get(document, "network"), "initial", sizes);
+        free(brief);
+    }
+    json_decref(sizes);
+    return document;
+}
+
 char *job_spec_text(const struct job_spec *spec) {
     json_t *document = job_spec_encode(spec, true);
     char *text = json_text(document, NULL);

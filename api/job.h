@@ -40,6 +40,11 @@ void job_spec_release(struct job_spec *spec);
 
 /* The same for a stored document's text, which was checked when it came in. False where it is damaged; release `spec` in any case. */
 bool job_spec_parse(struct job_spec *spec, const char *text);
+/*
+ * The stored document as a tree for answers: whole initial weights are told by their sizes and never parsed, so that a list of such jobs costs
+ * no more than one of others. NULL without memory, or where the text is damaged.
+ */
+json_t *job_spec_brief(const char *text);
 /* The document for the store: defaults filled in, initial weights whole. NULL without memory; the caller frees. */
 char *job_spec_text(const struct job_spec *spec);
 

@@ -226,7 +226,7 @@ struct place {
 
 struct walk {
     struct place places[DEPTH_MAX + 1];
-    size_t depth, values; /* values: separators and brackets, about what jansson allocates */
+    size_t depth, values, members; /* values: separators and brackets, about what jansson allocates */
     struct problems *problems;
 };
 
@@ -295,6 +295,7 @@ static void complain_overflow(struct walk *walk, const char *number, size_t leng
 /* One character outside strings and numbers. */
 static void walk_bracket(struct walk *walk, char c) {
     walk->values += c == ',' || c == '[' || c == '{';
+    walk->members += c == ':';
     if (c == '[' || c == '{') {
         walk->depth += walk->depth < DEPTH_MAX;
         walk->places[walk->depth] = (struct place){0};
@@ -305,8 +306,8 @@ static void walk_bracket(struct walk *walk, char c) {
     }
 }
 
-/* Counts the values; with problems, tells every number that is too large. The text need not be well formed. */
-static size_t body_walk(const char *text, size_t size, struct problems *problems) {
+/* Counts the values and members; with problems, tells every number that is too large. The text need not be well formed. */
+static struct walk body_walk(const char *text, size_t size, struct problems *problems) {
     struct walk walk = {.problems = problems};
     for (size_t at = 0; at < size;) {
         size_t from = at;
@@ -329,14 +330,17 @@ static size_t body_walk(const char *text, size_t size, struct problems *problems
             walk_bracket(&walk, text[at++]);
         }
     }
-    return walk.values;
+    return walk;
 }
 
 json_t *json_parse_body(const char *text, size_t size, struct problems *problems, int *status, char error[256]) {
     bool overflow = false;
     *status = 413;
-    if (text != NULL && body_walk(text, size, NULL) > JSON_VALUES_MAX) {
-        snprintf(error, 256, "the body must have at most %d values (numbers, strings, lists, objects)", JSON_VALUES_MAX);
+    const struct walk counted = body_walk(text, text == NULL ? 0 : size, NULL);
+    if (counted.values > JSON_VALUES_MAX || counted.members > JSON_MEMBERS_MAX) {
+        bool members = counted.members > JSON_MEMBERS_MAX;
+        snprintf(error, 256, "the body must have at most %d %s; it has about %zu", members ? JSON_MEMBERS_MAX : JSON_VALUES_MAX,
+                 members ? "members of objects" : "values (numbers, strings, lists, objects)", members ? counted.members : counted.values);
         return NULL;
     }
     *status = 400;

@@ -47,10 +47,12 @@ const char *name_nearest(const char *name, const char *const *known, size_t coun
 json_t *json_parse(const char *text, size_t size, char error[256]);
 
 /*
- * The same for what a client sent. Also refused, before anything is allocated for them: more values than JSON_VALUES_MAX (*status 413).
+ * The same for what a client sent. Also refused, before anything is allocated for them: more values than JSON_VALUES_MAX or more members of
+ * objects than JSON_MEMBERS_MAX, which are dearer (*status 413).
  * Numbers beyond what a machine can hold are *status 422, each with its pointer among the problems; all else is 400.
  */
-#define JSON_VALUES_MAX 4000000
+#define JSON_VALUES_MAX  4000000
+#define JSON_MEMBERS_MAX 100000
 json_t *json_parse_body(const char *text, size_t size, struct problems *problems, int *status, char error[256]);
 
 /* A JSON string of the text; bytes that are no UTF-8 (it quotes such, or was cut within a character) are replaced in it by "?". */

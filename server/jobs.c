@@ -608,11 +608,12 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
     struct store_item *item = store_unit_add(unit, STORE_JOB_ADD), *said = item != NULL ? store_unit_add(unit, STORE_EVENT_ADD) : NULL;
     struct store_item *kept = said != NULL && key != NULL ? store_unit_add(unit, STORE_KEY_ADD) : NULL;
     if (said == NULL || (key != NULL && kept == NULL)) {
+        free(asked->document);
         return false;
     }
     int64_t now = clock_unix_milliseconds();
     struct store_job *job = &item->job;
-    *job = (struct store_job){.document = job_spec_text(spec),
+    *job = (struct store_job){.document = asked->document,
                               .name = strdup(spec->name),
                               .task = strdup(task_type_name(spec->config.task.type)),
                               .rule = strdup(rule_type_name(spec->config.rule.type)),
@@ -624,7 +625,7 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
                               .loss = NAN,
                               .accuracy = NAN,
                               .request = text_copy(asked->request)};
-    job_spec_digest(spec, job->digest);
+    snprintf(job->digest, sizeof job->digest, "%s", asked->digest);
     memcpy(job->id, id, sizeof job->id);
     struct event_head head = {.job = id, .id = 1, .seq = ++jobs->seq, .time = now};
     said->event = (struct store_event){
@@ -642,11 +643,15 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
 void jobs_submit(struct jobs *jobs, const struct jobs_submission *asked, char id[STORE_ID_BYTES], jobs_done *done, void *user) {
     id_make(jobs, id);
     if (jobs->queued >= jobs->options.max_queued) {
+        free(asked->document);
         done(user, JOBS_CROWDED, id, "the queue is full");
         return;
     }
     struct submission *submission = malloc(sizeof *submission);
     struct store_unit *unit = submission != NULL ? store_unit_create(submission_done, submission) : NULL;
+    if (unit == NULL) {
+        free(asked->document);
+    }
     if (unit == NULL || !submission_fill(jobs, unit, asked, id)) {
         free(submission);
         store_unit_free(unit);

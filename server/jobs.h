@@ -66,6 +66,8 @@ typedef void jobs_done(void *user, enum jobs_result result, const char *id, cons
 /* What is submitted; all stays the caller's. */
 struct jobs_submission {
     const struct job_spec *spec;
+    char *document;          /* its text (job_spec_text); taken over, whatever becomes of it */
+    const char *digest;      /* job_spec_digest */
     int64_t memory;          /* bytes that it is estimated to take: it starts when that much is free */
     const char *key, *body;  /* stored as its idempotency key and the body's sha256; key NULL: none */
     const char *request;     /* id of the request */

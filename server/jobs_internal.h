@@ -61,7 +61,9 @@ struct worker {
     struct entry *entry;
     struct jobs *jobs;
     char id[STORE_ID_BYTES];
+    char *document;                    /* thread's, until it is parsed */
     struct job_spec spec;              /* thread's */
+    atomic_int batch_size;             /* of spec; 0 until then */
     const struct task_data *data;      /* thread's */
     struct store_reader *reader;       /* thread's */
     struct train_control control;

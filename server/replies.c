@@ -3,6 +3,7 @@
  */
 #include "server/replies.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,8 +11,11 @@
 #include <string.h>
 
 #include "api/event.h"
+#include "api/job.h"
 #include "api/field.h"
 #include "api/text.h"
+
+#define TIDY_FROM (1 << 20) /* bytes of a body */
 
 void reply_problems(struct request *request, int status, const char *detail, struct problems *problems) {
     size_t size;
@@ -52,17 +56,6 @@ static json_t *time_or_null(int64_t milliseconds) {
     }
     time_text(milliseconds, text);
     return json_string(text);
-}
-
-/* Given initial weights are told by their shape: a list of jobs must stay small. */
-static void shorten_initial(json_t *document) {
-    json_t *network = json_object_get(document, "network"), *initial = json_object_get(network, "initial");
-    const json_t *W = json_object_get(initial, "W"), *Win = json_object_get(initial, "Win"), *bout = json_object_get(initial, "bout");
-    if (W != NULL) {
-        json_object_set_new(network, "initial",
-                            json_pack("{s:I, s:I, s:I}", "units", (json_int_t)json_array_size(W), "inputs",
-                                      (json_int_t)json_array_size(Win), "outputs", (json_int_t)json_array_size(bout)));
-    }
 }
 
 static json_t *progress_document(struct server *server, const struct store_job *job) {
@@ -107,8 +100,7 @@ static void put_end(const struct store_job *job, json_t *document) {
 json_t *job_document(struct server *server, const struct store_job *job) {
     struct jobs_live live;
     json_t *document = json_pack("{s:s, s:s}", "id", job->id, "status", job_status_name(job->status));
-    json_t *spec = json_loads(job->document, JSON_REJECT_DUPLICATES, NULL);
-    shorten_initial(spec);
+    json_t *spec = job_spec_brief(job->document);
     json_object_update(document, spec);
     json_decref(spec);
     json_object_set_new(document, "created_at", time_or_null(job->created));
@@ -150,9 +142,8 @@ static json_t *instruction_sets(const char *names) {
 
 json_t *manifest_document(const struct store_job *job) {
     static const char *const free_of_results[] = {"name", "metadata", "threads", "priority", "time_limit"};
-    json_t *config = json_loads(job->document, JSON_REJECT_DUPLICATES, NULL);
+    json_t *config = job_spec_brief(job->document);
     json_t *seed = json_incref(json_object_get(config, "seed"));
-    shorten_initial(config);
     for (size_t i = 0; i < sizeof free_of_results / sizeof free_of_results[0]; i++) {
         json_object_del(config, free_of_results[i]);
     }
@@ -221,9 +212,16 @@ static bool write_spool(void *user, const void *bytes, size_t size) {
     return spool_write(user, bytes, size);
 }
 
+void computation_tidy(const struct computation *computation) {
+    if (computation->request != NULL && computation->request->body_size > TIDY_FROM) {
+        malloc_trim(0);
+    }
+}
+
 static void run(struct service_task *task) {
     struct computation *computation = (struct computation *)task; /* its first member */
     computation->work(computation);
+    computation_tidy(computation);
     spool_finish(&computation->out);
 }
 

@@ -51,6 +51,8 @@ struct computation {
 void computation_init(struct computation *computation, struct server *server, struct request *request, const char *type);
 /* Hands it to the service thread; answers 429 and releases where its queue is full. */
 void computation_start(struct computation *computation);
+/* Service thread, once what a body was read into is freed: gives the memory of a large one back to the system. */
+void computation_tidy(const struct computation *computation);
 /* Service thread: the request's body as JSON, or NULL after computation_fail. */
 json_t *computation_body(struct computation *computation);
 void computation_fail(struct computation *computation, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));

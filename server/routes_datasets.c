@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "api/event.h"
+#include "api/job.h"
 #include "server/dataset_files.h"
 #include "server/replies.h"
 #include "server/routes.h"
@@ -62,7 +63,7 @@ static bool note_user(void *user, const struct store_job *job) {
     if (strcmp(job->task, "dataset") != 0) {
         return true;
     }
-    json_t *document = json_loads(job->document, 0, NULL);
+    json_t *document = job_spec_brief(job->document);
     const char *name = json_string_value(json_object_get(json_object_get(document, "task"), "name"));
     bool uses = name != NULL && strcmp(name, usage->name) == 0;
     if (uses) {

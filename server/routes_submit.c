@@ -22,6 +22,8 @@ struct submission {
     struct submission *next;        /* in server->pending, while it has a key */
     struct job_spec spec;
     json_t *document; /* until it is decoded; NULL: the body is large and not yet parsed */
+    char *text; /* of the specification, for the store */
+    char digest[65];
     bool validate_only;
     char *key; /* identity, line break, the client's key; NULL: none */
     char body_sha256[STORE_HASH_BYTES];
@@ -42,6 +44,7 @@ static void submission_release(struct computation *computation) {
     json_decref(submission->document);
     problems_release(&submission->computation.problems);
     spool_release(&submission->computation.out);
+    free(submission->text);
     free(submission->key);
     free(submission);
 }
@@ -148,6 +151,10 @@ static void check(struct submission *submission, struct store_reader *reader) {
     if (computation->problems.count == 0) {
         check_data(submission);
     }
+    if (computation->problems.count == 0) {
+        submission->text = submission->validate_only ? NULL : job_spec_text(&submission->spec);
+        job_spec_digest(&submission->spec, submission->digest);
+    }
 }
 
 /* ---- answering (loop) -------------------------------------------------------------------------------------------- */
@@ -182,11 +189,9 @@ static void on_submitted(void *user, enum jobs_result result, const char *id, co
 }
 
 static void answer_validated(struct submission *submission) {
-    char digest[65];
     json_t *document = job_spec_encode(&submission->spec, false);
     const struct train_estimate *estimate = &submission->estimate;
-    job_spec_digest(&submission->spec, digest);
-    json_object_set_new(document, "config_sha256", json_string(digest));
+    json_object_set_new(document, "config_sha256", json_string(submission->digest));
     json_object_set_new(document, "estimate",
                         json_pack("{s:I, s:I, s:f, s:f, s:s}", "memory_bytes", (json_int_t)estimate->memory_bytes, "checkpoint_bytes",
                                   (json_int_t)estimate->checkpoint_bytes, "multiply_adds", estimate->multiply_adds, "forward_multiply_adds",
@@ -209,10 +214,13 @@ static void conclude(struct submission *submission) {
         answer_validated(submission);
     } else {
         const struct jobs_submission asked = {.spec = &submission->spec,
+                                              .document = submission->text,
+                                              .digest = submission->digest,
                                               .memory = (int64_t)submission->estimate.memory_bytes,
                                               .key = submission->key,
                                               .body = submission->body_sha256,
                                               .request = computation->request->id};
+        submission->text = NULL;
         jobs_submit(server->jobs, &asked, id, on_submitted, submission);
         return;
     }
@@ -222,6 +230,7 @@ static void conclude(struct submission *submission) {
 static void run_check(struct service_task *task) {
     struct submission *submission = (struct submission *)task;
     check(submission, submission->computation.server->service_reader);
+    computation_tidy(&submission->computation);
 }
 
 static void finish_check(struct service_task *task) {

@@ -155,7 +155,7 @@ void worker_stop(struct worker *worker, enum worker_stop why) {
 double worker_trials_per_second(const struct worker *worker) {
     double took = atomic_load(&worker->latest) - atomic_load(&worker->began);
     double made = (double)(atomic_load(&worker->iteration) - atomic_load(&worker->first_iteration));
-    return took > 0 && made > 0 ? made * worker->spec.config.training.batch_size / took : NAN;
+    return took > 0 && made > 0 ? made * atomic_load(&worker->batch_size) / took : NAN;
 }
 
 double worker_trained(const struct worker *worker) {
@@ -166,7 +166,7 @@ void worker_live(const struct worker *worker, int64_t iterations, struct jobs_li
     live->running = true;
     live->iteration = atomic_load(&worker->iteration);
     live->trials_per_second = worker_trials_per_second(worker);
-    live->seconds_left = (double)(iterations - live->iteration) * worker->spec.config.training.batch_size / live->trials_per_second;
+    live->seconds_left = (double)(iterations - live->iteration) * atomic_load(&worker->batch_size) / live->trials_per_second;
     live->threads = atomic_load(&worker->control.threads);
 }
 
@@ -317,10 +317,24 @@ static enum train_result attempt(struct worker *worker) {
     return result;
 }
 
+/* Here and not on the loop: a document with initial weights may be tens of megabytes. */
+static bool document_parse(struct worker *worker) {
+    bool ok = job_spec_parse(&worker->spec, worker->document);
+    free(worker->document);
+    worker->document = NULL;
+    if (ok) {
+        atomic_store(&worker->batch_size, worker->spec.config.training.batch_size);
+    } else {
+        snprintf(worker->error.text, sizeof worker->error.text,
+                 "the job could not be started: out of memory, or its stored document is damaged");
+    }
+    return ok;
+}
+
 static void work_run(uv_work_t *work) {
     struct worker *worker = work->data;
     struct worker_message *end = message_make(worker, SAYS_END);
-    worker->result = attempt(worker);
+    worker->result = document_parse(worker) ? attempt(worker) : TRAIN_NO_MEMORY;
     store_reader_close(worker->reader);
     worker->reader = NULL;
     if (end == NULL) {
@@ -344,10 +358,12 @@ struct worker *worker_start(struct entry *entry, int threads) {
     atomic_init(&worker->control.command, TRAIN_GO);
     atomic_init(&worker->control.threads, threads);
     atomic_init(&worker->iteration, entry->job.iteration);
+    atomic_init(&worker->batch_size, 0);
     worker->work.data = worker;
-    if (!job_spec_parse(&worker->spec, entry->job.document) ||
+    worker->document = strdup(entry->job.document);
+    if (worker->document == NULL ||
         uv_queue_work(&entry->jobs->options.loop->uv, &worker->work, work_run, work_returned) != 0) {
-        job_spec_release(&worker->spec);
+        free(worker->document);
         uv_sem_destroy(&worker->room);
         free(worker);
         return NULL;

@@ -129,6 +129,29 @@ static void check_golden(const char *name) {
     free(body);
 }
 
+/* A job's answer tells whole weights by their sizes, and nothing else differs from the stored document. */
+START_TEST(brief_documents) {
+    static const char *const bodies[] = {
+        "{\"task\":{\"type\":\"delayed_xor\"}}",
+        "{\"task\":{\"type\":\"delayed_xor\"},\"name\":\"network\",\"metadata\":{\"initial\":{\"W\":[[1,2],[3]]},\"q\":\"\\\"}{\"}}",
+        "{\"task\":{\"type\":\"delayed_xor\"},\"name\":\"\\\"network\\\":{\",\"metadata\":{\"network\":{\"initial\":{\"W\":1}}},\"rule\":{\"type\":\"bptt\"},"
+        "\"network\":{\"units\":3,\"dale\":false,\"bias\":true,\"initial\":{\"W\":[[0,1,2],[3,0,5],[6,7,0]],\"Win\":[[1,2,3],[4,5,6]],\"b\":[1,2,3],"
+        "\"Wout\":[[1,2],[3,4],[5,6]],\"bout\":[0,1]}}}"};
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        char *text = canonical(bodies[i], NULL);
+        json_t *whole = json_loads(text, 0, NULL), *brief = job_spec_brief(text);
+        if (i == 2) {
+            json_t *sizes = json_pack("{s:i, s:i, s:i}", "units", 3, "inputs", 2, "outputs", 2);
+            json_object_set_new(json_object_get(whole, "network"), "initial", sizes);
+        }
+        ck_assert_msg(json_equal(whole, brief), "%s: %s", text, json_dumps(brief, 0));
+        json_decref(whole);
+        json_decref(brief);
+        free(text);
+    }
+}
+END_TEST
+
 START_TEST(bad_bodies) {
     DIR *directory = opendir(MODPROP_GOLDEN_INPUT);
     ck_assert_ptr_nonnull(directory);
@@ -556,6 +579,7 @@ int main(void) {
     Suite *suite = suite_create("api");
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 120);
+    tcase_add_test(all, brief_documents);
     tcase_add_test(all, bad_bodies);
     tcase_add_test(all, quotes_are_cut);
     tcase_add_test(all, problems_are_bounded);
