@@ -75,34 +75,38 @@ static void put_results(json_t *object, const struct train_progress *progress) {
     set_number(object, "learning_rate", progress->learning_rate);
 }
 
-static void put_diagnostics(json_t *object, const struct train_diagnostics *diagnostics) {
-    if (!diagnostics->present) {
-        return;
-    }
-    set_number(object, "cosine_W", diagnostics->cosine_W);
-    set_number(object, "cosine_Win", diagnostics->cosine_Win);
-    set_number(object, "cosine_b", diagnostics->cosine_b);
-    set_number(object, "cosine_Wout", diagnostics->cosine_Wout);
-    set_number(object, "cosine_all", diagnostics->cosine_all);
-    set_number(object, "spectral_radius", diagnostics->spectral_radius);
-    set_number(object, "mean_psi", diagnostics->mean_psi);
-    set_number(object, "silent_fraction", diagnostics->silent_fraction);
-    set_number(object, "gradient_norm_W", diagnostics->gradient_norm_W);
-    set_number(object, "gradient_norm_Win", diagnostics->gradient_norm_Win);
-    set_number(object, "gradient_norm_Wout", diagnostics->gradient_norm_Wout);
-}
+#define DIAGNOSTIC(bit, key, member) {bit, key, offsetof(struct train_diagnostics, member)}
 
 /* Times are the host's, not the job's: they are told, and do not count when results are compared. */
-static void put_phases(json_t *object, const struct train_diagnostics *diagnostics) {
-    if (!diagnostics->present) {
-        return;
+static const struct {
+    unsigned bit;
+    const char *key;
+    size_t offset;
+} diagnostic_keys[] = {
+    DIAGNOSTIC(DIAGNOSTIC_COSINE, "cosine_W", cosine_W),
+    DIAGNOSTIC(DIAGNOSTIC_COSINE, "cosine_Win", cosine_Win),
+    DIAGNOSTIC(DIAGNOSTIC_COSINE, "cosine_b", cosine_b),
+    DIAGNOSTIC(DIAGNOSTIC_COSINE, "cosine_Wout", cosine_Wout),
+    DIAGNOSTIC(DIAGNOSTIC_COSINE, "cosine_all", cosine_all),
+    DIAGNOSTIC(DIAGNOSTIC_SPECTRAL_RADIUS, "spectral_radius", spectral_radius),
+    DIAGNOSTIC(DIAGNOSTIC_PSI, "mean_psi", mean_psi),
+    DIAGNOSTIC(DIAGNOSTIC_PSI, "silent_fraction", silent_fraction),
+    DIAGNOSTIC(DIAGNOSTIC_NORMS, "gradient_norm_W", gradient_norm_W),
+    DIAGNOSTIC(DIAGNOSTIC_NORMS, "gradient_norm_Win", gradient_norm_Win),
+    DIAGNOSTIC(DIAGNOSTIC_NORMS, "gradient_norm_Wout", gradient_norm_Wout),
+    DIAGNOSTIC(DIAGNOSTIC_PHASES, "seconds_trials", phases.trials),
+    DIAGNOSTIC(DIAGNOSTIC_PHASES, "seconds_forward", phases.forward),
+    DIAGNOSTIC(DIAGNOSTIC_PHASES, "seconds_credit", phases.credit),
+    DIAGNOSTIC(DIAGNOSTIC_PHASES, "seconds_gradient", phases.gradient),
+    DIAGNOSTIC(DIAGNOSTIC_PHASES, "seconds_optimizer", phases.optimizer),
+};
+
+static void put_diagnostics(json_t *object, const struct train_diagnostics *diagnostics, unsigned wanted) {
+    for (size_t i = 0; i < sizeof diagnostic_keys / sizeof *diagnostic_keys; i++) {
+        if (diagnostics->present & wanted & diagnostic_keys[i].bit) {
+            set_number(object, diagnostic_keys[i].key, *(const double *)((const char *)diagnostics + diagnostic_keys[i].offset));
+        }
     }
-    const struct train_phases *phases = &diagnostics->phases;
-    set_number(object, "seconds_trials", phases->trials);
-    set_number(object, "seconds_forward", phases->forward);
-    set_number(object, "seconds_credit", phases->credit);
-    set_number(object, "seconds_gradient", phases->gradient);
-    set_number(object, "seconds_optimizer", phases->optimizer);
 }
 
 char *event_progress_text(const struct event_head *head, const struct train_progress *progress, double elapsed_seconds, double trials_per_second) {
@@ -110,15 +114,14 @@ char *event_progress_text(const struct event_head *head, const struct train_prog
     put_results(event, progress);
     set_number(event, "elapsed_seconds", elapsed_seconds);
     set_number(event, "trials_per_second", trials_per_second);
-    put_diagnostics(event, &progress->diagnostics);
-    put_phases(event, &progress->diagnostics);
+    put_diagnostics(event, &progress->diagnostics, DIAGNOSTIC_ALL);
     return event_end(event);
 }
 
 char *event_progress_check(const struct train_progress *progress) {
     json_t *results = json_object();
     put_results(results, progress);
-    put_diagnostics(results, &progress->diagnostics);
+    put_diagnostics(results, &progress->diagnostics, DIAGNOSTIC_ALL & ~(unsigned)DIAGNOSTIC_PHASES);
     return event_end(results);
 }
 

@@ -160,6 +160,11 @@ static void read_network(struct gradients_request *request, const json_t *networ
     p->W = read_floats(request, network, "W", 2, (size_t[]){N, N}, false, &path, problems);
     p->Win = read_floats(request, network, "Win", 2, (size_t[]){I, N}, false, &path, problems);
     p->b = read_floats(request, network, "b", 1, (size_t[]){N}, true, &path, problems);
+    request->bias = p->b != NULL;
+    p->b = request->bias ? p->b : take(request, N, sizeof(float));
+    if (p->b == NULL) {
+        problems_add(problems, &path, "b", "there is no memory for it");
+    }
     p->Wout = read_floats(request, network, "Wout", 2, (size_t[]){N, O}, false, &path, problems);
     p->bout = read_floats(request, network, "bout", 1, (size_t[]){O}, false, &path, problems);
     p->feedback = read_floats(request, network, "feedback", 2, (size_t[]){O, N}, true, &path, problems);
@@ -357,9 +362,11 @@ void gradients_write_rule(struct writer *writer, const struct gradients_request 
         size_t count = parts[i].columns * (parts[i].rows == 0 ? 1 : parts[i].rows);
         double ab = dot(parts[i].values, parts[i].truth, count), aa = dot(parts[i].values, parts[i].values, count),
                bb = dot(parts[i].truth, parts[i].truth, count);
-        sums[0] += ab;
-        sums[1] += aa;
-        sums[2] += bb;
+        if (request->bias || parts[i].values != g->b) {
+            sums[0] += ab;
+            sums[1] += aa;
+            sums[2] += bb;
+        }
         write_cosine(writer, parts[i].name, ab, aa, bb);
         writer_text(writer, ",");
     }

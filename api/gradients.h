@@ -19,6 +19,7 @@ struct gradients_request {
     struct rule_config rules[GRADIENTS_RULES_MAX];
     json_t *asked[GRADIENTS_RULES_MAX]; /* the rule objects as they came */
     int rule_count;
+    bool bias;        /* false: the network has none; its gradient is then the one that a bias of 0 would get, and no part of "all" */
     void *memory[12];
     int memory_count;
 };

@@ -205,11 +205,10 @@ static double tau_least(const struct job_spec *spec) {
 static void check_network(const struct job_spec *spec, struct problems *problems) {
     const struct path path = {.name = "network"};
     const struct network_config *network = &spec->config.network;
-    int types = network->types_per_sign, sign = network->dale ? (network->units + 1) / 2 : network->units;
     if (network->dale && network->units < 6) {
         problems_add(problems, &path, "units", "must be at least 6 with Dale's law; got %d", network->units);
-    } else if (types > sign) {
-        problems_add(problems, &path, "types_per_sign", "must be at most %d, so that a type has a unit; got %d", sign, types);
+    } else if (network->types_per_sign > network->units) {
+        problems_add(problems, &path, "types_per_sign", "must be at most units (%d); got %d", network->units, network->types_per_sign);
     }
     if (!network->dale && network->rewiring == REWIRING_DEEP_R) {
         problems_add(problems, &path, "rewiring", "must be \"none\" without Dale's law; got \"deep_r\"");

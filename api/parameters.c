@@ -522,6 +522,62 @@ static const struct field_custom stop_when = {
     "\"below\": {\"type\": [\"number\", \"null\"], \"minimum\": -1e30, \"maximum\": 1e30}, "
     "\"evaluations\": {\"type\": \"integer\", \"minimum\": 1, \"maximum\": 1000000}}, \"required\": [\"metric\"], \"additionalProperties\": false}"};
 
+/* What training.diagnostics may list; the costs stand in the field's description. */
+static const struct {
+    const char *name;
+    unsigned bit;
+} diagnostic_table[] = {{"cosine", DIAGNOSTIC_COSINE}, {"spectral_radius", DIAGNOSTIC_SPECTRAL_RADIUS}, {"psi", DIAGNOSTIC_PSI},
+                        {"norms", DIAGNOSTIC_NORMS}, {"phases", DIAGNOSTIC_PHASES}};
+
+static unsigned diagnostic_bit(const json_t *name) {
+    for (size_t i = 0; json_is_string(name) && i < COUNT(diagnostic_table); i++) {
+        if (strcmp(json_string_value(name), diagnostic_table[i].name) == 0) {
+            return diagnostic_table[i].bit;
+        }
+    }
+    return 0;
+}
+
+static void decode_diagnostics(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
+    struct training_config *training = object;
+    bool ok = json_is_boolean(value) || json_is_array(value);
+    training->diagnostics = json_is_true(value) ? DIAGNOSTIC_ALL : 0;
+    size_t i;
+    json_t *entry;
+    json_array_foreach((json_t *)(uintptr_t)value, i, entry) {
+        unsigned bit = diagnostic_bit(entry);
+        ok = ok && bit != 0 && !(training->diagnostics & bit);
+        training->diagnostics |= bit;
+    }
+    char got[80];
+    if (!ok) {
+        problems_add(problems, path, field->name,
+                     "must be true, false or a list of some of \"cosine\", \"spectral_radius\", \"psi\", \"norms\", \"phases\", each once; got %s",
+                     value_quote(value, got));
+    }
+}
+
+static json_t *encode_diagnostics(const struct field *field, const void *object) {
+    const struct training_config *training = object;
+    (void)field;
+    if (training->diagnostics == 0 || training->diagnostics == DIAGNOSTIC_ALL) {
+        return json_boolean(training->diagnostics != 0);
+    }
+    json_t *list = json_array();
+    for (size_t i = 0; i < COUNT(diagnostic_table); i++) {
+        if ((training->diagnostics & diagnostic_table[i].bit) && json_array_append_new(list, json_string(diagnostic_table[i].name)) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static const struct field_custom diagnostics = {
+    decode_diagnostics, encode_diagnostics,
+    "{\"oneOf\": [{\"type\": \"boolean\"}, {\"type\": \"array\", \"uniqueItems\": true, \"items\": {\"enum\": [\"cosine\", \"spectral_radius\", \"psi\", "
+    "\"norms\", \"phases\"]}}]}"};
+
 static const struct field training_items[] = {
     {.name = "iterations", .type = FIELD_INT64, .offset = TRAINING(iterations), .low = 1, .high = 1e12, .fallback = "3000", .doc = "updates of the weights"},
     {.name = "batch_size", .type = FIELD_INT, .offset = TRAINING(batch_size), .unit = "trials", .low = 1, .high = 65536, .fallback = "32", .doc = "trials an update"},
@@ -531,8 +587,10 @@ static const struct field training_items[] = {
     {.name = "stop_when", .type = FIELD_CUSTOM, .custom = &stop_when, .fallback = "null", .doc = "end early once so many evaluations in a row meet this"},
     {.name = "memory", .type = FIELD_INT64_OR_NULL, .offset = TRAINING(memory), .unit = "bytes", .low = 1048576, .high = 1e15, .fallback = "null",
      .doc = "bound of the memory for history; beyond it time is recomputed in segments"},
-    {.name = "diagnostics", .type = FIELD_BOOLEAN, .offset = TRAINING(diagnostics), .fallback = "false",
-     .doc = "at every evaluation also: cosine with bptt's gradient, spectral radius, mean psi, silent units, gradient norms, time of each phase; costs about two bptt iterations an evaluation"},
+    {.name = "diagnostics", .type = FIELD_CUSTOM, .custom = &diagnostics, .fallback = "false",
+     .doc = "what each evaluation also tells, true for all; costs an evaluation: cosine with bptt's gradient of the same batch (an iteration of bptt and "
+            "one of the rule, the latter once for cosine, psi and norms together), spectral_radius of W (eigenvalues, of order units^3), psi (mean psi, "
+            "silent units; an iteration of the rule), norms of the gradient (an iteration of the rule), phases (where the time goes; nothing)"},
 };
 
 const struct fields training_fields = {training_items, COUNT(training_items)};

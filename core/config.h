@@ -116,6 +116,16 @@ struct optimizer_config {
     struct optional_double clip_norm;
 };
 
+/* What an evaluation may tell besides its loss; bits. */
+enum diagnostic {
+    DIAGNOSTIC_COSINE = 1,          /* of the rule's gradient with bptt's, on the same batch */
+    DIAGNOSTIC_SPECTRAL_RADIUS = 2, /* of W */
+    DIAGNOSTIC_PSI = 4,             /* mean psi, share of silent units */
+    DIAGNOSTIC_NORMS = 8,           /* of the rule's gradient */
+    DIAGNOSTIC_PHASES = 16,         /* where the time goes */
+    DIAGNOSTIC_ALL = 31
+};
+
 enum stop_metric { STOP_NEVER, STOP_ACCURACY_ABOVE, STOP_ACCURACY_BELOW, STOP_LOSS_ABOVE, STOP_LOSS_BELOW };
 
 struct training_config {
@@ -128,7 +138,7 @@ struct training_config {
     double stop_threshold;
     int stop_evaluations; /* evaluations in a row that must meet it */
     int64_t memory;       /* bytes that history may take; 0: the core's default */
-    bool diagnostics;
+    unsigned diagnostics; /* bits of enum diagnostic */
 };
 
 /* One job as the core knows it. */

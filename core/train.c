@@ -166,34 +166,48 @@ static double radius_of(struct training *training)
     return radius;
 }
 
-/* The rule's gradient and bptt's on the training batch of this iteration, before it is used. */
+static void cosines_make(const struct training *training, struct train_diagnostics *diagnostics)
+{
+    const struct network *network = &training->network;
+    size_t n = (size_t)network->units, into = (size_t)network->inputs * n, out = (size_t)network->outputs * n;
+    const float *a = training->gradient, *b = training->exact_gradient;
+    diagnostics->cosine_W = cosine_of(a + network->offset_W, b + network->offset_W, n * n);
+    diagnostics->cosine_Win = cosine_of(a + network->offset_Win, b + network->offset_Win, into);
+    diagnostics->cosine_b = network->bias ? cosine_of(a + network->offset_b, b + network->offset_b, n) : NAN;
+    diagnostics->cosine_Wout = cosine_of(a + network->offset_Wout, b + network->offset_Wout, out);
+    diagnostics->cosine_all = cosine_of(a, b, network->parameters);
+}
+
+/* Of the training batch of this iteration, before it is used. What was not asked for costs nothing. */
 static enum train_result diagnostics_make(struct training *training, struct train_diagnostics *diagnostics)
 {
     const struct network *network = &training->network;
+    unsigned wanted = training->config->training.diagnostics;
     int batch = training->config->training.batch_size;
     struct engine_result run = {0}, ignored = {0};
-    engine_weights_load(training->exact, training->optimizer.feedback, 0, NULL);
-    enum train_result result = batch_run(training, training->engine, TRIAL_TRAINING, 0, batch, training->gradient, &run);
-    if (result == TRAIN_FINISHED)
+    enum train_result result = TRAIN_FINISHED;
+    if (wanted & (DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS))
+        result = batch_run(training, training->engine, TRIAL_TRAINING, 0, batch, training->gradient, &run);
+    if (result == TRAIN_FINISHED && (wanted & DIAGNOSTIC_COSINE)) {
+        engine_weights_load(training->exact, training->optimizer.feedback, 0, NULL);
         result = batch_run(training, training->exact, TRIAL_TRAINING, 0, batch, training->exact_gradient, &ignored);
+    }
     if (result != TRAIN_FINISHED)
         return result;
     size_t n = (size_t)network->units, into = (size_t)network->inputs * n, out = (size_t)network->outputs * n;
-    const float *a = training->gradient, *b = training->exact_gradient;
     *diagnostics = (struct train_diagnostics){
-        .present = true,
-        .cosine_W = cosine_of(a + network->offset_W, b + network->offset_W, n * n),
-        .cosine_Win = cosine_of(a + network->offset_Win, b + network->offset_Win, into),
-        .cosine_b = network->bias ? cosine_of(a + network->offset_b, b + network->offset_b, n) : NAN,
-        .cosine_Wout = cosine_of(a + network->offset_Wout, b + network->offset_Wout, out),
-        .cosine_all = cosine_of(a, b, network->parameters),
-        .spectral_radius = radius_of(training),
+        .present = wanted,
+        .spectral_radius = wanted & DIAGNOSTIC_SPECTRAL_RADIUS ? radius_of(training) : NAN,
         .mean_psi = run.psi_mean,
         .silent_fraction = (double)run.silent_units / network->units,
-        .gradient_norm_W = norm_of(a + network->offset_W, n * n),
-        .gradient_norm_Win = norm_of(a + network->offset_Win, into),
-        .gradient_norm_Wout = norm_of(a + network->offset_Wout, out),
         .phases = training->phases};
+    if (wanted & DIAGNOSTIC_COSINE)
+        cosines_make(training, diagnostics);
+    if (wanted & DIAGNOSTIC_NORMS) {
+        diagnostics->gradient_norm_W = norm_of(training->gradient + network->offset_W, n * n);
+        diagnostics->gradient_norm_Win = norm_of(training->gradient + network->offset_Win, into);
+        diagnostics->gradient_norm_Wout = norm_of(training->gradient + network->offset_Wout, out);
+    }
     training->phases = (struct train_phases){0};
     return TRAIN_FINISHED;
 }
@@ -325,7 +339,7 @@ static struct engine_options options_make(struct training *training, const struc
     const struct task_shape *shape = &training->task.shape;
     const struct training_config *config = &training->config->training;
     return (struct engine_options){.steps = shape->steps, .trials = config->batch_size, .loss = shape->loss, .mask_from = shape->mask_from,
-        .mask_uniform = shape->mask_uniform, .rule = rule, .memory = config->memory, .count_psi = config->diagnostics || training->config->rule.mu_auto,
+        .mask_uniform = shape->mask_uniform, .rule = rule, .memory = config->memory, .count_psi = (config->diagnostics & DIAGNOSTIC_PSI) || training->config->rule.mu_auto,
         .clock = training->callbacks ? training->callbacks->clock : NULL, .clock_user = training->callbacks ? training->callbacks->user : NULL};
 }
 
@@ -337,7 +351,7 @@ static enum train_result engines_make(struct training *training)
     training->engine = engine_create(&training->network, &options, &result, training->error);
     if (!training->engine)
         return result;
-    if (!training->config->training.diagnostics)
+    if (!(training->config->training.diagnostics & DIAGNOSTIC_COSINE))
         return TRAIN_FINISHED;
     options.rule = &bptt;
     options.clock = NULL;
@@ -455,7 +469,7 @@ bool train_estimate_compute(const struct train_config *config, int threads, stru
         return false;
     static const struct rule_config bptt = {.type = RULE_BPTT};
     options.rule = &bptt;
-    if (config->training.diagnostics &&
+    if ((config->training.diagnostics & DIAGNOSTIC_COSINE) &&
         !engine_plan_make(network->units, shape->inputs, shape->outputs, network_types_count(network), network->bias, equal_leaks, &options, &exact, error))
         return false;
     size_t checkpoint = checkpoint_size_estimate(config, shape->inputs, shape->outputs);

@@ -38,8 +38,9 @@ struct train_phases {
     double trials, forward, credit, gradient, optimizer;
 };
 
+/* Only the members that `present`, bits of enum diagnostic, stands for are set. */
 struct train_diagnostics {
-    bool present;
+    unsigned present;
     double cosine_W, cosine_Win, cosine_b, cosine_Wout, cosine_all; /* with bptt's gradient on the same batch; NaN where one is zero */
     double spectral_radius;  /* of W */
     double mean_psi;         /* over units, steps and trials of the batch */

@@ -1,28 +1,94 @@
-"""POST /v1/gradients against the worked cases, and its bounds."""
+"""POST /v1/gradients against the worked cases and against the definitions on random networks; and its bounds."""
 import json
+import os
 import pathlib
 
+import definitions
 import numpy as np
 import pytest
+from conftest import Daemon
 
 CASES = json.loads((pathlib.Path(__file__).resolve().parents[1] / "golden" / "gradients.json").read_text())
 
 
-@pytest.mark.parametrize("index", range(len(CASES)))
-def test_golden(daemon, index):
-    case = CASES[index]
-    body = {name: case[name] for name in ("network", "inputs", "targets", "mask", "loss")} | {"rules": [entry["rule"] for entry in case["rules"]]}
-    answer = daemon.post("/v1/gradients", json=body)
+INSTRUCTION_SETS = [name for name, flag in (("portable", ""), ("avx2", " avx2 "), ("avx512", " avx512f "))
+                    if flag in pathlib.Path("/proc/cpuinfo").read_text()]
+
+
+@pytest.fixture(scope="module", params=[f"{name}, {cores}" for name in INSTRUCTION_SETS for cores in (1, 2)])
+def calculator(request, tmp_path_factory):
+    """A daemon for each instruction set of this host, with one core and with two."""
+    name, cores = request.param.split(", ")
+    daemon = Daemon(tmp_path_factory.mktemp("calculator"), "--cores", cores, environment={"MODPROP_ISA": name})
+    yield daemon
+    daemon.finish()
+
+
+def check(daemon, body, expected, bound):
+    """Every gradient of the answer within `bound` of the largest entry; `expected` is a list of (loss, gradients), a rule each."""
+    answer = daemon.post("/v1/gradients", json=body, timeout=120)
     assert answer.status_code == 200, answer.text
     document = answer.json()
-    assert document["loss"] == pytest.approx(case["expected_loss"], rel=1e-5)
     assert [entry["rule"] for entry in document["rules"]] == body["rules"]
-    for entry, expected in zip(document["rules"], case["rules"]):
-        for name, values in expected["gradients"].items():
+    for entry, (loss, gradients) in zip(document["rules"], expected):
+        assert document["loss"] == pytest.approx(loss, rel=1e-5)
+        for name, values in gradients.items():
             values, got = np.array(values), np.array(entry["gradients"][name])
-            assert np.abs(got - values).max() <= 1e-5 * max(np.abs(values).max(), 1e-30), (expected["rule"], name)
+            assert np.abs(got - values).max() <= bound * max(np.abs(values).max(), 1e-30), (entry["rule"], name)
+    return document
+
+
+@pytest.mark.parametrize("index", range(len(CASES)))
+def test_golden(calculator, index):
+    case = CASES[index]
+    body = {name: case[name] for name in ("network", "inputs", "targets", "mask", "loss")} | {"rules": [entry["rule"] for entry in case["rules"]]}
+    document = check(calculator, body, [(case["expected_loss"], entry["gradients"]) for entry in case["rules"]], 1e-5)
     truth = [entry for entry in document["rules"] if entry["rule"]["type"] == "bptt"][0]
     assert truth["cosine"]["all"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("index", range(len(CASES)))
+def test_definitions_reproduce_the_worked_cases(index):
+    """The reference itself: to the last digits of float64."""
+    case = CASES[index]
+    for entry in case["rules"]:
+        loss, gradients = definitions.gradients(case, entry["rule"])
+        assert loss == pytest.approx(case["expected_loss"], rel=1e-12)
+        for name, values in entry["gradients"].items():
+            assert np.abs(gradients[name] - np.array(values)).max() <= 1e-12 * max(np.abs(values).max(), 1e-30), (entry["rule"], name)
+
+
+RULES = [{"type": "bptt"}, {"type": "rtrl"}, {"type": "eprop"}, {"type": "eprop", "feedback": "random"}, {"type": "mdgl"}, {"type": "mdgl", "weights": "type"}] + [
+    {"type": "modprop", "mu": mu, "weights": weights, "first_hop": hop, "taps": taps, "averaging": averaging}
+    for weights, averaging in (("cell", "all"), ("type", "all"), ("type", "existing"))
+    for hop in ("mu", "exact") for mu, taps in ((0.25, None), (0.4, 1), (0.3, 5), (0.1, None))]
+
+
+def random_case(rng):
+    """A body of POST /v1/gradients: any sizes, sparse or not, equal leaks or not, masks of every shape."""
+    N, I, O, T, B = (int(rng.integers(low, high)) for low, high in ((6, 40), (1, 5), (2, 4), (2, 60), (1, 12)))
+    types = np.sort(rng.integers(0, rng.integers(1, 7), N))
+    types = np.unique(types, return_inverse=True)[1]
+    W = rng.normal(0, rng.choice([0.3, 0.9, 1.3]) / np.sqrt(N), (N, N)) * (rng.random((N, N)) < rng.choice([0.3, 1.0]))
+    np.fill_diagonal(W, 0)
+    leak = np.full(N, rng.uniform(0.5, 0.99)) if rng.random() < 0.6 else rng.uniform(0.3, 0.99, N)
+    mask = [np.ones((T, B)), rng.random((T, B)) * (rng.random((T, B)) < 0.5), np.repeat(np.arange(T)[:, None] == T - 1, B, 1) * 1.0][rng.integers(3)]
+    mask[-1, 0] += mask.sum() == 0
+    entropy = rng.random() < 0.5
+    network = {"W": W, "Win": rng.normal(0, 1, (I, N)), "Wout": rng.normal(0, 1 / np.sqrt(N), (N, O)), "bout": rng.normal(0, 0.1, O), "leak": leak,
+               "feedback": rng.normal(0, 1 / np.sqrt(N), (O, N)), "types": types} | ({"b": rng.normal(0, 0.1, N)} if rng.random() < 0.5 else {})
+    network = {name: np.float32(value).tolist() if name not in ("types", "leak") else value.tolist() for name, value in network.items()}
+    targets = rng.integers(0, O, (T, B)) if entropy else np.float32(rng.normal(0, 1, (T, B, O)))
+    return {"network": network | {"activation": str(rng.choice(["relu", "tanh"]))}, "inputs": np.float32(rng.normal(0, 1, (T, B, I))).tolist(),
+            "targets": targets.tolist(), "mask": np.float32(mask).tolist(), "loss": "cross_entropy" if entropy else "mse", "rules": RULES}
+
+
+@pytest.mark.parametrize("draw", range(6))
+def test_random_networks_by_the_definitions(calculator, draw):
+    seed = int(os.environ.get("MODPROP_TEST_SEED", "20")) * 1000 + draw
+    print(f"seed {seed}")
+    body = random_case(np.random.default_rng(seed))
+    check(calculator, body, [definitions.gradients(body, rule) for rule in RULES], 3e-5)
 
 
 def small():

@@ -178,6 +178,7 @@ struct record {
     struct train_control control;
     double loss[64], accuracy[64];
     int64_t evaluated[64];
+    struct train_diagnostics diagnostics[64];
     int evaluations;
     unsigned char *checkpoint[64];
     size_t size[64];
@@ -191,6 +192,7 @@ static bool on_progress(void *user, const struct train_progress *progress)
 {
     struct record *record = user;
     record->evaluated[record->evaluations] = progress->iteration;
+    record->diagnostics[record->evaluations] = progress->diagnostics;
     record->loss[record->evaluations] = progress->loss;
     record->accuracy[record->evaluations++] = progress->accuracy;
     return true;
@@ -236,6 +238,22 @@ static void last_same(const struct record *a, const struct record *b)
     int i = a->checkpoints - 1, k = b->checkpoints - 1;
     ck_assert_uint_eq(a->size[i], b->size[k]);
     ck_assert_int_eq(memcmp(a->checkpoint[i], b->checkpoint[k], a->size[i]), 0);
+}
+
+/* As last_same, where the checkpoints' configurations differ in what does not reach a weight. */
+static void last_same_weights(const struct record *a, const struct record *b, const struct train_config *config_b)
+{
+    struct trained one, other;
+    struct train_error error;
+    struct train_config config_a = *config_b;
+    int i = a->checkpoints - 1, k = b->checkpoints - 1;
+    config_a.training.diagnostics = 0;
+    ck_assert_int_eq(trained_open(&config_a, a->checkpoint[i], a->size[i], &one, &error), TRAIN_FINISHED);
+    ck_assert_int_eq(trained_open(config_b, b->checkpoint[k], b->size[k], &other, &error), TRAIN_FINISHED);
+    ck_assert_uint_eq(one.parameters, other.parameters);
+    ck_assert_int_eq(memcmp(one.W, other.W, one.parameters * sizeof(float)), 0);
+    trained_release(&one);
+    trained_release(&other);
 }
 
 static struct train_config config_variant(int variant)
@@ -337,6 +355,61 @@ START_TEST(stop_when_ends_it)
 }
 END_TEST
 
+/* Whoever looks changes nothing, and what is told is true: of bptt the cosine with itself, of W its eigenvalues, of a network driven to silence its silence. */
+START_TEST(diagnostics_tell_the_truth_and_change_nothing)
+{
+    struct train_config config = config_variant(_i);
+    struct record plain, watched;
+    ck_assert_int_eq(record_run(&plain, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
+    config.training.diagnostics = DIAGNOSTIC_ALL;
+    ck_assert_int_eq(record_run(&watched, &config, 2, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
+    const struct train_diagnostics *first = &watched.diagnostics[0];
+    ck_assert_uint_eq(first->present, DIAGNOSTIC_ALL);
+    ck_assert(first->mean_psi > 0.05 && first->mean_psi < 1 && first->silent_fraction >= 0 && first->silent_fraction < 1);
+    ck_assert(first->gradient_norm_W > 0 && first->gradient_norm_Win > 0 && first->gradient_norm_Wout > 0);
+    if (config.rule.type == RULE_BPTT)
+        ck_assert(fabs(first->cosine_all - 1) < 1e-6 && fabs(first->cosine_W - 1) < 1e-6 && fabs(first->cosine_Win - 1) < 1e-6);
+    else
+        ck_assert(first->cosine_W < 0.9999 && fabs(first->cosine_all) <= 1 + 1e-6);
+    if (config.rule.feedback == FEEDBACK_SYMMETRIC)
+        ck_assert(fabs(first->cosine_Wout - 1) < 1e-6); /* the readout's gradient is the same in every rule */
+
+    struct trained trained;
+    struct train_error error;
+    const int last = watched.checkpoints - 1;
+    ck_assert_int_eq(trained_open(&config, watched.checkpoint[last], watched.size[last], &trained, &error), TRAIN_FINISHED);
+    double copy[24 * 24], scratch[4 * 24], radius;
+    for (int i = 0; i < 24 * 24; i++)
+        copy[i] = (double)trained.W[i];
+    ck_assert_int_eq(eigen_radius(24, copy, scratch, NULL, NULL, &radius), 0);
+    ck_assert(watched.diagnostics[watched.evaluations - 1].spectral_radius == radius);
+    trained_release(&trained);
+    for (int i = 0; i < plain.evaluations; i++)
+        ck_assert(plain.loss[i] == watched.loss[i]);
+    last_same_weights(&plain, &watched, &config);
+    record_release(&plain);
+    record_release(&watched);
+}
+END_TEST
+
+START_TEST(diagnostics_are_chosen_one_by_one)
+{
+    for (unsigned bit = 1; bit <= DIAGNOSTIC_ALL; bit <<= 1) {
+        struct train_config config = config_small();
+        struct record record;
+        config.training.diagnostics = bit;
+        ck_assert_int_eq(record_run(&record, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
+        const struct train_diagnostics *d = &record.diagnostics[1];
+        ck_assert_uint_eq(d->present, bit);
+        ck_assert((d->gradient_norm_W > 0) == (bit == DIAGNOSTIC_NORMS));
+        ck_assert((d->mean_psi > 0) == (bit == DIAGNOSTIC_PSI));
+        ck_assert((d->spectral_radius > 0) == (bit == DIAGNOSTIC_SPECTRAL_RADIUS));
+        ck_assert((d->cosine_Wout > 0.9999) == (bit == DIAGNOSTIC_COSINE));
+        record_release(&record);
+    }
+}
+END_TEST
+
 START_TEST(every_task_trains)
 {
     static const struct task_config tasks[] = {
@@ -372,6 +445,8 @@ int main(void)
     tcase_add_test(tests, damaged_checkpoints_are_refused);
     tcase_add_test(tests, a_loss_that_is_not_finite_ends_it);
     tcase_add_test(tests, stop_when_ends_it);
+    tcase_add_loop_test(tests, diagnostics_tell_the_truth_and_change_nothing, 0, 5);
+    tcase_add_test(tests, diagnostics_are_chosen_one_by_one);
     tcase_add_test(tests, every_task_trains);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

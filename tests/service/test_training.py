@@ -1,0 +1,81 @@
+"""What training tells and takes: diagnostics as events and metrics, memory that does not grow with time."""
+import pathlib
+import re
+
+import pytest
+
+SMALL = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 20, "tau": 20},
+         "training": {"iterations": 40, "batch_size": 4, "evaluate_every": 10}}
+
+KEYS = {
+    "cosine": {"cosine_W", "cosine_Win", "cosine_b", "cosine_Wout", "cosine_all"},
+    "spectral_radius": {"spectral_radius"},
+    "psi": {"mean_psi", "silent_fraction"},
+    "norms": {"gradient_norm_W", "gradient_norm_Win", "gradient_norm_Wout"},
+    "phases": {"seconds_trials", "seconds_forward", "seconds_credit", "seconds_gradient", "seconds_optimizer"},
+}
+
+
+def finished(daemon, document):
+    job = daemon.post("/v1/jobs", json=document).json()
+    return daemon.get(f"/v1/jobs/{job['id']}?wait=60", timeout=90).json()
+
+
+def with_diagnostics(value):
+    return SMALL | {"training": SMALL["training"] | {"diagnostics": value}}
+
+
+@pytest.mark.parametrize("asked", [False, True, ["psi"], ["spectral_radius", "cosine"], ["phases", "norms"], []])
+def test_diagnostics_are_events_and_metrics(daemon, asked):
+    wanted = set().union(*(KEYS[name] for name in (KEYS if asked is True else asked or [])))
+    job = finished(daemon, with_diagnostics(asked))
+    assert job["status"] == "succeeded"
+    # the answer lists them in the table's order, whatever the order asked
+    assert job["training"]["diagnostics"] == ([name for name in KEYS if name in asked] if isinstance(asked, list) and asked else bool(asked))
+    every = set().union(*KEYS.values())
+    events = [event for event in daemon.get(f"/v1/jobs/{job['id']}/events").json()["events"] if event["type"] == "progress"]
+    assert len(events) == 5
+    for event in events:
+        assert every & set(event) == wanted
+    metrics = daemon.get(f"/v1/jobs/{job['id']}/metrics").json()
+    assert every & set(metrics) == wanted
+    for key in wanted:
+        assert metrics[key] == [event[key] for event in events]
+    if "cosine_all" in wanted:
+        assert all(-1 <= value <= 1 for value in metrics["cosine_all"]) and metrics["cosine_b"] == [None] * 5
+    if wanted:
+        name = sorted(wanted)[0]
+        assert daemon.get(f"/v1/jobs/{job['id']}/metrics?keys={name}").json() == {"iteration": metrics["iteration"], name: metrics[name]}
+        assert name in daemon.get(f"/v1/jobs/{job['id']}/metrics", headers={"Accept": "text/csv"}).text.splitlines()[0].split(",")
+
+
+def test_diagnostics_change_no_weight(daemon):
+    digests = set()
+    for asked in (False, True, ["cosine"]):
+        job = finished(daemon, with_diagnostics(asked))
+        digests.add(daemon.get(f"/v1/jobs/{job['id']}/weights").json()["sha256"])
+    assert len(digests) == 1
+
+
+def peak_resident(daemon):
+    """Bytes: the largest resident set that the daemon has had."""
+    status = pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text()
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
+
+
+def test_a_million_steps_take_the_memory_of_a_thousand(start, tmp_path):
+    """ModProp in its forward form keeps nothing of size T."""
+    peaks = {}
+    for steps in (1000, 1000000):
+        daemon = start("--workers", "1", data=tmp_path / str(steps))
+        before = peak_resident(daemon)
+        job = finished(daemon, {"task": {"type": "pattern", "duration": steps}, "rule": {"type": "modprop", "weights": "type"}, "network": {"types_per_sign": 2},
+                                "training": {"iterations": 2}})
+        assert job["status"] == "succeeded" and job["rule"]["weights"] == "type"
+        peaks[steps] = peak_resident(daemon)
+        assert peaks[steps] > before
+        estimate = daemon.post("/v1/jobs:validate", json={name: job[name] for name in ("task", "rule", "network", "training")}).json()["estimate"]
+        assert estimate["method"] == "forward traces"
+    print(f"peak resident: {peaks[1000] / 1e6:.1f} MB for 1,000 steps, {peaks[1000000] / 1e6:.1f} MB for 1,000,000")
+    if not b"__asan_init" in pathlib.Path(f"/proc/{daemon.process.pid}/exe").read_bytes():  # a sanitizer's own memory is not the daemon's
+        assert peaks[1000000] < 1.1 * peaks[1000]
