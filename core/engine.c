@@ -83,8 +83,11 @@ static void costs_estimate(int units, int inputs, int outputs, int types, bool b
     double readout = losses * 2 * n * o;
     *by_reverse = *forward + trials * (steps * k * n + hops * hop_cost(options->rule, n, types) + readout);
     int traces = mode_traces(options->rule, types);
-    double outer = losses * k * n * (options->rule->type == RULE_MDGL ? 2 : traces);
-    *by_traces = *forward + trials * (steps * k * traces + outer + losses * hop_cost(options->rule, n, types) + readout);
+    double outer = losses * k * n * (options->rule->type == RULE_MDGL ? 2 : 1), shared = 0;
+    /* sums by mode and by type, and V^-1 A: short rows, which run at about a third of a product's rate */
+    if (options->rule->type == RULE_MODPROP)
+        shared = 3 * losses * (2 * k * types + (double)types * types);
+    *by_traces = *forward + trials * (steps * k * traces + outer + shared + losses * hop_cost(options->rule, n, types) + readout);
 }
 
 /* Floats of one block's history for `steps` steps. */
@@ -222,7 +225,9 @@ static void block_carve(struct carver *carver, struct engine *engine, struct blo
         block->eps_before = carve(carver, rows, engine->stride * sizeof(float));
         block->d = carve(carver, rows * columns, sizeof(float));
         block->a_next = carve(carver, rows * columns, sizeof(float));
-        block->signals = carve(carver, (2 * rows + 1) * (size_t)engine->network->types, sizeof(double));
+        block->projected = carve(carver, rows * (size_t)engine->network->types, sizeof(float));
+        block->turned = carve(carver, rows * (size_t)engine->network->types, sizeof(float));
+        block->sums = carve(carver, (size_t)engine->network->types, sizeof(double));
         block->pending.capacity = TIME_BLOCK * engine->block_rows;
         block->pending.s = carve(carver, (size_t)block->pending.capacity, engine->stride * sizeof(float));
         block->pending.g = carve(carver, (size_t)block->pending.capacity * columns, sizeof(float));
@@ -259,7 +264,8 @@ static void matrices_carve(struct carver *carver, struct engine *engine)
     if (engine->rule.type == RULE_MODPROP && engine->plan.method == METHOD_FORWARD) {
         engine->modes = carve(carver, types, sizeof *engine->modes);
         engine->vectors = carve(carver, square, sizeof(double));
-        engine->inverse = carve(carver, square, sizeof(double));
+        engine->inverse_t = carve(carver, square, sizeof(double));
+        engine->shares = carve(carver, (size_t)engine->sources * types, sizeof(double));
         engine->type_scratch = carve(carver, 2 * square + 2 * types, sizeof(double));
         size_t scratch = eigen_scratch_size((int)types);
         if (scratch == 0)
@@ -287,6 +293,10 @@ static void memory_carve(struct carver *carver, struct engine *engine)
         group->bout = carve(carver, outputs, sizeof(double));
         group->psi = carve(carver, columns, sizeof(float));
         group->psi_total = carve(carver, columns, sizeof(double));
+        if (engine->has_rule && engine->rule.type == RULE_MODPROP && engine->plan.method == METHOD_FORWARD) {
+            group->shared = carve(carver, 2 * (size_t)engine->network->types, engine->stride * sizeof(float));
+            group->shared_total = carve(carver, 2 * (size_t)engine->network->types, engine->stride * sizeof(double));
+        }
     }
     engine->trial_loss = carve(carver, (size_t)engine->options.trials, sizeof(double));
     engine->trial_correct = carve(carver, (size_t)engine->options.trials, sizeof(double));

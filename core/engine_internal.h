@@ -32,7 +32,9 @@ struct block {
     float *traces;      /* (modes, block_rows, stride) */
     float *eps_before;  /* (block_rows, stride): mdgl's trace of the step before */
     struct pending pending;
-    double *signals;    /* (block_rows, 2, C) type sums of the learning signal and their modes, and C of scratch */
+    float *projected;   /* (block_rows, C) V^-1 A_t, the learning signal on the modes */
+    double *sums;       /* (C) scratch of the projection */
+    float *turned;      /* (block_rows, C) the same for the imaginary traces of pairs: (y_k+1, -y_k) in the place of (y_k, y_k+1) */
     double *sensitivities; /* (block_rows + 1, N, K, N): rtrl */
     double *sensitivity_of_row[BLOCK_TRIALS + 1]; /* which of them is a trial's; the last is free */
 };
@@ -45,11 +47,14 @@ struct group {
     double *bout;       /* (O) */
     float *psi;         /* (columns) sums of a time block */
     double *psi_total;  /* (columns) */
+    float *shared;      /* (2, C, stride) sums of a time block: what all units of a type share, first by mode, then of the eligibility trace by type */
+    double *shared_total; /* (2, C, stride) */
 };
 
 /* One exponential of the forward form: a real mode, or a complex pair carried as a rotation. */
 struct mode {
-    float decay_re, decay_im; /* decay_im 0: real */
+    bool pair;                /* also where mu or rounding makes decay_im 0 */
+    float decay_re, decay_im;
     int vector;               /* column of `vectors`; a pair takes this one and the next */
     int trace;                /* index among the traces; a pair takes two */
 };
@@ -83,7 +88,8 @@ struct engine {
 
     struct mode *modes;    /* (C) */
     int mode_count, trace_count; /* trace 0 is the eligibility trace */
-    double *vectors, *inverse; /* (C,C): V and V^-1 in real block form */
+    double *vectors, *inverse_t; /* (C,C): V, and V^-1 transposed, in real block form */
+    double *shares;        /* (K, C): scratch of the reduction */
     double *type_scratch;  /* for the decomposition */
     void *eigen_scratch;
     bool traces_good;      /* V is well-conditioned */
@@ -146,6 +152,8 @@ void blocks_wrap(struct engine *engine, int first, int last, int slot);
 /* traces.c: sets up the modes from the averages; the forward pass and gradient of a member's groups. */
 void traces_prepare(struct engine *engine);
 void blocks_run_traces(struct engine *engine, int first_group, int last_group);
+/* Adds to row k of the gradient (columns) what all units of a type share, from all groups; modprop only. */
+void traces_reduce(struct engine *engine, int k, float *row);
 /* sensitivities.c: the same by real-time recurrent learning. */
 void blocks_run_sensitivities(struct engine *engine, int first_group, int last_group);
 

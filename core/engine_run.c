@@ -71,6 +71,11 @@ static void group_reset(struct engine *engine, struct group *group)
     memset(group->readout, 0, outputs * columns * sizeof(float));
     memset(group->bout, 0, outputs * sizeof(double));
     memset(group->psi_total, 0, columns * sizeof(double));
+    if (group->shared) {
+        size_t size = 2 * (size_t)engine->network->types * engine->stride;
+        memset(group->shared, 0, size * sizeof(float));
+        memset(group->shared_total, 0, size * sizeof(double));
+    }
 }
 
 /* psi of `count` steps whose source rows begin at `slot`. */
@@ -143,6 +148,8 @@ static void blocks_run_forward(struct engine *engine, int first_group, int last_
     }
 }
 
+enum { HISTORY_AHEAD = 1 }; /* steps */
+
 /* --- reverse recursion ---------------------------------------------------------------------------------------------------------- */
 
 static void block_state_copy(struct engine *engine, struct block *block, int segment, bool save)
@@ -191,9 +198,22 @@ static void block_reverse_reset(struct engine *engine, struct block *block)
     block->a_next_live = block->live = false;
 }
 
+/*
+ * Asks for a slot of history ahead of its use. History is larger than the caches and is walked backwards, across pages, which hardware does not foresee; without this
+ * the credit of bptt waits for z and the outer product of the other rules for its sources.
+ */
+static void history_prefetch(const struct engine *engine, const struct block *block, int slot)
+{
+    const char *from = (const char *)history_slot(engine, block, slot);
+    for (size_t at = 0; at < (size_t)block->rows * engine->stride * sizeof(float); at += 64)
+        __builtin_prefetch(from + at, 0, 2);
+}
+
 static void block_reverse_step(struct engine *engine, struct group *group, struct block *block, int t, int slot)
 {
     size_t size = (size_t)engine->block_rows * (size_t)engine->columns;
+    if (slot >= HISTORY_AHEAD)
+        history_prefetch(engine, block, slot - HISTORY_AHEAD);
     bool loss = block_loss(engine, group, block, t, slot, true);
     float *gd = block->gd + (size_t)(t % TIME_BLOCK) * size;
     block->live = block->live || loss;
@@ -305,6 +325,8 @@ static void reduce_work(void *user, int member, int members)
                                     engine->groups[0].total + (size_t)from * columns);
     int inputs = network->inputs, recurrent = inputs + network->bias;
     for (int k = from; k < to; k++) {
+        if (engine->method == METHOD_FORWARD && engine->rule.type == RULE_MODPROP)
+            traces_reduce(engine, k, engine->groups[0].total + (size_t)k * columns);
         size_t offset = k < inputs ? network->offset_Win + (size_t)k * n
                       : k < recurrent ? network->offset_b
                       : network->offset_W + (size_t)(k - recurrent) * n;

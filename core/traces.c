@@ -10,7 +10,10 @@
  *
  * Complex pairs lambda, conj(lambda) stay in real arithmetic. On the real basis (Re v, Im v) of the pair, with y = V^-1 A on that basis, powers of lambda act as
  * rotations [[re, im], [-im, re]], so the pair contributes
- *     e_re (v1 y1 + v2 y2) + e_im (v1 y2 - v2 y1).
+ *     e_re (v1 y1 + v2 y2) + e_im (v1 y2 - v2 y1) = v1 (e_re y1 + e_im y2) + v2 (e_re y2 - e_im y1).
+ *
+ * What follows 1/n_type(p) is the same for all units of a type. So a step with loss costs one outer product, of a_t and eps_t, as in e-prop, and for the
+ * rest only sums over time of (C, K) numbers: sum_t y_k,t e_k,t by mode and sum_t A_g,t eps_t by type. V multiplies them once, at the end.
  * An ill-conditioned V would cancel away float32's digits: CONDITION_MOST bounds |V|_1 |V^-1|_1, beyond it the engine uses the reverse recursion.
  *
  * Where no step of a TIME_BLOCK carries loss, all its steps are one pass of the traces through registers. Where one does, steps are taken singly and
@@ -89,7 +92,7 @@ static void modes_make(struct engine *engine, const double *re, const double *im
     engine->trace_count = 1;
     for (int k = 0; k < types; k++) {
         bool pair = im[k] != 0;
-        engine->modes[engine->mode_count++] = (struct mode){.decay_re = (float)(leak + step * re[k]), .decay_im = pair ? (float)(step * im[k]) : 0.0f,
+        engine->modes[engine->mode_count++] = (struct mode){.pair = pair, .decay_re = (float)(leak + step * re[k]), .decay_im = pair ? (float)(step * im[k]) : 0.0f,
             .vector = k, .trace = engine->trace_count};
         engine->trace_count += 1 + pair;
         k += pair;
@@ -117,9 +120,12 @@ void traces_prepare(struct engine *engine)
     if (eigen_decompose(types, matrix, engine->eigen_scratch, re, im, engine->vectors) != 0)
         return;
     memcpy(copy, engine->vectors, (size_t)types * (size_t)types * sizeof *copy);
-    if (!matrix_invert(types, copy, engine->inverse))
+    if (!matrix_invert(types, copy, matrix))
         return;
-    double condition = matrix_norm(types, engine->vectors) * matrix_norm(types, engine->inverse);
+    double condition = matrix_norm(types, engine->vectors) * matrix_norm(types, matrix);
+    for (int g = 0; g < types; g++)
+        for (int k = 0; k < types; k++)
+            engine->inverse_t[g * types + k] = matrix[k * types + g];
     engine->traces_good = condition <= CONDITION_MOST;
     modes_make(engine, re, im);
 }
@@ -139,7 +145,7 @@ static void block_traces_advance(struct engine *engine, struct block *block, int
     int gathered = 1;
     for (int k = 0; k < engine->mode_count; k++) {
         const struct mode *mode = &engine->modes[k];
-        if (mode->decay_im != 0.0f) {
+        if (mode->pair) {
             kernels->trace_rotation(block->rows, (int)engine->stride, steps, s, step_stride, gain, mode->decay_re, mode->decay_im,
                                     trace_at(engine, block, mode->trace), trace_at(engine, block, mode->trace + 1));
             continue;
@@ -190,80 +196,80 @@ static void mdgl_add(struct engine *engine, struct group *group, struct block *b
     memcpy(factors, block->d, elements * sizeof(float));
 }
 
-/* What the rows of one trace are multiplied with: coefficient[type] / n, by type; for the eligibility trace a - A / n. */
-static void factors_fill(const struct engine *engine, const double *coefficient, const float *a, float *factors)
-{
-    const struct network *network = engine->network;
-    for (int p = 0; p < network->units; p++) {
-        int type = network->type_of_unit[p];
-        float shared = (float)(coefficient[type] / network->type_size[type]);
-        factors[p] = a ? a[p] - shared : shared;
-    }
-    for (int p = network->units; p < engine->columns; p++)
-        factors[p] = 0.0f;
-}
-
-/* y = V^-1 A of one trial. */
-static void signal_project(const struct engine *engine, const double *signal, double *y)
+/* The learning signal of each trial by type, A = a P (into thin), then on the modes, y = V^-1 A. */
+static void signals_project(struct engine *engine, struct block *block)
 {
     int types = engine->network->types;
-    for (int k = 0; k < types; k++) {
-        y[k] = 0;
-        for (int g = 0; g < types; g++)
-            y[k] += engine->inverse[k * types + g] * signal[g];
-    }
-}
-
-/* Factor of the mode's trace (part 0) or, for a pair, of its imaginary trace (part 1), by type. */
-static void mode_coefficient(const struct engine *engine, const struct mode *mode, int part, const double *y, double *coefficient)
-{
-    int types = engine->network->types, k = mode->vector;
-    for (int g = 0; g < types; g++) {
-        double v1 = engine->vectors[g * types + k];
-        if (mode->decay_im == 0.0f) {
-            coefficient[g] = v1 * y[k];
-            continue;
-        }
-        double v2 = engine->vectors[g * types + k + 1];
-        coefficient[g] = part == 0 ? v1 * y[k] + v2 * y[k + 1] : v1 * y[k + 1] - v2 * y[k];
-    }
-}
-
-/* The signals of one trial among block->signals: A = a P, then y = V^-1 A. */
-static double *signal_at(const struct engine *engine, const struct block *block, int row)
-{
-    return block->signals + (size_t)row * 2 * (size_t)engine->network->types;
-}
-
-static void signals_make(const struct engine *engine, struct block *block)
-{
-    const struct network *network = engine->network;
+    struct product by_type = {.rows_in = block->a, .row_stride = (size_t)engine->columns, .rows = block->rows, .matrix = &engine->hop.gather, .out = block->thin};
+    product_run(engine->kernels, EPILOGUE_STORE, &by_type);
     for (int row = 0; row < block->rows; row++) {
-        double *signal = signal_at(engine, block, row);
-        memset(signal, 0, (size_t)network->types * sizeof *signal);
-        for (int p = 0; p < network->units; p++)
-            signal[network->type_of_unit[p]] += (double)block->a[row * engine->columns + p];
-        signal_project(engine, signal, signal + network->types);
-    }
-}
-
-static void modprop_add(struct engine *engine, struct group *group, struct block *block)
-{
-    int types = engine->network->types, columns = engine->columns;
-    double *coefficient = signal_at(engine, block, engine->block_rows);
-    signals_make(engine, block);
-    float *factors = pending_add(engine, group, block, trace_at(engine, block, 0));
-    for (int row = 0; row < block->rows; row++)
-        factors_fill(engine, signal_at(engine, block, row), block->a + row * columns, factors + row * columns);
-    for (int k = 0; k < engine->mode_count; k++) {
-        const struct mode *mode = &engine->modes[k];
-        for (int part = 0; part <= (mode->decay_im != 0.0f); part++) {
-            factors = pending_add(engine, group, block, trace_at(engine, block, mode->trace + part));
-            for (int row = 0; row < block->rows; row++) {
-                mode_coefficient(engine, mode, part, signal_at(engine, block, row) + types, coefficient);
-                factors_fill(engine, coefficient, NULL, factors + row * columns);
+        const float *signal = block->thin + row * engine->type_columns;
+        double *sums = block->sums;
+        float *y = block->projected + row * types, *turned = block->turned + row * types;
+        memset(sums, 0, (size_t)types * sizeof *sums);
+        for (int g = 0; g < types; g++)
+            for (int k = 0; k < types; k++)
+                sums[k] += engine->inverse_t[g * types + k] * (double)signal[g];
+        for (int k = 0; k < types; k++)
+            y[k] = (float)sums[k];
+        for (int i = 0; i < engine->mode_count; i++) {
+            int k = engine->modes[i].vector;
+            if (engine->modes[i].pair) {
+                turned[k] = y[k + 1];
+                turned[k + 1] = -y[k];
             }
         }
+    }
+}
+
+/*
+ * A step with loss. Only a_{p,t} eps_t is a unit's own and waits for an outer product; the rest is the same for all units of a type, so it is summed
+ * by mode, (C, K) numbers, and dealt out to the units once, in traces_reduce.
+ */
+static void modprop_add(struct engine *engine, struct group *group, struct block *block)
+{
+    int types = engine->network->types, rows = block->rows, stride = (int)engine->stride;
+    size_t elements = (size_t)rows * (size_t)engine->columns;
+    memcpy(pending_add(engine, group, block, trace_at(engine, block, 0)), block->a, elements * sizeof(float));
+    signals_project(engine, block);
+    engine->kernels->outer(block->thin, (size_t)engine->type_columns, trace_at(engine, block, 0), rows, types, stride, group->shared + (size_t)(types * stride));
+    for (int i = 0; i < engine->mode_count; i++) {
+        const struct mode *mode = &engine->modes[i];
+        float *to = group->shared + (size_t)(mode->vector * stride);
+        engine->kernels->outer(block->projected + mode->vector, (size_t)types, trace_at(engine, block, mode->trace), rows, 1 + mode->pair, stride, to);
+        if (mode->pair)
+            engine->kernels->outer(block->turned + mode->vector, (size_t)types, trace_at(engine, block, mode->trace + 1), rows, 2, stride, to);
+    }
+}
+
+/* In float32 a time block, in double beyond. */
+static void shared_fold(struct engine *engine, struct group *group)
+{
+    size_t size = 2 * (size_t)engine->network->types * engine->stride;
+    for (size_t i = 0; i < size; i++)
+        group->shared_total[i] += (double)group->shared[i];
+    memset(group->shared, 0, size * sizeof(float));
+}
+
+void traces_reduce(struct engine *engine, int k, float *row)
+{
+    const struct network *network = engine->network;
+    int types = network->types;
+    double *share = engine->shares + (size_t)k * (size_t)types;
+    size_t at = (size_t)(engine->first_source + k), stride = engine->stride;
+    memset(share, 0, (size_t)types * sizeof *share);
+    for (int m = 0; m < types; m++) {
+        double mode = 0;
+        for (int g = 0; g < engine->group_count; g++) {
+            mode += engine->groups[g].shared_total[(size_t)m * stride + at];
+            share[m] -= engine->groups[g].shared_total[(size_t)(types + m) * stride + at];
+        }
+        for (int type = 0; type < types; type++)
+            share[type] += engine->vectors[type * types + m] * mode;
+    }
+    for (int p = 0; p < network->units; p++) {
+        int type = network->type_of_unit[p];
+        row[p] += (float)(share[type] / network->type_size[type]);
     }
 }
 
@@ -295,6 +301,8 @@ static void group_traces(struct engine *engine, struct group *group, int t, int 
             block_traces_advance(engine, &engine->blocks[b], 0, silent);
         block_trace_steps(engine, group, &engine->blocks[b], t, silent, count);
     }
+    if (group->shared && silent < count)
+        shared_fold(engine, group);
 }
 
 void blocks_run_traces(struct engine *engine, int first_group, int last_group)

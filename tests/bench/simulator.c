@@ -2,7 +2,9 @@
  * The simulator's benchmark at one size: the machine's multiply-add peak and memory bandwidth, the forward pass, and each rule's training iteration with its
  * phases, all in one run so that ratios mean something. Prints one JSON object. tests/bench/run makes tables and sweeps of it.
  *
- *     simulator [UNITS [STEPS [TRIALS [THREADS [ROUNDS]]]]]        defaults: the published delayed XOR, 120 900 32 2 9
+ *     simulator [UNITS [STEPS [TRIALS [THREADS [ROUNDS [LOSS [ROW]]]]]]]        defaults: the published delayed XOR, 120 900 32 2 9 last
+ *
+ * LOSS is "last" (delayed XOR: the last step carries loss) or "every" (pattern generation: each does). ROW names one row of the table, to measure it alone.
  */
 #include <math.h>
 #include <pthread.h>
@@ -133,12 +135,12 @@ static void trials_draw(struct bench *bench, int64_t iteration)
 }
 
 /* One training iteration, all of it: trials, gradient, optimiser, packing. rule NULL: the forward pass alone, inputs included. */
-static struct timing iteration_measure(struct bench *bench, const struct rule_config *rule)
+static struct timing iteration_measure(struct bench *bench, const struct rule_config *rule, enum engine_method method)
 {
     struct train_config config = bench->config;
     const struct task_shape *shape = &bench->task.shape;
     struct engine_options options = {.steps = shape->steps, .trials = config.training.batch_size, .loss = shape->loss, .mask_from = shape->mask_from,
-                                     .mask_uniform = shape->mask_uniform, .rule = rule, .clock = seconds};
+                                     .mask_uniform = shape->mask_uniform, .rule = rule, .method = method, .clock = seconds};
     struct timing timing = {0};
     struct train_error error;
     enum train_result result;
@@ -192,7 +194,7 @@ static void timing_print(const char *name, const struct timing *timing, double f
            1e3 * p->credit, 1e3 * p->gradient, 1e3 * p->optimizer, engine_method_name(timing->plan.method, false), timing->plan.memory_bytes);
 }
 
-static void bench_make(struct bench *bench, int units, int steps, int trials)
+static void bench_make(struct bench *bench, int units, int steps, int trials, bool every)
 {
     char error[256];
     int cue = steps / 9 > 0 ? steps / 9 : 1;
@@ -203,6 +205,8 @@ static void bench_make(struct bench *bench, int units, int steps, int trials)
         .rule = {.mu = 0.25},
         .optimizer = {.learning_rate = 5e-4, .decay_factor = 0.8, .decay_every = 300, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .l2 = 5e-4, .l1 = 0.01},
         .training = {.batch_size = trials}};
+    if (every)
+        bench->config.task = (struct task_config){.type = TASK_PATTERN, .pattern = {.inputs = 20, .outputs = 1, .duration = steps}};
     bench->trials = calloc((size_t)trials, sizeof *bench->trials);
     if (!bench->trials || !task_init(&bench->task, &bench->config.task, 1, error)) {
         fprintf(stderr, "simulator: out of memory\n");
@@ -218,7 +222,7 @@ static void network_renew(struct bench *bench, int types_per_sign)
     config.types_per_sign = types_per_sign;
     config.dale = config.units <= 256;
     network_release(&bench->network);
-    if (network_init(&bench->network, &config, 2, 2, 1, NULL, NULL, error) != 0) {
+    if (network_init(&bench->network, &config, bench->task.shape.inputs, bench->task.shape.outputs, 1, NULL, NULL, error) != 0) {
         fprintf(stderr, "simulator: %s\n", error);
         exit(1);
     }
@@ -234,6 +238,25 @@ static int argument(int count, char **values, int at, int fallback)
     return value;
 }
 
+/* A rule by the method that its plan chooses, and where both exist and take different ways, by each. */
+static const struct {
+    const char *name;
+    struct rule_config rule;
+    int types;
+    enum engine_method method;
+} rows[] = {
+    {"eprop", {.type = RULE_EPROP}, 1, METHOD_AUTO},
+    {"mdgl", {.type = RULE_MDGL}, 1, METHOD_AUTO},
+    {"modprop type 2", {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE}, 1, METHOD_AUTO},
+    {"modprop type 8", {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE}, 4, METHOD_AUTO},
+    {"modprop type 2, forward", {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE}, 1, METHOD_FORWARD},
+    {"modprop type 2, reverse", {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE}, 1, METHOD_REVERSE},
+    {"modprop type 8, forward", {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE}, 4, METHOD_FORWARD},
+    {"modprop type 8, reverse", {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE}, 4, METHOD_REVERSE},
+    {"modprop cell", {.type = RULE_MODPROP, .mu = 0.25}, 1, METHOD_AUTO},
+    {"bptt", {.type = RULE_BPTT}, 1, METHOD_AUTO},
+};
+
 int main(int count, char **values)
 {
     static struct bench bench;
@@ -246,33 +269,29 @@ int main(int count, char **values)
         return 2;
     }
     threads = team_resize(bench.team, threads < MEMBERS_MOST ? threads : MEMBERS_MOST);
-    bench_make(&bench, units, steps, trials);
+    bool every = count > 6 && strcmp(values[6], "every") == 0;
+    if (count > 6 && !every && strcmp(values[6], "last") != 0) {
+        fprintf(stderr, "simulator: LOSS must be last or every; got %s\n", values[6]);
+        return 2;
+    }
+    bench_make(&bench, units, steps, trials, every);
     network_renew(&bench, 1);
-    double peak = peak_measure(bench.team), bandwidth = bandwidth_measure(bench.team);
-    struct timing forward = iteration_measure(&bench, NULL);
-    static const struct {
-        const char *name;
-        struct rule_config rule;
-        int types;
-    } rules[] = {
-        {"eprop", {.type = RULE_EPROP}, 1},
-        {"mdgl", {.type = RULE_MDGL}, 1},
-        {"modprop type 2", {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE}, 1},
-        {"modprop type 8", {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE}, 4},
-        {"modprop cell", {.type = RULE_MODPROP, .mu = 0.25}, 1},
-        {"bptt", {.type = RULE_BPTT}, 1},
-    };
-    printf("{\"units\": %d, \"steps\": %d, \"trials\": %d, \"threads\": %d, \"isa\": \"%s\", \"peak_gflops\": %.1f, \"bandwidth_gbytes\": %.1f,\n \"rules\": {\n", units, steps,
-           trials, threads, kernels_name(), 1e-9 * peak, 1e-9 * bandwidth);
+    double peak = peak_measure(bench.team);
+    struct timing forward = iteration_measure(&bench, NULL, METHOD_AUTO);
+    printf("{\"units\": %d, \"steps\": %d, \"trials\": %d, \"threads\": %d, \"isa\": \"%s\", \"loss\": \"%s\", \"peak_gflops\": %.1f,\n \"rules\": {\n", units,
+           steps, trials, threads, kernels_name(), every ? "every" : "last", 1e-9 * peak);
     timing_print("forward", &forward, forward.seconds, peak);
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
-        network_renew(&bench, rules[i].types);
-        struct timing timing = iteration_measure(&bench, &rules[i].rule);
-        timing_print(rules[i].name, &timing, forward.seconds, peak);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (count > 7 && strcmp(values[7], rows[i].name) != 0)
+            continue;
+        network_renew(&bench, rows[i].types);
+        struct timing timing = iteration_measure(&bench, &rows[i].rule, rows[i].method);
+        timing_print(rows[i].name, &timing, forward.seconds, peak);
     }
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("  \"end\": null},\n \"resident_bytes_most\": %ld}\n", usage.ru_maxrss * 1024L);
+    /* last, since its arrays would count as the simulator's memory */
+    printf("  \"end\": null},\n \"resident_bytes_most\": %ld, \"bandwidth_gbytes\": %.1f}\n", usage.ru_maxrss * 1024L, 1e-9 * bandwidth_measure(bench.team));
     network_release(&bench.network);
     task_release(&bench.task);
     team_destroy(bench.team);
