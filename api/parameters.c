@@ -595,22 +595,40 @@ static const struct field training_items[] = {
 
 const struct fields training_fields = {training_items, COUNT(training_items)};
 
+/*
+ * Where other defaults than the published delayed XOR's were measured to learn: with them bptt brings pattern to a loss of 1e-5 in 3000 iterations, evidence to 95 %
+ * in 400, row MNIST to 96.9 % (README), pixel MNIST to 70 % in 2000. l1, l2 and Deep R belong to the published run.
+ */
+#define MNIST_TASKS   (BIT(TASK_ROW_MNIST) | BIT(TASK_PIXEL_MNIST))
+#define UNPUBLISHED   (MNIST_TASKS | BIT(TASK_PATTERN) | BIT(TASK_EVIDENCE) | BIT(TASK_DATASET))
+
 const struct field_default task_defaults[] = {
-    {BIT(TASK_PATTERN), "training", "batch_size", "1"},
-    /* as measured to learn row MNIST well (README); the published l1 and Deep R are those of delayed XOR */
-#define MNIST_TASKS (BIT(TASK_ROW_MNIST) | BIT(TASK_PIXEL_MNIST))
+    {UNPUBLISHED, "network", "rewiring", "\"none\""},
+    {UNPUBLISHED, "optimizer", "l2", "0"},
+    {UNPUBLISHED, "optimizer", "l1", "0"},
+    {UNPUBLISHED, "optimizer", "clip_norm", "1"},
     {MNIST_TASKS, "network", "units", "128"},
-    {MNIST_TASKS, "network", "tau", "10"},
-    {MNIST_TASKS, "network", "rewiring", "\"none\""},
+    {BIT(TASK_ROW_MNIST), "network", "tau", "10"},
+    {BIT(TASK_PIXEL_MNIST), "network", "tau", "20"},
     {MNIST_TASKS, "network", "bias", "true"},
     {MNIST_TASKS, "rule", "mu", "0.1"},
-    {MNIST_TASKS, "optimizer", "learning_rate", "0.002"},
+    {BIT(TASK_ROW_MNIST), "optimizer", "learning_rate", "0.002"},
+    {BIT(TASK_PIXEL_MNIST), "optimizer", "learning_rate", "0.001"},
     {MNIST_TASKS, "optimizer", "decay", "{\"factor\": 0.5, \"every\": 8000}"},
-    {MNIST_TASKS, "optimizer", "l2", "0"},
-    {MNIST_TASKS, "optimizer", "l1", "0"},
-    {MNIST_TASKS, "optimizer", "clip_norm", "1"},
     {MNIST_TASKS, "training", "iterations", "30000"},
     {MNIST_TASKS, "training", "evaluate_every", "1000"},
     {MNIST_TASKS, "training", "checkpoint_every", "1000"},
+    {BIT(TASK_PATTERN), "network", "tau", "30"},
+    {BIT(TASK_PATTERN), "optimizer", "learning_rate", "0.001"},
+    {BIT(TASK_PATTERN), "optimizer", "decay", "{\"factor\": 0.5, \"every\": 1000}"},
+    {BIT(TASK_PATTERN), "training", "batch_size", "1"},
+    {BIT(TASK_EVIDENCE), "network", "tau", "200"},
+    {BIT(TASK_EVIDENCE), "optimizer", "learning_rate", "0.001"},
+    {BIT(TASK_EVIDENCE), "optimizer", "decay", "{\"factor\": 0.5, \"every\": 200}"},
+    {BIT(TASK_EVIDENCE), "training", "iterations", "1000"},
+    {BIT(TASK_DATASET), "network", "tau", "20"},
+    {BIT(TASK_DATASET), "network", "bias", "true"},
+    {BIT(TASK_DATASET), "optimizer", "learning_rate", "0.001"},
+    {BIT(TASK_DATASET), "optimizer", "decay", "null"},
 };
 const size_t task_default_count = COUNT(task_defaults);

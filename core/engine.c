@@ -15,6 +15,7 @@
 
 #define SENSITIVITIES_UNITS_MOST 64
 #define CARVE_ALIGN 64
+#define HISTORY_CACHED (32 * 1024 * 1024) /* bytes */
 
 /* Carves aligned arrays from one block; run once with base 0 to learn the size, then with the memory. Overflow makes every later size SIZE_MAX. */
 struct carver {
@@ -90,28 +91,33 @@ static void costs_estimate(int units, int inputs, int outputs, int types, bool b
     *by_traces = *forward + trials * (steps * k * traces + outer + shared + losses * hop_cost(options->rule, n, types) + readout);
 }
 
-/* Floats of one block's history for `steps` steps. */
-static double history_bytes(int units, int inputs, bool bias, int blocks, int rows, double steps)
-{
-    double stride = lanes_pad(inputs + bias) + lanes_pad(units);
-    return sizeof(float) * (double)blocks * rows * stride * (steps + 1);
-}
-
 static int trials_rows(int trials)
 {
     return trials < BLOCK_TRIALS ? trials : BLOCK_TRIALS;
 }
 
+static int trials_blocks(int trials)
+{
+    return (trials + BLOCK_TRIALS - 1) / BLOCK_TRIALS;
+}
+
+/* Of a whole batch, for `steps` steps. */
+static double history_bytes(int units, int inputs, bool bias, int trials, double steps)
+{
+    double stride = lanes_pad(inputs + bias) + lanes_pad(units);
+    return sizeof(float) * (double)trials_blocks(trials) * trials_rows(trials) * stride * (steps + 1);
+}
+
 /* The longest segment, a multiple of TIME_BLOCK, with which history and snapshots fit into `memory`; at least one TIME_BLOCK. */
 static int segment_choose(int units, int inputs, bool bias, const struct engine_options *options)
 {
-    int rows = trials_rows(options->trials), blocks = (options->trials + rows - 1) / rows;
+    int rows = trials_rows(options->trials), blocks = trials_blocks(options->trials);
     double memory = (double)(options->memory > 0 ? options->memory : ENGINE_MEMORY_DEFAULT), steps = options->steps;
-    if (history_bytes(units, inputs, bias, blocks, rows, steps) <= memory)
+    if (history_bytes(units, inputs, bias, options->trials, steps) <= memory)
         return options->steps;
     double snapshot = 2.0 * sizeof(float) * blocks * rows * lanes_pad(units), best = TIME_BLOCK;
     for (double segment = TIME_BLOCK; segment < steps; segment *= 2) {
-        double bytes = history_bytes(units, inputs, bias, blocks, rows, segment) + ceil(steps / segment) * snapshot;
+        double bytes = history_bytes(units, inputs, bias, options->trials, segment) + ceil(steps / segment) * snapshot;
         if (bytes > memory)
             continue;
         best = segment;
@@ -140,8 +146,9 @@ static void memory_carve(struct carver *carver, struct engine *engine);
 static void reverse_carve(struct carver *carver, struct engine *engine);
 static void engine_sizes(struct engine *engine, int units, int inputs, int types, bool bias);
 
-static enum engine_method method_choose(bool equal_leaks, const struct engine_options *options, const struct engine_plan *plan, double by_reverse,
-                                        double by_traces)
+/* `history`: bytes that the reverse recursion would keep */
+static enum engine_method method_choose(bool equal_leaks, const struct engine_options *options, const struct engine_plan *plan, double history,
+                                        double by_reverse, double by_traces)
 {
     if (!options->rule)
         return METHOD_FORWARD;
@@ -152,8 +159,9 @@ static enum engine_method method_choose(bool equal_leaks, const struct engine_op
     if (options->method != METHOD_AUTO)
         return options->method;
     bool recomputes = plan->segment_steps < options->steps;
-    /* a tenth more arithmetic is a fair price for history that need not be written and read */
-    return recomputes || by_traces <= 1.1 * by_reverse ? METHOD_FORWARD : METHOD_REVERSE;
+    /* some more arithmetic is a fair price for history that need not be written and read, more where it is beyond the caches */
+    double price = history > HISTORY_CACHED ? 1.4 : 1.1;
+    return recomputes || by_traces <= price * by_reverse ? METHOD_FORWARD : METHOD_REVERSE;
 }
 
 bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks, const struct engine_options *options,
@@ -165,7 +173,7 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
     double by_reverse = 0, by_traces = 0;
     costs_estimate(units, inputs, outputs, types, bias, options, &made.forward_multiply_adds, &by_reverse, &by_traces);
     made.segment_steps = segment_choose(units, inputs, bias, options);
-    made.method = method_choose(equal_leaks, options, &made, by_reverse, by_traces);
+    made.method = method_choose(equal_leaks, options, &made, history_bytes(units, inputs, bias, options->trials, options->steps), by_reverse, by_traces);
     if (made.method == METHOD_REVERSE && made.segment_steps < options->steps)
         by_reverse += made.forward_multiply_adds;
     made.multiply_adds = made.method == METHOD_FORWARD ? by_traces : by_reverse;
@@ -204,7 +212,7 @@ static void engine_sizes(struct engine *engine, int units, int inputs, int types
     engine->first_source = engine->z_offset - bias - inputs;
     engine->stride = (size_t)(engine->z_offset + engine->columns);
     engine->block_rows = trials_rows(engine->options.trials);
-    engine->block_count = (engine->options.trials + engine->block_rows - 1) / engine->block_rows;
+    engine->block_count = trials_blocks(engine->options.trials);
     engine->group_count = engine->block_count < GROUPS_MOST ? engine->block_count : GROUPS_MOST;
     int segment = engine->plan.segment_steps;
     engine->segments = (engine->options.steps + segment - 1) / segment;

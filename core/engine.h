@@ -51,6 +51,7 @@ struct batch_source {
 
 struct engine_result {
     double loss;        /* sum m l / sum m */
+    double weight;      /* sum m */
     double correct;     /* sum m [argmax y = class] / sum m; cross-entropy only */
     double psi_mean;    /* over units, steps and trials; count_psi */
     int silent_units;   /* units whose psi was 0 throughout; count_psi */

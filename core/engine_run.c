@@ -431,8 +431,10 @@ enum train_result engine_batch_run(struct engine *engine, struct team *team, con
         loss += engine->trial_loss[i];
         correct += engine->trial_correct[i];
     }
-    result->loss = loss / engine->weight_sum;
-    result->correct = correct / engine->weight_sum;
+    result->weight = engine->weight_sum;
+    /* in a batch of a user's own trials it may be that nothing counts: no loss, no gradient, and no fault */
+    result->loss = engine->weight_sum > 0 ? loss / engine->weight_sum : 0;
+    result->correct = engine->weight_sum > 0 ? correct / engine->weight_sum : 0;
     if (gradient && engine->options.count_psi)
         psi_report(engine, result);
     phases_add(&result->phases, &engine->phases);

@@ -83,25 +83,26 @@ static enum train_result diverged(struct training *training, const char *what)
     return TRAIN_DIVERGED;
 }
 
-/* The whole test split, in batches, weighted by trials; or one fresh batch. */
+/* The whole test split, in batches, each counted with the weight of its mask; or one fresh batch. */
 static enum train_result evaluation_run(struct training *training, double *loss, double *accuracy)
 {
     size_t trials = training->task.shape.test_trials, most = (size_t)training->config->training.batch_size;
     enum trial_phase phase = trials > 0 ? TRIAL_TEST : TRIAL_EVALUATION;
     if (trials == 0)
         trials = most;
-    double sum = 0, correct = 0;
+    double sum = 0, correct = 0, weight = 0;
     for (size_t first = 0; first < trials; first += most) {
         int count = (int)(trials - first < most ? trials - first : most);
         struct engine_result run = {0};
         enum train_result result = batch_run(training, training->engine, phase, first, count, NULL, &run);
         if (result != TRAIN_FINISHED)
             return result;
-        sum += run.loss * count;
-        correct += run.correct * count;
+        sum += run.loss * run.weight;
+        correct += run.correct * run.weight;
+        weight += run.weight;
     }
-    *loss = sum / (double)trials;
-    *accuracy = training->task.shape.has_accuracy ? correct / (double)trials : NAN;
+    *loss = weight > 0 ? sum / weight : 0;
+    *accuracy = training->task.shape.has_accuracy && weight > 0 ? correct / weight : NAN;
     return isfinite(*loss) ? TRAIN_FINISHED : diverged(training, "the loss of the evaluation");
 }
 

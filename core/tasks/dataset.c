@@ -4,6 +4,22 @@
 
 #include "core/tasks/tasks.h"
 
+/* The first step that counts in some trial of the set; `steps` where none does. */
+static size_t mask_begin(const struct trial_set *set, size_t steps)
+{
+    if (!set->mask)
+        return 0;
+    for (size_t i = 0; i < steps * set->trials; i++)
+        if (set->mask[i] != 0.0f)
+            return i / set->trials;
+    return steps;
+}
+
+static size_t lesser(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 static bool dataset_shape(const struct task_config *config, struct task_shape *shape, char error[256])
 {
     const struct task_data *data = config->data;
@@ -15,8 +31,11 @@ static bool dataset_shape(const struct task_config *config, struct task_shape *s
         snprintf(error, 256, "the dataset is too large");
         return false;
     }
+    size_t from = mask_begin(&data->train, data->steps);
+    if (data->test.trials > 0)
+        from = lesser(from, mask_begin(&data->test, data->steps));
     *shape = (struct task_shape){.steps = (int)data->steps, .inputs = (int)data->inputs, .outputs = (int)data->outputs, .loss = data->loss,
-                                 .has_accuracy = data->loss == LOSS_CROSS_ENTROPY, .mask_from = 0, .mask_uniform = !data->train.mask && !data->test.mask,
+                                 .has_accuracy = data->loss == LOSS_CROSS_ENTROPY, .mask_from = (int)from, .mask_uniform = !data->train.mask && !data->test.mask,
                                  .test_trials = data->test.trials};
     return true;
 }

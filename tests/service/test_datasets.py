@@ -112,3 +112,23 @@ def test_upload_that_breaks_off_leaves_nothing(daemon):
         connection.sendall(b"PUT /v1/datasets/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: 100000\r\n\r\n" + b"x" * 5000)
         wait_until(lambda: (daemon.data / "datasets" / "user").exists() and os.listdir(daemon.data / "datasets" / "user"), timeout=5)
     wait_until(lambda: not os.listdir(daemon.data / "datasets" / "user"), timeout=5)
+
+
+def test_a_test_split_counts_each_step_once(daemon):
+    """The loss of a split is sum m l / sum m over all of it, also where its batches differ in what they count; trials in which nothing counts do no harm."""
+    data, test = arrays(trials=40), arrays(trials=21, seed=3)
+    for part in (data, test):
+        part["mask"][:] = 0
+    data["mask"][-1, ::4] = 1  # a batch of 2 often has nothing that counts
+    test["mask"][3:, :5] = 1   # all that counts stands in the first batches
+    test["mask"][-1, 20] = 0.5
+    assert put(daemon, "masked", safetensors(**data, **{f"test_{k}": v for k, v in test.items()})).status_code == 201
+    losses = []
+    for batch_size in (2, 21):
+        document = job_on("masked")
+        document["optimizer"]["learning_rate"] = 0.0
+        document["training"] |= {"batch_size": batch_size, "iterations": 20, "evaluate_every": 10}
+        job = finish(daemon, submit(daemon, document))
+        assert job["status"] == "succeeded", job
+        losses.append(job["metrics"]["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)

@@ -1,8 +1,10 @@
 """What training tells and takes: diagnostics as events and metrics, memory that does not grow with time."""
+import os
 import pathlib
 import re
 
 import pytest
+from conftest import SANITIZED
 
 SMALL = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 20, "tau": 20},
          "training": {"iterations": 40, "batch_size": 4, "evaluate_every": 10}}
@@ -16,9 +18,9 @@ KEYS = {
 }
 
 
-def finished(daemon, document):
+def finished(daemon, document, seconds=60):
     job = daemon.post("/v1/jobs", json=document).json()
-    return daemon.get(f"/v1/jobs/{job['id']}?wait=60", timeout=90).json()
+    return daemon.get(f"/v1/jobs/{job['id']}?wait={seconds}", timeout=seconds + 30).json()
 
 
 def with_diagnostics(value):
@@ -75,7 +77,24 @@ def test_a_million_steps_take_the_memory_of_a_thousand(start, tmp_path):
         peaks[steps] = peak_resident(daemon)
         assert peaks[steps] > before
         estimate = daemon.post("/v1/jobs:validate", json={name: job[name] for name in ("task", "rule", "network", "training")}).json()["estimate"]
-        assert estimate["method"] == "forward traces"
+    assert estimate["method"] == "forward traces"
     print(f"peak resident: {peaks[1000] / 1e6:.1f} MB for 1,000 steps, {peaks[1000000] / 1e6:.1f} MB for 1,000,000")
-    if not b"__asan_init" in pathlib.Path(f"/proc/{daemon.process.pid}/exe").read_bytes():  # a sanitizer's own memory is not the daemon's
+    if not SANITIZED:  # a sanitizer's own memory is not the daemon's
         assert peaks[1000000] < 1.1 * peaks[1000]
+
+
+LEARNS = {  # task: the seed of a quick run, what counts as learned
+    "delayed_xor": (9, {"metric": "loss", "below": 0.1, "evaluations": 5}),
+    "pattern": (1, {"metric": "loss", "below": 0.003, "evaluations": 2}),
+    "evidence": (1, {"metric": "accuracy", "above": 0.9, "evaluations": 5}),
+}
+
+
+@pytest.mark.skipif(SANITIZED, reason="a question of mathematics, not of memory")
+@pytest.mark.parametrize("task", LEARNS)
+def test_bptt_learns_each_task_by_its_defaults(daemon, task):
+    if task == "evidence" and not os.environ.get("MODPROP_LONG"):
+        pytest.skip("two minutes: sh tests/run --long")
+    seed, stop = LEARNS[task]
+    job = finished(daemon, {"task": {"type": task}, "seed": seed, "rule": {"type": "bptt"}, "training": {"stop_when": stop}}, 300)
+    assert job["status"] == "succeeded" and job["progress"]["iteration"] < job["training"]["iterations"], (job["progress"], job["metrics"])

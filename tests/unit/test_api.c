@@ -263,7 +263,8 @@ START_TEST(defaults_of_tasks_take_effect) {
                 continue;
             }
             char body[128], *text;
-            snprintf(body, sizeof body, "{\"task\":{\"type\":\"%s\"}}", task_variants[task].name);
+            const char *name = task == TASK_DATASET ? ",\"name\":\"mine\"" : "";
+            snprintf(body, sizeof body, "{\"task\":{\"type\":\"%s\"%s}}", task_variants[task].name, name);
             text = canonical(body, NULL);
             json_t *job = json_loads(text, 0, NULL), *expected = json_loads(task_defaults[i].fallback, JSON_DECODE_ANY, NULL);
             json_t *got = json_object_get(json_object_get(job, task_defaults[i].section), task_defaults[i].name);
