@@ -25,10 +25,11 @@ from scripted import Script  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch):
+def no_settings(monkeypatch, tmp_path):
     """A developer's own server and token stay out of the tests."""
-    for name in ("MODPROP_SERVER", "MODPROP_TOKEN"):
+    for name in ("MODPROP_SERVER", "MODPROP_TOKEN", "MODPROP_TOKEN_FILE", "MODPROP_CA_FILE", "MODPROP_CONFIG"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
 
 
 @pytest.fixture

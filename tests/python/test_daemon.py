@@ -51,6 +51,25 @@ def test_the_same_job_has_the_same_weights(client):
     assert first.weights.sha256 == second.weights.sha256
 
 
+def test_a_job_may_hold_numpy(client):
+    """Numbers and arrays as an experiment's own code makes them."""
+    network = {"units": np.int64(24), "tau": np.linspace(10, 30, 24)}
+    job = client.train(TASK | {"noise": np.float32(0.5)}, {"type": "modprop", "mu": np.float64(0.125)}, network=network, seed=np.arange(4)[3])
+    assert job.seed == 3 and job.document["rule"]["mu"] == 0.125 and job.document["task"]["noise"] == 0.5
+    assert job.document["network"]["tau"] == network["tau"].tolist()
+    assert client.validate({"task": TASK, "network": network})["network"]["units"] == 24
+    job.cancel()
+    with pytest.raises(TypeError, match="not int"):
+        client.train(3)
+
+
+def test_comparing_jobs_that_have_nothing_to_show_yet(start):
+    with Client(start("--workers", "0").url) as client:
+        jobs = [client.train(TASK, rule, network=NETWORK, training=training(20)) for rule in ("bptt", "eprop")]
+        comparison = client.compare(jobs)
+        assert "| bptt | 1 | 0 | - | - | - |" in comparison.table()
+
+
 def test_going_on_from_given_weights(client):
     first = client.train(TASK, "bptt", network=NETWORK, training=training(20)).wait(60)
     second = client.train(

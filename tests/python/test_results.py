@@ -173,6 +173,23 @@ def test_labels_say_what_is_not_the_default():
     assert rule_label({"rule": {"type": "eprop", "feedback": "random"}}) == "eprop feedback=random"
 
 
+def test_jobs_that_differ_in_more_than_the_seed_are_never_one_group():
+    def of(seed, rule, **sections):
+        return Run({"seed": seed, "name": f"n{seed}", "rule": rule, **sections}, run(seed, [1.0, 0.5]).metrics)
+
+    cell, eprop = {"type": "modprop", "weights": "cell"}, {"type": "eprop"}
+    long = [of(seed, cell, network={"tau": [float(seed)] * 30}) for seed in (1, 2)]
+    rates = [of(seed, cell, optimizer={"learning_rate": rate}) for seed, rate in ((1, 0.1), (1, 0.2), (2, 0.1))]
+    compared = Comparison([*rates, of(1, eprop)])
+    assert {label: len(group.runs) for label, group in compared.items()} == {
+        "modprop cell learning_rate=0.1": 2,
+        "modprop cell learning_rate=0.2": 1,
+        "eprop": 1,
+    }
+    assert len(Comparison(long)) == 2 and all(len(label) < 60 for label in Comparison(long))
+    assert list(Comparison(long, by=lambda document: "all")) == ["all"]
+
+
 def test_pictures(tmp_path):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
@@ -185,6 +202,22 @@ def test_pictures(tmp_path):
     assert (tmp_path / "one.png").stat().st_size > 1000
     with pytest.raises(ValueError, match="center"):
         compared.plot(center="mode")
+
+
+def test_a_column_that_is_not_there_is_told_with_those_that_are():
+    metrics = run(1, [1.0, 0.5]).metrics
+    with pytest.raises(KeyError, match="there is no 'los' in these metrics; there are loss"):
+        metrics.plot(metric="los") if has_matplotlib() else metrics["los"]
+    assert metrics.get("los") is None
+
+
+def has_matplotlib():
+    try:
+        import matplotlib
+    except ImportError:
+        return False
+    matplotlib.use("Agg")
+    return True
 
 
 def test_gradients_are_arrays_by_name():

@@ -18,7 +18,7 @@ from modprop import (
     ServerUnreachable,
     Unavailable,
 )
-from scripted import reply, stream, vanish
+from scripted import Script, reply, stream, vanish
 
 JOB = {"id": "j1", "status": "running", "seed": 1, "name": None, "training": {"iterations": 100}}
 ENDED = JOB | {"status": "succeeded"}
@@ -219,8 +219,56 @@ def test_settings_come_from_the_environment(script, monkeypatch):
     with Client() as client:
         client.version()
     assert script.headers("/version", "Authorization") == ["Bearer other"]
-    with pytest.raises(ValueError, match="http://"):
-        Client("127.0.0.1:8080")
+    with Client(script.url.removeprefix("http://")) as client:
+        assert client.server == script.url and repr(client) == f"<Client {script.url}>"
+    for wrong in ("ftp://127.0.0.1", "http://", "http://user:secret@host", "a b"):
+        with pytest.raises(ValueError, match="must be an address such as"):
+            Client(wrong)
+
+
+def test_settings_come_from_the_command_lines_file(script, monkeypatch, tmp_path):
+    """The same file, the same precedence; a token of the file goes to its server only."""
+    home = tmp_path / "config"
+    (home / "modprop").mkdir(parents=True)
+    file = home / "modprop" / "config"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    (tmp_path / "token").write_text("from-a-file\n")
+    file.write_text(f"# ours\n\nserver = {script.url}/\ntoken-file = {tmp_path}/token\n")
+    other = Script()
+    try:
+        for server, sent in ((script, "Bearer from-a-file"), (other, None)):
+            server.answers["/version"] = [reply(200, {})] * 2
+            with Client(None if server is script else server.url) as client:
+                client.version()
+            assert server.headers("/version", "Authorization") == [sent]
+        monkeypatch.setenv("MODPROP_TOKEN_FILE", str(tmp_path / "token"))
+        with Client(other.url) as client:
+            client.version()
+        assert other.headers("/version", "Authorization")[-1] == "Bearer from-a-file"
+    finally:
+        other.close()
+    monkeypatch.setenv("MODPROP_SERVER", "http://127.0.0.1:9")
+    assert Client().server == "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("server", ":1 must read"),
+        ("\nserver =\n", ":2 must read"),
+        ("sever = x", "there is no setting 'sever'; there are server, token, token_file, ca_file"),
+        ("server = ftp://x", "must be an address such as"),
+        ("token = a b", "printable ASCII"),
+    ],
+)
+def test_a_bad_file_of_settings(monkeypatch, tmp_path, text, sentence):
+    (tmp_path / "config").write_text(text)
+    monkeypatch.setenv("MODPROP_CONFIG", str(tmp_path / "config"))
+    with pytest.raises(ValueError, match=sentence):
+        Client()
+    monkeypatch.setenv("MODPROP_CONFIG", str(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError):
+        Client()
 
 
 def test_a_proxy_has_no_part_in_talking_to_this_machine(script, monkeypatch):

@@ -15,7 +15,7 @@ from . import _calls
 from ._bar import Bar
 from ._base import JobView, Settings, all_cursor, job_cursor
 from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
-from ._compare import Comparison, Run, rule_label
+from ._compare import Comparison, Run
 from ._errors import Unavailable, problem_from
 from ._results import Checkpoint, Dataset, Gradients, Metrics, Progress, Simulation, Weights
 
@@ -40,6 +40,9 @@ class AsyncClient:
     @property
     def server(self) -> str:
         return self._settings.server
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.server}>"
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -111,7 +114,7 @@ class AsyncClient:
         """See `Client.events`."""
         return self._follow(all_cursor(after))
 
-    async def compare(self, jobs: Iterable["AsyncJob | str"], *, by: Callable[[Mapping[str, Any]], str] = rule_label) -> Comparison:
+    async def compare(self, jobs: Iterable["AsyncJob | str"], *, by: Callable[[Mapping[str, Any]], str] | None = None) -> Comparison:
         """See `Client.compare`."""
         chosen = [await self.job(job) if isinstance(job, str) else job for job in jobs]
         curves = await asyncio.gather(*(job.metrics() for job in chosen))

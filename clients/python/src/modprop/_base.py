@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import ssl
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
+from . import _settings
 from ._calls import STREAM_SILENCE_SECONDS, TERMINAL, Cursor, Document, Patience
 from ._errors import JobFailed
 from ._version import __version__
 
-DEFAULT_SERVER = "http://127.0.0.1:8080"
-
-
 class Settings:
-    """Where the server is and how long to wait for it."""
+    """How to reach the server, and how long to wait for it."""
 
     def __init__(self, server: str | None, token: str | None, timeout: float, patience: float, verify: bool | str | ssl.SSLContext) -> None:
-        self.server = (server or os.environ.get("MODPROP_SERVER") or DEFAULT_SERVER).rstrip("/")
-        if not self.server.startswith(("http://", "https://")):
-            raise ValueError(f'server must begin with "http://" or "https://"; got {self.server!r}')
-        token = token or os.environ.get("MODPROP_TOKEN")
-        if token is not None and (not token.isascii() or not token.isprintable() or " " in token):
-            raise ValueError("token must be printable ASCII without spaces: was a line break read along with it?")
+        self.server, token, trust = _settings.find(server, token, verify)
         self.headers = {"User-Agent": f"modprop-python/{__version__}", "Accept": "application/json"}
         if token:
             self.headers["Authorization"] = f"Bearer {token}"
@@ -41,7 +33,8 @@ class Settings:
             "headers": self.headers,
             "timeout": self.timeout,
             "limits": limits,
-            "verify": _trust(verify),
+            # A path becomes a context that trusts the certificates in that file.
+            "verify": ssl.create_default_context(cafile=trust) if isinstance(trust, str) else trust,
             "trust_env": not _is_loopback(
                 httpx.URL(self.server).host
             ),  # a proxy of the environment has no way to this machine's own daemon
@@ -51,14 +44,6 @@ class Settings:
         """Seconds to sleep before the next try, or raises. A server that never answered is not waited for: the address is probably
         wrong."""
         return patience.wait(error, self.server, self.patience_seconds if self.reached else 0.0)
-
-
-def _trust(verify: bool | str | ssl.SSLContext) -> bool | ssl.SSLContext:
-    """What httpx takes for `verify`: a path becomes a context that trusts the certificates in that file, and True $MODPROP_CA_FILE where it
-    is set."""
-    if verify is True:
-        verify = os.environ.get("MODPROP_CA_FILE") or True
-    return ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
 
 
 def _is_loopback(host: str) -> bool:

@@ -153,6 +153,8 @@ def specification(kind: str | Mapping[str, Any] | None) -> Document | None:
     """`"modprop"` and `{"type": "modprop"}` mean the same."""
     if kind is None:
         return None
+    if not isinstance(kind, (str, Mapping)):
+        raise TypeError(f'a name such as "modprop" or a mapping with "type" is due, not {type(kind).__name__}')
     return {"type": kind} if isinstance(kind, str) else dict(kind)
 
 
@@ -211,11 +213,12 @@ def _job(job: str, rest: str = "") -> str:
 
 
 def submit(document: Mapping[str, Any], key: str | None) -> Call[Document]:
-    return Call("POST", "/v1/jobs", json_of, body=dict(document), headers={"Idempotency-Key": key or str(uuid.uuid4())}, seconds=30)
+    body = as_json_array(document)
+    return Call("POST", "/v1/jobs", json_of, body=body, headers={"Idempotency-Key": key or str(uuid.uuid4())}, seconds=30)
 
 
 def validate(document: Mapping[str, Any]) -> Call[Document]:
-    return Call("POST", "/v1/jobs:validate", json_of, body=dict(document))
+    return Call("POST", "/v1/jobs:validate", json_of, body=as_json_array(document))
 
 
 def job_get(job: str, wait: float | None = None) -> Call[Document]:

@@ -14,7 +14,7 @@ from . import _calls
 from ._bar import Bar
 from ._base import JobView, Settings, all_cursor, job_cursor
 from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
-from ._compare import Comparison, Run, rule_label
+from ._compare import Comparison, Run
 from ._errors import Unavailable, problem_from
 from ._results import Checkpoint, Dataset, Gradients, Metrics, Progress, Simulation, Weights
 
@@ -27,13 +27,14 @@ T = TypeVar("T")
 class Client:
     """A connection to a modpropd.
 
-    server: its address; else $MODPROP_SERVER, else http://127.0.0.1:8080.
-    token: for a server that asks for one; else $MODPROP_TOKEN.
+    server: its address; else $MODPROP_SERVER, else what the configuration file of the command line says (~/.config/modprop/config), else
+        http://127.0.0.1:8080.
+    token: for a server that asks for one; else $MODPROP_TOKEN, else that in the file $MODPROP_TOKEN_FILE, else the configuration file's.
     timeout: seconds that one answer may take.
     patience: seconds for which a server that was reached before and is away now (a restart, a lost network) is waited for, and for which a
         full queue is.
-    verify: for a server with a certificate of one's own: a file of certificates to trust (else $MODPROP_CA_FILE), a context, or False for
-    no check at all.
+    verify: for a server with a certificate of one's own: a file of certificates to trust (else $MODPROP_CA_FILE, else the configuration
+        file's ca_file), a context, or False for no check at all.
 
     Use it as a context, or call `close()`.
     """
@@ -53,6 +54,9 @@ class Client:
     @property
     def server(self) -> str:
         return self._settings.server
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.server}>"
 
     def close(self) -> None:
         self._http.close()
@@ -130,8 +134,9 @@ class Client:
         """Every event of every job, for ever: those after sequence number `after`, or from now on. Reconnects without a gap."""
         return self._follow(all_cursor(after))
 
-    def compare(self, jobs: Iterable["Job | str"], *, by: Callable[[Mapping[str, Any]], str] = rule_label) -> Comparison:
-        """Fetches the jobs' curves, grouped by the label that `by` makes of a job's document."""
+    def compare(self, jobs: Iterable["Job | str"], *, by: Callable[[Mapping[str, Any]], str] | None = None) -> Comparison:
+        """Fetches the jobs' curves in groups: jobs that differ in nothing but seed, name and metadata, or that `by` (of a job's document)
+        gives the same label."""
         chosen = [self.job(job) if isinstance(job, str) else job for job in jobs]
         return Comparison([Run(job.document, job.metrics()) for job in chosen], by)
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
+import hashlib
+import json
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +40,33 @@ def rule_label(document: Mapping[str, Any]) -> str:
         if rule.get(name, usual) != usual and (kind == "modprop" or name == "feedback"):
             words.append(f"{name}={rule[name]}")
     return " ".join(words)
+
+
+def labels(documents: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For each job its rule in a few words, and whatever else of its configuration sets it apart from the jobs with the same words. Seed,
+    name and metadata never do: jobs that differ in them alone have one label."""
+    words = [rule_label(document) for document in documents]
+    seen: dict[tuple[str, str, str], set[str]] = {}
+    for word, document in zip(words, documents):
+        for section, field, value in _fields(document):
+            seen.setdefault((word, section, field), set()).add(value)
+    return [
+        " ".join([word, *(f"{field}={_short(value)}" for section, field, value in _fields(document) if len(seen[word, section, field]) > 1)])
+        for word, document in zip(words, documents)
+    ]
+
+
+def _fields(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Section, field and value (as JSON) of all that a job's result depends on, but for the seed."""
+    for section in ("task", "network", "rule", "optimizer", "training"):
+        for field, value in (document.get(section) or {}).items():
+            yield section, field, json.dumps(value, sort_keys=True)
+
+
+def _short(value: str) -> str:
+    """A value for a legend; a long one is told by its beginning and its hash."""
+    value = value.strip('"')
+    return value if len(value) <= 40 else f"{value[:24]}..{hashlib.sha256(value.encode()).hexdigest()[:6]}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +109,14 @@ class Group:
 
 
 class Comparison(Mapping[str, Group]):
-    """Groups by label, in the order in which their first job came."""
+    """Groups by label, in the order in which their first job came; the labels are those of `labels`, or what `by` makes of a document."""
 
-    def __init__(self, runs: Iterable[Run], by: Callable[[Mapping[str, Any]], str] = rule_label) -> None:
+    def __init__(self, runs: Iterable[Run], by: Callable[[Mapping[str, Any]], str] | None = None) -> None:
         grouped: dict[str, list[Run]] = {}
-        for run in runs:
-            grouped.setdefault(by(run.document), []).append(run)
+        runs = list(runs)
+        documents = [run.document for run in runs]
+        for run, label in zip(runs, labels(documents) if by is None else map(by, documents)):
+            grouped.setdefault(label, []).append(run)
         self._groups = {label: Group(label, tuple(sorted(group, key=lambda run: run.seed))) for label, group in grouped.items()}
 
     def __getitem__(self, label: str) -> Group:
@@ -99,7 +130,8 @@ class Comparison(Mapping[str, Group]):
 
     def table(self, *, below: float = 0.1, evaluations: int = 5) -> str:
         """A Markdown table, one row a group: runs, median iteration at which `evaluations` evaluations in a row with a loss under `below`
-        begin (over the runs that get there, with their number), final loss (mean, standard deviation) and final accuracy (mean)."""
+        begin (over the runs that get there, with their number), final loss (mean, standard deviation) and final accuracy (mean); of what was
+        evaluated so far, where a job still runs."""
         lines = [
             f"| rule | runs | learned (loss < {below:g}) | at iteration (median) | final loss | final accuracy |",
             "| --- | ---: | ---: | ---: | ---: | ---: |",
@@ -107,15 +139,16 @@ class Comparison(Mapping[str, Group]):
         for label, group in self.items():
             firsts = [run.metrics.first_run("loss", below, evaluations) for run in group.runs]
             learned = [first for first in firsts if first is not None]
-            losses = np.array([run.metrics.loss[-1] for run in group.runs])
-            accuracy = np.mean([run.metrics.accuracy[-1] for run in group.runs])
+            begun = [run.metrics for run in group.runs if len(run.metrics.iteration)]
+            losses = np.array([metrics.loss[-1] for metrics in begun])
+            accuracy = np.mean([metrics.accuracy[-1] for metrics in begun]) if begun else np.nan
             spread = f" ± {losses.std(ddof=1):.3g}" if len(losses) > 1 else ""
             cells = [
                 label,
-                str(len(losses)),
+                str(len(group.runs)),
                 f"{len(learned)}",
                 f"{np.median(learned):.0f}" if learned else "-",
-                f"{losses.mean():.3g}{spread}",
+                f"{losses.mean():.3g}{spread}" if begun else "-",
             ]
             lines.append(f"| {' | '.join(cells)} | {'-' if np.isnan(accuracy) else f'{accuracy:.3f}'} |")
         return "\n".join(lines)

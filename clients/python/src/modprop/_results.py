@@ -76,6 +76,8 @@ class Metrics(Mapping[str, Doubles]):
         return cls(document["iteration"], columns)
 
     def __getitem__(self, name: str) -> Doubles:
+        if name not in self._columns:
+            raise KeyError(f"there is no {name!r} in these metrics; there are {', '.join(self._columns) or 'none'}")
         return self._columns[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -153,6 +155,10 @@ class Weights:
                 f"weights of job {weights.job} at iteration {weights.iteration}: SHA-256 is {found}, the server states {weights.sha256}"
             )
         return weights
+
+    def __repr__(self) -> str:
+        units, inputs, outputs = self.W.shape[0], self.Win.shape[0], self.Wout.shape[1]
+        return f"<Weights of {units} units, {inputs} inputs, {outputs} outputs, iteration {self.iteration}, sha256 {self.sha256[:12]}>"
 
     def arrays(self) -> dict[str, Floats]:
         """W, Win, b (where there is one), Wout and bout by name."""
