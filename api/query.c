@@ -37,7 +37,7 @@ static bool set_integer(const struct query_parameter *parameter, const char *val
     char *end;
     errno = 0;
     long long number = strtoll(value, &end, 10);
-    if (end == value || *end != '\0' || errno != 0 || value[0] == ' ' || number < parameter->low || number > parameter->high) {
+    if (end == value || *end != '\0' || errno != 0 || value[strspn(value, "-0123456789")] != '\0' || number < parameter->low || number > parameter->high) {
         return false;
     }
     *parameter->integer = number;
@@ -55,6 +55,8 @@ static void set(const struct query_parameter *parameter, const char *value, stru
             problems_add(problems, NULL, parameter->name, "must be true or false; got \"%.60s\"", value);
         }
         *parameter->boolean = strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
+    } else if (*value == '\0') {
+        problems_add(problems, NULL, parameter->name, "must not be empty; got \"\"");
     } else {
         snprintf(parameter->text, QUERY_VALUE_BYTES, "%s", value);
     }

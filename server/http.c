@@ -98,11 +98,11 @@ static void make_room(struct http *http, struct connection *newest) {
         return;
     }
     struct connection *victim = connection_victim(http, newest, address_full ? newest->address : NULL);
-    newest->crowded = address_full && victim == NULL;
     if (victim != NULL) {
         connection_cut(victim);
         http->counts.evicted++;
     }
+    newest->crowded = address_full && connections_of(http, newest->address) > (size_t)http->config->max_address_connections;
 }
 
 static void connection_begin(struct http *http, struct MHD_Connection *raw, void **context) {

@@ -28,31 +28,31 @@ static const struct operation operations[] = {
     {"validate", "The job with its defaults, its memory and multiply-adds; nothing is stored", "200 400 413 415", "JobSubmission",
      "Validated"},
     {"jobs", "Jobs, newest first", "200", NULL, "JobPage"},
-    {"job", "One job; wait answers when it ends or after that many seconds", "200 404", NULL, "Job"},
-    {"delete", "Delete a finished job and all that belongs to it", "204 404 409 415 507", NULL, NULL},
-    {"cancel", "Cancel a job", "200 404 409 415 507", NULL, "Job"},
-    {"pause", "Pause a job at a checkpoint", "200 404 409 415 507", NULL, "Job"},
-    {"resume", "Let a paused job go on", "200 404 409 415 507", NULL, "Job"},
-    {"job_events", "A job's events: a page, server-sent events, or lines; Last-Event-ID continues a stream", "200 204 404", NULL,
+    {"job", "One job; wait answers when it ends or after that many seconds", "200", NULL, "Job"},
+    {"delete", "Delete a finished job and all that belongs to it", "204 409 415 507", NULL, NULL},
+    {"cancel", "Cancel a job", "200 409 415 507", NULL, "Job"},
+    {"pause", "Pause a job at a checkpoint", "200 409 415 507", NULL, "Job"},
+    {"resume", "Let a paused job go on", "200 409 415 507", NULL, "Job"},
+    {"job_events", "A job's events: a page, server-sent events, or lines; Last-Event-ID continues a stream", "200 204", NULL,
      "EventPage"},
     {"events", "Events of all jobs, from now on or behind Last-Event-ID", "200", NULL, "EventPage"},
-    {"job_metrics", "The curves of a job; points thins them so that spikes stay", "200 404", NULL, "Metrics"},
-    {"weights", "Final weights, or those of the newest or a given checkpoint", "200 304 404 409 507", NULL, "Weights"},
+    {"job_metrics", "The curves of a job; points thins them so that spikes stay", "200", NULL, "Metrics"},
+    {"weights", "Final weights, or those of the newest or a given checkpoint", "200 304 409 507", NULL, "Weights"},
     {"manifest",
      "What a finished job's result came from: configuration, seed, build, instruction sets, data, and the digests of its events and "
      "weights",
-     "200 404 409", NULL, "Manifest"},
-    {"checkpoints", "A job's checkpoints, newest first", "200 404", NULL, "Checkpoints"},
-    {"simulate", "Run a trained network on fresh or given trials", "200 400 404 409 413 415 507", "Simulation", "Simulated"},
+     "200 409", NULL, "Manifest"},
+    {"checkpoints", "A job's checkpoints, newest first", "200", NULL, "Checkpoints"},
+    {"simulate", "Run a trained network on fresh or given trials", "200 400 409 413 415 507", "Simulation", "Simulated"},
     {"gradients", "Gradients of any network and batch under any rules, with their cosine to bptt's", "200 400 413 415 507",
      "GradientsRequest", "Gradients"},
     {"tasks", "What can be trained, every parameter explained", "200", NULL, NULL},
     {"rules", "How it can be trained, every parameter explained", "200", NULL, NULL},
     {"datasets", "The datasets that were put", "200", NULL, NULL},
-    {"dataset", "One dataset", "200 404", NULL, NULL},
+    {"dataset", "One dataset", "200", NULL, NULL},
     {"dataset_put", "Put a dataset: a safetensors file with inputs, targets, optional mask and test split", "200 201 409 413 415 507",
      NULL, NULL},
-    {"dataset_delete", "Delete a dataset", "204 404 409 415", NULL, NULL},
+    {"dataset_delete", "Delete a dataset", "204 409 415", NULL, NULL},
     {"livez", "Whether the daemon is alive", "200", NULL, NULL},
     {"readyz", "Whether submissions are accepted", "200", NULL, NULL},
     {"metrics", "Metrics for Prometheus", "200", NULL, NULL},
@@ -277,8 +277,9 @@ static void put_response(json_t *responses, const struct route *route, const str
 
 static json_t *responses_of(const struct route *route, const struct operation *operation) {
     json_t *responses = json_object();
-    /* 422 for a wrong query or body; public routes look at neither */
-    const char *const lists[] = {operation->statuses, always_statuses, route->role == ROLE_PUBLIC || route->anytime ? "" : "422"};
+    /* 404 for what a path names; 422 for a wrong query or body, at which public routes do not look */
+    const char *const lists[] = {operation->statuses, always_statuses, strchr(route->path, '{') != NULL ? "404" : "",
+                                 route->role == ROLE_PUBLIC || route->anytime ? "" : "422"};
     for (size_t i = 0; i < COUNT(lists); i++) {
         for (const char *at = lists[i]; *at != '\0'; at += at[3] == ' ' ? 4 : 3) {
             put_response(responses, route, operation, atoi(at));

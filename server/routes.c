@@ -390,10 +390,10 @@ static bool type_is(const char *given, const char *wanted) {
 static void prepare_body(struct server *server, struct request *request, const struct route *route) {
     bool has_body = http_body_length(request) != 0;
     const char *wanted = route->body == BODY_OCTETS ? "application/octet-stream" : JSON, *given = http_header(request, "Content-Type");
-    if (route->body == BODY_NONE && (!has_body || request->method == HTTP_GET)) {
+    if (request->method == HTTP_GET) {
         return;
     }
-    if ((has_body || (given != NULL && route->body != BODY_OPTIONAL)) && !type_is(given, wanted)) {
+    if ((has_body || given != NULL) && !type_is(given, wanted)) { /* an empty form is a form */
         http_problem(request, 415, "Content-Type must be %s; got %.100s", wanted, given == NULL ? "none" : given);
     } else if (http_header(request, "Content-Encoding") != NULL && strcasecmp(http_header(request, "Content-Encoding"), "identity") != 0) {
         http_problem(request, 415, "Content-Encoding must be identity: bodies are taken as they are");
