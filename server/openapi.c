@@ -36,7 +36,7 @@ static const struct operation operations[] = {
     {"job_events", "A job's events: a page, server-sent events, or lines; Last-Event-ID continues a stream", "200 204", NULL,
      "EventPage"},
     {"events", "Events of all jobs, from now on or behind Last-Event-ID", "200", NULL, "EventPage"},
-    {"job_metrics", "The curves of a job; points thins them so that spikes stay", "200", NULL, "Metrics"},
+    {"job_metrics", "The curves of a job, of iterations from..to; points thins them so that spikes stay", "200", NULL, "Metrics"},
     {"weights", "Final weights, or those of the newest or a given checkpoint", "200 304 409 507", NULL, "Weights"},
     {"manifest",
      "What a finished job's result came from: configuration, seed, build, instruction sets, data, and the digests of its events and "

@@ -22,7 +22,8 @@
 struct curves {
     struct computation computation; /* first */
     char job[STORE_ID_BYTES];
-    int64_t points; /* 0: all */
+    int64_t points;   /* 0: all */
+    int64_t from, to; /* iterations, both included */
     char keys[QUERY_VALUE_BYTES];
     bool csv;
     char *names[CURVES_MAX]; /* names[0] is "iteration" */
@@ -103,6 +104,11 @@ static bool take_progress(void *user, const struct store_event *event) {
     struct curves *curves = user;
     json_t *document = json_loads(event->json, 0, NULL), *value;
     const char *name;
+    int64_t iteration = json_integer_value(json_object_get(document, "iteration"));
+    if (document != NULL && (iteration < curves->from || iteration > curves->to)) {
+        json_decref(document);
+        return !service_is_stopped(curves);
+    }
     if (document == NULL || !curves_grow(curves)) {
         json_decref(document);
         return false;
@@ -243,8 +249,11 @@ void route_job_metrics(struct server *server, struct request *request) {
         http_problem(request, 500, "out of memory");
         return;
     }
+    curves->to = INT64_MAX;
     const struct query_parameter parameters[] = {
         {.name = "points", .type = QUERY_INTEGER, .low = 2, .high = 10000000, .integer = &curves->points},
+        {.name = "from", .type = QUERY_INTEGER, .low = 0, .high = INT64_MAX, .integer = &curves->from},
+        {.name = "to", .type = QUERY_INTEGER, .low = 0, .high = INT64_MAX, .integer = &curves->to},
         {.name = "keys", .type = QUERY_TEXT, .text = curves->keys}};
     if (!read_query(request, parameters, COUNT(parameters)) || !read_job(server, request, &job)) {
         free(curves);

@@ -2,11 +2,13 @@
  * What the trained network does on fresh trials: inputs, rates of chosen units, outputs, one under the other over the same time.
  */
 import { post } from "./api.js";
-import { chart } from "./charts.js";
+import { chart, linked } from "./charts.js";
 import { h } from "./dom.js";
 
 const STEPS_SHOWN = 2000,
-  UNITS_MAX = 24;
+  UNITS_MAX = 24,
+  UNITS_FIRST = 8,
+  TRIALS_MAX = 16;
 
 /** "0-4, 9" as units; throws a sentence for what is none. */
 export function unitsParse(text, count) {
@@ -22,97 +24,89 @@ export function unitsParse(text, count) {
   return [...units];
 }
 
-/** Shows in `body`; returns what ends it. */
-export function activityShow(body, job) {
+/** What the trial wanted: a class where the task has classes. */
+function labelText(labels, at) {
+  const label = labels?.[at];
+  return label === undefined || label === null ? "" : `, class ${JSON.stringify(label)}`;
+}
+
+/** The three charts of trial `at` of an answer. */
+function chartsOf(answer, at) {
+  const numbered = (word, list) => list.map((i) => `${word} ${i}`),
+    count = (values) => values[0]?.[at].map((_, i) => i) ?? [];
+  return [
+    ["Inputs", "input", answer.inputs, numbered("input", count(answer.inputs))],
+    ["Firing rates", "rate", answer.rates, numbered("unit", answer.units)],
+    ["Outputs", "readout", answer.outputs, numbered("output", count(answer.outputs))],
+  ].filter(([, , values, names]) => values.length && names.length);
+}
+
+/** Shows in `body` until `signal`. */
+export function activityShow(body, job, signal) {
   const n = job.network.units,
-    field = (id, label, input) => [h("label", { for: id }, label), input];
-  const units = h("input", { id: "units", value: `0-${Math.min(9, n - 1)}`, size: 12, "aria-describedby": "activity-said" });
-  const seed = h("input", { id: "trial-seed", type: "number", min: 0, value: 1, size: 6 });
-  const trial = h("input", { id: "trial", type: "number", min: 1, max: 16, value: 1, size: 4 });
+    field = (id, label, input) => h("span", { class: "pair" }, h("label", { for: id }, label), input);
+  const units = h("input", { id: "units", value: `0-${Math.min(UNITS_FIRST, n) - 1}`, size: 12, "aria-describedby": "activity-said" });
+  const seed = h("input", { id: "trial-seed", type: "number", min: 0, value: 1 });
+  const trial = h("input", { id: "trial", type: "number", min: 1, max: TRIALS_MAX, value: 1 });
   const said = h("p", { class: "hint", id: "activity-said", role: "status" });
-  const place = h("div", { class: "stack" });
-  let charts = [],
-    control = null;
-  const clear = () => {
-    charts.forEach((c) => c.destroy());
-    charts = [];
+  const place = h("div", { class: "stack" }),
+    link = linked();
+  let control = null;
+  const show = (answer, at) => {
+    link.destroy();
+    place.replaceChildren();
+    for (const [title, y, values, names] of chartsOf(answer, at)) {
+      const series = names.map((name) => ({ name }));
+      const made = link.add((zoomed) => chart(title, series, { x: "time, ms", y, zoomed }));
+      place.append(made.element);
+      made.set(values.map((step, t) => [t * answer.every, ...step[at]]));
+    }
+    said.textContent = `Trial ${at + 1} of seed ${seed.value}${labelText(answer.labels, at)}; weights of iteration ${answer.iteration}.`;
   };
-  const add = (title, values, labels, at, every) => {
-    if (!values.length || !values[0][at].length) return;
-    const made = chart(title, ["ms", ...labels], { axes: { x: { axisLabelWidth: 60 }, y: { axisLabelWidth: 44, pixelsPerLabel: 22 } } });
-    charts.push(made);
-    place.append(made.element);
-    made.set(values.map((step, t) => [t * every, ...step[at]]));
-  };
-  const named = (word, count) => Array.from({ length: count }, (_, i) => `${word} ${i}`);
+  const simulate = (ask) => post(`/v1/jobs/${job.id}/simulate`, ask, control.signal);
   const run = async () => {
     if (control) control.abort();
     control = new AbortController();
     try {
       const chosen = unitsParse(units.value, n),
         at = Number(trial.value) - 1;
-      if (!(at >= 0 && at < 16)) throw new Error("Trial: a number from 1 to 16");
+      if (!(at >= 0 && at < TRIALS_MAX)) throw new Error(`Trial: a number from 1 to ${TRIALS_MAX}`);
       said.textContent = "Running the trials.";
       units.removeAttribute("aria-invalid");
       const ask = { trials: at + 1, seed: Number(seed.value), units: chosen };
-      let answer = await post(`/v1/jobs/${job.id}/simulate`, ask, control.signal);
-      if (answer.steps > STEPS_SHOWN)
-        answer = await post(`/v1/jobs/${job.id}/simulate`, { ...ask, every: Math.ceil(answer.steps / STEPS_SHOWN) }, control.signal);
-      clear();
-      place.replaceChildren();
-      add("Inputs", answer.inputs, named("input", answer.inputs[0][at].length), at, answer.every);
-      add(
-        "Rates",
-        answer.rates,
-        answer.units.map((u) => `unit ${u}`),
-        at,
-        answer.every,
-      );
-      add("Outputs", answer.outputs, named("output", answer.outputs[0][at].length), at, answer.every);
-      const label =
-        answer.labels && answer.labels[at] !== undefined && answer.labels[at] !== null
-          ? `, class ${JSON.stringify(answer.labels[at])}`
-          : "";
-      said.textContent = `Trial ${at + 1} of seed ${seed.value}${label}; weights of iteration ${answer.iteration}.`;
+      let answer = await simulate(ask);
+      if (answer.steps > STEPS_SHOWN) answer = await simulate({ ...ask, every: Math.ceil(answer.steps / STEPS_SHOWN) });
+      show(answer, at);
     } catch (error) {
       if (error.name === "AbortError") return;
-      said.textContent = error.sentence ? error.sentence() : error.message;
+      said.textContent = error.status === 409 ? "No checkpoint yet: weights come with the first one." : error.sentence?.() || error.message;
       if (!error.sentence) units.setAttribute("aria-invalid", "true");
     }
+  };
+  const next = () => {
+    seed.value = Number(seed.value) + 1;
+    run();
+  };
+  const submit = (event) => {
+    event.preventDefault();
+    run();
   };
   body.replaceChildren(
     h(
       "form",
-      {
-        class: "controls",
-        onsubmit: (e) => {
-          e.preventDefault();
-          run();
-        },
-      },
+      { class: "controls", onsubmit: submit },
       field("units", "Units", units),
       field("trial-seed", "Seed", seed),
       field("trial", "Trial", trial),
       h("button", { class: "primary" }, "Run"),
-      h(
-        "button",
-        {
-          type: "button",
-          class: "quiet",
-          onclick: () => {
-            seed.value = Number(seed.value) + 1;
-            run();
-          },
-        },
-        "Next trial",
-      ),
+      h("button", { type: "button", class: "quiet", onclick: next }, "Next seed"),
     ),
     said,
     place,
   );
   run();
-  return () => {
+  signal.addEventListener("abort", () => {
     if (control) control.abort();
-    clear();
-  };
+    link.destroy();
+  });
 }

@@ -22,28 +22,32 @@ export class Problem extends Error {
   }
 }
 
-let refused = () => {};
+let refused = () => {},
+  wake = () => {};
 /** Called when the daemon asks for a token. */
 export function onRefused(callback) {
   refused = callback;
 }
+export const tokenKnown = () => Boolean(sessionStorage.getItem(TOKEN));
+/** Keeps the token until the tab closes, and tries it at once. */
 export function tokenSet(token) {
   if (token) sessionStorage.setItem(TOKEN, token);
   else sessionStorage.removeItem(TOKEN);
+  wake();
 }
 function headers(more) {
   const token = sessionStorage.getItem(TOKEN);
   return token ? { Authorization: `Bearer ${token}`, ...more } : { ...more };
 }
 
-async function problemOf(response) {
+async function problemOf(response, ask = true) {
   let document = {};
   try {
     document = await response.json();
   } catch {
     /* an answer of something between us and the daemon */
   }
-  if (response.status === 401) refused();
+  if (response.status === 401 && ask) refused();
   return new Problem(response.status, { title: `HTTP ${response.status}`, ...document });
 }
 
@@ -103,10 +107,19 @@ function eventsTake(text, emit) {
   return rest;
 }
 
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+/** So many ms, or less where something says that it is worth trying now. */
+function pause(ms) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    wake = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+  });
+}
 
 /** One connection: ends by returning or throwing. */
-async function streamRead(last, opened, emit) {
+async function streamRead(last, opened, emit, ask) {
   const control = new AbortController();
   let watch = 0;
   const alive = () => {
@@ -118,7 +131,7 @@ async function streamRead(last, opened, emit) {
     const more = { Accept: "text/event-stream" };
     if (last() !== null) more["Last-Event-ID"] = String(last());
     const response = await fetch("/v1/events", { headers: headers(more), signal: control.signal, cache: "no-store" });
-    if (!response.ok) throw await problemOf(response);
+    if (!response.ok) throw await problemOf(response, ask);
     opened();
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let rest = ""; ;) {
@@ -134,33 +147,34 @@ async function streamRead(last, opened, emit) {
 }
 
 /**
- * The page's one stream, for as long as the page lives. `state(word)` hears "live" and "reconnecting"; `opened()` is called at each
- * connection, `emit(event)` for each event, in order.
+ * The page's one stream, for as long as the page lives. `state(word)` hears "live", "reconnecting" and "token needed"; `opened()` is called at
+ * each connection, `emit(event)` for each event, in order. A token is asked for once; who declines is not asked again until he does something.
  */
 export async function streamFollow({ state, opened, emit }) {
   let last = null,
-    wait = BACKOFF_FIRST;
+    wait = BACKOFF_FIRST,
+    ask = true;
   const take = (event) => {
     last = event.seq;
     emit(event);
   };
+  const began = () => {
+    wait = BACKOFF_FIRST;
+    ask = true;
+    state("live");
+    opened();
+  };
+  for (const what of ["online", "visibilitychange"]) (what === "online" ? window : document).addEventListener(what, () => wake());
   for (;;) {
+    let refusal = false;
     try {
-      await streamRead(
-        () => last,
-        () => {
-          wait = BACKOFF_FIRST;
-          state("live");
-          opened();
-        },
-        take,
-      );
+      await streamRead(() => last, began, take, ask);
     } catch (error) {
-      if (error.status >= 400 && error.status < 500 && error.status !== 401 && error.status !== 429) {
-        last = null; // another store: begin now
-      }
+      refusal = error.status === 401;
+      ask &&= !refusal;
+      if (error.status >= 400 && error.status < 500 && !refusal && error.status !== 429) last = null; // another store: begin now
     }
-    state("reconnecting");
+    state(refusal ? "token needed" : "reconnecting");
     await pause(wait * (0.75 + Math.random() / 2));
     wait = Math.min(wait * 2, BACKOFF_MAX);
   }

@@ -1,70 +1,88 @@
 /*
- * The dashboard's frame: pages by location hash, the one event stream, the token. No build step and no framework: each page is a
- * module with one function that fills <main> and returns what ends it.
+ * The dashboard's frame: pages by location hash, the one event stream, the token. No build step and no framework: each page is a module with
+ * one function that fills <main>. A page gets a signal that is aborted when another takes its place: it ends requests, listeners and timers.
  */
-import { get, onRefused, streamFollow, tokenSet } from "./api.js";
+import { get, onRefused, streamFollow, tokenKnown, tokenSet } from "./api.js";
 import { compareShow } from "./compare.js";
-import { $ } from "./dom.js";
+import { $, h } from "./dom.js";
 import { formShow } from "./form.js";
 import { jobShow } from "./job.js";
-import { jobsEvent, jobsLoad } from "./jobs.js";
+import { jobsEvent, jobsOpened } from "./jobs.js";
 import { listShow } from "./list.js";
+import { emptySay } from "./load.js";
 
-let end = () => {};
-
+/** Pattern of the hash, name in the navigation, title, class, and what shows the page. */
 const PAGES = [
-  [/^#?\/?$/, "list", (place) => listShow(place), "Jobs"],
-  [/^#\/new(?:\/([\w-]+))?$/, "new", (place, id) => formShow(place, id), "New job"],
-  [/^#\/compare(?:\/([\w,-]*))?$/, "compare", (place, ids) => compareShow(place, (ids || "").split(",").filter(Boolean)), "Compare"],
-  [/^#\/jobs\/([\w-]+)$/, "list", (place, id) => jobShow(place, id), "Job"],
+  [/^#?\/?$/, "list", "Jobs", "page-list", (place, _, signal) => listShow(place, signal)],
+  [/^#\/new(?:\/([\w-]+))?$/, "new", "New job", "page-new", formShow],
+  [/^#\/compare(?:\/([\w,-]*))?$/, "compare", "Compare", "page-compare", compareShow],
+  [/^#\/jobs\/([\w-]+)$/, "list", "Job", "page-job", jobShow],
+  [/^/, "", "Nothing here", "page-none", noneShow],
 ];
+let control = new AbortController();
+
+function noneShow(place) {
+  emptySay(place, "There is no such page", h("p", {}, h("a", { href: "#/" }, "All jobs")));
+}
 
 function route(first) {
   const main = $("main"),
-    found = PAGES.find(([pattern]) => pattern.test(location.hash)) || PAGES[0];
-  end();
-  end = () => {};
-  document.title = `${found[3]} – modprop`;
+    [pattern, page, title, kind, show] = PAGES.find(([fits]) => fits.test(location.hash));
+  control.abort();
+  control = new AbortController();
+  document.title = `${title} – modprop`;
   for (const link of document.querySelectorAll("[data-page]")) {
-    if (link.dataset.page === found[1]) link.setAttribute("aria-current", "page");
+    if (link.dataset.page === page) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  main.className = `page-${found[1]}${found[3] === "Job" ? " page-job" : ""}`;
-  end = found[2](main, (found[0].exec(location.hash) || [])[1]) || (() => {});
+  main.className = kind;
+  main.replaceChildren();
   if (first !== true) {
     scrollTo(0, 0);
     main.focus({ preventScroll: true });
   }
+  show(main, pattern.exec(location.hash)[1], control.signal);
 }
 
 function login() {
   const dialog = $("login");
+  $("token").hidden = false;
   if (!dialog.open) dialog.showModal();
 }
 
 function stateShow(word) {
   const link = $("link");
-  link.className = `link ${word}`;
+  link.className = `link ${word.split(" ")[0]}`;
   link.textContent = word;
 }
 
+function versionShow() {
+  get("/version").then(
+    (version) => {
+      $("version").textContent = `modpropd ${version.version ?? ""}`;
+    },
+    () => {},
+  );
+}
+
 onRefused(login);
+$("token").hidden = !tokenKnown();
 $("token").addEventListener("click", login);
 $("skip").addEventListener("click", (event) => {
   event.preventDefault();
   $("main").focus();
 });
 $("login").addEventListener("close", () => {
-  if ($("login").returnValue !== "ok") return;
-  tokenSet($("login-token").value.trim());
-  location.reload();
+  if ($("login").returnValue === "ok") tokenSet($("login-token").value.trim());
+  $("login-token").value = "";
 });
 addEventListener("hashchange", route);
 route(true);
-get("/version").then(
-  (version) => {
-    $("version").textContent = `modpropd ${version.version ?? ""}`;
+streamFollow({
+  state: stateShow,
+  opened() {
+    versionShow();
+    jobsOpened();
   },
-  () => {},
-);
-streamFollow({ state: stateShow, opened: () => jobsLoad().catch(() => {}), emit: jobsEvent });
+  emit: jobsEvent,
+});

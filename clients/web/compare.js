@@ -1,222 +1,257 @@
 /*
- * Jobs beside each other: those that differ in nothing but the seed are one group, drawn as its mean with a band of one standard
- * deviation (of the sample) about it. Seeds may have been thinned to different iterations, so each is interpolated to one grid first, and a
- * group's mean goes as far as its shortest curve.
+ * Jobs beside each other: each group of seeds (groups.js) drawn as its mean with a band of one standard deviation (of the sample) about it, and
+ * on request every seed by itself, since seeds may differ more than rules do. Curves may have been thinned to different iterations, so each is
+ * interpolated to one grid first, and a group's mean goes as far as its shortest curve.
  */
 import { get } from "./api.js";
-import { chart, PALETTE, smooth } from "./charts.js";
-import { attempt, framed, h, jobName, number, percent, ruleName } from "./dom.js";
-import { jobOf, jobPut, jobsNewest, onEvent, onJobs } from "./jobs.js";
+import { chart, linked, smooth, swatch } from "./charts.js";
+import { attempt, framed, h, jobName, number, percent } from "./dom.js";
+import { groupsOf, interpolate, learnedAt, median, spread } from "./groups.js";
+import { jobOf, jobPut, jobsLoaded, jobsNewest, onEvent, onJobs, onOpened } from "./jobs.js";
+import { emptySay } from "./load.js";
 
 const GRID = 400,
-  POINTS = 1000,
+  POINTS = 2000,
+  READERS = 4,
   AGAIN = 1500; // ms between two readings of a curve that grows
+const SHOWN = [
+  { key: "loss", title: "Loss" },
+  { key: "accuracy", title: "Accuracy", percent: true, y: "masked steps answered right", options: { valueRange: [0, 1.03] } },
+];
 
-function stable(value) {
-  if (Array.isArray(value)) return `[${value.map(stable).join()}]`;
-  if (value && typeof value === "object")
-    return `{${Object.keys(value)
-      .sort()
-      .map((k) => `${k}:${stable(value[k])}`)
-      .join()}}`;
-  return JSON.stringify(value);
-}
-/* Where a run stops does not make it another experiment, nor how often it is saved. */
-const groupKey = (job) => stable([job.task, job.network, job.rule, job.optimizer, job.training.batch_size, job.training.evaluate_every]);
-
-/** Groups in the order of their first job: {key, label, jobs}. */
-export function groupsOf(jobs) {
-  const groups = new Map();
-  for (const job of jobs) {
-    const key = groupKey(job);
-    if (!groups.has(key)) groups.set(key, { key, label: `${ruleName(job)} · ${job.task.type}`, jobs: [] });
-    groups.get(key).jobs.push(job);
-  }
-  const list = [...groups.values()],
-    seen = {};
-  for (const group of list) {
-    seen[group.label] = (seen[group.label] || 0) + 1;
-    if (seen[group.label] > 1) group.label += ` (${seen[group.label]})`;
-  }
-  return list;
-}
-
-/** The value of a curve at x, linearly between its points; null outside. */
-export function interpolate(xs, ys, x) {
-  if (!xs.length || x < xs[0] || x > xs[xs.length - 1]) return null;
-  let low = 0,
-    high = xs.length - 1;
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (xs[middle] <= x) low = middle;
-    else high = middle;
-  }
-  if (ys[low] === null || ys[high] === null) return null;
-  return xs[high] === xs[low] ? ys[low] : ys[low] + ((ys[high] - ys[low]) * (x - xs[low])) / (xs[high] - xs[low]);
-}
-
-/** Mean and sample standard deviation. */
-export function spread(values) {
-  const mean = values.reduce((a, b) => a + b, 0) / values.length;
-  const variance = values.length > 1 ? values.reduce((a, b) => a + (b - mean) ** 2, 0) / (values.length - 1) : 0;
-  return [mean, Math.sqrt(variance)];
-}
-
-function band(curves, key, x, log) {
+/** Mean and band of curves at x: [low, mean, high]; null where one of them has no value. */
+function band(curves, { key, percent: share }, x, log) {
   const values = curves.map((c) => interpolate(c.iteration, c[key], x));
   if (!values.length || values.some((v) => v === null || v === undefined)) return null;
   const [mean, deviation] = spread(values),
-    low = mean - deviation;
-  return [log ? Math.max(low, Math.min(...values)) : low, mean, mean + deviation];
+    low = mean - deviation,
+    high = mean + deviation;
+  if (share) return [Math.max(0, low), mean, Math.min(1, high)];
+  return [log ? Math.max(low, Math.min(...values)) : low, mean, high];
 }
 
-function rowsOf(groups, curves, key, span, log) {
+/** Rows over one grid: a column a group, then, with `each`, a column a seed. */
+function rowsOf(groups, curves, what, { span, log, each }) {
+  const { key } = what;
   const known = groups.map((g) =>
     g.jobs
       .map((j) => curves.get(j.id))
       .filter((c) => c && c.iteration.length && c[key] && c[key].some((v) => v !== null))
       .map((c) => ({ iteration: c.iteration, [key]: smooth(c[key], span) })),
   );
+  const single = each ? groups.flatMap((g) => g.jobs.map((j) => curves.get(j.id))) : [];
+  const smoothed = single.map((c) => c && c[key] && smooth(c[key], span));
   const end = Math.max(0, ...known.flat().map((c) => c.iteration.at(-1)));
   const grid = new Set(Array.from({ length: GRID + 1 }, (_, i) => Math.round((end * i) / GRID)));
-  return end ? [...grid].map((x) => [x, ...known.map((list) => band(list, key, x, log))]) : [];
+  const alone = (c, i, x) => {
+    const value = c && smoothed[i] ? interpolate(c.iteration, smoothed[i], x) : null;
+    return value === null ? null : [value, value, value];
+  };
+  return end ? [...grid].map((x) => [x, ...known.map((list) => band(list, what, x, log)), ...single.map((c, i) => alone(c, i, x))]) : [];
 }
 
-function tableOf(groups) {
-  const head = ["", "Group", "Seeds", "Ended", "Loss, mean ± sd", "Accuracy, mean ± sd", "Best accuracy"];
+function tableOf(groups, curves, below, evaluations) {
   const said = (values, write) => {
     if (!values.length) return "–";
     const [m, s] = spread(values);
     return values.length > 1 ? `${write(m)} ± ${write(s)}` : write(m);
   };
+  const of = (group, key) => group.jobs.map((j) => j.metrics[key]).filter((v) => v !== null && v !== undefined);
+  const learned = (group) => {
+    const read = group.jobs.map((j) => curves.get(j.id)).filter(Boolean),
+      at = read.map((c) => learnedAt(c, below, evaluations)).filter((v) => v !== null);
+    return `${at.length} of ${read.length}${at.length ? `, median ${number(median(at))}` : ""}`;
+  };
+  const links = (group) =>
+    group.jobs.map((job, k) => [k ? " " : "", h("a", { href: `#/jobs/${job.id}`, title: jobName(job) }, String(job.seed))]);
+  const columns = [
+    [h("span", { class: "hidden" }, "Colour"), (g, i) => swatch(i)],
+    ["Group", null],
+    ["Seeds", links, "seeds"],
+    ["Ended", (g) => `${g.jobs.filter((j) => j.finished_at).length} of ${g.jobs.length}`],
+    ["Loss, mean ± sd", (g) => said(of(g, "loss"), (v) => number(v))],
+    ["Accuracy, mean ± sd", (g) => said(of(g, "accuracy"), percent)],
+    ["Learned at iteration", learned],
+  ];
+  const cells = (group, i) =>
+    columns.map(([, write, kind]) =>
+      write ? h("td", { class: `num${kind ? ` ${kind}` : ""}` }, write(group, i)) : h("th", { scope: "row" }, group.label),
+    );
   return h(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": "Groups" },
+    "table",
+    {},
     h(
-      "table",
+      "thead",
       {},
       h(
-        "thead",
+        "tr",
         {},
-        h(
-          "tr",
-          {},
-          head.map((text) => h("th", { scope: "col" }, text || h("span", { class: "hidden" }, "Colour"))),
-        ),
+        columns.map(([text]) => h("th", { scope: "col" }, text)),
       ),
-      h(
-        "tbody",
-        {},
-        groups.map((group, i) => {
-          const values = (key) => group.jobs.map((j) => j.metrics[key]).filter((v) => v !== null && v !== undefined);
-          const swatch = h("span", { class: "swatch" });
-          swatch.style.background = PALETTE[i % PALETTE.length];
-          const accuracy = values("accuracy");
-          return h(
-            "tr",
-            {},
-            h("td", {}, swatch),
-            h("th", { scope: "row" }, group.label),
-            h(
-              "td",
-              {},
-              group.jobs.map((job, k) => [k ? " " : "", h("a", { href: `#/jobs/${job.id}`, title: jobName(job) }, String(job.seed))]),
-            ),
-            h("td", { class: "num" }, `${group.jobs.filter((j) => j.finished_at).length} of ${group.jobs.length}`),
-            h(
-              "td",
-              { class: "num" },
-              said(values("loss"), (v) => number(v)),
-            ),
-            h("td", { class: "num" }, said(accuracy, percent)),
-            h("td", { class: "num" }, accuracy.length ? percent(Math.max(...accuracy)) : "–"),
-          );
-        }),
-      ),
+    ),
+    h(
+      "tbody",
+      {},
+      groups.map((group, i) => h("tr", {}, cells(group, i))),
     ),
   );
 }
 
-function emptyShow(place) {
+function emptyShow(place, signal) {
+  let shown = null;
   const draw = framed(() => {
-    const groups = groupsOf(jobsNewest())
-      .filter((g) => g.jobs.length > 1)
-      .slice(0, 30);
+    if (signal.aborted) return;
+    const groups = groupsOf(jobsNewest()).filter((g) => g.jobs.length > 1),
+      now = `${jobsLoaded()} ${groups.map((g) => `${g.label} ${g.jobs.length}`)}`;
+    if (now === shown) return;
+    shown = now;
+    const link = (g) =>
+      h(
+        "li",
+        {},
+        h("a", { href: `#/compare/${g.jobs.map((j) => j.id).join(",")}` }, g.label),
+        h("span", { class: "hint" }, ` ${g.jobs.length} seeds`),
+      );
+    if (!groups.length) {
+      emptySay(
+        place,
+        jobsLoaded() ? "Nothing to compare yet" : "Reading the jobs",
+        jobsLoaded()
+          ? "No two jobs differ in their seed alone. The form can submit several seeds at once; or choose any jobs in the list."
+          : "",
+        h("p", {}, h("a", { class: "button primary", href: "#/new" }, "New job"), " ", h("a", { class: "button", href: "#/" }, "Jobs")),
+      );
+      return;
+    }
     place.replaceChildren(
       h("h1", {}, "Compare"),
       h("p", {}, "Choose jobs in the ", h("a", { href: "#/" }, "list"), ", or a group of seeds:"),
-      groups.length
-        ? h(
-            "ul",
-            { class: "plain" },
-            groups.map((g) =>
-              h("li", {}, h("a", { href: `#/compare/${g.jobs.map((j) => j.id).join(",")}` }, `${g.label}, ${g.jobs.length} seeds`)),
-            ),
-          )
-        : h("p", { class: "empty" }, "No two jobs differ in their seed alone yet. The form can submit several seeds at once."),
+      h("section", { "aria-label": "Groups of seeds" }, h("ul", { class: "plain" }, groups.slice(0, 50).map(link))),
     );
   });
   draw();
-  return onJobs(draw);
+  signal.addEventListener("abort", onJobs(draw));
 }
 
-/** Shows the jobs `ids` in `place`; returns what ends the view. */
-export function compareShow(place, ids) {
-  if (!ids.length) return emptyShow(place);
+/** Shows the jobs `list`, ids with commas, in `place` until `signal`. */
+export function compareShow(place, list, signal) {
+  const ids = [...new Set((list || "").split(",").filter(Boolean))].sort();
+  if (!ids.length) {
+    emptyShow(place, signal);
+    return;
+  }
   const curves = new Map(),
+    gone = new Set(),
     wanted = new Set(ids),
     due = new Set(ids);
-  let groups = [],
-    charts = null,
-    ended = false,
+  let charts = null,
+    shown = "",
     timer = 0,
-    count = -1;
+    reading = false;
+  const control = (id, label, input) => [input, h("label", { for: id }, label)];
   const log = h("input", { type: "checkbox", id: "log", onchange: () => draw() });
+  const each = h("input", { type: "checkbox", id: "each", onchange: () => draw() });
   const span = h("input", { type: "range", id: "smooth", min: 1, max: 20, value: 1, oninput: () => draw() });
-  const stage = h("div", { class: "charts" }),
-    table = h("div", {});
-  const build = () => {
-    if (charts) charts.forEach((c) => c.destroy());
-    const labels = ["iteration", ...groups.map((g) => g.label)],
-      options = { customBars: true, fillAlpha: 0.2 };
-    charts = [chart("Loss", labels, options), chart("Accuracy", labels, { ...options, valueRange: [0, 1.03] })];
+  const below = h("input", { type: "number", id: "below", min: 0, step: 0.01, value: 0.1, oninput: () => draw() });
+  const evaluations = h("input", { type: "number", id: "evaluations", min: 1, step: 1, value: 5, oninput: () => draw() });
+  const stage = h("section", { class: "charts", "aria-label": "Curves" }),
+    hint = h("p", { class: "hint" }),
+    table = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Groups" });
+  const link = linked();
+  const build = (groups) => {
+    link.destroy();
+    const means = groups.map((g, i) => ({ name: g.label, colour: i }));
+    const single = each.checked
+      ? groups.flatMap((g, i) => g.jobs.map((j) => ({ name: `${g.label} ${j.id}`, colour: i, thin: true, hidden: true })))
+      : [];
+    charts = SHOWN.map((what) =>
+      link.add((zoomed) =>
+        chart(what.title, [...means, ...single], {
+          x: "iteration",
+          y: "loss",
+          ...what,
+          zoomed,
+          options: { customBars: true, fillAlpha: 0.2, ...what.options },
+        }),
+      ),
+    );
     stage.replaceChildren(...charts.map((c) => c.element));
-    count = groups.length;
   };
   const draw = framed(() => {
-    if (ended) return;
-    groups = groupsOf(ids.map(jobOf).filter(Boolean));
-    if (groups.length !== count) build();
-    charts[0].set(rowsOf(groups, curves, "loss", Number(span.value), log.checked), { logscale: log.checked });
-    charts[1].set(rowsOf(groups, curves, "accuracy", Number(span.value), false));
-    table.replaceChildren(tableOf(groups));
+    if (signal.aborted) return;
+    const jobs = ids.map(jobOf).filter(Boolean),
+      groups = groupsOf(jobs);
+    if (!groups.length) {
+      if (gone.size === ids.length) emptySay(place, "These jobs do not exist", h("p", {}, h("a", { href: "#/" }, "All jobs")));
+      return;
+    }
+    const now = `${each.checked} ${groups.map((g) => `${g.label} ${g.jobs.length}`).join()}`;
+    if (now !== shown) build(groups);
+    shown = now;
+    const answers = jobs.every((j) => j.metrics.accuracy !== null);
+    SHOWN.forEach((what, i) => {
+      const settings = { span: Number(span.value), log: log.checked && !what.percent, each: each.checked };
+      const rows = rowsOf(groups, curves, what, settings);
+      charts[i].element.hidden = !rows.length;
+      charts[i].set(rows, what.percent ? {} : { logscale: log.checked, ylabel: answers ? "cross-entropy, nats" : "loss" });
+    });
+    table.replaceChildren(tableOf(groups, curves, Number(below.value), Math.max(1, Math.floor(Number(evaluations.value)))));
+    const lost = gone.size ? ` ${gone.size} of the jobs ${gone.size === 1 ? "does" : "do"} not exist any more.` : "";
+    hint.textContent = `Lines are means over seeds, bands one standard deviation either side.${lost}`;
   });
+  const one = (id) =>
+    attempt(async () => {
+      try {
+        if (!jobOf(id)) jobPut(await get(`/v1/jobs/${id}`, signal));
+        curves.set(id, await get(`/v1/jobs/${id}/metrics?points=${POINTS}&keys=loss,accuracy`, signal));
+      } catch (error) {
+        if (error.status !== 404) throw error;
+        gone.add(id);
+      }
+    });
+  /* One reading at a time: those that fall due meanwhile come next. */
   const read = async () => {
     timer = 0;
-    const list = [...due];
-    due.clear();
-    for (let i = 0; i < list.length && !ended; i += 4) {
-      await Promise.all(
-        list.slice(i, i + 4).map((id) =>
-          attempt(async () => {
-            if (!jobOf(id)) jobPut(await get(`/v1/jobs/${id}`));
-            curves.set(id, await get(`/v1/jobs/${id}/metrics?points=${POINTS}&keys=loss,accuracy`));
-          }),
-        ),
-      );
+    if (reading) return;
+    reading = true;
+    while (due.size && !signal.aborted) {
+      const next = [...due].slice(0, READERS);
+      next.forEach((id) => due.delete(id));
+      await Promise.all(next.map(one));
       draw();
     }
+    reading = false;
   };
   place.replaceChildren(
     h(
       "div",
       { class: "section" },
       h("h1", {}, `Compare ${ids.length} ${ids.length === 1 ? "job" : "jobs"}`),
-      h("span", { class: "controls" }, log, h("label", { for: "log" }, "log scale"), h("label", { for: "smooth" }, "smoothing"), span),
+      h(
+        "span",
+        { class: "controls" },
+        control("log", "log scale", log),
+        control("each", "every seed", each),
+        h("label", { for: "smooth" }, "smoothing"),
+        span,
+        h("button", { type: "button", class: "quiet", onclick: () => link.reset() }, "Whole curve"),
+      ),
     ),
     stage,
-    h("p", { class: "hint" }, "Lines are means over seeds, bands one standard deviation either side."),
-    table,
+    hint,
+    h(
+      "section",
+      { "aria-label": "Results" },
+      h(
+        "div",
+        { class: "controls" },
+        h("label", { for: "below" }, "Learned: loss below"),
+        below,
+        h("label", { for: "evaluations" }, "at so many evaluations in a row"),
+        evaluations,
+      ),
+      table,
+    ),
   );
   read();
   const endJobs = onJobs((id) => {
@@ -225,13 +260,17 @@ export function compareShow(place, ids) {
   const endEvents = onEvent((event) => {
     if (!wanted.has(event.job) || event.type !== "progress") return;
     due.add(event.job);
-    if (!timer) timer = setTimeout(read, AGAIN);
+    timer ||= setTimeout(read, AGAIN);
   });
-  return () => {
-    ended = true;
+  const endOpened = onOpened(() => {
+    ids.forEach((id) => due.add(id));
+    read();
+  });
+  signal.addEventListener("abort", () => {
     clearTimeout(timer);
     endJobs();
     endEvents();
-    if (charts) charts.forEach((c) => c.destroy());
-  };
+    endOpened();
+    link.destroy();
+  });
 }

@@ -1,14 +1,20 @@
 /*
  * The form of a new job, made from /v1/tasks and /v1/rules: a parameter that the daemon learns tomorrow appears by itself.
  *
- * Only what differs from its default goes into the document, so that the curl line and the Python below it are as short as a person would
- * write them. While one types the daemon validates the whole document, and each fault appears beside its field, found by JSON Pointer.
+ * Only what differs from its default goes into the document, so that the curl line and the Python below it (snippets.js) are as short as a
+ * person would write them. While one types the daemon validates the whole document, and each fault appears beside its field, found by JSON
+ * Pointer.
  */
 import { get, post } from "./api.js";
-import { attempt, bytes, h, notice, number } from "./dom.js";
-import { jobPut } from "./jobs.js";
+import { catalog, parametersOf } from "./catalog.js";
+import { attempt, bytes, grouped, h, notice, number } from "./dom.js";
+import { jobPut, onOpened } from "./jobs.js";
+import { filled } from "./load.js";
+import { curlOf, jsonOf, pythonOf } from "./snippets.js";
 
-const QUIET = 250; // ms after the last key before the daemon is asked
+const QUIET = 250, // ms after the last key before the daemon is asked
+  SEEDS_MAX = 50;
+/* What belongs to the job itself stands in the contract, not in /v1/tasks. */
 const OWN = {
   name: { type: "string", default: null, nullable: true, description: "what the job is called in lists" },
   seed: {
@@ -18,16 +24,34 @@ const OWN = {
     maximum: 2 ** 53 - 1,
     description: "initial weights, trials and evaluation batches; the same whatever the rule",
   },
-  priority: { type: "integer", default: 0, description: "higher starts first" },
+  priority: { type: "integer", default: 0, minimum: -1e6, maximum: 1e6, description: "higher starts first" },
   threads: {
     type: "integer",
     default: null,
     nullable: true,
     minimum: 1,
+    maximum: 4096,
     description: "at most so many; empty: all there are. Results do not depend on it",
   },
+  time_limit: {
+    type: "integer",
+    unit: "s",
+    default: null,
+    nullable: true,
+    minimum: 1,
+    maximum: 1e9,
+    description: "end the job as failed after so much training time; empty: never",
+  },
+  metadata: {
+    type: "custom",
+    default: {},
+    schema: { type: "object" },
+    description: "anything of your own to keep with the job",
+  },
 };
+const LANGUAGES = { curl: ["curl", curlOf], python: ["Python", pythonOf], json: ["JSON", jsonOf] };
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
 /** A field's text as a value of its parameter: what cannot be read goes to the daemon as text, which says what is wrong with it. */
 export function valueRead(parameter, text) {
@@ -44,18 +68,35 @@ export function valueRead(parameter, text) {
 const valueText = (value) =>
   value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
 
-function limits(parameter) {
-  const low = parameter.minimum ?? parameter.exclusiveMinimum,
-    high = parameter.maximum ?? parameter.exclusiveMaximum,
+/** A range as people write it; bounds that no one meets are left out. */
+function range({ minimum, exclusiveMinimum, maximum, exclusiveMaximum }) {
+  const low = minimum ?? exclusiveMinimum,
+    high = maximum ?? exclusiveMaximum,
     wide = (v) => v === undefined || Math.abs(v) >= 1e9;
-  const range =
-    wide(low) && wide(high)
-      ? ""
-      : wide(high)
-        ? `${parameter.exclusiveMinimum !== undefined ? "above" : "at least"} ${low}`
-        : `${parameter.exclusiveMinimum !== undefined ? "above " : ""}${low ?? "…"} to ${high.toLocaleString("en")}`;
-  const value = valueText(parameter.default);
-  return [range, `default ${value === "" ? "none" : value}`].filter(Boolean).join("; ");
+  if (wide(low) && wide(high)) return "";
+  if (wide(high)) return `${exclusiveMinimum !== undefined ? "above" : "at least"} ${low}`;
+  return `${exclusiveMinimum !== undefined ? "above " : ""}${low ?? "…"} to ${Number.isInteger(high) ? grouped(high) : high}`;
+}
+
+/** What may be written for a JSON schema, in a line: alternatives, numbers with their range, objects as an example of their form. */
+export function schemaText(schema) {
+  if (schema.oneOf) return schema.oneOf.map(schemaText).join(", or ");
+  if ("const" in schema) return JSON.stringify(schema.const);
+  if (schema.enum) return schema.enum.map((v) => JSON.stringify(v)).join(" or ");
+  const types = [schema.type].flat().filter((t) => t !== "null");
+  if (types[0] === "object" && schema.properties)
+    return `{${Object.entries(schema.properties)
+      .map(([k, v]) => `"${k}"${schema.required?.includes(k) ? "" : "?"}: ${schemaText(v)}`)
+      .join(", ")}}`;
+  if (types[0] === "array") return `a list of ${schema.items?.type ?? "value"}s`;
+  if (types[0] === "object") return "a JSON object";
+  return [types[0] === "string" ? "a name" : types[0], range(schema)].filter(Boolean).join(" ");
+}
+
+function limits(parameter) {
+  const value = valueText(parameter.default),
+    allowed = parameter.schema ? schemaText(parameter.schema) : range(parameter);
+  return [allowed, parameter.required ? "required" : `default ${value === "" ? "none" : value}`].filter(Boolean).join("; ");
 }
 
 class Field {
@@ -75,6 +116,7 @@ class Field {
         ...about,
         type: "text",
         inputmode: ["integer", "number"].includes(parameter.type) ? "decimal" : null,
+        list: this.pointer === "/task/name" ? "datasets" : null,
         autocomplete: "off",
         spellcheck: "false",
       });
@@ -103,41 +145,17 @@ class Field {
   }
 }
 
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-export function curlOf(document, origin) {
-  const head = "curl -N -H 'Content-Type: application/json' -H 'Accept: application/x-ndjson'";
-  return `${head} \\\n  -d ${quoted(JSON.stringify(document))} \\\n  ${origin}/v1/jobs`;
-}
-function pythonValue(value) {
-  if (value === null) return "None";
-  if (value === true) return "True";
-  if (value === false) return "False";
-  if (Array.isArray(value)) return `[${value.map(pythonValue).join(", ")}]`;
-  if (typeof value === "object")
-    return `{${Object.entries(value)
-      .map(([k, v]) => `${JSON.stringify(k)}: ${pythonValue(v)}`)
-      .join(", ")}}`;
-  return JSON.stringify(value);
-}
-export function pythonOf(document, origin) {
-  const lines = Object.entries(document)
-    .map(([key, value]) => `    ${key}=${pythonValue(value)},\n`)
-    .join("");
-  const train = `from modprop import Client\n\njob = Client(${JSON.stringify(origin)}).train(\n${lines})\n`;
-  return `${train}for progress in job:\n    print(progress.iteration, progress.loss, progress.accuracy)\nweights = job.weights()\n`;
-}
-
 class Form {
-  constructor(place, tasks, rules, template) {
-    Object.assign(this, { place, tasks: tasks.tasks, rules: rules.rules, fields: [], timer: 0, control: null, ended: false });
-    this.task = this.pick("task", this.tasks, template?.task.type || "delayed_xor");
-    this.rule = this.pick("rule", this.rules, template?.rule.type || rules.default);
+  constructor(place, all, template, signal) {
+    Object.assign(this, { place, all, signal, fields: [], timer: 0, control: null });
+    this.task = this.pick("task", all.tasks, template?.task.type || all.tasks[0].type);
+    this.rule = this.pick("rule", all.rules, template?.rule.type || all.rule);
     this.sections = h("div", { class: "sections" });
     this.count = h("input", {
       id: "f-seeds",
       type: "number",
       min: 1,
-      max: 50,
+      max: SEEDS_MAX,
       value: 1,
       "aria-describedby": "f-seeds-about",
       oninput: () => this.changed(),
@@ -146,11 +164,7 @@ class Form {
     this.code = h("pre", { tabindex: "0", "aria-label": "The same job as code" });
     this.language = "curl";
     this.button = h("button", { class: "primary", type: "submit" }, "Submit");
-    const words = [
-      ["curl", "curl"],
-      ["python", "Python"],
-      ["json", "JSON"],
-    ].map(([key, text]) =>
+    const words = Object.entries(LANGUAGES).map(([key, [text]]) =>
       h(
         "button",
         {
@@ -168,11 +182,7 @@ class Form {
       {
         type: "button",
         class: "quiet",
-        onclick: () =>
-          attempt(async () => {
-            await navigator.clipboard.writeText(this.code.textContent);
-            notice("Copied");
-          }),
+        onclick: () => attempt(() => this.copy()),
       },
       "Copy",
     );
@@ -219,8 +229,8 @@ class Form {
   /** All fields anew for the chosen task and rule; values of `kept` that have a field stay. */
   build(kept) {
     const active = document.activeElement?.id;
-    const task = this.tasks.find((t) => t.type === this.task.value),
-      rule = this.rules.find((r) => r.type === this.rule.value);
+    const of = (list, chosen) => list.find((entry) => entry.type === chosen.value),
+      known = parametersOf(this.all, this.task.value, this.rule.value);
     this.fields = [];
     const make = (section, parameters) =>
       Object.entries(parameters).map(([name, parameter]) => {
@@ -250,12 +260,12 @@ class Form {
     );
     this.sections.replaceChildren(
       ...[
-        group("Task", true, chooser("task", this.task, task.description), make("task", task.parameters)),
-        group("Rule", true, chooser("rule", this.rule, rule.description), make("rule", rule.parameters)),
+        group("Task", true, chooser("task", this.task, of(this.all.tasks, this.task).description), make("task", known.task)),
+        group("Rule", true, chooser("rule", this.rule, of(this.all.rules, this.rule).description), make("rule", known.rule)),
         group("Job", true, make("", OWN), seeds),
-        group("Training", opened("Training") ?? true, make("training", task.defaults.training)),
-        group("Network", opened("Network") ?? false, make("network", task.defaults.network)),
-        group("Optimizer", opened("Optimizer") ?? false, make("optimizer", task.defaults.optimizer)),
+        group("Training", opened("Training") ?? true, make("training", known.training)),
+        group("Network", opened("Network") ?? false, make("network", known.network)),
+        group("Optimizer", opened("Optimizer") ?? false, make("optimizer", known.optimizer)),
       ],
     );
     if (active) document.getElementById(active)?.focus();
@@ -276,14 +286,24 @@ class Form {
     const { task, rule, ...rest } = this.written();
     return { task: { type: this.task.value, ...task }, rule: { type: this.rule.value, ...rule }, ...rest };
   }
+  /** A page that did not come over a safe connection has no clipboard: then the text is selected. */
+  async copy() {
+    if (!navigator.clipboard) {
+      getSelection().selectAllChildren(this.code);
+      notice("Selected; copy it with the keyboard");
+      return;
+    }
+    await navigator.clipboard.writeText(this.code.textContent);
+    notice("Copied");
+  }
+  seeds() {
+    return Math.min(SEEDS_MAX, Math.max(1, Math.floor(Number(this.count.value)) || 1));
+  }
   show() {
-    const document = this.document(),
-      origin = location.origin;
-    this.code.textContent = {
-      curl: () => curlOf(document, origin),
-      python: () => pythonOf(document, origin),
-      json: () => JSON.stringify(document, null, 2),
-    }[this.language]();
+    const write = LANGUAGES[this.language][1],
+      seeds = this.seeds();
+    this.code.textContent = write(this.document(), seeds, location.origin);
+    this.button.textContent = seeds > 1 ? `Submit ${plural(seeds, "job")}` : "Submit";
   }
   changed() {
     this.show();
@@ -297,8 +317,7 @@ class Form {
       const answer = await post("/v1/jobs:validate", this.document(), this.control.signal);
       this.faults([]);
       const e = answer.estimate,
-        seeds = Number(this.count.value),
-        each = seeds > 1 ? " each" : "";
+        each = this.seeds() > 1 ? " each" : "";
       this.summary.replaceChildren(
         h("p", { class: "good" }, "The job is valid."),
         h(
@@ -313,7 +332,7 @@ class Form {
         ),
       );
     } catch (error) {
-      if (error.name !== "AbortError" && !this.ended) this.refuse(error);
+      if (error.name !== "AbortError" && !this.signal.aborted) this.refuse(error);
     }
   }
   refuse(error) {
@@ -347,13 +366,13 @@ class Form {
   }
   async submit() {
     const first = this.document(),
-      seeds = Math.min(50, Math.max(1, Math.floor(Number(this.count.value)) || 1)),
+      seeds = this.seeds(),
       made = [];
     this.button.disabled = true;
     try {
       for (let i = 0; i < seeds; i++) made.push(await post("/v1/jobs", seeds > 1 ? { ...first, seed: (first.seed ?? 1) + i } : first));
       made.forEach(jobPut);
-      notice(`${made.length} ${made.length === 1 ? "job" : "jobs"} submitted`);
+      notice(`${plural(made.length, "job")} submitted`);
       location.hash = made.length > 1 ? `#/compare/${made.map((j) => j.id).join(",")}` : `#/jobs/${made[0].id}`;
     } catch (error) {
       made.forEach(jobPut);
@@ -365,25 +384,34 @@ class Form {
     }
   }
   end() {
-    this.ended = true;
     clearTimeout(this.timer);
     if (this.control) this.control.abort();
   }
 }
 
-/** Shows the form in `place`, filled from job `id` where given; returns what ends it. */
-export function formShow(place, id) {
-  let form = null,
-    ended = false;
-  place.replaceChildren(h("p", { class: "empty" }, "Loading."));
-  (async () => {
-    const [tasks, rules, template] = await Promise.all([get("/v1/tasks"), get("/v1/rules"), id ? get(`/v1/jobs/${id}`) : null]);
-    if (!ended) form = new Form(place, tasks, rules, template);
-  })().catch((error) =>
-    place.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "The form could not be made"), h("p", {}, error.message))),
+/** Offers the names of datasets where a task wants one. */
+async function datasetsOffer(place, signal) {
+  const { datasets } = await get("/v1/datasets", signal);
+  place.append(
+    h(
+      "datalist",
+      { id: "datasets" },
+      datasets.map((d) => h("option", { value: d.name })),
+    ),
   );
-  return () => {
-    ended = true;
-    if (form) form.end();
-  };
+}
+
+/** Shows the form in `place` until `signal`, filled from job `id` where given. */
+export function formShow(place, id, signal) {
+  filled(place, "No such job to start from", signal, async () => {
+    const [all, template] = await Promise.all([catalog(), id ? get(`/v1/jobs/${id}`, signal) : null]);
+    if (signal.aborted) return;
+    const form = new Form(place, all, template, signal);
+    const endOpened = onOpened(() => form.validate());
+    signal.addEventListener("abort", () => {
+      endOpened();
+      form.end();
+    });
+    datasetsOffer(place, signal).catch(() => {});
+  });
 }

@@ -10,7 +10,8 @@ const PAGE = 100,
   READERS = 4;
 const jobs = new Map();
 const listeners = new Set(),
-  eventListeners = new Set();
+  eventListeners = new Set(),
+  openListeners = new Set();
 const stale = new Set();
 let reading = 0,
   loaded = false,
@@ -25,15 +26,14 @@ export function jobsNewest() {
 function changed(id) {
   for (const listener of listeners) listener(id);
 }
-/** Both return what ends the subscription. */
-export function onJobs(listener) {
-  listeners.add(listener);
-  return () => listeners.delete(listener);
+function subscribe(set, listener) {
+  set.add(listener);
+  return () => set.delete(listener);
 }
-export function onEvent(listener) {
-  eventListeners.add(listener);
-  return () => eventListeners.delete(listener);
-}
+/** Each returns what ends the subscription: to changes of jobs (their id, or null for many), to events, to the stream's being open again. */
+export const onJobs = (listener) => subscribe(listeners, listener);
+export const onEvent = (listener) => subscribe(eventListeners, listener);
+export const onOpened = (listener) => subscribe(openListeners, listener);
 
 export function jobPut(job) {
   jobs.set(job.id, job);
@@ -45,7 +45,7 @@ export function jobForget(id) {
   changed(id);
 }
 
-async function readStale() {
+function readStale() {
   while (stale.size && reading < READERS) {
     const id = stale.values().next().value;
     stale.delete(id);
@@ -86,6 +86,12 @@ export async function jobsLoad() {
   changed(null);
 }
 
+/** The stream is open: whatever could not be read before can be now. */
+export function jobsOpened() {
+  jobsLoad().catch(() => {});
+  for (const listener of openListeners) listener();
+}
+
 /** Takes an event of the stream. */
 export function jobsEvent(event) {
   const job = jobs.get(event.job);
@@ -97,11 +103,13 @@ export function jobsEvent(event) {
     }
     jobRefresh(event.job);
   } else if (event.type === "progress") {
-    const total = job.progress.iterations;
+    const total = job.progress.iterations,
+      left = ((total - event.iteration) * job.training.batch_size) / event.trials_per_second;
     Object.assign(job.progress, {
       iteration: event.iteration,
       fraction: total ? event.iteration / total : 0,
       trials_per_second: event.trials_per_second,
+      estimated_finish: left > 0 && Number.isFinite(left) ? new Date(Date.parse(event.time) + 1000 * left).toISOString() : null,
     });
     Object.assign(job.metrics, { loss: event.loss, accuracy: event.accuracy });
     changed(job.id);

@@ -1,13 +1,45 @@
 /*
- * The list of jobs. Only the rows in sight exist as elements, so that thousands scroll as quickly as ten; a row is rewritten only
- * when its job changed or it came into sight.
+ * The list of jobs. Only the rows in sight exist as elements, so that thousands scroll as quickly as ten; a row is rewritten only when its job
+ * changed or it came into sight. What was filtered, sorted, chosen and scrolled to is still so when one comes back.
  */
-import { attempt, badge, clock, framed, h, jobName, number, percent, ruleName } from "./dom.js";
-import { jobsLoaded, jobsNewest, onJobs } from "./jobs.js";
+import { badge, clock, framed, grouped, h, jobName, number, percent, ruleName } from "./dom.js";
+import { jobOf, jobsLoaded, jobsNewest, onJobs } from "./jobs.js";
 
-const OVERSCAN = 8;
+const OVERSCAN = 8,
+  COMPARED_MAX = 200;
+const ENDED = ["succeeded", "failed", "cancelled"];
+const STATUSES = ["queued", "running", "paused", ...ENDED];
 const narrow = matchMedia("(max-width: 720px)");
 const chosen = new Set();
+const kept = { text: "", status: "", sort: "time", down: true, scroll: 0 };
+
+/** Class, heading, what a job is sorted by, and whether it is a number. */
+const COLUMNS = [
+  ["box", "Choose"],
+  ["name", "Name", (job) => jobName(job).toLowerCase()],
+  ["status", "Status", (job) => STATUSES.indexOf(job.status)],
+  ["task", "Task", (job) => job.task.type],
+  ["rule", "Rule", ruleName],
+  ["seed", "Seed", (job) => job.seed, true],
+  ["progress", "Progress", (job) => job.progress.fraction],
+  ["loss", "Loss", (job) => job.metrics.loss, true],
+  ["accuracy", "Accuracy", (job) => job.metrics.accuracy, true],
+  ["time", "Created", (job) => job.id, true],
+];
+
+/** Newest first where nothing else decides; what is not known comes last either way. */
+function sorted(jobs) {
+  const key = COLUMNS.find(([name]) => name === kept.sort)[2],
+    sign = kept.down ? -1 : 1;
+  if (kept.sort === "time") return kept.down ? jobs : jobs.reverse();
+  const keys = new Map(jobs.map((job) => [job, key(job)]));
+  return jobs.sort((a, b) => {
+    const x = keys.get(a) ?? null,
+      y = keys.get(b) ?? null;
+    if (x === null || y === null) return (x === null) - (y === null);
+    return x < y ? -sign : x > y ? sign : 0;
+  });
+}
 
 function row(job, index, onChoose) {
   const name = jobName(job);
@@ -17,59 +49,43 @@ function row(job, index, onChoose) {
     "aria-label": `Choose ${name} for comparison`,
     onchange: (e) => onChoose(job.id, e.target.checked),
   });
-  const bar = h("span", { class: "bar" });
   const fill = h("span", {});
   fill.style.width = `${100 * job.progress.fraction}%`;
-  bar.append(fill);
+  const cells = {
+    box,
+    name: h("a", { href: `#/jobs/${job.id}`, title: name }, name),
+    status: badge(job.status),
+    task: job.task.type,
+    rule: ruleName(job),
+    seed: String(job.seed),
+    progress: [h("span", { class: "bar" }, fill), h("span", { class: "num" }, `${Math.floor(100 * job.progress.fraction)} %`)],
+    loss: number(job.metrics.loss),
+    accuracy: percent(job.metrics.accuracy),
+    time: clock(job.created_at),
+  };
   return h(
     "div",
     { role: "row", class: "row", "aria-rowindex": index + 2, "data-id": job.id },
-    h("span", { role: "cell", class: "c-box" }, box),
-    h("span", { role: "cell", class: "c-name" }, h("a", { href: `#/jobs/${job.id}` }, name)),
-    h("span", { role: "cell", class: "c-status" }, badge(job.status)),
-    h("span", { role: "cell", class: "c-task" }, job.task.type),
-    h("span", { role: "cell", class: "c-rule" }, ruleName(job)),
-    h("span", { role: "cell", class: "c-seed num" }, String(job.seed)),
-    h("span", { role: "cell", class: "c-progress" }, bar, h("span", { class: "num" }, `${Math.floor(100 * job.progress.fraction)} %`)),
-    h("span", { role: "cell", class: "c-loss num" }, number(job.metrics.loss)),
-    h("span", { role: "cell", class: "c-accuracy num" }, percent(job.metrics.accuracy)),
-    h("span", { role: "cell", class: "c-time num" }, clock(job.created_at)),
+    COLUMNS.map(([key, , , numeric]) => h("span", { role: "cell", class: `c-${key}${numeric ? " num" : ""}` }, cells[key])),
   );
 }
 
-const HEAD = [
-  ["box", ""],
-  ["name", "Name"],
-  ["status", "Status"],
-  ["task", "Task"],
-  ["rule", "Rule"],
-  ["seed", "Seed"],
-  ["progress", "Progress"],
-  ["loss", "Loss"],
-  ["accuracy", "Accuracy"],
-  ["time", "Created"],
-];
-const NUMBERS = new Set(["seed", "loss", "accuracy", "time"]);
-
 /** The table: head, viewport, and the function that draws what is in sight. */
 class Table {
-  constructor(onChoose) {
+  constructor(onChoose, onSort) {
     this.onChoose = onChoose;
     this.jobs = [];
     this.rows = new Map(); // id -> {element, key}
     this.body = h("div", { role: "rowgroup", class: "rows" });
     this.view = h("div", { class: "viewport", onscroll: () => this.ask(), onkeydown: (e) => this.key(e) }, this.body);
-    const head = h(
-      "div",
-      { role: "row", class: "row head", "aria-rowindex": 1 },
-      HEAD.map(([key, text]) =>
-        h(
-          "span",
-          { role: "columnheader", class: `c-${key}${NUMBERS.has(key) ? " num" : ""}` },
-          text || h("span", { class: "hidden" }, "Choose"),
-        ),
+    this.heads = COLUMNS.map(([key, text, by, numeric]) =>
+      h(
+        "span",
+        { role: "columnheader", class: `c-${key}${numeric ? " num" : ""}`, "data-sort": by ? key : null },
+        by ? h("button", { type: "button", class: "sort", onclick: () => onSort(key) }, text) : h("span", { class: "hidden" }, text),
       ),
     );
+    const head = h("div", { role: "row", class: "row head", "aria-rowindex": 1 }, this.heads);
     this.element = h("div", { role: "table", class: "jobs", "aria-label": "Jobs" }, h("div", { role: "rowgroup" }, head), this.view);
     this.ask = framed(() => this.draw());
   }
@@ -78,12 +94,18 @@ class Table {
   }
   set(jobs) {
     this.jobs = jobs;
+    for (const head of this.heads) {
+      if (head.dataset.sort === kept.sort) head.setAttribute("aria-sort", kept.down ? "descending" : "ascending");
+      else head.removeAttribute("aria-sort");
+    }
     this.ask();
   }
   draw() {
+    if (!this.element.isConnected) return;
     const height = this.height(),
       first = Math.max(0, Math.floor(this.view.scrollTop / height) - OVERSCAN);
     const last = Math.min(this.jobs.length, Math.ceil((this.view.scrollTop + this.view.clientHeight) / height) + OVERSCAN);
+    kept.scroll = this.view.scrollTop;
     this.body.style.height = `${this.jobs.length * height}px`;
     this.element.setAttribute("aria-rowcount", this.jobs.length + 1);
     const wanted = new Set();
@@ -97,6 +119,11 @@ class Table {
         element.remove();
         this.rows.delete(id);
       }
+  }
+  /** Back to where one was, once there are rows enough. */
+  scroll(top) {
+    this.body.style.height = `${this.jobs.length * this.height()}px`;
+    this.view.scrollTop = top;
   }
   place(job, index, height) {
     const key = [job.status, job.progress.iteration, job.metrics.loss, job.name, chosen.has(job.id), index].join();
@@ -131,91 +158,91 @@ class Table {
   }
 }
 
-function matches(job, text, status) {
-  if (status === "active" ? ["succeeded", "failed", "cancelled"].includes(job.status) : status && job.status !== status) return false;
+function matches(job, words, status) {
+  if (status === "active" ? ENDED.includes(job.status) : status && job.status !== status) return false;
   const all = `${jobName(job)} ${job.task.type} ${ruleName(job)} ${job.id} seed ${job.seed}`.toLowerCase();
-  return text
-    .toLowerCase()
-    .split(/\s+/)
-    .every((word) => all.includes(word));
+  return words.every((word) => all.includes(word));
 }
 
-/** Shows the view in `place`; returns what ends it. */
-export function listShow(place) {
-  const text = h("input", { id: "filter", type: "search", placeholder: "name, task, rule, seed", oninput: () => update() });
+const EMPTY = {
+  none: () => [
+    h("h2", {}, "No jobs yet"),
+    h("p", {}, "A job trains one recurrent network on one task with one learning rule."),
+    h("p", {}, h("a", { class: "button primary", href: "#/new" }, "Make the first one")),
+  ],
+  filtered: () => [h("p", {}, "No job fits the filter.")],
+  reading: () => [h("p", {}, "Reading the jobs.")],
+};
+
+/** Shows the view in `place` until `signal`. */
+export function listShow(place, signal) {
+  const take = (key) => (event) => {
+    kept[key] = event.target.value;
+    table.view.scrollTop = 0;
+    update();
+  };
+  const text = h("input", { id: "filter", type: "search", placeholder: "name, task, rule, seed", value: kept.text, oninput: take("text") });
   const status = h(
     "select",
-    { id: "status", onchange: () => update() },
-    [["", "any"], ["active", "not ended"], ...["queued", "running", "paused", "succeeded", "failed", "cancelled"].map((s) => [s, s])].map(
-      ([v, t]) => h("option", { value: v }, t),
+    { id: "status", onchange: take("status") },
+    [["", "any"], ["active", "not ended"], ...STATUSES.map((s) => [s, s])].map(([value, word]) =>
+      h("option", { value, selected: value === kept.status }, word),
     ),
   );
+  const button = (word, kind, onclick) => h("button", { type: "button", class: kind, onclick }, word);
   const count = h("span", { class: "count", role: "status", "aria-live": "polite" });
-  const compare = h(
-    "button",
-    {
-      type: "button",
-      class: "primary",
-      onclick: () => {
-        location.hash = `#/compare/${[...chosen].join(",")}`;
-      },
-    },
-    "Compare",
-  );
-  const all = h(
-    "button",
-    {
-      type: "button",
-      class: "quiet",
-      onclick: () => {
-        for (const job of shown().slice(0, 200)) chosen.add(job.id);
-        update();
-      },
-    },
-    "Choose all shown",
-  );
-  const none = h(
-    "button",
-    {
-      type: "button",
-      class: "quiet",
-      onclick: () => {
-        chosen.clear();
-        update();
-      },
-    },
-    "None",
-  );
-  const empty = h("div", { class: "empty" });
-  const table = new Table((id, on) => {
-    if (on) chosen.add(id);
-    else chosen.delete(id);
+  const compare = button("Compare", "primary", () => {
+    location.hash = `#/compare/${[...chosen].join(",")}`;
+  });
+  const all = button("Choose all shown", "quiet", () => {
+    for (const job of shown().slice(0, COMPARED_MAX)) chosen.add(job.id);
     update();
   });
-  const shown = () => jobsNewest().filter((job) => matches(job, text.value.trim(), status.value));
+  const none = button("None", "quiet", () => {
+    chosen.clear();
+    update();
+  });
+  const empty = h("div", { class: "empty" });
+  const table = new Table(
+    (id, on) => {
+      if (on) chosen.add(id);
+      else chosen.delete(id);
+      update();
+    },
+    (key) => {
+      kept.down = kept.sort === key ? !kept.down : key === "time";
+      kept.sort = key;
+      update();
+    },
+  );
+  const words = () => kept.text.toLowerCase().split(/\s+/);
+  const shown = () => {
+    const wanted = words();
+    return sorted(jobsNewest().filter((job) => matches(job, wanted, kept.status)));
+  };
+  let back = kept.scroll,
+    why = null;
   const update = framed(() => {
+    if (signal.aborted) return;
     const list = shown(),
       total = jobsNewest().length;
     table.set(list);
     table.element.hidden = !list.length;
     empty.hidden = list.length > 0;
     if (!list.length) {
-      empty.replaceChildren(
-        ...(total
-          ? [h("p", {}, "No job fits the filter.")]
-          : jobsLoaded()
-            ? [
-                h("h2", {}, "No jobs yet"),
-                h("p", {}, "A job trains one recurrent network on one task with one learning rule."),
-                h("p", {}, h("a", { class: "button primary", href: "#/new" }, "Make the first one")),
-              ]
-            : [h("p", {}, "Loading.")]),
-      );
+      const now = total ? "filtered" : jobsLoaded() ? "none" : "reading";
+      if (why !== now) empty.replaceChildren(...EMPTY[now]());
+      why = now;
+    } else if (back && list.length * table.height() >= back) {
+      table.scroll(back);
+      back = 0;
     }
-    const said = `${list.length.toLocaleString("en")} of ${total.toLocaleString("en")} jobs`;
+    const said = total || jobsLoaded() ? `${grouped(list.length)} of ${grouped(total)} jobs` : "";
     if (count.textContent !== said) count.textContent = said;
+    for (const id of chosen) if (jobsLoaded() && !jobOf(id)) chosen.delete(id);
     compare.disabled = chosen.size < 1;
     compare.textContent = chosen.size ? `Compare ${chosen.size}` : "Compare";
+    all.disabled = !list.length;
     none.hidden = !chosen.size;
   });
   place.replaceChildren(
@@ -235,12 +262,7 @@ export function listShow(place) {
     table.element,
     empty,
   );
-  const end = onJobs(update);
-  const resized = () => table.ask();
-  addEventListener("resize", resized);
-  attempt(async () => update());
-  return () => {
-    end();
-    removeEventListener("resize", resized);
-  };
+  signal.addEventListener("abort", onJobs(update));
+  addEventListener("resize", () => table.ask(), { signal });
+  update();
 }

@@ -1,19 +1,33 @@
 /*
- * The recurrent weights as a heat map, units ordered by cell type, and their eigenvalues. W[q][p] is the weight from q to p: a row is
- * what a unit sends. Blue is negative, orange positive, on a scale that ends at the 99th percentile so that a few large weights do not
- * hide the others.
+ * The recurrent weights as a heat map, units ordered by cell type, and their eigenvalues. W[q][p] is the weight from q to p: a row is what a
+ * unit sends. Blue is negative, orange positive, on a scale that ends at the 99th percentile so that a few large weights do not hide the
+ * others. The map is read by pointing, or by the arrow keys.
  */
 import { get } from "./api.js";
-import { canvasContext, css } from "./charts.js";
+import { canvasContext, css, isDark, onScheme } from "./charts.js";
 import { attempt, h, number } from "./dom.js";
 
 const UNITS_SHOWN = 2048,
-  UNITS_SPECTRUM = 768;
+  UNITS_SPECTRUM = 768,
+  SMALLEST = 60; // CSS pixels; a canvas that is hidden or about to be laid out is not drawn
+const NEGATIVE = [0, 114, 178],
+  POSITIVE = [213, 94, 0];
+const EDGE = 30; // room for what is written beside the map
 
+/** Units by type, and each run of one type: {units, runs: [{type, from, to, sign}]}. */
 function order(weights) {
-  const all = Array.from({ length: weights.units }, (_, i) => i);
-  return weights.types ? all.sort((a, b) => weights.types[a] - weights.types[b] || a - b) : all;
+  const { types, sign } = weights,
+    units = Array.from({ length: weights.units }, (_, i) => i),
+    runs = [];
+  if (types) units.sort((a, b) => types[a] - types[b] || a - b);
+  units.forEach((u, i) => {
+    const type = types ? types[u] : 0;
+    if (!runs.length || runs.at(-1).type !== type) runs.push({ type, from: i, sign: sign ? sign[u] : 0 });
+    runs.at(-1).to = i + 1;
+  });
+  return { units, runs };
 }
+const signText = (sign) => (sign < 0 ? "−" : sign > 0 ? "+" : "");
 
 function scaleOf(W) {
   const sizes = W.flat()
@@ -23,66 +37,114 @@ function scaleOf(W) {
   return sizes.length ? sizes[Math.floor(0.99 * (sizes.length - 1))] : 1;
 }
 
-/* From white (or the dark ground) to #0072b2 or #d55e00. */
-function paint(canvas, weights, units, scale) {
+/* From white (or the dark ground) to the ink of the value's sign. */
+function colourOf(share) {
+  const ground = isDark() ? [22, 27, 34] : [255, 255, 255],
+    ink = share < 0 ? NEGATIVE : POSITIVE,
+    strength = Math.min(1, Math.abs(share));
+  return ground.map((g, c) => g + strength * (ink[c] - g));
+}
+
+/** One pixel a weight. */
+function pixels({ W }, units, scale) {
   const n = units.length,
-    plain = document.createElement("canvas");
-  plain.width = plain.height = n;
-  const context = plain.getContext("2d"),
+    plain = h("canvas", { width: n, height: n }),
+    context = plain.getContext("2d"),
     image = context.createImageData(n, n);
-  const ground = matchMedia("(prefers-color-scheme: dark)").matches ? [22, 27, 34] : [255, 255, 255];
   for (let y = 0; y < n; y++) {
-    const row = weights.W[units[y]];
-    for (let x = 0; x < n; x++) {
-      const value = row[units[x]] / scale,
-        share = Math.min(1, Math.abs(value)),
-        ink = value < 0 ? [0, 114, 178] : [213, 94, 0],
-        at = 4 * (y * n + x);
-      for (let c = 0; c < 3; c++) image.data[at + c] = ground[c] + share * (ink[c] - ground[c]);
-      image.data[at + 3] = 255;
-    }
+    const row = W[units[y]];
+    for (let x = 0; x < n; x++) image.data.set([...colourOf(row[units[x]] / scale), 255], 4 * (y * n + x));
   }
   context.putImageData(image, 0, 0);
-  const size = canvas.clientWidth,
-    target = canvasContext(canvas, size, size);
-  target.imageSmoothingEnabled = false;
-  target.drawImage(plain, 0, 0, size, size);
-  target.strokeStyle = css("--text");
-  target.globalAlpha = 0.55;
-  for (let i = 1; weights.types && i < n; i++) {
-    if (weights.types[units[i]] === weights.types[units[i - 1]]) continue;
-    const at = Math.round((i / n) * size) + 0.5;
-    target.beginPath();
-    target.moveTo(at, 0);
-    target.lineTo(at, size);
-    target.moveTo(0, at);
-    target.lineTo(size, at);
-    target.stroke();
+  return plain;
+}
+
+/** The edges of the types and their names, beside the map: "0 −" is type 0, inhibitory. */
+function typesPaint(context, runs, n, size) {
+  const side = size - EDGE;
+  context.font = "11px system-ui, sans-serif";
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  for (const { type, from, to, sign } of runs) {
+    const middle = EDGE + (((from + to) / 2) * side) / n,
+      room = ((to - from) * side) / n,
+      text = `${type} ${signText(sign)}`;
+    context.fillStyle = css("--muted");
+    if (room > 11) context.fillText(text, EDGE / 2, middle);
+    if (room > 20) context.fillText(text, middle, EDGE / 2);
+    context.fillStyle = css("--text");
+    context.globalAlpha = 0.55;
+    const at = Math.round(EDGE + (from * side) / n);
+    if (from > 0) {
+      context.fillRect(at, EDGE, 1, side);
+      context.fillRect(EDGE, at, side, 1);
+    }
+    context.globalAlpha = 1;
   }
+}
+
+function mapPaint(canvas, plain, runs, at) {
+  const size = canvas.clientWidth,
+    n = plain.width,
+    context = canvasContext(canvas, size, size),
+    cell = (size - EDGE) / n;
+  context.imageSmoothingEnabled = false;
+  context.drawImage(plain, EDGE, EDGE, size - EDGE, size - EDGE);
+  typesPaint(context, runs, n, size);
+  if (!at) return;
+  context.strokeStyle = css("--text");
+  context.lineWidth = 2;
+  context.strokeRect(EDGE + at[1] * cell - 1, EDGE + at[0] * cell - 1, Math.max(4, cell + 2), Math.max(4, cell + 2));
+}
+
+/** The colours' scale, from its least to its greatest. */
+function scalePaint(canvas) {
+  const width = canvas.clientWidth,
+    context = canvasContext(canvas, width, 10);
+  for (let x = 0; x < width; x++) {
+    context.fillStyle = `rgb(${colourOf((2 * x) / width - 1).join(" ")})`;
+    context.fillRect(x, 0, 1, 10);
+  }
+}
+
+/* Where ticks stand: about four steps to the edge. */
+function stepOf(radius) {
+  const ten = 10 ** Math.floor(Math.log10(radius / 3));
+  return [1, 2, 5, 10].map((m) => m * ten).find((step) => radius / step <= 4);
 }
 
 function spectrumPaint(canvas, { real, imaginary }) {
   const size = canvas.clientWidth,
     context = canvasContext(canvas, size, size),
     radius = Math.max(1.05, ...real.map((r, i) => Math.hypot(r, imaginary[i])));
-  const at = (v) => size / 2 + (v / radius) * (size / 2 - 14);
+  const at = (v) => size / 2 + (v / radius) * (size / 2 - 18);
   context.strokeStyle = css("--line");
-  context.beginPath();
-  context.moveTo(0, size / 2);
-  context.lineTo(size, size / 2);
-  context.moveTo(size / 2, 0);
-  context.lineTo(size / 2, size);
-  context.stroke();
+  context.fillStyle = css("--muted");
+  context.font = "11px system-ui, sans-serif";
+  context.strokeRect(0, size / 2, size, 0);
+  context.strokeRect(size / 2, 0, 0, size);
+  const step = stepOf(radius);
+  for (let k = -4; k <= 4; k++) {
+    if (k === 0 || Math.abs(k * step) > radius) continue;
+    const v = k * step,
+      text = number(v).replace("-", "−");
+    context.fillRect(at(v), size / 2 - 3, 1, 6);
+    context.fillRect(size / 2 - 3, at(v), 6, 1);
+    context.textAlign = "center";
+    context.fillText(text, at(v), size / 2 + 15);
+    context.textAlign = "left";
+    context.fillText(`${number(-v).replace("-", "−")}i`, size / 2 + 8, at(v) + 4);
+  }
+  context.textAlign = "right";
+  context.fillText("real", size - 4, size / 2 - 6);
+  context.fillText("imaginary", size / 2 - 6, 12);
   context.setLineDash([4, 3]);
+  context.strokeStyle = css("--muted");
   context.beginPath();
   context.arc(size / 2, size / 2, at(1) - size / 2, 0, 2 * Math.PI);
   context.stroke();
   context.setLineDash([]);
-  context.fillStyle = css("--muted");
-  context.font = "11px system-ui, sans-serif";
-  context.fillText("real", size - 26, size / 2 - 5);
-  context.fillText("imaginary", size / 2 + 5, 11);
-  context.fillStyle = "#009e73";
+  context.fillStyle = css("--series-2");
   context.globalAlpha = 0.8;
   real.forEach((r, i) => {
     context.beginPath();
@@ -91,112 +153,140 @@ function spectrumPaint(canvas, { real, imaginary }) {
   });
 }
 
-/** Shows in `body`; returns what ends it. */
-export function weightsShow(body, job) {
-  let worker = null,
-    ended = false,
-    weights = null,
-    values = null;
-  const map = h("canvas", { class: "square", role: "img", "aria-label": "Heat map of the recurrent weights, units ordered by type" });
-  const plane = h("canvas", { class: "square", role: "img", "aria-label": "Eigenvalues of the recurrent weights in the complex plane" });
-  const reading = h("p", { class: "hint num" }, "Point at a weight to read it."),
-    said = h("p", { class: "hint num", role: "status" }, "Computing the eigenvalues.");
-  const about = h("p", { class: "hint num" });
-  const load = () =>
-    attempt(async () => {
-      if (job.network.units > UNITS_SHOWN) {
-        body.replaceChildren(
-          h(
-            "p",
-            { class: "empty" },
-            `${job.network.units} units: the heat map is drawn up to ${UNITS_SHOWN}. Download the weights instead.`,
-          ),
-        );
-        return;
-      }
-      about.textContent = "Reading the weights.";
-      try {
-        weights = await get(`/v1/jobs/${job.id}/weights`);
-      } catch (error) {
-        about.textContent = error.status === 409 ? "No checkpoint yet: weights come with the first one." : error.message;
-        return;
-      }
-      if (!ended) draw();
-    });
-  const drawMaps = () => {
-    if (!weights || ended) return;
-    paint(map, weights, order(weights), scaleOf(weights.W));
-    if (values) spectrumPaint(plane, values);
+/** Lets the map be read: `read(row, column)` hears where one points, or where the arrow keys went. */
+function mapRead(map, count, read) {
+  let at = [0, 0];
+  const go = (row, column) => {
+    const n = count(),
+      inside = (v) => Math.min(n - 1, Math.max(0, v));
+    if (!n) return;
+    at = [inside(row), inside(column)];
+    read(...at);
   };
+  map.addEventListener("pointermove", (event) => {
+    const place = (v) => Math.floor(((v - EDGE) / (map.clientWidth - EDGE)) * count());
+    go(place(event.offsetY), place(event.offsetX));
+  });
+  map.addEventListener("keydown", (event) => {
+    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    go(at[0] + step[0], at[1] + step[1]);
+  });
+}
+
+/** Shows in `body` until `signal`. */
+export function weightsShow(body, job, signal) {
+  let worker = null,
+    weights = null,
+    ordered = null,
+    plain = null,
+    values = null,
+    point = null;
+  const map = h("canvas", {
+    class: "square",
+    role: "application",
+    tabindex: "0",
+    "aria-label": "Heat map of the recurrent weights, units ordered by type; arrow keys read single weights",
+  });
+  const scale = h("canvas", { class: "scale", role: "img", "aria-label": "Scale of the colours, from negative to positive" });
+  const least = h("span", { class: "num" }),
+    most = h("span", { class: "num" });
+  const plane = h("canvas", { class: "square", role: "img", "aria-label": "Eigenvalues of the recurrent weights in the complex plane" });
+  const reading = h("p", { class: "hint num", "aria-live": "polite" }, "Point at a weight to read it."),
+    said = h("p", { class: "hint num", role: "status" }),
+    about = h("p", { class: "hint num" });
+  const caption = (...text) => h("figcaption", {}, text);
+  const figures = h(
+    "div",
+    { class: "two", hidden: true },
+    h("figure", {}, caption("From (rows) to (columns)", h("span", { class: "legend" }, least, scale, most)), map, reading),
+    h("figure", {}, caption("Eigenvalues of W"), plane, said),
+  );
   const draw = () => {
-    figures.hidden = false;
-    about.textContent = [
-      `Iteration ${number(weights.iteration)}`,
-      `${weights.units} units`,
-      `scale ±${number(scaleOf(weights.W))}`,
-      `sha256 ${weights.sha256.slice(0, 16)}`,
-    ].join(" · ");
-    drawMaps();
+    if (!weights || signal.aborted || map.clientWidth < SMALLEST) return;
+    mapPaint(map, plain, ordered.runs, point);
+    scalePaint(scale);
+    if (values && plane.clientWidth >= SMALLEST) spectrumPaint(plane, values);
+  };
+  const colour = () => {
+    if (weights) plain = pixels(weights, ordered.units, scaleOf(weights.W));
+    draw();
+  };
+  const spectrum = () => {
+    if (worker) worker.terminate();
+    values = null;
     if (weights.units > UNITS_SPECTRUM) {
       said.textContent = `The spectrum is computed up to ${UNITS_SPECTRUM} units.`;
       return;
     }
-    if (worker) worker.terminate();
+    said.textContent = "Computing the eigenvalues.";
     worker = new Worker("/spectrum.js", { type: "module" });
     worker.onmessage = ({ data }) => {
-      if (!data) {
-        said.textContent = "The eigenvalues did not converge.";
-        return;
-      }
       values = data;
-      const radius = Math.max(...data.real.map((r, i) => Math.hypot(r, data.imaginary[i])));
-      said.textContent = `Spectral radius ${number(radius, 4)}; the dashed circle has radius 1.`;
-      spectrumPaint(plane, data);
+      const radius = data && Math.max(...data.real.map((r, i) => Math.hypot(r, data.imaginary[i])));
+      said.textContent = data
+        ? `Spectral radius ${number(radius, 4)}; the dashed circle has radius 1.`
+        : "The eigenvalues did not converge.";
+      worker.terminate();
+      draw();
     };
     worker.postMessage(weights.W);
   };
-  map.addEventListener("pointermove", (event) => {
-    if (!weights) return;
-    const units = order(weights),
-      at = (v, size) => units[Math.min(units.length - 1, Math.max(0, Math.floor((v / size) * units.length)))];
-    const q = at(event.offsetY, map.clientHeight),
-      p = at(event.offsetX, map.clientWidth),
-      type = (u) => (weights.types ? ` (type ${weights.types[u]})` : "");
-    reading.textContent = `from ${q}${type(q)} to ${p}${type(p)}: ${number(weights.W[q][p], 4)}`;
-  });
-  const figures = h(
-    "div",
-    { class: "two", hidden: true },
-    h(
-      "figure",
-      {},
-      h(
-        "figcaption",
-        {},
-        "From (rows) to (columns): ",
-        h("span", { class: "negative" }, "■"),
-        " negative ",
-        h("span", { class: "positive" }, "■"),
-        " positive",
-      ),
-      map,
-      reading,
-    ),
-    h("figure", {}, h("figcaption", {}, "Eigenvalues of W"), plane, said),
+  const show = (read) => {
+    weights = read;
+    ordered = order(weights);
+    figures.hidden = false;
+    const top = scaleOf(weights.W);
+    least.textContent = `−${number(top)}`;
+    most.textContent = number(top);
+    about.textContent = [`Iteration ${number(weights.iteration)}`, `${weights.units} units`, `sha256 ${weights.sha256.slice(0, 16)}`].join(
+      " · ",
+    );
+    colour();
+    spectrum();
+  };
+  const load = () =>
+    attempt(async () => {
+      about.textContent = "Reading the weights.";
+      try {
+        show(await get(`/v1/jobs/${job.id}/weights`, signal));
+      } catch (error) {
+        if (error.name === "AbortError") return;
+        about.textContent = error.status === 409 ? "No checkpoint yet: weights come with the first one." : error.message;
+      }
+    });
+  mapRead(
+    map,
+    () => (weights ? weights.units : 0),
+    (row, column) => {
+      point = [row, column];
+      const q = ordered.units[row],
+        p = ordered.units[column],
+        name = (u) =>
+          `${u} (${weights.types ? `type ${weights.types[u]}` : "no type"}${weights.sign ? `, ${signText(weights.sign[u])}` : ""})`;
+      reading.textContent = `from ${name(q)} to ${name(p)}: ${number(weights.W[q][p], 4)}`;
+      draw();
+    },
   );
+  if (job.network.units > UNITS_SHOWN) {
+    const many = number(job.network.units);
+    body.replaceChildren(
+      h("p", { class: "empty" }, `${many} units: the map is drawn up to ${number(UNITS_SHOWN)}. Download the weights instead.`),
+    );
+    return;
+  }
   body.replaceChildren(
     h("div", { class: "controls" }, h("button", { type: "button", class: "quiet", onclick: load }, "Read again"), about),
     figures,
   );
-  const watcher = new ResizeObserver(drawMaps);
+  const watcher = new ResizeObserver(draw),
+    endScheme = onScheme(colour);
   watcher.observe(figures);
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  dark.addEventListener("change", drawMaps);
   load();
-  return () => {
-    ended = true;
+  signal.addEventListener("abort", () => {
     watcher.disconnect();
-    dark.removeEventListener("change", drawMaps);
+    endScheme();
     if (worker) worker.terminate();
-  };
+  });
 }

@@ -6,6 +6,7 @@ A test that leaves an error in the console, or whose page asked any other origin
 import importlib.util
 import json
 import pathlib
+import subprocess
 import urllib.parse
 
 import pytest
@@ -52,6 +53,27 @@ def finish(daemon, id):
     return job
 
 
+def made_by(script):
+    """What a script of the tests has made, or the test is skipped with the script's reason."""
+    done = subprocess.run([ROOT / script], capture_output=True, text=True, timeout=600)
+    if done.returncode == 77:
+        pytest.skip(f"SKIPPED: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """The text of axe-core."""
+    return pathlib.Path(made_by("tests/browser/axe")).read_text()
+
+
+@pytest.fixture(scope="session")
+def python():
+    """An interpreter with the Python package installed."""
+    return made_by("tests/python/environment")
+
+
 class Browser:
     """Chromium at a daemon's dashboard. `expected`: parts of console messages that are no fault."""
 
@@ -63,6 +85,7 @@ class Browser:
         self.driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
         self.expected = []
         self.origins = set()
+        self.urls = set()
 
     def open(self, url):
         self.origins.add(urllib.parse.urlsplit(url).netloc)
@@ -82,16 +105,39 @@ class Browser:
         return WebDriverWait(self.driver, seconds, 0.05).until(lambda driver: driver.execute_script(f"return {condition}"), condition)
 
     def device(self, width, height, scheme):
-        self.driver.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-        )
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+        self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
+        self.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def cdp(self, command, **values):
+        return self.driver.execute_cdp_cmd(command, values)
+
+    def type(self, css, text):
+        """Puts `text` in the place of what a field held, as a user does."""
+        field = self.find(css)
+        field.clear()
+        field.send_keys(text)
+
+    def press(self, text, within="main"):
+        """Presses the button or follows the link of that text."""
+        self.wait(f"[...document.querySelectorAll({json.dumps(f'{within} button, {within} a')})].some(b => b.textContent === {json.dumps(text)})")
+        next(b for b in self.all(f"{within} button, {within} a") if b.text == text).click()
+
+    def keys(self, *keys):
+        """Keys to whatever has the focus."""
+        self.driver.switch_to.active_element.send_keys(*keys)
+
+    def asked(self):
+        """URLs of all requests since the last call."""
+        sent = [json.loads(line["message"])["message"] for line in self.driver.get_log("performance")]
+        urls = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
+        self.urls.update(urls)
+        return urls
 
     def close(self):
         console = [line["message"] for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
-        sent = [json.loads(line["message"])["message"] for line in self.driver.get_log("performance")]
+        self.asked()
         self.driver.quit()
-        asked = {m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"}
+        asked = self.urls
         abroad = [u for u in asked if u.startswith(("http", "ws")) and urllib.parse.urlsplit(u).netloc not in self.origins]
         assert asked and not abroad, f"requests left the origin: {abroad}"
         faults = [text for text in console if not any(part in text for part in self.expected)]

@@ -1,16 +1,10 @@
 """The dashboard in Chromium: what issue after issue relies on, seen as a user sees it."""
-import pathlib
-import shutil
 import signal
-import subprocess
-import tempfile
 
 import pytest
 import requests
 
 from conftest import ROOT, finish, service, submit
-
-AXE = pathlib.Path.home() / ".cache" / "modprop" / "axe-core-4"
 
 
 def test_the_page_is_small_strict_and_quick(daemon, browser):
@@ -137,77 +131,43 @@ def test_a_killed_and_restarted_daemon_is_picked_up(daemon, browser, tmp_path):
         again.process.wait(service.STOP_SECONDS)
 
 
-def test_two_thousand_jobs_scroll_without_a_pause(daemon, browser):
-    held = {"task": {"type": "delayed_xor"}, "training": {"iterations": 1000000, "evaluate_every": 1000}}
-    with requests.Session() as session:
-        for seed in range(2000):
-            answer = session.post(daemon.url + "/v1/jobs", json={"seed": seed, "name": f"job {seed}", **held}, timeout=30)
-            assert answer.status_code == 201, answer.text
-    browser.open(daemon.url)
-    browser.wait("document.querySelector('.count').textContent === '2,000 of 2,000 jobs'", 60)
-    assert len(browser.all(".rows .row")) < 80
-    browser.driver.set_script_timeout(60)
-    longest = browser.driver.execute_async_script(
-        """const done = arguments[0], view = document.querySelector('.viewport'); let last = performance.now(), longest = 0, step = 0;
-        const end = view.scrollHeight - view.clientHeight;
-        (function next(now) { longest = Math.max(longest, now - last); last = now; view.scrollTop = (end * step) / 120;
-          if (step++ < 120) requestAnimationFrame(next); else done(longest); })(last);"""
-    )
-    assert longest < 200, f"{longest} ms between two frames"
-    browser.wait("document.querySelector('.viewport').textContent.includes('job 0')")
-    browser.find("#filter").send_keys("job 1234")
-    browser.wait("document.querySelectorAll('.rows .row').length === 1")
+def main_thread_seconds(browser):
+    """Processor time of the page's main thread so far: what others on the machine do does not count."""
+    return next(m["value"] for m in browser.cdp("Performance.getMetrics")["metrics"] if m["name"] == "TaskDuration")
 
 
-@pytest.mark.parametrize("width,scheme", [(1400, "light"), (390, "dark"), (1400, "dark"), (390, "light")])
-def test_accessible_and_fitting(daemon, browser, width, scheme):
-    npm = shutil.which("npm")
-    if not (AXE / "axe.min.js").exists():
-        if not npm:
-            pytest.skip("SKIPPED: accessibility is checked by axe-core from npm, and npm is absent")
-        AXE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([npm, "pack", "--silent", "axe-core@4"], cwd=folder, check=True, timeout=120, stdout=subprocess.DEVNULL)
-            archive = next(pathlib.Path(folder).glob("*.tgz"))
-            subprocess.run(["tar", "-xzf", archive, "-C", AXE, "--strip-components=1", "package/axe.min.js"], check=True)
-    axe = (AXE / "axe.min.js").read_text()
-    ids = [submit(daemon, seed=seed) for seed in (1, 2)]
-    for id in ids:
-        finish(daemon, id)
-    browser.device(width, 900, scheme)
-    ready = {
-        "#/": "document.querySelectorAll('.rows .row').length === 2",
-        f"#/jobs/{ids[0]}": "document.querySelectorAll('.charts canvas').length > 1",
-        f"#/compare/{','.join(ids)}": "document.querySelectorAll('.charts canvas').length > 1",
-        "#/new": "document.querySelector('.summary .good')",
-    }
-    for page, condition in ready.items():
-        browser.open(f"{daemon.url}/{page}")
-        browser.wait(condition)
-        if "/jobs/" in page:
-            browser.script("document.querySelectorAll('details').forEach(d => { d.open = true })")
-            browser.wait("document.querySelectorAll('#activity figure').length === 3")
-        assert browser.script("return document.documentElement.scrollWidth <= innerWidth"), f"{page} is wider than {width}"
-        browser.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": axe})
+def test_two_thousand_jobs_scroll_without_a_pause(tmp_path, browser):
+    daemon = service.Daemon(tmp_path / "data", "--workers", "0")
+    try:
+        with requests.Session() as session:
+            for seed in range(2000):
+                body = {"seed": seed, "name": f"job {seed}", "task": {"type": "delayed_xor"}}
+                assert session.post(daemon.url + "/v1/jobs", json=body, timeout=30).status_code == 201
+        browser.cdp("Performance.enable", timeDomain="threadTicks")
+        browser.open(daemon.url)
+        browser.wait("document.querySelector('.count').textContent === '2,000 of 2,000 jobs'", 60)
+        assert len(browser.all(".rows .row")) < 80
         browser.driver.set_script_timeout(60)
-        faults = browser.driver.execute_async_script(
-            "const done = arguments[0]; axe.run().then(r => done(r.violations.map(v => `${v.id}: ${v.nodes.map(n => n.html.slice(0, 120)).join(' | ')}`)))"
+        before = main_thread_seconds(browser)
+        frames = browser.driver.execute_async_script(
+            """const done = arguments[0], view = document.querySelector('.viewport'), end = view.scrollHeight - view.clientHeight, frames = [];
+            (function next(now) { frames.push(now); view.scrollTop = (end * frames.length) / 120;
+              if (frames.length <= 120) requestAnimationFrame(next); else done(frames); })(performance.now());"""
         )
-        assert not faults, (page, faults)
-
-
-def test_by_keyboard_alone(daemon, browser):
-    ids = [submit(daemon, seed=seed) for seed in (1, 2, 3)]
-    for id in ids:
-        finish(daemon, id)
-    browser.open(daemon.url)
-    browser.wait("document.querySelectorAll('.rows .row').length === 3")
-    from selenium.webdriver.common.keys import Keys
-
-    browser.script("document.querySelector('.rows [data-id] a').focus()")
-    first = browser.script("return document.activeElement.hash")
-    browser.driver.switch_to.active_element.send_keys(Keys.END)
-    assert browser.wait("document.activeElement.hash") == f"#/jobs/{ids[0]}" != first
-    browser.driver.switch_to.active_element.send_keys(Keys.ENTER)
-    browser.wait(f"location.hash === '#/jobs/{ids[0]}' && document.querySelector('.title h1')")
-    assert browser.script("return document.activeElement.id") == "main"
+        busy = (main_thread_seconds(browser) - before) / len(frames)
+        gaps = sorted(b - a for a, b in zip(frames, frames[1:]))
+        print(f"2,000 jobs: {1000 * busy:.1f} ms of processor a frame; frames {gaps[len(gaps) // 2]:.0f} ms, the longest {gaps[-1]:.0f} ms")
+        assert busy < 0.03, f"{1000 * busy:.1f} ms of processor a frame"
+        browser.wait("document.querySelector('.viewport').textContent.includes('job 0')")
+        browser.press("Seed")
+        browser.wait("document.querySelector('[aria-sort=ascending]')?.textContent === 'Seed'")
+        browser.wait("document.querySelector('.viewport').textContent.includes('job 1999')")
+        browser.type("#filter", "job 1234")
+        browser.wait("document.querySelectorAll('.rows .row').length === 1")
+        browser.find(".rows a").click()
+        browser.wait("document.querySelector('.title h1')?.textContent === 'job 1234'")
+        browser.script("history.back()")
+        browser.wait("document.querySelectorAll('.rows .row').length === 1 && document.getElementById('filter').value === 'job 1234'")
+    finally:
+        daemon.process.terminate()
+        daemon.process.wait(service.STOP_SECONDS)

@@ -277,6 +277,11 @@ def test_metrics(daemon):
     assert whole["iteration"] == list(range(401)) and len(whole["loss"]) == 401
     thin = daemon.get(f"/v1/jobs/{job['id']}/metrics?points=20").json()
     assert len(thin["iteration"]) <= 20 and {min(whole["loss"]), max(whole["loss"])} <= set(thin["loss"]) and thin["iteration"][-1] == 400
+    part = daemon.get(f"/v1/jobs/{job['id']}/metrics?from=100&to=150").json()
+    assert part["iteration"] == list(range(100, 151)) and part["loss"] == whole["loss"][100:151]
+    assert len(daemon.get(f"/v1/jobs/{job['id']}/metrics?from=100&to=300&points=20").json()["iteration"]) <= 20
+    assert daemon.get(f"/v1/jobs/{job['id']}/metrics?from=401").json()["iteration"] == []
+    assert daemon.get(f"/v1/jobs/{job['id']}/metrics?from=-1").json()["errors"][0]["pointer"] == "/from"
     assert set(daemon.get(f"/v1/jobs/{job['id']}/metrics?keys=loss").json()) == {"iteration", "loss"}
     table = daemon.get(f"/v1/jobs/{job['id']}/metrics?keys=loss", headers={"Accept": "text/csv"})
     assert table.headers["Content-Type"].startswith("text/csv")

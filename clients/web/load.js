@@ -1,0 +1,45 @@
+/*
+ * What stands where a view cannot be shown, or not yet.
+ */
+import { h } from "./dom.js";
+import { onOpened } from "./jobs.js";
+
+/** A heading, sentences, and links or buttons in the middle of a view. */
+export function emptySay(place, title, ...more) {
+  place.replaceChildren(
+    h(
+      "div",
+      { class: "empty" },
+      h("h1", {}, title),
+      more.flat().map((m) => (typeof m === "string" ? h("p", {}, m) : m)),
+    ),
+  );
+}
+
+/**
+ * Fills `place` by `fill()`, a promise. Where that fails it says why, and tries again: at a press, and by itself once the daemon is back. What
+ * does not exist is told by the heading `missing`. `signal` ends it.
+ */
+export function filled(place, missing, signal, fill) {
+  let waiting = false;
+  const run = async () => {
+    waiting = false;
+    try {
+      await fill();
+    } catch (error) {
+      if (signal.aborted || error.name === "AbortError") return;
+      const gone = error.status === 404;
+      waiting = !gone;
+      const title = gone
+        ? missing
+        : { 0: "The daemon does not answer", 401: "A token is needed" }[error.status] || "This could not be read";
+      const hint = error.status === 0 ? "The page goes on by itself once it is back." : error.message;
+      const again = h("button", { type: "button", onclick: run }, "Try again");
+      emptySay(place, title, hint, h("p", {}, gone ? h("a", { href: "#/" }, "All jobs") : again));
+    }
+  };
+  place.replaceChildren(h("p", { class: "empty" }, "Reading."));
+  const end = onOpened(() => waiting && run());
+  signal.addEventListener("abort", end);
+  run();
+}
