@@ -166,10 +166,11 @@ static bool origin_is_allowed(const struct server *server, const struct request 
     return list_has(&server->config.allow_origin, origin);
 }
 
-/* A request that a page of another site makes the browser send without Origin (an image, a form of old browsers). */
+/* A request that a page of another origin makes the browser send without Origin (an image, a script, a form of old browsers). Another port of
+ * this host is "same-site" to the browser, and as foreign to us. */
 static bool is_foreign_fetch(const struct request *request) {
     const char *site = http_header(request, "Sec-Fetch-Site"), *mode = http_header(request, "Sec-Fetch-Mode");
-    return site != NULL && strcmp(site, "cross-site") == 0 &&
+    return site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0 &&
            !(request->method == HTTP_GET && mode != NULL && strcmp(mode, "navigate") == 0);
 }
 
@@ -189,7 +190,7 @@ static bool check_site(struct server *server, struct request *request) {
         }
         request->allow_origin = list_has(&server->config.allow_origin, origin) ? origin : NULL;
     } else if (is_foreign_fetch(request)) {
-        http_problem(request, 403, "pages of other sites may not call; --allow-origin names those that may");
+        http_problem(request, 403, "pages of other origins may not call; --allow-origin names those that may");
         return false;
     }
     return true;

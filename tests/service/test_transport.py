@@ -87,7 +87,8 @@ def test_origin(start):
     assert answer.status_code == 200 and answer.headers["Access-Control-Allow-Origin"] == "https://lab.example"
     preflight = daemon.request("OPTIONS", "/version", headers={"Origin": "https://lab.example", "Access-Control-Request-Method": "GET"})
     assert preflight.status_code == 204 and "GET" in preflight.headers["Access-Control-Allow-Methods"]
-    assert daemon.get("/version", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}).status_code == 403
+    for site, mode, status in (("cross-site", "no-cors", 403), ("same-site", "no-cors", 403), ("same-origin", "cors", 200), ("none", "navigate", 200), ("cross-site", "navigate", 200)):
+        assert daemon.get("/version", headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}).status_code == status
 
 
 @pytest.mark.parametrize("lines", [b"Content-Length: 3\r\nContent-Length: 5\r\n", b"Content-Length: 3\r\nContent-Length: 3\r\n",

@@ -1,0 +1,30 @@
+"""Requests generated from the served OpenAPI document. The daemons are those of tests/service; schemathesis and the validator come from PyPI into build/schemathesis."""
+import importlib.util
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+VENV = ROOT / "build" / "schemathesis"
+PACKAGES = ["schemathesis>=4,<5", "openapi-spec-validator>=0.7"]
+_spec = importlib.util.spec_from_file_location("service_daemons", ROOT / "tests" / "service" / "conftest.py")
+service_daemons = importlib.util.module_from_spec(_spec)
+sys.modules["service_daemons"] = service_daemons
+_spec.loader.exec_module(service_daemons)
+start = service_daemons.start
+
+
+@pytest.fixture(scope="session")
+def tools():
+    """The folder of the installed commands; the test is skipped where no package registry can be reached."""
+    marker = VENV / "installed"
+    if not marker.exists() or marker.read_text() != "\n".join(PACKAGES):
+        made = subprocess.run(["/usr/bin/python3", "-m", "venv", str(VENV)], capture_output=True, text=True)
+        if made.returncode == 0:
+            made = subprocess.run([VENV / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES], capture_output=True, text=True)
+        if made.returncode != 0:
+            pytest.skip(f"SKIPPED: schemathesis and openapi-spec-validator come from PyPI, which is out of reach: {(made.stderr or made.stdout).strip()[-300:]}")
+        marker.write_text("\n".join(PACKAGES))
+    return VENV / "bin"

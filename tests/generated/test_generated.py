@@ -1,0 +1,56 @@
+"""The served OpenAPI document is valid, and a daemon asked thousands of requests made from it, good ones and bad, answers as the document says: no 500, no status
+or shape that is not documented, no bad value taken for a good one.
+
+All checks of schemathesis but positive_data_acceptance: shapes that must fit one another and limits go beyond what a schema can say. The seed is printed;
+MODPROP_TEST_SEED repeats it. A short run each time; `sh tests/run --long` goes on until MODPROP_GENERATED (20000) requests were made."""
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+
+from conftest import ROOT
+
+SMALL = {"task": {"type": "delayed_xor", "delay": 10, "cue": 4}, "network": {"units": 6}, "training": {"iterations": 20, "checkpoint_every": 5}}
+WANTED = int(os.environ.get("MODPROP_GENERATED", "20000" if os.environ.get("MODPROP_LONG") else "1"))
+EXAMPLES = 150 if WANTED > 5000 else 4  # of each operation, beyond those that cover each schema
+SEED = int(os.environ.get("MODPROP_TEST_SEED", random.randrange(10**6)))
+
+
+def test_the_document_is_valid_openapi(start, tools):
+    daemon = start("--workers", "0")
+    answer = daemon.get("/openapi.json")
+    assert answer.json()["openapi"].startswith("3.1.")
+    judged = subprocess.run([tools / "python", "-m", "openapi_spec_validator", "--errors", "all", "-"], input=answer.text, capture_output=True, text=True, timeout=300)
+    assert judged.returncode == 0, judged.stdout + judged.stderr
+
+
+def run_schemathesis(daemon, tools, job, seed, folder):
+    """One run; the number of requests. Its report is printed where it found something."""
+    command = [tools / "schemathesis", "run", daemon.url + "/openapi.json", "--checks", "all", "--exclude-checks", "positive_data_acceptance",
+               "--request-timeout", "60", "--max-examples", str(EXAMPLES), "--seed", str(seed), "--no-color", "--suppress-health-check", "all"]
+    environment = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(ROOT / "tests" / "generated"), "MODPROP_TEST_JOB": job}
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    found = re.search(r"(\d+) generated", ended.stdout)
+    print(f"seed {seed}: {found.group(0) if found else 'nothing'}", file=sys.stderr)
+    assert ended.returncode == 0 and found, f"seed {seed}:\n" + ended.stdout[-12000:] + ended.stderr[-2000:]
+    return int(found.group(1))
+
+
+def test_generated_requests(start, tools, tmp_path):
+    daemon = start("--workers", "1", "--cores", "1")
+    job = daemon.post("/v1/jobs", json=SMALL).json()["id"]
+    assert daemon.get(f"/v1/jobs/{job}?wait=120", timeout=150).json()["status"] == "succeeded"
+    made = runs = 0
+    while made < WANTED:
+        made += run_schemathesis(daemon, tools, job, SEED + runs, tmp_path)
+        runs += 1
+    codes = re.findall(r'modprop_http_requests_total\{route="(\w+)",code="(\d+)"\} (\d+)', daemon.get("/metrics").text)
+    answered = sum(int(count) for _, _, count in codes)
+    assert answered > 1000, codes
+    assert not [entry for entry in codes if entry[1].startswith("5")], "an error of the daemon's own"
+    reached = {route for route, code, _ in codes if code.startswith("2")}
+    document = json.loads(daemon.get("/openapi.json").text)
+    names = {operation["operationId"] for item in document["paths"].values() for operation in item.values()}
+    assert len(names - reached) <= 6, f"never answered well: {names - reached}"
