@@ -94,9 +94,19 @@ static const char *number_text(double value, int decimals, const char *unit, cha
     return text;
 }
 
-static void row_add(struct table *table, const struct cli *cli, const struct comparison *comparison, const struct member *member) {
+static int prefix_length(const struct comparison *comparison) {
+    const char **ids = memory_allocate(comparison->count, sizeof *ids);
+    for (size_t i = 0; i < comparison->count; i++) {
+        ids[i] = job_text(comparison->members[i].job, "id");
+    }
+    int length = job_prefix_length(ids, comparison->count);
+    free(ids);
+    return length;
+}
+
+static void row_add(struct table *table, const struct comparison *comparison, const struct member *member, int characters) {
     char text[64], number[FORMAT_BYTES];
-    snprintf(text, sizeof text, "%.*s", cli->out.is_terminal ? 13 : JOB_ID_CHARACTERS, job_text(member->job, "id"));
+    snprintf(text, sizeof text, "%.*s", characters, job_text(member->job, "id"));
     table_add(table, text);
     table_add_painted(table, comparison->groups[member->group].name, comparison->group_count > 1 ? plot_paint(member->group) : PAINT_NONE);
     snprintf(text, sizeof text, "%lld", (long long)json_integer_value(json_object_get(member->job, "seed")));
@@ -115,9 +125,10 @@ static void members_print(const struct cli *cli, const struct comparison *compar
                                            {"STATUS", false, false, 3}, {"LOSS", true, false, 0},          {"ACC", true, false, 2},
                                            {under, true, false, 1},     {"BEST", true, false, 4}};
     struct table table;
+    int characters = cli->out.is_terminal ? prefix_length(comparison) : JOB_ID_CHARACTERS;
     table_init(&table, columns, 8);
     for (size_t i = 0; i < comparison->count; i++) {
-        row_add(&table, cli, comparison, &comparison->members[i]);
+        row_add(&table, comparison, &comparison->members[i], characters);
     }
     table_print(&table, &cli->out);
     table_release(&table);
@@ -136,7 +147,8 @@ static void groups_print(const struct cli *cli, const struct comparison *compari
     char under[FORMAT_BYTES + 8], text[64];
     snprintf(under, sizeof under, "MEDIAN UNDER %.12s", bound);
     const struct table_column columns[] = {
-        {"CONFIGURATION", false, true, 0}, {"JOBS", true, false, 3}, {"LOSS", true, false, 0}, {"ACCURACY %", true, false, 2}, {under, true, false, 1}};
+        {"CONFIGURATION", false, true, 0}, {"JOBS", true, false, 3}, {"LOSS", true, false, 0}, {"ACCURACY %", true, false, 2},
+        {under, true, false, 1}};
     struct table table;
     table_init(&table, columns, 5);
     for (int i = 0; i < comparison->group_count; i++) {
@@ -192,11 +204,6 @@ static void json_print(const struct comparison *comparison) {
 }
 
 /* ---- the plot ------------------------------------------------------------------------------------------------------ */
-
-static bool ends_with(const char *text, const char *end) {
-    size_t length = strlen(text), tail = strlen(end);
-    return length > tail && strcasecmp(text + length - tail, end) == 0;
-}
 
 static enum status plot_write(const struct cli *cli, const struct plot *plot, const char *path) {
     struct text bytes = {0};

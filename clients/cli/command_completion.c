@@ -28,6 +28,7 @@ static const char bash_script[] =
     "            while IFS= read -r line; do COMPREPLY+=(\"$line\"); done < <(compgen -f -- \"$current\")\n"
     "        else\n"
     "            COMPREPLY+=(\"${line%%$'\\t'*}\")\n"
+    "            [[ ${line%%$'\\t'*} == *= ]] && compopt -o nospace 2>/dev/null\n"
     "        fi\n"
     "    done < <(\"${COMP_WORDS[0]}\" complete -- \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\n"
     "}\n"
@@ -37,17 +38,20 @@ static const char zsh_script[] =
     "#compdef modprop\n"
     "# modprop: completion for zsh. Install as _modprop in a directory of $fpath, or: eval \"$(modprop completion zsh)\"\n"
     "_modprop() {\n"
-    "    local -a lines candidates\n"
+    "    local -a lines candidates prefixes\n"
     "    local line files=\n"
     "    lines=(\"${(@f)$(${(Q)words[1]} complete -- \"${(@Q)words[2,CURRENT]}\" 2>/dev/null)}\")\n"
     "    for line in $lines; do\n"
     "        if [[ $line == :files ]]; then\n"
     "            files=1\n"
+    "        elif [[ ${line%%$'\\t'*} == *= ]]; then\n"
+    "            prefixes+=(\"${${line%%$'\\t'*}//:/\\\\:}:${line#*$'\\t'}\")\n"
     "        else\n"
     "            candidates+=(\"${${line%%$'\\t'*}//:/\\\\:}:${line#*$'\\t'}\")\n"
     "        fi\n"
     "    done\n"
     "    (( $#candidates )) && _describe -V modprop candidates\n"
+    "    (( $#prefixes )) && _describe -V modprop prefixes -S ''\n"
     "    [[ -n $files ]] && _files\n"
     "}\n"
     "if [[ $funcstack[1] == _modprop ]]; then _modprop \"$@\"; else compdef _modprop modprop; fi\n";
@@ -96,19 +100,23 @@ static void offer(const struct request *request, const char *word, const char *m
     }
 }
 
-/* Items of a list that the server has, by one member, explained by another. */
-static void offer_list(const struct request *request, const char *path, const char *list, const char *name, const char *meaning) {
-    json_t *document, *item;
-    size_t index;
+/* A document of the server's, the caller's; NULL where it does not come soon: a Tab must not hang. */
+static json_t *document_ask(const struct request *request, const char *path) {
+    json_t *document;
     struct settings *settings = &request->cli->settings;
     if (settings->server.value == NULL && settings_read(settings, &request->cli->arguments) != STATUS_OK) {
-        return;
+        return NULL;
     }
     settings->timeout = SERVER_SECONDS;
-    if (cli_get(request->cli, path, "complete", &document) == STATUS_OK) {
-        json_array_foreach(json_object_get(document, list), index, item) {
-            offer(request, job_text(item, name), meaning == NULL ? "" : job_text(item, meaning));
-        }
+    return cli_get(request->cli, path, "complete", &document) == STATUS_OK ? document : NULL;
+}
+
+/* Items of a list that the server has, by one member, explained by another. */
+static void offer_list(const struct request *request, const char *path, const char *list, const char *name, const char *meaning) {
+    json_t *document = document_ask(request, path), *item;
+    size_t index;
+    json_array_foreach(json_object_get(document, list), index, item) {
+        offer(request, job_text(item, name), meaning == NULL ? "" : job_text(item, meaning));
     }
     json_decref(document);
 }
@@ -116,29 +124,56 @@ static void offer_list(const struct request *request, const char *path, const ch
 static void offer_jobs(const struct request *request) {
     json_t *document, *job;
     size_t index;
-    struct settings *settings = &request->cli->settings;
     offer(request, "latest", "the newest job");
-    if (settings_read(settings, &request->cli->arguments) != STATUS_OK) {
-        return;
-    }
-    settings->timeout = SERVER_SECONDS;
-    if (cli_get(request->cli, "/v1/jobs?limit=50", "complete", &document) == STATUS_OK) {
-        json_array_foreach(json_object_get(document, "jobs"), index, job) {
-            struct text meaning = {0};
-            const char *name = json_string_value(json_object_get(job, "name"));
-            text_printf(&meaning, "%s%s%s %s ", name == NULL ? "" : name, name == NULL ? "" : " ", job_status(job),
-                        job_text(job, "task.type"));
-            job_rule_put(&meaning, job);
-            offer(request, job_text(job, "id"), meaning.data);
-            text_release(&meaning);
-        }
+    document = document_ask(request, "/v1/jobs?limit=50");
+    json_array_foreach(json_object_get(document, "jobs"), index, job) {
+        struct text meaning = {0};
+        const char *name = json_string_value(json_object_get(job, "name"));
+        text_printf(&meaning, "%s%s%s %s ", name == NULL ? "" : name, name == NULL ? "" : " ", job_status(job), job_text(job, "task.type"));
+        job_rule_put(&meaning, job);
+        offer(request, job_text(job, "id"), meaning.data);
+        text_release(&meaning);
     }
     json_decref(document);
 }
 
+/* "section.name=" for each parameter that `seen` does not have yet. */
+static void offer_parameters(const struct request *request, const char *section, const json_t *parameters, json_t *seen) {
+    const char *name;
+    json_t *parameter;
+    json_object_foreach((json_t *)parameters, name, parameter) {
+        char *word = memory_format("%s.%s=", section, name);
+        if (json_object_get(seen, word) == NULL) {
+            json_object_set_new(seen, word, json_true());
+            offer(request, word, job_text(parameter, "description"));
+        }
+        free(word);
+    }
+}
+
+/* What --set takes: the parameters of all tasks and rules. */
+static void offer_paths(const struct request *request) {
+    json_t *tasks = document_ask(request, "/v1/tasks"), *rules = document_ask(request, "/v1/rules");
+    json_t *seen = json_object(), *item, *parameters;
+    const char *section;
+    size_t index;
+    json_array_foreach(json_object_get(tasks, "tasks"), index, item) {
+        offer_parameters(request, "task", json_object_get(item, "parameters"), seen);
+        json_object_foreach(json_object_get(item, "defaults"), section, parameters) {
+            offer_parameters(request, section, parameters, seen);
+        }
+    }
+    json_array_foreach(json_object_get(rules, "rules"), index, item) {
+        offer_parameters(request, "rule", json_object_get(item, "parameters"), seen);
+    }
+    json_decref(seen);
+    json_decref(rules);
+    json_decref(tasks);
+}
+
 static void offer_commands(const struct request *request) {
     for (const struct command *const *command = command_table; *command != NULL; command++) {
-        if (strchr((*command)->name, ' ') == NULL) {
+        if (strchr((*command)->name, ' ') == NULL && (*command)->group != NULL) {
             offer(request, (*command)->name, (*command)->summary);
         }
     }
@@ -199,6 +234,8 @@ static void offer_value(const struct request *request, const struct option *opti
         puts(":files");
     } else if (strcmp(option->name, "from") == 0) {
         offer_jobs(request);
+    } else if (strcmp(option->name, "set") == 0) {
+        offer_paths(request);
     } else if (strcmp(option->name, "task") == 0 || strcmp(option->name, "rule") == 0) {
         offer_operand(request, strcmp(option->name, "task") == 0 ? OPERAND_TASK : OPERAND_RULE);
     }
@@ -303,7 +340,7 @@ const struct command command_completion = {
     .operand = OPERAND_SHELL,
     .offline = true,
     .summary = "print the script that completes words in a shell",
-    .description = "Completes commands, options, files, and by asking the server jobs, datasets, tasks and rules.",
+    .description = "Completes commands, options, files, and by asking the server jobs, datasets, tasks, rules and what --set takes.",
     .examples = "eval \"$(modprop completion bash)\"\n",
     .run = completion,
 };

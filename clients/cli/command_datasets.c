@@ -77,7 +77,7 @@ static void dataset_print(const json_t *dataset) {
             continue;
         }
         struct text clean = {0};
-        char *text = json_is_string(value) ? memory_copy(json_string_value(value)) : json_text(value, NULL);
+        char *text = value_words(value);
         terminal_clean(&clean, text, false);
         printf("%-12s %s\n", name, clean.data == NULL ? "" : clean.data);
         text_release(&clean);

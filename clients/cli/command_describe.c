@@ -7,30 +7,20 @@
 #include "api/problem.h"
 #include "api/text.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/format.h"
 #include "clients/cli/jobs.h"
 #include "clients/cli/report.h"
-#include "clients/cli/table.h"
 
 extern const struct command command_tasks, command_rules;
 
 #define NAMES_MAX 64
 
-/* A sentence, broken to the terminal and indented. */
+/* A sentence of the server's, indented. */
 static void sentence_print(const struct cli *cli, const char *sentence, int indent) {
-    int columns = cli->out.is_terminal ? terminal_columns(&cli->out) : 100, at = indent;
     struct text clean = {0};
     terminal_clean(&clean, sentence, false);
     printf("%*s", indent, "");
-    for (const char *word = clean.data == NULL ? "" : clean.data; *word != '\0';) {
-        int length = (int)strcspn(word, " ");
-        if (at > indent && at + 1 + length > columns) {
-            printf("\n%*s", indent, "");
-            at = indent;
-        }
-        at += printf("%s%.*s", at > indent ? " " : "", length, word);
-        word += length + (word[length] == ' ');
-    }
-    putchar('\n');
+    terminal_wrap(&cli->out, clean.data == NULL ? "" : clean.data, indent);
     text_release(&clean);
 }
 
@@ -93,7 +83,7 @@ static void range_put(struct text *text, const json_t *parameter) {
 
 static void parameter_print(const struct cli *cli, const char *prefix, const char *name, const json_t *parameter) {
     const json_t *value = json_object_get(parameter, "default");
-    char *fallback = value == NULL ? NULL : json_is_string(value) ? memory_copy(json_string_value(value)) : json_text(value, NULL);
+    char *fallback = value == NULL ? NULL : value_words(value);
     struct text line = {0}, clean = {0};
     range_put(&line, parameter);
     terminal_clean(&clean, line.data, false);

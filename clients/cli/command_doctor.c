@@ -52,9 +52,7 @@ static void settings_check(struct findings *findings) {
     find(findings, "server", true, memory_format("%s (%s%s)", settings->server.value, is_default ? "" : "from ", settings->server.origin));
     find(findings, "token", true, settings->token.value == NULL ? memory_copy("none") : memory_format("from %s", settings->token.origin));
     bool plain = strncmp(settings->server.value, "http://", 7) == 0;
-    bool near = strncmp(settings->server.value, "http://127.", 11) == 0 || strncmp(settings->server.value, "http://localhost", 16) == 0 ||
-                strncmp(settings->server.value, "http://[::1]", 12) == 0;
-    if (plain && !near && settings->token.value != NULL) {
+    if (plain && !url_is_loopback(settings->server.value) && settings->token.value != NULL) {
         find(findings, "encryption", false, memory_copy("the token travels over plain http to another machine; use https"));
     }
 }

@@ -40,7 +40,7 @@ static void rule_put(struct text *text, const json_t *rule) {
     text_add(text, job_text(rule, "type"));
     json_object_foreach((json_t *)rule, name, value) {
         if (strcmp(name, "type") != 0) {
-            char *dump = json_is_string(value) ? memory_copy(json_string_value(value)) : json_text(value, NULL);
+            char *dump = value_words(value);
             text_printf(text, " %s %s", name, dump);
             free(dump);
         }
@@ -153,7 +153,7 @@ static void shapes_print(const json_t *answer) {
     json_t *value;
     json_object_foreach((json_t *)answer, name, value) {
         if (!json_is_array(value)) {
-            char *text = json_is_string(value) ? memory_copy(json_string_value(value)) : json_text(value, NULL);
+            char *text = value_words(value);
             printf("%-12s %.100s\n", name, text);
             free(text);
             continue;

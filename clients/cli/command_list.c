@@ -14,42 +14,28 @@
 
 extern const struct command command_list, command_show;
 
-#define PAGE     100
-#define SHORTEST 13  /* characters of an id: its time, to the millisecond */
 
-static void query_add(struct text *path, const struct arguments *arguments, const char *name) {
+static void query_add(struct text *query, const struct arguments *arguments, const char *name) {
     const char *value = argument_text(arguments, name);
     if (value != NULL) {
         char *escaped = http_escape(value);
-        text_printf(path, "&%s=%s", name, escaped);
+        text_printf(query, "&%s=%s", name, escaped);
         free(escaped);
     }
-}
-
-/* One page of up to `limit` jobs behind `after`. */
-static enum status page_get(struct cli *cli, const char *after, long long limit, json_t **page) {
-    struct text path = {0};
-    text_printf(&path, "/v1/jobs?limit=%lld", limit < PAGE ? limit : PAGE);
-    query_add(&path, &cli->arguments, "status");
-    query_add(&path, &cli->arguments, "task");
-    query_add(&path, &cli->arguments, "rule");
-    if (after != NULL) {
-        char *escaped = http_escape(after);
-        text_printf(&path, "&after=%s", escaped);
-        free(escaped);
-    }
-    enum status status = cli_get(cli, path.data, "list the jobs", page);
-    text_release(&path);
-    return status;
 }
 
 /* Up to `limit` jobs into the array `jobs`; *next is the cursor behind them (NULL: none), the caller's. */
 static enum status jobs_get(struct cli *cli, json_t *jobs, long long limit, char **next) {
     enum status status = STATUS_OK;
+    struct text query = {0};
     *next = NULL;
+    text_add(&query, "");
+    query_add(&query, &cli->arguments, "status");
+    query_add(&query, &cli->arguments, "task");
+    query_add(&query, &cli->arguments, "rule");
     do {
         json_t *page;
-        status = page_get(cli, *next, limit - (long long)json_array_size(jobs), &page);
+        status = jobs_page(cli, query.data, *next, limit - (long long)json_array_size(jobs), &page);
         const json_t *list = json_object_get(page, "jobs");
         const char *cursor = json_string_value(json_object_get(page, "next"));
         free(*next);
@@ -57,21 +43,19 @@ static enum status jobs_get(struct cli *cli, json_t *jobs, long long limit, char
         json_array_extend(jobs, (json_t *)list);
         json_decref(page);
     } while (status == STATUS_OK && *next != NULL && (long long)json_array_size(jobs) < limit);
+    text_release(&query);
     return status;
 }
 
-/* The least number of characters by which all ids of the list differ. Neighbours are the nearest, since ids are sorted. */
 static int prefix_length(const json_t *jobs) {
-    int longest = SHORTEST;
-    for (size_t i = 1; i < json_array_size(jobs); i++) {
-        const char *a = job_text(json_array_get(jobs, i - 1), "id"), *b = job_text(json_array_get(jobs, i), "id");
-        int same = 0;
-        while (a[same] != '\0' && a[same] == b[same]) {
-            same++;
-        }
-        longest = same + 1 > longest ? same + 1 : longest;
+    size_t count = json_array_size(jobs);
+    const char **ids = memory_allocate(count, sizeof *ids);
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = job_text(json_array_get(jobs, i), "id");
     }
-    return longest;
+    int length = job_prefix_length(ids, count);
+    free(ids);
+    return length;
 }
 
 /* The status, with the share that is done while there is more to do. */
@@ -129,6 +113,19 @@ static void jobs_print(const struct cli *cli, const json_t *jobs) {
     table_release(&table);
 }
 
+static void jobs_print_json(json_t *jobs, const char *next) {
+    json_t *document = json_pack("{s:O, s:s?}", "jobs", jobs, "next", next);
+    char *text = json_text(document, NULL);
+    puts(text);
+    free(text);
+    json_decref(document);
+}
+
+static void none_note(const struct arguments *arguments) {
+    bool chosen = argument_is_set(arguments, "status") || argument_is_set(arguments, "task") || argument_is_set(arguments, "rule");
+    report_note("no jobs%s", chosen ? " of this kind" : " yet; modprop submit --task delayed_xor makes one");
+}
+
 static enum status list(struct cli *cli) {
     const struct arguments *arguments = &cli->arguments;
     long long limit = argument_is_set(arguments, "all") ? 100000000 : argument_integer(arguments, "limit", 20);
@@ -136,27 +133,15 @@ static enum status list(struct cli *cli) {
     char *next;
     size_t index;
     enum status status = jobs_get(cli, jobs, limit, &next);
-    if (status != STATUS_OK) {
-        json_decref(jobs);
-        free(next);
-        return status;
-    }
-    if (cli->json) {
-        json_t *document = json_pack("{s:O, s:s?}", "jobs", jobs, "next", next);
-        char *text = json_text(document, NULL);
-        puts(text);
-        free(text);
-        json_decref(document);
-    } else if (argument_is_set(arguments, "quiet")) {
+    if (status == STATUS_OK && cli->json) {
+        jobs_print_json(jobs, next);
+    } else if (status == STATUS_OK && argument_is_set(arguments, "quiet")) {
         json_array_foreach(jobs, index, job) {
             puts(job_text(job, "id"));
         }
-    } else if (json_array_size(jobs) == 0) {
-        report_note("no jobs%s",
-                    argument_is_set(arguments, "status") || argument_is_set(arguments, "task") || argument_is_set(arguments, "rule")
-                        ? " of this kind"
-                        : " yet; modprop submit --task delayed_xor makes one");
-    } else {
+    } else if (status == STATUS_OK && json_array_size(jobs) == 0) {
+        none_note(arguments);
+    } else if (status == STATUS_OK) {
         jobs_print(cli, jobs);
         if (next != NULL && cli->out.is_terminal) {
             report_note("there are more; --limit N or --all shows them");
@@ -164,7 +149,7 @@ static enum status list(struct cli *cli) {
     }
     json_decref(jobs);
     free(next);
-    return STATUS_OK;
+    return status;
 }
 
 /* ---- show ---------------------------------------------------------------------------------------------------------- */
@@ -179,7 +164,7 @@ static void object_print(const struct cli *cli, const char *key, const json_t *o
     printf("%s%-*s%s", terminal_paint(&cli->out, PAINT_BOLD), KEY_WIDTH, key, terminal_paint(&cli->out, PAINT_NONE));
     json_object_foreach((json_t *)object, name, value) {
         struct text piece = {0}, clean = {0};
-        char *text = json_is_string(value) ? memory_copy(json_string_value(value)) : json_text(value, NULL);
+        char *text = value_words(value);
         bool is_type = strcmp(name, "type") == 0;
         text_printf(&piece, "%s%s%s", is_type ? "" : name, is_type ? "" : " ", text);
         terminal_clean(&clean, piece.data, false);
@@ -253,7 +238,7 @@ static void job_print(const struct cli *cli, const json_t *job) {
         } else if (json_is_object(value)) {
             object_print(cli, name, value);
         } else {
-            char *text = json_is_string(value) ? memory_copy(json_string_value(value)) : json_text(value, NULL);
+            char *text = value_words(value);
             line_print(cli, name, text, strcmp(name, "status") == 0 ? job_status_paint(text) : PAINT_NONE);
             free(text);
         }

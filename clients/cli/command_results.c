@@ -64,11 +64,6 @@ static enum status metrics(struct cli *cli) {
     return status;
 }
 
-static bool ends_with(const char *text, const char *end) {
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
 /* Said by --format, else by the file's name, else JSON. */
 static bool wants_safetensors(const struct arguments *arguments) {
     const char *format = argument_text(arguments, "format"), *output = argument_text(arguments, "output");

@@ -60,6 +60,11 @@ static void value_put(struct text *text, const json_t *value) {
     }
 }
 
+/* Cell types enter the credit alone, and only where it is carried by averages over them. */
+static bool matters(const json_t *job, const char *field) {
+    return strcmp(field, "types_per_sign") != 0 || strcmp(job_text(job, "rule.weights"), "type") == 0;
+}
+
 /* "modprop mu 0.25": the fields that tell jobs apart, with this job's values; "" where none does. */
 static char *label_make(const struct comparison *comparison, const json_t *job) {
     struct text text = {0};
@@ -68,7 +73,7 @@ static char *label_make(const struct comparison *comparison, const json_t *job) 
         const char *field;
         json_t *value;
         json_object_foreach(json_object_get(job, sections[i]), field, value) {
-            if (differs(comparison, sections[i], field)) {
+            if (matters(job, field) && differs(comparison, sections[i], field)) {
                 bool is_type = strcmp(field, "type") == 0;
                 text_printf(&text, "%s%s%s", text.size > 0 ? " " : "", is_type ? "" : field, is_type ? "" : " ");
                 value_put(&text, value);

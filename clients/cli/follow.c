@@ -47,12 +47,6 @@ struct follow {
     json_t *end;                  /* the terminal event, or the job, once it ended */
 };
 
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static double number_of(const json_t *object, const char *name) {
     const json_t *value = json_object_get(object, name);
     return json_is_number(value) ? json_number_value(value) : NAN;
@@ -60,12 +54,12 @@ static double number_of(const json_t *object, const char *name) {
 
 /* The time left runs down between two events. */
 static double left_now(const struct follow *follow) {
-    double left = follow->seconds_left - (seconds_now() - follow->left_at);
+    double left = follow->seconds_left - (time_monotonic() - follow->left_at);
     return follow->seconds_left < 0 || strcmp(follow->status, "running") != 0 ? -1 : left < 0 ? 0 : left;
 }
 
 static void draw(struct follow *follow, bool now) {
-    double since = seconds_now() - follow->progress.drawn_at;
+    double since = time_monotonic() - follow->progress.drawn_at;
     if (follow->form != FOLLOW_LIVE || (!now && since < (follow->dirty ? REDRAW_SECONDS : CLOCK_SECONDS) && !signals_resized())) {
         return;
     }
@@ -81,7 +75,7 @@ static void draw(struct follow *follow, bool now) {
                                        .losses = follow->losses,
                                        .loss_count = follow->loss_count};
     progress_draw(&follow->progress, &view);
-    follow->progress.drawn_at = seconds_now();
+    follow->progress.drawn_at = time_monotonic();
     follow->dirty = false;
 }
 
@@ -110,7 +104,7 @@ static void rate_update(struct follow *follow, double iteration, double elapsed)
     size_t oldest = follow->recent_count > RATE_EVENTS ? follow->recent_count % RATE_EVENTS : 0;
     double done = iteration - follow->recent_iteration[oldest], took = elapsed - follow->recent_elapsed[oldest];
     follow->seconds_left = done > 0 && took >= 0 ? ((double)follow->iterations - iteration) * took / done : -1;
-    follow->left_at = seconds_now();
+    follow->left_at = time_monotonic();
 }
 
 static void progress_line(const struct follow *follow, const json_t *event) {
@@ -323,8 +317,8 @@ static enum status connections(struct follow *follow, long patience) {
             pause = PAUSE_FIRST;
             lost_at = -1;
         }
-        lost_at = lost_at < 0 ? seconds_now() : lost_at;
-        if (patience > 0 && seconds_now() - lost_at > (double)patience) {
+        lost_at = lost_at < 0 ? time_monotonic() : lost_at;
+        if (patience > 0 && time_monotonic() - lost_at > (double)patience) {
             progress_leave(&follow->progress);
             report_error(status, "gave up following the job: %s", reason);
             free(reason);
@@ -418,5 +412,5 @@ enum status follow_job(struct cli *cli, const char *id, enum follow_form form, l
 }
 
 enum follow_form follow_form_choose(const struct cli *cli) {
-    return cli->json ? FOLLOW_JSON : cli->out.is_terminal && !argument_is_set(&cli->arguments, "plain") ? FOLLOW_LIVE : FOLLOW_LINES;
+    return cli->json ? FOLLOW_JSON : cli->out.moves && !argument_is_set(&cli->arguments, "plain") ? FOLLOW_LIVE : FOLLOW_LINES;
 }

@@ -6,7 +6,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
+
+#include "api/text.h"
+#include "clients/cli/memory.h"
 
 char *format_duration(double seconds, char text[FORMAT_BYTES]) {
     long long whole = seconds >= 0 && seconds < 1e12 ? (long long)seconds : -1;
@@ -82,6 +86,21 @@ double time_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+double time_monotonic(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+bool ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), tail = strlen(end);
+    return length > tail && strcasecmp(text + length - tail, end) == 0;
+}
+
+char *value_words(const json_t *value) {
+    return json_is_string(value) ? memory_copy(json_string_value(value)) : json_text(value, NULL);
 }
 
 char *format_age(const json_t *time, char text[FORMAT_BYTES]) {

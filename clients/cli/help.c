@@ -8,8 +8,6 @@
 
 #include "clients/cli/commands.h"
 
-#define WIDTH_MAX 100
-
 static const struct {
     const char *name, *doc;
 } variable_table[] = {
@@ -30,26 +28,6 @@ static const struct {
     {STATUS_INTERRUPTED, "interrupted by Ctrl-C or a signal; the job goes on"},
 };
 
-/* Prints `sentence` from column `indent` on, broken at spaces. The cursor already stands at `indent`. */
-static void wrap(const struct terminal *terminal, const char *sentence, int indent) {
-    int columns = terminal_columns(terminal), at = indent;
-    columns = columns > WIDTH_MAX ? WIDTH_MAX : columns;
-    while (*sentence != '\0') {
-        int length = (int)strcspn(sentence, " \n");
-        if (at > indent && at + 1 + length > columns) {
-            fprintf(terminal->file, "\n%*s", indent, "");
-            at = indent;
-        } else if (at > indent) {
-            fputc(' ', terminal->file);
-            at++;
-        }
-        fprintf(terminal->file, "%.*s", length, sentence);
-        at += length;
-        sentence += length + (sentence[length] != '\0');
-    }
-    fputc('\n', terminal->file);
-}
-
 static void heading(const struct terminal *terminal, const char *text) {
     fprintf(terminal->file, "\n%s%s%s\n", terminal_paint(terminal, PAINT_BOLD), text, terminal_paint(terminal, PAINT_NONE));
 }
@@ -63,7 +41,7 @@ static void entry(const struct terminal *terminal, const char *name, int width, 
     } else {
         fprintf(terminal->file, "%*s", pad + 2, "");
     }
-    wrap(terminal, doc, width + 4);
+    terminal_wrap(terminal, doc, width + 4);
 }
 
 static void options_print(const struct terminal *terminal, const struct option *options) {
@@ -89,7 +67,7 @@ static void paragraphs_print(const struct terminal *terminal, const char *text) 
         struct text paragraph = {0};
         text_append(&paragraph, text, length);
         fputc('\n', terminal->file);
-        wrap(terminal, paragraph.data, 0);
+        terminal_wrap(terminal, paragraph.data, 0);
         text_release(&paragraph);
         text += length + (end == NULL ? 0 : 2);
     }
@@ -102,7 +80,7 @@ static void globals_print(const struct terminal *terminal) {
         text_printf(&names, "%s--%s", option == global_options ? "" : ", ", option->name);
     }
     fputs("  ", terminal->file);
-    wrap(terminal, names.data, 2);
+    terminal_wrap(terminal, names.data, 2);
     text_release(&names);
 }
 
@@ -128,7 +106,7 @@ static void command_print(const struct command *command, const struct terminal *
 static void overview_print(const struct terminal *terminal) {
     const char *group = "";
     fprintf(terminal->file, "Usage: modprop COMMAND [OPERAND]... [OPTION]...\n\n");
-    wrap(terminal, "Trains recurrent networks with biologically plausible learning rules, on a modpropd daemon.", 0);
+    terminal_wrap(terminal, "Trains recurrent networks with biologically plausible learning rules, on a modpropd daemon.", 0);
     for (const struct command *const *command = command_table; *command != NULL; command++) {
         if ((*command)->group == NULL) {
             continue;
@@ -147,7 +125,7 @@ static void overview_print(const struct terminal *terminal) {
     }
     heading(terminal, "Configuration file");
     fprintf(terminal->file, "  ");
-    wrap(terminal,
+    terminal_wrap(terminal,
          "Lines key = value with the keys server, token, token_file, ca_file; # begins a comment. A token of the file goes to the server "
          "of the file only.",
          2);

@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "clients/cli/format.h"
 #include "clients/cli/signals.h"
 
 #define TICK_MILLISECONDS 200
@@ -30,16 +31,10 @@ struct transfer {
     const struct http_request *request;
     struct http_answer *answer;
     bool sink_gave_up;
-    double last_sign; /* seconds_now() when bytes last moved */
+    double last_sign; /* time_monotonic() when bytes last moved */
 };
 
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static bool url_is_loopback(const char *url) {
+bool url_is_loopback(const char *url) {
     const char *host = strstr(url, "://");
     host = host == NULL ? url : host + 3;
     size_t length = strcspn(host, ":/");
@@ -82,7 +77,7 @@ static size_t receive(char *bytes, size_t size, size_t count, void *user) {
     struct transfer *transfer = user;
     size_t total = size * count;
     long status = 0;
-    transfer->last_sign = seconds_now();
+    transfer->last_sign = time_monotonic();
     curl_easy_getinfo(transfer->http->easy, CURLINFO_RESPONSE_CODE, &status);
     bool good = status >= 200 && status < 300;
     if (good && transfer->request->sink != NULL) {
@@ -102,7 +97,7 @@ static size_t receive(char *bytes, size_t size, size_t count, void *user) {
 static size_t upload(char *bytes, size_t size, size_t count, void *user) {
     struct transfer *transfer = user;
     FILE *file = transfer->request->upload;
-    transfer->last_sign = seconds_now();
+    transfer->last_sign = time_monotonic();
     size_t got = fread(bytes, size, count, file);
     return got == 0 && ferror(file) ? CURL_READFUNC_ABORT : got * size;
 }
@@ -191,7 +186,7 @@ static CURLcode drive(struct transfer *transfer) {
     struct http *http = transfer->http;
     CURLcode result = CURLE_OK;
     int running = 1;
-    transfer->last_sign = seconds_now();
+    transfer->last_sign = time_monotonic();
     curl_multi_add_handle(http->multi, http->easy);
     while (running > 0) {
         if (curl_multi_perform(http->multi, &running) != CURLM_OK) {
@@ -202,7 +197,7 @@ static CURLcode drive(struct transfer *transfer) {
             result = CURLE_ABORTED_BY_CALLBACK;
             break;
         }
-        if (running > 0 && seconds_now() - transfer->last_sign > (double)quiet_seconds(transfer)) {
+        if (running > 0 && time_monotonic() - transfer->last_sign > (double)quiet_seconds(transfer)) {
             result = CURLE_OPERATION_TIMEDOUT;
             break;
         }
@@ -333,9 +328,9 @@ void http_answer_release(struct http_answer *answer) {
 }
 
 bool http_pause(double seconds, void (*tick)(void *user), void *user) {
-    double until = seconds_now() + seconds;
+    double until = time_monotonic() + seconds;
     for (;;) {
-        double left = until - seconds_now();
+        double left = until - time_monotonic();
         if (signals_interrupted() || left <= 0) {
             return !signals_interrupted();
         }

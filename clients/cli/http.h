@@ -18,6 +18,9 @@
 
 struct http;
 
+/* Whether the address is of this machine itself. */
+bool url_is_loopback(const char *url);
+
 struct http_request {
     const char *method; /* NULL: GET */
     const char *path;   /* begins with /; query included */
@@ -44,6 +47,9 @@ struct http_answer {
     long retry_after;             /* seconds; 0: not said */
     char error[HTTP_ERROR_BYTES]; /* why there was no (whole) answer */
 };
+
+/* Whether the address is of this machine itself. */
+bool url_is_loopback(const char *url);
 
 struct http *http_create(const struct settings *settings);
 void http_destroy(struct http *http);

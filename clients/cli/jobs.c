@@ -10,8 +10,8 @@
 #include "api/problem.h"
 #include "clients/cli/report.h"
 
-#define PAGE         100
 #define MU_PUBLISHED 0.25
+#define PREFIX_LEAST 13
 
 char *job_path(const char *id, const char *rest) {
     char *escaped = http_escape(id), *path = memory_format("/v1/jobs/%s%s", escaped, rest);
@@ -24,10 +24,10 @@ static bool is_prefix(const char *word) {
     return *word != '\0' && strlen(word) <= JOB_ID_CHARACTERS && strspn(word, "0123456789abcdefABCDEF-") == strlen(word);
 }
 
-/* A page of the list behind the cursor `after` (NULL: the first). */
-static enum status page_get(struct cli *cli, const char *after, int limit, json_t **page) {
+enum status jobs_page(struct cli *cli, const char *query, const char *after, long long limit, json_t **page) {
     char *cursor = after == NULL ? NULL : http_escape(after);
-    char *path = memory_format("/v1/jobs?limit=%d%s%s", limit, cursor == NULL ? "" : "&after=", cursor == NULL ? "" : cursor);
+    char *path = memory_format("/v1/jobs?limit=%lld%s%s%s", limit < JOBS_PAGE ? limit : JOBS_PAGE, query, cursor == NULL ? "" : "&after=",
+                               cursor == NULL ? "" : cursor);
     enum status status = cli_get(cli, path, "list the jobs", page);
     free(cursor);
     free(path);
@@ -63,7 +63,7 @@ static enum status prefix_resolve(struct cli *cli, const char *prefix, char **id
     int found = 0;
     for (bool passed = false; status == STATUS_OK && !passed && found < 2;) {
         json_t *page = NULL;
-        status = page_get(cli, after, PAGE, &page);
+        status = jobs_page(cli, "", after, JOBS_PAGE, &page);
         found += page_search(page, prefix, id, &other, &passed);
         const char *next = json_string_value(json_object_get(page, "next"));
         free(after);
@@ -87,7 +87,7 @@ static enum status prefix_resolve(struct cli *cli, const char *prefix, char **id
 
 static enum status latest_resolve(struct cli *cli, char **id) {
     json_t *page = NULL;
-    enum status status = page_get(cli, NULL, 1, &page);
+    enum status status = jobs_page(cli, "", NULL, 1, &page);
     const char *newest = json_string_value(json_object_get(json_array_get(json_object_get(page, "jobs"), 0), "id"));
     if (status == STATUS_OK && newest == NULL) {
         status = report_error(STATUS_REFUSED, "there is no job yet (modprop submit makes one)");
@@ -116,6 +116,23 @@ enum status job_resolve(struct cli *cli, const char *word, char **id) {
     return prefix_resolve(cli, word, id);
 }
 
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+int job_prefix_length(const char **ids, size_t count) {
+    int longest = PREFIX_LEAST;
+    qsort(ids, count, sizeof *ids, by_text);
+    for (size_t i = 1; i < count; i++) { /* sorted, the nearest are neighbours */
+        int same = 0;
+        while (ids[i - 1][same] != '\0' && ids[i - 1][same] == ids[i][same]) {
+            same++;
+        }
+        longest = same + 1 > longest ? same + 1 : longest;
+    }
+    return longest;
+}
+
 enum status job_get(struct cli *cli, const char *word, json_t **document) {
     char *id;
     *document = NULL;
@@ -138,9 +155,10 @@ static enum status metric_complain(const char *id, const char *name, const char 
     for (size_t i = 0; i < count; i++) {
         text_printf(&list, "%s%s", i > 0 ? ", " : "", known[i]);
     }
-    enum status status = nearest != NULL ? report_error(STATUS_USAGE, "the metrics of job %s have no \"%s\"; did you mean %s?", id, name, nearest)
-                                         : report_error(STATUS_USAGE, "the metrics of job %s have no \"%s\"; they are %s", id, name,
-                                                        list.data == NULL ? "none yet" : list.data);
+    const char *others = list.data == NULL ? "none" : list.data;
+    enum status status = report_error(STATUS_USAGE, "the metrics of job %s have no \"%s\"; %s %s%s", id, name,
+                                      nearest != NULL ? "did you mean" : "they are", nearest != NULL ? nearest : others,
+                                      nearest != NULL ? "?" : "");
     text_release(&list);
     return status;
 }

@@ -11,11 +11,14 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#define WRAP_MAX 100 /* longer lines are hard to read */
+
 void terminal_init(struct terminal *terminal, FILE *file) {
     const char *no_colour = getenv("NO_COLOR"), *kind = getenv("TERM");
     terminal->file = file;
     terminal->is_terminal = isatty(fileno(file)) == 1;
-    terminal->colour = terminal->is_terminal && (no_colour == NULL || *no_colour == '\0') && kind != NULL && strcmp(kind, "dumb") != 0;
+    terminal->moves = terminal->is_terminal && kind != NULL && strcmp(kind, "dumb") != 0;
+    terminal->colour = terminal->moves && (no_colour == NULL || *no_colour == '\0');
     terminal->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 }
 
@@ -37,6 +40,25 @@ const char *terminal_paint(const struct terminal *terminal, enum paint paint) {
     static const char *const sequences[] = {"\033[0m",  "\033[1m",  "\033[2m",  "\033[31m", "\033[32m",
                                             "\033[33m", "\033[34m", "\033[35m", "\033[36m"};
     return terminal->colour ? sequences[paint] : "";
+}
+
+void terminal_wrap(const struct terminal *terminal, const char *sentence, int indent) {
+    int columns = terminal_columns(terminal), at = indent;
+    columns = columns > WRAP_MAX ? WRAP_MAX : columns;
+    while (*sentence != '\0') {
+        int length = (int)strcspn(sentence, " \n");
+        if (at > indent && at + 1 + length > columns) {
+            fprintf(terminal->file, "\n%*s", indent, "");
+            at = indent;
+        } else if (at > indent) {
+            fputc(' ', terminal->file);
+            at++;
+        }
+        fprintf(terminal->file, "%.*s", length, sentence);
+        at += length;
+        sentence += length + (sentence[length] != '\0');
+    }
+    fputc('\n', terminal->file);
 }
 
 /* Bytes of the UTF-8 character that begins here, 0 where none does; its code point in *code. */

@@ -16,7 +16,8 @@ enum paint { PAINT_NONE, PAINT_BOLD, PAINT_DIM, PAINT_RED, PAINT_GREEN, PAINT_YE
 struct terminal {
     FILE *file;
     bool is_terminal;
-    bool colour; /* a terminal that is not "dumb", and NO_COLOR is unset or empty */
+    bool moves;  /* a terminal that is not "dumb": the cursor can go back to what stands there */
+    bool colour; /* such a terminal, and NO_COLOR is unset or empty */
     bool utf8;   /* the locale's characters are UTF-8 */
 };
 
@@ -37,5 +38,8 @@ int terminal_width(const char *string);
 
 /* Adds `string` cut to `columns` columns, the last of them an ellipsis where something was cut. Returns the columns used. */
 int terminal_fit(const struct terminal *terminal, struct text *text, const char *string, int columns);
+
+/* Prints `sentence` from column `indent` on, where the cursor already stands, broken at spaces to the width, which is at most 100. */
+void terminal_wrap(const struct terminal *terminal, const char *sentence, int indent);
 
 #endif

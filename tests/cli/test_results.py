@@ -100,9 +100,9 @@ def test_groups_are_named_by_what_sets_them_apart(start, tmp_path):
     ]
     names = [group["name"] for group in json.loads(modprop.run("compare", *jobs, "--json").stdout)["groups"]]
     assert names == [
-        "modprop mu 0.25 weights cell types_per_sign 1",
-        "modprop mu 0.1 weights cell types_per_sign 1",
-        "eprop types_per_sign 1",
+        "modprop mu 0.25 weights cell",
+        "modprop mu 0.1 weights cell",
+        "eprop",
         "modprop mu 0.25 weights type types_per_sign 2",
     ]
 
@@ -223,7 +223,8 @@ def test_tasks_and_rules(modprop):
 
 def test_doctor(modprop):
     checks = [line.split()[:2] for line in modprop.lines("doctor")]
-    assert re.search(r"^ok    version .*as this program \(\d+ cores?, \d+ workers?, [\d.]+ [KMG]iB of memory\)$", modprop.run("doctor").stdout, re.M)
+    limits = r"as this program \(\d+ cores?, \d+ workers?, [\d.]+ [KMG]iB of memory\)$"
+    assert re.search("^ok    version .*" + limits, modprop.run("doctor").stdout, re.M)
     assert checks == [["ok", name] for name in ("configuration", "server", "token", "reachable", "ready", "version", "access")]
     assert json.loads(modprop.run("doctor", "--json").stdout)["ok"] is True
 
@@ -257,5 +258,9 @@ def test_complete(trained):
     assert "--follow" in candidates(trained, "submit", "--fo")
     assert candidates(trained, "submit", "") == [":files"]
     assert candidates(trained, "submit", "--rule", "e") == ["eprop"]
+    assert candidates(trained, "submit", "--set", "rule.m") == ["rule.mu="]
+    paths = candidates(trained, "submit", "--set", "")
+    assert len(paths) == len(set(paths)) and {"task.delay=", "network.units=", "optimizer.decay=", "rule.taps="} <= set(paths)
+    assert candidates(trained, "compl") == ["completion"]
     assert candidates(trained, "show", "") == ["latest", trained.job]
     assert candidates(trained, "nothing", "") == []

@@ -109,6 +109,12 @@ def test_redrawing_leaves_no_copies_behind(modprop):
         assert re.search("\x1b\\[32m(\x1b\\[49m)?succeeded", colours)
 
 
+def test_a_terminal_that_cannot_redraw_has_lines(modprop):
+    with Screen(modprop, "submit", *SHORT, "--follow", environment={"TERM": "dumb"}) as screen:
+        text = shows(screen, "succeeded after 60 iterations")
+        assert re.search("running\niteration 0/60 .*\niteration 20/60 .*\niteration 40/60 .*\niteration 60/60 ", text)
+
+
 def test_no_colour(modprop):
     submit(modprop, *SHORT)
     for environment, words in (({"NO_COLOR": "1"}, []), ({}, ["--no-color"]), ({"TERM": "dumb"}, [])):
@@ -170,6 +176,7 @@ def test_tab_completes_in_shells(modprop, tmp_path, name):
         ("modprop list --status que", "modprop list --status queued"),
         (f"modprop show {job[:9]}", f"modprop show {job}"),
         ("modprop submit reci", "modprop submit recipe.json"),
+        ("modprop submit --set training.ite", "modprop submit --set training.iterations="),
     ):
         # A shell each: keys typed while one still handles Ctrl-C of the last case may be lost.
         with Screen(modprop, environment=environment, shell=shell) as screen:
@@ -180,4 +187,7 @@ def test_tab_completes_in_shells(modprop, tmp_path, name):
             screen.tmux("send-keys", "-l", typed)
             shows(screen, re.escape(typed))
             screen.tmux("send-keys", "Tab")
-            shows(screen, re.escape(expected))
+            text = shows(screen, re.escape(expected))
+            assert not expected.endswith("=") or screen.tmux("display-message", "-p", "#{cursor_x}").strip() == str(
+                len(next(line for line in text.splitlines() if expected in line))
+            ), "the value comes at once, without a space"

@@ -54,7 +54,8 @@ def test_the_same_job_has_the_same_weights(client):
 def test_a_job_may_hold_numpy(client):
     """Numbers and arrays as an experiment's own code makes them."""
     network = {"units": np.int64(24), "tau": np.linspace(10, 30, 24)}
-    job = client.train(TASK | {"noise": np.float32(0.5)}, {"type": "modprop", "mu": np.float64(0.125)}, network=network, seed=np.arange(4)[3])
+    rule = {"type": "modprop", "mu": np.float64(0.125)}
+    job = client.train(TASK | {"noise": np.float32(0.5)}, rule, network=network, seed=np.arange(4)[3])
     assert job.seed == 3 and job.document["rule"]["mu"] == 0.125 and job.document["task"]["noise"] == 0.5
     assert job.document["network"]["tau"] == network["tau"].tolist()
     assert client.validate({"task": TASK, "network": network})["network"]["units"] == 24

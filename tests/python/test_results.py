@@ -171,6 +171,8 @@ def test_labels_say_what_is_not_the_default():
     )
     assert rule_label({"rule": {"type": "modprop", "mu": "auto", "first_hop": "exact"}}) == "modprop cell mu=auto first_hop=exact"
     assert rule_label({"rule": {"type": "eprop", "feedback": "random"}}) == "eprop feedback=random"
+    assert rule_label({"rule": {"type": "mdgl", "weights": "cell"}}) == "mdgl"
+    assert rule_label({"rule": {"type": "mdgl", "weights": "type"}}) == "mdgl type types_per_sign=1"
 
 
 def test_jobs_that_differ_in_more_than_the_seed_are_never_one_group():
@@ -178,6 +180,13 @@ def test_jobs_that_differ_in_more_than_the_seed_are_never_one_group():
         return Run({"seed": seed, "name": f"n{seed}", "rule": rule, **sections}, run(seed, [1.0, 0.5]).metrics)
 
     cell, eprop = {"type": "modprop", "weights": "cell"}, {"type": "eprop"}
+    tasks = [of(1, rule, task={"type": "delayed_xor", "delay": delay}) for rule, delay in ((cell, 100), (eprop, 700))]
+    assert list(Comparison(tasks)) == ["modprop cell delay=100", "eprop delay=700"]
+    tasks.append(of(1, cell, task={"type": "pattern"}))
+    assert list(Comparison(tasks)) == ["modprop cell delayed_xor delay=100", "eprop delayed_xor delay=700", "modprop cell pattern"]
+    typed = [of(1, cell | {"weights": "type"}, network={"types_per_sign": count}) for count in (1, 4)]
+    typed += [of(1, eprop, network={"types_per_sign": count}) for count in (1, 4)]
+    assert list(Comparison(typed)) == ["modprop type types_per_sign=1", "modprop type types_per_sign=4", "eprop"]
     long = [of(seed, cell, network={"tau": [float(seed)] * 30}) for seed in (1, 2)]
     rates = [of(seed, cell, optimizer={"learning_rate": rate}) for seed, rate in ((1, 0.1), (1, 0.2), (2, 0.1))]
     compared = Comparison([*rates, of(1, eprop)])

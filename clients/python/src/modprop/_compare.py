@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Rule fields worth naming, with the values that go without saying.
-_SAID = {"mu": 0.25, "averaging": "all", "tracking": "current", "first_hop": "mu", "taps": None, "feedback": "symmetric"}
+_SAID = {
+    "mu": 0.25, "averaging": "all", "tracking": "current", "first_hop": "mu", "taps": None, "feedback": "symmetric", "feedback_decay": 0,
+}  # fmt: skip
 
 
 def rule_label(document: Mapping[str, Any]) -> str:
@@ -32,41 +34,45 @@ def rule_label(document: Mapping[str, Any]) -> str:
     rule = document.get("rule") or {}
     kind = str(rule.get("type", "modprop"))
     words = [kind]
-    if kind == "modprop":
+    averaged = rule.get("weights") == "type"
+    if kind == "modprop" or averaged:
         words.append(str(rule.get("weights", "cell")))
-        if rule.get("weights") == "type":
-            words.append(f"types_per_sign={(document.get('network') or {}).get('types_per_sign', 1)}")
-    for name, usual in _SAID.items():
-        if rule.get(name, usual) != usual and (kind == "modprop" or name == "feedback"):
-            words.append(f"{name}={rule[name]}")
+    if averaged:
+        words.append(f"types_per_sign={(document.get('network') or {}).get('types_per_sign', 1)}")
+    words += [f"{name}={rule[name]}" for name, usual in _SAID.items() if rule.get(name, usual) != usual]
     return " ".join(words)
 
 
 def labels(documents: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For each job its rule in a few words, and whatever else of its configuration sets it apart from the jobs with the same words. Seed,
-    name and metadata never do: jobs that differ in them alone have one label."""
-    words = [rule_label(document) for document in documents]
+    """For each job its rule in a few words, and whatever else of its configuration tells it from other jobs: fields that differ between
+    jobs with a task (an optimizer, ..) of the same type. Seed, name and metadata never count: jobs that differ in them alone have one
+    label."""
     seen: dict[tuple[str, str, str], set[str]] = {}
-    for word, document in zip(words, documents):
-        for section, field, value in _fields(document):
-            seen.setdefault((word, section, field), set()).add(value)
+    for document in documents:
+        for section, kind, field, value in _fields(document):
+            seen.setdefault((section, kind, field), set()).add(value)
+    apart = {place for place, values in seen.items() if len(values) > 1}
     return [
-        " ".join([word, *(f"{field}={_short(value)}" for section, field, value in _fields(document) if len(seen[word, section, field]) > 1)])
-        for word, document in zip(words, documents)
+        " ".join([rule_label(document), *(_word(field, value) for *place, field, value in _fields(document) if (*place, field) in apart)])
+        for document in documents
     ]
 
 
-def _fields(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Section, field and value (as JSON) of all that a job's result depends on, but for the seed."""
-    for section in ("task", "network", "rule", "optimizer", "training"):
-        for field, value in (document.get(section) or {}).items():
-            yield section, field, json.dumps(value, sort_keys=True)
+def _fields(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Section, the section's type, field and value (as JSON) of all that a job's result depends on beside rule and seed; a section's own
+    type comes as a field of the type ""."""
+    for section in ("task", "network", "optimizer", "training"):
+        held = document.get(section) or {}
+        for field, value in held.items():
+            if field != "types_per_sign":  # part of the rule's label: it matters to averages by type alone
+                yield section, "" if field == "type" else str(held.get("type", "")), field, json.dumps(value, sort_keys=True)
 
 
-def _short(value: str) -> str:
-    """A value for a legend; a long one is told by its beginning and its hash."""
+def _word(field: str, value: str) -> str:
+    """A field in a legend; a long value is told by its beginning and its hash."""
     value = value.strip('"')
-    return value if len(value) <= 40 else f"{value[:24]}..{hashlib.sha256(value.encode()).hexdigest()[:6]}"
+    value = value if len(value) <= 40 else f"{value[:24]}..{hashlib.sha256(value.encode()).hexdigest()[:6]}"
+    return value if field == "type" else f"{field}={value}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,8 +136,8 @@ class Comparison(Mapping[str, Group]):
 
     def table(self, *, below: float = 0.1, evaluations: int = 5) -> str:
         """A Markdown table, one row a group: runs, median iteration at which `evaluations` evaluations in a row with a loss under `below`
-        begin (over the runs that get there, with their number), final loss (mean, standard deviation) and final accuracy (mean); of what was
-        evaluated so far, where a job still runs."""
+        begin (over the runs that get there, with their number), final loss (mean, standard deviation) and final accuracy (mean); of the
+        evaluations so far, where a job still runs."""
         lines = [
             f"| rule | runs | learned (loss < {below:g}) | at iteration (median) | final loss | final accuracy |",
             "| --- | ---: | ---: | ---: | ---: | ---: |",

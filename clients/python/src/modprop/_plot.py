@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,11 +25,22 @@ def _axes(axes: "Axes | None", metric: str) -> Any:
         except ImportError as error:
             raise ImportError("plotting needs matplotlib: pip install matplotlib") from error
         axes = pyplot.subplots(layout="constrained")[1]
+        axes.set_prop_cycle(color=COLOURS)
     axes.set_xlabel("iteration")
     axes.set_ylabel(metric.replace("_", " "))
     if "loss" in metric:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, place: _tick(axes, value))
+        axes.yaxis.set_minor_formatter(lambda value, place: _tick(axes, value))
     return axes
+
+
+def _tick(axes: Any, value: float) -> str:
+    """A plain number (0.05), and no more of them than there is room for; matplotlib would write 5 x 10^-2."""
+    low, high = sorted(axes.get_ylim())
+    decades = math.log10(high / low)
+    digit = round(value / 10 ** math.floor(math.log10(value) + 1e-9), 6)
+    return f"{value:g}" if decades < 1 or digit == 1 or (digit in (2, 5) and decades < 2.5) else ""
 
 
 def curve(metrics: "Metrics", axes: "Axes | None", *, metric: str, label: str | None) -> "Axes":
