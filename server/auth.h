@@ -4,9 +4,11 @@
  * The file has lines `name:role:sha256` (sha256 of the token, 64 hex digits; # starts a comment). A token is 32 random bytes,
  * so one hash without salt is enough. Roles contain each other:
  *
- *     read    every GET
- *     submit  read, and: submit, validate, pause, resume and cancel jobs, gradients, simulations, datasets
+ *     read    every GET, and validation, which stores nothing
+ *     submit  read, and: submit, pause, resume and cancel jobs, gradients, simulations, datasets
  *     admin   submit, and: delete jobs and datasets
+ *
+ * SECURITY.md has the table by route.
  *
  * Owned by the loop thread; auth_reload replaces the list as a whole or leaves it as it was.
  */

@@ -173,19 +173,17 @@ static const char *file_of(const uint8_t *data, size_t size) {
     return path;
 }
 
-/* A safetensors file the whole way of an upload: checked, adopted, loaded as a job would. In memory, where there is such a directory. */
+/* A safetensors file the whole way of an upload: checked, adopted, loaded as a job would. $FUZZ_FOLDER is where (see `run`). */
 static void __attribute__((unused)) try_dataset(const uint8_t *data, size_t size) {
-    static char folder[] = "/dev/shm/modprop-fuzz-XXXXXX", upload[128];
+    static char upload[256];
+    const char *folder = getenv("FUZZ_FOLDER");
     struct dataset_info info;
     struct dataset_data loaded;
     char error[DATASET_ERROR_BYTES], sha256[STORE_HASH_BYTES];
     bool replaced;
     int status;
-    if (upload[0] == '\0') {
-        char *made = mkdtemp(folder);
-        assert(made != NULL);
-        snprintf(upload, sizeof upload, "%s/upload", made);
-    }
+    assert(folder != NULL);
+    snprintf(upload, sizeof upload, "%s/upload", folder);
     int descriptor = open(upload, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     bool written = descriptor >= 0 && write(descriptor, data, size) == (ssize_t)size && close(descriptor) == 0;
     assert(written);
