@@ -10,8 +10,9 @@
 #include "server/jobs_internal.h"
 #include "server/log.h"
 
-#define CRASHES_MOST 3
-#define RETRY_MILLISECONDS 2000
+#define CRASHES_MOST          3
+#define RETRY_MILLISECONDS    2000
+#define HINDERED_MILLISECONDS 10000
 
 int64_t clock_unix_milliseconds(void) {
     struct timespec now;
@@ -138,27 +139,46 @@ static void events_publish(struct jobs *jobs, const struct store_unit *unit) {
     }
 }
 
-static void stalled_add(struct jobs *jobs, const char *id) {
-    for (const struct stalled *known = jobs->stalled; known != NULL; known = known->next) {
-        if (strcmp(known->id, id) == 0) {
-            return;
-        }
+static struct stalled *stalled_find(const struct jobs *jobs, const char *id) {
+    struct stalled *stalled = jobs->stalled;
+    while (stalled != NULL && strcmp(stalled->id, id) != 0) {
+        stalled = stalled->next;
     }
-    struct stalled *stalled = calloc(1, sizeof *stalled);
+    return stalled;
+}
+
+/* What kept a job from going on (memory, descriptors) may last: trying each second would fill its events. A disk is tried by one write. */
+static void stalled_add(struct jobs *jobs, const struct entry *entry) {
+    struct stalled **at = &jobs->stalled, *stalled = stalled_find(jobs, entry->job.id) == NULL ? calloc(1, sizeof *stalled) : NULL;
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
     if (stalled != NULL) {
-        memcpy(stalled->id, id, sizeof stalled->id);
-        stalled->next = jobs->stalled;
-        jobs->stalled = stalled;
+        memcpy(stalled->id, entry->job.id, sizeof stalled->id);
+        stalled->due = jobs->disk_full ? 0 : clock_milliseconds() + HINDERED_MILLISECONDS;
+        snprintf(stalled->reason, sizeof stalled->reason, "%s", *entry->reason != '\0' ? entry->reason : "there was no memory");
+        *at = stalled;
     }
 }
 
-/* The disk is full (or the database fails): nothing is lost that was committed. Workers stop; what ran is queued again when a write
+void entry_lose(struct entry *entry, const char *reason) {
+    if (!entry->lost) {
+        snprintf(entry->reason, sizeof entry->reason, "%s", reason);
+    }
+    entry->lost = true;
+    if (entry->worker != NULL) {
+        worker_stop(entry->worker, STOP_STALL);
+    }
+}
+
+/* Nothing can be written (a full disk, mostly): nothing is lost that was committed. Workers stop; what ran is queued again when a write
    succeeds. */
 static void jobs_stall(struct jobs *jobs, const char *reason) {
     if (!jobs->disk_full) {
-        log_error("writing failed; jobs stop until there is room", LOG_T("reason", reason));
+        log_error("writing failed; jobs stop until it succeeds", LOG_T("reason", reason));
     }
     jobs->disk_full = true;
+    snprintf(jobs->reason, sizeof jobs->reason, "%s", reason);
     jobs->retry_at = clock_milliseconds() + RETRY_MILLISECONDS;
     for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
         if (entry->worker != NULL) {
@@ -188,7 +208,7 @@ static void unit_done(struct store_unit *unit) {
     if (unit->result == STORE_WRITTEN) {
         events_publish(jobs, unit);
     } else {
-        entry->lost = true;
+        entry_lose(entry, unit->error);
         jobs_stall(jobs, unit->error);
     }
     if (context.changes) {
@@ -211,14 +231,31 @@ struct store_unit *entry_unit(struct entry *entry, struct worker *worker, bool c
     struct store_unit *unit = context != NULL ? store_unit_create(unit_done, context) : NULL;
     if (unit == NULL) {
         free(context);
-        entry->lost = true;
+        entry_lose(entry, "");
         return NULL;
     }
     *context = (struct unit_context){.entry = entry, .worker = worker, .changes = changes};
     return unit;
 }
 
+/* Texts of events are made where memory may be short. */
+static bool unit_is_filled(const struct store_unit *unit) {
+    const struct store_item *item = unit->first;
+    while (item != NULL && (item->kind != STORE_EVENT_ADD || item->event.json != NULL)) {
+        item = item->next;
+    }
+    return item == NULL;
+}
+
 void entry_submit(struct entry *entry, struct store_unit *unit) {
+    struct worker *worker = ((struct unit_context *)unit->user)->worker;
+    if (!unit_is_filled(unit)) {
+        entry_discard(entry, unit);
+        if (worker != NULL) {
+            worker_unit_done(worker);
+        }
+        return;
+    }
     entry->units++;
     if (((struct unit_context *)unit->user)->changes) {
         entry->changing = true;
@@ -227,7 +264,7 @@ void entry_submit(struct entry *entry, struct store_unit *unit) {
 }
 
 void entry_discard(struct entry *entry, struct store_unit *unit) {
-    entry->lost = true;
+    entry_lose(entry, "");
     if (unit != NULL) {
         free(unit->user);
         store_unit_free(unit);
@@ -237,7 +274,7 @@ void entry_discard(struct entry *entry, struct store_unit *unit) {
 struct store_event *entry_event(struct entry *entry, struct store_unit *unit, const char *type, struct event_head *head) {
     struct store_item *item = store_unit_add(unit, STORE_EVENT_ADD);
     if (item == NULL) {
-        entry->lost = true;
+        entry_lose(entry, "");
         return NULL;
     }
     struct store_event *event = &item->event;
@@ -273,11 +310,13 @@ void entry_change(struct entry *entry, enum job_status status, const char *reaso
     int64_t now = clock_unix_milliseconds();
     entry->jobs->queued += (status == JOB_QUEUED) - (job->status == JOB_QUEUED);
     job->status = status;
+    /* whatever the clock is set to, no job ends before it has begun */
     if (status == JOB_RUNNING && job->started == 0) {
-        job->started = now;
+        job->started = now > job->created ? now : job->created;
     }
     if (job_status_is_final(status)) {
-        job->finished = now;
+        int64_t least = job->started > job->created ? job->started : job->created;
+        job->finished = now > least ? now : least;
     }
     struct store_unit *unit = entry_unit(entry, NULL, true);
     struct store_item *row = unit != NULL ? store_unit_add(unit, STORE_JOB_SET) : NULL;
@@ -347,7 +386,7 @@ static void cores_share(struct jobs *jobs) {
 }
 
 static bool is_active(void *user, const char *id) {
-    return entry_find(user, id) != NULL;
+    return entry_find(user, id) != NULL || stalled_find(user, id) != NULL;
 }
 
 /* Whether a job fits beside those that run. One alone always does: it was accepted, maybe by a daemon with more. */
@@ -433,12 +472,12 @@ static void entry_stopped(struct entry *entry, const struct worker *worker) {
         entry_fail(entry, "time_limit", "the job reached its time limit; its last checkpoint stays", atomic_load(&worker->iteration));
         break;
     case STOP_STALL:
-        entry->lost = true;
+        entry_lose(entry, entry->jobs->reason);
+        break;
+    case STOP_NONE: /* a callback failed for want of memory: it goes on from its checkpoint */
+        entry_lose(entry, "");
         break;
     case STOP_DRAIN: /* stays running in the database: the next start queues it again */
-        break;
-    case STOP_NONE: /* a callback failed for want of memory or of the database */
-        entry_fail(entry, "internal", "a result could not be stored", atomic_load(&worker->iteration));
         break;
     }
 }
@@ -448,12 +487,11 @@ void entry_worker_ended(struct entry *entry, struct worker *worker) {
     entry->worker = NULL;
     entry->job.trials_per_second = worker_trials_per_second(worker);
     entry->job.trained = worker_trained(worker);
-    if (entry->lost) {
-        log_warning("a job was stopped: its results cannot be stored now", LOG_T("job", entry->job.id),
-                    LOG_T("request_id", entry->job.request));
-    } else if (worker->stop == STOP_CANCEL) {
+    if (!entry->lost && worker->stop == STOP_CANCEL) {
         entry_change(entry, JOB_CANCELLED, NULL);
-    } else {
+    } else if (!entry->lost && *worker->hindrance != '\0') {
+        entry_lose(entry, worker->hindrance);
+    } else if (!entry->lost) {
         switch (worker->result) {
         case TRAIN_FINISHED:
             memcpy(entry->job.weights_sha256, worker->weights_sha256, sizeof worker->weights_sha256);
@@ -475,6 +513,10 @@ void entry_worker_ended(struct entry *entry, struct worker *worker) {
             entry_fail(entry, worker->other_data ? "dataset_changed" : "invalid", worker->error.text, -1);
             break;
         }
+    }
+    if (entry->lost) {
+        log_warning("a job was stopped; it goes on by itself", LOG_T("job", entry->job.id), LOG_T("reason", entry->reason),
+                    LOG_T("request_id", entry->job.request));
     }
     entry_settle(entry);
 }
@@ -499,11 +541,13 @@ static void action_do(struct entry *entry, struct waiter *waiter);
 
 static void worker_begin(struct entry *entry) {
     entry->worker = worker_start(entry, 1);
-    if (entry->worker == NULL) {
-        entry_fail(entry, "no_memory", "the job could not be started: out of memory, or its stored document is damaged", -1);
+    if (entry->worker != NULL) {
+        cores_share(entry->jobs);
         return;
     }
-    cores_share(entry->jobs);
+    log_warning("a job cannot be started now: there is no memory or no thread for it", LOG_T("job", entry->job.id),
+                LOG_T("request_id", entry->job.request));
+    entry_lose(entry, "there was no memory or no thread to start it");
 }
 
 static void idle_tell(struct jobs *jobs) {
@@ -523,8 +567,14 @@ static void entry_settle(struct entry *entry) {
     if (entry->changing) {
         return;
     }
-    if (!entry->lost && entry->job.status == JOB_RUNNING && entry->worker == NULL && entry->units == 0 && !jobs->draining) {
+    bool stands = entry->worker == NULL && entry->units == 0 && !entry->lost; /* nothing of it is under way */
+    bool stalled = jobs->disk_full || stalled_find(jobs, entry->job.id) != NULL;
+    if (stands && entry->job.status == JOB_RUNNING && !jobs->draining && !stalled) {
         worker_begin(entry);
+    } else if (stands && entry->job.status == JOB_PAUSING) { /* of a stalled job: there is nobody to wait for */
+        entry_change(entry, JOB_PAUSED, NULL);
+    } else if (stands && entry->job.status == JOB_CANCELLING) {
+        entry_change(entry, JOB_CANCELLED, NULL);
     }
     if (!entry->lost && entry->job.status == JOB_PAUSED && entry->resume_after_pause) {
         entry->resume_after_pause = false;
@@ -532,7 +582,7 @@ static void entry_settle(struct entry *entry) {
         entry_change(entry, JOB_QUEUED, NULL);
     }
     if (entry->lost) {
-        waiters_answer(entry, JOBS_NO_ROOM, "the disk is full");
+        waiters_answer(entry, JOBS_NO_ROOM, *entry->reason != '\0' ? entry->reason : "there is no memory");
     }
     while (!entry->changing && !entry->lost && entry->waiting != NULL) {
         struct waiter *waiter = entry->waiting;
@@ -546,9 +596,9 @@ static void entry_settle(struct entry *entry) {
         }
     }
     bool idle = entry->units == 0 && entry->worker == NULL && !entry->changing && entry->waiting == NULL;
-    if (idle && (entry->lost || entry->job.status != JOB_RUNNING)) {
-        if (entry->lost) {
-            stalled_add(jobs, entry->job.id); /* its row is looked at again when writing works */
+    if (idle && (entry->lost || stalled || entry->job.status != JOB_RUNNING)) {
+        if (entry->lost || entry->job.status == JOB_RUNNING) {
+            stalled_add(jobs, entry);
         }
         entry_remove(entry);
         cores_share(jobs);
@@ -594,10 +644,10 @@ static void submission_done(struct store_unit *unit) {
         jobs_schedule(jobs);
     } else {
         jobs->queued--;
-        if (unit->result == STORE_FULL) {
+        if (unit->result == STORE_STALLED) {
             jobs_stall(jobs, unit->error);
         }
-        submission->done(submission->user, unit->result == STORE_FULL ? JOBS_NO_ROOM : JOBS_BROKEN, submission->id, unit->error);
+        submission->done(submission->user, unit->result == STORE_STALLED ? JOBS_NO_ROOM : JOBS_BROKEN, submission->id, unit->error);
     }
     free(submission);
 }
@@ -751,7 +801,7 @@ static void action_do(struct entry *entry, struct waiter *waiter) {
         waiter->next = entry->waiting;
         entry->waiting = waiter;
     } else if (entry->lost) {
-        waiter_finish(entry, waiter, JOBS_NO_ROOM, "the disk is full");
+        waiter_finish(entry, waiter, JOBS_NO_ROOM, *entry->reason != '\0' ? entry->reason : "there is no memory");
     } else {
         waiter_finish(entry, waiter, JOBS_DONE, NULL);
     }
@@ -759,16 +809,17 @@ static void action_do(struct entry *entry, struct waiter *waiter) {
 
 void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_done *done, void *user) {
     struct entry *entry = entry_find(jobs, id);
+    struct waiter *waiter = malloc(sizeof *waiter);
     struct store_job job;
-    if (entry == NULL) {
+    if (waiter != NULL && entry == NULL) {
         int found = store_job_read(jobs->options.reader, id, &job);
         if (found != 1) {
+            free(waiter);
             done(user, found == 0 ? JOBS_UNKNOWN : JOBS_BROKEN, id, found == 0 ? "there is no such job" : "the database cannot be read");
             return;
         }
         entry = entry_add(jobs, &job);
     }
-    struct waiter *waiter = malloc(sizeof *waiter);
     if (entry == NULL || waiter == NULL) {
         free(waiter);
         done(user, JOBS_BROKEN, id, "out of memory");
@@ -781,11 +832,10 @@ void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_d
 
 bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *live) {
     *live = (struct jobs_live){.trials_per_second = NAN, .seconds_left = NAN};
-    for (const struct stalled *stalled = jobs->stalled; stalled != NULL; stalled = stalled->next) {
-        if (strcmp(stalled->id, id) == 0) {
-            live->stalled = true;
-            return true;
-        }
+    const struct stalled *stalled = stalled_find(jobs, id);
+    if (stalled != NULL) {
+        live->stalled = stalled->reason;
+        return true;
     }
     const struct entry *entry = entry_find(jobs, id);
     if (entry == NULL) {
@@ -859,6 +909,7 @@ bool jobs_start(struct jobs *jobs, bool crashed, char error[STORE_ERROR_BYTES]) 
     struct recovery recovery = {.jobs = jobs, .crashed = crashed};
     jobs->seq = store_seq_last(jobs->options.reader);
     jobs->queued = store_jobs_count(jobs->options.reader, JOB_QUEUED);
+    jobs->last_time = store_id_time_last(jobs->options.reader) + 1; /* ids ascend over a restart with an earlier clock */
     if (jobs->seq < 0 || jobs->queued < 0 ||
         store_jobs_with(jobs->options.reader, 1u << JOB_RUNNING | 1u << JOB_PAUSING | 1u << JOB_CANCELLING, job_recover, &recovery) < 0) {
         snprintf(error, STORE_ERROR_BYTES, "the jobs in the database cannot be read");
@@ -872,31 +923,55 @@ bool jobs_start(struct jobs *jobs, bool crashed, char error[STORE_ERROR_BYTES]) 
     return true;
 }
 
-/* The disk had been full: one write decides whether there is room again. */
-static void stall_retry(struct jobs *jobs) {
-    struct stalled *first = jobs->stalled;
-    jobs->disk_full = false;
-    if (first == NULL) {
+/* Queues a stalled job again, or ends what it was in the midst of. False for want of memory. */
+static bool stalled_resume(struct jobs *jobs, const struct stalled *stalled) {
+    struct store_job job;
+    int found = store_job_read(jobs->options.reader, stalled->id, &job);
+    if (found != 1) {
+        return found == 0;
+    }
+    if (job.status == JOB_QUEUED || job.status == JOB_PAUSED || job_status_is_final(job.status)) {
+        store_job_release(&job);
+        return true;
+    }
+    struct entry *entry = entry_add(jobs, &job);
+    if (entry == NULL) {
+        return false;
+    }
+    if (entry->job.status == JOB_RUNNING) {
+        entry->job.attempt++;
+        entry_change(entry, JOB_QUEUED, stalled->reason);
+    } else {
+        entry_change(entry, entry->job.status == JOB_PAUSING ? JOB_PAUSED : JOB_CANCELLED, stalled->reason);
+    }
+    bool changing = !entry->lost;
+    if (!changing) {
+        entry_remove(entry);
+    }
+    return changing;
+}
+
+/* One write decides whether there is room again; stalled jobs go on one by one. */
+static void stall_retry(struct jobs *jobs, uint64_t now) {
+    struct stalled **at = &jobs->stalled;
+    /* an entry: its last unit, or an action on it, is under way */
+    while (*at != NULL && ((*at)->due > now || entry_find(jobs, (*at)->id) != NULL)) {
+        at = &(*at)->next;
+    }
+    struct stalled *stalled = *at;
+    jobs->disk_full = jobs->disk_full && jobs->stalled != NULL && stalled == NULL;
+    if (stalled == NULL) {
         jobs_schedule(jobs);
         return;
     }
-    if (entry_find(jobs, first->id) != NULL) {
-        jobs->disk_full = true; /* its last unit is still under way */
-        return;
+    *at = stalled->next; /* while it is there, no entry of it begins */
+    if (stalled_resume(jobs, stalled)) {
+        free(stalled);
+    } else {
+        stalled->due = now + HINDERED_MILLISECONDS;
+        stalled->next = jobs->stalled;
+        jobs->stalled = stalled;
     }
-    struct store_job job;
-    jobs->stalled = first->next;
-    if (store_job_read(jobs->options.reader, first->id, &job) == 1 && job.status != JOB_QUEUED && job.status != JOB_PAUSED &&
-        !job_status_is_final(job.status)) {
-        struct entry *entry = entry_add(jobs, &job);
-        if (entry != NULL && entry->job.status == JOB_RUNNING) {
-            entry->job.attempt++;
-            entry_change(entry, JOB_QUEUED, "the disk was full");
-        } else if (entry != NULL) {
-            entry_change(entry, entry->job.status == JOB_PAUSING ? JOB_PAUSED : JOB_CANCELLED, "the disk was full");
-        }
-    }
-    free(first);
 }
 
 void jobs_tick(struct jobs *jobs, uint64_t now) {
@@ -909,9 +984,9 @@ void jobs_tick(struct jobs *jobs, uint64_t now) {
     }
     if (jobs->disk_full && now >= jobs->retry_at && !jobs->draining) {
         jobs->retry_at = now + RETRY_MILLISECONDS;
-        stall_retry(jobs);
-    } else if (!jobs->disk_full && jobs->stalled != NULL) {
-        stall_retry(jobs);
+        stall_retry(jobs, now);
+    } else if (!jobs->disk_full && jobs->stalled != NULL && !jobs->draining) {
+        stall_retry(jobs, now);
     }
 }
 

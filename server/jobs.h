@@ -1,5 +1,5 @@
 /*
- * Jobs: states, queue, workers. Loop thread only, but for what runs on libuv's pool (worker.c).
+ * Jobs: states, queue, workers. Loop thread only, but for the threads that train (worker.c).
  *
  * The database is the truth about a job, but for those that are active: jobs that run, or whose last change is not committed yet. Those
  * have an entry here, whose numbers run ahead of the database by what waits for the writer. Nothing is answered or published before it is
@@ -56,7 +56,7 @@ enum jobs_result {
     JOBS_UNKNOWN,   /* no such job */
     JOBS_CONFLICT,  /* its status forbids that; `detail` says so */
     JOBS_CROWDED,   /* the queue is full */
-    JOBS_NO_ROOM,   /* the disk is full */
+    JOBS_NO_ROOM,   /* nothing can be stored now: the disk is full, mostly; `detail` says what */
     JOBS_BROKEN     /* memory, or a failure of the database; `detail` says which */
 };
 
@@ -83,7 +83,7 @@ void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_d
 /* What is known of an active job beyond its row. */
 struct jobs_live {
     bool running;             /* a worker has it */
-    bool stalled;             /* stopped by a full disk; goes on by itself */
+    const char *stalled;      /* why it was stopped and goes on by itself (a full disk, mostly), until jobs change; NULL: it was not */
     int64_t iteration;        /* updates made */
     double trials_per_second; /* of this attempt; NaN before the first iteration */
     double seconds_left;      /* NaN: unknown */

@@ -4,6 +4,7 @@
 #ifndef MODPROP_SERVER_JOBS_INTERNAL_H
 #define MODPROP_SERVER_JOBS_INTERNAL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <uv.h>
 
@@ -12,6 +13,8 @@
 #include "server/jobs.h"
 
 #define MESSAGES_MOST 64 /* that a worker may have under way before it waits for the store */
+
+#define REASON_BYTES  200
 
 enum worker_stop { STOP_NONE, STOP_PAUSE, STOP_CANCEL, STOP_DRAIN, STOP_STALL, STOP_TIME };
 
@@ -38,13 +41,23 @@ struct entry {
     struct waiter *waiting;   /* for `changing` to end, in order */
     bool deleted;
     bool lost;                /* a unit failed: the entry must be read again; no unit is made any more */
+    char reason[REASON_BYTES]; /* why it is lost; "": for want of memory */
+};
+
+/* A job whose results could not be stored, or that could not be started: its row is looked at again when writing works. */
+struct stalled {
+    struct stalled *next;
+    char id[STORE_ID_BYTES];
+    uint64_t due; /* ms: not before */
+    char reason[REASON_BYTES];
 };
 
 struct jobs {
     struct jobs_options options;
     struct entry *entries;
-    struct stalled { struct stalled *next; char id[STORE_ID_BYTES]; } *stalled; /* stopped by a full disk, to be queued again */
-    bool disk_full, draining, started;
+    struct stalled *stalled;  /* stopped by a full disk or the like, to be queued again */
+    bool disk_full, draining, started; /* disk_full: nothing can be written, for this or another reason */
+    char reason[REASON_BYTES]; /* why nothing can be written */
     uint64_t retry_at;        /* ms */
     int64_t seq;              /* last given */
     int64_t last_time;        /* of ids, which must ascend */
@@ -55,9 +68,9 @@ struct jobs {
     void *idle_user;
 };
 
-/* One attempt at one job. Made on the loop; its thread owns what is marked so until `ended` is delivered. */
+/* One attempt at one job, on a thread of its own. Made on the loop; its thread owns what is marked so until `ended` is delivered. */
 struct worker {
-    uv_work_t work;
+    pthread_t thread;
     struct entry *entry;
     struct jobs *jobs;
     char id[STORE_ID_BYTES];
@@ -82,7 +95,9 @@ struct worker {
     bool other_data;                   /* thread's: the two differ */
     enum train_result result;          /* thread's, then the loop's */
     struct train_error error;
-    bool ended, returned;              /* loop's: its last message came; libuv gave it back */
+    char hindrance[REASON_BYTES];      /* thread's: why it could not train or report, which is no fault of the job's; "": it could */
+    struct worker_message *end;        /* the last one, made at the start */
+    bool ended;                        /* loop's: its last message came */
     int units;                         /* loop's: its units that the store has not yet given back */
     double started;                    /* clock_seconds */
     double trained;                    /* seconds of earlier attempts */
@@ -97,6 +112,8 @@ struct store_unit *entry_unit(struct entry *entry, struct worker *worker, bool c
 void entry_submit(struct entry *entry, struct store_unit *unit);
 /* A unit that could not be filled for want of memory: the entry is lost. NULL-safe. */
 void entry_discard(struct entry *entry, struct store_unit *unit);
+/* Marks the entry as lost; its worker, if any, stops. The first reason stays. */
+void entry_lose(struct entry *entry, const char *reason);
 /* Adds an event with its numbers; the caller sets json (from *head), iteration and check. NULL without memory. */
 struct store_event *entry_event(struct entry *entry, struct store_unit *unit, const char *type, struct event_head *head);
 /* The part of a row that STORE_JOB_SET writes, texts copied. */
@@ -110,7 +127,7 @@ void entry_worker_ended(struct entry *entry, struct worker *worker);
 /* --- worker.c
    -------------------------------------------------------------------------------------------------------------------------------- */
 
-/* Queues the attempt on the pool. NULL without memory. */
+/* Starts the attempt on a thread of its own. NULL where there is no thread or no memory now. */
 struct worker *worker_start(struct entry *entry, int threads);
 void worker_stop(struct worker *worker, enum worker_stop why);
 /* A unit of this worker's was committed or has failed: it may send one more message. Frees the worker where it was the last thing to wait

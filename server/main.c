@@ -5,6 +5,7 @@
  * one sentence on standard error. Standard output carries the ready line and nothing else.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/text.h"
 #include "core/train.h"
 #include "server/dataset_files.h"
 #include "server/healthcheck.h"
@@ -20,6 +22,7 @@
 #include "server/notify.h"
 #include "server/routes.h"
 #include "server/server.h"
+#include "server/thread.h"
 
 extern char **environ;
 
@@ -88,11 +91,28 @@ static void on_event(void *user, const struct stream_event *event) {
 
 /* ---- starting ---------------------------------------------------------------------------------------------------- */
 
+/* A directory is durable once the one that holds it is. EINVAL: a file system without such a thing; EACCES: not ours to open. */
+static bool parent_sync(const char *path) {
+    char parent[4096 + 4];
+    bool fits = snprintf(parent, sizeof parent, "%s/..", path) < (int)sizeof parent;
+    int descriptor = fits ? open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    bool done = descriptor < 0 ? errno == EACCES : fsync(descriptor) == 0 || errno == EINVAL;
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    return done;
+}
+
 /* Makes the data directory where it is missing (not its parents: a mistyped path should not grow a tree). */
 static bool make_data_directory(const char *path, char *error) {
     struct stat status;
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+    bool made = mkdir(path, 0700) == 0;
+    if (!made && errno != EEXIST) {
         snprintf(error, CONFIG_ERROR_BYTES, "--data: the directory %s cannot be made: %s", path, strerror(errno));
+        return false;
+    }
+    if (made && !parent_sync(path)) {
+        snprintf(error, CONFIG_ERROR_BYTES, "--data: the directory %s cannot be made durable: %s", path, strerror(errno));
         return false;
     }
     if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode)) {
@@ -109,23 +129,6 @@ static void measure_host(struct server *server) {
     server->cores = server->config.cores > 0 ? (int)server->config.cores : cores;
     server->workers = server->config.workers >= 0 ? (int)server->config.workers : server->cores;
     server->memory = server->config.memory > 0 ? server->config.memory : server->host_memory / 10 * 9;
-}
-
-/* A crash of our own leaves a mark, so that a job that brings the daemon down again and again is told from a power cut. */
-static int crash_mark = -1;
-
-static void on_crash(int number) {
-    (void)!write(crash_mark, "1", 1);
-    signal(number, SIG_DFL);
-    raise(number);
-}
-
-static void mark_crashes(const char *directory) {
-    static const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    crash_mark = store_crash_mark_open(directory);
-    for (size_t i = 0; crash_mark >= 0 && i < sizeof numbers / sizeof numbers[0]; i++) {
-        signal(numbers[i], on_crash);
-    }
 }
 
 static bool start_store(struct server *server, char *error) {
@@ -164,7 +167,11 @@ static bool start_jobs(struct server *server, char *error) {
                                          .user = server,
                                          .publish = on_event};
     bool crashed = store_crash_mark_take(directory);
-    mark_crashes(directory);
+    /* a job that brings the daemon down again and again is told from a power cut */
+    int mark = store_crash_mark_open(directory);
+    if (mark >= 0) {
+        crash_mark_on_signals(mark);
+    }
     server->retention = (struct retention){.days = server->config.keep_days, .bytes = server->config.keep_bytes};
     server->jobs = jobs_create(&options);
     if (server->jobs == NULL) {
@@ -186,11 +193,8 @@ static bool start_kernels(const struct server *server, char *error) {
 
 static bool start(struct server *server, char *error) {
     const struct http_hooks hooks = {.user = server, .head = routes_head, .handle = routes_handle, .done = routes_done};
-    char threads[16];
     metrics_init(&server->metrics);
     server->started = clock_seconds();
-    snprintf(threads, sizeof threads, "%d", server->workers < 1 ? 1 : server->workers);
-    setenv("UV_THREADPOOL_SIZE", threads, 1); /* a slot a job; nothing else uses the pool */
     server->auth = make_data_directory(server->config.data, error) ? auth_create(&server->config, error) : NULL;
     if (server->auth == NULL || !start_store(server, error)) {
         return false;
@@ -287,6 +291,7 @@ int main(int count, char **arguments) {
     static struct server server;
     signal(SIGPIPE, SIG_IGN); /* a client that is gone is an error of write(2), not the daemon's end */
     umask(0077);
+    json_memory_watch();
     if (count > 1 && strcmp(arguments[1], "token") == 0) {
         return auth_token_command(count - 2, arguments + 2);
     }

@@ -111,8 +111,8 @@ json_t *job_document(struct server *server, const struct store_job *job) {
         int64_t place = store_job_place(server->reader, job);
         json_object_set_new(document, "queue_position", place < 0 ? json_null() : json_integer(place));
     }
-    if (jobs_live_read(server->jobs, job->id, &live) && live.stalled) {
-        json_object_set_new(document, "reason", json_string("the disk is full; the job goes on by itself when there is room"));
+    if (jobs_live_read(server->jobs, job->id, &live) && live.stalled != NULL) {
+        json_object_set_new(document, "reason", json_sprintf("%s; the job goes on by itself", live.stalled));
     }
     json_object_set_new(document, "progress", progress_document(server, job));
     json_object_set_new(document, "metrics",

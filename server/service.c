@@ -1,13 +1,10 @@
-/*
- * The service thread: see service.h. Its stack is made large enough for kernels, its signals are blocked (they are the loop's).
- */
+/* The service thread: see service.h. */
 #include "server/service.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
-#define STACK_BYTES ((size_t)8 << 20)
+#include "server/thread.h"
 
 struct service {
     struct loop *loop;
@@ -49,7 +46,7 @@ static struct service_task *take(struct service *service) {
     return task;
 }
 
-static void *serve(void *user) {
+static void serve(void *user) {
     struct service *service = user;
     for (struct service_task *task = take(service); task != NULL; task = take(service)) {
         if (!service_is_stopped(task)) {
@@ -57,20 +54,6 @@ static void *serve(void *user) {
         }
         loop_post(service->loop, &task->message);
     }
-    return NULL;
-}
-
-static bool thread_start(struct service *service) {
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int result = pthread_create(&service->thread, &attributes, serve, service);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return result == 0;
 }
 
 struct service *service_create(struct loop *loop, size_t limit) {
@@ -83,7 +66,7 @@ struct service *service_create(struct loop *loop, size_t limit) {
     service->last = &service->first;
     pthread_mutex_init(&service->mutex, NULL);
     pthread_cond_init(&service->wake, NULL);
-    if (!thread_start(service)) {
+    if (!thread_start(&service->thread, serve, service)) {
         pthread_cond_destroy(&service->wake);
         pthread_mutex_destroy(&service->mutex);
         free(service);

@@ -20,7 +20,9 @@
 #include <unistd.h>
 
 #include "server/store_schema.h"
+#include "server/thread.h"
 
+#define WHAT_TO_DO     "restore it from a backup, or move it away, with all files whose names begin with its own, to start anew"
 #define UNITS_A_COMMIT 512 /* bounds the time that the first of a crowd waits for the last */
 
 /* The statements of the writer, prepared once. */
@@ -75,6 +77,7 @@ struct store {
     bool leave;
     uint64_t epoch;        /* loop's: failures dealt with */
     uint64_t failed_epoch; /* writer's: units of this epoch or an older one fail; 0: none */
+    char reason[STORE_ERROR_BYTES]; /* writer's: of the last commit that failed */
     struct store_counts counts;
 };
 
@@ -375,46 +378,71 @@ static int item_write(struct store *store, const struct store_item *item) {
     return SQLITE_MISUSE;
 }
 
-static void unit_fail(struct store *store, struct store_unit *unit, int code) {
-    unit->result = code == SQLITE_FULL || code == SQLITE_IOERR ? STORE_FULL : STORE_FAILED;
-    snprintf(unit->error, sizeof unit->error, "%s", unit->result == STORE_FULL ? "the disk is full" : sqlite3_errmsg(store->database));
+/* Why nothing can be written now, told before anything else is asked of SQLite, which would forget it. errno was 0 before: SQLite's own
+   note of it (sqlite3_system_errno) is not made when it is the commit that fails. */
+static void reason_keep(struct store *store, int code) {
+    int number = errno, primary = code & 0xff;
+    bool full = primary == SQLITE_FULL || (primary == SQLITE_IOERR && (number == ENOSPC || number == EDQUOT || number == EFBIG));
+    if (full) {
+        snprintf(store->reason, sizeof store->reason, "the disk is full");
+    } else if (primary == SQLITE_NOMEM || code == SQLITE_IOERR_NOMEM) {
+        snprintf(store->reason, sizeof store->reason, "there is no memory to write the database");
+    } else if (primary == SQLITE_IOERR && number != 0) {
+        snprintf(store->reason, sizeof store->reason, "the disk fails: %s", strerror(number));
+    } else {
+        snprintf(store->reason, sizeof store->reason, "the database cannot be written: %s", sqlite3_errmsg(store->database));
+    }
 }
 
-/* The unit between two savepoints: a constraint that one unit breaks costs the others nothing. SQLITE_DONE, or what fails the whole
-   commit. */
+/* SQLITE_OK, or the extended code of what failed, whose reason is kept. */
+static int database_do(struct store *store, const char *statement) {
+    errno = 0;
+    if (sqlite3_exec(store->database, statement, NULL, NULL, NULL) == SQLITE_OK) {
+        return SQLITE_OK;
+    }
+    int code = sqlite3_extended_errcode(store->database);
+    reason_keep(store, code);
+    return code;
+}
+
+/*
+ * The unit between two savepoints: a constraint that it breaks (a key that exists) costs the others nothing. Whatever else fails, fails the
+ * whole commit: a job's next unit must not be written without this one. SQLITE_OK, or what fails the commit.
+ */
 static int unit_write(struct store *store, struct store_unit *unit) {
-    int result =
-        sqlite3_exec(store->database, "SAVEPOINT unit", NULL, NULL, NULL) == SQLITE_OK ? SQLITE_DONE : sqlite3_errcode(store->database);
-    for (const struct store_item *item = unit->first; result == SQLITE_DONE && item != NULL; item = item->next) {
-        result = item_write(store, item);
+    int result = database_do(store, "SAVEPOINT unit"), step = SQLITE_DONE;
+    if (result != SQLITE_OK) {
+        return result;
     }
-    if (result == SQLITE_DONE) {
-        sqlite3_exec(store->database, "RELEASE unit", NULL, NULL, NULL);
+    for (const struct store_item *item = unit->first; step == SQLITE_DONE && item != NULL; item = item->next) {
+        errno = 0;
+        step = item_write(store, item);
+    }
+    if (step == SQLITE_DONE) {
         unit->result = STORE_WRITTEN;
-        return SQLITE_DONE;
+        return database_do(store, "RELEASE unit");
     }
-    unit_fail(store, unit, result & 0xff);
-    if (sqlite3_get_autocommit(store->database) == 0) {
-        sqlite3_exec(store->database, "ROLLBACK TO unit; RELEASE unit", NULL, NULL, NULL);
+    if ((step & 0xff) != SQLITE_CONSTRAINT) {
+        reason_keep(store, step);
+        return step;
     }
-    return unit->result == STORE_FULL ? result : SQLITE_DONE;
+    unit->result = STORE_FAILED;
+    snprintf(unit->error, sizeof unit->error, "%s", sqlite3_errmsg(store->database));
+    return database_do(store, "ROLLBACK TO unit; RELEASE unit");
 }
 
-/* SQLITE_DONE, or what went wrong. `synced` receives how long COMMIT itself took; untouched where it was not reached. */
+/* SQLITE_OK, or what went wrong. `synced` receives how long COMMIT itself took; untouched where it was not reached. */
 static int units_commit(struct store *store, struct store_unit *units, double *synced) {
-    int result =
-        sqlite3_exec(store->database, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK ? SQLITE_DONE : sqlite3_errcode(store->database);
-    for (struct store_unit *unit = units; result == SQLITE_DONE && unit != NULL; unit = unit->next) {
+    int result = database_do(store, "BEGIN IMMEDIATE");
+    for (struct store_unit *unit = units; result == SQLITE_OK && unit != NULL; unit = unit->next) {
         result = unit_write(store, unit);
     }
-    if (result == SQLITE_DONE) {
+    if (result == SQLITE_OK) {
         double began = clock_seconds();
-        if (sqlite3_exec(store->database, "COMMIT", NULL, NULL, NULL) != SQLITE_OK) {
-            result = sqlite3_errcode(store->database);
-        }
+        result = database_do(store, "COMMIT");
         *synced = clock_seconds() - began;
     }
-    if (result != SQLITE_DONE && sqlite3_get_autocommit(store->database) == 0) {
+    if (result != SQLITE_OK && sqlite3_get_autocommit(store->database) == 0) {
         sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
     }
     return result;
@@ -458,8 +486,8 @@ static struct store_unit *units_refuse(struct store *store, struct store_unit *u
         next = unit->next;
         unit->next = NULL;
         if (store->failed_epoch != 0 && unit->epoch < store->failed_epoch) {
-            unit->result = STORE_FULL;
-            snprintf(unit->error, sizeof unit->error, "the disk is full");
+            unit->result = STORE_STALLED;
+            memcpy(unit->error, store->reason, sizeof unit->error);
             units_deliver(store, unit);
         } else {
             *tail = unit;
@@ -469,16 +497,17 @@ static struct store_unit *units_refuse(struct store *store, struct store_unit *u
     return tried;
 }
 
-static void units_fail_all(struct store *store, struct store_unit *units, int code) {
+static void units_fail_all(struct store *store, struct store_unit *units) {
     for (struct store_unit *unit = units; unit != NULL; unit = unit->next) {
-        unit_fail(store, unit, code & 0xff);
+        unit->result = STORE_STALLED;
+        memcpy(unit->error, store->reason, sizeof unit->error);
         if (unit->epoch + 1 > store->failed_epoch) {
             store->failed_epoch = unit->epoch + 1;
         }
     }
 }
 
-static void *writer_main(void *argument) {
+static void writer_main(void *argument) {
     struct store *store = argument;
     for (struct store_unit *units; (units = units_take(store)) != NULL;) {
         units = units_refuse(store, units);
@@ -492,13 +521,13 @@ static void *writer_main(void *argument) {
         for (const struct store_unit *unit = units; unit != NULL; unit = unit->next) {
             count++;
         }
-        if (result != SQLITE_DONE) {
-            units_fail_all(store, units, result);
+        if (result != SQLITE_OK) {
+            units_fail_all(store, units);
         }
         pthread_mutex_lock(&store->mutex);
         store->counts.commits++;
         store->counts.units += count;
-        store->counts.failures += result != SQLITE_DONE;
+        store->counts.failures += result != SQLITE_OK;
         histogram_add(&store->counts.commit, took);
         if (!isnan(synced)) {
             histogram_add(&store->counts.sync, synced);
@@ -506,7 +535,6 @@ static void *writer_main(void *argument) {
         pthread_mutex_unlock(&store->mutex);
         units_deliver(store, units);
     }
-    return NULL;
 }
 
 /* ---- opening ----------------------------------------------------------------------------------------------------------- */
@@ -546,21 +574,24 @@ static bool directory_lock(struct store *store, const char *directory, char *err
     return true;
 }
 
-/* A new file is durable once its directory is. */
-static void directory_sync(const char *directory) {
+/* A new file is durable once its directory is. EINVAL: a file system without such a thing. */
+static bool directory_sync(const char *directory, char *error) {
     int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool done = descriptor >= 0 && (fsync(descriptor) == 0 || errno == EINVAL);
+    if (!done) {
+        snprintf(error, STORE_ERROR_BYTES, "the data directory %.300s cannot be made durable: %s", directory, strerror(errno));
+    }
     if (descriptor >= 0) {
-        (void)fsync(descriptor);
         close(descriptor);
     }
+    return done;
 }
 
 static bool database_fail(struct store *store, const char *path, const char *what, char *error) {
     int code = sqlite3_errcode(store->database) & 0xff;
     if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) {
         snprintf(error, STORE_ERROR_BYTES,
-                 "the database %.300s is damaged (%s); nothing was changed: restore it from a backup, or move it away to start anew", path,
-                 sqlite3_errmsg(store->database));
+                 "the database %.200s is damaged (%s); nothing was changed: " WHAT_TO_DO, path, sqlite3_errmsg(store->database));
     } else {
         snprintf(error, STORE_ERROR_BYTES, "cannot %s the database %.300s: %s", what, path, sqlite3_errmsg(store->database));
     }
@@ -573,37 +604,61 @@ static int check_row(void *user, int columns, char **values, char **names) {
     return 0;
 }
 
+/* SQLite takes an empty file with a log beside it for a new database and deletes the log, which holds what was committed. */
+static bool log_has_its_database(const char *path, char *error) {
+    char log[4096 + 8];
+    struct stat database, status;
+    snprintf(log, sizeof log, "%s-wal", path);
+    if ((stat(path, &database) == 0 && database.st_size > 0) || stat(log, &status) != 0 || status.st_size == 0) {
+        return true;
+    }
+    snprintf(error, STORE_ERROR_BYTES, "the database %.200s is missing or empty, and its log is there; nothing was changed: " WHAT_TO_DO,
+             path);
+    return false;
+}
+
+/* Whether the database is one of ours, and whole. Nothing is written before this is known. */
+static bool database_check(struct store *store, const char *path, int *version, char *error) {
+    bool whole = false;
+    *version = schema_version(store->database);
+    if (*version > SCHEMA_VERSION) {
+        snprintf(error, STORE_ERROR_BYTES,
+                 "the database %.300s was written by a newer modprop (schema %d; this one knows %d): use that version", path, *version,
+                 SCHEMA_VERSION);
+        return false;
+    }
+    if (*version < 0 || sqlite3_exec(store->database, "PRAGMA quick_check(1)", check_row, &whole, NULL) != SQLITE_OK) {
+        return database_fail(store, path, "read", error);
+    }
+    if (!whole) {
+        snprintf(error, STORE_ERROR_BYTES, "the database %.200s is damaged; nothing was changed: " WHAT_TO_DO, path);
+    }
+    return whole;
+}
+
 static bool database_open(struct store *store, const char *directory, char *error) {
     char path[4096];
-    if (!path_join(path, directory, "modprop.db", error)) {
+    int version;
+    if (!path_join(path, directory, "modprop.db", error) || !log_has_its_database(path, error)) {
         return false;
     }
     mode_t kept = umask(0077);
     int result = sqlite3_open_v2(path, &store->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-    bool opened =
-        result == SQLITE_OK &&
-        sqlite3_exec(store->database, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000; PRAGMA cache_size=-8192",
-                     NULL, NULL, NULL) == SQLITE_OK;
+    if (result == SQLITE_OK) {
+        sqlite3_busy_timeout(store->database, 5000);
+    }
+    /* closing copies the log into the database: not into a damaged one */
+    bool opened = result == SQLITE_OK && sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) == SQLITE_OK;
+    opened = opened ? database_check(store, path, &version, error) : database_fail(store, path, "open", error);
+    static const char settings[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-8192";
+    if (opened && sqlite3_exec(store->database, settings, NULL, NULL, NULL) != SQLITE_OK) {
+        opened = database_fail(store, path, "open", error);
+    }
     umask(kept);
     if (!opened) {
-        return database_fail(store, path, "open", error);
-    }
-    int version = schema_version(store->database);
-    if (version > SCHEMA_VERSION) {
-        snprintf(error, STORE_ERROR_BYTES,
-                 "the database %.300s was written by a newer modprop (schema %d; this one knows %d): use that version", path, version,
-                 SCHEMA_VERSION);
         return false;
     }
-    bool whole = false;
-    if (version < 0 || sqlite3_exec(store->database, "PRAGMA quick_check(1)", check_row, &whole, NULL) != SQLITE_OK) {
-        return database_fail(store, path, "read", error);
-    }
-    if (!whole) {
-        snprintf(error, STORE_ERROR_BYTES,
-                 "the database %.300s is damaged; nothing was changed: restore it from a backup, or move it away to start anew", path);
-        return false;
-    }
+    sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     if (!schema_migrate(store->database, version)) {
         return database_fail(store, path, "prepare", error);
     }
@@ -613,8 +668,7 @@ static bool database_open(struct store *store, const char *directory, char *erro
             return database_fail(store, path, "prepare", error);
         }
     }
-    directory_sync(directory);
-    return true;
+    return directory_sync(directory, error);
 }
 
 struct store *store_open(const char *directory, struct loop *loop, char error[STORE_ERROR_BYTES]) {
@@ -635,7 +689,7 @@ struct store *store_open(const char *directory, struct loop *loop, char error[ST
         store_close(store);
         return NULL;
     }
-    if (pthread_create(&store->writer, NULL, writer_main, store) != 0) {
+    if (!thread_start(&store->writer, writer_main, store)) {
         snprintf(error, STORE_ERROR_BYTES, "cannot start the thread that writes the database");
         store_close(store);
         return NULL;

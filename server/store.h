@@ -123,7 +123,11 @@ struct store_item {
     };
 };
 
-enum store_result { STORE_WRITTEN, STORE_FULL, STORE_FAILED };
+enum store_result {
+    STORE_WRITTEN,
+    STORE_STALLED, /* nothing can be written now (a full or failing disk, no memory): the whole commit failed, and `error` says why */
+    STORE_FAILED   /* this unit alone: it breaks a constraint */
+};
 
 struct store_unit {
     struct loop_message message; /* the store's own */
@@ -208,6 +212,8 @@ int store_progress_read(struct store_reader *reader, const char *job, bool (*eac
 /* `check` of the progress event at this iteration; malloc'ed. 1, 0, -1. */
 int store_progress_check(struct store_reader *reader, const char *job, int64_t iteration, char **check);
 int64_t store_seq_last(struct store_reader *reader);
+/* The time in the newest job's id, Unix ms; 0 where there is none. */
+int64_t store_id_time_last(struct store_reader *reader);
 
 /* Checkpoints without their bytes, newest first. */
 int store_checkpoints_list(struct store_reader *reader, const char *job,

@@ -34,6 +34,7 @@ enum query {
     PROGRESS_READ,
     PROGRESS_CHECK,
     SEQ_LAST,
+    ID_LAST,
     CHECKPOINTS_LIST,
     CHECKPOINTS_NEWEST,
     CHECKPOINT_READ,
@@ -62,6 +63,7 @@ static const char *const query_text[QUERIES] = {
     [PROGRESS_READ] = "SELECT " EVENT_COLUMNS " FROM events WHERE job=?1 AND recheck IS NOT NULL ORDER BY iteration",
     [PROGRESS_CHECK] = "SELECT recheck FROM events WHERE job=?1 AND iteration=?2 AND recheck IS NOT NULL",
     [SEQ_LAST] = "SELECT coalesce(max(seq),0) FROM events",
+    [ID_LAST] = "SELECT id FROM jobs ORDER BY number DESC LIMIT 1",
     [CHECKPOINTS_LIST] =
         "SELECT job, iteration, created, loss, sha256, length(bytes) FROM checkpoints WHERE job=?1 ORDER BY iteration DESC",
     [CHECKPOINTS_NEWEST] =
@@ -258,6 +260,17 @@ int64_t store_seq_last(struct store_reader *reader) {
     return number_query(query_begin(reader, SEQ_LAST));
 }
 
+int64_t store_id_time_last(struct store_reader *reader) {
+    sqlite3_stmt *s = query_begin(reader, ID_LAST);
+    unsigned long long high = 0, low = 0;
+    if (s == NULL) {
+        return 0;
+    }
+    bool found = sqlite3_step(s) == SQLITE_ROW && sscanf((const char *)sqlite3_column_text(s, 0), "%8llx-%4llx-", &high, &low) == 2;
+    query_end(s);
+    return found ? (int64_t)(high << 16 | low) : 0;
+}
+
 static int jobs_each(sqlite3_stmt *s, bool (*each)(void *user, const struct store_job *job), void *user) {
     int count = 0, step;
     while ((step = sqlite3_step(s)) == SQLITE_ROW) {
@@ -394,7 +407,7 @@ static int checkpoint_take(sqlite3_stmt *s, struct store_checkpoint *checkpoint)
     checkpoint_fill(s, checkpoint);
     const void *bytes = sqlite3_column_blob(s, 6);
     if (bytes == NULL) {
-        return 0;
+        return checkpoint->size == 0 ? 0 : -1; /* no memory for it: that is no damage */
     }
     sha256_hex(bytes, checkpoint->size, hex);
     if (strcmp(hex, checkpoint->sha256) != 0) {

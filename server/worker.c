@@ -1,18 +1,21 @@
 /*
- * A worker: one attempt at one job, on a thread of libuv's pool. Everything it has to say goes to the loop as messages, in order, at most
+ * A worker: one attempt at one job, on a thread of its own. Everything it has to say goes to the loop as messages, in order, at most
  * MESSAGES_MOST of them uncommitted: a slow disk slows training instead of filling memory.
  *
  * A job that goes on from a checkpoint computes again what lies between that checkpoint and the crash. What it reports there has been
  * reported: it is compared with the stored event and not said twice; a difference ends the job (not_reproducible), since then no number
  * of it could be trusted.
  */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/event.h"
+#include "api/text.h"
 #include "server/jobs_internal.h"
 #include "server/log.h"
+#include "server/thread.h"
 
 struct worker_message {
     struct loop_message message;
@@ -88,9 +91,9 @@ static void checkpoint_store(struct worker *worker, struct worker_message *said)
     entry_submit(entry, unit);
 }
 
-/* The last of three goes: the thread's last message, libuv's hold of the work, the commit of the last unit, which comes in any order. */
+/* The last of two goes: the thread's last message, or the commit of the last unit. */
 static void worker_free(struct worker *worker) {
-    if (!worker->ended || !worker->returned || worker->units > 0) {
+    if (!worker->ended || worker->units > 0) {
         return;
     }
     job_spec_release(&worker->spec);
@@ -120,6 +123,7 @@ static void message_deliver(struct loop_message *message) {
         room_give(worker);
         break;
     case SAYS_END:
+        pthread_join(worker->thread, NULL); /* this was its last word */
         entry_worker_ended(entry, worker);
         worker->ended = true;
         worker_free(worker);
@@ -128,13 +132,6 @@ static void message_deliver(struct loop_message *message) {
     free(said->check);
     free(said->bytes);
     free(said);
-}
-
-static void work_returned(uv_work_t *work, int status) {
-    (void)status;
-    struct worker *worker = work->data;
-    worker->returned = true;
-    worker_free(worker);
 }
 
 void worker_unit_done(struct worker *worker) {
@@ -170,7 +167,7 @@ void worker_live(const struct worker *worker, int64_t iterations, struct jobs_li
     live->threads = atomic_load(&worker->control.threads);
 }
 
-/* ---- on the pool ----------------------------------------------------------------------------------------------------- */
+/* ---- on the worker's thread ----------------------------------------------------------------------------------------------------- */
 
 /* A message to fill; waits until there is room. NULL without memory. */
 static struct worker_message *message_make(struct worker *worker, int kind) {
@@ -198,10 +195,18 @@ static void say_log(struct worker *worker, const char *text) {
     }
 }
 
+/* Why this attempt ends where it is no fault of the job's: it is made again. */
+static void hinder(struct worker *worker, const char *reason) {
+    snprintf(worker->hindrance, sizeof worker->hindrance, "%.*s", REASON_BYTES - 1, reason);
+}
+
 static bool on_progress(void *user, const struct train_progress *progress) {
     struct worker *worker = user;
     char *check = event_progress_check(progress), *known = NULL;
     int found = check != NULL ? store_progress_check(worker->reader, worker->id, progress->iteration, &known) : -1;
+    if (check != NULL && found < 0) {
+        hinder(worker, "its stored events cannot be read");
+    }
     if (found == 1 && strcmp(known, check) != 0) {
         worker->mismatch = true;
         worker->mismatch_iteration = progress->iteration;
@@ -289,8 +294,8 @@ static enum train_result attempt(struct worker *worker) {
     int damaged = 0, found;
     worker->reader = store_reader_open(worker->jobs->options.directory, reader_error);
     if (worker->reader == NULL || (found = store_checkpoint_read(worker->reader, worker->id, -1, &checkpoint, &damaged)) < 0) {
-        snprintf(worker->error.text, sizeof worker->error.text, "the job's checkpoints cannot be read");
-        return TRAIN_NO_MEMORY;
+        hinder(worker, worker->reader == NULL ? reader_error : "its checkpoints cannot be read");
+        return TRAIN_STOPPED;
     }
     if (damaged > 0) {
         snprintf(text, sizeof text, "%d damaged checkpoint%s passed over; the job goes on from %s", damaged,
@@ -319,27 +324,27 @@ static enum train_result attempt(struct worker *worker) {
 
 /* Here and not on the loop: a document with initial weights may be tens of megabytes. */
 static bool document_parse(struct worker *worker) {
+    errno = 0;
+    (void)json_memory_short(); /* of something else */
     bool ok = job_spec_parse(&worker->spec, worker->document);
     free(worker->document);
     worker->document = NULL;
     if (ok) {
         atomic_store(&worker->batch_size, worker->spec.config.training.batch_size);
+    } else if (json_memory_short() || errno == ENOMEM) {
+        hinder(worker, "there was no memory for its document");
     } else {
-        snprintf(worker->error.text, sizeof worker->error.text,
-                 "the job could not be started: out of memory, or its stored document is damaged");
+        snprintf(worker->error.text, sizeof worker->error.text, "the job's stored document is damaged");
     }
     return ok;
 }
 
-static void work_run(uv_work_t *work) {
-    struct worker *worker = work->data;
-    struct worker_message *end = message_make(worker, SAYS_END);
-    worker->result = document_parse(worker) ? attempt(worker) : TRAIN_NO_MEMORY;
+static void run(void *user) {
+    struct worker *worker = user;
+    struct worker_message *end = worker->end;
+    worker->result = document_parse(worker) ? attempt(worker) : TRAIN_INVALID;
     store_reader_close(worker->reader);
     worker->reader = NULL;
-    if (end == NULL) {
-        abort(); /* a worker that cannot say that it ended would hold its job for ever; at the next start the job goes on */
-    }
     say(worker, end);
 }
 
@@ -359,12 +364,13 @@ struct worker *worker_start(struct entry *entry, int threads) {
     atomic_init(&worker->control.threads, threads);
     atomic_init(&worker->iteration, entry->job.iteration);
     atomic_init(&worker->batch_size, 0);
-    worker->work.data = worker;
+    /* a worker that could not say that it ended would hold its job for ever: its last message is made first */
+    worker->end = message_make(worker, SAYS_END);
     worker->document = strdup(entry->job.document);
-    if (worker->document == NULL ||
-        uv_queue_work(&entry->jobs->options.loop->uv, &worker->work, work_run, work_returned) != 0) {
+    if (worker->end == NULL || worker->document == NULL || !thread_start(&worker->thread, run, worker)) {
         free(worker->document);
         uv_sem_destroy(&worker->room);
+        free(worker->end);
         free(worker);
         return NULL;
     }

@@ -183,9 +183,11 @@ def test_a_full_disk_stalls_jobs_until_there_is_room(start, small_disk, undistur
         except OSError:
             pass
     wait_until(lambda: daemon.post("/v1/jobs", json=JOB).status_code == 507, every=0.2)
-    wait_until(lambda: "jobs stop until there is room" in daemon.log())
+    wait_until(lambda: "jobs stop until it succeeds" in daemon.log() and "the disk is full" in daemon.log())
     assert daemon.get("/livez").status_code == 200
-    assert daemon.get(f"/v1/jobs/{job}").json()["status"] not in ("failed", "succeeded")
+    stopped = wait_until(lambda: (found := daemon.get(f"/v1/jobs/{job}").json()).get("reason") and found)
+    assert stopped["status"] not in ("failed", "succeeded") and stopped["reason"] == "the disk is full; the job goes on by itself"
     ballast.unlink()
     ended(daemon, job)
     check_whole(daemon, job, undisturbed)
+    assert [e["reason"] for e in events(daemon, job) if e["type"] == "status" and e["status"] == "queued" and e["attempt"] > 1] == ["the disk is full"]

@@ -432,11 +432,11 @@ START_TEST(test_a_full_disk_fails_what_waits_until_the_loop_has_dealt_with_it)
     checkpoint_put(unit, 1, 10, 2);
     unit_submit(unit);
     units_await();
-    ck_assert_int_eq(results[STORE_FULL], 1);
+    ck_assert_int_eq(results[STORE_STALLED], 1);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &kept), 0);
     job_submit(3, 0); /* there would be room, but the loop does not know yet what has failed */
     units_await();
-    ck_assert_int_eq(results[STORE_FULL], 2);
+    ck_assert_int_eq(results[STORE_STALLED], 2);
     store_failure_handled(store);
     job_submit(2, 0);
     units_await();
