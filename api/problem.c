@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/text.h"
+
 #define POINTER_BYTES 512
 #define DEPTH_MAX 64
 
@@ -344,7 +346,14 @@ json_t *json_parse_body(const char *text, size_t size, struct problems *problems
         return NULL;
     }
     *status = 400;
+    (void)json_memory_short(); /* of something else */
     json_t *document = parse(text, size, error, &overflow);
+    if (json_memory_short()) {
+        json_decref(document);
+        *status = 503;
+        snprintf(error, 256, "there is no memory to read the body now");
+        return NULL;
+    }
     if (document == NULL && overflow) {
         *status = 422;
         body_walk(text, size, problems);

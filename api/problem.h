@@ -49,7 +49,7 @@ json_t *json_parse(const char *text, size_t size, char error[256]);
 /*
  * The same for what a client sent. Also refused, before anything is allocated for them: more values than JSON_VALUES_MAX or more members of
  * objects than JSON_MEMBERS_MAX, which are dearer (*status 413).
- * Numbers beyond what a machine can hold are *status 422, each with its pointer among the problems; all else is 400.
+ * Numbers beyond what a machine can hold are *status 422, each with its pointer among the problems; without memory it is 503; all else is 400.
  */
 #define JSON_VALUES_MAX  4000000
 #define JSON_MEMBERS_MAX 100000

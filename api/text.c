@@ -1,6 +1,7 @@
 #include "api/text.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdint.h>
@@ -104,10 +105,68 @@ static void put(FILE *out, const json_t *value) {
     }
 }
 
+/*
+ * jansson does not survive a failed allocation everywhere: its scanner overruns a string that it could not lengthen (2.14). So one that
+ * malloc refuses is taken from a reserve, whose pages cost nothing until then, and what is made of it is thrown away by whoever asks
+ * json_memory_short.
+ */
+#define RESERVE_BYTES ((size_t)4 << 20)
+
+static struct {
+    pthread_mutex_t mutex;
+    size_t used, held; /* bytes given, pieces not yet given back: with the last one all of it is free again */
+    _Alignas(16) unsigned char bytes[RESERVE_BYTES];
+} reserve = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static _Thread_local bool memory_short;
+
+static void *reserve_take(size_t size) {
+    void *memory = NULL;
+    pthread_mutex_lock(&reserve.mutex);
+    if (size <= RESERVE_BYTES - reserve.used) {
+        memory = reserve.bytes + reserve.used;
+        size_t rounded = (size + 15) / 16 * 16;
+        reserve.used = rounded > RESERVE_BYTES - reserve.used ? RESERVE_BYTES : reserve.used + rounded;
+        reserve.held++;
+    }
+    pthread_mutex_unlock(&reserve.mutex);
+    return memory;
+}
+
+static void *watched_malloc(size_t size) {
+    void *memory = malloc(size);
+    if (memory == NULL) {
+        memory_short = true;
+        memory = reserve_take(size);
+    }
+    return memory;
+}
+
+static void watched_free(void *memory) {
+    uintptr_t at = (uintptr_t)memory, from = (uintptr_t)reserve.bytes;
+    if (at < from || at >= from + RESERVE_BYTES) {
+        free(memory);
+        return;
+    }
+    pthread_mutex_lock(&reserve.mutex);
+    reserve.used = --reserve.held == 0 ? 0 : reserve.used;
+    pthread_mutex_unlock(&reserve.mutex);
+}
+
+void json_memory_watch(void) {
+    json_set_alloc_funcs(watched_malloc, watched_free);
+}
+
+bool json_memory_short(void) {
+    bool was = memory_short;
+    memory_short = false;
+    return was;
+}
+
 char *json_text(const json_t *document, size_t *size) {
     char *text = NULL;
     size_t length = 0;
-    FILE *out = document == NULL ? NULL : open_memstream(&text, &length);
+    FILE *out = json_memory_short() || document == NULL ? NULL : open_memstream(&text, &length);
     if (out == NULL) {
         return NULL;
     }

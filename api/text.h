@@ -6,10 +6,19 @@
 #define MODPROP_API_TEXT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A new text, 0-ended, its length in *size (may be NULL); the caller frees it. NULL without memory or for NULL. */
 char *json_text(const json_t *document, size_t *size);
+
+/*
+ * jansson leaves out a member for which there is no memory and says nothing. From json_memory_watch on, json_text gives no text where
+ * that may have happened on its thread since the last call of either function; json_memory_short asks, and forgets. Memory that jansson
+ * itself hands out (json_dumps) is then not for free().
+ */
+void json_memory_watch(void);
+bool json_memory_short(void);
 
 /* The shortest decimal that reads back as this double, with a point or exponent; 32 bytes suffice. Returns its length. */
 int number_put(double value, char text[32]);

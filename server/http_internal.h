@@ -71,6 +71,7 @@ struct request_state {
     void *source_user;
     struct reply_header headers[REPLY_HEADERS_MAX];
     size_t header_count;
+    bool header_lost; /* for want of memory: the answer would not say what it is */
 };
 
 struct request_state *request_create(struct http *http, struct connection *connection, struct MHD_Connection *raw, const char *address);

@@ -87,6 +87,7 @@ void http_header_set(struct request *request, const char *name, const char *valu
     if (header.name == NULL || header.value == NULL) {
         free(header.name);
         free(header.value);
+        state->header_lost = true;
         return;
     }
     state->headers[state->header_count++] = header;
@@ -425,32 +426,35 @@ bool http_is_answered(const struct request *request) {
     return state_of(request)->response != NULL || state_of(request)->queued;
 }
 
-static void add_header(struct MHD_Response *response, const char *name, const char *value) {
-    MHD_add_response_header(response, name, value);
+/* Where MHD has no memory for it the connection is cut before anything is sent. */
+static void add_header(struct request_state *state, const char *name, const char *value) {
+    if (MHD_add_response_header(state->response, name, value) != MHD_YES) {
+        state->header_lost = true;
+    }
 }
 
 /* What every answer carries; what the route has set goes first. */
 static void add_headers(struct request_state *state) {
     struct request *request = &state->request;
     for (size_t i = 0; i < state->header_count; i++) {
-        add_header(state->response, state->headers[i].name, state->headers[i].value);
+        add_header(state, state->headers[i].name, state->headers[i].value);
     }
-    add_header(state->response, "X-Request-Id", request->id);
-    add_header(state->response, "X-Content-Type-Options", "nosniff");
+    add_header(state, "X-Request-Id", request->id);
+    add_header(state, "X-Content-Type-Options", "nosniff");
     if (!header_is_set(state, "Cache-Control")) {
-        add_header(state->response, "Cache-Control", "no-store");
+        add_header(state, "Cache-Control", "no-store");
     }
     if (!header_is_set(state, "Vary")) {
-        add_header(state->response, "Vary", "Accept, Accept-Encoding, Origin");
+        add_header(state, "Vary", "Accept, Accept-Encoding, Origin");
     }
     if (request->allow_origin != NULL) {
-        add_header(state->response, "Access-Control-Allow-Origin", request->allow_origin);
-        add_header(state->response, "Access-Control-Expose-Headers", "Location, ETag, Retry-After, X-Request-Id, Idempotency-Replayed");
+        add_header(state, "Access-Control-Allow-Origin", request->allow_origin);
+        add_header(state, "Access-Control-Expose-Headers", "Location, ETag, Retry-After, X-Request-Id, Idempotency-Replayed");
     } else {
-        add_header(state->response, "Cross-Origin-Resource-Policy", "same-origin");
+        add_header(state, "Cross-Origin-Resource-Policy", "same-origin");
     }
     if (request->close || state->http->quiescing) {
-        add_header(state->response, "Connection", "close");
+        add_header(state, "Connection", "close");
     }
 }
 
@@ -458,8 +462,10 @@ static bool queue(struct request_state *state) {
     state->queued = true;
     state->handled = true;
     state->connection->deadline = 0;
+    state->header_lost = false;
     add_headers(state);
-    enum MHD_Result result = MHD_queue_response(state->raw, (unsigned int)state->request.status, state->response);
+    enum MHD_Result result =
+        state->header_lost ? MHD_NO : MHD_queue_response(state->raw, (unsigned int)state->request.status, state->response);
     MHD_destroy_response(state->response);
     state->response = NULL;
     return result == MHD_YES;
@@ -467,10 +473,14 @@ static bool queue(struct request_state *state) {
 
 /* Takes the answer; true where it is the first. */
 static void answer(struct request_state *state, int status, struct MHD_Response *response) {
+    if (response != NULL && state->header_lost) { /* a body without its Content-Encoding, say, would be garbage */
+        MHD_destroy_response(response);
+        response = NULL;
+    }
     if (response == NULL) {
         /* Out of memory: without an answer the connection is cut, which is what the client would do next anyway. */
         response = MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
-        status = 500;
+        status = 503;
         if (response == NULL) {
             shutdown(state->connection->socket, SHUT_RDWR);
             return;
@@ -512,7 +522,7 @@ void http_reply_bytes(struct request *request, int status, const char *type, cha
     if (http_is_answered(request) || bytes == NULL) {
         free(bytes);
         if (!http_is_answered(request)) {
-            http_problem(request, 500, "out of memory");
+            http_problem(request, 503, "there is no memory");
         }
         return;
     }
@@ -612,15 +622,17 @@ void http_problem(struct request *request, int status, const char *format, ...) 
     if (http_is_answered(request)) {
         return;
     }
+    (void)json_memory_short(); /* of something else */
     json_t *problem = json_pack("{s:s, s:s, s:i, s:o}", "type", "about:blank", "title", http_status_text(status), "status", status,
                                 "detail", json_string_of(detail)); /* it may quote bytes that are no UTF-8 */
-    char *text = problem == NULL ? NULL : json_dumps(problem, JSON_COMPACT);
+    size_t size = 0;
+    char *text = json_text(problem, &size);
     json_decref(problem);
     if (text == NULL) {
         answer(state_of(request), status, NULL);
         return;
     }
-    http_reply_bytes(request, status, "application/problem+json", text, strlen(text));
+    http_reply_bytes(request, status, "application/problem+json", text, size);
 }
 
 void http_wake(struct request *request) {

@@ -11,6 +11,7 @@
 
 #include "api/event.h"
 #include "api/job.h"
+#include "api/text.h"
 #include "server/dataset_files.h"
 #include "server/replies.h"
 #include "server/routes.h"
@@ -85,7 +86,7 @@ static bool is_in_use(struct dataset_work *work) {
 
 static void write_info(struct dataset_work *work, const struct dataset_info *info) {
     json_t *document = info_document(info);
-    char *text = json_dumps(document, JSON_COMPACT);
+    char *text = json_text(document, NULL);
     writer_text(&work->computation.writer, text == NULL ? "{}" : text);
     free(text);
     json_decref(document);
@@ -256,7 +257,7 @@ static void work_list(struct computation *computation) {
     json_t *list = json_array();
     int count = dataset_list(computation->server->config.data, list_dataset, list);
     json_t *document = json_pack("{s:o}", "datasets", list);
-    char *text = json_dumps(document, JSON_COMPACT);
+    char *text = json_text(document, NULL);
     if (count < 0 || text == NULL) {
         computation_fail(computation, 500, "the datasets cannot be read");
     } else {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/job.h"
+#include "api/text.h"
 #include "api/weights.h"
 #include "core/tasks/task.h"
 #include "server/replies.h"
@@ -25,6 +26,7 @@ struct submission {
     char *text; /* of the specification, for the store */
     char digest[65];
     bool validate_only;
+    bool short_of_memory; /* while it was read: whatever came out cannot be trusted */
     char *key; /* identity, line break, the client's key; NULL: none */
     char body_sha256[STORE_HASH_BYTES];
     struct train_estimate estimate;
@@ -142,6 +144,7 @@ static void check(struct submission *submission, struct store_reader *reader) {
     if (submission->document == NULL && (submission->document = computation_body(computation)) == NULL) {
         return;
     }
+    (void)json_memory_short(); /* of something else */
     job_spec_decode(&submission->spec, submission->document, &computation->problems);
     json_decref(submission->document);
     submission->document = NULL;
@@ -151,8 +154,10 @@ static void check(struct submission *submission, struct store_reader *reader) {
     if (computation->problems.count == 0) {
         check_data(submission);
     }
+    submission->short_of_memory = json_memory_short();
     if (computation->problems.count == 0) {
         submission->text = submission->validate_only ? NULL : job_spec_text(&submission->spec);
+        submission->short_of_memory = submission->short_of_memory || (submission->text == NULL && !submission->validate_only);
         job_spec_digest(&submission->spec, submission->digest);
     }
 }
@@ -208,6 +213,9 @@ static void conclude(struct submission *submission) {
         http_problem(computation->request, 503, "the daemon is shutting down");
     } else if (computation->status >= 400) {
         reply_problems(computation->request, computation->status, computation->detail, &computation->problems); /* no JSON */
+    } else if (submission->short_of_memory) {
+        http_header_set(computation->request, "Retry-After", "5");
+        http_problem(computation->request, 503, "there is no memory to read the job now");
     } else if (computation->problems.count > 0) {
         reply_problems(computation->request, 422, "the job has bad fields", &computation->problems);
     } else if (submission->validate_only) {
@@ -292,7 +300,7 @@ static void submit(struct server *server, struct request *request, bool validate
     if (submission == NULL || (document == NULL && !large)) {
         free(submission);
         if (!http_is_answered(request)) {
-            http_problem(request, 500, "out of memory");
+            http_problem(request, 503, "there is no memory");
         }
         return;
     }
