@@ -1,9 +1,10 @@
 """SIGKILL at any instant of a busy daemon, against an oracle of all that was promised to its clients.
 
-Clients submit (each submission under a key, sent again until it is answered), pause, resume, cancel, and follow streams with Last-Event-ID, all at once; the daemon is killed
-again and again, also while it starts. The oracle keeps what was answered. At the end it must hold: every acknowledged job is there and no other; every key has made one job; an
-answered pause or cancellation has held; each job ended once, with the bits of a run that nothing disturbed; what each follower saw, over all its connections, is what is
-stored, from the first event, without gap or double; and `modpropd verify` finds the store whole.
+Clients submit (each submission under a key, sent again until it is answered), pause, resume, cancel, and follow streams with Last-Event-ID,
+all at once; the daemon is killed again and again, also while it starts. The oracle keeps what was answered. At the end it must hold: every
+acknowledged job is there and no other; every key has made one job; an answered pause or cancellation has held; each job ended once, with the
+bits of a run that nothing disturbed; what each follower saw, over all its connections, is what is stored, from the first event, without gap
+or double; and `modpropd verify` finds the store whole.
 """
 import collections
 import json
@@ -288,5 +289,6 @@ def test_whenever_it_is_killed_all_that_was_promised_holds(start, undisturbed):
     assert verified.returncode == 0 and f"{len(listed)} whole, 0 damaged" in verified.stdout, verified.stdout
     statuses = collections.Counter(job["status"] for job in ended.values())
     print(f"{KILLS} kills in {time.monotonic() - began:.0f} s:", dict(lab.count), f"{len(listed)} jobs", dict(statuses),
-          f"highest attempt {max(job['attempt'] for job in ended.values())}, {len(every)} events stored, {len(all_seen)} seen by the follower of all jobs,"
+          f"highest attempt {max(job['attempt'] for job in ended.values())}, {len(every)} events stored,"
+          f" {len(all_seen)} seen by the follower of all jobs,"
           f" {sum(map(len, followed.values()))} by followers of {len(followed)} jobs")

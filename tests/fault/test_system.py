@@ -1,0 +1,179 @@
+"""The system fails: writes, syncs, memory, threads, the clock; see interpose.c. Nothing that was acknowledged is lost, no job ends with other
+bits, the daemon stays up, and goes on by itself once the system works again.
+"""
+import errno
+import os
+import random
+import subprocess
+import time
+
+import pytest
+import service_daemons
+from faults import KINDS, LIBRARY, Faults
+from service_daemons import wait_until
+
+pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="build/tests/fault/libfault.so was not built")
+LONG = bool(os.environ.get("MODPROP_LONG"))
+JOB = {"seed": 0, "task": {"type": "delayed_xor", "delay": 40, "cue": 20}, "network": {"units": 24},
+       "training": {"iterations": 200, "batch_size": 8, "evaluate_every": 10, "checkpoint_every": 20}}
+PATIENCE = 300
+YEAR = 365 * 86400 * 10**9
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The weights of JOB by seed, trained in peace."""
+    daemon = service_daemons.Daemon(tmp_path_factory.mktemp("peace") / "data", "--workers", "1", "--cores", "1")
+    ids = [daemon.post("/v1/jobs", json=JOB | {"seed": seed}).json()["id"] for seed in range(3)]
+    kept = [end(daemon, id)["weights_sha256"] for id in ids]
+    daemon.finish()
+    return kept
+
+
+def end(daemon, id):
+    return daemon.get(f"/v1/jobs/{id}?wait={PATIENCE}", timeout=PATIENCE + 10).json()
+
+
+@pytest.fixture
+def faulty(start, tmp_path):
+    """faulty(*flags): a daemon under the library, and the hold on it."""
+
+    def make(*flags, data=None, **options):
+        data = data or tmp_path / "data"
+        faults = Faults(tmp_path, data)
+        return start(*flags, data=data, environment=faults.environment, **options), faults
+
+    return make
+
+
+def verify(data, jobs):
+    done = subprocess.run([service_daemons.MODPROPD, "verify", "--data", data], capture_output=True, text=True)
+    assert done.returncode == 0 and f"{jobs} whole, 0 damaged" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind, number, reason", [
+    ("write", errno.ENOSPC, "the disk is full"),
+    ("write", errno.EIO, "the disk fails: Input/output error"),
+    ("sync", errno.EIO, "the disk fails: Input/output error"),
+])
+def test_a_failing_disk_stops_jobs_and_says_why(faulty, undisturbed, kind, number, reason):
+    daemon, faults = faulty("--workers", "1")
+    id = daemon.post("/v1/jobs", json=JOB).json()["id"]
+    wait_until(lambda: daemon.get(f"/v1/jobs/{id}/checkpoints").json()["checkpoints"])
+    setattr(faults, f"error_{kind}", number)
+    setattr(faults, f"rate_{kind}", 10**6)
+    answer = daemon.post("/v1/jobs", json=JOB)
+    assert answer.status_code == 507 and answer.json()["detail"] == reason and int(answer.headers["Retry-After"]) > 0
+    assert wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json().get("reason")) == f"{reason}; the job goes on by itself"
+    assert daemon.get("/livez").status_code == 200 and reason in daemon.log()
+    time.sleep(4)  # one retry, which fails
+    faults.none()
+    assert end(daemon, id)["weights_sha256"] == undisturbed[0]
+    events = daemon.get(f"/v1/jobs/{id}/events?limit=1000").json()["events"]
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    assert {event["reason"] for event in events if event["type"] == "status" and event["attempt"] > 1 and "reason" in event} == {reason}
+    assert len(daemon.get("/v1/jobs").json()["jobs"]) == 1
+    assert daemon.stop() == 0
+    verify(daemon.data, 1)
+
+
+def test_without_threads_jobs_wait(faulty, undisturbed):
+    daemon, faults = faulty("--workers", "2", "--cores", "2")
+    faults.rate_thread = 10**6
+    ids = [daemon.post("/v1/jobs", json=JOB | {"seed": seed}).json()["id"] for seed in (0, 1)]
+    reason = "there was no memory or no thread to start it; the job goes on by itself"
+    for id in ids:
+        assert wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json().get("reason")) == reason
+    assert faults.failed_thread >= 2
+    faults.none()
+    assert [end(daemon, id)["weights_sha256"] for id in ids] == undisturbed[:2]
+
+
+def test_without_threads_a_start_fails_in_one_sentence(faulty, tmp_path):
+    faults = Faults(tmp_path, tmp_path / "data")
+    faults.rate_thread = 10**6
+    done = subprocess.run([service_daemons.MODPROPD, "--data", tmp_path / "data", "--listen", "127.0.0.1:0"], capture_output=True, text=True,
+                          env=os.environ | faults.environment, timeout=60)
+    assert done.returncode == 1 and "thread" in done.stderr and done.stdout == ""
+
+
+def some_faults(rng, faults):
+    """A weather of faults: rates that let most work pass, sometimes a disk that fails for good."""
+    faults.seed = rng.randrange(2**40)
+    faults.error_write, faults.error_sync = rng.choice([errno.ENOSPC, errno.EIO, errno.EDQUOT]), errno.EIO
+    faults.own = rng.random() < 0.5
+    for kind, rate in zip(KINDS, (20000, 100000, 3000, 300000), strict=True):
+        setattr(faults, f"rate_{kind}", rng.choice([0, rate // 10, rate]))
+    if rng.random() < 0.1:
+        faults.rate_write = 10**6
+
+
+def submit(daemon, body, key):
+    """The id, or None where it was refused; what is refused must be one of the refusals."""
+    try:
+        answer = daemon.post("/v1/jobs", json=body, headers={"Idempotency-Key": key})
+    except OSError:  # no memory for the connection: closed
+        return None
+    assert answer.status_code in (201, 409, 429, 500, 503, 507), answer.text
+    return answer.json()["id"] if answer.status_code == 201 and answer.text else None
+
+
+def test_whatever_fails_nothing_acknowledged_is_lost(faulty, undisturbed):
+    seed = int(os.environ.get("MODPROP_TEST_SEED", time.time_ns() % 100000))
+    print(f"MODPROP_TEST_SEED={seed}")
+    rng, promised = random.Random(seed), {}
+    daemon, faults = faulty("--workers", "2", "--cores", "2")
+    until, failed = time.monotonic() + (300 if LONG else 10), 0
+    while time.monotonic() < until:
+        some_faults(rng, faults)
+        change = time.monotonic() + rng.uniform(0.2, 2)
+        while time.monotonic() < change:
+            of = rng.randrange(3)
+            if len(promised) - failed < 400 and (id := submit(daemon, JOB | {"seed": of}, f"key-{rng.random()}")):
+                promised[id] = of
+            assert daemon.process.poll() is None, daemon.log()[-4000:]
+            time.sleep(rng.uniform(0, 0.1))
+    faults.none()
+    found = {}
+    for id, of in promised.items():
+        job = wait_until(lambda: end(daemon, id), PATIENCE)
+        found[job["status"]] = found.get(job["status"], 0) + 1
+        # a job whose own memory could not be had has failed, and said so; all others end as ever
+        assert job["status"] == "succeeded" or job["error"]["code"] == "no_memory", str(job)
+        assert job["status"] == "failed" or job["weights_sha256"] == undisturbed[of], job
+        events = daemon.get(f"/v1/jobs/{id}/events?limit=1000").json()["events"]
+        assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    counts = {kind: getattr(faults, f"failed_{kind}") for kind in KINDS}
+    stored = len(promised)
+    assert daemon.get("/readyz").status_code == 200
+    assert daemon.stop() == 0
+    done = subprocess.run([service_daemons.MODPROPD, "verify", "--data", daemon.data], capture_output=True, text=True)
+    assert done.returncode == 0 and ", 0 damaged" in done.stdout, done.stdout + done.stderr
+    print(f"{stored} jobs acknowledged, {found}; failed calls: {counts}")
+    assert counts["write"] and counts["memory"]
+
+
+def test_the_clock_may_jump(faulty, undisturbed):
+    daemon, faults = faulty("--workers", "1", "--keep-days", "30")
+    first = daemon.post("/v1/jobs", json=JOB).json()
+    kept = end(daemon, first["id"])
+    time.sleep(2)  # retention has looked at the clock
+    running = daemon.post("/v1/jobs", json=JOB | {"seed": 1, "time_limit": 3600}).json()["id"]
+    faults.clock = 20 * YEAR
+    ahead = daemon.post("/v1/jobs", json=JOB | {"seed": 2}).json()
+    wait_until(lambda: "the clock has jumped" in daemon.log(), 30)
+    faults.clock = -20 * YEAR
+    behind = daemon.post("/v1/jobs", json=JOB).json()
+    assert first["id"] < running < ahead["id"] < behind["id"]
+    ended = [end(daemon, id) for id in (running, ahead["id"], behind["id"])]
+    assert [job["weights_sha256"] for job in ended] == [undisturbed[1], undisturbed[2], undisturbed[0]]
+    for job in [kept, *ended]:
+        assert job["created_at"] <= job["started_at"] <= job["finished_at"], job
+    time.sleep(6)  # retention has looked again
+    assert daemon.get(f"/v1/jobs/{first['id']}").status_code == 200
+    assert daemon.stop() == 0
+    daemon, faults = faulty("--workers", "1", data=daemon.data)
+    faults.clock = -20 * YEAR
+    after = daemon.post("/v1/jobs", json=JOB).json()["id"]
+    assert behind["id"] < after
+    assert end(daemon, after)["weights_sha256"] == undisturbed[0]
