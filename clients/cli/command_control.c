@@ -25,7 +25,9 @@ static enum status control_one(struct cli *cli, const struct control *control, c
         const struct http_request request = {.method = control->action == NULL ? "DELETE" : "POST", .path = path};
         status = cli_fetch(cli, &request, control->doing, &job, &body);
     }
-    if (status == STATUS_OK && cli->json) {
+    if (status == STATUS_OK && cli->json && job == NULL) {
+        printf("{\"id\":\"%s\",\"status\":\"deleted\"}\n", id); /* the server has no words for it; an id needs no escaping */
+    } else if (status == STATUS_OK && cli->json) {
         cli_print(&body);
     } else if (status == STATUS_OK) {
         const char *state = job == NULL ? "deleted" : job_status(job);

@@ -90,7 +90,13 @@ static enum status one(struct cli *cli, const struct http_request *request, cons
     json_t *document;
     struct text body;
     enum status status = cli_fetch(cli, request, doing, &document, &body);
-    if (status == STATUS_OK && cli->json) {
+    if (status == STATUS_OK && cli->json && document == NULL) {
+        json_t *words = json_pack("{s:s, s:s}", "name", cli->arguments.operands[0], "status", done); /* the server has none for it */
+        char *line = json_text(words, NULL);
+        puts(line);
+        free(line);
+        json_decref(words);
+    } else if (status == STATUS_OK && cli->json) {
         cli_print(&body);
     } else if (status == STATUS_OK && document != NULL) {
         dataset_print(document);
@@ -106,7 +112,7 @@ static enum status put(struct cli *cli) {
     const char *name = cli->arguments.operands[0], *file = cli->arguments.operands[1];
     bool is_stdin = strcmp(file, "-") == 0;
     FILE *upload = is_stdin ? stdin : fopen(file, "re");
-    struct stat about;
+    struct stat about = {0};
     if (upload == NULL) {
         return report_error(STATUS_FAILED, "cannot read %s: %s", file, strerror(errno));
     }

@@ -213,8 +213,8 @@ const struct command command_submit = {
     .operand = OPERAND_FILE,
     .summary = "submit a job (a JSON file, - for standard input, or options alone)",
     .description =
-        "Sends a job and prints its id. The job is the JSON object in FILE, or the configuration of another job (--from), or nothing; then "
-        "the "
+        "Sends a job and prints its id. The job is the JSON object in FILE (what show --json printed is one too), or the configuration of "
+        "another job (--from), or nothing; then the "
         "options change it, in the order --task, --rule, --name, --set, --seed. What is not said has the published default, so --task "
         "delayed_xor is a whole job.\n\n"
         "When the answer is lost on the way the call is repeated under the same idempotency key: there is one job, never two.",

@@ -40,6 +40,21 @@ enum status file_read_whole(const char *path, size_t limit, struct text *text) {
     return text->size > limit ? report_error(STATUS_USAGE, "%s must have at most %zu bytes", name, limit) : STATUS_OK;
 }
 
+/* What a job is answered with beyond what can be submitted is left behind. */
+static json_t *submittable(const json_t *job) {
+    static const char *const fields[] = {"name", "metadata", "seed", "threads",   "priority", "time_limit",
+                                         "task", "network",  "rule", "optimizer", "training"};
+    json_t *document = json_object();
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        json_t *field = json_object_get(job, fields[i]);
+        if (field != NULL) {
+            json_object_set(document, fields[i], field);
+        }
+    }
+    return document;
+}
+
+/* A file that show --json wrote is a job too: it is known by the id and the links that nobody submits. */
 static enum status file_take(const char *path, json_t **document) {
     struct text text = {0};
     json_error_t fault;
@@ -51,26 +66,21 @@ static enum status file_take(const char *path, json_t **document) {
             status = report_error(STATUS_USAGE, "%s is not JSON: line %d, column %d: %s", name, fault.line, fault.column, fault.text);
         } else if (!json_is_object(*document)) {
             status = report_error(STATUS_USAGE, "%s must hold a JSON object, such as {\"task\": {\"type\": \"delayed_xor\"}}", name);
+        } else if (json_object_get(*document, "id") != NULL && json_object_get(*document, "links") != NULL) {
+            json_t *job = *document;
+            *document = submittable(job);
+            json_decref(job);
         }
     }
     text_release(&text);
     return status;
 }
 
-/* What a job is answered with beyond what can be submitted is left behind. */
 static enum status job_take(struct cli *cli, const char *word, json_t **document) {
-    static const char *const fields[] = {"name", "metadata", "seed", "threads",   "priority", "time_limit",
-                                         "task", "network",  "rule", "optimizer", "training"};
     json_t *job;
     enum status status = job_get(cli, word, &job);
     if (status == STATUS_OK) {
-        *document = json_object();
-        for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-            json_t *field = json_object_get(job, fields[i]);
-            if (field != NULL) {
-                json_object_set(*document, fields[i], field);
-            }
-        }
+        *document = submittable(job);
     }
     json_decref(job);
     return status;

@@ -41,6 +41,16 @@ def test_standard_input_and_seeds(modprop):
     assert [json.loads(modprop.run("show", job, "--json").stdout)["seed"] for job in jobs] == [3, 4, 5]
 
 
+def test_what_show_printed_can_be_submitted(modprop, tmp_path):
+    """modprop show --json > job.json, an editor, modprop submit job.json."""
+    [job] = submit(modprop, *SHORT, "--name", "first")
+    shown = ended(modprop, job)
+    (tmp_path / "job.json").write_text(json.dumps(shown))
+    again = ended(modprop, modprop.run("submit", tmp_path / "job.json").stdout.strip())
+    assert again["id"] != job and again["name"] == "first"
+    assert (again["config_sha256"], again["weights_sha256"]) == (shown["config_sha256"], shown["weights_sha256"])
+
+
 def test_a_key_makes_one_job(modprop):
     first = submit(modprop, *SHORT, "--key", "once")
     assert submit(modprop, *SHORT, "--key", "once") == first
@@ -100,6 +110,9 @@ def test_pause_resume_cancel_delete(modprop):
     assert ended(modprop, job)["status"] == "cancelled"
     assert modprop.run("delete", job).stdout == f"{job}  deleted\n"
     modprop.run("show", job, status=4)
+    [job] = submit(modprop, *SHORT)
+    ended(modprop, job)
+    assert json.loads(modprop.run("delete", job, "--json").stdout) == {"id": job, "status": "deleted"}
 
 
 # ---- follow ------------------------------------------------------------------------------------------------------------------------------

@@ -185,6 +185,8 @@ def test_datasets(modprop, tmp_path):
     modprop.run("delete", job)
     assert "signs  deleted" in modprop.run("datasets", "delete", "signs").stdout
     modprop.run("datasets", "show", "signs", status=4)
+    modprop.run("datasets", "put", "signs", tmp_path / "signs.safetensors")
+    assert json.loads(modprop.run("datasets", "delete", "signs", "--json").stdout) == {"name": "signs", "status": "deleted"}
     assert "safetensors" in modprop.run("datasets", "put", "bad", __file__, status=4).stderr
     assert "is a directory" in modprop.run("datasets", "put", "bad", tmp_path, status=2).stderr
 
