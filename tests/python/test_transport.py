@@ -145,6 +145,22 @@ def test_events_arrive_once_each_asynchronously_too(script):
     check_broken_stream(script, asyncio.run(follow()))
 
 
+def test_a_stream_that_ends_at_once_is_not_asked_for_without_pause(script):
+    """A proxy that answers every stream with nothing must not be hammered, and not be waited for without end."""
+    script.answers["/v1/jobs/j1"] = [reply(200, JOB)]
+    script.answers["/v1/jobs/j1/events"] = [stream()]
+    with Client(script.url, patience=1) as client, pytest.raises(ServerUnreachable, match="the stream ended before the job did"):
+        list(client.job("j1").events())
+
+    async def follow():
+        async with AsyncClient(script.url, patience=1) as client:
+            [_ async for _ in (await client.job("j1")).events()]
+
+    with pytest.raises(ServerUnreachable):
+        asyncio.run(follow())
+    assert 2 <= len(script.headers("/v1/jobs/j1/events", "Accept")) <= 30
+
+
 def test_a_job_is_iterated_for_its_progress(script):
     prepare_broken_stream(script)
     with Client(script.url) as client:

@@ -209,6 +209,8 @@ class AsyncClient:
                         patience.reset()
                         for event in cursor.feed(data):
                             yield event
+                if not cursor.ended:
+                    raise _calls.stream_ended()
             except (httpx.TransportError, Unavailable) as error:
                 await asyncio.sleep(self._settings.delay(patience, error))
 

@@ -144,6 +144,12 @@ class Cursor:
         return [event]
 
 
+def stream_ended() -> httpx.TransportError:
+    """For a stream that ends in good order before its last event: the daemon stops, or a proxy cut it. It is as good as a lost connection,
+    and tried again after a pause like one."""
+    return httpx.RemoteProtocolError("the stream ended before the job did")
+
+
 def is_terminal(event: Mapping[str, Any]) -> bool:
     """Whether nothing follows this event of its job."""
     return event.get("type") == "deleted" or (event.get("type") == "status" and event.get("status") in TERMINAL)

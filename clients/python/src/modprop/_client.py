@@ -235,6 +235,8 @@ class Client:
                     for data in response.iter_bytes():
                         patience.reset()
                         yield from cursor.feed(data)
+                if not cursor.ended:
+                    raise _calls.stream_ended()
             except (httpx.TransportError, Unavailable) as error:
                 time.sleep(self._settings.delay(patience, error))
 
