@@ -104,11 +104,6 @@ static bool take_progress(void *user, const struct store_event *event) {
     struct curves *curves = user;
     json_t *document = json_loads(event->json, 0, NULL), *value;
     const char *name;
-    int64_t iteration = json_integer_value(json_object_get(document, "iteration"));
-    if (document != NULL && (iteration < curves->from || iteration > curves->to)) {
-        json_decref(document);
-        return !service_is_stopped(curves);
-    }
     if (document == NULL || !curves_grow(curves)) {
         json_decref(document);
         return false;
@@ -229,7 +224,7 @@ static void work_curves(struct computation *computation) {
     for (size_t i = 0; i < COUNT(always); i++) {
         curve_find(curves, always[i]);
     }
-    if (curves->curve_count == 0 || store_progress_read(computation->server->service_reader, curves->job, take_progress, curves) < 0 ||
+    if (curves->curve_count == 0 || store_progress_read(computation->server->service_reader, curves->job, curves->from, curves->to, take_progress, curves) < 0 ||
         curves->failed) {
         computation_fail(computation, 500, "the metrics cannot be read");
         return;

@@ -206,9 +206,9 @@ int store_jobs_with(struct store_reader *reader, unsigned statuses, bool (*each)
 /* Events of a job behind id `after`, or of all jobs (job NULL) behind seq `after`; texts are valid during the call. How many, or -1. */
 int store_events_read(struct store_reader *reader, const char *job, int64_t after, int limit,
                       bool (*each)(void *user, const struct store_event *event), void *user);
-/* Progress events alone. */
-int store_progress_read(struct store_reader *reader, const char *job, bool (*each)(void *user, const struct store_event *event),
-                        void *user);
+/* Progress events alone, of iterations from..to, in their order. */
+int store_progress_read(struct store_reader *reader, const char *job, int64_t from, int64_t to,
+                        bool (*each)(void *user, const struct store_event *event), void *user);
 /* `check` of the progress event at this iteration; malloc'ed. 1, 0, -1. */
 int store_progress_check(struct store_reader *reader, const char *job, int64_t iteration, char **check);
 int64_t store_seq_last(struct store_reader *reader);

@@ -60,7 +60,7 @@ static const char *const query_text[QUERIES] = {
     [JOBS_WITH] = "SELECT " JOB_COLUMNS " FROM jobs WHERE (1<<status)&?1 ORDER BY number",
     [EVENTS_OF_JOB] = "SELECT " EVENT_COLUMNS " FROM events WHERE job=?1 AND id>?2 ORDER BY id LIMIT ?3",
     [EVENTS_OF_ALL] = "SELECT " EVENT_COLUMNS " FROM events WHERE seq>?2 ORDER BY seq LIMIT ?3",
-    [PROGRESS_READ] = "SELECT " EVENT_COLUMNS " FROM events WHERE job=?1 AND recheck IS NOT NULL ORDER BY iteration",
+    [PROGRESS_READ] = "SELECT " EVENT_COLUMNS " FROM events WHERE job=?1 AND recheck IS NOT NULL AND iteration BETWEEN ?2 AND ?3 ORDER BY iteration",
     [PROGRESS_CHECK] = "SELECT recheck FROM events WHERE job=?1 AND iteration=?2 AND recheck IS NOT NULL",
     [SEQ_LAST] = "SELECT coalesce(max(seq),0) FROM events",
     [ID_LAST] = "SELECT id FROM jobs ORDER BY number DESC LIMIT 1",
@@ -345,13 +345,15 @@ int store_events_read(struct store_reader *reader, const char *job, int64_t afte
     return events_each(s, each, user);
 }
 
-int store_progress_read(struct store_reader *reader, const char *job, bool (*each)(void *user, const struct store_event *event),
-                        void *user) {
+int store_progress_read(struct store_reader *reader, const char *job, int64_t from, int64_t to,
+                        bool (*each)(void *user, const struct store_event *event), void *user) {
     sqlite3_stmt *s = query_begin(reader, PROGRESS_READ);
     if (s == NULL) {
         return -1;
     }
     sqlite3_bind_text(s, 1, job, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(s, 2, from);
+    sqlite3_bind_int64(s, 3, to);
     return events_each(s, each, user);
 }
 

@@ -60,7 +60,7 @@ function tableOf(groups, curves, below, evaluations) {
   const learned = (group) => {
     const read = group.jobs.map((j) => curves.get(j.id)).filter(Boolean),
       at = read.map((c) => learnedAt(c, below, evaluations)).filter((v) => v !== null);
-    return `${at.length} of ${read.length}${at.length ? `, median ${number(median(at))}` : ""}`;
+    return `${at.length} of ${read.length}${at.length ? `, median ${number(median(at), 4)}` : ""}`;
   };
   const links = (group) =>
     group.jobs.map((job, k) => [k ? " " : "", h("a", { href: `#/jobs/${job.id}`, title: jobName(job) }, String(job.seed))]);

@@ -26,7 +26,7 @@ export function number(value, digits = 3) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (size >= 1e6 || size < 1e-3) return value.toExponential(digits - 1).replace("e+", "e");
-  if (Number.isInteger(value) || size >= 10 ** digits) return grouped(Math.round(value));
+  if (Number.isInteger(value) || size >= 10 ** (digits - 1)) return grouped(Math.round(value));
   return String(Number(value.toPrecision(digits)));
 }
 export const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);

@@ -88,9 +88,10 @@ export function schemaText(schema) {
     return `{${Object.entries(schema.properties)
       .map(([k, v]) => `"${k}"${schema.required?.includes(k) ? "" : "?"}: ${schemaText(v)}`)
       .join(", ")}}`;
-  if (types[0] === "array") return `a list of ${schema.items?.type ?? "value"}s`;
+  if (types[0] === "array")
+    return `a list of ${schema.items?.enum ? schema.items.enum.map((v) => JSON.stringify(v)).join(", ") : `${schema.items?.type ?? "value"}s`}`;
   if (types[0] === "object") return "a JSON object";
-  return [types[0] === "string" ? "a name" : types[0], range(schema)].filter(Boolean).join(" ");
+  return [{ string: "a name", boolean: "true or false" }[types[0]] ?? types[0], range(schema)].filter(Boolean).join(" ");
 }
 
 function limits(parameter) {
