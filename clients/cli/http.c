@@ -232,10 +232,29 @@ static void answer_fill(struct transfer *transfer) {
     snprintf(answer->type, sizeof answer->type, "%s", type == NULL ? "" : type);
 }
 
+/* What is wrong with encryption, in a user's words; false where it is something else. */
+static bool tls_error_fill(struct http_answer *answer, const struct http *http, CURLcode code, const char *detail) {
+    const char *server = http->settings->server.value, *file = http->settings->ca_file.value;
+    if (code == CURLE_SSL_CONNECT_ERROR) {
+        snprintf(answer->error, sizeof answer->error, "%s does not speak TLS (is it an http:// address?): %s", server, detail);
+    } else if (code == CURLE_PEER_FAILED_VERIFICATION) {
+        snprintf(answer->error, sizeof answer->error, "the certificate of %s is not to be trusted (--ca-file names the authority's): %s",
+                 server, detail);
+    } else if (code == CURLE_SSL_CACERT_BADFILE) {
+        snprintf(answer->error, sizeof answer->error, "the certificates in %s cannot be used: %s", file == NULL ? "the system" : file, detail);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 /* In a user's words: what failed, and with which server. */
 static void error_fill(struct http_answer *answer, const struct http *http, CURLcode code, const char *detail, long quiet) {
     const char *server = http->settings->server.value;
     long number = 0;
+    if (tls_error_fill(answer, http, code, detail)) {
+        return;
+    }
     switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
         if (answer->status == 0) {
@@ -248,22 +267,14 @@ static void error_fill(struct http_answer *answer, const struct http *http, CURL
         curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &number);
         snprintf(answer->error, sizeof answer->error, "cannot reach %s: %s", server, number != 0 ? strerror((int)number) : detail);
         break;
-    case CURLE_GOT_NOTHING:
+    case CURLE_GOT_NOTHING: /* also what a server of https does with a request in plain text */
+        snprintf(answer->error, sizeof answer->error, "%s closed the connection without an answer%s", server,
+                 strncasecmp(server, "http:", 5) == 0 ? " (is it an https:// address?)" : "");
+        break;
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
     case CURLE_PARTIAL_FILE:
         snprintf(answer->error, sizeof answer->error, "%s closed the connection before its answer was whole", server);
-        break;
-    case CURLE_SSL_CONNECT_ERROR:
-        snprintf(answer->error, sizeof answer->error, "%s does not speak TLS (is it an http:// address?): %s", server, detail);
-        break;
-    case CURLE_PEER_FAILED_VERIFICATION:
-        snprintf(answer->error, sizeof answer->error, "the certificate of %s is not to be trusted (--ca-file names the authority's): %s",
-                 server, detail);
-        break;
-    case CURLE_SSL_CACERT_BADFILE:
-        snprintf(answer->error, sizeof answer->error, "the certificates in %s cannot be used: %s",
-                 http->settings->ca_file.value == NULL ? "the system" : http->settings->ca_file.value, detail);
         break;
     case CURLE_READ_ERROR:
     case CURLE_ABORTED_BY_CALLBACK:

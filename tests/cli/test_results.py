@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import struct
+import subprocess
 import xml.etree.ElementTree
 
 import pytest
@@ -234,6 +235,29 @@ def test_doctor(modprop):
 def test_https_where_there_is_none(modprop):
     address = modprop.environment["MODPROP_SERVER"].replace("http:", "https:")
     assert "does not speak TLS (is it an http:// address?)" in modprop.run("list", "-s", address, status=3).stderr
+
+
+def test_a_daemon_with_a_token_and_a_certificate_of_its_own(start, tmp_path):
+    """The whole way over TLS, all settings from the configuration file."""
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    subprocess.run([*openssl, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    url = start("--tls-cert", certificate, "--tls-key", key, "--create-token", data=tmp_path / "data").url
+    modprop = Program(tmp_path)
+    assert "(is it an https:// address?)" in modprop.run("list", "-s", url.replace("https:", "http:"), status=3).stderr
+    assert "is not to be trusted (--ca-file names the authority's)" in modprop.run("list", "-s", url, status=3).stderr
+    error = modprop.run("list", "-s", url, "--ca-file", tmp_path / "none.pem", status=3).stderr
+    assert f"the certificates in {tmp_path}/none.pem cannot be used" in error
+    assert "(401)" in modprop.run("list", "-s", url, "--ca-file", certificate, status=4).stderr
+    config = tmp_path / ".config" / "modprop" / "config"
+    config.parent.mkdir(parents=True)
+    config.write_text(f"server = {url}\ntoken_file = {tmp_path}/data/token\nca_file = {certificate}\n")
+    assert modprop.run("doctor").stdout.count("ok  ") == 7
+    followed = modprop.run("submit", *SHORT, "--follow").stdout
+    assert "succeeded after 60 iterations" in followed
+    weights = json.loads(modprop.run("weights", "latest").stdout)
+    assert digest(weights) == weights["sha256"]
 
 
 def test_tokens(start, tmp_path):
