@@ -115,7 +115,7 @@ enum train_result trained_open(const struct train_config *config, const unsigned
                                struct train_error *error);
 void trained_release(struct trained *trained);
 
-/* The instruction set whose kernels this process uses ("avx512", "avx2", "portable"). `forced` (NULL: best) as in MODPROP_ISA;
+/* The instruction set whose kernels this process uses ("avx512", "avx2", "neon", "portable"). `forced` (NULL: best) as in MODPROP_ISA;
    false where that set is unknown, was not built or the host lacks it. Call once before any training. */
 bool kernels_select(const char *forced);
 const char *kernels_name(void);

@@ -50,7 +50,7 @@ static const struct option option_table[] = {
     {"max-queued", OPTION_INTEGER, "N", FIELD(max_queued), "20000", 1, 10000000, NULL,
      "jobs that may wait; a submission beyond is answered 429"},
     {"isa", OPTION_TEXT, "NAME", FIELD(isa), NULL, 0, 0, NULL,
-     "instruction set of the kernels (portable, avx2, avx512) instead of the best the host has"},
+     "instruction set of the kernels (portable, avx2, avx512, neon) instead of the best the host has"},
     {"token-file", OPTION_TEXT, "FILE", FIELD(token_file), NULL, 0, 0, NULL,
      "lines name:role:sha256 of those who may call (see `modpropd token`); read again on SIGHUP"},
     {"create-token", OPTION_SWITCH, NULL, FIELD(create_token), "false", 0, 0, NULL,

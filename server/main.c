@@ -186,7 +186,7 @@ static bool start_kernels(const struct server *server, char *error) {
         return true;
     }
     snprintf(error, CONFIG_ERROR_BYTES,
-             "--isa must be an instruction set that was built and that this host has (portable, avx2, avx512); got \"%.60s\"",
+             "--isa must be an instruction set that was built and that this host has (portable, avx2, avx512, neon); got \"%.60s\"",
              server->config.isa);
     return false;
 }

@@ -110,6 +110,9 @@ extern const struct kernels kernels_portable;
 #ifdef MODPROP_KERNELS_X86
 extern const struct kernels kernels_avx2, kernels_avx512;
 #endif
+#ifdef MODPROP_KERNELS_ARM64
+extern const struct kernels kernels_neon;
+#endif
 
 /* The kernels that kernels_select (core/train.h) chose; the host's best where it was not called. */
 const struct kernels *kernels_current(void);

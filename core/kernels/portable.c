@@ -1,6 +1,6 @@
 /*
  * The kernels in plain C: always built, the authority that the others are held against. A virtual vector is an array of 16 floats, which
- * compilers turn into vector instructions where the target's baseline has fused multiply-add (arm64); on x86-64's baseline fmaf is a call, correct and slow.
+ * compilers turn into vector instructions in part, where the target's baseline has fused multiply-add; on x86-64's baseline fmaf is a call, correct and slow.
  */
 #include <math.h>
 #include <stdint.h>

@@ -33,6 +33,9 @@ static const struct {
     {&kernels_avx512, host_has_avx512},
     {&kernels_avx2, host_has_avx2},
 #endif
+#ifdef MODPROP_KERNELS_ARM64
+    {&kernels_neon, host_has_anything}, /* the architecture's baseline */
+#endif
     {&kernels_portable, host_has_anything},
 };
 

@@ -85,7 +85,7 @@ def test_every_instruction_set_that_the_host_has_gives_the_same_weights(start, t
     """The help names the sets; the portable one runs anywhere, a set that this host lacks is refused with a sentence."""
     job = SMALL | {"network": {"units": 37, "types_per_sign": 2}}
     digests = {}
-    for name in ("portable", "avx2", "avx512"):
+    for name in ("portable", "avx2", "avx512", "neon"):
         daemon = start("--isa", name, data=tmp_path / name, wait=False)
         daemon.ready_line = daemon.process.stdout.readline()
         if not daemon.ready_line:
