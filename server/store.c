@@ -638,7 +638,7 @@ static bool database_check(struct store *store, const char *path, int *version, 
 
 static bool database_open(struct store *store, const char *directory, char *error) {
     char path[4096];
-    int version;
+    int version = 0;
     if (!path_join(path, directory, "modprop.db", error) || !log_has_its_database(path, error)) {
         return false;
     }
