@@ -8,9 +8,8 @@
 #include "server/static_files.h"
 
 #define POLICY                                                                                                                             \
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; "           \
-    "manifest-src 'self'; "                                                                                                                \
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "   \
+    "frame-ancestors 'none'"
 
 bool etag_matches(const char *condition, const char *tag) {
     size_t length = strlen(tag);

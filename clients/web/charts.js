@@ -139,7 +139,7 @@ export function chart(title, series, { x, y, percent = false, zoomed = () => {},
       yRangePad: 6,
       rightGap: 10,
       axes: {
-        x: { axisLabelWidth: 60, pixelsPerLabel: 70, axisLabelFormatter: tick },
+        x: { axisLabelWidth: 60, pixelsPerLabel: 50, axisLabelFormatter: tick },
         y: { axisLabelWidth: 50, pixelsPerLabel: 28, axisLabelFormatter: label },
       },
       series: Object.fromEntries(

@@ -114,7 +114,7 @@ class Panel {
       const known = what.series.filter(([key]) => columns.has(key));
       if (!known.length) return false;
       this.series = what.always ? what.series : known;
-      const y = what.y ?? (columns.has("accuracy") ? "cross-entropy, nats" : "loss"),
+      const y = what.y ?? (columns.has("accuracy") ? "cross-entropy, nats" : "half squared error"),
         names = this.series.map(([, name]) => ({ name }));
       this.chart = this.link.add((zoomed) => chart(what.title, names, { x: "iteration", ...what, y, zoomed }));
       this.element.replaceWith(this.chart.element);

@@ -72,10 +72,11 @@ const valueText = (value) =>
 function range({ minimum, exclusiveMinimum, maximum, exclusiveMaximum }) {
   const low = minimum ?? exclusiveMinimum,
     high = maximum ?? exclusiveMaximum,
-    wide = (v) => v === undefined || Math.abs(v) >= 1e9;
+    wide = (v) => v === undefined || Math.abs(v) >= 1e9,
+    written = (v) => (Number.isInteger(v) ? grouped(v) : String(v));
   if (wide(low) && wide(high)) return "";
-  if (wide(high)) return `${exclusiveMinimum !== undefined ? "above" : "at least"} ${low}`;
-  return `${exclusiveMinimum !== undefined ? "above " : ""}${low ?? "…"} to ${Number.isInteger(high) ? grouped(high) : high}`;
+  if (wide(high)) return `${exclusiveMinimum !== undefined ? "above" : "at least"} ${written(low)}`;
+  return `${exclusiveMinimum !== undefined ? "above " : ""}${low === undefined ? "…" : written(low)} to ${written(high)}`;
 }
 
 /** What may be written for a JSON schema, in a line: alternatives, numbers with their range, objects as an example of their form. */

@@ -13,15 +13,24 @@ const listeners = new Set(),
   eventListeners = new Set(),
   openListeners = new Set();
 const stale = new Set();
-let reading = 0,
+let order = [],
+  reading = 0,
   loaded = false,
   generation = 0;
 
 export const jobsLoaded = () => loaded;
 export const jobOf = (id) => jobs.get(id);
-/** Newest first: ids sort by time. */
+/** Newest first: ids sort by time. A list of the caller's own; thousands are sorted again only when one came or went. */
 export function jobsNewest() {
-  return [...jobs.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
+  if (order.length !== jobs.size) order = [...jobs.keys()].sort().reverse();
+  return order.map((id) => jobs.get(id));
+}
+function keep(job) {
+  if (!jobs.has(job.id)) order = [];
+  jobs.set(job.id, job);
+}
+function drop(id) {
+  if (jobs.delete(id)) order = [];
 }
 function changed(id) {
   for (const listener of listeners) listener(id);
@@ -36,11 +45,11 @@ export const onEvent = (listener) => subscribe(eventListeners, listener);
 export const onOpened = (listener) => subscribe(openListeners, listener);
 
 export function jobPut(job) {
-  jobs.set(job.id, job);
+  keep(job);
   changed(job.id);
 }
 export function jobForget(id) {
-  jobs.delete(id);
+  drop(id);
   stale.delete(id);
   changed(id);
 }
@@ -76,12 +85,12 @@ export async function jobsLoad() {
     if (mine !== generation) return;
     for (const job of page.jobs) {
       seen.add(job.id);
-      jobs.set(job.id, job);
+      keep(job);
     }
     after = page.next;
     changed(null);
   } while (after);
-  for (const id of before) if (!seen.has(id)) jobs.delete(id);
+  for (const id of before) if (!seen.has(id)) drop(id);
   loaded = true;
   changed(null);
 }
