@@ -66,6 +66,7 @@ struct request_state {
     const struct body_sink *sink;
     void *sink_user;
     struct MHD_Response *response; /* the answer, not yet queued */
+    uint64_t answer_bytes, answer_file_bytes; /* its size, counted until it has left */
     uint64_t response_size;        /* of a body that is there whole; 0: it comes from a source */
     const struct body_source *source;
     void *source_user;

@@ -186,6 +186,8 @@ void request_destroy(struct request_state *state) {
         free(state->headers[i].value);
     }
     body_release(state);
+    http->counts.answer_bytes -= state->answer_bytes;
+    http->counts.answer_file_bytes -= state->answer_file_bytes;
     http->counts.requests--;
     free(state->request.path);
     free(state);

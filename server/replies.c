@@ -15,7 +15,9 @@
 #include "api/field.h"
 #include "api/text.h"
 
-#define TIDY_FROM (1 << 20) /* bytes of a body */
+#define TIDY_FROM          (1 << 20)           /* bytes of a body */
+#define ANSWERS_BYTES      (UINT64_C(256) << 20) /* that wait for their clients in memory */
+#define ANSWERS_FILE_BYTES (UINT64_C(8) << 30)   /* and in files */
 
 void reply_problems(struct request *request, int status, const char *detail, struct problems *problems) {
     size_t size;
@@ -263,6 +265,11 @@ void computation_init(struct computation *computation, struct server *server, st
     computation->task.finish = finish;
     spool_init(&computation->out, server->config.data);
     computation->writer = (struct writer){.write = write_spool, .user = &computation->out};
+}
+
+bool answers_are_full(const struct server *server) {
+    const struct http_counts counts = http_counts(server->http);
+    return counts.answer_bytes > ANSWERS_BYTES || counts.answer_file_bytes + spools_held() > ANSWERS_FILE_BYTES;
 }
 
 void computation_start(struct computation *computation) {

@@ -49,6 +49,12 @@ struct computation {
 
 /* Prepares the common part. */
 void computation_init(struct computation *computation, struct server *server, struct request *request, const char *type);
+/*
+ * True where answers that clients are slow to take hold as much as they may, in memory or (a multiple of that) in files: more would let those
+ * who ask and do not read fill either.
+ */
+bool answers_are_full(const struct server *server);
+
 /* Hands it to the service thread; answers 429 and releases where its queue is full. */
 void computation_start(struct computation *computation);
 /* Service thread, once what a body was read into is freed: gives the memory of a large one back to the system. */

@@ -348,6 +348,7 @@ static bool check_state(struct server *server, struct request *request, const st
     const char *reason = request->crowded                     ? "all connections are in use"
                          : server->state == SERVER_RECOVERING ? "the daemon is still starting"
                          : server->state == SERVER_DRAINING   ? "the daemon is shutting down"
+                         : answers_are_full(server)           ? "too many answers wait for clients that do not take them"
                                                               : NULL;
     if (reason != NULL) {
         request->close = true;

@@ -407,7 +407,7 @@ static void finish_line(struct service_task *task) {
 
 bool results_weights_begin(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line), void *to, void **handle) {
     struct server *server = user;
-    struct encoding *encoding = calloc(1, sizeof *encoding);
+    struct encoding *encoding = answers_are_full(server) ? NULL : calloc(1, sizeof *encoding);
     if (encoding == NULL) {
         return false;
     }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,14 @@ void spool_init(struct spool *spool, const char *directory) {
     *spool = (struct spool){.directory = directory, .descriptor = -1};
 }
 
+static _Atomic uint64_t held;
+
+uint64_t spools_held(void) {
+    return atomic_load(&held);
+}
+
 void spool_release(struct spool *spool) {
+    atomic_fetch_sub(&held, spool->held);
     free(spool->bytes);
     if (spool->descriptor >= 0) {
         close(spool->descriptor);
@@ -108,6 +116,8 @@ bool spool_finish(struct spool *spool) {
         spool->bytes = NULL;
         spool->capacity = 0;
     }
+    atomic_fetch_add(&held, spool->size - spool->held);
+    spool->held = spool->size;
     return spool->error == 0;
 }
 

@@ -22,6 +22,7 @@ struct spool {
     size_t used, capacity;
     int descriptor;        /* -1: all is in memory */
     uint64_t size;
+    uint64_t held;         /* of size, once it counts in spools_held */
     int error;             /* errno of the first failure; all writes after it fail */
 };
 
@@ -38,6 +39,9 @@ bool spool_finish(struct spool *spool);
 
 /* Reads at `position`; how many bytes, 0 at the end, -1 on failure. */
 ssize_t spool_read(const struct spool *spool, uint64_t position, void *bytes, size_t size);
+
+/* Bytes of all spools that were finished and not released. Any thread. */
+uint64_t spools_held(void);
 
 /* Answers with what was written; the spool is empty afterwards. A spool that failed answers 503 or 507. */
 void spool_reply(struct spool *spool, struct request *request, int status, const char *type);
