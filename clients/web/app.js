@@ -7,7 +7,7 @@ import { compareShow } from "./compare.js";
 import { $, h } from "./dom.js";
 import { formShow } from "./form.js";
 import { jobShow } from "./job.js";
-import { jobsEvent, jobsOpened } from "./jobs.js";
+import { jobsEvent, jobsOpened, streamStateSet } from "./jobs.js";
 import { listShow } from "./list.js";
 import { emptySay } from "./load.js";
 
@@ -54,6 +54,7 @@ function stateShow(word) {
   const link = $("link");
   link.className = `link ${word.split(" ")[0]}`;
   link.textContent = word;
+  streamStateSet(word);
 }
 
 function versionShow() {

@@ -13,12 +13,19 @@ const listeners = new Set(),
   eventListeners = new Set(),
   openListeners = new Set();
 const stale = new Set();
-let order = [],
+let state = "connecting",
+  order = [],
   reading = 0,
   loaded = false,
   generation = 0;
 
 export const jobsLoaded = () => loaded;
+/** How the stream fares: "connecting", "live", "reconnecting" or "token needed". */
+export const streamState = () => state;
+export function streamStateSet(word) {
+  state = word;
+  changed(null);
+}
 export const jobOf = (id) => jobs.get(id);
 /** Newest first: ids sort by time. A list of the caller's own; thousands are sorted again only when one came or went. */
 export function jobsNewest() {

@@ -3,7 +3,8 @@
  * changed or it came into sight. What was filtered, sorted, chosen and scrolled to is still so when one comes back.
  */
 import { badge, clock, framed, grouped, h, jobName, number, percent, ruleName } from "./dom.js";
-import { jobOf, jobsLoaded, jobsNewest, onJobs } from "./jobs.js";
+import { jobOf, jobsLoaded, jobsNewest, onJobs, streamState } from "./jobs.js";
+import { TROUBLES } from "./load.js";
 
 const OVERSCAN = 8,
   COMPARED_MAX = 200;
@@ -164,7 +165,14 @@ function matches(job, words, status) {
   return words.every((word) => all.includes(word));
 }
 
+const trouble = (status) => () => {
+  const [title, hint] = TROUBLES[status];
+  return [h("h2", {}, title), h("p", {}, hint)];
+};
+/** What stands where no job is shown. */
 const EMPTY = {
+  reconnecting: trouble(0),
+  "token needed": trouble(401),
   none: () => [
     h("h2", {}, "No jobs yet"),
     h("p", {}, "A job trains one recurrent network on one task with one learning rule."),
@@ -230,7 +238,7 @@ export function listShow(place, signal) {
     table.element.hidden = !list.length;
     empty.hidden = list.length > 0;
     if (!list.length) {
-      const now = total ? "filtered" : jobsLoaded() ? "none" : "reading";
+      const now = total ? "filtered" : jobsLoaded() ? "none" : EMPTY[streamState()] ? streamState() : "reading";
       if (why !== now) empty.replaceChildren(...EMPTY[now]());
       why = now;
     } else if (back && list.length * table.height() >= back) {

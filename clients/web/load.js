@@ -4,6 +4,12 @@
 import { h } from "./dom.js";
 import { onOpened } from "./jobs.js";
 
+/** What keeps a view from being shown, by the status of the answer; 0: there was none. */
+export const TROUBLES = {
+  0: ["The daemon does not answer", "The page goes on by itself once it is back."],
+  401: ["A token is needed", "Give one with the button Token, above."],
+};
+
 /** A heading, sentences, and links or buttons in the middle of a view. */
 export function emptySay(place, title, ...more) {
   place.replaceChildren(
@@ -30,10 +36,7 @@ export function filled(place, missing, signal, fill) {
       if (signal.aborted || error.name === "AbortError") return;
       const gone = error.status === 404;
       waiting = !gone;
-      const title = gone
-        ? missing
-        : { 0: "The daemon does not answer", 401: "A token is needed" }[error.status] || "This could not be read";
-      const hint = error.status === 0 ? "The page goes on by itself once it is back." : error.message;
+      const [title, hint] = gone ? [missing, error.message] : TROUBLES[error.status] || ["This could not be read", error.message];
       const again = h("button", { type: "button", onclick: run }, "Try again");
       emptySay(place, title, hint, h("p", {}, gone ? h("a", { href: "#/" }, "All jobs") : again));
     }

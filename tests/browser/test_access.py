@@ -160,6 +160,7 @@ def test_a_token_is_asked_for_once_and_taken(tmp_path, browser):
         browser.wait("document.getElementById('link').textContent === 'token needed'")
         browser.press("Cancel", "#login")
         browser.wait(f"!{opened}")
+        browser.wait("document.querySelector('.empty h2')?.textContent === 'A token is needed'")
         tries = len([u for u in browser.asked() if u.endswith("/v1/events")])
         while tries < 4:  # it goes on trying, and does not ask again
             browser.wait("true")
