@@ -65,9 +65,7 @@ def test_curves_leave_out_what_diverged(tmp_path):
 
 def test_a_picture_shows_the_best_of_many():
     many = [outcome(f"row {row}", seed, [1, 0.01 * row]) for row in range(20) for seed in (1, 2)]
-    compared = report.Comparison(
-        [report.Run(o.job.document, o.metrics) for o in many], by=lambda document: document["metadata"]["condition"]
-    )
+    compared = report.comparison(many)
     assert list(report.best(many, compared)) == [f"row {row}" for row in range(report.CURVES)]
     few = report.Comparison(compared["row 1"].runs)
     assert report.best(many, few) is few

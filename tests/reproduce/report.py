@@ -64,7 +64,7 @@ def write(folder: pathlib.Path, name: str, about: str, notes: Sequence[str], out
     whole = [outcome for outcome in outcomes if not outcome.diverged and len(outcome.metrics.iteration)]
     if not whole:
         return
-    compared = Comparison([Run(o.job.document, o.metrics) for o in whole], by=lambda document: document["metadata"]["condition"])
+    compared = comparison(whole)
     metrics = ["loss"] + (["accuracy"] if any(not math.isnan(o.accuracy) for o in whole) else [])
     for metric in metrics:
         compared.to_csv(folder / f"{name}_{metric}.csv", metric)
@@ -73,13 +73,18 @@ def write(folder: pathlib.Path, name: str, about: str, notes: Sequence[str], out
     picture(folder / f"{name}.png", title, shown, metrics)
 
 
+def comparison(outcomes: Sequence[Outcome]) -> Comparison:
+    """By the rows' labels, not by the jobs' own metadata: a job may have been trained for another experiment, under another label."""
+    return Comparison([Run({**o.job.document, "label": o.label}, o.metrics) for o in outcomes], by=lambda document: document["label"])
+
+
 def best(outcomes: Sequence[Outcome], compared: Comparison) -> Comparison:
     """The rows that a picture can show: all, or the CURVES with the least median final loss."""
     if len(compared) <= CURVES:
         return compared
     losses = {label: statistics.median(o.loss for o in outcomes if o.label == label) for label in compared}
     chosen = sorted(losses, key=lambda label: losses[label])[:CURVES]
-    return Comparison([run for label in chosen for run in compared[label].runs], by=lambda document: document["metadata"]["condition"])
+    return comparison([outcome for label in chosen for outcome in outcomes if outcome.label == label])
 
 
 def picture(path: pathlib.Path, title: str, compared: Comparison, metrics: Sequence[str]) -> None:

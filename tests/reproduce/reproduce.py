@@ -138,9 +138,9 @@ def is_result(job: Job) -> bool:
 def gather(
     client: Client, name: str, rows: Sequence[Condition], chosen: Sequence[int], overrides: Mapping[str, Any], arguments: argparse.Namespace
 ) -> list[tuple[Condition, int, Job]]:
-    """The job of each row and seed: the daemon's own where it has one, else submitted now. Seed by seed, so that a part of a run compares
-    all rows."""
-    held = {job.metadata.get("key"): job for job in client.jobs(metadata={"reproduce": name}) if is_result(job)}
+    """The job of each row and seed: the daemon's own where it has one, of whatever experiment, else submitted now. Seed by seed, so that a
+    part of a run compares all rows."""
+    held = {job.metadata["key"]: job for job in client.jobs() if "reproduce" in job.metadata and is_result(job)}
     jobs, fresh = [], 0
     for seed in chosen:
         for row in rows:
