@@ -5,6 +5,8 @@
  * Inputs are normal(0,1) from the counter, a step's own, so nothing has size T. The scale needs one pass over the steps of one common period
  * (333 s: beyond it targets repeat), made once.
  */
+#include <string.h>
+
 #include "core/elementary.h"
 #include "core/tasks/tasks.h"
 
@@ -67,11 +69,19 @@ static void pattern_trial(const struct task *task, struct trial_id id, struct tr
 
 static void pattern_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x, size_t stride)
 {
+    enum { VALUES = 512 }; /* made together: single steps would leave most of random_normal_fill's vectors unused */
     (void)trial;
     size_t inputs = (size_t)task->shape.inputs;
     struct random_stream stream = random_stream_make(task->seed, RANDOM_TASK, 0, 0);
-    for (int t = from; t < to; t++)
-        random_normal_fill(&stream, (uint64_t)t * inputs, inputs, x + (size_t)(t - from) * stride);
+    float values[VALUES];
+    int together = inputs < VALUES ? (int)(VALUES / inputs) : 1;
+    for (int t = from; t < to; t += together) {
+        int count = to - t < together ? to - t : together;
+        float *first = inputs > VALUES ? x + (size_t)(t - from) * stride : values;
+        random_normal_fill(&stream, (uint64_t)t * inputs, (size_t)count * inputs, first);
+        for (int i = 0; i < count && first == values; i++)
+            memcpy(x + (size_t)(t - from + i) * stride, values + (size_t)i * inputs, inputs * sizeof *x);
+    }
 }
 
 static float pattern_target(const struct task *task, const struct trial *trial, int t, int *class_index, float *values)
