@@ -3,7 +3,7 @@
 
 typedef __m512 vec;
 #define TILE_ROWS 8
-#define TILE_VECTORS 3
+#define TILE_VECTORS 1
 #define KERNELS kernels_avx512
 #define KERNELS_NAME "avx512"
 

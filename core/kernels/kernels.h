@@ -22,7 +22,7 @@
 
 #define LANES 16       /* floats of a virtual vector; units are padded to a multiple */
 #define BLOCK_TRIALS 8 /* trials of a block, the unit of reduction */
-#define TIME_BLOCK 16  /* steps whose outer products are summed before they are added to the total */
+#define TIME_BLOCK 64
 #define PANEL_VECTORS_MOST 3
 #define TRACE_MODES_MOST 3
 

@@ -18,7 +18,7 @@ matplotlib.use("Agg")
 from matplotlib.figure import Figure  # noqa: E402
 from modprop import Comparison, Job, Metrics, Run  # noqa: E402
 
-BELOW, EVALUATIONS = 0.1, 5
+EVALUATIONS = 5
 CURVES = 12  # more in one picture cannot be told apart
 
 
@@ -30,6 +30,7 @@ class Outcome:
     seed: int
     job: Job
     metrics: Metrics
+    below: float = 0.1
 
     @property
     def diverged(self) -> bool:
@@ -37,9 +38,9 @@ class Outcome:
 
     @property
     def learned(self) -> float:
-        """The iteration at which the first EVALUATIONS evaluations in a row with a loss under BELOW begin; infinite where there are
-        none."""
-        first = None if self.diverged else self.metrics.first_run("loss", BELOW, EVALUATIONS)
+        """The iteration at which the first EVALUATIONS evaluations in a row with a loss under `below` begin; infinite where there
+        are none."""
+        first = None if self.diverged else self.metrics.first_run("loss", self.below, EVALUATIONS)
         return math.inf if first is None else float(first)
 
     @property
@@ -96,10 +97,18 @@ def picture(path: pathlib.Path, title: str, compared: Comparison, metrics: Seque
             compared.plot(axes[row][column], metric=metric, center=center)
             axes[row][column].set_title("mean ± standard deviation" if center == "mean" else "median and quartiles")
             axes[row][column].get_legend().remove()
+            if metric == "loss":
+                axes[row][column].set_ylim(*_window(compared))
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
     figure.suptitle(title)
     figure.savefig(path)
+
+
+def _window(compared: Comparison) -> tuple[float, float]:
+    """Where the losses are read: from half the least median to ten times the first. One run that nearly diverged would else squeeze all."""
+    medians = [group.median("loss") for group in compared.values()]
+    return 0.5 * min(float(median.min()) for median in medians), 10 * max(float(median[0]) for median in medians)
 
 
 def markdown(name: str, about: str, notes: Sequence[str], outcomes: Sequence[Outcome]) -> str:
@@ -113,13 +122,15 @@ def _summary(labels: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
     seeds = sorted({outcome.seed for outcome in outcomes})
     shown = f"{seeds[0]} to {seeds[-1]}" if seeds == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 1 else ", ".join(map(str, seeds))
     lines = [
-        f"*Learned at*: the iteration at which the first {EVALUATIONS} evaluations in a row with a loss under {BELOW:g} begin; "
+        f"*Learned at*: the iteration at which the first {EVALUATIONS} evaluations in a row with a loss under {outcomes[0].below:g} begin; "
         "- where not within the run.",
         "",
         f"| rule | learned at, seeds {shown} | learned at, median | final loss, median | final loss, mean | final accuracy, median "
         "| accurate |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
+    # a run of a few trials an evaluation can be 100 % accurate; over a whole test split none is
+    countable = any(outcome.accuracy == 1.0 for outcome in outcomes)
     for label in labels:
         rows = sorted((outcome for outcome in outcomes if outcome.label == label), key=lambda outcome: outcome.seed)
         accurate = sum(row.accuracy == 1.0 and row.loss < 0.15 for row in rows)
@@ -130,7 +141,7 @@ def _summary(labels: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
             _number(statistics.median(row.loss for row in rows)),
             _number(statistics.fmean(row.loss for row in rows)),
             _number(statistics.median(row.accuracy for row in rows)),
-            "-" if any(math.isnan(row.accuracy) for row in rows) else f"{accurate}/{len(rows)}",
+            f"{accurate}/{len(rows)}" if countable else "-",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, "", "*Accurate*: runs whose last evaluation is 100 % accurate with a loss under 0.15."]

@@ -122,7 +122,7 @@ def run(client: Client, experiment: Experiment, arguments: argparse.Namespace) -
     chosen = arguments.seeds or list(range(1, 4 if experiment.name == "screen" else 11))
     rows = [row for row in experiment.conditions if not arguments.only or any(text in row.label for text in arguments.only)]
     jobs = gather(client, experiment.name, rows, chosen, dict(arguments.set), arguments)
-    outcomes = [outcome_of(row, seed, job, index, len(jobs)) for index, (row, seed, job) in enumerate(jobs, 1)]
+    outcomes = [outcome_of(row, seed, job, experiment.below, f"{index}/{len(jobs)}") for index, (row, seed, job) in enumerate(jobs, 1)]
     if outcomes:
         notes = provenance(client, outcomes, time.monotonic() - began)
         report.write(arguments.out, experiment.name, experiment.about, notes, outcomes)
@@ -155,14 +155,14 @@ def gather(
     return jobs
 
 
-def outcome_of(row: Condition, seed: int, job: Job, index: int, count: int) -> report.Outcome:
+def outcome_of(row: Condition, seed: int, job: Job, below: float, place: str) -> report.Outcome:
     """Waits for the job and says how it went. A failure other than divergence is no result and ends the program."""
     job.wait(check=False)
     if not is_result(job):
         raise modprop.JobFailed(job.document)
     metrics = job.metrics() if job.status == "succeeded" else Metrics([], {"loss": [], "accuracy": []})
-    outcome = report.Outcome(row.label, seed, job, metrics)
-    print(f"  {index}/{count} seed {seed:2d} {row.label}: {summary(outcome)}", flush=True)
+    outcome = report.Outcome(row.label, seed, job, metrics, below)
+    print(f"  {place} seed {seed:2d} {row.label}: {summary(outcome)}", flush=True)
     return outcome
 
 
