@@ -249,6 +249,8 @@ def test_an_address_whose_connections_are_all_in_use_still_gets_probes(start):
             other.sendall(head(b"Connection: close\r\n", f"GET {path} HTTP/1.1".encode()))
             return b"".join(iter(lambda: other.recv(65536), b"")).decode()
 
+    # the connection of the submission is gone; else one of the crowd would be closed for it
+    wait_until(lambda: re.search(r"^modprop_http_connections 1$", elsewhere("/metrics"), re.M), timeout=60)
     crowd = [daemon.connect(20) for _ in range(20)]
     try:
         for connection in crowd:
