@@ -233,6 +233,16 @@ static enum MHD_Result find_loose_name(void *user, enum MHD_ValueKind kind, cons
     return MHD_YES;
 }
 
+/* Of two of these nobody could say which one counts, and another reader may take the other. */
+static const struct {
+    const char *name, *fault;
+} single_headers[] = {{"Authorization", "Authorization must be sent at most once"},
+                      {"Content-Type", "Content-Type must be sent at most once"},
+                      {"Content-Encoding", "Content-Encoding must be sent at most once"},
+                      {"Origin", "Origin must be sent at most once"},
+                      {"Idempotency-Key", "Idempotency-Key must be sent at most once"},
+                      {"Last-Event-ID", "Last-Event-ID must be sent at most once"}};
+
 /* What makes it uncertain where this request ends or whom it is for. NULL: nothing. */
 static const char *framing_fault(const struct request *request, bool has_host_rule) {
     const char *coding = http_header(request, "Transfer-Encoding");
@@ -259,8 +269,10 @@ static const char *framing_fault(const struct request *request, bool has_host_ru
     if (http_header_count(request, "Host") > 1 || (has_host_rule && http_header_count(request, "Host") == 0)) {
         return "Host must be sent once";
     }
-    if (http_header_count(request, "Authorization") > 1) {
-        return "Authorization must be sent at most once";
+    for (size_t i = 0; i < sizeof single_headers / sizeof single_headers[0]; i++) {
+        if (http_header_count(request, single_headers[i].name) > 1) {
+            return single_headers[i].fault;
+        }
     }
     return NULL;
 }

@@ -93,7 +93,9 @@ def test_origin(start):
 
 @pytest.mark.parametrize("lines", [b"Content-Length: 3\r\nContent-Length: 5\r\n", b"Content-Length: 3\r\nContent-Length: 3\r\n",
                                    b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip, chunked\r\n",
-                                   b"Transfer-Encoding: identity\r\n", b"Host: evil.example\r\n", b"Content-Length: 3x\r\n", b"Content-Length: -1\r\n", b"Content-Length : 5\r\n"])
+                                   b"Transfer-Encoding: identity\r\n", b"Host: evil.example\r\n", b"Content-Length: 3x\r\n", b"Content-Length: -1\r\n", b"Content-Length : 5\r\n",
+                                   b"Content-Type: text/plain\r\nContent-Type: application/json\r\n", b"Origin: http://localhost\r\nOrigin: http://evil.example\r\n",
+                                   b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n"])
 def test_doubtful_framing_is_refused_and_closed(daemon, lines):
     answer = daemon.exchange(head(lines) + b"abcde" + head())
     assert set(statuses(answer)) == {400}, answer
