@@ -29,6 +29,7 @@ cleanup() {
     if [ -n "$engine" ]; then
         kill "$engine" 2>/dev/null || true
         wait "$engine" 2>/dev/null || true
+        umount "$work"/exec/netns/* 2>/dev/null || true
         [ -n "$had_bridge" ] || ip link delete docker0 2>/dev/null || true
     fi
     rm -rf "$work"
