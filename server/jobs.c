@@ -99,6 +99,9 @@ static void worker_count(struct worker *worker) {
     struct jobs_counts *counts = &worker->jobs->counts;
     const struct train_config *config = &worker->spec.config;
     long long updates = atomic_load(&worker->updates), more = updates - worker->counted;
+    if (more == 0) {
+        return; /* its thread may not have read the job yet */
+    }
     worker->counted = updates;
     counts->iterations[config->task.type][config->rule.type] += (uint64_t)more;
     counts->trials[config->task.type][config->rule.type] += (uint64_t)more * (uint64_t)config->training.batch_size;
@@ -163,7 +166,7 @@ static void stalled_add(struct jobs *jobs, const struct entry *entry) {
 
 void entry_lose(struct entry *entry, const char *reason) {
     if (!entry->lost) {
-        snprintf(entry->reason, sizeof entry->reason, "%s", reason);
+        snprintf(entry->reason, sizeof entry->reason, "%.*s", REASON_BYTES - 1, reason);
     }
     entry->lost = true;
     if (entry->worker != NULL) {
@@ -173,19 +176,22 @@ void entry_lose(struct entry *entry, const char *reason) {
 
 /* Nothing can be written (a full disk, mostly): nothing is lost that was committed. Workers stop; what ran is queued again when a write
    succeeds. */
-static void jobs_stall(struct jobs *jobs, const char *reason) {
+static void jobs_stall(struct jobs *jobs, const struct store_unit *unit) {
+    const char *reason = unit->error;
     if (!jobs->disk_full) {
         log_error("writing failed; jobs stop until it succeeds", LOG_T("reason", reason));
     }
     jobs->disk_full = true;
-    snprintf(jobs->reason, sizeof jobs->reason, "%s", reason);
+    snprintf(jobs->reason, sizeof jobs->reason, "%.*s", REASON_BYTES - 1, reason);
     jobs->retry_at = clock_milliseconds() + RETRY_MILLISECONDS;
     for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        if (entry->worker != NULL) {
+        if (entry->units > 0) {
+            entry_lose(entry, reason); /* what is under way of it has failed too, or may have: the next would leave a gap */
+        } else if (entry->worker != NULL) {
             worker_stop(entry->worker, STOP_STALL);
         }
     }
-    store_failure_handled(jobs->options.store);
+    store_failure_handled(jobs->options.store, unit);
 }
 
 static void waiters_answer(struct entry *entry, enum jobs_result result, const char *detail) {
@@ -209,7 +215,7 @@ static void unit_done(struct store_unit *unit) {
         events_publish(jobs, unit);
     } else {
         entry_lose(entry, unit->error);
-        jobs_stall(jobs, unit->error);
+        jobs_stall(jobs, unit);
     }
     if (context.changes) {
         entry->changing = false;
@@ -375,7 +381,7 @@ static void cores_share(struct jobs *jobs) {
         gave = false;
         for (struct entry *entry = jobs->entries; left > 0 && entry != NULL; entry = entry->next) {
             struct worker *worker = entry->worker;
-            int bound = worker == NULL ? 0 : worker->spec.threads;
+            int bound = worker == NULL ? 0 : atomic_load(&worker->threads_most);
             if (worker != NULL && (bound == 0 || atomic_load(&worker->control.threads) < bound)) {
                 atomic_fetch_add(&worker->control.threads, 1);
                 left--;
@@ -645,7 +651,7 @@ static void submission_done(struct store_unit *unit) {
     } else {
         jobs->queued--;
         if (unit->result == STORE_STALLED) {
-            jobs_stall(jobs, unit->error);
+            jobs_stall(jobs, unit);
         }
         submission->done(submission->user, unit->result == STORE_STALLED ? JOBS_NO_ROOM : JOBS_BROKEN, submission->id, unit->error);
     }
@@ -977,8 +983,8 @@ static void stall_retry(struct jobs *jobs, uint64_t now) {
 void jobs_tick(struct jobs *jobs, uint64_t now) {
     for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
         struct worker *worker = entry->worker;
-        if (worker != NULL && worker->stop == STOP_NONE && worker->spec.time_limit > 0 &&
-            worker_trained(worker) > (double)worker->spec.time_limit) {
+        if (worker != NULL && worker->stop == STOP_NONE && atomic_load(&worker->time_limit) > 0 &&
+            worker_trained(worker) > (double)atomic_load(&worker->time_limit)) {
             worker_stop(worker, STOP_TIME);
         }
     }

@@ -76,7 +76,9 @@ struct worker {
     char id[STORE_ID_BYTES];
     char *document;                    /* thread's, until it is parsed */
     struct job_spec spec;              /* thread's */
-    atomic_int batch_size;             /* of spec; 0 until then */
+    atomic_int batch_size;             /* of spec, as the next two; 0 until the thread has read it */
+    atomic_int threads_most;
+    atomic_llong time_limit;
     const struct task_data *data;      /* thread's */
     struct store_reader *reader;       /* thread's */
     struct train_control control;

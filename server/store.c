@@ -75,8 +75,8 @@ struct store {
     struct store_unit *first, **last; /* under the mutex */
     size_t depth;
     bool leave;
-    uint64_t epoch;        /* loop's: failures dealt with */
-    uint64_t failed_epoch; /* writer's: units of this epoch or an older one fail; 0: none */
+    uint64_t handled; /* the last failure that the loop has dealt with; failures are counted from 1 */
+    uint64_t failed;  /* writer's: the last failure; units from before the loop has dealt with it fail untried */
     char reason[STORE_ERROR_BYTES]; /* writer's: of the last commit that failed */
     struct store_counts counts;
 };
@@ -188,7 +188,7 @@ void store_submit(struct store *store, struct store_unit *unit) {
     unit->message.deliver = unit_deliver;
     unit->next = NULL;
     pthread_mutex_lock(&store->mutex);
-    unit->epoch = store->epoch;
+    unit->epoch = store->handled;
     *store->last = unit;
     store->last = &unit->next;
     store->depth++;
@@ -196,9 +196,9 @@ void store_submit(struct store *store, struct store_unit *unit) {
     pthread_mutex_unlock(&store->mutex);
 }
 
-void store_failure_handled(struct store *store) {
+void store_failure_handled(struct store *store, const struct store_unit *unit) {
     pthread_mutex_lock(&store->mutex);
-    store->epoch++;
+    store->handled = unit->epoch > store->handled ? unit->epoch : store->handled;
     pthread_mutex_unlock(&store->mutex);
 }
 
@@ -485,7 +485,8 @@ static struct store_unit *units_refuse(struct store *store, struct store_unit *u
     for (struct store_unit *unit = units, *next; unit != NULL; unit = next) {
         next = unit->next;
         unit->next = NULL;
-        if (store->failed_epoch != 0 && unit->epoch < store->failed_epoch) {
+        if (unit->epoch < store->failed) {
+            unit->epoch = store->failed;
             unit->result = STORE_STALLED;
             memcpy(unit->error, store->reason, sizeof unit->error);
             units_deliver(store, unit);
@@ -498,12 +499,11 @@ static struct store_unit *units_refuse(struct store *store, struct store_unit *u
 }
 
 static void units_fail_all(struct store *store, struct store_unit *units) {
+    store->failed++;
     for (struct store_unit *unit = units; unit != NULL; unit = unit->next) {
+        unit->epoch = store->failed;
         unit->result = STORE_STALLED;
         memcpy(unit->error, store->reason, sizeof unit->error);
-        if (unit->epoch + 1 > store->failed_epoch) {
-            store->failed_epoch = unit->epoch + 1;
-        }
     }
 }
 

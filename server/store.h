@@ -132,7 +132,7 @@ enum store_result {
 struct store_unit {
     struct loop_message message; /* the store's own */
     struct store_unit *next;     /* the store's own */
-    uint64_t epoch;              /* the store's own */
+    uint64_t epoch;              /* the store's own: the last failure that the loop had heard of; then the one that this unit is of */
     struct store_item *first, **last;
     enum store_result result;
     char error[STORE_ERROR_BYTES];
@@ -156,8 +156,9 @@ struct store_item *store_unit_add(struct store_unit *unit, enum store_kind kind)
 void store_unit_free(struct store_unit *unit);
 /* Loop thread. */
 void store_submit(struct store *store, struct store_unit *unit);
-/* Loop thread: the failure that `done` was told of has been dealt with; what is submitted from now on is tried again. */
-void store_failure_handled(struct store *store);
+/* Loop thread: the failure that `done` was told of by this unit has been dealt with; what is submitted from now on is tried again, unless
+   something has failed since. */
+void store_failure_handled(struct store *store, const struct store_unit *unit);
 
 /* Waits until everything that was submitted has been tried and posted to the loop; loop_deliver then calls each `done`. Loop thread. */
 void store_flush(struct store *store);

@@ -256,6 +256,14 @@ static bool on_checkpoint(void *user, int64_t iteration, double loss, const unsi
     return true;
 }
 
+/* Cores may have been given to the job before its bound was known. */
+static void threads_bound(struct worker *worker) {
+    int most = worker->spec.threads;
+    if (most > 0 && atomic_load(&worker->control.threads) > most) {
+        atomic_store(&worker->control.threads, most);
+    }
+}
+
 static void on_iteration(void *user, int64_t iteration) {
     struct worker *worker = user;
     double now = clock_seconds();
@@ -265,6 +273,7 @@ static void on_iteration(void *user, int64_t iteration) {
         atomic_store(&worker->began, now);
     }
     atomic_store(&worker->latest, now);
+    threads_bound(worker);
     atomic_store(&worker->iteration, iteration);
     atomic_fetch_add(&worker->updates, 1);
 }
@@ -331,6 +340,9 @@ static bool document_parse(struct worker *worker) {
     worker->document = NULL;
     if (ok) {
         atomic_store(&worker->batch_size, worker->spec.config.training.batch_size);
+        atomic_store(&worker->threads_most, worker->spec.threads);
+        atomic_store(&worker->time_limit, worker->spec.time_limit);
+        threads_bound(worker);
     } else if (json_memory_short() || errno == ENOMEM) {
         hinder(worker, "there was no memory for its document");
     } else {
@@ -364,6 +376,8 @@ struct worker *worker_start(struct entry *entry, int threads) {
     atomic_init(&worker->control.threads, threads);
     atomic_init(&worker->iteration, entry->job.iteration);
     atomic_init(&worker->batch_size, 0);
+    atomic_init(&worker->threads_most, 0);
+    atomic_init(&worker->time_limit, 0);
     /* a worker that could not say that it ended would hold its job for ever: its last message is made first */
     worker->end = message_make(worker, SAYS_END);
     worker->document = strdup(entry->job.document);

@@ -71,8 +71,12 @@ static void store_end(void)
 
 /* ---- units ----------------------------------------------------------------------------------------------------------- */
 
+static struct store_unit stalled; /* the last one that failed with its commit, as it was */
+
 static void on_done(struct store_unit *unit)
 {
+    if (unit->result == STORE_STALLED)
+        stalled = *unit;
     ck_assert(pthread_equal(pthread_self(), loop_thread));
     if (ordered < 1024)
         order[ordered++] = (int)(intptr_t)unit->user;
@@ -438,12 +442,24 @@ START_TEST(test_a_full_disk_fails_what_waits_until_the_loop_has_dealt_with_it)
     job_submit(3, 0); /* there would be room, but the loop does not know yet what has failed */
     units_await();
     ck_assert_int_eq(results[STORE_STALLED], 2);
-    store_failure_handled(store);
+    const struct store_unit first = stalled;
+    store_failure_handled(store, &first);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    unit = unit_make(3);
+    checkpoint_put(unit, 1, 10, 2);
+    unit_submit(unit);
+    units_await();
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &kept), 0);
+    store_failure_handled(store, &first); /* news of the first failure says nothing of the second */
+    job_submit(4, 0);
+    units_await();
+    ck_assert_int_eq(results[STORE_STALLED], 4);
+    store_failure_handled(store, &stalled);
     job_submit(2, 0);
     units_await();
     ck_assert_int_eq(results[STORE_WRITTEN], 1);
     ck_assert_int_eq(store_jobs_count(reader, JOB_QUEUED), 2);
-    ck_assert_uint_eq(store_counts(store).failures, 1);
+    ck_assert_uint_eq(store_counts(store).failures, 2);
 }
 END_TEST
 
