@@ -169,3 +169,33 @@ def test_a_database_of_a_newer_modprop_is_refused(stored):
         database.execute("PRAGMA user_version=99")
     result = command("--data", data, "--listen", "127.0.0.1:0")
     assert result.returncode == 1 and "newer modprop" in result.stderr
+
+
+@pytest.mark.parametrize("damage", ["page", "truncated", "emptied", "moved"])
+def test_a_damaged_database_keeps_the_log_beside_it(start, damage):
+    """What a kill leaves is a database and its log: neither changes by a byte when the daemon refuses them."""
+    daemon = start("--workers", "1")
+    train(daemon)
+    with sqlite3.connect(daemon.data / "modprop.db") as database:
+        database.execute("PRAGMA wal_checkpoint(PASSIVE)")  # so that there are pages to damage
+        daemon.post("/v1/jobs", json=SMALL)
+        daemon.kill()
+        file = daemon.data / "modprop.db"
+        kept = file.read_bytes()
+    # the connection above closed as the last one and has copied the log: make another that is left behind
+    database.close()
+    file.write_bytes(kept)
+    (daemon.data / "modprop.db-wal").write_bytes(b"what was committed" * 1000)
+    if damage == "page":
+        file.write_bytes(kept[:8192] + b"\xff" * 4096 + kept[12288:])
+    elif damage == "truncated":
+        file.write_bytes(kept[:len(kept) // 2])
+    elif damage == "emptied":
+        file.write_bytes(b"")
+    else:
+        file.unlink()
+    before = {path.name: path.read_bytes() for path in daemon.data.glob("modprop.db*") if not path.name.endswith("-shm")}
+    result = command("--data", daemon.data, "--listen", "127.0.0.1:0")
+    assert result.returncode == 1 and "nothing was changed: restore it from a backup" in result.stderr, result.stderr
+    after = {path.name: path.read_bytes() for path in daemon.data.glob("modprop.db*") if not path.name.endswith("-shm")}
+    assert after == before, (sorted(before), sorted(after), [name for name in after if after.get(name) != before.get(name)])
