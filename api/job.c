@@ -500,12 +500,24 @@ json_t *tasks_describe(void) {
     return json_pack("{s:o}", "tasks", list);
 }
 
+static json_t *recommendations_describe(unsigned variant) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < recommendation_count; i++) {
+        const struct recommendation *one = &recommendations[i];
+        if (one->variants & variant) {
+            json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "for", one->purpose, "settings", json_loads(one->settings, 0, NULL), "evidence",
+                                                  one->evidence));
+        }
+    }
+    return list;
+}
+
 json_t *rules_describe(void) {
     json_t *list = json_array();
     for (int i = 0; i < RULE_TYPES; i++) {
         const struct decoding rule = {.fields = &rule_fields, .variant = 1u << i};
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "type", rule_variants[i].name, "description", rule_variants[i].doc, "parameters",
-                                              fields_describe(&rule)));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o}", "type", rule_variants[i].name, "description", rule_variants[i].doc, "parameters",
+                                              fields_describe(&rule), "recommended", recommendations_describe(1u << i)));
     }
     return json_pack("{s:o, s:s}", "rules", list, "default", rule_variants[RULE_MODPROP].name);
 }

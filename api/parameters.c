@@ -632,3 +632,11 @@ const struct field_default task_defaults[] = {
     {BIT(TASK_DATASET), "optimizer", "decay", "null"},
 };
 const size_t task_default_count = COUNT(task_defaults);
+
+/* ---- recommendations --------------------------------------------------------------------------------------------- */
+
+const struct recommendation recommendations[] = {
+    {BIT(RULE_MODPROP), "type-averaged weights", "{\"network\": {\"types_per_sign\": 23}, \"rule\": {\"weights\": \"type\", \"first_hop\": \"exact\", \"mu\": 0.25}}",
+     "EVIDENCE"},
+};
+const size_t recommendation_count = COUNT(recommendations);

@@ -21,4 +21,15 @@ extern const struct fields task_fields, network_fields, rule_fields, optimizer_f
 extern const struct field_default task_defaults[];
 extern const size_t task_default_count;
 
+/* What was measured to work best where no default can say it: served with the rule, never applied by itself. */
+struct recommendation {
+    unsigned variants;    /* bits of enum rule_type */
+    const char *purpose;  /* what for */
+    const char *settings; /* part of a job, as JSON text */
+    const char *evidence; /* what was measured, and where the report is */
+};
+
+extern const struct recommendation recommendations[];
+extern const size_t recommendation_count;
+
 #endif

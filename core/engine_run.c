@@ -37,16 +37,36 @@ void block_inputs(struct engine *engine, struct block *block, int from, int to, 
     }
 }
 
+/*
+ * Asks for a slot of history HISTORY_AHEAD steps before its use. History is larger than the caches and is written and read one block's rows at a time, backwards in
+ * the reverse recursion, which hardware does not foresee; without this the credit of bptt waits for z and the outer product of the other rules for its sources.
+ */
+enum { HISTORY_AHEAD = 2, LINE = 64 };
+
+static void history_prefetch(const struct engine *engine, const struct block *block, int slot, bool write)
+{
+    if (slot < 0 || slot > engine->plan.segment_steps)
+        return;
+    const char *at = (const char *)history_slot(engine, block, slot), *end = at + (size_t)block->rows * engine->stride * sizeof(float);
+    for (; at < end && write; at += LINE)
+        __builtin_prefetch(at, 1, 2);
+    for (; at < end; at += LINE)
+        __builtin_prefetch(at, 0, 2);
+}
+
 void blocks_forward(struct engine *engine, int first, int last, int slot, int count)
 {
     const struct kernels *kernels = engine->kernels;
     const enum epilogue epilogue = engine->network->activation == ACTIVATION_TANH ? EPILOGUE_FORWARD_TANH : EPILOGUE_FORWARD_RELU;
     int panels = packed_panels(kernels, engine->columns);
+    bool keeps = engine->want_gradient && engine->method == METHOD_REVERSE;
     struct product product = {.row_stride = engine->stride, .matrix = &engine->weights, .leak = engine->leak, .gain = engine->gain, .z_stride = engine->stride};
     for (int i = slot; i < slot + count; i++)
         for (int panel = 0; panel < panels; panel++)
             for (int b = first; b < last; b++) {
                 struct block *block = &engine->blocks[b];
+                if (keeps && panel == 0)
+                    history_prefetch(engine, block, i + HISTORY_AHEAD, true);
                 product.rows_in = history_slot(engine, block, i) + engine->first_source;
                 product.rows = block->rows;
                 product.v = block->v;
@@ -148,8 +168,6 @@ static void blocks_run_forward(struct engine *engine, int first_group, int last_
     }
 }
 
-enum { HISTORY_AHEAD = 1 }; /* steps */
-
 /* --- reverse recursion ---------------------------------------------------------------------------------------------------------- */
 
 static void block_state_copy(struct engine *engine, struct block *block, int segment, bool save)
@@ -198,22 +216,10 @@ static void block_reverse_reset(struct engine *engine, struct block *block)
     block->a_next_live = block->live = false;
 }
 
-/*
- * Asks for a slot of history ahead of its use. History is larger than the caches and is walked backwards, across pages, which hardware does not foresee; without this
- * the credit of bptt waits for z and the outer product of the other rules for its sources.
- */
-static void history_prefetch(const struct engine *engine, const struct block *block, int slot)
-{
-    const char *from = (const char *)history_slot(engine, block, slot);
-    for (size_t at = 0; at < (size_t)block->rows * engine->stride * sizeof(float); at += 64)
-        __builtin_prefetch(from + at, 0, 2);
-}
-
 static void block_reverse_step(struct engine *engine, struct group *group, struct block *block, int t, int slot)
 {
     size_t size = (size_t)engine->block_rows * (size_t)engine->columns;
-    if (slot >= HISTORY_AHEAD)
-        history_prefetch(engine, block, slot - HISTORY_AHEAD);
+    history_prefetch(engine, block, slot - HISTORY_AHEAD, false);
     bool loss = block_loss(engine, group, block, t, slot, true);
     float *gd = block->gd + (size_t)(t % TIME_BLOCK) * size;
     block->live = block->live || loss;

@@ -105,6 +105,28 @@ static void parameters_print(const struct cli *cli, const char *prefix, const js
     }
 }
 
+/* "recommended for PURPOSE: --set rule.mu=0.25 ..." and what was measured. */
+static void recommended_print(const struct cli *cli, const json_t *recommended) {
+    size_t index;
+    json_t *one, *section, *value;
+    const char *object, *name;
+    json_array_foreach((json_t *)recommended, index, one) {
+        struct text line = {0}, clean = {0};
+        json_object_foreach(json_object_get(one, "settings"), object, section) {
+            json_object_foreach(section, name, value) {
+                char *words = value_words(value);
+                text_printf(&line, " --set %s.%s=%s", object, name, words == NULL ? "" : words);
+                free(words);
+            }
+        }
+        terminal_clean(&clean, line.data, false);
+        printf("  %srecommended for %s:%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), job_text(one, "for"), terminal_paint(&cli->out, PAINT_NONE), clean.data);
+        sentence_print(cli, job_text(one, "evidence"), 6);
+        text_release(&line);
+        text_release(&clean);
+    }
+}
+
 /* One task or rule in full. `object` is its place in a job: "task" or "rule". */
 static void item_print(const struct cli *cli, const char *object, const json_t *item) {
     const char *name;
@@ -115,6 +137,7 @@ static void item_print(const struct cli *cli, const char *object, const json_t *
     json_object_foreach(json_object_get(item, "defaults"), name, section) {
         parameters_print(cli, name, section);
     }
+    recommended_print(cli, json_object_get(item, "recommended"));
 }
 
 /* The list: name and meaning. */

@@ -68,6 +68,14 @@ export function valueRead(parameter, text) {
 const valueText = (value) =>
   value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
 
+/** What a rule is, and what was measured to work best with it. */
+const explained = ({ description, recommended }) =>
+  [description, ...recommended.map((one) => `Recommended for ${one.for}: ${settingsText(one.settings)}. ${one.evidence}`)].join(" ");
+const settingsText = (settings) =>
+  Object.entries(settings)
+    .flatMap(([section, values]) => Object.entries(values).map(([name, value]) => `${section}.${name} ${valueText(value)}`))
+    .join(", ");
+
 /** A range as people write it; bounds that no one meets are left out. */
 function range({ minimum, exclusiveMinimum, maximum, exclusiveMaximum }) {
   const low = minimum ?? exclusiveMinimum,
@@ -263,7 +271,7 @@ class Form {
     this.sections.replaceChildren(
       ...[
         group("Task", true, chooser("task", this.task, of(this.all.tasks, this.task).description), make("task", known.task)),
-        group("Rule", true, chooser("rule", this.rule, of(this.all.rules, this.rule).description), make("rule", known.rule)),
+        group("Rule", true, chooser("rule", this.rule, explained(of(this.all.rules, this.rule))), make("rule", known.rule)),
         group("Job", true, make("", OWN), seeds),
         group("Training", opened("Training") ?? true, make("training", known.training)),
         group("Network", opened("Network") ?? false, make("network", known.network)),

@@ -6,7 +6,7 @@ import pathlib
 import definitions
 import numpy as np
 import pytest
-from conftest import Daemon
+from conftest import SANITIZED, Daemon
 
 CASES = json.loads((pathlib.Path(__file__).resolve().parents[1] / "golden" / "gradients.json").read_text())
 
@@ -15,7 +15,10 @@ INSTRUCTION_SETS = [name for name, flag in (("portable", ""), ("avx2", " avx2 ")
                     if flag in pathlib.Path("/proc/cpuinfo").read_text()]
 
 
-@pytest.fixture(scope="module", params=[f"{name}, {cores}" for name in INSTRUCTION_SETS for cores in (1, 2)])
+CHOICES = [f"{name}, {cores}" for name in INSTRUCTION_SETS for cores in (1, 2)]
+
+
+@pytest.fixture(scope="module", params=CHOICES[-1:] if SANITIZED else CHOICES)
 def calculator(request, tmp_path_factory):
     """A daemon for each instruction set of this host, with one core and with two."""
     name, cores = request.param.split(", ")

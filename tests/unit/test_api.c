@@ -562,6 +562,16 @@ START_TEST(descriptions) {
             ck_assert_msg(json_string_length(json_object_get(field, "description")) > 10, "%s", name);
         }
     }
+    /* what is recommended is a job that can be submitted */
+    for (i = 0; i < recommendation_count; i++) {
+        json_t *job = json_loads(recommendations[i].settings, 0, NULL);
+        ck_assert_ptr_nonnull(job);
+        json_object_set_new(job, "task", json_pack("{s:s}", "type", "delayed_xor"));
+        char *text = json_dumps(job, 0);
+        free(canonical(text, NULL));
+        free(text);
+        json_decref(job);
+    }
     json_array_foreach(json_object_get(tasks, "tasks"), i, entry) {
         json_object_foreach(json_object_get(entry, "parameters"), name, field) {
             const json_t *fallback = json_object_get(field, "default"), *low = json_object_get(field, "minimum"), *high = json_object_get(field, "maximum");
