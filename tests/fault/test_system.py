@@ -16,18 +16,31 @@ pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="build/tests/fault/
 LONG = bool(os.environ.get("MODPROP_LONG"))
 JOB = {"seed": 0, "task": {"type": "delayed_xor", "delay": 40, "cue": 20}, "network": {"units": 24},
        "training": {"iterations": 200, "batch_size": 8, "evaluate_every": 10, "checkpoint_every": 20}}
+# Seconds of training on a fast machine, so that what is done to it while it runs finds it running.
+SLOW = JOB | {"task": {"type": "delayed_xor", "delay": 300, "cue": 50}, "network": {"units": 64},
+              "training": {"iterations": 4000, "batch_size": 8, "evaluate_every": 100, "checkpoint_every": 20}}
 PATIENCE = 300
 YEAR = 365 * 86400 * 10**9
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """The weights of JOB by seed, trained in peace."""
-    daemon = service_daemons.Daemon(tmp_path_factory.mktemp("peace") / "data", "--workers", "1", "--cores", "1")
-    ids = [daemon.post("/v1/jobs", json=JOB | {"seed": seed}).json()["id"] for seed in range(3)]
+def in_peace(folder, *jobs):
+    """The digests of the weights of `jobs`, trained undisturbed."""
+    daemon = service_daemons.Daemon(folder / "data", "--workers", "1")
+    ids = [daemon.post("/v1/jobs", json=job).json()["id"] for job in jobs]
     kept = [end(daemon, id)["weights_sha256"] for id in ids]
     daemon.finish()
     return kept
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The weights of JOB by seed."""
+    return in_peace(tmp_path_factory.mktemp("peace"), *(JOB | {"seed": seed} for seed in range(3)))
+
+
+@pytest.fixture(scope="module")
+def undisturbed_slow(tmp_path_factory):
+    return in_peace(tmp_path_factory.mktemp("peace"), SLOW)[0]
 
 
 def end(daemon, id):
@@ -56,9 +69,9 @@ def verify(data, jobs):
     ("write", errno.EIO, "the disk fails: Input/output error"),
     ("sync", errno.EIO, "the disk fails: Input/output error"),
 ])
-def test_a_failing_disk_stops_jobs_and_says_why(faulty, undisturbed, kind, number, reason):
+def test_a_failing_disk_stops_jobs_and_says_why(faulty, undisturbed_slow, kind, number, reason):
     daemon, faults = faulty("--workers", "1")
-    id = daemon.post("/v1/jobs", json=JOB).json()["id"]
+    id = daemon.post("/v1/jobs", json=SLOW).json()["id"]
     wait_until(lambda: daemon.get(f"/v1/jobs/{id}/checkpoints").json()["checkpoints"])
     setattr(faults, f"error_{kind}", number)
     setattr(faults, f"rate_{kind}", 10**6)
@@ -68,7 +81,7 @@ def test_a_failing_disk_stops_jobs_and_says_why(faulty, undisturbed, kind, numbe
     assert daemon.get("/livez").status_code == 200 and reason in daemon.log()
     time.sleep(4)  # one retry, which fails
     faults.none()
-    assert end(daemon, id)["weights_sha256"] == undisturbed[0]
+    assert end(daemon, id)["weights_sha256"] == undisturbed_slow
     events = daemon.get(f"/v1/jobs/{id}/events?limit=1000").json()["events"]
     assert [event["id"] for event in events] == list(range(1, len(events) + 1))
     assert {event["reason"] for event in events if event["type"] == "status" and event["attempt"] > 1 and "reason" in event} == {reason}
