@@ -994,6 +994,7 @@ void jobs_tick(struct jobs *jobs, uint64_t now) {
     } else if (!jobs->disk_full && jobs->stalled != NULL && !jobs->draining) {
         stall_retry(jobs, now);
     }
+    jobs_schedule(jobs); /* what began nothing for want of memory has nobody else to call it again */
 }
 
 void jobs_drain(struct jobs *jobs, void (*idle)(void *user), void *user) {
