@@ -11,6 +11,7 @@ import urllib.parse
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import JavascriptException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
@@ -101,8 +102,9 @@ class Browser:
         return self.driver.find_elements("css selector", css)
 
     def wait(self, condition, seconds=20):
-        """Until `condition`, JavaScript whose value is returned, is true."""
-        return WebDriverWait(self.driver, seconds, 0.05).until(lambda driver: driver.execute_script(f"return {condition}"), condition)
+        """Until `condition`, JavaScript whose value is returned, is true. Of an element that is not there yet nothing is true yet."""
+        waiting = WebDriverWait(self.driver, seconds, 0.05, [JavascriptException])
+        return waiting.until(lambda driver: driver.execute_script(f"return {condition}"), condition)
 
     def device(self, width, height, scheme):
         self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
