@@ -17,7 +17,7 @@
  * An ill-conditioned V would cancel away float32's digits: CONDITION_MOST bounds |V|_1 |V^-1|_1, beyond it the engine uses the reverse recursion.
  *
  * Where no step of a TIME_BLOCK carries loss, all its steps are one pass of the traces through registers. Where one does, steps are taken singly and
- * each adds its rows, trace by trace, to those that wait for an outer product.
+ * each adds its rows of the eligibility trace to those that wait for an outer product.
  */
 #include <math.h>
 #include <string.h>
@@ -99,7 +99,6 @@ static void modes_make(struct engine *engine, const double *re, const double *im
     }
 }
 
-/* Real modes first, so that they are advanced TRACE_MODES_MOST at a time. */
 void traces_prepare(struct engine *engine)
 {
     const struct network *network = engine->network;
@@ -180,10 +179,16 @@ static float *pending_add(struct engine *engine, struct group *group, struct blo
     return g;
 }
 
-static void mdgl_add(struct engine *engine, struct group *group, struct block *block, int slot)
+/* a_t eps_t: a unit's own part, which every rule with a forward form has. */
+static void eligibility_add(struct engine *engine, struct group *group, struct block *block)
 {
     size_t elements = (size_t)block->rows * (size_t)engine->columns;
     memcpy(pending_add(engine, group, block, trace_at(engine, block, 0)), block->a, elements * sizeof(float));
+}
+
+static void mdgl_add(struct engine *engine, struct group *group, struct block *block, int slot)
+{
+    size_t elements = (size_t)block->rows * (size_t)engine->columns;
     bool tanh_activation = engine->network->activation == ACTIVATION_TANH;
     engine->kernels->scale_rows(block->rows, engine->columns, engine->gain, block->a, block->a_next);
     float *factors = pending_add(engine, group, block, block->eps_before);
@@ -223,14 +228,11 @@ static void signals_project(struct engine *engine, struct block *block)
 }
 
 /*
- * A step with loss. Only a_{p,t} eps_t is a unit's own and waits for an outer product; the rest is the same for all units of a type, so it is summed
- * by mode, (C, K) numbers, and dealt out to the units once, in traces_reduce.
+ * A step with loss, beyond a_{p,t} eps_t: the same for all units of a type, so it is summed by mode, (C, K) numbers, and dealt out to the units once, in traces_reduce.
  */
 static void modprop_add(struct engine *engine, struct group *group, struct block *block)
 {
     int types = engine->network->types, rows = block->rows, stride = (int)engine->stride;
-    size_t elements = (size_t)rows * (size_t)engine->columns;
-    memcpy(pending_add(engine, group, block, trace_at(engine, block, 0)), block->a, elements * sizeof(float));
     signals_project(engine, block);
     engine->kernels->outer(block->thin, (size_t)engine->type_columns, trace_at(engine, block, 0), rows, types, stride, group->shared + (size_t)(types * stride));
     for (int i = 0; i < engine->mode_count; i++) {
@@ -282,12 +284,11 @@ static void block_trace_steps(struct engine *engine, struct group *group, struct
         block_traces_advance(engine, block, i, 1);
         if (!block_loss(engine, group, block, t + i, i, true))
             continue;
+        eligibility_add(engine, group, block);
         if (engine->rule.type == RULE_MODPROP)
             modprop_add(engine, group, block);
         else if (engine->rule.type == RULE_MDGL)
             mdgl_add(engine, group, block, i);
-        else
-            memcpy(pending_add(engine, group, block, trace_at(engine, block, 0)), block->a, (size_t)(block->rows * engine->columns) * sizeof(float));
     }
 }
 
