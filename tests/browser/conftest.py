@@ -3,7 +3,6 @@
 A test that leaves an error in the console, or whose page asked any other origin, fails. What is expected (a fault shown while one types is a
 422; requests fail while a daemon is down) is named by the test.
 """
-import importlib.util
 import json
 import pathlib
 import subprocess
@@ -16,10 +15,9 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-_spec = importlib.util.spec_from_file_location("service_conftest", ROOT / "tests" / "service" / "conftest.py")
-service = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(service)
+import daemons
+from daemons import ROOT
+
 
 SMALL = {
     "task": {"type": "delayed_xor", "delay": 40, "cue": 20},
@@ -34,11 +32,11 @@ FLAGS = (
 
 @pytest.fixture
 def daemon(tmp_path):
-    running = service.Daemon(tmp_path / "data")
+    running = daemons.Daemon(tmp_path / "data")
     yield running
     if running.process.poll() is None:
         running.process.terminate()
-        running.process.wait(service.STOP_SECONDS)
+        running.process.wait(daemons.STOP_SECONDS)
 
 
 def submit(daemon, **changes):

@@ -5,7 +5,8 @@ import subprocess
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from conftest import finish, service, submit
+import daemons
+from conftest import finish, submit
 
 DIAGNOSED = {"training": {"iterations": 40, "evaluate_every": 5, "diagnostics": True}}
 
@@ -149,9 +150,9 @@ def test_one_finger_belongs_to_the_page_two_to_a_chart(daemon, browser):
 
 def test_a_token_is_asked_for_once_and_taken(tmp_path, browser):
     file = tmp_path / "tokens"
-    command = [service.MODPROPD, "token", "reader", "read", "--token-file", file]
+    command = [daemons.MODPROPD, "token", "reader", "read", "--token-file", file]
     token = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    daemon = service.Daemon(tmp_path / "data", "--token-file", file)
+    daemon = daemons.Daemon(tmp_path / "data", "--token-file", file)
     browser.expected.append("401")
     opened = "document.getElementById('login').open"
     try:
@@ -175,7 +176,7 @@ def test_a_token_is_asked_for_once_and_taken(tmp_path, browser):
         assert '-H "Authorization: Bearer $MODPROP_TOKEN"' in browser.find("pre").text
     finally:
         daemon.process.terminate()
-        daemon.process.wait(service.STOP_SECONDS)
+        daemon.process.wait(daemons.STOP_SECONDS)
 
 
 def test_a_view_that_could_not_be_read_comes_back_with_the_daemon(daemon, browser, tmp_path):
@@ -186,9 +187,9 @@ def test_a_view_that_could_not_be_read_comes_back_with_the_daemon(daemon, browse
     daemon.process.wait(10)
     browser.script("location.hash = '#/new'")
     browser.wait("document.querySelector('.empty h1')?.textContent === 'The daemon does not answer'")
-    again = service.Daemon(tmp_path / "data", "--listen", f"127.0.0.1:{daemon.port}")
+    again = daemons.Daemon(tmp_path / "data", "--listen", f"127.0.0.1:{daemon.port}")
     try:
         browser.wait("document.querySelector('.summary .good')", 60)
     finally:
         again.process.terminate()
-        again.process.wait(service.STOP_SECONDS)
+        again.process.wait(daemons.STOP_SECONDS)

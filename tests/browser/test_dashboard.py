@@ -4,7 +4,9 @@ import signal
 import pytest
 import requests
 
-from conftest import ROOT, finish, service, submit
+import daemons
+from conftest import finish, submit
+from daemons import ROOT
 
 
 def main_thread_seconds(browser):
@@ -122,7 +124,7 @@ def test_a_killed_and_restarted_daemon_is_picked_up(daemon, browser, tmp_path):
     daemon.process.send_signal(signal.SIGKILL)
     daemon.process.wait(10)
     browser.wait("document.getElementById('link').textContent === 'reconnecting'")
-    again = service.Daemon(tmp_path / "data", "--listen", f"127.0.0.1:{daemon.port}")
+    again = daemons.Daemon(tmp_path / "data", "--listen", f"127.0.0.1:{daemon.port}")
     try:
         browser.wait("document.getElementById('link').textContent === 'live'")
         browser.wait("[...document.querySelectorAll('.events li')].some(l => l.textContent.includes('running'))")
@@ -135,11 +137,11 @@ def test_a_killed_and_restarted_daemon_is_picked_up(daemon, browser, tmp_path):
         assert browser.script("return window.mark") == 1, "the page was loaded again"
     finally:
         again.process.terminate()
-        again.process.wait(service.STOP_SECONDS)
+        again.process.wait(daemons.STOP_SECONDS)
 
 
 def test_two_thousand_jobs_scroll_without_a_pause(tmp_path, browser):
-    daemon = service.Daemon(tmp_path / "data", "--workers", "0")
+    daemon = daemons.Daemon(tmp_path / "data", "--workers", "0")
     try:
         with requests.Session() as session:
             for seed in range(2000):
@@ -172,4 +174,4 @@ def test_two_thousand_jobs_scroll_without_a_pause(tmp_path, browser):
         browser.wait("document.querySelectorAll('.rows .row').length === 1 && document.getElementById('filter').value === 'job 1234'")
     finally:
         daemon.process.terminate()
-        daemon.process.wait(service.STOP_SECONDS)
+        daemon.process.wait(daemons.STOP_SECONDS)

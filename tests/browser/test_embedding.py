@@ -5,7 +5,9 @@ import threading
 
 import pytest
 
-from conftest import ROOT, finish, service, submit
+import daemons
+from conftest import finish, submit
+from daemons import ROOT
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def elsewhere(tmp_path):
 @pytest.mark.parametrize("allowed", [True, False])
 def test_the_guides_page_draws_where_it_is_allowed(tmp_path, browser, elsewhere, allowed):
     site, folder = elsewhere
-    daemon = service.Daemon(tmp_path / "data", "--allow-origin", site if allowed else "http://lab.example")
+    daemon = daemons.Daemon(tmp_path / "data", "--allow-origin", site if allowed else "http://lab.example")
     try:
         id = submit(daemon)
         finish(daemon, id)
@@ -45,4 +47,4 @@ def test_the_guides_page_draws_where_it_is_allowed(tmp_path, browser, elsewhere,
             assert browser.find("#now").text == "waiting"
     finally:
         daemon.process.terminate()
-        daemon.process.wait(service.STOP_SECONDS)
+        daemon.process.wait(daemons.STOP_SECONDS)

@@ -11,7 +11,8 @@ import time
 import pytest
 
 import conftest
-from conftest import Browser, service, submit
+import daemons
+from conftest import Browser, submit
 
 NAME = "rebound.example"
 JOB = json.dumps({"task": {"type": "delayed_xor", "delay": 10, "cue": 4}, "network": {"units": 6}, "training": {"iterations": 3}, "name": "from the page"})
@@ -34,13 +35,13 @@ def elsewhere(tmp_path):
 @pytest.fixture
 def victim(tmp_path):
     """A daemon without tokens, one job in it that a page might want to read, pause or delete."""
-    running = service.Daemon(tmp_path / "data", "--workers", "0", "--log-level", "debug")
+    running = daemons.Daemon(tmp_path / "data", "--workers", "0", "--log-level", "debug")
     running.job = submit(running, name="of the lab")
     yield running
     jobs = running.get("/v1/jobs").json()["jobs"]
     assert [(job["id"], job["status"], job["name"]) for job in jobs] == [(running.job, "queued", "of the lab")], "the page changed something"
     running.process.terminate()
-    running.process.wait(service.STOP_SECONDS)
+    running.process.wait(daemons.STOP_SECONDS)
 
 
 @pytest.fixture

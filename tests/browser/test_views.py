@@ -12,7 +12,8 @@ import time
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from conftest import finish, service, submit
+import daemons
+from conftest import finish, submit
 
 QUICK = {"task-delay": "40", "task-cue": "20", "network-units": "20", "training-iterations": "20", "training-evaluate_every": "5"}
 
@@ -202,12 +203,12 @@ def long_curve(folder, id, count):
 
 
 def test_a_hundred_thousand_points_stay_quick(tmp_path, browser):
-    daemon = service.Daemon(tmp_path / "data", "--workers", "0")
+    daemon = daemons.Daemon(tmp_path / "data", "--workers", "0")
     id = submit(daemon, training={"iterations": 200000, "evaluate_every": 1})
     daemon.process.terminate()
-    daemon.process.wait(service.STOP_SECONDS)
+    daemon.process.wait(daemons.STOP_SECONDS)
     long_curve(tmp_path / "data", id, 100_000)
-    daemon = service.Daemon(tmp_path / "data", "--workers", "0")
+    daemon = daemons.Daemon(tmp_path / "data", "--workers", "0")
     try:
         browser.cdp("Performance.enable", timeDomain="threadTicks")
         browser.open(f"{daemon.url}/#/jobs/{id}")
@@ -224,7 +225,7 @@ def test_a_hundred_thousand_points_stay_quick(tmp_path, browser):
         assert "points=1500" in browser.wait(asked)
     finally:
         daemon.process.terminate()
-        daemon.process.wait(service.STOP_SECONDS)
+        daemon.process.wait(daemons.STOP_SECONDS)
 
 
 def test_views_leave_nothing_behind_and_share_one_stream(daemon, browser):

@@ -2,24 +2,16 @@
 
 The program under test is $MODPROP, else build/clients/cli/modprop. A sanitizer's complaint fails the test whatever the test expects.
 """
-import importlib.util
 import os
 import pathlib
 import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from daemons import ROOT, daemon, start  # noqa: F401
+
 MODPROP = os.environ.get("MODPROP", str(ROOT / "build" / "clients" / "cli" / "modprop"))
 
-# The daemons of these tests are those of tests/service: one way to start and to judge them.
-_spec = importlib.util.spec_from_file_location("service_daemons", ROOT / "tests" / "service" / "conftest.py")
-service_daemons = importlib.util.module_from_spec(_spec)
-sys.modules["service_daemons"] = service_daemons
-_spec.loader.exec_module(service_daemons)
-start = service_daemons.start
-daemon = service_daemons.daemon
 
 
 class Program:

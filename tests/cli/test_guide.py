@@ -5,7 +5,8 @@ import re
 import shutil
 import subprocess
 
-from conftest import MODPROP, ROOT
+from conftest import MODPROP
+from daemons import ROOT
 from work import digest
 
 GUIDE = ROOT / "clients" / "cli" / "README.md"

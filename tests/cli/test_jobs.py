@@ -6,7 +6,7 @@ import time
 
 import pytest
 from conftest import Program
-from service_daemons import wait_until
+from daemons import wait_until
 from work import LONG, SHORT, digest, ended, status_of, submit
 
 

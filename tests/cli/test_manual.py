@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import MODPROP, ROOT
-from service_daemons import MODPROPD
+from conftest import MODPROP
+from daemons import MODPROPD, ROOT
 
 SCRIPT = ROOT / "clients" / "cli" / "manual.py"
 

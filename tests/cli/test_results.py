@@ -10,7 +10,8 @@ import subprocess
 import xml.etree.ElementTree
 
 import pytest
-from conftest import ROOT, Program
+from conftest import Program
+from daemons import ROOT
 from work import SHORT, digest, ended, submit
 
 SVG = "{http://www.w3.org/2000/svg}"

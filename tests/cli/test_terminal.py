@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from conftest import MODPROP
-from service_daemons import wait_until
+from daemons import wait_until
 from work import LONG, SHORT, submit
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")

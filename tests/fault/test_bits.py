@@ -5,7 +5,7 @@ import itertools
 import os
 
 import pytest
-from service_daemons import wait_until
+from daemons import wait_until
 
 LONG = bool(os.environ.get("MODPROP_LONG"))
 PATIENCE = 300

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from service_daemons import wait_until
+from daemons import Daemon, wait_until
 
 JOB = {"seed": 5, "task": {"type": "delayed_xor", "delay": 60, "cue": 20}, "network": {"units": 32},
        "training": {"iterations": 1500, "batch_size": 8, "evaluate_every": 50, "checkpoint_every": 100}}
@@ -51,8 +51,7 @@ def results(found):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """Weights and evaluations of a run in peace."""
-    import service_daemons
-    daemon = service_daemons.Daemon(tmp_path_factory.mktemp("peace") / "data")
+    daemon = Daemon(tmp_path_factory.mktemp("peace") / "data")
     job = submit(daemon)
     ended(daemon, job)
     kept = digest(daemon, job), results(events(daemon, job))

@@ -17,7 +17,7 @@ import uuid
 
 import pytest
 import requests
-import service_daemons
+import daemons
 
 LONG = bool(os.environ.get("MODPROP_LONG"))
 KILLS = int(os.environ.get("MODPROP_KILLS", 200 if LONG else 10))
@@ -212,7 +212,7 @@ def all_listed(daemon):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """The weights of each kind of job, trained in peace by one thread, alone."""
-    daemon = service_daemons.Daemon(tmp_path_factory.mktemp("peace") / "data", "--workers", "1", "--cores", "1")
+    daemon = daemons.Daemon(tmp_path_factory.mktemp("peace") / "data", "--workers", "1", "--cores", "1")
     kept = []
     for kind in KINDS:
         id = daemon.post("/v1/jobs", json=JOB | kind).json()["id"]
@@ -285,7 +285,7 @@ def test_whenever_it_is_killed_all_that_was_promised_holds(start, undisturbed):
     numbers = [number for number, _ in all_seen]
     assert numbers == sorted(by_seq)[:len(numbers)]
     assert [json.loads(data) for _, data in all_seen] == [by_seq[number] for number in numbers]
-    verified = subprocess.run([service_daemons.MODPROPD, "verify", "--data", lab.daemon.data], capture_output=True, text=True)
+    verified = subprocess.run([daemons.MODPROPD, "verify", "--data", lab.daemon.data], capture_output=True, text=True)
     assert verified.returncode == 0 and f"{len(listed)} whole, 0 damaged" in verified.stdout, verified.stdout
     statuses = collections.Counter(job["status"] for job in ended.values())
     print(f"{KILLS} kills in {time.monotonic() - began:.0f} s:", dict(lab.count), f"{len(listed)} jobs", dict(statuses),

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-import service_daemons
+import daemons
 from faults import LIBRARY, Faults
 
 pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="build/tests/fault/libfault.so was not built")
@@ -114,7 +114,7 @@ def bytes_until(records):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    daemon = service_daemons.Daemon(tmp_path_factory.mktemp("peace") / "data", "--workers", "1", "--cores", "1")
+    daemon = daemons.Daemon(tmp_path_factory.mktemp("peace") / "data", "--workers", "1", "--cores", "1")
     ids = [daemon.post("/v1/jobs", json=JOB | {"seed": seed}).json()["id"] for seed in range(2)]
     kept = [daemon.get(f"/v1/jobs/{id}?wait={PATIENCE}", timeout=PATIENCE + 10).json()["weights_sha256"] for id in ids]
     daemon.finish()
@@ -143,6 +143,6 @@ def test_what_was_acknowledged_survives_a_power_cut(start, tmp_path, undisturbed
             job = after.get(f"/v1/jobs/{id}?wait={PATIENCE}", timeout=PATIENCE + 10).json()
             assert job.get("weights_sha256") == undisturbed[of], job
         assert after.stop() == 0
-        verified = subprocess.run([service_daemons.MODPROPD, "verify", "--data", folder], capture_output=True, text=True)
+        verified = subprocess.run([daemons.MODPROPD, "verify", "--data", folder], capture_output=True, text=True)
         assert verified.returncode == 0, verified.stdout + verified.stderr
         print(f"cut behind record {upto} of {len(records)}: {len(held)} of {len(promised)} jobs had been acknowledged, and are there")

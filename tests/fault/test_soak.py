@@ -5,7 +5,7 @@ import pathlib
 import statistics
 
 import requests
-import service_daemons
+import daemons
 
 JOBS = int(os.environ.get("MODPROP_JOBS", 6000 if os.environ.get("MODPROP_LONG") else 150))
 ROUND = 25
@@ -51,5 +51,5 @@ def test_thousands_of_jobs_leave_nothing_behind(start):
     print(f"{JOBS} jobs: {sizes[0] / 1e6:.1f} MB at first, {early / 1e6:.1f} MB in the second quarter, {late / 1e6:.1f} MB in the last;"
           f" descriptors {min(descriptors)} to {max(descriptors)}")
     assert max(descriptors) - min(descriptors) <= 4, descriptors
-    if not service_daemons.SANITIZED:
+    if not daemons.SANITIZED:
         assert late - early < (1e6 if JOBS >= 3000 else CACHES), sizes

@@ -8,9 +8,9 @@ import subprocess
 import time
 
 import pytest
-import service_daemons
+import daemons
 from faults import KINDS, LIBRARY, Faults
-from service_daemons import wait_until
+from daemons import wait_until
 
 pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="build/tests/fault/libfault.so was not built")
 LONG = bool(os.environ.get("MODPROP_LONG"))
@@ -25,7 +25,7 @@ YEAR = 365 * 86400 * 10**9
 
 def in_peace(folder, *jobs):
     """The digests of the weights of `jobs`, trained undisturbed."""
-    daemon = service_daemons.Daemon(folder / "data", "--workers", "1")
+    daemon = daemons.Daemon(folder / "data", "--workers", "1")
     ids = [daemon.post("/v1/jobs", json=job).json()["id"] for job in jobs]
     kept = [end(daemon, id)["weights_sha256"] for id in ids]
     daemon.finish()
@@ -60,7 +60,7 @@ def faulty(start, tmp_path):
 
 
 def verify(data, jobs):
-    done = subprocess.run([service_daemons.MODPROPD, "verify", "--data", data], capture_output=True, text=True)
+    done = subprocess.run([daemons.MODPROPD, "verify", "--data", data], capture_output=True, text=True)
     assert done.returncode == 0 and f"{jobs} whole, 0 damaged" in done.stdout, done.stdout + done.stderr
 
 
@@ -105,7 +105,7 @@ def test_without_threads_jobs_wait(faulty, undisturbed):
 def test_without_threads_a_start_fails_in_one_sentence(faulty, tmp_path):
     faults = Faults(tmp_path, tmp_path / "data")
     faults.rate_thread = 10**6
-    done = subprocess.run([service_daemons.MODPROPD, "--data", tmp_path / "data", "--listen", "127.0.0.1:0"], capture_output=True, text=True,
+    done = subprocess.run([daemons.MODPROPD, "--data", tmp_path / "data", "--listen", "127.0.0.1:0"], capture_output=True, text=True,
                           env=os.environ | faults.environment, timeout=60)
     assert done.returncode == 1 and "thread" in done.stderr and done.stdout == ""
 
@@ -160,7 +160,7 @@ def test_whatever_fails_nothing_acknowledged_is_lost(faulty, undisturbed):
     stored = len(promised)
     assert daemon.get("/readyz").status_code == 200
     assert daemon.stop() == 0
-    done = subprocess.run([service_daemons.MODPROPD, "verify", "--data", daemon.data], capture_output=True, text=True)
+    done = subprocess.run([daemons.MODPROPD, "verify", "--data", daemon.data], capture_output=True, text=True)
     assert done.returncode == 0 and ", 0 damaged" in done.stdout, done.stdout + done.stderr
     print(f"{stored} jobs acknowledged, {found}; failed calls: {counts}")
     assert counts["write"] and counts["memory"]

@@ -1,19 +1,12 @@
-"""Requests generated from the served OpenAPI document. The daemons are those of tests/service; schemathesis and the validator come from PyPI into build/schemathesis."""
-import importlib.util
-import pathlib
+"""Requests generated from the served OpenAPI document. schemathesis and the validator come from PyPI into build/schemathesis."""
 import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from daemons import ROOT, start  # noqa: F401
+
 VENV = ROOT / "build" / "schemathesis"
 PACKAGES = ["schemathesis>=4,<5", "openapi-spec-validator>=0.7"]
-_spec = importlib.util.spec_from_file_location("service_daemons", ROOT / "tests" / "service" / "conftest.py")
-service_daemons = importlib.util.module_from_spec(_spec)
-sys.modules["service_daemons"] = service_daemons
-_spec.loader.exec_module(service_daemons)
-start = service_daemons.start
 
 
 @pytest.fixture(scope="session")

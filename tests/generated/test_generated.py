@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 
-from conftest import ROOT
+from daemons import ROOT
 
 SMALL = {"task": {"type": "delayed_xor", "delay": 10, "cue": 4}, "network": {"units": 6}, "training": {"iterations": 20, "checkpoint_every": 5}}
 WANTED = int(os.environ.get("MODPROP_GENERATED", "20000" if os.environ.get("MODPROP_LONG") else "1"))

@@ -2,7 +2,7 @@
 import json
 
 from conftest import SMALL
-from service_daemons import wait_until
+from daemons import wait_until
 
 ENDLESS = SMALL | {"training": {"iterations": 10**9, "batch_size": 4, "evaluate_every": 10**6}}
 

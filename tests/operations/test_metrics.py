@@ -8,8 +8,8 @@ import pytest
 import requests
 import yaml
 
-from conftest import ROOT, SMALL, free_port, tool
-from service_daemons import MODPROPD, wait_until
+from conftest import SMALL, free_port, tool
+from daemons import MODPROPD, ROOT, wait_until
 
 PROMETHEUS = ROOT / "docker" / "prometheus"
 DASHBOARD = ROOT / "docker" / "grafana" / "dashboards" / "modprop.json"

@@ -3,7 +3,7 @@ import re
 
 import yaml
 
-from conftest import ROOT
+from daemons import ROOT
 
 
 def text(*parts):

@@ -11,8 +11,8 @@ import time
 import pytest
 import requests
 
-from conftest import ROOT, SMALL, free_port, tool
-from service_daemons import wait_until
+from conftest import SMALL, free_port, tool
+from daemons import ROOT, wait_until
 
 MIB = 1 << 20
 

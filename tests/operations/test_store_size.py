@@ -2,7 +2,8 @@
 import re
 import sqlite3
 
-from conftest import ROOT, SMALL
+from conftest import SMALL
+from daemons import ROOT
 
 
 def size(data):

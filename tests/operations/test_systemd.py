@@ -14,8 +14,8 @@ import time
 import pytest
 import requests
 
-from conftest import ROOT, SMALL, tool
-from service_daemons import MODPROPD, SANITIZED, wait_until
+from conftest import SMALL, tool
+from daemons import MODPROPD, ROOT, SANITIZED, wait_until
 
 UNIT = ROOT / "docker" / "modpropd.service"
 

@@ -12,7 +12,7 @@ import time
 import httpx
 import numpy as np
 import pytest
-from conftest import ROOT
+from daemons import ROOT
 from modprop import AsyncClient, Client, Conflict, InvalidRequest, JobFailed, NotAllowed, NotFound, ServerUnreachable, weights_sha256
 
 TASK = {"type": "delayed_xor", "delay": 20, "cue": 20}

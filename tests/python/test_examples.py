@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from daemons import ROOT
 
 PACKAGE = ROOT / "clients" / "python"
 EXAMPLES = PACKAGE / "examples"

@@ -7,7 +7,7 @@ import re
 import modprop._calls as calls
 import numpy as np
 import pytest
-from conftest import ROOT
+from daemons import ROOT
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "clients" / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 

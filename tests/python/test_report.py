@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from daemons import ROOT
 from modprop import Metrics
 
 sys.path.insert(0, str(ROOT / "tests" / "reproduce"))

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from conftest import MODPROPD, ROOT
+from daemons import MODPROPD, ROOT
 from test_jobs import SMALL, finish, submit
 
 

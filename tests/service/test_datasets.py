@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from conftest import wait_until
+from daemons import wait_until
 from test_jobs import finish, submit
 
 TYPES = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64", "uint8": "U8"}

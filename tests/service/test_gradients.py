@@ -6,7 +6,7 @@ import pathlib
 import definitions
 import numpy as np
 import pytest
-from conftest import SANITIZED, Daemon
+from daemons import SANITIZED, Daemon
 
 CASES = json.loads((pathlib.Path(__file__).resolve().parents[1] / "golden" / "gradients.json").read_text())
 

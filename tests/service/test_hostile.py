@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import MODPROPD, ROOT, SANITIZED, wait_until
+from daemons import MODPROPD, ROOT, SANITIZED, wait_until
 from test_jobs import LONG, SMALL, finish, submit
 from test_transport import assert_problem, head, statuses
 

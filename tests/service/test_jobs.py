@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from conftest import wait_until
+from daemons import wait_until
 
 SMALL = {"task": {"type": "delayed_xor", "delay": 40, "cue": 20}, "network": {"units": 20},
          "training": {"iterations": 100, "batch_size": 4, "evaluate_every": 10, "checkpoint_every": 20}}

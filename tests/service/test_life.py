@@ -3,7 +3,7 @@ import hashlib
 import sqlite3
 import time
 
-from conftest import wait_until
+from daemons import wait_until
 
 SMALL = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 12},
          "training": {"iterations": 20, "batch_size": 4, "evaluate_every": 5, "checkpoint_every": 10}}

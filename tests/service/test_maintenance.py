@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import MODPROPD, wait_until
+from daemons import MODPROPD, wait_until
 
 SMALL = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 12},
          "training": {"iterations": 40, "batch_size": 4, "evaluate_every": 5, "checkpoint_every": 10}}

@@ -4,7 +4,7 @@ import pathlib
 import re
 
 import pytest
-from conftest import SANITIZED
+from daemons import SANITIZED
 
 SMALL = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 20, "tau": 20},
          "training": {"iterations": 40, "batch_size": 4, "evaluate_every": 10}}

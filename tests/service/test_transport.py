@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import MODPROPD, wait_until
+from daemons import MODPROPD, wait_until
 
 
 def head(lines=b"", line=b"GET /livez HTTP/1.1", host=b"localhost"):
