@@ -123,6 +123,7 @@ struct unit_context {
     struct entry *entry;
     struct worker *worker; /* whose message it is; NULL: none */
     bool changes;
+    int queued; /* how many more jobs wait by this change; taken back where it is not committed */
 };
 
 static void events_publish(struct jobs *jobs, const struct store_unit *unit) {
@@ -214,6 +215,7 @@ static void unit_done(struct store_unit *unit) {
     if (unit->result == STORE_WRITTEN) {
         events_publish(jobs, unit);
     } else {
+        jobs->queued -= context.queued;
         entry_lose(entry, unit->error);
         jobs_stall(jobs, unit);
     }
@@ -254,7 +256,8 @@ static bool unit_is_filled(const struct store_unit *unit) {
 }
 
 void entry_submit(struct entry *entry, struct store_unit *unit) {
-    struct worker *worker = ((struct unit_context *)unit->user)->worker;
+    const struct unit_context *context = unit->user;
+    struct worker *worker = context->worker;
     if (!unit_is_filled(unit)) {
         entry_discard(entry, unit);
         if (worker != NULL) {
@@ -263,9 +266,8 @@ void entry_submit(struct entry *entry, struct store_unit *unit) {
         return;
     }
     entry->units++;
-    if (((struct unit_context *)unit->user)->changes) {
-        entry->changing = true;
-    }
+    entry->changing = entry->changing || context->changes;
+    entry->jobs->queued += context->queued;
     store_submit(entry->jobs->options.store, unit);
 }
 
@@ -314,7 +316,7 @@ static char *status_text(const struct event_head *head, const struct store_job *
 void entry_change(struct entry *entry, enum job_status status, const char *reason) {
     struct store_job *job = &entry->job;
     int64_t now = clock_unix_milliseconds();
-    entry->jobs->queued += (status == JOB_QUEUED) - (job->status == JOB_QUEUED);
+    int queued = (status == JOB_QUEUED) - (job->status == JOB_QUEUED);
     job->status = status;
     /* whatever the clock is set to, no job ends before it has begun */
     if (status == JOB_RUNNING && job->started == 0) {
@@ -332,6 +334,7 @@ void entry_change(struct entry *entry, enum job_status status, const char *reaso
         entry_discard(entry, unit);
         return;
     }
+    ((struct unit_context *)unit->user)->queued = queued;
     job_row_copy(&row->job, job);
     event->terminal = job_status_is_final(status);
     event->succeeded = status == JOB_SUCCEEDED;

@@ -90,6 +90,23 @@ def test_a_failing_disk_stops_jobs_and_says_why(faulty, undisturbed_slow, kind, 
     verify(daemon.data, 1)
 
 
+def test_a_failing_disk_takes_no_place_in_the_queue(faulty):
+    """What could not be written was not queued: not by clients who resume again and again, nor by the daemon's own attempts."""
+    daemon, faults = faulty("--workers", "1", "--max-queued", "2")
+    id = daemon.post("/v1/jobs", json=SLOW).json()["id"]
+    paused = daemon.post("/v1/jobs", json=JOB).json()["id"]
+    assert daemon.post(f"/v1/jobs/{paused}/pause").json()["status"] == "paused"
+    wait_until(lambda: daemon.get(f"/v1/jobs/{id}/checkpoints").json()["checkpoints"])
+    faults.error_write = errno.ENOSPC
+    faults.rate_write = 10**6
+    assert [daemon.post(f"/v1/jobs/{paused}/resume").status_code for _ in range(5)] == [507] * 5
+    wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json().get("reason"))
+    time.sleep(5)  # the daemon tries twice to queue the job that ran
+    faults.none()
+    wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json()["status"] == "running", PATIENCE)
+    assert [daemon.post("/v1/jobs", json=JOB).status_code for _ in range(3)] == [201, 201, 429]
+
+
 def test_without_threads_jobs_wait(faulty, undisturbed):
     daemon, faults = faulty("--workers", "2", "--cores", "2")
     faults.rate_thread = 10**6
