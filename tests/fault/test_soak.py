@@ -1,13 +1,17 @@
-"""Thousands of small jobs: they come, are followed, read and deleted, and the daemon is as large and has as many descriptors open in the end as it
-was and had once its caches were full. A sanitizer keeps freed memory: its daemon is held to the descriptors alone."""
+"""Thousands of small jobs: they come from several clients at once, are followed, read and deleted, and the daemon is as large and has as many
+descriptors open in the end as it was and had once its caches were full. A sanitizer keeps freed memory: its daemon is held to the descriptors alone."""
+import concurrent.futures
 import os
 import pathlib
 import statistics
+import threading
 
 import requests
+
 import daemons
 
 JOBS = int(os.environ.get("MODPROP_JOBS", 6000 if os.environ.get("MODPROP_LONG") else 150))
+CLIENTS = 5  # each with a connection of its own, kept open
 ROUND = 25
 CACHES = 16e6  # bytes: what the database's page caches may take once they are full
 PATIENCE = 300
@@ -39,13 +43,17 @@ def live_through(daemon, session, number):
 def test_thousands_of_jobs_leave_nothing_behind(start):
     daemon = start("--workers", "2", "--cores", "2", "--log-level", "warning")
     sizes, descriptors = [], []
-    with requests.Session() as session:
-        for number in range(JOBS):
-            live_through(daemon, session, number)
-            if number % ROUND == ROUND - 1:
-                resident, open_now = size_of(daemon)
-                sizes.append(resident)
-                descriptors.append(open_now)
+    mine = threading.local()
+
+    def connect():
+        mine.session = requests.Session()
+
+    with concurrent.futures.ThreadPoolExecutor(CLIENTS, initializer=connect) as clients:
+        for first in range(0, JOBS, ROUND):
+            list(clients.map(lambda number: live_through(daemon, mine.session, number), range(first, first + ROUND)))
+            resident, open_now = size_of(daemon)
+            sizes.append(resident)
+            descriptors.append(open_now)
     quarter = len(sizes) // 4
     early, late = statistics.median(sizes[quarter:2 * quarter]), statistics.median(sizes[-quarter:])
     print(f"{JOBS} jobs: {sizes[0] / 1e6:.1f} MB at first, {early / 1e6:.1f} MB in the second quarter, {late / 1e6:.1f} MB in the last;"

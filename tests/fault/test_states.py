@@ -15,7 +15,7 @@ from daemons import wait_until
 JOB = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 12},
        "training": {"iterations": 1500, "batch_size": 4, "evaluate_every": 7, "checkpoint_every": 50}}
 ENDLESS = JOB | {"training": {"iterations": 10**9, "batch_size": 4, "evaluate_every": 10**6, "checkpoint_every": 10**6}}
-SECONDS = 600 if os.environ.get("MODPROP_LONG") else 12
+SECONDS = 300 if os.environ.get("MODPROP_LONG") else 12
 JOBS = 400 if os.environ.get("MODPROP_LONG") else 24
 SEEDS = 3
 FINAL = {"succeeded", "failed", "cancelled"}
