@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -115,6 +116,11 @@ int64_t host_resident_bytes(void) {
         return 0;
     }
     return resident * sysconf(_SC_PAGESIZE);
+}
+
+int64_t host_heap_bytes(void) {
+    struct mallinfo2 heap = mallinfo2();
+    return (int64_t)(heap.uordblks + heap.hblkhd);
 }
 
 int64_t host_open_descriptors(void) {

@@ -172,6 +172,8 @@ static void render_store(FILE *out, struct server *server) {
     metrics_histogram(out, "modprop_store_sync_seconds", "", &counts.sync);
     single(out, "modprop_store_bytes", "gauge", "Bytes that the rows of the database take; its file may be larger.",
            (double)store_bytes_used(server->reader));
+    single(out, "modprop_store_memory_bytes", "gauge", "Memory that the store takes: page caches and statements.",
+           (double)store_memory_bytes());
     single(out, "modprop_disk_free_bytes", "gauge", "Room that the daemon may still use on the disk of the data directory.",
            known ? block * (double)disk.f_bavail : NAN);
     single(out, "modprop_disk_size_bytes", "gauge", "Size of the disk of the data directory.", known ? block * (double)disk.f_blocks : NAN);
@@ -187,6 +189,7 @@ static void render_process(FILE *out, struct server *server) {
     double system = (double)usage.ru_stime.tv_sec + 1e-6 * (double)usage.ru_stime.tv_usec;
     single(out, "process_cpu_seconds_total", "counter", "Processor time used.", user + system);
     single(out, "process_resident_memory_bytes", "gauge", "Memory resident now.", (double)host_resident_bytes());
+    single(out, "modprop_heap_bytes", "gauge", "Memory allocated now, by the store too.", (double)host_heap_bytes());
     single(out, "process_open_fds", "gauge", "File descriptors open now.", (double)host_open_descriptors());
     single(out, "process_max_fds", "gauge", "File descriptors that may be open.", (double)files.rlim_cur);
     single(out, "process_start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.",

@@ -236,6 +236,9 @@ void store_reader_release(struct store_reader *reader);
 bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_BYTES]);
 /* Bytes that rows take; free pages of the file are not counted. -1 on failure. */
 int64_t store_bytes_used(struct store_reader *reader);
+/* Bytes of memory that the store's connections take in this process: page caches, at most 8 MiB for writing and 2 MiB for each reader, and
+ * statements. */
+int64_t store_memory_bytes(void);
 /* At most `limit` finished jobs, the longest finished first; `bytes` is about what a job's rows take. How many, or -1. */
 int store_jobs_oldest(struct store_reader *reader, int limit, bool (*each)(void *user, const char *id, int64_t finished, int64_t bytes),
                       void *user);

@@ -503,6 +503,10 @@ int64_t store_bytes_used(struct store_reader *reader) {
     return number_query(query_begin(reader, BYTES_USED));
 }
 
+int64_t store_memory_bytes(void) {
+    return sqlite3_memory_used();
+}
+
 int store_jobs_oldest(struct store_reader *reader, int limit, bool (*each)(void *user, const char *id, int64_t finished, int64_t bytes),
                       void *user) {
     sqlite3_stmt *s = query_begin(reader, JOBS_OLDEST);
