@@ -175,6 +175,10 @@ static bool file_read(struct token_list *list, const char *path, char *error) {
             ok = line_parse(list, path, number, line, error);
         }
     }
+    if (ok && ferror(file)) { /* of a file that is read in part the rest of the tokens would be lost */
+        snprintf(error, CONFIG_ERROR_BYTES, "--token-file: %.400s cannot be read: %s", path, strerror(errno));
+        ok = false;
+    }
     fclose(file);
     explicit_bzero(line, sizeof line);
     return ok;
@@ -365,12 +369,17 @@ bool auth_rate_take(struct auth *auth, const char *key, int *retry_seconds) {
 
 /* ---- modpropd token ---------------------------------------------------------------------------------------------- */
 
+/* The line in one write; after one that an editor left unended, or a full disk cut short, on a line of its own. */
 static bool line_append(const char *path, const char *line) {
-    int descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    char text[512], last = '\n';
+    int descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (descriptor < 0) {
         return false;
     }
-    bool ok = write(descriptor, line, strlen(line)) == (ssize_t)strlen(line) && fsync(descriptor) == 0;
+    off_t end = lseek(descriptor, 0, SEEK_END);
+    bool ok = end >= 0 && (end == 0 || pread(descriptor, &last, 1, end - 1) == 1);
+    snprintf(text, sizeof text, "%s%s", last == '\n' ? "" : "\n", line);
+    ok = ok && write(descriptor, text, strlen(text)) == (ssize_t)strlen(text) && fsync(descriptor) == 0;
     return close(descriptor) == 0 && ok;
 }
 

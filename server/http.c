@@ -471,6 +471,18 @@ void http_tick(struct http *http, uint64_t now) {
     }
 }
 
+size_t http_cut(struct http *http, bool (*keep)(void *user, const struct request *request), void *user) {
+    size_t count = 0;
+    for (struct connection *c = http->connections; c != NULL; c = c->next) {
+        if (c->request != NULL && c->request->begun && !c->cut && !keep(user, &c->request->request)) {
+            connection_cut(c);
+            http_wake(&c->request->request); /* a stream sees the cut and ends */
+            count++;
+        }
+    }
+    return count;
+}
+
 void http_quiesce(struct http *http) {
     if (http->quiescing) {
         return;

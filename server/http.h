@@ -102,6 +102,9 @@ bool http_is_quiet(const struct http *http);
 /* Ends streams, answers 503 to all who wait, runs until that has left or `milliseconds` are over, stops and frees. NULL-safe. */
 void http_destroy(struct http *http, int milliseconds);
 
+/* Closes the connection of every request under way for which `keep` is false; how many. */
+size_t http_cut(struct http *http, bool (*keep)(void *user, const struct request *request), void *user);
+
 /* The value of a header of the request, or NULL. http_header_count tells how often it was sent. */
 const char *http_header(const struct request *request, const char *name);
 size_t http_header_count(const struct request *request, const char *name);

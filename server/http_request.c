@@ -595,6 +595,9 @@ static ssize_t read_source(void *user, uint64_t position, char *bytes, size_t si
     if (state->http->ending) {
         return MHD_CONTENT_READER_END_OF_STREAM;
     }
+    if (state->connection->cut) {
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
     ssize_t result = state->source->read(state->source_user, bytes, size);
     if (result == SOURCE_END) {
         return MHD_CONTENT_READER_END_OF_STREAM;

@@ -76,7 +76,8 @@ static void on_signal(void *user, int number) {
         log_info("stopping", LOG_T("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
         drain(server);
     } else if (auth_reload(server->auth, error)) {
-        log_info("tokens were read again", LOG_I("tokens", auth_count(server->auth)));
+        size_t closed = routes_tokens_changed(server);
+        log_info("tokens were read again", LOG_I("tokens", auth_count(server->auth)), LOG_I("requests_closed", closed));
     } else {
         log_error("tokens were not read again; the old ones stay in force", LOG_T("reason", error));
     }

@@ -440,6 +440,17 @@ void routes_handle(void *user, struct request *request) {
     route->handle(user, request);
 }
 
+static bool may_go_on(void *user, const struct request *request) {
+    const struct server *server = user;
+    const struct route *route = request->route;
+    char name[TOKEN_NAME_BYTES];
+    return route == NULL || route->role == ROLE_PUBLIC || auth_check(server->auth, http_header(request, "Authorization"), name) >= route->role;
+}
+
+size_t routes_tokens_changed(struct server *server) {
+    return auth_is_required(server->auth) ? http_cut(server->http, may_go_on, server) : 0;
+}
+
 void routes_done(void *user, struct request *request) {
     struct server *server = user;
     const struct route *route = request->route;

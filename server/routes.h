@@ -42,6 +42,9 @@ void routes_head(void *user, struct request *request);
 void routes_handle(void *user, struct request *request);
 void routes_done(void *user, struct request *request);
 
+/* Closes what goes on with a token that is gone or may less than before; how many requests that were. */
+size_t routes_tokens_changed(struct server *server);
+
 /* The best of `types` (NULL-ended) for an Accept header (NULL: the first), or NULL where none is acceptable. RFC 9110, 12.5.1. */
 const char *accept_choose(const char *accept, const char *const *types);
 

@@ -3,11 +3,13 @@ nobody else. What a page in a browser may do is in tests/browser/test_hostile_pa
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
 
 import pytest
+import requests
 
 from daemons import MODPROPD, ROOT, SANITIZED, wait_until
 from test_jobs import LONG, SMALL, finish, submit
@@ -355,6 +357,40 @@ def test_tokens_of_the_file_are_as_the_help_says(start, tmp_path):
     file.write_text(f"x:read:{digest}\n")
     file.chmod(0o666)
     assert "can be written by others" in start("--token-file", file).log()
+
+
+def test_a_token_that_is_taken_away_ends_what_goes_on_with_it(start, tokens):
+    """A follower may listen for days: when his token goes, he hears no more. What others do goes on."""
+    daemon = start("--token-file", tokens["file"], "--workers", "0")
+    job = submit(daemon, SMALL, **tokens["submit"])["id"]
+    paths = (f"/v1/jobs/{job}/events", "/v1/events?after=0")
+    streams = {role: [daemon.get(path, headers=tokens[role] | {"Accept": "application/x-ndjson"}, stream=True, timeout=60) for path in paths] for role in ("read", "admin")}
+    assert all(stream.status_code == 200 for stream in sum(streams.values(), []))
+    lines = {role: [stream.iter_lines(chunk_size=1) for stream in opened] for role, opened in streams.items()}
+    assert all(json.loads(next(told))["status"] == "queued" for told in sum(lines.values(), []))
+    waiter = daemon.connect(60)
+    waiter.sendall(head(b"Authorization: " + tokens["read"]["Authorization"].encode() + b"\r\n", f"GET /v1/jobs/{job}?wait=3600 HTTP/1.1".encode()))
+    wait_until(lambda: "modprop_http_requests_active 6" in daemon.get("/metrics", headers=tokens["admin"]).text)
+    kept = tokens["file"].read_text().splitlines(True)
+    tokens["file"].write_text("".join(line for line in kept if not line.startswith("lab-read")))
+    daemon.signal(signal.SIGHUP)
+    for told in lines["read"]:
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            list(told)
+    assert waiter.recv(1) == b""
+    waiter.close()
+    assert daemon.post(f"/v1/jobs/{job}/cancel", headers=tokens["submit"]).status_code == 200
+    for told in lines["admin"]:
+        assert json.loads(next(filter(None, told)))["status"] == "cancelled"
+    assert "requests_closed=3" in daemon.log()
+
+
+def test_a_token_is_added_on_a_line_of_its_own(tokens):
+    """An editor, or a full disk, may have left the last line without its end."""
+    tokens["file"].write_text(tokens["file"].read_text().rstrip("\n"))
+    assert subprocess.run([MODPROPD, "token", "late", "read", "--token-file", str(tokens["file"])], capture_output=True).returncode == 0
+    lines = tokens["file"].read_text().splitlines()
+    assert len(lines) == 4 and lines[3].startswith("late:read:")
 
 
 def test_secrets_are_in_no_log_event_or_answer(start, tokens):
