@@ -13,8 +13,9 @@ void time_text(int64_t milliseconds, char text[TIME_TEXT_BYTES]) {
     time_t seconds = (time_t)(milliseconds / 1000);
     struct tm parts;
     char date[24];
-    gmtime_r(&seconds, &parts);
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
+    if (gmtime_r(&seconds, &parts) == NULL || strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts) == 0) {
+        snprintf(date, sizeof date, "0000-00-00T00:00:00"); /* no time of this world: a damaged one */
+    }
     snprintf(text, TIME_TEXT_BYTES, "%s.%03dZ", date, (int)(milliseconds % 1000));
 }
 

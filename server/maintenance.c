@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "api/event.h"
+#include "api/field.h"
 #include "api/job.h"
 #include "core/train.h"
 #include "server/config.h"
@@ -115,6 +116,41 @@ static void check_document(struct check *check) {
     if (strcmp(digest, check->job->digest) != 0) {
         fault(check, "its document's sha256 is %s, stored is %s", digest, check->job->digest);
     }
+    const struct train_config *config = &check->spec.config;
+    if (strcmp(check->job->task, task_type_name(config->task.type)) != 0 || strcmp(check->job->rule, rule_type_name(config->rule.type)) != 0 ||
+        strcmp(check->job->name, check->spec.name) != 0 || check->job->iterations != config->training.iterations) {
+        fault(check, "its name, task, rule or iterations are not those of its document");
+    }
+}
+
+/* What the row says of the end, as the terminal event says it. */
+static json_t *row_end(const struct store_job *job) {
+    json_t *end = json_pack("{s:s, s:i, s:{s:I, s:o, s:o}}", "status", job_status_name(job->status), "attempt", job->attempt, "metrics",
+                            "iteration", (json_int_t)job->iteration, "loss", json_number_or_null(job->loss), "accuracy",
+                            json_number_or_null(job->accuracy));
+    if (job->status == JOB_SUCCEEDED) {
+        json_object_set_new(end, "weights_sha256", json_string(job->weights_sha256));
+    }
+    if (job->error_code != NULL) {
+        json_t *error = json_pack("{s:s, s:s}", "code", job->error_code, "detail", job->error_detail != NULL ? job->error_detail : "");
+        if (job->error_iteration >= 0) {
+            json_object_set_new(error, "iteration", json_integer(job->error_iteration));
+        }
+        json_object_set_new(end, "error", error);
+    }
+    return end;
+}
+
+static void check_end(struct check *check, const json_t *event) {
+    static const char *const told[] = {"status", "attempt", "metrics", "weights_sha256", "error"};
+    json_t *row = row_end(check->job);
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        const json_t *here = json_object_get(row, told[i]), *there = json_object_get(event, told[i]);
+        if ((here != NULL || there != NULL) && !json_equal(here, there)) {
+            fault(check, "its %s is not what its last event told", told[i]);
+        }
+    }
+    json_decref(row);
 }
 
 static bool check_event(void *user, const struct store_event *event) {
@@ -132,6 +168,9 @@ static bool check_event(void *user, const struct store_event *event) {
     if (json_integer_value(json_object_get(document, "id")) != event->id ||
         json_integer_value(json_object_get(document, "seq")) != event->seq) {
         fault(check, "the text of event %" PRId64 " is not its own", event->id);
+    }
+    if (event->terminal && job_status_is_final(check->job->status)) {
+        check_end(check, document);
     }
     json_decref(document);
     event_digest_add(check->digest, event->json);

@@ -630,6 +630,7 @@ static bool database_check(struct store *store, const char *path, int *version, 
     if (*version < 0 || sqlite3_exec(store->database, "PRAGMA quick_check(1)", check_row, &whole, NULL) != SQLITE_OK) {
         return database_fail(store, path, "read", error);
     }
+    whole = whole && (*version == 0 || statuses_are_known(store->database));
     if (!whole) {
         snprintf(error, STORE_ERROR_BYTES, "the database %.200s is damaged; nothing was changed: " WHAT_TO_DO, path);
     }

@@ -232,7 +232,7 @@ int store_key_read(struct store_reader *reader, const char *key, struct store_ke
 /* All that is read until store_reader_release shows one state of the database. False on failure. */
 bool store_reader_hold(struct store_reader *reader);
 void store_reader_release(struct store_reader *reader);
-/* SQLite's own check of every page, and that no event or checkpoint is without its job. False, with the first fault in `error`. */
+/* SQLite's own check of every page, that every job has a status, and that no event or checkpoint is without its job. False, with the first fault in `error`. */
 bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_BYTES]);
 /* Bytes that rows take; free pages of the file are not counted. -1 on failure. */
 int64_t store_bytes_used(struct store_reader *reader);

@@ -152,7 +152,7 @@ static void column_fixed(sqlite3_stmt *s, int at, char *to, size_t room) {
     snprintf(to, room, "%s", text == NULL ? "" : text);
 }
 
-/* False without memory. */
+/* False without memory, or where the row is damaged. */
 static bool job_fill(sqlite3_stmt *s, struct store_job *job) {
     *job = (struct store_job){.number = sqlite3_column_int64(s, 0),
                               .document = column_copy(s, 2),
@@ -186,7 +186,8 @@ static bool job_fill(sqlite3_stmt *s, struct store_job *job) {
     column_fixed(s, 21, job->weights_sha256, sizeof job->weights_sha256);
     column_fixed(s, 27, job->event_digest, sizeof job->event_digest);
     column_fixed(s, 29, job->dataset_sha256, sizeof job->dataset_sha256);
-    return job->document != NULL && job->name != NULL && job->task != NULL && job->rule != NULL;
+    bool known = sqlite3_column_int64(s, 7) >= 0 && sqlite3_column_int64(s, 7) < JOB_STATUSES; /* else it indexes beyond its names */
+    return known && job->document != NULL && job->name != NULL && job->task != NULL && job->rule != NULL;
 }
 
 int store_job_read(struct store_reader *reader, const char *id, struct store_job *job) {
@@ -322,8 +323,8 @@ static int events_each(sqlite3_stmt *s, bool (*each)(void *user, const struct st
         memcpy(&event.json, &json, sizeof json);
         memcpy(&event.check, &check, sizeof check);
         count++;
-        if (!each(user, &event)) {
-            step = SQLITE_DONE;
+        if (json == NULL || !each(user, &event)) {
+            step = json == NULL ? SQLITE_NOMEM : SQLITE_DONE;
             break;
         }
     }
@@ -491,6 +492,10 @@ bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_B
         return false;
     }
     int64_t orphans = number_query(query_begin(reader, ORPHANS));
+    if (!statuses_are_known(reader->database)) {
+        snprintf(error, STORE_ERROR_BYTES, "the database is damaged: a job has a status that does not exist");
+        return false;
+    }
     if (orphans < 0) {
         snprintf(error, STORE_ERROR_BYTES, "the database cannot be read: %.300s", sqlite3_errmsg(reader->database));
     } else if (orphans > 0) {

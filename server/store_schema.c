@@ -51,6 +51,15 @@ int schema_version(sqlite3 *database) {
     return version;
 }
 
+bool statuses_are_known(sqlite3 *database) {
+    char text[96];
+    sqlite3_stmt *statement = NULL;
+    snprintf(text, sizeof text, "SELECT 1 FROM jobs NOT INDEXED WHERE status NOT BETWEEN 0 AND %d LIMIT 1", JOB_STATUSES - 1);
+    bool known = sqlite3_prepare_v2(database, text, -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_DONE;
+    sqlite3_finalize(statement);
+    return known;
+}
+
 static bool digest_store(sqlite3_stmt *update, const char *job, const char *digest) {
     sqlite3_bind_text(update, 1, job, -1, SQLITE_STATIC);
     sqlite3_bind_text(update, 2, digest, -1, SQLITE_STATIC);

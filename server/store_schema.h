@@ -13,6 +13,9 @@
 /* -1 where the database cannot be read. */
 int schema_version(sqlite3 *database);
 
+/* Whether every job of a database of ours has a status that exists: what no page check sees, and what names are looked up by. */
+bool statuses_are_known(sqlite3 *database);
+
 /* From version `from` (0: an empty database) to SCHEMA_VERSION. False: sqlite3_errmsg says why, and nothing has changed. */
 bool schema_migrate(sqlite3 *database, int from);
 

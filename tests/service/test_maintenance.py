@@ -54,6 +54,12 @@ def test_verify_accepts_what_training_stored_and_trains_it_again(stored):
     ("UPDATE jobs SET document=replace(document, '\"units\":12', '\"units\":13')", "its document's sha256"),
     ("UPDATE jobs SET document='{'", "its document cannot be read"),
     ("UPDATE jobs SET status=3", "a terminal event"),
+    ("UPDATE jobs SET status=7", "its status is not what its last event told"),
+    ("UPDATE jobs SET loss=loss+1e-9", "its metrics is not what its last event told"),
+    ("UPDATE jobs SET iteration=39", "its metrics is not what its last event told"),
+    ("UPDATE jobs SET error_code='diverged'", "its error is not what its last event told"),
+    ("UPDATE jobs SET rule='bptt'", "are not those of its document"),
+    ("UPDATE jobs SET name='another'", "are not those of its document"),
 ])
 def test_verify_finds_damage(stored, statement, words):
     data, job = stored
@@ -62,6 +68,17 @@ def test_verify_finds_damage(stored, statement, words):
     assert result.returncode == 1
     assert job["id"] + " DAMAGED " in result.stdout and words in result.stdout
     assert result.stdout.endswith("1 job: 0 whole, 1 damaged\n")
+
+
+@pytest.mark.parametrize("status", [8, -1, 1 << 40])
+def test_a_status_that_does_not_exist_is_damage(stored, status):
+    data, _ = stored
+    change(data, "UPDATE jobs SET status=?", status)
+    before = (data / "modprop.db").read_bytes()
+    for arguments in (("verify", "--data", data), ("--data", data, "--listen", "127.0.0.1:0")):
+        result = command(*arguments)
+        assert result.returncode == 1 and "damaged" in result.stderr, (arguments, result.stdout, result.stderr)
+    assert (data / "modprop.db").read_bytes() == before
 
 
 def test_training_again_finds_numbers_that_were_changed_with_all_their_digests(stored):
