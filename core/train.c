@@ -190,7 +190,7 @@ static enum train_result diagnostics_make(struct training *training, struct trai
     if (wanted & (DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS))
         result = batch_run(training, training->engine, TRIAL_TRAINING, 0, batch, training->gradient, &run);
     if (result == TRAIN_FINISHED && (wanted & DIAGNOSTIC_COSINE)) {
-        engine_weights_load(training->exact, training->optimizer.feedback, 0, NULL);
+        engine_weights_load(training->exact, NULL, 0, NULL); /* the true gradient: whatever feedback the rule has, the readout's own weights */
         result = batch_run(training, training->exact, TRIAL_TRAINING, 0, batch, training->exact_gradient, &ignored);
     }
     if (result != TRAIN_FINISHED)

@@ -41,7 +41,7 @@ struct train_phases {
 /* Only the members that `present`, bits of enum diagnostic, stands for are set. */
 struct train_diagnostics {
     unsigned present;
-    double cosine_W, cosine_Win, cosine_b, cosine_Wout, cosine_all; /* with bptt's gradient on the same batch; NaN where one is zero */
+    double cosine_W, cosine_Win, cosine_b, cosine_Wout, cosine_all; /* with the true gradient (bptt, symmetric feedback) of the same batch; NaN where one is zero */
     double spectral_radius;  /* of W */
     double mean_psi;         /* over units, steps and trials of the batch */
     double silent_fraction;  /* share of units whose psi is zero throughout the batch */

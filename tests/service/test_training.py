@@ -3,8 +3,10 @@ import os
 import pathlib
 import re
 
+import numpy as np
 import pytest
 from daemons import SANITIZED
+from test_datasets import put, safetensors
 
 SMALL = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 20, "tau": 20},
          "training": {"iterations": 40, "batch_size": 4, "evaluate_every": 10}}
@@ -57,6 +59,34 @@ def test_diagnostics_change_no_weight(daemon):
         job = finished(daemon, with_diagnostics(asked))
         digests.add(daemon.get(f"/v1/jobs/{job['id']}/weights").json()["sha256"])
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("rule", [{"type": "eprop"}, {"type": "eprop", "feedback": "random"}, {"type": "bptt", "feedback": "random"},
+                                  {"type": "modprop", "weights": "type", "feedback": "adaptive"}], ids=lambda rule: "_".join(rule.values()))
+def test_cosines_are_with_the_true_gradient(daemon, rule):
+    """A dataset of one trial, and gradient descent alone: the weights tell the rule's gradient, POST /v1/gradients the true one, whatever the feedback."""
+    rng = np.random.default_rng(7)
+    inputs, targets = rng.normal(0, 1, (20, 1, 3)).astype("f4"), rng.normal(0, 1, (20, 1, 2)).astype("f4")
+    assert put(daemon, "lone", safetensors(inputs=inputs, targets=targets)).status_code in (200, 201)
+    weights = {"W": rng.normal(0, 0.3, (12, 12)) * (1 - np.eye(12)), "Win": rng.normal(0, 1, (3, 12)), "b": rng.normal(0, 0.3, 12), "Wout": rng.normal(0, 1, (12, 2)), "bout": [0, 0]}
+    weights = {name: np.float32(value) for name, value in weights.items()}
+    document = {name: value.tolist() for name, value in weights.items()}
+    job = finished(daemon, {
+        "task": {"type": "dataset", "name": "lone"}, "rule": rule,
+        "network": {"units": 12, "tau": 10, "dale": False, "bias": True, "activation": "tanh", "types_per_sign": 3, "initial": document},
+        "optimizer": {"type": "sgd", "learning_rate": 0.25, "momentum": 0, "l1": 0, "l2": 0, "clip_norm": None},
+        "training": {"iterations": 1, "batch_size": 1, "evaluate_every": 1, "diagnostics": ["cosine"]}})
+    assert job["status"] == "succeeded"
+    told = daemon.get(f"/v1/jobs/{job['id']}/metrics").json()
+    after = daemon.get(f"/v1/jobs/{job['id']}/weights").json()
+    truth = daemon.post("/v1/gradients", json={
+        "network": document | {"leak": after["leak"], "activation": "tanh"}, "inputs": inputs.tolist(), "targets": targets.tolist(), "loss": "mse",
+        "rules": [{"type": "bptt"}]}).json()["rules"][0]["gradients"]
+    for name in ("Win", "b", "Wout"):  # not W: an update leaves its diagonal out
+        a, b = (weights[name].astype(float) - np.array(after[name])).ravel(), np.ravel(truth[name])
+        assert told[f"cosine_{name}"][0] == pytest.approx(a @ b / np.sqrt((a @ a) * (b @ b)), abs=1e-4), name
+    if rule.get("feedback", "symmetric") != "symmetric":
+        assert told["cosine_Win"][0] < 0.99
 
 
 def peak_resident(daemon):
