@@ -10,7 +10,6 @@
 #include "api/text.h"
 
 #define UNITS_MAX      4096
-#define RTRL_UNITS_MAX 128
 #define STEPS_MAX      1000000
 
 static const char *const top_names[] = {"network", "inputs", "targets", "mask", "loss", "rules"};
@@ -234,8 +233,8 @@ static void read_rules(struct gradients_request *request, const json_t *document
             problems_add(problems, &(struct path){.name = "network"}, "feedback",
                          "is required (outputs by units) for random and adaptive feedback");
         }
-        if (rule->type == RULE_RTRL && request->problem.units > RTRL_UNITS_MAX) {
-            problems_add(problems, &here, "type", "must not be rtrl with more than %d units; the network has %d", RTRL_UNITS_MAX,
+        if (rule->type == RULE_RTRL && request->problem.units > RTRL_UNITS_MOST) {
+            problems_add(problems, &here, "type", "must not be rtrl with more than %d units; the network has %d", RTRL_UNITS_MOST,
                          request->problem.units);
         }
         request->asked[i] = json_incref(value);

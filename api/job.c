@@ -217,7 +217,7 @@ static void check_network(const struct job_spec *spec, struct problems *problems
         problems_add(problems, &path, "tau", "must have one number a unit (%d); it has %d", network->units, spec->tau_count);
     }
     if (network->discretization == DISCRETIZATION_EULER && tau_least(spec) < 1.0) {
-        problems_add(problems, &path, "tau", "must be at least 1 ms, the step, with discretization euler");
+        problems_add(problems, &path, "tau", "must be at least 1 ms, the step, with discretization euler; got %.9g", tau_least(spec));
     }
     if (spec->initial.memory != NULL && spec->initial.units != network->units) {
         const struct path initial = {.parent = &path, .name = "initial"};
@@ -244,6 +244,9 @@ static void check_rule(const struct rule_config *rule, struct problems *problems
 static void check_job(const struct job_spec *spec, struct problems *problems) {
     const struct train_config *config = &spec->config;
     check_network(spec, problems);
+    if (config->rule.type == RULE_RTRL && config->network.units > RTRL_UNITS_MOST) {
+        problems_add(problems, &(struct path){.name = "network"}, "units", "must be at most %d with rule rtrl; got %d", RTRL_UNITS_MOST, config->network.units);
+    }
     if (config->task.type == TASK_EVIDENCE && config->task.evidence.cue_active > config->task.evidence.cue_duration) {
         problems_add(problems, &(struct path){.name = "task"}, "cue_active", "must be at most cue_duration (%d); got %d", config->task.evidence.cue_duration,
                      config->task.evidence.cue_active);

@@ -30,7 +30,7 @@ const struct variant rule_variants[RULE_TYPES] = {
     [RULE_EPROP] = {"eprop", "e-prop: local eligibility traces and the learning signal; no credit through other units (with random feedback: RFLO)"},
     [RULE_MDGL] = {"mdgl", "multidigraph learning: one step of credit through other units"},
     [RULE_MODPROP] = {"modprop", "ModProp: credit through other units over any time, by local modulatory signals with one constant mu for the activation derivative"},
-    [RULE_RTRL] = {"rtrl", "real-time recurrent learning: the exact gradient forward in time; for small networks"},
+    [RULE_RTRL] = {"rtrl", "real-time recurrent learning: the exact gradient forward in time; for networks of at most 64 units"},
 };
 
 const struct variant optimizer_variants[2] = {{"adam", "Adam"}, {"sgd", "stochastic gradient descent with momentum"}};
@@ -588,7 +588,7 @@ static const struct field training_items[] = {
     {.name = "memory", .type = FIELD_INT64_OR_NULL, .offset = TRAINING(memory), .unit = "bytes", .low = 1048576, .high = 1e15, .fallback = "null",
      .doc = "bound of the memory for history; beyond it time is recomputed in segments"},
     {.name = "diagnostics", .type = FIELD_CUSTOM, .custom = &diagnostics, .fallback = "false",
-     .doc = "what each evaluation also tells, true for all; costs an evaluation: cosine with bptt's gradient of the same batch (an iteration of bptt and "
+     .doc = "what each evaluation also tells, true for all; costs an evaluation: cosine with the true gradient (bptt's, with symmetric feedback) of the same batch (an iteration of bptt and "
             "one of the rule, the latter once for cosine, psi and norms together), spectral_radius of W (eigenvalues, of order units^3), psi (mean psi, "
             "silent units; an iteration of the rule), norms of the gradient (an iteration of the rule), phases (where the time goes; nothing)"},
 };

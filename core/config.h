@@ -83,6 +83,9 @@ struct network_config {
     const struct weights_view *initial; /* given weights of exactly this network's shapes, or NULL */
 };
 
+/* rtrl keeps units * units * (units + inputs) sensitivities a trial. */
+#define RTRL_UNITS_MOST 64
+
 enum rule_type { RULE_BPTT, RULE_EPROP, RULE_MDGL, RULE_MODPROP, RULE_RTRL, RULE_TYPES };
 enum credit_weights { CREDIT_CELL, CREDIT_TYPE };
 enum averaging { AVERAGING_ALL, AVERAGING_EXISTING };
@@ -118,7 +121,7 @@ struct optimizer_config {
 
 /* What an evaluation may tell besides its loss; bits. */
 enum diagnostic {
-    DIAGNOSTIC_COSINE = 1,          /* of the rule's gradient with bptt's, on the same batch */
+    DIAGNOSTIC_COSINE = 1,          /* of the rule's gradient with the true one (bptt, symmetric feedback), on the same batch */
     DIAGNOSTIC_SPECTRAL_RADIUS = 2, /* of W */
     DIAGNOSTIC_PSI = 4,             /* mean psi, share of silent units */
     DIAGNOSTIC_NORMS = 8,           /* of the rule's gradient */

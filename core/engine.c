@@ -13,7 +13,6 @@
 #include "core/eigen.h"
 #include "core/engine_internal.h"
 
-#define SENSITIVITIES_UNITS_MOST 64
 #define CARVE_ALIGN 64
 #define HISTORY_CACHED (32 * 1024 * 1024) /* bytes */
 
@@ -130,9 +129,9 @@ static bool rule_fits(int units, int types, const struct engine_options *options
     const struct rule_config *rule = options->rule;
     if (!rule)
         return true;
-    if (rule->type == RULE_RTRL && units > SENSITIVITIES_UNITS_MOST) {
+    if (rule->type == RULE_RTRL && units > RTRL_UNITS_MOST) {
         snprintf(error->text, sizeof error->text, "rtrl needs units * units * (units + inputs) sensitivities a trial and is limited to %d units; got %d",
-                 SENSITIVITIES_UNITS_MOST, units);
+                 RTRL_UNITS_MOST, units);
         return false;
     }
     if (types < 1 || types > units) {

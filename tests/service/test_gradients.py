@@ -118,10 +118,27 @@ def test_too_much_work_is_refused_with_the_bound(daemon):
     body = small()
     body["inputs"], body["targets"], body["mask"] = body["inputs"] * 2000, body["targets"] * 2000, body["mask"] * 2000
     body["rules"] = [{"type": "rtrl"}] * 64
-    units = 120
+    units = 60
     body["network"] = {"W": [[0.0] * units] * units, "Win": [[0.0] * units] * 2, "Wout": [[0.0] * 2] * units, "bout": [0.0, 0.0], "leak": [0.9] * units}
     answer = daemon.post("/v1/gradients", json=body, timeout=60)
-    assert answer.status_code == 422 and "at most" in answer.json()["errors"][0]["detail"]
+    assert answer.status_code == 422 and "multiply-adds together, at most " in answer.json()["errors"][0]["detail"]
+
+
+def test_rtrl_is_for_small_networks(daemon):
+    """The bound is one, of jobs and of gradients: 64 units are computed, 65 refused by field, bound and value."""
+    for units in (64, 65):
+        body = small()
+        width = len(body["inputs"][0][0])
+        body["network"] = {"W": [[0.01] * units] * units, "Win": [[0.1] * units] * width, "Wout": [[0.1] * 2] * units, "bout": [0.0, 0.0], "leak": [0.9] * units}
+        body["rules"] = [{"type": "eprop"}, {"type": "rtrl"}]
+        answer = daemon.post("/v1/gradients", json=body, timeout=60)
+        job = daemon.post("/v1/jobs:validate", json={"task": {"type": "delayed_xor"}, "network": {"units": units}, "rule": {"type": "rtrl"}})
+        if units == 64:
+            assert answer.status_code == 200 and job.status_code == 200, (answer.text, job.text)
+            continue
+        assert answer.status_code == 422 and job.status_code == 422
+        assert answer.json()["errors"] == [{"pointer": "/rules/1/type", "detail": "must not be rtrl with more than 64 units; the network has 65"}]
+        assert job.json()["errors"] == [{"pointer": "/network/units", "detail": "must be at most 64 with rule rtrl; got 65"}]
 
 
 def test_gradients_do_not_wait_for_jobs(start):
