@@ -24,6 +24,8 @@
 #include "server/server.h"
 #include "server/thread.h"
 
+#define LAST_MILLISECONDS 500 /* for what is still under way when the jobs have stopped */
+
 extern char **environ;
 
 static int fail(int status, const char *sentence) {
@@ -222,13 +224,19 @@ static bool say_ready(struct server *server) {
  * and the store is closed after the last write and before the jobs that made it.
  */
 static void stop(struct server *server) {
+    uint64_t until = server->stop_due != 0 ? server->stop_due + LAST_MILLISECONDS : clock_milliseconds() + 10 * LAST_MILLISECONDS;
     routes_end(server);
-    service_destroy(server->service);
+    if (!service_destroy(server->service, until)) {
+        /* It reads a large dataset, say. Its client hears no more; what was answered is stored. */
+        log_warning("stopped amid a computation that did not end in time");
+        store_close(server->store);
+        _exit(0);
+    }
     server->service = NULL;
     loop_deliver(&server->loop);
     store_close(server->store);
     loop_deliver(&server->loop);
-    http_destroy(server->http, 500);
+    http_destroy(server->http, LAST_MILLISECONDS);
     streams_destroy(server->streams);
     jobs_destroy(server->jobs);
     datasets_destroy(server->datasets);

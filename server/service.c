@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "server/thread.h"
 
@@ -11,10 +12,10 @@ struct service {
     size_t limit;
     pthread_t thread;
     pthread_mutex_t mutex; /* guards what follows */
-    pthread_cond_t wake;
+    pthread_cond_t wake, end; /* a task or the end has come; the thread has left */
     struct service_task *first, **last, *running;
     size_t waiting;
-    bool ending;
+    bool ending, left;
 };
 
 bool service_is_stopped(void *task) {
@@ -54,6 +55,26 @@ static void serve(void *user) {
         }
         loop_post(service->loop, &task->message);
     }
+    pthread_mutex_lock(&service->mutex);
+    service->left = true;
+    pthread_cond_signal(&service->end);
+    pthread_mutex_unlock(&service->mutex);
+}
+
+/* Whoever waits for the end waits by this clock, which no jump of the time of day makes longer. */
+static void end_init(pthread_cond_t *end) {
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(end, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static void service_free(struct service *service) {
+    pthread_cond_destroy(&service->wake);
+    pthread_cond_destroy(&service->end);
+    pthread_mutex_destroy(&service->mutex);
+    free(service);
 }
 
 struct service *service_create(struct loop *loop, size_t limit) {
@@ -66,10 +87,9 @@ struct service *service_create(struct loop *loop, size_t limit) {
     service->last = &service->first;
     pthread_mutex_init(&service->mutex, NULL);
     pthread_cond_init(&service->wake, NULL);
+    end_init(&service->end);
     if (!thread_start(&service->thread, serve, service)) {
-        pthread_cond_destroy(&service->wake);
-        pthread_mutex_destroy(&service->mutex);
-        free(service);
+        service_free(service);
         return NULL;
     }
     return service;
@@ -97,9 +117,10 @@ size_t service_depth(struct service *service) {
     return depth;
 }
 
-void service_destroy(struct service *service) {
+bool service_destroy(struct service *service, uint64_t until) {
+    const struct timespec when = {.tv_sec = (time_t)(until / 1000), .tv_nsec = (long)(until % 1000) * 1000000};
     if (service == NULL) {
-        return;
+        return true;
     }
     pthread_mutex_lock(&service->mutex);
     service->ending = true;
@@ -110,9 +131,13 @@ void service_destroy(struct service *service) {
         atomic_store(&service->running->stop, true);
     }
     pthread_cond_signal(&service->wake);
+    while (!service->left && pthread_cond_timedwait(&service->end, &service->mutex, &when) == 0) {
+    }
+    bool left = service->left;
     pthread_mutex_unlock(&service->mutex);
-    pthread_join(service->thread, NULL);
-    pthread_cond_destroy(&service->wake);
-    pthread_mutex_destroy(&service->mutex);
-    free(service);
+    if (left) {
+        pthread_join(service->thread, NULL);
+        service_free(service);
+    }
+    return left;
 }

@@ -33,8 +33,11 @@ bool service_submit(struct service *service, struct service_task *task);
 /* Tasks that wait or run. */
 size_t service_depth(struct service *service);
 
-/* Sets stop of all tasks, waits for the thread, posts every finish to the loop (loop_release delivers them). NULL-safe. */
-void service_destroy(struct service *service);
+/*
+ * Sets stop of all tasks, waits for the thread, posts every finish to the loop (loop_release delivers them), frees. NULL-safe. False where
+ * a task has not looked up by `until` (clock_milliseconds): the thread still runs, and nothing that it uses may be freed.
+ */
+bool service_destroy(struct service *service, uint64_t until);
 
 /* For core's polled callbacks: user is the task. */
 bool service_is_stopped(void *task);
