@@ -27,10 +27,26 @@ bool dataset_name_is_valid(const char *name) {
            strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") == length;
 }
 
+static bool sync_path(const char *path, int flags) {
+    int descriptor = open(path, flags | O_CLOEXEC);
+    bool ok = descriptor >= 0 && (fsync(descriptor) == 0 || errno == EINVAL); /* EINVAL: a file system without such a thing */
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    return ok;
+}
+
 bool dataset_directory(const char *data, char path[4096]) {
-    static const char *const levels[] = {"datasets", "datasets/user"};
-    for (int i = 0; i < 2; i++) {
-        if (snprintf(path, 4096, "%s/%s", data, levels[i]) >= 4096 || (mkdir(path, 0700) != 0 && errno != EEXIST)) {
+    static const char *const levels[] = {"", "/datasets", "/datasets/user"};
+    char parent[4096];
+    for (int i = 1; i < 3; i++) {
+        if (snprintf(parent, sizeof parent, "%s%s", data, levels[i - 1]) >= (int)sizeof parent ||
+            snprintf(path, 4096, "%s%s", data, levels[i]) >= 4096) {
+            return false;
+        }
+        bool made = mkdir(path, 0700) == 0;
+        /* a directory is durable once the one that holds it is */
+        if (made ? !sync_path(parent, O_RDONLY | O_DIRECTORY) : errno != EEXIST) {
             return false;
         }
     }
@@ -280,15 +296,6 @@ static void digest_bytes(const struct mapped *file, char hex[STORE_HASH_BYTES]) 
     }
 }
 
-static bool sync_path(const char *path, int flags) {
-    int descriptor = open(path, flags | O_CLOEXEC);
-    bool ok = descriptor >= 0 && fsync(descriptor) == 0;
-    if (descriptor >= 0) {
-        close(descriptor);
-    }
-    return ok;
-}
-
 /* Removes every file of this name but `keep` (NULL: all); how many. */
 static int remove_others(const char *directory, const char *name, const char *keep) {
     int removed = 0;
@@ -306,16 +313,41 @@ static int remove_others(const char *directory, const char *name, const char *ke
     return removed;
 }
 
+/* Of two files of one name, which is newer. */
+static int64_t file_age(const char *directory, const char *file) {
+    struct stat status;
+    char path[4096];
+    bool found = snprintf(path, sizeof path, "%s/%s", directory, file) < 4096 && stat(path, &status) == 0;
+    return found ? (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec : INT64_MIN;
+}
+
 void dataset_uploads_clear(const char *data) {
-    char directory[4096], path[4096];
-    DIR *entries = dataset_directory(data, directory) ? opendir(directory) : NULL;
-    for (struct dirent *entry; entries != NULL && (entry = readdir(entries)) != NULL;) {
-        if (strncmp(entry->d_name, ".upload-", 8) == 0 && snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) < 4096) {
+    char directory[4096], path[4096], kept[DATASET_NAME_BYTES] = "", sha256[STORE_HASH_BYTES] = "";
+    struct dirent **entries;
+    int64_t kept_age = 0;
+    int count = dataset_directory(data, directory) ? scandir(directory, &entries, NULL, alphasort) : -1;
+    for (int i = 0; i < count; i++) {
+        const char *file = entries[i]->d_name;
+        char name[DATASET_NAME_BYTES], digest[STORE_HASH_BYTES];
+        if (strncmp(file, ".upload-", 8) == 0 && snprintf(path, sizeof path, "%s/%s", directory, file) < 4096) {
             unlink(path);
+        } else if (file_name_split(file, name, digest)) {
+            /* files of one name follow each other; a kill between the rename of the new one and the removal of the old one leaves both */
+            bool same = strcmp(name, kept) == 0;
+            int64_t age = file_age(directory, file);
+            if (!same || age > kept_age) {
+                memcpy(kept, name, sizeof name);
+                memcpy(sha256, digest, sizeof digest);
+                kept_age = age;
+            }
+            if (same) {
+                remove_others(directory, kept, sha256);
+            }
         }
+        free(entries[i]);
     }
-    if (entries != NULL) {
-        closedir(entries);
+    if (count >= 0) {
+        free(entries);
     }
 }
 
@@ -349,15 +381,18 @@ bool dataset_adopt(const char *data, const char *name, const char *upload, struc
     bool ok = dataset_directory(data, directory);
     snprintf(path, sizeof path, "%s/%s@%s%s", directory, name, info->sha256, SUFFIX);
     ok = ok && sync_path(upload, O_RDWR) && rename(upload, path) == 0;
+    if (ok) {
+        /* the new one is durable before the old one goes: after a power cut one of them is there */
+        ok = sync_path(directory, O_RDONLY | O_DIRECTORY);
+        *replaced = remove_others(directory, name, info->sha256) > 0;
+        ok = (!*replaced || sync_path(directory, O_RDONLY | O_DIRECTORY)) && ok;
+    }
     if (!ok) {
         *status = errno == ENOSPC || errno == EDQUOT ? 507 : 500;
         snprintf(error, DATASET_ERROR_BYTES, "the dataset cannot be stored: %s", strerror(errno));
         unlink(upload);
-        return false;
     }
-    *replaced = remove_others(directory, name, info->sha256) > 0;
-    sync_path(directory, O_RDONLY | O_DIRECTORY);
-    return true;
+    return ok;
 }
 
 bool dataset_remove(const char *data, const char *name) {

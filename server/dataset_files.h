@@ -29,7 +29,7 @@ bool dataset_name_is_valid(const char *name);
 /* Makes the directory where it is missing; 4096 bytes of path. */
 bool dataset_directory(const char *data, char path[4096]);
 
-/* Removes uploads that a daemon left unfinished. */
+/* Removes uploads that a daemon left unfinished, and the older of two files of one name, of which a kill left both. */
 void dataset_uploads_clear(const char *data);
 
 /* 1 found (with the file's path), 0 not, -1 damaged (error says how). Reads the header alone. */

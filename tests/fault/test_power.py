@@ -2,8 +2,10 @@
 cut may have left is then made from that: all that was synced, and of what came after a file's last sync any part, in any order, torn at any
 sector. On such a disk every job that was acknowledged before the cut must be there, and end with the bits of a run that nothing disturbed.
 """
+import json
 import os
 import random
+import struct
 import subprocess
 import time
 
@@ -146,3 +148,20 @@ def test_what_was_acknowledged_survives_a_power_cut(start, tmp_path, undisturbed
         verified = subprocess.run([daemons.MODPROPD, "verify", "--data", folder], capture_output=True, text=True)
         assert verified.returncode == 0, verified.stdout + verified.stderr
         print(f"cut behind record {upto} of {len(records)}: {len(held)} of {len(promised)} jobs had been acknowledged, and are there")
+
+
+def test_a_dataset_that_was_acknowledged_is_synced_with_its_directories(start, tmp_path):
+    """A file, its name, and the directories that lead to it: each is synced before the answer."""
+    tensors = {"inputs": {"dtype": "F32", "shape": [2, 1, 1], "data_offsets": [0, 8]}, "targets": {"dtype": "F32", "shape": [2, 1, 1], "data_offsets": [8, 16]}}
+    text = json.dumps(tensors).encode()
+    body = struct.pack("<Q", len(text)) + text + bytes(16)
+    journal = tmp_path / "journal"
+    daemon = start(data=tmp_path / "data", environment=Faults(tmp_path, tmp_path / "data", journal).environment)
+    for name, status in (("one", 201), ("one", 200)):
+        before = len(records_of(journal))
+        answer = daemon.request("PUT", f"/v1/datasets/{name}", data=body, headers={"Content-Type": "application/octet-stream"})
+        assert answer.status_code == status, answer.text
+        kinds = [(kind, path) for kind, path, _, _ in records_of(journal)[before:] if path.startswith("datasets/")]
+        upload = next(path for kind, path in kinds if kind == "w")
+        assert "/.upload-" in upload and kinds.index(("s", upload)) < kinds.index(("s", "datasets/user")), kinds
+    assert ("s", "datasets") in [(kind, path) for kind, path, _, _ in records_of(journal)]

@@ -3,12 +3,15 @@ import hashlib
 import json
 import os
 import struct
+import subprocess
+import threading
 
 import numpy as np
 import pytest
+import requests
 
-from daemons import wait_until
-from test_jobs import finish, submit
+from daemons import MODPROPD, wait_until
+from test_jobs import SMALL, finish, submit
 
 TYPES = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64", "uint8": "U8"}
 
@@ -132,3 +135,41 @@ def test_a_test_split_counts_each_step_once(daemon):
         assert job["status"] == "succeeded", job
         losses.append(job["metrics"]["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_a_kill_in_the_midst_of_a_replacement_leaves_one_dataset(start):
+    """Both files are there between the rename of the new one and the removal of the old one."""
+    daemon = start()
+    bodies = [safetensors(**arrays(seed=seed)) for seed in (1, 2)]
+    folder = daemon.data / "datasets" / "user"
+    for body in bodies:
+        assert put(daemon, "mine", body).status_code in (200, 201)
+    assert put(daemon, "mine-too", bodies[0]).status_code == 201
+    daemon.kill()
+    old = folder / f"mine@{hashlib.sha256(bodies[0]).hexdigest()}.safetensors"
+    old.write_bytes(bodies[0])
+    os.utime(old, (1, 1))
+    (folder / ".upload-left").write_bytes(bodies[0][:100])
+    daemon = start(data=daemon.data)
+    listed = {one["name"]: one["sha256"] for one in daemon.get("/v1/datasets").json()["datasets"]}
+    assert listed == {"mine": hashlib.sha256(bodies[1]).hexdigest(), "mine-too": hashlib.sha256(bodies[0]).hexdigest()}
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_file_that_cannot_be_read_to_its_end_does_not_hold_up_the_end_of_the_daemon(start):
+    """A dataset on a disk that hangs, or one of gigabytes: SIGTERM ends the daemon in its time all the same, and what was answered is stored."""
+    daemon = start("--shutdown-timeout", "1")
+    os.mkfifo(daemon.data / "datasets" / "user" / f"stuck@{'0' * 64}.safetensors")
+
+    def ask():
+        with pytest.raises(requests.exceptions.ConnectionError):
+            daemon.get("/v1/datasets", timeout=120)
+
+    asked = threading.Thread(target=ask)
+    asked.start()
+    wait_until(lambda: "modprop_http_requests_active 2" in daemon.get("/metrics").text)
+    job = finish(daemon, submit(daemon, SMALL))
+    assert daemon.stop() == 0 and "did not end in time" in daemon.log()
+    asked.join()
+    verified = subprocess.run([MODPROPD, "verify", "--data", daemon.data, job["id"]], capture_output=True, text=True)
+    assert verified.returncode == 0 and "1 whole" in verified.stdout, verified
