@@ -101,6 +101,28 @@ static bool fail(char *error, const char *sentence) {
     return false;
 }
 
+/* "F32 (12, 30, 2)": what a tensor is. */
+static const char *tensor_quote(const struct safetensor *tensor, char text[128]) {
+    int used = snprintf(text, 128, "%s (", tensor_type_name(tensor->type));
+    for (int i = 0; i < tensor->dimensions; i++) {
+        used += snprintf(text + used, 128 - (size_t)used, "%s%zu", i == 0 ? "" : ", ", tensor->shape[i]);
+    }
+    snprintf(text + used, 128 - (size_t)used, ")");
+    return text;
+}
+
+/* "[3, 0, 1]": where an entry stands, each index from 0. */
+static const char *entry_quote(const struct safetensor *tensor, size_t entry, char text[128]) {
+    size_t below = tensor->count;
+    int used = snprintf(text, 128, "[");
+    for (int i = 0; i < tensor->dimensions; i++) {
+        below /= tensor->shape[i];
+        used += snprintf(text + used, 128 - (size_t)used, "%s%zu", i == 0 ? "" : ", ", entry / below % tensor->shape[i]);
+    }
+    snprintf(text + used, 128 - (size_t)used, "]");
+    return text;
+}
+
 static bool names_are_known(const struct layout *layout, char *error) {
     static const char *const known[] = {"inputs", "targets", "mask", "test_inputs", "test_targets", "test_mask"};
     for (int i = 0; i < layout->count; i++) {
@@ -120,13 +142,15 @@ static bool names_are_known(const struct layout *layout, char *error) {
 
 static bool split_fits(const struct split *split, const char *prefix, struct dataset_info *info, bool first, char *error) {
     const struct safetensor *x = split->inputs, *y = split->targets, *m = split->mask;
+    char got[128], whole[128];
     if (x == NULL || y == NULL) {
         snprintf(error, DATASET_ERROR_BYTES, "the tensors %sinputs and %stargets are required", prefix, prefix);
         return false;
     }
     if (x->dimensions != 3 || x->count == 0 || x->shape[0] > LENGTH_MAX || x->shape[1] > LENGTH_MAX || x->shape[2] > 16384) {
         snprintf(error, DATASET_ERROR_BYTES,
-                 "the tensor %sinputs must have the shape (steps, trials, inputs), none 0, at most 16384 inputs", prefix);
+                 "the tensor %sinputs must have the shape (steps, trials, inputs), none 0, at most 16384 inputs; got %s", prefix,
+                 tensor_quote(x, got));
         return false;
     }
     bool classes = y->dimensions == 2;
@@ -134,12 +158,13 @@ static bool split_fits(const struct split *split, const char *prefix, struct dat
         (classes && !safetensor_is_integer(y)) || (!classes && (y->shape[2] == 0 || y->shape[2] > OUTPUTS_MAX))) {
         snprintf(error, DATASET_ERROR_BYTES,
                  "the tensor %stargets must be integers of shape (steps, trials), classes, or numbers of shape (steps, trials, outputs), "
-                 "with the steps and trials of %sinputs",
-                 prefix, prefix);
+                 "with the steps and trials of %sinputs, %s; got %s",
+                 prefix, prefix, tensor_quote(x, whole), tensor_quote(y, got));
         return false;
     }
     if (m != NULL && (m->dimensions != 2 || m->shape[0] != x->shape[0] || m->shape[1] != x->shape[1])) {
-        snprintf(error, DATASET_ERROR_BYTES, "the tensor %smask must have the shape (steps, trials) of %sinputs", prefix, prefix);
+        snprintf(error, DATASET_ERROR_BYTES, "the tensor %smask must have the shape (steps, trials) of %sinputs, %s; got %s", prefix, prefix,
+                 tensor_quote(x, whole), tensor_quote(m, got));
         return false;
     }
     if (first) {
@@ -154,7 +179,10 @@ static bool split_fits(const struct split *split, const char *prefix, struct dat
     info->test_trials = x->shape[1];
     if (x->shape[0] != info->steps || x->shape[2] != info->inputs || classes != info->classes ||
         (!classes && y->shape[2] != info->outputs)) {
-        return fail(error, "the test split must have the steps, inputs and kind of targets of the training split");
+        snprintf(error, DATASET_ERROR_BYTES,
+                 "the test split must have the steps (%zu), inputs (%zu) and kind of targets (%s) of the training split; got %zu, %zu and %s",
+                 info->steps, info->inputs, info->classes ? "classes" : "values", x->shape[0], x->shape[2], tensor_quote(y, got));
+        return false;
     }
     return true;
 }
@@ -178,8 +206,9 @@ static bool layout_read(const struct mapped *file, struct layout *layout, struct
 static bool numbers_are_finite(const struct safetensor *tensor, char *error) {
     for (size_t i = 0; i < tensor->count; i++) {
         if (!isfinite((float)safetensor_number(tensor, i))) {
-            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold finite numbers of float32's range; entry %zu does not",
-                     tensor->name, i);
+            char at[128];
+            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold finite numbers of float32's range; entry %s is %g", tensor->name,
+                     entry_quote(tensor, i, at), safetensor_number(tensor, i));
             return false;
         }
     }
@@ -189,6 +218,7 @@ static bool numbers_are_finite(const struct safetensor *tensor, char *error) {
 /* Every number; counts the classes into info->outputs. */
 static bool split_is_sound(const struct split *split, struct dataset_info *info, char *error) {
     double sum = 0.0;
+    char at[128];
     if (!numbers_are_finite(split->inputs, error)) {
         return false;
     }
@@ -198,8 +228,8 @@ static bool split_is_sound(const struct split *split, struct dataset_info *info,
     for (size_t i = 0; info->classes && i < split->targets->count; i++) {
         double class = safetensor_number(split->targets, i);
         if (class < 0 || class >= OUTPUTS_MAX) {
-            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold classes from 0 to %d; entry %zu is %.0f", split->targets->name,
-                     OUTPUTS_MAX - 1, i, class);
+            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold classes from 0 to %d; entry %s is %.0f", split->targets->name,
+                     OUTPUTS_MAX - 1, entry_quote(split->targets, i, at), class);
             return false;
         }
         info->outputs = (size_t) class + 1 > info->outputs ? (size_t) class + 1 : info->outputs;
@@ -207,14 +237,14 @@ static bool split_is_sound(const struct split *split, struct dataset_info *info,
     for (size_t i = 0; split->mask != NULL && i < split->mask->count; i++) {
         double weight = safetensor_number(split->mask, i);
         if (!(weight >= 0.0 && weight <= 1e6)) {
-            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold numbers from 0 to 1000000; entry %zu is %g", split->mask->name, i,
-                     weight);
+            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold numbers from 0 to 1000000; entry %s is %g", split->mask->name,
+                     entry_quote(split->mask, i, at), weight);
             return false;
         }
         sum += weight;
     }
     if (split->mask != NULL && sum == 0.0) {
-        snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must count at least one step", split->mask->name);
+        snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must count at least one step; all its entries are 0", split->mask->name);
         return false;
     }
     return true;

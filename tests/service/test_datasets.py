@@ -80,10 +80,15 @@ def nan_at_5():
 
 @pytest.mark.parametrize("body,words", [
     (b"", "empty"), (b"x" * 7, "header"), (struct.pack("<Q", 1 << 60) + b"{}", "header"), (struct.pack("<Q", 2) + b"[]", "JSON object"),
-    (struct.pack("<Q", 3) + b"{x}", "line 1"), (safetensors(inputs=arrays()["inputs"]), "targets"), (safetensors(**nan_at_5()), "entry 5"),
-    (safetensors(**arrays() | {"extra": np.zeros(3, "f4")}), "extra"), (safetensors(**arrays() | {"mask": np.zeros((12, 30), "f4")}), "at least one step"),
-    (safetensors(**arrays() | {"targets": np.full((12, 30), -1, "i8")}), "classes"), (safetensors(**arrays() | {"targets": np.zeros((12, 29), "i8")}), "targets"),
-    (safetensors(**arrays())[:-4], "data_offsets"), (safetensors(**arrays() | {"inputs": np.zeros((12, 30), "f4")}), "(steps, trials, inputs)")])
+    (struct.pack("<Q", 3) + b"{x}", "line 1"), (safetensors(inputs=arrays()["inputs"]), "targets"), (safetensors(**nan_at_5()), "inputs must hold finite numbers of float32's range; entry [0, 1, 2] is nan"),
+    (safetensors(**arrays() | {"extra": np.zeros(3, "f4")}), "extra"), (safetensors(**arrays() | {"mask": np.zeros((12, 30), "f4")}), "mask must count at least one step; all its entries are 0"),
+    (safetensors(**arrays() | {"targets": np.full((12, 30), -1, "i8")}), "classes from 0 to 4095; entry [0, 0] is -1"),
+    (safetensors(**arrays() | {"targets": np.zeros((12, 29), "i8")}), "steps and trials of inputs, F32 (12, 30, 3); got I64 (12, 29)"),
+    (safetensors(**arrays() | {"mask": np.ones((11, 30), "f4")}), "mask must have the shape (steps, trials) of inputs, F32 (12, 30, 3); got F32 (11, 30)"),
+    (safetensors(**arrays() | {"mask": np.full((12, 30), -0.5, "f4")}), "mask must hold numbers from 0 to 1000000; entry [0, 0] is -0.5"),
+    (safetensors(**arrays() | {f"test_{name}": value for name, value in arrays(steps=10, seed=2).items()}), "steps (12), inputs (3) and kind of targets (classes) "
+     "of the training split; got 10, 3 and I64 (10, 30)"),
+    (safetensors(**arrays())[:-4], "data_offsets"), (safetensors(**arrays() | {"inputs": np.zeros((12, 30), "f4")}), "at most 16384 inputs; got F32 (12, 30)")])
 def test_bad_datasets(daemon, body, words):
     answer = put(daemon, "bad", body)
     assert answer.status_code in (415, 422) and (words in answer.json()["detail"] or body == b""), answer.text
