@@ -336,7 +336,9 @@ static const struct field network_items[] = {
     {.name = "discretization", .type = FIELD_CHOICE, .offset = NETWORK(discretization), .choices = discretization_choices, .fallback = "\"exponential\"",
      .doc = "leak of a step: exp(-dt/tau) or 1 - dt/tau"},
     {.name = "bias", .type = FIELD_BOOLEAN, .offset = NETWORK(bias), .fallback = "false", .doc = "whether recurrent units have a bias"},
-    {.name = "initial", .type = FIELD_CUSTOM, .custom = &initial, .fallback = "null", .doc = "weights to begin with: of a job's checkpoint, or a weights document"},
+    {.name = "initial", .type = FIELD_CUSTOM, .custom = &initial, .fallback = "null",
+     .doc = "weights to begin with: of a job's checkpoint, or a weights document; a log event tells what the network cannot hold of them (the diagonal, "
+            "entries outside the mask, signs against Dale's law, b without bias)"},
 };
 
 const struct fields network_fields = {network_items, COUNT(network_items)};

@@ -314,3 +314,26 @@ int network_init(struct network *network, const struct network_config *config, i
         network_release(network);
     return result;
 }
+
+bool network_given_losses(const struct network_config *config, int inputs, int outputs, uint64_t seed, struct given_losses *losses, char error[256])
+{
+    const struct weights_view *given = config->initial;
+    struct network network = {0};
+    struct given_losses found = {0};
+    if (network_init(&network, config, inputs, outputs, seed, NULL, NULL, error) != 0)
+        return false;
+    size_t n = (size_t)network.units, columns = (size_t)outputs;
+    const float *W = network.weights + network.offset_W;
+    for (size_t i = 0; i < n * n; i++) {
+        found.diagonal += given->W[i] != 0 && i % (n + 1) == 0;
+        found.unmasked += given->W[i] != 0 && i % (n + 1) != 0 && W[i] == 0;
+        found.forbidden += network.dale && W[i] * (float)network.sign[i / n] < 0;
+    }
+    for (size_t i = 0; i < n * columns; i++)
+        found.forbidden += network.dale && given->Wout[i] * (float)network.sign[i / columns] < 0;
+    for (size_t i = 0; given->b && !network.bias && i < n; i++)
+        found.bias += given->b[i] != 0;
+    network_release(&network);
+    *losses = found;
+    return true;
+}

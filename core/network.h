@@ -43,6 +43,16 @@ int network_init(struct network *network, const struct network_config *config, i
                  bool (*stop)(void *user), void *user, char error[256]);
 void network_release(struct network *network);
 
+/* What a network cannot hold of the weights that it is given (config->initial): entries, none of them 0. */
+struct given_losses {
+    size_t diagonal;  /* of W, autapses: cleared at the begin */
+    size_t unmasked;  /* of W, where connectivity and seed leave no synapse: cleared at the begin */
+    size_t forbidden; /* of W and Wout, what is left of another sign than Dale's law gives the source: the first update makes them 0 */
+    size_t bias;      /* of b, without bias: never taken */
+};
+/* False, with a sentence, without memory. */
+bool network_given_losses(const struct network_config *config, int inputs, int outputs, uint64_t seed, struct given_losses *losses, char error[256]);
+
 /* The memory of a network of these sizes, zeroed, without types, leaks or weights: for callers that bring their own. False without memory. */
 bool network_allocate(struct network *network, int units, int inputs, int outputs, bool bias, bool masked);
 /* Sets leak and gain = 1 - leak of a unit; equal_leaks is right once all units have been set in order. */

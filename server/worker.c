@@ -13,6 +13,7 @@
 
 #include "api/event.h"
 #include "api/text.h"
+#include "core/network.h"
 #include "server/jobs_internal.h"
 #include "server/log.h"
 #include "server/thread.h"
@@ -297,6 +298,31 @@ static bool data_is_same(struct worker *worker, bool goes_on) {
     return true;
 }
 
+/* A job that begins from given weights says what of them its network cannot hold: nobody would notice. */
+static void say_losses(struct worker *worker) {
+    const struct train_config *config = &worker->spec.config;
+    struct given_losses losses;
+    struct task_shape shape;
+    char text[256];
+    if (config->network.initial == NULL || !task_table[config->task.type]->shape(&config->task, &shape, text) ||
+        !network_given_losses(&config->network, shape.inputs, shape.outputs, config->seed, &losses, text)) {
+        return; /* what hinders this will hinder the training, which tells it */
+    }
+    const struct {
+        size_t count;
+        const char *of, *why;
+    } table[] = {{losses.diagonal, "W", "on the diagonal are set to 0: there are no autapses"},
+                 {losses.unmasked, "W", "are set to 0 where network.connectivity and the seed leave no synapse"},
+                 {losses.forbidden, "W and Wout", "have the sign that Dale's law forbids: the first update sets them to 0"},
+                 {losses.bias, "b", "are not taken: network.bias is false"}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (table[i].count > 0) {
+            snprintf(text, sizeof text, "of network.initial, %zu entries of %s %s", table[i].count, table[i].of, table[i].why);
+            say_log(worker, text);
+        }
+    }
+}
+
 static enum train_result attempt(struct worker *worker) {
     char text[DATASETS_ERROR_BYTES], reader_error[STORE_ERROR_BYTES];
     struct store_checkpoint checkpoint = {0};
@@ -321,6 +347,9 @@ static enum train_result attempt(struct worker *worker) {
         datasets_release(worker->jobs->options.datasets, worker->data);
         free(checkpoint.bytes);
         return TRAIN_INVALID;
+    }
+    if (checkpoint.bytes == NULL) {
+        say_losses(worker);
     }
     const struct train_callbacks callbacks = {
         .user = worker, .progress = on_progress, .checkpoint = on_checkpoint, .iteration = on_iteration, .clock = on_clock};

@@ -2,6 +2,7 @@
 import concurrent.futures
 import hashlib
 import json
+import re
 import signal
 import struct
 import time
@@ -328,6 +329,25 @@ def test_initial_weights_of_a_job_and_of_a_document(daemon):
     answer = daemon.post("/v1/jobs", json=changed(SMALL, network={"units": 30, "initial": weights}))
     assert answer.status_code == 422 and answer.json()["errors"][0]["pointer"].startswith("/network/initial")
     assert daemon.post("/v1/jobs", json=changed(SMALL, network={"initial": {"job": "none"}})).status_code == 422
+
+
+def test_what_a_network_cannot_hold_of_its_initial_weights_is_told(daemon):
+    """20 units with Dale's law (3 inhibitory), half of the synapses, no bias: ones everywhere lose the diagonal, the rest of the mask, the inhibitory, and b."""
+    ones = {"W": [[1.0] * 20] * 20, "Win": [[0.1] * 20] * 2, "b": [0.5] * 19 + [0.0], "Wout": [[0.3, 0.3]] * 20, "bout": [0, 0]}
+    network = {"units": 20, "connectivity": 0.5, "rewiring": "none"}
+    job = finish(daemon, submit(daemon, changed(SMALL, network=network | {"initial": ones}, training={"iterations": 1})))
+    events = daemon.get(f"/v1/jobs/{job['id']}/events").json()["events"]
+    told = [event["message"] for event in events if event["type"] == "log"]
+    weights = daemon.get(f"/v1/jobs/{job['id']}/weights").json()
+    kept = sum(value != 0 for row in weights["W"] for value in row)
+    inhibitory = weights["sign"].count(-1)
+    counts = [int(re.search("of network.initial, ([0-9]+) entries", message)[1]) for message in told]
+    assert counts[0] == 20 and "diagonal" in told[0] and counts[3] == 19 and "network.bias is false" in told[3] and len(told) == 4
+    assert "no synapse" in told[1] and "Dale" in told[2]
+    assert kept == 400 - 20 - counts[1] - (counts[2] - inhibitory * 2) and inhibitory == 3 and counts[2] > 6
+    assert not any(value for row in weights["W"][:3] + weights["Wout"][:3] for value in row)
+    again = finish(daemon, submit(daemon, changed(SMALL, network=network | {"initial": {"job": job["id"]}}, training={"iterations": 1})))
+    assert not [event for event in daemon.get(f"/v1/jobs/{again['id']}/events").json()["events"] if event["type"] == "log"]
 
 
 def test_delete(daemon):
