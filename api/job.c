@@ -241,23 +241,31 @@ static void check_rule(const struct rule_config *rule, struct problems *problems
     }
 }
 
-static void check_job(const struct job_spec *spec, struct problems *problems) {
+/* Which sections were read without a fault: a check that rests on others would complain of defaults. */
+struct sound {
+    bool type, task, network, rule, training; /* type: the task's, on which the defaults of the others rest */
+};
+
+static void check_job(const struct job_spec *spec, struct sound sound, struct problems *problems) {
     const struct train_config *config = &spec->config;
-    check_network(spec, problems);
-    if (config->rule.type == RULE_RTRL && config->network.units > RTRL_UNITS_MOST) {
+    if (sound.type && sound.network) {
+        check_network(spec, problems);
+    }
+    if (sound.type && sound.network && sound.rule && config->rule.type == RULE_RTRL && config->network.units > RTRL_UNITS_MOST) {
         problems_add(problems, &(struct path){.name = "network"}, "units", "must be at most %d with rule rtrl; got %d", RTRL_UNITS_MOST, config->network.units);
     }
-    if (config->task.type == TASK_EVIDENCE && config->task.evidence.cue_active > config->task.evidence.cue_duration) {
+    if (sound.task && config->task.type == TASK_EVIDENCE && config->task.evidence.cue_active > config->task.evidence.cue_duration) {
         problems_add(problems, &(struct path){.name = "task"}, "cue_active", "must be at most cue_duration (%d); got %d", config->task.evidence.cue_duration,
                      config->task.evidence.cue_active);
     }
     bool by_accuracy = config->training.stop_metric == STOP_ACCURACY_ABOVE || config->training.stop_metric == STOP_ACCURACY_BELOW;
-    if (by_accuracy && config->task.type == TASK_PATTERN) {
+    if (sound.type && sound.training && by_accuracy && config->task.type == TASK_PATTERN) {
         problems_add(problems, &(struct path){.name = "training"}, "stop_when", "must use the loss: the task pattern has no accuracy");
     }
 }
 
-static void decode(struct job_spec *spec, const json_t *document, struct problems *problems) {
+/* True where the rule was read without a fault. */
+static bool decode(struct job_spec *spec, const json_t *document, struct problems *problems) {
     memset(spec, 0, sizeof *spec);
     spec->initial_iteration = -1;
     check_top_names(document, problems);
@@ -274,23 +282,30 @@ static void decode(struct job_spec *spec, const json_t *document, struct problem
         fields_decode(&decoding, one, NULL, spec, problems);
         json_decref(one);
     }
-    bool task_known = decode_task(spec, json_object_get(document, "task"), problems);
-    enum task_type task = task_known ? spec->config.task.type : TASK_DELAYED_XOR;
+    struct sound sound;
+    size_t before = problems->count;
+    sound.type = decode_task(spec, json_object_get(document, "task"), problems);
+    sound.task = problems->count == before;
+    enum task_type task = sound.type ? spec->config.task.type : TASK_DELAYED_XOR;
     const struct path rule = {.name = "rule"}, training = {.name = "training"};
+    before = problems->count;
     decode_network(spec, json_object_get(document, "network"), task, problems);
+    sound.network = problems->count == before;
+    before = problems->count;
     decode_rule(&spec->config.rule, section(&rule_fields, "rule", task), json_object_get(document, "rule"), &rule, problems);
+    sound.rule = problems->count == before;
     decode_optimizer(spec, json_object_get(document, "optimizer"), task, problems);
+    before = problems->count;
     const struct decoding decoding = section(&training_fields, "training", task);
     fields_decode(&decoding, json_object_get(document, "training"), &training, &spec->config.training, problems);
-    if (problems->count == 0) {
-        check_job(spec, problems);
-    }
+    sound.training = problems->count == before;
+    check_job(spec, sound, problems);
+    return sound.rule;
 }
 
 /* check_rule guards people, not memory: a document stored before it knew a case stays readable. */
 void job_spec_decode(struct job_spec *spec, const json_t *document, struct problems *problems) {
-    decode(spec, document, problems);
-    if (problems->count == 0) {
+    if (decode(spec, document, problems)) {
         check_rule(&spec->config.rule, problems);
     }
 }

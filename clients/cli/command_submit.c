@@ -150,7 +150,7 @@ static enum status submit(struct cli *cli) {
     return status;
 }
 
-/* What validation tells beyond the job: every number of "estimate", by its name. */
+/* What validation tells beyond the job: every number and word of "estimate", by its name. */
 static void estimate_print(const json_t *answer) {
     static const char *const bytes[] = {"memory_bytes", "memory", "checkpoint_bytes"};
     const char *name;
@@ -165,6 +165,8 @@ static void estimate_print(const json_t *answer) {
         if (json_is_number(value)) {
             double number = json_number_value(value);
             printf("%-24s %s\n", name, is_bytes ? format_bytes(number, text) : format_count(number, text));
+        } else if (json_is_string(value)) {
+            printf("%-24s %s\n", name, json_string_value(value));
         }
     }
 }

@@ -94,6 +94,9 @@ def test_bad_fields_are_named(modprop):
 def test_validate(modprop):
     result = modprop.run("validate", "--task", "delayed_xor")
     assert "the job is valid" in result.stdout and re.search(r"memory_bytes +[0-9.]+ MiB", result.stdout)
+    assert re.search(r"^method +reverse recursion$", result.stdout, re.M)
+    by_type = modprop.run("validate", "--task", "delayed_xor", "--set", "rule.weights=type")
+    assert re.search(r"^method +forward traces$", by_type.stdout, re.M)
     assert json.loads(modprop.run("validate", "--task", "delayed_xor", "--json").stdout)
     modprop.run("validate", "--task", "nothing", status=4)
     assert modprop.lines("list", "-q") == []
