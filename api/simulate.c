@@ -189,7 +189,9 @@ void simulate_ask_fit(struct simulate_ask *ask, const struct trained *trained, i
     } else if (ask->inputs != trained->inputs) {
         problems_add(problems, NULL, "inputs", "must have %d inputs a trial, as the network has; got %d", trained->inputs, ask->inputs);
     }
-    if (request->test_split && request->x == NULL && (size_t)request->trials > test_trials) {
+    if (request->test_split && request->x == NULL && test_trials == 0) {
+        problems_add(problems, NULL, "split", "must be \"fresh\": the job's task has no test split; got \"test\"");
+    } else if (request->test_split && request->x == NULL && (size_t)request->trials > test_trials) {
         problems_add(problems, NULL, "trials", "must be at most the test split's trials (%zu); got %d", test_trials, request->trials);
     }
     for (int i = 0; i < request->unit_count; i++) {

@@ -57,6 +57,10 @@ def test_life_of_a_dataset(daemon):
     assert daemon.get("/v1/datasets/mine", headers={"Accept": "application/octet-stream"}).content == body
     job = finish(daemon, submit(daemon, job_on("mine")))
     assert job["status"] == "succeeded" and job["metrics"]["accuracy"] > 0.9, job
+    for trials, status in ((30, 200), (31, 422)):
+        shown = daemon.post(f"/v1/jobs/{job['id']}/simulate", json={"split": "test", "trials": trials, "every": 12})
+        assert shown.status_code == status, shown.text
+    assert shown.json()["errors"] == [{"pointer": "/trials", "detail": "must be at most the test split's trials (30); got 31"}]
     assert put(daemon, "mine", safetensors(**arrays(seed=3))).status_code == 200, "replaced"
     assert len(os.listdir(daemon.data / "datasets" / "user")) == 1
     assert daemon.request("DELETE", "/v1/datasets/mine").status_code == 204

@@ -481,7 +481,7 @@ def test_simulate(daemon):
     own = daemon.post(url, json={"inputs": [[[0.1, 0.2]] * 3] * 50, "units": [1]}).json()
     assert np.array(own["rates"]).shape == (50, 3, 1) and own["labels"] == [None] * 3 and np.allclose(own["inputs"], [[[0.1, 0.2]] * 3] * 50)
     for bad, pointer in (({"units": [20]}, "/units/0"), ({"trials": 0}, "/trials"), ({"trial": 1}, "/trial"), ({"inputs": [[[1]]]}, "/inputs"),
-                         ({"split": "test"}, "/trials"), ({"units": [-1]}, "/units/0"), ({"trials": 4096, "units": list(range(20)) * 100}, "/every")):
+                         ({"split": "test"}, "/split"), ({"units": [-1]}, "/units/0"), ({"trials": 4096, "units": list(range(20)) * 100}, "/every")):
         answer = daemon.post(url, json=bad)
         assert answer.status_code == 422 and pointer in [e["pointer"] for e in answer.json()["errors"]], (bad, answer.text)
 
