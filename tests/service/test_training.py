@@ -2,7 +2,9 @@
 import os
 import pathlib
 import re
+import unittest.mock
 
+import definitions
 import numpy as np
 import pytest
 from daemons import SANITIZED
@@ -10,6 +12,8 @@ from test_datasets import put, safetensors
 
 SMALL = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 20, "tau": 20},
          "training": {"iterations": 40, "batch_size": 4, "evaluate_every": 10}}
+
+WEIGHTS = ("W", "Win", "b", "Wout", "bout")
 
 KEYS = {
     "cosine": {"cosine_W", "cosine_Win", "cosine_b", "cosine_Wout", "cosine_all"},
@@ -87,6 +91,49 @@ def test_cosines_are_with_the_true_gradient(daemon, rule):
         assert told[f"cosine_{name}"][0] == pytest.approx(a @ b / np.sqrt((a @ a) * (b @ b)), abs=1e-4), name
     if rule.get("feedback", "symmetric") != "symmetric":
         assert told["cosine_Win"][0] < 0.99
+
+
+def descent(network, batch, rule, updates, rate):
+    """Plain gradient descent by the definitions, in float64: the weights after `updates`. mu "auto" follows psi, tracking "initial" keeps the first averages."""
+    network = {name: np.array(value, float) if name in WEIGHTS else value for name, value in network.items()}
+    automatic, mu, first = rule.get("mu") == "auto", 0.25, definitions.carrying_weights(network, rule)
+    carrying = (lambda network, rule: first) if rule.get("tracking") == "initial" else definitions.carrying_weights
+    with unittest.mock.patch.object(definitions, "carrying_weights", carrying):
+        for _ in range(updates):
+            case = batch | {"network": network}
+            gradients = definitions.gradients(case, rule | ({"mu": mu} if automatic else {}))[1]
+            psi = definitions.forward(network, np.array(batch["inputs"]))[2]
+            mu += (1 - np.exp(-1 / 20)) * (psi.mean() - mu)
+            np.fill_diagonal(gradients["W"], 0)
+            network = network | {name: network[name] - rate * gradients[name] for name in WEIGHTS}
+    return network
+
+
+@pytest.mark.parametrize("rule", [
+    {"type": "bptt"}, {"type": "rtrl"}, {"type": "mdgl", "weights": "type", "averaging": "existing"}, {"type": "modprop", "weights": "type", "mu": 0.8},
+    {"type": "modprop", "weights": "type", "mu": 0.8, "tracking": "initial"}, {"type": "modprop", "mu": 0.6, "first_hop": "exact", "taps": 3},
+    {"type": "modprop", "mu": "auto"}, {"type": "modprop", "mu": "auto", "weights": "type", "first_hop": "exact"}], ids=lambda rule: "_".join(map(str, rule.values())))
+def test_training_follows_the_definitions(daemon, rule):
+    """Twenty updates on a dataset of one trial end at the weights that the definitions give."""
+    rng = np.random.default_rng(11)
+    inputs, targets = rng.normal(0, 1, (20, 1, 3)).astype("f4"), rng.normal(0, 1, (20, 1, 2)).astype("f4")
+    assert put(daemon, "lone", safetensors(inputs=inputs, targets=targets)).status_code in (200, 201)
+    W = rng.normal(0, 0.4, (12, 12)) * (rng.random((12, 12)) < 0.7) * (1 - np.eye(12))
+    weights = {"W": W, "Win": rng.normal(0, 1, (3, 12)), "b": rng.normal(0, 0.3, 12), "Wout": rng.normal(0, 1, (12, 2)), "bout": np.zeros(2)}
+    document = {name: np.float32(value).tolist() for name, value in weights.items()}
+    job = finished(daemon, {
+        "task": {"type": "dataset", "name": "lone"}, "rule": rule,
+        "network": {"units": 12, "tau": 10, "dale": False, "bias": True, "activation": "tanh", "types_per_sign": 3, "initial": document},
+        "optimizer": {"type": "sgd", "learning_rate": 0.1, "momentum": 0, "l1": 0, "l2": 0, "decay": None, "clip_norm": None},
+        "training": {"iterations": 20, "batch_size": 1}})
+    assert job["status"] == "succeeded"
+    got = daemon.get(f"/v1/jobs/{job['id']}/weights").json()
+    network = document | {"leak": got["leak"], "types": got["types"], "activation": "tanh"}
+    batch = {"inputs": inputs.tolist(), "targets": targets.tolist(), "mask": np.ones((20, 1)).tolist(), "loss": "mse"}
+    expected = descent(network, batch, rule, 20, 0.1)
+    for name in WEIGHTS:
+        moved = np.abs(expected[name] - np.array(document[name])).max()
+        assert moved > 1e-3 and np.abs(np.array(got[name]) - expected[name]).max() < 1e-4 * moved, name
 
 
 def peak_resident(daemon):
