@@ -20,13 +20,22 @@ struct complex_number {
 
 typedef struct complex_number complex_t;
 
-size_t eigen_scratch_size(int n)
+static bool order_is_possible(int n)
+{
+    return n >= 1 && n <= 30000;
+}
+
+/* A Householder vector and a row of the matrix that it is applied to. */
+size_t eigen_radius_scratch_size(int n)
+{
+    return order_is_possible(n) ? 2 * (size_t)n * sizeof(double) : 0;
+}
+
+/* H and Q, and two vectors. */
+size_t eigen_decompose_scratch_size(int n)
 {
     size_t size = (size_t)n;
-    if (n < 1 || n > 30000)
-        return 0;
-    /* H and Q for eigen_decompose, and a few vectors */
-    return (2 * size * size + 4 * size) * sizeof(complex_t);
+    return order_is_possible(n) ? (2 * size * size + 2 * size) * sizeof(complex_t) : 0;
 }
 
 /* --- real: the radius ----------------------------------------------------------------------------------------------------------------- */

@@ -8,8 +8,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Bytes of scratch that either function needs for order n. 0 on overflow. */
-size_t eigen_scratch_size(int n);
+/* Bytes of scratch for a matrix of order n; 0 beyond the order that can be computed. */
+size_t eigen_radius_scratch_size(int n);
+size_t eigen_decompose_scratch_size(int n);
 
 /* Largest absolute eigenvalue of the row-major (n,n) matrix a, which is destroyed. `stop` as in network_init.
    Returns 0; -1 if stopped; -2 if QR did not converge. */

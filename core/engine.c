@@ -274,7 +274,7 @@ static void matrices_carve(struct carver *carver, struct engine *engine)
         engine->inverse_t = carve(carver, square, sizeof(double));
         engine->shares = carve(carver, (size_t)engine->sources * types, sizeof(double));
         engine->type_scratch = carve(carver, 2 * square + 2 * types, sizeof(double));
-        size_t scratch = eigen_scratch_size((int)types);
+        size_t scratch = eigen_decompose_scratch_size((int)types);
         if (scratch == 0)
             carver->overflow = true;
         engine->eigen_scratch = carve(carver, scratch, 1);

@@ -258,14 +258,14 @@ static void absent_clear(struct network *network)
 
 static int published_weights(struct network *network, uint64_t seed, bool (*stop)(void *), void *user, char error[256])
 {
-    size_t square = (size_t)network->units * (size_t)network->units, scratch_size = eigen_scratch_size(network->units);
+    size_t square = (size_t)network->units * (size_t)network->units, scratch_size = eigen_radius_scratch_size(network->units);
     input_weights(network, seed);
     if (!network->dale) {
         free_weights(network, seed);
         return 0;
     }
     double *a = malloc(square * sizeof *a), *copy = malloc(square * sizeof *copy);
-    void *scratch = scratch_size > 0 ? malloc((size_t)network->units * 4 * sizeof(double)) : NULL;
+    void *scratch = scratch_size > 0 ? malloc(scratch_size) : NULL;
     int result = -1;
     if (!a || !copy || !scratch)
         snprintf(error, 256, "out of memory for the initial weights of %d units", network->units);

@@ -137,14 +137,14 @@ START_TEST(eigenvalues)
     for (int n = 1; n <= 61; n += n < 12 ? 1 : 7) {
         size_t square = (size_t)n * (size_t)n;
         double *a = malloc(square * sizeof *a), *b = malloc(square * sizeof *b), *v = malloc(square * sizeof *v), re[64], im[64], radius, largest = 0;
-        void *scratch = malloc(eigen_scratch_size(n));
+        void *scratch = malloc(eigen_decompose_scratch_size(n)), *less = malloc(eigen_radius_scratch_size(n));
         struct random_stream stream = random_stream_make(11, RANDOM_TASK, n, 0);
         for (size_t i = 0; i < square; i++)
             a[i] = b[i] = random_normal(&stream, i);
         ck_assert_int_eq(eigen_decompose(n, b, scratch, re, im, v), 0);
         ck_assert_double_lt(residual(n, a, re, im, v), 1e-12);
         memcpy(b, a, square * sizeof *b);
-        ck_assert_int_eq(eigen_radius(n, b, scratch, NULL, NULL, &radius), 0);
+        ck_assert_int_eq(eigen_radius(n, b, less, NULL, NULL, &radius), 0);
         for (int k = 0; k < n; k++)
             largest = fmax(largest, hypot(re[k], im[k]));
         ck_assert_double_lt(fabs(radius - largest), 1e-10 * largest);
@@ -152,6 +152,7 @@ START_TEST(eigenvalues)
         free(b);
         free(v);
         free(scratch);
+        free(less);
     }
 }
 END_TEST
