@@ -34,7 +34,6 @@ struct training {
     unsigned char *checkpoint_bytes;
     struct train_state state;
     struct train_phases phases;
-    struct engine_result last_run;
 };
 
 static bool training_stopped(void *user)
@@ -152,19 +151,28 @@ static double cosine_of(const float *a, const float *b, size_t count)
     return dot / (norm_of(a, count) * norm_of(b, count));
 }
 
-static double radius_of(struct training *training)
+/*
+ * Spectral radius of W; NaN where the eigenvalues do not converge, which they then never do. A stop or want of memory is no value: told as one it would
+ * differ from what the resumed job finds at the same iteration.
+ */
+static enum train_result radius_of(struct training *training, double *radius)
 {
     const struct network *network = &training->network;
     size_t n = (size_t)network->units;
-    double *copy = malloc(n * n * sizeof *copy), radius = NAN;
-    void *scratch = malloc(4 * n * sizeof(double));
+    double *copy = malloc(n * n * sizeof *copy);
+    void *scratch = malloc(eigen_radius_scratch_size(network->units));
+    int found = -1;
     for (size_t i = 0; copy && i < n * n; i++)
         copy[i] = (double)network->weights[network->offset_W + i];
-    if (!copy || !scratch || eigen_radius(network->units, copy, scratch, training_stopped, training, &radius) != 0)
-        radius = NAN;
+    if (copy && scratch)
+        found = eigen_radius(network->units, copy, scratch, training_stopped, training, radius);
+    else
+        snprintf(training->error->text, sizeof training->error->text, "out of memory for the spectral radius of %d units", network->units);
+    enum train_result result = !copy || !scratch ? TRAIN_NO_MEMORY : found == -1 ? TRAIN_STOPPED : TRAIN_FINISHED;
     free(copy);
     free(scratch);
-    return radius;
+    *radius = found == 0 ? *radius : NAN;
+    return result;
 }
 
 static void cosines_make(const struct training *training, struct train_diagnostics *diagnostics)
@@ -185,6 +193,7 @@ static enum train_result diagnostics_make(struct training *training, struct trai
     const struct network *network = &training->network;
     unsigned wanted = training->config->training.diagnostics;
     int batch = training->config->training.batch_size;
+    double radius = NAN;
     struct engine_result run = {0}, ignored = {0};
     enum train_result result = TRAIN_FINISHED;
     if (wanted & (DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS))
@@ -193,12 +202,14 @@ static enum train_result diagnostics_make(struct training *training, struct trai
         engine_weights_load(training->exact, NULL, 0, NULL); /* the true gradient: whatever feedback the rule has, the readout's own weights */
         result = batch_run(training, training->exact, TRIAL_TRAINING, 0, batch, training->exact_gradient, &ignored);
     }
+    if (result == TRAIN_FINISHED && (wanted & DIAGNOSTIC_SPECTRAL_RADIUS))
+        result = radius_of(training, &radius);
     if (result != TRAIN_FINISHED)
         return result;
     size_t n = (size_t)network->units, into = (size_t)network->inputs * n, out = (size_t)network->outputs * n;
     *diagnostics = (struct train_diagnostics){
         .present = wanted,
-        .spectral_radius = wanted & DIAGNOSTIC_SPECTRAL_RADIUS ? radius_of(training) : NAN,
+        .spectral_radius = radius,
         .mean_psi = run.psi_mean,
         .silent_fraction = (double)run.silent_units / network->units,
         .phases = training->phases};
@@ -477,7 +488,8 @@ bool train_estimate_compute(const struct train_config *config, int threads, stru
     size_t square = (size_t)network->units * (size_t)network->units;
     /* weights, gradient, optimiser state and a checkpoint's bytes; the initial weights' two matrices in double come and go before the engine */
     size_t fixed = 3 * checkpoint, start = network->dale && !network->initial ? 2 * square * sizeof(double) : 0;
-    size_t engines = plan.memory_bytes + exact.memory_bytes;
+    size_t looked_at = config->training.diagnostics & DIAGNOSTIC_SPECTRAL_RADIUS ? square * sizeof(double) : 0;
+    size_t engines = plan.memory_bytes + exact.memory_bytes + looked_at;
     *estimate = (struct train_estimate){
         .memory_bytes = fixed + (engines > start ? engines : start), .checkpoint_bytes = checkpoint, .multiply_adds = plan.multiply_adds,
         .forward_multiply_adds = plan.forward_multiply_adds, .method = engine_method_name(plan.method, plan.segment_steps < shape->steps)};

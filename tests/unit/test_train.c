@@ -186,6 +186,7 @@ struct record {
     int checkpoints;
     int64_t stop_at; /* iteration at which to command a stop; -1: never */
     enum train_command stop_how;
+    int looks, stop_look; /* at the clock; the look at which to command a stop, 0: never */
 };
 
 static bool on_progress(void *user, const struct train_progress *progress)
@@ -410,6 +411,42 @@ START_TEST(diagnostics_are_chosen_one_by_one)
 }
 END_TEST
 
+static double on_clock(void *user)
+{
+    struct record *record = user;
+    if (++record->looks == record->stop_look)
+        atomic_store(&record->control.command, TRAIN_STOP);
+    return record->looks;
+}
+
+/* Wherever it is told to stop, also while it looks for W's eigenvalues, no evaluation is told by half: what is told is what an undisturbed run tells, and going on tells the rest. */
+START_TEST(a_stop_within_an_evaluation_tells_no_half_of_it)
+{
+    struct train_config config = config_small();
+    config.training = (struct training_config){.iterations = 2, .batch_size = 12, .evaluate_every = 1, .checkpoint_every = 1, .diagnostics = DIAGNOSTIC_SPECTRAL_RADIUS};
+    struct record whole;
+    enum train_result result = TRAIN_STOPPED;
+    ck_assert_int_eq(record_run(&whole, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
+    for (int look = 1; result == TRAIN_STOPPED; look++) {
+        struct record part = {.stop_at = -1, .stop_look = look}, rest;
+        const struct train_callbacks callbacks = {.user = &part, .progress = on_progress, .checkpoint = on_checkpoint, .clock = on_clock};
+        struct train_error error;
+        result = train_run(&config, NULL, 0, &part.control, &callbacks, &error);
+        ck_assert(result == TRAIN_STOPPED || (result == TRAIN_FINISHED && look > 10));
+        for (int i = 0; i < part.evaluations; i++)
+            ck_assert_msg(part.diagnostics[i].spectral_radius == whole.diagnostics[i].spectral_radius, "look %d, evaluation %d: %g", look, i,
+                          part.diagnostics[i].spectral_radius);
+        int last = part.checkpoints - 1;
+        ck_assert_int_eq(record_run(&rest, &config, 1, -1, TRAIN_GO, part.checkpoint[last], part.size[last]), TRAIN_FINISHED);
+        ck_assert_int_ge(part.evaluations + rest.evaluations, whole.evaluations);
+        last_same(&whole, &rest);
+        record_release(&part);
+        record_release(&rest);
+    }
+    record_release(&whole);
+}
+END_TEST
+
 START_TEST(every_task_trains)
 {
     static const struct task_config tasks[] = {
@@ -447,6 +484,7 @@ int main(void)
     tcase_add_test(tests, stop_when_ends_it);
     tcase_add_loop_test(tests, diagnostics_tell_the_truth_and_change_nothing, 0, 5);
     tcase_add_test(tests, diagnostics_are_chosen_one_by_one);
+    tcase_add_test(tests, a_stop_within_an_evaluation_tells_no_half_of_it);
     tcase_add_test(tests, every_task_trains);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
