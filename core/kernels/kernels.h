@@ -122,8 +122,6 @@ const struct kernels *kernels_listed(int i);
 /* Panels of a packed matrix and, of one panel, its first vector and its number of vectors: as equal as can be. */
 int packed_panels(const struct kernels *kernels, int columns);
 void packed_panel(int vectors, int panels, int panel, int *first, int *count);
-/* Floats that a packed matrix takes; 0 where that overflows. */
-size_t packed_size(int sources, int columns);
 /*
  * Packs rows first_source .. first_source+count-1 from a row-major matrix (count, n) with row stride `stride`; columns n..columns-1
  * become 0. `transposed`: the matrix is given as (n, count), entry (source, column) at column * stride + source.

@@ -1,5 +1,4 @@
 /* Which kernels this process uses, and the packing that suits them. Chosen once, before any thread is started. */
-#include <stdint.h>
 #include <string.h>
 
 #include "core/kernels/kernels.h"
@@ -62,12 +61,7 @@ bool kernels_select(const char *forced)
 
 const struct kernels *kernels_current(void)
 {
-    if (selected)
-        return selected;
-    for (int i = 0; i < KERNELS_BUILT - 1; i++)
-        if (kernels_table[i].available())
-            return kernels_table[i].kernels;
-    return &kernels_portable;
+    return selected ? selected : kernels_listed(0);
 }
 
 const char *kernels_name(void)
@@ -85,14 +79,6 @@ void packed_panel(int vectors, int panels, int panel, int *first, int *count)
     int each = vectors / panels, larger = vectors % panels;
     *first = panel * each + (panel < larger ? panel : larger);
     *count = each + (panel < larger);
-}
-
-size_t packed_size(int sources, int columns)
-{
-    size_t size;
-    if (__builtin_mul_overflow((size_t)sources, (size_t)columns, &size) || size > SIZE_MAX / sizeof(float) / 2)
-        return 0;
-    return size;
 }
 
 void packed_fill(const struct kernels *kernels, struct packed *packed, int first_source, int count, const float *matrix, size_t stride, int n,
