@@ -90,6 +90,9 @@ void engine_weights_load(struct engine *engine, const float *feedback, double mu
 enum train_result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source, int trials, float *gradient,
                                    bool (*stop)(void *user), void *user, struct engine_result *result);
 
+/* Adds what one run took; the optimiser's share is its caller's. */
+void phases_add(struct train_phases *to, const struct train_phases *from);
+
 struct gradients_problem;
 struct gradients;
 /* gradients_compute (core/gradients.h) by a chosen method and within `memory` bytes of history: the methods are each other's test. */

@@ -140,6 +140,8 @@ double batch_weight_sum(const struct engine *engine);
 /* Makes the memory of the reverse recursion where it is not there yet. False without memory. */
 bool engine_reverse_prepare(struct engine *engine);
 
+/* Deals the trials 0 .. trials - 1 of a batch out to the blocks. */
+void blocks_assign(struct engine *engine, int trials);
 /* v and z of the step before the first, which are 0. */
 void block_reset(struct engine *engine, struct block *block);
 /* The blocks [*first, *last) of groups [first_group, last_group). */

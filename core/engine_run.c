@@ -75,7 +75,6 @@ void blocks_forward(struct engine *engine, int first, int last, int slot, int co
             }
 }
 
-/* v and z of the step before the first, which are 0. */
 void block_reset(struct engine *engine, struct block *block)
 {
     size_t columns = (size_t)engine->columns;
@@ -358,7 +357,7 @@ static void readout_reduce(struct engine *engine)
     }
 }
 
-static void blocks_assign(struct engine *engine, int trials)
+void blocks_assign(struct engine *engine, int trials)
 {
     for (int b = 0; b < engine->block_count; b++) {
         int first = b * engine->block_rows, rows = trials - first;
@@ -386,7 +385,7 @@ static void psi_report(const struct engine *engine, struct engine_result *result
     result->silent_units = silent;
 }
 
-static void phases_add(struct train_phases *to, const struct train_phases *from)
+void phases_add(struct train_phases *to, const struct train_phases *from)
 {
     to->trials += from->trials;
     to->forward += from->forward;

@@ -30,7 +30,6 @@ static bool network_make(struct network *network, const struct gradients_problem
 {
     if (!network_allocate(network, problem->units, problem->inputs, problem->outputs, problem->b != NULL, false))
         return false;
-    size_t n = (size_t)problem->units, inputs = (size_t)problem->inputs, outputs = (size_t)problem->outputs;
     network->activation = problem->activation;
     network->types = problem->types;
     for (int p = 0; p < problem->units; p++) {
@@ -38,13 +37,7 @@ static bool network_make(struct network *network, const struct gradients_problem
         network->type_of_unit[p] = problem->type_of_unit ? problem->type_of_unit[p] : 0;
         network->type_size[network->type_of_unit[p]]++;
     }
-    float *weights = network->weights;
-    memcpy(weights + network->offset_W, problem->W, n * n * sizeof(float));
-    memcpy(weights + network->offset_Win, problem->Win, inputs * n * sizeof(float));
-    if (problem->b)
-        memcpy(weights + network->offset_b, problem->b, n * sizeof(float));
-    memcpy(weights + network->offset_Wout, problem->Wout, n * outputs * sizeof(float));
-    memcpy(weights + network->offset_bout, problem->bout, outputs * sizeof(float));
+    network_weights_set(network, &(struct weights_view){problem->W, problem->Win, problem->b, problem->Wout, problem->bout});
     return true;
 }
 

@@ -28,7 +28,7 @@ struct gradients_problem {
     const float *feedback;       /* (O,N) for feedback random and adaptive; NULL otherwise */
 };
 
-/* Written by gradients_compute; the caller provides arrays of the shapes of the weights. db may be NULL. */
+/* Written by gradients_compute; the caller provides arrays of the shapes of the weights. b may be NULL. */
 struct gradients {
     float *W, *Win, *b, *Wout, *bout;
 };

@@ -193,7 +193,7 @@ static void columns_balance(const struct network *network, double *a)
     }
 }
 
-/* One matrix of the recipe, of spectral radius 1, its diagonal kept. Returns 0, -1 stopped or without memory (error says which). */
+/* One matrix of the recipe, of spectral radius 1, its diagonal kept. Returns what eigen_radius returns. */
 static int balanced_matrix(const struct network *network, uint64_t seed, enum random_purpose purpose, double *a, double *copy, void *scratch,
                            bool (*stop)(void *), void *user)
 {
@@ -256,28 +256,32 @@ static void absent_clear(struct network *network)
             W[i] = 0;
 }
 
-static int published_weights(struct network *network, uint64_t seed, bool (*stop)(void *), void *user, char error[256])
+static enum train_result published_weights(struct network *network, uint64_t seed, bool (*stop)(void *), void *user, char error[256])
 {
     size_t square = (size_t)network->units * (size_t)network->units, scratch_size = eigen_radius_scratch_size(network->units);
     input_weights(network, seed);
     if (!network->dale) {
         free_weights(network, seed);
-        return 0;
+        return TRAIN_FINISHED;
     }
     double *a = malloc(square * sizeof *a), *copy = malloc(square * sizeof *copy);
     void *scratch = scratch_size > 0 ? malloc(scratch_size) : NULL;
-    int result = -1;
-    if (!a || !copy || !scratch)
+    enum train_result result = TRAIN_NO_MEMORY;
+    if (!a || !copy || !scratch) {
         snprintf(error, 256, "out of memory for the initial weights of %d units", network->units);
-    else if ((result = dale_weights(network, seed, a, copy, scratch, stop, user)) != 0)
-        snprintf(error, 256, result == -1 ? "stopped" : "the spectral radius of the initial weights could not be computed");
+    } else {
+        int made = dale_weights(network, seed, a, copy, scratch, stop, user);
+        result = made == 0 ? TRAIN_FINISHED : made == -1 ? TRAIN_STOPPED : TRAIN_INVALID;
+        if (made != 0)
+            snprintf(error, 256, made == -1 ? "stopped" : "the spectral radius of the initial weights could not be computed");
+    }
     free(a);
     free(copy);
     free(scratch);
-    return result == 0 ? 0 : -1;
+    return result;
 }
 
-static void given_weights(struct network *network, const struct weights_view *given)
+void network_weights_set(struct network *network, const struct weights_view *given)
 {
     size_t n = (size_t)network->units, inputs = (size_t)network->inputs, outputs = (size_t)network->outputs;
     float *weights = network->weights;
@@ -289,13 +293,13 @@ static void given_weights(struct network *network, const struct weights_view *gi
     memcpy(weights + network->offset_bout, given->bout, outputs * sizeof(float));
 }
 
-int network_init(struct network *network, const struct network_config *config, int inputs, int outputs, uint64_t seed, bool (*stop)(void *user),
+enum train_result network_init(struct network *network, const struct network_config *config, int inputs, int outputs, uint64_t seed, bool (*stop)(void *user),
                  void *user, char error[256])
 {
     bool masked = config->connectivity < 1;
     if (!network_allocate(network, config->units, inputs, outputs, config->bias, masked)) {
         snprintf(error, 256, "out of memory for a network of %d units", config->units);
-        return -1;
+        return TRAIN_NO_MEMORY;
     }
     network->dale = config->dale;
     network->activation = config->activation;
@@ -304,13 +308,13 @@ int network_init(struct network *network, const struct network_config *config, i
     types_assign(network, config);
     leaks_assign(network, config, seed);
     mask_draw(network, config->connectivity, seed);
-    int result = 0;
+    enum train_result result = TRAIN_FINISHED;
     if (config->initial)
-        given_weights(network, config->initial);
+        network_weights_set(network, config->initial);
     else
         result = published_weights(network, seed, stop, user, error);
     absent_clear(network);
-    if (result != 0)
+    if (result != TRAIN_FINISHED)
         network_release(network);
     return result;
 }

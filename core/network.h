@@ -1,6 +1,5 @@
 /*
- * The rate network's fixed parts (leak, signs, types, mask) and its initial weights (shared/model.md of the paper's recipe:
- * Liu et al. 2022 and its published code).
+ * The rate network's fixed parts (leak, signs, types, mask) and its initial weights, the recipe of Liu et al. 2022 as their published code has it.
  *
  * All parameters of a network are one contiguous float vector in the order W, Win, b, Wout, bout, row-major, unpadded:
  * the order of the weights document and of its sha256. W[q*N + p] is the weight from q to p.
@@ -8,7 +7,7 @@
 #ifndef MODPROP_CORE_NETWORK_H
 #define MODPROP_CORE_NETWORK_H
 
-#include "core/config.h"
+#include "core/train.h"
 
 struct network {
     int units, inputs, outputs; /* N, I, O */
@@ -29,17 +28,17 @@ struct network {
     void *memory;
 };
 
-/* C for these numbers (model.md, "Cell types"). */
+/* C: the units of each sign, without Dale's law all units, fall into types_per_sign types, or one a unit where they are fewer. */
 int network_types_count(const struct network_config *config);
 /* Inhibitory units: N - E, E = floor(excitatory_fraction * N) + 1; 0 without Dale's law. */
 int network_inhibitory_count(const struct network_config *config);
 
 /*
  * Allocates and fills everything, weights from the published recipe and the seed (or config->initial).
- * `stop` (may be NULL) is polled in long computations; true ends them. Returns 0, or -1 with a sentence in error
- * (memory, stopped); the network is then released. network_release is NULL-safe.
+ * `stop` (may be NULL) is polled in long computations; true ends them. Returns TRAIN_FINISHED, or with a sentence in error TRAIN_NO_MEMORY, TRAIN_STOPPED,
+ * or TRAIN_INVALID where the eigenvalues of the recipe's matrices do not converge; the network is then released. network_release is NULL-safe.
  */
-int network_init(struct network *network, const struct network_config *config, int inputs, int outputs, uint64_t seed,
+enum train_result network_init(struct network *network, const struct network_config *config, int inputs, int outputs, uint64_t seed,
                  bool (*stop)(void *user), void *user, char error[256]);
 void network_release(struct network *network);
 
@@ -55,6 +54,8 @@ bool network_given_losses(const struct network_config *config, int inputs, int o
 
 /* The memory of a network of these sizes, zeroed, without types, leaks or weights: for callers that bring their own. False without memory. */
 bool network_allocate(struct network *network, int units, int inputs, int outputs, bool bias, bool masked);
+/* Takes weights of exactly the network's shapes; b may be NULL: zeros. */
+void network_weights_set(struct network *network, const struct weights_view *weights);
 /* Sets leak and gain = 1 - leak of a unit; equal_leaks is right once all units have been set in order. */
 void network_leak_set(struct network *network, int unit, double leak);
 

@@ -71,43 +71,44 @@ static bool simulation_steps(struct simulation *simulation, bool (*stop)(void *u
     return true;
 }
 
-static bool trials_make(struct simulation *simulation, const struct train_config *config, struct train_error *error)
+static enum train_result trials_make(struct simulation *simulation, const struct train_config *config, struct train_error *error)
 {
     const struct simulate_request *request = simulation->request;
-    if (!task_init(&simulation->task, &config->task, request->seed, error->text))
-        return false;
+    enum train_result result = task_init(&simulation->task, &config->task, request->seed, error->text);
+    if (result != TRAIN_FINISHED)
+        return result;
     if (request->test_split && (size_t)request->trials > simulation->task.shape.test_trials) {
         snprintf(error->text, sizeof error->text, "the test split has %zu trials; asked for %d", simulation->task.shape.test_trials, request->trials);
-        return false;
+        return TRAIN_INVALID;
     }
     for (int i = 0; i < request->trials; i++) {
         struct trial_id id = {request->test_split ? TRIAL_TEST : TRIAL_EVALUATION, 0, (size_t)i};
         simulation->task.ops->trial(&simulation->task, id, &simulation->trials[i]);
         simulation->answer->labels[i] = simulation->task.shape.has_accuracy ? simulation->trials[i].label : -1;
     }
-    return true;
+    return TRAIN_FINISHED;
 }
 
 /* The trained network: fixed parts as training made them, the weights as trained. */
-static bool network_make(struct network *network, const struct train_config *config, const struct trained *trained, struct train_error *error)
+static enum train_result network_make(struct network *network, const struct train_config *config, const struct trained *trained, struct train_error *error)
 {
     struct network_config given = config->network;
     struct weights_view weights = {trained->W, trained->Win, trained->b, trained->Wout, trained->bout};
     given.initial = &weights;
-    return network_init(network, &given, trained->inputs, trained->outputs, config->seed, NULL, NULL, error->text) == 0;
+    return network_init(network, &given, trained->inputs, trained->outputs, config->seed, NULL, NULL, error->text);
 }
 
 static enum train_result simulation_run(struct simulation *simulation, const struct train_config *config, const struct trained *trained,
                                         bool (*stop)(void *user), void *user, struct train_error *error)
 {
     const struct simulate_request *request = simulation->request;
-    enum train_result result = TRAIN_NO_MEMORY;
     snprintf(error->text, sizeof error->text, "out of memory");
     simulation->trials = calloc((size_t)request->trials, sizeof *simulation->trials);
-    if (!simulation->trials || !network_make(&simulation->network, config, trained, error))
-        return TRAIN_NO_MEMORY;
-    if (!request->x && !trials_make(simulation, config, error))
-        return TRAIN_INVALID;
+    enum train_result result = simulation->trials ? network_make(&simulation->network, config, trained, error) : TRAIN_NO_MEMORY;
+    if (result == TRAIN_FINISHED && !request->x)
+        result = trials_make(simulation, config, error);
+    if (result != TRAIN_FINISHED)
+        return result;
     for (int i = 0; request->x && i < request->trials; i++)
         simulation->answer->labels[i] = -1;
     struct engine_options options = {.steps = request->x ? request->steps : simulation->task.shape.steps, .trials = request->trials, .loss = LOSS_MSE};
@@ -116,12 +117,7 @@ static enum train_result simulation_run(struct simulation *simulation, const str
         return result;
     struct batch_source source = {.user = simulation, .inputs = simulation_inputs};
     simulation->engine->source = &source;
-    for (int b = 0; b < simulation->engine->block_count; b++) {
-        struct block *block = &simulation->engine->blocks[b];
-        int rows = request->trials - b * simulation->engine->block_rows;
-        block->first = b * simulation->engine->block_rows;
-        block->rows = rows < simulation->engine->block_rows ? rows : simulation->engine->block_rows;
-    }
+    blocks_assign(simulation->engine, request->trials);
     engine_weights_load(simulation->engine, NULL, 0, NULL);
     *error = (struct train_error){0};
     return simulation_steps(simulation, stop, user) ? TRAIN_FINISHED : TRAIN_STOPPED;

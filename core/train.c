@@ -302,10 +302,7 @@ static enum train_result update_make(struct training *training)
     weights_load(training);
     if (callbacks->clock)
         training->phases.optimizer += callbacks->clock(callbacks->user) - since;
-    training->phases.trials += run.phases.trials;
-    training->phases.forward += run.phases.forward;
-    training->phases.credit += run.phases.credit;
-    training->phases.gradient += run.phases.gradient;
+    phases_add(&training->phases, &run.phases);
     if (callbacks->iteration)
         callbacks->iteration(callbacks->user, training->state.iteration);
     return TRAIN_FINISHED;
@@ -422,19 +419,18 @@ static enum train_result network_make(struct training *training, bool resumes)
         view = (struct weights_view){zeros, zeros, zeros, zeros, zeros};
         config.initial = &view;
     }
-    int result = network_init(&training->network, &config, shape->inputs, shape->outputs, training->config->seed, training_stopped, training, training->error->text);
+    enum train_result result = network_init(&training->network, &config, shape->inputs, shape->outputs, training->config->seed, training_stopped, training,
+                                            training->error->text);
     free(zeros);
-    if (result == 0)
-        return TRAIN_FINISHED;
-    return training_stopped(training) ? TRAIN_STOPPED : TRAIN_NO_MEMORY;
+    return result;
 }
 
 static enum train_result training_make(struct training *training, const unsigned char *checkpoint, size_t size)
 {
     const struct train_config *config = training->config;
-    if (!task_init(&training->task, &config->task, config->seed, training->error->text))
-        return TRAIN_INVALID;
-    enum train_result result = network_make(training, checkpoint != NULL);
+    enum train_result result = task_init(&training->task, &config->task, config->seed, training->error->text);
+    if (result == TRAIN_FINISHED)
+        result = network_make(training, checkpoint != NULL);
     if (result != TRAIN_FINISHED)
         return result;
     if (!memory_make(training)) {

@@ -12,24 +12,24 @@ const struct task_ops *const task_table[TASK_TYPES] = {
     [TASK_PIXEL_MNIST] = &task_pixel_mnist, [TASK_EVIDENCE] = &task_evidence, [TASK_DATASET] = &task_dataset,
 };
 
-bool task_init(struct task *task, const struct task_config *config, uint64_t seed, char error[256])
+enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, char error[256])
 {
     *task = (struct task){.ops = task_table[config->type], .config = config, .seed = seed};
     if (!task->ops->shape(config, &task->shape, error))
-        return false;
+        return TRAIN_INVALID;
     size_t size = task->ops->state_size ? task->ops->state_size(config) : 0;
     if (size > 0) {
         size = (size + 63) / 64 * 64;
         task->state = aligned_alloc(64, size);
         if (!task->state) {
             snprintf(error, 256, "out of memory for the task");
-            return false;
+            return TRAIN_NO_MEMORY;
         }
         memset(task->state, 0, size);
     }
     if (task->ops->init)
         task->ops->init(task);
-    return true;
+    return TRAIN_FINISHED;
 }
 
 void task_release(struct task *task)

@@ -7,7 +7,7 @@
 #ifndef MODPROP_CORE_TASKS_TASK_H
 #define MODPROP_CORE_TASKS_TASK_H
 
-#include "core/config.h"
+#include "core/train.h"
 
 enum loss_type { LOSS_CROSS_ENTROPY, LOSS_MSE };
 
@@ -33,7 +33,7 @@ struct task_shape {
     enum loss_type loss;
     bool has_accuracy;
     int mask_from;      /* the first step that may carry loss: steps before it are never masked in */
-    bool mask_uniform;  /* every step from mask_from on counts with weight 1 in every trial; else ask task_targets */
+    bool mask_uniform;  /* every step from mask_from on counts with weight 1 in every trial; else ask task_ops.target */
     size_t test_trials; /* trials of the test split, evaluated whole; 0: an evaluation is one fresh batch */
 };
 
@@ -80,8 +80,8 @@ struct task {
 
 extern const struct task_ops *const task_table[TASK_TYPES];
 
-/* Makes a task; task_release frees it (NULL-safe, half-built too). False with a sentence in error. */
-bool task_init(struct task *task, const struct task_config *config, uint64_t seed, char error[256]);
+/* Makes a task; task_release frees it (NULL-safe, half-built too). TRAIN_FINISHED, or TRAIN_INVALID or TRAIN_NO_MEMORY with a sentence in error. */
+enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, char error[256]);
 void task_release(struct task *task);
 
 #endif

@@ -208,7 +208,7 @@ static void bench_make(struct bench *bench, int units, int steps, int trials, bo
     if (every)
         bench->config.task = (struct task_config){.type = TASK_PATTERN, .pattern = {.inputs = 20, .outputs = 1, .duration = steps}};
     bench->trials = calloc((size_t)trials, sizeof *bench->trials);
-    if (!bench->trials || !task_init(&bench->task, &bench->config.task, 1, error)) {
+    if (!bench->trials || task_init(&bench->task, &bench->config.task, 1, error) != TRAIN_FINISHED) {
         fprintf(stderr, "simulator: out of memory\n");
         exit(1);
     }
@@ -222,7 +222,7 @@ static void network_renew(struct bench *bench, int types_per_sign)
     config.types_per_sign = types_per_sign;
     config.dale = config.units <= 256;
     network_release(&bench->network);
-    if (network_init(&bench->network, &config, bench->task.shape.inputs, bench->task.shape.outputs, 1, NULL, NULL, error) != 0) {
+    if (network_init(&bench->network, &config, bench->task.shape.inputs, bench->task.shape.outputs, 1, NULL, NULL, error) != TRAIN_FINISHED) {
         fprintf(stderr, "simulator: %s\n", error);
         exit(1);
     }
