@@ -524,12 +524,20 @@ static const struct field_custom stop_when = {
     "\"below\": {\"type\": [\"number\", \"null\"], \"minimum\": -1e30, \"maximum\": 1e30}, "
     "\"evaluations\": {\"type\": \"integer\", \"minimum\": 1, \"maximum\": 1000000}}, \"required\": [\"metric\"], \"additionalProperties\": false}"};
 
-/* What training.diagnostics may list; the costs stand in the field's description. */
+/* What training.diagnostics may list: the table, the sentence about a fault and the schema are made of this. The costs stand in the field's description. */
+#define DIAGNOSTICS(ITEM, BETWEEN)                                     \
+    ITEM("cosine", DIAGNOSTIC_COSINE) BETWEEN                          \
+    ITEM("spectral_radius", DIAGNOSTIC_SPECTRAL_RADIUS) BETWEEN        \
+    ITEM("psi", DIAGNOSTIC_PSI) BETWEEN                                \
+    ITEM("norms", DIAGNOSTIC_NORMS) BETWEEN                            \
+    ITEM("phases", DIAGNOSTIC_PHASES)
+#define DIAGNOSTIC_ROW(name, bit)    {name, bit},
+#define DIAGNOSTIC_QUOTED(name, bit) "\"" name "\""
+
 static const struct {
     const char *name;
     unsigned bit;
-} diagnostic_table[] = {{"cosine", DIAGNOSTIC_COSINE}, {"spectral_radius", DIAGNOSTIC_SPECTRAL_RADIUS}, {"psi", DIAGNOSTIC_PSI},
-                        {"norms", DIAGNOSTIC_NORMS}, {"phases", DIAGNOSTIC_PHASES}};
+} diagnostic_table[] = {DIAGNOSTICS(DIAGNOSTIC_ROW, )};
 
 static unsigned diagnostic_bit(const json_t *name) {
     for (size_t i = 0; json_is_string(name) && i < COUNT(diagnostic_table); i++) {
@@ -554,8 +562,7 @@ static void decode_diagnostics(const json_t *value, const struct path *path, con
     char got[80];
     if (!ok) {
         problems_add(problems, path, field->name,
-                     "must be true, false or a list of some of \"cosine\", \"spectral_radius\", \"psi\", \"norms\", \"phases\", each once; got %s",
-                     value_quote(value, got));
+                     "must be true, false or a list of some of " DIAGNOSTICS(DIAGNOSTIC_QUOTED, ", ") ", each once; got %s", value_quote(value, got));
     }
 }
 
@@ -577,8 +584,7 @@ static json_t *encode_diagnostics(const struct field *field, const void *object)
 
 static const struct field_custom diagnostics = {
     decode_diagnostics, encode_diagnostics,
-    "{\"oneOf\": [{\"type\": \"boolean\"}, {\"type\": \"array\", \"uniqueItems\": true, \"items\": {\"enum\": [\"cosine\", \"spectral_radius\", \"psi\", "
-    "\"norms\", \"phases\"]}}]}"};
+    "{\"oneOf\": [{\"type\": \"boolean\"}, {\"type\": \"array\", \"uniqueItems\": true, \"items\": {\"enum\": [" DIAGNOSTICS(DIAGNOSTIC_QUOTED, ", ") "]}}]}"};
 
 static const struct field training_items[] = {
     {.name = "iterations", .type = FIELD_INT64, .offset = TRAINING(iterations), .low = 1, .high = 1e12, .fallback = "3000", .doc = "updates of the weights"},
