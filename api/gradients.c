@@ -31,12 +31,15 @@ static void check_names(const json_t *object, const char *const *names, size_t c
     }
 }
 
-/* Room for count entries of size bytes, kept by the request. */
-static void *take(struct gradients_request *request, size_t count, size_t size) {
+/* Room for count entries of size bytes, kept by the request. NULL, with a fault at path/name, without memory: what is not there must never pass for absent. */
+static void *take(struct gradients_request *request, size_t count, size_t size, const struct path *path, const char *name,
+                  struct problems *problems) {
     void *memory = calloc(count == 0 ? 1 : count, size);
-    if (memory != NULL) {
-        request->memory[request->memory_count++] = memory;
+    if (memory == NULL) {
+        problems_add(problems, path, name, "there is no memory for it");
+        return NULL;
     }
+    request->memory[request->memory_count++] = memory;
     return memory;
 }
 
@@ -55,12 +58,12 @@ static const float *read_floats(struct gradients_request *request, const json_t 
     if (!array_check(value, dimensions, lengths, path, name, problems)) {
         return NULL;
     }
-    float *to = bytes == 0 ? NULL : take(request, bytes / sizeof(float), sizeof(float));
-    if (to == NULL) {
+    if (bytes == 0) {
         problems_add(problems, path, name, "is too large");
         return NULL;
     }
-    return array_read(value, dimensions, lengths, to, path, name, problems) ? to : NULL;
+    float *to = take(request, bytes / sizeof(float), sizeof(float), path, name, problems);
+    return to != NULL && array_read(value, dimensions, lengths, to, path, name, problems) ? to : NULL;
 }
 
 /* The shapes that everything else must fit: of W, Win, Wout and inputs. */
@@ -118,7 +121,7 @@ static void read_types(struct gradients_request *request, const json_t *network,
     if (value == NULL || json_is_null(value)) {
         return;
     }
-    int32_t *types = take(request, (size_t)p->units, sizeof *types);
+    int32_t *types = take(request, (size_t)p->units, sizeof *types, path, "types", problems);
     if (types == NULL || !array_read_integers(value, 1, (size_t[]){(size_t)p->units}, 0, p->units - 1, types, path, "types", problems)) {
         return;
     }
@@ -131,13 +134,13 @@ static void read_types(struct gradients_request *request, const json_t *network,
 static void read_leak(struct gradients_request *request, const json_t *network, const struct path *path, struct problems *problems) {
     struct gradients_problem *p = &request->problem;
     const json_t *value = json_object_get(network, "leak");
-    double *leak = take(request, (size_t)p->units, sizeof *leak);
     char got[80];
-    if (leak == NULL || !json_is_array(value) || json_array_size(value) != (size_t)p->units) {
+    if (!json_is_array(value) || json_array_size(value) != (size_t)p->units) {
         problems_add(problems, path, "leak", "must be a list of one number a unit (%d); got %s", p->units, shape_quote(value, got));
         return;
     }
-    for (int i = 0; i < p->units; i++) {
+    double *leak = take(request, (size_t)p->units, sizeof *leak, path, "leak", problems);
+    for (int i = 0; leak != NULL && i < p->units; i++) {
         const json_t *entry = json_array_get(value, (size_t)i);
         leak[i] = json_number_value(entry);
         if (!json_is_number(entry) || !(leak[i] >= 0.0 && leak[i] < 1.0)) {
@@ -160,10 +163,7 @@ static void read_network(struct gradients_request *request, const json_t *networ
     p->Win = read_floats(request, network, "Win", 2, (size_t[]){I, N}, false, &path, problems);
     p->b = read_floats(request, network, "b", 1, (size_t[]){N}, true, &path, problems);
     request->bias = p->b != NULL;
-    p->b = request->bias ? p->b : take(request, N, sizeof(float));
-    if (p->b == NULL) {
-        problems_add(problems, &path, "b", "there is no memory for it");
-    }
+    p->b = request->bias ? p->b : take(request, N, sizeof(float), &path, "b", problems);
     p->Wout = read_floats(request, network, "Wout", 2, (size_t[]){N, O}, false, &path, problems);
     p->bout = read_floats(request, network, "bout", 1, (size_t[]){O}, false, &path, problems);
     p->feedback = read_floats(request, network, "feedback", 2, (size_t[]){O, N}, true, &path, problems);
@@ -188,7 +188,7 @@ static void read_batch(struct gradients_request *request, const json_t *document
         p->loss = LOSS_CROSS_ENTROPY;
         const json_t *targets = json_object_get(document, "targets");
         bool fits = array_check(targets, 2, (size_t[]){T, B}, NULL, "targets", problems);
-        int32_t *classes = fits ? take(request, T * B, sizeof *classes) : NULL;
+        int32_t *classes = fits ? take(request, T * B, sizeof *classes, NULL, "targets", problems) : NULL;
         bool ok = classes != NULL && array_read_integers(targets, 2, (size_t[]){T, B}, 0, (int)O - 1, classes, NULL, "targets", problems);
         p->classes = ok ? classes : NULL;
     } else if (loss != NULL && strcmp(loss, "mse") == 0) {

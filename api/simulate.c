@@ -142,7 +142,9 @@ static void read_units(struct simulate_ask *ask, const json_t *value, struct pro
     }
     ask->units = calloc(count + 1, sizeof *ask->units);
     ask->units_given = true;
-    if (ask->units != NULL && array_read_integers(value, 1, &count, 0, 16383, ask->units, NULL, "units", problems)) {
+    if (ask->units == NULL) {
+        problems_add(problems, NULL, "units", "there is no memory for this");
+    } else if (array_read_integers(value, 1, &count, 0, 16383, ask->units, NULL, "units", problems)) {
         ask->request.unit_count = (int)count;
         ask->request.units = ask->units;
     }

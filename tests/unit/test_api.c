@@ -12,10 +12,12 @@
 #include <string.h>
 
 #include "api/event.h"
+#include "api/gradients.h"
 #include "api/job.h"
 #include "api/parameters.h"
 #include "api/query.h"
 #include "api/safetensors.h"
+#include "api/simulate.h"
 #include "api/text.h"
 #include "api/weights.h"
 
@@ -326,6 +328,65 @@ START_TEST(without_memory_nothing_is_wrong) {
 }
 END_TEST
 
+/* Two units of two types, one input, two outputs, two steps, one trial; everything that may be left out is there. */
+static const char whole_batch[] =
+    "{\"network\":{\"W\":[[0,0.5],[-0.5,0]],\"Win\":[[1,2]],\"b\":[0.1,0.2],\"Wout\":[[1,0],[0,1]],\"bout\":[0,0.5],\"leak\":[0.5,0.9],"
+    "\"types\":[0,1],\"feedback\":[[1,2],[3,4]],\"activation\":\"tanh\"},\"inputs\":[[[1]],[[2]]],\"targets\":[[0],[1]],\"mask\":[[0],[1]],"
+    "\"loss\":\"cross_entropy\",\"rules\":[{\"type\":\"mdgl\",\"weights\":\"type\"}]}";
+
+static void batch_check(const struct gradients_problem *p, long n) {
+    ck_assert_msg(p->W != NULL && p->Win != NULL && p->b != NULL && p->Wout != NULL && p->bout != NULL && p->leak != NULL && p->type_of_unit != NULL &&
+                      p->x != NULL && p->classes != NULL && p->mask != NULL && p->feedback != NULL,
+                  "allocation %ld: an array is missing", n);
+    ck_assert(p->types == 2 && p->type_of_unit[1] == 1 && p->leak[1] == 0.9 && p->classes[1] == 1 && p->mask[0] == 0.0f && p->b[1] == 0.2f);
+}
+
+/* A list for which there was no memory must not pass for one that was left out. */
+START_TEST(without_memory_no_part_of_a_batch_is_missing) {
+    char error[256];
+    json_set_alloc_funcs(json_malloc, free);
+    json_t *document = json_parse(whole_batch, strlen(whole_batch), error);
+    for (long n = 0, whole = 0; whole == 0; n++) {
+        struct problems problems = {0};
+        struct gradients_request request;
+        allocations_left = n;
+        gradients_request_decode(&request, document, &problems);
+        whole = allocations_left >= 0;
+        allocations_left = -1;
+        if (problems.count == 0) {
+            batch_check(&request.problem, n);
+        }
+        ck_assert(whole == 0 || problems.count == 0);
+        problems_release(&problems);
+        gradients_request_release(&request);
+    }
+    json_decref(document);
+}
+END_TEST
+
+START_TEST(without_memory_no_part_of_a_simulation_is_missing) {
+    static const char text[] = "{\"units\":[1,0,3],\"inputs\":[[[1,2]],[[3,4]]],\"every\":2,\"seed\":5}";
+    char error[256];
+    json_set_alloc_funcs(json_malloc, free);
+    json_t *document = json_parse(text, strlen(text), error);
+    for (long n = 0, whole = 0; whole == 0; n++) {
+        struct problems problems = {0};
+        struct simulate_ask ask;
+        allocations_left = n;
+        simulate_ask_decode(&ask, document, &problems);
+        whole = allocations_left >= 0;
+        allocations_left = -1;
+        ck_assert_msg(problems.count > 0 || (ask.request.unit_count == 3 && ask.request.units[2] == 3 && ask.request.x != NULL && ask.request.x[3] == 4.0f &&
+                                             ask.request.every == 2 && ask.request.seed == 5 && ask.request.trials == 1),
+                      "allocation %ld: something is missing", n);
+        ck_assert(whole == 0 || problems.count == 0);
+        problems_release(&problems);
+        simulate_ask_release(&ask);
+    }
+    json_decref(document);
+}
+END_TEST
+
 /* ---- numbers, times, queries ------------------------------------------------------------------------------------- */
 
 START_TEST(floats_come_back) {
@@ -599,6 +660,8 @@ int main(void) {
     tcase_add_test(all, defaults_of_tasks_take_effect);
     tcase_add_test(all, digest_is_of_what_determines_the_result);
     tcase_add_loop_test(all, without_memory_nothing_is_wrong, 0, GOOD);
+    tcase_add_test(all, without_memory_no_part_of_a_batch_is_missing);
+    tcase_add_test(all, without_memory_no_part_of_a_simulation_is_missing);
     tcase_add_test(all, floats_come_back);
     tcase_add_test(all, times);
     tcase_add_test(all, queries);
