@@ -142,7 +142,7 @@ static struct timing iteration_measure(struct bench *bench, const struct rule_co
     struct engine_options options = {.steps = shape->steps, .trials = config.training.batch_size, .loss = shape->loss, .mask_from = shape->mask_from,
                                      .mask_uniform = shape->mask_uniform, .rule = rule, .method = method, .clock = seconds};
     struct timing timing = {0};
-    struct train_error error;
+    struct train_error error = {.text = "out of memory"};
     enum train_result result;
     struct optimizer optimizer;
     struct engine_result run = {0};
