@@ -91,7 +91,7 @@ static enum status value_check(const struct option *option, const char *value) {
         char *end;
         errno = 0;
         long long number = strtoll(value, &end, 10);
-        if (*value == '\0' || *end != '\0' || errno != 0 || number < option->low || number > option->high) {
+        if (*value == '\0' || value[strspn(value, "-0123456789")] != '\0' || *end != '\0' || errno != 0 || number < option->low || number > option->high) {
             return report_error(STATUS_USAGE, "--%s must be an integer from %lld to %lld; got \"%s\"", option->name, option->low,
                                 option->high, value);
         }

@@ -14,7 +14,6 @@
 
 extern const struct command command_list, command_show;
 
-
 static void query_add(struct text *query, const struct arguments *arguments, const char *name) {
     const char *value = argument_text(arguments, name);
     if (value != NULL) {

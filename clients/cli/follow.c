@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "api/text.h"
 #include "clients/cli/events.h"
 #include "clients/cli/format.h"
 #include "clients/cli/jobs.h"
@@ -256,7 +258,7 @@ static enum status end_fetch(struct follow *follow) {
         snprintf(follow->status, sizeof follow->status, "%s", job_status(job));
         follow->end = json_incref(job);
         if (follow->form == FOLLOW_JSON) {
-            char *line = json_dumps(job, JSON_COMPACT);
+            char *line = json_text(job, NULL);
             puts(line);
             free(line);
         }
@@ -387,7 +389,7 @@ enum status follow_job(struct cli *cli, const char *id, enum follow_form form, l
     struct follow follow = {.cli = cli, .id = id, .form = form, .loss = NAN, .accuracy = NAN, .trials_per_second = NAN, .seconds_left = -1};
     char *path = job_path(id, "");
     json_t *job;
-    srand((unsigned)time(NULL));
+    srand((unsigned)time(NULL) ^ (unsigned)getpid() << 16); /* followers that a script started in one second must not agree */
     event_parser_init(&follow.parser, take_event, &follow);
     progress_init(&follow.progress, &cli->out);
     enum status status = cli_get(cli, path, "follow the job", &job);

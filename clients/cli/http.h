@@ -18,9 +18,6 @@
 
 struct http;
 
-/* Whether the address is of this machine itself. */
-bool url_is_loopback(const char *url);
-
 struct http_request {
     const char *method; /* NULL: GET */
     const char *path;   /* begins with /; query included */

@@ -14,6 +14,7 @@ import pytest
         (["list", "--limit"], "--limit needs a value (N)"),
         (["list", "--limit", "many"], '--limit must be an integer from 1 to 1000000; got "many"'),
         (["list", "--limit=0"], '--limit must be an integer from 1 to 1000000; got "0"'),
+        (["list", "--limit", " 5"], '--limit must be an integer from 1 to 1000000; got " 5"'),
         (["list", "--status", "done"], "--status must be one of queued|running"),
         (["list", "--all=yes"], "--all takes no value"),
         (["list", "extra"], '"extra" is one too many'),
