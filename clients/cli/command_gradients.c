@@ -16,6 +16,7 @@
 extern const struct command command_gradients, command_simulate;
 
 #define BODY_BYTES_MAX ((size_t)1 << 30)
+#define UNIT_MAX       1000000 /* far beyond any network's: the server says how many there are */
 
 /* Sends `body` and writes the answer to --output, or with --json to standard output; *document is for the summary, the caller's. */
 static enum status ask(struct cli *cli, const char *path, const struct text *body, const char *doing, json_t **document) {
@@ -102,19 +103,34 @@ static enum status gradients(struct cli *cli) {
     return status;
 }
 
-/* "3,0,17" as a list. */
+/* A unit's number at `*at`, which goes on behind it; -1 where there is none. */
+static long long unit_parse(const char **at) {
+    char *end;
+    long long unit = **at >= '0' && **at <= '9' ? strtoll(*at, &end, 10) : -1;
+    if (unit < 0 || unit > UNIT_MAX) {
+        return -1;
+    }
+    *at = end;
+    return unit;
+}
+
+/* "3,0,8-11" as a list. */
 static enum status units_parse(const char *text, json_t *units) {
-    for (const char *at = text;;) {
-        char *end;
-        long long unit = strtoll(at, &end, 10);
-        if (end == at || *at < '0' || *at > '9' || (*end != ',' && *end != '\0') || unit > 1000000000) {
-            return report_error(STATUS_USAGE, "--units must be numbers of units, the first being 0, such as 0,3,17; got \"%s\"", text);
+    for (const char *at = text;; at++) {
+        long long first = unit_parse(&at), last = first;
+        if (first >= 0 && *at == '-') {
+            at++;
+            last = unit_parse(&at);
         }
-        json_array_append_new(units, json_integer(unit));
-        if (*end == '\0') {
+        if (first < 0 || last < first || (*at != ',' && *at != '\0')) {
+            return report_error(STATUS_USAGE, "--units must be numbers of units or ranges, the first unit being 0, such as 0,3,8-11; got \"%s\"", text);
+        }
+        for (long long unit = first; unit <= last; unit++) {
+            json_array_append_new(units, json_integer(unit));
+        }
+        if (*at == '\0') {
             return STATUS_OK;
         }
-        at = end + 1;
     }
 }
 
@@ -198,7 +214,7 @@ static const struct option simulate_options[] = {
     OUTPUT_OPTION,
     {"trials", 't', OPTION_INTEGER, "N", 1, 4096, false, "how many trials (default 1)"},
     {"seed", 0, OPTION_INTEGER, "N", 0, (1LL << 53) - 1, false, "seed of the fresh trials"},
-    {"units", 'u', OPTION_TEXT, "N,...", 0, 0, false, "units whose rates are wanted, from 0 (default: the first ten)"},
+    {"units", 'u', OPTION_TEXT, "N,N-M,...", 0, 0, false, "units whose rates are wanted, from 0 (default: the first ten)"},
     {"every", 'e', OPTION_INTEGER, "N", 1, 1000000, false, "keep the values of every so many steps"},
     {"iteration", 0, OPTION_INTEGER, "N", 0, 1000000000000, false, "with the weights of this checkpoint (default: the newest)"},
     {"test", 0, OPTION_SWITCH, NULL, 0, 0, false, "trials of the task's test split"},

@@ -166,7 +166,10 @@ static void estimate_print(const json_t *answer) {
             double number = json_number_value(value);
             printf("%-24s %s\n", name, is_bytes ? format_bytes(number, text) : format_count(number, text));
         } else if (json_is_string(value)) {
-            printf("%-24s %s\n", name, json_string_value(value));
+            struct text clean = {0};
+            terminal_clean(&clean, json_string_value(value), false);
+            printf("%-24s %s\n", name, clean.data == NULL ? "" : clean.data);
+            text_release(&clean);
         }
     }
 }

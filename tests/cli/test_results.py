@@ -209,7 +209,10 @@ def test_simulate(trained, tmp_path):
     assert re.search(rf"^rates +{steps} x 3 x 2$", text, re.M) and re.search(rf"^outputs +{steps} x 3 x 2$", text, re.M)
     again = json.loads(trained.run("simulate", trained.job, "--trials", "3", "--units", "0,19", "--every", "2", "--json").stdout)
     assert again == activity
-    assert "--units must be" in trained.run("simulate", trained.job, "--units", "0,,1", status=2).stderr
+    listed, ranged = (trained.run("simulate", trained.job, "--units", units, "--json").stdout for units in ("3,4,5,0", "3-5,0"))
+    assert ranged == listed and json.loads(ranged)["units"] == [3, 4, 5, 0]
+    for wrong in ("0,,1", "5-3", "1-", "-1", "1-2-3", "0,", "a", "0-99999999999"):
+        assert "--units must be" in trained.run("simulate", trained.job, f"--units={wrong}", status=2).stderr, wrong
     assert "units" in trained.run("simulate", trained.job, "--units", "20", status=4).stderr
     ask = tmp_path / "ask.json"
     ask.write_text(json.dumps({"inputs": [[[0.0, 0.0]]] * 5, "units": [1]}))
