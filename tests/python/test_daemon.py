@@ -157,6 +157,9 @@ def test_jobs_side_by_side_asynchronously(daemon):
             assert [progress.iteration async for progress in jobs[0]] == [0, 20, 40]
             compared = await client.compare(jobs)
             assert list(compared) == ["bptt", "eprop", "mdgl"] and compared["bptt"].iteration.tolist() == [0, 20, 40]
+            pytest.importorskip("matplotlib").use("Agg")
+            [line] = (await jobs[0].plot(metric="accuracy")).get_lines()
+            assert line.get_label() == "bptt" and line.get_xdata().tolist() == [0, 20, 40]
             assert [job.name async for job in client.jobs(rule="eprop")] == ["eprop"]
             assert len(await client.rules()) >= 4 and (await client.validate({"task": TASK}))["task"]["delay"] == 20
             with pytest.raises(InvalidRequest, match="/rule/type"):

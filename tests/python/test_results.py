@@ -160,8 +160,16 @@ def test_groups_have_mean_spread_and_median_where_all_runs_stand(tmp_path):
 
 
 def test_a_table_of_a_comparison():
-    table = Comparison([run(1, [0.01] * 6), run(2, [0.5] * 6)]).table()
-    assert "| bptt | 2 | 1 | 0 | 0.255 ± 0.346 | 1.000 |" in table
+    compared = Comparison([run(1, [0.01] * 6), run(2, [0.5] * 6)])
+    assert "| bptt | 2 | 1 | 0 | 0.255 ± 0.346 | 1.000 |" in compared.table()
+    assert repr(compared) == "<Comparison bptt (2)>" and compared._repr_markdown_() == compared.table()
+
+
+def test_a_group_that_is_not_there_is_told_with_those_that_are():
+    compared = Comparison([run(1, [1.0, 0.5]), run(1, [1.0], rule="eprop")])
+    with pytest.raises(KeyError, match="there is no group 'mdgl' in this comparison; there are bptt, eprop"):
+        compared["mdgl"]
+    assert "mdgl" not in compared and compared.get("mdgl") is None and len(Comparison([])) == 0
 
 
 def test_labels_say_what_is_not_the_default():

@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
@@ -18,6 +18,9 @@ from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
 from ._compare import Comparison, Run
 from ._errors import Unavailable, problem_from
 from ._results import Checkpoint, Dataset, Gradients, Metrics, Progress, Simulation, Weights
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 T = TypeVar("T")
 
@@ -289,6 +292,10 @@ class AsyncJob(JobView):
     async def weights(self, iteration: int | None = None) -> Weights:
         """See `Job.weights` and `Job.weights_at`."""
         return await self.client._call(_calls.weights(self.id, iteration))
+
+    async def plot(self, axes: "Axes | None" = None, *, metric: str = "loss") -> "Axes":
+        """See `Job.plot`."""
+        return (await self.metrics()).plot(axes, metric=metric, label=self._label())
 
     async def checkpoints(self) -> list[Checkpoint]:
         """See `Job.checkpoints`."""

@@ -126,7 +126,16 @@ class Comparison(Mapping[str, Group]):
         self._groups = {label: Group(label, tuple(sorted(group, key=lambda run: run.seed))) for label, group in grouped.items()}
 
     def __getitem__(self, label: str) -> Group:
+        if label not in self._groups:
+            raise KeyError(f"there is no group {label!r} in this comparison; there are {', '.join(self._groups) or 'none'}")
         return self._groups[label]
+
+    def __repr__(self) -> str:
+        return f"<Comparison {', '.join(f'{label} ({len(group.runs)})' for label, group in self.items())}>"
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows."""
+        return self.table()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._groups)
