@@ -4,11 +4,13 @@
 import { post } from "./api.js";
 import { chart, linked } from "./charts.js";
 import { h } from "./dom.js";
+import { raster } from "./raster.js";
 
 const STEPS_SHOWN = 2000,
   UNITS_MAX = 24,
   UNITS_FIRST = 8,
-  TRIALS_MAX = 16;
+  TRIALS_MAX = 16,
+  LINES_MAX = 8; // more inputs or outputs than have a colour of their own are a map
 
 /** "0-4, 9" as units; throws a sentence for what is none. */
 export function unitsParse(text, count) {
@@ -30,7 +32,7 @@ function labelText(labels, at) {
   return label === undefined || label === null ? "" : `, class ${JSON.stringify(label)}`;
 }
 
-/** The three charts of trial `at` of an answer. */
+/** What is shown of trial `at` of an answer: title, y, values by step, names. */
 function chartsOf(answer, at) {
   const numbered = (word, list) => list.map((i) => `${word} ${i}`),
     count = (values) => values[0]?.[at].map((_, i) => i) ?? [];
@@ -57,7 +59,9 @@ export function activityShow(body, job, signal) {
     place.replaceChildren();
     for (const [title, y, values, names] of chartsOf(answer, at)) {
       const series = names.map((name) => ({ name }));
-      const made = link.add((zoomed) => chart(title, series, { x: "time, ms", y, zoomed }));
+      const x = "time, ms",
+        map = names.length > LINES_MAX && values !== answer.rates; // units are as many as were asked for
+      const made = link.add((zoomed) => (map ? raster(title, y, names.length, { x }) : chart(title, series, { x, y, zoomed })));
       place.append(made.element);
       made.set(values.map((step, t) => [t * answer.every, ...step[at]]));
     }

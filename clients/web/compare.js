@@ -1,34 +1,22 @@
 /*
  * Jobs beside each other: each group of seeds (groups.js) drawn as its mean with a band of one standard deviation (of the sample) about it, and
- * on request every seed by itself, since seeds may differ more than rules do. Curves may have been thinned to different iterations, so each is
- * interpolated to one grid first, and a group's mean goes as far as its shortest curve.
+ * on request every seed by itself, since seeds may differ more than rules do. Mean and spread are taken where the seeds were evaluated, and a band
+ * goes straight from there to there: taken between evaluations, of values interpolated, the spread would come out too small. A long curve was
+ * thinned, each seed's to iterations of its own: then there is no other way. A group's mean goes as far as its shortest curve.
  */
 import { get } from "./api.js";
 import { chart, linked, smooth, swatch } from "./charts.js";
 import { attempt, framed, h, jobName, number, percent } from "./dom.js";
-import { groupsOf, interpolate, learnedAt, median, spread } from "./groups.js";
+import { bandOf, gridOf, groupsOf, interpolate, learnedAt, median, oncePerSeed, POINTS, spread } from "./groups.js";
 import { jobOf, jobPut, jobsLoaded, jobsNewest, onEvent, onJobs, onOpened } from "./jobs.js";
 import { emptySay } from "./load.js";
 
-const GRID = 400,
-  POINTS = 2000,
-  READERS = 4,
+const READERS = 4,
   AGAIN = 1500; // ms between two readings of a curve that grows
 const SHOWN = [
   { key: "loss", title: "Loss" },
   { key: "accuracy", title: "Accuracy", percent: true, y: "masked steps answered right", options: { valueRange: [0, 1.03] } },
 ];
-
-/** Mean and band of curves at x: [low, mean, high]; null where one of them has no value. */
-function band(curves, { key, percent: share }, x, log) {
-  const values = curves.map((c) => interpolate(c.iteration, c[key], x));
-  if (!values.length || values.some((v) => v === null || v === undefined)) return null;
-  const [mean, deviation] = spread(values),
-    low = mean - deviation,
-    high = mean + deviation;
-  if (share) return [Math.max(0, low), mean, Math.min(1, high)];
-  return [log ? Math.max(low, Math.min(...values)) : low, mean, high];
-}
 
 /** Rows over one grid: a column a group, then, with `each`, a column a seed. */
 function rowsOf(groups, curves, what, { span, log, each }) {
@@ -41,13 +29,13 @@ function rowsOf(groups, curves, what, { span, log, each }) {
   );
   const single = each ? groups.flatMap((g) => g.jobs.map((j) => curves.get(j.id))) : [];
   const smoothed = single.map((c) => c && c[key] && smooth(c[key], span));
-  const end = Math.max(0, ...known.flat().map((c) => c.iteration.at(-1)));
-  const grid = new Set(Array.from({ length: GRID + 1 }, (_, i) => Math.round((end * i) / GRID)));
+  const grid = gridOf(known.flat()),
+    bands = known.map((list) => bandOf(list, what, log));
   const alone = (c, i, x) => {
     const value = c && smoothed[i] ? interpolate(c.iteration, smoothed[i], x) : null;
     return value === null ? null : [value, value, value];
   };
-  return end ? [...grid].map((x) => [x, ...known.map((list) => band(list, what, x, log)), ...single.map((c, i) => alone(c, i, x))]) : [];
+  return grid.length > 1 ? grid.map((x) => [x, ...bands.map((at) => at(x)), ...single.map((c, i) => alone(c, i, x))]) : [];
 }
 
 function tableOf(groups, curves, below, evaluations) {
@@ -63,7 +51,11 @@ function tableOf(groups, curves, below, evaluations) {
     return `${at.length} of ${read.length}${at.length ? `, median ${number(median(at), 4)}` : ""}`;
   };
   const links = (group) =>
-    group.jobs.map((job, k) => [k ? " " : "", h("a", { href: `#/jobs/${job.id}`, title: jobName(job) }, String(job.seed))]);
+    h(
+      "span",
+      {},
+      group.jobs.map((job, k) => [k ? " " : "", h("a", { href: `#/jobs/${job.id}`, title: jobName(job) }, String(job.seed))]),
+    );
   const columns = [
     [h("span", { class: "hidden" }, "Colour"), (g, i) => swatch(i)],
     ["Group", null],
@@ -74,8 +66,10 @@ function tableOf(groups, curves, below, evaluations) {
     ["Learned at iteration", learned],
   ];
   const cells = (group, i) =>
-    columns.map(([, write, kind]) =>
-      write ? h("td", { class: `num${kind ? ` ${kind}` : ""}` }, write(group, i)) : h("th", { scope: "row" }, group.label),
+    columns.map(([text, write, kind]) =>
+      write
+        ? h("td", { class: `num${kind ? ` ${kind}` : ""}`, "data-column": typeof text === "string" ? text : null }, write(group, i))
+        : h("th", { scope: "row" }, group.label),
     );
   return h(
     "table",
@@ -101,16 +95,18 @@ function emptyShow(place, signal) {
   let shown = null;
   const draw = framed(() => {
     if (signal.aborted) return;
-    const groups = groupsOf(jobsNewest()).filter((g) => g.jobs.length > 1),
-      now = `${jobsLoaded()} ${groups.map((g) => `${g.label} ${g.jobs.length}`)}`;
+    const groups = groupsOf(jobsNewest())
+        .map(({ label, jobs }) => ({ label, ids: oncePerSeed(jobs).map((j) => j.id) }))
+        .filter((g) => g.ids.length > 1),
+      now = `${jobsLoaded()} ${groups.map((g) => `${g.label} ${g.ids}`)}`;
     if (now === shown) return;
     shown = now;
     const link = (g) =>
       h(
         "li",
         {},
-        h("a", { href: `#/compare/${g.jobs.map((j) => j.id).join(",")}` }, g.label),
-        h("span", { class: "hint" }, ` ${g.jobs.length} seeds`),
+        h("a", { href: `#/compare/${g.ids.join(",")}` }, g.label),
+        h("span", { class: "hint" }, ` ${g.ids.length} seeds`),
       );
     if (!groups.length) {
       emptySay(
@@ -197,7 +193,8 @@ export function compareShow(place, list, signal) {
     });
     table.replaceChildren(tableOf(groups, curves, Number(below.value), Math.max(1, Math.floor(Number(evaluations.value)))));
     const lost = gone.size ? ` ${gone.size} of the jobs ${gone.size === 1 ? "does" : "do"} not exist any more.` : "";
-    hint.textContent = `Lines are means over seeds, bands one standard deviation either side.${lost}`;
+    const twice = groups.some((g) => oncePerSeed(g.jobs).length < g.jobs.length) ? " A seed that is there twice counts twice." : "";
+    hint.textContent = `Lines are means over seeds, bands one standard deviation either side.${twice}${lost}`;
   });
   const one = (id) =>
     attempt(async () => {

@@ -29,7 +29,8 @@ export function number(value, digits = 3) {
   if (Number.isInteger(value) || size >= 10 ** (digits - 1)) return grouped(Math.round(value));
   return String(Number(value.toPrecision(digits)));
 }
-export const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);
+/** A share in percent; the number and its sign stay on one line. */
+export const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)}\u00a0%`);
 export function bytes(value) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let step = 0;

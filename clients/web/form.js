@@ -68,9 +68,6 @@ export function valueRead(parameter, text) {
 const valueText = (value) =>
   value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
 
-/** What a rule is, and what was measured to work best with it. */
-const explained = ({ description, recommended }) =>
-  [description, ...recommended.map((one) => `Recommended for ${one.for}: ${settingsText(one.settings)}. ${one.evidence}`)].join(" ");
 const settingsText = (settings) =>
   Object.entries(settings)
     .flatMap(([section, values]) => Object.entries(values).map(([name, value]) => `${section}.${name} ${valueText(value)}`))
@@ -252,13 +249,14 @@ class Form {
       });
     const group = (title, open, ...children) =>
       h("details", { class: "group", open }, h("summary", {}, h("h2", {}, title)), h("div", { class: "fields" }, children));
-    const chooser = (word, select, description) =>
+    const chooser = (word, select, { description, recommended = [] }) =>
       h(
         "div",
         { class: "field wide" },
         h("label", { for: select.id }, word),
         select,
         h("p", { class: "about", id: `${select.id}-about` }, description),
+        recommended.map((one) => this.recommendation(one)),
       );
     const opened = (title) => [...this.sections.children].find((d) => d.querySelector("h2")?.textContent === title)?.open;
     const seeds = h(
@@ -270,8 +268,8 @@ class Form {
     );
     this.sections.replaceChildren(
       ...[
-        group("Task", true, chooser("task", this.task, of(this.all.tasks, this.task).description), make("task", known.task)),
-        group("Rule", true, chooser("rule", this.rule, explained(of(this.all.rules, this.rule))), make("rule", known.rule)),
+        group("Task", true, chooser("task", this.task, of(this.all.tasks, this.task)), make("task", known.task)),
+        group("Rule", true, chooser("rule", this.rule, of(this.all.rules, this.rule)), make("rule", known.rule)),
         group("Job", true, make("", OWN), seeds),
         group("Training", opened("Training") ?? true, make("training", known.training)),
         group("Network", opened("Network") ?? false, make("network", known.network)),
@@ -280,6 +278,21 @@ class Form {
     );
     if (active) document.getElementById(active)?.focus();
     this.changed();
+  }
+  /** Settings that were measured to work well, and what takes them over. */
+  recommendation({ for: use, settings, evidence }) {
+    const take = () => {
+      const kept = this.written();
+      for (const [section, values] of Object.entries(settings)) kept[section] = { ...kept[section], ...values };
+      this.build(kept);
+      notice(`Set for ${use}`);
+    };
+    return h(
+      "p",
+      { class: "about" },
+      `Recommended for ${use}: ${settingsText(settings)}. ${evidence} `,
+      h("button", { type: "button", class: "quiet", onclick: take }, "Use these settings"),
+    );
   }
   /** What differs from the defaults, by section. */
   written() {

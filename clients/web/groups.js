@@ -3,6 +3,10 @@
  */
 import { ruleName } from "./dom.js";
 
+/** Points that a curve is thinned to. */
+export const POINTS = 2000;
+const GRID = 400;
+
 function stable(value) {
   if (Array.isArray(value)) return `[${value.map(stable).join()}]`;
   if (value && typeof value === "object")
@@ -62,6 +66,16 @@ export function groupsOf(jobs) {
   return list;
 }
 
+/** One job a seed, the one that went furthest: the same seed twice is the same run twice, and would make the spread look smaller than it is. */
+export function oncePerSeed(jobs) {
+  const furthest = new Map();
+  for (const job of jobs) {
+    const other = furthest.get(job.seed);
+    if (!other || job.progress.iteration > other.progress.iteration) furthest.set(job.seed, job);
+  }
+  return [...furthest.values()];
+}
+
 /** The value of a curve at x, linearly between its points; null outside. */
 export function interpolate(xs, ys, x) {
   if (!xs.length || x < xs[0] || x > xs[xs.length - 1]) return null;
@@ -72,8 +86,10 @@ export function interpolate(xs, ys, x) {
     if (xs[middle] <= x) low = middle;
     else high = middle;
   }
+  if (x === xs[low]) return ys[low];
+  if (x === xs[high]) return ys[high];
   if (ys[low] === null || ys[high] === null) return null;
-  return xs[high] === xs[low] ? ys[low] : ys[low] + ((ys[high] - ys[low]) * (x - xs[low])) / (xs[high] - xs[low]);
+  return ys[low] + ((ys[high] - ys[low]) * (x - xs[low])) / (xs[high] - xs[low]);
 }
 
 /** Mean and sample standard deviation. */
@@ -81,6 +97,35 @@ export function spread(values) {
   const mean = values.reduce((a, b) => a + b, 0) / values.length;
   const variance = values.length > 1 ? values.reduce((a, b) => a + (b - mean) ** 2, 0) / (values.length - 1) : 0;
   return [mean, Math.sqrt(variance)];
+}
+
+/** Mean and band of curves at x: [low, mean, high]; null where one of them has no value. */
+function band(curves, { key, percent: share }, x, log) {
+  const values = curves.map((c) => interpolate(c.iteration, c[key], x));
+  if (!values.length || values.some((v) => v === null || v === undefined)) return null;
+  const [mean, deviation] = spread(values),
+    low = mean - deviation,
+    high = mean + deviation;
+  if (share) return [Math.max(0, low), mean, Math.min(1, high)];
+  return [log ? Math.max(low, Math.min(...values)) : low, mean, high];
+}
+
+/** The iterations of all these curves, in order; of curves that were thinned to too many different ones, even steps. */
+export function gridOf(curves) {
+  const all = [...new Set(curves.flatMap((c) => c.iteration))].sort((a, b) => a - b),
+    end = all.at(-1) ?? 0;
+  return all.length <= POINTS ? all : [...new Set(Array.from({ length: GRID + 1 }, (_, i) => Math.round((end * i) / GRID)))];
+}
+
+/** A group's mean and band where its own seeds stand: what gives [low, mean, high] at any x. */
+export function bandOf(curves, what, log) {
+  const own = gridOf(curves),
+    found = own.map((x) => band(curves, what, x, log)),
+    parts = [0, 1, 2].map((part) => found.map((values) => values && values[part]));
+  return (x) => {
+    const values = parts.map((part) => interpolate(own, part, x));
+    return values.includes(null) ? null : values;
+  };
 }
 
 export function median(values) {

@@ -55,6 +55,9 @@ function actions(job, leave) {
   return list;
 }
 
+/* A task of values has a loss and no accuracy. */
+const answered = ({ loss, accuracy }) => loss === null || accuracy !== null;
+
 function facts(job) {
   const left = job.progress.estimated_finish ? (new Date(job.progress.estimated_finish) - Date.now()) / 1000 : null;
   const took = job.started_at ? ((job.finished_at ? new Date(job.finished_at) : Date.now()) - new Date(job.started_at)) / 1000 : null;
@@ -64,7 +67,7 @@ function facts(job) {
     ["Seed", String(job.seed)],
     ["Iteration", `${number(job.progress.iteration)} of ${number(job.progress.iterations)}`],
     ["Loss", number(job.metrics.loss, 4)],
-    ["Accuracy", percent(job.metrics.accuracy)],
+    answered(job.metrics) && ["Accuracy", percent(job.metrics.accuracy)],
     ["Trials a second", number(job.progress.trials_per_second)],
     ["Time", duration(took)],
     left > 0 && ["Left", duration(left)],
@@ -76,7 +79,7 @@ function facts(job) {
 
 function eventText(event) {
   if (event.type === "progress")
-    return `iteration ${number(event.iteration)}: loss ${number(event.loss, 4)}, accuracy ${percent(event.accuracy)}`;
+    return `iteration ${number(event.iteration)}: loss ${number(event.loss, 4)}${answered(event) ? `, accuracy ${percent(event.accuracy)}` : ""}`;
   if (event.type === "checkpoint")
     return `checkpoint of iteration ${number(event.iteration)}, ${bytes(event.size)}, ${event.sha256.slice(0, 12)}`;
   if (event.type === "status")

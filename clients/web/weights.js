@@ -38,7 +38,7 @@ function scaleOf(W) {
 }
 
 /* From white (or the dark ground) to the ink of the value's sign. */
-function colourOf(share) {
+export function colourOf(share) {
   const ground = isDark() ? [22, 27, 34] : [255, 255, 255],
     ink = share < 0 ? NEGATIVE : POSITIVE,
     strength = Math.min(1, Math.abs(share));

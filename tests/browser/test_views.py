@@ -267,3 +267,69 @@ def test_views_leave_nothing_behind_and_share_one_stream(daemon, browser):
     assert after["JSHeapUsedSize"] < before["JSHeapUsedSize"] + 2e6
     assert after["Nodes"] < before["Nodes"] + 1500 and after["JSEventListeners"] < before["JSEventListeners"] + 50
     assert len([url for url in browser.asked() if url.endswith("/v1/events")]) == 1
+
+
+def test_the_spread_between_evaluations_is_not_made_smaller(daemon, browser):
+    """Two seeds that cross halfway between two evaluations: interpolated first, their spread there would be none."""
+    browser.open(daemon.url)
+    values = browser.script(
+        """return import("/groups.js").then(({ bandOf }) => {
+            const curves = [{ iteration: [0, 20, 40], loss: [1, 3, 1] }, { iteration: [0, 20, 40, 60], loss: [3, 1, 3, 9] }];
+            const at = bandOf(curves, { key: "loss" }, false);
+            return [0, 10, 20, 40, 50].map(at); })"""
+    )
+    assert values[:4] == [pytest.approx([2 - 2**0.5, 2, 2 + 2**0.5])] * 4 and values[4] is None, "as far as the shorter curve"
+
+
+def test_a_seed_that_ran_twice_is_offered_once(daemon, browser):
+    """In the groups that the empty comparison offers; chosen by hand both count, and the page says so."""
+    short = submit(daemon, seed=1, training={"iterations": 10, "evaluate_every": 5})
+    whole, other = (submit(daemon, seed=seed) for seed in (1, 2))
+    for id in (short, whole, other):
+        finish(daemon, id)
+    browser.open(f"{daemon.url}/#/compare")
+    browser.wait("document.querySelector('main li')?.textContent.endsWith(' 2 seeds')")
+    offered = browser.find("main li a").get_attribute("href").split("/compare/")[1]
+    assert set(offered.split(",")) == {whole, other}
+    browser.open(f"{daemon.url}/#/compare/{short},{whole},{other}")
+    browser.wait("document.querySelector('main > .hint').textContent.includes('twice counts twice')")
+    browser.open(f"{daemon.url}/#/compare/{offered}")
+    browser.wait("document.querySelector('main h1').textContent === 'Compare 2 jobs' && document.querySelector('main > .hint').textContent.includes('means')")
+    assert "twice" not in browser.find("main > .hint").text
+
+
+def test_many_inputs_are_a_map_that_is_read_by_keyboard(daemon, browser):
+    id = submit(daemon, task={"type": "evidence", "delay": 40}, training={"iterations": 5, "evaluate_every": 5})
+    finish(daemon, id)
+    browser.open(f"{daemon.url}/#/jobs/{id}")
+    browser.wait("document.getElementById('activity')")
+    browser.script("document.getElementById('activity').open = true")
+    browser.wait("document.querySelectorAll('#activity figure').length === 3 && document.querySelector('.raster').getAttribute('aria-label')")
+    answer = daemon.request("POST", f"/v1/jobs/{id}/simulate", json={"trials": 1, "seed": 1, "units": [0]}).json()
+    inputs = [step[0] for step in answer["inputs"]]
+    assert f"a map of {len(inputs[0])} rows" in browser.find(".raster").get_attribute("aria-label") and len(inputs[0]) > 8
+    moment, row = next((t, i) for t, step in enumerate(inputs) for i, value in enumerate(step) if value)
+    browser.script("document.querySelector('.raster').focus()")
+    browser.keys(*[Keys.RIGHT] * moment, *[Keys.DOWN] * row)
+    assert browser.find("#activity [aria-live]").text == f"time, ms {moment:,}: input {row} {inputs[moment][row]:g}"
+    marks = """(() => { const c = document.querySelector('.raster'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        let n = 0; for (let i = 0; i < d.length; i += 4) if (d[i] === 213 && d[i + 1] === 94 && d[i + 2] === 0) n++; return n; })()"""
+    whole = browser.script(f"return {marks}")
+    assert whole > 0
+    browser.script("document.querySelector('#activity .plot').focus()")
+    browser.keys("+", "+")
+    assert browser.script(f"return {marks}") != whole, "the map zooms with the charts below it"
+
+
+def test_recommended_settings_are_taken_by_a_button(daemon, browser):
+    form_fill(browser, daemon, name="kept", **{"network-units": "200"})
+    [rule] = [rule for rule in daemon.get("/v1/rules").json()["rules"] if rule["type"] == "modprop"]
+    settings = rule["recommended"][0]["settings"]
+    browser.press("Use these settings")
+    document = json.loads(code_of(browser, "json"))
+    assert document["name"] == "kept" and document["network"]["units"] == 200, "what was typed stays"
+    assert daemon.request("POST", "/v1/jobs:validate", json=document).status_code == 200
+    for section, values in settings.items():
+        defaults = {name: p["default"] for name, p in rule["parameters"].items()} if section == "rule" else {}
+        for name, value in values.items():
+            assert document[section].get(name, defaults.get(name)) == value, (section, name)
