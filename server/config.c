@@ -83,7 +83,7 @@ static const struct option option_table[] = {
     {"header-timeout", OPTION_INTEGER, "SECONDS", FIELD(header_timeout), "15", 1, 3600, NULL,
      "from a connection's begin to the end of its first request's headers"},
     {"body-timeout", OPTION_INTEGER, "SECONDS", FIELD(body_timeout), "60", 1, 86400, NULL,
-     "for a body to arrive whole; a dataset has a second more for each MiB"},
+     "for a body to arrive whole, a dataset a second more for each MiB; for an answer to be taken, a second more for each 64 KiB"},
     {"idle-timeout", OPTION_INTEGER, "SECONDS", FIELD(idle_timeout), "75", 1, 86400, NULL,
      "from one answer to the end of the next request's headers"},
     {"heartbeat", OPTION_INTEGER, "SECONDS", FIELD(heartbeat), "15", 1, 3600, NULL, "between signs of life on a quiet event stream"},

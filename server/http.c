@@ -6,8 +6,8 @@
  *   2. its timeout changes with every step: before_wait reads MHD_get_timeout before every wait and arms a timer;
  *   3. suspended connections never time out and hide a vanished client: sources write heartbeats (streams.c), waits are bounded;
  *   4. stopping it with a suspended connection aborts the process: http_destroy resumes all, runs, then stops;
- *   5. a reader that returns 0 without suspending spins: read_source suspends. One byte resets its only timeout: every
- *      connection has an absolute deadline here, checked each second, met by shutdown(2) on its socket. At its connection limit
+ *   5. a reader that returns 0 without suspending spins: read_source suspends. One byte resets its only timeout: headers, bodies and
+ *      answers have absolute deadlines here, checked each second, met by shutdown(2) on the socket. At its connection limit
  *      new clients would hang: its limits stand above ours, and where ours are passed a connection that does nothing is closed;
  *   6. it bounds no body: bodies are counted here; 413 is answered at the header stage, or after draining a bounded rest;
  *   7. it lets two Content-Length headers through: http_request.c refuses those, and what else could smuggle a request.

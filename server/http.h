@@ -79,7 +79,7 @@ struct http_hooks {
 struct http_counts {
     size_t connections, requests, suspended;
     size_t body_bytes; /* in memory now */
-    uint64_t answer_bytes, answer_file_bytes; /* of answers that are being sent: in memory, in files */
+    uint64_t answer_bytes, answer_file_bytes; /* of answers that are being sent: in memory, in files without a name */
     uint64_t accepted, evicted, expired, refused;
     uint64_t body_received, body_sent; /* bytes of bodies since the start; an answer that is there whole counts when it has left */
 };

@@ -22,7 +22,7 @@ struct connection {
     bool cut;                      /* shutdown(2) was called on it */
     bool crowded;                  /* its address has too many, none of which could be closed for it */
     uint64_t idle_since;           /* ms */
-    uint64_t deadline;             /* ms; 0: none (an answer is being made or sent) */
+    uint64_t deadline;             /* ms; 0: none (an answer is being made, or a stream sent) */
     char address[ADDRESS_BYTES];
 };
 

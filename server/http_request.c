@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -23,6 +24,7 @@
 #define DRAIN_BYTES  (INT64_C(32) << 20)
 #define GZIP_FROM    1400        /* bytes; below it a packet is saved nothing */
 #define GZIP_TO      (512 << 10) /* above it the loop would be held too long */
+#define ANSWER_PACE  (64 << 10)  /* bytes a second that a client must take of an answer, beyond --body-timeout */
 #define SOURCE_BLOCK 4096        /* for HTTP/1.0 clients; others are written straight into the connection's buffer */
 
 static struct request_state *state_of(const struct request *request) {
@@ -472,10 +474,16 @@ static void add_headers(struct request_state *state) {
     }
 }
 
+/* Until when the answer must have been taken: who takes a byte a minute would hold it for ever. Streams are as long as they are. */
+static uint64_t answer_deadline(const struct request_state *state) {
+    uint64_t seconds = (uint64_t)state->http->config->body_timeout + state->response_size / ANSWER_PACE;
+    return state->source != NULL ? 0 : clock_milliseconds() + seconds * 1000;
+}
+
 static bool queue(struct request_state *state) {
     state->queued = true;
     state->handled = true;
-    state->connection->deadline = 0;
+    state->connection->deadline = answer_deadline(state);
     state->header_lost = false;
     add_headers(state);
     enum MHD_Result result =
@@ -556,6 +564,9 @@ void http_reply_bytes(struct request *request, int status, const char *type, cha
     state->response_size = size;
     if (response == NULL) {
         free(bytes);
+    } else {
+        state->answer_bytes = size;
+        state->http->counts.answer_bytes += size;
     }
     answer(state, status, response);
 }
@@ -581,12 +592,18 @@ void http_reply_file(struct request *request, int status, const char *type, int 
         return;
     }
     http_header_set(request, "Content-Type", type);
+    struct request_state *state = state_of(request);
+    struct stat file;
+    bool is_own = fstat(descriptor, &file) == 0 && file.st_nlink == 0; /* nobody else knows it: its room is free once it has left */
     struct MHD_Response *response = MHD_create_response_from_fd64(size, descriptor);
-    state_of(request)->response_size = size;
+    state->response_size = size;
     if (response == NULL) {
         close(descriptor);
+    } else if (is_own) {
+        state->answer_file_bytes = size;
+        state->http->counts.answer_file_bytes += size;
     }
-    answer(state_of(request), status, response);
+    answer(state, status, response);
 }
 
 static ssize_t read_source(void *user, uint64_t position, char *bytes, size_t size) {

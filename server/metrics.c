@@ -97,11 +97,15 @@ static void render_connections(FILE *out, struct server *server) {
     single(out, "modprop_http_connections", "gauge", "Connections open now.", (double)counts.connections);
     single(out, "modprop_http_requests_active", "gauge", "Requests under way now, streams included.", (double)counts.requests);
     single(out, "modprop_http_body_bytes", "gauge", "Bytes of request bodies in memory now.", (double)counts.body_bytes);
+    single(out, "modprop_http_answer_bytes", "gauge", "Bytes of answers in memory now that clients have not taken yet, streams excluded.",
+           (double)counts.answer_bytes);
+    single(out, "modprop_http_answer_file_bytes", "gauge", "As the one before, of answers too large for memory, in files.",
+           (double)counts.answer_file_bytes);
     single(out, "modprop_http_received_bytes_total", "counter", "Bytes of requests' bodies received.", (double)counts.body_received);
     single(out, "modprop_http_sent_bytes_total", "counter", "Bytes of answers' bodies sent, streams included.", (double)counts.body_sent);
     single(out, "modprop_http_connections_accepted_total", "counter", "Connections accepted.", (double)counts.accepted);
     single(out, "modprop_http_connections_evicted_total", "counter", "Idle connections closed to make room.", (double)counts.evicted);
-    single(out, "modprop_http_connections_expired_total", "counter", "Connections closed because headers or a body took too long.",
+    single(out, "modprop_http_connections_expired_total", "counter", "Connections closed because headers, a body or taking an answer took too long.",
            (double)counts.expired);
 }
 

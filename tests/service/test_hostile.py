@@ -280,6 +280,72 @@ def test_a_body_of_one_byte_a_second_is_cut_at_its_deadline(start):
     assert daemon.get("/v1/jobs").json()["jobs"] == []
 
 
+def lazy(daemon, path):
+    """One who asks and takes nothing by itself: a small window and small segments leave the answer with the daemon."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+    connection.settimeout(60)
+    connection.connect(("127.0.0.1", daemon.port))
+    connection.sendall(head(line=f"GET {path} HTTP/1.1".encode()))
+    return connection
+
+
+def held(daemon, what):
+    """Bytes of answers that the daemon holds for its clients."""
+    return int(re.search(rf"^modprop_http_{what} (\d+)$", daemon.get("/metrics", timeout=60).text, re.M)[1])
+
+
+def wordy(daemon, jobs):
+    """Jobs whose list is long: 16 KiB each."""
+    for _ in range(jobs):
+        submit(daemon, {**SMALL, "metadata": {"words": "x" * 16000}})
+
+
+def test_an_answer_taken_a_byte_at_a_time_is_cut_at_its_deadline(start):
+    daemon = start("--workers", "0", "--body-timeout", "3")
+    wordy(daemon, 20)
+    with lazy(daemon, "/v1/jobs?limit=20") as connection:
+        wait_until(lambda: held(daemon, "answer_bytes") > 300_000)
+        taken, end = 0, time.monotonic() + 60  # --idle-timeout is 75 s: it is not what cuts
+        while held(daemon, "answer_bytes") > 0:
+            assert time.monotonic() < end, f"it still sends, after {taken} bytes"
+            taken += len(connection.recv(1))
+            time.sleep(0.1)
+    assert "modprop_http_connections_expired_total 0" not in daemon.get("/metrics").text
+
+
+def test_answers_that_nobody_takes_are_bounded_together(start):
+    daemon = start("--workers", "0")
+    wordy(daemon, 100)
+    crowd = []
+    try:
+        while len(crowd) < 165:
+            crowd.append(lazy(daemon, "/v1/jobs?limit=100"))
+            if len(crowd) % 5 == 0:  # they come one after the other: what waits in a queue is not held yet
+                assert crowd[-1].recv(12) == b"HTTP/1.1 200" or held(daemon, "answer_bytes") > 256 * MIB
+        assert 256 * MIB < held(daemon, "answer_bytes") < 262 * MIB
+        refused = daemon.get("/v1/jobs", timeout=60)
+        assert "do not take them" in assert_problem(refused, 503)["detail"] and refused.headers["Retry-After"]
+        for path in ("/livez", "/readyz", "/version"):
+            assert daemon.get(path, timeout=60).status_code == 200, path
+    finally:
+        for connection in crowd:
+            connection.close()
+    wait_until(lambda: held(daemon, "answer_bytes") == 0, timeout=60)
+    assert daemon.get("/v1/jobs").status_code == 200
+
+
+def test_a_large_answer_is_counted_where_it_lies(start):
+    daemon = start("--workers", "1")
+    job = submit(daemon, {**SMALL, "network": {"units": 300}, "training": {"iterations": 1, "batch_size": 1}})
+    assert finish(daemon, job)["status"] == "succeeded"
+    with lazy(daemon, f"/v1/jobs/{job['id']}/weights"):
+        wait_until(lambda: held(daemon, "answer_file_bytes") > MIB, timeout=60)
+        assert held(daemon, "answer_bytes") == 0
+    wait_until(lambda: held(daemon, "answer_file_bytes") == 0, timeout=60)
+
+
 def test_one_who_closes_his_half_hears_the_answer(daemon):
     body = json.dumps(SMALL).encode()
     requests = {201: head(b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body), b"POST /v1/jobs HTTP/1.1") + body,
