@@ -6,8 +6,8 @@
  * committed.
  *
  *     queued -> running -> succeeded | failed                 pause: queued -> paused, running -> pausing -> paused (at a checkpoint)
- *     resume: paused -> queued                                cancel: queued, paused -> cancelled, running, pausing -> cancelling ->
- * cancelled
+ *     resume: paused -> queued                                cancel: queued, paused -> cancelled,
+ *                                                                     running, pausing -> cancelling -> cancelled
  *
  * At a start: pausing becomes paused, cancelling cancelled, running queued with one attempt more. A full disk stops the jobs that run
  * without losing what was committed; they are queued again when there is room.

@@ -1,5 +1,7 @@
 /*
- * What jobs.c (states, actions, recovery) and worker.c (the thread that trains, and what it sends) share.
+ * What the parts of jobs share: jobs.c (which one runs, and what comes next for each), jobs_entries.c (active jobs, and what of them goes
+ * to the store), jobs_requests.c (what clients ask), jobs_stall.c (what was stopped and goes on by itself) and worker.c (the thread that
+ * trains, and what it sends). Nobody else includes this file.
  */
 #ifndef MODPROP_SERVER_JOBS_INTERNAL_H
 #define MODPROP_SERVER_JOBS_INTERNAL_H
@@ -41,7 +43,7 @@ struct entry {
     struct waiter *waiting;   /* for `changing` to end, in order */
     bool deleted;
     bool lost;                /* a unit failed: the entry must be read again; no unit is made any more */
-    char reason[REASON_BYTES]; /* why it is lost; "": for want of memory */
+    char reason[REASON_BYTES]; /* why it is lost */
 };
 
 /* A job whose results could not be stored, or that could not be started: its row is looked at again when writing works. */
@@ -105,29 +107,69 @@ struct worker {
     double trained;                    /* seconds of earlier attempts */
 };
 
+/* ---- jobs.c ---------------------------------------------------------------------------------------------------------- */
 
-/* --- jobs.c
-   ---------------------------------------------------------------------------------------------------------------------------------- */
+/* Starts what waits, while there is a slot. A job runs once its change to running is committed (entry_settle). */
+void jobs_schedule(struct jobs *jobs);
+/* Does what may be done next for the entry: start its worker, take up who waits, or let it go, which frees it. After whatever has ended. */
+void entry_settle(struct entry *entry);
+/* A worker's thread has ended and its last message was delivered. */
+void entry_worker_ended(struct entry *entry, struct worker *worker);
 
+/* ---- jobs_entries.c -------------------------------------------------------------------------------------------------- */
+
+/* NULL: the job is not active. */
+struct entry *entry_find(const struct jobs *jobs, const char *id);
+/* Takes over `job`. NULL without memory; `job` is then released. */
+struct entry *entry_add(struct jobs *jobs, struct store_job *job);
+void entry_remove(struct entry *entry);
 /* A unit for this entry: counted, its events published when it is committed. NULL without memory, which loses the entry. */
 struct store_unit *entry_unit(struct entry *entry, struct worker *worker, bool changes);
 void entry_submit(struct entry *entry, struct store_unit *unit);
 /* A unit that could not be filled for want of memory: the entry is lost. NULL-safe. */
 void entry_discard(struct entry *entry, struct store_unit *unit);
-/* Marks the entry as lost; its worker, if any, stops. The first reason stays. */
+/* Marks the entry as lost; its worker, if any, stops. The first reason stays; "" stands for want of memory. */
 void entry_lose(struct entry *entry, const char *reason);
 /* Adds an event with its numbers; the caller sets json (from *head), iteration and check. NULL without memory. */
 struct store_event *entry_event(struct entry *entry, struct store_unit *unit, const char *type, struct event_head *head);
-/* The part of a row that STORE_JOB_SET writes, texts copied. */
-void job_row_copy(struct store_job *to, const struct store_job *from);
-/* Status, row and event in one unit. */
+/* Status, row and event in one unit. `reason` may be NULL. */
 void entry_change(struct entry *entry, enum job_status status, const char *reason);
+/* As the next attempt. */
+void entry_queue_again(struct entry *entry, const char *reason);
+/* Of running, pausing or cancelling to what that becomes where no worker has the job any more: queued again, paused, cancelled. */
+void entry_rest(struct entry *entry, const char *reason);
+void entry_fail(struct entry *entry, const char *code, const char *detail, int64_t iteration);
 void entry_log(struct entry *entry, const char *level, const char *message);
-/* A worker's thread has ended and its last message was delivered. */
-void entry_worker_ended(struct entry *entry, struct worker *worker);
+/* Of a committed unit. */
+void events_publish(struct jobs *jobs, const struct store_unit *unit);
+/* The part of a row that STORE_JOB_SET writes, texts copied. A text that does not fit into memory is left out. */
+void job_row_copy(struct store_job *to, const struct store_job *from);
+/* The event of a job's status. NULL without memory. */
+char *job_status_text(const struct event_head *head, const struct store_job *job, const char *reason);
+/* NULL of NULL, and without memory. */
+char *text_copy(const char *text);
 
-/* --- worker.c
-   -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- jobs_requests.c ------------------------------------------------------------------------------------------------- */
+
+/* Answers who waits, and does what they ask, as far as the entry's state lets it. */
+void waiters_settle(struct entry *entry);
+/* Answers all who wait. */
+void waiters_answer(struct entry *entry, enum jobs_result result, const char *detail);
+
+/* ---- jobs_stall.c ---------------------------------------------------------------------------------------------------- */
+
+/* Nothing can be written (a full disk, mostly): nothing is lost that was committed. Workers stop; what ran is queued again when a write
+   succeeds. */
+void jobs_stall(struct jobs *jobs, const struct store_unit *unit);
+/* NULL: the job is not stalled. */
+struct stalled *stalled_find(const struct jobs *jobs, const char *id);
+/* Before a lost entry is let go. */
+void stalled_add(struct jobs *jobs, const struct entry *entry);
+/* Each second: takes up one job that may go on. */
+void stalled_tick(struct jobs *jobs, uint64_t now);
+void stalled_release(struct jobs *jobs);
+
+/* ---- worker.c -------------------------------------------------------------------------------------------------------- */
 
 /* Starts the attempt on a thread of its own. NULL where there is no thread or no memory now. */
 struct worker *worker_start(struct entry *entry, int threads);
@@ -136,6 +178,8 @@ void worker_stop(struct worker *worker, enum worker_stop why);
    for. */
 void worker_unit_done(struct worker *worker);
 void worker_live(const struct worker *worker, int64_t iterations, struct jobs_live *live);
+/* Adds to the metrics what it has done since this was last called. */
+void worker_count(struct worker *worker);
 /* Seconds of training in all attempts. */
 double worker_trained(const struct worker *worker);
 /* Trials a second of training in this attempt; NaN before the first update. */

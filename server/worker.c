@@ -168,6 +168,18 @@ void worker_live(const struct worker *worker, int64_t iterations, struct jobs_li
     live->threads = atomic_load(&worker->control.threads);
 }
 
+void worker_count(struct worker *worker) {
+    struct jobs_counts *counts = &worker->jobs->counts;
+    const struct train_config *config = &worker->spec.config;
+    long long updates = atomic_load(&worker->updates), more = updates - worker->counted;
+    if (more == 0) {
+        return; /* its thread may not have read the job yet */
+    }
+    worker->counted = updates;
+    counts->iterations[config->task.type][config->rule.type] += (uint64_t)more;
+    counts->trials[config->task.type][config->rule.type] += (uint64_t)more * (uint64_t)config->training.batch_size;
+}
+
 /* ---- on the worker's thread ----------------------------------------------------------------------------------------------------- */
 
 /* A message to fill; waits until there is room. NULL without memory. */
