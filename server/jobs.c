@@ -316,9 +316,14 @@ static bool job_recover(void *user, const struct store_job *found) {
 bool jobs_start(struct jobs *jobs, bool crashed, char error[STORE_ERROR_BYTES]) {
     struct recovery recovery = {.jobs = jobs, .crashed = crashed};
     jobs->seq = store_seq_last(jobs->options.reader);
-    jobs->queued = store_jobs_count(jobs->options.reader, JOB_QUEUED);
+    bool is_readable = jobs->seq >= 0;
+    for (int i = 0; i < JOB_STATUSES; i++) {
+        jobs->counts.jobs[i] = store_jobs_count(jobs->options.reader, (enum job_status)i);
+        is_readable = is_readable && jobs->counts.jobs[i] >= 0;
+    }
+    jobs->queued = jobs->counts.jobs[JOB_QUEUED];
     jobs->last_time = store_id_time_last(jobs->options.reader) + 1; /* ids ascend over a restart with an earlier clock */
-    if (jobs->seq < 0 || jobs->queued < 0 ||
+    if (!is_readable ||
         store_jobs_with(jobs->options.reader, 1u << JOB_RUNNING | 1u << JOB_PAUSING | 1u << JOB_CANCELLING, job_recover, &recovery) < 0) {
         snprintf(error, STORE_ERROR_BYTES, "the jobs in the database cannot be read");
         return false;

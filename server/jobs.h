@@ -96,8 +96,9 @@ bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *l
 /* Milliseconds since 1970: the time of jobs and events. */
 int64_t clock_unix_milliseconds(void);
 
-/* What has happened since the daemon's start. Only what is durable counts. */
+/* What has happened since the daemon's start, and what there is. Only what is durable counts. */
 struct jobs_counts {
+    int64_t jobs[JOB_STATUSES];                           /* in the store now, by status */
     struct histogram waits;                               /* seconds from submission to the first start */
     struct histogram runs[JOB_STATUSES];                  /* seconds of training of jobs that ended, by how; final statuses alone are used */
     uint64_t failed[JOBS_FAILURES];                       /* by code, in the order of jobs_failure_names */

@@ -32,6 +32,7 @@ struct entry *entry_add(struct jobs *jobs, struct store_job *job) {
     }
     entry->jobs = jobs;
     entry->job = *job;
+    entry->stored = job->status;
     entry->next = jobs->entries;
     jobs->entries = entry;
     return entry;
@@ -66,8 +67,7 @@ const char *const jobs_failure_names[JOBS_FAILURES] = {"diverged",       "time_l
                                                        "bad_checkpoint", "invalid",    "dataset_changed",  "internal", "other"};
 
 /* A change of status that is durable now. */
-static void change_count(struct jobs *jobs, const struct store_job *job) {
-    struct jobs_counts *counts = &jobs->counts;
+static void change_count(struct jobs_counts *counts, const struct store_job *job) {
     if (job->status == JOB_RUNNING && job->attempt == 1) {
         histogram_add(&counts->waits, (double)(job->started - job->created) * 1e-3);
     }
@@ -80,6 +80,21 @@ static void change_count(struct jobs *jobs, const struct store_job *job) {
             code++;
         }
         counts->failed[code]++;
+    }
+}
+
+/* Rows tell what was committed; the entry may be further on by now. */
+static void unit_count(struct entry *entry, const struct store_unit *unit) {
+    struct jobs_counts *counts = &entry->jobs->counts;
+    for (const struct store_item *item = unit->first; item != NULL; item = item->next) {
+        if (item->kind == STORE_JOB_DELETE) {
+            counts->jobs[entry->stored]--;
+        } else if (item->kind == STORE_JOB_SET && item->job.status != entry->stored) {
+            counts->jobs[entry->stored]--;
+            counts->jobs[item->job.status]++;
+            entry->stored = item->job.status;
+            change_count(counts, &item->job);
+        }
     }
 }
 
@@ -137,6 +152,7 @@ static void unit_done(struct store_unit *unit) {
     entry->units--;
     if (unit->result == STORE_WRITTEN) {
         events_publish(jobs, unit);
+        unit_count(entry, unit);
     } else {
         jobs->queued -= context.queued;
         entry_lose(entry, unit->error);
@@ -144,9 +160,6 @@ static void unit_done(struct store_unit *unit) {
     }
     if (context.changes) {
         entry->changing = false;
-        if (unit->result == STORE_WRITTEN && !entry->deleted) {
-            change_count(jobs, &entry->job);
-        }
     }
     if (context.worker != NULL) {
         worker_unit_done(context.worker);

@@ -36,6 +36,7 @@ struct entry {
     struct entry *next;
     struct jobs *jobs;
     struct store_job job;     /* runs ahead of the database by the units under way */
+    enum job_status stored;   /* its status in the database */
     int units;                /* under way */
     bool changing;            /* one of them changes the status: actions wait */
     struct worker *worker;

@@ -47,6 +47,7 @@ static void submission_done(struct store_unit *unit) {
     struct jobs *jobs = submission->jobs;
     if (unit->result == STORE_WRITTEN) {
         events_publish(jobs, unit);
+        jobs->counts.jobs[JOB_QUEUED]++;
         submission->done(submission->user, JOBS_DONE, submission->id, NULL);
         jobs_schedule(jobs);
     } else {

@@ -144,9 +144,8 @@ static void render_jobs(FILE *out, struct server *server) {
     int64_t since = store_queue_since(server->reader);
     metrics_help(out, "modprop_jobs", "gauge", "Jobs in the store, by status.");
     for (int i = 0; i < JOB_STATUSES; i++) {
-        int64_t count = store_jobs_count(server->reader, (enum job_status)i);
         snprintf(labels, sizeof labels, "status=\"%s\"", job_status_name((enum job_status)i));
-        metrics_value(out, "modprop_jobs", labels, count < 0 ? NAN : (double)count);
+        metrics_value(out, "modprop_jobs", labels, (double)done->jobs[i]);
     }
     single(out, "modprop_jobs_stalled", "gauge", "1 while jobs wait for room on the disk.", jobs_are_stalled(server->jobs));
     single(out, "modprop_queue_age_seconds", "gauge", "How long the job that starts next has waited; 0 where none waits.",

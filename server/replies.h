@@ -1,6 +1,6 @@
 /*
- * Answers that several routes give: problems with their faults, a job's document, what jobs.c said; and requests whose answer is made on
- * the service thread.
+ * Answers that several routes give: problems with their faults, a job's document, why an action was not done; and requests whose answer is
+ * made on the service thread.
  */
 #ifndef MODPROP_SERVER_REPLIES_H
 #define MODPROP_SERVER_REPLIES_H
@@ -26,7 +26,7 @@ json_t *job_document(struct server *server, const struct store_job *job);
 bool read_job(struct server *server, struct request *request, struct store_job *job);
 /* Answers with the job as it now is. */
 void reply_job(struct server *server, struct request *request, int status, const char *id);
-/* Answers what kept jobs.c from doing what was asked. */
+/* Answers why what was asked of a job was not done. */
 void reply_refusal(struct request *request, enum jobs_result result, const char *detail);
 
 /* Work on the service thread that ends in an answer. Embedded first in what belongs to the work. */

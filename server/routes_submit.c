@@ -2,7 +2,7 @@
  * Submitting jobs: POST /v1/jobs and POST /v1/jobs:validate.
  *
  * A submission is parsed and checked on the service thread where that may take long (data to be read, weights to be taken from another
- * job, a large body), else at once; then jobs.c stores it, and only when it is durable the client hears 201, or its stream begins.
+ * job, a large body), else at once; then jobs_requests.c stores it, and only when it is durable the client hears 201, or its stream begins.
  */
 #include <stdio.h>
 #include <stdlib.h>

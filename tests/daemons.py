@@ -5,8 +5,10 @@ one that died of anything but the test's own signal, or that a sanitizer complai
 """
 import os
 import pathlib
+import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -154,3 +156,15 @@ def wait_until(condition, timeout=30, every=0.05):
             return value
         time.sleep(every)
     raise AssertionError(f"not within {timeout} s")
+
+
+STATUSES = ("queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled")  # in the order of the store
+
+
+def assert_counted(daemon):
+    """/metrics, which counts as jobs change, says what is stored. For daemons whose jobs stand still."""
+    with sqlite3.connect(f"file:{daemon.data / 'modprop.db'}?mode=ro", uri=True) as database:
+        stored = dict.fromkeys(STATUSES, 0) | {STATUSES[status]: count for status, count in database.execute("SELECT status, count(*) FROM jobs GROUP BY status")}
+    database.close()
+    told = {status: int(count) for status, count in re.findall(r'^modprop_jobs{status="(\w+)"} (\d+)$', daemon.get("/metrics").text, re.M)}
+    assert told == stored

@@ -10,7 +10,7 @@ import time
 
 import pytest
 import daemons
-from daemons import wait_until
+from daemons import assert_counted, wait_until
 
 JOB = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 12},
        "training": {"iterations": 1500, "batch_size": 4, "evaluate_every": 7, "checkpoint_every": 50}}
@@ -87,6 +87,7 @@ def test_whatever_happens_every_job_ends_once_and_with_its_own_weights(start, tm
         if job["status"] == "succeeded":
             digests.setdefault(of, set()).add(job["weights_sha256"])
     assert all(len(found) == 1 for found in digests.values()), digests
+    assert_counted(daemon)
     assert daemon.stop() == 0
     verified = subprocess.run([daemons.MODPROPD, "verify", "--data", daemon.data], capture_output=True, text=True)
     assert verified.returncode == 0 and f"{len(jobs)} job{'s' * (len(jobs) != 1)}: {len(jobs)} whole" in verified.stdout, verified.stdout

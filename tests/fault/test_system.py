@@ -10,7 +10,7 @@ import time
 import pytest
 import daemons
 from faults import KINDS, LIBRARY, Faults
-from daemons import wait_until
+from daemons import assert_counted, wait_until
 
 pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="build/tests/fault/libfault.so was not built")
 LONG = bool(os.environ.get("MODPROP_LONG"))
@@ -175,6 +175,7 @@ def test_whatever_fails_nothing_acknowledged_is_lost(faulty, undisturbed):
         assert [event["id"] for event in events] == list(range(1, len(events) + 1))
     counts = {kind: getattr(faults, f"failed_{kind}") for kind in KINDS}
     stored = len(promised)
+    assert_counted(daemon)
     assert daemon.get("/readyz").status_code == 200
     assert daemon.stop() == 0
     done = subprocess.run([daemons.MODPROPD, "verify", "--data", daemon.data], capture_output=True, text=True)

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from daemons import wait_until
+from daemons import assert_counted, wait_until
 
 SMALL = {"task": {"type": "delayed_xor", "delay": 40, "cue": 20}, "network": {"units": 20},
          "training": {"iterations": 100, "batch_size": 4, "evaluate_every": 10, "checkpoint_every": 20}}
@@ -348,6 +348,29 @@ def test_what_a_network_cannot_hold_of_its_initial_weights_is_told(daemon):
     assert not any(value for row in weights["W"][:3] + weights["Wout"][:3] for value in row)
     again = finish(daemon, submit(daemon, changed(SMALL, network=network | {"initial": {"job": job["id"]}}, training={"iterations": 1})))
     assert not [event for event in daemon.get(f"/v1/jobs/{again['id']}/events").json()["events"] if event["type"] == "log"]
+
+
+def test_metrics_count_each_job_where_it_stands_and_each_end_once(start):
+    """A worker may end before its job's change to cancelling is written: two changes of it are then under way."""
+    daemon = start("--workers", "1")
+    for _ in range(10):
+        job = submit(daemon, LONG)
+        wait_until(lambda: daemon.get(f"/v1/jobs/{job['id']}").json()["progress"]["iteration"] > 0)
+        daemon.post(f"/v1/jobs/{job['id']}/cancel")
+        assert finish(daemon, job)["status"] == "cancelled"
+    paused = submit(daemon, LONG)
+    assert daemon.post(f"/v1/jobs/{paused['id']}/pause").status_code == 200
+    wait_until(lambda: daemon.get(f"/v1/jobs/{paused['id']}").json()["status"] == "paused")
+    done = [submit(daemon, SMALL) for _ in range(3)]
+    assert [finish(daemon, job)["status"] for job in done] == ["succeeded"] * 3
+    assert daemon.request("DELETE", f"/v1/jobs/{done[0]['id']}").status_code == 204
+    assert_counted(daemon)
+    ends = dict(re.findall(r'^modprop_job_run_seconds_count{status="(\w+)"} (\d+)$', daemon.get("/metrics").text, re.M))
+    assert ends == {"succeeded": "3", "failed": "0", "cancelled": "10"}
+    daemon.stop()
+    again = start("--workers", "0", data=daemon.data)
+    submit(again, SMALL)
+    assert_counted(again)
 
 
 def test_delete(daemon):
