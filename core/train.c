@@ -365,8 +365,13 @@ static enum train_result engines_make(struct training *training)
     options.rule = &bptt;
     options.clock = NULL;
     training->exact = engine_create(&training->network, &options, &result, training->error);
+    if (!training->exact)
+        return result;
     training->exact_gradient = malloc(training->network.parameters * sizeof *training->exact_gradient);
-    return training->exact && training->exact_gradient ? TRAIN_FINISHED : result;
+    if (training->exact_gradient)
+        return TRAIN_FINISHED;
+    snprintf(training->error->text, sizeof training->error->text, "out of memory for a second gradient of %zu weights", training->network.parameters);
+    return TRAIN_NO_MEMORY;
 }
 
 static bool memory_make(struct training *training)
