@@ -79,9 +79,12 @@ void weights_write_safetensors(struct writer *writer, const struct trained *trai
         if (t->bytes == NULL) {
             continue;
         }
-        used += snprintf(head + used, sizeof head - (size_t)used, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[%zu", t->name, t->type, t->rows);
-        used += snprintf(head + used, sizeof head - (size_t)used, t->columns == 0 ? "%.0zu]" : ",%zu]", t->columns);
-        used += snprintf(head + used, sizeof head - (size_t)used, ",\"data_offsets\":[%zu,%zu]}", offset, offset + tensor_bytes(t));
+        char columns[24] = "";
+        if (t->columns > 0) {
+            snprintf(columns, sizeof columns, ",%zu", t->columns);
+        }
+        used += snprintf(head + used, sizeof head - (size_t)used, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[%zu%s],\"data_offsets\":[%zu,%zu]}", t->name, t->type,
+                         t->rows, columns, offset, offset + tensor_bytes(t));
         offset += tensor_bytes(t);
     }
     used += snprintf(head + used, sizeof head - (size_t)used, "}");
