@@ -466,9 +466,8 @@ enum train_result train_run(const struct train_config *config, const unsigned ch
     return result;
 }
 
-bool train_estimate_compute(const struct train_config *config, int threads, struct train_estimate *estimate, struct train_error *error)
+bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate, struct train_error *error)
 {
-    (void)threads; /* all memory belongs to blocks of trials, none to threads but their stacks */
     struct training training = {.config = config};
     *error = (struct train_error){0};
     if (!task_table[config->task.type]->shape(&config->task, &training.task.shape, error->text))

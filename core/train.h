@@ -87,7 +87,7 @@ enum train_result train_run(const struct train_config *config, const unsigned ch
 
 /* What a job will take, from its configuration and the shapes of its data alone; nothing large is allocated. */
 struct train_estimate {
-    size_t memory_bytes;             /* peak of the core, for `threads` threads */
+    size_t memory_bytes;             /* peak of the core, on any number of threads: all memory belongs to blocks of trials */
     size_t checkpoint_bytes;
     double multiply_adds;            /* of one training iteration */
     double forward_multiply_adds;    /* of its forward pass alone */
@@ -95,7 +95,7 @@ struct train_estimate {
 };
 
 /* False, with `error`, where the sizes overflow or contradict each other. */
-bool train_estimate_compute(const struct train_config *config, int threads, struct train_estimate *estimate, struct train_error *error);
+bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate, struct train_error *error);
 
 /* A trained (or training) network's state, read out of a checkpoint. Pointers point into memory owned by the struct. */
 struct trained {

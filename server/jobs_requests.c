@@ -210,7 +210,7 @@ static void action_do(struct entry *entry, struct waiter *waiter) {
     char detail[128];
     enum step step = steps[waiter->action][entry->job.status];
     if (step == REFUSE) {
-        snprintf(detail, sizeof detail, "the job is %s and cannot be %s%s", job_status_name(entry->job.status),
+        snprintf(detail, sizeof detail, "the job has the status %s and cannot be %s%s", job_status_name(entry->job.status),
                  action_names[waiter->action], waiter->action == JOBS_DELETE ? "; cancel it first" : "");
         waiter_finish(entry, waiter, JOBS_CONFLICT, detail);
         return;

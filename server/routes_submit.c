@@ -102,8 +102,7 @@ static void check_estimate(struct submission *submission) {
     struct server *server = submission->computation.server;
     struct problems *problems = &submission->computation.problems;
     struct train_error error = {.text = ""};
-    int threads = submission->spec.threads > 0 && submission->spec.threads < server->cores ? submission->spec.threads : server->cores;
-    if (!train_estimate_compute(&submission->spec.config, threads, &submission->estimate, &error)) {
+    if (!train_estimate_compute(&submission->spec.config, &submission->estimate, &error)) {
         problems_add(problems, NULL, "network", "cannot be trained like this: %.300s", error.text);
     } else if (submission->estimate.memory_bytes > (size_t)server->memory) {
         problems_add(problems, &(struct path){.name = "training"}, "batch_size",
