@@ -72,6 +72,7 @@ EXACT: dict[str, Document] = {
     "modprop cell, first hop exact": modprop("cell", first_hop="exact"),
     "modprop type C=2, first hop exact": modprop("type", types_per_sign=1, first_hop="exact"),
     "modprop type C=8, first hop exact": modprop("type", types_per_sign=4, first_hop="exact"),
+    "modprop type C=46, first hop exact": modprop("type", types_per_sign=23, first_hop="exact"),  # what /v1/rules recommends
 }
 
 PATTERN_BELOW = 0.001  # half the mean squared error, of targets with a maximum of 1
