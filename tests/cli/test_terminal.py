@@ -19,8 +19,10 @@ class Screen:
 
     def __init__(self, program, *words, columns=80, rows=24, environment=None, shell=None):
         self.socket = f"modprop-{os.getpid()}-{next(numbers)}"
-        variables = program.environment | {"LC_ALL": "C.UTF-8"} | (environment or {})
-        command = ["env", *(f"{k}={v}" for k, v in (environment or {}).items()), *(shell or [MODPROP, *words])]
+        # No leak check: nobody reads what it says here, and the hang-up of a window that closes leaves it without its tracer, spinning for ever.
+        sanitizer = {"ASAN_OPTIONS": f"{program.environment.get('ASAN_OPTIONS', '')}:detect_leaks=0"}
+        variables = sanitizer | (environment or {})
+        command = ["env", *(f"{k}={v}" for k, v in variables.items()), *(shell or [MODPROP, *words])]
         self.tmux(
             "-f",
             "/dev/null",
