@@ -26,11 +26,15 @@ struct entry *entry_find(const struct jobs *jobs, const char *id) {
 
 struct entry *entry_add(struct jobs *jobs, struct store_job *job) {
     struct entry *entry = calloc(1, sizeof *entry);
-    if (entry == NULL) {
+    struct stalled *place = calloc(1, sizeof *place);
+    if (entry == NULL || place == NULL) {
+        free(entry);
+        free(place);
         store_job_release(job);
         return NULL;
     }
     entry->jobs = jobs;
+    entry->place = place;
     entry->job = *job;
     entry->stored = job->status;
     entry->next = jobs->entries;
@@ -45,6 +49,7 @@ void entry_remove(struct entry *entry) {
     }
     *at = entry->next;
     store_job_release(&entry->job);
+    free(entry->place);
     free(entry);
 }
 

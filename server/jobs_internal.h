@@ -45,6 +45,7 @@ struct entry {
     bool deleted;
     bool lost;                /* a unit failed: the entry must be read again; no unit is made any more */
     char reason[REASON_BYTES]; /* why it is lost */
+    struct stalled *place;    /* among the stalled; made with the entry, since it may be lost for want of memory */
 };
 
 /* A job whose results could not be stored, or that could not be started: its row is looked at again when writing works. */
@@ -164,8 +165,8 @@ void waiters_answer(struct entry *entry, enum jobs_result result, const char *de
 void jobs_stall(struct jobs *jobs, const struct store_unit *unit);
 /* NULL: the job is not stalled. */
 struct stalled *stalled_find(const struct jobs *jobs, const char *id);
-/* Before a lost entry is let go. */
-void stalled_add(struct jobs *jobs, const struct entry *entry);
+/* Before a lost entry is let go; takes its place. */
+void stalled_add(struct jobs *jobs, struct entry *entry);
 /* Each second: takes up one job that may go on. */
 void stalled_tick(struct jobs *jobs, uint64_t now);
 void stalled_release(struct jobs *jobs);

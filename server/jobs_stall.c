@@ -29,17 +29,19 @@ struct stalled *stalled_find(const struct jobs *jobs, const char *id) {
     return stalled;
 }
 
-void stalled_add(struct jobs *jobs, const struct entry *entry) {
-    struct stalled **at = &jobs->stalled, *stalled = stalled_find(jobs, entry->job.id) == NULL ? calloc(1, sizeof *stalled) : NULL;
+void stalled_add(struct jobs *jobs, struct entry *entry) {
+    struct stalled **at = &jobs->stalled, *stalled = entry->place;
+    if (stalled_find(jobs, entry->job.id) != NULL) {
+        return;
+    }
     while (*at != NULL) {
         at = &(*at)->next;
     }
-    if (stalled != NULL) {
-        memcpy(stalled->id, entry->job.id, sizeof stalled->id);
-        stalled->due = jobs->disk_full ? 0 : clock_milliseconds() + HINDERED_MILLISECONDS;
-        memcpy(stalled->reason, entry->reason, sizeof stalled->reason);
-        *at = stalled;
-    }
+    memcpy(stalled->id, entry->job.id, sizeof stalled->id);
+    stalled->due = jobs->disk_full ? 0 : clock_milliseconds() + HINDERED_MILLISECONDS;
+    memcpy(stalled->reason, entry->reason, sizeof stalled->reason);
+    *at = stalled;
+    entry->place = NULL;
 }
 
 void jobs_stall(struct jobs *jobs, const struct store_unit *unit) {

@@ -119,6 +119,21 @@ def test_without_threads_jobs_wait(faulty, undisturbed):
     assert [end(daemon, id)["weights_sha256"] for id in ids] == undisturbed[:2]
 
 
+def test_a_job_goes_on_after_there_was_no_memory_at_all(faulty, undisturbed_slow):
+    daemon, faults = faulty("--workers", "1", "--cores", "1")
+    threads = f"/proc/{daemon.process.pid}/task"
+    resting = len(os.listdir(threads))
+    id = daemon.post("/v1/jobs", json=SLOW).json()["id"]
+    wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json()["progress"]["iteration"] > 0)
+    faults.rate_memory = 10**6
+    wait_until(lambda: len(os.listdir(threads)) == resting)  # it could report nothing, and nothing could be written of it
+    time.sleep(1)
+    faults.none()
+    ended = end(daemon, id)
+    assert (ended["status"], ended["attempt"]) == ("succeeded", 2) and ended["weights_sha256"] == undisturbed_slow
+    assert_counted(daemon)
+
+
 def test_without_threads_a_start_fails_in_one_sentence(faulty, tmp_path):
     faults = Faults(tmp_path, tmp_path / "data")
     faults.rate_thread = 10**6
