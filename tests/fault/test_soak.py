@@ -12,7 +12,7 @@ import daemons
 JOBS = int(os.environ.get("MODPROP_JOBS", 6000 if os.environ.get("MODPROP_LONG") else 150))
 CLIENTS = 5  # each with a connection of its own, kept open
 ROUND = 25
-LEAK = 64e3  # bytes: less than 15 of each job in the long form
+LEAK = 64e3 if JOBS >= 1000 else 1e6  # bytes: less than 15 of each job in the long form; the first hundreds fill buffers that stay
 CACHES = 16e6  # bytes: what the database's page caches may take
 PATIENCE = 300
 SMALL = {"task": {"type": "delayed_xor", "delay": 10, "cue": 10}, "network": {"units": 8},
