@@ -110,7 +110,8 @@ static void isa_record(struct store_job *job, const char *name) {
 }
 
 void jobs_schedule(struct jobs *jobs) {
-    while (jobs->started && !jobs->draining && !jobs->disk_full && jobs_running(jobs) < jobs->options.workers) {
+    bool may_start = jobs->started && !jobs->draining && !jobs->disk_full && clock_milliseconds() >= jobs->start_at;
+    while (may_start && jobs_running(jobs) < jobs->options.workers) {
         struct store_job job;
         if (store_job_next(jobs->options.reader, is_active, jobs, &job) != 1) {
             return;

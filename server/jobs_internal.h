@@ -63,6 +63,7 @@ struct jobs {
     bool disk_full, draining, started; /* disk_full: nothing can be written, for this or another reason */
     char reason[REASON_BYTES]; /* why nothing can be written */
     uint64_t retry_at;        /* ms */
+    uint64_t start_at;        /* ms: no job is started before */
     int64_t seq;              /* last given */
     int64_t last_time;        /* of ids, which must ascend */
     unsigned id_counter;

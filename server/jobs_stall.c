@@ -5,7 +5,8 @@
  * one that met it. Nothing is lost that was committed: a job's id is kept here with the reason, and its row is read again when it may go
  * on. A disk is tried by one write every RETRY_MILLISECONDS: one stalled job is queued again; where that fails all is as before, else the
  * others follow, one a tick. What one job alone lacked may be lacking for long, and trying each second would fill its events: it is left
- * for HINDERED_MILLISECONDS.
+ * for HINDERED_MILLISECONDS. The next in the queue would lack it too, and the whole queue might come here within a moment: nothing is
+ * started for PAUSE_MILLISECONDS.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 
 #define RETRY_MILLISECONDS    2000
 #define HINDERED_MILLISECONDS 10000
+#define PAUSE_MILLISECONDS    1000
 
 bool jobs_are_stalled(const struct jobs *jobs) {
     return jobs->disk_full;
@@ -37,8 +39,10 @@ void stalled_add(struct jobs *jobs, struct entry *entry) {
     while (*at != NULL) {
         at = &(*at)->next;
     }
+    uint64_t now = clock_milliseconds();
     memcpy(stalled->id, entry->job.id, sizeof stalled->id);
-    stalled->due = jobs->disk_full ? 0 : clock_milliseconds() + HINDERED_MILLISECONDS;
+    stalled->due = jobs->disk_full ? 0 : now + HINDERED_MILLISECONDS;
+    jobs->start_at = now + PAUSE_MILLISECONDS;
     memcpy(stalled->reason, entry->reason, sizeof stalled->reason);
     *at = stalled;
     entry->place = NULL;

@@ -119,6 +119,18 @@ def test_without_threads_jobs_wait(faulty, undisturbed):
     assert [end(daemon, id)["weights_sha256"] for id in ids] == undisturbed[:2]
 
 
+def test_what_the_first_lacks_does_not_go_through_the_queue(faulty):
+    daemon, faults = faulty("--workers", "2", "--cores", "2")
+    began, faults.rate_thread = time.monotonic(), 10**6
+    ids = [daemon.post("/v1/jobs", json=JOB).json()["id"] for _ in range(30)]
+    wait_until(lambda: daemon.get(f"/v1/jobs/{ids[0]}").json().get("reason"))
+    time.sleep(2)
+    tried = sum("reason" in daemon.get(f"/v1/jobs/{id}").json() for id in ids)
+    assert 1 <= tried <= time.monotonic() - began + 1
+    faults.none()
+    assert {end(daemon, id)["status"] for id in ids} == {"succeeded"}
+
+
 def test_a_job_goes_on_after_there_was_no_memory_at_all(faulty, undisturbed_slow):
     daemon, faults = faulty("--workers", "1", "--cores", "1")
     threads = f"/proc/{daemon.process.pid}/task"
