@@ -257,9 +257,13 @@ static bool answer_known_key(struct server *server, struct request *request, str
     for (const char *c = key; *c != '\0'; c++) {
         length = *c < '!' || *c > '~' ? KEY_BYTES + 1 : length;
     }
-    if (length == 0 || length > KEY_BYTES || asprintf(&submission->key, "%s\n%s", request->identity, key) < 0) {
-        submission->key = NULL;
+    if (length == 0 || length > KEY_BYTES) {
         http_problem(request, 400, "Idempotency-Key must have 1 to %d printable characters without spaces; got \"%.60s\"", KEY_BYTES, key);
+        return true;
+    }
+    if (asprintf(&submission->key, "%s\n%s", request->identity, key) < 0) {
+        submission->key = NULL;
+        http_problem(request, 503, "there is no memory");
         return true;
     }
     sha256_hex(request->body, request->body_size, submission->body_sha256);
@@ -276,9 +280,11 @@ static bool answer_known_key(struct server *server, struct request *request, str
         answer_created(server, request, known.job, request->type);
     } else if (found == 1) {
         http_problem(request, 422, "this Idempotency-Key was used with another body");
+    } else if (found < 0) {
+        http_problem(request, 503, "the database cannot be read");
     }
     free(known.key);
-    return found == 1;
+    return found != 0;
 }
 
 /* ---- the routes -------------------------------------------------------------------------------------------------- */
