@@ -110,6 +110,9 @@ extern const char *const jobs_failure_names[JOBS_FAILURES]; /* codes of `error`;
 
 const struct jobs_counts *jobs_counts(struct jobs *jobs);
 
+/* A stored event as streams take it: a view, valid as long as the event. */
+struct stream_event stream_event_of(const struct store_event *event);
+
 int jobs_running(const struct jobs *jobs);
 bool jobs_are_stalled(const struct jobs *jobs);
 

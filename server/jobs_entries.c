@@ -122,18 +122,21 @@ struct unit_context {
     int queued; /* how many more jobs wait by this change; taken back where it is not committed */
 };
 
+struct stream_event stream_event_of(const struct store_event *event) {
+    return (struct stream_event){.job = event->job,
+                                 .id = event->id,
+                                 .seq = event->seq,
+                                 .type = event->type,
+                                 .terminal = event->terminal,
+                                 .succeeded = event->succeeded,
+                                 .json = event->json,
+                                 .size = strlen(event->json)};
+}
+
 void events_publish(struct jobs *jobs, const struct store_unit *unit) {
     for (const struct store_item *item = unit->first; item != NULL; item = item->next) {
         if (item->kind == STORE_EVENT_ADD) {
-            const struct store_event *e = &item->event;
-            struct stream_event event = {.job = e->job,
-                                         .id = e->id,
-                                         .seq = e->seq,
-                                         .type = e->type,
-                                         .terminal = e->terminal,
-                                         .succeeded = e->succeeded,
-                                         .json = e->json,
-                                         .size = strlen(e->json)};
+            const struct stream_event event = stream_event_of(&item->event);
             jobs->options.publish(jobs->options.user, &event);
         }
     }

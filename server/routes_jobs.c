@@ -262,14 +262,7 @@ struct emission {
 
 static bool emit_event(void *user, const struct store_event *event) {
     const struct emission *emission = user;
-    const struct stream_event view = {.job = event->job,
-                                      .id = event->id,
-                                      .seq = event->seq,
-                                      .type = event->type,
-                                      .terminal = event->terminal,
-                                      .succeeded = event->succeeded,
-                                      .json = event->json,
-                                      .size = strlen(event->json)};
+    const struct stream_event view = stream_event_of(event);
     return emission->emit(emission->to, &view);
 }
 

@@ -130,13 +130,12 @@ def test_a_killed_daemon_is_not_blamed_on_the_job(start):
 
 @pytest.mark.parametrize("left, found", [("pausing", "paused"), ("cancelling", "cancelled"), ("running", "running")])
 def test_what_a_start_makes_of_each_state(start, left, found):
-    statuses = ["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"]
     daemon = start("--workers", "1")
     id = submit(daemon, ENDLESS)
     running(daemon, id)
     daemon.kill()
     with sqlite3.connect(daemon.data / "modprop.db") as database:
-        database.execute("UPDATE jobs SET status=?", (statuses.index(left),))
+        database.execute("UPDATE jobs SET status=?", (daemons.STATUSES.index(left),))
     database.close()
     daemon = start("--workers", "1")
     job = wait_until(lambda: (job := get(daemon, id))["status"] == found and job)
