@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/train.h"
+#include "core/train/train.h"
 
 #define TIME_TEXT_BYTES 32
 

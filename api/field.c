@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/config.h"
+#include "core/model/config.h"
 
 #define FIELDS_MAX 64
 

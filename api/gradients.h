@@ -9,7 +9,7 @@
 
 #include "api/problem.h"
 #include "api/writer.h"
-#include "core/gradients.h"
+#include "core/train/gradients.h"
 
 #define GRADIENTS_RULES_MAX 64
 #define GRADIENTS_WORK_MAX  4e11 /* multiply-adds of all rules together */

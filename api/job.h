@@ -7,7 +7,7 @@
 #include <jansson.h>
 
 #include "api/problem.h"
-#include "core/config.h"
+#include "core/model/config.h"
 
 #define JOB_NAME_BYTES 201
 #define JOB_ID_BYTES 37

@@ -1,5 +1,5 @@
 /*
- * The parameter tables. Offsets are within the structs of core/config.h, but for network (struct job_spec: tau and initial weights own memory).
+ * The parameter tables. Offsets are within the structs of core/model/config.h, but for network (struct job_spec: tau and initial weights own memory).
  * Defaults are the published delayed XOR run (Liu et al. 2022); task_defaults says where another task learns better with others.
  */
 #include "api/parameters.h"

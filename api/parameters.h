@@ -5,7 +5,7 @@
 #define MODPROP_API_PARAMETERS_H
 
 #include "api/field.h"
-#include "core/config.h"
+#include "core/model/config.h"
 
 /* One variant of an object that has a type. */
 struct variant {

@@ -8,7 +8,7 @@
 
 #include "api/problem.h"
 #include "api/writer.h"
-#include "core/simulate.h"
+#include "core/train/simulate.h"
 
 #define SIMULATE_UNITS_DEFAULT 10
 #define SIMULATE_NUMBERS_MAX 4000000 /* numbers of an answer */

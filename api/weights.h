@@ -5,7 +5,7 @@
 #define MODPROP_API_WEIGHTS_H
 
 #include "api/writer.h"
-#include "core/train.h"
+#include "core/train/train.h"
 
 /* SHA-256 over the little-endian float32 bytes of W, Win, b (if there is one), Wout, bout. */
 void weights_digest(const struct trained *trained, char hex[65]);

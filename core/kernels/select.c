@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "core/kernels/kernels.h"
-#include "core/train.h"
+#include "core/train/train.h"
 
 static const struct kernels *selected;
 

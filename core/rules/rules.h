@@ -6,7 +6,7 @@
 #define MODPROP_CORE_RULES_H
 
 #include "core/kernels/kernels.h"
-#include "core/network.h"
+#include "core/model/network.h"
 
 /* The matrix M^T on which credit travels to the step before: whole, or of rank C through the types. */
 struct hop {

@@ -4,7 +4,7 @@
  * Two inputs at 0.02. On input 0 in the first cue window, and on input 1 in the last, if that trial's bit is 1, a pulse amplitude * exp(-s^2 / (2 (n/4)^2)) is
  * added, s running from -n/2 to n/2 in n equal points for a cue of n steps; normal(0, noise) on every value. T = cue + delay + cue; the loss counts the last step.
  */
-#include "core/elementary.h"
+#include "core/base/elementary.h"
 #include "core/tasks/tasks.h"
 
 #define BASELINE 0.02f

@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "core/elementary.h"
+#include "core/base/elementary.h"
 #include "core/tasks/tasks.h"
 
 enum { SINES = 4 };

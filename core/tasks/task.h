@@ -7,7 +7,7 @@
 #ifndef MODPROP_CORE_TASKS_TASK_H
 #define MODPROP_CORE_TASKS_TASK_H
 
-#include "core/train.h"
+#include "core/train/train.h"
 
 enum loss_type { LOSS_CROSS_ENTROPY, LOSS_MSE };
 

@@ -2,7 +2,7 @@
 #ifndef MODPROP_CORE_TASKS_TASKS_H
 #define MODPROP_CORE_TASKS_TASKS_H
 
-#include "core/random.h"
+#include "core/base/random.h"
 #include "core/tasks/task.h"
 
 extern const struct task_ops task_delayed_xor, task_pattern, task_row_mnist, task_pixel_mnist, task_evidence, task_dataset;

@@ -14,10 +14,10 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "core/engine.h"
+#include "core/engine/engine.h"
 #include "core/kernels/kernels.h"
-#include "core/optimizer.h"
-#include "core/train.h"
+#include "core/model/optimizer.h"
+#include "core/train/train.h"
 
 enum { ROUNDS_MOST = 101, MEMBERS_MOST = 256 };
 

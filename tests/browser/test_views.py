@@ -184,7 +184,7 @@ def test_the_configuration_marks_what_is_not_the_default(daemon, browser):
 
 
 def long_curve(folder, id, count):
-    """Gives a job of a stopped daemon `count` evaluations, as if it had trained for so long. Writes what store.c writes."""
+    """Gives a job of a stopped daemon `count` evaluations, as if it had trained for so long. Writes what writer.c writes."""
     (store,) = [path for path in pathlib.Path(folder).iterdir() if path.suffix in (".db", ".sqlite", ".sqlite3")]
     with sqlite3.connect(store) as database:
         (seq,) = database.execute("SELECT max(seq) FROM events").fetchone()

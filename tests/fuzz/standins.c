@@ -1,8 +1,8 @@
 /* Functions of the transport that files under test name; no target calls them. */
 #include <stdlib.h>
 
-#include "server/http.h"
-#include "server/static_files.h"
+#include "server/http/http.h"
+#include "server/routes/static_files.h"
 
 const struct static_file static_files[] = {{0}};
 const size_t static_file_count = 0;

@@ -19,12 +19,12 @@
 #include "api/simulate.h"
 #include "api/text.h"
 #include "api/weights.h"
-#include "core/checkpoint.h"
-#include "server/auth.h"
-#include "server/config.h"
-#include "server/dataset_files.h"
-#include "server/datasets.h"
-#include "server/routes.h"
+#include "core/train/checkpoint.h"
+#include "server/http/auth.h"
+#include "server/app/config.h"
+#include "server/datasets/files.h"
+#include "server/datasets/datasets.h"
+#include "server/routes/routes.h"
 
 #define TARGET_job 1
 #define TARGET_gradients 2

@@ -4,9 +4,9 @@
 
 #include <jansson.h>
 
-#include "core/engine.h"
-#include "core/gradients.h"
-#include "core/random.h"
+#include "core/engine/engine.h"
+#include "core/train/gradients.h"
+#include "core/base/random.h"
 
 /* A problem that owns its arrays. */
 struct owned_problem {

@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "core/kernels/kernels.h"
-#include "core/train.h"
+#include "core/train/train.h"
 #include "tests/unit/problems.h"
 
 static uint64_t seed;

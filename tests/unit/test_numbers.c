@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/eigen.h"
-#include "core/elementary.h"
+#include "core/engine/eigen.h"
+#include "core/base/elementary.h"
 #include "core/kernels/kernels.h"
-#include "core/random.h"
+#include "core/base/random.h"
 
 START_TEST(philox_vectors)
 {

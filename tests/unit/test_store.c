@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/loop.h"
-#include "server/store.h"
+#include "server/base/loop.h"
+#include "server/store/store.h"
 
 static char directory[64];
 static struct loop loop;

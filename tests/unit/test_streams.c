@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/spool.h"
-#include "server/streams.h"
+#include "server/http/spool.h"
+#include "server/events/streams.h"
 
 #define JOBS 3
 #define EVENTS 3000

@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/checkpoint.h"
-#include "core/eigen.h"
-#include "core/network.h"
-#include "core/optimizer.h"
-#include "core/random.h"
-#include "core/train.h"
+#include "core/train/checkpoint.h"
+#include "core/engine/eigen.h"
+#include "core/model/network.h"
+#include "core/model/optimizer.h"
+#include "core/base/random.h"
+#include "core/train/train.h"
 
 static struct train_config config_small(void)
 {

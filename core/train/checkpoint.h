@@ -1,0 +1,43 @@
+/*
+ * Checkpoints: everything that a job needs to go on bit for bit, as one flat, versioned, checksummed byte string.
+ *
+ * Layout, little-endian: struct checkpoint_header, then weights (parameters floats), optimiser state (floats), type averages (doubles, where tracking is initial),
+ * leak (N floats), type of unit (N int32), sign of unit (N int32). Random numbers need no state: they are named by counters.
+ */
+#ifndef MODPROP_CORE_CHECKPOINT_H
+#define MODPROP_CORE_CHECKPOINT_H
+
+#include "core/model/network.h"
+#include "core/model/optimizer.h"
+#include "core/train/train.h"
+
+/* What training carries from one iteration to the next, but for the arrays. */
+struct train_state {
+    int64_t iteration;           /* updates made */
+    double training_loss;        /* of the last one; NaN before the first */
+    double mu_mean;              /* running mean of psi, for mu "auto" */
+    int64_t evaluated_iteration; /* of the last evaluation; -1: none yet */
+    double loss, accuracy;       /* of the last evaluation */
+    int32_t streak;              /* evaluations in a row that met stop_when */
+};
+
+/* The arrays that go along, in the order of the layout. `averages` is NULL, with count 0, where nothing is tracked. */
+struct checkpoint_arrays {
+    struct network *network;
+    struct optimizer *optimizer;
+    double *averages;
+    size_t average_count;
+};
+
+/* Identity of a configuration: two jobs with the same one may exchange checkpoints. Iterations, evaluation and thread settings do not enter. */
+uint64_t config_identity(const struct train_config *config);
+
+size_t checkpoint_size(const struct checkpoint_arrays *arrays);
+/* The same from sizes alone, for estimates. */
+size_t checkpoint_size_estimate(const struct train_config *config, int inputs, int outputs);
+void checkpoint_write(const struct train_config *config, const struct train_state *state, const struct checkpoint_arrays *arrays, unsigned char *bytes);
+/* Fills state and arrays. False, with a sentence, where the bytes are damaged or belong to another job; nothing is written then. */
+bool checkpoint_read(const struct train_config *config, const unsigned char *bytes, size_t size, struct train_state *state,
+                     const struct checkpoint_arrays *arrays, struct train_error *error);
+
+#endif

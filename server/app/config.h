@@ -1,0 +1,76 @@
+/*
+ * Configuration: one table (config.c) that says for every setting its name, type, range, default and meaning.
+ *
+ * A setting NAME is the flag --NAME, the environment variable MODPROP_NAME (upper case, _ for -) and the key NAME of the
+ * file that --config names (lines `key = value`, # starts a comment). Flags win over the environment, the environment
+ * over the file, the file over the default. Everything is checked before anything is opened; what is wrong is said in one
+ * sentence that names the flag, the variable or the file's line, and the constraint.
+ */
+#ifndef MODPROP_SERVER_CONFIG_H
+#define MODPROP_SERVER_CONFIG_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "server/base/log.h"
+
+#define CONFIG_ERROR_BYTES 1024
+
+/* Texts given once each or parted by commas. */
+struct text_list {
+    char **items;
+    size_t count;
+};
+
+struct config {
+    char *file;                      /* --config; NULL */
+    char *data;                      /* directory */
+    char *listen;                    /* as given */
+    struct sockaddr_storage address; /* what `listen` means */
+    socklen_t address_size;
+    bool address_is_loopback;
+    int64_t workers;    /* jobs at once; -1: as many as cores; 0: none is started */
+    int64_t cores;      /* 0: all this process may use */
+    int64_t memory;     /* bytes for jobs; 0: nine tenths of what this process may use */
+    int64_t max_queued; /* jobs that wait */
+    char *isa;          /* NULL: the best */
+    char *token_file;   /* NULL */
+    bool create_token;
+    bool allow_unauthenticated;
+    char *tls_cert, *tls_key; /* files; both or neither */
+    struct text_list allow_origin, allow_host;
+    int64_t log_format, log_level;
+    bool access_log;
+    int64_t keep_days;  /* 0: for ever */
+    int64_t keep_bytes; /* 0: no bound */
+    int64_t max_connections, max_address_connections, max_streams, max_waiting;
+    int64_t max_body;                                   /* bytes of a JSON body */
+    int64_t max_dataset;                                /* bytes of a dataset */
+    int64_t rate;                                       /* requests a second a token or address; 0: no bound */
+    int64_t header_timeout, body_timeout, idle_timeout; /* seconds */
+    int64_t heartbeat;                                  /* seconds */
+    int64_t shutdown_timeout;                           /* seconds */
+};
+
+enum config_result { CONFIG_OK, CONFIG_HELP, CONFIG_VERSION, CONFIG_BAD };
+
+/*
+ * Reads flags (arguments[0..count), without the program's name), environment and file into `config`; on CONFIG_BAD `error` holds a
+ * sentence. config_release frees what it holds (NULL-safe, half-read too).
+ */
+enum config_result config_read(struct config *config, int count, char **arguments, char **environment, char error[CONFIG_ERROR_BYTES]);
+void config_release(struct config *config);
+
+/* True where nobody needs a token and nobody said that this is meant: only loopback may be listened at. */
+bool config_is_open(const struct config *config);
+
+/* The text of --help, made from the table; the caller frees it. */
+char *config_help(void);
+
+/* True where `host` (a literal or name without port) names this machine's loopback: localhost, 127.0.0.0/8, ::1. */
+bool host_is_loopback(const char *host);
+
+#endif

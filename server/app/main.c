@@ -1,0 +1,322 @@
+/*
+ * modpropd: reads its configuration, puts the parts together, runs the loop, and takes the parts down in order.
+ *
+ * Exit status: 0 after SIGTERM or SIGINT, 1 for a failure at run time, 2 for bad usage or configuration; a failure is always told in
+ * one sentence on standard error. Standard output carries the ready line and nothing else.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/text.h"
+#include "core/train/train.h"
+#include "server/datasets/files.h"
+#include "server/app/healthcheck.h"
+#include "server/base/host.h"
+#include "server/store/maintenance.h"
+#include "server/app/notify.h"
+#include "server/routes/routes.h"
+#include "server/app/server.h"
+#include "server/base/thread.h"
+
+#define LAST_MILLISECONDS 500 /* for what is still under way when the jobs have stopped */
+
+extern char **environ;
+
+static int fail(int status, const char *sentence) {
+    fprintf(stderr, "modpropd: %s\n", sentence);
+    return status;
+}
+
+/* ---- the loop's hooks -------------------------------------------------------------------------------------------- */
+
+static void on_tick(void *user, uint64_t now) {
+    struct server *server = user;
+    http_tick(server->http, now);
+    streams_tick(server->streams, now);
+    routes_tick(server, now);
+    jobs_tick(server->jobs, now);
+    if (server->state == SERVER_READY) {
+        retention_tick(&server->retention, server->jobs, server->reader, now);
+    }
+    if (server->watchdog_interval != 0 && now >= server->watchdog_due) {
+        server->watchdog_due = now + server->watchdog_interval;
+        notify_send("WATCHDOG=1");
+    }
+    if (server->stop_due != 0 && now >= server->stop_due) {
+        loop_stop(&server->loop);
+    }
+}
+
+static void on_idle(void *user) {
+    struct server *server = user;
+    server->drained = true;
+    loop_stop(&server->loop);
+}
+
+/* Stop taking jobs, let those that run leave a checkpoint; a second signal changes nothing. */
+static void drain(struct server *server) {
+    if (server->state == SERVER_DRAINING) {
+        return;
+    }
+    server->state = SERVER_DRAINING;
+    server->stop_due = clock_milliseconds() + (uint64_t)server->config.shutdown_timeout * 1000;
+    notify_send("STOPPING=1");
+    http_quiesce(server->http);
+    jobs_drain(server->jobs, on_idle, server);
+}
+
+static void on_signal(void *user, int number) {
+    struct server *server = user;
+    char error[CONFIG_ERROR_BYTES];
+    if (number != SIGHUP) {
+        log_info("stopping", LOG_T("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+        drain(server);
+    } else if (auth_reload(server->auth, error)) {
+        size_t closed = routes_tokens_changed(server);
+        log_info("tokens were read again", LOG_I("tokens", auth_count(server->auth)), LOG_I("requests_closed", closed));
+    } else {
+        log_error("tokens were not read again; the old ones stay in force", LOG_T("reason", error));
+    }
+}
+
+/* Each committed event. */
+static void on_event(void *user, const struct stream_event *event) {
+    struct server *server = user;
+    streams_publish(server->streams, event);
+    routes_event(server, event);
+}
+
+/* ---- starting ---------------------------------------------------------------------------------------------------- */
+
+/* A directory is durable once the one that holds it is. EINVAL: a file system without such a thing; EACCES: not ours to open. */
+static bool parent_sync(const char *path) {
+    char parent[4096 + 4];
+    bool fits = snprintf(parent, sizeof parent, "%s/..", path) < (int)sizeof parent;
+    int descriptor = fits ? open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    bool done = descriptor < 0 ? errno == EACCES : fsync(descriptor) == 0 || errno == EINVAL;
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    return done;
+}
+
+/* Makes the data directory where it is missing (not its parents: a mistyped path should not grow a tree). */
+static bool make_data_directory(const char *path, char *error) {
+    struct stat status;
+    bool made = mkdir(path, 0700) == 0;
+    if (!made && errno != EEXIST) {
+        snprintf(error, CONFIG_ERROR_BYTES, "--data: the directory %s cannot be made: %s", path, strerror(errno));
+        return false;
+    }
+    if (made && !parent_sync(path)) {
+        snprintf(error, CONFIG_ERROR_BYTES, "--data: the directory %s cannot be made durable: %s", path, strerror(errno));
+        return false;
+    }
+    if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode)) {
+        snprintf(error, CONFIG_ERROR_BYTES, "--data: %s is not a directory", path);
+        return false;
+    }
+    return true;
+}
+
+static void measure_host(struct server *server) {
+    int cores = host_cores();
+    server->host_cores = cores;
+    server->host_memory = host_memory();
+    server->cores = server->config.cores > 0 ? (int)server->config.cores : cores;
+    server->workers = server->config.workers >= 0 ? (int)server->config.workers : server->cores;
+    server->memory = server->config.memory > 0 ? server->config.memory : server->host_memory / 10 * 9;
+}
+
+static bool start_store(struct server *server, char *error) {
+    const char *directory = server->config.data;
+    server->store = store_open(directory, &server->loop, error);
+    server->reader = server->store == NULL ? NULL : store_reader_open(directory, error);
+    server->service_reader = server->reader == NULL ? NULL : store_reader_open(directory, error);
+    if (server->service_reader == NULL) {
+        return false;
+    }
+    dataset_uploads_clear(directory); /* the store's lock is held: nobody else writes there */
+    server->datasets = datasets_create(directory);
+    server->service = service_create(&server->loop, (size_t)server->config.max_waiting);
+    const struct streams_hooks hooks = {
+        .user = server, .page = routes_page, .weights = results_weights_begin, .forget = results_weights_forget};
+    server->streams = streams_create(&hooks, (int)server->config.heartbeat, (size_t)server->config.max_streams);
+    if (server->datasets == NULL || server->service == NULL || server->streams == NULL) {
+        snprintf(error, CONFIG_ERROR_BYTES, "there is no memory, or no thread can be started");
+        return false;
+    }
+    return true;
+}
+
+static bool start_jobs(struct server *server, char *error) {
+    const char *directory = server->config.data;
+    const struct jobs_options options = {.loop = &server->loop,
+                                         .store = server->store,
+                                         .reader = server->reader,
+                                         .datasets = server->datasets,
+                                         .directory = directory,
+                                         .workers = server->workers,
+                                         .cores = server->cores,
+                                         .max_queued = server->config.max_queued,
+                                         .memory = server->memory,
+                                         .build = MODPROP_VERSION,
+                                         .user = server,
+                                         .publish = on_event};
+    bool crashed = store_crash_mark_take(directory);
+    /* a job that brings the daemon down again and again is told from a power cut */
+    int mark = store_crash_mark_open(directory);
+    if (mark >= 0) {
+        crash_mark_on_signals(mark);
+    }
+    server->retention = (struct retention){.days = server->config.keep_days, .bytes = server->config.keep_bytes};
+    server->jobs = jobs_create(&options);
+    if (server->jobs == NULL) {
+        snprintf(error, CONFIG_ERROR_BYTES, "there is no memory");
+        return false;
+    }
+    return jobs_start(server->jobs, crashed, error);
+}
+
+static bool start_kernels(const struct server *server, char *error) {
+    if (kernels_select(server->config.isa)) {
+        return true;
+    }
+    snprintf(error, CONFIG_ERROR_BYTES,
+             "--isa must be an instruction set that was built and that this host has (portable, avx2, avx512, neon); got \"%.60s\"",
+             server->config.isa);
+    return false;
+}
+
+static bool start(struct server *server, char *error) {
+    const struct http_hooks hooks = {.user = server, .head = routes_head, .handle = routes_handle, .done = routes_done};
+    metrics_init(&server->metrics);
+    server->started = clock_seconds();
+    server->auth = make_data_directory(server->config.data, error) ? auth_create(&server->config, error) : NULL;
+    if (server->auth == NULL || !start_store(server, error)) {
+        return false;
+    }
+    server->http = http_create(&server->loop, &server->config, &hooks, error);
+    return server->http != NULL && start_jobs(server, error);
+}
+
+/* The line that scripts wait for: submissions are accepted from now on. */
+static bool say_ready(struct server *server) {
+    char address[ADDRESS_BYTES];
+    http_address(server->http, address);
+    server->state = SERVER_READY;
+    log_info("ready", LOG_I("port", http_port(server->http)), LOG_I("cores", server->cores), LOG_I("workers", server->workers),
+             LOG_I("memory_bytes", server->memory), LOG_I("tokens", auth_count(server->auth)));
+    server->watchdog_interval = notify_watchdog_milliseconds();
+    notify_send("READY=1");
+    const char *scheme = http_is_tls(server->http) ? "https" : "http";
+    return printf("modpropd listening on %s://%s:%d\n", scheme, address, http_port(server->http)) > 0 && fflush(stdout) == 0;
+}
+
+/*
+ * Takes everything down. The order matters: what still waits for the service thread or for a commit is answered before its request goes,
+ * and the store is closed after the last write and before the jobs that made it.
+ */
+static void stop(struct server *server) {
+    uint64_t until = server->stop_due != 0 ? server->stop_due + LAST_MILLISECONDS : clock_milliseconds() + 10 * LAST_MILLISECONDS;
+    routes_end(server);
+    if (!service_destroy(server->service, until)) {
+        /* It reads a large dataset, say. Its client hears no more; what was answered is stored. */
+        log_warning("stopped amid a computation that did not end in time");
+        store_close(server->store);
+        _exit(0);
+    }
+    server->service = NULL;
+    loop_deliver(&server->loop);
+    store_close(server->store);
+    loop_deliver(&server->loop);
+    http_destroy(server->http, LAST_MILLISECONDS);
+    streams_destroy(server->streams);
+    jobs_destroy(server->jobs);
+    datasets_destroy(server->datasets);
+    store_reader_close(server->service_reader);
+    store_reader_close(server->reader);
+    auth_destroy(server->auth);
+}
+
+static int serve(struct server *server) {
+    char error[CONFIG_ERROR_BYTES] = "";
+    const struct loop_hooks hooks = {.user = server, .tick = on_tick, .signal = on_signal};
+    measure_host(server);
+    if (!start_kernels(server, error)) {
+        return fail(2, error);
+    }
+    if (loop_init(&server->loop, &hooks) != 0) {
+        return fail(1, "the event loop cannot start");
+    }
+    bool started = start(server, error);
+    if (started && !say_ready(server)) {
+        log_warning("the ready line could not be written to standard output", LOG_T("reason", strerror(errno)));
+    }
+    if (started) {
+        loop_run(&server->loop);
+    }
+    if (started && !server->drained) {
+        /* A worker did not look up in time. Its job goes on from its last checkpoint, as after a crash; its thread cannot be waited for. */
+        log_warning("stopped without the last checkpoint of a running job");
+        _exit(0);
+    }
+    stop(server);
+    loop_release(&server->loop);
+    if (!started) {
+        return fail(1, error);
+    }
+    log_info("stopped");
+    return 0;
+}
+
+static int read_configuration(struct server *server, int count, char **arguments) {
+    char error[CONFIG_ERROR_BYTES];
+    char *help;
+    switch (config_read(&server->config, count, arguments, environ, error)) {
+    case CONFIG_OK:
+        log_configure((enum log_format)server->config.log_format, (enum log_level)server->config.log_level);
+        return -1;
+    case CONFIG_HELP:
+        help = config_help();
+        fputs(help == NULL ? "" : help, stdout);
+        free(help);
+        return 0;
+    case CONFIG_VERSION:
+        printf("modpropd %s\n", MODPROP_VERSION);
+        return 0;
+    default:
+        return fail(2, error);
+    }
+}
+
+int main(int count, char **arguments) {
+    static struct server server;
+    signal(SIGPIPE, SIG_IGN); /* a client that is gone is an error of write(2), not the daemon's end */
+    umask(0077);
+    json_memory_watch();
+    if (count > 1 && strcmp(arguments[1], "token") == 0) {
+        return auth_token_command(count - 2, arguments + 2);
+    }
+    if (count > 1 && strcmp(arguments[1], "healthcheck") == 0) {
+        return healthcheck_command(count - 2, arguments + 2, environ);
+    }
+    if (count > 1 && strcmp(arguments[1], "verify") == 0) {
+        return verify_command(count - 2, arguments + 2, environ);
+    }
+    if (count > 1 && strcmp(arguments[1], "backup") == 0) {
+        return backup_command(count - 2, arguments + 2, environ);
+    }
+    int status = read_configuration(&server, count - 1, arguments + 1);
+    if (status < 0) {
+        status = serve(&server);
+    }
+    config_release(&server.config);
+    return status;
+}

@@ -1,0 +1,49 @@
+/*
+ * The daemon's parts, tied together by main and reached by the routes. Everything here belongs to the loop thread.
+ */
+#ifndef MODPROP_SERVER_SERVER_H
+#define MODPROP_SERVER_SERVER_H
+
+#include "server/http/auth.h"
+#include "server/app/config.h"
+#include "server/datasets/datasets.h"
+#include "server/http/http.h"
+#include "server/jobs/jobs.h"
+#include "server/base/loop.h"
+#include "server/app/metrics.h"
+#include "server/jobs/retention.h"
+#include "server/base/service.h"
+#include "server/store/store.h"
+#include "server/events/streams.h"
+
+enum server_state { SERVER_RECOVERING, SERVER_READY, SERVER_DRAINING };
+
+struct server {
+    struct config config;
+    struct loop loop;
+    struct http *http;
+    struct auth *auth;
+    struct store *store;
+    struct store_reader *reader;         /* the loop's */
+    struct store_reader *service_reader; /* the service thread's */
+    struct datasets *datasets;
+    struct jobs *jobs;
+    struct retention retention;
+    struct streams *streams;
+    struct service *service;
+    struct waiting *waiting;   /* requests that wait for a job's end (routes/jobs.c) */
+    struct submission *pending; /* submissions with a key that are not committed yet (routes/submit.c) */
+    struct metrics metrics;
+    enum server_state state;
+    int host_cores;     /* what affinity and cgroups leave to this process */
+    int64_t host_memory; /* bytes */
+    int cores;          /* to divide over the jobs */
+    int workers;        /* jobs at once */
+    int64_t memory;     /* bytes for jobs */
+    double started;     /* clock_seconds */
+    uint64_t watchdog_interval, watchdog_due; /* ms; interval 0: no service manager watches */
+    uint64_t stop_due;  /* ms: when a drain that is not done is given up; 0: no drain */
+    bool drained;       /* no job runs any more */
+};
+
+#endif

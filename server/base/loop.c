@@ -1,0 +1,129 @@
+/*
+ * The loop thread's home: see loop.h.
+ *
+ * uv_async_send coalesces, so the door drains the whole queue at each wake-up. Signals come through libuv (a pipe), never
+ * in a handler's context. The tick measures its own lateness: a loop that lags is the first sign of work in the wrong place.
+ */
+#include "server/base/loop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#define TICK_MILLISECONDS 1000
+
+static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP};
+
+uint64_t clock_milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+double clock_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+void loop_post(struct loop *loop, struct loop_message *message) {
+    message->next = NULL;
+    pthread_mutex_lock(&loop->mutex);
+    *loop->last = message;
+    loop->last = &message->next;
+    pthread_mutex_unlock(&loop->mutex);
+    uv_async_send(&loop->door);
+}
+
+void loop_deliver(struct loop *loop) {
+    for (;;) {
+        pthread_mutex_lock(&loop->mutex);
+        struct loop_message *message = loop->first;
+        loop->first = NULL;
+        loop->last = &loop->first;
+        pthread_mutex_unlock(&loop->mutex);
+        if (message == NULL) {
+            return;
+        }
+        while (message != NULL) {
+            struct loop_message *next = message->next;
+            message->deliver(message);
+            message = next;
+        }
+    }
+}
+
+static void on_door(uv_async_t *door) {
+    loop_deliver(door->data);
+}
+
+static void on_signal(uv_signal_t *handle, int number) {
+    struct loop *loop = handle->data;
+    loop->hooks.signal(loop->hooks.user, number);
+}
+
+static void on_tick(uv_timer_t *timer) {
+    struct loop *loop = timer->data;
+    uint64_t now = clock_milliseconds();
+    loop->lag_seconds = now > loop->tick_due ? (double)(now - loop->tick_due) * 1e-3 : 0.0;
+    if (loop->lag_seconds > loop->lag_max_seconds) {
+        loop->lag_max_seconds = loop->lag_seconds;
+    }
+    loop->tick_due = now + TICK_MILLISECONDS;
+    loop->hooks.tick(loop->hooks.user, now);
+    uv_timer_start(timer, on_tick, TICK_MILLISECONDS, 0);
+}
+
+int loop_init(struct loop *loop, const struct loop_hooks *hooks) {
+    memset(loop, 0, sizeof *loop);
+    loop->hooks = *hooks;
+    loop->last = &loop->first;
+    int result = uv_loop_init(&loop->uv);
+    if (result != 0) {
+        errno = -result;
+        return -1;
+    }
+    pthread_mutex_init(&loop->mutex, NULL);
+    loop->door.data = loop->timer.data = loop;
+    uv_timer_init(&loop->uv, &loop->timer);
+    result = uv_async_init(&loop->uv, &loop->door, on_door);
+    for (size_t i = 0; result == 0 && i < sizeof signal_numbers / sizeof signal_numbers[0]; i++) {
+        loop->signals[i].data = loop;
+        result = uv_signal_init(&loop->uv, &loop->signals[i]);
+        if (result == 0) {
+            result = uv_signal_start(&loop->signals[i], on_signal, signal_numbers[i]);
+        }
+    }
+    loop->tick_due = clock_milliseconds() + TICK_MILLISECONDS;
+    uv_timer_start(&loop->timer, on_tick, TICK_MILLISECONDS, 0);
+    if (result != 0) {
+        loop_release(loop);
+        errno = -result;
+        return -1;
+    }
+    return 0;
+}
+
+void loop_run(struct loop *loop) {
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void loop_stop(struct loop *loop) {
+    uv_stop(&loop->uv);
+}
+
+static void close_handle(uv_handle_t *handle, void *user) {
+    (void)user;
+    if (!uv_is_closing(handle)) {
+        uv_close(handle, NULL);
+    }
+}
+
+void loop_release(struct loop *loop) {
+    loop_deliver(loop);
+    uv_walk(&loop->uv, close_handle, NULL);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    uv_loop_close(&loop->uv);
+    pthread_mutex_destroy(&loop->mutex);
+}

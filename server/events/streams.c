@@ -1,0 +1,358 @@
+/*
+ * Event streams: see streams.h.
+ *
+ * No gap and no doubling, by this argument. Events are committed in order of seq and published on this thread after their commit. A stream
+ * that reads a page first notes the ring's head: whatever is published later stands at or behind that head, whatever was published earlier
+ * is committed and so in the page. Events that are in both are told apart by their number, which only grows.
+ *
+ * Rejected: a queue a stream (a thousand copies of each event, and a policy for when it is full); reading the store for every
+ * event and stream (a thousand queries an event).
+ */
+#include "server/events/streams.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/base/loop.h"
+#include "server/http/spool.h"
+
+#define RING       1024      /* events kept for streams that are up to date; a power of two */
+#define RING_BYTES (4 << 20) /* and their bytes */
+#define PAGE       64        /* events read from the store at once */
+#define FILL_BYTES 32768     /* a stream's buffer is not filled beyond this, but for one event */
+
+struct ring_event {
+    struct stream_event event;
+    char job[STREAM_JOB_BYTES], type[24];
+    char bytes[]; /* json */
+};
+
+enum stream_phase { STREAM_EVENTS, STREAM_WEIGHTS_WAIT, STREAM_WEIGHTS, STREAM_ENDED };
+
+struct stream {
+    struct streams *streams;
+    struct stream *next, *previous;
+    struct request *request;
+    char job[STREAM_JOB_BYTES]; /* "" : all */
+    int64_t cursor;
+    bool sse, weights, endless;
+    bool joined;       /* `position` counts: all before it was sent or is not ours */
+    uint64_t position; /* in the ring's count */
+    enum stream_phase phase;
+    char *buffer; /* what is to be sent; NULL while idle */
+    size_t used, sent, capacity;
+    bool failed;
+    uint64_t last_write; /* ms */
+    struct spool line;   /* the weights */
+    uint64_t line_sent;
+    void *weights_handle; /* of the hook, while it works */
+};
+
+struct streams {
+    struct streams_hooks hooks;
+    uint64_t heartbeat; /* ms */
+    size_t limit, count;
+    struct stream *first;
+    struct ring_event *ring[RING];
+    uint64_t head, tail; /* events head-1 .. tail are in the ring */
+    size_t ring_bytes;
+    uint64_t sent_events, sent_bytes;
+};
+
+/* ---- the ring ---------------------------------------------------------------------------------------------------- */
+
+static void ring_drop(struct streams *streams) {
+    struct ring_event *oldest = streams->ring[streams->tail % RING];
+    streams->ring_bytes -= oldest->event.size;
+    streams->ring[streams->tail % RING] = NULL;
+    streams->tail++;
+    free(oldest);
+}
+
+/* False without memory: then the ring is emptied, and every stream goes to the store. */
+static bool ring_add(struct streams *streams, const struct stream_event *event) {
+    struct ring_event *copy = malloc(sizeof *copy + event->size + 1);
+    if (copy == NULL) {
+        while (streams->tail < streams->head) {
+            ring_drop(streams);
+        }
+        streams->head++;
+        streams->tail = streams->head;
+        return false;
+    }
+    copy->event = *event;
+    snprintf(copy->job, sizeof copy->job, "%s", event->job);
+    snprintf(copy->type, sizeof copy->type, "%s", event->type);
+    memcpy(copy->bytes, event->json, event->size);
+    copy->bytes[event->size] = '\0';
+    copy->event.job = copy->job;
+    copy->event.type = copy->type;
+    copy->event.json = copy->bytes;
+    while (streams->tail < streams->head && (streams->head - streams->tail == RING || streams->ring_bytes + event->size > RING_BYTES)) {
+        ring_drop(streams);
+    }
+    streams->ring[streams->head % RING] = copy;
+    streams->ring_bytes += event->size;
+    streams->head++;
+    return true;
+}
+
+/* ---- a stream's buffer ------------------------------------------------------------------------------------------- */
+
+static bool put(struct stream *stream, const char *bytes, size_t size) {
+    if (stream->used + size > stream->capacity) {
+        size_t capacity = stream->used + size + 1024;
+        char *buffer = realloc(stream->buffer, capacity);
+        if (buffer == NULL) {
+            stream->failed = true;
+            return false;
+        }
+        stream->buffer = buffer;
+        stream->capacity = capacity;
+    }
+    memcpy(stream->buffer + stream->used, bytes, size);
+    stream->used += size;
+    return true;
+}
+
+static void put_event(struct stream *stream, const struct stream_event *event) {
+    char head[96];
+    if (stream->sse) {
+        long long number = (long long)(stream->job[0] != '\0' ? event->id : event->seq);
+        int length = snprintf(head, sizeof head, "id: %lld\nevent: %s\ndata: ", number, event->type);
+        put(stream, head, (size_t)length);
+        put(stream, event->json, event->size);
+        put(stream, "\n\n", 2);
+    } else {
+        put(stream, event->json, event->size);
+        put(stream, "\n", 1);
+    }
+    stream->streams->sent_events++;
+}
+
+static void begin_weights(struct stream *stream);
+
+/* True where more events may follow into the buffer. */
+static bool take_event(struct stream *stream, const struct stream_event *event) {
+    int64_t number = stream->job[0] != '\0' ? event->id : event->seq;
+    if ((stream->job[0] != '\0' && strcmp(event->job, stream->job) != 0) || number <= stream->cursor) {
+        return true;
+    }
+    put_event(stream, event);
+    stream->cursor = number;
+    if (event->terminal && !stream->endless) {
+        stream->phase = STREAM_ENDED;
+        if (stream->weights && event->succeeded) {
+            begin_weights(stream);
+        }
+        return false;
+    }
+    return stream->used < FILL_BYTES;
+}
+
+static bool emit(void *to, const struct stream_event *event) {
+    return take_event(to, event);
+}
+
+static void fill_from_ring(struct stream *stream) {
+    struct streams *streams = stream->streams;
+    while (stream->position < streams->head) {
+        if (!take_event(stream, &streams->ring[stream->position++ % RING]->event)) {
+            return;
+        }
+    }
+}
+
+static void fill_from_store(struct stream *stream) {
+    struct streams *streams = stream->streams;
+    uint64_t head = streams->head;
+    int count = streams->hooks.page(streams->hooks.user, stream->job[0] != '\0' ? stream->job : NULL, stream->cursor, PAGE, emit, stream);
+    if (count < 0) {
+        stream->failed = true;
+        return;
+    }
+    /* A short page that was not cut by a full buffer reached the end of what is committed. */
+    stream->joined = count < PAGE && stream->used < FILL_BYTES;
+    stream->position = head;
+}
+
+static void fill(struct stream *stream) {
+    if (stream->joined && stream->position >= stream->streams->tail) {
+        fill_from_ring(stream);
+    } else {
+        stream->joined = false;
+        fill_from_store(stream);
+    }
+}
+
+/* ---- the last line ----------------------------------------------------------------------------------------------- */
+
+static void on_weights(void *to, struct spool *line) {
+    struct stream *stream = to;
+    stream->weights_handle = NULL;
+    if (line == NULL) {
+        stream->phase = STREAM_ENDED;
+    } else {
+        stream->line = *line;
+        stream->phase = STREAM_WEIGHTS;
+    }
+    http_wake(stream->request);
+}
+
+static void begin_weights(struct stream *stream) {
+    struct streams *streams = stream->streams;
+    stream->phase = STREAM_WEIGHTS_WAIT;
+    if (!streams->hooks.weights(streams->hooks.user, stream->job, stream->sse, on_weights, stream, &stream->weights_handle)) {
+        stream->phase = STREAM_ENDED;
+        stream->failed = true; /* cut rather than end as if there were no weights */
+    }
+}
+
+/* ---- what the transport calls ------------------------------------------------------------------------------------ */
+
+static ssize_t send_buffer(struct stream *stream, char *bytes, size_t size) {
+    size_t part = stream->used - stream->sent < size ? stream->used - stream->sent : size;
+    memcpy(bytes, stream->buffer + stream->sent, part);
+    stream->sent += part;
+    stream->streams->sent_bytes += part;
+    if (stream->sent == stream->used) {
+        free(stream->buffer);
+        stream->buffer = NULL;
+        stream->used = stream->sent = stream->capacity = 0;
+    }
+    return (ssize_t)part;
+}
+
+static ssize_t send_line(struct stream *stream, char *bytes, size_t size) {
+    ssize_t part = spool_read(&stream->line, stream->line_sent, bytes, size);
+    stream->line_sent += part > 0 ? (uint64_t)part : 0;
+    stream->streams->sent_bytes += part > 0 ? (uint64_t)part : 0;
+    return part > 0 ? part : part == 0 ? SOURCE_END : SOURCE_FAIL;
+}
+
+static ssize_t stream_read(void *user, char *bytes, size_t size) {
+    struct stream *stream = user;
+    stream->last_write = clock_milliseconds();
+    while (stream->used == 0 && stream->phase == STREAM_EVENTS && !stream->failed) {
+        fill(stream);
+        if (stream->used == 0 && stream->joined && stream->position >= stream->streams->head) {
+            break; /* nothing more is committed */
+        }
+    }
+    if (stream->used > 0) {
+        return send_buffer(stream, bytes, size);
+    }
+    if (stream->failed) {
+        return SOURCE_FAIL;
+    }
+    switch (stream->phase) {
+    case STREAM_WEIGHTS:
+        return send_line(stream, bytes, size);
+    case STREAM_ENDED:
+        return SOURCE_END;
+    default:
+        return 0;
+    }
+}
+
+static void stream_close(void *user) {
+    struct stream *stream = user;
+    struct streams *streams = stream->streams;
+    if (stream->weights_handle != NULL) {
+        streams->hooks.forget(streams->hooks.user, stream->weights_handle);
+    }
+    if (stream->previous != NULL) {
+        stream->previous->next = stream->next;
+    } else {
+        streams->first = stream->next;
+    }
+    if (stream->next != NULL) {
+        stream->next->previous = stream->previous;
+    }
+    streams->count--;
+    spool_release(&stream->line);
+    free(stream->buffer);
+    free(stream);
+}
+
+/* ---- the interface ----------------------------------------------------------------------------------------------- */
+
+struct streams *streams_create(const struct streams_hooks *hooks, int heartbeat_seconds, size_t limit) {
+    struct streams *streams = calloc(1, sizeof *streams);
+    if (streams != NULL) {
+        streams->hooks = *hooks;
+        streams->heartbeat = (uint64_t)heartbeat_seconds * 1000;
+        streams->limit = limit;
+    }
+    return streams;
+}
+
+void streams_destroy(struct streams *streams) {
+    if (streams != NULL) {
+        while (streams->tail < streams->head) {
+            ring_drop(streams);
+        }
+        free(streams);
+    }
+}
+
+void streams_publish(struct streams *streams, const struct stream_event *event) {
+    ring_add(streams, event);
+    for (struct stream *stream = streams->first; stream != NULL; stream = stream->next) {
+        if (stream->job[0] == '\0' || strcmp(stream->job, event->job) == 0) {
+            http_wake(stream->request);
+        }
+    }
+}
+
+void streams_tick(struct streams *streams, uint64_t now) {
+    for (struct stream *stream = streams->first; stream != NULL; stream = stream->next) {
+        if (stream->used == 0 && now - stream->last_write >= streams->heartbeat) {
+            stream->last_write = now;
+            put(stream, stream->sse ? ":\n\n" : "\n", stream->sse ? 3 : 1);
+            http_wake(stream->request);
+        }
+    }
+}
+
+size_t streams_count(const struct streams *streams) {
+    return streams->count;
+}
+
+uint64_t streams_sent_events(const struct streams *streams) {
+    return streams->sent_events;
+}
+
+uint64_t streams_sent_bytes(const struct streams *streams) {
+    return streams->sent_bytes;
+}
+
+void streams_open(struct streams *streams, struct request *request, int status, const struct stream_options *options) {
+    static const struct body_source source = {.read = stream_read, .close = stream_close};
+    struct stream *stream = streams->count < streams->limit ? calloc(1, sizeof *stream) : NULL;
+    if (stream == NULL) {
+        http_header_set(request, "Retry-After", "5");
+        http_problem(request, 503, "at most %zu event streams are open at once (--max-streams)", streams->limit);
+        return;
+    }
+    stream->streams = streams;
+    stream->request = request;
+    snprintf(stream->job, sizeof stream->job, "%s", options->job == NULL ? "" : options->job);
+    stream->cursor = options->after;
+    stream->sse = options->sse;
+    stream->weights = options->weights;
+    stream->endless = options->endless;
+    stream->joined = options->live;
+    stream->position = streams->head;
+    stream->last_write = clock_milliseconds();
+    spool_init(&stream->line, NULL);
+    stream->next = streams->first;
+    if (streams->first != NULL) {
+        streams->first->previous = stream;
+    }
+    streams->first = stream;
+    streams->count++;
+    http_header_set(request, "X-Accel-Buffering", "no"); /* nginx must not hold events back */
+    http_reply_source(request, status, options->sse ? "text/event-stream" : "application/x-ndjson", &source, stream);
+}

@@ -1,0 +1,433 @@
+/*
+ * A worker: one attempt at one job, on a thread of its own. Everything it has to say goes to the loop as messages, in order, at most
+ * MESSAGES_MOST of them uncommitted: a slow disk slows training instead of filling memory.
+ *
+ * A job that goes on from a checkpoint computes again what lies between that checkpoint and the crash. What it reports there has been
+ * reported: it is compared with the stored event and not said twice; a difference ends the job (not_reproducible), since then no number
+ * of it could be trusted.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/event.h"
+#include "api/text.h"
+#include "core/model/network.h"
+#include "server/jobs/internal.h"
+#include "server/base/log.h"
+#include "server/base/thread.h"
+
+struct worker_message {
+    struct loop_message message;
+    struct worker *worker;
+    enum { SAYS_PROGRESS, SAYS_KNOWN, SAYS_CHECKPOINT, SAYS_LOG, SAYS_END } kind;
+    struct train_progress progress;
+    double elapsed;
+    char *check;             /* progress */
+    unsigned char *bytes;    /* checkpoint */
+    size_t size;
+    int64_t iteration;
+    double loss;
+    char sha256[STORE_HASH_BYTES]; /* checkpoint: its own; progress: the data's */
+    char text[256];          /* log */
+};
+
+/* ---- on the loop ----------------------------------------------------------------------------------------------------- */
+
+/* The worker may send one more message. */
+static void room_give(struct worker *worker) {
+    uv_sem_post(&worker->room);
+}
+
+static void progress_store(struct worker *worker, struct worker_message *said) {
+    struct entry *entry = worker->entry;
+    struct store_unit *unit = entry_unit(entry, worker, false);
+    struct event_head head;
+    struct store_event *event = unit != NULL ? entry_event(entry, unit, "progress", &head) : NULL;
+    struct store_item *row = event != NULL ? store_unit_add(unit, STORE_JOB_SET) : NULL;
+    entry->job.iteration = said->progress.iteration;
+    entry->job.loss = said->progress.loss;
+    entry->job.accuracy = said->progress.accuracy;
+    entry->job.trials_per_second = worker_trials_per_second(worker);
+    entry->job.trained = worker_trained(worker);
+    memcpy(entry->job.dataset_sha256, said->sha256, sizeof said->sha256);
+    if (row == NULL) {
+        entry_discard(entry, unit);
+        room_give(worker);
+        return;
+    }
+    event->iteration = said->progress.iteration;
+    event->check = said->check;
+    said->check = NULL;
+    event->json = event_progress_text(&head, &said->progress, said->elapsed, entry->job.trials_per_second);
+    job_row_copy(&row->job, &entry->job);
+    worker->units++;
+    entry_submit(entry, unit);
+}
+
+static void checkpoint_store(struct worker *worker, struct worker_message *said) {
+    struct entry *entry = worker->entry;
+    struct store_unit *unit = entry_unit(entry, worker, false);
+    struct event_head head;
+    struct store_item *item = unit != NULL ? store_unit_add(unit, STORE_CHECKPOINT_ADD) : NULL;
+    struct store_event *event = item != NULL ? entry_event(entry, unit, "checkpoint", &head) : NULL;
+    if (event == NULL) {
+        entry_discard(entry, unit);
+        room_give(worker);
+        return;
+    }
+    item->checkpoint = (struct store_checkpoint){.iteration = said->iteration,
+                                                 .created = head.time,
+                                                 .loss = said->loss,
+                                                 .bytes = said->bytes,
+                                                 .size = said->size,
+                                                 .keep = worker->spec.config.training.keep_checkpoints};
+    said->bytes = NULL;
+    memcpy(item->checkpoint.job, worker->id, sizeof worker->id);
+    memcpy(item->checkpoint.sha256, said->sha256, sizeof said->sha256);
+    event->iteration = said->iteration;
+    event->json = event_checkpoint_text(&head, said->iteration, said->loss, said->size, said->sha256);
+    worker->units++;
+    entry_submit(entry, unit);
+}
+
+/* The last of two goes: the thread's last message, or the commit of the last unit. */
+static void worker_free(struct worker *worker) {
+    if (!worker->ended || worker->units > 0) {
+        return;
+    }
+    job_spec_release(&worker->spec);
+    uv_sem_destroy(&worker->room);
+    free(worker);
+}
+
+static void message_deliver(struct loop_message *message) {
+    struct worker_message *said = (struct worker_message *)((char *)message - offsetof(struct worker_message, message));
+    struct worker *worker = said->worker;
+    struct entry *entry = worker->entry;
+    switch (said->kind) {
+    case SAYS_PROGRESS:
+        progress_store(worker, said);
+        break;
+    case SAYS_KNOWN:
+        entry->job.iteration = said->progress.iteration;
+        entry->job.loss = said->progress.loss;
+        entry->job.accuracy = said->progress.accuracy;
+        room_give(worker);
+        break;
+    case SAYS_CHECKPOINT:
+        checkpoint_store(worker, said);
+        break;
+    case SAYS_LOG:
+        entry_log(entry, "warning", said->text);
+        room_give(worker);
+        break;
+    case SAYS_END:
+        pthread_join(worker->thread, NULL); /* this was its last word */
+        entry_worker_ended(entry, worker);
+        worker->ended = true;
+        worker_free(worker);
+        break;
+    }
+    free(said->check);
+    free(said->bytes);
+    free(said);
+}
+
+void worker_unit_done(struct worker *worker) {
+    worker->units--;
+    room_give(worker);
+    worker_free(worker);
+}
+
+void worker_stop(struct worker *worker, enum worker_stop why) {
+    /* what weighs more stays: a job that is being cancelled is not merely paused */
+    if (worker->stop == STOP_NONE || why == STOP_CANCEL || (why == STOP_STALL && worker->stop != STOP_CANCEL)) {
+        worker->stop = why;
+    }
+    bool abandon = worker->stop == STOP_CANCEL || worker->stop == STOP_STALL;
+    atomic_store(&worker->control.command, abandon ? TRAIN_ABANDON : TRAIN_STOP);
+}
+
+double worker_trials_per_second(const struct worker *worker) {
+    double took = atomic_load(&worker->latest) - atomic_load(&worker->began);
+    double made = (double)(atomic_load(&worker->iteration) - atomic_load(&worker->first_iteration));
+    return took > 0 && made > 0 ? made * atomic_load(&worker->batch_size) / took : NAN;
+}
+
+double worker_trained(const struct worker *worker) {
+    return worker->trained + (clock_seconds() - worker->started);
+}
+
+void worker_live(const struct worker *worker, int64_t iterations, struct jobs_live *live) {
+    live->running = true;
+    live->iteration = atomic_load(&worker->iteration);
+    live->trials_per_second = worker_trials_per_second(worker);
+    live->seconds_left = (double)(iterations - live->iteration) * atomic_load(&worker->batch_size) / live->trials_per_second;
+    live->threads = atomic_load(&worker->control.threads);
+}
+
+void worker_count(struct worker *worker) {
+    struct jobs_counts *counts = &worker->jobs->counts;
+    const struct train_config *config = &worker->spec.config;
+    long long updates = atomic_load(&worker->updates), more = updates - worker->counted;
+    if (more == 0) {
+        return; /* its thread may not have read the job yet */
+    }
+    worker->counted = updates;
+    counts->iterations[config->task.type][config->rule.type] += (uint64_t)more;
+    counts->trials[config->task.type][config->rule.type] += (uint64_t)more * (uint64_t)config->training.batch_size;
+}
+
+/* ---- on the worker's thread ----------------------------------------------------------------------------------------------------- */
+
+/* A message to fill; waits until there is room. NULL without memory. */
+static struct worker_message *message_make(struct worker *worker, int kind) {
+    struct worker_message *said = calloc(1, sizeof *said);
+    if (said != NULL) {
+        said->worker = worker;
+        said->kind = kind;
+        said->message.deliver = message_deliver;
+        if (kind != SAYS_END) {
+            uv_sem_wait(&worker->room);
+        }
+    }
+    return said;
+}
+
+static void say(struct worker *worker, struct worker_message *said) {
+    loop_post(worker->jobs->options.loop, &said->message);
+}
+
+static void say_log(struct worker *worker, const char *text) {
+    struct worker_message *said = message_make(worker, SAYS_LOG);
+    if (said != NULL) {
+        snprintf(said->text, sizeof said->text, "%.250s", text);
+        say(worker, said);
+    }
+}
+
+/* Why this attempt ends where it is no fault of the job's: it is made again. */
+static void hinder(struct worker *worker, const char *reason) {
+    snprintf(worker->hindrance, sizeof worker->hindrance, "%.*s", REASON_BYTES - 1, reason);
+}
+
+static bool on_progress(void *user, const struct train_progress *progress) {
+    struct worker *worker = user;
+    char *check = event_progress_check(progress), *known = NULL;
+    int found = check != NULL ? store_progress_check(worker->reader, worker->id, progress->iteration, &known) : -1;
+    if (check != NULL && found < 0) {
+        hinder(worker, "its stored events cannot be read");
+    }
+    if (found == 1 && strcmp(known, check) != 0) {
+        worker->mismatch = true;
+        worker->mismatch_iteration = progress->iteration;
+    }
+    free(known);
+    struct worker_message *said = found < 0 || worker->mismatch ? NULL : message_make(worker, found == 1 ? SAYS_KNOWN : SAYS_PROGRESS);
+    if (said == NULL) {
+        free(check);
+        return false;
+    }
+    said->progress = *progress;
+    said->check = check;
+    memcpy(said->sha256, worker->dataset_sha256, sizeof said->sha256);
+    said->elapsed = clock_seconds() - worker->started;
+    say(worker, said);
+    return true;
+}
+
+/* What the weights document of this checkpoint will say its sha256 is. */
+static bool weights_digest(struct worker *worker, const unsigned char *bytes, size_t size) {
+    struct trained trained;
+    struct train_error error;
+    if (trained_open(&worker->spec.config, bytes, size, &trained, &error) != TRAIN_FINISHED) {
+        return false;
+    }
+    sha256_hex(trained.W, trained.parameters * sizeof(float), worker->weights_sha256);
+    trained_release(&trained);
+    return true;
+}
+
+static bool on_checkpoint(void *user, int64_t iteration, double loss, const unsigned char *bytes, size_t size) {
+    struct worker *worker = user;
+    struct worker_message *said = weights_digest(worker, bytes, size) ? message_make(worker, SAYS_CHECKPOINT) : NULL;
+    if (said == NULL || (said->bytes = malloc(size)) == NULL) {
+        if (said != NULL) {
+            uv_sem_post(&worker->room);
+        }
+        free(said);
+        return false;
+    }
+    memcpy(said->bytes, bytes, size);
+    said->size = size;
+    said->iteration = iteration;
+    said->loss = loss;
+    sha256_hex(bytes, size, said->sha256);
+    say(worker, said);
+    return true;
+}
+
+/* Cores may have been given to the job before its bound was known. */
+static void threads_bound(struct worker *worker) {
+    int most = worker->spec.threads;
+    if (most > 0 && atomic_load(&worker->control.threads) > most) {
+        atomic_store(&worker->control.threads, most);
+    }
+}
+
+static void on_iteration(void *user, int64_t iteration) {
+    struct worker *worker = user;
+    double now = clock_seconds();
+    if (atomic_load(&worker->began) == 0) {
+        /* the first update pays for pages and caches; it opens the count */
+        atomic_store(&worker->first_iteration, iteration);
+        atomic_store(&worker->began, now);
+    }
+    atomic_store(&worker->latest, now);
+    threads_bound(worker);
+    atomic_store(&worker->iteration, iteration);
+    atomic_fetch_add(&worker->updates, 1);
+}
+
+static double on_clock(void *user) {
+    (void)user;
+    return clock_seconds();
+}
+
+/* A job goes on with the data that it began with, or not at all. */
+static bool data_is_same(struct worker *worker, bool goes_on) {
+    char digest[STORE_HASH_BYTES];
+    datasets_digest(worker->jobs->options.datasets, worker->data, digest);
+    worker->other_data = goes_on && worker->dataset_sha256[0] != '\0' && strcmp(digest, worker->dataset_sha256) != 0;
+    if (worker->other_data) {
+        snprintf(worker->error.text, sizeof worker->error.text, "the data have changed since the job began: their sha256 was %s and is %s",
+                 worker->dataset_sha256, digest);
+        return false;
+    }
+    memcpy(worker->dataset_sha256, digest, sizeof digest);
+    return true;
+}
+
+/* A job that begins from given weights says what of them its network cannot hold: nobody would notice. */
+static void say_losses(struct worker *worker) {
+    const struct train_config *config = &worker->spec.config;
+    struct given_losses losses;
+    struct task_shape shape;
+    char text[256];
+    if (config->network.initial == NULL || !task_table[config->task.type]->shape(&config->task, &shape, text) ||
+        !network_given_losses(&config->network, shape.inputs, shape.outputs, config->seed, &losses, text)) {
+        return; /* what hinders this will hinder the training, which tells it */
+    }
+    const struct {
+        size_t count;
+        const char *of, *why;
+    } table[] = {{losses.diagonal, "W", "on the diagonal are set to 0: there are no autapses"},
+                 {losses.unmasked, "W", "are set to 0 where network.connectivity and the seed leave no synapse"},
+                 {losses.forbidden, "W and Wout", "have the sign that Dale's law forbids: the first update sets them to 0"},
+                 {losses.bias, "b", "are not taken: network.bias is false"}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (table[i].count > 0) {
+            snprintf(text, sizeof text, "of network.initial, %zu entries of %s %s", table[i].count, table[i].of, table[i].why);
+            say_log(worker, text);
+        }
+    }
+}
+
+static enum train_result attempt(struct worker *worker) {
+    char text[DATASETS_ERROR_BYTES], reader_error[STORE_ERROR_BYTES];
+    struct store_checkpoint checkpoint = {0};
+    int damaged = 0, found;
+    worker->reader = store_reader_open(worker->jobs->options.directory, reader_error);
+    if (worker->reader == NULL || (found = store_checkpoint_read(worker->reader, worker->id, -1, &checkpoint, &damaged)) < 0) {
+        hinder(worker, worker->reader == NULL ? reader_error : "its checkpoints cannot be read");
+        return TRAIN_STOPPED;
+    }
+    if (damaged > 0) {
+        snprintf(text, sizeof text, "%d damaged checkpoint%s passed over; the job goes on from %s", damaged,
+                 damaged == 1 ? " was" : "s were", found == 1 ? "the one before" : "its beginning");
+        say_log(worker, text);
+    }
+    if (!datasets_hold(worker->jobs->options.datasets, &worker->spec.config.task, &worker->data, text)) {
+        snprintf(worker->error.text, sizeof worker->error.text, "%.250s", text);
+        free(checkpoint.bytes);
+        return TRAIN_INVALID;
+    }
+    worker->spec.config.task.data = worker->data;
+    if (!data_is_same(worker, checkpoint.bytes != NULL)) {
+        datasets_release(worker->jobs->options.datasets, worker->data);
+        free(checkpoint.bytes);
+        return TRAIN_INVALID;
+    }
+    if (checkpoint.bytes == NULL) {
+        say_losses(worker);
+    }
+    const struct train_callbacks callbacks = {
+        .user = worker, .progress = on_progress, .checkpoint = on_checkpoint, .iteration = on_iteration, .clock = on_clock};
+    enum train_result result = train_run(&worker->spec.config, found == 1 ? checkpoint.bytes : NULL, checkpoint.size, &worker->control,
+                                         &callbacks, &worker->error);
+    datasets_release(worker->jobs->options.datasets, worker->data);
+    free(checkpoint.bytes);
+    return result;
+}
+
+/* Here and not on the loop: a document with initial weights may be tens of megabytes. */
+static bool document_parse(struct worker *worker) {
+    errno = 0;
+    (void)json_memory_short(); /* of something else */
+    bool ok = job_spec_parse(&worker->spec, worker->document);
+    free(worker->document);
+    worker->document = NULL;
+    if (ok) {
+        atomic_store(&worker->batch_size, worker->spec.config.training.batch_size);
+        atomic_store(&worker->threads_most, worker->spec.threads);
+        atomic_store(&worker->time_limit, worker->spec.time_limit);
+        threads_bound(worker);
+    } else if (json_memory_short() || errno == ENOMEM) {
+        hinder(worker, "there was no memory for its document");
+    } else {
+        snprintf(worker->error.text, sizeof worker->error.text, "the job's stored document is damaged");
+    }
+    return ok;
+}
+
+static void run(void *user) {
+    struct worker *worker = user;
+    struct worker_message *end = worker->end;
+    worker->result = document_parse(worker) ? attempt(worker) : TRAIN_INVALID;
+    store_reader_close(worker->reader);
+    worker->reader = NULL;
+    say(worker, end);
+}
+
+struct worker *worker_start(struct entry *entry, int threads) {
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (worker == NULL || uv_sem_init(&worker->room, MESSAGES_MOST) != 0) {
+        free(worker);
+        return NULL;
+    }
+    worker->entry = entry;
+    worker->jobs = entry->jobs;
+    worker->started = clock_seconds();
+    worker->trained = entry->job.trained;
+    memcpy(worker->id, entry->job.id, sizeof worker->id);
+    memcpy(worker->dataset_sha256, entry->job.dataset_sha256, sizeof worker->dataset_sha256);
+    atomic_init(&worker->control.command, TRAIN_GO);
+    atomic_init(&worker->control.threads, threads);
+    atomic_init(&worker->iteration, entry->job.iteration);
+    atomic_init(&worker->batch_size, 0);
+    atomic_init(&worker->threads_most, 0);
+    atomic_init(&worker->time_limit, 0);
+    /* a worker that could not say that it ended would hold its job for ever: its last message is made first */
+    worker->end = message_make(worker, SAYS_END);
+    worker->document = strdup(entry->job.document);
+    if (worker->end == NULL || worker->document == NULL || !thread_start(&worker->thread, run, worker)) {
+        free(worker->document);
+        uv_sem_destroy(&worker->room);
+        free(worker->end);
+        free(worker);
+        return NULL;
+    }
+    return worker;
+}

@@ -1,0 +1,540 @@
+/*
+ * HTTP transport: see http.h.
+ *
+ * What libmicrohttpd 0.9.75 does not do by itself, and where it is met here:
+ *   1. its epoll descriptor does not wake for resumed connections: whoever resumes sets `kicked`, and before_wait runs the daemon;
+ *   2. its timeout changes with every step: before_wait reads MHD_get_timeout before every wait and arms a timer;
+ *   3. suspended connections never time out and hide a vanished client: sources write heartbeats (streams.c), waits are bounded;
+ *   4. stopping it with a suspended connection aborts the process: http_destroy resumes all, runs, then stops;
+ *   5. a reader that returns 0 without suspending spins: read_source suspends. One byte resets its only timeout: headers, bodies and
+ *      answers have absolute deadlines here, checked each second, met by shutdown(2) on the socket. At its connection limit
+ *      new clients would hang: its limits stand above ours, and where ours are passed a connection that does nothing is closed;
+ *   6. it bounds no body: bodies are counted here; 413 is answered at the header stage, or after draining a bounded rest;
+ *   7. it lets two Content-Length headers through: request.c refuses those, and what else could smuggle a request.
+ *
+ * Rejected: MHD's own threads (one owner a thing, shared/design), MHD_PostProcessor (bodies are JSON), its unescaping
+ * (a %2F must not become a path separator; routes decode segment by segment), MHD_OPTION_STRICT_FOR_CLIENT (its answer to a
+ * missing Host is sent with its header twice; framing is checked here anyway).
+ */
+#include "server/http/internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define POOL_BYTES           16384 /* a connection's buffers; bounds the headers */
+#define RESERVED_DESCRIPTORS 192   /* store, checkpoints, datasets */
+#define LISTEN_BACKLOG       1024
+#define KICKS_IN_A_ROW       16
+
+static struct connection *connection_of(struct MHD_Connection *raw) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(raw, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info == NULL ? NULL : info->socket_context;
+}
+
+static void peer_address(struct MHD_Connection *raw, char address[ADDRESS_BYTES]) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(raw, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    snprintf(address, ADDRESS_BYTES, "unknown");
+    if (info == NULL || info->client_addr == NULL) {
+        return;
+    }
+    if (info->client_addr->sa_family == AF_INET) {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)info->client_addr)->sin_addr, address, ADDRESS_BYTES);
+    } else if (info->client_addr->sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)info->client_addr)->sin6_addr, address, ADDRESS_BYTES);
+    }
+}
+
+/* Ends a connection from outside: the only way libmicrohttpd leaves is to let it see the end of the stream. */
+static void connection_cut(struct connection *connection) {
+    if (!connection->cut) {
+        connection->cut = true;
+        shutdown(connection->socket, SHUT_RDWR);
+        connection->http->kicked = true;
+    }
+}
+
+/* How willingly a connection is given up for a new one: idle, then one whose headers or body still come; 0: not at all. */
+static int connection_worth(const struct connection *connection) {
+    const struct request_state *request = connection->request;
+    return connection->cut ? 0 : request == NULL ? 3 : !request->begun ? 2 : !request->handled && !request->queued ? 1 : 0;
+}
+
+/* The one to give up: of `address`, or of all where that is NULL. Of the most willing the one that waits longest. */
+static struct connection *connection_victim(struct http *http, const struct connection *newest, const char *address) {
+    struct connection *victim = NULL;
+    int most = 0;
+    for (struct connection *c = http->connections; c != NULL; c = c->next) {
+        int worth = c == newest || (address != NULL && strcmp(c->address, address) != 0) ? 0 : connection_worth(c);
+        if (worth > most || (worth > 0 && worth == most && c->idle_since < victim->idle_since)) {
+            victim = c;
+            most = worth;
+        }
+    }
+    return victim;
+}
+
+static size_t connections_of(const struct http *http, const char *address) {
+    size_t count = 0;
+    for (const struct connection *c = http->connections; c != NULL; c = c->next) {
+        count += !c->cut && strcmp(c->address, address) == 0;
+    }
+    return count;
+}
+
+/*
+ * Beyond a limit the new connection takes the place of one that is being wasted. Where none is, it stays, within libmicrohttpd's own limit,
+ * which is a little higher: probes are answered on it, and all else with 503.
+ */
+static void make_room(struct http *http, struct connection *newest) {
+    bool address_full = connections_of(http, newest->address) > (size_t)http->config->max_address_connections;
+    if (!address_full && http->counts.connections <= http->connection_limit) {
+        return;
+    }
+    struct connection *victim = connection_victim(http, newest, address_full ? newest->address : NULL);
+    if (victim != NULL) {
+        connection_cut(victim);
+        http->counts.evicted++;
+    }
+    newest->crowded = address_full && connections_of(http, newest->address) > (size_t)http->config->max_address_connections;
+}
+
+static void connection_begin(struct http *http, struct MHD_Connection *raw, void **context) {
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (connection == NULL) {
+        return; /* without a context its requests are refused */
+    }
+    uint64_t now = clock_milliseconds();
+    connection->http = http;
+    connection->socket = MHD_get_connection_info(raw, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    connection->idle_since = now;
+    connection->deadline = now + (uint64_t)http->config->header_timeout * 1000;
+    peer_address(raw, connection->address);
+    connection->next = http->connections;
+    if (http->connections != NULL) {
+        http->connections->previous = connection;
+    }
+    http->connections = connection;
+    *context = connection;
+    http->counts.connections++;
+    http->counts.accepted++;
+    make_room(http, connection);
+}
+
+static void connection_end(struct connection *connection) {
+    struct http *http = connection->http;
+    if (connection->previous != NULL) {
+        connection->previous->next = connection->next;
+    } else {
+        http->connections = connection->next;
+    }
+    if (connection->next != NULL) {
+        connection->next->previous = connection->previous;
+    }
+    http->counts.connections--;
+    free(connection);
+}
+
+static void on_connection(void *user, struct MHD_Connection *raw, void **context, enum MHD_ConnectionNotificationCode code) {
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        connection_begin(user, raw, context);
+    } else if (*context != NULL) {
+        connection_end(*context);
+        *context = NULL;
+    }
+}
+
+/* The request line is read: the one moment at which the address is still as the client sent it. */
+static void *on_address(void *user, const char *address, struct MHD_Connection *raw) {
+    struct connection *connection = connection_of(raw);
+    return connection == NULL ? NULL : request_create(user, connection, raw, address);
+}
+
+static enum MHD_Result on_request(void *user, struct MHD_Connection *raw, const char *address, const char *method, const char *version,
+                                  const char *upload, size_t *upload_size, void **context) {
+    (void)user;
+    (void)raw;
+    (void)address;
+    struct request_state *state = *context;
+    if (state == NULL) {
+        return MHD_NO;
+    }
+    if (!state->begun) {
+        state->begun = true;
+        return request_begin(state, method, version) ? MHD_YES : MHD_NO;
+    }
+    if (*upload_size > 0) {
+        size_t size = *upload_size;
+        *upload_size = 0;
+        return request_receive(state, upload, size) ? MHD_YES : MHD_NO;
+    }
+    return request_finish(state) ? MHD_YES : MHD_NO;
+}
+
+static void on_done(void *user, struct MHD_Connection *raw, void **context, enum MHD_RequestTerminationCode code) {
+    struct http *http = user;
+    struct request_state *state = *context;
+    (void)raw;
+    if (state == NULL) {
+        return;
+    }
+    *context = NULL;
+    if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK && !state->request.head_only) {
+        http->counts.body_sent += state->response_size;
+    }
+    struct connection *connection = state->connection;
+    request_destroy(state);
+    uint64_t now = clock_milliseconds();
+    connection->request = NULL;
+    connection->idle_since = now;
+    connection->deadline = now + (uint64_t)http->config->idle_timeout * 1000;
+    if (http->quiescing) {
+        connection_cut(connection);
+    }
+}
+
+static void on_log(void *user, const char *format, va_list arguments) {
+    (void)user;
+    char text[256];
+    if (log_enabled(LOG_LEVEL_DEBUG)) {
+        vsnprintf(text, sizeof text, format, arguments);
+        text[strcspn(text, "\n")] = '\0';
+        log_debug("libmicrohttpd", LOG_T("said", text));
+    }
+}
+
+/* The address is taken raw in on_address; nothing is to be unescaped in place. */
+static size_t keep_escapes(void *user, struct MHD_Connection *raw, char *text) {
+    (void)user;
+    (void)raw;
+    return strlen(text);
+}
+
+/* ---- inside libuv ------------------------------------------------------------------------------------------------ */
+
+static void run_daemon(struct http *http) {
+    int rounds = 0;
+    do {
+        http->kicked = false;
+        MHD_run(http->daemon);
+    } while (http->kicked && ++rounds < KICKS_IN_A_ROW);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events) {
+    (void)status;
+    (void)events;
+    run_daemon(poll->data);
+}
+
+static void on_timer(uv_timer_t *timer) {
+    run_daemon(timer->data);
+}
+
+/* Just before libuv waits: what was resumed since runs now, and the wait is no longer than libmicrohttpd allows. */
+static void before_wait(uv_prepare_t *prepare) {
+    struct http *http = prepare->data;
+    if (http->kicked) {
+        run_daemon(http);
+    }
+    MHD_UNSIGNED_LONG_LONG milliseconds;
+    if (http->kicked) {
+        uv_timer_start(&http->timer, on_timer, 0, 0);
+    } else if (MHD_get_timeout(http->daemon, &milliseconds) == MHD_YES) {
+        uv_timer_start(&http->timer, on_timer, milliseconds, 0);
+    } else {
+        uv_timer_stop(&http->timer);
+    }
+}
+
+static void join_loop(struct http *http) {
+    int descriptor = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    uv_poll_init(&http->loop->uv, &http->poll, descriptor);
+    uv_prepare_init(&http->loop->uv, &http->prepare);
+    uv_timer_init(&http->loop->uv, &http->timer);
+    http->poll.data = http->prepare.data = http->timer.data = http;
+    uv_poll_start(&http->poll, UV_READABLE, on_readable);
+    uv_prepare_start(&http->prepare, before_wait);
+}
+
+/* ---- starting ---------------------------------------------------------------------------------------------------- */
+
+static int listen_at(struct http *http, char *error) {
+    const struct config *config = http->config;
+    int one = 1;
+    int descriptor = socket(config->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (descriptor >= 0) {
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        socklen_t size = sizeof http->address;
+        if (bind(descriptor, (const struct sockaddr *)&config->address, config->address_size) == 0 &&
+            listen(descriptor, LISTEN_BACKLOG) == 0 && getsockname(descriptor, (struct sockaddr *)&http->address, &size) == 0) {
+            return descriptor;
+        }
+    }
+    snprintf(error, CONFIG_ERROR_BYTES, "cannot listen at %s: %s", config->listen, strerror(errno));
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    return -1;
+}
+
+static bool address_is_loopback(const struct sockaddr_storage *address) {
+    char text[INET6_ADDRSTRLEN] = "";
+    const void *bytes = address->ss_family == AF_INET6 ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
+                                                       : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
+    return inet_ntop(address->ss_family, bytes, text, sizeof text) != NULL && host_is_loopback(text);
+}
+
+/* -1: nothing was passed; -2, with a sentence: what was passed cannot be used. */
+static int refuse_inherited(char *error, const char *sentence) {
+    snprintf(error, CONFIG_ERROR_BYTES, "socket activation: %s", sentence);
+    return -2;
+}
+
+/*
+ * systemd's socket activation: the one descriptor that it passes is our listening socket, and --listen is not used. What check() in
+ * config.c asks of --listen is asked of its address here: a socket that others reach needs tokens too.
+ */
+static int listen_inherited(struct http *http, char *error) {
+    const char *process = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    int listening = 0;
+    if (process == NULL || count == NULL || atol(process) != (long)getpid()) {
+        return -1;
+    }
+    socklen_t size = sizeof http->address, option = sizeof listening;
+    if (atoi(count) != 1) {
+        return refuse_inherited(error, "exactly one socket can be used (one ListenStream= in the socket unit)");
+    }
+    if (getsockopt(3, SOL_SOCKET, SO_ACCEPTCONN, &listening, &option) != 0 || listening == 0 ||
+        getsockname(3, (struct sockaddr *)&http->address, &size) != 0 ||
+        (http->address.ss_family != AF_INET && http->address.ss_family != AF_INET6)) {
+        return refuse_inherited(error, "the socket must be a listening one of IPv4 or IPv6 (ListenStream=ADDRESS:PORT)");
+    }
+    if (!address_is_loopback(&http->address) && config_is_open(http->config)) {
+        return refuse_inherited(error, "the socket is reachable by others and needs --token-file (or --create-token; "
+                                       "--allow-unauthenticated if all who reach it may do everything)");
+    }
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    fcntl(3, F_SETFD, FD_CLOEXEC);
+    fcntl(3, F_SETFL, fcntl(3, F_GETFL) | O_NONBLOCK);
+    return 3;
+}
+
+/* As many descriptors as allowed; fewer connections than asked where even that does not suffice. */
+static void raise_limits(struct http *http) {
+    struct rlimit limit;
+    int64_t wanted = http->config->max_connections;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        getrlimit(RLIMIT_NOFILE, &limit);
+        int64_t room = limit.rlim_cur > (rlim_t)INT32_MAX ? INT32_MAX : (int64_t)limit.rlim_cur;
+        room -= RESERVED_DESCRIPTORS + RESERVED_CONNECTIONS;
+        if (room < 16) {
+            room = 16;
+        }
+        if (wanted > room) {
+            log_warning("fewer connections than --max-connections: the limit of open files is too low", LOG_I("connections", room),
+                        LOG_I("open_files", limit.rlim_cur));
+            wanted = room;
+        }
+    }
+    http->connection_limit = (size_t)wanted;
+}
+
+static char *read_pem(const char *path, const char *flag, char *error) {
+    char *text = NULL;
+    FILE *file = fopen(path, "re");
+    size_t used = 0;
+    if (file != NULL) {
+        enum { PEM_BYTES = 1 << 20 };
+        text = malloc(PEM_BYTES);
+        used = text == NULL ? 0 : fread(text, 1, PEM_BYTES - 1, file);
+        fclose(file);
+    }
+    if (text == NULL || used == 0) {
+        snprintf(error, CONFIG_ERROR_BYTES, "%s: %s cannot be read: %s", flag, path, file == NULL ? strerror(errno) : "it is empty");
+        free(text);
+        return NULL;
+    }
+    text[used] = '\0';
+    return text;
+}
+
+static bool read_tls(struct http *http, char *error) {
+    if (http->config->tls_cert == NULL) {
+        return true;
+    }
+    http->certificate = read_pem(http->config->tls_cert, "--tls-cert", error);
+    http->key = http->certificate == NULL ? NULL : read_pem(http->config->tls_key, "--tls-key", error);
+    return http->key != NULL;
+}
+
+static struct MHD_Daemon *start_daemon(struct http *http) {
+    static char priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
+    unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, http->certificate},
+                                   {MHD_OPTION_HTTPS_MEM_KEY, 0, http->key},
+                                   {MHD_OPTION_HTTPS_PRIORITIES, 0, priorities},
+                                   {MHD_OPTION_END, 0, NULL}};
+    struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+    if (http->certificate != NULL) {
+        flags |= MHD_USE_TLS;
+    }
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, http, MHD_OPTION_LISTEN_SOCKET,
+                            http->socket, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+                            (unsigned int)(http->connection_limit + RESERVED_CONNECTIONS), MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+                            (unsigned int)http->config->max_address_connections + RESERVED_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+                            (unsigned int)http->config->idle_timeout, MHD_OPTION_NOTIFY_COMPLETED, on_done, http,
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_URI_LOG_CALLBACK, on_address, http,
+                            MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, http, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY,
+                            http->certificate != NULL ? tls : none, MHD_OPTION_END);
+}
+
+static void http_free(struct http *http) {
+    free(http->certificate);
+    if (http->key != NULL) {
+        explicit_bzero(http->key, strlen(http->key));
+    }
+    free(http->key);
+    free(http);
+}
+
+struct http *http_create(struct loop *loop, const struct config *config, const struct http_hooks *hooks, char error[CONFIG_ERROR_BYTES]) {
+    struct http *http = calloc(1, sizeof *http);
+    if (http == NULL) {
+        snprintf(error, CONFIG_ERROR_BYTES, "out of memory");
+        return NULL;
+    }
+    http->loop = loop;
+    http->config = config;
+    http->hooks = *hooks;
+    http->body_budget = (size_t)config->max_body * 8;
+    raise_limits(http);
+    http->socket = read_tls(http, error) ? listen_inherited(http, error) : -2;
+    if (http->socket == -1) {
+        http->socket = listen_at(http, error);
+    }
+    if (http->socket < 0) {
+        http_free(http);
+        return NULL;
+    }
+    http->daemon = start_daemon(http);
+    if (http->daemon == NULL) {
+        snprintf(error, CONFIG_ERROR_BYTES, "the HTTP daemon cannot start%s",
+                 http->certificate != NULL ? "; do --tls-cert and --tls-key hold a certificate and its key?" : "");
+        close(http->socket);
+        http_free(http);
+        return NULL;
+    }
+    join_loop(http);
+    return http;
+}
+
+void http_address(const struct http *http, char text[ADDRESS_BYTES]) {
+    if (http->address.ss_family == AF_INET6) {
+        char literal[INET6_ADDRSTRLEN] = "";
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)&http->address)->sin6_addr, literal, sizeof literal);
+        snprintf(text, ADDRESS_BYTES, "[%s]", literal);
+    } else {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)&http->address)->sin_addr, text, ADDRESS_BYTES);
+    }
+}
+
+int http_port(const struct http *http) {
+    return ntohs(http->address.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&http->address)->sin6_port
+                                                     : ((const struct sockaddr_in *)&http->address)->sin_port);
+}
+
+bool http_is_tls(const struct http *http) {
+    return http->certificate != NULL;
+}
+
+struct http_counts http_counts(const struct http *http) {
+    return http->counts;
+}
+
+/* ---- deadlines and the end --------------------------------------------------------------------------------------- */
+
+void http_tick(struct http *http, uint64_t now) {
+    for (struct connection *c = http->connections; c != NULL; c = c->next) {
+        if (c->deadline != 0 && now >= c->deadline && !c->cut) {
+            http->counts.expired++;
+            connection_cut(c);
+        }
+    }
+}
+
+size_t http_cut(struct http *http, bool (*keep)(void *user, const struct request *request), void *user) {
+    size_t count = 0;
+    for (struct connection *c = http->connections; c != NULL; c = c->next) {
+        if (c->request != NULL && c->request->begun && !c->cut && !keep(user, &c->request->request)) {
+            connection_cut(c);
+            http_wake(&c->request->request); /* a stream sees the cut and ends */
+            count++;
+        }
+    }
+    return count;
+}
+
+void http_quiesce(struct http *http) {
+    if (http->quiescing) {
+        return;
+    }
+    http->quiescing = true;
+    MHD_quiesce_daemon(http->daemon);
+    close(http->socket);
+    for (struct connection *c = http->connections; c != NULL; c = c->next) {
+        if (c->request == NULL) {
+            connection_cut(c);
+        }
+    }
+}
+
+bool http_is_quiet(const struct http *http) {
+    return http->counts.requests == 0;
+}
+
+/* Every suspended request gets an end: streams are cut short, waiters hear 503. */
+static void end_all(struct http *http) {
+    for (struct connection *c = http->connections; c != NULL; c = c->next) {
+        if (c->request != NULL) {
+            request_abandon(c->request);
+        } else {
+            connection_cut(c);
+        }
+    }
+}
+
+void http_destroy(struct http *http, int milliseconds) {
+    if (http == NULL) {
+        return;
+    }
+    http_quiesce(http);
+    http->ending = true;
+    uv_poll_stop(&http->poll);
+    uint64_t until = clock_milliseconds() + (uint64_t)milliseconds;
+    int descriptor = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    do {
+        end_all(http); /* also those whose handler suspended them meanwhile */
+        run_daemon(http);
+        if (http->counts.connections > 0) {
+            struct pollfd wait = {.fd = descriptor, .events = POLLIN};
+            poll(&wait, 1, 20);
+        }
+    } while (http->counts.connections > 0 && clock_milliseconds() < until);
+    end_all(http);
+    run_daemon(http);
+    MHD_stop_daemon(http->daemon);
+    uv_close((uv_handle_t *)&http->poll, NULL);
+    uv_close((uv_handle_t *)&http->prepare, NULL);
+    uv_close((uv_handle_t *)&http->timer, NULL);
+    uv_run(&http->loop->uv, UV_RUN_NOWAIT);
+    http_free(http);
+}

@@ -1,0 +1,329 @@
+/*
+ * Entries: active jobs in memory, and what of them goes to the store.
+ *
+ * Whatever changes a job is a unit of its entry: rows and events that are committed together or not at all. entry_change makes the one that
+ * matters (status, row and event in one); a worker's reports are others. A unit that cannot be made or written loses its entry: no
+ * unit follows it, or there would be a gap, and the job is read again from the database (stall.c). What is committed is published and
+ * counted here; what may happen then is for entry_settle (driver.c).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/event.h"
+#include "server/jobs/internal.h"
+#include "server/base/log.h"
+
+/* ---- the list -------------------------------------------------------------------------------------------------------- */
+
+struct entry *entry_find(const struct jobs *jobs, const char *id) {
+    struct entry *entry = jobs->entries;
+    while (entry != NULL && strcmp(entry->job.id, id) != 0) {
+        entry = entry->next;
+    }
+    return entry;
+}
+
+struct entry *entry_add(struct jobs *jobs, struct store_job *job) {
+    struct entry *entry = calloc(1, sizeof *entry);
+    struct stalled *place = calloc(1, sizeof *place);
+    if (entry == NULL || place == NULL) {
+        free(entry);
+        free(place);
+        store_job_release(job);
+        return NULL;
+    }
+    entry->jobs = jobs;
+    entry->place = place;
+    entry->job = *job;
+    entry->stored = job->status;
+    entry->next = jobs->entries;
+    jobs->entries = entry;
+    return entry;
+}
+
+void entry_remove(struct entry *entry) {
+    struct entry **at = &entry->jobs->entries;
+    while (*at != entry) {
+        at = &(*at)->next;
+    }
+    *at = entry->next;
+    store_job_release(&entry->job);
+    free(entry->place);
+    free(entry);
+}
+
+char *text_copy(const char *text) {
+    return text == NULL ? NULL : strdup(text);
+}
+
+void job_row_copy(struct store_job *to, const struct store_job *from) {
+    *to = *from;
+    to->document = to->name = to->task = to->rule = to->request = NULL;
+    to->error_code = text_copy(from->error_code);
+    to->error_detail = text_copy(from->error_detail);
+    to->build = text_copy(from->build);
+    to->isa = text_copy(from->isa);
+}
+
+/* ---- counting -------------------------------------------------------------------------------------------------------- */
+
+const char *const jobs_failure_names[JOBS_FAILURES] = {"diverged",       "time_limit", "not_reproducible", "crashed",  "no_memory",
+                                                       "bad_checkpoint", "invalid",    "dataset_changed",  "internal", "other"};
+
+/* A change of status that is durable now. */
+static void change_count(struct jobs_counts *counts, const struct store_job *job) {
+    if (job->status == JOB_RUNNING && job->attempt == 1) {
+        histogram_add(&counts->waits, (double)(job->started - job->created) * 1e-3);
+    }
+    if (job_status_is_final(job->status) && job->trained > 0) {
+        histogram_add(&counts->runs[job->status], job->trained);
+    }
+    if (job->status == JOB_FAILED) {
+        size_t code = 0;
+        while (code < JOBS_FAILURES - 1 && (job->error_code == NULL || strcmp(job->error_code, jobs_failure_names[code]) != 0)) {
+            code++;
+        }
+        counts->failed[code]++;
+    }
+}
+
+/* Rows tell what was committed; the entry may be further on by now. */
+static void unit_count(struct entry *entry, const struct store_unit *unit) {
+    struct jobs_counts *counts = &entry->jobs->counts;
+    for (const struct store_item *item = unit->first; item != NULL; item = item->next) {
+        if (item->kind == STORE_JOB_DELETE) {
+            counts->jobs[entry->stored]--;
+        } else if (item->kind == STORE_JOB_SET && item->job.status != entry->stored) {
+            counts->jobs[entry->stored]--;
+            counts->jobs[item->job.status]++;
+            entry->stored = item->job.status;
+            change_count(counts, &item->job);
+        }
+    }
+}
+
+const struct jobs_counts *jobs_counts(struct jobs *jobs) {
+    for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
+        if (entry->worker != NULL) {
+            worker_count(entry->worker);
+        }
+    }
+    return &jobs->counts;
+}
+
+/* ---- units ----------------------------------------------------------------------------------------------------------- */
+
+/* What a unit of an entry carries from its making to its commit. */
+struct unit_context {
+    struct entry *entry;
+    struct worker *worker; /* whose message it is; NULL: none */
+    bool changes;
+    int queued; /* how many more jobs wait by this change; taken back where it is not committed */
+};
+
+struct stream_event stream_event_of(const struct store_event *event) {
+    return (struct stream_event){.job = event->job,
+                                 .id = event->id,
+                                 .seq = event->seq,
+                                 .type = event->type,
+                                 .terminal = event->terminal,
+                                 .succeeded = event->succeeded,
+                                 .json = event->json,
+                                 .size = strlen(event->json)};
+}
+
+void events_publish(struct jobs *jobs, const struct store_unit *unit) {
+    for (const struct store_item *item = unit->first; item != NULL; item = item->next) {
+        if (item->kind == STORE_EVENT_ADD) {
+            const struct stream_event event = stream_event_of(&item->event);
+            jobs->options.publish(jobs->options.user, &event);
+        }
+    }
+}
+
+void entry_lose(struct entry *entry, const char *reason) {
+    if (!entry->lost) {
+        snprintf(entry->reason, sizeof entry->reason, "%.*s", REASON_BYTES - 1, *reason != '\0' ? reason : "there was no memory");
+    }
+    entry->lost = true;
+    if (entry->worker != NULL) {
+        worker_stop(entry->worker, STOP_STALL);
+    }
+}
+
+static void unit_done(struct store_unit *unit) {
+    struct unit_context context = *(struct unit_context *)unit->user;
+    struct entry *entry = context.entry;
+    struct jobs *jobs = entry->jobs;
+    free(unit->user);
+    entry->units--;
+    if (unit->result == STORE_WRITTEN) {
+        events_publish(jobs, unit);
+        unit_count(entry, unit);
+    } else {
+        jobs->queued -= context.queued;
+        entry_lose(entry, unit->error);
+        jobs_stall(jobs, unit);
+    }
+    if (context.changes) {
+        entry->changing = false;
+    }
+    if (context.worker != NULL) {
+        worker_unit_done(context.worker);
+    }
+    entry_settle(entry);
+}
+
+struct store_unit *entry_unit(struct entry *entry, struct worker *worker, bool changes) {
+    if (entry->lost) {
+        return NULL;
+    }
+    struct unit_context *context = malloc(sizeof *context);
+    struct store_unit *unit = context != NULL ? store_unit_create(unit_done, context) : NULL;
+    if (unit == NULL) {
+        free(context);
+        entry_lose(entry, "");
+        return NULL;
+    }
+    *context = (struct unit_context){.entry = entry, .worker = worker, .changes = changes};
+    return unit;
+}
+
+/* Texts of events are made where memory may be short. */
+static bool unit_is_filled(const struct store_unit *unit) {
+    const struct store_item *item = unit->first;
+    while (item != NULL && (item->kind != STORE_EVENT_ADD || item->event.json != NULL)) {
+        item = item->next;
+    }
+    return item == NULL;
+}
+
+void entry_submit(struct entry *entry, struct store_unit *unit) {
+    const struct unit_context *context = unit->user;
+    struct worker *worker = context->worker;
+    if (!unit_is_filled(unit)) {
+        entry_discard(entry, unit);
+        if (worker != NULL) {
+            worker_unit_done(worker);
+        }
+        return;
+    }
+    entry->units++;
+    entry->changing = entry->changing || context->changes;
+    entry->jobs->queued += context->queued;
+    store_submit(entry->jobs->options.store, unit);
+}
+
+void entry_discard(struct entry *entry, struct store_unit *unit) {
+    entry_lose(entry, "");
+    if (unit != NULL) {
+        free(unit->user);
+        store_unit_free(unit);
+    }
+}
+
+struct store_event *entry_event(struct entry *entry, struct store_unit *unit, const char *type, struct event_head *head) {
+    struct store_item *item = store_unit_add(unit, STORE_EVENT_ADD);
+    if (item == NULL) {
+        entry_lose(entry, "");
+        return NULL;
+    }
+    struct store_event *event = &item->event;
+    event->seq = ++entry->jobs->seq;
+    event->id = ++entry->job.events;
+    event->time = clock_unix_milliseconds();
+    event->iteration = -1;
+    memcpy(event->job, entry->job.id, sizeof event->job);
+    snprintf(event->type, sizeof event->type, "%s", type);
+    *head = (struct event_head){.job = entry->job.id, .id = event->id, .seq = event->seq, .time = event->time};
+    return event;
+}
+
+/* ---- changes --------------------------------------------------------------------------------------------------------- */
+
+char *job_status_text(const struct event_head *head, const struct store_job *job, const char *reason) {
+    bool final = job_status_is_final(job->status);
+    struct event_status status = {.status = job_status_name(job->status),
+                                  .reason = reason,
+                                  .attempt = job->attempt,
+                                  .final = final,
+                                  .weights = job->status == JOB_SUCCEEDED,
+                                  .iteration = job->iteration,
+                                  .loss = job->loss,
+                                  .accuracy = job->accuracy,
+                                  .weights_sha256 = *job->weights_sha256 != '\0' ? job->weights_sha256 : NULL,
+                                  .error_code = job->error_code,
+                                  .error_detail = job->error_detail,
+                                  .error_iteration = job->error_iteration};
+    return event_status_text(head, &status);
+}
+
+void entry_change(struct entry *entry, enum job_status status, const char *reason) {
+    struct store_job *job = &entry->job;
+    int64_t now = clock_unix_milliseconds();
+    int queued = (status == JOB_QUEUED) - (job->status == JOB_QUEUED);
+    job->status = status;
+    /* whatever the clock is set to, no job ends before it has begun */
+    if (status == JOB_RUNNING && job->started == 0) {
+        job->started = now > job->created ? now : job->created;
+    }
+    if (job_status_is_final(status)) {
+        int64_t least = job->started > job->created ? job->started : job->created;
+        job->finished = now > least ? now : least;
+    }
+    struct store_unit *unit = entry_unit(entry, NULL, true);
+    struct store_item *row = unit != NULL ? store_unit_add(unit, STORE_JOB_SET) : NULL;
+    struct event_head head;
+    struct store_event *event = row != NULL ? entry_event(entry, unit, "status", &head) : NULL;
+    if (event == NULL) {
+        entry_discard(entry, unit);
+        return;
+    }
+    ((struct unit_context *)unit->user)->queued = queued;
+    job_row_copy(&row->job, job);
+    event->terminal = job_status_is_final(status);
+    event->succeeded = status == JOB_SUCCEEDED;
+    event->json = job_status_text(&head, job, reason);
+    log_info("job", LOG_T("job", job->id), LOG_T("status", job_status_name(status)), LOG_I("attempt", job->attempt),
+             LOG_T("reason", reason), LOG_T("error", job->error_code), LOG_T("request_id", job->request));
+    entry_submit(entry, unit);
+}
+
+void entry_queue_again(struct entry *entry, const char *reason) {
+    entry->job.attempt++;
+    entry_change(entry, JOB_QUEUED, reason);
+}
+
+void entry_rest(struct entry *entry, const char *reason) {
+    if (entry->job.status == JOB_RUNNING) {
+        entry_queue_again(entry, reason);
+    } else {
+        entry_change(entry, entry->job.status == JOB_PAUSING ? JOB_PAUSED : JOB_CANCELLED, reason);
+    }
+}
+
+static void set_error(struct store_job *job, const char *code, const char *detail, int64_t iteration) {
+    free(job->error_code);
+    free(job->error_detail);
+    job->error_code = text_copy(code);
+    job->error_detail = text_copy(detail);
+    job->error_iteration = iteration;
+}
+
+void entry_fail(struct entry *entry, const char *code, const char *detail, int64_t iteration) {
+    set_error(&entry->job, code, detail, iteration);
+    entry_change(entry, JOB_FAILED, NULL);
+}
+
+void entry_log(struct entry *entry, const char *level, const char *message) {
+    struct store_unit *unit = entry_unit(entry, NULL, false);
+    struct event_head head;
+    struct store_event *event = unit != NULL ? entry_event(entry, unit, "log", &head) : NULL;
+    if (event == NULL) {
+        entry_discard(entry, unit);
+        return;
+    }
+    event->json = event_log_text(&head, level, message);
+    entry_submit(entry, unit);
+}

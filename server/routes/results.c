@@ -1,0 +1,517 @@
+/*
+ * Routes of results, all made on the service thread: curves, weights, gradients; and the last line of a stream.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/field.h"
+#include "api/gradients.h"
+#include "api/job.h"
+#include "api/text.h"
+#include "api/weights.h"
+#include "server/routes/replies.h"
+#include "server/routes/routes.h"
+
+#define COUNT(table) (sizeof(table) / sizeof *(table))
+#define CURVES_MAX   32
+
+/* ---- curves ------------------------------------------------------------------------------------------------------ */
+
+struct curves {
+    struct computation computation; /* first */
+    char job[STORE_ID_BYTES];
+    int64_t points;   /* 0: all */
+    int64_t from, to; /* iterations, both included */
+    char keys[QUERY_VALUE_BYTES];
+    bool csv;
+    char *names[CURVES_MAX]; /* names[0] is "iteration" */
+    double *values[CURVES_MAX];
+    size_t curve_count, length, capacity;
+    bool failed;
+};
+
+static void curves_release(struct computation *computation) {
+    struct curves *curves = (struct curves *)computation; /* its first member */
+    for (size_t i = 0; i < curves->curve_count; i++) {
+        free(curves->names[i]);
+        free(curves->values[i]);
+    }
+    free(curves);
+}
+
+/* True where ?keys= names this curve (or nothing). */
+static bool key_is_wanted(const struct curves *curves, const char *name) {
+    size_t length = strlen(name);
+    if (curves->keys[0] == '\0' || strcmp(name, "iteration") == 0) {
+        return true;
+    }
+    for (const char *key = curves->keys; *key != '\0'; key += strcspn(key, ",") + (key[strcspn(key, ",")] == ',')) {
+        if (strcspn(key, ",") == length && strncmp(key, name, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The index of a curve; a new one is NaN so far. -1 where it is not wanted or one too many. */
+static int curve_find(struct curves *curves, const char *name) {
+    for (size_t i = 0; i < curves->curve_count; i++) {
+        if (strcmp(curves->names[i], name) == 0) {
+            return (int)i;
+        }
+    }
+    if (curves->curve_count == CURVES_MAX || !key_is_wanted(curves, name)) {
+        return -1;
+    }
+    char *copy = strdup(name);
+    double *values = malloc((curves->capacity == 0 ? 1 : curves->capacity) * sizeof *values);
+    if (copy == NULL || values == NULL) {
+        free(copy);
+        free(values);
+        curves->failed = true;
+        return -1;
+    }
+    for (size_t i = 0; i < curves->length; i++) {
+        values[i] = NAN;
+    }
+    curves->names[curves->curve_count] = copy;
+    curves->values[curves->curve_count] = values;
+    return (int)curves->curve_count++;
+}
+
+static bool curves_grow(struct curves *curves) {
+    if (curves->length < curves->capacity) {
+        return true;
+    }
+    size_t capacity = curves->capacity == 0 ? 256 : curves->capacity * 2;
+    for (size_t i = 0; i < curves->curve_count; i++) {
+        double *values = realloc(curves->values[i], capacity * sizeof *values);
+        if (values == NULL) {
+            curves->failed = true;
+            return false;
+        }
+        curves->values[i] = values;
+    }
+    curves->capacity = capacity;
+    return true;
+}
+
+/* Every number of a progress event is a curve. */
+static bool take_progress(void *user, const struct store_event *event) {
+    static const char *const head[] = {"id", "seq"};
+    struct curves *curves = user;
+    json_t *document = json_loads(event->json, 0, NULL), *value;
+    const char *name;
+    if (document == NULL || !curves_grow(curves)) {
+        json_decref(document);
+        return false;
+    }
+    for (size_t i = 0; i < curves->curve_count; i++) {
+        curves->values[i][curves->length] = NAN;
+    }
+    curves->length++;
+    json_object_foreach(document, name, value) {
+        bool is_number = json_is_number(value) || json_is_null(value);
+        int index = !is_number || strcmp(name, head[0]) == 0 || strcmp(name, head[1]) == 0 ? -1 : curve_find(curves, name);
+        if (index >= 0 && !json_is_null(value)) {
+            curves->values[index][curves->length - 1] = json_number_value(value);
+        }
+    }
+    json_decref(document);
+    return !curves->failed && !service_is_stopped(curves);
+}
+
+/* Marks the least and the greatest of every bucket of one curve. */
+static void mark_extremes(const double *values, size_t length, size_t buckets, bool *kept) {
+    for (size_t b = 0; b < buckets; b++) {
+        size_t from = b * length / buckets, to = (b + 1) * length / buckets, least = from, greatest = from;
+        bool seen = false;
+        for (size_t i = from; i < to; i++) {
+            if (!isnan(values[i])) {
+                least = !seen || values[i] < values[least] ? i : least;
+                greatest = !seen || values[i] > values[greatest] ? i : greatest;
+                seen = true;
+            }
+        }
+        if (from < to) {
+            kept[least] = kept[greatest] = true;
+        }
+    }
+}
+
+/*
+ * Thins to about `points` entries: the first, the last, and in each bucket of iterations the extremes of the loss, so that a spike stays.
+ * The other curves are told at the same iterations.
+ */
+static void thin(struct curves *curves) {
+    size_t points = (size_t)curves->points;
+    if (points == 0 || curves->length <= points) {
+        return;
+    }
+    bool *kept = calloc(curves->length, sizeof *kept);
+    if (kept == NULL) {
+        curves->failed = true;
+        return;
+    }
+    size_t index = 0;
+    for (size_t i = 1; i < curves->curve_count; i++) {
+        index = index == 0 || strcmp(curves->names[i], "loss") == 0 ? i : index;
+    }
+    kept[0] = kept[curves->length - 1] = true;
+    if (points > 3) {
+        mark_extremes(curves->values[index], curves->length, (points - 2) / 2, kept);
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < curves->length; i++) {
+        for (size_t c = 0; kept[i] && c < curves->curve_count; c++) {
+            curves->values[c][used] = curves->values[c][i];
+        }
+        used += kept[i];
+    }
+    curves->length = used;
+    free(kept);
+}
+
+static void write_value(struct writer *writer, const struct curves *curves, size_t curve, size_t index, const char *absent) {
+    char number[32];
+    double value = curves->values[curve][index];
+    if (isnan(value)) {
+        writer_text(writer, absent);
+    } else if (curve == 0) {
+        snprintf(number, sizeof number, "%.0f", value);
+        writer_text(writer, number);
+    } else {
+        number_put(value, number);
+        writer_text(writer, number);
+    }
+}
+
+static void write_curves_json(struct writer *writer, const struct curves *curves) {
+    for (size_t c = 0; c < curves->curve_count; c++) {
+        writer_text(writer, c == 0 ? "{\"" : ",\"");
+        writer_text(writer, curves->names[c]);
+        writer_text(writer, "\":[");
+        for (size_t i = 0; i < curves->length; i++) {
+            writer_text(writer, i == 0 ? "" : ",");
+            write_value(writer, curves, c, i, "null");
+        }
+        writer_text(writer, "]");
+    }
+    writer_text(writer, "}");
+}
+
+static void write_curves_csv(struct writer *writer, const struct curves *curves) {
+    for (size_t c = 0; c < curves->curve_count; c++) {
+        writer_text(writer, c == 0 ? "" : ",");
+        writer_text(writer, curves->names[c]);
+    }
+    writer_text(writer, "\r\n");
+    for (size_t i = 0; i < curves->length; i++) {
+        for (size_t c = 0; c < curves->curve_count; c++) {
+            writer_text(writer, c == 0 ? "" : ",");
+            write_value(writer, curves, c, i, "");
+        }
+        writer_text(writer, "\r\n");
+    }
+}
+
+static void work_curves(struct computation *computation) {
+    static const char *const always[] = {"iteration",        "loss", "accuracy", "training_loss", "learning_rate", "elapsed_seconds",
+                                         "trials_per_second"};
+    struct curves *curves = (struct curves *)computation;
+    for (size_t i = 0; i < COUNT(always); i++) {
+        curve_find(curves, always[i]);
+    }
+    if (curves->curve_count == 0 || store_progress_read(computation->server->service_reader, curves->job, curves->from, curves->to, take_progress, curves) < 0 ||
+        curves->failed) {
+        computation_fail(computation, 500, "the metrics cannot be read");
+        return;
+    }
+    thin(curves);
+    if (curves->csv) {
+        write_curves_csv(&computation->writer, curves);
+    } else {
+        write_curves_json(&computation->writer, curves);
+    }
+}
+
+void route_job_metrics(struct server *server, struct request *request) {
+    struct store_job job;
+    struct curves *curves = calloc(1, sizeof *curves);
+    if (curves == NULL) {
+        http_problem(request, 500, "out of memory");
+        return;
+    }
+    curves->to = INT64_MAX;
+    const struct query_parameter parameters[] = {
+        {.name = "points", .type = QUERY_INTEGER, .low = 2, .high = 10000000, .integer = &curves->points},
+        {.name = "from", .type = QUERY_INTEGER, .low = 0, .high = INT64_MAX, .integer = &curves->from},
+        {.name = "to", .type = QUERY_INTEGER, .low = 0, .high = INT64_MAX, .integer = &curves->to},
+        {.name = "keys", .type = QUERY_TEXT, .text = curves->keys}};
+    if (!read_query(request, parameters, COUNT(parameters)) || !read_job(server, request, &job)) {
+        free(curves);
+        return;
+    }
+    memcpy(curves->job, job.id, sizeof curves->job);
+    store_job_release(&job);
+    curves->csv = strcmp(request->type, "text/csv") == 0;
+    computation_init(&curves->computation, server, request, curves->csv ? "text/csv; charset=utf-8; header=present" : "application/json");
+    curves->computation.work = work_curves;
+    curves->computation.release = curves_release;
+    computation_start(&curves->computation);
+}
+
+/* ---- weights ----------------------------------------------------------------------------------------------------- */
+
+enum weights_form { WEIGHTS_JSON, WEIGHTS_SAFETENSORS, WEIGHTS_LINE, WEIGHTS_EVENT };
+
+struct encoding {
+    struct computation computation; /* first */
+    char job[STORE_ID_BYTES];
+    int64_t iteration; /* -1: the newest */
+    enum weights_form form;
+    char *condition; /* If-None-Match; NULL */
+    /* of a stream: who gets the line; NULL once nobody wants it */
+    void (*done)(void *to, struct spool *line);
+    void *to;
+};
+
+static void encoding_release(struct computation *computation) {
+    struct encoding *encoding = (struct encoding *)computation; /* its first member */
+    spool_release(&computation->out);
+    free(encoding->condition);
+    free(encoding);
+}
+
+static void write_weights(struct encoding *encoding, const struct trained *trained) {
+    struct writer *writer = &encoding->computation.writer;
+    char sha256[65];
+    weights_digest(trained, sha256);
+    snprintf(encoding->computation.etag, sizeof encoding->computation.etag, "\"%s\"", sha256);
+    if (encoding->condition != NULL && etag_matches(encoding->condition, encoding->computation.etag)) {
+        encoding->computation.status = 304;
+    } else if (encoding->form == WEIGHTS_SAFETENSORS) {
+        weights_write_safetensors(writer, trained, encoding->job, sha256);
+    } else {
+        writer_text(writer, encoding->form == WEIGHTS_EVENT ? "event: weights\ndata: " : "");
+        weights_write_json(writer, trained, encoding->job, sha256, encoding->form != WEIGHTS_JSON);
+        writer_text(writer, encoding->form == WEIGHTS_EVENT ? "\n\n" : encoding->form == WEIGHTS_LINE ? "\n" : "");
+    }
+}
+
+/* Opens the checkpoint with the job's own configuration. */
+static void open_weights(struct encoding *encoding, const struct store_job *job, const struct store_checkpoint *checkpoint) {
+    struct job_spec spec = {0};
+    struct trained trained;
+    struct train_error error = {.text = ""};
+    if (!job_spec_parse(&spec, job->document)) {
+        computation_fail(&encoding->computation, 500, "the job's document is damaged");
+    } else if (trained_open(&spec.config, checkpoint->bytes, checkpoint->size, &trained, &error) != TRAIN_FINISHED) {
+        computation_fail(&encoding->computation, 500, "the checkpoint cannot be opened: %.300s", error.text);
+    } else {
+        write_weights(encoding, &trained);
+        trained_release(&trained);
+    }
+    job_spec_release(&spec);
+}
+
+static void work_weights(struct computation *computation) {
+    struct encoding *encoding = (struct encoding *)computation;
+    struct store_reader *reader = computation->server->service_reader;
+    struct store_job job;
+    struct store_checkpoint checkpoint = {0};
+    if (store_job_read(reader, encoding->job, &job) != 1) {
+        computation_fail(computation, 404, "there is no job %s", encoding->job);
+        return;
+    }
+    int found = store_checkpoint_read(reader, encoding->job, encoding->iteration, &checkpoint, NULL);
+    if (found == 1) {
+        open_weights(encoding, &job, &checkpoint);
+        free(checkpoint.bytes);
+    } else if (found < 0) {
+        computation_fail(computation, 500, "the checkpoint cannot be read");
+    } else if (encoding->iteration < 0) {
+        computation_fail(computation, 409, "there is no checkpoint yet: the first is made after training.checkpoint_every iterations");
+    } else {
+        computation_fail(computation, 404, "there is no whole checkpoint of iteration %lld (GET /v1/jobs/%s/checkpoints lists them)",
+                         (long long)encoding->iteration, encoding->job);
+    }
+    store_job_release(&job);
+}
+
+void route_weights(struct server *server, struct request *request) {
+    char format[QUERY_VALUE_BYTES] = "";
+    int64_t iteration = -1;
+    const struct query_parameter parameters[] = {
+        {.name = "format", .type = QUERY_TEXT, .text = format},
+        {.name = "iteration", .type = QUERY_INTEGER, .low = 0, .high = INT64_MAX, .integer = &iteration}};
+    struct store_job job;
+    if (!read_query(request, parameters, COUNT(parameters))) {
+        return;
+    }
+    if (*format != '\0' && strcmp(format, "json") != 0 && strcmp(format, "safetensors") != 0) {
+        struct problems problems = {0};
+        problems_add(&problems, NULL, "format", "must be json or safetensors; got \"%.60s\"", format);
+        reply_problems(request, 422, "the query has faults", &problems);
+        return;
+    }
+    bool safetensors = strcmp(format, "safetensors") == 0 || (*format == '\0' && strcmp(request->type, "application/octet-stream") == 0);
+    if (!read_job(server, request, &job)) {
+        return;
+    }
+    store_job_release(&job);
+    struct encoding *encoding = calloc(1, sizeof *encoding);
+    if (encoding == NULL) {
+        http_problem(request, 500, "out of memory");
+        return;
+    }
+    const char *condition = http_header(request, "If-None-Match");
+    memcpy(encoding->job, request->parameter, strlen(request->parameter) + 1);
+    encoding->iteration = iteration;
+    encoding->form = safetensors ? WEIGHTS_SAFETENSORS : WEIGHTS_JSON;
+    encoding->condition = condition == NULL ? NULL : strdup(condition);
+    computation_init(&encoding->computation, server, request, safetensors ? "application/octet-stream" : "application/json");
+    encoding->computation.work = work_weights;
+    encoding->computation.release = encoding_release;
+    if (safetensors) {
+        char disposition[128];
+        snprintf(disposition, sizeof disposition, "attachment; filename=\"%s.safetensors\"", encoding->job);
+        http_header_set(request, "Content-Disposition", disposition);
+    }
+    computation_start(&encoding->computation);
+}
+
+/* ---- the last line of a stream ----------------------------------------------------------------------------------- */
+
+static void run_line(struct service_task *task) {
+    struct encoding *encoding = (struct encoding *)task;
+    work_weights(&encoding->computation);
+    spool_finish(&encoding->computation.out);
+}
+
+static void finish_line(struct service_task *task) {
+    struct encoding *encoding = (struct encoding *)task;
+    struct spool *line = &encoding->computation.out;
+    if (encoding->done != NULL) {
+        bool ok = !service_is_stopped(task) && encoding->computation.status == 200 && line->error == 0;
+        struct spool taken = *line;
+        if (ok) {
+            spool_init(line, line->directory); /* it is the stream's from now on */
+        }
+        encoding->done(encoding->to, ok ? &taken : NULL);
+    }
+    encoding_release(&encoding->computation);
+}
+
+bool results_weights_begin(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line), void *to, void **handle) {
+    struct server *server = user;
+    struct encoding *encoding = answers_are_full(server) ? NULL : calloc(1, sizeof *encoding);
+    if (encoding == NULL) {
+        return false;
+    }
+    snprintf(encoding->job, sizeof encoding->job, "%s", job);
+    encoding->iteration = -1;
+    encoding->form = as_sse ? WEIGHTS_EVENT : WEIGHTS_LINE;
+    encoding->done = done;
+    encoding->to = to;
+    computation_init(&encoding->computation, server, NULL, NULL);
+    encoding->computation.task.run = run_line;
+    encoding->computation.task.finish = finish_line;
+    if (server->service == NULL || !service_submit(server->service, &encoding->computation.task)) {
+        encoding_release(&encoding->computation);
+        return false;
+    }
+    *handle = encoding;
+    return true;
+}
+
+void results_weights_forget(void *user, void *handle) {
+    struct encoding *encoding = handle;
+    (void)user;
+    encoding->done = NULL;
+    atomic_store(&encoding->computation.task.stop, true);
+}
+
+/* ---- gradients --------------------------------------------------------------------------------------------------- */
+
+struct gradient_work {
+    struct computation computation; /* first */
+    struct gradients_request asked;
+};
+
+static void gradient_work_release(struct computation *computation) {
+    struct gradient_work *work = (struct gradient_work *)computation; /* its first member */
+    gradients_request_release(&work->asked);
+    free(work);
+}
+
+/* One rule; false, with the answer's status, where it fails. */
+static bool compute_rule(struct gradient_work *work, const struct rule_config *rule, struct gradients *gradients, double *loss) {
+    struct train_error error = {.text = ""};
+    struct computation *computation = &work->computation;
+    switch (gradients_compute(&work->asked.problem, rule, computation->server->cores, service_is_stopped, computation, gradients, loss,
+                              &error)) {
+    case TRAIN_FINISHED:
+        return true;
+    case TRAIN_INVALID:
+        computation_fail(computation, 422, "%.400s", error.text);
+        return false;
+    case TRAIN_NO_MEMORY:
+        computation_fail(computation, 503, "there is no memory for this request now");
+        return false;
+    default:
+        computation_fail(computation, 503, "the computation was stopped");
+        return false;
+    }
+}
+
+static void compute_all(struct gradient_work *work, struct gradients *bptt, struct gradients *gradients) {
+    const struct rule_config truth = {.type = RULE_BPTT};
+    struct writer *writer = &work->computation.writer;
+    double loss = NAN;
+    if (!compute_rule(work, &truth, bptt, &loss)) {
+        return;
+    }
+    gradients_write_begin(writer, loss);
+    for (int i = 0; i < work->asked.rule_count; i++) {
+        if (!compute_rule(work, &work->asked.rules[i], gradients, &loss)) {
+            return;
+        }
+        gradients_write_rule(writer, &work->asked, i, gradients, bptt);
+    }
+    gradients_write_end(writer);
+}
+
+static void work_gradients(struct computation *computation) {
+    struct gradient_work *work = (struct gradient_work *)computation;
+    struct gradients bptt = {0}, gradients = {0};
+    json_t *document = computation_body(computation);
+    if (document == NULL) {
+        return;
+    }
+    gradients_request_decode(&work->asked, document, &computation->problems);
+    json_decref(document);
+    if (computation->problems.count > 0) {
+        computation_fail(computation, 422, "the request has bad fields");
+    } else if (!gradients_create(&work->asked.problem, &bptt) || !gradients_create(&work->asked.problem, &gradients)) {
+        computation_fail(computation, 503, "there is no memory for this request now");
+    } else {
+        compute_all(work, &bptt, &gradients);
+    }
+    gradients_release(&bptt);
+    gradients_release(&gradients);
+}
+
+void route_gradients(struct server *server, struct request *request) {
+    struct gradient_work *work = calloc(1, sizeof *work);
+    if (work == NULL) {
+        http_problem(request, 500, "out of memory");
+        return;
+    }
+    computation_init(&work->computation, server, request, "application/json");
+    work->computation.work = work_gradients;
+    work->computation.release = gradient_work_release;
+    computation_start(&work->computation);
+}

@@ -1,0 +1,470 @@
+/*
+ * Routes: the table and what is checked for all of them. See routes.h.
+ *
+ * Order of the checks at the header stage: Host and Origin (a hostile page learns nothing else), rate, token, path, method, role, state
+ * of the daemon, acceptable type, query, type of the body. The length of a body is the transport's.
+ */
+#include "server/routes/routes.h"
+#include "server/routes/replies.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define JSON   "application/json"
+#define NDJSON "application/x-ndjson"
+#define SSE    "text/event-stream"
+#define OCTETS "application/octet-stream"
+
+const struct route route_table[] = {
+    {.name = "index", .path = "/", .types = {JSON, "text/html"}, .handle = route_index},
+    {.name = "submit",
+     .method = HTTP_POST,
+     .path = "/v1/jobs",
+     .role = ROLE_SUBMIT,
+     .body = BODY_JSON,
+     .types = {JSON, NDJSON, SSE},
+     .handle = route_submit},
+    {.name = "validate",
+     .method = HTTP_POST,
+     .path = "/v1/jobs:validate",
+     .role = ROLE_READ,
+     .body = BODY_JSON,
+     .types = {JSON},
+     .handle = route_validate},
+    {.name = "jobs",
+     .path = "/v1/jobs",
+     .query = "status:status task:task rule:rule limit:integer:1:100 after:integer:1:9223372036854775807",
+     .role = ROLE_READ,
+     .types = {JSON},
+     .handle = route_jobs},
+    {.name = "job",
+     .path = "/v1/jobs/{id}",
+     .query = "wait:integer:0:3600",
+     .role = ROLE_READ,
+     .types = {JSON},
+     .handle = route_job},
+    {.name = "delete", .method = HTTP_DELETE, .path = "/v1/jobs/{id}", .role = ROLE_ADMIN, .types = {JSON}, .handle = route_delete},
+    {.name = "cancel", .method = HTTP_POST, .path = "/v1/jobs/{id}/cancel", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_cancel},
+    {.name = "pause", .method = HTTP_POST, .path = "/v1/jobs/{id}/pause", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_pause},
+    {.name = "resume", .method = HTTP_POST, .path = "/v1/jobs/{id}/resume", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_resume},
+    {.name = "job_events",
+     .path = "/v1/jobs/{id}/events",
+     .query = "after:integer:0:9223372036854775807 limit:integer:1:1000 weights:boolean",
+     .role = ROLE_READ,
+     .types = {JSON, SSE, NDJSON},
+     .handle = route_job_events},
+    {.name = "events",
+     .path = "/v1/events",
+     .query = "after:integer:0:9223372036854775807 limit:integer:1:1000",
+     .role = ROLE_READ,
+     .types = {JSON, SSE, NDJSON},
+     .handle = route_events},
+    {.name = "job_metrics",
+     .path = "/v1/jobs/{id}/metrics",
+     .query = "points:integer:2:10000000 from:integer:0:9223372036854775807 to:integer:0:9223372036854775807 keys:string",
+     .role = ROLE_READ,
+     .types = {JSON, "text/csv"},
+     .handle = route_job_metrics},
+    {.name = "weights",
+     .path = "/v1/jobs/{id}/weights",
+     .query = "format:json|safetensors iteration:integer:0:9223372036854775807",
+     .role = ROLE_READ,
+     .types = {JSON, OCTETS},
+     .handle = route_weights},
+    {.name = "manifest", .path = "/v1/jobs/{id}/manifest", .role = ROLE_READ, .types = {JSON}, .handle = route_manifest},
+    {.name = "checkpoints", .path = "/v1/jobs/{id}/checkpoints", .role = ROLE_READ, .types = {JSON}, .handle = route_checkpoints},
+    {.name = "gradients",
+     .method = HTTP_POST,
+     .path = "/v1/gradients",
+     .role = ROLE_SUBMIT,
+     .body = BODY_JSON,
+     .types = {JSON},
+     .handle = route_gradients},
+    {.name = "simulate",
+     .method = HTTP_POST,
+     .path = "/v1/jobs/{id}/simulate",
+     .role = ROLE_SUBMIT,
+     .body = BODY_OPTIONAL,
+     .types = {JSON},
+     .handle = route_simulate},
+    {.name = "datasets", .path = "/v1/datasets", .role = ROLE_READ, .types = {JSON}, .handle = route_datasets},
+    {.name = "dataset", .path = "/v1/datasets/{name}", .role = ROLE_READ, .types = {JSON, OCTETS}, .handle = route_dataset},
+    {.name = "dataset_put",
+     .method = HTTP_PUT,
+     .path = "/v1/datasets/{name}",
+     .role = ROLE_SUBMIT,
+     .body = BODY_OCTETS,
+     .types = {JSON},
+     .handle = route_dataset_put,
+     .begin = begin_dataset_put},
+    {.name = "dataset_delete",
+     .method = HTTP_DELETE,
+     .path = "/v1/datasets/{name}",
+     .role = ROLE_ADMIN,
+     .types = {JSON},
+     .handle = route_dataset_delete},
+    {.name = "tasks", .path = "/v1/tasks", .role = ROLE_READ, .types = {JSON}, .handle = route_tasks},
+    {.name = "rules", .path = "/v1/rules", .role = ROLE_READ, .types = {JSON}, .handle = route_rules},
+    {.name = "openapi", .path = "/openapi.json", .types = {JSON}, .handle = route_openapi},
+    {.name = "livez", .path = "/livez", .types = {"text/plain"}, .handle = route_livez, .anytime = true},
+    {.name = "readyz", .path = "/readyz", .types = {"text/plain"}, .handle = route_readyz, .anytime = true},
+    {.name = "metrics", .path = "/metrics", .role = ROLE_READ, .types = {"text/plain"}, .handle = route_metrics, .anytime = true},
+    {.name = "version", .path = "/version", .types = {JSON}, .handle = route_version, .anytime = true},
+};
+
+const size_t route_count = sizeof route_table / sizeof route_table[0];
+
+static const char *const method_names[] = {"GET", "POST", "PUT", "DELETE", "OPTIONS", "?"};
+
+/* ---- Host and Origin --------------------------------------------------------------------------------------------- */
+
+/* The name of a Host header or an authority: without port and brackets. False where it is malformed. */
+static bool host_name(const char *host, char name[256]) {
+    const char *end = *host == '[' ? strchr(host, ']') : strchr(host, ':');
+    if (*host == '[' && end == NULL) {
+        return false;
+    }
+    const char *from = *host == '[' ? host + 1 : host;
+    size_t length = end == NULL ? strlen(from) : (size_t)(end - from);
+    const char *port = end == NULL ? "" : *end == ']' ? end + 1 : end;
+    if (length == 0 || length >= 256 || (*port != '\0' && (*port != ':' || port[1 + strspn(port + 1, "0123456789")] != '\0'))) {
+        return false;
+    }
+    memcpy(name, from, length);
+    name[length] = '\0';
+    if (length > 1 && name[length - 1] == '.') {
+        name[length - 1] = '\0'; /* a fully qualified name's dot */
+    }
+    return true;
+}
+
+static bool list_has(const struct text_list *list, const char *text) {
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcasecmp(list->items[i], text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* localhost, a loopback, the address at which the connection came in, or a name that was allowed: DNS rebinding needs any other name. */
+static bool host_is_allowed(const struct server *server, const struct request *request, const char *host) {
+    char name[256];
+    return host_name(host, name) && (host_is_loopback(name) || list_has(&server->config.allow_host, name) || http_is_local(request, name));
+}
+
+/* The page's own origin, or one that was allowed. */
+static bool origin_is_allowed(const struct server *server, const struct request *request, const char *origin) {
+    const char *host = http_header(request, "Host"), *scheme = http_is_tls(server->http) ? "https://" : "http://";
+    size_t length = strlen(scheme);
+    if (host != NULL && strncasecmp(origin, scheme, length) == 0 && strcasecmp(origin + length, host) == 0) {
+        return true;
+    }
+    return list_has(&server->config.allow_origin, origin);
+}
+
+/* A request that a page of another origin makes the browser send without Origin (an image, a script, a form of old browsers). Another port of
+ * this host is "same-site" to the browser, and as foreign to us. */
+static bool is_foreign_fetch(const struct request *request) {
+    const char *site = http_header(request, "Sec-Fetch-Site"), *mode = http_header(request, "Sec-Fetch-Mode");
+    return site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0 &&
+           !(request->method == HTTP_GET && mode != NULL && strcmp(mode, "navigate") == 0);
+}
+
+/* Answers and returns false where the request comes from where it must not. */
+static bool check_site(struct server *server, struct request *request) {
+    const char *host = http_header(request, "Host"), *origin = http_header(request, "Origin");
+    if (host != NULL && !host_is_allowed(server, request, host)) {
+        http_problem(request, 403,
+                     "Host must be localhost, a loopback address, the address listened at, or a name given with --allow-host; got %.100s",
+                     host);
+        return false;
+    }
+    if (origin != NULL) {
+        if (!origin_is_allowed(server, request, origin)) {
+            http_problem(request, 403, "Origin must be this daemon's own or one given with --allow-origin; got %.100s", origin);
+            return false;
+        }
+        request->allow_origin = list_has(&server->config.allow_origin, origin) ? origin : NULL;
+    } else if (is_foreign_fetch(request)) {
+        http_problem(request, 403, "pages of other origins may not call; --allow-origin names those that may");
+        return false;
+    }
+    return true;
+}
+
+/* ---- paths ------------------------------------------------------------------------------------------------------- */
+
+/* Decodes one segment of a path. False where it is malformed, too long, or hides a slash or a zero. */
+static bool segment_decode(const char *from, size_t length, char *to, size_t room) {
+    size_t used = 0;
+    for (size_t i = 0; i < length; i++) {
+        int byte = (unsigned char)from[i];
+        if (byte == '%') {
+            char digits[3] = {0};
+            if (i + 2 >= length || !isxdigit((unsigned char)from[i + 1]) || !isxdigit((unsigned char)from[i + 2])) {
+                return false;
+            }
+            memcpy(digits, from + i + 1, 2);
+            byte = (int)strtol(digits, NULL, 16);
+            i += 2;
+        }
+        if (byte == 0 || (byte == '/' && from[i] != '/') || used + 1 >= room) {
+            return false;
+        }
+        to[used++] = (char)byte;
+    }
+    to[used] = '\0';
+    return used > 0 || length == 0;
+}
+
+static bool path_matches(const char *pattern, const char *path, char parameter[sizeof((struct request *)0)->parameter]) {
+    char segment[sizeof((struct request *)0)->parameter];
+    while (*pattern == '/' && *path == '/') {
+        size_t wanted = strcspn(++pattern, "/"), given = strcspn(++path, "/");
+        if (!segment_decode(path, given, segment, sizeof segment)) {
+            return false;
+        }
+        if (*pattern == '{') {
+            if (*segment == '\0') {
+                return false;
+            }
+            memcpy(parameter, segment, strlen(segment) + 1);
+        } else if (strlen(segment) != wanted || strncmp(segment, pattern, wanted) != 0) {
+            return false;
+        }
+        pattern += wanted;
+        path += given;
+    }
+    return *pattern == '\0' && *path == '\0';
+}
+
+/* The route of a path and method; else NULL, and `allow` lists the methods that the path has ("" : it is unknown). */
+static const struct route *route_find(struct request *request, char allow[64]) {
+    allow[0] = '\0';
+    for (size_t i = 0; i < route_count; i++) {
+        const struct route *route = &route_table[i];
+        if (!path_matches(route->path, request->path, request->parameter)) {
+            continue;
+        }
+        if (route->method == request->method) {
+            return route;
+        }
+        size_t used = strlen(allow);
+        snprintf(allow + used, 64 - used, "%s%s%s", used == 0 ? "" : ", ", method_names[route->method],
+                 route->method == HTTP_GET ? ", HEAD" : "");
+    }
+    return NULL;
+}
+
+/* ---- the header stage -------------------------------------------------------------------------------------------- */
+
+static enum role role_of(struct server *server, struct request *request) {
+    if (!auth_is_required(server->auth)) {
+        return ROLE_ADMIN;
+    }
+    return auth_check(server->auth, http_header(request, "Authorization"), request->identity);
+}
+
+static void answer_options(struct server *server, struct request *request, const char *allow) {
+    char methods[80];
+    snprintf(methods, sizeof methods, "%s, OPTIONS", allow);
+    http_header_set(request, "Allow", methods);
+    if (request->allow_origin != NULL && http_header(request, "Access-Control-Request-Method") != NULL) {
+        http_header_set(request, "Access-Control-Allow-Methods", methods);
+        http_header_set(request, "Access-Control-Allow-Headers",
+                        "Accept, Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Request-Id");
+        http_header_set(request, "Access-Control-Max-Age", "600");
+        /* a page of the web that asks for a host of this network */
+        if (http_header(request, "Access-Control-Request-Private-Network") != NULL) {
+            http_header_set(request, "Access-Control-Allow-Private-Network", "true");
+        }
+    }
+    (void)server;
+    http_reply_empty(request, 204);
+}
+
+static void answer_unauthorized(struct request *request, const char *authorization) {
+    http_header_set(request, "WWW-Authenticate",
+                    authorization == NULL ? "Bearer realm=\"modprop\"" : "Bearer realm=\"modprop\", error=\"invalid_token\"");
+    http_problem(request, 401,
+                 authorization == NULL ? "this daemon wants a token: Authorization: Bearer TOKEN"
+                                       : "the token is not one that this daemon knows");
+}
+
+/* False, answered, where the client's rate is spent. Requests that name no route or no known token count too; probes do not. */
+static bool check_rate(struct server *server, struct request *request) {
+    int retry = 1;
+    if (auth_rate_take(server->auth, request->identity[0] != '\0' ? request->identity : request->address, &retry)) {
+        return true;
+    }
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%d", retry);
+    http_header_set(request, "Retry-After", seconds);
+    http_problem(request, 429, "at most %lld requests a second are taken (--rate)", (long long)server->config.rate);
+    return false;
+}
+
+/* NULL, answered, where there is no such route, method or permission. */
+static const struct route *find_allowed(struct server *server, struct request *request) {
+    char allow[64];
+    const struct route *route = route_find(request, allow);
+    bool is_public = route != NULL && route->role == ROLE_PUBLIC;
+    if (request->method == HTTP_OPTIONS && (allow[0] != '\0' || strcmp(request->path, "*") == 0)) {
+        answer_options(server, request, allow[0] == '\0' ? "GET, HEAD, POST, PUT, DELETE" : allow);
+        return NULL;
+    }
+    enum role role = is_public ? ROLE_PUBLIC : role_of(server, request);
+    if ((route == NULL || !route->anytime) && !check_rate(server, request)) {
+        return NULL;
+    }
+    if (!is_public && role == ROLE_PUBLIC) {
+        answer_unauthorized(request, http_header(request, "Authorization"));
+        return NULL;
+    }
+    if (route == NULL && allow[0] == '\0') {
+        http_problem(request, 404, "there is nothing at %.200s", request->path);
+    } else if (route == NULL) {
+        char methods[80];
+        snprintf(methods, sizeof methods, "%s, OPTIONS", allow);
+        http_header_set(request, "Allow", methods);
+        http_problem(request, 405, "%.40s is not possible at %.200s; %s are", request->method_name, request->path, methods);
+    } else if (role < route->role) {
+        http_problem(request, 403, "the token \"%s\" has the role %s; this needs %s", request->identity, role_name(role),
+                     role_name(route->role));
+        route = NULL;
+    }
+    return route;
+}
+
+/* False, answered, where the daemon cannot take the request now. */
+static bool check_state(struct server *server, struct request *request, const struct route *route) {
+    if (route->anytime) {
+        return true;
+    }
+    const char *reason = request->crowded                     ? "all connections are in use"
+                         : server->state == SERVER_RECOVERING ? "the daemon is still starting"
+                         : server->state == SERVER_DRAINING   ? "the daemon is shutting down"
+                         : answers_are_full(server)           ? "too many answers wait for clients that do not take them"
+                                                              : NULL;
+    if (reason != NULL) {
+        request->close = true;
+        http_header_set(request, "Retry-After", "1");
+        http_problem(request, 503, "%s", reason);
+        return false;
+    }
+    return true;
+}
+
+static bool check_accept(struct request *request, const struct route *route) {
+    request->type = accept_choose(http_header(request, "Accept"), route->types);
+    if (request->type == NULL) {
+        char known[256] = "";
+        for (size_t i = 0; i < ROUTE_TYPES_MAX && route->types[i] != NULL; i++) {
+            size_t used = strlen(known);
+            snprintf(known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ", route->types[i]);
+        }
+        http_problem(request, 406, "Accept must allow one of: %s", known);
+    }
+    return request->type != NULL;
+}
+
+/* Where a route takes no query, one is a mistake; probes and public pages are asked with all sorts of them. */
+static bool check_no_query(struct request *request, const struct route *route) {
+    return route->query != NULL || route->anytime || route->role == ROLE_PUBLIC || read_query(request, NULL, 0);
+}
+
+/* True where the header's type is `wanted`, whatever its parameters (a charset other than UTF-8 is refused). */
+static bool type_is(const char *given, const char *wanted) {
+    size_t length = strlen(wanted);
+    if (given == NULL || strncasecmp(given, wanted, length) != 0) {
+        return false;
+    }
+    given += length;
+    given += strspn(given, " \t");
+    const char *charset = strcasestr(given, "charset=");
+    return (*given == '\0' || *given == ';') && (charset == NULL || strcasestr(charset, "utf-8") != NULL);
+}
+
+static void prepare_body(struct server *server, struct request *request, const struct route *route) {
+    bool has_body = http_body_length(request) != 0;
+    const char *wanted = route->body == BODY_OCTETS ? "application/octet-stream" : JSON, *given = http_header(request, "Content-Type");
+    if (request->method == HTTP_GET) {
+        return;
+    }
+    if ((has_body || given != NULL) && !type_is(given, wanted)) { /* an empty form is a form */
+        http_problem(request, 415, "Content-Type must be %s; got %.100s", wanted, given == NULL ? "none" : given);
+    } else if (http_header(request, "Content-Encoding") != NULL && strcasecmp(http_header(request, "Content-Encoding"), "identity") != 0) {
+        http_problem(request, 415, "Content-Encoding must be identity: bodies are taken as they are");
+    } else if (route->body == BODY_OCTETS) {
+        route->begin(server, request);
+    } else if (route->body != BODY_NONE) {
+        http_body_keep(request, (size_t)server->config.max_body);
+    }
+}
+
+/* The dashboard's files; `/` is the page for those who prefer HTML (browsers), and the index of the API for all others. */
+static bool wants_file(struct request *request) {
+    static const char *const types[] = {JSON, "text/html", NULL};
+    if (request->method != HTTP_GET || !static_is_known(request->path)) {
+        return false;
+    }
+    if (strcmp(request->path, "/") != 0) {
+        return true;
+    }
+    const char *type = accept_choose(http_header(request, "Accept"), types);
+    return type != NULL && strcmp(type, "text/html") == 0;
+}
+
+void routes_head(void *user, struct request *request) {
+    struct server *server = user;
+    if (!check_site(server, request)) {
+        return;
+    }
+    if (wants_file(request)) {
+        static_reply(request);
+        return;
+    }
+    const struct route *route = find_allowed(server, request);
+    request->route = route;
+    if (route != NULL && check_state(server, request, route) && check_accept(request, route) && check_no_query(request, route)) {
+        prepare_body(server, request, route);
+    }
+}
+
+void routes_handle(void *user, struct request *request) {
+    const struct route *route = request->route;
+    route->handle(user, request);
+}
+
+static bool may_go_on(void *user, const struct request *request) {
+    const struct server *server = user;
+    const struct route *route = request->route;
+    char name[TOKEN_NAME_BYTES];
+    return route == NULL || route->role == ROLE_PUBLIC || auth_check(server->auth, http_header(request, "Authorization"), name) >= route->role;
+}
+
+size_t routes_tokens_changed(struct server *server) {
+    return auth_is_required(server->auth) ? http_cut(server->http, may_go_on, server) : 0;
+}
+
+void routes_done(void *user, struct request *request) {
+    struct server *server = user;
+    const struct route *route = request->route;
+    if (route != NULL && route->body == BODY_OCTETS) {
+        dataset_put_abandon(request);
+    }
+    double seconds = clock_seconds() - request->started;
+    metrics_request(&server->metrics, route == NULL ? -1 : (int)(route - route_table), request->status, seconds);
+    enum log_level level = server->config.access_log ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
+    if (log_enabled(level)) {
+        log_write(level, "request",
+                  LOG_FIELDS(LOG_T("request_id", request->id), LOG_T("client", request->address), LOG_T("method", request->method_name),
+                             LOG_T("path", request->path), LOG_T("route", route == NULL ? NULL : route->name),
+                             LOG_T("token", request->identity[0] == '\0' ? NULL : request->identity), LOG_I("status", request->status),
+                             LOG_N("seconds", seconds)));
+    }
+}

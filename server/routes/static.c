@@ -1,0 +1,64 @@
+/*
+ * The dashboard's files, from memory. They may load nothing but themselves (Content-Security-Policy), need no token, and are
+ * checked again by entity tag at every load, so that a new daemon never runs with an old page.
+ */
+#include <string.h>
+
+#include "server/routes/routes.h"
+#include "server/routes/static_files.h"
+
+#define POLICY                                                                                                                             \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "   \
+    "frame-ancestors 'none'"
+
+bool etag_matches(const char *condition, const char *tag) {
+    size_t length = strlen(tag);
+    if (condition == NULL) {
+        return false;
+    }
+    while (*condition != '\0') {
+        condition += strspn(condition, ", \t");
+        if (*condition == '*') {
+            return true;
+        }
+        condition += strncmp(condition, "W/", 2) == 0 ? 2 : 0;
+        if (strncmp(condition, tag, length) == 0 && strchr(", \t", condition[length]) != NULL) {
+            return true; /* strchr finds the end of the text too */
+        }
+        condition += strcspn(condition, ",");
+    }
+    return false;
+}
+
+static const struct static_file *file_find(const char *path) {
+    for (const struct static_file *file = static_files; file->url != NULL; file++) {
+        if (strcmp(file->url, path) == 0) {
+            return file;
+        }
+    }
+    return NULL;
+}
+
+bool static_is_known(const char *path) {
+    return file_find(path) != NULL;
+}
+
+void static_reply(struct request *request) {
+    const struct static_file *file = file_find(request->path);
+    bool packed = request->may_gzip && file->packed != NULL;
+    const char *tag = packed ? file->packed_tag : file->tag;
+    http_header_set(request, "ETag", tag);
+    http_header_set(request, "Cache-Control", "no-cache");
+    http_header_set(request, "Content-Security-Policy", POLICY);
+    http_header_set(request, "Referrer-Policy", "no-referrer");
+    if (etag_matches(http_header(request, "If-None-Match"), tag)) {
+        http_reply_empty(request, 304);
+        return;
+    }
+    if (packed) {
+        http_header_set(request, "Content-Encoding", "gzip");
+        http_reply_constant(request, 200, file->type, file->packed, file->packed_size);
+    } else {
+        http_reply_constant(request, 200, file->type, file->plain, file->plain_size);
+    }
+}

@@ -1,0 +1,341 @@
+/*
+ * Submitting jobs: POST /v1/jobs and POST /v1/jobs:validate.
+ *
+ * A submission is parsed and checked on the service thread where that may take long (data to be read, weights to be taken from another
+ * job, a large body), else at once; then jobs/requests.c stores it, and only when it is durable the client hears 201, or its stream begins.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/job.h"
+#include "api/text.h"
+#include "api/weights.h"
+#include "core/tasks/task.h"
+#include "server/routes/replies.h"
+#include "server/routes/routes.h"
+
+#define KEY_BYTES  200
+#define LARGE_BODY 65536 /* bytes; larger ones are parsed on the service thread, one at a time: a tree takes many times its text */
+
+struct submission {
+    struct computation computation; /* first */
+    struct submission *next;        /* in server->pending, while it has a key */
+    struct job_spec spec;
+    json_t *document; /* until it is decoded; NULL: the body is large and not yet parsed */
+    char *text; /* of the specification, for the store */
+    char digest[65];
+    bool validate_only;
+    bool short_of_memory; /* while it was read: whatever came out cannot be trusted */
+    char *key; /* identity, line break, the client's key; NULL: none */
+    char body_sha256[STORE_HASH_BYTES];
+    struct train_estimate estimate;
+    const char *type; /* of the answer */
+};
+
+static void submission_release(struct computation *computation) {
+    struct submission *submission = (struct submission *)computation; /* its first member */
+    struct submission **link = &submission->computation.server->pending;
+    while (*link != NULL && *link != submission) {
+        link = &(*link)->next;
+    }
+    if (*link != NULL) {
+        *link = submission->next;
+    }
+    job_spec_release(&submission->spec);
+    json_decref(submission->document);
+    problems_release(&submission->computation.problems);
+    spool_release(&submission->computation.out);
+    free(submission->text);
+    free(submission->key);
+    free(submission);
+}
+
+/* ---- checking (any thread) --------------------------------------------------------------------------------------- */
+
+/* Takes the weights of another job's checkpoint into the specification. */
+static void resolve_initial(struct submission *submission, struct store_reader *reader) {
+    const struct path network = {.name = "network"};
+    struct problems *problems = &submission->computation.problems;
+    struct job_spec *spec = &submission->spec, other = {0};
+    struct store_job job;
+    struct store_checkpoint checkpoint = {0};
+    struct trained trained;
+    struct train_error error;
+    if (store_job_read(reader, spec->initial_job, &job) != 1) {
+        problems_add(problems, &network, "initial", "must name a job that exists; there is no job \"%s\"", spec->initial_job);
+        return;
+    }
+    if (!job_spec_parse(&other, job.document) || store_checkpoint_read(reader, job.id, spec->initial_iteration, &checkpoint, NULL) != 1) {
+        problems_add(problems, &network, "initial", "must name a checkpoint that exists: job %s has %s", job.id,
+                     spec->initial_iteration < 0 ? "none yet" : "none of that iteration");
+    } else if (trained_open(&other.config, checkpoint.bytes, checkpoint.size, &trained, &error) != TRAIN_FINISHED) {
+        problems_add(problems, &network, "initial", "the checkpoint of job %s cannot be opened: %.200s", job.id, error.text);
+    } else {
+        spec->initial = (struct weights_document){.units = trained.units, .inputs = trained.inputs, .outputs = trained.outputs};
+        spec->initial.memory = malloc(trained.parameters * sizeof(float));
+        if (spec->initial.memory == NULL) {
+            problems_add(problems, &network, "initial", "there is no memory for the weights of job %s", job.id);
+        } else {
+            memcpy(spec->initial.memory, trained.W, trained.parameters * sizeof(float));
+            const float *base = spec->initial.memory;
+            spec->initial.view = (struct weights_view){.W = base,
+                                                       .Win = base + (trained.Win - trained.W),
+                                                       .b = trained.b == NULL ? NULL : base + (trained.b - trained.W),
+                                                       .Wout = base + (trained.Wout - trained.W),
+                                                       .bout = base + (trained.bout - trained.W)};
+            spec->config.network.initial = &spec->initial.view;
+            if (trained.units != spec->config.network.units) {
+                problems_add(problems, &network, "initial", "must have network.units units (%d); job %s has %d", spec->config.network.units,
+                             job.id, trained.units);
+            }
+        }
+        trained_release(&trained);
+    }
+    free(checkpoint.bytes);
+    job_spec_release(&other);
+    store_job_release(&job);
+}
+
+/* What the job will take, against what there is. */
+static void check_estimate(struct submission *submission) {
+    struct server *server = submission->computation.server;
+    struct problems *problems = &submission->computation.problems;
+    struct train_error error = {.text = ""};
+    if (!train_estimate_compute(&submission->spec.config, &submission->estimate, &error)) {
+        problems_add(problems, NULL, "network", "cannot be trained like this: %.300s", error.text);
+    } else if (submission->estimate.memory_bytes > (size_t)server->memory) {
+        problems_add(problems, &(struct path){.name = "training"}, "batch_size",
+                     "the job would take %zu bytes of memory; at most %lld may be used (--memory): fewer units, trials or steps, or a "
+                     "bound in training.memory, take less",
+                     submission->estimate.memory_bytes, (long long)server->memory);
+    }
+}
+
+static void check_data(struct submission *submission) {
+    struct server *server = submission->computation.server;
+    struct problems *problems = &submission->computation.problems;
+    struct train_config *config = &submission->spec.config;
+    const struct path path = {.name = "task"};
+    const struct task_data *data = NULL;
+    char error[DATASETS_ERROR_BYTES], reason[256];
+    struct task_shape shape;
+    if (!datasets_hold(server->datasets, &config->task, &data, error)) {
+        problems_add(problems, &path, config->task.type == TASK_DATASET ? "name" : "type", "%.400s", error);
+        return;
+    }
+    config->task.data = data;
+    if (!task_table[config->task.type]->shape(&config->task, &shape, reason)) {
+        problems_add(problems, &path, NULL, "%s", reason);
+    } else {
+        job_spec_check_shape(&submission->spec, shape.inputs, shape.outputs, problems);
+    }
+    if (problems->count == 0) {
+        check_estimate(submission);
+    }
+    datasets_release(server->datasets, data);
+    config->task.data = NULL;
+}
+
+/* From the body to a checked specification, or to problems. */
+static void check(struct submission *submission, struct store_reader *reader) {
+    struct computation *computation = &submission->computation;
+    if (submission->document == NULL && (submission->document = computation_body(computation)) == NULL) {
+        return;
+    }
+    (void)json_memory_short(); /* of something else */
+    job_spec_decode(&submission->spec, submission->document, &computation->problems);
+    json_decref(submission->document);
+    submission->document = NULL;
+    if (computation->problems.count == 0 && submission->spec.initial_job[0] != '\0') {
+        resolve_initial(submission, reader);
+    }
+    if (computation->problems.count == 0) {
+        check_data(submission);
+    }
+    submission->short_of_memory = json_memory_short();
+    if (computation->problems.count == 0) {
+        submission->text = submission->validate_only ? NULL : job_spec_text(&submission->spec);
+        submission->short_of_memory = submission->short_of_memory || (submission->text == NULL && !submission->validate_only);
+        job_spec_digest(&submission->spec, submission->digest);
+    }
+}
+
+/* ---- answering (loop) -------------------------------------------------------------------------------------------- */
+
+static void open_stream(struct server *server, struct request *request, const char *id, bool sse) {
+    const struct stream_options options = {.job = id, .sse = sse, .weights = true};
+    streams_open(server->streams, request, 201, &options);
+}
+
+static void answer_created(struct server *server, struct request *request, const char *id, const char *type) {
+    char location[64];
+    snprintf(location, sizeof location, "/v1/jobs/%s", id);
+    http_header_set(request, "Location", location);
+    if (strcmp(type, "application/json") == 0) {
+        reply_job(server, request, 201, id);
+    } else {
+        open_stream(server, request, id, strcmp(type, "text/event-stream") == 0);
+    }
+}
+
+static void on_submitted(void *user, enum jobs_result result, const char *id, const char *detail) {
+    struct submission *submission = user;
+    struct request *request = submission->computation.request;
+    if (result == JOBS_DONE) {
+        log_info("job submitted", LOG_T("job", id), LOG_T("request_id", request->id),
+                 LOG_T("token", request->identity[0] == '\0' ? NULL : request->identity));
+        answer_created(submission->computation.server, request, id, submission->type);
+    } else {
+        reply_refusal(request, result, detail);
+    }
+    submission_release(&submission->computation);
+}
+
+static void answer_validated(struct submission *submission) {
+    json_t *document = job_spec_encode(&submission->spec, false);
+    const struct train_estimate *estimate = &submission->estimate;
+    json_object_set_new(document, "config_sha256", json_string(submission->digest));
+    json_object_set_new(document, "estimate",
+                        json_pack("{s:I, s:I, s:f, s:f, s:s}", "memory_bytes", (json_int_t)estimate->memory_bytes, "checkpoint_bytes",
+                                  (json_int_t)estimate->checkpoint_bytes, "multiply_adds", estimate->multiply_adds, "forward_multiply_adds",
+                                  estimate->forward_multiply_adds, "method", estimate->method));
+    http_reply_json(submission->computation.request, 200, document);
+}
+
+/* The specification is checked: refuse, answer, or store. */
+static void conclude(struct submission *submission) {
+    struct computation *computation = &submission->computation;
+    struct server *server = computation->server;
+    char id[STORE_ID_BYTES];
+    if (service_is_stopped(computation) || server->state != SERVER_READY) {
+        http_problem(computation->request, 503, "the daemon is shutting down");
+    } else if (computation->status >= 400) {
+        reply_problems(computation->request, computation->status, computation->detail, &computation->problems); /* no JSON */
+    } else if (submission->short_of_memory) {
+        http_header_set(computation->request, "Retry-After", "5");
+        http_problem(computation->request, 503, "there is no memory to read the job now");
+    } else if (computation->problems.count > 0) {
+        reply_problems(computation->request, 422, "the job has bad fields", &computation->problems);
+    } else if (submission->validate_only) {
+        answer_validated(submission);
+    } else {
+        const struct jobs_submission asked = {.spec = &submission->spec,
+                                              .document = submission->text,
+                                              .digest = submission->digest,
+                                              .memory = (int64_t)submission->estimate.memory_bytes,
+                                              .key = submission->key,
+                                              .body = submission->body_sha256,
+                                              .request = computation->request->id};
+        submission->text = NULL;
+        jobs_submit(server->jobs, &asked, id, on_submitted, submission);
+        return;
+    }
+    submission_release(computation);
+}
+
+static void run_check(struct service_task *task) {
+    struct submission *submission = (struct submission *)task;
+    check(submission, submission->computation.server->service_reader);
+    computation_tidy(&submission->computation);
+}
+
+static void finish_check(struct service_task *task) {
+    conclude((struct submission *)task);
+}
+
+/* ---- Idempotency-Key --------------------------------------------------------------------------------------------- */
+
+/* True where the request was answered: its key was used before, is being used, or is no key. */
+static bool answer_known_key(struct server *server, struct request *request, struct submission *submission) {
+    const char *key = http_header(request, "Idempotency-Key");
+    struct store_key known = {0};
+    if (key == NULL) {
+        return false;
+    }
+    size_t length = strlen(key);
+    for (const char *c = key; *c != '\0'; c++) {
+        length = *c < '!' || *c > '~' ? KEY_BYTES + 1 : length;
+    }
+    if (length == 0 || length > KEY_BYTES) {
+        http_problem(request, 400, "Idempotency-Key must have 1 to %d printable characters without spaces; got \"%.60s\"", KEY_BYTES, key);
+        return true;
+    }
+    if (asprintf(&submission->key, "%s\n%s", request->identity, key) < 0) {
+        submission->key = NULL;
+        http_problem(request, 503, "there is no memory");
+        return true;
+    }
+    sha256_hex(request->body, request->body_size, submission->body_sha256);
+    for (const struct submission *other = server->pending; other != NULL; other = other->next) {
+        if (strcmp(other->key, submission->key) == 0) {
+            http_header_set(request, "Retry-After", "1");
+            http_problem(request, 409, "a submission with this Idempotency-Key is under way");
+            return true;
+        }
+    }
+    int found = store_key_read(server->reader, submission->key, &known);
+    if (found == 1 && strcmp(known.body, submission->body_sha256) == 0) {
+        http_header_set(request, "Idempotency-Replayed", "true");
+        answer_created(server, request, known.job, request->type);
+    } else if (found == 1) {
+        http_problem(request, 422, "this Idempotency-Key was used with another body");
+    } else if (found < 0) {
+        http_problem(request, 503, "the database cannot be read");
+    }
+    free(known.key);
+    return found != 0;
+}
+
+/* ---- the routes -------------------------------------------------------------------------------------------------- */
+
+/* Whether checking may take long: then it happens on the service thread. `document` NULL: the body is large. */
+static bool takes_long(const json_t *document) {
+    const char *task = json_string_value(json_object_get(json_object_get(document, "task"), "type"));
+    const json_t *initial = json_object_get(json_object_get(document, "network"), "initial");
+    enum task_type type;
+    bool data = task != NULL && task_type_find(task, &type) && (type == TASK_ROW_MNIST || type == TASK_PIXEL_MNIST || type == TASK_DATASET);
+    return document == NULL || data || json_is_object(initial);
+}
+
+static void submit(struct server *server, struct request *request, bool validate_only) {
+    struct submission *submission = calloc(1, sizeof *submission);
+    bool large = request->body_size > LARGE_BODY;
+    json_t *document = submission == NULL || large ? NULL : read_body(request);
+    if (submission == NULL || (document == NULL && !large)) {
+        free(submission);
+        if (!http_is_answered(request)) {
+            http_problem(request, 503, "there is no memory");
+        }
+        return;
+    }
+    computation_init(&submission->computation, server, request, NULL);
+    submission->computation.release = submission_release;
+    submission->document = document;
+    submission->validate_only = validate_only;
+    submission->type = request->type;
+    if (!validate_only && answer_known_key(server, request, submission)) {
+        submission_release(&submission->computation);
+        return;
+    }
+    if (submission->key != NULL) {
+        submission->next = server->pending;
+        server->pending = submission;
+    }
+    if (takes_long(document)) {
+        submission->computation.task.run = run_check;
+        submission->computation.task.finish = finish_check;
+        computation_start(&submission->computation);
+    } else {
+        check(submission, server->reader);
+        conclude(submission);
+    }
+}
+
+void route_submit(struct server *server, struct request *request) {
+    submit(server, request, false);
+}
+
+void route_validate(struct server *server, struct request *request) {
+    submit(server, request, true);
+}

@@ -1,0 +1,63 @@
+/*
+ * Routes about the daemon itself: probes, version.
+ */
+#include "server/routes/openapi.h"
+#include "server/routes/routes.h"
+
+#include <sys/utsname.h>
+
+#include "api/job.h"
+#include "core/train/train.h"
+
+/* What stands at / in a build without the dashboard. */
+void route_index(struct server *server, struct request *request) {
+    (void)server;
+    http_reply_json(request, 200,
+                    json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "name", "modpropd", "version", MODPROP_VERSION, "links",
+                              "openapi", "/openapi.json", "tasks", "/v1/tasks", "rules", "/v1/rules", "jobs", "/v1/jobs", "events",
+                              "/v1/events", "ready", "/readyz", "metrics", "/metrics"));
+}
+
+void route_livez(struct server *server, struct request *request) {
+    (void)server;
+    http_reply_constant(request, 200, "text/plain; charset=utf-8", "ok\n", 3);
+}
+
+void route_readyz(struct server *server, struct request *request) {
+    if (server->state == SERVER_READY) {
+        http_reply_constant(request, 200, "text/plain; charset=utf-8", "ready\n", 6);
+        return;
+    }
+    http_header_set(request, "Retry-After", "1");
+    http_problem(request, 503, "%s", server->state == SERVER_RECOVERING ? "the daemon is still starting" : "the daemon is shutting down");
+}
+
+void route_version(struct server *server, struct request *request) {
+    struct utsname host = {0};
+    uname(&host);
+    http_reply_json(request, 200,
+                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:i, s:I}, s:{s:i, s:i, s:I}}", "name", "modpropd", "version", MODPROP_VERSION, "compiler",
+                              __VERSION__, "instruction_set", kernels_name(), "machine", host.machine, "host", "cores", server->host_cores, "memory_bytes", (json_int_t)server->host_memory, "limits", "cores", server->cores,
+                              "workers", server->workers, "memory_bytes", (json_int_t)server->memory));
+}
+
+void route_metrics(struct server *server, struct request *request) {
+    size_t size;
+    char *text = metrics_render(server, &size);
+    http_reply_bytes(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, text == NULL ? 0 : size);
+}
+
+void route_tasks(struct server *server, struct request *request) {
+    (void)server;
+    http_reply_json(request, 200, tasks_describe());
+}
+
+void route_rules(struct server *server, struct request *request) {
+    (void)server;
+    http_reply_json(request, 200, rules_describe());
+}
+
+void route_openapi(struct server *server, struct request *request) {
+    (void)server;
+    http_reply_json(request, 200, openapi_document());
+}

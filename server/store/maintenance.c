@@ -1,0 +1,407 @@
+/*
+ * `modpropd verify` and `modpropd backup`: see maintenance.h.
+ *
+ * Verify believes nothing that it can compute: a configuration's digest from the document, the events' digest from the events, a
+ * checkpoint's from its bytes, the weights' from the newest checkpoint, and with --rerun all numbers from the configuration alone. It
+ * reads one snapshot, so that a daemon that writes meanwhile is not mistaken for damage. Every fault is told, not the first alone.
+ *
+ * Rejected: repairing. What is damaged is restored from a backup; a tool that guesses would turn a visible fault into a wrong result.
+ */
+#include "server/store/maintenance.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/event.h"
+#include "api/field.h"
+#include "api/job.h"
+#include "core/train/train.h"
+#include "server/app/config.h"
+#include "server/datasets/datasets.h"
+#include "server/base/host.h"
+#include "server/store/store.h"
+
+#define ARGUMENTS_MOST 32
+
+struct command {
+    const char *usage;
+    const char *operand; /* NULL: none given */
+    bool rerun;
+    struct config config;
+};
+
+static int usage_fail(const struct command *command, const char *sentence) {
+    fprintf(stderr, "modpropd: %s\nusage: %s\n", sentence, command->usage);
+    return 2;
+}
+
+/* Splits off what is the command's own; the rest is the configuration's. -1, or an exit status. */
+static int command_read(struct command *command, bool reruns, int count, char **arguments, char **environment) {
+    char error[CONFIG_ERROR_BYTES], *settings[ARGUMENTS_MOST + 1] = {(char[]){"--allow-unauthenticated"}};
+    int used = 1;
+    if (count >= ARGUMENTS_MOST) {
+        return usage_fail(command, "too many arguments");
+    }
+    for (int i = 0; i < count; i++) {
+        bool parted = strcmp(arguments[i], "--data") == 0 || strcmp(arguments[i], "--config") == 0;
+        if (reruns && strcmp(arguments[i], "--rerun") == 0) {
+            command->rerun = true;
+        } else if (strcmp(arguments[i], "--help") == 0) {
+            printf("usage: %s\n", command->usage);
+            return 0;
+        } else if (parted || strncmp(arguments[i], "--data=", 7) == 0 || strncmp(arguments[i], "--config=", 9) == 0) {
+            settings[used++] = arguments[i];
+            if (parted && i + 1 < count) {
+                settings[used++] = arguments[++i];
+            }
+        } else if (arguments[i][0] == '-') {
+            return usage_fail(command, "of the settings only --data and --config are known here");
+        } else if (command->operand != NULL) {
+            return usage_fail(command, "more than one operand");
+        } else {
+            command->operand = arguments[i];
+        }
+    }
+    if (config_read(&command->config, used, settings, environment, error) != CONFIG_OK) {
+        return usage_fail(command, error);
+    }
+    return -1;
+}
+
+/* ---- verify ---------------------------------------------------------------------------------------------------------- */
+
+/* What is known so far of the job that is checked. */
+struct check {
+    struct store_reader *reader;
+    struct datasets *datasets;
+    const struct store_job *job;
+    struct job_spec spec;
+    int faults, checkpoints;
+    int64_t events, seq;
+    char digest[STORE_HASH_BYTES];
+    bool ended, opened; /* a terminal event was seen; `spec` can be used */
+    int64_t progress;   /* events of evaluations; --rerun: those made again */
+};
+
+struct verification {
+    struct store_reader *reader;
+    struct datasets *datasets;
+    bool rerun;
+    int jobs, damaged, rerun_jobs;
+};
+
+static void fault(struct check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void fault(struct check *check, const char *format, ...) {
+    va_list arguments;
+    printf("%s DAMAGED ", check->job->id);
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    putchar('\n');
+    check->faults++;
+}
+
+static void check_document(struct check *check) {
+    char digest[STORE_HASH_BYTES];
+    check->opened = job_spec_parse(&check->spec, check->job->document);
+    if (!check->opened) {
+        fault(check, "its document cannot be read");
+        return;
+    }
+    job_spec_digest(&check->spec, digest);
+    if (strcmp(digest, check->job->digest) != 0) {
+        fault(check, "its document's sha256 is %s, stored is %s", digest, check->job->digest);
+    }
+    const struct train_config *config = &check->spec.config;
+    if (strcmp(check->job->task, task_type_name(config->task.type)) != 0 || strcmp(check->job->rule, rule_type_name(config->rule.type)) != 0 ||
+        strcmp(check->job->name, check->spec.name) != 0 || check->job->iterations != config->training.iterations) {
+        fault(check, "its name, task, rule or iterations are not those of its document");
+    }
+}
+
+/* What the row says of the end, as the terminal event says it. */
+static json_t *row_end(const struct store_job *job) {
+    json_t *end = json_pack("{s:s, s:i, s:{s:I, s:o, s:o}}", "status", job_status_name(job->status), "attempt", job->attempt, "metrics",
+                            "iteration", (json_int_t)job->iteration, "loss", json_number_or_null(job->loss), "accuracy",
+                            json_number_or_null(job->accuracy));
+    if (job->status == JOB_SUCCEEDED) {
+        json_object_set_new(end, "weights_sha256", json_string(job->weights_sha256));
+    }
+    if (job->error_code != NULL) {
+        json_t *error = json_pack("{s:s, s:s}", "code", job->error_code, "detail", job->error_detail != NULL ? job->error_detail : "");
+        if (job->error_iteration >= 0) {
+            json_object_set_new(error, "iteration", json_integer(job->error_iteration));
+        }
+        json_object_set_new(end, "error", error);
+    }
+    return end;
+}
+
+static void check_end(struct check *check, const json_t *event) {
+    static const char *const told[] = {"status", "attempt", "metrics", "weights_sha256", "error"};
+    json_t *row = row_end(check->job);
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        const json_t *here = json_object_get(row, told[i]), *there = json_object_get(event, told[i]);
+        if ((here != NULL || there != NULL) && !json_equal(here, there)) {
+            fault(check, "its %s is not what its last event told", told[i]);
+        }
+    }
+    json_decref(row);
+}
+
+static bool check_event(void *user, const struct store_event *event) {
+    struct check *check = user;
+    json_t *document = json_loads(event->json, JSON_REJECT_DUPLICATES, NULL);
+    if (event->id != check->events + 1) {
+        fault(check, "event %" PRId64 " follows event %" PRId64, event->id, check->events);
+    }
+    if (event->seq <= check->seq) {
+        fault(check, "event %" PRId64 " has the sequence number %" PRId64 ", the one before %" PRId64, event->id, event->seq, check->seq);
+    }
+    if (check->ended) {
+        fault(check, "event %" PRId64 " follows the terminal one", event->id);
+    }
+    if (json_integer_value(json_object_get(document, "id")) != event->id ||
+        json_integer_value(json_object_get(document, "seq")) != event->seq) {
+        fault(check, "the text of event %" PRId64 " is not its own", event->id);
+    }
+    if (event->terminal && job_status_is_final(check->job->status)) {
+        check_end(check, document);
+    }
+    json_decref(document);
+    event_digest_add(check->digest, event->json);
+    check->events = event->id;
+    check->seq = event->seq;
+    check->ended = check->ended || event->terminal;
+    check->progress += event->check != NULL;
+    return true;
+}
+
+static void check_events(struct check *check) {
+    if (store_events_read(check->reader, check->job->id, 0, -1, check_event, check) < 0) {
+        fault(check, "its events cannot be read");
+        return;
+    }
+    if (check->events != check->job->events) {
+        fault(check, "it has %" PRId64 " events, stored is that it has %" PRId64, check->events, check->job->events);
+    }
+    if (strcmp(check->digest, check->job->event_digest) != 0) {
+        fault(check, "its events' digest is %s, stored is %s", check->digest, check->job->event_digest);
+    }
+    if (check->ended != job_status_is_final(check->job->status)) {
+        fault(check, "it is %s and has %s terminal event", job_status_name(check->job->status), check->ended ? "a" : "no");
+    }
+}
+
+/* The sha256 of a checkpoint's weights; false, told, where it cannot be opened. */
+static bool weights_digest(struct check *check, const struct store_checkpoint *checkpoint, char digest[STORE_HASH_BYTES]) {
+    struct trained trained;
+    struct train_error error = {.text = ""};
+    if (trained_open(&check->spec.config, checkpoint->bytes, checkpoint->size, &trained, &error) != TRAIN_FINISHED) {
+        fault(check, "its checkpoint of iteration %" PRId64 " cannot be opened: %s", checkpoint->iteration, error.text);
+        return false;
+    }
+    sha256_hex(trained.W, trained.parameters * sizeof(float), digest);
+    trained_release(&trained);
+    return true;
+}
+
+static bool check_checkpoint(void *user, const struct store_checkpoint *listed) {
+    struct check *check = user;
+    struct store_checkpoint checkpoint = {0};
+    char digest[STORE_HASH_BYTES];
+    bool newest = check->checkpoints++ == 0;
+    if (store_checkpoint_read(check->reader, check->job->id, listed->iteration, &checkpoint, NULL) != 1) {
+        fault(check, "the bytes of its checkpoint of iteration %" PRId64 " do not have the sha256 stored with them", listed->iteration);
+    } else if (check->opened && weights_digest(check, &checkpoint, digest) && newest && check->job->status == JOB_SUCCEEDED &&
+               strcmp(digest, check->job->weights_sha256) != 0) {
+        fault(check, "its weights' sha256 is %s, stored is %s", digest, check->job->weights_sha256);
+    }
+    free(checkpoint.bytes);
+    return true;
+}
+
+static void check_checkpoints(struct check *check) {
+    if (store_checkpoints_list(check->reader, check->job->id, check_checkpoint, check) < 0) {
+        fault(check, "its checkpoints cannot be read");
+    } else if (check->job->status == JOB_SUCCEEDED && check->checkpoints == 0) {
+        fault(check, "it succeeded and has no checkpoint");
+    }
+}
+
+/* ---- training again -------------------------------------------------------------------------------------------------- */
+
+static bool rerun_progress(void *user, const struct train_progress *progress) {
+    struct check *check = user;
+    char *text = event_progress_check(progress), *stored = NULL;
+    int found = text == NULL ? -1 : store_progress_check(check->reader, check->job->id, progress->iteration, &stored);
+    if (found != 1) {
+        fault(check,
+              found == 0 ? "iteration %" PRId64 ", trained again, has an evaluation that is not stored"
+                         : "the evaluation of iteration %" PRId64 " cannot be read",
+              progress->iteration);
+    } else if (strcmp(text, stored) != 0) {
+        fault(check, "iteration %" PRId64 ", trained again, gave %s; stored is %s", progress->iteration, text, stored);
+    }
+    check->progress--;
+    bool same = found == 1 && strcmp(text, stored) == 0;
+    free(text);
+    free(stored);
+    return same; /* what follows a difference differs too */
+}
+
+static bool rerun_checkpoint(void *user, int64_t iteration, double loss, const unsigned char *bytes, size_t size) {
+    struct check *check = user;
+    struct store_checkpoint checkpoint = {.iteration = iteration, .size = size, .bytes = malloc(size)};
+    (void)loss;
+    if (checkpoint.bytes == NULL) {
+        return false;
+    }
+    memcpy(checkpoint.bytes, bytes, size);
+    bool opened = weights_digest(check, &checkpoint, check->digest);
+    free(checkpoint.bytes);
+    return opened;
+}
+
+static void rerun_compare(struct check *check) {
+    struct train_control control;
+    struct train_error error = {.text = ""};
+    const struct train_callbacks callbacks = {.user = check, .progress = rerun_progress, .checkpoint = rerun_checkpoint};
+    int faults = check->faults;
+    atomic_init(&control.command, TRAIN_GO);
+    atomic_init(&control.threads, host_cores());
+    enum train_result result = train_run(&check->spec.config, NULL, 0, &control, &callbacks, &error);
+    if (check->faults > faults) {
+        return;
+    }
+    if (result != TRAIN_FINISHED) {
+        fault(check, "trained again it did not finish: %s", error.text);
+    } else if (check->progress != 0) {
+        fault(check, "trained again it was evaluated %" PRId64 " times %s", check->progress < 0 ? -check->progress : check->progress,
+              check->progress < 0 ? "more" : "less");
+    } else if (strcmp(check->digest, check->job->weights_sha256) != 0) {
+        fault(check, "trained again its weights' sha256 is %s, stored is %s", check->digest, check->job->weights_sha256);
+    }
+}
+
+/* True where the job was trained again, whatever came out. */
+static bool rerun(struct check *check) {
+    char error[DATASETS_ERROR_BYTES], digest[STORE_HASH_BYTES];
+    const struct task_data *data = NULL;
+    const char *isa = check->job->isa;
+    if (check->job->status != JOB_SUCCEEDED || !check->opened) {
+        return false;
+    }
+    if (isa == NULL || !kernels_select(isa)) {
+        printf("%s not trained again: %s %s\n", check->job->id,
+               isa != NULL && strchr(isa, ',') != NULL ? "it was trained by the kernels of" : "this host lacks", isa == NULL ? "?" : isa);
+        return false;
+    }
+    if (!datasets_hold(check->datasets, &check->spec.config.task, &data, error)) {
+        printf("%s not trained again: %s\n", check->job->id, error);
+        return false;
+    }
+    datasets_digest(check->datasets, data, digest);
+    bool same = strcmp(digest, check->job->dataset_sha256) == 0;
+    if (same) {
+        check->spec.config.task.data = data;
+        rerun_compare(check);
+    } else {
+        printf("%s not trained again: its data have changed since\n", check->job->id);
+    }
+    datasets_release(check->datasets, data);
+    return same;
+}
+
+static bool job_check(void *user, const struct store_job *job) {
+    struct verification *all = user;
+    struct check check = {.reader = all->reader, .datasets = all->datasets, .job = job};
+    check_document(&check);
+    check_events(&check);
+    check_checkpoints(&check);
+    int64_t events = check.events;
+    bool again = all->rerun && check.faults == 0 && rerun(&check);
+    if (check.faults == 0) {
+        printf("%s ok: %s, %" PRId64 " events, %d checkpoint%s%s\n", job->id, job_status_name(job->status), events, check.checkpoints,
+               check.checkpoints == 1 ? "" : "s", again ? ", trained again to the same bits" : "");
+    }
+    fflush(stdout);
+    job_spec_release(&check.spec);
+    all->jobs++;
+    all->damaged += check.faults > 0;
+    all->rerun_jobs += again;
+    return true;
+}
+
+/* One job, or all of them, the oldest first. False where the database fails. */
+static bool jobs_check(struct verification *all, const char *id, char error[STORE_ERROR_BYTES]) {
+    struct store_job job;
+    if (id == NULL) {
+        snprintf(error, STORE_ERROR_BYTES, "the jobs cannot be read");
+        return store_jobs_with(all->reader, (1u << JOB_STATUSES) - 1, job_check, all) >= 0;
+    }
+    int found = store_job_read(all->reader, id, &job);
+    if (found != 1) {
+        snprintf(error, STORE_ERROR_BYTES, found == 0 ? "there is no job %.60s" : "job %.60s cannot be read", id);
+        return false;
+    }
+    job_check(all, &job);
+    store_job_release(&job);
+    return true;
+}
+
+static int verify(const struct command *command) {
+    char error[STORE_ERROR_BYTES] = "out of memory";
+    struct verification all = {.reader = store_reader_open(command->config.data, error), .rerun = command->rerun};
+    all.datasets = all.reader == NULL ? NULL : datasets_create(command->config.data);
+    bool done = all.datasets != NULL && store_reader_hold(all.reader) && store_integrity_check(all.reader, error) &&
+                jobs_check(&all, command->operand, error);
+    if (done) {
+        printf("%d job%s: %d whole, %d damaged", all.jobs, all.jobs == 1 ? "" : "s", all.jobs - all.damaged, all.damaged);
+        printf(command->rerun ? ", %d trained again\n" : "\n", all.rerun_jobs);
+    } else {
+        fprintf(stderr, "modpropd: %s\n", error);
+    }
+    datasets_destroy(all.datasets);
+    store_reader_close(all.reader);
+    return done && all.damaged == 0 ? 0 : 1;
+}
+
+int verify_command(int count, char **arguments, char **environment) {
+    struct command command = {.usage = "modpropd verify --data DIR [--rerun] [JOB]"};
+    int status = command_read(&command, true, count, arguments, environment);
+    if (status < 0) {
+        status = verify(&command);
+    }
+    config_release(&command.config);
+    return status;
+}
+
+/* ---- backup ---------------------------------------------------------------------------------------------------------- */
+
+int backup_command(int count, char **arguments, char **environment) {
+    struct command command = {.usage = "modpropd backup --data DIR FILE"};
+    char error[STORE_ERROR_BYTES];
+    int status = command_read(&command, false, count, arguments, environment);
+    if (status < 0 && command.operand == NULL) {
+        status = usage_fail(&command, "the file to write is missing");
+    }
+    if (status < 0) {
+        bool done = store_backup(command.config.data, command.operand, error);
+        if (done) {
+            printf("%s holds every job, event and checkpoint; to restore, stop the daemon and put it in place of modprop.db in an empty "
+                   "data directory."
+                   " Datasets are files of their own in %s/datasets.\n",
+                   command.operand, command.config.data);
+        } else {
+            fprintf(stderr, "modpropd: %s\n", error);
+        }
+        status = done ? 0 : 1;
+    }
+    config_release(&command.config);
+    return status;
+}

@@ -1,0 +1,748 @@
+/*
+ * The store's writer: the directory, the schema, units and their commits. See store.h. Reading is in reader.c.
+ *
+ * Rejected: files for checkpoints (a checkpoint and its event could then part company at a crash; as rows they are one commit), a
+ * connection per thread for writing (SQLite has one writer anyway, and only a queue in front of it lets many submissions share one fsync).
+ */
+#include "server/store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <nettle/sha2.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/store/schema.h"
+#include "server/base/thread.h"
+
+#define WHAT_TO_DO     "restore it from a backup, or move it away, with all files whose names begin with its own, to start anew"
+#define UNITS_A_COMMIT 512 /* bounds the time that the first of a crowd waits for the last */
+
+/* The statements of the writer, prepared once. */
+enum statement {
+    JOB_ADD,
+    JOB_SET,
+    JOB_EVENTS,
+    EVENT_DIGEST,
+    JOB_DELETE,
+    JOB_DELETE_EVENTS,
+    JOB_DELETE_CHECKPOINTS,
+    JOB_DELETE_KEYS,
+    EVENT_ADD,
+    CHECKPOINT_ADD,
+    CHECKPOINT_TRIM,
+    KEY_ADD,
+    STATEMENTS
+};
+
+static const char *const statement_text[STATEMENTS] = {
+    [JOB_ADD] = "INSERT INTO jobs (id, document, digest, name, task, rule, status, priority, created, iterations, memory, request)"
+                " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+    [JOB_SET] = "UPDATE jobs SET status=?2, started=?3, finished=?4, attempt=?5, iteration=?6, loss=?7, accuracy=?8, trials_per_second=?9, "
+                "error_code=?10,"
+                " error_detail=?11, error_iteration=?12, weights_sha256=?13, crashes=?14, crash_iteration=?15, build=?16, isa=?17, "
+                "trained=?18, dataset_sha256=?19 WHERE id=?1",
+    [JOB_EVENTS] = "UPDATE jobs SET events=?2, event_digest=?3 WHERE id=?1",
+    [EVENT_DIGEST] = "SELECT event_digest FROM jobs WHERE id=?1",
+    [JOB_DELETE] = "DELETE FROM jobs WHERE id=?1",
+    [JOB_DELETE_EVENTS] = "DELETE FROM events WHERE job=?1",
+    [JOB_DELETE_CHECKPOINTS] = "DELETE FROM checkpoints WHERE job=?1",
+    [JOB_DELETE_KEYS] = "DELETE FROM keys WHERE job=?1",
+    [EVENT_ADD] = "INSERT INTO events (seq, job, id, time, type, iteration, terminal, succeeded, json, recheck) VALUES "
+                  "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+    [CHECKPOINT_ADD] = "INSERT OR REPLACE INTO checkpoints (job, iteration, created, loss, sha256, bytes) VALUES (?1,?2,?3,?4,?5,?6)",
+    [CHECKPOINT_TRIM] = "DELETE FROM checkpoints WHERE job=?1 AND iteration NOT IN (SELECT iteration FROM checkpoints WHERE job=?1"
+                        " ORDER BY iteration DESC LIMIT ?2)",
+    [KEY_ADD] = "INSERT INTO keys (key, body, job, created) VALUES (?1,?2,?3,?4)",
+};
+
+struct store {
+    struct loop *loop;
+    sqlite3 *database;
+    sqlite3_stmt *statements[STATEMENTS];
+    int lock;
+    pthread_t writer;
+    bool writing; /* the thread exists */
+    pthread_mutex_t mutex;
+    pthread_cond_t wake, idle; /* something waits; nothing waits or is being written */
+    struct store_unit *first, **last; /* under the mutex */
+    size_t depth;
+    bool leave;
+    uint64_t handled; /* the last failure that the loop has dealt with; failures are counted from 1 */
+    uint64_t failed;  /* writer's: the last failure; units from before the loop has dealt with it fail untried */
+    char reason[STORE_ERROR_BYTES]; /* writer's: of the last commit that failed */
+    struct store_counts counts;
+};
+
+static const char *const status_names[JOB_STATUSES] = {"queued",     "running",   "pausing", "paused",
+                                                       "cancelling", "succeeded", "failed",  "cancelled"};
+
+const char *job_status_name(enum job_status status) {
+    return status_names[status];
+}
+
+bool job_status_find(const char *name, enum job_status *status) {
+    for (int i = 0; i < JOB_STATUSES; i++) {
+        if (strcmp(name, status_names[i]) == 0) {
+            *status = (enum job_status)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void sha256_hex(const void *bytes, size_t size, char hex[STORE_HASH_BYTES]) {
+    struct sha256_ctx context;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_init(&context);
+    sha256_update(&context, size, bytes);
+    sha256_digest(&context, sizeof digest, digest);
+    for (size_t i = 0; i < sizeof digest; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    }
+}
+
+/* ---- units ----------------------------------------------------------------------------------------------------------- */
+
+void store_job_release(struct store_job *job) {
+    free(job->document);
+    free(job->name);
+    free(job->task);
+    free(job->rule);
+    free(job->error_code);
+    free(job->error_detail);
+    free(job->build);
+    free(job->isa);
+    free(job->request);
+    *job = (struct store_job){0};
+}
+
+struct store_unit *store_unit_create(void (*done)(struct store_unit *unit), void *user) {
+    struct store_unit *unit = calloc(1, sizeof *unit);
+    if (unit != NULL) {
+        unit->last = &unit->first;
+        unit->done = done;
+        unit->user = user;
+    }
+    return unit;
+}
+
+struct store_item *store_unit_add(struct store_unit *unit, enum store_kind kind) {
+    struct store_item *item = calloc(1, sizeof *item);
+    if (item != NULL) {
+        item->kind = kind;
+        *unit->last = item;
+        unit->last = &item->next;
+    }
+    return item;
+}
+
+static void item_release(struct store_item *item) {
+    switch (item->kind) {
+    case STORE_JOB_ADD:
+    case STORE_JOB_SET:
+    case STORE_JOB_DELETE:
+        store_job_release(&item->job);
+        break;
+    case STORE_EVENT_ADD:
+        free(item->event.json);
+        free(item->event.check);
+        break;
+    case STORE_CHECKPOINT_ADD:
+        free(item->checkpoint.bytes);
+        break;
+    case STORE_KEY_ADD:
+        free(item->key.key);
+        break;
+    }
+}
+
+void store_unit_free(struct store_unit *unit) {
+    if (unit == NULL) {
+        return;
+    }
+    for (struct store_item *item = unit->first, *next; item != NULL; item = next) {
+        next = item->next;
+        item_release(item);
+        free(item);
+    }
+    free(unit);
+}
+
+static void unit_deliver(struct loop_message *message) {
+    struct store_unit *unit = (struct store_unit *)((char *)message - offsetof(struct store_unit, message));
+    if (unit->done != NULL) {
+        unit->done(unit);
+    }
+    store_unit_free(unit);
+}
+
+void store_submit(struct store *store, struct store_unit *unit) {
+    unit->message.deliver = unit_deliver;
+    unit->next = NULL;
+    pthread_mutex_lock(&store->mutex);
+    unit->epoch = store->handled;
+    *store->last = unit;
+    store->last = &unit->next;
+    store->depth++;
+    pthread_cond_signal(&store->wake);
+    pthread_mutex_unlock(&store->mutex);
+}
+
+void store_failure_handled(struct store *store, const struct store_unit *unit) {
+    pthread_mutex_lock(&store->mutex);
+    store->handled = unit->epoch > store->handled ? unit->epoch : store->handled;
+    pthread_mutex_unlock(&store->mutex);
+}
+
+void store_flush(struct store *store) {
+    pthread_mutex_lock(&store->mutex);
+    while (store->depth > 0) {
+        pthread_cond_wait(&store->idle, &store->mutex);
+    }
+    pthread_mutex_unlock(&store->mutex);
+}
+
+size_t store_depth(struct store *store) {
+    pthread_mutex_lock(&store->mutex);
+    size_t depth = store->depth;
+    pthread_mutex_unlock(&store->mutex);
+    return depth;
+}
+
+struct store_counts store_counts(struct store *store) {
+    pthread_mutex_lock(&store->mutex);
+    struct store_counts counts = store->counts;
+    pthread_mutex_unlock(&store->mutex);
+    return counts;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------------- */
+
+static void bind_number(sqlite3_stmt *statement, int at, double number) {
+    if (isnan(number)) {
+        sqlite3_bind_null(statement, at);
+    } else {
+        sqlite3_bind_double(statement, at, number);
+    }
+}
+
+static void bind_text(sqlite3_stmt *statement, int at, const char *text) {
+    sqlite3_bind_text(statement, at, text, -1, SQLITE_STATIC);
+}
+
+/* Runs a bound statement and makes it ready again. SQLITE_DONE on success. */
+static int statement_run(sqlite3_stmt *statement) {
+    int result = sqlite3_step(statement);
+    sqlite3_reset(statement);
+    return result;
+}
+
+static int job_add(struct store *store, const struct store_job *job) {
+    sqlite3_stmt *s = store->statements[JOB_ADD];
+    bind_text(s, 1, job->id);
+    bind_text(s, 2, job->document);
+    bind_text(s, 3, job->digest);
+    bind_text(s, 4, job->name != NULL ? job->name : "");
+    bind_text(s, 5, job->task);
+    bind_text(s, 6, job->rule);
+    sqlite3_bind_int(s, 7, (int)job->status);
+    sqlite3_bind_int(s, 8, job->priority);
+    sqlite3_bind_int64(s, 9, job->created);
+    sqlite3_bind_int64(s, 10, job->iterations);
+    sqlite3_bind_int64(s, 11, job->memory);
+    bind_text(s, 12, job->request);
+    return statement_run(s);
+}
+
+static int job_set(struct store *store, const struct store_job *job) {
+    sqlite3_stmt *s = store->statements[JOB_SET];
+    bind_text(s, 1, job->id);
+    sqlite3_bind_int(s, 2, (int)job->status);
+    sqlite3_bind_int64(s, 3, job->started);
+    sqlite3_bind_int64(s, 4, job->finished);
+    sqlite3_bind_int(s, 5, job->attempt);
+    sqlite3_bind_int64(s, 6, job->iteration);
+    bind_number(s, 7, job->loss);
+    bind_number(s, 8, job->accuracy);
+    bind_number(s, 9, job->trials_per_second);
+    bind_text(s, 10, job->error_code);
+    bind_text(s, 11, job->error_detail);
+    sqlite3_bind_int64(s, 12, job->error_iteration);
+    bind_text(s, 13, job->weights_sha256);
+    sqlite3_bind_int(s, 14, job->crashes);
+    sqlite3_bind_int64(s, 15, job->crash_iteration);
+    bind_text(s, 16, job->build);
+    bind_text(s, 17, job->isa);
+    sqlite3_bind_double(s, 18, job->trained);
+    bind_text(s, 19, job->dataset_sha256);
+    return statement_run(s);
+}
+
+static int job_delete(struct store *store, const char *id) {
+    static const enum statement all[] = {JOB_DELETE_KEYS, JOB_DELETE_CHECKPOINTS, JOB_DELETE_EVENTS, JOB_DELETE};
+    int result = SQLITE_DONE;
+    for (size_t i = 0; result == SQLITE_DONE && i < sizeof all / sizeof *all; i++) {
+        bind_text(store->statements[all[i]], 1, id);
+        result = statement_run(store->statements[all[i]]);
+    }
+    return result;
+}
+
+/* The job's number of events, and their digest with this one added. The event that tells of a deletion finds no job any more. */
+static int job_count_event(struct store *store, const struct store_event *event) {
+    sqlite3_stmt *s = store->statements[EVENT_DIGEST];
+    char digest[STORE_HASH_BYTES];
+    bind_text(s, 1, event->job);
+    int result = sqlite3_step(s);
+    if (result == SQLITE_ROW) {
+        snprintf(digest, sizeof digest, "%s", (const char *)sqlite3_column_text(s, 0));
+    }
+    sqlite3_reset(s);
+    if (result != SQLITE_ROW) {
+        return result;
+    }
+    event_digest_add(digest, event->json);
+    s = store->statements[JOB_EVENTS];
+    bind_text(s, 1, event->job);
+    sqlite3_bind_int64(s, 2, event->id);
+    bind_text(s, 3, digest);
+    return statement_run(s);
+}
+
+static int event_add(struct store *store, const struct store_event *event) {
+    sqlite3_stmt *s = store->statements[EVENT_ADD];
+    sqlite3_bind_int64(s, 1, event->seq);
+    bind_text(s, 2, event->job);
+    sqlite3_bind_int64(s, 3, event->id);
+    sqlite3_bind_int64(s, 4, event->time);
+    bind_text(s, 5, event->type);
+    sqlite3_bind_int64(s, 6, event->iteration);
+    sqlite3_bind_int(s, 7, event->terminal);
+    sqlite3_bind_int(s, 8, event->succeeded);
+    bind_text(s, 9, event->json);
+    bind_text(s, 10, event->check);
+    int result = statement_run(s);
+    return result == SQLITE_DONE ? job_count_event(store, event) : result;
+}
+
+static int checkpoint_add(struct store *store, const struct store_checkpoint *checkpoint) {
+    sqlite3_stmt *s = store->statements[CHECKPOINT_ADD];
+    bind_text(s, 1, checkpoint->job);
+    sqlite3_bind_int64(s, 2, checkpoint->iteration);
+    sqlite3_bind_int64(s, 3, checkpoint->created);
+    bind_number(s, 4, checkpoint->loss);
+    bind_text(s, 5, checkpoint->sha256);
+    sqlite3_bind_blob64(s, 6, checkpoint->bytes, checkpoint->size, SQLITE_STATIC);
+    int result = statement_run(s);
+    if (result != SQLITE_DONE) {
+        return result;
+    }
+    s = store->statements[CHECKPOINT_TRIM];
+    bind_text(s, 1, checkpoint->job);
+    sqlite3_bind_int(s, 2, checkpoint->keep > 0 ? checkpoint->keep : 1);
+    return statement_run(s);
+}
+
+static int key_add(struct store *store, const struct store_key *key) {
+    sqlite3_stmt *s = store->statements[KEY_ADD];
+    bind_text(s, 1, key->key);
+    bind_text(s, 2, key->body);
+    bind_text(s, 3, key->job);
+    sqlite3_bind_int64(s, 4, key->created);
+    return statement_run(s);
+}
+
+static int item_write(struct store *store, const struct store_item *item) {
+    switch (item->kind) {
+    case STORE_JOB_ADD:
+        return job_add(store, &item->job);
+    case STORE_JOB_SET:
+        return job_set(store, &item->job);
+    case STORE_JOB_DELETE:
+        return job_delete(store, item->job.id);
+    case STORE_EVENT_ADD:
+        return event_add(store, &item->event);
+    case STORE_CHECKPOINT_ADD:
+        return checkpoint_add(store, &item->checkpoint);
+    case STORE_KEY_ADD:
+        return key_add(store, &item->key);
+    }
+    return SQLITE_MISUSE;
+}
+
+/* Why nothing can be written now, told before anything else is asked of SQLite, which would forget it. errno was 0 before: SQLite's own
+   note of it (sqlite3_system_errno) is not made when it is the commit that fails. */
+static void reason_keep(struct store *store, int code) {
+    int number = errno, primary = code & 0xff;
+    bool full = primary == SQLITE_FULL || (primary == SQLITE_IOERR && (number == ENOSPC || number == EDQUOT || number == EFBIG));
+    if (full) {
+        snprintf(store->reason, sizeof store->reason, "the disk is full");
+    } else if (primary == SQLITE_NOMEM || code == SQLITE_IOERR_NOMEM) {
+        snprintf(store->reason, sizeof store->reason, "there is no memory to write the database");
+    } else if (primary == SQLITE_IOERR && number != 0) {
+        snprintf(store->reason, sizeof store->reason, "the disk fails: %s", strerror(number));
+    } else {
+        snprintf(store->reason, sizeof store->reason, "the database cannot be written: %s", sqlite3_errmsg(store->database));
+    }
+}
+
+/* SQLITE_OK, or the extended code of what failed, whose reason is kept. */
+static int database_do(struct store *store, const char *statement) {
+    errno = 0;
+    if (sqlite3_exec(store->database, statement, NULL, NULL, NULL) == SQLITE_OK) {
+        return SQLITE_OK;
+    }
+    int code = sqlite3_extended_errcode(store->database);
+    reason_keep(store, code);
+    return code;
+}
+
+/*
+ * The unit between two savepoints: a constraint that it breaks (a key that exists) costs the others nothing. Whatever else fails, fails the
+ * whole commit: a job's next unit must not be written without this one. SQLITE_OK, or what fails the commit.
+ */
+static int unit_write(struct store *store, struct store_unit *unit) {
+    int result = database_do(store, "SAVEPOINT unit"), step = SQLITE_DONE;
+    if (result != SQLITE_OK) {
+        return result;
+    }
+    for (const struct store_item *item = unit->first; step == SQLITE_DONE && item != NULL; item = item->next) {
+        errno = 0;
+        step = item_write(store, item);
+    }
+    if (step == SQLITE_DONE) {
+        unit->result = STORE_WRITTEN;
+        return database_do(store, "RELEASE unit");
+    }
+    if ((step & 0xff) != SQLITE_CONSTRAINT) {
+        reason_keep(store, step);
+        return step;
+    }
+    unit->result = STORE_FAILED;
+    snprintf(unit->error, sizeof unit->error, "%s", sqlite3_errmsg(store->database));
+    return database_do(store, "ROLLBACK TO unit; RELEASE unit");
+}
+
+/* SQLITE_OK, or what went wrong. `synced` receives how long COMMIT itself took; untouched where it was not reached. */
+static int units_commit(struct store *store, struct store_unit *units, double *synced) {
+    int result = database_do(store, "BEGIN IMMEDIATE");
+    for (struct store_unit *unit = units; result == SQLITE_OK && unit != NULL; unit = unit->next) {
+        result = unit_write(store, unit);
+    }
+    if (result == SQLITE_OK) {
+        double began = clock_seconds();
+        result = database_do(store, "COMMIT");
+        *synced = clock_seconds() - began;
+    }
+    if (result != SQLITE_OK && sqlite3_get_autocommit(store->database) == 0) {
+        sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+    }
+    return result;
+}
+
+/* Takes what waits, at most UNITS_A_COMMIT; NULL when it is time to leave. */
+static struct store_unit *units_take(struct store *store) {
+    pthread_mutex_lock(&store->mutex);
+    while (store->first == NULL && !store->leave) {
+        pthread_cond_wait(&store->wake, &store->mutex);
+    }
+    struct store_unit *taken = store->first, **end = &store->first;
+    for (int i = 0; i < UNITS_A_COMMIT && *end != NULL; i++) {
+        end = &(*end)->next;
+    }
+    store->first = *end;
+    *end = NULL;
+    if (store->first == NULL) {
+        store->last = &store->first;
+    }
+    pthread_mutex_unlock(&store->mutex);
+    return taken;
+}
+
+static void units_deliver(struct store *store, struct store_unit *units) {
+    for (struct store_unit *unit = units, *next; unit != NULL; unit = next) {
+        next = unit->next;
+        loop_post(store->loop, &unit->message);
+        pthread_mutex_lock(&store->mutex);
+        if (--store->depth == 0) {
+            pthread_cond_signal(&store->idle);
+        }
+        pthread_mutex_unlock(&store->mutex);
+    }
+}
+
+/* Splits off units that were made before the loop has heard of the last failure: they fail untried. */
+static struct store_unit *units_refuse(struct store *store, struct store_unit *units) {
+    struct store_unit *tried = NULL, **tail = &tried;
+    for (struct store_unit *unit = units, *next; unit != NULL; unit = next) {
+        next = unit->next;
+        unit->next = NULL;
+        if (unit->epoch < store->failed) {
+            unit->epoch = store->failed;
+            unit->result = STORE_STALLED;
+            memcpy(unit->error, store->reason, sizeof unit->error);
+            units_deliver(store, unit);
+        } else {
+            *tail = unit;
+            tail = &unit->next;
+        }
+    }
+    return tried;
+}
+
+static void units_fail_all(struct store *store, struct store_unit *units) {
+    store->failed++;
+    for (struct store_unit *unit = units; unit != NULL; unit = unit->next) {
+        unit->epoch = store->failed;
+        unit->result = STORE_STALLED;
+        memcpy(unit->error, store->reason, sizeof unit->error);
+    }
+}
+
+static void writer_main(void *argument) {
+    struct store *store = argument;
+    for (struct store_unit *units; (units = units_take(store)) != NULL;) {
+        units = units_refuse(store, units);
+        if (units == NULL) {
+            continue;
+        }
+        double began = clock_seconds(), synced = NAN;
+        int result = units_commit(store, units, &synced);
+        double took = clock_seconds() - began;
+        uint64_t count = 0;
+        for (const struct store_unit *unit = units; unit != NULL; unit = unit->next) {
+            count++;
+        }
+        if (result != SQLITE_OK) {
+            units_fail_all(store, units);
+        }
+        pthread_mutex_lock(&store->mutex);
+        store->counts.commits++;
+        store->counts.units += count;
+        store->counts.failures += result != SQLITE_OK;
+        histogram_add(&store->counts.commit, took);
+        if (!isnan(synced)) {
+            histogram_add(&store->counts.sync, synced);
+        }
+        pthread_mutex_unlock(&store->mutex);
+        units_deliver(store, units);
+    }
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------------- */
+
+static bool path_join(char path[4096], const char *directory, const char *name, char *error) {
+    if (snprintf(path, 4096, "%s/%s", directory, name) >= 4096) {
+        snprintf(error, STORE_ERROR_BYTES, "the path of the data directory is too long");
+        return false;
+    }
+    return true;
+}
+
+static bool directory_lock(struct store *store, const char *directory, char *error) {
+    char path[4096], owner[32] = "";
+    if (!path_join(path, directory, "lock", error)) {
+        return false;
+    }
+    store->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (store->lock < 0) {
+        snprintf(error, STORE_ERROR_BYTES, "cannot open %.300s: %s", path, strerror(errno));
+        return false;
+    }
+    if (flock(store->lock, LOCK_EX | LOCK_NB) != 0) {
+        ssize_t got = read(store->lock, owner, sizeof owner - 1);
+        owner[got > 0 ? got : 0] = '\0';
+        owner[strcspn(owner, "\n")] = '\0';
+        snprintf(error, STORE_ERROR_BYTES,
+                 "the data directory %.300s belongs to a running modpropd%s%s; stop that one or give another --data", directory,
+                 *owner != '\0' ? ", process " : "", owner);
+        return false;
+    }
+    int length = snprintf(owner, sizeof owner, "%ld\n", (long)getpid());
+    if (ftruncate(store->lock, 0) != 0 || pwrite(store->lock, owner, (size_t)length, 0) != length) {
+        snprintf(error, STORE_ERROR_BYTES, "cannot write %.300s: %s", path, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+/* A new file is durable once its directory is. EINVAL: a file system without such a thing. */
+static bool directory_sync(const char *directory, char *error) {
+    int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool done = descriptor >= 0 && (fsync(descriptor) == 0 || errno == EINVAL);
+    if (!done) {
+        snprintf(error, STORE_ERROR_BYTES, "the data directory %.300s cannot be made durable: %s", directory, strerror(errno));
+    }
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    return done;
+}
+
+static bool database_fail(struct store *store, const char *path, const char *what, char *error) {
+    int code = sqlite3_errcode(store->database) & 0xff;
+    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) {
+        snprintf(error, STORE_ERROR_BYTES,
+                 "the database %.200s is damaged (%s); nothing was changed: " WHAT_TO_DO, path, sqlite3_errmsg(store->database));
+    } else {
+        snprintf(error, STORE_ERROR_BYTES, "cannot %s the database %.300s: %s", what, path, sqlite3_errmsg(store->database));
+    }
+    return false;
+}
+
+static int check_row(void *user, int columns, char **values, char **names) {
+    (void)names;
+    *(bool *)user = columns == 1 && values[0] != NULL && strcmp(values[0], "ok") == 0;
+    return 0;
+}
+
+/* SQLite takes an empty file with a log beside it for a new database and deletes the log, which holds what was committed. */
+static bool log_has_its_database(const char *path, char *error) {
+    char log[4096 + 8];
+    struct stat database, status;
+    snprintf(log, sizeof log, "%s-wal", path);
+    if ((stat(path, &database) == 0 && database.st_size > 0) || stat(log, &status) != 0 || status.st_size == 0) {
+        return true;
+    }
+    snprintf(error, STORE_ERROR_BYTES, "the database %.200s is missing or empty, and its log is there; nothing was changed: " WHAT_TO_DO,
+             path);
+    return false;
+}
+
+/* Whether the database is one of ours, and whole. Nothing is written before this is known. */
+static bool database_check(struct store *store, const char *path, int *version, char *error) {
+    bool whole = false;
+    *version = schema_version(store->database);
+    if (*version > SCHEMA_VERSION) {
+        snprintf(error, STORE_ERROR_BYTES,
+                 "the database %.300s was written by a newer modprop (schema %d; this one knows %d): use that version", path, *version,
+                 SCHEMA_VERSION);
+        return false;
+    }
+    if (*version < 0 || sqlite3_exec(store->database, "PRAGMA quick_check(1)", check_row, &whole, NULL) != SQLITE_OK) {
+        return database_fail(store, path, "read", error);
+    }
+    whole = whole && (*version == 0 || statuses_are_known(store->database));
+    if (!whole) {
+        snprintf(error, STORE_ERROR_BYTES, "the database %.200s is damaged; nothing was changed: " WHAT_TO_DO, path);
+    }
+    return whole;
+}
+
+static bool database_open(struct store *store, const char *directory, char *error) {
+    char path[4096];
+    int version = 0;
+    if (!path_join(path, directory, "modprop.db", error) || !log_has_its_database(path, error)) {
+        return false;
+    }
+    mode_t kept = umask(0077);
+    int result = sqlite3_open_v2(path, &store->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (result == SQLITE_OK) {
+        sqlite3_busy_timeout(store->database, 5000);
+    }
+    /* closing copies the log into the database: not into a damaged one */
+    bool opened = result == SQLITE_OK && sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) == SQLITE_OK;
+    opened = opened ? database_check(store, path, &version, error) : database_fail(store, path, "open", error);
+    static const char settings[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-8192";
+    if (opened && sqlite3_exec(store->database, settings, NULL, NULL, NULL) != SQLITE_OK) {
+        opened = database_fail(store, path, "open", error);
+    }
+    umask(kept);
+    if (!opened) {
+        return false;
+    }
+    sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    if (!schema_migrate(store->database, version)) {
+        return database_fail(store, path, "prepare", error);
+    }
+    for (int i = 0; i < STATEMENTS; i++) {
+        if (sqlite3_prepare_v3(store->database, statement_text[i], -1, SQLITE_PREPARE_PERSISTENT, &store->statements[i], NULL) !=
+            SQLITE_OK) {
+            return database_fail(store, path, "prepare", error);
+        }
+    }
+    return directory_sync(directory, error);
+}
+
+struct store *store_open(const char *directory, struct loop *loop, char error[STORE_ERROR_BYTES]) {
+    struct store *store = calloc(1, sizeof *store);
+    if (store == NULL) {
+        snprintf(error, STORE_ERROR_BYTES, "out of memory");
+        return NULL;
+    }
+    store->loop = loop;
+    store->lock = -1;
+    store->last = &store->first;
+    pthread_mutex_init(&store->mutex, NULL);
+    histogram_init(&store->counts.commit, latency_bounds, latency_buckets);
+    histogram_init(&store->counts.sync, latency_bounds, latency_buckets);
+    pthread_cond_init(&store->wake, NULL);
+    pthread_cond_init(&store->idle, NULL);
+    if (!directory_lock(store, directory, error) || !database_open(store, directory, error)) {
+        store_close(store);
+        return NULL;
+    }
+    if (!thread_start(&store->writer, writer_main, store)) {
+        snprintf(error, STORE_ERROR_BYTES, "cannot start the thread that writes the database");
+        store_close(store);
+        return NULL;
+    }
+    store->writing = true;
+    return store;
+}
+
+void store_close(struct store *store) {
+    if (store == NULL) {
+        return;
+    }
+    if (store->writing) {
+        pthread_mutex_lock(&store->mutex);
+        store->leave = true;
+        pthread_cond_signal(&store->wake);
+        pthread_mutex_unlock(&store->mutex);
+        pthread_join(store->writer, NULL);
+        /* readers are still open, so that closing alone would leave the log: a stopped daemon leaves one file, which may be copied */
+        sqlite3_exec(store->database, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+    }
+    for (int i = 0; i < STATEMENTS; i++) {
+        sqlite3_finalize(store->statements[i]);
+    }
+    sqlite3_close(store->database);
+    if (store->lock >= 0) {
+        close(store->lock);
+    }
+    pthread_cond_destroy(&store->wake);
+    pthread_cond_destroy(&store->idle);
+    pthread_mutex_destroy(&store->mutex);
+    free(store);
+}
+
+bool store_crash_mark_take(const char *directory) {
+    char path[4096], error[STORE_ERROR_BYTES], byte;
+    if (!path_join(path, directory, "crashed", error)) {
+        return false;
+    }
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    bool crashed = descriptor >= 0 && read(descriptor, &byte, 1) == 1;
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    (void)unlink(path);
+    return crashed;
+}
+
+int store_crash_mark_open(const char *directory) {
+    char path[4096], error[STORE_ERROR_BYTES];
+    if (!path_join(path, directory, "crashed", error)) {
+        return -1;
+    }
+    return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+}
