@@ -30,10 +30,12 @@ struct reading {
     size_t used;
 };
 
-static bool read_entry(const json_t *value, struct reading *reading, const struct path *path, struct problems *problems) {
+static bool read_entry(const json_t *value, struct reading *reading, const struct path *path,
+                       struct problems *problems) {
     char got[80];
     if (reading->integers != NULL) {
-        if (!json_is_integer(value) || json_integer_value(value) < reading->low || json_integer_value(value) > reading->high) {
+        if (!json_is_integer(value) || json_integer_value(value) < reading->low ||
+            json_integer_value(value) > reading->high) {
             problems_add(problems, path, NULL, "must be an integer from %d to %d; got %s", reading->low, reading->high,
                          value_quote(value, got));
             return false;
@@ -43,7 +45,8 @@ static bool read_entry(const json_t *value, struct reading *reading, const struc
     }
     double number = json_number_value(value);
     if (!json_is_number(value) || !isfinite((float)number)) {
-        problems_add(problems, path, NULL, "must be a number within the range of float32; got %s", value_quote(value, got));
+        problems_add(problems, path, NULL, "must be a number within the range of float32; got %s",
+                     value_quote(value, got));
         return false;
     }
     if (reading->floats != NULL) {
@@ -53,17 +56,19 @@ static bool read_entry(const json_t *value, struct reading *reading, const struc
 }
 
 /* The first fault of a list ends its reading: a wrong list is wrong a million times. */
-static bool read_level(const json_t *value, int dimensions, const size_t *lengths, struct reading *reading, const struct path *path,
-                       struct problems *problems) {
+static bool read_level(const json_t *value, int dimensions, const size_t *lengths, struct reading *reading,
+                       const struct path *path, struct problems *problems) {
     if (dimensions == 0) {
         return read_entry(value, reading, path, problems);
     }
     if (!json_is_array(value) || json_array_size(value) != lengths[0]) {
         char got[80];
         if (json_is_array(value)) {
-            problems_add(problems, path, NULL, "must be a list of %zu entries; it has %zu", lengths[0], json_array_size(value));
+            problems_add(problems, path, NULL, "must be a list of %zu entries; it has %zu", lengths[0],
+                         json_array_size(value));
         } else {
-            problems_add(problems, path, NULL, "must be a list of %zu entries; got %s", lengths[0], shape_quote(value, got));
+            problems_add(problems, path, NULL, "must be a list of %zu entries; got %s", lengths[0],
+                         shape_quote(value, got));
         }
         return false;
     }
@@ -86,8 +91,8 @@ bool array_check(const json_t *value, int dimensions, const size_t *lengths, con
     return read_level(value, dimensions, lengths, &reading, &here, problems);
 }
 
-bool array_read(const json_t *value, int dimensions, const size_t *lengths, float *to, const struct path *path, const char *name,
-                struct problems *problems) {
+bool array_read(const json_t *value, int dimensions, const size_t *lengths, float *to, const struct path *path,
+                const char *name, struct problems *problems) {
     struct reading reading = {.floats = to};
     struct path here = {.parent = path, .name = name};
     return read_level(value, dimensions, lengths, &reading, &here, problems);

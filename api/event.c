@@ -22,7 +22,8 @@ void time_text(int64_t milliseconds, char text[TIME_TEXT_BYTES]) {
 static json_t *event_begin(const struct event_head *head, const char *type) {
     char time[TIME_TEXT_BYTES];
     time_text(head->time, time);
-    return json_pack("{s:I, s:s, s:I, s:s, s:s}", "id", (json_int_t)head->id, "job", head->job, "seq", (json_int_t)head->seq, "type", type, "time", time);
+    return json_pack("{s:I, s:s, s:I, s:s, s:s}", "id", (json_int_t)head->id, "job", head->job, "seq",
+                     (json_int_t)head->seq, "type", type, "time", time);
 }
 
 static char *event_end(json_t *event) {
@@ -59,7 +60,8 @@ char *event_status_text(const struct event_head *head, const struct event_status
         json_object_set_new(event, "links", json_pack("{s:s}", "weights", link));
     }
     if (status->error_code != NULL) {
-        json_t *error = json_pack("{s:s, s:s}", "code", status->error_code, "detail", status->error_detail != NULL ? status->error_detail : "");
+        json_t *error = json_pack("{s:s, s:s}", "code", status->error_code, "detail",
+                                  status->error_detail != NULL ? status->error_detail : "");
         if (status->error_iteration >= 0) {
             json_object_set_new(error, "iteration", json_integer(status->error_iteration));
         }
@@ -105,12 +107,14 @@ static const struct {
 static void put_diagnostics(json_t *object, const struct train_diagnostics *diagnostics, unsigned wanted) {
     for (size_t i = 0; i < sizeof diagnostic_keys / sizeof *diagnostic_keys; i++) {
         if (diagnostics->present & wanted & diagnostic_keys[i].bit) {
-            set_number(object, diagnostic_keys[i].key, *(const double *)((const char *)diagnostics + diagnostic_keys[i].offset));
+            set_number(object, diagnostic_keys[i].key,
+                       *(const double *)((const char *)diagnostics + diagnostic_keys[i].offset));
         }
     }
 }
 
-char *event_progress_text(const struct event_head *head, const struct train_progress *progress, double elapsed_seconds, double trials_per_second) {
+char *event_progress_text(const struct event_head *head, const struct train_progress *progress, double elapsed_seconds,
+                          double trials_per_second) {
     json_t *event = event_begin(head, "progress");
     put_results(event, progress);
     set_number(event, "elapsed_seconds", elapsed_seconds);
@@ -126,7 +130,8 @@ char *event_progress_check(const struct train_progress *progress) {
     return event_end(results);
 }
 
-char *event_checkpoint_text(const struct event_head *head, int64_t iteration, double loss, size_t size, const char *sha256) {
+char *event_checkpoint_text(const struct event_head *head, int64_t iteration, double loss, size_t size,
+                            const char *sha256) {
     json_t *event = event_begin(head, "checkpoint");
     json_object_set_new(event, "iteration", json_integer(iteration));
     set_number(event, "loss", loss);

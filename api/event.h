@@ -1,5 +1,6 @@
 /*
- * Events as clients see them: flat objects, one line of compact JSON each. Times are Unix milliseconds, written as RFC 3339 UTC.
+ * Events as clients see them: flat objects, one line of compact JSON each. Times are Unix milliseconds, written as RFC
+ * 3339 UTC.
  */
 #ifndef MODPROP_API_EVENT_H
 #define MODPROP_API_EVENT_H
@@ -35,7 +36,8 @@ struct event_status {
 char *event_status_text(const struct event_head *head, const struct event_status *status);
 char *event_progress_text(const struct event_head *head, const struct train_progress *progress, double elapsed_seconds,
                           double trials_per_second);
-char *event_checkpoint_text(const struct event_head *head, int64_t iteration, double loss, size_t size, const char *sha256);
+char *event_checkpoint_text(const struct event_head *head, int64_t iteration, double loss, size_t size,
+                            const char *sha256);
 char *event_log_text(const struct event_head *head, const char *level, const char *message);
 char *event_deleted_text(const struct event_head *head);
 

@@ -30,10 +30,11 @@ json_t *json_number_or_null(double value) {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-/* ---- sentences --------------------------------------------------------------------------------------------------- */
+/* ---- sentences ---- */
 
 static bool takes_null(const struct field *field) {
-    return field->type == FIELD_INT_OR_NULL || field->type == FIELD_INT64_OR_NULL || field->type == FIELD_NUMBER_OR_NULL;
+    return field->type == FIELD_INT_OR_NULL || field->type == FIELD_INT64_OR_NULL ||
+           field->type == FIELD_NUMBER_OR_NULL;
 }
 
 static bool is_integer(const struct field *field) {
@@ -56,7 +57,8 @@ static void constraint_put(const struct field *field, char text[320]) {
     }
     used = (size_t)snprintf(text, 320, "must be %s", is_integer(field) ? "an integer" : "a number");
     if (field->high == INFINITY) {
-        used += (size_t)snprintf(text + used, 320 - used, " %s %.16g", field->low_excluded ? "above" : "of at least", field->low);
+        used += (size_t)snprintf(text + used, 320 - used, " %s %.16g", field->low_excluded ? "above" : "of at least",
+                                 field->low);
     } else if (field->low_excluded) {
         used += (size_t)snprintf(text + used, 320 - used, " above %.16g, at most %.16g", field->low, field->high);
     } else {
@@ -65,13 +67,14 @@ static void constraint_put(const struct field *field, char text[320]) {
     snprintf(text + used, 320 - used, "%s", takes_null(field) ? ", or null" : "");
 }
 
-static void complain(const json_t *value, const struct path *path, const struct field *field, struct problems *problems) {
+static void complain(const json_t *value, const struct path *path, const struct field *field,
+                     struct problems *problems) {
     char text[320], got[80];
     constraint_put(field, text);
     problems_add(problems, path, field->name, "%s; got %s", text, value_quote(value, got));
 }
 
-/* ---- decoding ---------------------------------------------------------------------------------------------------- */
+/* ---- decoding ---- */
 
 static bool in_range(const struct field *field, double value) {
     return isfinite(value) && (field->low_excluded ? value > field->low : value >= field->low) && value <= field->high;
@@ -129,7 +132,8 @@ static bool decode_choice(const json_t *value, const struct field *field, void *
     return false;
 }
 
-static void decode_value(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
+static void decode_value(const json_t *value, const struct path *path, const struct field *field, void *object,
+                         struct problems *problems) {
     void *member = member_of(field, object);
     bool ok = true;
     switch (field->type) {
@@ -158,7 +162,8 @@ static void decode_value(const json_t *value, const struct path *path, const str
 static const char *fallback_of(const struct decoding *decoding, const struct field *field) {
     for (size_t i = 0; i < decoding->default_count; i++) {
         const struct field_default *other = &decoding->defaults[i];
-        if ((other->variants & decoding->default_variant) != 0 && strcmp(other->section, decoding->section) == 0 && strcmp(other->name, field->name) == 0) {
+        if ((other->variants & decoding->default_variant) != 0 && strcmp(other->section, decoding->section) == 0 &&
+            strcmp(other->name, field->name) == 0) {
             return other->fallback;
         }
     }
@@ -183,7 +188,8 @@ static const struct field *field_find(const struct fields *fields, unsigned vari
     return foreign;
 }
 
-static void complain_unknown(const struct decoding *decoding, const char *name, const struct path *path, struct problems *problems) {
+static void complain_unknown(const struct decoding *decoding, const char *name, const struct path *path,
+                             struct problems *problems) {
     const char *known[FIELDS_MAX];
     size_t count = 0;
     if (field_find(decoding->fields, decoding->variant, name) != NULL) {
@@ -201,7 +207,8 @@ static void complain_unknown(const struct decoding *decoding, const char *name, 
     problems_add_unknown(problems, path, name, "field", known, count);
 }
 
-void fields_decode(const struct decoding *decoding, const json_t *document, const struct path *path, void *object, struct problems *problems) {
+void fields_decode(const struct decoding *decoding, const json_t *document, const struct path *path, void *object,
+                   struct problems *problems) {
     const char *name;
     json_t *value;
     if (document != NULL && !json_is_object(document)) {
@@ -231,7 +238,7 @@ void fields_decode(const struct decoding *decoding, const json_t *document, cons
     }
 }
 
-/* ---- encoding ---------------------------------------------------------------------------------------------------- */
+/* ---- encoding ---- */
 
 static json_t *encode_value(const struct field *field, const void *object) {
     const void *member = member_of_const(field, object);
@@ -270,10 +277,11 @@ bool fields_encode(const struct fields *fields, unsigned variant, const void *ob
     return ok;
 }
 
-/* ---- describing -------------------------------------------------------------------------------------------------- */
+/* ---- describing ---- */
 
 static const char *type_name(const struct field *field) {
-    static const char *const names[] = {"integer", "integer", "integer", "integer", "integer", "number", "number", "boolean", "choice", "custom"};
+    static const char *const names[] = {"integer", "integer", "integer", "integer", "integer",
+                                        "number",  "number",  "boolean", "choice",  "custom"};
     return names[field->type];
 }
 
@@ -293,7 +301,8 @@ static void bounds_put(const struct field *field, json_t *target) {
     json_object_set_new(target, field->low_excluded ? "exclusiveMinimum" : "minimum",
                         is_integer(field) ? json_integer((json_int_t)field->low) : json_real(field->low));
     if (isfinite(field->high)) {
-        json_object_set_new(target, "maximum", is_integer(field) ? json_integer((json_int_t)field->high) : json_real(field->high));
+        json_object_set_new(target, "maximum",
+                            is_integer(field) ? json_integer((json_int_t)field->high) : json_real(field->high));
     }
 }
 
@@ -330,7 +339,8 @@ static json_t *field_schema(const struct field *field) {
     if (field->type == FIELD_CHOICE) {
         return json_pack("{s:s, s:o}", "type", "string", "enum", choices_list(field));
     }
-    json_t *schema = takes_null(field) ? json_pack("{s:[s,s]}", "type", type_name(field), "null") : json_pack("{s:s}", "type", type_name(field));
+    json_t *schema = takes_null(field) ? json_pack("{s:[s,s]}", "type", type_name(field), "null")
+                                       : json_pack("{s:s}", "type", type_name(field));
     bounds_put(field, schema);
     return schema;
 }

@@ -1,6 +1,7 @@
 /*
- * Parameter tables: one line a parameter says its name, type, unit, range, default and meaning. From these tables come decoding,
- * defaults, validation, encoding, /v1/tasks, /v1/rules and OpenAPI's schemas; nothing about a parameter is said twice.
+ * Parameter tables: one line a parameter says its name, type, unit, range, default and meaning. From these tables come
+ * decoding, defaults, validation, encoding, /v1/tasks, /v1/rules and OpenAPI's schemas; nothing about a parameter is
+ * said twice.
  */
 #ifndef MODPROP_API_FIELD_H
 #define MODPROP_API_FIELD_H
@@ -11,23 +12,24 @@
 #include "api/problem.h"
 
 enum field_type {
-    FIELD_INT,           /* int */
-    FIELD_INT_OR_NULL,   /* int; null is 0 */
-    FIELD_INT64,         /* int64_t */
-    FIELD_INT64_OR_NULL, /* int64_t; null is 0 */
-    FIELD_SEED,          /* uint64_t */
-    FIELD_NUMBER,        /* double */
+    FIELD_INT,            /* int */
+    FIELD_INT_OR_NULL,    /* int; null is 0 */
+    FIELD_INT64,          /* int64_t */
+    FIELD_INT64_OR_NULL,  /* int64_t; null is 0 */
+    FIELD_SEED,           /* uint64_t */
+    FIELD_NUMBER,         /* double */
     FIELD_NUMBER_OR_NULL, /* struct optional_double */
-    FIELD_BOOLEAN,       /* bool */
-    FIELD_CHOICE,        /* an enum, by index into choices */
-    FIELD_CUSTOM         /* by functions of its own */
+    FIELD_BOOLEAN,        /* bool */
+    FIELD_CHOICE,         /* an enum, by index into choices */
+    FIELD_CUSTOM          /* by functions of its own */
 };
 
 struct field;
 
 struct field_custom {
     /* Sets the member; adds to problems where it cannot. */
-    void (*decode)(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems);
+    void (*decode)(const json_t *value, const struct path *path, const struct field *field, void *object,
+                   struct problems *problems);
     json_t *(*encode)(const struct field *field, const void *object);
     const char *schema; /* JSON Schema, as text */
 };
@@ -36,12 +38,12 @@ struct field {
     const char *name;
     enum field_type type;
     size_t offset;
-    const char *unit;     /* NULL: none */
-    double low, high;     /* inclusive, unless low_excluded */
+    const char *unit; /* NULL: none */
+    double low, high; /* inclusive, unless low_excluded */
     bool low_excluded;
-    const char *fallback; /* default as JSON text */
+    const char *fallback;       /* default as JSON text */
     const char *const *choices; /* NULL-ended */
-    unsigned variants;    /* a bit for each variant (rule, task, optimizer) that has it; 0: all */
+    unsigned variants;          /* a bit for each variant (rule, task, optimizer) that has it; 0: all */
     const struct field_custom *custom;
     const char *doc;
 };
@@ -59,13 +61,13 @@ struct field_default {
 };
 
 /*
- * Decodes `document` (an object, or NULL for all defaults) into `object`. `skip` (may be NULL) is a member that the caller reads itself.
- * `defaults` override the table's for `section` and the bit `variant_of_defaults`.
+ * Decodes `document` (an object, or NULL for all defaults) into `object`. `skip` (may be NULL) is a member that the
+ * caller reads itself. `defaults` override the table's for `section` and the bit `variant_of_defaults`.
  */
 struct decoding {
     const struct fields *fields;
-    unsigned variant;          /* bit */
-    const char *variant_name;  /* "rule bptt", for sentences */
+    unsigned variant;         /* bit */
+    const char *variant_name; /* "rule bptt", for sentences */
     const char *skip;
     const char *section;
     const struct field_default *defaults;
@@ -73,12 +75,19 @@ struct decoding {
     unsigned default_variant;
 };
 
-void fields_decode(const struct decoding *decoding, const json_t *document, const struct path *path, void *object, struct problems *problems);
+void fields_decode(const struct decoding *decoding, const json_t *document, const struct path *path, void *object,
+                   struct problems *problems);
 
-/* Adds the members to `target`, in the table's order. False without memory: a document that lacks a member must never pass for a whole one. */
+/*
+ * Adds the members to `target`, in the table's order. False without memory: a document that lacks a member must never
+ * pass for a whole one.
+ */
 bool fields_encode(const struct fields *fields, unsigned variant, const void *object, json_t *target);
 
-/* {"name": {"type", "unit", "default", "minimum", "maximum", "choices", "description"}}; and JSON Schema's properties of the same. */
+/*
+ * {"name": {"type", "unit", "default", "minimum", "maximum", "choices", "description"}}; and JSON Schema's properties
+ * of the same.
+ */
 json_t *fields_describe(const struct decoding *decoding);
 json_t *fields_schema(const struct decoding *decoding);
 

@@ -9,15 +9,16 @@
 #include "api/job.h"
 #include "api/text.h"
 
-#define UNITS_MAX      4096
-#define STEPS_MAX      1000000
+#define UNITS_MAX 4096
+#define STEPS_MAX 1000000
 
 static const char *const top_names[] = {"network", "inputs", "targets", "mask", "loss", "rules"};
 static const char *const network_names[] = {"W", "Win", "b", "Wout", "bout", "leak", "types", "activation", "feedback"};
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
-static void check_names(const json_t *object, const char *const *names, size_t count, const struct path *path, struct problems *problems) {
+static void check_names(const json_t *object, const char *const *names, size_t count, const struct path *path,
+                        struct problems *problems) {
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)object, name, value) {
@@ -31,9 +32,12 @@ static void check_names(const json_t *object, const char *const *names, size_t c
     }
 }
 
-/* Room for count entries of size bytes, kept by the request. NULL, with a fault at path/name, without memory: what is not there must never pass for absent. */
-static void *take(struct gradients_request *request, size_t count, size_t size, const struct path *path, const char *name,
-                  struct problems *problems) {
+/*
+ * Room for count entries of size bytes, kept by the request. NULL, with a fault at path/name, without memory: what is
+ * not there must never pass for absent.
+ */
+static void *take(struct gradients_request *request, size_t count, size_t size, const struct path *path,
+                  const char *name, struct problems *problems) {
     void *memory = calloc(count == 0 ? 1 : count, size);
     if (memory == NULL) {
         problems_add(problems, path, name, "there is no memory for it");
@@ -44,8 +48,9 @@ static void *take(struct gradients_request *request, size_t count, size_t size, 
 }
 
 /* A float array of the given shape, or NULL where it is absent and may be, or wrong. */
-static const float *read_floats(struct gradients_request *request, const json_t *object, const char *name, int dimensions,
-                                const size_t *lengths, bool optional, const struct path *path, struct problems *problems) {
+static const float *read_floats(struct gradients_request *request, const json_t *object, const char *name,
+                                int dimensions, const size_t *lengths, bool optional, const struct path *path,
+                                struct problems *problems) {
     const json_t *value = json_object_get(object, name);
     size_t bytes = size_product(lengths, dimensions, sizeof(float));
     if (optional && (value == NULL || json_is_null(value))) {
@@ -67,7 +72,8 @@ static const float *read_floats(struct gradients_request *request, const json_t 
 }
 
 /* The shapes that everything else must fit: of W, Win, Wout and inputs. */
-static bool read_shapes(struct gradients_request *request, const json_t *document, const json_t *network, struct problems *problems) {
+static bool read_shapes(struct gradients_request *request, const json_t *document, const json_t *network,
+                        struct problems *problems) {
     const struct path path = {.name = "network"};
     struct gradients_problem *p = &request->problem;
     size_t W[3], Win[3], Wout[3], x[3];
@@ -91,18 +97,20 @@ static bool read_shapes(struct gradients_request *request, const json_t *documen
         if (dimensions != table[i].dimensions || empty) {
             const json_t *value = json_object_get(table[i].object, table[i].name);
             char got[80];
-            problems_add(problems, table[i].path, table[i].name, "must be a list of lists%s of numbers, none empty; got %s",
+            problems_add(problems, table[i].path, table[i].name,
+                         "must be a list of lists%s of numbers, none empty; got %s",
                          table[i].dimensions == 3 ? " of lists" : "", shape_quote(value, got));
         } else if (table[i].lengths[0] > table[i].most) {
-            problems_add(problems, table[i].path, table[i].name, "must have at most %zu entries; it has %zu", table[i].most,
-                         table[i].lengths[0]);
+            problems_add(problems, table[i].path, table[i].name, "must have at most %zu entries; it has %zu",
+                         table[i].most, table[i].lengths[0]);
         }
     }
     if (problems->count > before) {
         return false;
     }
     if (x[1] > 65536 || Win[0] > UNITS_MAX || Wout[1] > UNITS_MAX) {
-        problems_add(problems, NULL, "inputs", "must have at most 65536 trials, %d inputs and outputs; got %zu, %zu and %zu", UNITS_MAX, x[1],
+        problems_add(problems, NULL, "inputs",
+                     "must have at most 65536 trials, %d inputs and outputs; got %zu, %zu and %zu", UNITS_MAX, x[1],
                      Win[0], Wout[1]);
         return false;
     }
@@ -114,7 +122,8 @@ static bool read_shapes(struct gradients_request *request, const json_t *documen
     return true;
 }
 
-static void read_types(struct gradients_request *request, const json_t *network, const struct path *path, struct problems *problems) {
+static void read_types(struct gradients_request *request, const json_t *network, const struct path *path,
+                       struct problems *problems) {
     struct gradients_problem *p = &request->problem;
     const json_t *value = json_object_get(network, "types");
     p->types = 1;
@@ -122,7 +131,8 @@ static void read_types(struct gradients_request *request, const json_t *network,
         return;
     }
     int32_t *types = take(request, (size_t)p->units, sizeof *types, path, "types", problems);
-    if (types == NULL || !array_read_integers(value, 1, (size_t[]){(size_t)p->units}, 0, p->units - 1, types, path, "types", problems)) {
+    if (types == NULL ||
+        !array_read_integers(value, 1, (size_t[]){(size_t)p->units}, 0, p->units - 1, types, path, "types", problems)) {
         return;
     }
     for (int i = 0; i < p->units; i++) {
@@ -131,12 +141,14 @@ static void read_types(struct gradients_request *request, const json_t *network,
     p->type_of_unit = types;
 }
 
-static void read_leak(struct gradients_request *request, const json_t *network, const struct path *path, struct problems *problems) {
+static void read_leak(struct gradients_request *request, const json_t *network, const struct path *path,
+                      struct problems *problems) {
     struct gradients_problem *p = &request->problem;
     const json_t *value = json_object_get(network, "leak");
     char got[80];
     if (!json_is_array(value) || json_array_size(value) != (size_t)p->units) {
-        problems_add(problems, path, "leak", "must be a list of one number a unit (%d); got %s", p->units, shape_quote(value, got));
+        problems_add(problems, path, "leak", "must be a list of one number a unit (%d); got %s", p->units,
+                     shape_quote(value, got));
         return;
     }
     double *leak = take(request, (size_t)p->units, sizeof *leak, path, "leak", problems);
@@ -145,7 +157,8 @@ static void read_leak(struct gradients_request *request, const json_t *network, 
         leak[i] = json_number_value(entry);
         if (!json_is_number(entry) || !(leak[i] >= 0.0 && leak[i] < 1.0)) {
             const struct path here = {.parent = path, .name = "leak"}, below = {.parent = &here, .index = (size_t)i};
-            problems_add(problems, &below, NULL, "must be a number of at least 0, below 1; got %s", value_quote(entry, got));
+            problems_add(problems, &below, NULL, "must be a number of at least 0, below 1; got %s",
+                         value_quote(entry, got));
             return;
         }
     }
@@ -171,7 +184,8 @@ static void read_network(struct gradients_request *request, const json_t *networ
     read_types(request, network, &path, problems);
     if (name == NULL || (strcmp(name, "relu") != 0 && strcmp(name, "tanh") != 0)) {
         char got[80];
-        problems_add(problems, &path, "activation", "must be one of \"relu\", \"tanh\"; got %s", value_quote(activation, got));
+        problems_add(problems, &path, "activation", "must be one of \"relu\", \"tanh\"; got %s",
+                     value_quote(activation, got));
     } else {
         p->activation = strcmp(name, "tanh") == 0 ? ACTIVATION_TANH : ACTIVATION_RELU;
     }
@@ -189,7 +203,8 @@ static void read_batch(struct gradients_request *request, const json_t *document
         const json_t *targets = json_object_get(document, "targets");
         bool fits = array_check(targets, 2, (size_t[]){T, B}, NULL, "targets", problems);
         int32_t *classes = fits ? take(request, T * B, sizeof *classes, NULL, "targets", problems) : NULL;
-        bool ok = classes != NULL && array_read_integers(targets, 2, (size_t[]){T, B}, 0, (int)O - 1, classes, NULL, "targets", problems);
+        bool ok = classes != NULL &&
+                  array_read_integers(targets, 2, (size_t[]){T, B}, 0, (int)O - 1, classes, NULL, "targets", problems);
         p->classes = ok ? classes : NULL;
     } else if (loss != NULL && strcmp(loss, "mse") == 0) {
         p->loss = LOSS_MSE;
@@ -218,7 +233,8 @@ static void read_rules(struct gradients_request *request, const json_t *document
     size_t count = json_array_size(rules);
     if (!json_is_array(rules) || count == 0 || count > GRADIENTS_RULES_MAX) {
         char got[80];
-        problems_add(problems, NULL, "rules", "must be a list of 1 to %d rule objects; got %s", GRADIENTS_RULES_MAX, shape_quote(rules, got));
+        problems_add(problems, NULL, "rules", "must be a list of 1 to %d rule objects; got %s", GRADIENTS_RULES_MAX,
+                     shape_quote(rules, got));
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -227,15 +243,16 @@ static void read_rules(struct gradients_request *request, const json_t *document
         json_t *value = json_array_get(rules, i);
         rule_decode(rule, value, &here, problems);
         if (rule->mu_auto) {
-            problems_add(problems, &here, "mu", "must be a number: one batch has no running mean that \"auto\" could follow; got \"auto\"");
+            problems_add(problems, &here, "mu",
+                         "must be a number: one batch has no running mean that \"auto\" could follow; got \"auto\"");
         }
         if (rule->feedback != FEEDBACK_SYMMETRIC && request->problem.feedback == NULL) {
             problems_add(problems, &(struct path){.name = "network"}, "feedback",
                          "is required (outputs by units) for random and adaptive feedback");
         }
         if (rule->type == RULE_RTRL && request->problem.units > RTRL_UNITS_MOST) {
-            problems_add(problems, &here, "type", "must not be rtrl with more than %d units; the network has %d", RTRL_UNITS_MOST,
-                         request->problem.units);
+            problems_add(problems, &here, "type", "must not be rtrl with more than %d units; the network has %d",
+                         RTRL_UNITS_MOST, request->problem.units);
         }
         request->asked[i] = json_incref(value);
         request->rule_count = (int)i + 1;
@@ -247,8 +264,8 @@ static double work_of(const struct gradients_request *request) {
     const struct gradients_problem *p = &request->problem;
     double N = p->units, step = (double)p->steps * p->trials * N * (N + p->inputs + p->outputs), work = 3.0 * step;
     for (int i = 0; i < request->rule_count; i++) {
-        work +=
-            request->rules[i].type == RULE_RTRL ? step * N * (N + p->inputs + 1.0) : 3.0 * step * (request->rules[i].taps > 0 ? 2.0 : 1.0);
+        work += request->rules[i].type == RULE_RTRL ? step * N * (N + p->inputs + 1.0)
+                                                    : 3.0 * step * (request->rules[i].taps > 0 ? 2.0 : 1.0);
     }
     return work;
 }
@@ -259,7 +276,8 @@ void gradients_request_decode(struct gradients_request *request, const json_t *d
     check_names(document, top_names, COUNT(top_names), NULL, problems);
     if (!json_is_object(network)) {
         char got[80];
-        problems_add(problems, NULL, "network", "must be an object with W, Win, Wout, bout and leak; got %s", shape_quote(network, got));
+        problems_add(problems, NULL, "network", "must be an object with W, Win, Wout, bout and leak; got %s",
+                     shape_quote(network, got));
     }
     if (read_shapes(request, document, network, problems)) {
         read_network(request, network, problems);
@@ -267,9 +285,10 @@ void gradients_request_decode(struct gradients_request *request, const json_t *d
     }
     read_rules(request, document, problems);
     if (problems->count == 0 && work_of(request) > GRADIENTS_WORK_MAX) {
-        problems_add(problems, NULL, "inputs",
-                     "is too large: the rules would take %.3g multiply-adds together, at most %.3g are done for one request",
-                     work_of(request), GRADIENTS_WORK_MAX);
+        problems_add(
+            problems, NULL, "inputs",
+            "is too large: the rules would take %.3g multiply-adds together, at most %.3g are done for one request",
+            work_of(request), GRADIENTS_WORK_MAX);
     }
 }
 
@@ -302,7 +321,7 @@ void gradients_release(struct gradients *gradients) {
     gradients->W = NULL;
 }
 
-/* ---- the answer -------------------------------------------------------------------------------------------------- */
+/* ---- the answer ---- */
 
 static double dot(const float *a, const float *b, size_t count) {
     double sum = 0.0;
@@ -327,8 +346,8 @@ void gradients_write_begin(struct writer *writer, double loss) {
     writer_text(writer, ",\"rules\":[");
 }
 
-void gradients_write_rule(struct writer *writer, const struct gradients_request *request, int index, const struct gradients *g,
-                          const struct gradients *bptt) {
+void gradients_write_rule(struct writer *writer, const struct gradients_request *request, int index,
+                          const struct gradients *g, const struct gradients *bptt) {
     const struct gradients_problem *p = &request->problem;
     size_t N = (size_t)p->units, I = (size_t)p->inputs, O = (size_t)p->outputs;
     const struct {

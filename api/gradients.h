@@ -1,6 +1,6 @@
 /*
- * POST /v1/gradients: a network, a batch and rules in; for each rule gradients and their cosine with bptt's out. Bounds are checked from
- * the shapes of the lists before anything is allocated.
+ * POST /v1/gradients: a network, a batch and rules in; for each rule gradients and their cosine with bptt's out. Bounds
+ * are checked from the shapes of the lists before anything is allocated.
  */
 #ifndef MODPROP_API_GRADIENTS_H
 #define MODPROP_API_GRADIENTS_H
@@ -12,14 +12,15 @@
 #include "core/train/gradients.h"
 
 #define GRADIENTS_RULES_MAX 64
-#define GRADIENTS_WORK_MAX  4e11 /* multiply-adds of all rules together */
+#define GRADIENTS_WORK_MAX 4e11 /* multiply-adds of all rules together */
 
 struct gradients_request {
     struct gradients_problem problem; /* its arrays are in `memory` */
     struct rule_config rules[GRADIENTS_RULES_MAX];
     json_t *asked[GRADIENTS_RULES_MAX]; /* the rule objects as they came */
     int rule_count;
-    bool bias;        /* false: the network has none; its gradient is then the one that a bias of 0 would get, and no part of "all" */
+    bool bias; /* false: the network has none; its gradient is then the one that a bias of 0 would get, and no part of
+                  "all" */
     void *memory[12];
     int memory_count;
 };
@@ -34,8 +35,8 @@ void gradients_release(struct gradients *gradients);
 
 /* The answer: begin, one call a rule, end. `bptt` are the true gradients. */
 void gradients_write_begin(struct writer *writer, double loss);
-void gradients_write_rule(struct writer *writer, const struct gradients_request *request, int index, const struct gradients *gradients,
-                          const struct gradients *bptt);
+void gradients_write_rule(struct writer *writer, const struct gradients_request *request, int index,
+                          const struct gradients *gradients, const struct gradients *bptt);
 void gradients_write_end(struct writer *writer);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The job document: see job.h. Decoding goes top down through the tables; what no single field can know is checked last, and only where the
- * fields it rests on were right.
+ * The job document: see job.h. Decoding goes top down through the tables; what no single field can know is checked
+ * last, and only where the fields it rests on were right.
  */
 #include "api/job.h"
 
@@ -15,7 +15,8 @@
 
 #define METADATA_BYTES 16384
 
-static const char *const top_names[] = {"name", "metadata", "seed", "threads", "priority", "time_limit", "task", "network", "rule", "optimizer", "training"};
+static const char *const top_names[] = {"name", "metadata", "seed", "threads",   "priority", "time_limit",
+                                        "task", "network",  "rule", "optimizer", "training"};
 
 /* name and metadata are the user's own words. */
 static void decode_name(struct job_spec *spec, const json_t *value, struct problems *problems) {
@@ -25,7 +26,8 @@ static void decode_name(struct job_spec *spec, const json_t *value, struct probl
         return;
     }
     if (name == NULL || json_string_length(value) != strlen(name) || strlen(name) >= JOB_NAME_BYTES) {
-        problems_add(problems, NULL, "name", "must be a string of at most %d bytes, or null; got %s", JOB_NAME_BYTES - 1, value_quote(value, got));
+        problems_add(problems, NULL, "name", "must be a string of at most %d bytes, or null; got %s",
+                     JOB_NAME_BYTES - 1, value_quote(value, got));
         return;
     }
     memcpy(spec->name, name, strlen(name) + 1);
@@ -40,21 +42,44 @@ static void decode_metadata(struct job_spec *spec, json_t *value, struct problem
     if (!json_is_object(value)) {
         problems_add(problems, NULL, "metadata", "must be an object or null; got %s", value_quote(value, got));
     } else if (size > METADATA_BYTES) {
-        problems_add(problems, NULL, "metadata", "must take at most %d bytes as JSON; it takes %zu", METADATA_BYTES, size);
+        problems_add(problems, NULL, "metadata", "must take at most %d bytes as JSON; it takes %zu", METADATA_BYTES,
+                     size);
     } else {
         spec->metadata = json_incref(value);
     }
 }
 
 static const struct field top_items[] = {
-    {.name = "seed", .type = FIELD_SEED, .offset = offsetof(struct job_spec, config.seed), .low = 0, .high = 9007199254740991.0, .fallback = "1",
-     .doc = "initial weights, trials, noise and evaluation batches follow from it, whatever the rule: comparisons are paired"},
-    {.name = "threads", .type = FIELD_INT_OR_NULL, .offset = offsetof(struct job_spec, threads), .low = 1, .high = 4096, .fallback = "null",
+    {.name = "seed",
+     .type = FIELD_SEED,
+     .offset = offsetof(struct job_spec, config.seed),
+     .low = 0,
+     .high = 9007199254740991.0,
+     .fallback = "1",
+     .doc = "initial weights, trials, noise and evaluation batches follow from it, whatever the rule: comparisons are "
+            "paired"},
+    {.name = "threads",
+     .type = FIELD_INT_OR_NULL,
+     .offset = offsetof(struct job_spec, threads),
+     .low = 1,
+     .high = 4096,
+     .fallback = "null",
      .doc = "upper bound of the job's threads; results do not depend on it"},
-    {.name = "priority", .type = FIELD_INT, .offset = offsetof(struct job_spec, priority), .low = -1000000, .high = 1000000, .fallback = "0",
+    {.name = "priority",
+     .type = FIELD_INT,
+     .offset = offsetof(struct job_spec, priority),
+     .low = -1000000,
+     .high = 1000000,
+     .fallback = "0",
      .doc = "higher starts first; within one priority first come, first served"},
-    {.name = "time_limit", .type = FIELD_INT64_OR_NULL, .offset = offsetof(struct job_spec, time_limit), .unit = "s", .low = 1, .high = 1e9,
-     .fallback = "null", .doc = "end the job as failed after so much training time"},
+    {.name = "time_limit",
+     .type = FIELD_INT64_OR_NULL,
+     .offset = offsetof(struct job_spec, time_limit),
+     .unit = "s",
+     .low = 1,
+     .high = 1e9,
+     .fallback = "null",
+     .doc = "end the job as failed after so much training time"},
 };
 
 static const struct fields top_fields = {top_items, sizeof top_items / sizeof top_items[0]};
@@ -74,9 +99,12 @@ static void check_top_names(const json_t *document, struct problems *problems) {
     }
 }
 
-/* The variant that an object's "type" names; `fallback` where it is not given. False, with a fault, where it is unknown. */
-static bool decode_type(const json_t *object, const struct variant *variants, int count, int fallback, const struct path *path, int *type,
-                        struct problems *problems) {
+/*
+ * The variant that an object's "type" names; `fallback` where it is not given. False, with a fault, where it is
+ * unknown.
+ */
+static bool decode_type(const json_t *object, const struct variant *variants, int count, int fallback,
+                        const struct path *path, int *type, struct problems *problems) {
     const json_t *value = json_object_get(object, "type");
     const char *name = json_string_value(value), *known[16];
     char list[256] = "", got[80];
@@ -97,7 +125,8 @@ static bool decode_type(const json_t *object, const struct variant *variants, in
     if (value == NULL) {
         problems_add(problems, path, "type", "is required: one of %s", list);
     } else if (nearest != NULL) {
-        problems_add(problems, path, "type", "must be one of %s; got %s: did you mean \"%s\"?", list, value_quote(value, got), nearest);
+        problems_add(problems, path, "type", "must be one of %s; got %s: did you mean \"%s\"?", list,
+                     value_quote(value, got), nearest);
     } else {
         problems_add(problems, path, "type", "must be one of %s; got %s", list, value_quote(value, got));
     }
@@ -105,7 +134,8 @@ static bool decode_type(const json_t *object, const struct variant *variants, in
 }
 
 /* `decoding`: with the defaults that apply. */
-static void decode_rule(struct rule_config *rule, struct decoding decoding, const json_t *document, const struct path *path, struct problems *problems) {
+static void decode_rule(struct rule_config *rule, struct decoding decoding, const json_t *document,
+                        const struct path *path, struct problems *problems) {
     char name[32];
     int type;
     if (document != NULL && !json_is_object(document)) {
@@ -138,7 +168,11 @@ json_t *rule_encode(const struct rule_config *rule) {
 }
 
 static struct decoding section(const struct fields *fields, const char *name, enum task_type task) {
-    return (struct decoding){.fields = fields, .variant = ~0u, .section = name, .defaults = task_defaults, .default_count = task_default_count,
+    return (struct decoding){.fields = fields,
+                             .variant = ~0u,
+                             .section = name,
+                             .defaults = task_defaults,
+                             .default_count = task_default_count,
                              .default_variant = 1u << task};
 }
 
@@ -148,7 +182,8 @@ static bool decode_task(struct job_spec *spec, const json_t *value, struct probl
     int type;
     if (!json_is_object(value)) {
         char got[80];
-        problems_add(problems, NULL, "task", "must be an object with a type, such as {\"type\": \"delayed_xor\"}; got %s",
+        problems_add(problems, NULL, "task",
+                     "must be an object with a type, such as {\"type\": \"delayed_xor\"}; got %s",
                      value == NULL ? "none" : value_quote(value, got));
         return false;
     }
@@ -157,17 +192,20 @@ static bool decode_task(struct job_spec *spec, const json_t *value, struct probl
     }
     spec->config.task.type = (enum task_type)type;
     snprintf(name, sizeof name, "task %s", task_variants[type].name);
-    const struct decoding decoding = {.fields = &task_fields, .variant = 1u << type, .variant_name = name, .skip = "type"};
+    const struct decoding decoding = {
+        .fields = &task_fields, .variant = 1u << type, .variant_name = name, .skip = "type"};
     fields_decode(&decoding, value, &path, &spec->config.task, problems);
     return true;
 }
 
-static void decode_optimizer(struct job_spec *spec, const json_t *value, enum task_type task, struct problems *problems) {
+static void decode_optimizer(struct job_spec *spec, const json_t *value, enum task_type task,
+                             struct problems *problems) {
     const struct path path = {.name = "optimizer"};
     char name[32];
     int type;
     if (value != NULL && !json_is_object(value)) {
-        fields_decode(&(struct decoding){.fields = &optimizer_fields, .variant = 1}, value, &path, &spec->config.optimizer, problems);
+        fields_decode(&(struct decoding){.fields = &optimizer_fields, .variant = 1}, value, &path,
+                      &spec->config.optimizer, problems);
         return;
     }
     if (!decode_type(value, optimizer_variants, 2, OPTIMIZER_ADAM, &path, &type, problems)) {
@@ -191,7 +229,7 @@ static void decode_network(struct job_spec *spec, const json_t *value, enum task
     }
 }
 
-/* ---- what no single field can know ------------------------------------------------------------------------------- */
+/* ---- what no single field can know ---- */
 
 static double tau_least(const struct job_spec *spec) {
     const struct network_config *network = &spec->config.network;
@@ -208,21 +246,24 @@ static void check_network(const struct job_spec *spec, struct problems *problems
     if (network->dale && network->units < 6) {
         problems_add(problems, &path, "units", "must be at least 6 with Dale's law; got %d", network->units);
     } else if (network->types_per_sign > network->units) {
-        problems_add(problems, &path, "types_per_sign", "must be at most units (%d); got %d", network->units, network->types_per_sign);
+        problems_add(problems, &path, "types_per_sign", "must be at most units (%d); got %d", network->units,
+                     network->types_per_sign);
     }
     if (!network->dale && network->rewiring == REWIRING_DEEP_R) {
         problems_add(problems, &path, "rewiring", "must be \"none\" without Dale's law; got \"deep_r\"");
     }
     if (spec->tau_of_unit != NULL && spec->tau_count != network->units) {
-        problems_add(problems, &path, "tau", "must have one number a unit (%d); it has %d", network->units, spec->tau_count);
+        problems_add(problems, &path, "tau", "must have one number a unit (%d); it has %d", network->units,
+                     spec->tau_count);
     }
     if (network->discretization == DISCRETIZATION_EULER && tau_least(spec) < 1.0) {
-        problems_add(problems, &path, "tau", "must be at least 1 ms, the step, with discretization euler; got %.9g", tau_least(spec));
+        problems_add(problems, &path, "tau", "must be at least 1 ms, the step, with discretization euler; got %.9g",
+                     tau_least(spec));
     }
     if (spec->initial.memory != NULL && spec->initial.units != network->units) {
         const struct path initial = {.parent = &path, .name = "initial"};
-        problems_add(problems, &initial, "W", "must be %d by %d, as network.units says; it is %d by %d", network->units, network->units, spec->initial.units,
-                     spec->initial.units);
+        problems_add(problems, &initial, "W", "must be %d by %d, as network.units says; it is %d by %d", network->units,
+                     network->units, spec->initial.units, spec->initial.units);
     }
 }
 
@@ -237,7 +278,8 @@ static void check_rule(const struct rule_config *rule, struct problems *problems
         problems_add(problems, &path, "tracking", "must be \"current\" unless weights is \"type\"; got \"initial\"");
     }
     if (rule->feedback != FEEDBACK_ADAPTIVE && rule->feedback_decay != 0.0) {
-        problems_add(problems, &path, "feedback_decay", "must be 0 unless feedback is \"adaptive\"; got %g", rule->feedback_decay);
+        problems_add(problems, &path, "feedback_decay", "must be 0 unless feedback is \"adaptive\"; got %g",
+                     rule->feedback_decay);
     }
 }
 
@@ -251,16 +293,22 @@ static void check_job(const struct job_spec *spec, struct sound sound, struct pr
     if (sound.type && sound.network) {
         check_network(spec, problems);
     }
-    if (sound.type && sound.network && sound.rule && config->rule.type == RULE_RTRL && config->network.units > RTRL_UNITS_MOST) {
-        problems_add(problems, &(struct path){.name = "network"}, "units", "must be at most %d with rule rtrl; got %d", RTRL_UNITS_MOST, config->network.units);
+    if (sound.type && sound.network && sound.rule && config->rule.type == RULE_RTRL &&
+        config->network.units > RTRL_UNITS_MOST) {
+        problems_add(problems, &(struct path){.name = "network"}, "units", "must be at most %d with rule rtrl; got %d",
+                     RTRL_UNITS_MOST, config->network.units);
     }
-    if (sound.task && config->task.type == TASK_EVIDENCE && config->task.evidence.cue_active > config->task.evidence.cue_duration) {
-        problems_add(problems, &(struct path){.name = "task"}, "cue_active", "must be at most cue_duration (%d); got %d", config->task.evidence.cue_duration,
+    if (sound.task && config->task.type == TASK_EVIDENCE &&
+        config->task.evidence.cue_active > config->task.evidence.cue_duration) {
+        problems_add(problems, &(struct path){.name = "task"}, "cue_active",
+                     "must be at most cue_duration (%d); got %d", config->task.evidence.cue_duration,
                      config->task.evidence.cue_active);
     }
-    bool by_accuracy = config->training.stop_metric == STOP_ACCURACY_ABOVE || config->training.stop_metric == STOP_ACCURACY_BELOW;
+    bool by_accuracy = config->training.stop_metric == STOP_ACCURACY_ABOVE ||
+                       config->training.stop_metric == STOP_ACCURACY_BELOW;
     if (sound.type && sound.training && by_accuracy && config->task.type == TASK_PATTERN) {
-        problems_add(problems, &(struct path){.name = "training"}, "stop_when", "must use the loss: the task pattern has no accuracy");
+        problems_add(problems, &(struct path){.name = "training"}, "stop_when",
+                     "must use the loss: the task pattern has no accuracy");
     }
 }
 
@@ -292,7 +340,8 @@ static bool decode(struct job_spec *spec, const json_t *document, struct problem
     decode_network(spec, json_object_get(document, "network"), task, problems);
     sound.network = problems->count == before;
     before = problems->count;
-    decode_rule(&spec->config.rule, section(&rule_fields, "rule", task), json_object_get(document, "rule"), &rule, problems);
+    decode_rule(&spec->config.rule, section(&rule_fields, "rule", task), json_object_get(document, "rule"), &rule,
+                problems);
     sound.rule = problems->count == before;
     decode_optimizer(spec, json_object_get(document, "optimizer"), task, problems);
     before = problems->count;
@@ -321,7 +370,10 @@ bool job_spec_parse(struct job_spec *spec, const char *text) {
     return ok;
 }
 
-/* Entries of the list at `list` ("[1,2" or "[[1],[2"), up to its end: the separators that follow no digit's row, and one. */
+/*
+ * Entries of the list at `list` ("[1,2" or "[[1],[2"), up to its end: the separators that follow no digit's row, and
+ * one.
+ */
 static int list_entries(const char *list) {
     bool nested = list[1] == '[';
     int count = 1;
@@ -342,7 +394,10 @@ static json_t *brief_initial(const char *text) {
     return json_pack("{s:i, s:i, s:i}", "units", sizes[0], "inputs", sizes[1], "outputs", sizes[2]);
 }
 
-/* Where a stored text has whole weights: at their opening brace, or NULL. A user's words (metadata) may look like it, but not at this place. */
+/*
+ * Where a stored text has whole weights: at their opening brace, or NULL. A user's words (metadata) may look like it,
+ * but not at this place.
+ */
 static const char *find_initial(const char *text) {
     static const char section[] = "\"network\":{", member[] = "\"initial\":{\"W\":";
     bool within = false;
@@ -401,14 +456,16 @@ void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, 
         return;
     }
     if (spec->initial.inputs != inputs) {
-        problems_add(problems, &initial, "Win", "must have %d rows, as the task has inputs; it has %d", inputs, spec->initial.inputs);
+        problems_add(problems, &initial, "Win", "must have %d rows, as the task has inputs; it has %d", inputs,
+                     spec->initial.inputs);
     }
     if (spec->initial.outputs != outputs) {
-        problems_add(problems, &initial, "Wout", "must have %d columns, as the task has outputs; it has %d", outputs, spec->initial.outputs);
+        problems_add(problems, &initial, "Wout", "must have %d columns, as the task has outputs; it has %d", outputs,
+                     spec->initial.outputs);
     }
 }
 
-/* ---- encoding ---------------------------------------------------------------------------------------------------- */
+/* ---- encoding ---- */
 
 /* Here NULL stands for "no memory" and is handed up: jansson's setters refuse a NULL value. */
 static json_t *encode_vector(const float *values, int count) {
@@ -450,10 +507,12 @@ static json_t *encode_initial_whole(const struct weights_document *weights) {
 
 static bool encode_sections(const struct job_spec *spec, bool with_weights, json_t *document) {
     const struct train_config *config = &spec->config;
-    json_t *task = json_pack("{s:s}", "type", task_variants[config->task.type].name), *network = json_object(), *training = json_object();
+    json_t *task = json_pack("{s:s}", "type", task_variants[config->task.type].name), *network = json_object(),
+           *training = json_object();
     json_t *optimizer = json_pack("{s:s}", "type", optimizer_variants[config->optimizer.type].name);
     bool whole = with_weights && spec->initial.memory != NULL;
-    bool ok = fields_encode(&task_fields, 1u << config->task.type, &config->task, task) && fields_encode(&network_fields, ~0u, spec, network) &&
+    bool ok = fields_encode(&task_fields, 1u << config->task.type, &config->task, task) &&
+              fields_encode(&network_fields, ~0u, spec, network) &&
               fields_encode(&optimizer_fields, 1u << config->optimizer.type, &config->optimizer, optimizer) &&
               fields_encode(&training_fields, ~0u, &config->training, training) &&
               (!whole || json_object_set_new(network, "initial", encode_initial_whole(&spec->initial)) == 0);
@@ -467,8 +526,10 @@ static bool encode_sections(const struct job_spec *spec, bool with_weights, json
 
 json_t *job_spec_encode(const struct job_spec *spec, bool with_weights) {
     json_t *document = json_object();
-    bool ok = json_object_set_new(document, "name", spec->name[0] == '\0' ? json_null() : json_string(spec->name)) == 0 &&
-              json_object_set_new(document, "metadata", spec->metadata == NULL ? json_object() : json_incref(spec->metadata)) == 0 &&
+    bool ok = json_object_set_new(document, "name", spec->name[0] == '\0' ? json_null() : json_string(spec->name)) ==
+                  0 &&
+              json_object_set_new(document, "metadata",
+                                  spec->metadata == NULL ? json_object() : json_incref(spec->metadata)) == 0 &&
               fields_encode(&top_fields, ~0u, spec, document) && encode_sections(spec, with_weights, document);
     if (!ok) {
         json_decref(document);
@@ -500,20 +561,23 @@ void job_spec_digest(const struct job_spec *spec, char digest[65]) {
     }
 }
 
-/* ---- describing -------------------------------------------------------------------------------------------------- */
+/* ---- describing ---- */
 
 json_t *tasks_describe(void) {
     json_t *list = json_array();
     for (int i = 0; i < TASK_TYPES; i++) {
         const struct decoding task = {.fields = &task_fields, .variant = 1u << i};
-        const struct decoding network = section(&network_fields, "network", (enum task_type)i), training = section(&training_fields, "training", (enum task_type)i);
+        const struct decoding network = section(&network_fields, "network", (enum task_type)i),
+                              training = section(&training_fields, "training", (enum task_type)i);
         struct decoding optimizer = section(&optimizer_fields, "optimizer", (enum task_type)i);
         struct decoding rule = section(&rule_fields, "rule", (enum task_type)i);
         optimizer.variant = 1u << OPTIMIZER_ADAM;
         rule.variant = 1u << RULE_MODPROP;
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:{s:o, s:o, s:o, s:o}}", "type", task_variants[i].name, "description", task_variants[i].doc,
-                                              "parameters", fields_describe(&task), "defaults", "network", fields_describe(&network), "rule",
-                                              fields_describe(&rule), "optimizer", fields_describe(&optimizer), "training", fields_describe(&training)));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:{s:o, s:o, s:o, s:o}}", "type", task_variants[i].name,
+                                              "description", task_variants[i].doc, "parameters", fields_describe(&task),
+                                              "defaults", "network", fields_describe(&network), "rule",
+                                              fields_describe(&rule), "optimizer", fields_describe(&optimizer),
+                                              "training", fields_describe(&training)));
     }
     return json_pack("{s:o}", "tasks", list);
 }
@@ -523,8 +587,8 @@ static json_t *recommendations_describe(unsigned variant) {
     for (size_t i = 0; i < recommendation_count; i++) {
         const struct recommendation *one = &recommendations[i];
         if (one->variants & variant) {
-            json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "for", one->purpose, "settings", json_loads(one->settings, 0, NULL), "evidence",
-                                                  one->evidence));
+            json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "for", one->purpose, "settings",
+                                                  json_loads(one->settings, 0, NULL), "evidence", one->evidence));
         }
     }
     return list;
@@ -534,20 +598,24 @@ json_t *rules_describe(void) {
     json_t *list = json_array();
     for (int i = 0; i < RULE_TYPES; i++) {
         const struct decoding rule = {.fields = &rule_fields, .variant = 1u << i};
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o}", "type", rule_variants[i].name, "description", rule_variants[i].doc, "parameters",
-                                              fields_describe(&rule), "recommended", recommendations_describe(1u << i)));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o}", "type", rule_variants[i].name, "description",
+                                              rule_variants[i].doc, "parameters", fields_describe(&rule), "recommended",
+                                              recommendations_describe(1u << i)));
     }
     return json_pack("{s:o, s:s}", "rules", list, "default", rule_variants[RULE_MODPROP].name);
 }
 
 /* One schema a variant, told apart by type. */
-static json_t *variants_schema(const struct fields *fields, const struct variant *variants, int count, bool type_required) {
+static json_t *variants_schema(const struct fields *fields, const struct variant *variants, int count,
+                               bool type_required) {
     json_t *list = json_array();
     for (int i = 0; i < count; i++) {
         const struct decoding decoding = {.fields = fields, .variant = 1u << i};
         json_t *properties = fields_schema(&decoding);
-        json_object_set_new(properties, "type", json_pack("{s:s, s:s}", "const", variants[i].name, "description", variants[i].doc));
-        json_t *schema = json_pack("{s:s, s:s, s:o, s:b}", "type", "object", "title", variants[i].name, "properties", properties, "additionalProperties", 0);
+        json_object_set_new(properties, "type",
+                            json_pack("{s:s, s:s}", "const", variants[i].name, "description", variants[i].doc));
+        json_t *schema = json_pack("{s:s, s:s, s:o, s:b}", "type", "object", "title", variants[i].name, "properties",
+                                   properties, "additionalProperties", 0);
         if (type_required) {
             json_object_set_new(schema, "required", json_pack("[s]", "type"));
         }
@@ -561,17 +629,24 @@ json_t *rule_schema(void) {
 }
 
 json_t *job_schema(void) {
-    const struct decoding top = {.fields = &top_fields, .variant = ~0u}, network = {.fields = &network_fields, .variant = ~0u},
+    const struct decoding top = {.fields = &top_fields, .variant = ~0u},
+                          network = {.fields = &network_fields, .variant = ~0u},
                           training = {.fields = &training_fields, .variant = ~0u};
     json_t *properties = fields_schema(&top);
-    json_object_set_new(properties, "name", json_pack("{s:[s,s], s:i}", "type", "string", "null", "maxLength", JOB_NAME_BYTES - 1));
+    json_object_set_new(properties, "name",
+                        json_pack("{s:[s,s], s:i}", "type", "string", "null", "maxLength", JOB_NAME_BYTES - 1));
     json_object_set_new(properties, "metadata", json_pack("{s:[s,s]}", "type", "object", "null"));
     json_object_set_new(properties, "task", variants_schema(&task_fields, task_variants, TASK_TYPES, true));
-    json_object_set_new(properties, "network", json_pack("{s:s, s:o, s:b}", "type", "object", "properties", fields_schema(&network), "additionalProperties", 0));
+    json_object_set_new(properties, "network",
+                        json_pack("{s:s, s:o, s:b}", "type", "object", "properties", fields_schema(&network),
+                                  "additionalProperties", 0));
     json_object_set_new(properties, "rule", rule_schema());
     json_object_set_new(properties, "optimizer", variants_schema(&optimizer_fields, optimizer_variants, 2, false));
-    json_object_set_new(properties, "training", json_pack("{s:s, s:o, s:b}", "type", "object", "properties", fields_schema(&training), "additionalProperties", 0));
-    return json_pack("{s:s, s:o, s:[s], s:b}", "type", "object", "properties", properties, "required", "task", "additionalProperties", 0);
+    json_object_set_new(properties, "training",
+                        json_pack("{s:s, s:o, s:b}", "type", "object", "properties", fields_schema(&training),
+                                  "additionalProperties", 0));
+    return json_pack("{s:s, s:o, s:[s], s:b}", "type", "object", "properties", properties, "required", "task",
+                     "additionalProperties", 0);
 }
 
 const char *task_type_name(enum task_type type) {

@@ -24,7 +24,7 @@ struct job_spec {
     json_t *metadata;          /* an object; NULL: none */
     int threads;               /* upper bound; 0: none */
     int priority;
-    int64_t time_limit;        /* seconds of training; 0: none */
+    int64_t time_limit; /* seconds of training; 0: none */
     struct train_config config;
     /* What config points to: */
     double *tau_of_unit;
@@ -34,15 +34,21 @@ struct job_spec {
     int64_t initial_iteration;       /* of that job's checkpoints; -1: the newest */
 };
 
-/* Decodes and checks a job. All faults go to `problems`; `spec` is filled as far as possible and is released by job_spec_release in any case. */
+/*
+ * Decodes and checks a job. All faults go to `problems`; `spec` is filled as far as possible and is released by
+ * job_spec_release in any case.
+ */
 void job_spec_decode(struct job_spec *spec, const json_t *document, struct problems *problems);
 void job_spec_release(struct job_spec *spec);
 
-/* The same for a stored document's text, which was checked when it came in. False where it is damaged; release `spec` in any case. */
+/*
+ * The same for a stored document's text, which was checked when it came in. False where it is damaged; release `spec`
+ * in any case.
+ */
 bool job_spec_parse(struct job_spec *spec, const char *text);
 /*
- * The stored document as a tree for answers: whole initial weights are told by their sizes and never parsed, so that a list of such jobs costs
- * no more than one of others. NULL without memory, or where the text is damaged.
+ * The stored document as a tree for answers: whole initial weights are told by their sizes and never parsed, so that a
+ * list of such jobs costs no more than one of others. NULL without memory, or where the text is damaged.
  */
 json_t *job_spec_brief(const char *text);
 /* The document for the store: defaults filled in, initial weights whole. NULL without memory; the caller frees. */
@@ -51,10 +57,16 @@ char *job_spec_text(const struct job_spec *spec);
 /* Checks what depends on the task's shape once its data are there (initial weights). */
 void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, struct problems *problems);
 
-/* The job with every default filled in; NULL without memory. `with_weights`: initial weights whole (for the store), else their shape alone. */
+/*
+ * The job with every default filled in; NULL without memory. `with_weights`: initial weights whole (for the store),
+ * else their shape alone.
+ */
 json_t *job_spec_encode(const struct job_spec *spec, bool with_weights);
 
-/* SHA-256, in hexadecimal, of all that determines the result: seed, task, network, rule, optimizer, training. "" without memory. */
+/*
+ * SHA-256, in hexadecimal, of all that determines the result: seed, task, network, rule, optimizer, training. ""
+ * without memory.
+ */
 void job_spec_digest(const struct job_spec *spec, char digest[65]);
 
 /* GET /v1/tasks and /v1/rules. */

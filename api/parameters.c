@@ -1,6 +1,7 @@
 /*
- * The parameter tables. Offsets are within the structs of core/model/config.h, but for network (struct job_spec: tau and initial weights own memory).
- * Defaults are the published delayed XOR run (Liu et al. 2022); task_defaults says where another task learns better with others.
+ * The parameter tables. Offsets are within the structs of core/model/config.h, but for network (struct job_spec: tau
+ * and initial weights own memory). Defaults are the published delayed XOR run (Liu et al. 2022); task_defaults says
+ * where another task learns better with others.
  */
 #include "api/parameters.h"
 
@@ -17,35 +18,43 @@
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
 const struct variant task_variants[TASK_TYPES] = {
-    [TASK_DELAYED_XOR] = {"delayed_xor", "two cues apart in time; the class says whether they are equal (the published experiment)"},
+    [TASK_DELAYED_XOR] = {"delayed_xor",
+                          "two cues apart in time; the class says whether they are equal (the published experiment)"},
     [TASK_PATTERN] = {"pattern", "produce sums of sines from frozen noise"},
-    [TASK_ROW_MNIST] = {"row_mnist", "MNIST digits, a row of pixels at a time; DIR/datasets/mnist/ holds the four IDX files"},
-    [TASK_PIXEL_MNIST] = {"pixel_mnist", "MNIST digits, a pixel at a time; DIR/datasets/mnist/ holds the four IDX files"},
+    [TASK_ROW_MNIST] = {"row_mnist",
+                        "MNIST digits, a row of pixels at a time; DIR/datasets/mnist/ holds the four IDX files"},
+    [TASK_PIXEL_MNIST] = {"pixel_mnist",
+                          "MNIST digits, a pixel at a time; DIR/datasets/mnist/ holds the four IDX files"},
     [TASK_EVIDENCE] = {"evidence", "accumulate cues from two sides over a delay, then say which side had more"},
     [TASK_DATASET] = {"dataset", "trials of your own, uploaded with PUT /v1/datasets/{name}"},
 };
 
 const struct variant rule_variants[RULE_TYPES] = {
     [RULE_BPTT] = {"bptt", "backpropagation through time: the exact gradient"},
-    [RULE_EPROP] = {"eprop", "e-prop: local eligibility traces and the learning signal; no credit through other units (with random feedback: RFLO)"},
+    [RULE_EPROP] = {"eprop", "e-prop: local eligibility traces and the learning signal; no credit through other units "
+                             "(with random feedback: RFLO)"},
     [RULE_MDGL] = {"mdgl", "multidigraph learning: one step of credit through other units"},
-    [RULE_MODPROP] = {"modprop", "ModProp: credit through other units over any time, by local modulatory signals with one constant mu for the activation derivative"},
-    [RULE_RTRL] = {"rtrl", "real-time recurrent learning: the exact gradient forward in time; for networks of at most 64 units"},
+    [RULE_MODPROP] = {"modprop", "ModProp: credit through other units over any time, by local modulatory signals with "
+                                 "one constant mu for the activation derivative"},
+    [RULE_RTRL] =
+        {"rtrl", "real-time recurrent learning: the exact gradient forward in time; for networks of at most 64 units"},
 };
 
 const struct variant optimizer_variants[2] = {{"adam", "Adam"}, {"sgd", "stochastic gradient descent with momentum"}};
 
-/* ---- task -------------------------------------------------------------------------------------------------------- */
+/* ---- task ---- */
 
 #define TASK(member) offsetof(struct task_config, member)
 
-static void decode_dataset_name(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
+static void decode_dataset_name(const json_t *value, const struct path *path, const struct field *field, void *object,
+                                struct problems *problems) {
     struct task_config *task = object;
     const char *name = json_string_value(value);
     char got[80];
     if (name == NULL || *name == '\0' || strlen(name) > 64 || *name == '.' ||
         name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")] != '\0') {
-        problems_add(problems, path, field->name, "must be a dataset's name: 1 to 64 letters, digits, dots, hyphens and underscores; got %s",
+        problems_add(problems, path, field->name,
+                     "must be a dataset's name: 1 to 64 letters, digits, dots, hyphens and underscores; got %s",
                      value_quote(value, got));
         return;
     }
@@ -57,49 +66,167 @@ static json_t *encode_dataset_name(const struct field *field, const void *object
     return json_string(((const struct task_config *)object)->dataset.name);
 }
 
-static const struct field_custom dataset_name = {decode_dataset_name, encode_dataset_name, "{\"type\": \"string\", \"minLength\": 1, \"maxLength\": 64}"};
+static const struct field_custom dataset_name = {decode_dataset_name, encode_dataset_name,
+                                                 "{\"type\": \"string\", \"minLength\": 1, \"maxLength\": 64}"};
 
 static const struct field task_items[] = {
-    {.name = "delay", .type = FIELD_INT, .offset = TASK(delayed_xor.delay), .unit = "ms", .low = 0, .high = 1000000, .fallback = "700",
-     .variants = BIT(TASK_DELAYED_XOR), .doc = "time between the cues"},
-    {.name = "cue", .type = FIELD_INT, .offset = TASK(delayed_xor.cue), .unit = "ms", .low = 2, .high = 100000, .fallback = "100",
-     .variants = BIT(TASK_DELAYED_XOR), .doc = "duration of each of the two cue windows"},
-    {.name = "amplitude", .type = FIELD_NUMBER, .offset = TASK(delayed_xor.amplitude), .low = 0, .high = 1000, .fallback = "2.0",
-     .variants = BIT(TASK_DELAYED_XOR), .doc = "height of a cue's pulse"},
-    {.name = "noise", .type = FIELD_NUMBER, .offset = TASK(delayed_xor.noise), .low = 0, .high = 1000, .fallback = "0.01",
-     .variants = BIT(TASK_DELAYED_XOR), .doc = "standard deviation of the noise on every input value"},
-    {.name = "inputs", .type = FIELD_INT, .offset = TASK(pattern.inputs), .low = 1, .high = 4096, .fallback = "20", .variants = BIT(TASK_PATTERN),
+    {.name = "delay",
+     .type = FIELD_INT,
+     .offset = TASK(delayed_xor.delay),
+     .unit = "ms",
+     .low = 0,
+     .high = 1000000,
+     .fallback = "700",
+     .variants = BIT(TASK_DELAYED_XOR),
+     .doc = "time between the cues"},
+    {.name = "cue",
+     .type = FIELD_INT,
+     .offset = TASK(delayed_xor.cue),
+     .unit = "ms",
+     .low = 2,
+     .high = 100000,
+     .fallback = "100",
+     .variants = BIT(TASK_DELAYED_XOR),
+     .doc = "duration of each of the two cue windows"},
+    {.name = "amplitude",
+     .type = FIELD_NUMBER,
+     .offset = TASK(delayed_xor.amplitude),
+     .low = 0,
+     .high = 1000,
+     .fallback = "2.0",
+     .variants = BIT(TASK_DELAYED_XOR),
+     .doc = "height of a cue's pulse"},
+    {.name = "noise",
+     .type = FIELD_NUMBER,
+     .offset = TASK(delayed_xor.noise),
+     .low = 0,
+     .high = 1000,
+     .fallback = "0.01",
+     .variants = BIT(TASK_DELAYED_XOR),
+     .doc = "standard deviation of the noise on every input value"},
+    {.name = "inputs",
+     .type = FIELD_INT,
+     .offset = TASK(pattern.inputs),
+     .low = 1,
+     .high = 4096,
+     .fallback = "20",
+     .variants = BIT(TASK_PATTERN),
      .doc = "frozen noise inputs"},
-    {.name = "outputs", .type = FIELD_INT, .offset = TASK(pattern.outputs), .low = 1, .high = 1024, .fallback = "1", .variants = BIT(TASK_PATTERN),
+    {.name = "outputs",
+     .type = FIELD_INT,
+     .offset = TASK(pattern.outputs),
+     .low = 1,
+     .high = 1024,
+     .fallback = "1",
+     .variants = BIT(TASK_PATTERN),
      .doc = "target patterns"},
-    {.name = "duration", .type = FIELD_INT, .offset = TASK(pattern.duration), .unit = "ms", .low = 1, .high = 10000000, .fallback = "1000",
-     .variants = BIT(TASK_PATTERN), .doc = "length of the pattern"},
-    {.name = "steps_per_row", .type = FIELD_INT, .offset = TASK(row_mnist.steps_per_row), .unit = "ms", .low = 1, .high = 10000, .fallback = "1",
-     .variants = BIT(TASK_ROW_MNIST), .doc = "how long each row of pixels is shown"},
-    {.name = "steps_per_pixel", .type = FIELD_INT, .offset = TASK(pixel_mnist.steps_per_pixel), .unit = "ms", .low = 1, .high = 1000, .fallback = "1",
-     .variants = BIT(TASK_PIXEL_MNIST), .doc = "how long each pixel is shown"},
-    {.name = "cues", .type = FIELD_INT, .offset = TASK(evidence.cues), .low = 1, .high = 1000, .fallback = "7", .variants = BIT(TASK_EVIDENCE),
+    {.name = "duration",
+     .type = FIELD_INT,
+     .offset = TASK(pattern.duration),
+     .unit = "ms",
+     .low = 1,
+     .high = 10000000,
+     .fallback = "1000",
+     .variants = BIT(TASK_PATTERN),
+     .doc = "length of the pattern"},
+    {.name = "steps_per_row",
+     .type = FIELD_INT,
+     .offset = TASK(row_mnist.steps_per_row),
+     .unit = "ms",
+     .low = 1,
+     .high = 10000,
+     .fallback = "1",
+     .variants = BIT(TASK_ROW_MNIST),
+     .doc = "how long each row of pixels is shown"},
+    {.name = "steps_per_pixel",
+     .type = FIELD_INT,
+     .offset = TASK(pixel_mnist.steps_per_pixel),
+     .unit = "ms",
+     .low = 1,
+     .high = 1000,
+     .fallback = "1",
+     .variants = BIT(TASK_PIXEL_MNIST),
+     .doc = "how long each pixel is shown"},
+    {.name = "cues",
+     .type = FIELD_INT,
+     .offset = TASK(evidence.cues),
+     .low = 1,
+     .high = 1000,
+     .fallback = "7",
+     .variants = BIT(TASK_EVIDENCE),
      .doc = "cues in a trial; an odd number leaves no tie"},
-    {.name = "cue_duration", .type = FIELD_INT, .offset = TASK(evidence.cue_duration), .unit = "ms", .low = 1, .high = 100000, .fallback = "150",
-     .variants = BIT(TASK_EVIDENCE), .doc = "from one cue's begin to the next"},
-    {.name = "cue_active", .type = FIELD_INT, .offset = TASK(evidence.cue_active), .unit = "ms", .low = 1, .high = 100000, .fallback = "100",
-     .variants = BIT(TASK_EVIDENCE), .doc = "how long a cue's inputs fire; at most cue_duration"},
-    {.name = "delay", .type = FIELD_INT, .offset = TASK(evidence.delay), .unit = "ms", .low = 0, .high = 1000000, .fallback = "800",
-     .variants = BIT(TASK_EVIDENCE), .doc = "time between the last cue and the recall"},
-    {.name = "recall", .type = FIELD_INT, .offset = TASK(evidence.recall), .unit = "ms", .low = 1, .high = 100000, .fallback = "150",
-     .variants = BIT(TASK_EVIDENCE), .doc = "duration of the recall, over which the loss counts"},
-    {.name = "cue_probability", .type = FIELD_NUMBER, .offset = TASK(evidence.cue_probability), .low = 0, .high = 1, .fallback = "0.7",
-     .variants = BIT(TASK_EVIDENCE), .doc = "probability that a cue falls on the trial's favoured side"},
-    {.name = "active_rate", .type = FIELD_NUMBER, .offset = TASK(evidence.active_rate), .unit = "Hz", .low = 0, .high = 1000, .fallback = "40",
-     .variants = BIT(TASK_EVIDENCE), .doc = "rate of an active input"},
-    {.name = "background_rate", .type = FIELD_NUMBER, .offset = TASK(evidence.background_rate), .unit = "Hz", .low = 0, .high = 1000, .fallback = "10",
-     .variants = BIT(TASK_EVIDENCE), .doc = "rate of a background input"},
-    {.name = "name", .type = FIELD_CUSTOM, .custom = &dataset_name, .variants = BIT(TASK_DATASET), .doc = "the dataset's name"},
+    {.name = "cue_duration",
+     .type = FIELD_INT,
+     .offset = TASK(evidence.cue_duration),
+     .unit = "ms",
+     .low = 1,
+     .high = 100000,
+     .fallback = "150",
+     .variants = BIT(TASK_EVIDENCE),
+     .doc = "from one cue's begin to the next"},
+    {.name = "cue_active",
+     .type = FIELD_INT,
+     .offset = TASK(evidence.cue_active),
+     .unit = "ms",
+     .low = 1,
+     .high = 100000,
+     .fallback = "100",
+     .variants = BIT(TASK_EVIDENCE),
+     .doc = "how long a cue's inputs fire; at most cue_duration"},
+    {.name = "delay",
+     .type = FIELD_INT,
+     .offset = TASK(evidence.delay),
+     .unit = "ms",
+     .low = 0,
+     .high = 1000000,
+     .fallback = "800",
+     .variants = BIT(TASK_EVIDENCE),
+     .doc = "time between the last cue and the recall"},
+    {.name = "recall",
+     .type = FIELD_INT,
+     .offset = TASK(evidence.recall),
+     .unit = "ms",
+     .low = 1,
+     .high = 100000,
+     .fallback = "150",
+     .variants = BIT(TASK_EVIDENCE),
+     .doc = "duration of the recall, over which the loss counts"},
+    {.name = "cue_probability",
+     .type = FIELD_NUMBER,
+     .offset = TASK(evidence.cue_probability),
+     .low = 0,
+     .high = 1,
+     .fallback = "0.7",
+     .variants = BIT(TASK_EVIDENCE),
+     .doc = "probability that a cue falls on the trial's favoured side"},
+    {.name = "active_rate",
+     .type = FIELD_NUMBER,
+     .offset = TASK(evidence.active_rate),
+     .unit = "Hz",
+     .low = 0,
+     .high = 1000,
+     .fallback = "40",
+     .variants = BIT(TASK_EVIDENCE),
+     .doc = "rate of an active input"},
+    {.name = "background_rate",
+     .type = FIELD_NUMBER,
+     .offset = TASK(evidence.background_rate),
+     .unit = "Hz",
+     .low = 0,
+     .high = 1000,
+     .fallback = "10",
+     .variants = BIT(TASK_EVIDENCE),
+     .doc = "rate of a background input"},
+    {.name = "name",
+     .type = FIELD_CUSTOM,
+     .custom = &dataset_name,
+     .variants = BIT(TASK_DATASET),
+     .doc = "the dataset's name"},
 };
 
 const struct fields task_fields = {task_items, COUNT(task_items)};
 
-/* ---- network (offsets in struct job_spec) ------------------------------------------------------------------------ */
+/* ---- network (offsets in struct job_spec) ---- */
 
 #define NETWORK(member) (offsetof(struct job_spec, config.network) + offsetof(struct network_config, member))
 #define TAU_LOW 0.1
@@ -109,11 +236,14 @@ static bool tau_is_valid(const json_t *value) {
     return json_is_number(value) && json_number_value(value) >= TAU_LOW && json_number_value(value) <= TAU_HIGH;
 }
 
-static void decode_tau_list(const json_t *value, const struct path *path, const struct field *field, struct job_spec *spec, struct problems *problems) {
+static void decode_tau_list(const json_t *value, const struct path *path, const struct field *field,
+                            struct job_spec *spec, struct problems *problems) {
     size_t count = json_array_size(value);
     char got[80];
     if (count == 0 || count > 16384) {
-        problems_add(problems, path, field->name, "must be a number, a list of one number a unit, or {\"low\", \"high\"}; the list has %zu entries", count);
+        problems_add(problems, path, field->name,
+                     "must be a number, a list of one number a unit, or {\"low\", \"high\"}; the list has %zu entries",
+                     count);
         return;
     }
     spec->tau_of_unit = calloc(count, sizeof *spec->tau_of_unit);
@@ -125,7 +255,8 @@ static void decode_tau_list(const json_t *value, const struct path *path, const 
         const json_t *entry = json_array_get(value, i);
         if (!tau_is_valid(entry)) {
             struct path here = {.parent = path, .name = field->name}, below = {.parent = &here, .index = i};
-            problems_add(problems, &below, NULL, "must be a number from 0.1 to 1000000; got %s", value_quote(entry, got));
+            problems_add(problems, &below, NULL, "must be a number from 0.1 to 1000000; got %s",
+                         value_quote(entry, got));
             return;
         }
         spec->tau_of_unit[i] = json_number_value(entry);
@@ -139,17 +270,20 @@ static const struct field tau_range_items[] = {
 };
 static const struct fields tau_range_fields = {tau_range_items, COUNT(tau_range_items)};
 
-static void decode_tau_range(const json_t *value, const struct path *path, struct job_spec *spec, struct problems *problems) {
+static void decode_tau_range(const json_t *value, const struct path *path, struct job_spec *spec,
+                             struct problems *problems) {
     struct network_config *network = &spec->config.network;
     size_t before = problems->count;
     network->tau_is_range = true;
     fields_decode(&(struct decoding){.fields = &tau_range_fields, .variant = ~0u}, value, path, spec, problems);
     if (problems->count == before && network->tau_low > network->tau_high) {
-        problems_add(problems, path, "low", "must be at most high (%.9g); got %.9g", network->tau_high, network->tau_low);
+        problems_add(problems, path, "low", "must be at most high (%.9g); got %.9g", network->tau_high,
+                     network->tau_low);
     }
 }
 
-static void decode_tau(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
+static void decode_tau(const json_t *value, const struct path *path, const struct field *field, void *object,
+                       struct problems *problems) {
     struct job_spec *spec = object;
     struct network_config *network = &spec->config.network;
     char got[80];
@@ -161,7 +295,8 @@ static void decode_tau(const json_t *value, const struct path *path, const struc
         network->tau = json_number_value(value);
     } else {
         problems_add(problems, path, field->name,
-                     "must be a number from 0.1 to 1000000, a list of such numbers (one a unit), or {\"low\": .., \"high\": ..}; got %s",
+                     "must be a number from 0.1 to 1000000, a list of such numbers (one a unit), or {\"low\": .., "
+                     "\"high\": ..}; got %s",
                      value_quote(value, got));
     }
 }
@@ -188,24 +323,29 @@ static json_t *encode_tau(const struct field *field, const void *object) {
 
 static const struct field_custom tau = {
     decode_tau, encode_tau,
-    "{\"oneOf\": [{\"type\": \"number\", \"minimum\": 0.1, \"maximum\": 1000000}, {\"type\": \"array\", \"minItems\": 1, \"maxItems\": 16384, "
+    "{\"oneOf\": [{\"type\": \"number\", \"minimum\": 0.1, \"maximum\": 1000000}, {\"type\": \"array\", \"minItems\": "
+    "1, \"maxItems\": 16384, "
     "\"items\": {\"type\": \"number\", \"minimum\": 0.1, \"maximum\": 1000000}}, "
     "{\"type\": \"object\", \"properties\": {\"low\": {\"type\": \"number\", \"minimum\": 0.1, \"maximum\": 1000000}, "
-    "\"high\": {\"type\": \"number\", \"minimum\": 0.1, \"maximum\": 1000000}}, \"required\": [\"low\", \"high\"], \"additionalProperties\": false}]}"};
+    "\"high\": {\"type\": \"number\", \"minimum\": 0.1, \"maximum\": 1000000}}, \"required\": [\"low\", \"high\"], "
+    "\"additionalProperties\": false}]}"};
 
 /* Shapes of given weights from their lists; false where W, Win or Wout is no matrix. */
-static bool initial_shape(const json_t *value, struct weights_document *weights, const struct path *path, struct problems *problems) {
+static bool initial_shape(const json_t *value, struct weights_document *weights, const struct path *path,
+                          struct problems *problems) {
     static const char *const names[] = {"W", "Win", "Wout"};
     size_t lengths[3][3];
     for (int i = 0; i < 3; i++) {
-        if (array_shape(json_object_get(value, names[i]), lengths[i]) != 2 || lengths[i][0] == 0 || lengths[i][1] == 0) {
+        if (array_shape(json_object_get(value, names[i]), lengths[i]) != 2 || lengths[i][0] == 0 ||
+            lengths[i][1] == 0) {
             char got[80];
             problems_add(problems, path, names[i], "must be a list of lists of numbers; got %s",
                          shape_quote(json_object_get(value, names[i]), got));
             return false;
         }
         if (lengths[i][0] > 16384 || lengths[i][1] > 16384) {
-            problems_add(problems, path, names[i], "must have at most 16384 rows and columns; it has %zu and %zu", lengths[i][0], lengths[i][1]);
+            problems_add(problems, path, names[i], "must have at most 16384 rows and columns; it has %zu and %zu",
+                         lengths[i][0], lengths[i][1]);
             return false;
         }
     }
@@ -215,7 +355,8 @@ static bool initial_shape(const json_t *value, struct weights_document *weights,
     return true;
 }
 
-static void decode_weights(const json_t *value, const struct path *path, struct weights_document *weights, struct problems *problems) {
+static void decode_weights(const json_t *value, const struct path *path, struct weights_document *weights,
+                           struct problems *problems) {
     if (!initial_shape(value, weights, path, problems)) {
         return;
     }
@@ -226,11 +367,16 @@ static void decode_weights(const json_t *value, const struct path *path, struct 
         const char *name;
         int dimensions; /* 0: absent */
         size_t lengths[2], entries;
-    } parts[] = {{"W", 2, {N, N}, N * N}, {"Win", 2, {I, N}, I * N}, {"b", bias, {N}, bias ? N : 0}, {"Wout", 2, {N, O}, N * O}, {"bout", 1, {O}, O}};
+    } parts[] = {{"W", 2, {N, N}, N * N},
+                 {"Win", 2, {I, N}, I * N},
+                 {"b", bias, {N}, bias ? N : 0},
+                 {"Wout", 2, {N, O}, N * O},
+                 {"bout", 1, {O}, O}};
     bool fits[COUNT(parts)], all_fit = true;
     for (size_t i = 0; i < COUNT(parts); i++) {
         const json_t *part = json_object_get(value, parts[i].name);
-        fits[i] = parts[i].dimensions > 0 && array_check(part, parts[i].dimensions, parts[i].lengths, path, parts[i].name, problems);
+        fits[i] = parts[i].dimensions > 0 &&
+                  array_check(part, parts[i].dimensions, parts[i].lengths, path, parts[i].name, problems);
         all_fit = all_fit && (fits[i] || parts[i].dimensions == 0);
     }
     float *to = all_fit ? calloc(N * N + I * N + N + N * O + O, sizeof *to) : NULL;
@@ -241,7 +387,8 @@ static void decode_weights(const json_t *value, const struct path *path, struct 
     for (size_t i = 0, used = 0; i < COUNT(parts); used += parts[i++].entries) {
         const json_t *part = json_object_get(value, parts[i].name);
         /* where another part does not fit, the entries are still checked, so that every fault is told at once */
-        (void)(fits[i] && array_read(part, parts[i].dimensions, parts[i].lengths, to == NULL ? NULL : to + used, path, parts[i].name, problems));
+        (void)(fits[i] && array_read(part, parts[i].dimensions, parts[i].lengths, to == NULL ? NULL : to + used, path,
+                                     parts[i].name, problems));
     }
     if (to != NULL) {
         weights->memory = to;
@@ -252,8 +399,10 @@ static void decode_weights(const json_t *value, const struct path *path, struct 
 }
 
 /* Members that neither form of `initial` has. A weights document is taken as GET .../weights gives it. */
-static void complain_unknown_initial(const json_t *value, bool reference, const struct path *path, struct problems *problems) {
-    static const char *const known[] = {"job", "iteration", "W", "Win", "b", "Wout", "bout", "type", "sha256", "units", "inputs", "outputs", "leak", "types", "sign"};
+static void complain_unknown_initial(const json_t *value, bool reference, const struct path *path,
+                                     struct problems *problems) {
+    static const char *const known[] = {"job",    "iteration", "W",      "Win",     "b",    "Wout",  "bout", "type",
+                                        "sha256", "units",     "inputs", "outputs", "leak", "types", "sign"};
     const size_t count = reference ? 2 : COUNT(known);
     const char *name;
     json_t *member;
@@ -268,7 +417,8 @@ static void complain_unknown_initial(const json_t *value, bool reference, const 
     }
 }
 
-static void decode_initial(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
+static void decode_initial(const json_t *value, const struct path *path, const struct field *field, void *object,
+                           struct problems *problems) {
     struct job_spec *spec = object;
     struct path here = {.parent = path, .name = field->name};
     char got[80];
@@ -286,13 +436,16 @@ static void decode_initial(const json_t *value, const struct path *path, const s
         complain_unknown_initial(value, true, &here, problems);
         snprintf(spec->initial_job, sizeof spec->initial_job, "%s", job);
         if (iteration != NULL && (!json_is_integer(iteration) || json_integer_value(iteration) < 0)) {
-            problems_add(problems, &here, "iteration", "must be an integer of at least 0; got %s", value_quote(iteration, got));
+            problems_add(problems, &here, "iteration", "must be an integer of at least 0; got %s",
+                         value_quote(iteration, got));
         } else if (iteration != NULL) {
             spec->initial_iteration = json_integer_value(iteration);
         }
     } else {
-        problems_add(problems, path, field->name, "must be null, {\"job\": id, \"iteration\": n}, or a weights document with W, Win, Wout, bout; got %s",
-                     value_quote(value, got));
+        problems_add(
+            problems, path, field->name,
+            "must be null, {\"job\": id, \"iteration\": n}, or a weights document with W, Win, Wout, bout; got %s",
+            value_quote(value, got));
     }
 }
 
@@ -301,7 +454,8 @@ static json_t *encode_initial(const struct field *field, const void *object) {
     (void)field;
     if (spec->initial_job[0] != '\0') {
         json_t *reference = json_pack("{s:s}", "job", spec->initial_job);
-        if (spec->initial_iteration >= 0 && json_object_set_new(reference, "iteration", json_integer(spec->initial_iteration)) != 0) {
+        if (spec->initial_iteration >= 0 &&
+            json_object_set_new(reference, "iteration", json_integer(spec->initial_iteration)) != 0) {
             json_decref(reference);
             return NULL;
         }
@@ -310,7 +464,8 @@ static json_t *encode_initial(const struct field *field, const void *object) {
     if (spec->initial.memory == NULL) {
         return json_null();
     }
-    return json_pack("{s:i, s:i, s:i}", "units", spec->initial.units, "inputs", spec->initial.inputs, "outputs", spec->initial.outputs);
+    return json_pack("{s:i, s:i, s:i}", "units", spec->initial.units, "inputs", spec->initial.inputs, "outputs",
+                     spec->initial.outputs);
 }
 
 static const struct field_custom initial = {decode_initial, encode_initial, "{\"type\": [\"object\", \"null\"]}"};
@@ -320,41 +475,95 @@ static const char *const rewiring_choices[] = {"none", "deep_r", NULL};
 static const char *const discretization_choices[] = {"exponential", "euler", NULL};
 
 static const struct field network_items[] = {
-    {.name = "units", .type = FIELD_INT, .offset = NETWORK(units), .low = 1, .high = 16384, .fallback = "120", .doc = "recurrent units; at least 6 with Dale's law"},
-    {.name = "tau", .type = FIELD_CUSTOM, .custom = &tau, .unit = "ms", .fallback = "100",
+    {.name = "units",
+     .type = FIELD_INT,
+     .offset = NETWORK(units),
+     .low = 1,
+     .high = 16384,
+     .fallback = "120",
+     .doc = "recurrent units; at least 6 with Dale's law"},
+    {.name = "tau",
+     .type = FIELD_CUSTOM,
+     .custom = &tau,
+     .unit = "ms",
+     .fallback = "100",
      .doc = "membrane time constant: one number, one a unit, or a range from which each unit's is drawn by the seed"},
-    {.name = "activation", .type = FIELD_CHOICE, .offset = NETWORK(activation), .choices = activation_choices, .fallback = "\"relu\"", .doc = "firing rate as a function of the membrane potential"},
-    {.name = "dale", .type = FIELD_BOOLEAN, .offset = NETWORK(dale), .fallback = "true", .doc = "Dale's law: a unit's outgoing weights have one sign"},
-    {.name = "excitatory_fraction", .type = FIELD_NUMBER, .offset = NETWORK(excitatory_fraction), .low = 0, .high = 1, .fallback = "0.8",
+    {.name = "activation",
+     .type = FIELD_CHOICE,
+     .offset = NETWORK(activation),
+     .choices = activation_choices,
+     .fallback = "\"relu\"",
+     .doc = "firing rate as a function of the membrane potential"},
+    {.name = "dale",
+     .type = FIELD_BOOLEAN,
+     .offset = NETWORK(dale),
+     .fallback = "true",
+     .doc = "Dale's law: a unit's outgoing weights have one sign"},
+    {.name = "excitatory_fraction",
+     .type = FIELD_NUMBER,
+     .offset = NETWORK(excitatory_fraction),
+     .low = 0,
+     .high = 1,
+     .fallback = "0.8",
      .doc = "share of excitatory units, with Dale's law"},
-    {.name = "types_per_sign", .type = FIELD_INT, .offset = NETWORK(types_per_sign), .low = 1, .high = 16384, .fallback = "1",
+    {.name = "types_per_sign",
+     .type = FIELD_INT,
+     .offset = NETWORK(types_per_sign),
+     .low = 1,
+     .high = 16384,
+     .fallback = "1",
      .doc = "cell types among the inhibitory and among the excitatory units"},
-    {.name = "connectivity", .type = FIELD_NUMBER, .offset = NETWORK(connectivity), .low = 0, .low_excluded = true, .high = 1, .fallback = "1.0",
+    {.name = "connectivity",
+     .type = FIELD_NUMBER,
+     .offset = NETWORK(connectivity),
+     .low = 0,
+     .low_excluded = true,
+     .high = 1,
+     .fallback = "1.0",
      .doc = "share of the recurrent synapses that may exist"},
-    {.name = "rewiring", .type = FIELD_CHOICE, .offset = NETWORK(rewiring), .choices = rewiring_choices, .fallback = "\"deep_r\"",
-     .doc = "what brings back a weight that an update pushed to zero: nothing but its gradient, or random draws (Deep R; needs Dale's law)"},
-    {.name = "discretization", .type = FIELD_CHOICE, .offset = NETWORK(discretization), .choices = discretization_choices, .fallback = "\"exponential\"",
+    {.name = "rewiring",
+     .type = FIELD_CHOICE,
+     .offset = NETWORK(rewiring),
+     .choices = rewiring_choices,
+     .fallback = "\"deep_r\"",
+     .doc = "what brings back a weight that an update pushed to zero: nothing but its gradient, or random draws (Deep "
+            "R; needs Dale's law)"},
+    {.name = "discretization",
+     .type = FIELD_CHOICE,
+     .offset = NETWORK(discretization),
+     .choices = discretization_choices,
+     .fallback = "\"exponential\"",
      .doc = "leak of a step: exp(-dt/tau) or 1 - dt/tau"},
-    {.name = "bias", .type = FIELD_BOOLEAN, .offset = NETWORK(bias), .fallback = "false", .doc = "whether recurrent units have a bias"},
-    {.name = "initial", .type = FIELD_CUSTOM, .custom = &initial, .fallback = "null",
-     .doc = "weights to begin with: of a job's checkpoint, or a weights document; a log event tells what the network cannot hold of them (the diagonal, "
+    {.name = "bias",
+     .type = FIELD_BOOLEAN,
+     .offset = NETWORK(bias),
+     .fallback = "false",
+     .doc = "whether recurrent units have a bias"},
+    {.name = "initial",
+     .type = FIELD_CUSTOM,
+     .custom = &initial,
+     .fallback = "null",
+     .doc = "weights to begin with: of a job's checkpoint, or a weights document; a log event tells what the network "
+            "cannot hold of them (the diagonal, "
             "entries outside the mask, signs against Dale's law, b without bias)"},
 };
 
 const struct fields network_fields = {network_items, COUNT(network_items)};
 
-/* ---- rule -------------------------------------------------------------------------------------------------------- */
+/* ---- rule ---- */
 
 #define RULE(member) offsetof(struct rule_config, member)
 #define CREDITED (BIT(RULE_MDGL) | BIT(RULE_MODPROP))
 
-static void decode_mu(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
+static void decode_mu(const json_t *value, const struct path *path, const struct field *field, void *object,
+                      struct problems *problems) {
     struct rule_config *rule = object;
     char got[80];
     rule->mu_auto = json_is_string(value) && strcmp(json_string_value(value), "auto") == 0;
     rule->mu = rule->mu_auto ? 0.25 : json_number_value(value);
     if (!rule->mu_auto && (!json_is_number(value) || !(rule->mu >= 0.0 && rule->mu <= 1.0))) {
-        problems_add(problems, path, field->name, "must be a number from 0 to 1, or \"auto\"; got %s", value_quote(value, got));
+        problems_add(problems, path, field->name, "must be a number from 0 to 1, or \"auto\"; got %s",
+                     value_quote(value, got));
     }
 }
 
@@ -364,7 +573,9 @@ static json_t *encode_mu(const struct field *field, const void *object) {
     return rule->mu_auto ? json_string("auto") : json_real(rule->mu);
 }
 
-static const struct field_custom mu = {decode_mu, encode_mu, "{\"oneOf\": [{\"type\": \"number\", \"minimum\": 0, \"maximum\": 1}, {\"const\": \"auto\"}]}"};
+static const struct field_custom mu = {
+    decode_mu, encode_mu,
+    "{\"oneOf\": [{\"type\": \"number\", \"minimum\": 0, \"maximum\": 1}, {\"const\": \"auto\"}]}"};
 
 static const char *const credit_choices[] = {"cell", "type", NULL};
 static const char *const averaging_choices[] = {"all", "existing", NULL};
@@ -373,37 +584,86 @@ static const char *const first_hop_choices[] = {"mu", "exact", NULL};
 static const char *const feedback_choices[] = {"symmetric", "random", "adaptive", NULL};
 
 static const struct field rule_items[] = {
-    {.name = "mu", .type = FIELD_CUSTOM, .custom = &mu, .fallback = "0.25", .variants = BIT(RULE_MODPROP),
-     .doc = "stands for the activation derivative on the way through the recurrent weights; \"auto\" follows its running mean (ours, not in the paper)"},
-    {.name = "weights", .type = FIELD_CHOICE, .offset = RULE(weights), .choices = credit_choices, .fallback = "\"cell\"", .variants = CREDITED,
-     .doc = "the weights that carry the credit: each cell's own (what the published code does) or averages over cell types (the paper's text)"},
-    {.name = "averaging", .type = FIELD_CHOICE, .offset = RULE(averaging), .choices = averaging_choices, .fallback = "\"all\"", .variants = CREDITED,
+    {.name = "mu",
+     .type = FIELD_CUSTOM,
+     .custom = &mu,
+     .fallback = "0.25",
+     .variants = BIT(RULE_MODPROP),
+     .doc = "stands for the activation derivative on the way through the recurrent weights; \"auto\" follows its "
+            "running mean (ours, not in the paper)"},
+    {.name = "weights",
+     .type = FIELD_CHOICE,
+     .offset = RULE(weights),
+     .choices = credit_choices,
+     .fallback = "\"cell\"",
+     .variants = CREDITED,
+     .doc = "the weights that carry the credit: each cell's own (what the published code does) or averages over cell "
+            "types (the paper's text)"},
+    {.name = "averaging",
+     .type = FIELD_CHOICE,
+     .offset = RULE(averaging),
+     .choices = averaging_choices,
+     .fallback = "\"all\"",
+     .variants = CREDITED,
      .doc = "with type weights: average over all pairs of a block, or over existing synapses"},
-    {.name = "tracking", .type = FIELD_CHOICE, .offset = RULE(tracking), .choices = tracking_choices, .fallback = "\"current\"", .variants = CREDITED,
+    {.name = "tracking",
+     .type = FIELD_CHOICE,
+     .offset = RULE(tracking),
+     .choices = tracking_choices,
+     .fallback = "\"current\"",
+     .variants = CREDITED,
      .doc = "with type weights: average before every update, or once at the start"},
-    {.name = "first_hop", .type = FIELD_CHOICE, .offset = RULE(first_hop), .choices = first_hop_choices, .fallback = "\"mu\"", .variants = BIT(RULE_MODPROP),
+    {.name = "first_hop",
+     .type = FIELD_CHOICE,
+     .offset = RULE(first_hop),
+     .choices = first_hop_choices,
+     .fallback = "\"mu\"",
+     .variants = BIT(RULE_MODPROP),
      .doc = "derivative at the first hop of the credit: mu (the published code) or exact (the paper's form)"},
-    {.name = "taps", .type = FIELD_INT_OR_NULL, .offset = RULE(taps), .unit = "steps", .low = 1, .high = 1000000000, .fallback = "null", .variants = BIT(RULE_MODPROP),
+    {.name = "taps",
+     .type = FIELD_INT_OR_NULL,
+     .offset = RULE(taps),
+     .unit = "steps",
+     .low = 1,
+     .high = 1000000000,
+     .fallback = "null",
+     .variants = BIT(RULE_MODPROP),
      .doc = "cut the credit's filter after this many steps; null: no cut"},
-    {.name = "feedback", .type = FIELD_CHOICE, .offset = RULE(feedback), .choices = feedback_choices, .fallback = "\"symmetric\"",
-     .doc = "weights that bring the error to the units: the readout's own, random, or random with the readout's updates"},
-    {.name = "feedback_decay", .type = FIELD_NUMBER, .offset = RULE(feedback_decay), .low = 0, .high = 1, .fallback = "0",
+    {.name = "feedback",
+     .type = FIELD_CHOICE,
+     .offset = RULE(feedback),
+     .choices = feedback_choices,
+     .fallback = "\"symmetric\"",
+     .doc =
+         "weights that bring the error to the units: the readout's own, random, or random with the readout's updates"},
+    {.name = "feedback_decay",
+     .type = FIELD_NUMBER,
+     .offset = RULE(feedback_decay),
+     .low = 0,
+     .high = 1,
+     .fallback = "0",
      .doc = "with adaptive feedback: share that Wout and feedback lose at every update"},
 };
 
 const struct fields rule_fields = {rule_items, COUNT(rule_items)};
 
-/* ---- optimizer --------------------------------------------------------------------------------------------------- */
+/* ---- optimizer ---- */
 
 #define OPTIMIZER(member) offsetof(struct optimizer_config, member)
 
 static const struct field decay_items[] = {
-    {.name = "factor", .type = FIELD_NUMBER, .offset = OPTIMIZER(decay_factor), .low = 0, .low_excluded = true, .high = 1},
+    {.name = "factor",
+     .type = FIELD_NUMBER,
+     .offset = OPTIMIZER(decay_factor),
+     .low = 0,
+     .low_excluded = true,
+     .high = 1},
     {.name = "every", .type = FIELD_INT, .offset = OPTIMIZER(decay_every), .low = 1, .high = 1000000000},
 };
 static const struct fields decay_fields = {decay_items, COUNT(decay_items)};
 
-static void decode_decay(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
+static void decode_decay(const json_t *value, const struct path *path, const struct field *field, void *object,
+                         struct problems *problems) {
     struct optimizer_config *optimizer = object;
     char got[80];
     optimizer->decay_factor = 1.0;
@@ -413,7 +673,8 @@ static void decode_decay(const json_t *value, const struct path *path, const str
         fields_decode(&(struct decoding){.fields = &decay_fields, .variant = ~0u}, value, &here, optimizer, problems);
     } else if (!json_is_null(value)) {
         problems_add(problems, path, field->name,
-                     "must be null or {\"factor\": a number above 0, at most 1, \"every\": an integer from 1 to 1000000000}; got %s",
+                     "must be null or {\"factor\": a number above 0, at most 1, \"every\": an integer from 1 to "
+                     "1000000000}; got %s",
                      value_quote(value, got));
     }
 }
@@ -421,37 +682,101 @@ static void decode_decay(const json_t *value, const struct path *path, const str
 static json_t *encode_decay(const struct field *field, const void *object) {
     const struct optimizer_config *optimizer = object;
     (void)field;
-    return optimizer->decay_every == 0 ? json_null() : json_pack("{s:f, s:i}", "factor", optimizer->decay_factor, "every", optimizer->decay_every);
+    return optimizer->decay_every == 0
+               ? json_null()
+               : json_pack("{s:f, s:i}", "factor", optimizer->decay_factor, "every", optimizer->decay_every);
 }
 
 static const struct field_custom decay = {decode_decay, encode_decay,
-                                          "{\"type\": [\"object\", \"null\"], \"properties\": {\"factor\": {\"type\": \"number\", \"exclusiveMinimum\": 0, \"maximum\": 1}, "
-                                          "\"every\": {\"type\": \"integer\", \"minimum\": 1, \"maximum\": 1000000000}}, \"required\": [\"factor\", \"every\"], "
+                                          "{\"type\": [\"object\", \"null\"], \"properties\": {\"factor\": {\"type\": "
+                                          "\"number\", \"exclusiveMinimum\": 0, \"maximum\": 1}, "
+                                          "\"every\": {\"type\": \"integer\", \"minimum\": 1, \"maximum\": "
+                                          "1000000000}}, \"required\": [\"factor\", \"every\"], "
                                           "\"additionalProperties\": false}"};
 
 static const struct field optimizer_items[] = {
-    {.name = "learning_rate", .type = FIELD_NUMBER, .offset = OPTIMIZER(learning_rate), .low = 0, .high = 1000, .fallback = "0.0005", .doc = "step size at the beginning"},
-    {.name = "decay", .type = FIELD_CUSTOM, .custom = &decay, .fallback = "{\"factor\": 0.8, \"every\": 300}",
+    {.name = "learning_rate",
+     .type = FIELD_NUMBER,
+     .offset = OPTIMIZER(learning_rate),
+     .low = 0,
+     .high = 1000,
+     .fallback = "0.0005",
+     .doc = "step size at the beginning"},
+    {.name = "decay",
+     .type = FIELD_CUSTOM,
+     .custom = &decay,
+     .fallback = "{\"factor\": 0.8, \"every\": 300}",
      .doc = "the learning rate is multiplied by factor after every so many iterations"},
-    {.name = "momentum", .type = FIELD_NUMBER, .offset = OPTIMIZER(momentum), .low = 0, .high = 1, .fallback = "0.9", .variants = BIT(OPTIMIZER_SGD), .doc = "share of the last step that goes on"},
-    {.name = "beta1", .type = FIELD_NUMBER, .offset = OPTIMIZER(beta1), .low = 0, .high = 0.999999, .fallback = "0.9", .variants = BIT(OPTIMIZER_ADAM), .doc = "decay of the first moment"},
-    {.name = "beta2", .type = FIELD_NUMBER, .offset = OPTIMIZER(beta2), .low = 0, .high = 0.99999999, .fallback = "0.999", .variants = BIT(OPTIMIZER_ADAM), .doc = "decay of the second moment"},
-    {.name = "epsilon", .type = FIELD_NUMBER, .offset = OPTIMIZER(epsilon), .low = 0, .low_excluded = true, .high = 1, .fallback = "1e-8", .variants = BIT(OPTIMIZER_ADAM), .doc = "added to the root of the second moment"},
-    {.name = "l2", .type = FIELD_NUMBER, .offset = OPTIMIZER(l2), .low = 0, .high = 1000, .fallback = "0.0005", .doc = "weight decay, added to the gradient of W, Win and Wout"},
-    {.name = "l1", .type = FIELD_NUMBER, .offset = OPTIMIZER(l1), .low = 0, .high = 1000, .fallback = "0.01", .doc = "each connected entry of W and Wout shrinks by learning rate * l1 an update"},
-    {.name = "clip_norm", .type = FIELD_NUMBER_OR_NULL, .offset = OPTIMIZER(clip_norm), .low = 0, .low_excluded = true, .high = 1e9, .fallback = "null", .doc = "bound of the gradient's global norm"},
+    {.name = "momentum",
+     .type = FIELD_NUMBER,
+     .offset = OPTIMIZER(momentum),
+     .low = 0,
+     .high = 1,
+     .fallback = "0.9",
+     .variants = BIT(OPTIMIZER_SGD),
+     .doc = "share of the last step that goes on"},
+    {.name = "beta1",
+     .type = FIELD_NUMBER,
+     .offset = OPTIMIZER(beta1),
+     .low = 0,
+     .high = 0.999999,
+     .fallback = "0.9",
+     .variants = BIT(OPTIMIZER_ADAM),
+     .doc = "decay of the first moment"},
+    {.name = "beta2",
+     .type = FIELD_NUMBER,
+     .offset = OPTIMIZER(beta2),
+     .low = 0,
+     .high = 0.99999999,
+     .fallback = "0.999",
+     .variants = BIT(OPTIMIZER_ADAM),
+     .doc = "decay of the second moment"},
+    {.name = "epsilon",
+     .type = FIELD_NUMBER,
+     .offset = OPTIMIZER(epsilon),
+     .low = 0,
+     .low_excluded = true,
+     .high = 1,
+     .fallback = "1e-8",
+     .variants = BIT(OPTIMIZER_ADAM),
+     .doc = "added to the root of the second moment"},
+    {.name = "l2",
+     .type = FIELD_NUMBER,
+     .offset = OPTIMIZER(l2),
+     .low = 0,
+     .high = 1000,
+     .fallback = "0.0005",
+     .doc = "weight decay, added to the gradient of W, Win and Wout"},
+    {.name = "l1",
+     .type = FIELD_NUMBER,
+     .offset = OPTIMIZER(l1),
+     .low = 0,
+     .high = 1000,
+     .fallback = "0.01",
+     .doc = "each connected entry of W and Wout shrinks by learning rate * l1 an update"},
+    {.name = "clip_norm",
+     .type = FIELD_NUMBER_OR_NULL,
+     .offset = OPTIMIZER(clip_norm),
+     .low = 0,
+     .low_excluded = true,
+     .high = 1e9,
+     .fallback = "null",
+     .doc = "bound of the gradient's global norm"},
 };
 
 const struct fields optimizer_fields = {optimizer_items, COUNT(optimizer_items)};
 
-/* ---- training ---------------------------------------------------------------------------------------------------- */
+/* ---- training ---- */
 
 #define TRAINING(member) offsetof(struct training_config, member)
 
 static const struct {
     const char *metric, *bound;
     enum stop_metric value;
-} stop_table[] = {{"accuracy", "above", STOP_ACCURACY_ABOVE}, {"accuracy", "below", STOP_ACCURACY_BELOW}, {"loss", "above", STOP_LOSS_ABOVE}, {"loss", "below", STOP_LOSS_BELOW}};
+} stop_table[] = {{"accuracy", "above", STOP_ACCURACY_ABOVE},
+                  {"accuracy", "below", STOP_ACCURACY_BELOW},
+                  {"loss", "above", STOP_LOSS_ABOVE},
+                  {"loss", "below", STOP_LOSS_BELOW}};
 
 struct stop {
     int metric, evaluations;
@@ -464,13 +789,24 @@ static const char *const stop_metrics[] = {"accuracy", "loss", NULL};
 
 static const struct field stop_items[] = {
     {.name = "metric", .type = FIELD_CHOICE, .offset = STOP(metric), .choices = stop_metrics},
-    {.name = "above", .type = FIELD_NUMBER_OR_NULL, .offset = STOP(above), .low = -1e30, .high = 1e30, .fallback = "null"},
-    {.name = "below", .type = FIELD_NUMBER_OR_NULL, .offset = STOP(below), .low = -1e30, .high = 1e30, .fallback = "null"},
+    {.name = "above",
+     .type = FIELD_NUMBER_OR_NULL,
+     .offset = STOP(above),
+     .low = -1e30,
+     .high = 1e30,
+     .fallback = "null"},
+    {.name = "below",
+     .type = FIELD_NUMBER_OR_NULL,
+     .offset = STOP(below),
+     .low = -1e30,
+     .high = 1e30,
+     .fallback = "null"},
     {.name = "evaluations", .type = FIELD_INT, .offset = STOP(evaluations), .low = 1, .high = 1000000, .fallback = "1"},
 };
 static const struct fields stop_fields = {stop_items, COUNT(stop_items)};
 
-static void stop_decode(const json_t *value, const struct path *path, struct training_config *training, struct problems *problems) {
+static void stop_decode(const json_t *value, const struct path *path, struct training_config *training,
+                        struct problems *problems) {
     struct stop stop = {0};
     size_t before = problems->count;
     char got[80];
@@ -483,7 +819,8 @@ static void stop_decode(const json_t *value, const struct path *path, struct tra
         return;
     }
     for (size_t i = 0; i < COUNT(stop_table); i++) {
-        if (strcmp(stop_table[i].metric, stop_metrics[stop.metric]) == 0 && strcmp(stop_table[i].bound, stop.above.set ? "above" : "below") == 0) {
+        if (strcmp(stop_table[i].metric, stop_metrics[stop.metric]) == 0 &&
+            strcmp(stop_table[i].bound, stop.above.set ? "above" : "below") == 0) {
             training->stop_metric = stop_table[i].value;
         }
     }
@@ -491,7 +828,8 @@ static void stop_decode(const json_t *value, const struct path *path, struct tra
     training->stop_evaluations = stop.evaluations;
 }
 
-static void decode_stop(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
+static void decode_stop(const json_t *value, const struct path *path, const struct field *field, void *object,
+                        struct problems *problems) {
     struct training_config *training = object;
     char got[80];
     training->stop_metric = STOP_NEVER;
@@ -500,7 +838,8 @@ static void decode_stop(const json_t *value, const struct path *path, const stru
         stop_decode(value, &(struct path){.parent = path, .name = field->name}, training, problems);
     } else if (!json_is_null(value)) {
         problems_add(problems, path, field->name,
-                     "must be null or {\"metric\": \"accuracy\" or \"loss\", \"above\" or \"below\": a number, \"evaluations\": an integer of at least 1}; got %s",
+                     "must be null or {\"metric\": \"accuracy\" or \"loss\", \"above\" or \"below\": a number, "
+                     "\"evaluations\": an integer of at least 1}; got %s",
                      value_quote(value, got));
     }
 }
@@ -510,8 +849,8 @@ static json_t *encode_stop(const struct field *field, const void *object) {
     (void)field;
     for (size_t i = 0; i < COUNT(stop_table); i++) {
         if (stop_table[i].value == training->stop_metric) {
-            return json_pack("{s:s, s:f, s:i}", "metric", stop_table[i].metric, stop_table[i].bound, training->stop_threshold, "evaluations",
-                             training->stop_evaluations);
+            return json_pack("{s:s, s:f, s:i}", "metric", stop_table[i].metric, stop_table[i].bound,
+                             training->stop_threshold, "evaluations", training->stop_evaluations);
         }
     }
     return json_null();
@@ -522,16 +861,20 @@ static const struct field_custom stop_when = {
     "{\"type\": [\"object\", \"null\"], \"properties\": {\"metric\": {\"enum\": [\"accuracy\", \"loss\"]}, "
     "\"above\": {\"type\": [\"number\", \"null\"], \"minimum\": -1e30, \"maximum\": 1e30}, "
     "\"below\": {\"type\": [\"number\", \"null\"], \"minimum\": -1e30, \"maximum\": 1e30}, "
-    "\"evaluations\": {\"type\": \"integer\", \"minimum\": 1, \"maximum\": 1000000}}, \"required\": [\"metric\"], \"additionalProperties\": false}"};
+    "\"evaluations\": {\"type\": \"integer\", \"minimum\": 1, \"maximum\": 1000000}}, \"required\": [\"metric\"], "
+    "\"additionalProperties\": false}"};
 
-/* What training.diagnostics may list: the table, the sentence about a fault and the schema are made of this. The costs stand in the field's description. */
-#define DIAGNOSTICS(ITEM, BETWEEN)                                     \
-    ITEM("cosine", DIAGNOSTIC_COSINE) BETWEEN                          \
-    ITEM("spectral_radius", DIAGNOSTIC_SPECTRAL_RADIUS) BETWEEN        \
-    ITEM("psi", DIAGNOSTIC_PSI) BETWEEN                                \
-    ITEM("norms", DIAGNOSTIC_NORMS) BETWEEN                            \
+/*
+ * What training.diagnostics may list: the table, the sentence about a fault and the schema are made of this. The costs
+ * stand in the field's description.
+ */
+#define DIAGNOSTICS(ITEM, BETWEEN)                                                                                     \
+    ITEM("cosine", DIAGNOSTIC_COSINE) BETWEEN ITEM("spectral_radius", DIAGNOSTIC_SPECTRAL_RADIUS)                      \
+    BETWEEN                                                                                                            \
+    ITEM("psi", DIAGNOSTIC_PSI) BETWEEN ITEM("norms", DIAGNOSTIC_NORMS)                                                \
+    BETWEEN                                                                                                            \
     ITEM("phases", DIAGNOSTIC_PHASES)
-#define DIAGNOSTIC_ROW(name, bit)    {name, bit},
+#define DIAGNOSTIC_ROW(name, bit) {name, bit},
 #define DIAGNOSTIC_QUOTED(name, bit) "\"" name "\""
 
 static const struct {
@@ -548,7 +891,8 @@ static unsigned diagnostic_bit(const json_t *name) {
     return 0;
 }
 
-static void decode_diagnostics(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
+static void decode_diagnostics(const json_t *value, const struct path *path, const struct field *field, void *object,
+                               struct problems *problems) {
     struct training_config *training = object;
     bool ok = json_is_boolean(value) || json_is_array(value);
     training->diagnostics = json_is_true(value) ? DIAGNOSTIC_ALL : 0;
@@ -561,8 +905,10 @@ static void decode_diagnostics(const json_t *value, const struct path *path, con
     }
     char got[80];
     if (!ok) {
-        problems_add(problems, path, field->name,
-                     "must be true, false or a list of some of " DIAGNOSTICS(DIAGNOSTIC_QUOTED, ", ") ", each once; got %s", value_quote(value, got));
+        problems_add(
+            problems, path, field->name,
+            "must be true, false or a list of some of " DIAGNOSTICS(DIAGNOSTIC_QUOTED, ", ") ", each once; got %s",
+            value_quote(value, got));
     }
 }
 
@@ -574,7 +920,8 @@ static json_t *encode_diagnostics(const struct field *field, const void *object)
     }
     json_t *list = json_array();
     for (size_t i = 0; i < COUNT(diagnostic_table); i++) {
-        if ((training->diagnostics & diagnostic_table[i].bit) && json_array_append_new(list, json_string(diagnostic_table[i].name)) != 0) {
+        if ((training->diagnostics & diagnostic_table[i].bit) &&
+            json_array_append_new(list, json_string(diagnostic_table[i].name)) != 0) {
             json_decref(list);
             return NULL;
         }
@@ -584,31 +931,82 @@ static json_t *encode_diagnostics(const struct field *field, const void *object)
 
 static const struct field_custom diagnostics = {
     decode_diagnostics, encode_diagnostics,
-    "{\"oneOf\": [{\"type\": \"boolean\"}, {\"type\": \"array\", \"uniqueItems\": true, \"items\": {\"enum\": [" DIAGNOSTICS(DIAGNOSTIC_QUOTED, ", ") "]}}]}"};
+    "{\"oneOf\": [{\"type\": \"boolean\"}, {\"type\": \"array\", \"uniqueItems\": true, \"items\": {\"enum\": "
+    "[" DIAGNOSTICS(DIAGNOSTIC_QUOTED, ", ") "]}}]}"};
 
 static const struct field training_items[] = {
-    {.name = "iterations", .type = FIELD_INT64, .offset = TRAINING(iterations), .low = 1, .high = 1e12, .fallback = "3000", .doc = "updates of the weights"},
-    {.name = "batch_size", .type = FIELD_INT, .offset = TRAINING(batch_size), .unit = "trials", .low = 1, .high = 65536, .fallback = "32", .doc = "trials an update"},
-    {.name = "evaluate_every", .type = FIELD_INT64, .offset = TRAINING(evaluate_every), .unit = "iterations", .low = 1, .high = 1e12, .fallback = "20", .doc = "iterations between evaluations"},
-    {.name = "checkpoint_every", .type = FIELD_INT64, .offset = TRAINING(checkpoint_every), .unit = "iterations", .low = 1, .high = 1e12, .fallback = "100", .doc = "iterations between checkpoints"},
-    {.name = "keep_checkpoints", .type = FIELD_INT, .offset = TRAINING(keep_checkpoints), .low = 1, .high = 1000, .fallback = "2", .doc = "checkpoints that are kept, the newest"},
-    {.name = "stop_when", .type = FIELD_CUSTOM, .custom = &stop_when, .fallback = "null", .doc = "end early once so many evaluations in a row meet this"},
-    {.name = "memory", .type = FIELD_INT64_OR_NULL, .offset = TRAINING(memory), .unit = "bytes", .low = 1048576, .high = 1e15, .fallback = "null",
+    {.name = "iterations",
+     .type = FIELD_INT64,
+     .offset = TRAINING(iterations),
+     .low = 1,
+     .high = 1e12,
+     .fallback = "3000",
+     .doc = "updates of the weights"},
+    {.name = "batch_size",
+     .type = FIELD_INT,
+     .offset = TRAINING(batch_size),
+     .unit = "trials",
+     .low = 1,
+     .high = 65536,
+     .fallback = "32",
+     .doc = "trials an update"},
+    {.name = "evaluate_every",
+     .type = FIELD_INT64,
+     .offset = TRAINING(evaluate_every),
+     .unit = "iterations",
+     .low = 1,
+     .high = 1e12,
+     .fallback = "20",
+     .doc = "iterations between evaluations"},
+    {.name = "checkpoint_every",
+     .type = FIELD_INT64,
+     .offset = TRAINING(checkpoint_every),
+     .unit = "iterations",
+     .low = 1,
+     .high = 1e12,
+     .fallback = "100",
+     .doc = "iterations between checkpoints"},
+    {.name = "keep_checkpoints",
+     .type = FIELD_INT,
+     .offset = TRAINING(keep_checkpoints),
+     .low = 1,
+     .high = 1000,
+     .fallback = "2",
+     .doc = "checkpoints that are kept, the newest"},
+    {.name = "stop_when",
+     .type = FIELD_CUSTOM,
+     .custom = &stop_when,
+     .fallback = "null",
+     .doc = "end early once so many evaluations in a row meet this"},
+    {.name = "memory",
+     .type = FIELD_INT64_OR_NULL,
+     .offset = TRAINING(memory),
+     .unit = "bytes",
+     .low = 1048576,
+     .high = 1e15,
+     .fallback = "null",
      .doc = "bound of the memory for history; beyond it time is recomputed in segments"},
-    {.name = "diagnostics", .type = FIELD_CUSTOM, .custom = &diagnostics, .fallback = "false",
-     .doc = "what each evaluation also tells, true for all; costs an evaluation: cosine with the true gradient (bptt's, with symmetric feedback) of the same batch (an iteration of bptt and "
-            "one of the rule, the latter once for cosine, psi and norms together), spectral_radius of W (eigenvalues, of order units^3), psi (mean psi, "
-            "silent units; an iteration of the rule), norms of the gradient (an iteration of the rule), phases (where the time goes; nothing)"},
+    {.name = "diagnostics",
+     .type = FIELD_CUSTOM,
+     .custom = &diagnostics,
+     .fallback = "false",
+     .doc = "what each evaluation also tells, true for all; costs an evaluation: cosine with the true gradient "
+            "(bptt's, with symmetric feedback) of the same batch (an iteration of bptt and "
+            "one of the rule, the latter once for cosine, psi and norms together), spectral_radius of W (eigenvalues, "
+            "of order units^3), psi (mean psi, "
+            "silent units; an iteration of the rule), norms of the gradient (an iteration of the rule), phases (where "
+            "the time goes; nothing)"},
 };
 
 const struct fields training_fields = {training_items, COUNT(training_items)};
 
 /*
- * Where other defaults than the published delayed XOR's were measured to learn: with them bptt brings pattern to a loss of 1e-5 in 3000 iterations, evidence to 95 %
- * in 400, row MNIST to 96.9 % (README), pixel MNIST to 70 % in 2000. l1, l2 and Deep R belong to the published run.
+ * Where other defaults than the published delayed XOR's were measured to learn: with them bptt brings pattern to a loss
+ * of 1e-5 in 3000 iterations, evidence to 95 % in 400, row MNIST to 96.9 % (README), pixel MNIST to 70 % in 2000. l1,
+ * l2 and Deep R belong to the published run.
  */
-#define MNIST_TASKS   (BIT(TASK_ROW_MNIST) | BIT(TASK_PIXEL_MNIST))
-#define UNPUBLISHED   (MNIST_TASKS | BIT(TASK_PATTERN) | BIT(TASK_EVIDENCE) | BIT(TASK_DATASET))
+#define MNIST_TASKS (BIT(TASK_ROW_MNIST) | BIT(TASK_PIXEL_MNIST))
+#define UNPUBLISHED (MNIST_TASKS | BIT(TASK_PATTERN) | BIT(TASK_EVIDENCE) | BIT(TASK_DATASET))
 
 const struct field_default task_defaults[] = {
     {UNPUBLISHED, "network", "rewiring", "\"none\""},
@@ -641,12 +1039,16 @@ const struct field_default task_defaults[] = {
 };
 const size_t task_default_count = COUNT(task_defaults);
 
-/* ---- recommendations --------------------------------------------------------------------------------------------- */
+/* ---- recommendations ---- */
 
 const struct recommendation recommendations[] = {
-    {BIT(RULE_MODPROP), "type-averaged weights", "{\"network\": {\"types_per_sign\": 23}, \"rule\": {\"weights\": \"type\", \"first_hop\": \"exact\", \"mu\": 0.25}}",
-     "Seeds 1 to 10, medians. Delayed XOR, the published run: learned by iteration 550 (cell weights 510, bptt 400, e-prop 1470), all runs at 100 %, final loss 0.009 "
-     "(cell 0.009); with 2 to 8 types in all it took 1020 to 1350. Pattern generation: learned by 290 (cell weights with the exact first hop 290, bptt 200, e-prop 750). "
+    {BIT(RULE_MODPROP), "type-averaged weights",
+     "{\"network\": {\"types_per_sign\": 23}, \"rule\": {\"weights\": \"type\", \"first_hop\": \"exact\", \"mu\": "
+     "0.25}}",
+     "Seeds 1 to 10, medians. Delayed XOR, the published run: learned by iteration 550 (cell weights 510, bptt 400, "
+     "e-prop 1470), all runs at 100 %, final loss 0.009 "
+     "(cell 0.009); with 2 to 8 types in all it took 1020 to 1350. Pattern generation: learned by 290 (cell weights "
+     "with the exact first hop 290, bptt 200, e-prop 750). "
      "Row MNIST: 92.7 %, one run of ten burst (bptt 97.3 %, MDGL 89.8 %, e-prop 88.2 %). tests/reproduce/results"},
 };
 const size_t recommendation_count = COUNT(recommendations);

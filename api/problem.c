@@ -67,13 +67,13 @@ void problems_add(struct problems *problems, const struct path *path, const char
     if (problems->errors == NULL) {
         problems->errors = json_array();
     }
-    json_array_append_new(problems->errors,
-                          json_pack("{s:o, s:o}", "pointer", json_string_of(pointer), "detail", json_string_of(detail)));
+    json_array_append_new(problems->errors, json_pack("{s:o, s:o}", "pointer", json_string_of(pointer), "detail",
+                                                      json_string_of(detail)));
 }
 
 /* Names beyond what is told are not looked at: a million unknown ones must cost nothing. */
-void problems_add_unknown(struct problems *problems, const struct path *path, const char *name, const char *what, const char *const *known,
-                          size_t count) {
+void problems_add_unknown(struct problems *problems, const struct path *path, const char *name, const char *what,
+                          const char *const *known, size_t count) {
     const char *nearest = problems->count < PROBLEMS_MAX ? name_nearest(name, known, count) : NULL;
     if (nearest != NULL) {
         problems_add(problems, path, name, "is not a known %s; did you mean \"%s\"?", what, nearest);
@@ -90,10 +90,12 @@ void problems_release(struct problems *problems) {
 json_t *problem_document(int status, const char *title, const char *detail, struct problems *problems) {
     char counted[256];
     if (problems != NULL && problems->count > PROBLEMS_MAX) {
-        snprintf(counted, sizeof counted, "%.150s; it has %zu, the first %d are told", detail, problems->count, PROBLEMS_MAX);
+        snprintf(counted, sizeof counted, "%.150s; it has %zu, the first %d are told", detail, problems->count,
+                 PROBLEMS_MAX);
         detail = counted;
     }
-    json_t *document = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title, "status", status, "detail", detail);
+    json_t *document = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title, "status", status,
+                                 "detail", detail);
     if (document != NULL && problems != NULL && problems->errors != NULL) {
         json_object_set_new(document, "errors", problems->errors);
         problems->errors = NULL;
@@ -108,7 +110,10 @@ struct quote {
     size_t used;
 };
 
-/* Takes what fits and stops the encoder there: json_dumpb would leave out the piece that does not fit and what lay in its place before. */
+/*
+ * Takes what fits and stops the encoder there: json_dumpb would leave out the piece that does not fit and what lay in
+ * its place before.
+ */
 static int quote_put(const char *piece, size_t size, void *user) {
     struct quote *quote = user;
     size_t room = QUOTE_BYTES + 1 - quote->used;
@@ -120,7 +125,8 @@ static int quote_put(const char *piece, size_t size, void *user) {
 
 const char *value_quote(const json_t *value, char text[80]) {
     struct quote quote = {.text = text};
-    json_dump_callback(value, quote_put, &quote, JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
+    json_dump_callback(value, quote_put, &quote,
+                       JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
     if (quote.used == 0) {
         snprintf(text, 80, "a value that cannot be shown");
     } else if (quote.used <= QUOTE_BYTES) {
@@ -216,7 +222,7 @@ json_t *json_parse(const char *text, size_t size, char error[256]) {
     return parse(text, size, error, &overflow);
 }
 
-/* ---- bodies ------------------------------------------------------------------------------------------------------ */
+/* ---- bodies ---- */
 
 /* Where a walk through a text stands: one level a bracket that is open. */
 struct place {
@@ -289,8 +295,10 @@ static void complain_overflow(struct walk *walk, const char *number, size_t leng
         }
     }
     problems_add(walk->problems, walk->depth == 0 ? NULL : &walk->places[walk->depth].path, NULL,
-                 "must be %s; got %.*s%s", memchr(number, '.', length) || memchr(number, 'e', length) || memchr(number, 'E', length)
-                     ? "a number of magnitude below 1.8e308" : "an integer of 64 bits",
+                 "must be %s; got %.*s%s",
+                 memchr(number, '.', length) || memchr(number, 'e', length) || memchr(number, 'E', length)
+                     ? "a number of magnitude below 1.8e308"
+                     : "an integer of 64 bits",
                  (int)(length > 60 ? 60 : length), number, length > 60 ? "..." : "");
 }
 
@@ -308,7 +316,9 @@ static void walk_bracket(struct walk *walk, char c) {
     }
 }
 
-/* Counts the values and members; with problems, tells every number that is too large. The text need not be well formed. */
+/*
+ * Counts the values and members; with problems, tells every number that is too large. The text need not be well formed.
+ */
 static struct walk body_walk(const char *text, size_t size, struct problems *problems) {
     struct walk walk = {.problems = problems};
     for (size_t at = 0; at < size;) {
@@ -341,8 +351,10 @@ json_t *json_parse_body(const char *text, size_t size, struct problems *problems
     const struct walk counted = body_walk(text, text == NULL ? 0 : size, NULL);
     if (counted.values > JSON_VALUES_MAX || counted.members > JSON_MEMBERS_MAX) {
         bool members = counted.members > JSON_MEMBERS_MAX;
-        snprintf(error, 256, "the body must have at most %d %s; it has about %zu", members ? JSON_MEMBERS_MAX : JSON_VALUES_MAX,
-                 members ? "members of objects" : "values (numbers, strings, lists, objects)", members ? counted.members : counted.values);
+        snprintf(error, 256, "the body must have at most %d %s; it has about %zu",
+                 members ? JSON_MEMBERS_MAX : JSON_VALUES_MAX,
+                 members ? "members of objects" : "values (numbers, strings, lists, objects)",
+                 members ? counted.members : counted.values);
         return NULL;
     }
     *status = 400;

@@ -1,6 +1,6 @@
 /*
- * Problems: every fault of a document, found in one pass, each with a JSON Pointer and a sentence that states the constraint;
- * and the problem document (RFC 9457) that carries them.
+ * Problems: every fault of a document, found in one pass, each with a JSON Pointer and a sentence that states the
+ * constraint; and the problem document (RFC 9457) that carries them.
  */
 #ifndef MODPROP_API_PROBLEM_H
 #define MODPROP_API_PROBLEM_H
@@ -27,8 +27,8 @@ struct problems {
 void problems_add(struct problems *problems, const struct path *path, const char *name, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* Adds "is not a known WHAT", with the nearest of the known names where one is near. */
-void problems_add_unknown(struct problems *problems, const struct path *path, const char *name, const char *what, const char *const *known,
-                          size_t count);
+void problems_add_unknown(struct problems *problems, const struct path *path, const char *name, const char *what,
+                          const char *const *known, size_t count);
 void problems_release(struct problems *problems);
 
 /* {"type", "title", "status", "detail"}; with the faults as "errors" where there are any (they are taken over). */
@@ -41,21 +41,25 @@ const char *value_quote(const json_t *value, char text[80]);
 const char *name_nearest(const char *name, const char *const *known, size_t count);
 
 /*
- * Parses a body. NULL, with a sentence that names line and column in `error`, where it is no JSON, has a member twice, is nested deeper than
- * 64, or is not an object.
+ * Parses a body. NULL, with a sentence that names line and column in `error`, where it is no JSON, has a member twice,
+ * is nested deeper than 64, or is not an object.
  */
 json_t *json_parse(const char *text, size_t size, char error[256]);
 
 /*
- * The same for what a client sent. Also refused, before anything is allocated for them: more values than JSON_VALUES_MAX or more members of
- * objects than JSON_MEMBERS_MAX, which are dearer (*status 413).
- * Numbers beyond what a machine can hold are *status 422, each with its pointer among the problems; without memory it is 503; all else is 400.
+ * The same for what a client sent. Also refused, before anything is allocated for them: more values than
+ * JSON_VALUES_MAX or more members of objects than JSON_MEMBERS_MAX, which are dearer (*status 413). Numbers beyond what
+ * a machine can hold are *status 422, each with its pointer among the problems; without memory it is 503; all else is
+ * 400.
  */
-#define JSON_VALUES_MAX  4000000
+#define JSON_VALUES_MAX 4000000
 #define JSON_MEMBERS_MAX 100000
 json_t *json_parse_body(const char *text, size_t size, struct problems *problems, int *status, char error[256]);
 
-/* A JSON string of the text; bytes that are no UTF-8 (it quotes such, or was cut within a character) are replaced in it by "?". */
+/*
+ * A JSON string of the text; bytes that are no UTF-8 (it quotes such, or was cut within a character) are replaced in it
+ * by "?".
+ */
 json_t *json_string_of(char *text);
 
 #endif

@@ -37,7 +37,8 @@ static bool set_integer(const struct query_parameter *parameter, const char *val
     char *end;
     errno = 0;
     long long number = strtoll(value, &end, 10);
-    if (end == value || *end != '\0' || errno != 0 || value[strspn(value, "-0123456789")] != '\0' || number < parameter->low || number > parameter->high) {
+    if (end == value || *end != '\0' || errno != 0 || value[strspn(value, "-0123456789")] != '\0' ||
+        number < parameter->low || number > parameter->high) {
         return false;
     }
     *parameter->integer = number;
@@ -47,11 +48,12 @@ static bool set_integer(const struct query_parameter *parameter, const char *val
 static void set(const struct query_parameter *parameter, const char *value, struct problems *problems) {
     if (parameter->type == QUERY_INTEGER) {
         if (!set_integer(parameter, value)) {
-            problems_add(problems, NULL, parameter->name, "must be an integer from %lld to %lld; got \"%.60s\"", (long long)parameter->low,
-                         (long long)parameter->high, value);
+            problems_add(problems, NULL, parameter->name, "must be an integer from %lld to %lld; got \"%.60s\"",
+                         (long long)parameter->low, (long long)parameter->high, value);
         }
     } else if (parameter->type == QUERY_BOOLEAN) {
-        if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0 && strcmp(value, "1") != 0 && strcmp(value, "0") != 0) {
+        if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0 && strcmp(value, "1") != 0 &&
+            strcmp(value, "0") != 0) {
             problems_add(problems, NULL, parameter->name, "must be true or false; got \"%.60s\"", value);
         }
         *parameter->boolean = strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
@@ -71,7 +73,8 @@ static const struct query_parameter *find(const struct query_parameter *paramete
     return NULL;
 }
 
-static void complain_unknown(const struct query_parameter *parameters, size_t count, const char *name, struct problems *problems) {
+static void complain_unknown(const struct query_parameter *parameters, size_t count, const char *name,
+                             struct problems *problems) {
     const char *known[32];
     for (size_t i = 0; i < count && i < 32; i++) {
         known[i] = parameters[i].name;
@@ -85,7 +88,8 @@ void query_read(const char *query, const struct query_parameter *parameters, siz
         char name[64], value[QUERY_VALUE_BYTES];
         size_t length = strcspn(query, "&"), split = strcspn(query, "=&");
         bool ok = decode(query, split, name, sizeof name) &&
-                  decode(query + split + (split < length), split < length ? length - split - 1 : 0, value, sizeof value);
+                  decode(query + split + (split < length), split < length ? length - split - 1 : 0, value,
+                         sizeof value);
         const struct query_parameter *parameter = ok ? find(parameters, count, name) : NULL;
         if (length > 0 && !ok) {
             problems_add(problems, NULL, NULL, "a query parameter is too long or not well encoded");

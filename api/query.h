@@ -19,7 +19,7 @@ struct query_parameter {
     enum query_type type;
     int64_t low, high; /* QUERY_INTEGER */
     int64_t *integer;
-    char *text;        /* (QUERY_VALUE_BYTES) */
+    char *text; /* (QUERY_VALUE_BYTES) */
     bool *boolean;
 };
 

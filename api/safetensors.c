@@ -39,10 +39,11 @@ static bool read_shape(const json_t *shape, struct safetensor *tensor, char *err
     return true;
 }
 
-static bool read_tensor(const char *name, const json_t *value, const unsigned char *data, size_t size, struct safetensor *tensor,
-                        char *error) {
+static bool read_tensor(const char *name, const json_t *value, const unsigned char *data, size_t size,
+                        struct safetensor *tensor, char *error) {
     const char *type = json_string_value(json_object_get(value, "dtype"));
-    const json_t *offsets = json_object_get(value, "data_offsets"), *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
+    const json_t *offsets = json_object_get(value, "data_offsets"), *begin = json_array_get(offsets, 0),
+                 *end = json_array_get(offsets, 1);
     size_t bytes;
     if (strlen(name) >= sizeof tensor->name) {
         return fail(error, name, "has a name of more than 63 bytes");
@@ -59,8 +60,9 @@ static bool read_tensor(const char *name, const json_t *value, const unsigned ch
     if (!read_shape(json_object_get(value, "shape"), tensor, error)) {
         return false;
     }
-    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0 ||
-        json_integer_value(end) < json_integer_value(begin) || (uint64_t)json_integer_value(end) > size) {
+    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) ||
+        json_integer_value(begin) < 0 || json_integer_value(end) < json_integer_value(begin) ||
+        (uint64_t)json_integer_value(end) > size) {
         return fail(error, name, "must have data_offsets within the file");
     }
     if (__builtin_mul_overflow(tensor->count, types[i].size, &bytes) ||
@@ -71,7 +73,8 @@ static bool read_tensor(const char *name, const json_t *value, const unsigned ch
     return true;
 }
 
-bool safetensors_parse(const unsigned char *bytes, size_t size, struct safetensor tensors[SAFETENSORS_MAX], int *count, char error[256]) {
+bool safetensors_parse(const unsigned char *bytes, size_t size, struct safetensor tensors[SAFETENSORS_MAX], int *count,
+                       char error[256]) {
     uint64_t length = 0;
     char fault[256];
     const char *name;
@@ -93,8 +96,9 @@ bool safetensors_parse(const unsigned char *bytes, size_t size, struct safetenso
     *count = 0;
     json_object_foreach(header, name, value) {
         if (ok && strcmp(name, "__metadata__") != 0) {
-            ok = *count < SAFETENSORS_MAX ? read_tensor(name, value, bytes + 8 + length, size - 8 - (size_t)length, &tensors[*count], error)
-                                          : fail(error, name, "is one too many");
+            ok = *count < SAFETENSORS_MAX
+                     ? read_tensor(name, value, bytes + 8 + length, size - 8 - (size_t)length, &tensors[*count], error)
+                     : fail(error, name, "is one too many");
             *count += ok;
         }
     }
@@ -115,11 +119,11 @@ bool safetensor_is_integer(const struct safetensor *tensor) {
     return tensor->type != TENSOR_F32 && tensor->type != TENSOR_F64;
 }
 
-#define ENTRY(type_of_c)                                                                                                                   \
-    do {                                                                                                                                   \
-        type_of_c entry;                                                                                                                   \
-        memcpy(&entry, tensor->bytes + index * sizeof entry, sizeof entry);                                                                \
-        return (double)entry;                                                                                                              \
+#define ENTRY(type_of_c)                                                                                               \
+    do {                                                                                                               \
+        type_of_c entry;                                                                                               \
+        memcpy(&entry, tensor->bytes + index * sizeof entry, sizeof entry);                                            \
+        return (double)entry;                                                                                          \
     } while (0)
 
 double safetensor_number(const struct safetensor *tensor, size_t index) {

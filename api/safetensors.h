@@ -1,6 +1,6 @@
 /*
- * Reading safetensors: an 8-byte length, a JSON header, then the tensors' bytes, little-endian. Every offset is checked against the size
- * before it is used; nothing is allocated but the header's tree.
+ * Reading safetensors: an 8-byte length, a JSON header, then the tensors' bytes, little-endian. Every offset is checked
+ * against the size before it is used; nothing is allocated but the header's tree.
  */
 #ifndef MODPROP_API_SAFETENSORS_H
 #define MODPROP_API_SAFETENSORS_H
@@ -9,10 +9,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SAFETENSORS_MAX          16
+#define SAFETENSORS_MAX 16
 #define SAFETENSORS_HEADER_BYTES (1 << 20)
 
-enum tensor_type { TENSOR_F32, TENSOR_F64, TENSOR_I8, TENSOR_U8, TENSOR_BOOL, TENSOR_I16, TENSOR_I32, TENSOR_I64, TENSOR_TYPES };
+enum tensor_type {
+    TENSOR_F32,
+    TENSOR_F64,
+    TENSOR_I8,
+    TENSOR_U8,
+    TENSOR_BOOL,
+    TENSOR_I16,
+    TENSOR_I32,
+    TENSOR_I64,
+    TENSOR_TYPES
+};
 
 struct safetensor {
     char name[64];
@@ -24,7 +34,8 @@ struct safetensor {
 };
 
 /* The tensors of a file in memory. False with a sentence. */
-bool safetensors_parse(const unsigned char *bytes, size_t size, struct safetensor tensors[SAFETENSORS_MAX], int *count, char error[256]);
+bool safetensors_parse(const unsigned char *bytes, size_t size, struct safetensor tensors[SAFETENSORS_MAX], int *count,
+                       char error[256]);
 
 /* NULL where there is none of this name. */
 const struct safetensor *safetensor_find(const struct safetensor *tensors, int count, const char *name);

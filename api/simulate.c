@@ -19,7 +19,8 @@ struct simple {
 
 #define SIMPLE(member) offsetof(struct simple, member)
 
-static void keep_list(const json_t *value, const struct path *path, const struct field *field, void *object, struct problems *problems) {
+static void keep_list(const json_t *value, const struct path *path, const struct field *field, void *object,
+                      struct problems *problems) {
     (void)value;
     (void)path;
     (void)field;
@@ -36,7 +37,8 @@ static void decode_iteration(const json_t *value, const struct path *path, const
         return;
     }
     if (!json_is_integer(value) || json_integer_value(value) < 0) {
-        problems_add(problems, path, field->name, "must be an integer of at least 0, or null; got %s", value_quote(value, got));
+        problems_add(problems, path, field->name, "must be an integer of at least 0, or null; got %s",
+                     value_quote(value, got));
         return;
     }
     simple->iteration = json_integer_value(value);
@@ -48,12 +50,14 @@ static json_t *encode_null(const struct field *field, const void *object) {
     return json_null();
 }
 
-static const struct field_custom inputs_list = {keep_list, encode_null,
-                                                "{\"type\": [\"array\", \"null\"], \"items\": {\"type\": \"array\", \"items\": {\"type\": "
-                                                "\"array\", \"items\": {\"type\": \"number\"}}}}"};
-static const struct field_custom units_list = {keep_list, encode_null,
-                                               "{\"type\": [\"array\", \"null\"], \"items\": {\"type\": \"integer\", \"minimum\": 0}}"};
-static const struct field_custom iteration = {decode_iteration, encode_null, "{\"type\": [\"integer\", \"null\"], \"minimum\": 0}"};
+static const struct field_custom inputs_list = {
+    keep_list, encode_null,
+    "{\"type\": [\"array\", \"null\"], \"items\": {\"type\": \"array\", \"items\": {\"type\": "
+    "\"array\", \"items\": {\"type\": \"number\"}}}}"};
+static const struct field_custom units_list = {
+    keep_list, encode_null, "{\"type\": [\"array\", \"null\"], \"items\": {\"type\": \"integer\", \"minimum\": 0}}"};
+static const struct field_custom iteration = {decode_iteration, encode_null,
+                                              "{\"type\": [\"integer\", \"null\"], \"minimum\": 0}"};
 
 static const struct field items[] = {
     {.name = "trials",
@@ -84,7 +88,11 @@ static const struct field items[] = {
      .high = 1000000,
      .fallback = "1",
      .doc = "steps from one value told to the next"},
-    {.name = "iteration", .type = FIELD_CUSTOM, .custom = &iteration, .fallback = "null", .doc = "checkpoint to run; null: the newest"},
+    {.name = "iteration",
+     .type = FIELD_CUSTOM,
+     .custom = &iteration,
+     .fallback = "null",
+     .doc = "checkpoint to run; null: the newest"},
     {.name = "units",
      .type = FIELD_CUSTOM,
      .custom = &units_list,
@@ -101,21 +109,24 @@ static const struct fields fields = {items, sizeof items / sizeof items[0]};
 static const struct decoding decoding = {.fields = &fields, .variant = ~0u};
 
 json_t *simulate_schema(void) {
-    return json_pack("{s:s, s:o, s:b}", "type", "object", "properties", fields_schema(&decoding), "additionalProperties", 0);
+    return json_pack("{s:s, s:o, s:b}", "type", "object", "properties", fields_schema(&decoding),
+                     "additionalProperties", 0);
 }
 
 static void read_inputs(struct simulate_ask *ask, const json_t *value, struct problems *problems) {
     size_t lengths[3];
     char got[80];
     if (array_shape(value, lengths) != 3 || lengths[0] == 0 || lengths[1] == 0 || lengths[2] == 0) {
-        problems_add(problems, NULL, "inputs",
-                     "must be a list (steps) of lists (trials) of lists (inputs) of numbers, none empty, or null; got %s",
-                     shape_quote(value, got));
+        problems_add(
+            problems, NULL, "inputs",
+            "must be a list (steps) of lists (trials) of lists (inputs) of numbers, none empty, or null; got %s",
+            shape_quote(value, got));
         return;
     }
     size_t bytes = size_product(lengths, 3, sizeof(float));
     if (lengths[0] > 10000000 || lengths[1] > 4096 || lengths[2] > 16384 || bytes == 0 || bytes > (size_t)1 << 30) {
-        problems_add(problems, NULL, "inputs", "must have at most 10000000 steps, 4096 trials and 16384 inputs; got %zu, %zu and %zu", lengths[0],
+        problems_add(problems, NULL, "inputs",
+                     "must have at most 10000000 steps, 4096 trials and 16384 inputs; got %zu, %zu and %zu", lengths[0],
                      lengths[1], lengths[2]);
         return;
     }
@@ -137,7 +148,8 @@ static void read_units(struct simulate_ask *ask, const json_t *value, struct pro
     size_t count = json_array_size(value);
     char got[80];
     if (!json_is_array(value) || count > 16384) {
-        problems_add(problems, NULL, "units", "must be a list of at most 16384 units, or null; got %s", shape_quote(value, got));
+        problems_add(problems, NULL, "units", "must be a list of at most 16384 units, or null; got %s",
+                     shape_quote(value, got));
         return;
     }
     ask->units = calloc(count + 1, sizeof *ask->units);
@@ -184,17 +196,20 @@ static bool choose_units(struct simulate_ask *ask, int units) {
     return ask->units != NULL;
 }
 
-void simulate_ask_fit(struct simulate_ask *ask, const struct trained *trained, int steps, size_t test_trials, struct problems *problems) {
+void simulate_ask_fit(struct simulate_ask *ask, const struct trained *trained, int steps, size_t test_trials,
+                      struct problems *problems) {
     struct simulate_request *request = &ask->request;
     if (request->x == NULL) {
         request->steps = steps;
     } else if (ask->inputs != trained->inputs) {
-        problems_add(problems, NULL, "inputs", "must have %d inputs a trial, as the network has; got %d", trained->inputs, ask->inputs);
+        problems_add(problems, NULL, "inputs", "must have %d inputs a trial, as the network has; got %d",
+                     trained->inputs, ask->inputs);
     }
     if (request->test_split && request->x == NULL && test_trials == 0) {
         problems_add(problems, NULL, "split", "must be \"fresh\": the job's task has no test split; got \"test\"");
     } else if (request->test_split && request->x == NULL && (size_t)request->trials > test_trials) {
-        problems_add(problems, NULL, "trials", "must be at most the test split's trials (%zu); got %d", test_trials, request->trials);
+        problems_add(problems, NULL, "trials", "must be at most the test split's trials (%zu); got %d", test_trials,
+                     request->trials);
     }
     for (int i = 0; i < request->unit_count; i++) {
         if (request->units[i] >= trained->units) {
@@ -206,16 +221,20 @@ void simulate_ask_fit(struct simulate_ask *ask, const struct trained *trained, i
     if (!ask->units_given && !choose_units(ask, trained->units)) {
         problems_add(problems, NULL, "units", "there is no memory for this");
     }
-    double numbers = (double)kept_steps(ask) * request->trials * (trained->inputs + request->unit_count + trained->outputs);
-    double work = (double)request->steps * request->trials * trained->units * (trained->units + trained->inputs + trained->outputs);
+    double numbers = (double)kept_steps(ask) * request->trials *
+                     (trained->inputs + request->unit_count + trained->outputs);
+    double work = (double)request->steps * request->trials * trained->units *
+                  (trained->units + trained->inputs + trained->outputs);
     if (numbers > SIMULATE_NUMBERS_MAX) {
-        problems_add(problems, NULL, "every",
-                     "must be larger, or trials and units fewer: the answer would have %.0f numbers, at most %d are told", numbers,
-                     SIMULATE_NUMBERS_MAX);
+        problems_add(
+            problems, NULL, "every",
+            "must be larger, or trials and units fewer: the answer would have %.0f numbers, at most %d are told",
+            numbers, SIMULATE_NUMBERS_MAX);
     }
     if (work > SIMULATE_WORK_MAX) {
-        problems_add(problems, NULL, "trials", "must be fewer: this would take %.3g multiply-adds, at most %.3g are done for one request",
-                     work, SIMULATE_WORK_MAX);
+        problems_add(problems, NULL, "trials",
+                     "must be fewer: this would take %.3g multiply-adds, at most %.3g are done for one request", work,
+                     SIMULATE_WORK_MAX);
     }
 }
 
@@ -225,7 +244,8 @@ void simulate_ask_release(struct simulate_ask *ask) {
     memset(ask, 0, sizeof *ask);
 }
 
-bool simulate_answer_create(const struct simulate_ask *ask, const struct trained *trained, struct simulate_answer *answer) {
+bool simulate_answer_create(const struct simulate_ask *ask, const struct trained *trained,
+                            struct simulate_answer *answer) {
     size_t rows = kept_steps(ask) * (size_t)ask->request.trials;
     answer->inputs = calloc(rows * (size_t)trained->inputs + 1, sizeof(float));
     answer->rates = calloc(rows * (size_t)ask->request.unit_count + 1, sizeof(float));
@@ -242,11 +262,12 @@ void simulate_answer_release(struct simulate_answer *answer) {
     *answer = (struct simulate_answer){0};
 }
 
-void simulate_answer_write(struct writer *writer, const char *job, const struct simulate_ask *ask, const struct trained *trained,
-                           const struct simulate_answer *answer) {
+void simulate_answer_write(struct writer *writer, const char *job, const struct simulate_ask *ask,
+                           const struct trained *trained, const struct simulate_answer *answer) {
     size_t kept = kept_steps(ask), B = (size_t)ask->request.trials;
     char head[256];
-    snprintf(head, sizeof head, "{\"job\":\"%s\",\"iteration\":%lld,\"steps\":%d,\"every\":%d,\"trials\":%zu,\"units\":", job,
+    snprintf(head, sizeof head,
+             "{\"job\":\"%s\",\"iteration\":%lld,\"steps\":%d,\"every\":%d,\"trials\":%zu,\"units\":", job,
              (long long)trained->iteration, ask->request.steps, ask->request.every, B);
     writer_text(writer, head);
     writer_integers(writer, ask->request.units, (size_t)ask->request.unit_count);

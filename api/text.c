@@ -106,9 +106,9 @@ static void put(FILE *out, const json_t *value) {
 }
 
 /*
- * jansson does not survive a failed allocation everywhere: its scanner overruns a string that it could not lengthen (2.14). So one that
- * malloc refuses is taken from a reserve, whose pages cost nothing until then, and what is made of it is thrown away by whoever asks
- * json_memory_short.
+ * jansson does not survive a failed allocation everywhere: its scanner overruns a string that it could not lengthen
+ * (2.14). So one that malloc refuses is taken from a reserve, whose pages cost nothing until then, and what is made of
+ * it is thrown away by whoever asks json_memory_short.
  */
 #define RESERVE_BYTES ((size_t)4 << 20)
 

@@ -1,6 +1,6 @@
 /*
- * JSON documents as text, numbers with the fewest digits that bring them back exactly: 0.8, not 0.80000000000000004 (jansson's own
- * writer knows one precision for all numbers). Compact, members in their order, UTF-8.
+ * JSON documents as text, numbers with the fewest digits that bring them back exactly: 0.8, not 0.80000000000000004
+ * (jansson's own writer knows one precision for all numbers). Compact, members in their order, UTF-8.
  */
 #ifndef MODPROP_API_TEXT_H
 #define MODPROP_API_TEXT_H
@@ -13,14 +13,16 @@
 char *json_text(const json_t *document, size_t *size);
 
 /*
- * jansson leaves out a member for which there is no memory and says nothing. From json_memory_watch on, json_text gives no text where
- * that may have happened on its thread since the last call of either function; json_memory_short asks, and forgets. Memory that jansson
- * itself hands out (json_dumps) is then not for free().
+ * jansson leaves out a member for which there is no memory and says nothing. From json_memory_watch on, json_text gives
+ * no text where that may have happened on its thread since the last call of either function; json_memory_short asks,
+ * and forgets. Memory that jansson itself hands out (json_dumps) is then not for free().
  */
 void json_memory_watch(void);
 bool json_memory_short(void);
 
-/* The shortest decimal that reads back as this double, with a point or exponent; 32 bytes suffice. Returns its length. */
+/*
+ * The shortest decimal that reads back as this double, with a point or exponent; 32 bytes suffice. Returns its length.
+ */
 int number_put(double value, char text[32]);
 
 /* The same for float32. */

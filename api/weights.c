@@ -19,12 +19,14 @@ void weights_digest(const struct trained *trained, char hex[65]) {
     }
 }
 
-void weights_write_json(struct writer *writer, const struct trained *trained, const char *job, const char *sha256, bool typed) {
+void weights_write_json(struct writer *writer, const struct trained *trained, const char *job, const char *sha256,
+                        bool typed) {
     size_t N = (size_t)trained->units, I = (size_t)trained->inputs, O = (size_t)trained->outputs;
     char head[320];
-    snprintf(head, sizeof head,
-             "{%s\"job\":\"%s\",\"iteration\":%lld,\"sha256\":\"%s\",\"units\":%zu,\"inputs\":%zu,\"outputs\":%zu,\"W\":",
-             typed ? "\"type\":\"weights\"," : "", job, (long long)trained->iteration, sha256, N, I, O);
+    snprintf(
+        head, sizeof head,
+        "{%s\"job\":\"%s\",\"iteration\":%lld,\"sha256\":\"%s\",\"units\":%zu,\"inputs\":%zu,\"outputs\":%zu,\"W\":",
+        typed ? "\"type\":\"weights\"," : "", job, (long long)trained->iteration, sha256, N, I, O);
     writer_text(writer, head);
     writer_matrix(writer, trained->W, N, N);
     writer_text(writer, ",\"Win\":");
@@ -58,7 +60,8 @@ static size_t tensor_bytes(const struct tensor *tensor) {
     return tensor->rows * (tensor->columns == 0 ? 1 : tensor->columns) * 4;
 }
 
-void weights_write_safetensors(struct writer *writer, const struct trained *trained, const char *job, const char *sha256) {
+void weights_write_safetensors(struct writer *writer, const struct trained *trained, const char *job,
+                               const char *sha256) {
     size_t N = (size_t)trained->units, I = (size_t)trained->inputs, O = (size_t)trained->outputs, offset = 0;
     const struct tensor tensors[] = {
         {"W", "F32", N, N, trained->W},
@@ -71,9 +74,10 @@ void weights_write_safetensors(struct writer *writer, const struct trained *trai
         {"sign", "I32", N, 0, trained->sign_of_unit},
     };
     char head[2048];
-    int used =
-        snprintf(head, sizeof head, "{\"__metadata__\":{\"format\":\"modprop\",\"job\":\"%s\",\"iteration\":\"%lld\",\"sha256\":\"%s\"}",
-                 job, (long long)trained->iteration, sha256);
+    int used = snprintf(
+        head, sizeof head,
+        "{\"__metadata__\":{\"format\":\"modprop\",\"job\":\"%s\",\"iteration\":\"%lld\",\"sha256\":\"%s\"}", job,
+        (long long)trained->iteration, sha256);
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++) {
         const struct tensor *t = &tensors[i];
         if (t->bytes == NULL) {
@@ -83,7 +87,8 @@ void weights_write_safetensors(struct writer *writer, const struct trained *trai
         if (t->columns > 0) {
             snprintf(columns, sizeof columns, ",%zu", t->columns);
         }
-        used += snprintf(head + used, sizeof head - (size_t)used, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[%zu%s],\"data_offsets\":[%zu,%zu]}", t->name, t->type,
+        used += snprintf(head + used, sizeof head - (size_t)used,
+                         ",\"%s\":{\"dtype\":\"%s\",\"shape\":[%zu%s],\"data_offsets\":[%zu,%zu]}", t->name, t->type,
                          t->rows, columns, offset, offset + tensor_bytes(t));
         offset += tensor_bytes(t);
     }

@@ -3,6 +3,7 @@
 The daemon under test is $MODPROPD, else build/server/modpropd. A daemon that a test left running is stopped at its end, and
 one that died of anything but the test's own signal, or that a sanitizer complained about, fails the test.
 """
+
 import os
 import pathlib
 import re
@@ -19,7 +20,11 @@ import requests
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 MODPROPD = os.environ.get("MODPROPD", str(ROOT / "build" / "server" / "modpropd"))
 START_SECONDS = 30
-SANITIZED = b"__asan_init" in pathlib.Path(MODPROPD).read_bytes() or b"__tsan_init" in pathlib.Path(MODPROPD).read_bytes() if os.path.exists(MODPROPD) else False
+SANITIZED = (
+    b"__asan_init" in pathlib.Path(MODPROPD).read_bytes() or b"__tsan_init" in pathlib.Path(MODPROPD).read_bytes()
+    if os.path.exists(MODPROPD)
+    else False
+)
 STOP_SECONDS = 20
 
 
@@ -158,13 +163,28 @@ def wait_until(condition, timeout=30, every=0.05):
     raise AssertionError(f"not within {timeout} s")
 
 
-STATUSES = ("queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled")  # in the order of the store
+STATUSES = (
+    "queued",
+    "running",
+    "pausing",
+    "paused",
+    "cancelling",
+    "succeeded",
+    "failed",
+    "cancelled",
+)  # in the order of the store
 
 
 def assert_counted(daemon):
     """/metrics, which counts as jobs change, says what is stored. For daemons whose jobs stand still."""
     with sqlite3.connect(f"file:{daemon.data / 'modprop.db'}?mode=ro", uri=True) as database:
-        stored = dict.fromkeys(STATUSES, 0) | {STATUSES[status]: count for status, count in database.execute("SELECT status, count(*) FROM jobs GROUP BY status")}
+        stored = dict.fromkeys(STATUSES, 0) | {
+            STATUSES[status]: count
+            for status, count in database.execute("SELECT status, count(*) FROM jobs GROUP BY status")
+        }
     database.close()
-    told = {status: int(count) for status, count in re.findall(r'^modprop_jobs{status="(\w+)"} (\d+)$', daemon.get("/metrics").text, re.M)}
+    told = {
+        status: int(count)
+        for status, count in re.findall(r'^modprop_jobs{status="(\w+)"} (\d+)$', daemon.get("/metrics").text, re.M)
+    }
     assert told == stored

@@ -15,14 +15,18 @@
 #define NAMES_MAX 64
 
 const struct option global_options[] = {
-    {"server", 's', OPTION_TEXT, "URL", 0, 0, false, "the daemon, http://HOST:PORT or https://HOST:PORT (default http://127.0.0.1:8080)"},
-    {"token", 0, OPTION_TEXT, "TOKEN", 0, 0, false, "token to show; other users of this machine can read it here, prefer a file"},
+    {"server", 's', OPTION_TEXT, "URL", 0, 0, false,
+     "the daemon, http://HOST:PORT or https://HOST:PORT (default http://127.0.0.1:8080)"},
+    {"token", 0, OPTION_TEXT, "TOKEN", 0, 0, false,
+     "token to show; other users of this machine can read it here, prefer a file"},
     {"token-file", 0, OPTION_FILE, "FILE", 0, 0, false, "file that holds the token"},
     {"ca-file", 0, OPTION_FILE, "FILE", 0, 0, false, "certificate (PEM) of the authority to trust for https"},
     {"config", 0, OPTION_FILE, "FILE", 0, 0, false, "configuration file (default ~/.config/modprop/config)"},
-    {"timeout", 0, OPTION_INTEGER, "SECONDS", 1, 86400, false, "longest silence of the server before giving up (default 120)"},
+    {"timeout", 0, OPTION_INTEGER, "SECONDS", 1, 86400, false,
+     "longest silence of the server before giving up (default 120)"},
     {"json", 0, OPTION_SWITCH, NULL, 0, 0, false, "print the server's JSON, errors too"},
-    {"no-color", 0, OPTION_SWITCH, NULL, 0, 0, false, "no colours (they appear on a terminal only, and not where NO_COLOR is set)"},
+    {"no-color", 0, OPTION_SWITCH, NULL, 0, 0, false,
+     "no colours (they appear on a terminal only, and not where NO_COLOR is set)"},
     {"help", 'h', OPTION_SWITCH, NULL, 0, 0, false, "explain the command"},
     {"version", 'V', OPTION_SWITCH, NULL, 0, 0, false, "print the version"},
     OPTIONS_END,
@@ -37,11 +41,13 @@ static const char *space(const struct arguments *arguments) {
 }
 
 /* By name (length characters) or, with name NULL, by letter; the command's own options first. */
-static const struct option *option_find(const struct arguments *arguments, const char *name, size_t length, char letter) {
+static const struct option *option_find(const struct arguments *arguments, const char *name, size_t length,
+                                        char letter) {
     const struct option *tables[2] = {arguments->command == NULL ? NULL : arguments->command->options, global_options};
     for (int table = 0; table < 2; table++) {
         for (const struct option *option = tables[table]; option != NULL && option->name != NULL; option++) {
-            if (name == NULL ? option->letter == letter : strlen(option->name) == length && strncmp(option->name, name, length) == 0) {
+            if (name == NULL ? option->letter == letter
+                             : strlen(option->name) == length && strncmp(option->name, name, length) == 0) {
                 return option;
             }
         }
@@ -54,7 +60,8 @@ static enum status unknown_option(const struct arguments *arguments, const char 
     size_t count = 0;
     const struct option *tables[2] = {arguments->command == NULL ? NULL : arguments->command->options, global_options};
     for (int table = 0; table < 2; table++) {
-        for (const struct option *option = tables[table]; option != NULL && option->name != NULL && count < NAMES_MAX; option++) {
+        for (const struct option *option = tables[table]; option != NULL && option->name != NULL && count < NAMES_MAX;
+             option++) {
             names[count++] = option->name;
         }
     }
@@ -62,10 +69,12 @@ static enum status unknown_option(const struct arguments *arguments, const char 
     name[strcspn(name, "=")] = '\0';
     const char *nearest = name_nearest(name, names, count);
     enum status status = nearest == NULL || strncmp(word, "--", 2) != 0
-                             ? report_error(STATUS_USAGE, "there is no option %s (modprop%s%s --help lists them)", word, space(arguments),
-                                            command_name(arguments))
-                             : report_error(STATUS_USAGE, "there is no option %.*s; did you mean --%s? (modprop%s%s --help lists them)",
-                                            (int)strcspn(word, "="), word, nearest, space(arguments), command_name(arguments));
+                             ? report_error(STATUS_USAGE, "there is no option %s (modprop%s%s --help lists them)", word,
+                                            space(arguments), command_name(arguments))
+                             : report_error(
+                                   STATUS_USAGE,
+                                   "there is no option %.*s; did you mean --%s? (modprop%s%s --help lists them)",
+                                   (int)strcspn(word, "="), word, nearest, space(arguments), command_name(arguments));
     free(name);
     return status;
 }
@@ -91,9 +100,10 @@ static enum status value_check(const struct option *option, const char *value) {
         char *end;
         errno = 0;
         long long number = strtoll(value, &end, 10);
-        if (*value == '\0' || value[strspn(value, "-0123456789")] != '\0' || *end != '\0' || errno != 0 || number < option->low || number > option->high) {
-            return report_error(STATUS_USAGE, "--%s must be an integer from %lld to %lld; got \"%s\"", option->name, option->low,
-                                option->high, value);
+        if (*value == '\0' || value[strspn(value, "-0123456789")] != '\0' || *end != '\0' || errno != 0 ||
+            number < option->low || number > option->high) {
+            return report_error(STATUS_USAGE, "--%s must be an integer from %lld to %lld; got \"%s\"", option->name,
+                                option->low, option->high, value);
         }
     }
     if ((option->type == OPTION_TEXT || option->type == OPTION_FILE) && *value == '\0') {
@@ -162,12 +172,13 @@ static enum status unknown_command(const char *word) {
     const char *nearest = name_nearest(word, names, count);
     return nearest == NULL
                ? report_error(STATUS_USAGE, "there is no command \"%s\" (modprop help lists them)", word)
-               : report_error(STATUS_USAGE, "there is no command \"%s\"; did you mean %s? (modprop help lists them)", word, nearest);
+               : report_error(STATUS_USAGE, "there is no command \"%s\"; did you mean %s? (modprop help lists them)",
+                              word, nearest);
 }
 
 /*
- * The first operand names the command, and the next one may be its second word ("datasets put"). Options in front of it are global ones;
- * they are parsed by the same table, so the command is looked for first.
+ * The first operand names the command, and the next one may be its second word ("datasets put"). Options in front of it
+ * are global ones; they are parsed by the same table, so the command is looked for first.
  */
 static enum status command_choose(struct arguments *arguments, int count, char **words, int places[2]) {
     int found = 0;
@@ -221,16 +232,17 @@ static enum status count_check(const struct arguments *arguments) {
         return STATUS_OK;
     }
     if (count < command->least) {
-        return report_error(STATUS_USAGE, "modprop %s needs %s (modprop %s --help)", command->name, command->operands, command->name);
+        return report_error(STATUS_USAGE, "modprop %s needs %s (modprop %s --help)", command->name, command->operands,
+                            command->name);
     }
     const char *second = second_word_nearest(command->name, arguments->operands[command->most]);
     if (second != NULL) {
-        return report_error(STATUS_USAGE, "there is no command \"%s %s\"; did you mean %s? (modprop help lists them)", command->name,
-                            arguments->operands[command->most], second);
+        return report_error(STATUS_USAGE, "there is no command \"%s %s\"; did you mean %s? (modprop help lists them)",
+                            command->name, arguments->operands[command->most], second);
     }
-    return report_error(STATUS_USAGE, "modprop %s takes %s%s; \"%s\" is one too many (modprop %s --help)", command->name,
-                        command->most == 0 ? "no operands" : "only ", command->most == 0 ? "" : command->operands,
-                        arguments->operands[command->most], command->name);
+    return report_error(STATUS_USAGE, "modprop %s takes %s%s; \"%s\" is one too many (modprop %s --help)",
+                        command->name, command->most == 0 ? "no operands" : "only ",
+                        command->most == 0 ? "" : command->operands, arguments->operands[command->most], command->name);
 }
 
 enum status arguments_parse(struct arguments *arguments, int count, char **words) {

@@ -1,6 +1,7 @@
 /*
- * The command line by tables: what a command takes is said once (struct command), and parsing, help, completion and the manual page all
- * read it there. Rejected: getopt_long, a second list of the same names whose messages name no constraint.
+ * The command line by tables: what a command takes is said once (struct command), and parsing, help, completion and the
+ * manual page all read it there. Rejected: getopt_long, a second list of the same names whose messages name no
+ * constraint.
  */
 #ifndef MODPROP_CLI_ARGUMENTS_H
 #define MODPROP_CLI_ARGUMENTS_H
@@ -15,7 +16,16 @@ struct cli;
 enum option_type { OPTION_SWITCH, OPTION_TEXT, OPTION_INTEGER, OPTION_FILE, OPTION_CHOICE };
 
 /* What a word can be, for completion. */
-enum operand { OPERAND_NONE, OPERAND_JOB, OPERAND_FILE, OPERAND_DATASET, OPERAND_TASK, OPERAND_RULE, OPERAND_COMMAND, OPERAND_SHELL };
+enum operand {
+    OPERAND_NONE,
+    OPERAND_JOB,
+    OPERAND_FILE,
+    OPERAND_DATASET,
+    OPERAND_TASK,
+    OPERAND_RULE,
+    OPERAND_COMMAND,
+    OPERAND_SHELL
+};
 
 struct option {
     const char *name; /* without the dashes; NULL ends a table */
@@ -61,7 +71,10 @@ struct arguments {
 /* Options that every command takes. */
 extern const struct option global_options[];
 
-/* Parses and checks. Complains and returns STATUS_USAGE where something is wrong; `arguments` is released by the caller in any case. */
+/*
+ * Parses and checks. Complains and returns STATUS_USAGE where something is wrong; `arguments` is released by the caller
+ * in any case.
+ */
 enum status arguments_parse(struct arguments *arguments, int count, char **words);
 void arguments_release(struct arguments *arguments);
 

@@ -16,7 +16,7 @@
 
 extern const struct command command_compare;
 
-#define PLOT_ROWS     16
+#define PLOT_ROWS 16
 #define UNDER_DEFAULT "0.1"
 
 static double number_or_nan(const json_t *value) {
@@ -58,7 +58,8 @@ static void member_measure(struct member *member, const char *metric, double bou
     member->under = curve_under(&member->curve, bound);
     member->best = NAN;
     for (size_t i = 0; i < member->curve.count; i++) {
-        member->best = lower_is_better(metric) ? fmin(member->best, member->curve.y[i]) : fmax(member->best, member->curve.y[i]);
+        member->best = lower_is_better(metric) ? fmin(member->best, member->curve.y[i])
+                                               : fmax(member->best, member->curve.y[i]);
     }
 }
 
@@ -104,11 +105,13 @@ static int prefix_length(const struct comparison *comparison) {
     return length;
 }
 
-static void row_add(struct table *table, const struct comparison *comparison, const struct member *member, int characters) {
+static void row_add(struct table *table, const struct comparison *comparison, const struct member *member,
+                    int characters) {
     char text[64], number[FORMAT_BYTES];
     snprintf(text, sizeof text, "%.*s", characters, job_text(member->job, "id"));
     table_add(table, text);
-    table_add_painted(table, comparison->groups[member->group].name, comparison->group_count > 1 ? plot_paint(member->group) : PAINT_NONE);
+    table_add_painted(table, comparison->groups[member->group].name,
+                      comparison->group_count > 1 ? plot_paint(member->group) : PAINT_NONE);
     snprintf(text, sizeof text, "%lld", (long long)json_integer_value(json_object_get(member->job, "seed")));
     table_add(table, text);
     table_add_painted(table, job_status(member->job), job_status_paint(job_status(member->job)));
@@ -121,9 +124,10 @@ static void row_add(struct table *table, const struct comparison *comparison, co
 static void members_print(const struct cli *cli, const struct comparison *comparison, const char *bound) {
     char under[FORMAT_BYTES];
     snprintf(under, sizeof under, "UNDER %.12s", bound);
-    const struct table_column columns[] = {{"JOB", false, false, 0},    {"CONFIGURATION", false, true, 0}, {"SEED", true, false, 0},
-                                           {"STATUS", false, false, 3}, {"LOSS", true, false, 0},          {"ACC", true, false, 2},
-                                           {under, true, false, 1},     {"BEST", true, false, 4}};
+    const struct table_column columns[] = {{"JOB", false, false, 0}, {"CONFIGURATION", false, true, 0},
+                                           {"SEED", true, false, 0}, {"STATUS", false, false, 3},
+                                           {"LOSS", true, false, 0}, {"ACC", true, false, 2},
+                                           {under, true, false, 1},  {"BEST", true, false, 4}};
     struct table table;
     int characters = cli->out.is_terminal ? prefix_length(comparison) : JOB_ID_CHARACTERS;
     table_init(&table, columns, 8);
@@ -139,16 +143,19 @@ static char *spread_text(const struct cli *cli, double mean, double deviation, d
     if (!isfinite(mean)) {
         return memory_copy("-");
     }
-    return isfinite(deviation) ? memory_format("%.*g %s %.2g", digits, scale * mean, cli->out.utf8 ? "\u00b1" : "+-", scale * deviation)
-                               : memory_format("%.*g", digits, scale * mean);
+    return isfinite(deviation)
+               ? memory_format("%.*g %s %.2g", digits, scale * mean, cli->out.utf8 ? "\u00b1" : "+-", scale * deviation)
+               : memory_format("%.*g", digits, scale * mean);
 }
 
 static void groups_print(const struct cli *cli, const struct comparison *comparison, const char *bound) {
     char under[FORMAT_BYTES + 8], text[64];
     snprintf(under, sizeof under, "MEDIAN UNDER %.12s", bound);
-    const struct table_column columns[] = {
-        {"CONFIGURATION", false, true, 0}, {"JOBS", true, false, 3}, {"LOSS", true, false, 0}, {"ACCURACY %", true, false, 2},
-        {under, true, false, 1}};
+    const struct table_column columns[] = {{"CONFIGURATION", false, true, 0},
+                                           {"JOBS", true, false, 3},
+                                           {"LOSS", true, false, 0},
+                                           {"ACCURACY %", true, false, 2},
+                                           {under, true, false, 1}};
     struct table table;
     table_init(&table, columns, 5);
     for (int i = 0; i < comparison->group_count; i++) {
@@ -182,19 +189,21 @@ static void json_print(const struct comparison *comparison) {
     json_t *jobs = json_array(), *groups = json_array();
     for (size_t i = 0; i < comparison->count; i++) {
         const struct member *member = &comparison->members[i];
-        json_array_append_new(jobs,
-                              json_pack("{s:O*, s:s, s:O*, s:s, s:o, s:o, s:o, s:o}", "id", json_object_get(member->job, "id"), "group",
-                                        comparison->groups[member->group].name, "seed", json_object_get(member->job, "seed"), "status",
-                                        job_status(member->job), "loss", json_number(member->loss), "best", json_number(member->best),
-                                        "accuracy", json_number(member->accuracy), "under", json_number(member->under)));
+        json_array_append_new(
+            jobs,
+            json_pack("{s:O*, s:s, s:O*, s:s, s:o, s:o, s:o, s:o}", "id", json_object_get(member->job, "id"), "group",
+                      comparison->groups[member->group].name, "seed", json_object_get(member->job, "seed"), "status",
+                      job_status(member->job), "loss", json_number(member->loss), "best", json_number(member->best),
+                      "accuracy", json_number(member->accuracy), "under", json_number(member->under)));
     }
     for (int i = 0; i < comparison->group_count; i++) {
         const struct group *group = &comparison->groups[i];
-        json_array_append_new(groups, json_pack("{s:s, s:i, s:{s:o, s:o}, s:{s:o, s:o}, s:{s:o, s:i}}", "name", group->name, "jobs",
-                                                group->members, "loss", "mean", json_number(group->loss_mean), "deviation",
-                                                json_number(group->loss_deviation), "accuracy", "mean", json_number(group->accuracy_mean),
-                                                "deviation", json_number(group->accuracy_deviation), "under", "median",
-                                                json_number(group->under_median), "count", group->under_count));
+        json_array_append_new(
+            groups, json_pack("{s:s, s:i, s:{s:o, s:o}, s:{s:o, s:o}, s:{s:o, s:i}}", "name", group->name, "jobs",
+                              group->members, "loss", "mean", json_number(group->loss_mean), "deviation",
+                              json_number(group->loss_deviation), "accuracy", "mean", json_number(group->accuracy_mean),
+                              "deviation", json_number(group->accuracy_deviation), "under", "median",
+                              json_number(group->under_median), "count", group->under_count));
     }
     json_t *document = json_pack("{s:o, s:o}", "jobs", jobs, "groups", groups);
     char *text = json_text(document, NULL);
@@ -203,7 +212,7 @@ static void json_print(const struct comparison *comparison) {
     json_decref(document);
 }
 
-/* ---- the plot ------------------------------------------------------------------------------------------------------ */
+/* ---- the plot ---- */
 
 static enum status plot_write(const struct cli *cli, const struct plot *plot, const char *path) {
     struct text bytes = {0};
@@ -223,14 +232,16 @@ static enum status plot_write(const struct cli *cli, const struct plot *plot, co
 }
 
 /* Each group's mean; a group of several shows its members too, where there is room: not in characters. */
-static enum status plot_make(const struct cli *cli, const struct comparison *comparison, const char *metric, const char *path) {
+static enum status plot_make(const struct cli *cli, const struct comparison *comparison, const char *metric,
+                             const char *path) {
     const char *scale = argument_text(&cli->arguments, "scale");
     const char **names = memory_allocate((size_t)comparison->group_count, sizeof *names);
     struct plot_line *lines = memory_allocate(comparison->count + (size_t)comparison->group_count, sizeof *lines);
     size_t count = 0;
     for (size_t i = 0; i < comparison->count; i++) {
         if (comparison->groups[comparison->members[i].group].members > 1 && strcmp(path, "-") != 0) {
-            lines[count++] = (struct plot_line){.curve = comparison->members[i].curve, .group = comparison->members[i].group};
+            lines[count++] = (struct plot_line){.curve = comparison->members[i].curve,
+                                                .group = comparison->members[i].group};
         }
     }
     for (int group = 0; group < comparison->group_count; group++) {
@@ -292,7 +303,8 @@ static enum status run(struct cli *cli) {
 }
 
 static const struct option options[] = {
-    {"plot", 'p', OPTION_FILE, "FILE", 0, 0, false, "draw the curves into FILE (.svg, or .png where gnuplot is installed), or here (-)"},
+    {"plot", 'p', OPTION_FILE, "FILE", 0, 0, false,
+     "draw the curves into FILE (.svg, or .png where gnuplot is installed), or here (-)"},
     {"no-plot", 0, OPTION_SWITCH, NULL, 0, 0, false, "no plot on a terminal"},
     {"metric", 'm', OPTION_TEXT, "NAME", 0, 0, false, "column of the metrics to compare (default loss)"},
     {"scale", 0, OPTION_CHOICE, "log|linear", 0, 0, false, "the plot's y axis (default log for a loss)"},
@@ -309,11 +321,14 @@ const struct command command_compare = {
     .operand = OPERAND_JOB,
     .summary = "compare jobs in a table and a plot, seeds averaged",
     .description =
-        "Jobs that differ in nothing but the seed form a group: the second table gives its mean and standard deviation, the plot its mean "
-        "(thick) over its members (thin). A group is named by the fields that set it apart. UNDER is the first of five evaluations in a "
+        "Jobs that differ in nothing but the seed form a group: the second table gives its mean and standard "
+        "deviation, the plot its mean "
+        "(thick) over its members (thin). A group is named by the fields that set it apart. UNDER is the first of five "
+        "evaluations in a "
         "row "
         "below the bound, and its median over a group counts a job that is not there yet as later than all others.",
-    .examples = "modprop compare $(modprop list --quiet --limit 6)\nmodprop compare 0192f3a4-7b1c 0192f3a4-9c02 --plot curves.svg\n",
+    .examples = "modprop compare $(modprop list --quiet --limit 6)\nmodprop compare 0192f3a4-7b1c 0192f3a4-9c02 --plot "
+                "curves.svg\n",
     .options = options,
     .run = run,
 };

@@ -1,9 +1,9 @@
 /*
  * modprop completion (the scripts for shells) and modprop complete (what they call).
  *
- * The scripts know nothing: at every Tab they hand the words so far to `modprop complete`, which answers a candidate a line, a tab, and its
- * meaning; the line ":files" asks the shell to offer files as well. So all that can be completed is known in one place, the tables, and
- * jobs, datasets, tasks and rules come from the server itself.
+ * The scripts know nothing: at every Tab they hand the words so far to `modprop complete`, which answers a candidate a
+ * line, a tab, and its meaning; the line ":files" asks the shell to offer files as well. So all that can be completed
+ * is known in one place, the tables, and jobs, datasets, tasks and rules come from the server itself.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,8 @@ extern const struct command command_completion, command_complete;
 #define SERVER_SECONDS 2
 
 static const char bash_script[] =
-    "# modprop: completion for bash. Install as /usr/share/bash-completion/completions/modprop, or: eval \"$(modprop completion bash)\"\n"
+    "# modprop: completion for bash. Install as /usr/share/bash-completion/completions/modprop, or: eval \"$(modprop "
+    "completion bash)\"\n"
     "_modprop() {\n"
     "    local current=${COMP_WORDS[COMP_CWORD]} line\n"
     "    [[ $current == '=' ]] && current=\n"
@@ -36,7 +37,8 @@ static const char bash_script[] =
 
 static const char zsh_script[] =
     "#compdef modprop\n"
-    "# modprop: completion for zsh. Install as _modprop in a directory of $fpath, or: eval \"$(modprop completion zsh)\"\n"
+    "# modprop: completion for zsh. Install as _modprop in a directory of $fpath, or: eval \"$(modprop completion "
+    "zsh)\"\n"
     "_modprop() {\n"
     "    local -a lines candidates prefixes\n"
     "    local line files=\n"
@@ -56,23 +58,25 @@ static const char zsh_script[] =
     "}\n"
     "if [[ $funcstack[1] == _modprop ]]; then _modprop \"$@\"; else compdef _modprop modprop; fi\n";
 
-static const char fish_script[] =
-    "# modprop: completion for fish. Install as vendor_completions.d/modprop.fish, or: modprop completion fish | source\n"
-    "function __modprop_complete\n"
-    "    set -l words (commandline -opc)\n"
-    "    set -l token (commandline -ct)\n"
-    "    for line in ($words[1] complete -- $words[2..-1] \"$token\" 2>/dev/null)\n"
-    "        if test \"$line\" = :files\n"
-    "            __fish_complete_path \"$token\"\n"
-    "        else\n"
-    "            echo $line\n"
-    "        end\n"
-    "    end\n"
-    "end\n"
-    "complete -c modprop -f -k -a '(__modprop_complete)'\n";
+static const char fish_script[] = "# modprop: completion for fish. Install as vendor_completions.d/modprop.fish, or: "
+                                  "modprop completion fish | source\n"
+                                  "function __modprop_complete\n"
+                                  "    set -l words (commandline -opc)\n"
+                                  "    set -l token (commandline -ct)\n"
+                                  "    for line in ($words[1] complete -- $words[2..-1] \"$token\" 2>/dev/null)\n"
+                                  "        if test \"$line\" = :files\n"
+                                  "            __fish_complete_path \"$token\"\n"
+                                  "        else\n"
+                                  "            echo $line\n"
+                                  "        end\n"
+                                  "    end\n"
+                                  "end\n"
+                                  "complete -c modprop -f -k -a '(__modprop_complete)'\n";
 
 static enum status completion(struct cli *cli) {
-    static const struct { const char *shell, *script; } scripts[] = {{"bash", bash_script}, {"zsh", zsh_script}, {"fish", fish_script}};
+    static const struct {
+        const char *shell, *script;
+    } scripts[] = {{"bash", bash_script}, {"zsh", zsh_script}, {"fish", fish_script}};
     for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
         if (strcmp(scripts[i].shell, cli->arguments.operands[0]) == 0) {
             fputs(scripts[i].script, stdout);
@@ -82,7 +86,7 @@ static enum status completion(struct cli *cli) {
     return report_error(STATUS_USAGE, "SHELL must be bash, zsh or fish; got \"%s\"", cli->arguments.operands[0]);
 }
 
-/* ---- complete ------------------------------------------------------------------------------------------------------ */
+/* ---- complete ---- */
 
 /* What is being completed: candidates are shown behind `before` ("--option=") and must begin with `part`. */
 struct request {
@@ -95,7 +99,8 @@ static void offer(const struct request *request, const char *word, const char *m
     if (strncmp(word, request->part, strlen(request->part)) == 0) {
         struct text clean = {0};
         terminal_clean(&clean, meaning, false);
-        printf("%s%s\t%s\n", request->before == NULL ? "" : request->before, word, clean.data == NULL ? "" : clean.data);
+        printf("%s%s\t%s\n", request->before == NULL ? "" : request->before, word,
+               clean.data == NULL ? "" : clean.data);
         text_release(&clean);
     }
 }
@@ -112,7 +117,8 @@ static json_t *document_ask(const struct request *request, const char *path) {
 }
 
 /* Items of a list that the server has, by one member, explained by another. */
-static void offer_list(const struct request *request, const char *path, const char *list, const char *name, const char *meaning) {
+static void offer_list(const struct request *request, const char *path, const char *list, const char *name,
+                       const char *meaning) {
     json_t *document = document_ask(request, path), *item;
     size_t index;
     json_array_foreach(json_object_get(document, list), index, item) {
@@ -129,7 +135,8 @@ static void offer_jobs(const struct request *request) {
     json_array_foreach(json_object_get(document, "jobs"), index, job) {
         struct text meaning = {0};
         const char *name = json_string_value(json_object_get(job, "name"));
-        text_printf(&meaning, "%s%s%s %s ", name == NULL ? "" : name, name == NULL ? "" : " ", job_status(job), job_text(job, "task.type"));
+        text_printf(&meaning, "%s%s%s %s ", name == NULL ? "" : name, name == NULL ? "" : " ", job_status(job),
+                    job_text(job, "task.type"));
         job_rule_put(&meaning, job);
         offer(request, job_text(job, "id"), meaning.data);
         text_release(&meaning);
@@ -138,7 +145,8 @@ static void offer_jobs(const struct request *request) {
 }
 
 /* "section.name=" for each parameter that `seen` does not have yet. */
-static void offer_parameters(const struct request *request, const char *section, const json_t *parameters, json_t *seen) {
+static void offer_parameters(const struct request *request, const char *section, const json_t *parameters,
+                             json_t *seen) {
     const char *name;
     json_t *parameter;
     json_object_foreach((json_t *)parameters, name, parameter) {
@@ -340,7 +348,8 @@ const struct command command_completion = {
     .operand = OPERAND_SHELL,
     .offline = true,
     .summary = "print the script that completes words in a shell",
-    .description = "Completes commands, options, files, and by asking the server jobs, datasets, tasks, rules and what --set takes.",
+    .description = "Completes commands, options, files, and by asking the server jobs, datasets, tasks, rules and what "
+                   "--set takes.",
     .examples = "eval \"$(modprop completion bash)\"\n",
     .run = completion,
 };

@@ -26,12 +26,14 @@ static enum status control_one(struct cli *cli, const struct control *control, c
         status = cli_fetch(cli, &request, control->doing, &job, &body);
     }
     if (status == STATUS_OK && cli->json && job == NULL) {
-        printf("{\"id\":\"%s\",\"status\":\"deleted\"}\n", id); /* the server has no words for it; an id needs no escaping */
+        printf("{\"id\":\"%s\",\"status\":\"deleted\"}\n",
+               id); /* the server has no words for it; an id needs no escaping */
     } else if (status == STATUS_OK && cli->json) {
         cli_print(&body);
     } else if (status == STATUS_OK) {
         const char *state = job == NULL ? "deleted" : job_status(job);
-        printf("%s  %s%s%s\n", id, terminal_paint(&cli->out, job_status_paint(state)), state, terminal_paint(&cli->out, PAINT_NONE));
+        printf("%s  %s%s%s\n", id, terminal_paint(&cli->out, job_status_paint(state)), state,
+               terminal_paint(&cli->out, PAINT_NONE));
     }
     json_decref(job);
     text_release(&body);
@@ -69,20 +71,27 @@ static enum status delete_run(struct cli *cli) {
     return control_all(cli, &(const struct control){NULL, "delete the job"});
 }
 
-#define CONTROL(word, what, more, function)                                                                                                \
-    {                                                                                                                                      \
-        .name = word, .group = "Jobs", .operands = "JOB...", .least = 1, .most = -1, .operand = OPERAND_JOB, .summary = what,              \
-        .description =                                                                                                                     \
-            more " Prints each job's state as it now is. All jobs named are tried; the exit status is that of the first failure.",         \
-        .examples = "modprop " word " latest\n", .run = function                                                                           \
-    }
+#define CONTROL(word, what, more, function)                                                                            \
+    {.name = word,                                                                                                     \
+     .group = "Jobs",                                                                                                  \
+     .operands = "JOB...",                                                                                             \
+     .least = 1,                                                                                                       \
+     .most = -1,                                                                                                       \
+     .operand = OPERAND_JOB,                                                                                           \
+     .summary = what,                                                                                                  \
+     .description = more                                                                                               \
+     " Prints each job's state as it now is. All jobs named are tried; the exit status is that of the first failure.", \
+     .examples = "modprop " word " latest\n",                                                                          \
+     .run = function}
 
-const struct command command_pause =
-    CONTROL("pause", "stop a job for now; it keeps its place in training", "A running job stops at its last checkpoint.", pause_run);
-const struct command command_resume =
-    CONTROL("resume", "let a paused job go on",
-            "The job goes on from its last checkpoint and ends with the weights it would have had without the pause.", resume_run);
-const struct command command_cancel =
-    CONTROL("cancel", "stop a job for good; what it has reported stays", "The job ends; its events and checkpoints stay.", cancel_run);
+const struct command command_pause = CONTROL("pause", "stop a job for now; it keeps its place in training",
+                                             "A running job stops at its last checkpoint.", pause_run);
+const struct command command_resume = CONTROL(
+    "resume", "let a paused job go on",
+    "The job goes on from its last checkpoint and ends with the weights it would have had without the pause.",
+    resume_run);
+const struct command command_cancel = CONTROL("cancel", "stop a job for good; what it has reported stays",
+                                              "The job ends; its events and checkpoints stay.", cancel_run);
 const struct command command_delete = CONTROL("delete", "delete finished jobs with their events and weights",
-                                              "Only a job that has ended can be deleted (cancel it first).", delete_run);
+                                              "Only a job that has ended can be deleted (cancel it first).",
+                                              delete_run);

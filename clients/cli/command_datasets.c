@@ -42,12 +42,14 @@ static void row_add(struct table *table, const json_t *dataset) {
 }
 
 static enum status list(struct cli *cli) {
-    static const struct table_column columns[] = {{"NAME", false, true, 0}, {"STEPS", true, false, 0},  {"TRIALS", true, false, 0},
-                                                  {"TEST", true, false, 2}, {"INPUTS", true, false, 0}, {"OUTPUTS", true, false, 0},
-                                                  {"SIZE", true, false, 1}, {"SHA256", false, true, 3}};
+    static const struct table_column columns[] = {{"NAME", false, true, 0},   {"STEPS", true, false, 0},
+                                                  {"TRIALS", true, false, 0}, {"TEST", true, false, 2},
+                                                  {"INPUTS", true, false, 0}, {"OUTPUTS", true, false, 0},
+                                                  {"SIZE", true, false, 1},   {"SHA256", false, true, 3}};
     json_t *document, *dataset;
     struct text body;
-    enum status status = cli_fetch(cli, &(const struct http_request){.path = "/v1/datasets"}, "list the datasets", &document, &body);
+    enum status status = cli_fetch(cli, &(const struct http_request){.path = "/v1/datasets"}, "list the datasets",
+                                   &document, &body);
     const json_t *datasets = json_object_get(document, "datasets");
     if (status == STATUS_OK && cli->json) {
         cli_print(&body);
@@ -91,7 +93,8 @@ static enum status one(struct cli *cli, const struct http_request *request, cons
     struct text body;
     enum status status = cli_fetch(cli, request, doing, &document, &body);
     if (status == STATUS_OK && cli->json && document == NULL) {
-        json_t *words = json_pack("{s:s, s:s}", "name", cli->arguments.operands[0], "status", done); /* the server has none for it */
+        json_t *words = json_pack("{s:s, s:s}", "name", cli->arguments.operands[0], "status",
+                                  done); /* the server has none for it */
         char *line = json_text(words, NULL);
         puts(line);
         free(line);
@@ -141,9 +144,10 @@ static enum status show(struct cli *cli) {
     return status;
 }
 
-static enum status delete (struct cli *cli) {
+static enum status delete(struct cli *cli) {
     char *path = dataset_path(cli->arguments.operands[0]);
-    enum status status = one(cli, &(const struct http_request){.method = "DELETE", .path = path}, "delete the dataset", "deleted");
+    enum status status = one(cli, &(const struct http_request){.method = "DELETE", .path = path}, "delete the dataset",
+                             "deleted");
     free(path);
     return status;
 }
@@ -155,10 +159,12 @@ const struct command command_datasets = {
     .least = 0,
     .most = 0,
     .summary = "list the datasets",
-    .description = "A dataset is what task.type=dataset trains on: a safetensors file with inputs (T,B,I), targets (T,B or T,B,O), and if "
+    .description = "A dataset is what task.type=dataset trains on: a safetensors file with inputs (T,B,I), targets "
+                   "(T,B or T,B,O), and if "
                    "wanted mask (T,B) and "
                    "test_inputs, test_targets, test_mask.",
-    .examples = "modprop datasets\nmodprop datasets put digits digits.safetensors\nmodprop submit --task dataset --set task.name=digits\n",
+    .examples = "modprop datasets\nmodprop datasets put digits digits.safetensors\nmodprop submit --task dataset --set "
+                "task.name=digits\n",
     .run = list,
 };
 

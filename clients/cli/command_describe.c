@@ -29,14 +29,21 @@ static void bounds_put(struct text *text, const json_t *schema) {
                  *high = json_object_get(schema, "maximum");
     const json_t *least = low != NULL ? low : above;
     if (json_is_number(least)) {
-        text_printf(text, "%s %.10g", low == NULL ? " above" : high != NULL ? " from" : " of at least", json_number_value(least));
+        text_printf(text, "%s %.10g",
+                    low == NULL    ? " above"
+                    : high != NULL ? " from"
+                                   : " of at least",
+                    json_number_value(least));
     }
     if (json_is_number(high)) {
         text_printf(text, "%s %.10g", least == NULL ? " up to" : " to", json_number_value(high));
     }
 }
 
-/* A parameter of its own kind, from its JSON Schema: the alternatives, each with its bounds; objects by the names of their members. */
+/*
+ * A parameter of its own kind, from its JSON Schema: the alternatives, each with its bounds; objects by the names of
+ * their members.
+ */
 static void schema_put(struct text *text, const json_t *schema) {
     const json_t *alternatives = json_object_get(schema, "oneOf"), *constant = json_object_get(schema, "const"),
                  *type = json_object_get(schema, "type");
@@ -62,11 +69,13 @@ static void schema_put(struct text *text, const json_t *schema) {
 
 /* "a|b|c", "number from 0 to 1 ms", or what a schema says. */
 static void range_put(struct text *text, const json_t *parameter) {
-    const json_t *choice, *choices = json_object_get(parameter, "choices"), *schema = json_object_get(parameter, "schema");
+    const json_t *choice, *choices = json_object_get(parameter, "choices"),
+                          *schema = json_object_get(parameter, "schema");
     const char *unit = json_string_value(json_object_get(parameter, "unit"));
     size_t index;
     json_array_foreach((json_t *)choices, index, choice) {
-        text_printf(text, "%s%s", index > 0 ? " | " : "", json_string_value(choice) == NULL ? "null" : json_string_value(choice));
+        text_printf(text, "%s%s", index > 0 ? " | " : "",
+                    json_string_value(choice) == NULL ? "null" : json_string_value(choice));
     }
     if (json_array_size(choices) > 0) {
         return;
@@ -87,8 +96,8 @@ static void parameter_print(const struct cli *cli, const char *prefix, const cha
     struct text line = {0}, clean = {0};
     range_put(&line, parameter);
     terminal_clean(&clean, line.data, false);
-    printf("  %s%s.%s%s = %s  (%s)\n", terminal_paint(&cli->out, PAINT_BOLD), prefix, name, terminal_paint(&cli->out, PAINT_NONE),
-           fallback == NULL ? "required" : fallback, clean.data);
+    printf("  %s%s.%s%s = %s  (%s)\n", terminal_paint(&cli->out, PAINT_BOLD), prefix, name,
+           terminal_paint(&cli->out, PAINT_NONE), fallback == NULL ? "required" : fallback, clean.data);
     if (json_is_string(json_object_get(parameter, "description"))) {
         sentence_print(cli, job_text(parameter, "description"), 6);
     }
@@ -120,7 +129,8 @@ static void recommended_print(const struct cli *cli, const json_t *recommended) 
             }
         }
         terminal_clean(&clean, line.data, false);
-        printf("  %srecommended for %s:%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), job_text(one, "for"), terminal_paint(&cli->out, PAINT_NONE), clean.data);
+        printf("  %srecommended for %s:%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), job_text(one, "for"),
+               terminal_paint(&cli->out, PAINT_NONE), clean.data);
         sentence_print(cli, job_text(one, "evidence"), 6);
         text_release(&line);
         text_release(&clean);
@@ -131,7 +141,8 @@ static void recommended_print(const struct cli *cli, const json_t *recommended) 
 static void item_print(const struct cli *cli, const char *object, const json_t *item) {
     const char *name;
     json_t *section;
-    printf("%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), job_text(item, "type"), terminal_paint(&cli->out, PAINT_NONE));
+    printf("%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), job_text(item, "type"),
+           terminal_paint(&cli->out, PAINT_NONE));
     sentence_print(cli, job_text(item, "description"), 2);
     parameters_print(cli, object, json_object_get(item, "parameters"));
     json_object_foreach(json_object_get(item, "defaults"), name, section) {
@@ -145,7 +156,8 @@ static void list_print(const struct cli *cli, const json_t *items, const char *s
     size_t index;
     json_t *item;
     json_array_foreach((json_t *)items, index, item) {
-        printf("%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), job_text(item, "type"), terminal_paint(&cli->out, PAINT_NONE));
+        printf("%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), job_text(item, "type"),
+               terminal_paint(&cli->out, PAINT_NONE));
         sentence_print(cli, job_text(item, "description"), 4);
     }
     if (cli->out.is_terminal) {
@@ -175,7 +187,8 @@ static enum status one_print(const struct cli *cli, const json_t *items, const c
     }
     const char *nearest = name_nearest(type, names, count);
     return report_error(STATUS_USAGE, "there is no %s \"%s\"%s%s%s (modprop %ss lists them)", singular, type,
-                        nearest == NULL ? "" : "; did you mean ", nearest == NULL ? "" : nearest, nearest == NULL ? "" : "?", singular);
+                        nearest == NULL ? "" : "; did you mean ", nearest == NULL ? "" : nearest,
+                        nearest == NULL ? "" : "?", singular);
 }
 
 static enum status describe(struct cli *cli, const char *plural, const char *singular) {
@@ -214,7 +227,8 @@ const struct command command_tasks = {
     .most = 1,
     .operand = OPERAND_TASK,
     .summary = "list the tasks, or explain one with all its parameters",
-    .description = "Every parameter is shown as --set takes it, with its default, range, unit and meaning; the defaults of network, "
+    .description = "Every parameter is shown as --set takes it, with its default, range, unit and meaning; the "
+                   "defaults of network, "
                    "optimizer and training are "
                    "those of the task.",
     .examples = "modprop tasks\nmodprop tasks delayed_xor\n",

@@ -22,8 +22,8 @@ static void find(struct findings *findings, const char *check, bool ok, char *de
     const struct terminal *terminal = &findings->cli->out;
     struct text clean = {0};
     terminal_clean(&clean, detail, false);
-    json_array_append_new(findings->list,
-                          json_pack("{s:s, s:b, s:s}", "check", check, "ok", (int)ok, "detail", clean.data == NULL ? "" : clean.data));
+    json_array_append_new(findings->list, json_pack("{s:s, s:b, s:s}", "check", check, "ok", (int)ok, "detail",
+                                                    clean.data == NULL ? "" : clean.data));
     if (!findings->cli->json) {
         printf("%s%s%s  %-13s %s\n", terminal_paint(terminal, ok ? PAINT_GREEN : PAINT_RED), ok ? "ok  " : "FAIL",
                terminal_paint(terminal, PAINT_NONE), check, clean.data == NULL ? "" : clean.data);
@@ -38,7 +38,8 @@ static void find(struct findings *findings, const char *check, bool ok, char *de
 static char *refusal(const struct http_answer *answer) {
     json_t *problem = answer->body.data == NULL ? NULL : json_loads(answer->body.data, 0, NULL);
     const char *detail = json_string_value(json_object_get(problem, "detail"));
-    char *text = detail == NULL ? memory_format("answered %d", answer->status) : memory_format("answered %d: %s", answer->status, detail);
+    char *text = detail == NULL ? memory_format("answered %d", answer->status)
+                                : memory_format("answered %d: %s", answer->status, detail);
     json_decref(problem);
     return text;
 }
@@ -47,13 +48,17 @@ static void settings_check(struct findings *findings) {
     const struct settings *settings = &findings->cli->settings;
     bool is_default = strcmp(settings->server.origin, SETTINGS_DEFAULT) == 0;
     find(findings, "configuration", true,
-         settings->file == NULL ? memory_copy("no home directory, so no file")
-                                : memory_format("%s%s", settings->file, settings->file_found ? "" : " (there is none; that is fine)"));
-    find(findings, "server", true, memory_format("%s (%s%s)", settings->server.value, is_default ? "" : "from ", settings->server.origin));
-    find(findings, "token", true, settings->token.value == NULL ? memory_copy("none") : memory_format("from %s", settings->token.origin));
+         settings->file == NULL
+             ? memory_copy("no home directory, so no file")
+             : memory_format("%s%s", settings->file, settings->file_found ? "" : " (there is none; that is fine)"));
+    find(findings, "server", true,
+         memory_format("%s (%s%s)", settings->server.value, is_default ? "" : "from ", settings->server.origin));
+    find(findings, "token", true,
+         settings->token.value == NULL ? memory_copy("none") : memory_format("from %s", settings->token.origin));
     bool plain = strncmp(settings->server.value, "http://", 7) == 0;
     if (plain && !url_is_loopback(settings->server.value) && settings->token.value != NULL) {
-        find(findings, "encryption", false, memory_copy("the token travels over plain http to another machine; use https"));
+        find(findings, "encryption", false,
+             memory_copy("the token travels over plain http to another machine; use https"));
     }
 }
 
@@ -61,10 +66,12 @@ static void settings_check(struct findings *findings) {
 static bool reach_check(struct findings *findings) {
     struct http_answer answer;
     struct cli *cli = findings->cli;
-    enum status status = http_perform(cli->http, &(const struct http_request){.path = "/livez", .accept = "*/*"}, &answer);
+    enum status status = http_perform(cli->http, &(const struct http_request){.path = "/livez", .accept = "*/*"},
+                                      &answer);
     bool reached = status == STATUS_OK;
     if (!reached) {
-        find(findings, "reachable", false, memory_format("%s; is modpropd running there? (modpropd --data DIR starts one)", answer.error));
+        find(findings, "reachable", false,
+             memory_format("%s; is modpropd running there? (modpropd --data DIR starts one)", answer.error));
     } else {
         bool alive = answer.status == 200;
         find(findings, "reachable", alive,
@@ -76,9 +83,13 @@ static bool reach_check(struct findings *findings) {
 
 static void ready_check(struct findings *findings) {
     struct http_answer answer;
-    enum status status = http_perform(findings->cli->http, &(const struct http_request){.path = "/readyz", .accept = "*/*"}, &answer);
+    enum status status = http_perform(findings->cli->http,
+                                      &(const struct http_request){.path = "/readyz", .accept = "*/*"}, &answer);
     bool ready = status == STATUS_OK && answer.status == 200;
-    find(findings, "ready", ready, ready ? memory_copy("takes jobs") : status == STATUS_OK ? refusal(&answer) : memory_copy(answer.error));
+    find(findings, "ready", ready,
+         ready                 ? memory_copy("takes jobs")
+         : status == STATUS_OK ? refusal(&answer)
+                               : memory_copy(answer.error));
     http_answer_release(&answer);
 }
 
@@ -98,8 +109,9 @@ static char *limits_describe(const json_t *limits) {
         return memory_copy("");
     }
     json_int_t core_count = json_integer_value(cores), worker_count = json_integer_value(workers);
-    return memory_format(" (%lld core%s, %lld worker%s, %s of memory)", (long long)core_count, core_count == 1 ? "" : "s",
-                         (long long)worker_count, worker_count == 1 ? "" : "s", format_bytes(json_number_value(memory), size));
+    return memory_format(" (%lld core%s, %lld worker%s, %s of memory)", (long long)core_count,
+                         core_count == 1 ? "" : "s", (long long)worker_count, worker_count == 1 ? "" : "s",
+                         format_bytes(json_number_value(memory), size));
 }
 
 static void version_check(struct findings *findings) {
@@ -110,13 +122,16 @@ static void version_check(struct findings *findings) {
                *version = json_string_value(json_object_get(document, "version"));
     if (version == NULL) {
         find(findings, "version", false,
-             status == STATUS_OK ? memory_format("/version answered %d; is it a modpropd?", answer.status) : memory_copy(answer.error));
+             status == STATUS_OK ? memory_format("/version answered %d; is it a modpropd?", answer.status)
+                                 : memory_copy(answer.error));
     } else if (!version_fits(version)) {
-        find(findings, "version", false,
-             memory_format("the daemon is %s, this program %s: take one of the same version", version, MODPROP_VERSION));
+        find(
+            findings, "version", false,
+            memory_format("the daemon is %s, this program %s: take one of the same version", version, MODPROP_VERSION));
     } else {
         char *more = limits_describe(json_object_get(document, "limits"));
-        find(findings, "version", true, memory_format("%s %s, as this program%s", name == NULL ? "the daemon" : name, version, more));
+        find(findings, "version", true,
+             memory_format("%s %s, as this program%s", name == NULL ? "the daemon" : name, version, more));
         free(more);
     }
     json_decref(document);
@@ -125,13 +140,15 @@ static void version_check(struct findings *findings) {
 
 static void access_check(struct findings *findings) {
     struct http_answer answer;
-    enum status status = http_perform(findings->cli->http, &(const struct http_request){.path = "/v1/jobs?limit=1"}, &answer);
+    enum status status = http_perform(findings->cli->http, &(const struct http_request){.path = "/v1/jobs?limit=1"},
+                                      &answer);
     if (status != STATUS_OK) {
         find(findings, "access", false, memory_copy(answer.error));
     } else if (answer.status == 401) {
         find(findings, "access", false,
-             findings->cli->settings.token.value == NULL ? memory_copy("the daemon wants a token (--token-file, MODPROP_TOKEN)")
-                                                         : memory_copy("the daemon does not know this token"));
+             findings->cli->settings.token.value == NULL
+                 ? memory_copy("the daemon wants a token (--token-file, MODPROP_TOKEN)")
+                 : memory_copy("the daemon does not know this token"));
     } else {
         bool may = answer.status == 200;
         find(findings, "access", may, may ? memory_copy("may read jobs") : refusal(&answer));
@@ -167,7 +184,8 @@ const struct command command_doctor = {
     .least = 0,
     .most = 0,
     .summary = "check that the daemon can be reached, is ready, fits, and lets us in",
-    .description = "Tells where server and token come from, then asks the daemon. The exit status is 0 when all is well, 3 when the daemon "
+    .description = "Tells where server and token come from, then asks the daemon. The exit status is 0 when all is "
+                   "well, 3 when the daemon "
                    "cannot be reached, "
                    "1 for any other fault.",
     .examples = "modprop doctor\nmodprop doctor --server https://lab.example --token-file ~/token\n",

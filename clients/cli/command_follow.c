@@ -38,11 +38,14 @@ const struct command command_follow = {
     .operand = OPERAND_JOB,
     .summary = "watch a job until it ends",
     .description =
-        "Shows progress from the job's first event on: a bar, the time left, loss and accuracy of the last evaluation and a small curve of "
+        "Shows progress from the job's first event on: a bar, the time left, loss and accuracy of the last evaluation "
+        "and a small curve of "
         "the "
-        "loss. In a pipe it prints a line an event instead, with --json each event as the server sent it. Several jobs are followed one "
+        "loss. In a pipe it prints a line an event instead, with --json each event as the server sent it. Several jobs "
+        "are followed one "
         "after the other.\n\n"
-        "A lost connection, or a restart of the daemon, is waited for, and the display goes on behind the last event that came. Ctrl-C "
+        "A lost connection, or a restart of the daemon, is waited for, and the display goes on behind the last event "
+        "that came. Ctrl-C "
         "stops "
         "the watching, not the job. The exit status is 0 when the job succeeded and 1 when it failed or was cancelled.",
     .examples = "modprop follow latest\nmodprop follow 0192f3a4-7b1c --plain | tee run.log\n",

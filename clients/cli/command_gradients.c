@@ -16,10 +16,14 @@
 extern const struct command command_gradients, command_simulate;
 
 #define BODY_BYTES_MAX ((size_t)1 << 30)
-#define UNIT_MAX       1000000 /* far beyond any network's: the server says how many there are */
+#define UNIT_MAX 1000000 /* far beyond any network's: the server says how many there are */
 
-/* Sends `body` and writes the answer to --output, or with --json to standard output; *document is for the summary, the caller's. */
-static enum status ask(struct cli *cli, const char *path, const struct text *body, const char *doing, json_t **document) {
+/*
+ * Sends `body` and writes the answer to --output, or with --json to standard output; *document is for the summary, the
+ * caller's.
+ */
+static enum status ask(struct cli *cli, const char *path, const struct text *body, const char *doing,
+                       json_t **document) {
     const char *output = argument_text(&cli->arguments, "output");
     const struct http_request request = {
         .method = "POST", .path = path, .type = "application/json", .body = body->data, .body_size = body->size};
@@ -85,11 +89,14 @@ static enum status gradients(struct cli *cli) {
     const char *file = cli->arguments.operands[0];
     enum status status = file_read_whole(file, BODY_BYTES_MAX, &body);
     if (status == STATUS_OK) {
-        /* Sent as it is: parsing here is for the message with a line, which the server's could not relate to the file's name. */
+        /*
+         * Sent as it is: parsing here is for the message with a line, which the server's could not relate to the file's
+         * name.
+         */
         check = json_loadb(body.data == NULL ? "" : body.data, body.size, JSON_REJECT_DUPLICATES, &fault);
-        status = check != NULL
-                     ? STATUS_OK
-                     : report_error(STATUS_USAGE, "%s is not JSON: line %d, column %d: %s", file, fault.line, fault.column, fault.text);
+        status = check != NULL ? STATUS_OK
+                               : report_error(STATUS_USAGE, "%s is not JSON: line %d, column %d: %s", file, fault.line,
+                                              fault.column, fault.text);
         json_decref(check);
     }
     if (status == STATUS_OK) {
@@ -123,7 +130,10 @@ static enum status units_parse(const char *text, json_t *units) {
             last = unit_parse(&at);
         }
         if (first < 0 || last < first || (*at != ',' && *at != '\0')) {
-            return report_error(STATUS_USAGE, "--units must be numbers of units or ranges, the first unit being 0, such as 0,3,8-11; got \"%s\"", text);
+            return report_error(
+                STATUS_USAGE,
+                "--units must be numbers of units or ranges, the first unit being 0, such as 0,3,8-11; got \"%s\"",
+                text);
         }
         for (long long unit = first; unit <= last; unit++) {
             json_array_append_new(units, json_integer(unit));
@@ -205,8 +215,7 @@ static enum status simulate(struct cli *cli) {
     return status;
 }
 
-#define OUTPUT_OPTION                                                                                                                      \
-    { "output", 'o', OPTION_FILE, "FILE", 0, 0, false, "write the whole answer (JSON) to FILE" }
+#define OUTPUT_OPTION {"output", 'o', OPTION_FILE, "FILE", 0, 0, false, "write the whole answer (JSON) to FILE"}
 
 static const struct option gradients_options[] = {OUTPUT_OPTION, OPTIONS_END};
 
@@ -214,9 +223,11 @@ static const struct option simulate_options[] = {
     OUTPUT_OPTION,
     {"trials", 't', OPTION_INTEGER, "N", 1, 4096, false, "how many trials (default 1)"},
     {"seed", 0, OPTION_INTEGER, "N", 0, (1LL << 53) - 1, false, "seed of the fresh trials"},
-    {"units", 'u', OPTION_TEXT, "N,N-M,...", 0, 0, false, "units whose rates are wanted, from 0 (default: the first ten)"},
+    {"units", 'u', OPTION_TEXT, "N,N-M,...", 0, 0, false,
+     "units whose rates are wanted, from 0 (default: the first ten)"},
     {"every", 'e', OPTION_INTEGER, "N", 1, 1000000, false, "keep the values of every so many steps"},
-    {"iteration", 0, OPTION_INTEGER, "N", 0, 1000000000000, false, "with the weights of this checkpoint (default: the newest)"},
+    {"iteration", 0, OPTION_INTEGER, "N", 0, 1000000000000, false,
+     "with the weights of this checkpoint (default: the newest)"},
     {"test", 0, OPTION_SWITCH, NULL, 0, 0, false, "trials of the task's test split"},
     {"input", 'i', OPTION_FILE, "FILE", 0, 0, false,
      "the request itself (JSON, - is standard input), with inputs of one's own; instead of the options above"},
@@ -231,7 +242,8 @@ const struct command command_gradients = {
     .most = 1,
     .operand = OPERAND_FILE,
     .summary = "gradients of learning rules on a given network and batch",
-    .description = "FILE (- is standard input) holds a JSON object with network, inputs, targets, mask, loss and rules. Prints the loss "
+    .description = "FILE (- is standard input) holds a JSON object with network, inputs, targets, mask, loss and "
+                   "rules. Prints the loss "
                    "and the cosine of every "
                    "rule's gradient with that of bptt; the gradients themselves come with --json or --output.",
     .examples = "modprop gradients case.json\nmodprop gradients case.json -o gradients.json\n",
@@ -247,7 +259,8 @@ const struct command command_simulate = {
     .most = 1,
     .operand = OPERAND_JOB,
     .summary = "run a trained network on fresh trials",
-    .description = "Runs the job's network and gives inputs, rates of the chosen units and outputs, as JSON with --json or --output; else "
+    .description = "Runs the job's network and gives inputs, rates of the chosen units and outputs, as JSON with "
+                   "--json or --output; else "
                    "only their shapes.",
     .examples = "modprop simulate latest --trials 4 --units 0,60 -o activity.json\n",
     .options = simulate_options,

@@ -121,7 +121,8 @@ static void jobs_print_json(json_t *jobs, const char *next) {
 }
 
 static void none_note(const struct arguments *arguments) {
-    bool chosen = argument_is_set(arguments, "status") || argument_is_set(arguments, "task") || argument_is_set(arguments, "rule");
+    bool chosen = argument_is_set(arguments, "status") || argument_is_set(arguments, "task") ||
+                  argument_is_set(arguments, "rule");
     report_note("no jobs%s", chosen ? " of this kind" : " yet; modprop submit --task delayed_xor makes one");
 }
 
@@ -151,7 +152,7 @@ static enum status list(struct cli *cli) {
     return status;
 }
 
-/* ---- show ---------------------------------------------------------------------------------------------------------- */
+/* ---- show ---- */
 
 #define KEY_WIDTH 16 /* with a sha256 behind it: 80 */
 
@@ -184,9 +185,10 @@ static void object_print(const struct cli *cli, const char *key, const json_t *o
 static void line_print(const struct cli *cli, const char *key, const char *value, enum paint paint) {
     struct text clean = {0};
     terminal_clean(&clean, value, false);
-    printf("%s%-*s%s%s%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), KEY_WIDTH, key, terminal_paint(&cli->out, PAINT_NONE),
-           (int)strlen(key) >= KEY_WIDTH ? " " : "", paint == PAINT_NONE ? "" : terminal_paint(&cli->out, paint),
-           clean.data == NULL ? "" : clean.data, paint == PAINT_NONE ? "" : terminal_paint(&cli->out, PAINT_NONE));
+    printf("%s%-*s%s%s%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), KEY_WIDTH, key,
+           terminal_paint(&cli->out, PAINT_NONE), (int)strlen(key) >= KEY_WIDTH ? " " : "",
+           paint == PAINT_NONE ? "" : terminal_paint(&cli->out, paint), clean.data == NULL ? "" : clean.data,
+           paint == PAINT_NONE ? "" : terminal_paint(&cli->out, PAINT_NONE));
     text_release(&clean);
 }
 
@@ -197,7 +199,8 @@ static void progress_print(const struct cli *cli, const json_t *job) {
     text_printf(&line, "%lld of %lld iterations", (long long)json_integer_value(json_object_get(progress, "iteration")),
                 (long long)json_integer_value(json_object_get(progress, "iterations")));
     if (json_is_number(json_object_get(progress, "trials_per_second"))) {
-        text_printf(&line, ", %s trials/s", format_count(json_number_value(json_object_get(progress, "trials_per_second")), number));
+        text_printf(&line, ", %s trials/s",
+                    format_count(json_number_value(json_object_get(progress, "trials_per_second")), number));
     }
     double left = time_parse(json_string_value(finish)) - time_now();
     if (isfinite(left) && left > 0 && !job_has_ended(job)) {
@@ -220,12 +223,16 @@ static void error_print(const struct cli *cli, const json_t *error) {
     text_release(&line);
 }
 
-/* Members in the server's order. What this program does not know is shown by its name, so that a newer daemon loses nothing. */
+/*
+ * Members in the server's order. What this program does not know is shown by its name, so that a newer daemon loses
+ * nothing.
+ */
 static void job_print(const struct cli *cli, const json_t *job) {
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)job, name, value) {
-        if (json_is_null(value) || strcmp(name, "links") == 0 || (json_is_object(value) && json_object_size(value) == 0)) {
+        if (json_is_null(value) || strcmp(name, "links") == 0 ||
+            (json_is_object(value) && json_object_size(value) == 0)) {
             continue;
         }
         if (strcmp(name, "progress") == 0) {
@@ -297,7 +304,8 @@ const struct command command_list = {
     .most = 0,
     .operand = OPERAND_NONE,
     .summary = "list jobs, the newest first",
-    .description = "On a terminal ids are cut to what tells them apart; such a beginning can be given wherever a JOB is asked for. In a "
+    .description = "On a terminal ids are cut to what tells them apart; such a beginning can be given wherever a JOB "
+                   "is asked for. In a "
                    "pipe they are whole.",
     .examples = "modprop list --status running\nmodprop cancel $(modprop list --quiet --status queued --all)\n",
     .options = list_options,

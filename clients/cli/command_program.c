@@ -30,8 +30,9 @@ static enum status help(struct cli *cli) {
     char *name = arguments->count == 1 ? memory_copy(arguments->operands[0])
                                        : memory_format("%s %s", arguments->operands[0], arguments->operands[1]);
     const struct command *command = command_find(name);
-    enum status status =
-        command != NULL ? STATUS_OK : report_error(STATUS_USAGE, "there is no command \"%s\" (modprop help lists them)", name);
+    enum status status = command != NULL
+                             ? STATUS_OK
+                             : report_error(STATUS_USAGE, "there is no command \"%s\" (modprop help lists them)", name);
     if (command != NULL) {
         help_print(command, &cli->out);
     }

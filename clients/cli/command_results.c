@@ -78,14 +78,15 @@ static enum status weights(struct cli *cli) {
         return report_error(STATUS_USAGE, "--json and --format safetensors exclude each other");
     }
     if (safetensors && (output == NULL || strcmp(output, "-") == 0) && cli->out.is_terminal) {
-        return report_error(STATUS_USAGE, "safetensors are bytes that a terminal cannot show: give --output FILE, or a pipe");
+        return report_error(STATUS_USAGE,
+                            "safetensors are bytes that a terminal cannot show: give --output FILE, or a pipe");
     }
     char *id;
     enum status status = job_resolve(cli, arguments->operands[0], &id);
     if (status == STATUS_OK) {
-        char *rest =
-            memory_format("/weights%s%s%s%s", safetensors || iteration != NULL ? "?" : "", safetensors ? "format=safetensors&" : "",
-                          iteration == NULL ? "" : "iteration=", iteration == NULL ? "" : iteration);
+        char *rest = memory_format("/weights%s%s%s%s", safetensors || iteration != NULL ? "?" : "",
+                                   safetensors ? "format=safetensors&" : "",
+                                   iteration == NULL ? "" : "iteration=", iteration == NULL ? "" : iteration);
         if (ends_with(rest, "&")) {
             rest[strlen(rest) - 1] = '\0';
         }
@@ -117,7 +118,8 @@ static enum status checkpoints(struct cli *cli) {
         char text[FORMAT_BYTES];
         table_init(&table, columns, 4);
         json_array_foreach(json_object_get(document, "checkpoints"), index, checkpoint) {
-            snprintf(text, sizeof text, "%lld", (long long)json_integer_value(json_object_get(checkpoint, "iteration")));
+            snprintf(text, sizeof text, "%lld",
+                     (long long)json_integer_value(json_object_get(checkpoint, "iteration")));
             table_add(&table, text);
             table_add(&table, format_number(json_object_get(checkpoint, "loss"), 4, text));
             table_add(&table, format_bytes(json_number_value(json_object_get(checkpoint, "size")), text));
@@ -133,8 +135,8 @@ static enum status checkpoints(struct cli *cli) {
     return status;
 }
 
-#define OUTPUT_OPTION                                                                                                                      \
-    { "output", 'o', OPTION_FILE, "FILE", 0, 0, false, "write to FILE, which appears whole or not at all" }
+#define OUTPUT_OPTION                                                                                                  \
+    {"output", 'o', OPTION_FILE, "FILE", 0, 0, false, "write to FILE, which appears whole or not at all"}
 
 static const struct option metrics_options[] = {
     OUTPUT_OPTION,
@@ -145,7 +147,8 @@ static const struct option metrics_options[] = {
 
 static const struct option weights_options[] = {
     OUTPUT_OPTION,
-    {"format", 'F', OPTION_CHOICE, "json|safetensors", 0, 0, false, "the default is json, or safetensors for a file of that name"},
+    {"format", 'F', OPTION_CHOICE, "json|safetensors", 0, 0, false,
+     "the default is json, or safetensors for a file of that name"},
     {"iteration", 'i', OPTION_INTEGER, "N", 0, 1000000000000, false,
      "of the checkpoint of this iteration (modprop checkpoints lists them)"},
     OPTIONS_END,
@@ -159,7 +162,8 @@ const struct command command_metrics = {
     .most = 1,
     .operand = OPERAND_JOB,
     .summary = "print a job's curve as CSV",
-    .description = "Prints iteration, loss, accuracy and what else was measured, a line an evaluation; with --json as lists.",
+    .description =
+        "Prints iteration, loss, accuracy and what else was measured, a line an evaluation; with --json as lists.",
     .examples = "modprop metrics latest > curve.csv\nmodprop metrics latest --keys loss --points 500 -o loss.csv\n",
     .options = metrics_options,
     .run = metrics,

@@ -17,7 +17,7 @@
 extern const struct command command_submit, command_validate;
 
 #define SEEDS_MAX 1000
-#define SEED_MAX  ((1LL << 53) - 1)
+#define SEED_MAX ((1LL << 53) - 1)
 #define KEY_BYTES 200 /* of an idempotency key, by the contract */
 
 /* Seeds to submit the job with: *first to *last. "7" or "1-10". */
@@ -30,8 +30,9 @@ static enum status seeds_parse(const char *text, long long *first, long long *la
         *last = strtoll(end + 1, &end, 10);
     }
     if (!valid || *end != '\0' || errno != 0 || *last < *first || *last > SEED_MAX || *last - *first >= SEEDS_MAX) {
-        return report_error(STATUS_USAGE, "--seed must be a number from 0 to 2^53-1, or a range of at most %d such as 1-10; got \"%s\"",
-                            SEEDS_MAX, text);
+        return report_error(
+            STATUS_USAGE, "--seed must be a number from 0 to 2^53-1, or a range of at most %d such as 1-10; got \"%s\"",
+            SEEDS_MAX, text);
     }
     return STATUS_OK;
 }
@@ -69,8 +70,12 @@ static char *key_choose(const struct cli *cli, long long seed, bool many) {
 static enum status send(struct cli *cli, const json_t *document, const char *key, char **id) {
     size_t size;
     char *text = json_text(document, &size);
-    const struct http_request request = {
-        .method = "POST", .path = "/v1/jobs", .type = "application/json", .body = text, .body_size = size, .idempotency_key = key};
+    const struct http_request request = {.method = "POST",
+                                         .path = "/v1/jobs",
+                                         .type = "application/json",
+                                         .body = text,
+                                         .body_size = size,
+                                         .idempotency_key = key};
     json_t *job;
     struct text body;
     enum status status = cli_fetch(cli, &request, "submit the job", &job, &body);
@@ -78,7 +83,8 @@ static enum status send(struct cli *cli, const json_t *document, const char *key
     if (status == STATUS_OK) {
         const char *own = json_string_value(json_object_get(job, "id"));
         if (own == NULL) {
-            status = report_error(STATUS_FAILED, "the answer of %s has no id (is it a modpropd?)", cli->settings.server.value);
+            status = report_error(STATUS_FAILED, "the answer of %s has no id (is it a modpropd?)",
+                                  cli->settings.server.value);
         } else {
             *id = memory_copy(own);
         }
@@ -97,7 +103,8 @@ static enum status send(struct cli *cli, const json_t *document, const char *key
     return status;
 }
 
-static enum status send_all(struct cli *cli, json_t *document, long long first, long long last, bool seeded, char **ids) {
+static enum status send_all(struct cli *cli, json_t *document, long long first, long long last, bool seeded,
+                            char **ids) {
     enum status status = STATUS_OK;
     for (long long seed = first; status == STATUS_OK && seed <= last; seed++) {
         char *key = key_choose(cli, seed, last > first);
@@ -202,7 +209,8 @@ static const struct option submit_options[] = {
     SUBMISSION_OPTIONS,
     {"seed", 0, OPTION_TEXT, "N|N-M", 0, 0, false, "the seed; a range submits a job for each"},
     {"follow", 'f', OPTION_SWITCH, NULL, 0, 0, false, "watch the job until it ends"},
-    {"key", 0, OPTION_TEXT, "KEY", 0, 0, false, "idempotency key: the same key and job never make a second one (default: a random one)"},
+    {"key", 0, OPTION_TEXT, "KEY", 0, 0, false,
+     "idempotency key: the same key and job never make a second one (default: a random one)"},
     FOLLOW_OPTIONS,
     OPTIONS_END,
 };
@@ -217,12 +225,14 @@ const struct command command_submit = {
     .most = 1,
     .operand = OPERAND_FILE,
     .summary = "submit a job (a JSON file, - for standard input, or options alone)",
-    .description =
-        "Sends a job and prints its id. The job is the JSON object in FILE (what show --json printed is one too), or the configuration of "
-        "another job (--from), or nothing; then the "
-        "options change it, in the order --task, --rule, --name, --set, --seed. What is not said has the published default, so --task "
-        "delayed_xor is a whole job.\n\n"
-        "When the answer is lost on the way the call is repeated under the same idempotency key: there is one job, never two.",
+    .description = "Sends a job and prints its id. The job is the JSON object in FILE (what show --json printed is one "
+                   "too), or the configuration of "
+                   "another job (--from), or nothing; then the "
+                   "options change it, in the order --task, --rule, --name, --set, --seed. What is not said has the "
+                   "published default, so --task "
+                   "delayed_xor is a whole job.\n\n"
+                   "When the answer is lost on the way the call is repeated under the same idempotency key: there is "
+                   "one job, never two.",
     .examples = "modprop submit --task delayed_xor --follow\n"
                 "modprop submit job.json --set rule.mu=0.3 --set training.iterations=500\n"
                 "modprop submit --from latest --rule eprop --seed 1-5\n",
@@ -238,7 +248,8 @@ const struct command command_validate = {
     .most = 1,
     .operand = OPERAND_FILE,
     .summary = "check a job and estimate what it takes, without submitting it",
-    .description = "Takes a job as submit does. The server names every field that is wrong, or tells how much memory and work the job "
+    .description = "Takes a job as submit does. The server names every field that is wrong, or tells how much memory "
+                   "and work the job "
                    "takes; with --json it "
                    "shows the job with every default filled in.",
     .examples = "modprop validate job.json\nmodprop validate --task delayed_xor --json\n",

@@ -11,10 +11,11 @@
 #include "clients/cli/output.h"
 #include "clients/cli/report.h"
 
-extern const struct command command_submit, command_validate, command_list, command_show, command_follow, command_pause, command_resume,
-    command_cancel, command_delete, command_metrics, command_weights, command_checkpoints, command_compare, command_simulate,
-    command_gradients, command_tasks, command_rules, command_datasets, command_datasets_put, command_datasets_show, command_datasets_delete,
-    command_doctor, command_completion, command_complete, command_help, command_version;
+extern const struct command command_submit, command_validate, command_list, command_show, command_follow, command_pause,
+    command_resume, command_cancel, command_delete, command_metrics, command_weights, command_checkpoints,
+    command_compare, command_simulate, command_gradients, command_tasks, command_rules, command_datasets,
+    command_datasets_put, command_datasets_show, command_datasets_delete, command_doctor, command_completion,
+    command_complete, command_help, command_version;
 
 const struct command *const command_table[] = {
     &command_submit,       &command_validate,      &command_list,
@@ -37,7 +38,8 @@ const struct command *command_find(const char *name) {
     return NULL;
 }
 
-enum status cli_call(struct cli *cli, const struct http_request *request, const char *doing, struct http_answer *answer) {
+enum status cli_call(struct cli *cli, const struct http_request *request, const char *doing,
+                     struct http_answer *answer) {
     if (cli->http == NULL) {
         cli->http = http_create(&cli->settings);
     }
@@ -55,7 +57,8 @@ enum status cli_call(struct cli *cli, const struct http_request *request, const 
     return status;
 }
 
-enum status cli_fetch(struct cli *cli, const struct http_request *request, const char *doing, json_t **document, struct text *body) {
+enum status cli_fetch(struct cli *cli, const struct http_request *request, const char *doing, json_t **document,
+                      struct text *body) {
     struct http_answer answer;
     json_error_t fault;
     *document = NULL;
@@ -63,8 +66,8 @@ enum status cli_fetch(struct cli *cli, const struct http_request *request, const
     if (status == STATUS_OK && answer.body.size > 0) {
         *document = json_loadb(answer.body.data, answer.body.size, 0, &fault);
         if (*document == NULL) {
-            status = report_error(STATUS_FAILED, "cannot %s: the answer of %s is no JSON (is it a modpropd?): %s", doing,
-                                  cli->settings.server.value, fault.text);
+            status = report_error(STATUS_FAILED, "cannot %s: the answer of %s is no JSON (is it a modpropd?): %s",
+                                  doing, cli->settings.server.value, fault.text);
         }
     }
     if (body != NULL) {
@@ -103,7 +106,9 @@ enum status cli_finish(enum status status) {
     if (fflush(stdout) != 0 || ferror(stdout)) {
         int error = errno;
         clearerr(stdout);
-        return status != STATUS_OK ? status : report_error(STATUS_FAILED, "cannot write to standard output: %s", strerror(error));
+        return status != STATUS_OK
+                   ? status
+                   : report_error(STATUS_FAILED, "cannot write to standard output: %s", strerror(error));
     }
     return status;
 }

@@ -29,16 +29,18 @@ extern const struct command *const command_table[];
 const struct command *command_find(const char *name);
 
 /*
- * One call. Complains where it fails, with `doing` in the sentence ("list the jobs"), and returns a status; STATUS_OK means that the server
- * answered 2xx. `answer` is released by the caller (http_answer_release) in any case.
+ * One call. Complains where it fails, with `doing` in the sentence ("list the jobs"), and returns a status; STATUS_OK
+ * means that the server answered 2xx. `answer` is released by the caller (http_answer_release) in any case.
  */
-enum status cli_call(struct cli *cli, const struct http_request *request, const char *doing, struct http_answer *answer);
+enum status cli_call(struct cli *cli, const struct http_request *request, const char *doing,
+                     struct http_answer *answer);
 
 /* GET of a document: *document belongs to the caller, NULL unless STATUS_OK. */
 enum status cli_get(struct cli *cli, const char *path, const char *doing, json_t **document);
 
 /* The same with any request. `body`: bytes as they came, for --json; may be NULL. */
-enum status cli_fetch(struct cli *cli, const struct http_request *request, const char *doing, json_t **document, struct text *body);
+enum status cli_fetch(struct cli *cli, const struct http_request *request, const char *doing, json_t **document,
+                      struct text *body);
 
 /* Prints bytes of the server's and a line break. */
 void cli_print(const struct text *body);

@@ -1,9 +1,9 @@
 /*
  * Jobs side by side. See compare.h.
  *
- * What sets a group apart is found, not asked for: a field counts if it differs between jobs whose section (task, rule, ...) has the same
- * type. So ModProp against e-prop is told apart by the rule's name alone, although only one of them has a mu. Seeds, names and metadata
- * never count: curves that differ in them alone belong to one group.
+ * What sets a group apart is found, not asked for: a field counts if it differs between jobs whose section (task, rule,
+ * ...) has the same type. So ModProp against e-prop is told apart by the rule's name alone, although only one of them
+ * has a mu. Seeds, names and metadata never count: curves that differ in them alone belong to one group.
  */
 #include "clients/cli/compare.h"
 
@@ -15,7 +15,10 @@
 
 #define IN_A_ROW 5
 
-/* In the order of a label: the rule first, which is what most comparisons are about and what a narrow terminal cuts last. */
+/*
+ * In the order of a label: the rule first, which is what most comparisons are about and what a narrow terminal cuts
+ * last.
+ */
 static const char *const sections[] = {"rule", "task", "network", "optimizer", "training"};
 #define SECTIONS (sizeof sections / sizeof sections[0])
 
@@ -29,7 +32,10 @@ static bool same_type(const json_t *a, const json_t *b) {
     return same_value(x, y);
 }
 
-/* Whether the field tells two jobs with sections of the same type apart; for the type itself, whether any two jobs differ in it. */
+/*
+ * Whether the field tells two jobs with sections of the same type apart; for the type itself, whether any two jobs
+ * differ in it.
+ */
 static bool differs(const struct comparison *comparison, const char *section, const char *field) {
     bool is_type = strcmp(field, "type") == 0;
     const json_t *first = json_object_get(comparison->members[0].job, section);

@@ -19,7 +19,7 @@ struct member {
 struct group {
     char *name; /* what sets it apart: "modprop mu 0.25" */
     int members;
-    struct curve mean;                                                   /* at the iterations that all its members have */
+    struct curve mean; /* at the iterations that all its members have */
     double loss_mean, loss_deviation, accuracy_mean, accuracy_deviation; /* sample deviation; NAN below two */
     double under_median; /* a member that is not under counts as infinitely late; INFINITY where that is the median */
     int under_count;
@@ -32,7 +32,10 @@ struct comparison {
     int group_count;
 };
 
-/* Takes over the jobs (documents) and curves that the caller has put into comparison->members: finds groups, means, medians. */
+/*
+ * Takes over the jobs (documents) and curves that the caller has put into comparison->members: finds groups, means,
+ * medians.
+ */
 void comparison_group(struct comparison *comparison);
 void comparison_release(struct comparison *comparison);
 

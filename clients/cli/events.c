@@ -7,7 +7,8 @@
 #include <string.h>
 
 void event_parser_init(struct event_parser *parser,
-                       bool (*take)(void *user, const char *id, const char *type, const char *data, size_t size), void *user) {
+                       bool (*take)(void *user, const char *id, const char *type, const char *data, size_t size),
+                       void *user) {
     *parser = (struct event_parser){.take = take, .user = user, .retry_milliseconds = -1};
     text_add(&parser->id, "");
 }
@@ -37,8 +38,8 @@ static bool dispatch(struct event_parser *parser) {
     bool go_on = true;
     if (parser->has_data) {
         parser->data.data[--parser->data.size] = '\0';
-        go_on = parser->take(parser->user, parser->id.data, parser->type.size == 0 ? "message" : parser->type.data, parser->data.data,
-                             parser->data.size);
+        go_on = parser->take(parser->user, parser->id.data, parser->type.size == 0 ? "message" : parser->type.data,
+                             parser->data.data, parser->data.size);
     }
     event_clear(parser);
     return go_on;
@@ -72,7 +73,8 @@ static bool line_take(struct event_parser *parser) {
     } else if (is_field(line, length, "id") && memchr(value, '\0', value_size) == NULL) {
         text_clear(&parser->id);
         text_append(&parser->id, value, value_size);
-    } else if (is_field(line, length, "retry") && value_size > 0 && value_size < 10 && strspn(value, "0123456789") == value_size) {
+    } else if (is_field(line, length, "retry") && value_size > 0 && value_size < 10 &&
+               strspn(value, "0123456789") == value_size) {
         parser->retry_milliseconds = strtol(value, NULL, 10);
     }
     text_clear(&parser->line);

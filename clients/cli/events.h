@@ -1,7 +1,8 @@
 /*
  * Parser of server-sent events, as the HTML standard defines the format: bytes in at any cut, events out.
  *
- * Knows no job. An event's data over EVENT_BYTES_MAX, or a line that long, is a fault: nothing that a server sends may grow without bound.
+ * Knows no job. An event's data over EVENT_BYTES_MAX, or a line that long, is a fault: nothing that a server sends may
+ * grow without bound.
  */
 #ifndef MODPROP_CLI_EVENTS_H
 #define MODPROP_CLI_EVENTS_H
@@ -25,7 +26,8 @@ struct event_parser {
 };
 
 void event_parser_init(struct event_parser *parser,
-                       bool (*take)(void *user, const char *id, const char *type, const char *data, size_t size), void *user);
+                       bool (*take)(void *user, const char *id, const char *type, const char *data, size_t size),
+                       void *user);
 void event_parser_release(struct event_parser *parser);
 
 /* Forgets a half event: a new connection begins. The last id stays. */

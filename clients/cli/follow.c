@@ -1,8 +1,9 @@
 /*
  * Following a job to its end. See follow.h.
  *
- * The event ids are the stored sequence, so "the last one that came" is all that must be remembered between two connections: nothing is
- * shown twice and nothing is missed. What is not understood (an event of a later version) is passed over.
+ * The event ids are the stored sequence, so "the last one that came" is all that must be remembered between two
+ * connections: nothing is shown twice and nothing is missed. What is not understood (an event of a later version) is
+ * passed over.
  */
 #include "clients/cli/follow.h"
 
@@ -22,10 +23,10 @@
 #include "clients/cli/signals.h"
 
 #define REDRAW_SECONDS 0.1
-#define CLOCK_SECONDS  1.0
-#define PAUSE_FIRST    0.5
-#define PAUSE_MAX      15.0
-#define RATE_EVENTS    8 /* progress events over which the speed is taken */
+#define CLOCK_SECONDS 1.0
+#define PAUSE_FIRST 0.5
+#define PAUSE_MAX 15.0
+#define RATE_EVENTS 8 /* progress events over which the speed is taken */
 
 struct follow {
     struct cli *cli;
@@ -62,7 +63,8 @@ static double left_now(const struct follow *follow) {
 
 static void draw(struct follow *follow, bool now) {
     double since = time_monotonic() - follow->progress.drawn_at;
-    if (follow->form != FOLLOW_LIVE || (!now && since < (follow->dirty ? REDRAW_SECONDS : CLOCK_SECONDS) && !signals_resized())) {
+    if (follow->form != FOLLOW_LIVE ||
+        (!now && since < (follow->dirty ? REDRAW_SECONDS : CLOCK_SECONDS) && !signals_resized())) {
         return;
     }
     const struct progress_view view = {.title = follow->title,
@@ -97,7 +99,8 @@ static void rate_update(struct follow *follow, double iteration, double elapsed)
     if (!isfinite(iteration) || !isfinite(elapsed)) {
         return;
     }
-    if (follow->recent_count > 0 && (elapsed < follow->recent_elapsed[newest] || iteration < follow->recent_iteration[newest])) {
+    if (follow->recent_count > 0 &&
+        (elapsed < follow->recent_elapsed[newest] || iteration < follow->recent_iteration[newest])) {
         follow->recent_count = 0;
     }
     follow->recent_iteration[follow->recent_count % RATE_EVENTS] = iteration;
@@ -111,7 +114,8 @@ static void rate_update(struct follow *follow, double iteration, double elapsed)
 
 static void progress_line(const struct follow *follow, const json_t *event) {
     char loss[FORMAT_BYTES], accuracy[FORMAT_BYTES], left[FORMAT_BYTES];
-    printf("iteration %lld/%lld  loss %s", follow->iteration, follow->iterations, format_number(json_object_get(event, "loss"), 4, loss));
+    printf("iteration %lld/%lld  loss %s", follow->iteration, follow->iterations,
+           format_number(json_object_get(event, "loss"), 4, loss));
     if (json_is_number(json_object_get(event, "accuracy"))) {
         printf("  accuracy %s", format_percent(json_object_get(event, "accuracy"), accuracy));
     }
@@ -155,7 +159,8 @@ static void take_status(struct follow *follow, const json_t *event) {
     snprintf(follow->status, sizeof follow->status, "%s", job_status(event));
     if (follow->form == FOLLOW_LINES && !job_has_ended(event)) {
         const char *reason = json_string_value(json_object_get(event, "reason"));
-        char *sentence = memory_format("%s%s%s", follow->status, reason == NULL ? "" : ": ", reason == NULL ? "" : reason);
+        char *sentence = memory_format("%s%s%s", follow->status, reason == NULL ? "" : ": ",
+                                       reason == NULL ? "" : reason);
         say(follow, sentence);
         free(sentence);
     }
@@ -176,7 +181,10 @@ static void take_deleted(struct follow *follow, const json_t *event) {
     follow->end = json_incref((json_t *)event);
 }
 
-/* What was printed goes out at once, so that a pipe's reader is never behind. A pipe that nobody reads any more ends the program here. */
+/*
+ * What was printed goes out at once, so that a pipe's reader is never behind. A pipe that nobody reads any more ends
+ * the program here.
+ */
 static bool lines_flush(struct follow *follow) {
     if (fflush(stdout) == 0 && !ferror(stdout)) {
         return true;
@@ -228,8 +236,10 @@ static bool sink(void *user, const char *bytes, size_t size) {
 static void job_take(struct follow *follow, json_t *job) {
     struct text title = {0}, clean = {0};
     const char *name = json_string_value(json_object_get(job, "name"));
-    const json_t *iterations = job_member(job, "training.iterations"), *iteration = job_member(job, "progress.iteration");
-    text_printf(&title, "%s%s%.13s  %s  ", name == NULL ? "" : name, name == NULL ? "" : "  ", follow->id, job_text(job, "task.type"));
+    const json_t *iterations = job_member(job, "training.iterations"),
+                 *iteration = job_member(job, "progress.iteration");
+    text_printf(&title, "%s%s%.13s  %s  ", name == NULL ? "" : name, name == NULL ? "" : "  ", follow->id,
+                job_text(job, "task.type"));
     job_rule_put(&title, job);
     if (json_is_integer(json_object_get(job, "seed"))) {
         text_printf(&title, "  seed %lld", (long long)json_integer_value(json_object_get(job, "seed")));
@@ -296,15 +306,20 @@ static enum status connection(struct follow *follow, long *retry_after, char **r
         status = STATUS_UNREACHABLE;
     } else if (status == STATUS_FAILED) {
         progress_erase(&follow->progress);
-        report_error(status, "cannot follow the job: %s%s", follow->write_error != 0 ? "standard output cannot be written: " : "",
-                     follow->write_error != 0 ? strerror(follow->write_error) : "an event is larger than this program takes");
+        report_error(status, "cannot follow the job: %s%s",
+                     follow->write_error != 0 ? "standard output cannot be written: " : "",
+                     follow->write_error != 0 ? strerror(follow->write_error)
+                                              : "an event is larger than this program takes");
     }
     http_answer_release(&answer);
     free(path);
     return status;
 }
 
-/* Connections with growing pauses, each up to half a second longer by chance so that many followers do not come back at once. */
+/*
+ * Connections with growing pauses, each up to half a second longer by chance so that many followers do not come back at
+ * once.
+ */
 static enum status connections(struct follow *follow, long patience) {
     double pause = PAUSE_FIRST, lost_at = -1;
     for (;;) {
@@ -362,8 +377,8 @@ static void end_print(const struct follow *follow) {
         text_printf(&line, "%s%s", line.size > 0 ? "; " : ": ", detail != NULL ? detail : reason);
     }
     terminal_clean(&clean, line.data == NULL ? "" : line.data, false);
-    printf("%s%s%s%s\n", terminal_paint(terminal, job_status_paint(follow->status)), follow->status, terminal_paint(terminal, PAINT_NONE),
-           clean.data == NULL ? "" : clean.data);
+    printf("%s%s%s%s\n", terminal_paint(terminal, job_status_paint(follow->status)), follow->status,
+           terminal_paint(terminal, PAINT_NONE), clean.data == NULL ? "" : clean.data);
     text_release(&line);
     text_release(&clean);
 }
@@ -386,10 +401,12 @@ static enum status finish(struct follow *follow, enum status status) {
 }
 
 enum status follow_job(struct cli *cli, const char *id, enum follow_form form, long patience) {
-    struct follow follow = {.cli = cli, .id = id, .form = form, .loss = NAN, .accuracy = NAN, .trials_per_second = NAN, .seconds_left = -1};
+    struct follow follow = {
+        .cli = cli, .id = id, .form = form, .loss = NAN, .accuracy = NAN, .trials_per_second = NAN, .seconds_left = -1};
     char *path = job_path(id, "");
     json_t *job;
-    srand((unsigned)time(NULL) ^ (unsigned)getpid() << 16); /* followers that a script started in one second must not agree */
+    srand((unsigned)time(NULL) ^ (unsigned)getpid()
+                                     << 16); /* followers that a script started in one second must not agree */
     event_parser_init(&follow.parser, take_event, &follow);
     progress_init(&follow.progress, &cli->out);
     enum status status = cli_get(cli, path, "follow the job", &job);
@@ -414,5 +431,7 @@ enum status follow_job(struct cli *cli, const char *id, enum follow_form form, l
 }
 
 enum follow_form follow_form_choose(const struct cli *cli) {
-    return cli->json ? FOLLOW_JSON : cli->out.moves && !argument_is_set(&cli->arguments, "plain") ? FOLLOW_LIVE : FOLLOW_LINES;
+    return cli->json                                                      ? FOLLOW_JSON
+           : cli->out.moves && !argument_is_set(&cli->arguments, "plain") ? FOLLOW_LIVE
+                                                                          : FOLLOW_LINES;
 }

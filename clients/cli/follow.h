@@ -13,16 +13,18 @@ enum follow_form {
 };
 
 /*
- * STATUS_OK when the job succeeded, STATUS_JOB when it failed or was cancelled. A lost connection is taken up again, with growing pauses,
- * at the event behind the last one that came; `patience` seconds without one end it with STATUS_UNREACHABLE (0: never).
+ * STATUS_OK when the job succeeded, STATUS_JOB when it failed or was cancelled. A lost connection is taken up again,
+ * with growing pauses, at the event behind the last one that came; `patience` seconds without one end it with
+ * STATUS_UNREACHABLE (0: never).
  */
 enum status follow_job(struct cli *cli, const char *id, enum follow_form form, long patience);
 
 /* Live on a terminal unless --plain, JSON with --json, else lines. */
 enum follow_form follow_form_choose(const struct cli *cli);
 
-#define FOLLOW_OPTIONS                                                                                                                    \
-    {"plain", 0, OPTION_SWITCH, NULL, 0, 0, false, "a line an event on a terminal too"},                                                  \
-    {"patience", 0, OPTION_INTEGER, "SECONDS", 0, 31536000, false, "give up when the server stays away for so long (default 0: never)"}
+#define FOLLOW_OPTIONS                                                                                                 \
+    {"plain", 0, OPTION_SWITCH, NULL, 0, 0, false, "a line an event on a terminal too"},                               \
+        {"patience", 0,        OPTION_INTEGER, "SECONDS",                                                              \
+         0,          31536000, false,          "give up when the server stays away for so long (default 0: never)"}
 
 #endif

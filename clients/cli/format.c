@@ -36,7 +36,8 @@ static char *scaled(double value, double step, const char *const *units, int cou
         value /= step;
         unit++;
     }
-    snprintf(text, FORMAT_BYTES, "%.*f%s%s", unit > 0 && fabs(value) < 99.95 ? 1 : 0, value, *units[unit] == '\0' ? "" : " ", units[unit]);
+    snprintf(text, FORMAT_BYTES, "%.*f%s%s", unit > 0 && fabs(value) < 99.95 ? 1 : 0, value,
+             *units[unit] == '\0' ? "" : " ", units[unit]);
     return text;
 }
 

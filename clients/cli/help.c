@@ -24,12 +24,14 @@ static const struct {
     {STATUS_USAGE, "bad usage: flags, operands, settings, or a file that is not what the command takes"},
     {STATUS_UNREACHABLE, "the server cannot be reached, or broke off"},
     {STATUS_REFUSED, "the server refused: there is no such job, a field is wrong, a token is missing"},
-    {STATUS_FAILED, "this machine failed: a file, memory, a program that is not installed, an answer that cannot be understood"},
+    {STATUS_FAILED,
+     "this machine failed: a file, memory, a program that is not installed, an answer that cannot be understood"},
     {STATUS_INTERRUPTED, "interrupted by Ctrl-C or a signal; the job goes on"},
 };
 
 static void heading(const struct terminal *terminal, const char *text) {
-    fprintf(terminal->file, "\n%s%s%s\n", terminal_paint(terminal, PAINT_BOLD), text, terminal_paint(terminal, PAINT_NONE));
+    fprintf(terminal->file, "\n%s%s%s\n", terminal_paint(terminal, PAINT_BOLD), text,
+            terminal_paint(terminal, PAINT_NONE));
 }
 
 /* "  name   what it does": names in a column `width` wide. */
@@ -52,7 +54,8 @@ static void options_print(const struct terminal *terminal, const struct option *
         } else {
             text_add(&name, "    ");
         }
-        text_printf(&name, "--%s%s%s", option->name, option->value == NULL ? "" : " ", option->value == NULL ? "" : option->value);
+        text_printf(&name, "--%s%s%s", option->name, option->value == NULL ? "" : " ",
+                    option->value == NULL ? "" : option->value);
         text_printf(&doc, "%s%s", option->doc, option->repeats ? "; may be given more than once" : "");
         entry(terminal, name.data, 24, doc.data);
         text_release(&name);
@@ -85,7 +88,8 @@ static void globals_print(const struct terminal *terminal) {
 }
 
 static void command_print(const struct command *command, const struct terminal *terminal) {
-    fprintf(terminal->file, "Usage: modprop %s%s%s [OPTION]...\n", command->name, *command->operands == '\0' ? "" : " ", command->operands);
+    fprintf(terminal->file, "Usage: modprop %s%s%s [OPTION]...\n", command->name, *command->operands == '\0' ? "" : " ",
+            command->operands);
     paragraphs_print(terminal, command->description);
     if (command->options != NULL) {
         heading(terminal, "Options");
@@ -106,7 +110,8 @@ static void command_print(const struct command *command, const struct terminal *
 static void overview_print(const struct terminal *terminal) {
     const char *group = "";
     fprintf(terminal->file, "Usage: modprop COMMAND [OPERAND]... [OPTION]...\n\n");
-    terminal_wrap(terminal, "Trains recurrent networks with biologically plausible learning rules, on a modpropd daemon.", 0);
+    terminal_wrap(terminal,
+                  "Trains recurrent networks with biologically plausible learning rules, on a modpropd daemon.", 0);
     for (const struct command *const *command = command_table; *command != NULL; command++) {
         if ((*command)->group == NULL) {
             continue;
@@ -126,16 +131,18 @@ static void overview_print(const struct terminal *terminal) {
     heading(terminal, "Configuration file");
     fprintf(terminal->file, "  ");
     terminal_wrap(terminal,
-         "Lines key = value with the keys server, token, token_file, ca_file; # begins a comment. A token of the file goes to the server "
-         "of the file only.",
-         2);
+                  "Lines key = value with the keys server, token, token_file, ca_file; # begins a comment. A token of "
+                  "the file goes to the server "
+                  "of the file only.",
+                  2);
     heading(terminal, "Exit status");
     for (size_t i = 0; i < sizeof status_table / sizeof status_table[0]; i++) {
         char number[16];
         snprintf(number, sizeof number, "%d", status_table[i].status);
         entry(terminal, number, 4, status_table[i].doc);
     }
-    fprintf(terminal->file, "\nA JOB is an id, the beginning of one, or latest. modprop COMMAND --help explains a command.\n");
+    fprintf(terminal->file,
+            "\nA JOB is an id, the beginning of one, or latest. modprop COMMAND --help explains a command.\n");
 }
 
 void help_print(const struct command *command, const struct terminal *terminal) {
@@ -150,9 +157,9 @@ static json_t *options_describe(const struct option *options) {
     json_t *list = json_array();
     for (const struct option *option = options; option != NULL && option->name != NULL; option++) {
         char letter[2] = {option->letter, '\0'};
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s?, s:s?, s:b, s:s}", "name", option->name, "letter", option->letter == 0 ? NULL : letter,
-                                        "value", option->value, "repeats", (int)option->repeats, "description", option->doc));
+        json_array_append_new(list, json_pack("{s:s, s:s?, s:s?, s:b, s:s}", "name", option->name, "letter",
+                                              option->letter == 0 ? NULL : letter, "value", option->value, "repeats",
+                                              (int)option->repeats, "description", option->doc));
     }
     return list;
 }
@@ -161,16 +168,18 @@ json_t *help_describe(void) {
     json_t *commands = json_array(), *variables = json_array(), *statuses = json_array();
     for (const struct command *const *at = command_table; *at != NULL; at++) {
         const struct command *command = *at;
-        json_array_append_new(commands,
-                              json_pack("{s:s, s:s?, s:s, s:s, s:s, s:s?, s:o}", "name", command->name, "group", command->group, "operands",
-                                        command->operands, "summary", command->summary, "description", command->description, "examples",
-                                        command->examples, "options", options_describe(command->options)));
+        json_array_append_new(commands, json_pack("{s:s, s:s?, s:s, s:s, s:s, s:s?, s:o}", "name", command->name,
+                                                  "group", command->group, "operands", command->operands, "summary",
+                                                  command->summary, "description", command->description, "examples",
+                                                  command->examples, "options", options_describe(command->options)));
     }
     for (size_t i = 0; i < sizeof variable_table / sizeof variable_table[0]; i++) {
-        json_array_append_new(variables, json_pack("{s:s, s:s}", "name", variable_table[i].name, "description", variable_table[i].doc));
+        json_array_append_new(
+            variables, json_pack("{s:s, s:s}", "name", variable_table[i].name, "description", variable_table[i].doc));
     }
     for (size_t i = 0; i < sizeof status_table / sizeof status_table[0]; i++) {
-        json_array_append_new(statuses, json_pack("{s:i, s:s}", "status", status_table[i].status, "description", status_table[i].doc));
+        json_array_append_new(
+            statuses, json_pack("{s:i, s:s}", "status", status_table[i].status, "description", status_table[i].doc));
     }
     return json_pack("{s:s, s:o, s:o, s:o, s:o}", "version", MODPROP_VERSION, "commands", commands, "options",
                      options_describe(global_options), "environment", variables, "exit", statuses);

@@ -13,9 +13,9 @@
 #include "clients/cli/signals.h"
 
 #define TICK_MILLISECONDS 200
-#define CONNECT_SECONDS   10L
-#define ATTEMPTS          4
-#define BODY_BYTES_MAX    ((size_t)4 << 30)
+#define CONNECT_SECONDS 10L
+#define ATTEMPTS 4
+#define BODY_BYTES_MAX ((size_t)4 << 30)
 #define PROBLEM_BYTES_MAX ((size_t)1 << 20)
 
 struct http {
@@ -38,7 +38,8 @@ bool url_is_loopback(const char *url) {
     const char *host = strstr(url, "://");
     host = host == NULL ? url : host + 3;
     size_t length = strcspn(host, ":/");
-    return (length == 9 && strncasecmp(host, "localhost", 9) == 0) || strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0;
+    return (length == 9 && strncasecmp(host, "localhost", 9) == 0) || strncmp(host, "127.", 4) == 0 ||
+           strncmp(host, "[::1]", 5) == 0;
 }
 
 struct http *http_create(const struct settings *settings) {
@@ -66,7 +67,8 @@ char *http_escape(const char *segment) {
     struct text text = {0};
     text_add(&text, "");
     for (const unsigned char *c = (const unsigned char *)segment; *c != '\0'; c++) {
-        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || strchr("-._~", *c) != NULL;
+        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
+                     strchr("-._~", *c) != NULL;
         char escaped[3] = {'%', hexadecimal[*c >> 4], hexadecimal[*c & 15]};
         text_append(&text, plain ? (const void *)c : escaped, plain ? 1 : 3);
     }
@@ -142,7 +144,8 @@ static void body_set(CURL *easy, struct transfer *transfer) {
     } else if (request->body != NULL || is_post) {
         curl_easy_setopt(easy, CURLOPT_POST, 1L);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body == NULL ? "" : request->body);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(request->body == NULL ? 0 : request->body_size));
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                         (curl_off_t)(request->body == NULL ? 0 : request->body_size));
     }
     if (request->method != NULL) {
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
@@ -153,7 +156,8 @@ static long connect_seconds(const struct http *http) {
     return http->settings->timeout < CONNECT_SECONDS ? http->settings->timeout : CONNECT_SECONDS;
 }
 
-static void handle_set(struct transfer *transfer, const char *url, struct curl_slist *headers, char error[CURL_ERROR_SIZE]) {
+static void handle_set(struct transfer *transfer, const char *url, struct curl_slist *headers,
+                       char error[CURL_ERROR_SIZE]) {
     const struct http *http = transfer->http;
     CURL *easy = http->easy;
     curl_easy_reset(easy);
@@ -179,8 +183,8 @@ static long quiet_seconds(const struct transfer *transfer) {
 }
 
 /*
- * Runs the multi handle until the transfer is over; CURLE_ABORTED_BY_CALLBACK after a signal. Silence is measured here and not by
- * CURLOPT_LOW_SPEED_TIME, which takes a stream's heartbeats of a few bytes for silence too.
+ * Runs the multi handle until the transfer is over; CURLE_ABORTED_BY_CALLBACK after a signal. Silence is measured here
+ * and not by CURLOPT_LOW_SPEED_TIME, which takes a stream's heartbeats of a few bytes for silence too.
  */
 static CURLcode drive(struct transfer *transfer) {
     struct http *http = transfer->http;
@@ -236,12 +240,14 @@ static void answer_fill(struct transfer *transfer) {
 static bool tls_error_fill(struct http_answer *answer, const struct http *http, CURLcode code, const char *detail) {
     const char *server = http->settings->server.value, *file = http->settings->ca_file.value;
     if (code == CURLE_SSL_CONNECT_ERROR) {
-        snprintf(answer->error, sizeof answer->error, "%s does not speak TLS (is it an http:// address?): %s", server, detail);
+        snprintf(answer->error, sizeof answer->error, "%s does not speak TLS (is it an http:// address?): %s", server,
+                 detail);
     } else if (code == CURLE_PEER_FAILED_VERIFICATION) {
-        snprintf(answer->error, sizeof answer->error, "the certificate of %s is not to be trusted (--ca-file names the authority's): %s",
-                 server, detail);
+        snprintf(answer->error, sizeof answer->error,
+                 "the certificate of %s is not to be trusted (--ca-file names the authority's): %s", server, detail);
     } else if (code == CURLE_SSL_CACERT_BADFILE) {
-        snprintf(answer->error, sizeof answer->error, "the certificates in %s cannot be used: %s", file == NULL ? "the system" : file, detail);
+        snprintf(answer->error, sizeof answer->error, "the certificates in %s cannot be used: %s",
+                 file == NULL ? "the system" : file, detail);
     } else {
         return false;
     }
@@ -249,7 +255,8 @@ static bool tls_error_fill(struct http_answer *answer, const struct http *http, 
 }
 
 /* In a user's words: what failed, and with which server. */
-static void error_fill(struct http_answer *answer, const struct http *http, CURLcode code, const char *detail, long quiet) {
+static void error_fill(struct http_answer *answer, const struct http *http, CURLcode code, const char *detail,
+                       long quiet) {
     const char *server = http->settings->server.value;
     long number = 0;
     if (tls_error_fill(answer, http, code, detail)) {
@@ -265,7 +272,8 @@ static void error_fill(struct http_answer *answer, const struct http *http, CURL
         break;
     case CURLE_COULDNT_CONNECT:
         curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &number);
-        snprintf(answer->error, sizeof answer->error, "cannot reach %s: %s", server, number != 0 ? strerror((int)number) : detail);
+        snprintf(answer->error, sizeof answer->error, "cannot reach %s: %s", server,
+                 number != 0 ? strerror((int)number) : detail);
         break;
     case CURLE_GOT_NOTHING: /* also what a server of https does with a request in plain text */
         snprintf(answer->error, sizeof answer->error, "%s closed the connection without an answer%s", server,
@@ -284,11 +292,13 @@ static void error_fill(struct http_answer *answer, const struct http *http, CURL
         snprintf(answer->error, sizeof answer->error, "the answer of %s is larger than this program takes", server);
         break;
     default:
-        snprintf(answer->error, sizeof answer->error, "cannot reach %s: %s", server, *detail != '\0' ? detail : curl_easy_strerror(code));
+        snprintf(answer->error, sizeof answer->error, "cannot reach %s: %s", server,
+                 *detail != '\0' ? detail : curl_easy_strerror(code));
     }
 }
 
-static CURLcode attempt(struct http *http, const struct http_request *request, struct http_answer *answer, bool *sink_gave_up) {
+static CURLcode attempt(struct http *http, const struct http_request *request, struct http_answer *answer,
+                        bool *sink_gave_up) {
     struct transfer transfer = {.http = http, .request = request, .answer = answer};
     char error[CURL_ERROR_SIZE] = "";
     char *url = memory_format("%s%s", http->settings->server.value, request->path);
@@ -297,7 +307,8 @@ static CURLcode attempt(struct http *http, const struct http_request *request, s
     CURLcode code = drive(&transfer);
     answer_fill(&transfer);
     if (code != CURLE_OK) {
-        bool waited_to_connect = code == CURLE_OPERATION_TIMEDOUT && answer->status == 0 && strstr(error, "onnect") != NULL;
+        bool waited_to_connect = code == CURLE_OPERATION_TIMEDOUT && answer->status == 0 &&
+                                 strstr(error, "onnect") != NULL;
         error_fill(answer, http, code, error, waited_to_connect ? connect_seconds(http) : quiet_seconds(&transfer));
     }
     *sink_gave_up = transfer.sink_gave_up;
@@ -308,7 +319,8 @@ static CURLcode attempt(struct http *http, const struct http_request *request, s
 
 /* The call may have been carried out, and nothing can be known of it but by asking again. */
 static bool broke_off(CURLcode code) {
-    return code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR || code == CURLE_PARTIAL_FILE;
+    return code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR ||
+           code == CURLE_PARTIAL_FILE;
 }
 
 enum status http_perform(struct http *http, const struct http_request *request, struct http_answer *answer) {
@@ -318,8 +330,8 @@ enum status http_perform(struct http *http, const struct http_request *request, 
     for (int i = 0; i < ATTEMPTS; i++) {
         http_answer_release(answer);
         code = attempt(http, request, answer, &sink_gave_up);
-        bool again =
-            request->idempotency_key != NULL && request->upload == NULL && (broke_off(code) || (i > 0 && code == CURLE_COULDNT_CONNECT));
+        bool again = request->idempotency_key != NULL && request->upload == NULL &&
+                     (broke_off(code) || (i > 0 && code == CURLE_COULDNT_CONNECT));
         if (!again || i == ATTEMPTS - 1 || !http_pause(0.25 * (1 << (2 * i)), request->tick, request->user)) {
             break;
         }

@@ -1,8 +1,9 @@
 /*
  * HTTP client: one connection handle of libcurl, used by one thread, for one call at a time.
  *
- * Knows addresses, tokens, bodies and how an answer arrives; knows no command and prints nothing. Redirects are not followed (a token
- * must not travel on). Driven by curl's multi interface, because a stream needs a tick while it is quiet and must see a signal at once.
+ * Knows addresses, tokens, bodies and how an answer arrives; knows no command and prints nothing. Redirects are not
+ * followed (a token must not travel on). Driven by curl's multi interface, because a stream needs a tick while it is
+ * quiet and must see a signal at once.
  */
 #ifndef MODPROP_CLI_HTTP_H
 #define MODPROP_CLI_HTTP_H
@@ -29,7 +30,9 @@ struct http_request {
     int64_t upload_size;
     const char *idempotency_key; /* NULL: none. With one a call that broke off is repeated. */
     int64_t last_event_id;       /* above 0: Last-Event-ID */
-    /* Takes the body of a 2xx answer as it comes, instead of answer->body. False ends the call with STATUS_FAILED: the sink has complained.
+    /*
+     * Takes the body of a 2xx answer as it comes, instead of answer->body. False ends the call with STATUS_FAILED: the
+     * sink has complained.
      */
     bool (*sink)(void *user, const char *bytes, size_t size);
     void (*tick)(void *user); /* about five times a second; may be NULL */
@@ -52,8 +55,8 @@ struct http *http_create(const struct settings *settings);
 void http_destroy(struct http *http);
 
 /*
- * STATUS_OK when a whole answer came, whatever its status; STATUS_UNREACHABLE with a sentence in answer->error when not; STATUS_FAILED when
- * the sink gave up; STATUS_INTERRUPTED after a signal. Fills `answer` anew.
+ * STATUS_OK when a whole answer came, whatever its status; STATUS_UNREACHABLE with a sentence in answer->error when
+ * not; STATUS_FAILED when the sink gave up; STATUS_INTERRUPTED after a signal. Fills `answer` anew.
  */
 enum status http_perform(struct http *http, const struct http_request *request, struct http_answer *answer);
 void http_answer_release(struct http_answer *answer);

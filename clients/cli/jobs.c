@@ -21,13 +21,14 @@ char *job_path(const char *id, const char *rest) {
 
 /* Whether `word` could begin an id: hexadecimal digits and dashes. */
 static bool is_prefix(const char *word) {
-    return *word != '\0' && strlen(word) <= JOB_ID_CHARACTERS && strspn(word, "0123456789abcdefABCDEF-") == strlen(word);
+    return *word != '\0' && strlen(word) <= JOB_ID_CHARACTERS &&
+           strspn(word, "0123456789abcdefABCDEF-") == strlen(word);
 }
 
 enum status jobs_page(struct cli *cli, const char *query, const char *after, long long limit, json_t **page) {
     char *cursor = after == NULL ? NULL : http_escape(after);
-    char *path = memory_format("/v1/jobs?limit=%lld%s%s%s", limit < JOBS_PAGE ? limit : JOBS_PAGE, query, cursor == NULL ? "" : "&after=",
-                               cursor == NULL ? "" : cursor);
+    char *path = memory_format("/v1/jobs?limit=%lld%s%s%s", limit < JOBS_PAGE ? limit : JOBS_PAGE, query,
+                               cursor == NULL ? "" : "&after=", cursor == NULL ? "" : cursor);
     enum status status = cli_get(cli, path, "list the jobs", page);
     free(cursor);
     free(path);
@@ -35,8 +36,8 @@ enum status jobs_page(struct cli *cli, const char *query, const char *after, lon
 }
 
 /*
- * Counts the jobs of a page that begin with `prefix`; *id becomes the first of them. Ids sort by time and the list is newest first, so
- * *passed tells that no later page can have one.
+ * Counts the jobs of a page that begin with `prefix`; *id becomes the first of them. Ids sort by time and the list is
+ * newest first, so *passed tells that no later page can have one.
  */
 static int page_search(const json_t *page, const char *prefix, char **id, char **other, bool *passed) {
     size_t index;
@@ -74,7 +75,8 @@ static enum status prefix_resolve(struct cli *cli, const char *prefix, char **id
     if (status == STATUS_OK && found == 0) {
         status = report_error(STATUS_REFUSED, "no job begins with \"%s\" (modprop list shows them)", prefix);
     } else if (status == STATUS_OK && found > 1) {
-        status = report_error(STATUS_USAGE, "more than one job begins with \"%s\": %s, %s, ...; give more of the id", prefix, *id, other);
+        status = report_error(STATUS_USAGE, "more than one job begins with \"%s\": %s, %s, ...; give more of the id",
+                              prefix, *id, other);
     }
     if (status != STATUS_OK) {
         free(*id);
@@ -104,7 +106,9 @@ enum status job_resolve(struct cli *cli, const char *word, char **id) {
         return latest_resolve(cli, id);
     }
     if (!is_prefix(word)) {
-        return report_error(STATUS_USAGE, "\"%s\" is no job: give an id, the beginning of one, or latest (modprop list shows them)", word);
+        return report_error(STATUS_USAGE,
+                            "\"%s\" is no job: give an id, the beginning of one, or latest (modprop list shows them)",
+                            word);
     }
     if (strlen(word) == JOB_ID_CHARACTERS) {
         *id = memory_copy(word);
@@ -214,8 +218,9 @@ enum paint job_status_paint(const char *status) {
     static const struct {
         const char *status;
         enum paint paint;
-    } paints[] = {{"running", PAINT_CYAN},  {"succeeded", PAINT_GREEN}, {"failed", PAINT_RED},       {"cancelled", PAINT_YELLOW},
-                  {"paused", PAINT_YELLOW}, {"pausing", PAINT_YELLOW},  {"cancelling", PAINT_YELLOW}};
+    } paints[] = {{"running", PAINT_CYAN},     {"succeeded", PAINT_GREEN}, {"failed", PAINT_RED},
+                  {"cancelled", PAINT_YELLOW}, {"paused", PAINT_YELLOW},   {"pausing", PAINT_YELLOW},
+                  {"cancelling", PAINT_YELLOW}};
     for (size_t i = 0; i < sizeof paints / sizeof paints[0]; i++) {
         if (strcmp(paints[i].status, status) == 0) {
             return paints[i].paint;
@@ -226,7 +231,8 @@ enum paint job_status_paint(const char *status) {
 
 void job_rule_put(struct text *text, const json_t *job) {
     const json_t *mu = job_member(job, "rule.mu"), *types = job_member(job, "network.types_per_sign");
-    const char *weights = json_string_value(job_member(job, "rule.weights")), *hop = json_string_value(job_member(job, "rule.first_hop"));
+    const char *weights = json_string_value(job_member(job, "rule.weights")),
+               *hop = json_string_value(job_member(job, "rule.first_hop"));
     text_add(text, job_text(job, "rule.type"));
     if (json_is_number(mu) && json_number_value(mu) != MU_PUBLISHED) {
         text_printf(text, " mu %.4g", json_number_value(mu));

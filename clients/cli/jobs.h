@@ -7,27 +7,37 @@
 #include "clients/cli/commands.h"
 
 #define JOB_ID_CHARACTERS 36
-#define JOBS_PAGE         100
+#define JOBS_PAGE 100
 
 /*
- * The id that `word` means: an id itself, the beginning of one (resolved through the list; it must fit one job only), or "latest", the
- * newest job. *id belongs to the caller. Complains where there is none (STATUS_REFUSED) or there are several (STATUS_USAGE).
+ * The id that `word` means: an id itself, the beginning of one (resolved through the list; it must fit one job only),
+ * or "latest", the newest job. *id belongs to the caller. Complains where there is none (STATUS_REFUSED) or there are
+ * several (STATUS_USAGE).
  */
 enum status job_resolve(struct cli *cli, const char *word, char **id);
 
 /* "/v1/jobs/ID" and `rest`; the caller frees it. */
 char *job_path(const char *id, const char *rest);
 
-/* A page of at most `limit` (up to JOBS_PAGE) jobs behind the cursor `after` (NULL: the first); `query` is "" or "&name=value...". */
+/*
+ * A page of at most `limit` (up to JOBS_PAGE) jobs behind the cursor `after` (NULL: the first); `query` is "" or
+ * "&name=value...".
+ */
 enum status jobs_page(struct cli *cli, const char *query, const char *after, long long limit, json_t **page);
 
-/* The least number of characters (at least 13, an id's time to the millisecond) by which all these ids differ. Sorts them. */
+/*
+ * The least number of characters (at least 13, an id's time to the millisecond) by which all these ids differ. Sorts
+ * them.
+ */
 int job_prefix_length(const char **ids, size_t count);
 
 /* GET of a job by any word for it. *document belongs to the caller. */
 enum status job_get(struct cli *cli, const char *word, json_t **document);
 
-/* Complains about the first of the comma-separated `names` that the job's metrics do not have, with the nearest that they have. */
+/*
+ * Complains about the first of the comma-separated `names` that the job's metrics do not have, with the nearest that
+ * they have.
+ */
 enum status job_metrics_check(struct cli *cli, const char *id, const char *names);
 
 /* queued, running, ...; "" where the document has none. */

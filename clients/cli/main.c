@@ -1,8 +1,8 @@
 /*
  * modprop: the command line of the training service.
  *
- * Reads the words by the tables (arguments), the settings, and runs one command. One thread; a command ends the process, so there is no
- * state between two of them but what the server keeps.
+ * Reads the words by the tables (arguments), the settings, and runs one command. One thread; a command ends the
+ * process, so there is no state between two of them but what the server keeps.
  */
 #include <locale.h>
 #include <stdio.h>

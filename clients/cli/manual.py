@@ -5,6 +5,7 @@ usage: manual.py modprop|modpropd PROGRAM OUTPUT
 modprop(1) is made from `modprop help --json`, modpropd(8) from `modpropd --help`; only what a table of options cannot say stands here.
 Rejected: pages written by hand, which are wrong one release later, and help2man, one more package for the same.
 """
+
 import json
 import re
 import subprocess
@@ -47,7 +48,9 @@ def examples(lines):
 
 
 def client_page(program):
-    table = json.loads(subprocess.run([program, "help", "--json"], check=True, stdout=subprocess.PIPE, text=True).stdout)
+    table = json.loads(
+        subprocess.run([program, "help", "--json"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    )
     commands = [command for command in table["commands"] if command["group"]]
     page = [
         f'.TH MODPROP 1 "" "modprop {table["version"]}" "User Commands"\n.SH NAME\n'
@@ -66,10 +69,17 @@ def client_page(program):
         page.append(tagged((option_tag(option), option_text(option)) for option in command["options"]))
         if command["examples"]:
             page.append(".PP\n" + examples(command["examples"].splitlines()))
-    page.append(".SH OPTIONS OF EVERY COMMAND\n" + tagged((option_tag(option), option_text(option)) for option in table["options"]))
-    page.append(".SH EXIT STATUS\n" + tagged((f"\\fB{status['status']}\\fR", status["description"] + ".") for status in table["exit"]))
     page.append(
-        ".SH ENVIRONMENT\n" + tagged((f"\\fB{variable['name']}\\fR", variable["description"] + ".") for variable in table["environment"])
+        ".SH OPTIONS OF EVERY COMMAND\n"
+        + tagged((option_tag(option), option_text(option)) for option in table["options"])
+    )
+    page.append(
+        ".SH EXIT STATUS\n"
+        + tagged((f"\\fB{status['status']}\\fR", status["description"] + ".") for status in table["exit"])
+    )
+    page.append(
+        ".SH ENVIRONMENT\n"
+        + tagged((f"\\fB{variable['name']}\\fR", variable["description"] + ".") for variable in table["environment"])
     )
     page.append(
         ".SH FILES\n"
@@ -89,7 +99,9 @@ def client_page(program):
     page.append(
         ".SH EXAMPLES\n"
         + paragraphs(
-            "The published delayed XOR, trained and watched; then the same with e\\-prop on five seeds, compared:".replace("\\-", "-")
+            "The published delayed XOR, trained and watched; then the same with e\\-prop on five seeds, compared:".replace(
+                "\\-", "-"
+            )
         )
         + "\n.PP\n"
         + examples(
@@ -152,12 +164,21 @@ def server_page(program):
             ]
         )
         + ".SH EXIT STATUS\n"
-        + tagged([("\\fB0\\fR", "A clean end."), ("\\fB1\\fR", "A failure at run time."), ("\\fB2\\fR", "Bad usage or configuration.")])
+        + tagged(
+            [
+                ("\\fB0\\fR", "A clean end."),
+                ("\\fB1\\fR", "A failure at run time."),
+                ("\\fB2\\fR", "Bad usage or configuration."),
+            ]
+        )
         + ".SH FILES\n"
         + tagged(
             [
                 ("\\fIDIR/token\\fR", "The token that --create-token made."),
-                ("\\fIDIR/datasets/mnist/\\fR", "The four IDX files of MNIST, plain or gzip, for the tasks row_mnist and pixel_mnist."),
+                (
+                    "\\fIDIR/datasets/mnist/\\fR",
+                    "The four IDX files of MNIST, plain or gzip, for the tasks row_mnist and pixel_mnist.",
+                ),
             ]
         )
         + ".SH SEE ALSO\n\\fBmodprop\\fR(1)\n"

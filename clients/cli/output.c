@@ -62,7 +62,8 @@ static void complain(struct output *output) {
         signals_pipe_closed();
     }
     if (!output->failed) {
-        report_error(STATUS_FAILED, "cannot write %s: %s", output->path == NULL ? "to standard output" : output->path, strerror(errno));
+        report_error(STATUS_FAILED, "cannot write %s: %s", output->path == NULL ? "to standard output" : output->path,
+                     strerror(errno));
     }
     output->failed = true;
 }

@@ -1,8 +1,8 @@
 /*
  * Where results go: standard output, or a file that appears whole or not at all.
  *
- * A regular file is written under a temporary name beside its place, synced, and renamed; what is no regular file (a pipe, /dev/null) is
- * written as it is.
+ * A regular file is written under a temporary name beside its place, synced, and renamed; what is no regular file (a
+ * pipe, /dev/null) is written as it is.
  */
 #ifndef MODPROP_CLI_OUTPUT_H
 #define MODPROP_CLI_OUTPUT_H
@@ -26,7 +26,10 @@ enum status output_open(struct output *output, const char *path);
 /* Complains at the first failure; where the reader of a pipe went away the process ends as by SIGPIPE. */
 bool output_write(struct output *output, const void *bytes, size_t size);
 
-/* Puts the file in its place where `status` is STATUS_OK and all was written, else takes it away. Returns the status of the whole. */
+/*
+ * Puts the file in its place where `status` is STATUS_OK and all was written, else takes it away. Returns the status of
+ * the whole.
+ */
 enum status output_close(struct output *output, enum status status);
 
 #endif

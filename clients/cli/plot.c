@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 const char *plot_colour(int group) {
-    static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c7800"};
+    static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                          "#e69f00", "#56b4e9", "#000000", "#8c7800"};
     return colours[(size_t)group % (sizeof colours / sizeof colours[0])];
 }
 
@@ -20,7 +21,10 @@ static bool can_draw(const struct plot *plot, double y) {
     return isfinite(y) && (!plot->logarithmic || y > 0);
 }
 
-/* Round steps (1, 2 or 5 times a power of ten), about `wanted` of them; the ends are widened to whole steps where `widen`. */
+/*
+ * Round steps (1, 2 or 5 times a power of ten), about `wanted` of them; the ends are widened to whole steps where
+ * `widen`.
+ */
 static int linear_ticks(double *low, double *high, int wanted, bool widen, double ticks[PLOT_TICKS_MAX]) {
     double step = pow(10, floor(log10((*high - *low) / wanted)));
     double ratio = (*high - *low) / wanted / step;
@@ -90,11 +94,13 @@ double plot_height(const struct plot *plot, const struct plot_axes *axes, double
     if (!can_draw(plot, y)) {
         return NAN;
     }
-    return plot->logarithmic ? log(y / axes->y_low) / log(axes->y_high / axes->y_low) : (y - axes->y_low) / (axes->y_high - axes->y_low);
+    return plot->logarithmic ? log(y / axes->y_low) / log(axes->y_high / axes->y_low)
+                             : (y - axes->y_low) / (axes->y_high - axes->y_low);
 }
 
 void sparkline_put(struct text *text, const double *values, size_t count, int columns, bool utf8) {
-    static const char *const blocks[] = {"\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586", "\u2587", "\u2588"};
+    static const char *const blocks[] = {"\u2581", "\u2582", "\u2583", "\u2584",
+                                         "\u2585", "\u2586", "\u2587", "\u2588"};
     static const char *const ascii[] = {"_", "_", ".", ".", "-", "-", "=", "#"};
     size_t cells = count < (size_t)columns ? count : (size_t)columns;
     double low = INFINITY, high = -INFINITY;

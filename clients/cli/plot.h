@@ -46,7 +46,10 @@ bool plot_axes_find(const struct plot *plot, struct plot_axes *axes);
 /* Where y stands between the bottom (0) and the top (1); NAN for a gap. */
 double plot_height(const struct plot *plot, const struct plot_axes *axes, double y);
 
-/* A small picture of `count` values in at most `columns` characters: means of equal stretches, logarithmic where all are above 0. */
+/*
+ * A small picture of `count` values in at most `columns` characters: means of equal stretches, logarithmic where all
+ * are above 0.
+ */
 void sparkline_put(struct text *text, const double *values, size_t count, int columns, bool utf8);
 
 /* The plot in `columns` by `rows` characters, axes and legend included. */

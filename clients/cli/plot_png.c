@@ -1,8 +1,8 @@
 /*
  * A plot as PNG, by gnuplot, if it is there. See plot.h.
  *
- * gnuplot reads its script from an unlinked file and not from a pipe, so that neither side can wait for the other. Names go into single
- * quotes, where gnuplot expands nothing.
+ * gnuplot reads its script from an unlinked file and not from a pipe, so that neither side can wait for the other.
+ * Names go into single quotes, where gnuplot expands nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,11 +40,14 @@ static void data_put(struct text *text, const struct plot *plot, const struct cu
 }
 
 static void script_make(struct text *text, const struct plot *plot) {
-    text_add(text, "set terminal png size 1000,625\n"
-                   "if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) set terminal pngcairo noenhanced size 1000,625 font 'sans,11'\n"
-                   "set output\nset grid\n");
+    text_add(
+        text,
+        "set terminal png size 1000,625\n"
+        "if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) set terminal pngcairo noenhanced size 1000,625 font 'sans,11'\n"
+        "set output\nset grid\n");
     /* One column of names, each of a row; "set key below" alone does not count the axis's name. */
-    text_printf(text, "set bmargin %d\nset key at graph 0, screen 0.02 left bottom maxcols 1 Left reverse noenhanced\n", plot->groups + 5);
+    text_printf(text, "set bmargin %d\nset key at graph 0, screen 0.02 left bottom maxcols 1 Left reverse noenhanced\n",
+                plot->groups + 5);
     text_add(text, plot->logarithmic ? "set logscale y\n" : "");
     text_add(text, "set title ");
     quote_put(text, plot->title);
@@ -60,8 +63,8 @@ static void script_make(struct text *text, const struct plot *plot) {
     text_add(text, "plot ");
     for (size_t i = 0; i < plot->line_count; i++) {
         const struct plot_line *line = &plot->lines[i];
-        text_printf(text, "%s$d%zu using 1:2 with lines lw %s lc rgb '%s%s' ", i > 0 ? ", " : "", i, line->mean ? "2.5" : "1",
-                    line->mean ? "#" : "#a0", plot_colour(line->group) + 1);
+        text_printf(text, "%s$d%zu using 1:2 with lines lw %s lc rgb '%s%s' ", i > 0 ? ", " : "", i,
+                    line->mean ? "2.5" : "1", line->mean ? "#" : "#a0", plot_colour(line->group) + 1);
         if (line->mean) {
             text_add(text, "title ");
             quote_put(text, plot->names[line->group]);
@@ -115,7 +118,8 @@ enum status plot_png_make(struct text *png, const struct plot *plot) {
     script_make(&script, plot);
     FILE *file = tmpfile();
     if (file == NULL || fwrite(script.data, 1, script.size, file) != script.size || fflush(file) != 0) {
-        enum status status = report_error(STATUS_FAILED, "cannot write a temporary file for gnuplot: %s", strerror(errno));
+        enum status status = report_error(STATUS_FAILED, "cannot write a temporary file for gnuplot: %s",
+                                          strerror(errno));
         text_release(&script);
         if (file != NULL) {
             fclose(file);
@@ -134,11 +138,13 @@ enum status plot_png_make(struct text *png, const struct plot *plot) {
     fclose(file);
     text_release(&script);
     if (error != 0) {
-        return report_error(STATUS_FAILED,
-                            "a PNG is drawn by gnuplot, which cannot be started (%s): install it, or ask for a file named .svg",
-                            strerror(error));
+        return report_error(
+            STATUS_FAILED,
+            "a PNG is drawn by gnuplot, which cannot be started (%s): install it, or ask for a file named .svg",
+            strerror(error));
     }
     bool is_png = png->size > 8 && memcmp(png->data, "\x89PNG", 4) == 0;
-    return is_png && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 ? STATUS_OK
-                                                                             : report_error(STATUS_FAILED, "gnuplot did not draw a PNG");
+    return is_png && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0
+               ? STATUS_OK
+               : report_error(STATUS_FAILED, "gnuplot did not draw a PNG");
 }

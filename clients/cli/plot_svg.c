@@ -1,8 +1,8 @@
 /*
  * A plot as an SVG document: single lines thin and pale, means thick, a legend below. See plot.h.
  *
- * Plain SVG 1.1 with sizes in user units and generic fonts, so that browsers, Inkscape and LaTeX show the same. Names are the user's: they
- * are escaped, and control characters, which XML forbids, are replaced.
+ * Plain SVG 1.1 with sizes in user units and generic fonts, so that browsers, Inkscape and LaTeX show the same. Names
+ * are the user's: they are escaped, and control characters, which XML forbids, are replaced.
  */
 #include <math.h>
 #include <stdio.h>
@@ -10,18 +10,22 @@
 
 #include "clients/cli/plot.h"
 
-#define WIDTH       800
-#define LEFT        70
-#define RIGHT       20
-#define TOP         40
+#define WIDTH 800
+#define LEFT 70
+#define RIGHT 20
+#define TOP 40
 #define PLOT_HEIGHT 380
-#define LEGEND_ROW  20
+#define LEGEND_ROW 20
 
 static void escape_put(struct text *text, const char *string) {
     struct text clean = {0};
     terminal_clean(&clean, string, false);
     for (const char *c = clean.data == NULL ? "" : clean.data; *c != '\0'; c++) {
-        const char *entity = *c == '&' ? "&amp;" : *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : *c == '"' ? "&quot;" : NULL;
+        const char *entity = *c == '&'   ? "&amp;"
+                             : *c == '<' ? "&lt;"
+                             : *c == '>' ? "&gt;"
+                             : *c == '"' ? "&quot;"
+                                         : NULL;
         text_append(text, entity == NULL ? c : entity, entity == NULL ? 1 : strlen(entity));
     }
     text_release(&clean);
@@ -40,23 +44,28 @@ static void axes_put(struct text *text, const struct plot *plot, const struct pl
     for (int i = 0; i < axes->y_tick_count; i++) {
         double y = y_place(plot, axes, axes->y_ticks[i]);
         text_printf(text, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#ddd\"/>\n", LEFT, y, right, y);
-        text_printf(text, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>\n", LEFT - 8, y + 4, axes->y_ticks[i]);
+        text_printf(text, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>\n", LEFT - 8, y + 4,
+                    axes->y_ticks[i]);
     }
     for (int i = 0; i < axes->x_tick_count; i++) {
         double x = x_place(axes, axes->x_ticks[i]);
-        text_printf(text, "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" stroke=\"#333\"/>\n", x, bottom, x, bottom + 5);
-        text_printf(text, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>\n", x, bottom + 20, axes->x_ticks[i]);
+        text_printf(text, "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" stroke=\"#333\"/>\n", x, bottom, x,
+                    bottom + 5);
+        text_printf(text, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>\n", x, bottom + 20,
+                    axes->x_ticks[i]);
     }
     text_printf(text, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#333\"/>\n", LEFT, TOP, bottom, right);
     text_printf(text, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + right) / 2, bottom + 42);
     escape_put(text, plot->x_name);
-    text_printf(text, "</text>\n<text transform=\"translate(18 %d) rotate(-90)\" text-anchor=\"middle\">", TOP + PLOT_HEIGHT / 2);
+    text_printf(text, "</text>\n<text transform=\"translate(18 %d) rotate(-90)\" text-anchor=\"middle\">",
+                TOP + PLOT_HEIGHT / 2);
     escape_put(text, plot->y_name);
     text_add(text, "</text>\n");
 }
 
 /* Gaps break the path; a single point between two gaps is a dot by its round cap. */
-static void line_put(struct text *text, const struct plot *plot, const struct plot_axes *axes, const struct plot_line *line, bool alone) {
+static void line_put(struct text *text, const struct plot *plot, const struct plot_axes *axes,
+                     const struct plot_line *line, bool alone) {
     bool drawing = false;
     text_printf(text, "<path class=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"%s\" stroke-opacity=\"%s\" d=\"",
                 line->mean ? "mean" : "seed", plot_colour(line->group),
@@ -70,7 +79,8 @@ static void line_put(struct text *text, const struct plot *plot, const struct pl
             drawing = false;
             continue;
         }
-        text_printf(text, "%s%.2f %.2f", drawing ? "L" : "M", x_place(axes, line->curve.x[i]), y_place(plot, axes, line->curve.y[i]));
+        text_printf(text, "%s%.2f %.2f", drawing ? "L" : "M", x_place(axes, line->curve.x[i]),
+                    y_place(plot, axes, line->curve.y[i]));
         if (!drawing) {
             text_add(text, "h0");
         }
@@ -82,8 +92,8 @@ static void line_put(struct text *text, const struct plot *plot, const struct pl
 static void legend_put(struct text *text, const struct plot *plot) {
     int y = TOP + PLOT_HEIGHT + 66;
     for (int group = 0; group < plot->groups; group++, y += LEGEND_ROW) {
-        text_printf(text, "<path d=\"M%d %dh28\" stroke=\"%s\" stroke-width=\"3\"/>\n<text x=\"%d\" y=\"%d\">", LEFT, y - 4,
-                    plot_colour(group), LEFT + 36, y);
+        text_printf(text, "<path d=\"M%d %dh28\" stroke=\"%s\" stroke-width=\"3\"/>\n<text x=\"%d\" y=\"%d\">", LEFT,
+                    y - 4, plot_colour(group), LEFT + 36, y);
         escape_put(text, plot->names[group]);
         text_add(text, "</text>\n");
     }
@@ -97,13 +107,15 @@ void plot_svg_put(struct text *text, const struct plot *plot) {
     for (size_t i = 0; i < plot->line_count; i++) {
         seeds += !plot->lines[i].mean;
     }
-    text_printf(text,
-                "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" role=\"img\" "
-                "font-family=\"sans-serif\" font-size=\"13\" fill=\"#333\">\n<title>",
-                WIDTH, height, WIDTH, height);
+    text_printf(
+        text,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" role=\"img\" "
+        "font-family=\"sans-serif\" font-size=\"13\" fill=\"#333\">\n<title>",
+        WIDTH, height, WIDTH, height);
     escape_put(text, plot->title);
-    text_printf(text, "</title>\n<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n<text x=\"%d\" y=\"24\" font-size=\"15\">", WIDTH,
-                height, LEFT);
+    text_printf(text,
+                "</title>\n<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n<text x=\"%d\" y=\"24\" font-size=\"15\">",
+                WIDTH, height, LEFT);
     escape_put(text, plot->title);
     text_add(text, "</text>\n");
     if (any) {

@@ -1,7 +1,8 @@
 /*
  * A plot in characters: the means of the groups (or a group's only line), axes and legend. See plot.h.
  *
- * Where there is colour and UTF-8, dots of braille characters (2 by 4 a character) in the group's colour; else a letter a group.
+ * Where there is colour and UTF-8, dots of braille characters (2 by 4 a character) in the group's colour; else a letter
+ * a group.
  */
 #include <math.h>
 #include <stdint.h>
@@ -43,10 +44,12 @@ static void stretch_draw(struct canvas *canvas, double x0, double y0, double x1,
     }
 }
 
-static void line_draw(struct canvas *canvas, const struct plot *plot, const struct plot_axes *axes, const struct plot_line *line) {
+static void line_draw(struct canvas *canvas, const struct plot *plot, const struct plot_axes *axes,
+                      const struct plot_line *line) {
     double last_x = 0, last_y = NAN;
     for (size_t i = 0; i < line->curve.count; i++) {
-        double x = (line->curve.x[i] - axes->x_low) / (axes->x_high - axes->x_low), y = plot_height(plot, axes, line->curve.y[i]);
+        double x = (line->curve.x[i] - axes->x_low) / (axes->x_high - axes->x_low),
+               y = plot_height(plot, axes, line->curve.y[i]);
         if (isfinite(y)) {
             stretch_draw(canvas, isfinite(last_y) ? last_x : x, isfinite(last_y) ? last_y : y, x, y, line->group);
         }
@@ -61,7 +64,8 @@ static void cell_put(struct text *text, const struct canvas *canvas, int cell) {
         text_add(text, " ");
     } else if (canvas->braille) {
         unsigned code = 0x2800 + dots;
-        char bytes[4] = {(char)(0xe0 | code >> 12), (char)(0x80 | (code >> 6 & 0x3f)), (char)(0x80 | (code & 0x3f)), '\0'};
+        char bytes[4] = {(char)(0xe0 | code >> 12), (char)(0x80 | (code >> 6 & 0x3f)), (char)(0x80 | (code & 0x3f)),
+                         '\0'};
         text_printf(text, "%s%s%s", terminal_paint(canvas->terminal, plot_paint(canvas->groups[cell])), bytes,
                     terminal_paint(canvas->terminal, PAINT_NONE));
     } else {
@@ -70,7 +74,8 @@ static void cell_put(struct text *text, const struct canvas *canvas, int cell) {
 }
 
 /* The label of the tick that falls into this row, "" where none does. */
-static void label_find(const struct plot *plot, const struct plot_axes *axes, const struct canvas *canvas, int row, char label[32]) {
+static void label_find(const struct plot *plot, const struct plot_axes *axes, const struct canvas *canvas, int row,
+                       char label[32]) {
     label[0] = '\0';
     for (int i = 0; i < axes->y_tick_count; i++) {
         if ((int)lround((1 - plot_height(plot, axes, axes->y_ticks[i])) * (canvas->rows - 1)) == row) {
@@ -79,7 +84,8 @@ static void label_find(const struct plot *plot, const struct plot_axes *axes, co
     }
 }
 
-static void rows_put(struct text *text, const struct plot *plot, const struct plot_axes *axes, const struct canvas *canvas) {
+static void rows_put(struct text *text, const struct plot *plot, const struct plot_axes *axes,
+                     const struct canvas *canvas) {
     for (int row = 0; row < canvas->rows; row++) {
         char label[32];
         label_find(plot, axes, canvas, row, label);
@@ -92,7 +98,8 @@ static void rows_put(struct text *text, const struct plot *plot, const struct pl
     }
 }
 
-static void x_axis_put(struct text *text, const struct plot *plot, const struct plot_axes *axes, const struct canvas *canvas) {
+static void x_axis_put(struct text *text, const struct plot *plot, const struct plot_axes *axes,
+                       const struct canvas *canvas) {
     char *labels = memory_allocate((size_t)canvas->columns + 64, 1);
     int free_from = 0;
     memset(labels, ' ', (size_t)canvas->columns + 32);
@@ -101,7 +108,8 @@ static void x_axis_put(struct text *text, const struct plot *plot, const struct 
     for (int i = 0; i < axes->x_tick_count; i++) {
         char label[32];
         int length = snprintf(label, sizeof label, "%.6g", axes->x_ticks[i]);
-        int at = (int)lround((axes->x_ticks[i] - axes->x_low) / (axes->x_high - axes->x_low) * (canvas->columns - 1)) - length / 2;
+        int at = (int)lround((axes->x_ticks[i] - axes->x_low) / (axes->x_high - axes->x_low) * (canvas->columns - 1)) -
+                 length / 2;
         at = at < 0 ? 0 : at + length > canvas->columns ? canvas->columns - length : at;
         if (at >= free_from) {
             memcpy(labels + at, label, (size_t)length);
@@ -109,8 +117,8 @@ static void x_axis_put(struct text *text, const struct plot *plot, const struct 
         }
     }
     labels[canvas->columns] = '\0';
-    text_printf(text, "\n%*s%s\n%*s%s\n", LABEL_COLUMNS, "", labels, LABEL_COLUMNS + (canvas->columns - (int)strlen(plot->x_name)) / 2, "",
-                plot->x_name);
+    text_printf(text, "\n%*s%s\n%*s%s\n", LABEL_COLUMNS, "", labels,
+                LABEL_COLUMNS + (canvas->columns - (int)strlen(plot->x_name)) / 2, "", plot->x_name);
     free(labels);
 }
 

@@ -10,7 +10,7 @@
 #include "clients/cli/jobs.h"
 #include "clients/cli/plot.h"
 
-#define BAR_MAX   40
+#define BAR_MAX 40
 #define SPARK_MAX 60
 
 /* A line in the making: its text with colours, and the columns that it takes. */
@@ -162,8 +162,9 @@ static void flush(struct progress *progress, const struct text *text) {
 }
 
 void progress_draw(struct progress *progress, const struct progress_view *view) {
-    static void (*const makers[PROGRESS_LINES])(struct line * line, const struct terminal *terminal,
-                                                const struct progress_view *view) = {title_line, bar_line, numbers_line, spark_line};
+    static void (*const makers[PROGRESS_LINES])(struct line *line, const struct terminal *terminal,
+                                                const struct progress_view *view) = {title_line, bar_line, numbers_line,
+                                                                                     spark_line};
     struct text screen = {0};
     int columns = terminal_columns(&progress->terminal) - 1; /* a full last column makes some terminals wrap */
     home_put(progress, &screen);
@@ -177,8 +178,8 @@ void progress_draw(struct progress *progress, const struct progress_view *view) 
         }
         text_release(&line.text);
     }
-    /* What is left of more lines than these. Clearing from the first line on would flicker, and where that is the screen's first some
-       terminals (tmux) take it for a cleared screen and keep a copy in their history each time. */
+    /* What is left of more lines than these. Clearing from the first line on would flicker, and where that is the
+       screen's first some terminals (tmux) take it for a cleared screen and keep a copy in their history each time. */
     text_add(&screen, "\033[J");
     flush(progress, &screen);
     text_release(&screen);

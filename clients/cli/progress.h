@@ -1,9 +1,9 @@
 /*
  * The live display of one job on a terminal: title, bar, numbers and a sparkline, redrawn in place.
  *
- * Owns the lines below the cursor and nothing else. It redraws by going up over what it drew last; after a resize a terminal may have
- * folded those lines, so their number is computed anew from their widths. Rejected: the alternate screen (the result would vanish with it)
- * and curses (one more library for four lines).
+ * Owns the lines below the cursor and nothing else. It redraws by going up over what it drew last; after a resize a
+ * terminal may have folded those lines, so their number is computed anew from their widths. Rejected: the alternate
+ * screen (the result would vanish with it) and curses (one more library for four lines).
  */
 #ifndef MODPROP_CLI_PROGRESS_H
 #define MODPROP_CLI_PROGRESS_H

@@ -1,7 +1,8 @@
 /*
  * Errors, on standard error. See report.h.
  *
- * A problem document's pointers become the paths that --set takes (/rule/mu is rule.mu), so that what is read can be typed.
+ * A problem document's pointers become the paths that --set takes (/rule/mu is rule.mu), so that what is read can be
+ * typed.
  */
 #include "clients/cli/report.h"
 
@@ -54,8 +55,9 @@ enum status report_error(enum status status, const char *format, ...) {
     va_end(arguments);
     if (length >= 0 && report.json) {
         json_t *detail = json_string(sentence);
-        emit_json(json_pack("{s:s, s:s, s:o, s:i}", "type", "about:blank", "title", (size_t)status < 6 ? titles[status] : "interrupted",
-                            "detail", detail == NULL ? json_string("(text that is not UTF-8)") : detail, "exit", (int)status));
+        emit_json(json_pack("{s:s, s:s, s:o, s:i}", "type", "about:blank", "title",
+                            (size_t)status < 6 ? titles[status] : "interrupted", "detail",
+                            detail == NULL ? json_string("(text that is not UTF-8)") : detail, "exit", (int)status));
     } else if (length >= 0) {
         emit(paint(PAINT_RED), sentence);
     }
@@ -109,7 +111,8 @@ static void faults_put(const json_t *errors) {
         terminal_clean(&field, path.data, false);
         terminal_clean(&sentence, detail == NULL ? "is wrong" : detail, false);
         int pad = widest - terminal_width(field.data);
-        fprintf(stderr, "  %s%s%s%*s  %s\n", paint(PAINT_BOLD), field.data, paint(PAINT_NONE), pad > 0 ? pad : 0, "", sentence.data);
+        fprintf(stderr, "  %s%s%s%*s  %s\n", paint(PAINT_BOLD), field.data, paint(PAINT_NONE), pad > 0 ? pad : 0, "",
+                sentence.data);
         text_release(&path);
         text_release(&field);
         text_release(&sentence);

@@ -19,8 +19,8 @@ enum status report_error(enum status status, const char *format, ...) __attribut
 void report_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * What the server refused: `doing` names the attempt ("submit the job"). `body` is its problem document; a body that is none is shown by
- * its first line. Returns STATUS_REFUSED.
+ * What the server refused: `doing` names the attempt ("submit the job"). `body` is its problem document; a body that is
+ * none is shown by its first line. Returns STATUS_REFUSED.
  */
 enum status report_problem(const char *doing, int status, const char *body);
 

@@ -14,7 +14,7 @@
 #include "clients/cli/report.h"
 
 #define TOKEN_BYTES_MAX 4096
-#define LINE_BYTES      4096
+#define LINE_BYTES 4096
 
 /* What the configuration file says. */
 struct file_settings {
@@ -51,7 +51,10 @@ static enum status file_line(struct file_settings *file, const char *path, int n
     const struct {
         const char *name;
         char **field;
-    } keys[] = {{"server", &file->server}, {"token", &file->token}, {"token_file", &file->token_file}, {"ca_file", &file->ca_file}};
+    } keys[] = {{"server", &file->server},
+                {"token", &file->token},
+                {"token_file", &file->token_file},
+                {"ca_file", &file->ca_file}};
     line = trim(line);
     if (*line == '\0' || *line == '#') {
         return STATUS_OK;
@@ -75,8 +78,9 @@ static enum status file_line(struct file_settings *file, const char *path, int n
             return STATUS_OK;
         }
     }
-    return report_error(STATUS_USAGE, "%s:%d: there is no setting \"%s\"; there are server, token, token_file and ca_file", path, number,
-                        key);
+    return report_error(STATUS_USAGE,
+                        "%s:%d: there is no setting \"%s\"; there are server, token, token_file and ca_file", path,
+                        number, key);
 }
 
 /* Others may read a file of this mode that holds a secret. */
@@ -93,18 +97,21 @@ static enum status file_read(struct settings *settings, struct file_settings *va
     if (file == NULL) {
         return settings->file == NULL || (!named && (errno == ENOENT || errno == ENOTDIR))
                    ? STATUS_OK
-                   : report_error(STATUS_FAILED, "the configuration file %s cannot be read: %s", settings->file, strerror(errno));
+                   : report_error(STATUS_FAILED, "the configuration file %s cannot be read: %s", settings->file,
+                                  strerror(errno));
     }
     settings->file_found = true;
     enum status status = STATUS_OK;
     char line[LINE_BYTES];
     for (int number = 1; status == STATUS_OK && fgets(line, sizeof line, file) != NULL; number++) {
         status = strlen(line) == sizeof line - 1
-                     ? report_error(STATUS_USAGE, "%s:%d must be shorter than %d characters", settings->file, number, LINE_BYTES - 1)
+                     ? report_error(STATUS_USAGE, "%s:%d must be shorter than %d characters", settings->file, number,
+                                    LINE_BYTES - 1)
                      : file_line(values, settings->file, number, line);
     }
     if (status == STATUS_OK && ferror(file)) {
-        status = report_error(STATUS_FAILED, "the configuration file %s cannot be read: %s", settings->file, strerror(errno));
+        status = report_error(STATUS_FAILED, "the configuration file %s cannot be read: %s", settings->file,
+                              strerror(errno));
     }
     if (values->token != NULL) {
         mode_check(settings->file, file);
@@ -121,8 +128,9 @@ static enum status token_check(const char *token, const char *origin) {
         }
     }
     if (strchr(token, ':') != NULL) {
-        return report_error(STATUS_USAGE, "%s gives \"name:role:sha256\", which is the daemon's list; a client needs the token itself",
-                            origin);
+        return report_error(
+            STATUS_USAGE, "%s gives \"name:role:sha256\", which is the daemon's list; a client needs the token itself",
+            origin);
     }
     return STATUS_OK;
 }
@@ -143,8 +151,8 @@ static enum status token_from_file(struct settings *settings, const char *path, 
         return report_error(STATUS_FAILED, "the token file %s (%s) cannot be read: %s", path, origin, strerror(error));
     }
     char *token = trim(text), *where = memory_format("%s %s", origin, path);
-    enum status status =
-        *token == '\0' ? report_error(STATUS_USAGE, "the token file %s (%s) is empty", path, origin) : token_check(token, where);
+    enum status status = *token == '\0' ? report_error(STATUS_USAGE, "the token file %s (%s) is empty", path, origin)
+                                        : token_check(token, where);
     if (status == STATUS_OK) {
         setting_set(&settings->token, token, where);
     }
@@ -153,8 +161,8 @@ static enum status token_from_file(struct settings *settings, const char *path, 
 }
 
 /* Takes the token of one level, itself or from a file; *taken tells the weaker levels that there is one. */
-static enum status token_take(struct settings *settings, const char *token, const char *path, const char *origin, const char *file_origin,
-                              bool *taken) {
+static enum status token_take(struct settings *settings, const char *token, const char *path, const char *origin,
+                              const char *file_origin, bool *taken) {
     if (*taken || (token == NULL && path == NULL)) {
         return STATUS_OK;
     }
@@ -169,7 +177,8 @@ static enum status token_take(struct settings *settings, const char *token, cons
 /* Whether what stands behind the host's last colon, if any, is a port. `host` may end in a path. */
 static bool port_is_valid(const char *host) {
     const char *end = host + strcspn(host, "/"), *address = memchr(host, ']', (size_t)(end - host));
-    const char *colon = memchr(address == NULL ? host : address, ':', (size_t)(end - (address == NULL ? host : address)));
+    const char *colon = memchr(address == NULL ? host : address, ':',
+                               (size_t)(end - (address == NULL ? host : address)));
     char *rest;
     long port = colon == NULL ? 1 : strtol(colon + 1, &rest, 10);
     return colon == NULL || (colon[1] >= '0' && colon[1] <= '9' && rest == end && port >= 1 && port <= 65535);
@@ -182,15 +191,20 @@ static enum status server_set(struct settings *settings, const char *value, cons
     for (size_t length = strlen(url); length > 0 && url[length - 1] == '/';) {
         url[--length] = '\0';
     }
-    const char *host = strncasecmp(url, "http://", 7) == 0 ? url + 7 : strncasecmp(url, "https://", 8) == 0 ? url + 8 : "";
-    bool valid = *host != '\0' && *host != '/' && *host != ':' && host[strcspn(host, "?#@ \t\r\n")] == '\0' && port_is_valid(host);
+    const char *host = strncasecmp(url, "http://", 7) == 0    ? url + 7
+                       : strncasecmp(url, "https://", 8) == 0 ? url + 8
+                                                              : "";
+    bool valid = *host != '\0' && *host != '/' && *host != ':' && host[strcspn(host, "?#@ \t\r\n")] == '\0' &&
+                 port_is_valid(host);
     if (valid) {
         setting_set(&settings->server, url, origin);
     }
     free(url);
-    return valid ? STATUS_OK
-                 : report_error(STATUS_USAGE, "%s must be an address such as http://127.0.0.1:8080 or https://lab.example; got \"%s\"",
-                                origin, value);
+    return valid
+               ? STATUS_OK
+               : report_error(STATUS_USAGE,
+                              "%s must be an address such as http://127.0.0.1:8080 or https://lab.example; got \"%s\"",
+                              origin, value);
 }
 
 static const char *variable(const char *name) {
@@ -209,13 +223,14 @@ static void file_find(struct settings *settings, const char *named) {
     }
 }
 
-static enum status tokens_take(struct settings *settings, const struct arguments *arguments, const struct file_settings *file) {
+static enum status tokens_take(struct settings *settings, const struct arguments *arguments,
+                               const struct file_settings *file) {
     bool taken = false;
-    enum status status =
-        token_take(settings, argument_text(arguments, "token"), argument_text(arguments, "token-file"), "--token", "--token-file", &taken);
+    enum status status = token_take(settings, argument_text(arguments, "token"), argument_text(arguments, "token-file"),
+                                    "--token", "--token-file", &taken);
     if (status == STATUS_OK) {
-        status =
-            token_take(settings, variable("MODPROP_TOKEN"), variable("MODPROP_TOKEN_FILE"), "MODPROP_TOKEN", "MODPROP_TOKEN_FILE", &taken);
+        status = token_take(settings, variable("MODPROP_TOKEN"), variable("MODPROP_TOKEN_FILE"), "MODPROP_TOKEN",
+                            "MODPROP_TOKEN_FILE", &taken);
     }
     /* The file's server, spelled as server_set spells it. */
     struct settings own = {0};
@@ -232,7 +247,8 @@ static enum status tokens_take(struct settings *settings, const struct arguments
 enum status settings_read(struct settings *settings, const struct arguments *arguments) {
     *settings = (struct settings){0};
     struct file_settings file = {0};
-    const char *named = argument_text(arguments, "config") != NULL ? argument_text(arguments, "config") : variable("MODPROP_CONFIG");
+    const char *named = argument_text(arguments, "config") != NULL ? argument_text(arguments, "config")
+                                                                   : variable("MODPROP_CONFIG");
     file_find(settings, named);
     enum status status = file_read(settings, &file, named != NULL);
     const char *flag = argument_text(arguments, "server"), *environment = variable("MODPROP_SERVER");

@@ -1,19 +1,23 @@
 /*
- * Where the server is and what to show it: from flags, else the environment, else the configuration file, else the default.
+ * Where the server is and what to show it: from flags, else the environment, else the configuration file, else the
+ * default.
  *
- * The file (~/.config/modprop/config, or under XDG_CONFIG_HOME) has lines "key = value" with the keys server, token, token_file, ca_file;
- * # begins a comment. A token of the file goes only to the server that the file names (the default one if it names none): --server
- * with some other address must not hand it out.
+ * The file (~/.config/modprop/config, or under XDG_CONFIG_HOME) has lines "key = value" with the keys server, token,
+ * token_file, ca_file; # begins a comment. A token of the file goes only to the server that the file names (the default
+ * one if it names none): --server with some other address must not hand it out.
  */
 #ifndef MODPROP_CLI_SETTINGS_H
 #define MODPROP_CLI_SETTINGS_H
 
 #include "clients/cli/arguments.h"
 
-#define SETTINGS_SERVER  "http://127.0.0.1:8080"
+#define SETTINGS_SERVER "http://127.0.0.1:8080"
 #define SETTINGS_DEFAULT "the default" /* origin of what nobody set */
 
-/* A value and where it came from, in a user's words ("--server", "MODPROP_SERVER", "/home/x/.config/modprop/config", SETTINGS_DEFAULT). */
+/*
+ * A value and where it came from, in a user's words ("--server", "MODPROP_SERVER", "/home/x/.config/modprop/config",
+ * SETTINGS_DEFAULT).
+ */
 struct setting {
     char *value; /* NULL: none */
     char *origin;

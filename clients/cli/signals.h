@@ -7,7 +7,10 @@
 #include <signal.h>
 #include <stdbool.h>
 
-/* SIGINT, SIGTERM, SIGHUP set a flag once, the second one ends the process; SIGWINCH sets another. System calls are not restarted. */
+/*
+ * SIGINT, SIGTERM, SIGHUP set a flag once, the second one ends the process; SIGWINCH sets another. System calls are not
+ * restarted.
+ */
 void signals_begin(void);
 
 bool signals_interrupted(void);
@@ -15,8 +18,8 @@ bool signals_interrupted(void);
 bool signals_resized(void);
 
 /*
- * The reader of a pipe went away: ends the process as SIGPIPE does. Curl holds that signal back while it hands us an answer, so a write
- * that fails there calls this. Returns only where SIGPIPE was ignored when the program began.
+ * The reader of a pipe went away: ends the process as SIGPIPE does. Curl holds that signal back while it hands us an
+ * answer, so a write that fails there calls this. Returns only where SIGPIPE was ignored when the program began.
  */
 void signals_pipe_closed(void);
 

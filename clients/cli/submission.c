@@ -63,9 +63,11 @@ static enum status file_take(const char *path, json_t **document) {
     if (status == STATUS_OK) {
         *document = json_loadb(text.data == NULL ? "" : text.data, text.size, JSON_REJECT_DUPLICATES, &fault);
         if (*document == NULL) {
-            status = report_error(STATUS_USAGE, "%s is not JSON: line %d, column %d: %s", name, fault.line, fault.column, fault.text);
+            status = report_error(STATUS_USAGE, "%s is not JSON: line %d, column %d: %s", name, fault.line,
+                                  fault.column, fault.text);
         } else if (!json_is_object(*document)) {
-            status = report_error(STATUS_USAGE, "%s must hold a JSON object, such as {\"task\": {\"type\": \"delayed_xor\"}}", name);
+            status = report_error(STATUS_USAGE,
+                                  "%s must hold a JSON object, such as {\"task\": {\"type\": \"delayed_xor\"}}", name);
         } else if (json_object_get(*document, "id") != NULL && json_object_get(*document, "links") != NULL) {
             json_t *job = *document;
             *document = submittable(job);
@@ -106,7 +108,8 @@ enum status submission_set(json_t *document, const char *path, json_t *value) {
         }
         if (!json_is_object(next)) {
             json_decref(value);
-            return report_error(STATUS_USAGE, "\"%s\" cannot be set: %.*s is no object", path, (int)(name + length - path), path);
+            return report_error(STATUS_USAGE, "\"%s\" cannot be set: %.*s is no object", path,
+                                (int)(name + length - path), path);
         }
         at = next;
         name += length + 1;
@@ -150,7 +153,8 @@ static enum status type_option(json_t *document, const char *object, const char 
 
 static enum status options_apply(struct cli *cli, json_t *document) {
     const struct arguments *arguments = &cli->arguments;
-    const char *task = argument_text(arguments, "task"), *rule = argument_text(arguments, "rule"), *name = argument_text(arguments, "name");
+    const char *task = argument_text(arguments, "task"), *rule = argument_text(arguments, "rule"),
+               *name = argument_text(arguments, "name");
     enum status status = task == NULL ? STATUS_OK : type_option(document, "task", task);
     if (status == STATUS_OK && rule != NULL) {
         status = type_option(document, "rule", rule);
@@ -177,11 +181,13 @@ enum status submission_make(struct cli *cli, json_t **document) {
         status = job_take(cli, from, document);
     } else if (arguments->count > 0) {
         status = file_take(arguments->operands[0], document);
-    } else if (argument_is_set(arguments, "set") || argument_is_set(arguments, "task") || argument_is_set(arguments, "rule")) {
+    } else if (argument_is_set(arguments, "set") || argument_is_set(arguments, "task") ||
+               argument_is_set(arguments, "rule")) {
         *document = json_object();
     } else {
-        return report_error(STATUS_USAGE, "modprop %s needs a FILE (- is standard input), --task, --set or --from (modprop %s --help)",
-                            arguments->command->name, arguments->command->name);
+        return report_error(
+            STATUS_USAGE, "modprop %s needs a FILE (- is standard input), --task, --set or --from (modprop %s --help)",
+            arguments->command->name, arguments->command->name);
     }
     if (status == STATUS_OK) {
         status = options_apply(cli, *document);

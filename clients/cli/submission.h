@@ -7,14 +7,18 @@
 #include "clients/cli/commands.h"
 
 /* The options below, for the tables of submit and validate. */
-#define SUBMISSION_OPTIONS                                                                                                                \
-    {"set", 0, OPTION_TEXT, "PATH=VALUE", 0, 0, true, "set a field, such as rule.mu=0.3; VALUE is JSON, or else a string"},               \
-    {"task", 't', OPTION_TEXT, "TYPE", 0, 0, false, "as --set task.type=TYPE (modprop tasks lists them)"},                                \
-    {"rule", 'r', OPTION_TEXT, "TYPE", 0, 0, false, "as --set rule.type=TYPE (modprop rules lists them)"},                                \
-    {"name", 'n', OPTION_TEXT, "NAME", 0, 0, false, "as --set name=NAME"},                                                                \
-    {"from", 0, OPTION_TEXT, "JOB", 0, 0, false, "begin with the configuration of this job"}
+#define SUBMISSION_OPTIONS                                                                                             \
+    {"set", 0, OPTION_TEXT, "PATH=VALUE",                                                                              \
+     0,     0, true,        "set a field, such as rule.mu=0.3; VALUE is JSON, or else a string"},                      \
+        {"task", 't', OPTION_TEXT, "TYPE", 0, 0, false, "as --set task.type=TYPE (modprop tasks lists them)"},         \
+        {"rule", 'r', OPTION_TEXT, "TYPE", 0, 0, false, "as --set rule.type=TYPE (modprop rules lists them)"},         \
+        {"name", 'n', OPTION_TEXT, "NAME", 0, 0, false, "as --set name=NAME"},                                         \
+        {"from", 0, OPTION_TEXT, "JOB", 0, 0, false, "begin with the configuration of this job"}
 
-/* *document belongs to the caller. Complains: STATUS_USAGE for a file that is no JSON or a bad --set, STATUS_FAILED for no file. */
+/*
+ * *document belongs to the caller. Complains: STATUS_USAGE for a file that is no JSON or a bad --set, STATUS_FAILED for
+ * no file.
+ */
 enum status submission_make(struct cli *cli, json_t **document);
 
 /* document.path = value; objects on the way are made. Complains where something on the way is no object. */

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GAP         2
-#define NARROWEST   6
+#define GAP 2
+#define NARROWEST 6
 #define COMFORTABLE 14 /* a flexible column shrinks to this before a spare one goes */
 
 void table_init(struct table *table, const struct table_column *columns, int count) {
@@ -42,7 +42,10 @@ static void widths_measure(const struct table *table, int widths[]) {
     }
 }
 
-/* Columns that the shown ones take, flexible ones counted with at most `most`. A column that is left out has the width 0. */
+/*
+ * Columns that the shown ones take, flexible ones counted with at most `most`. A column that is left out has the width
+ * 0.
+ */
 static int widths_sum(const struct table *table, const int widths[], int most) {
     int total = -GAP;
     for (int c = 0; c < table->column_count; c++) {
@@ -84,9 +87,10 @@ static void widths_fit(const struct table *table, int widths[], int columns) {
     }
 }
 
-/* The cell, padded on its left where it is a number; the padding on its right and the gap come with the next one, so that no line ends in
-   spaces. Returns that padding. */
-static int cell_put(const struct terminal *terminal, struct text *line, bool right, const char *cell, enum paint paint, int width) {
+/* The cell, padded on its left where it is a number; the padding on its right and the gap come with the next one, so
+   that no line ends in spaces. Returns that padding. */
+static int cell_put(const struct terminal *terminal, struct text *line, bool right, const char *cell, enum paint paint,
+                    int width) {
     struct text fitted = {0};
     text_add(&fitted, "");
     int pad = width - terminal_fit(terminal, &fitted, cell, width);
@@ -98,13 +102,15 @@ static int cell_put(const struct terminal *terminal, struct text *line, bool rig
 }
 
 /* A line of the table: the heading (`row` -1) or the cells from `row` on. */
-static void row_put(const struct table *table, const struct terminal *terminal, struct text *line, long row, const int widths[]) {
+static void row_put(const struct table *table, const struct terminal *terminal, struct text *line, long row,
+                    const int widths[]) {
     int owed = -GAP; /* columns of space before the next cell, less the gap */
     for (int c = 0; c < table->column_count; c++) {
         size_t index = row < 0 ? 0 : (size_t)row * (size_t)table->column_count + (size_t)c;
         if (widths[c] > 0 && (row < 0 || index < table->cell_count)) {
             text_repeat(line, " ", owed + GAP);
-            owed = cell_put(terminal, line, table->columns[c].right, row < 0 ? table->columns[c].heading : table->cells[index],
+            owed = cell_put(terminal, line, table->columns[c].right,
+                            row < 0 ? table->columns[c].heading : table->cells[index],
                             row < 0 ? PAINT_BOLD : table->paints[index], widths[c]);
         }
     }

@@ -1,5 +1,6 @@
 /*
- * Tables of text: columns aligned, cut to the terminal where there is one, spare ones left out. Piped, all is there and nothing is cut.
+ * Tables of text: columns aligned, cut to the terminal where there is one, spare ones left out. Piped, all is there and
+ * nothing is cut.
  */
 #ifndef MODPROP_CLI_TABLE_H
 #define MODPROP_CLI_TABLE_H

@@ -72,12 +72,14 @@ static int utf8_decode(const unsigned char *bytes, uint32_t *code) {
         }
         *code = *code << 6 | (bytes[i] & 0x3f);
     }
-    return length > 1 && (*code < least[length] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000)) ? 0 : length;
+    return length > 1 && (*code < least[length] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000)) ? 0
+                                                                                                            : length;
 }
 
 /* C0, DEL, C1, and what changes the direction of text (it can make a line read as another). */
 static bool is_control(uint32_t code) {
-    return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x202a && code <= 0x202e) ||
+           (code >= 0x2066 && code <= 0x2069);
 }
 
 void terminal_clean(struct text *text, const char *string, bool lines) {

@@ -1,7 +1,9 @@
 /*
- * What the program knows about where it writes: is it a terminal, how wide, may there be colour, are there characters beyond ASCII.
+ * What the program knows about where it writes: is it a terminal, how wide, may there be colour, are there characters
+ * beyond ASCII.
  *
- * Everything that came from the server passes terminal_clean before it reaches a terminal: a job's name may hold escape sequences.
+ * Everything that came from the server passes terminal_clean before it reaches a terminal: a job's name may hold escape
+ * sequences.
  */
 #ifndef MODPROP_CLI_TERMINAL_H
 #define MODPROP_CLI_TERMINAL_H
@@ -11,7 +13,17 @@
 
 #include "clients/cli/memory.h"
 
-enum paint { PAINT_NONE, PAINT_BOLD, PAINT_DIM, PAINT_RED, PAINT_GREEN, PAINT_YELLOW, PAINT_BLUE, PAINT_MAGENTA, PAINT_CYAN };
+enum paint {
+    PAINT_NONE,
+    PAINT_BOLD,
+    PAINT_DIM,
+    PAINT_RED,
+    PAINT_GREEN,
+    PAINT_YELLOW,
+    PAINT_BLUE,
+    PAINT_MAGENTA,
+    PAINT_CYAN
+};
 
 struct terminal {
     FILE *file;
@@ -30,16 +42,25 @@ int terminal_columns(const struct terminal *terminal);
 /* The escape sequence that begins a colour (PAINT_NONE: that ends it), or "" where there is no colour. */
 const char *terminal_paint(const struct terminal *terminal, enum paint paint);
 
-/* Adds `string` with each control character as '?' and each byte that is no UTF-8 too. Line breaks become spaces unless `lines`. */
+/*
+ * Adds `string` with each control character as '?' and each byte that is no UTF-8 too. Line breaks become spaces unless
+ * `lines`.
+ */
 void terminal_clean(struct text *text, const char *string, bool lines);
 
 /* Columns that a cleaned string takes; characters beyond ASCII count as their width in the locale. */
 int terminal_width(const char *string);
 
-/* Adds `string` cut to `columns` columns, the last of them an ellipsis where something was cut. Returns the columns used. */
+/*
+ * Adds `string` cut to `columns` columns, the last of them an ellipsis where something was cut. Returns the columns
+ * used.
+ */
 int terminal_fit(const struct terminal *terminal, struct text *text, const char *string, int columns);
 
-/* Prints `sentence` from column `indent` on, where the cursor already stands, broken at spaces to the width, which is at most 100. */
+/*
+ * Prints `sentence` from column `indent` on, where the cursor already stands, broken at spaces to the width, which is
+ * at most 100.
+ */
 void terminal_wrap(const struct terminal *terminal, const char *sentence, int indent);
 
 #endif

@@ -1,10 +1,11 @@
 /*
- * Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+ * Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2,
+ * 3", SC 2011).
  *
- * There is no state. A value is named by (seed, purpose, iteration, trial, index); the same name gives the same value on every
- * thread, instruction set and host. key = the seed's two halves; counter = (index / 4, trial, iteration, purpose), and the
- * lane index % 4 of the block. iteration and trial are taken modulo 2^32, index modulo 2^34, except that the upper bits of
- * iteration are folded into the purpose word's upper 24 bits.
+ * There is no state. A value is named by (seed, purpose, iteration, trial, index); the same name gives the same value
+ * on every thread, instruction set and host. key = the seed's two halves; counter = (index / 4, trial, iteration,
+ * purpose), and the lane index % 4 of the block. iteration and trial are taken modulo 2^32, index modulo 2^34, except
+ * that the upper bits of iteration are folded into the purpose word's upper 24 bits.
  */
 #ifndef MODPROP_CORE_RANDOM_H
 #define MODPROP_CORE_RANDOM_H
@@ -13,9 +14,18 @@
 #include <stdint.h>
 
 enum random_purpose {
-    RANDOM_WEIGHTS_W = 1, RANDOM_WEIGHTS_WIN, RANDOM_WEIGHTS_WOUT, RANDOM_MASK, RANDOM_TAU, RANDOM_FEEDBACK, RANDOM_REWIRING,
-    RANDOM_TASK,        /* drawn once a job: frozen inputs, phases */
-    RANDOM_TRAINING_LABEL, RANDOM_TRAINING_NOISE, RANDOM_EVALUATION_LABEL, RANDOM_EVALUATION_NOISE
+    RANDOM_WEIGHTS_W = 1,
+    RANDOM_WEIGHTS_WIN,
+    RANDOM_WEIGHTS_WOUT,
+    RANDOM_MASK,
+    RANDOM_TAU,
+    RANDOM_FEEDBACK,
+    RANDOM_REWIRING,
+    RANDOM_TASK, /* drawn once a job: frozen inputs, phases */
+    RANDOM_TRAINING_LABEL,
+    RANDOM_TRAINING_NOISE,
+    RANDOM_EVALUATION_LABEL,
+    RANDOM_EVALUATION_NOISE
 };
 
 struct random_stream {
@@ -33,17 +43,24 @@ double random_uniform(const struct random_stream *stream, uint64_t index);
 /* Uniform integer in [0,n), n >= 1, biased by less than n * 2^-64 (multiply-shift on 64 bits). */
 uint64_t random_below(const struct random_stream *stream, uint64_t index, uint64_t n);
 /*
- * Standard normal values number first .. first+count-1 of the stream, Box-Muller on float: the block's four words make four
- * values. out[i] for value first + i. The arithmetic is branch-free IEEE single precision from core/base/elementary.h, so every
- * instruction set gives the same bits.
+ * Standard normal values number first .. first+count-1 of the stream, Box-Muller on float: the block's four words make
+ * four values. out[i] for value first + i. The arithmetic is branch-free IEEE single precision from
+ * core/base/elementary.h, so every instruction set gives the same bits.
  */
 void random_normal_fill(const struct random_stream *stream, uint64_t first, size_t count, float *out);
 
-/* The same arithmetic compiled for several instruction sets; random_normal_fill takes the host's best. For tests: all give the same bits. */
+/*
+ * The same arithmetic compiled for several instruction sets; random_normal_fill takes the host's best. For tests: all
+ * give the same bits.
+ */
 enum random_variant { RANDOM_VARIANT_PORTABLE, RANDOM_VARIANT_AVX2, RANDOM_VARIANT_AVX512 };
 enum random_variant random_variant_best(void);
-void random_normal_fill_with(enum random_variant variant, const struct random_stream *stream, uint64_t first, size_t count, float *out);
-/* Standard normal in double for one-off draws (weights): value `index`, Box-Muller in double from core/base/elementary.h. */
+void random_normal_fill_with(enum random_variant variant, const struct random_stream *stream, uint64_t first,
+                             size_t count, float *out);
+/*
+ * Standard normal in double for one-off draws (weights): value `index`, Box-Muller in double from
+ * core/base/elementary.h.
+ */
 double random_normal(const struct random_stream *stream, uint64_t index);
 
 #endif

@@ -1,10 +1,11 @@
 /*
  * Eigenvalues: see eigen.h. Two algorithms, each the smallest that does its job.
  *
- * eigen_radius (large matrices, eigenvalues only): Householder reduction to Hessenberg form, then Francis' implicit double-shift QR in real arithmetic,
- * about 10 n^3 multiply-adds (Golub and Van Loan, "Matrix Computations", 7.5).
- * eigen_decompose (one row a cell type, so small): the same reduction in complex arithmetic and single-shift QR with Givens rotations to a complex Schur form,
- * eigenvectors by back substitution. Complex arithmetic costs four times as much and spares the cases of 2 x 2 blocks.
+ * eigen_radius (large matrices, eigenvalues only): Householder reduction to Hessenberg form, then Francis' implicit
+ * double-shift QR in real arithmetic, about 10 n^3 multiply-adds (Golub and Van Loan, "Matrix Computations", 7.5).
+ * eigen_decompose (one row a cell type, so small): the same reduction in complex arithmetic and single-shift QR with
+ * Givens rotations to a complex Schur form, eigenvectors by back substitution. Complex arithmetic costs four times as
+ * much and spares the cases of 2 x 2 blocks.
  */
 #include "core/engine/eigen.h"
 
@@ -20,35 +21,36 @@ struct complex_number {
 
 typedef struct complex_number complex_t;
 
-static bool order_is_possible(int n)
-{
+static bool order_is_possible(int n) {
     return n >= 1 && n <= 30000;
 }
 
 /* A Householder vector and a row of the matrix that it is applied to. */
-size_t eigen_radius_scratch_size(int n)
-{
+size_t eigen_radius_scratch_size(int n) {
     return order_is_possible(n) ? 2 * (size_t)n * sizeof(double) : 0;
 }
 
 /* H and Q, and two vectors. */
-size_t eigen_decompose_scratch_size(int n)
-{
+size_t eigen_decompose_scratch_size(int n) {
     size_t size = (size_t)n;
     return order_is_possible(n) ? (2 * size * size + 2 * size) * sizeof(complex_t) : 0;
 }
 
-/* --- real: the radius ----------------------------------------------------------------------------------------------------------------- */
+/* ---- real: the radius ---- */
 
-/* The Householder vector of x (length n) in place, v[0] = 1 implied by beta: returns beta with (I - beta v v^T) x = alpha e_1. */
-static double householder(int n, double *x, double *alpha)
-{
+/*
+ * The Householder vector of x (length n) in place, v[0] = 1 implied by beta: returns beta with (I - beta v v^T) x =
+ * alpha e_1.
+ */
+static double householder(int n, double *x, double *alpha) {
     double scale = 0, norm2 = 0;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         scale = fmax(scale, fabs(x[i]));
+    }
     *alpha = 0;
-    if (scale == 0)
+    if (scale == 0) {
         return 0;
+    }
     for (int i = 0; i < n; i++) {
         x[i] /= scale;
         norm2 += x[i] * x[i];
@@ -61,79 +63,94 @@ static double householder(int n, double *x, double *alpha)
 }
 
 /* a becomes upper Hessenberg. `v` has room for 2 n. False when stopped. */
-static bool hessenberg_reduce(int n, double *a, double *v, bool (*stop)(void *), void *user)
-{
+static bool hessenberg_reduce(int n, double *a, double *v, bool (*stop)(void *), void *user) {
     double *w = v + n;
     for (int k = 0; k < n - 2; k++) {
-        if (stop && stop(user))
+        if (stop && stop(user)) {
             return false;
+        }
         int m = n - k - 1;
         double alpha;
-        for (int i = 0; i < m; i++)
+        for (int i = 0; i < m; i++) {
             v[i] = a[(size_t)(k + 1 + i) * n + k];
+        }
         double beta = householder(m, v, &alpha);
-        if (beta == 0)
+        if (beta == 0) {
             continue;
+        }
         /* from the left: a -= beta v (v^T a), row by row */
         memset(w, 0, (size_t)n * sizeof *w);
-        for (int i = 0; i < m; i++)
-            for (int c = k; c < n; c++)
+        for (int i = 0; i < m; i++) {
+            for (int c = k; c < n; c++) {
                 w[c] += v[i] * a[(size_t)(k + 1 + i) * n + c];
-        for (int i = 0; i < m; i++)
-            for (int c = k; c < n; c++)
+            }
+        }
+        for (int i = 0; i < m; i++) {
+            for (int c = k; c < n; c++) {
                 a[(size_t)(k + 1 + i) * n + c] -= beta * v[i] * w[c];
+            }
+        }
         /* from the right: a -= beta (a v) v^T */
         for (int r = 0; r < n; r++) {
             double *row = a + (size_t)r * n + k + 1, sum = 0;
-            for (int i = 0; i < m; i++)
+            for (int i = 0; i < m; i++) {
                 sum += row[i] * v[i];
-            for (int i = 0; i < m; i++)
+            }
+            for (int i = 0; i < m; i++) {
                 row[i] -= beta * sum * v[i];
+            }
         }
         a[(size_t)(k + 1) * n + k] = alpha;
-        for (int i = 1; i < m; i++)
+        for (int i = 1; i < m; i++) {
             a[(size_t)(k + 1 + i) * n + k] = 0;
+        }
     }
     return true;
 }
 
 /* Larger absolute eigenvalue of [[a, b], [c, d]]. */
-static double pair_radius(double a, double b, double c, double d)
-{
+static double pair_radius(double a, double b, double c, double d) {
     double half = 0.5 * (a + d), determinant = a * d - b * c, square = half * half - determinant;
-    if (square < 0)
+    if (square < 0) {
         return sqrt(determinant);
+    }
     return fabs(half) + sqrt(square);
 }
 
 /* One reflection of a Francis step on rows and columns k .. k+size-1 of the window [low, high]. */
-static void bulge_reflect(int n, double *h, int low, int high, int k, int size, double *x)
-{
+static void bulge_reflect(int n, double *h, int low, int high, int k, int size, double *x) {
     double alpha, beta = householder(size, x, &alpha);
-    if (beta == 0)
+    if (beta == 0) {
         return;
+    }
     for (int c = k > low ? k - 1 : low; c <= high; c++) {
         double sum = 0;
-        for (int i = 0; i < size; i++)
+        for (int i = 0; i < size; i++) {
             sum += x[i] * h[(size_t)(k + i) * n + c];
-        for (int i = 0; i < size; i++)
+        }
+        for (int i = 0; i < size; i++) {
             h[(size_t)(k + i) * n + c] -= beta * x[i] * sum;
+        }
     }
     int last = k + 3 < high ? k + 3 : high;
     for (int r = low; r <= last; r++) {
         double *row = h + (size_t)r * n + k, sum = 0;
-        for (int i = 0; i < size; i++)
+        for (int i = 0; i < size; i++) {
             sum += x[i] * row[i];
-        for (int i = 0; i < size; i++)
+        }
+        for (int i = 0; i < size; i++) {
             row[i] -= beta * x[i] * sum;
+        }
     }
 }
 
-/* One implicit double-shift step on the window [low, high] of h, high - low >= 2. An exceptional shift breaks cycles. */
-static void francis_step(int n, double *h, int low, int high, int sweep)
-{
+/*
+ * One implicit double-shift step on the window [low, high] of h, high - low >= 2. An exceptional shift breaks cycles.
+ */
+static void francis_step(int n, double *h, int low, int high, int sweep) {
 #define H(r, c) h[(size_t)(r) * n + (c)]
-    double trace = H(high - 1, high - 1) + H(high, high), determinant = H(high - 1, high - 1) * H(high, high) - H(high - 1, high) * H(high, high - 1);
+    double trace = H(high - 1, high - 1) + H(high, high),
+           determinant = H(high - 1, high - 1) * H(high, high) - H(high - 1, high) * H(high, high - 1);
     if (sweep % 10 == 9) {
         double shift = fabs(H(high, high - 1)) + fabs(H(high - 1, high - 2));
         trace = 1.5 * shift;
@@ -151,15 +168,17 @@ static void francis_step(int n, double *h, int low, int high, int sweep)
         x[2] = k + 3 <= high ? H(k + 3, k) : 0;
     }
     bulge_reflect(n, h, low, high, high - 1, 2, x);
-    for (int r = low + 2; r <= high; r++)
-        for (int c = low; c < r - 1; c++)
+    for (int r = low + 2; r <= high; r++) {
+        for (int c = low; c < r - 1; c++) {
             H(r, c) = 0;
+        }
+    }
 }
 
-int eigen_radius(int n, double *h, void *scratch, bool (*stop)(void *user), void *user, double *radius)
-{
-    if (!hessenberg_reduce(n, h, scratch, stop, user))
+int eigen_radius(int n, double *h, void *scratch, bool (*stop)(void *user), void *user, double *radius) {
+    if (!hessenberg_reduce(n, h, scratch, stop, user)) {
         return -1;
+    }
     double largest = 0;
     int high = n - 1, sweep = 0;
     while (high >= 0) {
@@ -172,16 +191,19 @@ int eigen_radius(int n, double *h, void *scratch, bool (*stop)(void *user), void
             }
         }
         if (low >= high - 1) {
-            double found = low == high ? fabs(H(high, high)) : pair_radius(H(low, low), H(low, high), H(high, low), H(high, high));
+            double found = low == high ? fabs(H(high, high))
+                                       : pair_radius(H(low, low), H(low, high), H(high, low), H(high, high));
             largest = fmax(largest, found);
             high = low - 1;
             sweep = 0;
             continue;
         }
-        if (stop && stop(user))
+        if (stop && stop(user)) {
             return -1;
-        if (sweep++ == SWEEPS_MOST)
+        }
+        if (sweep++ == SWEEPS_MOST) {
             return -2;
+        }
         francis_step(n, h, low, high, sweep);
     }
     *radius = largest;
@@ -189,35 +211,44 @@ int eigen_radius(int n, double *h, void *scratch, bool (*stop)(void *user), void
 #undef H
 }
 
-/* --- complex: values and vectors ------------------------------------------------------------------------------------------------------ */
+/* ---- complex: values and vectors ---- */
 
-static complex_t c_add(complex_t a, complex_t b) { return (complex_t){a.re + b.re, a.im + b.im}; }
-static complex_t c_sub(complex_t a, complex_t b) { return (complex_t){a.re - b.re, a.im - b.im}; }
-static complex_t c_mul(complex_t a, complex_t b) { return (complex_t){a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re}; }
-static complex_t c_conj(complex_t a) { return (complex_t){a.re, -a.im}; }
-static double c_abs(complex_t a) { return sqrt(a.re * a.re + a.im * a.im); }
+static complex_t c_add(complex_t a, complex_t b) {
+    return (complex_t){a.re + b.re, a.im + b.im};
+}
+static complex_t c_sub(complex_t a, complex_t b) {
+    return (complex_t){a.re - b.re, a.im - b.im};
+}
+static complex_t c_mul(complex_t a, complex_t b) {
+    return (complex_t){a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+}
+static complex_t c_conj(complex_t a) {
+    return (complex_t){a.re, -a.im};
+}
+static double c_abs(complex_t a) {
+    return sqrt(a.re * a.re + a.im * a.im);
+}
 
-static complex_t c_div(complex_t a, complex_t b)
-{
+static complex_t c_div(complex_t a, complex_t b) {
     double size = b.re * b.re + b.im * b.im;
     complex_t product = c_mul(a, c_conj(b));
     return (complex_t){product.re / size, product.im / size};
 }
 
-static complex_t c_sqrt(complex_t a)
-{
+static complex_t c_sqrt(complex_t a) {
     double size = c_abs(a), re = sqrt(0.5 * (size + fabs(a.re)));
-    if (re == 0)
+    if (re == 0) {
         return (complex_t){0, 0};
+    }
     double im = 0.5 * a.im / re;
-    if (a.re >= 0)
+    if (a.re >= 0) {
         return (complex_t){re, im};
+    }
     return (complex_t){fabs(im), a.im < 0 ? -re : re};
 }
 
 /* Eigenvalue of [[a, b], [c, d]] nearer to d. */
-static complex_t wilkinson_shift(complex_t a, complex_t b, complex_t c, complex_t d)
-{
+static complex_t wilkinson_shift(complex_t a, complex_t b, complex_t c, complex_t d) {
     complex_t half = {0.5 * (a.re - d.re), 0.5 * (a.im - d.im)};
     complex_t root = c_sqrt(c_add(c_mul(half, half), c_mul(b, c)));
     complex_t plus = c_add(half, root), minus = c_sub(half, root);
@@ -225,8 +256,7 @@ static complex_t wilkinson_shift(complex_t a, complex_t b, complex_t c, complex_
 }
 
 /* (x, y) <- (c x + s y, -conj(s) x + c y), c real. */
-static void rotate(complex_t *x, complex_t *y, double c, complex_t s)
-{
+static void rotate(complex_t *x, complex_t *y, double c, complex_t s) {
     complex_t kept = *x;
     complex_t sy = c_mul(s, *y), sx = c_mul(c_conj(s), kept);
     *x = (complex_t){c * kept.re + sy.re, c * kept.im + sy.im};
@@ -234,13 +264,13 @@ static void rotate(complex_t *x, complex_t *y, double c, complex_t s)
 }
 
 /* The rotation of rows that makes y zero beside x. */
-static void rotation_make(complex_t x, complex_t y, double *c, complex_t *s)
-{
+static void rotation_make(complex_t x, complex_t y, double *c, complex_t *s) {
     double size = sqrt(x.re * x.re + x.im * x.im + y.re * y.re + y.im * y.im), first = c_abs(x);
     *c = 1;
     *s = (complex_t){0, 0};
-    if (size == 0 || c_abs(y) == 0)
+    if (size == 0 || c_abs(y) == 0) {
         return;
+    }
     if (first == 0) {
         *c = 0;
         *s = (complex_t){y.re / size, -y.im / size};
@@ -253,28 +283,26 @@ static void rotation_make(complex_t x, complex_t y, double *c, complex_t *s)
 }
 
 /* Rows i and i+1 from the left, columns from the right with the conjugate, and Q along. */
-static void rows_rotate(int n, complex_t *h, int i, int k, int from, double c, complex_t s)
-{
-    for (int col = from; col < n; col++)
+static void rows_rotate(int n, complex_t *h, int i, int k, int from, double c, complex_t s) {
+    for (int col = from; col < n; col++) {
         rotate(&h[i * n + col], &h[k * n + col], c, s);
+    }
 }
 
-static void columns_rotate(int n, complex_t *a, int i, int k, int to, double c, complex_t s)
-{
-    for (int row = 0; row < to; row++)
+static void columns_rotate(int n, complex_t *a, int i, int k, int to, double c, complex_t s) {
+    for (int row = 0; row < to; row++) {
         rotate(&a[row * n + i], &a[row * n + k], c, c_conj(s));
+    }
 }
 
-static void givens_apply(int n, complex_t *h, complex_t *q, int i, int k, int from, double c, complex_t s)
-{
+static void givens_apply(int n, complex_t *h, complex_t *q, int i, int k, int from, double c, complex_t s) {
     rows_rotate(n, h, i, k, from, c, s);
     columns_rotate(n, h, i, k, n, c, s);
     columns_rotate(n, q, i, k, n, c, s);
 }
 
-static void complex_hessenberg(int n, complex_t *h, complex_t *q)
-{
-    for (int col = 0; col < n - 2; col++)
+static void complex_hessenberg(int n, complex_t *h, complex_t *q) {
+    for (int col = 0; col < n - 2; col++) {
         for (int row = col + 2; row < n; row++) {
             double c;
             complex_t s;
@@ -282,18 +310,22 @@ static void complex_hessenberg(int n, complex_t *h, complex_t *q)
             givens_apply(n, h, q, col + 1, row, 0, c, s);
             h[row * n + col] = (complex_t){0, 0};
         }
+    }
 }
 
-/* An explicit QR step H - shift = QR, H = RQ + shift, on the window [low, high], rotation by rotation, applied to the whole of H so that it stays a Schur form. */
-static void qr_step(int n, complex_t *h, complex_t *q, int low, int high, complex_t shift)
-{
+/*
+ * An explicit QR step H - shift = QR, H = RQ + shift, on the window [low, high], rotation by rotation, applied to the
+ * whole of H so that it stays a Schur form.
+ */
+static void qr_step(int n, complex_t *h, complex_t *q, int low, int high, complex_t shift) {
     double c;
     complex_t s, x = c_sub(h[low * n + low], shift), y = h[(low + 1) * n + low];
     for (int k = low; k < high; k++) {
         rotation_make(x, y, &c, &s);
         givens_apply(n, h, q, k, k + 1, 0, c, s);
-        if (k > low)
+        if (k > low) {
             h[(k + 1) * n + k - 1] = (complex_t){0, 0};
+        }
         if (k + 2 <= high) {
             x = h[(k + 1) * n + k];
             y = h[(k + 2) * n + k];
@@ -301,8 +333,7 @@ static void qr_step(int n, complex_t *h, complex_t *q, int low, int high, comple
     }
 }
 
-static bool schur_form(int n, complex_t *h, complex_t *q)
-{
+static bool schur_form(int n, complex_t *h, complex_t *q) {
     complex_hessenberg(n, h, q);
     int high = n - 1, sweep = 0;
     while (high > 0) {
@@ -319,102 +350,120 @@ static bool schur_form(int n, complex_t *h, complex_t *q)
             sweep = 0;
             continue;
         }
-        if (sweep++ == SWEEPS_MOST)
+        if (sweep++ == SWEEPS_MOST) {
             return false;
-        complex_t shift = wilkinson_shift(h[(high - 1) * n + high - 1], h[(high - 1) * n + high], h[high * n + high - 1], h[high * n + high]);
-        if (sweep % 10 == 0)
+        }
+        complex_t shift = wilkinson_shift(h[(high - 1) * n + high - 1], h[(high - 1) * n + high],
+                                          h[high * n + high - 1], h[high * n + high]);
+        if (sweep % 10 == 0) {
             shift = (complex_t){c_abs(h[high * n + high - 1]) + shift.re, 0.7 * c_abs(h[high * n + high - 1])};
+        }
         qr_step(n, h, q, low, high, shift);
     }
     return true;
 }
 
-/* x (n) = eigenvector of the triangular h for its k-th diagonal entry, by back substitution; equal diagonals are told apart by a hair. */
-static void triangular_vector(int n, const complex_t *h, int k, double norm, complex_t *x)
-{
-    for (int i = 0; i < n; i++)
+/*
+ * x (n) = eigenvector of the triangular h for its k-th diagonal entry, by back substitution; equal diagonals are told
+ * apart by a hair.
+ */
+static void triangular_vector(int n, const complex_t *h, int k, double norm, complex_t *x) {
+    for (int i = 0; i < n; i++) {
         x[i] = (complex_t){i == k, 0};
+    }
     for (int i = k - 1; i >= 0; i--) {
         complex_t sum = {0, 0};
-        for (int j = i + 1; j <= k; j++)
+        for (int j = i + 1; j <= k; j++) {
             sum = c_add(sum, c_mul(h[i * n + j], x[j]));
+        }
         complex_t gap = c_sub(h[k * n + k], h[i * n + i]);
-        if (c_abs(gap) <= DBL_EPSILON * norm)
+        if (c_abs(gap) <= DBL_EPSILON * norm) {
             gap = (complex_t){DBL_EPSILON * norm + DBL_MIN, 0};
+        }
         x[i] = c_div(sum, gap);
     }
 }
 
 /* v = Q x, norm 1; for a real eigenvalue turned so that it is real. */
-static void vector_finish(int n, const complex_t *q, const complex_t *x, bool real, complex_t *v)
-{
+static void vector_finish(int n, const complex_t *q, const complex_t *x, bool real, complex_t *v) {
     double norm = 0;
     int largest = 0;
     for (int r = 0; r < n; r++) {
         v[r] = (complex_t){0, 0};
-        for (int i = 0; i < n; i++)
+        for (int i = 0; i < n; i++) {
             v[r] = c_add(v[r], c_mul(q[r * n + i], x[i]));
-        if (c_abs(v[r]) > c_abs(v[largest]))
+        }
+        if (c_abs(v[r]) > c_abs(v[largest])) {
             largest = r;
+        }
     }
     complex_t turn = real && c_abs(v[largest]) > 0 ? v[largest] : (complex_t){1, 0};
     for (int r = 0; r < n; r++) {
         v[r] = c_div(v[r], turn);
-        if (real)
+        if (real) {
             v[r].im = 0;
+        }
         norm += v[r].re * v[r].re + v[r].im * v[r].im;
     }
     norm = norm > 0 ? sqrt(norm) : 1;
-    for (int r = 0; r < n; r++)
+    for (int r = 0; r < n; r++) {
         v[r] = (complex_t){v[r].re / norm, v[r].im / norm};
+    }
 }
 
-static double schur_norm(int n, const complex_t *h)
-{
+static double schur_norm(int n, const complex_t *h) {
     double norm = 0;
-    for (int i = 0; i < n * n; i++)
+    for (int i = 0; i < n * n; i++) {
         norm = fmax(norm, c_abs(h[i]));
+    }
     return norm;
 }
 
-/* Columns in the order of the Schur form's diagonal; of a pair the member with positive imaginary part is written, where it is met, with its conjugate beside it. */
-static int vectors_write(int n, const complex_t *h, const complex_t *q, complex_t *x, double *re, double *im, double *vectors)
-{
+/*
+ * Columns in the order of the Schur form's diagonal; of a pair the member with positive imaginary part is written,
+ * where it is met, with its conjugate beside it.
+ */
+static int vectors_write(int n, const complex_t *h, const complex_t *q, complex_t *x, double *re, double *im,
+                         double *vectors) {
     complex_t *v = x + n;
     double norm = schur_norm(n, h), tiny = 64 * n * DBL_EPSILON * norm;
     int column = 0;
     for (int k = 0; k < n; k++) {
         complex_t value = h[k * n + k];
         bool real = fabs(value.im) <= tiny;
-        if (!real && value.im < 0)
+        if (!real && value.im < 0) {
             continue;
-        if (column + !real >= n)
+        }
+        if (column + !real >= n) {
             return -2; /* pairs did not come in twos: the tolerance cut through one */
+        }
         triangular_vector(n, h, k, norm, x);
         vector_finish(n, q, x, real, v);
         re[column] = value.re;
         im[column] = real ? 0 : value.im;
-        for (int r = 0; r < n; r++)
+        for (int r = 0; r < n; r++) {
             vectors[r * n + column] = v[r].re;
+        }
         if (!real) {
             re[column + 1] = value.re;
             im[column + 1] = -value.im;
-            for (int r = 0; r < n; r++)
+            for (int r = 0; r < n; r++) {
                 vectors[r * n + column + 1] = v[r].im;
+            }
         }
         column += 1 + !real;
     }
     return column == n ? 0 : -2;
 }
 
-int eigen_decompose(int n, double *a, void *scratch, double *re, double *im, double *vectors)
-{
+int eigen_decompose(int n, double *a, void *scratch, double *re, double *im, double *vectors) {
     complex_t *h = scratch, *q = h + (size_t)n * (size_t)n, *x = q + (size_t)n * (size_t)n;
     for (int i = 0; i < n * n; i++) {
         h[i] = (complex_t){a[i], 0};
         q[i] = (complex_t){i % (n + 1) == 0, 0};
     }
-    if (!schur_form(n, h, q))
+    if (!schur_form(n, h, q)) {
         return -2;
+    }
     return vectors_write(n, h, q, x, re, im, vectors);
 }

@@ -17,9 +17,9 @@ size_t eigen_decompose_scratch_size(int n);
 int eigen_radius(int n, double *a, void *scratch, bool (*stop)(void *user), void *user, double *radius);
 
 /*
- * All eigenvalues (re, im) and right eigenvectors of a (destroyed). vectors is (n,n) row-major; column k holds the eigenvector of a real
- * eigenvalue; a complex pair k, k+1 (im[k] > 0) holds real part in column k and imaginary part in k+1. Columns (pairs) have
- * Euclidean norm 1. Returns 0; -2 if QR did not converge.
+ * All eigenvalues (re, im) and right eigenvectors of a (destroyed). vectors is (n,n) row-major; column k holds the
+ * eigenvector of a real eigenvalue; a complex pair k, k+1 (im[k] > 0) holds real part in column k and imaginary part in
+ * k+1. Columns (pairs) have Euclidean norm 1. Returns 0; -2 if QR did not converge.
  */
 int eigen_decompose(int n, double *a, void *scratch, double *re, double *im, double *vectors);
 

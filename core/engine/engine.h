@@ -1,15 +1,16 @@
 /*
  * The engine: loss and gradient of one batch of trials, on a team, in blocks.
  *
- * Equations: shared names of the README's model page; after Liu et al. (NeurIPS 2022, arXiv 2206.01338). Every rule's gradient is
- *     dW = sum_{t,b} z_{t-1}^T (gain * d_t)          (and x_t, 1 in the place of z_{t-1} for Win, b)
- * with a credit d_t that the rule defines (rules/). Two methods compute it:
- *   reverse recursion: the forward pass keeps its source rows (or recomputes them in segments, within the memory limit), then d_t is computed
- *     from the last step to the first, and each TIME_BLOCK of steps becomes one outer product;
- *   forward traces (method_traces.c): for equal leaks, where the rule's filter is a sum of exponentials: nothing of size T is kept.
+ * Equations: shared names of the README's model page; after Liu et al. (NeurIPS 2022, arXiv 2206.01338). Every rule's
+ * gradient is dW = sum_{t,b} z_{t-1}^T (gain * d_t)          (and x_t, 1 in the place of z_{t-1} for Win, b) with a
+ * credit d_t that the rule defines (rules/). Two methods compute it: reverse recursion: the forward pass keeps its
+ * source rows (or recomputes them in segments, within the memory limit), then d_t is computed from the last step to the
+ * first, and each TIME_BLOCK of steps becomes one outer product; forward traces (method_traces.c): for equal leaks,
+ * where the rule's filter is a sum of exponentials: nothing of size T is kept.
  *
- * Work is split into groups of blocks of up to BLOCK_TRIALS trials. A group has its own accumulators, which are added in a fixed order, and which
- * blocks form a group depends on the number of trials alone: the bits never depend on the team.
+ * Work is split into groups of blocks of up to BLOCK_TRIALS trials. A group has its own accumulators, which are added
+ * in a fixed order, and which blocks form a group depends on the number of trials alone: the bits never depend on the
+ * team.
  *
  * Owner: the thread that trains. Between engine_batch_run calls nothing runs.
  */
@@ -25,15 +26,15 @@
 enum engine_method { METHOD_AUTO, METHOD_REVERSE, METHOD_FORWARD, METHOD_SENSITIVITIES };
 
 struct engine_options {
-    int steps;              /* T */
-    int trials;             /* most trials of a batch */
+    int steps;  /* T */
+    int trials; /* most trials of a batch */
     enum loss_type loss;
-    int mask_from;          /* no step before it carries loss */
-    bool mask_uniform;      /* every step from there on counts 1 in every trial */
+    int mask_from;                  /* no step before it carries loss */
+    bool mask_uniform;              /* every step from there on counts 1 in every trial */
     const struct rule_config *rule; /* NULL: forward passes only */
     enum engine_method method;
-    int64_t memory;         /* bytes that the history of the reverse recursion may take; 0: ENGINE_MEMORY_DEFAULT */
-    bool count_psi;         /* fill engine_result's psi sums */
+    int64_t memory; /* bytes that the history of the reverse recursion may take; 0: ENGINE_MEMORY_DEFAULT */
+    bool count_psi; /* fill engine_result's psi sums */
     double (*clock)(void *user); /* seconds, for phases; NULL: none */
     void *clock_user;
 };
@@ -50,63 +51,78 @@ struct batch_source {
 };
 
 struct engine_result {
-    double loss;        /* sum m l / sum m */
-    double weight;      /* sum m */
-    double correct;     /* sum m [argmax y = class] / sum m; cross-entropy only */
-    double psi_mean;    /* over units, steps and trials; count_psi */
-    int silent_units;   /* units whose psi was 0 throughout; count_psi */
+    double loss;                /* sum m l / sum m */
+    double weight;              /* sum m */
+    double correct;             /* sum m [argmax y = class] / sum m; cross-entropy only */
+    double psi_mean;            /* over units, steps and trials; count_psi */
+    int silent_units;           /* units whose psi was 0 throughout; count_psi */
     struct train_phases phases; /* seconds of member 0, added to what was there */
 };
 
 /* What a batch will cost: from numbers alone. */
 struct engine_plan {
     enum engine_method method;
-    int segment_steps;     /* reverse recursion: steps whose history is kept at a time; T where nothing is recomputed */
-    size_t memory_bytes;   /* peak of blocks, accumulators and packed weights */
+    int segment_steps;   /* reverse recursion: steps whose history is kept at a time; T where nothing is recomputed */
+    size_t memory_bytes; /* peak of blocks, accumulators and packed weights */
     double forward_multiply_adds, multiply_adds; /* of one forward pass; of one gradient with its forward pass */
 };
 
 struct engine;
 
-/* The plan for a network of these sizes. False, with `error`, where sizes overflow or the rule does not fit (rtrl on a large network). */
-bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks, const struct engine_options *options,
-                      struct engine_plan *plan, struct train_error *error);
+/*
+ * The plan for a network of these sizes. False, with `error`, where sizes overflow or the rule does not fit (rtrl on a
+ * large network).
+ */
+bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks,
+                      const struct engine_options *options, struct engine_plan *plan, struct train_error *error);
 
-/* NULL, with `error` and *result set to TRAIN_NO_MEMORY or TRAIN_INVALID, on failure. `network` is borrowed and must outlive the engine. */
-struct engine *engine_create(const struct network *network, const struct engine_options *options, enum train_result *result,
-                             struct train_error *error);
+/*
+ * NULL, with `error` and *result set to TRAIN_NO_MEMORY or TRAIN_INVALID, on failure. `network` is borrowed and must
+ * outlive the engine.
+ */
+struct engine *engine_create(const struct network *network, const struct engine_options *options,
+                             enum train_result *result, struct train_error *error);
 void engine_destroy(struct engine *engine);
 
 /*
- * Takes the network's current weights. `feedback` is F, (O,N); NULL: Wout transposed. mu as in the rule. `averages`, (C,C), are the type averages to use for
- * credit (type weights), or NULL to average W anew. Must be called after every change of weights.
+ * Takes the network's current weights. `feedback` is F, (O,N); NULL: Wout transposed. mu as in the rule. `averages`,
+ * (C,C), are the type averages to use for credit (type weights), or NULL to average W anew. Must be called after every
+ * change of weights.
  */
 void engine_weights_load(struct engine *engine, const float *feedback, double mu, const double *averages);
 
 /*
- * Runs trials 0..trials-1 of the source. With `gradient` (network->parameters floats in the order of the weights) the rule's gradient is written too.
- * TRAIN_FINISHED, TRAIN_STOPPED (stop(user) was true within the time loop), TRAIN_NO_MEMORY.
+ * Runs trials 0..trials-1 of the source. With `gradient` (network->parameters floats in the order of the weights) the
+ * rule's gradient is written too. TRAIN_FINISHED, TRAIN_STOPPED (stop(user) was true within the time loop),
+ * TRAIN_NO_MEMORY.
  */
-enum train_result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source, int trials, float *gradient,
-                                   bool (*stop)(void *user), void *user, struct engine_result *result);
+enum train_result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source,
+                                   int trials, float *gradient, bool (*stop)(void *user), void *user,
+                                   struct engine_result *result);
 
 /* Adds what one run took; the optimiser's share is its caller's. */
 void phases_add(struct train_phases *to, const struct train_phases *from);
 
 struct gradients_problem;
 struct gradients;
-/* gradients_compute (core/train/gradients.h) by a chosen method and within `memory` bytes of history: the methods are each other's test. */
-enum train_result gradients_compute_by(const struct gradients_problem *problem, const struct rule_config *rule, enum engine_method method, int64_t memory,
-                                       int threads, bool (*stop)(void *user), void *user, struct gradients *gradients, double *loss,
+/*
+ * gradients_compute (core/train/gradients.h) by a chosen method and within `memory` bytes of history: the methods are
+ * each other's test.
+ */
+enum train_result gradients_compute_by(const struct gradients_problem *problem, const struct rule_config *rule,
+                                       enum engine_method method, int64_t memory, int threads, bool (*stop)(void *user),
+                                       void *user, struct gradients *gradients, double *loss,
                                        struct train_error *error);
 
-/* The method in use for the last gradient: the plan's, or the reverse recursion where the traces were ill-conditioned. */
+/*
+ * The method in use for the last gradient: the plan's, or the reverse recursion where the traces were ill-conditioned.
+ */
 enum engine_method engine_method_used(const struct engine *engine);
 const char *engine_method_name(enum engine_method method, bool segmented);
 
 /*
- * Type averages of W, row-major (C,C), w[g*C+h] from type g to type h (model: "M, weights"). `existing` counts nonzero synapses only; an empty block's
- * average is 0. `averages` has room for 2*C*C numbers; the second half is scratch.
+ * Type averages of W, row-major (C,C), w[g*C+h] from type g to type h (model: "M, weights"). `existing` counts nonzero
+ * synapses only; an empty block's average is 0. `averages` has room for 2*C*C numbers; the second half is scratch.
  */
 void type_averages(const struct network *network, bool existing, double *averages);
 

@@ -1,6 +1,6 @@
 /*
- * What the engine's files share: its memory. plan.c makes and plans, batch.c runs batches, readout.c is the loss, method_traces.c the forward form,
- * method_sensitivities.c real-time recurrent learning.
+ * What the engine's files share: its memory. plan.c makes and plans, batch.c runs batches, readout.c is the loss,
+ * method_traces.c the forward form, method_sensitivities.c real-time recurrent learning.
  */
 #ifndef MODPROP_CORE_ENGINE_INTERNAL_H
 #define MODPROP_CORE_ENGINE_INTERNAL_H
@@ -18,45 +18,48 @@ struct pending {
 
 /* Up to BLOCK_TRIALS trials of the batch and all that is theirs alone. */
 struct block {
-    int first, rows;    /* trials first .. first+rows-1; rows is 0 where the batch is shorter than the engine allows */
-    float *history;     /* (slots, block_rows, stride): slot i is the source row of step start + i, its z part z_{t-1} */
-    float *v;           /* (block_rows, columns) */
-    float *snapshots;   /* (segments, 2, block_rows, columns): v and z at each segment's start; where history is recomputed */
-    float *y, *err;     /* (block_rows, O) */
-    float *a;           /* (block_rows, columns) */
+    int first, rows;  /* trials first .. first+rows-1; rows is 0 where the batch is shorter than the engine allows */
+    float *history;   /* (slots, block_rows, stride): slot i is the source row of step start + i, its z part z_{t-1} */
+    float *v;         /* (block_rows, columns) */
+    float *snapshots; /* (segments, 2, block_rows, columns): v and z at each segment's start; where history is
+                         recomputed */
+    float *y, *err;   /* (block_rows, O) */
+    float *a;         /* (block_rows, columns) */
     float *d, *m, *a_next, *thin;
     float *gm[2];
-    float *gd;          /* (TIME_BLOCK, block_rows, columns) */
+    float *gd;              /* (TIME_BLOCK, block_rows, columns) */
     bool a_next_live, live; /* live: some step with loss has been met in the reverse recursion */
     struct filter filter;
-    float *traces;      /* (modes, block_rows, stride) */
-    float *eps_before;  /* (block_rows, stride): mdgl's trace of the step before */
+    float *traces;     /* (modes, block_rows, stride) */
+    float *eps_before; /* (block_rows, stride): mdgl's trace of the step before */
     struct pending pending;
-    float *projected;   /* (block_rows, C) V^-1 A_t, the learning signal on the modes */
-    double *sums;       /* (C) scratch of the projection */
-    float *turned;      /* (block_rows, C) the same for the imaginary traces of pairs: (y_k+1, -y_k) in the place of (y_k, y_k+1) */
-    double *sensitivities; /* (block_rows + 1, N, K, N): rtrl */
+    float *projected; /* (block_rows, C) V^-1 A_t, the learning signal on the modes */
+    double *sums;     /* (C) scratch of the projection */
+    float *turned;    /* (block_rows, C) the same for the imaginary traces of pairs: (y_k+1, -y_k) in the place of (y_k,
+                         y_k+1) */
+    double *sensitivities;                        /* (block_rows + 1, N, K, N): rtrl */
     double *sensitivity_of_row[BLOCK_TRIALS + 1]; /* which of them is a trial's; the last is free */
 };
 
 /* Blocks whose gradients share accumulators. */
 struct group {
-    int first, count;   /* blocks */
-    float *total;       /* (K, columns) */
-    float *readout;     /* (O, columns) */
-    double *bout;       /* (O) */
-    float *psi;         /* (columns) sums of a time block */
-    double *psi_total;  /* (columns) */
-    float *shared;      /* (2, C, stride) sums of a time block: what all units of a type share, first by mode, then of the eligibility trace by type */
+    int first, count;  /* blocks */
+    float *total;      /* (K, columns) */
+    float *readout;    /* (O, columns) */
+    double *bout;      /* (O) */
+    float *psi;        /* (columns) sums of a time block */
+    double *psi_total; /* (columns) */
+    float *shared; /* (2, C, stride) sums of a time block: what all units of a type share, first by mode, then of the
+                      eligibility trace by type */
     double *shared_total; /* (2, C, stride) */
 };
 
 /* One exponential of the forward form: a real mode, or a complex pair carried as a rotation. */
 struct mode {
-    bool pair;                /* also where mu or rounding makes decay_im 0 */
+    bool pair; /* also where mu or rounding makes decay_im 0 */
     float decay_re, decay_im;
-    int vector;               /* column of `vectors`; a pair takes this one and the next */
-    int trace;                /* index among the traces; a pair takes two */
+    int vector; /* column of `vectors`; a pair takes this one and the next */
+    int trace;  /* index among the traces; a pair takes two */
 };
 
 struct engine {
@@ -68,31 +71,31 @@ struct engine {
     struct engine_plan plan;
     enum engine_method used;
 
-    int columns;        /* N padded */
-    int type_columns;   /* C padded */
-    int sources;        /* K = I + bias + N */
+    int columns;                /* N padded */
+    int type_columns;           /* C padded */
+    int sources;                /* K = I + bias + N */
     int z_offset, first_source; /* of a source row */
-    size_t stride;      /* floats of a source row */
+    size_t stride;              /* floats of a source row */
     int block_rows;
-    int slots;          /* of a block's history */
+    int slots; /* of a block's history */
     int segments;
 
     struct packed weights; /* [Win; b; W] */
     struct hop hop;
-    float *leak, *gain;    /* (columns) */
-    float *wout_t, *bout;  /* (O, columns), (O) */
-    float *feedback;       /* (O, columns) */
-    float *sum_matrix;     /* (N,N) scratch for M where it is neither W nor of low rank */
+    float *leak, *gain;   /* (columns) */
+    float *wout_t, *bout; /* (O, columns), (O) */
+    float *feedback;      /* (O, columns) */
+    float *sum_matrix;    /* (N,N) scratch for M where it is neither W nor of low rank */
     float mu;
-    double *averages;      /* (C,C) */
+    double *averages; /* (C,C) */
 
-    struct mode *modes;    /* (C) */
+    struct mode *modes;          /* (C) */
     int mode_count, trace_count; /* trace 0 is the eligibility trace */
     double *vectors, *inverse_t; /* (C,C): V, and V^-1 transposed, in real block form */
-    double *shares;        /* (K, C): scratch of the reduction */
-    double *type_scratch;  /* for the decomposition */
+    double *shares;              /* (K, C): scratch of the reduction */
+    double *type_scratch;        /* for the decomposition */
     void *eigen_scratch;
-    bool traces_good;      /* V is well-conditioned */
+    bool traces_good; /* V is well-conditioned */
 
     struct block *blocks;
     struct group *groups;
@@ -106,32 +109,34 @@ struct engine {
     void *stop_user;
     bool want_gradient;
     enum engine_method method;
-    double weight_sum;     /* sum m */
+    double weight_sum; /* sum m */
     float *gradient;
     int trials;
     atomic_bool stopped;
     struct train_phases phases;
 };
 
-static inline float *history_slot(const struct engine *engine, const struct block *block, int slot)
-{
+static inline float *history_slot(const struct engine *engine, const struct block *block, int slot) {
     return block->history + (size_t)slot * (size_t)engine->block_rows * engine->stride;
 }
 
 /* z_{t} of the step whose source row is in `slot`: it stands in the next slot. */
-static inline const float *history_z(const struct engine *engine, const struct block *block, int slot)
-{
+static inline const float *history_z(const struct engine *engine, const struct block *block, int slot) {
     return history_slot(engine, block, slot + 1) + engine->z_offset;
 }
 
 /* Inputs of steps [from, to) into the slots from `slot` on. */
 void block_inputs(struct engine *engine, struct block *block, int from, int to, int slot);
-/* Steps from `slot` to slot + count - 1 of blocks [first, last), side by side, so that a panel of weights serves all while it is in the first-level cache. */
+/*
+ * Steps from `slot` to slot + count - 1 of blocks [first, last), side by side, so that a panel of weights serves all
+ * while it is in the first-level cache.
+ */
 void blocks_forward(struct engine *engine, int first, int last, int slot, int count);
 
 /*
- * Loss at step t for a block, z_t in `slot`'s successor. Returns false where no trial of the block has weight there; otherwise adds to the trials'
- * loss and, with gradient, to the group's readout gradient, and fills block->err and block->a.
+ * Loss at step t for a block, z_t in `slot`'s successor. Returns false where no trial of the block has weight there;
+ * otherwise adds to the trials' loss and, with gradient, to the group's readout gradient, and fills block->err and
+ * block->a.
  */
 bool block_loss(struct engine *engine, struct group *group, struct block *block, int t, int slot, bool gradient);
 /* sum m over the batch. */
@@ -146,7 +151,10 @@ void blocks_assign(struct engine *engine, int trials);
 void block_reset(struct engine *engine, struct block *block);
 /* The blocks [*first, *last) of groups [first_group, last_group). */
 void member_blocks(const struct engine *engine, int first_group, int last_group, int *first, int *last);
-/* Inputs and forward pass of steps [t, t + count) into the slots from 0 on, count <= TIME_BLOCK. False when told to stop. */
+/*
+ * Inputs and forward pass of steps [t, t + count) into the slots from 0 on, count <= TIME_BLOCK. False when told to
+ * stop.
+ */
 bool blocks_forward_ring(struct engine *engine, int first_group, int last_group, int t, int count, double *since);
 /* Slot `slot` becomes slot 0. */
 void blocks_wrap(struct engine *engine, int first, int last, int slot);
@@ -161,7 +169,10 @@ void blocks_run_sensitivities(struct engine *engine, int first_group, int last_g
 
 /* True once the batch was told to stop; the member with group 0 asks. */
 bool engine_stopping(struct engine *engine, int first_group);
-/* Seconds since *since by the engine's clock, added to *phase; *since becomes now. Only the member with group 0 measures. */
+/*
+ * Seconds since *since by the engine's clock, added to *phase; *since becomes now. Only the member with group 0
+ * measures.
+ */
 double phase_begin(const struct engine *engine, int first_group);
 void phase_end(struct engine *engine, int first_group, double *since, double *phase);
 

@@ -1,84 +1,88 @@
 /*
- * Real-time recurrent learning (Williams and Zipser 1989): the exact gradient carried forward. Every trial keeps J[p,k,r] = dv_p / d(weight from source k
- * to unit r), (N, K, N), which obeys
- *     J_t[p,k,r] = leak_p J_{t-1}[p,k,r] + gain_p (delta_pr s_t[k] + sum_j W[j,p] psi_{j,t-1} J_{t-1}[j,k,r]),
- * and a step with loss adds sum_p a_{p,t} J_t[p,.,.] to the gradient. In double and in no hurry: it is the check on all other rules.
+ * Real-time recurrent learning (Williams and Zipser 1989): the exact gradient carried forward. Every trial keeps
+ * J[p,k,r] = dv_p / d(weight from source k to unit r), (N, K, N), which obeys J_t[p,k,r] = leak_p J_{t-1}[p,k,r] +
+ * gain_p (delta_pr s_t[k] + sum_j W[j,p] psi_{j,t-1} J_{t-1}[j,k,r]), and a step with loss adds sum_p a_{p,t}
+ * J_t[p,.,.] to the gradient. In double and in no hurry: it is the check on all other rules.
  */
 #include <string.h>
 
 #include "core/engine/internal.h"
 
-static size_t sensitivity_size(const struct engine *engine)
-{
+static size_t sensitivity_size(const struct engine *engine) {
     return (size_t)engine->sources * (size_t)engine->network->units;
 }
 
-static double psi_before(const struct engine *engine, float z)
-{
-    if (engine->network->activation == ACTIVATION_TANH)
+static double psi_before(const struct engine *engine, float z) {
+    if (engine->network->activation == ACTIVATION_TANH) {
         return 1.0 - (double)z * (double)z;
+    }
     return z > 0.0f;
 }
 
 /* J_t of one trial into `next`, from J_{t-1} in `now` and the source row of step t. */
-static void sensitivity_step(const struct engine *engine, const float *source_row, const double *now, double *next)
-{
+static void sensitivity_step(const struct engine *engine, const float *source_row, const double *now, double *next) {
     const struct network *network = engine->network;
     int n = network->units;
     size_t size = sensitivity_size(engine);
-    const float *W = network->weights + network->offset_W, *z = source_row + engine->z_offset, *s = source_row + engine->first_source;
+    const float *W = network->weights + network->offset_W, *z = source_row + engine->z_offset,
+                *s = source_row + engine->first_source;
     for (int p = 0; p < n; p++) {
         double *to = next + (size_t)p * size, leak = network->leak_exact[p], gain = network->gain_exact[p];
-        for (size_t i = 0; i < size; i++)
+        for (size_t i = 0; i < size; i++) {
             to[i] = leak * now[(size_t)p * size + i];
+        }
         for (int j = 0; j < n; j++) {
             double factor = gain * (double)W[j * n + p] * psi_before(engine, z[j]);
             const double *from = now + (size_t)j * size;
-            for (size_t i = 0; factor != 0 && i < size; i++)
+            for (size_t i = 0; factor != 0 && i < size; i++) {
                 to[i] += factor * from[i];
+            }
         }
-        for (int k = 0; k < engine->sources; k++)
+        for (int k = 0; k < engine->sources; k++) {
             to[k * n + p] += gain * (double)s[k];
+        }
     }
 }
 
-static void sensitivity_gradient(const struct engine *engine, struct group *group, const float *a, const double *sensitivity)
-{
+static void sensitivity_gradient(const struct engine *engine, struct group *group, const float *a,
+                                 const double *sensitivity) {
     int n = engine->network->units;
     size_t size = sensitivity_size(engine);
-    for (int k = 0; k < engine->sources; k++)
+    for (int k = 0; k < engine->sources; k++) {
         for (int r = 0; r < n; r++) {
             double sum = 0;
-            for (int p = 0; p < n; p++)
+            for (int p = 0; p < n; p++) {
                 sum += (double)a[p] * sensitivity[(size_t)p * size + (size_t)(k * n + r)];
+            }
             group->total[k * engine->columns + r] += (float)sum;
         }
+    }
 }
 
-static void block_sensitivities_step(struct engine *engine, struct group *group, struct block *block, int t, int slot)
-{
+static void block_sensitivities_step(struct engine *engine, struct group *group, struct block *block, int t, int slot) {
     for (int row = 0; row < block->rows; row++) {
         double *now = block->sensitivity_of_row[row], *next = block->sensitivity_of_row[BLOCK_TRIALS];
         sensitivity_step(engine, history_slot(engine, block, slot) + (size_t)row * engine->stride, now, next);
         block->sensitivity_of_row[row] = next;
         block->sensitivity_of_row[BLOCK_TRIALS] = now;
     }
-    if (block_loss(engine, group, block, t, slot, true))
-        for (int row = 0; row < block->rows; row++)
+    if (block_loss(engine, group, block, t, slot, true)) {
+        for (int row = 0; row < block->rows; row++) {
             sensitivity_gradient(engine, group, block->a + row * engine->columns, block->sensitivity_of_row[row]);
+        }
+    }
 }
 
-static void block_sensitivities_reset(struct engine *engine, struct block *block)
-{
+static void block_sensitivities_reset(struct engine *engine, struct block *block) {
     size_t size = (size_t)engine->network->units * sensitivity_size(engine);
     memset(block->sensitivities, 0, (size_t)engine->block_rows * size * sizeof(double));
-    for (int row = 0; row < engine->block_rows; row++)
+    for (int row = 0; row < engine->block_rows; row++) {
         block->sensitivity_of_row[row] = block->sensitivities + (size_t)row * size;
+    }
     block->sensitivity_of_row[BLOCK_TRIALS] = block->sensitivities + (size_t)engine->block_rows * size;
 }
 
-void blocks_run_sensitivities(struct engine *engine, int first_group, int last_group)
-{
+void blocks_run_sensitivities(struct engine *engine, int first_group, int last_group) {
     int first, last, steps = engine->options.steps;
     member_blocks(engine, first_group, last_group, &first, &last);
     double since = phase_begin(engine, first_group);
@@ -88,12 +92,16 @@ void blocks_run_sensitivities(struct engine *engine, int first_group, int last_g
     }
     for (int t = 0; t < steps; t += TIME_BLOCK) {
         int count = steps - t < TIME_BLOCK ? steps - t : TIME_BLOCK;
-        if (!blocks_forward_ring(engine, first_group, last_group, t, count, &since))
+        if (!blocks_forward_ring(engine, first_group, last_group, t, count, &since)) {
             return;
-        for (int g = first_group; g < last_group; g++)
-            for (int b = engine->groups[g].first; b < engine->groups[g].first + engine->groups[g].count; b++)
-                for (int i = 0; i < count && !engine_stopping(engine, first_group); i++)
+        }
+        for (int g = first_group; g < last_group; g++) {
+            for (int b = engine->groups[g].first; b < engine->groups[g].first + engine->groups[g].count; b++) {
+                for (int i = 0; i < count && !engine_stopping(engine, first_group); i++) {
                     block_sensitivities_step(engine, &engine->groups[g], &engine->blocks[b], t + i, i);
+                }
+            }
+        }
         blocks_wrap(engine, first, last, count);
         phase_end(engine, first_group, &since, &engine->phases.credit);
     }

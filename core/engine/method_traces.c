@@ -1,23 +1,24 @@
 /*
- * The forward form: for equal leaks the filter of e-prop, and of ModProp with type averages, is a sum of exponentials, so that nothing needs the future.
+ * The forward form: for equal leaks the filter of e-prop, and of ModProp with type averages, is a sum of exponentials,
+ * so that nothing needs the future.
  *
- * With P the (N,C) indicator of types, D = diag(n) the units in each type, w the type averages, D w = V diag(sigma) V^-1 and
- * lambda_k = leak + mu gain sigma_k, each source s (z_{t-1}, an input, or 1) keeps
- *     eps_t = leak eps_{t-1} + gain s_t,      e_k,t = lambda_k e_k,t-1 + gain s_t
- * and with A_t = a_t P
- *     dW[s,p] = sum_t a_{p,t} eps_t + (1/n_type(p)) sum_t (sum_k V[type(p),k] (V^-1 A_t)_k e_k,t - A_{type(p),t} eps_t).
- * MDGL needs eps of the step before: dW[s,p] = sum_t a_{p,t} eps_t + eps_{t-1} psi_{p,t-1} ((gain a_t) M^T)_p.
+ * With P the (N,C) indicator of types, D = diag(n) the units in each type, w the type averages, D w = V diag(sigma)
+ * V^-1 and lambda_k = leak + mu gain sigma_k, each source s (z_{t-1}, an input, or 1) keeps eps_t = leak eps_{t-1} +
+ * gain s_t,      e_k,t = lambda_k e_k,t-1 + gain s_t and with A_t = a_t P dW[s,p] = sum_t a_{p,t} eps_t + (1/n_type(p))
+ * sum_t (sum_k V[type(p),k] (V^-1 A_t)_k e_k,t - A_{type(p),t} eps_t). MDGL needs eps of the step before: dW[s,p] =
+ * sum_t a_{p,t} eps_t + eps_{t-1} psi_{p,t-1} ((gain a_t) M^T)_p.
  *
- * Complex pairs lambda, conj(lambda) stay in real arithmetic. On the real basis (Re v, Im v) of the pair, with y = V^-1 A on that basis, powers of lambda act as
- * rotations [[re, im], [-im, re]], so the pair contributes
- *     e_re (v1 y1 + v2 y2) + e_im (v1 y2 - v2 y1) = v1 (e_re y1 + e_im y2) + v2 (e_re y2 - e_im y1).
+ * Complex pairs lambda, conj(lambda) stay in real arithmetic. On the real basis (Re v, Im v) of the pair, with y = V^-1
+ * A on that basis, powers of lambda act as rotations [[re, im], [-im, re]], so the pair contributes e_re (v1 y1 + v2
+ * y2) + e_im (v1 y2 - v2 y1) = v1 (e_re y1 + e_im y2) + v2 (e_re y2 - e_im y1).
  *
- * What follows 1/n_type(p) is the same for all units of a type. So a step with loss costs one outer product, of a_t and eps_t, as in e-prop, and for the
- * rest only sums over time of (C, K) numbers: sum_t y_k,t e_k,t by mode and sum_t A_g,t eps_t by type. V multiplies them once, at the end.
- * An ill-conditioned V would cancel away float32's digits: CONDITION_MOST bounds |V|_1 |V^-1|_1, beyond it the engine uses the reverse recursion.
+ * What follows 1/n_type(p) is the same for all units of a type. So a step with loss costs one outer product, of a_t and
+ * eps_t, as in e-prop, and for the rest only sums over time of (C, K) numbers: sum_t y_k,t e_k,t by mode and sum_t
+ * A_g,t eps_t by type. V multiplies them once, at the end. An ill-conditioned V would cancel away float32's digits:
+ * CONDITION_MOST bounds |V|_1 |V^-1|_1, beyond it the engine uses the reverse recursion.
  *
- * Where no step of a TIME_BLOCK carries loss, all its steps are one pass of the traces through registers. Where one does, steps are taken singly and
- * each adds its rows of the eligibility trace to those that wait for an outer product.
+ * Where no step of a TIME_BLOCK carries loss, all its steps are one pass of the traces through registers. Where one
+ * does, steps are taken singly and each adds its rows of the eligibility trace to those that wait for an outer product.
  */
 #include <math.h>
 #include <string.h>
@@ -27,14 +28,13 @@
 
 #define CONDITION_MOST 300.0
 
-static void matrix_identity(int n, double *a)
-{
-    for (int i = 0; i < n * n; i++)
+static void matrix_identity(int n, double *a) {
+    for (int i = 0; i < n * n; i++) {
         a[i] = i % (n + 1) == 0;
+    }
 }
 
-static void row_swap(int n, double *a, int i, int k)
-{
+static void row_swap(int n, double *a, int i, int k) {
     for (int c = 0; c < n; c++) {
         double kept = a[i * n + c];
         a[i * n + c] = a[k * n + c];
@@ -43,16 +43,18 @@ static void row_swap(int n, double *a, int i, int k)
 }
 
 /* inverse = a^-1 by Gauss-Jordan with row pivoting; a is destroyed. False where it is singular. */
-static bool matrix_invert(int n, double *a, double *inverse)
-{
+static bool matrix_invert(int n, double *a, double *inverse) {
     matrix_identity(n, inverse);
     for (int k = 0; k < n; k++) {
         int pivot = k;
-        for (int i = k + 1; i < n; i++)
-            if (fabs(a[i * n + k]) > fabs(a[pivot * n + k]))
+        for (int i = k + 1; i < n; i++) {
+            if (fabs(a[i * n + k]) > fabs(a[pivot * n + k])) {
                 pivot = i;
-        if (!(fabs(a[pivot * n + k]) > 0))
+            }
+        }
+        if (!(fabs(a[pivot * n + k]) > 0)) {
             return false;
+        }
         row_swap(n, a, k, pivot);
         row_swap(n, inverse, k, pivot);
         double scale = 1.0 / a[k * n + k];
@@ -72,81 +74,91 @@ static bool matrix_invert(int n, double *a, double *inverse)
 }
 
 /* Largest column sum of absolute values. */
-static double matrix_norm(int n, const double *a)
-{
+static double matrix_norm(int n, const double *a) {
     double norm = 0;
     for (int c = 0; c < n; c++) {
         double sum = 0;
-        for (int r = 0; r < n; r++)
+        for (int r = 0; r < n; r++) {
             sum += fabs(a[r * n + c]);
+        }
         norm = sum > norm ? sum : norm;
     }
     return norm;
 }
 
-static void modes_make(struct engine *engine, const double *re, const double *im)
-{
+static void modes_make(struct engine *engine, const double *re, const double *im) {
     int types = engine->network->types;
     double leak = engine->network->leak_exact[0], step = (double)engine->mu * engine->network->gain_exact[0];
     engine->mode_count = 0;
     engine->trace_count = 1;
     for (int k = 0; k < types; k++) {
         bool pair = im[k] != 0;
-        engine->modes[engine->mode_count++] = (struct mode){.pair = pair, .decay_re = (float)(leak + step * re[k]), .decay_im = pair ? (float)(step * im[k]) : 0.0f,
-            .vector = k, .trace = engine->trace_count};
+        engine->modes[engine->mode_count++] = (struct mode){.pair = pair,
+                                                            .decay_re = (float)(leak + step * re[k]),
+                                                            .decay_im = pair ? (float)(step * im[k]) : 0.0f,
+                                                            .vector = k,
+                                                            .trace = engine->trace_count};
         engine->trace_count += 1 + pair;
         k += pair;
     }
 }
 
-void traces_prepare(struct engine *engine)
-{
+void traces_prepare(struct engine *engine) {
     const struct network *network = engine->network;
     int types = network->types;
     engine->mode_count = 0;
     engine->trace_count = 1;
     engine->traces_good = true;
-    if (engine->rule.type != RULE_MODPROP)
+    if (engine->rule.type != RULE_MODPROP) {
         return;
+    }
     double *matrix = engine->type_scratch, *copy = matrix + types * types, *re = copy + types * types, *im = re + types;
-    for (int g = 0; g < types; g++)
-        for (int h = 0; h < types; h++)
+    for (int g = 0; g < types; g++) {
+        for (int h = 0; h < types; h++) {
             matrix[g * types + h] = network->type_size[g] * engine->averages[g * types + h];
+        }
+    }
     engine->traces_good = false;
-    for (int i = 0; i < types * types; i++)
-        if (!isfinite(matrix[i]))
+    for (int i = 0; i < types * types; i++) {
+        if (!isfinite(matrix[i])) {
             return;
-    if (eigen_decompose(types, matrix, engine->eigen_scratch, re, im, engine->vectors) != 0)
+        }
+    }
+    if (eigen_decompose(types, matrix, engine->eigen_scratch, re, im, engine->vectors) != 0) {
         return;
+    }
     memcpy(copy, engine->vectors, (size_t)types * (size_t)types * sizeof *copy);
-    if (!matrix_invert(types, copy, matrix))
+    if (!matrix_invert(types, copy, matrix)) {
         return;
+    }
     double condition = matrix_norm(types, engine->vectors) * matrix_norm(types, matrix);
-    for (int g = 0; g < types; g++)
-        for (int k = 0; k < types; k++)
+    for (int g = 0; g < types; g++) {
+        for (int k = 0; k < types; k++) {
             engine->inverse_t[g * types + k] = matrix[k * types + g];
+        }
+    }
     engine->traces_good = condition <= CONDITION_MOST;
     modes_make(engine, re, im);
 }
 
-static float *trace_at(const struct engine *engine, const struct block *block, int trace)
-{
+static float *trace_at(const struct engine *engine, const struct block *block, int trace) {
     return block->traces + (size_t)trace * (size_t)engine->block_rows * engine->stride;
 }
 
 /* All traces by `steps` steps whose source rows begin at `slot`. */
-static void block_traces_advance(struct engine *engine, struct block *block, int slot, int steps)
-{
+static void block_traces_advance(struct engine *engine, struct block *block, int slot, int steps) {
     const struct kernels *kernels = engine->kernels;
     const float *s = history_slot(engine, block, slot);
     size_t step_stride = (size_t)engine->block_rows * engine->stride;
-    float gain = engine->gain[0], decay[TRACE_MODES_MOST] = {engine->leak[0]}, *traces[TRACE_MODES_MOST] = {trace_at(engine, block, 0)};
+    float gain = engine->gain[0], decay[TRACE_MODES_MOST] = {engine->leak[0]},
+          *traces[TRACE_MODES_MOST] = {trace_at(engine, block, 0)};
     int gathered = 1;
     for (int k = 0; k < engine->mode_count; k++) {
         const struct mode *mode = &engine->modes[k];
         if (mode->pair) {
-            kernels->trace_rotation(block->rows, (int)engine->stride, steps, s, step_stride, gain, mode->decay_re, mode->decay_im,
-                                    trace_at(engine, block, mode->trace), trace_at(engine, block, mode->trace + 1));
+            kernels->trace_rotation(block->rows, (int)engine->stride, steps, s, step_stride, gain, mode->decay_re,
+                                    mode->decay_im, trace_at(engine, block, mode->trace),
+                                    trace_at(engine, block, mode->trace + 1));
             continue;
         }
         if (gathered == TRACE_MODES_MOST) {
@@ -156,67 +168,83 @@ static void block_traces_advance(struct engine *engine, struct block *block, int
         decay[gathered] = mode->decay_re;
         traces[gathered++] = trace_at(engine, block, mode->trace);
     }
-    if (gathered > 0)
+    if (gathered > 0) {
         kernels->trace(block->rows, (int)engine->stride, steps, s, step_stride, gain, gathered, decay, traces);
+    }
 }
 
-static void pending_flush(struct engine *engine, struct group *group, struct pending *pending)
-{
-    if (pending->rows > 0)
-        engine->kernels->outer(pending->s + engine->first_source, engine->stride, pending->g, pending->rows, engine->sources, engine->columns, group->total);
+static void pending_flush(struct engine *engine, struct group *group, struct pending *pending) {
+    if (pending->rows > 0) {
+        engine->kernels->outer(pending->s + engine->first_source, engine->stride, pending->g, pending->rows,
+                               engine->sources, engine->columns, group->total);
+    }
     pending->rows = 0;
 }
 
 /* Makes room for one block of rows of trace `trace` (copied) and returns where its factors (rows, columns) go. */
-static float *pending_add(struct engine *engine, struct group *group, struct block *block, const float *trace)
-{
+static float *pending_add(struct engine *engine, struct group *group, struct block *block, const float *trace) {
     struct pending *pending = &block->pending;
-    if (pending->rows + block->rows > pending->capacity)
+    if (pending->rows + block->rows > pending->capacity) {
         pending_flush(engine, group, pending);
-    memcpy(pending->s + (size_t)pending->rows * engine->stride, trace, (size_t)block->rows * engine->stride * sizeof(float));
+    }
+    memcpy(pending->s + (size_t)pending->rows * engine->stride, trace,
+           (size_t)block->rows * engine->stride * sizeof(float));
     float *g = pending->g + (size_t)pending->rows * (size_t)engine->columns;
     pending->rows += block->rows;
     return g;
 }
 
 /* a_t eps_t: a unit's own part, which every rule with a forward form has. */
-static void eligibility_add(struct engine *engine, struct group *group, struct block *block)
-{
+static void eligibility_add(struct engine *engine, struct group *group, struct block *block) {
     size_t elements = (size_t)block->rows * (size_t)engine->columns;
     memcpy(pending_add(engine, group, block, trace_at(engine, block, 0)), block->a, elements * sizeof(float));
 }
 
-static void mdgl_add(struct engine *engine, struct group *group, struct block *block, int slot)
-{
+static void mdgl_add(struct engine *engine, struct group *group, struct block *block, int slot) {
     size_t elements = (size_t)block->rows * (size_t)engine->columns;
     bool tanh_activation = engine->network->activation == ACTIVATION_TANH;
     engine->kernels->scale_rows(block->rows, engine->columns, engine->gain, block->a, block->a_next);
     float *factors = pending_add(engine, group, block, block->eps_before);
     /* psi_{t-1} from z_{t-1}, which stands in the source row of step t; d is 0, so the credit is psi times the hop */
     memset(block->d, 0, elements * sizeof(float));
-    struct credit credit = {.kernels = engine->kernels, .rule = &engine->rule, .hop = &engine->hop, .leak = engine->leak, .gain = engine->gain,
-        .rows = block->rows, .columns = engine->columns, .z = history_slot(engine, block, slot) + engine->z_offset, .z_stride = engine->stride,
-        .d = block->d, .gd = factors, .thin = block->thin};
+    struct credit credit = {.kernels = engine->kernels,
+                            .rule = &engine->rule,
+                            .hop = &engine->hop,
+                            .leak = engine->leak,
+                            .gain = engine->gain,
+                            .rows = block->rows,
+                            .columns = engine->columns,
+                            .z = history_slot(engine, block, slot) + engine->z_offset,
+                            .z_stride = engine->stride,
+                            .d = block->d,
+                            .gd = factors,
+                            .thin = block->thin};
     hop_run(&credit, tanh_activation ? EPILOGUE_CREDIT_PSI_TANH : EPILOGUE_CREDIT_PSI_RELU, block->a_next, NULL);
     memcpy(factors, block->d, elements * sizeof(float));
 }
 
 /* The learning signal of each trial by type, A = a P (into thin), then on the modes, y = V^-1 A. */
-static void signals_project(struct engine *engine, struct block *block)
-{
+static void signals_project(struct engine *engine, struct block *block) {
     int types = engine->network->types;
-    struct product by_type = {.rows_in = block->a, .row_stride = (size_t)engine->columns, .rows = block->rows, .matrix = &engine->hop.gather, .out = block->thin};
+    struct product by_type = {.rows_in = block->a,
+                              .row_stride = (size_t)engine->columns,
+                              .rows = block->rows,
+                              .matrix = &engine->hop.gather,
+                              .out = block->thin};
     product_run(engine->kernels, EPILOGUE_STORE, &by_type);
     for (int row = 0; row < block->rows; row++) {
         const float *signal = block->thin + row * engine->type_columns;
         double *sums = block->sums;
         float *y = block->projected + row * types, *turned = block->turned + row * types;
         memset(sums, 0, (size_t)types * sizeof *sums);
-        for (int g = 0; g < types; g++)
-            for (int k = 0; k < types; k++)
+        for (int g = 0; g < types; g++) {
+            for (int k = 0; k < types; k++) {
                 sums[k] += engine->inverse_t[g * types + k] * (double)signal[g];
-        for (int k = 0; k < types; k++)
+            }
+        }
+        for (int k = 0; k < types; k++) {
             y[k] = (float)sums[k];
+        }
         for (int i = 0; i < engine->mode_count; i++) {
             int k = engine->modes[i].vector;
             if (engine->modes[i].pair) {
@@ -228,33 +256,36 @@ static void signals_project(struct engine *engine, struct block *block)
 }
 
 /*
- * A step with loss, beyond a_{p,t} eps_t: the same for all units of a type, so it is summed by mode, (C, K) numbers, and dealt out to the units once, in traces_reduce.
+ * A step with loss, beyond a_{p,t} eps_t: the same for all units of a type, so it is summed by mode, (C, K) numbers,
+ * and dealt out to the units once, in traces_reduce.
  */
-static void modprop_add(struct engine *engine, struct group *group, struct block *block)
-{
+static void modprop_add(struct engine *engine, struct group *group, struct block *block) {
     int types = engine->network->types, rows = block->rows, stride = (int)engine->stride;
     signals_project(engine, block);
-    engine->kernels->outer(block->thin, (size_t)engine->type_columns, trace_at(engine, block, 0), rows, types, stride, group->shared + (size_t)(types * stride));
+    engine->kernels->outer(block->thin, (size_t)engine->type_columns, trace_at(engine, block, 0), rows, types, stride,
+                           group->shared + (size_t)(types * stride));
     for (int i = 0; i < engine->mode_count; i++) {
         const struct mode *mode = &engine->modes[i];
         float *to = group->shared + (size_t)(mode->vector * stride);
-        engine->kernels->outer(block->projected + mode->vector, (size_t)types, trace_at(engine, block, mode->trace), rows, 1 + mode->pair, stride, to);
-        if (mode->pair)
-            engine->kernels->outer(block->turned + mode->vector, (size_t)types, trace_at(engine, block, mode->trace + 1), rows, 2, stride, to);
+        engine->kernels->outer(block->projected + mode->vector, (size_t)types, trace_at(engine, block, mode->trace),
+                               rows, 1 + mode->pair, stride, to);
+        if (mode->pair) {
+            engine->kernels->outer(block->turned + mode->vector, (size_t)types,
+                                   trace_at(engine, block, mode->trace + 1), rows, 2, stride, to);
+        }
     }
 }
 
 /* In float32 a time block, in double beyond. */
-static void shared_fold(struct engine *engine, struct group *group)
-{
+static void shared_fold(struct engine *engine, struct group *group) {
     size_t size = 2 * (size_t)engine->network->types * engine->stride;
-    for (size_t i = 0; i < size; i++)
+    for (size_t i = 0; i < size; i++) {
         group->shared_total[i] += (double)group->shared[i];
+    }
     memset(group->shared, 0, size * sizeof(float));
 }
 
-void traces_reduce(struct engine *engine, int k, float *row)
-{
+void traces_reduce(struct engine *engine, int k, float *row) {
     const struct network *network = engine->network;
     int types = network->types;
     double *share = engine->shares + (size_t)k * (size_t)types;
@@ -266,8 +297,9 @@ void traces_reduce(struct engine *engine, int k, float *row)
             mode += engine->groups[g].shared_total[(size_t)m * stride + at];
             share[m] -= engine->groups[g].shared_total[(size_t)(types + m) * stride + at];
         }
-        for (int type = 0; type < types; type++)
+        for (int type = 0; type < types; type++) {
             share[type] += engine->vectors[type * types + m] * mode;
+        }
     }
     for (int p = 0; p < network->units; p++) {
         int type = network->type_of_unit[p];
@@ -276,57 +308,66 @@ void traces_reduce(struct engine *engine, int k, float *row)
 }
 
 /* Steps t + from .. t + count - 1 singly; slot 0 is step t. */
-static void block_trace_steps(struct engine *engine, struct group *group, struct block *block, int t, int from, int count)
-{
+static void block_trace_steps(struct engine *engine, struct group *group, struct block *block, int t, int from,
+                              int count) {
     for (int i = from; i < count; i++) {
-        if (engine->rule.type == RULE_MDGL)
-            memcpy(block->eps_before, trace_at(engine, block, 0), (size_t)engine->block_rows * engine->stride * sizeof(float));
+        if (engine->rule.type == RULE_MDGL) {
+            memcpy(block->eps_before, trace_at(engine, block, 0),
+                   (size_t)engine->block_rows * engine->stride * sizeof(float));
+        }
         block_traces_advance(engine, block, i, 1);
-        if (!block_loss(engine, group, block, t + i, i, true))
+        if (!block_loss(engine, group, block, t + i, i, true)) {
             continue;
+        }
         eligibility_add(engine, group, block);
-        if (engine->rule.type == RULE_MODPROP)
+        if (engine->rule.type == RULE_MODPROP) {
             modprop_add(engine, group, block);
-        else if (engine->rule.type == RULE_MDGL)
+        } else if (engine->rule.type == RULE_MDGL) {
             mdgl_add(engine, group, block, i);
+        }
     }
 }
 
-static void group_traces(struct engine *engine, struct group *group, int t, int count)
-{
+static void group_traces(struct engine *engine, struct group *group, int t, int count) {
     /* steps up to the first that may carry loss go together */
     int silent = engine->options.mask_from - t;
     silent = silent < 0 ? 0 : silent < count ? silent : count;
     for (int b = group->first; b < group->first + group->count; b++) {
-        if (silent > 0)
+        if (silent > 0) {
             block_traces_advance(engine, &engine->blocks[b], 0, silent);
+        }
         block_trace_steps(engine, group, &engine->blocks[b], t, silent, count);
     }
-    if (group->shared && silent < count)
+    if (group->shared && silent < count) {
         shared_fold(engine, group);
+    }
 }
 
-void blocks_run_traces(struct engine *engine, int first_group, int last_group)
-{
+void blocks_run_traces(struct engine *engine, int first_group, int last_group) {
     int first, last, steps = engine->options.steps;
     member_blocks(engine, first_group, last_group, &first, &last);
     double since = phase_begin(engine, first_group);
     for (int b = first; b < last; b++) {
         block_reset(engine, &engine->blocks[b]);
-        memset(engine->blocks[b].traces, 0, (size_t)engine->trace_count * (size_t)engine->block_rows * engine->stride * sizeof(float));
+        memset(engine->blocks[b].traces, 0,
+               (size_t)engine->trace_count * (size_t)engine->block_rows * engine->stride * sizeof(float));
         engine->blocks[b].pending.rows = 0;
     }
     for (int t = 0; t < steps; t += TIME_BLOCK) {
         int count = steps - t < TIME_BLOCK ? steps - t : TIME_BLOCK;
-        if (!blocks_forward_ring(engine, first_group, last_group, t, count, &since))
+        if (!blocks_forward_ring(engine, first_group, last_group, t, count, &since)) {
             return;
-        for (int g = first_group; g < last_group; g++)
+        }
+        for (int g = first_group; g < last_group; g++) {
             group_traces(engine, &engine->groups[g], t, count);
+        }
         blocks_wrap(engine, first, last, count);
         phase_end(engine, first_group, &since, &engine->phases.credit);
     }
-    for (int g = first_group; g < last_group; g++)
-        for (int b = engine->groups[g].first; b < engine->groups[g].first + engine->groups[g].count; b++)
+    for (int g = first_group; g < last_group; g++) {
+        for (int b = engine->groups[g].first; b < engine->groups[g].first + engine->groups[g].count; b++) {
             pending_flush(engine, &engine->groups[g], &engine->blocks[b].pending);
+        }
+    }
     phase_end(engine, first_group, &since, &engine->phases.gradient);
 }

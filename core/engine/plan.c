@@ -1,8 +1,8 @@
 /*
  * Engine: sizes, memory and weights. See engine.h; running a batch is in batch.c.
  *
- * All memory of an engine is one block, carved once; the reverse recursion's history is a second one, made when it is first needed, since a rule with
- * forward traces falls back on it only where its modes are ill-conditioned.
+ * All memory of an engine is one block, carved once; the reverse recursion's history is a second one, made when it is
+ * first needed, since a rule with forward traces falls back on it only where its modes are ill-conditioned.
  */
 #include <math.h>
 #include <stdint.h>
@@ -16,15 +16,17 @@
 #define CARVE_ALIGN 64
 #define HISTORY_CACHED (32 * 1024 * 1024) /* bytes */
 
-/* Carves aligned arrays from one block; run once with base 0 to learn the size, then with the memory. Overflow makes every later size SIZE_MAX. */
+/*
+ * Carves aligned arrays from one block; run once with base 0 to learn the size, then with the memory. Overflow makes
+ * every later size SIZE_MAX.
+ */
 struct carver {
     unsigned char *base;
     size_t used;
     bool overflow;
 };
 
-static void *carve(struct carver *carver, size_t count, size_t size)
-{
+static void *carve(struct carver *carver, size_t count, size_t size) {
     size_t bytes, end;
     if (__builtin_mul_overflow(count, size, &bytes) || __builtin_add_overflow(bytes, CARVE_ALIGN - 1, &bytes) ||
         __builtin_add_overflow(carver->used, bytes & ~(size_t)(CARVE_ALIGN - 1), &end) || end > SIZE_MAX / 4) {
@@ -36,106 +38,116 @@ static void *carve(struct carver *carver, size_t count, size_t size)
     return at;
 }
 
-static bool uses_low_rank(const struct rule_config *rule)
-{
-    return rule && !rule_table[rule->type]->hop_is_weights && rule->weights == CREDIT_TYPE && rule->averaging == AVERAGING_ALL;
+static bool uses_low_rank(const struct rule_config *rule) {
+    return rule && !rule_table[rule->type]->hop_is_weights && rule->weights == CREDIT_TYPE &&
+           rule->averaging == AVERAGING_ALL;
 }
 
-/* The filter of these rules is a sum of exponentials (model: "The same credit, forward in time"); mdgl needs the trace of one step before only. */
-static bool has_forward_form(const struct rule_config *rule, bool equal_leaks)
-{
-    if (!equal_leaks)
+/*
+ * The filter of these rules is a sum of exponentials (model: "The same credit, forward in time"); mdgl needs the trace
+ * of one step before only.
+ */
+static bool has_forward_form(const struct rule_config *rule, bool equal_leaks) {
+    if (!equal_leaks) {
         return false;
-    if (rule->type == RULE_EPROP || rule->type == RULE_MDGL)
+    }
+    if (rule->type == RULE_EPROP || rule->type == RULE_MDGL) {
         return true;
+    }
     return rule->type == RULE_MODPROP && rule->first_hop == FIRST_HOP_MU && rule->taps == 0 && uses_low_rank(rule);
 }
 
-static int mode_traces(const struct rule_config *rule, int types)
-{
+static int mode_traces(const struct rule_config *rule, int types) {
     return rule->type == RULE_MODPROP ? types + 1 : 1;
 }
 
 /* Steps that carry loss, at most. */
-static double loss_steps(const struct engine_options *options)
-{
+static double loss_steps(const struct engine_options *options) {
     return (double)(options->steps - options->mask_from);
 }
 
-static double hop_cost(const struct rule_config *rule, double units, double types)
-{
-    if (!rule_table[rule->type]->uses_hop)
+static double hop_cost(const struct rule_config *rule, double units, double types) {
+    if (!rule_table[rule->type]->uses_hop) {
         return 0;
+    }
     double padded_types = ceil(types / LANES) * LANES;
     return uses_low_rank(rule) ? units * padded_types + types * units : units * units;
 }
 
-static void costs_estimate(int units, int inputs, int outputs, int types, bool bias, const struct engine_options *options, double *forward,
-                           double *by_reverse, double *by_traces)
-{
-    double n = units, k = (double)inputs + bias + n, o = outputs, steps = options->steps, trials = options->trials, losses = loss_steps(options);
+static void costs_estimate(int units, int inputs, int outputs, int types, bool bias,
+                           const struct engine_options *options, double *forward, double *by_reverse,
+                           double *by_traces) {
+    double n = units, k = (double)inputs + bias + n, o = outputs, steps = options->steps, trials = options->trials,
+           losses = loss_steps(options);
     *forward = trials * (steps * k * n + losses * n * o);
-    if (!options->rule)
+    if (!options->rule) {
         return;
+    }
     double hops = options->rule->type == RULE_MDGL ? losses : steps;
-    if (options->rule->taps > 0)
+    if (options->rule->taps > 0) {
         hops = steps * fmin(options->rule->taps, losses);
+    }
     double readout = losses * 2 * n * o;
     *by_reverse = *forward + trials * (steps * k * n + hops * hop_cost(options->rule, n, types) + readout);
     int traces = mode_traces(options->rule, types);
     double outer = losses * k * n * (options->rule->type == RULE_MDGL ? 2 : 1), shared = 0;
     /* sums by mode and by type, and V^-1 A: short rows, which run at about a third of a product's rate */
-    if (options->rule->type == RULE_MODPROP)
+    if (options->rule->type == RULE_MODPROP) {
         shared = 3 * losses * (2 * k * types + (double)types * types);
-    *by_traces = *forward + trials * (steps * k * traces + outer + shared + losses * hop_cost(options->rule, n, types) + readout);
+    }
+    *by_traces = *forward +
+                 trials * (steps * k * traces + outer + shared + losses * hop_cost(options->rule, n, types) + readout);
 }
 
-static int trials_rows(int trials)
-{
+static int trials_rows(int trials) {
     return trials < BLOCK_TRIALS ? trials : BLOCK_TRIALS;
 }
 
-static int trials_blocks(int trials)
-{
+static int trials_blocks(int trials) {
     return (trials + BLOCK_TRIALS - 1) / BLOCK_TRIALS;
 }
 
 /* Of a whole batch, for `steps` steps. */
-static double history_bytes(int units, int inputs, bool bias, int trials, double steps)
-{
+static double history_bytes(int units, int inputs, bool bias, int trials, double steps) {
     double stride = lanes_pad(inputs + bias) + lanes_pad(units);
     return sizeof(float) * (double)trials_blocks(trials) * trials_rows(trials) * stride * (steps + 1);
 }
 
-/* The longest segment, a multiple of TIME_BLOCK, with which history and snapshots fit into `memory`; at least one TIME_BLOCK. */
-static int segment_choose(int units, int inputs, bool bias, const struct engine_options *options)
-{
+/*
+ * The longest segment, a multiple of TIME_BLOCK, with which history and snapshots fit into `memory`; at least one
+ * TIME_BLOCK.
+ */
+static int segment_choose(int units, int inputs, bool bias, const struct engine_options *options) {
     int rows = trials_rows(options->trials), blocks = trials_blocks(options->trials);
     double memory = (double)(options->memory > 0 ? options->memory : ENGINE_MEMORY_DEFAULT), steps = options->steps;
-    if (history_bytes(units, inputs, bias, options->trials, steps) <= memory)
+    if (history_bytes(units, inputs, bias, options->trials, steps) <= memory) {
         return options->steps;
+    }
     double snapshot = 2.0 * sizeof(float) * blocks * rows * lanes_pad(units), best = TIME_BLOCK;
     for (double segment = TIME_BLOCK; segment < steps; segment *= 2) {
         double bytes = history_bytes(units, inputs, bias, options->trials, segment) + ceil(steps / segment) * snapshot;
-        if (bytes > memory)
+        if (bytes > memory) {
             continue;
+        }
         best = segment;
     }
     return (int)best;
 }
 
-static bool rule_fits(int units, int types, const struct engine_options *options, struct train_error *error)
-{
+static bool rule_fits(int units, int types, const struct engine_options *options, struct train_error *error) {
     const struct rule_config *rule = options->rule;
-    if (!rule)
+    if (!rule) {
         return true;
+    }
     if (rule->type == RULE_RTRL && units > RTRL_UNITS_MOST) {
-        snprintf(error->text, sizeof error->text, "rtrl needs units * units * (units + inputs) sensitivities a trial and is limited to %d units; got %d",
+        snprintf(error->text, sizeof error->text,
+                 "rtrl needs units * units * (units + inputs) sensitivities a trial and is limited to %d units; got %d",
                  RTRL_UNITS_MOST, units);
         return false;
     }
     if (types < 1 || types > units) {
-        snprintf(error->text, sizeof error->text, "types must number from 1 to units; got %d for %d units", types, units);
+        snprintf(error->text, sizeof error->text, "types must number from 1 to units; got %d for %d units", types,
+                 units);
         return false;
     }
     return true;
@@ -146,38 +158,49 @@ static void reverse_carve(struct carver *carver, struct engine *engine);
 static void engine_sizes(struct engine *engine, int units, int inputs, int types, bool bias);
 
 /* `history`: bytes that the reverse recursion would keep */
-static enum engine_method method_choose(bool equal_leaks, const struct engine_options *options, const struct engine_plan *plan, double history,
-                                        double by_reverse, double by_traces)
-{
-    if (!options->rule)
+static enum engine_method method_choose(bool equal_leaks, const struct engine_options *options,
+                                        const struct engine_plan *plan, double history, double by_reverse,
+                                        double by_traces) {
+    if (!options->rule) {
         return METHOD_FORWARD;
-    if (options->rule->type == RULE_RTRL)
+    }
+    if (options->rule->type == RULE_RTRL) {
         return METHOD_SENSITIVITIES;
-    if (!has_forward_form(options->rule, equal_leaks))
+    }
+    if (!has_forward_form(options->rule, equal_leaks)) {
         return METHOD_REVERSE;
-    if (options->method != METHOD_AUTO)
+    }
+    if (options->method != METHOD_AUTO) {
         return options->method;
+    }
     bool recomputes = plan->segment_steps < options->steps;
-    /* some more arithmetic is a fair price for history that need not be written and read, more where it is beyond the caches */
+    /*
+     * some more arithmetic is a fair price for history that need not be written and read, more where it is beyond the
+     * caches
+     */
     double price = history > HISTORY_CACHED ? 1.4 : 1.1;
     return recomputes || by_traces <= price * by_reverse ? METHOD_FORWARD : METHOD_REVERSE;
 }
 
-bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks, const struct engine_options *options,
-                      struct engine_plan *plan, struct train_error *error)
-{
-    if (!rule_fits(units, types, options, error))
+bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks,
+                      const struct engine_options *options, struct engine_plan *plan, struct train_error *error) {
+    if (!rule_fits(units, types, options, error)) {
         return false;
+    }
     struct engine_plan made = {0};
     double by_reverse = 0, by_traces = 0;
     costs_estimate(units, inputs, outputs, types, bias, options, &made.forward_multiply_adds, &by_reverse, &by_traces);
     made.segment_steps = segment_choose(units, inputs, bias, options);
-    made.method = method_choose(equal_leaks, options, &made, history_bytes(units, inputs, bias, options->trials, options->steps), by_reverse, by_traces);
-    if (made.method == METHOD_REVERSE && made.segment_steps < options->steps)
+    made.method = method_choose(equal_leaks, options, &made,
+                                history_bytes(units, inputs, bias, options->trials, options->steps), by_reverse,
+                                by_traces);
+    if (made.method == METHOD_REVERSE && made.segment_steps < options->steps) {
         by_reverse += made.forward_multiply_adds;
+    }
     made.multiply_adds = made.method == METHOD_FORWARD ? by_traces : by_reverse;
-    if (!options->rule)
+    if (!options->rule) {
         made.multiply_adds = made.forward_multiply_adds;
+    }
     if (made.method == METHOD_SENSITIVITIES) {
         double n = units, k = (double)inputs + bias + n;
         made.multiply_adds = made.forward_multiply_adds + (double)options->trials * options->steps * n * n * n * k;
@@ -185,15 +208,18 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
 
     struct network shape = {.units = units, .inputs = inputs, .outputs = outputs, .types = types, .bias = bias};
     struct engine probe = {.network = &shape, .options = *options, .plan = made, .has_rule = options->rule != NULL};
-    if (options->rule)
+    if (options->rule) {
         probe.rule = *options->rule;
+    }
     engine_sizes(&probe, units, inputs, types, bias);
     struct carver carver = {0};
     memory_carve(&carver, &probe);
-    if (made.method == METHOD_REVERSE)
+    if (made.method == METHOD_REVERSE) {
         reverse_carve(&carver, &probe);
+    }
     if (carver.overflow) {
-        snprintf(error->text, sizeof error->text, "the memory for %d units, %d steps and %d trials is beyond what this machine can address", units,
+        snprintf(error->text, sizeof error->text,
+                 "the memory for %d units, %d steps and %d trials is beyond what this machine can address", units,
                  options->steps, options->trials);
         return false;
     }
@@ -202,8 +228,7 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
     return true;
 }
 
-static void engine_sizes(struct engine *engine, int units, int inputs, int types, bool bias)
-{
+static void engine_sizes(struct engine *engine, int units, int inputs, int types, bool bias) {
     engine->columns = lanes_pad(units);
     engine->type_columns = lanes_pad(types);
     engine->sources = inputs + bias + units;
@@ -217,9 +242,9 @@ static void engine_sizes(struct engine *engine, int units, int inputs, int types
     engine->segments = (engine->options.steps + segment - 1) / segment;
 }
 
-static void block_carve(struct carver *carver, struct engine *engine, struct block *block)
-{
-    size_t rows = (size_t)engine->block_rows, columns = (size_t)engine->columns, outputs = (size_t)engine->network->outputs;
+static void block_carve(struct carver *carver, struct engine *engine, struct block *block) {
+    size_t rows = (size_t)engine->block_rows, columns = (size_t)engine->columns,
+           outputs = (size_t)engine->network->outputs;
     bool forward_form = engine->has_rule && engine->plan.method == METHOD_FORWARD;
     block->v = carve(carver, rows * columns, sizeof(float));
     block->y = carve(carver, rows * outputs, sizeof(float));
@@ -228,7 +253,8 @@ static void block_carve(struct carver *carver, struct engine *engine, struct blo
     block->thin = carve(carver, rows * (size_t)engine->type_columns, sizeof(float));
     block->history = carve(carver, (TIME_BLOCK + 1) * rows, engine->stride * sizeof(float));
     if (forward_form) {
-        block->traces = carve(carver, (size_t)mode_traces(&engine->rule, engine->network->types) * rows, engine->stride * sizeof(float));
+        block->traces = carve(carver, (size_t)mode_traces(&engine->rule, engine->network->types) * rows,
+                              engine->stride * sizeof(float));
         block->eps_before = carve(carver, rows, engine->stride * sizeof(float));
         block->d = carve(carver, rows * columns, sizeof(float));
         block->a_next = carve(carver, rows * columns, sizeof(float));
@@ -239,31 +265,39 @@ static void block_carve(struct carver *carver, struct engine *engine, struct blo
         block->pending.s = carve(carver, (size_t)block->pending.capacity, engine->stride * sizeof(float));
         block->pending.g = carve(carver, (size_t)block->pending.capacity * columns, sizeof(float));
     }
-    if (engine->plan.method == METHOD_SENSITIVITIES)
-        block->sensitivities = carve(carver, (rows + 1) * (size_t)engine->network->units * (size_t)engine->network->units, (size_t)engine->sources * sizeof(double));
+    if (engine->plan.method == METHOD_SENSITIVITIES) {
+        block->sensitivities = carve(carver,
+                                     (rows + 1) * (size_t)engine->network->units * (size_t)engine->network->units,
+                                     (size_t)engine->sources * sizeof(double));
+    }
 }
 
-static void matrices_carve(struct carver *carver, struct engine *engine)
-{
-    size_t columns = (size_t)engine->columns, outputs = (size_t)engine->network->outputs, units = (size_t)engine->network->units,
-           types = (size_t)engine->network->types, square;
-    engine->weights = (struct packed){carve(carver, (size_t)engine->sources * columns, sizeof(float)), engine->sources, engine->columns};
+static void matrices_carve(struct carver *carver, struct engine *engine) {
+    size_t columns = (size_t)engine->columns, outputs = (size_t)engine->network->outputs,
+           units = (size_t)engine->network->units, types = (size_t)engine->network->types, square;
+    engine->weights = (struct packed){carve(carver, (size_t)engine->sources * columns, sizeof(float)), engine->sources,
+                                      engine->columns};
     engine->leak = carve(carver, columns, sizeof(float));
     engine->gain = carve(carver, columns, sizeof(float));
     engine->wout_t = carve(carver, outputs * columns, sizeof(float));
     engine->bout = carve(carver, outputs, sizeof(float));
     engine->feedback = carve(carver, outputs * columns, sizeof(float));
-    if (!engine->has_rule)
+    if (!engine->has_rule) {
         return;
-    if (__builtin_mul_overflow(types, types, &square))
+    }
+    if (__builtin_mul_overflow(types, types, &square)) {
         carver->overflow = true;
+    }
     if (rule_table[engine->rule.type]->uses_hop) {
         engine->hop.low_rank = uses_low_rank(&engine->rule);
         if (engine->hop.low_rank) {
-            engine->hop.gather = (struct packed){carve(carver, units * (size_t)engine->type_columns, sizeof(float)), (int)units, engine->type_columns};
-            engine->hop.scatter = (struct packed){carve(carver, types * columns, sizeof(float)), (int)types, engine->columns};
+            engine->hop.gather = (struct packed){carve(carver, units * (size_t)engine->type_columns, sizeof(float)),
+                                                 (int)units, engine->type_columns};
+            engine->hop.scatter = (struct packed){carve(carver, types * columns, sizeof(float)), (int)types,
+                                                  engine->columns};
         } else {
-            engine->hop.matrix = (struct packed){carve(carver, units * columns, sizeof(float)), (int)units, engine->columns};
+            engine->hop.matrix = (struct packed){carve(carver, units * columns, sizeof(float)), (int)units,
+                                                 engine->columns};
         }
         engine->sum_matrix = carve(carver, units * units, sizeof(float));
         engine->averages = carve(carver, 2 * square, sizeof(double));
@@ -275,22 +309,23 @@ static void matrices_carve(struct carver *carver, struct engine *engine)
         engine->shares = carve(carver, (size_t)engine->sources * types, sizeof(double));
         engine->type_scratch = carve(carver, 2 * square + 2 * types, sizeof(double));
         size_t scratch = eigen_decompose_scratch_size((int)types);
-        if (scratch == 0)
+        if (scratch == 0) {
             carver->overflow = true;
+        }
         engine->eigen_scratch = carve(carver, scratch, 1);
     }
 }
 
-static void memory_carve(struct carver *carver, struct engine *engine)
-{
+static void memory_carve(struct carver *carver, struct engine *engine) {
     matrices_carve(carver, engine);
     size_t columns = (size_t)engine->columns, outputs = (size_t)engine->network->outputs;
     struct block *blocks = carve(carver, (size_t)engine->block_count, sizeof *blocks), scratch_block;
     struct group *groups = carve(carver, (size_t)engine->group_count, sizeof *groups), scratch_group;
     engine->blocks = blocks;
     engine->groups = groups;
-    for (int b = 0; b < engine->block_count; b++)
+    for (int b = 0; b < engine->block_count; b++) {
         block_carve(carver, engine, blocks ? &blocks[b] : (scratch_block = (struct block){0}, &scratch_block));
+    }
     for (int g = 0; g < engine->group_count; g++) {
         struct group *group = groups ? &groups[g] : (scratch_group = (struct group){0}, &scratch_group);
         team_share(engine->block_count, g, engine->group_count, &group->first, &group->count);
@@ -309,13 +344,13 @@ static void memory_carve(struct carver *carver, struct engine *engine)
     engine->trial_correct = carve(carver, (size_t)engine->options.trials, sizeof(double));
 }
 
-static void reverse_block_carve(struct carver *carver, struct engine *engine, struct block *block)
-{
+static void reverse_block_carve(struct carver *carver, struct engine *engine, struct block *block) {
     size_t rows = (size_t)engine->block_rows, columns = (size_t)engine->columns;
     bool exact = engine->rule.type == RULE_MODPROP && engine->rule.first_hop == FIRST_HOP_EXACT;
     block->history = carve(carver, ((size_t)engine->plan.segment_steps + 1) * rows, engine->stride * sizeof(float));
-    if (engine->segments > 1)
+    if (engine->segments > 1) {
         block->snapshots = carve(carver, (size_t)engine->segments * 2 * rows * columns, sizeof(float));
+    }
     block->d = carve(carver, rows * columns, sizeof(float));
     block->gd = carve(carver, (size_t)TIME_BLOCK * rows * columns, sizeof(float));
     block->a_next = carve(carver, rows * columns, sizeof(float));
@@ -326,80 +361,94 @@ static void reverse_block_carve(struct carver *carver, struct engine *engine, st
     }
     /* a filter as long as the trial cuts nothing */
     if (engine->rule.type == RULE_MODPROP && engine->rule.taps > 0 && engine->rule.taps < engine->options.steps - 1) {
-        size_t elements = rows * columns, taps = (size_t)engine->rule.taps, size = filter_size(engine->rule.taps, elements);
-        if (size == 0)
+        size_t elements = rows * columns, taps = (size_t)engine->rule.taps,
+               size = filter_size(engine->rule.taps, elements);
+        if (size == 0) {
             carver->overflow = true;
+        }
         float *memory = carve(carver, size, sizeof(float));
         int *age = carve(carver, taps, sizeof(int));
-        if (memory)
-            block->filter = (struct filter){.taps = engine->rule.taps, .age = age, .r = memory, .q = memory + taps * elements,
-                .h = memory + 2 * taps * elements, .scaled = memory + (2 * taps + 1) * elements, .sum = memory + (2 * taps + 2) * elements};
+        if (memory) {
+            block->filter = (struct filter){.taps = engine->rule.taps,
+                                            .age = age,
+                                            .r = memory,
+                                            .q = memory + taps * elements,
+                                            .h = memory + 2 * taps * elements,
+                                            .scaled = memory + (2 * taps + 1) * elements,
+                                            .sum = memory + (2 * taps + 2) * elements};
+        }
     }
 }
 
-static void reverse_carve(struct carver *carver, struct engine *engine)
-{
+static void reverse_carve(struct carver *carver, struct engine *engine) {
     struct block scratch;
-    for (int b = 0; b < engine->block_count; b++)
-        reverse_block_carve(carver, engine, engine->blocks ? &engine->blocks[b] : (scratch = (struct block){0}, &scratch));
+    for (int b = 0; b < engine->block_count; b++) {
+        reverse_block_carve(carver, engine,
+                            engine->blocks ? &engine->blocks[b] : (scratch = (struct block){0}, &scratch));
+    }
 }
 
-static void bias_fill(struct engine *engine, struct block *block, int slots)
-{
-    if (engine->network->bias)
-        for (int i = 0; i < slots * engine->block_rows; i++)
+static void bias_fill(struct engine *engine, struct block *block, int slots) {
+    if (engine->network->bias) {
+        for (int i = 0; i < slots * engine->block_rows; i++) {
             block->history[(size_t)i * engine->stride + (size_t)engine->z_offset - 1] = 1.0f;
+        }
+    }
 }
 
 /* Zeroed memory of a carver that has been run dry once. */
-static void *carver_allocate(struct carver *carver)
-{
-    if (carver->overflow)
+static void *carver_allocate(struct carver *carver) {
+    if (carver->overflow) {
         return NULL;
+    }
     size_t size = carver->used > 0 ? carver->used : CARVE_ALIGN;
     void *memory = aligned_alloc(CARVE_ALIGN, size);
-    if (memory)
+    if (memory) {
         memset(memory, 0, size);
+    }
     *carver = (struct carver){.base = memory};
     return memory;
 }
 
-bool engine_reverse_prepare(struct engine *engine)
-{
-    if (engine->reverse_memory)
+bool engine_reverse_prepare(struct engine *engine) {
+    if (engine->reverse_memory) {
         return true;
+    }
     struct carver carver = {0};
     struct block *blocks = engine->blocks;
     engine->blocks = NULL;
     reverse_carve(&carver, engine);
     engine->blocks = blocks;
     engine->reverse_memory = carver_allocate(&carver);
-    if (!engine->reverse_memory)
+    if (!engine->reverse_memory) {
         return false;
+    }
     reverse_carve(&carver, engine);
-    for (int b = 0; b < engine->block_count; b++)
+    for (int b = 0; b < engine->block_count; b++) {
         bias_fill(engine, &engine->blocks[b], engine->plan.segment_steps + 1);
+    }
     return true;
 }
 
-static bool engine_allocate(struct engine *engine)
-{
+static bool engine_allocate(struct engine *engine) {
     struct carver carver = {0};
     memory_carve(&carver, engine);
     engine->memory = carver_allocate(&carver);
-    if (!engine->memory)
+    if (!engine->memory) {
         return false;
+    }
     memory_carve(&carver, engine);
-    for (int b = 0; b < engine->block_count; b++)
+    for (int b = 0; b < engine->block_count; b++) {
         bias_fill(engine, &engine->blocks[b], TIME_BLOCK + 1);
+    }
     const struct network *network = engine->network;
     memcpy(engine->leak, network->leak, (size_t)network->units * sizeof(float));
     memcpy(engine->gain, network->gain, (size_t)network->units * sizeof(float));
     return engine->plan.method != METHOD_REVERSE || engine_reverse_prepare(engine);
 }
 
-struct engine *engine_create(const struct network *network, const struct engine_options *options, enum train_result *result, struct train_error *error)
-{
+struct engine *engine_create(const struct network *network, const struct engine_options *options,
+                             enum train_result *result, struct train_error *error) {
     struct engine *engine = calloc(1, sizeof *engine);
     *result = TRAIN_NO_MEMORY;
     if (!engine) {
@@ -410,11 +459,12 @@ struct engine *engine_create(const struct network *network, const struct engine_
     engine->network = network;
     engine->options = *options;
     engine->has_rule = options->rule != NULL;
-    if (options->rule)
+    if (options->rule) {
         engine->rule = *options->rule;
+    }
     engine->options.rule = engine->has_rule ? &engine->rule : NULL;
-    if (!engine_plan_make(network->units, network->inputs, network->outputs, network->types, network->bias, network->equal_leaks, &engine->options,
-                          &engine->plan, error)) {
+    if (!engine_plan_make(network->units, network->inputs, network->outputs, network->types, network->bias,
+                          network->equal_leaks, &engine->options, &engine->plan, error)) {
         *result = TRAIN_INVALID;
         engine_destroy(engine);
         return NULL;
@@ -428,76 +478,83 @@ struct engine *engine_create(const struct network *network, const struct engine_
     return engine;
 }
 
-void engine_destroy(struct engine *engine)
-{
-    if (!engine)
+void engine_destroy(struct engine *engine) {
+    if (!engine) {
         return;
+    }
     free(engine->memory);
     free(engine->reverse_memory);
     free(engine);
 }
 
-void type_averages(const struct network *network, bool existing, double *averages)
-{
+void type_averages(const struct network *network, bool existing, double *averages) {
     int n = network->units, types = network->types;
     const float *W = network->weights + network->offset_W;
     double *sums = averages, *counts = averages + types * types;
-    for (int i = 0; i < 2 * types * types; i++)
+    for (int i = 0; i < 2 * types * types; i++) {
         averages[i] = 0;
-    for (int q = 0; q < n; q++)
+    }
+    for (int q = 0; q < n; q++) {
         for (int p = 0; p < n; p++) {
             int at = network->type_of_unit[q] * types + network->type_of_unit[p];
             float w = W[(size_t)q * (size_t)n + (size_t)p];
             sums[at] += (double)w;
             counts[at] += !existing || w != 0.0f;
         }
-    for (int i = 0; i < types * types; i++)
+    }
+    for (int i = 0; i < types * types; i++) {
         averages[i] = counts[i] > 0 ? sums[i] / counts[i] : 0;
+    }
 }
 
 /* M as a whole matrix: the average wherever a synapse exists. */
-static void existing_fill(struct engine *engine)
-{
+static void existing_fill(struct engine *engine) {
     const struct network *network = engine->network;
     const float *W = network->weights + network->offset_W;
     int n = network->units, types = network->types;
-    for (int q = 0; q < n; q++)
+    for (int q = 0; q < n; q++) {
         for (int p = 0; p < n; p++) {
             size_t at = (size_t)q * (size_t)n + (size_t)p;
-            engine->sum_matrix[at] = W[at] != 0.0f ? (float)engine->averages[network->type_of_unit[q] * types + network->type_of_unit[p]] : 0.0f;
+            engine->sum_matrix[at] =
+                W[at] != 0.0f ? (float)engine->averages[network->type_of_unit[q] * types + network->type_of_unit[p]]
+                              : 0.0f;
         }
+    }
 }
 
-static void low_rank_fill(struct engine *engine)
-{
+static void low_rank_fill(struct engine *engine) {
     const struct network *network = engine->network;
     int n = network->units, types = network->types;
     /* sum_matrix is free here: (N, C) indicators first, then (C, N) averages; C <= N */
     float *scratch = engine->sum_matrix;
     memset(scratch, 0, (size_t)n * (size_t)types * sizeof(float));
-    for (int j = 0; j < n; j++)
+    for (int j = 0; j < n; j++) {
         scratch[j * types + network->type_of_unit[j]] = 1.0f;
+    }
     packed_fill(engine->kernels, &engine->hop.gather, 0, n, scratch, (size_t)types, types, false);
-    for (int h = 0; h < types; h++)
-        for (int p = 0; p < n; p++)
+    for (int h = 0; h < types; h++) {
+        for (int p = 0; p < n; p++) {
             scratch[h * n + p] = (float)engine->averages[network->type_of_unit[p] * types + h];
+        }
+    }
     packed_fill(engine->kernels, &engine->hop.scatter, 0, types, scratch, (size_t)n, n, false);
 }
 
-static void hop_load(struct engine *engine, const double *averages)
-{
+static void hop_load(struct engine *engine, const double *averages) {
     const struct network *network = engine->network;
     size_t n = (size_t)network->units;
     const struct rule_ops *ops = rule_table[engine->rule.type];
-    if (!ops->uses_hop)
+    if (!ops->uses_hop) {
         return;
+    }
     bool by_type = !ops->hop_is_weights && engine->rule.weights == CREDIT_TYPE;
     const float *matrix = network->weights + network->offset_W;
     if (by_type) {
-        if (averages)
+        if (averages) {
             memcpy(engine->averages, averages, (size_t)network->types * (size_t)network->types * sizeof *averages);
-        else
+        } else {
             type_averages(network, engine->rule.averaging == AVERAGING_EXISTING, engine->averages);
+        }
         if (engine->hop.low_rank) {
             low_rank_fill(engine);
             return;
@@ -508,36 +565,38 @@ static void hop_load(struct engine *engine, const double *averages)
     packed_fill(engine->kernels, &engine->hop.matrix, 0, (int)n, matrix, n, (int)n, true);
 }
 
-void engine_weights_load(struct engine *engine, const float *feedback, double mu, const double *averages)
-{
+void engine_weights_load(struct engine *engine, const float *feedback, double mu, const double *averages) {
     const struct network *network = engine->network;
     int n = network->units, outputs = network->outputs, inputs = network->inputs;
     const float *weights = network->weights, *Wout = weights + network->offset_Wout;
     packed_fill(engine->kernels, &engine->weights, 0, inputs, weights + network->offset_Win, (size_t)n, n, false);
-    if (network->bias)
+    if (network->bias) {
         packed_fill(engine->kernels, &engine->weights, inputs, 1, weights + network->offset_b, (size_t)n, n, false);
-    packed_fill(engine->kernels, &engine->weights, inputs + network->bias, n, weights + network->offset_W, (size_t)n, n, false);
-    for (int o = 0; o < outputs; o++)
+    }
+    packed_fill(engine->kernels, &engine->weights, inputs + network->bias, n, weights + network->offset_W, (size_t)n, n,
+                false);
+    for (int o = 0; o < outputs; o++) {
         for (int j = 0; j < n; j++) {
             engine->wout_t[o * engine->columns + j] = Wout[j * outputs + o];
             engine->feedback[o * engine->columns + j] = feedback ? feedback[o * n + j] : Wout[j * outputs + o];
         }
+    }
     memcpy(engine->bout, weights + network->offset_bout, (size_t)outputs * sizeof(float));
     engine->mu = (float)mu;
-    if (!engine->has_rule)
+    if (!engine->has_rule) {
         return;
+    }
     hop_load(engine, averages);
-    if (engine->plan.method == METHOD_FORWARD)
+    if (engine->plan.method == METHOD_FORWARD) {
         traces_prepare(engine);
+    }
 }
 
-enum engine_method engine_method_used(const struct engine *engine)
-{
+enum engine_method engine_method_used(const struct engine *engine) {
     return engine->used;
 }
 
-const char *engine_method_name(enum engine_method method, bool segmented)
-{
+const char *engine_method_name(enum engine_method method, bool segmented) {
     switch (method) {
     case METHOD_FORWARD:
         return "forward traces";

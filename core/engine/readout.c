@@ -1,6 +1,7 @@
 /*
- * The loss: E = sum_{t,b} m l / sum m, l softmax cross-entropy against a class or half the squared error summed over outputs; its derivative
- * err = dE/dy by outputs, and from it the learning signal a_t = psi_t * (err_t F) and the gradient of the readout.
+ * The loss: E = sum_{t,b} m l / sum m, l softmax cross-entropy against a class or half the squared error summed over
+ * outputs; its derivative err = dE/dy by outputs, and from it the learning signal a_t = psi_t * (err_t F) and the
+ * gradient of the readout.
  */
 #include <string.h>
 
@@ -8,23 +9,25 @@
 #include "core/engine/internal.h"
 
 /* l, and err before the factor m / sum m; *correct whether the largest output is the class. */
-static double cross_entropy(int outputs, const float *y, int class_index, float *err, bool *correct)
-{
+static double cross_entropy(int outputs, const float *y, int class_index, float *err, bool *correct) {
     int best = 0;
-    for (int o = 1; o < outputs; o++)
-        if (y[o] > y[best])
+    for (int o = 1; o < outputs; o++) {
+        if (y[o] > y[best]) {
             best = o;
+        }
+    }
     *correct = best == class_index;
     double sum = 0, largest = (double)y[best];
-    for (int o = 0; o < outputs; o++)
+    for (int o = 0; o < outputs; o++) {
         sum += elementary_exp((double)y[o] - largest);
-    for (int o = 0; o < outputs; o++)
+    }
+    for (int o = 0; o < outputs; o++) {
         err[o] = (float)(elementary_exp((double)y[o] - largest) / sum - (o == class_index));
+    }
     return elementary_log(sum) + largest - (double)y[class_index];
 }
 
-static double squared_error(int outputs, const float *y, float *err)
-{
+static double squared_error(int outputs, const float *y, float *err) {
     double sum = 0;
     for (int o = 0; o < outputs; o++) {
         err[o] = y[o] - err[o]; /* the target stands where the error will */
@@ -33,42 +36,44 @@ static double squared_error(int outputs, const float *y, float *err)
     return sum;
 }
 
-static float trial_weight(const struct engine *engine, int trial, int t, int *class_index, float *values)
-{
+static float trial_weight(const struct engine *engine, int trial, int t, int *class_index, float *values) {
     return engine->source->target(engine->source->user, (size_t)trial, t, class_index, values);
 }
 
 /* Loss of one trial, its err scaled by m / sum m. */
-static void row_loss(struct engine *engine, struct block *block, int row, float weight, int class_index)
-{
+static void row_loss(struct engine *engine, struct block *block, int row, float weight, int class_index) {
     int outputs = engine->network->outputs, trial = block->first + row;
     const float *y = block->y + row * outputs;
     float *err = block->err + row * outputs;
     bool correct = false;
-    double loss = engine->options.loss == LOSS_CROSS_ENTROPY ? cross_entropy(outputs, y, class_index, err, &correct) : squared_error(outputs, y, err);
+    double loss = engine->options.loss == LOSS_CROSS_ENTROPY ? cross_entropy(outputs, y, class_index, err, &correct)
+                                                             : squared_error(outputs, y, err);
     engine->trial_loss[trial] += (double)weight * loss;
     engine->trial_correct[trial] += correct ? (double)weight : 0;
     float scale = (float)((double)weight / engine->weight_sum);
-    for (int o = 0; o < outputs; o++)
+    for (int o = 0; o < outputs; o++) {
         err[o] *= scale;
+    }
 }
 
-static void block_learning(struct engine *engine, struct group *group, struct block *block, const float *z)
-{
+static void block_learning(struct engine *engine, struct group *group, struct block *block, const float *z) {
     int outputs = engine->network->outputs, columns = engine->columns;
     bool tanh_activation = engine->network->activation == ACTIVATION_TANH;
-    engine->kernels->learning_signal(block->rows, columns, outputs, tanh_activation, z, engine->stride, block->err, engine->feedback, block->a);
+    engine->kernels->learning_signal(block->rows, columns, outputs, tanh_activation, z, engine->stride, block->err,
+                                     engine->feedback, block->a);
     engine->kernels->readout_gradient(block->rows, columns, outputs, z, engine->stride, block->err, group->readout);
-    for (int row = 0; row < block->rows; row++)
-        for (int o = 0; o < outputs; o++)
+    for (int row = 0; row < block->rows; row++) {
+        for (int o = 0; o < outputs; o++) {
             group->bout[o] += (double)block->err[row * outputs + o];
+        }
+    }
 }
 
-bool block_loss(struct engine *engine, struct group *group, struct block *block, int t, int slot, bool gradient)
-{
+bool block_loss(struct engine *engine, struct group *group, struct block *block, int t, int slot, bool gradient) {
     int outputs = engine->network->outputs;
-    if (t < engine->options.mask_from)
+    if (t < engine->options.mask_from) {
         return false;
+    }
     float weights[BLOCK_TRIALS];
     int classes[BLOCK_TRIALS] = {0};
     bool any = false;
@@ -76,29 +81,36 @@ bool block_loss(struct engine *engine, struct group *group, struct block *block,
         weights[row] = trial_weight(engine, block->first + row, t, &classes[row], block->err + row * outputs);
         any = any || weights[row] != 0.0f;
     }
-    if (!any)
+    if (!any) {
         return false;
+    }
     const float *z = history_z(engine, block, slot);
-    engine->kernels->readout(block->rows, engine->columns, outputs, z, engine->stride, engine->wout_t, engine->bout, block->y);
-    for (int row = 0; row < block->rows; row++)
-        if (weights[row] != 0.0f)
+    engine->kernels->readout(block->rows, engine->columns, outputs, z, engine->stride, engine->wout_t, engine->bout,
+                             block->y);
+    for (int row = 0; row < block->rows; row++) {
+        if (weights[row] != 0.0f) {
             row_loss(engine, block, row, weights[row], classes[row]);
-        else
+        } else {
             memset(block->err + row * outputs, 0, (size_t)outputs * sizeof(float));
-    if (gradient)
+        }
+    }
+    if (gradient) {
         block_learning(engine, group, block, z);
+    }
     return true;
 }
 
-double batch_weight_sum(const struct engine *engine)
-{
+double batch_weight_sum(const struct engine *engine) {
     const struct engine_options *options = &engine->options;
-    if (options->mask_uniform)
+    if (options->mask_uniform) {
         return (double)(options->steps - options->mask_from) * engine->trials;
+    }
     double sum = 0;
     int class_index;
-    for (int trial = 0; trial < engine->trials; trial++)
-        for (int t = options->mask_from; t < options->steps; t++)
+    for (int trial = 0; trial < engine->trials; trial++) {
+        for (int t = options->mask_from; t < options->steps; t++) {
             sum += (double)trial_weight(engine, trial, t, &class_index, engine->blocks[0].err);
+        }
+    }
     return sum;
 }

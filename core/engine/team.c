@@ -1,8 +1,10 @@
 /*
- * Team: see team.h. One generation counter says "new work", one counter of those still busy says "done". Both are atomics that are
- * spun on for a while and then waited for under the mutex; whoever changes them wakes sleepers only where there are any.
+ * Team: see team.h. One generation counter says "new work", one counter of those still busy says "done". Both are
+ * atomics that are spun on for a while and then waited for under the mutex; whoever changes them wakes sleepers only
+ * where there are any.
  *
- * Rejected: pthread_barrier (always sleeps: 20 us and more each time), spinning for ever (burns the cores of other jobs when the machine is oversubscribed).
+ * Rejected: pthread_barrier (always sleeps: 20 us and more each time), spinning for ever (burns the cores of other jobs
+ * when the machine is oversubscribed).
  */
 #include "core/engine/team.h"
 
@@ -38,8 +40,7 @@ struct team {
     bool leave;
 };
 
-static inline void spin_pause(void)
-{
+static inline void spin_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -47,45 +48,46 @@ static inline void spin_pause(void)
 #endif
 }
 
-static unsigned generation_await(struct team *team, unsigned seen)
-{
+static unsigned generation_await(struct team *team, unsigned seen) {
     for (int i = 0; i < SPINS; i++) {
         unsigned now = atomic_load_explicit(&team->generation.value, memory_order_acquire);
-        if (now != seen)
+        if (now != seen) {
             return now;
+        }
         spin_pause();
     }
     pthread_mutex_lock(&team->mutex);
     atomic_fetch_add(&team->sleepers, 1);
     unsigned now;
-    while ((now = atomic_load(&team->generation.value)) == seen)
+    while ((now = atomic_load(&team->generation.value)) == seen) {
         pthread_cond_wait(&team->begun, &team->mutex);
+    }
     atomic_fetch_sub(&team->sleepers, 1);
     pthread_mutex_unlock(&team->mutex);
     return now;
 }
 
-static void *member_main(void *argument)
-{
+static void *member_main(void *argument) {
     struct member *member = argument;
     struct team *team = member->team;
     for (;;) {
         member->seen = generation_await(team, member->seen);
         bool leave = team->leave;
-        if (!leave)
+        if (!leave) {
             team->work(team->user, member->index, team->members);
+        }
         if (atomic_fetch_sub(&team->busy.value, 1) == 1 && atomic_load(&team->caller_sleeps)) {
             pthread_mutex_lock(&team->mutex);
             pthread_cond_signal(&team->ended);
             pthread_mutex_unlock(&team->mutex);
         }
-        if (leave)
+        if (leave) {
             return NULL;
+        }
     }
 }
 
-static void members_wake(struct team *team)
-{
+static void members_wake(struct team *team) {
     atomic_store(&team->busy.value, (unsigned)(team->members - 1));
     atomic_fetch_add(&team->generation.value, 1);
     if (atomic_load(&team->sleepers) > 0) {
@@ -95,24 +97,24 @@ static void members_wake(struct team *team)
     }
 }
 
-static void members_await(struct team *team)
-{
+static void members_await(struct team *team) {
     for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&team->busy.value, memory_order_acquire) == 0)
+        if (atomic_load_explicit(&team->busy.value, memory_order_acquire) == 0) {
             return;
+        }
         spin_pause();
     }
     pthread_mutex_lock(&team->mutex);
     atomic_store(&team->caller_sleeps, true);
-    while (atomic_load(&team->busy.value) > 0)
+    while (atomic_load(&team->busy.value) > 0) {
         pthread_cond_wait(&team->ended, &team->mutex);
+    }
     atomic_store(&team->caller_sleeps, false);
     pthread_mutex_unlock(&team->mutex);
 }
 
 /* All members but the caller leave. */
-static void members_dismiss(struct team *team)
-{
+static void members_dismiss(struct team *team) {
     team->leave = true;
     members_wake(team);
     for (int i = 1; i < team->members; i++) {
@@ -126,11 +128,11 @@ static void members_dismiss(struct team *team)
     atomic_store(&team->busy.value, 0);
 }
 
-struct team *team_create(void)
-{
+struct team *team_create(void) {
     struct team *team = aligned_alloc(64, (sizeof *team + 63) / 64 * 64);
-    if (!team)
+    if (!team) {
         return NULL;
+    }
     *team = (struct team){.members = 1};
     pthread_mutex_init(&team->mutex, NULL);
     pthread_cond_init(&team->begun, NULL);
@@ -138,10 +140,10 @@ struct team *team_create(void)
     return team;
 }
 
-void team_destroy(struct team *team)
-{
-    if (!team)
+void team_destroy(struct team *team) {
+    if (!team) {
         return;
+    }
     members_dismiss(team);
     pthread_mutex_destroy(&team->mutex);
     pthread_cond_destroy(&team->begun);
@@ -149,25 +151,29 @@ void team_destroy(struct team *team)
     free(team);
 }
 
-int team_resize(struct team *team, int members)
-{
-    if (members < 1)
+int team_resize(struct team *team, int members) {
+    if (members < 1) {
         members = 1;
-    if (members == team->members)
+    }
+    if (members == team->members) {
         return members;
+    }
     members_dismiss(team);
-    if (members == 1)
+    if (members == 1) {
         return 1;
+    }
     team->others = calloc((size_t)members - 1, sizeof *team->others);
-    if (!team->others)
+    if (!team->others) {
         return 1;
+    }
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     while (team->members < members) {
         struct member *member = malloc(sizeof *member);
-        if (!member)
+        if (!member) {
             break;
+        }
         *member = (struct member){.team = team, .index = team->members, .seen = atomic_load(&team->generation.value)};
         if (pthread_create(&member->thread, &attributes, member_main, member) != 0) {
             free(member);
@@ -179,13 +185,11 @@ int team_resize(struct team *team, int members)
     return team->members;
 }
 
-int team_members(const struct team *team)
-{
+int team_members(const struct team *team) {
     return team->members;
 }
 
-void team_run(struct team *team, void (*work)(void *user, int member, int members), void *user)
-{
+void team_run(struct team *team, void (*work)(void *user, int member, int members), void *user) {
     if (team->members == 1) {
         work(user, 0, 1);
         return;
@@ -197,8 +201,7 @@ void team_run(struct team *team, void (*work)(void *user, int member, int member
     members_await(team);
 }
 
-void team_share(int count, int member, int members, int *from, int *to)
-{
+void team_share(int count, int member, int members, int *from, int *to) {
     *from = (int)((long long)count * member / members);
     *to = (int)((long long)count * (member + 1) / members);
 }

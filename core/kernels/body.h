@@ -12,18 +12,17 @@
  *     TILE_ROWS, TILE_VECTORS     the register tile
  *     KERNELS, KERNELS_NAME       the table to define and its name
  *
- * and includes this. Tiles are always_inline functions of constant sizes, so that accumulators live in registers; each is
- * instantiated for (TILE_ROWS, ..., 1) rows and (1 .. TILE_VECTORS) vectors.
+ * and includes this. Tiles are always_inline functions of constant sizes, so that accumulators live in registers; each
+ * is instantiated for (TILE_ROWS, ..., 1) rows and (1 .. TILE_VECTORS) vectors.
  */
 #include "core/kernels/kernels.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* --- tanh, within 2 units in the last place; odd, monotone where tested, saturates to 1 -------------------------------------- */
+/* ---- tanh, within 2 units in the last place; odd, monotone where tested, saturates to 1 ---- */
 
 /* exp(x) for 0 <= x <= 20: x = n ln2 + r, a polynomial of degree 6 in r, scaled by 2^n. */
-INLINE vec v_exp_small(vec x)
-{
+INLINE vec v_exp_small(vec x) {
     vec n = v_round(v_mul(x, v_set(1.44269504f)));
     vec r = v_fnma(n, v_set(0.693359375f), x);
     r = v_fma(n, v_set(2.12194440e-4f), r);
@@ -38,11 +37,10 @@ INLINE vec v_exp_small(vec x)
 }
 
 /*
- * For |x| >= 0.5: 1 - 2 / (exp(2|x|) + 1). Below: x + x^3 P(x^2), P the Taylor series' first seven terms, whose remainder at 0.5 is under 2^-24
- * relative. Both are computed and one is taken, so that there is no branch.
+ * For |x| >= 0.5: 1 - 2 / (exp(2|x|) + 1). Below: x + x^3 P(x^2), P the Taylor series' first seven terms, whose
+ * remainder at 0.5 is under 2^-24 relative. Both are computed and one is taken, so that there is no branch.
  */
-INLINE vec v_tanh(vec x)
-{
+INLINE vec v_tanh(vec x) {
     vec size = v_max(x, v_sub(v_zero(), x));
     vec bounded = v_min(size, v_set(9.5f));
     vec large = v_sub(v_set(1.0f), v_div(v_set(2.0f), v_add(v_exp_small(v_add(bounded, bounded)), v_set(1.0f))));
@@ -65,16 +63,14 @@ INLINE vec v_tanh(vec x)
     return v_fma(v_zero(), x, v_sub(positive, negative));
 }
 
-INLINE vec v_psi(vec z, vec value, bool tanh_activation)
-{
+INLINE vec v_psi(vec z, vec value, bool tanh_activation) {
     return tanh_activation ? v_mul(v_fnma(z, z, v_set(1.0f)), value) : v_if_positive(z, value);
 }
 
-/* --- product ------------------------------------------------------------------------------------------------------------ */
+/* ---- product ---- */
 
 /* One vector of the result h, at row r (of the product) and column c. */
-INLINE void epilogue_apply(const enum epilogue epilogue, const struct product *p, int r, int c, vec h)
-{
+INLINE void epilogue_apply(const enum epilogue epilogue, const struct product *p, int r, int c, vec h) {
     size_t at = (size_t)r * (size_t)p->matrix->columns + (size_t)c, z_at = (size_t)r * p->z_stride + (size_t)c;
     if (epilogue == EPILOGUE_STORE) {
         v_store(p->out + at, h);
@@ -90,28 +86,32 @@ INLINE void epilogue_apply(const enum epilogue epilogue, const struct product *p
     const bool exact = epilogue == EPILOGUE_CREDIT_EXACT_RELU || epilogue == EPILOGUE_CREDIT_EXACT_TANH;
     const bool by_tanh = epilogue == EPILOGUE_CREDIT_PSI_TANH || epilogue == EPILOGUE_CREDIT_EXACT_TANH;
     vec through_mu = v_zero(), d;
-    if (exact || epilogue == EPILOGUE_CREDIT_MU)
+    if (exact || epilogue == EPILOGUE_CREDIT_MU) {
         through_mu = v_mul(v_set(p->mu), h);
-    if (epilogue == EPILOGUE_CREDIT_MU)
+    }
+    if (epilogue == EPILOGUE_CREDIT_MU) {
         d = v_fma(leak, v_load(p->d + at), through_mu);
-    else
+    } else {
         d = v_fma(leak, v_load(p->d + at), v_psi(v_load(p->z + z_at), h, by_tanh));
-    if (p->a)
+    }
+    if (p->a) {
         d = v_add(d, v_load(p->a + at));
+    }
     v_store(p->d + at, d);
     v_store(p->gd + at, v_mul(gain, d));
     if (exact) {
         vec m = v_fma(leak, v_load(p->m + at), through_mu);
-        if (p->a)
+        if (p->a) {
             m = v_add(m, v_load(p->a + at));
+        }
         v_store(p->m + at, m);
         v_store(p->gm + at, v_mul(gain, m));
     }
 }
 
 /* Rows row .. row+R-1 and V vectors from column c on; panel is (sources, 16 V). */
-INLINE void product_tile(const int R, const int V, const enum epilogue epilogue, const struct product *p, int row, int c, const float *panel)
-{
+INLINE void product_tile(const int R, const int V, const enum epilogue epilogue, const struct product *p, int row,
+                         int c, const float *panel) {
     vec sum[TILE_ROWS][TILE_VECTORS];
     const float *in = p->rows_in + (size_t)row * p->row_stride;
     const size_t stride = p->row_stride;
@@ -119,42 +119,49 @@ INLINE void product_tile(const int R, const int V, const enum epilogue epilogue,
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 3
-        for (int v = 0; v < V; v++)
+        for (int v = 0; v < V; v++) {
             sum[r][v] = v_zero();
+        }
     for (int k = 0; k < sources; k++) {
         vec w[TILE_VECTORS];
 #pragma GCC unroll 3
-        for (int v = 0; v < V; v++)
+        for (int v = 0; v < V; v++) {
             w[v] = v_load(panel + (size_t)(k * V + v) * LANES);
+        }
 #pragma GCC unroll 8
         for (int r = 0; r < R; r++) {
             vec x = v_set(in[(size_t)r * stride + (size_t)k]);
 #pragma GCC unroll 3
-            for (int v = 0; v < V; v++)
+            for (int v = 0; v < V; v++) {
                 sum[r][v] = v_fma(x, w[v], sum[r][v]);
+            }
         }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 3
-        for (int v = 0; v < V; v++)
+        for (int v = 0; v < V; v++) {
             epilogue_apply(epilogue, p, row + r, c + v * LANES, sum[r][v]);
+        }
 }
 
-INLINE void product_rows(const int V, const enum epilogue epilogue, const struct product *p, int c, const float *panel)
-{
+INLINE void product_rows(const int V, const enum epilogue epilogue, const struct product *p, int c,
+                         const float *panel) {
     int row = 0;
-    for (; row + TILE_ROWS <= p->rows; row += TILE_ROWS)
+    for (; row + TILE_ROWS <= p->rows; row += TILE_ROWS) {
         product_tile(TILE_ROWS, V, epilogue, p, row, c, panel);
-    if (TILE_ROWS > 4)
-        for (; row + 4 <= p->rows; row += 4)
+    }
+    if (TILE_ROWS > 4) {
+        for (; row + 4 <= p->rows; row += 4) {
             product_tile(4, V, epilogue, p, row, c, panel);
-    for (; row < p->rows; row++)
+        }
+    }
+    for (; row < p->rows; row++) {
         product_tile(1, V, epilogue, p, row, c, panel);
+    }
 }
 
-INLINE void product_panel(const enum epilogue epilogue, const struct product *p, int index)
-{
+INLINE void product_panel(const enum epilogue epilogue, const struct product *p, int index) {
     int vectors = p->matrix->columns / LANES, panels = (vectors + TILE_VECTORS - 1) / TILE_VECTORS, first, count;
     packed_panel(vectors, panels, index, &first, &count);
     const float *panel = p->matrix->data + (size_t)first * LANES * (size_t)p->matrix->sources;
@@ -175,8 +182,7 @@ INLINE void product_panel(const enum epilogue epilogue, const struct product *p,
     }
 }
 
-static void kernel_product(enum epilogue epilogue, const struct product *p, int panel)
-{
+static void kernel_product(enum epilogue epilogue, const struct product *p, int panel) {
     switch (epilogue) {
     case EPILOGUE_STORE:
         product_panel(EPILOGUE_STORE, p, panel);
@@ -207,27 +213,30 @@ static void kernel_product(enum epilogue epilogue, const struct product *p, int 
     }
 }
 
-/* --- outer product ------------------------------------------------------------------------------------------------------ */
+/* ---- outer product ---- */
 
-INLINE void outer_tile(const int R, const int V, const float *s, size_t s_stride, const float *g, size_t columns, int rows, float *total)
-{
+INLINE void outer_tile(const int R, const int V, const float *s, size_t s_stride, const float *g, size_t columns,
+                       int rows, float *total) {
     vec sum[TILE_ROWS][TILE_VECTORS];
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 3
-        for (int v = 0; v < V; v++)
+        for (int v = 0; v < V; v++) {
             sum[r][v] = v_zero();
+        }
     for (int row = 0; row < rows; row++) {
         vec w[TILE_VECTORS];
 #pragma GCC unroll 3
-        for (int v = 0; v < V; v++)
+        for (int v = 0; v < V; v++) {
             w[v] = v_load(g + (size_t)row * columns + (size_t)v * LANES);
+        }
 #pragma GCC unroll 8
         for (int r = 0; r < R; r++) {
             vec x = v_set(s[(size_t)row * s_stride + (size_t)r]);
 #pragma GCC unroll 3
-            for (int v = 0; v < V; v++)
+            for (int v = 0; v < V; v++) {
                 sum[r][v] = v_fma(x, w[v], sum[r][v]);
+            }
         }
     }
 #pragma GCC unroll 8
@@ -239,94 +248,106 @@ INLINE void outer_tile(const int R, const int V, const float *s, size_t s_stride
         }
 }
 
-INLINE void outer_columns(const int V, const float *s, size_t s_stride, const float *g, size_t columns, int rows, int sources, float *total)
-{
+INLINE void outer_columns(const int V, const float *s, size_t s_stride, const float *g, size_t columns, int rows,
+                          int sources, float *total) {
     int k = 0;
-    for (; k + TILE_ROWS <= sources; k += TILE_ROWS)
+    for (; k + TILE_ROWS <= sources; k += TILE_ROWS) {
         outer_tile(TILE_ROWS, V, s + k, s_stride, g, columns, rows, total + (size_t)k * columns);
-    if (TILE_ROWS > 4)
-        for (; k + 4 <= sources; k += 4)
+    }
+    if (TILE_ROWS > 4) {
+        for (; k + 4 <= sources; k += 4) {
             outer_tile(4, V, s + k, s_stride, g, columns, rows, total + (size_t)k * columns);
-    for (; k < sources; k++)
+        }
+    }
+    for (; k < sources; k++) {
         outer_tile(1, V, s + k, s_stride, g, columns, rows, total + (size_t)k * columns);
+    }
 }
 
-static void kernel_outer(const float *s, size_t s_stride, const float *g, int rows, int sources, int columns, float *total)
-{
+static void kernel_outer(const float *s, size_t s_stride, const float *g, int rows, int sources, int columns,
+                         float *total) {
     int vectors = columns / LANES, panels = (vectors + TILE_VECTORS - 1) / TILE_VECTORS;
     for (int panel = 0; panel < panels; panel++) {
         int first, count;
         packed_panel(vectors, panels, panel, &first, &count);
         const float *from = g + first * LANES;
         float *to = total + first * LANES;
-        if (count == 1)
+        if (count == 1) {
             outer_columns(1, s, s_stride, from, (size_t)columns, rows, sources, to);
+        }
 #if TILE_VECTORS >= 2
-        else if (count == 2)
+        else if (count == 2) {
             outer_columns(2, s, s_stride, from, (size_t)columns, rows, sources, to);
+        }
 #endif
 #if TILE_VECTORS >= 3
-        else
+        else {
             outer_columns(3, s, s_stride, from, (size_t)columns, rows, sources, to);
+        }
 #endif
     }
 }
 
-/* --- traces ------------------------------------------------------------------------------------------------------------- */
+/* ---- traces ---- */
 
-INLINE void trace_tile(const int R, const int M, int columns, int steps, const float *s, size_t step_stride, float gain, const float *decay,
-                       float *const *e, size_t at)
-{
+INLINE void trace_tile(const int R, const int M, int columns, int steps, const float *s, size_t step_stride, float gain,
+                       const float *decay, float *const *e, size_t at) {
     vec state[TILE_ROWS][TRACE_MODES_MOST], factor[TRACE_MODES_MOST], g = v_set(gain);
 #pragma GCC unroll 3
-    for (int m = 0; m < M; m++)
+    for (int m = 0; m < M; m++) {
         factor[m] = v_set(decay[m]);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 3
-        for (int m = 0; m < M; m++)
+        for (int m = 0; m < M; m++) {
             state[r][m] = v_load(e[m] + at + (size_t)(r * columns));
+        }
     for (int t = 0; t < steps; t++)
 #pragma GCC unroll 8
         for (int r = 0; r < R; r++) {
             vec x = v_mul(g, v_load(s + (size_t)t * step_stride + at + (size_t)(r * columns)));
 #pragma GCC unroll 3
-            for (int m = 0; m < M; m++)
+            for (int m = 0; m < M; m++) {
                 state[r][m] = v_fma(factor[m], state[r][m], x);
+            }
         }
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 3
-        for (int m = 0; m < M; m++)
+        for (int m = 0; m < M; m++) {
             v_store(e[m] + at + (size_t)(r * columns), state[r][m]);
+        }
 }
 
-INLINE void trace_modes(const int M, int rows, int columns, int steps, const float *s, size_t step_stride, float gain, const float *decay,
-                        float *const *e)
-{
+INLINE void trace_modes(const int M, int rows, int columns, int steps, const float *s, size_t step_stride, float gain,
+                        const float *decay, float *const *e) {
     int row = 0;
-    for (; row + TILE_ROWS <= rows; row += TILE_ROWS)
-        for (int c = 0; c < columns; c += LANES)
+    for (; row + TILE_ROWS <= rows; row += TILE_ROWS) {
+        for (int c = 0; c < columns; c += LANES) {
             trace_tile(TILE_ROWS, M, columns, steps, s, step_stride, gain, decay, e, (size_t)(row * columns + c));
-    for (; row < rows; row++)
-        for (int c = 0; c < columns; c += LANES)
+        }
+    }
+    for (; row < rows; row++) {
+        for (int c = 0; c < columns; c += LANES) {
             trace_tile(1, M, columns, steps, s, step_stride, gain, decay, e, (size_t)(row * columns + c));
+        }
+    }
 }
 
-static void kernel_trace(int rows, int columns, int steps, const float *s, size_t step_stride, float gain, int modes, const float *decay,
-                         float *const *e)
-{
-    if (modes == 1)
+static void kernel_trace(int rows, int columns, int steps, const float *s, size_t step_stride, float gain, int modes,
+                         const float *decay, float *const *e) {
+    if (modes == 1) {
         trace_modes(1, rows, columns, steps, s, step_stride, gain, decay, e);
-    else if (modes == 2)
+    } else if (modes == 2) {
         trace_modes(2, rows, columns, steps, s, step_stride, gain, decay, e);
-    else
+    } else {
         trace_modes(3, rows, columns, steps, s, step_stride, gain, decay, e);
+    }
 }
 
-static void kernel_trace_rotation(int rows, int columns, int steps, const float *s, size_t step_stride, float gain, float decay_re,
-                                  float decay_im, float *re, float *im)
-{
+static void kernel_trace_rotation(int rows, int columns, int steps, const float *s, size_t step_stride, float gain,
+                                  float decay_re, float decay_im, float *re, float *im) {
     vec g = v_set(gain), dr = v_set(decay_re), di = v_set(decay_im);
     for (int at = 0; at < rows * columns; at += LANES) {
         vec x = v_load(re + at), y = v_load(im + at);
@@ -341,99 +362,111 @@ static void kernel_trace_rotation(int rows, int columns, int steps, const float 
     }
 }
 
-/* --- by element ----------------------------------------------------------------------------------------------------------- */
+/* ---- by element ---- */
 
-static void kernel_credit_local(int rows, int columns, const float *leak, const float *gain, const float *a, float *d, float *gd)
-{
-    for (int r = 0; r < rows; r++)
+static void kernel_credit_local(int rows, int columns, const float *leak, const float *gain, const float *a, float *d,
+                                float *gd) {
+    for (int r = 0; r < rows; r++) {
         for (int c = 0; c < columns; c += LANES) {
             size_t at = (size_t)(r * columns + c);
             vec credit = v_mul(v_load(leak + c), v_load(d + at));
-            if (a)
+            if (a) {
                 credit = v_add(credit, v_load(a + at));
+            }
             v_store(d + at, credit);
             v_store(gd + at, v_mul(v_load(gain + c), credit));
         }
+    }
 }
 
-static void kernel_readout(int rows, int columns, int outputs, const float *z, size_t z_stride, const float *wout_t, const float *bout, float *y)
-{
-    for (int r = 0; r < rows; r++)
+static void kernel_readout(int rows, int columns, int outputs, const float *z, size_t z_stride, const float *wout_t,
+                           const float *bout, float *y) {
+    for (int r = 0; r < rows; r++) {
         for (int o = 0; o < outputs; o++) {
             vec sum = v_zero();
-            for (int c = 0; c < columns; c += LANES)
-                sum = v_fma(v_load(z + (size_t)r * z_stride + c), v_load(wout_t + (size_t)o * (size_t)columns + c), sum);
+            for (int c = 0; c < columns; c += LANES) {
+                sum = v_fma(v_load(z + (size_t)r * z_stride + c), v_load(wout_t + (size_t)o * (size_t)columns + c),
+                            sum);
+            }
             y[r * outputs + o] = v_sum(sum) + bout[o];
         }
+    }
 }
 
-static void kernel_learning_signal(int rows, int columns, int outputs, bool tanh_activation, const float *z, size_t z_stride, const float *err,
-                                   const float *feedback, float *a)
-{
-    for (int r = 0; r < rows; r++)
+static void kernel_learning_signal(int rows, int columns, int outputs, bool tanh_activation, const float *z,
+                                   size_t z_stride, const float *err, const float *feedback, float *a) {
+    for (int r = 0; r < rows; r++) {
         for (int c = 0; c < columns; c += LANES) {
             vec signal = v_zero();
-            for (int o = 0; o < outputs; o++)
+            for (int o = 0; o < outputs; o++) {
                 signal = v_fma(v_set(err[r * outputs + o]), v_load(feedback + (size_t)o * (size_t)columns + c), signal);
-            v_store(a + (size_t)(r * columns + c), v_psi(v_load(z + (size_t)r * z_stride + c), signal, tanh_activation));
+            }
+            v_store(a + (size_t)(r * columns + c),
+                    v_psi(v_load(z + (size_t)r * z_stride + c), signal, tanh_activation));
         }
+    }
 }
 
-static void kernel_readout_gradient(int rows, int columns, int outputs, const float *z, size_t z_stride, const float *err, float *total)
-{
-    for (int o = 0; o < outputs; o++)
+static void kernel_readout_gradient(int rows, int columns, int outputs, const float *z, size_t z_stride,
+                                    const float *err, float *total) {
+    for (int o = 0; o < outputs; o++) {
         for (int c = 0; c < columns; c += LANES) {
             float *to = total + (size_t)o * (size_t)columns + c;
             vec sum = v_load(to);
-            for (int r = 0; r < rows; r++)
+            for (int r = 0; r < rows; r++) {
                 sum = v_fma(v_set(err[r * outputs + o]), v_load(z + (size_t)r * z_stride + c), sum);
+            }
             v_store(to, sum);
         }
+    }
 }
 
-static void kernel_psi_sum(int rows, int columns, bool tanh_activation, const float *z, size_t z_stride, float *sums)
-{
+static void kernel_psi_sum(int rows, int columns, bool tanh_activation, const float *z, size_t z_stride, float *sums) {
     for (int c = 0; c < columns; c += LANES) {
         vec sum = v_load(sums + c);
-        for (int r = 0; r < rows; r++)
+        for (int r = 0; r < rows; r++) {
             sum = v_add(sum, v_psi(v_load(z + (size_t)r * z_stride + c), v_set(1.0f), tanh_activation));
+        }
         v_store(sums + c, sum);
     }
 }
 
-static void kernel_scale_rows(int rows, int columns, const float *scale, const float *x, float *y)
-{
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < columns; c += LANES)
+static void kernel_scale_rows(int rows, int columns, const float *scale, const float *x, float *y) {
+    for (int r = 0; r < rows; r++) {
+        for (int c = 0; c < columns; c += LANES) {
             v_store(y + (size_t)(r * columns + c), v_mul(v_load(scale + c), v_load(x + (size_t)(r * columns + c))));
+        }
+    }
 }
 
-static void kernel_tanh_rows(int n, const float *x, float *y)
-{
-    for (int i = 0; i < n; i += LANES)
+static void kernel_tanh_rows(int n, const float *x, float *y) {
+    for (int i = 0; i < n; i += LANES) {
         v_store(y + i, v_tanh(v_load(x + i)));
+    }
 }
 
-static void kernel_accumulate(size_t n, const float *x, float *total)
-{
-    for (size_t i = 0; i < n; i += LANES)
+static void kernel_accumulate(size_t n, const float *x, float *total) {
+    for (size_t i = 0; i < n; i += LANES) {
         v_store(total + i, v_add(v_load(total + i), v_load(x + i)));
+    }
 }
 
-static float kernel_peak(long rounds, double *flops)
-{
+static float kernel_peak(long rounds, double *flops) {
     vec sum[12], scale = v_set(0.999f), step = v_set(1e-3f);
 #pragma GCC unroll 12
-    for (int i = 0; i < 12; i++)
+    for (int i = 0; i < 12; i++) {
         sum[i] = v_set((float)i);
+    }
     for (long k = 0; k < rounds; k++)
 #pragma GCC unroll 12
-        for (int i = 0; i < 12; i++)
+        for (int i = 0; i < 12; i++) {
             sum[i] = v_fma(sum[i], scale, step);
+        }
     vec all = v_zero();
 #pragma GCC unroll 12
-    for (int i = 0; i < 12; i++)
+    for (int i = 0; i < 12; i++) {
         all = v_add(all, sum[i]);
+    }
     *flops = 2.0 * 12 * LANES * (double)rounds;
     return v_sum(all);
 }

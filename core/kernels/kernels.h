@@ -1,18 +1,20 @@
 /*
  * Kernels: the arithmetic that costs time, one file an instruction set, one shape of loop shared by all (body.h).
  *
- * Layout. A "source row" is what drives the network at one step in one trial: [.. x_t (I) | 1 if bias | z_{t-1} (N) ..], with the z part
- * at an offset that is a multiple of 16 floats, so 64-byte aligned, and x right-aligned before it, so that the recurrent product,
- * the input and the bias are one product over contiguous sources, and so is the outer product of the gradient.
- * Units are the vector dimension, padded to 16; trials are grouped in blocks of up to 8, the unit of reduction. The matrix of a product is
- * packed once an iteration into panels [panel][source][16 * vectors of the panel] of the kernel's tile width.
+ * Layout. A "source row" is what drives the network at one step in one trial: [.. x_t (I) | 1 if bias | z_{t-1} (N)
+ * ..], with the z part at an offset that is a multiple of 16 floats, so 64-byte aligned, and x right-aligned before it,
+ * so that the recurrent product, the input and the bias are one product over contiguous sources, and so is the outer
+ * product of the gradient. Units are the vector dimension, padded to 16; trials are grouped in blocks of up to 8, the
+ * unit of reduction. The matrix of a product is packed once an iteration into panels [panel][source][16 * vectors of
+ * the panel] of the kernel's tile width.
  *
- * Same bits everywhere. Every element is accumulated over sources (product) or over the rows of a fixed block of time (outer
- * product) in one order with explicit fused multiply-adds, and horizontal sums use 16 virtual lanes and a fixed tree, so portable,
- * AVX2 and AVX-512 agree bit for bit, whatever tile a row fell into. The portable file is the authority.
+ * Same bits everywhere. Every element is accumulated over sources (product) or over the rows of a fixed block of time
+ * (outer product) in one order with explicit fused multiply-adds, and horizontal sums use 16 virtual lanes and a fixed
+ * tree, so portable, AVX2 and AVX-512 agree bit for bit, whatever tile a row fell into. The portable file is the
+ * authority.
  *
- * Rejected: trials as the vector dimension (no padding, but batch 1 would waste 15 lanes of 16, and the gradient's accumulators
- * would be 16 times larger than the level-2 cache likes).
+ * Rejected: trials as the vector dimension (no padding, but batch 1 would waste 15 lanes of 16, and the gradient's
+ * accumulators would be 16 times larger than the level-2 cache likes).
  */
 #ifndef MODPROP_CORE_KERNELS_H
 #define MODPROP_CORE_KERNELS_H
@@ -27,19 +29,18 @@
 #define TRACE_MODES_MOST 3
 
 /* n rounded up to whole vectors. */
-static inline int lanes_pad(int n)
-{
+static inline int lanes_pad(int n) {
     return (n + LANES - 1) / LANES * LANES;
 }
 
 /* What becomes of a finished product h = rows * matrix, while it is still in registers. */
 enum epilogue {
-    EPILOGUE_STORE,            /* out = h */
-    EPILOGUE_FORWARD_RELU,     /* v = leak v + gain h, z_out = max(v, 0) */
-    EPILOGUE_FORWARD_TANH,     /* the same with tanh */
-    EPILOGUE_CREDIT_PSI_RELU,  /* d = a + leak d + psi(z) h, gd = gain d */
+    EPILOGUE_STORE,           /* out = h */
+    EPILOGUE_FORWARD_RELU,    /* v = leak v + gain h, z_out = max(v, 0) */
+    EPILOGUE_FORWARD_TANH,    /* the same with tanh */
+    EPILOGUE_CREDIT_PSI_RELU, /* d = a + leak d + psi(z) h, gd = gain d */
     EPILOGUE_CREDIT_PSI_TANH,
-    EPILOGUE_CREDIT_MU,        /* d = a + leak d + mu h, gd = gain d */
+    EPILOGUE_CREDIT_MU,         /* d = a + leak d + mu h, gd = gain d */
     EPILOGUE_CREDIT_EXACT_RELU, /* m = a + leak m + mu h, gm = gain m; d = a + leak d + psi(z) h, gd = gain d */
     EPILOGUE_CREDIT_EXACT_TANH,
     EPILOGUES
@@ -47,27 +48,28 @@ enum epilogue {
 
 /* A matrix (sources, columns) in the packed order of the kernels in use. */
 struct packed {
-    float *data;      /* 64-byte aligned */
-    int sources;      /* rows of the matrix: the terms of each sum */
-    int columns;      /* padded to LANES */
+    float *data; /* 64-byte aligned */
+    int sources; /* rows of the matrix: the terms of each sum */
+    int columns; /* padded to LANES */
 };
 
 /*
- * One product of up to BLOCK_TRIALS rows with a packed matrix, and what its epilogue reads and writes. Arrays with `columns` entries a row
- * are (rows, columns) with row stride `columns`; z and z_out have row stride z_stride. `a` NULL counts as 0. All 64-byte aligned but `rows_in`.
+ * One product of up to BLOCK_TRIALS rows with a packed matrix, and what its epilogue reads and writes. Arrays with
+ * `columns` entries a row are (rows, columns) with row stride `columns`; z and z_out have row stride z_stride. `a` NULL
+ * counts as 0. All 64-byte aligned but `rows_in`.
  */
 struct product {
-    const float *rows_in;     /* (rows, sources) */
+    const float *rows_in; /* (rows, sources) */
     size_t row_stride;
     int rows;
     const struct packed *matrix;
     float *out;               /* EPILOGUE_STORE */
     const float *leak, *gain; /* (columns) */
     float mu;
-    float *v;                 /* forward */
+    float *v; /* forward */
     float *z_out;
     size_t z_stride;
-    const float *z;           /* credit: z_t, which gives psi_t */
+    const float *z; /* credit: z_t, which gives psi_t */
     const float *a;
     float *d, *gd, *m, *gm;
 };
@@ -77,23 +79,35 @@ struct kernels {
     int panel_vectors; /* vectors of a full panel */
     /* Panel number `panel` of a product. */
     void (*product)(enum epilogue epilogue, const struct product *product, int panel);
-    /* total (sources, columns) += sum over `rows` of s (row, sources; stride s_stride) times g (row, columns; stride columns) */
+    /*
+     * total (sources, columns) += sum over `rows` of s (row, sources; stride s_stride) times g (row, columns; stride
+     * columns)
+     */
     void (*outer)(const float *s, size_t s_stride, const float *g, int rows, int sources, int columns, float *total);
     /* d = a + leak d, gd = gain d over (rows, columns); a may be NULL */
-    void (*credit_local)(int rows, int columns, const float *leak, const float *gain, const float *a, float *d, float *gd);
-    /* e[k] = decay[k] e[k] + gain s_t for t = 0 .. steps-1, k < modes <= TRACE_MODES_MOST: e[k] (rows, columns), s_t (rows, columns) at s + t * step_stride */
-    void (*trace)(int rows, int columns, int steps, const float *s, size_t step_stride, float gain, int modes, const float *decay,
-                  float *const *e);
-    /* The same for a complex mode carried as a rotation: (re, im) <- (re, im) rotated and scaled by decay_re + i decay_im, re += gain s_t */
-    void (*trace_rotation)(int rows, int columns, int steps, const float *s, size_t step_stride, float gain, float decay_re,
-                           float decay_im, float *re, float *im);
+    void (*credit_local)(int rows, int columns, const float *leak, const float *gain, const float *a, float *d,
+                         float *gd);
+    /*
+     * e[k] = decay[k] e[k] + gain s_t for t = 0 .. steps-1, k < modes <= TRACE_MODES_MOST: e[k] (rows, columns), s_t
+     * (rows, columns) at s + t * step_stride
+     */
+    void (*trace)(int rows, int columns, int steps, const float *s, size_t step_stride, float gain, int modes,
+                  const float *decay, float *const *e);
+    /*
+     * The same for a complex mode carried as a rotation: (re, im) <- (re, im) rotated and scaled by decay_re + i
+     * decay_im, re += gain s_t
+     */
+    void (*trace_rotation)(int rows, int columns, int steps, const float *s, size_t step_stride, float gain,
+                           float decay_re, float decay_im, float *re, float *im);
     /* y (rows, outputs) = z Wout + bout, Wout given transposed (outputs, columns) */
-    void (*readout)(int rows, int columns, int outputs, const float *z, size_t z_stride, const float *wout_t, const float *bout, float *y);
+    void (*readout)(int rows, int columns, int outputs, const float *z, size_t z_stride, const float *wout_t,
+                    const float *bout, float *y);
     /* a (rows, columns) = psi(z) * (err F), F (outputs, columns) */
     void (*learning_signal)(int rows, int columns, int outputs, bool tanh_activation, const float *z, size_t z_stride,
                             const float *err, const float *feedback, float *a);
     /* total (outputs, columns) += err^T z */
-    void (*readout_gradient)(int rows, int columns, int outputs, const float *z, size_t z_stride, const float *err, float *total);
+    void (*readout_gradient)(int rows, int columns, int outputs, const float *z, size_t z_stride, const float *err,
+                             float *total);
     /* sums (columns) += sum over rows of psi(z) */
     void (*psi_sum)(int rows, int columns, bool tanh_activation, const float *z, size_t z_stride, float *sums);
     /* y = scale * x over n floats, a multiple of LANES; scale is (columns) repeated for each row */
@@ -102,7 +116,10 @@ struct kernels {
     void (*tanh_rows)(int n, const float *x, float *y);
     /* total += x over n floats, a multiple of LANES */
     void (*accumulate)(size_t n, const float *x, float *total);
-    /* Fused multiply-adds with nothing to wait for, for the benchmark's peak: returns something that depends on all; counts 2 flops each. */
+    /*
+     * Fused multiply-adds with nothing to wait for, for the benchmark's peak: returns something that depends on all;
+     * counts 2 flops each.
+     */
     float (*peak)(long rounds, double *flops);
 };
 
@@ -123,11 +140,12 @@ const struct kernels *kernels_listed(int i);
 int packed_panels(const struct kernels *kernels, int columns);
 void packed_panel(int vectors, int panels, int panel, int *first, int *count);
 /*
- * Packs rows first_source .. first_source+count-1 from a row-major matrix (count, n) with row stride `stride`; columns n..columns-1
- * become 0. `transposed`: the matrix is given as (n, count), entry (source, column) at column * stride + source.
+ * Packs rows first_source .. first_source+count-1 from a row-major matrix (count, n) with row stride `stride`; columns
+ * n..columns-1 become 0. `transposed`: the matrix is given as (n, count), entry (source, column) at column * stride +
+ * source.
  */
-void packed_fill(const struct kernels *kernels, struct packed *packed, int first_source, int count, const float *matrix, size_t stride, int n,
-                 bool transposed);
+void packed_fill(const struct kernels *kernels, struct packed *packed, int first_source, int count, const float *matrix,
+                 size_t stride, int n, bool transposed);
 /* The whole product, all panels. */
 void product_run(const struct kernels *kernels, enum epilogue epilogue, const struct product *product);
 

@@ -8,19 +8,16 @@ static const struct kernels *selected;
 
 #ifdef MODPROP_KERNELS_X86
 /* __builtin_cpu_supports asks the operating system too (XGETBV): registers that it does not save do not count. */
-static bool host_has_avx512(void)
-{
+static bool host_has_avx512(void) {
     return __builtin_cpu_supports("avx512f");
 }
 
-static bool host_has_avx2(void)
-{
+static bool host_has_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 #endif
 
-static bool host_has_anything(void)
-{
+static bool host_has_anything(void) {
     return true;
 }
 
@@ -40,50 +37,46 @@ static const struct {
 
 enum { KERNELS_BUILT = sizeof kernels_table / sizeof kernels_table[0] };
 
-const struct kernels *kernels_listed(int i)
-{
-    for (int k = 0; k < KERNELS_BUILT; k++)
-        if (kernels_table[k].available() && i-- == 0)
+const struct kernels *kernels_listed(int i) {
+    for (int k = 0; k < KERNELS_BUILT; k++) {
+        if (kernels_table[k].available() && i-- == 0) {
             return kernels_table[k].kernels;
+        }
+    }
     return NULL;
 }
 
-bool kernels_select(const char *forced)
-{
+bool kernels_select(const char *forced) {
     const struct kernels *kernels;
-    for (int i = 0; (kernels = kernels_listed(i)); i++)
+    for (int i = 0; (kernels = kernels_listed(i)); i++) {
         if (!forced || strcmp(forced, kernels->name) == 0) {
             selected = kernels;
             return true;
         }
+    }
     return false;
 }
 
-const struct kernels *kernels_current(void)
-{
+const struct kernels *kernels_current(void) {
     return selected ? selected : kernels_listed(0);
 }
 
-const char *kernels_name(void)
-{
+const char *kernels_name(void) {
     return kernels_current()->name;
 }
 
-int packed_panels(const struct kernels *kernels, int columns)
-{
+int packed_panels(const struct kernels *kernels, int columns) {
     return (columns / LANES + kernels->panel_vectors - 1) / kernels->panel_vectors;
 }
 
-void packed_panel(int vectors, int panels, int panel, int *first, int *count)
-{
+void packed_panel(int vectors, int panels, int panel, int *first, int *count) {
     int each = vectors / panels, larger = vectors % panels;
     *first = panel * each + (panel < larger ? panel : larger);
     *count = each + (panel < larger);
 }
 
-void packed_fill(const struct kernels *kernels, struct packed *packed, int first_source, int count, const float *matrix, size_t stride, int n,
-                 bool transposed)
-{
+void packed_fill(const struct kernels *kernels, struct packed *packed, int first_source, int count, const float *matrix,
+                 size_t stride, int n, bool transposed) {
     int vectors = packed->columns / LANES, panels = packed_panels(kernels, packed->columns);
     size_t step_source = transposed ? 1 : stride, step_column = transposed ? stride : 1;
     for (int panel = 0; panel < panels; panel++) {
@@ -93,17 +86,19 @@ void packed_fill(const struct kernels *kernels, struct packed *packed, int first
         float *to = packed->data + (size_t)from * (size_t)packed->sources + (size_t)first_source * (size_t)columns;
         for (int k = 0; k < count; k++, to += columns) {
             const float *source = matrix + (size_t)k * step_source + (size_t)from * step_column;
-            for (int c = 0; c < filled; c++)
+            for (int c = 0; c < filled; c++) {
                 to[c] = source[(size_t)c * step_column];
-            for (int c = filled > 0 ? filled : 0; c < columns; c++)
+            }
+            for (int c = filled > 0 ? filled : 0; c < columns; c++) {
                 to[c] = 0.0f;
+            }
         }
     }
 }
 
-void product_run(const struct kernels *kernels, enum epilogue epilogue, const struct product *product)
-{
+void product_run(const struct kernels *kernels, enum epilogue epilogue, const struct product *product) {
     int panels = packed_panels(kernels, product->matrix->columns);
-    for (int panel = 0; panel < panels; panel++)
+    for (int panel = 0; panel < panels; panel++) {
         kernels->product(epilogue, product, panel);
+    }
 }

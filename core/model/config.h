@@ -18,7 +18,15 @@ struct optional_double {
     double value;
 };
 
-enum task_type { TASK_DELAYED_XOR, TASK_PATTERN, TASK_ROW_MNIST, TASK_PIXEL_MNIST, TASK_EVIDENCE, TASK_DATASET, TASK_TYPES };
+enum task_type {
+    TASK_DELAYED_XOR,
+    TASK_PATTERN,
+    TASK_ROW_MNIST,
+    TASK_PIXEL_MNIST,
+    TASK_EVIDENCE,
+    TASK_DATASET,
+    TASK_TYPES
+};
 
 struct task_data;
 
@@ -61,17 +69,19 @@ enum activation { ACTIVATION_RELU, ACTIVATION_TANH };
 enum discretization { DISCRETIZATION_EXPONENTIAL, DISCRETIZATION_EULER };
 enum rewiring { REWIRING_NONE, REWIRING_DEEP_R };
 
-/* Weights as documents carry them: row-major, W[q*N + p] from q to p, Win (I,N), b (N) or NULL, Wout (N,O), bout (O). */
+/*
+ * Weights as documents carry them: row-major, W[q*N + p] from q to p, Win (I,N), b (N) or NULL, Wout (N,O), bout (O).
+ */
 struct weights_view {
     const float *W, *Win, *b, *Wout, *bout;
 };
 
 struct network_config {
-    int units;              /* N */
-    double tau;             /* ms, where tau_of_unit is NULL and no range is given */
+    int units;                 /* N */
+    double tau;                /* ms, where tau_of_unit is NULL and no range is given */
     const double *tau_of_unit; /* (N) ms, or NULL */
-    bool tau_is_range;      /* tau of each unit drawn uniformly from tau_low..tau_high by the seed */
-    double tau_low, tau_high; /* ms */
+    bool tau_is_range;         /* tau of each unit drawn uniformly from tau_low..tau_high by the seed */
+    double tau_low, tau_high;  /* ms */
     enum activation activation;
     bool dale;
     double excitatory_fraction;
@@ -111,9 +121,9 @@ enum optimizer_type { OPTIMIZER_ADAM, OPTIMIZER_SGD };
 struct optimizer_config {
     enum optimizer_type type;
     double learning_rate;
-    double decay_factor; /* the learning rate is multiplied by this every decay_every iterations */
-    int decay_every;     /* iterations; 0: never */
-    double momentum;     /* SGD */
+    double decay_factor;          /* the learning rate is multiplied by this every decay_every iterations */
+    int decay_every;              /* iterations; 0: never */
+    double momentum;              /* SGD */
     double beta1, beta2, epsilon; /* Adam */
     double l2, l1;
     struct optional_double clip_norm;
@@ -121,7 +131,7 @@ struct optimizer_config {
 
 /* What an evaluation may tell besides its loss; bits. */
 enum diagnostic {
-    DIAGNOSTIC_COSINE = 1,          /* of the rule's gradient with the true one (bptt, symmetric feedback), on the same batch */
+    DIAGNOSTIC_COSINE = 1, /* of the rule's gradient with the true one (bptt, symmetric feedback), on the same batch */
     DIAGNOSTIC_SPECTRAL_RADIUS = 2, /* of W */
     DIAGNOSTIC_PSI = 4,             /* mean psi, share of silent units */
     DIAGNOSTIC_NORMS = 8,           /* of the rule's gradient */
@@ -133,7 +143,7 @@ enum stop_metric { STOP_NEVER, STOP_ACCURACY_ABOVE, STOP_ACCURACY_BELOW, STOP_LO
 
 struct training_config {
     int64_t iterations;
-    int batch_size; /* trials */
+    int batch_size;           /* trials */
     int64_t evaluate_every;   /* iterations */
     int64_t checkpoint_every; /* iterations */
     int keep_checkpoints;

@@ -1,5 +1,6 @@
 /*
- * Network: shapes, fixed parts and initial weights. See network.h. All arithmetic of the initial weights is in double; the result is rounded once.
+ * Network: shapes, fixed parts and initial weights. See network.h. All arithmetic of the initial weights is in double;
+ * the result is rounded once.
  */
 #include "core/model/network.h"
 
@@ -12,34 +13,36 @@
 #include "core/base/elementary.h"
 #include "core/base/random.h"
 
-static int sign_types(int units, int types)
-{
+static int sign_types(int units, int types) {
     return units < types ? units : types;
 }
 
-int network_inhibitory_count(const struct network_config *config)
-{
-    if (!config->dale)
+int network_inhibitory_count(const struct network_config *config) {
+    if (!config->dale) {
         return 0;
+    }
     int excitatory = (int)floor(config->excitatory_fraction * config->units) + 1;
     return excitatory >= config->units ? 0 : config->units - excitatory;
 }
 
-int network_types_count(const struct network_config *config)
-{
-    if (!config->dale)
+int network_types_count(const struct network_config *config) {
+    if (!config->dale) {
         return sign_types(config->units, config->types_per_sign);
+    }
     int inhibitory = network_inhibitory_count(config);
-    return sign_types(inhibitory, config->types_per_sign) + sign_types(config->units - inhibitory, config->types_per_sign);
+    return sign_types(inhibitory, config->types_per_sign) +
+           sign_types(config->units - inhibitory, config->types_per_sign);
 }
 
-/* --- memory ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
-static bool offsets_make(struct network *network, bool bias)
-{
-    size_t n = (size_t)network->units, inputs = (size_t)network->inputs, outputs = (size_t)network->outputs, square, into, out;
-    if (__builtin_mul_overflow(n, n, &square) || __builtin_mul_overflow(n, inputs, &into) || __builtin_mul_overflow(n, outputs, &out))
+static bool offsets_make(struct network *network, bool bias) {
+    size_t n = (size_t)network->units, inputs = (size_t)network->inputs, outputs = (size_t)network->outputs, square,
+           into, out;
+    if (__builtin_mul_overflow(n, n, &square) || __builtin_mul_overflow(n, inputs, &into) ||
+        __builtin_mul_overflow(n, outputs, &out)) {
         return false;
+    }
     network->offset_W = 0;
     network->offset_Win = square;
     network->offset_b = square + into;
@@ -49,15 +52,13 @@ static bool offsets_make(struct network *network, bool bias)
     return network->parameters < SIZE_MAX / 64;
 }
 
-static void *part(unsigned char **at, size_t count, size_t size)
-{
+static void *part(unsigned char **at, size_t count, size_t size) {
     void *here = *at;
     *at += (count * size + 63) / 64 * 64;
     return here;
 }
 
-static void network_carve(struct network *network, unsigned char *base, bool masked, size_t *size)
-{
+static void network_carve(struct network *network, unsigned char *base, bool masked, size_t *size) {
     size_t n = (size_t)network->units;
     unsigned char *at = base;
     network->weights = part(&at, network->parameters, sizeof(float));
@@ -72,12 +73,12 @@ static void network_carve(struct network *network, unsigned char *base, bool mas
     *size = (size_t)(at - base);
 }
 
-bool network_allocate(struct network *network, int units, int inputs, int outputs, bool bias, bool masked)
-{
+bool network_allocate(struct network *network, int units, int inputs, int outputs, bool bias, bool masked) {
     *network = (struct network){.units = units, .inputs = inputs, .outputs = outputs, .bias = bias};
     size_t size;
-    if (!offsets_make(network, bias))
+    if (!offsets_make(network, bias)) {
         return false;
+    }
     /* the first pass measures: pointers that it makes are never used */
     static unsigned char origin;
     network_carve(network, &origin, masked, &size);
@@ -91,18 +92,17 @@ bool network_allocate(struct network *network, int units, int inputs, int output
     return true;
 }
 
-void network_release(struct network *network)
-{
-    if (!network)
+void network_release(struct network *network) {
+    if (!network) {
         return;
+    }
     free(network->memory);
     *network = (struct network){0};
 }
 
-/* --- fixed parts ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- fixed parts ---- */
 
-static void types_group(struct network *network, int first_unit, int units, int first_type, int types)
-{
+static void types_group(struct network *network, int first_unit, int units, int first_type, int types) {
     for (int i = 0; i < units; i++) {
         /* groups as equal as can be, the larger ones first */
         int each = units / types, larger = units % types;
@@ -112,38 +112,38 @@ static void types_group(struct network *network, int first_unit, int units, int 
     }
 }
 
-static void types_assign(struct network *network, const struct network_config *config)
-{
+static void types_assign(struct network *network, const struct network_config *config) {
     int n = network->units, inhibitory = network->inhibitory;
     if (!config->dale) {
         types_group(network, 0, n, 0, network->types);
         return;
     }
     int below = sign_types(inhibitory, config->types_per_sign);
-    if (below > 0)
+    if (below > 0) {
         types_group(network, 0, inhibitory, 0, below);
+    }
     types_group(network, inhibitory, n - inhibitory, below, network->types - below);
-    for (int q = 0; q < n; q++)
+    for (int q = 0; q < n; q++) {
         network->sign[q] = q < inhibitory ? -1 : 1;
+    }
 }
 
-static void leaks_assign(struct network *network, const struct network_config *config, uint64_t seed)
-{
+static void leaks_assign(struct network *network, const struct network_config *config, uint64_t seed) {
     struct random_stream stream = random_stream_make(seed, RANDOM_TAU, 0, 0);
     network->equal_leaks = true;
     for (int p = 0; p < network->units; p++) {
         double tau = config->tau;
-        if (config->tau_of_unit)
+        if (config->tau_of_unit) {
             tau = config->tau_of_unit[p];
-        else if (config->tau_is_range)
+        } else if (config->tau_is_range) {
             tau = config->tau_low + (config->tau_high - config->tau_low) * random_uniform(&stream, (uint64_t)p);
+        }
         double leak = config->discretization == DISCRETIZATION_EULER ? 1 - 1 / tau : elementary_exp(-1 / tau);
         network_leak_set(network, p, leak);
     }
 }
 
-void network_leak_set(struct network *network, int unit, double leak)
-{
+void network_leak_set(struct network *network, int unit, double leak) {
     network->leak_exact[unit] = leak;
     network->gain_exact[unit] = 1 - leak;
     network->leak[unit] = (float)leak;
@@ -151,52 +151,54 @@ void network_leak_set(struct network *network, int unit, double leak)
     network->equal_leaks = (unit == 0 || network->equal_leaks) && leak == network->leak_exact[0];
 }
 
-static void mask_draw(struct network *network, double connectivity, uint64_t seed)
-{
+static void mask_draw(struct network *network, double connectivity, uint64_t seed) {
     struct random_stream stream = random_stream_make(seed, RANDOM_MASK, 0, 0);
     size_t n = (size_t)network->units;
-    for (size_t i = 0; network->mask && i < n * n; i++)
+    for (size_t i = 0; network->mask && i < n * n; i++) {
         network->mask[i] = i % (n + 1) != 0 && random_uniform(&stream, i) < connectivity;
+    }
 }
 
-/* --- the published weights ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the published weights ---- */
 
 /* |normal| times the source's sign; inhibitory rows scaled so that all excitation equals all inhibition. */
-static void signed_normals(const struct network *network, const struct random_stream *stream, double *a)
-{
+static void signed_normals(const struct network *network, const struct random_stream *stream, double *a) {
     int n = network->units;
     double excitation = 0, inhibition = 0;
-    for (int q = 0; q < n; q++)
+    for (int q = 0; q < n; q++) {
         for (int p = 0; p < n; p++) {
             size_t at = (size_t)q * (size_t)n + (size_t)p;
             a[at] = fabs(random_normal(stream, at)) * network->sign[q];
             *(network->sign[q] > 0 ? &excitation : &inhibition) += fabs(a[at]);
         }
-    for (size_t at = 0; inhibition > 0 && at < (size_t)network->inhibitory * (size_t)n; at++)
+    }
+    for (size_t at = 0; inhibition > 0 && at < (size_t)network->inhibitory * (size_t)n; at++) {
         a[at] *= excitation / inhibition;
+    }
 }
 
 /* Column by column, the weaker side is raised by an equal amount on every entry until the column sums to 0. */
-static void columns_balance(const struct network *network, double *a)
-{
+static void columns_balance(const struct network *network, double *a) {
     int n = network->units, inhibitory = network->inhibitory;
-    if (inhibitory == 0)
+    if (inhibitory == 0) {
         return;
+    }
     for (int p = 0; p < n; p++) {
         double sum = 0;
-        for (int q = 0; q < n; q++)
+        for (int q = 0; q < n; q++) {
             sum += a[(size_t)q * (size_t)n + (size_t)p];
+        }
         /* too much excitation: inhibition becomes stronger, and the other way round */
         int from = sum > 0 ? 0 : inhibitory, to = sum > 0 ? inhibitory : n;
-        for (int q = from; q < to; q++)
+        for (int q = from; q < to; q++) {
             a[(size_t)q * (size_t)n + (size_t)p] -= sum / (to - from);
+        }
     }
 }
 
 /* One matrix of the recipe, of spectral radius 1, its diagonal kept. Returns what eigen_radius returns. */
-static int balanced_matrix(const struct network *network, uint64_t seed, enum random_purpose purpose, double *a, double *copy, void *scratch,
-                           bool (*stop)(void *), void *user)
-{
+static int balanced_matrix(const struct network *network, uint64_t seed, enum random_purpose purpose, double *a,
+                           double *copy, void *scratch, bool (*stop)(void *), void *user) {
     size_t square = (size_t)network->units * (size_t)network->units;
     struct random_stream stream = random_stream_make(seed, purpose, 0, 0);
     double radius;
@@ -204,61 +206,69 @@ static int balanced_matrix(const struct network *network, uint64_t seed, enum ra
     columns_balance(network, a);
     memcpy(copy, a, square * sizeof *a);
     int result = eigen_radius(network->units, copy, scratch, stop, user, &radius);
-    for (size_t i = 0; result == 0 && i < square; i++)
+    for (size_t i = 0; result == 0 && i < square; i++) {
         a[i] /= radius;
-    return result;
-}
-
-static int dale_weights(struct network *network, uint64_t seed, double *a, double *copy, void *scratch, bool (*stop)(void *), void *user)
-{
-    size_t n = (size_t)network->units, outputs = (size_t)network->outputs;
-    float *W = network->weights + network->offset_W, *Wout = network->weights + network->offset_Wout;
-    int result = balanced_matrix(network, seed, RANDOM_WEIGHTS_W, a, copy, scratch, stop, user);
-    for (size_t i = 0; result == 0 && i < n * n; i++)
-        W[i] = (float)a[i];
-    /* the readout takes the first O columns of as many more such matrices as it needs */
-    for (size_t first = 0, k = 0; result == 0 && first < outputs; first += n, k++) {
-        result = balanced_matrix(network, seed + (k << 54), RANDOM_WEIGHTS_WOUT, a, copy, scratch, stop, user);
-        for (size_t j = 0; result == 0 && j < n; j++)
-            for (size_t o = first; o < outputs && o < first + n; o++)
-                Wout[j * outputs + o] = (float)a[j * n + (o - first)];
     }
     return result;
 }
 
-static void free_weights(struct network *network, uint64_t seed)
-{
+static int dale_weights(struct network *network, uint64_t seed, double *a, double *copy, void *scratch,
+                        bool (*stop)(void *), void *user) {
     size_t n = (size_t)network->units, outputs = (size_t)network->outputs;
-    struct random_stream w = random_stream_make(seed, RANDOM_WEIGHTS_W, 0, 0), out = random_stream_make(seed, RANDOM_WEIGHTS_WOUT, 0, 0);
-    double deviation = sqrt(2.0 / (double)n);
-    for (size_t i = 0; i < n * n; i++)
-        network->weights[network->offset_W + i] = (float)(deviation * random_normal(&w, i));
-    for (size_t i = 0; i < n * outputs; i++)
-        network->weights[network->offset_Wout + i] = (float)(deviation * random_normal(&out, i));
+    float *W = network->weights + network->offset_W, *Wout = network->weights + network->offset_Wout;
+    int result = balanced_matrix(network, seed, RANDOM_WEIGHTS_W, a, copy, scratch, stop, user);
+    for (size_t i = 0; result == 0 && i < n * n; i++) {
+        W[i] = (float)a[i];
+    }
+    /* the readout takes the first O columns of as many more such matrices as it needs */
+    for (size_t first = 0, k = 0; result == 0 && first < outputs; first += n, k++) {
+        result = balanced_matrix(network, seed + (k << 54), RANDOM_WEIGHTS_WOUT, a, copy, scratch, stop, user);
+        for (size_t j = 0; result == 0 && j < n; j++) {
+            for (size_t o = first; o < outputs && o < first + n; o++) {
+                Wout[j * outputs + o] = (float)a[j * n + (o - first)];
+            }
+        }
+    }
+    return result;
 }
 
-static void input_weights(struct network *network, uint64_t seed)
-{
+static void free_weights(struct network *network, uint64_t seed) {
+    size_t n = (size_t)network->units, outputs = (size_t)network->outputs;
+    struct random_stream w = random_stream_make(seed, RANDOM_WEIGHTS_W, 0, 0),
+                         out = random_stream_make(seed, RANDOM_WEIGHTS_WOUT, 0, 0);
+    double deviation = sqrt(2.0 / (double)n);
+    for (size_t i = 0; i < n * n; i++) {
+        network->weights[network->offset_W + i] = (float)(deviation * random_normal(&w, i));
+    }
+    for (size_t i = 0; i < n * outputs; i++) {
+        network->weights[network->offset_Wout + i] = (float)(deviation * random_normal(&out, i));
+    }
+}
+
+static void input_weights(struct network *network, uint64_t seed) {
     struct random_stream stream = random_stream_make(seed, RANDOM_WEIGHTS_WIN, 0, 0);
     size_t count = (size_t)network->units * (size_t)network->inputs;
     double deviation = sqrt(2.0 / network->inputs);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         network->weights[network->offset_Win + i] = (float)(deviation * random_normal(&stream, i));
+    }
 }
 
 /* No autapses, and nothing where the mask has no synapse. */
-static void absent_clear(struct network *network)
-{
+static void absent_clear(struct network *network) {
     size_t n = (size_t)network->units;
     float *W = network->weights + network->offset_W;
-    for (size_t i = 0; i < n * n; i++)
-        if (i % (n + 1) == 0 || (network->mask && !network->mask[i]))
+    for (size_t i = 0; i < n * n; i++) {
+        if (i % (n + 1) == 0 || (network->mask && !network->mask[i])) {
             W[i] = 0;
+        }
+    }
 }
 
-static enum train_result published_weights(struct network *network, uint64_t seed, bool (*stop)(void *), void *user, char error[256])
-{
-    size_t square = (size_t)network->units * (size_t)network->units, scratch_size = eigen_radius_scratch_size(network->units);
+static enum train_result published_weights(struct network *network, uint64_t seed, bool (*stop)(void *), void *user,
+                                           char error[256]) {
+    size_t square = (size_t)network->units * (size_t)network->units,
+           scratch_size = eigen_radius_scratch_size(network->units);
     input_weights(network, seed);
     if (!network->dale) {
         free_weights(network, seed);
@@ -272,8 +282,10 @@ static enum train_result published_weights(struct network *network, uint64_t see
     } else {
         int made = dale_weights(network, seed, a, copy, scratch, stop, user);
         result = made == 0 ? TRAIN_FINISHED : made == -1 ? TRAIN_STOPPED : TRAIN_INVALID;
-        if (made != 0)
-            snprintf(error, 256, made == -1 ? "stopped" : "the spectral radius of the initial weights could not be computed");
+        if (made != 0) {
+            snprintf(error, 256,
+                     made == -1 ? "stopped" : "the spectral radius of the initial weights could not be computed");
+        }
     }
     free(a);
     free(copy);
@@ -281,21 +293,20 @@ static enum train_result published_weights(struct network *network, uint64_t see
     return result;
 }
 
-void network_weights_set(struct network *network, const struct weights_view *given)
-{
+void network_weights_set(struct network *network, const struct weights_view *given) {
     size_t n = (size_t)network->units, inputs = (size_t)network->inputs, outputs = (size_t)network->outputs;
     float *weights = network->weights;
     memcpy(weights + network->offset_W, given->W, n * n * sizeof(float));
     memcpy(weights + network->offset_Win, given->Win, inputs * n * sizeof(float));
-    if (network->bias && given->b)
+    if (network->bias && given->b) {
         memcpy(weights + network->offset_b, given->b, n * sizeof(float));
+    }
     memcpy(weights + network->offset_Wout, given->Wout, n * outputs * sizeof(float));
     memcpy(weights + network->offset_bout, given->bout, outputs * sizeof(float));
 }
 
-enum train_result network_init(struct network *network, const struct network_config *config, int inputs, int outputs, uint64_t seed, bool (*stop)(void *user),
-                 void *user, char error[256])
-{
+enum train_result network_init(struct network *network, const struct network_config *config, int inputs, int outputs,
+                               uint64_t seed, bool (*stop)(void *user), void *user, char error[256]) {
     bool masked = config->connectivity < 1;
     if (!network_allocate(network, config->units, inputs, outputs, config->bias, masked)) {
         snprintf(error, 256, "out of memory for a network of %d units", config->units);
@@ -309,23 +320,26 @@ enum train_result network_init(struct network *network, const struct network_con
     leaks_assign(network, config, seed);
     mask_draw(network, config->connectivity, seed);
     enum train_result result = TRAIN_FINISHED;
-    if (config->initial)
+    if (config->initial) {
         network_weights_set(network, config->initial);
-    else
+    } else {
         result = published_weights(network, seed, stop, user, error);
+    }
     absent_clear(network);
-    if (result != TRAIN_FINISHED)
+    if (result != TRAIN_FINISHED) {
         network_release(network);
+    }
     return result;
 }
 
-bool network_given_losses(const struct network_config *config, int inputs, int outputs, uint64_t seed, struct given_losses *losses, char error[256])
-{
+bool network_given_losses(const struct network_config *config, int inputs, int outputs, uint64_t seed,
+                          struct given_losses *losses, char error[256]) {
     const struct weights_view *given = config->initial;
     struct network network = {0};
     struct given_losses found = {0};
-    if (network_init(&network, config, inputs, outputs, seed, NULL, NULL, error) != 0)
+    if (network_init(&network, config, inputs, outputs, seed, NULL, NULL, error) != 0) {
         return false;
+    }
     size_t n = (size_t)network.units, columns = (size_t)outputs;
     const float *W = network.weights + network.offset_W;
     for (size_t i = 0; i < n * n; i++) {
@@ -333,10 +347,12 @@ bool network_given_losses(const struct network_config *config, int inputs, int o
         found.unmasked += given->W[i] != 0 && i % (n + 1) != 0 && W[i] == 0;
         found.forbidden += network.dale && W[i] * (float)network.sign[i / n] < 0;
     }
-    for (size_t i = 0; i < n * columns; i++)
+    for (size_t i = 0; i < n * columns; i++) {
         found.forbidden += network.dale && given->Wout[i] * (float)network.sign[i / columns] < 0;
-    for (size_t i = 0; given->b && !network.bias && i < n; i++)
+    }
+    for (size_t i = 0; given->b && !network.bias && i < n; i++) {
         found.bias += given->b[i] != 0;
+    }
     network_release(&network);
     *losses = found;
     return true;

@@ -1,5 +1,6 @@
 /*
- * The rate network's fixed parts (leak, signs, types, mask) and its initial weights, the recipe of Liu et al. 2022 as their published code has it.
+ * The rate network's fixed parts (leak, signs, types, mask) and its initial weights, the recipe of Liu et al. 2022 as
+ * their published code has it.
  *
  * All parameters of a network are one contiguous float vector in the order W, Win, b, Wout, bout, row-major, unpadded:
  * the order of the weights document and of its sha256. W[q*N + p] is the weight from q to p.
@@ -16,43 +17,53 @@ struct network {
     bool dale, bias;
     enum activation activation;
     bool equal_leaks;
-    size_t parameters;          /* floats in `weights` */
-    size_t offset_W, offset_Win, offset_b, offset_Wout, offset_bout; /* in `weights`; offset_b == offset_Wout where no bias */
-    float *weights;             /* (parameters), 64-byte aligned */
-    float *leak, *gain;         /* (N) */
+    size_t parameters; /* floats in `weights` */
+    size_t offset_W, offset_Win, offset_b, offset_Wout,
+        offset_bout;                 /* in `weights`; offset_b == offset_Wout where no bias */
+    float *weights;                  /* (parameters), 64-byte aligned */
+    float *leak, *gain;              /* (N) */
     double *leak_exact, *gain_exact; /* (N) the same before rounding to float */
-    int *type_of_unit;          /* (N) 0..C-1, contiguous groups, inhibitory types first */
-    int *type_size;             /* (C) */
-    int *sign;                  /* (N) -1, +1; 0 without Dale's law */
-    uint8_t *mask;              /* (N,N) 1 where a synapse may exist; NULL: everywhere off the diagonal */
+    int *type_of_unit;               /* (N) 0..C-1, contiguous groups, inhibitory types first */
+    int *type_size;                  /* (C) */
+    int *sign;                       /* (N) -1, +1; 0 without Dale's law */
+    uint8_t *mask;                   /* (N,N) 1 where a synapse may exist; NULL: everywhere off the diagonal */
     void *memory;
 };
 
-/* C: the units of each sign, without Dale's law all units, fall into types_per_sign types, or one a unit where they are fewer. */
+/*
+ * C: the units of each sign, without Dale's law all units, fall into types_per_sign types, or one a unit where they are
+ * fewer.
+ */
 int network_types_count(const struct network_config *config);
 /* Inhibitory units: N - E, E = floor(excitatory_fraction * N) + 1; 0 without Dale's law. */
 int network_inhibitory_count(const struct network_config *config);
 
 /*
  * Allocates and fills everything, weights from the published recipe and the seed (or config->initial).
- * `stop` (may be NULL) is polled in long computations; true ends them. Returns TRAIN_FINISHED, or with a sentence in error TRAIN_NO_MEMORY, TRAIN_STOPPED,
- * or TRAIN_INVALID where the eigenvalues of the recipe's matrices do not converge; the network is then released. network_release is NULL-safe.
+ * `stop` (may be NULL) is polled in long computations; true ends them. Returns TRAIN_FINISHED, or with a sentence in
+ * error TRAIN_NO_MEMORY, TRAIN_STOPPED, or TRAIN_INVALID where the eigenvalues of the recipe's matrices do not
+ * converge; the network is then released. network_release is NULL-safe.
  */
-enum train_result network_init(struct network *network, const struct network_config *config, int inputs, int outputs, uint64_t seed,
-                 bool (*stop)(void *user), void *user, char error[256]);
+enum train_result network_init(struct network *network, const struct network_config *config, int inputs, int outputs,
+                               uint64_t seed, bool (*stop)(void *user), void *user, char error[256]);
 void network_release(struct network *network);
 
 /* What a network cannot hold of the weights that it is given (config->initial): entries, none of them 0. */
 struct given_losses {
     size_t diagonal;  /* of W, autapses: cleared at the begin */
     size_t unmasked;  /* of W, where connectivity and seed leave no synapse: cleared at the begin */
-    size_t forbidden; /* of W and Wout, what is left of another sign than Dale's law gives the source: the first update makes them 0 */
+    size_t forbidden; /* of W and Wout, what is left of another sign than Dale's law gives the source: the first update
+                         makes them 0 */
     size_t bias;      /* of b, without bias: never taken */
 };
 /* False, with a sentence, without memory. */
-bool network_given_losses(const struct network_config *config, int inputs, int outputs, uint64_t seed, struct given_losses *losses, char error[256]);
+bool network_given_losses(const struct network_config *config, int inputs, int outputs, uint64_t seed,
+                          struct given_losses *losses, char error[256]);
 
-/* The memory of a network of these sizes, zeroed, without types, leaks or weights: for callers that bring their own. False without memory. */
+/*
+ * The memory of a network of these sizes, zeroed, without types, leaks or weights: for callers that bring their own.
+ * False without memory.
+ */
 bool network_allocate(struct network *network, int units, int inputs, int outputs, bool bias, bool masked);
 /* Takes weights of exactly the network's shapes; b may be NULL: zeros. */
 void network_weights_set(struct network *network, const struct weights_view *weights);

@@ -14,12 +14,15 @@ struct optimizer {
     float *feedback;       /* (O,N) F, or NULL where feedback is symmetric */
     bool feedback_adapts;
     double feedback_decay;
-    uint32_t *dormant;     /* scratch of rewiring; NULL where there is none */
-    size_t state_floats;   /* floats from `first` on that a checkpoint keeps: moments, then feedback */
+    uint32_t *dormant;   /* scratch of rewiring; NULL where there is none */
+    size_t state_floats; /* floats from `first` on that a checkpoint keeps: moments, then feedback */
     void *memory;
 };
 
-/* Zero moments, feedback drawn from the seed. False without memory. optimizer_release is NULL-safe and takes half-built ones. */
+/*
+ * Zero moments, feedback drawn from the seed. False without memory. optimizer_release is NULL-safe and takes half-built
+ * ones.
+ */
 bool optimizer_init(struct optimizer *optimizer, const struct network *network, const struct train_config *config);
 void optimizer_release(struct optimizer *optimizer);
 /* Floats that `first`, `second` and `feedback` take for a network of these sizes. */
@@ -29,8 +32,9 @@ size_t optimizer_state_floats(size_t parameters, int units, int outputs, const s
 double optimizer_learning_rate(const struct optimizer_config *config, int64_t iteration);
 
 /*
- * Update number `iteration` (from 0) of network->weights with `gradient` (parameters), which is overwritten. In this order: l2, absent synapses cleared,
- * clipping by the global norm, Adam or SGD, decay of adaptive feedback, l1, Dale's law, Deep R. Serial; the order of every sum is fixed.
+ * Update number `iteration` (from 0) of network->weights with `gradient` (parameters), which is overwritten. In this
+ * order: l2, absent synapses cleared, clipping by the global norm, Adam or SGD, decay of adaptive feedback, l1, Dale's
+ * law, Deep R. Serial; the order of every sum is fixed.
  */
 void optimizer_update(struct optimizer *optimizer, struct network *network, float *gradient, int64_t iteration);
 

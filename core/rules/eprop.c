@@ -1,12 +1,12 @@
 /*
- * e-prop (Bellec et al. 2020; RFLO, Murray 2019, with random feedback; the paper's "three-factor" rule): credit stays in the cell,
- *     d_t = a_t + leak d_{t+1}.
+ * e-prop (Bellec et al. 2020; RFLO, Murray 2019, with random feedback; the paper's "three-factor" rule): credit stays
+ * in the cell, d_t = a_t + leak d_{t+1}.
  */
 #include "core/rules/rules.h"
 
-static void eprop_credit(const struct credit *credit)
-{
-    credit->kernels->credit_local(credit->rows, credit->columns, credit->leak, credit->gain, credit->a, credit->d, credit->gd);
+static void eprop_credit(const struct credit *credit) {
+    credit->kernels->credit_local(credit->rows, credit->columns, credit->leak, credit->gain, credit->a, credit->d,
+                                  credit->gd);
 }
 
 const struct rule_ops rule_eprop = {.name = "eprop", .credit = eprop_credit};

@@ -5,15 +5,18 @@
  */
 #include "core/rules/rules.h"
 
-static void mdgl_credit(const struct credit *credit)
-{
-    if (*credit->a_next_live)
-        hop_run(credit, credit->tanh_activation ? EPILOGUE_CREDIT_PSI_TANH : EPILOGUE_CREDIT_PSI_RELU, credit->a_next, NULL);
-    else
-        credit->kernels->credit_local(credit->rows, credit->columns, credit->leak, credit->gain, credit->a, credit->d, credit->gd);
+static void mdgl_credit(const struct credit *credit) {
+    if (*credit->a_next_live) {
+        hop_run(credit, credit->tanh_activation ? EPILOGUE_CREDIT_PSI_TANH : EPILOGUE_CREDIT_PSI_RELU, credit->a_next,
+                NULL);
+    } else {
+        credit->kernels->credit_local(credit->rows, credit->columns, credit->leak, credit->gain, credit->a, credit->d,
+                                      credit->gd);
+    }
     *credit->a_next_live = credit->a != NULL;
-    if (credit->a)
+    if (credit->a) {
         credit->kernels->scale_rows(credit->rows, credit->columns, credit->gain, credit->a, credit->a_next);
+    }
 }
 
 const struct rule_ops rule_mdgl = {.name = "mdgl", .uses_hop = true, .credit = mdgl_credit};

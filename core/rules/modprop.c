@@ -1,19 +1,18 @@
 /*
- * ModProp (Liu et al. 2022): credit through arbitrary timespans, the activation derivative on the way replaced by the constant mu.
- *     first_hop mu:     d_t = a_t + leak d_{t+1} + mu ((gain d_{t+1}) M^T)                        (the published code)
- *     first_hop exact:  m_t = a_t + leak m_{t+1} + mu ((gain m_{t+1}) M^T)
- *                       d_t = a_t + leak d_{t+1} + psi_t ((gain m_{t+1}) M^T)                     (the paper's filter taps)
- * With finite taps S the nonlocal part of the credit is cut after S steps. With K = diag(leak) + mu M diag(gain),
- *     first_hop mu:     d_t = local_t + sum_{s=1..S} (K^s - leak^s) a_{t+s},   local_t = a_t + leak local_{t+1}
- *     first_hop exact:  d_t = a_t + leak d_{t+1} + psi_t sum_{s=1..S} M gain K^{s-1} a_{t+s}
- * Each event a_t is carried on its own: subtracting the tail of the uncut recursion instead would cancel badly where K's norm exceeds 1.
+ * ModProp (Liu et al. 2022): credit through arbitrary timespans, the activation derivative on the way replaced by the
+ * constant mu. first_hop mu:     d_t = a_t + leak d_{t+1} + mu ((gain d_{t+1}) M^T)                        (the
+ * published code) first_hop exact:  m_t = a_t + leak m_{t+1} + mu ((gain m_{t+1}) M^T) d_t = a_t + leak d_{t+1} + psi_t
+ * ((gain m_{t+1}) M^T)                     (the paper's filter taps) With finite taps S the nonlocal part of the credit
+ * is cut after S steps. With K = diag(leak) + mu M diag(gain), first_hop mu:     d_t = local_t + sum_{s=1..S} (K^s -
+ * leak^s) a_{t+s},   local_t = a_t + leak local_{t+1} first_hop exact:  d_t = a_t + leak d_{t+1} + psi_t sum_{s=1..S} M
+ * gain K^{s-1} a_{t+s} Each event a_t is carried on its own: subtracting the tail of the uncut recursion instead would
+ * cancel badly where K's norm exceeds 1.
  */
 #include "core/rules/rules.h"
 
 #include <string.h>
 
-static void event_advance(const struct credit *credit, int slot, size_t elements)
-{
+static void event_advance(const struct credit *credit, int slot, size_t elements) {
     struct filter *filter = credit->filter;
     float *r = filter->r + (size_t)slot * elements, *q = filter->q + (size_t)slot * elements;
     credit->kernels->scale_rows(credit->rows, credit->columns, credit->gain, r, filter->scaled);
@@ -25,12 +24,12 @@ static void event_advance(const struct credit *credit, int slot, size_t elements
         r[i] = leak * r[i] + step;
         filter->sum[i] += exact ? filter->h[i] : q[i];
     }
-    if (++filter->age[slot] > filter->taps)
+    if (++filter->age[slot] > filter->taps) {
         filter->age[slot] = 0;
+    }
 }
 
-static void event_add(const struct credit *credit, size_t elements)
-{
+static void event_add(const struct credit *credit, size_t elements) {
     struct filter *filter = credit->filter;
     memcpy(filter->r + (size_t)filter->next * elements, credit->a, elements * sizeof(float));
     memset(filter->q + (size_t)filter->next * elements, 0, elements * sizeof(float));
@@ -38,16 +37,16 @@ static void event_add(const struct credit *credit, size_t elements)
     filter->next = (filter->next + 1) % filter->taps;
 }
 
-static void modprop_credit_cut(const struct credit *credit)
-{
+static void modprop_credit_cut(const struct credit *credit) {
     struct filter *filter = credit->filter;
     size_t elements = (size_t)credit->rows * (size_t)credit->columns;
     memset(filter->sum, 0, elements * sizeof(float));
     /* oldest first, so that the order of the sum is the order of the events */
     for (int i = 0; i < filter->taps; i++) {
         int slot = (filter->next + i) % filter->taps;
-        if (filter->age[slot] > 0)
+        if (filter->age[slot] > 0) {
             event_advance(credit, slot, elements);
+        }
     }
     const bool exact = credit->rule->first_hop == FIRST_HOP_EXACT;
     for (size_t i = 0; i < elements; i++) {
@@ -59,18 +58,20 @@ static void modprop_credit_cut(const struct credit *credit)
         credit->d[i] = exact ? local + nonlocal : local;
         credit->gd[i] = credit->gain[c] * (local + nonlocal);
     }
-    if (credit->a)
+    if (credit->a) {
         event_add(credit, elements);
+    }
 }
 
-static void modprop_credit(const struct credit *credit)
-{
-    if (credit->filter)
+static void modprop_credit(const struct credit *credit) {
+    if (credit->filter) {
         modprop_credit_cut(credit);
-    else if (credit->rule->first_hop == FIRST_HOP_MU)
+    } else if (credit->rule->first_hop == FIRST_HOP_MU) {
         hop_run(credit, EPILOGUE_CREDIT_MU, credit->gd_next, NULL);
-    else
-        hop_run(credit, credit->tanh_activation ? EPILOGUE_CREDIT_EXACT_TANH : EPILOGUE_CREDIT_EXACT_RELU, credit->gm_next, NULL);
+    } else {
+        hop_run(credit, credit->tanh_activation ? EPILOGUE_CREDIT_EXACT_TANH : EPILOGUE_CREDIT_EXACT_RELU,
+                credit->gm_next, NULL);
+    }
 }
 
 const struct rule_ops rule_modprop = {.name = "modprop", .uses_hop = true, .credit = modprop_credit};

@@ -4,19 +4,35 @@
 #include <stdint.h>
 
 const struct rule_ops *const rule_table[RULE_TYPES] = {
-    [RULE_BPTT] = &rule_bptt, [RULE_EPROP] = &rule_eprop, [RULE_MDGL] = &rule_mdgl, [RULE_MODPROP] = &rule_modprop, [RULE_RTRL] = &rule_rtrl,
+    [RULE_BPTT] = &rule_bptt,       [RULE_EPROP] = &rule_eprop, [RULE_MDGL] = &rule_mdgl,
+    [RULE_MODPROP] = &rule_modprop, [RULE_RTRL] = &rule_rtrl,
 };
 
-void hop_run(const struct credit *credit, enum epilogue epilogue, const float *rows_in, float *out)
-{
+void hop_run(const struct credit *credit, enum epilogue epilogue, const float *rows_in, float *out) {
     const struct hop *hop = credit->hop;
     struct product product = {
-        .rows_in = rows_in, .row_stride = (size_t)credit->columns, .rows = credit->rows, .matrix = &hop->matrix, .out = out,
-        .leak = credit->leak, .gain = credit->gain, .mu = credit->mu, .z = credit->z, .z_stride = credit->z_stride, .a = credit->a,
-        .d = credit->d, .gd = credit->gd, .m = credit->m, .gm = credit->gm,
+        .rows_in = rows_in,
+        .row_stride = (size_t)credit->columns,
+        .rows = credit->rows,
+        .matrix = &hop->matrix,
+        .out = out,
+        .leak = credit->leak,
+        .gain = credit->gain,
+        .mu = credit->mu,
+        .z = credit->z,
+        .z_stride = credit->z_stride,
+        .a = credit->a,
+        .d = credit->d,
+        .gd = credit->gd,
+        .m = credit->m,
+        .gm = credit->gm,
     };
     if (hop->low_rank) {
-        struct product gather = {.rows_in = rows_in, .row_stride = (size_t)credit->columns, .rows = credit->rows, .matrix = &hop->gather, .out = credit->thin};
+        struct product gather = {.rows_in = rows_in,
+                                 .row_stride = (size_t)credit->columns,
+                                 .rows = credit->rows,
+                                 .matrix = &hop->gather,
+                                 .out = credit->thin};
         product_run(credit->kernels, EPILOGUE_STORE, &gather);
         product.rows_in = credit->thin;
         product.row_stride = (size_t)hop->gather.columns;
@@ -25,10 +41,10 @@ void hop_run(const struct credit *credit, enum epilogue epilogue, const float *r
     product_run(credit->kernels, epilogue, &product);
 }
 
-size_t filter_size(int taps, size_t elements)
-{
+size_t filter_size(int taps, size_t elements) {
     size_t size;
-    if (__builtin_mul_overflow((size_t)taps * 2 + 3, elements, &size) || size > SIZE_MAX / sizeof(float) / 2)
+    if (__builtin_mul_overflow((size_t)taps * 2 + 3, elements, &size) || size > SIZE_MAX / sizeof(float) / 2) {
         return 0;
+    }
     return size;
 }

@@ -1,6 +1,6 @@
 /*
- * A rule: the credit d_t = "dE/dv_t" of one block at one step of the reverse recursion. One file a rule, each ending in one
- * `struct rule_ops`; rule_table lists them all.
+ * A rule: the credit d_t = "dE/dv_t" of one block at one step of the reverse recursion. One file a rule, each ending in
+ * one `struct rule_ops`; rule_table lists them all.
  */
 #ifndef MODPROP_CORE_RULES_H
 #define MODPROP_CORE_RULES_H
@@ -25,19 +25,19 @@ struct credit {
     float mu;
     bool tanh_activation;
     int rows, columns;
-    const float *z;           /* z_t, row stride z_stride */
+    const float *z; /* z_t, row stride z_stride */
     size_t z_stride;
-    const float *a;           /* a_t; NULL where no trial of the block carries loss at this step */
-    const float *gd_next;     /* gain d_{t+1} */
-    float *gd;                /* out: gain d_t */
-    float *d;                 /* d_{t+1} in, d_t out */
-    float *m;                 /* first_hop exact: the recursion inside the filter, m_{t+1} in, m_t out */
-    const float *gm_next;     /* gain m_{t+1} */
-    float *gm;                /* out: gain m_t */
-    float *a_next;            /* mdgl: gain a_{t+1} */
+    const float *a;       /* a_t; NULL where no trial of the block carries loss at this step */
+    const float *gd_next; /* gain d_{t+1} */
+    float *gd;            /* out: gain d_t */
+    float *d;             /* d_{t+1} in, d_t out */
+    float *m;             /* first_hop exact: the recursion inside the filter, m_{t+1} in, m_t out */
+    const float *gm_next; /* gain m_{t+1} */
+    float *gm;            /* out: gain m_t */
+    float *a_next;        /* mdgl: gain a_{t+1} */
     bool *a_next_live;
-    float *thin;              /* (rows, padded C) scratch of a low-rank hop */
-    struct filter *filter;    /* finite taps */
+    float *thin;           /* (rows, padded C) scratch of a low-rank hop */
+    struct filter *filter; /* finite taps */
 };
 
 struct rule_ops {
@@ -55,14 +55,15 @@ extern const struct rule_ops rule_bptt, rule_eprop, rule_mdgl, rule_modprop, rul
 void hop_run(const struct credit *credit, enum epilogue epilogue, const float *rows_in, float *out);
 
 /*
- * The filter of finite `taps` S: for every step with loss, up to S steps ago in reverse time, the vector K^s a and what of it is nonlocal. A ring of S
- * slots, since an event dies after S hops. Sizes in floats; the caller provides the memory.
+ * The filter of finite `taps` S: for every step with loss, up to S steps ago in reverse time, the vector K^s a and what
+ * of it is nonlocal. A ring of S slots, since an event dies after S hops. Sizes in floats; the caller provides the
+ * memory.
  */
 struct filter {
-    int taps;      /* S */
-    int next;      /* slot of the next event */
-    int *age;      /* (S) hops done; 0: the slot is empty (an event is stored with age 1 before its first hop) */
-    float *r, *q;  /* (S, rows, columns): K^s a; K^s a - leak^s a */
+    int taps;     /* S */
+    int next;     /* slot of the next event */
+    int *age;     /* (S) hops done; 0: the slot is empty (an event is stored with age 1 before its first hop) */
+    float *r, *q; /* (S, rows, columns): K^s a; K^s a - leak^s a */
     float *h, *scaled, *sum; /* (rows, columns) scratch */
 };
 

@@ -1,27 +1,30 @@
-/* A user's own task: inputs, targets and mask as uploaded. Mini-batches are drawn by the counter; a test split is evaluated whole, else a fresh draw of training trials. */
+/*
+ * A user's own task: inputs, targets and mask as uploaded. Mini-batches are drawn by the counter; a test split is
+ * evaluated whole, else a fresh draw of training trials.
+ */
 #include <stdio.h>
 #include <string.h>
 
 #include "core/tasks/tasks.h"
 
 /* The first step that counts in some trial of the set; `steps` where none does. */
-static size_t mask_begin(const struct trial_set *set, size_t steps)
-{
-    if (!set->mask)
+static size_t mask_begin(const struct trial_set *set, size_t steps) {
+    if (!set->mask) {
         return 0;
-    for (size_t i = 0; i < steps * set->trials; i++)
-        if (set->mask[i] != 0.0f)
+    }
+    for (size_t i = 0; i < steps * set->trials; i++) {
+        if (set->mask[i] != 0.0f) {
             return i / set->trials;
+        }
+    }
     return steps;
 }
 
-static size_t lesser(size_t a, size_t b)
-{
+static size_t lesser(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-static bool dataset_shape(const struct task_config *config, struct task_shape *shape, char error[256])
-{
+static bool dataset_shape(const struct task_config *config, struct task_shape *shape, char error[256]) {
     const struct task_data *data = config->data;
     if (!data || data->train.trials == 0) {
         snprintf(error, 256, "the dataset is not loaded");
@@ -32,47 +35,59 @@ static bool dataset_shape(const struct task_config *config, struct task_shape *s
         return false;
     }
     size_t from = mask_begin(&data->train, data->steps);
-    if (data->test.trials > 0)
+    if (data->test.trials > 0) {
         from = lesser(from, mask_begin(&data->test, data->steps));
-    *shape = (struct task_shape){.steps = (int)data->steps, .inputs = (int)data->inputs, .outputs = (int)data->outputs, .loss = data->loss,
-                                 .has_accuracy = data->loss == LOSS_CROSS_ENTROPY, .mask_from = (int)from, .mask_uniform = !data->train.mask && !data->test.mask,
+    }
+    *shape = (struct task_shape){.steps = (int)data->steps,
+                                 .inputs = (int)data->inputs,
+                                 .outputs = (int)data->outputs,
+                                 .loss = data->loss,
+                                 .has_accuracy = data->loss == LOSS_CROSS_ENTROPY,
+                                 .mask_from = (int)from,
+                                 .mask_uniform = !data->train.mask && !data->test.mask,
                                  .test_trials = data->test.trials};
     return true;
 }
 
-static const struct trial_set *dataset_set(const struct task *task, const struct trial *trial)
-{
+static const struct trial_set *dataset_set(const struct task *task, const struct trial *trial) {
     return trial->id.phase == TRIAL_TEST ? &task->config->data->test : &task->config->data->train;
 }
 
-static void dataset_trial(const struct task *task, struct trial_id id, struct trial *trial)
-{
+static void dataset_trial(const struct task *task, struct trial_id id, struct trial *trial) {
     *trial = (struct trial){.id = id, .source = id.trial, .label = -1};
-    if (id.phase == TRIAL_TEST)
+    if (id.phase == TRIAL_TEST) {
         return;
+    }
     struct random_stream stream = task_stream(task, RANDOM_TRAINING_LABEL, RANDOM_EVALUATION_LABEL, id);
     trial->source = (size_t)random_below(&stream, 0, task->config->data->train.trials);
 }
 
-static void dataset_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x, size_t stride)
-{
+static void dataset_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x,
+                           size_t stride) {
     const struct trial_set *set = dataset_set(task, trial);
     size_t inputs = task->config->data->inputs;
-    for (int t = from; t < to; t++)
-        memcpy(x + (size_t)(t - from) * stride, set->inputs + ((size_t)t * set->trials + trial->source) * inputs, inputs * sizeof(float));
+    for (int t = from; t < to; t++) {
+        memcpy(x + (size_t)(t - from) * stride, set->inputs + ((size_t)t * set->trials + trial->source) * inputs,
+               inputs * sizeof(float));
+    }
 }
 
-static float dataset_target(const struct task *task, const struct trial *trial, int t, int *class_index, float *values)
-{
+static float dataset_target(const struct task *task, const struct trial *trial, int t, int *class_index,
+                            float *values) {
     const struct trial_set *set = dataset_set(task, trial);
     size_t at = (size_t)t * set->trials + trial->source, outputs = task->config->data->outputs;
-    if (set->classes)
+    if (set->classes) {
         *class_index = set->classes[at];
-    else
+    } else {
         memcpy(values, set->values + at * outputs, outputs * sizeof(float));
+    }
     return set->mask ? set->mask[at] : 1.0f;
 }
 
 const struct task_ops task_dataset = {
-    .name = "dataset", .shape = dataset_shape, .trial = dataset_trial, .inputs = dataset_inputs, .target = dataset_target,
+    .name = "dataset",
+    .shape = dataset_shape,
+    .trial = dataset_trial,
+    .inputs = dataset_inputs,
+    .target = dataset_target,
 };

@@ -1,30 +1,34 @@
 /*
- * Delayed exclusive or: two cues, one at each end of a delay; the class is 1 if both or none carried a pulse (Liu et al. 2022).
+ * Delayed exclusive or: two cues, one at each end of a delay; the class is 1 if both or none carried a pulse (Liu et
+ * al. 2022).
  *
- * Two inputs at 0.02. On input 0 in the first cue window, and on input 1 in the last, if that trial's bit is 1, a pulse amplitude * exp(-s^2 / (2 (n/4)^2)) is
- * added, s running from -n/2 to n/2 in n equal points for a cue of n steps; normal(0, noise) on every value. T = cue + delay + cue; the loss counts the last step.
+ * Two inputs at 0.02. On input 0 in the first cue window, and on input 1 in the last, if that trial's bit is 1, a pulse
+ * amplitude * exp(-s^2 / (2 (n/4)^2)) is added, s running from -n/2 to n/2 in n equal points for a cue of n steps;
+ * normal(0, noise) on every value. T = cue + delay + cue; the loss counts the last step.
  */
 #include "core/base/elementary.h"
 #include "core/tasks/tasks.h"
 
 #define BASELINE 0.02f
 
-static bool delayed_xor_shape(const struct task_config *config, struct task_shape *shape, char error[256])
-{
+static bool delayed_xor_shape(const struct task_config *config, struct task_shape *shape, char error[256]) {
     (void)error;
     int steps = 2 * config->delayed_xor.cue + config->delayed_xor.delay;
-    *shape = (struct task_shape){.steps = steps, .inputs = 2, .outputs = 2, .loss = LOSS_CROSS_ENTROPY, .has_accuracy = true,
-                                 .mask_from = steps - 1, .mask_uniform = true};
+    *shape = (struct task_shape){.steps = steps,
+                                 .inputs = 2,
+                                 .outputs = 2,
+                                 .loss = LOSS_CROSS_ENTROPY,
+                                 .has_accuracy = true,
+                                 .mask_from = steps - 1,
+                                 .mask_uniform = true};
     return true;
 }
 
-static size_t delayed_xor_state_size(const struct task_config *config)
-{
+static size_t delayed_xor_state_size(const struct task_config *config) {
     return (size_t)config->delayed_xor.cue * sizeof(float);
 }
 
-static void delayed_xor_init(struct task *task)
-{
+static void delayed_xor_init(struct task *task) {
     int cue = task->config->delayed_xor.cue;
     float *pulse = task->state;
     double width = cue / 4.0;
@@ -34,23 +38,22 @@ static void delayed_xor_init(struct task *task)
     }
 }
 
-static void delayed_xor_trial(const struct task *task, struct trial_id id, struct trial *trial)
-{
+static void delayed_xor_trial(const struct task *task, struct trial_id id, struct trial *trial) {
     struct random_stream stream = task_stream(task, RANDOM_TRAINING_LABEL, RANDOM_EVALUATION_LABEL, id);
     uint64_t bits = random_bits(&stream, 0) & 3;
     *trial = (struct trial){.id = id, .bits = bits, .label = bits == 0 || bits == 3};
 }
 
-static void pulse_add(const struct task *task, int start, int channel, int from, int to, float *x, size_t stride)
-{
+static void pulse_add(const struct task *task, int start, int channel, int from, int to, float *x, size_t stride) {
     const float *pulse = task->state;
     int first = from > start ? from : start, end = start + task->config->delayed_xor.cue, last = to < end ? to : end;
-    for (int t = first; t < last; t++)
+    for (int t = first; t < last; t++) {
         x[(size_t)(t - from) * stride + (size_t)channel] += pulse[t - start];
+    }
 }
 
-static void delayed_xor_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x, size_t stride)
-{
+static void delayed_xor_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x,
+                               size_t stride) {
     enum { STEPS = 16 };
     struct random_stream stream = task_stream(task, RANDOM_TRAINING_NOISE, RANDOM_EVALUATION_NOISE, trial->id);
     float noise = (float)task->config->delayed_xor.noise, values[2 * STEPS];
@@ -63,20 +66,27 @@ static void delayed_xor_inputs(const struct task *task, const struct trial *tria
             row[1] = BASELINE + noise * values[2 * i + 1];
         }
     }
-    if (trial->bits & 1)
+    if (trial->bits & 1) {
         pulse_add(task, 0, 0, from, to, x, stride);
-    if (trial->bits & 2)
+    }
+    if (trial->bits & 2) {
         pulse_add(task, task->config->delayed_xor.cue + task->config->delayed_xor.delay, 1, from, to, x, stride);
+    }
 }
 
-static float delayed_xor_target(const struct task *task, const struct trial *trial, int t, int *class_index, float *values)
-{
+static float delayed_xor_target(const struct task *task, const struct trial *trial, int t, int *class_index,
+                                float *values) {
     (void)values;
     *class_index = trial->label;
     return t == task->shape.steps - 1 ? 1.0f : 0.0f;
 }
 
 const struct task_ops task_delayed_xor = {
-    .name = "delayed_xor", .shape = delayed_xor_shape, .state_size = delayed_xor_state_size, .init = delayed_xor_init, .trial = delayed_xor_trial,
-    .inputs = delayed_xor_inputs, .target = delayed_xor_target,
+    .name = "delayed_xor",
+    .shape = delayed_xor_shape,
+    .state_size = delayed_xor_state_size,
+    .init = delayed_xor_init,
+    .trial = delayed_xor_trial,
+    .inputs = delayed_xor_inputs,
+    .target = delayed_xor_target,
 };

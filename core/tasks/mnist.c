@@ -1,6 +1,7 @@
 /*
- * MNIST in time (LeCun et al. 1998): row_mnist shows one row of 28 pixels (0..1) for steps_per_row steps, pixel_mnist one pixel for steps_per_pixel steps.
- * Cross-entropy at the last step; training images are drawn by the counter, the official test split is evaluated whole.
+ * MNIST in time (LeCun et al. 1998): row_mnist shows one row of 28 pixels (0..1) for steps_per_row steps, pixel_mnist
+ * one pixel for steps_per_pixel steps. Cross-entropy at the last step; training images are drawn by the counter, the
+ * official test split is evaluated whole.
  */
 #include <stdio.h>
 
@@ -8,34 +9,36 @@
 
 enum { SIDE = 28, PIXELS = SIDE * SIDE, DIGITS = 10 };
 
-static bool mnist_shape(const struct task_config *config, int inputs, int steps, struct task_shape *shape, char error[256])
-{
+static bool mnist_shape(const struct task_config *config, int inputs, int steps, struct task_shape *shape,
+                        char error[256]) {
     if (!config->data || config->data->train.trials == 0 || !config->data->train.pixels) {
         snprintf(error, 256, "the MNIST images are not loaded");
         return false;
     }
-    *shape = (struct task_shape){.steps = steps, .inputs = inputs, .outputs = DIGITS, .loss = LOSS_CROSS_ENTROPY, .has_accuracy = true,
-                                 .mask_from = steps - 1, .mask_uniform = true, .test_trials = config->data->test.trials};
+    *shape = (struct task_shape){.steps = steps,
+                                 .inputs = inputs,
+                                 .outputs = DIGITS,
+                                 .loss = LOSS_CROSS_ENTROPY,
+                                 .has_accuracy = true,
+                                 .mask_from = steps - 1,
+                                 .mask_uniform = true,
+                                 .test_trials = config->data->test.trials};
     return true;
 }
 
-static bool row_mnist_shape(const struct task_config *config, struct task_shape *shape, char error[256])
-{
+static bool row_mnist_shape(const struct task_config *config, struct task_shape *shape, char error[256]) {
     return mnist_shape(config, SIDE, SIDE * config->row_mnist.steps_per_row, shape, error);
 }
 
-static bool pixel_mnist_shape(const struct task_config *config, struct task_shape *shape, char error[256])
-{
+static bool pixel_mnist_shape(const struct task_config *config, struct task_shape *shape, char error[256]) {
     return mnist_shape(config, 1, PIXELS * config->pixel_mnist.steps_per_pixel, shape, error);
 }
 
-static const struct trial_set *mnist_set(const struct task *task, const struct trial_id *id)
-{
+static const struct trial_set *mnist_set(const struct task *task, const struct trial_id *id) {
     return id->phase == TRIAL_TEST ? &task->config->data->test : &task->config->data->train;
 }
 
-static void mnist_trial(const struct task *task, struct trial_id id, struct trial *trial)
-{
+static void mnist_trial(const struct task *task, struct trial_id id, struct trial *trial) {
     const struct trial_set *set = mnist_set(task, &id);
     size_t source = id.trial;
     if (id.phase != TRIAL_TEST) {
@@ -46,36 +49,46 @@ static void mnist_trial(const struct task *task, struct trial_id id, struct tria
 }
 
 /* `width` pixels from pixel number `first` of the image on, scaled to 0..1. */
-static void pixels_copy(const struct task *task, const struct trial *trial, int first, int width, float *x)
-{
+static void pixels_copy(const struct task *task, const struct trial *trial, int first, int width, float *x) {
     const uint8_t *image = mnist_set(task, &trial->id)->pixels + trial->source * PIXELS + first;
-    for (int i = 0; i < width; i++)
+    for (int i = 0; i < width; i++) {
         x[i] = (float)image[i] * (1.0f / 255.0f);
+    }
 }
 
-static void row_mnist_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x, size_t stride)
-{
-    for (int t = from; t < to; t++)
-        pixels_copy(task, trial, t / task->config->row_mnist.steps_per_row * SIDE, SIDE, x + (size_t)(t - from) * stride);
+static void row_mnist_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x,
+                             size_t stride) {
+    for (int t = from; t < to; t++) {
+        pixels_copy(task, trial, t / task->config->row_mnist.steps_per_row * SIDE, SIDE,
+                    x + (size_t)(t - from) * stride);
+    }
 }
 
-static void pixel_mnist_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x, size_t stride)
-{
-    for (int t = from; t < to; t++)
+static void pixel_mnist_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x,
+                               size_t stride) {
+    for (int t = from; t < to; t++) {
         pixels_copy(task, trial, t / task->config->pixel_mnist.steps_per_pixel, 1, x + (size_t)(t - from) * stride);
+    }
 }
 
-static float mnist_target(const struct task *task, const struct trial *trial, int t, int *class_index, float *values)
-{
+static float mnist_target(const struct task *task, const struct trial *trial, int t, int *class_index, float *values) {
     (void)values;
     *class_index = trial->label;
     return t == task->shape.steps - 1 ? 1.0f : 0.0f;
 }
 
 const struct task_ops task_row_mnist = {
-    .name = "row_mnist", .shape = row_mnist_shape, .trial = mnist_trial, .inputs = row_mnist_inputs, .target = mnist_target,
+    .name = "row_mnist",
+    .shape = row_mnist_shape,
+    .trial = mnist_trial,
+    .inputs = row_mnist_inputs,
+    .target = mnist_target,
 };
 
 const struct task_ops task_pixel_mnist = {
-    .name = "pixel_mnist", .shape = pixel_mnist_shape, .trial = mnist_trial, .inputs = pixel_mnist_inputs, .target = mnist_target,
+    .name = "pixel_mnist",
+    .shape = pixel_mnist_shape,
+    .trial = mnist_trial,
+    .inputs = pixel_mnist_inputs,
+    .target = mnist_target,
 };

@@ -1,9 +1,10 @@
 /*
- * Pattern generation: frozen inputs, the same for every trial, drive O targets, each a sum of sines of periods 1000, 500, 333 and 200 ms with amplitudes U(0.5, 2) and
- * random phases, scaled to a largest absolute value of 1. Squared error at every step; there is no accuracy.
+ * Pattern generation: frozen inputs, the same for every trial, drive O targets, each a sum of sines of periods 1000,
+ * 500, 333 and 200 ms with amplitudes U(0.5, 2) and random phases, scaled to a largest absolute value of 1. Squared
+ * error at every step; there is no accuracy.
  *
- * Inputs are normal(0,1) from the counter, a step's own, so nothing has size T. The scale needs one pass over the steps of one common period
- * (333 s: beyond it targets repeat), made once.
+ * Inputs are normal(0,1) from the counter, a step's own, so nothing has size T. The scale needs one pass over the steps
+ * of one common period (333 s: beyond it targets repeat), made once.
  */
 #include <string.h>
 
@@ -19,21 +20,22 @@ struct target {
     double scale;
 };
 
-static bool pattern_shape(const struct task_config *config, struct task_shape *shape, char error[256])
-{
+static bool pattern_shape(const struct task_config *config, struct task_shape *shape, char error[256]) {
     (void)error;
-    *shape = (struct task_shape){.steps = config->pattern.duration, .inputs = config->pattern.inputs, .outputs = config->pattern.outputs,
-                                 .loss = LOSS_MSE, .mask_from = 0, .mask_uniform = true};
+    *shape = (struct task_shape){.steps = config->pattern.duration,
+                                 .inputs = config->pattern.inputs,
+                                 .outputs = config->pattern.outputs,
+                                 .loss = LOSS_MSE,
+                                 .mask_from = 0,
+                                 .mask_uniform = true};
     return true;
 }
 
-static size_t pattern_state_size(const struct task_config *config)
-{
+static size_t pattern_state_size(const struct task_config *config) {
     return (size_t)config->pattern.outputs * sizeof(struct target);
 }
 
-static double target_value(const struct target *target, int t)
-{
+static double target_value(const struct target *target, int t) {
     double sum = 0, sine, cosine;
     for (int i = 0; i < SINES; i++) {
         elementary_sincos_turns(t / period[i] + target->phase[i], &sine, &cosine);
@@ -42,8 +44,7 @@ static double target_value(const struct target *target, int t)
     return sum * target->scale;
 }
 
-static void pattern_init(struct task *task)
-{
+static void pattern_init(struct task *task) {
     enum { COMMON_PERIOD = 333000 };
     struct target *targets = task->state;
     int steps = task->shape.steps < COMMON_PERIOD ? task->shape.steps : COMMON_PERIOD;
@@ -55,20 +56,20 @@ static void pattern_init(struct task *task)
         }
         targets[o].scale = 1;
         double largest = 0;
-        for (int t = 0; t < steps; t++)
+        for (int t = 0; t < steps; t++) {
             largest = fmax(largest, fabs(target_value(&targets[o], t)));
+        }
         targets[o].scale = largest > 0 ? 1 / largest : 1;
     }
 }
 
-static void pattern_trial(const struct task *task, struct trial_id id, struct trial *trial)
-{
+static void pattern_trial(const struct task *task, struct trial_id id, struct trial *trial) {
     (void)task;
     *trial = (struct trial){.id = id, .label = -1};
 }
 
-static void pattern_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x, size_t stride)
-{
+static void pattern_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x,
+                           size_t stride) {
     enum { VALUES = 512 }; /* made together: single steps would leave most of random_normal_fill's vectors unused */
     (void)trial;
     size_t inputs = (size_t)task->shape.inputs;
@@ -79,22 +80,29 @@ static void pattern_inputs(const struct task *task, const struct trial *trial, i
         int count = to - t < together ? to - t : together;
         float *first = inputs > VALUES ? x + (size_t)(t - from) * stride : values;
         random_normal_fill(&stream, (uint64_t)t * inputs, (size_t)count * inputs, first);
-        for (int i = 0; i < count && first == values; i++)
+        for (int i = 0; i < count && first == values; i++) {
             memcpy(x + (size_t)(t - from + i) * stride, values + (size_t)i * inputs, inputs * sizeof *x);
+        }
     }
 }
 
-static float pattern_target(const struct task *task, const struct trial *trial, int t, int *class_index, float *values)
-{
+static float pattern_target(const struct task *task, const struct trial *trial, int t, int *class_index,
+                            float *values) {
     (void)trial;
     (void)class_index;
     const struct target *targets = task->state;
-    for (int o = 0; o < task->shape.outputs; o++)
+    for (int o = 0; o < task->shape.outputs; o++) {
         values[o] = (float)target_value(&targets[o], t);
+    }
     return 1.0f;
 }
 
 const struct task_ops task_pattern = {
-    .name = "pattern", .shape = pattern_shape, .state_size = pattern_state_size, .init = pattern_init, .trial = pattern_trial,
-    .inputs = pattern_inputs, .target = pattern_target,
+    .name = "pattern",
+    .shape = pattern_shape,
+    .state_size = pattern_state_size,
+    .init = pattern_init,
+    .trial = pattern_trial,
+    .inputs = pattern_inputs,
+    .target = pattern_target,
 };

@@ -12,11 +12,11 @@ const struct task_ops *const task_table[TASK_TYPES] = {
     [TASK_PIXEL_MNIST] = &task_pixel_mnist, [TASK_EVIDENCE] = &task_evidence, [TASK_DATASET] = &task_dataset,
 };
 
-enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, char error[256])
-{
+enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, char error[256]) {
     *task = (struct task){.ops = task_table[config->type], .config = config, .seed = seed};
-    if (!task->ops->shape(config, &task->shape, error))
+    if (!task->ops->shape(config, &task->shape, error)) {
         return TRAIN_INVALID;
+    }
     size_t size = task->ops->state_size ? task->ops->state_size(config) : 0;
     if (size > 0) {
         size = (size + 63) / 64 * 64;
@@ -27,20 +27,21 @@ enum train_result task_init(struct task *task, const struct task_config *config,
         }
         memset(task->state, 0, size);
     }
-    if (task->ops->init)
+    if (task->ops->init) {
         task->ops->init(task);
+    }
     return TRAIN_FINISHED;
 }
 
-void task_release(struct task *task)
-{
-    if (!task)
+void task_release(struct task *task) {
+    if (!task) {
         return;
+    }
     free(task->state);
     *task = (struct task){0};
 }
 
-struct random_stream task_stream(const struct task *task, enum random_purpose training, enum random_purpose evaluation, struct trial_id id)
-{
+struct random_stream task_stream(const struct task *task, enum random_purpose training, enum random_purpose evaluation,
+                                 struct trial_id id) {
     return random_stream_make(task->seed, id.phase == TRIAL_TRAINING ? training : evaluation, id.iteration, id.trial);
 }

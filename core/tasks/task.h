@@ -2,7 +2,8 @@
  * A task: what a trial is. One file a task, each ending in one `struct task_ops`; task_table lists them all.
  *
  * A task instance is immutable once made and shared by all threads. Trials are produced in blocks of time from the
- * counter-based generator, so nothing here has size T. The noise of a trial depends on (seed, phase, iteration, trial) alone.
+ * counter-based generator, so nothing here has size T. The noise of a trial depends on (seed, phase, iteration, trial)
+ * alone.
  */
 #ifndef MODPROP_CORE_TASKS_TASK_H
 #define MODPROP_CORE_TASKS_TASK_H
@@ -49,9 +50,9 @@ struct trial_id {
 /* What a task needs to know of a trial to produce any part of it; filled by task->trial, opaque to callers. */
 struct trial {
     struct trial_id id;
-    uint64_t bits;   /* the task's own: cue bits, favoured side */
-    size_t source;   /* index in the trial_set it comes from */
-    int label;       /* class of the trial where it has one */
+    uint64_t bits; /* the task's own: cue bits, favoured side */
+    size_t source; /* index in the trial_set it comes from */
+    int label;     /* class of the trial where it has one */
 };
 
 struct task;
@@ -66,7 +67,9 @@ struct task_ops {
     void (*trial)(const struct task *task, struct trial_id id, struct trial *trial);
     /* x[(t - from) * stride + i] for t in [from, to), i in [0, I) */
     void (*inputs)(const struct task *task, const struct trial *trial, int from, int to, float *x, size_t stride);
-    /* Target and mask weight at step t: *class_index for cross-entropy, or values[0..O). Only asked for t >= mask_from. */
+    /*
+     * Target and mask weight at step t: *class_index for cross-entropy, or values[0..O). Only asked for t >= mask_from.
+     */
     float (*target)(const struct task *task, const struct trial *trial, int t, int *class_index, float *values);
 };
 
@@ -80,7 +83,10 @@ struct task {
 
 extern const struct task_ops *const task_table[TASK_TYPES];
 
-/* Makes a task; task_release frees it (NULL-safe, half-built too). TRAIN_FINISHED, or TRAIN_INVALID or TRAIN_NO_MEMORY with a sentence in error. */
+/*
+ * Makes a task; task_release frees it (NULL-safe, half-built too). TRAIN_FINISHED, or TRAIN_INVALID or TRAIN_NO_MEMORY
+ * with a sentence in error.
+ */
 enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, char error[256]);
 void task_release(struct task *task);
 

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "checkpoints are little-endian and written as they lie in memory");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "checkpoints are little-endian and written as they lie in memory");
 
 #define CHECKPOINT_VERSION 1u
 
@@ -24,11 +25,14 @@ struct checkpoint_header {
 
 enum { CHECKED_FROM = offsetof(struct checkpoint_header, size) };
 
-/* CRC-32 (IEEE 802.3, reflected), four bits at a time. It finds torn and flipped bytes; against tampering the store has sha256. */
-static uint32_t checksum(const unsigned char *bytes, size_t size)
-{
-    static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-                                       0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+/*
+ * CRC-32 (IEEE 802.3, reflected), four bits at a time. It finds torn and flipped bytes; against tampering the store has
+ * sha256.
+ */
+static uint32_t checksum(const unsigned char *bytes, size_t size) {
+    static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+                                       0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+                                       0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
     uint32_t crc = 0xffffffff;
     for (size_t i = 0; i < size; i++) {
         crc ^= bytes[i];
@@ -38,54 +42,96 @@ static uint32_t checksum(const unsigned char *bytes, size_t size)
     return ~crc;
 }
 
-/* --- identity ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- identity ---- */
 
-static void hash_bytes(uint64_t *hash, const void *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
+static void hash_bytes(uint64_t *hash, const void *bytes, size_t size) {
+    for (size_t i = 0; i < size; i++) {
         *hash = (*hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3u; /* FNV-1a */
+    }
 }
 
-static void hash_number(uint64_t *hash, double number)
-{
+static void hash_number(uint64_t *hash, double number) {
     hash_bytes(hash, &number, sizeof number);
 }
 
-static void hash_task(uint64_t *hash, const struct task_config *task)
-{
-    const double numbers[] = {
-        task->type, task->delayed_xor.delay, task->delayed_xor.cue, task->delayed_xor.amplitude, task->delayed_xor.noise, task->pattern.inputs,
-        task->pattern.outputs, task->pattern.duration, task->row_mnist.steps_per_row, task->pixel_mnist.steps_per_pixel, task->evidence.cues,
-        task->evidence.cue_duration, task->evidence.cue_active, task->evidence.delay, task->evidence.recall, task->evidence.cue_probability,
-        task->evidence.active_rate, task->evidence.background_rate};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+static void hash_task(uint64_t *hash, const struct task_config *task) {
+    const double numbers[] = {task->type,
+                              task->delayed_xor.delay,
+                              task->delayed_xor.cue,
+                              task->delayed_xor.amplitude,
+                              task->delayed_xor.noise,
+                              task->pattern.inputs,
+                              task->pattern.outputs,
+                              task->pattern.duration,
+                              task->row_mnist.steps_per_row,
+                              task->pixel_mnist.steps_per_pixel,
+                              task->evidence.cues,
+                              task->evidence.cue_duration,
+                              task->evidence.cue_active,
+                              task->evidence.delay,
+                              task->evidence.recall,
+                              task->evidence.cue_probability,
+                              task->evidence.active_rate,
+                              task->evidence.background_rate};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         hash_number(hash, numbers[i]);
+    }
     hash_bytes(hash, task->dataset.name, strlen(task->dataset.name));
 }
 
-static void hash_network(uint64_t *hash, const struct network_config *network)
-{
-    const double numbers[] = {network->units, network->tau, network->tau_is_range, network->tau_low, network->tau_high, network->activation, network->dale,
-                              network->excitatory_fraction, network->types_per_sign, network->connectivity, network->rewiring, network->discretization,
+static void hash_network(uint64_t *hash, const struct network_config *network) {
+    const double numbers[] = {network->units,
+                              network->tau,
+                              network->tau_is_range,
+                              network->tau_low,
+                              network->tau_high,
+                              network->activation,
+                              network->dale,
+                              network->excitatory_fraction,
+                              network->types_per_sign,
+                              network->connectivity,
+                              network->rewiring,
+                              network->discretization,
                               network->bias};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         hash_number(hash, numbers[i]);
-    for (int p = 0; network->tau_of_unit && p < network->units; p++)
+    }
+    for (int p = 0; network->tau_of_unit && p < network->units; p++) {
         hash_number(hash, network->tau_of_unit[p]);
+    }
 }
 
-static void hash_learning(uint64_t *hash, const struct rule_config *rule, const struct optimizer_config *optimizer, int batch_size)
-{
-    const double numbers[] = {rule->type, rule->mu, rule->mu_auto, rule->weights, rule->averaging, rule->tracking, rule->first_hop, rule->taps, rule->feedback,
-                              rule->feedback_decay, optimizer->type, optimizer->learning_rate, optimizer->decay_factor, optimizer->decay_every,
-                              optimizer->momentum, optimizer->beta1, optimizer->beta2, optimizer->epsilon, optimizer->l2, optimizer->l1,
-                              optimizer->clip_norm.set, optimizer->clip_norm.set ? optimizer->clip_norm.value : 0, batch_size};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+static void hash_learning(uint64_t *hash, const struct rule_config *rule, const struct optimizer_config *optimizer,
+                          int batch_size) {
+    const double numbers[] = {rule->type,
+                              rule->mu,
+                              rule->mu_auto,
+                              rule->weights,
+                              rule->averaging,
+                              rule->tracking,
+                              rule->first_hop,
+                              rule->taps,
+                              rule->feedback,
+                              rule->feedback_decay,
+                              optimizer->type,
+                              optimizer->learning_rate,
+                              optimizer->decay_factor,
+                              optimizer->decay_every,
+                              optimizer->momentum,
+                              optimizer->beta1,
+                              optimizer->beta2,
+                              optimizer->epsilon,
+                              optimizer->l2,
+                              optimizer->l1,
+                              optimizer->clip_norm.set,
+                              optimizer->clip_norm.set ? optimizer->clip_norm.value : 0,
+                              batch_size};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         hash_number(hash, numbers[i]);
+    }
 }
 
-uint64_t config_identity(const struct train_config *config)
-{
+uint64_t config_identity(const struct train_config *config) {
     uint64_t hash = 0xcbf29ce484222325u;
     hash_number(&hash, (double)config->seed);
     hash_task(&hash, &config->task);
@@ -94,43 +140,55 @@ uint64_t config_identity(const struct train_config *config)
     return hash;
 }
 
-/* --- sizes, writing, reading ----------------------------------------------------------------------------------------------------------------- */
+/* ---- sizes, writing, reading ---- */
 
-static size_t size_of(size_t parameters, size_t optimizer_floats, size_t averages, size_t units)
-{
-    return sizeof(struct checkpoint_header) + (parameters + optimizer_floats) * sizeof(float) + averages * sizeof(double) +
-           units * (sizeof(float) + 2 * sizeof(int32_t));
+static size_t size_of(size_t parameters, size_t optimizer_floats, size_t averages, size_t units) {
+    return sizeof(struct checkpoint_header) + (parameters + optimizer_floats) * sizeof(float) +
+           averages * sizeof(double) + units * (sizeof(float) + 2 * sizeof(int32_t));
 }
 
-size_t checkpoint_size(const struct checkpoint_arrays *arrays)
-{
-    return size_of(arrays->network->parameters, arrays->optimizer->state_floats, arrays->average_count, (size_t)arrays->network->units);
+size_t checkpoint_size(const struct checkpoint_arrays *arrays) {
+    return size_of(arrays->network->parameters, arrays->optimizer->state_floats, arrays->average_count,
+                   (size_t)arrays->network->units);
 }
 
-size_t checkpoint_size_estimate(const struct train_config *config, int inputs, int outputs)
-{
-    size_t n = (size_t)config->network.units, parameters = n * (n + (size_t)inputs + (size_t)outputs + config->network.bias) + (size_t)outputs;
+size_t checkpoint_size_estimate(const struct train_config *config, int inputs, int outputs) {
+    size_t n = (size_t)config->network.units,
+           parameters = n * (n + (size_t)inputs + (size_t)outputs + config->network.bias) + (size_t)outputs;
     size_t types = (size_t)network_types_count(&config->network);
     bool tracks = config->rule.weights == CREDIT_TYPE && config->rule.tracking == TRACKING_INITIAL;
-    return size_of(parameters, optimizer_state_floats(parameters, config->network.units, outputs, config), tracks ? types * types : 0, n);
+    return size_of(parameters, optimizer_state_floats(parameters, config->network.units, outputs, config),
+                   tracks ? types * types : 0, n);
 }
 
-static unsigned char *put(unsigned char *at, const void *from, size_t size)
-{
-    if (size > 0)
+static unsigned char *put(unsigned char *at, const void *from, size_t size) {
+    if (size > 0) {
         memcpy(at, from, size);
+    }
     return at + size;
 }
 
-void checkpoint_write(const struct train_config *config, const struct train_state *state, const struct checkpoint_arrays *arrays, unsigned char *bytes)
-{
+void checkpoint_write(const struct train_config *config, const struct train_state *state,
+                      const struct checkpoint_arrays *arrays, unsigned char *bytes) {
     const struct network *network = arrays->network;
-    struct checkpoint_header header = {
-        .version = CHECKPOINT_VERSION, .size = checkpoint_size(arrays), .identity = config_identity(config), .units = network->units,
-        .inputs = network->inputs, .outputs = network->outputs, .types = network->types, .bias = network->bias, .streak = state->streak,
-        .parameters = network->parameters, .optimizer_floats = arrays->optimizer->state_floats, .averages = arrays->average_count,
-        .iteration = state->iteration, .evaluated_iteration = state->evaluated_iteration, .training_loss = state->training_loss,
-        .mu_mean = state->mu_mean, .loss = state->loss, .accuracy = state->accuracy};
+    struct checkpoint_header header = {.version = CHECKPOINT_VERSION,
+                                       .size = checkpoint_size(arrays),
+                                       .identity = config_identity(config),
+                                       .units = network->units,
+                                       .inputs = network->inputs,
+                                       .outputs = network->outputs,
+                                       .types = network->types,
+                                       .bias = network->bias,
+                                       .streak = state->streak,
+                                       .parameters = network->parameters,
+                                       .optimizer_floats = arrays->optimizer->state_floats,
+                                       .averages = arrays->average_count,
+                                       .iteration = state->iteration,
+                                       .evaluated_iteration = state->evaluated_iteration,
+                                       .training_loss = state->training_loss,
+                                       .mu_mean = state->mu_mean,
+                                       .loss = state->loss,
+                                       .accuracy = state->accuracy};
     memcpy(header.magic, magic, sizeof magic);
     size_t n = (size_t)network->units;
     unsigned char *at = put(bytes, &header, sizeof header);
@@ -144,55 +202,66 @@ void checkpoint_write(const struct train_config *config, const struct train_stat
     memcpy(bytes + offsetof(struct checkpoint_header, checksum), &sum, sizeof sum);
 }
 
-static bool refuse(struct train_error *error, const char *text)
-{
+static bool refuse(struct train_error *error, const char *text) {
     snprintf(error->text, sizeof error->text, "%s", text);
     return false;
 }
 
-static bool header_check(const struct train_config *config, const unsigned char *bytes, size_t size, struct checkpoint_header *header,
-                         struct train_error *error)
-{
-    if (size < sizeof *header)
+static bool header_check(const struct train_config *config, const unsigned char *bytes, size_t size,
+                         struct checkpoint_header *header, struct train_error *error) {
+    if (size < sizeof *header) {
         return refuse(error, "the checkpoint is truncated");
+    }
     memcpy(header, bytes, sizeof *header);
-    if (memcmp(header->magic, magic, sizeof magic) != 0)
+    if (memcmp(header->magic, magic, sizeof magic) != 0) {
         return refuse(error, "this is not a checkpoint of modprop");
-    if (header->version != CHECKPOINT_VERSION)
+    }
+    if (header->version != CHECKPOINT_VERSION) {
         return refuse(error, "the checkpoint has a version that this program does not read");
-    if (header->size != size)
+    }
+    if (header->size != size) {
         return refuse(error, "the checkpoint is truncated or has bytes appended");
-    if (checksum(bytes + CHECKED_FROM, size - CHECKED_FROM) != header->checksum)
+    }
+    if (checksum(bytes + CHECKED_FROM, size - CHECKED_FROM) != header->checksum) {
         return refuse(error, "the checkpoint is damaged: its checksum does not match");
-    if (header->identity != config_identity(config))
+    }
+    if (header->identity != config_identity(config)) {
         return refuse(error, "the checkpoint belongs to another job: its configuration differs");
+    }
     uint64_t most = size / sizeof(float);
-    if (header->units < 1 || (uint64_t)header->units > most || header->parameters > most || header->optimizer_floats > most || header->averages > most ||
-        size_of(header->parameters, header->optimizer_floats, header->averages, (size_t)header->units) != size)
+    if (header->units < 1 || (uint64_t)header->units > most || header->parameters > most ||
+        header->optimizer_floats > most || header->averages > most ||
+        size_of(header->parameters, header->optimizer_floats, header->averages, (size_t)header->units) != size) {
         return refuse(error, "the checkpoint is damaged: its sizes contradict each other");
+    }
     return true;
 }
 
-static const unsigned char *get(const unsigned char *at, void *to, size_t size)
-{
-    if (size > 0)
+static const unsigned char *get(const unsigned char *at, void *to, size_t size) {
+    if (size > 0) {
         memcpy(to, at, size);
+    }
     return at + size;
 }
 
-bool checkpoint_read(const struct train_config *config, const unsigned char *bytes, size_t size, struct train_state *state,
-                     const struct checkpoint_arrays *arrays, struct train_error *error)
-{
+bool checkpoint_read(const struct train_config *config, const unsigned char *bytes, size_t size,
+                     struct train_state *state, const struct checkpoint_arrays *arrays, struct train_error *error) {
     struct checkpoint_header header;
     const struct network *network = arrays->network;
-    if (!header_check(config, bytes, size, &header, error))
+    if (!header_check(config, bytes, size, &header, error)) {
         return false;
-    if (header.units != network->units || header.inputs != network->inputs || header.outputs != network->outputs || header.types != network->types ||
-        header.bias != network->bias || header.parameters != network->parameters || header.optimizer_floats != arrays->optimizer->state_floats ||
-        header.averages != arrays->average_count)
+    }
+    if (header.units != network->units || header.inputs != network->inputs || header.outputs != network->outputs ||
+        header.types != network->types || header.bias != network->bias || header.parameters != network->parameters ||
+        header.optimizer_floats != arrays->optimizer->state_floats || header.averages != arrays->average_count) {
         return refuse(error, "the checkpoint belongs to another job: its network has other sizes");
-    *state = (struct train_state){.iteration = header.iteration, .training_loss = header.training_loss, .mu_mean = header.mu_mean,
-                                  .evaluated_iteration = header.evaluated_iteration, .loss = header.loss, .accuracy = header.accuracy,
+    }
+    *state = (struct train_state){.iteration = header.iteration,
+                                  .training_loss = header.training_loss,
+                                  .mu_mean = header.mu_mean,
+                                  .evaluated_iteration = header.evaluated_iteration,
+                                  .loss = header.loss,
+                                  .accuracy = header.accuracy,
                                   .streak = header.streak};
     const unsigned char *at = bytes + sizeof header;
     at = get(at, network->weights, network->parameters * sizeof(float));
@@ -201,34 +270,46 @@ bool checkpoint_read(const struct train_config *config, const unsigned char *byt
     return true;
 }
 
-/* --- for readers of weights ------------------------------------------------------------------------------------------------------------------ */
+/* ---- for readers of weights ---- */
 
-static void trained_point(struct trained *trained, const struct checkpoint_header *header, const unsigned char *memory)
-{
+static void trained_point(struct trained *trained, const struct checkpoint_header *header,
+                          const unsigned char *memory) {
     size_t n = (size_t)header->units, inputs = (size_t)header->inputs, outputs = (size_t)header->outputs;
     const float *weights = (const float *)(const void *)(memory + sizeof *header);
-    const unsigned char *fixed = memory + sizeof *header + (header->parameters + header->optimizer_floats) * sizeof(float) + header->averages * sizeof(double);
+    const unsigned char *fixed = memory + sizeof *header +
+                                 (header->parameters + header->optimizer_floats) * sizeof(float) +
+                                 header->averages * sizeof(double);
     *trained = (struct trained){
-        .units = header->units, .inputs = header->inputs, .outputs = header->outputs, .types = header->types, .has_bias = header->bias != 0,
-        .iteration = header->iteration, .parameters = header->parameters, .W = weights, .Win = weights + n * n,
-        .leak = (const float *)(const void *)fixed, .type_of_unit = (const int *)(const void *)(fixed + n * sizeof(float)),
-        .sign_of_unit = (const int *)(const void *)(fixed + n * (sizeof(float) + sizeof(int32_t))), .memory = (void *)(uintptr_t)memory};
+        .units = header->units,
+        .inputs = header->inputs,
+        .outputs = header->outputs,
+        .types = header->types,
+        .has_bias = header->bias != 0,
+        .iteration = header->iteration,
+        .parameters = header->parameters,
+        .W = weights,
+        .Win = weights + n * n,
+        .leak = (const float *)(const void *)fixed,
+        .type_of_unit = (const int *)(const void *)(fixed + n * sizeof(float)),
+        .sign_of_unit = (const int *)(const void *)(fixed + n * (sizeof(float) + sizeof(int32_t))),
+        .memory = (void *)(uintptr_t)memory};
     const float *at = trained->Win + inputs * n;
     trained->b = header->bias ? at : NULL;
     trained->Wout = at + (header->bias ? n : 0);
     trained->bout = trained->Wout + n * outputs;
 }
 
-enum train_result trained_open(const struct train_config *config, const unsigned char *bytes, size_t size, struct trained *trained,
-                               struct train_error *error)
-{
+enum train_result trained_open(const struct train_config *config, const unsigned char *bytes, size_t size,
+                               struct trained *trained, struct train_error *error) {
     struct checkpoint_header header;
     *error = (struct train_error){0};
-    if (!header_check(config, bytes, size, &header, error))
+    if (!header_check(config, bytes, size, &header, error)) {
         return TRAIN_BAD_CHECKPOINT;
+    }
     uint64_t n = (uint64_t)header.units;
     if (header.inputs < 1 || header.outputs < 1 ||
-        header.parameters != n * n + (uint64_t)header.inputs * n + (header.bias ? n : 0) + n * (uint64_t)header.outputs + (uint64_t)header.outputs) {
+        header.parameters != n * n + (uint64_t)header.inputs * n + (header.bias ? n : 0) +
+                                 n * (uint64_t)header.outputs + (uint64_t)header.outputs) {
         refuse(error, "the checkpoint is damaged: its sizes contradict each other");
         return TRAIN_BAD_CHECKPOINT;
     }
@@ -242,10 +323,10 @@ enum train_result trained_open(const struct train_config *config, const unsigned
     return TRAIN_FINISHED;
 }
 
-void trained_release(struct trained *trained)
-{
-    if (!trained)
+void trained_release(struct trained *trained) {
+    if (!trained) {
         return;
+    }
     free(trained->memory);
     *trained = (struct trained){0};
 }

@@ -1,8 +1,9 @@
 /*
  * Checkpoints: everything that a job needs to go on bit for bit, as one flat, versioned, checksummed byte string.
  *
- * Layout, little-endian: struct checkpoint_header, then weights (parameters floats), optimiser state (floats), type averages (doubles, where tracking is initial),
- * leak (N floats), type of unit (N int32), sign of unit (N int32). Random numbers need no state: they are named by counters.
+ * Layout, little-endian: struct checkpoint_header, then weights (parameters floats), optimiser state (floats), type
+ * averages (doubles, where tracking is initial), leak (N floats), type of unit (N int32), sign of unit (N int32).
+ * Random numbers need no state: they are named by counters.
  */
 #ifndef MODPROP_CORE_CHECKPOINT_H
 #define MODPROP_CORE_CHECKPOINT_H
@@ -29,15 +30,22 @@ struct checkpoint_arrays {
     size_t average_count;
 };
 
-/* Identity of a configuration: two jobs with the same one may exchange checkpoints. Iterations, evaluation and thread settings do not enter. */
+/*
+ * Identity of a configuration: two jobs with the same one may exchange checkpoints. Iterations, evaluation and thread
+ * settings do not enter.
+ */
 uint64_t config_identity(const struct train_config *config);
 
 size_t checkpoint_size(const struct checkpoint_arrays *arrays);
 /* The same from sizes alone, for estimates. */
 size_t checkpoint_size_estimate(const struct train_config *config, int inputs, int outputs);
-void checkpoint_write(const struct train_config *config, const struct train_state *state, const struct checkpoint_arrays *arrays, unsigned char *bytes);
-/* Fills state and arrays. False, with a sentence, where the bytes are damaged or belong to another job; nothing is written then. */
-bool checkpoint_read(const struct train_config *config, const unsigned char *bytes, size_t size, struct train_state *state,
-                     const struct checkpoint_arrays *arrays, struct train_error *error);
+void checkpoint_write(const struct train_config *config, const struct train_state *state,
+                      const struct checkpoint_arrays *arrays, unsigned char *bytes);
+/*
+ * Fills state and arrays. False, with a sentence, where the bytes are damaged or belong to another job; nothing is
+ * written then.
+ */
+bool checkpoint_read(const struct train_config *config, const unsigned char *bytes, size_t size,
+                     struct train_state *state, const struct checkpoint_arrays *arrays, struct train_error *error);
 
 #endif

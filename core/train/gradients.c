@@ -1,4 +1,7 @@
-/* Gradients of one given batch: a network and a batch source made from the problem, one run of the engine. See gradients.h. */
+/*
+ * Gradients of one given batch: a network and a batch source made from the problem, one run of the engine. See
+ * gradients.h.
+ */
 #include "core/train/gradients.h"
 
 #include <stdio.h>
@@ -7,29 +10,30 @@
 
 #include "core/engine/engine.h"
 
-static void problem_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride)
-{
+static void problem_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride) {
     const struct gradients_problem *problem = user;
     size_t inputs = (size_t)problem->inputs;
-    for (int t = from; t < to; t++)
-        memcpy(x + (size_t)(t - from) * stride, problem->x + ((size_t)t * (size_t)problem->trials + trial) * inputs, inputs * sizeof(float));
+    for (int t = from; t < to; t++) {
+        memcpy(x + (size_t)(t - from) * stride, problem->x + ((size_t)t * (size_t)problem->trials + trial) * inputs,
+               inputs * sizeof(float));
+    }
 }
 
-static float problem_target(const void *user, size_t trial, int t, int *class_index, float *values)
-{
+static float problem_target(const void *user, size_t trial, int t, int *class_index, float *values) {
     const struct gradients_problem *problem = user;
     size_t at = (size_t)t * (size_t)problem->trials + trial, outputs = (size_t)problem->outputs;
-    if (problem->loss == LOSS_CROSS_ENTROPY)
+    if (problem->loss == LOSS_CROSS_ENTROPY) {
         *class_index = problem->classes[at];
-    else
+    } else {
         memcpy(values, problem->values + at * outputs, outputs * sizeof(float));
+    }
     return problem->mask ? problem->mask[at] : 1.0f;
 }
 
-static bool network_make(struct network *network, const struct gradients_problem *problem)
-{
-    if (!network_allocate(network, problem->units, problem->inputs, problem->outputs, problem->b != NULL, false))
+static bool network_make(struct network *network, const struct gradients_problem *problem) {
+    if (!network_allocate(network, problem->units, problem->inputs, problem->outputs, problem->b != NULL, false)) {
         return false;
+    }
     network->activation = problem->activation;
     network->types = problem->types;
     for (int p = 0; p < problem->units; p++) {
@@ -37,32 +41,39 @@ static bool network_make(struct network *network, const struct gradients_problem
         network->type_of_unit[p] = problem->type_of_unit ? problem->type_of_unit[p] : 0;
         network->type_size[network->type_of_unit[p]]++;
     }
-    network_weights_set(network, &(struct weights_view){problem->W, problem->Win, problem->b, problem->Wout, problem->bout});
+    network_weights_set(network,
+                        &(struct weights_view){problem->W, problem->Win, problem->b, problem->Wout, problem->bout});
     return true;
 }
 
-static void gradients_copy(const struct network *network, const float *from, struct gradients *to)
-{
+static void gradients_copy(const struct network *network, const float *from, struct gradients *to) {
     size_t n = (size_t)network->units;
     memcpy(to->W, from + network->offset_W, n * n * sizeof(float));
     memcpy(to->Win, from + network->offset_Win, (size_t)network->inputs * n * sizeof(float));
-    if (network->bias && to->b)
+    if (network->bias && to->b) {
         memcpy(to->b, from + network->offset_b, n * sizeof(float));
+    }
     memcpy(to->Wout, from + network->offset_Wout, n * (size_t)network->outputs * sizeof(float));
     memcpy(to->bout, from + network->offset_bout, (size_t)network->outputs * sizeof(float));
 }
 
-enum train_result gradients_compute_by(const struct gradients_problem *problem, const struct rule_config *rule, enum engine_method method, int64_t memory,
-                                       int threads, bool (*stop)(void *user), void *user, struct gradients *gradients, double *loss,
-                                       struct train_error *error)
-{
+enum train_result gradients_compute_by(const struct gradients_problem *problem, const struct rule_config *rule,
+                                       enum engine_method method, int64_t memory, int threads, bool (*stop)(void *user),
+                                       void *user, struct gradients *gradients, double *loss,
+                                       struct train_error *error) {
     *error = (struct train_error){0};
     if (rule->mu_auto) {
-        snprintf(error->text, sizeof error->text, "mu \"auto\" is a running mean over training iterations; a single batch has none");
+        snprintf(error->text, sizeof error->text,
+                 "mu \"auto\" is a running mean over training iterations; a single batch has none");
         return TRAIN_INVALID;
     }
-    struct engine_options options = {.steps = problem->steps, .trials = problem->trials, .loss = problem->loss, .mask_uniform = !problem->mask,
-                                     .rule = rule, .method = method, .memory = memory};
+    struct engine_options options = {.steps = problem->steps,
+                                     .trials = problem->trials,
+                                     .loss = problem->loss,
+                                     .mask_uniform = !problem->mask,
+                                     .rule = rule,
+                                     .method = method,
+                                     .memory = memory};
     struct batch_source source = {.user = problem, .inputs = problem_inputs, .target = problem_target};
     struct engine_result run = {0};
     struct network network = {0};
@@ -71,8 +82,9 @@ enum train_result gradients_compute_by(const struct gradients_problem *problem, 
     float *gradient = NULL;
     enum train_result result = TRAIN_NO_MEMORY;
     snprintf(error->text, sizeof error->text, "out of memory");
-    if (team && network_make(&network, problem) && (gradient = malloc(network.parameters * sizeof *gradient)))
+    if (team && network_make(&network, problem) && (gradient = malloc(network.parameters * sizeof *gradient))) {
         engine = engine_create(&network, &options, &result, error);
+    }
     if (engine) {
         team_resize(team, threads);
         engine_weights_load(engine, rule->feedback == FEEDBACK_SYMMETRIC ? NULL : problem->feedback, rule->mu, NULL);
@@ -90,8 +102,8 @@ enum train_result gradients_compute_by(const struct gradients_problem *problem, 
     return result;
 }
 
-enum train_result gradients_compute(const struct gradients_problem *problem, const struct rule_config *rule, int threads, bool (*stop)(void *user),
-                                    void *user, struct gradients *gradients, double *loss, struct train_error *error)
-{
+enum train_result gradients_compute(const struct gradients_problem *problem, const struct rule_config *rule,
+                                    int threads, bool (*stop)(void *user), void *user, struct gradients *gradients,
+                                    double *loss, struct train_error *error) {
     return gradients_compute_by(problem, rule, METHOD_AUTO, 0, threads, stop, user, gradients, loss, error);
 }

@@ -1,8 +1,9 @@
 /*
  * Gradients of one given batch under any rule: what POST /v1/gradients and the golden tests ask for.
  *
- * Raw gradients as the formulas of the rules give them: no regulariser, no clipping, no Dale projection, the diagonal of W's
- * gradient included. Computed by the same kernels as training, in float32. Blocks the calling thread; owns no state.
+ * Raw gradients as the formulas of the rules give them: no regulariser, no clipping, no Dale projection, the diagonal
+ * of W's gradient included. Computed by the same kernels as training, in float32. Blocks the calling thread; owns no
+ * state.
  */
 #ifndef MODPROP_CORE_GRADIENTS_H
 #define MODPROP_CORE_GRADIENTS_H
@@ -13,19 +14,19 @@
 
 /* A network and a batch. All arrays are borrowed, row-major. */
 struct gradients_problem {
-    int units, inputs, outputs;  /* N, I, O */
-    int types;                   /* C: 1 + the largest entry of type_of_unit */
-    int steps, trials;           /* T, B */
+    int units, inputs, outputs; /* N, I, O */
+    int types;                  /* C: 1 + the largest entry of type_of_unit */
+    int steps, trials;          /* T, B */
     enum activation activation;
     enum loss_type loss;
     const float *W, *Win, *b, *Wout, *bout; /* (N,N), (I,N), (N) or NULL for none, (N,O), (O) */
-    const double *leak;          /* (N); gain is 1 - leak */
-    const int *type_of_unit;     /* (N) 0..C-1, in any order; NULL: one type */
-    const float *x;              /* (T,B,I) */
-    const int32_t *classes;      /* (T,B) cross-entropy */
-    const float *values;         /* (T,B,O) squared error */
-    const float *mask;           /* (T,B); NULL: every step counts. Its sum must be positive. */
-    const float *feedback;       /* (O,N) for feedback random and adaptive; NULL otherwise */
+    const double *leak;                     /* (N); gain is 1 - leak */
+    const int *type_of_unit;                /* (N) 0..C-1, in any order; NULL: one type */
+    const float *x;                         /* (T,B,I) */
+    const int32_t *classes;                 /* (T,B) cross-entropy */
+    const float *values;                    /* (T,B,O) squared error */
+    const float *mask;                      /* (T,B); NULL: every step counts. Its sum must be positive. */
+    const float *feedback;                  /* (O,N) for feedback random and adaptive; NULL otherwise */
 };
 
 /* Written by gradients_compute; the caller provides arrays of the shapes of the weights. b may be NULL. */
@@ -34,12 +35,13 @@ struct gradients {
 };
 
 /*
- * The gradient of `problem` under `rule`, on `threads` threads; *loss is the batch's loss (masked mean). `stop` (may be NULL) is
- * polled. Returns TRAIN_FINISHED, TRAIN_STOPPED, TRAIN_NO_MEMORY or TRAIN_INVALID (error says how); nothing is written on failure
- * but what the arrays held may be overwritten. rule->mu_auto is TRAIN_INVALID: a single batch has no running mean.
+ * The gradient of `problem` under `rule`, on `threads` threads; *loss is the batch's loss (masked mean). `stop` (may be
+ * NULL) is polled. Returns TRAIN_FINISHED, TRAIN_STOPPED, TRAIN_NO_MEMORY or TRAIN_INVALID (error says how); nothing is
+ * written on failure but what the arrays held may be overwritten. rule->mu_auto is TRAIN_INVALID: a single batch has no
+ * running mean.
  */
-enum train_result gradients_compute(const struct gradients_problem *problem, const struct rule_config *rule, int threads,
-                                    bool (*stop)(void *user), void *user, struct gradients *gradients, double *loss,
-                                    struct train_error *error);
+enum train_result gradients_compute(const struct gradients_problem *problem, const struct rule_config *rule,
+                                    int threads, bool (*stop)(void *user), void *user, struct gradients *gradients,
+                                    double *loss, struct train_error *error);
 
 #endif

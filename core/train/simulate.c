@@ -1,4 +1,7 @@
-/* Simulation: the engine's forward pass over fresh or given trials, with rates and outputs kept. One thread; see simulate.h. */
+/*
+ * Simulation: the engine's forward pass over fresh or given trials, with rates and outputs kept. One thread; see
+ * simulate.h.
+ */
 #include "core/train/simulate.h"
 
 #include <stdio.h>
@@ -16,8 +19,7 @@ struct simulation {
     struct engine *engine;
 };
 
-static void simulation_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride)
-{
+static void simulation_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride) {
     const struct simulation *simulation = user;
     const struct simulate_request *request = simulation->request;
     size_t inputs = (size_t)simulation->network.inputs;
@@ -25,60 +27,70 @@ static void simulation_inputs(const void *user, size_t trial, int from, int to, 
         simulation->task.ops->inputs(&simulation->task, &simulation->trials[trial], from, to, x, stride);
         return;
     }
-    for (int t = from; t < to; t++)
-        memcpy(x + (size_t)(t - from) * stride, request->x + ((size_t)t * (size_t)request->trials + trial) * inputs, inputs * sizeof(float));
+    for (int t = from; t < to; t++) {
+        memcpy(x + (size_t)(t - from) * stride, request->x + ((size_t)t * (size_t)request->trials + trial) * inputs,
+               inputs * sizeof(float));
+    }
 }
 
 /* Step t, whose source row is in `slot`, of one block. */
-static void step_keep(struct simulation *simulation, struct block *block, int t, int slot)
-{
+static void step_keep(struct simulation *simulation, struct block *block, int t, int slot) {
     const struct simulate_request *request = simulation->request;
     struct engine *engine = simulation->engine;
-    if (t % request->every != 0)
+    if (t % request->every != 0) {
         return;
+    }
     size_t kept = (size_t)(t / request->every) * (size_t)request->trials, inputs = (size_t)simulation->network.inputs,
            outputs = (size_t)simulation->network.outputs, units = (size_t)request->unit_count;
     const float *z = history_z(engine, block, slot);
-    engine->kernels->readout(block->rows, engine->columns, (int)outputs, z, engine->stride, engine->wout_t, engine->bout, block->y);
+    engine->kernels->readout(block->rows, engine->columns, (int)outputs, z, engine->stride, engine->wout_t,
+                             engine->bout, block->y);
     for (int row = 0; row < block->rows; row++) {
         size_t at = kept + (size_t)(block->first + row);
         const float *source = history_slot(engine, block, slot) + (size_t)row * engine->stride;
         memcpy(simulation->answer->inputs + at * inputs, source + engine->first_source, inputs * sizeof(float));
         memcpy(simulation->answer->outputs + at * outputs, block->y + (size_t)row * outputs, outputs * sizeof(float));
-        for (size_t u = 0; u < units; u++)
+        for (size_t u = 0; u < units; u++) {
             simulation->answer->rates[at * units + u] = z[(size_t)row * engine->stride + (size_t)request->units[u]];
+        }
     }
 }
 
-static bool simulation_steps(struct simulation *simulation, bool (*stop)(void *user), void *user)
-{
+static bool simulation_steps(struct simulation *simulation, bool (*stop)(void *user), void *user) {
     struct engine *engine = simulation->engine;
     int steps = engine->options.steps;
-    for (int b = 0; b < engine->block_count; b++)
+    for (int b = 0; b < engine->block_count; b++) {
         block_reset(engine, &engine->blocks[b]);
+    }
     for (int t = 0; t < steps; t += TIME_BLOCK) {
-        if (stop && stop(user))
+        if (stop && stop(user)) {
             return false;
+        }
         int count = steps - t < TIME_BLOCK ? steps - t : TIME_BLOCK;
-        for (int b = 0; b < engine->block_count; b++)
+        for (int b = 0; b < engine->block_count; b++) {
             block_inputs(engine, &engine->blocks[b], t, t + count, 0);
+        }
         blocks_forward(engine, 0, engine->block_count, 0, count);
-        for (int b = 0; b < engine->block_count; b++)
-            for (int i = 0; i < count; i++)
+        for (int b = 0; b < engine->block_count; b++) {
+            for (int i = 0; i < count; i++) {
                 step_keep(simulation, &engine->blocks[b], t + i, i);
+            }
+        }
         blocks_wrap(engine, 0, engine->block_count, count);
     }
     return true;
 }
 
-static enum train_result trials_make(struct simulation *simulation, const struct train_config *config, struct train_error *error)
-{
+static enum train_result trials_make(struct simulation *simulation, const struct train_config *config,
+                                     struct train_error *error) {
     const struct simulate_request *request = simulation->request;
     enum train_result result = task_init(&simulation->task, &config->task, request->seed, error->text);
-    if (result != TRAIN_FINISHED)
+    if (result != TRAIN_FINISHED) {
         return result;
+    }
     if (request->test_split && (size_t)request->trials > simulation->task.shape.test_trials) {
-        snprintf(error->text, sizeof error->text, "the test split has %zu trials; asked for %d", simulation->task.shape.test_trials, request->trials);
+        snprintf(error->text, sizeof error->text, "the test split has %zu trials; asked for %d",
+                 simulation->task.shape.test_trials, request->trials);
         return TRAIN_INVALID;
     }
     for (int i = 0; i < request->trials; i++) {
@@ -90,31 +102,38 @@ static enum train_result trials_make(struct simulation *simulation, const struct
 }
 
 /* The trained network: fixed parts as training made them, the weights as trained. */
-static enum train_result network_make(struct network *network, const struct train_config *config, const struct trained *trained, struct train_error *error)
-{
+static enum train_result network_make(struct network *network, const struct train_config *config,
+                                      const struct trained *trained, struct train_error *error) {
     struct network_config given = config->network;
     struct weights_view weights = {trained->W, trained->Win, trained->b, trained->Wout, trained->bout};
     given.initial = &weights;
     return network_init(network, &given, trained->inputs, trained->outputs, config->seed, NULL, NULL, error->text);
 }
 
-static enum train_result simulation_run(struct simulation *simulation, const struct train_config *config, const struct trained *trained,
-                                        bool (*stop)(void *user), void *user, struct train_error *error)
-{
+static enum train_result simulation_run(struct simulation *simulation, const struct train_config *config,
+                                        const struct trained *trained, bool (*stop)(void *user), void *user,
+                                        struct train_error *error) {
     const struct simulate_request *request = simulation->request;
     snprintf(error->text, sizeof error->text, "out of memory");
     simulation->trials = calloc((size_t)request->trials, sizeof *simulation->trials);
-    enum train_result result = simulation->trials ? network_make(&simulation->network, config, trained, error) : TRAIN_NO_MEMORY;
-    if (result == TRAIN_FINISHED && !request->x)
+    enum train_result result = simulation->trials ? network_make(&simulation->network, config, trained, error)
+                                                  : TRAIN_NO_MEMORY;
+    if (result == TRAIN_FINISHED && !request->x) {
         result = trials_make(simulation, config, error);
-    if (result != TRAIN_FINISHED)
+    }
+    if (result != TRAIN_FINISHED) {
         return result;
-    for (int i = 0; request->x && i < request->trials; i++)
+    }
+    for (int i = 0; request->x && i < request->trials; i++) {
         simulation->answer->labels[i] = -1;
-    struct engine_options options = {.steps = request->x ? request->steps : simulation->task.shape.steps, .trials = request->trials, .loss = LOSS_MSE};
+    }
+    struct engine_options options = {.steps = request->x ? request->steps : simulation->task.shape.steps,
+                                     .trials = request->trials,
+                                     .loss = LOSS_MSE};
     simulation->engine = engine_create(&simulation->network, &options, &result, error);
-    if (!simulation->engine)
+    if (!simulation->engine) {
         return result;
+    }
     struct batch_source source = {.user = simulation, .inputs = simulation_inputs};
     simulation->engine->source = &source;
     blocks_assign(simulation->engine, request->trials);
@@ -123,9 +142,9 @@ static enum train_result simulation_run(struct simulation *simulation, const str
     return simulation_steps(simulation, stop, user) ? TRAIN_FINISHED : TRAIN_STOPPED;
 }
 
-enum train_result simulate_run(const struct train_config *config, const struct trained *trained, const struct simulate_request *request,
-                               bool (*stop)(void *user), void *user, struct simulate_answer *answer, struct train_error *error)
-{
+enum train_result simulate_run(const struct train_config *config, const struct trained *trained,
+                               const struct simulate_request *request, bool (*stop)(void *user), void *user,
+                               struct simulate_answer *answer, struct train_error *error) {
     struct simulation simulation = {.request = request, .answer = answer};
     *error = (struct train_error){0};
     enum train_result result = simulation_run(&simulation, config, trained, stop, user, error);

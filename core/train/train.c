@@ -1,7 +1,7 @@
 /*
- * Training: see train.h. The loop is: evaluate where due, hand out a checkpoint where due, make one update; after the last update one more
- * evaluation and the final checkpoint. A checkpoint carries the evaluation made at its iteration, so a resumed job says it again, bit for bit,
- * and whoever listens can compare.
+ * Training: see train.h. The loop is: evaluate where due, hand out a checkpoint where due, make one update; after the
+ * last update one more evaluation and the final checkpoint. A checkpoint carries the evaluation made at its iteration,
+ * so a resumed job says it again, bit for bit, and whoever listens can compare.
  */
 #include "core/train/train.h"
 
@@ -28,74 +28,76 @@ struct training {
     struct optimizer optimizer;
     struct engine *engine, *exact; /* exact: bptt on the same batch, for diagnostics */
     struct team *team;
-    struct trial *trials;          /* (batch_size) of the batch that runs */
+    struct trial *trials; /* (batch_size) of the batch that runs */
     float *gradient, *exact_gradient;
-    double *averages;              /* (2, C, C) the first type averages, where they are tracked for the whole run */
+    double *averages; /* (2, C, C) the first type averages, where they are tracked for the whole run */
     unsigned char *checkpoint_bytes;
     struct train_state state;
     struct train_phases phases;
 };
 
-static bool training_stopped(void *user)
-{
+static bool training_stopped(void *user) {
     struct training *training = user;
     return atomic_load_explicit(&training->control->command, memory_order_relaxed) != TRAIN_GO;
 }
 
-/* --- batches --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- batches ---- */
 
-static void trial_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride)
-{
+static void trial_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride) {
     const struct training *training = user;
     training->task.ops->inputs(&training->task, &training->trials[trial], from, to, x, stride);
 }
 
-static float trial_target(const void *user, size_t trial, int t, int *class_index, float *values)
-{
+static float trial_target(const void *user, size_t trial, int t, int *class_index, float *values) {
     const struct training *training = user;
     return training->task.ops->target(&training->task, &training->trials[trial], t, class_index, values);
 }
 
-static struct batch_source trials_source(struct training *training, enum trial_phase phase, int64_t iteration, size_t first, int count)
-{
-    for (int i = 0; i < count; i++)
-        training->task.ops->trial(&training->task, (struct trial_id){phase, iteration, first + (size_t)i}, &training->trials[i]);
+static struct batch_source trials_source(struct training *training, enum trial_phase phase, int64_t iteration,
+                                         size_t first, int count) {
+    for (int i = 0; i < count; i++) {
+        training->task.ops->trial(&training->task, (struct trial_id){phase, iteration, first + (size_t)i},
+                                  &training->trials[i]);
+    }
     return (struct batch_source){.user = training, .inputs = trial_inputs, .target = trial_target};
 }
 
-static enum train_result batch_run(struct training *training, struct engine *engine, enum trial_phase phase, size_t first, int count, float *gradient,
-                                   struct engine_result *run)
-{
+static enum train_result batch_run(struct training *training, struct engine *engine, enum trial_phase phase,
+                                   size_t first, int count, float *gradient, struct engine_result *run) {
     struct batch_source source = trials_source(training, phase, training->state.iteration, first, count);
-    enum train_result result = engine_batch_run(engine, training->team, &source, count, gradient, training_stopped, training, run);
-    if (result == TRAIN_NO_MEMORY)
-        snprintf(training->error->text, sizeof training->error->text, "out of memory for the history of the reverse recursion");
+    enum train_result result = engine_batch_run(engine, training->team, &source, count, gradient, training_stopped,
+                                                training, run);
+    if (result == TRAIN_NO_MEMORY) {
+        snprintf(training->error->text, sizeof training->error->text,
+                 "out of memory for the history of the reverse recursion");
+    }
     return result;
 }
 
-/* --- evaluation ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- evaluation ---- */
 
-static enum train_result diverged(struct training *training, const char *what)
-{
+static enum train_result diverged(struct training *training, const char *what) {
     training->error->iteration = training->state.iteration;
-    snprintf(training->error->text, sizeof training->error->text, "%s is not finite at iteration %lld", what, (long long)training->state.iteration);
+    snprintf(training->error->text, sizeof training->error->text, "%s is not finite at iteration %lld", what,
+             (long long)training->state.iteration);
     return TRAIN_DIVERGED;
 }
 
 /* The whole test split, in batches, each counted with the weight of its mask; or one fresh batch. */
-static enum train_result evaluation_run(struct training *training, double *loss, double *accuracy)
-{
+static enum train_result evaluation_run(struct training *training, double *loss, double *accuracy) {
     size_t trials = training->task.shape.test_trials, most = (size_t)training->config->training.batch_size;
     enum trial_phase phase = trials > 0 ? TRIAL_TEST : TRIAL_EVALUATION;
-    if (trials == 0)
+    if (trials == 0) {
         trials = most;
+    }
     double sum = 0, correct = 0, weight = 0;
     for (size_t first = 0; first < trials; first += most) {
         int count = (int)(trials - first < most ? trials - first : most);
         struct engine_result run = {0};
         enum train_result result = batch_run(training, training->engine, phase, first, count, NULL, &run);
-        if (result != TRAIN_FINISHED)
+        if (result != TRAIN_FINISHED) {
             return result;
+        }
         sum += run.loss * run.weight;
         correct += run.correct * run.weight;
         weight += run.weight;
@@ -105,8 +107,7 @@ static enum train_result evaluation_run(struct training *training, double *loss,
     return isfinite(*loss) ? TRAIN_FINISHED : diverged(training, "the loss of the evaluation");
 }
 
-static bool stop_met(const struct training_config *config, double loss, double accuracy)
-{
+static bool stop_met(const struct training_config *config, double loss, double accuracy) {
     switch (config->stop_metric) {
     case STOP_ACCURACY_ABOVE:
         return accuracy > config->stop_threshold;
@@ -122,52 +123,53 @@ static bool stop_met(const struct training_config *config, double loss, double a
     return false;
 }
 
-static bool stop_reached(const struct training *training)
-{
-    return training->config->training.stop_metric != STOP_NEVER && training->state.streak >= training->config->training.stop_evaluations;
+static bool stop_reached(const struct training *training) {
+    return training->config->training.stop_metric != STOP_NEVER &&
+           training->state.streak >= training->config->training.stop_evaluations;
 }
 
-static bool training_done(const struct training *training)
-{
+static bool training_done(const struct training *training) {
     return training->state.iteration >= training->config->training.iterations ||
            (training->state.evaluated_iteration == training->state.iteration && stop_reached(training));
 }
 
-/* --- diagnostics ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- diagnostics ---- */
 
-static double norm_of(const float *a, size_t count)
-{
+static double norm_of(const float *a, size_t count) {
     double sum = 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         sum += (double)a[i] * (double)a[i];
+    }
     return sqrt(sum);
 }
 
-static double cosine_of(const float *a, const float *b, size_t count)
-{
+static double cosine_of(const float *a, const float *b, size_t count) {
     double dot = 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         dot += (double)a[i] * (double)b[i];
+    }
     return dot / (norm_of(a, count) * norm_of(b, count));
 }
 
 /*
- * Spectral radius of W; NaN where the eigenvalues do not converge, which they then never do. A stop or want of memory is no value: told as one it would
- * differ from what the resumed job finds at the same iteration.
+ * Spectral radius of W; NaN where the eigenvalues do not converge, which they then never do. A stop or want of memory
+ * is no value: told as one it would differ from what the resumed job finds at the same iteration.
  */
-static enum train_result radius_of(struct training *training, double *radius)
-{
+static enum train_result radius_of(struct training *training, double *radius) {
     const struct network *network = &training->network;
     size_t n = (size_t)network->units;
     double *copy = malloc(n * n * sizeof *copy);
     void *scratch = malloc(eigen_radius_scratch_size(network->units));
     int found = -1;
-    for (size_t i = 0; copy && i < n * n; i++)
+    for (size_t i = 0; copy && i < n * n; i++) {
         copy[i] = (double)network->weights[network->offset_W + i];
-    if (copy && scratch)
+    }
+    if (copy && scratch) {
         found = eigen_radius(network->units, copy, scratch, training_stopped, training, radius);
-    else
-        snprintf(training->error->text, sizeof training->error->text, "out of memory for the spectral radius of %d units", network->units);
+    } else {
+        snprintf(training->error->text, sizeof training->error->text,
+                 "out of memory for the spectral radius of %d units", network->units);
+    }
     enum train_result result = !copy || !scratch ? TRAIN_NO_MEMORY : found == -1 ? TRAIN_STOPPED : TRAIN_FINISHED;
     free(copy);
     free(scratch);
@@ -175,8 +177,7 @@ static enum train_result radius_of(struct training *training, double *radius)
     return result;
 }
 
-static void cosines_make(const struct training *training, struct train_diagnostics *diagnostics)
-{
+static void cosines_make(const struct training *training, struct train_diagnostics *diagnostics) {
     const struct network *network = &training->network;
     size_t n = (size_t)network->units, into = (size_t)network->inputs * n, out = (size_t)network->outputs * n;
     const float *a = training->gradient, *b = training->exact_gradient;
@@ -188,33 +189,36 @@ static void cosines_make(const struct training *training, struct train_diagnosti
 }
 
 /* Of the training batch of this iteration, before it is used. What was not asked for costs nothing. */
-static enum train_result diagnostics_make(struct training *training, struct train_diagnostics *diagnostics)
-{
+static enum train_result diagnostics_make(struct training *training, struct train_diagnostics *diagnostics) {
     const struct network *network = &training->network;
     unsigned wanted = training->config->training.diagnostics;
     int batch = training->config->training.batch_size;
     double radius = NAN;
     struct engine_result run = {0}, ignored = {0};
     enum train_result result = TRAIN_FINISHED;
-    if (wanted & (DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS))
+    if (wanted & (DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS)) {
         result = batch_run(training, training->engine, TRIAL_TRAINING, 0, batch, training->gradient, &run);
+    }
     if (result == TRAIN_FINISHED && (wanted & DIAGNOSTIC_COSINE)) {
-        engine_weights_load(training->exact, NULL, 0, NULL); /* the true gradient: whatever feedback the rule has, the readout's own weights */
+        engine_weights_load(training->exact, NULL, 0,
+                            NULL); /* the true gradient: whatever feedback the rule has, the readout's own weights */
         result = batch_run(training, training->exact, TRIAL_TRAINING, 0, batch, training->exact_gradient, &ignored);
     }
-    if (result == TRAIN_FINISHED && (wanted & DIAGNOSTIC_SPECTRAL_RADIUS))
+    if (result == TRAIN_FINISHED && (wanted & DIAGNOSTIC_SPECTRAL_RADIUS)) {
         result = radius_of(training, &radius);
-    if (result != TRAIN_FINISHED)
+    }
+    if (result != TRAIN_FINISHED) {
         return result;
+    }
     size_t n = (size_t)network->units, into = (size_t)network->inputs * n, out = (size_t)network->outputs * n;
-    *diagnostics = (struct train_diagnostics){
-        .present = wanted,
-        .spectral_radius = radius,
-        .mean_psi = run.psi_mean,
-        .silent_fraction = (double)run.silent_units / network->units,
-        .phases = training->phases};
-    if (wanted & DIAGNOSTIC_COSINE)
+    *diagnostics = (struct train_diagnostics){.present = wanted,
+                                              .spectral_radius = radius,
+                                              .mean_psi = run.psi_mean,
+                                              .silent_fraction = (double)run.silent_units / network->units,
+                                              .phases = training->phases};
+    if (wanted & DIAGNOSTIC_COSINE) {
         cosines_make(training, diagnostics);
+    }
     if (wanted & DIAGNOSTIC_NORMS) {
         diagnostics->gradient_norm_W = norm_of(training->gradient + network->offset_W, n * n);
         diagnostics->gradient_norm_Win = norm_of(training->gradient + network->offset_Win, into);
@@ -224,30 +228,34 @@ static enum train_result diagnostics_make(struct training *training, struct trai
     return TRAIN_FINISHED;
 }
 
-/* --- what is said -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- what is said ---- */
 
-static enum train_result progress_report(struct training *training)
-{
+static enum train_result progress_report(struct training *training) {
     const struct train_state *state = &training->state;
     struct train_progress progress = {
-        .iteration = state->iteration, .loss = state->loss, .accuracy = state->accuracy, .training_loss = state->training_loss,
-        .learning_rate = optimizer_learning_rate(&training->config->optimizer, state->iteration), .last = training_done(training)};
+        .iteration = state->iteration,
+        .loss = state->loss,
+        .accuracy = state->accuracy,
+        .training_loss = state->training_loss,
+        .learning_rate = optimizer_learning_rate(&training->config->optimizer, state->iteration),
+        .last = training_done(training)};
     if (training->config->training.diagnostics) {
         enum train_result result = diagnostics_make(training, &progress.diagnostics);
-        if (result != TRAIN_FINISHED)
+        if (result != TRAIN_FINISHED) {
             return result;
+        }
     }
     return training->callbacks->progress(training->callbacks->user, &progress) ? TRAIN_FINISHED : TRAIN_STOPPED;
 }
 
-static enum train_result evaluate(struct training *training)
-{
+static enum train_result evaluate(struct training *training) {
     struct train_state *state = &training->state;
     if (state->evaluated_iteration != state->iteration) {
         double loss, accuracy;
         enum train_result result = evaluation_run(training, &loss, &accuracy);
-        if (result != TRAIN_FINISHED)
+        if (result != TRAIN_FINISHED) {
             return result;
+        }
         state->loss = loss;
         state->accuracy = accuracy;
         state->streak = stop_met(&training->config->training, loss, accuracy) ? state->streak + 1 : 0;
@@ -256,82 +264,92 @@ static enum train_result evaluate(struct training *training)
     return progress_report(training);
 }
 
-static struct checkpoint_arrays training_arrays(struct training *training)
-{
+static struct checkpoint_arrays training_arrays(struct training *training) {
     size_t types = (size_t)training->network.types;
-    return (struct checkpoint_arrays){.network = &training->network, .optimizer = &training->optimizer, .averages = training->averages,
+    return (struct checkpoint_arrays){.network = &training->network,
+                                      .optimizer = &training->optimizer,
+                                      .averages = training->averages,
                                       .average_count = training->averages ? types * types : 0};
 }
 
-static enum train_result checkpoint_report(struct training *training)
-{
+static enum train_result checkpoint_report(struct training *training) {
     const struct network *network = &training->network;
-    for (size_t i = 0; i < network->parameters; i++)
-        if (!isfinite(network->weights[i]))
+    for (size_t i = 0; i < network->parameters; i++) {
+        if (!isfinite(network->weights[i])) {
             return diverged(training, "a weight");
+        }
+    }
     struct checkpoint_arrays arrays = training_arrays(training);
     checkpoint_write(training->config, &training->state, &arrays, training->checkpoint_bytes);
     double loss = training->state.evaluated_iteration >= 0 ? training->state.loss : NAN;
-    bool go_on = training->callbacks->checkpoint(training->callbacks->user, training->state.iteration, loss, training->checkpoint_bytes, checkpoint_size(&arrays));
+    bool go_on = training->callbacks->checkpoint(training->callbacks->user, training->state.iteration, loss,
+                                                 training->checkpoint_bytes, checkpoint_size(&arrays));
     return go_on ? TRAIN_FINISHED : TRAIN_STOPPED;
 }
 
-/* --- the loop ------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the loop ---- */
 
-static void weights_load(struct training *training)
-{
+static void weights_load(struct training *training) {
     const struct rule_config *rule = &training->config->rule;
-    engine_weights_load(training->engine, training->optimizer.feedback, rule->mu_auto ? training->state.mu_mean : rule->mu, training->averages);
+    engine_weights_load(training->engine, training->optimizer.feedback,
+                        rule->mu_auto ? training->state.mu_mean : rule->mu, training->averages);
 }
 
-static enum train_result update_make(struct training *training)
-{
+static enum train_result update_make(struct training *training) {
     struct engine_result run = {0};
-    enum train_result result = batch_run(training, training->engine, TRIAL_TRAINING, 0, training->config->training.batch_size, training->gradient, &run);
-    if (result != TRAIN_FINISHED)
+    enum train_result result = batch_run(training, training->engine, TRIAL_TRAINING, 0,
+                                         training->config->training.batch_size, training->gradient, &run);
+    if (result != TRAIN_FINISHED) {
         return result;
-    if (!isfinite(run.loss))
+    }
+    if (!isfinite(run.loss)) {
         return diverged(training, "the training loss");
+    }
     const struct train_callbacks *callbacks = training->callbacks;
     double since = callbacks->clock ? callbacks->clock(callbacks->user) : 0;
     optimizer_update(&training->optimizer, &training->network, training->gradient, training->state.iteration);
     training->state.iteration++;
     training->state.training_loss = run.loss;
-    if (training->config->rule.mu_auto)
+    if (training->config->rule.mu_auto) {
         training->state.mu_mean += MU_STEP * (run.psi_mean - training->state.mu_mean);
+    }
     weights_load(training);
-    if (callbacks->clock)
+    if (callbacks->clock) {
         training->phases.optimizer += callbacks->clock(callbacks->user) - since;
+    }
     phases_add(&training->phases, &run.phases);
-    if (callbacks->iteration)
+    if (callbacks->iteration) {
         callbacks->iteration(callbacks->user, training->state.iteration);
+    }
     return TRAIN_FINISHED;
 }
 
-static bool due(int64_t iteration, int64_t every)
-{
+static bool due(int64_t iteration, int64_t every) {
     return every > 0 && iteration % every == 0;
 }
 
-static enum train_result training_loop(struct training *training)
-{
+static enum train_result training_loop(struct training *training) {
     const struct training_config *config = &training->config->training;
     int64_t checkpointed = training->state.iteration;
     enum train_result result = TRAIN_FINISHED;
     while (result == TRAIN_FINISHED) {
         int threads = atomic_load_explicit(&training->control->threads, memory_order_relaxed);
-        if (threads >= 1)
+        if (threads >= 1) {
             team_resize(training->team, threads);
-        if (training->state.iteration >= config->iterations || due(training->state.iteration, config->evaluate_every))
+        }
+        if (training->state.iteration >= config->iterations || due(training->state.iteration, config->evaluate_every)) {
             result = evaluate(training);
-        if (result != TRAIN_FINISHED || training_done(training))
+        }
+        if (result != TRAIN_FINISHED || training_done(training)) {
             break;
+        }
         if (due(training->state.iteration, config->checkpoint_every) && training->state.iteration != checkpointed) {
             checkpointed = training->state.iteration;
             result = checkpoint_report(training);
         }
-        if (result == TRAIN_FINISHED)
+        if (result == TRAIN_FINISHED) {
             result = training_stopped(training) ? TRAIN_STOPPED : update_make(training);
+        }
     }
     bool told_to_stop = result == TRAIN_STOPPED && atomic_load(&training->control->command) == TRAIN_STOP;
     if (result == TRAIN_FINISHED || told_to_stop) {
@@ -341,58 +359,70 @@ static enum train_result training_loop(struct training *training)
     return result;
 }
 
-/* --- making and releasing -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- making and releasing ---- */
 
-static struct engine_options options_make(struct training *training, const struct rule_config *rule)
-{
+static struct engine_options options_make(struct training *training, const struct rule_config *rule) {
     const struct task_shape *shape = &training->task.shape;
     const struct training_config *config = &training->config->training;
-    return (struct engine_options){.steps = shape->steps, .trials = config->batch_size, .loss = shape->loss, .mask_from = shape->mask_from,
-        .mask_uniform = shape->mask_uniform, .rule = rule, .memory = config->memory, .count_psi = (config->diagnostics & DIAGNOSTIC_PSI) || training->config->rule.mu_auto,
-        .clock = training->callbacks ? training->callbacks->clock : NULL, .clock_user = training->callbacks ? training->callbacks->user : NULL};
+    return (struct engine_options){.steps = shape->steps,
+                                   .trials = config->batch_size,
+                                   .loss = shape->loss,
+                                   .mask_from = shape->mask_from,
+                                   .mask_uniform = shape->mask_uniform,
+                                   .rule = rule,
+                                   .memory = config->memory,
+                                   .count_psi = (config->diagnostics & DIAGNOSTIC_PSI) ||
+                                                training->config->rule.mu_auto,
+                                   .clock = training->callbacks ? training->callbacks->clock : NULL,
+                                   .clock_user = training->callbacks ? training->callbacks->user : NULL};
 }
 
-static enum train_result engines_make(struct training *training)
-{
+static enum train_result engines_make(struct training *training) {
     static const struct rule_config bptt = {.type = RULE_BPTT};
     struct engine_options options = options_make(training, &training->config->rule);
     enum train_result result = TRAIN_NO_MEMORY;
     training->engine = engine_create(&training->network, &options, &result, training->error);
-    if (!training->engine)
+    if (!training->engine) {
         return result;
-    if (!(training->config->training.diagnostics & DIAGNOSTIC_COSINE))
+    }
+    if (!(training->config->training.diagnostics & DIAGNOSTIC_COSINE)) {
         return TRAIN_FINISHED;
+    }
     options.rule = &bptt;
     options.clock = NULL;
     training->exact = engine_create(&training->network, &options, &result, training->error);
-    if (!training->exact)
+    if (!training->exact) {
         return result;
+    }
     training->exact_gradient = malloc(training->network.parameters * sizeof *training->exact_gradient);
-    if (training->exact_gradient)
+    if (training->exact_gradient) {
         return TRAIN_FINISHED;
-    snprintf(training->error->text, sizeof training->error->text, "out of memory for a second gradient of %zu weights", training->network.parameters);
+    }
+    snprintf(training->error->text, sizeof training->error->text, "out of memory for a second gradient of %zu weights",
+             training->network.parameters);
     return TRAIN_NO_MEMORY;
 }
 
-static bool memory_make(struct training *training)
-{
+static bool memory_make(struct training *training) {
     const struct train_config *config = training->config;
     size_t types = (size_t)training->network.types;
-    if (!optimizer_init(&training->optimizer, &training->network, config))
+    if (!optimizer_init(&training->optimizer, &training->network, config)) {
         return false;
+    }
     training->trials = calloc((size_t)config->training.batch_size, sizeof *training->trials);
     training->gradient = malloc(training->network.parameters * sizeof *training->gradient);
-    if (config->rule.weights == CREDIT_TYPE && config->rule.tracking == TRACKING_INITIAL)
+    if (config->rule.weights == CREDIT_TYPE && config->rule.tracking == TRACKING_INITIAL) {
         training->averages = calloc(2 * types * types, sizeof *training->averages);
+    }
     struct checkpoint_arrays arrays = training_arrays(training);
     training->checkpoint_bytes = malloc(checkpoint_size(&arrays));
     training->team = team_create();
-    bool averaged = config->rule.weights != CREDIT_TYPE || config->rule.tracking != TRACKING_INITIAL || training->averages;
+    bool averaged = config->rule.weights != CREDIT_TYPE || config->rule.tracking != TRACKING_INITIAL ||
+                    training->averages;
     return training->trials && training->gradient && training->checkpoint_bytes && training->team && averaged;
 }
 
-static void training_release(struct training *training)
-{
+static void training_release(struct training *training) {
     engine_destroy(training->engine);
     engine_destroy(training->exact);
     team_destroy(training->team);
@@ -406,9 +436,11 @@ static void training_release(struct training *training)
     free(training->checkpoint_bytes);
 }
 
-/* A job that goes on takes its weights from the checkpoint, so the initial ones, which cost an eigenvalue problem, are not made: zeros stand in. */
-static enum train_result network_make(struct training *training, bool resumes)
-{
+/*
+ * A job that goes on takes its weights from the checkpoint, so the initial ones, which cost an eigenvalue problem, are
+ * not made: zeros stand in.
+ */
+static enum train_result network_make(struct training *training, bool resumes) {
     struct network_config config = training->config->network;
     const struct task_shape *shape = &training->task.shape;
     float *zeros = NULL;
@@ -418,80 +450,98 @@ static enum train_result network_make(struct training *training, bool resumes)
         most = most > (size_t)shape->outputs ? most : (size_t)shape->outputs;
         zeros = calloc(n * most, sizeof *zeros);
         if (!zeros) {
-            snprintf(training->error->text, sizeof training->error->text, "out of memory for a network of %d units", config.units);
+            snprintf(training->error->text, sizeof training->error->text, "out of memory for a network of %d units",
+                     config.units);
             return TRAIN_NO_MEMORY;
         }
         view = (struct weights_view){zeros, zeros, zeros, zeros, zeros};
         config.initial = &view;
     }
-    enum train_result result = network_init(&training->network, &config, shape->inputs, shape->outputs, training->config->seed, training_stopped, training,
-                                            training->error->text);
+    enum train_result result = network_init(&training->network, &config, shape->inputs, shape->outputs,
+                                            training->config->seed, training_stopped, training, training->error->text);
     free(zeros);
     return result;
 }
 
-static enum train_result training_make(struct training *training, const unsigned char *checkpoint, size_t size)
-{
+static enum train_result training_make(struct training *training, const unsigned char *checkpoint, size_t size) {
     const struct train_config *config = training->config;
     enum train_result result = task_init(&training->task, &config->task, config->seed, training->error->text);
-    if (result == TRAIN_FINISHED)
+    if (result == TRAIN_FINISHED) {
         result = network_make(training, checkpoint != NULL);
-    if (result != TRAIN_FINISHED)
+    }
+    if (result != TRAIN_FINISHED) {
         return result;
+    }
     if (!memory_make(training)) {
-        snprintf(training->error->text, sizeof training->error->text, "out of memory for the optimiser of %zu weights", training->network.parameters);
+        snprintf(training->error->text, sizeof training->error->text, "out of memory for the optimiser of %zu weights",
+                 training->network.parameters);
         return TRAIN_NO_MEMORY;
     }
-    training->state = (struct train_state){.training_loss = NAN, .mu_mean = MU_FIRST, .evaluated_iteration = -1, .loss = NAN, .accuracy = NAN};
+    training->state = (struct train_state){
+        .training_loss = NAN, .mu_mean = MU_FIRST, .evaluated_iteration = -1, .loss = NAN, .accuracy = NAN};
     struct checkpoint_arrays arrays = training_arrays(training);
-    if (checkpoint && !checkpoint_read(config, checkpoint, size, &training->state, &arrays, training->error))
+    if (checkpoint && !checkpoint_read(config, checkpoint, size, &training->state, &arrays, training->error)) {
         return TRAIN_BAD_CHECKPOINT;
-    if (!checkpoint && training->averages)
+    }
+    if (!checkpoint && training->averages) {
         type_averages(&training->network, config->rule.averaging == AVERAGING_EXISTING, training->averages);
+    }
     result = engines_make(training);
-    if (result == TRAIN_FINISHED)
+    if (result == TRAIN_FINISHED) {
         weights_load(training);
+    }
     return result;
 }
 
-enum train_result train_run(const struct train_config *config, const unsigned char *checkpoint, size_t checkpoint_size_given,
-                            struct train_control *control, const struct train_callbacks *callbacks, struct train_error *error)
-{
+enum train_result train_run(const struct train_config *config, const unsigned char *checkpoint,
+                            size_t checkpoint_size_given, struct train_control *control,
+                            const struct train_callbacks *callbacks, struct train_error *error) {
     struct training training = {.config = config, .control = control, .callbacks = callbacks, .error = error};
     *error = (struct train_error){0};
     enum train_result result = training_make(&training, checkpoint, checkpoint_size_given);
-    if (result == TRAIN_FINISHED)
+    if (result == TRAIN_FINISHED) {
         result = training_loop(&training);
+    }
     training_release(&training);
     return result;
 }
 
-bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate, struct train_error *error)
-{
+bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate,
+                            struct train_error *error) {
     struct training training = {.config = config};
     *error = (struct train_error){0};
-    if (!task_table[config->task.type]->shape(&config->task, &training.task.shape, error->text))
+    if (!task_table[config->task.type]->shape(&config->task, &training.task.shape, error->text)) {
         return false;
+    }
     const struct task_shape *shape = &training.task.shape;
     const struct network_config *network = &config->network;
     struct engine_options options = options_make(&training, &config->rule);
     bool equal_leaks = !network->tau_of_unit && !network->tau_is_range;
     struct engine_plan plan, exact = {0};
-    if (!engine_plan_make(network->units, shape->inputs, shape->outputs, network_types_count(network), network->bias, equal_leaks, &options, &plan, error))
+    if (!engine_plan_make(network->units, shape->inputs, shape->outputs, network_types_count(network), network->bias,
+                          equal_leaks, &options, &plan, error)) {
         return false;
+    }
     static const struct rule_config bptt = {.type = RULE_BPTT};
     options.rule = &bptt;
     if ((config->training.diagnostics & DIAGNOSTIC_COSINE) &&
-        !engine_plan_make(network->units, shape->inputs, shape->outputs, network_types_count(network), network->bias, equal_leaks, &options, &exact, error))
+        !engine_plan_make(network->units, shape->inputs, shape->outputs, network_types_count(network), network->bias,
+                          equal_leaks, &options, &exact, error)) {
         return false;
+    }
     size_t checkpoint = checkpoint_size_estimate(config, shape->inputs, shape->outputs);
     size_t square = (size_t)network->units * (size_t)network->units;
-    /* weights, gradient, optimiser state and a checkpoint's bytes; the initial weights' two matrices in double come and go before the engine */
+    /*
+     * weights, gradient, optimiser state and a checkpoint's bytes; the initial weights' two matrices in double come and
+     * go before the engine
+     */
     size_t fixed = 3 * checkpoint, start = network->dale && !network->initial ? 2 * square * sizeof(double) : 0;
     size_t looked_at = config->training.diagnostics & DIAGNOSTIC_SPECTRAL_RADIUS ? square * sizeof(double) : 0;
     size_t engines = plan.memory_bytes + exact.memory_bytes + looked_at;
-    *estimate = (struct train_estimate){
-        .memory_bytes = fixed + (engines > start ? engines : start), .checkpoint_bytes = checkpoint, .multiply_adds = plan.multiply_adds,
-        .forward_multiply_adds = plan.forward_multiply_adds, .method = engine_method_name(plan.method, plan.segment_steps < shape->steps)};
+    *estimate = (struct train_estimate){.memory_bytes = fixed + (engines > start ? engines : start),
+                                        .checkpoint_bytes = checkpoint,
+                                        .multiply_adds = plan.multiply_adds,
+                                        .forward_multiply_adds = plan.forward_multiply_adds,
+                                        .method = engine_method_name(plan.method, plan.segment_steps < shape->steps)};
     return true;
 }

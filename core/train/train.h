@@ -1,9 +1,9 @@
 /*
  * Training: the one entry through which a job runs.
  *
- * train_run blocks its caller's thread until the job has ended or was told to stop; its team of threads lives inside the call.
- * It touches no file, clock, socket or log: what it has to say goes through the callbacks, all of which are called on
- * the calling thread, between two iterations.
+ * train_run blocks its caller's thread until the job has ended or was told to stop; its team of threads lives inside
+ * the call. It touches no file, clock, socket or log: what it has to say goes through the callbacks, all of which are
+ * called on the calling thread, between two iterations.
  */
 #ifndef MODPROP_CORE_TRAIN_H
 #define MODPROP_CORE_TRAIN_H
@@ -14,7 +14,7 @@
 
 enum train_command {
     TRAIN_GO = 0,
-    TRAIN_STOP,  /* discard the unfinished iteration, hand out a checkpoint, return TRAIN_STOPPED */
+    TRAIN_STOP,   /* discard the unfinished iteration, hand out a checkpoint, return TRAIN_STOPPED */
     TRAIN_ABANDON /* return TRAIN_STOPPED at once; no checkpoint */
 };
 
@@ -25,12 +25,12 @@ struct train_control {
 };
 
 enum train_result {
-    TRAIN_FINISHED,   /* all iterations done, or stop_when met */
-    TRAIN_STOPPED,    /* by the control word */
-    TRAIN_DIVERGED,   /* a loss or weight is not finite; error names the iteration */
-    TRAIN_NO_MEMORY,  /* nothing was trained, or training ended for want of memory */
+    TRAIN_FINISHED,       /* all iterations done, or stop_when met */
+    TRAIN_STOPPED,        /* by the control word */
+    TRAIN_DIVERGED,       /* a loss or weight is not finite; error names the iteration */
+    TRAIN_NO_MEMORY,      /* nothing was trained, or training ended for want of memory */
     TRAIN_BAD_CHECKPOINT, /* the checkpoint given is damaged or belongs to another job */
-    TRAIN_INVALID     /* the configuration contradicts itself (shapes of data or of initial weights); error says how */
+    TRAIN_INVALID /* the configuration contradicts itself (shapes of data or of initial weights); error says how */
 };
 
 /* Where the time of the training iterations since the last report went; seconds. Zero where no clock was given. */
@@ -41,22 +41,23 @@ struct train_phases {
 /* Only the members that `present`, bits of enum diagnostic, stands for are set. */
 struct train_diagnostics {
     unsigned present;
-    double cosine_W, cosine_Win, cosine_b, cosine_Wout, cosine_all; /* with the true gradient (bptt, symmetric feedback) of the same batch; NaN where one is zero */
-    double spectral_radius;  /* of W */
-    double mean_psi;         /* over units, steps and trials of the batch */
-    double silent_fraction;  /* share of units whose psi is zero throughout the batch */
+    double cosine_W, cosine_Win, cosine_b, cosine_Wout,
+        cosine_all; /* with the true gradient (bptt, symmetric feedback) of the same batch; NaN where one is zero */
+    double spectral_radius; /* of W */
+    double mean_psi;        /* over units, steps and trials of the batch */
+    double silent_fraction; /* share of units whose psi is zero throughout the batch */
     double gradient_norm_W, gradient_norm_Win, gradient_norm_Wout;
     struct train_phases phases;
 };
 
 /* One evaluation. */
 struct train_progress {
-    int64_t iteration;     /* updates made before this evaluation */
-    double loss;           /* of the evaluation */
-    double accuracy;       /* NaN where the task has none */
-    double training_loss;  /* of the last training batch; NaN at iteration 0 */
-    double learning_rate;  /* of the next update */
-    bool last;             /* the evaluation after the last update */
+    int64_t iteration;    /* updates made before this evaluation */
+    double loss;          /* of the evaluation */
+    double accuracy;      /* NaN where the task has none */
+    double training_loss; /* of the last training batch; NaN at iteration 0 */
+    double learning_rate; /* of the next update */
+    bool last;            /* the evaluation after the last update */
     struct train_diagnostics diagnostics;
 };
 
@@ -64,7 +65,10 @@ struct train_callbacks {
     void *user;
     /* Every evaluation, in order. False ends training with TRAIN_STOPPED. */
     bool (*progress)(void *user, const struct train_progress *progress);
-    /* A checkpoint of the state after `iteration` updates; bytes are valid during the call. False ends training with TRAIN_STOPPED. */
+    /*
+     * A checkpoint of the state after `iteration` updates; bytes are valid during the call. False ends training with
+     * TRAIN_STOPPED.
+     */
     bool (*checkpoint)(void *user, int64_t iteration, double loss, const unsigned char *bytes, size_t size);
     /* After every iteration, cheap: `iteration` updates are done. May be NULL. */
     void (*iteration)(void *user, int64_t iteration);
@@ -83,19 +87,22 @@ struct train_error {
  * Before TRAIN_FINISHED the checkpoint callback has been called with the final state.
  */
 enum train_result train_run(const struct train_config *config, const unsigned char *checkpoint, size_t checkpoint_size,
-                            struct train_control *control, const struct train_callbacks *callbacks, struct train_error *error);
+                            struct train_control *control, const struct train_callbacks *callbacks,
+                            struct train_error *error);
 
 /* What a job will take, from its configuration and the shapes of its data alone; nothing large is allocated. */
 struct train_estimate {
-    size_t memory_bytes;             /* peak of the core, on any number of threads: all memory belongs to blocks of trials */
+    size_t memory_bytes; /* peak of the core, on any number of threads: all memory belongs to blocks of trials */
     size_t checkpoint_bytes;
-    double multiply_adds;            /* of one training iteration */
-    double forward_multiply_adds;    /* of its forward pass alone */
-    const char *method;              /* "forward traces", "reverse recursion", "reverse recursion, recomputed in segments", "forward sensitivities" */
+    double multiply_adds;         /* of one training iteration */
+    double forward_multiply_adds; /* of its forward pass alone */
+    const char *method; /* "forward traces", "reverse recursion", "reverse recursion, recomputed in segments", "forward
+                           sensitivities" */
 };
 
 /* False, with `error`, where the sizes overflow or contradict each other. */
-bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate, struct train_error *error);
+bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate,
+                            struct train_error *error);
 
 /* A trained (or training) network's state, read out of a checkpoint. Pointers point into memory owned by the struct. */
 struct trained {
@@ -110,13 +117,17 @@ struct trained {
     void *memory;
 };
 
-/* Checks and opens a checkpoint of this configuration. Returns TRAIN_FINISHED, TRAIN_BAD_CHECKPOINT or TRAIN_NO_MEMORY. */
-enum train_result trained_open(const struct train_config *config, const unsigned char *bytes, size_t size, struct trained *trained,
-                               struct train_error *error);
+/*
+ * Checks and opens a checkpoint of this configuration. Returns TRAIN_FINISHED, TRAIN_BAD_CHECKPOINT or TRAIN_NO_MEMORY.
+ */
+enum train_result trained_open(const struct train_config *config, const unsigned char *bytes, size_t size,
+                               struct trained *trained, struct train_error *error);
 void trained_release(struct trained *trained);
 
-/* The instruction set whose kernels this process uses ("avx512", "avx2", "neon", "portable"). `forced` (NULL: best) as in MODPROP_ISA;
-   false where that set is unknown, was not built or the host lacks it. Call once before any training. */
+/*
+ * The instruction set whose kernels this process uses ("avx512", "avx2", "neon", "portable"). `forced` (NULL: best) as
+   in MODPROP_ISA; false where that set is unknown, was not built or the host lacks it. Call once before any training.
+ */
 bool kernels_select(const char *forced);
 const char *kernels_name(void);
 

@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KIB            INT64_C(1024)
-#define MIB            (KIB * KIB)
+#define KIB INT64_C(1024)
+#define MIB (KIB * KIB)
 #define LIST_ITEMS_MAX 64
 
 enum option_type { OPTION_TEXT, OPTION_INTEGER, OPTION_BYTES, OPTION_SWITCH, OPTION_CHOICE, OPTION_LIST };
@@ -39,8 +39,10 @@ static const char *const level_choices[] = {"error", "warning", "info", "debug",
 #define FIELD(name) offsetof(struct config, name)
 
 static const struct option option_table[] = {
-    {"data", OPTION_TEXT, "DIR", FIELD(data), NULL, 0, 0, NULL, "directory of the store; made if missing; one daemon at a time (required)"},
-    {"listen", OPTION_TEXT, "ADDRESS:PORT", FIELD(listen), "127.0.0.1:8080", 0, 0, NULL, "where to listen; port 0 picks a free one"},
+    {"data", OPTION_TEXT, "DIR", FIELD(data), NULL, 0, 0, NULL,
+     "directory of the store; made if missing; one daemon at a time (required)"},
+    {"listen", OPTION_TEXT, "ADDRESS:PORT", FIELD(listen), "127.0.0.1:8080", 0, 0, NULL,
+     "where to listen; port 0 picks a free one"},
     {"workers", OPTION_INTEGER, "N", FIELD(workers), "-1", -1, 1024, NULL,
      "jobs trained at once; 0 accepts jobs and trains none, -1 is one a core"},
     {"cores", OPTION_INTEGER, "N", FIELD(cores), "0", 0, 4096, NULL,
@@ -57,23 +59,30 @@ static const struct option option_table[] = {
      "where no token exists make an admin's one and write it to DIR/token (mode 0600)"},
     {"allow-unauthenticated", OPTION_SWITCH, NULL, FIELD(allow_unauthenticated), "false", 0, 0, NULL,
      "listen beyond loopback without tokens"},
-    {"tls-cert", OPTION_TEXT, "FILE", FIELD(tls_cert), NULL, 0, 0, NULL, "certificate chain (PEM); with --tls-key the daemon speaks HTTPS"},
+    {"tls-cert", OPTION_TEXT, "FILE", FIELD(tls_cert), NULL, 0, 0, NULL,
+     "certificate chain (PEM); with --tls-key the daemon speaks HTTPS"},
     {"tls-key", OPTION_TEXT, "FILE", FIELD(tls_key), NULL, 0, 0, NULL, "private key (PEM) of --tls-cert"},
     {"allow-origin", OPTION_LIST, "URL", FIELD(allow_origin), NULL, 0, 0, NULL,
      "origin of web pages that may call, such as https://lab.example; may be given more than once"},
     {"allow-host", OPTION_LIST, "NAME", FIELD(allow_host), NULL, 0, 0, NULL,
      "further name under which clients reach this daemon (Host header); may be given more than once"},
-    {"log-format", OPTION_CHOICE, "FORMAT", FIELD(log_format), "text", 0, 0, format_choices, "how entries are written to standard error"},
-    {"log-level", OPTION_CHOICE, "LEVEL", FIELD(log_level), "info", 0, 0, level_choices, "the least important entries that are written"},
-    {"access-log", OPTION_SWITCH, NULL, FIELD(access_log), "false", 0, 0, NULL, "log every request at level info (else at debug)"},
-    {"keep-days", OPTION_INTEGER, "DAYS", FIELD(keep_days), "0", 0, 36500, NULL, "delete jobs this long after their end; 0 keeps them"},
+    {"log-format", OPTION_CHOICE, "FORMAT", FIELD(log_format), "text", 0, 0, format_choices,
+     "how entries are written to standard error"},
+    {"log-level", OPTION_CHOICE, "LEVEL", FIELD(log_level), "info", 0, 0, level_choices,
+     "the least important entries that are written"},
+    {"access-log", OPTION_SWITCH, NULL, FIELD(access_log), "false", 0, 0, NULL,
+     "log every request at level info (else at debug)"},
+    {"keep-days", OPTION_INTEGER, "DAYS", FIELD(keep_days), "0", 0, 36500, NULL,
+     "delete jobs this long after their end; 0 keeps them"},
     {"keep-bytes", OPTION_BYTES, "BYTES", FIELD(keep_bytes), "0", 0, INT64_MAX, NULL,
      "delete the oldest finished jobs while the store takes more; 0 keeps them"},
     {"max-connections", OPTION_INTEGER, "N", FIELD(max_connections), "4096", 16, 100000, NULL,
-     "connections at once; beyond it the longest idle one is closed, and where none is idle all but probes are answered 503"},
+     "connections at once; beyond it the longest idle one is closed, and where none is idle all but probes are "
+     "answered 503"},
     {"max-address-connections", OPTION_INTEGER, "N", FIELD(max_address_connections), "2048", 1, 100000, NULL,
      "connections at once from one address; beyond it its longest idle one is closed"},
-    {"max-streams", OPTION_INTEGER, "N", FIELD(max_streams), "2000", 1, 100000, NULL, "event streams at once; beyond it 503"},
+    {"max-streams", OPTION_INTEGER, "N", FIELD(max_streams), "2000", 1, 100000, NULL,
+     "event streams at once; beyond it 503"},
     {"max-waiting", OPTION_INTEGER, "N", FIELD(max_waiting), "64", 1, 4096, NULL,
      "gradients, simulations and encodings that may wait for the service thread; beyond it 429"},
     {"max-body", OPTION_BYTES, "BYTES", FIELD(max_body), "32M", KIB, 1024 * MIB, NULL, "largest JSON body"},
@@ -83,10 +92,12 @@ static const struct option option_table[] = {
     {"header-timeout", OPTION_INTEGER, "SECONDS", FIELD(header_timeout), "15", 1, 3600, NULL,
      "from a connection's begin to the end of its first request's headers"},
     {"body-timeout", OPTION_INTEGER, "SECONDS", FIELD(body_timeout), "60", 1, 86400, NULL,
-     "for a body to arrive whole, a dataset a second more for each MiB; for an answer to be taken, a second more for each 64 KiB"},
+     "for a body to arrive whole, a dataset a second more for each MiB; for an answer to be taken, a second more for "
+     "each 64 KiB"},
     {"idle-timeout", OPTION_INTEGER, "SECONDS", FIELD(idle_timeout), "75", 1, 86400, NULL,
      "from one answer to the end of the next request's headers"},
-    {"heartbeat", OPTION_INTEGER, "SECONDS", FIELD(heartbeat), "15", 1, 3600, NULL, "between signs of life on a quiet event stream"},
+    {"heartbeat", OPTION_INTEGER, "SECONDS", FIELD(heartbeat), "15", 1, 3600, NULL,
+     "between signs of life on a quiet event stream"},
     {"shutdown-timeout", OPTION_INTEGER, "SECONDS", FIELD(shutdown_timeout), "4", 1, 3600, NULL,
      "for running jobs to write their checkpoints at SIGTERM"},
     {"config", OPTION_TEXT, "FILE", FIELD(file), NULL, 0, 0, NULL, "file of these settings, a line each: key = value"},
@@ -183,7 +194,8 @@ static bool integer_parse(const char *value, bool bytes, int64_t *result) {
     return *end == '\0' && !__builtin_mul_overflow((int64_t)number, factor, result);
 }
 
-static enum config_result set_integer(const struct option *option, int64_t *field, const char *value, const char *origin, char *error) {
+static enum config_result set_integer(const struct option *option, int64_t *field, const char *value,
+                                      const char *origin, char *error) {
     bool bytes = option->type == OPTION_BYTES;
     int64_t number;
     if (integer_parse(value, bytes, &number) && number >= option->low && number <= option->high) {
@@ -195,10 +207,12 @@ static enum config_result set_integer(const struct option *option, int64_t *fiel
                     bytes ? "a number of bytes (such as 512M or 8G)" : "an integer", (long long)option->low, value);
     }
     return fail(error, "%s must be %s from %lld to %lld; got \"%.100s\"", origin,
-                bytes ? "a number of bytes (such as 512K or 32M)" : "an integer", (long long)option->low, (long long)option->high, value);
+                bytes ? "a number of bytes (such as 512K or 32M)" : "an integer", (long long)option->low,
+                (long long)option->high, value);
 }
 
-static enum config_result set_choice(const struct option *option, int64_t *field, const char *value, const char *origin, char *error) {
+static enum config_result set_choice(const struct option *option, int64_t *field, const char *value, const char *origin,
+                                     char *error) {
     char known[256] = "";
     for (int64_t i = 0; option->choices[i] != NULL; i++) {
         if (strcmp(option->choices[i], value) == 0) {
@@ -211,7 +225,8 @@ static enum config_result set_choice(const struct option *option, int64_t *field
     return fail(error, "%s must be one of %s; got \"%.100s\"", origin, known, value);
 }
 
-static enum config_result list_add(struct text_list *list, const char *text, size_t length, const char *origin, char *error) {
+static enum config_result list_add(struct text_list *list, const char *text, size_t length, const char *origin,
+                                   char *error) {
     if (length == 0) {
         return fail(error, "%s must not have an empty entry", origin);
     }
@@ -255,8 +270,8 @@ static void list_release(struct text_list *list) {
     *list = (struct text_list){0};
 }
 
-static enum config_result option_set(struct config *config, const struct option *option, const char *value, const char *origin,
-                                     char *error) {
+static enum config_result option_set(struct config *config, const struct option *option, const char *value,
+                                     const char *origin, char *error) {
     void *field = option_field(config, option);
     switch (option->type) {
     case OPTION_TEXT:
@@ -369,7 +384,8 @@ static enum config_result flag_parse(struct flag *flag, int count, char **argume
     size_t length = strcspn(argument + 2, "=");
     flag->option = option_find(argument + 2, length);
     if (flag->option == NULL) {
-        return fail(error, "there is no flag --%.*s (modpropd --help lists them)", (int)(length > 100 ? 100 : length), argument + 2);
+        return fail(error, "there is no flag --%.*s (modpropd --help lists them)", (int)(length > 100 ? 100 : length),
+                    argument + 2);
     }
     snprintf(flag->origin, sizeof flag->origin, "--%s", flag->option->name);
     flag->used = 1;
@@ -428,16 +444,18 @@ bool config_is_open(const struct config *config) {
     return config->token_file == NULL && !config->create_token && !config->allow_unauthenticated;
 }
 
-/* "127.0.0.1:8080", "[::1]:8080", "localhost:8080". Other names are refused: a daemon must not depend on a resolver to know where it
- * listens. */
+/* "127.0.0.1:8080", "[::1]:8080", "localhost:8080". Other names are refused: a daemon must not depend on a resolver to
+ * know where it listens. */
 static enum config_result address_parse(struct config *config, char *error) {
     const char *colon = strrchr(config->listen, ':');
     char host[64];
     int64_t port;
     size_t length = colon == NULL ? 0 : (size_t)(colon - config->listen);
-    if (colon == NULL || length == 0 || length >= sizeof host || !integer_parse(colon + 1, false, &port) || port < 0 || port > 65535) {
+    if (colon == NULL || length == 0 || length >= sizeof host || !integer_parse(colon + 1, false, &port) || port < 0 ||
+        port > 65535) {
         return fail(error,
-                    "--listen must be ADDRESS:PORT with a port from 0 to 65535, such as 127.0.0.1:8080 or [::1]:8080; got \"%.100s\"",
+                    "--listen must be ADDRESS:PORT with a port from 0 to 65535, such as 127.0.0.1:8080 or [::1]:8080; "
+                    "got \"%.100s\"",
                     config->listen);
     }
     bool bracketed = config->listen[0] == '[' && colon[-1] == ']';
@@ -448,12 +466,15 @@ static enum config_result address_parse(struct config *config, char *error) {
         six->sin6_family = AF_INET6;
         six->sin6_port = htons((uint16_t)port);
         config->address_size = sizeof *six;
-    } else if (!bracketed && inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, &four->sin_addr) == 1) {
+    } else if (!bracketed &&
+               inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, &four->sin_addr) == 1) {
         four->sin_family = AF_INET;
         four->sin_port = htons((uint16_t)port);
         config->address_size = sizeof *four;
     } else {
-        return fail(error, "--listen must name an IPv4 address, an IPv6 address in brackets, or localhost; got \"%.100s\"", config->listen);
+        return fail(error,
+                    "--listen must name an IPv4 address, an IPv6 address in brackets, or localhost; got \"%.100s\"",
+                    config->listen);
     }
     config->address_is_loopback = host_is_loopback(host);
     return CONFIG_OK;
@@ -461,7 +482,9 @@ static enum config_result address_parse(struct config *config, char *error) {
 
 /* An origin as browsers send it: scheme://host[:port], nothing behind it. */
 static bool origin_is_valid(const char *origin) {
-    const char *host = strncmp(origin, "http://", 7) == 0 ? origin + 7 : strncmp(origin, "https://", 8) == 0 ? origin + 8 : NULL;
+    const char *host = strncmp(origin, "http://", 7) == 0    ? origin + 7
+                       : strncmp(origin, "https://", 8) == 0 ? origin + 8
+                                                             : NULL;
     return host != NULL && *host != '\0' && host[strcspn(host, "/?#@ *")] == '\0';
 }
 
@@ -474,24 +497,30 @@ static enum config_result check(struct config *config, char *error) {
         return CONFIG_BAD;
     }
     if ((config->tls_cert == NULL) != (config->tls_key == NULL)) {
-        return fail(error, "--tls-cert and --tls-key go together; %s is missing", config->tls_cert == NULL ? "--tls-cert" : "--tls-key");
+        return fail(error, "--tls-cert and --tls-key go together; %s is missing",
+                    config->tls_cert == NULL ? "--tls-cert" : "--tls-key");
     }
     for (size_t i = 0; i < config->allow_origin.count; i++) {
         if (!origin_is_valid(config->allow_origin.items[i])) {
             return fail(error,
-                        "--allow-origin must be a scheme, host and port such as https://lab.example:8443, without a path; got \"%.100s\"",
+                        "--allow-origin must be a scheme, host and port such as https://lab.example:8443, without a "
+                        "path; got \"%.100s\"",
                         config->allow_origin.items[i]);
         }
     }
     for (size_t i = 0; i < config->allow_host.count; i++) {
         const char *host = config->allow_host.items[i];
         if (host[strcspn(host, "/: *")] != '\0') {
-            return fail(error, "--allow-host must be a name without scheme and port, such as modprop.lab.example; got \"%.100s\"", host);
+            return fail(
+                error,
+                "--allow-host must be a name without scheme and port, such as modprop.lab.example; got \"%.100s\"",
+                host);
         }
     }
     if (!config->address_is_loopback && config_is_open(config)) {
         return fail(error,
-                    "--listen %s is reachable by others and needs --token-file (or --create-token; --allow-unauthenticated if all who "
+                    "--listen %s is reachable by others and needs --token-file (or --create-token; "
+                    "--allow-unauthenticated if all who "
                     "reach it may do "
                     "everything)",
                     config->listen);
@@ -500,8 +529,8 @@ static enum config_result check(struct config *config, char *error) {
 }
 
 /* All layers, the weakest first; `path` is the file's name or NULL. */
-static enum config_result read_layers(struct config *config, const char *path, int count, char **arguments, char **environment,
-                                      char *error) {
+static enum config_result read_layers(struct config *config, const char *path, int count, char **arguments,
+                                      char **environment, char *error) {
     *config = (struct config){0};
     enum config_result result = read_defaults(config, error);
     if (result == CONFIG_OK && path != NULL) {
@@ -513,11 +542,15 @@ static enum config_result read_layers(struct config *config, const char *path, i
     return result == CONFIG_OK ? read_flags(config, count, arguments, error) : result;
 }
 
-enum config_result config_read(struct config *config, int count, char **arguments, char **environment, char error[CONFIG_ERROR_BYTES]) {
+enum config_result config_read(struct config *config, int count, char **arguments, char **environment,
+                               char error[CONFIG_ERROR_BYTES]) {
     static_assert(OPTIONS <= 64, "read_flags keeps a bit a setting");
     enum config_result result = read_layers(config, NULL, count, arguments, environment, error);
     if (result == CONFIG_OK && config->file != NULL) {
-        /* The file's name may come from a flag or a variable, so it is known only now; all is read once more, the file first. */
+        /*
+         * The file's name may come from a flag or a variable, so it is known only now; all is read once more, the file
+         * first.
+         */
         char *path = config->file;
         config->file = NULL;
         config_release(config);
@@ -554,7 +587,8 @@ char *config_help(void) {
           "                                        checks all that is stored; --rerun trains again and compares bits\n"
           "       modpropd backup --data DIR FILE  copies the database, whole, beside a running daemon or without\n"
           "       modpropd --help | --version\n\n"
-          "Every setting is also MODPROP_SETTING in the environment (upper case, _ for -) and a key of the file that --config\n"
+          "Every setting is also MODPROP_SETTING in the environment (upper case, _ for -) and a key of the file that "
+          "--config\n"
           "names; flags win over the environment, the environment over the file.\n\n",
           out);
     for (size_t i = 0; i < OPTIONS; i++) {

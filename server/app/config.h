@@ -1,10 +1,10 @@
 /*
  * Configuration: one table (config.c) that says for every setting its name, type, range, default and meaning.
  *
- * A setting NAME is the flag --NAME, the environment variable MODPROP_NAME (upper case, _ for -) and the key NAME of the
- * file that --config names (lines `key = value`, # starts a comment). Flags win over the environment, the environment
- * over the file, the file over the default. Everything is checked before anything is opened; what is wrong is said in one
- * sentence that names the flag, the variable or the file's line, and the constraint.
+ * A setting NAME is the flag --NAME, the environment variable MODPROP_NAME (upper case, _ for -) and the key NAME of
+ * the file that --config names (lines `key = value`, # starts a comment). Flags win over the environment, the
+ * environment over the file, the file over the default. Everything is checked before anything is opened; what is wrong
+ * is said in one sentence that names the flag, the variable or the file's line, and the constraint.
  */
 #ifndef MODPROP_SERVER_CONFIG_H
 #define MODPROP_SERVER_CONFIG_H
@@ -58,10 +58,11 @@ struct config {
 enum config_result { CONFIG_OK, CONFIG_HELP, CONFIG_VERSION, CONFIG_BAD };
 
 /*
- * Reads flags (arguments[0..count), without the program's name), environment and file into `config`; on CONFIG_BAD `error` holds a
- * sentence. config_release frees what it holds (NULL-safe, half-read too).
+ * Reads flags (arguments[0..count), without the program's name), environment and file into `config`; on CONFIG_BAD
+ * `error` holds a sentence. config_release frees what it holds (NULL-safe, half-read too).
  */
-enum config_result config_read(struct config *config, int count, char **arguments, char **environment, char error[CONFIG_ERROR_BYTES]);
+enum config_result config_read(struct config *config, int count, char **arguments, char **environment,
+                               char error[CONFIG_ERROR_BYTES]);
 void config_release(struct config *config);
 
 /* True where nobody needs a token and nobody said that this is meant: only loopback may be listened at. */

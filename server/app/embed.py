@@ -6,6 +6,7 @@ usage: embed.py LIST OUTPUT DEPFILE
 LIST has lines `URL PATH`: the path under which the daemon serves a file, and where it is, relative to LIST or absolute
 (files of system packages). LIST may be missing: then the table is empty. The output depends on the files' bytes alone.
 """
+
 import gzip
 import hashlib
 import os
@@ -66,7 +67,9 @@ def main():
         else:
             gz = "NULL, 0"
         kind = TYPES[os.path.splitext(path)[1]]
-        rows.append(f'    {{"{url}", "{kind}", "\\"{tag}\\"", "\\"{tag}-gzip\\"", plain_{index}, {len(data)}, {gz}}},\n')
+        rows.append(
+            f'    {{"{url}", "{kind}", "\\"{tag}\\"", "\\"{tag}-gzip\\"", plain_{index}, {len(data)}, {gz}}},\n'
+        )
     parts.append("\nconst struct static_file static_files[] = {\n" + "".join(rows) + "    {0},\n};\n")
     parts.append(f"const size_t static_file_count = {len(rows)};\n")
     with open(output, "w", encoding="ascii") as file:

@@ -1,6 +1,7 @@
 /*
- * The health check: one GET /livez by hand, with a deadline on every step. With TLS it only connects: the certificate is made out to
- * names, not to the address used here, and a daemon whose loop stands still soon stops accepting as well.
+ * The health check: one GET /livez by hand, with a deadline on every step. With TLS it only connects: the certificate
+ * is made out to names, not to the address used here, and a daemon whose loop stands still soon stops accepting as
+ * well.
  */
 #include "server/app/healthcheck.h"
 
@@ -37,7 +38,8 @@ static int ask(const struct config *config, const struct sockaddr_storage *addre
     setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     int result = connect(descriptor, (const struct sockaddr *)address, config->address_size);
     if (result == 0 && config->tls_cert == NULL) {
-        result = send(descriptor, question, sizeof question - 1, MSG_NOSIGNAL) == (ssize_t)(sizeof question - 1) ? 0 : -1;
+        result = send(descriptor, question, sizeof question - 1, MSG_NOSIGNAL) == (ssize_t)(sizeof question - 1) ? 0
+                                                                                                                 : -1;
         while (result == 0 && used < 12) {
             ssize_t got = recv(descriptor, answer + used, sizeof answer - 1 - used, 0);
             if (got <= 0) {
@@ -67,7 +69,8 @@ int healthcheck_command(int count, char **arguments, char **environment) {
     }
     enum config_result read = config_read(&config, count + 2, all, environment, error);
     if (read != CONFIG_OK) {
-        fprintf(stderr, "modpropd: %s\n", read == CONFIG_BAD ? error : "usage: modpropd healthcheck [--listen ADDRESS:PORT]");
+        fprintf(stderr, "modpropd: %s\n",
+                read == CONFIG_BAD ? error : "usage: modpropd healthcheck [--listen ADDRESS:PORT]");
         config_release(&config);
         return 2;
     }

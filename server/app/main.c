@@ -1,8 +1,8 @@
 /*
  * modpropd: reads its configuration, puts the parts together, runs the loop, and takes the parts down in order.
  *
- * Exit status: 0 after SIGTERM or SIGINT, 1 for a failure at run time, 2 for bad usage or configuration; a failure is always told in
- * one sentence on standard error. Standard output carries the ready line and nothing else.
+ * Exit status: 0 after SIGTERM or SIGINT, 1 for a failure at run time, 2 for bad usage or configuration; a failure is
+ * always told in one sentence on standard error. Standard output carries the ready line and nothing else.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +33,7 @@ static int fail(int status, const char *sentence) {
     return status;
 }
 
-/* ---- the loop's hooks -------------------------------------------------------------------------------------------- */
+/* ---- the loop's hooks ---- */
 
 static void on_tick(void *user, uint64_t now) {
     struct server *server = user;
@@ -92,9 +92,12 @@ static void on_event(void *user, const struct stream_event *event) {
     routes_event(server, event);
 }
 
-/* ---- starting ---------------------------------------------------------------------------------------------------- */
+/* ---- starting ---- */
 
-/* A directory is durable once the one that holds it is. EINVAL: a file system without such a thing; EACCES: not ours to open. */
+/*
+ * A directory is durable once the one that holds it is. EINVAL: a file system without such a thing; EACCES: not ours to
+ * open.
+ */
 static bool parent_sync(const char *path) {
     char parent[4096 + 4];
     bool fits = snprintf(parent, sizeof parent, "%s/..", path) < (int)sizeof parent;
@@ -115,7 +118,8 @@ static bool make_data_directory(const char *path, char *error) {
         return false;
     }
     if (made && !parent_sync(path)) {
-        snprintf(error, CONFIG_ERROR_BYTES, "--data: the directory %s cannot be made durable: %s", path, strerror(errno));
+        snprintf(error, CONFIG_ERROR_BYTES, "--data: the directory %s cannot be made durable: %s", path,
+                 strerror(errno));
         return false;
     }
     if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode)) {
@@ -189,7 +193,8 @@ static bool start_kernels(const struct server *server, char *error) {
         return true;
     }
     snprintf(error, CONFIG_ERROR_BYTES,
-             "--isa must be an instruction set that was built and that this host has (portable, avx2, avx512, neon); got \"%.60s\"",
+             "--isa must be an instruction set that was built and that this host has (portable, avx2, avx512, neon); "
+             "got \"%.60s\"",
              server->config.isa);
     return false;
 }
@@ -211,20 +216,23 @@ static bool say_ready(struct server *server) {
     char address[ADDRESS_BYTES];
     http_address(server->http, address);
     server->state = SERVER_READY;
-    log_info("ready", LOG_I("port", http_port(server->http)), LOG_I("cores", server->cores), LOG_I("workers", server->workers),
-             LOG_I("memory_bytes", server->memory), LOG_I("tokens", auth_count(server->auth)));
+    log_info("ready", LOG_I("port", http_port(server->http)), LOG_I("cores", server->cores),
+             LOG_I("workers", server->workers), LOG_I("memory_bytes", server->memory),
+             LOG_I("tokens", auth_count(server->auth)));
     server->watchdog_interval = notify_watchdog_milliseconds();
     notify_send("READY=1");
     const char *scheme = http_is_tls(server->http) ? "https" : "http";
-    return printf("modpropd listening on %s://%s:%d\n", scheme, address, http_port(server->http)) > 0 && fflush(stdout) == 0;
+    return printf("modpropd listening on %s://%s:%d\n", scheme, address, http_port(server->http)) > 0 &&
+           fflush(stdout) == 0;
 }
 
 /*
- * Takes everything down. The order matters: what still waits for the service thread or for a commit is answered before its request goes,
- * and the store is closed after the last write and before the jobs that made it.
+ * Takes everything down. The order matters: what still waits for the service thread or for a commit is answered before
+ * its request goes, and the store is closed after the last write and before the jobs that made it.
  */
 static void stop(struct server *server) {
-    uint64_t until = server->stop_due != 0 ? server->stop_due + LAST_MILLISECONDS : clock_milliseconds() + 10 * LAST_MILLISECONDS;
+    uint64_t until = server->stop_due != 0 ? server->stop_due + LAST_MILLISECONDS
+                                           : clock_milliseconds() + 10 * LAST_MILLISECONDS;
     routes_end(server);
     if (!service_destroy(server->service, until)) {
         /* It reads a large dataset, say. Its client hears no more; what was answered is stored. */
@@ -263,7 +271,10 @@ static int serve(struct server *server) {
         loop_run(&server->loop);
     }
     if (started && !server->drained) {
-        /* A worker did not look up in time. Its job goes on from its last checkpoint, as after a crash; its thread cannot be waited for. */
+        /*
+         * A worker did not look up in time. Its job goes on from its last checkpoint, as after a crash; its thread
+         * cannot be waited for.
+         */
         log_warning("stopped without the last checkpoint of a running job");
         _exit(0);
     }

@@ -48,12 +48,14 @@ void metrics_histogram(FILE *out, const char *name, const char *labels, const st
     uint64_t below = 0;
     for (size_t i = 0; i < histogram->buckets; i++) {
         below += histogram->counts[i];
-        fprintf(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", name, labels, comma, histogram->bounds[i], (unsigned long long)below);
+        fprintf(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", name, labels, comma, histogram->bounds[i],
+                (unsigned long long)below);
     }
     below += histogram->counts[histogram->buckets];
     fprintf(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", name, labels, comma, (unsigned long long)below);
     fprintf(out, *labels == '\0' ? "%s_sum%s %.9g\n" : "%s_sum{%s} %.9g\n", name, labels, histogram->sum);
-    fprintf(out, *labels == '\0' ? "%s_count%s %llu\n" : "%s_count{%s} %llu\n", name, labels, (unsigned long long)below);
+    fprintf(out, *labels == '\0' ? "%s_count%s %llu\n" : "%s_count{%s} %llu\n", name, labels,
+            (unsigned long long)below);
 }
 
 /* One metric without labels. */
@@ -95,26 +97,34 @@ static void render_requests(FILE *out, const struct metrics *metrics) {
 static void render_connections(FILE *out, struct server *server) {
     struct http_counts counts = http_counts(server->http);
     single(out, "modprop_http_connections", "gauge", "Connections open now.", (double)counts.connections);
-    single(out, "modprop_http_requests_active", "gauge", "Requests under way now, streams included.", (double)counts.requests);
-    single(out, "modprop_http_body_bytes", "gauge", "Bytes of request bodies in memory now.", (double)counts.body_bytes);
-    single(out, "modprop_http_answer_bytes", "gauge", "Bytes of answers in memory now that clients have not taken yet, streams excluded.",
+    single(out, "modprop_http_requests_active", "gauge", "Requests under way now, streams included.",
+           (double)counts.requests);
+    single(out, "modprop_http_body_bytes", "gauge", "Bytes of request bodies in memory now.",
+           (double)counts.body_bytes);
+    single(out, "modprop_http_answer_bytes", "gauge",
+           "Bytes of answers in memory now that clients have not taken yet, streams excluded.",
            (double)counts.answer_bytes);
-    single(out, "modprop_http_answer_file_bytes", "gauge", "As the one before, of answers too large for memory, in files.",
-           (double)counts.answer_file_bytes);
-    single(out, "modprop_http_received_bytes_total", "counter", "Bytes of requests' bodies received.", (double)counts.body_received);
-    single(out, "modprop_http_sent_bytes_total", "counter", "Bytes of answers' bodies sent, streams included.", (double)counts.body_sent);
+    single(out, "modprop_http_answer_file_bytes", "gauge",
+           "As the one before, of answers too large for memory, in files.", (double)counts.answer_file_bytes);
+    single(out, "modprop_http_received_bytes_total", "counter", "Bytes of requests' bodies received.",
+           (double)counts.body_received);
+    single(out, "modprop_http_sent_bytes_total", "counter", "Bytes of answers' bodies sent, streams included.",
+           (double)counts.body_sent);
     single(out, "modprop_http_connections_accepted_total", "counter", "Connections accepted.", (double)counts.accepted);
-    single(out, "modprop_http_connections_evicted_total", "counter", "Idle connections closed to make room.", (double)counts.evicted);
-    single(out, "modprop_http_connections_expired_total", "counter", "Connections closed because headers, a body or taking an answer took too long.",
-           (double)counts.expired);
+    single(out, "modprop_http_connections_evicted_total", "counter", "Idle connections closed to make room.",
+           (double)counts.evicted);
+    single(out, "modprop_http_connections_expired_total", "counter",
+           "Connections closed because headers, a body or taking an answer took too long.", (double)counts.expired);
 }
 
 static void render_outcomes(FILE *out, const struct jobs_counts *counts) {
     static const enum job_status final[] = {JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED};
     char labels[64];
-    metrics_help(out, "modprop_job_queue_wait_seconds", "histogram", "Time from a job's submission to its first start.");
+    metrics_help(out, "modprop_job_queue_wait_seconds", "histogram",
+                 "Time from a job's submission to its first start.");
     metrics_histogram(out, "modprop_job_queue_wait_seconds", "", &counts->waits);
-    metrics_help(out, "modprop_job_run_seconds", "histogram", "Training time, in all attempts, of jobs that ended, by how they ended.");
+    metrics_help(out, "modprop_job_run_seconds", "histogram",
+                 "Training time, in all attempts, of jobs that ended, by how they ended.");
     for (size_t i = 0; i < sizeof final / sizeof final[0]; i++) {
         snprintf(labels, sizeof labels, "status=\"%s\"", job_status_name(final[i]));
         metrics_histogram(out, "modprop_job_run_seconds", labels, &counts->runs[final[i]]);
@@ -127,7 +137,8 @@ static void render_outcomes(FILE *out, const struct jobs_counts *counts) {
 }
 
 /* Every pair from the start: a series that appears with its first value has no rate. */
-static void render_by_rule(FILE *out, const char *name, const char *help, const uint64_t values[TASK_TYPES][RULE_TYPES]) {
+static void render_by_rule(FILE *out, const char *name, const char *help,
+                           const uint64_t values[TASK_TYPES][RULE_TYPES]) {
     char labels[128];
     metrics_help(out, name, "counter", help);
     for (int task = 0; task < TASK_TYPES; task++) {
@@ -147,15 +158,21 @@ static void render_jobs(FILE *out, struct server *server) {
         snprintf(labels, sizeof labels, "status=\"%s\"", job_status_name((enum job_status)i));
         metrics_value(out, "modprop_jobs", labels, (double)done->jobs[i]);
     }
-    single(out, "modprop_jobs_stalled", "gauge", "1 while jobs wait for room on the disk.", jobs_are_stalled(server->jobs));
-    single(out, "modprop_queue_age_seconds", "gauge", "How long the job that starts next has waited; 0 where none waits.",
-           since > 0 ? fmax(0.0, (double)(clock_unix_milliseconds() - since) * 1e-3) : since < 0 ? NAN : 0.0);
+    single(out, "modprop_jobs_stalled", "gauge", "1 while jobs wait for room on the disk.",
+           jobs_are_stalled(server->jobs));
+    single(out, "modprop_queue_age_seconds", "gauge",
+           "How long the job that starts next has waited; 0 where none waits.",
+           since > 0   ? fmax(0.0, (double)(clock_unix_milliseconds() - since) * 1e-3)
+           : since < 0 ? NAN
+                       : 0.0);
     render_outcomes(out, done);
     render_by_rule(out, "modprop_training_iterations_total", "Updates made, by task and rule.", done->iterations);
     render_by_rule(out, "modprop_training_trials_total", "Trials trained on, by task and rule.", done->trials);
     single(out, "modprop_streams", "gauge", "Event streams open now.", (double)streams_count(server->streams));
-    single(out, "modprop_stream_events_total", "counter", "Events sent on all streams.", (double)streams_sent_events(server->streams));
-    single(out, "modprop_stream_bytes_total", "counter", "Bytes sent on all streams.", (double)streams_sent_bytes(server->streams));
+    single(out, "modprop_stream_events_total", "counter", "Events sent on all streams.",
+           (double)streams_sent_events(server->streams));
+    single(out, "modprop_stream_bytes_total", "counter", "Bytes sent on all streams.",
+           (double)streams_sent_bytes(server->streams));
     single(out, "modprop_service_queue_depth", "gauge", "Gradients, simulations and encodings that wait or run.",
            server->service == NULL ? 0.0 : (double)service_depth(server->service));
 }
@@ -165,21 +182,26 @@ static void render_store(FILE *out, struct server *server) {
     struct statvfs disk = {0};
     bool known = statvfs(server->config.data, &disk) == 0;
     double block = (double)disk.f_frsize;
-    single(out, "modprop_store_queue_depth", "gauge", "Writes that wait for a commit.", (double)store_depth(server->store));
-    single(out, "modprop_store_commits_total", "counter", "Commits of the store, one fsync each.", (double)counts.commits);
+    single(out, "modprop_store_queue_depth", "gauge", "Writes that wait for a commit.",
+           (double)store_depth(server->store));
+    single(out, "modprop_store_commits_total", "counter", "Commits of the store, one fsync each.",
+           (double)counts.commits);
     single(out, "modprop_store_writes_total", "counter", "Writes that were committed.", (double)counts.units);
     single(out, "modprop_store_failures_total", "counter", "Writes that failed.", (double)counts.failures);
     metrics_help(out, "modprop_store_commit_seconds", "histogram", "Time of a commit, from its first statement on.");
     metrics_histogram(out, "modprop_store_commit_seconds", "", &counts.commit);
-    metrics_help(out, "modprop_store_sync_seconds", "histogram", "Of a commit, what making it durable took: writing the log, and fsync.");
+    metrics_help(out, "modprop_store_sync_seconds", "histogram",
+                 "Of a commit, what making it durable took: writing the log, and fsync.");
     metrics_histogram(out, "modprop_store_sync_seconds", "", &counts.sync);
     single(out, "modprop_store_bytes", "gauge", "Bytes that the rows of the database take; its file may be larger.",
            (double)store_bytes_used(server->reader));
     single(out, "modprop_store_memory_bytes", "gauge", "Memory that the store takes: page caches and statements.",
            (double)store_memory_bytes());
-    single(out, "modprop_disk_free_bytes", "gauge", "Room that the daemon may still use on the disk of the data directory.",
+    single(out, "modprop_disk_free_bytes", "gauge",
+           "Room that the daemon may still use on the disk of the data directory.",
            known ? block * (double)disk.f_bavail : NAN);
-    single(out, "modprop_disk_size_bytes", "gauge", "Size of the disk of the data directory.", known ? block * (double)disk.f_blocks : NAN);
+    single(out, "modprop_disk_size_bytes", "gauge", "Size of the disk of the data directory.",
+           known ? block * (double)disk.f_blocks : NAN);
 }
 
 static void render_process(FILE *out, struct server *server) {
@@ -197,11 +219,13 @@ static void render_process(FILE *out, struct server *server) {
     single(out, "process_max_fds", "gauge", "File descriptors that may be open.", (double)files.rlim_cur);
     single(out, "process_start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.",
            round((double)time(NULL) - (clock_seconds() - server->started)));
-    single(out, "modprop_loop_lag_seconds", "gauge", "How late the event loop's last tick came.", server->loop.lag_seconds);
+    single(out, "modprop_loop_lag_seconds", "gauge", "How late the event loop's last tick came.",
+           server->loop.lag_seconds);
     single(out, "modprop_loop_lag_max_seconds", "gauge", "The latest that a tick of the event loop ever came.",
            server->loop.lag_max_seconds);
     single(out, "modprop_cores", "gauge", "Cores divided over the running jobs.", server->cores);
-    single(out, "modprop_memory_limit_bytes", "gauge", "Memory that running jobs may take together.", (double)server->memory);
+    single(out, "modprop_memory_limit_bytes", "gauge", "Memory that running jobs may take together.",
+           (double)server->memory);
     snprintf(labels, sizeof labels, "version=\"%s\",instruction_set=\"%s\"", MODPROP_VERSION, kernels_name());
     metrics_help(out, "modprop_build_info", "gauge", "Always 1; what runs.");
     metrics_value(out, "modprop_build_info", labels, 1);

@@ -1,7 +1,8 @@
 /*
  * What Prometheus reads at /metrics: counters kept by the loop thread, and gauges asked for when the page is made.
  *
- * Label sets are bounded: routes come from the route table, codes from what we answer, tasks and rules from their enumerations.
+ * Label sets are bounded: routes come from the route table, codes from what we answer, tasks and rules from their
+ * enumerations.
  */
 #ifndef MODPROP_SERVER_METRICS_H
 #define MODPROP_SERVER_METRICS_H

@@ -31,19 +31,19 @@ struct server {
     struct retention retention;
     struct streams *streams;
     struct service *service;
-    struct waiting *waiting;   /* requests that wait for a job's end (routes/jobs.c) */
+    struct waiting *waiting;    /* requests that wait for a job's end (routes/jobs.c) */
     struct submission *pending; /* submissions with a key that are not committed yet (routes/submit.c) */
     struct metrics metrics;
     enum server_state state;
-    int host_cores;     /* what affinity and cgroups leave to this process */
-    int64_t host_memory; /* bytes */
-    int cores;          /* to divide over the jobs */
-    int workers;        /* jobs at once */
-    int64_t memory;     /* bytes for jobs */
-    double started;     /* clock_seconds */
+    int host_cores;                           /* what affinity and cgroups leave to this process */
+    int64_t host_memory;                      /* bytes */
+    int cores;                                /* to divide over the jobs */
+    int workers;                              /* jobs at once */
+    int64_t memory;                           /* bytes for jobs */
+    double started;                           /* clock_seconds */
     uint64_t watchdog_interval, watchdog_due; /* ms; interval 0: no service manager watches */
-    uint64_t stop_due;  /* ms: when a drain that is not done is given up; 0: no drain */
-    bool drained;       /* no job runs any more */
+    uint64_t stop_due;                        /* ms: when a drain that is not done is given up; 0: no drain */
+    bool drained;                             /* no job runs any more */
 };
 
 #endif

@@ -19,7 +19,7 @@ struct histogram {
 void histogram_init(struct histogram *histogram, const double *bounds, size_t buckets);
 void histogram_add(struct histogram *histogram, double value);
 
-extern const double latency_bounds[];  /* seconds, of requests and commits */
+extern const double latency_bounds[]; /* seconds, of requests and commits */
 extern const size_t latency_buckets;
 extern const double duration_bounds[]; /* seconds, of queue waits and runs */
 extern const size_t duration_buckets;

@@ -1,6 +1,7 @@
 /*
- * Limits of the host: see host.h. A process finds its cgroups in /proc/self/cgroup; limits of its ancestors bind too, so each
- * path is walked up to the root. Inside a container the path may not exist below the mount: then the mount's root is read.
+ * Limits of the host: see host.h. A process finds its cgroups in /proc/self/cgroup; limits of its ancestors bind too,
+ * so each path is walked up to the root. Inside a container the path may not exist below the mount: then the mount's
+ * root is read.
  */
 #include "server/base/host.h"
 

@@ -16,7 +16,10 @@ int64_t host_memory(void);
 int64_t host_resident_bytes(void);
 int64_t host_open_descriptors(void);
 
-/* Bytes that this process has allocated and not freed: what grows where something leaks, whatever the allocator keeps for later. */
+/*
+ * Bytes that this process has allocated and not freed: what grows where something leaks, whatever the allocator keeps
+ * for later.
+ */
 int64_t host_heap_bytes(void);
 
 #endif

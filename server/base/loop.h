@@ -20,8 +20,8 @@ struct loop_message {
 
 struct loop_hooks {
     void *user;
-    void (*tick)(void *user, uint64_t now);         /* each second; now in ms, monotonic */
-    void (*signal)(void *user, int number);         /* SIGTERM, SIGINT, SIGHUP */
+    void (*tick)(void *user, uint64_t now); /* each second; now in ms, monotonic */
+    void (*signal)(void *user, int number); /* SIGTERM, SIGINT, SIGHUP */
 };
 
 struct loop {
@@ -32,8 +32,8 @@ struct loop {
     pthread_mutex_t mutex; /* guards first, last */
     struct loop_message *first, **last;
     struct loop_hooks hooks;
-    uint64_t tick_due;   /* ms */
-    double lag_seconds;  /* how late the last tick came */
+    uint64_t tick_due;  /* ms */
+    double lag_seconds; /* how late the last tick came */
     double lag_max_seconds;
 };
 

@@ -11,7 +11,7 @@ struct service {
     struct loop *loop;
     size_t limit;
     pthread_t thread;
-    pthread_mutex_t mutex; /* guards what follows */
+    pthread_mutex_t mutex;    /* guards what follows */
     pthread_cond_t wake, end; /* a task or the end has come; the thread has left */
     struct service_task *first, **last, *running;
     size_t waiting;

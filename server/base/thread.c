@@ -1,9 +1,10 @@
 /*
- * Threads: see thread.h. Signals are blocked while a thread is made, so that it never takes one of the loop's; those that a fault raises
- * stay open: blocked, they would end the process without the handler, and a job that crashes the daemon would not be found out.
+ * Threads: see thread.h. Signals are blocked while a thread is made, so that it never takes one of the loop's; those
+ * that a fault raises stay open: blocked, they would end the process without the handler, and a job that crashes the
+ * daemon would not be found out.
  *
- * The handler runs on a stack of its own, since a fault may be the end of the thread's; it lies in the thread's first frame, which lives as
- * long as the thread.
+ * The handler runs on a stack of its own, since a fault may be the end of the thread's; it lies in the thread's first
+ * frame, which lives as long as the thread.
  */
 #include "server/base/thread.h"
 
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define STACK_BYTES   ((size_t)8 << 20)
+#define STACK_BYTES ((size_t)8 << 20)
 #define HANDLER_BYTES 16384
 
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
@@ -58,7 +59,7 @@ bool thread_start(pthread_t *thread, void (*run)(void *user), void *user) {
     return started;
 }
 
-/* ---- crashes --------------------------------------------------------------------------------------------------------- */
+/* ---- crashes ---- */
 
 static int mark = -1;
 

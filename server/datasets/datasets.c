@@ -1,4 +1,7 @@
-/* Datasets on disk: see datasets.h. The IDX format: http://yann.lecun.com/exdb/mnist: a magic number (type 8, dimensions), sizes, bytes; all big-endian. */
+/*
+ * Datasets on disk: see datasets.h. The IDX format: http://yann.lecun.com/exdb/mnist: a magic number (type 8,
+ * dimensions), sizes, bytes; all big-endian.
+ */
 #include "server/datasets/datasets.h"
 
 #include <errno.h>
@@ -46,7 +49,8 @@ static unsigned big_endian(const unsigned char *bytes) {
     return (unsigned)bytes[0] << 24 | (unsigned)bytes[1] << 16 | (unsigned)bytes[2] << 8 | bytes[3];
 }
 
-bool idx_parse(const unsigned char *bytes, size_t size, bool images, unsigned char **items, size_t *count, char error[DATASETS_ERROR_BYTES]) {
+bool idx_parse(const unsigned char *bytes, size_t size, bool images, unsigned char **items, size_t *count,
+               char error[DATASETS_ERROR_BYTES]) {
     size_t header = images ? 16 : 8, each = images ? 28 * 28 : 1;
     if (size < header) {
         snprintf(error, DATASETS_ERROR_BYTES, "is truncated: it has %zu bytes, its header alone %zu", size, header);
@@ -54,22 +58,25 @@ bool idx_parse(const unsigned char *bytes, size_t size, bool images, unsigned ch
     }
     unsigned magic = big_endian(bytes), wanted = images ? 0x803 : 0x801;
     if (magic != wanted) {
-        snprintf(error, DATASETS_ERROR_BYTES, "is no IDX file of %s: it begins with 0x%08x, expected 0x%08x", images ? "images" : "labels", magic, wanted);
+        snprintf(error, DATASETS_ERROR_BYTES, "is no IDX file of %s: it begins with 0x%08x, expected 0x%08x",
+                 images ? "images" : "labels", magic, wanted);
         return false;
     }
     if (images && (big_endian(bytes + 8) != 28 || big_endian(bytes + 12) != 28)) {
-        snprintf(error, DATASETS_ERROR_BYTES, "has images of %u x %u pixels, expected 28 x 28", big_endian(bytes + 8), big_endian(bytes + 12));
+        snprintf(error, DATASETS_ERROR_BYTES, "has images of %u x %u pixels, expected 28 x 28", big_endian(bytes + 8),
+                 big_endian(bytes + 12));
         return false;
     }
     size_t found = big_endian(bytes + 4), needed = header + found * each;
     if (found == 0 || size != needed) {
-        snprintf(error, DATASETS_ERROR_BYTES, "is %s: it announces %zu %s, which take %zu bytes, and has %zu", size < needed ? "truncated" : "wrong", found,
-                 images ? "images" : "labels", needed, size);
+        snprintf(error, DATASETS_ERROR_BYTES, "is %s: it announces %zu %s, which take %zu bytes, and has %zu",
+                 size < needed ? "truncated" : "wrong", found, images ? "images" : "labels", needed, size);
         return false;
     }
     for (size_t i = 0; !images && i < found; i++) {
         if (bytes[header + i] > 9) {
-            snprintf(error, DATASETS_ERROR_BYTES, "has the label %u at position %zu; labels are digits 0 to 9", bytes[header + i], i);
+            snprintf(error, DATASETS_ERROR_BYTES, "has the label %u at position %zu; labels are digits 0 to 9",
+                     bytes[header + i], i);
             return false;
         }
     }
@@ -99,7 +106,8 @@ static unsigned char *file_inflate(const char *path, size_t *size, char *error) 
             room = room == 0 ? (size_t)16 << 20 : 2 * room;
             unsigned char *larger = room > IDX_MOST_BYTES ? NULL : realloc(bytes, room);
             if (larger == NULL) {
-                snprintf(error, DATASETS_ERROR_BYTES, "is larger than %zu MiB, or does not fit into memory", IDX_MOST_BYTES >> 20);
+                snprintf(error, DATASETS_ERROR_BYTES, "is larger than %zu MiB, or does not fit into memory",
+                         IDX_MOST_BYTES >> 20);
                 got = -2;
                 break;
             }
@@ -150,7 +158,8 @@ static bool file_load(struct datasets *datasets, int which, size_t *count, char 
         return false;
     }
     unsigned char *bytes = file_inflate(path, &size, fault);
-    bool loaded = bytes != NULL && idx_parse(bytes, size, mnist_files[which].images, &datasets->parts[which], count, fault);
+    bool loaded = bytes != NULL &&
+                  idx_parse(bytes, size, mnist_files[which].images, &datasets->parts[which], count, fault);
     free(bytes);
     if (!loaded) {
         snprintf(error, DATASETS_ERROR_BYTES, "the MNIST file %.250s %.200s", path, fault);
@@ -191,14 +200,16 @@ static bool mnist_load(struct datasets *datasets, char *error) {
     }
     for (int i = 0; i < 4; i += 2) {
         if (counts[i] != counts[i + 1]) {
-            snprintf(error, DATASETS_ERROR_BYTES, "the MNIST %s files do not belong together: %zu images, %zu labels", mnist_files[i].test ? "test" : "training",
-                     counts[i], counts[i + 1]);
+            snprintf(error, DATASETS_ERROR_BYTES, "the MNIST %s files do not belong together: %zu images, %zu labels",
+                     mnist_files[i].test ? "test" : "training", counts[i], counts[i + 1]);
             mnist_unload(datasets);
             return false;
         }
     }
-    datasets->mnist.train = (struct trial_set){.trials = counts[0], .pixels = datasets->parts[0], .labels = datasets->parts[1]};
-    datasets->mnist.test = (struct trial_set){.trials = counts[2], .pixels = datasets->parts[2], .labels = datasets->parts[3]};
+    datasets->mnist.train = (struct trial_set){
+        .trials = counts[0], .pixels = datasets->parts[0], .labels = datasets->parts[1]};
+    datasets->mnist.test = (struct trial_set){
+        .trials = counts[2], .pixels = datasets->parts[2], .labels = datasets->parts[3]};
     mnist_digest(datasets);
     return true;
 }
@@ -264,7 +275,8 @@ static bool user_set_release(struct datasets *datasets, const struct task_data *
     return false;
 }
 
-bool datasets_hold(struct datasets *datasets, const struct task_config *task, const struct task_data **data, char error[DATASETS_ERROR_BYTES]) {
+bool datasets_hold(struct datasets *datasets, const struct task_config *task, const struct task_data **data,
+                   char error[DATASETS_ERROR_BYTES]) {
     *data = NULL;
     if (task->type == TASK_DATASET) {
         pthread_mutex_lock(&datasets->mutex);

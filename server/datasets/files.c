@@ -17,9 +17,9 @@
 
 #include "api/safetensors.h"
 
-#define SUFFIX      ".safetensors"
+#define SUFFIX ".safetensors"
 #define OUTPUTS_MAX 4096
-#define LENGTH_MAX  INT32_MAX
+#define LENGTH_MAX INT32_MAX
 
 bool dataset_name_is_valid(const char *name) {
     size_t length = strlen(name);
@@ -29,7 +29,8 @@ bool dataset_name_is_valid(const char *name) {
 
 static bool sync_path(const char *path, int flags) {
     int descriptor = open(path, flags | O_CLOEXEC);
-    bool ok = descriptor >= 0 && (fsync(descriptor) == 0 || errno == EINVAL); /* EINVAL: a file system without such a thing */
+    bool ok = descriptor >= 0 &&
+              (fsync(descriptor) == 0 || errno == EINVAL); /* EINVAL: a file system without such a thing */
     if (descriptor >= 0) {
         close(descriptor);
     }
@@ -53,7 +54,7 @@ bool dataset_directory(const char *data, char path[4096]) {
     return true;
 }
 
-/* ---- a mapped file ----------------------------------------------------------------------------------------------- */
+/* ---- a mapped file ---- */
 
 struct mapped {
     const unsigned char *bytes;
@@ -84,7 +85,7 @@ static void unmap_file(struct mapped *file) {
     }
 }
 
-/* ---- what a file holds ------------------------------------------------------------------------------------------- */
+/* ---- what a file holds ---- */
 
 struct split {
     const struct safetensor *inputs, *targets, *mask; /* NULL: none */
@@ -117,7 +118,8 @@ static const char *entry_quote(const struct safetensor *tensor, size_t entry, ch
     int used = snprintf(text, 128, "[");
     for (int i = 0; i < tensor->dimensions; i++) {
         below /= tensor->shape[i];
-        used += snprintf(text + used, 128 - (size_t)used, "%s%zu", i == 0 ? "" : ", ", entry / below % tensor->shape[i]);
+        used += snprintf(text + used, 128 - (size_t)used, "%s%zu", i == 0 ? "" : ", ",
+                         entry / below % tensor->shape[i]);
     }
     snprintf(text + used, 128 - (size_t)used, "]");
     return text;
@@ -140,30 +142,35 @@ static bool names_are_known(const struct layout *layout, char *error) {
     return true;
 }
 
-static bool split_fits(const struct split *split, const char *prefix, struct dataset_info *info, bool first, char *error) {
+static bool split_fits(const struct split *split, const char *prefix, struct dataset_info *info, bool first,
+                       char *error) {
     const struct safetensor *x = split->inputs, *y = split->targets, *m = split->mask;
     char got[128], whole[128];
     if (x == NULL || y == NULL) {
         snprintf(error, DATASET_ERROR_BYTES, "the tensors %sinputs and %stargets are required", prefix, prefix);
         return false;
     }
-    if (x->dimensions != 3 || x->count == 0 || x->shape[0] > LENGTH_MAX || x->shape[1] > LENGTH_MAX || x->shape[2] > 16384) {
-        snprintf(error, DATASET_ERROR_BYTES,
-                 "the tensor %sinputs must have the shape (steps, trials, inputs), none 0, at most 16384 inputs; got %s", prefix,
-                 tensor_quote(x, got));
+    if (x->dimensions != 3 || x->count == 0 || x->shape[0] > LENGTH_MAX || x->shape[1] > LENGTH_MAX ||
+        x->shape[2] > 16384) {
+        snprintf(
+            error, DATASET_ERROR_BYTES,
+            "the tensor %sinputs must have the shape (steps, trials, inputs), none 0, at most 16384 inputs; got %s",
+            prefix, tensor_quote(x, got));
         return false;
     }
     bool classes = y->dimensions == 2;
     if ((!classes && y->dimensions != 3) || y->shape[0] != x->shape[0] || y->shape[1] != x->shape[1] ||
         (classes && !safetensor_is_integer(y)) || (!classes && (y->shape[2] == 0 || y->shape[2] > OUTPUTS_MAX))) {
         snprintf(error, DATASET_ERROR_BYTES,
-                 "the tensor %stargets must be integers of shape (steps, trials), classes, or numbers of shape (steps, trials, outputs), "
+                 "the tensor %stargets must be integers of shape (steps, trials), classes, or numbers of shape (steps, "
+                 "trials, outputs), "
                  "with the steps and trials of %sinputs, %s; got %s",
                  prefix, prefix, tensor_quote(x, whole), tensor_quote(y, got));
         return false;
     }
     if (m != NULL && (m->dimensions != 2 || m->shape[0] != x->shape[0] || m->shape[1] != x->shape[1])) {
-        snprintf(error, DATASET_ERROR_BYTES, "the tensor %smask must have the shape (steps, trials) of %sinputs, %s; got %s", prefix, prefix,
+        snprintf(error, DATASET_ERROR_BYTES,
+                 "the tensor %smask must have the shape (steps, trials) of %sinputs, %s; got %s", prefix, prefix,
                  tensor_quote(x, whole), tensor_quote(m, got));
         return false;
     }
@@ -180,8 +187,10 @@ static bool split_fits(const struct split *split, const char *prefix, struct dat
     if (x->shape[0] != info->steps || x->shape[2] != info->inputs || classes != info->classes ||
         (!classes && y->shape[2] != info->outputs)) {
         snprintf(error, DATASET_ERROR_BYTES,
-                 "the test split must have the steps (%zu), inputs (%zu) and kind of targets (%s) of the training split; got %zu, %zu and %s",
-                 info->steps, info->inputs, info->classes ? "classes" : "values", x->shape[0], x->shape[2], tensor_quote(y, got));
+                 "the test split must have the steps (%zu), inputs (%zu) and kind of targets (%s) of the training "
+                 "split; got %zu, %zu and %s",
+                 info->steps, info->inputs, info->classes ? "classes" : "values", x->shape[0], x->shape[2],
+                 tensor_quote(y, got));
         return false;
     }
     return true;
@@ -194,9 +203,10 @@ static bool layout_read(const struct mapped *file, struct layout *layout, struct
     }
     const struct safetensor *t = layout->tensors;
     int n = layout->count;
-    layout->train = (struct split){safetensor_find(t, n, "inputs"), safetensor_find(t, n, "targets"), safetensor_find(t, n, "mask")};
-    layout->test =
-        (struct split){safetensor_find(t, n, "test_inputs"), safetensor_find(t, n, "test_targets"), safetensor_find(t, n, "test_mask")};
+    layout->train = (struct split){safetensor_find(t, n, "inputs"), safetensor_find(t, n, "targets"),
+                                   safetensor_find(t, n, "mask")};
+    layout->test = (struct split){safetensor_find(t, n, "test_inputs"), safetensor_find(t, n, "test_targets"),
+                                  safetensor_find(t, n, "test_mask")};
     bool has_test = layout->test.inputs != NULL || layout->test.targets != NULL || layout->test.mask != NULL;
     info->bytes = (int64_t)file->size;
     return names_are_known(layout, error) && split_fits(&layout->train, "", info, true, error) &&
@@ -207,7 +217,8 @@ static bool numbers_are_finite(const struct safetensor *tensor, char *error) {
     for (size_t i = 0; i < tensor->count; i++) {
         if (!isfinite((float)safetensor_number(tensor, i))) {
             char at[128];
-            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold finite numbers of float32's range; entry %s is %g", tensor->name,
+            snprintf(error, DATASET_ERROR_BYTES,
+                     "the tensor %s must hold finite numbers of float32's range; entry %s is %g", tensor->name,
                      entry_quote(tensor, i, at), safetensor_number(tensor, i));
             return false;
         }
@@ -228,35 +239,36 @@ static bool split_is_sound(const struct split *split, struct dataset_info *info,
     for (size_t i = 0; info->classes && i < split->targets->count; i++) {
         double class = safetensor_number(split->targets, i);
         if (class < 0 || class >= OUTPUTS_MAX) {
-            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold classes from 0 to %d; entry %s is %.0f", split->targets->name,
-                     OUTPUTS_MAX - 1, entry_quote(split->targets, i, at), class);
+            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold classes from 0 to %d; entry %s is %.0f",
+                     split->targets->name, OUTPUTS_MAX - 1, entry_quote(split->targets, i, at), class);
             return false;
         }
-        info->outputs = (size_t) class + 1 > info->outputs ? (size_t) class + 1 : info->outputs;
+        info->outputs = (size_t)class + 1 > info->outputs ? (size_t)class + 1 : info->outputs;
     }
     for (size_t i = 0; split->mask != NULL && i < split->mask->count; i++) {
         double weight = safetensor_number(split->mask, i);
         if (!(weight >= 0.0 && weight <= 1e6)) {
-            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold numbers from 0 to 1000000; entry %s is %g", split->mask->name,
-                     entry_quote(split->mask, i, at), weight);
+            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold numbers from 0 to 1000000; entry %s is %g",
+                     split->mask->name, entry_quote(split->mask, i, at), weight);
             return false;
         }
         sum += weight;
     }
     if (split->mask != NULL && sum == 0.0) {
-        snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must count at least one step; all its entries are 0", split->mask->name);
+        snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must count at least one step; all its entries are 0",
+                 split->mask->name);
         return false;
     }
     return true;
 }
 
-/* ---- the directory ----------------------------------------------------------------------------------------------- */
+/* ---- the directory ---- */
 
 /* Splits "NAME@SHA256.safetensors". */
 static bool file_name_split(const char *file, char name[DATASET_NAME_BYTES], char sha256[STORE_HASH_BYTES]) {
     const char *at = strrchr(file, '@');
-    if (at == NULL || (size_t)(at - file) >= DATASET_NAME_BYTES || strlen(at + 1) != STORE_HASH_BYTES - 1 + strlen(SUFFIX) ||
-        strcmp(at + STORE_HASH_BYTES, SUFFIX) != 0) {
+    if (at == NULL || (size_t)(at - file) >= DATASET_NAME_BYTES ||
+        strlen(at + 1) != STORE_HASH_BYTES - 1 + strlen(SUFFIX) || strcmp(at + STORE_HASH_BYTES, SUFFIX) != 0) {
         return false;
     }
     snprintf(name, DATASET_NAME_BYTES, "%.*s", (int)(at - file), file);
@@ -271,13 +283,15 @@ static bool info_read(const char *path, struct dataset_info *info, char *error) 
     if (!map_file(path, &file)) {
         return fail(error, "the dataset's file cannot be read");
     }
-    bool ok = layout_read(&file, &layout, info, error) && (!info->classes || split_is_sound(&layout.train, info, error));
+    bool ok = layout_read(&file, &layout, info, error) &&
+              (!info->classes || split_is_sound(&layout.train, info, error));
     info->created = file.modified;
     unmap_file(&file);
     return ok;
 }
 
-int dataset_find(const char *data, const char *name, struct dataset_info *info, char path[4096], char error[DATASET_ERROR_BYTES]) {
+int dataset_find(const char *data, const char *name, struct dataset_info *info, char path[4096],
+                 char error[DATASET_ERROR_BYTES]) {
     char directory[4096];
     int found = 0;
     *info = (struct dataset_info){0};
@@ -287,7 +301,8 @@ int dataset_find(const char *data, const char *name, struct dataset_info *info, 
         if (file_name_split(entry->d_name, known, sha256) && strcmp(known, name) == 0) {
             memcpy(info->name, known, sizeof known);
             memcpy(info->sha256, sha256, sizeof sha256);
-            found = snprintf(path, 4096, "%s/%s", directory, entry->d_name) < 4096 && info_read(path, info, error) ? 1 : -1;
+            found = snprintf(path, 4096, "%s/%s", directory, entry->d_name) < 4096 && info_read(path, info, error) ? 1
+                                                                                                                   : -1;
         }
     }
     if (entries != NULL) {
@@ -303,7 +318,8 @@ int dataset_list(const char *data, void (*each)(void *user, const struct dataset
     for (int i = 0; i < count; i++) {
         struct dataset_info info = {0};
         if (file_name_split(entries[i]->d_name, info.name, info.sha256) &&
-            snprintf(path, sizeof path, "%s/%s", directory, entries[i]->d_name) < 4096 && info_read(path, &info, error)) {
+            snprintf(path, sizeof path, "%s/%s", directory, entries[i]->d_name) < 4096 &&
+            info_read(path, &info, error)) {
             each(user, &info);
             listed++;
         }
@@ -332,7 +348,8 @@ static int remove_others(const char *directory, const char *name, const char *ke
     DIR *entries = opendir(directory);
     for (struct dirent *entry; entries != NULL && (entry = readdir(entries)) != NULL;) {
         char known[DATASET_NAME_BYTES], sha256[STORE_HASH_BYTES], path[4096];
-        if (file_name_split(entry->d_name, known, sha256) && strcmp(known, name) == 0 && (keep == NULL || strcmp(sha256, keep) != 0) &&
+        if (file_name_split(entry->d_name, known, sha256) && strcmp(known, name) == 0 &&
+            (keep == NULL || strcmp(sha256, keep) != 0) &&
             snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) < 4096) {
             removed += unlink(path) == 0;
         }
@@ -362,7 +379,10 @@ void dataset_uploads_clear(const char *data) {
         if (strncmp(file, ".upload-", 8) == 0 && snprintf(path, sizeof path, "%s/%s", directory, file) < 4096) {
             unlink(path);
         } else if (file_name_split(file, name, digest)) {
-            /* files of one name follow each other; a kill between the rename of the new one and the removal of the old one leaves both */
+            /*
+             * files of one name follow each other; a kill between the rename of the new one and the removal of the old
+             * one leaves both
+             */
             bool same = strcmp(name, kept) == 0;
             int64_t age = file_age(directory, file);
             if (!same || age > kept_age) {
@@ -397,8 +417,8 @@ static bool upload_check(const char *upload, struct dataset_info *info, char *er
     return ok;
 }
 
-bool dataset_adopt(const char *data, const char *name, const char *upload, struct dataset_info *info, bool *replaced, int *status,
-                   char error[DATASET_ERROR_BYTES]) {
+bool dataset_adopt(const char *data, const char *name, const char *upload, struct dataset_info *info, bool *replaced,
+                   int *status, char error[DATASET_ERROR_BYTES]) {
     char directory[4096], path[4096 + 256];
     *info = (struct dataset_info){0};
     *status = 422;
@@ -431,7 +451,7 @@ bool dataset_remove(const char *data, const char *name) {
     return removed && sync_path(directory, O_RDONLY | O_DIRECTORY);
 }
 
-/* ---- loading ----------------------------------------------------------------------------------------------------- */
+/* ---- loading ---- */
 
 static void *take(struct dataset_data *loaded, size_t count, size_t size) {
     void *memory = calloc(count, size);
@@ -486,8 +506,10 @@ bool dataset_data_load(const char *data, const char *name, struct dataset_data *
     ok = ok && layout_read(&file, &layout, &info, error) && split_is_sound(&layout.train, &info, error) &&
          (layout.test.inputs == NULL || split_is_sound(&layout.test, &info, error));
     if (ok) {
-        loaded->task = (struct task_data){
-            .steps = info.steps, .inputs = info.inputs, .outputs = info.outputs, .loss = info.classes ? LOSS_CROSS_ENTROPY : LOSS_MSE};
+        loaded->task = (struct task_data){.steps = info.steps,
+                                          .inputs = info.inputs,
+                                          .outputs = info.outputs,
+                                          .loss = info.classes ? LOSS_CROSS_ENTROPY : LOSS_MSE};
         ok = (split_load(loaded, &layout.train, info.classes, &loaded->task.train) &&
               (layout.test.inputs == NULL || split_load(loaded, &layout.test, info.classes, &loaded->task.test))) ||
              fail(error, "the dataset does not fit into memory");

@@ -1,12 +1,13 @@
 /*
  * Event streams: see streams.h.
  *
- * No gap and no doubling, by this argument. Events are committed in order of seq and published on this thread after their commit. A stream
- * that reads a page first notes the ring's head: whatever is published later stands at or behind that head, whatever was published earlier
- * is committed and so in the page. Events that are in both are told apart by their number, which only grows.
+ * No gap and no doubling, by this argument. Events are committed in order of seq and published on this thread after
+ * their commit. A stream that reads a page first notes the ring's head: whatever is published later stands at or behind
+ * that head, whatever was published earlier is committed and so in the page. Events that are in both are told apart by
+ * their number, which only grows.
  *
- * Rejected: a queue a stream (a thousand copies of each event, and a policy for when it is full); reading the store for every
- * event and stream (a thousand queries an event).
+ * Rejected: a queue a stream (a thousand copies of each event, and a policy for when it is full); reading the store for
+ * every event and stream (a thousand queries an event).
  */
 #include "server/events/streams.h"
 
@@ -17,9 +18,9 @@
 #include "server/base/loop.h"
 #include "server/http/spool.h"
 
-#define RING       1024      /* events kept for streams that are up to date; a power of two */
+#define RING 1024            /* events kept for streams that are up to date; a power of two */
 #define RING_BYTES (4 << 20) /* and their bytes */
-#define PAGE       64        /* events read from the store at once */
+#define PAGE 64              /* events read from the store at once */
 #define FILL_BYTES 32768     /* a stream's buffer is not filled beyond this, but for one event */
 
 struct ring_event {
@@ -60,7 +61,7 @@ struct streams {
     uint64_t sent_events, sent_bytes;
 };
 
-/* ---- the ring ---------------------------------------------------------------------------------------------------- */
+/* ---- the ring ---- */
 
 static void ring_drop(struct streams *streams) {
     struct ring_event *oldest = streams->ring[streams->tail % RING];
@@ -89,7 +90,8 @@ static bool ring_add(struct streams *streams, const struct stream_event *event) 
     copy->event.job = copy->job;
     copy->event.type = copy->type;
     copy->event.json = copy->bytes;
-    while (streams->tail < streams->head && (streams->head - streams->tail == RING || streams->ring_bytes + event->size > RING_BYTES)) {
+    while (streams->tail < streams->head &&
+           (streams->head - streams->tail == RING || streams->ring_bytes + event->size > RING_BYTES)) {
         ring_drop(streams);
     }
     streams->ring[streams->head % RING] = copy;
@@ -98,7 +100,7 @@ static bool ring_add(struct streams *streams, const struct stream_event *event) 
     return true;
 }
 
-/* ---- a stream's buffer ------------------------------------------------------------------------------------------- */
+/* ---- a stream's buffer ---- */
 
 static bool put(struct stream *stream, const char *bytes, size_t size) {
     if (stream->used + size > stream->capacity) {
@@ -167,7 +169,8 @@ static void fill_from_ring(struct stream *stream) {
 static void fill_from_store(struct stream *stream) {
     struct streams *streams = stream->streams;
     uint64_t head = streams->head;
-    int count = streams->hooks.page(streams->hooks.user, stream->job[0] != '\0' ? stream->job : NULL, stream->cursor, PAGE, emit, stream);
+    int count = streams->hooks.page(streams->hooks.user, stream->job[0] != '\0' ? stream->job : NULL, stream->cursor,
+                                    PAGE, emit, stream);
     if (count < 0) {
         stream->failed = true;
         return;
@@ -186,7 +189,7 @@ static void fill(struct stream *stream) {
     }
 }
 
-/* ---- the last line ----------------------------------------------------------------------------------------------- */
+/* ---- the last line ---- */
 
 static void on_weights(void *to, struct spool *line) {
     struct stream *stream = to;
@@ -203,13 +206,14 @@ static void on_weights(void *to, struct spool *line) {
 static void begin_weights(struct stream *stream) {
     struct streams *streams = stream->streams;
     stream->phase = STREAM_WEIGHTS_WAIT;
-    if (!streams->hooks.weights(streams->hooks.user, stream->job, stream->sse, on_weights, stream, &stream->weights_handle)) {
+    if (!streams->hooks.weights(streams->hooks.user, stream->job, stream->sse, on_weights, stream,
+                                &stream->weights_handle)) {
         stream->phase = STREAM_ENDED;
         stream->failed = true; /* cut rather than end as if there were no weights */
     }
 }
 
-/* ---- what the transport calls ------------------------------------------------------------------------------------ */
+/* ---- what the transport calls ---- */
 
 static ssize_t send_buffer(struct stream *stream, char *bytes, size_t size) {
     size_t part = stream->used - stream->sent < size ? stream->used - stream->sent : size;
@@ -276,7 +280,7 @@ static void stream_close(void *user) {
     free(stream);
 }
 
-/* ---- the interface ----------------------------------------------------------------------------------------------- */
+/* ---- the interface ---- */
 
 struct streams *streams_create(const struct streams_hooks *hooks, int heartbeat_seconds, size_t limit) {
     struct streams *streams = calloc(1, sizeof *streams);

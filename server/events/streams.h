@@ -1,9 +1,10 @@
 /*
  * Event streams: server-sent events and newline-delimited JSON, of one job or of all.
  *
- * A stream is a cursor: the number of the last event that it has sent. It takes what follows from a short ring of events that were
- * just committed, or, when it is new or has fallen behind the ring, a page at a time from the store. So a stream's memory is small and
- * constant whatever its client does, a slow client costs the others nothing, and nothing is sent that is not stored.
+ * A stream is a cursor: the number of the last event that it has sent. It takes what follows from a short ring of
+ * events that were just committed, or, when it is new or has fallen behind the ring, a page at a time from the store.
+ * So a stream's memory is small and constant whatever its client does, a slow client costs the others nothing, and
+ * nothing is sent that is not stored.
  *
  * Loop thread only. An event is published here after its commit, in the order of its sequence.
  */
@@ -35,12 +36,14 @@ struct stream_event {
 /* What streams ask of the rest of the daemon. */
 struct streams_hooks {
     void *user;
-    /* Calls `emit` for up to `limit` stored events behind `after` (id of `job`, or seq where job is NULL) in order; how many, or -1 on
-       failure. emit returns false to stop early; that event counts. */
-    int (*page)(void *user, const char *job, int64_t after, int limit, bool (*emit)(void *to, const struct stream_event *event), void *to);
-    /* Begins making the last line of a stream that wants weights, its line break included; `done` is called once on the loop, with a
-       spool to take over or NULL where there are none. False: it cannot even begin. */
-    bool (*weights)(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line), void *to, void **handle);
+    /* Calls `emit` for up to `limit` stored events behind `after` (id of `job`, or seq where job is NULL) in order; how
+       many, or -1 on failure. emit returns false to stop early; that event counts. */
+    int (*page)(void *user, const char *job, int64_t after, int limit,
+                bool (*emit)(void *to, const struct stream_event *event), void *to);
+    /* Begins making the last line of a stream that wants weights, its line break included; `done` is called once on the
+       loop, with a spool to take over or NULL where there are none. False: it cannot even begin. */
+    bool (*weights)(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line), void *to,
+                    void **handle);
     /* The stream is gone: `done` must not be called any more. */
     void (*forget)(void *user, void *handle);
 };

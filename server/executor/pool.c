@@ -1,10 +1,10 @@
 /*
- * A worker: one attempt at one job, on a thread of its own. Everything it has to say goes to the loop as messages, in order, at most
- * MESSAGES_MOST of them uncommitted: a slow disk slows training instead of filling memory.
+ * A worker: one attempt at one job, on a thread of its own. Everything it has to say goes to the loop as messages, in
+ * order, at most MESSAGES_MOST of them uncommitted: a slow disk slows training instead of filling memory.
  *
- * A job that goes on from a checkpoint computes again what lies between that checkpoint and the crash. What it reports there has been
- * reported: it is compared with the stored event and not said twice; a difference ends the job (not_reproducible), since then no number
- * of it could be trusted.
+ * A job that goes on from a checkpoint computes again what lies between that checkpoint and the crash. What it reports
+ * there has been reported: it is compared with the stored event and not said twice; a difference ends the job
+ * (not_reproducible), since then no number of it could be trusted.
  */
 #include <errno.h>
 #include <math.h>
@@ -24,16 +24,16 @@ struct worker_message {
     enum { SAYS_PROGRESS, SAYS_KNOWN, SAYS_CHECKPOINT, SAYS_LOG, SAYS_END } kind;
     struct train_progress progress;
     double elapsed;
-    char *check;             /* progress */
-    unsigned char *bytes;    /* checkpoint */
+    char *check;          /* progress */
+    unsigned char *bytes; /* checkpoint */
     size_t size;
     int64_t iteration;
     double loss;
     char sha256[STORE_HASH_BYTES]; /* checkpoint: its own; progress: the data's */
-    char text[256];          /* log */
+    char text[256];                /* log */
 };
 
-/* ---- on the loop ----------------------------------------------------------------------------------------------------- */
+/* ---- on the loop ---- */
 
 /* The worker may send one more message. */
 static void room_give(struct worker *worker) {
@@ -164,7 +164,8 @@ void worker_live(const struct worker *worker, int64_t iterations, struct jobs_li
     live->running = true;
     live->iteration = atomic_load(&worker->iteration);
     live->trials_per_second = worker_trials_per_second(worker);
-    live->seconds_left = (double)(iterations - live->iteration) * atomic_load(&worker->batch_size) / live->trials_per_second;
+    live->seconds_left = (double)(iterations - live->iteration) * atomic_load(&worker->batch_size) /
+                         live->trials_per_second;
     live->threads = atomic_load(&worker->control.threads);
 }
 
@@ -180,7 +181,7 @@ void worker_count(struct worker *worker) {
     counts->trials[config->task.type][config->rule.type] += (uint64_t)more * (uint64_t)config->training.batch_size;
 }
 
-/* ---- on the worker's thread ----------------------------------------------------------------------------------------------------- */
+/* ---- on the worker's thread ---- */
 
 /* A message to fill; waits until there is room. NULL without memory. */
 static struct worker_message *message_make(struct worker *worker, int kind) {
@@ -225,7 +226,9 @@ static bool on_progress(void *user, const struct train_progress *progress) {
         worker->mismatch_iteration = progress->iteration;
     }
     free(known);
-    struct worker_message *said = found < 0 || worker->mismatch ? NULL : message_make(worker, found == 1 ? SAYS_KNOWN : SAYS_PROGRESS);
+    struct worker_message *said = found < 0 || worker->mismatch
+                                      ? NULL
+                                      : message_make(worker, found == 1 ? SAYS_KNOWN : SAYS_PROGRESS);
     if (said == NULL) {
         free(check);
         return false;
@@ -302,8 +305,9 @@ static bool data_is_same(struct worker *worker, bool goes_on) {
     datasets_digest(worker->jobs->options.datasets, worker->data, digest);
     worker->other_data = goes_on && worker->dataset_sha256[0] != '\0' && strcmp(digest, worker->dataset_sha256) != 0;
     if (worker->other_data) {
-        snprintf(worker->error.text, sizeof worker->error.text, "the data have changed since the job began: their sha256 was %s and is %s",
-                 worker->dataset_sha256, digest);
+        snprintf(worker->error.text, sizeof worker->error.text,
+                 "the data have changed since the job began: their sha256 was %s and is %s", worker->dataset_sha256,
+                 digest);
         return false;
     }
     memcpy(worker->dataset_sha256, digest, sizeof digest);
@@ -323,13 +327,15 @@ static void say_losses(struct worker *worker) {
     const struct {
         size_t count;
         const char *of, *why;
-    } table[] = {{losses.diagonal, "W", "on the diagonal are set to 0: there are no autapses"},
-                 {losses.unmasked, "W", "are set to 0 where network.connectivity and the seed leave no synapse"},
-                 {losses.forbidden, "W and Wout", "have the sign that Dale's law forbids: the first update sets them to 0"},
-                 {losses.bias, "b", "are not taken: network.bias is false"}};
+    } table[] = {
+        {losses.diagonal, "W", "on the diagonal are set to 0: there are no autapses"},
+        {losses.unmasked, "W", "are set to 0 where network.connectivity and the seed leave no synapse"},
+        {losses.forbidden, "W and Wout", "have the sign that Dale's law forbids: the first update sets them to 0"},
+        {losses.bias, "b", "are not taken: network.bias is false"}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         if (table[i].count > 0) {
-            snprintf(text, sizeof text, "of network.initial, %zu entries of %s %s", table[i].count, table[i].of, table[i].why);
+            snprintf(text, sizeof text, "of network.initial, %zu entries of %s %s", table[i].count, table[i].of,
+                     table[i].why);
             say_log(worker, text);
         }
     }
@@ -340,7 +346,8 @@ static enum train_result attempt(struct worker *worker) {
     struct store_checkpoint checkpoint = {0};
     int damaged = 0, found;
     worker->reader = store_reader_open(worker->jobs->options.directory, reader_error);
-    if (worker->reader == NULL || (found = store_checkpoint_read(worker->reader, worker->id, -1, &checkpoint, &damaged)) < 0) {
+    if (worker->reader == NULL ||
+        (found = store_checkpoint_read(worker->reader, worker->id, -1, &checkpoint, &damaged)) < 0) {
         hinder(worker, worker->reader == NULL ? reader_error : "its checkpoints cannot be read");
         return TRAIN_STOPPED;
     }
@@ -363,10 +370,13 @@ static enum train_result attempt(struct worker *worker) {
     if (checkpoint.bytes == NULL) {
         say_losses(worker);
     }
-    const struct train_callbacks callbacks = {
-        .user = worker, .progress = on_progress, .checkpoint = on_checkpoint, .iteration = on_iteration, .clock = on_clock};
-    enum train_result result = train_run(&worker->spec.config, found == 1 ? checkpoint.bytes : NULL, checkpoint.size, &worker->control,
-                                         &callbacks, &worker->error);
+    const struct train_callbacks callbacks = {.user = worker,
+                                              .progress = on_progress,
+                                              .checkpoint = on_checkpoint,
+                                              .iteration = on_iteration,
+                                              .clock = on_clock};
+    enum train_result result = train_run(&worker->spec.config, found == 1 ? checkpoint.bytes : NULL, checkpoint.size,
+                                         &worker->control, &callbacks, &worker->error);
     datasets_release(worker->jobs->options.datasets, worker->data);
     free(checkpoint.bytes);
     return result;

@@ -1,9 +1,9 @@
 /*
  * Tokens and rates: see auth.h.
  *
- * A token shown is hashed and compared with every line, each in constant time and without an early end, so that the time
- * taken tells nothing of which line came close. Neither a token nor its hash is ever logged. Rates are token buckets in a
- * table of fixed size: a flood of addresses overwrites old buckets instead of growing the daemon.
+ * A token shown is hashed and compared with every line, each in constant time and without an early end, so that the
+ * time taken tells nothing of which line came close. Neither a token nor its hash is ever logged. Rates are token
+ * buckets in a table of fixed size: a flood of addresses overwrites old buckets instead of growing the daemon.
  */
 #include "server/http/auth.h"
 
@@ -21,13 +21,13 @@
 
 #include "server/base/loop.h"
 
-#define TOKENS_MAX       4096
-#define TOKEN_BYTES      32
-#define TOKEN_PREFIX     "modprop_"
+#define TOKENS_MAX 4096
+#define TOKEN_BYTES 32
+#define TOKEN_PREFIX "modprop_"
 #define TOKEN_TEXT_BYTES (sizeof TOKEN_PREFIX + 2 * TOKEN_BYTES)
-#define SHOWN_TOKEN_MAX  256
-#define RATE_BUCKETS     4096
-#define RATE_WAYS        8 /* buckets that a key may have */
+#define SHOWN_TOKEN_MAX 256
+#define RATE_BUCKETS 4096
+#define RATE_WAYS 8 /* buckets that a key may have */
 
 struct token {
     char name[TOKEN_NAME_BYTES];
@@ -141,7 +141,8 @@ static bool line_parse(struct token_list *list, const char *path, int number, ch
     }
     struct token *token = fault == NULL ? list_grow(list) : NULL;
     if (token == NULL) {
-        snprintf(error, CONFIG_ERROR_BYTES, "--token-file: line %d of %.400s %s", number, path, fault != NULL ? fault : "is one too many");
+        snprintf(error, CONFIG_ERROR_BYTES, "--token-file: line %d of %.400s %s", number, path,
+                 fault != NULL ? fault : "is one too many");
         return false;
     }
     snprintf(parsed.name, sizeof parsed.name, "%s", name);
@@ -153,7 +154,8 @@ static bool line_parse(struct token_list *list, const char *path, int number, ch
 static void warn_if_writable(FILE *file, const char *path) {
     struct stat status;
     if (fstat(fileno(file), &status) == 0 && (status.st_mode & 022) != 0) {
-        log_warning("the token file can be written by others, who could let themselves in; chmod go-w it", LOG_T("file", path));
+        log_warning("the token file can be written by others, who could let themselves in; chmod go-w it",
+                    LOG_T("file", path));
     }
 }
 
@@ -168,8 +170,8 @@ static bool file_read(struct token_list *list, const char *path, char *error) {
     bool ok = true;
     for (int number = 1; ok && fgets(line, sizeof line, file) != NULL; number++) {
         if (strlen(line) == sizeof line - 1) { /* its rest must not be read as a line of its own */
-            snprintf(error, CONFIG_ERROR_BYTES, "--token-file: line %d of %.400s must be shorter than %zu characters", number, path,
-                     sizeof line - 1);
+            snprintf(error, CONFIG_ERROR_BYTES, "--token-file: line %d of %.400s must be shorter than %zu characters",
+                     number, path, sizeof line - 1);
             ok = false;
         } else {
             ok = line_parse(list, path, number, line, error);
@@ -252,8 +254,8 @@ bool auth_reload(struct auth *auth, char error[CONFIG_ERROR_BYTES]) {
         return false;
     }
     if (config->token_file != NULL && list.count == 0) {
-        snprintf(error, CONFIG_ERROR_BYTES, "--token-file: %.400s holds no token (`modpropd token NAME ROLE` makes one)",
-                 config->token_file);
+        snprintf(error, CONFIG_ERROR_BYTES,
+                 "--token-file: %.400s holds no token (`modpropd token NAME ROLE` makes one)", config->token_file);
         free(list.items);
         return false;
     }
@@ -367,7 +369,7 @@ bool auth_rate_take(struct auth *auth, const char *key, int *retry_seconds) {
     return true;
 }
 
-/* ---- modpropd token ---------------------------------------------------------------------------------------------- */
+/* ---- modpropd token ---- */
 
 /* The line in one write; after one that an editor left unended, or a full disk cut short, on a line of its own. */
 static bool line_append(const char *path, const char *line) {
@@ -391,7 +393,8 @@ int auth_token_command(int count, char **arguments) {
         count = 2;
     }
     if (count != 2 || !name_is_valid(arguments[0]) || !role_parse(arguments[1], &role)) {
-        fprintf(stderr, "modpropd: usage: modpropd token NAME ROLE [--token-file FILE], NAME of 1 to 64 letters, digits, dots, hyphens, "
+        fprintf(stderr, "modpropd: usage: modpropd token NAME ROLE [--token-file FILE], NAME of 1 to 64 letters, "
+                        "digits, dots, hyphens, "
                         "underscores or @, "
                         "ROLE read, submit or admin\n");
         return 2;
@@ -408,7 +411,9 @@ int auth_token_command(int count, char **arguments) {
         used += snprintf(line + used, sizeof line - (size_t)used, "%02x", digest[i]);
     }
     if (path == NULL) {
-        fprintf(stderr, "Add this line to the file of --token-file, and keep the token printed below it: it is shown only now.\n%s\n",
+        fprintf(stderr,
+                "Add this line to the file of --token-file, and keep the token printed below it: it is shown only "
+                "now.\n%s\n",
                 line);
     } else if (!line_append(path, strcat(line, "\n"))) {
         fprintf(stderr, "modpropd: --token-file: %s cannot be written: %s\n", path, strerror(errno));

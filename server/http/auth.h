@@ -1,8 +1,8 @@
 /*
  * Who may call: tokens from a file, and how often.
  *
- * The file has lines `name:role:sha256` (sha256 of the token, 64 hex digits; # starts a comment). A token is 32 random bytes,
- * so one hash without salt is enough. Roles contain each other:
+ * The file has lines `name:role:sha256` (sha256 of the token, 64 hex digits; # starts a comment). A token is 32 random
+ * bytes, so one hash without salt is enough. Roles contain each other:
  *
  *     read    every GET, and validation, which stores nothing
  *     submit  read, and: submit, pause, resume and cancel jobs, gradients, simulations, datasets
@@ -39,7 +39,10 @@ enum role auth_check(const struct auth *auth, const char *authorization, char na
 
 const char *role_name(enum role role);
 
-/* True where `key` (a token's name or an address) may make one more request now; else the seconds after which to try again. */
+/*
+ * True where `key` (a token's name or an address) may make one more request now; else the seconds after which to try
+ * again.
+ */
 bool auth_rate_take(struct auth *auth, const char *key, int *retry_seconds);
 
 /* `modpropd token NAME ROLE [--token-file FILE]`: makes a token, prints it once, returns an exit status. */

@@ -1,8 +1,8 @@
 /*
  * HTTP transport: libmicrohttpd in external epoll mode inside the libuv loop.
  *
- * Owned by the loop thread; no function here may be called from another. It knows connections, requests, bodies, deadlines and
- * answers; it knows no route and no job. A request's life:
+ * Owned by the loop thread; no function here may be called from another. It knows connections, requests, bodies,
+ * deadlines and answers; it knows no route and no job. A request's life:
  *
  *     head   all headers are there. The hook may answer at once, or says what shall happen to the body.
  *     handle the body is there whole (or went to a sink). The hook answers now, or later from the loop: until then the
@@ -22,7 +22,7 @@
 #include "server/base/loop.h"
 
 #define REQUEST_ID_BYTES 72
-#define ADDRESS_BYTES    64
+#define ADDRESS_BYTES 64
 
 enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
 
@@ -36,14 +36,14 @@ struct body_sink {
 
 /* Where an answer's body comes from when it is not there whole. */
 struct body_source {
-    /* Puts up to `size` bytes; returns how many, 0 for "nothing now" (http_wake when there is), SOURCE_END, or SOURCE_FAIL, which cuts the
-     * connection. */
+    /* Puts up to `size` bytes; returns how many, 0 for "nothing now" (http_wake when there is), SOURCE_END, or
+     * SOURCE_FAIL, which cuts the connection. */
     ssize_t (*read)(void *user, char *bytes, size_t size);
     /* Called once, when the answer has left or the client is gone. */
     void (*close)(void *user);
 };
 
-#define SOURCE_END  (-1)
+#define SOURCE_END (-1)
 #define SOURCE_FAIL (-2)
 
 struct request {
@@ -78,14 +78,16 @@ struct http_hooks {
 
 struct http_counts {
     size_t connections, requests, suspended;
-    size_t body_bytes; /* in memory now */
+    size_t body_bytes;                        /* in memory now */
     uint64_t answer_bytes, answer_file_bytes; /* of answers that are being sent: in memory, in files without a name */
     uint64_t accepted, evicted, expired, refused;
-    uint64_t body_received, body_sent; /* bytes of bodies since the start; an answer that is there whole counts when it has left */
+    uint64_t body_received,
+        body_sent; /* bytes of bodies since the start; an answer that is there whole counts when it has left */
 };
 
 /* Opens the socket and starts. NULL with a sentence in `error`. `config` must outlive it. */
-struct http *http_create(struct loop *loop, const struct config *config, const struct http_hooks *hooks, char error[CONFIG_ERROR_BYTES]);
+struct http *http_create(struct loop *loop, const struct config *config, const struct http_hooks *hooks,
+                         char error[CONFIG_ERROR_BYTES]);
 /* Where it listens: the address (IPv6 in brackets), the port. */
 void http_address(const struct http *http, char text[ADDRESS_BYTES]);
 int http_port(const struct http *http);
@@ -99,7 +101,10 @@ void http_tick(struct http *http, uint64_t now);
 void http_quiesce(struct http *http);
 /* True once no request is under way. */
 bool http_is_quiet(const struct http *http);
-/* Ends streams, answers 503 to all who wait, runs until that has left or `milliseconds` are over, stops and frees. NULL-safe. */
+/*
+ * Ends streams, answers 503 to all who wait, runs until that has left or `milliseconds` are over, stops and frees.
+ * NULL-safe.
+ */
 void http_destroy(struct http *http, int milliseconds);
 
 /* Closes the connection of every request under way for which `keep` is false; how many. */
@@ -109,7 +114,10 @@ size_t http_cut(struct http *http, bool (*keep)(void *user, const struct request
 const char *http_header(const struct request *request, const char *name);
 size_t http_header_count(const struct request *request, const char *name);
 
-/* In head: the body may have `limit` bytes and is kept in memory, or given to the sink. Without either call it is drained. */
+/*
+ * In head: the body may have `limit` bytes and is kept in memory, or given to the sink. Without either call it is
+ * drained.
+ */
 void http_body_keep(struct request *request, size_t limit);
 void http_body_sink(struct request *request, uint64_t limit, const struct body_sink *sink, void *user);
 /* True where `address` (a literal) is the one of this host at which the request came in. */
@@ -121,8 +129,8 @@ int64_t http_body_length(const struct request *request);
 void http_header_set(struct request *request, const char *name, const char *value);
 
 /*
- * The answers. Each may be called once a request, in head, in handle or (while the request is suspended) later on the loop;
- * a second one is ignored and its arguments are freed. All take over what they are given.
+ * The answers. Each may be called once a request, in head, in handle or (while the request is suspended) later on the
+ * loop; a second one is ignored and its arguments are freed. All take over what they are given.
  */
 void http_reply_json(struct request *request, int status, json_t *document);
 void http_reply_bytes(struct request *request, int status, const char *type, char *bytes, size_t size);
@@ -130,7 +138,8 @@ void http_reply_bytes(struct request *request, int status, const char *type, cha
 void http_reply_constant(struct request *request, int status, const char *type, const void *bytes, size_t size);
 /* The file's bytes from 0 to size; the descriptor is closed afterwards. */
 void http_reply_file(struct request *request, int status, const char *type, int descriptor, uint64_t size);
-void http_reply_source(struct request *request, int status, const char *type, const struct body_source *source, void *user);
+void http_reply_source(struct request *request, int status, const char *type, const struct body_source *source,
+                       void *user);
 void http_reply_empty(struct request *request, int status);
 /* A problem document (RFC 9457) whose detail is made as by printf. */
 void http_problem(struct request *request, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));

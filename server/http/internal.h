@@ -1,6 +1,6 @@
 /*
- * What the two halves of the HTTP transport share: transport.c (the daemon, connections, deadlines) and request.c (requests,
- * bodies, answers). Nobody else includes this file.
+ * What the two halves of the HTTP transport share: transport.c (the daemon, connections, deadlines) and request.c
+ * (requests, bodies, answers). Nobody else includes this file.
  */
 #ifndef MODPROP_SERVER_HTTP_INTERNAL_H
 #define MODPROP_SERVER_HTTP_INTERNAL_H
@@ -65,9 +65,9 @@ struct request_state {
     size_t body_capacity;
     const struct body_sink *sink;
     void *sink_user;
-    struct MHD_Response *response; /* the answer, not yet queued */
+    struct MHD_Response *response;            /* the answer, not yet queued */
     uint64_t answer_bytes, answer_file_bytes; /* its size, counted until it has left */
-    uint64_t response_size;        /* of a body that is there whole; 0: it comes from a source */
+    uint64_t response_size;                   /* of a body that is there whole; 0: it comes from a source */
     const struct body_source *source;
     void *source_user;
     struct reply_header headers[REPLY_HEADERS_MAX];
@@ -75,7 +75,8 @@ struct request_state {
     bool header_lost; /* for want of memory: the answer would not say what it is */
 };
 
-struct request_state *request_create(struct http *http, struct connection *connection, struct MHD_Connection *raw, const char *address);
+struct request_state *request_create(struct http *http, struct connection *connection, struct MHD_Connection *raw,
+                                     const char *address);
 void request_destroy(struct request_state *state);
 
 /* The three steps of a request; false cuts the connection. */

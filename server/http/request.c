@@ -3,7 +3,8 @@
  *
  * Framing is checked before anything else looks at a request: whoever sends two lengths, or a length and chunks, or two
  * hosts is answered 400 and disconnected, since no later byte of that connection can be trusted to begin a request.
- * A body that nobody wants is drained, so that the connection stays in step, but only up to DRAIN_BYTES beyond what is allowed.
+ * A body that nobody wants is drained, so that the connection stays in step, but only up to DRAIN_BYTES beyond what is
+ * allowed.
  */
 #include "server/http/internal.h"
 
@@ -21,17 +22,17 @@
 #include "api/problem.h"
 #include "api/text.h"
 
-#define DRAIN_BYTES  (INT64_C(32) << 20)
-#define GZIP_FROM    1400        /* bytes; below it a packet is saved nothing */
-#define GZIP_TO      (512 << 10) /* above it the loop would be held too long */
-#define ANSWER_PACE  (64 << 10)  /* bytes a second that a client must take of an answer, beyond --body-timeout */
-#define SOURCE_BLOCK 4096        /* for HTTP/1.0 clients; others are written straight into the connection's buffer */
+#define DRAIN_BYTES (INT64_C(32) << 20)
+#define GZIP_FROM 1400         /* bytes; below it a packet is saved nothing */
+#define GZIP_TO (512 << 10)    /* above it the loop would be held too long */
+#define ANSWER_PACE (64 << 10) /* bytes a second that a client must take of an answer, beyond --body-timeout */
+#define SOURCE_BLOCK 4096      /* for HTTP/1.0 clients; others are written straight into the connection's buffer */
 
 static struct request_state *state_of(const struct request *request) {
     return (struct request_state *)(uintptr_t)request;
 }
 
-/* ---- headers ----------------------------------------------------------------------------------------------------- */
+/* ---- headers ---- */
 
 const char *http_header(const struct request *request, const char *name) {
     return MHD_lookup_connection_value(state_of(request)->raw, MHD_HEADER_KIND, name);
@@ -75,9 +76,11 @@ bool http_is_local(const struct request *request, const char *address) {
         return false;
     }
     if (local.ss_family == AF_INET) {
-        return inet_pton(AF_INET, address, &four) == 1 && four.s_addr == ((struct sockaddr_in *)&local)->sin_addr.s_addr;
+        return inet_pton(AF_INET, address, &four) == 1 &&
+               four.s_addr == ((struct sockaddr_in *)&local)->sin_addr.s_addr;
     }
-    return inet_pton(AF_INET6, address, &six) == 1 && memcmp(&six, &((struct sockaddr_in6 *)&local)->sin6_addr, sizeof six) == 0;
+    return inet_pton(AF_INET6, address, &six) == 1 &&
+           memcmp(&six, &((struct sockaddr_in6 *)&local)->sin6_addr, sizeof six) == 0;
 }
 
 void http_header_set(struct request *request, const char *name, const char *value) {
@@ -116,7 +119,7 @@ static bool takes_gzip(const struct request *request) {
     return !(strncasecmp(gzip, "q=", 2) == 0 && atof(gzip + 2) <= 0.0);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 /* Unique in this process, and hard to guess across processes. */
 static void make_id(char id[REQUEST_ID_BYTES]) {
@@ -125,19 +128,22 @@ static void make_id(char id[REQUEST_ID_BYTES]) {
     if (process == 0 && getrandom(&process, sizeof process, 0) != sizeof process) {
         process = (uint64_t)getpid();
     }
-    snprintf(id, REQUEST_ID_BYTES, "%08llx-%llx", (unsigned long long)(process & 0xffffffff), (unsigned long long)++counter);
+    snprintf(id, REQUEST_ID_BYTES, "%08llx-%llx", (unsigned long long)(process & 0xffffffff),
+             (unsigned long long)++counter);
 }
 
 /* A client's own id is kept where it is harmless in a header and a log. */
 static void take_id(struct request *request) {
     const char *given = http_header(request, "X-Request-Id");
     size_t length = given == NULL ? 0 : strlen(given);
-    if (length > 0 && length <= 64 && strspn(given, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") == length) {
+    if (length > 0 && length <= 64 &&
+        strspn(given, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") == length) {
         memcpy(request->id, given, length + 1);
     }
 }
 
-struct request_state *request_create(struct http *http, struct connection *connection, struct MHD_Connection *raw, const char *address) {
+struct request_state *request_create(struct http *http, struct connection *connection, struct MHD_Connection *raw,
+                                     const char *address) {
     struct request_state *state = calloc(1, sizeof *state);
     if (state == NULL) {
         return NULL;
@@ -210,7 +216,7 @@ static void resume(struct request_state *state) {
     }
 }
 
-/* ---- the three steps --------------------------------------------------------------------------------------------- */
+/* ---- the three steps ---- */
 
 static const struct {
     const char *name;
@@ -331,9 +337,10 @@ bool request_begin(struct request_state *state, const char *method, const char *
     if (state->body_mode == BODY_DRAIN && state->response == NULL) {
         state->body_limit = 0;
     }
-    if (state->response == NULL && state->body_mode != BODY_DRAIN && length > 0 && (uint64_t)length > state->body_limit) {
-        http_problem(request, 413, "the body must have at most %llu bytes; it has %lld", (unsigned long long)state->body_limit,
-                     (long long)length);
+    if (state->response == NULL && state->body_mode != BODY_DRAIN && length > 0 &&
+        (uint64_t)length > state->body_limit) {
+        http_problem(request, 413, "the body must have at most %llu bytes; it has %lld",
+                     (unsigned long long)state->body_limit, (long long)length);
     }
     set_deadline(state, length);
     if (state->response != NULL && length != 0 && (expect != NULL || length > DRAIN_BYTES)) {
@@ -350,7 +357,9 @@ static bool body_append(struct request_state *state, const char *bytes, size_t s
         size_t capacity = state->body_capacity < 4096 ? 4096 : state->body_capacity * 2;
         capacity = capacity < needed ? needed : capacity;
         size_t growth = capacity - state->body_capacity;
-        char *body = state->http->counts.body_bytes + growth > state->http->body_budget ? NULL : realloc(request->body, capacity);
+        char *body = state->http->counts.body_bytes + growth > state->http->body_budget
+                         ? NULL
+                         : realloc(request->body, capacity);
         if (body == NULL) {
             return false;
         }
@@ -420,7 +429,7 @@ void request_abandon(struct request_state *state) {
     }
 }
 
-/* ---- bodies ------------------------------------------------------------------------------------------------------ */
+/* ---- bodies ---- */
 
 void http_body_keep(struct request *request, size_t limit) {
     struct request_state *state = state_of(request);
@@ -436,7 +445,7 @@ void http_body_sink(struct request *request, uint64_t limit, const struct body_s
     state->sink_user = user;
 }
 
-/* ---- answers ----------------------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 bool http_is_answered(const struct request *request) {
     return state_of(request)->response != NULL || state_of(request)->queued;
@@ -465,7 +474,8 @@ static void add_headers(struct request_state *state) {
     }
     if (request->allow_origin != NULL) {
         add_header(state, "Access-Control-Allow-Origin", request->allow_origin);
-        add_header(state, "Access-Control-Expose-Headers", "Location, ETag, Retry-After, X-Request-Id, Idempotency-Replayed");
+        add_header(state, "Access-Control-Expose-Headers",
+                   "Location, ETag, Retry-After, X-Request-Id, Idempotency-Replayed");
     } else {
         add_header(state, "Cross-Origin-Resource-Policy", "same-origin");
     }
@@ -474,7 +484,10 @@ static void add_headers(struct request_state *state) {
     }
 }
 
-/* Until when the answer must have been taken: who takes a byte a minute would hold it for ever. Streams are as long as they are. */
+/*
+ * Until when the answer must have been taken: who takes a byte a minute would hold it for ever. Streams are as long as
+ * they are.
+ */
 static uint64_t answer_deadline(const struct request_state *state) {
     uint64_t seconds = (uint64_t)state->http->config->body_timeout + state->response_size / ANSWER_PACE;
     return state->source != NULL ? 0 : clock_milliseconds() + seconds * 1000;
@@ -486,8 +499,9 @@ static bool queue(struct request_state *state) {
     state->connection->deadline = answer_deadline(state);
     state->header_lost = false;
     add_headers(state);
-    enum MHD_Result result =
-        state->header_lost ? MHD_NO : MHD_queue_response(state->raw, (unsigned int)state->request.status, state->response);
+    enum MHD_Result result = state->header_lost
+                                 ? MHD_NO
+                                 : MHD_queue_response(state->raw, (unsigned int)state->request.status, state->response);
     MHD_destroy_response(state->response);
     state->response = NULL;
     return result == MHD_YES;
@@ -501,7 +515,7 @@ static void answer(struct request_state *state, int status, struct MHD_Response 
     }
     if (response == NULL) {
         /* Out of memory: without an answer the connection is cut, which is what the client would do next anyway. */
-        response = MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+        response = MHD_create_response_from_buffer(0, (void *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT);
         status = 503;
         if (response == NULL) {
             shutdown(state->connection->socket, SHUT_RDWR);
@@ -549,7 +563,8 @@ void http_reply_bytes(struct request *request, int status, const char *type, cha
         return;
     }
     struct request_state *state = state_of(request);
-    if (request->may_gzip && size >= GZIP_FROM && size <= GZIP_TO && is_compressible(type) && !header_is_set(state, "ETag")) {
+    if (request->may_gzip && size >= GZIP_FROM && size <= GZIP_TO && is_compressible(type) &&
+        !header_is_set(state, "ETag")) {
         size_t packed_size;
         char *packed = gzip(bytes, size, &packed_size);
         if (packed != NULL) {
@@ -582,7 +597,8 @@ void http_reply_constant(struct request *request, int status, const char *type, 
     if (!http_is_answered(request)) {
         http_header_set(request, "Content-Type", type);
         state_of(request)->response_size = size;
-        answer(state_of(request), status, MHD_create_response_from_buffer(size, (void *)(uintptr_t)bytes, MHD_RESPMEM_PERSISTENT));
+        answer(state_of(request), status,
+               MHD_create_response_from_buffer(size, (void *)(uintptr_t)bytes, MHD_RESPMEM_PERSISTENT));
     }
 }
 
@@ -594,7 +610,8 @@ void http_reply_file(struct request *request, int status, const char *type, int 
     http_header_set(request, "Content-Type", type);
     struct request_state *state = state_of(request);
     struct stat file;
-    bool is_own = fstat(descriptor, &file) == 0 && file.st_nlink == 0; /* nobody else knows it: its room is free once it has left */
+    bool is_own = fstat(descriptor, &file) == 0 &&
+                  file.st_nlink == 0; /* nobody else knows it: its room is free once it has left */
     struct MHD_Response *response = MHD_create_response_from_fd64(size, descriptor);
     state->response_size = size;
     if (response == NULL) {
@@ -629,7 +646,8 @@ static ssize_t read_source(void *user, uint64_t position, char *bytes, size_t si
     return result;
 }
 
-void http_reply_source(struct request *request, int status, const char *type, const struct body_source *source, void *user) {
+void http_reply_source(struct request *request, int status, const char *type, const struct body_source *source,
+                       void *user) {
     struct request_state *state = state_of(request);
     if (http_is_answered(request)) {
         source->close(user);
@@ -643,7 +661,8 @@ void http_reply_source(struct request *request, int status, const char *type, co
 
 void http_reply_empty(struct request *request, int status) {
     if (!http_is_answered(request)) {
-        answer(state_of(request), status, MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT));
+        answer(state_of(request), status,
+               MHD_create_response_from_buffer(0, (void *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT));
     }
 }
 
@@ -657,8 +676,9 @@ void http_problem(struct request *request, int status, const char *format, ...) 
         return;
     }
     (void)json_memory_short(); /* of something else */
-    json_t *problem = json_pack("{s:s, s:s, s:i, s:o}", "type", "about:blank", "title", http_status_text(status), "status", status,
-                                "detail", json_string_of(detail)); /* it may quote bytes that are no UTF-8 */
+    json_t *problem = json_pack("{s:s, s:s, s:i, s:o}", "type", "about:blank", "title", http_status_text(status),
+                                "status", status, "detail",
+                                json_string_of(detail)); /* it may quote bytes that are no UTF-8 */
     size_t size = 0;
     char *text = json_text(problem, &size);
     json_decref(problem);

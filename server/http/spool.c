@@ -1,6 +1,6 @@
 /*
- * Spools: see spool.h. The file is made with O_TMPFILE in the data directory: it has no name, so nothing is left behind by a crash. Where
- * the file system knows no O_TMPFILE, a file is made and unlinked at once.
+ * Spools: see spool.h. The file is made with O_TMPFILE in the data directory: it has no name, so nothing is left behind
+ * by a crash. Where the file system knows no O_TMPFILE, a file is made and unlinked at once.
  */
 #include "server/http/spool.h"
 

@@ -1,6 +1,7 @@
 /*
- * A spool: bytes that one side writes and an answer sends, in memory while they are few and in an unlinked file when they are
- * many, so that a weights document of any size takes bounded memory and leaves with the client's own backpressure.
+ * A spool: bytes that one side writes and an answer sends, in memory while they are few and in an unlinked file when
+ * they are many, so that a weights document of any size takes bounded memory and leaves with the client's own
+ * backpressure.
  *
  * Used by one thread at a time (handed from the service thread to the loop with its task).
  */
@@ -20,10 +21,10 @@ struct spool {
     const char *directory; /* of the file; borrowed */
     char *bytes;           /* the beginning, until there is a file; then the writer's buffer */
     size_t used, capacity;
-    int descriptor;        /* -1: all is in memory */
+    int descriptor; /* -1: all is in memory */
     uint64_t size;
-    uint64_t held;         /* of size, once it counts in spools_held */
-    int error;             /* errno of the first failure; all writes after it fail */
+    uint64_t held; /* of size, once it counts in spools_held */
+    int error;     /* errno of the first failure; all writes after it fail */
 };
 
 /* `directory` must outlive the spool. */

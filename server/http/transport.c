@@ -2,19 +2,23 @@
  * HTTP transport: see http.h.
  *
  * What libmicrohttpd 0.9.75 does not do by itself, and where it is met here:
- *   1. its epoll descriptor does not wake for resumed connections: whoever resumes sets `kicked`, and before_wait runs the daemon;
+ *   1. its epoll descriptor does not wake for resumed connections: whoever resumes sets `kicked`, and before_wait runs
+ * the daemon;
  *   2. its timeout changes with every step: before_wait reads MHD_get_timeout before every wait and arms a timer;
- *   3. suspended connections never time out and hide a vanished client: sources write heartbeats (streams.c), waits are bounded;
+ *   3. suspended connections never time out and hide a vanished client: sources write heartbeats (streams.c), waits are
+ * bounded;
  *   4. stopping it with a suspended connection aborts the process: http_destroy resumes all, runs, then stops;
- *   5. a reader that returns 0 without suspending spins: read_source suspends. One byte resets its only timeout: headers, bodies and
- *      answers have absolute deadlines here, checked each second, met by shutdown(2) on the socket. At its connection limit
- *      new clients would hang: its limits stand above ours, and where ours are passed a connection that does nothing is closed;
- *   6. it bounds no body: bodies are counted here; 413 is answered at the header stage, or after draining a bounded rest;
+ *   5. a reader that returns 0 without suspending spins: read_source suspends. One byte resets its only timeout:
+ * headers, bodies and answers have absolute deadlines here, checked each second, met by shutdown(2) on the socket. At
+ * its connection limit new clients would hang: its limits stand above ours, and where ours are passed a connection that
+ * does nothing is closed;
+ *   6. it bounds no body: bodies are counted here; 413 is answered at the header stage, or after draining a bounded
+ * rest;
  *   7. it lets two Content-Length headers through: request.c refuses those, and what else could smuggle a request.
  *
  * Rejected: MHD's own threads (one owner a thing, shared/design), MHD_PostProcessor (bodies are JSON), its unescaping
- * (a %2F must not become a path separator; routes decode segment by segment), MHD_OPTION_STRICT_FOR_CLIENT (its answer to a
- * missing Host is sent with its header twice; framing is checked here anyway).
+ * (a %2F must not become a path separator; routes decode segment by segment), MHD_OPTION_STRICT_FOR_CLIENT (its answer
+ * to a missing Host is sent with its header twice; framing is checked here anyway).
  */
 #include "server/http/internal.h"
 
@@ -28,10 +32,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define POOL_BYTES           16384 /* a connection's buffers; bounds the headers */
-#define RESERVED_DESCRIPTORS 192   /* store, checkpoints, datasets */
-#define LISTEN_BACKLOG       1024
-#define KICKS_IN_A_ROW       16
+#define POOL_BYTES 16384         /* a connection's buffers; bounds the headers */
+#define RESERVED_DESCRIPTORS 192 /* store, checkpoints, datasets */
+#define LISTEN_BACKLOG 1024
+#define KICKS_IN_A_ROW 16
 
 static struct connection *connection_of(struct MHD_Connection *raw) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(raw, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -45,9 +49,11 @@ static void peer_address(struct MHD_Connection *raw, char address[ADDRESS_BYTES]
         return;
     }
     if (info->client_addr->sa_family == AF_INET) {
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)info->client_addr)->sin_addr, address, ADDRESS_BYTES);
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)info->client_addr)->sin_addr, address,
+                  ADDRESS_BYTES);
     } else if (info->client_addr->sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)info->client_addr)->sin6_addr, address, ADDRESS_BYTES);
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)info->client_addr)->sin6_addr, address,
+                  ADDRESS_BYTES);
     }
 }
 
@@ -60,10 +66,16 @@ static void connection_cut(struct connection *connection) {
     }
 }
 
-/* How willingly a connection is given up for a new one: idle, then one whose headers or body still come; 0: not at all. */
+/*
+ * How willingly a connection is given up for a new one: idle, then one whose headers or body still come; 0: not at all.
+ */
 static int connection_worth(const struct connection *connection) {
     const struct request_state *request = connection->request;
-    return connection->cut ? 0 : request == NULL ? 3 : !request->begun ? 2 : !request->handled && !request->queued ? 1 : 0;
+    return connection->cut                         ? 0
+           : request == NULL                       ? 3
+           : !request->begun                       ? 2
+           : !request->handled && !request->queued ? 1
+                                                   : 0;
 }
 
 /* The one to give up: of `address`, or of all where that is NULL. Of the most willing the one that waits longest. */
@@ -89,8 +101,8 @@ static size_t connections_of(const struct http *http, const char *address) {
 }
 
 /*
- * Beyond a limit the new connection takes the place of one that is being wasted. Where none is, it stays, within libmicrohttpd's own limit,
- * which is a little higher: probes are answered on it, and all else with 503.
+ * Beyond a limit the new connection takes the place of one that is being wasted. Where none is, it stays, within
+ * libmicrohttpd's own limit, which is a little higher: probes are answered on it, and all else with 503.
  */
 static void make_room(struct http *http, struct connection *newest) {
     bool address_full = connections_of(http, newest->address) > (size_t)http->config->max_address_connections;
@@ -102,7 +114,8 @@ static void make_room(struct http *http, struct connection *newest) {
         connection_cut(victim);
         http->counts.evicted++;
     }
-    newest->crowded = address_full && connections_of(http, newest->address) > (size_t)http->config->max_address_connections;
+    newest->crowded = address_full &&
+                      connections_of(http, newest->address) > (size_t)http->config->max_address_connections;
 }
 
 static void connection_begin(struct http *http, struct MHD_Connection *raw, void **context) {
@@ -141,7 +154,8 @@ static void connection_end(struct connection *connection) {
     free(connection);
 }
 
-static void on_connection(void *user, struct MHD_Connection *raw, void **context, enum MHD_ConnectionNotificationCode code) {
+static void on_connection(void *user, struct MHD_Connection *raw, void **context,
+                          enum MHD_ConnectionNotificationCode code) {
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         connection_begin(user, raw, context);
     } else if (*context != NULL) {
@@ -156,8 +170,8 @@ static void *on_address(void *user, const char *address, struct MHD_Connection *
     return connection == NULL ? NULL : request_create(user, connection, raw, address);
 }
 
-static enum MHD_Result on_request(void *user, struct MHD_Connection *raw, const char *address, const char *method, const char *version,
-                                  const char *upload, size_t *upload_size, void **context) {
+static enum MHD_Result on_request(void *user, struct MHD_Connection *raw, const char *address, const char *method,
+                                  const char *version, const char *upload, size_t *upload_size, void **context) {
     (void)user;
     (void)raw;
     (void)address;
@@ -216,7 +230,7 @@ static size_t keep_escapes(void *user, struct MHD_Connection *raw, char *text) {
     return strlen(text);
 }
 
-/* ---- inside libuv ------------------------------------------------------------------------------------------------ */
+/* ---- inside libuv ---- */
 
 static void run_daemon(struct http *http) {
     int rounds = 0;
@@ -262,7 +276,7 @@ static void join_loop(struct http *http) {
     uv_prepare_start(&http->prepare, before_wait);
 }
 
-/* ---- starting ---------------------------------------------------------------------------------------------------- */
+/* ---- starting ---- */
 
 static int listen_at(struct http *http, char *error) {
     const struct config *config = http->config;
@@ -272,7 +286,8 @@ static int listen_at(struct http *http, char *error) {
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         socklen_t size = sizeof http->address;
         if (bind(descriptor, (const struct sockaddr *)&config->address, config->address_size) == 0 &&
-            listen(descriptor, LISTEN_BACKLOG) == 0 && getsockname(descriptor, (struct sockaddr *)&http->address, &size) == 0) {
+            listen(descriptor, LISTEN_BACKLOG) == 0 &&
+            getsockname(descriptor, (struct sockaddr *)&http->address, &size) == 0) {
             return descriptor;
         }
     }
@@ -285,8 +300,9 @@ static int listen_at(struct http *http, char *error) {
 
 static bool address_is_loopback(const struct sockaddr_storage *address) {
     char text[INET6_ADDRSTRLEN] = "";
-    const void *bytes = address->ss_family == AF_INET6 ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
-                                                       : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
+    const void *bytes = address->ss_family == AF_INET6
+                            ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
+                            : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
     return inet_ntop(address->ss_family, bytes, text, sizeof text) != NULL && host_is_loopback(text);
 }
 
@@ -297,8 +313,8 @@ static int refuse_inherited(char *error, const char *sentence) {
 }
 
 /*
- * systemd's socket activation: the one descriptor that it passes is our listening socket, and --listen is not used. What check() in
- * config.c asks of --listen is asked of its address here: a socket that others reach needs tokens too.
+ * systemd's socket activation: the one descriptor that it passes is our listening socket, and --listen is not used.
+ * What check() in config.c asks of --listen is asked of its address here: a socket that others reach needs tokens too.
  */
 static int listen_inherited(struct http *http, char *error) {
     const char *process = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
@@ -313,7 +329,8 @@ static int listen_inherited(struct http *http, char *error) {
     if (getsockopt(3, SOL_SOCKET, SO_ACCEPTCONN, &listening, &option) != 0 || listening == 0 ||
         getsockname(3, (struct sockaddr *)&http->address, &size) != 0 ||
         (http->address.ss_family != AF_INET && http->address.ss_family != AF_INET6)) {
-        return refuse_inherited(error, "the socket must be a listening one of IPv4 or IPv6 (ListenStream=ADDRESS:PORT)");
+        return refuse_inherited(error,
+                                "the socket must be a listening one of IPv4 or IPv6 (ListenStream=ADDRESS:PORT)");
     }
     if (!address_is_loopback(&http->address) && config_is_open(http->config)) {
         return refuse_inherited(error, "the socket is reachable by others and needs --token-file (or --create-token; "
@@ -340,8 +357,8 @@ static void raise_limits(struct http *http) {
             room = 16;
         }
         if (wanted > room) {
-            log_warning("fewer connections than --max-connections: the limit of open files is too low", LOG_I("connections", room),
-                        LOG_I("open_files", limit.rlim_cur));
+            log_warning("fewer connections than --max-connections: the limit of open files is too low",
+                        LOG_I("connections", room), LOG_I("open_files", limit.rlim_cur));
             wanted = room;
         }
     }
@@ -359,7 +376,8 @@ static char *read_pem(const char *path, const char *flag, char *error) {
         fclose(file);
     }
     if (text == NULL || used == 0) {
-        snprintf(error, CONFIG_ERROR_BYTES, "%s: %s cannot be read: %s", flag, path, file == NULL ? strerror(errno) : "it is empty");
+        snprintf(error, CONFIG_ERROR_BYTES, "%s: %s cannot be read: %s", flag, path,
+                 file == NULL ? strerror(errno) : "it is empty");
         free(text);
         return NULL;
     }
@@ -387,14 +405,15 @@ static struct MHD_Daemon *start_daemon(struct http *http) {
     if (http->certificate != NULL) {
         flags |= MHD_USE_TLS;
     }
-    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, http, MHD_OPTION_LISTEN_SOCKET,
-                            http->socket, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
-                            (unsigned int)(http->connection_limit + RESERVED_CONNECTIONS), MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-                            (unsigned int)http->config->max_address_connections + RESERVED_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-                            (unsigned int)http->config->idle_timeout, MHD_OPTION_NOTIFY_COMPLETED, on_done, http,
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_URI_LOG_CALLBACK, on_address, http,
-                            MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, http, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY,
-                            http->certificate != NULL ? tls : none, MHD_OPTION_END);
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, http, MHD_OPTION_LISTEN_SOCKET,
+        http->socket, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned int)(http->connection_limit + RESERVED_CONNECTIONS), MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        (unsigned int)http->config->max_address_connections + RESERVED_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned int)http->config->idle_timeout, MHD_OPTION_NOTIFY_COMPLETED, on_done, http,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_URI_LOG_CALLBACK, on_address, http,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, http, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY,
+        http->certificate != NULL ? tls : none, MHD_OPTION_END);
 }
 
 static void http_free(struct http *http) {
@@ -406,7 +425,8 @@ static void http_free(struct http *http) {
     free(http);
 }
 
-struct http *http_create(struct loop *loop, const struct config *config, const struct http_hooks *hooks, char error[CONFIG_ERROR_BYTES]) {
+struct http *http_create(struct loop *loop, const struct config *config, const struct http_hooks *hooks,
+                         char error[CONFIG_ERROR_BYTES]) {
     struct http *http = calloc(1, sizeof *http);
     if (http == NULL) {
         snprintf(error, CONFIG_ERROR_BYTES, "out of memory");
@@ -460,7 +480,7 @@ struct http_counts http_counts(const struct http *http) {
     return http->counts;
 }
 
-/* ---- deadlines and the end --------------------------------------------------------------------------------------- */
+/* ---- deadlines and the end ---- */
 
 void http_tick(struct http *http, uint64_t now) {
     for (struct connection *c = http->connections; c != NULL; c = c->next) {

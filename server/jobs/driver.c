@@ -1,13 +1,14 @@
 /*
- * Jobs: see jobs.h. Their course: which one starts, what may happen to each once a change of it is durable, how an attempt ends, and the
- * daemon's start, ticks and end.
+ * Jobs: see jobs.h. Their course: which one starts, what may happen to each once a change of it is durable, how an
+ * attempt ends, and the daemon's start, ticks and end.
  *
  *     entries.c    active jobs in memory, and what of them goes to the store
  *     requests.c   what clients ask: submissions and actions
  *     stall.c      jobs that were stopped by a full disk or the like, and go on by themselves
  *     pool.c       the thread that trains
  *
- * entry_settle is where all of them meet: whenever something of a job has ended, that looks at how the job stands and does what comes next.
+ * entry_settle is where all of them meet: whenever something of a job has ended, that looks at how the job stands and
+ * does what comes next.
  */
 #include <math.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ int64_t clock_unix_milliseconds(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ---- what is told of them -------------------------------------------------------------------------------------------- */
+/* ---- what is told of them ---- */
 
 int jobs_running(const struct jobs *jobs) {
     int running = 0;
@@ -54,7 +55,7 @@ bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *l
     return true;
 }
 
-/* ---- the queue ------------------------------------------------------------------------------------------------------- */
+/* ---- the queue ---- */
 
 /* Cores over running jobs, as equal as can be, none above its bound; what a bound leaves goes to the others. */
 static void cores_share(struct jobs *jobs) {
@@ -103,8 +104,8 @@ static void isa_record(struct store_job *job, const char *name) {
     if (last != NULL && strcmp(last, name) == 0) {
         return;
     }
-    snprintf(text, sizeof text, "%s%s%s", last != NULL && job->iteration > 0 ? job->isa : "", last != NULL && job->iteration > 0 ? "," : "",
-             name);
+    snprintf(text, sizeof text, "%s%s%s", last != NULL && job->iteration > 0 ? job->isa : "",
+             last != NULL && job->iteration > 0 ? "," : "", name);
     free(job->isa);
     job->isa = text_copy(text);
 }
@@ -135,7 +136,7 @@ void jobs_schedule(struct jobs *jobs) {
     }
 }
 
-/* ---- settling: what may happen once a change is durable -------------------------------------------------------------- */
+/* ---- settling: what may happen once a change is durable ---- */
 
 static void worker_begin(struct entry *entry) {
     entry->worker = worker_start(entry, 1);
@@ -192,12 +193,13 @@ void entry_settle(struct entry *entry) {
     idle_tell(jobs);
 }
 
-/* ---- the end of an attempt ------------------------------------------------------------------------------------------- */
+/* ---- the end of an attempt ---- */
 
 static void entry_stopped(struct entry *entry, const struct worker *worker) {
     char text[128];
     if (worker->mismatch) {
-        snprintf(text, sizeof text, "iteration %lld, computed again after an interruption, gave other numbers than before",
+        snprintf(text, sizeof text,
+                 "iteration %lld, computed again after an interruption, gave other numbers than before",
                  (long long)worker->mismatch_iteration);
         entry_fail(entry, "not_reproducible", text, worker->mismatch_iteration);
         return;
@@ -210,7 +212,8 @@ static void entry_stopped(struct entry *entry, const struct worker *worker) {
         entry_change(entry, JOB_PAUSED, NULL);
         break;
     case STOP_TIME:
-        entry_fail(entry, "time_limit", "the job reached its time limit; its last checkpoint stays", atomic_load(&worker->iteration));
+        entry_fail(entry, "time_limit", "the job reached its time limit; its last checkpoint stays",
+                   atomic_load(&worker->iteration));
         break;
     case STOP_STALL:
         entry_lose(entry, entry->jobs->reason);
@@ -256,13 +259,13 @@ void entry_worker_ended(struct entry *entry, struct worker *worker) {
         }
     }
     if (entry->lost) {
-        log_warning("a job was stopped; it goes on by itself", LOG_T("job", entry->job.id), LOG_T("reason", entry->reason),
-                    LOG_T("request_id", entry->job.request));
+        log_warning("a job was stopped; it goes on by itself", LOG_T("job", entry->job.id),
+                    LOG_T("reason", entry->reason), LOG_T("request_id", entry->job.request));
     }
     entry_settle(entry);
 }
 
-/* ---- starting, ticking, ending --------------------------------------------------------------------------------------- */
+/* ---- starting, ticking, ending ---- */
 
 struct jobs *jobs_create(const struct jobs_options *options) {
     struct jobs *jobs = calloc(1, sizeof *jobs);
@@ -307,7 +310,8 @@ static bool job_recover(void *user, const struct store_job *found) {
         return false;
     }
     if (entry->job.status == JOB_RUNNING && recovery->crashed && crash_count(jobs, &entry->job)) {
-        entry_fail(entry, "crashed", "the daemon went down three times while this job ran from one checkpoint", entry->job.crash_iteration);
+        entry_fail(entry, "crashed", "the daemon went down three times while this job ran from one checkpoint",
+                   entry->job.crash_iteration);
     } else { /* that it was cancelled has its own reason */
         entry_rest(entry, entry->job.status == JOB_CANCELLING ? NULL : "the daemon was started again");
     }
@@ -323,9 +327,11 @@ bool jobs_start(struct jobs *jobs, bool crashed, char error[STORE_ERROR_BYTES]) 
         is_readable = is_readable && jobs->counts.jobs[i] >= 0;
     }
     jobs->queued = jobs->counts.jobs[JOB_QUEUED];
-    jobs->last_time = store_id_time_last(jobs->options.reader) + 1; /* ids ascend over a restart with an earlier clock */
+    jobs->last_time = store_id_time_last(jobs->options.reader) +
+                      1; /* ids ascend over a restart with an earlier clock */
     if (!is_readable ||
-        store_jobs_with(jobs->options.reader, 1u << JOB_RUNNING | 1u << JOB_PAUSING | 1u << JOB_CANCELLING, job_recover, &recovery) < 0) {
+        store_jobs_with(jobs->options.reader, 1u << JOB_RUNNING | 1u << JOB_PAUSING | 1u << JOB_CANCELLING, job_recover,
+                        &recovery) < 0) {
         snprintf(error, STORE_ERROR_BYTES, "the jobs in the database cannot be read");
         return false;
     }

@@ -1,10 +1,11 @@
 /*
  * Entries: active jobs in memory, and what of them goes to the store.
  *
- * Whatever changes a job is a unit of its entry: rows and events that are committed together or not at all. entry_change makes the one that
- * matters (status, row and event in one); a worker's reports are others. A unit that cannot be made or written loses its entry: no
- * unit follows it, or there would be a gap, and the job is read again from the database (stall.c). What is committed is published and
- * counted here; what may happen then is for entry_settle (driver.c).
+ * Whatever changes a job is a unit of its entry: rows and events that are committed together or not at all.
+ * entry_change makes the one that matters (status, row and event in one); a worker's reports are others. A unit that
+ * cannot be made or written loses its entry: no unit follows it, or there would be a gap, and the job is read again
+ * from the database (stall.c). What is committed is published and counted here; what may happen then is for
+ * entry_settle (driver.c).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include "server/jobs/internal.h"
 #include "server/base/log.h"
 
-/* ---- the list -------------------------------------------------------------------------------------------------------- */
+/* ---- the list ---- */
 
 struct entry *entry_find(const struct jobs *jobs, const char *id) {
     struct entry *entry = jobs->entries;
@@ -66,10 +67,11 @@ void job_row_copy(struct store_job *to, const struct store_job *from) {
     to->isa = text_copy(from->isa);
 }
 
-/* ---- counting -------------------------------------------------------------------------------------------------------- */
+/* ---- counting ---- */
 
-const char *const jobs_failure_names[JOBS_FAILURES] = {"diverged",       "time_limit", "not_reproducible", "crashed",  "no_memory",
-                                                       "bad_checkpoint", "invalid",    "dataset_changed",  "internal", "other"};
+const char *const jobs_failure_names[JOBS_FAILURES] = {
+    "diverged",       "time_limit", "not_reproducible", "crashed",  "no_memory",
+    "bad_checkpoint", "invalid",    "dataset_changed",  "internal", "other"};
 
 /* A change of status that is durable now. */
 static void change_count(struct jobs_counts *counts, const struct store_job *job) {
@@ -81,7 +83,8 @@ static void change_count(struct jobs_counts *counts, const struct store_job *job
     }
     if (job->status == JOB_FAILED) {
         size_t code = 0;
-        while (code < JOBS_FAILURES - 1 && (job->error_code == NULL || strcmp(job->error_code, jobs_failure_names[code]) != 0)) {
+        while (code < JOBS_FAILURES - 1 &&
+               (job->error_code == NULL || strcmp(job->error_code, jobs_failure_names[code]) != 0)) {
             code++;
         }
         counts->failed[code]++;
@@ -112,7 +115,7 @@ const struct jobs_counts *jobs_counts(struct jobs *jobs) {
     return &jobs->counts;
 }
 
-/* ---- units ----------------------------------------------------------------------------------------------------------- */
+/* ---- units ---- */
 
 /* What a unit of an entry carries from its making to its commit. */
 struct unit_context {
@@ -144,7 +147,8 @@ void events_publish(struct jobs *jobs, const struct store_unit *unit) {
 
 void entry_lose(struct entry *entry, const char *reason) {
     if (!entry->lost) {
-        snprintf(entry->reason, sizeof entry->reason, "%.*s", REASON_BYTES - 1, *reason != '\0' ? reason : "there was no memory");
+        snprintf(entry->reason, sizeof entry->reason, "%.*s", REASON_BYTES - 1,
+                 *reason != '\0' ? reason : "there was no memory");
     }
     entry->lost = true;
     if (entry->worker != NULL) {
@@ -223,7 +227,8 @@ void entry_discard(struct entry *entry, struct store_unit *unit) {
     }
 }
 
-struct store_event *entry_event(struct entry *entry, struct store_unit *unit, const char *type, struct event_head *head) {
+struct store_event *entry_event(struct entry *entry, struct store_unit *unit, const char *type,
+                                struct event_head *head) {
     struct store_item *item = store_unit_add(unit, STORE_EVENT_ADD);
     if (item == NULL) {
         entry_lose(entry, "");
@@ -240,7 +245,7 @@ struct store_event *entry_event(struct entry *entry, struct store_unit *unit, co
     return event;
 }
 
-/* ---- changes --------------------------------------------------------------------------------------------------------- */
+/* ---- changes ---- */
 
 char *job_status_text(const struct event_head *head, const struct store_job *job, const char *reason) {
     bool final = job_status_is_final(job->status);

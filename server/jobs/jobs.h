@@ -1,16 +1,16 @@
 /*
  * Jobs: states, queue, workers. Loop thread only, but for the threads that train (pool.c).
  *
- * The database is the truth about a job, but for those that are active: jobs that run, or whose last change is not committed yet. Those
- * have an entry here, whose numbers run ahead of the database by what waits for the writer. Nothing is answered or published before it is
- * committed.
+ * The database is the truth about a job, but for those that are active: jobs that run, or whose last change is not
+ * committed yet. Those have an entry here, whose numbers run ahead of the database by what waits for the writer.
+ * Nothing is answered or published before it is committed.
  *
- *     queued -> running -> succeeded | failed                 pause: queued -> paused, running -> pausing -> paused (at a checkpoint)
- *     resume: paused -> queued                                cancel: queued, paused -> cancelled,
- *                                                                     running, pausing -> cancelling -> cancelled
+ *     queued -> running -> succeeded | failed                 pause: queued -> paused, running -> pausing -> paused (at
+ * a checkpoint) resume: paused -> queued                                cancel: queued, paused -> cancelled, running,
+ * pausing -> cancelling -> cancelled
  *
- * At a start: pausing becomes paused, cancelling cancelled, running queued with one attempt more. A full disk stops the jobs that run
- * without losing what was committed; they are queued again when there is room.
+ * At a start: pausing becomes paused, cancelling cancelled, running queued with one attempt more. A full disk stops the
+ * jobs that run without losing what was committed; they are queued again when there is room.
  */
 #ifndef MODPROP_SERVER_JOBS_H
 #define MODPROP_SERVER_JOBS_H
@@ -29,35 +29,41 @@ struct jobs;
 struct jobs_options {
     struct loop *loop;
     struct store *store;
-    struct store_reader *reader;   /* the loop's */
+    struct store_reader *reader; /* the loop's */
     struct datasets *datasets;
     const char *directory;
     int workers, cores;
     int64_t max_queued;
-    int64_t memory;                /* bytes that running jobs may take together */
-    const char *build;             /* recorded with each attempt */
+    int64_t memory;    /* bytes that running jobs may take together */
+    const char *build; /* recorded with each attempt */
     void *user;
     void (*publish)(void *user, const struct stream_event *event); /* each committed event, in order */
 };
 
 /* NULL without memory. */
 struct jobs *jobs_create(const struct jobs_options *options);
-/* Puts right what a crash left, then starts jobs. `crashed`: the last daemon died of a signal of its own. False with a sentence. */
+/*
+ * Puts right what a crash left, then starts jobs. `crashed`: the last daemon died of a signal of its own. False with a
+ * sentence.
+ */
 bool jobs_start(struct jobs *jobs, bool crashed, char error[STORE_ERROR_BYTES]);
 /* Each second: stalled disks, time limits. */
 void jobs_tick(struct jobs *jobs, uint64_t now);
-/* No job starts any more; those that run are told to leave a checkpoint. `idle` is called once none runs (maybe at once). */
+/*
+ * No job starts any more; those that run are told to leave a checkpoint. `idle` is called once none runs (maybe at
+ * once).
+ */
 void jobs_drain(struct jobs *jobs, void (*idle)(void *user), void *user);
 /* After the loop has ended and the store is closed. NULL-safe. */
 void jobs_destroy(struct jobs *jobs);
 
 enum jobs_result {
     JOBS_DONE,
-    JOBS_UNKNOWN,   /* no such job */
-    JOBS_CONFLICT,  /* its status forbids that; `detail` says so */
-    JOBS_CROWDED,   /* the queue is full */
-    JOBS_NO_ROOM,   /* nothing can be stored now: the disk is full, mostly; `detail` says what */
-    JOBS_BROKEN     /* memory, or a failure of the database; `detail` says which */
+    JOBS_UNKNOWN,  /* no such job */
+    JOBS_CONFLICT, /* its status forbids that; `detail` says so */
+    JOBS_CROWDED,  /* the queue is full */
+    JOBS_NO_ROOM,  /* nothing can be stored now: the disk is full, mostly; `detail` says what */
+    JOBS_BROKEN    /* memory, or a failure of the database; `detail` says which */
 };
 
 /* Called once, when what was asked is durable or refused. */
@@ -66,15 +72,16 @@ typedef void jobs_done(void *user, enum jobs_result result, const char *id, cons
 /* What is submitted; all stays the caller's. */
 struct jobs_submission {
     const struct job_spec *spec;
-    char *document;          /* its text (job_spec_text); taken over, whatever becomes of it */
-    const char *digest;      /* job_spec_digest */
-    int64_t memory;          /* bytes that it is estimated to take: it starts when that much is free */
-    const char *key, *body;  /* stored as its idempotency key and the body's sha256; key NULL: none */
-    const char *request;     /* id of the request */
+    char *document;         /* its text (job_spec_text); taken over, whatever becomes of it */
+    const char *digest;     /* job_spec_digest */
+    int64_t memory;         /* bytes that it is estimated to take: it starts when that much is free */
+    const char *key, *body; /* stored as its idempotency key and the body's sha256; key NULL: none */
+    const char *request;    /* id of the request */
 };
 
 /* Submits a job. `id` receives its id at once. `done` may be called before this returns (refused) or later. */
-void jobs_submit(struct jobs *jobs, const struct jobs_submission *submission, char id[STORE_ID_BYTES], jobs_done *done, void *user);
+void jobs_submit(struct jobs *jobs, const struct jobs_submission *submission, char id[STORE_ID_BYTES], jobs_done *done,
+                 void *user);
 
 enum jobs_action { JOBS_CANCEL, JOBS_PAUSE, JOBS_RESUME, JOBS_DELETE };
 
@@ -82,9 +89,10 @@ void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_d
 
 /* What is known of an active job beyond its row. */
 struct jobs_live {
-    bool running;             /* a worker has it */
-    const char *stalled;      /* why it was stopped and goes on by itself (a full disk, mostly), until jobs change; NULL: it was not */
-    int64_t iteration;        /* updates made */
+    bool running;        /* a worker has it */
+    const char *stalled; /* why it was stopped and goes on by itself (a full disk, mostly), until jobs change; NULL: it
+                            was not */
+    int64_t iteration;   /* updates made */
     double trials_per_second; /* of this attempt; NaN before the first iteration */
     double seconds_left;      /* NaN: unknown */
     int threads;
@@ -98,12 +106,13 @@ int64_t clock_unix_milliseconds(void);
 
 /* What has happened since the daemon's start, and what there is. Only what is durable counts. */
 struct jobs_counts {
-    int64_t jobs[JOB_STATUSES];                           /* in the store now, by status */
-    struct histogram waits;                               /* seconds from submission to the first start */
-    struct histogram runs[JOB_STATUSES];                  /* seconds of training of jobs that ended, by how; final statuses alone are used */
-    uint64_t failed[JOBS_FAILURES];                       /* by code, in the order of jobs_failure_names */
-    uint64_t iterations[TASK_TYPES][RULE_TYPES];          /* updates made, those computed again after an interruption included */
-    uint64_t trials[TASK_TYPES][RULE_TYPES];              /* trained on */
+    int64_t jobs[JOB_STATUSES]; /* in the store now, by status */
+    struct histogram waits;     /* seconds from submission to the first start */
+    struct histogram
+        runs[JOB_STATUSES];         /* seconds of training of jobs that ended, by how; final statuses alone are used */
+    uint64_t failed[JOBS_FAILURES]; /* by code, in the order of jobs_failure_names */
+    uint64_t iterations[TASK_TYPES][RULE_TYPES]; /* updates made, those computed again after an interruption included */
+    uint64_t trials[TASK_TYPES][RULE_TYPES];     /* trained on */
 };
 
 extern const char *const jobs_failure_names[JOBS_FAILURES]; /* codes of `error`; the last stands for any other */

@@ -1,8 +1,9 @@
 /*
- * What clients ask of jobs: submissions and actions. Each is answered once: refused at once, or when what it changes is durable.
+ * What clients ask of jobs: submissions and actions. Each is answered once: refused at once, or when what it changes is
+ * durable.
  *
- * An action on a job whose change is under way waits in its entry's line, since what it may do depends on how that ends; entry_settle calls
- * waiters_settle then. The table `steps` says what each action does in each status.
+ * An action on a job whose change is under way waits in its entry's line, since what it may do depends on how that
+ * ends; entry_settle calls waiters_settle then. The table `steps` says what each action does in each status.
  */
 #include <math.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #include "server/jobs/internal.h"
 #include "server/base/log.h"
 
-/* ---- submission ------------------------------------------------------------------------------------------------------ */
+/* ---- submission ---- */
 
 struct submission {
     struct jobs *jobs;
@@ -23,7 +24,10 @@ struct submission {
     void *user;
 };
 
-/* UUIDv7 (RFC 9562): milliseconds, then a counter within the millisecond so that ids of one daemon ascend, then random bits. */
+/*
+ * UUIDv7 (RFC 9562): milliseconds, then a counter within the millisecond so that ids of one daemon ascend, then random
+ * bits.
+ */
 static void id_make(struct jobs *jobs, char id[STORE_ID_BYTES]) {
     unsigned char random[8] = {0};
     int64_t now = clock_unix_milliseconds();
@@ -38,8 +42,9 @@ static void id_make(struct jobs *jobs, char id[STORE_ID_BYTES]) {
         log_warning("the system gave no random bytes for a job's id");
     }
     unsigned long long time = (unsigned long long)jobs->last_time;
-    snprintf(id, STORE_ID_BYTES, "%08llx-%04llx-7%03x-%02x%02x-%02x%02x%02x%02x%02x%02x", time >> 16 & 0xffffffff, time & 0xffff,
-             jobs->id_counter, (random[0] & 0x3f) | 0x80, random[1], random[2], random[3], random[4], random[5], random[6], random[7]);
+    snprintf(id, STORE_ID_BYTES, "%08llx-%04llx-7%03x-%02x%02x-%02x%02x%02x%02x%02x%02x", time >> 16 & 0xffffffff,
+             time & 0xffff, jobs->id_counter, (random[0] & 0x3f) | 0x80, random[1], random[2], random[3], random[4],
+             random[5], random[6], random[7]);
 }
 
 static void submission_done(struct store_unit *unit) {
@@ -55,15 +60,18 @@ static void submission_done(struct store_unit *unit) {
         if (unit->result == STORE_STALLED) {
             jobs_stall(jobs, unit);
         }
-        submission->done(submission->user, unit->result == STORE_STALLED ? JOBS_NO_ROOM : JOBS_BROKEN, submission->id, unit->error);
+        submission->done(submission->user, unit->result == STORE_STALLED ? JOBS_NO_ROOM : JOBS_BROKEN, submission->id,
+                         unit->error);
     }
     free(submission);
 }
 
-static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct jobs_submission *asked, const char *id) {
+static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct jobs_submission *asked,
+                            const char *id) {
     const struct job_spec *spec = asked->spec;
     const char *key = asked->key;
-    struct store_item *item = store_unit_add(unit, STORE_JOB_ADD), *said = item != NULL ? store_unit_add(unit, STORE_EVENT_ADD) : NULL;
+    struct store_item *item = store_unit_add(unit, STORE_JOB_ADD),
+                      *said = item != NULL ? store_unit_add(unit, STORE_EVENT_ADD) : NULL;
     struct store_item *kept = said != NULL && key != NULL ? store_unit_add(unit, STORE_KEY_ADD) : NULL;
     if (said == NULL || (key != NULL && kept == NULL)) {
         free(asked->document);
@@ -86,19 +94,24 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
     snprintf(job->digest, sizeof job->digest, "%s", asked->digest);
     memcpy(job->id, id, sizeof job->id);
     struct event_head head = {.job = id, .id = 1, .seq = ++jobs->seq, .time = now};
-    said->event = (struct store_event){
-        .seq = head.seq, .id = 1, .time = now, .iteration = -1, .type = "status", .json = job_status_text(&head, job, NULL)};
+    said->event = (struct store_event){.seq = head.seq,
+                                       .id = 1,
+                                       .time = now,
+                                       .iteration = -1,
+                                       .type = "status",
+                                       .json = job_status_text(&head, job, NULL)};
     memcpy(said->event.job, id, sizeof said->event.job);
     if (kept != NULL) {
         kept->key = (struct store_key){.key = strdup(key), .created = now};
         memcpy(kept->key.job, id, sizeof kept->key.job);
         snprintf(kept->key.body, sizeof kept->key.body, "%s", asked->body);
     }
-    return job->document != NULL && job->digest[0] != '\0' && job->name != NULL && job->task != NULL && job->rule != NULL &&
-           said->event.json != NULL && (kept == NULL || kept->key.key != NULL);
+    return job->document != NULL && job->digest[0] != '\0' && job->name != NULL && job->task != NULL &&
+           job->rule != NULL && said->event.json != NULL && (kept == NULL || kept->key.key != NULL);
 }
 
-void jobs_submit(struct jobs *jobs, const struct jobs_submission *asked, char id[STORE_ID_BYTES], jobs_done *done, void *user) {
+void jobs_submit(struct jobs *jobs, const struct jobs_submission *asked, char id[STORE_ID_BYTES], jobs_done *done,
+                 void *user) {
     id_make(jobs, id);
     if (jobs->queued >= jobs->options.max_queued) {
         free(asked->document);
@@ -122,23 +135,32 @@ void jobs_submit(struct jobs *jobs, const struct jobs_submission *asked, char id
     store_submit(jobs->options.store, unit);
 }
 
-/* ---- actions --------------------------------------------------------------------------------------------------------- */
+/* ---- actions ---- */
 
 static const char *const action_names[] = {"cancelled", "paused", "resumed", "deleted"};
 
 /* What an action does to a job in a status. */
 enum step {
-    REFUSE,      /* conflict */
-    KEEP,        /* it is so already */
-    TO_CANCELLED, TO_CANCELLING, TO_PAUSED, TO_PAUSING, TO_QUEUED, TO_RESUME_LATER, TO_NOTHING
+    REFUSE, /* conflict */
+    KEEP,   /* it is so already */
+    TO_CANCELLED,
+    TO_CANCELLING,
+    TO_PAUSED,
+    TO_PAUSING,
+    TO_QUEUED,
+    TO_RESUME_LATER,
+    TO_NOTHING
 };
 
 static const enum step steps[][JOB_STATUSES] = {
-    /*                queued        running        pausing          paused        cancelling  succeeded   failed      cancelled */
-    [JOBS_CANCEL] = {TO_CANCELLED, TO_CANCELLING, TO_CANCELLING,   TO_CANCELLED, KEEP,       REFUSE,     REFUSE,     KEEP},
-    [JOBS_PAUSE]  = {TO_PAUSED,    TO_PAUSING,    KEEP,            KEEP,         REFUSE,     REFUSE,     REFUSE,     REFUSE},
-    [JOBS_RESUME] = {KEEP,         KEEP,          TO_RESUME_LATER, TO_QUEUED,    REFUSE,     REFUSE,     REFUSE,     REFUSE},
-    [JOBS_DELETE] = {REFUSE,       REFUSE,        REFUSE,          REFUSE,       REFUSE,     TO_NOTHING, TO_NOTHING, TO_NOTHING},
+    /*
+     *                queued        running        pausing          paused        cancelling  succeeded   failed
+     * cancelled
+     */
+    [JOBS_CANCEL] = {TO_CANCELLED, TO_CANCELLING, TO_CANCELLING, TO_CANCELLED, KEEP, REFUSE, REFUSE, KEEP},
+    [JOBS_PAUSE] = {TO_PAUSED, TO_PAUSING, KEEP, KEEP, REFUSE, REFUSE, REFUSE, REFUSE},
+    [JOBS_RESUME] = {KEEP, KEEP, TO_RESUME_LATER, TO_QUEUED, REFUSE, REFUSE, REFUSE, REFUSE},
+    [JOBS_DELETE] = {REFUSE, REFUSE, REFUSE, REFUSE, REFUSE, TO_NOTHING, TO_NOTHING, TO_NOTHING},
 };
 
 static void entry_delete(struct entry *entry) {
@@ -210,8 +232,9 @@ static void action_do(struct entry *entry, struct waiter *waiter) {
     char detail[128];
     enum step step = steps[waiter->action][entry->job.status];
     if (step == REFUSE) {
-        snprintf(detail, sizeof detail, "the job has the status %s and cannot be %s%s", job_status_name(entry->job.status),
-                 action_names[waiter->action], waiter->action == JOBS_DELETE ? "; cancel it first" : "");
+        snprintf(detail, sizeof detail, "the job has the status %s and cannot be %s%s",
+                 job_status_name(entry->job.status), action_names[waiter->action],
+                 waiter->action == JOBS_DELETE ? "; cancel it first" : "");
         waiter_finish(entry, waiter, JOBS_CONFLICT, detail);
         return;
     }
@@ -261,7 +284,8 @@ void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_d
         int found = store_job_read(jobs->options.reader, id, &job);
         if (found != 1) {
             free(waiter);
-            done(user, found == 0 ? JOBS_UNKNOWN : JOBS_BROKEN, id, found == 0 ? "there is no such job" : "the database cannot be read");
+            done(user, found == 0 ? JOBS_UNKNOWN : JOBS_BROKEN, id,
+                 found == 0 ? "there is no such job" : "the database cannot be read");
             return;
         }
         entry = entry_add(jobs, &job);

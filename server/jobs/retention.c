@@ -1,7 +1,7 @@
 /*
- * Retention: see retention.h. A round looks at the oldest finished jobs, asks for the deletion of those that must go, and the next round
- * waits until these are durable, since only then the store's size is known again. Rounds are small, so that a first start with a bound on
- * a large store does not hold up the loop.
+ * Retention: see retention.h. A round looks at the oldest finished jobs, asks for the deletion of those that must go,
+ * and the next round waits until these are durable, since only then the store's size is known again. Rounds are small,
+ * so that a first start with a bound on a large store does not hold up the loop.
  *
  * The file does not shrink: SQLite uses its free pages again. What counts is the bytes that rows take.
  */
@@ -13,7 +13,7 @@
 
 #include "server/base/log.h"
 
-#define ROUND_MOST 64              /* jobs */
+#define ROUND_MOST 64 /* jobs */
 #define EVERY_MILLISECONDS 5000
 #define DAY_MILLISECONDS INT64_C(86400000)
 #define JUMP_MILLISECONDS INT64_C(3600000)
@@ -45,13 +45,16 @@ static void deleted(void *user, enum jobs_result result, const char *id, const c
     }
 }
 
-/* Whether ages can be believed now. The time since boot goes on while the machine sleeps, so that waking up is no jump. */
+/*
+ * Whether ages can be believed now. The time since boot goes on while the machine sleeps, so that waking up is no jump.
+ */
 static bool ages_hold(struct retention *retention, uint64_t now) {
     struct timespec boot;
     clock_gettime(CLOCK_BOOTTIME, &boot);
     int64_t offset = clock_unix_milliseconds() - ((int64_t)boot.tv_sec * 1000 + boot.tv_nsec / 1000000);
     if (retention->offset != 0 && llabs(offset - retention->offset) > JUMP_MILLISECONDS) {
-        log_warning("the clock has jumped; for a day no job is deleted for its age", LOG_I("seconds", (offset - retention->offset) / 1000));
+        log_warning("the clock has jumped; for a day no job is deleted for its age",
+                    LOG_I("seconds", (offset - retention->offset) / 1000));
         retention->ages_from = now + (uint64_t)DAY_MILLISECONDS;
     }
     retention->offset = offset;
@@ -60,7 +63,8 @@ static bool ages_hold(struct retention *retention, uint64_t now) {
 
 void retention_tick(struct retention *retention, struct jobs *jobs, struct store_reader *reader, uint64_t now) {
     struct round round = {.before = INT64_MIN};
-    if ((retention->days == 0 && retention->bytes == 0) || now < retention->due || retention->deleting > 0 || jobs_are_stalled(jobs)) {
+    if ((retention->days == 0 && retention->bytes == 0) || now < retention->due || retention->deleting > 0 ||
+        jobs_are_stalled(jobs)) {
         return;
     }
     bool ages = ages_hold(retention, now);

@@ -1,9 +1,10 @@
 /*
- * Retention: finished jobs are deleted some days after their end (--keep-days), and the longest finished first while the store takes more
- * than its bound (--keep-bytes). A deletion is the same as a client's: durable, and told by an event. Jobs that wait, run or are paused
- * are never touched.
+ * Retention: finished jobs are deleted some days after their end (--keep-days), and the longest finished first while
+ * the store takes more than its bound (--keep-bytes). A deletion is the same as a client's: durable, and told by an
+ * event. Jobs that wait, run or are paused are never touched.
  *
- * Days are told by the clock, and a clock can be set wrong: when it has jumped by more than an hour, no job goes by its age for a day.
+ * Days are told by the clock, and a clock can be set wrong: when it has jumped by more than an hour, no job goes by its
+ * age for a day.
  *
  * Loop thread. Embedded; all zero but for its two bounds is a valid start.
  */
@@ -13,12 +14,12 @@
 #include "server/jobs/jobs.h"
 
 struct retention {
-    int64_t days;  /* 0: for ever */
-    int64_t bytes; /* 0: no bound */
-    uint64_t due;  /* ms, monotonic: when to look again */
-    int deleting;  /* deletions under way */
-    int64_t offset;      /* Unix ms less ms since boot, at the last look; 0: none yet */
-    uint64_t ages_from;  /* ms, monotonic: until then no job goes by its age */
+    int64_t days;       /* 0: for ever */
+    int64_t bytes;      /* 0: no bound */
+    uint64_t due;       /* ms, monotonic: when to look again */
+    int deleting;       /* deletions under way */
+    int64_t offset;     /* Unix ms less ms since boot, at the last look; 0: none yet */
+    uint64_t ages_from; /* ms, monotonic: until then no job goes by its age */
 };
 
 /* Each second; `now` monotonic milliseconds. */

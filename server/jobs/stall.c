@@ -1,12 +1,13 @@
 /*
  * Stalled jobs: those that were stopped through no fault of their own, and go on by themselves.
  *
- * A full disk (or whatever else keeps the store from writing) stops all that run; want of memory, of a thread or of descriptors stops the
- * one that met it. Nothing is lost that was committed: a job's id is kept here with the reason, and its row is read again when it may go
- * on. A disk is tried by one write every RETRY_MILLISECONDS: one stalled job is queued again; where that fails all is as before, else the
- * others follow, one a tick. What one job alone lacked may be lacking for long, and trying each second would fill its events: it is left
- * for HINDERED_MILLISECONDS. The next in the queue would lack it too, and the whole queue might come here within a moment: nothing is
- * started for PAUSE_MILLISECONDS.
+ * A full disk (or whatever else keeps the store from writing) stops all that run; want of memory, of a thread or of
+ * descriptors stops the one that met it. Nothing is lost that was committed: a job's id is kept here with the reason,
+ * and its row is read again when it may go on. A disk is tried by one write every RETRY_MILLISECONDS: one stalled job
+ * is queued again; where that fails all is as before, else the others follow, one a tick. What one job alone lacked may
+ * be lacking for long, and trying each second would fill its events: it is left for HINDERED_MILLISECONDS. The next in
+ * the queue would lack it too, and the whole queue might come here within a moment: nothing is started for
+ * PAUSE_MILLISECONDS.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,9 +16,9 @@
 #include "server/jobs/internal.h"
 #include "server/base/log.h"
 
-#define RETRY_MILLISECONDS    2000
+#define RETRY_MILLISECONDS 2000
 #define HINDERED_MILLISECONDS 10000
-#define PAUSE_MILLISECONDS    1000
+#define PAUSE_MILLISECONDS 1000
 
 bool jobs_are_stalled(const struct jobs *jobs) {
     return jobs->disk_full;
@@ -58,7 +59,8 @@ void jobs_stall(struct jobs *jobs, const struct store_unit *unit) {
     jobs->retry_at = clock_milliseconds() + RETRY_MILLISECONDS;
     for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
         if (entry->units > 0) {
-            entry_lose(entry, reason); /* what is under way of it has failed too, or may have: the next would leave a gap */
+            entry_lose(entry,
+                       reason); /* what is under way of it has failed too, or may have: the next would leave a gap */
         } else if (entry->worker != NULL) {
             worker_stop(entry->worker, STOP_STALL);
         }

@@ -1,6 +1,7 @@
 /*
- * Datasets: a body streams to a file beside its place, is checked on the service thread, and takes its place by a rename. A dataset that an
- * unfinished job trains on is not replaced or deleted: the job could not be resumed to the same bits.
+ * Datasets: a body streams to a file beside its place, is checked on the service thread, and takes its place by a
+ * rename. A dataset that an unfinished job trains on is not replaced or deleted: the job could not be resumed to the
+ * same bits.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,10 +36,11 @@ static json_t *info_document(const struct dataset_info *info) {
     char created[TIME_TEXT_BYTES], link[128];
     time_text(info->created, created);
     snprintf(link, sizeof link, "/v1/datasets/%s", info->name);
-    return json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:{s:s}}", "name", info->name, "sha256", info->sha256, "size",
-                     (json_int_t)info->bytes, "created_at", created, "steps", (json_int_t)info->steps, "trials", (json_int_t)info->trials,
-                     "inputs", (json_int_t)info->inputs, "outputs", (json_int_t)info->outputs, "test_trials", (json_int_t)info->test_trials,
-                     "loss", info->classes ? "cross_entropy" : "mse", "mask", info->mask, "links", "self", link);
+    return json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:{s:s}}", "name", info->name, "sha256",
+                     info->sha256, "size", (json_int_t)info->bytes, "created_at", created, "steps",
+                     (json_int_t)info->steps, "trials", (json_int_t)info->trials, "inputs", (json_int_t)info->inputs,
+                     "outputs", (json_int_t)info->outputs, "test_trials", (json_int_t)info->test_trials, "loss",
+                     info->classes ? "cross_entropy" : "mse", "mask", info->mask, "links", "self", link);
 }
 
 /* Answers 422 where the path names nothing that could be a dataset. */
@@ -47,12 +49,13 @@ static bool name_is_good(struct request *request) {
     if (dataset_name_is_valid(request->parameter)) {
         return true;
     }
-    problems_add(&problems, NULL, "name", "must be 1 to 64 letters, digits, dots, hyphens and underscores, not beginning with a dot");
+    problems_add(&problems, NULL, "name",
+                 "must be 1 to 64 letters, digits, dots, hyphens and underscores, not beginning with a dot");
     reply_problems(request, 422, "the dataset's name is not valid", &problems);
     return false;
 }
 
-/* ---- work on the service thread ---------------------------------------------------------------------------------- */
+/* ---- work on the service thread ---- */
 
 struct usage {
     const char *name;
@@ -79,7 +82,8 @@ static bool is_in_use(struct dataset_work *work) {
     struct usage usage = {.name = work->name};
     store_jobs_with(work->computation.server->service_reader, UNFINISHED, note_user, &usage);
     if (usage.job[0] != '\0') {
-        computation_fail(&work->computation, 409, "the dataset \"%s\" is in use by job %s, which is not finished", work->name, usage.job);
+        computation_fail(&work->computation, 409, "the dataset \"%s\" is in use by job %s, which is not finished",
+                         work->name, usage.job);
     }
     return usage.job[0] != '\0';
 }
@@ -131,7 +135,8 @@ static void dataset_work_release(struct computation *computation) {
     free(work);
 }
 
-static void start_work(struct server *server, struct request *request, void (*run)(struct computation *), const char *path) {
+static void start_work(struct server *server, struct request *request, void (*run)(struct computation *),
+                       const char *path) {
     struct dataset_work *work = calloc(1, sizeof *work);
     if (work == NULL) {
         http_problem(request, 500, "out of memory");
@@ -145,15 +150,15 @@ static void start_work(struct server *server, struct request *request, void (*ru
     computation_start(&work->computation);
 }
 
-/* ---- PUT --------------------------------------------------------------------------------------------------------- */
+/* ---- PUT ---- */
 
 static bool upload_write(void *user, const char *bytes, size_t size) {
     struct upload *upload = user;
     for (size_t done = 0; done < size;) {
         ssize_t written = write(upload->descriptor, bytes + done, size - done);
         if (written < 0 && errno != EINTR) {
-            http_problem(upload->request, errno == ENOSPC || errno == EDQUOT ? 507 : 500, "the dataset cannot be stored: %s",
-                         strerror(errno));
+            http_problem(upload->request, errno == ENOSPC || errno == EDQUOT ? 507 : 500,
+                         "the dataset cannot be stored: %s", strerror(errno));
             return false;
         }
         done += written > 0 ? (size_t)written : 0;
@@ -178,7 +183,8 @@ void begin_dataset_put(struct server *server, struct request *request) {
         upload->descriptor = mkostemp(upload->path, O_CLOEXEC);
     }
     if (upload->descriptor < 0) {
-        http_problem(request, errno == ENOSPC || errno == EDQUOT ? 507 : 500, "the dataset cannot be stored: %s", strerror(errno));
+        http_problem(request, errno == ENOSPC || errno == EDQUOT ? 507 : 500, "the dataset cannot be stored: %s",
+                     strerror(errno));
         free(upload);
         return;
     }
@@ -208,7 +214,7 @@ void route_dataset_put(struct server *server, struct request *request) {
     free(upload);
 }
 
-/* ---- the others -------------------------------------------------------------------------------------------------- */
+/* ---- the others ---- */
 
 void route_dataset_delete(struct server *server, struct request *request) {
     if (name_is_good(request)) {

@@ -12,11 +12,11 @@
 #include "server/routes/replies.h"
 #include "server/routes/routes.h"
 
-#define COUNT(table)     (sizeof(table) / sizeof *(table))
+#define COUNT(table) (sizeof(table) / sizeof *(table))
 #define WAIT_SECONDS_MAX 3600
-#define WAITERS_MAX      4096
+#define WAITERS_MAX 4096
 
-/* ---- list and get ------------------------------------------------------------------------------------------------ */
+/* ---- list and get ---- */
 
 struct listing {
     struct server *server;
@@ -32,14 +32,17 @@ static bool list_job(void *user, const struct store_job *job) {
 }
 
 /* Filters name what exists: a typing error must not look like an empty list. */
-static bool check_filters(struct request *request, const char *status, const char *task, const char *rule, struct store_filter *filter) {
+static bool check_filters(struct request *request, const char *status, const char *task, const char *rule,
+                          struct store_filter *filter) {
     struct problems problems = {0};
     enum task_type task_type;
     enum rule_type rule_type;
     filter->by_status = *status != '\0';
     if (*status != '\0' && !job_status_find(status, &filter->status)) {
-        problems_add(&problems, NULL, "status",
-                     "must be one of queued, running, pausing, paused, cancelling, succeeded, failed, cancelled; got \"%.60s\"", status);
+        problems_add(
+            &problems, NULL, "status",
+            "must be one of queued, running, pausing, paused, cancelling, succeeded, failed, cancelled; got \"%.60s\"",
+            status);
     }
     if (*task != '\0' && !task_type_find(task, &task_type)) {
         problems_add(&problems, NULL, "task", "must be a task's type (GET /v1/tasks lists them); got \"%.60s\"", task);
@@ -81,7 +84,9 @@ void route_jobs(struct server *server, struct request *request) {
     }
     char next[24];
     snprintf(next, sizeof next, "%lld", (long long)listing.last);
-    http_reply_json(request, 200, json_pack("{s:o, s:o}", "jobs", listing.jobs, "next", count == limit ? json_string(next) : json_null()));
+    http_reply_json(
+        request, 200,
+        json_pack("{s:o, s:o}", "jobs", listing.jobs, "next", count == limit ? json_string(next) : json_null()));
 }
 
 /* A request that waits for its job's end. */
@@ -100,7 +105,10 @@ static size_t waiting_count(const struct server *server) {
     return count;
 }
 
-/* Answers those that wait for `job` (NULL: whose time is over). Entries are unlinked first: answering may run other handlers. */
+/*
+ * Answers those that wait for `job` (NULL: whose time is over). Entries are unlinked first: answering may run other
+ * handlers.
+ */
 static void waiting_answer(struct server *server, const char *job, uint64_t now) {
     struct waiting *ready = NULL;
     for (struct waiting **link = &server->waiting; *link != NULL;) {
@@ -164,7 +172,7 @@ void route_job(struct server *server, struct request *request) {
     store_job_release(&job);
 }
 
-/* ---- acting ------------------------------------------------------------------------------------------------------ */
+/* ---- acting ---- */
 
 struct acting {
     struct server *server;
@@ -177,8 +185,9 @@ static void on_acted(void *user, enum jobs_result result, const char *id, const 
         [JOBS_CANCEL] = "cancel", [JOBS_PAUSE] = "pause", [JOBS_RESUME] = "resume", [JOBS_DELETE] = "delete"};
     struct acting *acting = user;
     const struct request *request = acting->request;
-    log_info(result == JOBS_DONE ? "job told" : "job not told", LOG_T("job", id), LOG_T("action", names[acting->action]),
-             LOG_T("reason", detail), LOG_T("request_id", request->id), LOG_T("token", request->identity[0] == '\0' ? NULL : request->identity));
+    log_info(result == JOBS_DONE ? "job told" : "job not told", LOG_T("job", id),
+             LOG_T("action", names[acting->action]), LOG_T("reason", detail), LOG_T("request_id", request->id),
+             LOG_T("token", request->identity[0] == '\0' ? NULL : request->identity));
     if (result != JOBS_DONE) {
         reply_refusal(acting->request, result, detail);
     } else if (acting->action == JOBS_DELETE) {
@@ -215,7 +224,7 @@ void route_delete(struct server *server, struct request *request) {
     act(server, request, JOBS_DELETE);
 }
 
-/* ---- events ------------------------------------------------------------------------------------------------------ */
+/* ---- events ---- */
 
 struct page {
     char *text;
@@ -266,7 +275,8 @@ static bool emit_event(void *user, const struct store_event *event) {
     return emission->emit(emission->to, &view);
 }
 
-int routes_page(void *user, const char *job, int64_t after, int limit, bool (*emit)(void *to, const struct stream_event *event), void *to) {
+int routes_page(void *user, const char *job, int64_t after, int limit,
+                bool (*emit)(void *to, const struct stream_event *event), void *to) {
     struct server *server = user;
     struct emission emission = {emit, to};
     return store_events_read(server->reader, job, after, limit, emit_event, &emission);
@@ -289,7 +299,8 @@ static bool read_cursor(struct request *request, int64_t *after, int64_t *limit,
         errno = 0;
         *after = strtoll(last, &end, 10);
         if (*end != '\0' || last[strspn(last, "0123456789")] != '\0' || errno != 0) {
-            http_problem(request, 400, "Last-Event-ID must be the id of an event, an integer of at least 0; got \"%.60s\"", last);
+            http_problem(request, 400,
+                         "Last-Event-ID must be the id of an event, an integer of at least 0; got \"%.60s\"", last);
             return false;
         }
     }
@@ -309,7 +320,10 @@ void route_job_events(struct server *server, struct request *request) {
     } else if (job_status_is_final(job.status) && after >= job.events) {
         http_reply_empty(request, 204);
     } else {
-        /* who claims to have seen what never was (the store is an older one) gets what comes: waiting for it would never end */
+        /*
+         * who claims to have seen what never was (the store is an older one) gets what comes: waiting for it would
+         * never end
+         */
         after = after > job.events ? job.events : after;
         const struct stream_options options = {
             .job = job.id, .after = after, .sse = strcmp(request->type, "text/event-stream") == 0, .weights = weights};
@@ -335,15 +349,17 @@ void route_events(struct server *server, struct request *request) {
     streams_open(server->streams, request, 200, &options);
 }
 
-/* ---- checkpoints ------------------------------------------------------------------------------------------------- */
+/* ---- checkpoints ---- */
 
 static bool list_checkpoint(void *user, const struct store_checkpoint *checkpoint) {
     char created[TIME_TEXT_BYTES], link[160];
     time_text(checkpoint->created, created);
-    snprintf(link, sizeof link, "/v1/jobs/%s/weights?iteration=%lld", checkpoint->job, (long long)checkpoint->iteration);
-    json_array_append_new(user, json_pack("{s:I, s:o, s:I, s:s, s:s, s:{s:s}}", "iteration", (json_int_t)checkpoint->iteration, "loss",
-                                          json_number_or_null(checkpoint->loss), "size", (json_int_t)checkpoint->size, "sha256",
-                                          checkpoint->sha256, "created_at", created, "links", "weights", link));
+    snprintf(link, sizeof link, "/v1/jobs/%s/weights?iteration=%lld", checkpoint->job,
+             (long long)checkpoint->iteration);
+    json_array_append_new(
+        user, json_pack("{s:I, s:o, s:I, s:s, s:s, s:{s:s}}", "iteration", (json_int_t)checkpoint->iteration, "loss",
+                        json_number_or_null(checkpoint->loss), "size", (json_int_t)checkpoint->size, "sha256",
+                        checkpoint->sha256, "created_at", created, "links", "weights", link));
     return true;
 }
 
@@ -370,7 +386,8 @@ void route_manifest(struct server *server, struct request *request) {
     if (job_status_is_final(job.status)) {
         http_reply_json(request, 200, manifest_document(&job));
     } else {
-        http_problem(request, 409, "the job is %s; its manifest is made when it has ended", job_status_name(job.status));
+        http_problem(request, 409, "the job is %s; its manifest is made when it has ended",
+                     job_status_name(job.status));
     }
     store_job_release(&job);
 }

@@ -1,5 +1,6 @@
 /*
- * OpenAPI: see openapi.h. Schemas of answers are loose where the contract lets an object grow, strict where it does not.
+ * OpenAPI: see openapi.h. Schemas of answers are loose where the contract lets an object grow, strict where it does
+ * not.
  */
 #include "server/routes/openapi.h"
 
@@ -23,35 +24,40 @@ struct operation {
 
 static const struct operation operations[] = {
     {"index", "What is here (or the dashboard)", "200", NULL, NULL},
-    {"submit", "Submit a job; with Accept: application/x-ndjson or text/event-stream its events follow, and its weights as the last",
+    {"submit",
+     "Submit a job; with Accept: application/x-ndjson or text/event-stream its events follow, and its weights as the "
+     "last",
      "201 400 409 413 415 507", "JobSubmission", "Job"},
-    {"validate", "The job with its defaults, its memory and multiply-adds; nothing is stored", "200 400 413 415", "JobSubmission",
-     "Validated"},
+    {"validate", "The job with its defaults, its memory and multiply-adds; nothing is stored", "200 400 413 415",
+     "JobSubmission", "Validated"},
     {"jobs", "Jobs, newest first", "200", NULL, "JobPage"},
     {"job", "One job; wait answers when it ends or after that many seconds", "200", NULL, "Job"},
     {"delete", "Delete a finished job and all that belongs to it", "204 409 415 507", NULL, NULL},
     {"cancel", "Cancel a job", "200 409 415 507", NULL, "Job"},
     {"pause", "Pause a job at a checkpoint", "200 409 415 507", NULL, "Job"},
     {"resume", "Let a paused job go on", "200 409 415 507", NULL, "Job"},
-    {"job_events", "A job's events: a page, server-sent events, or lines; Last-Event-ID continues a stream", "200 204", NULL,
-     "EventPage"},
+    {"job_events", "A job's events: a page, server-sent events, or lines; Last-Event-ID continues a stream", "200 204",
+     NULL, "EventPage"},
     {"events", "Events of all jobs, from now on or behind Last-Event-ID", "200", NULL, "EventPage"},
-    {"job_metrics", "The curves of a job, of iterations from..to; points thins them so that spikes stay", "200", NULL, "Metrics"},
+    {"job_metrics", "The curves of a job, of iterations from..to; points thins them so that spikes stay", "200", NULL,
+     "Metrics"},
     {"weights", "Final weights, or those of the newest or a given checkpoint", "200 304 409 507", NULL, "Weights"},
     {"manifest",
-     "What a finished job's result came from: configuration, seed, build, instruction sets, data, and the digests of its events and "
+     "What a finished job's result came from: configuration, seed, build, instruction sets, data, and the digests of "
+     "its events and "
      "weights",
      "200 409", NULL, "Manifest"},
     {"checkpoints", "A job's checkpoints, newest first", "200", NULL, "Checkpoints"},
-    {"simulate", "Run a trained network on fresh or given trials", "200 400 409 413 415 507", "Simulation", "Simulated"},
-    {"gradients", "Gradients of any network and batch under any rules, with their cosine to bptt's", "200 400 413 415 507",
-     "GradientsRequest", "Gradients"},
+    {"simulate", "Run a trained network on fresh or given trials", "200 400 409 413 415 507", "Simulation",
+     "Simulated"},
+    {"gradients", "Gradients of any network and batch under any rules, with their cosine to bptt's",
+     "200 400 413 415 507", "GradientsRequest", "Gradients"},
     {"tasks", "What can be trained, every parameter explained", "200", NULL, NULL},
     {"rules", "How it can be trained, every parameter explained", "200", NULL, NULL},
     {"datasets", "The datasets that were put", "200", NULL, NULL},
     {"dataset", "One dataset", "200", NULL, NULL},
-    {"dataset_put", "Put a dataset: a safetensors file with inputs, targets, optional mask and test split", "200 201 409 413 415 507",
-     NULL, NULL},
+    {"dataset_put", "Put a dataset: a safetensors file with inputs, targets, optional mask and test split",
+     "200 201 409 413 415 507", NULL, NULL},
     {"dataset_delete", "Delete a dataset", "204 409 415", NULL, NULL},
     {"livez", "Whether the daemon is alive", "200", NULL, NULL},
     {"readyz", "Whether submissions are accepted", "200", NULL, NULL},
@@ -60,66 +66,94 @@ static const struct operation operations[] = {
     {"openapi", "This document", "200", NULL, NULL},
 };
 
-/* What the transport and the checks that all routes share may answer: framing, token, Host and Origin, Accept, Expect, rate, state. */
+/*
+ * What the transport and the checks that all routes share may answer: framing, token, Host and Origin, Accept, Expect,
+ * rate, state.
+ */
 static const char *const always_statuses = "400 401 403 406 417 429 500 503";
 
 static const char schemas_text[] =
-    "{\"Problem\": {\"type\": \"object\", \"required\": [\"type\", \"title\", \"status\", \"detail\"], \"properties\": {\"type\": "
+    "{\"Problem\": {\"type\": \"object\", \"required\": [\"type\", \"title\", \"status\", \"detail\"], \"properties\": "
+    "{\"type\": "
     "{\"type\": \"string\"}, \"title\": {\"type\": \"string\"},"
-    " \"status\": {\"type\": \"integer\"}, \"detail\": {\"type\": \"string\"}, \"errors\": {\"type\": \"array\", \"items\": {\"type\": "
+    " \"status\": {\"type\": \"integer\"}, \"detail\": {\"type\": \"string\"}, \"errors\": {\"type\": \"array\", "
+    "\"items\": {\"type\": "
     "\"object\", \"required\": [\"pointer\", \"detail\"],"
     " \"properties\": {\"pointer\": {\"type\": \"string\"}, \"detail\": {\"type\": \"string\"}}}}}},"
-    "\"Job\": {\"type\": \"object\", \"required\": [\"id\", \"status\", \"task\", \"network\", \"rule\", \"optimizer\", \"training\", "
+    "\"Job\": {\"type\": \"object\", \"required\": [\"id\", \"status\", \"task\", \"network\", \"rule\", "
+    "\"optimizer\", \"training\", "
     "\"created_at\", \"progress\", \"metrics\", \"links\"],"
-    " \"properties\": {\"id\": {\"type\": \"string\"}, \"status\": {\"enum\": [\"queued\", \"running\", \"pausing\", \"paused\", "
+    " \"properties\": {\"id\": {\"type\": \"string\"}, \"status\": {\"enum\": [\"queued\", \"running\", \"pausing\", "
+    "\"paused\", "
     "\"cancelling\", \"succeeded\", \"failed\", \"cancelled\"]},"
-    " \"created_at\": {\"type\": \"string\", \"format\": \"date-time\"}, \"progress\": {\"type\": \"object\"}, \"metrics\": {\"type\": "
+    " \"created_at\": {\"type\": \"string\", \"format\": \"date-time\"}, \"progress\": {\"type\": \"object\"}, "
+    "\"metrics\": {\"type\": "
     "\"object\"}, \"links\": {\"type\": \"object\"}}},"
-    "\"Validated\": {\"type\": \"object\", \"required\": [\"task\", \"network\", \"rule\", \"optimizer\", \"training\", \"estimate\", "
+    "\"Validated\": {\"type\": \"object\", \"required\": [\"task\", \"network\", \"rule\", \"optimizer\", "
+    "\"training\", \"estimate\", "
     "\"config_sha256\"]},"
-    "\"JobPage\": {\"type\": \"object\", \"required\": [\"jobs\", \"next\"], \"properties\": {\"jobs\": {\"type\": \"array\", \"items\": "
+    "\"JobPage\": {\"type\": \"object\", \"required\": [\"jobs\", \"next\"], \"properties\": {\"jobs\": {\"type\": "
+    "\"array\", \"items\": "
     "{\"$ref\": \"#/components/schemas/Job\"}},"
     " \"next\": {\"type\": [\"string\", \"null\"]}}},"
-    "\"Event\": {\"type\": \"object\", \"required\": [\"id\", \"job\", \"seq\", \"type\", \"time\"], \"properties\": {\"id\": {\"type\": "
+    "\"Event\": {\"type\": \"object\", \"required\": [\"id\", \"job\", \"seq\", \"type\", \"time\"], \"properties\": "
+    "{\"id\": {\"type\": "
     "\"integer\"}, \"job\": {\"type\": \"string\"},"
-    " \"seq\": {\"type\": \"integer\"}, \"type\": {\"type\": \"string\"}, \"time\": {\"type\": \"string\", \"format\": \"date-time\"}}},"
-    "\"EventPage\": {\"type\": \"object\", \"required\": [\"events\", \"next\"], \"properties\": {\"events\": {\"type\": \"array\", "
+    " \"seq\": {\"type\": \"integer\"}, \"type\": {\"type\": \"string\"}, \"time\": {\"type\": \"string\", \"format\": "
+    "\"date-time\"}}},"
+    "\"EventPage\": {\"type\": \"object\", \"required\": [\"events\", \"next\"], \"properties\": {\"events\": "
+    "{\"type\": \"array\", "
     "\"items\": {\"$ref\": \"#/components/schemas/Event\"}},"
     " \"next\": {\"type\": [\"integer\", \"null\"]}}},"
-    "\"Metrics\": {\"type\": \"object\", \"required\": [\"iteration\"], \"additionalProperties\": {\"type\": \"array\", \"items\": "
+    "\"Metrics\": {\"type\": \"object\", \"required\": [\"iteration\"], \"additionalProperties\": {\"type\": "
+    "\"array\", \"items\": "
     "{\"type\": [\"number\", \"null\"]}}},"
-    "\"Matrix\": {\"type\": \"array\", \"items\": {\"type\": \"array\", \"items\": {\"type\": [\"number\", \"null\"]}}},"
+    "\"Matrix\": {\"type\": \"array\", \"items\": {\"type\": \"array\", \"items\": {\"type\": [\"number\", "
+    "\"null\"]}}},"
     "\"Vector\": {\"type\": \"array\", \"items\": {\"type\": [\"number\", \"null\"]}},"
-    "\"Weights\": {\"type\": \"object\", \"required\": [\"job\", \"iteration\", \"sha256\", \"units\", \"inputs\", \"outputs\", \"W\", "
+    "\"Weights\": {\"type\": \"object\", \"required\": [\"job\", \"iteration\", \"sha256\", \"units\", \"inputs\", "
+    "\"outputs\", \"W\", "
     "\"Win\", \"b\", \"Wout\", \"bout\", \"leak\", \"types\","
     " \"sign\"], \"properties\": {\"W\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"Win\": {\"$ref\": "
     "\"#/components/schemas/Matrix\"}, \"Wout\": {\"$ref\": \"#/components/schemas/Matrix\"},"
     " \"bout\": {\"$ref\": \"#/components/schemas/Vector\"}, \"leak\": {\"$ref\": \"#/components/schemas/Vector\"}}},"
-    "\"Manifest\": {\"type\": \"object\", \"required\": [\"job\", \"status\", \"config\", \"config_sha256\", \"seed\", \"build\", "
+    "\"Manifest\": {\"type\": \"object\", \"required\": [\"job\", \"status\", \"config\", \"config_sha256\", \"seed\", "
+    "\"build\", "
     "\"instruction_sets\", \"dataset_sha256\", \"events\","
     " \"weights_sha256\", \"attempts\", \"training_seconds\"]},"
-    "\"Checkpoints\": {\"type\": \"object\", \"required\": [\"checkpoints\"], \"properties\": {\"checkpoints\": {\"type\": \"array\", "
+    "\"Checkpoints\": {\"type\": \"object\", \"required\": [\"checkpoints\"], \"properties\": {\"checkpoints\": "
+    "{\"type\": \"array\", "
     "\"items\": {\"type\": \"object\","
     " \"required\": [\"iteration\", \"loss\", \"size\", \"sha256\"]}}}},"
-    "\"Simulated\": {\"type\": \"object\", \"required\": [\"job\", \"iteration\", \"steps\", \"every\", \"trials\", \"units\", \"labels\", "
+    "\"Simulated\": {\"type\": \"object\", \"required\": [\"job\", \"iteration\", \"steps\", \"every\", \"trials\", "
+    "\"units\", \"labels\", "
     "\"inputs\", \"rates\", \"outputs\"]},"
-    "\"GradientsRequest\": {\"type\": \"object\", \"required\": [\"network\", \"inputs\", \"targets\", \"loss\", \"rules\"], "
+    "\"GradientsRequest\": {\"type\": \"object\", \"required\": [\"network\", \"inputs\", \"targets\", \"loss\", "
+    "\"rules\"], "
     "\"additionalProperties\": false, \"properties\": {"
-    " \"network\": {\"type\": \"object\", \"required\": [\"W\", \"Win\", \"Wout\", \"bout\", \"leak\"], \"additionalProperties\": false, "
+    " \"network\": {\"type\": \"object\", \"required\": [\"W\", \"Win\", \"Wout\", \"bout\", \"leak\"], "
+    "\"additionalProperties\": false, "
     "\"properties\": {"
-    " \"W\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"Win\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"b\": {\"anyOf\": "
+    " \"W\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"Win\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"b\": "
+    "{\"anyOf\": "
     "[{\"$ref\": \"#/components/schemas/Vector\"}, {\"type\": \"null\"}]},"
-    " \"Wout\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"bout\": {\"$ref\": \"#/components/schemas/Vector\"}, \"leak\": {\"$ref\": "
+    " \"Wout\": {\"$ref\": \"#/components/schemas/Matrix\"}, \"bout\": {\"$ref\": \"#/components/schemas/Vector\"}, "
+    "\"leak\": {\"$ref\": "
     "\"#/components/schemas/Vector\"},"
-    " \"types\": {\"type\": [\"array\", \"null\"], \"items\": {\"type\": \"integer\", \"minimum\": 0}}, \"activation\": {\"enum\": "
+    " \"types\": {\"type\": [\"array\", \"null\"], \"items\": {\"type\": \"integer\", \"minimum\": 0}}, "
+    "\"activation\": {\"enum\": "
     "[\"relu\", \"tanh\"]},"
     " \"feedback\": {\"anyOf\": [{\"$ref\": \"#/components/schemas/Matrix\"}, {\"type\": \"null\"}]}}},"
-    " \"inputs\": {\"type\": \"array\", \"minItems\": 1, \"items\": {\"$ref\": \"#/components/schemas/Matrix\"}}, \"targets\": {\"type\": "
+    " \"inputs\": {\"type\": \"array\", \"minItems\": 1, \"items\": {\"$ref\": \"#/components/schemas/Matrix\"}}, "
+    "\"targets\": {\"type\": "
     "\"array\", \"minItems\": 1},"
-    " \"mask\": {\"anyOf\": [{\"$ref\": \"#/components/schemas/Matrix\"}, {\"type\": \"null\"}]}, \"loss\": {\"enum\": [\"cross_entropy\", "
+    " \"mask\": {\"anyOf\": [{\"$ref\": \"#/components/schemas/Matrix\"}, {\"type\": \"null\"}]}, \"loss\": {\"enum\": "
+    "[\"cross_entropy\", "
     "\"mse\"]},"
-    " \"rules\": {\"type\": \"array\", \"minItems\": 1, \"maxItems\": 64, \"items\": {\"$ref\": \"#/components/schemas/Rule\"}}}},"
-    "\"Gradients\": {\"type\": \"object\", \"required\": [\"loss\", \"rules\"], \"properties\": {\"loss\": {\"type\": [\"number\", "
+    " \"rules\": {\"type\": \"array\", \"minItems\": 1, \"maxItems\": 64, \"items\": {\"$ref\": "
+    "\"#/components/schemas/Rule\"}}}},"
+    "\"Gradients\": {\"type\": \"object\", \"required\": [\"loss\", \"rules\"], \"properties\": {\"loss\": {\"type\": "
+    "[\"number\", "
     "\"null\"]}, \"rules\": {\"type\": \"array\", \"items\": {"
     " \"type\": \"object\", \"required\": [\"rule\", \"gradients\", \"cosine\"]}}}}}";
 
@@ -186,7 +220,8 @@ static json_t *query_schema(const char *type) {
         const char *type;
         const char *(*name)(int index);
         int count;
-    } tables[] = {{"status", status_at, JOB_CANCELLED + 1}, {"task", task_at, TASK_TYPES}, {"rule", rule_at, RULE_TYPES}};
+    } tables[] = {
+        {"status", status_at, JOB_CANCELLED + 1}, {"task", task_at, TASK_TYPES}, {"rule", rule_at, RULE_TYPES}};
     for (size_t i = 0; i < COUNT(tables); i++) {
         if (strcmp(type, tables[i].type) == 0) {
             return json_pack("{s:s, s:o}", "type", "string", "enum", names_list(tables[i].name, tables[i].count));
@@ -202,7 +237,8 @@ static json_t *query_schema(const char *type) {
 static json_t *query_parameter(const char *word, size_t length) {
     char copy[128];
     snprintf(copy, sizeof copy, "%.*s", (int)length, word);
-    char *rest = copy, *name = strsep(&rest, ":"), *type = strsep(&rest, ":"), *low = strsep(&rest, ":"), *high = strsep(&rest, ":");
+    char *rest = copy, *name = strsep(&rest, ":"), *type = strsep(&rest, ":"), *low = strsep(&rest, ":"),
+         *high = strsep(&rest, ":");
     json_t *schema = query_schema(type);
     if (low != NULL && high != NULL) {
         json_object_set_new(schema, "minimum", json_integer(strtoll(low, NULL, 10)));
@@ -219,7 +255,8 @@ static json_t *parameters_of(const struct route *route) {
         if (strcmp(name, "name") == 0) {
             json_object_set_new(schema, "pattern", json_string("^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"));
         }
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:o}", "name", name, "in", "path", "required", 1, "schema", schema));
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:b, s:o}", "name", name, "in", "path", "required", 1, "schema", schema));
     }
     for (const char *word = route->query; word != NULL && *word != '\0';) {
         size_t length = strcspn(word, " ");
@@ -236,24 +273,32 @@ static json_t *success_content(const struct route *route, const struct operation
         bool is_json = strcmp(type, "application/json") == 0;
         json_t *media = json_object();
         if (strcmp(type, "text/event-stream") != 0) { /* a stream's parts have no words in OpenAPI 3.1 */
-            json_object_set_new(media, "schema", is_json && operation->response != NULL ? reference(operation->response)
-                                                 : json_pack("{s:s}", "type", is_json ? "object" : "string"));
+            json_object_set_new(media, "schema",
+                                is_json && operation->response != NULL
+                                    ? reference(operation->response)
+                                    : json_pack("{s:s}", "type", is_json ? "object" : "string"));
         }
         json_object_set_new(content, type, media);
     }
     return content;
 }
 
-/* What may be called with the id or name that this answer tells: the routes whose path has it as its parameter. NULL: nothing. */
+/*
+ * What may be called with the id or name that this answer tells: the routes whose path has it as its parameter. NULL:
+ * nothing.
+ */
 static json_t *links_of(const struct route *route) {
-    const char *parameter = strcmp(route->name, "submit") == 0 ? "id" : strcmp(route->name, "dataset_put") == 0 ? "name" : NULL;
+    const char *parameter = strcmp(route->name, "submit") == 0        ? "id"
+                            : strcmp(route->name, "dataset_put") == 0 ? "name"
+                                                                      : NULL;
     json_t *links = parameter == NULL ? NULL : json_object();
     for (size_t i = 0; links != NULL && i < route_count; i++) {
         char name[32], value[48];
         if (path_parameter(route_table[i].path, name) && strcmp(name, parameter) == 0) {
             snprintf(value, sizeof value, "$response.body#/%s", parameter);
-            json_object_set_new(links, route_table[i].name,
-                                json_pack("{s:s, s:{s:s}}", "operationId", route_table[i].name, "parameters", parameter, value));
+            json_object_set_new(
+                links, route_table[i].name,
+                json_pack("{s:s, s:{s:s}}", "operationId", route_table[i].name, "parameters", parameter, value));
         }
     }
     return links;
@@ -270,7 +315,8 @@ static void put_response(json_t *responses, const struct route *route, const str
             json_object_set_new(response, "links", links);
         }
     } else if (status >= 400) {
-        json_object_set_new(response, "content", json_pack("{s:{s:o}}", "application/problem+json", "schema", reference("Problem")));
+        json_object_set_new(response, "content",
+                            json_pack("{s:{s:o}}", "application/problem+json", "schema", reference("Problem")));
     }
     json_object_set_new(responses, code, response);
 }
@@ -290,16 +336,16 @@ static json_t *responses_of(const struct route *route, const struct operation *o
 
 static json_t *body_of(const struct route *route, const struct operation *operation) {
     if (route->body == BODY_OCTETS) {
-        return json_pack("{s:b, s:{s:{s:{s:s, s:s}}}}", "required", 1, "content", "application/octet-stream", "schema", "type", "string",
-                         "format", "binary");
+        return json_pack("{s:b, s:{s:{s:{s:s, s:s}}}}", "required", 1, "content", "application/octet-stream", "schema",
+                         "type", "string", "format", "binary");
     }
-    return json_pack("{s:b, s:{s:{s:o}}}", "required", route->body == BODY_JSON, "content", "application/json", "schema",
-                     reference(operation->request));
+    return json_pack("{s:b, s:{s:{s:o}}}", "required", route->body == BODY_JSON, "content", "application/json",
+                     "schema", reference(operation->request));
 }
 
 static json_t *operation_document(const struct route *route, const struct operation *operation) {
-    json_t *document = json_pack("{s:s, s:s, s:o, s:o}", "operationId", route->name, "summary", operation->summary, "parameters",
-                                 parameters_of(route), "responses", responses_of(route, operation));
+    json_t *document = json_pack("{s:s, s:s, s:o, s:o}", "operationId", route->name, "summary", operation->summary,
+                                 "parameters", parameters_of(route), "responses", responses_of(route, operation));
     if (route->body == BODY_OCTETS || operation->request != NULL) {
         json_object_set_new(document, "requestBody", body_of(route, operation));
     }
@@ -329,9 +375,9 @@ json_t *openapi_document(void) {
     json_object_set_new(schemas, "JobSubmission", job_schema());
     json_object_set_new(schemas, "Rule", rule_schema());
     json_object_set_new(schemas, "Simulation", simulate_schema());
-    return json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:[{s:[]}, {}], s:o, s:{s:o, s:{s:{s:s, s:s}}}}", "openapi", "3.1.0", "info",
-                     "title", "modpropd", "version", MODPROP_VERSION, "description",
-                     "Trains recurrent networks with biologically plausible learning rules.", "license", "name", "MIT", "security",
-                     "bearer", "paths", paths, "components", "schemas", schemas, "securitySchemes", "bearer", "type", "http", "scheme",
-                     "bearer");
+    return json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:[{s:[]}, {}], s:o, s:{s:o, s:{s:{s:s, s:s}}}}", "openapi",
+                     "3.1.0", "info", "title", "modpropd", "version", MODPROP_VERSION, "description",
+                     "Trains recurrent networks with biologically plausible learning rules.", "license", "name", "MIT",
+                     "security", "bearer", "paths", paths, "components", "schemas", schemas, "securitySchemes",
+                     "bearer", "type", "http", "scheme", "bearer");
 }

@@ -15,9 +15,9 @@
 #include "api/field.h"
 #include "api/text.h"
 
-#define TIDY_FROM          (1 << 20)           /* bytes of a body */
-#define ANSWERS_BYTES      (UINT64_C(256) << 20) /* that wait for their clients in memory */
-#define ANSWERS_FILE_BYTES (UINT64_C(8) << 30)   /* and in files */
+#define TIDY_FROM (1 << 20)                    /* bytes of a body */
+#define ANSWERS_BYTES (UINT64_C(256) << 20)    /* that wait for their clients in memory */
+#define ANSWERS_FILE_BYTES (UINT64_C(8) << 30) /* and in files */
 
 void reply_problems(struct request *request, int status, const char *detail, struct problems *problems) {
     size_t size;
@@ -49,7 +49,7 @@ json_t *read_body(struct request *request) {
     return document;
 }
 
-/* ---- a job's document -------------------------------------------------------------------------------------------- */
+/* ---- a job's document ---- */
 
 static json_t *time_or_null(int64_t milliseconds) {
     char text[TIME_TEXT_BYTES];
@@ -68,7 +68,8 @@ static json_t *progress_document(struct server *server, const struct store_job *
     json_t *finish = isnan(live.seconds_left) || live.seconds_left > 1e10
                          ? json_null()
                          : time_or_null(clock_unix_milliseconds() + (int64_t)(live.seconds_left * 1000.0));
-    return json_pack("{s:I, s:I, s:f, s:o, s:o}", "iteration", (json_int_t)iteration, "iterations", (json_int_t)job->iterations, "fraction",
+    return json_pack("{s:I, s:I, s:f, s:o, s:o}", "iteration", (json_int_t)iteration, "iterations",
+                     (json_int_t)job->iterations, "fraction",
                      job->iterations > 0 ? (double)iteration / (double)job->iterations : 0.0, "trials_per_second",
                      json_number_or_null(rate), "estimated_finish", finish);
 }
@@ -118,7 +119,8 @@ json_t *job_document(struct server *server, const struct store_job *job) {
     }
     json_object_set_new(document, "progress", progress_document(server, job));
     json_object_set_new(document, "metrics",
-                        json_pack("{s:o, s:o}", "loss", json_number_or_null(job->loss), "accuracy", json_number_or_null(job->accuracy)));
+                        json_pack("{s:o, s:o}", "loss", json_number_or_null(job->loss), "accuracy",
+                                  json_number_or_null(job->accuracy)));
     json_object_set_new(document, "config_sha256", json_string(job->digest));
     json_object_set_new(document, "build", job->build == NULL ? json_null() : json_string(job->build));
     json_object_set_new(document, "instruction_set", job->isa == NULL ? json_null() : json_string(job->isa));
@@ -149,16 +151,18 @@ json_t *manifest_document(const struct store_job *job) {
     for (size_t i = 0; i < sizeof free_of_results / sizeof free_of_results[0]; i++) {
         json_object_del(config, free_of_results[i]);
     }
-    json_t *document = json_pack("{s:s, s:s, s:o, s:s, s:o}", "job", job->id, "status", job_status_name(job->status), "config", config,
-                                 "config_sha256", job->digest, "seed", seed);
+    json_t *document = json_pack("{s:s, s:s, s:o, s:s, s:o}", "job", job->id, "status", job_status_name(job->status),
+                                 "config", config, "config_sha256", job->digest, "seed", seed);
     json_object_set_new(document, "build", text_or_null(job->build));
     json_object_set_new(document, "instruction_sets", instruction_sets(job->isa));
     json_object_set_new(document, "dataset_sha256", text_or_null(job->dataset_sha256));
-    json_object_set_new(document, "events", json_pack("{s:I, s:s}", "count", (json_int_t)job->events, "digest", job->event_digest));
+    json_object_set_new(document, "events",
+                        json_pack("{s:I, s:s}", "count", (json_int_t)job->events, "digest", job->event_digest));
     json_object_set_new(document, "weights_sha256", json_null());
     json_object_set_new(document, "iteration", json_integer(job->iteration));
     json_object_set_new(document, "metrics",
-                        json_pack("{s:o, s:o}", "loss", json_number_or_null(job->loss), "accuracy", json_number_or_null(job->accuracy)));
+                        json_pack("{s:o, s:o}", "loss", json_number_or_null(job->loss), "accuracy",
+                                  json_number_or_null(job->accuracy)));
     json_object_set_new(document, "attempts", json_integer(job->attempt));
     json_object_set_new(document, "training_seconds", json_real(job->trained));
     json_object_set_new(document, "created_at", time_or_null(job->created));
@@ -208,7 +212,7 @@ void reply_refusal(struct request *request, enum jobs_result result, const char 
     }
 }
 
-/* ---- the service thread ------------------------------------------------------------------------------------------ */
+/* ---- the service thread ---- */
 
 static bool write_spool(void *user, const void *bytes, size_t size) {
     return spool_write(user, bytes, size);
@@ -256,7 +260,8 @@ static void finish(struct service_task *task) {
     computation->release(computation);
 }
 
-void computation_init(struct computation *computation, struct server *server, struct request *request, const char *type) {
+void computation_init(struct computation *computation, struct server *server, struct request *request,
+                      const char *type) {
     computation->server = server;
     computation->request = request;
     computation->type = type;

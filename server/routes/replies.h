@@ -1,6 +1,6 @@
 /*
- * Answers that several routes give: problems with their faults, a job's document, why an action was not done; and requests whose answer is
- * made on the service thread.
+ * Answers that several routes give: problems with their faults, a job's document, why an action was not done; and
+ * requests whose answer is made on the service thread.
  */
 #ifndef MODPROP_SERVER_REPLIES_H
 #define MODPROP_SERVER_REPLIES_H
@@ -39,19 +39,20 @@ struct computation {
     /* Loop: frees what the work owns; the answer has been given. */
     void (*release)(struct computation *computation);
     struct spool out;
-    struct writer writer;    /* into out */
-    int status;              /* of the answer; 200 */
+    struct writer writer; /* into out */
+    int status;           /* of the answer; 200 */
     const char *type;
-    char etag[80];           /* "" : none */
-    char detail[512];        /* where status is an error */
+    char etag[80];    /* "" : none */
+    char detail[512]; /* where status is an error */
     struct problems problems;
 };
 
 /* Prepares the common part. */
-void computation_init(struct computation *computation, struct server *server, struct request *request, const char *type);
+void computation_init(struct computation *computation, struct server *server, struct request *request,
+                      const char *type);
 /*
- * True where answers that clients are slow to take hold as much as they may, in memory or (a multiple of that) in files: more would let those
- * who ask and do not read fill either.
+ * True where answers that clients are slow to take hold as much as they may, in memory or (a multiple of that) in
+ * files: more would let those who ask and do not read fill either.
  */
 bool answers_are_full(const struct server *server);
 
@@ -61,6 +62,7 @@ void computation_start(struct computation *computation);
 void computation_tidy(const struct computation *computation);
 /* Service thread: the request's body as JSON, or NULL after computation_fail. */
 json_t *computation_body(struct computation *computation);
-void computation_fail(struct computation *computation, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void computation_fail(struct computation *computation, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

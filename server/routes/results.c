@@ -15,9 +15,9 @@
 #include "server/routes/routes.h"
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
-#define CURVES_MAX   32
+#define CURVES_MAX 32
 
-/* ---- curves ------------------------------------------------------------------------------------------------------ */
+/* ---- curves ---- */
 
 struct curves {
     struct computation computation; /* first */
@@ -114,7 +114,8 @@ static bool take_progress(void *user, const struct store_event *event) {
     curves->length++;
     json_object_foreach(document, name, value) {
         bool is_number = json_is_number(value) || json_is_null(value);
-        int index = !is_number || strcmp(name, head[0]) == 0 || strcmp(name, head[1]) == 0 ? -1 : curve_find(curves, name);
+        int index = !is_number || strcmp(name, head[0]) == 0 || strcmp(name, head[1]) == 0 ? -1
+                                                                                           : curve_find(curves, name);
         if (index >= 0 && !json_is_null(value)) {
             curves->values[index][curves->length - 1] = json_number_value(value);
         }
@@ -142,8 +143,8 @@ static void mark_extremes(const double *values, size_t length, size_t buckets, b
 }
 
 /*
- * Thins to about `points` entries: the first, the last, and in each bucket of iterations the extremes of the loss, so that a spike stays.
- * The other curves are told at the same iterations.
+ * Thins to about `points` entries: the first, the last, and in each bucket of iterations the extremes of the loss, so
+ * that a spike stays. The other curves are told at the same iterations.
  */
 static void thin(struct curves *curves) {
     size_t points = (size_t)curves->points;
@@ -174,7 +175,8 @@ static void thin(struct curves *curves) {
     free(kept);
 }
 
-static void write_value(struct writer *writer, const struct curves *curves, size_t curve, size_t index, const char *absent) {
+static void write_value(struct writer *writer, const struct curves *curves, size_t curve, size_t index,
+                        const char *absent) {
     char number[32];
     double value = curves->values[curve][index];
     if (isnan(value)) {
@@ -218,13 +220,15 @@ static void write_curves_csv(struct writer *writer, const struct curves *curves)
 }
 
 static void work_curves(struct computation *computation) {
-    static const char *const always[] = {"iteration",        "loss", "accuracy", "training_loss", "learning_rate", "elapsed_seconds",
-                                         "trials_per_second"};
+    static const char *const always[] = {
+        "iteration", "loss", "accuracy", "training_loss", "learning_rate", "elapsed_seconds", "trials_per_second"};
     struct curves *curves = (struct curves *)computation;
     for (size_t i = 0; i < COUNT(always); i++) {
         curve_find(curves, always[i]);
     }
-    if (curves->curve_count == 0 || store_progress_read(computation->server->service_reader, curves->job, curves->from, curves->to, take_progress, curves) < 0 ||
+    if (curves->curve_count == 0 ||
+        store_progress_read(computation->server->service_reader, curves->job, curves->from, curves->to, take_progress,
+                            curves) < 0 ||
         curves->failed) {
         computation_fail(computation, 500, "the metrics cannot be read");
         return;
@@ -257,13 +261,14 @@ void route_job_metrics(struct server *server, struct request *request) {
     memcpy(curves->job, job.id, sizeof curves->job);
     store_job_release(&job);
     curves->csv = strcmp(request->type, "text/csv") == 0;
-    computation_init(&curves->computation, server, request, curves->csv ? "text/csv; charset=utf-8; header=present" : "application/json");
+    computation_init(&curves->computation, server, request,
+                     curves->csv ? "text/csv; charset=utf-8; header=present" : "application/json");
     curves->computation.work = work_curves;
     curves->computation.release = curves_release;
     computation_start(&curves->computation);
 }
 
-/* ---- weights ----------------------------------------------------------------------------------------------------- */
+/* ---- weights ---- */
 
 enum weights_form { WEIGHTS_JSON, WEIGHTS_SAFETENSORS, WEIGHTS_LINE, WEIGHTS_EVENT };
 
@@ -302,7 +307,8 @@ static void write_weights(struct encoding *encoding, const struct trained *train
 }
 
 /* Opens the checkpoint with the job's own configuration. */
-static void open_weights(struct encoding *encoding, const struct store_job *job, const struct store_checkpoint *checkpoint) {
+static void open_weights(struct encoding *encoding, const struct store_job *job,
+                         const struct store_checkpoint *checkpoint) {
     struct job_spec spec = {0};
     struct trained trained;
     struct train_error error = {.text = ""};
@@ -333,9 +339,11 @@ static void work_weights(struct computation *computation) {
     } else if (found < 0) {
         computation_fail(computation, 500, "the checkpoint cannot be read");
     } else if (encoding->iteration < 0) {
-        computation_fail(computation, 409, "there is no checkpoint yet: the first is made after training.checkpoint_every iterations");
+        computation_fail(computation, 409,
+                         "there is no checkpoint yet: the first is made after training.checkpoint_every iterations");
     } else {
-        computation_fail(computation, 404, "there is no whole checkpoint of iteration %lld (GET /v1/jobs/%s/checkpoints lists them)",
+        computation_fail(computation, 404,
+                         "there is no whole checkpoint of iteration %lld (GET /v1/jobs/%s/checkpoints lists them)",
                          (long long)encoding->iteration, encoding->job);
     }
     store_job_release(&job);
@@ -357,7 +365,8 @@ void route_weights(struct server *server, struct request *request) {
         reply_problems(request, 422, "the query has faults", &problems);
         return;
     }
-    bool safetensors = strcmp(format, "safetensors") == 0 || (*format == '\0' && strcmp(request->type, "application/octet-stream") == 0);
+    bool safetensors = strcmp(format, "safetensors") == 0 ||
+                       (*format == '\0' && strcmp(request->type, "application/octet-stream") == 0);
     if (!read_job(server, request, &job)) {
         return;
     }
@@ -372,7 +381,8 @@ void route_weights(struct server *server, struct request *request) {
     encoding->iteration = iteration;
     encoding->form = safetensors ? WEIGHTS_SAFETENSORS : WEIGHTS_JSON;
     encoding->condition = condition == NULL ? NULL : strdup(condition);
-    computation_init(&encoding->computation, server, request, safetensors ? "application/octet-stream" : "application/json");
+    computation_init(&encoding->computation, server, request,
+                     safetensors ? "application/octet-stream" : "application/json");
     encoding->computation.work = work_weights;
     encoding->computation.release = encoding_release;
     if (safetensors) {
@@ -383,7 +393,7 @@ void route_weights(struct server *server, struct request *request) {
     computation_start(&encoding->computation);
 }
 
-/* ---- the last line of a stream ----------------------------------------------------------------------------------- */
+/* ---- the last line of a stream ---- */
 
 static void run_line(struct service_task *task) {
     struct encoding *encoding = (struct encoding *)task;
@@ -405,7 +415,8 @@ static void finish_line(struct service_task *task) {
     encoding_release(&encoding->computation);
 }
 
-bool results_weights_begin(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line), void *to, void **handle) {
+bool results_weights_begin(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line),
+                           void *to, void **handle) {
     struct server *server = user;
     struct encoding *encoding = answers_are_full(server) ? NULL : calloc(1, sizeof *encoding);
     if (encoding == NULL) {
@@ -434,7 +445,7 @@ void results_weights_forget(void *user, void *handle) {
     atomic_store(&encoding->computation.task.stop, true);
 }
 
-/* ---- gradients --------------------------------------------------------------------------------------------------- */
+/* ---- gradients ---- */
 
 struct gradient_work {
     struct computation computation; /* first */
@@ -448,11 +459,12 @@ static void gradient_work_release(struct computation *computation) {
 }
 
 /* One rule; false, with the answer's status, where it fails. */
-static bool compute_rule(struct gradient_work *work, const struct rule_config *rule, struct gradients *gradients, double *loss) {
+static bool compute_rule(struct gradient_work *work, const struct rule_config *rule, struct gradients *gradients,
+                         double *loss) {
     struct train_error error = {.text = ""};
     struct computation *computation = &work->computation;
-    switch (gradients_compute(&work->asked.problem, rule, computation->server->cores, service_is_stopped, computation, gradients, loss,
-                              &error)) {
+    switch (gradients_compute(&work->asked.problem, rule, computation->server->cores, service_is_stopped, computation,
+                              gradients, loss, &error)) {
     case TRAIN_FINISHED:
         return true;
     case TRAIN_INVALID:

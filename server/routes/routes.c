@@ -1,8 +1,8 @@
 /*
  * Routes: the table and what is checked for all of them. See routes.h.
  *
- * Order of the checks at the header stage: Host and Origin (a hostile page learns nothing else), rate, token, path, method, role, state
- * of the daemon, acceptable type, query, type of the body. The length of a body is the transport's.
+ * Order of the checks at the header stage: Host and Origin (a hostile page learns nothing else), rate, token, path,
+ * method, role, state of the daemon, acceptable type, query, type of the body. The length of a body is the transport's.
  */
 #include "server/routes/routes.h"
 #include "server/routes/replies.h"
@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JSON   "application/json"
+#define JSON "application/json"
 #define NDJSON "application/x-ndjson"
-#define SSE    "text/event-stream"
+#define SSE "text/event-stream"
 #define OCTETS "application/octet-stream"
 
 const struct route route_table[] = {
@@ -46,10 +46,30 @@ const struct route route_table[] = {
      .role = ROLE_READ,
      .types = {JSON},
      .handle = route_job},
-    {.name = "delete", .method = HTTP_DELETE, .path = "/v1/jobs/{id}", .role = ROLE_ADMIN, .types = {JSON}, .handle = route_delete},
-    {.name = "cancel", .method = HTTP_POST, .path = "/v1/jobs/{id}/cancel", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_cancel},
-    {.name = "pause", .method = HTTP_POST, .path = "/v1/jobs/{id}/pause", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_pause},
-    {.name = "resume", .method = HTTP_POST, .path = "/v1/jobs/{id}/resume", .role = ROLE_SUBMIT, .types = {JSON}, .handle = route_resume},
+    {.name = "delete",
+     .method = HTTP_DELETE,
+     .path = "/v1/jobs/{id}",
+     .role = ROLE_ADMIN,
+     .types = {JSON},
+     .handle = route_delete},
+    {.name = "cancel",
+     .method = HTTP_POST,
+     .path = "/v1/jobs/{id}/cancel",
+     .role = ROLE_SUBMIT,
+     .types = {JSON},
+     .handle = route_cancel},
+    {.name = "pause",
+     .method = HTTP_POST,
+     .path = "/v1/jobs/{id}/pause",
+     .role = ROLE_SUBMIT,
+     .types = {JSON},
+     .handle = route_pause},
+    {.name = "resume",
+     .method = HTTP_POST,
+     .path = "/v1/jobs/{id}/resume",
+     .role = ROLE_SUBMIT,
+     .types = {JSON},
+     .handle = route_resume},
     {.name = "job_events",
      .path = "/v1/jobs/{id}/events",
      .query = "after:integer:0:9223372036854775807 limit:integer:1:1000 weights:boolean",
@@ -64,7 +84,8 @@ const struct route route_table[] = {
      .handle = route_events},
     {.name = "job_metrics",
      .path = "/v1/jobs/{id}/metrics",
-     .query = "points:integer:2:10000000 from:integer:0:9223372036854775807 to:integer:0:9223372036854775807 keys:string",
+     .query =
+         "points:integer:2:10000000 from:integer:0:9223372036854775807 to:integer:0:9223372036854775807 keys:string",
      .role = ROLE_READ,
      .types = {JSON, "text/csv"},
      .handle = route_job_metrics},
@@ -74,8 +95,16 @@ const struct route route_table[] = {
      .role = ROLE_READ,
      .types = {JSON, OCTETS},
      .handle = route_weights},
-    {.name = "manifest", .path = "/v1/jobs/{id}/manifest", .role = ROLE_READ, .types = {JSON}, .handle = route_manifest},
-    {.name = "checkpoints", .path = "/v1/jobs/{id}/checkpoints", .role = ROLE_READ, .types = {JSON}, .handle = route_checkpoints},
+    {.name = "manifest",
+     .path = "/v1/jobs/{id}/manifest",
+     .role = ROLE_READ,
+     .types = {JSON},
+     .handle = route_manifest},
+    {.name = "checkpoints",
+     .path = "/v1/jobs/{id}/checkpoints",
+     .role = ROLE_READ,
+     .types = {JSON},
+     .handle = route_checkpoints},
     {.name = "gradients",
      .method = HTTP_POST,
      .path = "/v1/gradients",
@@ -91,7 +120,11 @@ const struct route route_table[] = {
      .types = {JSON},
      .handle = route_simulate},
     {.name = "datasets", .path = "/v1/datasets", .role = ROLE_READ, .types = {JSON}, .handle = route_datasets},
-    {.name = "dataset", .path = "/v1/datasets/{name}", .role = ROLE_READ, .types = {JSON, OCTETS}, .handle = route_dataset},
+    {.name = "dataset",
+     .path = "/v1/datasets/{name}",
+     .role = ROLE_READ,
+     .types = {JSON, OCTETS},
+     .handle = route_dataset},
     {.name = "dataset_put",
      .method = HTTP_PUT,
      .path = "/v1/datasets/{name}",
@@ -111,7 +144,12 @@ const struct route route_table[] = {
     {.name = "openapi", .path = "/openapi.json", .types = {JSON}, .handle = route_openapi},
     {.name = "livez", .path = "/livez", .types = {"text/plain"}, .handle = route_livez, .anytime = true},
     {.name = "readyz", .path = "/readyz", .types = {"text/plain"}, .handle = route_readyz, .anytime = true},
-    {.name = "metrics", .path = "/metrics", .role = ROLE_READ, .types = {"text/plain"}, .handle = route_metrics, .anytime = true},
+    {.name = "metrics",
+     .path = "/metrics",
+     .role = ROLE_READ,
+     .types = {"text/plain"},
+     .handle = route_metrics,
+     .anytime = true},
     {.name = "version", .path = "/version", .types = {JSON}, .handle = route_version, .anytime = true},
 };
 
@@ -119,7 +157,7 @@ const size_t route_count = sizeof route_table / sizeof route_table[0];
 
 static const char *const method_names[] = {"GET", "POST", "PUT", "DELETE", "OPTIONS", "?"};
 
-/* ---- Host and Origin --------------------------------------------------------------------------------------------- */
+/* ---- Host and Origin ---- */
 
 /* The name of a Host header or an authority: without port and brackets. False where it is malformed. */
 static bool host_name(const char *host, char name[256]) {
@@ -130,7 +168,8 @@ static bool host_name(const char *host, char name[256]) {
     const char *from = *host == '[' ? host + 1 : host;
     size_t length = end == NULL ? strlen(from) : (size_t)(end - from);
     const char *port = end == NULL ? "" : *end == ']' ? end + 1 : end;
-    if (length == 0 || length >= 256 || (*port != '\0' && (*port != ':' || port[1 + strspn(port + 1, "0123456789")] != '\0'))) {
+    if (length == 0 || length >= 256 ||
+        (*port != '\0' && (*port != ':' || port[1 + strspn(port + 1, "0123456789")] != '\0'))) {
         return false;
     }
     memcpy(name, from, length);
@@ -150,10 +189,14 @@ static bool list_has(const struct text_list *list, const char *text) {
     return false;
 }
 
-/* localhost, a loopback, the address at which the connection came in, or a name that was allowed: DNS rebinding needs any other name. */
+/*
+ * localhost, a loopback, the address at which the connection came in, or a name that was allowed: DNS rebinding needs
+ * any other name.
+ */
 static bool host_is_allowed(const struct server *server, const struct request *request, const char *host) {
     char name[256];
-    return host_name(host, name) && (host_is_loopback(name) || list_has(&server->config.allow_host, name) || http_is_local(request, name));
+    return host_name(host, name) &&
+           (host_is_loopback(name) || list_has(&server->config.allow_host, name) || http_is_local(request, name));
 }
 
 /* The page's own origin, or one that was allowed. */
@@ -166,8 +209,8 @@ static bool origin_is_allowed(const struct server *server, const struct request 
     return list_has(&server->config.allow_origin, origin);
 }
 
-/* A request that a page of another origin makes the browser send without Origin (an image, a script, a form of old browsers). Another port of
- * this host is "same-site" to the browser, and as foreign to us. */
+/* A request that a page of another origin makes the browser send without Origin (an image, a script, a form of old
+ * browsers). Another port of this host is "same-site" to the browser, and as foreign to us. */
 static bool is_foreign_fetch(const struct request *request) {
     const char *site = http_header(request, "Sec-Fetch-Site"), *mode = http_header(request, "Sec-Fetch-Mode");
     return site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0 &&
@@ -179,13 +222,15 @@ static bool check_site(struct server *server, struct request *request) {
     const char *host = http_header(request, "Host"), *origin = http_header(request, "Origin");
     if (host != NULL && !host_is_allowed(server, request, host)) {
         http_problem(request, 403,
-                     "Host must be localhost, a loopback address, the address listened at, or a name given with --allow-host; got %.100s",
+                     "Host must be localhost, a loopback address, the address listened at, or a name given with "
+                     "--allow-host; got %.100s",
                      host);
         return false;
     }
     if (origin != NULL) {
         if (!origin_is_allowed(server, request, origin)) {
-            http_problem(request, 403, "Origin must be this daemon's own or one given with --allow-origin; got %.100s", origin);
+            http_problem(request, 403, "Origin must be this daemon's own or one given with --allow-origin; got %.100s",
+                         origin);
             return false;
         }
         request->allow_origin = list_has(&server->config.allow_origin, origin) ? origin : NULL;
@@ -196,7 +241,7 @@ static bool check_site(struct server *server, struct request *request) {
     return true;
 }
 
-/* ---- paths ------------------------------------------------------------------------------------------------------- */
+/* ---- paths ---- */
 
 /* Decodes one segment of a path. False where it is malformed, too long, or hides a slash or a zero. */
 static bool segment_decode(const char *from, size_t length, char *to, size_t room) {
@@ -221,7 +266,8 @@ static bool segment_decode(const char *from, size_t length, char *to, size_t roo
     return used > 0 || length == 0;
 }
 
-static bool path_matches(const char *pattern, const char *path, char parameter[sizeof((struct request *)0)->parameter]) {
+static bool path_matches(const char *pattern, const char *path,
+                         char parameter[sizeof((struct request *)0)->parameter]) {
     char segment[sizeof((struct request *)0)->parameter];
     while (*pattern == '/' && *path == '/') {
         size_t wanted = strcspn(++pattern, "/"), given = strcspn(++path, "/");
@@ -260,7 +306,7 @@ static const struct route *route_find(struct request *request, char allow[64]) {
     return NULL;
 }
 
-/* ---- the header stage -------------------------------------------------------------------------------------------- */
+/* ---- the header stage ---- */
 
 static enum role role_of(struct server *server, struct request *request) {
     if (!auth_is_required(server->auth)) {
@@ -275,8 +321,9 @@ static void answer_options(struct server *server, struct request *request, const
     http_header_set(request, "Allow", methods);
     if (request->allow_origin != NULL && http_header(request, "Access-Control-Request-Method") != NULL) {
         http_header_set(request, "Access-Control-Allow-Methods", methods);
-        http_header_set(request, "Access-Control-Allow-Headers",
-                        "Accept, Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Request-Id");
+        http_header_set(
+            request, "Access-Control-Allow-Headers",
+            "Accept, Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Request-Id");
         http_header_set(request, "Access-Control-Max-Age", "600");
         /* a page of the web that asks for a host of this network */
         if (http_header(request, "Access-Control-Request-Private-Network") != NULL) {
@@ -289,13 +336,17 @@ static void answer_options(struct server *server, struct request *request, const
 
 static void answer_unauthorized(struct request *request, const char *authorization) {
     http_header_set(request, "WWW-Authenticate",
-                    authorization == NULL ? "Bearer realm=\"modprop\"" : "Bearer realm=\"modprop\", error=\"invalid_token\"");
+                    authorization == NULL ? "Bearer realm=\"modprop\""
+                                          : "Bearer realm=\"modprop\", error=\"invalid_token\"");
     http_problem(request, 401,
                  authorization == NULL ? "this daemon wants a token: Authorization: Bearer TOKEN"
                                        : "the token is not one that this daemon knows");
 }
 
-/* False, answered, where the client's rate is spent. Requests that name no route or no known token count too; probes do not. */
+/*
+ * False, answered, where the client's rate is spent. Requests that name no route or no known token count too; probes do
+ * not.
+ */
 static bool check_rate(struct server *server, struct request *request) {
     int retry = 1;
     if (auth_rate_take(server->auth, request->identity[0] != '\0' ? request->identity : request->address, &retry)) {
@@ -331,10 +382,11 @@ static const struct route *find_allowed(struct server *server, struct request *r
         char methods[80];
         snprintf(methods, sizeof methods, "%s, OPTIONS", allow);
         http_header_set(request, "Allow", methods);
-        http_problem(request, 405, "%.40s is not possible at %.200s; %s are", request->method_name, request->path, methods);
+        http_problem(request, 405, "%.40s is not possible at %.200s; %s are", request->method_name, request->path,
+                     methods);
     } else if (role < route->role) {
-        http_problem(request, 403, "the token \"%s\" has the role %s; this needs %s", request->identity, role_name(role),
-                     role_name(route->role));
+        http_problem(request, 403, "the token \"%s\" has the role %s; this needs %s", request->identity,
+                     role_name(role), role_name(route->role));
         route = NULL;
     }
     return route;
@@ -348,8 +400,8 @@ static bool check_state(struct server *server, struct request *request, const st
     const char *reason = request->crowded                     ? "all connections are in use"
                          : server->state == SERVER_RECOVERING ? "the daemon is still starting"
                          : server->state == SERVER_DRAINING   ? "the daemon is shutting down"
-                         : answers_are_full(server)           ? "too many answers wait for clients that do not take them"
-                                                              : NULL;
+                         : answers_are_full(server) ? "too many answers wait for clients that do not take them"
+                                                    : NULL;
     if (reason != NULL) {
         request->close = true;
         http_header_set(request, "Retry-After", "1");
@@ -391,13 +443,15 @@ static bool type_is(const char *given, const char *wanted) {
 
 static void prepare_body(struct server *server, struct request *request, const struct route *route) {
     bool has_body = http_body_length(request) != 0;
-    const char *wanted = route->body == BODY_OCTETS ? "application/octet-stream" : JSON, *given = http_header(request, "Content-Type");
+    const char *wanted = route->body == BODY_OCTETS ? "application/octet-stream" : JSON,
+               *given = http_header(request, "Content-Type");
     if (request->method == HTTP_GET) {
         return;
     }
     if ((has_body || given != NULL) && !type_is(given, wanted)) { /* an empty form is a form */
         http_problem(request, 415, "Content-Type must be %s; got %.100s", wanted, given == NULL ? "none" : given);
-    } else if (http_header(request, "Content-Encoding") != NULL && strcasecmp(http_header(request, "Content-Encoding"), "identity") != 0) {
+    } else if (http_header(request, "Content-Encoding") != NULL &&
+               strcasecmp(http_header(request, "Content-Encoding"), "identity") != 0) {
         http_problem(request, 415, "Content-Encoding must be identity: bodies are taken as they are");
     } else if (route->body == BODY_OCTETS) {
         route->begin(server, request);
@@ -406,7 +460,9 @@ static void prepare_body(struct server *server, struct request *request, const s
     }
 }
 
-/* The dashboard's files; `/` is the page for those who prefer HTML (browsers), and the index of the API for all others. */
+/*
+ * The dashboard's files; `/` is the page for those who prefer HTML (browsers), and the index of the API for all others.
+ */
 static bool wants_file(struct request *request) {
     static const char *const types[] = {JSON, "text/html", NULL};
     if (request->method != HTTP_GET || !static_is_known(request->path)) {
@@ -430,7 +486,8 @@ void routes_head(void *user, struct request *request) {
     }
     const struct route *route = find_allowed(server, request);
     request->route = route;
-    if (route != NULL && check_state(server, request, route) && check_accept(request, route) && check_no_query(request, route)) {
+    if (route != NULL && check_state(server, request, route) && check_accept(request, route) &&
+        check_no_query(request, route)) {
         prepare_body(server, request, route);
     }
 }
@@ -444,7 +501,8 @@ static bool may_go_on(void *user, const struct request *request) {
     const struct server *server = user;
     const struct route *route = request->route;
     char name[TOKEN_NAME_BYTES];
-    return route == NULL || route->role == ROLE_PUBLIC || auth_check(server->auth, http_header(request, "Authorization"), name) >= route->role;
+    return route == NULL || route->role == ROLE_PUBLIC ||
+           auth_check(server->auth, http_header(request, "Authorization"), name) >= route->role;
 }
 
 size_t routes_tokens_changed(struct server *server) {
@@ -462,9 +520,10 @@ void routes_done(void *user, struct request *request) {
     enum log_level level = server->config.access_log ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
     if (log_enabled(level)) {
         log_write(level, "request",
-                  LOG_FIELDS(LOG_T("request_id", request->id), LOG_T("client", request->address), LOG_T("method", request->method_name),
-                             LOG_T("path", request->path), LOG_T("route", route == NULL ? NULL : route->name),
-                             LOG_T("token", request->identity[0] == '\0' ? NULL : request->identity), LOG_I("status", request->status),
-                             LOG_N("seconds", seconds)));
+                  LOG_FIELDS(LOG_T("request_id", request->id), LOG_T("client", request->address),
+                             LOG_T("method", request->method_name), LOG_T("path", request->path),
+                             LOG_T("route", route == NULL ? NULL : route->name),
+                             LOG_T("token", request->identity[0] == '\0' ? NULL : request->identity),
+                             LOG_I("status", request->status), LOG_N("seconds", seconds)));
     }
 }

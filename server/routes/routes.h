@@ -2,8 +2,8 @@
  * Routes: from a request to the function that answers it.
  *
  * The table (routes.c) says for every route its method, path, role, body and the types it answers with. What all routes
- * share is checked from the table at the header stage, so that a handler sees only requests that may be answered: Host, Origin,
- * token, rate, path, method, types, body.
+ * share is checked from the table at the header stage, so that a handler sees only requests that may be answered: Host,
+ * Origin, token, rate, path, method, types, body.
  */
 #ifndef MODPROP_SERVER_ROUTES_H
 #define MODPROP_SERVER_ROUTES_H
@@ -20,18 +20,19 @@ enum route_body {
 };
 
 struct route {
-    const char *name;    /* for metrics */
+    const char *name; /* for metrics */
     enum http_method method;
-    const char *path;    /* {x} is one segment, handed over in request->parameter */
-    /* Parameters behind the ?, which the handler reads, as the OpenAPI document tells them: name:type, parted by spaces; integer:low:high,
-     * boolean, string, status, task, rule, or words parted by |. NULL: none, and one that is given is a fault. */
+    const char *path; /* {x} is one segment, handed over in request->parameter */
+    /* Parameters behind the ?, which the handler reads, as the OpenAPI document tells them: name:type, parted by
+     * spaces; integer:low:high, boolean, string, status, task, rule, or words parted by |. NULL: none, and one that is
+     * given is a fault. */
     const char *query;
     enum role role;
     enum route_body body;
     const char *types[ROUTE_TYPES_MAX]; /* of answers, the preferred first; NULL-ended */
     void (*handle)(struct server *server, struct request *request);
     void (*begin)(struct server *server, struct request *request); /* BODY_OCTETS: sets the sink */
-    bool anytime;        /* answered while recovering, draining or crowded */
+    bool anytime;                                                  /* answered while recovering, draining or crowded */
 };
 
 extern const struct route route_table[];
@@ -45,7 +46,10 @@ void routes_done(void *user, struct request *request);
 /* Closes what goes on with a token that is gone or may less than before; how many requests that were. */
 size_t routes_tokens_changed(struct server *server);
 
-/* The best of `types` (NULL-ended) for an Accept header (NULL: the first), or NULL where none is acceptable. RFC 9110, 12.5.1. */
+/*
+ * The best of `types` (NULL-ended) for an Accept header (NULL: the first), or NULL where none is acceptable. RFC
+ * 9110, 12.5.1.
+ */
 const char *accept_choose(const char *accept, const char *const *types);
 
 /* True where an If-None-Match header's value names the entity tag (quoted), weakly compared as RFC 9110 asks. */
@@ -76,14 +80,16 @@ void routes_tick(struct server *server, uint64_t now);
 void routes_end(struct server *server);
 
 /* Hook of streams.h: a page of stored events. */
-int routes_page(void *user, const char *job, int64_t after, int limit, bool (*emit)(void *to, const struct stream_event *event), void *to);
+int routes_page(void *user, const char *job, int64_t after, int limit,
+                bool (*emit)(void *to, const struct stream_event *event), void *to);
 
 /* results.c */
 void route_job_metrics(struct server *server, struct request *request);
 void route_weights(struct server *server, struct request *request);
 void route_gradients(struct server *server, struct request *request);
 /* Hooks of streams.h; user is the server. */
-bool results_weights_begin(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line), void *to, void **handle);
+bool results_weights_begin(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line),
+                           void *to, void **handle);
 void results_weights_forget(void *user, void *handle);
 
 /* datasets.c */

@@ -40,7 +40,8 @@ static void simulate(struct simulation *simulation, const struct train_config *c
     } else if (!simulate_answer_create(&simulation->ask, trained, &answer)) {
         computation_fail(computation, 503, "there is no memory for this request now");
     } else {
-        switch (simulate_run(config, trained, &simulation->ask.request, service_is_stopped, computation, &answer, &error)) {
+        switch (
+            simulate_run(config, trained, &simulation->ask.request, service_is_stopped, computation, &answer, &error)) {
         case TRAIN_FINISHED:
             simulate_answer_write(&computation->writer, simulation->job, &simulation->ask, trained, &answer);
             break;
@@ -62,9 +63,11 @@ static void open_network(struct simulation *simulation, const struct store_job *
     struct train_error error = {.text = ""};
     const struct task_data *data = NULL;
     char reason[DATASETS_ERROR_BYTES];
-    if (store_checkpoint_read(computation->server->service_reader, job->id, simulation->ask.iteration, &checkpoint, NULL) != 1) {
+    if (store_checkpoint_read(computation->server->service_reader, job->id, simulation->ask.iteration, &checkpoint,
+                              NULL) != 1) {
         computation_fail(computation, 409,
-                         simulation->ask.iteration < 0 ? "there is no checkpoint yet" : "there is no checkpoint of this iteration");
+                         simulation->ask.iteration < 0 ? "there is no checkpoint yet"
+                                                       : "there is no checkpoint of this iteration");
     } else if (!job_spec_parse(&spec, job->document)) {
         computation_fail(computation, 500, "the job's document is damaged");
     } else if (!datasets_hold(computation->server->datasets, &spec.config.task, &data, reason)) {

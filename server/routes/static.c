@@ -1,14 +1,15 @@
 /*
- * The dashboard's files, from memory. They may load nothing but themselves (Content-Security-Policy), need no token, and are
- * checked again by entity tag at every load, so that a new daemon never runs with an old page.
+ * The dashboard's files, from memory. They may load nothing but themselves (Content-Security-Policy), need no token,
+ * and are checked again by entity tag at every load, so that a new daemon never runs with an old page.
  */
 #include <string.h>
 
 #include "server/routes/routes.h"
 #include "server/routes/static_files.h"
 
-#define POLICY                                                                                                                             \
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "   \
+#define POLICY                                                                                                         \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "   \
+    "form-action 'none'; "                                                                                             \
     "frame-ancestors 'none'"
 
 bool etag_matches(const char *condition, const char *tag) {

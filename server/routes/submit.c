@@ -1,8 +1,9 @@
 /*
  * Submitting jobs: POST /v1/jobs and POST /v1/jobs:validate.
  *
- * A submission is parsed and checked on the service thread where that may take long (data to be read, weights to be taken from another
- * job, a large body), else at once; then jobs/requests.c stores it, and only when it is durable the client hears 201, or its stream begins.
+ * A submission is parsed and checked on the service thread where that may take long (data to be read, weights to be
+ * taken from another job, a large body), else at once; then jobs/requests.c stores it, and only when it is durable the
+ * client hears 201, or its stream begins.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,19 +16,20 @@
 #include "server/routes/replies.h"
 #include "server/routes/routes.h"
 
-#define KEY_BYTES  200
-#define LARGE_BODY 65536 /* bytes; larger ones are parsed on the service thread, one at a time: a tree takes many times its text */
+#define KEY_BYTES 200
+#define LARGE_BODY                                                                                                     \
+    65536 /* bytes; larger ones are parsed on the service thread, one at a time: a tree takes many times its text */
 
 struct submission {
     struct computation computation; /* first */
     struct submission *next;        /* in server->pending, while it has a key */
     struct job_spec spec;
     json_t *document; /* until it is decoded; NULL: the body is large and not yet parsed */
-    char *text; /* of the specification, for the store */
+    char *text;       /* of the specification, for the store */
     char digest[65];
     bool validate_only;
     bool short_of_memory; /* while it was read: whatever came out cannot be trusted */
-    char *key; /* identity, line break, the client's key; NULL: none */
+    char *key;            /* identity, line break, the client's key; NULL: none */
     char body_sha256[STORE_HASH_BYTES];
     struct train_estimate estimate;
     const char *type; /* of the answer */
@@ -51,7 +53,7 @@ static void submission_release(struct computation *computation) {
     free(submission);
 }
 
-/* ---- checking (any thread) --------------------------------------------------------------------------------------- */
+/* ---- checking (any thread) ---- */
 
 /* Takes the weights of another job's checkpoint into the specification. */
 static void resolve_initial(struct submission *submission, struct store_reader *reader) {
@@ -63,16 +65,20 @@ static void resolve_initial(struct submission *submission, struct store_reader *
     struct trained trained;
     struct train_error error;
     if (store_job_read(reader, spec->initial_job, &job) != 1) {
-        problems_add(problems, &network, "initial", "must name a job that exists; there is no job \"%s\"", spec->initial_job);
+        problems_add(problems, &network, "initial", "must name a job that exists; there is no job \"%s\"",
+                     spec->initial_job);
         return;
     }
-    if (!job_spec_parse(&other, job.document) || store_checkpoint_read(reader, job.id, spec->initial_iteration, &checkpoint, NULL) != 1) {
+    if (!job_spec_parse(&other, job.document) ||
+        store_checkpoint_read(reader, job.id, spec->initial_iteration, &checkpoint, NULL) != 1) {
         problems_add(problems, &network, "initial", "must name a checkpoint that exists: job %s has %s", job.id,
                      spec->initial_iteration < 0 ? "none yet" : "none of that iteration");
     } else if (trained_open(&other.config, checkpoint.bytes, checkpoint.size, &trained, &error) != TRAIN_FINISHED) {
-        problems_add(problems, &network, "initial", "the checkpoint of job %s cannot be opened: %.200s", job.id, error.text);
+        problems_add(problems, &network, "initial", "the checkpoint of job %s cannot be opened: %.200s", job.id,
+                     error.text);
     } else {
-        spec->initial = (struct weights_document){.units = trained.units, .inputs = trained.inputs, .outputs = trained.outputs};
+        spec->initial = (struct weights_document){
+            .units = trained.units, .inputs = trained.inputs, .outputs = trained.outputs};
         spec->initial.memory = malloc(trained.parameters * sizeof(float));
         if (spec->initial.memory == NULL) {
             problems_add(problems, &network, "initial", "there is no memory for the weights of job %s", job.id);
@@ -86,8 +92,8 @@ static void resolve_initial(struct submission *submission, struct store_reader *
                                                        .bout = base + (trained.bout - trained.W)};
             spec->config.network.initial = &spec->initial.view;
             if (trained.units != spec->config.network.units) {
-                problems_add(problems, &network, "initial", "must have network.units units (%d); job %s has %d", spec->config.network.units,
-                             job.id, trained.units);
+                problems_add(problems, &network, "initial", "must have network.units units (%d); job %s has %d",
+                             spec->config.network.units, job.id, trained.units);
             }
         }
         trained_release(&trained);
@@ -106,7 +112,8 @@ static void check_estimate(struct submission *submission) {
         problems_add(problems, NULL, "network", "cannot be trained like this: %.300s", error.text);
     } else if (submission->estimate.memory_bytes > (size_t)server->memory) {
         problems_add(problems, &(struct path){.name = "training"}, "batch_size",
-                     "the job would take %zu bytes of memory; at most %lld may be used (--memory): fewer units, trials or steps, or a "
+                     "the job would take %zu bytes of memory; at most %lld may be used (--memory): fewer units, trials "
+                     "or steps, or a "
                      "bound in training.memory, take less",
                      submission->estimate.memory_bytes, (long long)server->memory);
     }
@@ -156,12 +163,13 @@ static void check(struct submission *submission, struct store_reader *reader) {
     submission->short_of_memory = json_memory_short();
     if (computation->problems.count == 0) {
         submission->text = submission->validate_only ? NULL : job_spec_text(&submission->spec);
-        submission->short_of_memory = submission->short_of_memory || (submission->text == NULL && !submission->validate_only);
+        submission->short_of_memory = submission->short_of_memory ||
+                                      (submission->text == NULL && !submission->validate_only);
         job_spec_digest(&submission->spec, submission->digest);
     }
 }
 
-/* ---- answering (loop) -------------------------------------------------------------------------------------------- */
+/* ---- answering (loop) ---- */
 
 static void open_stream(struct server *server, struct request *request, const char *id, bool sse) {
     const struct stream_options options = {.job = id, .sse = sse, .weights = true};
@@ -197,9 +205,10 @@ static void answer_validated(struct submission *submission) {
     const struct train_estimate *estimate = &submission->estimate;
     json_object_set_new(document, "config_sha256", json_string(submission->digest));
     json_object_set_new(document, "estimate",
-                        json_pack("{s:I, s:I, s:f, s:f, s:s}", "memory_bytes", (json_int_t)estimate->memory_bytes, "checkpoint_bytes",
-                                  (json_int_t)estimate->checkpoint_bytes, "multiply_adds", estimate->multiply_adds, "forward_multiply_adds",
-                                  estimate->forward_multiply_adds, "method", estimate->method));
+                        json_pack("{s:I, s:I, s:f, s:f, s:s}", "memory_bytes", (json_int_t)estimate->memory_bytes,
+                                  "checkpoint_bytes", (json_int_t)estimate->checkpoint_bytes, "multiply_adds",
+                                  estimate->multiply_adds, "forward_multiply_adds", estimate->forward_multiply_adds,
+                                  "method", estimate->method));
     http_reply_json(submission->computation.request, 200, document);
 }
 
@@ -211,7 +220,8 @@ static void conclude(struct submission *submission) {
     if (service_is_stopped(computation) || server->state != SERVER_READY) {
         http_problem(computation->request, 503, "the daemon is shutting down");
     } else if (computation->status >= 400) {
-        reply_problems(computation->request, computation->status, computation->detail, &computation->problems); /* no JSON */
+        reply_problems(computation->request, computation->status, computation->detail,
+                       &computation->problems); /* no JSON */
     } else if (submission->short_of_memory) {
         http_header_set(computation->request, "Retry-After", "5");
         http_problem(computation->request, 503, "there is no memory to read the job now");
@@ -244,7 +254,7 @@ static void finish_check(struct service_task *task) {
     conclude((struct submission *)task);
 }
 
-/* ---- Idempotency-Key --------------------------------------------------------------------------------------------- */
+/* ---- Idempotency-Key ---- */
 
 /* True where the request was answered: its key was used before, is being used, or is no key. */
 static bool answer_known_key(struct server *server, struct request *request, struct submission *submission) {
@@ -258,7 +268,9 @@ static bool answer_known_key(struct server *server, struct request *request, str
         length = *c < '!' || *c > '~' ? KEY_BYTES + 1 : length;
     }
     if (length == 0 || length > KEY_BYTES) {
-        http_problem(request, 400, "Idempotency-Key must have 1 to %d printable characters without spaces; got \"%.60s\"", KEY_BYTES, key);
+        http_problem(request, 400,
+                     "Idempotency-Key must have 1 to %d printable characters without spaces; got \"%.60s\"", KEY_BYTES,
+                     key);
         return true;
     }
     if (asprintf(&submission->key, "%s\n%s", request->identity, key) < 0) {
@@ -287,14 +299,15 @@ static bool answer_known_key(struct server *server, struct request *request, str
     return found != 0;
 }
 
-/* ---- the routes -------------------------------------------------------------------------------------------------- */
+/* ---- the routes ---- */
 
 /* Whether checking may take long: then it happens on the service thread. `document` NULL: the body is large. */
 static bool takes_long(const json_t *document) {
     const char *task = json_string_value(json_object_get(json_object_get(document, "task"), "type"));
     const json_t *initial = json_object_get(json_object_get(document, "network"), "initial");
     enum task_type type;
-    bool data = task != NULL && task_type_find(task, &type) && (type == TASK_ROW_MNIST || type == TASK_PIXEL_MNIST || type == TASK_DATASET);
+    bool data = task != NULL && task_type_find(task, &type) &&
+                (type == TASK_ROW_MNIST || type == TASK_PIXEL_MNIST || type == TASK_DATASET);
     return document == NULL || data || json_is_object(initial);
 }
 

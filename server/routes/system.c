@@ -13,9 +13,10 @@
 void route_index(struct server *server, struct request *request) {
     (void)server;
     http_reply_json(request, 200,
-                    json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "name", "modpropd", "version", MODPROP_VERSION, "links",
-                              "openapi", "/openapi.json", "tasks", "/v1/tasks", "rules", "/v1/rules", "jobs", "/v1/jobs", "events",
-                              "/v1/events", "ready", "/readyz", "metrics", "/metrics"));
+                    json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "name", "modpropd", "version",
+                              MODPROP_VERSION, "links", "openapi", "/openapi.json", "tasks", "/v1/tasks", "rules",
+                              "/v1/rules", "jobs", "/v1/jobs", "events", "/v1/events", "ready", "/readyz", "metrics",
+                              "/metrics"));
 }
 
 void route_livez(struct server *server, struct request *request) {
@@ -29,16 +30,19 @@ void route_readyz(struct server *server, struct request *request) {
         return;
     }
     http_header_set(request, "Retry-After", "1");
-    http_problem(request, 503, "%s", server->state == SERVER_RECOVERING ? "the daemon is still starting" : "the daemon is shutting down");
+    http_problem(request, 503, "%s",
+                 server->state == SERVER_RECOVERING ? "the daemon is still starting" : "the daemon is shutting down");
 }
 
 void route_version(struct server *server, struct request *request) {
     struct utsname host = {0};
     uname(&host);
     http_reply_json(request, 200,
-                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:i, s:I}, s:{s:i, s:i, s:I}}", "name", "modpropd", "version", MODPROP_VERSION, "compiler",
-                              __VERSION__, "instruction_set", kernels_name(), "machine", host.machine, "host", "cores", server->host_cores, "memory_bytes", (json_int_t)server->host_memory, "limits", "cores", server->cores,
-                              "workers", server->workers, "memory_bytes", (json_int_t)server->memory));
+                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:i, s:I}, s:{s:i, s:i, s:I}}", "name", "modpropd",
+                              "version", MODPROP_VERSION, "compiler", __VERSION__, "instruction_set", kernels_name(),
+                              "machine", host.machine, "host", "cores", server->host_cores, "memory_bytes",
+                              (json_int_t)server->host_memory, "limits", "cores", server->cores, "workers",
+                              server->workers, "memory_bytes", (json_int_t)server->memory));
 }
 
 void route_metrics(struct server *server, struct request *request) {

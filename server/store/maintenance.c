@@ -1,11 +1,13 @@
 /*
  * `modpropd verify` and `modpropd backup`: see maintenance.h.
  *
- * Verify believes nothing that it can compute: a configuration's digest from the document, the events' digest from the events, a
- * checkpoint's from its bytes, the weights' from the newest checkpoint, and with --rerun all numbers from the configuration alone. It
- * reads one snapshot, so that a daemon that writes meanwhile is not mistaken for damage. Every fault is told, not the first alone.
+ * Verify believes nothing that it can compute: a configuration's digest from the document, the events' digest from the
+ * events, a checkpoint's from its bytes, the weights' from the newest checkpoint, and with --rerun all numbers from the
+ * configuration alone. It reads one snapshot, so that a daemon that writes meanwhile is not mistaken for damage. Every
+ * fault is told, not the first alone.
  *
- * Rejected: repairing. What is damaged is restored from a backup; a tool that guesses would turn a visible fault into a wrong result.
+ * Rejected: repairing. What is damaged is restored from a backup; a tool that guesses would turn a visible fault into a
+ * wrong result.
  */
 #include "server/store/maintenance.h"
 
@@ -71,7 +73,7 @@ static int command_read(struct command *command, bool reruns, int count, char **
     return -1;
 }
 
-/* ---- verify ---------------------------------------------------------------------------------------------------------- */
+/* ---- verify ---- */
 
 /* What is known so far of the job that is checked. */
 struct check {
@@ -117,7 +119,8 @@ static void check_document(struct check *check) {
         fault(check, "its document's sha256 is %s, stored is %s", digest, check->job->digest);
     }
     const struct train_config *config = &check->spec.config;
-    if (strcmp(check->job->task, task_type_name(config->task.type)) != 0 || strcmp(check->job->rule, rule_type_name(config->rule.type)) != 0 ||
+    if (strcmp(check->job->task, task_type_name(config->task.type)) != 0 ||
+        strcmp(check->job->rule, rule_type_name(config->rule.type)) != 0 ||
         strcmp(check->job->name, check->spec.name) != 0 || check->job->iterations != config->training.iterations) {
         fault(check, "its name, task, rule or iterations are not those of its document");
     }
@@ -125,14 +128,15 @@ static void check_document(struct check *check) {
 
 /* What the row says of the end, as the terminal event says it. */
 static json_t *row_end(const struct store_job *job) {
-    json_t *end = json_pack("{s:s, s:i, s:{s:I, s:o, s:o}}", "status", job_status_name(job->status), "attempt", job->attempt, "metrics",
-                            "iteration", (json_int_t)job->iteration, "loss", json_number_or_null(job->loss), "accuracy",
-                            json_number_or_null(job->accuracy));
+    json_t *end = json_pack("{s:s, s:i, s:{s:I, s:o, s:o}}", "status", job_status_name(job->status), "attempt",
+                            job->attempt, "metrics", "iteration", (json_int_t)job->iteration, "loss",
+                            json_number_or_null(job->loss), "accuracy", json_number_or_null(job->accuracy));
     if (job->status == JOB_SUCCEEDED) {
         json_object_set_new(end, "weights_sha256", json_string(job->weights_sha256));
     }
     if (job->error_code != NULL) {
-        json_t *error = json_pack("{s:s, s:s}", "code", job->error_code, "detail", job->error_detail != NULL ? job->error_detail : "");
+        json_t *error = json_pack("{s:s, s:s}", "code", job->error_code, "detail",
+                                  job->error_detail != NULL ? job->error_detail : "");
         if (job->error_iteration >= 0) {
             json_object_set_new(error, "iteration", json_integer(job->error_iteration));
         }
@@ -160,7 +164,8 @@ static bool check_event(void *user, const struct store_event *event) {
         fault(check, "event %" PRId64 " follows event %" PRId64, event->id, check->events);
     }
     if (event->seq <= check->seq) {
-        fault(check, "event %" PRId64 " has the sequence number %" PRId64 ", the one before %" PRId64, event->id, event->seq, check->seq);
+        fault(check, "event %" PRId64 " has the sequence number %" PRId64 ", the one before %" PRId64, event->id,
+              event->seq, check->seq);
     }
     if (check->ended) {
         fault(check, "event %" PRId64 " follows the terminal one", event->id);
@@ -193,12 +198,14 @@ static void check_events(struct check *check) {
         fault(check, "its events' digest is %s, stored is %s", check->digest, check->job->event_digest);
     }
     if (check->ended != job_status_is_final(check->job->status)) {
-        fault(check, "it is %s and has %s terminal event", job_status_name(check->job->status), check->ended ? "a" : "no");
+        fault(check, "it is %s and has %s terminal event", job_status_name(check->job->status),
+              check->ended ? "a" : "no");
     }
 }
 
 /* The sha256 of a checkpoint's weights; false, told, where it cannot be opened. */
-static bool weights_digest(struct check *check, const struct store_checkpoint *checkpoint, char digest[STORE_HASH_BYTES]) {
+static bool weights_digest(struct check *check, const struct store_checkpoint *checkpoint,
+                           char digest[STORE_HASH_BYTES]) {
     struct trained trained;
     struct train_error error = {.text = ""};
     if (trained_open(&check->spec.config, checkpoint->bytes, checkpoint->size, &trained, &error) != TRAIN_FINISHED) {
@@ -216,9 +223,10 @@ static bool check_checkpoint(void *user, const struct store_checkpoint *listed) 
     char digest[STORE_HASH_BYTES];
     bool newest = check->checkpoints++ == 0;
     if (store_checkpoint_read(check->reader, check->job->id, listed->iteration, &checkpoint, NULL) != 1) {
-        fault(check, "the bytes of its checkpoint of iteration %" PRId64 " do not have the sha256 stored with them", listed->iteration);
-    } else if (check->opened && weights_digest(check, &checkpoint, digest) && newest && check->job->status == JOB_SUCCEEDED &&
-               strcmp(digest, check->job->weights_sha256) != 0) {
+        fault(check, "the bytes of its checkpoint of iteration %" PRId64 " do not have the sha256 stored with them",
+              listed->iteration);
+    } else if (check->opened && weights_digest(check, &checkpoint, digest) && newest &&
+               check->job->status == JOB_SUCCEEDED && strcmp(digest, check->job->weights_sha256) != 0) {
         fault(check, "its weights' sha256 is %s, stored is %s", digest, check->job->weights_sha256);
     }
     free(checkpoint.bytes);
@@ -233,7 +241,7 @@ static void check_checkpoints(struct check *check) {
     }
 }
 
-/* ---- training again -------------------------------------------------------------------------------------------------- */
+/* ---- training again ---- */
 
 static bool rerun_progress(void *user, const struct train_progress *progress) {
     struct check *check = user;
@@ -270,7 +278,8 @@ static bool rerun_checkpoint(void *user, int64_t iteration, double loss, const u
 static void rerun_compare(struct check *check) {
     struct train_control control;
     struct train_error error = {.text = ""};
-    const struct train_callbacks callbacks = {.user = check, .progress = rerun_progress, .checkpoint = rerun_checkpoint};
+    const struct train_callbacks callbacks = {
+        .user = check, .progress = rerun_progress, .checkpoint = rerun_checkpoint};
     int faults = check->faults;
     atomic_init(&control.command, TRAIN_GO);
     atomic_init(&control.threads, host_cores());
@@ -281,10 +290,11 @@ static void rerun_compare(struct check *check) {
     if (result != TRAIN_FINISHED) {
         fault(check, "trained again it did not finish: %s", error.text);
     } else if (check->progress != 0) {
-        fault(check, "trained again it was evaluated %" PRId64 " times %s", check->progress < 0 ? -check->progress : check->progress,
-              check->progress < 0 ? "more" : "less");
+        fault(check, "trained again it was evaluated %" PRId64 " times %s",
+              check->progress < 0 ? -check->progress : check->progress, check->progress < 0 ? "more" : "less");
     } else if (strcmp(check->digest, check->job->weights_sha256) != 0) {
-        fault(check, "trained again its weights' sha256 is %s, stored is %s", check->digest, check->job->weights_sha256);
+        fault(check, "trained again its weights' sha256 is %s, stored is %s", check->digest,
+              check->job->weights_sha256);
     }
 }
 
@@ -298,7 +308,8 @@ static bool rerun(struct check *check) {
     }
     if (isa == NULL || !kernels_select(isa)) {
         printf("%s not trained again: %s %s\n", check->job->id,
-               isa != NULL && strchr(isa, ',') != NULL ? "it was trained by the kernels of" : "this host lacks", isa == NULL ? "?" : isa);
+               isa != NULL && strchr(isa, ',') != NULL ? "it was trained by the kernels of" : "this host lacks",
+               isa == NULL ? "?" : isa);
         return false;
     }
     if (!datasets_hold(check->datasets, &check->spec.config.task, &data, error)) {
@@ -326,8 +337,8 @@ static bool job_check(void *user, const struct store_job *job) {
     int64_t events = check.events;
     bool again = all->rerun && check.faults == 0 && rerun(&check);
     if (check.faults == 0) {
-        printf("%s ok: %s, %" PRId64 " events, %d checkpoint%s%s\n", job->id, job_status_name(job->status), events, check.checkpoints,
-               check.checkpoints == 1 ? "" : "s", again ? ", trained again to the same bits" : "");
+        printf("%s ok: %s, %" PRId64 " events, %d checkpoint%s%s\n", job->id, job_status_name(job->status), events,
+               check.checkpoints, check.checkpoints == 1 ? "" : "s", again ? ", trained again to the same bits" : "");
     }
     fflush(stdout);
     job_spec_release(&check.spec);
@@ -361,7 +372,8 @@ static int verify(const struct command *command) {
     bool done = all.datasets != NULL && store_reader_hold(all.reader) && store_integrity_check(all.reader, error) &&
                 jobs_check(&all, command->operand, error);
     if (done) {
-        printf("%d job%s: %d whole, %d damaged", all.jobs, all.jobs == 1 ? "" : "s", all.jobs - all.damaged, all.damaged);
+        printf("%d job%s: %d whole, %d damaged", all.jobs, all.jobs == 1 ? "" : "s", all.jobs - all.damaged,
+               all.damaged);
         printf(command->rerun ? ", %d trained again\n" : "\n", all.rerun_jobs);
     } else {
         fprintf(stderr, "modpropd: %s\n", error);
@@ -381,7 +393,7 @@ int verify_command(int count, char **arguments, char **environment) {
     return status;
 }
 
-/* ---- backup ---------------------------------------------------------------------------------------------------------- */
+/* ---- backup ---- */
 
 int backup_command(int count, char **arguments, char **environment) {
     struct command command = {.usage = "modpropd backup --data DIR FILE"};
@@ -393,7 +405,8 @@ int backup_command(int count, char **arguments, char **environment) {
     if (status < 0) {
         bool done = store_backup(command.config.data, command.operand, error);
         if (done) {
-            printf("%s holds every job, event and checkpoint; to restore, stop the daemon and put it in place of modprop.db in an empty "
+            printf("%s holds every job, event and checkpoint; to restore, stop the daemon and put it in place of "
+                   "modprop.db in an empty "
                    "data directory."
                    " Datasets are files of their own in %s/datasets.\n",
                    command.operand, command.config.data);

@@ -1,5 +1,5 @@
-/* The store's readers: one read-only connection each, statements prepared when first used and kept; and backup, which is a reader too.
-   See store.h. */
+/* The store's readers: one read-only connection each, statements prepared when first used and kept; and backup, which
+   is a reader too. See store.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -14,10 +14,12 @@
 #include "server/store/store.h"
 #include "server/store/schema.h"
 
-#define JOB_COLUMNS                                                                                                                        \
-    "number, id, document, digest, name, task, rule, status, priority, created, started, finished, attempt, iterations, iteration, loss, " \
-    "accuracy, trials_per_second, error_code, error_detail, error_iteration, weights_sha256, events, crashes, crash_iteration, build, "    \
-    "isa, "                                                                                                                                \
+#define JOB_COLUMNS                                                                                                    \
+    "number, id, document, digest, name, task, rule, status, priority, created, started, finished, attempt, "          \
+    "iterations, iteration, loss, "                                                                                    \
+    "accuracy, trials_per_second, error_code, error_detail, error_iteration, weights_sha256, events, crashes, "        \
+    "crash_iteration, build, "                                                                                         \
+    "isa, "                                                                                                            \
     "event_digest, trained, dataset_sha256, memory, request"
 #define EVENT_COLUMNS "seq, job, id, time, type, iteration, terminal, succeeded, json, recheck"
 
@@ -55,29 +57,37 @@ static const char *const query_text[QUERIES] = {
     [QUEUE_SINCE] = "SELECT coalesce((SELECT time FROM events WHERE (job, id) ="
                     " (SELECT id, events FROM jobs WHERE status=0 ORDER BY priority DESC, number LIMIT 1)), 0)",
     [JOBS_LIST] =
-        "SELECT " JOB_COLUMNS " FROM jobs WHERE number<?1 AND (?2<0 OR status=?2) AND (?3 IS NULL OR task=?3) AND (?4 IS NULL OR rule=?4)"
+        "SELECT " JOB_COLUMNS
+        " FROM jobs WHERE number<?1 AND (?2<0 OR status=?2) AND (?3 IS NULL OR task=?3) AND (?4 IS NULL OR rule=?4)"
         " ORDER BY number DESC LIMIT ?5",
     [JOBS_WITH] = "SELECT " JOB_COLUMNS " FROM jobs WHERE (1<<status)&?1 ORDER BY number",
     [EVENTS_OF_JOB] = "SELECT " EVENT_COLUMNS " FROM events WHERE job=?1 AND id>?2 ORDER BY id LIMIT ?3",
     [EVENTS_OF_ALL] = "SELECT " EVENT_COLUMNS " FROM events WHERE seq>?2 ORDER BY seq LIMIT ?3",
-    [PROGRESS_READ] = "SELECT " EVENT_COLUMNS " FROM events WHERE job=?1 AND recheck IS NOT NULL AND iteration BETWEEN ?2 AND ?3 ORDER BY iteration",
+    [PROGRESS_READ] =
+        "SELECT " EVENT_COLUMNS
+        " FROM events WHERE job=?1 AND recheck IS NOT NULL AND iteration BETWEEN ?2 AND ?3 ORDER BY iteration",
     [PROGRESS_CHECK] = "SELECT recheck FROM events WHERE job=?1 AND iteration=?2 AND recheck IS NOT NULL",
     [SEQ_LAST] = "SELECT coalesce(max(seq),0) FROM events",
     [ID_LAST] = "SELECT id FROM jobs ORDER BY number DESC LIMIT 1",
-    [CHECKPOINTS_LIST] =
-        "SELECT job, iteration, created, loss, sha256, length(bytes) FROM checkpoints WHERE job=?1 ORDER BY iteration DESC",
-    [CHECKPOINTS_NEWEST] =
-        "SELECT job, iteration, created, loss, sha256, length(bytes), bytes FROM checkpoints WHERE job=?1 ORDER BY iteration DESC",
-    [CHECKPOINT_READ] = "SELECT job, iteration, created, loss, sha256, length(bytes), bytes FROM checkpoints WHERE job=?1 AND iteration=?2",
+    [CHECKPOINTS_LIST] = "SELECT job, iteration, created, loss, sha256, length(bytes) FROM checkpoints WHERE job=?1 "
+                         "ORDER BY iteration DESC",
+    [CHECKPOINTS_NEWEST] = "SELECT job, iteration, created, loss, sha256, length(bytes), bytes FROM checkpoints WHERE "
+                           "job=?1 ORDER BY iteration DESC",
+    [CHECKPOINT_READ] = "SELECT job, iteration, created, loss, sha256, length(bytes), bytes FROM checkpoints WHERE "
+                        "job=?1 AND iteration=?2",
     [KEY_READ] = "SELECT key, body, job, created FROM keys WHERE key=?1",
     [ORPHANS] = "SELECT (SELECT count(*) FROM events WHERE type<>'deleted' AND job NOT IN (SELECT id FROM jobs)) +"
-                " (SELECT count(*) FROM checkpoints WHERE job NOT IN (SELECT id FROM jobs)) + (SELECT count(*) FROM keys WHERE job NOT IN "
+                " (SELECT count(*) FROM checkpoints WHERE job NOT IN (SELECT id FROM jobs)) + (SELECT count(*) FROM "
+                "keys WHERE job NOT IN "
                 "(SELECT id FROM jobs))",
-    [BYTES_USED] = "SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count AS p, pragma_freelist_count AS f, "
+    [BYTES_USED] = "SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count AS p, "
+                   "pragma_freelist_count AS f, "
                    "pragma_page_size AS s",
-    [JOBS_OLDEST] = "SELECT id, finished, length(document) + (SELECT coalesce(sum(length(bytes)), 0) FROM checkpoints WHERE job=jobs.id) +"
-                    " (SELECT coalesce(sum(length(json) + coalesce(length(recheck), 0) + 200), 0) FROM events WHERE job=jobs.id)"
-                    " FROM jobs WHERE status>=5 ORDER BY finished, number LIMIT ?1",
+    [JOBS_OLDEST] =
+        "SELECT id, finished, length(document) + (SELECT coalesce(sum(length(bytes)), 0) FROM checkpoints WHERE "
+        "job=jobs.id) +"
+        " (SELECT coalesce(sum(length(json) + coalesce(length(recheck), 0) + 200), 0) FROM events WHERE job=jobs.id)"
+        " FROM jobs WHERE status>=5 ORDER BY finished, number LIMIT ?1",
 };
 
 struct store_reader {
@@ -94,7 +104,8 @@ struct store_reader *store_reader_open(const char *directory, char error[STORE_E
         return NULL;
     }
     if (sqlite3_open_v2(path, &reader->database, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
-        snprintf(error, STORE_ERROR_BYTES, "cannot open the database %.300s: %s", path, sqlite3_errmsg(reader->database));
+        snprintf(error, STORE_ERROR_BYTES, "cannot open the database %.300s: %s", path,
+                 sqlite3_errmsg(reader->database));
         store_reader_close(reader);
         return NULL;
     }
@@ -125,8 +136,8 @@ void store_reader_close(struct store_reader *reader) {
 /* The statement, ready to be bound; NULL on failure. */
 static sqlite3_stmt *query_begin(struct store_reader *reader, enum query query) {
     sqlite3_stmt **statement = &reader->queries[query];
-    if (*statement == NULL &&
-        sqlite3_prepare_v3(reader->database, query_text[query], -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) != SQLITE_OK) {
+    if (*statement == NULL && sqlite3_prepare_v3(reader->database, query_text[query], -1, SQLITE_PREPARE_PERSISTENT,
+                                                 statement, NULL) != SQLITE_OK) {
         return NULL;
     }
     return *statement;
@@ -186,7 +197,8 @@ static bool job_fill(sqlite3_stmt *s, struct store_job *job) {
     column_fixed(s, 21, job->weights_sha256, sizeof job->weights_sha256);
     column_fixed(s, 27, job->event_digest, sizeof job->event_digest);
     column_fixed(s, 29, job->dataset_sha256, sizeof job->dataset_sha256);
-    bool known = sqlite3_column_int64(s, 7) >= 0 && sqlite3_column_int64(s, 7) < JOB_STATUSES; /* else it indexes beyond its names */
+    bool known = sqlite3_column_int64(s, 7) >= 0 &&
+                 sqlite3_column_int64(s, 7) < JOB_STATUSES; /* else it indexes beyond its names */
     return known && job->document != NULL && job->name != NULL && job->task != NULL && job->rule != NULL;
 }
 
@@ -205,7 +217,8 @@ int store_job_read(struct store_reader *reader, const char *id, struct store_job
     return found;
 }
 
-int store_job_next(struct store_reader *reader, bool (*skip)(void *user, const char *id), void *user, struct store_job *job) {
+int store_job_next(struct store_reader *reader, bool (*skip)(void *user, const char *id), void *user,
+                   struct store_job *job) {
     sqlite3_stmt *s = query_begin(reader, JOB_NEXT);
     int found = s == NULL ? -1 : 0;
     while (found == 0) {
@@ -267,7 +280,8 @@ int64_t store_id_time_last(struct store_reader *reader) {
     if (s == NULL) {
         return 0;
     }
-    bool found = sqlite3_step(s) == SQLITE_ROW && sscanf((const char *)sqlite3_column_text(s, 0), "%8llx-%4llx-", &high, &low) == 2;
+    bool found = sqlite3_step(s) == SQLITE_ROW &&
+                 sscanf((const char *)sqlite3_column_text(s, 0), "%8llx-%4llx-", &high, &low) == 2;
     query_end(s);
     return found ? (int64_t)(high << 16 | low) : 0;
 }
@@ -288,8 +302,8 @@ static int jobs_each(sqlite3_stmt *s, bool (*each)(void *user, const struct stor
     return step == SQLITE_DONE ? count : -1;
 }
 
-int store_jobs_list(struct store_reader *reader, const struct store_filter *filter, bool (*each)(void *user, const struct store_job *job),
-                    void *user) {
+int store_jobs_list(struct store_reader *reader, const struct store_filter *filter,
+                    bool (*each)(void *user, const struct store_job *job), void *user) {
     sqlite3_stmt *s = query_begin(reader, JOBS_LIST);
     if (s == NULL) {
         return -1;
@@ -302,7 +316,8 @@ int store_jobs_list(struct store_reader *reader, const struct store_filter *filt
     return jobs_each(s, each, user);
 }
 
-int store_jobs_with(struct store_reader *reader, unsigned statuses, bool (*each)(void *user, const struct store_job *job), void *user) {
+int store_jobs_with(struct store_reader *reader, unsigned statuses,
+                    bool (*each)(void *user, const struct store_job *job), void *user) {
     sqlite3_stmt *s = query_begin(reader, JOBS_WITH);
     if (s == NULL) {
         return -1;
@@ -314,8 +329,11 @@ int store_jobs_with(struct store_reader *reader, unsigned statuses, bool (*each)
 static int events_each(sqlite3_stmt *s, bool (*each)(void *user, const struct store_event *event), void *user) {
     int count = 0, step;
     while ((step = sqlite3_step(s)) == SQLITE_ROW) {
-        struct store_event event = {.seq = sqlite3_column_int64(s, 0), .id = sqlite3_column_int64(s, 2), .time = sqlite3_column_int64(s, 3),
-                                    .iteration = sqlite3_column_int64(s, 5), .terminal = sqlite3_column_int(s, 6) != 0,
+        struct store_event event = {.seq = sqlite3_column_int64(s, 0),
+                                    .id = sqlite3_column_int64(s, 2),
+                                    .time = sqlite3_column_int64(s, 3),
+                                    .iteration = sqlite3_column_int64(s, 5),
+                                    .terminal = sqlite3_column_int(s, 6) != 0,
                                     .succeeded = sqlite3_column_int(s, 7) != 0};
         column_fixed(s, 1, event.job, sizeof event.job);
         column_fixed(s, 4, event.type, sizeof event.type);
@@ -424,8 +442,8 @@ static int checkpoint_take(sqlite3_stmt *s, struct store_checkpoint *checkpoint)
     return 1;
 }
 
-int store_checkpoint_read(struct store_reader *reader, const char *job, int64_t iteration, struct store_checkpoint *checkpoint,
-                          int *damaged) {
+int store_checkpoint_read(struct store_reader *reader, const char *job, int64_t iteration,
+                          struct store_checkpoint *checkpoint, int *damaged) {
     sqlite3_stmt *s = query_begin(reader, iteration < 0 ? CHECKPOINTS_NEWEST : CHECKPOINT_READ);
     if (damaged != NULL) {
         *damaged = 0;
@@ -464,7 +482,7 @@ int store_key_read(struct store_reader *reader, const char *key, struct store_ke
     return result;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 bool store_reader_hold(struct store_reader *reader) {
     return sqlite3_exec(reader->database, "BEGIN", NULL, NULL, NULL) == SQLITE_OK;
@@ -477,7 +495,8 @@ void store_reader_release(struct store_reader *reader) {
 /* One row "ok", or rows of faults, of which the first is kept. */
 static bool pages_check(sqlite3 *database, char error[STORE_ERROR_BYTES]) {
     sqlite3_stmt *s = NULL;
-    bool read = sqlite3_prepare_v2(database, "PRAGMA integrity_check(1)", -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW;
+    bool read = sqlite3_prepare_v2(database, "PRAGMA integrity_check(1)", -1, &s, NULL) == SQLITE_OK &&
+                sqlite3_step(s) == SQLITE_ROW;
     const char *said = read ? (const char *)sqlite3_column_text(s, 0) : sqlite3_errmsg(database);
     bool whole = read && said != NULL && strcmp(said, "ok") == 0;
     if (!whole) {
@@ -512,8 +531,8 @@ int64_t store_memory_bytes(void) {
     return sqlite3_memory_used();
 }
 
-int store_jobs_oldest(struct store_reader *reader, int limit, bool (*each)(void *user, const char *id, int64_t finished, int64_t bytes),
-                      void *user) {
+int store_jobs_oldest(struct store_reader *reader, int limit,
+                      bool (*each)(void *user, const char *id, int64_t finished, int64_t bytes), void *user) {
     sqlite3_stmt *s = query_begin(reader, JOBS_OLDEST);
     int count = 0, step = SQLITE_ERROR;
     if (s == NULL) {
@@ -545,9 +564,12 @@ void event_digest_add(char digest[STORE_HASH_BYTES], const char *json) {
     }
 }
 
-/* ---- backup ---------------------------------------------------------------------------------------------------------- */
+/* ---- backup ---- */
 
-/* Every page in one step: a copy in several would begin anew whenever somebody writes. Readers do not stop the writer (WAL). */
+/*
+ * Every page in one step: a copy in several would begin anew whenever somebody writes. Readers do not stop the writer
+ * (WAL).
+ */
 static bool pages_copy(sqlite3 *from, const char *path, char error[STORE_ERROR_BYTES]) {
     sqlite3 *to = NULL;
     int result = sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
@@ -568,7 +590,10 @@ static bool pages_copy(sqlite3 *from, const char *path, char error[STORE_ERROR_B
     return copied;
 }
 
-/* The file under its final name, durable. link() and not rename(): it does not replace what somebody put there meanwhile. */
+/*
+ * The file under its final name, durable. link() and not rename(): it does not replace what somebody put there
+ * meanwhile.
+ */
 static bool file_publish(const char *temporary, const char *file, char error[STORE_ERROR_BYTES]) {
     char folder[4096];
     snprintf(folder, sizeof folder, "%s", file);

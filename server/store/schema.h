@@ -1,6 +1,6 @@
 /*
- * The database's schema and its versions. The number of a database's version is its PRAGMA user_version; store_open brings an older one
- * to the newest in one transaction, which a crash undoes whole. A newer one is refused.
+ * The database's schema and its versions. The number of a database's version is its PRAGMA user_version; store_open
+ * brings an older one to the newest in one transaction, which a crash undoes whole. A newer one is refused.
  */
 #ifndef MODPROP_SERVER_STORE_SCHEMA_H
 #define MODPROP_SERVER_STORE_SCHEMA_H
@@ -13,10 +13,16 @@
 /* -1 where the database cannot be read. */
 int schema_version(sqlite3 *database);
 
-/* Whether every job of a database of ours has a status that exists: what no page check sees, and what names are looked up by. */
+/*
+ * Whether every job of a database of ours has a status that exists: what no page check sees, and what names are looked
+ * up by.
+ */
 bool statuses_are_known(sqlite3 *database);
 
-/* From version `from` (0: an empty database) to SCHEMA_VERSION. False: sqlite3_errmsg says why, and nothing has changed. */
+/*
+ * From version `from` (0: an empty database) to SCHEMA_VERSION. False: sqlite3_errmsg says why, and nothing has
+ * changed.
+ */
 bool schema_migrate(sqlite3 *database, int from);
 
 #endif

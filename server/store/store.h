@@ -1,13 +1,14 @@
 /*
  * The store: jobs, events, checkpoints in one SQLite database in the data directory.
  *
- * One writer thread owns the connection that writes. What is to be written comes as units, each all or nothing; the writer takes every
- * unit that waits, commits them together (one fsync for many submissions) and gives each back on the loop thread by its `done`. WAL mode,
- * synchronous=FULL: what `done` calls written has survived kill -9 and power loss. When a commit fails (full disk) its units and all that
- * were made before the loop has heard of it fail too, so that the events of a job can never have a gap: numbers given to a failed unit
- * are given again.
+ * One writer thread owns the connection that writes. What is to be written comes as units, each all or nothing; the
+ * writer takes every unit that waits, commits them together (one fsync for many submissions) and gives each back on the
+ * loop thread by its `done`. WAL mode, synchronous=FULL: what `done` calls written has survived kill -9 and power loss.
+ * When a commit fails (full disk) its units and all that were made before the loop has heard of it fail too, so that
+ * the events of a job can never have a gap: numbers given to a failed unit are given again.
  *
- * Readers: the loop thread reads by one read-only connection through store_reader; the service thread and workers make their own.
+ * Readers: the loop thread reads by one read-only connection through store_reader; the service thread and workers make
+ * their own.
  *
  * The directory has one owner: an exclusive lock on DIR/lock. A damaged database is refused, never overwritten.
  */
@@ -43,11 +44,14 @@ static inline bool job_status_is_final(enum job_status status) {
     return status >= JOB_SUCCEEDED;
 }
 
-/* A job as the store has it. Texts are owned (store_job_release); NULL where absent. Times are Unix milliseconds, 0: not yet. */
+/*
+ * A job as the store has it. Texts are owned (store_job_release); NULL where absent. Times are Unix milliseconds, 0:
+ * not yet.
+ */
 struct store_job {
-    int64_t number;             /* order of submission */
+    int64_t number; /* order of submission */
     char id[STORE_ID_BYTES];
-    char *document;             /* the defaulted job as JSON text */
+    char *document;                /* the defaulted job as JSON text */
     char digest[STORE_HASH_BYTES]; /* config_sha256 */
     char *name, *task, *rule;
     enum job_status status;
@@ -55,20 +59,21 @@ struct store_job {
     int64_t created, started, finished;
     int attempt;
     int64_t iterations, iteration; /* wanted; of the newest checkpoint or evaluation */
-    double loss, accuracy;      /* of the newest evaluation; NaN: none */
-    double trials_per_second;   /* NaN: none */
+    double loss, accuracy;         /* of the newest evaluation; NaN: none */
+    double trials_per_second;      /* NaN: none */
     char *error_code, *error_detail;
-    int64_t error_iteration;    /* -1: none */
+    int64_t error_iteration;               /* -1: none */
     char weights_sha256[STORE_HASH_BYTES]; /* "" : none yet */
-    int64_t events;             /* number of the last event */
-    int crashes;                /* times that the daemon went down at crash_iteration with this job running */
+    int64_t events;                        /* number of the last event */
+    int crashes; /* times that the daemon went down at crash_iteration with this job running */
     int64_t crash_iteration;
-    char *build, *isa;          /* of the last attempt; isa names all sets that trained it, parted by "," */
-    char event_digest[STORE_HASH_BYTES]; /* of its events, see event_digest_add; kept by the store itself */
-    int64_t memory;             /* bytes that it takes while it runs, estimated; 0: unknown */
-    double trained;             /* seconds of training in all attempts */
+    char *build, *isa;                     /* of the last attempt; isa names all sets that trained it, parted by "," */
+    char event_digest[STORE_HASH_BYTES];   /* of its events, see event_digest_add; kept by the store itself */
+    int64_t memory;                        /* bytes that it takes while it runs, estimated; 0: unknown */
+    double trained;                        /* seconds of training in all attempts */
     char dataset_sha256[STORE_HASH_BYTES]; /* of the data it was trained on; "" : none, or not started */
-    char *request;              /* id of the request that submitted it; NULL: not known. Lines of the log that tell of the job carry it */
+    char *request; /* id of the request that submitted it; NULL: not known. Lines of the log that tell of the job carry
+                      it */
 };
 
 void store_job_release(struct store_job *job);
@@ -76,8 +81,8 @@ void store_job_release(struct store_job *job);
 /* What a unit may hold. Each kind is one row or one change of a row. */
 enum store_kind {
     STORE_JOB_ADD, /* job: whole */
-    /* job: status, started, finished, attempt, iteration, loss, accuracy, trials_per_second, error, weights_sha256, crashes, build, isa,
-       trained, dataset_sha256 */
+    /* job: status, started, finished, attempt, iteration, loss, accuracy, trials_per_second, error, weights_sha256,
+       crashes, build, isa, trained, dataset_sha256 */
     STORE_JOB_SET,
     STORE_JOB_DELETE,     /* job.id: the job, its events and checkpoints */
     STORE_EVENT_ADD,      /* event */
@@ -88,10 +93,10 @@ enum store_kind {
 struct store_event {
     char job[STORE_ID_BYTES];
     int64_t seq, id, time;
-    int64_t iteration;  /* progress and checkpoint events; else -1 */
+    int64_t iteration; /* progress and checkpoint events; else -1 */
     char type[16];
-    char *json;         /* owned */
-    char *check;        /* progress: what must come out again when the iteration is computed again; owned, else NULL */
+    char *json;  /* owned */
+    char *check; /* progress: what must come out again when the iteration is computed again; owned, else NULL */
     bool terminal, succeeded;
 };
 
@@ -125,14 +130,16 @@ struct store_item {
 
 enum store_result {
     STORE_WRITTEN,
-    STORE_STALLED, /* nothing can be written now (a full or failing disk, no memory): the whole commit failed, and `error` says why */
+    STORE_STALLED, /* nothing can be written now (a full or failing disk, no memory): the whole commit failed, and
+                      `error` says why */
     STORE_FAILED   /* this unit alone: it breaks a constraint */
 };
 
 struct store_unit {
     struct loop_message message; /* the store's own */
     struct store_unit *next;     /* the store's own */
-    uint64_t epoch;              /* the store's own: the last failure that the loop had heard of; then the one that this unit is of */
+    uint64_t
+        epoch; /* the store's own: the last failure that the loop had heard of; then the one that this unit is of */
     struct store_item *first, **last;
     enum store_result result;
     char error[STORE_ERROR_BYTES];
@@ -156,11 +163,14 @@ struct store_item *store_unit_add(struct store_unit *unit, enum store_kind kind)
 void store_unit_free(struct store_unit *unit);
 /* Loop thread. */
 void store_submit(struct store *store, struct store_unit *unit);
-/* Loop thread: the failure that `done` was told of by this unit has been dealt with; what is submitted from now on is tried again, unless
-   something has failed since. */
+/* Loop thread: the failure that `done` was told of by this unit has been dealt with; what is submitted from now on is
+   tried again, unless something has failed since. */
 void store_failure_handled(struct store *store, const struct store_unit *unit);
 
-/* Waits until everything that was submitted has been tried and posted to the loop; loop_deliver then calls each `done`. Loop thread. */
+/*
+ * Waits until everything that was submitted has been tried and posted to the loop; loop_deliver then calls each `done`.
+ * Loop thread.
+ */
 void store_flush(struct store *store);
 
 size_t store_depth(struct store *store);
@@ -171,8 +181,7 @@ struct store_counts {
 };
 struct store_counts store_counts(struct store *store);
 
-/* --- reading
-   --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 /* A read-only connection; used by one thread. */
 struct store_reader;
@@ -183,7 +192,8 @@ void store_reader_close(struct store_reader *reader);
 /* 1 found, 0 not, -1 failure. `job` is released by store_job_release. */
 int store_job_read(struct store_reader *reader, const char *id, struct store_job *job);
 /* The next queued job by priority, then age, that `skip` does not refuse. As store_job_read. */
-int store_job_next(struct store_reader *reader, bool (*skip)(void *user, const char *id), void *user, struct store_job *job);
+int store_job_next(struct store_reader *reader, bool (*skip)(void *user, const char *id), void *user,
+                   struct store_job *job);
 /* Queued jobs that start before this one (job.priority, job.number). -1 on failure. */
 int64_t store_job_place(struct store_reader *reader, const struct store_job *job);
 int64_t store_jobs_count(struct store_reader *reader, enum job_status status);
@@ -199,12 +209,16 @@ struct store_filter {
 };
 
 /* Calls each for jobs, newest first. How many, or -1. */
-int store_jobs_list(struct store_reader *reader, const struct store_filter *filter, bool (*each)(void *user, const struct store_job *job),
-                    void *user);
+int store_jobs_list(struct store_reader *reader, const struct store_filter *filter,
+                    bool (*each)(void *user, const struct store_job *job), void *user);
 /* Jobs that have one of the statuses of the bit mask, oldest first. */
-int store_jobs_with(struct store_reader *reader, unsigned statuses, bool (*each)(void *user, const struct store_job *job), void *user);
+int store_jobs_with(struct store_reader *reader, unsigned statuses,
+                    bool (*each)(void *user, const struct store_job *job), void *user);
 
-/* Events of a job behind id `after`, or of all jobs (job NULL) behind seq `after`; texts are valid during the call. How many, or -1. */
+/*
+ * Events of a job behind id `after`, or of all jobs (job NULL) behind seq `after`; texts are valid during the call. How
+ * many, or -1.
+ */
 int store_events_read(struct store_reader *reader, const char *job, int64_t after, int limit,
                       bool (*each)(void *user, const struct store_event *event), void *user);
 /* Progress events alone, of iterations from..to, in their order. */
@@ -220,11 +234,11 @@ int64_t store_id_time_last(struct store_reader *reader);
 int store_checkpoints_list(struct store_reader *reader, const char *job,
                            bool (*each)(void *user, const struct store_checkpoint *checkpoint), void *user);
 /*
- * A checkpoint with bytes, whose sha256 has been checked. iteration -1: the newest that is whole; *damaged (may be NULL) counts newer
- * ones that were not. 1, 0 (none, or it is damaged), -1. Released by free(checkpoint->bytes).
+ * A checkpoint with bytes, whose sha256 has been checked. iteration -1: the newest that is whole; *damaged (may be
+ * NULL) counts newer ones that were not. 1, 0 (none, or it is damaged), -1. Released by free(checkpoint->bytes).
  */
-int store_checkpoint_read(struct store_reader *reader, const char *job, int64_t iteration, struct store_checkpoint *checkpoint,
-                          int *damaged);
+int store_checkpoint_read(struct store_reader *reader, const char *job, int64_t iteration,
+                          struct store_checkpoint *checkpoint, int *damaged);
 
 /* 1: the key is known, with the body's hash and the job. */
 int store_key_read(struct store_reader *reader, const char *key, struct store_key *found);
@@ -232,29 +246,40 @@ int store_key_read(struct store_reader *reader, const char *key, struct store_ke
 /* All that is read until store_reader_release shows one state of the database. False on failure. */
 bool store_reader_hold(struct store_reader *reader);
 void store_reader_release(struct store_reader *reader);
-/* SQLite's own check of every page, that every job has a status, and that no event or checkpoint is without its job. False, with the first fault in `error`. */
+/*
+ * SQLite's own check of every page, that every job has a status, and that no event or checkpoint is without its job.
+ * False, with the first fault in `error`.
+ */
 bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_BYTES]);
 /* Bytes that rows take; free pages of the file are not counted. -1 on failure. */
 int64_t store_bytes_used(struct store_reader *reader);
-/* Bytes of memory that the store's connections take in this process: page caches, at most 8 MiB for writing and 2 MiB for each reader, and
- * statements. */
+/* Bytes of memory that the store's connections take in this process: page caches, at most 8 MiB for writing and 2 MiB
+ * for each reader, and statements. */
 int64_t store_memory_bytes(void);
-/* At most `limit` finished jobs, the longest finished first; `bytes` is about what a job's rows take. How many, or -1. */
-int store_jobs_oldest(struct store_reader *reader, int limit, bool (*each)(void *user, const char *id, int64_t finished, int64_t bytes),
-                      void *user);
 /*
- * Writes a copy of the database as it is now to `file`, which must not exist yet, while others read and write. It is whole, checked and
- * durable when this returns true; else nothing stays under that name, and `error` says why.
+ * At most `limit` finished jobs, the longest finished first; `bytes` is about what a job's rows take. How many, or -1.
+ */
+int store_jobs_oldest(struct store_reader *reader, int limit,
+                      bool (*each)(void *user, const char *id, int64_t finished, int64_t bytes), void *user);
+/*
+ * Writes a copy of the database as it is now to `file`, which must not exist yet, while others read and write. It is
+ * whole, checked and durable when this returns true; else nothing stays under that name, and `error` says why.
  */
 bool store_backup(const char *directory, const char *file, char error[STORE_ERROR_BYTES]);
 
-/* The digest of a job's events: SHA-256 of the digest before ("" at first, then 64 hexadecimal digits) and the event's text. */
+/*
+ * The digest of a job's events: SHA-256 of the digest before ("" at first, then 64 hexadecimal digits) and the event's
+ * text.
+ */
 void event_digest_add(char digest[STORE_HASH_BYTES], const char *json);
 
 /* SHA-256 in hexadecimal. */
 void sha256_hex(const void *bytes, size_t size, char hex[STORE_HASH_BYTES]);
 
-/* How the last daemon ended: true where it left a mark of a crash (a signal of its own, not SIGKILL); the mark is removed. */
+/*
+ * How the last daemon ended: true where it left a mark of a crash (a signal of its own, not SIGKILL); the mark is
+ * removed.
+ */
 bool store_crash_mark_take(const char *directory);
 /* Opens DIR/crashed for the handler of fatal signals to write to; the descriptor, or -1. */
 int store_crash_mark_open(const char *directory);

@@ -1,8 +1,9 @@
 /*
  * The store's writer: the directory, the schema, units and their commits. See store.h. Reading is in reader.c.
  *
- * Rejected: files for checkpoints (a checkpoint and its event could then part company at a crash; as rows they are one commit), a
- * connection per thread for writing (SQLite has one writer anyway, and only a queue in front of it lets many submissions share one fsync).
+ * Rejected: files for checkpoints (a checkpoint and its event could then part company at a crash; as rows they are one
+ * commit), a connection per thread for writing (SQLite has one writer anyway, and only a queue in front of it lets many
+ * submissions share one fsync).
  */
 #include "server/store/store.h"
 
@@ -22,7 +23,8 @@
 #include "server/store/schema.h"
 #include "server/base/thread.h"
 
-#define WHAT_TO_DO     "restore it from a backup, or move it away, with all files whose names begin with its own, to start anew"
+#define WHAT_TO_DO                                                                                                     \
+    "restore it from a backup, or move it away, with all files whose names begin with its own, to start anew"
 #define UNITS_A_COMMIT 512 /* bounds the time that the first of a crowd waits for the last */
 
 /* The statements of the writer, prepared once. */
@@ -43,11 +45,14 @@ enum statement {
 };
 
 static const char *const statement_text[STATEMENTS] = {
-    [JOB_ADD] = "INSERT INTO jobs (id, document, digest, name, task, rule, status, priority, created, iterations, memory, request)"
+    [JOB_ADD] = "INSERT INTO jobs (id, document, digest, name, task, rule, status, priority, created, iterations, "
+                "memory, request)"
                 " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
-    [JOB_SET] = "UPDATE jobs SET status=?2, started=?3, finished=?4, attempt=?5, iteration=?6, loss=?7, accuracy=?8, trials_per_second=?9, "
+    [JOB_SET] = "UPDATE jobs SET status=?2, started=?3, finished=?4, attempt=?5, iteration=?6, loss=?7, accuracy=?8, "
+                "trials_per_second=?9, "
                 "error_code=?10,"
-                " error_detail=?11, error_iteration=?12, weights_sha256=?13, crashes=?14, crash_iteration=?15, build=?16, isa=?17, "
+                " error_detail=?11, error_iteration=?12, weights_sha256=?13, crashes=?14, crash_iteration=?15, "
+                "build=?16, isa=?17, "
                 "trained=?18, dataset_sha256=?19 WHERE id=?1",
     [JOB_EVENTS] = "UPDATE jobs SET events=?2, event_digest=?3 WHERE id=?1",
     [EVENT_DIGEST] = "SELECT event_digest FROM jobs WHERE id=?1",
@@ -57,9 +62,11 @@ static const char *const statement_text[STATEMENTS] = {
     [JOB_DELETE_KEYS] = "DELETE FROM keys WHERE job=?1",
     [EVENT_ADD] = "INSERT INTO events (seq, job, id, time, type, iteration, terminal, succeeded, json, recheck) VALUES "
                   "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
-    [CHECKPOINT_ADD] = "INSERT OR REPLACE INTO checkpoints (job, iteration, created, loss, sha256, bytes) VALUES (?1,?2,?3,?4,?5,?6)",
-    [CHECKPOINT_TRIM] = "DELETE FROM checkpoints WHERE job=?1 AND iteration NOT IN (SELECT iteration FROM checkpoints WHERE job=?1"
-                        " ORDER BY iteration DESC LIMIT ?2)",
+    [CHECKPOINT_ADD] =
+        "INSERT OR REPLACE INTO checkpoints (job, iteration, created, loss, sha256, bytes) VALUES (?1,?2,?3,?4,?5,?6)",
+    [CHECKPOINT_TRIM] =
+        "DELETE FROM checkpoints WHERE job=?1 AND iteration NOT IN (SELECT iteration FROM checkpoints WHERE job=?1"
+        " ORDER BY iteration DESC LIMIT ?2)",
     [KEY_ADD] = "INSERT INTO keys (key, body, job, created) VALUES (?1,?2,?3,?4)",
 };
 
@@ -71,7 +78,7 @@ struct store {
     pthread_t writer;
     bool writing; /* the thread exists */
     pthread_mutex_t mutex;
-    pthread_cond_t wake, idle; /* something waits; nothing waits or is being written */
+    pthread_cond_t wake, idle;        /* something waits; nothing waits or is being written */
     struct store_unit *first, **last; /* under the mutex */
     size_t depth;
     bool leave;
@@ -109,7 +116,7 @@ void sha256_hex(const void *bytes, size_t size, char hex[STORE_HASH_BYTES]) {
     }
 }
 
-/* ---- units ----------------------------------------------------------------------------------------------------------- */
+/* ---- units ---- */
 
 void store_job_release(struct store_job *job) {
     free(job->document);
@@ -224,7 +231,7 @@ struct store_counts store_counts(struct store *store) {
     return counts;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static void bind_number(sqlite3_stmt *statement, int at, double number) {
     if (isnan(number)) {
@@ -296,7 +303,10 @@ static int job_delete(struct store *store, const char *id) {
     return result;
 }
 
-/* The job's number of events, and their digest with this one added. The event that tells of a deletion finds no job any more. */
+/*
+ * The job's number of events, and their digest with this one added. The event that tells of a deletion finds no job any
+ * more.
+ */
 static int job_count_event(struct store *store, const struct store_event *event) {
     sqlite3_stmt *s = store->statements[EVENT_DIGEST];
     char digest[STORE_HASH_BYTES];
@@ -378,11 +388,12 @@ static int item_write(struct store *store, const struct store_item *item) {
     return SQLITE_MISUSE;
 }
 
-/* Why nothing can be written now, told before anything else is asked of SQLite, which would forget it. errno was 0 before: SQLite's own
-   note of it (sqlite3_system_errno) is not made when it is the commit that fails. */
+/* Why nothing can be written now, told before anything else is asked of SQLite, which would forget it. errno was 0
+   before: SQLite's own note of it (sqlite3_system_errno) is not made when it is the commit that fails. */
 static void reason_keep(struct store *store, int code) {
     int number = errno, primary = code & 0xff;
-    bool full = primary == SQLITE_FULL || (primary == SQLITE_IOERR && (number == ENOSPC || number == EDQUOT || number == EFBIG));
+    bool full = primary == SQLITE_FULL ||
+                (primary == SQLITE_IOERR && (number == ENOSPC || number == EDQUOT || number == EFBIG));
     if (full) {
         snprintf(store->reason, sizeof store->reason, "the disk is full");
     } else if (primary == SQLITE_NOMEM || code == SQLITE_IOERR_NOMEM) {
@@ -390,7 +401,8 @@ static void reason_keep(struct store *store, int code) {
     } else if (primary == SQLITE_IOERR && number != 0) {
         snprintf(store->reason, sizeof store->reason, "the disk fails: %s", strerror(number));
     } else {
-        snprintf(store->reason, sizeof store->reason, "the database cannot be written: %s", sqlite3_errmsg(store->database));
+        snprintf(store->reason, sizeof store->reason, "the database cannot be written: %s",
+                 sqlite3_errmsg(store->database));
     }
 }
 
@@ -406,8 +418,9 @@ static int database_do(struct store *store, const char *statement) {
 }
 
 /*
- * The unit between two savepoints: a constraint that it breaks (a key that exists) costs the others nothing. Whatever else fails, fails the
- * whole commit: a job's next unit must not be written without this one. SQLITE_OK, or what fails the commit.
+ * The unit between two savepoints: a constraint that it breaks (a key that exists) costs the others nothing. Whatever
+ * else fails, fails the whole commit: a job's next unit must not be written without this one. SQLITE_OK, or what fails
+ * the commit.
  */
 static int unit_write(struct store *store, struct store_unit *unit) {
     int result = database_do(store, "SAVEPOINT unit"), step = SQLITE_DONE;
@@ -537,7 +550,7 @@ static void writer_main(void *argument) {
     }
 }
 
-/* ---- opening ----------------------------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static bool path_join(char path[4096], const char *directory, const char *name, char *error) {
     if (snprintf(path, 4096, "%s/%s", directory, name) >= 4096) {
@@ -562,8 +575,8 @@ static bool directory_lock(struct store *store, const char *directory, char *err
         owner[got > 0 ? got : 0] = '\0';
         owner[strcspn(owner, "\n")] = '\0';
         snprintf(error, STORE_ERROR_BYTES,
-                 "the data directory %.300s belongs to a running modpropd%s%s; stop that one or give another --data", directory,
-                 *owner != '\0' ? ", process " : "", owner);
+                 "the data directory %.300s belongs to a running modpropd%s%s; stop that one or give another --data",
+                 directory, *owner != '\0' ? ", process " : "", owner);
         return false;
     }
     int length = snprintf(owner, sizeof owner, "%ld\n", (long)getpid());
@@ -579,7 +592,8 @@ static bool directory_sync(const char *directory, char *error) {
     int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool done = descriptor >= 0 && (fsync(descriptor) == 0 || errno == EINVAL);
     if (!done) {
-        snprintf(error, STORE_ERROR_BYTES, "the data directory %.300s cannot be made durable: %s", directory, strerror(errno));
+        snprintf(error, STORE_ERROR_BYTES, "the data directory %.300s cannot be made durable: %s", directory,
+                 strerror(errno));
     }
     if (descriptor >= 0) {
         close(descriptor);
@@ -590,10 +604,11 @@ static bool directory_sync(const char *directory, char *error) {
 static bool database_fail(struct store *store, const char *path, const char *what, char *error) {
     int code = sqlite3_errcode(store->database) & 0xff;
     if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) {
-        snprintf(error, STORE_ERROR_BYTES,
-                 "the database %.200s is damaged (%s); nothing was changed: " WHAT_TO_DO, path, sqlite3_errmsg(store->database));
+        snprintf(error, STORE_ERROR_BYTES, "the database %.200s is damaged (%s); nothing was changed: " WHAT_TO_DO,
+                 path, sqlite3_errmsg(store->database));
     } else {
-        snprintf(error, STORE_ERROR_BYTES, "cannot %s the database %.300s: %s", what, path, sqlite3_errmsg(store->database));
+        snprintf(error, STORE_ERROR_BYTES, "cannot %s the database %.300s: %s", what, path,
+                 sqlite3_errmsg(store->database));
     }
     return false;
 }
@@ -604,7 +619,10 @@ static int check_row(void *user, int columns, char **values, char **names) {
     return 0;
 }
 
-/* SQLite takes an empty file with a log beside it for a new database and deletes the log, which holds what was committed. */
+/*
+ * SQLite takes an empty file with a log beside it for a new database and deletes the log, which holds what was
+ * committed.
+ */
 static bool log_has_its_database(const char *path, char *error) {
     char log[4096 + 8];
     struct stat database, status;
@@ -612,8 +630,8 @@ static bool log_has_its_database(const char *path, char *error) {
     if ((stat(path, &database) == 0 && database.st_size > 0) || stat(log, &status) != 0 || status.st_size == 0) {
         return true;
     }
-    snprintf(error, STORE_ERROR_BYTES, "the database %.200s is missing or empty, and its log is there; nothing was changed: " WHAT_TO_DO,
-             path);
+    snprintf(error, STORE_ERROR_BYTES,
+             "the database %.200s is missing or empty, and its log is there; nothing was changed: " WHAT_TO_DO, path);
     return false;
 }
 
@@ -623,8 +641,8 @@ static bool database_check(struct store *store, const char *path, int *version, 
     *version = schema_version(store->database);
     if (*version > SCHEMA_VERSION) {
         snprintf(error, STORE_ERROR_BYTES,
-                 "the database %.300s was written by a newer modprop (schema %d; this one knows %d): use that version", path, *version,
-                 SCHEMA_VERSION);
+                 "the database %.300s was written by a newer modprop (schema %d; this one knows %d): use that version",
+                 path, *version, SCHEMA_VERSION);
         return false;
     }
     if (*version < 0 || sqlite3_exec(store->database, "PRAGMA quick_check(1)", check_row, &whole, NULL) != SQLITE_OK) {
@@ -644,12 +662,14 @@ static bool database_open(struct store *store, const char *directory, char *erro
         return false;
     }
     mode_t kept = umask(0077);
-    int result = sqlite3_open_v2(path, &store->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    int result = sqlite3_open_v2(path, &store->database,
+                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (result == SQLITE_OK) {
         sqlite3_busy_timeout(store->database, 5000);
     }
     /* closing copies the log into the database: not into a damaged one */
-    bool opened = result == SQLITE_OK && sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) == SQLITE_OK;
+    bool opened = result == SQLITE_OK &&
+                  sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) == SQLITE_OK;
     opened = opened ? database_check(store, path, &version, error) : database_fail(store, path, "open", error);
     static const char settings[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-8192";
     if (opened && sqlite3_exec(store->database, settings, NULL, NULL, NULL) != SQLITE_OK) {
@@ -664,8 +684,8 @@ static bool database_open(struct store *store, const char *directory, char *erro
         return database_fail(store, path, "prepare", error);
     }
     for (int i = 0; i < STATEMENTS; i++) {
-        if (sqlite3_prepare_v3(store->database, statement_text[i], -1, SQLITE_PREPARE_PERSISTENT, &store->statements[i], NULL) !=
-            SQLITE_OK) {
+        if (sqlite3_prepare_v3(store->database, statement_text[i], -1, SQLITE_PREPARE_PERSISTENT, &store->statements[i],
+                               NULL) != SQLITE_OK) {
             return database_fail(store, path, "prepare", error);
         }
     }
@@ -709,7 +729,10 @@ void store_close(struct store *store) {
         pthread_cond_signal(&store->wake);
         pthread_mutex_unlock(&store->mutex);
         pthread_join(store->writer, NULL);
-        /* readers are still open, so that closing alone would leave the log: a stopped daemon leaves one file, which may be copied */
+        /*
+         * readers are still open, so that closing alone would leave the log: a stopped daemon leaves one file, which
+         * may be copied
+         */
         sqlite3_exec(store->database, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
     }
     for (int i = 0; i < STATEMENTS; i++) {

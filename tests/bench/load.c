@@ -1,12 +1,14 @@
 /*
  * load: the client side of the service's benchmark. One thread, epoll, plain HTTP/1.1 to 127.0.0.1.
  *
- *   load submit PORT CONNECTIONS COUNT BODY      COUNT submissions of the job document BODY, one at a time on each connection
- *   load follow PORT STREAMS SECONDS PATH...     STREAMS event streams (NDJSON) over the PATHs in turn, for SECONDS
+ *   load submit PORT CONNECTIONS COUNT BODY      COUNT submissions of the job document BODY, one at a time on each
+ * connection load follow PORT STREAMS SECONDS PATH...     STREAMS event streams (NDJSON) over the PATHs in turn, for
+ * SECONDS
  *
- * Prints one JSON object. In C because it shares the machine with what it measures: a thousand streams read by a script would take the
- * cores from training, and the benchmark would be of the script. `follow` takes as an event's latency the time from its member "time", set
- * when it was made for the store, to its arrival here; both on the machine's real-time clock, in steps of a millisecond.
+ * Prints one JSON object. In C because it shares the machine with what it measures: a thousand streams read by a script
+ * would take the cores from training, and the benchmark would be of the script. `follow` takes as an event's latency
+ * the time from its member "time", set when it was made for the store, to its arrival here; both on the machine's
+ * real-time clock, in steps of a millisecond.
  *
  * Exit status: 0, 1 for a failure of the load itself (a sentence says which), 2 for bad usage.
  */
@@ -89,7 +91,8 @@ static double samples_quantile(struct samples *samples, double share) {
 }
 
 static int connect_to(int port) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         fail("socket");
@@ -121,9 +124,12 @@ static int watch(struct connection *connections, size_t count) {
     return poll;
 }
 
-/* ---- reading an answer ------------------------------------------------------------------------------------------- */
+/* ---- reading an answer ---- */
 
-/* Gathers a byte of a line; true when the line is whole, its break (LF or CR LF) taken off. Longer lines lose their end. */
+/*
+ * Gathers a byte of a line; true when the line is whole, its break (LF or CR LF) taken off. Longer lines lose their
+ * end.
+ */
 static bool gather(char *line, size_t *used, size_t capacity, char byte) {
     if (byte != '\n') {
         if (*used < capacity - 1) {
@@ -211,7 +217,7 @@ static struct connection *connections_open(int port, size_t count) {
     return connections;
 }
 
-/* ---- submit ------------------------------------------------------------------------------------------------------ */
+/* ---- submit ---- */
 
 static char *submission_make(int port, const char *body, size_t *size) {
     char *request;
@@ -273,15 +279,16 @@ static void run_submit(int port, size_t count, long total, const char *body) {
         }
     }
     double seconds = clock_seconds(CLOCK_MONOTONIC) - began;
-    printf("{\"connections\": %zu, \"submissions\": %ld, \"refused\": %ld, \"seconds\": %.3f, \"per_second\": %.1f, ", count, total,
-           submit.refused, seconds, (double)(total - submit.refused) / seconds);
-    printf("\"p50_ms\": %.2f, \"p99_ms\": %.2f}\n", samples_quantile(&submit.latencies, 0.5), samples_quantile(&submit.latencies, 0.99));
+    printf("{\"connections\": %zu, \"submissions\": %ld, \"refused\": %ld, \"seconds\": %.3f, \"per_second\": %.1f, ",
+           count, total, submit.refused, seconds, (double)(total - submit.refused) / seconds);
+    printf("\"p50_ms\": %.2f, \"p99_ms\": %.2f}\n", samples_quantile(&submit.latencies, 0.5),
+           samples_quantile(&submit.latencies, 0.99));
     free(request);
     free(connections);
     free(submit.latencies.values);
 }
 
-/* ---- follow ------------------------------------------------------------------------------------------------------ */
+/* ---- follow ---- */
 
 struct follow {
     double began; /* real time, seconds: events made before are replay and not counted */
@@ -295,8 +302,8 @@ static double event_time(const char *line) {
     double seconds;
     const char *member = strstr(line, "\"time\":");
     int found = member == NULL ? 0
-                               : sscanf(member + 7, " \"%d-%d-%dT%d:%d:%lfZ", &broken.tm_year, &broken.tm_mon, &broken.tm_mday,
-                                        &broken.tm_hour, &broken.tm_min, &seconds);
+                               : sscanf(member + 7, " \"%d-%d-%dT%d:%d:%lfZ", &broken.tm_year, &broken.tm_mon,
+                                        &broken.tm_mday, &broken.tm_hour, &broken.tm_min, &seconds);
     if (found != 6) {
         return -1;
     }
@@ -329,7 +336,8 @@ static void follow_receive(struct follow *follow, int poll, struct connection *c
 static void subscribe(struct connection *connections, size_t count, int port, char *const *paths, int path_count) {
     for (size_t i = 0; i < count; i++) {
         char request[1024];
-        int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: application/x-ndjson\r\n\r\n",
+        int length = snprintf(request, sizeof request,
+                              "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: application/x-ndjson\r\n\r\n",
                               paths[i % (size_t)path_count], port);
         if (length < 0 || (size_t)length >= sizeof request) {
             errno = ENAMETOOLONG;
@@ -358,8 +366,8 @@ static void run_follow(int port, size_t count, double seconds, char *const *path
         }
     }
     size_t events = follow.latencies.count;
-    printf("{\"streams\": %zu, \"seconds\": %.1f, \"events\": %zu, \"events_per_second\": %.1f, ", count, seconds, events,
-           (double)events / seconds);
+    printf("{\"streams\": %zu, \"seconds\": %.1f, \"events\": %zu, \"events_per_second\": %.1f, ", count, seconds,
+           events, (double)events / seconds);
     printf("\"p50_ms\": %.2f, \"p99_ms\": %.2f, \"most_ms\": %.2f, ", samples_quantile(&follow.latencies, 0.5),
            samples_quantile(&follow.latencies, 0.99), samples_quantile(&follow.latencies, 1));
     printf("\"refused\": %ld, \"ended\": %ld}\n", follow.refused, follow.ended);
@@ -367,7 +375,7 @@ static void run_follow(int port, size_t count, double seconds, char *const *path
     free(follow.latencies.values);
 }
 
-/* ---- the command line -------------------------------------------------------------------------------------------- */
+/* ---- the command line ---- */
 
 /* A whole number from 1 to most, or a sentence and exit 2. */
 static long number(const char *text, const char *name, long most) {
@@ -394,7 +402,8 @@ int main(int argc, char **argv) {
         run_follow((int)number(argv[2], "PORT", 65535), (size_t)number(argv[3], "STREAMS", CONNECTIONS_MOST),
                    (double)number(argv[4], "SECONDS", 86400), argv + 5, argc - 5);
     } else {
-        fputs("usage: load submit PORT CONNECTIONS COUNT BODY\n       load follow PORT STREAMS SECONDS PATH...\n", stderr);
+        fputs("usage: load submit PORT CONNECTIONS COUNT BODY\n       load follow PORT STREAMS SECONDS PATH...\n",
+              stderr);
         return 2;
     }
     return 0;

@@ -1,10 +1,13 @@
 /*
- * The simulator's benchmark at one size: the machine's multiply-add peak and memory bandwidth, the forward pass, and each rule's training iteration with its
- * phases, all in one run so that ratios mean something. Prints one JSON object. tests/bench/run makes tables and sweeps of it.
+ * The simulator's benchmark at one size: the machine's multiply-add peak and memory bandwidth, the forward pass, and
+ * each rule's training iteration with its phases, all in one run so that ratios mean something. Prints one JSON object.
+ * tests/bench/run makes tables and sweeps of it.
  *
- *     simulator [UNITS [STEPS [TRIALS [THREADS [ROUNDS [LOSS [ROW]]]]]]]        defaults: the published delayed XOR, 120 900 32 2 9 last
+ *     simulator [UNITS [STEPS [TRIALS [THREADS [ROUNDS [LOSS [ROW]]]]]]]        defaults: the published delayed XOR,
+ * 120 900 32 2 9 last
  *
- * LOSS is "last" (delayed XOR: the last step carries loss) or "every" (pattern generation: each does). ROW names one row of the table, to measure it alone.
+ * LOSS is "last" (delayed XOR: the last step carries loss) or "every" (pattern generation: each does). ROW names one
+ * row of the table, to measure it alone.
  */
 #include <math.h>
 #include <pthread.h>
@@ -30,27 +33,24 @@ struct bench {
     int rounds;
 };
 
-static double seconds(void *user)
-{
+static double seconds(void *user) {
     (void)user;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static int by_value(const void *a, const void *b)
-{
+static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static double median(double *values, int count)
-{
+static double median(double *values, int count) {
     qsort(values, (size_t)count, sizeof *values, by_value);
     return values[count / 2];
 }
 
-/* --- the machine ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the machine ---- */
 
 struct probe {
     double flops[MEMBERS_MOST];
@@ -59,45 +59,44 @@ struct probe {
     volatile float sink[MEMBERS_MOST];
 };
 
-static void peak_work(void *user, int member, int members)
-{
+static void peak_work(void *user, int member, int members) {
     (void)members;
     struct probe *probe = user;
     probe->sink[member] = kernels_current()->peak(400000, &probe->flops[member]);
 }
 
-static double peak_measure(struct team *team)
-{
+static double peak_measure(struct team *team) {
     static struct probe probe;
     double rates[7];
     for (int i = 0; i < 7; i++) {
         double began = seconds(NULL), flops = 0;
         team_run(team, peak_work, &probe);
         double took = seconds(NULL) - began;
-        for (int m = 0; m < team_members(team); m++)
+        for (int m = 0; m < team_members(team); m++) {
             flops += probe.flops[m];
+        }
         rates[i] = flops / took;
     }
     return median(rates, 7);
 }
 
-static void bandwidth_work(void *user, int member, int members)
-{
+static void bandwidth_work(void *user, int member, int members) {
     (void)members;
     struct probe *probe = user;
-    kernels_current()->accumulate(probe->each / 2, probe->memory + (size_t)member * probe->each, probe->memory + (size_t)member * probe->each + probe->each / 2);
+    kernels_current()->accumulate(probe->each / 2, probe->memory + (size_t)member * probe->each,
+                                  probe->memory + (size_t)member * probe->each + probe->each / 2);
 }
 
 /* Bytes a second of reading two arrays and writing one, far beyond the caches. */
-static double bandwidth_measure(struct team *team)
-{
+static double bandwidth_measure(struct team *team) {
     static struct probe probe;
     size_t members = (size_t)team_members(team);
     double rates[5];
     probe.each = (size_t)16 << 20;
     probe.memory = aligned_alloc(64, members * probe.each * sizeof(float));
-    if (!probe.memory)
+    if (!probe.memory) {
         return NAN;
+    }
     memset(probe.memory, 0, members * probe.each * sizeof(float));
     for (int i = 0; i < 5; i++) {
         double began = seconds(NULL);
@@ -108,16 +107,14 @@ static double bandwidth_measure(struct team *team)
     return median(rates, 5);
 }
 
-/* --- the simulator -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the simulator ---- */
 
-static void trial_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride)
-{
+static void trial_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride) {
     const struct bench *bench = user;
     bench->task.ops->inputs(&bench->task, &bench->trials[trial], from, to, x, stride);
 }
 
-static float trial_target(const void *user, size_t trial, int t, int *class_index, float *values)
-{
+static float trial_target(const void *user, size_t trial, int t, int *class_index, float *values) {
     const struct bench *bench = user;
     return bench->task.ops->target(&bench->task, &bench->trials[trial], t, class_index, values);
 }
@@ -128,30 +125,41 @@ struct timing {
     struct engine_plan plan;
 };
 
-static void trials_draw(struct bench *bench, int64_t iteration)
-{
-    for (int i = 0; i < bench->config.training.batch_size; i++)
-        bench->task.ops->trial(&bench->task, (struct trial_id){TRIAL_TRAINING, iteration, (size_t)i}, &bench->trials[i]);
+static void trials_draw(struct bench *bench, int64_t iteration) {
+    for (int i = 0; i < bench->config.training.batch_size; i++) {
+        bench->task.ops->trial(&bench->task, (struct trial_id){TRIAL_TRAINING, iteration, (size_t)i},
+                               &bench->trials[i]);
+    }
 }
 
-/* One training iteration, all of it: trials, gradient, optimiser, packing. rule NULL: the forward pass alone, inputs included. */
-static struct timing iteration_measure(struct bench *bench, const struct rule_config *rule, enum engine_method method)
-{
+/*
+ * One training iteration, all of it: trials, gradient, optimiser, packing. rule NULL: the forward pass alone, inputs
+ * included.
+ */
+static struct timing iteration_measure(struct bench *bench, const struct rule_config *rule, enum engine_method method) {
     struct train_config config = bench->config;
     const struct task_shape *shape = &bench->task.shape;
-    struct engine_options options = {.steps = shape->steps, .trials = config.training.batch_size, .loss = shape->loss, .mask_from = shape->mask_from,
-                                     .mask_uniform = shape->mask_uniform, .rule = rule, .method = method, .clock = seconds};
+    struct engine_options options = {.steps = shape->steps,
+                                     .trials = config.training.batch_size,
+                                     .loss = shape->loss,
+                                     .mask_from = shape->mask_from,
+                                     .mask_uniform = shape->mask_uniform,
+                                     .rule = rule,
+                                     .method = method,
+                                     .clock = seconds};
     struct timing timing = {0};
     struct train_error error = {.text = "out of memory"};
     enum train_result result;
     struct optimizer optimizer;
     struct engine_result run = {0};
     double times[ROUNDS_MOST];
-    if (rule)
+    if (rule) {
         config.rule = *rule;
+    }
     struct engine *engine = engine_create(&bench->network, &options, &result, &error);
     float *gradient = malloc(bench->network.parameters * sizeof *gradient);
-    bool planned = engine_plan_make(bench->network.units, shape->inputs, shape->outputs, bench->network.types, bench->network.bias, true, &options, &timing.plan, &error);
+    bool planned = engine_plan_make(bench->network.units, shape->inputs, shape->outputs, bench->network.types,
+                                    bench->network.bias, true, &options, &timing.plan, &error);
     if (!engine || !gradient || !planned || !optimizer_init(&optimizer, &bench->network, &config)) {
         fprintf(stderr, "simulator: %s\n", error.text);
         exit(1);
@@ -160,10 +168,12 @@ static struct timing iteration_measure(struct bench *bench, const struct rule_co
     engine_weights_load(engine, NULL, config.rule.mu, NULL);
     for (int i = -2; i < bench->rounds; i++) {
         double began = seconds(NULL);
-        if (i == 0)
+        if (i == 0) {
             run = (struct engine_result){0};
+        }
         trials_draw(bench, i + 2);
-        engine_batch_run(engine, bench->team, &source, config.training.batch_size, rule ? gradient : NULL, NULL, NULL, &run);
+        engine_batch_run(engine, bench->team, &source, config.training.batch_size, rule ? gradient : NULL, NULL, NULL,
+                         &run);
         double before = seconds(NULL);
         if (rule) {
             optimizer_update(&optimizer, &bench->network, gradient, i + 2);
@@ -176,37 +186,55 @@ static struct timing iteration_measure(struct bench *bench, const struct rule_co
         }
     }
     timing.seconds = median(times, bench->rounds);
-    timing.phases = (struct train_phases){run.phases.trials / bench->rounds, run.phases.forward / bench->rounds, run.phases.credit / bench->rounds,
-                                          run.phases.gradient / bench->rounds, timing.phases.optimizer / bench->rounds};
+    timing.phases = (struct train_phases){run.phases.trials / bench->rounds, run.phases.forward / bench->rounds,
+                                          run.phases.credit / bench->rounds, run.phases.gradient / bench->rounds,
+                                          timing.phases.optimizer / bench->rounds};
     optimizer_release(&optimizer);
     engine_destroy(engine);
     free(gradient);
     return timing;
 }
 
-static void timing_print(const char *name, const struct timing *timing, double forward, double peak)
-{
-    double flops = 2 * (timing->plan.multiply_adds > 0 ? timing->plan.multiply_adds : timing->plan.forward_multiply_adds);
+static void timing_print(const char *name, const struct timing *timing, double forward, double peak) {
+    double flops = 2 *
+                   (timing->plan.multiply_adds > 0 ? timing->plan.multiply_adds : timing->plan.forward_multiply_adds);
     const struct train_phases *p = &timing->phases;
-    printf("  \"%s\": {\"ms\": %.4f, \"to_forward\": %.3f, \"gflops\": %.1f, \"of_peak\": %.3f, \"trials_ms\": %.4f, \"forward_ms\": %.4f, \"credit_ms\": %.4f, "
+    printf("  \"%s\": {\"ms\": %.4f, \"to_forward\": %.3f, \"gflops\": %.1f, \"of_peak\": %.3f, \"trials_ms\": %.4f, "
+           "\"forward_ms\": %.4f, \"credit_ms\": %.4f, "
            "\"gradient_ms\": %.4f, \"optimizer_ms\": %.4f, \"method\": \"%s\", \"memory_bytes\": %zu},\n",
-           name, 1e3 * timing->seconds, timing->seconds / forward, 1e-9 * flops / timing->seconds, flops / timing->seconds / peak, 1e3 * p->trials, 1e3 * p->forward,
-           1e3 * p->credit, 1e3 * p->gradient, 1e3 * p->optimizer, engine_method_name(timing->plan.method, false), timing->plan.memory_bytes);
+           name, 1e3 * timing->seconds, timing->seconds / forward, 1e-9 * flops / timing->seconds,
+           flops / timing->seconds / peak, 1e3 * p->trials, 1e3 * p->forward, 1e3 * p->credit, 1e3 * p->gradient,
+           1e3 * p->optimizer, engine_method_name(timing->plan.method, false), timing->plan.memory_bytes);
 }
 
-static void bench_make(struct bench *bench, int units, int steps, int trials, bool every)
-{
+static void bench_make(struct bench *bench, int units, int steps, int trials, bool every) {
     char error[256];
     int cue = steps / 9 > 0 ? steps / 9 : 1;
     bench->config = (struct train_config){
         .seed = 1,
-        .task = {.type = TASK_DELAYED_XOR, .delayed_xor = {.delay = steps - 2 * cue, .cue = cue, .amplitude = 2, .noise = 0.01}},
-        .network = {.units = units, .tau = 100, .dale = true, .excitatory_fraction = 0.8, .types_per_sign = 1, .connectivity = 1, .rewiring = REWIRING_DEEP_R},
+        .task = {.type = TASK_DELAYED_XOR,
+                 .delayed_xor = {.delay = steps - 2 * cue, .cue = cue, .amplitude = 2, .noise = 0.01}},
+        .network = {.units = units,
+                    .tau = 100,
+                    .dale = true,
+                    .excitatory_fraction = 0.8,
+                    .types_per_sign = 1,
+                    .connectivity = 1,
+                    .rewiring = REWIRING_DEEP_R},
         .rule = {.mu = 0.25},
-        .optimizer = {.learning_rate = 5e-4, .decay_factor = 0.8, .decay_every = 300, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .l2 = 5e-4, .l1 = 0.01},
+        .optimizer = {.learning_rate = 5e-4,
+                      .decay_factor = 0.8,
+                      .decay_every = 300,
+                      .beta1 = 0.9,
+                      .beta2 = 0.999,
+                      .epsilon = 1e-8,
+                      .l2 = 5e-4,
+                      .l1 = 0.01},
         .training = {.batch_size = trials}};
-    if (every)
-        bench->config.task = (struct task_config){.type = TASK_PATTERN, .pattern = {.inputs = 20, .outputs = 1, .duration = steps}};
+    if (every) {
+        bench->config.task = (struct task_config){.type = TASK_PATTERN,
+                                                  .pattern = {.inputs = 20, .outputs = 1, .duration = steps}};
+    }
     bench->trials = calloc((size_t)trials, sizeof *bench->trials);
     if (!bench->trials || task_init(&bench->task, &bench->config.task, 1, error) != TRAIN_FINISHED) {
         fprintf(stderr, "simulator: out of memory\n");
@@ -214,22 +242,24 @@ static void bench_make(struct bench *bench, int units, int steps, int trials, bo
     }
 }
 
-/* Fresh weights of a network with so many types a sign; beyond 256 units without Dale's law, whose initial weights take an eigenvalue problem. */
-static void network_renew(struct bench *bench, int types_per_sign)
-{
+/*
+ * Fresh weights of a network with so many types a sign; beyond 256 units without Dale's law, whose initial weights take
+ * an eigenvalue problem.
+ */
+static void network_renew(struct bench *bench, int types_per_sign) {
     char error[256];
     struct network_config config = bench->config.network;
     config.types_per_sign = types_per_sign;
     config.dale = config.units <= 256;
     network_release(&bench->network);
-    if (network_init(&bench->network, &config, bench->task.shape.inputs, bench->task.shape.outputs, 1, NULL, NULL, error) != TRAIN_FINISHED) {
+    if (network_init(&bench->network, &config, bench->task.shape.inputs, bench->task.shape.outputs, 1, NULL, NULL,
+                     error) != TRAIN_FINISHED) {
         fprintf(stderr, "simulator: %s\n", error);
         exit(1);
     }
 }
 
-static int argument(int count, char **values, int at, int fallback)
-{
+static int argument(int count, char **values, int at, int fallback) {
     int value = count > at ? atoi(values[at]) : fallback;
     if (value < 1) {
         fprintf(stderr, "simulator: every argument must be a positive integer; got %s\n", values[at]);
@@ -257,10 +287,10 @@ static const struct {
     {"bptt", {.type = RULE_BPTT}, 1, METHOD_AUTO},
 };
 
-int main(int count, char **values)
-{
+int main(int count, char **values) {
     static struct bench bench;
-    int units = argument(count, values, 1, 120), steps = argument(count, values, 2, 900), trials = argument(count, values, 3, 32);
+    int units = argument(count, values, 1, 120), steps = argument(count, values, 2, 900),
+        trials = argument(count, values, 3, 32);
     int threads = argument(count, values, 4, 2);
     bench.rounds = argument(count, values, 5, 9);
     bench.rounds = bench.rounds > ROUNDS_MOST ? ROUNDS_MOST : bench.rounds;
@@ -278,12 +308,14 @@ int main(int count, char **values)
     network_renew(&bench, 1);
     double peak = peak_measure(bench.team);
     struct timing forward = iteration_measure(&bench, NULL, METHOD_AUTO);
-    printf("{\"units\": %d, \"steps\": %d, \"trials\": %d, \"threads\": %d, \"isa\": \"%s\", \"loss\": \"%s\", \"peak_gflops\": %.1f,\n \"rules\": {\n", units,
-           steps, trials, threads, kernels_name(), every ? "every" : "last", 1e-9 * peak);
+    printf("{\"units\": %d, \"steps\": %d, \"trials\": %d, \"threads\": %d, \"isa\": \"%s\", \"loss\": \"%s\", "
+           "\"peak_gflops\": %.1f,\n \"rules\": {\n",
+           units, steps, trials, threads, kernels_name(), every ? "every" : "last", 1e-9 * peak);
     timing_print("forward", &forward, forward.seconds, peak);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (count > 7 && strcmp(values[7], rows[i].name) != 0)
+        if (count > 7 && strcmp(values[7], rows[i].name) != 0) {
             continue;
+        }
         network_renew(&bench, rows[i].types);
         struct timing timing = iteration_measure(&bench, &rows[i].rule, rows[i].method);
         timing_print(rows[i].name, &timing, forward.seconds, peak);
@@ -291,7 +323,8 @@ int main(int count, char **values)
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     /* last, since its arrays would count as the simulator's memory */
-    printf("  \"end\": null},\n \"resident_bytes_most\": %ld, \"bandwidth_gbytes\": %.1f}\n", usage.ru_maxrss * 1024L, 1e-9 * bandwidth_measure(bench.team));
+    printf("  \"end\": null},\n \"resident_bytes_most\": %ld, \"bandwidth_gbytes\": %.1f}\n", usage.ru_maxrss * 1024L,
+           1e-9 * bandwidth_measure(bench.team));
     network_release(&bench.network);
     task_release(&bench.task);
     team_destroy(bench.team);

@@ -3,6 +3,7 @@
 A test that leaves an error in the console, or whose page asked any other origin, fails. What is expected (a fault shown while one types is a
 422; requests fail while a daemon is down) is named by the test.
 """
+
 import json
 import pathlib
 import subprocess
@@ -105,7 +106,9 @@ class Browser:
         return waiting.until(lambda driver: driver.execute_script(f"return {condition}"), condition)
 
     def device(self, width, height, scheme):
-        self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
+        self.cdp(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+        )
         self.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def cdp(self, command, **values):
@@ -119,7 +122,9 @@ class Browser:
 
     def press(self, text, within="main"):
         """Presses the button or follows the link of that text."""
-        self.wait(f"[...document.querySelectorAll({json.dumps(f'{within} button, {within} a')})].some(b => b.textContent === {json.dumps(text)})")
+        self.wait(
+            f"[...document.querySelectorAll({json.dumps(f'{within} button, {within} a')})].some(b => b.textContent === {json.dumps(text)})"
+        )
         next(b for b in self.all(f"{within} button, {within} a") if b.text == text).click()
 
     def keys(self, *keys):
@@ -138,7 +143,9 @@ class Browser:
         self.asked()
         self.driver.quit()
         asked = self.urls
-        abroad = [u for u in asked if u.startswith(("http", "ws")) and urllib.parse.urlsplit(u).netloc not in self.origins]
+        abroad = [
+            u for u in asked if u.startswith(("http", "ws")) and urllib.parse.urlsplit(u).netloc not in self.origins
+        ]
         assert asked and not abroad, f"requests left the origin: {abroad}"
         faults = [text for text in console if not any(part in text for part in self.expected)]
         assert not faults, faults

@@ -1,4 +1,5 @@
 """Who can use the dashboard: by keyboard, on a phone, in the dark, with a screen reader (axe-core), with a token, and when nothing is there."""
+
 import re
 import subprocess
 
@@ -34,10 +35,14 @@ def test_accessible_and_fitting(daemon, browser, axe, width, scheme):
         browser.wait(condition)
         if "/jobs/0" in page:
             browser.script("document.querySelectorAll('details').forEach(d => { d.open = true })")
-            browser.wait("document.querySelectorAll('#activity figure').length === 3 && document.querySelector('#weights [role=status]').textContent")
+            browser.wait(
+                "document.querySelectorAll('#activity figure').length === 3 && document.querySelector('#weights [role=status]').textContent"
+            )
         if page == "#/new":
             browser.wait("document.querySelector('[aria-invalid]')")
-        assert browser.script("return document.documentElement.scrollWidth <= innerWidth"), f"{page} is wider than {width}"
+        assert browser.script("return document.documentElement.scrollWidth <= innerWidth"), (
+            f"{page} is wider than {width}"
+        )
         browser.cdp("Runtime.evaluate", expression=axe)
         browser.driver.set_script_timeout(120)
         faults = browser.driver.execute_async_script(
@@ -80,7 +85,9 @@ def test_the_focus_goes_through_every_view_and_is_seen(daemon, browser):
         browser.wait(ready)
         browser.script("document.querySelectorAll('details').forEach(d => { d.open = true })")
         if "jobs/" in page:
-            browser.wait("document.querySelectorAll('#activity figure').length === 3 && !document.querySelector('#weights .two').hidden")
+            browser.wait(
+                "document.querySelectorAll('#activity figure').length === 3 && !document.querySelector('#weights .two').hidden"
+            )
         browser.script("document.activeElement.blur(); document.getElementById('skip').focus()")
         for _ in range(200):
             browser.keys(Keys.TAB)
@@ -135,9 +142,14 @@ def test_one_finger_belongs_to_the_page_two_to_a_chart(daemon, browser):
         """Fingers that each go from one place of the chart to another; how far the page scrolled."""
         browser.script("document.querySelector('.plot').scrollIntoView({ block: 'center' })")
         before = browser.script("return scrollY")
-        x, y = browser.script("const r = document.querySelector('.plot').getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]")
+        x, y = browser.script(
+            "const r = document.querySelector('.plot').getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]"
+        )
         for step in range(11):
-            points = [{"x": x + a[0] + (b[0] - a[0]) * step / 10, "y": y + a[1] + (b[1] - a[1]) * step / 10, "id": i} for i, (a, b) in enumerate(paths)]
+            points = [
+                {"x": x + a[0] + (b[0] - a[0]) * step / 10, "y": y + a[1] + (b[1] - a[1]) * step / 10, "id": i}
+                for i, (a, b) in enumerate(paths)
+            ]
             browser.cdp("Input.dispatchTouchEvent", type="touchMove" if step else "touchStart", touchPoints=points)
         browser.cdp("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
         return browser.script("return scrollY") - before
@@ -170,7 +182,9 @@ def test_a_token_is_asked_for_once_and_taken(tmp_path, browser):
         browser.press("Token", "header")
         browser.type("#login-token", token)
         browser.keys(Keys.ENTER)
-        browser.wait("document.getElementById('link').textContent === 'live' && document.querySelector('.empty h2')?.textContent === 'No jobs yet'")
+        browser.wait(
+            "document.getElementById('link').textContent === 'live' && document.querySelector('.empty h2')?.textContent === 'No jobs yet'"
+        )
         browser.open(f"{daemon.url}/#/new")
         browser.wait("document.querySelector('.summary').textContent")
         assert '-H "Authorization: Bearer $MODPROP_TOKEN"' in browser.find("pre").text

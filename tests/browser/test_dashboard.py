@@ -1,4 +1,5 @@
 """The dashboard in Chromium: what issue after issue relies on, seen as a user sees it."""
+
 import signal
 
 import pytest
@@ -15,13 +16,26 @@ def main_thread_seconds(browser):
 
 
 def test_the_page_is_small_strict_and_quick(daemon, browser):
-    urls = [line.split()[0] for line in (ROOT / "clients" / "web" / "files.txt").read_text().splitlines() if line.startswith("/")]
+    urls = [
+        line.split()[0]
+        for line in (ROOT / "clients" / "web" / "files.txt").read_text().splitlines()
+        if line.startswith("/")
+    ]
     size = 0
     for url in urls:
-        with requests.get(daemon.url + url, headers={"Accept": "text/html, */*;q=0.8", "Accept-Encoding": "gzip"}, stream=True, timeout=10) as answer:
+        with requests.get(
+            daemon.url + url,
+            headers={"Accept": "text/html, */*;q=0.8", "Accept-Encoding": "gzip"},
+            stream=True,
+            timeout=10,
+        ) as answer:
             assert answer.status_code == 200, url
             policy = answer.headers["Content-Security-Policy"]
-            assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';") and "unsafe" not in policy and "data:" not in policy, url
+            assert (
+                policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+                and "unsafe" not in policy
+                and "data:" not in policy
+            ), url
             size += len(answer.raw.read(decode_content=False))
     assert 20_000 < size < 200_000
     browser.cdp("Performance.enable", timeDomain="threadTicks")
@@ -29,7 +43,9 @@ def test_the_page_is_small_strict_and_quick(daemon, browser):
     browser.wait("document.querySelector('.empty h2')?.textContent === 'No jobs yet'")
     busy = main_thread_seconds(browser)
     painted = browser.script("return performance.getEntriesByType('paint').at(-1).startTime")
-    print(f"{size / 1000:.0f} kB in all; painted after {painted:.0f} ms, usable after {1000 * busy:.0f} ms of processor")
+    print(
+        f"{size / 1000:.0f} kB in all; painted after {painted:.0f} ms, usable after {1000 * busy:.0f} ms of processor"
+    )
     assert busy < 0.5, "usable within a second, with as much again for the daemon and the loopback"
     browser.wait("document.getElementById('link').textContent === 'live'")
 
@@ -45,11 +61,18 @@ def test_the_form_submits_a_job_and_its_curve_moves(daemon, browser):
     assert mu.get_attribute("aria-invalid") == "true"
     mu.clear()
     mu.send_keys("0.3")
-    for field, value in {"task-delay": "40", "task-cue": "20", "training-iterations": "3000", "training-evaluate_every": "5"}.items():
+    for field, value in {
+        "task-delay": "40",
+        "task-cue": "20",
+        "training-iterations": "3000",
+        "training-evaluate_every": "5",
+    }.items():
         element = browser.find(f"#f-{field}")
         element.clear()
         element.send_keys(value)
-    browser.wait("document.querySelector('.summary .good') && !document.getElementById('f-rule-mu').hasAttribute('aria-invalid')")
+    browser.wait(
+        "document.querySelector('.summary .good') && !document.getElementById('f-rule-mu').hasAttribute('aria-invalid')"
+    )
     code = browser.find("pre").text
     assert code.startswith("curl") and '"mu":0.3' in code and '"delay":40' in code
     browser.find("[data-language=python]").click()
@@ -104,11 +127,18 @@ def test_three_seeds_show_a_mean_with_its_band(daemon, browser):
     browser.wait("document.querySelectorAll('.rows .row').length === 3")
     for box in browser.all(".rows input"):
         box.click()
-    browser.wait("[...document.querySelectorAll('button')].some(b => b.textContent === 'Compare 3' && (b.click(), true))")
-    browser.wait("document.querySelectorAll('.charts canvas').length > 1 && document.querySelectorAll('tbody tr').length === 1")
+    browser.wait(
+        "[...document.querySelectorAll('button')].some(b => b.textContent === 'Compare 3' && (b.click(), true))"
+    )
+    browser.wait(
+        "document.querySelectorAll('.charts canvas').length > 1 && document.querySelectorAll('tbody tr').length === 1"
+    )
     cells = browser.script("return [...document.querySelectorAll('tbody td')].map(c => c.textContent)")
     mean = sum(losses) / 3
-    assert "3 of 3" in cells and any(cell.startswith(f"{mean:.3g}"[:5]) and "±" in cell for cell in cells), (cells, losses)
+    assert "3 of 3" in cells and any(cell.startswith(f"{mean:.3g}"[:5]) and "±" in cell for cell in cells), (
+        cells,
+        losses,
+    )
     # the band: its colour is the line's at low opacity, so pixels that are neither transparent nor opaque cover an area
     area = """(() => { const c = document.querySelector('.charts canvas'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
         let n = 0; for (let i = 3; i < d.length; i += 4) if (d[i] > 30 && d[i] < 80) n++; return n; })()"""
@@ -160,7 +190,9 @@ def test_two_thousand_jobs_scroll_without_a_pause(tmp_path, browser):
         )
         busy = (main_thread_seconds(browser) - before) / len(frames)
         gaps = sorted(b - a for a, b in zip(frames, frames[1:]))
-        print(f"2,000 jobs: {1000 * busy:.1f} ms of processor a frame; frames {gaps[len(gaps) // 2]:.0f} ms, the longest {gaps[-1]:.0f} ms")
+        print(
+            f"2,000 jobs: {1000 * busy:.1f} ms of processor a frame; frames {gaps[len(gaps) // 2]:.0f} ms, the longest {gaps[-1]:.0f} ms"
+        )
         assert busy < 0.03, f"{1000 * busy:.1f} ms of processor a frame"
         browser.wait("document.querySelector('.viewport').textContent.includes('job 0')")
         browser.press("Seed")
@@ -171,7 +203,9 @@ def test_two_thousand_jobs_scroll_without_a_pause(tmp_path, browser):
         browser.find(".rows a").click()
         browser.wait("document.querySelector('.title h1')?.textContent === 'job 1234'")
         browser.script("history.back()")
-        browser.wait("document.querySelectorAll('.rows .row').length === 1 && document.getElementById('filter').value === 'job 1234'")
+        browser.wait(
+            "document.querySelectorAll('.rows .row').length === 1 && document.getElementById('filter').value === 'job 1234'"
+        )
     finally:
         daemon.process.terminate()
         daemon.process.wait(daemons.STOP_SECONDS)

@@ -1,4 +1,5 @@
 """The page of the embedding guide, as it stands there, served by another origin than the daemon's."""
+
 import functools
 import http.server
 import threading
@@ -15,7 +16,9 @@ def elsewhere(tmp_path):
     """A web server of its own, with the folder that it serves."""
     folder = tmp_path / "site"
     folder.mkdir()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder)))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    )
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", folder
@@ -33,7 +36,9 @@ def test_the_guides_page_draws_where_it_is_allowed(tmp_path, browser, elsewhere,
         finish(daemon, id)
         page = (ROOT / "clients" / "web" / "README.md").read_text().split("```html\n")[1].split("```")[0]
         assert page.count("\n") <= 22 and '"JOB"' in page and "http://127.0.0.1:8080" in page
-        (folder / "index.html").write_text(page.replace('"JOB"', f'"{id}"').replace("http://127.0.0.1:8080", daemon.url))
+        (folder / "index.html").write_text(
+            page.replace('"JOB"', f'"{id}"').replace("http://127.0.0.1:8080", daemon.url)
+        )
         browser.origins.add(daemon.url.removeprefix("http://"))
         browser.expected.append("favicon.ico")
         if not allowed:

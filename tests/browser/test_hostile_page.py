@@ -2,6 +2,7 @@
 
 The page is served by another origin; a name of its own resolves to the daemon's address (--host-resolver-rules), which is what DNS rebinding ends in.
 """
+
 import functools
 import http.server
 import json
@@ -15,7 +16,14 @@ import daemons
 from conftest import Browser, submit
 
 NAME = "rebound.example"
-JOB = json.dumps({"task": {"type": "delayed_xor", "delay": 10, "cue": 4}, "network": {"units": 6}, "training": {"iterations": 3}, "name": "from the page"})
+JOB = json.dumps(
+    {
+        "task": {"type": "delayed_xor", "delay": 10, "cue": 4},
+        "network": {"units": 6},
+        "training": {"iterations": 3},
+        "name": "from the page",
+    }
+)
 
 
 @pytest.fixture
@@ -23,7 +31,9 @@ def elsewhere(tmp_path):
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "index.html").write_text("<!doctype html><title>a page of another site</title><body>")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder)))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    )
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -39,7 +49,9 @@ def victim(tmp_path):
     running.job = submit(running, name="of the lab")
     yield running
     jobs = running.get("/v1/jobs").json()["jobs"]
-    assert [(job["id"], job["status"], job["name"]) for job in jobs] == [(running.job, "queued", "of the lab")], "the page changed something"
+    assert [(job["id"], job["status"], job["name"]) for job in jobs] == [(running.job, "queued", "of the lab")], (
+        "the page changed something"
+    )
     running.process.terminate()
     running.process.wait(daemons.STOP_SECONDS)
 
@@ -49,7 +61,15 @@ def hostile(tmp_path, victim, monkeypatch):
     """A browser for which NAME is the daemon's host."""
     monkeypatch.setattr(conftest, "FLAGS", [*conftest.FLAGS, f"--host-resolver-rules=MAP {NAME} 127.0.0.1"])
     browser = Browser(tmp_path / "profile")
-    browser.expected += ["CORS", "ERR_FAILED", "403", "favicon.ico", "ERR_BLOCKED_BY_RESPONSE", "400", "frame-ancestors"]
+    browser.expected += [
+        "CORS",
+        "ERR_FAILED",
+        "403",
+        "favicon.ico",
+        "ERR_BLOCKED_BY_RESPONSE",
+        "400",
+        "frame-ancestors",
+    ]
     browser.origins |= {victim.url.removeprefix("http://"), f"{NAME}:{victim.port}"}
     yield browser
     browser.close()
@@ -97,13 +117,25 @@ def test_streams_and_embedded_things_of_a_foreign_origin_are_refused(hostile, el
     hostile.script("window.stream = new EventSource(arguments[0])", victim.url + "/v1/events")
     hostile.wait("stream.readyState === EventSource.CLOSED")
     for element in ("img", "script"):
-        hostile.script("const e = document.createElement(arguments[0]); e.onerror = () => { window[arguments[0] + 'Failed'] = true };"
-                       "e.onload = () => { window[arguments[0] + 'Failed'] = false }; e.src = arguments[1]; document.body.append(e)", element, victim.url + "/v1/jobs?limit=1")
+        hostile.script(
+            "const e = document.createElement(arguments[0]); e.onerror = () => { window[arguments[0] + 'Failed'] = true };"
+            "e.onload = () => { window[arguments[0] + 'Failed'] = false }; e.src = arguments[1]; document.body.append(e)",
+            element,
+            victim.url + "/v1/jobs?limit=1",
+        )
         hostile.wait(f"window.{element}Failed === true")
     assert logged(victim, method="GET", path="/v1/jobs", status=403)
-    hostile.script("const f = document.createElement('iframe'); f.src = arguments[0]; f.onload = () => { window.framed = true }; document.body.append(f)", victim.url + "/")
+    hostile.script(
+        "const f = document.createElement('iframe'); f.src = arguments[0]; f.onload = () => { window.framed = true }; document.body.append(f)",
+        victim.url + "/",
+    )
     hostile.wait("window.framed === true")
-    assert hostile.script("try { return document.querySelector('iframe').contentDocument !== null } catch (e) { return false }") is False, "the page is framed"
+    assert (
+        hostile.script(
+            "try { return document.querySelector('iframe').contentDocument !== null } catch (e) { return false }"
+        )
+        is False
+    ), "the page is framed"
 
 
 @pytest.mark.parametrize("type", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data"])
@@ -112,9 +144,14 @@ def test_a_form_post_is_refused(hostile, elsewhere, victim, type):
     for path in ("/v1/jobs", f"/v1/jobs/{victim.job}/cancel"):
         hostile.open(elsewhere)
         # the value's end closes what the name began: as text/plain the body is JSON
-        hostile.script("const f = document.createElement('form'); f.method = 'post'; f.action = arguments[0]; f.enctype = arguments[1];"
-                       "const i = document.createElement('input'); i.name = arguments[2].slice(0, -1) + ',\"metadata\":{\"x'; i.value = '\":1}}'; f.append(i);"
-                       "document.body.append(f); f.submit()", victim.url + path, type, JOB)
+        hostile.script(
+            "const f = document.createElement('form'); f.method = 'post'; f.action = arguments[0]; f.enctype = arguments[1];"
+            "const i = document.createElement('input'); i.name = arguments[2].slice(0, -1) + ',\"metadata\":{\"x'; i.value = '\":1}}'; f.append(i);"
+            "document.body.append(f); f.submit()",
+            victim.url + path,
+            type,
+            JOB,
+        )
         assert logged(victim, method="POST", path=path, status=403)
         hostile.wait("document.body.innerText.includes('Origin must be')")
 
@@ -124,8 +161,14 @@ def test_a_rebound_name_is_no_way_in(hostile, victim):
     rebound = f"http://{NAME}:{victim.port}"
     hostile.open(rebound + "/livez")
     hostile.wait("document.body.innerText.includes('Host must be')")
-    for options in ({}, {"method": "POST", "headers": {"Content-Type": "application/json"}, "body": JOB}, {"method": "DELETE"}):
+    for options in (
+        {},
+        {"method": "POST", "headers": {"Content-Type": "application/json"}, "body": JOB},
+        {"method": "DELETE"},
+    ):
         path = f"/v1/jobs/{victim.job}" if options.get("method") == "DELETE" else "/v1/jobs"
         answer = attempt(hostile, rebound + path, **options)
-        assert answer["status"] == 403 and "Host must be" in answer["text"] and "of the lab" not in answer["text"], answer
+        assert answer["status"] == 403 and "Host must be" in answer["text"] and "of the lab" not in answer["text"], (
+            answer
+        )
     assert hostile.driver.execute_script("return location.host") == f"{NAME}:{victim.port}"

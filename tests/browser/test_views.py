@@ -1,4 +1,5 @@
 """What each view of the dashboard shows is what the daemon holds; and the page stays small, quick and the same however long it is used."""
+
 import hashlib
 import json
 import os
@@ -15,7 +16,13 @@ from selenium.webdriver.common.keys import Keys
 import daemons
 from conftest import finish, submit
 
-QUICK = {"task-delay": "40", "task-cue": "20", "network-units": "20", "training-iterations": "20", "training-evaluate_every": "5"}
+QUICK = {
+    "task-delay": "40",
+    "task-cue": "20",
+    "network-units": "20",
+    "training-iterations": "20",
+    "training-evaluate_every": "5",
+}
 
 
 def form_fill(browser, daemon, **more):
@@ -39,7 +46,7 @@ def run(command, **options):
 
 
 def test_the_code_beside_the_form_runs_as_it_stands(daemon, browser, python):
-    form_fill(browser, daemon, name="it's \"quoted\" $HOME µ", **{"network-tau": '{"low": 20, "high": 60}'})
+    form_fill(browser, daemon, name='it\'s "quoted" $HOME µ', **{"network-tau": '{"low": 20, "high": 60}'})
     browser.wait("document.querySelector('.summary .good')")
     lines = [json.loads(line) for line in run(["sh", "-c", code_of(browser, "curl")]).splitlines() if line]
     assert lines[-1]["type"] == "weights" and len(lines[-1]["W"]) == 20
@@ -47,7 +54,10 @@ def test_the_code_beside_the_form_runs_as_it_stands(daemon, browser, python):
     assert [line.split()[0] for line in printed] == ["0", "5", "10", "15", "20"]
     document = json.loads(code_of(browser, "json"))
     first, second = daemon.get("/v1/jobs").json()["jobs"]
-    assert first["config_sha256"] == second["config_sha256"] and first["name"] == second["name"] == document["name"] == "it's \"quoted\" $HOME µ"
+    assert (
+        first["config_sha256"] == second["config_sha256"]
+        and first["name"] == second["name"] == document["name"] == 'it\'s "quoted" $HOME µ'
+    )
     assert first["network"]["tau"] == document["network"]["tau"] == {"low": 20, "high": 60}
 
     browser.type("#f-seeds", "3")
@@ -99,14 +109,20 @@ def test_diagnostics_are_drawn_where_a_job_has_them(daemon, browser):
     browser.wait(f"{titles}.length > 2")
     assert browser.script(f"return {titles}") == ["Loss", "Accuracy", "Cosine with the gradient of bptt", "Units"]
     curve = daemon.get(f"/v1/jobs/{told}/metrics").json()
-    label = browser.script("return [...document.querySelectorAll('.plot')].map(p => p.getAttribute('aria-label')).find(l => l.startsWith('Cosine'))")
+    label = browser.script(
+        "return [...document.querySelectorAll('.plot')].map(p => p.getAttribute('aria-label')).find(l => l.startsWith('Cosine'))"
+    )
     assert float(label.split(" W ")[1].split(",")[0]) == pytest.approx(curve["cosine_W"][-1], rel=1e-3)
 
 
 def test_a_comparison_says_what_tells_groups_apart_and_when_they_learned(daemon, browser):
     training = {"iterations": 400, "evaluate_every": 5}
     network = {"units": 20, "types_per_sign": 2, "tau": 50}
-    ids = [submit(daemon, seed=seed, network=network | {"units": units}, training=training) for units in (20, 30) for seed in (3, 1, 2)]
+    ids = [
+        submit(daemon, seed=seed, network=network | {"units": units}, training=training)
+        for units in (20, 30)
+        for seed in (3, 1, 2)
+    ]
     curves = {}
     for id in ids:
         finish(daemon, id)
@@ -118,7 +134,9 @@ def test_a_comparison_says_what_tells_groups_apart_and_when_they_learned(daemon,
         return next((curve["iteration"][i] for i in range(len(under) - row + 1) if all(under[i : i + row])), None)
 
     browser.open(f"{daemon.url}/#/compare/{','.join(ids)}")
-    browser.wait("document.querySelectorAll('tbody tr').length === 2 && document.querySelectorAll('.charts canvas').length > 1")
+    browser.wait(
+        "document.querySelectorAll('tbody tr').length === 2 && document.querySelectorAll('.charts canvas').length > 1"
+    )
     browser.script(
         """for (const [id, value] of [['below', arguments[0]], ['evaluations', 2]]) {
             const field = document.getElementById(id); field.value = value; field.dispatchEvent(new Event('input')); }""",
@@ -131,12 +149,17 @@ def test_a_comparison_says_what_tells_groups_apart_and_when_they_learned(daemon,
         browser.wait(f"document.querySelectorAll('tbody tr')[{row}].lastChild.textContent === {json.dumps(wanted)}")
     heads = browser.script("return [...document.querySelectorAll('tbody th')].map(t => t.textContent)")
     assert heads == ["modprop μ=0.25 type×4".replace(" type×4", "") + f" · units={units}" for units in (20, 30)]
-    assert browser.script("return [...document.querySelectorAll('tbody tr')].map(r => r.children[2].textContent)") == ["1 2 3", "1 2 3"]
+    assert browser.script("return [...document.querySelectorAll('tbody tr')].map(r => r.children[2].textContent)") == [
+        "1 2 3",
+        "1 2 3",
+    ]
     picture = "document.querySelector('.charts canvas').toDataURL()"
     means = browser.script(f"return {picture}")
     browser.find("#each").click()
     browser.wait(f"{picture} !== {means!r}")
-    assert len(browser.script("return [...document.querySelector('.legend').querySelectorAll('.entry')]")) == 2, "the legend names groups, not seeds"
+    assert len(browser.script("return [...document.querySelector('.legend').querySelectorAll('.entry')]")) == 2, (
+        "the legend names groups, not seeds"
+    )
 
 
 def test_what_may_be_done_with_a_job(daemon, browser, tmp_path):
@@ -158,12 +181,23 @@ def test_what_may_be_done_with_a_job(daemon, browser, tmp_path):
     while not all(path.exists() for path in wanted) and time.monotonic() < end:
         time.sleep(0.1)
     weights = json.loads(wanted[1].read_text())
-    values = [v for part in ("W", "Win", "Wout", "bout") for row in weights[part] for v in (row if isinstance(row, list) else [row])]
-    assert hashlib.sha256(struct.pack(f"<{len(values)}f", *values)).hexdigest() == weights["sha256"] == daemon.get(f"/v1/jobs/{id}/weights").json()["sha256"]
+    values = [
+        v
+        for part in ("W", "Win", "Wout", "bout")
+        for row in weights[part]
+        for v in (row if isinstance(row, list) else [row])
+    ]
+    assert (
+        hashlib.sha256(struct.pack(f"<{len(values)}f", *values)).hexdigest()
+        == weights["sha256"]
+        == daemon.get(f"/v1/jobs/{id}/weights").json()["sha256"]
+    )
     assert wanted[0].read_bytes() == daemon.get(f"/v1/jobs/{id}/weights?format=safetensors").content
     assert wanted[2].read_text().startswith("iteration,loss,accuracy")
     browser.press("Use as a template")
-    browser.wait("document.querySelector('.summary .good') && document.getElementById('f-training-iterations').value === '1000000'")
+    browser.wait(
+        "document.querySelector('.summary .good') && document.getElementById('f-training-iterations').value === '1000000'"
+    )
     browser.script("history.back()")
     browser.press("Delete")
     browser.driver.switch_to.alert.accept()
@@ -176,7 +210,9 @@ def test_the_configuration_marks_what_is_not_the_default(daemon, browser):
     finish(daemon, id)
     browser.open(f"{daemon.url}/#/jobs/{id}")
     browser.wait("document.querySelector('.config .changed')")
-    changed = browser.script("return [...document.querySelectorAll('.config .changed')].map(d => `${d.previousSibling.textContent}: ${d.textContent}`)")
+    changed = browser.script(
+        "return [...document.querySelectorAll('.config .changed')].map(d => `${d.previousSibling.textContent}: ${d.textContent}`)"
+    )
     assert changed == [
         "delay: 40 ms default 700", "cue: 20 ms default 100", "units: 20 default 120", "tau: 50 ms default 100",
         "types_per_sign: 2 default 1", "iterations: 40 default 3000", "evaluate_every: 5 iterations default 20",
@@ -198,7 +234,10 @@ def long_curve(folder, id, count):
                          "iteration": i, "loss": loss, "accuracy": 0.5, "training_loss": 1.0, "trials_per_second": 100.0}  # fmt: skip
                 yield event["seq"], id, event["id"], now, "progress", i, 0, 0, json.dumps(event), "{}"
 
-        database.executemany("INSERT INTO events (seq, job, id, time, type, iteration, terminal, succeeded, json, recheck) VALUES (?,?,?,?,?,?,?,?,?,?)", rows())
+        database.executemany(
+            "INSERT INTO events (seq, job, id, time, type, iteration, terminal, succeeded, json, recheck) VALUES (?,?,?,?,?,?,?,?,?,?)",
+            rows(),
+        )
         database.execute("UPDATE jobs SET events=events+?, iteration=? WHERE id=?", (count, count - 1, id))
 
 
@@ -214,8 +253,12 @@ def test_a_hundred_thousand_points_stay_quick(tmp_path, browser):
         browser.open(f"{daemon.url}/#/jobs/{id}")
         browser.wait("document.querySelectorAll('.charts canvas').length > 1", 60)
         metrics = {m["name"]: m["value"] for m in browser.cdp("Performance.getMetrics")["metrics"]}
-        read = browser.script("return performance.getEntriesByType('resource').filter(r => r.name.includes('/metrics')).map(r => [r.duration, r.decodedBodySize])")
-        print(f"100,000 points: answered in {read[0][0]:.0f} ms, {read[0][1] / 1000:.0f} kB; {1000 * metrics['TaskDuration']:.0f} ms of processor in the page")
+        read = browser.script(
+            "return performance.getEntriesByType('resource').filter(r => r.name.includes('/metrics')).map(r => [r.duration, r.decodedBodySize])"
+        )
+        print(
+            f"100,000 points: answered in {read[0][0]:.0f} ms, {read[0][1] / 1000:.0f} kB; {1000 * metrics['TaskDuration']:.0f} ms of processor in the page"
+        )
         assert 10_000 < read[0][1] < 300_000 and metrics["TaskDuration"] < 3
         ticks = "[...document.querySelector('.chart').querySelectorAll('.dygraph-axis-label-y')].map(t => Number(t.textContent))"
         assert max(browser.script(f"return {ticks}")) > 50, "a spike of one evaluation is seen"
@@ -278,7 +321,9 @@ def test_the_spread_between_evaluations_is_not_made_smaller(daemon, browser):
             const at = bandOf(curves, { key: "loss" }, false);
             return [0, 10, 20, 40, 50].map(at); })"""
     )
-    assert values[:4] == [pytest.approx([2 - 2**0.5, 2, 2 + 2**0.5])] * 4 and values[4] is None, "as far as the shorter curve"
+    assert values[:4] == [pytest.approx([2 - 2**0.5, 2, 2 + 2**0.5])] * 4 and values[4] is None, (
+        "as far as the shorter curve"
+    )
 
 
 def test_a_seed_that_ran_twice_is_offered_once(daemon, browser):
@@ -294,7 +339,9 @@ def test_a_seed_that_ran_twice_is_offered_once(daemon, browser):
     browser.open(f"{daemon.url}/#/compare/{short},{whole},{other}")
     browser.wait("document.querySelector('main > .hint').textContent.includes('twice counts twice')")
     browser.open(f"{daemon.url}/#/compare/{offered}")
-    browser.wait("document.querySelector('main h1').textContent === 'Compare 2 jobs' && document.querySelector('main > .hint').textContent.includes('means')")
+    browser.wait(
+        "document.querySelector('main h1').textContent === 'Compare 2 jobs' && document.querySelector('main > .hint').textContent.includes('means')"
+    )
     assert "twice" not in browser.find("main > .hint").text
 
 
@@ -304,10 +351,14 @@ def test_many_inputs_are_a_map_that_is_read_by_keyboard(daemon, browser):
     browser.open(f"{daemon.url}/#/jobs/{id}")
     browser.wait("document.getElementById('activity')")
     browser.script("document.getElementById('activity').open = true")
-    browser.wait("document.querySelectorAll('#activity figure').length === 3 && document.querySelector('.raster').getAttribute('aria-label')")
+    browser.wait(
+        "document.querySelectorAll('#activity figure').length === 3 && document.querySelector('.raster').getAttribute('aria-label')"
+    )
     answer = daemon.request("POST", f"/v1/jobs/{id}/simulate", json={"trials": 1, "seed": 1, "units": [0]}).json()
     inputs = [step[0] for step in answer["inputs"]]
-    assert f"a map of {len(inputs[0])} rows" in browser.find(".raster").get_attribute("aria-label") and len(inputs[0]) > 8
+    assert (
+        f"a map of {len(inputs[0])} rows" in browser.find(".raster").get_attribute("aria-label") and len(inputs[0]) > 8
+    )
     moment, row = next((t, i) for t, step in enumerate(inputs) for i, value in enumerate(step) if value)
     browser.script("document.querySelector('.raster').focus()")
     browser.keys(*[Keys.RIGHT] * moment, *[Keys.DOWN] * row)

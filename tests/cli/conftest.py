@@ -2,6 +2,7 @@
 
 The program under test is $MODPROP, else build/clients/cli/modprop. A sanitizer's complaint fails the test whatever the test expects.
 """
+
 import os
 import pathlib
 import subprocess
@@ -13,14 +14,15 @@ from daemons import ROOT, daemon, start  # noqa: F401
 MODPROP = os.environ.get("MODPROP", str(ROOT / "build" / "clients" / "cli" / "modprop"))
 
 
-
 class Program:
     """modprop with an environment of its own: no settings of whoever runs the tests, a home in a temporary directory."""
 
     def __init__(self, home, server=None):
         self.home = pathlib.Path(home)
         self.environment = {
-            k: v for k, v in os.environ.items() if not k.startswith(("MODPROP_", "XDG_")) and k not in ("NO_COLOR", "COLUMNS")
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("MODPROP_", "XDG_")) and k not in ("NO_COLOR", "COLUMNS")
         }
         self.environment |= {"HOME": str(self.home), "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
         if server is not None:
@@ -45,7 +47,9 @@ class Program:
         )
         errors = result.stderr if text else result.stderr.decode(errors="replace")
         assert "Sanitizer" not in errors and "runtime error:" not in errors, errors
-        assert result.returncode == status, f"{words}: exit {result.returncode}, not {status}\n{result.stdout}\n{errors}"
+        assert result.returncode == status, (
+            f"{words}: exit {result.returncode}, not {status}\n{result.stdout}\n{errors}"
+        )
         return result
 
     def lines(self, *words, **options):

@@ -1,4 +1,5 @@
 """Jobs from submission to deletion, against a real daemon."""
+
 import json
 import re
 import signal
@@ -13,14 +14,27 @@ from work import LONG, SHORT, digest, ended, status_of, submit
 def test_submit_show_list(modprop, tmp_path):
     file = tmp_path / "job.json"
     file.write_text(
-        json.dumps({"task": {"type": "delayed_xor", "delay": 20, "cue": 20}, "network": {"units": 20}, "training": {"iterations": 40}})
+        json.dumps(
+            {
+                "task": {"type": "delayed_xor", "delay": 20, "cue": 20},
+                "network": {"units": 20},
+                "training": {"iterations": 40},
+            }
+        )
     )
     [job] = submit(modprop, file, "--name", "mine", "--set", "rule.mu=0.3", "--seed", "7")
     assert re.fullmatch(r"[0-9a-f-]{36}", job)
     document = ended(modprop, job)
-    assert (document["name"], document["rule"]["mu"], document["seed"], document["status"]) == ("mine", 0.3, 7, "succeeded")
+    assert (document["name"], document["rule"]["mu"], document["seed"], document["status"]) == (
+        "mine",
+        0.3,
+        7,
+        "succeeded",
+    )
     text = modprop.run("show", "latest").stdout
-    assert re.search(r"^status +succeeded$", text, re.M) and re.search(r"^rule +modprop  mu 0.3  weights cell", text, re.M)
+    assert re.search(r"^status +succeeded$", text, re.M) and re.search(
+        r"^rule +modprop  mu 0.3  weights cell", text, re.M
+    )
     [heading, row] = modprop.lines("list")
     assert (
         heading.split()[:2] == ["JOB", "NAME"]
@@ -30,13 +44,24 @@ def test_submit_show_list(modprop, tmp_path):
     )
     [again] = submit(modprop, "--from", job, "--rule", "eprop", "--set", "training.iterations=20")
     copy = json.loads(modprop.run("show", again, "--json").stdout)
-    assert copy["rule"]["type"] == "eprop" and "mu" not in copy["rule"] and copy["seed"] == 7 and copy["task"] == document["task"]
+    assert (
+        copy["rule"]["type"] == "eprop"
+        and "mu" not in copy["rule"]
+        and copy["seed"] == 7
+        and copy["task"] == document["task"]
+    )
     assert modprop.lines("list", "--quiet", "--rule", "eprop") == [again]
     assert len(json.loads(modprop.run("list", "--json", "--all").stdout)["jobs"]) == 2
 
 
 def test_standard_input_and_seeds(modprop):
-    body = json.dumps({"task": {"type": "delayed_xor", "delay": 20, "cue": 20}, "network": {"units": 20}, "training": {"iterations": 20}})
+    body = json.dumps(
+        {
+            "task": {"type": "delayed_xor", "delay": 20, "cue": 20},
+            "network": {"units": 20},
+            "training": {"iterations": 20},
+        }
+    )
     jobs = modprop.run("submit", "-", "--seed", "3-5", input=body).stdout.split()
     assert [json.loads(modprop.run("show", job, "--json").stdout)["seed"] for job in jobs] == [3, 4, 5]
 
@@ -83,7 +108,9 @@ def test_prefixes_and_lists_reach_beyond_a_page(start, tmp_path):
 
 
 def test_bad_fields_are_named(modprop):
-    lines = modprop.run("submit", "--task", "delayed_xr", "--set", "rule.mu=high", "--set", "netwrok.units=3", status=4).stderr.splitlines()
+    lines = modprop.run(
+        "submit", "--task", "delayed_xr", "--set", "rule.mu=high", "--set", "netwrok.units=3", status=4
+    ).stderr.splitlines()
     assert "(422)" in lines[0]
     assert any(line.startswith("  netwrok ") and "network" in line for line in lines)
     assert any(line.startswith("  rule.mu ") and "from 0 to 1" in line for line in lines)
@@ -130,7 +157,9 @@ def test_follow_in_a_pipe_is_lines(modprop):
     assert re.fullmatch(r"succeeded after 60 iterations: loss [0-9.e-]+, accuracy [0-9.]+ %", lines[-1])
     assert "\x1b" not in result.stdout
     # Followed again after its end, all comes again from the store.
-    assert [line for line in modprop.lines("follow", lines[0]) if line.startswith("iteration ")][-1].startswith("iteration 60/60")
+    assert [line for line in modprop.lines("follow", lines[0]) if line.startswith("iteration ")][-1].startswith(
+        "iteration 60/60"
+    )
 
 
 def test_follow_json_is_the_events(modprop):
@@ -197,7 +226,9 @@ def test_the_whole_way_through_a_killed_daemon(start, tmp_path):
     assert events[-1]["status"] == "succeeded"
     assert [event["iteration"] for event in events if event["type"] == "progress"] == list(range(0, 601, 20))
     weights = json.loads(modprop.run("weights", job).stdout)
-    assert digest(weights) == weights["sha256"] == json.loads(modprop.run("show", job, "--json").stdout)["weights_sha256"]
+    assert (
+        digest(weights) == weights["sha256"] == json.loads(modprop.run("show", job, "--json").stdout)["weights_sha256"]
+    )
 
 
 def test_follow_gives_up_when_told_to(start, tmp_path):

@@ -1,4 +1,5 @@
 """The manual pages, made from the tables: every command and option is in them, and a page that the programs cannot make is an error."""
+
 import json
 import re
 import shutil
@@ -32,7 +33,10 @@ def test_pages_are_well_formed(tmp_path):
         pytest.skip("mandoc is not installed")
     for name, program in (("modprop", MODPROP), ("modpropd", MODPROPD)):
         lint = subprocess.run(
-            ["mandoc", "-T", "lint", "-W", "warning", page(name, program, tmp_path)], stdout=subprocess.PIPE, text=True, timeout=30
+            ["mandoc", "-T", "lint", "-W", "warning", page(name, program, tmp_path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=30,
         )
         faults = [line for line in lint.stdout.splitlines() if "missing date" not in line]
         assert not faults, "\n".join(faults)

@@ -1,4 +1,5 @@
 """Weights, metrics, comparisons, gradients and what describes them, against a real daemon."""
+
 import csv
 import io
 import json
@@ -62,8 +63,14 @@ def test_metrics(trained):
     assert document["iteration"] == [0, 20, 40, 60] and "accuracy" not in document
     assert document["loss"] == [float(row["loss"]) for row in rows]
     assert trained.run("metrics", trained.job, "--json").stdout.endswith("}\n")
-    assert 'have no "los"; did you mean loss?' in trained.run("metrics", trained.job, "--keys", "accuracy,los", status=2).stderr
-    assert "they are iteration, loss, accuracy," in trained.run("metrics", trained.job, "--keys", "zzzzzz", status=2).stderr
+    assert (
+        'have no "los"; did you mean loss?'
+        in trained.run("metrics", trained.job, "--keys", "accuracy,los", status=2).stderr
+    )
+    assert (
+        "they are iteration, loss, accuracy,"
+        in trained.run("metrics", trained.job, "--keys", "zzzzzz", status=2).stderr
+    )
     assert "did you mean accuracy?" in trained.run("compare", trained.job, "--metric", "acuracy", status=2).stderr
 
 
@@ -123,9 +130,13 @@ def test_compare_draws_svg(modprop, tmp_path):
     # Each seed's curve has the four evaluations, inside the picture, from left to right.
     for path in seeds:
         points = [tuple(map(float, point.split())) for point in re.findall(r"[ML]([\d.]+ [\d.]+)", path.get("d"))]
-        assert len(points) == 4 and points == sorted(points) and all(70 <= x <= 780 and 40 <= y <= 420 for x, y in points)
+        assert (
+            len(points) == 4 and points == sorted(points) and all(70 <= x <= 780 and 40 <= y <= 420 for x, y in points)
+        )
     modprop.run("compare", *jobs, "--plot", curves, "--scale", "linear", "--metric", "accuracy")
-    assert [text.text for text in xml.etree.ElementTree.parse(curves).getroot().iter(f"{SVG}text")].count("accuracy") == 1
+    assert [text.text for text in xml.etree.ElementTree.parse(curves).getroot().iter(f"{SVG}text")].count(
+        "accuracy"
+    ) == 1
 
 
 def test_compare_draws_png_by_gnuplot(trained, tmp_path):
@@ -182,13 +193,26 @@ def test_datasets(modprop, tmp_path):
     assert row.split()[:3] == ["signs", "10", "8"] and row.split()[-1] in stored
     assert modprop.run("datasets", "show", "signs").stdout == stored
     assert json.loads(modprop.run("datasets", "show", "signs", "--json").stdout)["sha256"] == row.split()[-1]
-    [job] = submit(modprop, "--task", "dataset", "--set", "task.name=signs", "--set", "training.iterations=20", "--set", "network.units=10")
+    [job] = submit(
+        modprop,
+        "--task",
+        "dataset",
+        "--set",
+        "task.name=signs",
+        "--set",
+        "training.iterations=20",
+        "--set",
+        "network.units=10",
+    )
     assert ended(modprop, job)["status"] == "succeeded"
     modprop.run("delete", job)
     assert "signs  deleted" in modprop.run("datasets", "delete", "signs").stdout
     modprop.run("datasets", "show", "signs", status=4)
     modprop.run("datasets", "put", "signs", tmp_path / "signs.safetensors")
-    assert json.loads(modprop.run("datasets", "delete", "signs", "--json").stdout) == {"name": "signs", "status": "deleted"}
+    assert json.loads(modprop.run("datasets", "delete", "signs", "--json").stdout) == {
+        "name": "signs",
+        "status": "deleted",
+    }
     assert "safetensors" in modprop.run("datasets", "put", "bad", __file__, status=4).stderr
     assert "is a directory" in modprop.run("datasets", "put", "bad", tmp_path, status=2).stderr
 
@@ -207,9 +231,13 @@ def test_simulate(trained, tmp_path):
     steps = len(activity["outputs"])
     assert len(activity["rates"][0]) == 3 and len(activity["rates"][0][0]) == 2
     assert re.search(rf"^rates +{steps} x 3 x 2$", text, re.M) and re.search(rf"^outputs +{steps} x 3 x 2$", text, re.M)
-    again = json.loads(trained.run("simulate", trained.job, "--trials", "3", "--units", "0,19", "--every", "2", "--json").stdout)
+    again = json.loads(
+        trained.run("simulate", trained.job, "--trials", "3", "--units", "0,19", "--every", "2", "--json").stdout
+    )
     assert again == activity
-    listed, ranged = (trained.run("simulate", trained.job, "--units", units, "--json").stdout for units in ("3,4,5,0", "3-5,0"))
+    listed, ranged = (
+        trained.run("simulate", trained.job, "--units", units, "--json").stdout for units in ("3,4,5,0", "3-5,0")
+    )
     assert ranged == listed and json.loads(ranged)["units"] == [3, 4, 5, 0]
     for wrong in ("0,,1", "5-3", "1-", "-1", "1-2-3", "0,", "a", "0-99999999999"):
         assert "--units must be" in trained.run("simulate", trained.job, f"--units={wrong}", status=2).stderr, wrong
@@ -232,7 +260,9 @@ def test_doctor(modprop):
     checks = [line.split()[:2] for line in modprop.lines("doctor")]
     limits = r"as this program \(\d+ cores?, \d+ workers?, [\d.]+ [KMG]iB of memory\)$"
     assert re.search("^ok    version .*" + limits, modprop.run("doctor").stdout, re.M)
-    assert checks == [["ok", name] for name in ("configuration", "server", "token", "reachable", "ready", "version", "access")]
+    assert checks == [
+        ["ok", name] for name in ("configuration", "server", "token", "reachable", "ready", "version", "access")
+    ]
     assert json.loads(modprop.run("doctor", "--json").stdout)["ok"] is True
 
 
@@ -290,7 +320,9 @@ def test_complete(trained):
     assert candidates(trained, "submit", "--rule", "e") == ["eprop"]
     assert candidates(trained, "submit", "--set", "rule.m") == ["rule.mu="]
     paths = candidates(trained, "submit", "--set", "")
-    assert len(paths) == len(set(paths)) and {"task.delay=", "network.units=", "optimizer.decay=", "rule.taps="} <= set(paths)
+    assert len(paths) == len(set(paths)) and {"task.delay=", "network.units=", "optimizer.decay=", "rule.taps="} <= set(
+        paths
+    )
     assert candidates(trained, "compl") == ["completion"]
     assert candidates(trained, "show", "") == ["latest", trained.job]
     assert candidates(trained, "nothing", "") == []

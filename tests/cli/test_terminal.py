@@ -1,4 +1,5 @@
 """What appears on a terminal: modprop inside tmux, 80 columns wide, made narrower and wider."""
+
 import itertools
 import os
 import re
@@ -126,14 +127,16 @@ def test_no_colour(modprop):
 
 
 def test_list_and_compare_fit_80_columns(modprop):
-    jobs = submit(modprop, *SHORT, "--name", "a name that is far too long for a line of eighty columns", "--seed", "1-2") + submit(
-        modprop, *SHORT, "--rule", "eprop"
-    )
+    jobs = submit(
+        modprop, *SHORT, "--name", "a name that is far too long for a line of eighty columns", "--seed", "1-2"
+    ) + submit(modprop, *SHORT, "--rule", "eprop")
     modprop.run("follow", *jobs)
     with Screen(modprop, "list") as screen:
         shows(screen, "eprop")
         lines = screen.lines()
-        assert len(lines) == 4 and all(line.startswith("JOB") or any(job.startswith(line.split()[0]) for job in jobs) for line in lines)
+        assert len(lines) == 4 and all(
+            line.startswith("JOB") or any(job.startswith(line.split()[0]) for job in jobs) for line in lines
+        )
         assert "\u2026" in lines[2]
     with Screen(modprop, "compare", *jobs, rows=50) as screen:
         text = shows(screen, "iteration\n")
@@ -144,7 +147,11 @@ def test_what_a_narrow_terminal_leaves_out(modprop):
     """Whole columns go, the least wanted first; no line is folded."""
     jobs = submit(modprop, *SHORT, "--name", "some name", "--seed", "1-2") + submit(modprop, *SHORT, "--rule", "eprop")
     modprop.run("follow", *jobs)
-    for columns, wanted in ((44, "JOB CONFIGURATION SEED LOSS"), (56, "JOB CONFIGURATION SEED LOSS UNDER 0.1"), (200, "BEST")):
+    for columns, wanted in (
+        (44, "JOB CONFIGURATION SEED LOSS"),
+        (56, "JOB CONFIGURATION SEED LOSS UNDER 0.1"),
+        (200, "BEST"),
+    ):
         with Screen(modprop, "compare", "--no-plot", *jobs, columns=columns) as screen:
             shows(screen, r"CONFIGURATION[^$]*CONFIGURATION")
             lines = screen.lines()
@@ -153,7 +160,11 @@ def test_what_a_narrow_terminal_leaves_out(modprop):
     with Screen(modprop, "list", columns=50) as screen:
         shows(screen, "STATUS")
         heading, *rows = screen.lines()
-        assert heading.split() == "JOB RULE STATUS LOSS".split() and len(rows) == 3 and all(len(row.split()) >= 4 for row in rows)
+        assert (
+            heading.split() == "JOB RULE STATUS LOSS".split()
+            and len(rows) == 3
+            and all(len(row.split()) >= 4 for row in rows)
+        )
 
 
 SHELLS = {

@@ -1,4 +1,5 @@
 """The command line itself: usage, settings, help, and servers that are not there or not ours; no daemon needed."""
+
 import json
 import socket
 import threading
@@ -29,8 +30,14 @@ import pytest
         (["show", "no_job"], '"no_job" is no job'),
         (["compare", "latest", "--plot", "curve.pdf"], "--plot must be a file named .svg or .png"),
         (["compare", "latest", "--under", "low"], "--under must be a number"),
-        (["submit", "--task", "pattern", "--key", "a\r\nX-Other: b"], "--key must be 1 to 200 printable ASCII characters"),
-        (["submit", "--task", "pattern", "--key", 200 * "k", "--seed", "1-2"], "--key must be 1 to 183 printable ASCII characters"),
+        (
+            ["submit", "--task", "pattern", "--key", "a\r\nX-Other: b"],
+            "--key must be 1 to 200 printable ASCII characters",
+        ),
+        (
+            ["submit", "--task", "pattern", "--key", 200 * "k", "--seed", "1-2"],
+            "--key must be 1 to 183 printable ASCII characters",
+        ),
         (["datasets", "putt", "x", "y"], 'there is no command "datasets putt"; did you mean datasets put?'),
         (["completion", "tcsh"], "SHELL must be bash, zsh or fish"),
         (["--server", "ftp://x", "list"], "--server must be an address"),
@@ -64,7 +71,9 @@ def test_errors_are_documents_with_json(offline):
 
 
 def test_json_and_bytes_exclude_each_other(offline):
-    assert "exclude each other" in offline.run("weights", "latest", "--json", "--format", "safetensors", status=2).stderr
+    assert (
+        "exclude each other" in offline.run("weights", "latest", "--json", "--format", "safetensors", status=2).stderr
+    )
 
 
 def test_without_a_command_there_is_help(offline):
@@ -85,7 +94,9 @@ def test_every_command_explains_itself(offline):
         for option in command["options"] + table["options"]:
             assert f"--{option['name']}" in text and not option["description"].endswith(".")
         examples = set((command["examples"] or "").splitlines())
-        assert all(len(line) <= 80 for line in text.splitlines()[1:] if line.strip() not in examples and "|" not in line), text
+        assert all(
+            len(line) <= 80 for line in text.splitlines()[1:] if line.strip() not in examples and "|" not in line
+        ), text
         assert (f"  {command['name']} " in overview) == (command["group"] is not None)
     assert offline.run("help", "datasets", "put").stdout.startswith("Usage: modprop datasets put NAME FILE")
 
@@ -211,11 +222,17 @@ def scripted():
 
 def response(body, status="200 OK", type="application/json"):
     body = body.encode()
-    return f"HTTP/1.1 {status}\r\nContent-Type: {type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Type: {type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+        + body
+    )
 
 
 def test_nobody_there(offline):
-    assert "cannot reach http://127.0.0.1:1: Connection refused" in offline.run("list", "-s", "127.0.0.1:1", status=3).stderr
+    assert (
+        "cannot reach http://127.0.0.1:1: Connection refused"
+        in offline.run("list", "-s", "127.0.0.1:1", status=3).stderr
+    )
     assert "FAIL  reachable" in offline.run("doctor", "-s", "127.0.0.1:1", status=3).stdout
 
 
@@ -270,7 +287,12 @@ def test_a_cut_answer_leaves_no_file(offline, scripted, tmp_path):
 def test_a_lost_answer_is_asked_for_again_under_one_key(offline, scripted):
     server = scripted(b"")
     offline.run("submit", "--task", "delayed_xor", "-s", server.url, status=3)
-    keys = {line for request in server.requests for line in request.split(b"\r\n") if line.lower().startswith(b"idempotency-key")}
+    keys = {
+        line
+        for request in server.requests
+        for line in request.split(b"\r\n")
+        if line.lower().startswith(b"idempotency-key")
+    }
     assert len(server.requests) == 4 and len(keys) == 1
 
 

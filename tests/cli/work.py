@@ -1,4 +1,5 @@
 """Jobs that the tests submit, and what they ask of them."""
+
 import hashlib
 import json
 import struct

@@ -1,2 +1,3 @@
 """Fixtures of the tests of faults."""
+
 from daemons import daemon, start  # noqa: F401

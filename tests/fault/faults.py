@@ -1,4 +1,5 @@
 """The hold on build/tests/fault/libfault.so (interpose.c): what fails, and how often, while a daemon runs under it."""
+
 import errno
 import mmap
 import os
@@ -8,8 +9,15 @@ import struct
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIBRARY = pathlib.Path(os.environ.get("MODPROP_FAULT_LIBRARY", ROOT / "build" / "tests" / "fault" / "libfault.so"))
 KINDS = ("write", "sync", "memory", "thread")
-FIELDS = ["seed", *(f"rate_{kind}" for kind in KINDS), *(f"error_{kind}" for kind in KINDS), "clock", "own",
-          *(f"calls_{kind}" for kind in KINDS), *(f"failed_{kind}" for kind in KINDS)]
+FIELDS = [
+    "seed",
+    *(f"rate_{kind}" for kind in KINDS),
+    *(f"error_{kind}" for kind in KINDS),
+    "clock",
+    "own",
+    *(f"calls_{kind}" for kind in KINDS),
+    *(f"failed_{kind}" for kind in KINDS),
+]
 
 
 class Faults:

@@ -1,18 +1,18 @@
 /*
- * A library for LD_PRELOAD that makes the system fail: writing, syncing, memory, threads, and the clock. Built by meson as libfault.so;
- * used by tests/fault/faults.py.
+ * A library for LD_PRELOAD that makes the system fail: writing, syncing, memory, threads, and the clock. Built by meson
+ * as libfault.so; used by tests/fault/faults.py.
  *
- * What fails, and how often, stands in a file that the test and the daemon share ($MODPROP_FAULTS), so that a test changes it while the
- * daemon runs. A rate is a chance in a million for each call; which calls fail follows from the seed and from the number of the call
- * alone. Only files whose path begins with $MODPROP_FAULTS_ROOT fail, and of memory only what the daemon itself asks for, where `own` is
- * set, else every library's requests too.
+ * What fails, and how often, stands in a file that the test and the daemon share ($MODPROP_FAULTS), so that a test
+ * changes it while the daemon runs. A rate is a chance in a million for each call; which calls fail follows from the
+ * seed and from the number of the call alone. Only files whose path begins with $MODPROP_FAULTS_ROOT fail, and of
+ * memory only what the daemon itself asks for, where `own` is set, else every library's requests too.
  *
- * It also writes down what reached the disk: with $MODPROP_FAULTS_JOURNAL each write, truncation and sync of such a file, in order, as a
- * record of its own. From that a test makes what a power cut may have left: everything up to the last sync, and of what came later any
- * part. See tests/fault/test_power.py.
+ * It also writes down what reached the disk: with $MODPROP_FAULTS_JOURNAL each write, truncation and sync of such a
+ * file, in order, as a record of its own. From that a test makes what a power cut may have left: everything up to the
+ * last sync, and of what came later any part. See tests/fault/test_power.py.
  *
- * Rejected: a hook in the daemon (it would be in the product), seccomp (a filter cannot count), fuse or dm-flakey (need a kernel and
- * rights that a test machine may lack).
+ * Rejected: a hook in the daemon (it would be in the product), seccomp (a filter cannot count), fuse or dm-flakey (need
+ * a kernel and rights that a test machine may lack).
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -40,7 +40,7 @@ struct faults {
     _Atomic int64_t seed, rate[KINDS], error[KINDS]; /* error: errno of write and sync */
     _Atomic int64_t clock;                           /* nanoseconds that CLOCK_REALTIME is off */
     _Atomic int64_t own;
-    _Atomic int64_t calls[KINDS], failed[KINDS];     /* written here */
+    _Atomic int64_t calls[KINDS], failed[KINDS]; /* written here */
 };
 
 static struct faults none, *faults = &none;
@@ -49,7 +49,7 @@ static char root[PATH_MAX];
 static uintptr_t own_from, own_to;
 static _Atomic bool ready;
 
-/* ---- deciding -------------------------------------------------------------------------------------------------------- */
+/* ---- deciding ---- */
 
 static uint64_t mix(uint64_t x) {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -102,7 +102,8 @@ static int own_find(struct dl_phdr_info *info, size_t size, void *user) {
 }
 
 __attribute__((constructor)) static void begin(void) {
-    const char *control = getenv("MODPROP_FAULTS"), *below = getenv("MODPROP_FAULTS_ROOT"), *records = getenv("MODPROP_FAULTS_JOURNAL");
+    const char *control = getenv("MODPROP_FAULTS"), *below = getenv("MODPROP_FAULTS_ROOT"),
+               *records = getenv("MODPROP_FAULTS_JOURNAL");
     int descriptor = control == NULL ? -1 : (int)syscall(SYS_openat, AT_FDCWD, control, O_RDWR | O_CLOEXEC);
     if (descriptor >= 0) {
         void *mapped = mmap(NULL, sizeof *faults, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
@@ -117,10 +118,10 @@ __attribute__((constructor)) static void begin(void) {
     ready = true;
 }
 
-/* ---- the journal ------------------------------------------------------------------------------------------------------ */
+/* ---- the journal ---- */
 
-/* One record: kind, path, offset, size, bytes. One write, so that records of several threads do not mix; under the lock, so that their
-   order is that of the calls. */
+/* One record: kind, path, offset, size, bytes. One write, so that records of several threads do not mix; under the
+   lock, so that their order is that of the calls. */
 static pthread_mutex_t recording = PTHREAD_MUTEX_INITIALIZER;
 
 static void record(char kind, const char *path, int64_t offset, const void *bytes, size_t size) {
@@ -147,7 +148,7 @@ static void journal_unlock(void) {
     }
 }
 
-/* ---- files ------------------------------------------------------------------------------------------------------------ */
+/* ---- files ---- */
 
 static ssize_t write_or_fail(int descriptor, const void *bytes, size_t size, int64_t offset) {
     char path[PATH_MAX];
@@ -158,7 +159,8 @@ static ssize_t write_or_fail(int descriptor, const void *bytes, size_t size, int
     }
     journal_lock();
     int64_t at = offset < 0 && ours && journal >= 0 ? (int64_t)lseek(descriptor, 0, SEEK_CUR) : offset;
-    ssize_t written = offset < 0 ? syscall(SYS_write, descriptor, bytes, size) : syscall(SYS_pwrite64, descriptor, bytes, size, offset);
+    ssize_t written = offset < 0 ? syscall(SYS_write, descriptor, bytes, size)
+                                 : syscall(SYS_pwrite64, descriptor, bytes, size, offset);
     int kept = errno;
     if (ours && written > 0) {
         record('w', path, at, bytes, (size_t)written);
@@ -234,9 +236,12 @@ int unlink(const char *path) {
     return result;
 }
 
-/* ---- memory, threads, time ---------------------------------------------------------------------------------------------- */
+/* ---- memory, threads, time ---- */
 
-/* The next allocator in line: glibc's, or a sanitizer's. Looking it up must not allocate, or would come back here; it does not. */
+/*
+ * The next allocator in line: glibc's, or a sanitizer's. Looking it up must not allocate, or would come back here; it
+ * does not.
+ */
 static void *next_find(const char *name) {
     void *found = dlsym(RTLD_NEXT, name);
     if (found == NULL) {
@@ -247,7 +252,8 @@ static void *next_find(const char *name) {
 
 static bool memory_fails(const void *caller) {
     uintptr_t at = (uintptr_t)caller;
-    bool asked = ready && atomic_load(&faults->rate[MEMORY]) != 0 && (atomic_load(&faults->own) == 0 || (at >= own_from && at < own_to));
+    bool asked = ready && atomic_load(&faults->rate[MEMORY]) != 0 &&
+                 (atomic_load(&faults->own) == 0 || (at >= own_from && at < own_to));
     if (!asked || !fails(MEMORY)) {
         return false;
     }

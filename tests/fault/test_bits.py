@@ -1,6 +1,7 @@
 """The same job gives the same bits, whatever it is run beside, by how many threads, with how many interruptions, and by which instruction set:
 every rule, alone and in company, by one thread and by two, paused and not, through every set of kernels that this host has.
 """
+
 import itertools
 import os
 
@@ -10,11 +11,21 @@ from daemons import wait_until
 LONG = bool(os.environ.get("MODPROP_LONG"))
 PATIENCE = 300
 ISAS = ("portable", "avx2", "avx512")
-RULES = [{"type": "bptt"}, {"type": "eprop"}, {"type": "mdgl"}, {"type": "modprop"}, {"type": "modprop", "weights": "type"},
-         {"type": "modprop", "first_hop": "exact", "taps": 5}, {"type": "modprop", "mu": "auto", "feedback": "adaptive"}]
+RULES = [
+    {"type": "bptt"},
+    {"type": "eprop"},
+    {"type": "mdgl"},
+    {"type": "modprop"},
+    {"type": "modprop", "weights": "type"},
+    {"type": "modprop", "first_hop": "exact", "taps": 5},
+    {"type": "modprop", "mu": "auto", "feedback": "adaptive"},
+]
 # 37 units and 5 trials: no multiple of any kernel's width
-JOB = {"task": {"type": "delayed_xor", "delay": 30, "cue": 10}, "network": {"units": 37, "types_per_sign": 2, "bias": True},
-       "training": {"iterations": 150 if LONG else 50, "batch_size": 5, "evaluate_every": 25, "checkpoint_every": 20}}
+JOB = {
+    "task": {"type": "delayed_xor", "delay": 30, "cue": 10},
+    "network": {"units": 37, "types_per_sign": 2, "bias": True},
+    "training": {"iterations": 150 if LONG else 50, "batch_size": 5, "evaluate_every": 25, "checkpoint_every": 20},
+}
 ENDLESS = JOB | {"network": {"units": 21}, "training": {"iterations": 10**9, "batch_size": 3, "evaluate_every": 10**6}}
 
 

@@ -1,4 +1,5 @@
 """What a crash leaves: jobs go on from their checkpoints and end with the weights of a run that nothing disturbed; events have no gap and no double."""
+
 import json
 import pathlib
 import sqlite3
@@ -9,8 +10,12 @@ import pytest
 
 from daemons import Daemon, wait_until
 
-JOB = {"seed": 5, "task": {"type": "delayed_xor", "delay": 60, "cue": 20}, "network": {"units": 32},
-       "training": {"iterations": 1500, "batch_size": 8, "evaluate_every": 50, "checkpoint_every": 100}}
+JOB = {
+    "seed": 5,
+    "task": {"type": "delayed_xor", "delay": 60, "cue": 20},
+    "network": {"units": 32},
+    "training": {"iterations": 1500, "batch_size": 8, "evaluate_every": 50, "checkpoint_every": 100},
+}
 
 
 def submit(daemon, job=JOB, **headers):
@@ -45,7 +50,11 @@ def iteration(daemon, job):
 
 def results(found):
     """What must not depend on interruptions: the evaluations' numbers."""
-    return [{k: e[k] for k in ("iteration", "loss", "accuracy", "training_loss", "learning_rate")} for e in found if e["type"] == "progress"]
+    return [
+        {k: e[k] for k in ("iteration", "loss", "accuracy", "training_loss", "learning_rate")}
+        for e in found
+        if e["type"] == "progress"
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +121,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(start, undisturbed):
     wait_until(lambda: len(first.get(f"/v1/jobs/{job}/checkpoints").json()["checkpoints"]) >= 2)
     first.kill()
     with sqlite3.connect(first.data / "modprop.db") as database:
-        newest, bytes_ = database.execute("SELECT iteration, bytes FROM checkpoints WHERE job=? ORDER BY iteration DESC LIMIT 1", (job,)).fetchone()
+        newest, bytes_ = database.execute(
+            "SELECT iteration, bytes FROM checkpoints WHERE job=? ORDER BY iteration DESC LIMIT 1", (job,)
+        ).fetchone()
         damaged = bytearray(bytes_)
         damaged[len(damaged) // 2] ^= 1
         database.execute("UPDATE checkpoints SET bytes=? WHERE job=? AND iteration=?", (bytes(damaged), job, newest))
@@ -130,13 +141,23 @@ def test_numbers_that_do_not_come_out_again_fail_the_job(start):
     first.kill()
     with sqlite3.connect(first.data / "modprop.db") as database:
         database.execute("DELETE FROM checkpoints WHERE job=?", (job,))
-        check = json.loads(database.execute("SELECT recheck FROM events WHERE job=? AND iteration=50 AND type='progress'", (job,)).fetchone()[0])
+        check = json.loads(
+            database.execute(
+                "SELECT recheck FROM events WHERE job=? AND iteration=50 AND type='progress'", (job,)
+            ).fetchone()[0]
+        )
         check["loss"] += 1e-9
-        database.execute("UPDATE events SET recheck=? WHERE job=? AND iteration=50 AND type='progress'", (json.dumps(check), job))
+        database.execute(
+            "UPDATE events SET recheck=? WHERE job=? AND iteration=50 AND type='progress'", (json.dumps(check), job)
+        )
     database.close()
     second = start(data=first.data)
     answer = second.get(f"/v1/jobs/{job}?wait=60", timeout=70).json()
-    assert answer["status"] == "failed" and answer["error"]["code"] == "not_reproducible" and answer["error"]["iteration"] == 50
+    assert (
+        answer["status"] == "failed"
+        and answer["error"]["code"] == "not_reproducible"
+        and answer["error"]["iteration"] == 50
+    )
 
 
 def test_a_second_daemon_on_the_same_data_is_refused(start):
@@ -185,8 +206,15 @@ def test_a_full_disk_stalls_jobs_until_there_is_room(start, small_disk, undistur
     wait_until(lambda: "jobs stop until it succeeds" in daemon.log() and "the disk is full" in daemon.log())
     assert daemon.get("/livez").status_code == 200
     stopped = wait_until(lambda: (found := daemon.get(f"/v1/jobs/{job}").json()).get("reason") and found)
-    assert stopped["status"] not in ("failed", "succeeded") and stopped["reason"] == "the disk is full; the job goes on by itself"
+    assert (
+        stopped["status"] not in ("failed", "succeeded")
+        and stopped["reason"] == "the disk is full; the job goes on by itself"
+    )
     ballast.unlink()
     ended(daemon, job)
     check_whole(daemon, job, undisturbed)
-    assert [e["reason"] for e in events(daemon, job) if e["type"] == "status" and e["status"] == "queued" and e["attempt"] > 1] == ["the disk is full"]
+    assert [
+        e["reason"]
+        for e in events(daemon, job)
+        if e["type"] == "status" and e["status"] == "queued" and e["attempt"] > 1
+    ] == ["the disk is full"]

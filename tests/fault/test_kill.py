@@ -6,6 +6,7 @@ acknowledged job is there and no other; every key has made one job; an answered 
 bits of a run that nothing disturbed; what each follower saw, over all its connections, is what is stored, from the first event, without gap
 or double; and `modpropd verify` finds the store whole.
 """
+
 import collections
 import json
 import os
@@ -24,8 +25,11 @@ KILLS = int(os.environ.get("MODPROP_KILLS", 200 if LONG else 10))
 JOBS_OPEN = 12  # submitters rest while more have not ended
 PATIENCE = 300  # seconds, for what must come: the machine may be busy
 KINDS = [{"seed": seed, "rule": {"type": rule}} for seed in (1, 2) for rule in ("modprop", "bptt", "eprop")]
-JOB = {"task": {"type": "delayed_xor", "delay": 40, "cue": 20}, "network": {"units": 24},
-       "training": {"iterations": 240, "batch_size": 8, "evaluate_every": 10, "checkpoint_every": 30}}
+JOB = {
+    "task": {"type": "delayed_xor", "delay": 40, "cue": 20},
+    "network": {"units": 24},
+    "training": {"iterations": 240, "batch_size": 8, "evaluate_every": 10, "checkpoint_every": 30},
+}
 FINAL = {"succeeded", "failed", "cancelled"}
 
 
@@ -38,13 +42,13 @@ class Lab:
         self.url = self.daemon.url
         self.ending = False
         self.lock = threading.Lock()
-        self.jobs = {}             # id: kind, acknowledged
-        self.keys = {}             # key: id
-        self.ended = set()         # known to have ended
-        self.actions = {}          # id: the last action that may have been taken, and whether it was answered
-        self.cancels = set()       # those for which a cancellation may have been taken
+        self.jobs = {}  # id: kind, acknowledged
+        self.keys = {}  # key: id
+        self.ended = set()  # known to have ended
+        self.actions = {}  # id: the last action that may have been taken, and whether it was answered
+        self.cancels = set()  # those for which a cancellation may have been taken
         self.count = collections.Counter()
-        self.faults = []           # what clients saw that must not be
+        self.faults = []  # what clients saw that must not be
 
     def call(self, method, path, **options):
         """The answer, or None where the daemon died under the request."""
@@ -113,7 +117,9 @@ def act_all(lab, rng):
             continue
         id = rng.choice(open_jobs)
         look_at(lab, id)
-        action = rng.choice(["pause", "pause", "resume", "resume", "resume", "cancel" if rng.random() < 0.4 else "resume"])
+        action = rng.choice(
+            ["pause", "pause", "resume", "resume", "resume", "cancel" if rng.random() < 0.4 else "resume"]
+        )
         before = lab.actions.get(id, ("resume", False))
         lab.actions[id] = (action, False)
         answer = lab.call("POST", f"/v1/jobs/{id}/{action}")
@@ -193,7 +199,9 @@ def run_apart(target, *arguments):
 
 def stored_events(daemon, id):
     found, after = [], 0
-    while page := daemon.get(f"/v1/jobs/{id}/events", headers={"Accept": "application/json"}, params={"after": after, "limit": 1000}).json()["events"]:
+    while page := daemon.get(
+        f"/v1/jobs/{id}/events", headers={"Accept": "application/json"}, params={"after": after, "limit": 1000}
+    ).json()["events"]:
         found += page
         after = page[-1]["id"]
     return found
@@ -243,18 +251,23 @@ def check_job(lab, job, weights):
 
 def check_events(stored, seen):
     assert [event["id"] for event in stored] == list(range(1, len(stored) + 1))
-    assert [event["type"] == "status" and event["status"] in FINAL for event in stored].count(True) == 1 and stored[-1]["status"] in FINAL
+    assert [event["type"] == "status" and event["status"] in FINAL for event in stored].count(True) == 1 and stored[-1][
+        "status"
+    ] in FINAL
     if seen is not None:
         assert [number for number, _ in seen] == list(range(1, len(seen) + 1))
-        assert [json.loads(data) for _, data in seen] == stored[:len(seen)]
+        assert [json.loads(data) for _, data in seen] == stored[: len(seen)]
 
 
 def test_whenever_it_is_killed_all_that_was_promised_holds(start, undisturbed):
     seed = int(os.environ.get("MODPROP_TEST_SEED", time.time_ns() % 100000))
     print(f"MODPROP_TEST_SEED={seed}")
     rng, lab, followed, all_seen = random.Random(seed), Lab(start, seed), {}, []
-    clients = [run_apart(submit_all, lab, random.Random(seed + 1)), run_apart(submit_all, lab, random.Random(seed + 2)),
-               run_apart(act_all, lab, random.Random(seed + 3))]
+    clients = [
+        run_apart(submit_all, lab, random.Random(seed + 1)),
+        run_apart(submit_all, lab, random.Random(seed + 2)),
+        run_apart(act_all, lab, random.Random(seed + 3)),
+    ]
     followers = [run_apart(follow_some, lab, random.Random(seed + 4 + i), followed) for i in range(3)]
     of_all = run_apart(follow, lab, "/v1/events", all_seen, "all")
     began = time.monotonic()
@@ -283,12 +296,17 @@ def test_whenever_it_is_killed_all_that_was_promised_holds(start, undisturbed):
     by_seq = {event["seq"]: event for event in every}
     assert len(by_seq) == len(every)
     numbers = [number for number, _ in all_seen]
-    assert numbers == sorted(by_seq)[:len(numbers)]
+    assert numbers == sorted(by_seq)[: len(numbers)]
     assert [json.loads(data) for _, data in all_seen] == [by_seq[number] for number in numbers]
     verified = subprocess.run([daemons.MODPROPD, "verify", "--data", lab.daemon.data], capture_output=True, text=True)
     assert verified.returncode == 0 and f"{len(listed)} whole, 0 damaged" in verified.stdout, verified.stdout
     statuses = collections.Counter(job["status"] for job in ended.values())
-    print(f"{KILLS} kills in {time.monotonic() - began:.0f} s:", dict(lab.count), f"{len(listed)} jobs", dict(statuses),
-          f"highest attempt {max(job['attempt'] for job in ended.values())}, {len(every)} events stored,"
-          f" {len(all_seen)} seen by the follower of all jobs,"
-          f" {sum(map(len, followed.values()))} by followers of {len(followed)} jobs")
+    print(
+        f"{KILLS} kills in {time.monotonic() - began:.0f} s:",
+        dict(lab.count),
+        f"{len(listed)} jobs",
+        dict(statuses),
+        f"highest attempt {max(job['attempt'] for job in ended.values())}, {len(every)} events stored,"
+        f" {len(all_seen)} seen by the follower of all jobs,"
+        f" {sum(map(len, followed.values()))} by followers of {len(followed)} jobs",
+    )

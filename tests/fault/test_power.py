@@ -2,6 +2,7 @@
 cut may have left is then made from that: all that was synced, and of what came after a file's last sync any part, in any order, torn at any
 sector. On such a disk every job that was acknowledged before the cut must be there, and end with the bits of a run that nothing disturbed.
 """
+
 import json
 import os
 import random
@@ -18,8 +19,12 @@ LONG = bool(os.environ.get("MODPROP_LONG"))
 RUNS, CUTS = (10, 10) if LONG else (1, 4)
 SECTOR = 512
 PATIENCE = 300
-JOB = {"seed": 0, "task": {"type": "delayed_xor", "delay": 40, "cue": 20}, "network": {"units": 24},
-       "training": {"iterations": 120, "batch_size": 8, "evaluate_every": 10, "checkpoint_every": 20}}
+JOB = {
+    "seed": 0,
+    "task": {"type": "delayed_xor", "delay": 40, "cue": 20},
+    "network": {"units": 24},
+    "training": {"iterations": 120, "batch_size": 8, "evaluate_every": 10, "checkpoint_every": 20},
+}
 
 
 def records_of(journal):
@@ -28,10 +33,10 @@ def records_of(journal):
     while at < len(data):
         end = data.index(b"\n", at)
         kind, offset, length, size = data[at:end].split()
-        path = data[end + 1:end + 1 + int(length)].decode()
+        path = data[end + 1 : end + 1 + int(length)].decode()
         at = end + 1 + int(length)
         size = int(size) if kind == b"w" else 0
-        found.append((kind.decode(), path, int(offset), data[at:at + size]))
+        found.append((kind.decode(), path, int(offset), data[at : at + size]))
         at += size
     return found
 
@@ -46,7 +51,7 @@ class Disk:
         file = self.files.setdefault(path, bytearray())
         if kind == "w":
             file.extend(bytes(max(0, offset - len(file))))
-            file[offset:offset + len(data)] = data
+            file[offset : offset + len(data)] = data
         elif kind == "t":
             del file[offset:]
             file.extend(bytes(max(0, offset - len(file))))
@@ -67,7 +72,7 @@ def torn(rng, record):
     while at < len(data):
         size = min(SECTOR - (offset + at) % SECTOR, len(data) - at)
         if rng.random() < 0.5:
-            yield kind, path, offset + at, data[at:at + size]
+            yield kind, path, offset + at, data[at : at + size]
         at += size
 
 
@@ -134,7 +139,9 @@ def test_what_was_acknowledged_survives_a_power_cut(start, tmp_path, undisturbed
     daemon.kill()
     records = records_of(journal)
     lengths = list(bytes_until(records))
-    assert lengths[-1] == journal.stat().st_size and any(record[0] == "s" and record[1] == "modprop.db-wal" for record in records)
+    assert lengths[-1] == journal.stat().st_size and any(
+        record[0] == "s" and record[1] == "modprop.db-wal" for record in records
+    )
     for number in range(CUTS):
         upto = rng.randrange(len(records) // 4, len(records) + 1)
         held = {id: of for id, (length, of) in promised.items() if length <= (lengths[upto - 1] if upto else 0)}
@@ -147,19 +154,26 @@ def test_what_was_acknowledged_survives_a_power_cut(start, tmp_path, undisturbed
         assert after.stop() == 0
         verified = subprocess.run([daemons.MODPROPD, "verify", "--data", folder], capture_output=True, text=True)
         assert verified.returncode == 0, verified.stdout + verified.stderr
-        print(f"cut behind record {upto} of {len(records)}: {len(held)} of {len(promised)} jobs had been acknowledged, and are there")
+        print(
+            f"cut behind record {upto} of {len(records)}: {len(held)} of {len(promised)} jobs had been acknowledged, and are there"
+        )
 
 
 def test_a_dataset_that_was_acknowledged_is_synced_with_its_directories(start, tmp_path):
     """A file, its name, and the directories that lead to it: each is synced before the answer."""
-    tensors = {"inputs": {"dtype": "F32", "shape": [2, 1, 1], "data_offsets": [0, 8]}, "targets": {"dtype": "F32", "shape": [2, 1, 1], "data_offsets": [8, 16]}}
+    tensors = {
+        "inputs": {"dtype": "F32", "shape": [2, 1, 1], "data_offsets": [0, 8]},
+        "targets": {"dtype": "F32", "shape": [2, 1, 1], "data_offsets": [8, 16]},
+    }
     text = json.dumps(tensors).encode()
     body = struct.pack("<Q", len(text)) + text + bytes(16)
     journal = tmp_path / "journal"
     daemon = start(data=tmp_path / "data", environment=Faults(tmp_path, tmp_path / "data", journal).environment)
     for name, status in (("one", 201), ("one", 200)):
         before = len(records_of(journal))
-        answer = daemon.request("PUT", f"/v1/datasets/{name}", data=body, headers={"Content-Type": "application/octet-stream"})
+        answer = daemon.request(
+            "PUT", f"/v1/datasets/{name}", data=body, headers={"Content-Type": "application/octet-stream"}
+        )
         assert answer.status_code == status, answer.text
         kinds = [(kind, path) for kind, path, _, _ in records_of(journal)[before:] if path.startswith("datasets/")]
         upload = next(path for kind, path in kinds if kind == "w")

@@ -1,5 +1,6 @@
 """Thousands of small jobs: they come from several clients at once, are followed, read and deleted, and the daemon is as large and has as many
 descriptors open in the end as it was and had once its caches were full. A sanitizer keeps freed memory: its daemon is held to the descriptors alone."""
+
 import concurrent.futures
 import os
 import statistics
@@ -12,11 +13,16 @@ import daemons
 JOBS = int(os.environ.get("MODPROP_JOBS", 6000 if os.environ.get("MODPROP_LONG") else 150))
 CLIENTS = 5  # each with a connection of its own, kept open
 ROUND = 25
-LEAK = 64e3 if JOBS >= 1000 else 1e6  # bytes: less than 15 of each job in the long form; the first hundreds fill buffers that stay
+LEAK = (
+    64e3 if JOBS >= 1000 else 1e6
+)  # bytes: less than 15 of each job in the long form; the first hundreds fill buffers that stay
 CACHES = 16e6  # bytes: what the database's page caches may take
 PATIENCE = 300
-SMALL = {"task": {"type": "delayed_xor", "delay": 10, "cue": 10}, "network": {"units": 8},
-         "training": {"iterations": 6, "batch_size": 2, "evaluate_every": 2, "checkpoint_every": 3}}
+SMALL = {
+    "task": {"type": "delayed_xor", "delay": 10, "cue": 10},
+    "network": {"units": 8},
+    "training": {"iterations": 6, "batch_size": 2, "evaluate_every": 2, "checkpoint_every": 3},
+}
 
 
 def sizes_of(daemon):
@@ -24,7 +30,13 @@ def sizes_of(daemon):
     lines = daemon.get("/metrics", timeout=PATIENCE).text.splitlines()
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     resident, heap, store, descriptors = (
-        float(values[name]) for name in ("process_resident_memory_bytes", "modprop_heap_bytes", "modprop_store_memory_bytes", "process_open_fds")
+        float(values[name])
+        for name in (
+            "process_resident_memory_bytes",
+            "modprop_heap_bytes",
+            "modprop_store_memory_bytes",
+            "process_open_fds",
+        )
     )
     return resident, store, heap - store, descriptors
 
@@ -33,8 +45,13 @@ def live_through(daemon, session, number):
     """A job's whole life as clients see it: submitted, followed to its end, its results read; most are deleted then, so that the
     database and with it its page caches stay small."""
     url = f"{daemon.url}/v1/jobs"
-    with session.post(url, json=SMALL | {"seed": number % 7, "name": f"job {number}"}, headers={"Accept": "application/x-ndjson"}, stream=True,
-                      timeout=PATIENCE) as stream:
+    with session.post(
+        url,
+        json=SMALL | {"seed": number % 7, "name": f"job {number}"},
+        headers={"Accept": "application/x-ndjson"},
+        stream=True,
+        timeout=PATIENCE,
+    ) as stream:
         lines = [line for line in stream.iter_lines() if line]
         id = stream.headers["Location"].rsplit("/", 1)[1]
     assert b'"type":"weights"' in lines[-1]
@@ -58,9 +75,14 @@ def test_thousands_of_jobs_leave_nothing_behind(start):
             sizes.append(sizes_of(daemon))
     quarter = len(sizes) // 4
     columns = list(zip(*sizes))
-    early, late = ([statistics.median(column[part]) for column in columns] for part in (slice(quarter, 2 * quarter), slice(-quarter, None)))
+    early, late = (
+        [statistics.median(column[part]) for column in columns]
+        for part in (slice(quarter, 2 * quarter), slice(-quarter, None))
+    )
     for name, at_first, second, last in zip(("resident", "store", "allocated otherwise"), sizes[0], early, late):
-        print(f"{JOBS} jobs, {name}: {at_first / 1e6:.2f} MB at first, {second / 1e6:.2f} in the second quarter, {last / 1e6:.2f} in the last")
+        print(
+            f"{JOBS} jobs, {name}: {at_first / 1e6:.2f} MB at first, {second / 1e6:.2f} in the second quarter, {last / 1e6:.2f} in the last"
+        )
     descriptors = columns[3]
     assert max(descriptors) - min(descriptors) <= 4, descriptors
     if not daemons.SANITIZED:

@@ -1,6 +1,7 @@
 """A job's states under everything at once: actions of clients, kills, clean ends and crashes of the daemon itself.
 Then the whole store is verified.
 """
+
 import os
 import random
 import signal
@@ -12,8 +13,11 @@ import pytest
 import daemons
 from daemons import assert_counted, wait_until
 
-JOB = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 12},
-       "training": {"iterations": 1500, "batch_size": 4, "evaluate_every": 7, "checkpoint_every": 50}}
+JOB = {
+    "task": {"type": "delayed_xor", "delay": 20, "cue": 10},
+    "network": {"units": 12},
+    "training": {"iterations": 1500, "batch_size": 4, "evaluate_every": 7, "checkpoint_every": 50},
+}
 ENDLESS = JOB | {"training": {"iterations": 10**9, "batch_size": 4, "evaluate_every": 10**6, "checkpoint_every": 10**6}}
 SECONDS = 300 if os.environ.get("MODPROP_LONG") else 12
 JOBS = 400 if os.environ.get("MODPROP_LONG") else 24
@@ -43,7 +47,11 @@ def disturb(daemon, rng, jobs, cancelled):
         assert answer.status_code in (200, 409), answer.text
         if answer.status_code == 200:
             status = answer.json()["status"]
-            expected = {"pause": {"pausing", "paused"}, "resume": {"queued", "running", "pausing"}, "cancel": {"cancelling", "cancelled"}}
+            expected = {
+                "pause": {"pausing", "paused"},
+                "resume": {"queued", "running", "pausing"},
+                "cancel": {"cancelling", "cancelled"},
+            }
             assert status in expected[action] | FINAL, (action, status)
             if action == "cancel":
                 cancelled.add(id)
@@ -90,7 +98,9 @@ def test_whatever_happens_every_job_ends_once_and_with_its_own_weights(start, tm
     assert_counted(daemon)
     assert daemon.stop() == 0
     verified = subprocess.run([daemons.MODPROPD, "verify", "--data", daemon.data], capture_output=True, text=True)
-    assert verified.returncode == 0 and f"{len(jobs)} job{'s' * (len(jobs) != 1)}: {len(jobs)} whole" in verified.stdout, verified.stdout
+    assert (
+        verified.returncode == 0 and f"{len(jobs)} job{'s' * (len(jobs) != 1)}: {len(jobs)} whole" in verified.stdout
+    ), verified.stdout
 
 
 def crash(daemon):

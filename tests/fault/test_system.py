@@ -1,6 +1,7 @@
 """The system fails: writes, syncs, memory, threads, the clock; see interpose.c. Nothing that was acknowledged is lost, no job ends with other
 bits, the daemon stays up, and goes on by itself once the system works again.
 """
+
 import errno
 import os
 import random
@@ -14,11 +15,18 @@ from daemons import assert_counted, wait_until
 
 pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="build/tests/fault/libfault.so was not built")
 LONG = bool(os.environ.get("MODPROP_LONG"))
-JOB = {"seed": 0, "task": {"type": "delayed_xor", "delay": 40, "cue": 20}, "network": {"units": 24},
-       "training": {"iterations": 200, "batch_size": 8, "evaluate_every": 10, "checkpoint_every": 20}}
+JOB = {
+    "seed": 0,
+    "task": {"type": "delayed_xor", "delay": 40, "cue": 20},
+    "network": {"units": 24},
+    "training": {"iterations": 200, "batch_size": 8, "evaluate_every": 10, "checkpoint_every": 20},
+}
 # Seconds of training on a fast machine, so that what is done to it while it runs finds it running.
-SLOW = JOB | {"task": {"type": "delayed_xor", "delay": 300, "cue": 50}, "network": {"units": 64},
-              "training": {"iterations": 4000, "batch_size": 8, "evaluate_every": 100, "checkpoint_every": 20}}
+SLOW = JOB | {
+    "task": {"type": "delayed_xor", "delay": 300, "cue": 50},
+    "network": {"units": 64},
+    "training": {"iterations": 4000, "batch_size": 8, "evaluate_every": 100, "checkpoint_every": 20},
+}
 PATIENCE = 300
 YEAR = 365 * 86400 * 10**9
 
@@ -64,11 +72,14 @@ def verify(data, jobs):
     assert done.returncode == 0 and f"{jobs} whole, 0 damaged" in done.stdout, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("kind, number, reason", [
-    ("write", errno.ENOSPC, "the disk is full"),
-    ("write", errno.EIO, "the disk fails: Input/output error"),
-    ("sync", errno.EIO, "the disk fails: Input/output error"),
-])
+@pytest.mark.parametrize(
+    "kind, number, reason",
+    [
+        ("write", errno.ENOSPC, "the disk is full"),
+        ("write", errno.EIO, "the disk fails: Input/output error"),
+        ("sync", errno.EIO, "the disk fails: Input/output error"),
+    ],
+)
 def test_a_failing_disk_stops_jobs_and_says_why(faulty, undisturbed_slow, kind, number, reason):
     daemon, faults = faulty("--workers", "1")
     id = daemon.post("/v1/jobs", json=SLOW).json()["id"]
@@ -77,14 +88,18 @@ def test_a_failing_disk_stops_jobs_and_says_why(faulty, undisturbed_slow, kind, 
     setattr(faults, f"rate_{kind}", 10**6)
     answer = daemon.post("/v1/jobs", json=JOB)
     assert answer.status_code == 507 and answer.json()["detail"] == reason and int(answer.headers["Retry-After"]) > 0
-    assert wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json().get("reason")) == f"{reason}; the job goes on by itself"
+    assert (
+        wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json().get("reason")) == f"{reason}; the job goes on by itself"
+    )
     assert daemon.get("/livez").status_code == 200 and reason in daemon.log()
     time.sleep(4)  # one retry, which fails
     faults.none()
     assert end(daemon, id)["weights_sha256"] == undisturbed_slow
     events = daemon.get(f"/v1/jobs/{id}/events?limit=1000").json()["events"]
     assert [event["id"] for event in events] == list(range(1, len(events) + 1))
-    assert {event["reason"] for event in events if event["type"] == "status" and event["attempt"] > 1 and "reason" in event} == {reason}
+    assert {
+        event["reason"] for event in events if event["type"] == "status" and event["attempt"] > 1 and "reason" in event
+    } == {reason}
     assert len(daemon.get("/v1/jobs").json()["jobs"]) == 1
     assert daemon.stop() == 0
     verify(daemon.data, 1)
@@ -138,7 +153,9 @@ def test_a_job_goes_on_after_there_was_no_memory_at_all(faulty, undisturbed_slow
     id = daemon.post("/v1/jobs", json=SLOW).json()["id"]
     wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json()["progress"]["iteration"] > 0)
     faults.rate_memory = 10**6
-    wait_until(lambda: len(os.listdir(threads)) == resting)  # it could report nothing, and nothing could be written of it
+    wait_until(
+        lambda: len(os.listdir(threads)) == resting
+    )  # it could report nothing, and nothing could be written of it
     time.sleep(1)
     faults.none()
     ended = end(daemon, id)
@@ -149,8 +166,13 @@ def test_a_job_goes_on_after_there_was_no_memory_at_all(faulty, undisturbed_slow
 def test_without_threads_a_start_fails_in_one_sentence(faulty, tmp_path):
     faults = Faults(tmp_path, tmp_path / "data")
     faults.rate_thread = 10**6
-    done = subprocess.run([daemons.MODPROPD, "--data", tmp_path / "data", "--listen", "127.0.0.1:0"], capture_output=True, text=True,
-                          env=os.environ | faults.environment, timeout=60)
+    done = subprocess.run(
+        [daemons.MODPROPD, "--data", tmp_path / "data", "--listen", "127.0.0.1:0"],
+        capture_output=True,
+        text=True,
+        env=os.environ | faults.environment,
+        timeout=60,
+    )
     assert done.returncode == 1 and "thread" in done.stderr and done.stdout == ""
 
 

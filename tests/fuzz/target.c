@@ -1,6 +1,7 @@
 /*
- * Coverage-guided fuzzing of everything that reads bytes from outside. One file, one target a build: TARGET names the parser (see `run`).
- * A target must return for any input without a sanitizer's report; what it decodes must encode and decode again.
+ * Coverage-guided fuzzing of everything that reads bytes from outside. One file, one target a build: TARGET names the
+ * parser (see `run`). A target must return for any input without a sanitizer's report; what it decodes must encode and
+ * decode again.
  */
 #include <assert.h>
 #include <fcntl.h>
@@ -142,9 +143,10 @@ static void __attribute__((unused)) try_query(const uint8_t *data, size_t size) 
     bool flag = false;
     char value[QUERY_VALUE_BYTES] = "", *text = text_of(data, size);
     struct problems problems = {0};
-    const struct query_parameter parameters[] = {{.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = 100, .integer = &limit},
-                                                 {.name = "weights", .type = QUERY_BOOLEAN, .boolean = &flag},
-                                                 {.name = "keys", .type = QUERY_TEXT, .text = value}};
+    const struct query_parameter parameters[] = {
+        {.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = 100, .integer = &limit},
+        {.name = "weights", .type = QUERY_BOOLEAN, .boolean = &flag},
+        {.name = "keys", .type = QUERY_TEXT, .text = value}};
     query_read(text, parameters, 3, &problems);
     problems_release(&problems);
     free(text);
@@ -173,7 +175,10 @@ static const char *file_of(const uint8_t *data, size_t size) {
     return path;
 }
 
-/* A safetensors file the whole way of an upload: checked, adopted, loaded as a job would. $FUZZ_FOLDER is where (see `run`). */
+/*
+ * A safetensors file the whole way of an upload: checked, adopted, loaded as a job would. $FUZZ_FOLDER is where (see
+ * `run`).
+ */
 static void __attribute__((unused)) try_dataset(const uint8_t *data, size_t size) {
     static char upload[256];
     const char *folder = getenv("FUZZ_FOLDER");
@@ -197,7 +202,7 @@ static void __attribute__((unused)) try_dataset(const uint8_t *data, size_t size
     }
 }
 
-/* ---- checkpoints ------------------------------------------------------------------------------------------------- */
+/* ---- checkpoints ---- */
 
 /* A job, and a checkpoint of it as training would write it. */
 struct checkpointed {
@@ -225,7 +230,8 @@ static struct checkpointed *checkpointed_make(const char *text) {
     bool tracks = config->rule.tracking == TRACKING_INITIAL;
     size_t types = (size_t)made->network.types;
     made->averages = calloc(types * types, sizeof *made->averages);
-    made->arrays = (struct checkpoint_arrays){&made->network, &made->optimizer, tracks ? made->averages : NULL, tracks ? types * types : 0};
+    made->arrays = (struct checkpoint_arrays){&made->network, &made->optimizer, tracks ? made->averages : NULL,
+                                              tracks ? types * types : 0};
     made->size = checkpoint_size(&made->arrays);
     made->bytes = malloc(made->size);
     checkpoint_write(config, &state, &made->arrays, made->bytes);
@@ -252,16 +258,18 @@ static void use_checkpoint(const struct checkpointed *job, const unsigned char *
 }
 
 /*
- * First byte: which job; whether what follows is a whole checkpoint or changes (two bytes where, one byte what) of a genuine one; whether
- * magic, version, length, identity and checksum are put right, so that what lies behind them is reached.
+ * First byte: which job; whether what follows is a whole checkpoint or changes (two bytes where, one byte what) of a
+ * genuine one; whether magic, version, length, identity and checksum are put right, so that what lies behind them is
+ * reached.
  */
 static void __attribute__((unused)) try_checkpoint(const uint8_t *data, size_t size) {
     enum { CHECKSUM_AT = 12, SIZE_AT = 16, HEAD = 32 };
     static struct checkpointed *jobs[2];
     if (jobs[0] == NULL) {
         jobs[0] = checkpointed_make("{\"task\":{\"type\":\"delayed_xor\"},\"network\":{\"units\":6}}");
-        jobs[1] = checkpointed_make("{\"task\":{\"type\":\"delayed_xor\"},\"network\":{\"units\":8,\"bias\":true},\"rule\":{\"type\":"
-                                    "\"modprop\",\"weights\":\"type\",\"tracking\":\"initial\",\"feedback\":\"random\"}}");
+        jobs[1] = checkpointed_make(
+            "{\"task\":{\"type\":\"delayed_xor\"},\"network\":{\"units\":8,\"bias\":true},\"rule\":{\"type\":"
+            "\"modprop\",\"weights\":\"type\",\"tracking\":\"initial\",\"feedback\":\"random\"}}");
     }
     if (size == 0) {
         return;
@@ -285,7 +293,7 @@ static void __attribute__((unused)) try_checkpoint(const uint8_t *data, size_t s
     free(bytes);
 }
 
-/* ---- what an administrator writes -------------------------------------------------------------------------------- */
+/* ---- what an administrator writes ---- */
 
 /* A token file and, behind its first zero byte, an Authorization header. */
 static void __attribute__((unused)) try_tokens(const uint8_t *data, size_t size) {
@@ -313,8 +321,8 @@ static void __attribute__((unused)) try_config(const uint8_t *data, size_t size)
     int count = 0;
     struct config config;
     if (size > 0 && (data[0] & 1) == 0) {
-        arguments[count++] = (char *)(uintptr_t) "--data=x";
-        arguments[count++] = (char *)(uintptr_t) "--config";
+        arguments[count++] = (char *)(uintptr_t)"--data=x";
+        arguments[count++] = (char *)(uintptr_t)"--config";
         arguments[count++] = (char *)(uintptr_t)file_of(data + 1, size - 1);
     } else {
         for (size_t at = 1; at < size && count < 32; at += strlen(text + at) + 1) {

@@ -1,4 +1,5 @@
 """Requests generated from the served OpenAPI document. schemathesis and the validator come from PyPI into build/schemathesis."""
+
 import subprocess
 
 import pytest
@@ -16,8 +17,14 @@ def tools():
     if not marker.exists() or marker.read_text() != "\n".join(PACKAGES):
         made = subprocess.run(["/usr/bin/python3", "-m", "venv", str(VENV)], capture_output=True, text=True)
         if made.returncode == 0:
-            made = subprocess.run([VENV / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES], capture_output=True, text=True)
+            made = subprocess.run(
+                [VENV / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES],
+                capture_output=True,
+                text=True,
+            )
         if made.returncode != 0:
-            pytest.skip(f"SKIPPED: schemathesis and openapi-spec-validator come from PyPI, which is out of reach: {(made.stderr or made.stdout).strip()[-300:]}")
+            pytest.skip(
+                f"SKIPPED: schemathesis and openapi-spec-validator come from PyPI, which is out of reach: {(made.stderr or made.stdout).strip()[-300:]}"
+            )
         marker.write_text("\n".join(PACKAGES))
     return VENV / "bin"

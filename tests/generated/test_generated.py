@@ -3,6 +3,7 @@ or shape that is not documented, no bad value taken for a good one.
 
 All checks of schemathesis but positive_data_acceptance: shapes that must fit one another and limits go beyond what a schema can say. The seed is printed;
 MODPROP_TEST_SEED repeats it. A short run each time; `sh tests/run --long` goes on until MODPROP_GENERATED (20000) requests were made."""
+
 import json
 import os
 import random
@@ -12,7 +13,11 @@ import sys
 
 from daemons import ROOT
 
-SMALL = {"task": {"type": "delayed_xor", "delay": 10, "cue": 4}, "network": {"units": 6}, "training": {"iterations": 20, "checkpoint_every": 5}}
+SMALL = {
+    "task": {"type": "delayed_xor", "delay": 10, "cue": 4},
+    "network": {"units": 6},
+    "training": {"iterations": 20, "checkpoint_every": 5},
+}
 WANTED = int(os.environ.get("MODPROP_GENERATED", "20000" if os.environ.get("MODPROP_LONG") else "1"))
 EXAMPLES = 150 if WANTED > 5000 else 4  # of each operation, beyond those that cover each schema
 SEED = int(os.environ.get("MODPROP_TEST_SEED", random.randrange(10**6)))
@@ -22,15 +27,41 @@ def test_the_document_is_valid_openapi(start, tools):
     daemon = start("--workers", "0")
     answer = daemon.get("/openapi.json")
     assert answer.json()["openapi"].startswith("3.1.")
-    judged = subprocess.run([tools / "python", "-m", "openapi_spec_validator", "--errors", "all", "-"], input=answer.text, capture_output=True, text=True, timeout=300)
+    judged = subprocess.run(
+        [tools / "python", "-m", "openapi_spec_validator", "--errors", "all", "-"],
+        input=answer.text,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert judged.returncode == 0, judged.stdout + judged.stderr
 
 
 def run_schemathesis(daemon, tools, job, seed, folder):
     """One run; the number of requests. Its report is printed where it found something."""
-    command = [tools / "schemathesis", "run", daemon.url + "/openapi.json", "--checks", "all", "--exclude-checks", "positive_data_acceptance",
-               "--request-timeout", "60", "--max-examples", str(EXAMPLES), "--seed", str(seed), "--no-color", "--suppress-health-check", "all"]
-    environment = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(ROOT / "tests" / "generated"), "MODPROP_TEST_JOB": job}
+    command = [
+        tools / "schemathesis",
+        "run",
+        daemon.url + "/openapi.json",
+        "--checks",
+        "all",
+        "--exclude-checks",
+        "positive_data_acceptance",
+        "--request-timeout",
+        "60",
+        "--max-examples",
+        str(EXAMPLES),
+        "--seed",
+        str(seed),
+        "--no-color",
+        "--suppress-health-check",
+        "all",
+    ]
+    environment = os.environ | {
+        "SCHEMATHESIS_HOOKS": "hooks",
+        "PYTHONPATH": str(ROOT / "tests" / "generated"),
+        "MODPROP_TEST_JOB": job,
+    }
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     found = re.search(r"(\d+) generated", ended.stdout)
     print(f"seed {seed}: {found.group(0) if found else 'nothing'}", file=sys.stderr)

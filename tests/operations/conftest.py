@@ -2,6 +2,7 @@
 
 A command that is not installed is taken from build/tools, where tests/operations/run unpacks it; a test whose command is in neither place is skipped.
 """
+
 import shutil
 import socket
 
@@ -11,8 +12,11 @@ from daemons import ROOT, daemon, start  # noqa: F401
 
 TOOLS = ROOT / "build" / "tools" / "usr"
 
-SMALL = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 12},
-         "training": {"iterations": 40, "batch_size": 4, "evaluate_every": 5, "checkpoint_every": 10}}
+SMALL = {
+    "task": {"type": "delayed_xor", "delay": 20, "cue": 10},
+    "network": {"units": 12},
+    "training": {"iterations": 40, "batch_size": 4, "evaluate_every": 5, "checkpoint_every": 10},
+}
 
 
 def tool(name):

@@ -1,4 +1,5 @@
 """The log: one request's id from the request to the job's end, nothing on standard output but the ready line, entries that are JSON."""
+
 import json
 
 from conftest import SMALL
@@ -23,8 +24,10 @@ def test_a_jobs_entries_carry_the_request_that_submitted_it(start):
     assert daemon.stop() == 0
     of_job = [entry for entry in entries(daemon) if entry.get("job") == id]
     assert [entry.get("status") for entry in of_job if entry["message"] == "job"] == ["running", "pausing", "paused"]
-    assert {entry["request_id"] for entry in of_job if entry["message"] in ("job", "job submitted")} == {"experiment-7.a"}
-    told, = [entry for entry in of_job if entry["message"] == "job told"]
+    assert {entry["request_id"] for entry in of_job if entry["message"] in ("job", "job submitted")} == {
+        "experiment-7.a"
+    }
+    (told,) = [entry for entry in of_job if entry["message"] == "job told"]
     assert told["action"] == "pause" and told["request_id"] == "coffee"
     again = start("--log-format", "json")
     assert again.post(f"/v1/jobs/{id}/resume").status_code == 200
@@ -42,7 +45,7 @@ def test_what_was_refused_is_logged_with_its_reason(start):
     id = daemon.post("/v1/jobs", json=SMALL).json()["id"]
     refused = daemon.request("DELETE", f"/v1/jobs/{id}")
     assert refused.status_code == 409
-    entry, = [entry for entry in entries(daemon) if entry["message"] == "job not told"]
+    (entry,) = [entry for entry in entries(daemon) if entry["message"] == "job not told"]
     assert entry["request_id"] == refused.headers["X-Request-Id"] and "queued" in entry["reason"]
 
 
@@ -60,7 +63,10 @@ def test_standard_output_is_the_ready_line_alone(start):
     assert daemon.stop() == 0
     assert daemon.process.stdout.read() == ""
     logged = entries(daemon)
-    assert all({"time", "level", "message"} <= set(entry) and entry["level"] in ("error", "warning", "info", "debug") for entry in logged)
+    assert all(
+        {"time", "level", "message"} <= set(entry) and entry["level"] in ("error", "warning", "info", "debug")
+        for entry in logged
+    )
     access = [entry for entry in logged if entry["message"] == "request"]
     assert [entry["status"] for entry in access][-1] == 404
     assert all({"request_id", "client", "method", "path", "status", "seconds"} <= set(entry) for entry in access)

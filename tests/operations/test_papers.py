@@ -1,4 +1,5 @@
 """Licence, notices, citation and packaging say the same as the build does."""
+
 import re
 
 import yaml
@@ -19,9 +20,17 @@ def test_one_version_everywhere():
 
 def test_citation_names_the_program_and_the_paper():
     citation = yaml.safe_load(text("CITATION.cff"))
-    assert citation["cff-version"] == "1.2.0" and citation["license"] == "MIT" and citation["title"].startswith("modprop")
-    paper, = citation["references"]
-    assert [author["family-names"] for author in paper["authors"]] == ["Liu", "Smith", "Mihalas", "Shea-Brown", "Sümbül"]
+    assert (
+        citation["cff-version"] == "1.2.0" and citation["license"] == "MIT" and citation["title"].startswith("modprop")
+    )
+    (paper,) = citation["references"]
+    assert [author["family-names"] for author in paper["authors"]] == [
+        "Liu",
+        "Smith",
+        "Mihalas",
+        "Shea-Brown",
+        "Sümbül",
+    ]
     assert "2206.01338" in paper["url"]
     assert text("LICENSE").startswith("MIT License\n")
 
@@ -41,4 +50,10 @@ def test_the_package_builds_with_what_the_list_has():
     listed = {line for line in section.splitlines() if line and not line.startswith("#")}
     control = re.search(r"Build-Depends: (.*?)\n\n", text("docker", "debian", "control"), re.S)[1]
     needed = {re.sub(r"[ (:].*", "", part.strip()) for part in control.split(",")} - {"debhelper-compat"}
-    assert needed == listed - {"ca-certificates", "check", "gcc", "libc6-dev", "ninja-build"}  # of Debian's build-essential, of meson, of the tests
+    assert needed == listed - {
+        "ca-certificates",
+        "check",
+        "gcc",
+        "libc6-dev",
+        "ninja-build",
+    }  # of Debian's build-essential, of meson, of the tests

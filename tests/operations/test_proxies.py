@@ -1,4 +1,5 @@
 """nginx and Caddy in front, with the configurations that docker/GUIDE.md prints: events one by one, large answers whole, uploads that nobody holds in memory."""
+
 import hashlib
 import json
 import pathlib
@@ -34,8 +35,17 @@ class Proxy:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "proxy.log"
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(getattr(self, kind)(folder, daemon, patience), stderr=log, stdout=log,
-                                            env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)})
+            self.process = subprocess.Popen(
+                getattr(self, kind)(folder, daemon, patience),
+                stderr=log,
+                stdout=log,
+                env={
+                    "PATH": "/usr/bin:/bin",
+                    "HOME": str(folder),
+                    "XDG_DATA_HOME": str(folder),
+                    "XDG_CONFIG_HOME": str(folder),
+                },
+            )
         try:
             wait_until(self.accepts, 20)
         except AssertionError:
@@ -55,11 +65,18 @@ class Proxy:
     def nginx(self, folder, daemon, patience):
         location = self.example("nginx", daemon)
         assert "proxy_read_timeout 75s" in location
-        location = location if patience is None else location.replace("proxy_read_timeout 75s", f"proxy_read_timeout {patience}s")
-        places = "\n".join(f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        location = (
+            location
+            if patience is None
+            else location.replace("proxy_read_timeout 75s", f"proxy_read_timeout {patience}s")
+        )
+        places = "\n".join(
+            f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
         (folder / "nginx.conf").write_text(
             f"daemon off; worker_processes 1; pid {folder}/pid; error_log stderr;\n"
-            f"events {{}}\nhttp {{ access_log off; {places}\nserver {{ listen 127.0.0.1:{self.port};\n{location}}} }}\n")
+            f"events {{}}\nhttp {{ access_log off; {places}\nserver {{ listen 127.0.0.1:{self.port};\n{location}}} }}\n"
+        )
         return [tool("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
 
     def caddy(self, folder, daemon, patience):
@@ -92,7 +109,9 @@ def test_events_arrive_one_by_one(daemon, proxy, accept):
     """Each event reaches a client of the proxy while the job still runs: through it the job is paused, and the pause is heard before any later event exists."""
     endless = SMALL | {"training": {"iterations": 10**9, "batch_size": 4, "evaluate_every": 200000}}
     id = submit(proxy.url, endless)
-    with requests.get(f"{proxy.url}/v1/jobs/{id}/events", headers={"Accept": accept}, stream=True, timeout=60) as answer:
+    with requests.get(
+        f"{proxy.url}/v1/jobs/{id}/events", headers={"Accept": accept}, stream=True, timeout=60
+    ) as answer:
         assert answer.status_code == 200 and answer.headers["Content-Type"].startswith(accept)
         lines = answer.iter_lines(chunk_size=1)
 
@@ -118,7 +137,9 @@ def test_a_quiet_stream_outlives_the_proxys_patience(start, tmp_path):
         id = submit(proxied.url, SMALL)
         began = time.monotonic()
         threading.Timer(7, lambda: requests.post(f"{daemon.url}/v1/jobs/{id}/cancel", timeout=30)).start()
-        with requests.get(f"{proxied.url}/v1/jobs/{id}/events", headers={"Accept": "text/event-stream"}, stream=True, timeout=60) as answer:
+        with requests.get(
+            f"{proxied.url}/v1/jobs/{id}/events", headers={"Accept": "text/event-stream"}, stream=True, timeout=60
+        ) as answer:
             text = answer.raw.read().decode()
         assert time.monotonic() - began >= 6 and '"status":"cancelled"' in text and text.count(":\n\n") >= 3
     finally:
@@ -128,8 +149,13 @@ def test_a_quiet_stream_outlives_the_proxys_patience(start, tmp_path):
 def test_large_weights_arrive_whole(daemon, proxy):
     """At 1000 units the document has more than 10 MB; its sha256 is that of the numbers that came through."""
     import numpy
-    large = {"task": {"type": "delayed_xor", "delay": 1, "cue": 4}, "network": {"units": 1000, "rewiring": "none"}, "rule": {"type": "eprop"},
-             "training": {"iterations": 1, "batch_size": 1, "evaluate_every": 1}}
+
+    large = {
+        "task": {"type": "delayed_xor", "delay": 1, "cue": 4},
+        "network": {"units": 1000, "rewiring": "none"},
+        "rule": {"type": "eprop"},
+        "training": {"iterations": 1, "batch_size": 1, "evaluate_every": 1},
+    }
     id = submit(proxy.url, large)
     job = requests.get(f"{proxy.url}/v1/jobs/{id}?wait=120", timeout=130).json()
     assert job["status"] == "succeeded", job
@@ -146,6 +172,7 @@ def test_large_weights_arrive_whole(daemon, proxy):
 def test_a_large_upload_is_held_by_nobody(daemon, proxy):
     """100 MB in pieces: neither the daemon nor the proxy grows by more than a small part of it while it passes, and it is there whole."""
     import numpy
+
     steps, trials, width = 400, 2000, 32
     inputs = (numpy.arange(steps * trials * width, dtype="<f4") % 251).reshape(steps, trials, width)
     arrays = {"inputs": (inputs, "F32"), "targets": (numpy.zeros((steps, trials), dtype="<i8"), "I64")}
@@ -164,17 +191,24 @@ def test_a_large_upload_is_held_by_nobody(daemon, proxy):
 
     def pieces():
         for i in range(0, len(whole), MIB):
-            yield whole[i:i + MIB]
+            yield whole[i : i + MIB]
             if i % (8 * MIB) == 0:
                 for k, process in enumerate(processes):
                     most[k] = max(most[k], resident(process) - before[k])
 
-    answer = requests.put(f"{proxy.url}/v1/datasets/large", data=pieces(), headers={"Content-Type": "application/octet-stream"}, timeout=180)
+    answer = requests.put(
+        f"{proxy.url}/v1/datasets/large",
+        data=pieces(),
+        headers={"Content-Type": "application/octet-stream"},
+        timeout=180,
+    )
     assert answer.status_code in (200, 201), answer.text
     most = [max(grown, resident(process) - held) for grown, process, held in zip(most, processes, before)]
     print(f"grew by {most[0] / MIB:.1f} MiB (daemon), {most[1] / MIB:.1f} MiB (proxy)")
     assert most[0] < 16 * MIB and most[1] < 16 * MIB, most
-    with requests.get(f"{proxy.url}/v1/datasets/large", headers={"Accept": "application/octet-stream"}, stream=True, timeout=120) as back:
+    with requests.get(
+        f"{proxy.url}/v1/datasets/large", headers={"Accept": "application/octet-stream"}, stream=True, timeout=120
+    ) as back:
         digest = hashlib.sha256()
         for piece in back.iter_content(MIB):
             digest.update(piece)

@@ -2,6 +2,7 @@
 
 No service manager runs here; its part (a notify socket, a passed descriptor, the filter, SIGABRT of a watchdog) is played as its manual describes it.
 """
+
 import json
 import os
 import re
@@ -26,7 +27,9 @@ def units(tmp_path):
     text = UNIT.read_text().replace("@SBINDIR@/modpropd", "/bin/true").replace("@SYSCONFDIR@", "/etc")
     assert "@" not in re.sub(r"@[a-z-]+\b", "", text)  # nothing unfilled but the names of sets of system calls
     (tmp_path / "modpropd.service").write_text(re.sub("(?m)^Documentation=.*$", "", text))
-    (tmp_path / "modpropd.socket").write_text(re.sub("(?m)^Documentation=.*$", "", (ROOT / "docker" / "modpropd.socket").read_text()))
+    (tmp_path / "modpropd.socket").write_text(
+        re.sub("(?m)^Documentation=.*$", "", (ROOT / "docker" / "modpropd.socket").read_text())
+    )
     return tmp_path
 
 
@@ -37,8 +40,11 @@ def test_units_are_well_formed(units):
 
 
 def test_exposure_is_below_two(units):
-    ended = subprocess.run([tool("systemd-analyze"), "security", "--offline=true", "--no-pager", str(units / "modpropd.service")],
-                           capture_output=True, text=True)
+    ended = subprocess.run(
+        [tool("systemd-analyze"), "security", "--offline=true", "--no-pager", str(units / "modpropd.service")],
+        capture_output=True,
+        text=True,
+    )
     score = re.search(r"Overall exposure level for modpropd.service: ([0-9.]+)", ended.stdout)
     assert score, ended.stdout + ended.stderr
     print("exposure", score[1])
@@ -47,7 +53,9 @@ def test_exposure_is_below_two(units):
 
 def calls_of(name, seen=()):
     """The system calls of a set, sets within it opened."""
-    text = subprocess.run([tool("systemd-analyze"), "syscall-filter", name], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        [tool("systemd-analyze"), "syscall-filter", name], capture_output=True, text=True, check=True
+    ).stdout
     words = {line.strip() for line in text.splitlines()[1:] if line.strip() and not line.strip().startswith("#")}
     found = {word for word in words if not word.startswith("@")}
     for word in words - found:
@@ -80,9 +88,25 @@ def test_a_job_trains_under_the_units_system_call_filter(tmp_path):
             allowed = allowed - calls_of(name) if minus else allowed | calls_of(name)
     assert "futex" in allowed and "reboot" not in allowed
     if os.geteuid() == 0:
-        allowed.add("fchown")  # SQLite hands its files to the database's owner where it runs as root, which the unit never does
-    process = subprocess.Popen(["/usr/bin/python3", "-c", UNDER_FILTER, ",".join(sorted(allowed)), MODPROPD, "--data", str(tmp_path / "data"),
-                                "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        allowed.add(
+            "fchown"
+        )  # SQLite hands its files to the database's owner where it runs as root, which the unit never does
+    process = subprocess.Popen(
+        [
+            "/usr/bin/python3",
+            "-c",
+            UNDER_FILTER,
+            ",".join(sorted(allowed)),
+            MODPROPD,
+            "--data",
+            str(tmp_path / "data"),
+            "--listen",
+            "127.0.0.1:0",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         line = process.stdout.readline()
         assert line, process.communicate()[1]
@@ -154,8 +178,13 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 def activated(listening, data, *flags, count=1):
-    return subprocess.Popen([sys.executable, "-c", PASS_SOCKET, str(listening.fileno()), str(count), MODPROPD, "--data", str(data), *flags],
-                            pass_fds=(listening.fileno(), 3), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", PASS_SOCKET, str(listening.fileno()), str(count), MODPROPD, "--data", str(data), *flags],
+        pass_fds=(listening.fileno(), 3),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_socket_activation_refuses_no_client_while_the_daemon_is_away(tmp_path):
@@ -175,7 +204,9 @@ def test_socket_activation_refuses_no_client_while_the_daemon_is_away(tmp_path):
             answer = b""
             while piece := early.recv(65536):
                 answer += piece
-        assert answer.startswith(b"HTTP/1.1 200") and json.loads(answer.split(b"\r\n\r\n", 1)[1])["status"] == "succeeded"
+        assert (
+            answer.startswith(b"HTTP/1.1 200") and json.loads(answer.split(b"\r\n\r\n", 1)[1])["status"] == "succeeded"
+        )
         second.terminate()
         assert second.wait(20) == 0
         for process in (first, second):

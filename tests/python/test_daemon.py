@@ -13,7 +13,17 @@ import httpx
 import numpy as np
 import pytest
 from daemons import ROOT
-from modprop import AsyncClient, Client, Conflict, InvalidRequest, JobFailed, NotAllowed, NotFound, ServerUnreachable, weights_sha256
+from modprop import (
+    AsyncClient,
+    Client,
+    Conflict,
+    InvalidRequest,
+    JobFailed,
+    NotAllowed,
+    NotFound,
+    ServerUnreachable,
+    weights_sha256,
+)
 
 TASK = {"type": "delayed_xor", "delay": 20, "cue": 20}
 NETWORK = {"units": 24, "tau": 20}
@@ -24,17 +34,28 @@ def training(iterations, **more):
 
 
 def test_the_whole_way(client, tmp_path):
-    job = client.train(TASK, "modprop", network=NETWORK, training=training(60), seed=3, name="whole", metadata={"lab": "x"})
+    job = client.train(
+        TASK, "modprop", network=NETWORK, training=training(60), seed=3, name="whole", metadata={"lab": "x"}
+    )
     assert (job.name, job.metadata, job.seed, job.iterations) == ("whole", {"lab": "x"}, 3, 60)
     seen = list(job)
-    assert [progress.iteration for progress in seen] == [0, 20, 40, 60] and all(0 <= progress.accuracy <= 1 for progress in seen)
+    assert [progress.iteration for progress in seen] == [0, 20, 40, 60] and all(
+        0 <= progress.accuracy <= 1 for progress in seen
+    )
     assert job.status == "succeeded" and job.loss == seen[-1].loss
     weights = job.weights
-    assert weights.W.shape == (24, 24) and weights.Win.shape == (2, 24) and weights.Wout.shape == (24, 2) and weights.b is None
+    assert (
+        weights.W.shape == (24, 24)
+        and weights.Win.shape == (2, 24)
+        and weights.Wout.shape == (24, 2)
+        and weights.b is None
+    )
     assert weights.iteration == 60 and not weights.W.diagonal().any()
     assert weights.sha256 == job.document["weights_sha256"] == weights_sha256(weights.arrays())
     metrics = job.metrics()
-    assert metrics.iteration.tolist() == [0, 20, 40, 60] and metrics.loss.tolist() == [progress.loss for progress in seen]
+    assert metrics.iteration.tolist() == [0, 20, 40, 60] and metrics.loss.tolist() == [
+        progress.loss for progress in seen
+    ]
     assert {checkpoint.iteration for checkpoint in job.checkpoints()} == {60}
     assert job.weights_at(60).sha256 == weights.sha256
     pytest.importorskip("matplotlib").use("Agg")
@@ -47,7 +68,9 @@ def test_the_whole_way(client, tmp_path):
 
 
 def test_the_same_job_has_the_same_weights(client):
-    first, second = (client.train(TASK, "eprop", network=NETWORK, training=training(20), seed=3, threads=n).wait(60) for n in (1, 2))
+    first, second = (
+        client.train(TASK, "eprop", network=NETWORK, training=training(20), seed=3, threads=n).wait(60) for n in (1, 2)
+    )
     assert first.weights.sha256 == second.weights.sha256
 
 
@@ -76,7 +99,9 @@ def test_going_on_from_given_weights(client):
     second = client.train(
         TASK, "bptt", network=NETWORK | {"initial": first.weights.document()}, training=training(20, evaluate_every=20)
     ).wait(60)
-    third = client.train(TASK, "bptt", network=NETWORK | {"initial": {"job": first.id, "iteration": 20}}, training=training(20)).wait(60)
+    third = client.train(
+        TASK, "bptt", network=NETWORK | {"initial": {"job": first.id, "iteration": 20}}, training=training(20)
+    ).wait(60)
     assert second.weights.sha256 == third.weights.sha256 != first.weights.sha256
 
 
@@ -152,7 +177,10 @@ def test_a_restart_that_is_orderly(start, tmp_path):
 def test_jobs_side_by_side_asynchronously(daemon):
     async def run():
         async with AsyncClient(daemon.url) as client:
-            jobs = [await client.train(TASK, rule, network=NETWORK, training=training(40), name=rule) for rule in ("bptt", "eprop", "mdgl")]
+            jobs = [
+                await client.train(TASK, rule, network=NETWORK, training=training(40), name=rule)
+                for rule in ("bptt", "eprop", "mdgl")
+            ]
             await asyncio.gather(*(job.wait(60) for job in jobs))
             assert [progress.iteration async for progress in jobs[0]] == [0, 20, 40]
             compared = await client.compare(jobs)
@@ -207,7 +235,9 @@ def test_bad_fields_are_all_named(client):
 
 def test_what_can_be_trained(client):
     rules = {rule["type"]: rule for rule in client.rules()}
-    assert {"bptt", "eprop", "mdgl", "modprop"} <= set(rules) and rules["modprop"]["parameters"]["mu"]["default"] == 0.25
+    assert {"bptt", "eprop", "mdgl", "modprop"} <= set(rules) and rules["modprop"]["parameters"]["mu"][
+        "default"
+    ] == 0.25
     assert {"delayed_xor", "row_mnist", "dataset"} <= {task["type"] for task in client.tasks()}
     assert client.version()["name"] == "modpropd"
 
@@ -226,7 +256,12 @@ def test_gradients_agree_with_the_worked_cases(client):
     network = {name: np.array(value) if isinstance(value, list) else value for name, value in case["network"].items()}
     asked = [entry["rule"] for entry in case["rules"] if entry["rule"].get("feedback", "symmetric") == "symmetric"][:4]
     found = client.gradients(
-        network, np.array(case["inputs"]), np.array(case["targets"]), asked, mask=np.array(case["mask"]), loss=case["loss"]
+        network,
+        np.array(case["inputs"]),
+        np.array(case["targets"]),
+        asked,
+        mask=np.array(case["mask"]),
+        loss=case["loss"],
     )
     assert found.loss == pytest.approx(case["expected_loss"], rel=1e-5) and len(found.rules) == len(asked)
     for entry, rule in zip((e for e in case["rules"] if e["rule"] in asked), found.rules):
@@ -251,11 +286,17 @@ def test_training_on_ones_own_arrays(client):
     test_inputs, test_targets = dataset_arrays(32, 2)
     mask = np.zeros((20, 64))
     mask[-5:] = 1
-    dataset = client.dataset(inputs, targets, mask=mask, test_inputs=test_inputs, test_targets=test_targets, name="signs")
+    dataset = client.dataset(
+        inputs, targets, mask=mask, test_inputs=test_inputs, test_targets=test_targets, name="signs"
+    )
     assert dataset.name == "signs" and len(dataset.sha256) == 64
     assert [held.name for held in client.datasets()] == ["signs"]
     job = client.train(
-        dataset, "bptt", network={"units": 20, "tau": 5}, optimizer={"type": "adam", "learning_rate": 0.01}, training=training(100)
+        dataset,
+        "bptt",
+        network={"units": 20, "tau": 5},
+        optimizer={"type": "adam", "learning_rate": 0.01},
+        training=training(100),
     ).wait(60)
     assert job.accuracy > 0.9
     job.delete()
@@ -267,7 +308,11 @@ def test_the_network_at_work(client):
     job = client.train(TASK, network=NETWORK, training=training(20)).wait(60)
     shown = client.job(job.id).simulate(trials=3, units=[0, 5])
     assert shown["units"].tolist() == [0, 5] and shown["labels"].shape == (3,) and set(shown["labels"]) <= {0, 1}
-    assert shown["inputs"].shape == (60, 3, 2) and shown["rates"].shape == (60, 3, 2) and shown["outputs"].shape == (60, 3, 2)
+    assert (
+        shown["inputs"].shape == (60, 3, 2)
+        and shown["rates"].shape == (60, 3, 2)
+        and shown["outputs"].shape == (60, 3, 2)
+    )
     given = np.random.default_rng(0).normal(size=(30, 2, 2))
     shown = job.simulate(inputs=given, units=[1])
     assert shown["rates"].shape == (30, 2, 1) and shown["outputs"].shape == (30, 2, 2)
@@ -277,7 +322,10 @@ def test_the_network_at_work(client):
     for t in range(30):
         v = w.leak * v + (1 - w.leak) * (z @ w.W + given[t] @ w.Win)
         z = np.maximum(v, 0)
-        assert np.abs(z[:, 1] - shown["rates"][t, :, 0]).max() < 1e-4 and np.abs(z @ w.Wout + w.bout - shown["outputs"][t]).max() < 1e-4
+        assert (
+            np.abs(z[:, 1] - shown["rates"][t, :, 0]).max() < 1e-4
+            and np.abs(z @ w.Wout + w.bout - shown["outputs"][t]).max() < 1e-4
+        )
     assert config["activation"] == "relu"
 
 
@@ -310,4 +358,6 @@ def test_a_daemon_with_a_token_and_a_certificate_of_its_own(start, tmp_path, mon
         client.train(TASK)
     with Client(daemon.url, token=token) as client:
         job = client.train(TASK, network=NETWORK, training=training(20))
-        assert [progress.iteration for progress in job] == [0, 20] and job.weights.sha256 == job.document["weights_sha256"]
+        assert [progress.iteration for progress in job] == [0, 20] and job.weights.sha256 == job.document[
+            "weights_sha256"
+        ]

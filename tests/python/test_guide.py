@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from daemons import ROOT
 
-BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "clients" / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+BLOCKS = re.findall(
+    r"^```python\n(.*?)^```", (ROOT / "clients" / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+)
 
 
 @pytest.fixture

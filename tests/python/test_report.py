@@ -96,9 +96,17 @@ def test_experiments_hold_what_they_should():
 
 def test_a_key_stands_for_all_that_determines_the_result():
     row = experiments.experiments()["delayed_xor"].conditions[5]
-    plain, again, other = row.job("a", 1, {}), row.job("a", 1, {}), row.job("a", 1, {"training.iterations": 5, "network.units": 20})
+    plain, again, other = (
+        row.job("a", 1, {}),
+        row.job("a", 1, {}),
+        row.job("a", 1, {"training.iterations": 5, "network.units": 20}),
+    )
     assert plain == again and plain["metadata"]["key"] != other["metadata"]["key"]
-    assert other["network"] == {"types_per_sign": 4, "units": 20} and other["training"] == {"iterations": 5} and "training" not in plain
+    assert (
+        other["network"] == {"types_per_sign": 4, "units": 20}
+        and other["training"] == {"iterations": 5}
+        and "training" not in plain
+    )
 
 
 def test_seeds_are_numbers_and_ranges():

@@ -70,7 +70,13 @@ def test_weights_as_torch_tensors(monkeypatch):
 
 def test_a_dataset_is_safetensors_with_the_servers_types():
     mask, test = np.ones((7, 4)), RANDOM.normal(size=(7, 9, 3))
-    arrays = {"inputs": INPUTS, "targets": CLASSES, "mask": mask, "test_inputs": test, "test_targets": np.zeros((7, 9), dtype=bool)}
+    arrays = {
+        "inputs": INPUTS,
+        "targets": CLASSES,
+        "mask": mask,
+        "test_inputs": test,
+        "test_targets": np.zeros((7, 9), dtype=bool),
+    }
     read = safetensors.numpy.load(dataset_bytes(arrays))
     assert {name: (array.dtype.str, array.shape) for name, array in read.items()} == {
         "inputs": ("<f4", (7, 4, 3)), "targets": ("<i4", (7, 4)), "mask": ("<f4", (7, 4)),
@@ -82,7 +88,8 @@ def test_a_dataset_is_safetensors_with_the_servers_types():
 def test_arrays_that_are_not_contiguous_keep_their_order():
     swapped = np.swapaxes(RANDOM.normal(size=(4, 7, 3)), 0, 1)
     assert np.array_equal(
-        safetensors.numpy.load(dataset_bytes({"inputs": swapped, "targets": CLASSES}))["inputs"], swapped.astype(np.float32)
+        safetensors.numpy.load(dataset_bytes({"inputs": swapped, "targets": CLASSES}))["inputs"],
+        swapped.astype(np.float32),
     )
 
 
@@ -91,7 +98,11 @@ def test_the_same_arrays_have_the_same_name():
         dataset_bytes({"inputs": INPUTS, "targets": CLASSES}),
         dataset_bytes({"inputs": INPUTS.copy(), "targets": CLASSES.copy()}),
     )
-    assert dataset_name(first) == dataset_name(again) != dataset_name(dataset_bytes({"inputs": INPUTS + 1, "targets": CLASSES}))
+    assert (
+        dataset_name(first)
+        == dataset_name(again)
+        != dataset_name(dataset_bytes({"inputs": INPUTS + 1, "targets": CLASSES}))
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,8 +110,14 @@ def test_the_same_arrays_have_the_same_name():
     [
         ({"inputs": INPUTS}, "inputs and targets belong together"),
         ({"inputs": INPUTS[0], "targets": CLASSES}, r"inputs must have 3 dimensions.*\(4, 3\)"),
-        ({"inputs": INPUTS, "targets": CLASSES[:5]}, r"targets must begin with the \(T,B\) of inputs, \(7, 4\); its shape is \(5, 4\)"),
-        ({"inputs": INPUTS, "targets": CLASSES.astype(float)}, r"targets of shape \(T,B\) are classes and must be integers"),
+        (
+            {"inputs": INPUTS, "targets": CLASSES[:5]},
+            r"targets must begin with the \(T,B\) of inputs, \(7, 4\); its shape is \(5, 4\)",
+        ),
+        (
+            {"inputs": INPUTS, "targets": CLASSES.astype(float)},
+            r"targets of shape \(T,B\) are classes and must be integers",
+        ),
         ({"inputs": INPUTS, "targets": CLASSES - 5}, "targets must be classes 0, 1, 2"),
         ({"inputs": INPUTS, "targets": np.zeros(7, int)}, "targets must be"),
         (
@@ -127,7 +144,10 @@ def test_a_wrong_array_is_named_before_it_is_sent(arrays, message):
 def test_a_curve_reads_null_as_nan():
     metrics = Metrics.from_document({"iteration": [0, 20], "loss": [0.7, None], "accuracy": [None, None], "next": None})
     assert (
-        metrics.iteration.tolist() == [0, 20] and metrics.loss[0] == 0.7 and np.isnan(metrics.loss[1]) and np.isnan(metrics.accuracy).all()
+        metrics.iteration.tolist() == [0, 20]
+        and metrics.loss[0] == 0.7
+        and np.isnan(metrics.loss[1])
+        and np.isnan(metrics.accuracy).all()
     )
     assert np.isnan(Metrics([0], {"loss": [1]}).accuracy).all()
 
@@ -148,15 +168,24 @@ def run(seed, losses, rule="bptt", **network):
 def test_groups_have_mean_spread_and_median_where_all_runs_stand(tmp_path):
     compared = Comparison([run(2, [1, 2, 3]), run(1, [3, 4]), run(1, [5], rule="eprop")])
     group = compared["bptt"]
-    assert list(compared) == ["bptt", "eprop"] and [r.seed for r in group.runs] == [1, 2] and group.iteration.tolist() == [0, 20]
-    assert group.mean().tolist() == [2, 3] and np.allclose(group.std(), np.sqrt(2)) and group.median().tolist() == [2, 3]
+    assert (
+        list(compared) == ["bptt", "eprop"]
+        and [r.seed for r in group.runs] == [1, 2]
+        and group.iteration.tolist() == [0, 20]
+    )
+    assert (
+        group.mean().tolist() == [2, 3] and np.allclose(group.std(), np.sqrt(2)) and group.median().tolist() == [2, 3]
+    )
     assert compared["eprop"].std().tolist() == [0]
     compared.to_csv(tmp_path / "c.csv")
     rows = list(csv.DictReader(open(tmp_path / "c.csv", encoding="utf-8")))
     assert [row["label"] for row in rows] == ["bptt", "bptt", "eprop"]
-    assert (rows[1]["iteration"], rows[1]["mean"], rows[1]["seed_1"], rows[1]["seed_2"]) == ("20", "3", "4", "2") and rows[2][
-        "seed_2"
-    ] == ""
+    assert (rows[1]["iteration"], rows[1]["mean"], rows[1]["seed_1"], rows[1]["seed_2"]) == (
+        "20",
+        "3",
+        "4",
+        "2",
+    ) and rows[2]["seed_2"] == ""
 
 
 def test_a_table_of_a_comparison():
@@ -177,7 +206,10 @@ def test_labels_say_what_is_not_the_default():
         rule_label({"rule": {"type": "modprop", "mu": 0.25, "weights": "type"}, "network": {"types_per_sign": 4}})
         == "modprop type types_per_sign=4"
     )
-    assert rule_label({"rule": {"type": "modprop", "mu": "auto", "first_hop": "exact"}}) == "modprop cell mu=auto first_hop=exact"
+    assert (
+        rule_label({"rule": {"type": "modprop", "mu": "auto", "first_hop": "exact"}})
+        == "modprop cell mu=auto first_hop=exact"
+    )
     assert rule_label({"rule": {"type": "eprop", "feedback": "random"}}) == "eprop feedback=random"
     assert rule_label({"rule": {"type": "mdgl", "weights": "cell"}}) == "mdgl"
     assert rule_label({"rule": {"type": "mdgl", "weights": "type"}}) == "mdgl type types_per_sign=1"
@@ -191,7 +223,11 @@ def test_jobs_that_differ_in_more_than_the_seed_are_never_one_group():
     tasks = [of(1, rule, task={"type": "delayed_xor", "delay": delay}) for rule, delay in ((cell, 100), (eprop, 700))]
     assert list(Comparison(tasks)) == ["modprop cell delay=100", "eprop delay=700"]
     tasks.append(of(1, cell, task={"type": "pattern"}))
-    assert list(Comparison(tasks)) == ["modprop cell delayed_xor delay=100", "eprop delayed_xor delay=700", "modprop cell pattern"]
+    assert list(Comparison(tasks)) == [
+        "modprop cell delayed_xor delay=100",
+        "eprop delayed_xor delay=700",
+        "modprop cell pattern",
+    ]
     typed = [of(1, cell | {"weights": "type"}, network={"types_per_sign": count}) for count in (1, 4)]
     typed += [of(1, eprop, network={"types_per_sign": count}) for count in (1, 4)]
     assert list(Comparison(typed)) == ["modprop type types_per_sign=1", "modprop type types_per_sign=4", "eprop"]
@@ -213,7 +249,9 @@ def test_pictures(tmp_path):
     compared = Comparison([run(seed, [1.0, 0.1 * seed, 0.01]) for seed in (1, 2, 3)])
     for center in ("mean", "median"):
         axes = compared.plot(center=center)
-        assert axes.get_yscale() == "log" and [text.get_text() for text in axes.get_legend().get_texts()] == ["bptt (3)"]
+        assert axes.get_yscale() == "log" and [text.get_text() for text in axes.get_legend().get_texts()] == [
+            "bptt (3)"
+        ]
     axes = run(1, [1.0, 0.5]).metrics.plot(label="one")
     axes.figure.savefig(tmp_path / "one.png")
     assert (tmp_path / "one.png").stat().st_size > 1000
@@ -240,7 +278,13 @@ def has_matplotlib():
 def test_gradients_are_arrays_by_name():
     document = {
         "loss": 0.5,
-        "rules": [{"rule": {"type": "eprop"}, "gradients": {"W": [[1, 2], [3, 4]], "b": None}, "cosine": {"W": 0.9, "all": None}}],
+        "rules": [
+            {
+                "rule": {"type": "eprop"},
+                "gradients": {"W": [[1, 2], [3, 4]], "b": None},
+                "cosine": {"W": 0.9, "all": None},
+            }
+        ],
     }
     gradients = Gradients.from_document(document)
     assert gradients.rules[0].gradients["W"].shape == (2, 2) and "b" not in gradients.rules[0].gradients

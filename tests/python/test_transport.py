@@ -56,7 +56,9 @@ def test_a_problem_document_names_every_field(script):
     assert len(script.requests) == 1, "a refusal is not asked again"
 
 
-@pytest.mark.parametrize("status, kind", [(400, InvalidRequest), (401, NotAllowed), (403, NotAllowed), (404, NotFound), (409, Conflict)])
+@pytest.mark.parametrize(
+    "status, kind", [(400, InvalidRequest), (401, NotAllowed), (403, NotAllowed), (404, NotFound), (409, Conflict)]
+)
 def test_each_refusal_has_its_exception(script, status, kind):
     script.answers["/v1/jobs/j1"] = [reply(status, {"title": "T", "detail": "D"})]
     with Client(script.url) as client, pytest.raises(kind, match=f"{status} T: D"):
@@ -76,7 +78,10 @@ def test_an_answer_that_is_no_modpropds(script):
 
 
 def test_nobody_there_is_said_at_once():
-    with Client("http://127.0.0.1:9", patience=60) as client, pytest.raises(ServerUnreachable, match="127.0.0.1:9.*modpropd running"):
+    with (
+        Client("http://127.0.0.1:9", patience=60) as client,
+        pytest.raises(ServerUnreachable, match="127.0.0.1:9.*modpropd running"),
+    ):
         client.version()
 
 
@@ -149,7 +154,10 @@ def test_a_stream_that_ends_at_once_is_not_asked_for_without_pause(script):
     """A proxy that answers every stream with nothing must not be hammered, and not be waited for without end."""
     script.answers["/v1/jobs/j1"] = [reply(200, JOB)]
     script.answers["/v1/jobs/j1/events"] = [stream()]
-    with Client(script.url, patience=1) as client, pytest.raises(ServerUnreachable, match="the stream ended before the job did"):
+    with (
+        Client(script.url, patience=1) as client,
+        pytest.raises(ServerUnreachable, match="the stream ended before the job did"),
+    ):
         list(client.job("j1").events())
 
     async def follow():
@@ -171,7 +179,10 @@ def test_a_job_is_iterated_for_its_progress(script):
 
 
 def test_iteration_ends_with_the_failure(script):
-    failed = JOB | {"status": "failed", "error": {"code": "diverged", "detail": "the loss was not finite at iteration 40"}}
+    failed = JOB | {
+        "status": "failed",
+        "error": {"code": "diverged", "detail": "the loss was not finite at iteration 40"},
+    }
     script.answers["/v1/jobs/j1"] = [reply(200, JOB), reply(200, failed)]
     script.answers["/v1/jobs/j1/events"] = [stream(progress(2), line(3, "status", status="failed"))]
     with Client(script.url) as client, pytest.raises(JobFailed, match="not finite at iteration 40") as caught:
@@ -195,7 +206,10 @@ def test_a_stream_that_is_no_stream(script):
 
 
 def test_the_stream_of_all_jobs_goes_on_by_sequence(script):
-    script.answers["/v1/events"] = [stream(progress(2), END, cut=True), stream(progress(9), line(10, "deleted"), cut=True)]
+    script.answers["/v1/events"] = [
+        stream(progress(2), END, cut=True),
+        stream(progress(9), line(10, "deleted"), cut=True),
+    ]
     with Client(script.url) as client:
         events = client.events()
         assert [next(events)["seq"] for _ in range(3)] == [42, 49, 50]
@@ -205,7 +219,10 @@ def test_the_stream_of_all_jobs_goes_on_by_sequence(script):
 
 def test_pages_of_a_listing_are_read_to_the_end(script):
     jobs = [JOB | {"id": f"j{n}", "metadata": {"key": n, "lab": "x"}} for n in range(3)]
-    script.answers["/v1/jobs"] = [reply(200, {"jobs": jobs[:2], "next": "cursor"}), reply(200, {"jobs": jobs[2:], "next": None})]
+    script.answers["/v1/jobs"] = [
+        reply(200, {"jobs": jobs[:2], "next": "cursor"}),
+        reply(200, {"jobs": jobs[2:], "next": None}),
+    ]
     with Client(script.url) as client:
         assert [job.id for job in client.jobs(status="running", metadata={"lab": "x"})] == ["j0", "j1", "j2"]
     paths = [path for _, path, _, _ in script.requests]

@@ -72,7 +72,9 @@ EXACT: dict[str, Document] = {
     "modprop cell, first hop exact": modprop("cell", first_hop="exact"),
     "modprop type C=2, first hop exact": modprop("type", types_per_sign=1, first_hop="exact"),
     "modprop type C=8, first hop exact": modprop("type", types_per_sign=4, first_hop="exact"),
-    "modprop type C=46, first hop exact": modprop("type", types_per_sign=23, first_hop="exact"),  # what /v1/rules recommends
+    "modprop type C=46, first hop exact": modprop(
+        "type", types_per_sign=23, first_hop="exact"
+    ),  # what /v1/rules recommends
 }
 
 PATTERN_BELOW = 0.001  # half the mean squared error, of targets with a maximum of 1
@@ -106,9 +108,13 @@ def _screen() -> Experiment:
 def confirmation(name: str, task: str, labels: Sequence[str]) -> Experiment:
     """The rows of the screen named by `labels` at full length, against cell, e-prop and bptt."""
     known = screen_rows()
-    rows = {label: BASICS[label] for label in ("bptt", "modprop cell", "eprop")} | {label: known[label] for label in labels}
+    rows = {label: BASICS[label] for label in ("bptt", "modprop cell", "eprop")} | {
+        label: known[label] for label in labels
+    }
     below = MNIST_BELOW if task == "row_mnist" else 0.1
-    return Experiment(name, f"the best of the screen against bptt, modprop cell and eprop on {task}", _conditions(task, rows), below)
+    return Experiment(
+        name, f"the best of the screen against bptt, modprop cell and eprop on {task}", _conditions(task, rows), below
+    )
 
 
 def experiments() -> dict[str, Experiment]:
@@ -118,7 +124,9 @@ def experiments() -> dict[str, Experiment]:
         Experiment("delayed_xor_exact", "the paper's first hop on delayed XOR", _conditions("delayed_xor", EXACT)),
         Experiment("pattern", "the rules on pattern generation", _conditions("pattern", BASICS | EXACT), PATTERN_BELOW),
         Experiment("row_mnist", "the rules on row MNIST", _conditions("row_mnist", BASICS), MNIST_BELOW),
-        Experiment("row_mnist_exact", "the paper's first hop on row MNIST", _conditions("row_mnist", EXACT), MNIST_BELOW),
+        Experiment(
+            "row_mnist_exact", "the paper's first hop on row MNIST", _conditions("row_mnist", EXACT), MNIST_BELOW
+        ),
         _screen(),
     ]
     return {experiment.name: experiment for experiment in plain}

@@ -55,7 +55,11 @@ class Outcome:
     @property
     def seconds(self) -> float:
         """Training time of the job."""
-        return float(self.metrics["elapsed_seconds"][-1]) if "elapsed_seconds" in self.metrics and len(self.metrics.iteration) else 0.0
+        return (
+            float(self.metrics["elapsed_seconds"][-1])
+            if "elapsed_seconds" in self.metrics and len(self.metrics.iteration)
+            else 0.0
+        )
 
 
 def write(folder: pathlib.Path, name: str, about: str, notes: Sequence[str], outcomes: Sequence[Outcome]) -> None:
@@ -70,13 +74,19 @@ def write(folder: pathlib.Path, name: str, about: str, notes: Sequence[str], out
     for metric in metrics:
         compared.to_csv(folder / f"{name}_{metric}.csv", metric)
     shown = best(whole, compared)
-    title = about if len(shown) == len(compared) else f"{about} (the best {len(shown)} of {len(compared)} by median final loss)"
+    title = (
+        about
+        if len(shown) == len(compared)
+        else f"{about} (the best {len(shown)} of {len(compared)} by median final loss)"
+    )
     picture(folder / f"{name}.png", title, shown, metrics)
 
 
 def comparison(outcomes: Sequence[Outcome]) -> Comparison:
     """By the rows' labels, not by the jobs' own metadata: a job may have been trained for another experiment, under another label."""
-    return Comparison([Run({**o.job.document, "label": o.label}, o.metrics) for o in outcomes], by=lambda document: document["label"])
+    return Comparison(
+        [Run({**o.job.document, "label": o.label}, o.metrics) for o in outcomes], by=lambda document: document["label"]
+    )
 
 
 def best(outcomes: Sequence[Outcome], compared: Comparison) -> Comparison:
@@ -114,13 +124,28 @@ def _window(compared: Comparison) -> tuple[float, float]:
 def markdown(name: str, about: str, notes: Sequence[str], outcomes: Sequence[Outcome]) -> str:
     """One row a condition with the medians and each seed's iteration, then a row a job."""
     labels = list(dict.fromkeys(outcome.label for outcome in outcomes))
-    lines = [f"# {name}: {about}", "", *notes, "", *_summary(labels, outcomes), "", "## Each seed", "", *_each(outcomes), ""]
+    lines = [
+        f"# {name}: {about}",
+        "",
+        *notes,
+        "",
+        *_summary(labels, outcomes),
+        "",
+        "## Each seed",
+        "",
+        *_each(outcomes),
+        "",
+    ]
     return "\n".join(lines)
 
 
 def _summary(labels: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
     seeds = sorted({outcome.seed for outcome in outcomes})
-    shown = f"{seeds[0]} to {seeds[-1]}" if seeds == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 1 else ", ".join(map(str, seeds))
+    shown = (
+        f"{seeds[0]} to {seeds[-1]}"
+        if seeds == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 1
+        else ", ".join(map(str, seeds))
+    )
     lines = [
         f"*Learned at*: the iteration at which the first {EVALUATIONS} evaluations in a row with a loss under {outcomes[0].below:g} begin; "
         "- where not within the run.",
@@ -150,7 +175,13 @@ def _summary(labels: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
 def _each(outcomes: Sequence[Outcome]) -> list[str]:
     lines = ["| rule | seed | learned at | final loss | final accuracy |", "| --- | ---: | ---: | ---: | ---: |"]
     for outcome in outcomes:
-        cells = [outcome.label, str(outcome.seed), _iteration(outcome), _number(outcome.loss), _number(outcome.accuracy)]
+        cells = [
+            outcome.label,
+            str(outcome.seed),
+            _iteration(outcome),
+            _number(outcome.loss),
+            _number(outcome.accuracy),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

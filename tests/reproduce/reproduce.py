@@ -50,8 +50,12 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     known = [*experiments(), *CONFIRMATIONS]
-    parser = argparse.ArgumentParser(prog="tests/reproduce/run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--experiment", action="append", required=True, choices=known, help="which comparison; may be given again")
+    parser = argparse.ArgumentParser(
+        prog="tests/reproduce/run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--experiment", action="append", required=True, choices=known, help="which comparison; may be given again"
+    )
     parser.add_argument(
         "--seeds",
         type=seeds,
@@ -61,12 +65,26 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--server", help="the daemon's address (default $MODPROP_SERVER, else http://127.0.0.1:8080)")
     parser.add_argument("--token", help="where the daemon asks for one (default $MODPROP_TOKEN)")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("reproduced"), help="folder for NAME.md, NAME_*.csv and NAME.png")
     parser.add_argument(
-        "--only", action="append", default=[], metavar="TEXT", help="only rows whose label holds this text; may be given again"
+        "--out",
+        type=pathlib.Path,
+        default=pathlib.Path("reproduced"),
+        help="folder for NAME.md, NAME_*.csv and NAME.png",
     )
     parser.add_argument(
-        "--set", action="append", default=[], type=override, metavar="training.iterations=100", help="changes every job; the value is JSON"
+        "--only",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="only rows whose label holds this text; may be given again",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=override,
+        metavar="training.iterations=100",
+        help="changes every job; the value is JSON",
     )
     parser.add_argument("--priority", type=int, default=0, help="of the jobs in the daemon's queue")
     parser.add_argument("--report", action="store_true", help="submit nothing: write what the daemon has finished")
@@ -88,7 +106,9 @@ def seeds(text: str) -> list[int]:
 def override(text: str) -> tuple[str, Any]:
     path, equals, value = text.partition("=")
     if not equals or "." not in path:
-        raise argparse.ArgumentTypeError(f"--set takes PATH=VALUE with a path such as training.iterations; got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"--set takes PATH=VALUE with a path such as training.iterations; got {text!r}"
+        )
     try:
         return path, json.loads(value)
     except ValueError:
@@ -120,9 +140,14 @@ def run(client: Client, experiment: Experiment, arguments: argparse.Namespace) -
     """Submits what is missing, waits for all, writes the report."""
     began = time.monotonic()
     chosen = arguments.seeds or list(range(1, 4 if experiment.name == "screen" else 11))
-    rows = [row for row in experiment.conditions if not arguments.only or any(text in row.label for text in arguments.only)]
+    rows = [
+        row for row in experiment.conditions if not arguments.only or any(text in row.label for text in arguments.only)
+    ]
     jobs = gather(client, experiment.name, rows, chosen, dict(arguments.set), arguments)
-    outcomes = [outcome_of(row, seed, job, experiment.below, f"{index}/{len(jobs)}") for index, (row, seed, job) in enumerate(jobs, 1)]
+    outcomes = [
+        outcome_of(row, seed, job, experiment.below, f"{index}/{len(jobs)}")
+        for index, (row, seed, job) in enumerate(jobs, 1)
+    ]
     if outcomes:
         notes = provenance(client, outcomes, time.monotonic() - began)
         report.write(arguments.out, experiment.name, experiment.about, notes, outcomes)
@@ -132,11 +157,18 @@ def run(client: Client, experiment: Experiment, arguments: argparse.Namespace) -
 def is_result(job: Job) -> bool:
     """Whether the job is a result or may become one. One that was cancelled, or failed by anything but divergence, is none: it is trained
     anew."""
-    return job.status != "cancelled" and (job.status != "failed" or (job.document.get("error") or {}).get("code") == "diverged")
+    return job.status != "cancelled" and (
+        job.status != "failed" or (job.document.get("error") or {}).get("code") == "diverged"
+    )
 
 
 def gather(
-    client: Client, name: str, rows: Sequence[Condition], chosen: Sequence[int], overrides: Mapping[str, Any], arguments: argparse.Namespace
+    client: Client,
+    name: str,
+    rows: Sequence[Condition],
+    chosen: Sequence[int],
+    overrides: Mapping[str, Any],
+    arguments: argparse.Namespace,
 ) -> list[tuple[Condition, int, Job]]:
     """The job of each row and seed: the daemon's own where it has one, of whatever experiment, else submitted now. Seed by seed, so that a
     part of a run compares all rows."""
@@ -151,7 +183,10 @@ def gather(
             if job is None:
                 job, fresh = client.submit(document | {"priority": arguments.priority}), fresh + 1
             jobs.append((row, seed, job))
-    print(f"{name}: {len(jobs)} jobs, {fresh} submitted now, {sum(job.finished for *_, job in jobs)} finished before", flush=True)
+    print(
+        f"{name}: {len(jobs)} jobs, {fresh} submitted now, {sum(job.finished for *_, job in jobs)} finished before",
+        flush=True,
+    )
     return jobs
 
 

@@ -3,6 +3,7 @@
 Nothing here is fast or shares a line with the simulator. Shapes: T steps, B trials, N units, I inputs, O outputs; `network` is the document of
 POST /v1/gradients.
 """
+
 import numpy as np
 
 

@@ -1,4 +1,5 @@
 """The OpenAPI document and the routes, held against each other; Prometheus' page; roles."""
+
 import re
 import subprocess
 
@@ -18,7 +19,11 @@ def routes():
 
 def test_document_describes_every_route(daemon):
     document = daemon.get("/openapi.json").json()
-    described = {(method, path): operation["operationId"] for path, item in document["paths"].items() for method, operation in item.items()}
+    described = {
+        (method, path): operation["operationId"]
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
     assert described == routes()
     assert document["openapi"] == "3.1.0"
     schemas = document["components"]["schemas"]
@@ -32,7 +37,10 @@ def test_document_describes_every_route(daemon):
 def test_every_route_refuses_what_its_table_forbids(daemon):
     for method, path in routes():
         concrete = path.replace("{id}", "x").replace("{name}", "x")
-        assert daemon.request(method, concrete, headers={"Accept": "image/png"}).status_code in (406, 404, 415), (method, path)
+        assert daemon.request(method, concrete, headers={"Accept": "image/png"}).status_code in (406, 404, 415), (
+            method,
+            path,
+        )
         answer = daemon.request("PATCH", concrete)
         assert answer.status_code == 405 and method.upper() in answer.headers["Allow"]
         assert daemon.request(method, concrete, headers={"Origin": "http://evil.example"}).status_code == 403
@@ -42,7 +50,9 @@ def test_roles(start, tmp_path):
     file = tmp_path / "tokens"
     headers = {}
     for role in ("read", "submit", "admin"):
-        made = subprocess.run([MODPROPD, "token", role, role, "--token-file", str(file)], capture_output=True, text=True, check=True)
+        made = subprocess.run(
+            [MODPROPD, "token", role, role, "--token-file", str(file)], capture_output=True, text=True, check=True
+        )
         headers[role] = {"Authorization": "Bearer " + made.stdout.strip()}
     daemon = start("--workers", "0", "--token-file", file)
     assert daemon.post("/v1/jobs", json=SMALL).status_code == 401
@@ -75,6 +85,8 @@ def test_prometheus_page(daemon):
 def test_large_answers_are_compressed_where_asked(daemon, path):
     plain = daemon.get(path, headers={"Accept-Encoding": "identity"})
     packed = daemon.get(path, headers={"Accept-Encoding": "gzip"})
-    assert packed.headers["Content-Encoding"] == "gzip" and int(packed.headers["Content-Length"]) < len(plain.content) / 4
+    assert (
+        packed.headers["Content-Encoding"] == "gzip" and int(packed.headers["Content-Length"]) < len(plain.content) / 4
+    )
     assert packed.json() == plain.json() and "Content-Encoding" not in plain.headers
     assert "Content-Encoding" not in daemon.get(path, headers={"Accept-Encoding": "gzip;q=0"}).headers

@@ -1,4 +1,5 @@
 """Datasets: uploads, their checks, training on them."""
+
 import hashlib
 import json
 import os
@@ -20,7 +21,11 @@ def safetensors(**arrays):
     header, data = {}, b""
     for name, array in arrays.items():
         raw = np.ascontiguousarray(array).tobytes()
-        header[name] = {"dtype": TYPES[str(array.dtype)], "shape": list(array.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        header[name] = {
+            "dtype": TYPES[str(array.dtype)],
+            "shape": list(array.shape),
+            "data_offsets": [len(data), len(data) + len(raw)],
+        }
         data += raw
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + data
@@ -41,8 +46,13 @@ def put(daemon, name, body, kind="application/octet-stream"):
 
 
 def job_on(name, **network):
-    return {"task": {"type": "dataset", "name": name}, "network": {"units": 12, "tau": 5, **network}, "rule": {"type": "bptt"},
-            "optimizer": {"learning_rate": 0.01, "l1": 0, "decay": None}, "training": {"iterations": 150, "batch_size": 16, "evaluate_every": 50}}
+    return {
+        "task": {"type": "dataset", "name": name},
+        "network": {"units": 12, "tau": 5, **network},
+        "rule": {"type": "bptt"},
+        "optimizer": {"learning_rate": 0.01, "l1": 0, "decay": None},
+        "training": {"iterations": 150, "batch_size": 16, "evaluate_every": 50},
+    }
 
 
 def test_life_of_a_dataset(daemon):
@@ -51,7 +61,14 @@ def test_life_of_a_dataset(daemon):
     assert answer.status_code == 201, answer.text
     info = answer.json()
     assert info["sha256"] == hashlib.sha256(body).hexdigest() and info["size"] == len(body)
-    assert (info["steps"], info["trials"], info["inputs"], info["outputs"], info["test_trials"], info["loss"]) == (12, 30, 3, 3, 30, "cross_entropy")
+    assert (info["steps"], info["trials"], info["inputs"], info["outputs"], info["test_trials"], info["loss"]) == (
+        12,
+        30,
+        3,
+        3,
+        30,
+        "cross_entropy",
+    )
     assert daemon.get("/v1/datasets/mine").json() == info
     assert daemon.get("/v1/datasets").json()["datasets"] == [info]
     assert daemon.get("/v1/datasets/mine", headers={"Accept": "application/octet-stream"}).content == body
@@ -60,11 +77,16 @@ def test_life_of_a_dataset(daemon):
     for trials, status in ((30, 200), (31, 422)):
         shown = daemon.post(f"/v1/jobs/{job['id']}/simulate", json={"split": "test", "trials": trials, "every": 12})
         assert shown.status_code == status, shown.text
-    assert shown.json()["errors"] == [{"pointer": "/trials", "detail": "must be at most the test split's trials (30); got 31"}]
+    assert shown.json()["errors"] == [
+        {"pointer": "/trials", "detail": "must be at most the test split's trials (30); got 31"}
+    ]
     assert put(daemon, "mine", safetensors(**arrays(seed=3))).status_code == 200, "replaced"
     assert len(os.listdir(daemon.data / "datasets" / "user")) == 1
     assert daemon.request("DELETE", "/v1/datasets/mine").status_code == 204
-    assert daemon.get("/v1/datasets/mine").status_code == 404 and daemon.request("DELETE", "/v1/datasets/mine").status_code == 404
+    assert (
+        daemon.get("/v1/datasets/mine").status_code == 404
+        and daemon.request("DELETE", "/v1/datasets/mine").status_code == 404
+    )
     answer = daemon.post("/v1/jobs", json=job_on("mine"))
     assert answer.status_code == 422 and answer.json()["errors"][0]["pointer"] == "/task/name"
 
@@ -82,17 +104,45 @@ def nan_at_5():
     return changed
 
 
-@pytest.mark.parametrize("body,words", [
-    (b"", "empty"), (b"x" * 7, "header"), (struct.pack("<Q", 1 << 60) + b"{}", "header"), (struct.pack("<Q", 2) + b"[]", "JSON object"),
-    (struct.pack("<Q", 3) + b"{x}", "line 1"), (safetensors(inputs=arrays()["inputs"]), "targets"), (safetensors(**nan_at_5()), "inputs must hold finite numbers of float32's range; entry [0, 1, 2] is nan"),
-    (safetensors(**arrays() | {"extra": np.zeros(3, "f4")}), "extra"), (safetensors(**arrays() | {"mask": np.zeros((12, 30), "f4")}), "mask must count at least one step; all its entries are 0"),
-    (safetensors(**arrays() | {"targets": np.full((12, 30), -1, "i8")}), "classes from 0 to 4095; entry [0, 0] is -1"),
-    (safetensors(**arrays() | {"targets": np.zeros((12, 29), "i8")}), "steps and trials of inputs, F32 (12, 30, 3); got I64 (12, 29)"),
-    (safetensors(**arrays() | {"mask": np.ones((11, 30), "f4")}), "mask must have the shape (steps, trials) of inputs, F32 (12, 30, 3); got F32 (11, 30)"),
-    (safetensors(**arrays() | {"mask": np.full((12, 30), -0.5, "f4")}), "mask must hold numbers from 0 to 1000000; entry [0, 0] is -0.5"),
-    (safetensors(**arrays() | {f"test_{name}": value for name, value in arrays(steps=10, seed=2).items()}), "steps (12), inputs (3) and kind of targets (classes) "
-     "of the training split; got 10, 3 and I64 (10, 30)"),
-    (safetensors(**arrays())[:-4], "data_offsets"), (safetensors(**arrays() | {"inputs": np.zeros((12, 30), "f4")}), "at most 16384 inputs; got F32 (12, 30)")])
+@pytest.mark.parametrize(
+    "body,words",
+    [
+        (b"", "empty"),
+        (b"x" * 7, "header"),
+        (struct.pack("<Q", 1 << 60) + b"{}", "header"),
+        (struct.pack("<Q", 2) + b"[]", "JSON object"),
+        (struct.pack("<Q", 3) + b"{x}", "line 1"),
+        (safetensors(inputs=arrays()["inputs"]), "targets"),
+        (safetensors(**nan_at_5()), "inputs must hold finite numbers of float32's range; entry [0, 1, 2] is nan"),
+        (safetensors(**arrays() | {"extra": np.zeros(3, "f4")}), "extra"),
+        (
+            safetensors(**arrays() | {"mask": np.zeros((12, 30), "f4")}),
+            "mask must count at least one step; all its entries are 0",
+        ),
+        (
+            safetensors(**arrays() | {"targets": np.full((12, 30), -1, "i8")}),
+            "classes from 0 to 4095; entry [0, 0] is -1",
+        ),
+        (
+            safetensors(**arrays() | {"targets": np.zeros((12, 29), "i8")}),
+            "steps and trials of inputs, F32 (12, 30, 3); got I64 (12, 29)",
+        ),
+        (
+            safetensors(**arrays() | {"mask": np.ones((11, 30), "f4")}),
+            "mask must have the shape (steps, trials) of inputs, F32 (12, 30, 3); got F32 (11, 30)",
+        ),
+        (
+            safetensors(**arrays() | {"mask": np.full((12, 30), -0.5, "f4")}),
+            "mask must hold numbers from 0 to 1000000; entry [0, 0] is -0.5",
+        ),
+        (
+            safetensors(**arrays() | {f"test_{name}": value for name, value in arrays(steps=10, seed=2).items()}),
+            "steps (12), inputs (3) and kind of targets (classes) of the training split; got 10, 3 and I64 (10, 30)",
+        ),
+        (safetensors(**arrays())[:-4], "data_offsets"),
+        (safetensors(**arrays() | {"inputs": np.zeros((12, 30), "f4")}), "at most 16384 inputs; got F32 (12, 30)"),
+    ],
+)
 def test_bad_datasets(daemon, body, words):
     answer = put(daemon, "bad", body)
     assert answer.status_code in (415, 422) and (words in answer.json()["detail"] or body == b""), answer.text
@@ -121,8 +171,14 @@ def test_dataset_in_use_stays(start):
 
 def test_upload_that_breaks_off_leaves_nothing(daemon):
     with daemon.connect() as connection:
-        connection.sendall(b"PUT /v1/datasets/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: 100000\r\n\r\n" + b"x" * 5000)
-        wait_until(lambda: (daemon.data / "datasets" / "user").exists() and os.listdir(daemon.data / "datasets" / "user"), timeout=5)
+        connection.sendall(
+            b"PUT /v1/datasets/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: 100000\r\n\r\n"
+            + b"x" * 5000
+        )
+        wait_until(
+            lambda: (daemon.data / "datasets" / "user").exists() and os.listdir(daemon.data / "datasets" / "user"),
+            timeout=5,
+        )
     wait_until(lambda: not os.listdir(daemon.data / "datasets" / "user"), timeout=5)
 
 
@@ -132,7 +188,7 @@ def test_a_test_split_counts_each_step_once(daemon):
     for part in (data, test):
         part["mask"][:] = 0
     data["mask"][-1, ::4] = 1  # a batch of 2 often has nothing that counts
-    test["mask"][3:, :5] = 1   # all that counts stands in the first batches
+    test["mask"][3:, :5] = 1  # all that counts stands in the first batches
     test["mask"][-1, 20] = 0.5
     assert put(daemon, "masked", safetensors(**data, **{f"test_{k}": v for k, v in test.items()})).status_code == 201
     losses = []

@@ -1,5 +1,6 @@
 """Clients that mean harm, or know no better: sizes that lie, floods, half requests, bad values of every kind. Each is told what is wrong, costs little, and harms
 nobody else. What a page in a browser may do is in tests/browser/test_hostile_page.py, generated requests are in tests/generated."""
+
 import json
 import os
 import re
@@ -33,11 +34,15 @@ def errors_of(answer, status=422):
 # ---- sizes -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("body,words", [
-    (b'{"a":[' + b"0," * 5_000_000 + b"0]}", "at most 4000000 values"),
-    (b"{" + b",".join(b'"k%d":0' % i for i in range(200_000)) + b"}", "at most 100000 members"),
-    (b'{"a":"' + b"x" * (33 * MIB) + b'"}', "at most 33554432 bytes"),
-], ids=["values", "members", "bytes"])
+@pytest.mark.parametrize(
+    "body,words",
+    [
+        (b'{"a":[' + b"0," * 5_000_000 + b"0]}", "at most 4000000 values"),
+        (b"{" + b",".join(b'"k%d":0' % i for i in range(200_000)) + b"}", "at most 100000 members"),
+        (b'{"a":"' + b"x" * (33 * MIB) + b'"}', "at most 33554432 bytes"),
+    ],
+    ids=["values", "members", "bytes"],
+)
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs:validate", "/v1/gradients"])
 def test_bodies_that_would_become_large_are_refused_before_they_are_read(daemon, path, body, words):
     before = most_memory(daemon)
@@ -47,21 +52,43 @@ def test_bodies_that_would_become_large_are_refused_before_they_are_read(daemon,
 
 def test_a_body_of_100_megabytes_is_refused_by_its_length_alone(daemon):
     for length in (100_000_000, 2**62):
-        answer = daemon.exchange(head(b"Content-Type: application/json\r\nContent-Length: %d\r\n" % length, b"POST /v1/jobs HTTP/1.1"))
+        answer = daemon.exchange(
+            head(b"Content-Type: application/json\r\nContent-Length: %d\r\n" % length, b"POST /v1/jobs HTTP/1.1")
+        )
         assert statuses(answer) == [413] and b"Connection: close" in answer
-    beyond = head(b"Content-Type: application/json\r\nContent-Length: 99999999999999999999\r\n", b"POST /v1/jobs HTTP/1.1")
+    beyond = head(
+        b"Content-Type: application/json\r\nContent-Length: 99999999999999999999\r\n", b"POST /v1/jobs HTTP/1.1"
+    )
     assert set(statuses(daemon.exchange(beyond))) == {413}, "libmicrohttpd's own answer, its head sent twice"
 
 
 LYING = b"[" + b"0," * 4000 + b"0]," + b"0," * 60_000 + b"0"
 
 
-@pytest.mark.parametrize("path,body,pointers", [
-    ("/v1/gradients", b'{"network":{"W":[[1]],"Win":[[1]],"Wout":[[1]],"bout":[0],"leak":[0.5]},"inputs":[[' + LYING + b"]," + b"0," * 900_000
-     + b'0],"targets":0,"loss":"mse","rules":[{"type":"bptt"}]}', {"/inputs/0/0", "/targets"}),
-    ("/v1/jobs", b'{"task":{"type":"delayed_xor"},"network":{"units":16000,"initial":{"W":[[' + b"0," * 15999 + b"0]," + b"0," * 15998
-     + b'0],"Win":[[1]],"Wout":[[1]],"bout":[0]}}}', {"/network/initial/W/1", "/network/initial/Win/0", "/network/initial/Wout"}),
-], ids=["gradients", "initial"])
+@pytest.mark.parametrize(
+    "path,body,pointers",
+    [
+        (
+            "/v1/gradients",
+            b'{"network":{"W":[[1]],"Win":[[1]],"Wout":[[1]],"bout":[0],"leak":[0.5]},"inputs":[['
+            + LYING
+            + b"],"
+            + b"0," * 900_000
+            + b'0],"targets":0,"loss":"mse","rules":[{"type":"bptt"}]}',
+            {"/inputs/0/0", "/targets"},
+        ),
+        (
+            "/v1/jobs",
+            b'{"task":{"type":"delayed_xor"},"network":{"units":16000,"initial":{"W":[['
+            + b"0," * 15999
+            + b"0],"
+            + b"0," * 15998
+            + b'0],"Win":[[1]],"Wout":[[1]],"bout":[0]}}}',
+            {"/network/initial/W/1", "/network/initial/Win/0", "/network/initial/Wout"},
+        ),
+    ],
+    ids=["gradients", "initial"],
+)
 def test_lists_that_claim_more_than_they_hold_take_no_memory(daemon, path, body, pointers):
     before = most_memory(daemon)
     assert set(errors_of(daemon.post(path, data=body, headers=JSON))) == pointers
@@ -72,8 +99,12 @@ def test_the_list_of_jobs_does_not_grow_with_initial_weights(start):
     daemon = start("--workers", "0")
     row = [0.25] * 300
     initial = {"W": [row] * 300, "Win": [row] * 2, "Wout": [[0.1, 0.2]] * 300, "bout": [0, 0]}
-    job = {"task": {"type": "delayed_xor"}, "network": {"units": 300, "dale": False, "rewiring": "none", "initial": initial}, "rule": {"type": "bptt"},
-           "metadata": {"network": {"initial": {"W": [[1]]}}}}
+    job = {
+        "task": {"type": "delayed_xor"},
+        "network": {"units": 300, "dale": False, "rewiring": "none", "initial": initial},
+        "rule": {"type": "bptt"},
+        "metadata": {"network": {"initial": {"W": [[1]]}}},
+    }
     told = submit(daemon, job)
     listed = daemon.get("/v1/jobs").json()["jobs"][0]
     assert told["network"]["initial"] == listed["network"]["initial"] == {"units": 300, "inputs": 2, "outputs": 2}
@@ -82,9 +113,13 @@ def test_the_list_of_jobs_does_not_grow_with_initial_weights(start):
 
 def test_nothing_is_estimated_or_stored_beyond_the_memory_there_is(start):
     daemon = start("--workers", "0", "--memory", "64M")
-    for section in ({"network": {"units": 16384}}, {"training": {"batch_size": 65536}}, {"task": {"type": "delayed_xor", "delay": 1000000, "cue": 100000}},
-                    {"task": {"type": "pattern", "inputs": 4096, "outputs": 1024, "duration": 10000000}},
-                    {"task": {"type": "evidence", "cues": 1000, "cue_duration": 100000, "cue_active": 100000}}):
+    for section in (
+        {"network": {"units": 16384}},
+        {"training": {"batch_size": 65536}},
+        {"task": {"type": "delayed_xor", "delay": 1000000, "cue": 100000}},
+        {"task": {"type": "pattern", "inputs": 4096, "outputs": 1024, "duration": 10000000}},
+        {"task": {"type": "evidence", "cues": 1000, "cue_duration": 100000, "cue_active": 100000}},
+    ):
         job = {"task": {"type": "delayed_xor"}, **section}
         faults = errors_of(daemon.post("/v1/jobs", json=job))
         assert any("--memory" in detail and re.search(r"take \d+ bytes", detail) for detail in faults.values()), faults
@@ -93,7 +128,29 @@ def test_nothing_is_estimated_or_stored_beyond_the_memory_there_is(start):
 
 # ---- values ----------------------------------------------------------------------------------------------------------
 
-BAD_VALUES = [None, True, -1, 0, 1e308, -1e308, 0.5, "", "x", "auto", "x" * 10_000, "\u0000"[:0] + "\ud7ff", [], [[]], [None], {}, {"type": None}, {"low": 2, "high": 1}, 2**53, -(2**63), 10**15]
+BAD_VALUES = [
+    None,
+    True,
+    -1,
+    0,
+    1e308,
+    -1e308,
+    0.5,
+    "",
+    "x",
+    "auto",
+    "x" * 10_000,
+    "\u0000"[:0] + "\ud7ff",
+    [],
+    [[]],
+    [None],
+    {},
+    {"type": None},
+    {"low": 2, "high": 1},
+    2**53,
+    -(2**63),
+    10**15,
+]
 
 
 def settings(daemon):
@@ -142,15 +199,33 @@ def test_every_field_answers_every_bad_value_with_its_name_and_constraint(daemon
 
 
 def test_numbers_beyond_a_machine_name_their_field(daemon):
-    faults = errors_of(daemon.post("/v1/jobs", data=b'{"seed":18446744073709551616,"task":{"type":"delayed_xor","noise":1e400},"metadata":{"a/b":[0,-1e999]}}', headers=JSON))
+    faults = errors_of(
+        daemon.post(
+            "/v1/jobs",
+            data=b'{"seed":18446744073709551616,"task":{"type":"delayed_xor","noise":1e400},"metadata":{"a/b":[0,-1e999]}}',
+            headers=JSON,
+        )
+    )
     assert set(faults) == {"/seed", "/task/noise", "/metadata/a~1b/1"}
     assert "18446744073709551616" in faults["/seed"] and "1e400" in faults["/task/noise"]
 
 
 def test_members_of_members_are_named_with_a_suggestion(daemon):
-    faults = errors_of(daemon.post("/v1/jobs", json={"task": {"type": "delayed_xor"}, "optimizer": {"decay": {"factr": 0.5, "every": 10}},
-                                                     "training": {"stop_when": {"metric": "loss", "below": 1, "evaluation": 2}}, "network": {"tau": {"low": 5, "hihg": 6}}}))
-    assert 'did you mean "factor"' in faults["/optimizer/decay/factr"] and faults["/optimizer/decay/factor"] == "is required"
+    faults = errors_of(
+        daemon.post(
+            "/v1/jobs",
+            json={
+                "task": {"type": "delayed_xor"},
+                "optimizer": {"decay": {"factr": 0.5, "every": 10}},
+                "training": {"stop_when": {"metric": "loss", "below": 1, "evaluation": 2}},
+                "network": {"tau": {"low": 5, "hihg": 6}},
+            },
+        )
+    )
+    assert (
+        'did you mean "factor"' in faults["/optimizer/decay/factr"]
+        and faults["/optimizer/decay/factor"] == "is required"
+    )
     assert 'did you mean "evaluations"' in faults["/training/stop_when/evaluation"]
     assert 'did you mean "high"' in faults["/network/tau/hihg"]
 
@@ -178,17 +253,42 @@ def test_query_parameters_are_those_of_the_document(daemon):
         assert "/nonsense" in errors_of(unknown), path
         for parameter in (p for p in item["get"]["parameters"] if p["in"] == "query"):
             name, schema = parameter["name"], parameter["schema"]
-            good = schema.get("enum") or ([schema["minimum"], schema["maximum"]] if "maximum" in schema else ["true", "0"] if schema["type"] == "boolean" else ["loss"])
-            bad = {"integer": ["", "x", "1.5", " 1", "+1", "0x1", schema.get("minimum", 0) - 1, schema.get("maximum", 0) + 1], "boolean": ["", "yes", "2"],
-                   "string": ["", "nonsense"] if "enum" in schema else [""]}[schema["type"]]
+            good = schema.get("enum") or (
+                [schema["minimum"], schema["maximum"]]
+                if "maximum" in schema
+                else ["true", "0"]
+                if schema["type"] == "boolean"
+                else ["loss"]
+            )
+            bad = {
+                "integer": [
+                    "",
+                    "x",
+                    "1.5",
+                    " 1",
+                    "+1",
+                    "0x1",
+                    schema.get("minimum", 0) - 1,
+                    schema.get("maximum", 0) + 1,
+                ],
+                "boolean": ["", "yes", "2"],
+                "string": ["", "nonsense"] if "enum" in schema else [""],
+            }[schema["type"]]
             for value in good:
                 # HEAD: no body, so that wait=3600 of a finished job and the largest page are cheap
-                assert daemon.request("HEAD", concrete, params={name: value}).status_code in (200, 404), (path, name, value)
+                assert daemon.request("HEAD", concrete, params={name: value}).status_code in (200, 404), (
+                    path,
+                    name,
+                    value,
+                )
             for value in bad:
                 fault = errors_of(daemon.get(concrete, params={name: value}))
                 assert list(fault) == [f"/{name}"] and f'got "{value}"' in fault[f"/{name}"], (path, name, value, fault)
                 tried += 1
-            assert "must be given once" in errors_of(daemon.get(f"{concrete}?{name}={good[0]}&{name}={good[0]}"))[f"/{name}"]
+            assert (
+                "must be given once"
+                in errors_of(daemon.get(f"{concrete}?{name}={good[0]}&{name}={good[0]}"))[f"/{name}"]
+            )
     assert tried > 60
 
 
@@ -202,12 +302,20 @@ def test_a_cursor_that_is_none_is_refused(daemon, value):
 
 def test_a_follower_that_claims_to_know_the_future_hears_the_end(daemon):
     job = submit(daemon, LONG)
-    with daemon.get(f"/v1/jobs/{job['id']}/events?after=1000000", headers={"Accept": "application/x-ndjson"}, stream=True, timeout=60) as stream:
+    with daemon.get(
+        f"/v1/jobs/{job['id']}/events?after=1000000",
+        headers={"Accept": "application/x-ndjson"},
+        stream=True,
+        timeout=60,
+    ) as stream:
         assert stream.status_code == 200
         daemon.post(f"/v1/jobs/{job['id']}/cancel")
         ends = [json.loads(line) for line in stream.iter_lines() if line]
     assert ends[-1]["status"] == "cancelled"
-    assert daemon.get(f"/v1/jobs/{job['id']}/events?after=1000000", headers={"Accept": "text/event-stream"}).status_code == 204
+    assert (
+        daemon.get(f"/v1/jobs/{job['id']}/events?after=1000000", headers={"Accept": "text/event-stream"}).status_code
+        == 204
+    )
 
 
 # ---- connections -----------------------------------------------------------------------------------------------------
@@ -216,7 +324,10 @@ def test_a_follower_that_claims_to_know_the_future_hears_the_end(daemon):
 def test_half_requests_cannot_keep_probes_out(start):
     """Every connection is in the midst of its headers or its body: none is idle, and still there is room."""
     daemon = start("--max-connections", "50", "--max-address-connections", "1000")
-    halves = (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Half: ", head(b"Content-Type: application/json\r\nContent-Length: 1000\r\n", b"POST /v1/jobs HTTP/1.1") + b"{")
+    halves = (
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Half: ",
+        head(b"Content-Type: application/json\r\nContent-Length: 1000\r\n", b"POST /v1/jobs HTTP/1.1") + b"{",
+    )
     crowd = []
     try:
         for i in range(300):
@@ -348,8 +459,11 @@ def test_a_large_answer_is_counted_where_it_lies(start):
 
 def test_one_who_closes_his_half_hears_the_answer(daemon):
     body = json.dumps(SMALL).encode()
-    requests = {201: head(b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body), b"POST /v1/jobs HTTP/1.1") + body,
-                200: head(line=b"GET /v1/datasets HTTP/1.1")}
+    requests = {
+        201: head(b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body), b"POST /v1/jobs HTTP/1.1")
+        + body,
+        200: head(line=b"GET /v1/datasets HTTP/1.1"),
+    }
     for status, request in requests.items():
         with daemon.connect(20) as connection:
             connection.sendall(request)
@@ -358,20 +472,30 @@ def test_one_who_closes_his_half_hears_the_answer(daemon):
 
 
 def test_bodies_where_none_is_wanted_leave_the_connection_in_step(daemon):
-    answer = daemon.exchange(head(b"Content-Length: 5\r\n", b"GET /v1/jobs HTTP/1.1") + b"GET /" + head(b"Content-Length: 3\r\n", b"HEAD /livez HTTP/1.1") + b"abc"
-                             + head(b"Content-Type: application/json\r\nContent-Length: 2\r\n", b"DELETE /v1/jobs/none HTTP/1.1") + b"{}" + head(b"Connection: close\r\n"))
+    answer = daemon.exchange(
+        head(b"Content-Length: 5\r\n", b"GET /v1/jobs HTTP/1.1")
+        + b"GET /"
+        + head(b"Content-Length: 3\r\n", b"HEAD /livez HTTP/1.1")
+        + b"abc"
+        + head(b"Content-Type: application/json\r\nContent-Length: 2\r\n", b"DELETE /v1/jobs/none HTTP/1.1")
+        + b"{}"
+        + head(b"Connection: close\r\n")
+    )
     assert statuses(answer) == [200, 200, 404, 200]
 
 
 def test_pipelined_submissions_are_all_stored(start):
     daemon = start("--workers", "0")
     body = json.dumps(SMALL).encode()
-    one = head(b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body), b"POST /v1/jobs HTTP/1.1") + body
+    one = (
+        head(b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body), b"POST /v1/jobs HTTP/1.1") + body
+    )
     assert statuses(daemon.exchange(one * 20 + head(b"Connection: close\r\n"), timeout=30)) == [201] * 20 + [200]
     assert len(daemon.get("/v1/jobs?limit=100").json()["jobs"]) == 20
 
 
 # ---- who may do what -------------------------------------------------------------------------------------------------
+
 
 def table_of_roles():
     """{(method, path): [no token, read, submit, admin]} as SECURITY.md says."""
@@ -385,7 +509,12 @@ def tokens(tmp_path):
     file = tmp_path / "tokens"
     made = {"file": file, None: {}}
     for role in ("read", "submit", "admin"):
-        ended = subprocess.run([MODPROPD, "token", f"lab-{role}", role, "--token-file", str(file)], capture_output=True, text=True, check=True)
+        ended = subprocess.run(
+            [MODPROPD, "token", f"lab-{role}", role, "--token-file", str(file)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         made[role] = {"Authorization": "Bearer " + ended.stdout.strip()}
     return made
 
@@ -400,10 +529,28 @@ def test_each_role_may_do_what_the_table_says(start, tokens):
         for role, expected in zip((None, "read", "submit", "admin"), allowed):
             with daemon.request(method, concrete, headers=tokens[role], stream=True) as answer:
                 refusal = 401 if role is None else 403
-                assert answer.status_code not in (401, 403) if expected else answer.status_code == refusal, (method, path, role, answer.status_code)
+                assert answer.status_code not in (401, 403) if expected else answer.status_code == refusal, (
+                    method,
+                    path,
+                    role,
+                    answer.status_code,
+                )
 
 
-@pytest.mark.parametrize("value", ["Basic bGFiOmxhYg==", "Bearer", "Bearer ", "bearer x", "Bearer " + "0" * 64, "Bearer " + "x" * 5000, "Token x", "Bearer a b", "Bearer \u00e9".encode()])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Basic bGFiOmxhYg==",
+        "Bearer",
+        "Bearer ",
+        "bearer x",
+        "Bearer " + "0" * 64,
+        "Bearer " + "x" * 5000,
+        "Token x",
+        "Bearer a b",
+        "Bearer \u00e9".encode(),
+    ],
+)
 def test_what_is_no_token_is_401_and_not_repeated(start, tokens, value):
     daemon = start("--token-file", tokens["file"])
     answer = daemon.get("/v1/jobs", headers={"Authorization": value})
@@ -413,11 +560,22 @@ def test_what_is_no_token_is_401_and_not_repeated(start, tokens, value):
 
 def test_tokens_of_the_file_are_as_the_help_says(start, tmp_path):
     digest = "ab" * 32
-    for text, words in ((f"x:read:{digest}\n" + "y:admin:secret-token\n", "line 2"), (f"x:root:{digest}\n", "role"), (f"x y:read:{digest}\n", "name"), ("", "no token"),
-                        ("#" + " " * 2000 + f"x:admin:{digest}\n", "shorter"), (f"x:read:{digest}:more\n", "name:role:sha256")):
+    for text, words in (
+        (f"x:read:{digest}\n" + "y:admin:secret-token\n", "line 2"),
+        (f"x:root:{digest}\n", "role"),
+        (f"x y:read:{digest}\n", "name"),
+        ("", "no token"),
+        ("#" + " " * 2000 + f"x:admin:{digest}\n", "shorter"),
+        (f"x:read:{digest}:more\n", "name:role:sha256"),
+    ):
         file = tmp_path / "tokens"
         file.write_text(text)
-        ended = subprocess.run([MODPROPD, "--data", str(tmp_path / "d"), "--listen", "127.0.0.1:0", "--token-file", str(file)], capture_output=True, text=True, timeout=30)
+        ended = subprocess.run(
+            [MODPROPD, "--data", str(tmp_path / "d"), "--listen", "127.0.0.1:0", "--token-file", str(file)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
         assert ended.returncode in (1, 2) and words in ended.stderr.splitlines()[-1], (text, ended.stderr)
         assert "secret-token" not in ended.stderr
     file.write_text(f"x:read:{digest}\n")
@@ -430,12 +588,23 @@ def test_a_token_that_is_taken_away_ends_what_goes_on_with_it(start, tokens):
     daemon = start("--token-file", tokens["file"], "--workers", "0")
     job = submit(daemon, SMALL, **tokens["submit"])["id"]
     paths = (f"/v1/jobs/{job}/events", "/v1/events?after=0")
-    streams = {role: [daemon.get(path, headers=tokens[role] | {"Accept": "application/x-ndjson"}, stream=True, timeout=60) for path in paths] for role in ("read", "admin")}
+    streams = {
+        role: [
+            daemon.get(path, headers=tokens[role] | {"Accept": "application/x-ndjson"}, stream=True, timeout=60)
+            for path in paths
+        ]
+        for role in ("read", "admin")
+    }
     assert all(stream.status_code == 200 for stream in sum(streams.values(), []))
     lines = {role: [stream.iter_lines(chunk_size=1) for stream in opened] for role, opened in streams.items()}
     assert all(json.loads(next(told))["status"] == "queued" for told in sum(lines.values(), []))
     waiter = daemon.connect(60)
-    waiter.sendall(head(b"Authorization: " + tokens["read"]["Authorization"].encode() + b"\r\n", f"GET /v1/jobs/{job}?wait=3600 HTTP/1.1".encode()))
+    waiter.sendall(
+        head(
+            b"Authorization: " + tokens["read"]["Authorization"].encode() + b"\r\n",
+            f"GET /v1/jobs/{job}?wait=3600 HTTP/1.1".encode(),
+        )
+    )
     wait_until(lambda: "modprop_http_requests_active 6" in daemon.get("/metrics", headers=tokens["admin"]).text)
     kept = tokens["file"].read_text().splitlines(True)
     tokens["file"].write_text("".join(line for line in kept if not line.startswith("lab-read")))
@@ -454,7 +623,12 @@ def test_a_token_that_is_taken_away_ends_what_goes_on_with_it(start, tokens):
 def test_a_token_is_added_on_a_line_of_its_own(tokens):
     """An editor, or a full disk, may have left the last line without its end."""
     tokens["file"].write_text(tokens["file"].read_text().rstrip("\n"))
-    assert subprocess.run([MODPROPD, "token", "late", "read", "--token-file", str(tokens["file"])], capture_output=True).returncode == 0
+    assert (
+        subprocess.run(
+            [MODPROPD, "token", "late", "read", "--token-file", str(tokens["file"])], capture_output=True
+        ).returncode
+        == 0
+    )
     lines = tokens["file"].read_text().splitlines()
     assert len(lines) == 4 and lines[3].startswith("late:read:")
 
@@ -465,9 +639,15 @@ def test_secrets_are_in_no_log_event_or_answer(start, tokens):
     job = {**SMALL, "metadata": {"key": body_secret}}
     made = daemon.post("/v1/jobs", json=job, headers={**tokens["submit"], "Idempotency-Key": "key-4711"}).json()
     done = daemon.get(f"/v1/jobs/{made['id']}?wait=60", headers=tokens["submit"], timeout=90)
-    seen = [done.text, daemon.get(f"/v1/jobs/{made['id']}/events", headers=tokens["submit"]).text, daemon.get("/metrics", headers=tokens["read"]).text,
-            daemon.get("/v1/jobs", headers={"Authorization": "Bearer " + secret + "x"}).text, daemon.post("/v1/jobs", data=f'{{"x": "{body_secret}', headers=JSON | tokens["submit"]).text,
-            daemon.get("/nothing?token=" + secret, headers=tokens["submit"]).text, daemon.request("DELETE", f"/v1/jobs/{made['id']}", headers=tokens["submit"]).text]
+    seen = [
+        done.text,
+        daemon.get(f"/v1/jobs/{made['id']}/events", headers=tokens["submit"]).text,
+        daemon.get("/metrics", headers=tokens["read"]).text,
+        daemon.get("/v1/jobs", headers={"Authorization": "Bearer " + secret + "x"}).text,
+        daemon.post("/v1/jobs", data=f'{{"x": "{body_secret}', headers=JSON | tokens["submit"]).text,
+        daemon.get("/nothing?token=" + secret, headers=tokens["submit"]).text,
+        daemon.request("DELETE", f"/v1/jobs/{made['id']}", headers=tokens["submit"]).text,
+    ]
     daemon.stop()
     digests = [line.split(":")[2] for line in tokens["file"].read_text().split()]
     assert "lab-submit" in daemon.log(), "the name is logged"
@@ -488,21 +668,30 @@ def test_rates_are_of_a_token_and_count_what_is_refused(start, tokens):
     assert 429 in flood("/nothing", tokens["read"]), "requests that name no route count"
     assert daemon.get("/v1/jobs", headers=tokens["admin"]).status_code == 200, "another token has a rate of its own"
     assert 429 in flood("/v1/jobs", {"Authorization": "Bearer guess"}), "guesses count, by address"
-    assert daemon.get("/livez").status_code == 200 and daemon.get("/metrics", headers=tokens["read"]).status_code == 200, "probes do not"
-    answer = next(a for a in (daemon.get("/v1/jobs", headers=tokens["submit"]) for _ in range(40)) if a.status_code == 429)
+    assert (
+        daemon.get("/livez").status_code == 200 and daemon.get("/metrics", headers=tokens["read"]).status_code == 200
+    ), "probes do not"
+    answer = next(
+        a for a in (daemon.get("/v1/jobs", headers=tokens["submit"]) for _ in range(40)) if a.status_code == 429
+    )
     assert "3 requests a second" in assert_problem(answer, 429)["detail"] and int(answer.headers["Retry-After"]) >= 1
 
 
 def test_streams_and_waiters_have_bounds_of_their_own(start):
     daemon = start("--max-streams", "3", "--workers", "0")
     job = submit(daemon, SMALL)["id"]
-    open_streams = [daemon.get(f"/v1/jobs/{job}/events", headers={"Accept": "text/event-stream"}, stream=True) for _ in range(3)]
+    open_streams = [
+        daemon.get(f"/v1/jobs/{job}/events", headers={"Accept": "text/event-stream"}, stream=True) for _ in range(3)
+    ]
     refused = daemon.get("/v1/events", headers={"Accept": "text/event-stream"})
     assert "--max-streams" in assert_problem(refused, 503)["detail"] and refused.headers["Retry-After"]
     assert daemon.get(f"/v1/jobs/{job}/events").status_code == 200, "a page is no stream"
     for stream in open_streams:
         stream.close()
-    wait_until(lambda: daemon.request("HEAD", "/v1/events", headers={"Accept": "text/event-stream"}).status_code == 200, timeout=60)
+    wait_until(
+        lambda: daemon.request("HEAD", "/v1/events", headers={"Accept": "text/event-stream"}).status_code == 200,
+        timeout=60,
+    )
 
 
 # ---- pages of other sites ---------------------------------------------------------------------------------------------
@@ -510,16 +699,27 @@ def test_streams_and_waiters_have_bounds_of_their_own(start):
 
 def test_preflights_are_answered_for_allowed_origins_alone(start, tokens):
     daemon = start("--allow-origin", "https://lab.example", "--token-file", tokens["file"])
-    ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization, content-type", "Access-Control-Request-Private-Network": "true"}
+    ask = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization, content-type",
+        "Access-Control-Request-Private-Network": "true",
+    }
     allowed = daemon.request("OPTIONS", "/v1/jobs", headers={"Origin": "https://lab.example", **ask})
     assert allowed.status_code == 204 and allowed.headers["Access-Control-Allow-Origin"] == "https://lab.example"
-    assert "POST" in allowed.headers["Access-Control-Allow-Methods"] and allowed.headers["Access-Control-Allow-Private-Network"] == "true"
-    assert {"authorization", "content-type", "idempotency-key", "last-event-id"} <= {h.strip().lower() for h in allowed.headers["Access-Control-Allow-Headers"].split(",")}
+    assert (
+        "POST" in allowed.headers["Access-Control-Allow-Methods"]
+        and allowed.headers["Access-Control-Allow-Private-Network"] == "true"
+    )
+    assert {"authorization", "content-type", "idempotency-key", "last-event-id"} <= {
+        h.strip().lower() for h in allowed.headers["Access-Control-Allow-Headers"].split(",")
+    }
     assert "Origin" in allowed.headers["Vary"] and "Access-Control-Allow-Credentials" not in allowed.headers
     foreign = daemon.request("OPTIONS", "/v1/jobs", headers={"Origin": "https://evil.example", **ask})
     assert foreign.status_code == 403 and not any(name.startswith("Access-Control") for name in foreign.headers)
     refused = daemon.get("/v1/jobs", headers={"Origin": "https://lab.example"})
-    assert refused.status_code == 401 and refused.headers["Access-Control-Allow-Origin"] == "https://lab.example", "the page may read why"
+    assert refused.status_code == 401 and refused.headers["Access-Control-Allow-Origin"] == "https://lab.example", (
+        "the page may read why"
+    )
     page = daemon.get("/", headers={"Accept": "text/html", "Origin": "https://lab.example"})
     assert page.status_code == 200 and "Origin" in page.headers["Vary"]
 
@@ -528,17 +728,31 @@ def test_forms_and_simple_requests_change_nothing(start):
     daemon = start("--workers", "0")
     job = submit(daemon, SMALL)["id"]
     text = json.dumps(SMALL)
-    for type in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", "text/plain;application/json", "application/jsonx", None):
+    for type in (
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+        "text/plain;application/json",
+        "application/jsonx",
+        None,
+    ):
         for path in ("/v1/jobs", f"/v1/jobs/{job}/cancel", f"/v1/jobs/{job}/pause", "/v1/gradients"):
-            assert daemon.post(path, data=text.encode(), headers={"Content-Type": type} if type else {}).status_code == 415, (type, path)
-    assert daemon.post(f"/v1/jobs/{job}/cancel", headers={"Content-Type": "application/x-www-form-urlencoded"}).status_code == 415, "an empty form"
+            assert (
+                daemon.post(path, data=text.encode(), headers={"Content-Type": type} if type else {}).status_code == 415
+            ), (type, path)
+    assert (
+        daemon.post(f"/v1/jobs/{job}/cancel", headers={"Content-Type": "application/x-www-form-urlencoded"}).status_code
+        == 415
+    ), "an empty form"
     assert daemon.request("PUT", "/v1/datasets/x", data=b"x", headers={"Content-Type": "text/plain"}).status_code == 415
     assert [j["status"] for j in daemon.get("/v1/jobs").json()["jobs"]] == ["queued"]
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0"])
 def test_listening_beyond_loopback_needs_tokens_or_a_word(start, tmp_path, tokens, listen):
-    refused = subprocess.run([MODPROPD, "--data", str(tmp_path / "a"), "--listen", listen], capture_output=True, text=True, timeout=30)
+    refused = subprocess.run(
+        [MODPROPD, "--data", str(tmp_path / "a"), "--listen", listen], capture_output=True, text=True, timeout=30
+    )
     assert refused.returncode == 2 and "--token-file" in refused.stderr and not os.path.exists(tmp_path / "a")
     for flags in (["--token-file", str(tokens["file"])], ["--create-token"], ["--allow-unauthenticated"]):
         daemon = start("--listen", listen, *flags, data=tmp_path / flags[0].strip("-"))
@@ -550,9 +764,38 @@ def test_listening_beyond_loopback_needs_tokens_or_a_word(start, tmp_path, token
 
 
 def test_a_tls_handshake_that_stalls_is_cut(start, tmp_path):
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
-                    "-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "certificate")], check=True, capture_output=True)
-    daemon = start("--tls-cert", tmp_path / "certificate", "--tls-key", tmp_path / "key", "--header-timeout", "2", "--max-connections", "50")
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "1",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            str(tmp_path / "key"),
+            "-out",
+            str(tmp_path / "certificate"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    daemon = start(
+        "--tls-cert",
+        tmp_path / "certificate",
+        "--tls-key",
+        tmp_path / "key",
+        "--header-timeout",
+        "2",
+        "--max-connections",
+        "50",
+    )
     crowd = [daemon.connect(60) for _ in range(120)]
     try:
         for connection in crowd[::2]:
@@ -561,7 +804,9 @@ def test_a_tls_handshake_that_stalls_is_cut(start, tmp_path):
             except OSError:
                 pass  # its place was taken by a later one
         assert daemon.get("/livez", verify=str(tmp_path / "certificate"), timeout=30).status_code == 200
-        assert crowd[-1].recv(10) == crowd[-2].recv(10) == b"", "closed at the deadline, silent ones and half ones alike"
+        assert crowd[-1].recv(10) == crowd[-2].recv(10) == b"", (
+            "closed at the deadline, silent ones and half ones alike"
+        )
     finally:
         for connection in crowd:
             connection.close()

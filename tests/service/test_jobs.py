@@ -1,4 +1,5 @@
 """Jobs from submission to weights: every route of the contract, streams and replay, actions, crashes."""
+
 import concurrent.futures
 import hashlib
 import json
@@ -12,10 +13,16 @@ import pytest
 
 from daemons import assert_counted, wait_until
 
-SMALL = {"task": {"type": "delayed_xor", "delay": 40, "cue": 20}, "network": {"units": 20},
-         "training": {"iterations": 100, "batch_size": 4, "evaluate_every": 10, "checkpoint_every": 20}}
-LONG = {"task": {"type": "delayed_xor", "delay": 100, "cue": 30}, "network": {"units": 40},
-        "training": {"iterations": 100000, "batch_size": 8, "evaluate_every": 5, "checkpoint_every": 10}}
+SMALL = {
+    "task": {"type": "delayed_xor", "delay": 40, "cue": 20},
+    "network": {"units": 20},
+    "training": {"iterations": 100, "batch_size": 4, "evaluate_every": 10, "checkpoint_every": 20},
+}
+LONG = {
+    "task": {"type": "delayed_xor", "delay": 100, "cue": 30},
+    "network": {"units": 40},
+    "training": {"iterations": 100000, "batch_size": 8, "evaluate_every": 5, "checkpoint_every": 10},
+}
 FINAL = ("succeeded", "failed", "cancelled")
 
 
@@ -69,8 +76,14 @@ def test_one_call_submits_streams_and_ends_with_the_weights(daemon):
     progress = [event for event in events if event["type"] == "progress"]
     assert [event["iteration"] for event in progress] == list(range(0, 101, 10))
     weights = events[-1]
-    assert weights["type"] == "weights" and weights["iteration"] == 100 and digest(weights) == weights["sha256"] == events[-2]["weights_sha256"]
-    assert len(weights["W"]) == 20 and len(weights["Win"]) == 2 and len(weights["Wout"][0]) == 2 and weights["b"] is None
+    assert (
+        weights["type"] == "weights"
+        and weights["iteration"] == 100
+        and digest(weights) == weights["sha256"] == events[-2]["weights_sha256"]
+    )
+    assert (
+        len(weights["W"]) == 20 and len(weights["Win"]) == 2 and len(weights["Wout"][0]) == 2 and weights["b"] is None
+    )
     assert all(weights["W"][i][i] == 0 for i in range(20))
 
 
@@ -82,11 +95,23 @@ def test_one_call_as_server_sent_events(daemon):
 
 
 def test_defaults_and_document(daemon):
-    job = submit(daemon, {"task": {"type": "delayed_xor"}, "training": {"iterations": 5}, "name": "näme", "metadata": {"lab": "x"}})
+    job = submit(
+        daemon,
+        {"task": {"type": "delayed_xor"}, "training": {"iterations": 5}, "name": "näme", "metadata": {"lab": "x"}},
+    )
     assert job["status"] in ("queued", "running") and job["name"] == "näme" and job["metadata"] == {"lab": "x"}
     assert job["network"]["units"] == 120 and job["rule"]["type"] == "modprop" and job["rule"]["mu"] == 0.25
-    assert job["optimizer"] == {"type": "adam", "learning_rate": 0.0005, "decay": {"factor": 0.8, "every": 300}, "beta1": 0.9, "beta2": 0.999,
-                                "epsilon": 1e-8, "l2": 0.0005, "l1": 0.01, "clip_norm": None}
+    assert job["optimizer"] == {
+        "type": "adam",
+        "learning_rate": 0.0005,
+        "decay": {"factor": 0.8, "every": 300},
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "epsilon": 1e-8,
+        "l2": 0.0005,
+        "l1": 0.01,
+        "clip_norm": None,
+    }
     ended = finish(daemon, job)
     assert ended["status"] == "succeeded" and ended["progress"]["fraction"] == 1.0 and ended["metrics"]["loss"] > 0
     assert ended["progress"]["trials_per_second"] > 0
@@ -109,7 +134,10 @@ def test_events_in_three_forms_and_replay(daemon):
         assert lines(daemon.get(f"{url}?after={cut}", headers={"Accept": "application/x-ndjson"})) == everything[cut:]
         answer = daemon.get(url, headers={"Accept": "text/event-stream", "Last-Event-ID": str(cut)})
         assert [data for _, _, data in server_sent(answer.text)] == everything[cut:]
-    assert daemon.get(url, headers={"Accept": "text/event-stream", "Last-Event-ID": str(len(everything))}).status_code == 204
+    assert (
+        daemon.get(url, headers={"Accept": "text/event-stream", "Last-Event-ID": str(len(everything))}).status_code
+        == 204
+    )
     assert daemon.get(url, headers={"Accept": "text/event-stream", "Last-Event-ID": "x"}).status_code == 400
     with_weights = lines(daemon.get(url + "?weights=true", headers={"Accept": "application/x-ndjson"}))
     assert with_weights[:-1] == everything and with_weights[-1]["sha256"] == job["weights_sha256"]
@@ -119,7 +147,9 @@ def test_follower_that_comes_and_goes_sees_each_event_once(daemon):
     job = submit(daemon, changed(LONG, training={"iterations": 60}))
     seen = []
     for _ in range(1000):
-        answer = daemon.get(f"/v1/jobs/{job['id']}/events?after={len(seen)}", headers={"Accept": "application/x-ndjson"}, stream=True)
+        answer = daemon.get(
+            f"/v1/jobs/{job['id']}/events?after={len(seen)}", headers={"Accept": "application/x-ndjson"}, stream=True
+        )
         if answer.status_code == 204:
             break
         for number, line in enumerate(answer.iter_lines(chunk_size=1)):
@@ -145,14 +175,21 @@ def test_stream_of_all_jobs(daemon):
     seqs = [event["seq"] for event in seen]
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
     with daemon.get("/v1/events", headers={"Accept": "text/event-stream", "Last-Event-ID": "0"}, stream=True) as stream:
-        identities = [line.split(": ")[1] for line, _ in zip((x for x in stream.iter_lines(chunk_size=1, decode_unicode=True) if x.startswith("id: ")), seqs)]
+        identities = [
+            line.split(": ")[1]
+            for line, _ in zip(
+                (x for x in stream.iter_lines(chunk_size=1, decode_unicode=True) if x.startswith("id: ")), seqs
+            )
+        ]
     assert identities == [str(i) for i in range(1, len(identities) + 1)] and first
 
 
 def test_heartbeat(start):
     daemon = start("--workers", "0", "--heartbeat", "1")
     job = submit(daemon, SMALL)
-    with daemon.get(f"/v1/jobs/{job['id']}/events", headers={"Accept": "text/event-stream"}, stream=True, timeout=10) as stream:
+    with daemon.get(
+        f"/v1/jobs/{job['id']}/events", headers={"Accept": "text/event-stream"}, stream=True, timeout=10
+    ) as stream:
         comments = (line for line in stream.iter_lines(chunk_size=1) if line.startswith(b":"))
         assert next(comments) is not None and next(comments) is not None
 
@@ -160,7 +197,9 @@ def test_heartbeat(start):
 def test_vanished_followers_are_noticed(start):
     daemon = start("--workers", "0", "--heartbeat", "1")
     job = submit(daemon, SMALL)
-    request = f"GET /v1/jobs/{job['id']}/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n".encode()
+    request = (
+        f"GET /v1/jobs/{job['id']}/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n".encode()
+    )
     for _ in range(20):
         with daemon.connect() as connection:
             connection.sendall(request)
@@ -180,9 +219,23 @@ def test_list_filters_and_cursor(start):
         if after is None:
             break
     assert names == list("6543210")
-    assert [job["name"] for job in daemon.get("/v1/jobs?rule=bptt&status=queued&task=delayed_xor").json()["jobs"]] == ["5", "3", "1"]
+    assert [job["name"] for job in daemon.get("/v1/jobs?rule=bptt&status=queued&task=delayed_xor").json()["jobs"]] == [
+        "5",
+        "3",
+        "1",
+    ]
     assert daemon.get("/v1/jobs?status=failed").json() == {"jobs": [], "next": None}
-    for query in ("status=nonsense", "limit=0", "limit=101", "limit=x", "after=-1", "rule=bpt", "nonsense=1", "limit=1&limit=2", "task=%zz"):
+    for query in (
+        "status=nonsense",
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "after=-1",
+        "rule=bpt",
+        "nonsense=1",
+        "limit=1&limit=2",
+        "task=%zz",
+    ):
         answer = daemon.get("/v1/jobs?" + query)
         assert answer.status_code == 422 and answer.json()["errors"], query
     places = {job["name"]: job["queue_position"] for job in daemon.get("/v1/jobs").json()["jobs"]}
@@ -277,7 +330,11 @@ def test_metrics(daemon):
     whole = daemon.get(f"/v1/jobs/{job['id']}/metrics").json()
     assert whole["iteration"] == list(range(401)) and len(whole["loss"]) == 401
     thin = daemon.get(f"/v1/jobs/{job['id']}/metrics?points=20").json()
-    assert len(thin["iteration"]) <= 20 and {min(whole["loss"]), max(whole["loss"])} <= set(thin["loss"]) and thin["iteration"][-1] == 400
+    assert (
+        len(thin["iteration"]) <= 20
+        and {min(whole["loss"]), max(whole["loss"])} <= set(thin["loss"])
+        and thin["iteration"][-1] == 400
+    )
     part = daemon.get(f"/v1/jobs/{job['id']}/metrics?from=100&to=150").json()
     assert part["iteration"] == list(range(100, 151)) and part["loss"] == whole["loss"][100:151]
     assert len(daemon.get(f"/v1/jobs/{job['id']}/metrics?from=100&to=300&points=20").json()["iteration"]) <= 20
@@ -287,7 +344,11 @@ def test_metrics(daemon):
     table = daemon.get(f"/v1/jobs/{job['id']}/metrics?keys=loss", headers={"Accept": "text/csv"})
     assert table.headers["Content-Type"].startswith("text/csv")
     rows = table.text.split("\r\n")
-    assert rows[0] == "iteration,loss" and rows[1].split(",")[0] == "0" and float(rows[5].split(",")[1]) == whole["loss"][4]
+    assert (
+        rows[0] == "iteration,loss"
+        and rows[1].split(",")[0] == "0"
+        and float(rows[5].split(",")[1]) == whole["loss"][4]
+    )
 
 
 def test_weights_forms(daemon):
@@ -295,7 +356,10 @@ def test_weights_forms(daemon):
     url = f"/v1/jobs/{job['id']}/weights"
     answer = daemon.get(url)
     weights = answer.json()
-    assert answer.headers["ETag"] == f'"{weights["sha256"]}"' and digest(weights) == weights["sha256"] == job["weights_sha256"]
+    assert (
+        answer.headers["ETag"] == f'"{weights["sha256"]}"'
+        and digest(weights) == weights["sha256"] == job["weights_sha256"]
+    )
     assert daemon.get(url, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
     assert daemon.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
     data = daemon.get(url + "?format=safetensors").content
@@ -333,21 +397,40 @@ def test_initial_weights_of_a_job_and_of_a_document(daemon):
 
 def test_what_a_network_cannot_hold_of_its_initial_weights_is_told(daemon):
     """20 units with Dale's law (3 inhibitory), half of the synapses, no bias: ones everywhere lose the diagonal, the rest of the mask, the inhibitory, and b."""
-    ones = {"W": [[1.0] * 20] * 20, "Win": [[0.1] * 20] * 2, "b": [0.5] * 19 + [0.0], "Wout": [[0.3, 0.3]] * 20, "bout": [0, 0]}
+    ones = {
+        "W": [[1.0] * 20] * 20,
+        "Win": [[0.1] * 20] * 2,
+        "b": [0.5] * 19 + [0.0],
+        "Wout": [[0.3, 0.3]] * 20,
+        "bout": [0, 0],
+    }
     network = {"units": 20, "connectivity": 0.5, "rewiring": "none"}
-    job = finish(daemon, submit(daemon, changed(SMALL, network=network | {"initial": ones}, training={"iterations": 1})))
+    job = finish(
+        daemon, submit(daemon, changed(SMALL, network=network | {"initial": ones}, training={"iterations": 1}))
+    )
     events = daemon.get(f"/v1/jobs/{job['id']}/events").json()["events"]
     told = [event["message"] for event in events if event["type"] == "log"]
     weights = daemon.get(f"/v1/jobs/{job['id']}/weights").json()
     kept = sum(value != 0 for row in weights["W"] for value in row)
     inhibitory = weights["sign"].count(-1)
     counts = [int(re.search("of network.initial, ([0-9]+) entries", message)[1]) for message in told]
-    assert counts[0] == 20 and "diagonal" in told[0] and counts[3] == 19 and "network.bias is false" in told[3] and len(told) == 4
+    assert (
+        counts[0] == 20
+        and "diagonal" in told[0]
+        and counts[3] == 19
+        and "network.bias is false" in told[3]
+        and len(told) == 4
+    )
     assert "no synapse" in told[1] and "Dale" in told[2]
     assert kept == 400 - 20 - counts[1] - (counts[2] - inhibitory * 2) and inhibitory == 3 and counts[2] > 6
     assert not any(value for row in weights["W"][:3] + weights["Wout"][:3] for value in row)
-    again = finish(daemon, submit(daemon, changed(SMALL, network=network | {"initial": {"job": job["id"]}}, training={"iterations": 1})))
-    assert not [event for event in daemon.get(f"/v1/jobs/{again['id']}/events").json()["events"] if event["type"] == "log"]
+    again = finish(
+        daemon,
+        submit(daemon, changed(SMALL, network=network | {"initial": {"job": job["id"]}}, training={"iterations": 1})),
+    )
+    assert not [
+        event for event in daemon.get(f"/v1/jobs/{again['id']}/events").json()["events"] if event["type"] == "log"
+    ]
 
 
 def test_metrics_count_each_job_where_it_stands_and_each_end_once(start):
@@ -402,27 +485,59 @@ def test_full_queue(start):
 def test_validate_stores_nothing(daemon):
     answer = daemon.post("/v1/jobs:validate", json={"task": {"type": "delayed_xor"}})
     document = answer.json()
-    assert answer.status_code == 200 and document["estimate"]["multiply_adds"] > document["estimate"]["forward_multiply_adds"] > 4e8
+    assert (
+        answer.status_code == 200
+        and document["estimate"]["multiply_adds"] > document["estimate"]["forward_multiply_adds"] > 4e8
+    )
     assert document["estimate"]["memory_bytes"] > 0 and document["estimate"]["method"]
     assert daemon.get("/v1/jobs").json()["jobs"] == []
 
 
 def test_every_bad_field_is_named_at_once(daemon):
-    bad = {"task": {"type": "delayed_xor", "delay": -1}, "network": {"unit": 3, "tau": -2, "units": "many"}, "rule": {"mu": "high", "taps": 0},
-           "training": {"batch_size": 10**9}, "seed": 2**53, "nonsense": 1}
+    bad = {
+        "task": {"type": "delayed_xor", "delay": -1},
+        "network": {"unit": 3, "tau": -2, "units": "many"},
+        "rule": {"mu": "high", "taps": 0},
+        "training": {"batch_size": 10**9},
+        "seed": 2**53,
+        "nonsense": 1,
+    }
     for path in ("/v1/jobs", "/v1/jobs:validate"):
         answer = daemon.post(path, json=bad)
         assert answer.status_code == 422 and answer.headers["Content-Type"] == "application/problem+json"
         pointers = {error["pointer"]: error["detail"] for error in answer.json()["errors"]}
-        assert set(pointers) == {"/task/delay", "/network/unit", "/network/tau", "/network/units", "/rule/mu", "/rule/taps", "/training/batch_size", "/seed",
-                                 "/nonsense"}
+        assert set(pointers) == {
+            "/task/delay",
+            "/network/unit",
+            "/network/tau",
+            "/network/units",
+            "/rule/mu",
+            "/rule/taps",
+            "/training/batch_size",
+            "/seed",
+            "/nonsense",
+        }
         assert "units" in pointers["/network/unit"] and '"high"' in pointers["/rule/mu"]
 
 
-@pytest.mark.parametrize("body,status,words", [
-    (b"", 400, "empty"), (b"{", 400, "line 1"), (b'{"a":1,\n "b":}', 400, "line 2"), (b"[1]", 400, "object"), (b'{"task":1,"task":2}', 400, "duplicate"),
-    (b"[" * 100000, 400, "deeper"), (b"null", 400, "JSON"), (b'{"task": "\xff"}', 400, "line 1"), (b"{} x", 400, "line 1"), (b"{}", 422, "bad fields"),
-    (b'{"task":{"type":"row_mnist"}}', 422, "bad fields"), (b'{"a":' + b"9" * 400 + b"}", 422, "too large"), (b'{"a":1e999}', 422, "too large")])
+@pytest.mark.parametrize(
+    "body,status,words",
+    [
+        (b"", 400, "empty"),
+        (b"{", 400, "line 1"),
+        (b'{"a":1,\n "b":}', 400, "line 2"),
+        (b"[1]", 400, "object"),
+        (b'{"task":1,"task":2}', 400, "duplicate"),
+        (b"[" * 100000, 400, "deeper"),
+        (b"null", 400, "JSON"),
+        (b'{"task": "\xff"}', 400, "line 1"),
+        (b"{} x", 400, "line 1"),
+        (b"{}", 422, "bad fields"),
+        (b'{"task":{"type":"row_mnist"}}', 422, "bad fields"),
+        (b'{"a":' + b"9" * 400 + b"}", 422, "too large"),
+        (b'{"a":1e999}', 422, "too large"),
+    ],
+)
 def test_malformed_bodies(daemon, body, status, words):
     answer = daemon.post("/v1/jobs", data=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == status and words in answer.json()["detail"], answer.text
@@ -430,11 +545,25 @@ def test_malformed_bodies(daemon, body, status, words):
 
 def test_types_of_bodies(daemon):
     body = json.dumps(SMALL)
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx", "application/json; charset=latin-1"):
+    for kind in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/jsonx",
+        "application/json; charset=latin-1",
+    ):
         assert daemon.post("/v1/jobs", data=body, headers={"Content-Type": kind}).status_code == 415
-    assert daemon.post("/v1/jobs", data=body, headers={"Content-Type": "Application/JSON; charset=UTF-8"}).status_code == 201
+    assert (
+        daemon.post("/v1/jobs", data=body, headers={"Content-Type": "Application/JSON; charset=UTF-8"}).status_code
+        == 201
+    )
     job = submit(daemon, SMALL)
-    assert daemon.post(f"/v1/jobs/{job['id']}/cancel", data="a=b", headers={"Content-Type": "application/x-www-form-urlencoded"}).status_code == 415
+    assert (
+        daemon.post(
+            f"/v1/jobs/{job['id']}/cancel", data="a=b", headers={"Content-Type": "application/x-www-form-urlencoded"}
+        ).status_code
+        == 415
+    )
     assert daemon.post("/v1/jobs", json=SMALL, headers={"Accept": "text/html"}).status_code == 406
 
 
@@ -442,19 +571,35 @@ def test_large_body(start):
     daemon = start("--max-body", "64K")
     answer = daemon.post("/v1/jobs", data=b" " * 100_000, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413 and "65536" in answer.json()["detail"]
-    answer = daemon.post("/v1/jobs", data=(b" " * 10_000 for _ in range(10)), headers={"Content-Type": "application/json"})
+    answer = daemon.post(
+        "/v1/jobs", data=(b" " * 10_000 for _ in range(10)), headers={"Content-Type": "application/json"}
+    )
     assert answer.status_code == 413, "chunked bodies are counted"
 
 
 def test_diverged(daemon):
-    job = finish(daemon, submit(daemon, changed(SMALL, optimizer={"type": "sgd", "learning_rate": 1000, "l1": 0, "l2": 0}, network={"dale": False})))
+    job = finish(
+        daemon,
+        submit(
+            daemon,
+            changed(SMALL, optimizer={"type": "sgd", "learning_rate": 1000, "l1": 0, "l2": 0}, network={"dale": False}),
+        ),
+    )
     assert job["status"] == "failed" and job["error"]["code"] == "diverged" and job["error"]["iteration"] >= 0
     events = lines(daemon.get(f"/v1/jobs/{job['id']}/events?weights=true", headers={"Accept": "application/x-ndjson"}))
     assert events[-1]["status"] == "failed" and events[-1]["error"]["code"] == "diverged"
 
 
 def test_stop_when(daemon):
-    job = finish(daemon, submit(daemon, changed(SMALL, training={"iterations": 100000, "stop_when": {"metric": "loss", "below": 100, "evaluations": 3}})))
+    job = finish(
+        daemon,
+        submit(
+            daemon,
+            changed(
+                SMALL, training={"iterations": 100000, "stop_when": {"metric": "loss", "below": 100, "evaluations": 3}}
+            ),
+        ),
+    )
     assert job["status"] == "succeeded" and job["progress"]["iteration"] < 100
 
 
@@ -497,23 +642,58 @@ def test_simulate(daemon):
     url = f"/v1/jobs/{job['id']}/simulate"
     answer = daemon.post(url)
     document = answer.json()
-    assert answer.status_code == 200 and document["steps"] == 80 and document["units"] == list(range(10)) and len(document["labels"]) == 1
+    assert (
+        answer.status_code == 200
+        and document["steps"] == 80
+        and document["units"] == list(range(10))
+        and len(document["labels"]) == 1
+    )
     assert np.array(document["inputs"]).shape == (80, 1, 2) and np.array(document["rates"]).shape == (80, 1, 10)
     asked = daemon.post(url, json={"trials": 5, "seed": 3, "every": 7, "units": [19, 0], "iteration": 80}).json()
-    assert asked["iteration"] == 80 and np.array(asked["rates"]).shape == (12, 5, 2) and np.array(asked["outputs"]).shape == (12, 5, 2)
+    assert (
+        asked["iteration"] == 80
+        and np.array(asked["rates"]).shape == (12, 5, 2)
+        and np.array(asked["outputs"]).shape == (12, 5, 2)
+    )
     own = daemon.post(url, json={"inputs": [[[0.1, 0.2]] * 3] * 50, "units": [1]}).json()
-    assert np.array(own["rates"]).shape == (50, 3, 1) and own["labels"] == [None] * 3 and np.allclose(own["inputs"], [[[0.1, 0.2]] * 3] * 50)
-    for bad, pointer in (({"units": [20]}, "/units/0"), ({"trials": 0}, "/trials"), ({"trial": 1}, "/trial"), ({"inputs": [[[1]]]}, "/inputs"),
-                         ({"split": "test"}, "/split"), ({"units": [-1]}, "/units/0"), ({"trials": 4096, "units": list(range(20)) * 100}, "/every")):
+    assert (
+        np.array(own["rates"]).shape == (50, 3, 1)
+        and own["labels"] == [None] * 3
+        and np.allclose(own["inputs"], [[[0.1, 0.2]] * 3] * 50)
+    )
+    for bad, pointer in (
+        ({"units": [20]}, "/units/0"),
+        ({"trials": 0}, "/trials"),
+        ({"trial": 1}, "/trial"),
+        ({"inputs": [[[1]]]}, "/inputs"),
+        ({"split": "test"}, "/split"),
+        ({"units": [-1]}, "/units/0"),
+        ({"trials": 4096, "units": list(range(20)) * 100}, "/every"),
+    ):
         answer = daemon.post(url, json=bad)
-        assert answer.status_code == 422 and pointer in [e["pointer"] for e in answer.json()["errors"]], (bad, answer.text)
+        assert answer.status_code == 422 and pointer in [e["pointer"] for e in answer.json()["errors"]], (
+            bad,
+            answer.text,
+        )
 
 
-@pytest.mark.parametrize("task", [{"type": "evidence", "cues": 3, "delay": 50}, {"type": "pattern", "duration": 200, "outputs": 2}, {"type": "delayed_xor", "delay": 20}])
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"type": "evidence", "cues": 3, "delay": 50},
+        {"type": "pattern", "duration": 200, "outputs": 2},
+        {"type": "delayed_xor", "delay": 20},
+    ],
+)
 def test_each_task_is_stored_read_back_and_trained(daemon, task):
     """The daemon trains from the stored document: what was submitted is what it reads, whatever the task."""
     training = {"iterations": 4, "batch_size": 4, "evaluate_every": 2, "checkpoint_every": 2}
     job = finish(daemon, submit(daemon, {"task": task, "network": {"units": 20}, "training": training}))
     assert job["status"] == "succeeded", job
     assert task.items() <= job["task"].items() and job["metrics"]["loss"] is not None
-    assert daemon.post("/v1/jobs:validate", json={k: job[k] for k in ("task", "network", "rule", "optimizer", "training")}).status_code == 200
+    assert (
+        daemon.post(
+            "/v1/jobs:validate", json={k: job[k] for k in ("task", "network", "rule", "optimizer", "training")}
+        ).status_code
+        == 200
+    )

@@ -1,12 +1,16 @@
 """What ends or bounds a job's life beside its own training: time limit, memory, retention; and the manifest that it leaves."""
+
 import hashlib
 import sqlite3
 import time
 
 from daemons import wait_until
 
-SMALL = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 12},
-         "training": {"iterations": 20, "batch_size": 4, "evaluate_every": 5, "checkpoint_every": 10}}
+SMALL = {
+    "task": {"type": "delayed_xor", "delay": 20, "cue": 10},
+    "network": {"units": 12},
+    "training": {"iterations": 20, "batch_size": 4, "evaluate_every": 5, "checkpoint_every": 10},
+}
 ENDLESS = SMALL | {"training": {"iterations": 10**9, "batch_size": 4, "evaluate_every": 10**6}}
 
 
@@ -68,11 +72,20 @@ def test_manifest_names_all_that_the_result_came_from(daemon):
     answer = daemon.get(job["links"]["manifest"])
     assert answer.status_code == 200
     manifest = answer.json()
-    assert manifest["job"] == id and manifest["status"] == "succeeded" and manifest["seed"] == 7 and manifest["attempts"] == 1
+    assert (
+        manifest["job"] == id
+        and manifest["status"] == "succeeded"
+        and manifest["seed"] == 7
+        and manifest["attempts"] == 1
+    )
     assert manifest["config_sha256"] == job["config_sha256"] and manifest["weights_sha256"] == job["weights_sha256"]
     assert manifest["config"]["training"]["iterations"] == 20 and "name" not in manifest["config"]
     assert manifest["instruction_sets"] == [job["instruction_set"]] and manifest["build"] == job["build"]
-    assert manifest["dataset_sha256"] is None and manifest["training_seconds"] > 0 and manifest["metrics"] == job["metrics"]
+    assert (
+        manifest["dataset_sha256"] is None
+        and manifest["training_seconds"] > 0
+        and manifest["metrics"] == job["metrics"]
+    )
     lines = daemon.get(f"/v1/jobs/{id}/events", headers={"Accept": "application/x-ndjson"}).text.splitlines()
     assert manifest["events"]["count"] == len([line for line in lines if line])
     digest = ""
@@ -118,13 +131,17 @@ def test_finished_jobs_go_some_days_after_their_end(start, tmp_path):
     wait_until(lambda: status(daemon, paused) == "paused")
     assert daemon.stop() == 0
     with sqlite3.connect(tmp_path / "data" / "modprop.db") as database:
-        database.execute("UPDATE jobs SET created=1, finished=CASE WHEN finished>0 THEN finished-2*86400000 ELSE 0 END WHERE id IN (?,?)",
-                         (old, paused))
+        database.execute(
+            "UPDATE jobs SET created=1, finished=CASE WHEN finished>0 THEN finished-2*86400000 ELSE 0 END WHERE id IN (?,?)",
+            (old, paused),
+        )
     daemon = start("--keep-days", "1")
     wait_until(lambda: daemon.get(f"/v1/jobs/{old}").status_code == 404, 15)
     assert daemon.get(f"/v1/jobs/{new}").status_code == 200
     assert status(daemon, paused) == "paused"
-    told = daemon.get("/v1/events", headers={"Accept": "application/json"}, params={"after": 0, "limit": 1000}).json()["events"]
+    told = daemon.get("/v1/events", headers={"Accept": "application/json"}, params={"after": 0, "limit": 1000}).json()[
+        "events"
+    ]
     assert [event["type"] for event in told if event["job"] == old] == ["deleted"]
 
 
@@ -143,9 +160,11 @@ def test_the_longest_finished_jobs_go_while_the_store_takes_too_much(start, tmp_
     wait_until(lambda: len(left()) < 30, 15)
     time.sleep(6)  # another round may be due
     kept = left()
-    assert kept == ids[::-1][:len(kept)] and 5 <= len(kept) < 30
+    assert kept == ids[::-1][: len(kept)] and 5 <= len(kept) < 30
     assert daemon.stop() == 0
     with sqlite3.connect(tmp_path / "data" / "modprop.db") as database:
-        used = database.execute("SELECT (page_count-freelist_count)*page_size"
-                                " FROM pragma_page_count, pragma_freelist_count, pragma_page_size").fetchone()[0]
+        used = database.execute(
+            "SELECT (page_count-freelist_count)*page_size"
+            " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+        ).fetchone()[0]
     assert used <= bound

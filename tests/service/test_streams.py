@@ -1,4 +1,5 @@
 """Many streams at once: nobody misses an event, memory stays small, slow readers cost the others nothing."""
+
 import json
 import selectors
 import socket
@@ -12,7 +13,9 @@ STREAMS = 400
 
 def open_stream(daemon, job):
     connection = daemon.connect()
-    connection.sendall(f"GET /v1/jobs/{job['id']}/events HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\n\r\n".encode())
+    connection.sendall(
+        f"GET /v1/jobs/{job['id']}/events HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\n\r\n".encode()
+    )
     return connection
 
 
@@ -80,7 +83,9 @@ def test_a_reader_that_does_not_read_harms_nobody(daemon):
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", daemon.port))
-        connection.sendall(f"GET /v1/jobs/{job['id']}/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n".encode())
+        connection.sendall(
+            f"GET /v1/jobs/{job['id']}/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n".encode()
+        )
         lazy.append(connection)
     before = resident(daemon)
     assert finish(daemon, job)["status"] == "succeeded"
@@ -119,7 +124,9 @@ def test_probes_answer_when_all_connections_are_taken(start):
     daemon = start("--workers", "0", "--max-connections", "30")
     job = submit(daemon, SMALL)
     connections = [open_stream(daemon, job) for _ in range(29)]
-    assert all(connection.recv(1000).startswith(b"HTTP/1.1 200") for connection in connections), "from now on none of them is idle"
+    assert all(connection.recv(1000).startswith(b"HTTP/1.1 200") for connection in connections), (
+        "from now on none of them is idle"
+    )
     connections.append(open_stream(daemon, job))
     assert connections[-1].recv(1000)
     assert daemon.get(f"/v1/jobs/{job['id']}").status_code == 503

@@ -1,4 +1,5 @@
 """What training tells and takes: diagnostics as events and metrics, memory that does not grow with time."""
+
 import os
 import pathlib
 import re
@@ -10,8 +11,11 @@ import pytest
 from daemons import SANITIZED
 from test_datasets import put, safetensors
 
-SMALL = {"task": {"type": "delayed_xor", "delay": 20, "cue": 10}, "network": {"units": 20, "tau": 20},
-         "training": {"iterations": 40, "batch_size": 4, "evaluate_every": 10}}
+SMALL = {
+    "task": {"type": "delayed_xor", "delay": 20, "cue": 10},
+    "network": {"units": 20, "tau": 20},
+    "training": {"iterations": 40, "batch_size": 4, "evaluate_every": 10},
+}
 
 WEIGHTS = ("W", "Win", "b", "Wout", "bout")
 
@@ -39,9 +43,13 @@ def test_diagnostics_are_events_and_metrics(daemon, asked):
     job = finished(daemon, with_diagnostics(asked))
     assert job["status"] == "succeeded"
     # the answer lists them in the table's order, whatever the order asked
-    assert job["training"]["diagnostics"] == ([name for name in KEYS if name in asked] if isinstance(asked, list) and asked else bool(asked))
+    assert job["training"]["diagnostics"] == (
+        [name for name in KEYS if name in asked] if isinstance(asked, list) and asked else bool(asked)
+    )
     every = set().union(*KEYS.values())
-    events = [event for event in daemon.get(f"/v1/jobs/{job['id']}/events").json()["events"] if event["type"] == "progress"]
+    events = [
+        event for event in daemon.get(f"/v1/jobs/{job['id']}/events").json()["events"] if event["type"] == "progress"
+    ]
     assert len(events) == 5
     for event in events:
         assert every & set(event) == wanted
@@ -53,8 +61,13 @@ def test_diagnostics_are_events_and_metrics(daemon, asked):
         assert all(-1 <= value <= 1 for value in metrics["cosine_all"]) and metrics["cosine_b"] == [None] * 5
     if wanted:
         name = sorted(wanted)[0]
-        assert daemon.get(f"/v1/jobs/{job['id']}/metrics?keys={name}").json() == {"iteration": metrics["iteration"], name: metrics[name]}
-        assert name in daemon.get(f"/v1/jobs/{job['id']}/metrics", headers={"Accept": "text/csv"}).text.splitlines()[0].split(",")
+        assert daemon.get(f"/v1/jobs/{job['id']}/metrics?keys={name}").json() == {
+            "iteration": metrics["iteration"],
+            name: metrics[name],
+        }
+        assert name in daemon.get(f"/v1/jobs/{job['id']}/metrics", headers={"Accept": "text/csv"}).text.splitlines()[
+            0
+        ].split(",")
 
 
 def test_diagnostics_change_no_weight(daemon):
@@ -65,27 +78,61 @@ def test_diagnostics_change_no_weight(daemon):
     assert len(digests) == 1
 
 
-@pytest.mark.parametrize("rule", [{"type": "eprop"}, {"type": "eprop", "feedback": "random"}, {"type": "bptt", "feedback": "random"},
-                                  {"type": "modprop", "weights": "type", "feedback": "adaptive"}], ids=lambda rule: "_".join(rule.values()))
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"type": "eprop"},
+        {"type": "eprop", "feedback": "random"},
+        {"type": "bptt", "feedback": "random"},
+        {"type": "modprop", "weights": "type", "feedback": "adaptive"},
+    ],
+    ids=lambda rule: "_".join(rule.values()),
+)
 def test_cosines_are_with_the_true_gradient(daemon, rule):
     """A dataset of one trial, and gradient descent alone: the weights tell the rule's gradient, POST /v1/gradients the true one, whatever the feedback."""
     rng = np.random.default_rng(7)
     inputs, targets = rng.normal(0, 1, (20, 1, 3)).astype("f4"), rng.normal(0, 1, (20, 1, 2)).astype("f4")
     assert put(daemon, "lone", safetensors(inputs=inputs, targets=targets)).status_code in (200, 201)
-    weights = {"W": rng.normal(0, 0.3, (12, 12)) * (1 - np.eye(12)), "Win": rng.normal(0, 1, (3, 12)), "b": rng.normal(0, 0.3, 12), "Wout": rng.normal(0, 1, (12, 2)), "bout": [0, 0]}
+    weights = {
+        "W": rng.normal(0, 0.3, (12, 12)) * (1 - np.eye(12)),
+        "Win": rng.normal(0, 1, (3, 12)),
+        "b": rng.normal(0, 0.3, 12),
+        "Wout": rng.normal(0, 1, (12, 2)),
+        "bout": [0, 0],
+    }
     weights = {name: np.float32(value) for name, value in weights.items()}
     document = {name: value.tolist() for name, value in weights.items()}
-    job = finished(daemon, {
-        "task": {"type": "dataset", "name": "lone"}, "rule": rule,
-        "network": {"units": 12, "tau": 10, "dale": False, "bias": True, "activation": "tanh", "types_per_sign": 3, "initial": document},
-        "optimizer": {"type": "sgd", "learning_rate": 0.25, "momentum": 0, "l1": 0, "l2": 0, "clip_norm": None},
-        "training": {"iterations": 1, "batch_size": 1, "evaluate_every": 1, "diagnostics": ["cosine"]}})
+    job = finished(
+        daemon,
+        {
+            "task": {"type": "dataset", "name": "lone"},
+            "rule": rule,
+            "network": {
+                "units": 12,
+                "tau": 10,
+                "dale": False,
+                "bias": True,
+                "activation": "tanh",
+                "types_per_sign": 3,
+                "initial": document,
+            },
+            "optimizer": {"type": "sgd", "learning_rate": 0.25, "momentum": 0, "l1": 0, "l2": 0, "clip_norm": None},
+            "training": {"iterations": 1, "batch_size": 1, "evaluate_every": 1, "diagnostics": ["cosine"]},
+        },
+    )
     assert job["status"] == "succeeded"
     told = daemon.get(f"/v1/jobs/{job['id']}/metrics").json()
     after = daemon.get(f"/v1/jobs/{job['id']}/weights").json()
-    truth = daemon.post("/v1/gradients", json={
-        "network": document | {"leak": after["leak"], "activation": "tanh"}, "inputs": inputs.tolist(), "targets": targets.tolist(), "loss": "mse",
-        "rules": [{"type": "bptt"}]}).json()["rules"][0]["gradients"]
+    truth = daemon.post(
+        "/v1/gradients",
+        json={
+            "network": document | {"leak": after["leak"], "activation": "tanh"},
+            "inputs": inputs.tolist(),
+            "targets": targets.tolist(),
+            "loss": "mse",
+            "rules": [{"type": "bptt"}],
+        },
+    ).json()["rules"][0]["gradients"]
     for name in ("Win", "b", "Wout"):  # not W: an update leaves its diagonal out
         a, b = (weights[name].astype(float) - np.array(after[name])).ravel(), np.ravel(truth[name])
         assert told[f"cosine_{name}"][0] == pytest.approx(a @ b / np.sqrt((a @ a) * (b @ b)), abs=1e-4), name
@@ -109,23 +156,60 @@ def descent(network, batch, rule, updates, rate):
     return network
 
 
-@pytest.mark.parametrize("rule", [
-    {"type": "bptt"}, {"type": "rtrl"}, {"type": "mdgl", "weights": "type", "averaging": "existing"}, {"type": "modprop", "weights": "type", "mu": 0.8},
-    {"type": "modprop", "weights": "type", "mu": 0.8, "tracking": "initial"}, {"type": "modprop", "mu": 0.6, "first_hop": "exact", "taps": 3},
-    {"type": "modprop", "mu": "auto"}, {"type": "modprop", "mu": "auto", "weights": "type", "first_hop": "exact"}], ids=lambda rule: "_".join(map(str, rule.values())))
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"type": "bptt"},
+        {"type": "rtrl"},
+        {"type": "mdgl", "weights": "type", "averaging": "existing"},
+        {"type": "modprop", "weights": "type", "mu": 0.8},
+        {"type": "modprop", "weights": "type", "mu": 0.8, "tracking": "initial"},
+        {"type": "modprop", "mu": 0.6, "first_hop": "exact", "taps": 3},
+        {"type": "modprop", "mu": "auto"},
+        {"type": "modprop", "mu": "auto", "weights": "type", "first_hop": "exact"},
+    ],
+    ids=lambda rule: "_".join(map(str, rule.values())),
+)
 def test_training_follows_the_definitions(daemon, rule):
     """Twenty updates on a dataset of one trial end at the weights that the definitions give."""
     rng = np.random.default_rng(11)
     inputs, targets = rng.normal(0, 1, (20, 1, 3)).astype("f4"), rng.normal(0, 1, (20, 1, 2)).astype("f4")
     assert put(daemon, "lone", safetensors(inputs=inputs, targets=targets)).status_code in (200, 201)
     W = rng.normal(0, 0.4, (12, 12)) * (rng.random((12, 12)) < 0.7) * (1 - np.eye(12))
-    weights = {"W": W, "Win": rng.normal(0, 1, (3, 12)), "b": rng.normal(0, 0.3, 12), "Wout": rng.normal(0, 1, (12, 2)), "bout": np.zeros(2)}
+    weights = {
+        "W": W,
+        "Win": rng.normal(0, 1, (3, 12)),
+        "b": rng.normal(0, 0.3, 12),
+        "Wout": rng.normal(0, 1, (12, 2)),
+        "bout": np.zeros(2),
+    }
     document = {name: np.float32(value).tolist() for name, value in weights.items()}
-    job = finished(daemon, {
-        "task": {"type": "dataset", "name": "lone"}, "rule": rule,
-        "network": {"units": 12, "tau": 10, "dale": False, "bias": True, "activation": "tanh", "types_per_sign": 3, "initial": document},
-        "optimizer": {"type": "sgd", "learning_rate": 0.1, "momentum": 0, "l1": 0, "l2": 0, "decay": None, "clip_norm": None},
-        "training": {"iterations": 20, "batch_size": 1}})
+    job = finished(
+        daemon,
+        {
+            "task": {"type": "dataset", "name": "lone"},
+            "rule": rule,
+            "network": {
+                "units": 12,
+                "tau": 10,
+                "dale": False,
+                "bias": True,
+                "activation": "tanh",
+                "types_per_sign": 3,
+                "initial": document,
+            },
+            "optimizer": {
+                "type": "sgd",
+                "learning_rate": 0.1,
+                "momentum": 0,
+                "l1": 0,
+                "l2": 0,
+                "decay": None,
+                "clip_norm": None,
+            },
+            "training": {"iterations": 20, "batch_size": 1},
+        },
+    )
     assert job["status"] == "succeeded"
     got = daemon.get(f"/v1/jobs/{job['id']}/weights").json()
     network = document | {"leak": got["leak"], "types": got["types"], "activation": "tanh"}
@@ -149,12 +233,21 @@ def test_a_million_steps_take_the_memory_of_a_thousand(start, tmp_path):
     for steps in (1000, 1000000):
         daemon = start("--workers", "1", data=tmp_path / str(steps))
         before = peak_resident(daemon)
-        job = finished(daemon, {"task": {"type": "pattern", "duration": steps}, "rule": {"type": "modprop", "weights": "type"}, "network": {"types_per_sign": 2},
-                                "training": {"iterations": 2}})
+        job = finished(
+            daemon,
+            {
+                "task": {"type": "pattern", "duration": steps},
+                "rule": {"type": "modprop", "weights": "type"},
+                "network": {"types_per_sign": 2},
+                "training": {"iterations": 2},
+            },
+        )
         assert job["status"] == "succeeded" and job["rule"]["weights"] == "type"
         peaks[steps] = peak_resident(daemon)
         assert peaks[steps] > before
-        estimate = daemon.post("/v1/jobs:validate", json={name: job[name] for name in ("task", "rule", "network", "training")}).json()["estimate"]
+        estimate = daemon.post(
+            "/v1/jobs:validate", json={name: job[name] for name in ("task", "rule", "network", "training")}
+        ).json()["estimate"]
     assert estimate["method"] == "forward traces"
     print(f"peak resident: {peaks[1000] / 1e6:.1f} MB for 1,000 steps, {peaks[1000000] / 1e6:.1f} MB for 1,000,000")
     assert peaks[1000000] < 1.1 * peaks[1000]
@@ -173,5 +266,10 @@ def test_bptt_learns_each_task_by_its_defaults(daemon, task):
     if task == "evidence" and not os.environ.get("MODPROP_LONG"):
         pytest.skip("two minutes: sh tests/run --long")
     seed, stop = LEARNS[task]
-    job = finished(daemon, {"task": {"type": task}, "seed": seed, "rule": {"type": "bptt"}, "training": {"stop_when": stop}}, 300)
-    assert job["status"] == "succeeded" and job["progress"]["iteration"] < job["training"]["iterations"], (job["progress"], job["metrics"])
+    job = finished(
+        daemon, {"task": {"type": task}, "seed": seed, "rule": {"type": "bptt"}, "training": {"stop_when": stop}}, 300
+    )
+    assert job["status"] == "succeeded" and job["progress"]["iteration"] < job["training"]["iterations"], (
+        job["progress"],
+        job["metrics"],
+    )

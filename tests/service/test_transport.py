@@ -1,4 +1,5 @@
 """The HTTP transport: probes, framing, deadlines, limits, Host and Origin, and the ends of a daemon."""
+
 import json
 import os
 import signal
@@ -62,15 +63,39 @@ def test_unknown_path_and_method(daemon):
     assert answer.status_code == 204 and answer.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
-@pytest.mark.parametrize("accept,status", [("application/json", 200), ("application/*;q=0.1", 200), ("*/*", 200), ("text/html", 406),
-                                           ("application/json;q=0", 406), ("text/html, */*;q=0.1", 200), (";;;,,", 406)])
+@pytest.mark.parametrize(
+    "accept,status",
+    [
+        ("application/json", 200),
+        ("application/*;q=0.1", 200),
+        ("*/*", 200),
+        ("text/html", 406),
+        ("application/json;q=0", 406),
+        ("text/html, */*;q=0.1", 200),
+        (";;;,,", 406),
+    ],
+)
 def test_accept(daemon, accept, status):
     assert daemon.get("/version", headers={"Accept": accept}).status_code == status
 
 
-@pytest.mark.parametrize("host,status", [("localhost", 200), ("LOCALHOST:1", 200), ("127.0.0.1:8080", 200), ("127.9.9.9", 200), ("[::1]:80", 200),
-                                         ("evil.example", 403), ("localhost.evil.example", 403), ("127.0.0.1.evil.example", 403), ("[::1", 403),
-                                         ("192.168.0.1", 403), ("localhost:80:80", 403), ("lab.example", 200)])
+@pytest.mark.parametrize(
+    "host,status",
+    [
+        ("localhost", 200),
+        ("LOCALHOST:1", 200),
+        ("127.0.0.1:8080", 200),
+        ("127.9.9.9", 200),
+        ("[::1]:80", 200),
+        ("evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("[::1", 403),
+        ("192.168.0.1", 403),
+        ("localhost:80:80", 403),
+        ("lab.example", 200),
+    ],
+)
 def test_host(start, host, status):
     daemon = start("--allow-host", "lab.example")
     assert daemon.get("/livez", headers={"Host": host}).status_code == status
@@ -85,17 +110,37 @@ def test_origin(start):
         assert "Access-Control-Allow-Origin" not in answer.headers
     answer = daemon.get("/version", headers={"Origin": "https://lab.example"})
     assert answer.status_code == 200 and answer.headers["Access-Control-Allow-Origin"] == "https://lab.example"
-    preflight = daemon.request("OPTIONS", "/version", headers={"Origin": "https://lab.example", "Access-Control-Request-Method": "GET"})
+    preflight = daemon.request(
+        "OPTIONS", "/version", headers={"Origin": "https://lab.example", "Access-Control-Request-Method": "GET"}
+    )
     assert preflight.status_code == 204 and "GET" in preflight.headers["Access-Control-Allow-Methods"]
-    for site, mode, status in (("cross-site", "no-cors", 403), ("same-site", "no-cors", 403), ("same-origin", "cors", 200), ("none", "navigate", 200), ("cross-site", "navigate", 200)):
+    for site, mode, status in (
+        ("cross-site", "no-cors", 403),
+        ("same-site", "no-cors", 403),
+        ("same-origin", "cors", 200),
+        ("none", "navigate", 200),
+        ("cross-site", "navigate", 200),
+    ):
         assert daemon.get("/version", headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}).status_code == status
 
 
-@pytest.mark.parametrize("lines", [b"Content-Length: 3\r\nContent-Length: 5\r\n", b"Content-Length: 3\r\nContent-Length: 3\r\n",
-                                   b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip, chunked\r\n",
-                                   b"Transfer-Encoding: identity\r\n", b"Host: evil.example\r\n", b"Content-Length: 3x\r\n", b"Content-Length: -1\r\n", b"Content-Length : 5\r\n",
-                                   b"Content-Type: text/plain\r\nContent-Type: application/json\r\n", b"Origin: http://localhost\r\nOrigin: http://evil.example\r\n",
-                                   b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Content-Length: 3\r\nContent-Length: 5\r\n",
+        b"Content-Length: 3\r\nContent-Length: 3\r\n",
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Transfer-Encoding: identity\r\n",
+        b"Host: evil.example\r\n",
+        b"Content-Length: 3x\r\n",
+        b"Content-Length: -1\r\n",
+        b"Content-Length : 5\r\n",
+        b"Content-Type: text/plain\r\nContent-Type: application/json\r\n",
+        b"Origin: http://localhost\r\nOrigin: http://evil.example\r\n",
+        b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n",
+    ],
+)
 def test_doubtful_framing_is_refused_and_closed(daemon, lines):
     answer = daemon.exchange(head(lines) + b"abcde" + head())
     assert set(statuses(answer)) == {400}, answer
@@ -114,8 +159,15 @@ def test_pipelined_requests_are_answered_in_order(daemon):
 def test_body_that_nobody_wants_is_drained(daemon):
     body = b"x" * 100_000
     chunked = b"Transfer-Encoding: chunked\r\n"
-    answer = daemon.exchange(head(b"Content-Length: 100000\r\n", b"POST /nothing HTTP/1.1") + body
-                             + head(chunked, b"POST /livez HTTP/1.1") + b"186a0\r\n" + body + b"\r\n0\r\n\r\n" + head(b"Connection: close\r\n"))
+    answer = daemon.exchange(
+        head(b"Content-Length: 100000\r\n", b"POST /nothing HTTP/1.1")
+        + body
+        + head(chunked, b"POST /livez HTTP/1.1")
+        + b"186a0\r\n"
+        + body
+        + b"\r\n0\r\n\r\n"
+        + head(b"Connection: close\r\n")
+    )
     assert statuses(answer) == [404, 405, 200]
 
 
@@ -162,7 +214,14 @@ def test_oversized_headers(daemon):
 
 
 def test_garbage_harms_nobody(daemon):
-    for data in (b"\0" * 1000, b"GET\r\n\r\n", b"\r\n" * 5000, b"GET / HTTP/9.9\r\n\r\n", os.urandom(5000), b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"):
+    for data in (
+        b"\0" * 1000,
+        b"GET\r\n\r\n",
+        b"\r\n" * 5000,
+        b"GET / HTTP/9.9\r\n\r\n",
+        os.urandom(5000),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
+    ):
         daemon.exchange(data, timeout=0.3)
     assert daemon.get("/livez").status_code == 200
 
@@ -202,7 +261,12 @@ def test_tokens(start, tmp_path):
     file = tmp_path / "tokens"
     tokens = {}
     for role in ("read", "submit", "admin"):
-        made = subprocess.run([MODPROPD, "token", f"a-{role}", role, "--token-file", str(file)], capture_output=True, text=True, check=True)
+        made = subprocess.run(
+            [MODPROPD, "token", f"a-{role}", role, "--token-file", str(file)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         tokens[role] = made.stdout.strip()
         assert tokens[role] not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
@@ -216,7 +280,10 @@ def test_tokens(start, tmp_path):
     assert daemon.get("/metrics", headers={"Authorization": "Bearer " + tokens["read"]}).status_code == 200
     file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith("a-read")))
     daemon.signal(signal.SIGHUP)
-    wait_until(lambda: daemon.get("/metrics", headers={"Authorization": "Bearer " + tokens["read"]}).status_code == 401, timeout=5)
+    wait_until(
+        lambda: daemon.get("/metrics", headers={"Authorization": "Bearer " + tokens["read"]}).status_code == 401,
+        timeout=5,
+    )
     file.write_text("nonsense\n")
     daemon.signal(signal.SIGHUP)
     wait_until(lambda: "not read again" in daemon.log(), timeout=5)
@@ -241,21 +308,24 @@ def test_rate(start):
     assert daemon.get("/livez").status_code == 200
 
 
-@pytest.mark.parametrize("flags,environment,words", [
-    ([], {"MODPROP_DATA": ""}, ["MODPROP_DATA", "empty"]),
-    (["--data", "D", "--workers", "many"], {}, ["--workers", "integer", "many"]),
-    (["--data", "D", "--workers", "-2"], {}, ["--workers", "-1 to 1024", "-2"]),
-    (["--data", "D"], {"MODPROP_MAX_QUEUED": "0"}, ["MODPROP_MAX_QUEUED", "from 1"]),
-    (["--data", "D", "--listen", "8080"], {}, ["--listen", "ADDRESS:PORT"]),
-    (["--data", "D", "--listen", "0.0.0.0:0"], {}, ["--listen", "--token-file"]),
-    (["--data", "D", "--nonsense"], {}, ["--nonsense"]),
-    (["--data", "D", "--max-body"], {}, ["--max-body", "BYTES"]),
-    (["--data", "D", "--log-format", "xml"], {}, ["--log-format", "text, json"]),
-    (["--data", "D", "--tls-cert", "c"], {}, ["--tls-key"]),
-    (["--data", "D", "--allow-origin", "lab.example"], {}, ["--allow-origin", "https://"]),
-    (["--data", "D", "--config", "/nonexistent"], {}, ["/nonexistent"]),
-    ([], {}, ["--data"]),
-])
+@pytest.mark.parametrize(
+    "flags,environment,words",
+    [
+        ([], {"MODPROP_DATA": ""}, ["MODPROP_DATA", "empty"]),
+        (["--data", "D", "--workers", "many"], {}, ["--workers", "integer", "many"]),
+        (["--data", "D", "--workers", "-2"], {}, ["--workers", "-1 to 1024", "-2"]),
+        (["--data", "D"], {"MODPROP_MAX_QUEUED": "0"}, ["MODPROP_MAX_QUEUED", "from 1"]),
+        (["--data", "D", "--listen", "8080"], {}, ["--listen", "ADDRESS:PORT"]),
+        (["--data", "D", "--listen", "0.0.0.0:0"], {}, ["--listen", "--token-file"]),
+        (["--data", "D", "--nonsense"], {}, ["--nonsense"]),
+        (["--data", "D", "--max-body"], {}, ["--max-body", "BYTES"]),
+        (["--data", "D", "--log-format", "xml"], {}, ["--log-format", "text, json"]),
+        (["--data", "D", "--tls-cert", "c"], {}, ["--tls-key"]),
+        (["--data", "D", "--allow-origin", "lab.example"], {}, ["--allow-origin", "https://"]),
+        (["--data", "D", "--config", "/nonexistent"], {}, ["/nonexistent"]),
+        ([], {}, ["--data"]),
+    ],
+)
 def test_bad_usage_is_one_clear_sentence(tmp_path, flags, environment, words):
     flags = [str(tmp_path) if flag == "D" else flag for flag in flags]
     base = {k: v for k, v in os.environ.items() if not k.startswith("MODPROP_")}
@@ -275,14 +345,18 @@ def test_configuration_layers(start, tmp_path):
     other = start("--workers", "5", data=tmp_path / "other", environment={"MODPROP_CONFIG": str(file)})
     assert other.get("/version").json()["limits"]["workers"] == 5
     file.write_text("workers = 3\nwonders = 1\n")
-    ended = subprocess.run([MODPROPD, "--data", str(tmp_path), "--config", str(file)], capture_output=True, text=True, timeout=10)
+    ended = subprocess.run(
+        [MODPROPD, "--data", str(tmp_path), "--config", str(file)], capture_output=True, text=True, timeout=10
+    )
     assert ended.returncode == 2 and f"{file}:2" in ended.stderr and "wonders" in ended.stderr
 
 
 def test_help_and_version():
     text = subprocess.run([MODPROPD, "--help"], capture_output=True, text=True, check=True).stdout
     assert "--max-queued" in text and "MODPROP_" in text
-    assert subprocess.run([MODPROPD, "--version"], capture_output=True, text=True, check=True).stdout.startswith("modpropd ")
+    assert subprocess.run([MODPROPD, "--version"], capture_output=True, text=True, check=True).stdout.startswith(
+        "modpropd "
+    )
 
 
 def test_healthcheck(start):
@@ -297,18 +371,44 @@ def test_healthcheck(start):
 @pytest.mark.parametrize("flags,environment", [(["--isa", "mmx"], {}), ([], {"MODPROP_ISA": "mmx"})])
 def test_unknown_instruction_set(tmp_path, flags, environment):
     base = {k: v for k, v in os.environ.items() if not k.startswith("MODPROP_")}
-    ended = subprocess.run([MODPROPD, "--data", str(tmp_path), *flags], env=base | environment, capture_output=True, text=True, timeout=10)
+    ended = subprocess.run(
+        [MODPROPD, "--data", str(tmp_path), *flags], env=base | environment, capture_output=True, text=True, timeout=10
+    )
     assert ended.returncode == 2 and "mmx" in ended.stderr and ended.stderr.count("\n") == 1
 
 
 def test_tls(start, tmp_path):
-    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
-               "-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "certificate")]
+    openssl = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        str(tmp_path / "key"),
+        "-out",
+        str(tmp_path / "certificate"),
+    ]
     subprocess.run(openssl, check=True, capture_output=True)
     daemon = start("--tls-cert", tmp_path / "certificate", "--tls-key", tmp_path / "key")
     assert daemon.url.startswith("https://")
     assert daemon.get("/livez", verify=str(tmp_path / "certificate")).status_code == 200
-    answer = daemon.post("/v1/jobs", json={"task": {"type": "delayed_xor", "delay": 10, "cue": 4}, "network": {"units": 6}, "training": {"iterations": 3}},
-                         headers={"Accept": "application/x-ndjson"}, verify=str(tmp_path / "certificate"))
+    answer = daemon.post(
+        "/v1/jobs",
+        json={
+            "task": {"type": "delayed_xor", "delay": 10, "cue": 4},
+            "network": {"units": 6},
+            "training": {"iterations": 3},
+        },
+        headers={"Accept": "application/x-ndjson"},
+        verify=str(tmp_path / "certificate"),
+    )
     assert answer.status_code == 201 and json.loads(answer.text.splitlines()[-1])["type"] == "weights"
     assert statuses(daemon.exchange(head())) == [], "plain HTTP gets no answer"

@@ -1,8 +1,10 @@
 /*
- * The contract's documents: bad jobs and their problems (tests/golden-input: NAME.json is the body, NAME.problem.json the problem document),
- * defaults, round trips, digests, numbers as text, query strings, safetensors cut and damaged at every byte, and each allocation failing in turn.
+ * The contract's documents: bad jobs and their problems (tests/golden-input: NAME.json is the body, NAME.problem.json
+ * the problem document), defaults, round trips, digests, numbers as text, query strings, safetensors cut and damaged at
+ * every byte, and each allocation failing in turn.
  *
- * MODPROP_GOLDEN_RECORD=1 writes the problem documents instead of comparing; what it wrote is to be read before it is committed.
+ * MODPROP_GOLDEN_RECORD=1 writes the problem documents instead of comparing; what it wrote is to be read before it is
+ * committed.
  */
 #include <check.h>
 #include <dirent.h>
@@ -21,7 +23,10 @@
 #include "api/text.h"
 #include "api/weights.h"
 
-/* ---- allocations that fail: the linker sends the room's calls here (--wrap), jansson's come by json_set_alloc_funcs ------------------------ */
+/*
+ * ---- allocations that fail: the linker sends the room's calls here (--wrap), jansson's come by json_set_alloc_funcs
+ * ----
+ */
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -46,7 +51,7 @@ static void *json_malloc(size_t size) {
     return allocation_fails() ? NULL : __real_malloc(size);
 }
 
-/* ---- help -------------------------------------------------------------------------------------------------------- */
+/* ---- help ---- */
 
 static char *file_read(const char *path, size_t *size) {
     FILE *file = fopen(path, "rb");
@@ -59,7 +64,10 @@ static char *file_read(const char *path, size_t *size) {
     return text;
 }
 
-/* The problem document of a body as the server answers it: 400 where it is no JSON, 422 for bad fields; NULL where the job is good. */
+/*
+ * The problem document of a body as the server answers it: 400 where it is no JSON, 422 for bad fields; NULL where the
+ * job is good.
+ */
 static char *problem_of(const char *body, size_t size) {
     char error[256], *text = NULL;
     struct problems problems = {0};
@@ -67,7 +75,9 @@ static char *problem_of(const char *body, size_t size) {
     int status;
     json_t *document = json_parse_body(body, size, &problems, &status, error), *problem = NULL;
     if (document == NULL) {
-        const char *title = status == 400 ? "Bad Request" : status == 413 ? "Content Too Large" : "Unprocessable Content";
+        const char *title = status == 400   ? "Bad Request"
+                            : status == 413 ? "Content Too Large"
+                                            : "Unprocessable Content";
         problem = problem_document(status, title, error, &problems);
     } else {
         job_spec_decode(&spec, document, &problems);
@@ -105,7 +115,7 @@ static char *canonical(const char *body, char digest[65]) {
     return text;
 }
 
-/* ---- bad input --------------------------------------------------------------------------------------------------- */
+/* ---- bad input ---- */
 
 static void check_golden(const char *name) {
     char path[512], expected_path[512];
@@ -135,9 +145,12 @@ static void check_golden(const char *name) {
 START_TEST(brief_documents) {
     static const char *const bodies[] = {
         "{\"task\":{\"type\":\"delayed_xor\"}}",
-        "{\"task\":{\"type\":\"delayed_xor\"},\"name\":\"network\",\"metadata\":{\"initial\":{\"W\":[[1,2],[3]]},\"q\":\"\\\"}{\"}}",
-        "{\"task\":{\"type\":\"delayed_xor\"},\"name\":\"\\\"network\\\":{\",\"metadata\":{\"network\":{\"initial\":{\"W\":1}}},\"rule\":{\"type\":\"bptt\"},"
-        "\"network\":{\"units\":3,\"dale\":false,\"bias\":true,\"initial\":{\"W\":[[0,1,2],[3,0,5],[6,7,0]],\"Win\":[[1,2,3],[4,5,6]],\"b\":[1,2,3],"
+        "{\"task\":{\"type\":\"delayed_xor\"},\"name\":\"network\",\"metadata\":{\"initial\":{\"W\":[[1,2],[3]]},\"q\":"
+        "\"\\\"}{\"}}",
+        "{\"task\":{\"type\":\"delayed_xor\"},\"name\":\"\\\"network\\\":{\",\"metadata\":{\"network\":{\"initial\":{"
+        "\"W\":1}}},\"rule\":{\"type\":\"bptt\"},"
+        "\"network\":{\"units\":3,\"dale\":false,\"bias\":true,\"initial\":{\"W\":[[0,1,2],[3,0,5],[6,7,0]],\"Win\":[["
+        "1,2,3],[4,5,6]],\"b\":[1,2,3],"
         "\"Wout\":[[1,2],[3,4],[5,6]],\"bout\":[0,1]}}}"};
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
         char *text = canonical(bodies[i], NULL);
@@ -203,17 +216,22 @@ START_TEST(problems_are_bounded) {
 }
 END_TEST
 
-/* ---- good input -------------------------------------------------------------------------------------------------- */
+/* ---- good input ---- */
 
 static const char *const good[] = {
     "{\"task\":{\"type\":\"delayed_xor\"}}",
-    "{\"task\":{\"type\":\"pattern\",\"outputs\":3},\"network\":{\"tau\":{\"low\":10,\"high\":100},\"dale\":false},\"rule\":{\"mu\":\"auto\",\"taps\":5}}",
-    "{\"task\":{\"type\":\"row_mnist\"},\"rule\":{\"type\":\"eprop\",\"feedback\":\"adaptive\",\"feedback_decay\":0.001},\"optimizer\":{\"type\":\"sgd\"}}",
-    "{\"task\":{\"type\":\"evidence\"},\"name\":\"\xc3\xa9 \\\" \\n\",\"metadata\":{\"lab\":[1,2.5,null,{\"x\":true}]},\"seed\":9007199254740991,\"threads\":3,"
-    "\"priority\":-7,\"time_limit\":60,\"training\":{\"stop_when\":{\"metric\":\"accuracy\",\"above\":0.99,\"evaluations\":5},\"iterations\":3.0}}",
+    "{\"task\":{\"type\":\"pattern\",\"outputs\":3},\"network\":{\"tau\":{\"low\":10,\"high\":100},\"dale\":false},"
+    "\"rule\":{\"mu\":\"auto\",\"taps\":5}}",
+    "{\"task\":{\"type\":\"row_mnist\"},\"rule\":{\"type\":\"eprop\",\"feedback\":\"adaptive\",\"feedback_decay\":0."
+    "001},\"optimizer\":{\"type\":\"sgd\"}}",
+    "{\"task\":{\"type\":\"evidence\"},\"name\":\"\xc3\xa9 \\\" "
+    "\\n\",\"metadata\":{\"lab\":[1,2.5,null,{\"x\":true}]},\"seed\":9007199254740991,\"threads\":3,"
+    "\"priority\":-7,\"time_limit\":60,\"training\":{\"stop_when\":{\"metric\":\"accuracy\",\"above\":0.99,"
+    "\"evaluations\":5},\"iterations\":3.0}}",
     "{\"task\":{\"type\":\"dataset\",\"name\":\"a-b_c.1\"},\"network\":{\"units\":6,\"tau\":[1,2,3,4,5.5,1e6]}}",
     "{\"task\":{\"type\":\"delayed_xor\"},\"network\":{\"initial\":{\"job\":\"0190\",\"iteration\":300}}}",
-    "{\"task\":{\"type\":\"delayed_xor\"},\"network\":{\"units\":2,\"dale\":false,\"bias\":true,\"initial\":{\"W\":[[0,0.1],[-3e-39,0]],\"Win\":[[1,2],[3,4]],"
+    "{\"task\":{\"type\":\"delayed_xor\"},\"network\":{\"units\":2,\"dale\":false,\"bias\":true,\"initial\":{\"W\":[[0,"
+    "0.1],[-3e-39,0]],\"Win\":[[1,2],[3,4]],"
     "\"b\":[1e-12,-0.3],\"Wout\":[[1,2],[3,4]],\"bout\":[0.7,16777217]}}}",
 };
 
@@ -243,21 +261,28 @@ END_TEST
 START_TEST(defaults_are_the_published_run) {
     char *text = canonical(good[0], NULL);
     ck_assert_str_eq(text,
-        "{\"name\":null,\"metadata\":{},\"seed\":1,\"threads\":null,\"priority\":0,\"time_limit\":null,"
-        "\"task\":{\"type\":\"delayed_xor\",\"delay\":700,\"cue\":100,\"amplitude\":2.0,\"noise\":0.01},"
-        "\"network\":{\"units\":120,\"tau\":100.0,\"activation\":\"relu\",\"dale\":true,\"excitatory_fraction\":0.8,\"types_per_sign\":1,\"connectivity\":1.0,"
-        "\"rewiring\":\"deep_r\",\"discretization\":\"exponential\",\"bias\":false,\"initial\":null},"
-        "\"rule\":{\"type\":\"modprop\",\"mu\":0.25,\"weights\":\"cell\",\"averaging\":\"all\",\"tracking\":\"current\",\"first_hop\":\"mu\",\"taps\":null,"
-        "\"feedback\":\"symmetric\",\"feedback_decay\":0.0},"
-        "\"optimizer\":{\"type\":\"adam\",\"learning_rate\":0.0005,\"decay\":{\"factor\":0.8,\"every\":300},\"beta1\":0.9,\"beta2\":0.999,\"epsilon\":1e-08,"
-        "\"l2\":0.0005,\"l1\":0.01,\"clip_norm\":null},"
-        "\"training\":{\"iterations\":3000,\"batch_size\":32,\"evaluate_every\":20,\"checkpoint_every\":100,\"keep_checkpoints\":2,\"stop_when\":null,"
-        "\"memory\":null,\"diagnostics\":false}}");
+                     "{\"name\":null,\"metadata\":{},\"seed\":1,\"threads\":null,\"priority\":0,\"time_limit\":null,"
+                     "\"task\":{\"type\":\"delayed_xor\",\"delay\":700,\"cue\":100,\"amplitude\":2.0,\"noise\":0.01},"
+                     "\"network\":{\"units\":120,\"tau\":100.0,\"activation\":\"relu\",\"dale\":true,\"excitatory_"
+                     "fraction\":0.8,\"types_per_sign\":1,\"connectivity\":1.0,"
+                     "\"rewiring\":\"deep_r\",\"discretization\":\"exponential\",\"bias\":false,\"initial\":null},"
+                     "\"rule\":{\"type\":\"modprop\",\"mu\":0.25,\"weights\":\"cell\",\"averaging\":\"all\","
+                     "\"tracking\":\"current\",\"first_hop\":\"mu\",\"taps\":null,"
+                     "\"feedback\":\"symmetric\",\"feedback_decay\":0.0},"
+                     "\"optimizer\":{\"type\":\"adam\",\"learning_rate\":0.0005,\"decay\":{\"factor\":0.8,\"every\":"
+                     "300},\"beta1\":0.9,\"beta2\":0.999,\"epsilon\":1e-08,"
+                     "\"l2\":0.0005,\"l1\":0.01,\"clip_norm\":null},"
+                     "\"training\":{\"iterations\":3000,\"batch_size\":32,\"evaluate_every\":20,\"checkpoint_every\":"
+                     "100,\"keep_checkpoints\":2,\"stop_when\":null,"
+                     "\"memory\":null,\"diagnostics\":false}}");
     free(text);
 }
 END_TEST
 
-/* Every line of task_defaults is what a job of that task gets: an override that no section reads would be silent otherwise. */
+/*
+ * Every line of task_defaults is what a job of that task gets: an override that no section reads would be silent
+ * otherwise.
+ */
 START_TEST(defaults_of_tasks_take_effect) {
     for (size_t i = 0; i < task_default_count; i++) {
         for (int task = 0; task < TASK_TYPES; task++) {
@@ -268,10 +293,13 @@ START_TEST(defaults_of_tasks_take_effect) {
             const char *name = task == TASK_DATASET ? ",\"name\":\"mine\"" : "";
             snprintf(body, sizeof body, "{\"task\":{\"type\":\"%s\"%s}}", task_variants[task].name, name);
             text = canonical(body, NULL);
-            json_t *job = json_loads(text, 0, NULL), *expected = json_loads(task_defaults[i].fallback, JSON_DECODE_ANY, NULL);
+            json_t *job = json_loads(text, 0, NULL),
+                   *expected = json_loads(task_defaults[i].fallback, JSON_DECODE_ANY, NULL);
             json_t *got = json_object_get(json_object_get(job, task_defaults[i].section), task_defaults[i].name);
-            bool equal = json_is_number(got) ? json_number_value(got) == json_number_value(expected) : json_is_object(got) || json_equal(got, expected);
-            ck_assert_msg(equal, "%s: %s.%s should be %s: %s", body, task_defaults[i].section, task_defaults[i].name, task_defaults[i].fallback, text);
+            bool equal = json_is_number(got) ? json_number_value(got) == json_number_value(expected)
+                                             : json_is_object(got) || json_equal(got, expected);
+            ck_assert_msg(equal, "%s: %s.%s should be %s: %s", body, task_defaults[i].section, task_defaults[i].name,
+                          task_defaults[i].fallback, text);
             json_decref(expected);
             json_decref(job);
             free(text);
@@ -283,7 +311,9 @@ END_TEST
 START_TEST(digest_is_of_what_determines_the_result) {
     char plain[65], named[65], seeded[65];
     free(canonical(good[0], plain));
-    free(canonical("{\"task\":{\"type\":\"delayed_xor\",\"delay\":700},\"name\":\"x\",\"metadata\":{\"a\":1},\"threads\":2,\"priority\":5,\"time_limit\":9}", named));
+    free(canonical("{\"task\":{\"type\":\"delayed_xor\",\"delay\":700},\"name\":\"x\",\"metadata\":{\"a\":1},"
+                   "\"threads\":2,\"priority\":5,\"time_limit\":9}",
+                   named));
     free(canonical("{\"task\":{\"type\":\"delayed_xor\"},\"seed\":2}", seeded));
     ck_assert_str_eq(plain, named);
     ck_assert_str_ne(plain, seeded);
@@ -329,16 +359,19 @@ START_TEST(without_memory_nothing_is_wrong) {
 END_TEST
 
 /* Two units of two types, one input, two outputs, two steps, one trial; everything that may be left out is there. */
-static const char whole_batch[] =
-    "{\"network\":{\"W\":[[0,0.5],[-0.5,0]],\"Win\":[[1,2]],\"b\":[0.1,0.2],\"Wout\":[[1,0],[0,1]],\"bout\":[0,0.5],\"leak\":[0.5,0.9],"
-    "\"types\":[0,1],\"feedback\":[[1,2],[3,4]],\"activation\":\"tanh\"},\"inputs\":[[[1]],[[2]]],\"targets\":[[0],[1]],\"mask\":[[0],[1]],"
-    "\"loss\":\"cross_entropy\",\"rules\":[{\"type\":\"mdgl\",\"weights\":\"type\"}]}";
+static const char whole_batch[] = "{\"network\":{\"W\":[[0,0.5],[-0.5,0]],\"Win\":[[1,2]],\"b\":[0.1,0.2],\"Wout\":[[1,"
+                                  "0],[0,1]],\"bout\":[0,0.5],\"leak\":[0.5,0.9],"
+                                  "\"types\":[0,1],\"feedback\":[[1,2],[3,4]],\"activation\":\"tanh\"},\"inputs\":[[[1]"
+                                  "],[[2]]],\"targets\":[[0],[1]],\"mask\":[[0],[1]],"
+                                  "\"loss\":\"cross_entropy\",\"rules\":[{\"type\":\"mdgl\",\"weights\":\"type\"}]}";
 
 static void batch_check(const struct gradients_problem *p, long n) {
-    ck_assert_msg(p->W != NULL && p->Win != NULL && p->b != NULL && p->Wout != NULL && p->bout != NULL && p->leak != NULL && p->type_of_unit != NULL &&
-                      p->x != NULL && p->classes != NULL && p->mask != NULL && p->feedback != NULL,
+    ck_assert_msg(p->W != NULL && p->Win != NULL && p->b != NULL && p->Wout != NULL && p->bout != NULL &&
+                      p->leak != NULL && p->type_of_unit != NULL && p->x != NULL && p->classes != NULL &&
+                      p->mask != NULL && p->feedback != NULL,
                   "allocation %ld: an array is missing", n);
-    ck_assert(p->types == 2 && p->type_of_unit[1] == 1 && p->leak[1] == 0.9 && p->classes[1] == 1 && p->mask[0] == 0.0f && p->b[1] == 0.2f);
+    ck_assert(p->types == 2 && p->type_of_unit[1] == 1 && p->leak[1] == 0.9 && p->classes[1] == 1 &&
+              p->mask[0] == 0.0f && p->b[1] == 0.2f);
 }
 
 /* A list for which there was no memory must not pass for one that was left out. */
@@ -376,8 +409,10 @@ START_TEST(without_memory_no_part_of_a_simulation_is_missing) {
         simulate_ask_decode(&ask, document, &problems);
         whole = allocations_left >= 0;
         allocations_left = -1;
-        ck_assert_msg(problems.count > 0 || (ask.request.unit_count == 3 && ask.request.units[2] == 3 && ask.request.x != NULL && ask.request.x[3] == 4.0f &&
-                                             ask.request.every == 2 && ask.request.seed == 5 && ask.request.trials == 1),
+        ck_assert_msg(problems.count > 0 ||
+                          (ask.request.unit_count == 3 && ask.request.units[2] == 3 && ask.request.x != NULL &&
+                           ask.request.x[3] == 4.0f && ask.request.every == 2 && ask.request.seed == 5 &&
+                           ask.request.trials == 1),
                       "allocation %ld: something is missing", n);
         ck_assert(whole == 0 || problems.count == 0);
         problems_release(&problems);
@@ -387,7 +422,7 @@ START_TEST(without_memory_no_part_of_a_simulation_is_missing) {
 }
 END_TEST
 
-/* ---- numbers, times, queries ------------------------------------------------------------------------------------- */
+/* ---- numbers, times, queries ---- */
 
 START_TEST(floats_come_back) {
     char text[32];
@@ -399,7 +434,8 @@ START_TEST(floats_come_back) {
         int length = float_put(value, text);
         ck_assert_int_eq(length, (int)strlen(text));
         float back = strtof(text, NULL);
-        ck_assert_msg(isfinite(value) ? memcmp(&back, &value, sizeof value) == 0 : strcmp(text, "null") == 0, "%a became %s", (double)value, text);
+        ck_assert_msg(isfinite(value) ? memcmp(&back, &value, sizeof value) == 0 : strcmp(text, "null") == 0,
+                      "%a became %s", (double)value, text);
     }
     float_put(0.1f, text);
     ck_assert_str_eq(text, "0.1");
@@ -429,22 +465,36 @@ START_TEST(queries) {
         const char *status;
         bool all;
     } cases[] = {
-        {"", 0, 20, "", false}, {"limit=5&status=a%20b%2B+c&all=true", 0, 5, "a b+ c", true}, {"&&limit=7&", 0, 7, "", false},
-        {"limit=101", 1, 20, "", false}, {"limit=", 1, 20, "", false}, {"limit=+5", 1, 20, "", false}, {"limit=5&limit=6", 1, 5, "", false},
-        {"limit=99999999999999999999", 1, 20, "", false}, {"status=%", 1, 20, "", false}, {"status=%0", 1, 20, "", false}, {"status=%zz", 1, 20, "", false},
-        {"status=%00", 1, 20, "", false}, {"limti=5", 1, 20, "", false}, {"all=maybe&limit=x", 2, 20, "", false}, {"=", 1, 20, "", false},
+        {"", 0, 20, "", false},
+        {"limit=5&status=a%20b%2B+c&all=true", 0, 5, "a b+ c", true},
+        {"&&limit=7&", 0, 7, "", false},
+        {"limit=101", 1, 20, "", false},
+        {"limit=", 1, 20, "", false},
+        {"limit=+5", 1, 20, "", false},
+        {"limit=5&limit=6", 1, 5, "", false},
+        {"limit=99999999999999999999", 1, 20, "", false},
+        {"status=%", 1, 20, "", false},
+        {"status=%0", 1, 20, "", false},
+        {"status=%zz", 1, 20, "", false},
+        {"status=%00", 1, 20, "", false},
+        {"limti=5", 1, 20, "", false},
+        {"all=maybe&limit=x", 2, 20, "", false},
+        {"=", 1, 20, "", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct problems problems = {0};
         int64_t limit = 20;
         bool all = false;
         char status[QUERY_VALUE_BYTES] = "";
-        const struct query_parameter parameters[] = {{.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = 100, .integer = &limit},
-                                                     {.name = "status", .type = QUERY_TEXT, .text = status},
-                                                     {.name = "all", .type = QUERY_BOOLEAN, .boolean = &all}};
+        const struct query_parameter parameters[] = {
+            {.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = 100, .integer = &limit},
+            {.name = "status", .type = QUERY_TEXT, .text = status},
+            {.name = "all", .type = QUERY_BOOLEAN, .boolean = &all}};
         query_read(cases[i].query, parameters, 3, &problems);
-        ck_assert_msg(problems.count == cases[i].faults && limit == cases[i].limit && strcmp(status, cases[i].status) == 0 && all == cases[i].all,
-                      "\"%s\": %zu faults, limit %lld, status \"%s\"", cases[i].query, problems.count, (long long)limit, status);
+        ck_assert_msg(problems.count == cases[i].faults && limit == cases[i].limit &&
+                          strcmp(status, cases[i].status) == 0 && all == cases[i].all,
+                      "\"%s\": %zu faults, limit %lld, status \"%s\"", cases[i].query, problems.count, (long long)limit,
+                      status);
         problems_release(&problems);
     }
     char *huge = calloc(1, 4096);
@@ -459,7 +509,7 @@ START_TEST(queries) {
 }
 END_TEST
 
-/* ---- safetensors ------------------------------------------------------------------------------------------------- */
+/* ---- safetensors ---- */
 
 static size_t tensors_make(unsigned char *file, const char *header, size_t data) {
     uint64_t length = strlen(header);
@@ -471,8 +521,9 @@ static size_t tensors_make(unsigned char *file, const char *header, size_t data)
     return 8 + length + data;
 }
 
-static const char two[] = "{\"__metadata__\":{\"a\":\"b\"},\"inputs\":{\"dtype\":\"F32\",\"shape\":[2,1,1],\"data_offsets\":[0,8]},"
-                          "\"targets\":{\"dtype\":\"I64\",\"shape\":[2,1],\"data_offsets\":[8,24]}}";
+static const char two[] =
+    "{\"__metadata__\":{\"a\":\"b\"},\"inputs\":{\"dtype\":\"F32\",\"shape\":[2,1,1],\"data_offsets\":[0,8]},"
+    "\"targets\":{\"dtype\":\"I64\",\"shape\":[2,1],\"data_offsets\":[8,24]}}";
 
 START_TEST(tensors_are_read) {
     unsigned char file[1024];
@@ -490,7 +541,10 @@ START_TEST(tensors_are_read) {
 }
 END_TEST
 
-/* Memory of exactly the file's size each time: the address sanitizer sees one byte too far. Every change of one byte is refused or read within. */
+/*
+ * Memory of exactly the file's size each time: the address sanitizer sees one byte too far. Every change of one byte is
+ * refused or read within.
+ */
 START_TEST(tensors_cut_and_damaged) {
     unsigned char file[1024];
     struct safetensor tensors[SAFETENSORS_MAX];
@@ -533,14 +587,17 @@ START_TEST(tensors_refused) {
         {"{\"a\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,2]}}", "must have the dtype"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1],\"data_offsets\":[0,4]}}", "at most 4 dimensions"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", "of at least 0"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,4]}}", "too many entries"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,4]}}",
+         "too many entries"},
         {"{\"a\":{\"dtype\":\"F64\",\"shape\":[2305843009213693952],\"data_offsets\":[0,0]}}", "as many bytes"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,5]}}", "as many bytes"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[7],\"data_offsets\":[0,28]}}", "within the file"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,4]}}", "within the file"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", "within the file"},
         {"{\"a\":7}", "must have the dtype"},
-        {"{\"a123456789b123456789c123456789d123456789e123456789f123456789g123\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "more than 63 bytes"},
+        {"{\"a123456789b123456789c123456789d123456789e123456789f123456789g123\":{\"dtype\":\"F32\",\"shape\":[1],"
+         "\"data_offsets\":[0,4]}}",
+         "more than 63 bytes"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         unsigned char file[1024];
@@ -548,12 +605,14 @@ START_TEST(tensors_refused) {
         int count = 0;
         char error[256] = "";
         size_t size = tensors_make(file, cases[i].header, 24);
-        ck_assert_msg(!safetensors_parse(file, size, tensors, &count, error) && strstr(error, cases[i].sentence) != NULL, "%s: \"%s\"", cases[i].header, error);
+        ck_assert_msg(!safetensors_parse(file, size, tensors, &count, error) &&
+                          strstr(error, cases[i].sentence) != NULL,
+                      "%s: \"%s\"", cases[i].header, error);
     }
 }
 END_TEST
 
-/* ---- weights ----------------------------------------------------------------------------------------------------- */
+/* ---- weights ---- */
 
 struct buffer {
     char bytes[8192];
@@ -575,12 +634,23 @@ START_TEST(weights_there_and_back) {
     float memory[] = {0, 0.1f, -1e-12f, 0, 1, 2, 3, 4, 0.3f, -0.3f, 5, 6, 7, 8, 0.7f, -0.7f}, leak[] = {0.9f, 0.99f};
     int types[] = {0, 1}, sign[] = {-1, 1};
     bool bias = _i == 1;
-    struct trained trained = {.units = 2, .inputs = 2, .outputs = 2, .iteration = 7, .W = memory, .Win = memory + 4, .b = bias ? memory + 8 : NULL,
-                              .Wout = memory + (bias ? 10 : 8), .bout = memory + (bias ? 14 : 12), .parameters = bias ? 16 : 14, .leak = leak,
-                              .type_of_unit = types, .sign_of_unit = sign};
+    struct trained trained = {.units = 2,
+                              .inputs = 2,
+                              .outputs = 2,
+                              .iteration = 7,
+                              .W = memory,
+                              .Win = memory + 4,
+                              .b = bias ? memory + 8 : NULL,
+                              .Wout = memory + (bias ? 10 : 8),
+                              .bout = memory + (bias ? 14 : 12),
+                              .parameters = bias ? 16 : 14,
+                              .leak = leak,
+                              .type_of_unit = types,
+                              .sign_of_unit = sign};
     static struct buffer json, binary;
     json.used = binary.used = 0;
-    struct writer to_json = {.write = buffer_write, .user = &json}, to_binary = {.write = buffer_write, .user = &binary};
+    struct writer to_json = {.write = buffer_write, .user = &json},
+                  to_binary = {.write = buffer_write, .user = &binary};
     char sha256[65], error[256];
     weights_digest(&trained, sha256);
     weights_write_json(&to_json, &trained, "id", sha256, true);
@@ -596,7 +666,8 @@ START_TEST(weights_there_and_back) {
     json_t *weights = json_loadb(json.bytes, json.used, 0, NULL);
     ck_assert_ptr_nonnull(weights);
     ck_assert_str_eq(json_string_value(json_object_get(weights, "type")), "weights");
-    json_t *job = json_pack("{s:{s:s}, s:{s:i, s:b, s:b, s:o}}", "task", "type", "delayed_xor", "network", "units", 2, "dale", 0, "bias", (int)bias, "initial", weights);
+    json_t *job = json_pack("{s:{s:s}, s:{s:i, s:b, s:b, s:o}}", "task", "type", "delayed_xor", "network", "units", 2,
+                            "dale", 0, "bias", (int)bias, "initial", weights);
     struct problems problems = {0};
     struct job_spec spec;
     job_spec_decode(&spec, job, &problems);
@@ -635,13 +706,16 @@ START_TEST(descriptions) {
     }
     json_array_foreach(json_object_get(tasks, "tasks"), i, entry) {
         json_object_foreach(json_object_get(entry, "parameters"), name, field) {
-            const json_t *fallback = json_object_get(field, "default"), *low = json_object_get(field, "minimum"), *high = json_object_get(field, "maximum");
+            const json_t *fallback = json_object_get(field, "default"), *low = json_object_get(field, "minimum"),
+                         *high = json_object_get(field, "maximum");
             ck_assert_msg(json_string_length(json_object_get(field, "description")) > 10, "%s", name);
-            ck_assert(!json_is_number(fallback) || (json_number_value(fallback) >= json_number_value(low) && json_number_value(fallback) <= json_number_value(high)));
+            ck_assert(!json_is_number(fallback) || (json_number_value(fallback) >= json_number_value(low) &&
+                                                    json_number_value(fallback) <= json_number_value(high)));
         }
     }
     const json_t *mnist = json_object_get(json_array_get(json_object_get(tasks, "tasks"), TASK_ROW_MNIST), "defaults");
-    ck_assert_double_eq(json_number_value(json_object_get(json_object_get(json_object_get(mnist, "rule"), "mu"), "default")), 0.1);
+    ck_assert_double_eq(
+        json_number_value(json_object_get(json_object_get(json_object_get(mnist, "rule"), "mu"), "default")), 0.1);
     json_decref(tasks);
     json_decref(rules);
 }

@@ -1,5 +1,6 @@
 /*
- * Parts of the command line that need no server: the event stream's parser at every cut, axes, sparklines, widths, times.
+ * Parts of the command line that need no server: the event stream's parser at every cut, axes, sparklines, widths,
+ * times.
  */
 #include <check.h>
 #include <math.h>
@@ -33,7 +34,8 @@ static void check_stream(const char *stream, size_t size, const char *expected) 
                 ck_assert(event_parser_feed(&parser, stream + i, 1));
             }
         }
-        ck_assert_msg(strcmp(got.data, expected) == 0, "cut at %zu of \"%s\": got \"%s\", not \"%s\"", cut, stream, got.data, expected);
+        ck_assert_msg(strcmp(got.data, expected) == 0, "cut at %zu of \"%s\": got \"%s\", not \"%s\"", cut, stream,
+                      got.data, expected);
         event_parser_release(&parser);
         text_release(&got);
     }
@@ -52,8 +54,12 @@ START_TEST(events_at_every_cut) {
         {"id: 7\n\ndata: keeps the id\n\n", "7/message/keeps the id;"},
         {"data: cut off\n", ""},
         {"event: only\n\n", ""},
-        {"\xef\xbb\xbf" "data: mark\n\n", "/message/mark;"},
-        {"\xef\xbb" "data: half a mark\n\ndata: b\n\n", "/message/b;"},
+        {"\xef\xbb\xbf"
+         "data: mark\n\n",
+         "/message/mark;"},
+        {"\xef\xbb"
+         "data: half a mark\n\ndata: b\n\n",
+         "/message/b;"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         check_stream(cases[i].stream, strlen(cases[i].stream), cases[i].expected);
@@ -130,7 +136,8 @@ START_TEST(axes_hold_all_points) {
         }
         for (int i = 0; i < axes.y_tick_count; i++) {
             double height = plot_height(&plot, &axes, axes.y_ticks[i]);
-            ck_assert_msg(height > -1e-6 && height < 1 + 1e-6, "round %d: tick %g stands at %g", round, axes.y_ticks[i], height);
+            ck_assert_msg(height > -1e-6 && height < 1 + 1e-6, "round %d: tick %g stands at %g", round, axes.y_ticks[i],
+                          height);
             ck_assert(i == 0 || axes.y_ticks[i] > axes.y_ticks[i - 1]);
         }
     }
@@ -170,8 +177,8 @@ START_TEST(quantities) {
     static const struct {
         double seconds;
         const char *text;
-    } durations[] = {{0, "0.0 s"}, {9.94, "9.9 s"}, {9.96, "9 s"}, {59.9, "59 s"}, {187, "3m 07s"},
-                   {7500, "2h 05m"}, {273600, "3d 04h"}, {-1, "-"}, {NAN, "-"}, {1e30, "-"}};
+    } durations[] = {{0, "0.0 s"},     {9.94, "9.9 s"},    {9.96, "9 s"}, {59.9, "59 s"}, {187, "3m 07s"},
+                     {7500, "2h 05m"}, {273600, "3d 04h"}, {-1, "-"},     {NAN, "-"},     {1e30, "-"}};
     char text[FORMAT_BYTES];
     for (size_t i = 0; i < sizeof durations / sizeof durations[0]; i++) {
         ck_assert_str_eq(format_duration(durations[i].seconds, text), durations[i].text);
@@ -180,7 +187,8 @@ START_TEST(quantities) {
     ck_assert_str_eq(format_bytes(12, text), "12 B");
     ck_assert_str_eq(format_count(12500000, text), "12.5 M");
     ck_assert_double_eq(time_parse("1970-01-02T00:00:01.500Z"), 86401.5);
-    ck_assert(isnan(time_parse("yesterday")) && isnan(time_parse(NULL)) && isnan(time_parse("1970-01-02T00:00:01+01:00")));
+    ck_assert(isnan(time_parse("yesterday")) && isnan(time_parse(NULL)) &&
+              isnan(time_parse("1970-01-02T00:00:01+01:00")));
 }
 END_TEST
 

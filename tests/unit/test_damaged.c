@@ -1,7 +1,8 @@
 /*
- * Documents damaged at random: whatever bytes come, a decoder says what is wrong or takes them; it neither crashes nor reads beyond the text
- * (the text lies in memory of exactly its size, so the address sanitizer sees one byte too far), and what it took survives a round trip.
- * The seed is printed; MODPROP_SEED gives another, MODPROP_LONG=1 a hundred times as many.
+ * Documents damaged at random: whatever bytes come, a decoder says what is wrong or takes them; it neither crashes nor
+ * reads beyond the text (the text lies in memory of exactly its size, so the address sanitizer sees one byte too far),
+ * and what it took survives a round trip. The seed is printed; MODPROP_SEED gives another, MODPROP_LONG=1 a hundred
+ * times as many.
  */
 #include <check.h>
 #include <dirent.h>
@@ -39,18 +40,25 @@ static void body_add(const char *text, size_t size) {
 
 static void bodies_read(void) {
     static const char *const more[] = {
-        "{\"task\":{\"type\":\"evidence\"},\"training\":{\"stop_when\":{\"metric\":\"accuracy\",\"above\":0.99,\"evaluations\":5}}}",
-        "{\"network\":{\"W\":[[0,0.5],[-0.5,0]],\"Win\":[[1,1]],\"b\":[0,0],\"Wout\":[[1,0],[0,1]],\"bout\":[0,0],\"leak\":[0.9,0.8],\"types\":[0,1],"
-        "\"activation\":\"tanh\",\"feedback\":[[1,0],[0,1]]},\"inputs\":[[[1]],[[0]],[[1]]],\"targets\":[[0],[1],[0]],\"mask\":[[0],[1],[1]],"
-        "\"loss\":\"cross_entropy\",\"rules\":[{\"type\":\"modprop\",\"mu\":0.1,\"taps\":2},{\"type\":\"eprop\",\"feedback\":\"random\"}]}",
-        "{\"trials\":4,\"seed\":3,\"units\":[0,1,5],\"every\":2,\"iteration\":10}", "{\"inputs\":[[[0.1,0.2]],[[0.3,0.4]]],\"units\":[0]}",
+        "{\"task\":{\"type\":\"evidence\"},\"training\":{\"stop_when\":{\"metric\":\"accuracy\",\"above\":0.99,"
+        "\"evaluations\":5}}}",
+        "{\"network\":{\"W\":[[0,0.5],[-0.5,0]],\"Win\":[[1,1]],\"b\":[0,0],\"Wout\":[[1,0],[0,1]],\"bout\":[0,0],"
+        "\"leak\":[0.9,0.8],\"types\":[0,1],"
+        "\"activation\":\"tanh\",\"feedback\":[[1,0],[0,1]]},\"inputs\":[[[1]],[[0]],[[1]]],\"targets\":[[0],[1],[0]],"
+        "\"mask\":[[0],[1],[1]],"
+        "\"loss\":\"cross_entropy\",\"rules\":[{\"type\":\"modprop\",\"mu\":0.1,\"taps\":2},{\"type\":\"eprop\","
+        "\"feedback\":\"random\"}]}",
+        "{\"trials\":4,\"seed\":3,\"units\":[0,1,5],\"every\":2,\"iteration\":10}",
+        "{\"inputs\":[[[0.1,0.2]],[[0.3,0.4]]],\"units\":[0]}",
     };
     DIR *directory = opendir(MODPROP_GOLDEN_INPUT);
     ck_assert_ptr_nonnull(directory);
     for (const struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
         char path[512], text[32768];
         snprintf(path, sizeof path, "%s/%s", MODPROP_GOLDEN_INPUT, entry->d_name);
-        FILE *file = strstr(entry->d_name, ".json") != NULL && strstr(entry->d_name, ".problem.") == NULL ? fopen(path, "rb") : NULL;
+        FILE *file = strstr(entry->d_name, ".json") != NULL && strstr(entry->d_name, ".problem.") == NULL
+                         ? fopen(path, "rb")
+                         : NULL;
         if (file != NULL) {
             body_add(text, fread(text, 1, sizeof text, file));
             fclose(file);
@@ -64,7 +72,9 @@ static void bodies_read(void) {
 
 /* One document with some bytes changed, removed, doubled, or replaced by what JSON is made of. The caller frees. */
 static char *damaged(size_t *size) {
-    static const char *const pieces[] = {"null", "-1", "1e308", "9223372036854775807", "[]", "{}", "\"\"", "[[", "0.5", "true", ",", ":", "\"type\"", "-0"};
+    static const char *const pieces[] = {
+        "null", "-1",       "1e308", "9223372036854775807", "[]", "{}", "\"\"", "[[", "0.5", "true", ",",
+        ":",    "\"type\"", "-0"};
     int which = (int)draw((uint64_t)body_count);
     size_t used = sizes[which], room = used + 256;
     char *text = malloc(room);
@@ -129,8 +139,9 @@ static void try_query(const char *text, size_t size) {
     size = size < sizeof query ? size : sizeof query - 1;
     memcpy(query, text, size);
     query[size] = '\0';
-    const struct query_parameter parameters[] = {{.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = 100, .integer = &limit},
-                                                 {.name = "status", .type = QUERY_TEXT, .text = status}};
+    const struct query_parameter parameters[] = {
+        {.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = 100, .integer = &limit},
+        {.name = "status", .type = QUERY_TEXT, .text = status}};
     query_read(query, parameters, 2, &problems);
     ck_assert(limit >= 1 && limit <= 100);
     problems_release(&problems);

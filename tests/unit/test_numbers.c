@@ -1,4 +1,7 @@
-/* Random numbers against Philox's published vectors, elementary functions against libm, eigenvalues against A v = lambda v. */
+/*
+ * Random numbers against Philox's published vectors, elementary functions against libm, eigenvalues against A v =
+ * lambda v.
+ */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,13 +12,13 @@
 #include "core/kernels/kernels.h"
 #include "core/base/random.h"
 
-START_TEST(philox_vectors)
-{
+START_TEST(philox_vectors) {
     /* Salmon et al. 2011, Random123's known answers for philox4x32-10 */
     static const uint32_t vectors[3][10] = {
         {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
         {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
-        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}};
+        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420,
+         0x24126ea1}};
     for (int i = 0; i < 3; i++) {
         uint32_t out[4];
         philox4x32_10(vectors[i], vectors[i] + 4, out);
@@ -24,8 +27,7 @@ START_TEST(philox_vectors)
 }
 END_TEST
 
-START_TEST(normals_are_normal_and_the_same_everywhere)
-{
+START_TEST(normals_are_normal_and_the_same_everywhere) {
     enum { COUNT = 200003 };
     float *values = malloc(COUNT * sizeof *values), *other = malloc(COUNT * sizeof *other);
     struct random_stream stream = random_stream_make(7, RANDOM_TRAINING_NOISE, 3, 5);
@@ -58,25 +60,31 @@ START_TEST(normals_are_normal_and_the_same_everywhere)
 }
 END_TEST
 
-START_TEST(streams_differ)
-{
-    struct random_stream base = random_stream_make(1, RANDOM_TASK, 0, 0), others[] = {
-        random_stream_make(2, RANDOM_TASK, 0, 0), random_stream_make((uint64_t)1 << 40 | 1, RANDOM_TASK, 0, 0), random_stream_make(1, RANDOM_MASK, 0, 0),
-        random_stream_make(1, RANDOM_TASK, 1, 0), random_stream_make(1, RANDOM_TASK, (int64_t)1 << 33, 0), random_stream_make(1, RANDOM_TASK, 0, 1)};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+START_TEST(streams_differ) {
+    struct random_stream base = random_stream_make(1, RANDOM_TASK, 0, 0),
+                         others[] = {random_stream_make(2, RANDOM_TASK, 0, 0),
+                                     random_stream_make((uint64_t)1 << 40 | 1, RANDOM_TASK, 0, 0),
+                                     random_stream_make(1, RANDOM_MASK, 0, 0),
+                                     random_stream_make(1, RANDOM_TASK, 1, 0),
+                                     random_stream_make(1, RANDOM_TASK, (int64_t)1 << 33, 0),
+                                     random_stream_make(1, RANDOM_TASK, 0, 1)};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         ck_assert_uint_ne(random_bits(&base, 0), random_bits(&others[i], 0));
-    for (uint64_t n = 1; n < 50; n++)
-        for (uint64_t i = 0; i < 50; i++)
+    }
+    for (uint64_t n = 1; n < 50; n++) {
+        for (uint64_t i = 0; i < 50; i++) {
             ck_assert_uint_lt(random_below(&base, i, n), n);
+        }
+    }
 }
 END_TEST
 
-START_TEST(elementary_functions)
-{
+START_TEST(elementary_functions) {
     for (int i = -100000; i <= 100000; i++) {
         double x = i * 0.00705, sine, cosine;
-        if (x > -700)
+        if (x > -700) {
             ck_assert_double_lt(fabs(elementary_exp(x) / exp(x) - 1), 5e-16);
+        }
         double y = exp(i * 0.0069);
         ck_assert_double_le(fabs(elementary_log(y) - log(y)), 5e-16 * fmax(1, fabs(log(y))));
         elementary_sincos_turns(i * 1e-5, &sine, &cosine);
@@ -88,12 +96,12 @@ START_TEST(elementary_functions)
 }
 END_TEST
 
-START_TEST(tanh_of_every_instruction_set)
-{
+START_TEST(tanh_of_every_instruction_set) {
     enum { COUNT = 4096 };
     _Alignas(64) float x[COUNT], authority[COUNT], y[COUNT];
-    for (int i = 0; i < COUNT; i++)
+    for (int i = 0; i < COUNT; i++) {
         x[i] = (float)((i - COUNT / 2) * (i % 7 == 0 ? 1e-5 : 0.01));
+    }
     kernels_portable.tanh_rows(COUNT, x, authority);
     for (int i = 0; i < COUNT; i++) {
         double exact = tanh((double)x[i]);
@@ -112,10 +120,9 @@ START_TEST(tanh_of_every_instruction_set)
 }
 END_TEST
 
-static double residual(int n, const double *a, const double *re, const double *im, const double *v)
-{
+static double residual(int n, const double *a, const double *re, const double *im, const double *v) {
     double worst = 0;
-    for (int k = 0; k < n; k++)
+    for (int k = 0; k < n; k++) {
         for (int r = 0; r < n; r++) {
             double x = 0, y = 0;
             bool pair = im[k] > 0;
@@ -123,30 +130,34 @@ static double residual(int n, const double *a, const double *re, const double *i
                 x += a[r * n + j] * v[j * n + k];
                 y += pair ? a[r * n + j] * v[j * n + k + 1] : 0;
             }
-            if (im[k] < 0)
+            if (im[k] < 0) {
                 continue;
+            }
             double other = pair ? v[r * n + k + 1] : 0;
             worst = fmax(worst, fabs(x - (re[k] * v[r * n + k] - im[k] * other)));
             worst = fmax(worst, fabs(y - (im[k] * v[r * n + k] + re[k] * other)) * pair);
         }
+    }
     return worst;
 }
 
-START_TEST(eigenvalues)
-{
+START_TEST(eigenvalues) {
     for (int n = 1; n <= 61; n += n < 12 ? 1 : 7) {
         size_t square = (size_t)n * (size_t)n;
-        double *a = malloc(square * sizeof *a), *b = malloc(square * sizeof *b), *v = malloc(square * sizeof *v), re[64], im[64], radius, largest = 0;
+        double *a = malloc(square * sizeof *a), *b = malloc(square * sizeof *b), *v = malloc(square * sizeof *v),
+               re[64], im[64], radius, largest = 0;
         void *scratch = malloc(eigen_decompose_scratch_size(n)), *less = malloc(eigen_radius_scratch_size(n));
         struct random_stream stream = random_stream_make(11, RANDOM_TASK, n, 0);
-        for (size_t i = 0; i < square; i++)
+        for (size_t i = 0; i < square; i++) {
             a[i] = b[i] = random_normal(&stream, i);
+        }
         ck_assert_int_eq(eigen_decompose(n, b, scratch, re, im, v), 0);
         ck_assert_double_lt(residual(n, a, re, im, v), 1e-12);
         memcpy(b, a, square * sizeof *b);
         ck_assert_int_eq(eigen_radius(n, b, less, NULL, NULL, &radius), 0);
-        for (int k = 0; k < n; k++)
+        for (int k = 0; k < n; k++) {
             largest = fmax(largest, hypot(re[k], im[k]));
+        }
         ck_assert_double_lt(fabs(radius - largest), 1e-10 * largest);
         free(a);
         free(b);
@@ -157,8 +168,7 @@ START_TEST(eigenvalues)
 }
 END_TEST
 
-int main(void)
-{
+int main(void) {
     Suite *suite = suite_create("numbers");
     TCase *tests = tcase_create("numbers");
     tcase_set_timeout(tests, 120);

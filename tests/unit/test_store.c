@@ -1,6 +1,6 @@
 /*
- * The store over real databases: units, group commit, rollback, failures of the disk, readers, checkpoints, lock, damage. Each test has a
- * directory of its own.
+ * The store over real databases: units, group commit, rollback, failures of the disk, readers, checkpoints, lock,
+ * damage. Each test has a directory of its own.
  */
 #include <check.h>
 #include <errno.h>
@@ -27,20 +27,17 @@ static struct store_reader *reader;
 static int awaited, results[3], order[1024], ordered;
 static pthread_t loop_thread;
 
-static void on_tick(void *user, uint64_t now)
-{
+static void on_tick(void *user, uint64_t now) {
     (void)user;
     (void)now;
 }
 
-static void on_signal(void *user, int number)
-{
+static void on_signal(void *user, int number) {
     (void)user;
     (void)number;
 }
 
-static void store_begin(void)
-{
+static void store_begin(void) {
     static const struct loop_hooks hooks = {.tick = on_tick, .signal = on_signal};
     char error[STORE_ERROR_BYTES] = "";
     snprintf(directory, sizeof directory, "/tmp/modprop-store-XXXXXX");
@@ -53,72 +50,67 @@ static void store_begin(void)
     ck_assert_msg(reader != NULL, "%s", error);
 }
 
-static int entry_delete(const char *path, const struct stat *status, int type, struct FTW *at)
-{
+static int entry_delete(const char *path, const struct stat *status, int type, struct FTW *at) {
     (void)status;
     (void)type;
     (void)at;
     return remove(path);
 }
 
-static void store_end(void)
-{
+static void store_end(void) {
     store_reader_close(reader);
     store_close(store);
     loop_release(&loop);
     nftw(directory, entry_delete, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-/* ---- units ----------------------------------------------------------------------------------------------------------- */
+/* ---- units ---- */
 
 static struct store_unit stalled; /* the last one that failed with its commit, as it was */
 
-static void on_done(struct store_unit *unit)
-{
-    if (unit->result == STORE_STALLED)
+static void on_done(struct store_unit *unit) {
+    if (unit->result == STORE_STALLED) {
         stalled = *unit;
+    }
     ck_assert(pthread_equal(pthread_self(), loop_thread));
-    if (ordered < 1024)
+    if (ordered < 1024) {
         order[ordered++] = (int)(intptr_t)unit->user;
+    }
     results[unit->result]++;
-    if (--awaited == 0)
+    if (--awaited == 0) {
         loop_stop(&loop);
+    }
 }
 
-static struct store_unit *unit_make(int number)
-{
+static struct store_unit *unit_make(int number) {
     struct store_unit *unit = store_unit_create(on_done, (void *)(intptr_t)number);
     ck_assert_ptr_nonnull(unit);
     return unit;
 }
 
-static void unit_submit(struct store_unit *unit)
-{
+static void unit_submit(struct store_unit *unit) {
     awaited++;
     store_submit(store, unit);
 }
 
 /* Until every unit has come back. */
-static void units_await(void)
-{
-    if (awaited > 0)
+static void units_await(void) {
+    if (awaited > 0) {
         loop_run(&loop);
+    }
     ck_assert_int_eq(awaited, 0);
 }
 
-static void results_forget(void)
-{
+static void results_forget(void) {
     memset(results, 0, sizeof results);
     ordered = 0;
 }
 
-static void id_of(int number, char id[STORE_ID_BYTES])
-{
+static void id_of(int number, char id[STORE_ID_BYTES]) {
     snprintf(id, STORE_ID_BYTES, "00000000-0000-7000-8000-%012d", number);
 }
 
-static void job_put(struct store_unit *unit, int number, int priority)
-{
+static void job_put(struct store_unit *unit, int number, int priority) {
     struct store_item *item = store_unit_add(unit, STORE_JOB_ADD);
     item->job = (struct store_job){.document = strdup("{\"seed\":1}"),
                                    .name = strdup("n"),
@@ -132,37 +124,38 @@ static void job_put(struct store_unit *unit, int number, int priority)
     id_of(number, item->job.id);
 }
 
-static void event_put(struct store_unit *unit, int job, int64_t id, int64_t seq, const char *check)
-{
+static void event_put(struct store_unit *unit, int job, int64_t id, int64_t seq, const char *check) {
     char json[80];
     struct store_item *item = store_unit_add(unit, STORE_EVENT_ADD);
     snprintf(json, sizeof json, "{\"id\":%" PRId64 ",\"seq\":%" PRId64 "}", id, seq);
-    item->event = (struct store_event){.seq = seq, .id = id, .time = 5, .iteration = check != NULL ? id : -1, .json = strdup(json),
+    item->event = (struct store_event){.seq = seq,
+                                       .id = id,
+                                       .time = 5,
+                                       .iteration = check != NULL ? id : -1,
+                                       .json = strdup(json),
                                        .check = check != NULL ? strdup(check) : NULL};
     snprintf(item->event.type, sizeof item->event.type, "%s", check != NULL ? "progress" : "status");
     id_of(job, item->event.job);
 }
 
-static void checkpoint_put(struct store_unit *unit, int job, int64_t iteration, int keep)
-{
+static void checkpoint_put(struct store_unit *unit, int job, int64_t iteration, int keep) {
     struct store_item *item = store_unit_add(unit, STORE_CHECKPOINT_ADD);
-    item->checkpoint = (struct store_checkpoint){.iteration = iteration, .created = 7, .loss = NAN, .size = 100000, .keep = keep};
+    item->checkpoint = (struct store_checkpoint){
+        .iteration = iteration, .created = 7, .loss = NAN, .size = 100000, .keep = keep};
     item->checkpoint.bytes = malloc(item->checkpoint.size);
     memset(item->checkpoint.bytes, (int)iteration, item->checkpoint.size);
     sha256_hex(item->checkpoint.bytes, item->checkpoint.size, item->checkpoint.sha256);
     id_of(job, item->checkpoint.job);
 }
 
-static void job_submit(int number, int priority)
-{
+static void job_submit(int number, int priority) {
     struct store_unit *unit = unit_make(number);
     job_put(unit, number, priority);
     event_put(unit, number, 1, number, NULL);
     unit_submit(unit);
 }
 
-static void statement_run(const char *text)
-{
+static void statement_run(const char *text) {
     char path[128];
     sqlite3 *database;
     snprintf(path, sizeof path, "%s/modprop.db", directory);
@@ -172,32 +165,31 @@ static void statement_run(const char *text)
     sqlite3_close(database);
 }
 
-static bool event_count(void *user, const struct store_event *event)
-{
+static bool event_count(void *user, const struct store_event *event) {
     (void)event;
     ++*(int *)user;
     return true;
 }
 
-START_TEST(test_many_units_share_commits_and_come_back_in_order)
-{
-    for (int i = 1; i <= 600; i++)
+START_TEST(test_many_units_share_commits_and_come_back_in_order) {
+    for (int i = 1; i <= 600; i++) {
         job_submit(i, 0);
+    }
     units_await();
     struct store_counts counts = store_counts(store);
     ck_assert_int_eq(results[STORE_WRITTEN], 600);
     ck_assert_uint_eq(counts.units, 600);
     ck_assert_msg(counts.commits >= 2 && counts.commits <= 100, "%" PRIu64 " commits of 600 units", counts.commits);
-    for (int i = 0; i < 600; i++)
+    for (int i = 0; i < 600; i++) {
         ck_assert_int_eq(order[i], i + 1);
+    }
     ck_assert_int_eq(store_jobs_count(reader, JOB_QUEUED), 600);
     ck_assert_int_eq(store_seq_last(reader), 600);
     ck_assert_uint_eq(store_depth(store), 0);
 }
 END_TEST
 
-START_TEST(test_a_unit_that_fails_costs_its_neighbours_nothing)
-{
+START_TEST(test_a_unit_that_fails_costs_its_neighbours_nothing) {
     job_submit(1, 0);
     job_submit(2, 0);
     struct store_unit *bad = unit_make(3);
@@ -219,8 +211,7 @@ START_TEST(test_a_unit_that_fails_costs_its_neighbours_nothing)
 }
 END_TEST
 
-START_TEST(test_a_job_comes_back_as_it_was_written)
-{
+START_TEST(test_a_job_comes_back_as_it_was_written) {
     struct store_job job;
     char id[STORE_ID_BYTES];
     job_submit(7, 3);
@@ -252,9 +243,10 @@ START_TEST(test_a_job_comes_back_as_it_was_written)
     ck_assert_str_eq(job.document, "{\"seed\":1}");
     ck_assert_int_eq(job.status, JOB_FAILED);
     ck_assert_int_eq(job.priority, 3);
-    ck_assert(job.created == 1007 && job.started == 11 && job.finished == 12 && job.attempt == 2 && job.iteration == 40 &&
-              job.iterations == 100);
-    ck_assert(job.loss == 0.25 && isnan(job.accuracy) && job.trials_per_second == 1.5 && job.trained == 2.5 && job.memory == 4096);
+    ck_assert(job.created == 1007 && job.started == 11 && job.finished == 12 && job.attempt == 2 &&
+              job.iteration == 40 && job.iterations == 100);
+    ck_assert(job.loss == 0.25 && isnan(job.accuracy) && job.trials_per_second == 1.5 && job.trained == 2.5 &&
+              job.memory == 4096);
     ck_assert_str_eq(job.error_code, "diverged");
     ck_assert_str_eq(job.error_detail, "at 40");
     ck_assert(job.error_iteration == 40 && job.crashes == 1 && job.crash_iteration == 20 && job.events == 1);
@@ -266,18 +258,17 @@ START_TEST(test_a_job_comes_back_as_it_was_written)
 }
 END_TEST
 
-static bool is_skipped(void *user, const char *id)
-{
+static bool is_skipped(void *user, const char *id) {
     return strcmp(id, user) == 0;
 }
 
-START_TEST(test_the_queue_is_by_priority_then_age)
-{
+START_TEST(test_the_queue_is_by_priority_then_age) {
     static const int priorities[] = {0, 5, 0, 5, -1}, wanted[] = {2, 4, 1, 3, 5};
     struct store_job job;
     char first[STORE_ID_BYTES], id[STORE_ID_BYTES];
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 5; i++) {
         job_submit(i + 1, priorities[i]);
+    }
     units_await();
     for (int place = 0; place < 5; place++) {
         id_of(wanted[place], id);
@@ -296,10 +287,9 @@ START_TEST(test_the_queue_is_by_priority_then_age)
 }
 END_TEST
 
-/* ---- events ---------------------------------------------------------------------------------------------------------- */
+/* ---- events ---- */
 
-START_TEST(test_events_are_paged_and_their_digest_is_kept)
-{
+START_TEST(test_events_are_paged_and_their_digest_is_kept) {
     char id[STORE_ID_BYTES], digest[STORE_HASH_BYTES] = "", *check = NULL;
     struct store_job job;
     int events = 0;
@@ -332,8 +322,7 @@ START_TEST(test_events_are_paged_and_their_digest_is_kept)
 }
 END_TEST
 
-START_TEST(test_an_event_number_is_given_once)
-{
+START_TEST(test_an_event_number_is_given_once) {
     job_submit(1, 0);
     struct store_unit *unit = unit_make(2);
     event_put(unit, 1, 1, 2, NULL);
@@ -343,8 +332,7 @@ START_TEST(test_an_event_number_is_given_once)
 }
 END_TEST
 
-START_TEST(test_deletion_takes_all_that_belongs_to_the_job)
-{
+START_TEST(test_deletion_takes_all_that_belongs_to_the_job) {
     char id[STORE_ID_BYTES], error[STORE_ERROR_BYTES];
     struct store_job job;
     struct store_key key;
@@ -376,16 +364,14 @@ START_TEST(test_deletion_takes_all_that_belongs_to_the_job)
 }
 END_TEST
 
-/* ---- checkpoints ----------------------------------------------------------------------------------------------------- */
+/* ---- checkpoints ---- */
 
-static bool iteration_sum(void *user, const struct store_checkpoint *checkpoint)
-{
+static bool iteration_sum(void *user, const struct store_checkpoint *checkpoint) {
     *(int64_t *)user = *(int64_t *)user * 100 + checkpoint->iteration;
     return true;
 }
 
-START_TEST(test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_passed_over)
-{
+START_TEST(test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_passed_over) {
     struct store_checkpoint checkpoint = {0};
     char id[STORE_ID_BYTES];
     int64_t sum = 0;
@@ -416,11 +402,10 @@ START_TEST(test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_passed_over
 }
 END_TEST
 
-/* ---- the disk -------------------------------------------------------------------------------------------------------- */
+/* ---- the disk ---- */
 
 /* A limit on the size of files stands for the full disk: writing beyond it fails as writing to a full one does. */
-START_TEST(test_a_full_disk_fails_what_waits_until_the_loop_has_dealt_with_it)
-{
+START_TEST(test_a_full_disk_fails_what_waits_until_the_loop_has_dealt_with_it) {
     struct rlimit limit, kept;
     char path[128];
     struct stat status;
@@ -463,12 +448,12 @@ START_TEST(test_a_full_disk_fails_what_waits_until_the_loop_has_dealt_with_it)
 }
 END_TEST
 
-START_TEST(test_what_is_written_is_there_after_closing)
-{
+START_TEST(test_what_is_written_is_there_after_closing) {
     char error[STORE_ERROR_BYTES], path[128];
     struct stat status;
-    for (int i = 1; i <= 50; i++)
+    for (int i = 1; i <= 50; i++) {
         job_submit(i, 0);
+    }
     store_reader_close(reader);
     store_close(store); /* writes what waits */
     loop_deliver(&loop);
@@ -484,8 +469,7 @@ START_TEST(test_what_is_written_is_there_after_closing)
 }
 END_TEST
 
-START_TEST(test_a_directory_has_one_owner)
-{
+START_TEST(test_a_directory_has_one_owner) {
     char error[STORE_ERROR_BYTES] = "", process[32];
     ck_assert_ptr_null(store_open(directory, &loop, error));
     snprintf(process, sizeof process, "process %ld", (long)getpid());
@@ -496,10 +480,9 @@ START_TEST(test_a_directory_has_one_owner)
 }
 END_TEST
 
-START_TEST(test_a_file_that_is_no_database_is_refused_and_left_alone)
-{
-    static const char text[] =
-        "not a database, and somebody's only copy of it; long enough to have what SQLite takes for a header of one hundred bytes and more";
+START_TEST(test_a_file_that_is_no_database_is_refused_and_left_alone) {
+    static const char text[] = "not a database, and somebody's only copy of it; long enough to have what SQLite takes "
+                               "for a header of one hundred bytes and more";
     char path[128], error[STORE_ERROR_BYTES] = "", now[sizeof text] = "";
     store_reader_close(reader);
     store_close(store);
@@ -519,11 +502,11 @@ START_TEST(test_a_file_that_is_no_database_is_refused_and_left_alone)
 }
 END_TEST
 
-START_TEST(test_a_backup_is_whole_while_the_writer_writes)
-{
+START_TEST(test_a_backup_is_whole_while_the_writer_writes) {
     char file[128], folder[96], error[STORE_ERROR_BYTES] = "";
-    for (int i = 1; i <= 300; i++)
+    for (int i = 1; i <= 300; i++) {
         job_submit(i, 0);
+    }
     snprintf(folder, sizeof folder, "%s/copy", directory);
     ck_assert_int_eq(mkdir(folder, 0700), 0);
     snprintf(file, sizeof file, "%s/modprop.db", folder);
@@ -539,8 +522,7 @@ START_TEST(test_a_backup_is_whole_while_the_writer_writes)
 }
 END_TEST
 
-START_TEST(test_a_crash_of_its_own_is_told_from_a_kill)
-{
+START_TEST(test_a_crash_of_its_own_is_told_from_a_kill) {
     ck_assert(!store_crash_mark_take(directory));
     int mark = store_crash_mark_open(directory);
     ck_assert_int_ge(mark, 0);
@@ -554,8 +536,7 @@ START_TEST(test_a_crash_of_its_own_is_told_from_a_kill)
 }
 END_TEST
 
-int main(void)
-{
+int main(void) {
     Suite *suite = suite_create("store");
     TCase *all = tcase_create("store");
     tcase_add_checked_fixture(all, store_begin, store_end);

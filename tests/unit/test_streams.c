@@ -1,6 +1,7 @@
 /*
- * Event streams against a small model of a store: whatever the order of commits, publications, reads and slow readers, every stream
- * gets each of its events once, in order, and ends where it must. The transport is replaced by the functions below.
+ * Event streams against a small model of a store: whatever the order of commits, publications, reads and slow readers,
+ * every stream gets each of its events once, in order, and ends where it must. The transport is replaced by the
+ * functions below.
  */
 #include <check.h>
 #include <stdarg.h>
@@ -17,7 +18,7 @@
 #define EVENTS 3000
 #define READERS 24
 
-/* ---- the transport's stand-ins ----------------------------------------------------------------------------------- */
+/* ---- the transport's stand-ins ---- */
 
 struct reader {
     struct request request;
@@ -49,7 +50,8 @@ void http_problem(struct request *request, int status, const char *format, ...) 
     reader_of(request)->status = status;
 }
 
-void http_reply_source(struct request *request, int status, const char *type, const struct body_source *source, void *user) {
+void http_reply_source(struct request *request, int status, const char *type, const struct body_source *source,
+                       void *user) {
     (void)type;
     struct reader *reader = reader_of(request);
     reader->status = status;
@@ -74,7 +76,7 @@ void http_reply_bytes(struct request *request, int status, const char *type, cha
     free(bytes);
 }
 
-/* ---- the model of a store ---------------------------------------------------------------------------------------- */
+/* ---- the model of a store ---- */
 
 struct model_event {
     char job[16], json[64];
@@ -90,8 +92,14 @@ static struct streams *streams;
 static unsigned seed;
 
 static struct stream_event view(const struct model_event *event) {
-    return (struct stream_event){.job = event->job, .id = event->id, .seq = event->seq, .type = event->terminal ? "status" : "progress",
-                                 .terminal = event->terminal, .succeeded = event->terminal, .json = event->json, .size = strlen(event->json)};
+    return (struct stream_event){.job = event->job,
+                                 .id = event->id,
+                                 .seq = event->seq,
+                                 .type = event->terminal ? "status" : "progress",
+                                 .terminal = event->terminal,
+                                 .succeeded = event->terminal,
+                                 .json = event->json,
+                                 .size = strlen(event->json)};
 }
 
 static void commit(int job, bool terminal) {
@@ -103,7 +111,8 @@ static void commit(int job, bool terminal) {
     event->id = ++last_id[job];
     event->seq = ++committed;
     event->terminal = ended[job] = terminal;
-    snprintf(event->json, sizeof event->json, "{\"job\":%d,\"id\":%lld,\"seq\":%d}", job, (long long)event->id, committed);
+    snprintf(event->json, sizeof event->json, "{\"job\":%d,\"id\":%lld,\"seq\":%d}", job, (long long)event->id,
+             committed);
 }
 
 static void publish(void) {
@@ -113,7 +122,8 @@ static void publish(void) {
     }
 }
 
-static int page(void *user, const char *job, int64_t after, int limit, bool (*emit)(void *to, const struct stream_event *event), void *to) {
+static int page(void *user, const char *job, int64_t after, int limit,
+                bool (*emit)(void *to, const struct stream_event *event), void *to) {
     int count = 0;
     (void)user;
     for (int i = 0; i < committed && count < limit; i++) {
@@ -128,7 +138,8 @@ static int page(void *user, const char *job, int64_t after, int limit, bool (*em
     return count;
 }
 
-static bool weights(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line), void *to, void **handle) {
+static bool weights(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line), void *to,
+                    void **handle) {
     struct spool line;
     (void)user;
     (void)as_sse;
@@ -147,7 +158,7 @@ static void forget(void *user, void *handle) {
     (void)handle;
 }
 
-/* ---- readers ----------------------------------------------------------------------------------------------------- */
+/* ---- readers ---- */
 
 /* One call as the transport makes it, with a buffer of random size. */
 static void reader_step(struct reader *reader) {
@@ -227,7 +238,9 @@ START_TEST(every_stream_gets_every_event_once) {
             char name[16];
             snprintf(name, sizeof name, "job%d", jobs[opened]);
             streams_open(streams, &readers[opened].request, 200,
-                         &(struct stream_options){.job = jobs[opened] < 0 ? NULL : name, .after = after[opened], .endless = jobs[opened] < 0,
+                         &(struct stream_options){.job = jobs[opened] < 0 ? NULL : name,
+                                                  .after = after[opened],
+                                                  .endless = jobs[opened] < 0,
                                                   .weights = opened % 2 == 0});
             opened++;
         } else {

@@ -1,4 +1,7 @@
-/* Tasks against their definitions: what is shown when, which class it means, and that a trial is the same in whatever blocks of time it is produced. */
+/*
+ * Tasks against their definitions: what is shown when, which class it means, and that a trial is the same in whatever
+ * blocks of time it is produced.
+ */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -6,46 +9,47 @@
 
 #include "core/tasks/task.h"
 
-static struct task task_make(const struct task_config *config, uint64_t seed)
-{
+static struct task task_make(const struct task_config *config, uint64_t seed) {
     struct task task;
     char error[256] = "";
     ck_assert_msg(task_init(&task, config, seed, error) == TRAIN_FINISHED, "%s", error);
     return task;
 }
 
-static struct trial trial_make(const struct task *task, enum trial_phase phase, int64_t iteration, size_t number)
-{
+static struct trial trial_make(const struct task *task, enum trial_phase phase, int64_t iteration, size_t number) {
     struct trial trial;
     task->ops->trial(task, (struct trial_id){.phase = phase, .iteration = iteration, .trial = number}, &trial);
     return trial;
 }
 
-/* (T, I) of a trial, produced `block` steps at a time into rows of `stride` floats; what lies between rows must stay as it was. */
-static float *inputs_make(const struct task *task, const struct trial *trial, int block, size_t stride)
-{
+/*
+ * (T, I) of a trial, produced `block` steps at a time into rows of `stride` floats; what lies between rows must stay as
+ * it was.
+ */
+static float *inputs_make(const struct task *task, const struct trial *trial, int block, size_t stride) {
     size_t steps = (size_t)task->shape.steps, inputs = (size_t)task->shape.inputs;
     float *wide = malloc(steps * stride * sizeof *wide), *x = malloc(steps * inputs * sizeof *x);
     int touched = 0;
     ck_assert(wide && x);
-    for (size_t i = 0; i < steps * stride; i++)
+    for (size_t i = 0; i < steps * stride; i++) {
         wide[i] = -77;
+    }
     for (int from = 0; from < task->shape.steps; from += block) {
         int to = task->shape.steps - from < block ? task->shape.steps : from + block;
         task->ops->inputs(task, trial, from, to, wide + (size_t)from * stride, stride);
     }
     for (size_t t = 0; t < steps; t++) {
         memcpy(x + t * inputs, wide + t * stride, inputs * sizeof *x);
-        for (size_t i = inputs; i < stride; i++)
+        for (size_t i = inputs; i < stride; i++) {
             touched += wide[t * stride + i] != -77;
+        }
     }
     ck_assert_int_eq(touched, 0);
     free(wide);
     return x;
 }
 
-static void blocks_agree(const struct task *task, const struct trial *trial)
-{
+static void blocks_agree(const struct task *task, const struct trial *trial) {
     static const int blocks[] = {1, 7, 16, 33};
     size_t inputs = (size_t)task->shape.inputs, bytes = (size_t)task->shape.steps * inputs * sizeof(float);
     float *whole = inputs_make(task, trial, task->shape.steps, inputs);
@@ -57,9 +61,9 @@ static void blocks_agree(const struct task *task, const struct trial *trial)
     free(whole);
 }
 
-START_TEST(delayed_xor_is_its_definition)
-{
-    struct task_config config = {.type = TASK_DELAYED_XOR, .delayed_xor = {.delay = 700, .cue = 100, .amplitude = 2, .noise = 0}};
+START_TEST(delayed_xor_is_its_definition) {
+    struct task_config config = {.type = TASK_DELAYED_XOR,
+                                 .delayed_xor = {.delay = 700, .cue = 100, .amplitude = 2, .noise = 0}};
     struct task task = task_make(&config, 3);
     int seen[4] = {0};
     ck_assert_int_eq(task.shape.steps, 900);
@@ -80,23 +84,26 @@ START_TEST(delayed_xor_is_its_definition)
         seen[2 * first + last]++;
         free(x);
     }
-    for (int k = 0; k < 4; k++)
+    for (int k = 0; k < 4; k++) {
         ck_assert_int_ge(seen[k], 4);
+    }
     task_release(&task);
 }
 END_TEST
 
-START_TEST(trials_differ_and_repeat)
-{
-    struct task_config config = {.type = TASK_DELAYED_XOR, .delayed_xor = {.delay = 60, .cue = 20, .amplitude = 2, .noise = 0.01}};
+START_TEST(trials_differ_and_repeat) {
+    struct task_config config = {.type = TASK_DELAYED_XOR,
+                                 .delayed_xor = {.delay = 60, .cue = 20, .amplitude = 2, .noise = 0.01}};
     struct task task = task_make(&config, 3);
-    struct trial base = trial_make(&task, TRIAL_TRAINING, 5, 1), others[] = {
-        trial_make(&task, TRIAL_TRAINING, 5, 2), trial_make(&task, TRIAL_TRAINING, 6, 1), trial_make(&task, TRIAL_EVALUATION, 5, 1)};
+    struct trial base = trial_make(&task, TRIAL_TRAINING, 5, 1),
+                 others[] = {trial_make(&task, TRIAL_TRAINING, 5, 2), trial_make(&task, TRIAL_TRAINING, 6, 1),
+                             trial_make(&task, TRIAL_EVALUATION, 5, 1)};
     float *x = inputs_make(&task, &base, 100, 2);
     for (size_t k = 0; k < sizeof others / sizeof *others; k++) {
         float *y = inputs_make(&task, &others[k], 100, 2);
-        for (int i = 50; i < 100; i++) /* the delay, where there is nothing but noise */
+        for (int i = 50; i < 100; i++) { /* the delay, where there is nothing but noise */
             ck_assert(x[i] != y[i]);
+        }
         free(y);
     }
     blocks_agree(&task, &base);
@@ -105,8 +112,7 @@ START_TEST(trials_differ_and_repeat)
 }
 END_TEST
 
-START_TEST(pattern_is_frozen_and_scaled)
-{
+START_TEST(pattern_is_frozen_and_scaled) {
     struct task_config config = {.type = TASK_PATTERN, .pattern = {.inputs = 20, .outputs = 3, .duration = 1000}};
     struct task task = task_make(&config, 9);
     struct trial one = trial_make(&task, TRIAL_TRAINING, 0, 0), other = trial_make(&task, TRIAL_EVALUATION, 17, 4);
@@ -114,16 +120,19 @@ START_TEST(pattern_is_frozen_and_scaled)
     ck_assert_int_eq(memcmp(x, y, 20000 * sizeof *x), 0);
     float values[3], largest[3] = {0};
     double square = 0;
-    for (int i = 0; i < 20000; i++)
+    for (int i = 0; i < 20000; i++) {
         square += (double)x[i] * (double)x[i];
+    }
     ck_assert_double_lt(fabs(square / 20000 - 1), 0.05);
     for (int t = 0; t < 1000; t++) {
         ck_assert(task.ops->target(&task, &one, t, NULL, values) == 1);
-        for (int o = 0; o < 3; o++)
+        for (int o = 0; o < 3; o++) {
             largest[o] = fmaxf(largest[o], fabsf(values[o]));
+        }
     }
-    for (int o = 0; o < 3; o++)
+    for (int o = 0; o < 3; o++) {
         ck_assert_double_lt(fabs((double)largest[o] - 1), 1e-6);
+    }
     blocks_agree(&task, &one);
     free(x);
     free(y);
@@ -131,35 +140,46 @@ START_TEST(pattern_is_frozen_and_scaled)
 }
 END_TEST
 
-/* Adds a trial's spikes by group to spikes[4]; counts in *stray those where nothing may fire. Returns the cues on the right as the spikes show them. */
-static int evidence_count(const struct task *task, const float *x, double spikes[4], int *stray)
-{
+/*
+ * Adds a trial's spikes by group to spikes[4]; counts in *stray those where nothing may fire. Returns the cues on the
+ * right as the spikes show them.
+ */
+static int evidence_count(const struct task *task, const float *x, double spikes[4], int *stray) {
     const struct task_config *config = task->config;
     int right = 0;
     for (int cue = 0; cue < config->evidence.cues; cue++) {
         double sides[2] = {0};
-        for (int t = cue * config->evidence.cue_duration; t < (cue + 1) * config->evidence.cue_duration; t++)
+        for (int t = cue * config->evidence.cue_duration; t < (cue + 1) * config->evidence.cue_duration; t++) {
             for (int i = 0; i < 20; i++) {
                 sides[i / 10] += (double)x[40 * t + i];
                 *stray += x[40 * t + i] != 0 && t % config->evidence.cue_duration >= config->evidence.cue_active;
             }
+        }
         *stray += sides[0] > 0 && sides[1] > 0; /* a cue has one side */
         right += sides[1] > 0;
     }
     int cued = config->evidence.cues * config->evidence.cue_duration;
-    for (int t = 0; t < task->shape.steps; t++)
+    for (int t = 0; t < task->shape.steps; t++) {
         for (int i = 0; i < 40; i++) {
             float spike = x[40 * t + i];
             spikes[i / 10] += (double)spike;
-            *stray += (spike != 0 && spike != 1) || (spike != 0 && i < 20 && t >= cued) || (spike != 0 && i >= 30 && t < task->shape.mask_from);
+            *stray += (spike != 0 && spike != 1) || (spike != 0 && i < 20 && t >= cued) ||
+                      (spike != 0 && i >= 30 && t < task->shape.mask_from);
         }
+    }
     return right;
 }
 
-static void evidence_check(int cues, int trials)
-{
-    struct task_config config = {.type = TASK_EVIDENCE, .evidence = {.cues = cues, .cue_duration = 150, .cue_active = 100, .delay = 800, .recall = 150,
-        .cue_probability = 0.7, .active_rate = 40, .background_rate = 10}};
+static void evidence_check(int cues, int trials) {
+    struct task_config config = {.type = TASK_EVIDENCE,
+                                 .evidence = {.cues = cues,
+                                              .cue_duration = 150,
+                                              .cue_active = 100,
+                                              .delay = 800,
+                                              .recall = 150,
+                                              .cue_probability = 0.7,
+                                              .active_rate = 40,
+                                              .background_rate = 10}};
     struct task task = task_make(&config, 4);
     double spikes[4] = {0}, each = trials * 10.0;
     int of_class[2] = {0}, stray = 0, steps = cues * 150 + 800 + 150;
@@ -184,15 +204,13 @@ static void evidence_check(int cues, int trials)
     task_release(&task);
 }
 
-START_TEST(evidence_is_its_definition)
-{
+START_TEST(evidence_is_its_definition) {
     evidence_check(7, 100);
     evidence_check(131, 32); /* more cues than a word has bits: what is shown must still be what is asked for */
 }
 END_TEST
 
-int main(void)
-{
+int main(void) {
     Suite *suite = suite_create("tasks");
     TCase *tests = tcase_create("tasks");
     tcase_set_timeout(tests, 120);

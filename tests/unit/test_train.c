@@ -1,5 +1,6 @@
 /*
- * Training: the published initial weights, Dale's law after every update, Deep R, checkpoints, and that interruptions and threads change no bit.
+ * Training: the published initial weights, Dale's law after every update, Deep R, checkpoints, and that interruptions
+ * and threads change no bit.
  */
 #include <check.h>
 #include <math.h>
@@ -13,21 +14,32 @@
 #include "core/base/random.h"
 #include "core/train/train.h"
 
-static struct train_config config_small(void)
-{
+static struct train_config config_small(void) {
     return (struct train_config){
         .seed = 3,
         .task = {.type = TASK_DELAYED_XOR, .delayed_xor = {.delay = 30, .cue = 12, .amplitude = 2, .noise = 0.01}},
-        .network = {.units = 24, .tau = 20, .dale = true, .excitatory_fraction = 0.8, .types_per_sign = 2, .connectivity = 1, .rewiring = REWIRING_DEEP_R},
+        .network = {.units = 24,
+                    .tau = 20,
+                    .dale = true,
+                    .excitatory_fraction = 0.8,
+                    .types_per_sign = 2,
+                    .connectivity = 1,
+                    .rewiring = REWIRING_DEEP_R},
         .rule = {.type = RULE_MODPROP, .mu = 0.25},
-        .optimizer = {.learning_rate = 2e-3, .decay_factor = 0.8, .decay_every = 10, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .l2 = 5e-4, .l1 = 0.01},
+        .optimizer = {.learning_rate = 2e-3,
+                      .decay_factor = 0.8,
+                      .decay_every = 10,
+                      .beta1 = 0.9,
+                      .beta2 = 0.999,
+                      .epsilon = 1e-8,
+                      .l2 = 5e-4,
+                      .l1 = 0.01},
         .training = {.iterations = 25, .batch_size = 12, .evaluate_every = 5, .checkpoint_every = 4}};
 }
 
-/* --- initial weights ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- initial weights ---- */
 
-START_TEST(published_initial_weights)
-{
+START_TEST(published_initial_weights) {
     struct network_config config = config_small().network;
     struct network network;
     char error[256];
@@ -36,27 +48,28 @@ START_TEST(published_initial_weights)
     ck_assert_int_eq(network.inhibitory, 23);
     const float *W = network.weights + network.offset_W;
     double copy[120 * 120], scratch[480], radius;
-    for (int q = 0; q < 120; q++)
+    for (int q = 0; q < 120; q++) {
         for (int p = 0; p < 120; p++) {
             float w = W[q * 120 + p];
             ck_assert(q == p ? w == 0.0f : w * (float)network.sign[q] >= 0.0f);
             copy[q * 120 + p] = (double)w;
         }
+    }
     ck_assert_int_eq(eigen_radius(120, copy, scratch, NULL, NULL, &radius), 0);
     ck_assert_msg(radius > 1.2 && radius < 1.8, "spectral radius of W in use: %g", radius);
     /* columns summed to 0 before the diagonal went: what is missing is the diagonal, of the source's sign */
     for (int p = 0; p < 120; p++) {
         double sum = 0;
-        for (int q = 0; q < 120; q++)
+        for (int q = 0; q < 120; q++) {
             sum += (double)W[q * 120 + p];
+        }
         ck_assert(sum * network.sign[p] <= 1e-6);
     }
     network_release(&network);
 }
 END_TEST
 
-START_TEST(types_are_as_equal_as_can_be)
-{
+START_TEST(types_are_as_equal_as_can_be) {
     struct network_config config = config_small().network;
     struct network network;
     char error[256];
@@ -72,35 +85,36 @@ START_TEST(types_are_as_equal_as_can_be)
             sum += network.type_size[g];
         }
         ck_assert_int_eq(sum, config.units);
-        for (int p = 1; p < config.units; p++)
+        for (int p = 1; p < config.units; p++) {
             ck_assert_int_le(network.type_of_unit[p] - network.type_of_unit[p - 1], 1);
+        }
         network_release(&network);
     }
 }
 END_TEST
 
-/* --- the optimiser ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the optimiser ---- */
 
-static void invariants_check(const struct network *network, const struct optimizer *optimizer)
-{
+static void invariants_check(const struct network *network, const struct optimizer *optimizer) {
     size_t n = (size_t)network->units, connected = n;
-    for (size_t q = 0; q < n; q++)
+    for (size_t q = 0; q < n; q++) {
         for (size_t p = 0; p < n; p++) {
             float w = network->weights[network->offset_W + q * n + p];
             ck_assert(w * (float)network->sign[q] >= 0.0f && (q != p || w == 0.0f));
             connected += w != 0.0f;
         }
+    }
     for (size_t i = 0; i < n * (size_t)network->outputs; i++) {
         float w = network->weights[network->offset_Wout + i];
         ck_assert(w * (float)network->sign[i / (size_t)network->outputs] >= 0.0f);
         connected += w != 0.0f;
     }
-    if (optimizer->rewiring == REWIRING_DEEP_R)
+    if (optimizer->rewiring == REWIRING_DEEP_R) {
         ck_assert_uint_ge(connected, (size_t)floor(0.99 * (double)(n * n + n * (size_t)network->outputs)));
+    }
 }
 
-START_TEST(dale_and_rewiring_hold_after_every_update)
-{
+START_TEST(dale_and_rewiring_hold_after_every_update) {
     for (int rewiring = 0; rewiring < 2; rewiring++) {
         struct train_config config = config_small();
         config.network.rewiring = (enum rewiring)rewiring;
@@ -125,8 +139,7 @@ START_TEST(dale_and_rewiring_hold_after_every_update)
 END_TEST
 
 /* Without rewiring a dormant weight whose gradient asks for it returns; with Deep R it does not by itself. */
-START_TEST(a_zeroed_weight_returns)
-{
+START_TEST(a_zeroed_weight_returns) {
     for (int rewiring = 0; rewiring < 2; rewiring++) {
         struct train_config config = config_small();
         config.network.rewiring = (enum rewiring)rewiring;
@@ -136,7 +149,8 @@ START_TEST(a_zeroed_weight_returns)
         char error[256];
         ck_assert_int_eq(network_init(&network, &config.network, 2, 2, 9, NULL, NULL, error), 0);
         ck_assert(optimizer_init(&optimizer, &network, &config));
-        float *gradient = calloc(network.parameters, sizeof *gradient), *w = &network.weights[network.offset_W + (size_t)(20 * 24 + 3)];
+        float *gradient = calloc(network.parameters, sizeof *gradient),
+              *w = &network.weights[network.offset_W + (size_t)(20 * 24 + 3)];
         *w = 0;
         gradient[network.offset_W + (size_t)(20 * 24 + 3)] = -1; /* unit 20 excites: down the gradient is up */
         optimizer_update(&optimizer, &network, gradient, 0);
@@ -148,8 +162,7 @@ START_TEST(a_zeroed_weight_returns)
 }
 END_TEST
 
-START_TEST(adam_takes_the_first_step_of_its_formula)
-{
+START_TEST(adam_takes_the_first_step_of_its_formula) {
     struct train_config config = config_small();
     config.network.dale = false;
     config.network.rewiring = REWIRING_NONE;
@@ -171,7 +184,7 @@ START_TEST(adam_takes_the_first_step_of_its_formula)
 }
 END_TEST
 
-/* --- training ------------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- training ---- */
 
 /* What a run said: its evaluations and all its checkpoints. */
 struct record {
@@ -189,8 +202,7 @@ struct record {
     int looks, stop_look; /* at the clock; the look at which to command a stop, 0: never */
 };
 
-static bool on_progress(void *user, const struct train_progress *progress)
-{
+static bool on_progress(void *user, const struct train_progress *progress) {
     struct record *record = user;
     record->evaluated[record->evaluations] = progress->iteration;
     record->diagnostics[record->evaluations] = progress->diagnostics;
@@ -199,8 +211,7 @@ static bool on_progress(void *user, const struct train_progress *progress)
     return true;
 }
 
-static bool on_checkpoint(void *user, int64_t iteration, double loss, const unsigned char *bytes, size_t size)
-{
+static bool on_checkpoint(void *user, int64_t iteration, double loss, const unsigned char *bytes, size_t size) {
     (void)loss;
     struct record *record = user;
     int i = record->checkpoints++;
@@ -211,39 +222,37 @@ static bool on_checkpoint(void *user, int64_t iteration, double loss, const unsi
     return true;
 }
 
-static void on_iteration(void *user, int64_t iteration)
-{
+static void on_iteration(void *user, int64_t iteration) {
     struct record *record = user;
-    if (iteration == record->stop_at)
+    if (iteration == record->stop_at) {
         atomic_store(&record->control.command, record->stop_how);
+    }
 }
 
-static enum train_result record_run(struct record *record, const struct train_config *config, int threads, int64_t stop_at, enum train_command how,
-                                    const unsigned char *from, size_t size)
-{
+static enum train_result record_run(struct record *record, const struct train_config *config, int threads,
+                                    int64_t stop_at, enum train_command how, const unsigned char *from, size_t size) {
     *record = (struct record){.stop_at = stop_at, .stop_how = how};
     atomic_store(&record->control.threads, threads);
-    const struct train_callbacks callbacks = {.user = record, .progress = on_progress, .checkpoint = on_checkpoint, .iteration = on_iteration};
+    const struct train_callbacks callbacks = {
+        .user = record, .progress = on_progress, .checkpoint = on_checkpoint, .iteration = on_iteration};
     struct train_error error;
     return train_run(config, from, size, &record->control, &callbacks, &error);
 }
 
-static void record_release(struct record *record)
-{
-    for (int i = 0; i < record->checkpoints; i++)
+static void record_release(struct record *record) {
+    for (int i = 0; i < record->checkpoints; i++) {
         free(record->checkpoint[i]);
+    }
 }
 
-static void last_same(const struct record *a, const struct record *b)
-{
+static void last_same(const struct record *a, const struct record *b) {
     int i = a->checkpoints - 1, k = b->checkpoints - 1;
     ck_assert_uint_eq(a->size[i], b->size[k]);
     ck_assert_int_eq(memcmp(a->checkpoint[i], b->checkpoint[k], a->size[i]), 0);
 }
 
 /* As last_same, where the checkpoints' configurations differ in what does not reach a weight. */
-static void last_same_weights(const struct record *a, const struct record *b, const struct train_config *config_b)
-{
+static void last_same_weights(const struct record *a, const struct record *b, const struct train_config *config_b) {
     struct trained one, other;
     struct train_error error;
     struct train_config config_a = *config_b;
@@ -257,28 +266,31 @@ static void last_same_weights(const struct record *a, const struct record *b, co
     trained_release(&other);
 }
 
-static struct train_config config_variant(int variant)
-{
+static struct train_config config_variant(int variant) {
     struct train_config config = config_small();
     static const struct rule_config rules[] = {
-        {.type = RULE_MODPROP, .mu = 0.25}, {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE, .tracking = TRACKING_INITIAL},
-        {.type = RULE_MODPROP, .mu_auto = true, .weights = CREDIT_TYPE}, {.type = RULE_EPROP, .feedback = FEEDBACK_ADAPTIVE, .feedback_decay = 1e-3},
+        {.type = RULE_MODPROP, .mu = 0.25},
+        {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE, .tracking = TRACKING_INITIAL},
+        {.type = RULE_MODPROP, .mu_auto = true, .weights = CREDIT_TYPE},
+        {.type = RULE_EPROP, .feedback = FEEDBACK_ADAPTIVE, .feedback_decay = 1e-3},
         {.type = RULE_BPTT}};
     config.rule = rules[variant];
-    if (variant == 4)
-        config.optimizer = (struct optimizer_config){.type = OPTIMIZER_SGD, .learning_rate = 0.01, .momentum = 0.9, .clip_norm = {true, 1.0}};
+    if (variant == 4) {
+        config.optimizer = (struct optimizer_config){
+            .type = OPTIMIZER_SGD, .learning_rate = 0.01, .momentum = 0.9, .clip_norm = {true, 1.0}};
+    }
     return config;
 }
 
-START_TEST(resumed_from_every_checkpoint_ends_the_same)
-{
+START_TEST(resumed_from_every_checkpoint_ends_the_same) {
     struct train_config config = config_variant(_i);
     struct record whole, rest;
     ck_assert_int_eq(record_run(&whole, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
     ck_assert_int_eq(whole.checkpoints, 7); /* 4, 8, ... 24, and the end */
     ck_assert_int_eq(whole.evaluations, 6);
     for (int i = 0; i < whole.checkpoints; i++) {
-        ck_assert_int_eq(record_run(&rest, &config, 1 + i % 3, -1, TRAIN_GO, whole.checkpoint[i], whole.size[i]), TRAIN_FINISHED);
+        ck_assert_int_eq(record_run(&rest, &config, 1 + i % 3, -1, TRAIN_GO, whole.checkpoint[i], whole.size[i]),
+                         TRAIN_FINISHED);
         last_same(&whole, &rest);
         ck_assert(rest.loss[rest.evaluations - 1] == whole.loss[whole.evaluations - 1]);
         record_release(&rest);
@@ -287,8 +299,7 @@ START_TEST(resumed_from_every_checkpoint_ends_the_same)
 }
 END_TEST
 
-START_TEST(stopped_at_any_iteration_goes_on_the_same)
-{
+START_TEST(stopped_at_any_iteration_goes_on_the_same) {
     struct train_config config = config_small();
     struct record whole, part, rest;
     ck_assert_int_eq(record_run(&whole, &config, 2, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
@@ -296,7 +307,8 @@ START_TEST(stopped_at_any_iteration_goes_on_the_same)
         ck_assert_int_eq(record_run(&part, &config, 1, at, TRAIN_STOP, NULL, 0), TRAIN_STOPPED);
         int last = part.checkpoints - 1;
         ck_assert_int_eq(part.iteration[last], at);
-        ck_assert_int_eq(record_run(&rest, &config, 3, -1, TRAIN_GO, part.checkpoint[last], part.size[last]), TRAIN_FINISHED);
+        ck_assert_int_eq(record_run(&rest, &config, 3, -1, TRAIN_GO, part.checkpoint[last], part.size[last]),
+                         TRAIN_FINISHED);
         last_same(&whole, &rest);
         record_release(&part);
         record_release(&rest);
@@ -308,8 +320,7 @@ START_TEST(stopped_at_any_iteration_goes_on_the_same)
 }
 END_TEST
 
-START_TEST(damaged_checkpoints_are_refused)
-{
+START_TEST(damaged_checkpoints_are_refused) {
     struct train_config config = config_small(), other = config;
     struct record whole, rest;
     ck_assert_int_eq(record_run(&whole, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
@@ -330,8 +341,7 @@ START_TEST(damaged_checkpoints_are_refused)
 }
 END_TEST
 
-START_TEST(a_loss_that_is_not_finite_ends_it)
-{
+START_TEST(a_loss_that_is_not_finite_ends_it) {
     struct train_config config = config_small();
     struct record record;
     config.network.dale = false;
@@ -342,8 +352,7 @@ START_TEST(a_loss_that_is_not_finite_ends_it)
 }
 END_TEST
 
-START_TEST(stop_when_ends_it)
-{
+START_TEST(stop_when_ends_it) {
     struct train_config config = config_small();
     struct record record;
     config.training.stop_metric = STOP_LOSS_BELOW;
@@ -356,9 +365,11 @@ START_TEST(stop_when_ends_it)
 }
 END_TEST
 
-/* Whoever looks changes nothing, and what is told is true: of bptt the cosine with itself, of W its eigenvalues, of a network driven to silence its silence. */
-START_TEST(diagnostics_tell_the_truth_and_change_nothing)
-{
+/*
+ * Whoever looks changes nothing, and what is told is true: of bptt the cosine with itself, of W its eigenvalues, of a
+ * network driven to silence its silence.
+ */
+START_TEST(diagnostics_tell_the_truth_and_change_nothing) {
     struct train_config config = config_variant(_i);
     struct record plain, watched;
     ck_assert_int_eq(record_run(&plain, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
@@ -366,35 +377,41 @@ START_TEST(diagnostics_tell_the_truth_and_change_nothing)
     ck_assert_int_eq(record_run(&watched, &config, 2, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
     const struct train_diagnostics *first = &watched.diagnostics[0];
     ck_assert_uint_eq(first->present, DIAGNOSTIC_ALL);
-    ck_assert(first->mean_psi > 0.05 && first->mean_psi < 1 && first->silent_fraction >= 0 && first->silent_fraction < 1);
+    ck_assert(first->mean_psi > 0.05 && first->mean_psi < 1 && first->silent_fraction >= 0 &&
+              first->silent_fraction < 1);
     ck_assert(first->gradient_norm_W > 0 && first->gradient_norm_Win > 0 && first->gradient_norm_Wout > 0);
-    if (config.rule.type == RULE_BPTT)
-        ck_assert(fabs(first->cosine_all - 1) < 1e-6 && fabs(first->cosine_W - 1) < 1e-6 && fabs(first->cosine_Win - 1) < 1e-6);
-    else
+    if (config.rule.type == RULE_BPTT) {
+        ck_assert(fabs(first->cosine_all - 1) < 1e-6 && fabs(first->cosine_W - 1) < 1e-6 &&
+                  fabs(first->cosine_Win - 1) < 1e-6);
+    } else {
         ck_assert(first->cosine_W < 0.9999 && fabs(first->cosine_all) <= 1 + 1e-6);
-    if (config.rule.feedback == FEEDBACK_SYMMETRIC)
+    }
+    if (config.rule.feedback == FEEDBACK_SYMMETRIC) {
         ck_assert(fabs(first->cosine_Wout - 1) < 1e-6); /* the readout's gradient is the same in every rule */
+    }
 
     struct trained trained;
     struct train_error error;
     const int last = watched.checkpoints - 1;
-    ck_assert_int_eq(trained_open(&config, watched.checkpoint[last], watched.size[last], &trained, &error), TRAIN_FINISHED);
+    ck_assert_int_eq(trained_open(&config, watched.checkpoint[last], watched.size[last], &trained, &error),
+                     TRAIN_FINISHED);
     double copy[24 * 24], scratch[4 * 24], radius;
-    for (int i = 0; i < 24 * 24; i++)
+    for (int i = 0; i < 24 * 24; i++) {
         copy[i] = (double)trained.W[i];
+    }
     ck_assert_int_eq(eigen_radius(24, copy, scratch, NULL, NULL, &radius), 0);
     ck_assert(watched.diagnostics[watched.evaluations - 1].spectral_radius == radius);
     trained_release(&trained);
-    for (int i = 0; i < plain.evaluations; i++)
+    for (int i = 0; i < plain.evaluations; i++) {
         ck_assert(plain.loss[i] == watched.loss[i]);
+    }
     last_same_weights(&plain, &watched, &config);
     record_release(&plain);
     record_release(&watched);
 }
 END_TEST
 
-START_TEST(diagnostics_are_chosen_one_by_one)
-{
+START_TEST(diagnostics_are_chosen_one_by_one) {
     for (unsigned bit = 1; bit <= DIAGNOSTIC_ALL; bit <<= 1) {
         struct train_config config = config_small();
         struct record record;
@@ -411,33 +428,42 @@ START_TEST(diagnostics_are_chosen_one_by_one)
 }
 END_TEST
 
-static double on_clock(void *user)
-{
+static double on_clock(void *user) {
     struct record *record = user;
-    if (++record->looks == record->stop_look)
+    if (++record->looks == record->stop_look) {
         atomic_store(&record->control.command, TRAIN_STOP);
+    }
     return record->looks;
 }
 
-/* Wherever it is told to stop, also while it looks for W's eigenvalues, no evaluation is told by half: what is told is what an undisturbed run tells, and going on tells the rest. */
-START_TEST(a_stop_within_an_evaluation_tells_no_half_of_it)
-{
+/*
+ * Wherever it is told to stop, also while it looks for W's eigenvalues, no evaluation is told by half: what is told is
+ * what an undisturbed run tells, and going on tells the rest.
+ */
+START_TEST(a_stop_within_an_evaluation_tells_no_half_of_it) {
     struct train_config config = config_small();
-    config.training = (struct training_config){.iterations = 2, .batch_size = 12, .evaluate_every = 1, .checkpoint_every = 1, .diagnostics = DIAGNOSTIC_SPECTRAL_RADIUS};
+    config.training = (struct training_config){.iterations = 2,
+                                               .batch_size = 12,
+                                               .evaluate_every = 1,
+                                               .checkpoint_every = 1,
+                                               .diagnostics = DIAGNOSTIC_SPECTRAL_RADIUS};
     struct record whole;
     enum train_result result = TRAIN_STOPPED;
     ck_assert_int_eq(record_run(&whole, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
     for (int look = 1; result == TRAIN_STOPPED; look++) {
         struct record part = {.stop_at = -1, .stop_look = look}, rest;
-        const struct train_callbacks callbacks = {.user = &part, .progress = on_progress, .checkpoint = on_checkpoint, .clock = on_clock};
+        const struct train_callbacks callbacks = {
+            .user = &part, .progress = on_progress, .checkpoint = on_checkpoint, .clock = on_clock};
         struct train_error error;
         result = train_run(&config, NULL, 0, &part.control, &callbacks, &error);
         ck_assert(result == TRAIN_STOPPED || (result == TRAIN_FINISHED && look > 10));
-        for (int i = 0; i < part.evaluations; i++)
-            ck_assert_msg(part.diagnostics[i].spectral_radius == whole.diagnostics[i].spectral_radius, "look %d, evaluation %d: %g", look, i,
-                          part.diagnostics[i].spectral_radius);
+        for (int i = 0; i < part.evaluations; i++) {
+            ck_assert_msg(part.diagnostics[i].spectral_radius == whole.diagnostics[i].spectral_radius,
+                          "look %d, evaluation %d: %g", look, i, part.diagnostics[i].spectral_radius);
+        }
         int last = part.checkpoints - 1;
-        ck_assert_int_eq(record_run(&rest, &config, 1, -1, TRAIN_GO, part.checkpoint[last], part.size[last]), TRAIN_FINISHED);
+        ck_assert_int_eq(record_run(&rest, &config, 1, -1, TRAIN_GO, part.checkpoint[last], part.size[last]),
+                         TRAIN_FINISHED);
         ck_assert_int_ge(part.evaluations + rest.evaluations, whole.evaluations);
         last_same(&whole, &rest);
         record_release(&part);
@@ -447,13 +473,19 @@ START_TEST(a_stop_within_an_evaluation_tells_no_half_of_it)
 }
 END_TEST
 
-START_TEST(every_task_trains)
-{
+START_TEST(every_task_trains) {
     static const struct task_config tasks[] = {
         {.type = TASK_PATTERN, .pattern = {.inputs = 20, .outputs = 3, .duration = 50}},
-        {.type = TASK_EVIDENCE, .evidence = {.cues = 3, .cue_duration = 15, .cue_active = 10, .delay = 20, .recall = 10, .cue_probability = 0.7,
-                                             .active_rate = 40, .background_rate = 10}}};
-    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
+        {.type = TASK_EVIDENCE,
+         .evidence = {.cues = 3,
+                      .cue_duration = 15,
+                      .cue_active = 10,
+                      .delay = 20,
+                      .recall = 10,
+                      .cue_probability = 0.7,
+                      .active_rate = 40,
+                      .background_rate = 10}}};
+    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
         for (int rule = 0; rule < RULE_TYPES; rule++) {
             struct train_config config = config_small();
             struct record record;
@@ -464,11 +496,11 @@ START_TEST(every_task_trains)
             ck_assert(isnan(record.accuracy[0]) == (tasks[i].type == TASK_PATTERN));
             record_release(&record);
         }
+    }
 }
 END_TEST
 
-int main(void)
-{
+int main(void) {
     Suite *suite = suite_create("train");
     TCase *tests = tcase_create("train");
     tcase_set_timeout(tests, 1200);

@@ -26,7 +26,9 @@ def main() -> None:
     parser.add_argument("--server", help="the daemon's address")
     parser.add_argument("--seeds", type=int, default=3, help="how many: 1, 2, .. (default 3)")
     parser.add_argument("--iterations", type=int, default=600)
-    parser.add_argument("--delay", type=int, default=200, help="ms between the two cues (default 200; the published task has 700)")
+    parser.add_argument(
+        "--delay", type=int, default=200, help="ms between the two cues (default 200; the published task has 700)"
+    )
     parser.add_argument("--picture", help="a file for the curves (needs matplotlib)")
     arguments = parser.parse_args()
 

@@ -26,7 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", help="the daemon's address")
     parser.add_argument(
-        "--task", default="PerceptualDecisionMaking-v0", help="a neurogym environment (default PerceptualDecisionMaking-v0)"
+        "--task",
+        default="PerceptualDecisionMaking-v0",
+        help="a neurogym environment (default PerceptualDecisionMaking-v0)",
     )
     parser.add_argument("--dt", type=int, default=50, help="ms a step (default 50)")
     parser.add_argument("--trials", type=int, default=1000, help="for training; a fifth as many for testing")
@@ -48,16 +50,23 @@ def main() -> None:
                 training={"iterations": arguments.iterations},
             )
             job.wait()
-            print(f"{rule:8} loss {job.loss:.3f}, accuracy of the decisions on trials not trained on {job.accuracy:.2f}", flush=True)
+            print(
+                f"{rule:8} loss {job.loss:.3f}, accuracy of the decisions on trials not trained on {job.accuracy:.2f}",
+                flush=True,
+            )
 
 
 def upload(client: Client, task: str, dt: int, count: int) -> Dataset:
     inputs, targets, mask = trials(task, dt, count, seed=1)
     test_inputs, test_targets, test_mask = trials(task, dt, max(1, count // 5), seed=2, steps=len(inputs))
-    return client.dataset(inputs, targets, mask=mask, test_inputs=test_inputs, test_targets=test_targets, test_mask=test_mask)
+    return client.dataset(
+        inputs, targets, mask=mask, test_inputs=test_inputs, test_targets=test_targets, test_mask=test_mask
+    )
 
 
-def trials(task: str, dt: int, count: int, *, seed: int, steps: int | None = None) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def trials(
+    task: str, dt: int, count: int, *, seed: int, steps: int | None = None
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Inputs (T,B,I), target actions (T,B) and mask (T,B) of `count` trials; T is the longest's length, or `steps`, which cuts."""
     environment = neurogym.make(task, dt=dt).unwrapped
     environment.seed(seed)

@@ -29,7 +29,17 @@ from ._errors import (
     Unavailable,
     WeightsCorrupt,
 )
-from ._results import Checkpoint, Dataset, Gradients, Metrics, Progress, RuleGradients, Simulation, Weights, weights_sha256
+from ._results import (
+    Checkpoint,
+    Dataset,
+    Gradients,
+    Metrics,
+    Progress,
+    RuleGradients,
+    Simulation,
+    Weights,
+    weights_sha256,
+)
 from ._version import __version__
 
 __all__ = [

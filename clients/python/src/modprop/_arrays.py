@@ -49,13 +49,18 @@ def _split(prefix: str, inputs: Any, targets: Any, mask: Any) -> dict[str, NDArr
     """One split (training or test), checked, in the types that the server stores."""
     if inputs is None or targets is None:
         raise ValueError(f"{prefix}inputs and {prefix}targets belong together: both must be given")
-    tensors = {f"{prefix}inputs": _real(f"{prefix}inputs", inputs, (3,)), f"{prefix}targets": _targets(f"{prefix}targets", targets)}
+    tensors = {
+        f"{prefix}inputs": _real(f"{prefix}inputs", inputs, (3,)),
+        f"{prefix}targets": _targets(f"{prefix}targets", targets),
+    }
     if mask is not None:
         tensors[f"{prefix}mask"] = _real(f"{prefix}mask", mask, (2,))
     steps_trials = tensors[f"{prefix}inputs"].shape[:2]
     for name, array in tensors.items():
         if array.shape[:2] != steps_trials:
-            raise ValueError(f"{name} must begin with the (T,B) of {prefix}inputs, {steps_trials}; its shape is {array.shape}")
+            raise ValueError(
+                f"{name} must begin with the (T,B) of {prefix}inputs, {steps_trials}; its shape is {array.shape}"
+            )
     return tensors
 
 
@@ -80,7 +85,9 @@ def _real(name: str, values: Any, dimensions: tuple[int, ...]) -> NDArray[np.flo
     if array.ndim not in dimensions or array.size == 0:
         raise ValueError(f"{name} must have {dimensions[0]} dimensions, none of them 0; its shape is {array.shape}")
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite; the entry at {tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])} is not")
+        raise ValueError(
+            f"{name} must be finite; the entry at {tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])} is not"
+        )
     return array
 
 
@@ -88,7 +95,9 @@ def _agree(tensors: Mapping[str, NDArray[Any]]) -> None:
     """Training and test split must fit the same network; a test split may hold another number of trials."""
     for name in ("inputs", "targets"):
         train, test = tensors[name], tensors.get("test_" + name)
-        if test is not None and (train.ndim != test.ndim or train.shape[0] != test.shape[0] or train.shape[2:] != test.shape[2:]):
+        if test is not None and (
+            train.ndim != test.ndim or train.shape[0] != test.shape[0] or train.shape[2:] != test.shape[2:]
+        ):
             raise ValueError(
                 f"test_{name} must have the shape of {name} but for the number of trials; {test.shape} does not fit {train.shape}"
             )

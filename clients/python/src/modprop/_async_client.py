@@ -53,7 +53,9 @@ class AsyncClient:
     async def __aenter__(self) -> "AsyncClient":
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.close()
 
     # ---- jobs
@@ -117,7 +119,9 @@ class AsyncClient:
         """See `Client.events`."""
         return self._follow(all_cursor(after))
 
-    async def compare(self, jobs: Iterable["AsyncJob | str"], *, by: Callable[[Mapping[str, Any]], str] | None = None) -> Comparison:
+    async def compare(
+        self, jobs: Iterable["AsyncJob | str"], *, by: Callable[[Mapping[str, Any]], str] | None = None
+    ) -> Comparison:
         """See `Client.compare`."""
         chosen = [await self.job(job) if isinstance(job, str) else job for job in jobs]
         curves = await asyncio.gather(*(job.metrics() for job in chosen))
@@ -313,5 +317,13 @@ class AsyncJob(JobView):
         iteration: int | None = None,
     ) -> Simulation:
         """See `Job.simulate`."""
-        request = {"trials": trials, "seed": seed, "split": split, "inputs": inputs, "units": units, "every": every, "iteration": iteration}
+        request = {
+            "trials": trials,
+            "seed": seed,
+            "split": split,
+            "inputs": inputs,
+            "units": units,
+            "every": every,
+            "iteration": iteration,
+        }
         return await self.client._call(_calls.simulate(self.id, request))

@@ -20,11 +20,15 @@ class Bar:
 
     def show(self, progress: Progress) -> None:
         numbers = {"loss": progress.loss, "accuracy": progress.accuracy}
-        self._bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items() if value is not None}, refresh=False)
+        self._bar.set_postfix(
+            {name: f"{value:.4g}" for name, value in numbers.items() if value is not None}, refresh=False
+        )
         self._bar.update(progress.iteration - self._bar.n)
 
     def __enter__(self) -> "Bar":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.close()

@@ -14,10 +14,18 @@ from ._calls import STREAM_SILENCE_SECONDS, TERMINAL, Cursor, Document, Patience
 from ._errors import JobFailed
 from ._version import __version__
 
+
 class Settings:
     """How to reach the server, and how long to wait for it."""
 
-    def __init__(self, server: str | None, token: str | None, timeout: float, patience: float, verify: bool | str | ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        server: str | None,
+        token: str | None,
+        timeout: float,
+        patience: float,
+        verify: bool | str | ssl.SSLContext,
+    ) -> None:
         self.server, token, trust = _settings.find(server, token, verify)
         self.headers = {"User-Agent": f"modprop-python/{__version__}", "Accept": "application/json"}
         if token:

@@ -48,7 +48,10 @@ class Call(Generic[T]):
 
     def arguments(self, timeout: httpx.Timeout) -> dict[str, Any]:
         """What httpx's `request` takes beside method and URL."""
-        arguments: dict[str, Any] = {"params": {k: v for k, v in self.params.items() if v is not None}, "headers": dict(self.headers)}
+        arguments: dict[str, Any] = {
+            "params": {k: v for k, v in self.params.items() if v is not None},
+            "headers": dict(self.headers),
+        }
         if self.content is not None:
             arguments["content"] = self.content
             arguments["headers"]["Content-Type"] = "application/octet-stream"
@@ -220,7 +223,9 @@ def _job(job: str, rest: str = "") -> str:
 
 def submit(document: Mapping[str, Any], key: str | None) -> Call[Document]:
     body = as_json_array(document)
-    return Call("POST", "/v1/jobs", json_of, body=body, headers={"Idempotency-Key": key or str(uuid.uuid4())}, seconds=30)
+    return Call(
+        "POST", "/v1/jobs", json_of, body=body, headers={"Idempotency-Key": key or str(uuid.uuid4())}, seconds=30
+    )
 
 
 def validate(document: Mapping[str, Any]) -> Call[Document]:
@@ -240,7 +245,12 @@ def job_control(job: str, word: str) -> Call[Document]:
 
 
 def jobs_page(status: str | None, task: str | None, rule: str | None, limit: int, after: str | None) -> Call[Document]:
-    return Call("GET", "/v1/jobs", json_of, params={"status": status, "task": task, "rule": rule, "limit": limit, "after": after})
+    return Call(
+        "GET",
+        "/v1/jobs",
+        json_of,
+        params={"status": status, "task": task, "rule": rule, "limit": limit, "after": after},
+    )
 
 
 def matches(document: Mapping[str, Any], name: str | None, metadata: Mapping[str, Any] | None) -> bool:
@@ -257,11 +267,19 @@ def metrics(job: str, points: int | None, keys: Sequence[str] | None) -> Call[Me
 
 
 def weights(job: str, iteration: int | None) -> Call[Weights]:
-    return Call("GET", _job(job, "/weights"), lambda r: Weights.from_document(json_of(r)), params={"iteration": iteration}, seconds=120)
+    return Call(
+        "GET",
+        _job(job, "/weights"),
+        lambda r: Weights.from_document(json_of(r)),
+        params={"iteration": iteration},
+        seconds=120,
+    )
 
 
 def checkpoints(job: str) -> Call[list[Checkpoint]]:
-    return Call("GET", _job(job, "/checkpoints"), lambda r: [Checkpoint.from_document(d) for d in _listed("checkpoints")(r)])
+    return Call(
+        "GET", _job(job, "/checkpoints"), lambda r: [Checkpoint.from_document(d) for d in _listed("checkpoints")(r)]
+    )
 
 
 def simulate(job: str, request: Mapping[str, Any]) -> Call[Simulation]:
@@ -270,7 +288,9 @@ def simulate(job: str, request: Mapping[str, Any]) -> Call[Simulation]:
 
 
 def gradients(request: Mapping[str, Any]) -> Call[Gradients]:
-    return Call("POST", "/v1/gradients", lambda r: Gradients.from_document(json_of(r)), body=as_json_array(request), seconds=120)
+    return Call(
+        "POST", "/v1/gradients", lambda r: Gradients.from_document(json_of(r)), body=as_json_array(request), seconds=120
+    )
 
 
 def tasks() -> Call[list[Document]]:
@@ -289,7 +309,11 @@ def dataset_put(name: str | None, arrays: Mapping[str, Any]) -> Call[Dataset]:
     content = dataset_bytes(arrays)
     name = name or dataset_name(content)
     return Call(
-        "PUT", f"/v1/datasets/{quote(name, safe='')}", lambda r: Dataset.from_document(json_of(r), name), content=content, seconds=300
+        "PUT",
+        f"/v1/datasets/{quote(name, safe='')}",
+        lambda r: Dataset.from_document(json_of(r), name),
+        content=content,
+        seconds=300,
     )
 
 

@@ -64,7 +64,9 @@ class Client:
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # ---- jobs
@@ -134,7 +136,9 @@ class Client:
         """Every event of every job, for ever: those after sequence number `after`, or from now on. Reconnects without a gap."""
         return self._follow(all_cursor(after))
 
-    def compare(self, jobs: Iterable["Job | str"], *, by: Callable[[Mapping[str, Any]], str] | None = None) -> Comparison:
+    def compare(
+        self, jobs: Iterable["Job | str"], *, by: Callable[[Mapping[str, Any]], str] | None = None
+    ) -> Comparison:
         """Fetches the jobs' curves in groups: jobs that differ in nothing but seed, name and metadata, or that `by` (of a job's document)
         gives the same label."""
         chosen = [self.job(job) if isinstance(job, str) else job for job in jobs]
@@ -225,7 +229,9 @@ class Client:
         patience = Patience()
         while not cursor.ended:
             try:
-                with self._http.stream("GET", cursor.path, headers=cursor.headers(), timeout=self._settings.stream_timeout) as response:
+                with self._http.stream(
+                    "GET", cursor.path, headers=cursor.headers(), timeout=self._settings.stream_timeout
+                ) as response:
                     self._settings.reached = True
                     if response.status_code == 204:
                         return
@@ -354,7 +360,15 @@ class Job(JobView):
         inputs: (T,B,I) of one's own, in place of trials. units: whose rates are told (the first 10). every: steps from one value told to
         the next. iteration: of a checkpoint that is still held (the newest).
         """
-        request = {"trials": trials, "seed": seed, "split": split, "inputs": inputs, "units": units, "every": every, "iteration": iteration}
+        request = {
+            "trials": trials,
+            "seed": seed,
+            "split": split,
+            "inputs": inputs,
+            "units": units,
+            "every": every,
+            "iteration": iteration,
+        }
         return self.client._call(_calls.simulate(self.id, request))
 
     def plot(self, axes: "Axes | None" = None, *, metric: str = "loss") -> "Axes":

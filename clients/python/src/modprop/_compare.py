@@ -53,7 +53,12 @@ def labels(documents: Sequence[Mapping[str, Any]]) -> list[str]:
             seen.setdefault((section, kind, field), set()).add(value)
     apart = {place for place, values in seen.items() if len(values) > 1}
     return [
-        " ".join([rule_label(document), *(_word(field, value) for *place, field, value in _fields(document) if (*place, field) in apart)])
+        " ".join(
+            [
+                rule_label(document),
+                *(_word(field, value) for *place, field, value in _fields(document) if (*place, field) in apart),
+            ]
+        )
         for document in documents
     ]
 
@@ -65,7 +70,12 @@ def _fields(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
         held = document.get(section) or {}
         for field, value in held.items():
             if field != "types_per_sign":  # part of the rule's label: it matters to averages by type alone
-                yield section, "" if field == "type" else str(held.get("type", "")), field, json.dumps(value, sort_keys=True)
+                yield (
+                    section,
+                    "" if field == "type" else str(held.get("type", "")),
+                    field,
+                    json.dumps(value, sort_keys=True),
+                )
 
 
 def _word(field: str, value: str) -> str:
@@ -123,11 +133,15 @@ class Comparison(Mapping[str, Group]):
         documents = [run.document for run in runs]
         for run, label in zip(runs, labels(documents) if by is None else map(by, documents)):
             grouped.setdefault(label, []).append(run)
-        self._groups = {label: Group(label, tuple(sorted(group, key=lambda run: run.seed))) for label, group in grouped.items()}
+        self._groups = {
+            label: Group(label, tuple(sorted(group, key=lambda run: run.seed))) for label, group in grouped.items()
+        }
 
     def __getitem__(self, label: str) -> Group:
         if label not in self._groups:
-            raise KeyError(f"there is no group {label!r} in this comparison; there are {', '.join(self._groups) or 'none'}")
+            raise KeyError(
+                f"there is no group {label!r} in this comparison; there are {', '.join(self._groups) or 'none'}"
+            )
         return self._groups[label]
 
     def __repr__(self) -> str:

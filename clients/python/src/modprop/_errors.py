@@ -41,10 +41,15 @@ class JobFailed(ModpropError):
         self.document = document
         error = document.get("error") or {}
         self.code: str | None = error.get("code") if isinstance(error, dict) else None
-        reason = (error.get("detail") or error.get("message") or error.get("code")) if isinstance(error, dict) else str(error)
+        reason = (
+            (error.get("detail") or error.get("message") or error.get("code"))
+            if isinstance(error, dict)
+            else str(error)
+        )
         status = document.get("status", "failed")
         super().__init__(
-            f"job {document.get('id')} {'was cancelled' if status == 'cancelled' else status}" + (f": {reason}" if reason else "")
+            f"job {document.get('id')} {'was cancelled' if status == 'cancelled' else status}"
+            + (f": {reason}" if reason else "")
         )
 
 

@@ -65,7 +65,9 @@ def comparison(compared: "Comparison", axes: "Axes | None", *, metric: str, cent
             middle = group.median(metric)
             low, high = np.quantile(values, 0.25, axis=0), np.quantile(values, 0.75, axis=0)
         if "loss" in metric:
-            low = np.maximum(low, np.nanmin(values))  # a logarithmic scale has no place for what the band would reach below 0
+            low = np.maximum(
+                low, np.nanmin(values)
+            )  # a logarithmic scale has no place for what the band would reach below 0
         axes.plot(grid, middle, color=colour, linestyle=style, label=f"{label} ({len(group.runs)})")
         axes.fill_between(grid, low, high, color=colour, alpha=0.18, linewidth=0)
     axes.legend()

@@ -49,7 +49,14 @@ class Progress:
     def from_event(cls, event: Mapping[str, Any], iterations: int | None) -> "Progress":
         names = ("loss", "accuracy", "training_loss", "learning_rate", "elapsed_seconds", "trials_per_second")
         numbers = {name: event.get(name) for name in names}
-        return cls(job=event["job"], id=event["id"], iteration=event["iteration"], iterations=iterations, event=event, **numbers)
+        return cls(
+            job=event["job"],
+            id=event["id"],
+            iteration=event["iteration"],
+            iterations=iterations,
+            event=event,
+            **numbers,
+        )
 
     @property
     def fraction(self) -> float | None:
@@ -72,7 +79,9 @@ class Metrics(Mapping[str, Doubles]):
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Metrics":
-        columns = {name: values for name, values in document.items() if isinstance(values, list) and name != "iteration"}
+        columns = {
+            name: values for name, values in document.items() if isinstance(values, list) and name != "iteration"
+        }
         return cls(document["iteration"], columns)
 
     def __getitem__(self, name: str) -> Doubles:
@@ -169,7 +178,11 @@ class Weights:
         """As a weights document: what `network={"initial": ...}` takes to start another job from these weights."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         units, inputs, outputs = self.W.shape[0], self.Win.shape[0], self.Wout.shape[1]
-        document = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items() if value is not None}
+        document = {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in fields.items()
+            if value is not None
+        }
         return document | {"units": units, "inputs": inputs, "outputs": outputs}
 
     def to_torch(self) -> "dict[str, torch.Tensor]":
@@ -243,7 +256,11 @@ class Gradients:
     def from_document(cls, document: Mapping[str, Any]) -> "Gradients":
         rules = []
         for entry in document["rules"]:
-            arrays = {name: np.asarray(values, dtype=np.float64) for name, values in entry["gradients"].items() if values is not None}
+            arrays = {
+                name: np.asarray(values, dtype=np.float64)
+                for name, values in entry["gradients"].items()
+                if values is not None
+            }
             cosine = {name: float("nan") if value is None else float(value) for name, value in entry["cosine"].items()}
             rules.append(RuleGradients(entry["rule"], arrays, cosine))
         return cls(loss=float(document["loss"]), rules=tuple(rules))
@@ -262,7 +279,9 @@ class Simulation(Mapping[str, NDArray[Any]]):
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Simulation":
-        arrays: dict[str, NDArray[Any]] = {name: np.asarray(document[name], dtype=np.float32) for name in ("inputs", "rates", "outputs")}
+        arrays: dict[str, NDArray[Any]] = {
+            name: np.asarray(document[name], dtype=np.float32) for name in ("inputs", "rates", "outputs")
+        }
         arrays["units"] = np.asarray(document["units"], dtype=np.int32)
         arrays["labels"] = np.asarray([-1 if label is None else label for label in document["labels"]], dtype=np.int32)
         return cls(arrays, document)

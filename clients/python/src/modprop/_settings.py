@@ -35,7 +35,11 @@ def _file_read() -> dict[str, str]:
     if named:
         path = pathlib.Path(named)
     else:
-        path = (pathlib.Path(base) if base.startswith("/") else pathlib.Path("~/.config").expanduser()) / "modprop" / "config"
+        path = (
+            (pathlib.Path(base) if base.startswith("/") else pathlib.Path("~/.config").expanduser())
+            / "modprop"
+            / "config"
+        )
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (FileNotFoundError, NotADirectoryError):
@@ -57,10 +61,12 @@ def _file_read() -> dict[str, str]:
 
 
 def _address(server: str) -> str:
-    """"HOST:PORT" is http://HOST:PORT; slashes at the end go."""
+    """ "HOST:PORT" is http://HOST:PORT; slashes at the end go."""
     address = (server if "://" in server else f"http://{server}").rstrip("/")
     if not re.match(r"https?://[^/:?#@\s][^?#@\s]*$", address, re.IGNORECASE):
-        raise ValueError(f"server must be an address such as http://127.0.0.1:8080 or https://lab.example; got {server!r}")
+        raise ValueError(
+            f"server must be an address such as http://127.0.0.1:8080 or https://lab.example; got {server!r}"
+        )
     return address
 
 
@@ -82,5 +88,7 @@ def _token_read(path: str) -> str:
     if not token:
         raise ValueError(f"the token file {path} is empty")
     if ":" in token:
-        raise ValueError(f'{path} gives "name:role:sha256", which is the daemon\'s list; a client needs the token itself')
+        raise ValueError(
+            f'{path} gives "name:role:sha256", which is the daemon\'s list; a client needs the token itself'
+        )
     return token
