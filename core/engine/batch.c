@@ -436,13 +436,6 @@ static void psi_report(const struct engine *engine, struct engine_result *result
     result->silent_units = silent;
 }
 
-void phases_add(struct train_phases *to, const struct train_phases *from) {
-    to->trials += from->trials;
-    to->forward += from->forward;
-    to->credit += from->credit;
-    to->gradient += from->gradient;
-}
-
 static bool batch_prepare(struct engine *engine, int trials, float *gradient) {
     engine->trials = trials;
     engine->want_gradient = gradient != NULL;

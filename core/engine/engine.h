@@ -20,8 +20,9 @@
 #include "core/kernels/kernels.h"
 #include "core/model/network.h"
 #include "core/tasks/task.h"
+#include "core/base/phases.h"
+#include "core/base/result.h"
 #include "core/engine/team.h"
-#include "core/train/train.h"
 
 enum engine_method { METHOD_AUTO, METHOD_REVERSE, METHOD_FORWARD, METHOD_SENSITIVITIES };
 
@@ -99,20 +100,6 @@ void engine_weights_load(struct engine *engine, const float *feedback, double mu
 enum train_result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source,
                                    int trials, float *gradient, bool (*stop)(void *user), void *user,
                                    struct engine_result *result);
-
-/* Adds what one run took; the optimiser's share is its caller's. */
-void phases_add(struct train_phases *to, const struct train_phases *from);
-
-struct gradients_problem;
-struct gradients;
-/*
- * gradients_compute (core/train/gradients.h) by a chosen method and within `memory` bytes of history: the methods are
- * each other's test.
- */
-enum train_result gradients_compute_by(const struct gradients_problem *problem, const struct rule_config *rule,
-                                       enum engine_method method, int64_t memory, int threads, bool (*stop)(void *user),
-                                       void *user, struct gradients *gradients, double *loss,
-                                       struct train_error *error);
 
 /*
  * The method in use for the last gradient: the plan's, or the reverse recursion where the traces were ill-conditioned.

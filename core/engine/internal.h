@@ -5,6 +5,8 @@
 #ifndef MODPROP_CORE_ENGINE_INTERNAL_H
 #define MODPROP_CORE_ENGINE_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "core/engine/engine.h"
 #include "core/rules/rules.h"
 

@@ -23,7 +23,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/engine/eigen.h"
+#include "core/base/eigen.h"
 #include "core/engine/internal.h"
 
 #define CONDITION_MOST 300.0

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/engine/eigen.h"
+#include "core/base/eigen.h"
 #include "core/engine/internal.h"
 
 #define CARVE_ALIGN 64

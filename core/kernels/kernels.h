@@ -131,7 +131,7 @@ extern const struct kernels kernels_avx2, kernels_avx512;
 extern const struct kernels kernels_neon;
 #endif
 
-/* The kernels that kernels_select (core/train/train.h) chose; the host's best where it was not called. */
+/* The kernels that kernels_select (select.h) chose; the host's best where it was not called. */
 const struct kernels *kernels_current(void);
 /* Entry i of the list of those that this host can run, best first; NULL at its end. */
 const struct kernels *kernels_listed(int i);

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "core/kernels/kernels.h"
-#include "core/train/train.h"
+#include "core/kernels/select.h"
 
 static const struct kernels *selected;
 

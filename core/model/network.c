@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/engine/eigen.h"
+#include "core/base/eigen.h"
 #include "core/base/elementary.h"
 #include "core/base/random.h"
 

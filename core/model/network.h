@@ -8,7 +8,8 @@
 #ifndef MODPROP_CORE_NETWORK_H
 #define MODPROP_CORE_NETWORK_H
 
-#include "core/train/train.h"
+#include "core/base/result.h"
+#include "core/model/config.h"
 
 struct network {
     int units, inputs, outputs; /* N, I, O */

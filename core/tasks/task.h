@@ -8,7 +8,8 @@
 #ifndef MODPROP_CORE_TASKS_TASK_H
 #define MODPROP_CORE_TASKS_TASK_H
 
-#include "core/train/train.h"
+#include "core/base/result.h"
+#include "core/model/config.h"
 
 enum loss_type { LOSS_CROSS_ENTROPY, LOSS_MSE };
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/engine/engine.h"
+#include "core/train/gradients_by.h"
 
 static void problem_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride) {
     const struct gradients_problem *problem = user;

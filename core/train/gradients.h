@@ -8,9 +8,9 @@
 #ifndef MODPROP_CORE_GRADIENTS_H
 #define MODPROP_CORE_GRADIENTS_H
 
+#include "core/base/result.h"
 #include "core/model/config.h"
 #include "core/tasks/task.h"
-#include "core/train/train.h"
 
 /* A network and a batch. All arrays are borrowed, row-major. */
 struct gradients_problem {

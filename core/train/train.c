@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "core/train/checkpoint.h"
-#include "core/engine/eigen.h"
+#include "core/base/eigen.h"
 #include "core/engine/engine.h"
 
 #define MU_FIRST 0.25

@@ -10,6 +10,9 @@
 
 #include <stdatomic.h>
 
+#include "core/base/phases.h"
+#include "core/base/result.h"
+#include "core/kernels/select.h"
 #include "core/model/config.h"
 
 enum train_command {
@@ -24,20 +27,6 @@ struct train_control {
     atomic_int threads; /* wanted size of the team, 1 or more; obeyed between two iterations */
 };
 
-enum train_result {
-    TRAIN_FINISHED,       /* all iterations done, or stop_when met */
-    TRAIN_STOPPED,        /* by the control word */
-    TRAIN_DIVERGED,       /* a loss or weight is not finite; error names the iteration */
-    TRAIN_NO_MEMORY,      /* nothing was trained, or training ended for want of memory */
-    TRAIN_BAD_CHECKPOINT, /* the checkpoint given is damaged or belongs to another job */
-    TRAIN_INVALID /* the configuration contradicts itself (shapes of data or of initial weights); error says how */
-};
-
-/* Where the time of the training iterations since the last report went; seconds. Zero where no clock was given. */
-struct train_phases {
-    double trials, forward, credit, gradient, optimizer;
-};
-
 /* Only the members that `present`, bits of enum diagnostic, stands for are set. */
 struct train_diagnostics {
     unsigned present;
@@ -47,7 +36,7 @@ struct train_diagnostics {
     double mean_psi;        /* over units, steps and trials of the batch */
     double silent_fraction; /* share of units whose psi is zero throughout the batch */
     double gradient_norm_W, gradient_norm_Win, gradient_norm_Wout;
-    struct train_phases phases;
+    struct train_phases phases; /* of the training iterations since the last report */
 };
 
 /* One evaluation. */
@@ -74,11 +63,6 @@ struct train_callbacks {
     void (*iteration)(void *user, int64_t iteration);
     /* Monotonic seconds, for train_phases only; never reaches a result. May be NULL. */
     double (*clock)(void *user);
-};
-
-struct train_error {
-    char text[256];
-    int64_t iteration;
 };
 
 /*
@@ -123,12 +107,5 @@ struct trained {
 enum train_result trained_open(const struct train_config *config, const unsigned char *bytes, size_t size,
                                struct trained *trained, struct train_error *error);
 void trained_release(struct trained *trained);
-
-/*
- * The instruction set whose kernels this process uses ("avx512", "avx2", "neon", "portable"). `forced` (NULL: best) as
-   in MODPROP_ISA; false where that set is unknown, was not built or the host lacks it. Call once before any training.
- */
-bool kernels_select(const char *forced);
-const char *kernels_name(void);
 
 #endif

@@ -4,8 +4,7 @@
 
 #include <jansson.h>
 
-#include "core/engine/engine.h"
-#include "core/train/gradients.h"
+#include "core/train/gradients_by.h"
 #include "core/base/random.h"
 
 /* A problem that owns its arrays. */

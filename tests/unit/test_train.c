@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "core/train/checkpoint.h"
-#include "core/engine/eigen.h"
+#include "core/base/eigen.h"
 #include "core/model/network.h"
 #include "core/model/optimizer.h"
 #include "core/base/random.h"

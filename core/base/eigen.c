@@ -7,7 +7,7 @@
  * Givens rotations to a complex Schur form, eigenvectors by back substitution. Complex arithmetic costs four times as
  * much and spares the cases of 2 x 2 blocks.
  */
-#include "core/engine/eigen.h"
+#include "core/base/eigen.h"
 
 #include <float.h>
 #include <math.h>

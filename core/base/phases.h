@@ -1,0 +1,20 @@
+/*
+ * Where the time of training iterations went: filled by the engine, but for the optimiser's share, which its caller
+ * adds. Seconds; zero where no clock was given. No result depends on them.
+ */
+#ifndef MODPROP_CORE_PHASES_H
+#define MODPROP_CORE_PHASES_H
+
+struct train_phases {
+    double trials, forward, credit, gradient, optimizer;
+};
+
+/* Adds what one run took; the optimiser's share is its caller's. */
+static inline void phases_add(struct train_phases *to, const struct train_phases *from) {
+    to->trials += from->trials;
+    to->forward += from->forward;
+    to->credit += from->credit;
+    to->gradient += from->gradient;
+}
+
+#endif

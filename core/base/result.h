@@ -1,0 +1,26 @@
+/*
+ * What every entry of core returns, and the sentence that goes with a failure. It stands at the bottom of core so that
+ * no file includes upwards for it: network, tasks, engine and training all report in the same way.
+ *
+ * A failing function fills `text` with what happened and what to do; on success it leaves the error empty.
+ */
+#ifndef MODPROP_CORE_RESULT_H
+#define MODPROP_CORE_RESULT_H
+
+#include <stdint.h>
+
+enum train_result {
+    TRAIN_FINISHED,       /* done; of training: all iterations made, or stop_when met */
+    TRAIN_STOPPED,        /* by the control word or the stop function */
+    TRAIN_DIVERGED,       /* a loss or weight is not finite; error names the iteration */
+    TRAIN_NO_MEMORY,      /* nothing was computed, or training ended for lack of memory */
+    TRAIN_BAD_CHECKPOINT, /* the checkpoint given is damaged or belongs to another job */
+    TRAIN_INVALID         /* what was asked contradicts itself (shapes of data or of initial weights); error says how */
+};
+
+struct train_error {
+    char text[256];
+    int64_t iteration; /* TRAIN_DIVERGED: where */
+};
+
+#endif
