@@ -42,6 +42,10 @@ static void set_number(json_t *object, const char *name, double number) {
     json_object_set_new(object, name, json_number_or_null(number));
 }
 
+const char *outcome_name(double loss, double initial_loss) {
+    return loss > 3 * initial_loss ? "diverged" : "trained";
+}
+
 char *event_status_text(const struct event_head *head, const struct event_status *status) {
     json_t *event = event_begin(head, "status");
     set_text(event, "status", status->status);
@@ -53,6 +57,7 @@ char *event_status_text(const struct event_head *head, const struct event_status
         set_number(metrics, "accuracy", status->accuracy);
         json_object_set_new(event, "metrics", metrics);
     }
+    set_text(event, "outcome", status->outcome);
     if (status->weights) {
         char link[96];
         snprintf(link, sizeof link, "/v1/jobs/%s/weights", head->job);

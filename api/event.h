@@ -27,10 +27,17 @@ struct event_status {
     bool weights;
     int64_t iteration;
     double loss, accuracy;                 /* NaN: null */
+    const char *outcome;                   /* of a job that succeeded, see outcome_name; NULL: none */
     const char *weights_sha256;            /* NULL: none */
     const char *error_code, *error_detail; /* NULL: none */
     int64_t error_iteration;               /* -1: none */
 };
+
+/*
+ * What came of a job that succeeded: "diverged" where its loss ended above three times its loss at iteration 0, else
+ * "trained". A loss that is not finite ends a job as failed; that is another matter.
+ */
+const char *outcome_name(double loss, double initial_loss);
 
 /* Each returns a new text that the caller frees, NULL without memory. */
 char *event_status_text(const struct event_head *head, const struct event_status *status);

@@ -57,14 +57,14 @@ static int prefix_length(const json_t *jobs) {
     return length;
 }
 
-/* The status, with the share that is done while there is more to do. */
+/* The status, with the share that is done while there is more to do; of a job that diverged it says so. */
 static void status_text(const json_t *job, char text[64]) {
     const json_t *fraction = job_member(job, "progress.fraction");
     double share = json_is_number(fraction) ? json_number_value(fraction) : 0;
     if (share > 0 && strcmp(job_status(job), "succeeded") != 0) {
         snprintf(text, 64, "%s %.0f %%", job_status(job), floor(100 * share));
     } else {
-        snprintf(text, 64, "%s", job_status(job));
+        snprintf(text, 64, "%s", job_standing(job));
     }
 }
 
@@ -82,7 +82,7 @@ static void row_add(struct table *table, const json_t *job, int characters, bool
     snprintf(number, sizeof number, "%lld", (long long)json_integer_value(json_object_get(job, "seed")));
     table_add(table, number);
     status_text(job, status);
-    table_add_painted(table, status, job_status_paint(job_status(job)));
+    table_add_painted(table, status, job_status_paint(job_standing(job)));
     table_add(table, format_number(job_member(job, "metrics.loss"), 3, number));
     table_add(table, format_percent(job_member(job, "metrics.accuracy"), number));
     table_add(table, format_age(json_object_get(job, "created_at"), number));
@@ -244,8 +244,9 @@ static void job_print(const struct cli *cli, const json_t *job) {
         } else if (json_is_object(value)) {
             object_print(cli, name, value);
         } else {
+            bool is_standing = strcmp(name, "status") == 0 || strcmp(name, "outcome") == 0;
             char *text = value_words(value);
-            line_print(cli, name, text, strcmp(name, "status") == 0 ? job_status_paint(text) : PAINT_NONE);
+            line_print(cli, name, text, is_standing ? job_status_paint(text) : PAINT_NONE);
             free(text);
         }
     }

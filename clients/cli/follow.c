@@ -364,6 +364,9 @@ static void end_print(const struct follow *follow) {
                *reason = json_string_value(json_object_get(follow->end, "reason"));
     char loss[FORMAT_BYTES], accuracy[FORMAT_BYTES];
     struct text line = {0}, clean = {0};
+    if (strcmp(job_standing(follow->end), "diverged") == 0) {
+        text_printf(&line, ", but diverged,");
+    }
     if (json_is_number(json_object_get(metrics, "loss"))) {
         const json_t *iteration = json_object_get(metrics, "iteration");
         text_printf(&line, " after %lld iterations: loss %s",
@@ -377,7 +380,7 @@ static void end_print(const struct follow *follow) {
         text_printf(&line, "%s%s", line.size > 0 ? "; " : ": ", detail != NULL ? detail : reason);
     }
     terminal_clean(&clean, line.data == NULL ? "" : line.data, false);
-    printf("%s%s%s%s\n", terminal_paint(terminal, job_status_paint(follow->status)), follow->status,
+    printf("%s%s%s%s\n", terminal_paint(terminal, job_status_paint(job_standing(follow->end))), follow->status,
            terminal_paint(terminal, PAINT_NONE), clean.data == NULL ? "" : clean.data);
     text_release(&line);
     text_release(&clean);

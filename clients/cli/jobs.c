@@ -209,6 +209,11 @@ const char *job_status(const json_t *job) {
     return status == NULL ? "" : status;
 }
 
+const char *job_standing(const json_t *job) {
+    const char *outcome = json_string_value(json_object_get(job, "outcome"));
+    return outcome != NULL && strcmp(outcome, "diverged") == 0 ? outcome : job_status(job);
+}
+
 bool job_has_ended(const json_t *job) {
     const char *status = job_status(job);
     return strcmp(status, "succeeded") == 0 || strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0;
@@ -218,9 +223,9 @@ enum paint job_status_paint(const char *status) {
     static const struct {
         const char *status;
         enum paint paint;
-    } paints[] = {{"running", PAINT_CYAN},     {"succeeded", PAINT_GREEN}, {"failed", PAINT_RED},
-                  {"cancelled", PAINT_YELLOW}, {"paused", PAINT_YELLOW},   {"pausing", PAINT_YELLOW},
-                  {"cancelling", PAINT_YELLOW}};
+    } paints[] = {{"running", PAINT_CYAN},      {"succeeded", PAINT_GREEN}, {"failed", PAINT_RED},
+                  {"cancelled", PAINT_YELLOW},  {"paused", PAINT_YELLOW},   {"pausing", PAINT_YELLOW},
+                  {"cancelling", PAINT_YELLOW}, {"diverged", PAINT_YELLOW}};
     for (size_t i = 0; i < sizeof paints / sizeof paints[0]; i++) {
         if (strcmp(paints[i].status, status) == 0) {
             return paints[i].paint;

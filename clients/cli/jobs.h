@@ -42,6 +42,8 @@ enum status job_metrics_check(struct cli *cli, const char *id, const char *names
 
 /* queued, running, ...; "" where the document has none. */
 const char *job_status(const json_t *job);
+/* "diverged" for a job that succeeded with that outcome, else its status. */
+const char *job_standing(const json_t *job);
 bool job_has_ended(const json_t *job);
 enum paint job_status_paint(const char *status);
 

@@ -66,10 +66,14 @@ export function ruleName(job) {
   if (rule.feedback && rule.feedback !== "symmetric") name += ` ${rule.feedback}`;
   return name;
 }
+/** What a list shows of a job: its status, or "diverged" where it succeeded at a loss above three times the first. */
+export function standing(job) {
+  return job.outcome === "diverged" ? "diverged" : job.status;
+}
 /** Status as a shape and a word: colour alone says nothing. */
 export function badge(status) {
   const mark =
-    { queued: "○", running: "▶", pausing: "‖", paused: "‖", succeeded: "✓", failed: "!", cancelling: "×", cancelled: "×" }[status] || "·";
+    { queued: "○", running: "▶", pausing: "‖", paused: "‖", succeeded: "✓", failed: "!", diverged: "↗", cancelling: "×", cancelled: "×" }[status] || "·";
   return h("span", { class: `badge ${status}` }, h("span", { "aria-hidden": "true" }, mark), ` ${status}`);
 }
 

@@ -5,7 +5,7 @@ import { download, get, post, remove } from "./api.js";
 import { activityShow } from "./activity.js";
 import { catalog, parametersOf } from "./catalog.js";
 import { curvesShow } from "./curves.js";
-import { attempt, badge, bytes, clock, duration, framed, h, jobName, notice, number, percent, ruleName } from "./dom.js";
+import { attempt, badge, bytes, clock, duration, framed, h, jobName, notice, number, percent, ruleName, standing } from "./dom.js";
 import { jobForget, jobOf, jobPut, jobRefresh, onEvent, onJobs, onOpened } from "./jobs.js";
 import { filled } from "./load.js";
 import { weightsShow } from "./weights.js";
@@ -215,11 +215,12 @@ function headShow(id, leave) {
         shown = may;
       }
       title.replaceChildren(
-        h("div", { class: "title" }, h("h1", {}, jobName(job)), badge(job.status), h("span", { class: "id" }, job.id)),
+        h("div", { class: "title" }, h("h1", {}, jobName(job)), badge(standing(job)), h("span", { class: "id" }, job.id)),
         h("progress", { max: 1, value: job.progress.fraction, "aria-label": "Progress" }),
       );
       list.replaceChildren(...facts(job));
-      const said = job.error ? `${job.error.code || "failed"}: ${job.error.detail || ""}` : "";
+      const diverged = job.outcome === "diverged" ? "diverged: the loss ended above three times its loss at iteration 0" : "";
+      const said = job.error ? `${job.error.code || "failed"}: ${job.error.detail || ""}` : diverged;
       if (fault.textContent !== said) {
         fault.textContent = said;
         fault.className = said ? "fault" : "";

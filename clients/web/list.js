@@ -2,7 +2,7 @@
  * The list of jobs. Only the rows in sight exist as elements, so that thousands scroll as quickly as ten; a row is rewritten only when its job
  * changed or it came into sight. What was filtered, sorted, chosen and scrolled to is still so when one comes back.
  */
-import { badge, clock, framed, grouped, h, jobName, number, percent, ruleName } from "./dom.js";
+import { badge, clock, framed, grouped, h, jobName, number, percent, ruleName, standing } from "./dom.js";
 import { jobOf, jobsLoaded, jobsNewest, onJobs, streamState } from "./jobs.js";
 import { TROUBLES } from "./load.js";
 
@@ -55,7 +55,7 @@ function row(job, index, onChoose) {
   const cells = {
     box,
     name: h("a", { href: `#/jobs/${job.id}`, title: name }, name),
-    status: badge(job.status),
+    status: badge(standing(job)),
     task: job.task.type,
     rule: ruleName(job),
     seed: String(job.seed),
@@ -127,7 +127,7 @@ class Table {
     this.view.scrollTop = top;
   }
   place(job, index, height) {
-    const key = [job.status, job.progress.iteration, job.metrics.loss, job.name, chosen.has(job.id), index].join();
+    const key = [standing(job), job.progress.iteration, job.metrics.loss, job.name, chosen.has(job.id), index].join();
     let entry = this.rows.get(job.id);
     if (!entry || entry.key !== key) {
       const element = row(job, index, this.onChoose);

@@ -40,15 +40,21 @@ static void room_give(struct worker *worker) {
     uv_sem_post(&worker->room);
 }
 
+static void progress_take(struct store_job *job, const struct train_progress *progress) {
+    job->iteration = progress->iteration;
+    job->loss = progress->loss;
+    job->accuracy = progress->accuracy;
+    job->initial_loss = progress->iteration == 0 ? progress->loss : job->initial_loss;
+    job->progressed = progress->iteration > job->progressed ? progress->iteration : job->progressed;
+}
+
 static void progress_store(struct worker *worker, struct worker_message *said) {
     struct entry *entry = worker->entry;
     struct store_unit *unit = entry_unit(entry, worker, false);
     struct event_head head;
     struct store_event *event = unit != NULL ? entry_event(entry, unit, "progress", &head) : NULL;
     struct store_item *row = event != NULL ? store_unit_add(unit, STORE_JOB_SET) : NULL;
-    entry->job.iteration = said->progress.iteration;
-    entry->job.loss = said->progress.loss;
-    entry->job.accuracy = said->progress.accuracy;
+    progress_take(&entry->job, &said->progress);
     entry->job.trials_per_second = worker_trials_per_second(worker);
     entry->job.trained = worker_trained(worker);
     memcpy(entry->job.dataset_sha256, said->sha256, sizeof said->sha256);
@@ -72,7 +78,8 @@ static void checkpoint_store(struct worker *worker, struct worker_message *said)
     struct event_head head;
     struct store_item *item = unit != NULL ? store_unit_add(unit, STORE_CHECKPOINT_ADD) : NULL;
     struct store_event *event = item != NULL ? entry_event(entry, unit, "checkpoint", &head) : NULL;
-    if (event == NULL) {
+    struct store_item *row = event != NULL ? store_unit_add(unit, STORE_JOB_SET) : NULL;
+    if (row == NULL) {
         entry_discard(entry, unit);
         room_give(worker);
         return;
@@ -86,6 +93,8 @@ static void checkpoint_store(struct worker *worker, struct worker_message *said)
     said->bytes = NULL;
     memcpy(item->checkpoint.job, worker->id, sizeof worker->id);
     memcpy(item->checkpoint.sha256, said->sha256, sizeof said->sha256);
+    entry->job.progressed = said->iteration > entry->job.progressed ? said->iteration : entry->job.progressed;
+    job_row_copy(&row->job, &entry->job);
     event->iteration = said->iteration;
     event->json = event_checkpoint_text(&head, said->iteration, said->loss, said->size, said->sha256);
     worker->units++;
@@ -111,9 +120,7 @@ static void message_deliver(struct loop_message *message) {
         progress_store(worker, said);
         break;
     case SAYS_KNOWN:
-        entry->job.iteration = said->progress.iteration;
-        entry->job.loss = said->progress.loss;
-        entry->job.accuracy = said->progress.accuracy;
+        progress_take(&entry->job, &said->progress);
         room_give(worker);
         break;
     case SAYS_CHECKPOINT:

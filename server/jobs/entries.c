@@ -257,6 +257,8 @@ char *job_status_text(const struct event_head *head, const struct store_job *job
                                   .iteration = job->iteration,
                                   .loss = job->loss,
                                   .accuracy = job->accuracy,
+                                  .outcome = job->status == JOB_SUCCEEDED ? outcome_name(job->loss, job->initial_loss)
+                                                                          : NULL,
                                   .weights_sha256 = *job->weights_sha256 != '\0' ? job->weights_sha256 : NULL,
                                   .error_code = job->error_code,
                                   .error_detail = job->error_detail,

@@ -90,6 +90,7 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
                               .memory = asked->memory,
                               .loss = NAN,
                               .accuracy = NAN,
+                              .initial_loss = NAN,
                               .request = text_copy(asked->request)};
     snprintf(job->digest, sizeof job->digest, "%s", asked->digest);
     memcpy(job->id, id, sizeof job->id);

@@ -63,7 +63,7 @@ static json_t *time_or_null(int64_t milliseconds) {
 static json_t *progress_document(struct server *server, const struct store_job *job) {
     struct jobs_live live = {.trials_per_second = NAN, .seconds_left = NAN};
     bool active = jobs_live_read(server->jobs, job->id, &live);
-    int64_t iteration = active && live.running && live.iteration > job->iteration ? live.iteration : job->iteration;
+    int64_t iteration = active && live.running && live.iteration > job->progressed ? live.iteration : job->progressed;
     double rate = isnan(live.trials_per_second) ? job->trials_per_second : live.trials_per_second;
     json_t *finish = isnan(live.seconds_left) || live.seconds_left > 1e10
                          ? json_null()
@@ -88,6 +88,9 @@ static json_t *links_document(const char *id) {
 }
 
 static void put_end(const struct store_job *job, json_t *document) {
+    json_object_set_new(document, "outcome",
+                        job->status == JOB_SUCCEEDED ? json_string(outcome_name(job->loss, job->initial_loss))
+                                                     : json_null());
     if (job->weights_sha256[0] != '\0') {
         json_object_set_new(document, "weights_sha256", json_string(job->weights_sha256));
     }

@@ -20,7 +20,7 @@
     "accuracy, trials_per_second, error_code, error_detail, error_iteration, weights_sha256, events, crashes, "        \
     "crash_iteration, build, "                                                                                         \
     "isa, "                                                                                                            \
-    "event_digest, trained, dataset_sha256, memory, request"
+    "event_digest, trained, dataset_sha256, memory, request, initial_loss, progressed"
 #define EVENT_COLUMNS "seq, job, id, time, type, iteration, terminal, succeeded, json, recheck"
 
 enum query {
@@ -191,7 +191,9 @@ static bool job_fill(sqlite3_stmt *s, struct store_job *job) {
                               .isa = column_copy(s, 26),
                               .trained = sqlite3_column_double(s, 28),
                               .memory = sqlite3_column_int64(s, 30),
-                              .request = column_copy(s, 31)};
+                              .request = column_copy(s, 31),
+                              .initial_loss = column_number(s, 32),
+                              .progressed = sqlite3_column_int64(s, 33)};
     column_fixed(s, 1, job->id, sizeof job->id);
     column_fixed(s, 3, job->digest, sizeof job->digest);
     column_fixed(s, 21, job->weights_sha256, sizeof job->weights_sha256);

@@ -52,6 +52,17 @@ static const char schema_2[] = "ALTER TABLE jobs ADD COLUMN event_digest TEXT NO
 /* Version 3: the request that submitted a job. */
 static const char schema_3[] = "ALTER TABLE jobs ADD COLUMN request TEXT;";
 
+/*
+ * Version 4: the loss at iteration 0, which says whether a job diverged, and how far a job has come: the furthest of
+ * its checkpoints and evaluations (iteration is the evaluation's alone).
+ */
+static const char schema_4[] =
+    "ALTER TABLE jobs ADD COLUMN initial_loss REAL;"
+    "ALTER TABLE jobs ADD COLUMN progressed INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE jobs SET progressed=max(iteration, coalesce((SELECT max(c.iteration) FROM checkpoints c WHERE "
+    "c.job=jobs.id), 0)), initial_loss=(SELECT json_extract(e.json, '$.loss') FROM events e WHERE e.job=jobs.id AND "
+    "e.iteration=0 AND e.recheck IS NOT NULL);";
+
 int schema_version(sqlite3 *database) {
     sqlite3_stmt *statement = NULL;
     int version = -1;
@@ -114,7 +125,7 @@ static bool events_digest(sqlite3 *database) {
 static const struct {
     const char *statements;
     bool (*fill)(sqlite3 *database); /* NULL: nothing to fill in */
-} steps[SCHEMA_VERSION] = {{schema_1, NULL}, {schema_2, events_digest}, {schema_3, NULL}};
+} steps[SCHEMA_VERSION] = {{schema_1, NULL}, {schema_2, events_digest}, {schema_3, NULL}, {schema_4, NULL}};
 
 bool schema_migrate(sqlite3 *database, int from) {
     char version[64];

@@ -58,8 +58,10 @@ struct store_job {
     int priority;
     int64_t created, started, finished;
     int attempt;
-    int64_t iterations, iteration; /* wanted; of the newest checkpoint or evaluation */
+    int64_t iterations, iteration; /* wanted; of the newest evaluation */
+    int64_t progressed;            /* the furthest of checkpoints and evaluations */
     double loss, accuracy;         /* of the newest evaluation; NaN: none */
+    double initial_loss;           /* of the evaluation at iteration 0; NaN: none yet */
     double trials_per_second;      /* NaN: none */
     char *error_code, *error_detail;
     int64_t error_iteration;               /* -1: none */
@@ -82,7 +84,7 @@ void store_job_release(struct store_job *job);
 enum store_kind {
     STORE_JOB_ADD, /* job: whole */
     /* job: status, started, finished, attempt, iteration, loss, accuracy, trials_per_second, error, weights_sha256,
-       crashes, build, isa, trained, dataset_sha256 */
+       crashes, build, isa, trained, dataset_sha256, initial_loss, progressed */
     STORE_JOB_SET,
     STORE_JOB_DELETE,     /* job.id: the job, its events and checkpoints */
     STORE_EVENT_ADD,      /* event */

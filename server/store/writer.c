@@ -53,7 +53,7 @@ static const char *const statement_text[STATEMENTS] = {
                 "error_code=?10,"
                 " error_detail=?11, error_iteration=?12, weights_sha256=?13, crashes=?14, crash_iteration=?15, "
                 "build=?16, isa=?17, "
-                "trained=?18, dataset_sha256=?19 WHERE id=?1",
+                "trained=?18, dataset_sha256=?19, initial_loss=?20, progressed=?21 WHERE id=?1",
     [JOB_EVENTS] = "UPDATE jobs SET events=?2, event_digest=?3 WHERE id=?1",
     [EVENT_DIGEST] = "SELECT event_digest FROM jobs WHERE id=?1",
     [JOB_DELETE] = "DELETE FROM jobs WHERE id=?1",
@@ -290,6 +290,8 @@ static int job_set(struct store *store, const struct store_job *job) {
     bind_text(s, 17, job->isa);
     sqlite3_bind_double(s, 18, job->trained);
     bind_text(s, 19, job->dataset_sha256);
+    bind_number(s, 20, job->initial_loss);
+    sqlite3_bind_int64(s, 21, job->progressed);
     return statement_run(s);
 }
 

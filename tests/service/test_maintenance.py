@@ -182,6 +182,7 @@ def test_a_database_of_the_first_version_is_brought_forward(start, tmp_path):
     daemon = start()
     job = daemon.get(f"/v1/jobs/{ended}").json()
     weights = "c22cc29508834f6a4d3861ad6335e8442b607e2d464f04d78a68958e54ffaf6e"
+    assert job["outcome"] == "trained" and job["progress"]["fraction"] == 1
     assert job["weights_sha256"] == daemon.get(f"/v1/jobs/{ended}/weights").json()["sha256"] == weights
     digest = ""
     for text in texts:

@@ -225,6 +225,8 @@ START_TEST(test_a_job_comes_back_as_it_was_written) {
                                   .iteration = 40,
                                   .loss = 0.25,
                                   .accuracy = NAN,
+                                  .initial_loss = 0.5,
+                                  .progressed = 60,
                                   .trials_per_second = 1.5,
                                   .error_code = strdup("diverged"),
                                   .error_detail = strdup("at 40"),
@@ -245,8 +247,8 @@ START_TEST(test_a_job_comes_back_as_it_was_written) {
     ck_assert_int_eq(job.priority, 3);
     ck_assert(job.created == 1007 && job.started == 11 && job.finished == 12 && job.attempt == 2 &&
               job.iteration == 40 && job.iterations == 100);
-    ck_assert(job.loss == 0.25 && isnan(job.accuracy) && job.trials_per_second == 1.5 && job.trained == 2.5 &&
-              job.memory == 4096);
+    ck_assert(job.loss == 0.25 && isnan(job.accuracy) && job.initial_loss == 0.5 && job.progressed == 60 &&
+              job.trials_per_second == 1.5 && job.trained == 2.5 && job.memory == 4096);
     ck_assert_str_eq(job.error_code, "diverged");
     ck_assert_str_eq(job.error_detail, "at 40");
     ck_assert(job.error_iteration == 40 && job.crashes == 1 && job.crash_iteration == 20 && job.events == 1);

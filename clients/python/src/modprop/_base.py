@@ -89,6 +89,11 @@ class JobView:
         return str(self.document["status"])
 
     @property
+    def outcome(self) -> str | None:
+        """Of a job that succeeded: trained, or diverged where its loss ended above three times its loss at iteration 0."""
+        return self.document.get("outcome")
+
+    @property
     def finished(self) -> bool:
         return self.status in TERMINAL
 
@@ -120,6 +125,7 @@ class JobView:
         """Takes what an event says of the job into the document."""
         if event.get("type") == "status":
             self.document["status"] = event.get("status", self.status)
+            self.document["outcome"] = event.get("outcome")
         elif event.get("type") == "progress":
             self.document["metrics"] = {name: event.get(name) for name in ("loss", "accuracy")}
             self.document["progress"] = (self.document.get("progress") or {}) | {"iteration": event.get("iteration")}
