@@ -270,9 +270,12 @@ static json_t *encode_value(const struct field *field, const void *object) {
 bool fields_encode(const struct fields *fields, unsigned variant, const void *object, json_t *target) {
     bool ok = target != NULL;
     for (size_t i = 0; i < fields->count && ok; i++) {
-        if (field_applies(&fields->items[i], variant)) {
-            ok = json_object_set_new(target, fields->items[i].name, encode_value(&fields->items[i], object)) == 0;
+        const struct field *field = &fields->items[i];
+        json_t *value = field_applies(field, variant) ? encode_value(field, object) : NULL;
+        if (field->omit_null && json_is_null(value)) {
+            continue; /* jansson's null is a constant: nothing is to be freed */
         }
+        ok = !field_applies(field, variant) || json_object_set_new(target, field->name, value) == 0;
     }
     return ok;
 }

@@ -43,7 +43,8 @@ struct field {
     bool low_excluded;
     const char *fallback;       /* default as JSON text */
     const char *const *choices; /* NULL-ended */
-    unsigned variants;          /* a bit for each variant (rule, task, optimizer) that has it; 0: all */
+    bool omit_null;    /* a null is left out of documents: those from before the field existed keep their text */
+    unsigned variants; /* a bit for each variant (rule, task, optimizer) that has it; 0: all */
     const struct field_custom *custom;
     const char *doc;
 };

@@ -69,6 +69,30 @@ static json_t *encode_dataset_name(const struct field *field, const void *object
 static const struct field_custom dataset_name = {decode_dataset_name, encode_dataset_name,
                                                  "{\"type\": \"string\", \"minLength\": 1, \"maxLength\": 64}"};
 
+static void decode_data_sha256(const json_t *value, const struct path *path, const struct field *field, void *object,
+                               struct problems *problems) {
+    struct task_config *task = object;
+    const char *digest = json_string_value(value);
+    char got[80];
+    if (json_is_null(value)) {
+        task->data_sha256[0] = '\0';
+    } else if (digest == NULL || strlen(digest) != 64 || strspn(digest, "0123456789abcdef") != 64) {
+        problems_add(problems, path, field->name,
+                     "must be a SHA-256 of 64 lower-case hexadecimal digits, or null; got %s", value_quote(value, got));
+    } else {
+        memcpy(task->data_sha256, digest, sizeof task->data_sha256);
+    }
+}
+
+static json_t *encode_data_sha256(const struct field *field, const void *object) {
+    const struct task_config *task = object;
+    (void)field;
+    return task->data_sha256[0] == '\0' ? json_null() : json_string(task->data_sha256);
+}
+
+static const struct field_custom data_sha256 = {decode_data_sha256, encode_data_sha256,
+                                                "{\"type\": [\"string\", \"null\"], \"pattern\": \"^[0-9a-f]{64}$\"}"};
+
 static const struct field task_items[] = {
     {.name = "delay",
      .type = FIELD_INT,
@@ -222,6 +246,13 @@ static const struct field task_items[] = {
      .custom = &dataset_name,
      .variants = BIT(TASK_DATASET),
      .doc = "the dataset's name"},
+    {.name = "sha256",
+     .type = FIELD_CUSTOM,
+     .custom = &data_sha256,
+     .fallback = "null",
+     .omit_null = true,
+     .variants = BIT(TASK_DATASET) | BIT(TASK_ROW_MNIST) | BIT(TASK_PIXEL_MNIST),
+     .doc = "version of the data; null: the newest when the job is accepted, which the job then names"},
 };
 
 const struct fields task_fields = {task_items, COUNT(task_items)};
