@@ -43,7 +43,7 @@ static const struct option option_table[] = {
      "directory of the store; made if missing; one daemon at a time (required)"},
     {"listen", OPTION_TEXT, "ADDRESS:PORT", FIELD(listen), "127.0.0.1:8080", 0, 0, NULL,
      "where to listen; port 0 picks a free one"},
-    {"workers", OPTION_INTEGER, "N", FIELD(workers), "-1", -1, 1024, NULL,
+    {"workers", OPTION_INTEGER, "N", FIELD(workers), "-1", -1, 1000, NULL,
      "jobs trained at once; 0 accepts jobs and trains none, -1 is one a core"},
     {"cores", OPTION_INTEGER, "N", FIELD(cores), "0", 0, 4096, NULL,
      "cores divided over the running jobs; 0 is all that this process may use"},
@@ -84,7 +84,8 @@ static const struct option option_table[] = {
     {"max-streams", OPTION_INTEGER, "N", FIELD(max_streams), "2000", 1, 100000, NULL,
      "event streams at once; beyond it 503"},
     {"max-waiting", OPTION_INTEGER, "N", FIELD(max_waiting), "64", 1, 4096, NULL,
-     "gradients, simulations and encodings that may wait for the service thread; beyond it 429"},
+     "requests that may wait in each lane (reads, checks, heavy computations); one client may have half of that; "
+     "beyond it 429"},
     {"max-body", OPTION_BYTES, "BYTES", FIELD(max_body), "32M", KIB, 1024 * MIB, NULL, "largest JSON body"},
     {"max-dataset", OPTION_BYTES, "BYTES", FIELD(max_dataset), "4G", KIB, INT64_MAX, NULL, "largest dataset"},
     {"rate", OPTION_INTEGER, "N", FIELD(rate), "0", 0, 1000000, NULL,

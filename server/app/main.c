@@ -39,6 +39,7 @@ static void on_tick(void *user, uint64_t now) {
     struct server *server = user;
     http_tick(server->http, now);
     streams_tick(server->streams, now);
+    lanes_tick(server->lanes, now);
     routes_tick(server, now);
     jobs_tick(server->jobs, now);
     if (server->state == SERVER_READY) {
@@ -138,22 +139,31 @@ static void measure_host(struct server *server) {
     server->memory = server->config.memory > 0 ? server->config.memory : server->host_memory / 10 * 9;
 }
 
+static bool open_lane_readers(struct server *server, char *error) {
+    for (int i = 0; i < LANE_SEATS; i++) {
+        server->lane_readers[i] = store_reader_open(server->config.data, error);
+        if (server->lane_readers[i] == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool start_store(struct server *server, char *error) {
     const char *directory = server->config.data;
     server->store = store_open(directory, &server->loop, error);
     server->reader = server->store == NULL ? NULL : store_reader_open(directory, error);
-    server->service_reader = server->reader == NULL ? NULL : store_reader_open(directory, error);
-    if (server->service_reader == NULL) {
+    if (server->reader == NULL || !open_lane_readers(server, error)) {
         return false;
     }
     dataset_uploads_clear(directory); /* the store's lock is held: nobody else writes there */
     server->datasets = datasets_create(directory);
-    server->service = service_create(&server->loop, (size_t)server->config.max_waiting);
+    server->lanes = lanes_create(&server->loop, (size_t)server->config.max_waiting);
     const struct streams_hooks hooks = {
         .user = server, .page = routes_page, .weights = results_weights_begin, .forget = results_weights_forget};
     server->streams = streams_create(&hooks, (int)server->config.heartbeat, (size_t)server->config.max_streams);
-    if (server->datasets == NULL || server->service == NULL || server->streams == NULL) {
-        snprintf(error, CONFIG_ERROR_BYTES, "there is no memory, or no thread can be started");
+    if (server->datasets == NULL || server->lanes == NULL || server->streams == NULL) {
+        snprintf(error, CONFIG_ERROR_BYTES, "there is no memory");
         return false;
     }
     return true;
@@ -227,20 +237,20 @@ static bool say_ready(struct server *server) {
 }
 
 /*
- * Takes everything down. The order matters: what still waits for the service thread or for a commit is answered before
+ * Takes everything down. The order matters: what still waits in a lane or for a commit is answered before
  * its request goes, and the store is closed after the last write and before the jobs that made it.
  */
 static void stop(struct server *server) {
     uint64_t until = server->stop_due != 0 ? server->stop_due + LAST_MILLISECONDS
                                            : clock_milliseconds() + 10 * LAST_MILLISECONDS;
     routes_end(server);
-    if (!service_destroy(server->service, until)) {
+    if (!lanes_destroy(server->lanes, until)) {
         /* It reads a large dataset, say. Its client hears no more; what was answered is stored. */
         log_warning("stopped amid a computation that did not end in time");
         store_close(server->store);
         _exit(0);
     }
-    server->service = NULL;
+    server->lanes = NULL;
     loop_deliver(&server->loop);
     store_close(server->store);
     loop_deliver(&server->loop);
@@ -248,7 +258,9 @@ static void stop(struct server *server) {
     streams_destroy(server->streams);
     jobs_destroy(server->jobs);
     datasets_destroy(server->datasets);
-    store_reader_close(server->service_reader);
+    for (int i = 0; i < LANE_SEATS; i++) {
+        store_reader_close(server->lane_readers[i]);
+    }
     store_reader_close(server->reader);
     auth_destroy(server->auth);
 }
@@ -263,7 +275,9 @@ static int serve(struct server *server) {
     if (loop_init(&server->loop, &hooks) != 0) {
         return fail(1, "the event loop cannot start");
     }
-    bool started = start(server, error);
+    bool started = pool_start(&server->loop.uv, server->workers + LANE_SEATS + POOL_FILE_THREADS, error,
+                              sizeof error) &&
+                   start(server, error);
     if (started && !say_ready(server)) {
         log_warning("the ready line could not be written to standard output", LOG_T("reason", strerror(errno)));
     }

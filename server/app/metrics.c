@@ -173,8 +173,9 @@ static void render_jobs(FILE *out, struct server *server) {
            (double)streams_sent_events(server->streams));
     single(out, "modprop_stream_bytes_total", "counter", "Bytes sent on all streams.",
            (double)streams_sent_bytes(server->streams));
-    single(out, "modprop_service_queue_depth", "gauge", "Gradients, simulations and encodings that wait or run.",
-           server->service == NULL ? 0.0 : (double)service_depth(server->service));
+    single(out, "modprop_service_queue_depth", "gauge",
+           "Computations of requests (reads, checks, gradients, simulations) that wait or run.",
+           server->lanes == NULL ? 0.0 : (double)lanes_depth(server->lanes));
 }
 
 static void render_store(FILE *out, struct server *server) {

@@ -12,7 +12,7 @@
 #include "server/base/loop.h"
 #include "server/app/metrics.h"
 #include "server/jobs/retention.h"
-#include "server/base/service.h"
+#include "server/base/lanes.h"
 #include "server/store/store.h"
 #include "server/events/streams.h"
 
@@ -24,13 +24,13 @@ struct server {
     struct http *http;
     struct auth *auth;
     struct store *store;
-    struct store_reader *reader;         /* the loop's */
-    struct store_reader *service_reader; /* the service thread's */
+    struct store_reader *reader;                   /* the loop's */
+    struct store_reader *lane_readers[LANE_SEATS]; /* of each seat's tasks */
     struct datasets *datasets;
     struct jobs *jobs;
     struct retention retention;
     struct streams *streams;
-    struct service *service;
+    struct lanes *lanes;
     struct waiting *waiting;    /* requests that wait for a job's end (routes/jobs.c) */
     struct submission *pending; /* submissions with a key that are not committed yet (routes/submit.c) */
     struct metrics metrics;

@@ -143,6 +143,11 @@ void http_reply_source(struct request *request, int status, const char *type, co
 void http_reply_empty(struct request *request, int status);
 /* A problem document (RFC 9457) whose detail is made as by printf. */
 void http_problem(struct request *request, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/*
+ * True where the client has closed its side of a connection whose request waits for its answer. libmicrohttpd does not
+ * look at suspended connections.
+ */
+bool http_is_gone(const struct request *request);
 /* True once the request has its answer. */
 bool http_is_answered(const struct request *request);
 

@@ -9,6 +9,7 @@
 #include "server/http/internal.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -446,6 +447,11 @@ void http_body_sink(struct request *request, uint64_t limit, const struct body_s
 }
 
 /* ---- answers ---- */
+
+bool http_is_gone(const struct request *request) {
+    struct pollfd side = {.fd = state_of(request)->connection->socket, .events = POLLRDHUP};
+    return poll(&side, 1, 0) > 0 && (side.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
 
 bool http_is_answered(const struct request *request) {
     return state_of(request)->response != NULL || state_of(request)->queued;

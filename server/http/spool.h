@@ -3,7 +3,7 @@
  * they are many, so that a weights document of any size takes bounded memory and leaves with the client's own
  * backpressure.
  *
- * Used by one thread at a time (handed from the service thread to the loop with its task).
+ * Used by one thread at a time (handed from a lane to the loop with its task).
  */
 #ifndef MODPROP_SERVER_SPOOL_H
 #define MODPROP_SERVER_SPOOL_H

@@ -1,5 +1,5 @@
 /*
- * Datasets: a body streams to a file beside its place, is checked on the service thread, and takes its place by a
+ * Datasets: a body streams to a file beside its place, is checked in a lane, and takes its place by a
  * rename. A dataset that an unfinished job trains on is not replaced or deleted: the job could not be resumed to the
  * same bits.
  */
@@ -55,7 +55,7 @@ static bool name_is_good(struct request *request) {
     return false;
 }
 
-/* ---- work on the service thread ---- */
+/* ---- work in lanes ---- */
 
 struct usage {
     const char *name;
@@ -80,7 +80,7 @@ static bool note_user(void *user, const struct store_job *job) {
 /* True, answered, where an unfinished job needs the dataset as it is. */
 static bool is_in_use(struct dataset_work *work) {
     struct usage usage = {.name = work->name};
-    store_jobs_with(work->computation.server->service_reader, UNFINISHED, note_user, &usage);
+    store_jobs_with(computation_reader(&work->computation), UNFINISHED, note_user, &usage);
     if (usage.job[0] != '\0') {
         computation_fail(&work->computation, 409, "the dataset \"%s\" is in use by job %s, which is not finished",
                          work->name, usage.job);
@@ -135,8 +135,8 @@ static void dataset_work_release(struct computation *computation) {
     free(work);
 }
 
-static void start_work(struct server *server, struct request *request, void (*run)(struct computation *),
-                       const char *path) {
+static void start_work(struct server *server, struct request *request, enum lane lane,
+                       void (*run)(struct computation *), const char *path) {
     struct dataset_work *work = calloc(1, sizeof *work);
     if (work == NULL) {
         http_problem(request, 500, "out of memory");
@@ -147,7 +147,7 @@ static void start_work(struct server *server, struct request *request, void (*ru
     computation_init(&work->computation, server, request, "application/json");
     work->computation.work = run;
     work->computation.release = dataset_work_release;
-    computation_start(&work->computation);
+    computation_start(&work->computation, lane);
 }
 
 /* ---- PUT ---- */
@@ -210,7 +210,7 @@ void route_dataset_put(struct server *server, struct request *request) {
         return;
     }
     close(upload->descriptor);
-    start_work(server, request, work_put, upload->path);
+    start_work(server, request, LANE_CHECKS, work_put, upload->path);
     free(upload);
 }
 
@@ -218,7 +218,7 @@ void route_dataset_put(struct server *server, struct request *request) {
 
 void route_dataset_delete(struct server *server, struct request *request) {
     if (name_is_good(request)) {
-        start_work(server, request, work_delete, "");
+        start_work(server, request, LANE_CHECKS, work_delete, "");
     }
 }
 
@@ -243,7 +243,7 @@ void route_dataset(struct server *server, struct request *request) {
         return;
     }
     if (strcmp(request->type, "application/json") == 0) {
-        start_work(server, request, work_get, "");
+        start_work(server, request, LANE_READS, work_get, "");
         return;
     }
     int found = dataset_find(server->config.data, request->parameter, &info, path, error);
@@ -274,5 +274,5 @@ static void work_list(struct computation *computation) {
 }
 
 void route_datasets(struct server *server, struct request *request) {
-    start_work(server, request, work_list, "");
+    start_work(server, request, LANE_READS, work_list, "");
 }

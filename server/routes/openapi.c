@@ -28,8 +28,11 @@ static const struct operation operations[] = {
      "Submit a job; with Accept: application/x-ndjson or text/event-stream its events follow, and its weights as the "
      "last",
      "201 400 409 413 415 507", "JobSubmission", "Job"},
-    {"validate", "The job with its defaults, its memory and multiply-adds; nothing is stored", "200 400 413 415",
-     "JobSubmission", "Validated"},
+    {"validate",
+     "The job with its defaults, its memory and multiply-adds; nothing is stored. A body of more than 65536 bytes "
+     "needs "
+     "the role submit",
+     "200 400 413 415", "JobSubmission", "Validated"},
     {"jobs", "Jobs, newest first", "200", NULL, "JobPage"},
     {"job", "One job; wait answers when it ends or after that many seconds", "200", NULL, "Job"},
     {"delete", "Delete a finished job and all that belongs to it", "204 409 415 507", NULL, NULL},

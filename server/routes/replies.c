@@ -215,7 +215,21 @@ void reply_refusal(struct request *request, enum jobs_result result, const char 
     }
 }
 
-/* ---- the service thread ---- */
+/* ---- computations in lanes ---- */
+
+void reply_stopped(struct request *request, const struct lane_task *task) {
+    switch (task->outcome) {
+    case LANE_GONE: /* only a client that closed its sending side alone reads this */
+        http_problem(request, 400, "the connection was closed before the answer was ready; keep it open until then");
+        break;
+    case LANE_TIME:
+        http_problem(request, 503, "the computation took longer than %d seconds and was stopped; ask for less",
+                     lane_seconds(task->lane));
+        break;
+    default:
+        http_problem(request, 503, "the daemon is shutting down");
+    }
+}
 
 static bool write_spool(void *user, const void *bytes, size_t size) {
     return spool_write(user, bytes, size);
@@ -227,22 +241,22 @@ void computation_tidy(const struct computation *computation) {
     }
 }
 
-static void run(struct service_task *task) {
+static void run(struct lane_task *task) {
     struct computation *computation = (struct computation *)task; /* its first member */
     computation->work(computation);
     computation_tidy(computation);
     spool_finish(&computation->out);
 }
 
-static void finish(struct service_task *task) {
+static void finish(struct lane_task *task) {
     struct computation *computation = (struct computation *)task;
     struct request *request = computation->request;
     if (request == NULL) {
         computation->release(computation);
         return;
     }
-    if (service_is_stopped(task)) {
-        http_problem(request, 503, "the daemon is shutting down");
+    if (task->outcome != LANE_GO) {
+        reply_stopped(request, task);
     } else if (computation->problems.count > 0) {
         reply_problems(request, computation->status, computation->detail, &computation->problems);
     } else if (computation->status >= 400) {
@@ -263,6 +277,11 @@ static void finish(struct service_task *task) {
     computation->release(computation);
 }
 
+static bool is_gone(struct lane_task *task) {
+    const struct computation *computation = (struct computation *)task;
+    return http_is_gone(computation->request);
+}
+
 void computation_init(struct computation *computation, struct server *server, struct request *request,
                       const char *type) {
     computation->server = server;
@@ -271,6 +290,7 @@ void computation_init(struct computation *computation, struct server *server, st
     computation->status = 200;
     computation->task.run = run;
     computation->task.finish = finish;
+    computation->task.gone = request == NULL ? NULL : is_gone;
     spool_init(&computation->out, server->config.data);
     computation->writer = (struct writer){.write = write_spool, .user = &computation->out};
 }
@@ -280,15 +300,21 @@ bool answers_are_full(const struct server *server) {
     return counts.answer_bytes > ANSWERS_BYTES || counts.answer_file_bytes + spools_held() > ANSWERS_FILE_BYTES;
 }
 
-void computation_start(struct computation *computation) {
-    if (computation->server->service != NULL && service_submit(computation->server->service, &computation->task)) {
+struct store_reader *computation_reader(const struct computation *computation) {
+    return computation->server->lane_readers[computation->task.seat];
+}
+
+void computation_start(struct computation *computation, enum lane lane) {
+    struct server *server = computation->server;
+    struct request *request = computation->request;
+    if (server->lanes != NULL &&
+        lanes_submit(server->lanes, lane, request->identity, request->address, &computation->task)) {
         return;
     }
-    if (computation->request != NULL) {
-        http_header_set(computation->request, "Retry-After", "2");
-        http_problem(computation->request, 429, "%lld requests already wait to be computed (--max-waiting)",
-                     (long long)computation->server->config.max_waiting);
-    }
+    http_header_set(request, "Retry-After", "2");
+    http_problem(request, 429,
+                 "too many requests wait to be computed: at most %lld, and half of that for one client (--max-waiting)",
+                 (long long)server->config.max_waiting);
     computation->release(computation);
 }
 

@@ -1,6 +1,6 @@
 /*
  * Answers that several routes give: problems with their faults, a job's document, why an action was not done; and
- * requests whose answer is made on the service thread.
+ * requests whose answer is made in a lane.
  */
 #ifndef MODPROP_SERVER_REPLIES_H
 #define MODPROP_SERVER_REPLIES_H
@@ -29,12 +29,12 @@ void reply_job(struct server *server, struct request *request, int status, const
 /* Answers why what was asked of a job was not done. */
 void reply_refusal(struct request *request, enum jobs_result result, const char *detail);
 
-/* Work on the service thread that ends in an answer. Embedded first in what belongs to the work. */
+/* Work in a lane that ends in an answer. Embedded first in what belongs to the work. */
 struct computation {
-    struct service_task task;
+    struct lane_task task;
     struct server *server;
     struct request *request; /* NULL: somebody else finishes */
-    /* Service thread: fills out or sets status and detail. */
+    /* In the lane: fills out or sets status and detail. */
     void (*work)(struct computation *computation);
     /* Loop: frees what the work owns; the answer has been given. */
     void (*release)(struct computation *computation);
@@ -56,11 +56,15 @@ void computation_init(struct computation *computation, struct server *server, st
  */
 bool answers_are_full(const struct server *server);
 
-/* Hands it to the service thread; answers 429 and releases where its queue is full. */
-void computation_start(struct computation *computation);
-/* Service thread, once what a body was read into is freed: gives the memory of a large one back to the system. */
+/* Hands it to a lane; answers 429 and releases where too many wait there. */
+void computation_start(struct computation *computation, enum lane lane);
+/* In the lane: the connection to the database that is this computation's meanwhile. */
+struct store_reader *computation_reader(const struct computation *computation);
+/* Answers why the task was given up. */
+void reply_stopped(struct request *request, const struct lane_task *task);
+/* In the lane, once what a body was read into is freed: gives the memory of a large one back to the system. */
 void computation_tidy(const struct computation *computation);
-/* Service thread: the request's body as JSON, or NULL after computation_fail. */
+/* In the lane: the request's body as JSON, or NULL after computation_fail. */
 json_t *computation_body(struct computation *computation);
 void computation_fail(struct computation *computation, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -1,5 +1,5 @@
 /*
- * Routes of results, all made on the service thread: curves, weights, gradients; and the last line of a stream.
+ * Routes of results, all made in lanes: curves, weights, gradients; and the last line of a stream.
  */
 #include <math.h>
 #include <stdio.h>
@@ -121,7 +121,7 @@ static bool take_progress(void *user, const struct store_event *event) {
         }
     }
     json_decref(document);
-    return !curves->failed && !service_is_stopped(curves);
+    return !curves->failed && !lane_is_stopped(curves);
 }
 
 /* Marks the least and the greatest of every bucket of one curve. */
@@ -227,7 +227,7 @@ static void work_curves(struct computation *computation) {
         curve_find(curves, always[i]);
     }
     if (curves->curve_count == 0 ||
-        store_progress_read(computation->server->service_reader, curves->job, curves->from, curves->to, take_progress,
+        store_progress_read(computation_reader(computation), curves->job, curves->from, curves->to, take_progress,
                             curves) < 0 ||
         curves->failed) {
         computation_fail(computation, 500, "the metrics cannot be read");
@@ -265,7 +265,7 @@ void route_job_metrics(struct server *server, struct request *request) {
                      curves->csv ? "text/csv; charset=utf-8; header=present" : "application/json");
     curves->computation.work = work_curves;
     curves->computation.release = curves_release;
-    computation_start(&curves->computation);
+    computation_start(&curves->computation, LANE_READS);
 }
 
 /* ---- weights ---- */
@@ -325,7 +325,7 @@ static void open_weights(struct encoding *encoding, const struct store_job *job,
 
 static void work_weights(struct computation *computation) {
     struct encoding *encoding = (struct encoding *)computation;
-    struct store_reader *reader = computation->server->service_reader;
+    struct store_reader *reader = computation_reader(computation);
     struct store_job job;
     struct store_checkpoint checkpoint = {0};
     if (store_job_read(reader, encoding->job, &job) != 1) {
@@ -390,22 +390,22 @@ void route_weights(struct server *server, struct request *request) {
         snprintf(disposition, sizeof disposition, "attachment; filename=\"%s.safetensors\"", encoding->job);
         http_header_set(request, "Content-Disposition", disposition);
     }
-    computation_start(&encoding->computation);
+    computation_start(&encoding->computation, LANE_READS);
 }
 
 /* ---- the last line of a stream ---- */
 
-static void run_line(struct service_task *task) {
+static void run_line(struct lane_task *task) {
     struct encoding *encoding = (struct encoding *)task;
     work_weights(&encoding->computation);
     spool_finish(&encoding->computation.out);
 }
 
-static void finish_line(struct service_task *task) {
+static void finish_line(struct lane_task *task) {
     struct encoding *encoding = (struct encoding *)task;
     struct spool *line = &encoding->computation.out;
     if (encoding->done != NULL) {
-        bool ok = !service_is_stopped(task) && encoding->computation.status == 200 && line->error == 0;
+        bool ok = task->outcome == LANE_GO && encoding->computation.status == 200 && line->error == 0;
         struct spool taken = *line;
         if (ok) {
             spool_init(line, line->directory); /* it is the stream's from now on */
@@ -430,7 +430,7 @@ bool results_weights_begin(void *user, const char *job, bool as_sse, void (*done
     computation_init(&encoding->computation, server, NULL, NULL);
     encoding->computation.task.run = run_line;
     encoding->computation.task.finish = finish_line;
-    if (server->service == NULL || !service_submit(server->service, &encoding->computation.task)) {
+    if (server->lanes == NULL || !lanes_submit(server->lanes, LANE_READS, "", job, &encoding->computation.task)) {
         encoding_release(&encoding->computation);
         return false;
     }
@@ -442,7 +442,7 @@ void results_weights_forget(void *user, void *handle) {
     struct encoding *encoding = handle;
     (void)user;
     encoding->done = NULL;
-    atomic_store(&encoding->computation.task.stop, true);
+    atomic_store(&encoding->computation.task.stop, LANE_GONE);
 }
 
 /* ---- gradients ---- */
@@ -463,7 +463,7 @@ static bool compute_rule(struct gradient_work *work, const struct rule_config *r
                          double *loss) {
     struct train_error error = {.text = ""};
     struct computation *computation = &work->computation;
-    switch (gradients_compute(&work->asked.problem, rule, computation->server->cores, service_is_stopped, computation,
+    switch (gradients_compute(&work->asked.problem, rule, computation->server->cores, lane_is_stopped, computation,
                               gradients, loss, &error)) {
     case TRAIN_FINISHED:
         return true;
@@ -525,5 +525,5 @@ void route_gradients(struct server *server, struct request *request) {
     computation_init(&work->computation, server, request, "application/json");
     work->computation.work = work_gradients;
     work->computation.release = gradient_work_release;
-    computation_start(&work->computation);
+    computation_start(&work->computation, LANE_HEAVY);
 }

@@ -1,5 +1,5 @@
 /*
- * POST /v1/jobs/{id}/simulate: runs a trained network forward, on the service thread.
+ * POST /v1/jobs/{id}/simulate: runs a trained network forward, in the lane of heavy computations.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ static void simulate(struct simulation *simulation, const struct train_config *c
         computation_fail(computation, 503, "there is no memory for this request now");
     } else {
         switch (
-            simulate_run(config, trained, &simulation->ask.request, service_is_stopped, computation, &answer, &error)) {
+            simulate_run(config, trained, &simulation->ask.request, lane_is_stopped, computation, &answer, &error)) {
         case TRAIN_FINISHED:
             simulate_answer_write(&computation->writer, simulation->job, &simulation->ask, trained, &answer);
             break;
@@ -63,8 +63,8 @@ static void open_network(struct simulation *simulation, const struct store_job *
     struct train_error error = {.text = ""};
     const struct task_data *data = NULL;
     char reason[DATASETS_ERROR_BYTES];
-    if (store_checkpoint_read(computation->server->service_reader, job->id, simulation->ask.iteration, &checkpoint,
-                              NULL) != 1) {
+    if (store_checkpoint_read(computation_reader(computation), job->id, simulation->ask.iteration, &checkpoint, NULL) !=
+        1) {
         computation_fail(computation, 409,
                          simulation->ask.iteration < 0 ? "there is no checkpoint yet"
                                                        : "there is no checkpoint of this iteration");
@@ -97,7 +97,7 @@ static void work_simulation(struct computation *computation) {
     json_decref(document);
     if (computation->problems.count > 0) {
         computation_fail(computation, 422, "the request has bad fields");
-    } else if (store_job_read(computation->server->service_reader, simulation->job, &job) != 1) {
+    } else if (store_job_read(computation_reader(computation), simulation->job, &job) != 1) {
         computation_fail(computation, 404, "there is no job %s", simulation->job);
     } else {
         open_network(simulation, &job);
@@ -118,7 +118,7 @@ void route_simulate(struct server *server, struct request *request) {
         computation_init(&simulation->computation, server, request, "application/json");
         simulation->computation.work = work_simulation;
         simulation->computation.release = simulation_release;
-        computation_start(&simulation->computation);
+        computation_start(&simulation->computation, LANE_HEAVY);
     }
     store_job_release(&job);
 }

@@ -1,7 +1,7 @@
 /*
  * Submitting jobs: POST /v1/jobs and POST /v1/jobs:validate.
  *
- * A submission is parsed and checked on the service thread where that may take long (data to be read, weights to be
+ * A submission is parsed and checked in a lane where that may take long (data to be read, weights to be
  * taken from another job, a large body), else at once; then jobs/requests.c stores it, and only when it is durable the
  * client hears 201, or its stream begins.
  */
@@ -18,7 +18,7 @@
 
 #define KEY_BYTES 200
 #define LARGE_BODY                                                                                                     \
-    65536 /* bytes; larger ones are parsed on the service thread, one at a time: a tree takes many times its text */
+    65536 /* bytes; larger ones are parsed in a lane, one of a client at a time: a tree takes many times its text */
 
 struct submission {
     struct computation computation; /* first */
@@ -217,7 +217,9 @@ static void conclude(struct submission *submission) {
     struct computation *computation = &submission->computation;
     struct server *server = computation->server;
     char id[STORE_ID_BYTES];
-    if (service_is_stopped(computation) || server->state != SERVER_READY) {
+    if (computation->task.outcome != LANE_GO) {
+        reply_stopped(computation->request, &computation->task);
+    } else if (server->state != SERVER_READY) {
         http_problem(computation->request, 503, "the daemon is shutting down");
     } else if (computation->status >= 400) {
         reply_problems(computation->request, computation->status, computation->detail,
@@ -244,13 +246,13 @@ static void conclude(struct submission *submission) {
     submission_release(computation);
 }
 
-static void run_check(struct service_task *task) {
+static void run_check(struct lane_task *task) {
     struct submission *submission = (struct submission *)task;
-    check(submission, submission->computation.server->service_reader);
+    check(submission, computation_reader(&submission->computation));
     computation_tidy(&submission->computation);
 }
 
-static void finish_check(struct service_task *task) {
+static void finish_check(struct lane_task *task) {
     conclude((struct submission *)task);
 }
 
@@ -301,7 +303,7 @@ static bool answer_known_key(struct server *server, struct request *request, str
 
 /* ---- the routes ---- */
 
-/* Whether checking may take long: then it happens on the service thread. `document` NULL: the body is large. */
+/* Whether checking may take long: then it happens in a lane. `document` NULL: the body is large. */
 static bool takes_long(const json_t *document) {
     const char *task = json_string_value(json_object_get(json_object_get(document, "task"), "type"));
     const json_t *initial = json_object_get(json_object_get(document, "network"), "initial");
@@ -338,7 +340,7 @@ static void submit(struct server *server, struct request *request, bool validate
     if (takes_long(document)) {
         submission->computation.task.run = run_check;
         submission->computation.task.finish = finish_check;
-        computation_start(&submission->computation);
+        computation_start(&submission->computation, LANE_CHECKS);
     } else {
         check(submission, server->reader);
         conclude(submission);
@@ -349,6 +351,21 @@ void route_submit(struct server *server, struct request *request) {
     submit(server, request, false);
 }
 
+/* A large body costs seconds to check: whoever may not submit the job is not to make the daemon read it. */
+static bool may_validate(struct server *server, struct request *request) {
+    char name[TOKEN_NAME_BYTES];
+    if (request->body_size <= LARGE_BODY || !auth_is_required(server->auth) ||
+        auth_check(server->auth, http_header(request, "Authorization"), name) >= ROLE_SUBMIT) {
+        return true;
+    }
+    http_problem(request, 403,
+                 "validating a body of more than %d bytes needs the role submit; the token \"%s\" has read", LARGE_BODY,
+                 request->identity);
+    return false;
+}
+
 void route_validate(struct server *server, struct request *request) {
-    submit(server, request, true);
+    if (may_validate(server, request)) {
+        submit(server, request, true);
+    }
 }

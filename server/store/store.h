@@ -7,7 +7,7 @@
  * When a commit fails (full disk) its units and all that were made before the loop has heard of it fail too, so that
  * the events of a job can never have a gap: numbers given to a failed unit are given again.
  *
- * Readers: the loop thread reads by one read-only connection through store_reader; the service thread and workers make
+ * Readers: the loop thread reads by one read-only connection through store_reader; lanes and workers make
  * their own.
  *
  * The directory has one owner: an exclusive lock on DIR/lock. A damaged database is refused, never overwritten.

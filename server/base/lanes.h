@@ -1,0 +1,86 @@
+/*
+ * Lanes: what is too long for the loop and must not wait behind jobs, on libuv's thread pool.
+ *
+ * Each lane has a number of seats and never has more tasks in the pool than that; the rest wait here. The pool is made
+ * large enough for all slots of jobs and all seats (thread.h), so that no lane, and no file operation, ever waits for a
+ * job or for another lane. Who waits is served in turn: by token, and for one token by client; one token has at most
+ * `most_of_one` seats of a lane and half of its waiting places, so that the others are never shut out.
+ *
+ * Owner: the loop thread, alone; only a task's stop word is shared. A task is made on the loop, runs on a thread of the
+ * pool, and is finished on the loop; in between nobody else touches it. It is given up, by its stop word, when its
+ * client is gone, when its time is over, or when the daemon stops; it ends as soon as it looks, and finish is called
+ * all the same.
+ */
+#ifndef MODPROP_SERVER_LANES_H
+#define MODPROP_SERVER_LANES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+#include "server/base/loop.h"
+
+enum lane {
+    LANE_READS,  /* metrics, weights, lists, datasets */
+    LANE_CHECKS, /* submissions, large validations, uploads of datasets */
+    LANE_HEAVY,  /* gradients, simulations */
+    LANES
+};
+
+#define LANE_SEATS 7 /* of all lanes together: that many tasks run at once */
+
+enum lane_stop {
+    LANE_GO,
+    LANE_GONE,  /* its client is gone */
+    LANE_TIME,  /* it ran longer than its lane allows */
+    LANE_ENDING /* the daemon stops */
+};
+
+struct lanes;
+
+struct lane_task {
+    void (*run)(struct lane_task *task);    /* a thread of the pool */
+    void (*finish)(struct lane_task *task); /* loop thread, once, always; frees */
+    bool (*gone)(struct lane_task *task);   /* loop thread, each second: whether its client is gone; NULL: never */
+    enum lane_stop outcome;                 /* for finish: why it was given up; LANE_GO: run has done all it wanted */
+    int seat;                               /* for run: 0 to LANE_SEATS - 1, of no other task meanwhile */
+    atomic_int stop;                        /* enum lane_stop; polled by run */
+    /* the lanes' own */
+    uv_work_t work;
+    struct lane_task *next;
+    struct lanes *lanes;
+    enum lane lane;
+    uint64_t token, client;           /* who asked, hashed */
+    uint64_t token_turn, client_turn; /* its place among the waiting */
+    uint64_t deadline;                /* ms; 0: waits */
+};
+
+/* Every lane holds at most `limit` waiting tasks. NULL without memory. */
+struct lanes *lanes_create(struct loop *loop, size_t limit);
+
+/*
+ * False where the lane has no waiting place for this token, or the lanes end: the task stays the caller's. `token`
+ * names who asked ("" : nobody has a name, and the client counts), `client` from where.
+ */
+bool lanes_submit(struct lanes *lanes, enum lane lane, const char *token, const char *client, struct lane_task *task);
+
+/* Each second: time limits, and clients that are gone. */
+void lanes_tick(struct lanes *lanes, uint64_t now);
+
+/* Seconds that a task of the lane may run. */
+int lane_seconds(enum lane lane);
+
+/* Tasks that wait or run. */
+size_t lanes_depth(const struct lanes *lanes);
+
+/*
+ * Sets the stop word of all tasks, runs the loop until all are finished, frees. NULL-safe. False where a task has not
+ * looked up by `until` (clock_milliseconds): it still runs, and nothing that it uses may be freed.
+ */
+bool lanes_destroy(struct lanes *lanes, uint64_t until);
+
+/* For core's polled callbacks: user is the task. */
+bool lane_is_stopped(void *task);
+
+#endif

@@ -1,0 +1,164 @@
+"""Lanes: computations of requests on libuv's pool. None holds up another token's or a job; none outlives its client."""
+
+import hashlib
+import json
+import pathlib
+import resource
+import time
+
+import pytest
+from daemons import SANITIZED, wait_until
+
+SMALL = {
+    "task": {"type": "delayed_xor", "delay": 20, "cue": 10},
+    "network": {"units": 12},
+    "training": {"iterations": 20, "batch_size": 4, "evaluate_every": 5, "checkpoint_every": 10},
+}
+ENDLESS = SMALL | {"training": {"iterations": 10**9, "batch_size": 4, "evaluate_every": 10**6}}
+TOKENS = {"first": "submit", "second": "submit", "reader": "read"}
+
+
+def gradient_body(units=64, steps=1000, trials=20):
+    """Nearly as many multiply-adds as one request may take: many seconds of work in a small body."""
+    return {
+        "network": {
+            "W": [[0.01] * units] * units,
+            "Win": [[0.1] * units],
+            "Wout": [[0.01]] * units,
+            "bout": [0.0],
+            "leak": [0.1] * units,
+        },
+        "inputs": [[[0.5]] * trials] * steps,
+        "targets": [[[0.5]] * trials] * steps,
+        "mask": [[1.0] * trials] * steps,
+        "loss": "mse",
+        "rules": [{"type": "rtrl"}],
+    }
+
+
+@pytest.fixture
+def shared(start, tmp_path):
+    """A daemon with three tokens."""
+    path = tmp_path / "tokens"
+    path.write_text(
+        "".join(f"{name}:{role}:{hashlib.sha256(name.encode()).hexdigest()}\n" for name, role in TOKENS.items())
+    )
+    path.chmod(0o600)
+    return start("--token-file", path, "--workers", "1", "--cores", "1")
+
+
+def by(name):
+    return {"Authorization": f"Bearer {name}"}
+
+
+def trained(daemon):
+    id = daemon.post("/v1/jobs", json=SMALL, headers=by("first")).json()["id"]
+    wait_until(lambda: daemon.get(f"/v1/jobs/{id}", headers=by("first")).json()["status"] == "succeeded")
+    return id
+
+
+def depth(daemon, name=None):
+    text = daemon.get("/metrics", headers=by(name) if name else {}).text
+    return int(float(next(x for x in text.splitlines() if x.startswith("modprop_service_queue_depth ")).split()[1]))
+
+
+def threads(daemon):
+    """Names of the daemon's threads."""
+    return [x.read_text().strip() for x in pathlib.Path(f"/proc/{daemon.process.pid}/task").glob("*/comm")]
+
+
+def begin(daemon, body, name):
+    """Sends a gradient's request and returns the connection, from which nobody reads."""
+    text = json.dumps(body).encode()
+    connection = daemon.connect()
+    head = f"POST /v1/gradients HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {name}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+    connection.sendall(head.encode() + text)
+    return connection
+
+
+def test_a_computation_ends_with_its_client(shared):
+    connections = [begin(shared, gradient_body(), "first") for _ in range(6)]
+    wait_until(lambda: depth(shared, "first") == 6)
+    used = cpu_seconds(shared)
+    for connection in connections:
+        connection.close()
+    wait_until(lambda: depth(shared, "first") == 0, timeout=20)
+    assert cpu_seconds(shared) - used < 6  # a single one takes longer
+
+
+def cpu_seconds(daemon):
+    fields = pathlib.Path(f"/proc/{daemon.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def test_heavy_computations_hold_neither_reads_nor_another_token(shared):
+    job = trained(shared)
+    held = [begin(shared, gradient_body(), "first") for _ in range(4)]
+    wait_until(lambda: "lane heavy" in threads(shared) and depth(shared, "first") == 4)
+    assert shared.get(f"/v1/jobs/{job}/metrics", headers=by("first")).status_code == 200
+    assert shared.get(f"/v1/jobs/{job}/weights", headers=by("second")).status_code == 200
+    answer = shared.post(f"/v1/jobs/{job}/simulate", json={"trials": 2}, headers=by("second"))
+    assert answer.status_code == 200, answer.text
+    assert depth(shared, "first") == 4  # none of the four has ended: nobody waited for them
+    for connection in held:
+        connection.close()
+
+
+def test_one_token_holds_at_most_half_of_the_waiting_places(start, tmp_path):
+    daemon = start("--max-waiting", "4")
+    held = [begin(daemon, gradient_body(), "nobody") for _ in range(3)]
+    wait_until(lambda: depth(daemon) == 3)
+    answer = daemon.post("/v1/gradients", json=gradient_body(units=2, steps=2, trials=1))
+    assert answer.status_code == 429 and "--max-waiting" in answer.json()["detail"]
+    for connection in held:
+        connection.close()
+
+
+def test_a_job_runs_on_a_thread_of_the_pool_and_a_full_pool_starves_nobody(start, tmp_path):
+    daemon = start("--workers", "2", "--cores", "1")
+    count = len(threads(daemon))
+    assert threads(daemon).count("pool") == 2 + 7 + 2  # slots, seats of the lanes, file operations
+    done = daemon.post("/v1/jobs", json=SMALL).json()["id"]
+    wait_until(lambda: daemon.get(f"/v1/jobs/{done}").json()["status"] == "succeeded")
+    jobs = [daemon.post("/v1/jobs", json=ENDLESS).json()["id"] for _ in range(3)]
+    wait_until(lambda: sorted(x for x in threads(daemon) if x.startswith("job")) == ["job 0", "job 1"])
+    assert len(threads(daemon)) == count  # no thread was made for them
+    held = [begin(daemon, gradient_body(), "nobody") for _ in range(2)]
+    wait_until(lambda: "lane heavy" in threads(daemon))
+    assert daemon.get(f"/v1/jobs/{done}/metrics").status_code == 200
+    assert daemon.get("/v1/datasets").status_code == 200
+    assert daemon.get(f"/v1/jobs/{jobs[2]}").json()["status"] == "queued"
+    for connection in held:
+        connection.close()
+    began = time.monotonic()
+    assert daemon.stop() == 0 and time.monotonic() - began < 5
+
+
+def test_the_daemon_stops_amid_computations(shared):
+    held = [begin(shared, gradient_body(), name) for name in ("first", "first", "second")]
+    wait_until(lambda: depth(shared, "first") == 3)
+    began = time.monotonic()
+    assert shared.stop() == 0 and time.monotonic() - began < 5
+    for connection in held:
+        connection.close()
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer needs more addresses than the limit leaves")
+def test_a_daemon_without_threads_says_so(start):
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, limit[1]))
+    try:
+        daemon = start("--workers", "1000", wait=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+    daemon.expected.add(1)
+    assert daemon.wait(20) == 1 and "lower --workers" in daemon.log(), daemon.log()
+
+
+def test_a_large_validation_needs_the_role_submit(shared):
+    body = SMALL | {"metadata": {"text": "x" * 70000}}
+    assert shared.post("/v1/jobs:validate", json=SMALL, headers=by("reader")).status_code == 200
+    answer = shared.post("/v1/jobs:validate", json=body, headers=by("reader"))
+    assert answer.status_code == 403 and "needs the role submit" in answer.json()["detail"]
+    assert shared.post("/v1/jobs:validate", json=body, headers=by("first")).status_code in (200, 422)
