@@ -25,7 +25,9 @@ enum random_purpose {
     RANDOM_TRAINING_LABEL,
     RANDOM_TRAINING_NOISE,
     RANDOM_EVALUATION_LABEL,
-    RANDOM_EVALUATION_NOISE
+    RANDOM_EVALUATION_NOISE,
+    RANDOM_BOOTSTRAP, /* statistics of experiments */
+    RANDOM_SIGNS
 };
 
 struct random_stream {
