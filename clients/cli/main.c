@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/program.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/help.h"
 #include "clients/cli/report.h"
@@ -43,6 +44,7 @@ static bool has_word(int count, char **words, const char *word) {
 int main(int count, char **words) {
     struct cli cli = {.json = has_word(count, words, "--json")};
     bool colour = !has_word(count, words, "--no-color");
+    program_hold_standard_descriptors();
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C");
     memory_begin();

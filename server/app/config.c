@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/base/address.h"
+
 #define KIB INT64_C(1024)
 #define MIB (KIB * KIB)
 #define LIST_ITEMS_MAX 64
@@ -429,25 +431,13 @@ static enum config_result read_flags(struct config *config, int count, char **ar
     return CONFIG_OK;
 }
 
-bool host_is_loopback(const char *host) {
-    struct in_addr four;
-    struct in6_addr six;
-    if (strcasecmp(host, "localhost") == 0) {
-        return true;
-    }
-    if (inet_pton(AF_INET, host, &four) == 1) {
-        return ntohl(four.s_addr) >> 24 == 127;
-    }
-    return inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
-}
-
 bool config_is_open(const struct config *config) {
     return config->token_file == NULL && !config->create_token && !config->allow_unauthenticated;
 }
 
 /* "127.0.0.1:8080", "[::1]:8080", "localhost:8080". Other names are refused: a daemon must not depend on a resolver to
  * know where it listens. */
-static enum config_result address_parse(struct config *config, char *error) {
+static enum config_result listen_parse(struct config *config, char *error) {
     const char *colon = strrchr(config->listen, ':');
     char host[64];
     int64_t port;
@@ -494,7 +484,7 @@ static enum config_result check(struct config *config, char *error) {
     if (config->data == NULL) {
         return fail(error, "--data is required: the directory of the store (or set MODPROP_DATA)");
     }
-    if (address_parse(config, error) != CONFIG_OK) {
+    if (listen_parse(config, error) != CONFIG_OK) {
         return CONFIG_BAD;
     }
     if ((config->tls_cert == NULL) != (config->tls_key == NULL)) {

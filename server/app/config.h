@@ -71,7 +71,4 @@ bool config_is_open(const struct config *config);
 /* The text of --help, made from the table; the caller frees it. */
 char *config_help(void);
 
-/* True where `host` (a literal or name without port) names this machine's loopback: localhost, 127.0.0.0/8, ::1. */
-bool host_is_loopback(const char *host);
-
 #endif

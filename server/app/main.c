@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/program.h"
 #include "api/text.h"
 #include "core/train/train.h"
 #include "server/datasets/files.h"
@@ -37,6 +38,7 @@ static int fail(int status, const char *sentence) {
 
 static void on_tick(void *user, uint64_t now) {
     struct server *server = user;
+    log_tick();
     http_tick(server->http, now);
     streams_tick(server->streams, now);
     lanes_tick(server->lanes, now);
@@ -210,7 +212,8 @@ static bool start_kernels(const struct server *server, char *error) {
 }
 
 static bool start(struct server *server, char *error) {
-    const struct http_hooks hooks = {.user = server, .head = routes_head, .handle = routes_handle, .done = routes_done};
+    const struct http_hooks hooks = {
+        .user = server, .admit = routes_admit, .head = routes_head, .handle = routes_handle, .done = routes_done};
     metrics_init(&server->metrics);
     server->started = clock_seconds();
     server->auth = make_data_directory(server->config.data, error) ? auth_create(&server->config, error) : NULL;
@@ -323,6 +326,7 @@ static int read_configuration(struct server *server, int count, char **arguments
 
 int main(int count, char **arguments) {
     static struct server server;
+    program_hold_standard_descriptors();
     signal(SIGPIPE, SIG_IGN); /* a client that is gone is an error of write(2), not the daemon's end */
     umask(0077);
     json_memory_watch();

@@ -220,6 +220,8 @@ static void render_process(FILE *out, struct server *server) {
     single(out, "process_max_fds", "gauge", "File descriptors that may be open.", (double)files.rlim_cur);
     single(out, "process_start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.",
            round((double)time(NULL) - (clock_seconds() - server->started)));
+    single(out, "modprop_log_lines_lost_total", "counter",
+           "Lines of the log that were dropped because their reader did not take them.", (double)log_lost());
     single(out, "modprop_loop_lag_seconds", "gauge", "How late the event loop's last tick came.",
            server->loop.lag_seconds);
     single(out, "modprop_loop_lag_max_seconds", "gauge", "The latest that a tick of the event loop ever came.",

@@ -2,13 +2,24 @@
  * Logging: see log.h. The line is built in a fixed buffer on the caller's stack, so that logging needs no memory when
  * memory is what ran out. Rejected: a logging thread with a queue (loses the last lines of a crash, and those are the
  * ones that matter).
+ *
+ * Nobody waits for a reader of standard error that has stopped reading. Setting O_NONBLOCK on the descriptor itself
+ * would set it for every process that shares it (a shell's terminal), so a pipe or terminal is opened once more through
+ * /proc, a socket is written with MSG_DONTWAIT, and a file, which has no reader, is written as it is. What cannot be
+ * written at once is dropped and counted; of a line that was cut in the middle the rest is kept and goes first, so that
+ * lines stay whole. One mutex orders the writers; nothing under it blocks.
  */
 #include "server/base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,11 +36,6 @@ struct line {
     size_t used;
     bool full; /* something did not fit */
 };
-
-void log_configure(enum log_format format, enum log_level level) {
-    current_format = format;
-    current_level = level;
-}
 
 bool log_enabled(enum log_level level) {
     return level <= current_level;
@@ -149,25 +155,137 @@ static void line_head(struct line *line, enum log_level level, const char *messa
     }
 }
 
+static void line_make(struct line *line, enum log_level level, const char *message, const struct log_field *fields) {
+    line->used = 0;
+    line->full = false;
+    line_head(line, level, message);
+    for (; fields->type != LOG_END; fields++) {
+        line_field(line, fields);
+    }
+    if (current_format == LOG_FORMAT_JSON) {
+        line->bytes[line->used++] = '}';
+    }
+    line->bytes[line->used++] = '\n';
+}
+
+/* ---- the way out ---- */
+
+enum out_kind { OUT_FILE, OUT_SOCKET, OUT_OPENED, OUT_POLLED };
+
+static struct {
+    pthread_mutex_t mutex;
+    enum out_kind kind;
+    int descriptor;
+    char rest[LINE_BYTES]; /* of a line that was cut; it goes before the next one */
+    size_t rest_size;
+    uint64_t lost;      /* lines since the start */
+    uint64_t announced; /* of them, those that a line of the log has reported */
+} out = {.mutex = PTHREAD_MUTEX_INITIALIZER, .kind = OUT_FILE, .descriptor = STDERR_FILENO};
+
+static void out_choose(void) {
+    struct stat status;
+    if (fstat(STDERR_FILENO, &status) != 0 || S_ISREG(status.st_mode)) {
+        return;
+    }
+    if (S_ISSOCK(status.st_mode)) {
+        out.kind = OUT_SOCKET;
+        return;
+    }
+    int opened = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_APPEND | O_NOCTTY | O_CLOEXEC);
+    out.kind = opened >= 0 ? OUT_OPENED : OUT_POLLED;
+    out.descriptor = opened >= 0 ? opened : STDERR_FILENO;
+}
+
+/* As write(2), but EAGAIN instead of waiting. */
+static ssize_t out_write(const char *bytes, size_t size) {
+    struct pollfd ready = {.fd = out.descriptor, .events = POLLOUT};
+    ssize_t written;
+    do {
+        if (out.kind == OUT_POLLED && poll(&ready, 1, 0) == 0) {
+            errno = EAGAIN;
+            return -1;
+        }
+        /* a pipe that is ready takes this much without waiting */
+        written = out.kind == OUT_SOCKET   ? send(out.descriptor, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+                  : out.kind == OUT_POLLED ? write(out.descriptor, bytes, size < 4096 ? size : 4096)
+                                           : write(out.descriptor, bytes, size);
+    } while (written < 0 && errno == EINTR);
+    return written;
+}
+
+/* Sends what was cut; false while there is still some of it. A descriptor that fails for good takes nothing. */
+static bool out_flush(void) {
+    while (out.rest_size > 0) {
+        ssize_t written = out_write(out.rest, out.rest_size);
+        if (written <= 0) {
+            out.rest_size = written < 0 && errno != EAGAIN ? 0 : out.rest_size;
+            return out.rest_size == 0;
+        }
+        out.rest_size -= (size_t)written;
+        memmove(out.rest, out.rest + written, out.rest_size);
+    }
+    return true;
+}
+
+/* False where nothing of the line could be written. */
+static bool out_line(const struct line *line) {
+    if (!out_flush()) {
+        return false;
+    }
+    ssize_t written = out_write(line->bytes, line->used);
+    if (written <= 0) {
+        return false;
+    }
+    out.rest_size = line->used - (size_t)written;
+    memcpy(out.rest, line->bytes + written, out.rest_size);
+    return true;
+}
+
+/* Reports what was lost, once something can be written again; false where it still cannot. */
+static bool out_recover(void) {
+    struct line line;
+    if (out.lost == out.announced) {
+        return true;
+    }
+    line_make(&line, LOG_LEVEL_WARNING, "log lines were dropped because their reader did not take them",
+              LOG_FIELDS(LOG_I("lines", out.lost - out.announced)));
+    bool written = out_line(&line);
+    out.announced = written ? out.lost : out.announced;
+    return written;
+}
+
+void log_configure(enum log_format format, enum log_level level) {
+    current_format = format;
+    current_level = level;
+    out_choose();
+}
+
 void log_write(enum log_level level, const char *message, const struct log_field *fields) {
     if (!log_enabled(level)) {
         return;
     }
     int saved = errno;
     struct line line;
-    line.used = 0;
-    line.full = false;
-    line_head(&line, level, message);
-    for (; fields->type != LOG_END; fields++) {
-        line_field(&line, fields);
+    line_make(&line, level, message, fields);
+    pthread_mutex_lock(&out.mutex);
+    if (!out_recover() || !out_line(&line)) {
+        out.lost++;
     }
-    if (current_format == LOG_FORMAT_JSON) {
-        line.bytes[line.used++] = '}';
-    }
-    line.bytes[line.used++] = '\n';
-    ssize_t written;
-    do {
-        written = write(STDERR_FILENO, line.bytes, line.used);
-    } while (written < 0 && errno == EINTR);
+    pthread_mutex_unlock(&out.mutex);
     errno = saved;
+}
+
+void log_tick(void) {
+    pthread_mutex_lock(&out.mutex);
+    if (out_flush()) {
+        (void)out_recover();
+    }
+    pthread_mutex_unlock(&out.mutex);
+}
+
+uint64_t log_lost(void) {
+    pthread_mutex_lock(&out.mutex);
+    uint64_t lost = out.lost;
+    pthread_mutex_unlock(&out.mutex);
+    return lost;
 }

@@ -2,7 +2,8 @@
  * Structured logging to standard error: one line an entry, as JSON or as text.
  *
  * An entry is a constant message plus named fields, so that entries can be searched by machine; nothing is ever
- * interpolated into the message. Any thread may log; a line leaves in one write(2), so lines never mix. Secrets
+ * interpolated into the message. Any thread may log; lines never mix. Nobody waits for the log: a line that its reader
+ * does not take at once is dropped and counted, and a line reports how many were once they are taken again. Secrets
  * (tokens, Authorization headers, bodies) are never passed to this interface: that is the caller's promise.
  */
 #ifndef MODPROP_SERVER_LOG_H
@@ -33,6 +34,12 @@ void log_configure(enum log_format format, enum log_level level);
 
 /* True where an entry of this level would be written: for callers whose fields cost something. */
 bool log_enabled(enum log_level level);
+
+/* Reports what was dropped, where that is possible now; call it each second. */
+void log_tick(void);
+
+/* Lines that were dropped since the start. */
+uint64_t log_lost(void);
 
 /* Writes one entry; fields end with a field of type LOG_END. Texts longer than 2,000 bytes are cut. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);

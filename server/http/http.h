@@ -19,10 +19,10 @@
 #include <sys/types.h>
 
 #include "server/app/config.h"
+#include "server/base/address.h"
 #include "server/base/loop.h"
 
 #define REQUEST_ID_BYTES 72
-#define ADDRESS_BYTES 64
 
 enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
 
@@ -71,6 +71,11 @@ struct request {
 
 struct http_hooks {
     void *user;
+    /*
+     * A request that the transport refuses by itself: counts it, and answers where the client may make no more of them.
+     * False once it has answered.
+     */
+    bool (*admit)(void *user, struct request *request);
     void (*head)(void *user, struct request *request);
     void (*handle)(void *user, struct request *request);
     void (*done)(void *user, struct request *request);
@@ -110,7 +115,11 @@ void http_destroy(struct http *http, int milliseconds);
 /* Closes the connection of every request under way for which `keep` is false; how many. */
 size_t http_cut(struct http *http, bool (*keep)(void *user, const struct request *request), void *user);
 
-/* The value of a header of the request, or NULL. http_header_count tells how often it was sent. */
+/* Whom the request is for, as host[:port]: its target's where that names one, else the Host header's; NULL: neither. */
+const char *http_host(const struct request *request);
+
+/* The value of a header of the request, without blanks around it, or NULL. http_header_count tells how often it was
+ * sent. */
 const char *http_header(const struct request *request, const char *name);
 size_t http_header_count(const struct request *request, const char *name);
 

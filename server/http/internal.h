@@ -52,12 +52,21 @@ struct reply_header {
     char *name, *value;
 };
 
+/* A header's value without the blanks behind it, which libmicrohttpd 0.9.75 leaves there. */
+struct trimmed {
+    struct trimmed *next;
+    const char *value; /* as libmicrohttpd has it */
+    char text[];
+};
+
 /* A request with what is the transport's own. The public part comes first: a request is cast to its state. */
 struct request_state {
     struct request request;
     struct http *http;
     struct connection *connection;
     struct MHD_Connection *raw;
+    char *authority; /* of a target in absolute form; NULL */
+    struct trimmed *trimmed;
     bool begun, handled, queued, suspended, body_failed;
     enum body_mode body_mode;
     uint64_t body_limit;    /* bytes kept or sunk */
@@ -72,7 +81,7 @@ struct request_state {
     void *source_user;
     struct reply_header headers[REPLY_HEADERS_MAX];
     size_t header_count;
-    bool header_lost; /* for want of memory: the answer would not say what it is */
+    bool header_lost; /* for lack of memory: the answer would not say what it is */
 };
 
 struct request_state *request_create(struct http *http, struct connection *connection, struct MHD_Connection *raw,
@@ -84,7 +93,10 @@ bool request_begin(struct request_state *state, const char *method, const char *
 bool request_receive(struct request_state *state, const char *bytes, size_t size);
 bool request_finish(struct request_state *state);
 
-/* The daemon ends: answers 503 where nothing was answered, ends a source, resumes. */
-void request_abandon(struct request_state *state);
+/*
+ * The daemon ends: answers 503 where nothing was answered, ends a source, resumes. False where the request is still
+ * arriving: its connection is to be cut.
+ */
+bool request_abandon(struct request_state *state);
 
 #endif

@@ -8,7 +8,6 @@
  */
 #include "server/http/internal.h"
 
-#include <arpa/inet.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -35,8 +34,40 @@ static struct request_state *state_of(const struct request *request) {
 
 /* ---- headers ---- */
 
+/* Blanks behind a value are no part of it (RFC 9110, 5.5). */
+static const char *trim(struct request_state *state, const char *value) {
+    size_t length = value == NULL ? 0 : strlen(value), kept = length;
+    while (kept > 0 && (value[kept - 1] == ' ' || value[kept - 1] == '\t')) {
+        kept--;
+    }
+    if (kept == length) {
+        return value;
+    }
+    for (const struct trimmed *known = state->trimmed; known != NULL; known = known->next) {
+        if (known->value == value) {
+            return known->text;
+        }
+    }
+    struct trimmed *copy = malloc(sizeof *copy + kept + 1);
+    if (copy == NULL) {
+        return value;
+    }
+    memcpy(copy->text, value, kept);
+    copy->text[kept] = '\0';
+    copy->value = value;
+    copy->next = state->trimmed;
+    state->trimmed = copy;
+    return copy->text;
+}
+
 const char *http_header(const struct request *request, const char *name) {
-    return MHD_lookup_connection_value(state_of(request)->raw, MHD_HEADER_KIND, name);
+    struct request_state *state = state_of(request);
+    return trim(state, MHD_lookup_connection_value(state->raw, MHD_HEADER_KIND, name));
+}
+
+const char *http_host(const struct request *request) {
+    const char *authority = state_of(request)->authority;
+    return authority != NULL ? authority : http_header(request, "Host");
 }
 
 struct header_search {
@@ -70,18 +101,11 @@ int64_t http_body_length(const struct request *request) {
 
 bool http_is_local(const struct request *request, const char *address) {
     struct sockaddr_storage local;
-    struct in_addr four;
-    struct in6_addr six;
+    struct in6_addr here, named;
     socklen_t size = sizeof local;
-    if (getsockname(state_of(request)->connection->socket, (struct sockaddr *)&local, &size) != 0) {
-        return false;
-    }
-    if (local.ss_family == AF_INET) {
-        return inet_pton(AF_INET, address, &four) == 1 &&
-               four.s_addr == ((struct sockaddr_in *)&local)->sin_addr.s_addr;
-    }
-    return inet_pton(AF_INET6, address, &six) == 1 &&
-           memcmp(&six, &((struct sockaddr_in6 *)&local)->sin6_addr, sizeof six) == 0;
+    return getsockname(state_of(request)->connection->socket, (struct sockaddr *)&local, &size) == 0 &&
+           address_of_socket((const struct sockaddr *)&local, &here) && address_parse(address, &named) &&
+           address_equal(&here, &named);
 }
 
 void http_header_set(struct request *request, const char *name, const char *value) {
@@ -198,6 +222,11 @@ void request_destroy(struct request_state *state) {
     http->counts.answer_bytes -= state->answer_bytes;
     http->counts.answer_file_bytes -= state->answer_file_bytes;
     http->counts.requests--;
+    for (struct trimmed *next; state->trimmed != NULL; state->trimmed = next) {
+        next = state->trimmed->next;
+        free(state->trimmed);
+    }
+    free(state->authority);
     free(state->request.path);
     free(state);
 }
@@ -234,12 +263,28 @@ static enum http_method method_find(const char *name) {
     return HTTP_OTHER;
 }
 
-/* "Content-Length : 5" is a header of another name to us and a length to somebody else. */
-static enum MHD_Result find_loose_name(void *user, enum MHD_ValueKind kind, const char *name, const char *value) {
+/*
+ * "Content-Length : 5" is a header of another name to us and a length to somebody else; a lone CR or a zero in a value
+ * ends it for some readers and not for others (RFC 9112, 2.2; RFC 9110, 5.5).
+ */
+static enum MHD_Result find_loose_header(void *user, enum MHD_ValueKind kind, const char *name, size_t name_size,
+                                         const char *value, size_t value_size) {
+    const char **fault = user;
     (void)kind;
-    (void)value;
-    *(bool *)user |= name[strcspn(name, " \t")] != '\0';
-    return MHD_YES;
+    for (size_t i = 0; i < name_size; i++) {
+        if (name[i] == ' ' || name[i] == '\t') {
+            *fault = "the names of headers must not contain spaces";
+        } else if ((unsigned char)name[i] < ' ' || name[i] == 0x7f) {
+            *fault = "the names of headers must not contain control characters";
+        }
+    }
+    for (size_t i = 0; i < value_size; i++) {
+        if (((unsigned char)value[i] < ' ' && value[i] != '\t') || value[i] == 0x7f) {
+            *fault =
+                "the values of headers must not contain control characters, such as a zero byte or a CR without LF";
+        }
+    }
+    return *fault == NULL ? MHD_YES : MHD_NO;
 }
 
 /* Of two of these nobody could say which one counts, and another reader may take the other. */
@@ -252,53 +297,73 @@ static const struct {
                       {"Idempotency-Key", "Idempotency-Key must be sent at most once"},
                       {"Last-Event-ID", "Last-Event-ID must be sent at most once"}};
 
-/* What makes it uncertain where this request ends or whom it is for. NULL: nothing. */
-static const char *framing_fault(const struct request *request, bool has_host_rule) {
+/* What makes it uncertain where this request's body ends. NULL: nothing. */
+static const char *length_fault(const struct request *request, bool is_old) {
     const char *coding = http_header(request, "Transfer-Encoding");
     size_t lengths = http_header_count(request, "Content-Length");
-    bool loose = false;
-    MHD_get_connection_values(state_of(request)->raw, MHD_HEADER_KIND, find_loose_name, &loose);
-    if (loose) {
-        return "the names of headers must not contain spaces";
-    }
-    for (const char *c = request->path; *c != '\0'; c++) {
-        if ((unsigned char)*c <= ' ' || *c == 0x7f) {
-            return "the address must not contain spaces or control characters";
-        }
-    }
     if (lengths > 1 || (lengths == 1 && http_body_length(request) == INT64_MAX)) {
         return "Content-Length must be sent once, as one decimal number";
+    }
+    if (coding != NULL && is_old) { /* RFC 9112, 6.1: its sender may not know what that is */
+        return "Transfer-Encoding must not be sent with HTTP/1.0";
     }
     if (coding != NULL && (http_header_count(request, "Transfer-Encoding") > 1 || strcasecmp(coding, "chunked") != 0)) {
         return "Transfer-Encoding must be chunked, sent once";
     }
-    if (coding != NULL && lengths > 0) {
-        return "Content-Length and Transfer-Encoding must not be sent together";
-    }
-    if (http_header_count(request, "Host") > 1 || (has_host_rule && http_header_count(request, "Host") == 0)) {
-        return "Host must be sent once";
-    }
-    for (size_t i = 0; i < sizeof single_headers / sizeof single_headers[0]; i++) {
-        if (http_header_count(request, single_headers[i].name) > 1) {
-            return single_headers[i].fault;
-        }
-    }
-    return NULL;
+    return coding != NULL && lengths > 0 ? "Content-Length and Transfer-Encoding must not be sent together" : NULL;
 }
 
-/* "http://host/path" and "/path" mean the same (RFC 9112, 3.2.2). */
-static void strip_authority(struct request *request) {
-    char *scheme = strstr(request->path, "://");
-    if (request->path[0] == '/' || scheme == NULL) {
-        return;
+/* What makes it uncertain where this request ends or whom it is for. NULL: nothing. */
+static const char *framing_fault(const struct request *request, bool is_old) {
+    const char *fault = NULL;
+    MHD_get_connection_values_n(state_of(request)->raw, MHD_HEADER_KIND, find_loose_header, &fault);
+    for (const char *c = request->path; fault == NULL && *c != '\0'; c++) {
+        if ((unsigned char)*c <= ' ' || *c == 0x7f) {
+            fault = "the address must not contain spaces or control characters";
+        }
     }
-    char *slash = strchr(scheme + 3, '/');
-    if (slash == NULL) {
-        request->path[0] = '/';
-        request->path[1] = '\0';
+    if (fault == NULL) {
+        fault = length_fault(request, is_old);
+    }
+    size_t hosts = http_header_count(request, "Host");
+    if (fault == NULL && (hosts > 1 || (!is_old && hosts == 0))) {
+        fault = "Host must be sent once";
+    }
+    for (size_t i = 0; fault == NULL && i < sizeof single_headers / sizeof single_headers[0]; i++) {
+        if (http_header_count(request, single_headers[i].name) > 1) {
+            fault = single_headers[i].fault;
+        }
+    }
+    return fault;
+}
+
+/*
+ * The target is a path, * for OPTIONS, or a whole address, which names the host whatever Host says (RFC 9112, 3.2).
+ * Leaves the path in request->path; what is wrong, or NULL.
+ */
+static const char *read_target(struct request_state *state) {
+    struct request *request = &state->request;
+    char *path = request->path;
+    size_t scheme = strncasecmp(path, "http://", 7) == 0 ? 7 : strncasecmp(path, "https://", 8) == 0 ? 8 : 0;
+    bool is_options = request->method == HTTP_OPTIONS;
+    if (path[0] == '/' || (is_options && strcmp(path, "*") == 0)) {
+        return NULL;
+    }
+    size_t length = scheme == 0 ? 0 : strcspn(path + scheme, "/");
+    if (length == 0 || memchr(path + scheme, '@', length) != NULL) {
+        return "the request's target must be a path that begins with / or an address http://HOST/PATH without user";
+    }
+    state->authority = strndup(path + scheme, length);
+    if (state->authority == NULL) {
+        return "out of memory";
+    }
+    const char *rest = path + scheme + length;
+    if (*rest == '\0') {
+        snprintf(path, 2, "%s", is_options && *request->query == '\0' ? "*" : "/");
     } else {
-        memmove(request->path, slash, strlen(slash) + 1);
+        memmove(path, rest, strlen(rest) + 1);
     }
+    return NULL;
 }
 
 static void set_deadline(struct request_state *state, int64_t length) {
@@ -312,28 +377,24 @@ static void set_deadline(struct request_state *state, int64_t length) {
 
 static bool queue(struct request_state *state);
 
-bool request_begin(struct request_state *state, const char *method, const char *version) {
+/* Refuses a request of which no later byte can be trusted to begin another one. */
+static bool refuse(struct request_state *state, const char *fault) {
     struct request *request = &state->request;
-    struct http *http = state->http;
-    request->method = method_find(method);
-    request->method_name = method;
-    request->head_only = strcmp(method, "HEAD") == 0;
-    take_id(request);
-    strip_authority(request);
-    request->may_gzip = takes_gzip(request);
-    request->crowded = state->connection->crowded || http->counts.connections > http->connection_limit;
-    int64_t length = http_body_length(request);
-    const char *fault = framing_fault(request, strcmp(version, "HTTP/1.0") != 0);
-    const char *expect = http_header(request, "Expect");
-    if (fault != NULL) {
-        request->close = true;
+    request->close = true;
+    if (state->http->hooks.admit(state->http->hooks.user, request)) {
         http_problem(request, 400, "%s", fault);
-        return queue(state); /* at once: whatever follows is not read */
     }
-    if (expect != NULL && strcasecmp(expect, "100-continue") != 0) {
+    return queue(state); /* at once: whatever follows is not read */
+}
+
+/* What the route wants, and what the transport itself refuses of it. */
+static void ask_route(struct request_state *state, int64_t length, const char *expect) {
+    struct request *request = &state->request;
+    const struct http_hooks *hooks = &state->http->hooks;
+    if (expect == NULL || strcasecmp(expect, "100-continue") == 0) {
+        hooks->head(hooks->user, request);
+    } else if (hooks->admit(hooks->user, request)) {
         http_problem(request, 417, "the only expectation that is met is 100-continue");
-    } else {
-        http->hooks.head(http->hooks.user, request);
     }
     if (state->body_mode == BODY_DRAIN && state->response == NULL) {
         state->body_limit = 0;
@@ -343,6 +404,27 @@ bool request_begin(struct request_state *state, const char *method, const char *
         http_problem(request, 413, "the body must have at most %llu bytes; it has %lld",
                      (unsigned long long)state->body_limit, (long long)length);
     }
+}
+
+bool request_begin(struct request_state *state, const char *method, const char *version) {
+    struct request *request = &state->request;
+    struct http *http = state->http;
+    request->method = method_find(method);
+    request->method_name = method;
+    request->head_only = strcmp(method, "HEAD") == 0;
+    take_id(request);
+    const char *fault = framing_fault(request, strcmp(version, "HTTP/1.0") == 0);
+    if (fault == NULL) {
+        fault = read_target(state);
+    }
+    request->may_gzip = takes_gzip(request);
+    request->crowded = state->connection->crowded || http->counts.connections > http->connection_limit;
+    if (fault != NULL) {
+        return refuse(state, fault);
+    }
+    int64_t length = http_body_length(request);
+    const char *expect = http_header(request, "Expect");
+    ask_route(state, length, expect);
     set_deadline(state, length);
     if (state->response != NULL && length != 0 && (expect != NULL || length > DRAIN_BYTES)) {
         request->close = true;
@@ -418,16 +500,14 @@ bool request_finish(struct request_state *state) {
     return true;
 }
 
-void request_abandon(struct request_state *state) {
+bool request_abandon(struct request_state *state) {
     if (state->queued) {
         resume(state); /* its source sees `ending` and ends */
     } else if (state->handled && state->response == NULL) {
         state->request.close = true;
         http_problem(&state->request, 503, "the daemon is shutting down");
-    } else if (!state->handled && !state->connection->cut) {
-        state->connection->deadline = 1; /* a body that is still arriving */
-        http_tick(state->http, clock_milliseconds());
     }
+    return state->queued || state->handled;
 }
 
 /* ---- bodies ---- */

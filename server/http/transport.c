@@ -48,12 +48,9 @@ static void peer_address(struct MHD_Connection *raw, char address[ADDRESS_BYTES]
     if (info == NULL || info->client_addr == NULL) {
         return;
     }
-    if (info->client_addr->sa_family == AF_INET) {
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)info->client_addr)->sin_addr, address,
-                  ADDRESS_BYTES);
-    } else if (info->client_addr->sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)info->client_addr)->sin6_addr, address,
-                  ADDRESS_BYTES);
+    struct in6_addr peer;
+    if (address_of_socket(info->client_addr, &peer)) {
+        address_text(&peer, address);
     }
 }
 
@@ -266,14 +263,30 @@ static void before_wait(uv_prepare_t *prepare) {
     }
 }
 
-static void join_loop(struct http *http) {
+static void leave_loop(struct http *http) {
+    uv_close((uv_handle_t *)&http->poll, NULL);
+    uv_close((uv_handle_t *)&http->prepare, NULL);
+    uv_close((uv_handle_t *)&http->timer, NULL);
+    uv_run(&http->loop->uv, UV_RUN_NOWAIT);
+}
+
+/* The result is libuv's: 0, or a negative error, and then no handle is left behind. */
+static int join_loop(struct http *http) {
     int descriptor = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-    uv_poll_init(&http->loop->uv, &http->poll, descriptor);
+    int result = uv_poll_init(&http->loop->uv, &http->poll, descriptor);
+    if (result != 0) {
+        return result;
+    }
     uv_prepare_init(&http->loop->uv, &http->prepare);
     uv_timer_init(&http->loop->uv, &http->timer);
     http->poll.data = http->prepare.data = http->timer.data = http;
-    uv_poll_start(&http->poll, UV_READABLE, on_readable);
+    result = uv_poll_start(&http->poll, UV_READABLE, on_readable);
+    if (result != 0) {
+        leave_loop(http);
+        return result;
+    }
     uv_prepare_start(&http->prepare, before_wait);
+    return 0;
 }
 
 /* ---- starting ---- */
@@ -296,14 +309,6 @@ static int listen_at(struct http *http, char *error) {
         close(descriptor);
     }
     return -1;
-}
-
-static bool address_is_loopback(const struct sockaddr_storage *address) {
-    char text[INET6_ADDRSTRLEN] = "";
-    const void *bytes = address->ss_family == AF_INET6
-                            ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
-                            : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
-    return inet_ntop(address->ss_family, bytes, text, sizeof text) != NULL && host_is_loopback(text);
 }
 
 /* -1: nothing was passed; -2, with a sentence: what was passed cannot be used. */
@@ -332,7 +337,10 @@ static int listen_inherited(struct http *http, char *error) {
         return refuse_inherited(error,
                                 "the socket must be a listening one of IPv4 or IPv6 (ListenStream=ADDRESS:PORT)");
     }
-    if (!address_is_loopback(&http->address) && config_is_open(http->config)) {
+    struct in6_addr address;
+    bool is_loopback = address_of_socket((const struct sockaddr *)&http->address, &address) &&
+                       address_is_loopback(&address);
+    if (!is_loopback && config_is_open(http->config)) {
         return refuse_inherited(error, "the socket is reachable by others and needs --token-file (or --create-token; "
                                        "--allow-unauthenticated if all who reach it may do everything)");
     }
@@ -453,7 +461,13 @@ struct http *http_create(struct loop *loop, const struct config *config, const s
         http_free(http);
         return NULL;
     }
-    join_loop(http);
+    int joined = join_loop(http);
+    if (joined != 0) {
+        snprintf(error, CONFIG_ERROR_BYTES, "the HTTP daemon cannot join the event loop: %s", uv_strerror(joined));
+        MHD_stop_daemon(http->daemon);
+        http_free(http);
+        return NULL;
+    }
     return http;
 }
 
@@ -524,9 +538,7 @@ bool http_is_quiet(const struct http *http) {
 /* Every suspended request gets an end: streams are cut short, waiters hear 503. */
 static void end_all(struct http *http) {
     for (struct connection *c = http->connections; c != NULL; c = c->next) {
-        if (c->request != NULL) {
-            request_abandon(c->request);
-        } else {
+        if (c->request == NULL || !request_abandon(c->request)) {
             connection_cut(c);
         }
     }
@@ -552,9 +564,6 @@ void http_destroy(struct http *http, int milliseconds) {
     end_all(http);
     run_daemon(http);
     MHD_stop_daemon(http->daemon);
-    uv_close((uv_handle_t *)&http->poll, NULL);
-    uv_close((uv_handle_t *)&http->prepare, NULL);
-    uv_close((uv_handle_t *)&http->timer, NULL);
-    uv_run(&http->loop->uv, UV_RUN_NOWAIT);
+    leave_loop(http);
     http_free(http);
 }

@@ -1,8 +1,9 @@
 /*
  * Routes: the table and what is checked for all of them. See routes.h.
  *
- * Order of the checks at the header stage: Host and Origin (a hostile page learns nothing else), rate, token, path,
- * method, role, state of the daemon, acceptable type, query, type of the body. The length of a body is the transport's.
+ * Order of the checks at the header stage: rate (of all but probes, refused requests too), Host and Origin (a hostile
+ * page learns nothing else), the dashboard's files, token, path, method, role, state of the daemon, acceptable type,
+ * query, type of the body. The length of a body is the transport's.
  */
 #include "server/routes/routes.h"
 #include "server/routes/replies.h"
@@ -17,6 +18,7 @@
 #define NDJSON "application/x-ndjson"
 #define SSE "text/event-stream"
 #define OCTETS "application/octet-stream"
+#define SITE_FAULT_BYTES 256
 
 const struct route route_table[] = {
     {.name = "index", .path = "/", .types = {JSON, "text/html"}, .handle = route_index},
@@ -201,7 +203,7 @@ static bool host_is_allowed(const struct server *server, const struct request *r
 
 /* The page's own origin, or one that was allowed. */
 static bool origin_is_allowed(const struct server *server, const struct request *request, const char *origin) {
-    const char *host = http_header(request, "Host"), *scheme = http_is_tls(server->http) ? "https://" : "http://";
+    const char *host = http_host(request), *scheme = http_is_tls(server->http) ? "https://" : "http://";
     size_t length = strlen(scheme);
     if (host != NULL && strncasecmp(origin, scheme, length) == 0 && strcasecmp(origin + length, host) == 0) {
         return true;
@@ -217,28 +219,24 @@ static bool is_foreign_fetch(const struct request *request) {
            !(request->method == HTTP_GET && mode != NULL && strcmp(mode, "navigate") == 0);
 }
 
-/* Answers and returns false where the request comes from where it must not. */
-static bool check_site(struct server *server, struct request *request) {
-    const char *host = http_header(request, "Host"), *origin = http_header(request, "Origin");
+/* True, with a sentence, where the request comes from where it must not. */
+static bool is_from_elsewhere(const struct server *server, struct request *request, char fault[SITE_FAULT_BYTES]) {
+    const char *host = http_host(request), *origin = http_header(request, "Origin");
     if (host != NULL && !host_is_allowed(server, request, host)) {
-        http_problem(request, 403,
-                     "Host must be localhost, a loopback address, the address listened at, or a name given with "
-                     "--allow-host; got %.100s",
-                     host);
-        return false;
+        snprintf(fault, SITE_FAULT_BYTES,
+                 "Host must be localhost, a loopback address, the address listened at, or a name given with "
+                 "--allow-host; got %.100s",
+                 host);
+        return true;
     }
-    if (origin != NULL) {
-        if (!origin_is_allowed(server, request, origin)) {
-            http_problem(request, 403, "Origin must be this daemon's own or one given with --allow-origin; got %.100s",
-                         origin);
-            return false;
-        }
-        request->allow_origin = list_has(&server->config.allow_origin, origin) ? origin : NULL;
-    } else if (is_foreign_fetch(request)) {
-        http_problem(request, 403, "pages of other origins may not call; --allow-origin names those that may");
-        return false;
+    if (origin == NULL) {
+        snprintf(fault, SITE_FAULT_BYTES, "pages of other origins may not call; --allow-origin names those that may");
+        return is_foreign_fetch(request);
     }
-    return true;
+    snprintf(fault, SITE_FAULT_BYTES, "Origin must be this daemon's own or one given with --allow-origin; got %.100s",
+             origin);
+    request->allow_origin = list_has(&server->config.allow_origin, origin) ? origin : NULL;
+    return !origin_is_allowed(server, request, origin);
 }
 
 /* ---- paths ---- */
@@ -315,7 +313,7 @@ static enum role role_of(struct server *server, struct request *request) {
     return auth_check(server->auth, http_header(request, "Authorization"), request->identity);
 }
 
-static void answer_options(struct server *server, struct request *request, const char *allow) {
+static void answer_options(struct request *request, const char *allow) {
     char methods[80];
     snprintf(methods, sizeof methods, "%s, OPTIONS", allow);
     http_header_set(request, "Allow", methods);
@@ -330,7 +328,6 @@ static void answer_options(struct server *server, struct request *request, const
             http_header_set(request, "Access-Control-Allow-Private-Network", "true");
         }
     }
-    (void)server;
     http_reply_empty(request, 204);
 }
 
@@ -344,8 +341,8 @@ static void answer_unauthorized(struct request *request, const char *authorizati
 }
 
 /*
- * False, answered, where the client's rate is spent. Requests that name no route or no known token count too; probes do
- * not.
+ * False, answered, where the client's rate is spent. Files, preflights and requests that are refused count too; probes
+ * do not.
  */
 static bool check_rate(struct server *server, struct request *request) {
     int retry = 1;
@@ -359,17 +356,17 @@ static bool check_rate(struct server *server, struct request *request) {
     return false;
 }
 
+bool routes_admit(void *user, struct request *request) {
+    (void)role_of(user, request);
+    return check_rate(user, request);
+}
+
 /* NULL, answered, where there is no such route, method or permission. */
-static const struct route *find_allowed(struct server *server, struct request *request) {
-    char allow[64];
-    const struct route *route = route_find(request, allow);
+static const struct route *check_route(struct request *request, const struct route *route, const char *allow,
+                                       enum role role) {
     bool is_public = route != NULL && route->role == ROLE_PUBLIC;
     if (request->method == HTTP_OPTIONS && (allow[0] != '\0' || strcmp(request->path, "*") == 0)) {
-        answer_options(server, request, allow[0] == '\0' ? "GET, HEAD, POST, PUT, DELETE" : allow);
-        return NULL;
-    }
-    enum role role = is_public ? ROLE_PUBLIC : role_of(server, request);
-    if ((route == NULL || !route->anytime) && !check_rate(server, request)) {
+        answer_options(request, allow[0] == '\0' ? "GET, HEAD, POST, PUT, DELETE" : allow);
         return NULL;
     }
     if (!is_public && role == ROLE_PUBLIC) {
@@ -384,7 +381,7 @@ static const struct route *find_allowed(struct server *server, struct request *r
         http_header_set(request, "Allow", methods);
         http_problem(request, 405, "%.40s is not possible at %.200s; %s are", request->method_name, request->path,
                      methods);
-    } else if (role < route->role) {
+    } else if (!is_public && role < route->role) {
         http_problem(request, 403, "the token \"%s\" has the role %s; this needs %s", request->identity,
                      role_name(role), role_name(route->role));
         route = NULL;
@@ -477,14 +474,22 @@ static bool wants_file(struct request *request) {
 
 void routes_head(void *user, struct request *request) {
     struct server *server = user;
-    if (!check_site(server, request)) {
+    char allow[64], fault[SITE_FAULT_BYTES];
+    const struct route *route = route_find(request, allow);
+    enum role role = role_of(server, request);
+    bool is_foreign = is_from_elsewhere(server, request, fault);
+    if ((route == NULL || !route->anytime) && !check_rate(server, request)) {
+        return;
+    }
+    if (is_foreign) {
+        http_problem(request, 403, "%s", fault);
         return;
     }
     if (wants_file(request)) {
         static_reply(request);
         return;
     }
-    const struct route *route = find_allowed(server, request);
+    route = check_route(request, route, allow, role);
     request->route = route;
     if (route != NULL && check_state(server, request, route) && check_accept(request, route) &&
         check_no_query(request, route)) {

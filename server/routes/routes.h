@@ -39,6 +39,7 @@ extern const struct route route_table[];
 extern const size_t route_count;
 
 /* The transport's hooks (http.h); user is the server. */
+bool routes_admit(void *user, struct request *request);
 void routes_head(void *user, struct request *request);
 void routes_handle(void *user, struct request *request);
 void routes_done(void *user, struct request *request);

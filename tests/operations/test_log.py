@@ -1,9 +1,16 @@
 """The log: one request's id from the request to the job's end, nothing on standard output but the ready line, entries that are JSON."""
 
 import json
+import os
+import re
+import subprocess
+import threading
 
-from conftest import SMALL
-from daemons import wait_until
+import pytest
+import requests
+
+from conftest import SMALL, free_port
+from daemons import MODPROPD, wait_until
 
 ENDLESS = SMALL | {"training": {"iterations": 10**9, "batch_size": 4, "evaluate_every": 10**6}}
 
@@ -70,3 +77,65 @@ def test_standard_output_is_the_ready_line_alone(start):
     access = [entry for entry in logged if entry["message"] == "request"]
     assert [entry["status"] for entry in access][-1] == 404
     assert all({"request_id", "client", "method", "path", "status", "seconds"} <= set(entry) for entry in access)
+
+
+def test_a_reader_that_stalls_stops_nobody(tmp_path):
+    """A pipe that nobody reads takes 64 KiB, some 450 lines. The rest is dropped, counted, and reported later."""
+    process = subprocess.Popen(
+        [MODPROPD, "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0", "--access-log"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = process.stdout.readline().split()[-1]
+        session = requests.Session()
+        for _ in range(2000):
+            assert session.get(url + "/version", timeout=10).status_code == 200
+
+        def lost():
+            text = session.get(url + "/metrics", timeout=10).text
+            return int(float(re.search(r"^modprop_log_lines_lost_total (.+)$", text, re.M).group(1)))
+
+        assert lost() > 500
+        lines = []
+        threading.Thread(target=lambda: lines.extend(process.stderr), daemon=True).start()
+        wait_until(lambda: any("were dropped" in line for line in lines))
+        session.get(url + "/version", timeout=10)
+        reported = sum(int(line.rsplit("lines=", 1)[1]) for line in lines if "were dropped" in line)
+        assert reported == lost()
+        assert all(re.match(r"\d{4}-\d\d-\d\dT.* (info|warning) ", line) for line in lines), "no line is cut"
+        assert sum(" request " in line for line in lines) + reported >= 2000
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "012"])
+def test_a_closed_standard_descriptor_is_taken_before_anything_else(tmp_path, closed):
+    """Else the database or a client's connection gets the number, and log lines are written into it."""
+    data = tmp_path / "data"
+    closing = " ".join(f"{number}{'<' if number == '0' else '>'}&-" for number in closed)
+    port = free_port()
+    process = subprocess.Popen(
+        ["sh", "-c", f'exec "$0" --data {data} --listen 127.0.0.1:{port} --access-log {closing}', MODPROPD],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+
+        def answers():
+            try:
+                return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+            except requests.ConnectionError:
+                return False
+
+        wait_until(answers)
+        for number in closed:
+            assert os.readlink(f"/proc/{process.pid}/fd/{number}") == "/dev/null"
+        assert requests.post(f"http://127.0.0.1:{port}/v1/jobs", json=SMALL, timeout=10).status_code == 201
+    finally:
+        process.terminate()
+        _, complaints = process.communicate(timeout=20)
+    assert process.returncode == 0, complaints

@@ -146,6 +146,71 @@ def test_doubtful_framing_is_refused_and_closed(daemon, lines):
     assert set(statuses(answer)) == {400}, answer
 
 
+@pytest.mark.parametrize(
+    "line,host,status",
+    [
+        (b"GET http://localhost/version HTTP/1.1", b"evil.example", 200),  # the target counts, whatever Host says
+        (b"GET HTTP://LOCALHOST:1/version?x=1 HTTP/1.1", b"localhost", 200),
+        (b"GET http://localhost HTTP/1.1", b"localhost", 200),
+        (b"OPTIONS http://localhost HTTP/1.1", b"localhost", 204),
+        (b"OPTIONS * HTTP/1.1", b"localhost", 204),
+        (b"GET http://evil.example/version HTTP/1.1", b"localhost", 403),
+        (b"GET http://me@localhost/version HTTP/1.1", b"localhost", 400),
+        (b"GET http:///version HTTP/1.1", b"localhost", 400),
+        (b"GET ftp://localhost/version HTTP/1.1", b"localhost", 400),
+        (b"GET version HTTP/1.1", b"localhost", 400),
+        (b"GET * HTTP/1.1", b"localhost", 400),
+        (b"CONNECT localhost:80 HTTP/1.1", b"localhost", 400),
+    ],
+)
+def test_targets_are_as_rfc_9112_says(daemon, line, host, status):
+    assert statuses(daemon.exchange(head(b"Connection: close\r\n", line, host))) == [status]
+
+
+def test_lines_that_end_in_lf_alone_are_taken_and_a_lone_cr_is_not(daemon):
+    """RFC 9112, 2.2: LF may end a line; a CR without LF neither ends a line nor is part of a value."""
+    lf = b"GET /version HTTP/1.1\nHost: localhost\nConnection: close\n\n"
+    assert statuses(daemon.exchange(lf)) == [200]
+    assert statuses(daemon.exchange(head(b"X: a\rContent-Length: 5\r\n") + b"hello")) == [400]
+    assert statuses(daemon.exchange(head(b"X: a\x01b\r\n"))) == [400]
+
+
+def test_chunks_of_http_1_0_are_refused_and_the_connection_closed(daemon):
+    """RFC 9112, 6.1: HTTP/1.0 knows no Transfer-Encoding, so that nobody can say where such a request ends."""
+    lines = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n"
+    first = head(lines, b"POST /v1/jobs:validate HTTP/1.0")
+    answer = daemon.exchange(first + b"2\r\n{}\r\n0\r\n\r\n" + head())
+    assert (
+        len(statuses(answer.replace(b"HTTP/1.0 ", b"HTTP/1.1 "))) == 1 and b"HTTP/1.0" in answer.split(b"\r\n\r\n")[1]
+    )
+
+
+def test_blanks_behind_a_value_are_no_part_of_it(daemon):
+    """RFC 9110, 5.5. libmicrohttpd 0.9.75 leaves them there."""
+    answer = daemon.exchange(
+        head(
+            b"X-Request-Id: mine-1 \t \r\nAccept:  application/json  \r\nConnection: close\r\n",
+            b"GET /version HTTP/1.1",
+            b"localhost ",
+        )
+    )
+    assert statuses(answer) == [200] and b"X-Request-Id: mine-1\r\n" in answer
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::ffff:127.0.0.1]", "[::1]", "localhost"])
+def test_a_socket_of_both_families_takes_ipv4(start, host):
+    """The daemon listens at [::]; clients that come by IPv4 name it by an address that is mapped into IPv6."""
+    daemon = start("--listen", "[::]:0", "--allow-unauthenticated", "--access-log", "--log-format", "json")
+    daemon.url = f"http://127.0.0.1:{daemon.port}"
+    assert daemon.get("/version", headers={"Host": f"{host}:{daemon.port}"}).status_code == 200
+    address = next(a for a in (info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)))
+    daemon.url = f"http://{address}:{daemon.port}"
+    assert daemon.get("/version").status_code == 200
+    wait_until(lambda: daemon.log().count('"request"') == 2)
+    clients = [json.loads(line)["client"] for line in daemon.log().splitlines() if '"request"' in line]
+    assert clients[0] == "127.0.0.1" and ":" not in clients[1]
+
+
 def test_host_is_required(daemon):
     assert statuses(daemon.exchange(b"GET /livez HTTP/1.1\r\n\r\n")) == [400]
     assert b" 200 OK" in daemon.exchange(b"GET /livez HTTP/1.0\r\n\r\n").split(b"\r\n")[0]
@@ -305,6 +370,26 @@ def test_rate(start):
     answers = [daemon.get("/") for _ in range(30)]
     limited = [answer for answer in answers if answer.status_code == 429]
     assert limited and all(int(answer.headers["Retry-After"]) >= 1 for answer in limited)
+    assert daemon.get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "request_line,lines,host",
+    [
+        (b"OPTIONS /v1/jobs HTTP/1.1", b"", b"localhost"),
+        (b"GET /app.js HTTP/1.1", b"", b"localhost"),
+        (b"GET / HTTP/1.1", b"Accept: text/html\r\n", b"localhost"),
+        (b"GET /v1/rules HTTP/1.1", b"Origin: http://evil.example\r\n", b"localhost"),
+        (b"GET /v1/jobs HTTP/1.1", b"", b"evil.example"),
+        (b"GET /v1/jobs HTTP/1.1", b"Content-Length: 1\r\nContent-Length: 2\r\n", b"localhost"),
+        (b"POST /v1/jobs HTTP/1.1", b"Expect: miracles\r\n", b"localhost"),
+    ],
+    ids=["options", "file", "page", "origin", "host", "framing", "expectation"],
+)
+def test_the_rate_counts_whatever_was_asked(start, request_line, lines, host):
+    daemon = start("--rate", "2")
+    asked = head(lines + b"Connection: close\r\n", request_line, host)
+    assert 429 in [statuses(daemon.exchange(asked))[0] for _ in range(12)]
     assert daemon.get("/livez").status_code == 200
 
 

@@ -1,0 +1,24 @@
+/*
+ * What every program does first: see program.h. Called by main, before any thread starts.
+ *
+ * A closed descriptor is replaced by /dev/null opened the wrong way round (standard input for writing, the others for
+ * reading): a program that has nowhere to write must go on noticing it instead of writing into nothing.
+ */
+#include "api/program.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+void program_hold_standard_descriptors(void) {
+    for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++) {
+        if (fcntl(descriptor, F_GETFD) >= 0) {
+            continue;
+        }
+        /* the lowest free number is this one: those below it are taken */
+        int opened = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+        if (opened < 0) {
+            opened = open("/", O_PATH | O_DIRECTORY); /* no /dev here; a path alone can be neither read nor written */
+        }
+        (void)opened;
+    }
+}
