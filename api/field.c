@@ -160,6 +160,9 @@ static void decode_value(const json_t *value, const struct path *path, const str
 }
 
 static const char *fallback_of(const struct decoding *decoding, const struct field *field) {
+    if (field->before != NULL && (decoding->stored || !field_applies(field, decoding->variant))) {
+        return field->before; /* also where the field does not apply: nothing that rests on it may change */
+    }
     for (size_t i = 0; i < decoding->default_count; i++) {
         const struct field_default *other = &decoding->defaults[i];
         if ((other->variants & decoding->default_variant) != 0 && strcmp(other->section, decoding->section) == 0 &&

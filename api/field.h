@@ -41,7 +41,8 @@ struct field {
     const char *unit; /* NULL: none */
     double low, high; /* inclusive, unless low_excluded */
     bool low_excluded;
-    const char *fallback;       /* default as JSON text */
+    const char *fallback; /* default as JSON text */
+    const char *before;   /* what a stored document without the field means, which is older than it; NULL: fallback */
     const char *const *choices; /* NULL-ended */
     bool omit_null;    /* a null is left out of documents: those from before the field existed keep their text */
     unsigned variants; /* a bit for each variant (rule, task, optimizer) that has it; 0: all */
@@ -74,6 +75,7 @@ struct decoding {
     const struct field_default *defaults;
     size_t default_count;
     unsigned default_variant;
+    bool stored; /* the document comes from the store: what it lacks has the meaning of field.before */
 };
 
 void fields_decode(const struct decoding *decoding, const json_t *document, const struct path *path, void *object,

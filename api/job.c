@@ -167,16 +167,23 @@ json_t *rule_encode(const struct rule_config *rule) {
     return document;
 }
 
-static struct decoding section(const struct fields *fields, const char *name, enum task_type task) {
+/* What the defaults of a document's sections rest on. */
+struct origin {
+    enum task_type task;
+    bool stored;
+};
+
+static struct decoding section(const struct fields *fields, const char *name, struct origin origin) {
     return (struct decoding){.fields = fields,
                              .variant = ~0u,
                              .section = name,
                              .defaults = task_defaults,
                              .default_count = task_default_count,
-                             .default_variant = 1u << task};
+                             .default_variant = 1u << origin.task,
+                             .stored = origin.stored};
 }
 
-static bool decode_task(struct job_spec *spec, const json_t *value, struct problems *problems) {
+static bool decode_task(struct job_spec *spec, const json_t *value, bool stored, struct problems *problems) {
     const struct path path = {.name = "task"};
     char name[32];
     int type;
@@ -193,12 +200,12 @@ static bool decode_task(struct job_spec *spec, const json_t *value, struct probl
     spec->config.task.type = (enum task_type)type;
     snprintf(name, sizeof name, "task %s", task_variants[type].name);
     const struct decoding decoding = {
-        .fields = &task_fields, .variant = 1u << type, .variant_name = name, .skip = "type"};
+        .fields = &task_fields, .variant = 1u << type, .variant_name = name, .skip = "type", .stored = stored};
     fields_decode(&decoding, value, &path, &spec->config.task, problems);
     return true;
 }
 
-static void decode_optimizer(struct job_spec *spec, const json_t *value, enum task_type task,
+static void decode_optimizer(struct job_spec *spec, const json_t *value, struct origin origin,
                              struct problems *problems) {
     const struct path path = {.name = "optimizer"};
     char name[32];
@@ -213,16 +220,17 @@ static void decode_optimizer(struct job_spec *spec, const json_t *value, enum ta
     }
     spec->config.optimizer.type = (enum optimizer_type)type;
     snprintf(name, sizeof name, "optimizer %s", optimizer_variants[type].name);
-    struct decoding decoding = section(&optimizer_fields, "optimizer", task);
+    struct decoding decoding = section(&optimizer_fields, "optimizer", origin);
     decoding.variant = 1u << type;
     decoding.variant_name = name;
     decoding.skip = "type";
     fields_decode(&decoding, value, &path, &spec->config.optimizer, problems);
 }
 
-static void decode_network(struct job_spec *spec, const json_t *value, enum task_type task, struct problems *problems) {
+static void decode_network(struct job_spec *spec, const json_t *value, struct origin origin,
+                           struct problems *problems) {
     const struct path path = {.name = "network"};
-    const struct decoding decoding = section(&network_fields, "network", task);
+    const struct decoding decoding = section(&network_fields, "network", origin);
     fields_decode(&decoding, value, &path, spec, problems);
     if (!spec->config.network.dale && json_object_get(value, "rewiring") == NULL) {
         spec->config.network.rewiring = REWIRING_NONE; /* Deep R is the default with Dale's law alone */
@@ -313,7 +321,7 @@ static void check_job(const struct job_spec *spec, struct sound sound, struct pr
 }
 
 /* True where the rule was read without a fault. */
-static bool decode(struct job_spec *spec, const json_t *document, struct problems *problems) {
+static bool decode(struct job_spec *spec, const json_t *document, bool stored, struct problems *problems) {
     memset(spec, 0, sizeof *spec);
     spec->initial_iteration = -1;
     check_top_names(document, problems);
@@ -326,26 +334,27 @@ static bool decode(struct job_spec *spec, const json_t *document, struct problem
             problems_add(problems, NULL, top_items[i].name, "there is no memory to read it");
             continue;
         }
-        const struct decoding decoding = {.fields = &(struct fields){&top_items[i], 1}, .variant = ~0u};
+        const struct decoding decoding = {
+            .fields = &(struct fields){&top_items[i], 1}, .variant = ~0u, .stored = stored};
         fields_decode(&decoding, one, NULL, spec, problems);
         json_decref(one);
     }
     struct sound sound;
     size_t before = problems->count;
-    sound.type = decode_task(spec, json_object_get(document, "task"), problems);
+    sound.type = decode_task(spec, json_object_get(document, "task"), stored, problems);
     sound.task = problems->count == before;
-    enum task_type task = sound.type ? spec->config.task.type : TASK_DELAYED_XOR;
+    const struct origin origin = {sound.type ? spec->config.task.type : TASK_DELAYED_XOR, stored};
     const struct path rule = {.name = "rule"}, training = {.name = "training"};
     before = problems->count;
-    decode_network(spec, json_object_get(document, "network"), task, problems);
+    decode_network(spec, json_object_get(document, "network"), origin, problems);
     sound.network = problems->count == before;
     before = problems->count;
-    decode_rule(&spec->config.rule, section(&rule_fields, "rule", task), json_object_get(document, "rule"), &rule,
+    decode_rule(&spec->config.rule, section(&rule_fields, "rule", origin), json_object_get(document, "rule"), &rule,
                 problems);
     sound.rule = problems->count == before;
-    decode_optimizer(spec, json_object_get(document, "optimizer"), task, problems);
+    decode_optimizer(spec, json_object_get(document, "optimizer"), origin, problems);
     before = problems->count;
-    const struct decoding decoding = section(&training_fields, "training", task);
+    const struct decoding decoding = section(&training_fields, "training", origin);
     fields_decode(&decoding, json_object_get(document, "training"), &training, &spec->config.training, problems);
     sound.training = problems->count == before;
     check_job(spec, sound, problems);
@@ -354,7 +363,7 @@ static bool decode(struct job_spec *spec, const json_t *document, struct problem
 
 /* check_rule guards people, not memory: a document stored before it knew a case stays readable. */
 void job_spec_decode(struct job_spec *spec, const json_t *document, struct problems *problems) {
-    if (decode(spec, document, problems)) {
+    if (decode(spec, document, false, problems)) {
         check_rule(&spec->config.rule, problems);
     }
 }
@@ -363,7 +372,7 @@ bool job_spec_parse(struct job_spec *spec, const char *text) {
     char error[256];
     struct problems problems = {0};
     json_t *document = json_parse(text, strlen(text), error);
-    decode(spec, document, &problems);
+    decode(spec, document, true, &problems);
     bool ok = document != NULL && problems.count == 0;
     problems_release(&problems);
     json_decref(document);
@@ -567,10 +576,11 @@ json_t *tasks_describe(void) {
     json_t *list = json_array();
     for (int i = 0; i < TASK_TYPES; i++) {
         const struct decoding task = {.fields = &task_fields, .variant = 1u << i};
-        const struct decoding network = section(&network_fields, "network", (enum task_type)i),
-                              training = section(&training_fields, "training", (enum task_type)i);
-        struct decoding optimizer = section(&optimizer_fields, "optimizer", (enum task_type)i);
-        struct decoding rule = section(&rule_fields, "rule", (enum task_type)i);
+        const struct origin origin = {.task = (enum task_type)i};
+        const struct decoding network = section(&network_fields, "network", origin),
+                              training = section(&training_fields, "training", origin);
+        struct decoding optimizer = section(&optimizer_fields, "optimizer", origin);
+        struct decoding rule = section(&rule_fields, "rule", origin);
         optimizer.variant = 1u << OPTIMIZER_ADAM;
         rule.variant = 1u << RULE_MODPROP;
         json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:{s:o, s:o, s:o, s:o}}", "type", task_variants[i].name,

@@ -253,6 +253,16 @@ static const struct field task_items[] = {
      .omit_null = true,
      .variants = BIT(TASK_DATASET) | BIT(TASK_ROW_MNIST) | BIT(TASK_PIXEL_MNIST),
      .doc = "version of the data; null: the newest when the job is accepted, which the job then names"},
+    {.name = "draw",
+     .type = FIELD_INT,
+     .offset = TASK(dataset.draw),
+     .low = 1,
+     .high = 2,
+     .fallback = "2",
+     .before = "1",
+     .variants = BIT(TASK_DATASET),
+     .doc = "version of the draw of training trials: 2 draws those in which some step counts; 1, that of jobs accepted "
+            "before there was this field, draws from all, and a batch in which nothing counts has the loss 0"},
 };
 
 const struct fields task_fields = {task_items, COUNT(task_items)};

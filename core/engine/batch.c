@@ -5,6 +5,7 @@
  * a TIME_BLOCK of steps at a time: inputs, forward, and on the way back credit and one outer product, so that what a
  * phase has written is still in cache for the next.
  */
+#include <math.h>
 #include <string.h>
 
 #include "core/engine/internal.h"
@@ -485,8 +486,8 @@ enum train_result engine_batch_run(struct engine *engine, struct team *team, con
     }
     result->weight = engine->weight_sum;
     /* in a batch of a user's own trials it may be that nothing counts: no loss, no gradient, and no fault */
-    result->loss = engine->weight_sum > 0 ? loss / engine->weight_sum : 0;
-    result->correct = engine->weight_sum > 0 ? correct / engine->weight_sum : 0;
+    result->loss = engine->weight_sum > 0 ? loss / engine->weight_sum : NAN;
+    result->correct = engine->weight_sum > 0 ? correct / engine->weight_sum : NAN;
     if (gradient && engine->options.count_psi) {
         psi_report(engine, result);
     }

@@ -52,9 +52,9 @@ struct batch_source {
 };
 
 struct engine_result {
-    double loss;                /* sum m l / sum m */
+    double loss;                /* sum m l / sum m; NaN where no step counts (weight 0): there is none */
     double weight;              /* sum m */
-    double correct;             /* sum m [argmax y = class] / sum m; cross-entropy only */
+    double correct;             /* sum m [argmax y = class] / sum m; cross-entropy only; NaN likewise */
     double psi_mean;            /* over units, steps and trials; count_psi */
     int silent_units;           /* units whose psi was 0 throughout; count_psi */
     struct train_phases phases; /* seconds of member 0, added to what was there */

@@ -61,6 +61,7 @@ struct task_config {
     } evidence;
     struct {
         char name[65]; /* the name under which the user put it */
+        int draw;      /* version of the draw of training trials; see core/tasks/dataset.c. Below 2: the first */
     } dataset;
     char data_sha256[65]; /* of those trials, fixed when the job was accepted; "": no data, or a job of version 0.1 */
     const struct task_data *data; /* row_mnist, pixel_mnist, dataset: the trials; NULL for the others */

@@ -1,7 +1,12 @@
 /*
  * A user's own task: inputs, targets and mask as uploaded. Mini-batches are drawn by the counter; a test split is
- * evaluated whole, else a fresh draw of training trials.
+ * evaluated, else a fresh draw of training trials.
+ *
+ * The draw has versions, since a job must go on as it began. Version 2 draws trials in which some step counts, so that
+ * no batch is without a loss; version 1, of jobs accepted before it, draws from all trials, and a batch in which
+ * nothing counts has the loss 0. Where something counts in every trial the two are the same.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +29,25 @@ static size_t lesser(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
+static bool draws_counting(const struct task_config *config) {
+    return config->dataset.draw >= 2;
+}
+
+static bool something_counts(const struct task_data *data, char error[256]) {
+    const struct {
+        const struct trial_set *set;
+        const char *name;
+    } sets[] = {{&data->train, "mask"}, {&data->test, "test_mask"}};
+    for (int i = 0; i < 2; i++) {
+        if (sets[i].set->trials > 0 && mask_begin(sets[i].set, data->steps) == data->steps) {
+            snprintf(error, 256, "the dataset's tensor %s must count at least one step; all its entries are 0",
+                     sets[i].name);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool dataset_shape(const struct task_config *config, struct task_shape *shape, char error[256]) {
     const struct task_data *data = config->data;
     if (!data || data->train.trials == 0) {
@@ -32,6 +56,9 @@ static bool dataset_shape(const struct task_config *config, struct task_shape *s
     }
     if (data->steps > INT32_MAX || data->inputs > INT32_MAX || data->outputs > INT32_MAX) {
         snprintf(error, 256, "the dataset is too large");
+        return false;
+    }
+    if (draws_counting(config) && !something_counts(data, error)) {
         return false;
     }
     size_t from = mask_begin(&data->train, data->steps);
@@ -45,6 +72,7 @@ static bool dataset_shape(const struct task_config *config, struct task_shape *s
                                  .has_accuracy = data->loss == LOSS_CROSS_ENTROPY,
                                  .mask_from = (int)from,
                                  .mask_uniform = !data->train.mask && !data->test.mask,
+                                 .empty_loss = draws_counting(config) ? NAN : 0,
                                  .test_trials = data->test.trials};
     return true;
 }
@@ -53,13 +81,45 @@ static const struct trial_set *dataset_set(const struct task *task, const struct
     return trial->id.phase == TRIAL_TEST ? &task->config->data->test : &task->config->data->train;
 }
 
+/* The training trials that are drawn, where they are not all. */
+struct drawn {
+    size_t count;
+    uint32_t trials[];
+};
+
+static size_t dataset_state_size(const struct task_config *config) {
+    const struct trial_set *set = &config->data->train;
+    return draws_counting(config) && set->mask ? sizeof(struct drawn) + set->trials * sizeof(uint32_t) : 0;
+}
+
+static bool trial_counts(const struct trial_set *set, size_t steps, size_t trial) {
+    for (size_t t = 0; t < steps; t++) {
+        if (set->mask[t * set->trials + trial] != 0.0f) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void dataset_init(struct task *task) {
+    const struct trial_set *set = &task->config->data->train;
+    struct drawn *drawn = task->state;
+    for (size_t i = 0; drawn && i < set->trials; i++) {
+        if (trial_counts(set, task->config->data->steps, i)) {
+            drawn->trials[drawn->count++] = (uint32_t)i;
+        }
+    }
+}
+
 static void dataset_trial(const struct task *task, struct trial_id id, struct trial *trial) {
     *trial = (struct trial){.id = id, .source = id.trial, .label = -1};
     if (id.phase == TRIAL_TEST) {
         return;
     }
     struct random_stream stream = task_stream(task, RANDOM_TRAINING_LABEL, RANDOM_EVALUATION_LABEL, id);
-    trial->source = (size_t)random_below(&stream, 0, task->config->data->train.trials);
+    const struct drawn *drawn = task->state;
+    size_t number = (size_t)random_below(&stream, 0, drawn ? drawn->count : task->config->data->train.trials);
+    trial->source = drawn ? drawn->trials[number] : number;
 }
 
 static void dataset_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x,
@@ -87,6 +147,8 @@ static float dataset_target(const struct task *task, const struct trial *trial, 
 const struct task_ops task_dataset = {
     .name = "dataset",
     .shape = dataset_shape,
+    .state_size = dataset_state_size,
+    .init = dataset_init,
     .trial = dataset_trial,
     .inputs = dataset_inputs,
     .target = dataset_target,

@@ -36,6 +36,7 @@ struct task_shape {
     bool has_accuracy;
     int mask_from;      /* the first step that may carry loss: steps before it are never masked in */
     bool mask_uniform;  /* every step from mask_from on counts with weight 1 in every trial; else ask task_ops.target */
+    double empty_loss;  /* the loss of a batch in which no step counts */
     size_t test_trials; /* trials of the test split, evaluated whole; 0: an evaluation is one fresh batch */
 };
 

@@ -77,6 +77,9 @@ static void hash_task(uint64_t *hash, const struct task_config *task) {
         hash_number(hash, numbers[i]);
     }
     hash_bytes(hash, task->dataset.name, strlen(task->dataset.name));
+    if (task->dataset.draw > 1) {
+        hash_number(hash, task->dataset.draw);
+    }
 }
 
 static void hash_network(uint64_t *hash, const struct network_config *network) {

@@ -98,15 +98,18 @@ static enum train_result evaluation_run(struct training *training, double *loss,
         if (result != TRAIN_FINISHED) {
             return result;
         }
-        sum += run.loss * run.weight;
-        correct += run.correct * run.weight;
-        weight += run.weight;
+        if (run.weight > 0) {
+            sum += run.loss * run.weight;
+            correct += run.correct * run.weight;
+            weight += run.weight;
+        }
     }
-    *loss = weight > 0 ? sum / weight : 0;
+    *loss = weight > 0 ? sum / weight : training->task.shape.empty_loss;
     *accuracy = training->task.shape.has_accuracy && weight > 0 ? correct / weight : NAN;
-    return isfinite(*loss) ? TRAIN_FINISHED : diverged(training, "the loss of the evaluation");
+    return isfinite(*loss) || weight == 0 ? TRAIN_FINISHED : diverged(training, "the loss of the evaluation");
 }
 
+/* A loss or an accuracy that is NaN, since nothing counts, meets no condition. */
 static bool stop_met(const struct training_config *config, double loss, double accuracy) {
     switch (config->stop_metric) {
     case STOP_ACCURACY_ABOVE:
@@ -302,14 +305,14 @@ static enum train_result update_make(struct training *training) {
     if (result != TRAIN_FINISHED) {
         return result;
     }
-    if (!isfinite(run.loss)) {
+    if (run.weight > 0 && !isfinite(run.loss)) {
         return diverged(training, "the training loss");
     }
     const struct train_callbacks *callbacks = training->callbacks;
     double since = callbacks->clock ? callbacks->clock(callbacks->user) : 0;
     optimizer_update(&training->optimizer, &training->network, training->gradient, training->state.iteration);
     training->state.iteration++;
-    training->state.training_loss = run.loss;
+    training->state.training_loss = run.weight > 0 ? run.loss : training->task.shape.empty_loss;
     if (training->config->rule.mu_auto) {
         training->state.mu_mean += MU_STEP * (run.psi_mean - training->state.mu_mean);
     }

@@ -42,9 +42,9 @@ struct train_diagnostics {
 /* One evaluation. */
 struct train_progress {
     int64_t iteration;    /* updates made before this evaluation */
-    double loss;          /* of the evaluation */
-    double accuracy;      /* NaN where the task has none */
-    double training_loss; /* of the last training batch; NaN at iteration 0 */
+    double loss;          /* of the evaluation; NaN where no step of its trials counts */
+    double accuracy;      /* NaN likewise, and where the task has none */
+    double training_loss; /* of the last training batch; NaN at iteration 0, and where no step of the batch counts */
     double learning_rate; /* of the next update */
     bool last;            /* the evaluation after the last update */
     struct train_diagnostics diagnostics;

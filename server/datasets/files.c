@@ -252,11 +252,11 @@ static bool split_is_sound(const struct split *split, struct dataset_info *info,
                      split->mask->name, entry_quote(split->mask, i, at), weight);
             return false;
         }
-        sum += weight;
+        sum += (double)(float)weight; /* as it will be used */
     }
     if (split->mask != NULL && sum == 0.0) {
-        snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must count at least one step; all its entries are 0",
-                 split->mask->name);
+        snprintf(error, DATASET_ERROR_BYTES,
+                 "the tensor %s must count at least one step; all its entries are 0 as float32", split->mask->name);
         return false;
     }
     return true;

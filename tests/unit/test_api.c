@@ -279,6 +279,23 @@ START_TEST(defaults_are_the_published_run) {
 }
 END_TEST
 
+/* A job that was stored before a field existed goes on as it was accepted: field.before, not today's default. */
+START_TEST(stored_documents_keep_their_meaning) {
+    const char *text = "{\"task\":{\"type\":\"dataset\",\"name\":\"mine\"}}";
+    struct job_spec spec;
+    struct problems problems = {0};
+    json_t *document = json_loads(text, 0, NULL);
+    ck_assert(job_spec_parse(&spec, text));
+    ck_assert_int_eq(spec.config.task.dataset.draw, 1);
+    job_spec_release(&spec);
+    job_spec_decode(&spec, document, &problems);
+    ck_assert_int_eq(spec.config.task.dataset.draw, 2);
+    job_spec_release(&spec);
+    problems_release(&problems);
+    json_decref(document);
+}
+END_TEST
+
 /*
  * Every line of task_defaults is what a job of that task gets: an override that no section reads would be silent
  * otherwise.
@@ -732,6 +749,7 @@ int main(void) {
     tcase_add_loop_test(all, canonical_text_is_a_fixed_point, 0, GOOD);
     tcase_add_test(all, defaults_are_the_published_run);
     tcase_add_test(all, defaults_of_tasks_take_effect);
+    tcase_add_test(all, stored_documents_keep_their_meaning);
     tcase_add_test(all, digest_is_of_what_determines_the_result);
     tcase_add_loop_test(all, without_memory_nothing_is_wrong, 0, GOOD);
     tcase_add_test(all, without_memory_no_part_of_a_batch_is_missing);
