@@ -62,7 +62,7 @@ static const struct option option_table[] = {
     {"allow-unauthenticated", OPTION_SWITCH, NULL, FIELD(allow_unauthenticated), "false", 0, 0, NULL,
      "listen beyond loopback without tokens"},
     {"tls-cert", OPTION_TEXT, "FILE", FIELD(tls_cert), NULL, 0, 0, NULL,
-     "certificate chain (PEM); with --tls-key the daemon speaks HTTPS"},
+     "certificate chain (PEM); with --tls-key the daemon speaks HTTPS; both are read again on SIGHUP"},
     {"tls-key", OPTION_TEXT, "FILE", FIELD(tls_key), NULL, 0, 0, NULL, "private key (PEM) of --tls-cert"},
     {"allow-origin", OPTION_LIST, "URL", FIELD(allow_origin), NULL, 0, 0, NULL,
      "origin of web pages that may call, such as https://lab.example; may be given more than once"},
@@ -91,7 +91,8 @@ static const struct option option_table[] = {
     {"max-body", OPTION_BYTES, "BYTES", FIELD(max_body), "32M", KIB, 1024 * MIB, NULL, "largest JSON body"},
     {"max-dataset", OPTION_BYTES, "BYTES", FIELD(max_dataset), "4G", KIB, INT64_MAX, NULL, "largest dataset"},
     {"rate", OPTION_INTEGER, "N", FIELD(rate), "0", 0, 1000000, NULL,
-     "requests a second of one token (or, without tokens, of one address); 0 sets no bound"},
+     "requests a second of one token (or, without tokens, of one address), all but probes, the dashboard's files too; "
+     "0 sets no bound"},
     {"header-timeout", OPTION_INTEGER, "SECONDS", FIELD(header_timeout), "15", 1, 3600, NULL,
      "from a connection's begin to the end of its first request's headers"},
     {"body-timeout", OPTION_INTEGER, "SECONDS", FIELD(body_timeout), "60", 1, 86400, NULL,

@@ -74,13 +74,28 @@ static void drain(struct server *server) {
     jobs_drain(server->jobs, on_idle, server);
 }
 
+static void reload_certificate(struct server *server) {
+    char error[CONFIG_ERROR_BYTES];
+    if (!http_is_tls(server->http)) {
+        return;
+    }
+    if (http_tls_reload(server->http, error)) {
+        log_info("certificate was read again");
+    } else {
+        log_error("certificate was not read again; the old one stays in force", LOG_T("reason", error));
+    }
+}
+
 static void on_signal(void *user, int number) {
     struct server *server = user;
     char error[CONFIG_ERROR_BYTES];
     if (number != SIGHUP) {
         log_info("stopping", LOG_T("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
         drain(server);
-    } else if (auth_reload(server->auth, error)) {
+        return;
+    }
+    reload_certificate(server);
+    if (auth_reload(server->auth, error)) {
         size_t closed = routes_tokens_changed(server);
         log_info("tokens were read again", LOG_I("tokens", auth_count(server->auth)), LOG_I("requests_closed", closed));
     } else {

@@ -97,6 +97,8 @@ struct http *http_create(struct loop *loop, const struct config *config, const s
 void http_address(const struct http *http, char text[ADDRESS_BYTES]);
 int http_port(const struct http *http);
 bool http_is_tls(const struct http *http);
+/* Reads certificate and key again, where there are any; false with a sentence, and the old ones stay. */
+bool http_tls_reload(struct http *http, char error[CONFIG_ERROR_BYTES]);
 struct http_counts http_counts(const struct http *http);
 
 /* Deadlines; call each second with the loop's milliseconds. */

@@ -8,6 +8,7 @@
 #include <microhttpd.h>
 
 #include "server/http/http.h"
+#include "server/http/tls.h"
 
 #define REPLY_HEADERS_MAX 16
 #define RESERVED_CONNECTIONS 64 /* above our limit: probes, and clients that are told 503 */
@@ -33,7 +34,7 @@ struct http {
     struct MHD_Daemon *daemon;
     int socket;
     struct sockaddr_storage address;
-    char *certificate, *key; /* PEM; NULL without TLS */
+    struct tls *tls; /* NULL without TLS */
     uv_poll_t poll;
     uv_prepare_t prepare;
     uv_timer_t timer;

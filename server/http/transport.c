@@ -373,44 +373,10 @@ static void raise_limits(struct http *http) {
     http->connection_limit = (size_t)wanted;
 }
 
-static char *read_pem(const char *path, const char *flag, char *error) {
-    char *text = NULL;
-    FILE *file = fopen(path, "re");
-    size_t used = 0;
-    if (file != NULL) {
-        enum { PEM_BYTES = 1 << 20 };
-        text = malloc(PEM_BYTES);
-        used = text == NULL ? 0 : fread(text, 1, PEM_BYTES - 1, file);
-        fclose(file);
-    }
-    if (text == NULL || used == 0) {
-        snprintf(error, CONFIG_ERROR_BYTES, "%s: %s cannot be read: %s", flag, path,
-                 file == NULL ? strerror(errno) : "it is empty");
-        free(text);
-        return NULL;
-    }
-    text[used] = '\0';
-    return text;
-}
-
-static bool read_tls(struct http *http, char *error) {
-    if (http->config->tls_cert == NULL) {
-        return true;
-    }
-    http->certificate = read_pem(http->config->tls_cert, "--tls-cert", error);
-    http->key = http->certificate == NULL ? NULL : read_pem(http->config->tls_key, "--tls-key", error);
-    return http->key != NULL;
-}
-
 static struct MHD_Daemon *start_daemon(struct http *http) {
-    static char priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
     unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-    struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, http->certificate},
-                                   {MHD_OPTION_HTTPS_MEM_KEY, 0, http->key},
-                                   {MHD_OPTION_HTTPS_PRIORITIES, 0, priorities},
-                                   {MHD_OPTION_END, 0, NULL}};
     struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
-    if (http->certificate != NULL) {
+    if (http->tls != NULL) {
         flags |= MHD_USE_TLS;
     }
     return MHD_start_daemon(
@@ -421,15 +387,11 @@ static struct MHD_Daemon *start_daemon(struct http *http) {
         (unsigned int)http->config->idle_timeout, MHD_OPTION_NOTIFY_COMPLETED, on_done, http,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_URI_LOG_CALLBACK, on_address, http,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, http, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY,
-        http->certificate != NULL ? tls : none, MHD_OPTION_END);
+        http->tls != NULL ? tls_options() : none, MHD_OPTION_END);
 }
 
 static void http_free(struct http *http) {
-    free(http->certificate);
-    if (http->key != NULL) {
-        explicit_bzero(http->key, strlen(http->key));
-    }
-    free(http->key);
+    tls_destroy(http->tls);
     free(http);
 }
 
@@ -445,7 +407,8 @@ struct http *http_create(struct loop *loop, const struct config *config, const s
     http->hooks = *hooks;
     http->body_budget = (size_t)config->max_body * 8;
     raise_limits(http);
-    http->socket = read_tls(http, error) ? listen_inherited(http, error) : -2;
+    http->tls = config->tls_cert == NULL ? NULL : tls_create(config, error);
+    http->socket = config->tls_cert == NULL || http->tls != NULL ? listen_inherited(http, error) : -2;
     if (http->socket == -1) {
         http->socket = listen_at(http, error);
     }
@@ -455,8 +418,7 @@ struct http *http_create(struct loop *loop, const struct config *config, const s
     }
     http->daemon = start_daemon(http);
     if (http->daemon == NULL) {
-        snprintf(error, CONFIG_ERROR_BYTES, "the HTTP daemon cannot start%s",
-                 http->certificate != NULL ? "; do --tls-cert and --tls-key hold a certificate and its key?" : "");
+        snprintf(error, CONFIG_ERROR_BYTES, "the HTTP daemon cannot start");
         close(http->socket);
         http_free(http);
         return NULL;
@@ -487,7 +449,11 @@ int http_port(const struct http *http) {
 }
 
 bool http_is_tls(const struct http *http) {
-    return http->certificate != NULL;
+    return http->tls != NULL;
+}
+
+bool http_tls_reload(struct http *http, char error[CONFIG_ERROR_BYTES]) {
+    return http->tls == NULL || tls_reload(http->tls, error);
 }
 
 struct http_counts http_counts(const struct http *http) {
@@ -497,6 +463,9 @@ struct http_counts http_counts(const struct http *http) {
 /* ---- deadlines and the end ---- */
 
 void http_tick(struct http *http, uint64_t now) {
+    if (http->tls != NULL) {
+        tls_tick(http->tls, now);
+    }
     for (struct connection *c = http->connections; c != NULL; c = c->next) {
         if (c->deadline != 0 && now >= c->deadline && !c->cut) {
             http->counts.expired++;

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 
@@ -462,26 +463,97 @@ def test_unknown_instruction_set(tmp_path, flags, environment):
     assert ended.returncode == 2 and "mmx" in ended.stderr and ended.stderr.count("\n") == 1
 
 
+def make_certificate(directory, serial=1):
+    """A key and a certificate of its own, in the files key and certificate."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+        + ["-addext", "subjectAltName=IP:127.0.0.1", "-set_serial", str(serial)]
+        + ["-keyout", str(directory / "key"), "-out", str(directory / "certificate")],
+        check=True,
+        capture_output=True,
+    )
+
+
+def serial_of(daemon):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with daemon.connect() as plain, context.wrap_socket(plain) as connection:
+        pem = ssl.DER_cert_to_PEM_cert(connection.getpeercert(True))
+    ended = subprocess.run(["openssl", "x509", "-noout", "-serial"], input=pem, capture_output=True, text=True)
+    return int(ended.stdout.split("=")[1], 16)
+
+
+def test_a_new_certificate_is_read_on_sighup(start, tmp_path):
+    make_certificate(tmp_path, 17)
+    daemon = start("--tls-cert", tmp_path / "certificate", "--tls-key", tmp_path / "key")
+    assert serial_of(daemon) == 17
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with daemon.connect() as plain, context.wrap_socket(plain) as old:
+        make_certificate(tmp_path, 18)
+        assert serial_of(daemon) == 17, "a file alone changes nothing"
+        daemon.signal(signal.SIGHUP)
+        wait_until(lambda: "certificate was read again" in daemon.log())
+        assert serial_of(daemon) == 18
+        old.sendall(head(b"Connection: close\r\n"))
+        assert statuses(old.recv(65536)) == [200], "connections go on"
+    (tmp_path / "key").write_text("no key\n")
+    daemon.signal(signal.SIGHUP)
+    wait_until(lambda: "certificate was not read again" in daemon.log())
+    assert serial_of(daemon) == 18
+    other = tmp_path / "other"
+    other.mkdir()
+    make_certificate(other)
+    (tmp_path / "key").write_bytes((other / "key").read_bytes())
+    ended = subprocess.run(
+        [MODPROPD, "--data", str(other), "--tls-cert", tmp_path / "certificate", "--tls-key", tmp_path / "key"],
+        capture_output=True,
+        text=True,
+        timeout=10,
+    )
+    assert ended.returncode == 1 and "--tls-cert and --tls-key must hold a certificate and its key" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "options,agrees",
+    [
+        (["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"], True),
+        (["-tls1_2", "-cipher", "AES128-GCM-SHA256"], False),
+        (["-tls1_2", "-cipher", "AES256-SHA256:AES128-SHA"], False),
+        (["-tls1_3"], True),
+        (["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"], False),
+    ],
+)
+def test_tls_without_forward_secrecy_is_not_negotiated(start, tmp_path, options, agrees):
+    make_certificate(tmp_path)
+    daemon = start("--tls-cert", tmp_path / "certificate", "--tls-key", tmp_path / "key")
+    ended = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{daemon.port}", *options],
+        input=b"",
+        capture_output=True,
+        timeout=20,
+    )
+    assert (b"Cipher is (NONE)" not in ended.stdout) == agrees
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_healthcheck_notices_a_daemon_that_stands_still(start, tmp_path, is_tls):
+    make_certificate(tmp_path)
+    tls = ["--tls-cert", tmp_path / "certificate", "--tls-key", tmp_path / "key"] if is_tls else []
+    daemon = start(*tls)
+    command = [MODPROPD, "healthcheck", "--listen", f"127.0.0.1:{daemon.port}", *tls]
+    assert subprocess.run(command, timeout=20).returncode == 0
+    daemon.signal(signal.SIGSTOP)
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    finally:
+        daemon.signal(signal.SIGCONT)
+    assert ended.returncode == 1 and "timed out" in ended.stderr
+    assert subprocess.run(command, timeout=20).returncode == 0
+
+
 def test_tls(start, tmp_path):
-    openssl = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "1",
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-keyout",
-        str(tmp_path / "key"),
-        "-out",
-        str(tmp_path / "certificate"),
-    ]
-    subprocess.run(openssl, check=True, capture_output=True)
+    make_certificate(tmp_path)
     daemon = start("--tls-cert", tmp_path / "certificate", "--tls-key", tmp_path / "key")
     assert daemon.url.startswith("https://")
     assert daemon.get("/livez", verify=str(tmp_path / "certificate")).status_code == 200
