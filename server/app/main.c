@@ -200,8 +200,9 @@ static bool start_jobs(struct server *server, char *error) {
                                          .build = MODPROP_VERSION,
                                          .user = server,
                                          .publish = on_event};
-    bool crashed = store_crash_mark_take(directory);
-    /* a job that brings the daemon down again and again is told from a power cut */
+    char crashed[STORE_ID_BYTES];
+    store_crash_mark_take(directory, crashed);
+    /* a job that brings the daemon down again and again is found out, and no other is blamed for it */
     int mark = store_crash_mark_open(directory);
     if (mark >= 0) {
         crash_mark_on_signals(mark);

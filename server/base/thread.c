@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -211,10 +212,46 @@ bool pool_start(uv_loop_t *loop, int threads, char *error, size_t size) {
 
 /* ---- crashes ---- */
 
+/*
+ * A team's members are threads that core starts and that know no job; but a thread begins with the name of the one that
+ * starts it, and the handler may ask for that: "job 3" is whoever works in slot 3.
+ */
+#define SLOT_NAME "job "
+#define LABEL_BYTES 40
+
 static int mark = -1;
+static char labels[POOL_MOST][LABEL_BYTES];
+
+void thread_slot_enter(int slot, const char *label) {
+    char name[16];
+    snprintf(labels[slot], LABEL_BYTES, "%s", label);
+    snprintf(name, sizeof name, SLOT_NAME "%d", slot);
+    thread_name_set(name);
+}
+
+void thread_slot_leave(int slot) {
+    thread_name_set(THREAD_IDLE);
+    labels[slot][0] = '\0';
+}
+
+/* In a signal's handler: nothing but system calls and plain memory. */
+static const char *thread_label(void) {
+    char name[16] = "";
+    prctl(PR_GET_NAME, name, 0, 0, 0);
+    if (strncmp(name, SLOT_NAME, sizeof SLOT_NAME - 1) != 0) {
+        return "";
+    }
+    size_t slot = 0;
+    for (const char *c = name + sizeof SLOT_NAME - 1; *c >= '0' && *c <= '9'; c++) {
+        slot = slot * 10 + (size_t)(*c - '0');
+    }
+    return slot < POOL_MOST ? labels[slot] : "";
+}
 
 static void on_fatal(int number) {
-    (void)!write(mark, "1", 1);
+    const char *label = thread_label();
+    (void)!write(mark, label, strlen(label));
+    (void)!write(mark, "\n", 1);
     signal(number, SIG_DFL);
     raise(number);
 }

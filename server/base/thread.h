@@ -30,8 +30,15 @@ bool pool_start(uv_loop_t *loop, int threads, char *error, size_t size);
 void thread_name_set(const char *name);
 
 /*
- * From now on a fatal signal of the process itself writes a byte to `descriptor` before it ends the process as it would
- * have.
+ * From now on the calling thread, and those that it starts, work for `label` (at most 39 bytes): a crash of theirs is
+ * its. `slot` is below POOL_MOST and of nobody else until thread_slot_leave.
+ */
+void thread_slot_enter(int slot, const char *label);
+void thread_slot_leave(int slot);
+
+/*
+ * From now on a fatal signal of the process itself writes the label of the thread that it met (or an empty line) to
+ * `descriptor` before it ends the process as it would have.
  */
 void crash_mark_on_signals(int descriptor);
 

@@ -1,6 +1,7 @@
 /*
- * A worker: one attempt at one job, on a thread of its own. Everything it has to say goes to the loop as messages, in
- * order, at most MESSAGES_MOST of them uncommitted: a slow disk slows training instead of filling memory.
+ * A worker: one attempt at one job, on a thread of libuv's pool. The pool has a thread for each slot, and there are
+ * never more attempts than slots, so that an attempt begins at once. Everything it has to say goes to the loop as
+ * messages, in order, at most MESSAGES_MOST of them uncommitted: a slow disk slows training instead of filling memory.
  *
  * A job that goes on from a checkpoint computes again what lies between that checkpoint and the crash. What it reports
  * there has been reported: it is compared with the stored event and not said twice; a difference ends the job
@@ -21,7 +22,7 @@
 struct worker_message {
     struct loop_message message;
     struct worker *worker;
-    enum { SAYS_PROGRESS, SAYS_KNOWN, SAYS_CHECKPOINT, SAYS_LOG, SAYS_END } kind;
+    enum { SAYS_PROGRESS, SAYS_KNOWN, SAYS_CHECKPOINT, SAYS_LOG } kind;
     struct train_progress progress;
     double elapsed;
     char *check;          /* progress */
@@ -101,7 +102,7 @@ static void checkpoint_store(struct worker *worker, struct worker_message *said)
     entry_submit(entry, unit);
 }
 
-/* The last of two goes: the thread's last message, or the commit of the last unit. */
+/* After the last of two: the end of its run, or the commit of the last unit. */
 static void worker_free(struct worker *worker) {
     if (!worker->ended || worker->units > 0) {
         return;
@@ -129,12 +130,6 @@ static void message_deliver(struct loop_message *message) {
     case SAYS_LOG:
         entry_log(entry, "warning", said->text);
         room_give(worker);
-        break;
-    case SAYS_END:
-        pthread_join(worker->thread, NULL); /* this was its last word */
-        entry_worker_ended(entry, worker);
-        worker->ended = true;
-        worker_free(worker);
         break;
     }
     free(said->check);
@@ -197,9 +192,7 @@ static struct worker_message *message_make(struct worker *worker, int kind) {
         said->worker = worker;
         said->kind = kind;
         said->message.deliver = message_deliver;
-        if (kind != SAYS_END) {
-            uv_sem_wait(&worker->room);
-        }
+        uv_sem_wait(&worker->room);
     }
     return said;
 }
@@ -409,13 +402,33 @@ static bool document_parse(struct worker *worker) {
     return ok;
 }
 
-static void run(void *user) {
-    struct worker *worker = user;
-    struct worker_message *end = worker->end;
+static void run(uv_work_t *work) {
+    struct worker *worker = work->data;
+    thread_slot_enter(worker->slot, worker->id);
     worker->result = document_parse(worker) ? attempt(worker) : TRAIN_INVALID;
     store_reader_close(worker->reader);
     worker->reader = NULL;
-    say(worker, end);
+    thread_slot_leave(worker->slot);
+}
+
+/* Loop: what the worker said comes by another way than its end, and is taken first. */
+static void after_run(uv_work_t *work, int status) {
+    struct worker *worker = work->data;
+    (void)status; /* nothing is cancelled */
+    loop_deliver(worker->jobs->options.loop);
+    worker->jobs->slots[worker->slot] = false;
+    entry_worker_ended(worker->entry, worker);
+    worker->ended = true;
+    worker_free(worker);
+}
+
+static int slot_take(struct jobs *jobs) {
+    int slot = 0;
+    while (jobs->slots[slot]) {
+        slot++;
+    }
+    jobs->slots[slot] = true;
+    return slot;
 }
 
 struct worker *worker_start(struct entry *entry, int threads) {
@@ -436,15 +449,14 @@ struct worker *worker_start(struct entry *entry, int threads) {
     atomic_init(&worker->batch_size, 0);
     atomic_init(&worker->threads_most, 0);
     atomic_init(&worker->time_limit, 0);
-    /* a worker that could not say that it ended would hold its job for ever: its last message is made first */
-    worker->end = message_make(worker, SAYS_END);
     worker->document = strdup(entry->job.document);
-    if (worker->end == NULL || worker->document == NULL || !thread_start(&worker->thread, run, worker)) {
-        free(worker->document);
+    if (worker->document == NULL) {
         uv_sem_destroy(&worker->room);
-        free(worker->end);
         free(worker);
         return NULL;
     }
+    worker->slot = slot_take(entry->jobs);
+    worker->work.data = worker;
+    uv_queue_work(&entry->jobs->options.loop->uv, &worker->work, run, after_run); /* fails without a callback alone */
     return worker;
 }

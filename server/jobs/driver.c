@@ -144,9 +144,9 @@ static void worker_begin(struct entry *entry) {
         cores_share(entry->jobs);
         return;
     }
-    log_warning("a job cannot be started now: there is no memory or no thread for it", LOG_T("job", entry->job.id),
+    log_warning("a job cannot be started now: there is no memory for it", LOG_T("job", entry->job.id),
                 LOG_T("request_id", entry->job.request));
-    entry_lose(entry, "there was no memory or no thread to start it");
+    entry_lose(entry, "there was no memory to start it");
 }
 
 static void idle_tell(struct jobs *jobs) {
@@ -281,7 +281,7 @@ struct jobs *jobs_create(const struct jobs_options *options) {
 
 struct recovery {
     struct jobs *jobs;
-    bool crashed;
+    const char *crashed;
 };
 
 static bool newest_checkpoint(void *user, const struct store_checkpoint *checkpoint) {
@@ -309,8 +309,9 @@ static bool job_recover(void *user, const struct store_job *found) {
     if (entry == NULL) {
         return false;
     }
-    if (entry->job.status == JOB_RUNNING && recovery->crashed && crash_count(jobs, &entry->job)) {
-        entry_fail(entry, "crashed", "the daemon went down three times while this job ran from one checkpoint",
+    if (entry->job.status == JOB_RUNNING && strcmp(recovery->crashed, found->id) == 0 &&
+        crash_count(jobs, &entry->job)) {
+        entry_fail(entry, "crashed", "this job brought the daemon down three times from one checkpoint",
                    entry->job.crash_iteration);
     } else { /* that it was cancelled has its own reason */
         entry_rest(entry, entry->job.status == JOB_CANCELLING ? NULL : "the daemon was started again");
@@ -318,7 +319,7 @@ static bool job_recover(void *user, const struct store_job *found) {
     return !entry->lost;
 }
 
-bool jobs_start(struct jobs *jobs, bool crashed, char error[STORE_ERROR_BYTES]) {
+bool jobs_start(struct jobs *jobs, const char *crashed, char error[STORE_ERROR_BYTES]) {
     struct recovery recovery = {.jobs = jobs, .crashed = crashed};
     jobs->seq = store_seq_last(jobs->options.reader);
     bool is_readable = jobs->seq >= 0;

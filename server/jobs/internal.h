@@ -1,17 +1,17 @@
 /*
  * What the parts of jobs share: driver.c (which one runs, and what comes next for each), entries.c (active jobs, and
  * what of them goes to the store), requests.c (what clients ask), stall.c (what was stopped and goes on by itself) and
- * pool.c (the thread that trains, and what it sends). Nobody else includes this file.
+ * pool.c (what runs on the pool's threads, and what it sends). Nobody else includes this file.
  */
 #ifndef MODPROP_SERVER_JOBS_INTERNAL_H
 #define MODPROP_SERVER_JOBS_INTERNAL_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <uv.h>
 
 #include "api/event.h"
 #include "core/train/train.h"
+#include "server/base/thread.h"
 #include "server/jobs/jobs.h"
 
 #define MESSAGES_MOST 64 /* that a worker may have under way before it waits for the store */
@@ -69,18 +69,20 @@ struct jobs {
     int64_t seq;                       /* last given */
     int64_t last_time;                 /* of ids, which must ascend */
     unsigned id_counter;
-    int64_t queued; /* jobs that wait, as the loop knows */
+    int64_t queued;        /* jobs that wait, as the loop knows */
+    bool slots[POOL_MOST]; /* taken by workers; options.workers of them are used */
     struct jobs_counts counts;
     void (*idle)(void *user);
     void *idle_user;
 };
 
 /*
- * One attempt at one job, on a thread of its own. Made on the loop; its thread owns what is marked so until `ended` is
- * delivered.
+ * One attempt at one job, on a thread of libuv's pool. Made on the loop; its thread owns what is marked so until the
+ * loop hears of its end.
  */
 struct worker {
-    pthread_t thread;
+    uv_work_t work;
+    int slot; /* which thread's worth of the pool it takes */
     struct entry *entry;
     struct jobs *jobs;
     char id[STORE_ID_BYTES];
@@ -109,8 +111,7 @@ struct worker {
     struct train_error error;
     char hindrance[REASON_BYTES]; /* thread's: why it could not train or report, which is no fault of the job's; "": it
                                      could */
-    struct worker_message *end;   /* the last one, made at the start */
-    bool ended;                   /* loop's: its last message came */
+    bool ended;                   /* loop's: its run is over */
     int units;                    /* loop's: its units that the store has not yet given back */
     double started;               /* clock_seconds */
     double trained;               /* seconds of earlier attempts */
@@ -125,7 +126,7 @@ void jobs_schedule(struct jobs *jobs);
  * whatever has ended.
  */
 void entry_settle(struct entry *entry);
-/* A worker's thread has ended and its last message was delivered. */
+/* A worker's run is over and all its messages were delivered. */
 void entry_worker_ended(struct entry *entry, struct worker *worker);
 
 /* ---- entries.c ---- */
@@ -190,7 +191,7 @@ void stalled_release(struct jobs *jobs);
 
 /* ---- pool.c ---- */
 
-/* Starts the attempt on a thread of its own. NULL where there is no thread or no memory now. */
+/* Starts the attempt on a thread of the pool. NULL where there is no memory now. */
 struct worker *worker_start(struct entry *entry, int threads);
 void worker_stop(struct worker *worker, enum worker_stop why);
 /* A unit of this worker's was committed or has failed: it may send one more message. Frees the worker where it was the

@@ -43,10 +43,10 @@ struct jobs_options {
 /* NULL without memory. */
 struct jobs *jobs_create(const struct jobs_options *options);
 /*
- * Puts right what a crash left, then starts jobs. `crashed`: the last daemon died of a signal of its own. False with a
- * sentence.
+ * Puts right what a crash left, then starts jobs. `crashed`: id of the job whose thread brought the last daemon down;
+ * "" where there was none. False with a sentence.
  */
-bool jobs_start(struct jobs *jobs, bool crashed, char error[STORE_ERROR_BYTES]);
+bool jobs_start(struct jobs *jobs, const char *crashed, char error[STORE_ERROR_BYTES]);
 /* Each second: stalled disks, time limits. */
 void jobs_tick(struct jobs *jobs, uint64_t now);
 /*

@@ -279,10 +279,10 @@ void event_digest_add(char digest[STORE_HASH_BYTES], const char *json);
 void sha256_hex(const void *bytes, size_t size, char hex[STORE_HASH_BYTES]);
 
 /*
- * How the last daemon ended: true where it left a mark of a crash (a signal of its own, not SIGKILL); the mark is
- * removed.
+ * How the last daemon ended: `job` is the one whose thread met a fatal signal; "" where none did (a crash of the daemon
+ * itself, SIGKILL, an orderly end). The mark is removed.
  */
-bool store_crash_mark_take(const char *directory);
+void store_crash_mark_take(const char *directory, char job[STORE_ID_BYTES]);
 /* Opens DIR/crashed for the handler of fatal signals to write to; the descriptor, or -1. */
 int store_crash_mark_open(const char *directory);
 

@@ -750,18 +750,20 @@ void store_close(struct store *store) {
     free(store);
 }
 
-bool store_crash_mark_take(const char *directory) {
-    char path[4096], error[STORE_ERROR_BYTES], byte;
+void store_crash_mark_take(const char *directory, char job[STORE_ID_BYTES]) {
+    char path[4096], error[STORE_ERROR_BYTES];
+    job[0] = '\0';
     if (!path_join(path, directory, "crashed", error)) {
-        return false;
+        return;
     }
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    bool crashed = descriptor >= 0 && read(descriptor, &byte, 1) == 1;
+    ssize_t size = descriptor >= 0 ? read(descriptor, job, STORE_ID_BYTES - 1) : -1;
+    job[size > 0 ? size : 0] = '\0';
+    job[strcspn(job, "\n")] = '\0';
     if (descriptor >= 0) {
         close(descriptor);
     }
     (void)unlink(path);
-    return crashed;
 }
 
 int store_crash_mark_open(const char *directory) {

@@ -2,7 +2,10 @@
 Then the whole store is verified.
 """
 
+import ctypes
 import os
+import pathlib
+import platform
 import random
 import signal
 import sqlite3
@@ -103,10 +106,14 @@ def test_whatever_happens_every_job_ends_once_and_with_its_own_weights(start, tm
     ), verified.stdout
 
 
-def crash(daemon):
-    daemon.expected.add(-signal.SIGABRT)
-    daemon.signal(signal.SIGABRT)
-    assert daemon.wait(20) == -signal.SIGABRT
+def crash(daemon, thread="job 0", which=0):
+    """A fatal signal to one thread: of the job in a slot (its team comes last), of the pool, or of the loop."""
+    tasks = pathlib.Path(f"/proc/{daemon.process.pid}/task")
+    task = sorted(int(x.parent.name) for x in tasks.glob("*/comm") if x.read_text().strip() == thread)[which]
+    daemon.expected.add(-signal.SIGSEGV)
+    tgkill = {"x86_64": 234, "aarch64": 131}[platform.machine()]
+    assert ctypes.CDLL(None).syscall(tgkill, daemon.process.pid, task, int(signal.SIGSEGV)) == 0
+    assert daemon.wait(20) == -signal.SIGSEGV
 
 
 def running(daemon, id):
@@ -124,6 +131,30 @@ def test_a_job_that_brings_the_daemon_down_three_times_at_one_checkpoint_fails(s
     job = get(daemon, id, 10)
     assert job["status"] == "failed" and job["error"]["code"] == "crashed" and job["attempt"] == 3
     assert get(daemon, after, 60)["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("thread", ["modpropd", "pool"])
+def test_a_crash_of_the_daemon_itself_fails_no_job(start, thread):
+    daemon = start("--workers", "1")
+    id = submit(daemon, ENDLESS)
+    for _ in range(4):
+        running(daemon, id)
+        crash(daemon, thread)
+        daemon = start("--workers", "1")
+    assert running(daemon, id)
+
+
+def test_a_crash_fails_the_job_that_made_it_and_no_other(start):
+    daemon = start("--workers", "2", "--cores", "4")
+    guilty, innocent = submit(daemon, ENDLESS | {"threads": 2}), submit(daemon, ENDLESS)
+    for which in (0, -1, 0):
+        running(daemon, guilty)
+        running(daemon, innocent)
+        crash(daemon, which=which)  # the first job has the first slot
+        daemon = start("--workers", "2", "--cores", "4")
+    job = get(daemon, guilty, 10)
+    assert job["status"] == "failed" and job["error"]["code"] == "crashed"
+    assert running(daemon, innocent)
 
 
 def test_a_killed_daemon_is_not_blamed_on_the_job(start):

@@ -525,16 +525,21 @@ START_TEST(test_a_backup_is_whole_while_the_writer_writes) {
 END_TEST
 
 START_TEST(test_a_crash_of_its_own_is_told_from_a_kill) {
-    ck_assert(!store_crash_mark_take(directory));
+    char job[STORE_ID_BYTES];
+    store_crash_mark_take(directory, job);
+    ck_assert_str_eq(job, "");
     int mark = store_crash_mark_open(directory);
     ck_assert_int_ge(mark, 0);
-    ck_assert(!store_crash_mark_take(directory)); /* opened, and nothing written: killed */
+    store_crash_mark_take(directory, job);
+    ck_assert_str_eq(job, ""); /* opened, and nothing written: killed */
     close(mark);
     mark = store_crash_mark_open(directory);
-    ck_assert_int_eq(write(mark, "1", 1), 1);
+    ck_assert_int_eq(write(mark, "0190\n", 5), 5);
     close(mark);
-    ck_assert(store_crash_mark_take(directory));
-    ck_assert(!store_crash_mark_take(directory));
+    store_crash_mark_take(directory, job);
+    ck_assert_str_eq(job, "0190");
+    store_crash_mark_take(directory, job);
+    ck_assert_str_eq(job, "");
 }
 END_TEST
 
