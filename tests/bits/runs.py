@@ -18,3 +18,9 @@ def run_all(daemon, jobs):
     """The sha256 of the weights of each; "" where a job did not succeed."""
     ids = [submit(daemon, job) for job in jobs]
     return [ended(daemon, id).get("weights_sha256") or "" for id in ids]
+
+
+def curve(daemon, id):
+    """The job's evaluations as they are stored."""
+    metrics = daemon.get(f"/v1/jobs/{id}/metrics").json()
+    return {name: metrics[name] for name in ("iteration", "loss", "accuracy")}
