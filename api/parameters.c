@@ -433,9 +433,7 @@ static void decode_weights(const json_t *value, const struct path *path, struct 
     }
     if (to != NULL) {
         weights->memory = to;
-        weights->view = (struct weights_view){.W = to, .Win = to + N * N, .b = bias ? to + N * N + I * N : NULL};
-        weights->view.Wout = to + N * N + I * N + (bias ? N : 0);
-        weights->view.bout = weights->view.Wout + N * O;
+        weights->view = weights_view_make(to, weights->units, weights->inputs, weights->outputs, bias);
     }
 }
 

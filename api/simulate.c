@@ -199,6 +199,7 @@ static bool choose_units(struct simulate_ask *ask, int units) {
 void simulate_ask_fit(struct simulate_ask *ask, const struct trained *trained, int steps, size_t test_trials,
                       struct problems *problems) {
     struct simulate_request *request = &ask->request;
+    request->inputs = ask->inputs;
     if (request->x == NULL) {
         request->steps = steps;
     } else if (ask->inputs != trained->inputs) {

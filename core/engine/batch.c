@@ -303,8 +303,14 @@ static bool segment_reverse(struct engine *engine, int first_group, int last_gro
     return true;
 }
 
+/* One past the last step of segment `s`. */
+static int segment_end(const struct engine *engine, int s) {
+    int start = s * engine->plan.segment_steps, left = engine->options.steps - start;
+    return start + (left < engine->plan.segment_steps ? left : engine->plan.segment_steps);
+}
+
 static void blocks_run_reverse(struct engine *engine, int first_group, int last_group) {
-    int first, last, steps = engine->options.steps, length = engine->plan.segment_steps, segments = engine->segments;
+    int first, last, length = engine->plan.segment_steps, segments = engine->segments;
     member_blocks(engine, first_group, last_group, &first, &last);
     double since = phase_begin(engine, first_group);
     for (int b = first; b < last; b++) {
@@ -312,7 +318,7 @@ static void blocks_run_reverse(struct engine *engine, int first_group, int last_
         block_reverse_reset(engine, &engine->blocks[b]);
     }
     for (int s = 0; s < segments; s++) {
-        int end = (s + 1) * length < steps ? (s + 1) * length : steps;
+        int end = segment_end(engine, s);
         for (int b = first; segments > 1 && b < last; b++) {
             block_state_copy(engine, &engine->blocks[b], s, true);
         }
@@ -324,7 +330,7 @@ static void blocks_run_reverse(struct engine *engine, int first_group, int last_
         }
     }
     for (int s = segments - 1; s >= 0; s--) {
-        int end = (s + 1) * length < steps ? (s + 1) * length : steps;
+        int end = segment_end(engine, s);
         if (s + 1 < segments) {
             for (int b = first; b < last; b++) {
                 block_state_copy(engine, &engine->blocks[b], s, false);
@@ -391,19 +397,19 @@ static void reduce_work(void *user, int member, int members) {
 
 static void readout_reduce(struct engine *engine) {
     const struct network *network = engine->network;
-    int n = network->units, outputs = network->outputs;
-    for (int o = 0; o < outputs; o++) {
+    size_t n = (size_t)network->units, outputs = (size_t)network->outputs, columns = (size_t)engine->columns;
+    for (size_t o = 0; o < outputs; o++) {
         double bias = 0;
         for (int g = 0; g < engine->group_count; g++) {
             bias += engine->groups[g].bout[o];
         }
-        engine->gradient[network->offset_bout + (size_t)o] = (float)bias;
-        for (int j = 0; j < n; j++) {
+        engine->gradient[network->offset_bout + o] = (float)bias;
+        for (size_t j = 0; j < n; j++) {
             float sum = 0;
             for (int g = 0; g < engine->group_count; g++) {
-                sum += engine->groups[g].readout[o * engine->columns + j];
+                sum += engine->groups[g].readout[o * columns + j];
             }
-            engine->gradient[network->offset_Wout + (size_t)(j * outputs + o)] = sum;
+            engine->gradient[network->offset_Wout + j * outputs + o] = sum;
         }
     }
 }
@@ -466,12 +472,16 @@ enum train_result engine_batch_run(struct engine *engine, struct team *team, con
     engine->stop = stop;
     engine->stop_user = user;
     atomic_store(&engine->stopped, false);
+    atomic_store(&engine->class_invalid, false);
+    if (trials < 1 || trials > engine->options.trials) {
+        return TRAIN_INVALID;
+    }
     if (!batch_prepare(engine, trials, gradient)) {
         return TRAIN_NO_MEMORY;
     }
     team_run(team, batch_work, engine);
     if (atomic_load(&engine->stopped)) {
-        return TRAIN_STOPPED;
+        return atomic_load(&engine->class_invalid) ? TRAIN_INVALID : TRAIN_STOPPED;
     }
     double since = phase_begin(engine, 0);
     if (gradient) {

@@ -40,6 +40,10 @@ struct engine_options {
     void *clock_user;
 };
 
+/* The most that a plan takes of each; what memory allows is usually far less. */
+#define STEPS_MOST (INT32_MAX - 1023)
+#define TRIALS_MOST (1 << 28)
+#define SOURCES_MOST (1 << 27) /* units, inputs, outputs */
 #define ENGINE_MEMORY_DEFAULT ((int64_t)1 << 30)
 
 /* What a batch is made of. Called from all members of the team, each trial from one of them. */
@@ -71,8 +75,8 @@ struct engine_plan {
 struct engine;
 
 /*
- * The plan for a network of these sizes. False, with `error`, where sizes overflow or the rule does not fit (rtrl on a
- * large network).
+ * The plan for a network of these sizes. False, with `error`, where a size is out of range, memory could not be
+ * addressed or the rule does not fit (rtrl on a large network).
  */
 bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks,
                       const struct engine_options *options, struct engine_plan *plan, struct train_error *error);
@@ -95,11 +99,15 @@ void engine_weights_load(struct engine *engine, const float *feedback, double mu
 /*
  * Runs trials 0..trials-1 of the source. With `gradient` (network->parameters floats in the order of the weights) the
  * rule's gradient is written too. TRAIN_FINISHED, TRAIN_STOPPED (stop(user) was true within the time loop),
- * TRAIN_NO_MEMORY.
+ * TRAIN_NO_MEMORY, TRAIN_INVALID where `trials` is not from 1 to options.trials or a target is a class that the outputs
+ * do not have.
  */
 enum train_result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source,
                                    int trials, float *gradient, bool (*stop)(void *user), void *user,
                                    struct engine_result *result);
+
+/* The sentence for TRAIN_INVALID of a batch. */
+#define ENGINE_CLASS_INVALID "a target names a class that the network has no output for"
 
 /*
  * The method in use for the last gradient: the plan's, or the reverse recursion where the traces were ill-conditioned.

@@ -115,6 +115,7 @@ struct engine {
     float *gradient;
     int trials;
     atomic_bool stopped;
+    atomic_bool class_invalid; /* a target names a class that the outputs do not have; the batch ends as when stopped */
     struct train_phases phases;
 };
 

@@ -39,22 +39,21 @@ static void sensitivity_step(const struct engine *engine, const float *source_ro
             }
         }
         for (int k = 0; k < engine->sources; k++) {
-            to[k * n + p] += gain * (double)s[k];
+            to[(size_t)k * (size_t)n + (size_t)p] += gain * (double)s[k];
         }
     }
 }
 
 static void sensitivity_gradient(const struct engine *engine, struct group *group, const float *a,
                                  const double *sensitivity) {
-    int n = engine->network->units;
-    size_t size = sensitivity_size(engine);
-    for (int k = 0; k < engine->sources; k++) {
-        for (int r = 0; r < n; r++) {
+    size_t n = (size_t)engine->network->units, size = sensitivity_size(engine);
+    for (size_t k = 0; k < (size_t)engine->sources; k++) {
+        for (size_t r = 0; r < n; r++) {
             double sum = 0;
-            for (int p = 0; p < n; p++) {
-                sum += (double)a[p] * sensitivity[(size_t)p * size + (size_t)(k * n + r)];
+            for (size_t p = 0; p < n; p++) {
+                sum += (double)a[p] * sensitivity[p * size + k * n + r];
             }
-            group->total[k * engine->columns + r] += (float)sum;
+            group->total[k * (size_t)engine->columns + r] += (float)sum;
         }
     }
 }

@@ -263,10 +263,10 @@ static void modprop_add(struct engine *engine, struct group *group, struct block
     int types = engine->network->types, rows = block->rows, stride = (int)engine->stride;
     signals_project(engine, block);
     engine->kernels->outer(block->thin, (size_t)engine->type_columns, trace_at(engine, block, 0), rows, types, stride,
-                           group->shared + (size_t)(types * stride));
+                           group->shared + (size_t)types * engine->stride);
     for (int i = 0; i < engine->mode_count; i++) {
         const struct mode *mode = &engine->modes[i];
-        float *to = group->shared + (size_t)(mode->vector * stride);
+        float *to = group->shared + (size_t)mode->vector * engine->stride;
         engine->kernels->outer(block->projected + mode->vector, (size_t)types, trace_at(engine, block, mode->trace),
                                rows, 1 + mode->pair, stride, to);
         if (mode->pair) {

@@ -11,30 +11,24 @@
 #include <string.h>
 
 #include "core/base/eigen.h"
+#include "core/base/size.h"
 #include "core/engine/internal.h"
 
 #define CARVE_ALIGN 64
 #define HISTORY_CACHED (32 * 1024 * 1024) /* bytes */
 
 /*
- * Carves aligned arrays from one block; run once with base 0 to learn the size, then with the memory. Overflow makes
- * every later size SIZE_MAX.
+ * Carves aligned arrays from one block; run once with base NULL to learn the size, then with the memory. A size that
+ * cannot be had makes `used` SIZE_BEYOND.
  */
 struct carver {
     unsigned char *base;
     size_t used;
-    bool overflow;
 };
 
 static void *carve(struct carver *carver, size_t count, size_t size) {
-    size_t bytes, end;
-    if (__builtin_mul_overflow(count, size, &bytes) || __builtin_add_overflow(bytes, CARVE_ALIGN - 1, &bytes) ||
-        __builtin_add_overflow(carver->used, bytes & ~(size_t)(CARVE_ALIGN - 1), &end) || end > SIZE_MAX / 4) {
-        carver->overflow = true;
-        return NULL;
-    }
     void *at = carver->base ? carver->base + carver->used : NULL;
-    carver->used = end;
+    carver->used = size_plus(carver->used, size_aligned(size_times(count, size), CARVE_ALIGN));
     return at;
 }
 
@@ -104,7 +98,7 @@ static int trials_rows(int trials) {
 }
 
 static int trials_blocks(int trials) {
-    return (trials + BLOCK_TRIALS - 1) / BLOCK_TRIALS;
+    return trials / BLOCK_TRIALS + (trials % BLOCK_TRIALS != 0);
 }
 
 /* Of a whole batch, for `steps` steps. */
@@ -115,7 +109,7 @@ static double history_bytes(int units, int inputs, bool bias, int trials, double
 
 /*
  * The longest segment, a multiple of TIME_BLOCK, with which history and snapshots fit into `memory`; at least one
- * TIME_BLOCK.
+ * TIME_BLOCK, where the trial has that many steps.
  */
 static int segment_choose(int units, int inputs, bool bias, const struct engine_options *options) {
     int rows = trials_rows(options->trials), blocks = trials_blocks(options->trials);
@@ -131,7 +125,38 @@ static int segment_choose(int units, int inputs, bool bias, const struct engine_
         }
         best = segment;
     }
-    return (int)best;
+    return (int)fmin(best, steps);
+}
+
+/*
+ * What the engine's int indices can hold, with room for a step or a vector more. So no arithmetic on steps, sources or
+ * columns of a plan that was made can overflow.
+ */
+static const struct {
+    const char *name;
+    int most;
+} size_limits[] = {{"steps", STEPS_MOST},
+                   {"trials", TRIALS_MOST},
+                   {"units", SOURCES_MOST},
+                   {"inputs", SOURCES_MOST},
+                   {"outputs", SOURCES_MOST}};
+
+static bool sizes_fit(int units, int inputs, int outputs, const struct engine_options *options,
+                      struct train_error *error) {
+    const int sizes[] = {options->steps, options->trials, units, inputs, outputs};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (sizes[i] < 1 || sizes[i] > size_limits[i].most) {
+            snprintf(error->text, sizeof error->text, "%s must number from 1 to %d; got %d", size_limits[i].name,
+                     size_limits[i].most, sizes[i]);
+            return false;
+        }
+    }
+    if (options->mask_from < 0 || options->mask_from > options->steps) {
+        snprintf(error->text, sizeof error->text, "the first step with loss must be from 0 to %d; got %d",
+                 options->steps, options->mask_from);
+        return false;
+    }
+    return true;
 }
 
 static bool rule_fits(int units, int types, const struct engine_options *options, struct train_error *error) {
@@ -184,7 +209,7 @@ static enum engine_method method_choose(bool equal_leaks, const struct engine_op
 
 bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks,
                       const struct engine_options *options, struct engine_plan *plan, struct train_error *error) {
-    if (!rule_fits(units, types, options, error)) {
+    if (!sizes_fit(units, inputs, outputs, options, error) || !rule_fits(units, types, options, error)) {
         return false;
     }
     struct engine_plan made = {0};
@@ -217,7 +242,7 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
     if (made.method == METHOD_REVERSE) {
         reverse_carve(&carver, &probe);
     }
-    if (carver.overflow) {
+    if (!size_possible(carver.used)) {
         snprintf(error->text, sizeof error->text,
                  "the memory for %d units, %d steps and %d trials is beyond what this machine can address", units,
                  options->steps, options->trials);
@@ -238,8 +263,7 @@ static void engine_sizes(struct engine *engine, int units, int inputs, int types
     engine->block_rows = trials_rows(engine->options.trials);
     engine->block_count = trials_blocks(engine->options.trials);
     engine->group_count = engine->block_count < GROUPS_MOST ? engine->block_count : GROUPS_MOST;
-    int segment = engine->plan.segment_steps;
-    engine->segments = (engine->options.steps + segment - 1) / segment;
+    engine->segments = (engine->options.steps - 1) / engine->plan.segment_steps + 1;
 }
 
 static void block_carve(struct carver *carver, struct engine *engine, struct block *block) {
@@ -266,15 +290,15 @@ static void block_carve(struct carver *carver, struct engine *engine, struct blo
         block->pending.g = carve(carver, (size_t)block->pending.capacity * columns, sizeof(float));
     }
     if (engine->plan.method == METHOD_SENSITIVITIES) {
-        block->sensitivities = carve(carver,
-                                     (rows + 1) * (size_t)engine->network->units * (size_t)engine->network->units,
-                                     (size_t)engine->sources * sizeof(double));
+        block->sensitivities = carve(carver, size_times((rows + 1) * (size_t)engine->sources, sizeof(double)),
+                                     (size_t)engine->network->units * (size_t)engine->network->units);
     }
 }
 
 static void matrices_carve(struct carver *carver, struct engine *engine) {
     size_t columns = (size_t)engine->columns, outputs = (size_t)engine->network->outputs,
-           units = (size_t)engine->network->units, types = (size_t)engine->network->types, square;
+           units = (size_t)engine->network->units, types = (size_t)engine->network->types,
+           square = size_times(types, types);
     engine->weights = (struct packed){carve(carver, (size_t)engine->sources * columns, sizeof(float)), engine->sources,
                                       engine->columns};
     engine->leak = carve(carver, columns, sizeof(float));
@@ -284,9 +308,6 @@ static void matrices_carve(struct carver *carver, struct engine *engine) {
     engine->feedback = carve(carver, outputs * columns, sizeof(float));
     if (!engine->has_rule) {
         return;
-    }
-    if (__builtin_mul_overflow(types, types, &square)) {
-        carver->overflow = true;
     }
     if (rule_table[engine->rule.type]->uses_hop) {
         engine->hop.low_rank = uses_low_rank(&engine->rule);
@@ -300,45 +321,62 @@ static void matrices_carve(struct carver *carver, struct engine *engine) {
                                                  engine->columns};
         }
         engine->sum_matrix = carve(carver, units * units, sizeof(float));
-        engine->averages = carve(carver, 2 * square, sizeof(double));
+        engine->averages = carve(carver, square, 2 * sizeof(double));
     }
     if (engine->rule.type == RULE_MODPROP && engine->plan.method == METHOD_FORWARD) {
         engine->modes = carve(carver, types, sizeof *engine->modes);
         engine->vectors = carve(carver, square, sizeof(double));
         engine->inverse_t = carve(carver, square, sizeof(double));
         engine->shares = carve(carver, (size_t)engine->sources * types, sizeof(double));
-        engine->type_scratch = carve(carver, 2 * square + 2 * types, sizeof(double));
+        engine->type_scratch = carve(carver, size_plus(square, types), 2 * sizeof(double));
         size_t scratch = eigen_decompose_scratch_size((int)types);
-        if (scratch == 0) {
-            carver->overflow = true;
-        }
-        engine->eigen_scratch = carve(carver, scratch, 1);
+        engine->eigen_scratch = carve(carver, scratch > 0 ? scratch : SIZE_BEYOND, 1);
     }
+}
+
+static void group_carve(struct carver *carver, struct engine *engine, struct group *group) {
+    size_t columns = (size_t)engine->columns, outputs = (size_t)engine->network->outputs;
+    group->total = carve(carver, (size_t)engine->sources * columns, sizeof(float));
+    group->readout = carve(carver, outputs * columns, sizeof(float));
+    group->bout = carve(carver, outputs, sizeof(double));
+    group->psi = carve(carver, columns, sizeof(float));
+    group->psi_total = carve(carver, columns, sizeof(double));
+    if (engine->has_rule && engine->rule.type == RULE_MODPROP && engine->plan.method == METHOD_FORWARD) {
+        group->shared = carve(carver, 2 * (size_t)engine->network->types, engine->stride * sizeof(float));
+        group->shared_total = carve(carver, 2 * (size_t)engine->network->types, engine->stride * sizeof(double));
+    }
+}
+
+/*
+ * Carves one block for each of the engine's. All take the same memory, so where only the size is asked for, one is
+ * measured for all: a plan takes no time in proportion to the trials.
+ */
+static void blocks_carve(struct carver *carver, struct engine *engine,
+                         void (*block_carve_one)(struct carver *, struct engine *, struct block *)) {
+    if (carver->base) {
+        for (int b = 0; b < engine->block_count; b++) {
+            block_carve_one(carver, engine, &engine->blocks[b]);
+        }
+        return;
+    }
+    struct carver one = {0};
+    struct block scratch = {0};
+    block_carve_one(&one, engine, &scratch);
+    carver->used = size_plus(carver->used, size_times(one.used, (size_t)engine->block_count));
 }
 
 static void memory_carve(struct carver *carver, struct engine *engine) {
     matrices_carve(carver, engine);
-    size_t columns = (size_t)engine->columns, outputs = (size_t)engine->network->outputs;
-    struct block *blocks = carve(carver, (size_t)engine->block_count, sizeof *blocks), scratch_block;
-    struct group *groups = carve(carver, (size_t)engine->group_count, sizeof *groups), scratch_group;
+    struct block *blocks = carve(carver, (size_t)engine->block_count, sizeof *blocks);
+    struct group *groups = carve(carver, (size_t)engine->group_count, sizeof *groups), scratch;
     engine->blocks = blocks;
     engine->groups = groups;
-    for (int b = 0; b < engine->block_count; b++) {
-        block_carve(carver, engine, blocks ? &blocks[b] : (scratch_block = (struct block){0}, &scratch_block));
-    }
+    blocks_carve(carver, engine, block_carve);
     for (int g = 0; g < engine->group_count; g++) {
-        struct group *group = groups ? &groups[g] : (scratch_group = (struct group){0}, &scratch_group);
+        struct group *group = groups ? &groups[g] : (scratch = (struct group){0}, &scratch);
         team_share(engine->block_count, g, engine->group_count, &group->first, &group->count);
         group->count -= group->first;
-        group->total = carve(carver, (size_t)engine->sources * columns, sizeof(float));
-        group->readout = carve(carver, outputs * columns, sizeof(float));
-        group->bout = carve(carver, outputs, sizeof(double));
-        group->psi = carve(carver, columns, sizeof(float));
-        group->psi_total = carve(carver, columns, sizeof(double));
-        if (engine->has_rule && engine->rule.type == RULE_MODPROP && engine->plan.method == METHOD_FORWARD) {
-            group->shared = carve(carver, 2 * (size_t)engine->network->types, engine->stride * sizeof(float));
-            group->shared_total = carve(carver, 2 * (size_t)engine->network->types, engine->stride * sizeof(double));
-        }
+        group_carve(carver, engine, group);
     }
     engine->trial_loss = carve(carver, (size_t)engine->options.trials, sizeof(double));
     engine->trial_correct = carve(carver, (size_t)engine->options.trials, sizeof(double));
@@ -363,9 +401,6 @@ static void reverse_block_carve(struct carver *carver, struct engine *engine, st
     if (engine->rule.type == RULE_MODPROP && engine->rule.taps > 0 && engine->rule.taps < engine->options.steps - 1) {
         size_t elements = rows * columns, taps = (size_t)engine->rule.taps,
                size = filter_size(engine->rule.taps, elements);
-        if (size == 0) {
-            carver->overflow = true;
-        }
         float *memory = carve(carver, size, sizeof(float));
         int *age = carve(carver, taps, sizeof(int));
         if (memory) {
@@ -381,24 +416,20 @@ static void reverse_block_carve(struct carver *carver, struct engine *engine, st
 }
 
 static void reverse_carve(struct carver *carver, struct engine *engine) {
-    struct block scratch;
-    for (int b = 0; b < engine->block_count; b++) {
-        reverse_block_carve(carver, engine,
-                            engine->blocks ? &engine->blocks[b] : (scratch = (struct block){0}, &scratch));
-    }
+    blocks_carve(carver, engine, reverse_block_carve);
 }
 
-static void bias_fill(struct engine *engine, struct block *block, int slots) {
+static void bias_fill(struct engine *engine, struct block *block, size_t slots) {
     if (engine->network->bias) {
-        for (int i = 0; i < slots * engine->block_rows; i++) {
-            block->history[(size_t)i * engine->stride + (size_t)engine->z_offset - 1] = 1.0f;
+        for (size_t i = 0; i < slots * (size_t)engine->block_rows; i++) {
+            block->history[i * engine->stride + (size_t)engine->z_offset - 1] = 1.0f;
         }
     }
 }
 
 /* Zeroed memory of a carver that has been run dry once. */
 static void *carver_allocate(struct carver *carver) {
-    if (carver->overflow) {
+    if (!size_possible(carver->used)) {
         return NULL;
     }
     size_t size = carver->used > 0 ? carver->used : CARVE_ALIGN;
@@ -415,17 +446,14 @@ bool engine_reverse_prepare(struct engine *engine) {
         return true;
     }
     struct carver carver = {0};
-    struct block *blocks = engine->blocks;
-    engine->blocks = NULL;
     reverse_carve(&carver, engine);
-    engine->blocks = blocks;
     engine->reverse_memory = carver_allocate(&carver);
     if (!engine->reverse_memory) {
         return false;
     }
     reverse_carve(&carver, engine);
     for (int b = 0; b < engine->block_count; b++) {
-        bias_fill(engine, &engine->blocks[b], engine->plan.segment_steps + 1);
+        bias_fill(engine, &engine->blocks[b], (size_t)engine->plan.segment_steps + 1);
     }
     return true;
 }
@@ -488,21 +516,20 @@ void engine_destroy(struct engine *engine) {
 }
 
 void type_averages(const struct network *network, bool existing, double *averages) {
-    int n = network->units, types = network->types;
+    size_t n = (size_t)network->units, types = (size_t)network->types, square = types * types;
     const float *W = network->weights + network->offset_W;
-    double *sums = averages, *counts = averages + types * types;
-    for (int i = 0; i < 2 * types * types; i++) {
-        averages[i] = 0;
-    }
-    for (int q = 0; q < n; q++) {
-        for (int p = 0; p < n; p++) {
-            int at = network->type_of_unit[q] * types + network->type_of_unit[p];
-            float w = W[(size_t)q * (size_t)n + (size_t)p];
+    double *sums = averages, *counts = averages + square;
+    memset(averages, 0, 2 * square * sizeof *averages);
+    for (size_t q = 0; q < n; q++) {
+        size_t row = (size_t)network->type_of_unit[q] * types;
+        for (size_t p = 0; p < n; p++) {
+            size_t at = row + (size_t)network->type_of_unit[p];
+            float w = W[q * n + p];
             sums[at] += (double)w;
             counts[at] += !existing || w != 0.0f;
         }
     }
-    for (int i = 0; i < types * types; i++) {
+    for (size_t i = 0; i < square; i++) {
         averages[i] = counts[i] > 0 ? sums[i] / counts[i] : 0;
     }
 }
@@ -511,33 +538,32 @@ void type_averages(const struct network *network, bool existing, double *average
 static void existing_fill(struct engine *engine) {
     const struct network *network = engine->network;
     const float *W = network->weights + network->offset_W;
-    int n = network->units, types = network->types;
-    for (int q = 0; q < n; q++) {
-        for (int p = 0; p < n; p++) {
-            size_t at = (size_t)q * (size_t)n + (size_t)p;
-            engine->sum_matrix[at] =
-                W[at] != 0.0f ? (float)engine->averages[network->type_of_unit[q] * types + network->type_of_unit[p]]
-                              : 0.0f;
+    size_t n = (size_t)network->units, types = (size_t)network->types;
+    for (size_t q = 0; q < n; q++) {
+        const double *row = engine->averages + (size_t)network->type_of_unit[q] * types;
+        for (size_t p = 0; p < n; p++) {
+            size_t at = q * n + p;
+            engine->sum_matrix[at] = W[at] != 0.0f ? (float)row[network->type_of_unit[p]] : 0.0f;
         }
     }
 }
 
 static void low_rank_fill(struct engine *engine) {
     const struct network *network = engine->network;
-    int n = network->units, types = network->types;
+    size_t n = (size_t)network->units, types = (size_t)network->types;
     /* sum_matrix is free here: (N, C) indicators first, then (C, N) averages; C <= N */
     float *scratch = engine->sum_matrix;
-    memset(scratch, 0, (size_t)n * (size_t)types * sizeof(float));
-    for (int j = 0; j < n; j++) {
-        scratch[j * types + network->type_of_unit[j]] = 1.0f;
+    memset(scratch, 0, n * types * sizeof(float));
+    for (size_t j = 0; j < n; j++) {
+        scratch[j * types + (size_t)network->type_of_unit[j]] = 1.0f;
     }
-    packed_fill(engine->kernels, &engine->hop.gather, 0, n, scratch, (size_t)types, types, false);
-    for (int h = 0; h < types; h++) {
-        for (int p = 0; p < n; p++) {
-            scratch[h * n + p] = (float)engine->averages[network->type_of_unit[p] * types + h];
+    packed_fill(engine->kernels, &engine->hop.gather, 0, (int)n, scratch, types, (int)types, false);
+    for (size_t h = 0; h < types; h++) {
+        for (size_t p = 0; p < n; p++) {
+            scratch[h * n + p] = (float)engine->averages[(size_t)network->type_of_unit[p] * types + h];
         }
     }
-    packed_fill(engine->kernels, &engine->hop.scatter, 0, types, scratch, (size_t)n, n, false);
+    packed_fill(engine->kernels, &engine->hop.scatter, 0, (int)types, scratch, n, (int)n, false);
 }
 
 static void hop_load(struct engine *engine, const double *averages) {
@@ -575,10 +601,11 @@ void engine_weights_load(struct engine *engine, const float *feedback, double mu
     }
     packed_fill(engine->kernels, &engine->weights, inputs + network->bias, n, weights + network->offset_W, (size_t)n, n,
                 false);
-    for (int o = 0; o < outputs; o++) {
-        for (int j = 0; j < n; j++) {
-            engine->wout_t[o * engine->columns + j] = Wout[j * outputs + o];
-            engine->feedback[o * engine->columns + j] = feedback ? feedback[o * n + j] : Wout[j * outputs + o];
+    for (size_t o = 0; o < (size_t)outputs; o++) {
+        for (size_t j = 0; j < (size_t)n; j++) {
+            size_t at = o * (size_t)engine->columns + j;
+            engine->wout_t[at] = Wout[j * (size_t)outputs + o];
+            engine->feedback[at] = feedback ? feedback[o * (size_t)n + j] : engine->wout_t[at];
         }
     }
     memcpy(engine->bout, weights + network->offset_bout, (size_t)outputs * sizeof(float));

@@ -69,6 +69,11 @@ static void block_learning(struct engine *engine, struct group *group, struct bl
     }
 }
 
+/* Targets come from outside the engine: a class that the outputs do not have would be read beyond them. */
+static bool class_is_valid(const struct engine *engine, int class_index) {
+    return engine->options.loss != LOSS_CROSS_ENTROPY || (class_index >= 0 && class_index < engine->network->outputs);
+}
+
 bool block_loss(struct engine *engine, struct group *group, struct block *block, int t, int slot, bool gradient) {
     int outputs = engine->network->outputs;
     if (t < engine->options.mask_from) {
@@ -76,12 +81,17 @@ bool block_loss(struct engine *engine, struct group *group, struct block *block,
     }
     float weights[BLOCK_TRIALS];
     int classes[BLOCK_TRIALS] = {0};
-    bool any = false;
+    bool any = false, valid = true;
     for (int row = 0; row < block->rows; row++) {
         weights[row] = trial_weight(engine, block->first + row, t, &classes[row], block->err + row * outputs);
         any = any || weights[row] != 0.0f;
+        valid = valid && (weights[row] == 0.0f || class_is_valid(engine, classes[row]));
     }
-    if (!any) {
+    if (!valid) {
+        atomic_store(&engine->class_invalid, true);
+        atomic_store(&engine->stopped, true);
+    }
+    if (!any || !valid) {
         return false;
     }
     const float *z = history_z(engine, block, slot);

@@ -73,10 +73,27 @@ enum rewiring { REWIRING_NONE, REWIRING_DEEP_R };
 
 /*
  * Weights as documents carry them: row-major, W[q*N + p] from q to p, Win (I,N), b (N) or NULL, Wout (N,O), bout (O).
+ * The sizes are what may be read: whoever makes a view states them, and a network of other sizes does not take it.
  */
 struct weights_view {
+    int units, inputs, outputs; /* N, I, O */
     const float *W, *Win, *b, *Wout, *bout;
 };
+
+/* The view of a contiguous array W, Win, b (where `bias`), Wout, bout. */
+static inline struct weights_view weights_view_make(const float *memory, int units, int inputs, int outputs,
+                                                    bool bias) {
+    size_t n = (size_t)units;
+    const float *b = memory + n * n + (size_t)inputs * n, *Wout = bias ? b + n : b;
+    return (struct weights_view){.units = units,
+                                 .inputs = inputs,
+                                 .outputs = outputs,
+                                 .W = memory,
+                                 .Win = memory + n * n,
+                                 .b = bias ? b : NULL,
+                                 .Wout = Wout,
+                                 .bout = Wout + n * (size_t)outputs};
+}
 
 struct network_config {
     int units;                 /* N */
@@ -92,7 +109,7 @@ struct network_config {
     enum rewiring rewiring;
     enum discretization discretization;
     bool bias;
-    const struct weights_view *initial; /* given weights of exactly this network's shapes, or NULL */
+    const struct weights_view *initial; /* given weights, whose sizes must be the network's; or NULL */
 };
 
 /* rtrl keeps units * units * (units + inputs) sensitivities a trial. */

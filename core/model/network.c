@@ -12,6 +12,7 @@
 #include "core/base/eigen.h"
 #include "core/base/elementary.h"
 #include "core/base/random.h"
+#include "core/base/size.h"
 
 static int sign_types(int units, int types) {
     return units < types ? units : types;
@@ -36,20 +37,20 @@ int network_types_count(const struct network_config *config) {
 
 /* ---- memory ---- */
 
+size_t network_parameters(int units, int inputs, int outputs, bool bias) {
+    size_t n = (size_t)units, into = size_plus((size_t)inputs, (size_t)outputs);
+    return size_plus(size_times(n, size_plus(size_plus(n, into), bias)), (size_t)outputs);
+}
+
 static bool offsets_make(struct network *network, bool bias) {
-    size_t n = (size_t)network->units, inputs = (size_t)network->inputs, outputs = (size_t)network->outputs, square,
-           into, out;
-    if (__builtin_mul_overflow(n, n, &square) || __builtin_mul_overflow(n, inputs, &into) ||
-        __builtin_mul_overflow(n, outputs, &out)) {
-        return false;
-    }
+    size_t n = (size_t)network->units, inputs = (size_t)network->inputs, outputs = (size_t)network->outputs;
     network->offset_W = 0;
-    network->offset_Win = square;
-    network->offset_b = square + into;
-    network->offset_Wout = network->offset_b + (bias ? n : 0);
-    network->offset_bout = network->offset_Wout + out;
-    network->parameters = network->offset_bout + outputs;
-    return network->parameters < SIZE_MAX / 64;
+    network->offset_Win = size_times(n, n);
+    network->offset_b = size_plus(network->offset_Win, size_times(n, inputs));
+    network->offset_Wout = size_plus(network->offset_b, bias ? n : 0);
+    network->offset_bout = size_plus(network->offset_Wout, size_times(n, outputs));
+    network->parameters = size_plus(network->offset_bout, outputs);
+    return size_possible(size_times(network->parameters, 16)); /* the fixed parts take less than the rest */
 }
 
 static void *part(unsigned char **at, size_t count, size_t size) {
@@ -76,7 +77,7 @@ static void network_carve(struct network *network, unsigned char *base, bool mas
 bool network_allocate(struct network *network, int units, int inputs, int outputs, bool bias, bool masked) {
     *network = (struct network){.units = units, .inputs = inputs, .outputs = outputs, .bias = bias};
     size_t size;
-    if (!offsets_make(network, bias)) {
+    if (units < 1 || inputs < 1 || outputs < 1 || !offsets_make(network, bias)) {
         return false;
     }
     /* the first pass measures: pointers that it makes are never used */
@@ -293,7 +294,13 @@ static enum train_result published_weights(struct network *network, uint64_t see
     return result;
 }
 
-void network_weights_set(struct network *network, const struct weights_view *given) {
+bool network_weights_set(struct network *network, const struct weights_view *given, char error[256]) {
+    if (given->units != network->units || given->inputs != network->inputs || given->outputs != network->outputs) {
+        snprintf(error, 256,
+                 "the given weights are for %d units, %d inputs and %d outputs; the network has %d, %d and %d",
+                 given->units, given->inputs, given->outputs, network->units, network->inputs, network->outputs);
+        return false;
+    }
     size_t n = (size_t)network->units, inputs = (size_t)network->inputs, outputs = (size_t)network->outputs;
     float *weights = network->weights;
     memcpy(weights + network->offset_W, given->W, n * n * sizeof(float));
@@ -303,11 +310,17 @@ void network_weights_set(struct network *network, const struct weights_view *giv
     }
     memcpy(weights + network->offset_Wout, given->Wout, n * outputs * sizeof(float));
     memcpy(weights + network->offset_bout, given->bout, outputs * sizeof(float));
+    return true;
 }
 
 enum train_result network_init(struct network *network, const struct network_config *config, int inputs, int outputs,
                                uint64_t seed, bool (*stop)(void *user), void *user, char error[256]) {
     bool masked = config->connectivity < 1;
+    if (config->units < 1 || inputs < 1 || outputs < 1 || config->types_per_sign < 1) {
+        snprintf(error, 256, "a network has at least 1 unit, input, output and type; got %d, %d, %d and %d",
+                 config->units, inputs, outputs, config->types_per_sign);
+        return TRAIN_INVALID;
+    }
     if (!network_allocate(network, config->units, inputs, outputs, config->bias, masked)) {
         snprintf(error, 256, "out of memory for a network of %d units", config->units);
         return TRAIN_NO_MEMORY;
@@ -321,7 +334,7 @@ enum train_result network_init(struct network *network, const struct network_con
     mask_draw(network, config->connectivity, seed);
     enum train_result result = TRAIN_FINISHED;
     if (config->initial) {
-        network_weights_set(network, config->initial);
+        result = network_weights_set(network, config->initial, error) ? TRAIN_FINISHED : TRAIN_INVALID;
     } else {
         result = published_weights(network, seed, stop, user, error);
     }

@@ -42,8 +42,8 @@ int network_inhibitory_count(const struct network_config *config);
 /*
  * Allocates and fills everything, weights from the published recipe and the seed (or config->initial).
  * `stop` (may be NULL) is polled in long computations; true ends them. Returns TRAIN_FINISHED, or with a sentence in
- * error TRAIN_NO_MEMORY, TRAIN_STOPPED, or TRAIN_INVALID where the eigenvalues of the recipe's matrices do not
- * converge; the network is then released. network_release is NULL-safe.
+ * error TRAIN_NO_MEMORY, TRAIN_STOPPED, or TRAIN_INVALID where sizes are below 1, config->initial has others, or the
+ * eigenvalues of the recipe's matrices do not converge; the network is then released. network_release is NULL-safe.
  */
 enum train_result network_init(struct network *network, const struct network_config *config, int inputs, int outputs,
                                uint64_t seed, bool (*stop)(void *user), void *user, char error[256]);
@@ -66,8 +66,13 @@ bool network_given_losses(const struct network_config *config, int inputs, int o
  * False without memory.
  */
 bool network_allocate(struct network *network, int units, int inputs, int outputs, bool bias, bool masked);
-/* Takes weights of exactly the network's shapes; b may be NULL: zeros. */
-void network_weights_set(struct network *network, const struct weights_view *weights);
+/* W, Win, b, Wout and bout together; SIZE_BEYOND where there are too many. */
+size_t network_parameters(int units, int inputs, int outputs, bool bias);
+/*
+ * Takes weights; b may be NULL: zeros. False, with a sentence, where the view's sizes are not the network's: nothing is
+ * read then.
+ */
+bool network_weights_set(struct network *network, const struct weights_view *weights, char error[256]);
 /* Sets leak and gain = 1 - leak of a unit; equal_leaks is right once all units have been set in order. */
 void network_leak_set(struct network *network, int unit, double leak);
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/base/random.h"
+#include "core/base/size.h"
 
 #define CONNECTED_SHARE 0.99
 #define REBORN 1e-12f
@@ -39,8 +40,8 @@ static void arrays_list(const struct network *network, struct weight_array list[
 
 size_t optimizer_state_floats(size_t parameters, int units, int outputs, const struct train_config *config) {
     size_t moments = config->optimizer.type == OPTIMIZER_ADAM ? 2 : 1;
-    size_t feedback = config->rule.feedback == FEEDBACK_SYMMETRIC ? 0 : (size_t)units * (size_t)outputs;
-    return moments * parameters + feedback;
+    size_t feedback = config->rule.feedback == FEEDBACK_SYMMETRIC ? 0 : size_times((size_t)units, (size_t)outputs);
+    return size_plus(size_times(moments, parameters), feedback);
 }
 
 bool optimizer_init(struct optimizer *optimizer, const struct network *network, const struct train_config *config) {
@@ -173,11 +174,11 @@ static void feedback_adapt(struct optimizer *optimizer, struct network *network,
     if (!optimizer->feedback_adapts) {
         return;
     }
-    int n = network->units, outputs = network->outputs;
+    size_t n = (size_t)network->units, outputs = (size_t)network->outputs;
     float keep = (float)(1 - optimizer->feedback_decay), *Wout = network->weights + network->offset_Wout;
     const float *s = step + network->offset_Wout;
-    for (int j = 0; j < n; j++) {
-        for (int o = 0; o < outputs; o++) {
+    for (size_t j = 0; j < n; j++) {
+        for (size_t o = 0; o < outputs; o++) {
             float *f = &optimizer->feedback[o * n + j];
             *f = keep * (*f + s[j * outputs + o]);
             Wout[j * outputs + o] *= keep;

@@ -1,7 +1,7 @@
 /* The table of rules, and what they share: the hop of credit from a step to the one before. */
 #include "core/rules/rules.h"
 
-#include <stdint.h>
+#include "core/base/size.h"
 
 const struct rule_ops *const rule_table[RULE_TYPES] = {
     [RULE_BPTT] = &rule_bptt,       [RULE_EPROP] = &rule_eprop, [RULE_MDGL] = &rule_mdgl,
@@ -42,9 +42,5 @@ void hop_run(const struct credit *credit, enum epilogue epilogue, const float *r
 }
 
 size_t filter_size(int taps, size_t elements) {
-    size_t size;
-    if (__builtin_mul_overflow((size_t)taps * 2 + 3, elements, &size) || size > SIZE_MAX / sizeof(float) / 2) {
-        return 0;
-    }
-    return size;
+    return size_times((size_t)taps * 2 + 3, elements);
 }

@@ -67,7 +67,8 @@ struct filter {
     float *h, *scaled, *sum; /* (rows, columns) scratch */
 };
 
-/* Floats for taps S over an array of `elements` = rows * columns floats; 0 on overflow. Ages take S ints besides. */
+/* Floats for taps S over an array of `elements` = rows * columns floats, SIZE_BEYOND where there are too many. Ages
+ * take S ints besides. */
 size_t filter_size(int taps, size_t elements);
 
 #endif

@@ -12,9 +12,25 @@ const struct task_ops *const task_table[TASK_TYPES] = {
     [TASK_PIXEL_MNIST] = &task_pixel_mnist, [TASK_EVIDENCE] = &task_evidence, [TASK_DATASET] = &task_dataset,
 };
 
+/* Whether the arrays that a task reads of a set of trials are there; a set without trials is not read. */
+static bool set_is_complete(const struct trial_set *set, const struct task_config *config) {
+    if (set->trials == 0) {
+        return true;
+    }
+    if (config->type != TASK_DATASET) {
+        return set->pixels && set->labels;
+    }
+    return set->inputs && (config->data->loss == LOSS_CROSS_ENTROPY ? (const void *)set->classes : set->values);
+}
+
 enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, char error[256]) {
     *task = (struct task){.ops = task_table[config->type], .config = config, .seed = seed};
     if (!task->ops->shape(config, &task->shape, error)) {
+        return TRAIN_INVALID;
+    }
+    if (config->data &&
+        !(set_is_complete(&config->data->train, config) && set_is_complete(&config->data->test, config))) {
+        snprintf(error, 256, "the task's data lack inputs or targets");
         return TRAIN_INVALID;
     }
     size_t size = task->ops->state_size ? task->ops->state_size(config) : 0;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/size.h"
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "checkpoints are little-endian and written as they lie in memory");
 
@@ -146,8 +148,10 @@ uint64_t config_identity(const struct train_config *config) {
 /* ---- sizes, writing, reading ---- */
 
 static size_t size_of(size_t parameters, size_t optimizer_floats, size_t averages, size_t units) {
-    return sizeof(struct checkpoint_header) + (parameters + optimizer_floats) * sizeof(float) +
-           averages * sizeof(double) + units * (sizeof(float) + 2 * sizeof(int32_t));
+    size_t floats = size_times(size_plus(parameters, optimizer_floats), sizeof(float)),
+           rest = size_plus(size_times(averages, sizeof(double)),
+                            size_times(units, sizeof(float) + 2 * sizeof(int32_t)));
+    return size_plus(sizeof(struct checkpoint_header), size_plus(floats, rest));
 }
 
 size_t checkpoint_size(const struct checkpoint_arrays *arrays) {
@@ -157,11 +161,11 @@ size_t checkpoint_size(const struct checkpoint_arrays *arrays) {
 
 size_t checkpoint_size_estimate(const struct train_config *config, int inputs, int outputs) {
     size_t n = (size_t)config->network.units,
-           parameters = n * (n + (size_t)inputs + (size_t)outputs + config->network.bias) + (size_t)outputs;
+           parameters = network_parameters(config->network.units, inputs, outputs, config->network.bias);
     size_t types = (size_t)network_types_count(&config->network);
     bool tracks = config->rule.weights == CREDIT_TYPE && config->rule.tracking == TRACKING_INITIAL;
     return size_of(parameters, optimizer_state_floats(parameters, config->network.units, outputs, config),
-                   tracks ? types * types : 0, n);
+                   tracks ? size_times(types, types) : 0, n);
 }
 
 static unsigned char *put(unsigned char *at, const void *from, size_t size) {

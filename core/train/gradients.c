@@ -30,9 +30,11 @@ static float problem_target(const void *user, size_t trial, int t, int *class_in
     return problem->mask ? problem->mask[at] : 1.0f;
 }
 
-static bool network_make(struct network *network, const struct gradients_problem *problem) {
+static enum train_result network_make(struct network *network, const struct gradients_problem *problem,
+                                      struct train_error *error) {
+    snprintf(error->text, sizeof error->text, "out of memory for a network of %d units", problem->units);
     if (!network_allocate(network, problem->units, problem->inputs, problem->outputs, problem->b != NULL, false)) {
-        return false;
+        return TRAIN_NO_MEMORY;
     }
     network->activation = problem->activation;
     network->types = problem->types;
@@ -41,9 +43,43 @@ static bool network_make(struct network *network, const struct gradients_problem
         network->type_of_unit[p] = problem->type_of_unit ? problem->type_of_unit[p] : 0;
         network->type_size[network->type_of_unit[p]]++;
     }
-    network_weights_set(network,
-                        &(struct weights_view){problem->W, problem->Win, problem->b, problem->Wout, problem->bout});
-    return true;
+    struct weights_view view = {problem->units, problem->inputs, problem->outputs, problem->W,
+                                problem->Win,   problem->b,      problem->Wout,    problem->bout};
+    return network_weights_set(network, &view, error->text) ? TRAIN_FINISHED : TRAIN_INVALID;
+}
+
+static enum train_result refuse(struct train_error *error, const char *text) {
+    snprintf(error->text, sizeof error->text, "%s", text);
+    return TRAIN_INVALID;
+}
+
+/* Whether the problem's numbers and arrays agree; the engine checks sizes and classes itself. */
+static enum train_result problem_check(const struct gradients_problem *problem, const struct rule_config *rule,
+                                       struct train_error *error) {
+    if (problem->units < 1 || problem->inputs < 1 || problem->outputs < 1) {
+        return refuse(error, "a network has at least 1 unit, 1 input and 1 output");
+    }
+    if (problem->types < 1 || problem->types > problem->units) {
+        return refuse(error, "types must number from 1 to units");
+    }
+    for (int p = 0; problem->type_of_unit && p < problem->units; p++) {
+        if (problem->type_of_unit[p] < 0 || problem->type_of_unit[p] >= problem->types) {
+            return refuse(error, "the type of a unit must be from 0 to the number of types - 1");
+        }
+    }
+    if (!problem->W || !problem->Win || !problem->Wout || !problem->bout || !problem->leak || !problem->x) {
+        return refuse(error, "W, Win, Wout, bout, leak and x must be given");
+    }
+    if (problem->loss == LOSS_CROSS_ENTROPY ? !problem->classes : !problem->values) {
+        return refuse(error, "targets must be given: classes for cross-entropy, values for squared error");
+    }
+    if (rule->feedback != FEEDBACK_SYMMETRIC && !problem->feedback) {
+        return refuse(error, "feedback must be given unless it is symmetric");
+    }
+    if (rule->mu_auto) {
+        return refuse(error, "mu \"auto\" is a running mean over training iterations; a single batch has none");
+    }
+    return TRAIN_FINISHED;
 }
 
 static void gradients_copy(const struct network *network, const float *from, struct gradients *to) {
@@ -62,10 +98,9 @@ enum train_result gradients_compute_by(const struct gradients_problem *problem, 
                                        void *user, struct gradients *gradients, double *loss,
                                        struct train_error *error) {
     *error = (struct train_error){0};
-    if (rule->mu_auto) {
-        snprintf(error->text, sizeof error->text,
-                 "mu \"auto\" is a running mean over training iterations; a single batch has none");
-        return TRAIN_INVALID;
+    enum train_result result = problem_check(problem, rule, error);
+    if (result != TRAIN_FINISHED) {
+        return result;
     }
     struct engine_options options = {.steps = problem->steps,
                                      .trials = problem->trials,
@@ -80,12 +115,15 @@ enum train_result gradients_compute_by(const struct gradients_problem *problem, 
     struct engine *engine = NULL;
     struct team *team = team_create();
     float *gradient = NULL;
-    enum train_result result = TRAIN_NO_MEMORY;
-    snprintf(error->text, sizeof error->text, "out of memory");
-    if (team && network_make(&network, problem) && (gradient = malloc(network.parameters * sizeof *gradient))) {
+    result = network_make(&network, problem, error);
+    if (result == TRAIN_FINISHED) {
+        gradient = malloc(network.parameters * sizeof *gradient);
         engine = engine_create(&network, &options, &result, error);
     }
-    if (engine) {
+    if (engine && (!team || !gradient)) {
+        result = TRAIN_NO_MEMORY;
+        snprintf(error->text, sizeof error->text, "out of memory for a gradient of %zu weights", network.parameters);
+    } else if (engine) {
         team_resize(team, threads);
         engine_weights_load(engine, rule->feedback == FEEDBACK_SYMMETRIC ? NULL : problem->feedback, rule->mu, NULL);
         result = engine_batch_run(engine, team, &source, problem->trials, gradient, stop, user, &run);
@@ -94,6 +132,8 @@ enum train_result gradients_compute_by(const struct gradients_problem *problem, 
         gradients_copy(&network, gradient, gradients);
         *loss = run.loss;
         *error = (struct train_error){0};
+    } else if (engine && result == TRAIN_INVALID) {
+        refuse(error, ENGINE_CLASS_INVALID);
     }
     engine_destroy(engine);
     team_destroy(team);

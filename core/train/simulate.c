@@ -88,6 +88,19 @@ static enum train_result trials_make(struct simulation *simulation, const struct
     if (result != TRAIN_FINISHED) {
         return result;
     }
+    const struct task_shape *shape = &simulation->task.shape;
+    if (shape->inputs != simulation->network.inputs || shape->outputs != simulation->network.outputs) {
+        snprintf(error->text, sizeof error->text,
+                 "the network has %d inputs and %d outputs; its task now has %d and %d: its data are not those that it "
+                 "was trained on",
+                 simulation->network.inputs, simulation->network.outputs, shape->inputs, shape->outputs);
+        return TRAIN_INVALID;
+    }
+    if (shape->steps != request->steps) {
+        snprintf(error->text, sizeof error->text, "steps must be the task's own, %d; got %d", shape->steps,
+                 request->steps);
+        return TRAIN_INVALID;
+    }
     if (request->test_split && (size_t)request->trials > simulation->task.shape.test_trials) {
         snprintf(error->text, sizeof error->text, "the test split has %zu trials; asked for %d",
                  simulation->task.shape.test_trials, request->trials);
@@ -105,19 +118,42 @@ static enum train_result trials_make(struct simulation *simulation, const struct
 static enum train_result network_make(struct network *network, const struct train_config *config,
                                       const struct trained *trained, struct train_error *error) {
     struct network_config given = config->network;
-    struct weights_view weights = {trained->W, trained->Win, trained->b, trained->Wout, trained->bout};
+    struct weights_view weights = {trained->units, trained->inputs, trained->outputs, trained->W,
+                                   trained->Win,   trained->b,      trained->Wout,    trained->bout};
     given.initial = &weights;
     return network_init(network, &given, trained->inputs, trained->outputs, config->seed, NULL, NULL, error->text);
+}
+
+static enum train_result request_check(const struct train_config *config, const struct trained *trained,
+                                       const struct simulate_request *request, struct train_error *error) {
+    const char *wrong = NULL;
+    if (request->trials < 1 || request->steps < 1 || request->every < 1) {
+        wrong = "trials, steps and every must be at least 1";
+    } else if (trained->units != config->network.units || trained->has_bias != config->network.bias) {
+        wrong = "the network has other sizes than its configuration";
+    } else if (request->x && request->inputs != trained->inputs) {
+        wrong = "the given inputs must be as many as the network has";
+    }
+    for (int u = 0; u < request->unit_count && !wrong; u++) {
+        wrong = request->units[u] < 0 || request->units[u] >= trained->units ? "a unit is not of the network" : NULL;
+    }
+    if (wrong) {
+        snprintf(error->text, sizeof error->text, "%s", wrong);
+    }
+    return wrong ? TRAIN_INVALID : TRAIN_FINISHED;
 }
 
 static enum train_result simulation_run(struct simulation *simulation, const struct train_config *config,
                                         const struct trained *trained, bool (*stop)(void *user), void *user,
                                         struct train_error *error) {
     const struct simulate_request *request = simulation->request;
-    snprintf(error->text, sizeof error->text, "out of memory");
+    enum train_result result = request_check(config, trained, request, error);
+    if (result != TRAIN_FINISHED) {
+        return result;
+    }
+    snprintf(error->text, sizeof error->text, "out of memory for %d trials", request->trials);
     simulation->trials = calloc((size_t)request->trials, sizeof *simulation->trials);
-    enum train_result result = simulation->trials ? network_make(&simulation->network, config, trained, error)
-                                                  : TRAIN_NO_MEMORY;
+    result = simulation->trials ? network_make(&simulation->network, config, trained, error) : TRAIN_NO_MEMORY;
     if (result == TRAIN_FINISHED && !request->x) {
         result = trials_make(simulation, config, error);
     }

@@ -9,7 +9,8 @@
 #include "core/train/train.h"
 
 struct simulate_request {
-    int steps, trials; /* T, B; steps is the task's own where inputs are not given */
+    int steps, trials; /* T, B; steps must be the task's own where inputs are not given */
+    int inputs;        /* I of x; ignored where it is NULL */
     const float *x;    /* (T,B,I) given inputs, or NULL: trials of the task */
     uint64_t seed;     /* of fresh trials; trial k is the evaluation trial k of that seed */
     bool test_split;   /* trials 0..B-1 of the task's test split instead */
@@ -25,7 +26,10 @@ struct simulate_answer {
     int *labels;
 };
 
-/* TRAIN_FINISHED, TRAIN_STOPPED, TRAIN_NO_MEMORY or TRAIN_INVALID. */
+/*
+ * TRAIN_FINISHED, TRAIN_STOPPED, TRAIN_NO_MEMORY or TRAIN_INVALID: the network, its configuration, the task's data as
+ * they are now and the request do not agree. Nothing of the answer is written then.
+ */
 enum train_result simulate_run(const struct train_config *config, const struct trained *trained,
                                const struct simulate_request *request, bool (*stop)(void *user), void *user,
                                struct simulate_answer *answer, struct train_error *error);

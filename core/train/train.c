@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/size.h"
 #include "core/train/checkpoint.h"
 #include "core/base/eigen.h"
 #include "core/engine/engine.h"
@@ -70,6 +71,8 @@ static enum train_result batch_run(struct training *training, struct engine *eng
     if (result == TRAIN_NO_MEMORY) {
         snprintf(training->error->text, sizeof training->error->text,
                  "out of memory for the history of the reverse recursion");
+    } else if (result == TRAIN_INVALID) {
+        snprintf(training->error->text, sizeof training->error->text, "%s", ENGINE_CLASS_INVALID);
     }
     return result;
 }
@@ -457,7 +460,7 @@ static enum train_result network_make(struct training *training, bool resumes) {
                      config.units);
             return TRAIN_NO_MEMORY;
         }
-        view = (struct weights_view){zeros, zeros, zeros, zeros, zeros};
+        view = (struct weights_view){config.units, shape->inputs, shape->outputs, zeros, zeros, zeros, zeros, zeros};
         config.initial = &view;
     }
     enum train_result result = network_init(&training->network, &config, shape->inputs, shape->outputs,
@@ -501,6 +504,10 @@ enum train_result train_run(const struct train_config *config, const unsigned ch
                             const struct train_callbacks *callbacks, struct train_error *error) {
     struct training training = {.config = config, .control = control, .callbacks = callbacks, .error = error};
     *error = (struct train_error){0};
+    if (config->training.batch_size < 1) {
+        snprintf(error->text, sizeof error->text, "batch_size must be at least 1; got %d", config->training.batch_size);
+        return TRAIN_INVALID;
+    }
     enum train_result result = training_make(&training, checkpoint, checkpoint_size_given);
     if (result == TRAIN_FINISHED) {
         result = training_loop(&training);
@@ -533,15 +540,23 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
         return false;
     }
     size_t checkpoint = checkpoint_size_estimate(config, shape->inputs, shape->outputs);
-    size_t square = (size_t)network->units * (size_t)network->units;
+    size_t square = size_times((size_t)network->units, (size_t)network->units),
+           doubles = size_times(square, sizeof(double));
     /*
      * weights, gradient, optimiser state and a checkpoint's bytes; the initial weights' two matrices in double come and
      * go before the engine
      */
-    size_t fixed = 3 * checkpoint, start = network->dale && !network->initial ? 2 * square * sizeof(double) : 0;
-    size_t looked_at = config->training.diagnostics & DIAGNOSTIC_SPECTRAL_RADIUS ? square * sizeof(double) : 0;
-    size_t engines = plan.memory_bytes + exact.memory_bytes + looked_at;
-    *estimate = (struct train_estimate){.memory_bytes = fixed + (engines > start ? engines : start),
+    size_t fixed = size_times(3, checkpoint), start = network->dale && !network->initial ? size_times(2, doubles) : 0;
+    size_t looked_at = config->training.diagnostics & DIAGNOSTIC_SPECTRAL_RADIUS ? doubles : 0;
+    size_t engines = size_plus(size_plus(plan.memory_bytes, exact.memory_bytes), looked_at);
+    size_t memory = size_plus(fixed, engines > start ? engines : start);
+    if (!size_possible(memory)) {
+        snprintf(error->text, sizeof error->text,
+                 "the memory for %d units, %d inputs and %d outputs is beyond what this machine can address",
+                 network->units, shape->inputs, shape->outputs);
+        return false;
+    }
+    *estimate = (struct train_estimate){.memory_bytes = memory,
                                         .checkpoint_bytes = checkpoint,
                                         .multiply_adds = plan.multiply_adds,
                                         .forward_multiply_adds = plan.forward_multiply_adds,

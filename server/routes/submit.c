@@ -84,12 +84,8 @@ static void resolve_initial(struct submission *submission, struct store_reader *
             problems_add(problems, &network, "initial", "there is no memory for the weights of job %s", job.id);
         } else {
             memcpy(spec->initial.memory, trained.W, trained.parameters * sizeof(float));
-            const float *base = spec->initial.memory;
-            spec->initial.view = (struct weights_view){.W = base,
-                                                       .Win = base + (trained.Win - trained.W),
-                                                       .b = trained.b == NULL ? NULL : base + (trained.b - trained.W),
-                                                       .Wout = base + (trained.Wout - trained.W),
-                                                       .bout = base + (trained.bout - trained.W)};
+            spec->initial.view = weights_view_make(spec->initial.memory, trained.units, trained.inputs, trained.outputs,
+                                                   trained.has_bias);
             spec->config.network.initial = &spec->initial.view;
             if (trained.units != spec->config.network.units) {
                 problems_add(problems, &network, "initial", "must have network.units units (%d); job %s has %d",
