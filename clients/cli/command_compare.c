@@ -206,9 +206,7 @@ static void json_print(const struct comparison *comparison) {
                               json_number(group->under_median), "count", group->under_count));
     }
     json_t *document = json_pack("{s:o, s:o}", "jobs", jobs, "groups", groups);
-    char *text = json_text(document, NULL);
-    puts(text);
-    free(text);
+    cli_print_json(document);
     json_decref(document);
 }
 

@@ -97,11 +97,8 @@ struct request {
 
 static void offer(const struct request *request, const char *word, const char *meaning) {
     if (strncmp(word, request->part, strlen(request->part)) == 0) {
-        struct text clean = {0};
-        terminal_clean(&clean, meaning, false);
-        printf("%s%s\t%s\n", request->before == NULL ? "" : request->before, word,
-               clean.data == NULL ? "" : clean.data);
-        text_release(&clean);
+        printf("%s%s\t%s\n", request->before == NULL ? "" : request->before, terminal_shown(word),
+               terminal_shown(meaning));
     }
 }
 

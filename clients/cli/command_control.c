@@ -32,8 +32,8 @@ static enum status control_one(struct cli *cli, const struct control *control, c
         cli_print(&body);
     } else if (status == STATUS_OK) {
         const char *state = job == NULL ? "deleted" : job_status(job);
-        printf("%s  %s%s%s\n", id, terminal_paint(&cli->out, job_status_paint(state)), state,
-               terminal_paint(&cli->out, PAINT_NONE));
+        printf("%s  %s%s%s\n", terminal_shown(id), terminal_paint(&cli->out, job_status_paint(state)),
+               terminal_shown(state), terminal_paint(&cli->out, PAINT_NONE));
     }
     json_decref(job);
     text_release(&body);

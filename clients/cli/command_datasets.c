@@ -78,11 +78,8 @@ static void dataset_print(const json_t *dataset) {
         if (strcmp(name, "links") == 0) {
             continue;
         }
-        struct text clean = {0};
         char *text = value_words(value);
-        terminal_clean(&clean, text, false);
-        printf("%-12s %s\n", name, clean.data == NULL ? "" : clean.data);
-        text_release(&clean);
+        printf("%-12s %s\n", terminal_shown(name), terminal_shown(text));
         free(text);
     }
 }
@@ -95,9 +92,7 @@ static enum status one(struct cli *cli, const struct http_request *request, cons
     if (status == STATUS_OK && cli->json && document == NULL) {
         json_t *words = json_pack("{s:s, s:s}", "name", cli->arguments.operands[0], "status",
                                   done); /* the server has none for it */
-        char *line = json_text(words, NULL);
-        puts(line);
-        free(line);
+        cli_print_json(words);
         json_decref(words);
     } else if (status == STATUS_OK && cli->json) {
         cli_print(&body);

@@ -93,16 +93,15 @@ static void range_put(struct text *text, const json_t *parameter) {
 static void parameter_print(const struct cli *cli, const char *prefix, const char *name, const json_t *parameter) {
     const json_t *value = json_object_get(parameter, "default");
     char *fallback = value == NULL ? NULL : value_words(value);
-    struct text line = {0}, clean = {0};
+    struct text line = {0};
     range_put(&line, parameter);
-    terminal_clean(&clean, line.data, false);
-    printf("  %s%s.%s%s = %s  (%s)\n", terminal_paint(&cli->out, PAINT_BOLD), prefix, name,
-           terminal_paint(&cli->out, PAINT_NONE), fallback == NULL ? "required" : fallback, clean.data);
+    printf("  %s%s.%s%s = %s  (%s)\n", terminal_paint(&cli->out, PAINT_BOLD), terminal_shown(prefix),
+           terminal_shown(name), terminal_paint(&cli->out, PAINT_NONE),
+           terminal_shown(fallback == NULL ? "required" : fallback), terminal_shown(line.data));
     if (json_is_string(json_object_get(parameter, "description"))) {
         sentence_print(cli, job_text(parameter, "description"), 6);
     }
     text_release(&line);
-    text_release(&clean);
     free(fallback);
 }
 
@@ -120,7 +119,7 @@ static void recommended_print(const struct cli *cli, const json_t *recommended) 
     json_t *one, *section, *value;
     const char *object, *name;
     json_array_foreach((json_t *)recommended, index, one) {
-        struct text line = {0}, clean = {0};
+        struct text line = {0};
         json_object_foreach(json_object_get(one, "settings"), object, section) {
             json_object_foreach(section, name, value) {
                 char *words = value_words(value);
@@ -128,12 +127,10 @@ static void recommended_print(const struct cli *cli, const json_t *recommended) 
                 free(words);
             }
         }
-        terminal_clean(&clean, line.data, false);
-        printf("  %srecommended for %s:%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), job_text(one, "for"),
-               terminal_paint(&cli->out, PAINT_NONE), clean.data);
+        printf("  %srecommended for %s:%s%s\n", terminal_paint(&cli->out, PAINT_BOLD),
+               terminal_shown(job_text(one, "for")), terminal_paint(&cli->out, PAINT_NONE), terminal_shown(line.data));
         sentence_print(cli, job_text(one, "evidence"), 6);
         text_release(&line);
-        text_release(&clean);
     }
 }
 
@@ -141,7 +138,7 @@ static void recommended_print(const struct cli *cli, const json_t *recommended) 
 static void item_print(const struct cli *cli, const char *object, const json_t *item) {
     const char *name;
     json_t *section;
-    printf("%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), job_text(item, "type"),
+    printf("%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), terminal_shown(job_text(item, "type")),
            terminal_paint(&cli->out, PAINT_NONE));
     sentence_print(cli, job_text(item, "description"), 2);
     parameters_print(cli, object, json_object_get(item, "parameters"));
@@ -156,7 +153,7 @@ static void list_print(const struct cli *cli, const json_t *items, const char *s
     size_t index;
     json_t *item;
     json_array_foreach((json_t *)items, index, item) {
-        printf("%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), job_text(item, "type"),
+        printf("%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), terminal_shown(job_text(item, "type")),
                terminal_paint(&cli->out, PAINT_NONE));
         sentence_print(cli, job_text(item, "description"), 4);
     }
@@ -173,9 +170,7 @@ static enum status one_print(const struct cli *cli, const json_t *items, const c
         const char *name = job_text(item, "type");
         if (strcmp(name, type) == 0) {
             if (cli->json) {
-                char *text = json_text(item, NULL);
-                puts(text);
-                free(text);
+                cli_print_json(item);
             } else {
                 item_print(cli, singular, item);
             }

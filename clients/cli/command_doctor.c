@@ -168,9 +168,7 @@ static enum status run(struct cli *cli) {
     }
     if (cli->json) {
         json_t *document = json_pack("{s:b, s:O}", "ok", (int)findings.all_ok, "checks", findings.list);
-        char *text = json_text(document, NULL);
-        puts(text);
-        free(text);
+        cli_print_json(document);
         json_decref(document);
     }
     json_decref(findings.list);

@@ -180,11 +180,11 @@ static void shapes_print(const json_t *answer) {
     json_object_foreach((json_t *)answer, name, value) {
         if (!json_is_array(value)) {
             char *text = value_words(value);
-            printf("%-12s %.100s\n", name, text);
+            printf("%-12s %.100s\n", terminal_shown(name), terminal_shown(text));
             free(text);
             continue;
         }
-        printf("%-12s ", name);
+        printf("%-12s ", terminal_shown(name));
         for (const json_t *at = value; json_is_array(at); at = json_array_get(at, 0)) {
             printf("%s%zu", at == value ? "" : " x ", json_array_size(at));
         }

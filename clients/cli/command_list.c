@@ -114,9 +114,7 @@ static void jobs_print(const struct cli *cli, const json_t *jobs) {
 
 static void jobs_print_json(json_t *jobs, const char *next) {
     json_t *document = json_pack("{s:O, s:s?}", "jobs", jobs, "next", next);
-    char *text = json_text(document, NULL);
-    puts(text);
-    free(text);
+    cli_print_json(document);
     json_decref(document);
 }
 
@@ -137,7 +135,7 @@ static enum status list(struct cli *cli) {
         jobs_print_json(jobs, next);
     } else if (status == STATUS_OK && argument_is_set(arguments, "quiet")) {
         json_array_foreach(jobs, index, job) {
-            puts(job_text(job, "id"));
+            puts(terminal_shown(job_text(job, "id")));
         }
     } else if (status == STATUS_OK && json_array_size(jobs) == 0) {
         none_note(arguments);
@@ -161,7 +159,8 @@ static void object_print(const struct cli *cli, const char *key, const json_t *o
     int columns = cli->out.is_terminal ? terminal_columns(&cli->out) : 100, at = KEY_WIDTH;
     const char *name;
     json_t *value;
-    printf("%s%-*s%s", terminal_paint(&cli->out, PAINT_BOLD), KEY_WIDTH, key, terminal_paint(&cli->out, PAINT_NONE));
+    printf("%s%-*s%s", terminal_paint(&cli->out, PAINT_BOLD), KEY_WIDTH, terminal_shown(key),
+           terminal_paint(&cli->out, PAINT_NONE));
     json_object_foreach((json_t *)object, name, value) {
         struct text piece = {0}, clean = {0};
         char *text = value_words(value);
@@ -183,13 +182,10 @@ static void object_print(const struct cli *cli, const char *key, const json_t *o
 }
 
 static void line_print(const struct cli *cli, const char *key, const char *value, enum paint paint) {
-    struct text clean = {0};
-    terminal_clean(&clean, value, false);
-    printf("%s%-*s%s%s%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), KEY_WIDTH, key,
+    printf("%s%-*s%s%s%s%s%s\n", terminal_paint(&cli->out, PAINT_BOLD), KEY_WIDTH, terminal_shown(key),
            terminal_paint(&cli->out, PAINT_NONE), (int)strlen(key) >= KEY_WIDTH ? " " : "",
-           paint == PAINT_NONE ? "" : terminal_paint(&cli->out, paint), clean.data == NULL ? "" : clean.data,
+           paint == PAINT_NONE ? "" : terminal_paint(&cli->out, paint), terminal_shown(value),
            paint == PAINT_NONE ? "" : terminal_paint(&cli->out, PAINT_NONE));
-    text_release(&clean);
 }
 
 static void progress_print(const struct cli *cli, const json_t *job) {

@@ -11,9 +11,7 @@
 extern const struct command command_help, command_version;
 
 static void print_document(json_t *document) {
-    char *text = json_text(document, NULL);
-    puts(text);
-    free(text);
+    cli_print_json(document);
     json_decref(document);
 }
 

@@ -92,9 +92,9 @@ static enum status send(struct cli *cli, const json_t *document, const char *key
     if (status == STATUS_OK && cli->json) {
         cli_print(&body);
     } else if (status == STATUS_OK && !cli->out.is_terminal) {
-        printf("%s\n", *id);
+        printf("%s\n", terminal_shown(*id));
     } else if (status == STATUS_OK && !argument_is_set(&cli->arguments, "follow")) {
-        printf("%s  %s\n", *id, job_status(job));
+        printf("%s  %s\n", terminal_shown(*id), terminal_shown(job_status(job)));
     }
     fflush(stdout);
     json_decref(job);
@@ -171,12 +171,10 @@ static void estimate_print(const json_t *answer) {
         }
         if (json_is_number(value)) {
             double number = json_number_value(value);
-            printf("%-24s %s\n", name, is_bytes ? format_bytes(number, text) : format_count(number, text));
+            printf("%-24s %s\n", terminal_shown(name),
+                   is_bytes ? format_bytes(number, text) : format_count(number, text));
         } else if (json_is_string(value)) {
-            struct text clean = {0};
-            terminal_clean(&clean, json_string_value(value), false);
-            printf("%-24s %s\n", name, clean.data == NULL ? "" : clean.data);
-            text_release(&clean);
+            printf("%-24s %s\n", terminal_shown(name), terminal_shown(json_string_value(value)));
         }
     }
 }

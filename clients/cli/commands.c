@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "api/text.h"
 #include "clients/cli/output.h"
 #include "clients/cli/report.h"
 
@@ -83,13 +85,34 @@ enum status cli_get(struct cli *cli, const char *path, const char *doing, json_t
     return cli_fetch(cli, &request, doing, document, NULL);
 }
 
-void cli_print(const struct text *body) {
-    if (body->size > 0) {
-        fwrite(body->data, 1, body->size, stdout);
-        if (body->data[body->size - 1] != '\n') {
+void cli_print_bytes(const char *bytes, size_t size) {
+    struct text clean = {0};
+    if (size > 0 && isatty(STDOUT_FILENO) == 1) { /* a script gets the bytes as they came */
+        struct text whole = {0};
+        text_append(&whole, bytes, size);
+        terminal_clean(&clean, whole.data, true);
+        text_release(&whole);
+        bytes = clean.data;
+        size = clean.size;
+    }
+    if (size > 0) {
+        fwrite(bytes, 1, size, stdout);
+        if (bytes[size - 1] != '\n') {
             putchar('\n');
         }
     }
+    text_release(&clean);
+}
+
+void cli_print(const struct text *body) {
+    cli_print_bytes(body->data, body->size);
+}
+
+void cli_print_json(const json_t *document) {
+    size_t size = 0;
+    char *text = json_text(document, &size);
+    cli_print_bytes(text, size);
+    free(text);
 }
 
 enum status cli_write(const char *path, const void *bytes, size_t size) {

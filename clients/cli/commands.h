@@ -44,6 +44,9 @@ enum status cli_fetch(struct cli *cli, const struct http_request *request, const
 
 /* Prints bytes of the server's and a line break. */
 void cli_print(const struct text *body);
+/* The same of bytes that need not be 0-ended, and of a document. */
+void cli_print_bytes(const char *bytes, size_t size);
+void cli_print_json(const json_t *document);
 
 /* Writes bytes to the file `path`, or to standard output where it is NULL or "-". */
 enum status cli_write(const char *path, const void *bytes, size_t size);

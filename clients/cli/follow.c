@@ -156,7 +156,7 @@ static void say(struct follow *follow, const char *sentence) {
 }
 
 static void take_status(struct follow *follow, const json_t *event) {
-    snprintf(follow->status, sizeof follow->status, "%s", job_status(event));
+    snprintf(follow->status, sizeof follow->status, "%s", terminal_shown(job_status(event)));
     if (follow->form == FOLLOW_LINES && !job_has_ended(event)) {
         const char *reason = json_string_value(json_object_get(event, "reason"));
         char *sentence = memory_format("%s%s%s", follow->status, reason == NULL ? "" : ": ",
@@ -212,7 +212,7 @@ static bool take_event(void *user, const char *id, const char *type, const char 
     follow->last_id = number > follow->last_id ? number : follow->last_id;
     follow->came = follow->dirty = true;
     if (follow->form == FOLLOW_JSON) {
-        printf("%.*s\n", (int)size, data);
+        cli_print_bytes(data, size);
     }
     const char *kind = json_string_value(json_object_get(event, "type"));
     for (size_t i = 0; kind != NULL && i < sizeof takers / sizeof takers[0]; i++) {
@@ -250,7 +250,7 @@ static void job_take(struct follow *follow, json_t *job) {
     text_release(&title);
     follow->iterations = json_integer_value(iterations);
     follow->iteration = json_integer_value(iteration);
-    snprintf(follow->status, sizeof follow->status, "%s", job_status(job));
+    snprintf(follow->status, sizeof follow->status, "%s", terminal_shown(job_status(job)));
 }
 
 /* Whether an answer means that the server will be back: it restarts, or is crowded. */
@@ -265,12 +265,10 @@ static enum status end_fetch(struct follow *follow) {
     enum status status = cli_get(follow->cli, path, "follow the job", &job);
     free(path);
     if (status == STATUS_OK) {
-        snprintf(follow->status, sizeof follow->status, "%s", job_status(job));
+        snprintf(follow->status, sizeof follow->status, "%s", terminal_shown(job_status(job)));
         follow->end = json_incref(job);
         if (follow->form == FOLLOW_JSON) {
-            char *line = json_text(job, NULL);
-            puts(line);
-            free(line);
+            cli_print_json(job);
         }
     }
     json_decref(job);

@@ -29,6 +29,22 @@ static enum status open_failed(struct output *output) {
     return status;
 }
 
+/* What is no regular file in its own right is written as it is: a link's target, a device, a pipe. */
+static enum status open_in_place(struct output *output, const struct stat *file) {
+    struct stat target, standard;
+    bool exists = stat(output->path, &target) == 0;
+    /* /dev/stdout may be a file to which others append: emptying it would lose what is there */
+    if (exists && S_ISLNK(file->st_mode) && fstat(STDOUT_FILENO, &standard) == 0 && target.st_dev == standard.st_dev &&
+        target.st_ino == standard.st_ino) {
+        output->file = stdout;
+    } else if (exists && S_ISDIR(target.st_mode)) {
+        errno = EISDIR;
+    } else {
+        output->file = fopen(output->path, "we");
+    }
+    return output->file == NULL ? open_failed(output) : STATUS_OK;
+}
+
 enum status output_open(struct output *output, const char *path) {
     struct stat old;
     *output = (struct output){0};
@@ -37,10 +53,9 @@ enum status output_open(struct output *output, const char *path) {
         return STATUS_OK;
     }
     output->path = memory_copy(path);
-    bool exists = stat(path, &old) == 0;
+    bool exists = lstat(path, &old) == 0;
     if (exists && !S_ISREG(old.st_mode)) {
-        output->file = S_ISDIR(old.st_mode) ? (errno = EISDIR, NULL) : fopen(path, "we");
-        return output->file == NULL ? open_failed(output) : STATUS_OK;
+        return open_in_place(output, &old);
     }
     output->temporary = memory_format("%s.XXXXXX", path);
     int descriptor = mkostemp(output->temporary, O_CLOEXEC);
@@ -83,7 +98,7 @@ enum status output_close(struct output *output, enum status status) {
         (output->temporary != NULL && status == STATUS_OK && !output->failed && fsync(fileno(output->file)) != 0)) {
         complain(output);
     }
-    if (output->path != NULL && fclose(output->file) != 0) {
+    if (output->file != stdout && fclose(output->file) != 0) {
         complain(output);
     }
     if (output->failed && status == STATUS_OK) {

@@ -1,8 +1,9 @@
 /*
  * Where results go: standard output, or a file that appears whole or not at all.
  *
- * A regular file is written under a temporary name beside its place, synced, and renamed; what is no regular file (a
- * pipe, /dev/null) is written as it is.
+ * A regular file is written under a temporary name beside its place, synced, and renamed. What is no regular file is
+ * written as it is: a device, a pipe, and a link, which stays a link (/dev/stdout is one). A link to what standard
+ * output is open on means standard output.
  */
 #ifndef MODPROP_CLI_OUTPUT_H
 #define MODPROP_CLI_OUTPUT_H

@@ -39,7 +39,7 @@ static void emit(const char *colour, const char *sentence) {
 }
 
 static void emit_json(json_t *problem) {
-    char *line = json_dumps(problem, JSON_COMPACT);
+    char *line = json_dumps(problem, JSON_COMPACT | JSON_ENSURE_ASCII); /* a terminal obeys C1 characters */
     fflush(stdout);
     fprintf(stderr, "%s\n", line == NULL ? "{}" : line);
     free(line);

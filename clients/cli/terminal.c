@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "api/printable.h"
+
 #define WRAP_MAX 100 /* longer lines are hard to read */
 
 void terminal_init(struct terminal *terminal, FILE *file) {
@@ -61,45 +63,20 @@ void terminal_wrap(const struct terminal *terminal, const char *sentence, int in
     fputc('\n', terminal->file);
 }
 
-/* Bytes of the UTF-8 character that begins here, 0 where none does; its code point in *code. */
-static int utf8_decode(const unsigned char *bytes, uint32_t *code) {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    int length = bytes[0] < 0x80 ? 1 : bytes[0] >> 5 == 6 ? 2 : bytes[0] >> 4 == 14 ? 3 : bytes[0] >> 3 == 30 ? 4 : 0;
-    *code = length == 1 ? bytes[0] : bytes[0] & (0x7fu >> length);
-    for (int i = 1; i < length; i++) {
-        if (bytes[i] >> 6 != 2) {
-            return 0;
-        }
-        *code = *code << 6 | (bytes[i] & 0x3f);
-    }
-    return length > 1 && (*code < least[length] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000)) ? 0
-                                                                                                            : length;
-}
-
-/* C0, DEL, C1, and what changes the direction of text (it can make a line read as another). */
-static bool is_control(uint32_t code) {
-    return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x202a && code <= 0x202e) ||
-           (code >= 0x2066 && code <= 0x2069);
-}
-
 void terminal_clean(struct text *text, const char *string, bool lines) {
-    for (const unsigned char *at = (const unsigned char *)string; *at != '\0';) {
-        uint32_t code;
-        int length = utf8_decode(at, &code);
-        if (length == 0) {
-            text_add(text, "?");
-            at++;
-            continue;
-        }
-        if (code == '\n' || code == '\t') {
-            text_append(text, lines ? (const char *)at : " ", 1);
-        } else if (is_control(code)) {
-            text_add(text, "?");
-        } else {
-            text_append(text, at, (size_t)length);
-        }
-        at += length;
-    }
+    size_t before = text->size;
+    text_add(text, string == NULL ? "" : string);
+    printable_make(text->data + before, lines);
+    text->size = before + strlen(text->data + before);
+}
+
+const char *terminal_shown(const char *string) {
+    static struct text ring[SHOWN_AT_ONCE];
+    static size_t next;
+    struct text *text = &ring[next++ % SHOWN_AT_ONCE];
+    text_clear(text);
+    terminal_clean(text, string, false);
+    return text->data;
 }
 
 static int code_width(uint32_t code) {
@@ -109,7 +86,7 @@ static int code_width(uint32_t code) {
 
 int terminal_width(const char *string) {
     int width = 0;
-    for (const unsigned char *at = (const unsigned char *)string; *at != '\0';) {
+    for (const char *at = string; *at != '\0';) {
         uint32_t code;
         int length = utf8_decode(at, &code);
         width += length == 0 ? 1 : code_width(code);
@@ -125,7 +102,7 @@ int terminal_fit(const struct terminal *terminal, struct text *text, const char 
         return width;
     }
     int used = 0;
-    for (const unsigned char *at = (const unsigned char *)string; columns > 0;) {
+    for (const char *at = string; columns > 0;) {
         uint32_t code;
         int length = utf8_decode(at, &code), wide = length == 0 ? 1 : code_width(code);
         if (used + wide > columns - 1) {

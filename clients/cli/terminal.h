@@ -2,8 +2,8 @@
  * What the program knows about where it writes: is it a terminal, how wide, may there be colour, are there characters
  * beyond ASCII.
  *
- * Everything that came from the server passes terminal_clean before it reaches a terminal: a job's name may hold escape
- * sequences.
+ * Everything that came from the server passes terminal_clean or terminal_shown before it reaches a terminal: a job's
+ * name, an id, a status may hold escape sequences.
  */
 #ifndef MODPROP_CLI_TERMINAL_H
 #define MODPROP_CLI_TERMINAL_H
@@ -43,10 +43,17 @@ int terminal_columns(const struct terminal *terminal);
 const char *terminal_paint(const struct terminal *terminal, enum paint paint);
 
 /*
- * Adds `string` with each control character as '?' and each byte that is no UTF-8 too. Line breaks become spaces unless
- * `lines`.
+ * Adds `string` (NULL: "") with each control character as '?' and each byte that is no UTF-8 too. Line breaks become
+ * spaces unless `lines`. `text` is 0-ended afterwards.
  */
 void terminal_clean(struct text *text, const char *string, bool lines);
+
+/*
+ * `string` (NULL: "") cleaned, on one line, for the arguments of one printf: valid until SHOWN_AT_ONCE more calls were
+ * made.
+ */
+#define SHOWN_AT_ONCE 8
+const char *terminal_shown(const char *string);
 
 /* Columns that a cleaned string takes; characters beyond ASCII count as their width in the locale. */
 int terminal_width(const char *string);

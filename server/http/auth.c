@@ -379,9 +379,11 @@ static bool line_append(const char *path, const char *line) {
         return false;
     }
     off_t end = lseek(descriptor, 0, SEEK_END);
-    bool ok = end >= 0 && (end == 0 || pread(descriptor, &last, 1, end - 1) == 1);
+    bool is_stream = end < 0 && errno == ESPIPE; /* a pipe or a terminal: it has no last line to end */
+    bool ok = is_stream || end == 0 || (end > 0 && pread(descriptor, &last, 1, end - 1) == 1);
     snprintf(text, sizeof text, "%s%s", last == '\n' ? "" : "\n", line);
-    ok = ok && write(descriptor, text, strlen(text)) == (ssize_t)strlen(text) && fsync(descriptor) == 0;
+    ok = ok && write(descriptor, text, strlen(text)) == (ssize_t)strlen(text) &&
+         (fsync(descriptor) == 0 || errno == EINVAL); /* what cannot be synced, such as a pipe */
     return close(descriptor) == 0 && ok;
 }
 

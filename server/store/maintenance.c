@@ -20,6 +20,7 @@
 #include "api/event.h"
 #include "api/field.h"
 #include "api/job.h"
+#include "api/printable.h"
 #include "core/train/train.h"
 #include "server/app/config.h"
 #include "server/datasets/datasets.h"
@@ -97,14 +98,34 @@ struct verification {
 
 static void fault(struct check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* A line of the report. What a damaged database holds may be anything, and a terminal shows it. */
+static void say(const char *id, const char *word, const char *format, va_list arguments)
+    __attribute__((format(printf, 3, 0)));
+
+static void say(const char *id, const char *word, const char *format, va_list arguments) {
+    char sentence[1024], name[STORE_ID_BYTES];
+    vsnprintf(sentence, sizeof sentence, format, arguments);
+    snprintf(name, sizeof name, "%s", id);
+    printable_make(sentence, false);
+    printable_make(name, false);
+    printf("%s %s%s\n", name, word, sentence);
+}
+
 static void fault(struct check *check, const char *format, ...) {
     va_list arguments;
-    printf("%s DAMAGED ", check->job->id);
     va_start(arguments, format);
-    vprintf(format, arguments);
+    say(check->job->id, "DAMAGED ", format, arguments);
     va_end(arguments);
-    putchar('\n');
     check->faults++;
+}
+
+static void remark(const struct check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void remark(const struct check *check, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    say(check->job->id, "", format, arguments);
+    va_end(arguments);
 }
 
 static void check_document(struct check *check) {
@@ -307,13 +328,13 @@ static bool rerun(struct check *check) {
         return false;
     }
     if (isa == NULL || !kernels_select(isa)) {
-        printf("%s not trained again: %s %s\n", check->job->id,
+        remark(check, "not trained again: %s %s",
                isa != NULL && strchr(isa, ',') != NULL ? "it was trained by the kernels of" : "this host lacks",
                isa == NULL ? "?" : isa);
         return false;
     }
     if (!datasets_hold(check->datasets, &check->spec.config.task, &data, error)) {
-        printf("%s not trained again: %s\n", check->job->id, error);
+        remark(check, "not trained again: %s", error);
         return false;
     }
     datasets_digest(check->datasets, data, digest);
@@ -322,7 +343,7 @@ static bool rerun(struct check *check) {
         check->spec.config.task.data = data;
         rerun_compare(check);
     } else {
-        printf("%s not trained again: its data have changed since\n", check->job->id);
+        remark(check, "not trained again: its data have changed since");
     }
     datasets_release(check->datasets, data);
     return same;
@@ -337,7 +358,7 @@ static bool job_check(void *user, const struct store_job *job) {
     int64_t events = check.events;
     bool again = all->rerun && check.faults == 0 && rerun(&check);
     if (check.faults == 0) {
-        printf("%s ok: %s, %" PRId64 " events, %d checkpoint%s%s\n", job->id, job_status_name(job->status), events,
+        remark(&check, "ok: %s, %" PRId64 " events, %d checkpoint%s%s", job_status_name(job->status), events,
                check.checkpoints, check.checkpoints == 1 ? "" : "s", again ? ", trained again to the same bits" : "");
     }
     fflush(stdout);
@@ -376,6 +397,7 @@ static int verify(const struct command *command) {
                all.damaged);
         printf(command->rerun ? ", %d trained again\n" : "\n", all.rerun_jobs);
     } else {
+        printable_make(error, false);
         fprintf(stderr, "modpropd: %s\n", error);
     }
     datasets_destroy(all.datasets);

@@ -1,10 +1,16 @@
 """The command line itself: usage, settings, help, and servers that are not there or not ours; no daemon needed."""
 
+import contextlib
 import json
+import os
+import pty
 import socket
+import subprocess
 import threading
 
 import pytest
+
+from conftest import MODPROP
 
 
 @pytest.mark.parametrize(
@@ -270,6 +276,137 @@ def test_problems_are_shown_as_fields_and_escape_sequences_are_not_obeyed(offlin
     assert "\x1b" not in result.stderr and "\x07" not in result.stderr
     assert "the job is ?[31mwrong (422)" in result.stderr and "  rule.a/b" in result.stderr
     assert json.loads(offline.run("submit", "--task", "x", "-s", server.url, "--json", status=4).stderr) == problem
+
+
+EVIL = "a\x1b[31mb\x07c\u009b31md\u202ee"
+ITEM = {
+    "type": EVIL,
+    "description": EVIL,
+    "parameters": {EVIL: {"type": EVIL, "default": EVIL, "unit": EVIL, "description": EVIL}},
+    "defaults": {EVIL: {EVIL: {"choices": [EVIL], "default": EVIL}}},
+    "recommended": [None, {}, 3, {"settings": None}, {"for": EVIL, "evidence": EVIL, "settings": {EVIL: {EVIL: EVIL}}}],
+}
+JOB = {
+    "id": EVIL,
+    "name": EVIL,
+    "status": EVIL,
+    "task": {"type": EVIL, EVIL: EVIL},
+    "rule": {"type": EVIL, "mu": EVIL},
+    "network": {"units": EVIL},
+    "metadata": {EVIL: EVIL},
+    "error": {"code": EVIL, "detail": EVIL},
+    "reason": EVIL,
+}
+HOSTILE = JOB | {
+    "jobs": [JOB],
+    "next": None,
+    "tasks": [ITEM, ITEM | {"type": "x"}],
+    "rules": [ITEM, ITEM | {"type": "x"}, {"rule": {"type": EVIL}, "cosine": {EVIL: 1}}],
+    "datasets": [{"name": EVIL, "sha256": EVIL, EVIL: EVIL}],
+    "checkpoints": [{"iteration": 1, "sha256": EVIL, EVIL: EVIL}],
+    "estimate": {EVIL: EVIL, EVIL + "2": 5},
+    "version": EVIL,
+    "detail": EVIL,
+    EVIL: EVIL,
+    "list": [[1, 2]],
+}
+FULL = "01a20dc9-85ec-7000-9f95-22ae4c74f179"
+
+
+@pytest.mark.parametrize("status", ["200 OK", "422 Unprocessable"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["tasks"],
+        ["tasks", EVIL],
+        ["tasks", "x"],
+        ["rules", EVIL],
+        ["list"],
+        ["list", "--quiet"],
+        ["show", FULL],
+        ["pause", FULL],
+        ["checkpoints", FULL],
+        ["datasets"],
+        ["datasets", "show", "x"],
+        ["submit", "--task", "x"],
+        ["validate", "--task", "x"],
+        ["simulate", FULL],
+        ["doctor"],
+        ["follow", FULL, "--patience", "1"],
+        ["complete", "1", "tasks", ""],
+    ],
+    ids=lambda words: "-".join(words[:2]).replace(EVIL, "evil") if isinstance(words, list) else None,
+)
+def test_what_a_server_says_is_never_obeyed_by_a_terminal(offline, scripted, words, status):
+    server = scripted(response(json.dumps(HOSTILE, ensure_ascii=False), status))
+    process = offline.start(*words, "-s", server.url, stdin=subprocess.DEVNULL)
+    output = b"".join(process.communicate(timeout=60)).decode()
+    assert process.returncode in (0, 1, 2, 3, 4, 5), output
+    for character in "\x1b\x07\u009b\u202e":
+        assert character not in output, (words, output)
+
+
+def test_json_on_a_terminal_is_not_obeyed_either(offline, scripted):
+    """Escaped control characters are JSON's own; the others are valid in a string, and a pipe gets them as they came."""
+    body = json.dumps(HOSTILE, ensure_ascii=False)
+    server = scripted(response(body))
+    assert offline.run("show", FULL, "--json", "-s", server.url).stdout == body + "\n"
+    controller, terminal = pty.openpty()
+    process = offline.start("show", FULL, "--json", "-s", server.url, stdin=subprocess.DEVNULL, stdout=terminal)
+    os.close(terminal)
+    output = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(controller, 65536):
+            output += chunk
+    os.close(controller)
+    assert process.wait(10) == 0 and json.loads(output)["status"].startswith("a\x1b")
+    assert not {"\x1b", "\u009b", "\u202e"} & set(output.decode())
+
+
+def metrics_answer():
+    return response('{"iteration":[0,1],"loss":[0.5,0.25]}')
+
+
+def test_a_link_is_written_through_and_stays_a_link(offline, scripted, tmp_path):
+    server = scripted(metrics_answer())
+    target, link, dangling = tmp_path / "target", tmp_path / "link", tmp_path / "dangling"
+    target.write_text("old, and longer than what comes: " + "x" * 500)
+    target.chmod(0o640)
+    link.symlink_to("target")
+    dangling.symlink_to("new")
+    for path in (link, dangling):
+        offline.run("metrics", FULL, "-o", path, "-s", server.url)
+        assert path.is_symlink() and path.read_text().startswith('{"iteration')
+    assert target.read_text() == (tmp_path / "new").read_text() and target.stat().st_mode & 0o777 == 0o640
+    assert not [path.name for path in tmp_path.iterdir() if "." in path.name], "no temporary file is left"
+    inode = target.stat().st_ino
+    offline.run("metrics", FULL, "-o", target, "-s", server.url)
+    assert target.stat().st_ino != inode, "a regular file is replaced as a whole"
+
+
+@pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_standard_output_by_its_name_is_standard_output(offline, scripted, tmp_path, path):
+    """Writers that rename would put a file in the place of the link, as root /dev/stdout itself."""
+    server = scripted(metrics_answer())
+    assert offline.run("metrics", FULL, "-o", path, "-s", server.url).stdout.startswith('{"iteration')
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    with open(log, "a") as file:
+        assert offline.start("metrics", FULL, "-o", path, "-s", server.url, stdout=file).wait(30) == 0
+    assert log.read_text().startswith('before\n{"iteration')
+    assert os.path.islink(path)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_descriptors_are_taken_by_nothing_else(offline, scripted, tmp_path, closed):
+    server = scripted(metrics_answer())
+    target = tmp_path / "curves"
+    words = f'exec "$0" metrics {FULL} -o {target} -s {server.url} {closed}'
+    process = subprocess.Popen(["sh", "-c", words, MODPROP], env=offline.environment)
+    assert process.wait(30) == 0 and target.read_text().startswith('{"iteration')
+    words = f'exec "$0" help {closed}'
+    ended = subprocess.Popen(["sh", "-c", words, MODPROP], env=offline.environment, stdout=subprocess.DEVNULL).wait(30)
+    assert ended == (5 if " >&-" in " " + closed else 0)
 
 
 def test_a_cut_answer_leaves_no_file(offline, scripted, tmp_path):

@@ -238,3 +238,13 @@ def test_a_damaged_database_keeps_the_log_beside_it(start, damage):
         sorted(after),
         [name for name in after if after.get(name) != before.get(name)],
     )
+
+
+def test_what_a_damaged_database_says_is_not_obeyed_by_a_terminal(stored):
+    data, job = stored
+    evil = "\x1b]0;title\x07\u009b31m"
+    change(data, "UPDATE jobs SET id=? WHERE id=?", job["id"][:20] + evil[:4], job["id"])
+    change(data, "UPDATE events SET type=?, json=? WHERE id=2", evil, '{"type": "' + evil + '"}')
+    for arguments in (["verify", "--data", data], ["verify", "--data", data, "--rerun"]):
+        result = command(*arguments)
+        assert result.returncode == 1 and not set("\x1b\x07\u009b") & set(result.stdout + result.stderr), result
