@@ -12,6 +12,7 @@
 
 #include "api/parameters.h"
 #include "api/text.h"
+#include "core/train/train.h"
 
 #define METADATA_BYTES 16384
 
@@ -471,6 +472,22 @@ void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, 
     if (spec->initial.outputs != outputs) {
         problems_add(problems, &initial, "Wout", "must have %d columns, as the task has outputs; it has %d", outputs,
                      spec->initial.outputs);
+    }
+}
+
+void job_spec_settle(struct job_spec *spec, size_t test_trials, struct problems *problems) {
+    const struct path training = {.name = "training"}, evaluation = {.parent = &training, .name = "evaluation"};
+    struct training_config *config = &spec->config.training;
+    if (config->evaluation_trials > 0 && test_trials == 0) {
+        problems_add(problems, &training, "evaluation",
+                     "must be null: the task has no test split, and an evaluation takes one fresh batch");
+    } else if (config->evaluation_trials > 0 && (size_t)config->evaluation_trials > test_trials) {
+        problems_add(problems, &evaluation, "trials", "must be at most the trials of the test split (%zu); got %lld",
+                     test_trials, (long long)config->evaluation_trials);
+    }
+    if (config->evaluate_every == 0) {
+        size_t trials = config->evaluation_trials > 0 ? (size_t)config->evaluation_trials : test_trials;
+        config->evaluate_every = train_cadence(trials, config->batch_size);
     }
 }
 

@@ -58,6 +58,12 @@ char *job_spec_text(const struct job_spec *spec);
 void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, struct problems *problems);
 
 /*
+ * Checks and fills in what depends on the size of the task's test split (0: it has none): the trials of an evaluation,
+ * and how often there is one where the job leaves that open.
+ */
+void job_spec_settle(struct job_spec *spec, size_t test_trials, struct problems *problems);
+
+/*
  * The job with every default filled in; NULL without memory. `with_weights`: initial weights whole (for the store),
  * else their shape alone.
  */

@@ -973,6 +973,44 @@ static const struct field_custom diagnostics = {
     "{\"oneOf\": [{\"type\": \"boolean\"}, {\"type\": \"array\", \"uniqueItems\": true, \"items\": {\"enum\": "
     "[" DIAGNOSTICS(DIAGNOSTIC_QUOTED, ", ") "]}}]}"};
 
+static const struct field evaluation_items[] = {
+    {.name = "trials",
+     .type = FIELD_INT64_OR_NULL,
+     .offset = TRAINING(evaluation_trials),
+     .low = 1,
+     .high = INT32_MAX,
+     .fallback = "null"},
+};
+static const struct fields evaluation_fields = {evaluation_items, COUNT(evaluation_items)};
+
+static void decode_evaluation(const json_t *value, const struct path *path, const struct field *field, void *object,
+                              struct problems *problems) {
+    struct training_config *training = object;
+    char got[80];
+    training->evaluation_trials = 0;
+    if (json_is_object(value)) {
+        const struct path here = {.parent = path, .name = field->name};
+        fields_decode(&(struct decoding){.fields = &evaluation_fields, .variant = ~0u}, value, &here, training,
+                      problems);
+    } else if (!json_is_null(value)) {
+        problems_add(problems, path, field->name,
+                     "must be null or {\"trials\": an integer from 1 to 2147483647, or null}; got %s",
+                     value_quote(value, got));
+    }
+}
+
+static json_t *encode_evaluation(const struct field *field, const void *object) {
+    const struct training_config *training = object;
+    (void)field;
+    return training->evaluation_trials == 0 ? json_null()
+                                            : json_pack("{s:I}", "trials", (json_int_t)training->evaluation_trials);
+}
+
+static const struct field_custom evaluation = {
+    decode_evaluation, encode_evaluation,
+    "{\"type\": [\"object\", \"null\"], \"properties\": {\"trials\": {\"type\": [\"integer\", \"null\"], "
+    "\"minimum\": 1, \"maximum\": 2147483647}}, \"additionalProperties\": false}"};
+
 static const struct field training_items[] = {
     {.name = "iterations",
      .type = FIELD_INT64,
@@ -990,13 +1028,21 @@ static const struct field training_items[] = {
      .fallback = "32",
      .doc = "trials an update"},
     {.name = "evaluate_every",
-     .type = FIELD_INT64,
+     .type = FIELD_INT64_OR_NULL,
      .offset = TRAINING(evaluate_every),
      .unit = "iterations",
      .low = 1,
      .high = 1e12,
      .fallback = "20",
-     .doc = "iterations between evaluations"},
+     .doc = "iterations between evaluations; null: 20, or with a test split so many that evaluation stays under a "
+            "fifth of the work, whatever the rule, which the accepted job then says"},
+    {.name = "evaluation",
+     .type = FIELD_CUSTOM,
+     .custom = &evaluation,
+     .fallback = "null",
+     .omit_null = true,
+     .doc = "{\"trials\": n}: an evaluation takes n trials of the test split, the same each time, evenly spaced over "
+            "it; null, or null trials: all of it. Only for tasks with a test split"},
     {.name = "checkpoint_every",
      .type = FIELD_INT64,
      .offset = TRAINING(checkpoint_every),
@@ -1061,7 +1107,7 @@ const struct field_default task_defaults[] = {
     {BIT(TASK_PIXEL_MNIST), "optimizer", "learning_rate", "0.001"},
     {MNIST_TASKS, "optimizer", "decay", "{\"factor\": 0.5, \"every\": 8000}"},
     {MNIST_TASKS, "training", "iterations", "30000"},
-    {MNIST_TASKS, "training", "evaluate_every", "1000"},
+    {MNIST_TASKS | BIT(TASK_DATASET), "training", "evaluate_every", "null"},
     {MNIST_TASKS, "training", "checkpoint_every", "1000"},
     {BIT(TASK_PATTERN), "network", "tau", "30"},
     {BIT(TASK_PATTERN), "optimizer", "learning_rate", "0.001"},

@@ -198,6 +198,12 @@ static void progress_print(const struct cli *cli, const json_t *job) {
         text_printf(&line, ", %s trials/s",
                     format_count(json_number_value(json_object_get(progress, "trials_per_second")), number));
     }
+    const json_t *evaluating = json_object_get(progress, "evaluating");
+    if (json_is_object(evaluating)) {
+        text_printf(&line, ", evaluating %lld of %lld trials",
+                    (long long)json_integer_value(json_object_get(evaluating, "done")),
+                    (long long)json_integer_value(json_object_get(evaluating, "trials")));
+    }
     double left = time_parse(json_string_value(finish)) - time_now();
     if (isfinite(left) && left > 0 && !job_has_ended(job)) {
         text_printf(&line, ", %s left", format_duration(left, number));

@@ -26,6 +26,8 @@
 
 enum engine_method { METHOD_AUTO, METHOD_REVERSE, METHOD_FORWARD, METHOD_SENSITIVITIES };
 
+#define GROUPS_MOST 16 /* parts of a batch that may run at the same time */
+
 struct engine_options {
     int steps;  /* T */
     int trials; /* most trials of a batch */

@@ -10,8 +10,6 @@
 #include "core/engine/engine.h"
 #include "core/rules/rules.h"
 
-#define GROUPS_MOST 16
-
 /* Rows that wait for one outer product of the forward traces: s (rows, stride), g (rows, columns). */
 struct pending {
     float *s, *g;

@@ -162,9 +162,10 @@ enum stop_metric { STOP_NEVER, STOP_ACCURACY_ABOVE, STOP_ACCURACY_BELOW, STOP_LO
 
 struct training_config {
     int64_t iterations;
-    int batch_size;           /* trials */
-    int64_t evaluate_every;   /* iterations */
-    int64_t checkpoint_every; /* iterations */
+    int batch_size;            /* trials */
+    int64_t evaluate_every;    /* iterations; 0: what train_cadence says, filled in when the job is accepted */
+    int64_t evaluation_trials; /* trials of the test split that an evaluation takes; 0: all of them */
+    int64_t checkpoint_every;  /* iterations */
     int keep_checkpoints;
     enum stop_metric stop_metric;
     double stop_threshold;

@@ -16,6 +16,7 @@
 #include "core/engine/engine.h"
 
 #define MU_FIRST 0.25
+#define EIGEN_WORK 10.0 /* multiply-adds of the spectral radius, in units^3: Hessenberg form and its iterations */
 /* 1 - exp(-1/20): a running mean with a time constant of 20 iterations */
 #define MU_STEP 0.048770575499285984
 
@@ -42,6 +43,13 @@ static bool training_stopped(void *user) {
     return atomic_load_explicit(&training->control->command, memory_order_relaxed) != TRAIN_GO;
 }
 
+static void threads_take(struct training *training) {
+    int threads = atomic_load_explicit(&training->control->threads, memory_order_relaxed);
+    if (threads >= 1) {
+        team_resize(training->team, threads);
+    }
+}
+
 /* ---- batches ---- */
 
 static void trial_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride) {
@@ -54,11 +62,26 @@ static float trial_target(const void *user, size_t trial, int t, int *class_inde
     return training->task.ops->target(&training->task, &training->trials[trial], t, class_index, values);
 }
 
+/* Trials of an evaluation. */
+static size_t evaluated_trials(const struct training_config *config, const struct task_shape *shape) {
+    size_t all = shape->test_trials > 0 ? shape->test_trials : (size_t)config->batch_size;
+    return shape->test_trials > 0 && config->evaluation_trials > 0 && (size_t)config->evaluation_trials < all
+               ? (size_t)config->evaluation_trials
+               : all;
+}
+
+/* The k-th trial of an evaluation: they lie evenly over the test split, which may be sorted. */
+static size_t test_trial(const struct training *training, size_t k) {
+    const struct task_shape *shape = &training->task.shape;
+    return (size_t)((uint64_t)k * shape->test_trials / evaluated_trials(&training->config->training, shape));
+}
+
 static struct batch_source trials_source(struct training *training, enum trial_phase phase, int64_t iteration,
                                          size_t first, int count) {
     for (int i = 0; i < count; i++) {
-        training->task.ops->trial(&training->task, (struct trial_id){phase, iteration, first + (size_t)i},
-                                  &training->trials[i]);
+        size_t k = first + (size_t)i;
+        struct trial_id id = {phase, iteration, phase == TRIAL_TEST ? test_trial(training, k) : k};
+        training->task.ops->trial(&training->task, id, &training->trials[i]);
     }
     return (struct batch_source){.user = training, .inputs = trial_inputs, .target = trial_target};
 }
@@ -86,17 +109,24 @@ static enum train_result diverged(struct training *training, const char *what) {
     return TRAIN_DIVERGED;
 }
 
-/* The whole test split, in batches, each counted with the weight of its mask; or one fresh batch. */
-static enum train_result evaluation_run(struct training *training, double *loss, double *accuracy) {
-    size_t trials = training->task.shape.test_trials, most = (size_t)training->config->training.batch_size;
-    enum trial_phase phase = trials > 0 ? TRIAL_TEST : TRIAL_EVALUATION;
-    if (trials == 0) {
-        trials = most;
+static void evaluating(const struct training *training, size_t done, size_t trials) {
+    const struct train_callbacks *callbacks = training->callbacks;
+    if (callbacks->evaluating) {
+        callbacks->evaluating(callbacks->user, done, trials);
     }
+}
+
+/* The test split, or part of it, in batches, each counted with the weight of its mask; or one fresh batch. */
+static enum train_result evaluation_run(struct training *training, double *loss, double *accuracy) {
+    const struct training_config *config = &training->config->training;
+    size_t trials = evaluated_trials(config, &training->task.shape), most = (size_t)config->batch_size;
+    enum trial_phase phase = training->task.shape.test_trials > 0 ? TRIAL_TEST : TRIAL_EVALUATION;
     double sum = 0, correct = 0, weight = 0;
+    evaluating(training, 0, trials);
     for (size_t first = 0; first < trials; first += most) {
         int count = (int)(trials - first < most ? trials - first : most);
         struct engine_result run = {0};
+        threads_take(training);
         enum train_result result = batch_run(training, training->engine, phase, first, count, NULL, &run);
         if (result != TRAIN_FINISHED) {
             return result;
@@ -106,6 +136,7 @@ static enum train_result evaluation_run(struct training *training, double *loss,
             correct += run.correct * run.weight;
             weight += run.weight;
         }
+        evaluating(training, first + (size_t)count, trials);
     }
     *loss = weight > 0 ? sum / weight : training->task.shape.empty_loss;
     *accuracy = training->task.shape.has_accuracy && weight > 0 ? correct / weight : NAN;
@@ -339,10 +370,7 @@ static enum train_result training_loop(struct training *training) {
     int64_t checkpointed = training->state.iteration;
     enum train_result result = TRAIN_FINISHED;
     while (result == TRAIN_FINISHED) {
-        int threads = atomic_load_explicit(&training->control->threads, memory_order_relaxed);
-        if (threads >= 1) {
-            team_resize(training->team, threads);
-        }
+        threads_take(training);
         if (training->state.iteration >= config->iterations || due(training->state.iteration, config->evaluate_every)) {
             result = evaluate(training);
         }
@@ -516,6 +544,30 @@ enum train_result train_run(const struct train_config *config, const unsigned ch
     return result;
 }
 
+/* Of one evaluation, what its diagnostics take beyond the trials that are evaluated. */
+static double diagnostics_work(const struct train_config *config, double rule, double exact) {
+    unsigned wanted = config->training.diagnostics;
+    double units = config->network.units;
+    return (wanted & (DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS) ? rule : 0) +
+           (wanted & DIAGNOSTIC_COSINE ? exact : 0) +
+           (wanted & DIAGNOSTIC_SPECTRAL_RADIUS ? EIGEN_WORK * units * units * units : 0);
+}
+
+static void estimate_totals(const struct train_config *config, const struct task_shape *shape, double exact,
+                            struct train_estimate *estimate) {
+    const struct training_config *training = &config->training;
+    double batch = training->batch_size, iterations = (double)training->iterations;
+    int blocks = (training->batch_size + BLOCK_TRIALS - 1) / BLOCK_TRIALS;
+    int64_t every = training->evaluate_every > 0 ? training->evaluate_every : training->iterations;
+    double evaluations = (double)((training->iterations - 1) / every + 2); /* at 0, and one more at the end */
+    estimate->trial_multiply_adds = estimate->forward_multiply_adds / batch;
+    estimate->training_multiply_adds = estimate->multiply_adds * iterations;
+    estimate->evaluation_multiply_adds = evaluations *
+                                         (estimate->trial_multiply_adds * (double)evaluated_trials(training, shape) +
+                                          diagnostics_work(config, estimate->multiply_adds, exact));
+    estimate->threads_most = blocks < GROUPS_MOST ? blocks : GROUPS_MOST;
+}
+
 bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate,
                             struct train_error *error) {
     struct training training = {.config = config};
@@ -561,5 +613,6 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
                                         .multiply_adds = plan.multiply_adds,
                                         .forward_multiply_adds = plan.forward_multiply_adds,
                                         .method = engine_method_name(plan.method, plan.segment_steps < shape->steps)};
+    estimate_totals(config, shape, exact.multiply_adds, estimate);
     return true;
 }

@@ -59,6 +59,11 @@ struct train_callbacks {
      * TRAIN_STOPPED.
      */
     bool (*checkpoint)(void *user, int64_t iteration, double loss, const unsigned char *bytes, size_t size);
+    /*
+     * Within every evaluation, cheap: `done` of its `trials` are done, 0 when it begins and all when it ends. May be
+     * NULL.
+     */
+    void (*evaluating)(void *user, size_t done, size_t trials);
     /* After every iteration, cheap: `iteration` updates are done. May be NULL. */
     void (*iteration)(void *user, int64_t iteration);
     /* Monotonic seconds, for train_phases only; never reaches a result. May be NULL. */
@@ -78,8 +83,12 @@ enum train_result train_run(const struct train_config *config, const unsigned ch
 struct train_estimate {
     size_t memory_bytes; /* peak of the core, on any number of threads: all memory belongs to blocks of trials */
     size_t checkpoint_bytes;
-    double multiply_adds;         /* of one training iteration */
-    double forward_multiply_adds; /* of its forward pass alone */
+    double multiply_adds;                                    /* of one training iteration */
+    double forward_multiply_adds;                            /* of its forward pass alone */
+    double trial_multiply_adds;                              /* of one trial's evaluation */
+    double training_multiply_adds, evaluation_multiply_adds; /* of the whole job: its updates; its evaluations with
+                                                                their diagnostics */
+    int threads_most;                                        /* that have something to do */
     const char *method; /* "forward traces", "reverse recursion", "reverse recursion, recomputed in segments", "forward
                            sensitivities" */
 };
@@ -87,6 +96,13 @@ struct train_estimate {
 /* False, with `error`, where the sizes overflow or contradict each other. */
 bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate,
                             struct train_error *error);
+
+/*
+ * Iterations from one evaluation of `trials` trials to the next, a round number, so that evaluation stays under a fifth
+ * of the work. It rests on sizes alone, and not on the rule, whose updates cost at least a forward pass: jobs that are
+ * compared evaluate at the same iterations.
+ */
+int64_t train_cadence(size_t trials, int batch_size);
 
 /* A trained (or training) network's state, read out of a checkpoint. Pointers point into memory owned by the struct. */
 struct trained {

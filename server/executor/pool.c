@@ -165,6 +165,8 @@ double worker_trained(const struct worker *worker) {
 void worker_live(const struct worker *worker, int64_t iterations, struct jobs_live *live) {
     live->running = true;
     live->iteration = atomic_load(&worker->iteration);
+    live->evaluation = atomic_load(&worker->evaluation);
+    live->evaluated = atomic_load(&worker->evaluated);
     live->trials_per_second = worker_trials_per_second(worker);
     live->seconds_left = (double)(iterations - live->iteration) * atomic_load(&worker->batch_size) /
                          live->trials_per_second;
@@ -255,6 +257,7 @@ static bool weights_digest(struct worker *worker, const unsigned char *bytes, si
 
 static bool on_checkpoint(void *user, int64_t iteration, double loss, const unsigned char *bytes, size_t size) {
     struct worker *worker = user;
+    meter_pause(&worker->meter);
     struct worker_message *said = weights_digest(worker, bytes, size) ? message_make(worker, SAYS_CHECKPOINT) : NULL;
     if (said == NULL || (said->bytes = malloc(size)) == NULL) {
         if (said != NULL) {
@@ -292,6 +295,14 @@ static void on_iteration(void *user, int64_t iteration) {
     threads_bound(worker);
     atomic_store(&worker->iteration, iteration);
     atomic_fetch_add(&worker->updates, 1);
+    meter_iteration(&worker->meter, now, atomic_load(&worker->control.threads));
+}
+
+static void on_evaluating(void *user, size_t done, size_t trials) {
+    struct worker *worker = user;
+    meter_evaluating(&worker->meter, clock_seconds(), atomic_load(&worker->control.threads), done, trials);
+    atomic_store(&worker->evaluated, done);
+    atomic_store(&worker->evaluation, done < trials ? trials : 0);
 }
 
 static double on_clock(void *user) {
@@ -370,9 +381,13 @@ static enum train_result attempt(struct worker *worker) {
     if (checkpoint.bytes == NULL) {
         say_losses(worker);
     }
+    struct train_estimate estimate = {0};
+    (void)train_estimate_compute(&worker->spec.config, &estimate, &worker->error); /* what fails here fails below */
+    meter_init(&worker->meter, &worker->jobs->rates, &estimate);
     const struct train_callbacks callbacks = {.user = worker,
                                               .progress = on_progress,
                                               .checkpoint = on_checkpoint,
+                                              .evaluating = on_evaluating,
                                               .iteration = on_iteration,
                                               .clock = on_clock};
     enum train_result result = train_run(&worker->spec.config, found == 1 ? checkpoint.bytes : NULL, checkpoint.size,

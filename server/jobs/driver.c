@@ -271,12 +271,22 @@ struct jobs *jobs_create(const struct jobs_options *options) {
     struct jobs *jobs = calloc(1, sizeof *jobs);
     if (jobs != NULL) {
         jobs->options = *options;
+        rates_init(&jobs->rates);
         histogram_init(&jobs->counts.waits, duration_bounds, duration_buckets);
         for (int i = 0; i < JOB_STATUSES; i++) {
             histogram_init(&jobs->counts.runs[i], duration_bounds, duration_buckets);
         }
     }
     return jobs;
+}
+
+double jobs_rate(struct jobs *jobs, enum rate rate) {
+    return rates_read(&jobs->rates, rate);
+}
+
+int jobs_threads(const struct jobs *jobs, int bound, int most) {
+    int threads = jobs->options.cores < most ? jobs->options.cores : most;
+    return bound > 0 && bound < threads ? bound : threads;
 }
 
 struct recovery {
@@ -377,5 +387,6 @@ void jobs_destroy(struct jobs *jobs) {
         entry_remove(jobs->entries);
     }
     stalled_release(jobs);
+    rates_release(&jobs->rates);
     free(jobs);
 }

@@ -72,6 +72,7 @@ struct jobs {
     int64_t queued;        /* jobs that wait, as the loop knows */
     bool slots[POOL_MOST]; /* taken by workers; options.workers of them are used */
     struct jobs_counts counts;
+    struct rates rates;
     void (*idle)(void *user);
     void *idle_user;
 };
@@ -94,15 +95,17 @@ struct worker {
     const struct task_data *data; /* thread's */
     struct store_reader *reader;  /* thread's */
     struct train_control control;
-    enum worker_stop stop;        /* loop's */
-    uv_sem_t room;                /* messages that may still be sent */
-    atomic_llong iteration;       /* updates made */
-    _Atomic double began;         /* clock_seconds of the first update of this attempt; 0: none yet */
-    _Atomic double latest;        /* of the last one */
-    atomic_llong first_iteration; /* where this attempt began */
-    atomic_llong updates;         /* made in this attempt */
-    long long counted;            /* loop's: of them, those that the metrics have */
-    bool mismatch;                /* thread's: a recomputed value differed */
+    enum worker_stop stop;               /* loop's */
+    uv_sem_t room;                       /* messages that may still be sent */
+    atomic_llong iteration;              /* updates made */
+    _Atomic double began;                /* clock_seconds of the first update of this attempt; 0: none yet */
+    _Atomic double latest;               /* of the last one */
+    atomic_llong first_iteration;        /* where this attempt began */
+    atomic_llong updates;                /* made in this attempt */
+    atomic_size_t evaluated, evaluation; /* trials of the evaluation under way: done, and in all; 0: none is */
+    struct meter meter;                  /* thread's */
+    long long counted;                   /* loop's: of them, those that the metrics have */
+    bool mismatch;                       /* thread's: a recomputed value differed */
     int64_t mismatch_iteration;
     char weights_sha256[STORE_HASH_BYTES]; /* thread's: of the last checkpoint */
     char dataset_sha256[STORE_HASH_BYTES]; /* thread's: of earlier attempts, then of this one */

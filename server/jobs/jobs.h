@@ -21,6 +21,7 @@
 #include "server/base/loop.h"
 #include "server/store/store.h"
 #include "server/events/streams.h"
+#include "server/executor/meter.h"
 
 struct jobs;
 
@@ -93,13 +94,19 @@ struct jobs_live {
     const char *stalled; /* why it was stopped and goes on by itself (a full disk, mostly), until jobs change; NULL: it
                             was not */
     int64_t iteration;   /* updates made */
-    double trials_per_second; /* of this attempt; NaN before the first iteration */
-    double seconds_left;      /* NaN: unknown */
+    double trials_per_second;     /* of this attempt; NaN before the first iteration */
+    size_t evaluated, evaluation; /* trials of the evaluation under way: done, and in all; 0: none is */
+    double seconds_left;          /* NaN: unknown */
     int threads;
 };
 
 /* False where the job is not active. */
 bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *live);
+
+/* Multiply-adds a second and thread, as measured of late; NaN: not yet. */
+double jobs_rate(struct jobs *jobs, enum rate rate);
+/* Threads that a job would have if it ran alone: `bound` (0: none) is its own, `most` what has something to do. */
+int jobs_threads(const struct jobs *jobs, int bound, int most);
 
 /* Milliseconds since 1970: the time of jobs and events. */
 int64_t clock_unix_milliseconds(void);

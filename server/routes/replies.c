@@ -68,10 +68,13 @@ static json_t *progress_document(struct server *server, const struct store_job *
     json_t *finish = isnan(live.seconds_left) || live.seconds_left > 1e10
                          ? json_null()
                          : time_or_null(clock_unix_milliseconds() + (int64_t)(live.seconds_left * 1000.0));
-    return json_pack("{s:I, s:I, s:f, s:o, s:o}", "iteration", (json_int_t)iteration, "iterations",
+    json_t *evaluating = live.evaluation == 0 ? json_null()
+                                              : json_pack("{s:I, s:I}", "done", (json_int_t)live.evaluated, "trials",
+                                                          (json_int_t)live.evaluation);
+    return json_pack("{s:I, s:I, s:f, s:o, s:o, s:o}", "iteration", (json_int_t)iteration, "iterations",
                      (json_int_t)job->iterations, "fraction",
                      job->iterations > 0 ? (double)iteration / (double)job->iterations : 0.0, "trials_per_second",
-                     json_number_or_null(rate), "estimated_finish", finish);
+                     json_number_or_null(rate), "estimated_finish", finish, "evaluating", evaluating);
 }
 
 static json_t *links_document(const char *id) {

@@ -5,10 +5,12 @@
  * taken from another job, a large body), else at once; then jobs/requests.c stores it, and only when it is durable the
  * client hears 201, or its stream begins.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/field.h"
 #include "api/job.h"
 #include "api/text.h"
 #include "api/weights.h"
@@ -132,6 +134,7 @@ static void check_data(struct submission *submission) {
         problems_add(problems, &path, NULL, "%s", reason);
     } else {
         job_spec_check_shape(&submission->spec, shape.inputs, shape.outputs, problems);
+        job_spec_settle(&submission->spec, shape.test_trials, problems);
     }
     if (problems->count == 0) {
         check_estimate(submission);
@@ -196,15 +199,37 @@ static void on_submitted(void *user, enum jobs_result result, const char *id, co
     submission_release(&submission->computation);
 }
 
+/* The whole job's multiply-adds, and the seconds that they take where it runs alone at the rate of late jobs. */
+static void put_work(const struct submission *submission, json_t *costs) {
+    const struct train_estimate *estimate = &submission->estimate;
+    struct jobs *jobs = submission->computation.server->jobs;
+    int threads = jobs_threads(jobs, submission->spec.threads, estimate->threads_most);
+    double training = estimate->training_multiply_adds / (jobs_rate(jobs, RATE_TRAINING) * threads),
+           evaluation = estimate->evaluation_multiply_adds / (jobs_rate(jobs, RATE_EVALUATION) * threads);
+    json_object_set_new(costs, "training",
+                        json_pack("{s:f, s:o}", "multiply_adds", estimate->training_multiply_adds, "seconds",
+                                  json_number_or_null(training)));
+    json_object_set_new(costs, "evaluation",
+                        json_pack("{s:f, s:o}", "multiply_adds", estimate->evaluation_multiply_adds, "seconds",
+                                  json_number_or_null(evaluation)));
+    json_object_set_new(costs, "threads", json_integer(threads));
+    json_object_set_new(costs, "seconds_reason",
+                        isfinite(training) && isfinite(evaluation)
+                            ? json_null()
+                            : json_string("no job has been trained and evaluated since the daemon started, so that its "
+                                          "rate is not known yet"));
+}
+
 static void answer_validated(struct submission *submission) {
     json_t *document = job_spec_encode(&submission->spec, false);
     const struct train_estimate *estimate = &submission->estimate;
     json_object_set_new(document, "config_sha256", json_string(submission->digest));
-    json_object_set_new(document, "estimate",
-                        json_pack("{s:I, s:I, s:f, s:f, s:s}", "memory_bytes", (json_int_t)estimate->memory_bytes,
-                                  "checkpoint_bytes", (json_int_t)estimate->checkpoint_bytes, "multiply_adds",
-                                  estimate->multiply_adds, "forward_multiply_adds", estimate->forward_multiply_adds,
-                                  "method", estimate->method));
+    json_t *costs = json_pack("{s:I, s:I, s:f, s:f, s:s}", "memory_bytes", (json_int_t)estimate->memory_bytes,
+                              "checkpoint_bytes", (json_int_t)estimate->checkpoint_bytes, "multiply_adds",
+                              estimate->multiply_adds, "forward_multiply_adds", estimate->forward_multiply_adds,
+                              "method", estimate->method);
+    put_work(submission, costs);
+    json_object_set_new(document, "estimate", costs);
     http_reply_json(submission->computation.request, 200, document);
 }
 
