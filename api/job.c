@@ -430,19 +430,30 @@ static const char *find_initial(const char *text) {
     return NULL;
 }
 
-json_t *job_spec_brief(const char *text) {
+bool job_spec_brief_text(const char *text, char **brief) {
     const char *initial = find_initial(text), *end = initial == NULL ? NULL : strchr(initial, '}');
+    *brief = NULL;
     if (end == NULL) {
-        return json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        return true;
     }
-    char *brief = NULL;
-    json_t *document = NULL, *sizes = brief_initial(initial);
-    if (asprintf(&brief, "%.*snull%s", (int)(initial - text), text, end + 1) >= 0) {
-        document = json_loads(brief, JSON_REJECT_DUPLICATES, NULL);
-        json_object_set(json_object_get(document, "network"), "initial", sizes);
-        free(brief);
-    }
+    json_t *sizes = brief_initial(initial);
+    char *shown = json_text(sizes, NULL);
     json_decref(sizes);
+    bool made = shown != NULL && asprintf(brief, "%.*s%s%s", (int)(initial - text), text, shown, end + 1) >= 0;
+    if (!made) {
+        *brief = NULL;
+    }
+    free(shown);
+    return made;
+}
+
+json_t *job_spec_brief(const char *text) {
+    char *brief;
+    if (!job_spec_brief_text(text, &brief)) {
+        return NULL;
+    }
+    json_t *document = json_loads(brief == NULL ? text : brief, JSON_REJECT_DUPLICATES, NULL);
+    free(brief);
     return document;
 }
 

@@ -51,6 +51,8 @@ bool job_spec_parse(struct job_spec *spec, const char *text);
  * list of such jobs costs no more than one of others. NULL without memory, or where the text is damaged.
  */
 json_t *job_spec_brief(const char *text);
+/* The same as text, malloc'ed; NULL where the text is brief already. False without memory. */
+bool job_spec_brief_text(const char *text, char **brief);
 /* The document for the store: defaults filled in, initial weights whole. NULL without memory; the caller frees. */
 char *job_spec_text(const struct job_spec *spec);
 

@@ -353,13 +353,11 @@ static void say_losses(struct worker *worker) {
 }
 
 static enum train_result attempt(struct worker *worker) {
-    char text[DATASETS_ERROR_BYTES], reader_error[STORE_ERROR_BYTES];
+    char text[DATASETS_ERROR_BYTES];
     struct store_checkpoint checkpoint = {0};
     int damaged = 0, found;
-    worker->reader = store_reader_open(worker->jobs->options.directory, reader_error);
-    if (worker->reader == NULL ||
-        (found = store_checkpoint_read(worker->reader, worker->id, -1, &checkpoint, &damaged)) < 0) {
-        hinder(worker, worker->reader == NULL ? reader_error : "its checkpoints cannot be read");
+    if ((found = store_checkpoint_read(worker->reader, worker->id, -1, &checkpoint, &damaged)) < 0) {
+        hinder(worker, "its checkpoints cannot be read");
         return TRAIN_STOPPED;
     }
     if (damaged > 0) {
@@ -399,8 +397,14 @@ static enum train_result attempt(struct worker *worker) {
 
 /* Here and not on the loop: a document with initial weights may be tens of megabytes. */
 static bool document_parse(struct worker *worker) {
+    char reason[STORE_ERROR_BYTES];
+    worker->reader = store_reader_open(worker->jobs->options.directory, reason);
+    if (worker->reader == NULL || store_document_read(worker->reader, worker->id, &worker->document) != 1) {
+        hinder(worker, worker->reader == NULL ? reason : "its document cannot be read");
+        return false;
+    }
     errno = 0;
-    (void)json_memory_short(); /* of something else */
+    (void)json_memory_short(); /* forget earlier failures */
     bool ok = job_spec_parse(&worker->spec, worker->document);
     free(worker->document);
     worker->document = NULL;
@@ -464,12 +468,6 @@ struct worker *worker_start(struct entry *entry, int threads) {
     atomic_init(&worker->batch_size, 0);
     atomic_init(&worker->threads_most, 0);
     atomic_init(&worker->time_limit, 0);
-    worker->document = strdup(entry->job.document);
-    if (worker->document == NULL) {
-        uv_sem_destroy(&worker->room);
-        free(worker);
-        return NULL;
-    }
     worker->slot = slot_take(entry->jobs);
     worker->work.data = worker;
     uv_queue_work(&entry->jobs->options.loop->uv, &worker->work, run, after_run); /* fails without a callback alone */

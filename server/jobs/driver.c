@@ -57,6 +57,14 @@ bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *l
 
 /* ---- the queue ---- */
 
+int64_t jobs_place(const struct jobs *jobs, const struct store_job *job) {
+    return queue_place(jobs->queue, job->priority, job->number);
+}
+
+static bool queue_read(void *user, int priority, int64_t number) {
+    return queue_add(user, priority, number);
+}
+
 /* Cores over running jobs, as equal as can be, none above its bound; what a bound leaves goes to the others. */
 static void cores_share(struct jobs *jobs) {
     int left = jobs->options.cores, workers = 0;
@@ -269,6 +277,10 @@ void entry_worker_ended(struct entry *entry, struct worker *worker) {
 
 struct jobs *jobs_create(const struct jobs_options *options) {
     struct jobs *jobs = calloc(1, sizeof *jobs);
+    if (jobs != NULL && (jobs->queue = queue_create()) == NULL) {
+        free(jobs);
+        return NULL;
+    }
     if (jobs != NULL) {
         jobs->options = *options;
         rates_init(&jobs->rates);
@@ -340,7 +352,7 @@ bool jobs_start(struct jobs *jobs, const char *crashed, char error[STORE_ERROR_B
     jobs->queued = jobs->counts.jobs[JOB_QUEUED];
     jobs->last_time = store_id_time_last(jobs->options.reader) +
                       1; /* ids ascend over a restart with an earlier clock */
-    if (!is_readable ||
+    if (!is_readable || store_queue_read(jobs->options.reader, queue_read, jobs->queue) < 0 ||
         store_jobs_with(jobs->options.reader, 1u << JOB_RUNNING | 1u << JOB_PAUSING | 1u << JOB_CANCELLING, job_recover,
                         &recovery) < 0) {
         snprintf(error, STORE_ERROR_BYTES, "the jobs in the database cannot be read");
@@ -388,5 +400,6 @@ void jobs_destroy(struct jobs *jobs) {
     }
     stalled_release(jobs);
     rates_release(&jobs->rates);
+    queue_destroy(jobs->queue);
     free(jobs);
 }

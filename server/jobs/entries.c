@@ -60,7 +60,7 @@ char *text_copy(const char *text) {
 
 void job_row_copy(struct store_job *to, const struct store_job *from) {
     *to = *from;
-    to->document = to->name = to->task = to->rule = to->request = NULL;
+    to->document = to->brief = to->name = to->task = to->rule = to->request = NULL;
     to->error_code = text_copy(from->error_code);
     to->error_detail = text_copy(from->error_detail);
     to->build = text_copy(from->build);
@@ -91,6 +91,16 @@ static void change_count(struct jobs_counts *counts, const struct store_job *job
     }
 }
 
+/* A job's place in the queue, by a change of its status that is durable now. */
+static void change_queue(struct jobs *jobs, const struct store_job *job, enum job_status before,
+                         enum job_status after) {
+    if (before == JOB_QUEUED) {
+        queue_remove(jobs->queue, job->priority, job->number);
+    } else if (after == JOB_QUEUED && !queue_add(jobs->queue, job->priority, job->number)) {
+        log_warning("there is no memory for a job's place in the queue", LOG_T("job", job->id));
+    }
+}
+
 /* Rows tell what was committed; the entry may be further on by now. */
 static void unit_count(struct entry *entry, const struct store_unit *unit) {
     struct jobs_counts *counts = &entry->jobs->counts;
@@ -100,6 +110,7 @@ static void unit_count(struct entry *entry, const struct store_unit *unit) {
         } else if (item->kind == STORE_JOB_SET && item->job.status != entry->stored) {
             counts->jobs[entry->stored]--;
             counts->jobs[item->job.status]++;
+            change_queue(entry->jobs, &entry->job, entry->stored, item->job.status);
             entry->stored = item->job.status;
             change_count(counts, &item->job);
         }

@@ -13,6 +13,7 @@
 #include "core/train/train.h"
 #include "server/base/thread.h"
 #include "server/jobs/jobs.h"
+#include "server/jobs/queue.h"
 
 #define MESSAGES_MOST 64 /* that a worker may have under way before it waits for the store */
 
@@ -71,6 +72,7 @@ struct jobs {
     unsigned id_counter;
     int64_t queued;        /* jobs that wait, as the loop knows */
     bool slots[POOL_MOST]; /* taken by workers; options.workers of them are used */
+    struct queue *queue;   /* those whose waiting is committed, in their order */
     struct jobs_counts counts;
     struct rates rates;
     void (*idle)(void *user);

@@ -107,6 +107,8 @@ bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *l
 double jobs_rate(struct jobs *jobs, enum rate rate);
 /* Threads that a job would have if it ran alone: `bound` (0: none) is its own, `most` what has something to do. */
 int jobs_threads(const struct jobs *jobs, int bound, int most);
+/* How many queued jobs start before this one (job->priority, job->number). Any thread. */
+int64_t jobs_place(const struct jobs *jobs, const struct store_job *job);
 
 /* Milliseconds since 1970: the time of jobs and events. */
 int64_t clock_unix_milliseconds(void);

@@ -53,6 +53,8 @@ static void submission_done(struct store_unit *unit) {
     if (unit->result == STORE_WRITTEN) {
         events_publish(jobs, unit);
         jobs->counts.jobs[JOB_QUEUED]++;
+        const struct store_job *job = &unit->first->job; /* with the number that it was given */
+        queue_add(jobs->queue, job->priority, job->number);
         submission->done(submission->user, JOBS_DONE, submission->id, NULL);
         jobs_schedule(jobs);
     } else {

@@ -67,7 +67,7 @@ static bool note_user(void *user, const struct store_job *job) {
     if (strcmp(job->task, "dataset") != 0) {
         return true;
     }
-    json_t *document = job_spec_brief(job->document);
+    json_t *document = job_spec_brief(job->brief);
     const char *name = json_string_value(json_object_get(json_object_get(document, "task"), "name"));
     bool uses = name != NULL && strcmp(name, usage->name) == 0;
     if (uses) {

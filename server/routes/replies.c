@@ -109,7 +109,7 @@ static void put_end(const struct store_job *job, json_t *document) {
 json_t *job_document(struct server *server, const struct store_job *job) {
     struct jobs_live live;
     json_t *document = json_pack("{s:s, s:s}", "id", job->id, "status", job_status_name(job->status));
-    json_t *spec = job_spec_brief(job->document);
+    json_t *spec = job_spec_brief(job->brief);
     json_object_update(document, spec);
     json_decref(spec);
     json_object_set_new(document, "created_at", time_or_null(job->created));
@@ -117,8 +117,7 @@ json_t *job_document(struct server *server, const struct store_job *job) {
     json_object_set_new(document, "finished_at", time_or_null(job->finished));
     json_object_set_new(document, "attempt", json_integer(job->attempt));
     if (job->status == JOB_QUEUED) {
-        int64_t place = store_job_place(server->reader, job);
-        json_object_set_new(document, "queue_position", place < 0 ? json_null() : json_integer(place));
+        json_object_set_new(document, "queue_position", json_integer(jobs_place(server->jobs, job)));
     }
     if (jobs_live_read(server->jobs, job->id, &live) && live.stalled != NULL) {
         json_object_set_new(document, "reason", json_sprintf("%s; the job goes on by itself", live.stalled));
@@ -152,7 +151,7 @@ static json_t *instruction_sets(const char *names) {
 
 json_t *manifest_document(const struct store_job *job) {
     static const char *const free_of_results[] = {"name", "metadata", "threads", "priority", "time_limit"};
-    json_t *config = job_spec_brief(job->document);
+    json_t *config = job_spec_brief(job->brief);
     json_t *seed = json_incref(json_object_get(config, "seed"));
     for (size_t i = 0; i < sizeof free_of_results / sizeof free_of_results[0]; i++) {
         json_object_del(config, free_of_results[i]);

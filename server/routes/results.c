@@ -307,12 +307,11 @@ static void write_weights(struct encoding *encoding, const struct trained *train
 }
 
 /* Opens the checkpoint with the job's own configuration. */
-static void open_weights(struct encoding *encoding, const struct store_job *job,
-                         const struct store_checkpoint *checkpoint) {
+static void open_weights(struct encoding *encoding, const char *document, const struct store_checkpoint *checkpoint) {
     struct job_spec spec = {0};
     struct trained trained;
     struct train_error error = {.text = ""};
-    if (!job_spec_parse(&spec, job->document)) {
+    if (!job_spec_parse(&spec, document)) {
         computation_fail(&encoding->computation, 500, "the job's document is damaged");
     } else if (trained_open(&spec.config, checkpoint->bytes, checkpoint->size, &trained, &error) != TRAIN_FINISHED) {
         computation_fail(&encoding->computation, 500, "the checkpoint cannot be opened: %.300s", error.text);
@@ -326,15 +325,15 @@ static void open_weights(struct encoding *encoding, const struct store_job *job,
 static void work_weights(struct computation *computation) {
     struct encoding *encoding = (struct encoding *)computation;
     struct store_reader *reader = computation_reader(computation);
-    struct store_job job;
+    char *document = NULL;
     struct store_checkpoint checkpoint = {0};
-    if (store_job_read(reader, encoding->job, &job) != 1) {
+    if (store_document_read(reader, encoding->job, &document) != 1) {
         computation_fail(computation, 404, "there is no job %s", encoding->job);
         return;
     }
     int found = store_checkpoint_read(reader, encoding->job, encoding->iteration, &checkpoint, NULL);
     if (found == 1) {
-        open_weights(encoding, &job, &checkpoint);
+        open_weights(encoding, document, &checkpoint);
         free(checkpoint.bytes);
     } else if (found < 0) {
         computation_fail(computation, 500, "the checkpoint cannot be read");
@@ -346,7 +345,7 @@ static void work_weights(struct computation *computation) {
                          "there is no whole checkpoint of iteration %lld (GET /v1/jobs/%s/checkpoints lists them)",
                          (long long)encoding->iteration, encoding->job);
     }
-    store_job_release(&job);
+    free(document);
 }
 
 void route_weights(struct server *server, struct request *request) {

@@ -62,13 +62,14 @@ static void open_network(struct simulation *simulation, const struct store_job *
     struct trained trained;
     struct train_error error = {.text = ""};
     const struct task_data *data = NULL;
-    char reason[DATASETS_ERROR_BYTES];
+    char reason[DATASETS_ERROR_BYTES], *document = NULL;
     if (store_checkpoint_read(computation_reader(computation), job->id, simulation->ask.iteration, &checkpoint, NULL) !=
         1) {
         computation_fail(computation, 409,
                          simulation->ask.iteration < 0 ? "there is no checkpoint yet"
                                                        : "there is no checkpoint of this iteration");
-    } else if (!job_spec_parse(&spec, job->document)) {
+    } else if (store_document_read(computation_reader(computation), job->id, &document) != 1 ||
+               !job_spec_parse(&spec, document)) {
         computation_fail(computation, 500, "the job's document is damaged");
     } else if (!datasets_hold(computation->server->datasets, &spec.config.task, &data, reason)) {
         computation_fail(computation, 409, "%s", reason);
@@ -82,6 +83,7 @@ static void open_network(struct simulation *simulation, const struct store_job *
         }
         datasets_release(computation->server->datasets, data);
     }
+    free(document);
     free(checkpoint.bytes);
     job_spec_release(&spec);
 }

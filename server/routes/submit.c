@@ -71,7 +71,7 @@ static void resolve_initial(struct submission *submission, struct store_reader *
                      spec->initial_job);
         return;
     }
-    if (!job_spec_parse(&other, job.document) ||
+    if (store_document_read(reader, job.id, &job.document) != 1 || !job_spec_parse(&other, job.document) ||
         store_checkpoint_read(reader, job.id, spec->initial_iteration, &checkpoint, NULL) != 1) {
         problems_add(problems, &network, "initial", "must name a checkpoint that exists: job %s has %s", job.id,
                      spec->initial_iteration < 0 ? "none yet" : "none of that iteration");

@@ -129,8 +129,10 @@ static void remark(const struct check *check, const char *format, ...) {
 }
 
 static void check_document(struct check *check) {
-    char digest[STORE_HASH_BYTES];
-    check->opened = job_spec_parse(&check->spec, check->job->document);
+    char digest[STORE_HASH_BYTES], *document = NULL;
+    check->opened = store_document_read(check->reader, check->job->id, &document) == 1 &&
+                    job_spec_parse(&check->spec, document);
+    free(document);
     if (!check->opened) {
         fault(check, "its document cannot be read");
         return;

@@ -11,22 +11,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/store/store.h"
+#include "server/store/columns.h"
 #include "server/store/schema.h"
-
-#define JOB_COLUMNS                                                                                                    \
-    "number, id, document, digest, name, task, rule, status, priority, created, started, finished, attempt, "          \
-    "iterations, iteration, loss, "                                                                                    \
-    "accuracy, trials_per_second, error_code, error_detail, error_iteration, weights_sha256, events, crashes, "        \
-    "crash_iteration, build, "                                                                                         \
-    "isa, "                                                                                                            \
-    "event_digest, trained, dataset_sha256, memory, request, initial_loss, progressed"
-#define EVENT_COLUMNS "seq, job, id, time, type, iteration, terminal, succeeded, json, recheck"
+#include "server/store/store.h"
 
 enum query {
     JOB_READ,
+    DOCUMENT_READ,
     JOB_NEXT,
-    JOB_PLACE,
+    QUEUE_READ,
     JOBS_COUNT,
     QUEUE_SINCE,
     JOBS_LIST,
@@ -42,52 +35,55 @@ enum query {
     CHECKPOINT_READ,
     KEY_READ,
     ORPHANS,
+    TOTALS_CHECK,
     BYTES_USED,
+    BYTES_FILE,
+    BYTES_FREE,
     JOBS_OLDEST,
     QUERIES
 };
 
+/* columns_prepare fills in the names. */
 static const char *const query_text[QUERIES] = {
-    [JOB_READ] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id=?1",
-    [JOB_NEXT] = "SELECT " JOB_COLUMNS " FROM jobs WHERE status=0 ORDER BY priority DESC, number",
-    /* two ranges of the index rather than one with a condition on each row, which takes several times as long */
-    [JOB_PLACE] = "SELECT (SELECT count(*) FROM jobs WHERE status=0 AND priority>?1) +"
-                  " (SELECT count(*) FROM jobs WHERE status=0 AND priority=?1 AND number<?2)",
+    [JOB_READ] = "SELECT {jobs} FROM jobs WHERE id=?1",
+    [DOCUMENT_READ] =
+        "SELECT coalesce((SELECT text FROM documents AS d WHERE d.number=jobs.number), document) FROM jobs "
+        "WHERE id=?1",
+    [JOB_NEXT] = "SELECT {jobs} FROM jobs WHERE status=0 ORDER BY priority DESC, number",
+    [QUEUE_READ] = "SELECT priority, number FROM jobs WHERE status=0 ORDER BY priority DESC, number",
     [JOBS_COUNT] = "SELECT count(*) FROM jobs WHERE status=?1",
     [QUEUE_SINCE] = "SELECT coalesce((SELECT time FROM events WHERE (job, id) ="
                     " (SELECT id, events FROM jobs WHERE status=0 ORDER BY priority DESC, number LIMIT 1)), 0)",
-    [JOBS_LIST] =
-        "SELECT " JOB_COLUMNS
-        " FROM jobs WHERE number<?1 AND (?2<0 OR status=?2) AND (?3 IS NULL OR task=?3) AND (?4 IS NULL OR rule=?4)"
-        " ORDER BY number DESC LIMIT ?5",
-    [JOBS_WITH] = "SELECT " JOB_COLUMNS " FROM jobs WHERE (1<<status)&?1 ORDER BY number",
-    [EVENTS_OF_JOB] = "SELECT " EVENT_COLUMNS " FROM events WHERE job=?1 AND id>?2 ORDER BY id LIMIT ?3",
-    [EVENTS_OF_ALL] = "SELECT " EVENT_COLUMNS " FROM events WHERE seq>?2 ORDER BY seq LIMIT ?3",
+    [JOBS_LIST] = "SELECT {jobs} FROM jobs WHERE number<?1 AND (?2<0 OR status=?2) AND (?3 IS NULL OR task=?3) AND (?4 "
+                  "IS NULL OR "
+                  "rule=?4) ORDER BY number DESC LIMIT ?5",
+    [JOBS_WITH] = "SELECT {jobs} FROM jobs WHERE (1<<status)&?1 ORDER BY number",
+    [EVENTS_OF_JOB] = "SELECT {events} FROM events WHERE job=?1 AND id>?2 ORDER BY id LIMIT ?3",
+    [EVENTS_OF_ALL] = "SELECT {events} FROM events WHERE seq>?2 ORDER BY seq LIMIT ?3",
     [PROGRESS_READ] =
-        "SELECT " EVENT_COLUMNS
-        " FROM events WHERE job=?1 AND recheck IS NOT NULL AND iteration BETWEEN ?2 AND ?3 ORDER BY iteration",
+        "SELECT {events} FROM events WHERE job=?1 AND recheck IS NOT NULL AND iteration BETWEEN ?2 AND ?3 ORDER BY "
+        "iteration",
     [PROGRESS_CHECK] = "SELECT recheck FROM events WHERE job=?1 AND iteration=?2 AND recheck IS NOT NULL",
     [SEQ_LAST] = "SELECT coalesce(max(seq),0) FROM events",
     [ID_LAST] = "SELECT id FROM jobs ORDER BY number DESC LIMIT 1",
-    [CHECKPOINTS_LIST] = "SELECT job, iteration, created, loss, sha256, length(bytes) FROM checkpoints WHERE job=?1 "
-                         "ORDER BY iteration DESC",
-    [CHECKPOINTS_NEWEST] = "SELECT job, iteration, created, loss, sha256, length(bytes), bytes FROM checkpoints WHERE "
-                           "job=?1 ORDER BY iteration DESC",
-    [CHECKPOINT_READ] = "SELECT job, iteration, created, loss, sha256, length(bytes), bytes FROM checkpoints WHERE "
-                        "job=?1 AND iteration=?2",
-    [KEY_READ] = "SELECT key, body, job, created FROM keys WHERE key=?1",
-    [ORPHANS] = "SELECT (SELECT count(*) FROM events WHERE type<>'deleted' AND job NOT IN (SELECT id FROM jobs)) +"
-                " (SELECT count(*) FROM checkpoints WHERE job NOT IN (SELECT id FROM jobs)) + (SELECT count(*) FROM "
-                "keys WHERE job NOT IN "
-                "(SELECT id FROM jobs))",
-    [BYTES_USED] = "SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count AS p, "
-                   "pragma_freelist_count AS f, "
-                   "pragma_page_size AS s",
-    [JOBS_OLDEST] =
-        "SELECT id, finished, length(document) + (SELECT coalesce(sum(length(bytes)), 0) FROM checkpoints WHERE "
-        "job=jobs.id) +"
-        " (SELECT coalesce(sum(length(json) + coalesce(length(recheck), 0) + 200), 0) FROM events WHERE job=jobs.id)"
-        " FROM jobs WHERE status>=5 ORDER BY finished, number LIMIT ?1",
+    [CHECKPOINTS_LIST] = "SELECT {checkpoints}, length(bytes) FROM checkpoints WHERE job=?1 ORDER BY iteration DESC",
+    [CHECKPOINTS_NEWEST] =
+        "SELECT {checkpoints}, length(bytes), bytes FROM checkpoints WHERE job=?1 ORDER BY iteration DESC",
+    [CHECKPOINT_READ] = "SELECT {checkpoints}, length(bytes), bytes FROM checkpoints WHERE job=?1 AND iteration=?2",
+    [KEY_READ] = "SELECT {keys} FROM keys WHERE key=?1",
+    [ORPHANS] =
+        "WITH known(id) AS (SELECT id FROM jobs UNION ALL SELECT job FROM purges)"
+        " SELECT (SELECT count(*) FROM events WHERE type<>'deleted' AND job NOT IN known) +"
+        " (SELECT count(*) FROM checkpoints WHERE job NOT IN known) + (SELECT count(*) FROM keys WHERE job NOT IN "
+        "known)"
+        " + (SELECT count(*) FROM documents WHERE number NOT IN (SELECT number FROM jobs UNION ALL SELECT number FROM "
+        "purges))",
+    [TOTALS_CHECK] =
+        "SELECT (SELECT coalesce(sum(bytes), 0) FROM jobs) = (SELECT value FROM totals WHERE name='bytes')",
+    [BYTES_USED] = "SELECT value FROM totals WHERE name='bytes'",
+    [BYTES_FILE] = "SELECT p.page_count * s.page_size FROM pragma_page_count AS p, pragma_page_size AS s",
+    [BYTES_FREE] = "SELECT f.freelist_count * s.page_size FROM pragma_freelist_count AS f, pragma_page_size AS s",
+    [JOBS_OLDEST] = "SELECT id, finished, bytes FROM jobs WHERE status>=5 ORDER BY finished, number LIMIT ?1",
 };
 
 struct store_reader {
@@ -136,8 +132,7 @@ void store_reader_close(struct store_reader *reader) {
 /* The statement, ready to be bound; NULL on failure. */
 static sqlite3_stmt *query_begin(struct store_reader *reader, enum query query) {
     sqlite3_stmt **statement = &reader->queries[query];
-    if (*statement == NULL && sqlite3_prepare_v3(reader->database, query_text[query], -1, SQLITE_PREPARE_PERSISTENT,
-                                                 statement, NULL) != SQLITE_OK) {
+    if (*statement == NULL && columns_prepare(reader->database, query_text[query], statement) != SQLITE_OK) {
         return NULL;
     }
     return *statement;
@@ -147,10 +142,6 @@ static sqlite3_stmt *query_begin(struct store_reader *reader, enum query query) 
 static void query_end(sqlite3_stmt *statement) {
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
-}
-
-static double column_number(sqlite3_stmt *s, int at) {
-    return sqlite3_column_type(s, at) == SQLITE_NULL ? NAN : sqlite3_column_double(s, at);
 }
 
 static char *column_copy(sqlite3_stmt *s, int at) {
@@ -165,43 +156,10 @@ static void column_fixed(sqlite3_stmt *s, int at, char *to, size_t room) {
 
 /* False without memory, or where the row is damaged. */
 static bool job_fill(sqlite3_stmt *s, struct store_job *job) {
-    *job = (struct store_job){.number = sqlite3_column_int64(s, 0),
-                              .document = column_copy(s, 2),
-                              .name = column_copy(s, 4),
-                              .task = column_copy(s, 5),
-                              .rule = column_copy(s, 6),
-                              .status = (enum job_status)sqlite3_column_int(s, 7),
-                              .priority = sqlite3_column_int(s, 8),
-                              .created = sqlite3_column_int64(s, 9),
-                              .started = sqlite3_column_int64(s, 10),
-                              .finished = sqlite3_column_int64(s, 11),
-                              .attempt = sqlite3_column_int(s, 12),
-                              .iterations = sqlite3_column_int64(s, 13),
-                              .iteration = sqlite3_column_int64(s, 14),
-                              .loss = column_number(s, 15),
-                              .accuracy = column_number(s, 16),
-                              .trials_per_second = column_number(s, 17),
-                              .error_code = column_copy(s, 18),
-                              .error_detail = column_copy(s, 19),
-                              .error_iteration = sqlite3_column_int64(s, 20),
-                              .events = sqlite3_column_int64(s, 22),
-                              .crashes = sqlite3_column_int(s, 23),
-                              .crash_iteration = sqlite3_column_int64(s, 24),
-                              .build = column_copy(s, 25),
-                              .isa = column_copy(s, 26),
-                              .trained = sqlite3_column_double(s, 28),
-                              .memory = sqlite3_column_int64(s, 30),
-                              .request = column_copy(s, 31),
-                              .initial_loss = column_number(s, 32),
-                              .progressed = sqlite3_column_int64(s, 33)};
-    column_fixed(s, 1, job->id, sizeof job->id);
-    column_fixed(s, 3, job->digest, sizeof job->digest);
-    column_fixed(s, 21, job->weights_sha256, sizeof job->weights_sha256);
-    column_fixed(s, 27, job->event_digest, sizeof job->event_digest);
-    column_fixed(s, 29, job->dataset_sha256, sizeof job->dataset_sha256);
-    bool known = sqlite3_column_int64(s, 7) >= 0 &&
-                 sqlite3_column_int64(s, 7) < JOB_STATUSES; /* else it indexes beyond its names */
-    return known && job->document != NULL && job->name != NULL && job->task != NULL && job->rule != NULL;
+    *job = (struct store_job){0};
+    bool whole = record_read(s, &record_jobs, job, false);
+    bool known = (int)job->status >= 0 && job->status < JOB_STATUSES; /* else it indexes beyond its names */
+    return whole && known && job->brief != NULL && job->name != NULL && job->task != NULL && job->rule != NULL;
 }
 
 int store_job_read(struct store_reader *reader, const char *id, struct store_job *job) {
@@ -214,6 +172,21 @@ int store_job_read(struct store_reader *reader, const char *id, struct store_job
     if (found == 1 && !job_fill(s, job)) {
         store_job_release(job);
         found = -1;
+    }
+    query_end(s);
+    return found;
+}
+
+int store_document_read(struct store_reader *reader, const char *id, char **document) {
+    sqlite3_stmt *s = query_begin(reader, DOCUMENT_READ);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC);
+    int step = sqlite3_step(s), found = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
+    if (found == 1) {
+        *document = column_copy(s, 0);
+        found = *document != NULL ? 1 : -1;
     }
     query_end(s);
     return found;
@@ -251,13 +224,17 @@ static int64_t number_query(sqlite3_stmt *s) {
     return number;
 }
 
-int64_t store_job_place(struct store_reader *reader, const struct store_job *job) {
-    sqlite3_stmt *s = query_begin(reader, JOB_PLACE);
-    if (s != NULL) {
-        sqlite3_bind_int(s, 1, job->priority);
-        sqlite3_bind_int64(s, 2, job->number);
+int store_queue_read(struct store_reader *reader, bool (*each)(void *user, int priority, int64_t number), void *user) {
+    sqlite3_stmt *s = query_begin(reader, QUEUE_READ);
+    int count = 0, step = s == NULL ? SQLITE_ERROR : SQLITE_ROW;
+    while (step == SQLITE_ROW && (step = sqlite3_step(s)) == SQLITE_ROW) {
+        count++;
+        step = each(user, sqlite3_column_int(s, 0), sqlite3_column_int64(s, 1)) ? SQLITE_ROW : SQLITE_NOMEM;
     }
-    return number_query(s);
+    if (s != NULL) {
+        query_end(s);
+    }
+    return step == SQLITE_DONE ? count : -1;
 }
 
 int64_t store_jobs_count(struct store_reader *reader, enum job_status status) {
@@ -331,20 +308,11 @@ int store_jobs_with(struct store_reader *reader, unsigned statuses,
 static int events_each(sqlite3_stmt *s, bool (*each)(void *user, const struct store_event *event), void *user) {
     int count = 0, step;
     while ((step = sqlite3_step(s)) == SQLITE_ROW) {
-        struct store_event event = {.seq = sqlite3_column_int64(s, 0),
-                                    .id = sqlite3_column_int64(s, 2),
-                                    .time = sqlite3_column_int64(s, 3),
-                                    .iteration = sqlite3_column_int64(s, 5),
-                                    .terminal = sqlite3_column_int(s, 6) != 0,
-                                    .succeeded = sqlite3_column_int(s, 7) != 0};
-        column_fixed(s, 1, event.job, sizeof event.job);
-        column_fixed(s, 4, event.type, sizeof event.type);
-        const void *json = sqlite3_column_text(s, 8), *check = sqlite3_column_text(s, 9);
-        memcpy(&event.json, &json, sizeof json);
-        memcpy(&event.check, &check, sizeof check);
+        struct store_event event = {0};
+        bool whole = record_read(s, &record_events, &event, true);
         count++;
-        if (json == NULL || !each(user, &event)) {
-            step = json == NULL ? SQLITE_NOMEM : SQLITE_DONE;
+        if (!whole || event.json == NULL || !each(user, &event)) {
+            step = !whole || event.json == NULL ? SQLITE_NOMEM : SQLITE_DONE;
             break;
         }
     }
@@ -395,12 +363,9 @@ int store_progress_check(struct store_reader *reader, const char *job, int64_t i
 }
 
 static void checkpoint_fill(sqlite3_stmt *s, struct store_checkpoint *checkpoint) {
-    *checkpoint = (struct store_checkpoint){.iteration = sqlite3_column_int64(s, 1),
-                                            .created = sqlite3_column_int64(s, 2),
-                                            .loss = column_number(s, 3),
-                                            .size = (size_t)sqlite3_column_int64(s, 5)};
-    column_fixed(s, 0, checkpoint->job, sizeof checkpoint->job);
-    column_fixed(s, 4, checkpoint->sha256, sizeof checkpoint->sha256);
+    *checkpoint = (struct store_checkpoint){0};
+    record_read(s, &record_checkpoints, checkpoint, true);
+    checkpoint->size = (size_t)sqlite3_column_int64(s, record_width(&record_checkpoints));
 }
 
 int store_checkpoints_list(struct store_reader *reader, const char *job,
@@ -428,7 +393,7 @@ int store_checkpoints_list(struct store_reader *reader, const char *job,
 static int checkpoint_take(sqlite3_stmt *s, struct store_checkpoint *checkpoint) {
     char hex[STORE_HASH_BYTES];
     checkpoint_fill(s, checkpoint);
-    const void *bytes = sqlite3_column_blob(s, 6);
+    const void *bytes = sqlite3_column_blob(s, record_width(&record_checkpoints) + 1);
     if (bytes == NULL) {
         return checkpoint->size == 0 ? 0 : -1; /* no memory for it: that is no damage */
     }
@@ -476,9 +441,8 @@ int store_key_read(struct store_reader *reader, const char *key, struct store_ke
     sqlite3_bind_text(s, 1, key, -1, SQLITE_STATIC);
     int step = sqlite3_step(s), result = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
     if (result == 1) {
-        *found = (struct store_key){.created = sqlite3_column_int64(s, 3)};
-        column_fixed(s, 1, found->body, sizeof found->body);
-        column_fixed(s, 2, found->job, sizeof found->job);
+        *found = (struct store_key){0};
+        record_read(s, &record_keys, found, false);
     }
     query_end(s);
     return result;
@@ -517,16 +481,28 @@ bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_B
         snprintf(error, STORE_ERROR_BYTES, "the database is damaged: a job has a status that does not exist");
         return false;
     }
-    if (orphans < 0) {
+    int64_t summed = number_query(query_begin(reader, TOTALS_CHECK));
+    if (orphans < 0 || summed < 0) {
         snprintf(error, STORE_ERROR_BYTES, "the database cannot be read: %.300s", sqlite3_errmsg(reader->database));
     } else if (orphans > 0) {
-        snprintf(error, STORE_ERROR_BYTES, "%lld events, checkpoints and keys belong to no job", (long long)orphans);
+        snprintf(error, STORE_ERROR_BYTES, "%lld events, checkpoints, keys and documents belong to no job",
+                 (long long)orphans);
+    } else if (summed == 0) {
+        snprintf(error, STORE_ERROR_BYTES, "the database is damaged: the jobs' bytes do not add up to their total");
     }
-    return orphans == 0;
+    return orphans == 0 && summed == 1;
 }
 
 int64_t store_bytes_used(struct store_reader *reader) {
     return number_query(query_begin(reader, BYTES_USED));
+}
+
+int64_t store_bytes_file(struct store_reader *reader) {
+    return number_query(query_begin(reader, BYTES_FILE));
+}
+
+int64_t store_bytes_free(struct store_reader *reader) {
+    return number_query(query_begin(reader, BYTES_FREE));
 }
 
 int64_t store_memory_bytes(void) {

@@ -1,15 +1,21 @@
 /*
- * Schema: each version is what the one before was, changed. A new database walks the same way as an old one, so that
- * both end with the same tables.
+ * Schema: a new database is made from the records of columns.c and the tables and indexes below; an older one walks
+ * from version to version, and ends with the same columns, tables and indexes (tests/unit/test_store.c compares them).
  *
- * Never edit a version that has been in a release: databases of it exist.
+ * A change is one version: SCHEMA_VERSION, a row of `steps`, and `since` at the columns, tables or indexes that it
+ * brings. Never edit a version that has been in a release: databases of it exist.
  */
 #include "server/store/schema.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "api/job.h"
+#include "server/store/columns.h"
 #include "server/store/store.h"
+
+#define COUNT(table) (sizeof(table) / sizeof *(table))
 
 static const char schema_1[] =
     "CREATE TABLE jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, document TEXT NOT NULL, "
@@ -62,6 +68,31 @@ static const char schema_4[] =
     "UPDATE jobs SET progressed=max(iteration, coalesce((SELECT max(c.iteration) FROM checkpoints c WHERE "
     "c.job=jobs.id), 0)), initial_loss=(SELECT json_extract(e.json, '$.loss') FROM events e WHERE e.job=jobs.id AND "
     "e.iteration=0 AND e.recheck IS NOT NULL);";
+
+#define WRITTEN_OUT 4 /* the versions up to this one stand above as they were released */
+
+/* Records of those versions, whose columns may have grown since. */
+static const struct record *const first_records[] = {&record_jobs, &record_events, &record_checkpoints, &record_keys};
+
+/* Tables of the store's own, and all indexes. `since`: the version that brought them; WRITTEN_OUT for those before. */
+static const struct {
+    int since;
+    const char *text;
+} others[] = {
+    {WRITTEN_OUT, "CREATE INDEX jobs_queue ON jobs (status, priority DESC, number);"},
+    {WRITTEN_OUT, "CREATE INDEX jobs_finished ON jobs (finished, number) WHERE status>=5;"},
+    {WRITTEN_OUT, "CREATE UNIQUE INDEX events_job ON events (job, id);"},
+    {WRITTEN_OUT, "CREATE INDEX events_progress ON events (job, iteration) WHERE recheck IS NOT NULL;"},
+    {WRITTEN_OUT, "CREATE INDEX keys_job ON keys (job);"},
+    {5, "CREATE INDEX events_deleted ON events (seq) WHERE type='deleted';"},
+    /* documents that are too large for lists: by the number of the job, whose row has the brief one */
+    {5, "CREATE TABLE documents (number INTEGER PRIMARY KEY, text TEXT NOT NULL);"},
+    /* sums that are kept with every commit */
+    {5, "CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+        "INSERT INTO totals VALUES ('bytes', 0);"},
+    /* jobs that are deleted, and of which events, checkpoints or a document are still there */
+    {5, "CREATE TABLE purges (job TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;"},
+};
 
 int schema_version(sqlite3 *database) {
     sqlite3_stmt *statement = NULL;
@@ -121,11 +152,101 @@ static bool events_digest(sqlite3 *database) {
     return ok;
 }
 
-/* What leads to each version from the one before. */
+/* Moves a document that holds weights out of its row, which keeps the brief one. */
+static bool document_part(sqlite3_stmt *insert, sqlite3_stmt *update, int64_t number, const char *text) {
+    char *brief = NULL;
+    if (text == NULL || !job_spec_brief_text(text, &brief)) {
+        return false;
+    }
+    if (brief == NULL) {
+        return true;
+    }
+    sqlite3_bind_int64(insert, 1, number);
+    sqlite3_bind_text(insert, 2, text, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(update, 1, number);
+    sqlite3_bind_text(update, 2, brief, -1, SQLITE_STATIC);
+    bool done = sqlite3_step(insert) == SQLITE_DONE && sqlite3_step(update) == SQLITE_DONE;
+    sqlite3_reset(insert);
+    sqlite3_reset(update);
+    free(brief);
+    return done;
+}
+
+static bool documents_part(sqlite3 *database) {
+    sqlite3_stmt *read = NULL, *insert = NULL, *update = NULL;
+    bool ok = sqlite3_prepare_v2(database, "SELECT number, document FROM jobs", -1, &read, NULL) == SQLITE_OK &&
+              sqlite3_prepare_v2(database, "INSERT INTO documents VALUES (?1, ?2)", -1, &insert, NULL) == SQLITE_OK &&
+              sqlite3_prepare_v2(database, "UPDATE jobs SET document=?2 WHERE number=?1", -1, &update, NULL) ==
+                  SQLITE_OK;
+    int step = SQLITE_DONE;
+    while (ok && (step = sqlite3_step(read)) == SQLITE_ROW) {
+        ok = document_part(insert, update, sqlite3_column_int64(read, 0), (const char *)sqlite3_column_text(read, 1));
+    }
+    sqlite3_finalize(read);
+    sqlite3_finalize(insert);
+    sqlite3_finalize(update);
+    return ok && step == SQLITE_DONE;
+}
+
+/* What versions before 5 did not count: as the writer would have. */
+static bool bytes_sum(sqlite3 *database) {
+    char text[1024];
+    snprintf(
+        text, sizeof text,
+        "UPDATE jobs SET bytes = %d + length(document) + coalesce((SELECT length(text) FROM documents AS d WHERE "
+        "d.number=jobs.number), 0)"
+        " + (SELECT coalesce(sum(length(bytes) + %d), 0) FROM checkpoints WHERE job=id)"
+        " + (SELECT coalesce(sum(length(json) + coalesce(length(recheck), 0) + %d), 0) FROM events WHERE job=jobs.id);"
+        "UPDATE totals SET value = (SELECT coalesce(sum(bytes), 0) FROM jobs) WHERE name='bytes'",
+        STORE_JOB_OVERHEAD, STORE_CHECKPOINT_OVERHEAD, STORE_EVENT_OVERHEAD);
+    return sqlite3_exec(database, text, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+static bool fill_5(sqlite3 *database) {
+    return documents_part(database) && bytes_sum(database);
+}
+
+/* What leads to each version from the one before: statements of its own, then what its `since` brings, then `fill`. */
 static const struct {
     const char *statements;
     bool (*fill)(sqlite3 *database); /* NULL: nothing to fill in */
-} steps[SCHEMA_VERSION] = {{schema_1, NULL}, {schema_2, events_digest}, {schema_3, NULL}, {schema_4, NULL}};
+} steps[SCHEMA_VERSION] = {
+    {schema_1, NULL}, {schema_2, events_digest}, {schema_3, NULL}, {schema_4, NULL}, {"", fill_5}};
+
+/* Runs and frees a text that was made; false for NULL too. */
+static bool made_run(sqlite3 *database, char *text) {
+    bool done = text != NULL && sqlite3_exec(database, text, NULL, NULL, NULL) == SQLITE_OK;
+    free(text);
+    return done;
+}
+
+/* Tables and indexes of the versions behind `from`, up to `to`. */
+static bool others_create(sqlite3 *database, int from, int to) {
+    bool done = true;
+    for (size_t i = 0; done && i < COUNT(others); i++) {
+        done = others[i].since <= from || others[i].since > to ||
+               sqlite3_exec(database, others[i].text, NULL, NULL, NULL) == SQLITE_OK;
+    }
+    return done;
+}
+
+static bool newest_create(sqlite3 *database) {
+    bool done = true;
+    for (size_t i = 0; done && i < COUNT(first_records); i++) {
+        done = made_run(database, record_create_text(first_records[i]));
+    }
+    return done && others_create(database, 0, SCHEMA_VERSION);
+}
+
+/* From the version before. */
+static bool version_step(sqlite3 *database, int version) {
+    bool done = sqlite3_exec(database, steps[version - 1].statements, NULL, NULL, NULL) == SQLITE_OK;
+    for (size_t i = 0; done && version > WRITTEN_OUT && i < COUNT(first_records); i++) {
+        done = made_run(database, record_alter_text(first_records[i], version));
+    }
+    return done && (version <= WRITTEN_OUT || others_create(database, version - 1, version)) &&
+           (steps[version - 1].fill == NULL || steps[version - 1].fill(database));
+}
 
 bool schema_migrate(sqlite3 *database, int from) {
     char version[64];
@@ -133,9 +254,11 @@ bool schema_migrate(sqlite3 *database, int from) {
         return true;
     }
     bool ok = sqlite3_exec(database, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
-    for (int i = from; ok && i < SCHEMA_VERSION; i++) {
-        ok = sqlite3_exec(database, steps[i].statements, NULL, NULL, NULL) == SQLITE_OK &&
-             (steps[i].fill == NULL || steps[i].fill(database));
+    if (ok && from == 0) {
+        ok = newest_create(database);
+    }
+    for (int next = from + 1; ok && from > 0 && next <= SCHEMA_VERSION; next++) {
+        ok = version_step(database, next);
     }
     snprintf(version, sizeof version, "PRAGMA user_version=%d; COMMIT", SCHEMA_VERSION);
     ok = ok && sqlite3_exec(database, version, NULL, NULL, NULL) == SQLITE_OK;

@@ -26,6 +26,11 @@
 #define STORE_ID_BYTES 37
 #define STORE_HASH_BYTES 65
 
+/* What a row takes beside its texts and bytes, indexes included: measured, rounded up. */
+#define STORE_JOB_OVERHEAD 1024
+#define STORE_EVENT_OVERHEAD 240
+#define STORE_CHECKPOINT_OVERHEAD 4096
+
 enum job_status {
     JOB_QUEUED,
     JOB_RUNNING,
@@ -51,7 +56,9 @@ static inline bool job_status_is_final(enum job_status status) {
 struct store_job {
     int64_t number; /* order of submission */
     char id[STORE_ID_BYTES];
-    char *document;                /* the defaulted job as JSON text */
+    /* The defaulted job as JSON text, for STORE_JOB_ADD alone; reading leaves it NULL (store_document_read). */
+    char *document;
+    char *brief; /* the document, given weights replaced by their sizes: what lists and answers show */
     char digest[STORE_HASH_BYTES]; /* config_sha256 */
     char *name, *task, *rule;
     enum job_status status;
@@ -74,6 +81,7 @@ struct store_job {
     int64_t memory;                        /* bytes that it takes while it runs, estimated; 0: unknown */
     double trained;                        /* seconds of training in all attempts */
     char dataset_sha256[STORE_HASH_BYTES]; /* of the data it was trained on; "" : none, or not started */
+    int64_t bytes;                         /* what it takes in the store, about; kept by the store itself */
     char *request; /* id of the request that submitted it; NULL: not known. Lines of the log that tell of the job carry
                       it */
 };
@@ -86,7 +94,7 @@ enum store_kind {
     /* job: status, started, finished, attempt, iteration, loss, accuracy, trials_per_second, error, weights_sha256,
        crashes, build, isa, trained, dataset_sha256, initial_loss, progressed */
     STORE_JOB_SET,
-    STORE_JOB_DELETE,     /* job.id: the job, its events and checkpoints */
+    STORE_JOB_DELETE,     /* job.id: the job; its document, events and checkpoints go in portions, soon after */
     STORE_EVENT_ADD,      /* event */
     STORE_CHECKPOINT_ADD, /* checkpoint; keeps the newest `keep` */
     STORE_KEY_ADD         /* idempotency key */
@@ -100,6 +108,7 @@ struct store_event {
     char *json;  /* owned */
     char *check; /* progress: what must come out again when the iteration is computed again; owned, else NULL */
     bool terminal, succeeded;
+    int64_t job_bytes; /* once it is written: what its job takes in the store, about */
 };
 
 struct store_checkpoint {
@@ -180,6 +189,8 @@ struct store_counts {
     uint64_t commits, units, failures;
     struct histogram commit; /* seconds of whole commits, from the first statement on */
     struct histogram sync;   /* of them, what COMMIT itself took: writing the log and its fsync */
+    uint64_t portions;       /* commits that removed a portion of what deleted jobs left */
+    bool purging;            /* there is more of that */
 };
 struct store_counts store_counts(struct store *store);
 
@@ -196,8 +207,11 @@ int store_job_read(struct store_reader *reader, const char *id, struct store_job
 /* The next queued job by priority, then age, that `skip` does not refuse. As store_job_read. */
 int store_job_next(struct store_reader *reader, bool (*skip)(void *user, const char *id), void *user,
                    struct store_job *job);
-/* Queued jobs that start before this one (job.priority, job.number). -1 on failure. */
-int64_t store_job_place(struct store_reader *reader, const struct store_job *job);
+/* The whole document of a job as it was submitted; malloc'ed, it may be tens of megabytes: not for the loop. 1, 0, -1.
+ */
+int store_document_read(struct store_reader *reader, const char *id, char **document);
+/* Calls each for every queued job, in the order in which they start. How many, or -1. At the daemon's start. */
+int store_queue_read(struct store_reader *reader, bool (*each)(void *user, int priority, int64_t number), void *user);
 int64_t store_jobs_count(struct store_reader *reader, enum job_status status);
 /* When the job that starts next was queued (of its last event); 0: no job waits. -1 on failure. */
 int64_t store_queue_since(struct store_reader *reader);
@@ -253,8 +267,11 @@ void store_reader_release(struct store_reader *reader);
  * False, with the first fault in `error`.
  */
 bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_BYTES]);
-/* Bytes that rows take; free pages of the file are not counted. -1 on failure. */
+/* Bytes that all jobs take together, about: the sum of what each takes, kept with every commit. -1 on failure. */
 int64_t store_bytes_used(struct store_reader *reader);
+/* Bytes of the database's file, and of them those of pages that are free. -1 on failure. */
+int64_t store_bytes_file(struct store_reader *reader);
+int64_t store_bytes_free(struct store_reader *reader);
 /* Bytes of memory that the store's connections take in this process: page caches, at most 8 MiB for writing and 2 MiB
  * for each reader, and statements. */
 int64_t store_memory_bytes(void);

@@ -20,54 +20,71 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/store/schema.h"
+#include "api/job.h"
 #include "server/base/thread.h"
+#include "server/store/columns.h"
+#include "server/store/schema.h"
 
 #define WHAT_TO_DO                                                                                                     \
     "restore it from a backup, or move it away, with all files whose names begin with its own, to start anew"
-#define UNITS_A_COMMIT 512 /* bounds the time that the first of a crowd waits for the last */
+#define UNITS_A_COMMIT 512     /* bounds the time that the first of a crowd waits for the last */
+#define PURGE_EVENTS_MOST 2000 /* a portion */
+#define DELETED_KEPT 10000     /* newest events of deletions that are kept */
 
-/* The statements of the writer, prepared once. */
+/* The statements of the writer, prepared once; columns_prepare fills in the names. */
 enum statement {
     JOB_ADD,
+    DOCUMENT_ADD,
     JOB_SET,
-    JOB_EVENTS,
-    EVENT_DIGEST,
+    JOB_COUNT,
+    JOB_COUNTED,
+    JOB_GROW,
+    CHECKPOINTS_BYTES,
+    TOTAL_ADD,
+    JOB_PURGE,
     JOB_DELETE,
-    JOB_DELETE_EVENTS,
-    JOB_DELETE_CHECKPOINTS,
     JOB_DELETE_KEYS,
     EVENT_ADD,
     CHECKPOINT_ADD,
     CHECKPOINT_TRIM,
     KEY_ADD,
+    PURGE_NEXT,
+    PURGE_EVENTS,
+    PURGE_CHECKPOINT,
+    PURGE_DOCUMENT,
+    PURGE_DONE,
+    DELETED_TRIM,
     STATEMENTS
 };
 
 static const char *const statement_text[STATEMENTS] = {
-    [JOB_ADD] = "INSERT INTO jobs (id, document, digest, name, task, rule, status, priority, created, iterations, "
-                "memory, request)"
-                " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
-    [JOB_SET] = "UPDATE jobs SET status=?2, started=?3, finished=?4, attempt=?5, iteration=?6, loss=?7, accuracy=?8, "
-                "trials_per_second=?9, "
-                "error_code=?10,"
-                " error_detail=?11, error_iteration=?12, weights_sha256=?13, crashes=?14, crash_iteration=?15, "
-                "build=?16, isa=?17, "
-                "trained=?18, dataset_sha256=?19, initial_loss=?20, progressed=?21 WHERE id=?1",
-    [JOB_EVENTS] = "UPDATE jobs SET events=?2, event_digest=?3 WHERE id=?1",
-    [EVENT_DIGEST] = "SELECT event_digest FROM jobs WHERE id=?1",
+    [JOB_ADD] = "{jobs:insert}",
+    [DOCUMENT_ADD] = "INSERT INTO documents (number, text) VALUES (?1, ?2)",
+    [JOB_SET] = "{jobs:update}",
+    [JOB_COUNT] = "UPDATE jobs SET events=?2, event_digest=?3, bytes=bytes+?4 WHERE id=?1",
+    [JOB_COUNTED] = "SELECT event_digest, bytes FROM jobs WHERE id=?1",
+    [JOB_GROW] = "UPDATE jobs SET bytes=bytes+?2 WHERE id=?1",
+    [CHECKPOINTS_BYTES] = "SELECT coalesce(sum(length(bytes)), 0), count(*) FROM checkpoints WHERE job=?1",
+    [TOTAL_ADD] = "UPDATE totals SET value=value+?1 WHERE name='bytes'",
+    [JOB_PURGE] = "INSERT INTO purges (job, number) SELECT id, number FROM jobs WHERE id=?1",
     [JOB_DELETE] = "DELETE FROM jobs WHERE id=?1",
-    [JOB_DELETE_EVENTS] = "DELETE FROM events WHERE job=?1",
-    [JOB_DELETE_CHECKPOINTS] = "DELETE FROM checkpoints WHERE job=?1",
     [JOB_DELETE_KEYS] = "DELETE FROM keys WHERE job=?1",
-    [EVENT_ADD] = "INSERT INTO events (seq, job, id, time, type, iteration, terminal, succeeded, json, recheck) VALUES "
-                  "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
-    [CHECKPOINT_ADD] =
-        "INSERT OR REPLACE INTO checkpoints (job, iteration, created, loss, sha256, bytes) VALUES (?1,?2,?3,?4,?5,?6)",
+    [EVENT_ADD] = "{events:insert}",
+    [CHECKPOINT_ADD] = "{checkpoints:replace}",
     [CHECKPOINT_TRIM] =
         "DELETE FROM checkpoints WHERE job=?1 AND iteration NOT IN (SELECT iteration FROM checkpoints WHERE job=?1"
         " ORDER BY iteration DESC LIMIT ?2)",
-    [KEY_ADD] = "INSERT INTO keys (key, body, job, created) VALUES (?1,?2,?3,?4)",
+    [KEY_ADD] = "{keys:insert}",
+    [PURGE_NEXT] = "SELECT job, number FROM purges LIMIT 1",
+    [PURGE_EVENTS] =
+        "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE job=?1 AND type<>'deleted' ORDER BY "
+        "id LIMIT ?2)",
+    [PURGE_CHECKPOINT] = "DELETE FROM checkpoints WHERE job=?1 AND iteration = (SELECT min(iteration) FROM checkpoints "
+                         "WHERE job=?1)",
+    [PURGE_DOCUMENT] = "DELETE FROM documents WHERE number=?1",
+    [PURGE_DONE] = "DELETE FROM purges WHERE job=?1",
+    [DELETED_TRIM] = "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE type='deleted' ORDER BY seq DESC "
+                     "LIMIT ?2 OFFSET ?1)",
 };
 
 struct store {
@@ -85,6 +102,8 @@ struct store {
     uint64_t handled; /* the last failure that the loop has dealt with; failures are counted from 1 */
     uint64_t failed;  /* writer's: the last failure; units from before the loop has dealt with it fail untried */
     char reason[STORE_ERROR_BYTES]; /* writer's: of the last commit that failed */
+    int64_t grown;                  /* writer's: bytes by which jobs have grown in this transaction */
+    bool purging;                   /* writer's: a deleted job has left something */
     struct store_counts counts;
 };
 
@@ -120,6 +139,7 @@ void sha256_hex(const void *bytes, size_t size, char hex[STORE_HASH_BYTES]) {
 
 void store_job_release(struct store_job *job) {
     free(job->document);
+    free(job->brief);
     free(job->name);
     free(job->task);
     free(job->rule);
@@ -233,14 +253,6 @@ struct store_counts store_counts(struct store *store) {
 
 /* ---- writing ---- */
 
-static void bind_number(sqlite3_stmt *statement, int at, double number) {
-    if (isnan(number)) {
-        sqlite3_bind_null(statement, at);
-    } else {
-        sqlite3_bind_double(statement, at, number);
-    }
-}
-
 static void bind_text(sqlite3_stmt *statement, int at, const char *text) {
     sqlite3_bind_text(statement, at, text, -1, SQLITE_STATIC);
 }
@@ -252,132 +264,135 @@ static int statement_run(sqlite3_stmt *statement) {
     return result;
 }
 
-static int job_add(struct store *store, const struct store_job *job) {
-    sqlite3_stmt *s = store->statements[JOB_ADD];
-    bind_text(s, 1, job->id);
-    bind_text(s, 2, job->document);
-    bind_text(s, 3, job->digest);
-    bind_text(s, 4, job->name != NULL ? job->name : "");
-    bind_text(s, 5, job->task);
-    bind_text(s, 6, job->rule);
-    sqlite3_bind_int(s, 7, (int)job->status);
-    sqlite3_bind_int(s, 8, job->priority);
-    sqlite3_bind_int64(s, 9, job->created);
-    sqlite3_bind_int64(s, 10, job->iterations);
-    sqlite3_bind_int64(s, 11, job->memory);
-    bind_text(s, 12, job->request);
-    return statement_run(s);
+/* Writes a row of a record by its statement. */
+static int record_write(struct store *store, enum statement statement, const struct record *record, unsigned use,
+                        const void *row) {
+    record_bind(store->statements[statement], record, use, row);
+    return statement_run(store->statements[statement]);
 }
 
-static int job_set(struct store *store, const struct store_job *job) {
-    sqlite3_stmt *s = store->statements[JOB_SET];
-    bind_text(s, 1, job->id);
-    sqlite3_bind_int(s, 2, (int)job->status);
-    sqlite3_bind_int64(s, 3, job->started);
-    sqlite3_bind_int64(s, 4, job->finished);
-    sqlite3_bind_int(s, 5, job->attempt);
-    sqlite3_bind_int64(s, 6, job->iteration);
-    bind_number(s, 7, job->loss);
-    bind_number(s, 8, job->accuracy);
-    bind_number(s, 9, job->trials_per_second);
-    bind_text(s, 10, job->error_code);
-    bind_text(s, 11, job->error_detail);
-    sqlite3_bind_int64(s, 12, job->error_iteration);
-    bind_text(s, 13, job->weights_sha256);
-    sqlite3_bind_int(s, 14, job->crashes);
-    sqlite3_bind_int64(s, 15, job->crash_iteration);
-    bind_text(s, 16, job->build);
-    bind_text(s, 17, job->isa);
-    sqlite3_bind_double(s, 18, job->trained);
-    bind_text(s, 19, job->dataset_sha256);
-    bind_number(s, 20, job->initial_loss);
-    sqlite3_bind_int64(s, 21, job->progressed);
-    return statement_run(s);
-}
-
-static int job_delete(struct store *store, const char *id) {
-    static const enum statement all[] = {JOB_DELETE_KEYS, JOB_DELETE_CHECKPOINTS, JOB_DELETE_EVENTS, JOB_DELETE};
-    int result = SQLITE_DONE;
-    for (size_t i = 0; result == SQLITE_DONE && i < sizeof all / sizeof *all; i++) {
-        bind_text(store->statements[all[i]], 1, id);
-        result = statement_run(store->statements[all[i]]);
+/* A document with weights has a row of its own, and the job's row has the brief one. */
+static int job_add(struct store *store, struct store_job *job) {
+    char *text = job->document;
+    if (text == NULL || !job_spec_brief_text(text, &job->brief)) {
+        return SQLITE_NOMEM;
+    }
+    bool parted = job->brief != NULL;
+    job->bytes = STORE_JOB_OVERHEAD + (int64_t)strlen(text) + (parted ? (int64_t)strlen(job->brief) : 0);
+    if (!parted) {
+        job->brief = text;
+        job->document = NULL;
+    }
+    int result = record_write(store, JOB_ADD, &record_jobs, COLUMN_ADD, job);
+    job->number = sqlite3_last_insert_rowid(store->database);
+    store->grown += job->bytes;
+    if (result == SQLITE_DONE && parted) {
+        sqlite3_bind_int64(store->statements[DOCUMENT_ADD], 1, job->number);
+        bind_text(store->statements[DOCUMENT_ADD], 2, text);
+        result = statement_run(store->statements[DOCUMENT_ADD]);
     }
     return result;
 }
 
-/*
- * The job's number of events, and their digest with this one added. The event that tells of a deletion finds no job any
- * more.
- */
-static int job_count_event(struct store *store, const struct store_event *event) {
-    sqlite3_stmt *s = store->statements[EVENT_DIGEST];
-    char digest[STORE_HASH_BYTES];
-    bind_text(s, 1, event->job);
+/* What the job has so far: its events' digest, its bytes. SQLITE_ROW, SQLITE_DONE where there is no such job. */
+static int job_counted(struct store *store, const char *id, char digest[STORE_HASH_BYTES], int64_t *bytes) {
+    sqlite3_stmt *s = store->statements[JOB_COUNTED];
+    bind_text(s, 1, id);
     int result = sqlite3_step(s);
     if (result == SQLITE_ROW) {
-        snprintf(digest, sizeof digest, "%s", (const char *)sqlite3_column_text(s, 0));
+        snprintf(digest, STORE_HASH_BYTES, "%s", (const char *)sqlite3_column_text(s, 0));
+        *bytes = sqlite3_column_int64(s, 1);
     }
     sqlite3_reset(s);
+    return result;
+}
+
+/* The row goes at once, and with it all that can be seen of the job; what is large follows in portions (purge). */
+static int job_delete(struct store *store, const char *id) {
+    static const enum statement all[] = {JOB_PURGE, JOB_DELETE_KEYS, JOB_DELETE};
+    char digest[STORE_HASH_BYTES];
+    int64_t bytes = 0;
+    int result = job_counted(store, id, digest, &bytes);
+    if (result != SQLITE_ROW) {
+        return result;
+    }
+    result = SQLITE_DONE;
+    for (size_t i = 0; result == SQLITE_DONE && i < sizeof all / sizeof *all; i++) {
+        bind_text(store->statements[all[i]], 1, id);
+        result = statement_run(store->statements[all[i]]);
+    }
+    store->grown -= bytes;
+    store->purging = true;
+    return result;
+}
+
+/*
+ * The job's number of events, their digest with this one added, and its bytes. The event of a deletion finds no job any
+ * more.
+ */
+static int job_count_event(struct store *store, struct store_event *event) {
+    sqlite3_stmt *s = store->statements[JOB_COUNT];
+    char digest[STORE_HASH_BYTES];
+    int64_t more = STORE_EVENT_OVERHEAD + (int64_t)strlen(event->json) +
+                   (event->check == NULL ? 0 : (int64_t)strlen(event->check));
+    int result = job_counted(store, event->job, digest, &event->job_bytes);
     if (result != SQLITE_ROW) {
         return result;
     }
     event_digest_add(digest, event->json);
-    s = store->statements[JOB_EVENTS];
+    event->job_bytes += more;
+    store->grown += more;
     bind_text(s, 1, event->job);
     sqlite3_bind_int64(s, 2, event->id);
     bind_text(s, 3, digest);
+    sqlite3_bind_int64(s, 4, more);
     return statement_run(s);
 }
 
-static int event_add(struct store *store, const struct store_event *event) {
-    sqlite3_stmt *s = store->statements[EVENT_ADD];
-    sqlite3_bind_int64(s, 1, event->seq);
-    bind_text(s, 2, event->job);
-    sqlite3_bind_int64(s, 3, event->id);
-    sqlite3_bind_int64(s, 4, event->time);
-    bind_text(s, 5, event->type);
-    sqlite3_bind_int64(s, 6, event->iteration);
-    sqlite3_bind_int(s, 7, event->terminal);
-    sqlite3_bind_int(s, 8, event->succeeded);
-    bind_text(s, 9, event->json);
-    bind_text(s, 10, event->check);
-    int result = statement_run(s);
+static int event_add(struct store *store, struct store_event *event) {
+    int result = record_write(store, EVENT_ADD, &record_events, COLUMN_ADD, event);
     return result == SQLITE_DONE ? job_count_event(store, event) : result;
 }
 
+/* What the job's checkpoints take; -1 on failure. Their number is bounded, and their bytes are not read for it. */
+static int64_t checkpoints_bytes(struct store *store, const char *job) {
+    sqlite3_stmt *s = store->statements[CHECKPOINTS_BYTES];
+    bind_text(s, 1, job);
+    int64_t bytes = sqlite3_step(s) == SQLITE_ROW
+                        ? sqlite3_column_int64(s, 0) + STORE_CHECKPOINT_OVERHEAD * sqlite3_column_int64(s, 1)
+                        : -1;
+    sqlite3_reset(s);
+    return bytes;
+}
+
 static int checkpoint_add(struct store *store, const struct store_checkpoint *checkpoint) {
-    sqlite3_stmt *s = store->statements[CHECKPOINT_ADD];
-    bind_text(s, 1, checkpoint->job);
-    sqlite3_bind_int64(s, 2, checkpoint->iteration);
-    sqlite3_bind_int64(s, 3, checkpoint->created);
-    bind_number(s, 4, checkpoint->loss);
-    bind_text(s, 5, checkpoint->sha256);
-    sqlite3_bind_blob64(s, 6, checkpoint->bytes, checkpoint->size, SQLITE_STATIC);
-    int result = statement_run(s);
+    int64_t before = checkpoints_bytes(store, checkpoint->job);
+    int result = before < 0 ? sqlite3_errcode(store->database)
+                            : record_write(store, CHECKPOINT_ADD, &record_checkpoints, COLUMN_ADD, checkpoint);
     if (result != SQLITE_DONE) {
         return result;
     }
-    s = store->statements[CHECKPOINT_TRIM];
+    sqlite3_stmt *s = store->statements[CHECKPOINT_TRIM];
     bind_text(s, 1, checkpoint->job);
     sqlite3_bind_int(s, 2, checkpoint->keep > 0 ? checkpoint->keep : 1);
+    result = statement_run(s);
+    int64_t after = result == SQLITE_DONE ? checkpoints_bytes(store, checkpoint->job) : -1;
+    if (after < 0) {
+        return result == SQLITE_DONE ? sqlite3_errcode(store->database) : result;
+    }
+    s = store->statements[JOB_GROW];
+    bind_text(s, 1, checkpoint->job);
+    sqlite3_bind_int64(s, 2, after - before);
+    store->grown += after - before;
     return statement_run(s);
 }
 
-static int key_add(struct store *store, const struct store_key *key) {
-    sqlite3_stmt *s = store->statements[KEY_ADD];
-    bind_text(s, 1, key->key);
-    bind_text(s, 2, key->body);
-    bind_text(s, 3, key->job);
-    sqlite3_bind_int64(s, 4, key->created);
-    return statement_run(s);
-}
-
-static int item_write(struct store *store, const struct store_item *item) {
+static int item_write(struct store *store, struct store_item *item) {
     switch (item->kind) {
     case STORE_JOB_ADD:
         return job_add(store, &item->job);
     case STORE_JOB_SET:
-        return job_set(store, &item->job);
+        return record_write(store, JOB_SET, &record_jobs, COLUMN_SET, &item->job);
     case STORE_JOB_DELETE:
         return job_delete(store, item->job.id);
     case STORE_EVENT_ADD:
@@ -385,7 +400,7 @@ static int item_write(struct store *store, const struct store_item *item) {
     case STORE_CHECKPOINT_ADD:
         return checkpoint_add(store, &item->checkpoint);
     case STORE_KEY_ADD:
-        return key_add(store, &item->key);
+        return record_write(store, KEY_ADD, &record_keys, COLUMN_ADD, &item->key);
     }
     return SQLITE_MISUSE;
 }
@@ -429,7 +444,8 @@ static int unit_write(struct store *store, struct store_unit *unit) {
     if (result != SQLITE_OK) {
         return result;
     }
-    for (const struct store_item *item = unit->first; step == SQLITE_DONE && item != NULL; item = item->next) {
+    int64_t grown = store->grown;
+    for (struct store_item *item = unit->first; step == SQLITE_DONE && item != NULL; item = item->next) {
         errno = 0;
         step = item_write(store, item);
     }
@@ -441,17 +457,24 @@ static int unit_write(struct store *store, struct store_unit *unit) {
         reason_keep(store, step);
         return step;
     }
+    store->grown = grown;
     unit->result = STORE_FAILED;
     snprintf(unit->error, sizeof unit->error, "%s", sqlite3_errmsg(store->database));
     return database_do(store, "ROLLBACK TO unit; RELEASE unit");
 }
 
-/* SQLITE_OK, or what went wrong. `synced` receives how long COMMIT itself took; untouched where it was not reached. */
-static int units_commit(struct store *store, struct store_unit *units, double *synced) {
-    int result = database_do(store, "BEGIN IMMEDIATE");
-    for (struct store_unit *unit = units; result == SQLITE_OK && unit != NULL; unit = unit->next) {
-        result = unit_write(store, unit);
+/* The sum of all jobs' bytes, with what this transaction brought. SQLITE_OK, or what went wrong. */
+static int total_add(struct store *store) {
+    sqlite3_bind_int64(store->statements[TOTAL_ADD], 1, store->grown);
+    int result = store->grown == 0 ? SQLITE_DONE : statement_run(store->statements[TOTAL_ADD]);
+    if (result != SQLITE_DONE) {
+        reason_keep(store, result);
     }
+    return result == SQLITE_DONE ? SQLITE_OK : result;
+}
+
+/* Ends the transaction: commits what has gone well so far, else takes all back. As units_commit. */
+static int transaction_end(struct store *store, int result, double *synced) {
     if (result == SQLITE_OK) {
         double began = clock_seconds();
         result = database_do(store, "COMMIT");
@@ -463,10 +486,82 @@ static int units_commit(struct store *store, struct store_unit *units, double *s
     return result;
 }
 
-/* Takes what waits, at most UNITS_A_COMMIT; NULL when it is time to leave. */
-static struct store_unit *units_take(struct store *store) {
+/* SQLITE_OK, or what went wrong. `synced` receives how long COMMIT itself took; untouched where it was not reached. */
+static int units_commit(struct store *store, struct store_unit *units, double *synced) {
+    int result = database_do(store, "BEGIN IMMEDIATE");
+    store->grown = 0;
+    for (struct store_unit *unit = units; result == SQLITE_OK && unit != NULL; unit = unit->next) {
+        result = unit_write(store, unit);
+    }
+    return transaction_end(store, result == SQLITE_OK ? total_add(store) : result, synced);
+}
+
+/* ---- what deleted jobs leave ---- */
+
+/* The statement's effect in rows; -1 on failure. */
+static int rows_delete(struct store *store, enum statement statement, const char *job, int64_t number) {
+    sqlite3_stmt *s = store->statements[statement];
+    if (job != NULL) {
+        bind_text(s, 1, job);
+    } else {
+        sqlite3_bind_int64(s, 1, number);
+    }
+    if (sqlite3_bind_parameter_count(s) > 1) {
+        sqlite3_bind_int(s, 2, PURGE_EVENTS_MOST);
+    }
+    return statement_run(s) == SQLITE_DONE ? sqlite3_changes(store->database) : -1;
+}
+
+/* One portion of one job: some events, else one checkpoint, else the rest. False where the database fails. */
+static bool purge_portion(struct store *store, const char *job, int64_t number) {
+    int gone = rows_delete(store, PURGE_EVENTS, job, 0);
+    gone = gone == 0 ? rows_delete(store, PURGE_CHECKPOINT, job, 0) : gone;
+    if (gone != 0) {
+        return gone > 0;
+    }
+    return rows_delete(store, PURGE_DOCUMENT, NULL, number) >= 0 && rows_delete(store, PURGE_DONE, job, 0) >= 0 &&
+           rows_delete(store, DELETED_TRIM, NULL, DELETED_KEPT) >= 0;
+}
+
+/* 1: `job` and `number` receive the next that has left something; 0: none has. -1 on failure. */
+static int purge_next(struct store *store, char job[STORE_ID_BYTES], int64_t *number) {
+    sqlite3_stmt *s = store->statements[PURGE_NEXT];
+    int step = sqlite3_step(s);
+    if (step == SQLITE_ROW) {
+        snprintf(job, STORE_ID_BYTES, "%s", (const char *)sqlite3_column_text(s, 0));
+        *number = sqlite3_column_int64(s, 1);
+    }
+    sqlite3_reset(s);
+    return step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
+}
+
+/*
+ * Removes one portion, in a commit of its own, so that no deletion holds up what others write. Where nothing can be
+ * written it is left for a later commit.
+ */
+static void purge(struct store *store) {
+    char job[STORE_ID_BYTES];
+    int64_t number = 0;
+    double synced;
+    int found = purge_next(store, job, &number);
+    bool done = found == 1 && database_do(store, "BEGIN IMMEDIATE") == SQLITE_OK;
+    if (done) {
+        done = purge_portion(store, job, number);
+        done = transaction_end(store, done ? SQLITE_OK : SQLITE_ERROR, &synced) == SQLITE_OK;
+    }
+    store->purging = done;
     pthread_mutex_lock(&store->mutex);
-    while (store->first == NULL && !store->leave) {
+    store->counts.portions += done;
+    store->counts.purging = found != 0;
+    pthread_mutex_unlock(&store->mutex);
+}
+
+/* ---- the writer ---- */
+
+/* Takes what waits, at most UNITS_A_COMMIT; NULL when it is time to leave, or to go on purging. */
+static struct store_unit *units_take(struct store *store, bool *leave) {
+    pthread_mutex_lock(&store->mutex);
+    while (store->first == NULL && !store->leave && !store->purging) {
         pthread_cond_wait(&store->wake, &store->mutex);
     }
     struct store_unit *taken = store->first, **end = &store->first;
@@ -478,6 +573,7 @@ static struct store_unit *units_take(struct store *store) {
     if (store->first == NULL) {
         store->last = &store->first;
     }
+    *leave = taken == NULL && store->leave;
     pthread_mutex_unlock(&store->mutex);
     return taken;
 }
@@ -522,33 +618,44 @@ static void units_fail_all(struct store *store, struct store_unit *units) {
     }
 }
 
+/* Commits units that may be written, and counts that. */
+static void units_write(struct store *store, struct store_unit *units) {
+    double began = clock_seconds(), synced = NAN;
+    int result = units_commit(store, units, &synced);
+    double took = clock_seconds() - began;
+    uint64_t count = 0;
+    for (const struct store_unit *unit = units; unit != NULL; unit = unit->next) {
+        count++;
+    }
+    if (result != SQLITE_OK) {
+        units_fail_all(store, units);
+    }
+    pthread_mutex_lock(&store->mutex);
+    store->counts.commits++;
+    store->counts.units += count;
+    store->counts.failures += result != SQLITE_OK;
+    /* what could not be purged before may go now */
+    store->purging = store->purging || (store->counts.purging && result == SQLITE_OK);
+    store->counts.purging = store->counts.purging || store->purging;
+    histogram_add(&store->counts.commit, took);
+    if (!isnan(synced)) {
+        histogram_add(&store->counts.sync, synced);
+    }
+    pthread_mutex_unlock(&store->mutex);
+    units_deliver(store, units);
+}
+
 static void writer_main(void *argument) {
     struct store *store = argument;
-    for (struct store_unit *units; (units = units_take(store)) != NULL;) {
+    bool leave = false;
+    for (struct store_unit *units = units_take(store, &leave); !leave; units = units_take(store, &leave)) {
         units = units_refuse(store, units);
-        if (units == NULL) {
-            continue;
+        if (units != NULL) {
+            units_write(store, units);
         }
-        double began = clock_seconds(), synced = NAN;
-        int result = units_commit(store, units, &synced);
-        double took = clock_seconds() - began;
-        uint64_t count = 0;
-        for (const struct store_unit *unit = units; unit != NULL; unit = unit->next) {
-            count++;
+        if (store->purging) {
+            purge(store);
         }
-        if (result != SQLITE_OK) {
-            units_fail_all(store, units);
-        }
-        pthread_mutex_lock(&store->mutex);
-        store->counts.commits++;
-        store->counts.units += count;
-        store->counts.failures += result != SQLITE_OK;
-        histogram_add(&store->counts.commit, took);
-        if (!isnan(synced)) {
-            histogram_add(&store->counts.sync, synced);
-        }
-        pthread_mutex_unlock(&store->mutex);
-        units_deliver(store, units);
     }
 }
 
@@ -686,11 +793,11 @@ static bool database_open(struct store *store, const char *directory, char *erro
         return database_fail(store, path, "prepare", error);
     }
     for (int i = 0; i < STATEMENTS; i++) {
-        if (sqlite3_prepare_v3(store->database, statement_text[i], -1, SQLITE_PREPARE_PERSISTENT, &store->statements[i],
-                               NULL) != SQLITE_OK) {
+        if (columns_prepare(store->database, statement_text[i], &store->statements[i]) != SQLITE_OK) {
             return database_fail(store, path, "prepare", error);
         }
     }
+    store->purging = store->counts.purging = true; /* until it has looked */
     return directory_sync(directory, error);
 }
 

@@ -165,6 +165,27 @@ static void statement_run(const char *text) {
     sqlite3_close(database);
 }
 
+static void purge_await(void) {
+    for (int i = 0; i < 5000 && store_counts(store).purging; i++) {
+        usleep(2000);
+    }
+    ck_assert(!store_counts(store).purging);
+}
+
+static int64_t number_read(const char *text) {
+    char path[128];
+    sqlite3 *database;
+    sqlite3_stmt *s = NULL;
+    snprintf(path, sizeof path, "%s/modprop.db", directory);
+    ck_assert_int_eq(sqlite3_open(path, &database), SQLITE_OK);
+    ck_assert_msg(sqlite3_prepare_v2(database, text, -1, &s, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(database));
+    ck_assert_int_eq(sqlite3_step(s), SQLITE_ROW);
+    int64_t number = sqlite3_column_int64(s, 0);
+    sqlite3_finalize(s);
+    sqlite3_close(database);
+    return number;
+}
+
 static bool event_count(void *user, const struct store_event *event) {
     (void)event;
     ++*(int *)user;
@@ -185,6 +206,7 @@ START_TEST(test_many_units_share_commits_and_come_back_in_order) {
     }
     ck_assert_int_eq(store_jobs_count(reader, JOB_QUEUED), 600);
     ck_assert_int_eq(store_seq_last(reader), 600);
+    store_flush(store); /* the last unit has come back a moment before the writer has counted it */
     ck_assert_uint_eq(store_depth(store), 0);
 }
 END_TEST
@@ -242,7 +264,8 @@ START_TEST(test_a_job_comes_back_as_it_was_written) {
     units_await();
     id_of(7, id);
     ck_assert_int_eq(store_job_read(reader, id, &job), 1);
-    ck_assert_str_eq(job.document, "{\"seed\":1}");
+    ck_assert_str_eq(job.brief, "{\"seed\":1}");
+    ck_assert_ptr_null(job.document);
     ck_assert_int_eq(job.status, JOB_FAILED);
     ck_assert_int_eq(job.priority, 3);
     ck_assert(job.created == 1007 && job.started == 11 && job.finished == 12 && job.attempt == 2 &&
@@ -260,24 +283,27 @@ START_TEST(test_a_job_comes_back_as_it_was_written) {
 }
 END_TEST
 
+static bool queue_note(void *user, int priority, int64_t number) {
+    (void)priority;
+    *(int64_t *)user = *(int64_t *)user * 10 + number;
+    return true;
+}
+
 static bool is_skipped(void *user, const char *id) {
     return strcmp(id, user) == 0;
 }
 
 START_TEST(test_the_queue_is_by_priority_then_age) {
-    static const int priorities[] = {0, 5, 0, 5, -1}, wanted[] = {2, 4, 1, 3, 5};
+    static const int priorities[] = {0, 5, 0, 5, -1};
+    int64_t order_read = 0;
     struct store_job job;
     char first[STORE_ID_BYTES], id[STORE_ID_BYTES];
     for (int i = 0; i < 5; i++) {
         job_submit(i + 1, priorities[i]);
     }
     units_await();
-    for (int place = 0; place < 5; place++) {
-        id_of(wanted[place], id);
-        ck_assert_int_eq(store_job_read(reader, id, &job), 1);
-        ck_assert_int_eq(store_job_place(reader, &job), place);
-        store_job_release(&job);
-    }
+    ck_assert_int_eq(store_queue_read(reader, queue_note, &order_read), 5);
+    ck_assert_int_eq(order_read, 24135);
     ck_assert_int_eq(store_job_next(reader, is_skipped, (char[]){"none"}, &job), 1);
     id_of(2, first);
     ck_assert_str_eq(job.id, first);
@@ -356,6 +382,7 @@ START_TEST(test_deletion_takes_all_that_belongs_to_the_job) {
     memcpy(unit->first->next->event.type, "deleted", 8);
     unit_submit(unit);
     units_await();
+    purge_await();
     ck_assert_int_eq(results[STORE_WRITTEN], 4);
     ck_assert_int_eq(store_job_read(reader, id, &job), 0);
     ck_assert_int_eq(store_key_read(reader, "k", &key), 0);
@@ -363,6 +390,228 @@ START_TEST(test_deletion_takes_all_that_belongs_to_the_job) {
     ck_assert_int_eq(store_events_read(reader, NULL, 0, 10, event_count, &events), 2);
     ck_assert_msg(store_integrity_check(reader, error), "%s", error);
     ck_assert_int_eq(store_jobs_count(reader, JOB_QUEUED), 1);
+}
+END_TEST
+
+static void job_remove(int number, int64_t id, int64_t seq) {
+    struct store_unit *unit = unit_make(number);
+    id_of(number, store_unit_add(unit, STORE_JOB_DELETE)->job.id);
+    event_put(unit, number, id, seq, NULL);
+    memcpy(unit->first->next->event.type, "deleted", 8);
+    unit_submit(unit);
+}
+
+START_TEST(test_a_large_deletion_is_made_in_portions) {
+    struct store_job job;
+    char id[STORE_ID_BYTES], error[STORE_ERROR_BYTES];
+    id_of(1, id);
+    job_submit(1, 0);
+    struct store_unit *unit = unit_make(1);
+    for (int i = 2; i <= 9001; i++) {
+        event_put(unit, 1, i, i, NULL);
+    }
+    checkpoint_put(unit, 1, 10, 3);
+    checkpoint_put(unit, 1, 20, 3);
+    unit_submit(unit);
+    units_await();
+    purge_await();
+    uint64_t portions = store_counts(store).portions;
+    job_remove(1, 9002, 9002);
+    job_submit(9003, 0); /* it is not held up by what the deletion leaves */
+    units_await();
+    ck_assert_int_eq(store_job_read(reader, id, &job), 0);
+    ck_assert_msg(store_integrity_check(reader, error), "%s", error);
+    purge_await();
+    portions = store_counts(store).portions - portions;
+    ck_assert_msg(portions >= 7, "%" PRIu64 " portions of 9000 events and two checkpoints", portions);
+    ck_assert_int_eq(number_read("SELECT count(*) FROM events"), 2);
+    ck_assert_int_eq(number_read("SELECT count(*) FROM checkpoints"), 0);
+    ck_assert_msg(store_integrity_check(reader, error), "%s", error);
+}
+END_TEST
+
+START_TEST(test_what_a_deletion_leaves_is_removed_by_the_next_start) {
+    char error[STORE_ERROR_BYTES];
+    job_submit(1, 0);
+    units_await();
+    purge_await();
+    store_reader_close(reader);
+    store_close(store);
+    /* as a kill between the deletion and its first portion leaves it */
+    statement_run("INSERT INTO purges SELECT id, number FROM jobs; DELETE FROM jobs;"
+                  "UPDATE totals SET value=0; INSERT INTO documents VALUES (1, 'large')");
+    store = store_open(directory, &loop, error);
+    reader = store == NULL ? NULL : store_reader_open(directory, error);
+    ck_assert_msg(reader != NULL, "%s", error);
+    purge_await();
+    ck_assert_int_eq(number_read("SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM documents)"), 0);
+    ck_assert_msg(store_integrity_check(reader, error), "%s", error);
+}
+END_TEST
+
+START_TEST(test_events_of_deletions_are_bounded) {
+    job_submit(1, 0);
+    struct store_unit *unit = unit_make(1);
+    for (int i = 2; i <= 11001; i++) {
+        event_put(unit, 1000 + i, 1, i, NULL); /* of jobs that are gone */
+        struct store_item *last = (struct store_item *)(void *)((char *)unit->last - offsetof(struct store_item, next));
+        memcpy(last->event.type, "deleted", 8);
+    }
+    unit_submit(unit);
+    units_await();
+    ck_assert_int_eq(number_read("SELECT count(*) FROM events WHERE type='deleted'"), 11000);
+    int64_t used = store_bytes_used(reader);
+    ck_assert_msg(used > 0 && used < 4096, "%" PRId64 " bytes: events of deletions count for no job", used);
+    job_remove(1, 2, 11002);
+    units_await();
+    purge_await();
+    ck_assert_int_eq(number_read("SELECT count(*) FROM events WHERE type='deleted'"), 10000);
+    ck_assert_int_eq(number_read("SELECT max(seq) FROM events"), 11002);
+    ck_assert_int_eq(store_bytes_used(reader), 0);
+}
+END_TEST
+
+/* ---- documents and bytes ---- */
+
+static char *large_document(void) {
+    size_t size = 3000000;
+    static const char head[] = "{\"seed\":1,\"network\":{\"units\":2,\"initial\":{\"W\":[[0,1],[1,0";
+    char *text = malloc(size + 1);
+    memset(text, ' ', size);
+    memcpy(text, head, sizeof head - 1);
+    snprintf(text + size - 64, 64, "%*s", 62, "]],\"Win\":[[1,1]],\"b\":null,\"Wout\":[[1],[1]],\"bout\":[0]}}}");
+    return text;
+}
+
+START_TEST(test_a_large_document_is_no_part_of_what_lists_read) {
+    struct store_job job;
+    char id[STORE_ID_BYTES], *document = NULL, *text = large_document();
+    struct store_unit *unit = unit_make(1);
+    job_put(unit, 1, 0);
+    free(unit->first->job.document);
+    unit->first->job.document = strdup(text);
+    unit_submit(unit);
+    units_await();
+    id_of(1, id);
+    ck_assert_int_eq(store_job_read(reader, id, &job), 1);
+    ck_assert_msg(strlen(job.brief) < 200, "%zu bytes", strlen(job.brief));
+    ck_assert_msg(strstr(job.brief, "\"initial\":{\"units\":2,\"inputs\":1,\"outputs\":1}") != NULL, "%s", job.brief);
+    ck_assert_int_ge(job.bytes, (int64_t)strlen(text));
+    ck_assert_int_eq(store_bytes_used(reader), job.bytes);
+    store_job_release(&job);
+    ck_assert_int_eq(store_document_read(reader, id, &document), 1);
+    ck_assert_str_eq(document, text);
+    free(document);
+    free(text);
+    job_remove(1, 2, 2);
+    units_await();
+    purge_await();
+    ck_assert_int_eq(store_bytes_used(reader), 0);
+    ck_assert_int_eq(number_read("SELECT count(*) FROM documents"), 0);
+}
+END_TEST
+
+START_TEST(test_the_bytes_of_each_job_and_of_all_are_kept) {
+    struct store_job job;
+    char id[STORE_ID_BYTES], error[STORE_ERROR_BYTES];
+    id_of(1, id);
+    job_submit(1, 0);
+    job_submit(2, 0);
+    for (int i = 10; i <= 40; i += 10) {
+        struct store_unit *unit = unit_make(i);
+        checkpoint_put(unit, 1, i, 2);
+        event_put(unit, 1, i / 10 + 1, i, "{}");
+        unit_submit(unit);
+    }
+    units_await();
+    ck_assert_int_eq(store_job_read(reader, id, &job), 1);
+    ck_assert_msg(job.bytes > 200000 && job.bytes < 215000, "%" PRId64 " bytes", job.bytes); /* two are kept */
+    store_job_release(&job);
+    ck_assert_int_eq(number_read("SELECT sum(bytes) FROM jobs"), store_bytes_used(reader));
+    struct store_unit *bad = unit_make(3);
+    event_put(bad, 1, 100, 100, NULL);
+    job_put(bad, 2, 0); /* the id is taken: the whole unit goes, and with it its bytes */
+    unit_submit(bad);
+    job_submit(4, 0);
+    units_await();
+    ck_assert_int_eq(number_read("SELECT sum(bytes) FROM jobs"), store_bytes_used(reader));
+    ck_assert_msg(store_integrity_check(reader, error), "%s", error);
+}
+END_TEST
+
+/* ---- the schema ---- */
+
+/* Columns, defaults, keys and indexes, in an order that does not depend on when they came. */
+static void schema_describe(const char *path, char text[8192]) {
+    static const char query[] =
+        "SELECT m.name || '.' || c.name || ' ' || c.type || ' ' || c.\"notnull\" || ' ' || coalesce(c.dflt_value, '-') "
+        "|| "
+        "' ' || c.pk FROM sqlite_master AS m, pragma_table_info(m.name) AS c WHERE m.type='table' AND m.name NOT LIKE "
+        "'sqlite%' UNION ALL SELECT sql FROM sqlite_master WHERE type='index' AND sql IS NOT NULL ORDER BY 1";
+    sqlite3 *database;
+    sqlite3_stmt *s = NULL;
+    text[0] = '\0';
+    ck_assert_int_eq(sqlite3_open(path, &database), SQLITE_OK);
+    ck_assert_msg(sqlite3_prepare_v2(database, query, -1, &s, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(database));
+    while (sqlite3_step(s) == SQLITE_ROW) {
+        size_t length = strlen(text);
+        snprintf(text + length, 8192 - length, "%s\n", (const char *)sqlite3_column_text(s, 0));
+    }
+    sqlite3_finalize(s);
+    sqlite3_close(database);
+}
+
+START_TEST(test_an_old_database_ends_with_the_schema_of_a_new_one) {
+    static const char first[] =
+        "CREATE TABLE jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, document TEXT NOT NULL, "
+        "digest TEXT NOT NULL, name TEXT NOT NULL, task TEXT NOT NULL, rule TEXT NOT NULL, status INTEGER NOT NULL, "
+        "priority INTEGER NOT NULL, created INTEGER NOT NULL, started INTEGER NOT NULL DEFAULT 0, finished INTEGER NOT "
+        "NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 1, iterations INTEGER NOT NULL, iteration INTEGER NOT NULL "
+        "DEFAULT 0, loss REAL, accuracy REAL, trials_per_second REAL, error_code TEXT, error_detail TEXT, "
+        "error_iteration INTEGER NOT NULL DEFAULT -1, weights_sha256 TEXT NOT NULL DEFAULT '', events INTEGER NOT NULL "
+        "DEFAULT 0, crashes INTEGER NOT NULL DEFAULT 0, crash_iteration INTEGER NOT NULL DEFAULT -1, build TEXT, isa "
+        "TEXT);"
+        "CREATE INDEX jobs_queue ON jobs (status, priority DESC, number);"
+        "CREATE TABLE events (seq INTEGER PRIMARY KEY, job TEXT NOT NULL, id INTEGER NOT NULL, time INTEGER NOT NULL, "
+        "type TEXT NOT NULL, iteration INTEGER NOT NULL, terminal INTEGER NOT NULL, succeeded INTEGER NOT NULL, json "
+        "TEXT NOT NULL, recheck TEXT);"
+        "CREATE UNIQUE INDEX events_job ON events (job, id);"
+        "CREATE INDEX events_progress ON events (job, iteration) WHERE recheck IS NOT NULL;"
+        "CREATE TABLE checkpoints (job TEXT NOT NULL, iteration INTEGER NOT NULL, created INTEGER NOT NULL, loss REAL, "
+        "sha256 TEXT NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (job, iteration));"
+        "CREATE TABLE keys (key TEXT PRIMARY KEY, body TEXT NOT NULL, job TEXT NOT NULL, created INTEGER NOT NULL) "
+        "WITHOUT ROWID;"
+        "CREATE INDEX keys_job ON keys (job);"
+        "INSERT INTO jobs (id, document, digest, name, task, rule, status, priority, created, iterations) VALUES "
+        "('old', '%s', 'd', '', 'delayed_xor', 'bptt', 0, 0, 1, 10), ('small', '{}', 'd', '', 'delayed_xor', 'bptt', "
+        "0, "
+        "0, 1, 10); INSERT INTO events VALUES (1, 'old', 1, 1, 'status', -1, 0, 0, '{}', NULL);"
+        "PRAGMA user_version=1";
+    char fresh[8192], walked[8192], path[128], error[STORE_ERROR_BYTES], *document = NULL, *old = large_document();
+    struct store_job job;
+    snprintf(path, sizeof path, "%s/modprop.db", directory);
+    schema_describe(path, fresh);
+    store_reader_close(reader);
+    store_close(store);
+    ck_assert_int_eq(unlink(path), 0);
+    char *text = sqlite3_mprintf(first, old);
+    statement_run(text);
+    sqlite3_free(text);
+    store = store_open(directory, &loop, error);
+    reader = store == NULL ? NULL : store_reader_open(directory, error);
+    ck_assert_msg(reader != NULL, "%s", error);
+    schema_describe(path, walked);
+    ck_assert_str_eq(walked, fresh);
+    ck_assert_int_eq(store_job_read(reader, "old", &job), 1);
+    ck_assert_uint_lt(strlen(job.brief), 200);
+    ck_assert_int_gt(job.bytes, 3000000);
+    store_job_release(&job);
+    ck_assert_int_eq(store_document_read(reader, "old", &document), 1);
+    ck_assert_str_eq(document, old);
+    free(document);
+    free(old);
+    ck_assert_int_eq(number_read("SELECT count(*) FROM documents"), 1);
+    ck_assert_msg(store_integrity_check(reader, error), "%s", error);
 }
 END_TEST
 
@@ -555,6 +804,12 @@ int main(void) {
     tcase_add_test(all, test_events_are_paged_and_their_digest_is_kept);
     tcase_add_test(all, test_an_event_number_is_given_once);
     tcase_add_test(all, test_deletion_takes_all_that_belongs_to_the_job);
+    tcase_add_test(all, test_a_large_deletion_is_made_in_portions);
+    tcase_add_test(all, test_what_a_deletion_leaves_is_removed_by_the_next_start);
+    tcase_add_test(all, test_events_of_deletions_are_bounded);
+    tcase_add_test(all, test_a_large_document_is_no_part_of_what_lists_read);
+    tcase_add_test(all, test_the_bytes_of_each_job_and_of_all_are_kept);
+    tcase_add_test(all, test_an_old_database_ends_with_the_schema_of_a_new_one);
     tcase_add_test(all, test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_passed_over);
     tcase_add_test(all, test_a_full_disk_fails_what_waits_until_the_loop_has_dealt_with_it);
     tcase_add_test(all, test_what_is_written_is_there_after_closing);
