@@ -440,8 +440,10 @@ static void decode_weights(const json_t *value, const struct path *path, struct 
 /* Members that neither form of `initial` has. A weights document is taken as GET .../weights gives it. */
 static void complain_unknown_initial(const json_t *value, bool reference, const struct path *path,
                                      struct problems *problems) {
-    static const char *const known[] = {"job",    "iteration", "W",      "Win",     "b",    "Wout",  "bout", "type",
-                                        "sha256", "units",     "inputs", "outputs", "leak", "types", "sign"};
+    static const char *const known[] = {
+        "job",    "iteration", "W",      "Win",        "b",      "Wout",    "bout",          "type",
+        "sha256", "units",     "inputs", "outputs",    "leak",   "types",   "sign",          "density",
+        "mask",   "task",      "tau",    "activation", "neuron", "readout", "discretization"};
     const size_t count = reference ? 2 : COUNT(known);
     const char *name;
     json_t *member;

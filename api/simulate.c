@@ -97,7 +97,7 @@ static const struct field items[] = {
      .type = FIELD_CUSTOM,
      .custom = &units_list,
      .fallback = "null",
-     .doc = "units whose rates are told; null: the first 10"},
+     .doc = "units whose rates are told; null: 10, as equally as can be of all cell types, evenly spaced"},
     {.name = "inputs",
      .type = FIELD_CUSTOM,
      .custom = &inputs_list,
@@ -184,16 +184,52 @@ static size_t kept_steps(const struct simulate_ask *ask) {
     return ((size_t)ask->request.steps + (size_t)ask->request.every - 1) / (size_t)ask->request.every;
 }
 
-/* The first units, where none were named. */
-static bool choose_units(struct simulate_ask *ask, int units) {
-    int count = units < SIMULATE_UNITS_DEFAULT ? units : SIMULATE_UNITS_DEFAULT;
-    ask->units = calloc((size_t)count + 1, sizeof *ask->units);
-    for (int i = 0; ask->units != NULL && i < count; i++) {
-        ask->units[i] = i;
+/* A cell type of which units are shown; they lie together. */
+struct shown {
+    int first, size, share;
+};
+
+/* Fills in where the units of the shown types lie: of `all` types `count`, evenly spaced. How many units they have. */
+static int shown_find(const struct trained *trained, struct shown *shown, int count) {
+    int all = trained->types, found = 0;
+    for (int u = 0; u < trained->units; u++) {
+        int type = trained->type_of_unit[u], at = (type * count + all - 1) / all;
+        if (at < count && at * all / count == type) {
+            shown[at].first = shown[at].size == 0 ? u : shown[at].first;
+            shown[at].size++;
+            found++;
+        }
+    }
+    return found;
+}
+
+/*
+ * Where none were named: units of all types, as equally as can be, evenly spaced within each; of more types than units
+ * are shown, some types, evenly spaced too. The first units would all be inhibitory.
+ */
+static bool choose_units(struct simulate_ask *ask, const struct trained *trained) {
+    enum { MOST = SIMULATE_UNITS_DEFAULT };
+    struct shown shown[MOST] = {{0}};
+    int types = trained->types < MOST ? trained->types : MOST, count = trained->units < MOST ? trained->units : MOST;
+    ask->units = calloc(MOST, sizeof *ask->units);
+    if (ask->units == NULL) {
+        return false;
+    }
+    int found = shown_find(trained, shown, types);
+    count = found < count ? found : count;
+    for (int left = count, at = 0; left > 0; at = (at + 1) % types) {
+        bool more = shown[at].share < shown[at].size;
+        shown[at].share += more;
+        left -= more;
+    }
+    for (int at = 0, used = 0; at < types; at++) {
+        for (int i = 0; i < shown[at].share; i++) {
+            ask->units[used++] = shown[at].first + (int)((int64_t)i * shown[at].size / shown[at].share);
+        }
     }
     ask->request.units = ask->units;
     ask->request.unit_count = count;
-    return ask->units != NULL;
+    return true;
 }
 
 void simulate_ask_fit(struct simulate_ask *ask, const struct trained *trained, int steps, size_t test_trials,
@@ -219,7 +255,7 @@ void simulate_ask_fit(struct simulate_ask *ask, const struct trained *trained, i
             return;
         }
     }
-    if (!ask->units_given && !choose_units(ask, trained->units)) {
+    if (!ask->units_given && !choose_units(ask, trained)) {
         problems_add(problems, NULL, "units", "there is no memory for this");
     }
     double numbers = (double)kept_steps(ask) * request->trials *

@@ -1,10 +1,14 @@
 #include "api/weights.h"
 
 #include <assert.h>
+#include <math.h>
 #include <nettle/sha2.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "api/text.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the bytes of weights are written as they lie in memory");
 
@@ -19,15 +23,76 @@ void weights_digest(const struct trained *trained, char hex[65]) {
     }
 }
 
-void weights_write_json(struct writer *writer, const struct trained *trained, const char *job, const char *sha256,
-                        bool typed) {
+json_t *weights_model(const struct job_spec *spec) {
+    json_t *job = job_spec_encode(spec, false), *network = json_object_get(job, "network"),
+           *task = json_object_get(job, "task");
+    json_t *model = json_pack("{s:O, s:s, s:O, s:O, s:s, s:O}", "activation", json_object_get(network, "activation"),
+                              "neuron", "leaky", "discretization", json_object_get(network, "discretization"), "tau",
+                              json_object_get(network, "tau"), "readout", "linear", "task", task);
+    json_decref(job);
+    return model;
+}
+
+/* ---- synapses ---- */
+
+static bool synapse_exists(const struct trained *trained, size_t from, size_t to) {
+    return fabsf(trained->W[from * (size_t)trained->units + to]) > DEEP_R_PLACEHOLDER;
+}
+
+/* Share of the entries off the diagonal, which holds none; 0 for a single unit. */
+static double density(const struct trained *trained) {
+    size_t n = (size_t)trained->units, count = 0;
+    for (size_t i = 0; i < n * n; i++) {
+        count += i / n != i % n && synapse_exists(trained, i / n, i % n);
+    }
+    return n > 1 ? (double)count / ((double)n * (double)(n - 1)) : 0;
+}
+
+/* The mask row by row: digits parted by commas, or one byte an entry. */
+static void mask_write(struct writer *writer, const struct trained *trained, bool as_json) {
+    enum { TOGETHER = 1024 };
+    size_t n = (size_t)trained->units;
+    for (size_t q = 0; q < n; q++) {
+        char text[2 * TOGETHER];
+        size_t used = 0;
+        writer_text(writer, !as_json ? "" : q == 0 ? "[[" : "],[");
+        for (size_t p = 0; p < n; p++) {
+            if (as_json && p > 0) {
+                text[used++] = ',';
+            }
+            text[used++] = (char)((as_json ? '0' : 0) + synapse_exists(trained, q, p));
+            if (used >= sizeof text - 1 || p == n - 1) {
+                writer_bytes(writer, text, used);
+                used = 0;
+            }
+        }
+    }
+    writer_text(writer, as_json ? "]]" : "");
+}
+
+/* ---- JSON ---- */
+
+/* The members of an object, without its braces. */
+static void write_members(struct writer *writer, const json_t *object) {
+    char *text = json_text(object, NULL);
+    if (text == NULL) {
+        writer->failed = true;
+        return;
+    }
+    writer_bytes(writer, text + 1, strlen(text) - 2);
+    free(text);
+}
+
+void weights_write_json(struct writer *writer, const struct trained *trained, const json_t *model, const char *job,
+                        const char *sha256, bool typed) {
     size_t N = (size_t)trained->units, I = (size_t)trained->inputs, O = (size_t)trained->outputs;
-    char head[320];
-    snprintf(
-        head, sizeof head,
-        "{%s\"job\":\"%s\",\"iteration\":%lld,\"sha256\":\"%s\",\"units\":%zu,\"inputs\":%zu,\"outputs\":%zu,\"W\":",
-        typed ? "\"type\":\"weights\"," : "", job, (long long)trained->iteration, sha256, N, I, O);
-    writer_text(writer, head);
+    char text[320];
+    snprintf(text, sizeof text,
+             "{%s\"job\":\"%s\",\"iteration\":%lld,\"sha256\":\"%s\",\"units\":%zu,\"inputs\":%zu,\"outputs\":%zu,",
+             typed ? "\"type\":\"weights\"," : "", job, (long long)trained->iteration, sha256, N, I, O);
+    writer_text(writer, text);
+    write_members(writer, model);
+    writer_text(writer, ",\"W\":");
     writer_matrix(writer, trained->W, N, N);
     writer_text(writer, ",\"Win\":");
     writer_matrix(writer, trained->Win, I, N);
@@ -47,61 +112,89 @@ void weights_write_json(struct writer *writer, const struct trained *trained, co
     writer_integers(writer, trained->type_of_unit, N);
     writer_text(writer, ",\"sign\":");
     writer_integers(writer, trained->sign_of_unit, N);
+    snprintf(text, sizeof text, ",\"density\":%.9g,\"mask\":", density(trained));
+    writer_text(writer, text);
+    mask_write(writer, trained, true);
     writer_text(writer, "}");
 }
+
+/* ---- safetensors ---- */
 
 struct tensor {
     const char *name, *type;
     size_t rows, columns; /* columns 0: a vector */
+    size_t bytes_each;
     const void *bytes;
 };
 
 static size_t tensor_bytes(const struct tensor *tensor) {
-    return tensor->rows * (tensor->columns == 0 ? 1 : tensor->columns) * 4;
+    return tensor->rows * (tensor->columns == 0 ? 1 : tensor->columns) * tensor->bytes_each;
 }
 
-void weights_write_safetensors(struct writer *writer, const struct trained *trained, const char *job,
-                               const char *sha256) {
-    size_t N = (size_t)trained->units, I = (size_t)trained->inputs, O = (size_t)trained->outputs, offset = 0;
-    const struct tensor tensors[] = {
-        {"W", "F32", N, N, trained->W},
-        {"Win", "F32", I, N, trained->Win},
-        {"b", "F32", N, 0, trained->b},
-        {"Wout", "F32", N, O, trained->Wout},
-        {"bout", "F32", O, 0, trained->bout},
-        {"leak", "F32", N, 0, trained->leak},
-        {"types", "I32", N, 0, trained->type_of_unit},
-        {"sign", "I32", N, 0, trained->sign_of_unit},
-    };
-    char head[2048];
-    int used = snprintf(
-        head, sizeof head,
-        "{\"__metadata__\":{\"format\":\"modprop\",\"job\":\"%s\",\"iteration\":\"%lld\",\"sha256\":\"%s\"}", job,
-        (long long)trained->iteration, sha256);
-    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++) {
+/* Its values are strings: what is none is JSON text. */
+static json_t *metadata(const struct trained *trained, const json_t *model, const char *job, const char *sha256) {
+    json_t *all = json_pack("{s:s, s:s, s:o, s:s, s:o}", "format", "modprop", "job", job, "iteration",
+                            json_sprintf("%lld", (long long)trained->iteration), "sha256", sha256, "density",
+                            json_sprintf("%.9g", density(trained)));
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)model, name, value) {
+        char *text = json_is_string(value) ? NULL : json_text(value, NULL);
+        json_object_set_new(all, name, text == NULL ? json_incref(value) : json_string(text));
+        free(text);
+    }
+    return all;
+}
+
+static char *header_text(const struct tensor *tensors, size_t count, json_t *about) {
+    json_t *header = json_pack("{s:o}", "__metadata__", about);
+    size_t offset = 0;
+    for (size_t i = 0; i < count; i++) {
         const struct tensor *t = &tensors[i];
-        if (t->bytes == NULL) {
-            continue;
-        }
-        char columns[24] = "";
-        if (t->columns > 0) {
-            snprintf(columns, sizeof columns, ",%zu", t->columns);
-        }
-        used += snprintf(head + used, sizeof head - (size_t)used,
-                         ",\"%s\":{\"dtype\":\"%s\",\"shape\":[%zu%s],\"data_offsets\":[%zu,%zu]}", t->name, t->type,
-                         t->rows, columns, offset, offset + tensor_bytes(t));
+        json_t *shape = t->columns == 0 ? json_pack("[I]", (json_int_t)t->rows)
+                                        : json_pack("[I, I]", (json_int_t)t->rows, (json_int_t)t->columns);
+        json_object_set_new(header, t->name,
+                            json_pack("{s:s, s:o, s:[I, I]}", "dtype", t->type, "shape", shape, "data_offsets",
+                                      (json_int_t)offset, (json_int_t)(offset + tensor_bytes(t))));
         offset += tensor_bytes(t);
     }
-    used += snprintf(head + used, sizeof head - (size_t)used, "}");
-    while (used % 8 != 0) {
-        head[used++] = ' '; /* data begin aligned */
-    }
-    uint64_t length = (uint64_t)used;
-    writer_bytes(writer, &length, sizeof length);
-    writer_bytes(writer, head, (size_t)used);
-    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++) {
-        if (tensors[i].bytes != NULL) {
-            writer_bytes(writer, tensors[i].bytes, tensor_bytes(&tensors[i]));
+    char *text = json_object_size(header) == count + 1 ? json_text(header, NULL) : NULL;
+    json_decref(header);
+    return text;
+}
+
+void weights_write_safetensors(struct writer *writer, const struct trained *trained, const json_t *model,
+                               const char *job, const char *sha256) {
+    size_t N = (size_t)trained->units, I = (size_t)trained->inputs, O = (size_t)trained->outputs, count = 0;
+    const struct tensor all[] = {
+        {"W", "F32", N, N, 4, trained->W},
+        {"Win", "F32", I, N, 4, trained->Win},
+        {"b", "F32", N, 0, 4, trained->b},
+        {"Wout", "F32", N, O, 4, trained->Wout},
+        {"bout", "F32", O, 0, 4, trained->bout},
+        {"leak", "F32", N, 0, 4, trained->leak},
+        {"types", "I32", N, 0, 4, trained->type_of_unit},
+        {"sign", "I32", N, 0, 4, trained->sign_of_unit},
+        {"mask", "U8", N, N, 1, NULL}, /* the last, since its bytes leave nothing aligned behind it */
+    };
+    struct tensor tensors[sizeof all / sizeof all[0]];
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (all[i].bytes != NULL || all[i].bytes_each == 1) {
+            tensors[count++] = all[i];
         }
     }
+    char *head = header_text(tensors, count, metadata(trained, model, job, sha256));
+    if (head == NULL) {
+        writer->failed = true;
+        return;
+    }
+    uint64_t used = strlen(head), length = (used + 7) / 8 * 8; /* data begin aligned */
+    writer_bytes(writer, &length, sizeof length);
+    writer_bytes(writer, head, used);
+    writer_bytes(writer, "       ", length - used);
+    free(head);
+    for (size_t i = 0; i + 1 < count; i++) {
+        writer_bytes(writer, tensors[i].bytes, tensor_bytes(&tensors[i]));
+    }
+    mask_write(writer, trained, false);
 }

@@ -4,21 +4,32 @@
 #ifndef MODPROP_API_WEIGHTS_H
 #define MODPROP_API_WEIGHTS_H
 
+#include "api/job.h"
 #include "api/writer.h"
 #include "core/train/train.h"
 
 /* SHA-256 over the little-endian float32 bytes of W, Win, b (if there is one), Wout, bout. */
 void weights_digest(const struct trained *trained, char hex[65]);
 
-/* {"job", "iteration", "sha256", ...}; `typed`: with "type":"weights" before it, as the last line of a stream. */
-void weights_write_json(struct writer *writer, const struct trained *trained, const char *job, const char *sha256,
-                        bool typed);
+/*
+ * What one must know to run a job's weights elsewhere: {"activation", "neuron", "discretization", "tau", "readout",
+ * "task"}. NULL without memory.
+ */
+json_t *weights_model(const struct job_spec *spec);
 
 /*
- * The safetensors format: tensors W, Win, b, Wout, bout, leak (F32), types, sign (I32); job, iteration and sha256 as
- * metadata.
+ * {"job", "iteration", "sha256", ...} with the members of `model`; `typed`: with "type":"weights" before it, as the
+ * last line of a stream. "mask" says which entries of W are synapses, and "density" what share of those off the
+ * diagonal: the placeholders of Deep R (1e-12) are none yet.
  */
-void weights_write_safetensors(struct writer *writer, const struct trained *trained, const char *job,
-                               const char *sha256);
+void weights_write_json(struct writer *writer, const struct trained *trained, const json_t *model, const char *job,
+                        const char *sha256, bool typed);
+
+/*
+ * The safetensors format: tensors W, Win, b, Wout, bout, leak (F32), types, sign (I32), mask (U8); job, iteration,
+ * sha256, density and the members of `model` as metadata, strings that hold JSON where they are not words.
+ */
+void weights_write_safetensors(struct writer *writer, const struct trained *trained, const json_t *model,
+                               const char *job, const char *sha256);
 
 #endif

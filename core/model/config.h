@@ -69,6 +69,12 @@ struct task_config {
 
 enum activation { ACTIVATION_RELU, ACTIVATION_TANH };
 enum discretization { DISCRETIZATION_EXPONENTIAL, DISCRETIZATION_EULER };
+/*
+ * The size at which Deep R brings back a weight. One of exactly this size holds a place and has learned nothing yet:
+ * who counts synapses leaves it out.
+ */
+#define DEEP_R_PLACEHOLDER 1e-12f
+
 enum rewiring { REWIRING_NONE, REWIRING_DEEP_R };
 
 /*

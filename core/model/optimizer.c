@@ -15,7 +15,6 @@
 #include "core/base/size.h"
 
 #define CONNECTED_SHARE 0.99
-#define REBORN 1e-12f
 
 /*
  * One of the weight arrays: what applies to it. rows x columns, row-major; the row is the source unit where
@@ -238,10 +237,10 @@ static size_t dormant_list(const struct optimizer *optimizer, const struct netwo
 static void synapse_revive(struct network *network, uint32_t index) {
     size_t n = (size_t)network->units, at = index;
     if (at < n * n) {
-        network->weights[network->offset_W + at] = REBORN * (float)network->sign[at / n];
+        network->weights[network->offset_W + at] = DEEP_R_PLACEHOLDER * (float)network->sign[at / n];
     } else {
         network->weights[network->offset_Wout + at - n * n] =
-            REBORN * (float)network->sign[(at - n * n) / (size_t)network->outputs];
+            DEEP_R_PLACEHOLDER * (float)network->sign[(at - n * n) / (size_t)network->outputs];
     }
 }
 

@@ -290,7 +290,7 @@ static void encoding_release(struct computation *computation) {
     free(encoding);
 }
 
-static void write_weights(struct encoding *encoding, const struct trained *trained) {
+static void write_weights(struct encoding *encoding, const struct trained *trained, const json_t *model) {
     struct writer *writer = &encoding->computation.writer;
     char sha256[65];
     weights_digest(trained, sha256);
@@ -298,10 +298,10 @@ static void write_weights(struct encoding *encoding, const struct trained *train
     if (encoding->condition != NULL && etag_matches(encoding->condition, encoding->computation.etag)) {
         encoding->computation.status = 304;
     } else if (encoding->form == WEIGHTS_SAFETENSORS) {
-        weights_write_safetensors(writer, trained, encoding->job, sha256);
+        weights_write_safetensors(writer, trained, model, encoding->job, sha256);
     } else {
         writer_text(writer, encoding->form == WEIGHTS_EVENT ? "event: weights\ndata: " : "");
-        weights_write_json(writer, trained, encoding->job, sha256, encoding->form != WEIGHTS_JSON);
+        weights_write_json(writer, trained, model, encoding->job, sha256, encoding->form != WEIGHTS_JSON);
         writer_text(writer, encoding->form == WEIGHTS_EVENT ? "\n\n" : encoding->form == WEIGHTS_LINE ? "\n" : "");
     }
 }
@@ -316,7 +316,13 @@ static void open_weights(struct encoding *encoding, const char *document, const 
     } else if (trained_open(&spec.config, checkpoint->bytes, checkpoint->size, &trained, &error) != TRAIN_FINISHED) {
         computation_fail(&encoding->computation, 500, "the checkpoint cannot be opened: %.300s", error.text);
     } else {
-        write_weights(encoding, &trained);
+        json_t *model = weights_model(&spec);
+        if (model == NULL) {
+            computation_fail(&encoding->computation, 503, "there is no memory for these weights now");
+        } else {
+            write_weights(encoding, &trained, model);
+        }
+        json_decref(model);
         trained_release(&trained);
     }
     job_spec_release(&spec);

@@ -102,7 +102,8 @@ static void __attribute__((unused)) try_simulate(const uint8_t *data, size_t siz
     char error[256];
     struct problems problems = {0};
     struct simulate_ask ask;
-    const struct trained trained = {.units = 20, .inputs = 2, .outputs = 2};
+    static const int types[20] = {0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    const struct trained trained = {.units = 20, .inputs = 2, .outputs = 2, .types = 2, .type_of_unit = types};
     json_t *document = body_of(data, size, &problems, error);
     if (document != NULL) {
         simulate_ask_decode(&ask, document, &problems);

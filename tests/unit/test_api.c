@@ -670,13 +670,18 @@ START_TEST(weights_there_and_back) {
                   to_binary = {.write = buffer_write, .user = &binary};
     char sha256[65], error[256];
     weights_digest(&trained, sha256);
-    weights_write_json(&to_json, &trained, "id", sha256, true);
-    weights_write_safetensors(&to_binary, &trained, "id", sha256);
+    struct job_spec of = {0};
+    ck_assert(job_spec_parse(&of, "{\"task\":{\"type\":\"pattern\"}}"));
+    json_t *model = weights_model(&of);
+    job_spec_release(&of);
+    weights_write_json(&to_json, &trained, model, "id", sha256, true);
+    weights_write_safetensors(&to_binary, &trained, model, "id", sha256);
+    json_decref(model);
     ck_assert(!to_json.failed && !to_binary.failed);
     struct safetensor tensors[SAFETENSORS_MAX];
     int count = 0;
     ck_assert_msg(safetensors_parse((unsigned char *)binary.bytes, binary.used, tensors, &count, error), "%s", error);
-    ck_assert_int_eq(count, bias ? 8 : 7);
+    ck_assert_int_eq(count, bias ? 9 : 8);
     ck_assert(memcmp(safetensor_find(tensors, count, "W")->bytes, memory, 16) == 0);
     ck_assert(memcmp(safetensor_find(tensors, count, "bout")->bytes, trained.bout, 8) == 0);
 

@@ -357,7 +357,7 @@ class Job(JobView):
         """Runs the trained network and tells what goes in, what its units do and what comes out.
 
         trials: how many fresh trials of the task, drawn by `seed`; with split="test" the first of its test split instead.
-        inputs: (T,B,I) of one's own, in place of trials. units: whose rates are told (the first 10). every: steps from one value told to
+        inputs: (T,B,I) of one's own, in place of trials. units: whose rates are told (10, of all cell types). every: steps from one value told to
         the next. iteration: of a checkpoint that is still held (the newest).
         """
         request = {
