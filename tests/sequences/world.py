@@ -1,0 +1,734 @@
+"""The model: what has been asked of a daemon, what it answered, and therefore what every later answer may be.
+
+Facts only grow, and a check uses those that were known before its request was sent, so that several clients may play at
+once: an answer may then reflect what the others do at that time, but never contradict what had been answered before.
+Where one client plays alone (`strict`) the model is exact.
+
+- A dataset's name has a set of contents that it may have now (None: no such dataset); one where nothing is in doubt.
+- A job has the set of contents on which it may rest: those that its name had when it was submitted. It rests on them
+  whatever happens to the name afterwards.
+- Equal configuration, data and initial weights give equal weights at equal iterations, equal curves and equal
+  simulations. `results` is shared by all worlds of a run.
+"""
+
+import hashlib
+import re
+import sqlite3
+import subprocess
+import threading
+import time
+
+import daemons
+import materials
+import numpy as np
+from exchange import PATIENCE, Cut, ask, hang_up
+
+FINAL = {"succeeded", "failed", "cancelled"}
+OPEN = {"queued", "running", "pausing", "paused", "cancelling"}
+REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "WARNING: ThreadSanitizer", "ERROR: LeakSanitizer")
+
+
+class Violation(Exception):
+    """Something that must not be. `kind` is the same for the same fault, as far as can be told."""
+
+    def __init__(self, kind, words=""):
+        super().__init__(f"{kind}\n{words}" if words else kind)
+        self.kind = kind
+
+
+def require(condition, kind, *words):
+    if not condition:
+        raise Violation(kind, " ".join(map(str, words)))
+
+
+class Name:
+    """A dataset's name: what it may hold, and what may still come to hold by uploads whose clients have gone."""
+
+    def __init__(self):
+        self.now, self.pending = {None}, set()
+
+    def possible(self):
+        return self.now | self.pending
+
+
+class Job:
+    def __init__(self, step, data):
+        self.label, self.step, self.data = step["job"], step, set(data)
+        self.id = None  # until it is known
+        self.answered = False  # 201: it must be there
+        self.initial = None  # the sha256 of its initial weights; "?" where they are not known
+        self.ended = None
+        self.deleted = False
+        self.deletions = self.cancellations = self.pauses = 0  # that may have been taken or may be yet
+        self.paused = False  # a pause was answered and nothing has been asked since that would end it
+        self.resumes = 0
+        self.events = []
+        self.told = {}  # what never changes, once it was told
+        self.seen = None  # its newest document
+        self.body = self.accepted = None  # what its submissions send; what was answered 201
+
+    def known(self):
+        """What is known now, for a check of an answer to come."""
+        return {"ended": self.ended, "deleted": self.deleted, "paused": self.paused, "answered": self.answered}
+
+
+class World:
+    def __init__(self, folder, results, flags=()):
+        self.folder, self.results, self.flags = folder, results, flags
+        self.names, self.jobs = {}, {}
+        self.strict = True
+        self.restarting = False  # in this round
+        self.lock = threading.RLock()
+        self.up = threading.Event()
+        self.logs = []
+        self.daemon = None
+        self.start()
+
+    # ---- the daemon ----
+
+    def start(self):
+        try:
+            self.daemon = daemons.Daemon(self.folder, *self.flags)
+        except RuntimeError as reason:
+            raise Violation("the daemon does not start", str(reason)[-6000:]) from None
+        self.up.set()
+
+    def end(self, kill):
+        """Ends the daemon; a clean end is one within its time, without a report."""
+        self.up.clear()
+        if kill:
+            self.daemon.kill()
+        else:
+            try:
+                status = self.daemon.stop(PATIENCE)
+            except subprocess.TimeoutExpired:
+                raise Violation("the daemon does not end", self.daemon.log()[-4000:]) from None
+            self.look_for_reports()
+            require(status == 0, f"the daemon ended with status {status}", self.daemon.log()[-6000:])
+        self.look_for_reports()
+        self.daemon.process.stdout.close()
+
+    def look_for_reports(self):
+        if word := next((word for word in REPORTS if word in self.daemon.log()), None):
+            for _ in range(100):  # a report is written line by line
+                if self.daemon.process.poll() is not None:
+                    self.daemon.reader.join(10)
+                    break
+                time.sleep(0.05)
+            log = self.daemon.log()
+            raise Violation(report_kind(log[log.index(word) :]), log[log.index(word) :][:8000])
+
+    def alive(self):
+        self.look_for_reports()
+        if self.up.is_set() and self.daemon.process.poll() is not None:
+            self.daemon.reader.join(10)
+            self.look_for_reports()
+            raise Violation(f"the daemon died: {self.daemon.process.poll()}", self.daemon.log()[-6000:])
+
+    def call(self, step, method, path, body=None, headers=None, allowed=()):
+        """The answer; None where the step hangs up or the daemon was being ended. Only some statuses are allowed."""
+        if isinstance(body, (dict, list)):
+            body, headers = materials.json.dumps(body).encode(), {"Content-Type": "application/json"} | (headers or {})
+        while True:
+            require(self.up.wait(PATIENCE), "the daemon is not back")
+            try:
+                if step.get("cut"):
+                    hang_up(self.daemon.port, method, path, body, headers or {}, **step["cut"])
+                    return None
+                answer = ask(self.daemon.port, method, path, body, headers)
+                break
+            except TimeoutError:
+                self.alive()
+                raise Violation(f"no answer to {method} {step['do']}", path) from None
+            except Cut as reason:
+                if not self.restarting:
+                    time.sleep(0.3)  # a daemon that dies closes its connections first
+                    self.alive()
+                    raise Violation(f"no answer to {method} {step['do']}", f"{path}: {reason}") from None
+                if method != "GET":
+                    return None
+                time.sleep(0.02)
+        if answer.status in allowed or (answer.status == 503 and self.restarting):
+            return answer if answer.status in allowed else None
+        if answer.status == 429 and not self.strict:
+            return None
+        raise Violation(f"{step['do']} is answered {answer.status}", f"{method} {path}: {answer.body[:1500]!r}")
+
+    # ---- datasets ----
+
+    def name(self, name):
+        return self.names.setdefault(name, Name())
+
+    def put(self, step):
+        data, name = materials.dataset(step["data"]), self.name(step["name"])
+        cut, before, used = step.get("cut"), set(name.possible()), self.is_used(step["name"])
+        if cut and cut["sent"] >= 1:
+            name.pending.add(data.name)
+        elif not cut:
+            name.now.add(data.name)
+        headers = {"Content-Type": "application/octet-stream"}
+        allowed = (200, 201, 409) if used or not self.strict else (200, 201)
+        answer = self.call(step, "PUT", f"/v1/datasets/{step['name']}", data.body, headers, allowed)
+        if answer is None:
+            return
+        if answer.status == 409:
+            name.now = name.now if not self.strict else name.now - {data.name} | (before & {data.name})
+            return
+        if self.strict and len(before) == 1:
+            require(answer.status == (201 if before == {None} else 200), f"put is answered {answer.status}", before)
+        if self.strict:
+            name.now = {data.name}
+        self.check_dataset(answer.json(), step["name"], {data.name})
+
+    def check_dataset(self, said, name, possible):
+        data = materials.with_sha256(said["sha256"])
+        require(data in possible, "a dataset holds what it cannot hold", name, data, possible, said)
+        expected = materials.dataset(data).said | {"name": name}
+        require(expected.items() <= said.items(), "a dataset's facts are wrong", expected, said)
+        return data
+
+    def put_broken(self, step):
+        allowed = (400, 409, 415, 422)
+        headers = {"Content-Type": "application/octet-stream"}
+        self.call(step, "PUT", f"/v1/datasets/{step['name']}", materials.BROKEN[step["data"]], headers, allowed)
+
+    def look(self, step):
+        name = self.name(step["name"])
+        answer = self.call(step, "GET", f"/v1/datasets/{step['name']}", allowed=(200, 404))
+        if answer is None:
+            return
+        if answer.status == 404:
+            found = None
+            require(None in name.possible(), "a dataset is lost", step["name"], name.possible())
+        else:
+            found = self.check_dataset(answer.json(), step["name"], name.possible())
+        if self.strict:
+            name.now, name.pending = {found}, name.pending - {found}
+
+    def download(self, step):
+        possible = self.name(step["name"]).possible()
+        headers = {"Accept": "application/octet-stream"}
+        answer = self.call(step, "GET", f"/v1/datasets/{step['name']}", None, headers, (200, 404))
+        if answer is not None and answer.status == 200:
+            digest = hashlib.sha256(answer.body).hexdigest()
+            require(materials.with_sha256(digest) in possible, "a dataset's bytes are wrong", step["name"], digest)
+
+    def list_datasets(self, step):
+        possible = {name: state.possible() for name, state in self.names.items()}
+        answer = self.call(step, "GET", "/v1/datasets", allowed=(200,))
+        if answer is None:
+            return
+        listed = {}
+        for said in answer.json()["datasets"]:
+            listed.setdefault(said["name"], []).append(said)
+        for name, contents in possible.items():
+            require(name in listed or None in contents, "a dataset is not listed", name, contents)
+        for name, found in listed.items():
+            require(len(found) == 1, "a dataset is listed twice", name)
+            self.check_dataset(found[0], name, self.name(name).possible())
+
+    def delete_dataset(self, step):
+        name, used = self.name(step["name"]), self.is_used(step["name"])
+        before, cut = set(name.possible()), step.get("cut")
+        name.now.add(None)
+        if cut:
+            name.pending |= name.now - {None} if cut["sent"] >= 1 else set()
+            name.now = before if cut["sent"] < 1 else name.now
+        allowed = {204, 404} | ({409} if used or not self.strict else set())
+        if self.strict and len(before) == 1 and not used:
+            allowed = {404} if before == {None} else {204}
+        answer = self.call(step, "DELETE", f"/v1/datasets/{step['name']}", allowed=allowed)
+        if answer is not None and self.strict:
+            require(answer.status != 404 or None in before, "a dataset is lost", step["name"], before)
+            name.now = before if answer.status == 409 else {None}
+
+    def is_used(self, name):
+        """Whether a job may rest on this name that has not ended for sure."""
+        return any(job.step["on"] == name and not job.ended and not job.deleted for job in list(self.jobs.values()))
+
+    # ---- jobs: submission ----
+
+    def contents(self, step):
+        return set(self.name(step["on"]).possible()) if step["on"] else {"xor"}
+
+    def initial(self, step):
+        """(what the body says, the weights' digest, whether it may be refused). None: the step's job does not exist."""
+        asked = step.get("initial")
+        if not asked or step["rule"] == "type":
+            return None, None, False
+        if "job" in asked:
+            job = self.jobs.get(asked["job"])
+            if job is None or job.id is None:
+                return None
+            digest = job.told.get("weights_sha256") if job.ended == "succeeded" else "?"
+            return {"job": job.id}, digest, True
+        like = materials.dataset(asked["like"])
+        weights = materials.initial_weights(step["units"], like.inputs, like.outputs, asked["seed"])
+        digest = hashlib.sha256(repr(weights).encode()).hexdigest()
+        fits = all(
+            data is not None
+            and (materials.SHAPES[data][2], abs(materials.SHAPES[data][4])) == (like.inputs, like.outputs)
+            for data in self.contents(step)
+            if data != "xor"
+        )
+        return weights, digest, not fits or not step["on"]
+
+    def statuses_of_submission(self, step, refusable):
+        possible = self.contents(step)
+        if not self.strict:
+            return {200, 201, 409, 422}
+        if possible == {None}:
+            return {422}
+        return {201, 422} if refusable or None in possible else {201}
+
+    def submit(self, step):
+        initial = self.initial(step)
+        if initial is None:
+            return
+        weights, digest, refusable = initial
+        job = self.jobs.get(step["job"])
+        if job is not None and job.deletions:
+            return
+        again = job is not None
+        if not again:
+            job = self.jobs[step["job"]] = Job(step, self.contents(step))
+            job.initial, job.body = digest, materials.job(step, weights)
+        body = job.body | ({"priority": 9} if step.get("other") else {})
+        key = {"Idempotency-Key": step["job"]} if step.get("key") else {}
+        allowed = self.statuses_of_submission(step, refusable)
+        if again and job.step.get("key"):
+            allowed |= {201} | ({422} if body != job.accepted else set())
+        answer = self.call(step, "POST", "/v1/jobs", body, {"Accept": "application/json"} | key, allowed)
+        if answer is not None and answer.status in (200, 201):
+            require(job.accepted in (None, body) or not key, "a key is taken for another body", step)
+            self.take(job, answer.json())
+            job.answered, job.accepted = True, body
+        elif answer is not None and not again and not self.may_exist(job):
+            del self.jobs[step["job"]]
+
+    def may_exist(self, job):
+        """After a refusal: whether another client may have had the same job accepted."""
+        return not self.strict or job.id is not None
+
+    def take(self, job, said):
+        """A job's document, whoever asked for it."""
+        with self.lock:
+            job.id = job.id or said["id"]
+        require(said["id"] == job.id, "a key made two jobs", job.label, job.id, said["id"])
+        require(said["name"] == job.label and said["seed"] == job.step["seed"], "a job is another one", said)
+        self.tell(job, "config_sha256", said["config_sha256"])
+        self.narrow(job, said.get("dataset_sha256") or said["task"].get("sha256"))
+
+    def tell(self, job, what, value):
+        """What never changes and follows from the configuration."""
+        if value is not None:
+            known = job.told.setdefault(what, value)
+            require(known == value, f"a job's {what} has changed", job.label, known, value)
+
+    def narrow(self, job, digest):
+        if digest and job.step["on"]:
+            data = materials.with_sha256(digest)
+            require(data in job.data, "a job rests on what its dataset never held", job.label, data, job.data)
+            job.data = {data}
+
+    def same(self, job, what, value):
+        """Equal jobs, equal results."""
+        if len(job.data) != 1 or job.initial == "?":
+            return
+        (data,) = job.data
+        key = (materials.identity(job.step, data, job.initial), what)
+        known = self.results.setdefault(key, value)
+        require(known == value, f"equal jobs differ: {what[0]}", job.label, key, known, value)
+
+    def validate(self, step):
+        initial = self.initial(step)
+        if initial is not None:
+            weights, _, refusable = initial
+            allowed = self.statuses_of_submission(step, refusable) - {409, 201} | {200}
+            self.call(step, "POST", "/v1/jobs:validate", materials.job(step, weights), None, allowed)
+
+    # ---- jobs: looking ----
+
+    def with_job(self, step):
+        """The job that a step names, where the program has one with an id."""
+        job = self.jobs.get(step["job"])
+        return job if job is not None and job.id is not None else None
+
+    def gone(self, job, known):
+        """An answer of 404."""
+        require(job.deletions > 0 or job.deleted, "a job is lost", job.label, known)
+        if self.strict:
+            job.deleted = True
+
+    def get(self, step, path="", headers=None, allowed=(), method="GET", body=None):
+        """Of a job's resource the answer, where there is one and it is not 404 with reason."""
+        job = self.with_job(step)
+        if job is None:
+            return None, None, None
+        known = job.known()
+        answer = self.call(step, method, f"/v1/jobs/{job.id}{path}", body, headers, {200, 404} | set(allowed))
+        if answer is not None and answer.status == 404:
+            self.gone(job, known)
+            answer = None
+        elif answer is not None:
+            require(not known["deleted"], "a deleted job is answered", job.label, step["do"])
+        return job, known, answer
+
+    def job(self, step):
+        job, wait = self.with_job(step), step.get("wait", 0)
+        lasting = job is not None and (job.pauses or job.step["length"] == "endless")
+        wait = min(wait, 1) if lasting or not self.strict else wait
+        job, known, answer = self.get(step, f"?wait={wait}" if wait else "")
+        if answer is not None:
+            self.see(job, known, answer.json())
+            require(job.ended or wait < 60 or not self.strict, "a job does not end", job.label, answer.body)
+
+    def see(self, job, known, said):
+        self.take(job, said)
+        job.seen = said
+        status = said["status"]
+        require(status in FINAL | OPEN, "an unknown status", said)
+        if known["ended"]:
+            require(status == known["ended"], "an ended job has another status", job.label, known["ended"], status)
+        if known["paused"]:
+            kept = status in ("pausing", "paused", "succeeded") or job.cancellations or not job.paused
+            require(kept, "a pause is lost", job.label, status)
+        require(status not in ("cancelled", "cancelling") or job.cancellations, "cancelled by nobody", job.label)
+        require(status not in ("pausing", "paused") or job.pauses, "paused by nobody", job.label, said)
+        require(status != "failed", "a job failed", job.label, said.get("error"))
+        if status in FINAL:
+            job.ended = status
+        if status == "succeeded":
+            require(said["progress"]["iteration"] == said["training"]["iterations"], "not all iterations", said)
+            self.tell(job, "weights_sha256", said["weights_sha256"])
+            self.same(job, ("weights", said["training"]["iterations"]), said["weights_sha256"])
+
+    def events(self, step):
+        job = self.with_job(step)
+        if job is None:
+            return
+        known, before, found, after = job.known(), list(job.events), [], 0
+        while after is not None:
+            _, _, answer = self.get(step, f"/events?after={after}&limit={step.get('limit', 1000)}")
+            if answer is None:
+                return
+            page = answer.json()
+            found += page["events"]
+            after = page["next"]
+        self.check_events(job, known, before, found)
+
+    def follow(self, step):
+        """The events as a stream: whole where the job has ended, else hung up on (the step has a cut)."""
+        job = self.with_job(step)
+        if job is None or not (job.ended or step.get("cut")):
+            return
+        before = list(job.events)
+        job, known, answer = self.get(step, "/events", {"Accept": "application/x-ndjson"})
+        if answer is not None:
+            self.check_events(job, known, before, answer.lines())
+
+    def check_events(self, job, known, before, found):
+        numbers = [event["id"] for event in found]
+        require(numbers == list(range(1, len(found) + 1)), "event ids have a gap", job.label, numbers)
+        require(found[: len(before)] == before, "events have changed", job.label, len(before), len(found))
+        seqs = [event["seq"] for event in found]
+        require(seqs == sorted(set(seqs)), "seqs do not ascend", seqs)
+        ends = [n for n, event in enumerate(found) if event["type"] == "status" and event["status"] in FINAL]
+        require(ends in ([], [len(found) - 1]), "something follows the end", ends, len(found))
+        require(ends or not known["ended"], "an ended job has no last event", job.label, found[-3:])
+        progress = [event["iteration"] for event in found if event["type"] == "progress"]
+        require(progress == sorted(set(progress)), "an evaluation came twice", progress)
+        for event in found:
+            if event["type"] == "progress":
+                self.same(job, ("loss", event["iteration"]), event["loss"])
+        job.events = found if len(found) > len(job.events) else job.events
+
+    def all_events(self, step):
+        """The store's events by pages: in order, of jobs that there were."""
+        after, ids = 0, {job.id for job in self.jobs.values() if job.answered}
+        seqs, seen = [], set()
+        while True:
+            path, headers = f"/v1/events?after={after}&limit=1000", {"Accept": "application/json"}
+            answer = self.call(step, "GET", path, None, headers, (200,))
+            if answer is None:
+                return
+            found = answer.json()["events"]
+            if not found:
+                break
+            seqs += [event["seq"] for event in found]
+            seen |= {event["job"] for event in found}
+            after = seqs[-1]
+        require(seqs == sorted(set(seqs)), "seqs do not ascend", seqs)
+        require(ids <= seen, "a job has no event", ids - seen)
+
+    def weights(self, step):
+        known = (self.with_job(step) or Job(step | {"on": None}, ())).known()
+        job, _, answer = self.get(step, "/weights", allowed=(409,))
+        if answer is None:
+            return
+        if answer.status == 409:
+            require(known["ended"] != "succeeded", "an ended job has no weights", job.label, answer.body)
+            return
+        said = answer.json()
+        parts = [np.array(said[name], "<f4") for name in ("W", "Win", "b", "Wout", "bout") if said[name] is not None]
+        digest = hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+        require(digest == said["sha256"], "weights differ from their sha256", job.label)
+        require(parts[0].shape == (job.step["units"],) * 2 and parts[1].shape[0] == said["inputs"], "weights' shapes")
+        if job.step["on"]:
+            shapes = {(materials.dataset(data).inputs, materials.dataset(data).outputs) for data in job.data if data}
+            require((said["inputs"], said["outputs"]) in shapes, "weights of other shapes than the data", shapes)
+        if known["ended"] == "succeeded":
+            self.tell(job, "weights_sha256", digest)
+        self.same(job, ("weights", said["iteration"]), digest)
+
+    def simulate(self, step):
+        ended = (self.with_job(step) or Job(step | {"on": None}, ())).ended
+        body = {"trials": step["trials"], "seed": step["seed"], "split": step["split"], "units": [0, 5], "every": 1}
+        job, known, answer = self.get(step, "/simulate", None, (409, 422), "POST", body)
+        if answer is None or answer.status != 200:
+            self.check_refused(job, ended, step, answer)
+            return
+        said = answer.json()
+        if job.step["on"]:
+            inputs = np.array(said["inputs"], "f4")
+            fitting = {data for data in job.data if data and drawn_from(inputs, materials.dataset(data), step["split"])}
+            require(fitting, "simulated on other data than it was trained on", job.label, job.data, inputs.shape)
+            job.data = fitting
+        made = repr([said[part] for part in ("inputs", "rates", "outputs", "labels")]).encode()
+        what = ("simulation", said["iteration"], step["trials"], step["seed"], step["split"])
+        self.same(job, what, hashlib.sha256(made).hexdigest())
+
+    def check_refused(self, job, ended, step, answer):
+        """A simulation is refused where there are no weights yet or no such trials."""
+        if answer is None or not job.step["on"] or None in job.data:
+            return
+        has_trials = all(
+            step["split"] == "fresh" or materials.dataset(data).test >= step["trials"] for data in job.data
+        )
+        if ended == "succeeded" and has_trials and self.strict:
+            require(False, f"a simulation is refused: {answer.status}", job.label, answer.body)
+
+    def metrics(self, step):
+        known = (self.with_job(step) or Job(step | {"on": None}, ())).known()
+        job, _, answer = self.get(step, "/metrics?keys=loss")
+        if answer is None:
+            return
+        said = answer.json()
+        require(len(said["iteration"]) == len(said["loss"]), "columns of different lengths", said)
+        require(said["iteration"] == sorted(set(said["iteration"])), "an evaluation came twice", said["iteration"])
+        for iteration, loss in zip(said["iteration"], said["loss"], strict=True):
+            self.same(job, ("loss", iteration), loss)
+        require(known["ended"] != "succeeded" or said["iteration"], "an ended job has no curve", job.label)
+
+    def checkpoints(self, step):
+        job, _, answer = self.get(step, "/checkpoints")
+        for one in answer.json()["checkpoints"] if answer is not None else ():
+            self.same(job, ("checkpoint", one["iteration"]), one["loss"])
+
+    def manifest(self, step):
+        known = (self.with_job(step) or Job(step | {"on": None}, ())).known()
+        job, _, answer = self.get(step, "/manifest", allowed=(409,))
+        if answer is None:
+            return
+        if answer.status == 409:
+            require(not known["ended"], "an ended job has no manifest", job.label)
+            return
+        said = answer.json()
+        self.narrow(job, said["dataset_sha256"])
+        self.tell(job, "config_sha256", said["config_sha256"])
+        if known["ended"] == "succeeded":
+            self.tell(job, "weights_sha256", said["weights_sha256"])
+        require(said["events"]["count"] >= len(job.events), "a manifest counts too few events", said["events"])
+
+    def list_jobs(self, step):
+        """Every page: all that are there and none that is not."""
+        before = {job.id: job.known() for job in list(self.jobs.values()) if job.id is not None}
+        query, listed = "".join(f"&{key}={value}" for key, value in step.get("filter", {}).items()), {}
+        after = ""
+        while after is not None:
+            answer = self.call(step, "GET", f"/v1/jobs?limit={step['limit']}{query}{after}", allowed=(200,))
+            if answer is None:
+                return
+            page = answer.json()
+            for said in page["jobs"]:
+                require(said["id"] not in listed, "a job is listed twice", said["id"])
+                listed[said["id"]] = said
+            after = None if page["next"] is None else f"&after={page['next']}"
+        for said in listed.values():
+            job = self.jobs.get(said["name"])
+            require(job is not None, "a job is listed that nobody submitted", said["name"])
+            require(not before.get(said["id"], {}).get("deleted"), "a deleted job is listed", job.label)
+            self.see(job, before.get(said["id"]) or Job(job.step, ()).known(), said)
+        if not query:
+            for id in before:
+                job = next(job for job in self.jobs.values() if job.id == id)
+                require(id in listed or job.deletions, "a job is not listed", job.label)
+
+    # ---- jobs: acting ----
+
+    def act(self, step):
+        job, action = self.with_job(step), step["do"]
+        if job is None:
+            return
+        with self.lock:
+            job.cancellations += action == "cancel"
+            job.pauses += action == "pause"
+            job.resumes += action == "resume"
+            job.paused = job.paused and action != "resume"
+            resumes = job.resumes
+        job, known, answer = self.get(step, f"/{action}", None, (409,), "POST")
+        if answer is None:
+            return
+        if answer.status == 409:
+            refusable = action != "cancel" or not self.strict or self.may_have_ended(job)
+            require(refusable, f"{action} is refused", job.label)
+            job.cancellations -= action == "cancel"
+            job.pauses -= action == "pause"
+            return
+        self.see(job, known, answer.json())
+        require(action == "cancel" or not known["ended"], f"{action} of an ended job", job.label)
+        with self.lock:
+            job.paused = job.paused or (action == "pause" and job.resumes == resumes and self.strict)
+
+    def may_have_ended(self, job):
+        return job.ended or job.cancellations > 0 or job.step["length"] != "endless"
+
+    def delete(self, step):
+        job = self.with_job(step)
+        if job is None:
+            return
+        known = job.known()
+        job.deletions += 1
+        answer = self.call(step, "DELETE", f"/v1/jobs/{job.id}", allowed=(204, 404, 409))
+        if answer is None:
+            return
+        if answer.status == 204:
+            require(not known["deleted"], "a job is deleted twice", job.label)
+            require(self.may_have_ended(job), "a job is deleted that has not ended", job.label)
+            job.deleted = True
+        elif answer.status == 404:
+            require(job.deletions > 1 or known["deleted"], "a job is lost", job.label)
+        else:
+            require(not known["ended"], "an ended job is not deleted", job.label, answer.body)
+            job.deletions -= 1
+
+    # ---- the rest ----
+
+    def gradients(self, step):
+        answer = self.call(step, "POST", "/v1/gradients", materials.GRADIENTS, None, (200,))
+        if answer is not None:
+            made = hashlib.sha256(answer.body).hexdigest()
+            known = self.results.setdefault("gradients", made)
+            require(known == made, "equal gradients differ", answer.body)
+
+    def system(self, step):
+        answer = self.call(step, "GET", step["path"], allowed=(200,) if not self.restarting else (200, 503))
+        if answer is not None and step["path"] == "/metrics" and self.strict:
+            require(b"modprop_jobs" in answer.body, "no metrics", answer.body[:500])
+
+    def restart(self, step):
+        with self.lock:
+            self.end(step["kill"])
+            self.start()
+            if self.strict:
+                for name in self.names.values():
+                    name.now, name.pending = name.possible(), set()
+
+    def rest(self, step):
+        time.sleep(step["seconds"])
+
+    # ---- rounds ----
+
+    def begin(self, steps, clients):
+        """What a round may do that several clients play at once."""
+        self.strict = clients == 1
+        self.restarting = any(step["do"] == "restart" for step in steps) and not self.strict
+        for step in steps if not self.strict else ():
+            if step["do"] == "put":
+                self.name(step["name"]).now.add(step["data"])
+            if step["do"] == "delete_dataset":
+                self.name(step["name"]).now.add(None)
+
+    def settle(self):
+        """After a round of several: what there is now, of what there may be."""
+        if not self.strict:
+            self.strict, self.restarting = True, False
+            for job in list(self.jobs.values()):
+                job.data |= self.contents(job.step) if job.id is None else set()
+            for name in self.names:
+                self.look({"do": "look", "name": name})
+            self.list_jobs({"do": "list_jobs", "limit": 100})
+
+    def play(self, step):
+        handler = step["do"] if step["do"] not in ("pause", "resume", "cancel") else "act"
+        getattr(self, handler)(step)
+        self.alive()
+
+    # ---- the end ----
+
+    def finale(self):
+        """Everything comes to its end, is looked at once more, and goes; nothing is left."""
+        self.strict, self.restarting = True, False
+        self.list_jobs({"do": "list_jobs", "limit": 100})
+        for job in [job for job in self.jobs.values() if job.id is not None]:
+            self.close(job)
+        for name in self.names:
+            self.look({"do": "look", "name": name})
+            self.delete_dataset({"do": "delete_dataset", "name": name})
+        self.list_datasets({"do": "list_datasets"})
+        self.list_jobs({"do": "list_jobs", "limit": 7})
+        self.end(kill=False)
+        self.look_at_the_folder()
+
+    def close(self, job):
+        step = {"job": job.label}
+        if job.step["length"] == "endless":
+            self.act(step | {"do": "cancel"})
+        elif job.pauses:
+            self.act(step | {"do": "resume"})
+            job.pauses = 0
+        self.job(step | {"do": "job", "wait": 30})
+        require(job.ended or job.deleted, "a job does not end", job.label, job.step, job.seen)
+        for what in ("events", "weights", "metrics", "checkpoints", "manifest"):
+            getattr(self, what)(step | {"do": what})
+        if job.deleted:
+            return
+        self.simulate(step | {"do": "simulate", "trials": 1, "seed": 1, "split": "fresh"})
+        self.delete(step | {"do": "delete"})
+        for path in ("", "/events", "/weights", "/metrics", "/checkpoints", "/manifest"):
+            self.call({"do": "get deleted"}, "GET", f"/v1/jobs/{job.id}{path}", allowed=(404,))
+
+    def look_at_the_folder(self):
+        """No file and no row of what was deleted."""
+        left = [str(path.relative_to(self.folder)) for path in (self.folder / "datasets").rglob("*") if path.is_file()]
+        require(not left, "files are left", left)
+        with sqlite3.connect(self.folder / "modprop.db") as database:
+            rows = {
+                table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
+                if table in ("jobs", "checkpoints", "keys", "documents", "datasets", "holders")
+            }
+            whole = database.execute("PRAGMA integrity_check").fetchone()[0]
+        database.close()
+        require(whole == "ok", "the database is damaged", whole)
+        require(not any(rows.values()), "rows are left", rows)
+
+
+def drawn_from(inputs, data, split):
+    """Whether every trial of a simulation is one of this dataset's. inputs: steps, trials, inputs."""
+    source = data.tested if split == "test" else data.trained
+    if source is None or inputs.ndim != 3 or inputs.shape[::2] != source.shape[::2]:
+        return False
+    return all(
+        any(np.array_equal(inputs[:, trial], source[:, known]) for known in range(source.shape[1]))
+        for trial in range(inputs.shape[1])
+    )
+
+
+def report_kind(report):
+    """A sanitizer's report in a line that is the same for the same fault: what, and the first function of ours."""
+    what = re.search(r"(?:Sanitizer: |runtime error: )([\w-]+(?: \w+)?)", report)
+    frame = re.search(r"#\d+ (?:0x[0-9a-f]+ in )?(\w+) [^\n]*?/(?:core|api|server)/", report) or re.search(
+        r"#\d+ (?:0x[0-9a-f]+ in )?(\w+) (?:\.\./)*(?:core|api|server)/", report
+    )
+    return f"sanitizer: {what.group(1) if what else 'report'} in {frame.group(1) if frame else '?'}"
