@@ -12,6 +12,7 @@
 
 #include "api/parameters.h"
 #include "api/text.h"
+#include "core/base/options.h"
 #include "core/train/train.h"
 
 #define METADATA_BYTES 16384

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "api/text.h"
+#include "core/base/options.h"
 
 #define POINTER_BYTES 512
 #define DEPTH_MAX 64
@@ -135,41 +136,6 @@ const char *value_quote(const json_t *value, char text[80]) {
         memcpy(text + QUOTE_BYTES - 3, "...", 4);
     }
     return text;
-}
-
-/* Levenshtein's distance, names up to 31 characters; longer ones are far from everything. */
-static size_t edit_distance(const char *a, const char *b) {
-    size_t row[32], columns = strlen(b);
-    if (columns > 31 || strlen(a) > 31) {
-        return 99;
-    }
-    for (size_t j = 0; j <= columns; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; a[i - 1] != '\0'; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= columns; j++) {
-            size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            size_t shift = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            row[j] = change < shift ? change : shift;
-        }
-    }
-    return row[columns];
-}
-
-const char *name_nearest(const char *name, const char *const *known, size_t count) {
-    const char *nearest = NULL;
-    size_t least = strlen(name) / 3 + 2; /* farther is no help */
-    for (size_t i = 0; i < count; i++) {
-        size_t distance = edit_distance(name, known[i]);
-        if (distance < least) {
-            least = distance;
-            nearest = known[i];
-        }
-    }
-    return nearest;
 }
 
 /* Nesting is checked before jansson sees the text, which recurses. Brackets within strings do not count. */

@@ -37,9 +37,6 @@ json_t *problem_document(int status, const char *title, const char *detail, stru
 /* The value as compact JSON for a sentence, cut to fit; returns `text`. */
 const char *value_quote(const json_t *value, char text[80]);
 
-/* The known name nearest to `name` by edit distance, or NULL where none is near. */
-const char *name_nearest(const char *name, const char *const *known, size_t count);
-
 /*
  * Parses a body. NULL, with a sentence that names line and column in `error`, where it is no JSON, has a member twice,
  * is nested deeper than 64, or is not an object.

@@ -1,12 +1,15 @@
 /*
- * What every program does first: see program.h. Called by main, before any thread starts.
+ * What programs do alike: see program.h.
  *
  * A closed descriptor is replaced by /dev/null opened the wrong way round (standard input for writing, the others for
  * reading): a program that has nowhere to write must go on noticing it instead of writing into nothing.
  */
 #include "api/program.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 void program_hold_standard_descriptors(void) {
@@ -21,4 +24,21 @@ void program_hold_standard_descriptors(void) {
         }
         (void)opened;
     }
+}
+
+char *program_read_file(const char *path, size_t limit, size_t *size) {
+    FILE *file = fopen(path, "re");
+    char *text = file == NULL ? NULL : malloc(limit + 2);
+    *size = text == NULL ? 0 : fread(text, 1, limit + 1, file);
+    int error = text == NULL || ferror(file) ? errno : *size > limit ? EFBIG : 0;
+    if (file != NULL) {
+        fclose(file);
+    }
+    if (error != 0) {
+        free(text);
+        errno = error;
+        return NULL;
+    }
+    text[*size] = '\0';
+    return text;
 }

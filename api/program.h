@@ -1,8 +1,10 @@
 /*
- * What every program of this project does first. See program.c.
+ * What daemon and command line do alike as programs. See program.c.
  */
 #ifndef MODPROP_API_PROGRAM_H
 #define MODPROP_API_PROGRAM_H
+
+#include <stddef.h>
 
 /*
  * Takes the numbers 0, 1 and 2 where they were closed (`<&-`), so that no file opened later gets one of them and
@@ -10,5 +12,11 @@
  * opened.
  */
 void program_hold_standard_descriptors(void);
+
+/*
+ * The bytes of a file of at most `limit`, 0-ended behind *size bytes; the caller frees it. NULL with errno (EFBIG: it
+ * is longer).
+ */
+char *program_read_file(const char *path, size_t limit, size_t *size);
 
 #endif

@@ -35,7 +35,7 @@ class Daemon:
         self.data = pathlib.Path(data)
         self.lines = []
         self.expected = {0}
-        variables = {k: v for k, v in os.environ.items() if not k.startswith("MODPROP_")}
+        variables = {k: v for k, v in os.environ.items() if not k.startswith(("MODPROP_", "MODPROPD_"))}
         self.process = subprocess.Popen(
             [MODPROPD, "--data", str(data), "--listen", "127.0.0.1:0", *map(str, flags)],
             stdout=subprocess.PIPE,

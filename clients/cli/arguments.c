@@ -3,11 +3,10 @@
  */
 #include "clients/cli/arguments.h"
 
-#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/problem.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/memory.h"
 #include "clients/cli/report.h"
@@ -22,7 +21,7 @@ const struct option global_options[] = {
     {"token-file", 0, OPTION_FILE, "FILE", 0, 0, false, "file that holds the token"},
     {"ca-file", 0, OPTION_FILE, "FILE", 0, 0, false, "certificate (PEM) of the authority to trust for https"},
     {"config", 0, OPTION_FILE, "FILE", 0, 0, false, "configuration file (default ~/.config/modprop/config)"},
-    {"timeout", 0, OPTION_INTEGER, "SECONDS", 1, 86400, false,
+    {"timeout", 0, OPTION_SECONDS, "SECONDS", 1, 86400, false,
      "longest silence of the server before giving up (default 120)"},
     {"json", 0, OPTION_SWITCH, NULL, 0, 0, false, "print the server's JSON, errors too"},
     {"no-color", 0, OPTION_SWITCH, NULL, 0, 0, false,
@@ -32,135 +31,24 @@ const struct option global_options[] = {
     OPTIONS_END,
 };
 
-static const char *command_name(const struct arguments *arguments) {
-    return arguments->command == NULL ? "" : arguments->command->name;
+/* The command's own options, then those of every command. */
+static struct option_words words_of(const struct arguments *arguments) {
+    const struct option *own = arguments->command == NULL ? NULL : arguments->command->options;
+    return (struct option_words){.tables = {{own, sizeof *own}, {global_options, sizeof *global_options}},
+                                 .program = arguments->program};
 }
 
-static const char *space(const struct arguments *arguments) {
-    return arguments->command == NULL ? "" : " ";
-}
-
-/* By name (length characters) or, with name NULL, by letter; the command's own options first. */
-static const struct option *option_find(const struct arguments *arguments, const char *name, size_t length,
-                                        char letter) {
-    const struct option *tables[2] = {arguments->command == NULL ? NULL : arguments->command->options, global_options};
-    for (int table = 0; table < 2; table++) {
-        for (const struct option *option = tables[table]; option != NULL && option->name != NULL; option++) {
-            if (name == NULL ? option->letter == letter
-                             : strlen(option->name) == length && strncmp(option->name, name, length) == 0) {
-                return option;
-            }
-        }
-    }
-    return NULL;
-}
-
-static enum status unknown_option(const struct arguments *arguments, const char *word) {
-    const char *names[NAMES_MAX];
-    size_t count = 0;
-    const struct option *tables[2] = {arguments->command == NULL ? NULL : arguments->command->options, global_options};
-    for (int table = 0; table < 2; table++) {
-        for (const struct option *option = tables[table]; option != NULL && option->name != NULL && count < NAMES_MAX;
-             option++) {
-            names[count++] = option->name;
-        }
-    }
-    char *name = memory_copy(word + strspn(word, "-"));
-    name[strcspn(name, "=")] = '\0';
-    const char *nearest = name_nearest(name, names, count);
-    enum status status = nearest == NULL || strncmp(word, "--", 2) != 0
-                             ? report_error(STATUS_USAGE, "there is no option %s (modprop%s%s --help lists them)", word,
-                                            space(arguments), command_name(arguments))
-                             : report_error(
-                                   STATUS_USAGE,
-                                   "there is no option %.*s; did you mean --%s? (modprop%s%s --help lists them)",
-                                   (int)strcspn(word, "="), word, nearest, space(arguments), command_name(arguments));
-    free(name);
-    return status;
-}
-
-static bool choice_has(const char *choices, const char *value) {
-    size_t length = strlen(value);
-    for (const char *at = choices; length > 0; at += strcspn(at, "|") + 1) {
-        if (strcspn(at, "|") == length && strncmp(at, value, length) == 0) {
-            return true;
-        }
-        if (at[strcspn(at, "|")] == '\0') {
-            return false;
-        }
-    }
-    return false;
-}
-
-static enum status value_check(const struct option *option, const char *value) {
-    if (option->type == OPTION_CHOICE && !choice_has(option->value, value)) {
-        return report_error(STATUS_USAGE, "--%s must be one of %s; got \"%s\"", option->name, option->value, value);
-    }
-    if (option->type == OPTION_INTEGER) {
-        char *end;
-        errno = 0;
-        long long number = strtoll(value, &end, 10);
-        if (*value == '\0' || value[strspn(value, "-0123456789")] != '\0' || *end != '\0' || errno != 0 ||
-            number < option->low || number > option->high) {
-            return report_error(STATUS_USAGE, "--%s must be an integer from %lld to %lld; got \"%s\"", option->name,
-                                option->low, option->high, value);
-        }
-    }
-    if ((option->type == OPTION_TEXT || option->type == OPTION_FILE) && *value == '\0') {
-        return report_error(STATUS_USAGE, "--%s must not be empty", option->name);
-    }
-    return STATUS_OK;
-}
-
-static enum status given_add(struct arguments *arguments, const struct option *option, const char *value) {
+static bool take_option(void *user, const struct option *option, const char *value, char fault[OPTION_FAULT_BYTES]) {
+    struct arguments *arguments = user;
+    int64_t number;
+    char origin[64];
+    snprintf(origin, sizeof origin, "--%s", option->name);
     if (option->type == OPTION_SWITCH && value != NULL) {
-        return report_error(STATUS_USAGE, "--%s takes no value", option->name);
-    }
-    if (option->type != OPTION_SWITCH && value == NULL) {
-        return report_error(STATUS_USAGE, "--%s needs a value (%s)", option->name, option->value);
+        snprintf(fault, OPTION_FAULT_BYTES, "%s takes no value", origin);
+        return false;
     }
     arguments->given[arguments->given_count++] = (struct given){option, value};
-    return value == NULL ? STATUS_OK : value_check(option, value);
-}
-
-/* "--name", "--name=value", "--name value". *used: words taken. */
-static enum status long_option(struct arguments *arguments, char **words, int left, int *used) {
-    const char *name = words[0] + 2;
-    size_t length = strcspn(name, "=");
-    const struct option *option = option_find(arguments, name, length, 0);
-    if (option == NULL) {
-        return unknown_option(arguments, words[0]);
-    }
-    const char *value = name[length] == '=' ? name + length + 1 : NULL;
-    *used = 1;
-    if (value == NULL && option->type != OPTION_SWITCH && left > 1) {
-        value = words[1];
-        *used = 2;
-    }
-    return given_add(arguments, option, value);
-}
-
-/* "-f", "-fo FILE", "-oFILE". */
-static enum status short_options(struct arguments *arguments, char **words, int left, int *used) {
-    *used = 1;
-    for (const char *at = words[0] + 1; *at != '\0'; at++) {
-        const struct option *option = option_find(arguments, NULL, 0, *at);
-        if (option == NULL) {
-            return unknown_option(arguments, words[0]);
-        }
-        const char *value = NULL;
-        if (option->type != OPTION_SWITCH && at[1] != '\0') {
-            value = at + 1;
-        } else if (option->type != OPTION_SWITCH && left > 1) {
-            value = words[1];
-            *used = 2;
-        }
-        enum status status = given_add(arguments, option, value);
-        if (status != STATUS_OK || option->type != OPTION_SWITCH) {
-            return status;
-        }
-    }
-    return STATUS_OK;
+    return option_read_value(option, origin, value, &number, fault);
 }
 
 static enum status unknown_command(const char *word) {
@@ -181,12 +69,13 @@ static enum status unknown_command(const char *word) {
  * are global ones; they are parsed by the same table, so the command is looked for first.
  */
 static enum status command_choose(struct arguments *arguments, int count, char **words, int places[2]) {
+    const struct option_words known = words_of(arguments);
     int found = 0;
     for (int i = 0; i < count && found < 2; i++) {
         if (words[i][0] == '-' && words[i][1] != '\0') {
             const char *name = words[i] + 2;
-            const struct option *option = words[i][1] == '-'    ? option_find(arguments, name, strlen(name), 0)
-                                          : words[i][2] == '\0' ? option_find(arguments, NULL, 0, words[i][1])
+            const struct option *option = words[i][1] == '-'    ? option_find(&known, name, strlen(name))
+                                          : words[i][2] == '\0' ? option_find_letter(&known, words[i][1])
                                                                 : NULL;
             i += option != NULL && option->type != OPTION_SWITCH;
             continue;
@@ -256,6 +145,10 @@ enum status arguments_parse(struct arguments *arguments, int count, char **words
     arguments->given = memory_allocate(characters, sizeof *arguments->given);
     arguments->operands = memory_allocate((size_t)count + 1, sizeof *arguments->operands);
     enum status status = command_choose(arguments, count, words, places);
+    snprintf(arguments->program, sizeof arguments->program, "modprop%s%s", arguments->command == NULL ? "" : " ",
+             arguments->command == NULL ? "" : arguments->command->name);
+    const struct option_words known = words_of(arguments);
+    char fault[OPTION_FAULT_BYTES];
     bool options_ended = false;
     for (int i = 0; i < count && status == STATUS_OK;) {
         int used = 1;
@@ -265,10 +158,10 @@ enum status arguments_parse(struct arguments *arguments, int count, char **words
         }
         if (!options_ended && strcmp(words[i], "--") == 0) {
             options_ended = true;
-        } else if (!options_ended && strncmp(words[i], "--", 2) == 0) {
-            status = long_option(arguments, words + i, count - i, &used);
         } else if (!options_ended && words[i][0] == '-' && words[i][1] != '\0') {
-            status = short_options(arguments, words + i, count - i, &used);
+            if (!option_read_word(&known, words + i, count - i, &used, take_option, arguments, fault)) {
+                status = report_error(STATUS_USAGE, "%s", fault);
+            }
         } else {
             arguments->operands[arguments->count++] = words[i];
         }
@@ -302,8 +195,10 @@ bool argument_is_set(const struct arguments *arguments, const char *name) {
 }
 
 long long argument_integer(const struct arguments *arguments, const char *name, long long fallback) {
-    const char *value = argument_text(arguments, name);
-    return value == NULL ? fallback : strtoll(value, NULL, 10);
+    const struct given *given = given_find(arguments, name);
+    char fault[OPTION_FAULT_BYTES];
+    int64_t number;
+    return given != NULL && option_read_value(given->option, name, given->value, &number, fault) ? number : fallback;
 }
 
 const char *argument_next(const struct arguments *arguments, const char *name, size_t *cursor) {

@@ -10,10 +10,9 @@
 #include <stddef.h>
 
 #include "clients/cli/status.h"
+#include "core/base/options.h"
 
 struct cli;
-
-enum option_type { OPTION_SWITCH, OPTION_TEXT, OPTION_INTEGER, OPTION_FILE, OPTION_CHOICE };
 
 /* What a word can be, for completion. */
 enum operand {
@@ -26,19 +25,6 @@ enum operand {
     OPERAND_COMMAND,
     OPERAND_SHELL
 };
-
-struct option {
-    const char *name; /* without the dashes; NULL ends a table */
-    char letter;      /* 0: none */
-    enum option_type type;
-    const char *value;   /* what help calls the value; of OPTION_CHOICE "a|b|c", the choices themselves */
-    long long low, high; /* OPTION_INTEGER */
-    bool repeats;        /* may be given more than once; else the last one counts */
-    const char *doc;
-};
-
-/* Ends a table of options. */
-#define OPTIONS_END {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL}
 
 struct command {
     const char *name;             /* one word, or two: "datasets put" */
@@ -62,6 +48,7 @@ struct given {
 /* Pointers into argv and the tables. */
 struct arguments {
     const struct command *command; /* NULL: none was named */
+    char program[64];              /* "modprop list": whose --help explains what was given */
     struct given *given;
     size_t given_count;
     const char **operands;

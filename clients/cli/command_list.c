@@ -295,7 +295,7 @@ static const struct option list_options[] = {
 };
 
 static const struct option show_options[] = {
-    {"wait", 'w', OPTION_INTEGER, "SECONDS", 1, 3600, false, "answer when the job ends, or after so many seconds"},
+    {"wait", 'w', OPTION_SECONDS, "SECONDS", 1, 3600, false, "answer when the job ends, or after so many seconds"},
     OPTIONS_END,
 };
 

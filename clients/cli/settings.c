@@ -3,18 +3,18 @@
  */
 #include "clients/cli/settings.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "api/program.h"
 #include "clients/cli/memory.h"
 #include "clients/cli/report.h"
 
 #define TOKEN_BYTES_MAX 4096
-#define LINE_BYTES 4096
+#define FILE_BYTES_MAX ((size_t)1 << 20)
 
 /* What the configuration file says. */
 struct file_settings {
@@ -33,90 +33,67 @@ static void setting_release(struct setting *setting) {
     free(setting->origin);
 }
 
-static char *trim(char *text) {
-    text += strspn(text, " \t");
-    for (size_t length = strlen(text); length > 0 && isspace((unsigned char)text[length - 1]);) {
-        text[--length] = '\0';
-    }
-    return text;
-}
-
 /* "~/x" as the shell has it, since nobody expands it in a file. */
 static char *home_expand(const char *path) {
     const char *home = getenv("HOME");
     return strncmp(path, "~/", 2) == 0 && home != NULL ? memory_format("%s%s", home, path + 1) : memory_copy(path);
 }
 
-static enum status file_line(struct file_settings *file, const char *path, int number, char *line) {
-    const struct {
-        const char *name;
-        char **field;
-    } keys[] = {{"server", &file->server},
-                {"token", &file->token},
-                {"token_file", &file->token_file},
-                {"ca_file", &file->ca_file}};
-    line = trim(line);
-    if (*line == '\0' || *line == '#') {
-        return STATUS_OK;
+static bool take_line(void *user, const char *path, int line, const char *key, const char *value,
+                      char fault[OPTION_FAULT_BYTES]) {
+    static const struct option options[] = {{"server", 0, OPTION_TEXT, "URL", 0, 0, false, NULL},
+                                            {"token", 0, OPTION_TEXT, "TOKEN", 0, 0, false, NULL},
+                                            {"token-file", 0, OPTION_FILE, "FILE", 0, 0, false, NULL},
+                                            {"ca-file", 0, OPTION_FILE, "FILE", 0, 0, false, NULL},
+                                            OPTIONS_END};
+    static const struct option_words words = {.tables = {{options, sizeof *options}}};
+    struct file_settings *file = user;
+    char **fields[] = {&file->server, &file->token, &file->token_file, &file->ca_file}, origin[512];
+    const struct option *option = option_find(&words, key, strlen(key));
+    int64_t number;
+    if (option == NULL) {
+        snprintf(fault, OPTION_FAULT_BYTES,
+                 "%.400s:%d: there is no setting \"%.100s\"; there are server, token, token_file and ca_file", path,
+                 line, key);
+        return false;
     }
-    char *equals = strchr(line, '=');
-    if (equals == NULL) {
-        return report_error(STATUS_USAGE, "%s:%d must read \"key = value\"; got \"%s\"", path, number, line);
+    snprintf(origin, sizeof origin, "%.400s:%d: %s", path, line, option->name);
+    if (!option_read_value(option, origin, value, &number, fault)) {
+        return false;
     }
-    *equals = '\0';
-    char *key = trim(line), *value = trim(equals + 1);
-    for (char *c = key; *c != '\0'; c++) {
-        *c = *c == '-' ? '_' : *c;
-    }
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        if (strcmp(keys[i].name, key) == 0) {
-            if (*value == '\0') {
-                return report_error(STATUS_USAGE, "%s:%d: %s must not be empty", path, number, key);
-            }
-            free(*keys[i].field);
-            *keys[i].field = i >= 2 ? home_expand(value) : memory_copy(value);
-            return STATUS_OK;
-        }
-    }
-    return report_error(STATUS_USAGE,
-                        "%s:%d: there is no setting \"%s\"; there are server, token, token_file and ca_file", path,
-                        number, key);
+    char **field = fields[option - options];
+    free(*field);
+    *field = option->type == OPTION_FILE ? home_expand(value) : memory_copy(value);
+    return true;
 }
 
 /* Others may read a file of this mode that holds a secret. */
-static void mode_check(const char *path, FILE *file) {
+static void mode_check(const char *path) {
     struct stat status;
-    if (fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 077) != 0) {
+    if (stat(path, &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 077) != 0) {
         report_note("%s holds a token and others may read it; chmod 600 it", path);
     }
 }
 
 /* `named`: the user asked for this file, so it must exist. */
 static enum status file_read(struct settings *settings, struct file_settings *values, bool named) {
-    FILE *file = settings->file == NULL ? NULL : fopen(settings->file, "re");
-    if (file == NULL) {
+    size_t size;
+    char fault[OPTION_FAULT_BYTES];
+    char *text = settings->file == NULL ? NULL : program_read_file(settings->file, FILE_BYTES_MAX, &size);
+    if (text == NULL) {
         return settings->file == NULL || (!named && (errno == ENOENT || errno == ENOTDIR))
                    ? STATUS_OK
                    : report_error(STATUS_FAILED, "the configuration file %s cannot be read: %s", settings->file,
                                   strerror(errno));
     }
     settings->file_found = true;
-    enum status status = STATUS_OK;
-    char line[LINE_BYTES];
-    for (int number = 1; status == STATUS_OK && fgets(line, sizeof line, file) != NULL; number++) {
-        status = strlen(line) == sizeof line - 1
-                     ? report_error(STATUS_USAGE, "%s:%d must be shorter than %d characters", settings->file, number,
-                                    LINE_BYTES - 1)
-                     : file_line(values, settings->file, number, line);
-    }
-    if (status == STATUS_OK && ferror(file)) {
-        status = report_error(STATUS_FAILED, "the configuration file %s cannot be read: %s", settings->file,
-                              strerror(errno));
-    }
+    enum status status = settings_read_text(text, size, settings->file, take_line, values, fault)
+                             ? STATUS_OK
+                             : report_error(STATUS_USAGE, "%s", fault);
     if (values->token != NULL) {
-        mode_check(settings->file, file);
+        mode_check(settings->file);
     }
-    fclose(file);
+    free(text);
     return status;
 }
 
@@ -136,31 +113,31 @@ static enum status token_check(const char *token, const char *origin) {
 }
 
 static enum status token_from_file(struct settings *settings, const char *path, const char *origin) {
-    char text[TOKEN_BYTES_MAX + 1];
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
+    size_t size;
+    char *text = program_read_file(path, TOKEN_BYTES_MAX, &size), *token = text;
+    if (text == NULL) {
         return report_error(STATUS_FAILED, "the token file %s (%s) cannot be read: %s", path, origin, strerror(errno));
     }
-    size_t size = fread(text, 1, TOKEN_BYTES_MAX, file);
-    bool failed = ferror(file);
-    int error = errno;
-    text[size] = '\0';
-    mode_check(path, file);
-    fclose(file);
-    if (failed) {
-        return report_error(STATUS_FAILED, "the token file %s (%s) cannot be read: %s", path, origin, strerror(error));
+    mode_check(path);
+    const char *wrong = text_begin(&token, size);
+    char *where = memory_format("%s %s", origin, path);
+    token += wrong == NULL ? strspn(token, " \t\r\n") : 0;
+    for (size_t length = wrong == NULL ? strlen(token) : 0;
+         length > 0 && strchr(" \t\r\n", token[length - 1]) != NULL;) {
+        token[--length] = '\0';
     }
-    char *token = trim(text), *where = memory_format("%s %s", origin, path);
-    enum status status = *token == '\0' ? report_error(STATUS_USAGE, "the token file %s (%s) is empty", path, origin)
-                                        : token_check(token, where);
+    enum status status = wrong != NULL    ? report_error(STATUS_USAGE, "the token file %s (%s) %s", path, origin, wrong)
+                         : *token == '\0' ? report_error(STATUS_USAGE, "the token file %s (%s) is empty", path, origin)
+                                          : token_check(token, where);
     if (status == STATUS_OK) {
         setting_set(&settings->token, token, where);
     }
     free(where);
+    free(text);
     return status;
 }
 
-/* Takes the token of one level, itself or from a file; *taken tells the weaker levels that there is one. */
+/* Takes the token of one level, itself or from a file; *taken says so to the weaker levels. */
 static enum status token_take(struct settings *settings, const char *token, const char *path, const char *origin,
                               const char *file_origin, bool *taken) {
     if (*taken || (token == NULL && path == NULL)) {

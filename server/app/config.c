@@ -1,118 +1,162 @@
 /*
  * Configuration: the table of settings and what reads it. See config.h.
  *
- * Owned by main: read once, before any thread starts, and constant from then on. Rejected: getopt_long (it would be a
- * second list of the same names, and its messages name no constraint).
+ * Owned by main: read once, before any thread starts, and constant from then on.
+ * Words, values and files are read by core/base/options.
  */
 #include "server/app/config.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/program.h"
+#include "core/base/options.h"
 #include "server/base/address.h"
 
+#define FILE_BYTES_MAX ((size_t)1 << 20)
 #define KIB INT64_C(1024)
 #define MIB (KIB * KIB)
 #define LIST_ITEMS_MAX 64
 
-enum option_type { OPTION_TEXT, OPTION_INTEGER, OPTION_BYTES, OPTION_SWITCH, OPTION_CHOICE, OPTION_LIST };
-
-struct option {
-    const char *name;
-    enum option_type type;
-    const char *value;          /* what --help calls the value */
-    size_t offset;              /* of the field in struct config */
-    const char *fallback;       /* default, in the words a user would give; NULL: none */
-    int64_t low, high;          /* OPTION_INTEGER, OPTION_BYTES */
-    const char *const *choices; /* OPTION_CHOICE, NULL-ended; the field receives the index */
-    const char *doc;
+/* A row: the option, the field that it fills, and its default in the words a user would give (NULL: none). */
+struct setting {
+    struct option option;
+    size_t offset;
+    const char *fallback;
 };
-
-static const char *const format_choices[] = {"text", "json", NULL};
-static const char *const level_choices[] = {"error", "warning", "info", "debug", NULL};
 
 #define FIELD(name) offsetof(struct config, name)
 
-static const struct option option_table[] = {
-    {"data", OPTION_TEXT, "DIR", FIELD(data), NULL, 0, 0, NULL,
-     "directory of the store; made if missing; one daemon at a time (required)"},
-    {"listen", OPTION_TEXT, "ADDRESS:PORT", FIELD(listen), "127.0.0.1:8080", 0, 0, NULL,
-     "where to listen; port 0 picks a free one"},
-    {"workers", OPTION_INTEGER, "N", FIELD(workers), "-1", -1, 1000, NULL,
-     "jobs trained at once; 0 accepts jobs and trains none, -1 is one a core"},
-    {"cores", OPTION_INTEGER, "N", FIELD(cores), "0", 0, 4096, NULL,
-     "cores divided over the running jobs; 0 is all that this process may use"},
-    {"memory", OPTION_BYTES, "BYTES", FIELD(memory), "0", 0, INT64_MAX, NULL,
-     "memory that running jobs may take together; 0 is nine tenths of what this process may use"},
-    {"max-queued", OPTION_INTEGER, "N", FIELD(max_queued), "20000", 1, 10000000, NULL,
-     "jobs that may wait; a submission beyond is answered 429"},
-    {"isa", OPTION_TEXT, "NAME", FIELD(isa), NULL, 0, 0, NULL,
-     "instruction set of the kernels (portable, avx2, avx512, neon) instead of the best the host has"},
-    {"token-file", OPTION_TEXT, "FILE", FIELD(token_file), NULL, 0, 0, NULL,
-     "lines name:role:sha256 of those who may call (see `modpropd token`); read again on SIGHUP"},
-    {"create-token", OPTION_SWITCH, NULL, FIELD(create_token), "false", 0, 0, NULL,
-     "where no token exists make an admin's one and write it to DIR/token (mode 0600)"},
-    {"allow-unauthenticated", OPTION_SWITCH, NULL, FIELD(allow_unauthenticated), "false", 0, 0, NULL,
-     "listen beyond loopback without tokens"},
-    {"tls-cert", OPTION_TEXT, "FILE", FIELD(tls_cert), NULL, 0, 0, NULL,
-     "certificate chain (PEM); with --tls-key the daemon speaks HTTPS; both are read again on SIGHUP"},
-    {"tls-key", OPTION_TEXT, "FILE", FIELD(tls_key), NULL, 0, 0, NULL, "private key (PEM) of --tls-cert"},
-    {"allow-origin", OPTION_LIST, "URL", FIELD(allow_origin), NULL, 0, 0, NULL,
-     "origin of web pages that may call, such as https://lab.example; may be given more than once"},
-    {"allow-host", OPTION_LIST, "NAME", FIELD(allow_host), NULL, 0, 0, NULL,
-     "further name under which clients reach this daemon (Host header); may be given more than once"},
-    {"log-format", OPTION_CHOICE, "FORMAT", FIELD(log_format), "text", 0, 0, format_choices,
-     "how entries are written to standard error"},
-    {"log-level", OPTION_CHOICE, "LEVEL", FIELD(log_level), "info", 0, 0, level_choices,
-     "the least important entries that are written"},
-    {"access-log", OPTION_SWITCH, NULL, FIELD(access_log), "false", 0, 0, NULL,
-     "log every request at level info (else at debug)"},
-    {"keep-days", OPTION_INTEGER, "DAYS", FIELD(keep_days), "0", 0, 36500, NULL,
-     "delete jobs this long after their end; 0 keeps them"},
-    {"keep-bytes", OPTION_BYTES, "BYTES", FIELD(keep_bytes), "0", 0, INT64_MAX, NULL,
-     "delete the oldest finished jobs while the store takes more; 0 keeps them"},
-    {"max-connections", OPTION_INTEGER, "N", FIELD(max_connections), "4096", 16, 100000, NULL,
-     "connections at once; beyond it the longest idle one is closed, and where none is idle all but probes are "
-     "answered 503"},
-    {"max-address-connections", OPTION_INTEGER, "N", FIELD(max_address_connections), "2048", 1, 100000, NULL,
-     "connections at once from one address; beyond it its longest idle one is closed"},
-    {"max-streams", OPTION_INTEGER, "N", FIELD(max_streams), "2000", 1, 100000, NULL,
-     "event streams at once; beyond it 503"},
-    {"max-waiting", OPTION_INTEGER, "N", FIELD(max_waiting), "64", 1, 4096, NULL,
-     "requests that may wait in each lane (reads, checks, heavy computations); one client may have half of that; "
-     "beyond it 429"},
-    {"max-body", OPTION_BYTES, "BYTES", FIELD(max_body), "32M", KIB, 1024 * MIB, NULL, "largest JSON body"},
-    {"max-dataset", OPTION_BYTES, "BYTES", FIELD(max_dataset), "4G", KIB, INT64_MAX, NULL, "largest dataset"},
-    {"rate", OPTION_INTEGER, "N", FIELD(rate), "0", 0, 1000000, NULL,
-     "requests a second of one token (or, without tokens, of one address), all but probes, the dashboard's files too; "
-     "0 sets no bound"},
-    {"header-timeout", OPTION_INTEGER, "SECONDS", FIELD(header_timeout), "15", 1, 3600, NULL,
-     "from a connection's begin to the end of its first request's headers"},
-    {"body-timeout", OPTION_INTEGER, "SECONDS", FIELD(body_timeout), "60", 1, 86400, NULL,
-     "for a body to arrive whole, a dataset a second more for each MiB; for an answer to be taken, a second more for "
-     "each 64 KiB"},
-    {"idle-timeout", OPTION_INTEGER, "SECONDS", FIELD(idle_timeout), "75", 1, 86400, NULL,
-     "from one answer to the end of the next request's headers"},
-    {"heartbeat", OPTION_INTEGER, "SECONDS", FIELD(heartbeat), "15", 1, 3600, NULL,
-     "between signs of life on a quiet event stream"},
-    {"shutdown-timeout", OPTION_INTEGER, "SECONDS", FIELD(shutdown_timeout), "4", 1, 3600, NULL,
-     "for running jobs to write their checkpoints at SIGTERM"},
-    {"config", OPTION_TEXT, "FILE", FIELD(file), NULL, 0, 0, NULL, "file of these settings, a line each: key = value"},
+static const struct setting setting_table[] = {
+    {{"data", 0, OPTION_TEXT, "DIR", 0, 0, false,
+      "directory of the store; made if missing; one daemon at a time (required)"},
+     FIELD(data),
+     NULL},
+    {{"listen", 0, OPTION_TEXT, "ADDRESS:PORT", 0, 0, false, "where to listen; port 0 picks a free one"},
+     FIELD(listen),
+     "127.0.0.1:8080"},
+    {{"workers", 0, OPTION_INTEGER, "N", -1, 1000, false,
+      "jobs trained at once; 0 accepts jobs and trains none, -1 is one a core"},
+     FIELD(workers),
+     "-1"},
+    {{"cores", 0, OPTION_INTEGER, "N", 0, 4096, false,
+      "cores divided over the running jobs; 0 is all that this process may use"},
+     FIELD(cores),
+     "0"},
+    {{"memory", 0, OPTION_BYTES, "BYTES", 0, INT64_MAX, false,
+      "memory that running jobs may take together; 0 is nine tenths of what this process may use"},
+     FIELD(memory),
+     "0"},
+    {{"max-queued", 0, OPTION_INTEGER, "N", 1, 10000000, false,
+      "jobs that may wait; a submission beyond is answered 429"},
+     FIELD(max_queued),
+     "20000"},
+    {{"isa", 0, OPTION_TEXT, "NAME", 0, 0, false,
+      "instruction set of the kernels (portable, avx2, avx512, neon) instead of the best the host has"},
+     FIELD(isa),
+     NULL},
+    {{"token-file", 0, OPTION_TEXT, "FILE", 0, 0, false,
+      "lines name:role:sha256 of those who may call (see `modpropd token`); read again on SIGHUP"},
+     FIELD(token_file),
+     NULL},
+    {{"create-token", 0, OPTION_SWITCH, NULL, 0, 0, false,
+      "where no token exists make an admin's one and write it to DIR/token (mode 0600)"},
+     FIELD(create_token),
+     "false"},
+    {{"allow-unauthenticated", 0, OPTION_SWITCH, NULL, 0, 0, false, "listen beyond loopback without tokens"},
+     FIELD(allow_unauthenticated),
+     "false"},
+    {{"tls-cert", 0, OPTION_TEXT, "FILE", 0, 0, false,
+      "certificate chain (PEM); with --tls-key the daemon speaks HTTPS; both are read again on SIGHUP"},
+     FIELD(tls_cert),
+     NULL},
+    {{"tls-key", 0, OPTION_TEXT, "FILE", 0, 0, false, "private key (PEM) of --tls-cert"}, FIELD(tls_key), NULL},
+    {{"allow-origin", 0, OPTION_LIST, "URL", 0, 0, true,
+      "origin of web pages that may call, such as https://lab.example; may be given more than once"},
+     FIELD(allow_origin),
+     NULL},
+    {{"allow-host", 0, OPTION_LIST, "NAME", 0, 0, true,
+      "further name under which clients reach this daemon (Host header); may be given more than once"},
+     FIELD(allow_host),
+     NULL},
+    {{"log-format", 0, OPTION_CHOICE, "text|json", 0, 0, false, "how entries are written to standard error"},
+     FIELD(log_format),
+     "text"},
+    {{"log-level", 0, OPTION_CHOICE, "error|warning|info|debug", 0, 0, false,
+      "the least important entries that are written"},
+     FIELD(log_level),
+     "info"},
+    {{"access-log", 0, OPTION_SWITCH, NULL, 0, 0, false, "log every request at level info (else at debug)"},
+     FIELD(access_log),
+     "false"},
+    {{"keep-days", 0, OPTION_INTEGER, "DAYS", 0, 36500, false, "delete jobs this long after their end; 0 keeps them"},
+     FIELD(keep_days),
+     "0"},
+    {{"keep-bytes", 0, OPTION_BYTES, "BYTES", 0, INT64_MAX, false,
+      "delete the oldest finished jobs while the store takes more; 0 keeps them"},
+     FIELD(keep_bytes),
+     "0"},
+    {{"max-connections", 0, OPTION_INTEGER, "N", 16, 100000, false,
+      "connections at once; beyond it the longest idle one is closed, and where none is idle all but probes are "
+      "answered 503"},
+     FIELD(max_connections),
+     "4096"},
+    {{"max-address-connections", 0, OPTION_INTEGER, "N", 1, 100000, false,
+      "connections at once from one address; beyond it its longest idle one is closed"},
+     FIELD(max_address_connections),
+     "2048"},
+    {{"max-streams", 0, OPTION_INTEGER, "N", 1, 100000, false, "event streams at once; beyond it 503"},
+     FIELD(max_streams),
+     "2000"},
+    {{"max-waiting", 0, OPTION_INTEGER, "N", 1, 4096, false,
+      "requests that may wait in each lane (reads, checks, heavy computations); one client may have half of that; "
+      "beyond it 429"},
+     FIELD(max_waiting),
+     "64"},
+    {{"max-body", 0, OPTION_BYTES, "BYTES", KIB, 1024 * MIB, false, "largest JSON body"}, FIELD(max_body), "32M"},
+    {{"max-dataset", 0, OPTION_BYTES, "BYTES", KIB, INT64_MAX, false, "largest dataset"}, FIELD(max_dataset), "4G"},
+    {{"rate", 0, OPTION_INTEGER, "N", 0, 1000000, false,
+      "requests a second of one token (or, without tokens, of one address), all but probes, the dashboard's files too; "
+      "0 sets no bound"},
+     FIELD(rate),
+     "0"},
+    {{"header-timeout", 0, OPTION_SECONDS, "SECONDS", 1, 3600, false,
+      "from a connection's begin to the end of its first request's headers"},
+     FIELD(header_timeout),
+     "15"},
+    {{"body-timeout", 0, OPTION_SECONDS, "SECONDS", 1, 86400, false,
+      "for a body to arrive whole, a dataset a second more for each MiB; for an answer to be taken, a second more for "
+      "each 64 KiB"},
+     FIELD(body_timeout),
+     "60"},
+    {{"idle-timeout", 0, OPTION_SECONDS, "SECONDS", 1, 86400, false,
+      "from one answer to the end of the next request's headers"},
+     FIELD(idle_timeout),
+     "75"},
+    {{"heartbeat", 0, OPTION_SECONDS, "SECONDS", 1, 3600, false, "between signs of life on a quiet event stream"},
+     FIELD(heartbeat),
+     "15"},
+    {{"shutdown-timeout", 0, OPTION_SECONDS, "SECONDS", 1, 3600, false,
+      "for running jobs to write their checkpoints at SIGTERM"},
+     FIELD(shutdown_timeout),
+     "4"},
+    {{"config", 0, OPTION_TEXT, "FILE", 0, 0, false, "file of these settings, a line each: key = value"},
+     FIELD(file),
+     NULL},
+    {OPTIONS_END, 0, NULL},
 };
 
-#define OPTIONS (sizeof option_table / sizeof option_table[0])
+#define SETTINGS (sizeof setting_table / sizeof setting_table[0] - 1)
+#define PREFIX "MODPROPD_"
+#define OLD_PREFIX "MODPROP_" /* of version 0.1 */
 
-/* Where a value came from, in a user's words: "--workers", "MODPROP_WORKERS" or "modpropd.conf:3: workers". */
-struct origin {
-    char text[512];
-};
+static const struct option_words words = {.tables = {{&setting_table[0].option, sizeof setting_table[0]}},
+                                          .program = "modpropd"};
 
 static enum config_result fail(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -124,109 +168,23 @@ static enum config_result fail(char *error, const char *format, ...) {
     return CONFIG_BAD;
 }
 
-static void *option_field(struct config *config, const struct option *option) {
-    return (char *)config + option->offset;
+static const struct setting *setting_of(const struct option *option) {
+    return (const struct setting *)(const void *)option; /* its first member */
 }
 
-/* Names are matched with - and _ alike, so that a file may use either. */
-static const struct option *option_find(const char *name, size_t length) {
-    for (size_t i = 0; i < OPTIONS; i++) {
-        const char *known = option_table[i].name;
-        size_t j = 0;
-        while (j < length && known[j] != '\0' && (known[j] == name[j] || (known[j] == '-' && name[j] == '_'))) {
-            j++;
-        }
-        if (j == length && known[j] == '\0') {
-            return &option_table[i];
-        }
-    }
-    return NULL;
+static void *setting_field(struct config *config, const struct setting *setting) {
+    return (char *)config + setting->offset;
 }
 
-/* MODPROP_NAME of an option. */
-static void option_variable(const struct option *option, char variable[64]) {
-    int length = snprintf(variable, 64, "MODPROP_%s", option->name);
-    for (int i = 8; i < length; i++) {
-        variable[i] = variable[i] == '-' ? '_' : (char)toupper((unsigned char)variable[i]);
-    }
-}
-
-static enum config_result set_text(char **field, const char *value, const char *origin, char *error) {
-    if (*value == '\0') {
-        return fail(error, "%s must not be empty", origin);
-    }
+static bool set_text(char **field, const char *value, const char *origin, char *error) {
     char *copy = strdup(value);
     if (copy == NULL) {
-        return fail(error, "%s: out of memory", origin);
+        fail(error, "%s: out of memory", origin);
+        return false;
     }
     free(*field);
     *field = copy;
-    return CONFIG_OK;
-}
-
-static enum config_result set_switch(bool *field, const char *value, const char *origin, char *error) {
-    static const char *const yes[] = {"true", "yes", "on", "1"}, *const no[] = {"false", "no", "off", "0"};
-    for (size_t i = 0; i < 4; i++) {
-        if (strcasecmp(value, yes[i]) == 0 || strcasecmp(value, no[i]) == 0) {
-            *field = strcasecmp(value, yes[i]) == 0;
-            return CONFIG_OK;
-        }
-    }
-    return fail(error, "%s must be true or false; got \"%.100s\"", origin, value);
-}
-
-/* 1, 1k, 1K, 1KiB = 1024 and so on up to T, for sizes in bytes; a bare number otherwise. */
-static bool integer_parse(const char *value, bool bytes, int64_t *result) {
-    static const char units[] = "KMGT";
-    char *end;
-    errno = 0;
-    long long number = strtoll(value, &end, 10);
-    if (end == value || errno != 0 || isspace((unsigned char)*value)) {
-        return false;
-    }
-    int64_t factor = 1;
-    const char *unit = *end == '\0' ? NULL : strchr(units, toupper((unsigned char)*end));
-    if (bytes && unit != NULL) {
-        for (const char *u = units; u <= unit; u++) {
-            factor *= 1024;
-        }
-        end++;
-        if (strcmp(end, "iB") == 0 || strcmp(end, "B") == 0) {
-            end += strlen(end);
-        }
-    }
-    return *end == '\0' && !__builtin_mul_overflow((int64_t)number, factor, result);
-}
-
-static enum config_result set_integer(const struct option *option, int64_t *field, const char *value,
-                                      const char *origin, char *error) {
-    bool bytes = option->type == OPTION_BYTES;
-    int64_t number;
-    if (integer_parse(value, bytes, &number) && number >= option->low && number <= option->high) {
-        *field = number;
-        return CONFIG_OK;
-    }
-    if (option->high == INT64_MAX) {
-        return fail(error, "%s must be %s of at least %lld; got \"%.100s\"", origin,
-                    bytes ? "a number of bytes (such as 512M or 8G)" : "an integer", (long long)option->low, value);
-    }
-    return fail(error, "%s must be %s from %lld to %lld; got \"%.100s\"", origin,
-                bytes ? "a number of bytes (such as 512K or 32M)" : "an integer", (long long)option->low,
-                (long long)option->high, value);
-}
-
-static enum config_result set_choice(const struct option *option, int64_t *field, const char *value, const char *origin,
-                                     char *error) {
-    char known[256] = "";
-    for (int64_t i = 0; option->choices[i] != NULL; i++) {
-        if (strcmp(option->choices[i], value) == 0) {
-            *field = i;
-            return CONFIG_OK;
-        }
-        size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ", option->choices[i]);
-    }
-    return fail(error, "%s must be one of %s; got \"%.100s\"", origin, known, value);
+    return true;
 }
 
 static enum config_result list_add(struct text_list *list, const char *text, size_t length, const char *origin,
@@ -250,20 +208,14 @@ static enum config_result list_add(struct text_list *list, const char *text, siz
     return CONFIG_OK;
 }
 
-static enum config_result set_list(struct text_list *list, const char *value, const char *origin, char *error) {
-    for (const char *from = value;; from++) {
-        from += strspn(from, " ");
-        size_t length = strcspn(from, ",");
-        size_t trimmed = length;
-        while (trimmed > 0 && from[trimmed - 1] == ' ') {
-            trimmed--;
-        }
-        enum config_result result = list_add(list, from, trimmed, origin, error);
-        from += length;
-        if (result != CONFIG_OK || *from == '\0') {
-            return result;
+static bool set_list(struct text_list *list, const char *value, const char *origin, char *error) {
+    size_t length;
+    for (const char *rest = value, *entry; (entry = option_list_next(&rest, &length)) != NULL;) {
+        if (list_add(list, entry, length, origin, error) != CONFIG_OK) {
+            return false;
         }
     }
+    return true;
 }
 
 static void list_release(struct text_list *list) {
@@ -274,98 +226,98 @@ static void list_release(struct text_list *list) {
     *list = (struct text_list){0};
 }
 
-static enum config_result option_set(struct config *config, const struct option *option, const char *value,
-                                     const char *origin, char *error) {
-    void *field = option_field(config, option);
-    switch (option->type) {
+static bool setting_set(struct config *config, const struct setting *setting, const char *value, const char *origin,
+                        char *error) {
+    void *field = setting_field(config, setting);
+    int64_t number;
+    if (!option_read_value(&setting->option, origin, value, &number, error)) {
+        return false;
+    }
+    switch (setting->option.type) {
     case OPTION_TEXT:
+    case OPTION_FILE:
         return set_text(field, value, origin, error);
-    case OPTION_SWITCH:
-        return set_switch(field, value, origin, error);
-    case OPTION_CHOICE:
-        return set_choice(option, field, value, origin, error);
     case OPTION_LIST:
         return set_list(field, value, origin, error);
+    case OPTION_SWITCH:
+        *(bool *)field = number != 0;
+        return true;
     default:
-        return set_integer(option, field, value, origin, error);
+        *(int64_t *)field = number;
+        return true;
     }
 }
 
 static enum config_result read_defaults(struct config *config, char *error) {
-    for (size_t i = 0; i < OPTIONS; i++) {
-        if (option_table[i].fallback != NULL &&
-            option_set(config, &option_table[i], option_table[i].fallback, option_table[i].name, error) != CONFIG_OK) {
+    for (size_t i = 0; i < SETTINGS; i++) {
+        const struct setting *setting = &setting_table[i];
+        if (setting->fallback != NULL &&
+            !setting_set(config, setting, setting->fallback, setting->option.name, error)) {
             return CONFIG_BAD;
         }
     }
     return CONFIG_OK;
 }
 
-static enum config_result file_line(struct config *config, const char *path, int number, char *line, char *error) {
-    struct origin origin;
-    line += strspn(line, " \t");
-    for (size_t length = strlen(line); length > 0 && isspace((unsigned char)line[length - 1]);) {
-        line[--length] = '\0';
+static bool take_line(void *user, const char *path, int line, const char *key, const char *value,
+                      char fault[OPTION_FAULT_BYTES]) {
+    char origin[512];
+    const struct option *option = option_find(&words, key, strlen(key));
+    if (option == NULL || setting_of(option)->offset == FIELD(file)) {
+        fail(fault, "%.400s:%d: there is no setting \"%.100s\" (modpropd --help lists them)", path, line, key);
+        return false;
     }
-    if (*line == '\0' || *line == '#') {
-        return CONFIG_OK;
-    }
-    size_t length = strcspn(line, " \t=");
-    char *value = line + length;
-    value += strspn(value, " \t");
-    if (*value != '=') {
-        return fail(error, "%s:%d must read \"key = value\"; got \"%.100s\"", path, number, line);
-    }
-    value++;
-    value += strspn(value, " \t");
-    const struct option *option = option_find(line, length);
-    if (option == NULL || option->offset == FIELD(file)) {
-        return fail(error, "%s:%d: there is no setting \"%.*s\" (modpropd --help lists them)", path, number,
-                    (int)(length > 100 ? 100 : length), line);
-    }
-    snprintf(origin.text, sizeof origin.text, "%s:%d: %s", path, number, option->name);
-    return option_set(config, option, value, origin.text, error);
+    snprintf(origin, sizeof origin, "%.400s:%d: %s", path, line, option->name);
+    return setting_set(user, setting_of(option), value, origin, fault);
 }
 
 static enum config_result read_file(struct config *config, const char *path, char *error) {
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return fail(error, "the configuration file %s cannot be read: %s", path, strerror(errno));
+    size_t size;
+    char *text = program_read_file(path, FILE_BYTES_MAX, &size);
+    if (text == NULL) {
+        return fail(error, "the configuration file %.400s cannot be read: %s", path, strerror(errno));
     }
-    enum config_result result = CONFIG_OK;
-    char line[4096];
-    for (int number = 1; result == CONFIG_OK && fgets(line, sizeof line, file) != NULL; number++) {
-        if (strlen(line) == sizeof line - 1) {
-            result = fail(error, "%s:%d must be shorter than %zu characters", path, number, sizeof line - 1);
-            break;
-        }
-        result = file_line(config, path, number, line, error);
-    }
-    if (result == CONFIG_OK && ferror(file)) {
-        result = fail(error, "the configuration file %s cannot be read: %s", path, strerror(errno));
-    }
-    fclose(file);
-    return result;
+    bool done = settings_read_text(text, size, path, take_line, config, error);
+    free(text);
+    return done ? CONFIG_OK : CONFIG_BAD;
 }
 
 /* A list given in a stronger place replaces that of a weaker one instead of adding to it. */
-static void forget_list(struct config *config, const struct option *option) {
-    if (option->type == OPTION_LIST) {
-        list_release(option_field(config, option));
+static void forget_list(struct config *config, const struct setting *setting) {
+    if (setting->option.type == OPTION_LIST) {
+        list_release(setting_field(config, setting));
     }
 }
 
+/* The value of a variable, or NULL. */
+static const char *variable_find(char **environment, const char *name) {
+    size_t length = strlen(name);
+    for (char **entry = environment; *entry != NULL; entry++) {
+        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=') {
+            return *entry + length + 1;
+        }
+    }
+    return NULL;
+}
+
+/* Variables of the client that version 0.1 of the daemon read too: what they say is not meant for the daemon. */
+static bool is_the_clients(const struct setting *setting) {
+    return setting->offset == FIELD(file) || setting->offset == FIELD(token_file);
+}
+
 static enum config_result read_environment(struct config *config, char **environment, char *error) {
-    for (size_t i = 0; i < OPTIONS; i++) {
-        char variable[64];
-        option_variable(&option_table[i], variable);
-        size_t length = strlen(variable);
-        for (char **entry = environment; *entry != NULL; entry++) {
-            if (strncmp(*entry, variable, length) != 0 || (*entry)[length] != '=') {
-                continue;
-            }
-            forget_list(config, &option_table[i]);
-            if (option_set(config, &option_table[i], *entry + length + 1, variable, error) != CONFIG_OK) {
+    for (size_t i = 0; i < SETTINGS; i++) {
+        const struct setting *setting = &setting_table[i];
+        char name[64];
+        option_variable(&setting->option, PREFIX, name);
+        const char *value = variable_find(environment, name);
+        if (value == NULL && !is_the_clients(setting)) {
+            option_variable(&setting->option, OLD_PREFIX, name);
+            value = variable_find(environment, name);
+        }
+        if (value != NULL) {
+            forget_list(config, setting);
+            if (!setting_set(config, setting, value, name, error)) {
                 return CONFIG_BAD;
             }
         }
@@ -373,59 +325,55 @@ static enum config_result read_environment(struct config *config, char **environ
     return CONFIG_OK;
 }
 
-struct flag {
-    const struct option *option;
-    const char *value;
-    char origin[80];
-    int used; /* arguments */
+void config_warn(char **environment) {
+    for (size_t i = 0; i < SETTINGS; i++) {
+        char name[64], old[64];
+        option_variable(&setting_table[i].option, PREFIX, name);
+        option_variable(&setting_table[i].option, OLD_PREFIX, old);
+        if (variable_find(environment, old) == NULL || variable_find(environment, name) != NULL) {
+            continue;
+        }
+        if (is_the_clients(&setting_table[i])) {
+            log_warning("this variable is the client's and the daemon does not read it", LOG_T("variable", old),
+                        LOG_T("the_daemons", name));
+        } else {
+            log_warning("this variable has a new name; the old one will go", LOG_T("variable", old),
+                        LOG_T("new_name", name));
+        }
+    }
+}
+
+struct flags {
+    struct config *config;
+    uint64_t seen; /* a bit a setting */
 };
 
-static enum config_result flag_parse(struct flag *flag, int count, char **arguments, char *error) {
-    const char *argument = arguments[0];
-    if (strncmp(argument, "--", 2) != 0) {
-        return fail(error, "\"%.100s\" is not a flag of modpropd (modpropd --help lists them)", argument);
+static bool take_flag(void *user, const struct option *option, const char *value, char fault[OPTION_FAULT_BYTES]) {
+    struct flags *flags = user;
+    const struct setting *setting = setting_of(option);
+    uint64_t bit = UINT64_C(1) << (setting - setting_table);
+    char origin[80];
+    snprintf(origin, sizeof origin, "--%s", option->name);
+    if ((flags->seen & bit) == 0) {
+        forget_list(flags->config, setting);
     }
-    size_t length = strcspn(argument + 2, "=");
-    flag->option = option_find(argument + 2, length);
-    if (flag->option == NULL) {
-        return fail(error, "there is no flag --%.*s (modpropd --help lists them)", (int)(length > 100 ? 100 : length),
-                    argument + 2);
-    }
-    snprintf(flag->origin, sizeof flag->origin, "--%s", flag->option->name);
-    flag->used = 1;
-    if (argument[2 + length] == '=') {
-        flag->value = argument + 3 + length;
-    } else if (flag->option->type == OPTION_SWITCH) {
-        flag->value = "true";
-    } else if (count < 2) {
-        return fail(error, "%s needs a value (%s)", flag->origin, flag->option->value);
-    } else {
-        flag->value = arguments[1];
-        flag->used = 2;
-    }
-    return CONFIG_OK;
+    flags->seen |= bit;
+    return setting_set(flags->config, setting, value, origin, fault);
 }
 
 static enum config_result read_flags(struct config *config, int count, char **arguments, char *error) {
-    uint64_t seen = 0;
-    for (int i = 0; i < count;) {
-        struct flag flag;
+    struct flags flags = {.config = config};
+    for (int i = 0, used; i < count; i += used) {
         if (strcmp(arguments[i], "--help") == 0 || strcmp(arguments[i], "-h") == 0) {
             return CONFIG_HELP;
         }
         if (strcmp(arguments[i], "--version") == 0) {
             return CONFIG_VERSION;
         }
-        if (flag_parse(&flag, count - i, arguments + i, error) != CONFIG_OK) {
-            return CONFIG_BAD;
+        if (arguments[i][0] != '-' || arguments[i][1] == '\0') {
+            return fail(error, "\"%.100s\" is not an option of modpropd (modpropd --help lists them)", arguments[i]);
         }
-        i += flag.used;
-        size_t index = (size_t)(flag.option - option_table);
-        if ((seen >> index & 1) == 0) {
-            forget_list(config, flag.option);
-        }
-        seen |= UINT64_C(1) << index;
-        if (option_set(config, flag.option, flag.value, flag.origin, error) != CONFIG_OK) {
+        if (!option_read_word(&words, arguments + i, count - i, &used, take_flag, &flags, error)) {
             return CONFIG_BAD;
         }
     }
@@ -441,10 +389,11 @@ bool config_is_open(const struct config *config) {
 static enum config_result listen_parse(struct config *config, char *error) {
     const char *colon = strrchr(config->listen, ':');
     char host[64];
-    int64_t port;
+    int64_t port = 0;
+    static const struct option number = {.type = OPTION_INTEGER, .low = 0, .high = 65535};
     size_t length = colon == NULL ? 0 : (size_t)(colon - config->listen);
-    if (colon == NULL || length == 0 || length >= sizeof host || !integer_parse(colon + 1, false, &port) || port < 0 ||
-        port > 65535) {
+    if (colon == NULL || length == 0 || length >= sizeof host ||
+        !option_read_value(&number, "", colon + 1, &port, error)) {
         return fail(error,
                     "--listen must be ADDRESS:PORT with a port from 0 to 65535, such as 127.0.0.1:8080 or [::1]:8080; "
                     "got \"%.100s\"",
@@ -483,7 +432,7 @@ static bool origin_is_valid(const char *origin) {
 /* What no single setting can know. */
 static enum config_result check(struct config *config, char *error) {
     if (config->data == NULL) {
-        return fail(error, "--data is required: the directory of the store (or set MODPROP_DATA)");
+        return fail(error, "--data is required: the directory of the store (or set MODPROPD_DATA)");
     }
     if (listen_parse(config, error) != CONFIG_OK) {
         return CONFIG_BAD;
@@ -536,7 +485,7 @@ static enum config_result read_layers(struct config *config, const char *path, i
 
 enum config_result config_read(struct config *config, int count, char **arguments, char **environment,
                                char error[CONFIG_ERROR_BYTES]) {
-    static_assert(OPTIONS <= 64, "read_flags keeps a bit a setting");
+    static_assert(SETTINGS <= 64, "read_flags keeps a bit a setting");
     enum config_result result = read_layers(config, NULL, count, arguments, environment, error);
     if (result == CONFIG_OK && config->file != NULL) {
         /*
@@ -553,13 +502,14 @@ enum config_result config_read(struct config *config, int count, char **argument
 }
 
 void config_release(struct config *config) {
-    for (size_t i = 0; i < OPTIONS; i++) {
-        if (option_table[i].type == OPTION_TEXT) {
-            char **field = option_field(config, &option_table[i]);
+    for (size_t i = 0; i < SETTINGS; i++) {
+        const struct setting *setting = &setting_table[i];
+        if (setting->option.type == OPTION_TEXT || setting->option.type == OPTION_FILE) {
+            char **field = setting_field(config, setting);
             free(*field);
             *field = NULL;
         }
-        forget_list(config, &option_table[i]);
+        forget_list(config, setting);
     }
 }
 
@@ -579,23 +529,18 @@ char *config_help(void) {
           "                                        checks all that is stored; --rerun trains again and compares bits\n"
           "       modpropd backup --data DIR FILE  copies the database, whole, beside a running daemon or without\n"
           "       modpropd --help | --version\n\n"
-          "Every setting is also MODPROP_SETTING in the environment (upper case, _ for -) and a key of the file that "
+          "Every setting is also MODPROPD_SETTING in the environment (upper case, _ for -) and a key of the file that "
           "--config\n"
           "names; flags win over the environment, the environment over the file.\n\n",
           out);
-    for (size_t i = 0; i < OPTIONS; i++) {
-        const struct option *option = &option_table[i];
+    for (size_t i = 0; i < SETTINGS; i++) {
+        const struct option *option = &setting_table[i].option;
+        const char *fallback = setting_table[i].fallback;
         char head[64];
         snprintf(head, sizeof head, "--%s %s", option->name, option->value == NULL ? "" : option->value);
-        fprintf(out, "  %-34s %s", head, option->doc);
-        if (option->choices != NULL) {
-            fputs(": ", out);
-            for (size_t j = 0; option->choices[j] != NULL; j++) {
-                fprintf(out, "%s%s", j == 0 ? "" : ", ", option->choices[j]);
-            }
-        }
-        if (option->fallback != NULL && option->type != OPTION_SWITCH) {
-            fprintf(out, " [%s]", option->fallback);
+        fprintf(out, "  %-36s  %s", head, option->doc);
+        if (fallback != NULL && option->type != OPTION_SWITCH) {
+            fprintf(out, " [%s]", fallback);
         }
         fputc('\n', out);
     }

@@ -1,10 +1,12 @@
 /*
  * Configuration: one table (config.c) that says for every setting its name, type, range, default and meaning.
  *
- * A setting NAME is the flag --NAME, the environment variable MODPROP_NAME (upper case, _ for -) and the key NAME of
- * the file that --config names (lines `key = value`, # starts a comment). Flags win over the environment, the
- * environment over the file, the file over the default. Everything is checked before anything is opened; what is wrong
- * is said in one sentence that names the flag, the variable or the file's line, and the constraint.
+ * A setting NAME is the flag --NAME, the environment variable MODPROPD_NAME (upper case, _ for -) and the key NAME of
+ * the file that --config names (lines `key = value`, # starts a comment). Version 0.1 read MODPROP_NAME, which is the
+ * clients' prefix: it is still read where no client has a variable of that name, with a warning. Flags win over the
+ * environment, the environment over the file, the file over the default. Everything is checked before anything is
+ * opened; what is wrong is said in one sentence that names the flag, the variable or the file's line, and the
+ * constraint.
  */
 #ifndef MODPROP_SERVER_CONFIG_H
 #define MODPROP_SERVER_CONFIG_H
@@ -64,6 +66,9 @@ enum config_result { CONFIG_OK, CONFIG_HELP, CONFIG_VERSION, CONFIG_BAD };
 enum config_result config_read(struct config *config, int count, char **arguments, char **environment,
                                char error[CONFIG_ERROR_BYTES]);
 void config_release(struct config *config);
+
+/* Logs what is wrong with the names of variables; call it once the log is configured. */
+void config_warn(char **environment);
 
 /* True where nobody needs a token and nobody said that this is meant: only loopback may be listened at. */
 bool config_is_open(const struct config *config);

@@ -326,6 +326,7 @@ static int read_configuration(struct server *server, int count, char **arguments
     switch (config_read(&server->config, count, arguments, environ, error)) {
     case CONFIG_OK:
         log_configure((enum log_format)server->config.log_format, (enum log_level)server->config.log_level);
+        config_warn(environ);
         return -1;
     case CONFIG_HELP:
         help = config_help();

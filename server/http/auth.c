@@ -19,6 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/program.h"
+#include "core/base/options.h"
 #include "server/base/loop.h"
 
 #define TOKENS_MAX 4096
@@ -26,6 +28,7 @@
 #define TOKEN_PREFIX "modprop_"
 #define TOKEN_TEXT_BYTES (sizeof TOKEN_PREFIX + 2 * TOKEN_BYTES)
 #define SHOWN_TOKEN_MAX 256
+#define FILE_BYTES_MAX ((size_t)4 << 20)
 #define RATE_BUCKETS 4096
 #define RATE_WAYS 8 /* buckets that a key may have */
 
@@ -151,38 +154,33 @@ static bool line_parse(struct token_list *list, const char *path, int number, ch
 }
 
 /* Who may write the file may do everything. It holds no secret, so that reading it is no danger. */
-static void warn_if_writable(FILE *file, const char *path) {
+static void warn_if_writable(const char *path) {
     struct stat status;
-    if (fstat(fileno(file), &status) == 0 && (status.st_mode & 022) != 0) {
+    if (stat(path, &status) == 0 && (status.st_mode & 022) != 0) {
         log_warning("the token file can be written by others, who could let themselves in; chmod go-w it",
                     LOG_T("file", path));
     }
 }
 
+/* Of a file that is read in part the rest of the tokens would be lost: all of it, or a sentence. */
 static bool file_read(struct token_list *list, const char *path, char *error) {
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
+    size_t size;
+    char *text = program_read_file(path, FILE_BYTES_MAX, &size), *rest = text;
+    if (text == NULL) {
         snprintf(error, CONFIG_ERROR_BYTES, "--token-file: %.400s cannot be read: %s", path, strerror(errno));
         return false;
     }
-    warn_if_writable(file, path);
-    char line[1024];
-    bool ok = true;
-    for (int number = 1; ok && fgets(line, sizeof line, file) != NULL; number++) {
-        if (strlen(line) == sizeof line - 1) { /* its rest must not be read as a line of its own */
-            snprintf(error, CONFIG_ERROR_BYTES, "--token-file: line %d of %.400s must be shorter than %zu characters",
-                     number, path, sizeof line - 1);
-            ok = false;
-        } else {
-            ok = line_parse(list, path, number, line, error);
-        }
+    warn_if_writable(path);
+    const char *wrong = text_begin(&rest, size);
+    if (wrong != NULL) {
+        snprintf(error, CONFIG_ERROR_BYTES, "--token-file: %.400s %s", path, wrong);
     }
-    if (ok && ferror(file)) { /* of a file that is read in part the rest of the tokens would be lost */
-        snprintf(error, CONFIG_ERROR_BYTES, "--token-file: %.400s cannot be read: %s", path, strerror(errno));
-        ok = false;
+    bool ok = wrong == NULL;
+    for (int number = 1; ok && rest != NULL; number++) {
+        ok = line_parse(list, path, number, strsep(&rest, "\n"), error);
     }
-    fclose(file);
-    explicit_bzero(line, sizeof line);
+    explicit_bzero(text, size); /* it may be a token, put there by mistake */
+    free(text);
     return ok;
 }
 
@@ -389,7 +387,7 @@ static bool line_append(const char *path, const char *line) {
 
 int auth_token_command(int count, char **arguments) {
     enum role role;
-    const char *path = getenv("MODPROP_TOKEN_FILE");
+    const char *path = getenv("MODPROPD_TOKEN_FILE");
     if (count == 4 && strcmp(arguments[2], "--token-file") == 0) {
         path = arguments[3];
         count = 2;

@@ -39,7 +39,7 @@ def code_of(browser, language):
 
 
 def run(command, **options):
-    variables = {k: v for k, v in os.environ.items() if not k.startswith("MODPROP_")}
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(("MODPROP_", "MODPROPD_"))}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=variables, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout

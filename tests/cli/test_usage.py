@@ -22,7 +22,7 @@ from conftest import MODPROP
         (["list", "--limit", "many"], '--limit must be an integer from 1 to 1000000; got "many"'),
         (["list", "--limit=0"], '--limit must be an integer from 1 to 1000000; got "0"'),
         (["list", "--limit", " 5"], '--limit must be an integer from 1 to 1000000; got " 5"'),
-        (["list", "--status", "done"], "--status must be one of queued|running"),
+        (["list", "--status", "done"], "--status must be one of queued, running"),
         (["list", "--all=yes"], "--all takes no value"),
         (["list", "extra"], '"extra" is one too many'),
         (["list", "--", "--all"], '"--all" is one too many'),
@@ -166,6 +166,37 @@ def test_bad_configuration(offline, tmp_path, text, sentence):
     config.chmod(0o600)
     assert sentence in offline.run("list", "--config", config, status=2).stderr
     assert offline.run("help", "--config", config).stdout  # help works whatever the settings are
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xef\xbb\xbfserver = http://127.0.0.1:1  # the lab's\r\n",
+        b'  server = "http://127.0.0.1:1"\t\n',
+        b"SERVER=x # old\nserver = http://127.0.0.1:1\n".replace(b"SERVER=x", b"# SERVER=x"),
+    ],
+)
+def test_a_configuration_file_is_read_as_most_programs_do(offline, tmp_path, text):
+    (tmp_path / "config").write_bytes(text)
+    assert settings(offline, "--config", tmp_path / "config")["server"].startswith("http://127.0.0.1:1 (from ")
+
+
+@pytest.mark.parametrize(
+    "text,words",
+    [
+        (b"token = a\x00b\n", "must be text; it holds a zero byte"),
+        ("token = a\n".encode("utf-16"), "must be text in UTF-8; it begins as UTF-16 does"),
+    ],
+)
+def test_files_that_are_no_text_are_named(offline, tmp_path, text, words):
+    file = tmp_path / "file"
+    file.write_bytes(text)
+    file.chmod(0o600)
+    for option in ("--config", "--token-file"):
+        sentence = offline.run("list", option, file, status=2).stderr
+        assert words in sentence and str(file) in sentence and sentence.count("\n") == 1
+    file.write_bytes(b"\xef\xbb\xbfsecret \r\n")
+    assert settings(offline, "--token-file", file)["token"] == f"from --token-file {file}"
 
 
 def test_token_files(offline, tmp_path):

@@ -246,6 +246,6 @@ def test_configuration_of_the_service_is_taken(start, tmp_path):
     subprocess.run([MODPROPD, "token", "me", "read", "--token-file", str(tokens)], check=True, capture_output=True)
     file = tmp_path / "modpropd.conf"
     file.write_text(re.sub(r"(?m)^#([a-z-]+ = )", r"\1", text).replace("/etc/modprop/tokens", str(tokens)))
-    daemon = start(environment={"MODPROP_CONFIG": str(file)})
+    daemon = start(environment={"MODPROPD_CONFIG": str(file)})
     assert daemon.get("/version").json()["limits"] == {"cores": 8, "workers": 4, "memory_bytes": 32 << 30}
     wait_until(lambda: '"message":"ready"' in daemon.log())

@@ -26,7 +26,7 @@ CHOICES = [f"{name}, {cores}" for name in INSTRUCTION_SETS for cores in (1, 2)]
 def calculator(request, tmp_path_factory):
     """A daemon for each instruction set of this host, with one core and with two."""
     name, cores = request.param.split(", ")
-    daemon = Daemon(tmp_path_factory.mktemp("calculator"), "--cores", cores, environment={"MODPROP_ISA": name})
+    daemon = Daemon(tmp_path_factory.mktemp("calculator"), "--cores", cores, environment={"MODPROPD_ISA": name})
     yield daemon
     daemon.finish()
 

@@ -566,7 +566,8 @@ def test_tokens_of_the_file_are_as_the_help_says(start, tmp_path):
         (f"x:root:{digest}\n", "role"),
         (f"x y:read:{digest}\n", "name"),
         ("", "no token"),
-        ("#" + " " * 2000 + f"x:admin:{digest}\n", "shorter"),
+        ("#" + " " * 2000 + f"x:admin:{digest}\n", "no token"),
+        (f"x:read:{digest}\0\n", "must be text; it holds a zero byte"),
         (f"x:read:{digest}:more\n", "name:role:sha256"),
     ):
         file = tmp_path / "tokens"
@@ -579,7 +580,7 @@ def test_tokens_of_the_file_are_as_the_help_says(start, tmp_path):
         )
         assert ended.returncode in (1, 2) and words in ended.stderr.splitlines()[-1], (text, ended.stderr)
         assert "secret-token" not in ended.stderr
-    file.write_text(f"x:read:{digest}\n")
+    file.write_text(f"\ufeffx:read:{digest} \r\n", newline="")
     file.chmod(0o666)
     assert "can be written by others" in start("--token-file", file).log()
 

@@ -397,10 +397,10 @@ def test_the_rate_counts_whatever_was_asked(start, request_line, lines, host):
 @pytest.mark.parametrize(
     "flags,environment,words",
     [
-        ([], {"MODPROP_DATA": ""}, ["MODPROP_DATA", "empty"]),
+        ([], {"MODPROPD_DATA": ""}, ["MODPROPD_DATA", "empty"]),
         (["--data", "D", "--workers", "many"], {}, ["--workers", "integer", "many"]),
-        (["--data", "D", "--workers", "-2"], {}, ["--workers", "-1 to 1024", "-2"]),
-        (["--data", "D"], {"MODPROP_MAX_QUEUED": "0"}, ["MODPROP_MAX_QUEUED", "from 1"]),
+        (["--data", "D", "--workers", "-2"], {}, ["--workers", "-1 to 1000", "-2"]),
+        (["--data", "D"], {"MODPROPD_MAX_QUEUED": "0"}, ["MODPROPD_MAX_QUEUED", "from 1"]),
         (["--data", "D", "--listen", "8080"], {}, ["--listen", "ADDRESS:PORT"]),
         (["--data", "D", "--listen", "0.0.0.0:0"], {}, ["--listen", "--token-file"]),
         (["--data", "D", "--nonsense"], {}, ["--nonsense"]),
@@ -414,7 +414,7 @@ def test_the_rate_counts_whatever_was_asked(start, request_line, lines, host):
 )
 def test_bad_usage_is_one_clear_sentence(tmp_path, flags, environment, words):
     flags = [str(tmp_path) if flag == "D" else flag for flag in flags]
-    base = {k: v for k, v in os.environ.items() if not k.startswith("MODPROP_")}
+    base = {k: v for k, v in os.environ.items() if not k.startswith(("MODPROP_", "MODPROPD_"))}
     ended = subprocess.run([MODPROPD, *flags], env=base | environment, capture_output=True, text=True, timeout=10)
     assert ended.returncode == 2 and ended.stdout == ""
     assert ended.stderr.startswith("modpropd: ") and ended.stderr.count("\n") == 1
@@ -424,11 +424,11 @@ def test_bad_usage_is_one_clear_sentence(tmp_path, flags, environment, words):
 def test_configuration_layers(start, tmp_path):
     file = tmp_path / "modpropd.conf"
     file.write_text("# a comment\nworkers = 3\n max_queued=7 \nlog-format = json\n")
-    daemon = start("--config", file, environment={"MODPROP_WORKERS": "4"})
+    daemon = start("--config", file, environment={"MODPROPD_WORKERS": "4"})
     assert daemon.get("/version").json()["limits"]["workers"] == 4
     wait_until(lambda: daemon.lines)
     assert all(json.loads(line)["level"] for line in daemon.lines)
-    other = start("--workers", "5", data=tmp_path / "other", environment={"MODPROP_CONFIG": str(file)})
+    other = start("--workers", "5", data=tmp_path / "other", environment={"MODPROPD_CONFIG": str(file)})
     assert other.get("/version").json()["limits"]["workers"] == 5
     file.write_text("workers = 3\nwonders = 1\n")
     ended = subprocess.run(
@@ -437,9 +437,81 @@ def test_configuration_layers(start, tmp_path):
     assert ended.returncode == 2 and f"{file}:2" in ended.stderr and "wonders" in ended.stderr
 
 
+def test_variables_of_version_0_1_are_read_with_a_warning(start, tmp_path):
+    daemon = start(environment={"MODPROP_WORKERS": "3"})
+    assert daemon.get("/version").json()["limits"]["workers"] == 3
+    wait_until(lambda: "MODPROPD_WORKERS" in daemon.log())
+    assert "variable=MODPROP_WORKERS new_name=MODPROPD_WORKERS" in daemon.log()
+    both = start(data=tmp_path / "both", environment={"MODPROP_WORKERS": "3", "MODPROPD_WORKERS": "4"})
+    assert both.get("/version").json()["limits"]["workers"] == 4 and "MODPROP_WORKERS" not in both.log()
+
+
+def test_the_clients_variables_do_not_stop_the_daemon(start, tmp_path):
+    """Version 0.1 took the client's token for its list of tokens, and the client's settings for its own."""
+    (tmp_path / "token").write_text("modprop_secret\n")
+    (tmp_path / "config").write_text("server = http://127.0.0.1:1\n")
+    clients = {"MODPROP_TOKEN_FILE": str(tmp_path / "token"), "MODPROP_CONFIG": str(tmp_path / "config")}
+    clients |= {"MODPROP_SERVER": "127.0.0.1:1", "MODPROP_TOKEN": "x", "MODPROP_CA_FILE": "none"}
+    daemon = start(environment=clients)
+    assert daemon.get("/v1/jobs").status_code == 200
+    for name in ("TOKEN_FILE", "CONFIG"):
+        assert f"variable=MODPROP_{name} the_daemons=MODPROPD_{name}" in daemon.log()
+    ended = subprocess.run([MODPROPD, "token", "ann", "read"], env=os.environ | clients, capture_output=True, text=True)
+    assert ended.returncode == 0 and (tmp_path / "token").read_text() == "modprop_secret\n"
+
+
+@pytest.mark.parametrize(
+    "text,workers",
+    [
+        (b"\xef\xbb\xbfworkers = 3\n", 3),  # a byte order mark, as some editors write it
+        (b"workers = 3   \t \r\n", 3),
+        (b"workers = 3 # a note\n\t# another\n", 3),
+        (b'workers = "3" # a note\n', 3),
+        (b"workers = 3", 3),
+        (b"workers = 2\nworkers = 3\n", 3),
+        (b"heartbeat = 2m\nworkers = 3\n", 3),
+    ],
+)
+def test_a_settings_file_is_read_as_most_programs_do(start, tmp_path, text, workers):
+    (tmp_path / "conf").write_bytes(text)
+    assert start("--config", tmp_path / "conf").get("/version").json()["limits"]["workers"] == workers
+
+
+@pytest.mark.parametrize(
+    "text,words",
+    [
+        (b"data = x\x00y\n", "conf must be text; it holds a zero byte"),
+        ("workers = 3\n".encode("utf-16"), "conf must be text in UTF-8; it begins as UTF-16 does"),
+        (b'isa = "portable\n', "conf:1: a value that begins with a double quote must end with the next one"),
+        (b"workers = 3#4\n", 'conf:1: workers must be an integer from -1 to 1000; got "3#4"'),
+        (b"\nworkers\n", 'conf:2 must read "key = value"; got "workers"'),
+        (b"heartbeat = 2 m\n", "conf:1: heartbeat must be a number of seconds (such as 90, 15m or 2h) from 1 to 3600"),
+        (b"token-file = # none\n", "conf:1: token-file must not be empty"),
+    ],
+)
+def test_what_is_wrong_with_a_settings_file_is_shown(tmp_path, text, words):
+    (tmp_path / "conf").write_bytes(text)
+    ended = subprocess.run(
+        [MODPROPD, "--data", str(tmp_path), "--config", str(tmp_path / "conf")],
+        capture_output=True,
+        text=True,
+        timeout=10,
+    )
+    assert ended.returncode == 2 and words in ended.stderr and ended.stderr.count("\n") == 1, ended.stderr
+
+
+def test_a_path_with_blanks_and_hashes_is_quoted(start, tmp_path):
+    place = tmp_path / "my data # 1"
+    (tmp_path / "conf").write_text(f'data = "{place}"  # here\n')
+    ended = subprocess.run(
+        [MODPROPD, "verify", "--config", str(tmp_path / "conf")], capture_output=True, text=True, timeout=10
+    )
+    assert str(place) in ended.stderr
+
+
 def test_help_and_version():
     text = subprocess.run([MODPROPD, "--help"], capture_output=True, text=True, check=True).stdout
-    assert "--max-queued" in text and "MODPROP_" in text
+    assert "--max-queued" in text and "MODPROPD_" in text
     assert subprocess.run([MODPROPD, "--version"], capture_output=True, text=True, check=True).stdout.startswith(
         "modpropd "
     )
@@ -454,9 +526,9 @@ def test_healthcheck(start):
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("flags,environment", [(["--isa", "mmx"], {}), ([], {"MODPROP_ISA": "mmx"})])
+@pytest.mark.parametrize("flags,environment", [(["--isa", "mmx"], {}), ([], {"MODPROPD_ISA": "mmx"})])
 def test_unknown_instruction_set(tmp_path, flags, environment):
-    base = {k: v for k, v in os.environ.items() if not k.startswith("MODPROP_")}
+    base = {k: v for k, v in os.environ.items() if not k.startswith(("MODPROP_", "MODPROPD_"))}
     ended = subprocess.run(
         [MODPROPD, "--data", str(tmp_path), *flags], env=base | environment, capture_output=True, text=True, timeout=10
     )
