@@ -1,9 +1,11 @@
 /* Events: see event.h. */
 #include "api/event.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "api/field.h"
@@ -108,6 +110,18 @@ static const struct {
     DIAGNOSTIC(DIAGNOSTIC_PHASES, "seconds_gradient", phases.gradient),
     DIAGNOSTIC(DIAGNOSTIC_PHASES, "seconds_optimizer", phases.optimizer),
 };
+
+size_t event_curves(const char *names[CURVES_MAX]) {
+    static const char *const always[CURVES_ALWAYS] = {
+        "iteration", "loss", "accuracy", "training_loss", "learning_rate", "elapsed_seconds", "trials_per_second"};
+    const size_t diagnostics = sizeof diagnostic_keys / sizeof *diagnostic_keys;
+    static_assert(CURVES_ALWAYS + sizeof diagnostic_keys / sizeof *diagnostic_keys <= CURVES_MAX, "room for all");
+    memcpy(names, always, sizeof always);
+    for (size_t i = 0; i < diagnostics; i++) {
+        names[CURVES_ALWAYS + i] = diagnostic_keys[i].key;
+    }
+    return CURVES_ALWAYS + diagnostics;
+}
 
 static void put_diagnostics(json_t *object, const struct train_diagnostics *diagnostics, unsigned wanted) {
     for (size_t i = 0; i < sizeof diagnostic_keys / sizeof *diagnostic_keys; i++) {

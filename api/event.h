@@ -48,6 +48,11 @@ char *event_checkpoint_text(const struct event_head *head, int64_t iteration, do
 char *event_log_text(const struct event_head *head, const char *level, const char *message);
 char *event_deleted_text(const struct event_head *head);
 
+/* The names of all curves that progress events can have; the first CURVES_ALWAYS are those of every job. */
+#define CURVES_ALWAYS 7
+#define CURVES_MAX 32
+size_t event_curves(const char *names[CURVES_MAX]);
+
 /* The part of a progress event that must come out the same when the iteration is computed again. */
 char *event_progress_check(const struct train_progress *progress);
 

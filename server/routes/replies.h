@@ -42,7 +42,7 @@ struct computation {
     struct writer writer; /* into out */
     int status;           /* of the answer; 200 */
     const char *type;
-    char etag[80];    /* "" : none */
+    char etag[128];   /* "" : none */
     char detail[512]; /* where status is an error */
     struct problems problems;
 };

@@ -6,16 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/event.h"
 #include "api/field.h"
 #include "api/gradients.h"
 #include "api/job.h"
 #include "api/text.h"
 #include "api/weights.h"
+#include "core/base/options.h"
 #include "server/routes/replies.h"
 #include "server/routes/routes.h"
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
-#define CURVES_MAX 32
 
 /* ---- curves ---- */
 
@@ -53,6 +54,26 @@ static bool key_is_wanted(const struct curves *curves, const char *name) {
         }
     }
     return false;
+}
+
+/* Adds a fault for each name of ?keys= that is no curve. */
+static void check_keys(const char *keys, struct problems *problems) {
+    const char *names[CURVES_MAX];
+    char name[QUERY_VALUE_BYTES];
+    size_t count = event_curves(names), length;
+    for (const char *rest = *keys == '\0' ? NULL : keys, *key; (key = option_list_next(&rest, &length)) != NULL;) {
+        bool known = false;
+        snprintf(name, sizeof name, "%.*s", (int)length, key);
+        for (size_t i = 0; i < count; i++) {
+            known = known || strcmp(names[i], name) == 0;
+        }
+        if (!known) {
+            const char *nearest = name_nearest(name, names, count);
+            problems_add(problems, NULL, "keys", "\"%.60s\" is not a curve%s%s%s", name,
+                         nearest == NULL ? "" : "; did you mean \"", nearest == NULL ? "" : nearest,
+                         nearest == NULL ? "" : "\"?");
+        }
+    }
 }
 
 /* The index of a curve; a new one is NaN so far. -1 where it is not wanted or one too many. */
@@ -220,11 +241,11 @@ static void write_curves_csv(struct writer *writer, const struct curves *curves)
 }
 
 static void work_curves(struct computation *computation) {
-    static const char *const always[] = {
-        "iteration", "loss", "accuracy", "training_loss", "learning_rate", "elapsed_seconds", "trials_per_second"};
+    const char *names[CURVES_MAX];
     struct curves *curves = (struct curves *)computation;
-    for (size_t i = 0; i < COUNT(always); i++) {
-        curve_find(curves, always[i]);
+    (void)event_curves(names);
+    for (size_t i = 0; i < CURVES_ALWAYS; i++) {
+        curve_find(curves, names[i]);
     }
     if (curves->curve_count == 0 ||
         store_progress_read(computation_reader(computation), curves->job, curves->from, curves->to, take_progress,
@@ -254,7 +275,18 @@ void route_job_metrics(struct server *server, struct request *request) {
         {.name = "from", .type = QUERY_INTEGER, .low = 0, .high = INT64_MAX, .integer = &curves->from},
         {.name = "to", .type = QUERY_INTEGER, .low = 0, .high = INT64_MAX, .integer = &curves->to},
         {.name = "keys", .type = QUERY_TEXT, .text = curves->keys}};
-    if (!read_query(request, parameters, COUNT(parameters)) || !read_job(server, request, &job)) {
+    struct problems problems = {0};
+    if (!read_query(request, parameters, COUNT(parameters))) {
+        free(curves);
+        return;
+    }
+    check_keys(curves->keys, &problems);
+    if (problems.count > 0) {
+        reply_problems(request, 422, "the query has faults", &problems);
+        free(curves);
+        return;
+    }
+    if (!read_job(server, request, &job)) {
         free(curves);
         return;
     }
@@ -294,7 +326,9 @@ static void write_weights(struct encoding *encoding, const struct trained *train
     struct writer *writer = &encoding->computation.writer;
     char sha256[65];
     weights_digest(trained, sha256);
-    snprintf(encoding->computation.etag, sizeof encoding->computation.etag, "\"%s\"", sha256);
+    /* the same numbers are other bytes in another form, and a document says of which iteration they are */
+    snprintf(encoding->computation.etag, sizeof encoding->computation.etag, "\"%s-%s-%lld\"", sha256,
+             encoding->form == WEIGHTS_SAFETENSORS ? "safetensors" : "json", (long long)trained->iteration);
     if (encoding->condition != NULL && etag_matches(encoding->condition, encoding->computation.etag)) {
         encoding->computation.status = 304;
     } else if (encoding->form == WEIGHTS_SAFETENSORS) {

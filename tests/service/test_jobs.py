@@ -341,6 +341,13 @@ def test_metrics(daemon):
     assert daemon.get(f"/v1/jobs/{job['id']}/metrics?from=401").json()["iteration"] == []
     assert daemon.get(f"/v1/jobs/{job['id']}/metrics?from=-1").json()["errors"][0]["pointer"] == "/from"
     assert set(daemon.get(f"/v1/jobs/{job['id']}/metrics?keys=loss").json()) == {"iteration", "loss"}
+    for kind in ("application/json", "text/csv"):
+        answer = daemon.get(f"/v1/jobs/{job['id']}/metrics?keys=loss,acuracy", headers={"Accept": kind})
+        (fault,) = answer.json()["errors"]
+        assert answer.status_code == 422 and fault["pointer"] == "/keys"
+        assert fault["detail"] == '"acuracy" is not a curve; did you mean "accuracy"?'
+    for name in [*whole, "cosine_W", "seconds_forward"]:
+        assert daemon.get(f"/v1/jobs/{job['id']}/metrics?keys={name}").status_code == 200, name
     table = daemon.get(f"/v1/jobs/{job['id']}/metrics?keys=loss", headers={"Accept": "text/csv"})
     assert table.headers["Content-Type"].startswith("text/csv")
     rows = table.text.split("\r\n")
@@ -357,11 +364,21 @@ def test_weights_forms(daemon):
     answer = daemon.get(url)
     weights = answer.json()
     assert (
-        answer.headers["ETag"] == f'"{weights["sha256"]}"'
+        answer.headers["ETag"] == f'"{weights["sha256"]}-json-{weights["iteration"]}"'
         and digest(weights) == weights["sha256"] == job["weights_sha256"]
     )
     assert daemon.get(url, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
     assert daemon.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
+    tags = {answer.headers["ETag"]}
+    for form in ({"params": {"format": "safetensors"}}, {"headers": {"Accept": "application/octet-stream"}}):
+        condition = {"If-None-Match": answer.headers["ETag"]} | form.pop("headers", {})
+        other = daemon.get(url, headers=condition, **form)
+        assert other.status_code == 200, "the tag of JSON is not that of safetensors"
+        tags.add(other.headers["ETag"])
+    assert len(tags) == 2
+    for checkpoint in daemon.get(f"/v1/jobs/{job['id']}/checkpoints").json()["checkpoints"]:
+        tags.add(daemon.get(url, params={"iteration": checkpoint["iteration"]}).headers["ETag"])
+    assert len(tags) > 2, "another iteration is another representation"
     data = daemon.get(url + "?format=safetensors").content
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
