@@ -660,7 +660,9 @@ static const struct field rule_items[] = {
      .choices = first_hop_choices,
      .fallback = "\"mu\"",
      .variants = BIT(RULE_MODPROP),
-     .doc = "derivative at the first hop of the credit: mu (the published code) or exact (the paper's form)"},
+     .doc =
+         "derivative at the first hop of the credit: mu (the published code, and the default of delayed_xor) or exact "
+         "(the paper's form, which learned better on all other tasks)"},
     {.name = "taps",
      .type = FIELD_INT_OR_NULL,
      .offset = RULE(taps),
@@ -1090,7 +1092,9 @@ const struct fields training_fields = {training_items, COUNT(training_items)};
 /*
  * Where other defaults than the published delayed XOR's were measured to learn: with them bptt brings pattern to a loss
  * of 1e-5 in 3000 iterations, evidence to 95 % in 400, row MNIST to 96.9 % (README), pixel MNIST to 70 % in 2000. l1,
- * l2 and Deep R belong to the published run.
+ * l2, Deep R and ModProp's first hop through mu belong to the published run: with the exact hop ModProp (cell weights)
+ * brings row MNIST to 93.9 % instead of 78.8 % and learns pattern by iteration 290 instead of 960 (README, ten seeds),
+ * and evidence to 95 % instead of 84 % (medians of three seeds, 300 iterations).
  */
 #define MNIST_TASKS (BIT(TASK_ROW_MNIST) | BIT(TASK_PIXEL_MNIST))
 #define UNPUBLISHED (MNIST_TASKS | BIT(TASK_PATTERN) | BIT(TASK_EVIDENCE) | BIT(TASK_DATASET))
@@ -1104,7 +1108,8 @@ const struct field_default task_defaults[] = {
     {BIT(TASK_ROW_MNIST), "network", "tau", "10"},
     {BIT(TASK_PIXEL_MNIST), "network", "tau", "20"},
     {MNIST_TASKS, "network", "bias", "true"},
-    {MNIST_TASKS, "rule", "mu", "0.1"},
+    {UNPUBLISHED, "rule", "first_hop", "\"exact\""},
+    {BIT(TASK_PIXEL_MNIST), "rule", "mu", "0.1"},
     {BIT(TASK_ROW_MNIST), "optimizer", "learning_rate", "0.002"},
     {BIT(TASK_PIXEL_MNIST), "optimizer", "learning_rate", "0.001"},
     {MNIST_TASKS, "optimizer", "decay", "{\"factor\": 0.5, \"every\": 8000}"},

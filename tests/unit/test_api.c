@@ -281,6 +281,7 @@ END_TEST
 
 /* A job that was stored before a field existed goes on as it was accepted: field.before, not today's default. */
 START_TEST(stored_documents_keep_their_meaning) {
+    const char *published = "{\"task\":{\"type\":\"delayed_xor\"},\"rule\":{\"type\":\"modprop\",\"mu\":0.1}}";
     const char *text = "{\"task\":{\"type\":\"dataset\",\"name\":\"mine\"}}";
     struct job_spec spec;
     struct problems problems = {0};
@@ -291,6 +292,19 @@ START_TEST(stored_documents_keep_their_meaning) {
     job_spec_decode(&spec, document, &problems);
     ck_assert_int_eq(spec.config.task.dataset.draw, 2);
     job_spec_release(&spec);
+    json_decref(document);
+
+    /* defaults that were filled in when a job was accepted stay, whatever the task's defaults are by now */
+    char *text_of_old = canonical(published, NULL);
+    document = json_loads(text_of_old, 0, NULL);
+    json_object_set_new(document, "task", json_pack("{s:s}", "type", "row_mnist"));
+    free(text_of_old);
+    text_of_old = json_dumps(document, 0);
+    ck_assert(job_spec_parse(&spec, text_of_old));
+    ck_assert(spec.config.rule.first_hop == FIRST_HOP_MU && spec.config.rule.mu == 0.1);
+    ck_assert_int_eq(spec.config.training.evaluate_every, 20);
+    job_spec_release(&spec);
+    free(text_of_old);
     problems_release(&problems);
     json_decref(document);
 }
@@ -737,7 +751,7 @@ START_TEST(descriptions) {
     }
     const json_t *mnist = json_object_get(json_array_get(json_object_get(tasks, "tasks"), TASK_ROW_MNIST), "defaults");
     ck_assert_double_eq(
-        json_number_value(json_object_get(json_object_get(json_object_get(mnist, "rule"), "mu"), "default")), 0.1);
+        json_number_value(json_object_get(json_object_get(json_object_get(mnist, "rule"), "mu"), "default")), 0.25);
     json_decref(tasks);
     json_decref(rules);
 }
