@@ -63,12 +63,9 @@ static double householder(int n, double *x, double *alpha) {
 }
 
 /* a becomes upper Hessenberg. `v` has room for 2 n. False when stopped. */
-static bool hessenberg_reduce(int n, double *a, double *v, bool (*stop)(void *), void *user) {
+static bool hessenberg_reduce(int n, double *a, double *v, struct work *work) {
     double *w = v + n;
     for (int k = 0; k < n - 2; k++) {
-        if (stop && stop(user)) {
-            return false;
-        }
         int m = n - k - 1;
         double alpha;
         for (int i = 0; i < m; i++) {
@@ -80,18 +77,18 @@ static bool hessenberg_reduce(int n, double *a, double *v, bool (*stop)(void *),
         }
         /* from the left: a -= beta v (v^T a), row by row */
         memset(w, 0, (size_t)n * sizeof *w);
-        for (int i = 0; i < m; i++) {
+        for (int i = 0; i < m && !work_add(work, m + 1); i++) {
             for (int c = k; c < n; c++) {
                 w[c] += v[i] * a[(size_t)(k + 1 + i) * n + c];
             }
         }
-        for (int i = 0; i < m; i++) {
+        for (int i = 0; i < m && !work_add(work, m + 1); i++) {
             for (int c = k; c < n; c++) {
                 a[(size_t)(k + 1 + i) * n + c] -= beta * v[i] * w[c];
             }
         }
         /* from the right: a -= beta (a v) v^T */
-        for (int r = 0; r < n; r++) {
+        for (int r = 0; r < n && !work_add(work, 2 * m); r++) {
             double *row = a + (size_t)r * n + k + 1, sum = 0;
             for (int i = 0; i < m; i++) {
                 sum += row[i] * v[i];
@@ -103,6 +100,9 @@ static bool hessenberg_reduce(int n, double *a, double *v, bool (*stop)(void *),
         a[(size_t)(k + 1) * n + k] = alpha;
         for (int i = 1; i < m; i++) {
             a[(size_t)(k + 1 + i) * n + k] = 0;
+        }
+        if (work_add(work, m)) {
+            return false;
         }
     }
     return true;
@@ -146,8 +146,9 @@ static void bulge_reflect(int n, double *h, int low, int high, int k, int size, 
 
 /*
  * One implicit double-shift step on the window [low, high] of h, high - low >= 2. An exceptional shift breaks cycles.
+ * False when stopped.
  */
-static void francis_step(int n, double *h, int low, int high, int sweep) {
+static bool francis_step(int n, double *h, int low, int high, int sweep, struct work *work) {
 #define H(r, c) h[(size_t)(r) * n + (c)]
     double trace = H(high - 1, high - 1) + H(high, high),
            determinant = H(high - 1, high - 1) * H(high, high) - H(high - 1, high) * H(high, high - 1);
@@ -162,6 +163,9 @@ static void francis_step(int n, double *h, int low, int high, int sweep) {
         H(low + 1, low) * H(low + 2, low + 1),
     };
     for (int k = low; k < high - 1; k++) {
+        if (work_add(work, 6 * (high - low + 6))) {
+            return false;
+        }
         bulge_reflect(n, h, low, high, k, 3, x);
         x[0] = H(k + 1, k);
         x[1] = H(k + 2, k);
@@ -173,10 +177,15 @@ static void francis_step(int n, double *h, int low, int high, int sweep) {
             H(r, c) = 0;
         }
     }
+    return true;
 }
 
-int eigen_radius(int n, double *h, void *scratch, bool (*stop)(void *user), void *user, double *radius) {
-    if (!hessenberg_reduce(n, h, scratch, stop, user)) {
+double eigen_radius_cost(int n) {
+    return 6.0 * n * n * n;
+}
+
+int eigen_radius(int n, double *h, void *scratch, struct work *work, double *radius) {
+    if (!hessenberg_reduce(n, h, scratch, work)) {
         return -1;
     }
     double largest = 0;
@@ -198,13 +207,12 @@ int eigen_radius(int n, double *h, void *scratch, bool (*stop)(void *user), void
             sweep = 0;
             continue;
         }
-        if (stop && stop(user)) {
-            return -1;
-        }
         if (sweep++ == SWEEPS_MOST) {
             return -2;
         }
-        francis_step(n, h, low, high, sweep);
+        if (!francis_step(n, h, low, high, sweep, work)) {
+            return -1;
+        }
     }
     *radius = largest;
     return 0;
@@ -301,7 +309,8 @@ static void givens_apply(int n, complex_t *h, complex_t *q, int i, int k, int fr
     columns_rotate(n, q, i, k, n, c, s);
 }
 
-static void complex_hessenberg(int n, complex_t *h, complex_t *q) {
+/* False when stopped. */
+static bool complex_hessenberg(int n, complex_t *h, complex_t *q, struct work *work) {
     for (int col = 0; col < n - 2; col++) {
         for (int row = col + 2; row < n; row++) {
             double c;
@@ -309,15 +318,19 @@ static void complex_hessenberg(int n, complex_t *h, complex_t *q) {
             rotation_make(h[(col + 1) * n + col], h[row * n + col], &c, &s);
             givens_apply(n, h, q, col + 1, row, 0, c, s);
             h[row * n + col] = (complex_t){0, 0};
+            if (work_add(work, 3.0 * WORK_ROTATION * n)) {
+                return false;
+            }
         }
     }
+    return true;
 }
 
 /*
  * An explicit QR step H - shift = QR, H = RQ + shift, on the window [low, high], rotation by rotation, applied to the
- * whole of H so that it stays a Schur form.
+ * whole of H so that it stays a Schur form. False when stopped.
  */
-static void qr_step(int n, complex_t *h, complex_t *q, int low, int high, complex_t shift) {
+static bool qr_step(int n, complex_t *h, complex_t *q, int low, int high, complex_t shift, struct work *work) {
     double c;
     complex_t s, x = c_sub(h[low * n + low], shift), y = h[(low + 1) * n + low];
     for (int k = low; k < high; k++) {
@@ -330,11 +343,18 @@ static void qr_step(int n, complex_t *h, complex_t *q, int low, int high, comple
             x = h[(k + 1) * n + k];
             y = h[(k + 2) * n + k];
         }
+        if (work_add(work, 3.0 * WORK_ROTATION * n)) {
+            return false;
+        }
     }
+    return true;
 }
 
-static bool schur_form(int n, complex_t *h, complex_t *q) {
-    complex_hessenberg(n, h, q);
+/* As eigen_decompose returns. */
+static int schur_form(int n, complex_t *h, complex_t *q, struct work *work) {
+    if (!complex_hessenberg(n, h, q, work)) {
+        return -1;
+    }
     int high = n - 1, sweep = 0;
     while (high > 0) {
         int low = high;
@@ -351,16 +371,18 @@ static bool schur_form(int n, complex_t *h, complex_t *q) {
             continue;
         }
         if (sweep++ == SWEEPS_MOST) {
-            return false;
+            return -2;
         }
         complex_t shift = wilkinson_shift(h[(high - 1) * n + high - 1], h[(high - 1) * n + high],
                                           h[high * n + high - 1], h[high * n + high]);
         if (sweep % 10 == 0) {
             shift = (complex_t){c_abs(h[high * n + high - 1]) + shift.re, 0.7 * c_abs(h[high * n + high - 1])};
         }
-        qr_step(n, h, q, low, high, shift);
+        if (!qr_step(n, h, q, low, high, shift, work)) {
+            return -1;
+        }
     }
-    return true;
+    return 0;
 }
 
 /*
@@ -423,8 +445,8 @@ static double schur_norm(int n, const complex_t *h) {
  * Columns in the order of the Schur form's diagonal; of a pair the member with positive imaginary part is written,
  * where it is met, with its conjugate beside it.
  */
-static int vectors_write(int n, const complex_t *h, const complex_t *q, complex_t *x, double *re, double *im,
-                         double *vectors) {
+static int vectors_write(int n, const complex_t *h, const complex_t *q, complex_t *x, struct work *work, double *re,
+                         double *im, double *vectors) {
     complex_t *v = x + n;
     double norm = schur_norm(n, h), tiny = 64 * n * DBL_EPSILON * norm;
     int column = 0;
@@ -436,6 +458,9 @@ static int vectors_write(int n, const complex_t *h, const complex_t *q, complex_
         }
         if (column + !real >= n) {
             return -2; /* pairs did not come in twos: the tolerance cut through one */
+        }
+        if (work_add(work, 4.0 * n * n + 2.0 * k * k)) {
+            return -1;
         }
         triangular_vector(n, h, k, norm, x);
         vector_finish(n, q, x, real, v);
@@ -456,14 +481,16 @@ static int vectors_write(int n, const complex_t *h, const complex_t *q, complex_
     return column == n ? 0 : -2;
 }
 
-int eigen_decompose(int n, double *a, void *scratch, double *re, double *im, double *vectors) {
+double eigen_decompose_cost(int n) {
+    return 100.0 * n * n * n;
+}
+
+int eigen_decompose(int n, double *a, void *scratch, struct work *work, double *re, double *im, double *vectors) {
     complex_t *h = scratch, *q = h + (size_t)n * (size_t)n, *x = q + (size_t)n * (size_t)n;
     for (int i = 0; i < n * n; i++) {
         h[i] = (complex_t){a[i], 0};
         q[i] = (complex_t){i % (n + 1) == 0, 0};
     }
-    if (!schur_form(n, h, q)) {
-        return -2;
-    }
-    return vectors_write(n, h, q, x, re, im, vectors);
+    int result = schur_form(n, h, q, work);
+    return result == 0 ? vectors_write(n, h, q, x, work, re, im, vectors) : result;
 }

@@ -8,19 +8,30 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/base/work.h"
+
 /* Bytes of scratch for a matrix of order n; 0 beyond the order that can be computed. */
 size_t eigen_radius_scratch_size(int n);
 size_t eigen_decompose_scratch_size(int n);
 
-/* Largest absolute eigenvalue of the row-major (n,n) matrix a, which is destroyed. `stop` as in network_init.
-   Returns 0; -1 if stopped; -2 if QR did not converge. */
-int eigen_radius(int n, double *a, void *scratch, bool (*stop)(void *user), void *user, double *radius);
+/*
+ * Multiply-adds that they take, within a factor of 2 for matrices of random entries: how many sweeps QR needs depends on
+ * the matrix.
+ */
+double eigen_radius_cost(int n);
+double eigen_decompose_cost(int n);
+
+/*
+ * Largest absolute eigenvalue of the row-major (n,n) matrix a, which is destroyed. `work` (may be NULL) counts and
+ * stops. Returns 0; -1 if stopped; -2 if QR did not converge.
+ */
+int eigen_radius(int n, double *a, void *scratch, struct work *work, double *radius);
 
 /*
  * All eigenvalues (re, im) and right eigenvectors of a (destroyed). vectors is (n,n) row-major; column k holds the
  * eigenvector of a real eigenvalue; a complex pair k, k+1 (im[k] > 0) holds real part in column k and imaginary part in
- * k+1. Columns (pairs) have Euclidean norm 1. Returns 0; -2 if QR did not converge.
+ * k+1. Columns (pairs) have Euclidean norm 1. `work` and what is returned as for eigen_radius.
  */
-int eigen_decompose(int n, double *a, void *scratch, double *re, double *im, double *vectors);
+int eigen_decompose(int n, double *a, void *scratch, struct work *work, double *re, double *im, double *vectors);
 
 #endif

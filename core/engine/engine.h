@@ -22,6 +22,7 @@
 #include "core/tasks/task.h"
 #include "core/base/phases.h"
 #include "core/base/result.h"
+#include "core/base/work.h"
 #include "core/engine/team.h"
 
 enum engine_method { METHOD_AUTO, METHOD_REVERSE, METHOD_FORWARD, METHOD_SENSITIVITIES };
@@ -38,6 +39,7 @@ struct engine_options {
     enum engine_method method;
     int64_t memory; /* bytes that the history of the reverse recursion may take; 0: ENGINE_MEMORY_DEFAULT */
     bool count_psi; /* fill engine_result's psi sums */
+    double input_work, target_work; /* multiply-adds that the source takes for one input value, for one target */
     double (*clock)(void *user); /* seconds, for phases; NULL: none */
     void *clock_user;
 };
@@ -71,7 +73,8 @@ struct engine_plan {
     enum engine_method method;
     int segment_steps;   /* reverse recursion: steps whose history is kept at a time; T where nothing is recomputed */
     size_t memory_bytes; /* peak of blocks, accumulators and packed weights */
-    double forward_multiply_adds, multiply_adds; /* of one forward pass; of one gradient with its forward pass */
+    double forward_multiply_adds, multiply_adds; /* of one forward pass; of one gradient with its forward pass and what
+                                                    a change of weights costs the engine */
 };
 
 struct engine;
@@ -100,13 +103,12 @@ void engine_weights_load(struct engine *engine, const float *feedback, double mu
 
 /*
  * Runs trials 0..trials-1 of the source. With `gradient` (network->parameters floats in the order of the weights) the
- * rule's gradient is written too. TRAIN_FINISHED, TRAIN_STOPPED (stop(user) was true within the time loop),
+ * rule's gradient is written too. TRAIN_FINISHED, TRAIN_STOPPED (`work`, which counts and may be NULL, was stopped),
  * TRAIN_NO_MEMORY, TRAIN_INVALID where `trials` is not from 1 to options.trials or a target is a class that the outputs
  * do not have.
  */
 enum train_result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source,
-                                   int trials, float *gradient, bool (*stop)(void *user), void *user,
-                                   struct engine_result *result);
+                                   int trials, float *gradient, struct work *work, struct engine_result *result);
 
 /* The sentence for TRAIN_INVALID of a batch. */
 #define ENGINE_CLASS_INVALID "a target names a class that the network has no output for"

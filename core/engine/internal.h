@@ -1,6 +1,7 @@
 /*
- * What the engine's files share: its memory. plan.c makes and plans, batch.c runs batches, readout.c is the loss,
- * method_traces.c the forward form, method_sensitivities.c real-time recurrent learning.
+ * What the engine's files share: its memory. plan.c makes and plans, batch.c shares out a batch, forward.c is the
+ * forward pass, readout.c the loss; method_reverse.c, method_traces.c and method_sensitivities.c are the three ways to a
+ * gradient, which know nothing of each other.
  */
 #ifndef MODPROP_CORE_ENGINE_INTERNAL_H
 #define MODPROP_CORE_ENGINE_INTERNAL_H
@@ -43,7 +44,9 @@ struct block {
 
 /* Blocks whose gradients share accumulators. */
 struct group {
-    int first, count;  /* blocks */
+    _Alignas(64) struct work own; /* the count of the member whose first group this is: on a cache line of its own */
+    struct work *work;            /* the count of the member that has this group, while a batch runs */
+    int first, count;             /* blocks */
     float *total;      /* (K, columns) */
     float *readout;    /* (O, columns) */
     double *bout;      /* (O) */
@@ -95,7 +98,8 @@ struct engine {
     double *shares;              /* (K, C): scratch of the reduction */
     double *type_scratch;        /* for the decomposition */
     void *eigen_scratch;
-    bool traces_good; /* V is well-conditioned */
+    bool traces_good;  /* V is well-conditioned */
+    bool traces_stale; /* weights have changed since the modes were made */
 
     struct block *blocks;
     struct group *groups;
@@ -105,8 +109,7 @@ struct engine {
 
     /* of the batch that runs */
     const struct batch_source *source;
-    bool (*stop)(void *user);
-    void *stop_user;
+    struct work *work; /* the caller's count and stop word; may be NULL */
     bool want_gradient;
     enum engine_method method;
     double weight_sum; /* sum m */
@@ -126,13 +129,31 @@ static inline const float *history_z(const struct engine *engine, const struct b
     return history_slot(engine, block, slot + 1) + engine->z_offset;
 }
 
-/* Inputs of steps [from, to) into the slots from `slot` on. */
-void block_inputs(struct engine *engine, struct block *block, int from, int to, int slot);
+/*
+ * Asks for a slot of history HISTORY_AHEAD steps before its use. History is larger than the caches and is written and
+ * read one block's rows at a time, backwards in the reverse recursion, which hardware does not foresee; without this
+ * the credit of bptt waits for z and the outer product of the other rules for its sources.
+ */
+enum { HISTORY_AHEAD = 2 };
+void history_prefetch(const struct engine *engine, const struct block *block, int slot, bool write);
+
+/* forward.c. Inputs of steps [from, to) into the slots from `slot` on. */
+void block_inputs(struct engine *engine, struct work *work, struct block *block, int from, int to, int slot);
 /*
  * Steps from `slot` to slot + count - 1 of blocks [first, last), side by side, so that a panel of weights serves all
  * while it is in the first-level cache.
  */
-void blocks_forward(struct engine *engine, int first, int last, int slot, int count);
+void blocks_forward(struct engine *engine, struct work *work, int first, int last, int slot, int count);
+/* psi of `count` steps whose source rows begin at `slot`, where the options want it. */
+void block_psi_count(struct engine *engine, struct group *group, struct block *block, int slot, int count);
+/* The group of block `b`, from a member's first group on. */
+struct group *block_group(struct engine *engine, int first_group, int b);
+
+/* The kernels' outer product, counted, in slices between which the stop word is seen. `work` may be NULL. */
+#define OUTER_WORK_MOST 1e8
+#define OUTER_SOURCES 24 /* a multiple of every kernel's tile */
+void outer_run(struct engine *engine, struct work *work, const float *s, size_t s_stride, const float *g, int rows,
+               int sources, int columns, float *total);
 
 /*
  * Loss at step t for a block, z_t in `slot`'s successor. Returns false where no trial of the block has weight there;
@@ -153,23 +174,28 @@ void block_reset(struct engine *engine, struct block *block);
 /* The blocks [*first, *last) of groups [first_group, last_group). */
 void member_blocks(const struct engine *engine, int first_group, int last_group, int *first, int *last);
 /*
- * Inputs and forward pass of steps [t, t + count) into the slots from 0 on, count <= TIME_BLOCK. False when told to
- * stop.
+ * Inputs and forward pass of steps [t, t + count) into the slots from 0 on, count <= TIME_BLOCK. False when
+ * stopped.
  */
 bool blocks_forward_ring(struct engine *engine, int first_group, int last_group, int t, int count, double *since);
 /* Slot `slot` becomes slot 0. */
 void blocks_wrap(struct engine *engine, int first, int last, int slot);
 
-/* method_traces.c: sets up the modes from the averages; the forward pass and gradient of a member's groups. */
-void traces_prepare(struct engine *engine);
+/* The forward pass of a member's groups, with the loss and without gradient; the same and the reverse recursion. */
+void blocks_run_forward(struct engine *engine, int first_group, int last_group);
+void blocks_run_reverse(struct engine *engine, int first_group, int last_group);
+
+/*
+ * method_traces.c: sets up the modes from the averages, where weights have changed since. False when stopped: they are
+ * then made at the next call. The forward pass and gradient of a member's groups.
+ */
+bool engine_modes_prepare(struct engine *engine);
 void blocks_run_traces(struct engine *engine, int first_group, int last_group);
 /* Adds to row k of the gradient (columns) what all units of a type share, from all groups; modprop only. */
 void traces_reduce(struct engine *engine, int k, float *row);
 /* method_sensitivities.c: the same by real-time recurrent learning. */
 void blocks_run_sensitivities(struct engine *engine, int first_group, int last_group);
 
-/* True once the batch was told to stop; the member with group 0 asks. */
-bool engine_stopping(struct engine *engine, int first_group);
 /*
  * Seconds since *since by the engine's clock, added to *phase; *since becomes now. Only the member with group 0
  * measures.

@@ -20,13 +20,14 @@ static double psi_before(const struct engine *engine, float z) {
 }
 
 /* J_t of one trial into `next`, from J_{t-1} in `now` and the source row of step t. */
-static void sensitivity_step(const struct engine *engine, const float *source_row, const double *now, double *next) {
+static void sensitivity_step(const struct engine *engine, struct work *work, const float *source_row,
+                             const double *now, double *next) {
     const struct network *network = engine->network;
     int n = network->units;
     size_t size = sensitivity_size(engine);
     const float *W = network->weights + network->offset_W, *z = source_row + engine->z_offset,
                 *s = source_row + engine->first_source;
-    for (int p = 0; p < n; p++) {
+    for (int p = 0; p < n && !work_add(work, (double)size * (n + 1)); p++) {
         double *to = next + (size_t)p * size, leak = network->leak_exact[p], gain = network->gain_exact[p];
         for (size_t i = 0; i < size; i++) {
             to[i] = leak * now[(size_t)p * size + i];
@@ -47,7 +48,7 @@ static void sensitivity_step(const struct engine *engine, const float *source_ro
 static void sensitivity_gradient(const struct engine *engine, struct group *group, const float *a,
                                  const double *sensitivity) {
     size_t n = (size_t)engine->network->units, size = sensitivity_size(engine);
-    for (size_t k = 0; k < (size_t)engine->sources; k++) {
+    for (size_t k = 0; k < (size_t)engine->sources && !work_add(group->work, (double)(n * n)); k++) {
         for (size_t r = 0; r < n; r++) {
             double sum = 0;
             for (size_t p = 0; p < n; p++) {
@@ -61,7 +62,7 @@ static void sensitivity_gradient(const struct engine *engine, struct group *grou
 static void block_sensitivities_step(struct engine *engine, struct group *group, struct block *block, int t, int slot) {
     for (int row = 0; row < block->rows; row++) {
         double *now = block->sensitivity_of_row[row], *next = block->sensitivity_of_row[BLOCK_TRIALS];
-        sensitivity_step(engine, history_slot(engine, block, slot) + (size_t)row * engine->stride, now, next);
+        sensitivity_step(engine, group->work, history_slot(engine, block, slot) + (size_t)row * engine->stride, now, next);
         block->sensitivity_of_row[row] = next;
         block->sensitivity_of_row[BLOCK_TRIALS] = now;
     }
@@ -96,7 +97,7 @@ void blocks_run_sensitivities(struct engine *engine, int first_group, int last_g
         }
         for (int g = first_group; g < last_group; g++) {
             for (int b = engine->groups[g].first; b < engine->groups[g].first + engine->groups[g].count; b++) {
-                for (int i = 0; i < count && !engine_stopping(engine, first_group); i++) {
+                for (int i = 0; i < count && !engine->groups[g].work->stopped; i++) {
                     block_sensitivities_step(engine, &engine->groups[g], &engine->blocks[b], t + i, i);
                 }
             }

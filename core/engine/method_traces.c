@@ -42,8 +42,9 @@ static void row_swap(int n, double *a, int i, int k) {
     }
 }
 
-/* inverse = a^-1 by Gauss-Jordan with row pivoting; a is destroyed. False where it is singular. */
-static bool matrix_invert(int n, double *a, double *inverse) {
+/* inverse = a^-1 by Gauss-Jordan with row pivoting; a is destroyed. False where it is singular or
+ * when stopped. */
+static bool matrix_invert(int n, double *a, double *inverse, struct work *work) {
     matrix_identity(n, inverse);
     for (int k = 0; k < n; k++) {
         int pivot = k;
@@ -63,6 +64,9 @@ static bool matrix_invert(int n, double *a, double *inverse) {
             inverse[k * n + c] *= scale;
         }
         for (int i = 0; i < n; i++) {
+            if (work_add(work, 2.0 * n)) {
+                return false;
+            }
             double factor = a[i * n + k];
             for (int c = 0; i != k && factor != 0 && c < n; c++) {
                 a[i * n + c] -= factor * a[k * n + c];
@@ -103,15 +107,10 @@ static void modes_make(struct engine *engine, const double *re, const double *im
     }
 }
 
-void traces_prepare(struct engine *engine) {
+/* The modes of modprop; traces_good says whether they can be used. */
+static void modes_compute(struct engine *engine) {
     const struct network *network = engine->network;
     int types = network->types;
-    engine->mode_count = 0;
-    engine->trace_count = 1;
-    engine->traces_good = true;
-    if (engine->rule.type != RULE_MODPROP) {
-        return;
-    }
     double *matrix = engine->type_scratch, *copy = matrix + types * types, *re = copy + types * types, *im = re + types;
     for (int g = 0; g < types; g++) {
         for (int h = 0; h < types; h++) {
@@ -124,11 +123,11 @@ void traces_prepare(struct engine *engine) {
             return;
         }
     }
-    if (eigen_decompose(types, matrix, engine->eigen_scratch, re, im, engine->vectors) != 0) {
+    if (eigen_decompose(types, matrix, engine->eigen_scratch, engine->work, re, im, engine->vectors) != 0) {
         return;
     }
     memcpy(copy, engine->vectors, (size_t)types * (size_t)types * sizeof *copy);
-    if (!matrix_invert(types, copy, matrix)) {
+    if (!matrix_invert(types, copy, matrix, engine->work)) {
         return;
     }
     double condition = matrix_norm(types, engine->vectors) * matrix_norm(types, matrix);
@@ -141,19 +140,36 @@ void traces_prepare(struct engine *engine) {
     modes_make(engine, re, im);
 }
 
+bool engine_modes_prepare(struct engine *engine) {
+    if (engine->traces_stale) {
+        engine->mode_count = 0;
+        engine->trace_count = 1;
+        engine->traces_good = true;
+        if (engine->rule.type == RULE_MODPROP) {
+            modes_compute(engine);
+        }
+        engine->traces_stale = engine->work && engine->work->stopped;
+    }
+    return !engine->traces_stale;
+}
+
 static float *trace_at(const struct engine *engine, const struct block *block, int trace) {
     return block->traces + (size_t)trace * (size_t)engine->block_rows * engine->stride;
 }
 
 /* All traces by `steps` steps whose source rows begin at `slot`. */
-static void block_traces_advance(struct engine *engine, struct block *block, int slot, int steps) {
+static void block_traces_advance(struct engine *engine, struct work *work, struct block *block, int slot, int steps) {
     const struct kernels *kernels = engine->kernels;
     const float *s = history_slot(engine, block, slot);
     size_t step_stride = (size_t)engine->block_rows * engine->stride;
     float gain = engine->gain[0], decay[TRACE_MODES_MOST] = {engine->leak[0]},
           *traces[TRACE_MODES_MOST] = {trace_at(engine, block, 0)};
+    double each = (double)block->rows * engine->sources * steps;
     int gathered = 1;
     for (int k = 0; k < engine->mode_count; k++) {
+        if (work_add(work, each * (engine->modes[k].pair ? 4 : 1))) {
+            return;
+        }
         const struct mode *mode = &engine->modes[k];
         if (mode->pair) {
             kernels->trace_rotation(block->rows, (int)engine->stride, steps, s, step_stride, gain, mode->decay_re,
@@ -169,14 +185,15 @@ static void block_traces_advance(struct engine *engine, struct block *block, int
         traces[gathered++] = trace_at(engine, block, mode->trace);
     }
     if (gathered > 0) {
+        work_add(work, each);
         kernels->trace(block->rows, (int)engine->stride, steps, s, step_stride, gain, gathered, decay, traces);
     }
 }
 
 static void pending_flush(struct engine *engine, struct group *group, struct pending *pending) {
     if (pending->rows > 0) {
-        engine->kernels->outer(pending->s + engine->first_source, engine->stride, pending->g, pending->rows,
-                               engine->sources, engine->columns, group->total);
+        outer_run(engine, group->work, pending->s + engine->first_source, engine->stride, pending->g, pending->rows,
+                  engine->sources, engine->columns, group->total);
     }
     pending->rows = 0;
 }
@@ -218,13 +235,14 @@ static void mdgl_add(struct engine *engine, struct group *group, struct block *b
                             .z_stride = engine->stride,
                             .d = block->d,
                             .gd = factors,
-                            .thin = block->thin};
+                            .thin = block->thin,
+                            .work = group->work};
     hop_run(&credit, tanh_activation ? EPILOGUE_CREDIT_PSI_TANH : EPILOGUE_CREDIT_PSI_RELU, block->a_next, NULL);
     memcpy(factors, block->d, elements * sizeof(float));
 }
 
 /* The learning signal of each trial by type, A = a P (into thin), then on the modes, y = V^-1 A. */
-static void signals_project(struct engine *engine, struct block *block) {
+static void signals_project(struct engine *engine, struct work *work, struct block *block) {
     int types = engine->network->types;
     struct product by_type = {.rows_in = block->a,
                               .row_stride = (size_t)engine->columns,
@@ -232,7 +250,8 @@ static void signals_project(struct engine *engine, struct block *block) {
                               .matrix = &engine->hop.gather,
                               .out = block->thin};
     product_run(engine->kernels, EPILOGUE_STORE, &by_type);
-    for (int row = 0; row < block->rows; row++) {
+    work_add(work, (double)block->rows * engine->network->units * types);
+    for (int row = 0; row < block->rows && !work_add(work, (double)types * types); row++) {
         const float *signal = block->thin + row * engine->type_columns;
         double *sums = block->sums;
         float *y = block->projected + row * types, *turned = block->turned + row * types;
@@ -261,10 +280,13 @@ static void signals_project(struct engine *engine, struct block *block) {
  */
 static void modprop_add(struct engine *engine, struct group *group, struct block *block) {
     int types = engine->network->types, rows = block->rows, stride = (int)engine->stride;
-    signals_project(engine, block);
-    engine->kernels->outer(block->thin, (size_t)engine->type_columns, trace_at(engine, block, 0), rows, types, stride,
-                           group->shared + (size_t)types * engine->stride);
+    signals_project(engine, group->work, block);
+    outer_run(engine, group->work, block->thin, (size_t)engine->type_columns, trace_at(engine, block, 0), rows, types,
+              stride, group->shared + (size_t)types * engine->stride);
     for (int i = 0; i < engine->mode_count; i++) {
+        if (work_add(group->work, (double)rows * engine->sources * (engine->modes[i].pair ? 4 : 1))) {
+            return;
+        }
         const struct mode *mode = &engine->modes[i];
         float *to = group->shared + (size_t)mode->vector * engine->stride;
         engine->kernels->outer(block->projected + mode->vector, (size_t)types, trace_at(engine, block, mode->trace),
@@ -278,11 +300,15 @@ static void modprop_add(struct engine *engine, struct group *group, struct block
 
 /* In float32 a time block, in double beyond. */
 static void shared_fold(struct engine *engine, struct group *group) {
-    size_t size = 2 * (size_t)engine->network->types * engine->stride;
-    for (size_t i = 0; i < size; i++) {
-        group->shared_total[i] += (double)group->shared[i];
+    size_t size = engine->stride;
+    for (int row = 0; row < 2 * engine->network->types && !work_add(group->work, (double)size); row++) {
+        float *shared = group->shared + (size_t)row * size;
+        double *total = group->shared_total + (size_t)row * size;
+        for (size_t i = 0; i < size; i++) {
+            total[i] += (double)shared[i];
+        }
+        memset(shared, 0, size * sizeof(float));
     }
-    memset(group->shared, 0, size * sizeof(float));
 }
 
 void traces_reduce(struct engine *engine, int k, float *row) {
@@ -310,12 +336,12 @@ void traces_reduce(struct engine *engine, int k, float *row) {
 /* Steps t + from .. t + count - 1 singly; slot 0 is step t. */
 static void block_trace_steps(struct engine *engine, struct group *group, struct block *block, int t, int from,
                               int count) {
-    for (int i = from; i < count; i++) {
+    for (int i = from; i < count && !group->work->stopped; i++) {
         if (engine->rule.type == RULE_MDGL) {
             memcpy(block->eps_before, trace_at(engine, block, 0),
                    (size_t)engine->block_rows * engine->stride * sizeof(float));
         }
-        block_traces_advance(engine, block, i, 1);
+        block_traces_advance(engine, group->work, block, i, 1);
         if (!block_loss(engine, group, block, t + i, i, true)) {
             continue;
         }
@@ -334,7 +360,7 @@ static void group_traces(struct engine *engine, struct group *group, int t, int 
     silent = silent < 0 ? 0 : silent < count ? silent : count;
     for (int b = group->first; b < group->first + group->count; b++) {
         if (silent > 0) {
-            block_traces_advance(engine, &engine->blocks[b], 0, silent);
+            block_traces_advance(engine, group->work, &engine->blocks[b], 0, silent);
         }
         block_trace_steps(engine, group, &engine->blocks[b], t, silent, count);
     }

@@ -614,9 +614,7 @@ void engine_weights_load(struct engine *engine, const float *feedback, double mu
         return;
     }
     hop_load(engine, averages);
-    if (engine->plan.method == METHOD_FORWARD) {
-        traces_prepare(engine);
-    }
+    engine->traces_stale = engine->plan.method == METHOD_FORWARD;
 }
 
 enum engine_method engine_method_used(const struct engine *engine) {

@@ -82,6 +82,7 @@ bool block_loss(struct engine *engine, struct group *group, struct block *block,
     float weights[BLOCK_TRIALS];
     int classes[BLOCK_TRIALS] = {0};
     bool any = false, valid = true;
+    work_add(group->work, block->rows * engine->options.target_work);
     for (int row = 0; row < block->rows; row++) {
         weights[row] = trial_weight(engine, block->first + row, t, &classes[row], block->err + row * outputs);
         any = any || weights[row] != 0.0f;
@@ -92,6 +93,10 @@ bool block_loss(struct engine *engine, struct group *group, struct block *block,
         atomic_store(&engine->stopped, true);
     }
     if (!any || !valid) {
+        return false;
+    }
+    double each = (double)block->rows * engine->network->units * outputs;
+    if (work_add(group->work, (gradient ? 3 : 1) * each)) {
         return false;
     }
     const float *z = history_z(engine, block, slot);
@@ -117,7 +122,8 @@ double batch_weight_sum(const struct engine *engine) {
     }
     double sum = 0;
     int class_index;
-    for (int trial = 0; trial < engine->trials; trial++) {
+    double each = (options->steps - options->mask_from) * options->target_work;
+    for (int trial = 0; trial < engine->trials && !work_add(engine->work, each); trial++) {
         for (int t = options->mask_from; t < options->steps; t++) {
             sum += (double)trial_weight(engine, trial, t, &class_index, engine->blocks[0].err);
         }

@@ -42,6 +42,20 @@ size_t network_parameters(int units, int inputs, int outputs, bool bias) {
     return size_plus(size_times(n, size_plus(size_plus(n, into), bias)), (size_t)outputs);
 }
 
+double network_init_cost(const struct network_config *config, int inputs, int outputs) {
+    double n = config->units, drawn = config->connectivity < 1 ? n * n * WORK_UNIFORM : 0,
+           rest = drawn + (double)network_parameters(config->units, inputs, outputs, config->bias);
+    if (config->initial) {
+        return rest;
+    }
+    rest += n * inputs * WORK_NORMAL;
+    if (!config->dale) {
+        return rest + n * (n + outputs) * WORK_NORMAL;
+    }
+    double matrices = 1 + ceil(outputs / n);
+    return rest + matrices * (n * n * (WORK_NORMAL + 2) + eigen_radius_cost(config->units));
+}
+
 static bool offsets_make(struct network *network, bool bias) {
     size_t n = (size_t)network->units, inputs = (size_t)network->inputs, outputs = (size_t)network->outputs;
     network->offset_W = 0;
@@ -152,10 +166,10 @@ void network_leak_set(struct network *network, int unit, double leak) {
     network->equal_leaks = (unit == 0 || network->equal_leaks) && leak == network->leak_exact[0];
 }
 
-static void mask_draw(struct network *network, double connectivity, uint64_t seed) {
+static void mask_draw(struct network *network, double connectivity, uint64_t seed, struct work *work) {
     struct random_stream stream = random_stream_make(seed, RANDOM_MASK, 0, 0);
     size_t n = (size_t)network->units;
-    for (size_t i = 0; network->mask && i < n * n; i++) {
+    for (size_t i = 0; network->mask && i < n * n && !work_add(work, WORK_UNIFORM); i++) {
         network->mask[i] = i % (n + 1) != 0 && random_uniform(&stream, i) < connectivity;
     }
 }
@@ -163,10 +177,11 @@ static void mask_draw(struct network *network, double connectivity, uint64_t see
 /* ---- the published weights ---- */
 
 /* |normal| times the source's sign; inhibitory rows scaled so that all excitation equals all inhibition. */
-static void signed_normals(const struct network *network, const struct random_stream *stream, double *a) {
+static void signed_normals(const struct network *network, const struct random_stream *stream, double *a,
+                           struct work *work) {
     int n = network->units;
     double excitation = 0, inhibition = 0;
-    for (int q = 0; q < n; q++) {
+    for (int q = 0; q < n && !work_add(work, (double)n * WORK_NORMAL); q++) {
         for (int p = 0; p < n; p++) {
             size_t at = (size_t)q * (size_t)n + (size_t)p;
             a[at] = fabs(random_normal(stream, at)) * network->sign[q];
@@ -179,12 +194,12 @@ static void signed_normals(const struct network *network, const struct random_st
 }
 
 /* Column by column, the weaker side is raised by an equal amount on every entry until the column sums to 0. */
-static void columns_balance(const struct network *network, double *a) {
+static void columns_balance(const struct network *network, double *a, struct work *work) {
     int n = network->units, inhibitory = network->inhibitory;
     if (inhibitory == 0) {
         return;
     }
-    for (int p = 0; p < n; p++) {
+    for (int p = 0; p < n && !work_add(work, 2.0 * n); p++) {
         double sum = 0;
         for (int q = 0; q < n; q++) {
             sum += a[(size_t)q * (size_t)n + (size_t)p];
@@ -199,14 +214,14 @@ static void columns_balance(const struct network *network, double *a) {
 
 /* One matrix of the recipe, of spectral radius 1, its diagonal kept. Returns what eigen_radius returns. */
 static int balanced_matrix(const struct network *network, uint64_t seed, enum random_purpose purpose, double *a,
-                           double *copy, void *scratch, bool (*stop)(void *), void *user) {
+                           double *copy, void *scratch, struct work *work) {
     size_t square = (size_t)network->units * (size_t)network->units;
     struct random_stream stream = random_stream_make(seed, purpose, 0, 0);
     double radius;
-    signed_normals(network, &stream, a);
-    columns_balance(network, a);
+    signed_normals(network, &stream, a, work);
+    columns_balance(network, a, work);
     memcpy(copy, a, square * sizeof *a);
-    int result = eigen_radius(network->units, copy, scratch, stop, user, &radius);
+    int result = work->stopped ? -1 : eigen_radius(network->units, copy, scratch, work, &radius);
     for (size_t i = 0; result == 0 && i < square; i++) {
         a[i] /= radius;
     }
@@ -214,16 +229,16 @@ static int balanced_matrix(const struct network *network, uint64_t seed, enum ra
 }
 
 static int dale_weights(struct network *network, uint64_t seed, double *a, double *copy, void *scratch,
-                        bool (*stop)(void *), void *user) {
+                        struct work *work) {
     size_t n = (size_t)network->units, outputs = (size_t)network->outputs;
     float *W = network->weights + network->offset_W, *Wout = network->weights + network->offset_Wout;
-    int result = balanced_matrix(network, seed, RANDOM_WEIGHTS_W, a, copy, scratch, stop, user);
+    int result = balanced_matrix(network, seed, RANDOM_WEIGHTS_W, a, copy, scratch, work);
     for (size_t i = 0; result == 0 && i < n * n; i++) {
         W[i] = (float)a[i];
     }
     /* the readout takes the first O columns of as many more such matrices as it needs */
     for (size_t first = 0, k = 0; result == 0 && first < outputs; first += n, k++) {
-        result = balanced_matrix(network, seed + (k << 54), RANDOM_WEIGHTS_WOUT, a, copy, scratch, stop, user);
+        result = balanced_matrix(network, seed + (k << 54), RANDOM_WEIGHTS_WOUT, a, copy, scratch, work);
         for (size_t j = 0; result == 0 && j < n; j++) {
             for (size_t o = first; o < outputs && o < first + n; o++) {
                 Wout[j * outputs + o] = (float)a[j * n + (o - first)];
@@ -233,24 +248,24 @@ static int dale_weights(struct network *network, uint64_t seed, double *a, doubl
     return result;
 }
 
-static void free_weights(struct network *network, uint64_t seed) {
+static void free_weights(struct network *network, uint64_t seed, struct work *work) {
     size_t n = (size_t)network->units, outputs = (size_t)network->outputs;
     struct random_stream w = random_stream_make(seed, RANDOM_WEIGHTS_W, 0, 0),
                          out = random_stream_make(seed, RANDOM_WEIGHTS_WOUT, 0, 0);
     double deviation = sqrt(2.0 / (double)n);
-    for (size_t i = 0; i < n * n; i++) {
+    for (size_t i = 0; i < n * n && !work_add(work, WORK_NORMAL); i++) {
         network->weights[network->offset_W + i] = (float)(deviation * random_normal(&w, i));
     }
-    for (size_t i = 0; i < n * outputs; i++) {
+    for (size_t i = 0; i < n * outputs && !work_add(work, WORK_NORMAL); i++) {
         network->weights[network->offset_Wout + i] = (float)(deviation * random_normal(&out, i));
     }
 }
 
-static void input_weights(struct network *network, uint64_t seed) {
+static void input_weights(struct network *network, uint64_t seed, struct work *work) {
     struct random_stream stream = random_stream_make(seed, RANDOM_WEIGHTS_WIN, 0, 0);
     size_t count = (size_t)network->units * (size_t)network->inputs;
     double deviation = sqrt(2.0 / network->inputs);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !work_add(work, WORK_NORMAL); i++) {
         network->weights[network->offset_Win + i] = (float)(deviation * random_normal(&stream, i));
     }
 }
@@ -266,14 +281,14 @@ static void absent_clear(struct network *network) {
     }
 }
 
-static enum train_result published_weights(struct network *network, uint64_t seed, bool (*stop)(void *), void *user,
+static enum train_result published_weights(struct network *network, uint64_t seed, struct work *work,
                                            char error[256]) {
     size_t square = (size_t)network->units * (size_t)network->units,
            scratch_size = eigen_radius_scratch_size(network->units);
-    input_weights(network, seed);
+    input_weights(network, seed, work);
     if (!network->dale) {
-        free_weights(network, seed);
-        return TRAIN_FINISHED;
+        free_weights(network, seed, work);
+        return work->stopped ? TRAIN_STOPPED : TRAIN_FINISHED;
     }
     double *a = malloc(square * sizeof *a), *copy = malloc(square * sizeof *copy);
     void *scratch = scratch_size > 0 ? malloc(scratch_size) : NULL;
@@ -281,7 +296,7 @@ static enum train_result published_weights(struct network *network, uint64_t see
     if (!a || !copy || !scratch) {
         snprintf(error, 256, "out of memory for the initial weights of %d units", network->units);
     } else {
-        int made = dale_weights(network, seed, a, copy, scratch, stop, user);
+        int made = dale_weights(network, seed, a, copy, scratch, work);
         result = made == 0 ? TRAIN_FINISHED : made == -1 ? TRAIN_STOPPED : TRAIN_INVALID;
         if (made != 0) {
             snprintf(error, 256,
@@ -314,7 +329,9 @@ bool network_weights_set(struct network *network, const struct weights_view *giv
 }
 
 enum train_result network_init(struct network *network, const struct network_config *config, int inputs, int outputs,
-                               uint64_t seed, bool (*stop)(void *user), void *user, char error[256]) {
+                               uint64_t seed, struct work *work, char error[256]) {
+    struct work unwatched = {0};
+    work = work ? work : &unwatched;
     bool masked = config->connectivity < 1;
     if (config->units < 1 || inputs < 1 || outputs < 1 || config->types_per_sign < 1) {
         snprintf(error, 256, "a network has at least 1 unit, input, output and type; got %d, %d, %d and %d",
@@ -331,14 +348,17 @@ enum train_result network_init(struct network *network, const struct network_con
     network->types = network_types_count(config);
     types_assign(network, config);
     leaks_assign(network, config, seed);
-    mask_draw(network, config->connectivity, seed);
+    mask_draw(network, config->connectivity, seed, work);
     enum train_result result = TRAIN_FINISHED;
     if (config->initial) {
         result = network_weights_set(network, config->initial, error) ? TRAIN_FINISHED : TRAIN_INVALID;
     } else {
-        result = published_weights(network, seed, stop, user, error);
+        result = published_weights(network, seed, work, error);
     }
     absent_clear(network);
+    if (result == TRAIN_FINISHED && work_add(work, (double)network->parameters)) {
+        result = TRAIN_STOPPED;
+    }
     if (result != TRAIN_FINISHED) {
         network_release(network);
     }
@@ -350,7 +370,7 @@ bool network_given_losses(const struct network_config *config, int inputs, int o
     const struct weights_view *given = config->initial;
     struct network network = {0};
     struct given_losses found = {0};
-    if (network_init(&network, config, inputs, outputs, seed, NULL, NULL, error) != 0) {
+    if (network_init(&network, config, inputs, outputs, seed, NULL, error) != 0) {
         return false;
     }
     size_t n = (size_t)network.units, columns = (size_t)outputs;

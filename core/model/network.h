@@ -9,6 +9,7 @@
 #define MODPROP_CORE_NETWORK_H
 
 #include "core/base/result.h"
+#include "core/base/work.h"
 #include "core/model/config.h"
 
 struct network {
@@ -41,12 +42,14 @@ int network_inhibitory_count(const struct network_config *config);
 
 /*
  * Allocates and fills everything, weights from the published recipe and the seed (or config->initial).
- * `stop` (may be NULL) is polled in long computations; true ends them. Returns TRAIN_FINISHED, or with a sentence in
+ * `work` (may be NULL) counts and stops. Returns TRAIN_FINISHED, or with a sentence in
  * error TRAIN_NO_MEMORY, TRAIN_STOPPED, or TRAIN_INVALID where sizes are below 1, config->initial has others, or the
  * eigenvalues of the recipe's matrices do not converge; the network is then released. network_release is NULL-safe.
  */
 enum train_result network_init(struct network *network, const struct network_config *config, int inputs, int outputs,
-                               uint64_t seed, bool (*stop)(void *user), void *user, char error[256]);
+                               uint64_t seed, struct work *work, char error[256]);
+/* Multiply-adds that network_init takes. */
+double network_init_cost(const struct network_config *config, int inputs, int outputs);
 void network_release(struct network *network);
 
 /* What a network cannot hold of the weights that it is given (config->initial): entries, none of them 0. */

@@ -42,7 +42,7 @@ static void modprop_credit_cut(const struct credit *credit) {
     size_t elements = (size_t)credit->rows * (size_t)credit->columns;
     memset(filter->sum, 0, elements * sizeof(float));
     /* oldest first, so that the order of the sum is the order of the events */
-    for (int i = 0; i < filter->taps; i++) {
+    for (int i = 0; i < filter->taps && !credit->work->stopped; i++) {
         int slot = (filter->next + i) % filter->taps;
         if (filter->age[slot] > 0) {
             event_advance(credit, slot, elements);

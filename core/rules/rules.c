@@ -34,11 +34,13 @@ void hop_run(const struct credit *credit, enum epilogue epilogue, const float *r
                                  .matrix = &hop->gather,
                                  .out = credit->thin};
         product_run(credit->kernels, EPILOGUE_STORE, &gather);
+        work_add(credit->work, (double)credit->rows * gather.matrix->sources * gather.matrix->columns);
         product.rows_in = credit->thin;
         product.row_stride = (size_t)hop->gather.columns;
         product.matrix = &hop->scatter;
     }
     product_run(credit->kernels, epilogue, &product);
+    work_add(credit->work, (double)credit->rows * product.matrix->sources * product.matrix->columns);
 }
 
 size_t filter_size(int taps, size_t elements) {

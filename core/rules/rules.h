@@ -5,6 +5,7 @@
 #ifndef MODPROP_CORE_RULES_H
 #define MODPROP_CORE_RULES_H
 
+#include "core/base/work.h"
 #include "core/kernels/kernels.h"
 #include "core/model/network.h"
 
@@ -38,6 +39,7 @@ struct credit {
     bool *a_next_live;
     float *thin;           /* (rows, padded C) scratch of a low-rank hop */
     struct filter *filter; /* finite taps */
+    struct work *work;     /* counts the hops */
 };
 
 struct rule_ops {

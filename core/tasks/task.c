@@ -23,7 +23,8 @@ static bool set_is_complete(const struct trial_set *set, const struct task_confi
     return set->inputs && (config->data->loss == LOSS_CROSS_ENTROPY ? (const void *)set->classes : set->values);
 }
 
-enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, char error[256]) {
+enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, struct work *work,
+                            char error[256]) {
     *task = (struct task){.ops = task_table[config->type], .config = config, .seed = seed};
     if (!task->ops->shape(config, &task->shape, error)) {
         return TRAIN_INVALID;
@@ -44,7 +45,11 @@ enum train_result task_init(struct task *task, const struct task_config *config,
         memset(task->state, 0, size);
     }
     if (task->ops->init) {
-        task->ops->init(task);
+        task->ops->init(task, work);
+    }
+    if (work && work->stopped) {
+        snprintf(error, 256, "stopped");
+        return TRAIN_STOPPED;
     }
     return TRAIN_FINISHED;
 }

@@ -9,6 +9,7 @@
 #define MODPROP_CORE_TASKS_TASK_H
 
 #include "core/base/result.h"
+#include "core/base/work.h"
 #include "core/model/config.h"
 
 enum loss_type { LOSS_CROSS_ENTROPY, LOSS_MSE };
@@ -37,6 +38,9 @@ struct task_shape {
     int mask_from;      /* the first step that may carry loss: steps before it are never masked in */
     bool mask_uniform;  /* every step from mask_from on counts with weight 1 in every trial; else ask task_ops.target */
     double empty_loss;  /* the loss of a batch in which no step counts */
+    double trial_work;  /* multiply-adds to draw a trial, */
+    double input_work;  /* to make one value of its inputs, */
+    double target_work; /* and to make the target of a step; of the order of what they take */
     size_t test_trials; /* trials of the test split, evaluated whole; 0: an evaluation is one fresh batch */
 };
 
@@ -65,7 +69,7 @@ struct task_ops {
     bool (*shape)(const struct task_config *config, struct task_shape *shape, char error[256]);
     /* Fills task->state (state_size bytes, zeroed, 64-byte aligned) from the seed. Either may be NULL. */
     size_t (*state_size)(const struct task_config *config);
-    void (*init)(struct task *task);
+    void (*init)(struct task *task, struct work *work); /* ends early when `work` is stopped */
     void (*trial)(const struct task *task, struct trial_id id, struct trial *trial);
     /* x[(t - from) * stride + i] for t in [from, to), i in [0, I) */
     void (*inputs)(const struct task *task, const struct trial *trial, int from, int to, float *x, size_t stride);
@@ -86,10 +90,11 @@ struct task {
 extern const struct task_ops *const task_table[TASK_TYPES];
 
 /*
- * Makes a task; task_release frees it (NULL-safe, half-built too). TRAIN_FINISHED, or TRAIN_INVALID or TRAIN_NO_MEMORY
- * with a sentence in error.
+ * Makes a task; task_release frees it (NULL-safe, half-built too). `work` (may be NULL) counts
+ * and stops. TRAIN_FINISHED, or TRAIN_STOPPED, TRAIN_INVALID or TRAIN_NO_MEMORY with a sentence in error.
  */
-enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, char error[256]);
+enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, struct work *work,
+                            char error[256]);
 void task_release(struct task *task);
 
 #endif

@@ -108,9 +108,12 @@ enum train_result gradients_compute_by(const struct gradients_problem *problem, 
                                      .mask_uniform = !problem->mask,
                                      .rule = rule,
                                      .method = method,
-                                     .memory = memory};
+                                     .memory = memory,
+                                     .input_work = 1,
+                                     .target_work = problem->loss == LOSS_MSE ? problem->outputs : 1};
     struct batch_source source = {.user = problem, .inputs = problem_inputs, .target = problem_target};
     struct engine_result run = {0};
+    struct work work = {.stop = stop, .user = user};
     struct network network = {0};
     struct engine *engine = NULL;
     struct team *team = team_create();
@@ -126,7 +129,7 @@ enum train_result gradients_compute_by(const struct gradients_problem *problem, 
     } else if (engine) {
         team_resize(team, threads);
         engine_weights_load(engine, rule->feedback == FEEDBACK_SYMMETRIC ? NULL : problem->feedback, rule->mu, NULL);
-        result = engine_batch_run(engine, team, &source, problem->trials, gradient, stop, user, &run);
+        result = engine_batch_run(engine, team, &source, problem->trials, gradient, &work, &run);
     }
     if (result == TRAIN_FINISHED) {
         gradients_copy(&network, gradient, gradients);

@@ -56,21 +56,21 @@ static void step_keep(struct simulation *simulation, struct block *block, int t,
     }
 }
 
-static bool simulation_steps(struct simulation *simulation, bool (*stop)(void *user), void *user) {
+static bool simulation_steps(struct simulation *simulation, struct work *work) {
     struct engine *engine = simulation->engine;
     int steps = engine->options.steps;
     for (int b = 0; b < engine->block_count; b++) {
         block_reset(engine, &engine->blocks[b]);
     }
     for (int t = 0; t < steps; t += TIME_BLOCK) {
-        if (stop && stop(user)) {
+        if (work_look(work)) {
             return false;
         }
         int count = steps - t < TIME_BLOCK ? steps - t : TIME_BLOCK;
         for (int b = 0; b < engine->block_count; b++) {
-            block_inputs(engine, &engine->blocks[b], t, t + count, 0);
+            block_inputs(engine, work, &engine->blocks[b], t, t + count, 0);
         }
-        blocks_forward(engine, 0, engine->block_count, 0, count);
+        blocks_forward(engine, work, 0, engine->block_count, 0, count);
         for (int b = 0; b < engine->block_count; b++) {
             for (int i = 0; i < count; i++) {
                 step_keep(simulation, &engine->blocks[b], t + i, i);
@@ -78,13 +78,13 @@ static bool simulation_steps(struct simulation *simulation, bool (*stop)(void *u
         }
         blocks_wrap(engine, 0, engine->block_count, count);
     }
-    return true;
+    return !work->stopped;
 }
 
 static enum train_result trials_make(struct simulation *simulation, const struct train_config *config,
-                                     struct train_error *error) {
+                                     struct work *work, struct train_error *error) {
     const struct simulate_request *request = simulation->request;
-    enum train_result result = task_init(&simulation->task, &config->task, request->seed, error->text);
+    enum train_result result = task_init(&simulation->task, &config->task, request->seed, work, error->text);
     if (result != TRAIN_FINISHED) {
         return result;
     }
@@ -107,6 +107,9 @@ static enum train_result trials_make(struct simulation *simulation, const struct
         return TRAIN_INVALID;
     }
     for (int i = 0; i < request->trials; i++) {
+        if (work_add(work, shape->trial_work)) {
+            return TRAIN_STOPPED;
+        }
         struct trial_id id = {request->test_split ? TRIAL_TEST : TRIAL_EVALUATION, 0, (size_t)i};
         simulation->task.ops->trial(&simulation->task, id, &simulation->trials[i]);
         simulation->answer->labels[i] = simulation->task.shape.has_accuracy ? simulation->trials[i].label : -1;
@@ -116,12 +119,12 @@ static enum train_result trials_make(struct simulation *simulation, const struct
 
 /* The trained network: fixed parts as training made them, the weights as trained. */
 static enum train_result network_make(struct network *network, const struct train_config *config,
-                                      const struct trained *trained, struct train_error *error) {
+                                      const struct trained *trained, struct work *work, struct train_error *error) {
     struct network_config given = config->network;
     struct weights_view weights = {trained->units, trained->inputs, trained->outputs, trained->W,
                                    trained->Win,   trained->b,      trained->Wout,    trained->bout};
     given.initial = &weights;
-    return network_init(network, &given, trained->inputs, trained->outputs, config->seed, NULL, NULL, error->text);
+    return network_init(network, &given, trained->inputs, trained->outputs, config->seed, work, error->text);
 }
 
 static enum train_result request_check(const struct train_config *config, const struct trained *trained,
@@ -144,7 +147,7 @@ static enum train_result request_check(const struct train_config *config, const 
 }
 
 static enum train_result simulation_run(struct simulation *simulation, const struct train_config *config,
-                                        const struct trained *trained, bool (*stop)(void *user), void *user,
+                                        const struct trained *trained, struct work *work,
                                         struct train_error *error) {
     const struct simulate_request *request = simulation->request;
     enum train_result result = request_check(config, trained, request, error);
@@ -153,9 +156,9 @@ static enum train_result simulation_run(struct simulation *simulation, const str
     }
     snprintf(error->text, sizeof error->text, "out of memory for %d trials", request->trials);
     simulation->trials = calloc((size_t)request->trials, sizeof *simulation->trials);
-    result = simulation->trials ? network_make(&simulation->network, config, trained, error) : TRAIN_NO_MEMORY;
+    result = simulation->trials ? network_make(&simulation->network, config, trained, work, error) : TRAIN_NO_MEMORY;
     if (result == TRAIN_FINISHED && !request->x) {
-        result = trials_make(simulation, config, error);
+        result = trials_make(simulation, config, work, error);
     }
     if (result != TRAIN_FINISHED) {
         return result;
@@ -175,15 +178,16 @@ static enum train_result simulation_run(struct simulation *simulation, const str
     blocks_assign(simulation->engine, request->trials);
     engine_weights_load(simulation->engine, NULL, 0, NULL);
     *error = (struct train_error){0};
-    return simulation_steps(simulation, stop, user) ? TRAIN_FINISHED : TRAIN_STOPPED;
+    return simulation_steps(simulation, work) ? TRAIN_FINISHED : TRAIN_STOPPED;
 }
 
 enum train_result simulate_run(const struct train_config *config, const struct trained *trained,
                                const struct simulate_request *request, bool (*stop)(void *user), void *user,
                                struct simulate_answer *answer, struct train_error *error) {
+    struct work work = {.stop = stop, .user = user};
     struct simulation simulation = {.request = request, .answer = answer};
     *error = (struct train_error){0};
-    enum train_result result = simulation_run(&simulation, config, trained, stop, user, error);
+    enum train_result result = simulation_run(&simulation, config, trained, &work, error);
     engine_destroy(simulation.engine);
     network_release(&simulation.network);
     task_release(&simulation.task);

@@ -1,0 +1,53 @@
+/*
+ * Work: what a long computation does, counted in multiply-adds, and when it looks at the stop word.
+ *
+ * Whatever loops over more than a million operations adds what it has done, at least once in WORK_LOOK operations where
+ * it can, and ends where that returns true; what it has written by then is discarded by its caller. Counting costs one
+ * addition and one comparison a call of a kernel. No result depends on it.
+ *
+ * Owner: one thread. The members of a team count each for themselves (core/engine/batch.c).
+ */
+#ifndef MODPROP_CORE_WORK_H
+#define MODPROP_CORE_WORK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define WORK_LOOK 1e6
+
+/* Operations of what is no multiply-add, as the count takes them. */
+#define WORK_NORMAL 60   /* one normal number in double, with its random bits */
+#define WORK_UNIFORM 30  /* one uniform number */
+#define WORK_ROTATION 12 /* a complex rotation of two numbers */
+
+struct work {
+    bool (*stop)(void *user); /* true: end; NULL: never */
+    void *user;
+    double done;    /* multiply-adds since the start */
+    double since;   /* of them, since the last look */
+    double longest; /* most between two looks */
+    bool stopped;   /* a look has found the stop word set */
+};
+
+/* Looks at the stop word now. */
+static inline bool work_look(struct work *work) {
+    if (!work) {
+        return false;
+    }
+    work->longest = work->since > work->longest ? work->since : work->longest;
+    work->since = 0;
+    work->stopped = work->stopped || (work->stop && work->stop(work->user));
+    return work->stopped;
+}
+
+/* Counts `operations` just done, or about to be; true: the stop word is set. NULL counts nothing. */
+static inline bool work_add(struct work *work, double operations) {
+    if (!work) {
+        return false;
+    }
+    work->done += operations;
+    work->since += operations;
+    return work->since >= WORK_LOOK ? work_look(work) : work->stopped;
+}
+
+#endif

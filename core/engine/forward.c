@@ -1,0 +1,149 @@
+/*
+ * The forward pass of a member's blocks, side by side, a TIME_BLOCK of steps at a time: what every method begins with.
+ * See internal.h.
+ *
+ * Everything is done a TIME_BLOCK at a time, so that what a phase has written is still in cache for the next. All
+ * functions run on the member that owns the blocks; each counts its work there and ends early once the batch is
+ * stopped.
+ */
+#include <string.h>
+
+#include "core/engine/internal.h"
+
+void block_inputs(struct engine *engine, struct work *work, struct block *block, int from, int to, int slot) {
+    double each = (double)(to - from) * engine->network->inputs * engine->options.input_work;
+    for (int row = 0; row < block->rows && !work_add(work, each); row++) {
+        float *x = history_slot(engine, block, slot) + (size_t)row * engine->stride + engine->first_source;
+        engine->source->inputs(engine->source->user, (size_t)(block->first + row), from, to, x,
+                               engine->stride * (size_t)engine->block_rows);
+    }
+}
+
+enum { LINE = 64 };
+
+void history_prefetch(const struct engine *engine, const struct block *block, int slot, bool write) {
+    if (slot < 0 || slot > engine->plan.segment_steps) {
+        return;
+    }
+    const char *at = (const char *)history_slot(engine, block, slot),
+               *end = at + (size_t)block->rows * engine->stride * sizeof(float);
+    for (; at < end && write; at += LINE) {
+        __builtin_prefetch(at, 1, 2);
+    }
+    for (; at < end; at += LINE) {
+        __builtin_prefetch(at, 0, 2);
+    }
+}
+
+void blocks_forward(struct engine *engine, struct work *work, int first, int last, int slot, int count) {
+    const struct kernels *kernels = engine->kernels;
+    const enum epilogue epilogue = engine->network->activation == ACTIVATION_TANH ? EPILOGUE_FORWARD_TANH
+                                                                                  : EPILOGUE_FORWARD_RELU;
+    int panels = packed_panels(kernels, engine->columns);
+    bool keeps = engine->want_gradient && engine->method == METHOD_REVERSE;
+    struct product product = {.row_stride = engine->stride,
+                              .matrix = &engine->weights,
+                              .leak = engine->leak,
+                              .gain = engine->gain,
+                              .z_stride = engine->stride};
+    double each = (double)engine->sources * engine->network->units / panels;
+    for (int i = slot; i < slot + count; i++) {
+        for (int panel = 0; panel < panels; panel++) {
+            for (int b = first; b < last && !work_add(work, each * engine->blocks[b].rows); b++) {
+                struct block *block = &engine->blocks[b];
+                if (keeps && panel == 0) {
+                    history_prefetch(engine, block, i + HISTORY_AHEAD, true);
+                }
+                product.rows_in = history_slot(engine, block, i) + engine->first_source;
+                product.rows = block->rows;
+                product.v = block->v;
+                product.z_out = history_slot(engine, block, i + 1) + engine->z_offset;
+                kernels->product(epilogue, &product, panel);
+            }
+        }
+    }
+}
+
+void block_reset(struct engine *engine, struct block *block) {
+    size_t columns = (size_t)engine->columns;
+    memset(block->v, 0, (size_t)engine->block_rows * columns * sizeof(float));
+    for (int row = 0; row < engine->block_rows; row++) {
+        memset(history_slot(engine, block, 0) + (size_t)row * engine->stride + engine->z_offset, 0,
+               columns * sizeof(float));
+    }
+}
+
+void block_psi_count(struct engine *engine, struct group *group, struct block *block, int slot, int count) {
+    if (!engine->options.count_psi || work_add(group->work, (double)count * block->rows * engine->network->units)) {
+        return;
+    }
+    memset(group->psi, 0, (size_t)engine->columns * sizeof(float));
+    for (int i = slot; i < slot + count; i++) {
+        engine->kernels->psi_sum(block->rows, engine->columns, engine->network->activation == ACTIVATION_TANH,
+                                 history_z(engine, block, i), engine->stride, group->psi);
+    }
+    for (int c = 0; c < engine->columns; c++) {
+        group->psi_total[c] += (double)group->psi[c];
+    }
+}
+
+struct group *block_group(struct engine *engine, int first_group, int b) {
+    int g = first_group;
+    while (b >= engine->groups[g].first + engine->groups[g].count) {
+        g++;
+    }
+    return &engine->groups[g];
+}
+
+void member_blocks(const struct engine *engine, int first_group, int last_group, int *first, int *last) {
+    *first = engine->groups[first_group].first;
+    *last = engine->groups[last_group - 1].first + engine->groups[last_group - 1].count;
+}
+
+void blocks_wrap(struct engine *engine, int first, int last, int slot) {
+    for (int b = first; b < last; b++) {
+        memcpy(history_slot(engine, &engine->blocks[b], 0), history_slot(engine, &engine->blocks[b], slot),
+               (size_t)engine->block_rows * engine->stride * sizeof(float));
+    }
+}
+
+bool blocks_forward_ring(struct engine *engine, int first_group, int last_group, int t, int count, double *since) {
+    int first, last;
+    struct work *work = engine->groups[first_group].work;
+    if (work_look(work)) {
+        return false;
+    }
+    member_blocks(engine, first_group, last_group, &first, &last);
+    for (int b = first; b < last; b++) {
+        block_inputs(engine, work, &engine->blocks[b], t, t + count, 0);
+    }
+    phase_end(engine, first_group, since, &engine->phases.trials);
+    blocks_forward(engine, work, first, last, 0, count);
+    for (int b = first; engine->want_gradient && b < last; b++) {
+        block_psi_count(engine, block_group(engine, first_group, b), &engine->blocks[b], 0, count);
+    }
+    phase_end(engine, first_group, since, &engine->phases.forward);
+    return !work->stopped;
+}
+
+void blocks_run_forward(struct engine *engine, int first_group, int last_group) {
+    int first, last, steps = engine->options.steps;
+    double since = phase_begin(engine, first_group);
+    member_blocks(engine, first_group, last_group, &first, &last);
+    for (int b = first; b < last; b++) {
+        block_reset(engine, &engine->blocks[b]);
+    }
+    for (int t = 0; t < steps; t += TIME_BLOCK) {
+        int count = steps - t < TIME_BLOCK ? steps - t : TIME_BLOCK;
+        if (!blocks_forward_ring(engine, first_group, last_group, t, count, &since)) {
+            return;
+        }
+        for (int b = first; b < last; b++) {
+            for (int i = 0; i < count; i++) {
+                block_loss(engine, block_group(engine, first_group, b), &engine->blocks[b], t + i, i, false);
+            }
+        }
+        blocks_wrap(engine, first, last, count);
+    }
+}
+

@@ -1,0 +1,170 @@
+/*
+ * The reverse recursion: the forward pass keeps its source rows, or recomputes them in segments within the memory limit;
+ * then the rule's credit d_t is computed from the last step to the first, and each TIME_BLOCK of steps becomes one outer
+ * product. See engine.h.
+ */
+#include <string.h>
+
+#include "core/engine/internal.h"
+
+static void block_state_copy(struct engine *engine, struct block *block, int segment, bool save) {
+    size_t columns = (size_t)engine->columns, size = (size_t)engine->block_rows * columns;
+    float *v = block->snapshots + (size_t)segment * 2 * size, *z = v + size;
+    memcpy(save ? v : block->v, save ? block->v : v, size * sizeof(float));
+    for (int row = 0; row < engine->block_rows; row++) {
+        float *slot = history_slot(engine, block, 0) + (size_t)row * engine->stride + engine->z_offset;
+        memcpy(save ? z + (size_t)row * columns : slot, save ? slot : z + (size_t)row * columns,
+               columns * sizeof(float));
+    }
+}
+
+/* Steps [start, end) into the slots from 0 on. False when stopped. */
+static bool segment_forward(struct engine *engine, int first_group, int first, int last, int start, int end,
+                            bool count_psi, double *since) {
+    struct work *work = engine->groups[first_group].work;
+    for (int t = start; t < end; t += TIME_BLOCK) {
+        if (work_look(work)) {
+            return false;
+        }
+        int count = end - t < TIME_BLOCK ? end - t : TIME_BLOCK;
+        for (int b = first; b < last; b++) {
+            block_inputs(engine, work, &engine->blocks[b], t, t + count, t - start);
+        }
+        phase_end(engine, first_group, since, &engine->phases.trials);
+        blocks_forward(engine, work, first, last, t - start, count);
+        for (int b = first; count_psi && b < last; b++) {
+            block_psi_count(engine, block_group(engine, first_group, b), &engine->blocks[b], t - start, count);
+        }
+        phase_end(engine, first_group, since, &engine->phases.forward);
+    }
+    return !work->stopped;
+}
+
+static void block_reverse_reset(struct engine *engine, struct block *block) {
+    size_t size = (size_t)engine->block_rows * (size_t)engine->columns * sizeof(float);
+    memset(block->d, 0, size);
+    memset(block->gd, 0, TIME_BLOCK * size);
+    if (block->m) {
+        memset(block->m, 0, size);
+        memset(block->gm[0], 0, size);
+        memset(block->gm[1], 0, size);
+    }
+    if (block->filter.age) {
+        memset(block->filter.age, 0, (size_t)block->filter.taps * sizeof(int));
+        block->filter.next = 0;
+    }
+    block->a_next_live = block->live = false;
+}
+
+static void block_reverse_step(struct engine *engine, struct group *group, struct block *block, int t, int slot) {
+    size_t size = (size_t)engine->block_rows * (size_t)engine->columns;
+    history_prefetch(engine, block, slot - HISTORY_AHEAD, false);
+    bool loss = block_loss(engine, group, block, t, slot, true);
+    float *gd = block->gd + (size_t)(t % TIME_BLOCK) * size;
+    block->live = block->live || loss;
+    if (!block->live) {
+        memset(gd, 0, size * sizeof(float));
+        return;
+    }
+    struct credit credit = {
+        .kernels = engine->kernels,
+        .rule = &engine->rule,
+        .hop = &engine->hop,
+        .leak = engine->leak,
+        .gain = engine->gain,
+        .mu = engine->mu,
+        .tanh_activation = engine->network->activation == ACTIVATION_TANH,
+        .rows = block->rows,
+        .columns = engine->columns,
+        .z = history_z(engine, block, slot),
+        .z_stride = engine->stride,
+        .a = loss ? block->a : NULL,
+        .gd_next = block->gd + (size_t)((t + 1) % TIME_BLOCK) * size,
+        .gd = gd,
+        .d = block->d,
+        .m = block->m,
+        .gm_next = block->gm[(t + 1) % 2],
+        .gm = block->gm[t % 2],
+        .a_next = block->a_next,
+        .a_next_live = &block->a_next_live,
+        .thin = block->thin,
+        .filter = block->filter.taps > 0 ? &block->filter : NULL,
+        .work = group->work,
+    };
+    rule_table[engine->rule.type]->credit(&credit);
+}
+
+/* Steps [start, end), of which slot 0 is start, from the last to the first. False when stopped. */
+static bool segment_reverse(struct engine *engine, int first_group, int last_group, int start, int end, double *since) {
+    struct work *work = engine->groups[first_group].work;
+    for (int to = end; to > start;) {
+        if (work_look(work)) {
+            return false;
+        }
+        int from = (to - 1) / TIME_BLOCK * TIME_BLOCK;
+        for (int g = first_group; g < last_group; g++) {
+            for (int b = engine->groups[g].first; b < engine->groups[g].first + engine->groups[g].count; b++) {
+                for (int t = to - 1; t >= from && !work->stopped; t--) {
+                    block_reverse_step(engine, &engine->groups[g], &engine->blocks[b], t, t - start);
+                }
+            }
+        }
+        phase_end(engine, first_group, since, &engine->phases.credit);
+        for (int g = first_group; g < last_group; g++) {
+            for (int b = engine->groups[g].first; b < engine->groups[g].first + engine->groups[g].count; b++) {
+                struct block *block = &engine->blocks[b];
+                if (block->live) {
+                    outer_run(engine, work, history_slot(engine, block, from - start) + engine->first_source,
+                              engine->stride, block->gd, (to - from) * engine->block_rows, engine->sources,
+                              engine->columns, engine->groups[g].total);
+                }
+            }
+        }
+        phase_end(engine, first_group, since, &engine->phases.gradient);
+        to = from;
+    }
+    return !work->stopped;
+}
+
+/* One past the last step of segment `s`. */
+static int segment_end(const struct engine *engine, int s) {
+    int start = s * engine->plan.segment_steps, left = engine->options.steps - start;
+    return start + (left < engine->plan.segment_steps ? left : engine->plan.segment_steps);
+}
+
+void blocks_run_reverse(struct engine *engine, int first_group, int last_group) {
+    int first, last, length = engine->plan.segment_steps, segments = engine->segments;
+    member_blocks(engine, first_group, last_group, &first, &last);
+    double since = phase_begin(engine, first_group);
+    for (int b = first; b < last; b++) {
+        block_reset(engine, &engine->blocks[b]);
+        block_reverse_reset(engine, &engine->blocks[b]);
+    }
+    for (int s = 0; s < segments; s++) {
+        int end = segment_end(engine, s);
+        for (int b = first; segments > 1 && b < last; b++) {
+            block_state_copy(engine, &engine->blocks[b], s, true);
+        }
+        if (!segment_forward(engine, first_group, first, last, s * length, end, true, &since)) {
+            return;
+        }
+        if (s + 1 < segments) {
+            blocks_wrap(engine, first, last, length);
+        }
+    }
+    for (int s = segments - 1; s >= 0; s--) {
+        int end = segment_end(engine, s);
+        if (s + 1 < segments) {
+            for (int b = first; b < last; b++) {
+                block_state_copy(engine, &engine->blocks[b], s, false);
+            }
+            if (!segment_forward(engine, first_group, first, last, s * length, end, false, &since)) {
+                return;
+            }
+        }
+        if (!segment_reverse(engine, first_group, last_group, s * length, end, &since)) {
+            return;
+        }
+    }
+}
+
