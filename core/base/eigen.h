@@ -15,8 +15,8 @@ size_t eigen_radius_scratch_size(int n);
 size_t eigen_decompose_scratch_size(int n);
 
 /*
- * Multiply-adds that they take, within a factor of 2 for matrices of random entries: how many sweeps QR needs depends on
- * the matrix.
+ * Multiply-adds that they take, within a factor of 2 for matrices of random entries: how many sweeps QR needs depends
+ * on the matrix.
  */
 double eigen_radius_cost(int n);
 double eigen_decompose_cost(int n);

@@ -1,10 +1,11 @@
 /*
- * Running a batch: a member of the team takes whole groups, each method its way; then the groups' accumulators are added
- * in order. See engine.h.
+ * Running a batch: a member of the team takes whole groups, each method its way; then the groups' accumulators are
+ * added in order. See engine.h.
  *
  * Each member counts its own work, in its first group; the one with group 0 asks the caller's stop word, the others
  * read what it found. A batch that is stopped leaves a gradient that is not to be used.
  */
+#include <math.h>
 #include <string.h>
 
 #include "core/engine/internal.h"

@@ -40,7 +40,7 @@ struct engine_options {
     int64_t memory; /* bytes that the history of the reverse recursion may take; 0: ENGINE_MEMORY_DEFAULT */
     bool count_psi; /* fill engine_result's psi sums */
     double input_work, target_work; /* multiply-adds that the source takes for one input value, for one target */
-    double (*clock)(void *user); /* seconds, for phases; NULL: none */
+    double (*clock)(void *user);    /* seconds, for phases; NULL: none */
     void *clock_user;
 };
 

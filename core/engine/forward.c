@@ -146,4 +146,3 @@ void blocks_run_forward(struct engine *engine, int first_group, int last_group) 
         blocks_wrap(engine, first, last, count);
     }
 }
-

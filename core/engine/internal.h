@@ -1,7 +1,7 @@
 /*
  * What the engine's files share: its memory. plan.c makes and plans, batch.c shares out a batch, forward.c is the
- * forward pass, readout.c the loss; method_reverse.c, method_traces.c and method_sensitivities.c are the three ways to a
- * gradient, which know nothing of each other.
+ * forward pass, readout.c the loss; method_reverse.c, method_traces.c and method_sensitivities.c are the three ways to
+ * a gradient, which know nothing of each other.
  */
 #ifndef MODPROP_CORE_ENGINE_INTERNAL_H
 #define MODPROP_CORE_ENGINE_INTERNAL_H
@@ -47,11 +47,11 @@ struct group {
     _Alignas(64) struct work own; /* the count of the member whose first group this is: on a cache line of its own */
     struct work *work;            /* the count of the member that has this group, while a batch runs */
     int first, count;             /* blocks */
-    float *total;      /* (K, columns) */
-    float *readout;    /* (O, columns) */
-    double *bout;      /* (O) */
-    float *psi;        /* (columns) sums of a time block */
-    double *psi_total; /* (columns) */
+    float *total;                 /* (K, columns) */
+    float *readout;               /* (O, columns) */
+    double *bout;                 /* (O) */
+    float *psi;                   /* (columns) sums of a time block */
+    double *psi_total;            /* (columns) */
     float *shared; /* (2, C, stride) sums of a time block: what all units of a type share, first by mode, then of the
                       eligibility trace by type */
     double *shared_total; /* (2, C, stride) */

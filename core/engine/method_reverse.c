@@ -1,7 +1,7 @@
 /*
- * The reverse recursion: the forward pass keeps its source rows, or recomputes them in segments within the memory limit;
- * then the rule's credit d_t is computed from the last step to the first, and each TIME_BLOCK of steps becomes one outer
- * product. See engine.h.
+ * The reverse recursion: the forward pass keeps its source rows, or recomputes them in segments within the memory
+ * limit; then the rule's credit d_t is computed from the last step to the first, and each TIME_BLOCK of steps becomes
+ * one outer product. See engine.h.
  */
 #include <string.h>
 
@@ -167,4 +167,3 @@ void blocks_run_reverse(struct engine *engine, int first_group, int last_group) 
         }
     }
 }
-

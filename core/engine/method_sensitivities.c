@@ -20,8 +20,8 @@ static double psi_before(const struct engine *engine, float z) {
 }
 
 /* J_t of one trial into `next`, from J_{t-1} in `now` and the source row of step t. */
-static void sensitivity_step(const struct engine *engine, struct work *work, const float *source_row,
-                             const double *now, double *next) {
+static void sensitivity_step(const struct engine *engine, struct work *work, const float *source_row, const double *now,
+                             double *next) {
     const struct network *network = engine->network;
     int n = network->units;
     size_t size = sensitivity_size(engine);
@@ -62,7 +62,8 @@ static void sensitivity_gradient(const struct engine *engine, struct group *grou
 static void block_sensitivities_step(struct engine *engine, struct group *group, struct block *block, int t, int slot) {
     for (int row = 0; row < block->rows; row++) {
         double *now = block->sensitivity_of_row[row], *next = block->sensitivity_of_row[BLOCK_TRIALS];
-        sensitivity_step(engine, group->work, history_slot(engine, block, slot) + (size_t)row * engine->stride, now, next);
+        sensitivity_step(engine, group->work, history_slot(engine, block, slot) + (size_t)row * engine->stride, now,
+                         next);
         block->sensitivity_of_row[row] = next;
         block->sensitivity_of_row[BLOCK_TRIALS] = now;
     }

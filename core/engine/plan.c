@@ -207,6 +207,32 @@ static enum engine_method method_choose(bool equal_leaks, const struct engine_op
     return recomputes || by_traces <= price * by_reverse ? METHOD_FORWARD : METHOD_REVERSE;
 }
 
+/* What the source of trials takes. No method is chosen by it: each takes the same. */
+static void sources_cost_add(int inputs, const struct engine_options *options, struct engine_plan *plan) {
+    double once = options->trials * ((double)options->steps * inputs * options->input_work +
+                                     loss_steps(options) * options->target_work *
+                                         (options->mask_uniform ? 1 : 2)); /* sum m is asked for first */
+    bool recomputes = plan->method == METHOD_REVERSE && plan->segment_steps < options->steps;
+    plan->forward_multiply_adds += once;
+    plan->multiply_adds += once +
+                           (recomputes ? (double)options->trials * options->steps * inputs * options->input_work : 0);
+}
+
+/* What a change of weights costs: packing, type averages, the modes of the forward form; and adding up the groups. */
+static double load_cost(int units, int inputs, int outputs, int types, bool bias, const struct engine_options *options,
+                        const struct engine_plan *plan) {
+    double n = units, k = (double)inputs + bias + n, c = types,
+           groups = fmin(trials_blocks(options->trials), GROUPS_MOST), cost = n * (k + outputs) + groups * k * n;
+    const struct rule_config *rule = options->rule;
+    if (rule_table[rule->type]->uses_hop) {
+        cost += 2 * n * n;
+    }
+    if (rule->type == RULE_MODPROP && plan->method == METHOD_FORWARD) {
+        cost += eigen_decompose_cost(types) + 2 * c * c * c + k * c * (c + 2 * groups);
+    }
+    return cost;
+}
+
 bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks,
                       const struct engine_options *options, struct engine_plan *plan, struct train_error *error) {
     if (!sizes_fit(units, inputs, outputs, options, error) || !rule_fits(units, types, options, error)) {
@@ -230,6 +256,8 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
         double n = units, k = (double)inputs + bias + n;
         made.multiply_adds = made.forward_multiply_adds + (double)options->trials * options->steps * n * n * n * k;
     }
+    sources_cost_add(inputs, options, &made);
+    made.multiply_adds += options->rule ? load_cost(units, inputs, outputs, types, bias, options, &made) : 0;
 
     struct network shape = {.units = units, .inputs = inputs, .outputs = outputs, .types = types, .bias = bias};
     struct engine probe = {.network = &shape, .options = *options, .plan = made, .has_rule = options->rule != NULL};

@@ -281,8 +281,7 @@ static void absent_clear(struct network *network) {
     }
 }
 
-static enum train_result published_weights(struct network *network, uint64_t seed, struct work *work,
-                                           char error[256]) {
+static enum train_result published_weights(struct network *network, uint64_t seed, struct work *work, char error[256]) {
     size_t square = (size_t)network->units * (size_t)network->units,
            scratch_size = eigen_radius_scratch_size(network->units);
     input_weights(network, seed, work);

@@ -43,6 +43,10 @@ size_t optimizer_state_floats(size_t parameters, int units, int outputs, const s
     return size_plus(size_times(moments, parameters), feedback);
 }
 
+double optimizer_cost(size_t parameters) {
+    return 20.0 * (double)parameters;
+}
+
 bool optimizer_init(struct optimizer *optimizer, const struct network *network, const struct train_config *config) {
     bool rewires = network->dale && config->network.rewiring == REWIRING_DEEP_R,
          has_feedback = config->rule.feedback != FEEDBACK_SYMMETRIC;

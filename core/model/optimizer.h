@@ -28,6 +28,9 @@ void optimizer_release(struct optimizer *optimizer);
 /* Floats that `first`, `second` and `feedback` take for a network of these sizes. */
 size_t optimizer_state_floats(size_t parameters, int units, int outputs, const struct train_config *config);
 
+/* Multiply-adds of one update, of the order of what it takes. An update is made whole: it has no stop word. */
+double optimizer_cost(size_t parameters);
+
 /* Learning rate of update `iteration`, counted from 0. */
 double optimizer_learning_rate(const struct optimizer_config *config, int64_t iteration);
 

@@ -72,6 +72,9 @@ static bool dataset_shape(const struct task_config *config, struct task_shape *s
                                  .has_accuracy = data->loss == LOSS_CROSS_ENTROPY,
                                  .mask_from = (int)from,
                                  .mask_uniform = !data->train.mask && !data->test.mask,
+                                 .trial_work = WORK_UNIFORM,
+                                 .input_work = 1,
+                                 .target_work = data->loss == LOSS_MSE ? (double)data->outputs : 1,
                                  .empty_loss = draws_counting(config) ? NAN : 0,
                                  .test_trials = data->test.trials};
     return true;
@@ -101,10 +104,10 @@ static bool trial_counts(const struct trial_set *set, size_t steps, size_t trial
     return false;
 }
 
-static void dataset_init(struct task *task) {
+static void dataset_init(struct task *task, struct work *work) {
     const struct trial_set *set = &task->config->data->train;
     struct drawn *drawn = task->state;
-    for (size_t i = 0; drawn && i < set->trials; i++) {
+    for (size_t i = 0; drawn && i < set->trials && !work_add(work, (double)task->config->data->steps); i++) {
         if (trial_counts(set, task->config->data->steps, i)) {
             drawn->trials[drawn->count++] = (uint32_t)i;
         }

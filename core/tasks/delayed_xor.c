@@ -20,7 +20,10 @@ static bool delayed_xor_shape(const struct task_config *config, struct task_shap
                                  .loss = LOSS_CROSS_ENTROPY,
                                  .has_accuracy = true,
                                  .mask_from = steps - 1,
-                                 .mask_uniform = true};
+                                 .mask_uniform = true,
+                                 .trial_work = WORK_UNIFORM,
+                                 .input_work = WORK_UNIFORM,
+                                 .target_work = 1};
     return true;
 }
 
@@ -28,7 +31,8 @@ static size_t delayed_xor_state_size(const struct task_config *config) {
     return (size_t)config->delayed_xor.cue * sizeof(float);
 }
 
-static void delayed_xor_init(struct task *task) {
+static void delayed_xor_init(struct task *task, struct work *work) {
+    (void)work;
     int cue = task->config->delayed_xor.cue;
     float *pulse = task->state;
     double width = cue / 4.0;

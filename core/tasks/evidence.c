@@ -23,7 +23,10 @@ static bool evidence_shape(const struct task_config *config, struct task_shape *
                                  .loss = LOSS_CROSS_ENTROPY,
                                  .has_accuracy = true,
                                  .mask_from = start,
-                                 .mask_uniform = true};
+                                 .mask_uniform = true,
+                                 .trial_work = (double)WORK_UNIFORM * (1 + config->evidence.cues),
+                                 .input_work = WORK_UNIFORM,
+                                 .target_work = 1};
     return true;
 }
 

@@ -22,6 +22,9 @@ static bool mnist_shape(const struct task_config *config, int inputs, int steps,
                                  .has_accuracy = true,
                                  .mask_from = steps - 1,
                                  .mask_uniform = true,
+                                 .trial_work = WORK_UNIFORM,
+                                 .input_work = 1,
+                                 .target_work = 1,
                                  .test_trials = config->data->test.trials};
     return true;
 }

@@ -11,9 +11,11 @@
 #include "core/base/elementary.h"
 #include "core/tasks/tasks.h"
 
-enum { SINES = 4 };
+enum { SINES = 4, TARGET_WORK = 40 * SINES };
 
 static const double period[SINES] = {1000, 500, 333, 200};
+
+enum { COMMON_PERIOD = 333000 }; /* steps after which all sines begin again */
 
 struct target {
     double amplitude[SINES], phase[SINES]; /* phase in turns */
@@ -27,7 +29,10 @@ static bool pattern_shape(const struct task_config *config, struct task_shape *s
                                  .outputs = config->pattern.outputs,
                                  .loss = LOSS_MSE,
                                  .mask_from = 0,
-                                 .mask_uniform = true};
+                                 .mask_uniform = true,
+                                 .trial_work = 1,
+                                 .input_work = WORK_UNIFORM,
+                                 .target_work = (double)TARGET_WORK * config->pattern.outputs};
     return true;
 }
 
@@ -44,8 +49,7 @@ static double target_value(const struct target *target, int t) {
     return sum * target->scale;
 }
 
-static void pattern_init(struct task *task) {
-    enum { COMMON_PERIOD = 333000 };
+static void pattern_init(struct task *task, struct work *work) {
     struct target *targets = task->state;
     int steps = task->shape.steps < COMMON_PERIOD ? task->shape.steps : COMMON_PERIOD;
     for (int o = 0; o < task->shape.outputs; o++) {
@@ -56,11 +60,16 @@ static void pattern_init(struct task *task) {
         }
         targets[o].scale = 1;
         double largest = 0;
-        for (int t = 0; t < steps; t++) {
+        for (int t = 0; t < steps && !work_add(work, TARGET_WORK); t++) {
             largest = fmax(largest, fabs(target_value(&targets[o], t)));
         }
         targets[o].scale = largest > 0 ? 1 / largest : 1;
     }
+}
+
+static double pattern_init_work(const struct task_config *config) {
+    int steps = config->pattern.duration < COMMON_PERIOD ? config->pattern.duration : COMMON_PERIOD;
+    return (double)TARGET_WORK * config->pattern.outputs * steps;
 }
 
 static void pattern_trial(const struct task *task, struct trial_id id, struct trial *trial) {
@@ -102,6 +111,7 @@ const struct task_ops task_pattern = {
     .shape = pattern_shape,
     .state_size = pattern_state_size,
     .init = pattern_init,
+    .init_work = pattern_init_work,
     .trial = pattern_trial,
     .inputs = pattern_inputs,
     .target = pattern_target,

@@ -69,7 +69,8 @@ struct task_ops {
     bool (*shape)(const struct task_config *config, struct task_shape *shape, char error[256]);
     /* Fills task->state (state_size bytes, zeroed, 64-byte aligned) from the seed. Either may be NULL. */
     size_t (*state_size)(const struct task_config *config);
-    void (*init)(struct task *task, struct work *work); /* ends early when `work` is stopped */
+    double (*init_work)(const struct task_config *config); /* multiply-adds of init; NULL: few */
+    void (*init)(struct task *task, struct work *work);    /* ends early when `work` is stopped */
     void (*trial)(const struct task *task, struct trial_id id, struct trial *trial);
     /* x[(t - from) * stride + i] for t in [from, to), i in [0, I) */
     void (*inputs)(const struct task *task, const struct trial *trial, int from, int to, float *x, size_t stride);

@@ -147,8 +147,7 @@ static enum train_result request_check(const struct train_config *config, const 
 }
 
 static enum train_result simulation_run(struct simulation *simulation, const struct train_config *config,
-                                        const struct trained *trained, struct work *work,
-                                        struct train_error *error) {
+                                        const struct trained *trained, struct work *work, struct train_error *error) {
     const struct simulate_request *request = simulation->request;
     enum train_result result = request_check(config, trained, request, error);
     if (result != TRAIN_FINISHED) {

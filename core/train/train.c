@@ -16,7 +16,6 @@
 #include "core/engine/engine.h"
 
 #define MU_FIRST 0.25
-#define EIGEN_WORK 10.0 /* multiply-adds of the spectral radius, in units^3: Hessenberg form and its iterations */
 /* 1 - exp(-1/20): a running mean with a time constant of 20 iterations */
 #define MU_STEP 0.048770575499285984
 
@@ -36,6 +35,7 @@ struct training {
     unsigned char *checkpoint_bytes;
     struct train_state state;
     struct train_phases phases;
+    struct work work; /* all that the job does, and its stop word */
 };
 
 static bool training_stopped(void *user) {
@@ -80,6 +80,9 @@ static struct batch_source trials_source(struct training *training, enum trial_p
                                          size_t first, int count) {
     for (int i = 0; i < count; i++) {
         size_t k = first + (size_t)i;
+        if (work_add(&training->work, training->task.shape.trial_work)) {
+            break;
+        }
         struct trial_id id = {phase, iteration, phase == TRIAL_TEST ? test_trial(training, k) : k};
         training->task.ops->trial(&training->task, id, &training->trials[i]);
     }
@@ -89,8 +92,10 @@ static struct batch_source trials_source(struct training *training, enum trial_p
 static enum train_result batch_run(struct training *training, struct engine *engine, enum trial_phase phase,
                                    size_t first, int count, float *gradient, struct engine_result *run) {
     struct batch_source source = trials_source(training, phase, training->state.iteration, first, count);
-    enum train_result result = engine_batch_run(engine, training->team, &source, count, gradient, training_stopped,
-                                                training, run);
+    if (training->work.stopped) {
+        return TRAIN_STOPPED; /* before all trials were drawn */
+    }
+    enum train_result result = engine_batch_run(engine, training->team, &source, count, gradient, &training->work, run);
     if (result == TRAIN_NO_MEMORY) {
         snprintf(training->error->text, sizeof training->error->text,
                  "out of memory for the history of the reverse recursion");
@@ -202,7 +207,7 @@ static enum train_result radius_of(struct training *training, double *radius) {
         copy[i] = (double)network->weights[network->offset_W + i];
     }
     if (copy && scratch) {
-        found = eigen_radius(network->units, copy, scratch, training_stopped, training, radius);
+        found = eigen_radius(network->units, copy, scratch, &training->work, radius);
     } else {
         snprintf(training->error->text, sizeof training->error->text,
                  "out of memory for the spectral radius of %d units", network->units);
@@ -345,6 +350,7 @@ static enum train_result update_make(struct training *training) {
     const struct train_callbacks *callbacks = training->callbacks;
     double since = callbacks->clock ? callbacks->clock(callbacks->user) : 0;
     optimizer_update(&training->optimizer, &training->network, training->gradient, training->state.iteration);
+    work_add(&training->work, optimizer_cost(training->network.parameters));
     training->state.iteration++;
     training->state.training_loss = run.weight > 0 ? run.loss : training->task.shape.empty_loss;
     if (training->config->rule.mu_auto) {
@@ -403,6 +409,8 @@ static struct engine_options options_make(struct training *training, const struc
                                    .loss = shape->loss,
                                    .mask_from = shape->mask_from,
                                    .mask_uniform = shape->mask_uniform,
+                                   .input_work = shape->input_work,
+                                   .target_work = shape->target_work,
                                    .rule = rule,
                                    .memory = config->memory,
                                    .count_psi = (config->diagnostics & DIAGNOSTIC_PSI) ||
@@ -492,14 +500,15 @@ static enum train_result network_make(struct training *training, bool resumes) {
         config.initial = &view;
     }
     enum train_result result = network_init(&training->network, &config, shape->inputs, shape->outputs,
-                                            training->config->seed, training_stopped, training, training->error->text);
+                                            training->config->seed, &training->work, training->error->text);
     free(zeros);
     return result;
 }
 
 static enum train_result training_make(struct training *training, const unsigned char *checkpoint, size_t size) {
     const struct train_config *config = training->config;
-    enum train_result result = task_init(&training->task, &config->task, config->seed, training->error->text);
+    enum train_result result = task_init(&training->task, &config->task, config->seed, &training->work,
+                                         training->error->text);
     if (result == TRAIN_FINISHED) {
         result = network_make(training, checkpoint != NULL);
     }
@@ -531,6 +540,7 @@ enum train_result train_run(const struct train_config *config, const unsigned ch
                             size_t checkpoint_size_given, struct train_control *control,
                             const struct train_callbacks *callbacks, struct train_error *error) {
     struct training training = {.config = config, .control = control, .callbacks = callbacks, .error = error};
+    training.work = (struct work){.stop = training_stopped, .user = &training};
     *error = (struct train_error){0};
     if (config->training.batch_size < 1) {
         snprintf(error->text, sizeof error->text, "batch_size must be at least 1; got %d", config->training.batch_size);
@@ -541,16 +551,18 @@ enum train_result train_run(const struct train_config *config, const unsigned ch
         result = training_loop(&training);
     }
     training_release(&training);
+    if (callbacks->work) {
+        *callbacks->work = training.work;
+    }
     return result;
 }
 
 /* Of one evaluation, what its diagnostics take beyond the trials that are evaluated. */
 static double diagnostics_work(const struct train_config *config, double rule, double exact) {
     unsigned wanted = config->training.diagnostics;
-    double units = config->network.units;
     return (wanted & (DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS) ? rule : 0) +
            (wanted & DIAGNOSTIC_COSINE ? exact : 0) +
-           (wanted & DIAGNOSTIC_SPECTRAL_RADIUS ? EIGEN_WORK * units * units * units : 0);
+           (wanted & DIAGNOSTIC_SPECTRAL_RADIUS ? eigen_radius_cost(config->network.units) : 0);
 }
 
 static void estimate_totals(const struct train_config *config, const struct task_shape *shape, double exact,
@@ -566,6 +578,13 @@ static void estimate_totals(const struct train_config *config, const struct task
                                          (estimate->trial_multiply_adds * (double)evaluated_trials(training, shape) +
                                           diagnostics_work(config, estimate->multiply_adds, exact));
     estimate->threads_most = blocks < GROUPS_MOST ? blocks : GROUPS_MOST;
+}
+
+/* Of what is made before the first iteration: the task and the initial weights. */
+static double start_work(const struct train_config *config, const struct task_shape *shape) {
+    double (*init_work)(const struct task_config *) = task_table[config->task.type]->init_work;
+    return (init_work ? init_work(&config->task) : 0) +
+           network_init_cost(&config->network, shape->inputs, shape->outputs);
 }
 
 bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate,
@@ -608,10 +627,13 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
                  network->units, shape->inputs, shape->outputs);
         return false;
     }
+    double draw = shape->trial_work * config->training.batch_size;
+    size_t parameters = network_parameters(network->units, shape->inputs, shape->outputs, network->bias);
     *estimate = (struct train_estimate){.memory_bytes = memory,
                                         .checkpoint_bytes = checkpoint,
-                                        .multiply_adds = plan.multiply_adds,
-                                        .forward_multiply_adds = plan.forward_multiply_adds,
+                                        .multiply_adds = plan.multiply_adds + draw + optimizer_cost(parameters),
+                                        .forward_multiply_adds = plan.forward_multiply_adds + draw,
+                                        .start_multiply_adds = start_work(config, shape),
                                         .method = engine_method_name(plan.method, plan.segment_steps < shape->steps)};
     estimate_totals(config, shape, exact.multiply_adds, estimate);
     return true;

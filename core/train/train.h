@@ -12,6 +12,7 @@
 
 #include "core/base/phases.h"
 #include "core/base/result.h"
+#include "core/base/work.h"
 #include "core/kernels/select.h"
 #include "core/model/config.h"
 
@@ -68,6 +69,7 @@ struct train_callbacks {
     void (*iteration)(void *user, int64_t iteration);
     /* Monotonic seconds, for train_phases only; never reaches a result. May be NULL. */
     double (*clock)(void *user);
+    struct work *work; /* where train_run leaves what it did, in multiply-adds; may be NULL */
 };
 
 /*
@@ -83,7 +85,8 @@ enum train_result train_run(const struct train_config *config, const unsigned ch
 struct train_estimate {
     size_t memory_bytes; /* peak of the core, on any number of threads: all memory belongs to blocks of trials */
     size_t checkpoint_bytes;
-    double multiply_adds;                                    /* of one training iteration */
+    double start_multiply_adds;                              /* of the task and the initial weights */
+    double multiply_adds;                                    /* of one training iteration, the update included */
     double forward_multiply_adds;                            /* of its forward pass alone */
     double trial_multiply_adds;                              /* of one trial's evaluation */
     double training_multiply_adds, evaluation_multiply_adds; /* of the whole job: its updates; its evaluations with

@@ -172,8 +172,7 @@ static struct timing iteration_measure(struct bench *bench, const struct rule_co
             run = (struct engine_result){0};
         }
         trials_draw(bench, i + 2);
-        engine_batch_run(engine, bench->team, &source, config.training.batch_size, rule ? gradient : NULL, NULL, NULL,
-                         &run);
+        engine_batch_run(engine, bench->team, &source, config.training.batch_size, rule ? gradient : NULL, NULL, &run);
         double before = seconds(NULL);
         if (rule) {
             optimizer_update(&optimizer, &bench->network, gradient, i + 2);
@@ -236,7 +235,7 @@ static void bench_make(struct bench *bench, int units, int steps, int trials, bo
                                                   .pattern = {.inputs = 20, .outputs = 1, .duration = steps}};
     }
     bench->trials = calloc((size_t)trials, sizeof *bench->trials);
-    if (!bench->trials || task_init(&bench->task, &bench->config.task, 1, error) != TRAIN_FINISHED) {
+    if (!bench->trials || task_init(&bench->task, &bench->config.task, 1, NULL, error) != TRAIN_FINISHED) {
         fprintf(stderr, "simulator: out of memory\n");
         exit(1);
     }
@@ -252,8 +251,8 @@ static void network_renew(struct bench *bench, int types_per_sign) {
     config.types_per_sign = types_per_sign;
     config.dale = config.units <= 256;
     network_release(&bench->network);
-    if (network_init(&bench->network, &config, bench->task.shape.inputs, bench->task.shape.outputs, 1, NULL, NULL,
-                     error) != TRAIN_FINISHED) {
+    if (network_init(&bench->network, &config, bench->task.shape.inputs, bench->task.shape.outputs, 1, NULL, error) !=
+        TRAIN_FINISHED) {
         fprintf(stderr, "simulator: %s\n", error);
         exit(1);
     }

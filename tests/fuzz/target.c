@@ -225,7 +225,7 @@ static struct checkpointed *checkpointed_make(const char *text) {
     job_spec_decode(&made->spec, document, &problems);
     json_decref(document);
     const struct train_config *config = &made->spec.config;
-    bool ok = problems.count == 0 && network_init(&made->network, &config->network, 2, 2, 1, NULL, NULL, error) == 0 &&
+    bool ok = problems.count == 0 && network_init(&made->network, &config->network, 2, 2, 1, NULL, error) == 0 &&
               optimizer_init(&made->optimizer, &made->network, config);
     assert(ok);
     bool tracks = config->rule.tracking == TRACKING_INITIAL;

@@ -44,7 +44,7 @@ START_TEST(published_initial_weights) {
     struct network network;
     char error[256];
     config.units = 120;
-    ck_assert_int_eq(network_init(&network, &config, 2, 2, 9, NULL, NULL, error), 0);
+    ck_assert_int_eq(network_init(&network, &config, 2, 2, 9, NULL, error), 0);
     ck_assert_int_eq(network.inhibitory, 23);
     const float *W = network.weights + network.offset_W;
     double copy[120 * 120], scratch[480], radius;
@@ -55,7 +55,7 @@ START_TEST(published_initial_weights) {
             copy[q * 120 + p] = (double)w;
         }
     }
-    ck_assert_int_eq(eigen_radius(120, copy, scratch, NULL, NULL, &radius), 0);
+    ck_assert_int_eq(eigen_radius(120, copy, scratch, NULL, &radius), 0);
     ck_assert_msg(radius > 1.2 && radius < 1.8, "spectral radius of W in use: %g", radius);
     /* columns summed to 0 before the diagonal went: what is missing is the diagonal, of the source's sign */
     for (int p = 0; p < 120; p++) {
@@ -77,7 +77,7 @@ START_TEST(types_are_as_equal_as_can_be) {
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         config.units = wanted[i][0];
         config.types_per_sign = wanted[i][1];
-        ck_assert_int_eq(network_init(&network, &config, 2, 2, 1, NULL, NULL, error), 0);
+        ck_assert_int_eq(network_init(&network, &config, 2, 2, 1, NULL, error), 0);
         ck_assert_int_eq(network.types, wanted[i][2]);
         int sum = 0;
         for (int g = 0; g < network.types; g++) {
@@ -122,7 +122,7 @@ START_TEST(dale_and_rewiring_hold_after_every_update) {
         struct network network;
         struct optimizer optimizer;
         char error[256];
-        ck_assert_int_eq(network_init(&network, &config.network, 2, 2, 9, NULL, NULL, error), 0);
+        ck_assert_int_eq(network_init(&network, &config.network, 2, 2, 9, NULL, error), 0);
         ck_assert(optimizer_init(&optimizer, &network, &config));
         float *gradient = malloc(network.parameters * sizeof *gradient);
         struct random_stream stream = random_stream_make(5, RANDOM_TASK, 0, 0);
@@ -147,7 +147,7 @@ START_TEST(a_zeroed_weight_returns) {
         struct network network;
         struct optimizer optimizer;
         char error[256];
-        ck_assert_int_eq(network_init(&network, &config.network, 2, 2, 9, NULL, NULL, error), 0);
+        ck_assert_int_eq(network_init(&network, &config.network, 2, 2, 9, NULL, error), 0);
         ck_assert(optimizer_init(&optimizer, &network, &config));
         float *gradient = calloc(network.parameters, sizeof *gradient),
               *w = &network.weights[network.offset_W + (size_t)(20 * 24 + 3)];
@@ -170,7 +170,7 @@ START_TEST(adam_takes_the_first_step_of_its_formula) {
     struct network network;
     struct optimizer optimizer;
     char error[256];
-    ck_assert_int_eq(network_init(&network, &config.network, 2, 2, 9, NULL, NULL, error), 0);
+    ck_assert_int_eq(network_init(&network, &config.network, 2, 2, 9, NULL, error), 0);
     ck_assert(optimizer_init(&optimizer, &network, &config));
     float *gradient = calloc(network.parameters, sizeof *gradient), before = network.weights[1];
     gradient[1] = 0.5f;
@@ -399,7 +399,7 @@ START_TEST(diagnostics_tell_the_truth_and_change_nothing) {
     for (int i = 0; i < 24 * 24; i++) {
         copy[i] = (double)trained.W[i];
     }
-    ck_assert_int_eq(eigen_radius(24, copy, scratch, NULL, NULL, &radius), 0);
+    ck_assert_int_eq(eigen_radius(24, copy, scratch, NULL, &radius), 0);
     ck_assert(watched.diagnostics[watched.evaluations - 1].spectral_radius == radius);
     trained_release(&trained);
     for (int i = 0; i < plain.evaluations; i++) {
