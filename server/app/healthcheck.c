@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "server/app/config.h"
+#include "server/base/config.h"
 #include "server/base/loop.h"
 
 #define LIMIT_MILLISECONDS 4000

@@ -19,10 +19,10 @@
 #include "server/datasets/files.h"
 #include "server/app/healthcheck.h"
 #include "server/base/host.h"
-#include "server/store/maintenance.h"
+#include "server/app/maintenance.h"
 #include "server/app/notify.h"
 #include "server/routes/routes.h"
-#include "server/app/server.h"
+#include "server/routes/server.h"
 #include "server/base/thread.h"
 
 #define LAST_MILLISECONDS 500 /* for what is still under way when the jobs have stopped */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/routes/routes.h"
+#include "server/http/accept.h"
 
 /* How specifically a range of `length` characters matches `type`: 3 exactly, 2 as type/ *, 1 as * / *, 0 not. */
 static int range_matches(const char *range, size_t length, const char *type) {
@@ -55,7 +55,7 @@ const char *accept_choose(const char *accept, const char *const *types) {
     }
     const char *best = NULL;
     double best_weight = 0.0;
-    for (size_t i = 0; i < ROUTE_TYPES_MAX && types[i] != NULL; i++) {
+    for (size_t i = 0; types[i] != NULL; i++) {
         double weight = type_weight(accept, types[i]);
         if (weight > best_weight) {
             best = types[i];

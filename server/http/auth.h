@@ -15,7 +15,7 @@
 #ifndef MODPROP_SERVER_AUTH_H
 #define MODPROP_SERVER_AUTH_H
 
-#include "server/app/config.h"
+#include "server/base/config.h"
 
 enum role { ROLE_PUBLIC, ROLE_READ, ROLE_SUBMIT, ROLE_ADMIN };
 

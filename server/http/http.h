@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "server/app/config.h"
+#include "server/base/config.h"
 #include "server/base/address.h"
 #include "server/base/loop.h"
 

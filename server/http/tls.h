@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "server/app/config.h"
+#include "server/base/config.h"
 
 struct tls;
 

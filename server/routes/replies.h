@@ -7,7 +7,7 @@
 
 #include "api/problem.h"
 #include "api/query.h"
-#include "server/app/server.h"
+#include "server/routes/server.h"
 #include "api/writer.h"
 #include "server/http/spool.h"
 

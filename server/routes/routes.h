@@ -8,7 +8,8 @@
 #ifndef MODPROP_SERVER_ROUTES_H
 #define MODPROP_SERVER_ROUTES_H
 
-#include "server/app/server.h"
+#include "server/http/accept.h"
+#include "server/routes/server.h"
 
 #define ROUTE_TYPES_MAX 4
 
@@ -46,12 +47,6 @@ void routes_done(void *user, struct request *request);
 
 /* Closes what goes on with a token that is gone or may less than before; how many requests that were. */
 size_t routes_tokens_changed(struct server *server);
-
-/*
- * The best of `types` (NULL-ended) for an Accept header (NULL: the first), or NULL where none is acceptable. RFC
- * 9110, 12.5.1.
- */
-const char *accept_choose(const char *accept, const char *const *types);
 
 /* True where an If-None-Match header's value names the entity tag (quoted), weakly compared as RFC 9110 asks. */
 bool etag_matches(const char *condition, const char *tag);

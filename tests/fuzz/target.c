@@ -22,7 +22,7 @@
 #include "api/weights.h"
 #include "core/train/checkpoint.h"
 #include "server/http/auth.h"
-#include "server/app/config.h"
+#include "server/base/config.h"
 #include "server/datasets/files.h"
 #include "server/datasets/datasets.h"
 #include "server/routes/routes.h"

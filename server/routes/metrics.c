@@ -1,7 +1,7 @@
 /*
  * Metrics: see metrics.h. Names follow Prometheus' conventions: a prefix, base units, _total for counters.
  */
-#include "server/app/metrics.h"
+#include "server/routes/metrics.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -5,12 +5,12 @@
 #define MODPROP_SERVER_SERVER_H
 
 #include "server/http/auth.h"
-#include "server/app/config.h"
+#include "server/base/config.h"
 #include "server/datasets/datasets.h"
 #include "server/http/http.h"
 #include "server/jobs/jobs.h"
 #include "server/base/loop.h"
-#include "server/app/metrics.h"
+#include "server/routes/metrics.h"
 #include "server/jobs/retention.h"
 #include "server/base/lanes.h"
 #include "server/store/store.h"

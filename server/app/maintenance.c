@@ -9,7 +9,7 @@
  * Rejected: repairing. What is damaged is restored from a backup; a tool that guesses would turn a visible fault into a
  * wrong result.
  */
-#include "server/store/maintenance.h"
+#include "server/app/maintenance.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -22,7 +22,7 @@
 #include "api/job.h"
 #include "api/printable.h"
 #include "core/train/train.h"
-#include "server/app/config.h"
+#include "server/base/config.h"
 #include "server/datasets/datasets.h"
 #include "server/base/host.h"
 #include "server/store/store.h"

@@ -4,7 +4,7 @@
  * Owned by main: read once, before any thread starts, and constant from then on.
  * Words, values and files are read by core/base/options.
  */
-#include "server/app/config.h"
+#include "server/base/config.h"
 
 #include <arpa/inet.h>
 #include <assert.h>

@@ -1,0 +1,11 @@
+/* Content negotiation (accept.c). Any thread; pure. */
+#ifndef MODPROP_SERVER_ACCEPT_H
+#define MODPROP_SERVER_ACCEPT_H
+
+/*
+ * The best of `types` (NULL-ended) for an Accept header (NULL: the first), or NULL where none is acceptable. RFC
+ * 9110, 12.5.1.
+ */
+const char *accept_choose(const char *accept, const char *const *types);
+
+#endif
