@@ -76,7 +76,9 @@ static void after_run(uv_work_t *work, int status) {
     enum lane lane = task->lane;
     (void)status; /* nothing is cancelled */
     lanes->running[task->seat] = NULL;
+    const struct loop_mark mark = loop_enter();
     task->finish(task);
+    loop_leave(lanes->loop, LOOP_FINISH, &mark);
     lane_start(lanes, lane);
 }
 

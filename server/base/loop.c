@@ -28,6 +28,32 @@ double clock_seconds(void) {
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+/* ---- the measure ---- */
+
+const char *const loop_callback_names[LOOP_CALLBACKS] = {"request", "answer", "message", "finish", "tick"};
+
+static double cpu_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+struct loop_mark loop_enter(void) {
+    return (struct loop_mark){.cpu_seconds = cpu_seconds(), .read = work_done()};
+}
+
+void loop_leave(struct loop *loop, enum loop_callback callback, const struct loop_mark *mark) {
+    struct loop_load *load = &loop->loads[callback];
+    const struct work read = work_done();
+    double cpu = cpu_seconds() - mark->cpu_seconds;
+    uint64_t steps = read.steps - mark->read.steps, bytes = read.bytes - mark->read.bytes;
+    load->cpu_seconds = cpu > load->cpu_seconds ? cpu : load->cpu_seconds;
+    load->read.steps = steps > load->read.steps ? steps : load->read.steps;
+    load->read.bytes = bytes > load->read.bytes ? bytes : load->read.bytes;
+}
+
+/* ---- the door ---- */
+
 void loop_post(struct loop *loop, struct loop_message *message) {
     message->next = NULL;
     pthread_mutex_lock(&loop->mutex);
@@ -49,7 +75,9 @@ void loop_deliver(struct loop *loop) {
         }
         while (message != NULL) {
             struct loop_message *next = message->next;
+            const struct loop_mark mark = loop_enter();
             message->deliver(message);
+            loop_leave(loop, LOOP_MESSAGE, &mark);
             message = next;
         }
     }
@@ -72,7 +100,9 @@ static void on_tick(uv_timer_t *timer) {
         loop->lag_max_seconds = loop->lag_seconds;
     }
     loop->tick_due = now + TICK_MILLISECONDS;
+    const struct loop_mark mark = loop_enter();
     loop->hooks.tick(loop->hooks.user, now);
+    loop_leave(loop, LOOP_TICK, &mark);
     uv_timer_start(timer, on_tick, TICK_MILLISECONDS, 0);
 }
 

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "server/base/work.h"
+
 /* Embedded in whatever is posted, so that posting allocates nothing and cannot fail. */
 struct loop_message {
     struct loop_message *next;
@@ -22,6 +24,29 @@ struct loop_hooks {
     void *user;
     void (*tick)(void *user, uint64_t now); /* each second; now in ms, monotonic */
     void (*signal)(void *user, int number); /* SIGTERM, SIGINT, SIGHUP */
+};
+
+/* What the loop thread is busy with, for its measure. */
+enum loop_callback {
+    LOOP_REQUEST, /* a route's handler */
+    LOOP_ANSWER,  /* a part of a streamed answer */
+    LOOP_MESSAGE, /* from another thread: commits, reports of jobs */
+    LOOP_FINISH,  /* the end of a lane's task */
+    LOOP_TICK,    /* the second's round */
+    LOOP_CALLBACKS
+};
+
+extern const char *const loop_callback_names[LOOP_CALLBACKS];
+
+/* The most that any one callback of a kind took since loop_init: processor time, and what it read (work.h). */
+struct loop_load {
+    double cpu_seconds;
+    struct work read;
+};
+
+struct loop_mark {
+    double cpu_seconds;
+    struct work read;
 };
 
 struct loop {
@@ -35,6 +60,7 @@ struct loop {
     uint64_t tick_due;  /* ms */
     double lag_seconds; /* how late the last tick came */
     double lag_max_seconds;
+    struct loop_load loads[LOOP_CALLBACKS];
 };
 
 /* 0, or -1 with errno. */
@@ -52,6 +78,10 @@ void loop_post(struct loop *loop, struct loop_message *message);
 
 /* Loop thread: delivers what is posted now instead of at the next turn; for an orderly end. */
 void loop_deliver(struct loop *loop);
+
+/* Loop thread: around a callback, which is measured. What it calls that is measured itself counts for both. */
+struct loop_mark loop_enter(void);
+void loop_leave(struct loop *loop, enum loop_callback callback, const struct loop_mark *mark);
 
 /* Monotonic milliseconds; any thread. */
 uint64_t clock_milliseconds(void);

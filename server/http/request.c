@@ -718,7 +718,9 @@ static ssize_t read_source(void *user, uint64_t position, char *bytes, size_t si
     if (state->connection->cut) {
         return MHD_CONTENT_READER_END_WITH_ERROR;
     }
+    const struct loop_mark mark = loop_enter();
     ssize_t result = state->source->read(state->source_user, bytes, size);
+    loop_leave(state->http->loop, LOOP_ANSWER, &mark);
     if (result == SOURCE_END) {
         return MHD_CONTENT_READER_END_OF_STREAM;
     }

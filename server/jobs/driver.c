@@ -37,8 +37,10 @@ int jobs_running(const struct jobs *jobs) {
     return running;
 }
 
+const struct jobs_live jobs_live_none = {.trials_per_second = NAN, .seconds_left = NAN};
+
 bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *live) {
-    *live = (struct jobs_live){.trials_per_second = NAN, .seconds_left = NAN};
+    *live = jobs_live_none;
     const struct stalled *stalled = stalled_find(jobs, id);
     if (stalled != NULL) {
         live->stalled = stalled->reason;
@@ -53,6 +55,37 @@ bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *l
         worker_live(entry->worker, entry->job.iterations, live);
     }
     return true;
+}
+
+static void active_take(const struct jobs *jobs, const char *id, struct jobs_active *active) {
+    snprintf(active->id, sizeof active->id, "%s", id);
+    jobs_live_read(jobs, id, &active->live);
+    active->reason[0] = '\0';
+    if (active->live.stalled != NULL) {
+        snprintf(active->reason, sizeof active->reason, "%s", active->live.stalled);
+    }
+}
+
+struct jobs_active *jobs_active_read(const struct jobs *jobs, size_t *count) {
+    size_t most = 0;
+    *count = 0;
+    for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
+        most++;
+    }
+    for (const struct stalled *stalled = jobs->stalled; stalled != NULL; stalled = stalled->next) {
+        most++;
+    }
+    struct jobs_active *all = most == 0 ? NULL : calloc(most, sizeof *all);
+    if (all == NULL) {
+        return NULL;
+    }
+    for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
+        active_take(jobs, entry->job.id, &all[(*count)++]);
+    }
+    for (const struct stalled *stalled = jobs->stalled; stalled != NULL; stalled = stalled->next) {
+        active_take(jobs, stalled->id, &all[(*count)++]);
+    }
+    return all;
 }
 
 /* ---- the queue ---- */

@@ -100,13 +100,25 @@ struct jobs_live {
     int threads;
 };
 
-/* False where the job is not active. */
+/* Of a job that is not active. */
+extern const struct jobs_live jobs_live_none;
+/* False where the job is not active: `live` is then jobs_live_none. */
 bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *live);
 
 /* Multiply-adds a second and thread, as measured of late; NaN: not yet. */
 double jobs_rate(struct jobs *jobs, enum rate rate);
 /* Threads that a job would have if it ran alone: `bound` (0: none) is its own, `most` what has something to do. */
 int jobs_threads(const struct jobs *jobs, int bound, int most);
+/* An active job, as it was when jobs_active_read looked; for threads other than the loop. */
+struct jobs_active {
+    char id[STORE_ID_BYTES];
+    char reason[200]; /* what live.stalled points to */
+    struct jobs_live live;
+};
+
+/* All active jobs; malloc'ed. NULL with *count 0 where there are none, or no memory for them. */
+struct jobs_active *jobs_active_read(const struct jobs *jobs, size_t *count);
+
 /* How many queued jobs start before this one (job->priority, job->number). Any thread. */
 int64_t jobs_place(const struct jobs *jobs, const struct store_job *job);
 

@@ -1,9 +1,11 @@
 /*
- * Retention: see retention.h. A round looks at the oldest finished jobs, asks for the deletion of those that must go,
- * and the next round waits until these are durable, since only then the store's size is known again. Rounds are small,
- * so that a first start with a bound on a large store does not hold up the loop.
+ * Retention: see retention.h. A round looks at the jobs that finished first, asks for the deletion of those that must
+ * go, and the next round follows as soon as these are durable, since only then the jobs' bytes are known again. Rounds
+ * are small, so that a first start with a bound on a large store does not hold up the loop; they follow each other
+ * without a pause, so that many small jobs do not outrun the bound.
  *
- * The file does not shrink: SQLite uses its free pages again. What counts is the bytes that rows take.
+ * What counts is what the store's writer counts for each job (store.h): neither events of deletions nor free pages. The
+ * file does not shrink: SQLite uses its free pages again.
  */
 #include "server/jobs/retention.h"
 
@@ -14,7 +16,6 @@
 #include "server/base/log.h"
 
 #define ROUND_MOST 64 /* jobs */
-#define EVERY_MILLISECONDS 5000
 #define DAY_MILLISECONDS INT64_C(86400000)
 #define JUMP_MILLISECONDS INT64_C(3600000)
 
@@ -35,6 +36,8 @@ static bool round_add(void *user, const char *id, int64_t finished, int64_t byte
     return round->count < ROUND_MOST;
 }
 
+static void round_run(struct retention *retention);
+
 static void deleted(void *user, enum jobs_result result, const char *id, const char *detail) {
     struct retention *retention = user;
     retention->deleting--;
@@ -42,6 +45,10 @@ static void deleted(void *user, enum jobs_result result, const char *id, const c
         log_info("job deleted by retention", LOG_T("job", id));
     } else if (result != JOBS_UNKNOWN) {
         log_warning("a job could not be deleted by retention", LOG_T("job", id), LOG_T("reason", detail));
+        retention->more = false; /* the next tick tries again */
+    }
+    if (retention->deleting == 0 && retention->more) {
+        round_run(retention);
     }
 }
 
@@ -61,26 +68,32 @@ static bool ages_hold(struct retention *retention, uint64_t now) {
     return now >= retention->ages_from;
 }
 
+static void round_run(struct retention *retention) {
+    struct round round = {.before = retention->before};
+    if (retention->bytes > 0) {
+        round.excess = store_bytes_used(retention->reader) - retention->bytes;
+    }
+    if (round.excess > 0 || retention->before != INT64_MIN) {
+        if (store_jobs_oldest(retention->reader, ROUND_MOST, round_add, &round) < 0) {
+            log_warning("retention cannot read the jobs");
+        }
+    }
+    retention->more = round.count == ROUND_MOST;
+    retention->deleting = round.count + 1; /* one for this function: the last answer may come at once */
+    for (int i = 0; i < round.count; i++) {
+        jobs_act(retention->jobs, round.ids[i], JOBS_DELETE, deleted, retention);
+    }
+    retention->deleting--;
+}
+
 void retention_tick(struct retention *retention, struct jobs *jobs, struct store_reader *reader, uint64_t now) {
-    struct round round = {.before = INT64_MIN};
-    if ((retention->days == 0 && retention->bytes == 0) || now < retention->due || retention->deleting > 0 ||
-        jobs_are_stalled(jobs)) {
+    if ((retention->days == 0 && retention->bytes == 0) || retention->deleting > 0 || jobs_are_stalled(jobs)) {
         return;
     }
     bool ages = ages_hold(retention, now);
-    if (retention->days > 0 && ages) {
-        round.before = clock_unix_milliseconds() - retention->days * DAY_MILLISECONDS;
-    }
-    if (retention->bytes > 0) {
-        round.excess = store_bytes_used(reader) - retention->bytes;
-    }
-    int looked = store_jobs_oldest(reader, ROUND_MOST, round_add, &round);
-    if (looked < 0) {
-        log_warning("retention cannot read the jobs");
-    }
-    retention->due = now + (round.count == ROUND_MOST ? 0 : EVERY_MILLISECONDS);
-    retention->deleting = round.count;
-    for (int i = 0; i < round.count; i++) {
-        jobs_act(jobs, round.ids[i], JOBS_DELETE, deleted, retention);
-    }
+    retention->jobs = jobs;
+    retention->reader = reader;
+    retention->before = retention->days > 0 && ages ? clock_unix_milliseconds() - retention->days * DAY_MILLISECONDS
+                                                    : INT64_MIN;
+    round_run(retention);
 }

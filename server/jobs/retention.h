@@ -14,10 +14,13 @@
 #include "server/jobs/jobs.h"
 
 struct retention {
-    int64_t days;       /* 0: for ever */
-    int64_t bytes;      /* 0: no bound */
-    uint64_t due;       /* ms, monotonic: when to look again */
+    int64_t days;      /* 0: for ever */
+    int64_t bytes;     /* 0: no bound */
+    struct jobs *jobs; /* of the last tick, as the next two */
+    struct store_reader *reader;
+    int64_t before;     /* jobs that ended before this go, Unix ms; INT64_MIN: none for its age */
     int deleting;       /* deletions under way */
+    bool more;          /* the round was full: another follows it */
     int64_t offset;     /* Unix ms less ms since boot, at the last look; 0: none yet */
     uint64_t ages_from; /* ms, monotonic: until then no job goes by its age */
 };

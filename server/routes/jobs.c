@@ -9,6 +9,7 @@
 #include "api/event.h"
 #include "api/field.h"
 #include "api/job.h"
+#include "api/text.h"
 #include "server/routes/replies.h"
 #include "server/routes/routes.h"
 
@@ -19,16 +20,59 @@
 /* ---- list and get ---- */
 
 struct listing {
-    struct server *server;
-    json_t *jobs;
+    struct computation computation; /* first */
+    struct store_filter filter;
+    char task[QUERY_VALUE_BYTES], rule[QUERY_VALUE_BYTES];
+    struct jobs_active *active; /* as the loop knew them */
+    size_t active_count;
+    int count;
     int64_t last;
+    bool failed;
 };
+
+static const struct jobs_live *active_find(const struct listing *listing, const char *id) {
+    for (size_t i = 0; i < listing->active_count; i++) {
+        struct jobs_active *active = &listing->active[i];
+        if (strcmp(active->id, id) == 0) {
+            active->live.stalled = active->live.stalled == NULL ? NULL : active->reason;
+            return &active->live;
+        }
+    }
+    return &jobs_live_none;
+}
 
 static bool list_job(void *user, const struct store_job *job) {
     struct listing *listing = user;
-    json_array_append_new(listing->jobs, job_document(listing->server, job));
+    struct writer *writer = &listing->computation.writer;
+    json_t *document = job_document_with(listing->computation.server, job, active_find(listing, job->id));
+    char *text = json_text(document, NULL);
+    json_decref(document);
+    writer_text(writer, listing->count++ == 0 ? "" : ",");
+    writer_text(writer, text == NULL ? "" : text);
     listing->last = job->number;
-    return true;
+    listing->failed = text == NULL;
+    free(text);
+    return !listing->failed && !lane_is_stopped(listing);
+}
+
+static void work_listing(struct computation *computation) {
+    struct listing *listing = (struct listing *)computation; /* its first member */
+    char end[48];
+    writer_text(&computation->writer, "{\"jobs\":[");
+    int count = store_jobs_list(computation_reader(computation), &listing->filter, list_job, listing);
+    if (count < 0 || listing->failed) {
+        computation_fail(computation, 500, "the jobs cannot be read");
+        return;
+    }
+    snprintf(end, sizeof end, count == listing->filter.limit ? "],\"next\":\"%lld\"}" : "],\"next\":null}",
+             (long long)listing->last);
+    writer_text(&computation->writer, end);
+}
+
+static void listing_release(struct computation *computation) {
+    struct listing *listing = (struct listing *)computation;
+    free(listing->active);
+    free(listing);
 }
 
 /* Filters name what exists: a typing error must not look like an empty list. */
@@ -60,33 +104,32 @@ static bool check_filters(struct request *request, const char *status, const cha
 }
 
 void route_jobs(struct server *server, struct request *request) {
-    char status[QUERY_VALUE_BYTES] = "", task[QUERY_VALUE_BYTES] = "", rule[QUERY_VALUE_BYTES] = "";
-    int64_t limit = 20, after = INT64_MAX;
+    char status[QUERY_VALUE_BYTES] = "";
+    int64_t limit = 20;
+    struct listing *listing = calloc(1, sizeof *listing);
+    if (listing == NULL) {
+        http_problem(request, 500, "out of memory");
+        return;
+    }
+    listing->filter.before = INT64_MAX;
     const struct query_parameter parameters[] = {
         {.name = "status", .type = QUERY_TEXT, .text = status},
-        {.name = "task", .type = QUERY_TEXT, .text = task},
-        {.name = "rule", .type = QUERY_TEXT, .text = rule},
+        {.name = "task", .type = QUERY_TEXT, .text = listing->task},
+        {.name = "rule", .type = QUERY_TEXT, .text = listing->rule},
         {.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = 100, .integer = &limit},
-        {.name = "after", .type = QUERY_INTEGER, .low = 1, .high = INT64_MAX, .integer = &after},
+        {.name = "after", .type = QUERY_INTEGER, .low = 1, .high = INT64_MAX, .integer = &listing->filter.before},
     };
-    struct store_filter filter = {0};
-    if (!read_query(request, parameters, COUNT(parameters)) || !check_filters(request, status, task, rule, &filter)) {
+    if (!read_query(request, parameters, COUNT(parameters)) ||
+        !check_filters(request, status, listing->task, listing->rule, &listing->filter)) {
+        free(listing);
         return;
     }
-    filter.before = after;
-    filter.limit = (int)limit;
-    struct listing listing = {.server = server, .jobs = json_array()};
-    int count = store_jobs_list(server->reader, &filter, list_job, &listing);
-    if (count < 0) {
-        json_decref(listing.jobs);
-        http_problem(request, 500, "the jobs cannot be read");
-        return;
-    }
-    char next[24];
-    snprintf(next, sizeof next, "%lld", (long long)listing.last);
-    http_reply_json(
-        request, 200,
-        json_pack("{s:o, s:o}", "jobs", listing.jobs, "next", count == limit ? json_string(next) : json_null()));
+    listing->filter.limit = (int)limit;
+    listing->active = jobs_active_read(server->jobs, &listing->active_count);
+    computation_init(&listing->computation, server, request, "application/json");
+    listing->computation.work = work_listing;
+    listing->computation.release = listing_release;
+    computation_start(&listing->computation, LANE_READS);
 }
 
 /* A request that waits for its job's end. */
@@ -227,41 +270,51 @@ void route_delete(struct server *server, struct request *request) {
 /* ---- events ---- */
 
 struct page {
-    char *text;
-    size_t size;
-    FILE *out;
-    int count;
-    int64_t last;
-    bool of_job;
+    struct computation computation; /* first */
+    char job[STORE_ID_BYTES];       /* "" : of all jobs */
+    int64_t after, last;
+    int limit, count;
 };
 
 static bool page_event(void *user, const struct store_event *event) {
     struct page *page = user;
-    fprintf(page->out, "%s%s", page->count++ == 0 ? "" : ",", event->json);
-    page->last = page->of_job ? event->id : event->seq;
+    writer_text(&page->computation.writer, page->count++ == 0 ? "" : ",");
+    writer_text(&page->computation.writer, event->json);
+    page->last = page->job[0] != '\0' ? event->id : event->seq;
     return true;
 }
 
+static void work_page(struct computation *computation) {
+    struct page *page = (struct page *)computation; /* its first member */
+    char end[48];
+    writer_text(&computation->writer, "{\"events\":[");
+    int count = store_events_read(computation_reader(computation), page->job[0] != '\0' ? page->job : NULL, page->after,
+                                  page->limit, page_event, page);
+    if (count < 0) {
+        computation_fail(computation, 500, "the events cannot be read");
+        return;
+    }
+    snprintf(end, sizeof end, count == page->limit ? "],\"next\":%lld}" : "],\"next\":null}", (long long)page->last);
+    writer_text(&computation->writer, end);
+}
+
+static void page_release(struct computation *computation) {
+    free(computation); /* the first member of the page */
+}
+
 static void reply_page(struct server *server, struct request *request, const char *job, int64_t after, int64_t limit) {
-    struct page page = {.of_job = job != NULL};
-    page.out = open_memstream(&page.text, &page.size);
-    if (page.out == NULL) {
+    struct page *page = calloc(1, sizeof *page);
+    if (page == NULL) {
         http_problem(request, 500, "out of memory");
         return;
     }
-    fputs("{\"events\":[", page.out);
-    int count = store_events_read(server->reader, job, after, (int)limit, page_event, &page);
-    if (count == limit) {
-        fprintf(page.out, "],\"next\":%lld}", (long long)page.last);
-    } else {
-        fputs("],\"next\":null}", page.out);
-    }
-    if (fclose(page.out) != 0 || count < 0) {
-        free(page.text);
-        http_problem(request, 500, "the events cannot be read");
-        return;
-    }
-    http_reply_bytes(request, 200, "application/json", page.text, page.size);
+    snprintf(page->job, sizeof page->job, "%s", job == NULL ? "" : job);
+    page->after = after;
+    page->limit = (int)limit;
+    computation_init(&page->computation, server, request, "application/json");
+    page->computation.work = work_page;
+    page->computation.release = page_release;
+    computation_start(&page->computation, LANE_READS);
 }
 
 struct emission {

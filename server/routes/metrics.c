@@ -194,8 +194,17 @@ static void render_store(FILE *out, struct server *server) {
     metrics_help(out, "modprop_store_sync_seconds", "histogram",
                  "Of a commit, what making it durable took: writing the log, and fsync.");
     metrics_histogram(out, "modprop_store_sync_seconds", "", &counts.sync);
-    single(out, "modprop_store_bytes", "gauge", "Bytes that the rows of the database take; its file may be larger.",
+    single(out, "modprop_store_bytes", "gauge",
+           "Bytes that all jobs take in the database, about; --keep-bytes bounds them.",
            (double)store_bytes_used(server->reader));
+    single(out, "modprop_store_file_bytes", "gauge", "Size of the database's file, free pages included.",
+           (double)store_bytes_file(server->reader));
+    single(out, "modprop_store_free_bytes", "gauge", "Bytes of the file's free pages, which are used again.",
+           (double)store_bytes_free(server->reader));
+    single(out, "modprop_store_purging", "gauge", "1 while there is something left of deleted jobs to remove.",
+           counts.purging);
+    single(out, "modprop_store_purge_commits_total", "counter", "Commits that removed a portion of deleted jobs.",
+           (double)counts.portions);
     single(out, "modprop_store_memory_bytes", "gauge", "Memory that the store takes: page caches and statements.",
            (double)store_memory_bytes());
     single(out, "modprop_disk_free_bytes", "gauge",
@@ -203,6 +212,25 @@ static void render_store(FILE *out, struct server *server) {
            known ? block * (double)disk.f_bavail : NAN);
     single(out, "modprop_disk_size_bytes", "gauge", "Size of the disk of the data directory.",
            known ? block * (double)disk.f_blocks : NAN);
+}
+
+/* What tests hold the loop to: nothing on it may be in proportion to what is stored. */
+static void render_loop(FILE *out, const struct loop *loop) {
+    static const struct {
+        const char *name, *help;
+    } all[] = {{"modprop_loop_callback_cpu_seconds_max", "The most processor time of one callback of the event loop."},
+               {"modprop_loop_callback_steps_max", "The most steps of database statements in one callback."},
+               {"modprop_loop_callback_read_bytes_max", "The most bytes of database pages read in one callback."}};
+    char labels[64];
+    for (int metric = 0; metric < 3; metric++) {
+        metrics_help(out, all[metric].name, "gauge", all[metric].help);
+        for (int i = 0; i < LOOP_CALLBACKS; i++) {
+            const struct loop_load *load = &loop->loads[i];
+            const double values[] = {load->cpu_seconds, (double)load->read.steps, (double)load->read.bytes};
+            snprintf(labels, sizeof labels, "callback=\"%s\"", loop_callback_names[i]);
+            metrics_value(out, all[metric].name, labels, values[metric]);
+        }
+    }
 }
 
 static void render_process(FILE *out, struct server *server) {
@@ -226,6 +254,7 @@ static void render_process(FILE *out, struct server *server) {
            server->loop.lag_seconds);
     single(out, "modprop_loop_lag_max_seconds", "gauge", "The latest that a tick of the event loop ever came.",
            server->loop.lag_max_seconds);
+    render_loop(out, &server->loop);
     single(out, "modprop_cores", "gauge", "Cores divided over the running jobs.", server->cores);
     single(out, "modprop_memory_limit_bytes", "gauge", "Memory that running jobs may take together.",
            (double)server->memory);

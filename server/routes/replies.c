@@ -60,17 +60,15 @@ static json_t *time_or_null(int64_t milliseconds) {
     return json_string(text);
 }
 
-static json_t *progress_document(struct server *server, const struct store_job *job) {
-    struct jobs_live live = {.trials_per_second = NAN, .seconds_left = NAN};
-    bool active = jobs_live_read(server->jobs, job->id, &live);
-    int64_t iteration = active && live.running && live.iteration > job->progressed ? live.iteration : job->progressed;
-    double rate = isnan(live.trials_per_second) ? job->trials_per_second : live.trials_per_second;
-    json_t *finish = isnan(live.seconds_left) || live.seconds_left > 1e10
+static json_t *progress_document(const struct store_job *job, const struct jobs_live *live) {
+    int64_t iteration = live->running && live->iteration > job->progressed ? live->iteration : job->progressed;
+    double rate = isnan(live->trials_per_second) ? job->trials_per_second : live->trials_per_second;
+    json_t *finish = isnan(live->seconds_left) || live->seconds_left > 1e10
                          ? json_null()
-                         : time_or_null(clock_unix_milliseconds() + (int64_t)(live.seconds_left * 1000.0));
-    json_t *evaluating = live.evaluation == 0 ? json_null()
-                                              : json_pack("{s:I, s:I}", "done", (json_int_t)live.evaluated, "trials",
-                                                          (json_int_t)live.evaluation);
+                         : time_or_null(clock_unix_milliseconds() + (int64_t)(live->seconds_left * 1000.0));
+    json_t *evaluating = live->evaluation == 0 ? json_null()
+                                               : json_pack("{s:I, s:I}", "done", (json_int_t)live->evaluated, "trials",
+                                                           (json_int_t)live->evaluation);
     return json_pack("{s:I, s:I, s:f, s:o, s:o, s:o}", "iteration", (json_int_t)iteration, "iterations",
                      (json_int_t)job->iterations, "fraction",
                      job->iterations > 0 ? (double)iteration / (double)job->iterations : 0.0, "trials_per_second",
@@ -108,6 +106,11 @@ static void put_end(const struct store_job *job, json_t *document) {
 
 json_t *job_document(struct server *server, const struct store_job *job) {
     struct jobs_live live;
+    jobs_live_read(server->jobs, job->id, &live);
+    return job_document_with(server, job, &live);
+}
+
+json_t *job_document_with(const struct server *server, const struct store_job *job, const struct jobs_live *live) {
     json_t *document = json_pack("{s:s, s:s}", "id", job->id, "status", job_status_name(job->status));
     json_t *spec = job_spec_brief(job->brief);
     json_object_update(document, spec);
@@ -119,10 +122,10 @@ json_t *job_document(struct server *server, const struct store_job *job) {
     if (job->status == JOB_QUEUED) {
         json_object_set_new(document, "queue_position", json_integer(jobs_place(server->jobs, job)));
     }
-    if (jobs_live_read(server->jobs, job->id, &live) && live.stalled != NULL) {
-        json_object_set_new(document, "reason", json_sprintf("%s; the job goes on by itself", live.stalled));
+    if (live->stalled != NULL) {
+        json_object_set_new(document, "reason", json_sprintf("%s; the job goes on by itself", live->stalled));
     }
-    json_object_set_new(document, "progress", progress_document(server, job));
+    json_object_set_new(document, "progress", progress_document(job, live));
     json_object_set_new(document, "metrics",
                         json_pack("{s:o, s:o}", "loss", json_number_or_null(job->loss), "accuracy",
                                   json_number_or_null(job->accuracy)));

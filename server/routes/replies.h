@@ -22,6 +22,8 @@ json_t *read_body(struct request *request);
 /* What a finished job's result came from. */
 json_t *manifest_document(const struct store_job *job);
 json_t *job_document(struct server *server, const struct store_job *job);
+/* The same on any thread, from what the loop has read of the active job: jobs_live_none where it is not active. */
+json_t *job_document_with(const struct server *server, const struct store_job *job, const struct jobs_live *live);
 /* Reads the job that the path names; answers 404 or 500 and returns false. */
 bool read_job(struct server *server, struct request *request, struct store_job *job);
 /* Answers with the job as it now is. */

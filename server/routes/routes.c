@@ -499,7 +499,10 @@ void routes_head(void *user, struct request *request) {
 
 void routes_handle(void *user, struct request *request) {
     const struct route *route = request->route;
-    route->handle(user, request);
+    struct server *server = user;
+    const struct loop_mark mark = loop_enter();
+    route->handle(server, request);
+    loop_leave(&server->loop, LOOP_REQUEST, &mark);
 }
 
 static bool may_go_on(void *user, const struct request *request) {

@@ -11,9 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/base/work.h"
 #include "server/store/columns.h"
 #include "server/store/schema.h"
 #include "server/store/store.h"
+
+#define PAGE_BYTES 4096 /* of the database; a measure, not a bound */
 
 enum query {
     JOB_READ,
@@ -140,6 +143,12 @@ static sqlite3_stmt *query_begin(struct store_reader *reader, enum query query) 
 
 /* A statement that is not reset keeps its snapshot, and with it the write-ahead log, alive. */
 static void query_end(sqlite3_stmt *statement) {
+    sqlite3 *database = sqlite3_db_handle(statement);
+    int hit = 0, miss = 0, highest;
+    sqlite3_db_status(database, SQLITE_DBSTATUS_CACHE_HIT, &hit, &highest, 1);
+    sqlite3_db_status(database, SQLITE_DBSTATUS_CACHE_MISS, &miss, &highest, 1);
+    work_add((uint64_t)sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_VM_STEP, 1),
+             (uint64_t)(hit + miss) * PAGE_BYTES);
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
 }

@@ -27,9 +27,10 @@
 
 #define WHAT_TO_DO                                                                                                     \
     "restore it from a backup, or move it away, with all files whose names begin with its own, to start anew"
-#define UNITS_A_COMMIT 512     /* bounds the time that the first of a crowd waits for the last */
-#define PURGE_EVENTS_MOST 2000 /* a portion */
-#define DELETED_KEPT 10000     /* newest events of deletions that are kept */
+#define UNITS_A_COMMIT 512 /* bounds the time that the first of a crowd waits for the last */
+#define PURGE_MOST 2000    /* events in a portion of a deletion */
+#define PURGE_CHECKPOINT_COST 500
+#define DELETED_KEPT 10000 /* newest events of deletions that are kept */
 
 /* The statements of the writer, prepared once; columns_prepare fills in the names. */
 enum statement {
@@ -499,7 +500,7 @@ static int units_commit(struct store *store, struct store_unit *units, double *s
 /* ---- what deleted jobs leave ---- */
 
 /* The statement's effect in rows; -1 on failure. */
-static int rows_delete(struct store *store, enum statement statement, const char *job, int64_t number) {
+static int rows_delete(struct store *store, enum statement statement, const char *job, int64_t number, int most) {
     sqlite3_stmt *s = store->statements[statement];
     if (job != NULL) {
         bind_text(s, 1, job);
@@ -507,20 +508,27 @@ static int rows_delete(struct store *store, enum statement statement, const char
         sqlite3_bind_int64(s, 1, number);
     }
     if (sqlite3_bind_parameter_count(s) > 1) {
-        sqlite3_bind_int(s, 2, PURGE_EVENTS_MOST);
+        sqlite3_bind_int(s, 2, most);
     }
     return statement_run(s) == SQLITE_DONE ? sqlite3_changes(store->database) : -1;
 }
 
-/* One portion of one job: some events, else one checkpoint, else the rest. False where the database fails. */
-static bool purge_portion(struct store *store, const char *job, int64_t number) {
-    int gone = rows_delete(store, PURGE_EVENTS, job, 0);
-    gone = gone == 0 ? rows_delete(store, PURGE_CHECKPOINT, job, 0) : gone;
-    if (gone != 0) {
-        return gone > 0;
+/*
+ * Removes some of what one job has left: at most `most` events, else one checkpoint, else the rest. What it cost, in
+ * events; -1 where the database fails.
+ */
+static int purge_some(struct store *store, const char *job, int64_t number, int most) {
+    int events = rows_delete(store, PURGE_EVENTS, job, 0, most);
+    if (events == most || events < 0) {
+        return events;
     }
-    return rows_delete(store, PURGE_DOCUMENT, NULL, number) >= 0 && rows_delete(store, PURGE_DONE, job, 0) >= 0 &&
-           rows_delete(store, DELETED_TRIM, NULL, DELETED_KEPT) >= 0;
+    int checkpoints = rows_delete(store, PURGE_CHECKPOINT, job, 0, 0);
+    if (checkpoints != 0) {
+        return checkpoints < 0 ? -1 : events + PURGE_CHECKPOINT_COST;
+    }
+    bool gone = rows_delete(store, PURGE_DOCUMENT, NULL, number, 0) >= 0 &&
+                rows_delete(store, PURGE_DONE, job, 0, 0) >= 0;
+    return gone ? events + 1 : -1;
 }
 
 /* 1: `job` and `number` receive the next that has left something; 0: none has. -1 on failure. */
@@ -535,23 +543,34 @@ static int purge_next(struct store *store, char job[STORE_ID_BYTES], int64_t *nu
     return step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
 }
 
+/* One portion, within a transaction; as purge_next. */
+static int purge_portion(struct store *store) {
+    char job[STORE_ID_BYTES];
+    int64_t number = 0;
+    int left = PURGE_MOST, found = 1;
+    while (left > 0 && (found = purge_next(store, job, &number)) == 1) {
+        int cost = purge_some(store, job, number, left);
+        if (cost < 0) {
+            return -1;
+        }
+        left -= cost;
+    }
+    return rows_delete(store, DELETED_TRIM, NULL, DELETED_KEPT, PURGE_MOST) < 0 ? -1 : found;
+}
+
 /*
  * Removes one portion, in a commit of its own, so that no deletion holds up what others write. Where nothing can be
  * written it is left for a later commit.
  */
 static void purge(struct store *store) {
-    char job[STORE_ID_BYTES];
-    int64_t number = 0;
     double synced;
-    int found = purge_next(store, job, &number);
-    bool done = found == 1 && database_do(store, "BEGIN IMMEDIATE") == SQLITE_OK;
-    if (done) {
-        done = purge_portion(store, job, number);
-        done = transaction_end(store, done ? SQLITE_OK : SQLITE_ERROR, &synced) == SQLITE_OK;
+    int found = database_do(store, "BEGIN IMMEDIATE") == SQLITE_OK ? purge_portion(store) : -1;
+    if (transaction_end(store, found < 0 ? SQLITE_ERROR : SQLITE_OK, &synced) != SQLITE_OK) {
+        found = -1;
     }
-    store->purging = done;
+    store->purging = found == 1;
     pthread_mutex_lock(&store->mutex);
-    store->counts.portions += done;
+    store->counts.portions += found >= 0;
     store->counts.purging = found != 0;
     pthread_mutex_unlock(&store->mutex);
 }

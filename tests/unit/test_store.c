@@ -423,7 +423,7 @@ START_TEST(test_a_large_deletion_is_made_in_portions) {
     ck_assert_msg(store_integrity_check(reader, error), "%s", error);
     purge_await();
     portions = store_counts(store).portions - portions;
-    ck_assert_msg(portions >= 7, "%" PRIu64 " portions of 9000 events and two checkpoints", portions);
+    ck_assert_msg(portions >= 5, "%" PRIu64 " portions of 9000 events and two checkpoints", portions);
     ck_assert_int_eq(number_read("SELECT count(*) FROM events"), 2);
     ck_assert_int_eq(number_read("SELECT count(*) FROM checkpoints"), 0);
     ck_assert_msg(store_integrity_check(reader, error), "%s", error);
