@@ -39,12 +39,12 @@ static double cpu_seconds(void) {
 }
 
 struct loop_mark loop_enter(void) {
-    return (struct loop_mark){.cpu_seconds = cpu_seconds(), .read = work_done()};
+    return (struct loop_mark){.cpu_seconds = cpu_seconds(), .read = reading_done()};
 }
 
 void loop_leave(struct loop *loop, enum loop_callback callback, const struct loop_mark *mark) {
     struct loop_load *load = &loop->loads[callback];
-    const struct work read = work_done();
+    const struct reading read = reading_done();
     double cpu = cpu_seconds() - mark->cpu_seconds;
     uint64_t steps = read.steps - mark->read.steps, bytes = read.bytes - mark->read.bytes;
     load->cpu_seconds = cpu > load->cpu_seconds ? cpu : load->cpu_seconds;

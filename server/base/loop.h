@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "server/base/work.h"
+#include "server/base/reading.h"
 
 /* Embedded in whatever is posted, so that posting allocates nothing and cannot fail. */
 struct loop_message {
@@ -38,15 +38,15 @@ enum loop_callback {
 
 extern const char *const loop_callback_names[LOOP_CALLBACKS];
 
-/* The most that any one callback of a kind took since loop_init: processor time, and what it read (work.h). */
+/* The most that any one callback of a kind took since loop_init: processor time, and what it read (reading.h). */
 struct loop_load {
     double cpu_seconds;
-    struct work read;
+    struct reading read;
 };
 
 struct loop_mark {
     double cpu_seconds;
-    struct work read;
+    struct reading read;
 };
 
 struct loop {

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/base/work.h"
+#include "server/base/reading.h"
 #include "server/store/columns.h"
 #include "server/store/schema.h"
 #include "server/store/store.h"
@@ -147,8 +147,8 @@ static void query_end(sqlite3_stmt *statement) {
     int hit = 0, miss = 0, highest;
     sqlite3_db_status(database, SQLITE_DBSTATUS_CACHE_HIT, &hit, &highest, 1);
     sqlite3_db_status(database, SQLITE_DBSTATUS_CACHE_MISS, &miss, &highest, 1);
-    work_add((uint64_t)sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_VM_STEP, 1),
-             (uint64_t)(hit + miss) * PAGE_BYTES);
+    reading_add((uint64_t)sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_VM_STEP, 1),
+                (uint64_t)(hit + miss) * PAGE_BYTES);
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
 }

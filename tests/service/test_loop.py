@@ -11,7 +11,6 @@ import re
 import sqlite3
 
 import requests
-
 from daemons import wait_until
 
 JOB = {
