@@ -30,7 +30,7 @@ struct route {
     const char *query;
     enum role role;
     enum route_body body;
-    const char *types[ROUTE_TYPES_MAX]; /* of answers, the preferred first; NULL-ended */
+    const char *types[ROUTE_TYPES_MAX + 1]; /* of answers, the preferred first; NULL-ended */
     void (*handle)(struct server *server, struct request *request);
     void (*begin)(struct server *server, struct request *request); /* BODY_OCTETS: sets the sink */
     bool anytime;                                                  /* answered while recovering, draining or crowded */
