@@ -178,7 +178,8 @@ static bool start_store(struct server *server, char *error) {
     server->lanes = lanes_create(&server->loop, (size_t)server->config.max_waiting);
     const struct streams_hooks hooks = {
         .user = server, .page = routes_page, .weights = results_weights_begin, .forget = results_weights_forget};
-    server->streams = streams_create(&hooks, (int)server->config.heartbeat, (size_t)server->config.max_streams);
+    server->streams = streams_create(&hooks, (int)server->config.heartbeat, (size_t)server->config.max_streams,
+                                     (size_t)server->config.token_streams);
     if (server->datasets == NULL || server->lanes == NULL || server->streams == NULL) {
         snprintf(error, CONFIG_ERROR_BYTES, "there is no memory");
         return false;

@@ -113,6 +113,14 @@ static const struct setting setting_table[] = {
     {{"max-streams", 0, OPTION_INTEGER, "N", 1, 100000, false, "event streams at once; beyond it 503"},
      FIELD(max_streams),
      "2000"},
+    {{"token-streams", 0, OPTION_INTEGER, "N", 1, 100000, false, "event streams at once of one token; beyond it 429"},
+     FIELD(token_streams),
+     "1000"},
+    {{"token-answers", 0, OPTION_BYTES, "BYTES", MIB, INT64_MAX, false,
+      "answers that one token has not taken, in memory (large ones, in files, count a thirty-second part); beyond it "
+      "429"},
+     FIELD(token_answers),
+     "128M"},
     {{"max-waiting", 0, OPTION_INTEGER, "N", 1, 4096, false,
       "requests that may wait in each lane (reads, checks, heavy computations); one client may have half of that; "
       "beyond it 429"},

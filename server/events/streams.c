@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "server/base/loop.h"
+#include "server/base/holders.h"
 #include "server/http/spool.h"
 
 #define RING 1024            /* events kept for streams that are up to date; a power of two */
@@ -35,9 +36,11 @@ struct stream {
     struct streams *streams;
     struct stream *next, *previous;
     struct request *request;
+    struct holder *holder;      /* NULL: it is being cut, or there was no memory to count it */
     char job[STREAM_JOB_BYTES]; /* "" : all */
     int64_t cursor;
     bool sse, weights, endless;
+    bool counted;      /* among those of `limit` */
     bool joined;       /* `position` counts: all before it was sent or is not ours */
     uint64_t position; /* in the ring's count */
     enum stream_phase phase;
@@ -53,7 +56,9 @@ struct stream {
 struct streams {
     struct streams_hooks hooks;
     uint64_t heartbeat; /* ms */
-    size_t limit, count;
+    size_t limit, token_limit, count;
+    struct holders holders;
+    uint64_t cut;
     struct stream *first;
     struct ring_event *ring[RING];
     uint64_t head, tail; /* events head-1 .. tail are in the ring */
@@ -260,6 +265,14 @@ static ssize_t stream_read(void *user, char *bytes, size_t size) {
     }
 }
 
+/* Counts the stream no more. */
+static void stream_discount(struct stream *stream) {
+    holders_give(&stream->streams->holders, stream->holder, 1);
+    stream->holder = NULL;
+    stream->streams->count -= stream->counted;
+    stream->counted = false;
+}
+
 static void stream_close(void *user) {
     struct stream *stream = user;
     struct streams *streams = stream->streams;
@@ -274,7 +287,7 @@ static void stream_close(void *user) {
     if (stream->next != NULL) {
         stream->next->previous = stream->previous;
     }
-    streams->count--;
+    stream_discount(stream);
     spool_release(&stream->line);
     free(stream->buffer);
     free(stream);
@@ -282,12 +295,14 @@ static void stream_close(void *user) {
 
 /* ---- the interface ---- */
 
-struct streams *streams_create(const struct streams_hooks *hooks, int heartbeat_seconds, size_t limit) {
+struct streams *streams_create(const struct streams_hooks *hooks, int heartbeat_seconds, size_t limit,
+                               size_t token_limit) {
     struct streams *streams = calloc(1, sizeof *streams);
     if (streams != NULL) {
         streams->hooks = *hooks;
         streams->heartbeat = (uint64_t)heartbeat_seconds * 1000;
         streams->limit = limit;
+        streams->token_limit = token_limit;
     }
     return streams;
 }
@@ -324,6 +339,10 @@ size_t streams_count(const struct streams *streams) {
     return streams->count;
 }
 
+uint64_t streams_cut(const struct streams *streams) {
+    return streams->cut;
+}
+
 uint64_t streams_sent_events(const struct streams *streams) {
     return streams->sent_events;
 }
@@ -332,14 +351,55 @@ uint64_t streams_sent_bytes(const struct streams *streams) {
     return streams->sent_bytes;
 }
 
-void streams_open(struct streams *streams, struct request *request, int status, const struct stream_options *options) {
-    static const struct body_source source = {.read = stream_read, .close = stream_close};
-    struct stream *stream = streams->count < streams->limit ? calloc(1, sizeof *stream) : NULL;
-    if (stream == NULL) {
+/* Cuts the oldest stream of whoever has most, where the one who asks would still have fewer. */
+static bool make_room(struct streams *streams, const char *asking) {
+    const struct holder *greatest = holders_greatest(&streams->holders);
+    struct stream *victim = NULL;
+    if (greatest == NULL || greatest->amount <= holders_amount(&streams->holders, asking) + 1) {
+        return false;
+    }
+    for (struct stream *stream = streams->first; stream != NULL; stream = stream->next) {
+        victim = stream->holder == greatest ? stream : victim;
+    }
+    if (victim == NULL) {
+        return false;
+    }
+    stream_discount(victim);
+    streams->cut++;
+    http_cut_request(victim->request);
+    return true;
+}
+
+/* False, answered, where there is no room for one more. */
+static bool check_room(struct streams *streams, struct request *request) {
+    const char *holder = http_holder(request);
+    uint64_t own = holders_amount(&streams->holders, holder);
+    if (request->identity[0] != '\0' && own >= streams->token_limit) {
+        http_header_set(request, "Retry-After", "5");
+        http_problem(request, 429, "the token \"%s\" may have at most %zu event streams at once (--token-streams)",
+                     holder, streams->token_limit);
+        return false;
+    }
+    if (streams->count >= streams->limit && !make_room(streams, holder)) {
         http_header_set(request, "Retry-After", "5");
         http_problem(request, 503, "at most %zu event streams are open at once (--max-streams)", streams->limit);
+        return false;
+    }
+    return true;
+}
+
+void streams_open(struct streams *streams, struct request *request, int status, const struct stream_options *options) {
+    static const struct body_source source = {.read = stream_read, .close = stream_close};
+    if (!check_room(streams, request)) {
         return;
     }
+    struct stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL) {
+        http_problem(request, 503, "there is no memory for a stream now");
+        return;
+    }
+    stream->holder = holders_take(&streams->holders, http_holder(request), 1);
+    stream->counted = true;
     stream->streams = streams;
     stream->request = request;
     snprintf(stream->job, sizeof stream->job, "%s", options->job == NULL ? "" : options->job);

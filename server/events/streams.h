@@ -50,7 +50,9 @@ struct streams_hooks {
 
 struct streams;
 
-struct streams *streams_create(const struct streams_hooks *hooks, int heartbeat_seconds, size_t limit);
+/* At most `limit` streams at once, and `token_limit` of one token. */
+struct streams *streams_create(const struct streams_hooks *hooks, int heartbeat_seconds, size_t limit,
+                               size_t token_limit);
 void streams_destroy(struct streams *streams);
 
 /* A committed event. */
@@ -60,6 +62,8 @@ void streams_publish(struct streams *streams, const struct stream_event *event);
 void streams_tick(struct streams *streams, uint64_t now);
 
 size_t streams_count(const struct streams *streams);
+/* Streams that were cut to make room for those of others. */
+uint64_t streams_cut(const struct streams *streams);
 uint64_t streams_sent_events(const struct streams *streams);
 uint64_t streams_sent_bytes(const struct streams *streams);
 
@@ -72,7 +76,10 @@ struct stream_options {
     bool endless;    /* of all jobs: does not end at a terminal event */
 };
 
-/* Answers the request with a stream (or with 503 where there are too many). */
+/*
+ * Answers the request with a stream. Where there are too many, the oldest one of whoever has most is cut for it; where
+ * that would be the one who asks, 503. 429 where the token has as many as one may.
+ */
 void streams_open(struct streams *streams, struct request *request, int status, const struct stream_options *options);
 
 #endif

@@ -86,6 +86,7 @@ struct http_counts {
     size_t body_bytes;                        /* in memory now */
     uint64_t answer_bytes, answer_file_bytes; /* of answers that are being sent: in memory, in files without a name */
     uint64_t accepted, evicted, expired, refused;
+    uint64_t answers_cut; /* for others, since those who hold most gave way */
     uint64_t body_received,
         body_sent; /* bytes of bodies since the start; an answer that is there whole counts when it has left */
 };
@@ -113,6 +114,19 @@ bool http_is_quiet(const struct http *http);
  * NULL-safe.
  */
 void http_destroy(struct http *http, int milliseconds);
+
+/* Who asks: the token's name, else the address. */
+const char *http_holder(const struct request *request);
+/*
+ * What the answers that `holder` has not taken yet hold: bytes in memory, and of files a byte for each
+ * HTTP_FILE_SHARE.
+ */
+#define HTTP_FILE_SHARE 32
+uint64_t http_held(const struct http *http, const char *holder);
+/* Cuts the largest answer of whoever holds most, unless that is `asking`. False where nobody could be cut for it. */
+bool http_relieve(struct http *http, const char *asking);
+/* Closes the connection of a request; its source is closed soon after. */
+void http_cut_request(struct request *request);
 
 /* Closes the connection of every request under way for which `keep` is false; how many. */
 size_t http_cut(struct http *http, bool (*keep)(void *user, const struct request *request), void *user);

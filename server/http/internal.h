@@ -8,6 +8,7 @@
 #include <microhttpd.h>
 
 #include "server/http/http.h"
+#include "server/base/holders.h"
 #include "server/http/tls.h"
 
 #define REPLY_HEADERS_MAX 16
@@ -45,6 +46,7 @@ struct http {
     size_t connection_limit;
     size_t body_budget; /* bytes that all bodies in memory may take together */
     struct http_counts counts;
+    struct holders answers; /* who has not taken how much */
 };
 
 enum body_mode { BODY_DRAIN, BODY_KEEP, BODY_SINK };
@@ -77,6 +79,7 @@ struct request_state {
     void *sink_user;
     struct MHD_Response *response;            /* the answer, not yet queued */
     uint64_t answer_bytes, answer_file_bytes; /* its size, counted until it has left */
+    struct holder *holder;                    /* charged for it; NULL: nobody */
     uint64_t response_size;                   /* of a body that is there whole; 0: it comes from a source */
     const struct body_source *source;
     void *source_user;
@@ -93,6 +96,10 @@ void request_destroy(struct request_state *state);
 bool request_begin(struct request_state *state, const char *method, const char *version);
 bool request_receive(struct request_state *state, const char *bytes, size_t size);
 bool request_finish(struct request_state *state);
+
+/* Counts the answer's bytes until it has left or its connection is cut. */
+void answer_charge(struct request_state *state, uint64_t bytes, uint64_t file_bytes);
+void answer_discharge(struct request_state *state);
 
 /*
  * The daemon ends: answers 503 where nothing was answered, ends a source, resumes. False where the request is still

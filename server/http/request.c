@@ -195,6 +195,32 @@ struct request_state *request_create(struct http *http, struct connection *conne
     return state;
 }
 
+const char *http_holder(const struct request *request) {
+    return request->identity[0] != '\0' ? request->identity : request->address;
+}
+
+static uint64_t answer_weight(const struct request_state *state) {
+    return state->answer_bytes + state->answer_file_bytes / HTTP_FILE_SHARE;
+}
+
+void answer_charge(struct request_state *state, uint64_t bytes, uint64_t file_bytes) {
+    struct http *http = state->http;
+    state->answer_bytes = bytes;
+    state->answer_file_bytes = file_bytes;
+    http->counts.answer_bytes += bytes;
+    http->counts.answer_file_bytes += file_bytes;
+    state->holder = holders_take(&http->answers, http_holder(&state->request), answer_weight(state));
+}
+
+void answer_discharge(struct request_state *state) {
+    struct http *http = state->http;
+    holders_give(&http->answers, state->holder, answer_weight(state));
+    state->holder = NULL;
+    http->counts.answer_bytes -= state->answer_bytes;
+    http->counts.answer_file_bytes -= state->answer_file_bytes;
+    state->answer_bytes = state->answer_file_bytes = 0;
+}
+
 static void body_release(struct request_state *state) {
     state->http->counts.body_bytes -= state->body_capacity;
     free(state->request.body);
@@ -219,8 +245,7 @@ void request_destroy(struct request_state *state) {
         free(state->headers[i].value);
     }
     body_release(state);
-    http->counts.answer_bytes -= state->answer_bytes;
-    http->counts.answer_file_bytes -= state->answer_file_bytes;
+    answer_discharge(state);
     http->counts.requests--;
     for (struct trimmed *next; state->trimmed != NULL; state->trimmed = next) {
         next = state->trimmed->next;
@@ -666,8 +691,7 @@ void http_reply_bytes(struct request *request, int status, const char *type, cha
     if (response == NULL) {
         free(bytes);
     } else {
-        state->answer_bytes = size;
-        state->http->counts.answer_bytes += size;
+        answer_charge(state, size, 0);
     }
     answer(state, status, response);
 }
@@ -703,8 +727,7 @@ void http_reply_file(struct request *request, int status, const char *type, int 
     if (response == NULL) {
         close(descriptor);
     } else if (is_own) {
-        state->answer_file_bytes = size;
-        state->http->counts.answer_file_bytes += size;
+        answer_charge(state, 0, size);
     }
     answer(state, status, response);
 }

@@ -474,6 +474,39 @@ void http_tick(struct http *http, uint64_t now) {
     }
 }
 
+uint64_t http_held(const struct http *http, const char *holder) {
+    return holders_amount(&http->answers, holder);
+}
+
+void http_cut_request(struct request *request) {
+    struct request_state *state = (struct request_state *)request; /* its first member */
+    connection_cut(state->connection);
+    http_wake(request); /* a stream sees the cut and ends */
+}
+
+bool http_relieve(struct http *http, const char *asking) {
+    const struct holder *greatest = holders_greatest(&http->answers);
+    if (greatest == NULL || strcmp(greatest->name, asking) == 0) {
+        return false;
+    }
+    struct request_state *largest = NULL;
+    for (struct connection *c = http->connections; c != NULL; c = c->next) {
+        struct request_state *request = c->request;
+        bool is_theirs = request != NULL && request->holder == greatest;
+        if (is_theirs && (largest == NULL || request->answer_bytes + request->answer_file_bytes >
+                                                 largest->answer_bytes + largest->answer_file_bytes)) {
+            largest = request;
+        }
+    }
+    if (largest == NULL) {
+        return false;
+    }
+    answer_discharge(largest);
+    http_cut_request(&largest->request);
+    http->counts.answers_cut++;
+    return true;
+}
+
 size_t http_cut(struct http *http, bool (*keep)(void *user, const struct request *request), void *user) {
     size_t count = 0;
     for (struct connection *c = http->connections; c != NULL; c = c->next) {

@@ -106,6 +106,9 @@ static void render_connections(FILE *out, struct server *server) {
            (double)counts.answer_bytes);
     single(out, "modprop_http_answer_file_bytes", "gauge",
            "As the one before, of answers too large for memory, in files.", (double)counts.answer_file_bytes);
+    single(out, "modprop_http_answers_cut_total", "counter",
+           "Answers cut for others: their holder had not taken the most, and all that may wait was waiting.",
+           (double)counts.answers_cut);
     single(out, "modprop_http_received_bytes_total", "counter", "Bytes of requests' bodies received.",
            (double)counts.body_received);
     single(out, "modprop_http_sent_bytes_total", "counter", "Bytes of answers' bodies sent, streams included.",
@@ -169,6 +172,9 @@ static void render_jobs(FILE *out, struct server *server) {
     render_by_rule(out, "modprop_training_iterations_total", "Updates made, by task and rule.", done->iterations);
     render_by_rule(out, "modprop_training_trials_total", "Trials trained on, by task and rule.", done->trials);
     single(out, "modprop_streams", "gauge", "Event streams open now.", (double)streams_count(server->streams));
+    single(out, "modprop_streams_cut_total", "counter",
+           "Event streams closed for others: their holder had the most, and --max-streams was reached.",
+           (double)streams_cut(server->streams));
     single(out, "modprop_stream_events_total", "counter", "Events sent on all streams.",
            (double)streams_sent_events(server->streams));
     single(out, "modprop_stream_bytes_total", "counter", "Bytes sent on all streams.",

@@ -19,6 +19,7 @@
 #define SSE "text/event-stream"
 #define OCTETS "application/octet-stream"
 #define SITE_FAULT_BYTES 256
+#define CUTS_MAX 16 /* answers of others that one request may cost */
 
 const struct route route_table[] = {
     {.name = "index", .path = "/", .types = {JSON, "text/html"}, .handle = route_index},
@@ -346,7 +347,7 @@ static void answer_unauthorized(struct request *request, const char *authorizati
  */
 static bool check_rate(struct server *server, struct request *request) {
     int retry = 1;
-    if (auth_rate_take(server->auth, request->identity[0] != '\0' ? request->identity : request->address, &retry)) {
+    if (auth_rate_take(server->auth, http_holder(request), &retry)) {
         return true;
     }
     char seconds[16];
@@ -389,6 +390,26 @@ static const struct route *check_route(struct request *request, const struct rou
     return route;
 }
 
+/* What one token may hold is bounded; of what all may hold together, whoever holds most gives way. */
+static bool check_answers(struct server *server, struct request *request) {
+    const char *holder = http_holder(request);
+    if (request->identity[0] != '\0' && http_held(server->http, holder) > (uint64_t)server->config.token_answers) {
+        http_header_set(request, "Retry-After", "1");
+        http_problem(request, 429, "the token \"%s\" must take the answers that wait for it first (--token-answers)",
+                     holder);
+        return false;
+    }
+    for (int cut = 0; answers_are_full(server); cut++) {
+        if (cut == CUTS_MAX || !http_relieve(server->http, holder)) {
+            request->close = true;
+            http_header_set(request, "Retry-After", "1");
+            http_problem(request, 503, "too many answers wait for clients that do not take them");
+            return false;
+        }
+    }
+    return true;
+}
+
 /* False, answered, where the daemon cannot take the request now. */
 static bool check_state(struct server *server, struct request *request, const struct route *route) {
     if (route->anytime) {
@@ -397,15 +418,14 @@ static bool check_state(struct server *server, struct request *request, const st
     const char *reason = request->crowded                     ? "all connections are in use"
                          : server->state == SERVER_RECOVERING ? "the daemon is still starting"
                          : server->state == SERVER_DRAINING   ? "the daemon is shutting down"
-                         : answers_are_full(server) ? "too many answers wait for clients that do not take them"
-                                                    : NULL;
+                                                              : NULL;
     if (reason != NULL) {
         request->close = true;
         http_header_set(request, "Retry-After", "1");
         http_problem(request, 503, "%s", reason);
         return false;
     }
-    return true;
+    return check_answers(server, request);
 }
 
 static bool check_accept(struct request *request, const struct route *route) {

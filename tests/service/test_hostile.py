@@ -392,14 +392,15 @@ def test_a_body_of_one_byte_a_second_is_cut_at_its_deadline(start):
     assert daemon.get("/v1/jobs").json()["jobs"] == []
 
 
-def lazy(daemon, path):
+def lazy(daemon, path, headers=None):
     """One who asks and takes nothing by itself: a small window and small segments leave the answer with the daemon."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
     connection.settimeout(60)
     connection.connect(("127.0.0.1", daemon.port))
-    connection.sendall(head(line=f"GET {path} HTTP/1.1".encode()))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+    connection.sendall(head(lines.encode(), line=f"GET {path} HTTP/1.1".encode()))
     return connection
 
 
@@ -446,6 +447,58 @@ def test_answers_that_nobody_takes_are_bounded_together(start):
             connection.close()
     wait_until(lambda: held(daemon, "answer_bytes") == 0, timeout=60)
     assert daemon.get("/v1/jobs").status_code == 200
+
+
+def test_a_token_that_takes_no_answers_gets_no_more_of_them(start, tokens):
+    daemon = start("--workers", "0", "--token-file", tokens["file"], "--token-answers", "1M")
+    for _ in range(40):
+        body = {**SMALL, "metadata": {"words": "x" * 16000}}
+        assert daemon.post("/v1/jobs", json=body, headers=tokens["submit"]).status_code == 201
+    crowd = [lazy(daemon, "/v1/jobs?limit=40", tokens["read"]) for _ in range(3)]
+    try:
+        wait_until(lambda: daemon.get("/v1/jobs", headers=tokens["read"]).status_code == 429, timeout=60)
+        answer = daemon.get("/v1/jobs", headers=tokens["read"])
+        assert "--token-answers" in assert_problem(answer, 429)["detail"] and answer.headers["Retry-After"]
+        assert daemon.get("/v1/jobs", headers=tokens["submit"]).status_code == 200, "another token is as free as before"
+        assert daemon.get("/metrics", headers=tokens["read"]).status_code == 200, "and so is a probe"
+    finally:
+        for connection in crowd:
+            connection.close()
+    wait_until(lambda: daemon.get("/v1/jobs", headers=tokens["read"]).status_code == 200, timeout=60)
+
+
+def test_whoever_has_most_unread_answers_gives_way(start, tokens):
+    """256 MiB wait for all together. The token that holds most of it loses its answers, not whoever comes next."""
+    daemon = start("--workers", "0", "--token-file", tokens["file"], "--token-answers", "1G")
+    for _ in range(100):
+        body = {**SMALL, "metadata": {"words": "x" * 16000}}
+        assert daemon.post("/v1/jobs", json=body, headers=tokens["submit"]).status_code == 201
+
+    def metric(name):
+        text = daemon.get("/metrics", headers=tokens["read"], timeout=60).text
+        return int(re.search(rf"^{name} (\d+)$", text, re.M)[1])
+
+    modest = lazy(daemon, "/v1/jobs?limit=100", tokens["submit"])
+    crowd = []
+    try:
+        while metric("modprop_http_answer_bytes") <= 256 * MIB:
+            crowd.append(lazy(daemon, "/v1/jobs?limit=100", tokens["read"]))
+            assert len(crowd) < 250
+        refused = daemon.get("/v1/jobs", headers=tokens["read"], timeout=60)
+        assert refused.status_code == 503, "who holds most gets no more"
+        assert metric("modprop_http_answers_cut_total") == 0
+        assert daemon.get("/v1/jobs", headers=tokens["admin"], timeout=60).status_code == 200
+        assert metric("modprop_http_answers_cut_total") > 0
+        modest.settimeout(60)
+        answer = b""
+        while chunk := modest.recv(1 << 20):
+            answer += chunk
+            if answer.endswith(b"}") and len(answer) > 1_600_000:
+                break
+        assert statuses(answer) == [200] and json.loads(answer.split(b"\r\n\r\n", 1)[1])["jobs"]
+    finally:
+        for connection in [modest, *crowd]:
+            connection.close()
 
 
 def test_a_large_answer_is_counted_where_it_lies(start):
@@ -694,6 +747,27 @@ def test_streams_and_waiters_have_bounds_of_their_own(start):
         lambda: daemon.request("HEAD", "/v1/events", headers={"Accept": "text/event-stream"}).status_code == 200,
         timeout=60,
     )
+
+
+def test_streams_have_a_bound_for_a_token_and_whoever_has_most_gives_way(start, tokens):
+    daemon = start("--token-file", tokens["file"], "--max-streams", "4", "--token-streams", "3", "--workers", "0")
+
+    def stream(role):
+        headers = tokens[role] | {"Accept": "text/event-stream"}
+        return daemon.get("/v1/events", headers=headers, stream=True)
+
+    first, *_ = held_open = [stream("read") for _ in range(3)]
+    refused = stream("read")
+    assert "--token-streams" in assert_problem(refused, 429)["detail"] and refused.headers["Retry-After"]
+    held_open += [stream("submit"), stream("submit")]
+    assert all(answer.status_code == 200 for answer in held_open)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):  # cut, not ended
+        list(first.iter_content(None))
+    metrics = daemon.get("/metrics", headers=tokens["read"]).text
+    assert "\nmodprop_streams_cut_total 1\n" in metrics and "\nmodprop_streams 4\n" in metrics
+    assert_problem(stream("submit"), 503)
+    for answer in held_open:
+        answer.close()
 
 
 # ---- pages of other sites ---------------------------------------------------------------------------------------------

@@ -28,11 +28,20 @@ struct reader {
     int status;
     char *text;
     size_t used;
+    bool was_cut;
     ssize_t end; /* what read returned last where it was negative */
 };
 
 static struct reader *reader_of(struct request *request) {
     return (struct reader *)request; /* its first member */
+}
+
+const char *http_holder(const struct request *request) {
+    return request->identity[0] != '\0' ? request->identity : request->address;
+}
+
+void http_cut_request(struct request *request) {
+    reader_of(request)->was_cut = true;
 }
 
 void http_wake(struct request *request) {
@@ -210,7 +219,7 @@ static void model_reset(void) {
     committed = published = 0;
     memset(last_id, 0, sizeof last_id);
     memset(ended, 0, sizeof ended);
-    streams = streams_create(&hooks, 15, 1000);
+    streams = streams_create(&hooks, 15, 1000, 1000);
     seed = getenv("TEST_SEED") != NULL ? (unsigned)atoi(getenv("TEST_SEED")) : (unsigned)time(NULL);
     fprintf(stderr, "seed %u\n", seed);
 }
@@ -328,7 +337,7 @@ START_TEST(streams_are_bounded) {
     struct reader readers[3] = {0};
     model_reset();
     streams_destroy(streams);
-    streams = streams_create(&hooks, 15, 2);
+    streams = streams_create(&hooks, 15, 2, 2);
     for (int i = 0; i < 3; i++) {
         streams_open(streams, &readers[i].request, 200, &(struct stream_options){.job = "job0"});
     }
@@ -341,6 +350,43 @@ START_TEST(streams_are_bounded) {
 }
 END_TEST
 
+static int open_as(struct reader *reader, const char *identity) {
+    snprintf(reader->request.identity, sizeof reader->request.identity, "%s", identity);
+    streams_open(streams, &reader->request, 200, &(struct stream_options){.job = "job0"});
+    return reader->status;
+}
+
+/* Of four streams one token may have three; where all four are taken, the one that has most gives way. */
+START_TEST(whoever_has_most_gives_way) {
+    static const struct streams_hooks hooks = {.page = page, .weights = weights, .forget = forget};
+    struct reader ann[4] = {0}, bob[3] = {0}, cleo = {0};
+    model_reset();
+    streams_destroy(streams);
+    streams = streams_create(&hooks, 15, 4, 3);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(open_as(&ann[i], "ann"), 200);
+    }
+    ck_assert_int_eq(open_as(&ann[3], "ann"), 429);
+    ck_assert_int_eq(open_as(&bob[0], "bob"), 200);
+    ck_assert_int_eq(open_as(&bob[1], "bob"), 200);
+    ck_assert(ann[0].was_cut && !ann[1].was_cut && !ann[2].was_cut);
+    ck_assert_int_eq(streams_cut(streams), 1);
+    ck_assert_int_eq(streams_count(streams), 4);
+    ck_assert_int_eq(open_as(&bob[2], "bob"), 503); /* both have two: nobody has more than bob would have */
+    ck_assert_int_eq(open_as(&cleo, "cleo"), 200);
+    ck_assert_int_eq(streams_count(streams), 4);
+    for (int i = 0; i < 4; i++) {
+        reader_release(&ann[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        reader_release(&bob[i]);
+    }
+    reader_release(&cleo);
+    ck_assert_int_eq(streams_count(streams), 0);
+    streams_destroy(streams);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("streams");
     TCase *cases = tcase_create("streams");
@@ -349,6 +395,7 @@ int main(void) {
     tcase_add_test(cases, server_sent_events_carry_id_and_type);
     tcase_add_test(cases, quiet_stream_shows_life);
     tcase_add_test(cases, streams_are_bounded);
+    tcase_add_test(cases, whoever_has_most_gives_way);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
