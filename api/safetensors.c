@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/problem.h"
@@ -13,6 +14,10 @@ static const struct {
 
 const char *tensor_type_name(enum tensor_type type) {
     return types[type].name;
+}
+
+size_t tensor_type_size(enum tensor_type type) {
+    return types[type].size;
 }
 
 static bool fail(char *error, const char *name, const char *what) {
@@ -39,8 +44,9 @@ static bool read_shape(const json_t *shape, struct safetensor *tensor, char *err
     return true;
 }
 
-static bool read_tensor(const char *name, const json_t *value, const unsigned char *data, size_t size,
-                        struct safetensor *tensor, char *error) {
+/* `data`: where the tensors' bytes begin in the file, `size` how many there are. */
+static bool read_tensor(const char *name, const json_t *value, size_t data, size_t size, struct safetensor *tensor,
+                        char *error) {
     const char *type = json_string_value(json_object_get(value, "dtype"));
     const json_t *offsets = json_object_get(value, "data_offsets"), *begin = json_array_get(offsets, 0),
                  *end = json_array_get(offsets, 1);
@@ -69,41 +75,118 @@ static bool read_tensor(const char *name, const json_t *value, const unsigned ch
         bytes != (size_t)(json_integer_value(end) - json_integer_value(begin))) {
         return fail(error, name, "must have as many bytes as its shape and dtype say");
     }
-    tensor->bytes = data + json_integer_value(begin);
+    tensor->offset = data + (size_t)json_integer_value(begin);
+    tensor->bytes = NULL;
     return true;
 }
 
-bool safetensors_parse(const unsigned char *bytes, size_t size, struct safetensor tensors[SAFETENSORS_MAX], int *count,
-                       char error[256]) {
-    uint64_t length = 0;
-    char fault[256];
-    const char *name;
-    json_t *value;
-    bool ok = true;
-    if (size >= 8) {
-        memcpy(&length, bytes, 8);
+static size_t tensor_end(const struct safetensor *tensor) {
+    return tensor->offset + tensor->count * types[tensor->type].size;
+}
+
+static int by_place(const void *a, const void *b) {
+    const struct safetensor *one = a, *other = b;
+    if (one->offset != other->offset) {
+        return one->offset < other->offset ? -1 : 1;
     }
-    if (size < 8 || length == 0 || length > SAFETENSORS_HEADER_BYTES || length > size - 8) {
+    return tensor_end(one) < tensor_end(other) ? -1 : tensor_end(one) > tensor_end(other);
+}
+
+/* Whether the tensors' bytes follow each other from the header to the file's end, without a hole. */
+static bool tensors_follow(const struct safetensor *tensors, int count, size_t data, size_t size, char *error) {
+    struct safetensor sorted[SAFETENSORS_MAX];
+    size_t end = data;
+    memcpy(sorted, tensors, (size_t)count * sizeof *sorted);
+    qsort(sorted, (size_t)count, sizeof *sorted, by_place);
+    for (int i = 0; i < count; i++) {
+        if (sorted[i].offset != end) {
+            return fail(error, sorted[i].name,
+                        sorted[i].offset < end ? "overlaps the one before it: write the file again"
+                                               : "has a hole in front of it: write the file again");
+        }
+        end = tensor_end(&sorted[i]);
+    }
+    if (end != size) {
+        snprintf(error, 256, "the file has %zu bytes behind its last tensor: write it again", size - end);
+        return false;
+    }
+    return true;
+}
+
+static bool read_metadata(const json_t *metadata, bool strict, char loss[16], char *error) {
+    const char *key;
+    json_t *value;
+    bool ok = !strict || metadata == NULL || json_is_object(metadata);
+    json_object_foreach((json_t *)(uintptr_t)metadata, key, value) {
+        ok = ok && (!strict || json_is_string(value));
+        if (loss != NULL && strcmp(key, "loss") == 0 && json_is_string(value)) {
+            snprintf(loss, 16, "%s", json_string_value(value));
+        }
+    }
+    if (!ok) {
+        snprintf(error, 256, "__metadata__ must be an object whose members are strings");
+    }
+    return ok;
+}
+
+/* The header's tree, and its length; NULL with a sentence. */
+static json_t *read_header(const unsigned char *bytes, size_t held, size_t size, bool strict, uint64_t *length,
+                           char *error) {
+    char fault[256];
+    *length = 0;
+    if (held >= 8) {
+        memcpy(length, bytes, 8);
+    }
+    if (held < 8 || *length == 0 || *length > SAFETENSORS_HEADER_BYTES || *length > held - 8 || *length > size - 8) {
         snprintf(error, 256, "this is no safetensors file: it must begin with the header's length, at most %d bytes",
                  SAFETENSORS_HEADER_BYTES);
-        return false;
+        return NULL;
     }
-    json_t *header = json_parse((const char *)bytes + 8, (size_t)length, fault);
+    if (strict && bytes[8] != '{') {
+        snprintf(error, 256, "the safetensors header is no JSON object: it must begin with {");
+        return NULL;
+    }
+    json_t *header = json_parse((const char *)bytes + 8, (size_t)*length, fault);
     if (header == NULL) {
         snprintf(error, 256, "the safetensors header is no JSON object: %.180s", fault);
+    }
+    return header;
+}
+
+bool safetensors_parse_header(const unsigned char *bytes, size_t held, size_t size, bool strict,
+                              struct safetensor tensors[SAFETENSORS_MAX], int *count, char loss[16], char error[256]) {
+    uint64_t length;
+    const char *name;
+    json_t *value, *header = read_header(bytes, held, size, strict, &length, error);
+    if (header == NULL) {
         return false;
     }
+    size_t data = 8 + (size_t)length;
+    if (loss != NULL) {
+        loss[0] = '\0';
+    }
     *count = 0;
+    bool ok = read_metadata(json_object_get(header, "__metadata__"), strict, loss, error);
     json_object_foreach(header, name, value) {
         if (ok && strcmp(name, "__metadata__") != 0) {
-            ok = *count < SAFETENSORS_MAX
-                     ? read_tensor(name, value, bytes + 8 + length, size - 8 - (size_t)length, &tensors[*count], error)
-                     : fail(error, name, "is one too many");
+            ok = *count < SAFETENSORS_MAX ? read_tensor(name, value, data, size - data, &tensors[*count], error)
+                                          : fail(error, name, "is one too many");
             *count += ok;
         }
     }
     json_decref(header);
-    return ok;
+    return ok && (!strict || tensors_follow(tensors, *count, data, size, error));
+}
+
+bool safetensors_parse(const unsigned char *bytes, size_t size, struct safetensor tensors[SAFETENSORS_MAX], int *count,
+                       char error[256]) {
+    if (!safetensors_parse_header(bytes, size, size, true, tensors, count, NULL, error)) {
+        return false;
+    }
+    for (int i = 0; i < *count; i++) {
+        tensors[i].bytes = bytes + tensors[i].offset;
+    }
+    return true;
 }
 
 const struct safetensor *safetensor_find(const struct safetensor *tensors, int count, const char *name) {

@@ -197,7 +197,7 @@ const struct command command_datasets_delete = {
     .most = 1,
     .operand = OPERAND_DATASET,
     .summary = "delete a dataset",
-    .description = "Deletes the dataset; the server refuses while a job needs it.",
+    .description = "Deletes the dataset's name. Versions that jobs rest on stay until those jobs are deleted.",
     .examples = "modprop datasets delete digits\n",
     .run = delete,
 };

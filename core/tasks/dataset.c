@@ -12,17 +12,40 @@
 
 #include "core/tasks/tasks.h"
 
-/* The first step that counts in some trial of the set; `steps` where none does. */
-static size_t mask_begin(const struct trial_set *set, size_t steps) {
-    if (!set->mask) {
-        return 0;
+/* Entries [from, from + count) of the array as float32, each converted as from double. */
+#define CONVERT(type_of_c)                                                                                             \
+    for (size_t i = 0; i < count; i++) {                                                                               \
+        type_of_c entry;                                                                                               \
+        memcpy(&entry, array->bytes + (from + i) * sizeof entry, sizeof entry);                                        \
+        to[i] = (float)(double)entry;                                                                                  \
+    }                                                                                                                  \
+    break
+
+static void array_floats(const struct data_array *array, size_t from, size_t count, float *to) {
+    switch (array->type) {
+    case DATA_F32:
+        memcpy(to, array->bytes + from * sizeof(float), count * sizeof(float));
+        break;
+    case DATA_F64:
+        CONVERT(double);
+    case DATA_I8:
+        CONVERT(int8_t);
+    case DATA_U8:
+        CONVERT(uint8_t);
+    case DATA_I16:
+        CONVERT(int16_t);
+    case DATA_I32:
+        CONVERT(int32_t);
+    case DATA_I64:
+        CONVERT(int64_t);
     }
-    for (size_t i = 0; i < steps * set->trials; i++) {
-        if (set->mask[i] != 0.0f) {
-            return i / set->trials;
-        }
-    }
-    return steps;
+}
+
+/* A class: below 4096, so that float32 has it exactly. */
+static int array_class(const struct data_array *array, size_t at) {
+    float class = 0.0f;
+    array_floats(array, at, 1, &class);
+    return (int)class;
 }
 
 static size_t lesser(size_t a, size_t b) {
@@ -39,7 +62,7 @@ static bool something_counts(const struct task_data *data, char error[256]) {
         const char *name;
     } sets[] = {{&data->train, "mask"}, {&data->test, "test_mask"}};
     for (int i = 0; i < 2; i++) {
-        if (sets[i].set->trials > 0 && mask_begin(sets[i].set, data->steps) == data->steps) {
+        if (sets[i].set->trials > 0 && sets[i].set->mask_from == data->steps) {
             snprintf(error, 256, "the dataset's tensor %s must count at least one step; all its entries are 0",
                      sets[i].name);
             return false;
@@ -61,9 +84,9 @@ static bool dataset_shape(const struct task_config *config, struct task_shape *s
     if (draws_counting(config) && !something_counts(data, error)) {
         return false;
     }
-    size_t from = mask_begin(&data->train, data->steps);
+    size_t from = data->train.mask_from;
     if (data->test.trials > 0) {
-        from = lesser(from, mask_begin(&data->test, data->steps));
+        from = lesser(from, data->test.mask_from);
     }
     *shape = (struct task_shape){.steps = (int)data->steps,
                                  .inputs = (int)data->inputs,
@@ -71,7 +94,7 @@ static bool dataset_shape(const struct task_config *config, struct task_shape *s
                                  .loss = data->loss,
                                  .has_accuracy = data->loss == LOSS_CROSS_ENTROPY,
                                  .mask_from = (int)from,
-                                 .mask_uniform = !data->train.mask && !data->test.mask,
+                                 .mask_uniform = !data->train.masked && !data->test.masked,
                                  .trial_work = WORK_UNIFORM,
                                  .input_work = 1,
                                  .target_work = data->loss == LOSS_MSE ? (double)data->outputs : 1,
@@ -130,8 +153,8 @@ static void dataset_inputs(const struct task *task, const struct trial *trial, i
     const struct trial_set *set = dataset_set(task, trial);
     size_t inputs = task->config->data->inputs;
     for (int t = from; t < to; t++) {
-        memcpy(x + (size_t)(t - from) * stride, set->inputs + ((size_t)t * set->trials + trial->source) * inputs,
-               inputs * sizeof(float));
+        array_floats(&set->inputs, ((size_t)t * set->trials + trial->source) * inputs, inputs,
+                     x + (size_t)(t - from) * stride);
     }
 }
 
@@ -139,10 +162,10 @@ static float dataset_target(const struct task *task, const struct trial *trial, 
                             float *values) {
     const struct trial_set *set = dataset_set(task, trial);
     size_t at = (size_t)t * set->trials + trial->source, outputs = task->config->data->outputs;
-    if (set->classes) {
-        *class_index = set->classes[at];
+    if (set->classes.bytes) {
+        *class_index = array_class(&set->classes, at);
     } else {
-        memcpy(values, set->values + at * outputs, outputs * sizeof(float));
+        array_floats(&set->values, at * outputs, outputs, values);
     }
     return set->mask ? set->mask[at] : 1.0f;
 }

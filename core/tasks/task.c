@@ -20,7 +20,8 @@ static bool set_is_complete(const struct trial_set *set, const struct task_confi
     if (config->type != TASK_DATASET) {
         return set->pixels && set->labels;
     }
-    return set->inputs && (config->data->loss == LOSS_CROSS_ENTROPY ? (const void *)set->classes : set->values);
+    const struct data_array *targets = config->data->loss == LOSS_CROSS_ENTROPY ? &set->classes : &set->values;
+    return set->inputs.bytes && targets->bytes && (!set->masked || set->mask);
 }
 
 enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, struct work *work,

@@ -14,17 +14,27 @@
 
 enum loss_type { LOSS_CROSS_ENTROPY, LOSS_MSE };
 
-/* Trials given as arrays: MNIST (pixels, labels) or a user's dataset. Borrowed, immutable. Fields not used are NULL. */
-struct trial_set {
-    size_t trials;          /* B */
-    const uint8_t *pixels;  /* (B, 28, 28), MNIST */
-    const uint8_t *labels;  /* (B), MNIST */
-    const float *inputs;    /* (T, B, I), dataset */
-    const int32_t *classes; /* (T, B), dataset with cross-entropy */
-    const float *values;    /* (T, B, O), dataset with squared error */
-    const float *mask;      /* (T, B), dataset; NULL: every step counts */
+/* An array as its file has it, row-major, read in place: no copy in another type is made of it. Not aligned. */
+enum data_type { DATA_F32, DATA_F64, DATA_I8, DATA_U8, DATA_I16, DATA_I32, DATA_I64 };
+struct data_array {
+    const unsigned char *bytes; /* NULL: none */
+    enum data_type type;
 };
 
+/* Trials given as arrays: MNIST (pixels, labels) or a user's dataset. Borrowed, immutable. Fields not used are NULL. */
+struct trial_set {
+    size_t trials;             /* B */
+    const uint8_t *pixels;     /* (B, 28, 28), MNIST */
+    const uint8_t *labels;     /* (B), MNIST */
+    struct data_array inputs;  /* (T, B, I), dataset */
+    struct data_array classes; /* (T, B), dataset with cross-entropy: integers from 0 to O - 1 */
+    struct data_array values;  /* (T, B, O), dataset with squared error */
+    const float *mask;         /* (T, B), dataset; NULL: every step counts */
+    bool masked;               /* there is a mask, whether or not it is loaded */
+    size_t mask_from;          /* the first step that counts in some trial; T where none does */
+};
+
+/* With sizes alone (described) it gives a task's shape and a job's estimate, not trials. */
 struct task_data {
     size_t steps, inputs, outputs; /* dataset */
     enum loss_type loss;           /* dataset */

@@ -16,7 +16,8 @@
 #include "api/program.h"
 #include "api/text.h"
 #include "core/train/train.h"
-#include "server/datasets/files.h"
+#include "server/datasets/adopt.h"
+#include "server/datasets/catalog.h"
 #include "server/app/healthcheck.h"
 #include "server/base/host.h"
 #include "server/app/maintenance.h"
@@ -43,6 +44,7 @@ static void on_tick(void *user, uint64_t now) {
     streams_tick(server->streams, now);
     lanes_tick(server->lanes, now);
     routes_tick(server, now);
+    catalog_tick(server->catalog, &server->loop.uv);
     jobs_tick(server->jobs, now);
     if (server->state == SERVER_READY) {
         retention_tick(&server->retention, server->jobs, server->reader, now);
@@ -166,6 +168,18 @@ static bool open_lane_readers(struct server *server, char *error) {
     return true;
 }
 
+/* The store's lock is held: nobody else writes in the directory. */
+static bool start_datasets(struct server *server, char *error) {
+    const struct catalog_limits limits = {.versions = server->config.max_datasets,
+                                          .bytes = server->config.max_datasets_bytes,
+                                          .owner_bytes = server->config.max_token_datasets_bytes};
+    server->catalog = catalog_open(server->config.data, &limits, error);
+    server->datasets = server->catalog == NULL ? NULL : datasets_create(server->config.data, server->catalog);
+    return server->datasets != NULL &&
+           datasets_adopt_jobs(server->catalog, server->store, server->reader, &server->loop, error) &&
+           catalog_recover(server->catalog, server->reader, error);
+}
+
 static bool start_store(struct server *server, char *error) {
     const char *directory = server->config.data;
     server->store = store_open(directory, &server->loop, error);
@@ -173,14 +187,20 @@ static bool start_store(struct server *server, char *error) {
     if (server->reader == NULL || !open_lane_readers(server, error)) {
         return false;
     }
-    dataset_uploads_clear(directory); /* the store's lock is held: nobody else writes there */
-    server->datasets = datasets_create(directory);
+    if (!start_datasets(server, error)) {
+        return false;
+    }
     server->lanes = lanes_create(&server->loop, (size_t)server->config.max_waiting);
     const struct streams_hooks hooks = {
         .user = server, .page = routes_page, .weights = results_weights_begin, .forget = results_weights_forget};
+<<<<<<< HEAD
     server->streams = streams_create(&hooks, (int)server->config.heartbeat, (size_t)server->config.max_streams,
                                      (size_t)server->config.token_streams);
     if (server->datasets == NULL || server->lanes == NULL || server->streams == NULL) {
+=======
+    server->streams = streams_create(&hooks, (int)server->config.heartbeat, (size_t)server->config.max_streams);
+    if (server->lanes == NULL || server->streams == NULL) {
+>>>>>>> 1e233b8 (datasets: versions by digest, held by the jobs that rest on them)
         snprintf(error, CONFIG_ERROR_BYTES, "there is no memory");
         return false;
     }
@@ -278,6 +298,7 @@ static void stop(struct server *server) {
     streams_destroy(server->streams);
     jobs_destroy(server->jobs);
     datasets_destroy(server->datasets);
+    catalog_close(server->catalog);
     for (int i = 0; i < LANE_SEATS; i++) {
         store_reader_close(server->lane_readers[i]);
     }

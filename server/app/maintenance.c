@@ -323,7 +323,7 @@ static void rerun_compare(struct check *check) {
 
 /* True where the job was trained again, whatever came out. */
 static bool rerun(struct check *check) {
-    char error[DATASETS_ERROR_BYTES], digest[STORE_HASH_BYTES];
+    char error[DATASETS_ERROR_BYTES];
     const struct task_data *data = NULL;
     const char *isa = check->job->isa;
     if (check->job->status != JOB_SUCCEEDED || !check->opened) {
@@ -335,20 +335,15 @@ static bool rerun(struct check *check) {
                isa == NULL ? "?" : isa);
         return false;
     }
-    if (!datasets_hold(check->datasets, &check->spec.config.task, &data, error)) {
+    if (datasets_hold(check->datasets, &check->spec.config.task, check->job->dataset_sha256, &data, error) !=
+        DATASETS_HELD) {
         remark(check, "not trained again: %s", error);
         return false;
     }
-    datasets_digest(check->datasets, data, digest);
-    bool same = strcmp(digest, check->job->dataset_sha256) == 0;
-    if (same) {
-        check->spec.config.task.data = data;
-        rerun_compare(check);
-    } else {
-        remark(check, "not trained again: its data have changed since");
-    }
+    check->spec.config.task.data = data;
+    rerun_compare(check);
     datasets_release(check->datasets, data);
-    return same;
+    return true;
 }
 
 static bool job_check(void *user, const struct store_job *job) {
@@ -391,7 +386,7 @@ static bool jobs_check(struct verification *all, const char *id, char error[STOR
 static int verify(const struct command *command) {
     char error[STORE_ERROR_BYTES] = "out of memory";
     struct verification all = {.reader = store_reader_open(command->config.data, error), .rerun = command->rerun};
-    all.datasets = all.reader == NULL ? NULL : datasets_create(command->config.data);
+    all.datasets = all.reader == NULL ? NULL : datasets_create(command->config.data, NULL);
     bool done = all.datasets != NULL && store_reader_hold(all.reader) && store_integrity_check(all.reader, error) &&
                 jobs_check(&all, command->operand, error);
     if (done) {

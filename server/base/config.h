@@ -49,13 +49,15 @@ struct config {
     int64_t keep_days;  /* 0: for ever */
     int64_t keep_bytes; /* 0: no bound */
     int64_t max_connections, max_address_connections, max_streams, max_waiting;
-    int64_t token_streams, token_answers;               /* of one token: streams; bytes that it has not taken */
-    int64_t max_body;                                   /* bytes of a JSON body */
-    int64_t max_dataset;                                /* bytes of a dataset */
-    int64_t rate;                                       /* requests a second a token or address; 0: no bound */
-    int64_t header_timeout, body_timeout, idle_timeout; /* seconds */
-    int64_t heartbeat;                                  /* seconds */
-    int64_t shutdown_timeout;                           /* seconds */
+    int64_t token_streams, token_answers;                 /* of one token: streams; bytes that it has not taken */
+    int64_t max_body;                                     /* bytes of a JSON body */
+    int64_t max_dataset;                                  /* bytes of a dataset */
+    int64_t rate;                                         /* requests a second a token or address; 0: no bound */
+    int64_t header_timeout, body_timeout, idle_timeout;   /* seconds */
+    int64_t heartbeat;                                    /* seconds */
+    int64_t shutdown_timeout;                             /* seconds */
+    int64_t max_datasets;                                 /* versions of datasets */
+    int64_t max_datasets_bytes, max_token_datasets_bytes; /* 0: no bound */
 };
 
 enum config_result { CONFIG_OK, CONFIG_HELP, CONFIG_VERSION, CONFIG_BAD };

@@ -7,13 +7,16 @@
 #include <errno.h>
 #include <nettle/sha2.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
 
+#include "server/datasets/catalog.h"
 #include "server/datasets/files.h"
+#include "server/datasets/shelf.h"
 
 #define IDX_MOST_BYTES ((size_t)256 << 20) /* a gzip bomb ends here; MNIST's largest file has 47 MB */
 
@@ -21,18 +24,20 @@
 struct user_set {
     struct user_set *next;
     struct dataset_data loaded;
-    char name[DATASET_NAME_BYTES], sha256[STORE_HASH_BYTES];
+    char sha256[STORE_HASH_BYTES];
     int holders;
 };
 
 struct datasets {
     char *directory;
+    struct catalog *catalog; /* NULL: somebody else owns the directory */
     struct user_set *user_sets;
     pthread_mutex_t mutex;
     struct task_data mnist;
     unsigned char *parts[4];
     char mnist_sha256[65];
     int holders;
+    _Atomic int64_t mnist_bytes; /* once it is loaded */
 };
 
 static const struct {
@@ -121,7 +126,7 @@ static unsigned char *file_inflate(const char *path, size_t *size, char *error) 
         const char *why = gzerror(file, &code);
         snprintf(error, DATASETS_ERROR_BYTES, "cannot be read: %s", code == Z_ERRNO ? strerror(errno) : why);
     }
-    /* a gzip stream that was cut off is told at the close */
+    /* a gzip stream that was cut off is reported at the close */
     int closed = gzclose_r(file);
     if (got == 0 && closed != Z_OK) {
         snprintf(error, DATASETS_ERROR_BYTES, "is truncated: its gzip stream ends too early");
@@ -211,15 +216,17 @@ static bool mnist_load(struct datasets *datasets, char *error) {
     datasets->mnist.test = (struct trial_set){
         .trials = counts[2], .pixels = datasets->parts[2], .labels = datasets->parts[3]};
     mnist_digest(datasets);
+    atomic_store(&datasets->mnist_bytes, (int64_t)((counts[0] + counts[2]) * (28 * 28 + 1)));
     return true;
 }
 
-struct datasets *datasets_create(const char *directory) {
+struct datasets *datasets_create(const char *directory, struct catalog *catalog) {
     struct datasets *datasets = calloc(1, sizeof *datasets);
     if (datasets == NULL || (datasets->directory = strdup(directory)) == NULL) {
         free(datasets);
         return NULL;
     }
+    datasets->catalog = catalog;
     pthread_mutex_init(&datasets->mutex, NULL);
     return datasets;
 }
@@ -234,24 +241,43 @@ void datasets_destroy(struct datasets *datasets) {
     free(datasets);
 }
 
-/* Under the mutex. A set that was replaced since it was loaded is loaded anew; those who hold the old one keep it. */
-static bool user_set_hold(struct datasets *datasets, const char *name, const struct task_data **data, char *error) {
-    struct dataset_info info;
-    char path[4096];
-    bool known = dataset_find(datasets->directory, name, &info, path, error) == 1;
-    for (struct user_set *set = datasets->user_sets; known && set != NULL; set = set->next) {
-        if (strcmp(set->name, name) == 0 && strcmp(set->sha256, info.sha256) == 0) {
+struct catalog *datasets_catalog(struct datasets *datasets) {
+    return datasets->catalog;
+}
+
+static bool path_of(struct datasets *datasets, const char *sha256, char path[SHELF_PATH_BYTES]) {
+    if (datasets->catalog == NULL) {
+        return dataset_path_find(datasets->directory, sha256, path);
+    }
+    catalog_path(datasets->catalog, sha256, path);
+    return access(path, F_OK) == 0;
+}
+
+/* Under the mutex. */
+static bool user_set_hold(struct datasets *datasets, const char *name, const char *sha256,
+                          const struct task_data **data, char *error) {
+    char path[SHELF_PATH_BYTES];
+    for (struct user_set *set = datasets->user_sets; set != NULL; set = set->next) {
+        if (strcmp(set->sha256, sha256) == 0) {
             set->holders++;
             *data = &set->loaded.task;
             return true;
         }
     }
+    if (!path_of(datasets, sha256, path)) {
+        snprintf(error, DATASETS_ERROR_BYTES, "the dataset \"%s\" is gone: its version %s is not stored any more", name,
+                 *sha256 == '\0' ? "of then" : sha256);
+        return false;
+    }
     struct user_set *set = calloc(1, sizeof *set);
-    if (set == NULL || !dataset_data_load(datasets->directory, name, &set->loaded, set->sha256, error)) {
+    if (set == NULL || !dataset_data_load(path, sha256, &set->loaded, error)) {
+        if (set == NULL) {
+            snprintf(error, DATASETS_ERROR_BYTES, "the dataset does not fit into memory");
+        }
         free(set);
         return false;
     }
-    snprintf(set->name, sizeof set->name, "%s", name);
+    snprintf(set->sha256, sizeof set->sha256, "%s", sha256);
     set->holders = 1;
     set->next = datasets->user_sets;
     datasets->user_sets = set;
@@ -275,26 +301,45 @@ static bool user_set_release(struct datasets *datasets, const struct task_data *
     return false;
 }
 
-bool datasets_hold(struct datasets *datasets, const struct task_config *task, const struct task_data **data,
-                   char error[DATASETS_ERROR_BYTES]) {
-    *data = NULL;
-    if (task->type == TASK_DATASET) {
-        pthread_mutex_lock(&datasets->mutex);
-        bool held = user_set_hold(datasets, task->dataset.name, data, error);
-        pthread_mutex_unlock(&datasets->mutex);
-        return held;
+/* Under the mutex. */
+static enum datasets_result mnist_hold(struct datasets *datasets, const char *sha256, const struct task_data **data,
+                                       char *error) {
+    if (datasets->mnist.train.trials == 0 && !mnist_load(datasets, error)) {
+        return DATASETS_MISSING;
     }
-    if (task->type != TASK_ROW_MNIST && task->type != TASK_PIXEL_MNIST) {
-        return true;
+    if (*sha256 != '\0' && strcmp(sha256, datasets->mnist_sha256) != 0) {
+        snprintf(error, DATASETS_ERROR_BYTES,
+                 "the MNIST files have changed since the job was accepted: their sha256 was %s and is %s", sha256,
+                 datasets->mnist_sha256);
+        return DATASETS_CHANGED;
+    }
+    datasets->holders++;
+    *data = &datasets->mnist;
+    return DATASETS_HELD;
+}
+
+enum datasets_result datasets_hold(struct datasets *datasets, const struct task_config *task, const char *sha256,
+                                   const struct task_data **data, char error[DATASETS_ERROR_BYTES]) {
+    enum datasets_result result = DATASETS_HELD;
+    const char *wanted = task->data_sha256[0] != '\0' ? task->data_sha256 : sha256;
+    *data = NULL;
+    if (task->type != TASK_DATASET && task->type != TASK_ROW_MNIST && task->type != TASK_PIXEL_MNIST) {
+        return DATASETS_HELD;
     }
     pthread_mutex_lock(&datasets->mutex);
-    bool loaded = datasets->mnist.train.trials > 0 || mnist_load(datasets, error);
-    if (loaded) {
-        datasets->holders++;
-        *data = &datasets->mnist;
+    if (task->type != TASK_DATASET) {
+        result = mnist_hold(datasets, wanted, data, error);
+    } else if (!user_set_hold(datasets, task->dataset.name, wanted, data, error)) {
+        result = DATASETS_MISSING;
     }
     pthread_mutex_unlock(&datasets->mutex);
-    return loaded;
+    return result;
+}
+
+int64_t datasets_memory(struct datasets *datasets, const char *sha256) {
+    int64_t memory = datasets->catalog == NULL ? 0 : catalog_memory(datasets->catalog, sha256);
+    /* no version of a user's: the digest is MNIST's, whose table a load may hold for long */
+    return memory > 0 || *sha256 == '\0' ? memory : atomic_load(&datasets->mnist_bytes);
 }
 
 void datasets_release(struct datasets *datasets, const struct task_data *data) {
@@ -311,6 +356,9 @@ void datasets_release(struct datasets *datasets, const struct task_data *data) {
 
 void datasets_digest(struct datasets *datasets, const struct task_data *data, char digest[65]) {
     digest[0] = '\0';
+    if (data == NULL) {
+        return; /* and does not wait for somebody else's load */
+    }
     pthread_mutex_lock(&datasets->mutex);
     for (const struct user_set *set = datasets->user_sets; set != NULL; set = set->next) {
         if (&set->loaded.task == data) {

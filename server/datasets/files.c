@@ -1,9 +1,12 @@
 /*
- * A user's datasets: see files.h. Files are mapped, never read whole into memory for a check. Any thread.
+ * A dataset's file: see files.h.
+ *
+ * One pass over the file computes the digest and hands each tensor's entries, block by block, to whoever wants them:
+ * the check, or the loader. Tensors may stand in any order, so that a tensor's entries come in order, but the tensors
+ * do not.
  */
 #include "server/datasets/files.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -11,15 +14,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/safetensors.h"
 
-#define SUFFIX ".safetensors"
 #define OUTPUTS_MAX 4096
 #define LENGTH_MAX INT32_MAX
+#define BLOCK_BYTES ((size_t)1 << 20)
+#define HEADER_MOST (8 + SAFETENSORS_HEADER_BYTES)
 
 bool dataset_name_is_valid(const char *name) {
     size_t length = strlen(name);
@@ -27,62 +30,53 @@ bool dataset_name_is_valid(const char *name) {
            strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") == length;
 }
 
-static bool sync_path(const char *path, int flags) {
-    int descriptor = open(path, flags | O_CLOEXEC);
-    bool ok = descriptor >= 0 &&
-              (fsync(descriptor) == 0 || errno == EINVAL); /* EINVAL: a file system without such a thing */
-    if (descriptor >= 0) {
-        close(descriptor);
-    }
-    return ok;
-}
+/* ---- a file that is read in blocks ---- */
 
-bool dataset_directory(const char *data, char path[4096]) {
-    static const char *const levels[] = {"", "/datasets", "/datasets/user"};
-    char parent[4096];
-    for (int i = 1; i < 3; i++) {
-        if (snprintf(parent, sizeof parent, "%s%s", data, levels[i - 1]) >= (int)sizeof parent ||
-            snprintf(path, 4096, "%s%s", data, levels[i]) >= 4096) {
-            return false;
-        }
-        bool made = mkdir(path, 0700) == 0;
-        /* a directory is durable once the one that holds it is */
-        if (made ? !sync_path(parent, O_RDONLY | O_DIRECTORY) : errno != EEXIST) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* ---- a mapped file ---- */
-
-struct mapped {
-    const unsigned char *bytes;
+struct blocks {
+    int descriptor;
     size_t size;
-    int64_t modified; /* ms */
+    unsigned char *block; /* BLOCK_BYTES, and the header before */
 };
 
-static bool map_file(const char *path, struct mapped *file) {
-    struct stat status;
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    file->bytes = NULL;
-    if (descriptor >= 0 && fstat(descriptor, &status) == 0 && status.st_size > 0) {
-        void *at = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-        file->bytes = at == MAP_FAILED ? NULL : at;
-        file->size = (size_t)status.st_size;
-        file->modified = (int64_t)status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000;
+/* 0, or an errno. A file that ends before its size does is EIO. */
+static int read_at(const struct blocks *blocks, size_t offset, unsigned char *to, size_t size) {
+    for (size_t done = 0; done < size;) {
+        ssize_t got = pread(blocks->descriptor, to + done, size - done, (off_t)(offset + done));
+        if (got < 0 && errno != EINTR) {
+            return errno;
+        }
+        if (got == 0) {
+            return EIO;
+        }
+        done += got > 0 ? (size_t)got : 0;
     }
-    if (descriptor >= 0) {
-        close(descriptor);
-    }
-    return file->bytes != NULL;
+    return 0;
 }
 
-static void unmap_file(struct mapped *file) {
-    if (file->bytes != NULL) {
-        munmap((void *)(uintptr_t)file->bytes, file->size);
-        file->bytes = NULL;
+static int blocks_open(struct blocks *blocks, const char *path) {
+    struct stat status;
+    *blocks = (struct blocks){.descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    if (blocks->descriptor < 0 || fstat(blocks->descriptor, &status) != 0) {
+        return errno;
     }
+    if (!S_ISREG(status.st_mode)) {
+        return EINVAL;
+    }
+    blocks->size = (size_t)status.st_size;
+    blocks->block = malloc(BLOCK_BYTES > HEADER_MOST ? BLOCK_BYTES : HEADER_MOST);
+    return blocks->block == NULL ? ENOMEM : 0;
+}
+
+static void blocks_close(struct blocks *blocks) {
+    free(blocks->block);
+    if (blocks->descriptor >= 0) {
+        close(blocks->descriptor);
+    }
+}
+
+static enum dataset_result unreadable(int number, char *error) {
+    snprintf(error, DATASET_ERROR_BYTES, "the dataset's file cannot be read: %s", strerror(number));
+    return DATASET_UNREADABLE;
 }
 
 /* ---- what a file holds ---- */
@@ -95,6 +89,7 @@ struct layout {
     struct safetensor tensors[SAFETENSORS_MAX];
     int count;
     struct split train, test;
+    char loss[16]; /* of the metadata */
 };
 
 static bool fail(char *error, const char *sentence) {
@@ -179,7 +174,6 @@ static bool split_fits(const struct split *split, const char *prefix, struct dat
         info->trials = x->shape[1];
         info->inputs = x->shape[2];
         info->classes = classes;
-        info->mask = m != NULL;
         info->outputs = classes ? 0 : y->shape[2];
         return true;
     }
@@ -196,9 +190,28 @@ static bool split_fits(const struct split *split, const char *prefix, struct dat
     return true;
 }
 
-static bool layout_read(const struct mapped *file, struct layout *layout, struct dataset_info *info, char *error) {
+/* Bytes that the data take in memory; what is kept in place has its own type, the rest is float32. */
+static size_t memory_of(const struct safetensor *tensor, bool as_floats) {
+    bool in_place = !as_floats && tensor->type != TENSOR_F64;
+    return tensor->count * (in_place ? tensor_type_size(tensor->type) : sizeof(float));
+}
+
+static size_t split_memory(const struct split *split) {
+    return split->inputs == NULL ? 0
+                                 : memory_of(split->inputs, false) + memory_of(split->targets, false) +
+                                       (split->mask == NULL ? 0 : memory_of(split->mask, true));
+}
+
+static bool layout_read(struct blocks *blocks, bool strict, struct layout *layout, struct dataset_info *info,
+                        int *number, char *error) {
     char reason[256];
-    if (!safetensors_parse(file->bytes, file->size, layout->tensors, &layout->count, reason)) {
+    size_t held = blocks->size < HEADER_MOST ? blocks->size : HEADER_MOST;
+    *number = read_at(blocks, 0, blocks->block, held);
+    if (*number != 0) {
+        return false;
+    }
+    if (!safetensors_parse_header(blocks->block, held, blocks->size, strict, layout->tensors, &layout->count,
+                                  layout->loss, reason)) {
         return fail(error, reason);
     }
     const struct safetensor *t = layout->tensors;
@@ -208,318 +221,445 @@ static bool layout_read(const struct mapped *file, struct layout *layout, struct
     layout->test = (struct split){safetensor_find(t, n, "test_inputs"), safetensor_find(t, n, "test_targets"),
                                   safetensor_find(t, n, "test_mask")};
     bool has_test = layout->test.inputs != NULL || layout->test.targets != NULL || layout->test.mask != NULL;
-    info->bytes = (int64_t)file->size;
-    return names_are_known(layout, error) && split_fits(&layout->train, "", info, true, error) &&
-           (!has_test || split_fits(&layout->test, "test_", info, false, error));
-}
-
-static bool numbers_are_finite(const struct safetensor *tensor, char *error) {
-    for (size_t i = 0; i < tensor->count; i++) {
-        if (!isfinite((float)safetensor_number(tensor, i))) {
-            char at[128];
-            snprintf(error, DATASET_ERROR_BYTES,
-                     "the tensor %s must hold finite numbers of float32's range; entry %s is %g", tensor->name,
-                     entry_quote(tensor, i, at), safetensor_number(tensor, i));
-            return false;
-        }
+    if (!names_are_known(layout, error) || !split_fits(&layout->train, "", info, true, error) ||
+        (has_test && !split_fits(&layout->test, "test_", info, false, error))) {
+        return false;
     }
+    info->mask = layout->train.mask != NULL;
+    info->test_mask = layout->test.mask != NULL;
+    info->bytes = (int64_t)blocks->size;
+    info->memory = (int64_t)(split_memory(&layout->train) + split_memory(&layout->test));
+    snprintf(info->inputs_type, sizeof info->inputs_type, "%s", tensor_type_name(layout->train.inputs->type));
+    snprintf(info->targets_type, sizeof info->targets_type, "%s", tensor_type_name(layout->train.targets->type));
     return true;
 }
 
-/* Every number; counts the classes into info->outputs. */
-static bool split_is_sound(const struct split *split, struct dataset_info *info, char *error) {
-    double sum = 0.0;
-    char at[128];
-    if (!numbers_are_finite(split->inputs, error)) {
-        return false;
-    }
-    if (!info->classes && !numbers_are_finite(split->targets, error)) {
-        return false;
-    }
-    for (size_t i = 0; info->classes && i < split->targets->count; i++) {
-        double class = safetensor_number(split->targets, i);
-        if (class < 0 || class >= OUTPUTS_MAX) {
-            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold classes from 0 to %d; entry %s is %.0f",
-                     split->targets->name, OUTPUTS_MAX - 1, entry_quote(split->targets, i, at), class);
-            return false;
+/* ---- one pass ---- */
+
+/*
+ * Entries [first, first + part->count) of a tensor; part->bytes holds them. False ends the pass: the file is refused.
+ */
+typedef bool take_entries(void *user, const struct safetensor *tensor, const struct safetensor *part, size_t first);
+
+/* Hands on the tensor's entries, a block at a time. 0, or an errno; *taken false where `take` wants no more. */
+static int tensor_walk(struct blocks *blocks, const struct safetensor *tensor, const struct dataset_patience *patience,
+                       take_entries *take, void *user, bool *taken) {
+    size_t each = tensor_type_size(tensor->type), most = BLOCK_BYTES / each;
+    for (size_t first = 0; first < tensor->count && *taken;) {
+        struct safetensor part = *tensor;
+        part.count = tensor->count - first < most ? tensor->count - first : most;
+        part.bytes = blocks->block;
+        if (patience != NULL && patience->stopped(patience->user)) {
+            return ECANCELED;
         }
-        info->outputs = (size_t)class + 1 > info->outputs ? (size_t)class + 1 : info->outputs;
-    }
-    for (size_t i = 0; split->mask != NULL && i < split->mask->count; i++) {
-        double weight = safetensor_number(split->mask, i);
-        if (!(weight >= 0.0 && weight <= 1e6)) {
-            snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold numbers from 0 to 1000000; entry %s is %g",
-                     split->mask->name, entry_quote(split->mask, i, at), weight);
-            return false;
+        int number = read_at(blocks, tensor->offset + first * each, blocks->block, part.count * each);
+        if (number != 0) {
+            return number;
         }
-        sum += (double)(float)weight; /* as it will be used */
+        *taken = take(user, tensor, &part, first);
+        first += part.count;
     }
-    if (split->mask != NULL && sum == 0.0) {
-        snprintf(error, DATASET_ERROR_BYTES,
-                 "the tensor %s must count at least one step; all its entries are 0 as float32", split->mask->name);
-        return false;
-    }
-    return true;
+    return 0;
 }
 
-/* ---- the directory ---- */
-
-/* Splits "NAME@SHA256.safetensors". */
-static bool file_name_split(const char *file, char name[DATASET_NAME_BYTES], char sha256[STORE_HASH_BYTES]) {
-    const char *at = strrchr(file, '@');
-    if (at == NULL || (size_t)(at - file) >= DATASET_NAME_BYTES ||
-        strlen(at + 1) != STORE_HASH_BYTES - 1 + strlen(SUFFIX) || strcmp(at + STORE_HASH_BYTES, SUFFIX) != 0) {
-        return false;
-    }
-    snprintf(name, DATASET_NAME_BYTES, "%.*s", (int)(at - file), file);
-    snprintf(sha256, STORE_HASH_BYTES, "%.*s", STORE_HASH_BYTES - 1, at + 1);
-    return true;
-}
-
-/* The class count of a class dataset is known only by reading it; it is told where a dataset is put or trained on. */
-static bool info_read(const char *path, struct dataset_info *info, char *error) {
-    struct mapped file;
-    struct layout layout;
-    if (!map_file(path, &file)) {
-        return fail(error, "the dataset's file cannot be read");
-    }
-    bool ok = layout_read(&file, &layout, info, error) &&
-              (!info->classes || split_is_sound(&layout.train, info, error));
-    info->created = file.modified;
-    unmap_file(&file);
-    return ok;
-}
-
-int dataset_find(const char *data, const char *name, struct dataset_info *info, char path[4096],
-                 char error[DATASET_ERROR_BYTES]) {
-    char directory[4096];
-    int found = 0;
-    *info = (struct dataset_info){0};
-    DIR *entries = dataset_directory(data, directory) ? opendir(directory) : NULL;
-    for (struct dirent *entry; entries != NULL && found == 0 && (entry = readdir(entries)) != NULL;) {
-        char known[DATASET_NAME_BYTES], sha256[STORE_HASH_BYTES];
-        if (file_name_split(entry->d_name, known, sha256) && strcmp(known, name) == 0) {
-            memcpy(info->name, known, sizeof known);
-            memcpy(info->sha256, sha256, sizeof sha256);
-            found = snprintf(path, 4096, "%s/%s", directory, entry->d_name) < 4096 && info_read(path, info, error) ? 1
-                                                                                                                   : -1;
-        }
-    }
-    if (entries != NULL) {
-        closedir(entries);
-    }
-    return found;
-}
-
-int dataset_list(const char *data, void (*each)(void *user, const struct dataset_info *info), void *user) {
-    char directory[4096], error[DATASET_ERROR_BYTES], path[4096];
-    struct dirent **entries;
-    int listed = 0, count = dataset_directory(data, directory) ? scandir(directory, &entries, NULL, alphasort) : -1;
-    for (int i = 0; i < count; i++) {
-        struct dataset_info info = {0};
-        if (file_name_split(entries[i]->d_name, info.name, info.sha256) &&
-            snprintf(path, sizeof path, "%s/%s", directory, entries[i]->d_name) < 4096 &&
-            info_read(path, &info, error)) {
-            each(user, &info);
-            listed++;
-        }
-        free(entries[i]);
-    }
-    if (count >= 0) {
-        free(entries);
-    }
-    return count < 0 ? -1 : listed;
-}
-
-static void digest_bytes(const struct mapped *file, char hex[STORE_HASH_BYTES]) {
+static int file_digest(struct blocks *blocks, const struct dataset_patience *patience, char hex[STORE_HASH_BYTES]) {
     struct sha256_ctx context;
     uint8_t bytes[SHA256_DIGEST_SIZE];
     sha256_init(&context);
-    sha256_update(&context, file->size, file->bytes);
+    for (size_t at = 0; at < blocks->size; at += BLOCK_BYTES) {
+        size_t size = blocks->size - at < BLOCK_BYTES ? blocks->size - at : BLOCK_BYTES;
+        int number = patience != NULL && patience->stopped(patience->user) ? ECANCELED
+                                                                           : read_at(blocks, at, blocks->block, size);
+        if (number != 0) {
+            return number;
+        }
+        sha256_update(&context, size, blocks->block);
+    }
     sha256_digest(&context, sizeof bytes, bytes);
     for (size_t i = 0; i < sizeof bytes; i++) {
         snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
     }
+    return 0;
 }
 
-/* Removes every file of this name but `keep` (NULL: all); how many. */
-static int remove_others(const char *directory, const char *name, const char *keep) {
-    int removed = 0;
-    DIR *entries = opendir(directory);
-    for (struct dirent *entry; entries != NULL && (entry = readdir(entries)) != NULL;) {
-        char known[DATASET_NAME_BYTES], sha256[STORE_HASH_BYTES], path[4096];
-        if (file_name_split(entry->d_name, known, sha256) && strcmp(known, name) == 0 &&
-            (keep == NULL || strcmp(sha256, keep) != 0) &&
-            snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) < 4096) {
-            removed += unlink(path) == 0;
+/* ---- checking every number ---- */
+
+/* What is known of a file while its numbers are checked. */
+struct check {
+    const struct layout *layout;
+    struct dataset_info *info;
+    bool strict;
+    char *error;
+    bool trained_classes[OUTPUTS_MAX]; /* that stand in the training targets */
+    bool one_hot;                      /* so far, every row of the training targets is 0 but for one 1 */
+    double row_sum;                    /* of the row that is being read */
+    size_t counted, from;              /* entries of the mask being read that count, and the first step with one */
+};
+
+static bool take_numbers(void *user, const struct safetensor *tensor, const struct safetensor *part, size_t first) {
+    struct check *check = user;
+    for (size_t i = 0; i < part->count; i++) {
+        if (!isfinite((float)safetensor_number(part, i))) {
+            char at[128];
+            snprintf(check->error, DATASET_ERROR_BYTES,
+                     "the tensor %s must hold finite numbers of float32's range; entry %s is %g", tensor->name,
+                     entry_quote(tensor, first + i, at), safetensor_number(part, i));
+            return false;
         }
     }
-    if (entries != NULL) {
-        closedir(entries);
-    }
-    return removed;
+    return true;
 }
 
-/* Of two files of one name, which is newer. */
-static int64_t file_age(const char *directory, const char *file) {
-    struct stat status;
-    char path[4096];
-    bool found = snprintf(path, sizeof path, "%s/%s", directory, file) < 4096 && stat(path, &status) == 0;
-    return found ? (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec : INT64_MIN;
-}
-
-void dataset_uploads_clear(const char *data) {
-    char directory[4096], path[4096], kept[DATASET_NAME_BYTES] = "", sha256[STORE_HASH_BYTES] = "";
-    struct dirent **entries;
-    int64_t kept_age = 0;
-    int count = dataset_directory(data, directory) ? scandir(directory, &entries, NULL, alphasort) : -1;
-    for (int i = 0; i < count; i++) {
-        const char *file = entries[i]->d_name;
-        char name[DATASET_NAME_BYTES], digest[STORE_HASH_BYTES];
-        if (strncmp(file, ".upload-", 8) == 0 && snprintf(path, sizeof path, "%s/%s", directory, file) < 4096) {
-            unlink(path);
-        } else if (file_name_split(file, name, digest)) {
-            /*
-             * files of one name follow each other; a kill between the rename of the new one and the removal of the old
-             * one leaves both
-             */
-            bool same = strcmp(name, kept) == 0;
-            int64_t age = file_age(directory, file);
-            if (!same || age > kept_age) {
-                memcpy(kept, name, sizeof name);
-                memcpy(sha256, digest, sizeof digest);
-                kept_age = age;
-            }
-            if (same) {
-                remove_others(directory, kept, sha256);
-            }
+static bool take_values(void *user, const struct safetensor *tensor, const struct safetensor *part, size_t first) {
+    struct check *check = user;
+    size_t outputs = tensor->shape[2];
+    for (size_t i = 0; i < part->count && check->one_hot; i++) {
+        double value = safetensor_number(part, i);
+        check->row_sum += value;
+        check->one_hot = value == 0.0 || value == 1.0;
+        if ((first + i + 1) % outputs == 0) {
+            check->one_hot = check->one_hot && check->row_sum == 1.0;
+            check->row_sum = 0.0;
         }
-        free(entries[i]);
     }
-    if (count >= 0) {
-        free(entries);
-    }
+    return take_numbers(user, tensor, part, first);
 }
 
-static bool upload_check(const char *upload, struct dataset_info *info, char *error) {
-    struct mapped file;
+static bool take_classes(void *user, const struct safetensor *tensor, const struct safetensor *part, size_t first) {
+    struct check *check = user;
+    char at[128];
+    bool training = tensor == check->layout->train.targets;
+    for (size_t i = 0; i < part->count; i++) {
+        double class = safetensor_number(part, i);
+        if (class < 0 || class >= OUTPUTS_MAX) {
+            snprintf(check->error, DATASET_ERROR_BYTES,
+                     "the tensor %s must hold classes from 0 to %d; entry %s is %.0f", tensor->name, OUTPUTS_MAX - 1,
+                     entry_quote(tensor, first + i, at), class);
+            return false;
+        }
+        if (check->strict && !training && !check->trained_classes[(size_t)class]) {
+            snprintf(check->error, DATASET_ERROR_BYTES,
+                     "the tensor %s must hold classes that stand in targets too; entry %s is %.0f, which no training "
+                     "trial has",
+                     tensor->name, entry_quote(tensor, first + i, at), class);
+            return false;
+        }
+        check->trained_classes[(size_t)class] = check->trained_classes[(size_t)class] || training;
+        check->info->outputs = (size_t)class + 1 > check->info->outputs ? (size_t)class + 1 : check->info->outputs;
+    }
+    return true;
+}
+
+static bool take_mask(void *user, const struct safetensor *tensor, const struct safetensor *part, size_t first) {
+    struct check *check = user;
+    char at[128];
+    for (size_t i = 0; i < part->count; i++) {
+        double weight = safetensor_number(part, i);
+        if (!(weight >= 0.0 && weight <= 1e6)) {
+            snprintf(check->error, DATASET_ERROR_BYTES,
+                     "the tensor %s must hold numbers from 0 to 1000000; entry %s is %g", tensor->name,
+                     entry_quote(tensor, first + i, at), weight);
+            return false;
+        }
+        if ((float)weight != 0.0f) { /* as training sees it */
+            size_t step = (first + i) / tensor->shape[1];
+            check->from = step < check->from ? step : check->from;
+            check->counted++;
+        }
+    }
+    return true;
+}
+
+static bool mask_counts(struct check *check, const struct safetensor *mask) {
+    if (check->counted == 0 && check->strict) {
+        snprintf(check->error, DATASET_ERROR_BYTES,
+                 "the tensor %s must count at least one step; all its entries are 0 as float32", mask->name);
+    }
+    return check->counted > 0 || !check->strict;
+}
+
+static bool values_are_meant(struct check *check, const struct safetensor *targets) {
+    bool suspicious = check->strict && check->one_hot && targets->shape[2] > 1 &&
+                      strcmp(check->layout->loss, "mse") != 0;
+    if (suspicious) {
+        snprintf(check->error, DATASET_ERROR_BYTES,
+                 "the tensor %s holds classes as one-hot rows, and would be fitted by squared error: give the classes "
+                 "as integers of shape (steps, trials), or, where squared error is meant, \"loss\": \"mse\" in "
+                 "__metadata__",
+                 targets->name);
+    }
+    return !suspicious;
+}
+
+/* 0, or an errno; *sound false with a sentence where a number is refused. */
+static int split_check(struct blocks *blocks, const struct dataset_patience *patience, const struct split *split,
+                       struct check *check, bool *sound) {
+    bool training = split == &check->layout->train;
+    int number = tensor_walk(blocks, split->inputs, patience, take_numbers, check, sound);
+    if (number == 0 && *sound) {
+        check->one_hot = training;
+        check->row_sum = 0.0;
+        number = tensor_walk(blocks, split->targets, patience, check->info->classes ? take_classes : take_values, check,
+                             sound);
+        *sound = *sound && (!training || check->info->classes || values_are_meant(check, split->targets));
+    }
+    check->from = split->mask == NULL ? 0 : split->inputs->shape[0];
+    check->counted = split->mask == NULL ? split->inputs->shape[0] * split->inputs->shape[1] : 0;
+    if (split->mask != NULL && number == 0 && *sound) {
+        number = tensor_walk(blocks, split->mask, patience, take_mask, check, sound);
+        *sound = *sound && (number != 0 || mask_counts(check, split->mask));
+    }
+    if (training) {
+        check->info->counted = (int64_t)check->counted;
+        check->info->from = check->from;
+    } else {
+        check->info->test_from = check->from;
+    }
+    return number;
+}
+
+static int numbers_check(struct blocks *blocks, const struct dataset_patience *patience, const struct layout *layout,
+                         bool strict, struct dataset_info *info, bool *sound, char *error) {
+    struct check *check = calloc(1, sizeof *check);
+    if (check == NULL) {
+        return ENOMEM;
+    }
+    check->layout = layout;
+    check->info = info;
+    check->strict = strict;
+    check->error = error;
+    int number = split_check(blocks, patience, &layout->train, check, sound);
+    if (number == 0 && *sound && layout->test.inputs != NULL) {
+        number = split_check(blocks, patience, &layout->test, check, sound);
+    }
+    free(check);
+    return number;
+}
+
+enum dataset_result dataset_check(const char *path, bool strict, const struct dataset_patience *patience,
+                                  struct dataset_info *info, char error[DATASET_ERROR_BYTES]) {
+    struct blocks blocks;
     struct layout layout;
-    if (!map_file(upload, &file)) {
-        return fail(error, "the body must be a safetensors file; it is empty");
-    }
-    bool ok = layout_read(&file, &layout, info, error) && split_is_sound(&layout.train, info, error) &&
-              (layout.test.inputs == NULL || split_is_sound(&layout.test, info, error));
-    if (ok) {
-        digest_bytes(&file, info->sha256);
-    }
-    info->created = file.modified;
-    unmap_file(&file);
-    return ok;
-}
-
-bool dataset_adopt(const char *data, const char *name, const char *upload, struct dataset_info *info, bool *replaced,
-                   int *status, char error[DATASET_ERROR_BYTES]) {
-    char directory[4096], path[4096 + 256];
+    int number = blocks_open(&blocks, path);
+    bool sound = true;
     *info = (struct dataset_info){0};
-    *status = 422;
-    if (!upload_check(upload, info, error)) {
-        unlink(upload);
-        return false;
+    if (number == 0 && blocks.size == 0) {
+        sound = fail(error, "the body must be a safetensors file; it is empty");
     }
-    snprintf(info->name, sizeof info->name, "%s", name);
-    *status = 500;
-    bool ok = dataset_directory(data, directory);
-    snprintf(path, sizeof path, "%s/%s@%s%s", directory, name, info->sha256, SUFFIX);
-    ok = ok && sync_path(upload, O_RDWR) && rename(upload, path) == 0;
+    sound = sound && number == 0 && layout_read(&blocks, strict, &layout, info, &number, error);
+    if (number == 0 && sound) {
+        number = numbers_check(&blocks, patience, &layout, strict, info, &sound, error);
+    }
+    if (number == 0 && sound) {
+        number = file_digest(&blocks, patience, info->sha256);
+    }
+    blocks_close(&blocks);
+    if (number != 0) {
+        return unreadable(number, error);
+    }
+    return sound ? DATASET_SOUND : DATASET_REFUSED;
+}
+
+/* ---- what is kept beside a file ---- */
+
+json_t *dataset_info_encode(const struct dataset_info *info) {
+    return json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:I, s:I, s:I, s:s, s:s}", "format",
+                     1, "sha256", info->sha256, "bytes", (json_int_t)info->bytes, "memory", (json_int_t)info->memory,
+                     "steps", (json_int_t)info->steps, "trials", (json_int_t)info->trials, "inputs",
+                     (json_int_t)info->inputs, "outputs", (json_int_t)info->outputs, "test_trials",
+                     (json_int_t)info->test_trials, "classes", info->classes, "mask", info->mask, "test_mask",
+                     info->test_mask, "from", (json_int_t)info->from, "test_from", (json_int_t)info->test_from,
+                     "counted", (json_int_t)info->counted, "inputs_type", info->inputs_type, "targets_type",
+                     info->targets_type);
+}
+
+/* A number that counts something; false where it is none. */
+static bool size_decode(const json_t *document, const char *key, json_int_t least, size_t *size) {
+    const json_t *value = json_object_get(document, key);
+    *size = (size_t)json_integer_value(value);
+    return json_is_integer(value) && json_integer_value(value) >= least;
+}
+
+static bool text_decode(const json_t *document, const char *key, char *text, size_t room) {
+    const char *value = json_string_value(json_object_get(document, key));
+    return value != NULL && (size_t)snprintf(text, room, "%s", value) < room;
+}
+
+static bool flag_decode(const json_t *document, const char *key, bool *flag) {
+    const json_t *value = json_object_get(document, key);
+    *flag = json_is_true(value);
+    return json_is_boolean(value);
+}
+
+bool dataset_info_decode(struct dataset_info *info, const json_t *document) {
+    size_t format, bytes, memory, counted;
+    *info = (struct dataset_info){0};
+    bool ok = size_decode(document, "format", 1, &format) && format == 1 &&
+              text_decode(document, "sha256", info->sha256, sizeof info->sha256) &&
+              size_decode(document, "bytes", 1, &bytes) && size_decode(document, "memory", 1, &memory) &&
+              size_decode(document, "steps", 1, &info->steps) && size_decode(document, "trials", 1, &info->trials) &&
+              size_decode(document, "inputs", 1, &info->inputs) &&
+              size_decode(document, "outputs", 1, &info->outputs) &&
+              size_decode(document, "test_trials", 0, &info->test_trials) &&
+              flag_decode(document, "classes", &info->classes) && flag_decode(document, "mask", &info->mask) &&
+              flag_decode(document, "test_mask", &info->test_mask) && size_decode(document, "from", 0, &info->from) &&
+              size_decode(document, "test_from", 0, &info->test_from) &&
+              size_decode(document, "counted", 0, &counted) &&
+              text_decode(document, "inputs_type", info->inputs_type, sizeof info->inputs_type) &&
+              text_decode(document, "targets_type", info->targets_type, sizeof info->targets_type);
     if (ok) {
-        /* the new one is durable before the old one goes: after a power cut one of them is there */
-        ok = sync_path(directory, O_RDONLY | O_DIRECTORY);
-        *replaced = remove_others(directory, name, info->sha256) > 0;
-        ok = (!*replaced || sync_path(directory, O_RDONLY | O_DIRECTORY)) && ok;
-    }
-    if (!ok) {
-        *status = errno == ENOSPC || errno == EDQUOT ? 507 : 500;
-        snprintf(error, DATASET_ERROR_BYTES, "the dataset cannot be stored: %s", strerror(errno));
-        unlink(upload);
+        info->bytes = (int64_t)bytes;
+        info->memory = (int64_t)memory;
+        info->counted = (int64_t)counted;
     }
     return ok;
 }
 
-bool dataset_remove(const char *data, const char *name) {
-    char directory[4096];
-    bool removed = dataset_directory(data, directory) && remove_others(directory, name, NULL) > 0;
-    return removed && sync_path(directory, O_RDONLY | O_DIRECTORY);
+struct task_data dataset_describe(const struct dataset_info *info) {
+    return (struct task_data){
+        .steps = info->steps,
+        .inputs = info->inputs,
+        .outputs = info->outputs,
+        .loss = info->classes ? LOSS_CROSS_ENTROPY : LOSS_MSE,
+        .train = {.trials = info->trials, .masked = info->mask, .mask_from = info->from},
+        .test = {.trials = info->test_trials, .masked = info->test_mask, .mask_from = info->test_from}};
 }
 
 /* ---- loading ---- */
 
-static void *take(struct dataset_data *loaded, size_t count, size_t size) {
-    void *memory = calloc(count, size);
+static void *take(struct dataset_data *loaded, size_t bytes) {
+    void *memory = malloc(bytes + (bytes == 0));
     if (memory != NULL) {
         loaded->memory[loaded->count++] = memory;
+        loaded->bytes += (int64_t)bytes;
     }
     return memory;
 }
 
-static float *floats_of(struct dataset_data *loaded, const struct safetensor *tensor) {
-    float *to = take(loaded, tensor->count, sizeof *to);
-    for (size_t i = 0; to != NULL && i < tensor->count; i++) {
-        to[i] = (float)safetensor_number(tensor, i);
+/* A tensor on its way into memory: as it is, or as float32. */
+struct load {
+    struct dataset_info *info;
+    unsigned char *to;
+    bool as_floats;
+};
+
+static bool take_load(void *user, const struct safetensor *tensor, const struct safetensor *part, size_t first) {
+    const struct load *load = user;
+    size_t each = tensor_type_size(tensor->type);
+    if (!load->as_floats) {
+        memcpy(load->to + first * each, part->bytes, part->count * each);
+        return true;
     }
-    return to;
+    for (size_t i = 0; i < part->count; i++) {
+        float value = (float)safetensor_number(part, i);
+        memcpy(load->to + (first + i) * sizeof value, &value, sizeof value);
+    }
+    return true;
 }
 
-static bool split_load(struct dataset_data *loaded, const struct split *split, bool classes, struct trial_set *set) {
+static int tensor_load(struct blocks *blocks, struct dataset_data *loaded, const struct safetensor *tensor,
+                       bool as_floats, struct data_array *array) {
+    static const enum data_type types[TENSOR_TYPES] = {
+        [TENSOR_F32] = DATA_F32, [TENSOR_F64] = DATA_F32, [TENSOR_I8] = DATA_I8,   [TENSOR_U8] = DATA_U8,
+        [TENSOR_BOOL] = DATA_U8, [TENSOR_I16] = DATA_I16, [TENSOR_I32] = DATA_I32, [TENSOR_I64] = DATA_I64};
+    struct load load = {.to = take(loaded, memory_of(tensor, as_floats)),
+                        .as_floats = as_floats || tensor->type == TENSOR_F64};
+    bool taken = true;
+    if (load.to == NULL) {
+        return ENOMEM;
+    }
+    *array = (struct data_array){.bytes = load.to, .type = load.as_floats ? DATA_F32 : types[tensor->type]};
+    return tensor_walk(blocks, tensor, NULL, take_load, &load, &taken);
+}
+
+static int split_load(struct blocks *blocks, struct dataset_data *loaded, const struct split *split, bool classes,
+                      struct trial_set *set) {
+    struct data_array mask = {0};
     set->trials = split->inputs->shape[1];
-    set->inputs = floats_of(loaded, split->inputs);
-    set->mask = split->mask == NULL ? NULL : floats_of(loaded, split->mask);
-    if (!classes) {
-        set->values = floats_of(loaded, split->targets);
-        return set->inputs != NULL && set->values != NULL && (split->mask == NULL || set->mask != NULL);
+    int number = tensor_load(blocks, loaded, split->inputs, false, &set->inputs);
+    if (number == 0) {
+        number = tensor_load(blocks, loaded, split->targets, false, classes ? &set->classes : &set->values);
     }
-    int32_t *to = take(loaded, split->targets->count, sizeof *to);
-    for (size_t i = 0; to != NULL && i < split->targets->count; i++) {
-        to[i] = (int32_t)safetensor_number(split->targets, i);
+    if (number == 0 && split->mask != NULL) {
+        number = tensor_load(blocks, loaded, split->mask, true, &mask);
+        set->mask = (const float *)(const void *)mask.bytes; /* malloc aligned it */
     }
-    set->classes = to;
-    return set->inputs != NULL && to != NULL && (split->mask == NULL || set->mask != NULL);
+    return number;
 }
 
-bool dataset_data_load(const char *data, const char *name, struct dataset_data *loaded, char sha256[STORE_HASH_BYTES],
+/* The first step that counts in some trial of the set. */
+static size_t mask_begin(const struct trial_set *set, size_t steps) {
+    size_t i = 0;
+    while (set->mask != NULL && i < steps * set->trials && set->mask[i] == 0.0f) {
+        i++;
+    }
+    return i / set->trials;
+}
+
+/* The number of outputs of class targets is known only from all of them. */
+static size_t classes_count(const struct trial_set *set, const struct safetensor *targets) {
+    struct safetensor all = *targets;
+    size_t most = 0;
+    all.bytes = set->classes.bytes;
+    for (size_t i = 0; i < all.count; i++) {
+        size_t class = (size_t)safetensor_number(&all, i);
+        most = class > most ? class : most;
+    }
+    return most + 1;
+}
+
+static int splits_load(struct blocks *blocks, const struct layout *layout, const struct dataset_info *info,
+                       struct dataset_data *loaded) {
+    struct task_data *data = &loaded->task;
+    *data = dataset_describe(info);
+    int number = split_load(blocks, loaded, &layout->train, info->classes, &data->train);
+    if (number == 0 && layout->test.inputs != NULL) {
+        number = split_load(blocks, loaded, &layout->test, info->classes, &data->test);
+    }
+    if (number != 0) {
+        return number;
+    }
+    data->train.mask_from = mask_begin(&data->train, data->steps);
+    if (info->classes) {
+        data->outputs = classes_count(&data->train, layout->train.targets);
+    }
+    if (layout->test.inputs != NULL) {
+        data->test.mask_from = mask_begin(&data->test, data->steps);
+        size_t outputs = info->classes ? classes_count(&data->test, layout->test.targets) : 0;
+        data->outputs = outputs > data->outputs ? outputs : data->outputs;
+    }
+    return 0;
+}
+
+bool dataset_data_load(const char *path, const char *sha256, struct dataset_data *loaded,
                        char error[DATASET_ERROR_BYTES]) {
-    struct dataset_info info;
-    struct mapped file;
+    struct blocks blocks;
     struct layout layout;
-    char path[4096], digest[STORE_HASH_BYTES];
+    struct dataset_info info = {0};
+    char digest[STORE_HASH_BYTES] = "";
     *loaded = (struct dataset_data){0};
-    int found = dataset_find(data, name, &info, path, error);
-    if (found == 0) {
-        snprintf(error, DATASET_ERROR_BYTES, "there is no dataset \"%s\" (PUT /v1/datasets/%s makes one)", name, name);
+    *error = '\0';
+    int number = blocks_open(&blocks, path);
+    number = number != 0 ? number : file_digest(&blocks, NULL, digest);
+    /* what was checked when it was put needs no second check: it is the same, byte for byte */
+    bool same = number == 0 && strcmp(digest, sha256) == 0;
+    if (number == 0 && !same) {
+        fail(error, "the dataset's file is damaged: its sha256 is not the one under which it was put");
     }
-    if (found != 1 || !map_file(path, &file)) {
-        return found == 1 ? fail(error, "the dataset's file cannot be read") : false;
+    same = same && layout_read(&blocks, false, &layout, &info, &number, error);
+    if (same) {
+        number = splits_load(&blocks, &layout, &info, loaded);
     }
-    digest_bytes(&file, digest);
-    bool ok = strcmp(digest, info.sha256) == 0
-                  ? true
-                  : fail(error, "the dataset's file is damaged: its sha256 is not the one under which it was put");
-    ok = ok && layout_read(&file, &layout, &info, error) && split_is_sound(&layout.train, &info, error) &&
-         (layout.test.inputs == NULL || split_is_sound(&layout.test, &info, error));
-    if (ok) {
-        loaded->task = (struct task_data){.steps = info.steps,
-                                          .inputs = info.inputs,
-                                          .outputs = info.outputs,
-                                          .loss = info.classes ? LOSS_CROSS_ENTROPY : LOSS_MSE};
-        ok = (split_load(loaded, &layout.train, info.classes, &loaded->task.train) &&
-              (layout.test.inputs == NULL || split_load(loaded, &layout.test, info.classes, &loaded->task.test))) ||
-             fail(error, "the dataset does not fit into memory");
+    blocks_close(&blocks);
+    if (number == ENOMEM) {
+        fail(error, "the dataset does not fit into memory");
+    } else if (number != 0) {
+        unreadable(number, error);
     }
-    memcpy(sha256, digest, sizeof digest);
-    unmap_file(&file);
-    if (!ok) {
+    if (number != 0 || !same) {
         dataset_data_release(loaded);
     }
-    return ok;
+    return number == 0 && same;
 }
 
 void dataset_data_release(struct dataset_data *loaded) {

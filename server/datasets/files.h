@@ -1,11 +1,15 @@
 /*
- * A user's datasets: DIR/datasets/user/NAME@SHA256.safetensors, a file each. The name carries the sha256, so that a
- * dataset and its digest are replaced in one rename. Inputs (T,B,I); targets (T,B) of classes or (T,B,O) of values;
+ * A user's dataset as a file: a safetensors file with inputs (T,B,I); targets (T,B) of classes or (T,B,O) of values;
  * optional mask (T,B); optional test_inputs, test_targets, test_mask.
+ *
+ * What checking a file taught is a struct dataset_info; it is kept beside the file (catalog.h), so that nobody reads
+ * the data again to know their shape. Files are read by pread in blocks and never mapped: a disk that fails is an
+ * error, not a signal, and what a loaded dataset takes is what was allocated. Any thread.
  */
 #ifndef MODPROP_SERVER_DATASET_FILES_H
 #define MODPROP_SERVER_DATASET_FILES_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,45 +20,54 @@
 #define DATASET_ERROR_BYTES 512
 
 struct dataset_info {
-    char name[DATASET_NAME_BYTES];
-    char sha256[STORE_HASH_BYTES];
-    int64_t bytes, created; /* ms since 1970 */
+    char sha256[STORE_HASH_BYTES]; /* of the file */
+    int64_t bytes, memory;         /* of the file; of the data once they are loaded */
     size_t steps, trials, inputs, outputs, test_trials;
-    bool classes, mask;
+    bool classes;           /* cross-entropy */
+    bool mask, test_mask;   /* the split has one */
+    size_t from, test_from; /* the first step that counts in some trial of the split; `steps` where none does */
+    int64_t counted;        /* entries of the training targets that count: steps times trials without a mask */
+    char inputs_type[8], targets_type[8];
 };
 
 /* 1 to 64 letters, digits, dots, hyphens and underscores, not beginning with a dot. */
 bool dataset_name_is_valid(const char *name);
 
-/* Makes the directory where it is missing; 4096 bytes of path. */
-bool dataset_directory(const char *data, char path[4096]);
+/* For what takes long: `stopped` is asked between blocks; NULL: nobody stops it. */
+struct dataset_patience {
+    bool (*stopped)(void *user);
+    void *user;
+};
 
-/* Removes uploads that a daemon left unfinished, and the older of two files of one name, of which a kill left both. */
-void dataset_uploads_clear(const char *data);
-
-/* 1 found (with the file's path), 0 not, -1 damaged (error says how). Reads the header alone. */
-int dataset_find(const char *data, const char *name, struct dataset_info *info, char path[4096],
-                 char error[DATASET_ERROR_BYTES]);
-
-/* Calls each for every dataset; how many, or -1. */
-int dataset_list(const char *data, void (*each)(void *user, const struct dataset_info *info), void *user);
+enum dataset_result {
+    DATASET_SOUND,
+    DATASET_REFUSED,   /* the file is no dataset; the sentence says why */
+    DATASET_UNREADABLE /* the disk failed, there was no memory, or it was stopped */
+};
 
 /*
- * Checks a file that was uploaded (every number, every class), makes it durable and the dataset of this name. False
- * with a sentence; *status is then 422, 507 or 500. The file at `upload` is gone either way. *replaced: there was one
- * of this name.
+ * Reads the whole file and checks every number. `strict`: as an upload; else as version 0.1 accepted them, for what is
+ * stored already.
  */
-bool dataset_adopt(const char *data, const char *name, const char *upload, struct dataset_info *info, bool *replaced,
-                   int *status, char error[DATASET_ERROR_BYTES]);
-bool dataset_remove(const char *data, const char *name);
+enum dataset_result dataset_check(const char *path, bool strict, const struct dataset_patience *patience,
+                                  struct dataset_info *info, char error[DATASET_ERROR_BYTES]);
 
-/* The trials in memory; `memory` (freed by dataset_data_release) holds them. False with a sentence. */
+/* What is kept beside the file, and back; false where the document is not one of ours. NULL without memory. */
+json_t *dataset_info_encode(const struct dataset_info *info);
+bool dataset_info_decode(struct dataset_info *info, const json_t *document);
+
+/* The data's sizes without their trials: enough for a task's shape and an estimate. */
+struct task_data dataset_describe(const struct dataset_info *info);
+
+/* The trials in memory; `memory` (freed by dataset_data_release) holds them. */
 struct dataset_data {
     struct task_data task;
-    void *memory[8];
+    void *memory[16];
     int count;
+    int64_t bytes;
 };
-bool dataset_data_load(const char *data, const char *name, struct dataset_data *loaded, char sha256[STORE_HASH_BYTES],
+/* Loads a file that was checked before, and compares its sha256. False with a sentence. */
+bool dataset_data_load(const char *path, const char *sha256, struct dataset_data *loaded,
                        char error[DATASET_ERROR_BYTES]);
 void dataset_data_release(struct dataset_data *loaded);
 

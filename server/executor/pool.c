@@ -310,19 +310,39 @@ static double on_clock(void *user) {
     return clock_seconds();
 }
 
-/* A job goes on with the data that it began with, or not at all. */
-static bool data_is_same(struct worker *worker, bool goes_on) {
-    char digest[STORE_HASH_BYTES];
-    datasets_digest(worker->jobs->options.datasets, worker->data, digest);
-    worker->other_data = goes_on && worker->dataset_sha256[0] != '\0' && strcmp(digest, worker->dataset_sha256) != 0;
-    if (worker->other_data) {
-        snprintf(worker->error.text, sizeof worker->error.text,
-                 "the data have changed since the job began: their sha256 was %s and is %s", worker->dataset_sha256,
-                 digest);
+/* The data that the job was accepted with, or none. */
+static bool data_hold(struct worker *worker) {
+    struct datasets *datasets = worker->jobs->options.datasets;
+    char text[DATASETS_ERROR_BYTES];
+    enum datasets_result result = datasets_hold(datasets, &worker->spec.config.task, worker->dataset_sha256,
+                                                &worker->data, text);
+    worker->other_data = result == DATASETS_CHANGED;
+    if (result != DATASETS_HELD) {
+        snprintf(worker->error.text, sizeof worker->error.text, "%.250s", text);
         return false;
     }
-    memcpy(worker->dataset_sha256, digest, sizeof digest);
+    worker->spec.config.task.data = worker->data;
+    datasets_digest(datasets, worker->data, worker->dataset_sha256);
     return true;
+}
+
+/* Initial weights were checked against the task's shape when they came in; nothing may rest on that alone. */
+static bool shapes_agree(struct worker *worker) {
+    const struct train_config *config = &worker->spec.config;
+    struct problems problems = {0};
+    struct task_shape shape;
+    char text[256];
+    if (task_table[config->task.type]->shape(&config->task, &shape, text)) {
+        job_spec_check_shape(&worker->spec, shape.inputs, shape.outputs, &problems);
+    }
+    bool agree = problems.count == 0;
+    if (!agree) {
+        snprintf(worker->error.text, sizeof worker->error.text,
+                 "network.initial does not fit the task, which has %d inputs and %d outputs", shape.inputs,
+                 shape.outputs);
+    }
+    problems_release(&problems);
+    return agree;
 }
 
 /* A job that begins from given weights says what of them its network cannot hold: nobody would notice. */
@@ -365,13 +385,7 @@ static enum train_result attempt(struct worker *worker) {
                  damaged == 1 ? " was" : "s were", found == 1 ? "the one before" : "its beginning");
         say_log(worker, text);
     }
-    if (!datasets_hold(worker->jobs->options.datasets, &worker->spec.config.task, &worker->data, text)) {
-        snprintf(worker->error.text, sizeof worker->error.text, "%.250s", text);
-        free(checkpoint.bytes);
-        return TRAIN_INVALID;
-    }
-    worker->spec.config.task.data = worker->data;
-    if (!data_is_same(worker, checkpoint.bytes != NULL)) {
+    if (!data_hold(worker) || !shapes_agree(worker)) {
         datasets_release(worker->jobs->options.datasets, worker->data);
         free(checkpoint.bytes);
         return TRAIN_INVALID;

@@ -126,15 +126,33 @@ static bool is_active(void *user, const char *id) {
     return entry_find(user, id) != NULL || stalled_find(user, id) != NULL;
 }
 
-/* Whether a job fits beside those that run. One alone always does: it was accepted, maybe by a daemon with more. */
-static bool memory_is_free(const struct jobs *jobs, int64_t memory) {
-    int64_t taken = 0;
-    for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        if (entry->worker != NULL || entry->job.status == JOB_RUNNING) {
-            taken += entry->job.memory;
+static bool takes_memory(const struct entry *entry) {
+    return entry->worker != NULL || entry->job.status == JOB_RUNNING;
+}
+
+/* Bytes of the data of this digest, where none of the jobs before `upto` brings them in. */
+static int64_t data_memory(const struct jobs *jobs, const struct entry *upto, const char *sha256) {
+    for (const struct entry *entry = jobs->entries; entry != upto; entry = entry->next) {
+        if (takes_memory(entry) && strcmp(entry->job.dataset_sha256, sha256) == 0) {
+            return 0;
         }
     }
-    return taken == 0 || memory <= jobs->options.memory - taken;
+    return datasets_memory(jobs->options.datasets, sha256);
+}
+
+/*
+ * Whether a job fits beside those that run; data count once, however many train on them. One alone always does: it was
+ * accepted, maybe by a daemon with more.
+ */
+static bool memory_is_free(const struct jobs *jobs, const struct store_job *job) {
+    int64_t taken = 0;
+    for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
+        if (takes_memory(entry)) {
+            taken += entry->job.memory + data_memory(jobs, entry, entry->job.dataset_sha256);
+        }
+    }
+    int64_t needed = job->memory + data_memory(jobs, NULL, job->dataset_sha256);
+    return taken == 0 || needed <= jobs->options.memory - taken;
 }
 
 /* A job that goes on with other kernels than it began with has a mixed result: all sets are named, in order. */
@@ -158,7 +176,7 @@ void jobs_schedule(struct jobs *jobs) {
         if (store_job_next(jobs->options.reader, is_active, jobs, &job) != 1) {
             return;
         }
-        if (!memory_is_free(jobs, job.memory)) {
+        if (!memory_is_free(jobs, &job)) {
             store_job_release(&job); /* nobody overtakes it: small jobs could keep a large one waiting for ever */
             return;
         }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "api/event.h"
+#include "server/datasets/catalog.h"
 #include "server/jobs/internal.h"
 #include "server/base/log.h"
 
@@ -107,6 +108,7 @@ static void unit_count(struct entry *entry, const struct store_unit *unit) {
     for (const struct store_item *item = unit->first; item != NULL; item = item->next) {
         if (item->kind == STORE_JOB_DELETE) {
             counts->jobs[entry->stored]--;
+            catalog_release(datasets_catalog(entry->jobs->options.datasets), entry->job.dataset_sha256);
         } else if (item->kind == STORE_JOB_SET && item->job.status != entry->stored) {
             counts->jobs[entry->stored]--;
             counts->jobs[item->job.status]++;

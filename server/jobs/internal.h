@@ -110,8 +110,8 @@ struct worker {
     bool mismatch;                       /* thread's: a recomputed value differed */
     int64_t mismatch_iteration;
     char weights_sha256[STORE_HASH_BYTES]; /* thread's: of the last checkpoint */
-    char dataset_sha256[STORE_HASH_BYTES]; /* thread's: of earlier attempts, then of this one */
-    bool other_data;                       /* thread's: the two differ */
+    char dataset_sha256[STORE_HASH_BYTES]; /* thread's: of the data that the job rests on */
+    bool other_data;                       /* thread's: those that are there are others */
     enum train_result result;              /* thread's, then the loop's */
     struct train_error error;
     char hindrance[REASON_BYTES]; /* thread's: why it could not train or report, which is no fault of the job's; "": it

@@ -73,9 +73,11 @@ typedef void jobs_done(void *user, enum jobs_result result, const char *id, cons
 /* What is submitted; all stays the caller's. */
 struct jobs_submission {
     const struct job_spec *spec;
-    char *document;         /* its text (job_spec_text); taken over, whatever becomes of it */
-    const char *digest;     /* job_spec_digest */
-    int64_t memory;         /* bytes that it is estimated to take: it starts when that much is free */
+    char *document;     /* its text (job_spec_text); taken over, whatever becomes of it */
+    const char *digest; /* job_spec_digest */
+    const char *data;   /* sha256 of the data it rests on; "": none. A hold on a dataset (catalog.h) passes to the job
+                           with JOBS_DONE */
+    int64_t memory;     /* bytes that it is estimated to take: it starts when that much is free */
     const char *key, *body; /* stored as its idempotency key and the body's sha256; key NULL: none */
     const char *request;    /* id of the request */
 };

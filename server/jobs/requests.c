@@ -95,6 +95,7 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
                               .initial_loss = NAN,
                               .request = text_copy(asked->request)};
     snprintf(job->digest, sizeof job->digest, "%s", asked->digest);
+    snprintf(job->dataset_sha256, sizeof job->dataset_sha256, "%s", asked->data);
     memcpy(job->id, id, sizeof job->id);
     struct event_head head = {.job = id, .id = 1, .seq = ++jobs->seq, .time = now};
     said->event = (struct store_event){.seq = head.seq,

@@ -1,7 +1,7 @@
 /*
- * Datasets: a body streams to a file beside its place, is checked in a lane, and takes its place by a
- * rename. A dataset that an unfinished job trains on is not replaced or deleted: the job could not be resumed to the
- * same bits.
+ * Datasets: a body streams to a file beside its place, is checked in a lane, and becomes a version of its name
+ * (datasets/catalog.h). What is asked of them is answered from the catalogue, which is in memory: no request but a PUT
+ * reads data. Jobs hold the versions that they rest on, so that neither a PUT nor a DELETE is ever refused for them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,36 +11,62 @@
 #include <unistd.h>
 
 #include "api/event.h"
-#include "api/job.h"
 #include "api/text.h"
-#include "server/datasets/files.h"
+#include "server/datasets/catalog.h"
 #include "server/routes/replies.h"
 #include "server/routes/routes.h"
 
-#define UNFINISHED (1u << JOB_QUEUED | 1u << JOB_RUNNING | 1u << JOB_PAUSING | 1u << JOB_PAUSED | 1u << JOB_CANCELLING)
+#define PAGE_DEFAULT 100
+#define PAGE_MOST 1000
 
 /* A body on its way to disk; request->user of a PUT. */
 struct upload {
     struct request *request;
+    struct server *server;
     int descriptor;
-    char path[4096];
+    bool sized;       /* its length was announced */
+    int64_t promised; /* bytes that the catalogue holds free for it */
+    char path[SHELF_PATH_BYTES];
 };
 
 struct dataset_work {
     struct computation computation; /* first */
     char name[DATASET_NAME_BYTES];
-    char path[4096]; /* of the upload; "" : delete */
+    char path[SHELF_PATH_BYTES]; /* of the upload; "": delete */
 };
 
-static json_t *info_document(const struct dataset_info *info) {
-    char created[TIME_TEXT_BYTES], link[128];
-    time_text(info->created, created);
-    snprintf(link, sizeof link, "/v1/datasets/%s", info->name);
-    return json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:{s:s}}", "name", info->name, "sha256",
-                     info->sha256, "size", (json_int_t)info->bytes, "created_at", created, "steps",
-                     (json_int_t)info->steps, "trials", (json_int_t)info->trials, "inputs", (json_int_t)info->inputs,
-                     "outputs", (json_int_t)info->outputs, "test_trials", (json_int_t)info->test_trials, "loss",
-                     info->classes ? "cross_entropy" : "mse", "mask", info->mask, "links", "self", link);
+/* ---- documents ---- */
+
+static json_t *version_document(const struct catalog_version *version, bool newest) {
+    char created[TIME_TEXT_BYTES];
+    time_text(version->created, created);
+    return json_pack("{s:s, s:I, s:s, s:b, s:I, s:s}", "sha256", version->info.sha256, "size",
+                     (json_int_t)version->info.bytes, "created_at", created, "newest", newest, "jobs",
+                     (json_int_t)version->holders, "put_by", version->owner);
+}
+
+static json_t *dataset_document(const struct catalog_dataset *dataset) {
+    const struct catalog_version *newest = &dataset->versions[0];
+    const struct dataset_info *info = &newest->info;
+    char created[TIME_TEXT_BYTES], self[128], jobs[128];
+    time_text(newest->created, created);
+    snprintf(self, sizeof self, "/v1/datasets/%s", dataset->name);
+    snprintf(jobs, sizeof jobs, "/v1/datasets/%s/jobs", dataset->name);
+    json_t *versions = json_array();
+    int64_t bytes = 0;
+    for (size_t i = 0; i < dataset->count && i < CATALOG_VERSIONS_SHOWN; i++) {
+        json_array_append_new(versions, version_document(&dataset->versions[i], i == 0));
+        bytes += dataset->versions[i].info.bytes;
+    }
+    return json_pack(
+        "{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:{s:s, s:s}, s:I, s:I, s:I, s:o, s:{s:s, s:s}}",
+        "name", dataset->name, "sha256", info->sha256, "size", (json_int_t)info->bytes, "created_at", created, "steps",
+        (json_int_t)info->steps, "trials", (json_int_t)info->trials, "inputs", (json_int_t)info->inputs, "outputs",
+        (json_int_t)info->outputs, "test_trials", (json_int_t)info->test_trials, "loss",
+        info->classes ? "cross_entropy" : "mse", "mask", info->mask, "counted", (json_int_t)info->counted, "dtypes",
+        "inputs", info->inputs_type, "targets", info->targets_type, "memory_bytes", (json_int_t)info->memory,
+        "version_count", (json_int_t)dataset->count, "stored_bytes", (json_int_t)bytes, "versions", versions, "links",
+        "self", self, "jobs", jobs);
 }
 
 /* Answers 422 where the path names nothing that could be a dataset. */
@@ -55,75 +81,58 @@ static bool name_is_good(struct request *request) {
     return false;
 }
 
-/* ---- work in lanes ---- */
-
-struct usage {
-    const char *name;
-    char job[STORE_ID_BYTES];
-};
-
-static bool note_user(void *user, const struct store_job *job) {
-    struct usage *usage = user;
-    if (strcmp(job->task, "dataset") != 0) {
-        return true;
+/* The dataset that the path names; answers 422, 404 or 503 and returns NULL. The caller frees. */
+static struct catalog_dataset *dataset_read(struct server *server, struct request *request) {
+    struct catalog_dataset *dataset = name_is_good(request) ? calloc(1, sizeof *dataset) : NULL;
+    if (dataset == NULL) {
+        if (!http_is_answered(request)) {
+            http_problem(request, 503, "there is no memory");
+        }
+    } else if (!catalog_find(server->catalog, request->parameter, dataset)) {
+        http_problem(request, 404, "there is no dataset \"%s\"", request->parameter);
+        free(dataset);
+        dataset = NULL;
     }
-    json_t *document = job_spec_brief(job->brief);
-    const char *name = json_string_value(json_object_get(json_object_get(document, "task"), "name"));
-    bool uses = name != NULL && strcmp(name, usage->name) == 0;
-    if (uses) {
-        memcpy(usage->job, job->id, sizeof usage->job);
-    }
-    json_decref(document);
-    return !uses;
+    return dataset;
 }
 
-/* True, answered, where an unfinished job needs the dataset as it is. */
-static bool is_in_use(struct dataset_work *work) {
-    struct usage usage = {.name = work->name};
-    store_jobs_with(computation_reader(&work->computation), UNFINISHED, note_user, &usage);
-    if (usage.job[0] != '\0') {
-        computation_fail(&work->computation, 409, "the dataset \"%s\" is in use by job %s, which is not finished",
-                         work->name, usage.job);
-    }
-    return usage.job[0] != '\0';
-}
+/* ---- changes, in a lane ---- */
 
-static void write_info(struct dataset_work *work, const struct dataset_info *info) {
-    json_t *document = info_document(info);
+static void dataset_write(struct dataset_work *work) {
+    struct catalog_dataset *dataset = calloc(1, sizeof *dataset);
+    json_t *document = dataset != NULL && catalog_find(work->computation.server->catalog, work->name, dataset)
+                           ? dataset_document(dataset)
+                           : NULL;
     char *text = json_text(document, NULL);
     writer_text(&work->computation.writer, text == NULL ? "{}" : text);
     free(text);
     json_decref(document);
+    free(dataset);
 }
 
 static void work_put(struct computation *computation) {
     struct dataset_work *work = (struct dataset_work *)computation; /* its first member */
-    struct dataset_info info, known;
-    char error[DATASET_ERROR_BYTES], path[4096];
-    bool replaced = false;
-    int status;
-    bool exists = dataset_find(computation->server->config.data, work->name, &known, path, error) != 0;
-    if (exists && is_in_use(work)) {
-        return;
-    }
-    if (!dataset_adopt(computation->server->config.data, work->name, work->path, &info, &replaced, &status, error)) {
-        computation_fail(computation, status, "%s", error);
-    } else {
-        computation->status = exists ? 200 : 201;
-        write_info(work, &info);
-    }
+    const struct dataset_patience patience = {.stopped = lane_is_stopped, .user = computation};
+    char error[DATASET_ERROR_BYTES] = "";
+    int status = catalog_put(computation->server->catalog, work->name, computation->request->identity, work->path,
+                             &patience, error);
     work->path[0] = '\0'; /* the file is no longer ours */
+    if (status < 300) {
+        computation->status = status;
+        dataset_write(work);
+    } else {
+        computation_fail(computation, status, "%s", error);
+    }
 }
 
 static void work_delete(struct computation *computation) {
     struct dataset_work *work = (struct dataset_work *)computation;
-    if (!is_in_use(work)) {
-        bool removed = dataset_remove(computation->server->config.data, work->name);
-        if (removed) {
-            computation->status = 204;
-        } else {
-            computation_fail(computation, 404, "there is no dataset \"%s\"", work->name);
-        }
+    char error[DATASET_ERROR_BYTES] = "";
+    int status = catalog_remove(computation->server->catalog, work->name, error);
+    if (status == 204) {
+        computation->status = 204;
+    } else {
+        computation_fail(computation, status, "%s", error);
     }
 }
 
@@ -135,11 +144,14 @@ static void dataset_work_release(struct computation *computation) {
     free(work);
 }
 
-static void start_work(struct server *server, struct request *request, enum lane lane,
-                       void (*run)(struct computation *), const char *path) {
+static void start_work(struct server *server, struct request *request, void (*run)(struct computation *),
+                       const char *path) {
     struct dataset_work *work = calloc(1, sizeof *work);
     if (work == NULL) {
-        http_problem(request, 500, "out of memory");
+        if (*path != '\0') {
+            unlink(path);
+        }
+        http_problem(request, 503, "there is no memory");
         return;
     }
     snprintf(work->name, sizeof work->name, "%.64s", request->parameter);
@@ -147,18 +159,42 @@ static void start_work(struct server *server, struct request *request, enum lane
     computation_init(&work->computation, server, request, "application/json");
     work->computation.work = run;
     work->computation.release = dataset_work_release;
-    computation_start(&work->computation, lane);
+    computation_start(&work->computation, LANE_CHECKS);
 }
 
 /* ---- PUT ---- */
 
+static int upload_status(int number) {
+    return number == ENOSPC || number == EDQUOT || number == EFBIG ? 507 : 500;
+}
+
+/* Bytes that were not announced are asked for as they come. */
+static bool upload_has_room(struct upload *upload, size_t size) {
+    char error[DATASET_ERROR_BYTES];
+    if (upload->sized) {
+        int64_t written = (int64_t)size < upload->promised ? (int64_t)size : upload->promised;
+        upload->promised -= written;
+        catalog_room_return(upload->server->catalog, written); /* the disk counts them from now on */
+        return true;
+    }
+    int status = catalog_room_take(upload->server->catalog, upload->request->identity, (int64_t)size, error);
+    if (status != 0) {
+        http_problem(upload->request, status, "%s", error);
+        return false;
+    }
+    catalog_room_return(upload->server->catalog, (int64_t)size);
+    return true;
+}
+
 static bool upload_write(void *user, const char *bytes, size_t size) {
     struct upload *upload = user;
+    if (!upload_has_room(upload, size)) {
+        return false;
+    }
     for (size_t done = 0; done < size;) {
         ssize_t written = write(upload->descriptor, bytes + done, size - done);
         if (written < 0 && errno != EINTR) {
-            http_problem(upload->request, errno == ENOSPC || errno == EDQUOT ? 507 : 500,
-                         "the dataset cannot be stored: %s", strerror(errno));
+            http_problem(upload->request, upload_status(errno), "the dataset cannot be stored: %s", strerror(errno));
             return false;
         }
         done += written > 0 ? (size_t)written : 0;
@@ -166,26 +202,38 @@ static bool upload_write(void *user, const char *bytes, size_t size) {
     return true;
 }
 
+static void upload_free(struct upload *upload) {
+    if (upload->descriptor >= 0) {
+        close(upload->descriptor);
+    }
+    catalog_room_return(upload->server->catalog, upload->promised);
+    free(upload);
+}
+
 void begin_dataset_put(struct server *server, struct request *request) {
     static const struct body_sink sink = {.write = upload_write};
+    char error[DATASET_ERROR_BYTES];
+    int64_t length = http_body_length(request);
     struct upload *upload = name_is_good(request) ? calloc(1, sizeof *upload) : NULL;
-    char directory[4096];
     if (upload == NULL) {
         if (!http_is_answered(request)) {
-            http_problem(request, 500, "out of memory");
+            http_problem(request, 503, "there is no memory");
         }
         return;
     }
-    upload->request = request;
-    upload->descriptor = -1;
-    if (dataset_directory(server->config.data, directory) &&
-        snprintf(upload->path, sizeof upload->path, "%s/.upload-XXXXXX", directory) < (int)sizeof upload->path) {
-        upload->descriptor = mkostemp(upload->path, O_CLOEXEC);
+    *upload = (struct upload){.request = request, .server = server, .descriptor = -1, .sized = length >= 0};
+    bool fits = length <= server->config.max_dataset; /* else the body's bound answers */
+    int status = fits ? catalog_room_take(server->catalog, request->identity, length < 0 ? 0 : length, error) : 0;
+    if (status != 0) {
+        http_problem(request, status, "%s", error);
+        upload_free(upload);
+        return;
     }
+    upload->promised = fits && length > 0 ? length : 0;
+    upload->descriptor = catalog_upload_open(server->catalog, upload->path);
     if (upload->descriptor < 0) {
-        http_problem(request, errno == ENOSPC || errno == EDQUOT ? 507 : 500, "the dataset cannot be stored: %s",
-                     strerror(errno));
-        free(upload);
+        http_problem(request, upload_status(errno), "the dataset cannot be stored: %s", strerror(errno));
+        upload_free(upload);
         return;
     }
     request->user = upload;
@@ -195,9 +243,8 @@ void begin_dataset_put(struct server *server, struct request *request) {
 void dataset_put_abandon(struct request *request) {
     struct upload *upload = request->user;
     if (upload != NULL) {
-        close(upload->descriptor);
         unlink(upload->path);
-        free(upload);
+        upload_free(upload);
         request->user = NULL;
     }
 }
@@ -209,70 +256,100 @@ void route_dataset_put(struct server *server, struct request *request) {
         http_problem(request, 415, "a dataset's body must be a safetensors file");
         return;
     }
-    close(upload->descriptor);
-    start_work(server, request, LANE_CHECKS, work_put, upload->path);
-    free(upload);
+    start_work(server, request, work_put, upload->path);
+    upload_free(upload);
 }
 
 /* ---- the others ---- */
 
 void route_dataset_delete(struct server *server, struct request *request) {
     if (name_is_good(request)) {
-        start_work(server, request, LANE_CHECKS, work_delete, "");
+        start_work(server, request, work_delete, "");
     }
 }
 
-static void work_get(struct computation *computation) {
-    struct dataset_work *work = (struct dataset_work *)computation;
-    struct dataset_info info;
-    char error[DATASET_ERROR_BYTES], path[4096];
-    int found = dataset_find(computation->server->config.data, work->name, &info, path, error);
-    if (found == 1) {
-        write_info(work, &info);
-    } else if (found < 0) {
-        computation_fail(computation, 500, "%s", error);
+static void reply_download(struct server *server, struct request *request, const struct dataset_info *info) {
+    char path[SHELF_PATH_BYTES];
+    catalog_path(server->catalog, info->sha256, path);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) {
+        http_problem(request, 500, "the dataset's file cannot be opened: %s", strerror(errno));
     } else {
-        computation_fail(computation, 404, "there is no dataset \"%s\"", work->name);
+        http_reply_file(request, 200, "application/octet-stream", descriptor, (uint64_t)info->bytes);
     }
 }
 
 void route_dataset(struct server *server, struct request *request) {
-    struct dataset_info info;
-    char error[DATASET_ERROR_BYTES], path[4096];
-    if (!name_is_good(request)) {
-        return;
+    struct catalog_dataset *dataset = dataset_read(server, request);
+    if (dataset != NULL && strcmp(request->type, "application/json") == 0) {
+        http_reply_json(request, 200, dataset_document(dataset));
+    } else if (dataset != NULL) {
+        reply_download(server, request, &dataset->versions[0].info);
     }
-    if (strcmp(request->type, "application/json") == 0) {
-        start_work(server, request, LANE_READS, work_get, "");
-        return;
-    }
-    int found = dataset_find(server->config.data, request->parameter, &info, path, error);
-    int descriptor = found == 1 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (descriptor < 0) {
-        http_problem(request, found < 0 ? 500 : 404, "there is no dataset \"%s\"", request->parameter);
-    } else {
-        http_reply_file(request, 200, "application/octet-stream", descriptor, (uint64_t)info.bytes);
-    }
+    free(dataset);
 }
 
-static void list_dataset(void *user, const struct dataset_info *info) {
-    json_array_append_new(user, info_document(info));
+static bool holder_add(void *user, const char *id, int64_t number) {
+    (void)number;
+    json_array_append_new(user, json_string(id));
+    return true;
 }
 
-static void work_list(struct computation *computation) {
+/* The newest version's jobs, or those of another one, a page at a time. */
+void route_dataset_jobs(struct server *server, struct request *request) {
+    char sha256[QUERY_VALUE_BYTES] = "", before[QUERY_VALUE_BYTES] = "";
+    int64_t limit = PAGE_DEFAULT, number = INT64_MAX;
+    const struct query_parameter query[] = {
+        {.name = "sha256", .type = QUERY_TEXT, .text = sha256},
+        {.name = "before", .type = QUERY_TEXT, .text = before},
+        {.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = PAGE_MOST, .integer = &limit},
+    };
+    struct store_job job = {0};
+    struct catalog_dataset *dataset = read_query(request, query, sizeof query / sizeof query[0])
+                                          ? dataset_read(server, request)
+                                          : NULL;
+    if (dataset == NULL) {
+        return;
+    }
+    if (*before != '\0') {
+        number = store_job_read(server->reader, before, &job) == 1 ? job.number : 0;
+        store_job_release(&job);
+    }
     json_t *list = json_array();
-    int count = dataset_list(computation->server->config.data, list_dataset, list);
-    json_t *document = json_pack("{s:o}", "datasets", list);
-    char *text = json_text(document, NULL);
-    if (count < 0 || text == NULL) {
-        computation_fail(computation, 500, "the datasets cannot be read");
+    const char *of = *sha256 != '\0' ? sha256 : dataset->versions[0].info.sha256;
+    if (store_data_jobs(server->reader, of, number, (int)limit, holder_add, list) < 0) {
+        json_decref(list);
+        http_problem(request, 500, "the jobs cannot be read");
     } else {
-        writer_text(&computation->writer, text);
+        size_t count = json_array_size(list);
+        json_t *next = (int64_t)count < limit ? json_null() : json_incref(json_array_get(list, count - 1));
+        http_reply_json(request, 200, json_pack("{s:s, s:o, s:o}", "sha256", of, "jobs", list, "next", next));
     }
-    free(text);
-    json_decref(document);
+    free(dataset);
+}
+
+static void list_add(void *user, const struct catalog_dataset *dataset) {
+    json_array_append_new(user, dataset_document(dataset));
 }
 
 void route_datasets(struct server *server, struct request *request) {
-    start_work(server, request, LANE_READS, work_list, "");
+    char after[QUERY_VALUE_BYTES] = "";
+    int64_t limit = PAGE_DEFAULT;
+    const struct query_parameter query[] = {
+        {.name = "after", .type = QUERY_TEXT, .text = after},
+        {.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = PAGE_MOST, .integer = &limit},
+    };
+    if (!read_query(request, query, sizeof query / sizeof query[0])) {
+        return;
+    }
+    json_t *list = json_array();
+    size_t count = catalog_list(server->catalog, after, (size_t)limit, list_add, list);
+    const struct catalog_totals totals = catalog_totals(server->catalog);
+    const json_t *last = json_array_get(list, json_array_size(list) - 1);
+    json_t *next = (int64_t)count < limit ? json_null() : json_incref(json_object_get(last, "name"));
+    http_reply_json(request, 200,
+                    json_pack("{s:o, s:o, s:{s:I, s:I, s:I}, s:{s:I, s:I}}", "datasets", list, "next", next, "total",
+                              "datasets", (json_int_t)totals.names, "versions", (json_int_t)totals.versions, "bytes",
+                              (json_int_t)totals.bytes, "unnamed", "versions", (json_int_t)totals.unnamed, "bytes",
+                              (json_int_t)totals.unnamed_bytes));
 }

@@ -91,6 +91,7 @@ void results_weights_forget(void *user, void *handle);
 /* datasets.c */
 void route_datasets(struct server *server, struct request *request);
 void route_dataset(struct server *server, struct request *request);
+void route_dataset_jobs(struct server *server, struct request *request);
 void route_dataset_put(struct server *server, struct request *request);
 void route_dataset_delete(struct server *server, struct request *request);
 void begin_dataset_put(struct server *server, struct request *request);

@@ -26,6 +26,7 @@ struct server {
     struct store *store;
     struct store_reader *reader;                   /* the loop's */
     struct store_reader *lane_readers[LANE_SEATS]; /* of each seat's tasks */
+    struct catalog *catalog;
     struct datasets *datasets;
     struct jobs *jobs;
     struct retention retention;

@@ -71,7 +71,8 @@ static void open_network(struct simulation *simulation, const struct store_job *
     } else if (store_document_read(computation_reader(computation), job->id, &document) != 1 ||
                !job_spec_parse(&spec, document)) {
         computation_fail(computation, 500, "the job's document is damaged");
-    } else if (!datasets_hold(computation->server->datasets, &spec.config.task, &data, reason)) {
+    } else if (datasets_hold(computation->server->datasets, &spec.config.task, job->dataset_sha256, &data, reason) !=
+               DATASETS_HELD) {
         computation_fail(computation, 409, "%s", reason);
     } else {
         spec.config.task.data = data;

@@ -15,6 +15,7 @@
 #include "api/text.h"
 #include "api/weights.h"
 #include "core/tasks/task.h"
+#include "server/datasets/catalog.h"
 #include "server/routes/replies.h"
 #include "server/routes/routes.h"
 
@@ -34,7 +35,9 @@ struct submission {
     char *key;            /* identity, line break, the client's key; NULL: none */
     char body_sha256[STORE_HASH_BYTES];
     struct train_estimate estimate;
-    const char *type; /* of the answer */
+    int64_t data_bytes; /* that its data take in memory */
+    bool holds;         /* a version of a dataset, until the job does */
+    const char *type;   /* of the answer */
 };
 
 static void submission_release(struct computation *computation) {
@@ -45,6 +48,9 @@ static void submission_release(struct computation *computation) {
     }
     if (*link != NULL) {
         *link = submission->next;
+    }
+    if (submission->holds) {
+        catalog_release(submission->computation.server->catalog, submission->spec.config.task.data_sha256);
     }
     job_spec_release(&submission->spec);
     json_decref(submission->document);
@@ -106,32 +112,26 @@ static void check_estimate(struct submission *submission) {
     struct server *server = submission->computation.server;
     struct problems *problems = &submission->computation.problems;
     struct train_error error = {.text = ""};
+    submission->data_bytes = datasets_memory(server->datasets, submission->spec.config.task.data_sha256);
+    size_t data = (size_t)submission->data_bytes;
     if (!train_estimate_compute(&submission->spec.config, &submission->estimate, &error)) {
         problems_add(problems, NULL, "network", "cannot be trained like this: %.300s", error.text);
-    } else if (submission->estimate.memory_bytes > (size_t)server->memory) {
+    } else if (submission->estimate.memory_bytes + data > (size_t)server->memory) {
         problems_add(problems, &(struct path){.name = "training"}, "batch_size",
-                     "the job would take %zu bytes of memory; at most %lld may be used (--memory): fewer units, trials "
-                     "or steps, or a "
-                     "bound in training.memory, take less",
-                     submission->estimate.memory_bytes, (long long)server->memory);
+                     "the job would take %zu bytes of memory and its data %zu; at most %lld may be used (--memory): "
+                     "fewer units, trials or steps, data of a smaller type, or a bound in training.memory, take less",
+                     submission->estimate.memory_bytes, data, (long long)server->memory);
     }
 }
 
-static void check_data(struct submission *submission) {
-    struct server *server = submission->computation.server;
+/* The task's shape is known: what rests on it. */
+static void check_shape(struct submission *submission) {
     struct problems *problems = &submission->computation.problems;
-    struct train_config *config = &submission->spec.config;
-    const struct path path = {.name = "task"};
-    const struct task_data *data = NULL;
-    char error[DATASETS_ERROR_BYTES], reason[256];
+    const struct task_config *task = &submission->spec.config.task;
     struct task_shape shape;
-    if (!datasets_hold(server->datasets, &config->task, &data, error)) {
-        problems_add(problems, &path, config->task.type == TASK_DATASET ? "name" : "type", "%.400s", error);
-        return;
-    }
-    config->task.data = data;
-    if (!task_table[config->task.type]->shape(&config->task, &shape, reason)) {
-        problems_add(problems, &path, NULL, "%s", reason);
+    char reason[256];
+    if (!task_table[task->type]->shape(task, &shape, reason)) {
+        problems_add(problems, &(struct path){.name = "task"}, NULL, "%s", reason);
     } else {
         job_spec_check_shape(&submission->spec, shape.inputs, shape.outputs, problems);
         job_spec_settle(&submission->spec, shape.test_trials, problems);
@@ -139,8 +139,64 @@ static void check_data(struct submission *submission) {
     if (problems->count == 0) {
         check_estimate(submission);
     }
-    datasets_release(server->datasets, data);
-    config->task.data = NULL;
+}
+
+/* Fixes the version of the dataset, by what the catalogue knows of it: no data are read. */
+static void check_dataset(struct submission *submission) {
+    struct problems *problems = &submission->computation.problems;
+    struct task_config *task = &submission->spec.config.task;
+    const struct path path = {.name = "task"};
+    struct dataset_info info;
+    switch (catalog_hold(submission->computation.server->catalog, task->dataset.name, task->data_sha256, &info)) {
+    case CATALOG_NO_NAME:
+        problems_add(problems, &path, "name", "there is no dataset \"%s\" (PUT /v1/datasets/%s makes one)",
+                     task->dataset.name, task->dataset.name);
+        return;
+    case CATALOG_NO_VERSION:
+        problems_add(problems, &path, "sha256", "the dataset \"%s\" has no version %s (any more)", task->dataset.name,
+                     task->data_sha256);
+        return;
+    case CATALOG_HELD:
+        break;
+    }
+    submission->holds = true;
+    const struct task_data data = dataset_describe(&info);
+    task->data = &data;
+    check_shape(submission);
+    task->data = NULL;
+}
+
+/* MNIST, whose files are the owner's: their digest is fixed. */
+static void check_mnist(struct submission *submission) {
+    struct datasets *datasets = submission->computation.server->datasets;
+    struct task_config *task = &submission->spec.config.task;
+    const struct task_data *data = NULL;
+    char error[DATASETS_ERROR_BYTES];
+    enum datasets_result result = datasets_hold(datasets, task, "", &data, error);
+    if (result != DATASETS_HELD) {
+        problems_add(&submission->computation.problems, &(struct path){.name = "task"},
+                     result == DATASETS_CHANGED ? "sha256" : "type", "%.400s", error);
+        return;
+    }
+    datasets_digest(datasets, data, task->data_sha256);
+    task->data = data;
+    check_shape(submission);
+    task->data = NULL;
+    datasets_release(datasets, data);
+}
+
+static void check_data(struct submission *submission) {
+    switch (submission->spec.config.task.type) {
+    case TASK_DATASET:
+        check_dataset(submission);
+        break;
+    case TASK_ROW_MNIST:
+    case TASK_PIXEL_MNIST:
+        check_mnist(submission);
+        break;
+    default:
+        check_shape(submission);
+    }
 }
 
 /* From the body to a checked specification, or to problems. */
@@ -190,6 +246,7 @@ static void on_submitted(void *user, enum jobs_result result, const char *id, co
     struct submission *submission = user;
     struct request *request = submission->computation.request;
     if (result == JOBS_DONE) {
+        submission->holds = false; /* the job holds it now */
         log_info("job submitted", LOG_T("job", id), LOG_T("request_id", request->id),
                  LOG_T("token", request->identity[0] == '\0' ? NULL : request->identity));
         answer_created(submission->computation.server, request, id, submission->type);
@@ -224,10 +281,10 @@ static void answer_validated(struct submission *submission) {
     json_t *document = job_spec_encode(&submission->spec, false);
     const struct train_estimate *estimate = &submission->estimate;
     json_object_set_new(document, "config_sha256", json_string(submission->digest));
-    json_t *costs = json_pack("{s:I, s:I, s:f, s:f, s:s}", "memory_bytes", (json_int_t)estimate->memory_bytes,
-                              "checkpoint_bytes", (json_int_t)estimate->checkpoint_bytes, "multiply_adds",
-                              estimate->multiply_adds, "forward_multiply_adds", estimate->forward_multiply_adds,
-                              "method", estimate->method);
+    json_t *costs = json_pack("{s:I, s:I, s:I, s:f, s:f, s:s}", "memory_bytes", (json_int_t)estimate->memory_bytes,
+                              "data_bytes", (json_int_t)submission->data_bytes, "checkpoint_bytes",
+                              (json_int_t)estimate->checkpoint_bytes, "multiply_adds", estimate->multiply_adds,
+                              "forward_multiply_adds", estimate->forward_multiply_adds, "method", estimate->method);
     put_work(submission, costs);
     json_object_set_new(document, "estimate", costs);
     http_reply_json(submission->computation.request, 200, document);
@@ -256,6 +313,7 @@ static void conclude(struct submission *submission) {
         const struct jobs_submission asked = {.spec = &submission->spec,
                                               .document = submission->text,
                                               .digest = submission->digest,
+                                              .data = submission->spec.config.task.data_sha256,
                                               .memory = (int64_t)submission->estimate.memory_bytes,
                                               .key = submission->key,
                                               .body = submission->body_sha256,
@@ -329,8 +387,7 @@ static bool takes_long(const json_t *document) {
     const char *task = json_string_value(json_object_get(json_object_get(document, "task"), "type"));
     const json_t *initial = json_object_get(json_object_get(document, "network"), "initial");
     enum task_type type;
-    bool data = task != NULL && task_type_find(task, &type) &&
-                (type == TASK_ROW_MNIST || type == TASK_PIXEL_MNIST || type == TASK_DATASET);
+    bool data = task != NULL && task_type_find(task, &type) && (type == TASK_ROW_MNIST || type == TASK_PIXEL_MNIST);
     return document == NULL || data || json_is_object(initial);
 }
 

@@ -43,6 +43,9 @@ enum query {
     BYTES_FILE,
     BYTES_FREE,
     JOBS_OLDEST,
+    DATA_HOLDERS,
+    DATA_JOBS,
+    DATA_UNKNOWN,
     QUERIES
 };
 
@@ -87,6 +90,11 @@ static const char *const query_text[QUERIES] = {
     [BYTES_FILE] = "SELECT p.page_count * s.page_size FROM pragma_page_count AS p, pragma_page_size AS s",
     [BYTES_FREE] = "SELECT f.freelist_count * s.page_size FROM pragma_freelist_count AS f, pragma_page_size AS s",
     [JOBS_OLDEST] = "SELECT id, finished, bytes FROM jobs WHERE status>=5 ORDER BY finished, number LIMIT ?1",
+    [DATA_HOLDERS] = "SELECT dataset_sha256, count(*) FROM jobs WHERE task='dataset' AND dataset_sha256<>'' GROUP BY "
+                     "dataset_sha256",
+    [DATA_JOBS] = "SELECT id, number FROM jobs WHERE task='dataset' AND dataset_sha256=?1 AND number<?2 ORDER BY "
+                  "number DESC LIMIT ?3",
+    [DATA_UNKNOWN] = "SELECT id, number FROM jobs WHERE task='dataset' AND dataset_sha256='' ORDER BY number",
 };
 
 struct store_reader {
@@ -256,6 +264,45 @@ int64_t store_jobs_count(struct store_reader *reader, enum job_status status) {
 
 int64_t store_queue_since(struct store_reader *reader) {
     return number_query(query_begin(reader, QUEUE_SINCE));
+}
+
+/* Calls each with a text and a number of every row. */
+static int pairs_each(sqlite3_stmt *s, bool (*each)(void *user, const char *text, int64_t number), void *user) {
+    int count = 0, step;
+    while ((step = sqlite3_step(s)) == SQLITE_ROW) {
+        const char *text = (const char *)sqlite3_column_text(s, 0);
+        count++;
+        if (text == NULL || !each(user, text, sqlite3_column_int64(s, 1))) {
+            step = text == NULL ? SQLITE_NOMEM : SQLITE_DONE;
+            break;
+        }
+    }
+    query_end(s);
+    return step == SQLITE_DONE ? count : -1;
+}
+
+int store_data_holders(struct store_reader *reader, bool (*each)(void *user, const char *sha256, int64_t jobs),
+                       void *user) {
+    sqlite3_stmt *s = query_begin(reader, DATA_HOLDERS);
+    return s == NULL ? -1 : pairs_each(s, each, user);
+}
+
+int store_data_jobs(struct store_reader *reader, const char *sha256, int64_t before, int limit,
+                    bool (*each)(void *user, const char *id, int64_t number), void *user) {
+    sqlite3_stmt *s = query_begin(reader, DATA_JOBS);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_text(s, 1, sha256, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(s, 2, before);
+    sqlite3_bind_int(s, 3, limit);
+    return pairs_each(s, each, user);
+}
+
+int store_data_unknown(struct store_reader *reader, bool (*each)(void *user, const char *id, int64_t number),
+                       void *user) {
+    sqlite3_stmt *s = query_begin(reader, DATA_UNKNOWN);
+    return s == NULL ? -1 : pairs_each(s, each, user);
 }
 
 int64_t store_seq_last(struct store_reader *reader) {

@@ -80,7 +80,7 @@ struct store_job {
     char event_digest[STORE_HASH_BYTES];   /* of its events, see event_digest_add; kept by the store itself */
     int64_t memory;                        /* bytes that it takes while it runs, estimated; 0: unknown */
     double trained;                        /* seconds of training in all attempts */
-    char dataset_sha256[STORE_HASH_BYTES]; /* of the data it was trained on; "" : none, or not started */
+    char dataset_sha256[STORE_HASH_BYTES]; /* of the data that it rests on, from its acceptance on; "" : none */
     int64_t bytes;                         /* what it takes in the store, about; kept by the store itself */
     char *request; /* id of the request that submitted it; NULL: not known. Lines of the log that tell of the job carry
                       it */
@@ -230,6 +230,18 @@ int store_jobs_list(struct store_reader *reader, const struct store_filter *filt
 /* Jobs that have one of the statuses of the bit mask, oldest first. */
 int store_jobs_with(struct store_reader *reader, unsigned statuses,
                     bool (*each)(void *user, const struct store_job *job), void *user);
+
+/*
+ * Jobs that rest on users' datasets: how many on each version; which on one of them, the newest first, from below
+ * `before` (number; INT64_MAX: from the newest); and those of version 0.1 that have not begun, which name no version.
+ * How many calls, or -1.
+ */
+int store_data_holders(struct store_reader *reader, bool (*each)(void *user, const char *sha256, int64_t jobs),
+                       void *user);
+int store_data_jobs(struct store_reader *reader, const char *sha256, int64_t before, int limit,
+                    bool (*each)(void *user, const char *id, int64_t number), void *user);
+int store_data_unknown(struct store_reader *reader, bool (*each)(void *user, const char *id, int64_t number),
+                       void *user);
 
 /*
  * Events of a job behind id `after`, or of all jobs (job NULL) behind seq `after`; texts are valid during the call. How

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import shutil
+import sqlite3
 import struct
 import subprocess
 import threading
@@ -14,7 +16,15 @@ import requests
 from daemons import MODPROPD, wait_until
 from test_jobs import SMALL, finish, submit
 
-TYPES = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64", "uint8": "U8"}
+TYPES = {
+    "float32": "F32",
+    "float64": "F64",
+    "int32": "I32",
+    "int64": "I64",
+    "uint8": "U8",
+    "int8": "I8",
+    "int16": "I16",
+}
 
 
 def safetensors(**arrays):
@@ -43,6 +53,20 @@ def arrays(steps=12, trials=30, inputs=3, classes=3, seed=1):
 
 def put(daemon, name, body, kind="application/octet-stream"):
     return daemon.request("PUT", f"/v1/datasets/{name}", data=body, headers={"Content-Type": kind})
+
+
+def stored(daemon):
+    """The versions whose files are there, and whatever else lies beside them."""
+    folder = daemon.data / "datasets" / "content"
+    return sorted(entry.removesuffix(".safetensors") for entry in os.listdir(folder) if not entry.endswith(".json"))
+
+
+def digest(body):
+    return hashlib.sha256(body).hexdigest()
+
+
+def held(daemon, name):
+    return {one["sha256"]: one["jobs"] for one in daemon.get(f"/v1/datasets/{name}").json()["versions"]}
 
 
 def job_on(name, **network):
@@ -81,8 +105,11 @@ def test_life_of_a_dataset(daemon):
         {"pointer": "/trials", "detail": "must be at most the test split's trials (30); got 31"}
     ]
     assert put(daemon, "mine", safetensors(**arrays(seed=3))).status_code == 200, "replaced"
-    assert len(os.listdir(daemon.data / "datasets" / "user")) == 1
+    assert len(stored(daemon)) == 2, "the job holds its version"
+    assert daemon.request("DELETE", f"/v1/jobs/{job['id']}").status_code == 204
+    wait_until(lambda: len(stored(daemon)) == 1)
     assert daemon.request("DELETE", "/v1/datasets/mine").status_code == 204
+    wait_until(lambda: os.listdir(daemon.data / "datasets" / "content") == [])
     assert (
         daemon.get("/v1/datasets/mine").status_code == 404
         and daemon.request("DELETE", "/v1/datasets/mine").status_code == 404
@@ -140,13 +167,30 @@ def nan_at_5():
             "steps (12), inputs (3) and kind of targets (classes) of the training split; got 10, 3 and I64 (10, 30)",
         ),
         (safetensors(**arrays())[:-4], "data_offsets"),
+        (safetensors(**arrays()) + b"more", "4 bytes behind its last tensor"),
+        (
+            safetensors(**arrays() | {"mask": np.full((12, 30), 1e-60)}),
+            "mask must count at least one step; all its entries are 0 as float32",
+        ),
+        (
+            safetensors(**arrays() | {"targets": np.eye(3, dtype="f4")[arrays()["targets"]]}),
+            "targets holds classes as one-hot rows",
+        ),
+        (
+            safetensors(
+                **arrays()
+                | {f"test_{name}": value for name, value in arrays(classes=4, inputs=4, seed=2).items()}
+                | {"test_inputs": arrays()["inputs"]}
+            ),
+            "test_targets must hold classes that stand in targets too",
+        ),
         (safetensors(**arrays() | {"inputs": np.zeros((12, 30), "f4")}), "at most 16384 inputs; got F32 (12, 30)"),
     ],
 )
 def test_bad_datasets(daemon, body, words):
     answer = put(daemon, "bad", body)
     assert answer.status_code in (415, 422) and (words in answer.json()["detail"] or body == b""), answer.text
-    assert daemon.get("/v1/datasets").json()["datasets"] == [] and os.listdir(daemon.data / "datasets" / "user") == []
+    assert daemon.get("/v1/datasets").json()["datasets"] == [] and stored(daemon) == []
 
 
 def test_names_types_and_sizes(start):
@@ -159,14 +203,145 @@ def test_names_types_and_sizes(start):
     assert put(daemon, "a", (b"x" * 10_000 for _ in range(10))).status_code == 413
 
 
-def test_dataset_in_use_stays(start):
+def test_jobs_hold_the_version_that_they_were_accepted_with(start):
+    """A PUT and a DELETE disturb nobody; what nobody holds goes, at once or when the last job does."""
     daemon = start("--workers", "0")
-    put(daemon, "mine", safetensors(**arrays()))
+    bodies = [safetensors(**arrays(seed=seed)) for seed in range(3)]
+    first, second, third = map(digest, bodies)
+    put(daemon, "mine", bodies[0])
     job = submit(daemon, job_on("mine"))
-    assert daemon.request("DELETE", "/v1/datasets/mine").status_code == 409
-    assert put(daemon, "mine", safetensors(**arrays(seed=5))).status_code == 409
-    daemon.post(f"/v1/jobs/{job['id']}/cancel")
+    assert job["task"]["name"] == "mine" and job["task"]["sha256"] == first
+    assert put(daemon, "mine", bodies[1]).status_code == 200
+    assert put(daemon, "mine", bodies[2]).status_code == 200
+    assert held(daemon, "mine") == {third: 0, first: 1}
+    wait_until(lambda: stored(daemon) == sorted([first, third]))
+    old = job_on("mine")
+    old["task"]["sha256"] = first
+    other = submit(daemon, old)
+    assert other["task"]["sha256"] == first and other["config_sha256"] == job["config_sha256"]
+    old["task"]["sha256"] = second
+    refused = daemon.post("/v1/jobs", json=old)
+    assert refused.status_code == 422 and refused.json()["errors"][0]["pointer"] == "/task/sha256", refused.text
+    assert daemon.post("/v1/jobs:validate", json=job_on("mine")).status_code == 200, "which holds nothing"
+    assert held(daemon, "mine") == {third: 0, first: 2}
+    page = daemon.get(f"/v1/datasets/mine/jobs?sha256={first}&limit=1").json()
+    assert page["jobs"] == [other["id"]] and page["next"] == other["id"]
+    page = daemon.get(f"/v1/datasets/mine/jobs?sha256={first}&before={page['next']}").json()
+    assert page == {"sha256": first, "jobs": [job["id"]], "next": None}
+    assert put(daemon, "mine", bodies[0]).status_code == 200, "back to the first"
+    wait_until(lambda: stored(daemon) == [first])
     assert daemon.request("DELETE", "/v1/datasets/mine").status_code == 204
+    listed = daemon.get("/v1/datasets").json()
+    assert listed["datasets"] == [] and listed["unnamed"] == {"versions": 1, "bytes": len(bodies[0])}
+    daemon.stop()
+    daemon = start("--workers", "1", data=daemon.data)
+    for one in (job, other):
+        one = finish(daemon, one)
+        assert one["status"] == "succeeded", one
+        assert daemon.get(f"/v1/jobs/{one['id']}/manifest").json()["dataset_sha256"] == first
+    assert daemon.get("/v1/datasets").json()["unnamed"]["versions"] == 1
+    for one in (job, other):
+        assert stored(daemon) == [first]
+        assert daemon.request("DELETE", f"/v1/jobs/{one['id']}").status_code == 204
+    wait_until(lambda: stored(daemon) == [])
+
+
+def test_lists_have_pages_and_bounds(start):
+    body = [wide(2, seed=seed) for seed in range(4)]
+    daemon = start("--max-datasets", "3", "--max-datasets-bytes", "1M")
+    for number in (2, 0, 1):
+        assert put(daemon, f"set-{number}", body[number]).status_code == 201
+    assert put(daemon, "same-bytes", body[0]).status_code == 507, "checked before the bytes come"
+    refused = put(daemon, "set-3", body[3])
+    assert refused.status_code == 507 and "--max-datasets" in refused.json()["detail"], refused.text
+    page = daemon.get("/v1/datasets?limit=2").json()
+    assert [one["name"] for one in page["datasets"]] == ["set-0", "set-1"] and page["next"] == "set-1"
+    assert page["total"] == {"datasets": 3, "versions": 3, "bytes": sum(map(len, body[:3]))}
+    page = daemon.get("/v1/datasets?limit=2&after=set-1").json()
+    assert [one["name"] for one in page["datasets"]] == ["set-2"] and page["next"] is None
+    daemon.stop()
+    daemon = start("--max-datasets-bytes", str(3 * len(body[0]) + 100), data=daemon.data)
+    refused = put(daemon, "set-3", body[3])
+    assert refused.status_code == 507 and "--max-datasets-bytes" in refused.json()["detail"], refused.text
+    assert len(stored(daemon)) == 3
+
+
+def test_what_an_upload_taught_is_not_read_again(daemon):
+    """Lists, HEAD, validation and submission work on what is kept beside the file: nobody opens the file for them."""
+    body = safetensors(**arrays() | {"inputs": (np.abs(arrays()["inputs"]) * 50).astype("u1")})
+    info = put(daemon, "mine", body).json()
+    assert info["dtypes"] == {"inputs": "U8", "targets": "I64"} and info["counted"] == 30
+    assert info["memory_bytes"] == 12 * 30 * (3 + 8 + 4), "the inputs in place, not as float32"
+    path = daemon.data / "datasets" / "content" / f"{info['sha256']}.safetensors"
+    path.rename(path.with_suffix(".away"))
+    assert daemon.get("/v1/datasets").json()["datasets"] == [info] == [daemon.get("/v1/datasets/mine").json()]
+    assert daemon.request("HEAD", "/v1/datasets/mine").status_code == 200
+    estimate = daemon.post("/v1/jobs:validate", json=job_on("mine")).json()["estimate"]
+    assert estimate["data_bytes"] == info["memory_bytes"]
+    job = finish(daemon, submit(daemon, job_on("mine")))
+    assert job["status"] == "failed" and "is not stored any more" in job["error"]["detail"], job
+    path.with_suffix(".away").rename(path)
+    assert finish(daemon, submit(daemon, job_on("mine")))["status"] == "succeeded"
+
+
+def test_a_file_cut_short_ends_a_job_and_not_the_daemon(daemon):
+    """Once the file was mapped, and a page that could not be read was a SIGBUS."""
+    body = wide(512, steps=50, trials=100)
+    name = put(daemon, "mine", body).json()["sha256"]
+    path = daemon.data / "datasets" / "content" / f"{name}.safetensors"
+    os.truncate(path, len(body) // 2)
+    job = finish(daemon, submit(daemon, job_on("mine")))
+    assert job["status"] == "failed" and "damaged" in job["error"]["detail"], job
+    path.write_bytes(body)
+    document = job_on("mine") | {"training": {"iterations": 100000, "batch_size": 16, "evaluate_every": 1000}}
+    running = submit(daemon, document)
+    wait_until(lambda: daemon.get(f"/v1/jobs/{running['id']}").json()["progress"]["iteration"] > 0)
+    os.truncate(path, 100)
+    iteration = daemon.get(f"/v1/jobs/{running['id']}").json()["progress"]["iteration"]
+    wait_until(lambda: daemon.get(f"/v1/jobs/{running['id']}").json()["progress"]["iteration"] > iteration)
+    daemon.post(f"/v1/jobs/{running['id']}/cancel")
+    assert finish(daemon, running)["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "i2", "i4", "i8", "f8"])
+def test_a_type_read_in_place_gives_the_bits_of_its_floats(daemon, kind):
+    data = arrays()
+    data["inputs"] = (data["inputs"] * 20).astype(kind)
+    targets = np.random.default_rng(5).integers(0, 9, (12, 30, 2)).astype(kind)
+    digests = set()
+    for inputs, classes, values in (
+        (data["inputs"], data["targets"], targets),
+        (data["inputs"].astype("f4"), data["targets"].astype("u1"), targets.astype("f4")),
+    ):
+        put(daemon, "classes", safetensors(**data | {"inputs": inputs, "targets": classes}))
+        put(daemon, "values", safetensors(inputs=inputs, targets=values))
+        jobs = [finish(daemon, submit(daemon, job_on(name))) for name in ("classes", "values")]
+        digests.add(tuple(job["weights_sha256"] for job in jobs))
+    assert len(digests) == 1
+
+
+def test_data_count_once_in_the_memory_of_jobs(start):
+    """Two jobs on one dataset take its bytes once; on two datasets they take them twice, and the second waits."""
+    bodies = [wide(4096, steps=64, trials=64, seed=seed) for seed in (1, 2)]  # 64 MiB of float32 each
+    daemon = start("--workers", "2", "--cores", "2", "--memory", "120M", "--max-dataset", "128M")
+    for name, body in zip("ab", bodies, strict=True):
+        put(daemon, name, body)
+    document = job_on("a") | {"training": {"iterations": 10**6, "batch_size": 1, "evaluate_every": 10**6}}
+    document["network"]["units"] = 6
+    jobs = [submit(daemon, document), submit(daemon, document)]
+    wait_until(lambda: all(daemon.get(f"/v1/jobs/{job['id']}").json()["status"] == "running" for job in jobs))
+    daemon.post(f"/v1/jobs/{jobs[1]['id']}/cancel")
+    finish(daemon, jobs[1])
+    other = submit(daemon, document | {"task": {"type": "dataset", "name": "b"}})
+    wait_until(lambda: daemon.get(f"/v1/jobs/{jobs[0]['id']}").json()["progress"]["iteration"] > 5)
+    assert daemon.get(f"/v1/jobs/{other['id']}").json()["status"] == "queued"
+    daemon.post(f"/v1/jobs/{jobs[0]['id']}/cancel")
+    wait_until(lambda: daemon.get(f"/v1/jobs/{other['id']}").json()["status"] == "running")
+    daemon.post(f"/v1/jobs/{other['id']}/cancel")
+    daemon.stop()
+    daemon = start("--memory", "64M", data=daemon.data)
+    refused = daemon.post("/v1/jobs", json=document)
+    assert refused.status_code == 422 and "its data 67" in refused.json()["errors"][0]["detail"], refused.text
 
 
 def test_upload_that_breaks_off_leaves_nothing(daemon):
@@ -176,10 +351,10 @@ def test_upload_that_breaks_off_leaves_nothing(daemon):
             + b"x" * 5000
         )
         wait_until(
-            lambda: (daemon.data / "datasets" / "user").exists() and os.listdir(daemon.data / "datasets" / "user"),
+            lambda: stored(daemon),
             timeout=5,
         )
-    wait_until(lambda: not os.listdir(daemon.data / "datasets" / "user"), timeout=5)
+    wait_until(lambda: not stored(daemon), timeout=5)
 
 
 def test_a_test_split_counts_each_step_once(daemon):
@@ -202,33 +377,78 @@ def test_a_test_split_counts_each_step_once(daemon):
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
-def test_a_kill_in_the_midst_of_a_replacement_leaves_one_dataset(start):
-    """Both files are there between the rename of the new one and the removal of the old one."""
-    daemon = start()
-    bodies = [safetensors(**arrays(seed=seed)) for seed in (1, 2)]
+def as_version_1(daemon, names):
+    """The directory as version 0.1 would have left it: files by name, jobs without the digest of their data."""
+    folder = daemon.data / "datasets"
+    (folder / "user").mkdir()
+    for name, sha256 in names:
+        path = folder / "content" / f"{sha256}.safetensors"
+        (folder / "user" / f"{name}@{sha256}.safetensors").write_bytes(path.read_bytes())
+    shutil.rmtree(folder / "content")
+    shutil.rmtree(folder / "names")
+    with sqlite3.connect(daemon.data / "modprop.db") as database:
+        for number, document in database.execute("SELECT number, document FROM jobs").fetchall():
+            document = json.loads(document)
+            del document["task"]["sha256"]
+            database.execute(
+                "UPDATE jobs SET document=?, dataset_sha256='' WHERE number=?",
+                (json.dumps(document, separators=(",", ":")), number),
+            )
+    database.close()
+
+
+def test_a_directory_of_version_1_is_migrated(start):
+    """Two files of one name, which a kill amid a replacement left, an unfinished upload, a damaged file."""
+    daemon = start("--workers", "0")
+    bodies = [safetensors(**arrays(seed=seed)) for seed in (1, 2, 3)]
+    for name, body in zip(("mine", "new", "mine-too"), bodies, strict=True):
+        assert put(daemon, name, body).status_code == 201
+    job = submit(daemon, job_on("mine"))
+    daemon.stop()
+    as_version_1(daemon, [("mine", digest(bodies[0])), ("mine", digest(bodies[1])), ("mine-too", digest(bodies[2]))])
     folder = daemon.data / "datasets" / "user"
-    for body in bodies:
-        assert put(daemon, "mine", body).status_code in (200, 201)
-    assert put(daemon, "mine-too", bodies[0]).status_code == 201
-    daemon.kill()
-    old = folder / f"mine@{hashlib.sha256(bodies[0]).hexdigest()}.safetensors"
-    old.write_bytes(bodies[0])
-    os.utime(old, (1, 1))
+    os.utime(folder / f"mine@{digest(bodies[0])}.safetensors", (1, 1))
     (folder / ".upload-left").write_bytes(bodies[0][:100])
-    daemon = start(data=daemon.data)
+    damaged = folder / f"damaged@{'0' * 64}.safetensors"
+    damaged.write_bytes(bodies[0])
+    daemon = start("--workers", "1", data=daemon.data)
     listed = {one["name"]: one["sha256"] for one in daemon.get("/v1/datasets").json()["datasets"]}
-    assert listed == {"mine": hashlib.sha256(bodies[1]).hexdigest(), "mine-too": hashlib.sha256(bodies[0]).hexdigest()}
-    assert len(list(folder.iterdir())) == 2
+    assert listed == {"mine": digest(bodies[1]), "mine-too": digest(bodies[2])}
+    assert list(folder.iterdir()) == [damaged] and "is left out" in daemon.log()
+    wait_until(lambda: stored(daemon) == sorted(map(digest, bodies[1:])))
+    job = finish(daemon, job)
+    assert job["status"] == "succeeded", job
+    assert daemon.get(f"/v1/jobs/{job['id']}/manifest").json()["dataset_sha256"] == digest(bodies[1])
+    assert held(daemon, "mine") == {digest(bodies[1]): 1}
+
+
+def test_a_start_finishes_what_a_kill_left(start):
+    """A version without its name, a name without its version, one without what is known of it, a part of a file."""
+    daemon = start()
+    bodies = [safetensors(**arrays(seed=seed)) for seed in (1, 2, 3)]
+    for name, body in zip("abc", bodies, strict=True):
+        assert put(daemon, name, body).status_code == 201
+    known = daemon.get("/v1/datasets/b").json()
+    daemon.kill()
+    folder = daemon.data / "datasets"
+    (folder / "names" / "a.json").unlink()
+    (folder / "content" / f"{digest(bodies[1])}.json").write_text("{")
+    (folder / "content" / f"{digest(bodies[2])}.safetensors").unlink()
+    (folder / "content" / ".upload-left").write_bytes(b"x")
+    daemon = start(data=daemon.data)
+    assert daemon.get("/v1/datasets").json()["datasets"] == [known]
+    wait_until(lambda: stored(daemon) == [digest(bodies[1])])
 
 
 def test_a_file_that_cannot_be_read_to_its_end_does_not_hold_up_the_end_of_the_daemon(start):
-    """A dataset on a disk that hangs, or one of gigabytes: SIGTERM ends the daemon in its time all the same, and what was answered is stored."""
+    """Data on a disk that hangs: SIGTERM ends the daemon in its time all the same, and what was answered is stored."""
     daemon = start("--shutdown-timeout", "1")
-    os.mkfifo(daemon.data / "datasets" / "user" / f"stuck@{'0' * 64}.safetensors")
+    (daemon.data / "datasets" / "mnist").mkdir()
+    os.mkfifo(daemon.data / "datasets" / "mnist" / "train-images-idx3-ubyte")
 
     def ask():
         with pytest.raises(requests.exceptions.ConnectionError):
-            daemon.get("/v1/datasets", timeout=120)
+            daemon.post("/v1/jobs:validate", json={"task": {"type": "row_mnist"}}, timeout=120)
 
     asked = threading.Thread(target=ask)
     asked.start()
@@ -238,3 +458,67 @@ def test_a_file_that_cannot_be_read_to_its_end_does_not_hold_up_the_end_of_the_d
     asked.join()
     verified = subprocess.run([MODPROPD, "verify", "--data", daemon.data, job["id"]], capture_output=True, text=True)
     assert verified.returncode == 0 and "1 whole" in verified.stdout, verified
+
+
+def wide(inputs, steps=12, trials=8, seed=1):
+    random = np.random.default_rng(seed)
+    return safetensors(
+        inputs=random.normal(size=(steps, trials, inputs)).astype("f4"),
+        targets=random.integers(0, 2, (steps, trials)).astype("i8"),
+    )
+
+
+def test_a_simulation_runs_on_the_data_that_its_job_was_trained_on(daemon):
+    """A replaced dataset with more inputs once wrote beyond the network's buffers; an equal shape went unnoticed."""
+    assert put(daemon, "a", wide(2)).status_code == 201
+    job = finish(daemon, submit(daemon, job_on("a")))
+    assert job["status"] == "succeeded", job
+    question = {"trials": 8, "every": 1}
+    before = daemon.post(f"/v1/jobs/{job['id']}/simulate", json=question)
+    assert before.status_code == 200, before.text
+    for body in (wide(16000), wide(2, seed=9), wide(1), wide(2, steps=3, trials=1)):
+        assert put(daemon, "a", body).status_code == 200
+        after = daemon.post(f"/v1/jobs/{job['id']}/simulate", json=question)
+        assert after.status_code == 200 and after.content == before.content, after.text[:300]
+    assert daemon.request("DELETE", "/v1/datasets/a").status_code == 204
+    after = daemon.post(f"/v1/jobs/{job['id']}/simulate", json=question)
+    assert after.status_code == 200 and after.content == before.content, after.text[:300]
+
+
+@pytest.mark.parametrize("initial", [False, True])
+def test_a_submission_and_a_replacement_at_once(daemon, initial):
+    """Whichever comes first, the job trains on the data against which it was checked, and says which."""
+    narrow, other = wide(2), wide(64)
+    digests = {hashlib.sha256(body).hexdigest(): inputs for body, inputs in ((narrow, 2), (other, 64))}
+    for turn in range(10):
+        put(daemon, "a", narrow)
+        document = job_on("a") | {"training": {"iterations": 2, "batch_size": 2, "evaluate_every": 1}}
+        if initial:
+            random = np.random.default_rng(turn)
+            document["network"]["initial"] = {
+                "W": (random.normal(size=(12, 12)) * 0.1).tolist(),
+                "Win": random.normal(size=(2, 12)).tolist(),
+                "Wout": random.normal(size=(12, 2)).tolist(),
+                "bout": [0, 0],
+            }
+            document["network"] |= {"dale": False, "bias": False, "rewiring": "none", "connectivity": 1}
+        answers = {}
+        threads = [
+            threading.Thread(target=lambda a: a.update(put=put(daemon, "a", other)), args=(answers,)),
+            threading.Thread(target=lambda a, d: a.update(job=daemon.post("/v1/jobs", json=d)), args=(answers, document)),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert answers["put"].status_code == 200, answers["put"].text
+        job = answers["job"]
+        assert job.status_code == 201 or (initial and job.status_code == 422), job.text
+        if job.status_code == 422:
+            continue
+        job = finish(daemon, job.json())
+        assert job["status"] == "succeeded", job
+        weights = daemon.get(f"/v1/jobs/{job['id']}/weights").json()
+        assert len(weights["Win"]) == digests[job["task"]["sha256"]]
+        manifest = daemon.get(f"/v1/jobs/{job['id']}/manifest").json()
+        assert manifest["dataset_sha256"] == job["task"]["sha256"] == manifest["config"]["task"]["sha256"]

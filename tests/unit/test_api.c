@@ -626,6 +626,21 @@ START_TEST(tensors_refused) {
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,4]}}", "within the file"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", "within the file"},
         {"{\"a\":7}", "must have the dtype"},
+        {" {\"a\":{\"dtype\":\"U8\",\"shape\":[24],\"data_offsets\":[0,24]}}", "must begin with {"},
+        {"{\"__metadata__\":{\"a\":7},\"a\":{\"dtype\":\"U8\",\"shape\":[24],\"data_offsets\":[0,24]}}",
+         "members are strings"},
+        {"{\"__metadata__\":[],\"a\":{\"dtype\":\"U8\",\"shape\":[24],\"data_offsets\":[0,24]}}", "must be an object"},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[23],\"data_offsets\":[0,23]}}", "1 bytes behind its last tensor"},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[23],\"data_offsets\":[1,24]}}", "has a hole in front"},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[16,24]},"
+         "\"b\":{\"dtype\":\"U8\",\"shape\":[15],\"data_offsets\":[0,15]}}",
+         "\"a\" has a hole in front"},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[16],\"data_offsets\":[0,16]},"
+         "\"b\":{\"dtype\":\"U8\",\"shape\":[16],\"data_offsets\":[8,24]}}",
+         "\"b\" overlaps"},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[24],\"data_offsets\":[0,24]},"
+         "\"a\":{\"dtype\":\"U8\",\"shape\":[24],\"data_offsets\":[0,24]}}",
+         "a"},
         {"{\"a123456789b123456789c123456789d123456789e123456789f123456789g123\":{\"dtype\":\"F32\",\"shape\":[1],"
          "\"data_offsets\":[0,4]}}",
          "more than 63 bytes"},

@@ -116,7 +116,9 @@ static void data_make(struct data *data, size_t inputs, size_t outputs) {
         data->classes[i] = i % 2;
     }
     data->data = (struct task_data){.steps = STEPS, .inputs = inputs, .outputs = outputs, .loss = LOSS_CROSS_ENTROPY};
-    data->data.train = (struct trial_set){.trials = TRIALS, .inputs = data->inputs, .classes = data->classes};
+    data->data.train = (struct trial_set){.trials = TRIALS,
+                                          .inputs = {(unsigned char *)data->inputs, DATA_F32},
+                                          .classes = {(unsigned char *)data->classes, DATA_I32}};
 }
 
 static struct train_config config_make(const struct data *data) {
@@ -170,7 +172,7 @@ START_TEST(simulation_of_other_data_is_refused) {
     data_make(&others[3], 2, 2);
     others[3].data.steps = STEPS - 1;
     data_make(&others[4], 2, 2);
-    others[4].data.train.classes = NULL;
+    others[4].data.train.classes.bytes = NULL;
     struct train_config config = config_make(&data);
     struct kept kept = {0};
     struct train_error error;

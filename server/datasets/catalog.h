@@ -1,0 +1,112 @@
+/*
+ * The catalogue of users' datasets: which versions there are, which names point at them, and who holds them.
+ *
+ *     DIR/datasets/content/SHA256.safetensors   a version: the file as it was put, under its digest
+ *     DIR/datasets/content/SHA256.json          what its check taught (files.h)
+ *     DIR/datasets/names/NAME.json              the name's versions, the newest first
+ *
+ * A version is immutable. A name points at its newest version; a PUT makes another one and disturbs nobody. A job pins
+ * the version that it was accepted with (a hold), and so does a submission while it is checked. A version that no name
+ * points at stays as long as anybody holds it, and is removed when the last goes. Holds are counted in memory; at a
+ * start the store's jobs give them anew, and what nobody names or holds is removed.
+ *
+ * Whatever is asked is answered from memory: nothing here reads a dataset's data but catalog_put and the opening of a
+ * directory of version 0.1, whose files are named NAME@SHA256 in DIR/datasets/user. Any thread. Two mutexes: `files`
+ * is held while files change (long), `mutex` guards the tables (microseconds), and is taken inside `files`.
+ */
+#ifndef MODPROP_SERVER_CATALOG_H
+#define MODPROP_SERVER_CATALOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "server/datasets/files.h"
+#include "server/datasets/shelf.h"
+#include "server/store/store.h"
+
+#define CATALOG_OWNER_BYTES 72
+#define CATALOG_VERSIONS_SHOWN 20
+
+struct catalog;
+
+/* 0: no bound. */
+struct catalog_limits {
+    int64_t versions, bytes, owner_bytes;
+};
+
+/* Opens what is there, as the owner of the directory; migrates version 0.1. NULL with a sentence. */
+struct catalog *catalog_open(const char *directory, const struct catalog_limits *limits,
+                             char error[DATASET_ERROR_BYTES]);
+/* NULL-safe. */
+void catalog_close(struct catalog *catalog);
+/* At the start: the jobs' holds, and away with what nobody names or holds. False where the jobs cannot be read. */
+bool catalog_recover(struct catalog *catalog, struct store_reader *reader, char error[DATASET_ERROR_BYTES]);
+
+/* ---- what there is ---- */
+
+struct catalog_version {
+    struct dataset_info info;
+    int64_t created; /* ms since 1970: when it was put under this name; 0: under none */
+    int64_t holders; /* jobs, and submissions under way */
+    char owner[CATALOG_OWNER_BYTES];
+};
+
+struct catalog_dataset {
+    char name[DATASET_NAME_BYTES];
+    size_t count;                                            /* of versions */
+    struct catalog_version versions[CATALOG_VERSIONS_SHOWN]; /* the newest of them, the current one first */
+};
+
+struct catalog_totals {
+    size_t names, versions, unnamed; /* unnamed: versions that no name has any more and jobs hold */
+    int64_t bytes, unnamed_bytes;
+};
+
+bool catalog_find(struct catalog *catalog, const char *name, struct catalog_dataset *dataset);
+/* Names behind `after` in their order, at most `limit`; how many. `each` must not call the catalogue. */
+size_t catalog_list(struct catalog *catalog, const char *after, size_t limit,
+                    void (*each)(void *user, const struct catalog_dataset *dataset), void *user);
+struct catalog_totals catalog_totals(struct catalog *catalog);
+/* Whether the name has, or had, this version and it is still there. */
+bool catalog_has(struct catalog *catalog, const char *name, const char *sha256);
+/* Bytes that the version's data take once they are loaded; 0: there is no such version. */
+int64_t catalog_memory(struct catalog *catalog, const char *sha256);
+/* The version's file. */
+void catalog_path(const struct catalog *catalog, const char *sha256, char path[SHELF_PATH_BYTES]);
+
+/* ---- holding ---- */
+
+enum catalog_result { CATALOG_HELD, CATALOG_NO_NAME, CATALOG_NO_VERSION };
+
+/* Holds the version that `sha256` names ("": the name's newest, whose digest is then put there). */
+enum catalog_result catalog_hold(struct catalog *catalog, const char *name, char sha256[STORE_HASH_BYTES],
+                                 struct dataset_info *info);
+/* One hold less; what nobody names or holds is removed soon, by catalog_tick. "" and unknown digests do nothing. */
+void catalog_release(struct catalog *catalog, const char *sha256);
+
+/* ---- changing ---- */
+
+/*
+ * Whether `bytes` more may be stored by this owner: 0, or 507 with a sentence. Then they count as taken until
+ * catalog_room_return, which the writing of them ends.
+ */
+int catalog_room_take(struct catalog *catalog, const char *owner, int64_t bytes, char error[DATASET_ERROR_BYTES]);
+void catalog_room_return(struct catalog *catalog, int64_t bytes);
+/* A new file for an upload, in the directory of the versions. The descriptor, or -1 with errno. */
+int catalog_upload_open(const struct catalog *catalog, char path[SHELF_PATH_BYTES]);
+
+/*
+ * Checks an uploaded file, makes it durable and the newest version of the name. The file at `upload` is gone either
+ * way. 201 the name is new, 200 it has another version or the same one again; else 422, 507 or 500 with a sentence.
+ */
+int catalog_put(struct catalog *catalog, const char *name, const char *owner, const char *upload,
+                const struct dataset_patience *patience, char error[DATASET_ERROR_BYTES]);
+/* Removes the name. Its versions stay while anybody holds them. 204, 404 or 500. */
+int catalog_remove(struct catalog *catalog, const char *name, char error[DATASET_ERROR_BYTES]);
+
+/* Loop thread: removes files that are in nobody's way any more, on libuv's pool. */
+void catalog_tick(struct catalog *catalog, uv_loop_t *loop);
+
+#endif
