@@ -193,14 +193,9 @@ static bool start_store(struct server *server, char *error) {
     server->lanes = lanes_create(&server->loop, (size_t)server->config.max_waiting);
     const struct streams_hooks hooks = {
         .user = server, .page = routes_page, .weights = results_weights_begin, .forget = results_weights_forget};
-<<<<<<< HEAD
     server->streams = streams_create(&hooks, (int)server->config.heartbeat, (size_t)server->config.max_streams,
                                      (size_t)server->config.token_streams);
-    if (server->datasets == NULL || server->lanes == NULL || server->streams == NULL) {
-=======
-    server->streams = streams_create(&hooks, (int)server->config.heartbeat, (size_t)server->config.max_streams);
     if (server->lanes == NULL || server->streams == NULL) {
->>>>>>> 1e233b8 (datasets: versions by digest, held by the jobs that rest on them)
         snprintf(error, CONFIG_ERROR_BYTES, "there is no memory");
         return false;
     }
@@ -298,7 +293,7 @@ static void stop(struct server *server) {
     streams_destroy(server->streams);
     jobs_destroy(server->jobs);
     datasets_destroy(server->datasets);
-    catalog_close(server->catalog);
+    catalog_close(server->catalog, &server->loop.uv);
     for (int i = 0; i < LANE_SEATS; i++) {
         store_reader_close(server->lane_readers[i]);
     }

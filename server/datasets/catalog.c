@@ -254,31 +254,10 @@ struct catalog *catalog_open(const char *directory, const struct catalog_limits 
         ok = false;
     }
     if (!ok) {
-        catalog_close(catalog);
+        catalog_close(catalog, NULL);
         catalog = NULL;
     }
     return catalog;
-}
-
-void catalog_close(struct catalog *catalog) {
-    if (catalog == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < catalog->names.count; i++) {
-        name_free(catalog->names.items[i]);
-    }
-    for (size_t i = 0; i < catalog->versions.count; i++) {
-        free(catalog->versions.items[i]);
-    }
-    for (struct doomed *doomed = catalog->doomed, *next; doomed != NULL; doomed = next) {
-        next = doomed->next;
-        free(doomed);
-    }
-    free(catalog->names.items);
-    free(catalog->versions.items);
-    pthread_mutex_destroy(&catalog->files);
-    pthread_mutex_destroy(&catalog->mutex);
-    free(catalog);
 }
 
 static bool holders_add(void *user, const char *sha256, int64_t jobs) {
@@ -688,9 +667,8 @@ static struct doomed *doomed_take(struct catalog *catalog) {
     return doomed;
 }
 
-/* A thread of the pool. `files` is held, so that nobody puts a version while its file goes. */
-static void doomed_remove(uv_work_t *work) {
-    struct catalog *catalog = work->data;
+/* `files` is held, so that nobody puts a version while its file goes. */
+static void doomed_remove(struct catalog *catalog) {
     pthread_mutex_lock(&catalog->files);
     for (struct doomed *doomed; (doomed = doomed_take(catalog)) != NULL;) {
         if (doomed->sha256[0] != '\0') {
@@ -699,6 +677,10 @@ static void doomed_remove(uv_work_t *work) {
         free(doomed);
     }
     pthread_mutex_unlock(&catalog->files);
+}
+
+static void doomed_work(uv_work_t *work) {
+    doomed_remove(work->data);
 }
 
 static void doomed_removed(uv_work_t *work, int status) {
@@ -712,6 +694,27 @@ void catalog_tick(struct catalog *catalog, uv_loop_t *loop) {
     pthread_mutex_unlock(&catalog->mutex);
     if (any && !catalog->working) {
         catalog->work.data = catalog;
-        catalog->working = uv_queue_work(loop, &catalog->work, doomed_remove, doomed_removed) == 0;
+        catalog->working = uv_queue_work(loop, &catalog->work, doomed_work, doomed_removed) == 0;
     }
+}
+
+void catalog_close(struct catalog *catalog, uv_loop_t *loop) {
+    if (catalog == NULL) {
+        return;
+    }
+    while (catalog->working) {
+        uv_run(loop, UV_RUN_ONCE);
+    }
+    doomed_remove(catalog);
+    for (size_t i = 0; i < catalog->names.count; i++) {
+        name_free(catalog->names.items[i]);
+    }
+    for (size_t i = 0; i < catalog->versions.count; i++) {
+        free(catalog->versions.items[i]);
+    }
+    free(catalog->names.items);
+    free(catalog->versions.items);
+    pthread_mutex_destroy(&catalog->files);
+    pthread_mutex_destroy(&catalog->mutex);
+    free(catalog);
 }

@@ -39,8 +39,8 @@ struct catalog_limits {
 /* Opens what is there, as the owner of the directory; migrates version 0.1. NULL with a sentence. */
 struct catalog *catalog_open(const char *directory, const struct catalog_limits *limits,
                              char error[DATASET_ERROR_BYTES]);
-/* NULL-safe. */
-void catalog_close(struct catalog *catalog);
+/* Loop thread, once nobody else uses it. Waits for what catalog_tick began, and removes what was to go. NULL-safe. */
+void catalog_close(struct catalog *catalog, uv_loop_t *loop);
 /* At the start: the jobs' holds, and away with what nobody names or holds. False where the jobs cannot be read. */
 bool catalog_recover(struct catalog *catalog, struct store_reader *reader, char error[DATASET_ERROR_BYTES]);
 

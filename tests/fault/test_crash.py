@@ -179,18 +179,6 @@ def test_a_damaged_database_is_refused_and_kept(start, tmp_path):
     assert (data / "modprop.db").read_bytes() == b"this is no database" * 1000
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 3 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
-
-
 def test_a_full_disk_stalls_jobs_until_there_is_room(start, small_disk, undisturbed):
     daemon = start(data=small_disk / "data")
     job = submit(daemon)

@@ -166,16 +166,18 @@ def test_a_dataset_that_was_acknowledged_is_synced_with_its_directories(start, t
         "targets": {"dtype": "F32", "shape": [2, 1, 1], "data_offsets": [8, 16]},
     }
     text = json.dumps(tensors).encode()
-    body = struct.pack("<Q", len(text)) + text + bytes(16)
+    bodies = [struct.pack("<Q", len(text)) + text + bytes([number]) * 8 + bytes(8) for number in range(2)]
     journal = tmp_path / "journal"
     daemon = start(data=tmp_path / "data", environment=Faults(tmp_path, tmp_path / "data", journal).environment)
-    for name, status in (("one", 201), ("one", 200)):
+    for body, status in zip(bodies, (201, 200), strict=True):
         before = len(records_of(journal))
         answer = daemon.request(
-            "PUT", f"/v1/datasets/{name}", data=body, headers={"Content-Type": "application/octet-stream"}
+            "PUT", "/v1/datasets/one", data=body, headers={"Content-Type": "application/octet-stream"}
         )
         assert answer.status_code == status, answer.text
         kinds = [(kind, path) for kind, path, _, _ in records_of(journal)[before:] if path.startswith("datasets/")]
         upload = next(path for kind, path in kinds if kind == "w")
-        assert "/.upload-" in upload and kinds.index(("s", upload)) < kinds.index(("s", "datasets/user")), kinds
+        name = next(path for kind, path in kinds if kind == "w" and path.startswith("datasets/names/"))
+        order = [("s", upload), ("s", "datasets/content"), ("s", name), ("s", "datasets/names")]
+        assert "/.upload-" in upload and sorted(order, key=kinds.index) == order, kinds
     assert ("s", "datasets") in [(kind, path) for kind, path, _, _ in records_of(journal)]
