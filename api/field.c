@@ -22,7 +22,7 @@ static const void *member_of_const(const struct field *field, const void *object
     return (const char *)object + field->offset;
 }
 
-static bool field_applies(const struct field *field, unsigned variant) {
+bool field_applies(const struct field *field, unsigned variant) {
     return field->variants == 0 || (field->variants & variant) != 0;
 }
 
@@ -243,7 +243,7 @@ void fields_decode(const struct decoding *decoding, const json_t *document, cons
 
 /* ---- encoding ---- */
 
-static json_t *encode_value(const struct field *field, const void *object) {
+json_t *field_encode(const struct field *field, const void *object) {
     const void *member = member_of_const(field, object);
     const struct optional_double *optional = member;
     switch (field->type) {
@@ -274,7 +274,7 @@ bool fields_encode(const struct fields *fields, unsigned variant, const void *ob
     bool ok = target != NULL;
     for (size_t i = 0; i < fields->count && ok; i++) {
         const struct field *field = &fields->items[i];
-        json_t *value = field_applies(field, variant) ? encode_value(field, object) : NULL;
+        json_t *value = field_applies(field, variant) ? field_encode(field, object) : NULL;
         if (field->omit_null && json_is_null(value)) {
             continue; /* jansson's null is a constant: nothing is to be freed */
         }

@@ -24,6 +24,13 @@ enum field_type {
     FIELD_CUSTOM          /* by functions of its own */
 };
 
+/* How far a parameter reaches. */
+enum field_reach {
+    REACH_COURSE, /* the weights of every iteration */
+    REACH_RESULT, /* not them, but where training ends and what is reported on the way */
+    REACH_NOTHING /* neither */
+};
+
 struct field;
 
 struct field_custom {
@@ -42,7 +49,14 @@ struct field {
     double low, high; /* inclusive, unless low_excluded */
     bool low_excluded;
     const char *fallback; /* default as JSON text */
-    const char *before;   /* what a stored document without the field means, which is older than it; NULL: fallback */
+    enum field_reach reach;
+    /*
+     * The value, as JSON text, with which the field does not enter the identity of a job (identity.h); NULL where it
+     * reaches nothing. Frozen: it never changes once released, even if the default does. A row that is added later
+     * takes the value that stands for what jobs did before.
+     */
+    const char *identity;
+    const char *before; /* what a stored document without the field means, which is older than it; NULL: fallback */
     const char *const *choices; /* NULL-ended */
     bool omit_null;    /* a null is left out of documents: those from before the field existed keep their text */
     unsigned variants; /* a bit for each variant (rule, task, optimizer) that has it; 0: all */
@@ -86,6 +100,11 @@ void fields_decode(const struct decoding *decoding, const json_t *document, cons
  * pass for a whole one.
  */
 bool fields_encode(const struct fields *fields, unsigned variant, const void *object, json_t *target);
+
+/* Whether the variant (a bit) has the field. */
+bool field_applies(const struct field *field, unsigned variant);
+/* The field's value in `object`; NULL without memory. */
+json_t *field_encode(const struct field *field, const void *object);
 
 /*
  * {"name": {"type", "unit", "default", "minimum", "maximum", "choices", "description"}}; and JSON Schema's properties

@@ -58,6 +58,7 @@ static const struct field top_items[] = {
      .low = 0,
      .high = 9007199254740991.0,
      .fallback = "1",
+     .identity = "1",
      .doc = "initial weights, trials, noise and evaluation batches follow from it, whatever the rule: comparisons are "
             "paired"},
     {.name = "threads",
@@ -66,6 +67,7 @@ static const struct field top_items[] = {
      .low = 1,
      .high = 4096,
      .fallback = "null",
+     .reach = REACH_NOTHING,
      .doc = "upper bound of the job's threads; results do not depend on it"},
     {.name = "priority",
      .type = FIELD_INT,
@@ -73,6 +75,7 @@ static const struct field top_items[] = {
      .low = -1000000,
      .high = 1000000,
      .fallback = "0",
+     .reach = REACH_NOTHING,
      .doc = "higher starts first; within one priority first come, first served"},
     {.name = "time_limit",
      .type = FIELD_INT64_OR_NULL,
@@ -81,10 +84,11 @@ static const struct field top_items[] = {
      .low = 1,
      .high = 1e9,
      .fallback = "null",
+     .reach = REACH_NOTHING,
      .doc = "end the job as failed after so much training time"},
 };
 
-static const struct fields top_fields = {top_items, sizeof top_items / sizeof top_items[0]};
+const struct fields top_fields = {top_items, sizeof top_items / sizeof top_items[0]};
 
 static void check_top_names(const json_t *document, struct problems *problems) {
     const size_t count = sizeof top_names / sizeof top_names[0];
@@ -378,7 +382,7 @@ bool job_spec_parse(struct job_spec *spec, const char *text) {
     bool ok = document != NULL && problems.count == 0;
     problems_release(&problems);
     json_decref(document);
-    return ok;
+    return ok && job_spec_identity(spec, REACH_COURSE, spec->config.identity);
 }
 
 /*
@@ -576,11 +580,17 @@ json_t *job_spec_encode(const struct job_spec *spec, bool with_weights) {
     return document;
 }
 
-void job_spec_digest(const struct job_spec *spec, char digest[65]) {
+static void hex_put(const uint8_t *bytes, size_t count, char *text) {
+    for (size_t i = 0; i < count; i++) {
+        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    }
+}
+
+/* Takes the document over. */
+static void document_digest(json_t *document, char digest[65]) {
     static const char *const free_of_results[] = {"name", "metadata", "threads", "priority", "time_limit"};
     struct sha256_ctx context;
     uint8_t bytes[SHA256_DIGEST_SIZE];
-    json_t *document = job_spec_encode(spec, true);
     for (size_t i = 0; i < sizeof free_of_results / sizeof free_of_results[0]; i++) {
         json_object_del(document, free_of_results[i]);
     }
@@ -594,9 +604,64 @@ void job_spec_digest(const struct job_spec *spec, char digest[65]) {
     sha256_update(&context, strlen(text), (const uint8_t *)text);
     sha256_digest(&context, sizeof bytes, bytes);
     free(text);
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        snprintf(digest + 2 * i, 3, "%02x", bytes[i]);
+    hex_put(bytes, sizeof bytes, digest);
+}
+
+void job_spec_digest(const struct job_spec *spec, char digest[65]) {
+    document_digest(job_spec_encode(spec, true), digest);
+}
+
+void job_document_digest(const char *text, char digest[65]) {
+    document_digest(json_loads(text, JSON_REJECT_DUPLICATES, NULL), digest);
+}
+
+/* ---- identity ---- */
+
+/* SHA-256 of the sizes and of the weights themselves. */
+static void initial_digest(const struct weights_document *weights, char digest[65]) {
+    const size_t n = (size_t)weights->units, inputs = (size_t)weights->inputs, outputs = (size_t)weights->outputs;
+    const bool bias = weights->view.b != NULL;
+    const uint32_t sizes[] = {(uint32_t)n, (uint32_t)inputs, (uint32_t)outputs, bias};
+    struct sha256_ctx context;
+    uint8_t bytes[SHA256_DIGEST_SIZE];
+    sha256_init(&context);
+    sha256_update(&context, sizeof sizes, (const uint8_t *)sizes);
+    sha256_update(&context, (n * (n + inputs + bias + outputs) + outputs) * sizeof *weights->memory,
+                  (const uint8_t *)weights->memory);
+    sha256_digest(&context, sizeof bytes, bytes);
+    hex_put(bytes, sizeof bytes, digest);
+}
+
+/* What no table says: the types, and contents by their digests. */
+static bool identity_add_contents(const struct job_spec *spec, json_t *pairs) {
+    const struct train_config *config = &spec->config;
+    char digest[65];
+    bool ok = identity_add_text(pairs, "task.type", task_variants[config->task.type].name) &&
+              identity_add_text(pairs, "rule.type", rule_variants[config->rule.type].name) &&
+              identity_add_text(pairs, "optimizer.type", optimizer_variants[config->optimizer.type].name);
+    if (config->task.data_sha256[0] != '\0') {
+        (void)json_object_del(pairs, "task.name");
     }
+    if (spec->initial.memory != NULL) {
+        initial_digest(&spec->initial, digest);
+        ok = ok && identity_add_text(pairs, "network.initial", digest);
+    }
+    return ok;
+}
+
+bool job_spec_identity(const struct job_spec *spec, enum field_reach reach, uint8_t identity[IDENTITY_BYTES]) {
+    const struct train_config *config = &spec->config;
+    json_t *pairs = json_object();
+    bool ok = identity_add(pairs, NULL, &top_fields, ~0u, reach, spec) &&
+              identity_add(pairs, "task", &task_fields, 1u << config->task.type, reach, &config->task) &&
+              identity_add(pairs, "network", &network_fields, ~0u, reach, spec) &&
+              identity_add(pairs, "rule", &rule_fields, 1u << config->rule.type, reach, &config->rule) &&
+              identity_add(pairs, "optimizer", &optimizer_fields, 1u << config->optimizer.type, reach,
+                           &config->optimizer) &&
+              identity_add(pairs, "training", &training_fields, ~0u, reach, &config->training) &&
+              identity_add_contents(spec, pairs) && identity_hash(pairs, identity);
+    json_decref(pairs);
+    return ok;
 }
 
 /* ---- describing ---- */

@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "api/identity.h"
 #include "api/problem.h"
 #include "core/model/config.h"
 
@@ -18,6 +19,9 @@ struct weights_document {
     struct weights_view view;
     float *memory;
 };
+
+/* What stands beside the sections; offsets are within struct job_spec. */
+extern const struct fields top_fields;
 
 struct job_spec {
     char name[JOB_NAME_BYTES]; /* "" : none */
@@ -42,8 +46,8 @@ void job_spec_decode(struct job_spec *spec, const json_t *document, struct probl
 void job_spec_release(struct job_spec *spec);
 
 /*
- * The same for a stored document's text, which was checked when it came in. False where it is damaged; release `spec`
- * in any case.
+ * The same for a stored document's text, which was checked when it came in; the configuration gets its identity. False
+ * where the text is damaged or there is no memory; release `spec` in any case.
  */
 bool job_spec_parse(struct job_spec *spec, const char *text);
 /*
@@ -76,6 +80,17 @@ json_t *job_spec_encode(const struct job_spec *spec, bool with_weights);
  * without memory.
  */
 void job_spec_digest(const struct job_spec *spec, char digest[65]);
+/*
+ * The same of a stored document, from its text alone: a parameter that the document is older than does not enter. Where
+ * the text cannot be read, "".
+ */
+void job_document_digest(const char *text, char digest[65]);
+
+/*
+ * The job's identity (identity.h), as far as `reach`; REACH_COURSE is that of its checkpoints. The data's digest enters
+ * in place of their name once it is known, and initial weights by their SHA-256. False without memory.
+ */
+bool job_spec_identity(const struct job_spec *spec, enum field_reach reach, uint8_t identity[IDENTITY_BYTES]);
 
 /* GET /v1/tasks and /v1/rules. */
 json_t *tasks_describe(void);

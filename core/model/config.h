@@ -182,6 +182,11 @@ struct training_config {
 
 /* One job as the core knows it. */
 struct train_config {
+    /*
+     * Of all that determines the course of training, made by whoever made this struct (api/job.h); opaque here. It
+     * names the job in its checkpoints: two configurations with the same one may exchange them.
+     */
+    uint8_t identity[32];
     uint64_t seed; /* 0 .. 2^53-1 */
     struct task_config task;
     struct network_config network;

@@ -11,14 +11,15 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "checkpoints are little-endian and written as they lie in memory");
 
-#define CHECKPOINT_VERSION 1u
+#define CHECKPOINT_VERSION 2u
+#define IDENTITY_BYTES sizeof(((struct train_config *)NULL)->identity)
 
 static const char magic[8] = "MODPROP";
 
 struct checkpoint_header {
     char magic[8];
     uint32_t version, checksum; /* of every byte after it */
-    uint64_t size, identity;
+    uint64_t size, identity_1;  /* 0 but in version 1 */
     int32_t units, inputs, outputs, types, bias, streak;
     uint64_t parameters, optimizer_floats, averages;
     int64_t iteration, evaluated_iteration;
@@ -44,7 +45,7 @@ static uint32_t checksum(const unsigned char *bytes, size_t size) {
     return ~crc;
 }
 
-/* ---- identity ---- */
+/* ---- identity of version 1 ---- */
 
 static void hash_bytes(uint64_t *hash, const void *bytes, size_t size) {
     for (size_t i = 0; i < size; i++) {
@@ -79,9 +80,6 @@ static void hash_task(uint64_t *hash, const struct task_config *task) {
         hash_number(hash, numbers[i]);
     }
     hash_bytes(hash, task->dataset.name, strlen(task->dataset.name));
-    if (task->dataset.draw > 1) {
-        hash_number(hash, task->dataset.draw);
-    }
 }
 
 static void hash_network(uint64_t *hash, const struct network_config *network) {
@@ -136,7 +134,7 @@ static void hash_learning(uint64_t *hash, const struct rule_config *rule, const 
     }
 }
 
-uint64_t config_identity(const struct train_config *config) {
+uint64_t config_identity_1(const struct train_config *config) {
     uint64_t hash = 0xcbf29ce484222325u;
     hash_number(&hash, (double)config->seed);
     hash_task(&hash, &config->task);
@@ -147,16 +145,21 @@ uint64_t config_identity(const struct train_config *config) {
 
 /* ---- sizes, writing, reading ---- */
 
-static size_t size_of(size_t parameters, size_t optimizer_floats, size_t averages, size_t units) {
+/* From the beginning to the weights. */
+static size_t head_size(uint32_t version) {
+    return sizeof(struct checkpoint_header) + (version == 1 ? 0 : IDENTITY_BYTES);
+}
+
+static size_t size_of(uint32_t version, size_t parameters, size_t optimizer_floats, size_t averages, size_t units) {
     size_t floats = size_times(size_plus(parameters, optimizer_floats), sizeof(float)),
            rest = size_plus(size_times(averages, sizeof(double)),
                             size_times(units, sizeof(float) + 2 * sizeof(int32_t)));
-    return size_plus(sizeof(struct checkpoint_header), size_plus(floats, rest));
+    return size_plus(head_size(version), size_plus(floats, rest));
 }
 
 size_t checkpoint_size(const struct checkpoint_arrays *arrays) {
-    return size_of(arrays->network->parameters, arrays->optimizer->state_floats, arrays->average_count,
-                   (size_t)arrays->network->units);
+    return size_of(CHECKPOINT_VERSION, arrays->network->parameters, arrays->optimizer->state_floats,
+                   arrays->average_count, (size_t)arrays->network->units);
 }
 
 size_t checkpoint_size_estimate(const struct train_config *config, int inputs, int outputs) {
@@ -164,7 +167,8 @@ size_t checkpoint_size_estimate(const struct train_config *config, int inputs, i
            parameters = network_parameters(config->network.units, inputs, outputs, config->network.bias);
     size_t types = (size_t)network_types_count(&config->network);
     bool tracks = config->rule.weights == CREDIT_TYPE && config->rule.tracking == TRACKING_INITIAL;
-    return size_of(parameters, optimizer_state_floats(parameters, config->network.units, outputs, config),
+    return size_of(CHECKPOINT_VERSION, parameters,
+                   optimizer_state_floats(parameters, config->network.units, outputs, config),
                    tracks ? size_times(types, types) : 0, n);
 }
 
@@ -180,7 +184,6 @@ void checkpoint_write(const struct train_config *config, const struct train_stat
     const struct network *network = arrays->network;
     struct checkpoint_header header = {.version = CHECKPOINT_VERSION,
                                        .size = checkpoint_size(arrays),
-                                       .identity = config_identity(config),
                                        .units = network->units,
                                        .inputs = network->inputs,
                                        .outputs = network->outputs,
@@ -199,6 +202,7 @@ void checkpoint_write(const struct train_config *config, const struct train_stat
     memcpy(header.magic, magic, sizeof magic);
     size_t n = (size_t)network->units;
     unsigned char *at = put(bytes, &header, sizeof header);
+    at = put(at, config->identity, IDENTITY_BYTES);
     at = put(at, network->weights, network->parameters * sizeof(float));
     at = put(at, arrays->optimizer->first, arrays->optimizer->state_floats * sizeof(float));
     at = put(at, arrays->averages, arrays->average_count * sizeof(double));
@@ -214,16 +218,24 @@ static bool refuse(struct train_error *error, const char *text) {
     return false;
 }
 
+static bool identity_matches(const struct train_config *config, const struct checkpoint_header *header,
+                             const unsigned char *bytes) {
+    if (header->version == 1) {
+        return header->identity_1 == config_identity_1(config);
+    }
+    return memcmp(bytes + sizeof *header, config->identity, IDENTITY_BYTES) == 0;
+}
+
 static bool header_check(const struct train_config *config, const unsigned char *bytes, size_t size,
                          struct checkpoint_header *header, struct train_error *error) {
-    if (size < sizeof *header) {
+    if (size < head_size(CHECKPOINT_VERSION)) {
         return refuse(error, "the checkpoint is truncated");
     }
     memcpy(header, bytes, sizeof *header);
     if (memcmp(header->magic, magic, sizeof magic) != 0) {
         return refuse(error, "this is not a checkpoint of modprop");
     }
-    if (header->version != CHECKPOINT_VERSION) {
+    if (header->version != 1 && header->version != CHECKPOINT_VERSION) {
         return refuse(error, "the checkpoint has a version that this program does not read");
     }
     if (header->size != size) {
@@ -232,13 +244,14 @@ static bool header_check(const struct train_config *config, const unsigned char 
     if (checksum(bytes + CHECKED_FROM, size - CHECKED_FROM) != header->checksum) {
         return refuse(error, "the checkpoint is damaged: its checksum does not match");
     }
-    if (header->identity != config_identity(config)) {
+    if (!identity_matches(config, header, bytes)) {
         return refuse(error, "the checkpoint belongs to another job: its configuration differs");
     }
     uint64_t most = size / sizeof(float);
     if (header->units < 1 || (uint64_t)header->units > most || header->parameters > most ||
         header->optimizer_floats > most || header->averages > most ||
-        size_of(header->parameters, header->optimizer_floats, header->averages, (size_t)header->units) != size) {
+        size_of(header->version, header->parameters, header->optimizer_floats, header->averages,
+                (size_t)header->units) != size) {
         return refuse(error, "the checkpoint is damaged: its sizes contradict each other");
     }
     return true;
@@ -270,7 +283,7 @@ bool checkpoint_read(const struct train_config *config, const unsigned char *byt
                                   .loss = header.loss,
                                   .accuracy = header.accuracy,
                                   .streak = header.streak};
-    const unsigned char *at = bytes + sizeof header;
+    const unsigned char *at = bytes + head_size(header.version);
     at = get(at, network->weights, network->parameters * sizeof(float));
     at = get(at, arrays->optimizer->first, arrays->optimizer->state_floats * sizeof(float));
     get(at, arrays->averages, arrays->average_count * sizeof(double));
@@ -282,9 +295,9 @@ bool checkpoint_read(const struct train_config *config, const unsigned char *byt
 static void trained_point(struct trained *trained, const struct checkpoint_header *header,
                           const unsigned char *memory) {
     size_t n = (size_t)header->units, inputs = (size_t)header->inputs, outputs = (size_t)header->outputs;
-    const float *weights = (const float *)(const void *)(memory + sizeof *header);
-    const unsigned char *fixed = memory + sizeof *header +
-                                 (header->parameters + header->optimizer_floats) * sizeof(float) +
+    const unsigned char *arrays = memory + head_size(header->version);
+    const float *weights = (const float *)(const void *)arrays;
+    const unsigned char *fixed = arrays + (header->parameters + header->optimizer_floats) * sizeof(float) +
                                  header->averages * sizeof(double);
     *trained = (struct trained){
         .units = header->units,

@@ -1,9 +1,12 @@
 /*
  * Checkpoints: everything that a job needs to go on bit for bit, as one flat, versioned, checksummed byte string.
  *
- * Layout, little-endian: struct checkpoint_header, then weights (parameters floats), optimiser state (floats), type
- * averages (doubles, where tracking is initial), leak (N floats), type of unit (N int32), sign of unit (N int32).
- * Random numbers need no state: they are named by counters.
+ * Layout, little-endian: struct checkpoint_header, identity (32 bytes), then weights (parameters floats), optimiser
+ * state (floats), type averages (doubles, where tracking is initial), leak (N floats), type of unit (N int32), sign of
+ * unit (N int32). Random numbers need no state: they are named by counters.
+ *
+ * Version 1, of modprop 0.1, has no identity after its header but a hash of 64 bits in it (config_identity_1). It is
+ * read and no longer written.
  */
 #ifndef MODPROP_CORE_CHECKPOINT_H
 #define MODPROP_CORE_CHECKPOINT_H
@@ -31,10 +34,10 @@ struct checkpoint_arrays {
 };
 
 /*
- * Identity of a configuration: two jobs with the same one may exchange checkpoints. Iterations, evaluation and thread
- * settings do not enter.
+ * The identity that checkpoints of version 1 have: a hash of all parameters of version 0.1 by their position. Frozen;
+ * no parameter is added.
  */
-uint64_t config_identity(const struct train_config *config);
+uint64_t config_identity_1(const struct train_config *config);
 
 size_t checkpoint_size(const struct checkpoint_arrays *arrays);
 /* The same from sizes alone, for estimates. */

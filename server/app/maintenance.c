@@ -137,7 +137,7 @@ static void check_document(struct check *check) {
         fault(check, "its document cannot be read");
         return;
     }
-    job_spec_digest(&check->spec, digest);
+    job_document_digest(check->job->document, digest);
     if (strcmp(digest, check->job->digest) != 0) {
         fault(check, "its document's sha256 is %s, stored is %s", digest, check->job->digest);
     }

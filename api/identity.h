@@ -1,0 +1,33 @@
+/*
+ * The identity of a job: a hash of the canonical list of name=value pairs of the parameters that reach its result.
+ *
+ * Only values that differ from the frozen `identity` of their row enter (api/field.h). So neither a parameter that is
+ * added later nor a changed default gives a stored job another identity, and the order of the rows means nothing. Two
+ * jobs whose courses (REACH_COURSE) have one identity may exchange checkpoints; two whose results (REACH_RESULT) have
+ * one end with the same weights and report the same numbers.
+ */
+#ifndef MODPROP_API_IDENTITY_H
+#define MODPROP_API_IDENTITY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/field.h"
+
+#define IDENTITY_BYTES 32
+
+/*
+ * Adds a pair "section.name" (section NULL: "name") to `pairs`, an object of strings, for each field of the table that
+ * applies, reaches at least as far as `reach`, and does not have its identity value. False without memory.
+ */
+bool identity_add(json_t *pairs, const char *section, const struct fields *fields, unsigned variant,
+                  enum field_reach reach, const void *object);
+
+/* One pair whose value is a text. False without memory. */
+bool identity_add_text(json_t *pairs, const char *name, const char *value);
+
+/* SHA-256 of the pairs, sorted by name, as lines "name=value\n". False without memory. */
+bool identity_hash(const json_t *pairs, uint8_t identity[IDENTITY_BYTES]);
+
+#endif
