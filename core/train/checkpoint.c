@@ -45,7 +45,77 @@ static uint32_t checksum(const unsigned char *bytes, size_t size) {
     return ~crc;
 }
 
-/* ---- identity of version 1 ---- */
+/*
+ * ---- identity of version 1 ----
+ *
+ * It hashes what does not apply to a job too: the parameters of other tasks, rules and optimizers, which had the
+ * defaults of version 0.1. Those stand here, so that no default that changes later reaches it.
+ */
+
+static const struct task_config task_1 = {.delayed_xor = {700, 100, 2.0, 0.01},
+                                          .pattern = {20, 1, 1000},
+                                          .row_mnist = {1},
+                                          .pixel_mnist = {1},
+                                          .evidence = {7, 150, 100, 800, 150, 0.7, 40, 10}};
+static const struct rule_config rule_1 = {.mu = 0.25};
+static const struct optimizer_config optimizer_1 = {.momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+
+static struct task_config task_as_1(const struct task_config *config) {
+    struct task_config task = task_1;
+    task.type = config->type;
+    switch (config->type) {
+    case TASK_DELAYED_XOR:
+        task.delayed_xor = config->delayed_xor;
+        break;
+    case TASK_PATTERN:
+        task.pattern = config->pattern;
+        break;
+    case TASK_ROW_MNIST:
+        task.row_mnist = config->row_mnist;
+        break;
+    case TASK_PIXEL_MNIST:
+        task.pixel_mnist = config->pixel_mnist;
+        break;
+    case TASK_EVIDENCE:
+        task.evidence = config->evidence;
+        break;
+    default:
+        task.dataset = config->dataset;
+    }
+    return task;
+}
+
+static struct rule_config rule_as_1(const struct rule_config *config, enum task_type task) {
+    struct rule_config rule = rule_1;
+    bool credited = config->type == RULE_MDGL || config->type == RULE_MODPROP;
+    if (config->type == RULE_MODPROP) {
+        rule.mu = config->mu_auto ? rule_1.mu : config->mu;
+        rule.mu_auto = config->mu_auto;
+        rule.first_hop = config->first_hop;
+        rule.taps = config->taps;
+    } else if (task == TASK_ROW_MNIST || task == TASK_PIXEL_MNIST) {
+        rule.mu = 0.1;
+    }
+    rule.type = config->type;
+    rule.weights = credited ? config->weights : CREDIT_CELL;
+    rule.averaging = credited ? config->averaging : AVERAGING_ALL;
+    rule.tracking = credited ? config->tracking : TRACKING_CURRENT;
+    rule.feedback = config->feedback;
+    rule.feedback_decay = config->feedback_decay;
+    return rule;
+}
+
+static struct optimizer_config optimizer_as_1(const struct optimizer_config *config) {
+    struct optimizer_config optimizer = *config;
+    if (config->type == OPTIMIZER_ADAM) {
+        optimizer.momentum = optimizer_1.momentum;
+    } else {
+        optimizer.beta1 = optimizer_1.beta1;
+        optimizer.beta2 = optimizer_1.beta2;
+        optimizer.epsilon = optimizer_1.epsilon;
+    }
+    return optimizer;
+}
 
 static void hash_bytes(uint64_t *hash, const void *bytes, size_t size) {
     for (size_t i = 0; i < size; i++) {
@@ -137,9 +207,12 @@ static void hash_learning(uint64_t *hash, const struct rule_config *rule, const 
 uint64_t config_identity_1(const struct train_config *config) {
     uint64_t hash = 0xcbf29ce484222325u;
     hash_number(&hash, (double)config->seed);
-    hash_task(&hash, &config->task);
+    const struct task_config task = task_as_1(&config->task);
+    const struct rule_config rule = rule_as_1(&config->rule, config->task.type);
+    const struct optimizer_config optimizer = optimizer_as_1(&config->optimizer);
+    hash_task(&hash, &task);
     hash_network(&hash, &config->network);
-    hash_learning(&hash, &config->rule, &config->optimizer, config->training.batch_size);
+    hash_learning(&hash, &rule, &optimizer, config->training.batch_size);
     return hash;
 }
 

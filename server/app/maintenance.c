@@ -129,15 +129,17 @@ static void remark(const struct check *check, const char *format, ...) {
 }
 
 static void check_document(struct check *check) {
-    char digest[STORE_HASH_BYTES], *document = NULL;
+    char digest[STORE_HASH_BYTES] = "", *document = NULL;
     check->opened = store_document_read(check->reader, check->job->id, &document) == 1 &&
                     job_spec_parse(&check->spec, document);
+    if (check->opened) {
+        job_document_digest(document, digest);
+    }
     free(document);
     if (!check->opened) {
         fault(check, "its document cannot be read");
         return;
     }
-    job_document_digest(check->job->document, digest);
     if (strcmp(digest, check->job->digest) != 0) {
         fault(check, "its document's sha256 is %s, stored is %s", digest, check->job->digest);
     }

@@ -27,7 +27,9 @@ def unpack(version, kind, target):
 
 def weights_digest(daemon, id):
     """Of the arrays as they are served, in the order that `sha256` in the weights document means."""
-    raw = daemon.get(f"/v1/jobs/{id}/weights?format=safetensors").content
+    answer = daemon.get(f"/v1/jobs/{id}/weights?format=safetensors")
+    assert answer.status_code == 200, answer.text
+    raw = answer.content
     (size,) = struct.unpack_from("<Q", raw)
     header, data = json.loads(raw[8 : 8 + size]), raw[8 + size :]
     digest = hashlib.sha256()
@@ -65,8 +67,9 @@ def test_a_data_directory_of_a_release_opens_and_goes_on(start, tmp_path, versio
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_the_jobs_of_a_release_are_trained_again_with_the_same_numbers(tmp_path):
+def test_the_jobs_of_a_release_are_trained_again_with_the_same_numbers(start, tmp_path):
     told = unpack("0.1.0", "stopped", tmp_path)
+    assert start("--workers", "0", data=tmp_path).stop() == 0  # brings the database forward
     for job in told["jobs"]["stopped"]:
         if job["name"].startswith("finished"):
             again = subprocess.run(
