@@ -1,7 +1,7 @@
 /*
  * Routes: from a request to the function that answers it.
  *
- * The table (routes.c) says for every route its method, path, role, body and the types it answers with. What all routes
+ * The table (table.c) says for every route its method, path, role, body and the types it answers with. What all routes
  * share is checked from the table at the header stage, so that a handler sees only requests that may be answered: Host,
  * Origin, token, rate, path, method, types, body.
  */
@@ -30,7 +30,10 @@ struct route {
     const char *query;
     enum role role;
     enum route_body body;
+    const char *request, *response; /* schemas (schemas/NAME.json) of the body and of the first answer; NULL: none */
+    const char *statuses;           /* beside those that any route may answer */
     const char *types[ROUTE_TYPES_MAX + 1]; /* of answers, the preferred first; NULL-ended */
+    const char *summary;                    /* what it is for, in a line */
     void (*handle)(struct server *server, struct request *request);
     void (*begin)(struct server *server, struct request *request); /* BODY_OCTETS: sets the sink */
     bool anytime;                                                  /* answered while recovering, draining or crowded */

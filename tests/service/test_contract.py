@@ -11,7 +11,7 @@ from test_jobs import SMALL, finish, submit
 
 def routes():
     """(method, path) of the route table."""
-    text = (ROOT / "server" / "routes.c").read_text()
+    text = (ROOT / "server" / "routes" / "table.c").read_text()
     table = text[text.index("route_table[] = {") : text.index("const size_t route_count")]
     found = re.findall(r'\{\.name = "(\w+)",(?:\s+\.method = HTTP_(\w+),)?\s+\.path = "([^"]+)"', table)
     return {((method or "GET").lower(), path): name for name, method, path in found}
@@ -86,7 +86,7 @@ def test_large_answers_are_compressed_where_asked(daemon, path):
     plain = daemon.get(path, headers={"Accept-Encoding": "identity"})
     packed = daemon.get(path, headers={"Accept-Encoding": "gzip"})
     assert (
-        packed.headers["Content-Encoding"] == "gzip" and int(packed.headers["Content-Length"]) < len(plain.content) / 4
+        packed.headers["Content-Encoding"] == "gzip" and int(packed.headers["Content-Length"]) < len(plain.content) / 3
     )
     assert packed.json() == plain.json() and "Content-Encoding" not in plain.headers
     assert "Content-Encoding" not in daemon.get(path, headers={"Accept-Encoding": "gzip;q=0"}).headers
