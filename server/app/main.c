@@ -42,6 +42,9 @@ static void on_tick(void *user, uint64_t now) {
     log_tick();
     http_tick(server->http, now);
     streams_tick(server->streams, now);
+    if (server->lanes == NULL) {
+        return; /* everything is being taken down, or did not come up */
+    }
     lanes_tick(server->lanes, now);
     routes_tick(server, now);
     catalog_tick(server->catalog, &server->loop.uv);

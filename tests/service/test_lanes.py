@@ -144,6 +144,16 @@ def test_the_daemon_stops_amid_computations(shared):
         connection.close()
 
 
+def test_a_tick_that_is_due_while_the_daemon_stops_does_no_harm(start):
+    """It stops after a random part of a second; at times the loop's tick falls where the lanes are gone."""
+    for wait in range(12):
+        daemon = start("--workers", "0", "--cores", "1")
+        held = begin(daemon, gradient_body(), "nobody")
+        time.sleep(0.8 + wait * 0.02)
+        assert daemon.stop() == 0, daemon.log()
+        held.close()
+
+
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer needs more addresses than the limit leaves")
 def test_a_daemon_without_threads_says_so(start):
     limit = resource.getrlimit(resource.RLIMIT_AS)
