@@ -68,7 +68,8 @@ static const struct field top_items[] = {
      .high = 4096,
      .fallback = "null",
      .reach = REACH_NOTHING,
-     .doc = "upper bound of the job's threads; results do not depend on it"},
+     .doc = "upper bound of the job's threads; one build gives the same bits with any number of them, and on every "
+            "instruction set"},
     {.name = "priority",
      .type = FIELD_INT,
      .offset = offsetof(struct job_spec, priority),
@@ -112,7 +113,7 @@ static void check_top_names(const json_t *document, struct problems *problems) {
 static bool decode_type(const json_t *object, const struct variant *variants, int count, int fallback,
                         const struct path *path, int *type, struct problems *problems) {
     const json_t *value = json_object_get(object, "type");
-    const char *name = json_string_value(value), *known[16];
+    const char *name = json_string_value(value);
     char list[256] = "", got[80];
     *type = fallback;
     if (value == NULL && fallback >= 0) {
@@ -125,9 +126,8 @@ static bool decode_type(const json_t *object, const struct variant *variants, in
         }
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s\"%s\"", i == 0 ? "" : ", ", variants[i].name);
-        known[i] = variants[i].name;
     }
-    const char *nearest = name == NULL ? NULL : name_nearest(name, known, (size_t)count);
+    const char *nearest = name == NULL ? NULL : name_nearest_in(name, variants, sizeof *variants, (size_t)count);
     if (value == NULL) {
         problems_add(problems, path, "type", "is required: one of %s", list);
     } else if (nearest != NULL) {

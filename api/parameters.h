@@ -8,7 +8,7 @@
 #include "core/model/config.h"
 
 /* One variant of an object that has a type. */
-struct variant {
+struct variant { /* its name comes first: name_nearest_in */
     const char *name, *doc;
 };
 

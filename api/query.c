@@ -1,5 +1,6 @@
 #include "api/query.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,15 +76,16 @@ static const struct query_parameter *find(const struct query_parameter *paramete
 
 static void complain_unknown(const struct query_parameter *parameters, size_t count, const char *name,
                              struct problems *problems) {
-    const char *known[32];
-    for (size_t i = 0; i < count && i < 32; i++) {
+    const char *known[QUERY_PARAMETERS_MAX];
+    for (size_t i = 0; i < count; i++) {
         known[i] = parameters[i].name;
     }
-    problems_add_unknown(problems, NULL, name, "query parameter", known, count < 32 ? count : 32);
+    problems_add_unknown(problems, NULL, name, "query parameter", known, count);
 }
 
 void query_read(const char *query, const struct query_parameter *parameters, size_t count, struct problems *problems) {
-    bool seen[32] = {false};
+    bool seen[QUERY_PARAMETERS_MAX] = {false};
+    assert(count <= QUERY_PARAMETERS_MAX);
     while (*query != '\0') {
         char name[64], value[QUERY_VALUE_BYTES];
         size_t length = strcspn(query, "&"), split = strcspn(query, "=&");

@@ -13,6 +13,8 @@
 
 enum query_type { QUERY_INTEGER, QUERY_TEXT, QUERY_BOOLEAN };
 
+#define QUERY_PARAMETERS_MAX 32 /* of one route */
+
 /* One parameter: where its value goes; what is not given is left as it is. */
 struct query_parameter {
     const char *name;
@@ -23,7 +25,8 @@ struct query_parameter {
     bool *boolean;
 };
 
-/* Reads `query` (behind the ?). Faults have the parameter's name as pointer. */
+/* Reads `query` (behind the ?) by at most QUERY_PARAMETERS_MAX parameters. Faults have the parameter's name as pointer.
+ */
 void query_read(const char *query, const struct query_parameter *parameters, size_t count, struct problems *problems);
 
 #endif

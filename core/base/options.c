@@ -83,17 +83,23 @@ static size_t edit_distance(const char *a, const char *b) {
     return row[columns];
 }
 
-const char *name_nearest(const char *name, const char *const *known, size_t count) {
+const char *name_nearest_in(const char *name, const void *items, size_t stride, size_t count) {
     const char *nearest = NULL;
     size_t least = strlen(name) / 3 + 2; /* farther is no help */
     for (size_t i = 0; i < count; i++) {
-        size_t distance = edit_distance(name, known[i]);
+        const char *known;
+        memcpy(&known, (const char *)items + i * stride, sizeof known);
+        size_t distance = edit_distance(name, known);
         if (distance < least) {
             least = distance;
-            nearest = known[i];
+            nearest = known;
         }
     }
     return nearest;
+}
+
+const char *name_nearest(const char *name, const char *const *known, size_t count) {
+    return name_nearest_in(name, known, sizeof *known, count);
 }
 
 /* ---- words ---- */

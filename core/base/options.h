@@ -100,5 +100,7 @@ bool settings_read_text(char *text, size_t size, const char *path, settings_take
 
 /* The known name with the fewest single-letter changes, or NULL where all are far. */
 const char *name_nearest(const char *name, const char *const *known, size_t count);
+/* The same among `count` items, `stride` bytes apart, each of which begins with the pointer to its name. */
+const char *name_nearest_in(const char *name, const void *items, size_t stride, size_t count);
 
 #endif

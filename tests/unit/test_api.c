@@ -22,6 +22,7 @@
 #include "api/simulate.h"
 #include "api/text.h"
 #include "api/weights.h"
+#include "core/base/options.h"
 
 /*
  * ---- allocations that fail: the linker sends the room's calls here (--wrap), jansson's come by json_set_alloc_funcs
@@ -488,6 +489,29 @@ START_TEST(times) {
 }
 END_TEST
 
+/* A 17th variant and a 32nd parameter once had no room. */
+START_TEST(as_many_names_as_there_are) {
+    struct query_parameter parameters[QUERY_PARAMETERS_MAX];
+    char names[QUERY_PARAMETERS_MAX][32], query[QUERY_PARAMETERS_MAX * 64] = "unknown_parameter_32=1&";
+    int64_t values[QUERY_PARAMETERS_MAX] = {0};
+    struct problems problems = {0};
+    for (int i = 0; i < QUERY_PARAMETERS_MAX; i++) {
+        snprintf(names[i], sizeof names[i], "unknown_parameter_%d", i);
+        parameters[i] = (struct query_parameter){
+            .name = names[i], .type = QUERY_INTEGER, .high = 100, .integer = &values[i]};
+        size_t used = strlen(query);
+        snprintf(query + used, sizeof query - used, "%s=%d&%s=3&", names[i], i, names[i]);
+    }
+    query_read(query, parameters, QUERY_PARAMETERS_MAX, &problems);
+    ck_assert_uint_eq(problems.count, QUERY_PARAMETERS_MAX + 1);
+    for (int i = 0; i < QUERY_PARAMETERS_MAX; i++) {
+        ck_assert_int_eq(values[i], i);
+        ck_assert_str_eq(name_nearest_in(names[i], parameters, sizeof *parameters, QUERY_PARAMETERS_MAX), names[i]);
+    }
+    problems_release(&problems);
+}
+END_TEST
+
 START_TEST(queries) {
     static const struct {
         const char *query;
@@ -790,6 +814,7 @@ int main(void) {
     tcase_add_test(all, without_memory_no_part_of_a_simulation_is_missing);
     tcase_add_test(all, floats_come_back);
     tcase_add_test(all, times);
+    tcase_add_test(all, as_many_names_as_there_are);
     tcase_add_test(all, queries);
     tcase_add_test(all, tensors_are_read);
     tcase_add_test(all, tensors_cut_and_damaged);
