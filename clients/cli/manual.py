@@ -120,7 +120,7 @@ def client_page(program):
 
 def server_page(program):
     text = subprocess.run([program, "--help"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    version = subprocess.run([program, "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1]
+    version = subprocess.run([program, "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[1]
     flags = re.findall(r"^  (--[\w-]+)(?: (\S+))?  +(.+?)(?: \[(\S+)\])?$", text, re.M)
     usages = re.findall(r"^(?:usage:| {6}) +modpropd (\S.*?)(?:  +.*)?$", text, re.M)
     if len(flags) < 10 or not usages:

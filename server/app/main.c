@@ -15,6 +15,7 @@
 
 #include "api/program.h"
 #include "api/text.h"
+#include "core/base/build.h"
 #include "core/train/train.h"
 #include "server/datasets/adopt.h"
 #include "server/datasets/catalog.h"
@@ -216,7 +217,7 @@ static bool start_jobs(struct server *server, char *error) {
                                          .cores = server->cores,
                                          .max_queued = server->config.max_queued,
                                          .memory = server->memory,
-                                         .build = MODPROP_VERSION,
+                                         .build = build_identity,
                                          .user = server,
                                          .publish = on_event};
     char crashed[STORE_ID_BYTES];
@@ -354,7 +355,7 @@ static int read_configuration(struct server *server, int count, char **arguments
         free(help);
         return 0;
     case CONFIG_VERSION:
-        printf("modpropd %s\n", MODPROP_VERSION);
+        printf("modpropd %s (build %s)\n", MODPROP_VERSION, build_identity);
         return 0;
     default:
         return fail(2, error);

@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 
 #include "api/job.h"
+#include "core/base/build.h"
 #include "core/train/train.h"
 
 /* What stands at / in a build without the dashboard. */
@@ -38,11 +39,11 @@ void route_version(struct server *server, struct request *request) {
     struct utsname host = {0};
     uname(&host);
     http_reply_json(request, 200,
-                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:i, s:I}, s:{s:i, s:i, s:I}}", "name", "modpropd",
-                              "version", MODPROP_VERSION, "compiler", __VERSION__, "instruction_set", kernels_name(),
-                              "machine", host.machine, "host", "cores", server->host_cores, "memory_bytes",
-                              (json_int_t)server->host_memory, "limits", "cores", server->cores, "workers",
-                              server->workers, "memory_bytes", (json_int_t)server->memory));
+                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:I}, s:{s:i, s:i, s:I}}", "name", "modpropd",
+                              "version", MODPROP_VERSION, "build", build_identity, "compiler", __VERSION__,
+                              "instruction_set", kernels_name(), "machine", host.machine, "host", "cores",
+                              server->host_cores, "memory_bytes", (json_int_t)server->host_memory, "limits", "cores",
+                              server->cores, "workers", server->workers, "memory_bytes", (json_int_t)server->memory));
 }
 
 void route_metrics(struct server *server, struct request *request) {
