@@ -19,6 +19,7 @@
 #include "core/train/train.h"
 #include "server/datasets/adopt.h"
 #include "server/datasets/catalog.h"
+#include "server/executor/pool.h"
 #include "server/app/healthcheck.h"
 #include "server/base/host.h"
 #include "server/app/maintenance.h"
@@ -208,11 +209,12 @@ static bool start_store(struct server *server, char *error) {
 
 static bool start_jobs(struct server *server, char *error) {
     const char *directory = server->config.data;
+    server->executor = pool_executor_create(&server->loop, server->datasets, directory, server->workers);
     const struct jobs_options options = {.loop = &server->loop,
                                          .store = server->store,
                                          .reader = server->reader,
                                          .datasets = server->datasets,
-                                         .directory = directory,
+                                         .executor = server->executor,
                                          .workers = server->workers,
                                          .cores = server->cores,
                                          .max_queued = server->config.max_queued,
@@ -228,7 +230,7 @@ static bool start_jobs(struct server *server, char *error) {
         crash_mark_on_signals(mark);
     }
     server->retention = (struct retention){.days = server->config.keep_days, .bytes = server->config.keep_bytes};
-    server->jobs = jobs_create(&options);
+    server->jobs = server->executor == NULL ? NULL : jobs_create(&options);
     if (server->jobs == NULL) {
         snprintf(error, CONFIG_ERROR_BYTES, "there is no memory");
         return false;
@@ -296,6 +298,9 @@ static void stop(struct server *server) {
     http_destroy(server->http, LAST_MILLISECONDS);
     streams_destroy(server->streams);
     jobs_destroy(server->jobs);
+    if (server->executor != NULL) {
+        server->executor->operations->destroy(server->executor);
+    }
     datasets_destroy(server->datasets);
     catalog_close(server->catalog, &server->loop.uv);
     for (int i = 0; i < LANE_SEATS; i++) {

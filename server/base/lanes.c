@@ -224,6 +224,9 @@ static struct lane_task *waiting_take_gone(struct lanes *lanes, enum lane lane) 
 }
 
 void lanes_tick(struct lanes *lanes, uint64_t now) {
+    if (lanes == NULL) {
+        return;
+    }
     for (int i = 0; i < LANE_SEATS; i++) {
         struct lane_task *task = lanes->running[i];
         if (task != NULL && now >= task->deadline) {

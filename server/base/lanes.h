@@ -65,7 +65,7 @@ struct lanes *lanes_create(struct loop *loop, size_t limit);
  */
 bool lanes_submit(struct lanes *lanes, enum lane lane, const char *token, const char *client, struct lane_task *task);
 
-/* Each second: time limits, and clients that are gone. */
+/* Each second: time limits, and clients that are gone. NULL-safe: the loop still ticks while the daemon stops. */
 void lanes_tick(struct lanes *lanes, uint64_t now);
 
 /* Seconds that a task of the lane may run. */

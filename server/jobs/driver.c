@@ -1,14 +1,6 @@
 /*
- * Jobs: see jobs.h. Their course: which one starts, what may happen to each once a change of it is durable, how an
- * attempt ends, and the daemon's start, ticks and end.
- *
- *     entries.c    active jobs in memory, and what of them goes to the store
- *     requests.c   what clients ask: submissions and actions
- *     stall.c      jobs that were stopped by a full disk or the like, and go on by themselves
- *     pool.c       the thread that trains
- *
- * entry_settle is where all of them meet: whenever something of a job has ended, that looks at how the job stands and
- * does what comes next.
+ * Jobs: see jobs.h. The queue (which one starts), and the daemon's start, ticks and end. What becomes of each job is
+ * state.c's, performed by life.c.
  */
 #include <math.h>
 #include <stdio.h>
@@ -21,29 +13,32 @@
 
 #define CRASHES_MOST 3
 
-int64_t clock_unix_milliseconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* ---- what is told of them ---- */
+
+/* Takes a slot: an attempt has it, or is about to. */
+static bool takes_slot(const struct entry *entry) {
+    return entry->attempt != NULL || entry->state.phase == PHASE_STARTS;
+}
 
 int jobs_running(const struct jobs *jobs) {
     int running = 0;
     for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        running += entry->worker != NULL || entry->job.status == JOB_RUNNING;
+        running += takes_slot(entry);
     }
     return running;
+}
+
+static const struct executor_operations *operations_of(const struct jobs *jobs) {
+    return jobs->options.executor->operations;
 }
 
 const struct jobs_live jobs_live_none = {.trials_per_second = NAN, .seconds_left = NAN};
 
 bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *live) {
     *live = jobs_live_none;
-    const struct stalled *stalled = stalled_find(jobs, id);
-    if (stalled != NULL) {
-        live->stalled = stalled->reason;
+    const struct parked *parked = parked_find(jobs, id);
+    if (parked != NULL) {
+        live->stalled = parked->reason;
         return true;
     }
     const struct entry *entry = entry_find(jobs, id);
@@ -51,8 +46,17 @@ bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *l
         return false;
     }
     live->iteration = entry->job.iteration;
-    if (entry->worker != NULL) {
-        worker_live(entry->worker, entry->job.iterations, live);
+    if (entry->attempt != NULL) {
+        struct attempt_view view;
+        operations_of(jobs)->look(entry->attempt, &view);
+        live->running = true;
+        live->iteration = view.iteration;
+        live->evaluated = view.evaluated;
+        live->evaluation = view.evaluation;
+        live->trials_per_second = view.trials_per_second;
+        live->seconds_left = (double)(entry->job.iterations - view.iteration) * view.batch_size /
+                             view.trials_per_second;
+        live->threads = view.threads;
     }
     return true;
 }
@@ -72,7 +76,7 @@ struct jobs_active *jobs_active_read(const struct jobs *jobs, size_t *count) {
     for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
         most++;
     }
-    for (const struct stalled *stalled = jobs->stalled; stalled != NULL; stalled = stalled->next) {
+    for (const struct parked *parked = jobs->parked; parked != NULL; parked = parked->next) {
         most++;
     }
     struct jobs_active *all = most == 0 ? NULL : calloc(most, sizeof *all);
@@ -82,8 +86,8 @@ struct jobs_active *jobs_active_read(const struct jobs *jobs, size_t *count) {
     for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
         active_take(jobs, entry->job.id, &all[(*count)++]);
     }
-    for (const struct stalled *stalled = jobs->stalled; stalled != NULL; stalled = stalled->next) {
-        active_take(jobs, stalled->id, &all[(*count)++]);
+    for (const struct parked *parked = jobs->parked; parked != NULL; parked = parked->next) {
+        active_take(jobs, parked->id, &all[(*count)++]);
     }
     return all;
 }
@@ -100,40 +104,41 @@ static bool queue_read(void *user, int priority, int64_t number) {
 
 /* Cores over running jobs, as equal as can be, none above its bound; what a bound leaves goes to the others. */
 static void cores_share(struct jobs *jobs) {
-    int left = jobs->options.cores, workers = 0;
+    const struct executor_operations *operations = operations_of(jobs);
+    int left = jobs->options.cores;
     for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        if (entry->worker != NULL) {
-            atomic_store(&entry->worker->control.threads, 1);
-            workers++;
-        }
+        entry->cores = entry->attempt != NULL;
+        left -= entry->cores;
     }
-    left -= workers;
     for (bool gave = true; gave && left > 0;) {
         gave = false;
         for (struct entry *entry = jobs->entries; left > 0 && entry != NULL; entry = entry->next) {
-            struct worker *worker = entry->worker;
-            int bound = worker == NULL ? 0 : atomic_load(&worker->threads_most);
-            if (worker != NULL && (bound == 0 || atomic_load(&worker->control.threads) < bound)) {
-                atomic_fetch_add(&worker->control.threads, 1);
+            struct attempt_view view = {0};
+            if (entry->attempt != NULL) {
+                operations->look(entry->attempt, &view);
+            }
+            if (entry->attempt != NULL && (view.threads_most == 0 || entry->cores < view.threads_most)) {
+                entry->cores++;
                 left--;
                 gave = true;
             }
         }
     }
+    for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
+        if (entry->attempt != NULL) {
+            operations->share(entry->attempt, entry->cores);
+        }
+    }
 }
 
 static bool is_active(void *user, const char *id) {
-    return entry_find(user, id) != NULL || stalled_find(user, id) != NULL;
-}
-
-static bool takes_memory(const struct entry *entry) {
-    return entry->worker != NULL || entry->job.status == JOB_RUNNING;
+    return entry_find(user, id) != NULL || parked_find(user, id) != NULL;
 }
 
 /* Bytes of the data of this digest, where none of the jobs before `upto` brings them in. */
 static int64_t data_memory(const struct jobs *jobs, const struct entry *upto, const char *sha256) {
     for (const struct entry *entry = jobs->entries; entry != upto; entry = entry->next) {
-        if (takes_memory(entry) && strcmp(entry->job.dataset_sha256, sha256) == 0) {
+        if (takes_slot(entry) && strcmp(entry->job.dataset_sha256, sha256) == 0) {
             return 0;
         }
     }
@@ -147,7 +152,7 @@ static int64_t data_memory(const struct jobs *jobs, const struct entry *upto, co
 static bool memory_is_free(const struct jobs *jobs, const struct store_job *job) {
     int64_t taken = 0;
     for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        if (takes_memory(entry)) {
+        if (takes_slot(entry)) {
             taken += entry->job.memory + data_memory(jobs, entry, entry->job.dataset_sha256);
         }
     }
@@ -169,7 +174,7 @@ static void isa_record(struct store_job *job, const char *name) {
     job->isa = text_copy(text);
 }
 
-void jobs_schedule(struct jobs *jobs) {
+static void schedule(struct jobs *jobs) {
     bool may_start = jobs->started && !jobs->draining && !jobs->disk_full && clock_milliseconds() >= jobs->start_at;
     while (may_start && jobs_running(jobs) < jobs->options.workers) {
         struct store_job job;
@@ -187,141 +192,15 @@ void jobs_schedule(struct jobs *jobs) {
         free(entry->job.build);
         entry->job.build = text_copy(jobs->options.build);
         isa_record(&entry->job, kernels_name());
-        entry_change(entry, JOB_RUNNING, NULL);
-        if (entry->lost) {
-            entry_settle(entry);
-            return;
-        }
+        entry_fact(entry, FACT_PICKED); /* without memory it is parked, and start_at is ahead */
+        may_start = clock_milliseconds() >= jobs->start_at;
     }
 }
 
-/* ---- settling: what may happen once a change is durable ---- */
-
-static void worker_begin(struct entry *entry) {
-    entry->worker = worker_start(entry, 1);
-    if (entry->worker != NULL) {
-        cores_share(entry->jobs);
-        return;
-    }
-    log_warning("a job cannot be started now: there is no memory for it", LOG_T("job", entry->job.id),
-                LOG_T("request_id", entry->job.request));
-    entry_lose(entry, "there was no memory to start it");
-}
-
-static void idle_tell(struct jobs *jobs) {
-    bool idle = jobs->idle != NULL;
-    for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        idle = idle && entry->worker == NULL && entry->units == 0;
-    }
-    if (idle) {
-        void (*tell)(void *user) = jobs->idle;
-        jobs->idle = NULL;
-        tell(jobs->idle_user);
-    }
-}
-
-void entry_settle(struct entry *entry) {
-    struct jobs *jobs = entry->jobs;
-    if (entry->changing) {
-        return;
-    }
-    bool stands = entry->worker == NULL && entry->units == 0 && !entry->lost; /* nothing of it is under way */
-    bool stalled = jobs->disk_full || stalled_find(jobs, entry->job.id) != NULL;
-    if (stands && entry->job.status == JOB_RUNNING && !jobs->draining && !stalled) {
-        worker_begin(entry);
-    } else if (stands && (entry->job.status == JOB_PAUSING || entry->job.status == JOB_CANCELLING)) {
-        entry_rest(entry, NULL); /* of a stalled job: there is nobody to wait for */
-    }
-    if (!entry->lost && entry->job.status == JOB_PAUSED && entry->resume_after_pause) {
-        entry->resume_after_pause = false;
-        entry_queue_again(entry, NULL);
-    }
-    waiters_settle(entry);
-    bool idle = entry->units == 0 && entry->worker == NULL && !entry->changing && entry->waiting == NULL;
-    if (idle && (entry->lost || stalled || entry->job.status != JOB_RUNNING)) {
-        if (entry->job.status == JOB_RUNNING) {
-            entry_lose(entry, jobs->reason); /* it was to start, and may not now */
-        }
-        if (entry->lost) {
-            stalled_add(jobs, entry);
-        }
-        entry_remove(entry);
-        cores_share(jobs);
-        jobs_schedule(jobs);
-    }
-    idle_tell(jobs);
-}
-
-/* ---- the end of an attempt ---- */
-
-static void entry_stopped(struct entry *entry, const struct worker *worker) {
-    char text[128];
-    if (worker->mismatch) {
-        snprintf(text, sizeof text,
-                 "iteration %lld, computed again after an interruption, gave other numbers than before",
-                 (long long)worker->mismatch_iteration);
-        entry_fail(entry, "not_reproducible", text, worker->mismatch_iteration);
-        return;
-    }
-    switch (worker->stop) {
-    case STOP_CANCEL:
-        entry_change(entry, JOB_CANCELLED, NULL);
-        break;
-    case STOP_PAUSE:
-        entry_change(entry, JOB_PAUSED, NULL);
-        break;
-    case STOP_TIME:
-        entry_fail(entry, "time_limit", "the job reached its time limit; its last checkpoint stays",
-                   atomic_load(&worker->iteration));
-        break;
-    case STOP_STALL:
-        entry_lose(entry, entry->jobs->reason);
-        break;
-    case STOP_NONE: /* a callback failed for want of memory: it goes on from its checkpoint */
-        entry_lose(entry, "");
-        break;
-    case STOP_DRAIN: /* stays running in the database: the next start queues it again */
-        break;
-    }
-}
-
-void entry_worker_ended(struct entry *entry, struct worker *worker) {
-    worker_count(worker);
-    entry->worker = NULL;
-    entry->job.trials_per_second = worker_trials_per_second(worker);
-    entry->job.trained = worker_trained(worker);
-    if (!entry->lost && worker->stop == STOP_CANCEL) {
-        entry_change(entry, JOB_CANCELLED, NULL);
-    } else if (!entry->lost && *worker->hindrance != '\0') {
-        entry_lose(entry, worker->hindrance);
-    } else if (!entry->lost) {
-        switch (worker->result) {
-        case TRAIN_FINISHED:
-            memcpy(entry->job.weights_sha256, worker->weights_sha256, sizeof worker->weights_sha256);
-            entry_change(entry, JOB_SUCCEEDED, NULL);
-            break;
-        case TRAIN_STOPPED:
-            entry_stopped(entry, worker);
-            break;
-        case TRAIN_DIVERGED:
-            entry_fail(entry, "diverged", worker->error.text, worker->error.iteration);
-            break;
-        case TRAIN_NO_MEMORY:
-            entry_fail(entry, "no_memory", worker->error.text, -1);
-            break;
-        case TRAIN_BAD_CHECKPOINT:
-            entry_fail(entry, "bad_checkpoint", worker->error.text, -1);
-            break;
-        case TRAIN_INVALID:
-            entry_fail(entry, worker->other_data ? "dataset_changed" : "invalid", worker->error.text, -1);
-            break;
-        }
-    }
-    if (entry->lost) {
-        log_warning("a job was stopped; it goes on by itself", LOG_T("job", entry->job.id),
-                    LOG_T("reason", entry->reason), LOG_T("request_id", entry->job.request));
-    }
-    entry_settle(entry);
+/* A slot may be free, or a job waits. */
+static void on_moved(struct jobs *jobs) {
+    cores_share(jobs);
+    schedule(jobs);
 }
 
 /* ---- starting, ticking, ending ---- */
@@ -334,7 +213,9 @@ struct jobs *jobs_create(const struct jobs_options *options) {
     }
     if (jobs != NULL) {
         jobs->options = *options;
-        rates_init(&jobs->rates);
+        jobs->began = cores_share;
+        jobs->moved = on_moved;
+        life_init(jobs);
         histogram_init(&jobs->counts.waits, duration_bounds, duration_buckets);
         for (int i = 0; i < JOB_STATUSES; i++) {
             histogram_init(&jobs->counts.runs[i], duration_bounds, duration_buckets);
@@ -344,7 +225,7 @@ struct jobs *jobs_create(const struct jobs_options *options) {
 }
 
 double jobs_rate(struct jobs *jobs, enum rate rate) {
-    return rates_read(&jobs->rates, rate);
+    return operations_of(jobs)->rate(jobs->options.executor, rate);
 }
 
 int jobs_threads(const struct jobs *jobs, int bound, int most) {
@@ -382,14 +263,18 @@ static bool job_recover(void *user, const struct store_job *found) {
     if (entry == NULL) {
         return false;
     }
+    enum fact fact = FACT_RETRY;
     if (entry->job.status == JOB_RUNNING && strcmp(recovery->crashed, found->id) == 0 &&
         crash_count(jobs, &entry->job)) {
-        entry_fail(entry, "crashed", "this job brought the daemon down three times from one checkpoint",
-                   entry->job.crash_iteration);
-    } else { /* that it was cancelled has its own reason */
-        entry_rest(entry, entry->job.status == JOB_CANCELLING ? NULL : "the daemon was started again");
+        fact = FACT_GUILTY;
+        entry->end = (struct attempt_end){.code = "crashed", .iteration = entry->job.crash_iteration};
+        snprintf(entry->end.detail, sizeof entry->end.detail,
+                 "this job brought the daemon down three times from one checkpoint");
+    } else if (entry->job.status != JOB_CANCELLING) { /* that it was cancelled has its own reason */
+        entry_reason_set(entry, "the daemon was started again");
     }
-    return !entry->lost;
+    entry_fact(entry, fact);
+    return parked_find(jobs, found->id) == NULL;
 }
 
 bool jobs_start(struct jobs *jobs, const char *crashed, char error[STORE_ERROR_BYTES]) {
@@ -413,32 +298,78 @@ bool jobs_start(struct jobs *jobs, const char *crashed, char error[STORE_ERROR_B
     store_flush(jobs->options.store);
     loop_deliver(jobs->options.loop);
     jobs->started = true;
-    jobs_schedule(jobs);
+    schedule(jobs);
     return true;
 }
 
-void jobs_tick(struct jobs *jobs, uint64_t now) {
-    for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        struct worker *worker = entry->worker;
-        if (worker != NULL && worker->stop == STOP_NONE && atomic_load(&worker->time_limit) > 0 &&
-            worker_trained(worker) > (double)atomic_load(&worker->time_limit)) {
-            worker_stop(worker, STOP_TIME);
+/* Queues a parked job again, or ends what it was in the midst of. False for lack of memory. */
+static bool parked_resume(struct jobs *jobs, const struct parked *parked) {
+    struct store_job job;
+    int found = store_job_read(jobs->options.reader, parked->id, &job);
+    if (found != 1) {
+        return found == 0;
+    }
+    bool adrift = state_of_row(job.status).phase == PHASE_ADRIFT;
+    struct entry *entry = adrift || parked->stopped ? entry_add(jobs, &job) : NULL;
+    if (entry == NULL) {
+        if (!adrift && !parked->stopped) {
+            store_job_release(&job);
+        }
+        return !adrift && !parked->stopped;
+    }
+    entry->stopped = parked->stopped;
+    if (!parked->stopped) {
+        entry_reason_set(entry, parked->reason);
+    }
+    entry_fact(entry, parked->stopped ? FACT_ASK_CANCEL : FACT_RETRY);
+    return true;
+}
+
+static void parked_retry(struct jobs *jobs, uint64_t now) {
+    struct parked *parked = parked_take(jobs, now); /* while it is among the parked, no entry of it begins */
+    jobs->disk_full = jobs->disk_full && jobs->parked != NULL && parked == NULL;
+    if (parked == NULL) {
+        schedule(jobs);
+    } else if (parked_resume(jobs, parked)) {
+        free(parked);
+    } else {
+        parked_put_back(jobs, parked, now);
+    }
+}
+
+static void time_limits(struct jobs *jobs) {
+    for (struct entry *entry = jobs->entries, *next; entry != NULL; entry = next) {
+        struct attempt_view view;
+        next = entry->next;
+        if (entry->attempt != NULL) {
+            operations_of(jobs)->look(entry->attempt, &view);
+            if (view.time_limit > 0 && view.trained > (double)view.time_limit) {
+                entry_fact(entry, FACT_TIME);
+            }
         }
     }
-    stalled_tick(jobs, now);
-    jobs_schedule(jobs); /* what began nothing for want of memory has nobody else to call it again */
+}
+
+void jobs_tick(struct jobs *jobs, uint64_t now) {
+    time_limits(jobs);
+    cores_share(jobs); /* bounds of jobs that began since are known by now */
+    bool is_due = jobs->disk_full ? now >= jobs->retry_at : jobs->parked != NULL;
+    if (is_due && !jobs->draining) {
+        jobs->retry_at = now + JOBS_RETRY_MILLISECONDS;
+        parked_retry(jobs, now);
+    }
+    schedule(jobs); /* what began nothing for lack of memory has nobody else to call it again */
 }
 
 void jobs_drain(struct jobs *jobs, void (*idle)(void *user), void *user) {
     jobs->draining = true;
+    for (struct entry *entry = jobs->entries, *next; entry != NULL; entry = next) {
+        next = entry->next;
+        entry_fact(entry, FACT_DRAIN);
+    }
     jobs->idle = idle;
     jobs->idle_user = user;
-    for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        if (entry->worker != NULL && entry->worker->stop == STOP_NONE) {
-            worker_stop(entry->worker, STOP_DRAIN);
-        }
-    }
-    idle_tell(jobs);
+    life_report_idle(jobs);
 }
 
 void jobs_destroy(struct jobs *jobs) {
@@ -449,8 +380,7 @@ void jobs_destroy(struct jobs *jobs) {
         waiters_answer(jobs->entries, JOBS_BROKEN, "the daemon stops");
         entry_remove(jobs->entries);
     }
-    stalled_release(jobs);
-    rates_release(&jobs->rates);
+    parked_release(jobs);
     queue_destroy(jobs->queue);
     free(jobs);
 }

@@ -2,14 +2,14 @@
  * Entries: active jobs in memory, and what of them goes to the store.
  *
  * Whatever changes a job is a unit of its entry: rows and events that are committed together or not at all.
- * entry_change makes the one that matters (status, row and event in one); a worker's reports are others. A unit that
- * cannot be made or written loses its entry: no unit follows it, or there would be a gap, and the job is read again
- * from the database (stall.c). What is committed is published and counted here; what may happen then is for
- * entry_settle (driver.c).
+ * entry_commit makes the one that matters (status, row and event in one); an attempt's records are others. A unit that
+ * cannot be made loses its entry (unit_failed): no unit follows it, or there would be a gap. What is committed is
+ * published and counted here; what follows from it is life.c's (unit_done).
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "api/event.h"
 #include "server/datasets/catalog.h"
@@ -17,6 +17,12 @@
 #include "server/base/log.h"
 
 /* ---- the list ---- */
+
+int64_t clock_unix_milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 struct entry *entry_find(const struct jobs *jobs, const char *id) {
     struct entry *entry = jobs->entries;
@@ -28,7 +34,7 @@ struct entry *entry_find(const struct jobs *jobs, const char *id) {
 
 struct entry *entry_add(struct jobs *jobs, struct store_job *job) {
     struct entry *entry = calloc(1, sizeof *entry);
-    struct stalled *place = calloc(1, sizeof *place);
+    struct parked *place = calloc(1, sizeof *place);
     if (entry == NULL || place == NULL) {
         free(entry);
         free(place);
@@ -39,6 +45,8 @@ struct entry *entry_add(struct jobs *jobs, struct store_job *job) {
     entry->place = place;
     entry->job = *job;
     entry->stored = job->status;
+    entry->state = state_of_row(job->status);
+    entry->state.draining = jobs->draining;
     entry->next = jobs->entries;
     jobs->entries = entry;
     return entry;
@@ -119,24 +127,29 @@ static void unit_count(struct entry *entry, const struct store_unit *unit) {
     }
 }
 
+void entry_count(struct entry *entry) {
+    struct jobs_counts *counts = &entry->jobs->counts;
+    struct attempt_view view;
+    if (entry->attempt == NULL) {
+        return;
+    }
+    entry->jobs->options.executor->operations->look(entry->attempt, &view);
+    int64_t more = view.updates - entry->counted; /* 0 until its thread has read the job */
+    entry->counted = view.updates;
+    if (more > 0) {
+        counts->iterations[view.task][view.rule] += (uint64_t)more;
+        counts->trials[view.task][view.rule] += (uint64_t)more * (uint64_t)view.batch_size;
+    }
+}
+
 const struct jobs_counts *jobs_counts(struct jobs *jobs) {
     for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        if (entry->worker != NULL) {
-            worker_count(entry->worker);
-        }
+        entry_count(entry);
     }
     return &jobs->counts;
 }
 
 /* ---- units ---- */
-
-/* What a unit of an entry carries from its making to its commit. */
-struct unit_context {
-    struct entry *entry;
-    struct worker *worker; /* whose message it is; NULL: none */
-    bool changes;
-    int queued; /* how many more jobs wait by this change; taken back where it is not committed */
-};
 
 struct stream_event stream_event_of(const struct store_event *event) {
     return (struct stream_event){.job = event->job,
@@ -158,52 +171,32 @@ void events_publish(struct jobs *jobs, const struct store_unit *unit) {
     }
 }
 
-void entry_lose(struct entry *entry, const char *reason) {
-    if (!entry->lost) {
-        snprintf(entry->reason, sizeof entry->reason, "%.*s", REASON_BYTES - 1,
-                 *reason != '\0' ? reason : "there was no memory");
-    }
-    entry->lost = true;
-    if (entry->worker != NULL) {
-        worker_stop(entry->worker, STOP_STALL);
-    }
+void entry_reason_set(struct entry *entry, const char *reason) {
+    snprintf(entry->reason, sizeof entry->reason, "%.*s", REASON_BYTES - 1, reason);
 }
 
 static void unit_done(struct store_unit *unit) {
     struct unit_context context = *(struct unit_context *)unit->user;
-    struct entry *entry = context.entry;
-    struct jobs *jobs = entry->jobs;
+    struct jobs *jobs = context.entry->jobs;
     free(unit->user);
-    entry->units--;
+    context.entry->units--;
     if (unit->result == STORE_WRITTEN) {
         events_publish(jobs, unit);
-        unit_count(entry, unit);
+        unit_count(context.entry, unit);
     } else {
         jobs->queued -= context.queued;
-        entry_lose(entry, unit->error);
-        jobs_stall(jobs, unit);
     }
-    if (context.changes) {
-        entry->changing = false;
-    }
-    if (context.worker != NULL) {
-        worker_unit_done(context.worker);
-    }
-    entry_settle(entry);
+    jobs->unit_done(&context, unit);
 }
 
-struct store_unit *entry_unit(struct entry *entry, struct worker *worker, bool changes) {
-    if (entry->lost) {
-        return NULL;
-    }
+struct store_unit *entry_unit(struct entry *entry, struct attempt *attempt, bool changes) {
     struct unit_context *context = malloc(sizeof *context);
     struct store_unit *unit = context != NULL ? store_unit_create(unit_done, context) : NULL;
     if (unit == NULL) {
         free(context);
-        entry_lose(entry, "");
         return NULL;
     }
-    *context = (struct unit_context){.entry = entry, .worker = worker, .changes = changes};
+    *context = (struct unit_context){.entry = entry, .attempt = attempt, .changes = changes};
     return unit;
 }
 
@@ -216,35 +209,31 @@ static bool unit_is_filled(const struct store_unit *unit) {
     return item == NULL;
 }
 
-void entry_submit(struct entry *entry, struct store_unit *unit) {
+bool entry_submit(struct entry *entry, struct store_unit *unit) {
     const struct unit_context *context = unit->user;
-    struct worker *worker = context->worker;
     if (!unit_is_filled(unit)) {
         entry_discard(entry, unit);
-        if (worker != NULL) {
-            worker_unit_done(worker);
-        }
-        return;
+        return false;
     }
     entry->units++;
-    entry->changing = entry->changing || context->changes;
     entry->jobs->queued += context->queued;
     store_submit(entry->jobs->options.store, unit);
+    return true;
 }
 
 void entry_discard(struct entry *entry, struct store_unit *unit) {
-    entry_lose(entry, "");
     if (unit != NULL) {
         free(unit->user);
         store_unit_free(unit);
     }
+    entry_reason_set(entry, "there was no memory");
+    entry->jobs->unit_failed(entry);
 }
 
 struct store_event *entry_event(struct entry *entry, struct store_unit *unit, const char *type,
                                 struct event_head *head) {
     struct store_item *item = store_unit_add(unit, STORE_EVENT_ADD);
     if (item == NULL) {
-        entry_lose(entry, "");
         return NULL;
     }
     struct store_event *event = &item->event;
@@ -279,26 +268,32 @@ char *job_status_text(const struct event_head *head, const struct store_job *job
     return event_status_text(head, &status);
 }
 
-void entry_change(struct entry *entry, enum job_status status, const char *reason) {
-    struct store_job *job = &entry->job;
+/* Whatever the clock is set to, no job ends before it has begun. */
+static void times_set(struct store_job *job) {
     int64_t now = clock_unix_milliseconds();
-    int queued = (status == JOB_QUEUED) - (job->status == JOB_QUEUED);
-    job->status = status;
-    /* whatever the clock is set to, no job ends before it has begun */
-    if (status == JOB_RUNNING && job->started == 0) {
+    if (job->status == JOB_RUNNING && job->started == 0) {
         job->started = now > job->created ? now : job->created;
     }
-    if (job_status_is_final(status)) {
+    if (job_status_is_final(job->status)) {
         int64_t least = job->started > job->created ? job->started : job->created;
         job->finished = now > least ? now : least;
     }
+}
+
+bool entry_commit(struct entry *entry) {
+    struct store_job *job = &entry->job;
+    enum job_status status = entry->state.status;
+    int queued = (status == JOB_QUEUED) - (job->status == JOB_QUEUED);
+    const char *reason = *entry->reason != '\0' ? entry->reason : NULL;
+    job->status = status;
+    times_set(job);
     struct store_unit *unit = entry_unit(entry, NULL, true);
     struct store_item *row = unit != NULL ? store_unit_add(unit, STORE_JOB_SET) : NULL;
     struct event_head head;
     struct store_event *event = row != NULL ? entry_event(entry, unit, "status", &head) : NULL;
     if (event == NULL) {
         entry_discard(entry, unit);
-        return;
+        return false;
     }
     ((struct unit_context *)unit->user)->queued = queued;
     job_row_copy(&row->job, job);
@@ -307,43 +302,30 @@ void entry_change(struct entry *entry, enum job_status status, const char *reaso
     event->json = job_status_text(&head, job, reason);
     log_info("job", LOG_T("job", job->id), LOG_T("status", job_status_name(status)), LOG_I("attempt", job->attempt),
              LOG_T("reason", reason), LOG_T("error", job->error_code), LOG_T("request_id", job->request));
-    entry_submit(entry, unit);
+    entry->reason[0] = '\0';
+    return entry_submit(entry, unit);
 }
 
-void entry_queue_again(struct entry *entry, const char *reason) {
-    entry->job.attempt++;
-    entry_change(entry, JOB_QUEUED, reason);
-}
-
-void entry_rest(struct entry *entry, const char *reason) {
-    if (entry->job.status == JOB_RUNNING) {
-        entry_queue_again(entry, reason);
-    } else {
-        entry_change(entry, entry->job.status == JOB_PAUSING ? JOB_PAUSED : JOB_CANCELLED, reason);
+bool entry_commit_deletion(struct entry *entry) {
+    struct store_unit *unit = entry_unit(entry, NULL, true);
+    struct store_item *gone = unit != NULL ? store_unit_add(unit, STORE_JOB_DELETE) : NULL;
+    struct event_head head;
+    struct store_event *event = gone != NULL ? entry_event(entry, unit, "deleted", &head) : NULL;
+    if (event == NULL) {
+        entry_discard(entry, unit);
+        return false;
     }
+    memcpy(gone->job.id, entry->job.id, sizeof gone->job.id);
+    event->terminal = true;
+    event->json = event_deleted_text(&head);
+    return entry_submit(entry, unit);
 }
 
-static void set_error(struct store_job *job, const char *code, const char *detail, int64_t iteration) {
+void entry_error_set(struct entry *entry, const char *code, const char *detail, int64_t iteration) {
+    struct store_job *job = &entry->job;
     free(job->error_code);
     free(job->error_detail);
     job->error_code = text_copy(code);
     job->error_detail = text_copy(detail);
     job->error_iteration = iteration;
-}
-
-void entry_fail(struct entry *entry, const char *code, const char *detail, int64_t iteration) {
-    set_error(&entry->job, code, detail, iteration);
-    entry_change(entry, JOB_FAILED, NULL);
-}
-
-void entry_log(struct entry *entry, const char *level, const char *message) {
-    struct store_unit *unit = entry_unit(entry, NULL, false);
-    struct event_head head;
-    struct store_event *event = unit != NULL ? entry_event(entry, unit, "log", &head) : NULL;
-    if (event == NULL) {
-        entry_discard(entry, unit);
-        return;
-    }
-    event->json = event_log_text(&head, level, message);
-    entry_submit(entry, unit);
 }

@@ -1,27 +1,27 @@
 /*
- * What the parts of jobs share: driver.c (which one runs, and what comes next for each), entries.c (active jobs, and
- * what of them goes to the store), requests.c (what clients ask), stall.c (what was stopped and goes on by itself) and
- * pool.c (what runs on the pool's threads, and what it sends). Nobody else includes this file.
+ * What the parts of jobs share. Each calls only those above it; what goes the other way is a hook in struct jobs:
+ *
+ *     state.c      what becomes of a job, as a pure function
+ *     entries.c    active jobs in memory, and what of them goes to the store
+ *     parked.c     jobs that were stopped by a full disk or the like, to be read again
+ *     records.c    what attempts report, as units
+ *     life.c       brings facts to state.c and performs its actions
+ *     requests.c   what clients ask: submissions and actions
+ *     driver.c     the queue; start, tick and end
+ *
+ * Nobody else includes this file.
  */
 #ifndef MODPROP_SERVER_JOBS_INTERNAL_H
 #define MODPROP_SERVER_JOBS_INTERNAL_H
 
-#include <stdatomic.h>
-#include <uv.h>
-
 #include "api/event.h"
-#include "core/train/train.h"
-#include "server/base/thread.h"
+#include "server/executor/executor.h"
 #include "server/jobs/jobs.h"
 #include "server/jobs/queue.h"
-
-#define MESSAGES_MOST 64 /* that a worker may have under way before it waits for the store */
+#include "server/jobs/state.h"
 
 #define REASON_BYTES 200
-
-enum worker_stop { STOP_NONE, STOP_PAUSE, STOP_CANCEL, STOP_DRAIN, STOP_STALL, STOP_TIME };
-
-struct worker;
+#define JOBS_RETRY_MILLISECONDS 2000 /* between two tries of a disk that could not be written */
 
 /* Somebody who asked for an action and waits. */
 struct waiter {
@@ -36,33 +36,41 @@ struct waiter {
 struct entry {
     struct entry *next;
     struct jobs *jobs;
-    struct store_job job;   /* runs ahead of the database by the units under way */
-    enum job_status stored; /* its status in the database */
-    int units;              /* under way */
-    bool changing;          /* one of them changes the status: actions wait */
-    struct worker *worker;
-    bool resume_after_pause;
-    struct waiter *waiting; /* for `changing` to end, in order */
-    bool deleted;
-    bool lost;                 /* a unit failed: the entry must be read again; no unit is made any more */
-    char reason[REASON_BYTES]; /* why it is lost */
-    struct stalled *place;     /* among the stalled; made with the entry, since it may be lost for want of memory */
+    struct job_state state;
+    struct store_job job;      /* runs ahead of the database by the units under way */
+    enum job_status stored;    /* its status in the database */
+    int units;                 /* under way */
+    struct attempt *attempt;   /* NULL: none works at it */
+    int cores;                 /* that it may use */
+    int64_t counted;           /* of the attempt's updates, those that the metrics have */
+    struct attempt_end end;    /* of the last attempt; code and detail of a failure */
+    struct waiter *waiting;    /* in order */
+    char reason[REASON_BYTES]; /* of its next change, or why it is lost; "": none */
+    bool stopped;              /* a cancellation could not be stored: it is not trained again */
+    struct parked *place;      /* made with the entry, since it may be lost for lack of memory */
 };
 
-/*
- * A job whose results could not be stored, or that could not be started: its row is looked at again when writing works.
- */
-struct stalled {
-    struct stalled *next;
+/* A job that waits to be read again. */
+struct parked {
+    struct parked *next;
     char id[STORE_ID_BYTES];
     uint64_t due; /* ms: not before */
+    bool stopped; /* to be cancelled, not to go on */
     char reason[REASON_BYTES];
+};
+
+/* What a unit of an entry carries from its making to its commit. */
+struct unit_context {
+    struct entry *entry;
+    struct attempt *attempt; /* whose record it is; NULL: none */
+    bool changes;            /* it holds a change of the status */
+    int queued;              /* how many more jobs wait by this change; taken back where it is not committed */
 };
 
 struct jobs {
     struct jobs_options options;
     struct entry *entries;
-    struct stalled *stalled;           /* stopped by a full disk or the like, to be queued again */
+    struct parked *parked;
     bool disk_full, draining, started; /* disk_full: nothing can be written, for this or another reason */
     char reason[REASON_BYTES];         /* why nothing can be written */
     uint64_t retry_at;                 /* ms */
@@ -70,101 +78,53 @@ struct jobs {
     int64_t seq;                       /* last given */
     int64_t last_time;                 /* of ids, which must ascend */
     unsigned id_counter;
-    int64_t queued;        /* jobs that wait, as the loop knows */
-    bool slots[POOL_MOST]; /* taken by workers; options.workers of them are used */
-    struct queue *queue;   /* those whose waiting is committed, in their order */
+    int64_t queued;      /* jobs that wait, as the loop knows */
+    struct queue *queue; /* those whose waiting is committed, in their order */
     struct jobs_counts counts;
-    struct rates rates;
     void (*idle)(void *user);
     void *idle_user;
+    /* hooks, set by driver.c */
+    void (*unit_done)(const struct unit_context *context, const struct store_unit *unit); /* counted and published */
+    void (*unit_failed)(struct entry *entry); /* a unit of this entry cannot be made */
+    void (*began)(struct jobs *jobs);         /* an attempt has begun */
+    void (*moved)(struct jobs *jobs);         /* a slot may be free, or a job waits */
 };
 
-/*
- * One attempt at one job, on a thread of libuv's pool. Made on the loop; its thread owns what is marked so until the
- * loop hears of its end.
- */
-struct worker {
-    uv_work_t work;
-    int slot; /* which thread's worth of the pool it takes */
-    struct entry *entry;
-    struct jobs *jobs;
-    char id[STORE_ID_BYTES];
-    char *document;        /* thread's, until it is parsed */
-    struct job_spec spec;  /* thread's */
-    atomic_int batch_size; /* of spec, as the next two; 0 until the thread has read it */
-    atomic_int threads_most;
-    atomic_llong time_limit;
-    const struct task_data *data; /* thread's */
-    struct store_reader *reader;  /* thread's */
-    struct train_control control;
-    enum worker_stop stop;               /* loop's */
-    uv_sem_t room;                       /* messages that may still be sent */
-    atomic_llong iteration;              /* updates made */
-    _Atomic double began;                /* clock_seconds of the first update of this attempt; 0: none yet */
-    _Atomic double latest;               /* of the last one */
-    atomic_llong first_iteration;        /* where this attempt began */
-    atomic_llong updates;                /* made in this attempt */
-    atomic_size_t evaluated, evaluation; /* trials of the evaluation under way: done, and in all; 0: none is */
-    struct meter meter;                  /* thread's */
-    long long counted;                   /* loop's: of them, those that the metrics have */
-    bool mismatch;                       /* thread's: a recomputed value differed */
-    int64_t mismatch_iteration;
-    char weights_sha256[STORE_HASH_BYTES]; /* thread's: of the last checkpoint */
-    char dataset_sha256[STORE_HASH_BYTES]; /* thread's: of the data that the job rests on */
-    bool other_data;                       /* thread's: those that are there are others */
-    enum train_result result;              /* thread's, then the loop's */
-    struct train_error error;
-    char hindrance[REASON_BYTES]; /* thread's: why it could not train or report, which is no fault of the job's; "": it
-                                     could */
-    bool ended;                   /* loop's: its run is over */
-    int units;                    /* loop's: its units that the store has not yet given back */
-    double started;               /* clock_seconds */
-    double trained;               /* seconds of earlier attempts */
-};
+/* ---- parked.c ---- */
 
-/* ---- driver.c ---- */
-
-/* Starts what waits, while there is a slot. A job runs once its change to running is committed (entry_settle). */
-void jobs_schedule(struct jobs *jobs);
-/*
- * Does what may be done next for the entry: start its worker, take up who waits, or let it go, which frees it. After
- * whatever has ended.
- */
-void entry_settle(struct entry *entry);
-/* A worker's run is over and all its messages were delivered. */
-void entry_worker_ended(struct entry *entry, struct worker *worker);
+/* NULL: the job is not parked. */
+struct parked *parked_find(const struct jobs *jobs, const char *id);
+/* Takes the entry's place, where the job is not parked already. */
+void parked_add(struct jobs *jobs, struct entry *entry);
+/* Takes the first out that is due at `now` and has no entry; NULL: none. To be freed, or put back. */
+struct parked *parked_take(struct jobs *jobs, uint64_t now);
+void parked_put_back(struct jobs *jobs, struct parked *parked, uint64_t now);
+void parked_release(struct jobs *jobs);
 
 /* ---- entries.c ---- */
 
 /* NULL: the job is not active. */
 struct entry *entry_find(const struct jobs *jobs, const char *id);
-/* Takes over `job`. NULL without memory; `job` is then released. */
+/* Takes over `job`, at which nobody works. NULL without memory; `job` is then released. */
 struct entry *entry_add(struct jobs *jobs, struct store_job *job);
 void entry_remove(struct entry *entry);
-/*
- * A unit for this entry: counted, its events published when it is committed. NULL without memory, which loses the
- * entry.
- */
-struct store_unit *entry_unit(struct entry *entry, struct worker *worker, bool changes);
-void entry_submit(struct entry *entry, struct store_unit *unit);
-/* A unit that could not be filled for want of memory: the entry is lost. NULL-safe. */
+/* A unit for this entry. NULL without memory; unit_failed was called then. */
+struct store_unit *entry_unit(struct entry *entry, struct attempt *attempt, bool changes);
+/* Frees the unit where a text of it is missing for lack of memory; then false, and unit_failed was called. */
+bool entry_submit(struct entry *entry, struct store_unit *unit);
+/* A unit that could not be filled for lack of memory. NULL-safe. Calls unit_failed. */
 void entry_discard(struct entry *entry, struct store_unit *unit);
-/* Marks the entry as lost; its worker, if any, stops. The first reason stays; "" stands for want of memory. */
-void entry_lose(struct entry *entry, const char *reason);
 /* Adds an event with its numbers; the caller sets json (from *head), iteration and check. NULL without memory. */
 struct store_event *entry_event(struct entry *entry, struct store_unit *unit, const char *type,
                                 struct event_head *head);
-/* Status, row and event in one unit. `reason` may be NULL. */
-void entry_change(struct entry *entry, enum job_status status, const char *reason);
-/* As the next attempt. */
-void entry_queue_again(struct entry *entry, const char *reason);
-/*
- * Of running, pausing or cancelling to what that becomes where no worker has the job any more: queued again, paused,
- * cancelled.
- */
-void entry_rest(struct entry *entry, const char *reason);
-void entry_fail(struct entry *entry, const char *code, const char *detail, int64_t iteration);
-void entry_log(struct entry *entry, const char *level, const char *message);
+/* Row and event of entry->state.status in one unit. False without memory: nothing is under way. */
+bool entry_commit(struct entry *entry);
+bool entry_commit_deletion(struct entry *entry);
+/* The code and text of entry->job's failure. */
+void entry_error_set(struct entry *entry, const char *code, const char *detail, int64_t iteration);
+/* Adds what the attempt has done since this was last called to the metrics. */
+void entry_count(struct entry *entry);
+void entry_reason_set(struct entry *entry, const char *reason);
 /* Of a committed unit. */
 void events_publish(struct jobs *jobs, const struct store_unit *unit);
 /* The part of a row that STORE_JOB_SET writes, texts copied. A text that does not fit into memory is left out. */
@@ -174,40 +134,24 @@ char *job_status_text(const struct event_head *head, const struct store_job *job
 /* NULL of NULL, and without memory. */
 char *text_copy(const char *text);
 
-/* ---- requests.c ---- */
+/* ---- records.c ---- */
 
-/* Answers who waits, and does what they ask, as far as the entry's state lets it. */
-void waiters_settle(struct entry *entry);
+/* What an attempt reports becomes a unit, or is settled at once. */
+void record_store(struct entry *entry, struct attempt *attempt, struct attempt_record *record);
+
+/* ---- life.c ---- */
+
+/* Sets the hooks that entries.c calls. */
+void life_init(struct jobs *jobs);
+/* Something happened: performs what follows, answers who waits, and lets the entry go where it may, which frees it. */
+void entry_fact(struct entry *entry, enum fact fact);
+/* Somebody asks. */
+void entry_ask(struct entry *entry, struct waiter *waiter);
 /* Answers all who wait. */
 void waiters_answer(struct entry *entry, enum jobs_result result, const char *detail);
-
-/* ---- stall.c ---- */
-
-/* Nothing can be written (a full disk, mostly): nothing is lost that was committed. Workers stop; what ran is queued
-   again when a write succeeds. */
+/* Calls jobs->idle where no attempt works and nothing is under way. */
+void life_report_idle(struct jobs *jobs);
+/* Nothing can be written (a full disk, mostly): nothing is lost that was committed. */
 void jobs_stall(struct jobs *jobs, const struct store_unit *unit);
-/* NULL: the job is not stalled. */
-struct stalled *stalled_find(const struct jobs *jobs, const char *id);
-/* Before a lost entry is let go; takes its place. */
-void stalled_add(struct jobs *jobs, struct entry *entry);
-/* Each second: takes up one job that may go on. */
-void stalled_tick(struct jobs *jobs, uint64_t now);
-void stalled_release(struct jobs *jobs);
-
-/* ---- pool.c ---- */
-
-/* Starts the attempt on a thread of the pool. NULL where there is no memory now. */
-struct worker *worker_start(struct entry *entry, int threads);
-void worker_stop(struct worker *worker, enum worker_stop why);
-/* A unit of this worker's was committed or has failed: it may send one more message. Frees the worker where it was the
-   last thing to wait for. */
-void worker_unit_done(struct worker *worker);
-void worker_live(const struct worker *worker, int64_t iterations, struct jobs_live *live);
-/* Adds to the metrics what it has done since this was last called. */
-void worker_count(struct worker *worker);
-/* Seconds of training in all attempts. */
-double worker_trained(const struct worker *worker);
-/* Trials a second of training in this attempt; NaN before the first update. */
-double worker_trials_per_second(const struct worker *worker);
 
 #endif

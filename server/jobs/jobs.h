@@ -23,6 +23,7 @@
 #include "server/events/streams.h"
 #include "server/executor/meter.h"
 
+struct executor;
 struct jobs;
 
 #define JOBS_FAILURES 10
@@ -31,9 +32,9 @@ struct jobs_options {
     struct loop *loop;
     struct store *store;
     struct store_reader *reader; /* the loop's */
-    struct datasets *datasets;
-    const char *directory;
-    int workers, cores;
+    struct datasets *datasets;   /* outlive the jobs, as the executor does */
+    struct executor *executor;
+    int workers, cores; /* jobs at once: at most the executor's capacity */
     int64_t max_queued;
     int64_t memory;    /* bytes that running jobs may take together */
     const char *build; /* recorded with each attempt */

@@ -1,9 +1,7 @@
 /*
  * What clients ask of jobs: submissions and actions. Each is answered once: refused at once, or when what it changes is
- * durable.
- *
- * An action on a job whose change is under way waits in its entry's line, since what it may do depends on how that
- * ends; entry_settle calls waiters_settle then. The table `steps` says what each action does in each status.
+ * durable. What an action does is state.c's; an action on a job whose change is under way waits in its entry's line
+ * (life.c).
  */
 #include <math.h>
 #include <stdio.h>
@@ -56,7 +54,7 @@ static void submission_done(struct store_unit *unit) {
         const struct store_job *job = &unit->first->job; /* with the number that it was given */
         queue_add(jobs->queue, job->priority, job->number);
         submission->done(submission->user, JOBS_DONE, submission->id, NULL);
-        jobs_schedule(jobs);
+        jobs->moved(jobs);
     } else {
         jobs->queued--;
         if (unit->result == STORE_STALLED) {
@@ -141,145 +139,6 @@ void jobs_submit(struct jobs *jobs, const struct jobs_submission *asked, char id
 
 /* ---- actions ---- */
 
-static const char *const action_names[] = {"cancelled", "paused", "resumed", "deleted"};
-
-/* What an action does to a job in a status. */
-enum step {
-    REFUSE, /* conflict */
-    KEEP,   /* it is so already */
-    TO_CANCELLED,
-    TO_CANCELLING,
-    TO_PAUSED,
-    TO_PAUSING,
-    TO_QUEUED,
-    TO_RESUME_LATER,
-    TO_NOTHING
-};
-
-static const enum step steps[][JOB_STATUSES] = {
-    /*
-     *                queued        running        pausing          paused        cancelling  succeeded   failed
-     * cancelled
-     */
-    [JOBS_CANCEL] = {TO_CANCELLED, TO_CANCELLING, TO_CANCELLING, TO_CANCELLED, KEEP, REFUSE, REFUSE, KEEP},
-    [JOBS_PAUSE] = {TO_PAUSED, TO_PAUSING, KEEP, KEEP, REFUSE, REFUSE, REFUSE, REFUSE},
-    [JOBS_RESUME] = {KEEP, KEEP, TO_RESUME_LATER, TO_QUEUED, REFUSE, REFUSE, REFUSE, REFUSE},
-    [JOBS_DELETE] = {REFUSE, REFUSE, REFUSE, REFUSE, REFUSE, TO_NOTHING, TO_NOTHING, TO_NOTHING},
-};
-
-static void entry_delete(struct entry *entry) {
-    struct store_unit *unit = entry_unit(entry, NULL, true);
-    struct store_item *gone = unit != NULL ? store_unit_add(unit, STORE_JOB_DELETE) : NULL;
-    struct event_head head;
-    struct store_event *event = gone != NULL ? entry_event(entry, unit, "deleted", &head) : NULL;
-    if (event == NULL) {
-        entry_discard(entry, unit);
-        return;
-    }
-    memcpy(gone->job.id, entry->job.id, sizeof gone->job.id);
-    event->terminal = true;
-    event->json = event_deleted_text(&head);
-    entry->deleted = true;
-    entry_submit(entry, unit);
-}
-
-static void step_take(struct entry *entry, enum step step) {
-    switch (step) {
-    case TO_CANCELLED:
-        entry_change(entry, JOB_CANCELLED, NULL);
-        break;
-    case TO_CANCELLING:
-        entry_change(entry, JOB_CANCELLING, NULL);
-        if (entry->worker != NULL) {
-            worker_stop(entry->worker, STOP_CANCEL);
-        }
-        break;
-    case TO_PAUSED:
-        entry_change(entry, JOB_PAUSED, NULL);
-        break;
-    case TO_PAUSING:
-        entry_change(entry, JOB_PAUSING, NULL);
-        if (entry->worker != NULL) {
-            worker_stop(entry->worker, STOP_PAUSE);
-        }
-        break;
-    case TO_QUEUED:
-        entry_queue_again(entry, NULL);
-        break;
-    case TO_RESUME_LATER:
-        entry->resume_after_pause = true;
-        break;
-    case TO_NOTHING:
-        entry_delete(entry);
-        break;
-    case REFUSE:
-    case KEEP:
-        break;
-    }
-}
-
-static void waiter_append(struct entry *entry, struct waiter *waiter) {
-    struct waiter **at = &entry->waiting;
-    while (*at != NULL) {
-        at = &(*at)->next;
-    }
-    waiter->next = NULL;
-    *at = waiter;
-}
-
-static void waiter_finish(struct entry *entry, struct waiter *waiter, enum jobs_result result, const char *detail) {
-    waiter->done(waiter->user, result, entry->job.id, detail);
-    free(waiter);
-}
-
-static void action_do(struct entry *entry, struct waiter *waiter) {
-    char detail[128];
-    enum step step = steps[waiter->action][entry->job.status];
-    if (step == REFUSE) {
-        snprintf(detail, sizeof detail, "the job has the status %s and cannot be %s%s",
-                 job_status_name(entry->job.status), action_names[waiter->action],
-                 waiter->action == JOBS_DELETE ? "; cancel it first" : "");
-        waiter_finish(entry, waiter, JOBS_CONFLICT, detail);
-        return;
-    }
-    step_take(entry, step);
-    if (entry->changing) {
-        /* first in the line again: its answer goes out with the commit */
-        waiter->taken = true;
-        waiter->next = entry->waiting;
-        entry->waiting = waiter;
-    } else if (entry->lost) {
-        waiter_finish(entry, waiter, JOBS_NO_ROOM, entry->reason);
-    } else {
-        waiter_finish(entry, waiter, JOBS_DONE, NULL);
-    }
-}
-
-void waiters_answer(struct entry *entry, enum jobs_result result, const char *detail) {
-    while (entry->waiting != NULL) {
-        struct waiter *waiter = entry->waiting;
-        entry->waiting = waiter->next;
-        waiter_finish(entry, waiter, result, detail);
-    }
-}
-
-void waiters_settle(struct entry *entry) {
-    while (!entry->changing && !entry->lost && entry->waiting != NULL) {
-        struct waiter *waiter = entry->waiting;
-        entry->waiting = waiter->next;
-        if (waiter->taken) {
-            waiter_finish(entry, waiter, JOBS_DONE, NULL);
-        } else if (entry->deleted) {
-            waiter_finish(entry, waiter, JOBS_UNKNOWN, "there is no such job");
-        } else {
-            action_do(entry, waiter);
-        }
-    }
-    if (entry->lost) { /* before, or by what one of them asked */
-        waiters_answer(entry, JOBS_NO_ROOM, entry->reason);
-    }
-}
-
 void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_done *done, void *user) {
     struct entry *entry = entry_find(jobs, id);
     struct waiter *waiter = malloc(sizeof *waiter);
@@ -300,6 +159,5 @@ void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_d
         return;
     }
     *waiter = (struct waiter){.action = action, .done = done, .user = user};
-    waiter_append(entry, waiter);
-    entry_settle(entry);
+    entry_ask(entry, waiter);
 }

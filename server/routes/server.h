@@ -28,6 +28,7 @@ struct server {
     struct store_reader *lane_readers[LANE_SEATS]; /* of each seat's tasks */
     struct catalog *catalog;
     struct datasets *datasets;
+    struct executor *executor;
     struct jobs *jobs;
     struct retention retention;
     struct streams *streams;

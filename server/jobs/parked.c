@@ -1,0 +1,75 @@
+/*
+ * Parked jobs: those that were stopped through no fault of their own, and go on by themselves.
+ *
+ * A full disk (or whatever else keeps the store from writing) stops all that run; lack of memory or of descriptors
+ * stops the one that met it. Nothing is lost that was committed: a job's id is kept here with the reason, and its row
+ * is read again when it may go on (driver.c). A disk is tried by one write at a time. What one job alone lacked may be
+ * lacking for long, and trying each second would fill its events: it is left for HINDERED_MILLISECONDS. The next in the
+ * queue would lack it too, and the whole queue might come here within a moment: nothing is started for
+ * PAUSE_MILLISECONDS.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/jobs/internal.h"
+
+#define HINDERED_MILLISECONDS 10000
+#define PAUSE_MILLISECONDS 1000
+
+bool jobs_are_stalled(const struct jobs *jobs) {
+    return jobs->disk_full;
+}
+
+struct parked *parked_find(const struct jobs *jobs, const char *id) {
+    struct parked *parked = jobs->parked;
+    while (parked != NULL && strcmp(parked->id, id) != 0) {
+        parked = parked->next;
+    }
+    return parked;
+}
+
+void parked_add(struct jobs *jobs, struct entry *entry) {
+    struct parked **at = &jobs->parked, *parked = parked_find(jobs, entry->job.id);
+    if (parked != NULL) {
+        parked->stopped = parked->stopped || entry->stopped;
+        return;
+    }
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
+    uint64_t now = clock_milliseconds();
+    parked = entry->place;
+    memcpy(parked->id, entry->job.id, sizeof parked->id);
+    parked->due = jobs->disk_full ? 0 : now + HINDERED_MILLISECONDS;
+    parked->stopped = entry->stopped;
+    jobs->start_at = now + PAUSE_MILLISECONDS;
+    memcpy(parked->reason, entry->reason, sizeof parked->reason);
+    *at = parked;
+    entry->place = NULL;
+}
+
+struct parked *parked_take(struct jobs *jobs, uint64_t now) {
+    struct parked **at = &jobs->parked;
+    /* an entry: its last unit, or an action on it, is under way */
+    while (*at != NULL && ((*at)->due > now || entry_find(jobs, (*at)->id) != NULL)) {
+        at = &(*at)->next;
+    }
+    struct parked *parked = *at;
+    if (parked != NULL) {
+        *at = parked->next;
+    }
+    return parked;
+}
+
+void parked_put_back(struct jobs *jobs, struct parked *parked, uint64_t now) {
+    parked->due = now + HINDERED_MILLISECONDS;
+    parked->next = jobs->parked;
+    jobs->parked = parked;
+}
+
+void parked_release(struct jobs *jobs) {
+    for (struct parked *parked = jobs->parked, *next; parked != NULL; parked = next) {
+        next = parked->next;
+        free(parked);
+    }
+}

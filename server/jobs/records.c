@@ -1,0 +1,114 @@
+/*
+ * Records: what an attempt reports (executor.h) becomes units of its entry: an evaluation is an event and the job's
+ * row, a checkpoint is itself, an event and the row. A record is settled when its unit has come back from the store;
+ * one that needs none, or of an entry that is lost, at once. Loop thread.
+ */
+#include <string.h>
+
+#include "server/jobs/internal.h"
+
+static const struct executor_operations *operations_of(const struct entry *entry) {
+    return entry->jobs->options.executor->operations;
+}
+
+static void numbers_take(struct entry *entry, const struct attempt *attempt, const struct attempt_record *record) {
+    struct store_job *job = &entry->job;
+    struct attempt_view view;
+    const struct train_progress *progress = &record->progress;
+    job->iteration = progress->iteration;
+    job->loss = progress->loss;
+    job->accuracy = progress->accuracy;
+    job->initial_loss = progress->iteration == 0 ? progress->loss : job->initial_loss;
+    job->progressed = progress->iteration > job->progressed ? progress->iteration : job->progressed;
+    if (record->kind == RECORD_PROGRESS) {
+        operations_of(entry)->look(attempt, &view);
+        job->trials_per_second = view.trials_per_second;
+        job->trained = view.trained;
+        memcpy(job->dataset_sha256, record->sha256, sizeof record->sha256);
+    }
+}
+
+static bool row_add(struct entry *entry, struct store_unit *unit) {
+    struct store_item *row = store_unit_add(unit, STORE_JOB_SET);
+    if (row != NULL) {
+        job_row_copy(&row->job, &entry->job);
+    }
+    return row != NULL;
+}
+
+/* False where nothing is under way: the record is to be settled. */
+static bool progress_store(struct entry *entry, struct attempt *attempt, struct attempt_record *record) {
+    struct store_unit *unit = entry_unit(entry, attempt, false);
+    struct event_head head;
+    struct store_event *event = unit != NULL ? entry_event(entry, unit, "progress", &head) : NULL;
+    numbers_take(entry, attempt, record);
+    if (event == NULL || !row_add(entry, unit)) {
+        entry_discard(entry, unit);
+        return false;
+    }
+    event->iteration = record->progress.iteration;
+    event->check = record->check;
+    record->check = NULL;
+    event->json = event_progress_text(&head, &record->progress, record->elapsed, entry->job.trials_per_second);
+    return entry_submit(entry, unit);
+}
+
+static bool checkpoint_store(struct entry *entry, struct attempt *attempt, struct attempt_record *record) {
+    struct store_unit *unit = entry_unit(entry, attempt, false);
+    struct event_head head;
+    struct store_item *item = unit != NULL ? store_unit_add(unit, STORE_CHECKPOINT_ADD) : NULL;
+    struct store_event *event = item != NULL ? entry_event(entry, unit, "checkpoint", &head) : NULL;
+    struct store_job *job = &entry->job;
+    job->progressed = record->iteration > job->progressed ? record->iteration : job->progressed;
+    if (event == NULL || !row_add(entry, unit)) {
+        entry_discard(entry, unit);
+        return false;
+    }
+    item->checkpoint = (struct store_checkpoint){.iteration = record->iteration,
+                                                 .created = head.time,
+                                                 .loss = record->loss,
+                                                 .bytes = record->bytes,
+                                                 .size = record->size,
+                                                 .keep = record->keep};
+    record->bytes = NULL;
+    memcpy(item->checkpoint.job, job->id, sizeof job->id);
+    memcpy(item->checkpoint.sha256, record->sha256, sizeof record->sha256);
+    event->iteration = record->iteration;
+    event->json = event_checkpoint_text(&head, record->iteration, record->loss, record->size, record->sha256);
+    return entry_submit(entry, unit);
+}
+
+static bool log_store(struct entry *entry, struct attempt *attempt, const struct attempt_record *record) {
+    struct store_unit *unit = entry_unit(entry, attempt, false);
+    struct event_head head;
+    struct store_event *event = unit != NULL ? entry_event(entry, unit, "log", &head) : NULL;
+    if (event == NULL) {
+        entry_discard(entry, unit);
+        return false;
+    }
+    event->json = event_log_text(&head, "warning", record->text);
+    return entry_submit(entry, unit);
+}
+
+void record_store(struct entry *entry, struct attempt *attempt, struct attempt_record *record) {
+    bool under_way = false;
+    if (entry->state.phase != PHASE_LOST) {
+        switch (record->kind) {
+        case RECORD_PROGRESS:
+            under_way = progress_store(entry, attempt, record);
+            break;
+        case RECORD_KNOWN:
+            numbers_take(entry, attempt, record);
+            break;
+        case RECORD_CHECKPOINT:
+            under_way = checkpoint_store(entry, attempt, record);
+            break;
+        case RECORD_LOG:
+            under_way = log_store(entry, attempt, record);
+            break;
+        }
+    }
+    if (!under_way) {
+        operations_of(entry)->settle(attempt);
+    }
+}

@@ -1,0 +1,115 @@
+/*
+ * What becomes of a job: a pure function of its state and of what happens. It does no input or output, allocates
+ * nothing and looks at no clock; driver.c brings it the facts and performs its actions. tests/unit/test_state.c goes
+ * through all pairs, and through all interleavings with a crash at every commit.
+ *
+ *     RESTS --picked--> STARTS --committed--> RUNS --ended--> SETTLES --committed--> RESTS
+ *                                               \--asked, time, ...--> STOPS --ended--/
+ *
+ * A job that cannot be written is LOST: nothing is committed of it any more, or there would be a gap. Once nothing of
+ * it is under way it is PARKED, and later read again from the database, where it is found ADRIFT: running, pausing or
+ * cancelling with nobody who works at it. So is one that a crash left.
+ *
+ * Invariants: at most one attempt works at a job, and only once "running" is durable; at most one change of its status
+ * is under way; nothing is answered that is not durable; what ended stays as it ended.
+ */
+#ifndef MODPROP_SERVER_JOBS_STATE_H
+#define MODPROP_SERVER_JOBS_STATE_H
+
+#include <stdbool.h>
+
+#include "server/store/store.h"
+
+enum phase {
+    PHASE_RESTS,   /* queued, paused or ended; durable, and nothing is under way */
+    PHASE_STARTS,  /* "running" is being committed */
+    PHASE_RUNS,    /* an attempt works at it */
+    PHASE_STOPS,   /* an attempt works at it and was ordered to end */
+    PHASE_SETTLES, /* no attempt; what follows is being committed */
+    PHASE_LEAVES,  /* its deletion is being committed */
+    PHASE_LOST,    /* memory and database differ; nothing is committed */
+    PHASE_ADRIFT,  /* running, pausing or cancelling by the database, and nobody works at it */
+    PHASE_LEFT,    /* as that, left to the next start of the daemon */
+    PHASE_GONE,    /* deleted */
+    PHASES
+};
+
+/* Why an attempt was ordered to end. */
+enum why { WHY_NONE, WHY_PAUSE, WHY_CANCEL, WHY_TIME, WHY_SPACE, WHY_DRAIN, WHYS };
+
+/* How an attempt ended, where that came amid a commit and waits for it. */
+enum end { END_NONE, END_FINISHED, END_STOPPED, END_FAILED, END_LOST, ENDS };
+
+struct job_state {
+    enum phase phase;
+    enum job_status status; /* as last decided; it may still be under way to the database */
+    enum why why;
+    enum end end;
+    bool committing; /* a change of the status is under way */
+    bool working;    /* an attempt works at it */
+    bool draining;   /* the daemon stops: no attempt begins */
+};
+
+enum fact {
+    FACT_ASK_CANCEL, /* a client asks; asked again after each commit while the answer is ANSWER_WAIT */
+    FACT_ASK_PAUSE,
+    FACT_ASK_RESUME,
+    FACT_ASK_DELETE,
+    FACT_PICKED,    /* it is its turn in the queue */
+    FACT_COMMITTED, /* the change is durable */
+    FACT_UNWRITTEN, /* the change could not be written */
+    FACT_FINISHED,  /* the attempt ended: all iterations are done */
+    FACT_STOPPED,   /* by an order, or because it could report nothing */
+    FACT_FAILED,    /* by a fault of the job's */
+    FACT_HINDERED,  /* by none of the job's; or the attempt could not begin */
+    FACT_TIME,      /* it has reached its time limit */
+    FACT_SPACE,     /* it has reached the bytes that it may store */
+    FACT_STALL,     /* a record of it, or nothing at all, can be written now */
+    FACT_DRAIN,     /* the daemon stops */
+    FACT_RETRY,     /* adrift: it may go on */
+    FACT_GUILTY,    /* adrift: it has crashed the daemon too often */
+    FACT_HELD,      /* adrift: it was killed too often without progress */
+    FACTS
+};
+
+enum action {
+    ACTION_COMMIT = 1,      /* `status` of the new state */
+    ACTION_ATTEMPT = 2,     /* counts as a new attempt; with ACTION_COMMIT */
+    ACTION_DELETE = 4,      /* commit the deletion */
+    ACTION_BEGIN = 8,       /* start an attempt */
+    ACTION_CHECKPOINT = 16, /* order it to leave a checkpoint and end */
+    ACTION_ABANDON = 32     /* order it to end at once */
+};
+
+/* To who asks. */
+enum answer {
+    ANSWER_NONE,    /* nobody asked */
+    ANSWER_DONE,    /* it is so already */
+    ANSWER_COMMIT,  /* done when the change that is under way now is durable */
+    ANSWER_WAIT,    /* ask again when the commit, or the attempt, is over */
+    ANSWER_REFUSED, /* its status forbids that */
+    ANSWER_UNKNOWN, /* there is no such job any more */
+    ANSWER_NO_ROOM  /* nothing can be written */
+};
+
+struct step {
+    struct job_state state;
+    unsigned actions; /* bits of enum action, performed in the order of their values */
+    enum answer answer;
+};
+
+/* Of a job as the database has it, at which nobody works. */
+struct job_state state_of_row(enum job_status status);
+
+struct step state_next(struct job_state state, enum fact fact);
+
+/* What may be done with a job of which nothing is under way to the database, and for which nobody waits. */
+enum leave {
+    LEAVE_NOT,
+    LEAVE_RELEASE, /* let it go */
+    LEAVE_PARK     /* let it go; it is read again when it may go on */
+};
+
+enum leave state_leave(const struct job_state *state);
+
+#endif
