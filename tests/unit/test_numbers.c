@@ -11,6 +11,7 @@
 #include "core/base/elementary.h"
 #include "core/kernels/kernels.h"
 #include "core/base/random.h"
+#include "core/kernels/fma.h"
 
 START_TEST(philox_vectors) {
     /* Salmon et al. 2011, Random123's known answers for philox4x32-10 */
@@ -168,10 +169,92 @@ START_TEST(eigenvalues) {
 }
 END_TEST
 
+/* ---- the fused multiply-add without an instruction ---- */
+
+static uint32_t float_bits(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static float float_of(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static void fma_check(const float a[4], const float b[4], const float c[4]) {
+    fma_floats x, y, z, result;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    memcpy(&z, c, sizeof z);
+    result = fma_exact4(x, y, z);
+    for (int i = 0; i < 4; i++) {
+        float wanted = fmaf(a[i], b[i], c[i]), got = result[i];
+        ck_assert_msg(float_bits(wanted) == float_bits(got) || (isnan(wanted) && isnan(got)),
+                      "%a * %a + %a is %a; got %a", (double)a[i], (double)b[i], (double)c[i], (double)wanted,
+                      (double)got);
+    }
+}
+
+/* A sum that lies at, or by the least amount beside, the middle of two neighbouring floats: double rounding's case. */
+static void middle_make(const uint32_t r[4], float *a, float *b, float *c) {
+    int exponent = (int)(r[0] % 250) - 140, apart = (int)(r[1] % 64);
+    float mantissa = 1 + (float)(r[2] >> 9) * 0x1p-23f,
+          half = 1 + (r[3] & 1 ? 0x1p-23f : 0) - (r[3] & 2 ? 0x1p-23f : 0);
+    *c = ldexpf(mantissa, exponent);
+    *a = ldexpf(half, exponent / 2 - 12);
+    *b = ldexpf(r[3] & 4 ? -1.0f : 1.0f, exponent - exponent / 2 - 12 - (r[3] & 8 ? apart : 0));
+}
+
+START_TEST(exact_fma_has_the_bits_of_fmaf) {
+    static const float hard[] = {
+        0.0f,          -0.0f,          1.0f,           -1.0f,      INFINITY,         -INFINITY,       NAN,
+        0x1p-149f,     -0x1p-149f,     0x1p-126f,      -0x1p-126f, 0x1.fffffep-127f, 0x1.fffffep127f, -0x1.fffffep127f,
+        0x1.000002p0f, 0x1.fffffep-1f, 0x1p-75f,       0x1p-74f,   0x1p-24f,         0x1p-25f,        0x1p23f,
+        0x1.8p1f,      0x1p64f,        0x1.000002p-63f};
+    enum { HARD = sizeof hard / sizeof *hard, ROUNDS = 5000000 };
+    float a[4], b[4], c[4];
+    for (int i = 0; i < HARD; i++) {
+        for (int j = 0; j < HARD; j++) {
+            for (int k = 0; k < HARD; k++) {
+                for (int lane = 0; lane < 4; lane++) {
+                    a[lane] = hard[(i + lane) % HARD];
+                    b[lane] = hard[j];
+                    c[lane] = hard[k];
+                }
+                fma_check(a, b, c);
+            }
+        }
+    }
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        const uint32_t key[2] = {20, 26};
+        uint32_t r[4];
+        for (uint32_t lane = 0; lane < 4; lane++) {
+            philox4x32_10((uint32_t[4]){round, lane, 1, 0}, key, r);
+            if (round % 4 == 0) { /* any bits */
+                a[lane] = float_of(r[0]);
+                b[lane] = float_of(r[1]);
+                c[lane] = float_of(r[2]);
+            } else if (round % 4 == 1) { /* a sum whose terms are of the same size, or the result subnormal */
+                int exponent = (int)(r[3] % 120) - 100;
+                a[lane] = ldexpf((float)(int32_t)r[0], exponent);
+                b[lane] = ldexpf((float)(int32_t)r[1], (int)(r[3] >> 8) % 40 - 60);
+                c[lane] = ldexpf((float)(int32_t)r[2], exponent + (int)(r[3] >> 16) % 80 - 70);
+            } else {
+                middle_make(r, &a[lane], &b[lane], &c[lane]);
+            }
+        }
+        fma_check(a, b, c);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("numbers");
     TCase *tests = tcase_create("numbers");
     tcase_set_timeout(tests, 120);
+    tcase_add_test(tests, exact_fma_has_the_bits_of_fmaf);
     tcase_add_test(tests, philox_vectors);
     tcase_add_test(tests, normals_are_normal_and_the_same_everywhere);
     tcase_add_test(tests, streams_differ);
