@@ -41,32 +41,50 @@ static void row_add(struct table *table, const json_t *dataset) {
     table_add(table, job_text(dataset, "sha256"));
 }
 
+/* One page: printed as JSON, or its rows into the table. *after: the name behind which the next page begins, or NULL.
+ */
+static enum status page_add(struct cli *cli, struct table *table, char **after) {
+    json_t *document, *dataset;
+    struct text body;
+    size_t index;
+    char *escaped = *after == NULL ? NULL : http_escape(*after);
+    char *path = escaped == NULL ? memory_copy("/v1/datasets") : memory_format("/v1/datasets?after=%s", escaped);
+    enum status status = cli_fetch(cli, &(const struct http_request){.path = path}, "list the datasets", &document,
+                                   &body);
+    json_array_foreach(json_object_get(document, "datasets"), index, dataset) {
+        row_add(table, dataset);
+    }
+    if (status == STATUS_OK && cli->json) {
+        cli_print(&body);
+    }
+    const char *next = json_string_value(json_object_get(document, "next"));
+    free(*after);
+    *after = status == STATUS_OK && next != NULL ? memory_copy(next) : NULL;
+    json_decref(document);
+    text_release(&body);
+    free(path);
+    free(escaped);
+    return status;
+}
+
 static enum status list(struct cli *cli) {
     static const struct table_column columns[] = {{"NAME", false, true, 0},   {"STEPS", true, false, 0},
                                                   {"TRIALS", true, false, 0}, {"TEST", true, false, 2},
                                                   {"INPUTS", true, false, 0}, {"OUTPUTS", true, false, 0},
                                                   {"SIZE", true, false, 1},   {"SHA256", false, true, 3}};
-    json_t *document, *dataset;
-    struct text body;
-    enum status status = cli_fetch(cli, &(const struct http_request){.path = "/v1/datasets"}, "list the datasets",
-                                   &document, &body);
-    const json_t *datasets = json_object_get(document, "datasets");
-    if (status == STATUS_OK && cli->json) {
-        cli_print(&body);
-    } else if (status == STATUS_OK && json_array_size(datasets) == 0) {
+    struct table table;
+    char *after = NULL;
+    enum status status;
+    table_init(&table, columns, 8);
+    do {
+        status = page_add(cli, &table, &after);
+    } while (after != NULL);
+    if (status == STATUS_OK && !cli->json && table.cell_count == 0) {
         report_note("no datasets yet; modprop datasets put makes one");
-    } else if (status == STATUS_OK) {
-        struct table table;
-        size_t index;
-        table_init(&table, columns, 8);
-        json_array_foreach((json_t *)datasets, index, dataset) {
-            row_add(&table, dataset);
-        }
+    } else if (status == STATUS_OK && !cli->json) {
         table_print(&table, &cli->out);
-        table_release(&table);
     }
-    json_decref(document);
-    text_release(&body);
+    table_release(&table);
     return status;
 }
 

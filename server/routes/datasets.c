@@ -32,7 +32,9 @@ struct upload {
 struct dataset_work {
     struct computation computation; /* first */
     char name[DATASET_NAME_BYTES];
-    char path[SHELF_PATH_BYTES]; /* of the upload; "": delete */
+    char path[SHELF_PATH_BYTES];   /* PUT: of the upload, until it is the catalogue's */
+    char after[QUERY_VALUE_BYTES]; /* the list: a page behind this name */
+    int64_t limit;
 };
 
 /* ---- documents ---- */
@@ -98,15 +100,29 @@ static struct catalog_dataset *dataset_read(struct server *server, struct reques
 
 /* ---- changes, in a lane ---- */
 
-static void dataset_write(struct dataset_work *work) {
-    struct catalog_dataset *dataset = calloc(1, sizeof *dataset);
-    json_t *document = dataset != NULL && catalog_find(work->computation.server->catalog, work->name, dataset)
-                           ? dataset_document(dataset)
-                           : NULL;
+/* Takes the document over. */
+static void document_write(struct computation *computation, json_t *document) {
     char *text = json_text(document, NULL);
-    writer_text(&work->computation.writer, text == NULL ? "{}" : text);
+    if (text == NULL) {
+        computation_fail(computation, 503, "there is no memory for this answer now");
+    } else {
+        writer_text(&computation->writer, text);
+    }
     free(text);
     json_decref(document);
+}
+
+/* A dataset that was put: somebody else may have deleted it by now. */
+static void dataset_write(struct dataset_work *work) {
+    struct catalog_dataset *dataset = calloc(1, sizeof *dataset);
+    bool found = dataset != NULL && catalog_find(work->computation.server->catalog, work->name, dataset);
+    if (found) {
+        document_write(&work->computation, dataset_document(dataset));
+    } else {
+        computation_fail(&work->computation, dataset == NULL ? 503 : 404, "%s",
+                         dataset == NULL ? "there is no memory for this answer now"
+                                         : "the dataset was stored and deleted again meanwhile");
+    }
     free(dataset);
 }
 
@@ -144,22 +160,19 @@ static void dataset_work_release(struct computation *computation) {
     free(work);
 }
 
-static void start_work(struct server *server, struct request *request, void (*run)(struct computation *),
-                       const char *path) {
+/* NULL, answered, without memory. */
+static struct dataset_work *work_make(struct server *server, struct request *request,
+                                      void (*run)(struct computation *)) {
     struct dataset_work *work = calloc(1, sizeof *work);
     if (work == NULL) {
-        if (*path != '\0') {
-            unlink(path);
-        }
         http_problem(request, 503, "there is no memory");
-        return;
+        return NULL;
     }
     snprintf(work->name, sizeof work->name, "%.64s", request->parameter);
-    snprintf(work->path, sizeof work->path, "%s", path);
     computation_init(&work->computation, server, request, "application/json");
     work->computation.work = run;
     work->computation.release = dataset_work_release;
-    computation_start(&work->computation, LANE_CHECKS);
+    return work;
 }
 
 /* ---- PUT ---- */
@@ -256,15 +269,22 @@ void route_dataset_put(struct server *server, struct request *request) {
         http_problem(request, 415, "a dataset's body must be a safetensors file");
         return;
     }
-    start_work(server, request, work_put, upload->path);
+    struct dataset_work *work = work_make(server, request, work_put);
+    if (work != NULL) {
+        memcpy(work->path, upload->path, sizeof work->path);
+        computation_start(&work->computation, LANE_CHECKS);
+    } else {
+        unlink(upload->path);
+    }
     upload_free(upload);
 }
 
 /* ---- the others ---- */
 
 void route_dataset_delete(struct server *server, struct request *request) {
-    if (name_is_good(request)) {
-        start_work(server, request, work_delete, "");
+    struct dataset_work *work = name_is_good(request) ? work_make(server, request, work_delete) : NULL;
+    if (work != NULL) {
+        computation_start(&work->computation, LANE_CHECKS);
     }
 }
 
@@ -332,24 +352,35 @@ static void list_add(void *user, const struct catalog_dataset *dataset) {
     json_array_append_new(user, dataset_document(dataset));
 }
 
+/* In a lane: a page may be a megabyte. */
+static void work_list(struct computation *computation) {
+    const struct dataset_work *work = (struct dataset_work *)computation; /* its first member */
+    struct catalog *catalog = computation->server->catalog;
+    json_t *list = json_array();
+    size_t count = catalog_list(catalog, work->after, (size_t)work->limit, list_add, list);
+    const struct catalog_totals totals = catalog_totals(catalog);
+    const json_t *last = json_array_get(list, json_array_size(list) - 1);
+    json_t *next = (int64_t)count < work->limit ? json_null() : json_incref(json_object_get(last, "name"));
+    document_write(computation,
+                   json_pack("{s:o, s:o, s:{s:I, s:I, s:I}, s:{s:I, s:I}}", "datasets", list, "next", next, "total",
+                             "datasets", (json_int_t)totals.names, "versions", (json_int_t)totals.versions, "bytes",
+                             (json_int_t)totals.bytes, "unnamed", "versions", (json_int_t)totals.unnamed, "bytes",
+                             (json_int_t)totals.unnamed_bytes));
+}
+
 void route_datasets(struct server *server, struct request *request) {
     char after[QUERY_VALUE_BYTES] = "";
-    int64_t limit = PAGE_DEFAULT;
+    int64_t limit = PAGE_MOST;
     const struct query_parameter query[] = {
         {.name = "after", .type = QUERY_TEXT, .text = after},
         {.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = PAGE_MOST, .integer = &limit},
     };
-    if (!read_query(request, query, sizeof query / sizeof query[0])) {
-        return;
+    struct dataset_work *work = read_query(request, query, sizeof query / sizeof query[0])
+                                    ? work_make(server, request, work_list)
+                                    : NULL;
+    if (work != NULL) {
+        snprintf(work->after, sizeof work->after, "%s", after);
+        work->limit = limit;
+        computation_start(&work->computation, LANE_READS);
     }
-    json_t *list = json_array();
-    size_t count = catalog_list(server->catalog, after, (size_t)limit, list_add, list);
-    const struct catalog_totals totals = catalog_totals(server->catalog);
-    const json_t *last = json_array_get(list, json_array_size(list) - 1);
-    json_t *next = (int64_t)count < limit ? json_null() : json_incref(json_object_get(last, "name"));
-    http_reply_json(request, 200,
-                    json_pack("{s:o, s:o, s:{s:I, s:I, s:I}, s:{s:I, s:I}}", "datasets", list, "next", next, "total",
-                              "datasets", (json_int_t)totals.names, "versions", (json_int_t)totals.versions, "bytes",
-                              (json_int_t)totals.bytes, "unnamed", "versions", (json_int_t)totals.unnamed, "bytes",
-                              (json_int_t)totals.unnamed_bytes));
 }

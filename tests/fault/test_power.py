@@ -48,6 +48,8 @@ class Disk:
         self.files = {}
 
     def apply(self, kind, path, offset, data):
+        if kind == "s":
+            return  # directories are synced too, and are no files
         file = self.files.setdefault(path, bytearray())
         if kind == "w":
             file.extend(bytes(max(0, offset - len(file))))

@@ -505,7 +505,9 @@ def test_a_submission_and_a_replacement_at_once(daemon, initial):
         answers = {}
         threads = [
             threading.Thread(target=lambda a: a.update(put=put(daemon, "a", other)), args=(answers,)),
-            threading.Thread(target=lambda a, d: a.update(job=daemon.post("/v1/jobs", json=d)), args=(answers, document)),
+            threading.Thread(
+                target=lambda a, d: a.update(job=daemon.post("/v1/jobs", json=d)), args=(answers, document)
+            ),
         ]
         for thread in threads:
             thread.start()

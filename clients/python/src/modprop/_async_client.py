@@ -149,7 +149,11 @@ class AsyncClient:
 
     async def datasets(self) -> list[Dataset]:
         """See `Client.datasets`."""
-        return await self._call(_calls.datasets())
+        found, after = await self._call(_calls.datasets())
+        while after:
+            more, after = await self._call(_calls.datasets(after))
+            found += more
+        return found
 
     async def delete_dataset(self, name: str) -> None:
         """See `Client.delete_dataset`."""

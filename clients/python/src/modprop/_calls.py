@@ -317,8 +317,15 @@ def dataset_put(name: str | None, arrays: Mapping[str, Any]) -> Call[Dataset]:
     )
 
 
-def datasets() -> Call[list[Dataset]]:
-    return Call("GET", "/v1/datasets", lambda r: [Dataset.from_document(d) for d in _listed("datasets")(r)])
+def datasets(after: str = "") -> Call[tuple[list[Dataset], str | None]]:
+    """A page of datasets behind the name `after`, and the name behind which the next page begins."""
+
+    def parse(response: httpx.Response) -> tuple[list[Dataset], str | None]:
+        listed = [Dataset.from_document(document) for document in _listed("datasets")(response)]
+        return listed, json_of(response).get("next")
+
+    query = f"?after={quote(after, safe='')}" if after else ""
+    return Call("GET", f"/v1/datasets{query}", parse)
 
 
 def dataset_delete(name: str) -> Call[None]:

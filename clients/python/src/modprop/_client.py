@@ -171,10 +171,15 @@ class Client:
         return self._call(_calls.dataset_put(name, arrays))
 
     def datasets(self) -> list[Dataset]:
-        return self._call(_calls.datasets())
+        """All datasets, by name; of each the newest version."""
+        found, after = self._call(_calls.datasets())
+        while after:
+            more, after = self._call(_calls.datasets(after))
+            found += more
+        return found
 
     def delete_dataset(self, name: str) -> None:
-        """Raises Conflict while a job needs it."""
+        """Deletes the dataset's name; versions that jobs rest on stay until those jobs are deleted."""
         self._call(_calls.dataset_delete(name))
 
     # ---- the rest of the contract
