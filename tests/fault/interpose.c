@@ -11,6 +11,9 @@
  * file, in order, as a record of its own. From that a test makes what a power cut may have left: everything up to the
  * last sync, and of what came later any part. See tests/fault/test_power.py.
  *
+ * Where $MODPROP_FAULTS_POLL names uv_poll_init or uv_poll_start, that function of libuv fails as it does without
+ * memory.
+ *
  * Rejected: a hook in the daemon (it would be in the product), seccomp (a filter cannot count), fuse or dm-flakey (need
  * a kernel and rights that a test machine may lack).
  */
@@ -306,4 +309,28 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
         time->tv_nsec = now % 1000000000;
     }
     return result;
+}
+
+/* ---- libuv ---- */
+
+int uv_poll_init(void *loop, void *handle, int descriptor);
+int uv_poll_start(void *handle, int events, void *callback);
+
+static bool poll_fails(const char *name) {
+    const char *wanted = getenv("MODPROP_FAULTS_POLL");
+    return wanted != NULL && strcmp(wanted, name) == 0;
+}
+
+int uv_poll_init(void *loop, void *handle, int descriptor) {
+    int (*next)(void *, void *, int);
+    void *found = dlsym(RTLD_NEXT, "uv_poll_init");
+    memcpy(&next, &found, sizeof next);
+    return poll_fails("uv_poll_init") ? -ENOMEM : next(loop, handle, descriptor);
+}
+
+int uv_poll_start(void *handle, int events, void *callback) {
+    int (*next)(void *, int, void *);
+    void *found = dlsym(RTLD_NEXT, "uv_poll_start");
+    memcpy(&next, &found, sizeof next);
+    return poll_fails("uv_poll_start") ? -ENOMEM : next(handle, events, callback);
 }

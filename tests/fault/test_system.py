@@ -258,3 +258,17 @@ def test_the_clock_may_jump(faulty, undisturbed):
     after = daemon.post("/v1/jobs", json=JOB).json()["id"]
     assert behind["id"] < after
     assert end(daemon, after)["weights_sha256"] == undisturbed[0]
+
+
+@pytest.mark.parametrize("function", ["uv_poll_init", "uv_poll_start"])
+def test_a_loop_that_cannot_watch_the_network_is_a_failure_to_start(tmp_path, function):
+    """Without a look at the result the daemon would say that it is ready, and answer nobody."""
+    ended = subprocess.run(
+        [daemons.MODPROPD, "--data", str(tmp_path), "--listen", "127.0.0.1:0"],
+        env=os.environ | {"LD_PRELOAD": str(LIBRARY), "MODPROP_FAULTS_POLL": function},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ended.returncode == 1 and ended.stdout == "", ended.stderr
+    assert "the HTTP daemon cannot join the event loop: not enough memory" in ended.stderr
