@@ -1,7 +1,8 @@
 /*
- * The table of commands (commands.c) and what a running command has at hand.
+ * The commands, and what a running command has at hand.
  *
- * A command is a `struct command` at the end of the file that holds it (command_*.c); commands.c lists them all.
+ * A command is a `struct command` at the end of the file that holds it (command_*.c); commands.c lists them all, and
+ * main registers that list, so that a command may ask for the others (help, completion) without including them.
  */
 #ifndef MODPROP_CLI_COMMANDS_H
 #define MODPROP_CLI_COMMANDS_H
@@ -22,11 +23,17 @@ struct cli {
     bool json;           /* --json */
 };
 
-/* In the order of help; ended by NULL. */
-extern const struct command *const command_table[];
+/* commands.c: in the order of help; ended by NULL. */
+extern const struct command *const commands_listed[];
+
+/* registry.c: the registered list. */
+extern const struct command *const *command_table;
+void commands_register(const struct command *const *table);
 
 /* NULL where there is none of that name. */
 const struct command *command_find(const char *name);
+
+/* ---- calls.c ---- */
 
 /*
  * One call. Complains where it fails, with `doing` in the sentence ("list the jobs"), and returns a status; STATUS_OK

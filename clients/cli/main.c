@@ -48,6 +48,7 @@ int main(int count, char **words) {
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C");
     memory_begin();
+    commands_register(commands_listed);
     signals_begin();
     terminal_init(&cli.out, stdout);
     cli.out.colour = cli.out.colour && colour;

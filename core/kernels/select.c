@@ -65,16 +65,6 @@ const char *kernels_name(void) {
     return kernels_current()->name;
 }
 
-int packed_panels(const struct kernels *kernels, int columns) {
-    return (columns / LANES + kernels->panel_vectors - 1) / kernels->panel_vectors;
-}
-
-void packed_panel(int vectors, int panels, int panel, int *first, int *count) {
-    int each = vectors / panels, larger = vectors % panels;
-    *first = panel * each + (panel < larger ? panel : larger);
-    *count = each + (panel < larger);
-}
-
 void packed_fill(const struct kernels *kernels, struct packed *packed, int first_source, int count, const float *matrix,
                  size_t stride, int n, bool transposed) {
     int vectors = packed->columns / LANES, panels = packed_panels(kernels, packed->columns);
