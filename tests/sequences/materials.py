@@ -105,6 +105,8 @@ def job(step, initial=None):
     """The body of a submission; `initial` is what stands at network.initial."""
     iterations, evaluate, checkpoint = LENGTHS[step["length"]]
     task = {"type": "dataset", "name": step["on"]} if step["on"] else {"type": "delayed_xor", "delay": 4, "cue": 3}
+    if step["on"] and step.get("version"):
+        task["sha256"] = dataset(step["version"]).sha256
     network = {"units": step["units"], "tau": 5, "dale": False, "connectivity": 1.0, "initial": initial}
     if step["rule"] == "type":
         network |= {"dale": True, "initial": None}

@@ -59,6 +59,8 @@ class Maker:
         made = {"on": on, "rule": self.pick({"bptt": 4, "cell": 2, "type": 1, "eprop": 2, "mdgl": 1})}
         made |= {"units": rng.choice([8, 12]), "seed": rng.choice([1, 2])}
         made |= {"length": self.pick({"short": 6, "medium": 3, "endless": 1})}
+        if on and rng.random() < 0.1:
+            made["version"] = rng.choice(list(materials.SHAPES))
         if rng.random() < 0.2:
             made["initial"] = {"like": rng.choice(["narrow", "narrow", "classes"]), "seed": rng.choice([1, 2])}
         elif self.labels and rng.random() < 0.15:

@@ -161,18 +161,14 @@ class World:
 
     def put(self, step):
         data, name = materials.dataset(step["data"]), self.name(step["name"])
-        cut, before, used = step.get("cut"), set(name.possible()), self.is_used(step["name"])
+        cut, before = step.get("cut"), set(name.possible())
         if cut and cut["sent"] >= 1:
             name.pending.add(data.name)
         elif not cut:
             name.now.add(data.name)
         headers = {"Content-Type": "application/octet-stream"}
-        allowed = (200, 201, 409) if used or not self.strict else (200, 201)
-        answer = self.call(step, "PUT", f"/v1/datasets/{step['name']}", data.body, headers, allowed)
+        answer = self.call(step, "PUT", f"/v1/datasets/{step['name']}", data.body, headers, (200, 201))
         if answer is None:
-            return
-        if answer.status == 409:
-            name.now = name.now if not self.strict else name.now - {data.name} | (before & {data.name})
             return
         if self.strict and len(before) == 1:
             require(answer.status == (201 if before == {None} else 200), f"put is answered {answer.status}", before)
@@ -185,10 +181,19 @@ class World:
         require(data in possible, "a dataset holds what it cannot hold", name, data, possible, said)
         expected = materials.dataset(data).said | {"name": name}
         require(expected.items() <= said.items(), "a dataset's facts are wrong", expected, said)
+        for version in said["versions"]:
+            holders = self.holders(version["sha256"])
+            held = version["jobs"] >= len(holders) or not self.strict
+            require(held, "a version has too few holders", version, holders)
         return data
 
+    def holders(self, sha256):
+        """The jobs that rest on this version for sure, and will."""
+        sure = [job for job in self.jobs.values() if job.answered and not job.deletions and job.step["on"]]
+        return [job.label for job in sure if job.data == {materials.with_sha256(sha256)}]
+
     def put_broken(self, step):
-        allowed = (400, 409, 415, 422)
+        allowed = (400, 415, 422)
         headers = {"Content-Type": "application/octet-stream"}
         self.call(step, "PUT", f"/v1/datasets/{step['name']}", materials.BROKEN[step["data"]], headers, allowed)
 
@@ -228,28 +233,33 @@ class World:
             self.check_dataset(found[0], name, self.name(name).possible())
 
     def delete_dataset(self, step):
-        name, used = self.name(step["name"]), self.is_used(step["name"])
-        before, cut = set(name.possible()), step.get("cut")
+        name, cut = self.name(step["name"]), step.get("cut")
+        before = set(name.possible())
         name.now.add(None)
         if cut:
             name.pending |= name.now - {None} if cut["sent"] >= 1 else set()
             name.now = before if cut["sent"] < 1 else name.now
-        allowed = {204, 404} | ({409} if used or not self.strict else set())
-        if self.strict and len(before) == 1 and not used:
+        allowed = {204, 404}
+        if self.strict and len(before) == 1:
             allowed = {404} if before == {None} else {204}
         answer = self.call(step, "DELETE", f"/v1/datasets/{step['name']}", allowed=allowed)
         if answer is not None and self.strict:
             require(answer.status != 404 or None in before, "a dataset is lost", step["name"], before)
-            name.now = before if answer.status == 409 else {None}
-
-    def is_used(self, name):
-        """Whether a job may rest on this name that has not ended for sure."""
-        return any(job.step["on"] == name and not job.ended and not job.deleted for job in list(self.jobs.values()))
+            name.now = {None}
 
     # ---- jobs: submission ----
 
     def contents(self, step):
-        return set(self.name(step["on"]).possible()) if step["on"] else {"xor"}
+        if not step["on"]:
+            return {"xor"}
+        possible = set(self.name(step["on"]).possible())
+        return (
+            possible
+            if not step.get("version")
+            else {step["version"], None}
+            if possible != {step["version"]}
+            else possible
+        )
 
     def initial(self, step):
         """(what the body says, the weights' digest, whether it may be refused). None: the step's job does not exist."""
@@ -290,6 +300,8 @@ class World:
         if job is not None and job.deletions:
             return
         again = job is not None
+        if again and not job.answered:
+            job.data |= self.contents(step)
         if not again:
             job = self.jobs[step["job"]] = Job(step, self.contents(step))
             job.initial, job.body = digest, materials.job(step, weights)
@@ -317,7 +329,8 @@ class World:
         require(said["id"] == job.id, "a key made two jobs", job.label, job.id, said["id"])
         require(said["name"] == job.label and said["seed"] == job.step["seed"], "a job is another one", said)
         self.tell(job, "config_sha256", said["config_sha256"])
-        self.narrow(job, said.get("dataset_sha256") or said["task"].get("sha256"))
+        require(not job.step["on"] or said["task"]["sha256"], "a job does not say on which data it rests", said)
+        self.narrow(job, said["task"].get("sha256"))
 
     def tell(self, job, what, value):
         """What never changes and follows from the configuration."""
@@ -677,6 +690,9 @@ class World:
             self.delete_dataset({"do": "delete_dataset", "name": name})
         self.list_datasets({"do": "list_datasets"})
         self.list_jobs({"do": "list_jobs", "limit": 7})
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end and any(self.rows().values()):
+            time.sleep(0.05)  # rows go in portions
         self.end(kill=False)
         self.look_at_the_folder()
 
@@ -698,20 +714,30 @@ class World:
         for path in ("", "/events", "/weights", "/metrics", "/checkpoints", "/manifest"):
             self.call({"do": "get deleted"}, "GET", f"/v1/jobs/{job.id}{path}", allowed=(404,))
 
+    def rows(self):
+        """Of each table that holds something of jobs how many rows it has; a deletion's own event stays."""
+        with sqlite3.connect(f"file:{self.folder / 'modprop.db'}?mode=ro", uri=True, timeout=60) as database:
+            tables = [
+                name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
+            ]
+            rows = {}
+            for table in tables:
+                columns = {row[1] for row in database.execute(f"PRAGMA table_info({table})").fetchall()}
+                if table == "jobs" or "job" in columns:
+                    kept = " WHERE type<>'deleted'" if "type" in columns else ""
+                    rows[table] = database.execute(f"SELECT count(*) FROM {table}{kept}").fetchone()[0]
+        database.close()
+        return rows
+
     def look_at_the_folder(self):
         """No file and no row of what was deleted."""
         left = [str(path.relative_to(self.folder)) for path in (self.folder / "datasets").rglob("*") if path.is_file()]
         require(not left, "files are left", left)
         with sqlite3.connect(self.folder / "modprop.db") as database:
-            rows = {
-                table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-                for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
-                if table in ("jobs", "checkpoints", "keys", "documents", "datasets", "holders")
-            }
             whole = database.execute("PRAGMA integrity_check").fetchone()[0]
         database.close()
         require(whole == "ok", "the database is damaged", whole)
-        require(not any(rows.values()), "rows are left", rows)
+        require(not any(self.rows().values()), "rows are left", self.rows())
 
 
 def drawn_from(inputs, data, split):
