@@ -93,6 +93,7 @@ static const struct {
     const char *key;
     size_t offset;
 } diagnostic_keys[] = {
+    DIAGNOSTIC(DIAGNOSTIC_MU, "mu", mu),
     DIAGNOSTIC(DIAGNOSTIC_COSINE, "cosine_W", cosine_W),
     DIAGNOSTIC(DIAGNOSTIC_COSINE, "cosine_Win", cosine_Win),
     DIAGNOSTIC(DIAGNOSTIC_COSINE, "cosine_b", cosine_b),
@@ -138,14 +139,14 @@ char *event_progress_text(const struct event_head *head, const struct train_prog
     put_results(event, progress);
     set_number(event, "elapsed_seconds", elapsed_seconds);
     set_number(event, "trials_per_second", trials_per_second);
-    put_diagnostics(event, &progress->diagnostics, DIAGNOSTIC_ALL);
+    put_diagnostics(event, &progress->diagnostics, ~0u);
     return event_end(event);
 }
 
 char *event_progress_check(const struct train_progress *progress) {
     json_t *results = json_object();
     put_results(results, progress);
-    put_diagnostics(results, &progress->diagnostics, DIAGNOSTIC_ALL & ~(unsigned)DIAGNOSTIC_PHASES);
+    put_diagnostics(results, &progress->diagnostics, ~(unsigned)DIAGNOSTIC_PHASES);
     return event_end(results);
 }
 

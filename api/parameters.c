@@ -1146,6 +1146,17 @@ static const struct field training_items[] = {
             "of order units^3), psi (mean psi, "
             "silent units; an iteration of the rule), norms of the gradient (an iteration of the rule), phases (where "
             "the time goes; nothing)"},
+    {.name = "events",
+     .type = FIELD_INT,
+     .offset = TRAINING(events),
+     .low = 1,
+     .high = 2,
+     .fallback = "2",
+     .before = "1",
+     .reach = REACH_RESULT,
+     .identity = "1",
+     .doc = "version of what an evaluation reports: 2 adds mu where it is \"auto\"; 1 is that of jobs accepted before "
+            "there was this field"},
 };
 
 const struct fields training_fields = {training_items, COUNT(training_items)};

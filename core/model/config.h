@@ -161,7 +161,8 @@ enum diagnostic {
     DIAGNOSTIC_PSI = 4,             /* mean psi, share of silent units */
     DIAGNOSTIC_NORMS = 8,           /* of the rule's gradient */
     DIAGNOSTIC_PHASES = 16,         /* where the time goes */
-    DIAGNOSTIC_ALL = 31
+    DIAGNOSTIC_ALL = 31,
+    DIAGNOSTIC_MU = 32 /* mu, where it is "auto": reported without being asked for, see training_config.events */
 };
 
 enum stop_metric { STOP_NEVER, STOP_ACCURACY_ABOVE, STOP_ACCURACY_BELOW, STOP_LOSS_ABOVE, STOP_LOSS_BELOW };
@@ -177,7 +178,8 @@ struct training_config {
     double stop_threshold;
     int stop_evaluations; /* evaluations in a row that must meet it */
     int64_t memory;       /* bytes that history may take; 0: the core's default */
-    unsigned diagnostics; /* bits of enum diagnostic */
+    unsigned diagnostics; /* bits of enum diagnostic, of DIAGNOSTIC_ALL */
+    int events;           /* version of what an evaluation reports: from 2 on mu too, where it is "auto" */
 };
 
 /* One job as the core knows it. */

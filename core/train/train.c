@@ -287,6 +287,10 @@ static enum train_result progress_report(struct training *training) {
             return result;
         }
     }
+    if (training->config->rule.mu_auto && training->config->training.events >= 2) {
+        progress.diagnostics.present |= DIAGNOSTIC_MU;
+        progress.diagnostics.mu = state->mu_mean;
+    }
     return training->callbacks->progress(training->callbacks->user, &progress) ? TRAIN_FINISHED : TRAIN_STOPPED;
 }
 

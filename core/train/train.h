@@ -36,6 +36,7 @@ struct train_diagnostics {
     double spectral_radius; /* of W */
     double mean_psi;        /* over units, steps and trials of the batch */
     double silent_fraction; /* share of units whose psi is zero throughout the batch */
+    double mu;              /* of the next update */
     double gradient_norm_W, gradient_norm_Win, gradient_norm_Wout;
     struct train_phases phases; /* of the training iterations since the last report */
 };

@@ -48,6 +48,7 @@ def judge(daemon, job, results):
     assert now["status"] == expected["end"], (job, now)
     assert now.get("weights_sha256") == expected["weights_sha256"], job
     assert curve(daemon, job["id"]) == expected["curve"], job
+    assert "mu" not in daemon.get(f"/v1/jobs/{job['id']}/metrics").json()  # 0.1 did not report it
     if now["status"] == "succeeded":
         assert weights_digest(daemon, job["id"]) == expected["weights_sha256"], job
 

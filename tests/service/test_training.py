@@ -3,12 +3,13 @@
 import os
 import pathlib
 import re
+import subprocess
 import unittest.mock
 
 import definitions
 import numpy as np
 import pytest
-from daemons import SANITIZED
+from daemons import MODPROPD, SANITIZED
 from test_datasets import put, safetensors
 
 SMALL = {
@@ -35,6 +36,22 @@ def finished(daemon, document, seconds=60):
 
 def with_diagnostics(value):
     return SMALL | {"training": SMALL["training"] | {"diagnostics": value}}
+
+
+@pytest.mark.parametrize("mu, events, told", [("auto", 2, True), ("auto", 1, False), (0.3, 2, False)])
+def test_mu_that_follows_psi_is_reported(start, mu, events, told):
+    daemon = start("--workers", "1")
+    job = finished(
+        daemon, SMALL | {"rule": {"mu": mu}, "training": SMALL["training"] | {"events": events, "checkpoint_every": 15}}
+    )
+    assert job["status"] == "succeeded" and job["training"]["events"] == events
+    metrics = daemon.get(f"/v1/jobs/{job['id']}/metrics").json()
+    assert ("mu" in metrics) == told
+    if told:
+        assert metrics["mu"][0] == 0.25 and len(set(metrics["mu"])) == 5 and all(0 < mu < 1 for mu in metrics["mu"])
+    assert daemon.stop() == 0
+    again = subprocess.run([MODPROPD, "verify", "--data", daemon.data, "--rerun"], capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout
 
 
 @pytest.mark.parametrize("asked", [False, True, ["psi"], ["spectral_radius", "cosine"], ["phases", "norms"], []])

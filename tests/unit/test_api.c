@@ -275,7 +275,7 @@ START_TEST(defaults_are_the_published_run) {
                      "\"l2\":0.0005,\"l1\":0.01,\"clip_norm\":null},"
                      "\"training\":{\"iterations\":3000,\"batch_size\":32,\"evaluate_every\":20,\"checkpoint_every\":"
                      "100,\"keep_checkpoints\":2,\"stop_when\":null,"
-                     "\"memory\":null,\"diagnostics\":false}}");
+                     "\"memory\":null,\"diagnostics\":false,\"events\":2}}");
     free(text);
 }
 END_TEST
