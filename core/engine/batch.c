@@ -117,7 +117,7 @@ static void batch_work(void *user, int member, int members) {
 /* Of one source's row of the gradient. */
 static double reduce_cost(const struct engine *engine) {
     double n = engine->network->units, types = engine->network->types, groups = engine->group_count;
-    bool by_mode = engine->method == METHOD_FORWARD && engine->rule.type == RULE_MODPROP;
+    bool by_mode = engine->method == METHOD_FORWARD && engine->form == FORWARD_MODES;
     return groups * n + (by_mode ? types * (types + 2 * groups) : 0);
 }
 
@@ -136,7 +136,7 @@ static void reduce_work(void *user, int member, int members) {
     struct work work = {.stop = member == 0 ? caller_stopped : batch_stopped, .user = engine};
     double each = reduce_cost(engine);
     for (int k = from; k < to && !work_add(&work, each); k++) {
-        if (engine->method == METHOD_FORWARD && engine->rule.type == RULE_MODPROP) {
+        if (engine->method == METHOD_FORWARD && engine->form == FORWARD_MODES) {
             traces_reduce(engine, k, engine->groups[0].total + (size_t)k * columns);
         }
         size_t offset = k < inputs      ? network->offset_Win + (size_t)k * n

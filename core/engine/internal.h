@@ -71,6 +71,7 @@ struct engine {
     struct engine_options options;
     struct rule_config rule;
     bool has_rule;
+    enum forward_form form; /* the rule's; FORWARD_NONE without one */
     struct engine_plan plan;
     enum engine_method used;
 

@@ -145,7 +145,7 @@ bool engine_modes_prepare(struct engine *engine) {
         engine->mode_count = 0;
         engine->trace_count = 1;
         engine->traces_good = true;
-        if (engine->rule.type == RULE_MODPROP) {
+        if (engine->form == FORWARD_MODES) {
             modes_compute(engine);
         }
         engine->traces_stale = engine->work && engine->work->stopped;
@@ -337,7 +337,7 @@ void traces_reduce(struct engine *engine, int k, float *row) {
 static void block_trace_steps(struct engine *engine, struct group *group, struct block *block, int t, int from,
                               int count) {
     for (int i = from; i < count && !group->work->stopped; i++) {
-        if (engine->rule.type == RULE_MDGL) {
+        if (engine->form == FORWARD_NEIGHBOUR) {
             memcpy(block->eps_before, trace_at(engine, block, 0),
                    (size_t)engine->block_rows * engine->stride * sizeof(float));
         }
@@ -346,9 +346,9 @@ static void block_trace_steps(struct engine *engine, struct group *group, struct
             continue;
         }
         eligibility_add(engine, group, block);
-        if (engine->rule.type == RULE_MODPROP) {
+        if (engine->form == FORWARD_MODES) {
             modprop_add(engine, group, block);
-        } else if (engine->rule.type == RULE_MDGL) {
+        } else if (engine->form == FORWARD_NEIGHBOUR) {
             mdgl_add(engine, group, block, i);
         }
     }

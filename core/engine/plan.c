@@ -32,27 +32,14 @@ static void *carve(struct carver *carver, size_t count, size_t size) {
     return at;
 }
 
-static bool uses_low_rank(const struct rule_config *rule) {
-    return rule && !rule_table[rule->type]->hop_is_weights && rule->weights == CREDIT_TYPE &&
-           rule->averaging == AVERAGING_ALL;
-}
-
-/*
- * The filter of these rules is a sum of exponentials (model: "The same credit, forward in time"); mdgl needs the trace
- * of one step before only.
- */
+/* Whether the traces of method_traces.c compute the rule's gradient. */
 static bool has_forward_form(const struct rule_config *rule, bool equal_leaks) {
-    if (!equal_leaks) {
-        return false;
-    }
-    if (rule->type == RULE_EPROP || rule->type == RULE_MDGL) {
-        return true;
-    }
-    return rule->type == RULE_MODPROP && rule->first_hop == FIRST_HOP_MU && rule->taps == 0 && uses_low_rank(rule);
+    enum forward_form form = rule_forward(rule);
+    return equal_leaks && form != FORWARD_NONE && form != FORWARD_SENSITIVITIES;
 }
 
-static int mode_traces(const struct rule_config *rule, int types) {
-    return rule->type == RULE_MODPROP ? types + 1 : 1;
+static int mode_traces(enum forward_form form, int types) {
+    return form == FORWARD_MODES ? types + 1 : 1;
 }
 
 /* Steps that carry loss, at most. */
@@ -65,7 +52,7 @@ static double hop_cost(const struct rule_config *rule, double units, double type
         return 0;
     }
     double padded_types = ceil(types / LANES) * LANES;
-    return uses_low_rank(rule) ? units * padded_types + types * units : units * units;
+    return rule_is_low_rank(rule) ? units * padded_types + types * units : units * units;
 }
 
 static void costs_estimate(int units, int inputs, int outputs, int types, bool bias,
@@ -77,16 +64,17 @@ static void costs_estimate(int units, int inputs, int outputs, int types, bool b
     if (!options->rule) {
         return;
     }
-    double hops = options->rule->type == RULE_MDGL ? losses : steps;
+    enum forward_form form = rule_forward(options->rule);
+    double hops = rule_table[options->rule->type]->hops_at_loss ? losses : steps;
     if (options->rule->taps > 0) {
         hops = steps * fmin(options->rule->taps, losses);
     }
     double readout = losses * 2 * n * o;
     *by_reverse = *forward + trials * (steps * k * n + hops * hop_cost(options->rule, n, types) + readout);
-    int traces = mode_traces(options->rule, types);
-    double outer = losses * k * n * (options->rule->type == RULE_MDGL ? 2 : 1), shared = 0;
+    int traces = mode_traces(form, types);
+    double outer = losses * k * n * (form == FORWARD_NEIGHBOUR ? 2 : 1), shared = 0;
     /* sums by mode and by type, and V^-1 A: short rows, which run at about a third of a product's rate */
-    if (options->rule->type == RULE_MODPROP) {
+    if (form == FORWARD_MODES) {
         shared = 3 * losses * (2 * k * types + (double)types * types);
     }
     *by_traces = *forward +
@@ -164,10 +152,10 @@ static bool rule_fits(int units, int types, const struct engine_options *options
     if (!rule) {
         return true;
     }
-    if (rule->type == RULE_RTRL && units > RTRL_UNITS_MOST) {
-        snprintf(error->text, sizeof error->text,
-                 "rtrl needs units * units * (units + inputs) sensitivities a trial and is limited to %d units; got %d",
-                 RTRL_UNITS_MOST, units);
+    const struct rule_ops *ops = rule_table[rule->type];
+    if (ops->units_most > 0 && units > ops->units_most) {
+        snprintf(error->text, sizeof error->text, "%s needs %s and is limited to %d units; got %d", ops->name,
+                 ops->units_need, ops->units_most, units);
         return false;
     }
     if (types < 1 || types > units) {
@@ -189,7 +177,7 @@ static enum engine_method method_choose(bool equal_leaks, const struct engine_op
     if (!options->rule) {
         return METHOD_FORWARD;
     }
-    if (options->rule->type == RULE_RTRL) {
+    if (rule_forward(options->rule) == FORWARD_SENSITIVITIES) {
         return METHOD_SENSITIVITIES;
     }
     if (!has_forward_form(options->rule, equal_leaks)) {
@@ -227,7 +215,7 @@ static double load_cost(int units, int inputs, int outputs, int types, bool bias
     if (rule_table[rule->type]->uses_hop) {
         cost += 2 * n * n;
     }
-    if (rule->type == RULE_MODPROP && plan->method == METHOD_FORWARD) {
+    if (rule_forward(rule) == FORWARD_MODES && plan->method == METHOD_FORWARD) {
         cost += eigen_decompose_cost(types) + 2 * c * c * c + k * c * (c + 2 * groups);
     }
     return cost;
@@ -282,6 +270,7 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
 }
 
 static void engine_sizes(struct engine *engine, int units, int inputs, int types, bool bias) {
+    engine->form = engine->has_rule ? rule_forward(&engine->rule) : FORWARD_NONE;
     engine->columns = lanes_pad(units);
     engine->type_columns = lanes_pad(types);
     engine->sources = inputs + bias + units;
@@ -305,7 +294,7 @@ static void block_carve(struct carver *carver, struct engine *engine, struct blo
     block->thin = carve(carver, rows * (size_t)engine->type_columns, sizeof(float));
     block->history = carve(carver, (TIME_BLOCK + 1) * rows, engine->stride * sizeof(float));
     if (forward_form) {
-        block->traces = carve(carver, (size_t)mode_traces(&engine->rule, engine->network->types) * rows,
+        block->traces = carve(carver, (size_t)mode_traces(engine->form, engine->network->types) * rows,
                               engine->stride * sizeof(float));
         block->eps_before = carve(carver, rows, engine->stride * sizeof(float));
         block->d = carve(carver, rows * columns, sizeof(float));
@@ -338,7 +327,7 @@ static void matrices_carve(struct carver *carver, struct engine *engine) {
         return;
     }
     if (rule_table[engine->rule.type]->uses_hop) {
-        engine->hop.low_rank = uses_low_rank(&engine->rule);
+        engine->hop.low_rank = rule_is_low_rank(&engine->rule);
         if (engine->hop.low_rank) {
             engine->hop.gather = (struct packed){carve(carver, units * (size_t)engine->type_columns, sizeof(float)),
                                                  (int)units, engine->type_columns};
@@ -351,7 +340,7 @@ static void matrices_carve(struct carver *carver, struct engine *engine) {
         engine->sum_matrix = carve(carver, units * units, sizeof(float));
         engine->averages = carve(carver, square, 2 * sizeof(double));
     }
-    if (engine->rule.type == RULE_MODPROP && engine->plan.method == METHOD_FORWARD) {
+    if (engine->form == FORWARD_MODES && engine->plan.method == METHOD_FORWARD) {
         engine->modes = carve(carver, types, sizeof *engine->modes);
         engine->vectors = carve(carver, square, sizeof(double));
         engine->inverse_t = carve(carver, square, sizeof(double));
@@ -369,7 +358,7 @@ static void group_carve(struct carver *carver, struct engine *engine, struct gro
     group->bout = carve(carver, outputs, sizeof(double));
     group->psi = carve(carver, columns, sizeof(float));
     group->psi_total = carve(carver, columns, sizeof(double));
-    if (engine->has_rule && engine->rule.type == RULE_MODPROP && engine->plan.method == METHOD_FORWARD) {
+    if (engine->form == FORWARD_MODES && engine->plan.method == METHOD_FORWARD) {
         group->shared = carve(carver, 2 * (size_t)engine->network->types, engine->stride * sizeof(float));
         group->shared_total = carve(carver, 2 * (size_t)engine->network->types, engine->stride * sizeof(double));
     }
@@ -412,7 +401,7 @@ static void memory_carve(struct carver *carver, struct engine *engine) {
 
 static void reverse_block_carve(struct carver *carver, struct engine *engine, struct block *block) {
     size_t rows = (size_t)engine->block_rows, columns = (size_t)engine->columns;
-    bool exact = engine->rule.type == RULE_MODPROP && engine->rule.first_hop == FIRST_HOP_EXACT;
+    int steps_cut = rule_taps(&engine->rule);
     block->history = carve(carver, ((size_t)engine->plan.segment_steps + 1) * rows, engine->stride * sizeof(float));
     if (engine->segments > 1) {
         block->snapshots = carve(carver, (size_t)engine->segments * 2 * rows * columns, sizeof(float));
@@ -420,19 +409,18 @@ static void reverse_block_carve(struct carver *carver, struct engine *engine, st
     block->d = carve(carver, rows * columns, sizeof(float));
     block->gd = carve(carver, (size_t)TIME_BLOCK * rows * columns, sizeof(float));
     block->a_next = carve(carver, rows * columns, sizeof(float));
-    if (exact) {
+    if (rule_keeps_inner(&engine->rule)) {
         block->m = carve(carver, rows * columns, sizeof(float));
         block->gm[0] = carve(carver, rows * columns, sizeof(float));
         block->gm[1] = carve(carver, rows * columns, sizeof(float));
     }
     /* a filter as long as the trial cuts nothing */
-    if (engine->rule.type == RULE_MODPROP && engine->rule.taps > 0 && engine->rule.taps < engine->options.steps - 1) {
-        size_t elements = rows * columns, taps = (size_t)engine->rule.taps,
-               size = filter_size(engine->rule.taps, elements);
+    if (steps_cut > 0 && steps_cut < engine->options.steps - 1) {
+        size_t elements = rows * columns, taps = (size_t)steps_cut, size = filter_size(steps_cut, elements);
         float *memory = carve(carver, size, sizeof(float));
         int *age = carve(carver, taps, sizeof(int));
         if (memory) {
-            block->filter = (struct filter){.taps = engine->rule.taps,
+            block->filter = (struct filter){.taps = steps_cut,
                                             .age = age,
                                             .r = memory,
                                             .q = memory + taps * elements,

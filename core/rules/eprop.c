@@ -9,4 +9,9 @@ static void eprop_credit(const struct credit *credit) {
                                   credit->gd);
 }
 
-const struct rule_ops rule_eprop = {.name = "eprop", .credit = eprop_credit};
+static enum forward_form eprop_forward(const struct rule_config *rule) {
+    (void)rule;
+    return FORWARD_ELIGIBILITY;
+}
+
+const struct rule_ops rule_eprop = {.name = "eprop", .forward = eprop_forward, .credit = eprop_credit};

@@ -19,4 +19,10 @@ static void mdgl_credit(const struct credit *credit) {
     }
 }
 
-const struct rule_ops rule_mdgl = {.name = "mdgl", .uses_hop = true, .credit = mdgl_credit};
+static enum forward_form mdgl_forward(const struct rule_config *rule) {
+    (void)rule;
+    return FORWARD_NEIGHBOUR;
+}
+
+const struct rule_ops rule_mdgl = {
+    .name = "mdgl", .uses_hop = true, .hops_at_loss = true, .forward = mdgl_forward, .credit = mdgl_credit};

@@ -74,4 +74,23 @@ static void modprop_credit(const struct credit *credit) {
     }
 }
 
-const struct rule_ops rule_modprop = {.name = "modprop", .uses_hop = true, .credit = modprop_credit};
+/* The filter between types is a sum of exponentials, as long as it is not cut and begins with mu. */
+static enum forward_form modprop_forward(const struct rule_config *rule) {
+    bool sums = rule->first_hop == FIRST_HOP_MU && rule->taps == 0 && rule_is_low_rank(rule);
+    return sums ? FORWARD_MODES : FORWARD_NONE;
+}
+
+static bool modprop_keeps_inner(const struct rule_config *rule) {
+    return rule->first_hop == FIRST_HOP_EXACT;
+}
+
+static int modprop_taps(const struct rule_config *rule) {
+    return rule->taps;
+}
+
+const struct rule_ops rule_modprop = {.name = "modprop",
+                                      .uses_hop = true,
+                                      .forward = modprop_forward,
+                                      .keeps_inner = modprop_keeps_inner,
+                                      .taps = modprop_taps,
+                                      .credit = modprop_credit};

@@ -4,4 +4,13 @@
  */
 #include "core/rules/rules.h"
 
-const struct rule_ops rule_rtrl = {.name = "rtrl", .hop_is_weights = true};
+static enum forward_form rtrl_forward(const struct rule_config *rule) {
+    (void)rule;
+    return FORWARD_SENSITIVITIES;
+}
+
+const struct rule_ops rule_rtrl = {.name = "rtrl",
+                                   .units_most = RTRL_UNITS_MOST,
+                                   .units_need = "units * units * (units + inputs) sensitivities a trial",
+                                   .hop_is_weights = true,
+                                   .forward = rtrl_forward};

@@ -8,6 +8,25 @@ const struct rule_ops *const rule_table[RULE_TYPES] = {
     [RULE_MODPROP] = &rule_modprop, [RULE_RTRL] = &rule_rtrl,
 };
 
+enum forward_form rule_forward(const struct rule_config *rule) {
+    const struct rule_ops *ops = rule_table[rule->type];
+    return ops->forward ? ops->forward(rule) : FORWARD_NONE;
+}
+
+bool rule_keeps_inner(const struct rule_config *rule) {
+    const struct rule_ops *ops = rule_table[rule->type];
+    return ops->keeps_inner && ops->keeps_inner(rule);
+}
+
+int rule_taps(const struct rule_config *rule) {
+    const struct rule_ops *ops = rule_table[rule->type];
+    return ops->taps ? ops->taps(rule) : 0;
+}
+
+bool rule_is_low_rank(const struct rule_config *rule) {
+    return !rule_table[rule->type]->hop_is_weights && rule->weights == CREDIT_TYPE && rule->averaging == AVERAGING_ALL;
+}
+
 void hop_run(const struct credit *credit, enum epilogue epilogue, const float *rows_in, float *out) {
     const struct hop *hop = credit->hop;
     struct product product = {

@@ -42,13 +42,38 @@ struct credit {
     struct work *work;     /* counts the hops */
 };
 
+/* How a rule's gradient can be carried forward in time, without history. */
+enum forward_form {
+    FORWARD_NONE,
+    FORWARD_ELIGIBILITY,  /* equal leaks: the eligibility trace alone */
+    FORWARD_NEIGHBOUR,    /* equal leaks: and that of the step before, for one hop of credit */
+    FORWARD_MODES,        /* equal leaks: and one trace for each exponential of the filter between types */
+    FORWARD_SENSITIVITIES /* every derivative of every state: the rule has no reverse form */
+};
+
+/*
+ * All that the rest of core asks of a rule: nobody asks which one it is. Members that are NULL, 0 or false stand for
+ * what most rules have.
+ */
 struct rule_ops {
     const char *name;
+    int units_most;         /* networks that it fits, and why; 0: all */
+    const char *units_need; /* "... and is limited to" */
     bool uses_hop;
-    /* M is W itself whatever rule->weights says */
-    bool hop_is_weights;
-    void (*credit)(const struct credit *credit);
+    bool hop_is_weights; /* M is W itself whatever rule->weights says */
+    bool hops_at_loss;   /* the hop is taken only before steps that carry loss: its cost */
+    enum forward_form (*forward)(const struct rule_config *rule); /* NULL: none */
+    bool (*keeps_inner)(const struct rule_config *rule);          /* whether credit needs m and gm; NULL: no */
+    int (*taps)(const struct rule_config *rule); /* steps after which its filter is cut; NULL: no cut */
+    void (*credit)(const struct credit *credit); /* the reverse step */
 };
+
+enum forward_form rule_forward(const struct rule_config *rule);
+bool rule_keeps_inner(const struct rule_config *rule);
+/* 0: no cut */
+int rule_taps(const struct rule_config *rule);
+/* Whether credit travels through types, by type averages of all pairs: a hop of rank C. */
+bool rule_is_low_rank(const struct rule_config *rule);
 
 extern const struct rule_ops *const rule_table[RULE_TYPES];
 extern const struct rule_ops rule_bptt, rule_eprop, rule_mdgl, rule_modprop, rule_rtrl;
