@@ -258,6 +258,7 @@ static bool start(struct server *server, char *error) {
     if (server->auth == NULL || !start_store(server, error)) {
         return false;
     }
+    routes_register(routes_listed, routes_listed_count);
     server->http = http_create(&server->loop, &server->config, &hooks, error);
     return server->http != NULL && start_jobs(server, error);
 }

@@ -39,8 +39,14 @@ struct route {
     bool anytime;                                                  /* answered while recovering, draining or crowded */
 };
 
-extern const struct route route_table[];
-extern const size_t route_count;
+/* table.c */
+extern const struct route routes_listed[];
+extern const size_t routes_listed_count;
+
+/* registry.c: the table, for those whose pages a row of it answers with (metrics, OpenAPI). Registered before http. */
+extern const struct route *route_table;
+extern size_t route_count;
+void routes_register(const struct route *table, size_t count);
 
 /* The transport's hooks (http.h); user is the server. */
 bool routes_admit(void *user, struct request *request);

@@ -9,7 +9,7 @@
 #define SSE "text/event-stream"
 #define OCTETS "application/octet-stream"
 
-const struct route route_table[] = {
+const struct route routes_listed[] = {
     {.name = "index",
      .path = "/",
      .statuses = "200",
@@ -262,4 +262,4 @@ const struct route route_table[] = {
      .anytime = true},
 };
 
-const size_t route_count = sizeof route_table / sizeof route_table[0];
+const size_t routes_listed_count = sizeof routes_listed / sizeof routes_listed[0];

@@ -12,7 +12,7 @@ from test_jobs import SMALL, finish, submit
 def routes():
     """(method, path) of the route table."""
     text = (ROOT / "server" / "routes" / "table.c").read_text()
-    table = text[text.index("route_table[] = {") : text.index("const size_t route_count")]
+    table = text[text.index("routes_listed[] = {") : text.index("const size_t routes_listed_count")]
     found = re.findall(r'\{\.name = "(\w+)",(?:\s+\.method = HTTP_(\w+),)?\s+\.path = "([^"]+)"', table)
     return {((method or "GET").lower(), path): name for name, method, path in found}
 
