@@ -21,11 +21,17 @@ void time_text(int64_t milliseconds, char text[TIME_TEXT_BYTES]) {
     snprintf(text, TIME_TEXT_BYTES, "%s.%03dZ", date, (int)(milliseconds % 1000));
 }
 
-static json_t *event_begin(const struct event_head *head, const char *type) {
+const struct event_kind event_kinds[EVENT_TYPES] = {[EVENT_STATUS] = {"status", "EventStatus"},
+                                                    [EVENT_PROGRESS] = {"progress", "EventProgress"},
+                                                    [EVENT_CHECKPOINT] = {"checkpoint", "EventCheckpoint"},
+                                                    [EVENT_LOG] = {"log", "EventLog"},
+                                                    [EVENT_DELETED] = {"deleted", "EventDeleted"}};
+
+static json_t *event_begin(const struct event_head *head, enum event_type type) {
     char time[TIME_TEXT_BYTES];
     time_text(head->time, time);
     return json_pack("{s:I, s:s, s:I, s:s, s:s}", "id", (json_int_t)head->id, "job", head->job, "seq",
-                     (json_int_t)head->seq, "type", type, "time", time);
+                     (json_int_t)head->seq, "type", event_kinds[type].name, "time", time);
 }
 
 static char *event_end(json_t *event) {
@@ -49,7 +55,7 @@ const char *outcome_name(double loss, double initial_loss) {
 }
 
 char *event_status_text(const struct event_head *head, const struct event_status *status) {
-    json_t *event = event_begin(head, "status");
+    json_t *event = event_begin(head, EVENT_STATUS);
     set_text(event, "status", status->status);
     set_text(event, "reason", status->reason);
     json_object_set_new(event, "attempt", json_integer(status->attempt));
@@ -135,7 +141,7 @@ static void put_diagnostics(json_t *object, const struct train_diagnostics *diag
 
 char *event_progress_text(const struct event_head *head, const struct train_progress *progress, double elapsed_seconds,
                           double trials_per_second) {
-    json_t *event = event_begin(head, "progress");
+    json_t *event = event_begin(head, EVENT_PROGRESS);
     put_results(event, progress);
     set_number(event, "elapsed_seconds", elapsed_seconds);
     set_number(event, "trials_per_second", trials_per_second);
@@ -152,7 +158,7 @@ char *event_progress_check(const struct train_progress *progress) {
 
 char *event_checkpoint_text(const struct event_head *head, int64_t iteration, double loss, size_t size,
                             const char *sha256) {
-    json_t *event = event_begin(head, "checkpoint");
+    json_t *event = event_begin(head, EVENT_CHECKPOINT);
     json_object_set_new(event, "iteration", json_integer(iteration));
     set_number(event, "loss", loss);
     json_object_set_new(event, "size", json_integer((json_int_t)size));
@@ -161,12 +167,12 @@ char *event_checkpoint_text(const struct event_head *head, int64_t iteration, do
 }
 
 char *event_log_text(const struct event_head *head, const char *level, const char *message) {
-    json_t *event = event_begin(head, "log");
+    json_t *event = event_begin(head, EVENT_LOG);
     set_text(event, "level", level);
     set_text(event, "message", message);
     return event_end(event);
 }
 
 char *event_deleted_text(const struct event_head *head) {
-    return event_end(event_begin(head, "deleted"));
+    return event_end(event_begin(head, EVENT_DELETED));
 }

@@ -13,6 +13,16 @@
 
 #define TIME_TEXT_BYTES 32
 
+/* The types of stored events, a row each (event.c): what has a type's name has it from there. */
+enum event_type { EVENT_STATUS, EVENT_PROGRESS, EVENT_CHECKPOINT, EVENT_LOG, EVENT_DELETED, EVENT_TYPES };
+
+struct event_kind {
+    const char *name;   /* "progress" */
+    const char *schema; /* server/routes/schemas/NAME.json */
+};
+
+extern const struct event_kind event_kinds[EVENT_TYPES];
+
 /* What every event has. */
 struct event_head {
     const char *job;

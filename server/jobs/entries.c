@@ -230,7 +230,7 @@ void entry_discard(struct entry *entry, struct store_unit *unit) {
     entry->jobs->unit_failed(entry);
 }
 
-struct store_event *entry_event(struct entry *entry, struct store_unit *unit, const char *type,
+struct store_event *entry_event(struct entry *entry, struct store_unit *unit, enum event_type type,
                                 struct event_head *head) {
     struct store_item *item = store_unit_add(unit, STORE_EVENT_ADD);
     if (item == NULL) {
@@ -242,7 +242,7 @@ struct store_event *entry_event(struct entry *entry, struct store_unit *unit, co
     event->time = clock_unix_milliseconds();
     event->iteration = -1;
     memcpy(event->job, entry->job.id, sizeof event->job);
-    snprintf(event->type, sizeof event->type, "%s", type);
+    snprintf(event->type, sizeof event->type, "%s", event_kinds[type].name);
     *head = (struct event_head){.job = entry->job.id, .id = event->id, .seq = event->seq, .time = event->time};
     return event;
 }
@@ -290,7 +290,7 @@ bool entry_commit(struct entry *entry) {
     struct store_unit *unit = entry_unit(entry, NULL, true);
     struct store_item *row = unit != NULL ? store_unit_add(unit, STORE_JOB_SET) : NULL;
     struct event_head head;
-    struct store_event *event = row != NULL ? entry_event(entry, unit, "status", &head) : NULL;
+    struct store_event *event = row != NULL ? entry_event(entry, unit, EVENT_STATUS, &head) : NULL;
     if (event == NULL) {
         entry_discard(entry, unit);
         return false;
@@ -310,7 +310,7 @@ bool entry_commit_deletion(struct entry *entry) {
     struct store_unit *unit = entry_unit(entry, NULL, true);
     struct store_item *gone = unit != NULL ? store_unit_add(unit, STORE_JOB_DELETE) : NULL;
     struct event_head head;
-    struct store_event *event = gone != NULL ? entry_event(entry, unit, "deleted", &head) : NULL;
+    struct store_event *event = gone != NULL ? entry_event(entry, unit, EVENT_DELETED, &head) : NULL;
     if (event == NULL) {
         entry_discard(entry, unit);
         return false;

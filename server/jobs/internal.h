@@ -115,7 +115,7 @@ bool entry_submit(struct entry *entry, struct store_unit *unit);
 /* A unit that could not be filled for lack of memory. NULL-safe. Calls unit_failed. */
 void entry_discard(struct entry *entry, struct store_unit *unit);
 /* Adds an event with its numbers; the caller sets json (from *head), iteration and check. NULL without memory. */
-struct store_event *entry_event(struct entry *entry, struct store_unit *unit, const char *type,
+struct store_event *entry_event(struct entry *entry, struct store_unit *unit, enum event_type type,
                                 struct event_head *head);
 /* Row and event of entry->state.status in one unit. False without memory: nothing is under way. */
 bool entry_commit(struct entry *entry);

@@ -40,7 +40,7 @@ static bool row_add(struct entry *entry, struct store_unit *unit) {
 static bool progress_store(struct entry *entry, struct attempt *attempt, struct attempt_record *record) {
     struct store_unit *unit = entry_unit(entry, attempt, false);
     struct event_head head;
-    struct store_event *event = unit != NULL ? entry_event(entry, unit, "progress", &head) : NULL;
+    struct store_event *event = unit != NULL ? entry_event(entry, unit, EVENT_PROGRESS, &head) : NULL;
     numbers_take(entry, attempt, record);
     if (event == NULL || !row_add(entry, unit)) {
         entry_discard(entry, unit);
@@ -57,7 +57,7 @@ static bool checkpoint_store(struct entry *entry, struct attempt *attempt, struc
     struct store_unit *unit = entry_unit(entry, attempt, false);
     struct event_head head;
     struct store_item *item = unit != NULL ? store_unit_add(unit, STORE_CHECKPOINT_ADD) : NULL;
-    struct store_event *event = item != NULL ? entry_event(entry, unit, "checkpoint", &head) : NULL;
+    struct store_event *event = item != NULL ? entry_event(entry, unit, EVENT_CHECKPOINT, &head) : NULL;
     struct store_job *job = &entry->job;
     job->progressed = record->iteration > job->progressed ? record->iteration : job->progressed;
     if (event == NULL || !row_add(entry, unit)) {
@@ -81,7 +81,7 @@ static bool checkpoint_store(struct entry *entry, struct attempt *attempt, struc
 static bool log_store(struct entry *entry, struct attempt *attempt, const struct attempt_record *record) {
     struct store_unit *unit = entry_unit(entry, attempt, false);
     struct event_head head;
-    struct store_event *event = unit != NULL ? entry_event(entry, unit, "log", &head) : NULL;
+    struct store_event *event = unit != NULL ? entry_event(entry, unit, EVENT_LOG, &head) : NULL;
     if (event == NULL) {
         entry_discard(entry, unit);
         return false;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/event.h"
 #include "api/job.h"
 #include "api/simulate.h"
 #include "server/routes/routes.h"
@@ -212,6 +213,18 @@ static json_t *operation_document(const struct route *route) {
     return document;
 }
 
+/* An event is one of its types, by the table of api/event. */
+static json_t *event_schema(void) {
+    json_t *alternatives = json_array(), *mapping = json_object();
+    for (size_t i = 0; i < EVENT_TYPES; i++) {
+        json_t *one = reference(event_kinds[i].schema);
+        json_object_set(mapping, event_kinds[i].name, json_object_get(one, "$ref"));
+        json_array_append_new(alternatives, one);
+    }
+    return json_pack("{s:o, s:{s:s, s:o}}", "oneOf", alternatives, "discriminator", "propertyName", "type", "mapping",
+                     mapping);
+}
+
 json_t *openapi_document(void) {
     static const char *const methods[] = {"get", "post", "put", "delete"};
     json_t *paths = json_object(), *schemas = json_object();
@@ -227,6 +240,7 @@ json_t *openapi_document(void) {
     for (const struct schema_file *file = schema_files; file->name != NULL; file++) {
         json_object_set_new(schemas, file->name, json_loads(file->text, 0, NULL));
     }
+    json_object_set_new(schemas, "Event", event_schema());
     json_object_set_new(schemas, "JobSubmission", job_schema());
     json_object_set_new(schemas, "Rule", rule_schema());
     json_object_set_new(schemas, "Simulation", simulate_schema());

@@ -34,6 +34,25 @@ def test_document_describes_every_route(daemon):
             assert operation["summary"] and {"401", "403", "406", "500", "503"} <= set(operation["responses"])
 
 
+def test_every_type_of_event_is_as_its_schema_says(daemon):
+    schemas = daemon.get("/openapi.json").json()["components"]["schemas"]
+    mapping = schemas["Event"]["discriminator"]["mapping"]
+    job = finish(daemon, submit(daemon, SMALL))["id"]
+    events = daemon.get(f"/v1/jobs/{job}/events?limit=1000").json()["events"]
+    assert daemon.request("DELETE", f"/v1/jobs/{job}").status_code == 204
+    events += daemon.get("/v1/events?limit=1000").json()["events"]
+    assert {event["type"] for event in events} <= set(mapping)
+    assert {"status", "progress", "checkpoint"} <= {event["type"] for event in events}
+    kinds = {"integer": int, "string": str, "number": (int, float), "null": type(None), "object": dict}
+    for event in events:
+        schema = schemas[mapping[event["type"]].rsplit("/", 1)[1]]
+        assert set(schema["required"]) <= set(event) and schema["properties"]["type"]["const"] == event["type"]
+        for name, part in schema["properties"].items():
+            if name in event and "type" in part:
+                wanted = part["type"] if isinstance(part["type"], list) else [part["type"]]
+                assert any(isinstance(event[name], kinds[kind]) for kind in wanted), (event, name)
+
+
 def test_every_route_refuses_what_its_table_forbids(daemon):
     for method, path in routes():
         concrete = path.replace("{id}", "x").replace("{name}", "x")
