@@ -132,6 +132,37 @@ static bool decode_choice(const json_t *value, const struct field *field, void *
     return false;
 }
 
+/* Names are those of files too: letters that every file system takes, and none hidden. */
+static void decode_name(const json_t *value, const struct path *path, const struct field *field, char *member,
+                        struct problems *problems) {
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+    const char *name = json_string_value(value);
+    char got[80];
+    if (name == NULL || *name == '\0' || strlen(name) >= FIELD_NAME_BYTES || *name == '.' ||
+        name[strspn(name, letters)] != '\0') {
+        problems_add(problems, path, field->name,
+                     "must be a dataset's name: 1 to 64 letters, digits, dots, hyphens and underscores; got %s",
+                     value_quote(value, got));
+    } else {
+        memcpy(member, name, strlen(name) + 1);
+    }
+}
+
+static void decode_sha256(const json_t *value, const struct path *path, const struct field *field, char *member,
+                          struct problems *problems) {
+    const char *digest = json_string_value(value);
+    char got[80];
+    if (json_is_null(value)) {
+        member[0] = '\0';
+    } else if (digest == NULL || strlen(digest) != FIELD_SHA256_BYTES - 1 ||
+               strspn(digest, "0123456789abcdef") != FIELD_SHA256_BYTES - 1) {
+        problems_add(problems, path, field->name,
+                     "must be a SHA-256 of 64 lower-case hexadecimal digits, or null; got %s", value_quote(value, got));
+    } else {
+        memcpy(member, digest, FIELD_SHA256_BYTES);
+    }
+}
+
 static void decode_value(const json_t *value, const struct path *path, const struct field *field, void *object,
                          struct problems *problems) {
     void *member = member_of(field, object);
@@ -139,6 +170,12 @@ static void decode_value(const json_t *value, const struct path *path, const str
     switch (field->type) {
     case FIELD_CUSTOM:
         field->custom->decode(value, path, field, object, problems);
+        return;
+    case FIELD_NAME:
+        decode_name(value, path, field, member, problems);
+        return;
+    case FIELD_SHA256_OR_NULL:
+        decode_sha256(value, path, field, member, problems);
         return;
     case FIELD_BOOLEAN:
         ok = json_is_boolean(value);
@@ -226,16 +263,21 @@ void fields_decode(const struct decoding *decoding, const json_t *document, cons
             complain_unknown(decoding, name, path, problems);
         }
     }
-    for (size_t i = 0; i < decoding->fields->count; i++) {
-        const struct field *field = &decoding->fields->items[i];
-        json_t *given = field_applies(field, decoding->variant) ? json_object_get(document, field->name) : NULL;
+    /* what does not apply comes first: another variant's row may describe the same member */
+    for (size_t i = 0; i < 2 * decoding->fields->count; i++) {
+        const struct field *field = &decoding->fields->items[i % decoding->fields->count];
+        bool applies = field_applies(field, decoding->variant), second = i >= decoding->fields->count;
+        json_t *given = applies ? json_object_get(document, field->name) : NULL;
+        if (applies != second) {
+            continue;
+        }
         if (given != NULL) {
             decode_value(given, path, field, object, problems);
         } else if (fallback_of(decoding, field) != NULL) {
             json_t *fallback = default_of(decoding, field);
             decode_value(fallback, path, field, object, problems);
             json_decref(fallback);
-        } else if (field_applies(field, decoding->variant)) {
+        } else if (applies) {
             problems_add(problems, path, field->name, "is required");
         }
     }
@@ -265,6 +307,10 @@ json_t *field_encode(const struct field *field, const void *object) {
         return json_boolean(*(const bool *)member);
     case FIELD_CHOICE:
         return json_string(field->choices[*(const int *)member]);
+    case FIELD_NAME:
+        return json_string(member);
+    case FIELD_SHA256_OR_NULL:
+        return *(const char *)member == '\0' ? json_null() : json_string(member);
     default:
         return field->custom->encode(field, object);
     }
@@ -286,9 +332,23 @@ bool fields_encode(const struct fields *fields, unsigned variant, const void *ob
 /* ---- describing ---- */
 
 static const char *type_name(const struct field *field) {
-    static const char *const names[] = {"integer", "integer", "integer", "integer", "integer",
-                                        "number",  "number",  "boolean", "choice",  "custom"};
+    static const char *const names[] = {"integer", "integer", "integer", "integer", "integer", "number",
+                                        "number",  "boolean", "choice",  "custom",  "custom",  "custom"};
     return names[field->type];
+}
+
+/* JSON Schema, as text, of what the words above do not describe; else NULL. */
+static const char *own_schema(const struct field *field) {
+    switch (field->type) {
+    case FIELD_CUSTOM:
+        return field->custom->schema;
+    case FIELD_NAME:
+        return "{\"type\": \"string\", \"minLength\": 1, \"maxLength\": 64}";
+    case FIELD_SHA256_OR_NULL:
+        return "{\"type\": [\"string\", \"null\"], \"pattern\": \"^[0-9a-f]{64}$\"}";
+    default:
+        return NULL;
+    }
 }
 
 static json_t *choices_list(const struct field *field) {
@@ -329,8 +389,8 @@ json_t *fields_describe(const struct decoding *decoding) {
         json_object_set_new(one, "nullable", json_boolean(takes_null(field)));
         if (field->type == FIELD_CHOICE) {
             json_object_set_new(one, "choices", choices_list(field));
-        } else if (field->type == FIELD_CUSTOM) {
-            json_object_set_new(one, "schema", json_loads(field->custom->schema, 0, NULL));
+        } else if (own_schema(field) != NULL) {
+            json_object_set_new(one, "schema", json_loads(own_schema(field), 0, NULL));
         }
         json_object_set_new(one, "description", json_string(field->doc));
         json_object_set_new(all, field->name, one);
@@ -339,8 +399,8 @@ json_t *fields_describe(const struct decoding *decoding) {
 }
 
 static json_t *field_schema(const struct field *field) {
-    if (field->type == FIELD_CUSTOM) {
-        return json_loads(field->custom->schema, 0, NULL);
+    if (own_schema(field) != NULL) {
+        return json_loads(own_schema(field), 0, NULL);
     }
     if (field->type == FIELD_CHOICE) {
         return json_pack("{s:s, s:o}", "type", "string", "enum", choices_list(field));

@@ -13,6 +13,7 @@
 #include "api/parameters.h"
 #include "api/text.h"
 #include "core/base/options.h"
+#include "core/tasks/task.h"
 #include "core/train/train.h"
 
 #define METADATA_BYTES 16384
@@ -180,11 +181,13 @@ struct origin {
 };
 
 static struct decoding section(const struct fields *fields, const char *name, struct origin origin) {
+    size_t count;
+    const struct field_default *defaults = task_defaults(&count);
     return (struct decoding){.fields = fields,
                              .variant = ~0u,
                              .section = name,
-                             .defaults = task_defaults,
-                             .default_count = task_default_count,
+                             .defaults = defaults,
+                             .default_count = count,
                              .default_variant = 1u << origin.task,
                              .stored = origin.stored};
 }
@@ -200,13 +203,13 @@ static bool decode_task(struct job_spec *spec, const json_t *value, bool stored,
                      value == NULL ? "none" : value_quote(value, got));
         return false;
     }
-    if (!decode_type(value, task_variants, TASK_TYPES, -1, &path, &type, problems)) {
+    if (!decode_type(value, task_variants(), task_count, -1, &path, &type, problems)) {
         return false;
     }
     spec->config.task.type = (enum task_type)type;
-    snprintf(name, sizeof name, "task %s", task_variants[type].name);
+    snprintf(name, sizeof name, "task %s", task_table[type]->name);
     const struct decoding decoding = {
-        .fields = &task_fields, .variant = 1u << type, .variant_name = name, .skip = "type", .stored = stored};
+        .fields = task_fields(), .variant = 1u << type, .variant_name = name, .skip = "type", .stored = stored};
     fields_decode(&decoding, value, &path, &spec->config.task, problems);
     return true;
 }
@@ -302,6 +305,10 @@ struct sound {
     bool type, task, network, rule, training; /* type: the task's, on which the defaults of the others rest */
 };
 
+static bool stops_by_accuracy(const struct training_config *training) {
+    return training->stop_metric == STOP_ACCURACY_ABOVE || training->stop_metric == STOP_ACCURACY_BELOW;
+}
+
 static void check_job(const struct job_spec *spec, struct sound sound, struct problems *problems) {
     const struct train_config *config = &spec->config;
     if (sound.type && sound.network) {
@@ -312,17 +319,15 @@ static void check_job(const struct job_spec *spec, struct sound sound, struct pr
         problems_add(problems, &(struct path){.name = "network"}, "units", "must be at most %d with rule rtrl; got %d",
                      RTRL_UNITS_MOST, config->network.units);
     }
-    if (sound.task && config->task.type == TASK_EVIDENCE &&
-        config->task.evidence.cue_active > config->task.evidence.cue_duration) {
-        problems_add(problems, &(struct path){.name = "task"}, "cue_active",
-                     "must be at most cue_duration (%d); got %d", config->task.evidence.cue_duration,
-                     config->task.evidence.cue_active);
+    const struct task_ops *task = task_ops_of(&config->task);
+    const char *parameter;
+    char error[256];
+    if (sound.task && task->check != NULL && !task->check(&config->task, &parameter, error)) {
+        problems_add(problems, &(struct path){.name = "task"}, parameter, "%s", error);
     }
-    bool by_accuracy = config->training.stop_metric == STOP_ACCURACY_ABOVE ||
-                       config->training.stop_metric == STOP_ACCURACY_BELOW;
-    if (sound.type && sound.training && by_accuracy && config->task.type == TASK_PATTERN) {
+    if (sound.type && sound.training && stops_by_accuracy(&config->training) && task->without_accuracy) {
         problems_add(problems, &(struct path){.name = "training"}, "stop_when",
-                     "must use the loss: the task pattern has no accuracy");
+                     "must use the loss: the task %s has no accuracy", task->name);
     }
 }
 
@@ -349,7 +354,7 @@ static bool decode(struct job_spec *spec, const json_t *document, bool stored, s
     size_t before = problems->count;
     sound.type = decode_task(spec, json_object_get(document, "task"), stored, problems);
     sound.task = problems->count == before;
-    const struct origin origin = {sound.type ? spec->config.task.type : TASK_DELAYED_XOR, stored};
+    const struct origin origin = {sound.type ? spec->config.task.type : 0, stored};
     const struct path rule = {.name = "rule"}, training = {.name = "training"};
     before = problems->count;
     decode_network(spec, json_object_get(document, "network"), origin, problems);
@@ -491,9 +496,13 @@ void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, 
     }
 }
 
-void job_spec_settle(struct job_spec *spec, size_t test_trials, struct problems *problems) {
+void job_spec_settle(struct job_spec *spec, const struct task_shape *shape, struct problems *problems) {
     const struct path training = {.name = "training"}, evaluation = {.parent = &training, .name = "evaluation"};
     struct training_config *config = &spec->config.training;
+    size_t test_trials = shape->test_trials;
+    if (stops_by_accuracy(config) && !shape->has_accuracy && !task_ops_of(&spec->config.task)->without_accuracy) {
+        problems_add(problems, &training, "stop_when", "must use the loss: targets that are values have no accuracy");
+    }
     if (config->evaluation_trials > 0 && test_trials == 0) {
         problems_add(problems, &training, "evaluation",
                      "must be null: the task has no test split, and an evaluation takes one fresh batch");
@@ -549,11 +558,11 @@ static json_t *encode_initial_whole(const struct weights_document *weights) {
 
 static bool encode_sections(const struct job_spec *spec, bool with_weights, json_t *document) {
     const struct train_config *config = &spec->config;
-    json_t *task = json_pack("{s:s}", "type", task_variants[config->task.type].name), *network = json_object(),
+    json_t *task = json_pack("{s:s}", "type", task_ops_of(&config->task)->name), *network = json_object(),
            *training = json_object();
     json_t *optimizer = json_pack("{s:s}", "type", optimizer_variants[config->optimizer.type].name);
     bool whole = with_weights && spec->initial.memory != NULL;
-    bool ok = fields_encode(&task_fields, 1u << config->task.type, &config->task, task) &&
+    bool ok = fields_encode(task_fields(), 1u << config->task.type, &config->task, task) &&
               fields_encode(&network_fields, ~0u, spec, network) &&
               fields_encode(&optimizer_fields, 1u << config->optimizer.type, &config->optimizer, optimizer) &&
               fields_encode(&training_fields, ~0u, &config->training, training) &&
@@ -636,7 +645,7 @@ static void initial_digest(const struct weights_document *weights, char digest[6
 static bool identity_add_contents(const struct job_spec *spec, json_t *pairs) {
     const struct train_config *config = &spec->config;
     char digest[65];
-    bool ok = identity_add_text(pairs, "task.type", task_variants[config->task.type].name) &&
+    bool ok = identity_add_text(pairs, "task.type", task_ops_of(&config->task)->name) &&
               identity_add_text(pairs, "rule.type", rule_variants[config->rule.type].name) &&
               identity_add_text(pairs, "optimizer.type", optimizer_variants[config->optimizer.type].name);
     if (config->task.data_sha256[0] != '\0') {
@@ -653,7 +662,7 @@ bool job_spec_identity(const struct job_spec *spec, enum field_reach reach, uint
     const struct train_config *config = &spec->config;
     json_t *pairs = json_object();
     bool ok = identity_add(pairs, NULL, &top_fields, ~0u, reach, spec) &&
-              identity_add(pairs, "task", &task_fields, 1u << config->task.type, reach, &config->task) &&
+              identity_add(pairs, "task", task_fields(), 1u << config->task.type, reach, &config->task) &&
               identity_add(pairs, "network", &network_fields, ~0u, reach, spec) &&
               identity_add(pairs, "rule", &rule_fields, 1u << config->rule.type, reach, &config->rule) &&
               identity_add(pairs, "optimizer", &optimizer_fields, 1u << config->optimizer.type, reach,
@@ -668,8 +677,8 @@ bool job_spec_identity(const struct job_spec *spec, enum field_reach reach, uint
 
 json_t *tasks_describe(void) {
     json_t *list = json_array();
-    for (int i = 0; i < TASK_TYPES; i++) {
-        const struct decoding task = {.fields = &task_fields, .variant = 1u << i};
+    for (int i = 0; i < task_count; i++) {
+        const struct decoding task = {.fields = task_fields(), .variant = 1u << i};
         const struct origin origin = {.task = (enum task_type)i};
         const struct decoding network = section(&network_fields, "network", origin),
                               training = section(&training_fields, "training", origin);
@@ -677,8 +686,8 @@ json_t *tasks_describe(void) {
         struct decoding rule = section(&rule_fields, "rule", origin);
         optimizer.variant = 1u << OPTIMIZER_ADAM;
         rule.variant = 1u << RULE_MODPROP;
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:{s:o, s:o, s:o, s:o}}", "type", task_variants[i].name,
-                                              "description", task_variants[i].doc, "parameters", fields_describe(&task),
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:{s:o, s:o, s:o, s:o}}", "type", task_table[i]->name,
+                                              "description", task_table[i]->doc, "parameters", fields_describe(&task),
                                               "defaults", "network", fields_describe(&network), "rule",
                                               fields_describe(&rule), "optimizer", fields_describe(&optimizer),
                                               "training", fields_describe(&training)));
@@ -740,7 +749,7 @@ json_t *job_schema(void) {
     json_object_set_new(properties, "name",
                         json_pack("{s:[s,s], s:i}", "type", "string", "null", "maxLength", JOB_NAME_BYTES - 1));
     json_object_set_new(properties, "metadata", json_pack("{s:[s,s]}", "type", "object", "null"));
-    json_object_set_new(properties, "task", variants_schema(&task_fields, task_variants, TASK_TYPES, true));
+    json_object_set_new(properties, "task", variants_schema(task_fields(), task_variants(), task_count, true));
     json_object_set_new(properties, "network",
                         json_pack("{s:s, s:o, s:b}", "type", "object", "properties", fields_schema(&network),
                                   "additionalProperties", 0));
@@ -754,7 +763,7 @@ json_t *job_schema(void) {
 }
 
 const char *task_type_name(enum task_type type) {
-    return task_variants[type].name;
+    return task_table[type]->name;
 }
 
 const char *rule_type_name(enum rule_type type) {
@@ -762,8 +771,8 @@ const char *rule_type_name(enum rule_type type) {
 }
 
 bool task_type_find(const char *name, enum task_type *type) {
-    for (int i = 0; i < TASK_TYPES; i++) {
-        if (strcmp(name, task_variants[i].name) == 0) {
+    for (int i = 0; i < task_count; i++) {
+        if (strcmp(name, task_table[i]->name) == 0) {
             *type = (enum task_type)i;
             return true;
         }

@@ -20,6 +20,8 @@ struct weights_document {
     float *memory;
 };
 
+struct task_shape;
+
 /* What stands beside the sections; offsets are within struct job_spec. */
 extern const struct fields top_fields;
 
@@ -64,10 +66,10 @@ char *job_spec_text(const struct job_spec *spec);
 void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, struct problems *problems);
 
 /*
- * Checks and fills in what depends on the size of the task's test split (0: it has none): the trials of an evaluation,
- * and how often there is one where the job leaves that open.
+ * Checks and fills in what depends on the task's shape: whether there is an accuracy to stop by, the trials of an
+ * evaluation, and how often there is one where the job leaves that open.
  */
-void job_spec_settle(struct job_spec *spec, size_t test_trials, struct problems *problems);
+void job_spec_settle(struct job_spec *spec, const struct task_shape *shape, struct problems *problems);
 
 /*
  * The job with every default filled in; NULL without memory. `with_weights`: initial weights whole (for the store),

@@ -12,14 +12,16 @@ struct variant { /* its name comes first: name_nearest_in */
     const char *name, *doc;
 };
 
-extern const struct variant task_variants[TASK_TYPES], rule_variants[RULE_TYPES];
+/* Of all tasks, by enum task_type: made of their files' tables (core/tasks). */
+const struct variant *task_variants(void);
+const struct fields *task_fields(void);
+/* Where a task's defaults differ from the tables'; variants are bits of enum task_type. */
+const struct field_default *task_defaults(size_t *count);
+
+extern const struct variant rule_variants[RULE_TYPES];
 extern const struct variant optimizer_variants[2];
 
-extern const struct fields task_fields, network_fields, rule_fields, optimizer_fields, training_fields;
-
-/* Where a task's defaults differ from the tables'; variants are bits of enum task_type. */
-extern const struct field_default task_defaults[];
-extern const size_t task_default_count;
+extern const struct fields network_fields, rule_fields, optimizer_fields, training_fields;
 
 /* What was measured to work best where no default can say it: served with the rule, never applied by itself. */
 struct recommendation {

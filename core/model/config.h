@@ -18,15 +18,21 @@ struct optional_double {
     double value;
 };
 
-enum task_type {
-    TASK_DELAYED_XOR,
-    TASK_PATTERN,
-    TASK_ROW_MNIST,
-    TASK_PIXEL_MNIST,
-    TASK_EVIDENCE,
-    TASK_DATASET,
-    TASK_TYPES
-};
+/*
+ * The tasks: a row each, from which come TASK_DELAYED_XOR and so on, and the table of core/tasks, whose file of that
+ * name holds all else. Checkpoints hold the numbers: rows are appended, never moved.
+ */
+#define TASKS(ROW)                                                                                                     \
+    ROW(DELAYED_XOR, delayed_xor)                                                                                      \
+    ROW(PATTERN, pattern)                                                                                              \
+    ROW(ROW_MNIST, row_mnist)                                                                                          \
+    ROW(PIXEL_MNIST, pixel_mnist)                                                                                      \
+    ROW(EVIDENCE, evidence)                                                                                            \
+    ROW(DATASET, dataset)
+
+#define TASK_NUMBER(number, name) TASK_##number,
+enum task_type { TASKS(TASK_NUMBER) TASK_TYPES };
+#undef TASK_NUMBER
 
 struct task_data;
 
@@ -120,6 +126,8 @@ struct network_config {
 
 /* rtrl keeps units * units * (units + inputs) sensitivities a trial. */
 #define RTRL_UNITS_MOST 64
+
+#define MU_PUBLISHED 0.25
 
 enum rule_type { RULE_BPTT, RULE_EPROP, RULE_MDGL, RULE_MODPROP, RULE_RTRL, RULE_TYPES };
 enum credit_weights { CREDIT_CELL, CREDIT_TYPE };

@@ -170,8 +170,43 @@ static float dataset_target(const struct task *task, const struct trial *trial, 
     return set->mask ? set->mask[at] : 1.0f;
 }
 
+static const struct field parameters[] = {
+    {.name = "name",
+     .type = FIELD_NAME,
+     .offset = offsetof(struct task_config, dataset.name),
+     .identity = "null",
+     .doc = "the dataset's name"},
+    {.name = "sha256",
+     .type = FIELD_SHA256_OR_NULL,
+     .offset = offsetof(struct task_config, data_sha256),
+     .fallback = "null",
+     .identity = "null",
+     .omit_null = true,
+     .doc = "version of the data; null: the newest when the job is accepted, which the job then names"},
+    {.name = "draw",
+     .type = FIELD_INT,
+     .offset = offsetof(struct task_config, dataset.draw),
+     .low = 1,
+     .high = 2,
+     .fallback = "2",
+     .identity = "1",
+     .before = "1",
+     .doc = "version of the draw of training trials: 2 draws those in which some step counts; 1, that of jobs accepted "
+            "before there was this field, draws from all, and a batch in which nothing counts has the loss 0"},
+};
+
+static const struct task_default defaults[] = {
+    UNPUBLISHED_DEFAULTS,        {"training", "evaluate_every", "null"},  {"network", "tau", "20"},
+    {"network", "bias", "true"}, {"optimizer", "learning_rate", "0.001"}, {"optimizer", "decay", "null"},
+};
+
 const struct task_ops task_dataset = {
     .name = "dataset",
+    .doc = "trials of your own, uploaded with PUT /v1/datasets/{name}",
+    .parameters = FIELDS(parameters),
+    .defaults = defaults,
+    .default_count = sizeof defaults / sizeof *defaults,
+    .needs = NEEDS_DATASET,
     .shape = dataset_shape,
     .state_size = dataset_state_size,
     .init = dataset_init,

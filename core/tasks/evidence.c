@@ -6,6 +6,8 @@
  * active rate while a group's cue or the recall is on, the background rate in group 2 throughout, else none. Each
  * trial's favoured side has cue_probability. Cross-entropy over the recall.
  */
+#include <stdio.h>
+
 #include "core/tasks/tasks.h"
 
 enum { GROUP = 10, GROUPS = 4, INPUTS = GROUP * GROUPS };
@@ -27,6 +29,16 @@ static bool evidence_shape(const struct task_config *config, struct task_shape *
                                  .trial_work = (double)WORK_UNIFORM * (1 + config->evidence.cues),
                                  .input_work = WORK_UNIFORM,
                                  .target_work = 1};
+    return true;
+}
+
+static bool evidence_check(const struct task_config *config, const char **parameter, char error[256]) {
+    if (config->evidence.cue_active > config->evidence.cue_duration) {
+        *parameter = "cue_active";
+        snprintf(error, 256, "must be at most cue_duration (%d); got %d", config->evidence.cue_duration,
+                 config->evidence.cue_active);
+        return false;
+    }
     return true;
 }
 
@@ -86,8 +98,94 @@ static float evidence_target(const struct task *task, const struct trial *trial,
     return t >= task->shape.mask_from ? 1.0f : 0.0f;
 }
 
+static const struct field parameters[] = {
+    {.name = "cues",
+     .type = FIELD_INT,
+     .offset = offsetof(struct task_config, evidence.cues),
+     .low = 1,
+     .high = 1000,
+     .fallback = "7",
+     .identity = "7",
+     .doc = "cues in a trial; an odd number leaves no tie"},
+    {.name = "cue_duration",
+     .type = FIELD_INT,
+     .offset = offsetof(struct task_config, evidence.cue_duration),
+     .unit = "ms",
+     .low = 1,
+     .high = 100000,
+     .fallback = "150",
+     .identity = "150",
+     .doc = "from one cue's begin to the next"},
+    {.name = "cue_active",
+     .type = FIELD_INT,
+     .offset = offsetof(struct task_config, evidence.cue_active),
+     .unit = "ms",
+     .low = 1,
+     .high = 100000,
+     .fallback = "100",
+     .identity = "100",
+     .doc = "how long a cue's inputs fire; at most cue_duration"},
+    {.name = "delay",
+     .type = FIELD_INT,
+     .offset = offsetof(struct task_config, evidence.delay),
+     .unit = "ms",
+     .low = 0,
+     .high = 1000000,
+     .fallback = "800",
+     .identity = "800",
+     .doc = "time between the last cue and the recall"},
+    {.name = "recall",
+     .type = FIELD_INT,
+     .offset = offsetof(struct task_config, evidence.recall),
+     .unit = "ms",
+     .low = 1,
+     .high = 100000,
+     .fallback = "150",
+     .identity = "150",
+     .doc = "duration of the recall, over which the loss counts"},
+    {.name = "cue_probability",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct task_config, evidence.cue_probability),
+     .low = 0,
+     .high = 1,
+     .fallback = "0.7",
+     .identity = "0.7",
+     .doc = "probability that a cue falls on the trial's favoured side"},
+    {.name = "active_rate",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct task_config, evidence.active_rate),
+     .unit = "Hz",
+     .low = 0,
+     .high = 1000,
+     .fallback = "40",
+     .identity = "40",
+     .doc = "rate of an active input"},
+    {.name = "background_rate",
+     .type = FIELD_NUMBER,
+     .offset = offsetof(struct task_config, evidence.background_rate),
+     .unit = "Hz",
+     .low = 0,
+     .high = 1000,
+     .fallback = "10",
+     .identity = "10",
+     .doc = "rate of a background input"},
+};
+
+static const struct task_default defaults[] = {
+    UNPUBLISHED_DEFAULTS,
+    {"network", "tau", "200"},
+    {"optimizer", "learning_rate", "0.001"},
+    {"optimizer", "decay", "{\"factor\": 0.5, \"every\": 200}"},
+    {"training", "iterations", "1000"},
+};
+
 const struct task_ops task_evidence = {
     .name = "evidence",
+    .doc = "accumulate cues from two sides over a delay, then say which side had more",
+    .parameters = FIELDS(parameters),
+    .defaults = defaults,
+    .default_count = sizeof defaults / sizeof *defaults,
+    .check = evidence_check,
     .shape = evidence_shape,
     .trial = evidence_trial,
     .inputs = evidence_inputs,

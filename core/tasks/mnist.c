@@ -80,8 +80,76 @@ static float mnist_target(const struct task *task, const struct trial *trial, in
     return t == task->shape.steps - 1 ? 1.0f : 0.0f;
 }
 
+static const struct field row_parameters[] = {
+    {.name = "steps_per_row",
+     .type = FIELD_INT,
+     .offset = offsetof(struct task_config, row_mnist.steps_per_row),
+     .unit = "ms",
+     .low = 1,
+     .high = 10000,
+     .fallback = "1",
+     .identity = "1",
+     .doc = "how long each row of pixels is shown"},
+    {.name = "sha256",
+     .type = FIELD_SHA256_OR_NULL,
+     .offset = offsetof(struct task_config, data_sha256),
+     .fallback = "null",
+     .identity = "null",
+     .omit_null = true,
+     .doc = "version of the data; null: the newest when the job is accepted, which the job then names"},
+};
+
+static const struct field pixel_parameters[] = {
+    {.name = "steps_per_pixel",
+     .type = FIELD_INT,
+     .offset = offsetof(struct task_config, pixel_mnist.steps_per_pixel),
+     .unit = "ms",
+     .low = 1,
+     .high = 1000,
+     .fallback = "1",
+     .identity = "1",
+     .doc = "how long each pixel is shown"},
+    {.name = "sha256",
+     .type = FIELD_SHA256_OR_NULL,
+     .offset = offsetof(struct task_config, data_sha256),
+     .fallback = "null",
+     .identity = "null",
+     .omit_null = true,
+     .doc = "version of the data; null: the newest when the job is accepted, which the job then names"},
+};
+
+static const struct task_default row_defaults[] = {
+    UNPUBLISHED_DEFAULTS,
+    {"network", "units", "128"},
+    {"network", "tau", "10"},
+    {"network", "bias", "true"},
+    {"optimizer", "learning_rate", "0.002"},
+    {"optimizer", "decay", "{\"factor\": 0.5, \"every\": 8000}"},
+    {"training", "iterations", "30000"},
+    {"training", "evaluate_every", "null"},
+    {"training", "checkpoint_every", "1000"},
+};
+
+static const struct task_default pixel_defaults[] = {
+    UNPUBLISHED_DEFAULTS,
+    {"network", "units", "128"},
+    {"network", "tau", "20"},
+    {"network", "bias", "true"},
+    {"rule", "mu", "0.1"},
+    {"optimizer", "learning_rate", "0.001"},
+    {"optimizer", "decay", "{\"factor\": 0.5, \"every\": 8000}"},
+    {"training", "iterations", "30000"},
+    {"training", "evaluate_every", "null"},
+    {"training", "checkpoint_every", "1000"},
+};
+
 const struct task_ops task_row_mnist = {
     .name = "row_mnist",
+    .doc = "MNIST digits, a row of pixels at a time; DIR/datasets/mnist/ holds the four IDX files",
+    .parameters = FIELDS(row_parameters),
+    .defaults = row_defaults,
+    .default_count = sizeof row_defaults / sizeof *row_defaults,
+    .needs = NEEDS_MNIST,
     .shape = row_mnist_shape,
     .trial = mnist_trial,
     .inputs = row_mnist_inputs,
@@ -90,6 +158,11 @@ const struct task_ops task_row_mnist = {
 
 const struct task_ops task_pixel_mnist = {
     .name = "pixel_mnist",
+    .doc = "MNIST digits, a pixel at a time; DIR/datasets/mnist/ holds the four IDX files",
+    .parameters = FIELDS(pixel_parameters),
+    .defaults = pixel_defaults,
+    .default_count = sizeof pixel_defaults / sizeof *pixel_defaults,
+    .needs = NEEDS_MNIST,
     .shape = pixel_mnist_shape,
     .trial = mnist_trial,
     .inputs = pixel_mnist_inputs,

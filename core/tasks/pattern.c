@@ -106,8 +106,49 @@ static float pattern_target(const struct task *task, const struct trial *trial, 
     return 1.0f;
 }
 
+static const struct field parameters[] = {
+    {.name = "inputs",
+     .type = FIELD_INT,
+     .offset = offsetof(struct task_config, pattern.inputs),
+     .low = 1,
+     .high = 4096,
+     .fallback = "20",
+     .identity = "20",
+     .doc = "frozen noise inputs"},
+    {.name = "outputs",
+     .type = FIELD_INT,
+     .offset = offsetof(struct task_config, pattern.outputs),
+     .low = 1,
+     .high = 1024,
+     .fallback = "1",
+     .identity = "1",
+     .doc = "target patterns"},
+    {.name = "duration",
+     .type = FIELD_INT,
+     .offset = offsetof(struct task_config, pattern.duration),
+     .unit = "ms",
+     .low = 1,
+     .high = 10000000,
+     .fallback = "1000",
+     .identity = "1000",
+     .doc = "length of the pattern"},
+};
+
+static const struct task_default defaults[] = {
+    UNPUBLISHED_DEFAULTS,
+    {"network", "tau", "30"},
+    {"optimizer", "learning_rate", "0.001"},
+    {"optimizer", "decay", "{\"factor\": 0.5, \"every\": 1000}"},
+    {"training", "batch_size", "1"},
+};
+
 const struct task_ops task_pattern = {
     .name = "pattern",
+    .doc = "produce sums of sines from frozen noise",
+    .parameters = FIELDS(parameters),
+    .defaults = defaults,
+    .default_count = sizeof defaults / sizeof *defaults,
+    .without_accuracy = true,
     .shape = pattern_shape,
     .state_size = pattern_state_size,
     .init = pattern_init,

@@ -7,10 +7,12 @@
 
 #include "core/tasks/tasks.h"
 
-const struct task_ops *const task_table[TASK_TYPES] = {
-    [TASK_DELAYED_XOR] = &task_delayed_xor, [TASK_PATTERN] = &task_pattern,   [TASK_ROW_MNIST] = &task_row_mnist,
-    [TASK_PIXEL_MNIST] = &task_pixel_mnist, [TASK_EVIDENCE] = &task_evidence, [TASK_DATASET] = &task_dataset,
-};
+_Static_assert(TASK_TYPES <= TASKS_MOST, "a task is a bit of a word");
+
+const int task_count = TASK_TYPES;
+
+#define TASK_ENTRY(number, name) [TASK_##number] = &task_##name,
+const struct task_ops *const task_table[] = {TASKS(TASK_ENTRY)};
 
 /* Whether the arrays that a task reads of a set of trials are there; a set without trials is not read. */
 static bool set_is_complete(const struct trial_set *set, const struct task_config *config) {
@@ -22,6 +24,10 @@ static bool set_is_complete(const struct trial_set *set, const struct task_confi
     }
     const struct data_array *targets = config->data->loss == LOSS_CROSS_ENTROPY ? &set->classes : &set->values;
     return set->inputs.bytes && targets->bytes && (!set->masked || set->mask);
+}
+
+const struct task_ops *task_ops_of(const struct task_config *config) {
+    return task_table[config->type];
 }
 
 enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, struct work *work,

@@ -8,6 +8,7 @@
 #ifndef MODPROP_CORE_TASKS_TASK_H
 #define MODPROP_CORE_TASKS_TASK_H
 
+#include "core/base/field.h"
 #include "core/base/result.h"
 #include "core/base/work.h"
 #include "core/model/config.h"
@@ -73,8 +74,30 @@ struct trial {
 
 struct task;
 
+/* What must be loaded before a task has a shape. */
+enum task_needs {
+    NEEDS_NOTHING,
+    NEEDS_MNIST,  /* the four files, the same for every job */
+    NEEDS_DATASET /* the user's dataset of the configuration's name */
+};
+
+/* A default of a section of the job that differs from the table's, which is the published run's. */
+struct task_default {
+    const char *section, *name, *fallback; /* as JSON text */
+};
+
 struct task_ops {
-    const char *name;
+    const char *name, *doc;
+    struct fields parameters; /* offsets within struct task_config */
+    const struct task_default *defaults;
+    size_t default_count;
+    enum task_needs needs;
+    bool without_accuracy; /* whatever its data are */
+    /*
+     * What no single parameter can know, of parameters that are each in their range. False with the name of the one to
+     * change and the constraint. NULL: nothing.
+     */
+    bool (*check)(const struct task_config *config, const char **parameter, char error[256]);
     /* Shape from the configuration alone (config->data set where the task needs it). False with a sentence in error. */
     bool (*shape)(const struct task_config *config, struct task_shape *shape, char error[256]);
     /* Fills task->state (state_size bytes, zeroed, 64-byte aligned) from the seed. Either may be NULL. */
@@ -98,7 +121,12 @@ struct task {
     void *state;
 };
 
-extern const struct task_ops *const task_table[TASK_TYPES];
+/* The table of tasks, by enum task_type. Their numbers are bits of a word. */
+#define TASKS_MOST 32
+extern const struct task_ops *const task_table[];
+extern const int task_count;
+
+const struct task_ops *task_ops_of(const struct task_config *config);
 
 /*
  * Makes a task; task_release frees it (NULL-safe, half-built too). `work` (may be NULL) counts

@@ -2,11 +2,27 @@
 #ifndef MODPROP_CORE_TASKS_TASKS_H
 #define MODPROP_CORE_TASKS_TASKS_H
 
+#include <stddef.h>
+
 #include "core/base/random.h"
 #include "core/tasks/task.h"
 
-extern const struct task_ops task_delayed_xor, task_pattern, task_row_mnist, task_pixel_mnist, task_evidence,
-    task_dataset;
+/* A table of parameters, with its length. */
+#define FIELDS(table) {table, sizeof table / sizeof *table}
+
+/*
+ * Where other defaults than the published delayed XOR's were measured to learn: l1, l2, Deep R and ModProp's first hop
+ * through mu belong to the published run. With these and the tasks' own, bptt brings pattern to a loss of 1e-5 in 3000
+ * iterations, evidence to 95 % in 400, row MNIST to 96.9 % (README), pixel MNIST to 70 % in 2000. With the exact hop
+ * ModProp (cell weights) brings row MNIST to 93.9 % instead of 78.8 % and learns pattern by iteration 290 instead of
+ * 960 (README, ten seeds), and evidence to 95 % instead of 84 % (medians of three seeds, 300 iterations).
+ */
+#define UNPUBLISHED_DEFAULTS                                                                                           \
+    {"network", "rewiring", "\"none\""}, {"optimizer", "l2", "0"}, {"optimizer", "l1", "0"},                           \
+        {"optimizer", "clip_norm", "1"}, {"rule", "first_hop", "\"exact\""}
+
+#define TASK_DECLARED(number, name) extern const struct task_ops task_##name;
+TASKS(TASK_DECLARED)
 
 /* The stream of a trial: of the first purpose in training, of the second in evaluation, where trials must be others. */
 struct random_stream task_stream(const struct task *task, enum random_purpose training, enum random_purpose evaluation,

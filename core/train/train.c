@@ -15,7 +15,6 @@
 #include "core/base/eigen.h"
 #include "core/engine/engine.h"
 
-#define MU_FIRST 0.25
 /* 1 - exp(-1/20): a running mean with a time constant of 20 iterations */
 #define MU_STEP 0.048770575499285984
 
@@ -525,7 +524,7 @@ static enum train_result training_make(struct training *training, const unsigned
         return TRAIN_NO_MEMORY;
     }
     training->state = (struct train_state){
-        .training_loss = NAN, .mu_mean = MU_FIRST, .evaluated_iteration = -1, .loss = NAN, .accuracy = NAN};
+        .training_loss = NAN, .mu_mean = MU_PUBLISHED, .evaluated_iteration = -1, .loss = NAN, .accuracy = NAN};
     struct checkpoint_arrays arrays = training_arrays(training);
     if (checkpoint && !checkpoint_read(config, checkpoint, size, &training->state, &arrays, training->error)) {
         return TRAIN_BAD_CHECKPOINT;

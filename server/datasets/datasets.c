@@ -323,11 +323,12 @@ enum datasets_result datasets_hold(struct datasets *datasets, const struct task_
     enum datasets_result result = DATASETS_HELD;
     const char *wanted = task->data_sha256[0] != '\0' ? task->data_sha256 : sha256;
     *data = NULL;
-    if (task->type != TASK_DATASET && task->type != TASK_ROW_MNIST && task->type != TASK_PIXEL_MNIST) {
+    const enum task_needs needs = task_ops_of(task)->needs;
+    if (needs == NEEDS_NOTHING) {
         return DATASETS_HELD;
     }
     pthread_mutex_lock(&datasets->mutex);
-    if (task->type != TASK_DATASET) {
+    if (needs == NEEDS_MNIST) {
         result = mnist_hold(datasets, wanted, data, error);
     } else if (!user_set_hold(datasets, task->dataset.name, wanted, data, error)) {
         result = DATASETS_MISSING;

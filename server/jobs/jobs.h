@@ -135,8 +135,8 @@ struct jobs_counts {
     struct histogram
         runs[JOB_STATUSES];         /* seconds of training of jobs that ended, by how; final statuses alone are used */
     uint64_t failed[JOBS_FAILURES]; /* by code, in the order of jobs_failure_names */
-    uint64_t iterations[TASK_TYPES][RULE_TYPES]; /* updates made, those computed again after an interruption included */
-    uint64_t trials[TASK_TYPES][RULE_TYPES];     /* trained on */
+    uint64_t iterations[TASKS_MOST][RULE_TYPES]; /* updates made, those computed again after an interruption included */
+    uint64_t trials[TASKS_MOST][RULE_TYPES];     /* trained on */
 };
 
 extern const char *const jobs_failure_names[JOBS_FAILURES]; /* codes of `error`; the last stands for any other */

@@ -141,10 +141,10 @@ static void render_outcomes(FILE *out, const struct jobs_counts *counts) {
 
 /* Every pair from the start: a series that appears with its first value has no rate. */
 static void render_by_rule(FILE *out, const char *name, const char *help,
-                           const uint64_t values[TASK_TYPES][RULE_TYPES]) {
+                           const uint64_t values[TASKS_MOST][RULE_TYPES]) {
     char labels[128];
     metrics_help(out, name, "counter", help);
-    for (int task = 0; task < TASK_TYPES; task++) {
+    for (int task = 0; task < task_count; task++) {
         for (int rule = 0; rule < RULE_TYPES; rule++) {
             snprintf(labels, sizeof labels, "task=\"%s\",rule=\"%s\"", task_type_name(task), rule_type_name(rule));
             metrics_value(out, name, labels, (double)values[task][rule]);

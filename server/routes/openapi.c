@@ -72,12 +72,12 @@ static json_t *words_list(const char *words) {
 
 /* The schema of a parameter's type as the route table writes it; see struct route. */
 static json_t *query_schema(const char *type) {
-    static const struct {
+    const struct {
         const char *type;
         const char *(*name)(int index);
         int count;
     } tables[] = {
-        {"status", status_at, JOB_CANCELLED + 1}, {"task", task_at, TASK_TYPES}, {"rule", rule_at, RULE_TYPES}};
+        {"status", status_at, JOB_CANCELLED + 1}, {"task", task_at, task_count}, {"rule", rule_at, RULE_TYPES}};
     for (size_t i = 0; i < COUNT(tables); i++) {
         if (strcmp(type, tables[i].type) == 0) {
             return json_pack("{s:s, s:o}", "type", "string", "enum", names_list(tables[i].name, tables[i].count));

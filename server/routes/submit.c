@@ -134,7 +134,7 @@ static void check_shape(struct submission *submission) {
         problems_add(problems, &(struct path){.name = "task"}, NULL, "%s", reason);
     } else {
         job_spec_check_shape(&submission->spec, shape.inputs, shape.outputs, problems);
-        job_spec_settle(&submission->spec, shape.test_trials, problems);
+        job_spec_settle(&submission->spec, &shape, problems);
     }
     if (problems->count == 0) {
         check_estimate(submission);
@@ -186,15 +186,14 @@ static void check_mnist(struct submission *submission) {
 }
 
 static void check_data(struct submission *submission) {
-    switch (submission->spec.config.task.type) {
-    case TASK_DATASET:
+    switch (task_ops_of(&submission->spec.config.task)->needs) {
+    case NEEDS_DATASET:
         check_dataset(submission);
         break;
-    case TASK_ROW_MNIST:
-    case TASK_PIXEL_MNIST:
+    case NEEDS_MNIST:
         check_mnist(submission);
         break;
-    default:
+    case NEEDS_NOTHING:
         check_shape(submission);
     }
 }
@@ -387,7 +386,7 @@ static bool takes_long(const json_t *document) {
     const char *task = json_string_value(json_object_get(json_object_get(document, "task"), "type"));
     const json_t *initial = json_object_get(json_object_get(document, "network"), "initial");
     enum task_type type;
-    bool data = task != NULL && task_type_find(task, &type) && (type == TASK_ROW_MNIST || type == TASK_PIXEL_MNIST);
+    bool data = task != NULL && task_type_find(task, &type) && task_table[type]->needs == NEEDS_MNIST;
     return document == NULL || data || json_is_object(initial);
 }
 

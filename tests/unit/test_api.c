@@ -23,6 +23,7 @@
 #include "api/text.h"
 #include "api/weights.h"
 #include "core/base/options.h"
+#include "core/tasks/task.h"
 
 /*
  * ---- allocations that fail: the linker sends the room's calls here (--wrap), jansson's come by json_set_alloc_funcs
@@ -316,22 +317,24 @@ END_TEST
  * otherwise.
  */
 START_TEST(defaults_of_tasks_take_effect) {
-    for (size_t i = 0; i < task_default_count; i++) {
-        for (int task = 0; task < TASK_TYPES; task++) {
-            if ((task_defaults[i].variants & (1u << task)) == 0) {
+    size_t count;
+    const struct field_default *defaults = task_defaults(&count);
+    for (size_t i = 0; i < count; i++) {
+        for (int task = 0; task < task_count; task++) {
+            if ((defaults[i].variants & (1u << task)) == 0) {
                 continue;
             }
             char body[128], *text;
-            const char *name = task == TASK_DATASET ? ",\"name\":\"mine\"" : "";
-            snprintf(body, sizeof body, "{\"task\":{\"type\":\"%s\"%s}}", task_variants[task].name, name);
+            const char *name = task_table[task]->needs == NEEDS_DATASET ? ",\"name\":\"mine\"" : "";
+            snprintf(body, sizeof body, "{\"task\":{\"type\":\"%s\"%s}}", task_table[task]->name, name);
             text = canonical(body, NULL);
             json_t *job = json_loads(text, 0, NULL),
-                   *expected = json_loads(task_defaults[i].fallback, JSON_DECODE_ANY, NULL);
-            json_t *got = json_object_get(json_object_get(job, task_defaults[i].section), task_defaults[i].name);
+                   *expected = json_loads(defaults[i].fallback, JSON_DECODE_ANY, NULL);
+            json_t *got = json_object_get(json_object_get(job, defaults[i].section), defaults[i].name);
             bool equal = json_is_number(got) ? json_number_value(got) == json_number_value(expected)
                                              : json_is_object(got) || json_equal(got, expected);
-            ck_assert_msg(equal, "%s: %s.%s should be %s: %s", body, task_defaults[i].section, task_defaults[i].name,
-                          task_defaults[i].fallback, text);
+            ck_assert_msg(equal, "%s: %s.%s should be %s: %s", body, defaults[i].section, defaults[i].name,
+                          defaults[i].fallback, text);
             json_decref(expected);
             json_decref(job);
             free(text);
@@ -762,7 +765,7 @@ START_TEST(descriptions) {
     json_t *tasks = tasks_describe(), *rules = rules_describe(), *entry, *field;
     const char *name;
     size_t i;
-    ck_assert_uint_eq(json_array_size(json_object_get(tasks, "tasks")), TASK_TYPES);
+    ck_assert_uint_eq(json_array_size(json_object_get(tasks, "tasks")), (size_t)task_count);
     ck_assert_uint_eq(json_array_size(json_object_get(rules, "rules")), RULE_TYPES);
     json_array_foreach(json_object_get(rules, "rules"), i, entry) {
         json_object_foreach(json_object_get(entry, "parameters"), name, field) {

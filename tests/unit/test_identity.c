@@ -4,7 +4,7 @@
  * row or a default that is added later changes none.
  *
  * The rows are those of the tables themselves, so that a new parameter is tested by being there. One whose values no
- * rule can vary (FIELD_CUSTOM) says another value in `customs`.
+ * rule can vary (FIELD_NAME and those behind it) says another value in `customs`.
  */
 #include <check.h>
 #include <stdio.h>
@@ -75,7 +75,7 @@ static const struct {
  */
 static json_t *base(int task, int rule, int optimizer) {
     json_t *document = json_pack("{s:{s:s}, s:{s:i, s:s}, s:{s:s, s:s}, s:{s:s}, s:{}}", "task", "type",
-                                 task_variants[task].name, "network", "units", 6, "rewiring", "none", "rule", "type",
+                                 task_variants()[task].name, "network", "units", 6, "rewiring", "none", "rule", "type",
                                  rule_variants[rule].name, "feedback", "adaptive", "optimizer", "type",
                                  optimizer_variants[optimizer].name, "training");
     if (rule == RULE_MODPROP || rule == RULE_MDGL) {
@@ -143,7 +143,7 @@ static void check_fields(const json_t *document, const char *section, const stru
         if (!field_applies(field, variant)) {
             continue;
         }
-        if (field->type == FIELD_CUSTOM) {
+        if (field->type >= FIELD_NAME) {
             check_custom(document, section, field);
         } else {
             const json_t *object = section == NULL ? document : json_object_get(document, section);
@@ -155,7 +155,7 @@ static void check_fields(const json_t *document, const char *section, const stru
 START_TEST(each_parameter_that_reaches_a_result_changes_the_identity) {
     for (int i = 0; i < TASK_TYPES; i++) {
         json_t *document = base(i, RULE_MODPROP, OPTIMIZER_ADAM);
-        check_fields(document, "task", &task_fields, 1u << i);
+        check_fields(document, "task", task_fields(), 1u << i);
         check_fields(document, "network", &network_fields, ~0u);
         check_fields(document, "training", &training_fields, ~0u);
         check_fields(document, NULL, &top_fields, ~0u);

@@ -1,0 +1,70 @@
+/*
+ * A parameter, said once: name, type, unit, range, default and meaning of one value that a user can set. The tables of
+ * these rows belong to what they describe (a task's to its file in core/tasks, the others' to api/parameters.c); from
+ * them api makes decoding, defaults, validation, encoding, descriptions, schemas and identities (api/field.h).
+ *
+ * Defaults and choices are JSON text, since a document is where they are read; nothing here parses it.
+ */
+#ifndef MODPROP_CORE_FIELD_H
+#define MODPROP_CORE_FIELD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define FIELD_NAME_BYTES 65
+#define FIELD_SHA256_BYTES 65
+
+enum field_type {
+    FIELD_INT,            /* int */
+    FIELD_INT_OR_NULL,    /* int; null is 0 */
+    FIELD_INT64,          /* int64_t */
+    FIELD_INT64_OR_NULL,  /* int64_t; null is 0 */
+    FIELD_SEED,           /* uint64_t */
+    FIELD_NUMBER,         /* double */
+    FIELD_NUMBER_OR_NULL, /* struct optional_double */
+    FIELD_BOOLEAN,        /* bool */
+    FIELD_CHOICE,         /* an enum, by index into choices */
+    FIELD_NAME,           /* char[FIELD_NAME_BYTES], of a dataset; never empty */
+    FIELD_SHA256_OR_NULL, /* char[FIELD_SHA256_BYTES], hexadecimal; null is "" */
+    FIELD_CUSTOM          /* by functions of its own (api) */
+};
+
+/* How far a parameter reaches. */
+enum field_reach {
+    REACH_COURSE, /* the weights of every iteration */
+    REACH_RESULT, /* not them, but where training ends and what is reported on the way */
+    REACH_NOTHING /* neither */
+};
+
+struct field_custom;
+
+struct field {
+    const char *name;
+    enum field_type type;
+    size_t offset;
+    const char *unit; /* NULL: none */
+    double low, high; /* inclusive, unless low_excluded */
+    bool low_excluded;
+    const char *fallback; /* default as JSON text */
+    enum field_reach reach;
+    /*
+     * The value, as JSON text, with which the field does not enter the identity of a job (identity.h); NULL where it
+     * reaches nothing. Frozen: it never changes once released, even if the default does. A row that is added later
+     * takes the value that stands for what jobs did before.
+     */
+    const char *identity;
+    const char *before; /* what a stored document without the field means, which is older than it; NULL: fallback */
+    const char *const *choices; /* NULL-ended */
+    bool omit_null;    /* a null is left out of documents: those from before the field existed keep their text */
+    unsigned variants; /* a bit for each variant (rule, task, optimizer) that has it; 0: all */
+    const struct field_custom *custom;
+    const char *doc;
+};
+
+/* A table of fields. */
+struct fields {
+    const struct field *items;
+    size_t count;
+};
+
+#endif
