@@ -78,7 +78,9 @@ static const struct field top_items[] = {
      .high = 1000000,
      .fallback = "0",
      .reach = REACH_NOTHING,
-     .doc = "higher starts first; within one priority first come, first served"},
+     .doc =
+         "higher starts first; within one priority tokens take turns, and a token's experiments (metadata.experiment); "
+         "otherwise first come, first served"},
     {.name = "time_limit",
      .type = FIELD_INT64_OR_NULL,
      .offset = offsetof(struct job_spec, time_limit),

@@ -218,6 +218,8 @@ static bool start_jobs(struct server *server, char *error) {
                                          .workers = server->workers,
                                          .cores = server->cores,
                                          .max_queued = server->config.max_queued,
+                                         .owner_queued = server->config.max_token_queued,
+                                         .max_job_bytes = server->config.max_job_bytes,
                                          .memory = server->memory,
                                          .build = build_identity,
                                          .user = server,

@@ -34,12 +34,13 @@ struct config {
     struct sockaddr_storage address; /* what `listen` means */
     socklen_t address_size;
     bool address_is_loopback;
-    int64_t workers;    /* jobs at once; -1: as many as cores; 0: none is started */
-    int64_t cores;      /* 0: all this process may use */
-    int64_t memory;     /* bytes for jobs; 0: nine tenths of what this process may use */
-    int64_t max_queued; /* jobs that wait */
-    char *isa;          /* NULL: the best */
-    char *token_file;   /* NULL */
+    int64_t workers;                      /* jobs at once; -1: as many as cores; 0: none is started */
+    int64_t cores;                        /* 0: all this process may use */
+    int64_t memory;                       /* bytes for jobs; 0: nine tenths of what this process may use */
+    int64_t max_queued, max_token_queued; /* jobs that wait; of one token (0: no bound of its own) */
+    int64_t max_job_bytes;
+    char *isa;        /* NULL: the best */
+    char *token_file; /* NULL */
     bool create_token;
     bool allow_unauthenticated;
     char *tls_cert, *tls_key; /* files; both or neither */

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
+#include "server/base/hash.h"
 #include "server/base/thread.h"
 
 static const struct {
@@ -37,15 +38,6 @@ bool lane_is_stopped(void *task) {
 
 int lane_seconds(enum lane lane) {
     return bounds[lane].seconds;
-}
-
-/* FNV-1a; two names of one hash would share their turns, and no more. */
-static uint64_t name_hash(const char *name) {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (; *name != '\0'; name++) {
-        hash = (hash ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
-    }
-    return hash;
 }
 
 /* The first reason stays. */
@@ -178,8 +170,8 @@ static void turns_give(const struct lanes *lanes, struct lane_task *task) {
 bool lanes_submit(struct lanes *lanes, enum lane lane, const char *token, const char *client, struct lane_task *task) {
     size_t waiting = 0, own = 0;
     struct lane_task **at = &lanes->waiting[lane];
-    task->client = name_hash(client);
-    task->token = *token != '\0' ? name_hash(token) : task->client;
+    task->client = name_hash(HASH_SEED, client);
+    task->token = *token != '\0' ? name_hash(HASH_SEED, token) : task->client;
     for (; *at != NULL; at = &(*at)->next) {
         waiting++;
         own += (*at)->token == task->token;

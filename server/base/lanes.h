@@ -51,7 +51,7 @@ struct lane_task {
     struct lane_task *next;
     struct lanes *lanes;
     enum lane lane;
-    uint64_t token, client;           /* who asked, hashed */
+    uint64_t token, client;           /* who asked, hashed; two of one hash share their turns */
     uint64_t token_turn, client_turn; /* its place among the waiting */
     uint64_t deadline;                /* ms; 0: waits */
 };

@@ -12,6 +12,7 @@
 #include "server/base/log.h"
 
 #define CRASHES_MOST 3
+#define KILLS_MOST 10
 
 /* ---- what is told of them ---- */
 
@@ -98,8 +99,8 @@ int64_t jobs_place(const struct jobs *jobs, const struct store_job *job) {
     return queue_place(jobs->queue, job->priority, job->number);
 }
 
-static bool queue_read(void *user, int priority, int64_t number) {
-    return queue_add(user, priority, number);
+static bool queue_read(void *user, const struct store_job *job) {
+    return queue_add(user, job);
 }
 
 /* Cores over running jobs, as equal as can be, none above its bound; what a bound leaves goes to the others. */
@@ -131,8 +132,17 @@ static void cores_share(struct jobs *jobs) {
     }
 }
 
-static bool is_active(void *user, const char *id) {
-    return entry_find(user, id) != NULL || parked_find(user, id) != NULL;
+static bool is_active(void *user, int64_t number) {
+    const struct jobs *jobs = user;
+    const struct entry *entry = jobs->entries;
+    const struct parked *parked = jobs->parked;
+    while (entry != NULL && entry->job.number != number) {
+        entry = entry->next;
+    }
+    while (parked != NULL && parked->number != number) {
+        parked = parked->next;
+    }
+    return entry != NULL || parked != NULL;
 }
 
 /* Bytes of the data of this digest, where none of the jobs before `upto` brings them in. */
@@ -178,7 +188,8 @@ static void schedule(struct jobs *jobs) {
     bool may_start = jobs->started && !jobs->draining && !jobs->disk_full && clock_milliseconds() >= jobs->start_at;
     while (may_start && jobs_running(jobs) < jobs->options.workers) {
         struct store_job job;
-        if (store_job_next(jobs->options.reader, is_active, jobs, &job) != 1) {
+        int64_t number = queue_next(jobs->queue, is_active, jobs);
+        if (number == 0 || store_job_queued(jobs->options.reader, number, &job) != 1) {
             return;
         }
         if (!memory_is_free(jobs, &job)) {
@@ -192,6 +203,7 @@ static void schedule(struct jobs *jobs) {
         free(entry->job.build);
         entry->job.build = text_copy(jobs->options.build);
         isa_record(&entry->job, kernels_name());
+        queue_served(jobs->queue, &entry->job);
         entry_fact(entry, FACT_PICKED); /* without memory it is parked, and start_at is ahead */
         may_start = clock_milliseconds() >= jobs->start_at;
     }
@@ -252,6 +264,16 @@ static bool crash_count(struct jobs *jobs, struct store_job *job) {
     return job->crashes >= CRASHES_MOST;
 }
 
+/*
+ * True where the process was now killed KILLS_MOST times (SIGKILL, mostly for lack of memory) with this job running and
+ * without any progress in between: starting it again would go on for ever.
+ */
+static bool kill_count(struct store_job *job) {
+    job->kills = job->killed_at == job->progressed ? job->kills + 1 : 1;
+    job->killed_at = job->progressed;
+    return job->kills >= KILLS_MOST;
+}
+
 static bool job_recover(void *user, const struct store_job *found) {
     struct recovery *recovery = user;
     struct jobs *jobs = recovery->jobs;
@@ -270,6 +292,11 @@ static bool job_recover(void *user, const struct store_job *found) {
         entry->end = (struct attempt_end){.code = "crashed", .iteration = entry->job.crash_iteration};
         snprintf(entry->end.detail, sizeof entry->end.detail,
                  "this job brought the daemon down three times from one checkpoint");
+    } else if (entry->job.status == JOB_RUNNING && kill_count(&entry->job)) {
+        fact = FACT_HELD;
+        entry->job.kills = 0; /* whoever resumes it gives it as many tries again */
+        entry_reason_set(entry, "the daemon was killed ten times while this job ran without progress, for lack of "
+                                "memory perhaps; resume it when the cause is gone");
     } else if (entry->job.status != JOB_CANCELLING) { /* that it was cancelled has its own reason */
         entry_reason_set(entry, "the daemon was started again");
     }
@@ -337,7 +364,7 @@ static void parked_retry(struct jobs *jobs, uint64_t now) {
     }
 }
 
-static void time_limits(struct jobs *jobs) {
+static void limits_check(struct jobs *jobs) {
     for (struct entry *entry = jobs->entries, *next; entry != NULL; entry = next) {
         struct attempt_view view;
         next = entry->next;
@@ -345,13 +372,23 @@ static void time_limits(struct jobs *jobs) {
             operations_of(jobs)->look(entry->attempt, &view);
             if (view.time_limit > 0 && view.trained > (double)view.time_limit) {
                 entry_fact(entry, FACT_TIME);
+            } else if (entry->bytes > jobs->options.max_job_bytes) {
+                entry_fact(entry, FACT_SPACE);
             }
         }
     }
 }
 
+/* Reads the queue again, where one has no place in it for lack of memory. */
+static void queue_mend(struct jobs *jobs) {
+    if (jobs->queue_short) {
+        jobs->queue_short = store_queue_read(jobs->options.reader, queue_read, jobs->queue) < 0;
+    }
+}
+
 void jobs_tick(struct jobs *jobs, uint64_t now) {
-    time_limits(jobs);
+    limits_check(jobs);
+    queue_mend(jobs);
     cores_share(jobs); /* bounds of jobs that began since are known by now */
     bool is_due = jobs->disk_full ? now >= jobs->retry_at : jobs->parked != NULL;
     if (is_due && !jobs->draining) {

@@ -45,6 +45,7 @@ struct entry *entry_add(struct jobs *jobs, struct store_job *job) {
     entry->place = place;
     entry->job = *job;
     entry->stored = job->status;
+    entry->bytes = job->bytes;
     entry->state = state_of_row(job->status);
     entry->state.draining = jobs->draining;
     entry->next = jobs->entries;
@@ -105,7 +106,8 @@ static void change_queue(struct jobs *jobs, const struct store_job *job, enum jo
                          enum job_status after) {
     if (before == JOB_QUEUED) {
         queue_remove(jobs->queue, job->priority, job->number);
-    } else if (after == JOB_QUEUED && !queue_add(jobs->queue, job->priority, job->number)) {
+    } else if (after == JOB_QUEUED && !queue_add(jobs->queue, job)) {
+        jobs->queue_short = true;
         log_warning("there is no memory for a job's place in the queue", LOG_T("job", job->id));
     }
 }
@@ -114,7 +116,9 @@ static void change_queue(struct jobs *jobs, const struct store_job *job, enum jo
 static void unit_count(struct entry *entry, const struct store_unit *unit) {
     struct jobs_counts *counts = &entry->jobs->counts;
     for (const struct store_item *item = unit->first; item != NULL; item = item->next) {
-        if (item->kind == STORE_JOB_DELETE) {
+        if (item->kind == STORE_EVENT_ADD) {
+            entry->bytes = item->event.job_bytes;
+        } else if (item->kind == STORE_JOB_DELETE) {
             counts->jobs[entry->stored]--;
             catalog_release(datasets_catalog(entry->jobs->options.datasets), entry->job.dataset_sha256);
         } else if (item->kind == STORE_JOB_SET && item->job.status != entry->stored) {

@@ -40,6 +40,7 @@ struct entry {
     struct store_job job;      /* runs ahead of the database by the units under way */
     enum job_status stored;    /* its status in the database */
     int units;                 /* under way */
+    int64_t bytes;             /* that it takes in the store, as of its last event */
     struct attempt *attempt;   /* NULL: none works at it */
     int cores;                 /* that it may use */
     int64_t counted;           /* of the attempt's updates, those that the metrics have */
@@ -54,6 +55,7 @@ struct entry {
 struct parked {
     struct parked *next;
     char id[STORE_ID_BYTES];
+    int64_t number;
     uint64_t due; /* ms: not before */
     bool stopped; /* to be cancelled, not to go on */
     char reason[REASON_BYTES];
@@ -80,6 +82,7 @@ struct jobs {
     unsigned id_counter;
     int64_t queued;      /* jobs that wait, as the loop knows */
     struct queue *queue; /* those whose waiting is committed, in their order */
+    bool queue_short;    /* for lack of memory one is missing there */
     struct jobs_counts counts;
     void (*idle)(void *user);
     void *idle_user;

@@ -34,10 +34,11 @@ struct jobs_options {
     struct store_reader *reader; /* the loop's */
     struct datasets *datasets;   /* outlive the jobs, as the executor does */
     struct executor *executor;
-    int workers, cores; /* jobs at once: at most the executor's capacity */
-    int64_t max_queued;
-    int64_t memory;    /* bytes that running jobs may take together */
-    const char *build; /* recorded with each attempt */
+    int workers, cores;               /* jobs at once: at most the executor's capacity */
+    int64_t max_queued, owner_queued; /* in all; of one owner (0: no bound of its own) */
+    int64_t max_job_bytes;            /* that a job may store before it is paused */
+    int64_t memory;                   /* bytes that running jobs may take together */
+    const char *build;                /* recorded with each attempt */
     void *user;
     void (*publish)(void *user, const struct stream_event *event); /* each committed event, in order */
 };
@@ -81,7 +82,11 @@ struct jobs_submission {
     int64_t memory;     /* bytes that it is estimated to take: it starts when that much is free */
     const char *key, *body; /* stored as its idempotency key and the body's sha256; key NULL: none */
     const char *request;    /* id of the request */
+    const char *owner;      /* the token's name, or the client's address: its jobs take turns with those of others */
 };
+
+/* The most that the rows of such a job may take in the store, rounded up. Any thread. */
+double jobs_bytes_most(const struct train_config *config, const struct train_estimate *estimate);
 
 /* Submits a job. `id` receives its id at once. `done` may be called before this returns (refused) or later. */
 void jobs_submit(struct jobs *jobs, const struct jobs_submission *submission, char id[STORE_ID_BYTES], jobs_done *done,

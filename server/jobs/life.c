@@ -283,6 +283,8 @@ static void on_end(void *user, struct attempt *attempt, const struct attempt_end
         entry->end.code = "time_limit";
         snprintf(entry->end.detail, sizeof entry->end.detail,
                  "the job reached its time limit; its last checkpoint stays");
+    } else if (end->verdict == ATTEMPT_STOPPED && entry->state.why == WHY_SPACE) {
+        entry_reason_set(entry, "it has stored as many bytes as one job may (--max-job-bytes)");
     } else if (end->verdict == ATTEMPT_LOST && entry->state.phase != PHASE_LOST) {
         entry_reason_set(entry, end->detail);
     } else if (end->verdict == ATTEMPT_STOPPED && entry->state.why == WHY_NONE && entry->state.phase != PHASE_LOST) {

@@ -40,6 +40,7 @@ void parked_add(struct jobs *jobs, struct entry *entry) {
     uint64_t now = clock_milliseconds();
     parked = entry->place;
     memcpy(parked->id, entry->job.id, sizeof parked->id);
+    parked->number = entry->job.number;
     parked->due = jobs->disk_full ? 0 : now + HINDERED_MILLISECONDS;
     parked->stopped = entry->stopped;
     jobs->start_at = now + PAUSE_MILLISECONDS;

@@ -15,6 +15,20 @@
 
 /* ---- submission ---- */
 
+#define PROGRESS_BYTES (1100 + STORE_EVENT_OVERHEAD) /* with every diagnostic, and what must come out again */
+#define CHECKPOINT_EVENT_BYTES (360 + STORE_EVENT_OVERHEAD)
+#define OTHER_BYTES (256 << 10) /* the job itself, its status events and its log */
+
+double jobs_bytes_most(const struct train_config *config, const struct train_estimate *estimate) {
+    double iterations = (double)config->training.iterations, bytes = (double)estimate->checkpoint_bytes;
+    double every = config->training.evaluate_every > 0 ? (double)config->training.evaluate_every : 1.0;
+    double evaluations = iterations / every + 2;
+    double checkpoints = iterations / (double)config->training.checkpoint_every + 2;
+    double kept = checkpoints < config->training.keep_checkpoints ? checkpoints : config->training.keep_checkpoints;
+    return OTHER_BYTES + evaluations * PROGRESS_BYTES + checkpoints * CHECKPOINT_EVENT_BYTES +
+           (kept + 1) * (bytes + STORE_CHECKPOINT_OVERHEAD) + 4 * bytes; /* the document with given weights */
+}
+
 struct submission {
     struct jobs *jobs;
     char id[STORE_ID_BYTES];
@@ -52,7 +66,7 @@ static void submission_done(struct store_unit *unit) {
         events_publish(jobs, unit);
         jobs->counts.jobs[JOB_QUEUED]++;
         const struct store_job *job = &unit->first->job; /* with the number that it was given */
-        queue_add(jobs->queue, job->priority, job->number);
+        jobs->queue_short = !queue_add(jobs->queue, job) || jobs->queue_short;
         submission->done(submission->user, JOBS_DONE, submission->id, NULL);
         jobs->moved(jobs);
     } else {
@@ -94,6 +108,9 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
                               .request = text_copy(asked->request)};
     snprintf(job->digest, sizeof job->digest, "%s", asked->digest);
     snprintf(job->dataset_sha256, sizeof job->dataset_sha256, "%s", asked->data);
+    snprintf(job->owner, sizeof job->owner, "%s", asked->owner);
+    const char *experiment = json_string_value(json_object_get(spec->metadata, "experiment"));
+    snprintf(job->experiment, sizeof job->experiment, "%s", experiment == NULL ? "" : experiment);
     memcpy(job->id, id, sizeof job->id);
     struct event_head head = {.job = id, .id = 1, .seq = ++jobs->seq, .time = now};
     said->event = (struct store_event){.seq = head.seq,
@@ -117,7 +134,12 @@ void jobs_submit(struct jobs *jobs, const struct jobs_submission *asked, char id
     id_make(jobs, id);
     if (jobs->queued >= jobs->options.max_queued) {
         free(asked->document);
-        done(user, JOBS_CROWDED, id, "the queue is full");
+        done(user, JOBS_CROWDED, id, "the queue is full (--max-queued)");
+        return;
+    }
+    if (jobs->options.owner_queued > 0 && queue_count(jobs->queue, asked->owner) >= jobs->options.owner_queued) {
+        free(asked->document);
+        done(user, JOBS_CROWDED, id, "this token has as many jobs in the queue as it may have (--max-token-queued)");
         return;
     }
     struct submission *submission = malloc(sizeof *submission);

@@ -121,6 +121,13 @@ static void check_estimate(struct submission *submission) {
                      "the job would take %zu bytes of memory and its data %zu; at most %lld may be used (--memory): "
                      "fewer units, trials or steps, data of a smaller type, or a bound in training.memory, take less",
                      submission->estimate.memory_bytes, data, (long long)server->memory);
+    } else if (jobs_bytes_most(&submission->spec.config, &submission->estimate) >
+               (double)server->config.max_job_bytes) {
+        problems_add(problems, &(struct path){.name = "training"}, "evaluate_every",
+                     "the job could store %.3g bytes; at most %lld may be stored (--max-job-bytes): fewer iterations, "
+                     "or a greater evaluate_every or checkpoint_every, or fewer keep_checkpoints, store less",
+                     jobs_bytes_most(&submission->spec.config, &submission->estimate),
+                     (long long)server->config.max_job_bytes);
     }
 }
 
@@ -316,6 +323,9 @@ static void conclude(struct submission *submission) {
                                               .memory = (int64_t)submission->estimate.memory_bytes,
                                               .key = submission->key,
                                               .body = submission->body_sha256,
+                                              .owner = computation->request->identity[0] != '\0'
+                                                           ? computation->request->identity
+                                                           : computation->request->address,
                                               .request = computation->request->id};
         submission->text = NULL;
         jobs_submit(server->jobs, &asked, id, on_submitted, submission);

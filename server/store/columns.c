@@ -57,6 +57,10 @@ static const struct column jobs[] = {
     {"initial_loss", "REAL", COLUMN_REAL, SET, AT(store_job, initial_loss)},
     {"progressed", INTEGER_ZERO, COLUMN_LONG, SET, AT(store_job, progressed)},
     {"bytes", INTEGER_ZERO, COLUMN_LONG, ADD, AT(store_job, bytes), .since = 5},
+    {"kills", INTEGER_ZERO, COLUMN_INT, SET, AT(store_job, kills), .since = 7},
+    {"killed_at", INTEGER_NONE, COLUMN_LONG, SET, AT(store_job, killed_at), .since = 7},
+    {"owner", TEXT_EMPTY, COLUMN_CHARS, ADD, AT(store_job, owner), ROOM(store_job, owner), .since = 7},
+    {"experiment", TEXT_EMPTY, COLUMN_CHARS, ADD, AT(store_job, experiment), ROOM(store_job, experiment), .since = 7},
     {"document", TEXT, COLUMN_TEXT, ADD, AT(store_job, brief)},
 };
 

@@ -21,7 +21,7 @@
 enum query {
     JOB_READ,
     DOCUMENT_READ,
-    JOB_NEXT,
+    JOB_QUEUED_READ,
     QUEUE_READ,
     JOBS_COUNT,
     QUEUE_SINCE,
@@ -55,8 +55,8 @@ static const char *const query_text[QUERIES] = {
     [DOCUMENT_READ] =
         "SELECT coalesce((SELECT text FROM documents AS d WHERE d.number=jobs.number), document) FROM jobs "
         "WHERE id=?1",
-    [JOB_NEXT] = "SELECT {jobs} FROM jobs WHERE status=0 ORDER BY priority DESC, number",
-    [QUEUE_READ] = "SELECT priority, number FROM jobs WHERE status=0 ORDER BY priority DESC, number",
+    [JOB_QUEUED_READ] = "SELECT {jobs} FROM jobs WHERE number=?1 AND status=0",
+    [QUEUE_READ] = "SELECT priority, number, owner, experiment FROM jobs WHERE status=0 ORDER BY priority DESC, number",
     [JOBS_COUNT] = "SELECT count(*) FROM jobs WHERE status=?1",
     [QUEUE_SINCE] = "SELECT coalesce((SELECT time FROM events WHERE (job, id) ="
                     " (SELECT id, events FROM jobs WHERE status=0 ORDER BY priority DESC, number LIMIT 1)), 0)",
@@ -179,12 +179,8 @@ static bool job_fill(sqlite3_stmt *s, struct store_job *job) {
     return whole && known && job->brief != NULL && job->name != NULL && job->task != NULL && job->rule != NULL;
 }
 
-int store_job_read(struct store_reader *reader, const char *id, struct store_job *job) {
-    sqlite3_stmt *s = query_begin(reader, JOB_READ);
-    if (s == NULL) {
-        return -1;
-    }
-    sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC);
+/* Ends the query. */
+static int job_read(sqlite3_stmt *s, struct store_job *job) {
     int step = sqlite3_step(s), found = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
     if (found == 1 && !job_fill(s, job)) {
         store_job_release(job);
@@ -192,6 +188,15 @@ int store_job_read(struct store_reader *reader, const char *id, struct store_job
     }
     query_end(s);
     return found;
+}
+
+int store_job_read(struct store_reader *reader, const char *id, struct store_job *job) {
+    sqlite3_stmt *s = query_begin(reader, JOB_READ);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC);
+    return job_read(s, job);
 }
 
 int store_document_read(struct store_reader *reader, const char *id, char **document) {
@@ -209,28 +214,13 @@ int store_document_read(struct store_reader *reader, const char *id, char **docu
     return found;
 }
 
-int store_job_next(struct store_reader *reader, bool (*skip)(void *user, const char *id), void *user,
-                   struct store_job *job) {
-    sqlite3_stmt *s = query_begin(reader, JOB_NEXT);
-    int found = s == NULL ? -1 : 0;
-    while (found == 0) {
-        int step = sqlite3_step(s);
-        if (step != SQLITE_ROW) {
-            found = step == SQLITE_DONE ? 0 : -1;
-            break;
-        }
-        if (skip(user, (const char *)sqlite3_column_text(s, 1))) {
-            continue;
-        }
-        found = job_fill(s, job) ? 1 : -1;
-        if (found < 0) {
-            store_job_release(job);
-        }
+int store_job_queued(struct store_reader *reader, int64_t number, struct store_job *job) {
+    sqlite3_stmt *s = query_begin(reader, JOB_QUEUED_READ);
+    if (s == NULL) {
+        return -1;
     }
-    if (s != NULL) {
-        query_end(s);
-    }
-    return found;
+    sqlite3_bind_int64(s, 1, number);
+    return job_read(s, job);
 }
 
 static int64_t number_query(sqlite3_stmt *s) {
@@ -241,12 +231,17 @@ static int64_t number_query(sqlite3_stmt *s) {
     return number;
 }
 
-int store_queue_read(struct store_reader *reader, bool (*each)(void *user, int priority, int64_t number), void *user) {
+int store_queue_read(struct store_reader *reader, bool (*each)(void *user, const struct store_job *job), void *user) {
     sqlite3_stmt *s = query_begin(reader, QUEUE_READ);
     int count = 0, step = s == NULL ? SQLITE_ERROR : SQLITE_ROW;
     while (step == SQLITE_ROW && (step = sqlite3_step(s)) == SQLITE_ROW) {
+        const char *owner = (const char *)sqlite3_column_text(s, 2),
+                   *experiment = (const char *)sqlite3_column_text(s, 3);
+        struct store_job job = {.priority = sqlite3_column_int(s, 0), .number = sqlite3_column_int64(s, 1)};
+        snprintf(job.owner, sizeof job.owner, "%s", owner == NULL ? "" : owner);
+        snprintf(job.experiment, sizeof job.experiment, "%s", experiment == NULL ? "" : experiment);
         count++;
-        step = each(user, sqlite3_column_int(s, 0), sqlite3_column_int64(s, 1)) ? SQLITE_ROW : SQLITE_NOMEM;
+        step = each(user, &job) ? SQLITE_ROW : SQLITE_NOMEM;
     }
     if (s != NULL) {
         query_end(s);

@@ -212,7 +212,8 @@ static const struct {
     const char *statements;
     bool (*fill)(sqlite3 *database); /* NULL: nothing to fill in */
 } steps[SCHEMA_VERSION] = {
-    {schema_1, NULL}, {schema_2, events_digest}, {schema_3, NULL}, {schema_4, NULL}, {"", fill_5}, {"", NULL}};
+    {schema_1, NULL}, {schema_2, events_digest}, {schema_3, NULL}, {schema_4, NULL}, {"", fill_5}, {"", NULL},
+    {"", NULL}};
 
 /* Runs and frees a text that was made; false for NULL too. */
 static bool made_run(sqlite3 *database, char *text) {

@@ -25,6 +25,7 @@
 #define STORE_ERROR_BYTES 512
 #define STORE_ID_BYTES 37
 #define STORE_HASH_BYTES 65
+#define STORE_NAME_BYTES 72
 
 /* What a row takes beside its texts and bytes, indexes included: measured, rounded up. */
 #define STORE_JOB_OVERHEAD 1024
@@ -76,6 +77,10 @@ struct store_job {
     int64_t events;                        /* number of the last event */
     int crashes; /* times that the daemon went down at crash_iteration with this job running */
     int64_t crash_iteration;
+    int kills; /* times that the daemon was killed with this job running, since it came beyond killed_at */
+    int64_t killed_at;
+    char owner[STORE_NAME_BYTES];          /* name of the token that submitted it; without one the client's address */
+    char experiment[STORE_NAME_BYTES];     /* metadata.experiment; "": none */
     char *build, *isa;                     /* of the last attempt; isa names all sets that trained it, parted by "," */
     char event_digest[STORE_HASH_BYTES];   /* of its events, see event_digest_add; kept by the store itself */
     int64_t memory;                        /* bytes that it takes while it runs, estimated; 0: unknown */
@@ -92,7 +97,7 @@ void store_job_release(struct store_job *job);
 enum store_kind {
     STORE_JOB_ADD, /* job: whole */
     /* job: status, started, finished, attempt, iteration, loss, accuracy, trials_per_second, error, weights_sha256,
-       crashes, build, isa, trained, dataset_sha256, initial_loss, progressed */
+       crashes, kills, build, isa, trained, dataset_sha256, initial_loss, progressed */
     STORE_JOB_SET,
     STORE_JOB_DELETE,     /* job.id: the job; its document, events and checkpoints go in portions, soon after */
     STORE_EVENT_ADD,      /* event */
@@ -204,14 +209,16 @@ void store_reader_close(struct store_reader *reader);
 
 /* 1 found, 0 not, -1 failure. `job` is released by store_job_release. */
 int store_job_read(struct store_reader *reader, const char *id, struct store_job *job);
-/* The next queued job by priority, then age, that `skip` does not refuse. As store_job_read. */
-int store_job_next(struct store_reader *reader, bool (*skip)(void *user, const char *id), void *user,
-                   struct store_job *job);
+/* The job of this number, where it is queued. As store_job_read. */
+int store_job_queued(struct store_reader *reader, int64_t number, struct store_job *job);
 /* The whole document of a job as it was submitted; malloc'ed, it may be tens of megabytes: not for the loop. 1, 0, -1.
  */
 int store_document_read(struct store_reader *reader, const char *id, char **document);
-/* Calls each for every queued job, in the order in which they start. How many, or -1. At the daemon's start. */
-int store_queue_read(struct store_reader *reader, bool (*each)(void *user, int priority, int64_t number), void *user);
+/*
+ * Calls each for every queued job, by priority and number; of `job` these, owner and experiment are set. How many, or
+ * -1. At the daemon's start.
+ */
+int store_queue_read(struct store_reader *reader, bool (*each)(void *user, const struct store_job *job), void *user);
 int64_t store_jobs_count(struct store_reader *reader, enum job_status status);
 /* When the job that starts next was queued (of its last event); 0: no job waits. -1 on failure. */
 int64_t store_queue_since(struct store_reader *reader);

@@ -203,3 +203,21 @@ def test_a_stopped_process_goes_on_as_if_nothing_had_been(daemon):
     time.sleep(1.5)
     daemon.signal(signal.SIGCONT)
     assert get(daemon, id, 60)["status"] == "succeeded"
+
+
+def test_a_job_that_is_killed_without_progress_is_held(start):
+    """As when it needs more memory than there is: the system kills the daemon, whoever restarts it starts the job."""
+    slow = JOB | {"network": {"units": 512}, "task": {"type": "delayed_xor", "delay": 5000, "cue": 10}}
+    slow |= {"training": {"iterations": 100, "batch_size": 32}}
+    daemon = start("--workers", "1")
+    id = submit(daemon, slow)
+    for _ in range(10):
+        wait_until(lambda: get(daemon, id)["status"] == "running")
+        daemon.kill()
+        daemon = start("--workers", "1", data=daemon.data)
+    job = get(daemon, id)
+    assert job["status"] == "paused"
+    reasons = [event.get("reason") for event in daemon.get(f"/v1/jobs/{id}/events").json()["events"]]
+    assert "killed ten times" in reasons[-1]
+    assert daemon.post(f"/v1/jobs/{id}/resume").status_code == 200
+    wait_until(lambda: get(daemon, id)["status"] == "running")
