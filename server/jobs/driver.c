@@ -185,7 +185,8 @@ static void isa_record(struct store_job *job, const char *name) {
 }
 
 static void schedule(struct jobs *jobs) {
-    bool may_start = jobs->started && !jobs->draining && !jobs->disk_full && clock_milliseconds() >= jobs->start_at;
+    bool may_start = jobs->started && !jobs->draining && !jobs_are_stalled(jobs) &&
+                     clock_milliseconds() >= jobs->start_at;
     while (may_start && jobs_running(jobs) < jobs->options.workers) {
         struct store_job job;
         int64_t number = queue_next(jobs->queue, is_active, jobs);
@@ -391,7 +392,7 @@ void jobs_tick(struct jobs *jobs, uint64_t now) {
     queue_mend(jobs);
     cores_share(jobs); /* bounds of jobs that began since are known by now */
     bool is_due = jobs->disk_full ? now >= jobs->retry_at : jobs->parked != NULL;
-    if (is_due && !jobs->draining) {
+    if (is_due && !jobs->draining && !store_is_full(jobs->options.store, NULL)) {
         jobs->retry_at = now + JOBS_RETRY_MILLISECONDS;
         parked_retry(jobs, now);
     }

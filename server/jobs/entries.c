@@ -300,6 +300,7 @@ bool entry_commit(struct entry *entry) {
         return false;
     }
     ((struct unit_context *)unit->user)->queued = queued;
+    unit->frees = status == JOB_PAUSING || status == JOB_PAUSED || status == JOB_CANCELLING || status == JOB_CANCELLED;
     job_row_copy(&row->job, job);
     event->terminal = job_status_is_final(status);
     event->succeeded = status == JOB_SUCCEEDED;
@@ -319,6 +320,7 @@ bool entry_commit_deletion(struct entry *entry) {
         entry_discard(entry, unit);
         return false;
     }
+    unit->frees = true;
     memcpy(gone->job.id, entry->job.id, sizeof gone->job.id);
     event->terminal = true;
     event->json = event_deleted_text(&head);

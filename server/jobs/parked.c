@@ -17,7 +17,7 @@
 #define PAUSE_MILLISECONDS 1000
 
 bool jobs_are_stalled(const struct jobs *jobs) {
-    return jobs->disk_full;
+    return jobs->disk_full || store_is_full(jobs->options.store, NULL);
 }
 
 struct parked *parked_find(const struct jobs *jobs, const char *id) {

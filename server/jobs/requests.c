@@ -71,7 +71,7 @@ static void submission_done(struct store_unit *unit) {
         jobs->moved(jobs);
     } else {
         jobs->queued--;
-        if (unit->result == STORE_STALLED) {
+        if (unit->result == STORE_STALLED && !unit->refused) {
             jobs_stall(jobs, unit);
         }
         submission->done(submission->user, unit->result == STORE_STALLED ? JOBS_NO_ROOM : JOBS_BROKEN, submission->id,

@@ -87,8 +87,8 @@ static void round_run(struct retention *retention) {
 }
 
 void retention_tick(struct retention *retention, struct jobs *jobs, struct store_reader *reader, uint64_t now) {
-    if ((retention->days == 0 && retention->bytes == 0) || retention->deleting > 0 || jobs_are_stalled(jobs)) {
-        return;
+    if ((retention->days == 0 && retention->bytes == 0) || retention->deleting > 0) {
+        return; /* on a full disk too: a deletion frees space */
     }
     bool ages = ages_hold(retention, now);
     retention->jobs = jobs;

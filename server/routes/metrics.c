@@ -207,6 +207,8 @@ static void render_store(FILE *out, struct server *server) {
            (double)store_bytes_file(server->reader));
     single(out, "modprop_store_free_bytes", "gauge", "Bytes of the file's free pages, which are used again.",
            (double)store_bytes_free(server->reader));
+    single(out, "modprop_store_full", "gauge", "1 while the disk is full and only what frees space is written.",
+           store_is_full(server->store, NULL));
     single(out, "modprop_store_purging", "gauge", "1 while there is something left of deleted jobs to remove.",
            counts.purging);
     single(out, "modprop_store_purge_commits_total", "counter", "Commits that removed a portion of deleted jobs.",

@@ -26,6 +26,16 @@ void route_livez(struct server *server, struct request *request) {
 }
 
 void route_readyz(struct server *server, struct request *request) {
+    char reason[STORE_ERROR_BYTES];
+    if (server->state == SERVER_READY && store_is_full(server->store, reason)) {
+        http_header_set(request, "Retry-After", "10");
+        http_problem(
+            request, 503,
+            "read only: %s. Jobs wait, and nothing is accepted but what frees space: cancel or delete jobs, or "
+            "make room in the data directory",
+            reason);
+        return;
+    }
     if (server->state == SERVER_READY) {
         http_reply_constant(request, 200, "text/plain; charset=utf-8", "ready\n", 6);
         return;

@@ -4,6 +4,9 @@
  * One writer thread owns the connection that writes. What is to be written comes as units, each all or nothing; the
  * writer takes every unit that waits, commits them together (one fsync for many submissions) and gives each back on the
  * loop thread by its `done`. WAL mode, synchronous=FULL: what `done` calls written has survived kill -9 and power loss.
+ * On a full disk a reserve is kept for what frees space: units that are marked so (a cancellation, a deletion, a pause)
+ * go through, all others are refused until there is room again (reserve.h).
+ *
  * When a commit fails (full disk) its units and all that were made before the loop has heard of it fail too, so that
  * the events of a job can never have a gap: numbers given to a failed unit are given again.
  *
@@ -157,6 +160,8 @@ struct store_unit {
     uint64_t
         epoch; /* the store's own: the last failure that the loop had heard of; then the one that this unit is of */
     struct store_item *first, **last;
+    bool frees;   /* it frees space, or stops what takes it: it is written from the reserve where the disk is full */
+    bool refused; /* the disk was known to be full: it was not tried, and nothing else has failed by it */
     enum store_result result;
     char error[STORE_ERROR_BYTES];
     /* Loop thread, once; the unit and its items are freed when it returns. */
@@ -188,6 +193,12 @@ void store_failure_handled(struct store *store, const struct store_unit *unit);
  * Loop thread.
  */
 void store_flush(struct store *store);
+
+/*
+ * Whether the disk is full: then only units that free space are written, until there is room again for the reserve,
+ * twice. `reason` may be NULL. Any thread.
+ */
+bool store_is_full(struct store *store, char reason[STORE_ERROR_BYTES]);
 
 size_t store_depth(struct store *store);
 struct store_counts {

@@ -23,12 +23,18 @@
 #include "api/job.h"
 #include "server/base/thread.h"
 #include "server/store/columns.h"
+#include "server/store/reserve.h"
 #include "server/store/schema.h"
 
 #define WHAT_TO_DO                                                                                                     \
     "restore it from a backup, or move it away, with all files whose names begin with its own, to start anew"
-#define UNITS_A_COMMIT 512 /* bounds the time that the first of a crowd waits for the last */
-#define PURGE_MOST 2000    /* events in a portion of a deletion */
+#define PAGE_BYTES 4096
+#define LOG_PAGES 1000 /* of the write-ahead log, before it is copied into the database */
+#define BUSY_MILLISECONDS 5000
+#define DISK_FULL "the disk is full"
+#define UNITS_A_COMMIT 512  /* bounds the time that the first of a crowd waits for the last */
+#define PURGE_MOST 2000     /* events in a portion of a deletion */
+#define PURGE_MOST_FULL 100 /* the log of a portion is written into the reserve */
 #define PURGE_CHECKPOINT_COST 500
 #define DELETED_KEPT 10000 /* newest events of deletions that are kept */
 
@@ -103,8 +109,12 @@ struct store {
     uint64_t handled; /* the last failure that the loop has dealt with; failures are counted from 1 */
     uint64_t failed;  /* writer's: the last failure; units from before the loop has dealt with it fail untried */
     char reason[STORE_ERROR_BYTES]; /* writer's: of the last commit that failed */
+    bool disk_is_full;              /* writer's: the last reason was a full disk */
+    struct reserve reserve;         /* writer's */
+    bool full;                      /* under the mutex: units that do not free space are refused */
     int64_t grown;                  /* writer's: bytes by which jobs have grown in this transaction */
     bool purging;                   /* writer's: a deleted job has left something */
+    bool purge_failed;              /* writer's: the last portion did not go */
     struct store_counts counts;
 };
 
@@ -236,6 +246,16 @@ void store_flush(struct store *store) {
         pthread_cond_wait(&store->idle, &store->mutex);
     }
     pthread_mutex_unlock(&store->mutex);
+}
+
+bool store_is_full(struct store *store, char reason[STORE_ERROR_BYTES]) {
+    pthread_mutex_lock(&store->mutex);
+    bool full = store->full;
+    if (full && reason != NULL) {
+        snprintf(reason, STORE_ERROR_BYTES, DISK_FULL);
+    }
+    pthread_mutex_unlock(&store->mutex);
+    return full;
 }
 
 size_t store_depth(struct store *store) {
@@ -412,8 +432,11 @@ static void reason_keep(struct store *store, int code) {
     int number = errno, primary = code & 0xff;
     bool full = primary == SQLITE_FULL ||
                 (primary == SQLITE_IOERR && (number == ENOSPC || number == EDQUOT || number == EFBIG));
-    if (full) {
-        snprintf(store->reason, sizeof store->reason, "the disk is full");
+    store->disk_is_full = full;
+    if (full && number == EFBIG) {
+        snprintf(store->reason, sizeof store->reason, "the database has reached the limit of file sizes (ulimit -f)");
+    } else if (full) {
+        snprintf(store->reason, sizeof store->reason, DISK_FULL);
     } else if (primary == SQLITE_NOMEM || code == SQLITE_IOERR_NOMEM) {
         snprintf(store->reason, sizeof store->reason, "there is no memory to write the database");
     } else if (primary == SQLITE_IOERR && number != 0) {
@@ -547,7 +570,7 @@ static int purge_next(struct store *store, char job[STORE_ID_BYTES], int64_t *nu
 static int purge_portion(struct store *store) {
     char job[STORE_ID_BYTES];
     int64_t number = 0;
-    int left = PURGE_MOST, found = 1;
+    int left = store->reserve.held ? PURGE_MOST : PURGE_MOST_FULL, found = 1;
     while (left > 0 && (found = purge_next(store, job, &number)) == 1) {
         int cost = purge_some(store, job, number, left);
         if (cost < 0) {
@@ -555,7 +578,9 @@ static int purge_portion(struct store *store) {
         }
         left -= cost;
     }
-    return rows_delete(store, DELETED_TRIM, NULL, DELETED_KEPT, PURGE_MOST) < 0 ? -1 : found;
+    return rows_delete(store, DELETED_TRIM, NULL, DELETED_KEPT, store->reserve.held ? PURGE_MOST : PURGE_MOST_FULL) < 0
+               ? -1
+               : found;
 }
 
 /*
@@ -569,6 +594,7 @@ static void purge(struct store *store) {
         found = -1;
     }
     store->purging = found == 1;
+    store->purge_failed = found < 0;
     pthread_mutex_lock(&store->mutex);
     store->counts.portions += found >= 0;
     store->counts.purging = found != 0;
@@ -580,7 +606,14 @@ static void purge(struct store *store) {
 /* Takes what waits, at most UNITS_A_COMMIT; NULL when it is time to leave, or to go on purging. */
 static struct store_unit *units_take(struct store *store, bool *leave) {
     pthread_mutex_lock(&store->mutex);
-    while (store->first == NULL && !store->leave && !store->purging) {
+    bool waits = store->first == NULL && !store->leave && (!store->purging || store->purge_failed);
+    if (waits && store->full) { /* who waits for room looks for it each second */
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        pthread_cond_timedwait(&store->wake, &store->mutex, &until);
+    }
+    while (waits && !store->full && store->first == NULL && !store->leave && !store->purging) {
         pthread_cond_wait(&store->wake, &store->mutex);
     }
     struct store_unit *taken = store->first, **end = &store->first;
@@ -637,21 +670,130 @@ static void units_fail_all(struct store *store, struct store_unit *units) {
     }
 }
 
-/* Commits units that may be written, and counts that. */
-static void units_write(struct store *store, struct store_unit *units) {
-    double began = clock_seconds(), synced = NAN;
-    int result = units_commit(store, units, &synced);
-    double took = clock_seconds() - began;
-    uint64_t count = 0;
-    for (const struct store_unit *unit = units; unit != NULL; unit = unit->next) {
-        count++;
-    }
-    if (result != SQLITE_OK) {
-        units_fail_all(store, units);
-    }
+/* ---- the full disk ---- */
+
+static void full_set(struct store *store, bool full) {
     pthread_mutex_lock(&store->mutex);
+    store->full = full;
+    pthread_mutex_unlock(&store->mutex);
+}
+
+/* One number that a pragma gives; 0 on failure. */
+static int64_t pragma_number(struct store *store, const char *text) {
+    sqlite3_stmt *s = NULL;
+    bool found = sqlite3_prepare_v2(store->database, text, -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW;
+    int64_t number = found ? sqlite3_column_int64(s, 0) : 0;
+    sqlite3_finalize(s);
+    return number;
+}
+
+/*
+ * Whether there is room for the reserve twice, in the disk and in free pages of the database together, and for half of
+ * it in the disk, where the log is; half as much suffices for what is not full to stay so. Takes the reserve where the
+ * disk alone has that much.
+ */
+static bool room_is_there(struct store *store) {
+    struct reserve *reserve = &store->reserve;
+    int64_t disk = reserve_disk_free(reserve);
+    if (reserve->held || (disk >= 2 * reserve->bytes && reserve_take(reserve))) {
+        return true;
+    }
+    int64_t pages = pragma_number(store, "PRAGMA freelist_count") * pragma_number(store, "PRAGMA page_size");
+    int64_t wanted = store->full ? reserve->bytes : reserve->bytes / 2;
+    return disk >= wanted / 2 && disk / 2 + pages / 2 >= wanted;
+}
+
+/* Looks for room where there was none, and for the want of it where the reserve is not held. */
+static void room_look(struct store *store) {
+    if (!store->reserve.held) {
+        bool full = !room_is_there(store);
+        if (full) {
+            snprintf(store->reason, sizeof store->reason, DISK_FULL);
+        }
+        full_set(store, full);
+    }
+}
+
+/* Copies the log into the database and gives its room back to the disk, where no reader is in the midst of it. */
+static void log_copy(struct store *store) {
+    sqlite3_busy_timeout(store->database, 0);
+    sqlite3_wal_checkpoint_v2(store->database, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite3_busy_timeout(store->database, BUSY_MILLISECONDS);
+}
+
+/* The disk has no room: its reserve is given up. */
+static void full_begin(struct store *store) {
+    reserve_release(&store->reserve);
+    log_copy(store);
+    full_set(store, true);
+}
+
+/* The job that a unit belongs to. */
+static const char *unit_job(const struct store_unit *unit) {
+    const struct store_item *item = unit->first;
+    if (item == NULL) {
+        return "";
+    }
+    switch (item->kind) {
+    case STORE_JOB_ADD:
+    case STORE_JOB_SET:
+    case STORE_JOB_DELETE:
+        return item->job.id;
+    case STORE_EVENT_ADD:
+        return item->event.job;
+    case STORE_CHECKPOINT_ADD:
+        return item->checkpoint.job;
+    case STORE_KEY_ADD:
+        return item->key.job;
+    }
+    return "";
+}
+
+static bool job_is_among(const struct store_unit *units, const char *job) {
+    while (units != NULL && strcmp(unit_job(units), job) != 0) {
+        units = units->next;
+    }
+    return units != NULL;
+}
+
+/* Of units, those that free space and follow none of their job's that does not; the others go to *rest. */
+static struct store_unit *units_part(struct store_unit *units, struct store_unit **rest) {
+    struct store_unit *freeing = NULL, **freeing_end = &freeing, **rest_end = rest;
+    *rest = NULL;
+    for (struct store_unit *unit = units, *next; unit != NULL; unit = next) {
+        next = unit->next;
+        unit->next = NULL;
+        struct store_unit ***end = unit->frees && !job_is_among(*rest, unit_job(unit)) ? &freeing_end : &rest_end;
+        **end = unit;
+        *end = &unit->next;
+    }
+    return freeing;
+}
+
+/*
+ * Units that do not free space, on a disk that is known to be full. A submission is refused by itself, since nothing
+ * follows it before it is answered; anything else is a failure that its successors share.
+ */
+static void units_refuse_full(struct store *store, struct store_unit *units) {
+    bool alone = true;
+    for (struct store_unit *unit = units; unit != NULL; unit = unit->next) {
+        unit->refused = unit->first != NULL && unit->first->kind == STORE_JOB_ADD;
+        alone = alone && unit->refused;
+    }
+    snprintf(store->reason, sizeof store->reason, DISK_FULL);
+    store->failed -= alone;
+    units_fail_all(store, units);
+    units_deliver(store, units);
+}
+
+/* ---- the writer's round ---- */
+
+static void commit_count(struct store *store, const struct store_unit *units, int result, double took, double synced) {
+    pthread_mutex_lock(&store->mutex);
+    for (const struct store_unit *unit = units; unit != NULL; unit = unit->next) {
+        store->counts.units++;
+    }
     store->counts.commits++;
-    store->counts.units += count;
     store->counts.failures += result != SQLITE_OK;
     /* what could not be purged before may go now */
     store->purging = store->purging || (store->counts.purging && result == SQLITE_OK);
@@ -661,7 +803,40 @@ static void units_write(struct store *store, struct store_unit *units) {
         histogram_add(&store->counts.sync, synced);
     }
     pthread_mutex_unlock(&store->mutex);
+}
+
+/* Commits units and delivers them. Those that may be tried again from the reserve are returned instead. */
+static struct store_unit *units_try(struct store *store, struct store_unit *units, bool again) {
+    double began = clock_seconds(), synced = NAN;
+    struct store_unit *freeing = NULL;
+    int result = units_commit(store, units, &synced);
+    commit_count(store, units, result, clock_seconds() - began, synced);
+    if (result != SQLITE_OK) {
+        if (store->disk_is_full && again) {
+            freeing = units_part(units, &units);
+            full_begin(store);
+        }
+        units_fail_all(store, units);
+    }
     units_deliver(store, units);
+    return freeing;
+}
+
+static void units_write(struct store *store, struct store_unit *units) {
+    room_look(store);
+    struct store_unit *rest = NULL;
+    if (store->full) { /* nobody else changes it */
+        units = units_part(units, &rest);
+    }
+    if (rest != NULL) {
+        units_refuse_full(store, rest);
+    }
+    if (units != NULL) {
+        units = units_try(store, units, true);
+    }
+    if (units != NULL) {
+        units_try(store, units, false);
+    }
 }
 
 static void writer_main(void *argument) {
@@ -674,6 +849,11 @@ static void writer_main(void *argument) {
         }
         if (store->purging) {
             purge(store);
+        }
+        if (store->full) {
+            log_copy(store);
+            room_look(store);
+            store->purging = store->counts.purging; /* once more: it needs little room, and makes some */
         }
     }
 }
@@ -701,14 +881,15 @@ static bool directory_lock(struct store *store, const char *directory, char *err
     if (flock(store->lock, LOCK_EX | LOCK_NB) != 0) {
         ssize_t got = read(store->lock, owner, sizeof owner - 1);
         owner[got > 0 ? got : 0] = '\0';
-        owner[strcspn(owner, "\n")] = '\0';
+        owner[strcspn(owner, " \n")] = '\0';
         snprintf(error, STORE_ERROR_BYTES,
                  "the data directory %.300s belongs to a running modpropd%s%s; stop that one or give another --data",
                  directory, *owner != '\0' ? ", process " : "", owner);
         return false;
     }
-    int length = snprintf(owner, sizeof owner, "%ld\n", (long)getpid());
-    if (ftruncate(store->lock, 0) != 0 || pwrite(store->lock, owner, (size_t)length, 0) != length) {
+    /* always as long, over what is there: a full disk has no block to give for it */
+    int length = snprintf(owner, sizeof owner, "%-20ld\n", (long)getpid());
+    if (pwrite(store->lock, owner, (size_t)length, 0) != length || ftruncate(store->lock, length) != 0) {
         snprintf(error, STORE_ERROR_BYTES, "cannot write %.300s: %s", path, strerror(errno));
         return false;
     }
@@ -793,13 +974,14 @@ static bool database_open(struct store *store, const char *directory, char *erro
     int result = sqlite3_open_v2(path, &store->database,
                                  SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (result == SQLITE_OK) {
-        sqlite3_busy_timeout(store->database, 5000);
+        sqlite3_busy_timeout(store->database, BUSY_MILLISECONDS);
     }
     /* closing copies the log into the database: not into a damaged one */
     bool opened = result == SQLITE_OK &&
                   sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) == SQLITE_OK;
     opened = opened ? database_check(store, path, &version, error) : database_fail(store, path, "open", error);
-    static const char settings[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-8192";
+    static const char settings[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; "
+                                   "PRAGMA journal_size_limit=8388608";
     if (opened && sqlite3_exec(store->database, settings, NULL, NULL, NULL) != SQLITE_OK) {
         opened = database_fail(store, path, "open", error);
     }
@@ -808,6 +990,9 @@ static bool database_open(struct store *store, const char *directory, char *erro
         return false;
     }
     sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    /* what the log holds finds room in the database from half of the reserve */
+    int64_t pages = store->reserve.bytes / 2 / PAGE_BYTES;
+    sqlite3_wal_autocheckpoint(store->database, pages < LOG_PAGES ? (int)pages : LOG_PAGES);
     if (!schema_migrate(store->database, version)) {
         return database_fail(store, path, "prepare", error);
     }
@@ -818,6 +1003,18 @@ static bool database_open(struct store *store, const char *directory, char *erro
     }
     store->purging = store->counts.purging = true; /* until it has looked */
     return directory_sync(directory, error);
+}
+
+/* Opening writes a little too: on a full disk into the room of the reserve. */
+static bool reserve_open(struct store *store, const char *directory, char *error) {
+    if (!reserve_init(&store->reserve, directory)) {
+        snprintf(error, STORE_ERROR_BYTES, "the path of the data directory is too long");
+        return false;
+    }
+    if (reserve_disk_free(&store->reserve) < store->reserve.bytes) {
+        reserve_release(&store->reserve);
+    }
+    return true;
 }
 
 struct store *store_open(const char *directory, struct loop *loop, char error[STORE_ERROR_BYTES]) {
@@ -834,10 +1031,12 @@ struct store *store_open(const char *directory, struct loop *loop, char error[ST
     histogram_init(&store->counts.sync, latency_bounds, latency_buckets);
     pthread_cond_init(&store->wake, NULL);
     pthread_cond_init(&store->idle, NULL);
-    if (!directory_lock(store, directory, error) || !database_open(store, directory, error)) {
+    if (!directory_lock(store, directory, error) || !reserve_open(store, directory, error) ||
+        !database_open(store, directory, error)) {
         store_close(store);
         return NULL;
     }
+    room_look(store);
     if (!thread_start(&store->writer, writer_main, store)) {
         snprintf(error, STORE_ERROR_BYTES, "cannot start the thread that writes the database");
         store_close(store);

@@ -1,0 +1,100 @@
+"""A full disk: one small job fills it, and what frees space goes through all the same, before and after a restart.
+
+Needs the right to mount a small file system; skipped where there is none.
+"""
+
+import re
+import subprocess
+
+import pytest
+import requests
+from daemons import wait_until
+
+GREEDY = {
+    "task": {"type": "delayed_xor", "delay": 20, "cue": 10},
+    "network": {"units": 6},
+    "training": {"iterations": 10**9, "batch_size": 1, "evaluate_every": 1, "checkpoint_every": 10**6},
+}
+SMALL = GREEDY | {"training": {"iterations": 10, "batch_size": 4, "evaluate_every": 10, "checkpoint_every": 10}}
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of 12 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", folder], capture_output=True, text=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"SKIPPED: no small file system can be mounted here: {mounted.stderr.strip()}")
+    yield folder / "data"
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def is_full(daemon):
+    return re.search(r"^modprop_store_full 1$", daemon.get("/metrics").text, re.M) is not None
+
+
+def fill(daemon):
+    """Submits a job that writes an event for every update, and waits until the disk is full."""
+    job = daemon.post("/v1/jobs", json=GREEDY).json()["id"]
+    wait_until(lambda: is_full(daemon), timeout=120)
+    return job
+
+
+def free(daemon, job):
+    answer = daemon.post(f"/v1/jobs/{job}/cancel")
+    assert answer.status_code == 200, answer.text
+    wait_until(lambda: daemon.get(f"/v1/jobs/{job}").json()["status"] == "cancelled")
+    assert delete(daemon, job).status_code == 204
+    wait_until(lambda: daemon.get("/readyz").status_code == 200, timeout=60)
+
+
+def delete(daemon, job):
+    return requests.delete(f"{daemon.url}/v1/jobs/{job}", timeout=30)
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
+def test_cancel_and_delete_go_through_on_a_full_disk(start, disk, restarted):
+    daemon = start("--workers", "1", data=disk)
+    done = daemon.post("/v1/jobs", json=SMALL).json()["id"]
+    assert daemon.get(f"/v1/jobs/{done}?wait=30", timeout=40).json()["status"] == "succeeded"
+    job = fill(daemon)
+    if restarted:
+        daemon.kill()
+        daemon = start("--workers", "1", data=disk)
+        wait_until(lambda: is_full(daemon))
+    ready = daemon.get("/readyz")
+    assert ready.status_code == 503 and "read only: the disk is full" in ready.json()["detail"]
+    refused = daemon.post("/v1/jobs", json=SMALL)
+    assert refused.status_code == 507 and "full" in refused.json()["detail"]
+    assert delete(daemon, done).status_code == 204
+    free(daemon, job)
+    again = daemon.post("/v1/jobs", json=SMALL).json()["id"]
+    assert daemon.get(f"/v1/jobs/{again}?wait=30", timeout=40).json()["status"] == "succeeded"
+    assert daemon.stop() == 0
+
+
+def test_a_full_disk_can_be_filled_and_freed_again_and_again(start, disk):
+    daemon = start("--workers", "1", data=disk)
+    for _ in range(3):
+        free(daemon, fill(daemon))
+    assert daemon.stop() == 0
+
+
+def test_a_job_that_is_paused_on_a_full_disk_loses_no_event(start, disk):
+    daemon = start("--workers", "1", data=disk)
+    job = fill(daemon)
+    assert daemon.post(f"/v1/jobs/{job}/pause").status_code == 200
+    wait_until(lambda: daemon.get(f"/v1/jobs/{job}").json()["status"] == "paused")
+    after, last = 0, 0
+    while True:
+        page = daemon.get(f"/v1/jobs/{job}/events?after={after}&limit=1000").json()
+        for event in page["events"]:
+            assert event["id"] == last + 1
+            last = event["id"]
+        if page["next"] is None:
+            break
+        after = page["next"]
+    assert last > 1000
