@@ -235,10 +235,10 @@ class World:
     def delete_dataset(self, step):
         name, cut = self.name(step["name"]), step.get("cut")
         before = set(name.possible())
-        name.now.add(None)
-        if cut:
-            name.pending |= name.now - {None} if cut["sent"] >= 1 else set()
-            name.now = before if cut["sent"] < 1 else name.now
+        if cut and cut["sent"] >= 1:
+            name.pending.add(None)
+        elif not cut:
+            name.now.add(None)
         allowed = {204, 404}
         if self.strict and len(before) == 1:
             allowed = {404} if before == {None} else {204}
