@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "api/job.h"
+#include "core/base/build.h"
 #include "core/train/train.h"
 #include "server/base/host.h"
 #include "server/routes/routes.h"
@@ -266,7 +267,8 @@ static void render_process(FILE *out, struct server *server) {
     single(out, "modprop_cores", "gauge", "Cores divided over the running jobs.", server->cores);
     single(out, "modprop_memory_limit_bytes", "gauge", "Memory that running jobs may take together.",
            (double)server->memory);
-    snprintf(labels, sizeof labels, "version=\"%s\",instruction_set=\"%s\"", MODPROP_VERSION, kernels_name());
+    snprintf(labels, sizeof labels, "version=\"%s\",build=\"%s\",instruction_set=\"%s\"", MODPROP_VERSION,
+             build_identity, kernels_name());
     metrics_help(out, "modprop_build_info", "gauge", "Always 1; what runs.");
     metrics_value(out, "modprop_build_info", labels, 1);
 }
