@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "core/train/checkpoint.h"
 #include "core/base/eigen.h"
@@ -341,6 +342,51 @@ START_TEST(damaged_checkpoints_are_refused) {
 }
 END_TEST
 
+/* What version 0.1 would have written: no identity after the header of 128 bytes, but its own in it. */
+static unsigned char *as_version_1(const struct train_config *config, const unsigned char *bytes, size_t *size) {
+    const uint32_t version = 1;
+    const uint64_t identity = config_identity_1(config), length = *size - sizeof config->identity;
+    unsigned char *old = malloc(length);
+    memcpy(old, bytes, 128);
+    memcpy(old + 128, bytes + 128 + sizeof config->identity, length - 128);
+    memcpy(old + 8, &version, sizeof version);
+    memcpy(old + 16, &length, sizeof length);
+    memcpy(old + 24, &identity, sizeof identity);
+    const uint32_t sum = (uint32_t)crc32(0, old + 16, (unsigned)length - 16);
+    memcpy(old + 12, &sum, sizeof sum);
+    *size = length;
+    return old;
+}
+
+START_TEST(checkpoints_of_version_1_are_read) {
+    struct train_config config = config_small();
+    struct record whole, rest;
+    struct trained now, then;
+    struct train_error error;
+    ck_assert_int_eq(record_run(&whole, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
+    size_t size = whole.size[1];
+    unsigned char *old = as_version_1(&config, whole.checkpoint[1], &size);
+    ck_assert_int_eq(trained_open(&config, whole.checkpoint[1], whole.size[1], &now, &error), TRAIN_FINISHED);
+    ck_assert_int_eq(trained_open(&config, old, size, &then, &error), TRAIN_FINISHED);
+    ck_assert_int_eq(memcmp(now.W, then.W, now.parameters * sizeof(float)), 0);
+    ck_assert_int_eq(memcmp(now.leak, then.leak, (size_t)now.units * sizeof(float)), 0);
+    trained_release(&now);
+    trained_release(&then);
+    ck_assert_int_eq(record_run(&rest, &config, 1, -1, TRAIN_GO, old, size), TRAIN_FINISHED);
+    last_same(&whole, &rest);
+    record_release(&rest);
+    config.identity[0]++;        /* no part of version 1 */
+    config.task.evidence.cues++; /* nor is a default of another task */
+    config.optimizer.momentum = 0.1;
+    ck_assert_int_eq(trained_open(&config, old, size, &then, &error), TRAIN_FINISHED);
+    trained_release(&then);
+    config.seed++;
+    ck_assert_int_eq(trained_open(&config, old, size, &then, &error), TRAIN_BAD_CHECKPOINT);
+    free(old);
+    record_release(&whole);
+}
+END_TEST
+
 START_TEST(a_loss_that_is_not_finite_ends_it) {
     struct train_config config = config_small();
     struct record record;
@@ -512,6 +558,7 @@ int main(void) {
     tcase_add_loop_test(tests, resumed_from_every_checkpoint_ends_the_same, 0, 5);
     tcase_add_test(tests, stopped_at_any_iteration_goes_on_the_same);
     tcase_add_test(tests, damaged_checkpoints_are_refused);
+    tcase_add_test(tests, checkpoints_of_version_1_are_read);
     tcase_add_test(tests, a_loss_that_is_not_finite_ends_it);
     tcase_add_test(tests, stop_when_ends_it);
     tcase_add_loop_test(tests, diagnostics_tell_the_truth_and_change_nothing, 0, 5);
