@@ -105,12 +105,8 @@ static void batch_work(void *user, int member, int members) {
     }
     if (!engine->want_gradient) {
         blocks_run_forward(engine, first, last);
-    } else if (engine->method == METHOD_FORWARD) {
-        blocks_run_traces(engine, first, last);
-    } else if (engine->method == METHOD_SENSITIVITIES) {
-        blocks_run_sensitivities(engine, first, last);
     } else {
-        blocks_run_reverse(engine, first, last);
+        method_table[engine->method]->run(engine, first, last);
     }
 }
 
@@ -136,8 +132,8 @@ static void reduce_work(void *user, int member, int members) {
     struct work work = {.stop = member == 0 ? caller_stopped : batch_stopped, .user = engine};
     double each = reduce_cost(engine);
     for (int k = from; k < to && !work_add(&work, each); k++) {
-        if (engine->method == METHOD_FORWARD && engine->form == FORWARD_MODES) {
-            traces_reduce(engine, k, engine->groups[0].total + (size_t)k * columns);
+        if (method_table[engine->method]->reduce) {
+            method_table[engine->method]->reduce(engine, k, engine->groups[0].total + (size_t)k * columns);
         }
         size_t offset = k < inputs      ? network->offset_Win + (size_t)k * n
                         : k < recurrent ? network->offset_b

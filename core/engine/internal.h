@@ -11,6 +11,17 @@
 #include "core/engine/engine.h"
 #include "core/rules/rules.h"
 
+/*
+ * Carves aligned arrays from one block; run once with base NULL to learn the size, then with the memory. A size that
+ * cannot be had makes `used` SIZE_BEYOND.
+ */
+struct carver {
+    unsigned char *base;
+    size_t used;
+};
+
+void *carve(struct carver *carver, size_t count, size_t size);
+
 /* Rows that wait for one outer product of the forward traces: s (rows, stride), g (rows, columns). */
 struct pending {
     float *s, *g;
@@ -182,20 +193,40 @@ bool blocks_forward_ring(struct engine *engine, int first_group, int last_group,
 /* Slot `slot` becomes slot 0. */
 void blocks_wrap(struct engine *engine, int first, int last, int slot);
 
-/* The forward pass of a member's groups, with the loss and without gradient; the same and the reverse recursion. */
+/* The forward pass of a member's groups, with the loss and without gradient. */
 void blocks_run_forward(struct engine *engine, int first_group, int last_group);
-void blocks_run_reverse(struct engine *engine, int first_group, int last_group);
+/* method_traces.c: sets up the modes from the averages, where weights have changed since. False when stopped: they are
+   then made at the next call. */
+bool engine_modes_prepare(struct engine *engine);
+
+/* What a plan counts with; multiply-adds. */
+struct plan_sizes {
+    double units, outputs, types, sources, steps, trials, losses; /* losses: steps that carry loss, at most */
+    double forward;                                               /* of a forward pass */
+    const struct rule_config *rule;
+    enum forward_form form;
+};
+/* Of one hop of credit in one trial. */
+double hop_cost(const struct rule_config *rule, double units, double types);
 
 /*
- * method_traces.c: sets up the modes from the averages, where weights have changed since. False when stopped: they are
- * then made at the next call. The forward pass and gradient of a member's groups.
+ * A way to a gradient: one file, at whose end stands its row. Members may be NULL where nothing is said otherwise.
+ * carve_history is memory that is made when first needed, since the traces fall back on the reverse recursion.
  */
-bool engine_modes_prepare(struct engine *engine);
-void blocks_run_traces(struct engine *engine, int first_group, int last_group);
-/* Adds to row k of the gradient (columns) what all units of a type share, from all groups; modprop only. */
-void traces_reduce(struct engine *engine, int k, float *row);
-/* method_sensitivities.c: the same by real-time recurrent learning. */
-void blocks_run_sensitivities(struct engine *engine, int first_group, int last_group);
+struct method {
+    const char *name, *name_in_segments;
+    bool (*applies)(enum forward_form form, bool equal_leaks); /* never NULL */
+    double (*cost)(const struct plan_sizes *sizes);            /* of a gradient; never NULL */
+    void (*carve_matrices)(struct carver *carver, struct engine *engine);
+    void (*carve_block)(struct carver *carver, struct engine *engine, struct block *block);
+    void (*carve_group)(struct carver *carver, struct engine *engine, struct group *group);
+    void (*carve_history)(struct carver *carver, struct engine *engine, struct block *block);
+    void (*run)(struct engine *engine, int first_group, int last_group); /* a member's groups; never NULL */
+    void (*reduce)(struct engine *engine, int k, float *row); /* adds to row k of the gradient what it keeps apart */
+};
+
+extern const struct method method_reverse, method_traces, method_sensitivities;
+extern const struct method *const method_table[]; /* by enum engine_method; METHOD_AUTO has none */
 
 /*
  * Seconds since *since by the engine's clock, added to *phase; *since becomes now. Only the member with group 0

@@ -3,6 +3,7 @@
  * limit; then the rule's credit d_t is computed from the last step to the first, and each TIME_BLOCK of steps becomes
  * one outer product. See engine.h.
  */
+#include <math.h>
 #include <string.h>
 
 #include "core/engine/internal.h"
@@ -132,7 +133,7 @@ static int segment_end(const struct engine *engine, int s) {
     return start + (left < engine->plan.segment_steps ? left : engine->plan.segment_steps);
 }
 
-void blocks_run_reverse(struct engine *engine, int first_group, int last_group) {
+static void blocks_run_reverse(struct engine *engine, int first_group, int last_group) {
     int first, last, length = engine->plan.segment_steps, segments = engine->segments;
     member_blocks(engine, first_group, last_group, &first, &last);
     double since = phase_begin(engine, first_group);
@@ -167,3 +168,59 @@ void blocks_run_reverse(struct engine *engine, int first_group, int last_group) 
         }
     }
 }
+
+/* ---- the method ---- */
+
+static bool reverse_applies(enum forward_form form, bool equal_leaks) {
+    (void)equal_leaks;
+    return form != FORWARD_SENSITIVITIES;
+}
+
+static double reverse_cost(const struct plan_sizes *s) {
+    double hops = rule_table[s->rule->type]->hops_at_loss ? s->losses : s->steps;
+    if (s->rule->taps > 0) {
+        hops = s->steps * fmin(s->rule->taps, s->losses);
+    }
+    double readout = s->losses * 2 * s->units * s->outputs;
+    return s->forward +
+           s->trials * (s->steps * s->sources * s->units + hops * hop_cost(s->rule, s->units, s->types) + readout);
+}
+
+static void reverse_block_carve(struct carver *carver, struct engine *engine, struct block *block) {
+    size_t rows = (size_t)engine->block_rows, columns = (size_t)engine->columns;
+    int steps_cut = rule_taps(&engine->rule);
+    block->history = carve(carver, ((size_t)engine->plan.segment_steps + 1) * rows, engine->stride * sizeof(float));
+    if (engine->segments > 1) {
+        block->snapshots = carve(carver, (size_t)engine->segments * 2 * rows * columns, sizeof(float));
+    }
+    block->d = carve(carver, rows * columns, sizeof(float));
+    block->gd = carve(carver, (size_t)TIME_BLOCK * rows * columns, sizeof(float));
+    block->a_next = carve(carver, rows * columns, sizeof(float));
+    if (rule_keeps_inner(&engine->rule)) {
+        block->m = carve(carver, rows * columns, sizeof(float));
+        block->gm[0] = carve(carver, rows * columns, sizeof(float));
+        block->gm[1] = carve(carver, rows * columns, sizeof(float));
+    }
+    /* a filter as long as the trial cuts nothing */
+    if (steps_cut > 0 && steps_cut < engine->options.steps - 1) {
+        size_t elements = rows * columns, taps = (size_t)steps_cut, size = filter_size(steps_cut, elements);
+        float *memory = carve(carver, size, sizeof(float));
+        int *age = carve(carver, taps, sizeof(int));
+        if (memory) {
+            block->filter = (struct filter){.taps = steps_cut,
+                                            .age = age,
+                                            .r = memory,
+                                            .q = memory + taps * elements,
+                                            .h = memory + 2 * taps * elements,
+                                            .scaled = memory + (2 * taps + 1) * elements,
+                                            .sum = memory + (2 * taps + 2) * elements};
+        }
+    }
+}
+
+const struct method method_reverse = {.name = "reverse recursion",
+                                      .name_in_segments = "reverse recursion, recomputed in segments",
+                                      .applies = reverse_applies,
+                                      .cost = reverse_cost,
+                                      .carve_history = reverse_block_carve,
+                                      .run = blocks_run_reverse};

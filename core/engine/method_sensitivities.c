@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "core/base/size.h"
 #include "core/engine/internal.h"
 
 static size_t sensitivity_size(const struct engine *engine) {
@@ -83,7 +84,7 @@ static void block_sensitivities_reset(struct engine *engine, struct block *block
     block->sensitivity_of_row[BLOCK_TRIALS] = block->sensitivities + (size_t)engine->block_rows * size;
 }
 
-void blocks_run_sensitivities(struct engine *engine, int first_group, int last_group) {
+static void blocks_run_sensitivities(struct engine *engine, int first_group, int last_group) {
     int first, last, steps = engine->options.steps;
     member_blocks(engine, first_group, last_group, &first, &last);
     double since = phase_begin(engine, first_group);
@@ -107,3 +108,24 @@ void blocks_run_sensitivities(struct engine *engine, int first_group, int last_g
         phase_end(engine, first_group, &since, &engine->phases.credit);
     }
 }
+
+static bool sensitivities_apply(enum forward_form form, bool equal_leaks) {
+    (void)equal_leaks;
+    return form == FORWARD_SENSITIVITIES;
+}
+
+static double sensitivities_cost(const struct plan_sizes *s) {
+    return s->forward + s->trials * s->steps * s->units * s->units * s->units * s->sources;
+}
+
+static void sensitivities_carve(struct carver *carver, struct engine *engine, struct block *block) {
+    size_t rows = (size_t)engine->block_rows;
+    block->sensitivities = carve(carver, size_times((rows + 1) * (size_t)engine->sources, sizeof(double)),
+                                 (size_t)engine->network->units * (size_t)engine->network->units);
+}
+
+const struct method method_sensitivities = {.name = "forward sensitivities",
+                                            .applies = sensitivities_apply,
+                                            .cost = sensitivities_cost,
+                                            .carve_block = sensitivities_carve,
+                                            .run = blocks_run_sensitivities};

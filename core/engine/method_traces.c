@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "core/base/eigen.h"
+#include "core/base/size.h"
 #include "core/engine/internal.h"
 
 #define CONDITION_MOST 300.0
@@ -311,7 +312,10 @@ static void shared_fold(struct engine *engine, struct group *group) {
     }
 }
 
-void traces_reduce(struct engine *engine, int k, float *row) {
+static void traces_reduce(struct engine *engine, int k, float *row) {
+    if (engine->form != FORWARD_MODES) {
+        return;
+    }
     const struct network *network = engine->network;
     int types = network->types;
     double *share = engine->shares + (size_t)k * (size_t)types;
@@ -369,7 +373,7 @@ static void group_traces(struct engine *engine, struct group *group, int t, int 
     }
 }
 
-void blocks_run_traces(struct engine *engine, int first_group, int last_group) {
+static void blocks_run_traces(struct engine *engine, int first_group, int last_group) {
     int first, last, steps = engine->options.steps;
     member_blocks(engine, first_group, last_group, &first, &last);
     double since = phase_begin(engine, first_group);
@@ -397,3 +401,71 @@ void blocks_run_traces(struct engine *engine, int first_group, int last_group) {
     }
     phase_end(engine, first_group, &since, &engine->phases.gradient);
 }
+
+/* ---- the method ---- */
+
+static bool traces_apply(enum forward_form form, bool equal_leaks) {
+    return equal_leaks && (form == FORWARD_ELIGIBILITY || form == FORWARD_NEIGHBOUR || form == FORWARD_MODES);
+}
+
+static int mode_traces(enum forward_form form, int types) {
+    return form == FORWARD_MODES ? types + 1 : 1;
+}
+
+static double traces_cost(const struct plan_sizes *s) {
+    double n = s->units, k = s->sources, types = s->types;
+    double outer = s->losses * k * n * (s->form == FORWARD_NEIGHBOUR ? 2 : 1), shared = 0;
+    /* sums by mode and by type, and V^-1 A: short rows, which run at about a third of a product's rate */
+    if (s->form == FORWARD_MODES) {
+        shared = 3 * s->losses * (2 * k * types + types * types);
+    }
+    double readout = s->losses * 2 * n * s->outputs;
+    return s->forward + s->trials * (s->steps * k * mode_traces(s->form, (int)types) + outer + shared +
+                                     s->losses * hop_cost(s->rule, n, types) + readout);
+}
+
+static void traces_carve_matrices(struct carver *carver, struct engine *engine) {
+    size_t types = (size_t)engine->network->types, square = size_times(types, types);
+    if (engine->form != FORWARD_MODES) {
+        return;
+    }
+    engine->modes = carve(carver, types, sizeof *engine->modes);
+    engine->vectors = carve(carver, square, sizeof(double));
+    engine->inverse_t = carve(carver, square, sizeof(double));
+    engine->shares = carve(carver, (size_t)engine->sources * types, sizeof(double));
+    engine->type_scratch = carve(carver, size_plus(square, types), 2 * sizeof(double));
+    size_t scratch = eigen_decompose_scratch_size((int)types);
+    engine->eigen_scratch = carve(carver, scratch > 0 ? scratch : SIZE_BEYOND, 1);
+}
+
+static void traces_carve_block(struct carver *carver, struct engine *engine, struct block *block) {
+    size_t rows = (size_t)engine->block_rows, columns = (size_t)engine->columns;
+    block->traces = carve(carver, (size_t)mode_traces(engine->form, engine->network->types) * rows,
+                          engine->stride * sizeof(float));
+    block->eps_before = carve(carver, rows, engine->stride * sizeof(float));
+    block->d = carve(carver, rows * columns, sizeof(float));
+    block->a_next = carve(carver, rows * columns, sizeof(float));
+    block->projected = carve(carver, rows * (size_t)engine->network->types, sizeof(float));
+    block->turned = carve(carver, rows * (size_t)engine->network->types, sizeof(float));
+    block->sums = carve(carver, (size_t)engine->network->types, sizeof(double));
+    block->pending.capacity = TIME_BLOCK * engine->block_rows;
+    block->pending.s = carve(carver, (size_t)block->pending.capacity, engine->stride * sizeof(float));
+    block->pending.g = carve(carver, (size_t)block->pending.capacity * columns, sizeof(float));
+}
+
+static void traces_carve_group(struct carver *carver, struct engine *engine, struct group *group) {
+    if (engine->form != FORWARD_MODES) {
+        return;
+    }
+    group->shared = carve(carver, 2 * (size_t)engine->network->types, engine->stride * sizeof(float));
+    group->shared_total = carve(carver, 2 * (size_t)engine->network->types, engine->stride * sizeof(double));
+}
+
+const struct method method_traces = {.name = "forward traces",
+                                     .applies = traces_apply,
+                                     .cost = traces_cost,
+                                     .carve_matrices = traces_carve_matrices,
+                                     .carve_block = traces_carve_block,
+                                     .carve_group = traces_carve_group,
+                                     .run = blocks_run_traces,
+                                     .reduce = traces_reduce};

@@ -15,31 +15,17 @@
 #include "core/engine/internal.h"
 
 #define CARVE_ALIGN 64
+const struct method *const method_table[] = {[METHOD_AUTO] = NULL,
+                                             [METHOD_REVERSE] = &method_reverse,
+                                             [METHOD_FORWARD] = &method_traces,
+                                             [METHOD_SENSITIVITIES] = &method_sensitivities};
+
 #define HISTORY_CACHED (32 * 1024 * 1024) /* bytes */
 
-/*
- * Carves aligned arrays from one block; run once with base NULL to learn the size, then with the memory. A size that
- * cannot be had makes `used` SIZE_BEYOND.
- */
-struct carver {
-    unsigned char *base;
-    size_t used;
-};
-
-static void *carve(struct carver *carver, size_t count, size_t size) {
+void *carve(struct carver *carver, size_t count, size_t size) {
     void *at = carver->base ? carver->base + carver->used : NULL;
     carver->used = size_plus(carver->used, size_aligned(size_times(count, size), CARVE_ALIGN));
     return at;
-}
-
-/* Whether the traces of method_traces.c compute the rule's gradient. */
-static bool has_forward_form(const struct rule_config *rule, bool equal_leaks) {
-    enum forward_form form = rule_forward(rule);
-    return equal_leaks && form != FORWARD_NONE && form != FORWARD_SENSITIVITIES;
-}
-
-static int mode_traces(enum forward_form form, int types) {
-    return form == FORWARD_MODES ? types + 1 : 1;
 }
 
 /* Steps that carry loss, at most. */
@@ -47,7 +33,7 @@ static double loss_steps(const struct engine_options *options) {
     return (double)(options->steps - options->mask_from);
 }
 
-static double hop_cost(const struct rule_config *rule, double units, double types) {
+double hop_cost(const struct rule_config *rule, double units, double types) {
     if (!rule_table[rule->type]->uses_hop) {
         return 0;
     }
@@ -55,30 +41,20 @@ static double hop_cost(const struct rule_config *rule, double units, double type
     return rule_is_low_rank(rule) ? units * padded_types + types * units : units * units;
 }
 
-static void costs_estimate(int units, int inputs, int outputs, int types, bool bias,
-                           const struct engine_options *options, double *forward, double *by_reverse,
-                           double *by_traces) {
-    double n = units, k = (double)inputs + bias + n, o = outputs, steps = options->steps, trials = options->trials,
-           losses = loss_steps(options);
-    *forward = trials * (steps * k * n + losses * n * o);
-    if (!options->rule) {
-        return;
-    }
-    enum forward_form form = rule_forward(options->rule);
-    double hops = rule_table[options->rule->type]->hops_at_loss ? losses : steps;
-    if (options->rule->taps > 0) {
-        hops = steps * fmin(options->rule->taps, losses);
-    }
-    double readout = losses * 2 * n * o;
-    *by_reverse = *forward + trials * (steps * k * n + hops * hop_cost(options->rule, n, types) + readout);
-    int traces = mode_traces(form, types);
-    double outer = losses * k * n * (form == FORWARD_NEIGHBOUR ? 2 : 1), shared = 0;
-    /* sums by mode and by type, and V^-1 A: short rows, which run at about a third of a product's rate */
-    if (form == FORWARD_MODES) {
-        shared = 3 * losses * (2 * k * types + (double)types * types);
-    }
-    *by_traces = *forward +
-                 trials * (steps * k * traces + outer + shared + losses * hop_cost(options->rule, n, types) + readout);
+static struct plan_sizes sizes_make(int units, int inputs, int outputs, int types, bool bias,
+                                    const struct engine_options *options) {
+    struct plan_sizes sizes = {.units = units,
+                               .outputs = outputs,
+                               .types = types,
+                               .sources = (double)inputs + bias + units,
+                               .steps = options->steps,
+                               .trials = options->trials,
+                               .losses = loss_steps(options),
+                               .rule = options->rule,
+                               .form = options->rule ? rule_forward(options->rule) : FORWARD_NONE};
+    sizes.forward = sizes.trials *
+                    (sizes.steps * sizes.sources * sizes.units + sizes.losses * sizes.units * sizes.outputs);
+    return sizes;
 }
 
 static int trials_rows(int trials) {
@@ -172,21 +148,21 @@ static void engine_sizes(struct engine *engine, int units, int inputs, int types
 
 /* `history`: bytes that the reverse recursion would keep */
 static enum engine_method method_choose(bool equal_leaks, const struct engine_options *options,
-                                        const struct engine_plan *plan, double history, double by_reverse,
-                                        double by_traces) {
+                                        const struct plan_sizes *sizes, bool recomputes, double history) {
     if (!options->rule) {
         return METHOD_FORWARD;
     }
-    if (rule_forward(options->rule) == FORWARD_SENSITIVITIES) {
+    if (!method_table[METHOD_REVERSE]->applies(sizes->form, equal_leaks)) {
         return METHOD_SENSITIVITIES;
     }
-    if (!has_forward_form(options->rule, equal_leaks)) {
+    if (!method_table[METHOD_FORWARD]->applies(sizes->form, equal_leaks)) {
         return METHOD_REVERSE;
     }
     if (options->method != METHOD_AUTO) {
         return options->method;
     }
-    bool recomputes = plan->segment_steps < options->steps;
+    double by_reverse = method_table[METHOD_REVERSE]->cost(sizes),
+           by_traces = method_table[METHOD_FORWARD]->cost(sizes);
     /*
      * some more arithmetic is a fair price for history that need not be written and read, more where it is beyond the
      * caches
@@ -227,22 +203,14 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
         return false;
     }
     struct engine_plan made = {0};
-    double by_reverse = 0, by_traces = 0;
-    costs_estimate(units, inputs, outputs, types, bias, options, &made.forward_multiply_adds, &by_reverse, &by_traces);
+    struct plan_sizes sizes = sizes_make(units, inputs, outputs, types, bias, options);
     made.segment_steps = segment_choose(units, inputs, bias, options);
-    made.method = method_choose(equal_leaks, options, &made,
-                                history_bytes(units, inputs, bias, options->trials, options->steps), by_reverse,
-                                by_traces);
-    if (made.method == METHOD_REVERSE && made.segment_steps < options->steps) {
-        by_reverse += made.forward_multiply_adds;
-    }
-    made.multiply_adds = made.method == METHOD_FORWARD ? by_traces : by_reverse;
-    if (!options->rule) {
-        made.multiply_adds = made.forward_multiply_adds;
-    }
-    if (made.method == METHOD_SENSITIVITIES) {
-        double n = units, k = (double)inputs + bias + n;
-        made.multiply_adds = made.forward_multiply_adds + (double)options->trials * options->steps * n * n * n * k;
+    made.method = method_choose(equal_leaks, options, &sizes, made.segment_steps < options->steps,
+                                history_bytes(units, inputs, bias, options->trials, options->steps));
+    made.forward_multiply_adds = sizes.forward;
+    made.multiply_adds = options->rule ? method_table[made.method]->cost(&sizes) : sizes.forward;
+    if (options->rule && made.method == METHOD_REVERSE && made.segment_steps < options->steps) {
+        made.multiply_adds += made.forward_multiply_adds;
     }
     sources_cost_add(inputs, options, &made);
     made.multiply_adds += options->rule ? load_cost(units, inputs, outputs, types, bias, options, &made) : 0;
@@ -286,29 +254,14 @@ static void engine_sizes(struct engine *engine, int units, int inputs, int types
 static void block_carve(struct carver *carver, struct engine *engine, struct block *block) {
     size_t rows = (size_t)engine->block_rows, columns = (size_t)engine->columns,
            outputs = (size_t)engine->network->outputs;
-    bool forward_form = engine->has_rule && engine->plan.method == METHOD_FORWARD;
     block->v = carve(carver, rows * columns, sizeof(float));
     block->y = carve(carver, rows * outputs, sizeof(float));
     block->err = carve(carver, rows * outputs, sizeof(float));
     block->a = carve(carver, rows * columns, sizeof(float));
     block->thin = carve(carver, rows * (size_t)engine->type_columns, sizeof(float));
     block->history = carve(carver, (TIME_BLOCK + 1) * rows, engine->stride * sizeof(float));
-    if (forward_form) {
-        block->traces = carve(carver, (size_t)mode_traces(engine->form, engine->network->types) * rows,
-                              engine->stride * sizeof(float));
-        block->eps_before = carve(carver, rows, engine->stride * sizeof(float));
-        block->d = carve(carver, rows * columns, sizeof(float));
-        block->a_next = carve(carver, rows * columns, sizeof(float));
-        block->projected = carve(carver, rows * (size_t)engine->network->types, sizeof(float));
-        block->turned = carve(carver, rows * (size_t)engine->network->types, sizeof(float));
-        block->sums = carve(carver, (size_t)engine->network->types, sizeof(double));
-        block->pending.capacity = TIME_BLOCK * engine->block_rows;
-        block->pending.s = carve(carver, (size_t)block->pending.capacity, engine->stride * sizeof(float));
-        block->pending.g = carve(carver, (size_t)block->pending.capacity * columns, sizeof(float));
-    }
-    if (engine->plan.method == METHOD_SENSITIVITIES) {
-        block->sensitivities = carve(carver, size_times((rows + 1) * (size_t)engine->sources, sizeof(double)),
-                                     (size_t)engine->network->units * (size_t)engine->network->units);
+    if (engine->has_rule && method_table[engine->plan.method]->carve_block) {
+        method_table[engine->plan.method]->carve_block(carver, engine, block);
     }
 }
 
@@ -340,14 +293,8 @@ static void matrices_carve(struct carver *carver, struct engine *engine) {
         engine->sum_matrix = carve(carver, units * units, sizeof(float));
         engine->averages = carve(carver, square, 2 * sizeof(double));
     }
-    if (engine->form == FORWARD_MODES && engine->plan.method == METHOD_FORWARD) {
-        engine->modes = carve(carver, types, sizeof *engine->modes);
-        engine->vectors = carve(carver, square, sizeof(double));
-        engine->inverse_t = carve(carver, square, sizeof(double));
-        engine->shares = carve(carver, (size_t)engine->sources * types, sizeof(double));
-        engine->type_scratch = carve(carver, size_plus(square, types), 2 * sizeof(double));
-        size_t scratch = eigen_decompose_scratch_size((int)types);
-        engine->eigen_scratch = carve(carver, scratch > 0 ? scratch : SIZE_BEYOND, 1);
+    if (method_table[engine->plan.method]->carve_matrices) {
+        method_table[engine->plan.method]->carve_matrices(carver, engine);
     }
 }
 
@@ -358,9 +305,8 @@ static void group_carve(struct carver *carver, struct engine *engine, struct gro
     group->bout = carve(carver, outputs, sizeof(double));
     group->psi = carve(carver, columns, sizeof(float));
     group->psi_total = carve(carver, columns, sizeof(double));
-    if (engine->form == FORWARD_MODES && engine->plan.method == METHOD_FORWARD) {
-        group->shared = carve(carver, 2 * (size_t)engine->network->types, engine->stride * sizeof(float));
-        group->shared_total = carve(carver, 2 * (size_t)engine->network->types, engine->stride * sizeof(double));
+    if (engine->has_rule && method_table[engine->plan.method]->carve_group) {
+        method_table[engine->plan.method]->carve_group(carver, engine, group);
     }
 }
 
@@ -399,40 +345,8 @@ static void memory_carve(struct carver *carver, struct engine *engine) {
     engine->trial_correct = carve(carver, (size_t)engine->options.trials, sizeof(double));
 }
 
-static void reverse_block_carve(struct carver *carver, struct engine *engine, struct block *block) {
-    size_t rows = (size_t)engine->block_rows, columns = (size_t)engine->columns;
-    int steps_cut = rule_taps(&engine->rule);
-    block->history = carve(carver, ((size_t)engine->plan.segment_steps + 1) * rows, engine->stride * sizeof(float));
-    if (engine->segments > 1) {
-        block->snapshots = carve(carver, (size_t)engine->segments * 2 * rows * columns, sizeof(float));
-    }
-    block->d = carve(carver, rows * columns, sizeof(float));
-    block->gd = carve(carver, (size_t)TIME_BLOCK * rows * columns, sizeof(float));
-    block->a_next = carve(carver, rows * columns, sizeof(float));
-    if (rule_keeps_inner(&engine->rule)) {
-        block->m = carve(carver, rows * columns, sizeof(float));
-        block->gm[0] = carve(carver, rows * columns, sizeof(float));
-        block->gm[1] = carve(carver, rows * columns, sizeof(float));
-    }
-    /* a filter as long as the trial cuts nothing */
-    if (steps_cut > 0 && steps_cut < engine->options.steps - 1) {
-        size_t elements = rows * columns, taps = (size_t)steps_cut, size = filter_size(steps_cut, elements);
-        float *memory = carve(carver, size, sizeof(float));
-        int *age = carve(carver, taps, sizeof(int));
-        if (memory) {
-            block->filter = (struct filter){.taps = steps_cut,
-                                            .age = age,
-                                            .r = memory,
-                                            .q = memory + taps * elements,
-                                            .h = memory + 2 * taps * elements,
-                                            .scaled = memory + (2 * taps + 1) * elements,
-                                            .sum = memory + (2 * taps + 2) * elements};
-        }
-    }
-}
-
 static void reverse_carve(struct carver *carver, struct engine *engine) {
-    blocks_carve(carver, engine, reverse_block_carve);
+    blocks_carve(carver, engine, method_table[METHOD_REVERSE]->carve_history);
 }
 
 static void bias_fill(struct engine *engine, struct block *block, size_t slots) {
@@ -638,14 +552,6 @@ enum engine_method engine_method_used(const struct engine *engine) {
 }
 
 const char *engine_method_name(enum engine_method method, bool segmented) {
-    switch (method) {
-    case METHOD_FORWARD:
-        return "forward traces";
-    case METHOD_SENSITIVITIES:
-        return "forward sensitivities";
-    case METHOD_AUTO:
-    case METHOD_REVERSE:
-        break;
-    }
-    return segmented ? "reverse recursion, recomputed in segments" : "reverse recursion";
+    const struct method *row = method_table[method == METHOD_AUTO ? METHOD_REVERSE : method];
+    return segmented && row->name_in_segments ? row->name_in_segments : row->name;
 }
