@@ -1,5 +1,5 @@
 /*
- * The command line by tables: what a command takes is said once (struct command), and parsing, help, completion and the
+ * The command line by tables: what a command takes stands once (struct command), and parsing, help, completion and the
  * manual page all read it there. Rejected: getopt_long, a second list of the same names whose messages name no
  * constraint.
  */

@@ -2,7 +2,7 @@
  * modpropd: reads its configuration, puts the parts together, runs the loop, and takes the parts down in order.
  *
  * Exit status: 0 after SIGTERM or SIGINT, 1 for a failure at run time, 2 for bad usage or configuration; a failure is
- * always told in one sentence on standard error. Standard output carries the ready line and nothing else.
+ * always reported in one sentence on standard error. Standard output carries the ready line and nothing else.
  */
 #include <errno.h>
 #include <fcntl.h>

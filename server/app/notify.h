@@ -1,5 +1,5 @@
 /*
- * What a service manager is told (sd_notify's protocol: datagrams to the socket that NOTIFY_SOCKET names). Without that
+ * Messages to a service manager (sd_notify's protocol: datagrams to the socket that NOTIFY_SOCKET names). Without that
  * variable nothing happens. Written here because it is twenty lines and libsystemd is a large dependency for them.
  */
 #ifndef MODPROP_SERVER_NOTIFY_H

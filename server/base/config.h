@@ -5,7 +5,7 @@
  * the file that --config names (lines `key = value`, # starts a comment). Version 0.1 read MODPROP_NAME, which is the
  * clients' prefix: it is still read where no client has a variable of that name, with a warning. Flags win over the
  * environment, the environment over the file, the file over the default. Everything is checked before anything is
- * opened; what is wrong is said in one sentence that names the flag, the variable or the file's line, and the
+ * opened; what is wrong is reported in one sentence that names the flag, the variable or the file's line, and the
  * constraint.
  */
 #ifndef MODPROP_SERVER_CONFIG_H

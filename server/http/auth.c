@@ -2,7 +2,7 @@
  * Tokens and rates: see auth.h.
  *
  * A token shown is hashed and compared with every line, each in constant time and without an early end, so that the
- * time taken tells nothing of which line came close. Neither a token nor its hash is ever logged. Rates are token
+ * time taken does not show which line came close. Neither a token nor its hash is ever logged. Rates are token
  * buckets in a table of fixed size: a flood of addresses overwrites old buckets instead of growing the daemon.
  */
 #include "server/http/auth.h"

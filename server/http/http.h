@@ -63,7 +63,7 @@ struct request {
     char parameter[136];
     const char *type;
     char identity[72];        /* name of the token that was shown; "" */
-    const char *allow_origin; /* the Origin to be told that it may read the answer; NULL */
+    const char *allow_origin; /* the Origin that may read the answer; NULL */
     bool may_gzip;            /* the client takes gzip */
     bool close;               /* close the connection after the answer */
     bool crowded;             /* more connections than the limit: only probes are to be answered */
@@ -134,7 +134,7 @@ size_t http_cut(struct http *http, bool (*keep)(void *user, const struct request
 /* Whom the request is for, as host[:port]: its target's where that names one, else the Host header's; NULL: neither. */
 const char *http_host(const struct request *request);
 
-/* The value of a header of the request, without blanks around it, or NULL. http_header_count tells how often it was
+/* The value of a header of the request, without blanks around it, or NULL. http_header_count says how often it was
  * sent. */
 const char *http_header(const struct request *request, const char *name);
 size_t http_header_count(const struct request *request, const char *name);
@@ -147,7 +147,7 @@ void http_body_keep(struct request *request, size_t limit);
 void http_body_sink(struct request *request, uint64_t limit, const struct body_sink *sink, void *user);
 /* True where `address` (a literal) is the one of this host at which the request came in. */
 bool http_is_local(const struct request *request, const char *address);
-/* Content-Length, or -1 where the length is not told. */
+/* Content-Length, or -1 where no length was sent. */
 int64_t http_body_length(const struct request *request);
 
 /* A header of the answer, set before the answer is. */

@@ -12,7 +12,7 @@
 #include "server/http/tls.h"
 
 #define REPLY_HEADERS_MAX 16
-#define RESERVED_CONNECTIONS 64 /* above our limit: probes, and clients that are told 503 */
+#define RESERVED_CONNECTIONS 64 /* above our limit: probes, and clients that are answered 503 */
 
 struct request_state;
 

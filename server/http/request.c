@@ -786,7 +786,7 @@ void http_problem(struct request *request, int status, const char *format, ...) 
     if (http_is_answered(request)) {
         return;
     }
-    (void)json_memory_short(); /* of something else */
+    (void)json_memory_short(); /* forgets what happened before */
     json_t *problem = json_pack("{s:s, s:s, s:i, s:o}", "type", "about:blank", "title", http_status_text(status),
                                 "status", status, "detail",
                                 json_string_of(detail)); /* it may quote bytes that are no UTF-8 */

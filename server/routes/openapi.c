@@ -140,7 +140,7 @@ static json_t *success_content(const struct route *route) {
 }
 
 /*
- * What may be called with the id or name that this answer tells: the routes whose path has it as its parameter. NULL:
+ * What may be called with the id or name in this answer: the routes whose path has it as its parameter. NULL:
  * nothing.
  */
 static json_t *links_of(const struct route *route) {

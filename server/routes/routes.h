@@ -24,7 +24,7 @@ struct route {
     const char *name; /* for metrics */
     enum http_method method;
     const char *path; /* {x} is one segment, handed over in request->parameter */
-    /* Parameters behind the ?, which the handler reads, as the OpenAPI document tells them: name:type, parted by
+    /* Parameters behind the ?, which the handler reads, as the OpenAPI document shows them: name:type, parted by
      * spaces; integer:low:high, boolean, string, status, task, rule, or words parted by |. NULL: none, and one that is
      * given is a fault. */
     const char *query;
