@@ -595,13 +595,12 @@ static int version_put(struct catalog *catalog, const char *name, const char *ow
 }
 
 int catalog_put(struct catalog *catalog, const char *name, const char *owner, const char *upload,
-                const struct dataset_patience *patience, char error[DATASET_ERROR_BYTES]) {
-    struct dataset_info info;
+                const struct dataset_patience *patience, struct dataset_info *info, char error[DATASET_ERROR_BYTES]) {
     int status = 500;
-    switch (dataset_check(upload, true, patience, &info, error)) {
+    switch (dataset_check(upload, true, patience, info, error)) {
     case DATASET_SOUND:
         pthread_mutex_lock(&catalog->files);
-        status = version_put(catalog, name, owner, upload, &info, error);
+        status = version_put(catalog, name, owner, upload, info, error);
         pthread_mutex_unlock(&catalog->files);
         break;
     case DATASET_REFUSED:

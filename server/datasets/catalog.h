@@ -99,10 +99,11 @@ int catalog_upload_open(const struct catalog *catalog, char path[SHELF_PATH_BYTE
 
 /*
  * Checks an uploaded file, makes it durable and the newest version of the name. The file at `upload` is gone either
- * way. 201 the name is new, 200 it has another version or the same one again; else 422, 507 or 500 with a sentence.
+ * way. 201 the name is new, 200 it has another version or the same one again; *info is then the file's, whatever has
+ * become of the name meanwhile. Else 422, 507 or 500 with a sentence.
  */
 int catalog_put(struct catalog *catalog, const char *name, const char *owner, const char *upload,
-                const struct dataset_patience *patience, char error[DATASET_ERROR_BYTES]);
+                const struct dataset_patience *patience, struct dataset_info *info, char error[DATASET_ERROR_BYTES]);
 /* Removes the name. Its versions stay while anybody holds them. 204, 404 or 500. */
 int catalog_remove(struct catalog *catalog, const char *name, char error[DATASET_ERROR_BYTES]);
 

@@ -47,11 +47,11 @@ static json_t *version_document(const struct catalog_version *version, bool newe
                      (json_int_t)version->holders, "put_by", version->owner);
 }
 
-static json_t *dataset_document(const struct catalog_dataset *dataset) {
-    const struct catalog_version *newest = &dataset->versions[0];
-    const struct dataset_info *info = &newest->info;
+/* `shown`: the version that the document is about; the newest, but for the answer to a PUT that was overtaken. */
+static json_t *dataset_document(const struct catalog_dataset *dataset, const struct catalog_version *shown) {
+    const struct dataset_info *info = &shown->info;
     char created[TIME_TEXT_BYTES], self[128], jobs[128];
-    time_text(newest->created, created);
+    time_text(shown->created, created);
     snprintf(self, sizeof self, "/v1/datasets/%s", dataset->name);
     snprintf(jobs, sizeof jobs, "/v1/datasets/%s/jobs", dataset->name);
     json_t *versions = json_array();
@@ -112,30 +112,36 @@ static void document_write(struct computation *computation, json_t *document) {
     json_decref(document);
 }
 
-/* A dataset that was put: somebody else may have deleted it by now. */
-static void dataset_write(struct dataset_work *work) {
+/* A version that was put; by now the name may have another one, or be gone. */
+static void version_write(struct dataset_work *work, const struct dataset_info *info) {
     struct catalog_dataset *dataset = calloc(1, sizeof *dataset);
-    bool found = dataset != NULL && catalog_find(work->computation.server->catalog, work->name, dataset);
-    if (found) {
-        document_write(&work->computation, dataset_document(dataset));
-    } else {
-        computation_fail(&work->computation, dataset == NULL ? 503 : 404, "%s",
-                         dataset == NULL ? "there is no memory for this answer now"
-                                         : "the dataset was stored and deleted again meanwhile");
+    struct catalog_version shown = {.info = *info, .created = clock_unix_milliseconds()};
+    if (dataset == NULL) {
+        computation_fail(&work->computation, 503, "there is no memory for this answer now");
+        return;
     }
+    memcpy(dataset->name, work->name, sizeof dataset->name);
+    (void)catalog_find(work->computation.server->catalog, work->name, dataset);
+    for (size_t i = 0; i < dataset->count && i < CATALOG_VERSIONS_SHOWN; i++) {
+        if (strcmp(dataset->versions[i].info.sha256, info->sha256) == 0) {
+            shown = dataset->versions[i];
+        }
+    }
+    document_write(&work->computation, dataset_document(dataset, &shown));
     free(dataset);
 }
 
 static void work_put(struct computation *computation) {
     struct dataset_work *work = (struct dataset_work *)computation; /* its first member */
     const struct dataset_patience patience = {.stopped = lane_is_stopped, .user = computation};
+    struct dataset_info info;
     char error[DATASET_ERROR_BYTES] = "";
     int status = catalog_put(computation->server->catalog, work->name, computation->request->identity, work->path,
-                             &patience, error);
+                             &patience, &info, error);
     work->path[0] = '\0'; /* the file is no longer ours */
     if (status < 300) {
         computation->status = status;
-        dataset_write(work);
+        version_write(work, &info);
     } else {
         computation_fail(computation, status, "%s", error);
     }
@@ -302,7 +308,7 @@ static void reply_download(struct server *server, struct request *request, const
 void route_dataset(struct server *server, struct request *request) {
     struct catalog_dataset *dataset = dataset_read(server, request);
     if (dataset != NULL && strcmp(request->type, "application/json") == 0) {
-        http_reply_json(request, 200, dataset_document(dataset));
+        http_reply_json(request, 200, dataset_document(dataset, &dataset->versions[0]));
     } else if (dataset != NULL) {
         reply_download(server, request, &dataset->versions[0].info);
     }
@@ -349,7 +355,7 @@ void route_dataset_jobs(struct server *server, struct request *request) {
 }
 
 static void list_add(void *user, const struct catalog_dataset *dataset) {
-    json_array_append_new(user, dataset_document(dataset));
+    json_array_append_new(user, dataset_document(dataset, &dataset->versions[0]));
 }
 
 /* In a lane: a page may be a megabyte. */

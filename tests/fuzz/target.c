@@ -255,7 +255,7 @@ static void use_checkpoint(const struct checkpointed *job, const unsigned char *
     struct train_error error;
     if (trained_open(&job->spec.config, bytes, size, &trained, &error) == TRAIN_FINISHED) {
         struct writer writer = {.write = discard};
-        weights_write_json(&writer, &trained, "job", "0", false);
+        weights_write_json(&writer, &trained, NULL, "job", "0", false);
         trained_release(&trained);
     }
     checkpoint_read(&job->spec.config, bytes, size, &state, &job->arrays, &error);

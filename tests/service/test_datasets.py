@@ -524,3 +524,22 @@ def test_a_submission_and_a_replacement_at_once(daemon, initial):
         assert len(weights["Win"]) == digests[job["task"]["sha256"]]
         manifest = daemon.get(f"/v1/jobs/{job['id']}/manifest").json()
         assert manifest["dataset_sha256"] == job["task"]["sha256"] == manifest["config"]["task"]["sha256"]
+
+
+def test_an_answer_is_about_what_was_put(daemon):
+    """Four clients put four contents under one name at once: each hears of its own."""
+    bodies = [wide(2, seed=seed) for seed in range(4)]
+    for _ in range(5):
+        answers = {}
+        threads = [
+            threading.Thread(target=lambda a, b: a.update({digest(b): put(daemon, "a", b)}), args=(answers, body))
+            for body in bodies
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert all(answer.json()["sha256"] == sha256 for sha256, answer in answers.items())
+        assert sum(answer.status_code == 201 for answer in answers.values()) == 1
+        assert daemon.request("DELETE", "/v1/datasets/a").status_code == 204
+    wait_until(lambda: stored(daemon) == [])
