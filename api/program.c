@@ -8,11 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-void program_hold_standard_descriptors(void) {
+static void hold_standard_descriptors(void) {
     for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++) {
         if (fcntl(descriptor, F_GETFD) >= 0) {
             continue;
@@ -24,6 +25,11 @@ void program_hold_standard_descriptors(void) {
         }
         (void)opened;
     }
+}
+
+void program_begin(void) {
+    hold_standard_descriptors();
+    signal(SIGXFSZ, SIG_IGN); /* beyond the limit of file sizes (ulimit -f) a write fails instead, and says so */
 }
 
 char *program_read_file(const char *path, size_t limit, size_t *size) {

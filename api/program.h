@@ -7,11 +7,11 @@
 #include <stddef.h>
 
 /*
- * Takes the numbers 0, 1 and 2 where they were closed (`<&-`), so that no file opened later gets one of them and
- * receives what is meant for a terminal. Reading and writing there go on failing with EBADF. Call it before anything is
- * opened.
+ * Call it before anything is opened. Takes the numbers 0, 1 and 2 where they were closed (`<&-`), so that no file
+ * opened later gets one of them and receives what is meant for a terminal; reading and writing there go on failing with
+ * EBADF. Ignores SIGXFSZ: a file that has reached the limit (ulimit -f) is an error of write(2), not the program's end.
  */
-void program_hold_standard_descriptors(void);
+void program_begin(void);
 
 /*
  * The bytes of a file of at most `limit`, 0-ended behind *size bytes; the caller frees it. NULL with errno (EFBIG: it

@@ -44,7 +44,7 @@ static bool has_word(int count, char **words, const char *word) {
 int main(int count, char **words) {
     struct cli cli = {.json = has_word(count, words, "--json")};
     bool colour = !has_word(count, words, "--no-color");
-    program_hold_standard_descriptors();
+    program_begin();
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C");
     memory_begin();

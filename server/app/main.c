@@ -372,7 +372,7 @@ static int read_configuration(struct server *server, int count, char **arguments
 
 int main(int count, char **arguments) {
     static struct server server;
-    program_hold_standard_descriptors();
+    program_begin();
     signal(SIGPIPE, SIG_IGN); /* a client that is gone is an error of write(2), not the daemon's end */
     umask(0077);
     json_memory_watch();

@@ -117,6 +117,7 @@ struct store_reader *store_reader_open(const char *directory, char error[STORE_E
         return NULL;
     }
     sqlite3_busy_timeout(reader->database, 5000);
+    schema_distrust(reader->database);
     int version = schema_version(reader->database);
     if (version != SCHEMA_VERSION) {
         snprintf(error, STORE_ERROR_BYTES, "the database %.300s %s", path,
@@ -620,16 +621,42 @@ static bool pages_copy(sqlite3 *from, const char *path, char error[STORE_ERROR_B
 }
 
 /*
- * The file under its final name, durable. link() and not rename(): it does not replace what somebody put there
- * meanwhile.
+ * Gives the file its final name without replacing what somebody put there meanwhile: by a link, or where the file
+ * system has none, by a renaming that refuses; at the least by a name that was taken before.
  */
+static bool file_name(const char *temporary, const char *file) {
+    if (link(temporary, file) == 0) {
+        return true;
+    }
+    if (errno == EEXIST) {
+        return false;
+    }
+    if (renameat2(AT_FDCWD, temporary, AT_FDCWD, file, RENAME_NOREPLACE) == 0) {
+        return true;
+    }
+    if (errno != EINVAL && errno != ENOSYS) {
+        return false;
+    }
+    int taken = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (taken < 0) {
+        return false;
+    }
+    close(taken);
+    bool named = rename(temporary, file) == 0;
+    if (!named) {
+        (void)unlink(file);
+    }
+    return named;
+}
+
+/* The file under its final name, durable. */
 static bool file_publish(const char *temporary, const char *file, char error[STORE_ERROR_BYTES]) {
     char folder[4096];
     snprintf(folder, sizeof folder, "%s", file);
     char *slash = strrchr(folder, '/');
     snprintf(slash == NULL ? folder : slash + 1, 2, "%s", slash == NULL ? "." : "");
     int copy = open(temporary, O_RDONLY | O_CLOEXEC), directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool done = copy >= 0 && directory >= 0 && fsync(copy) == 0 && link(temporary, file) == 0 && fsync(directory) == 0;
+    bool done = copy >= 0 && directory >= 0 && fsync(copy) == 0 && file_name(temporary, file) && fsync(directory) == 0;
     if (!done) {
         snprintf(error, STORE_ERROR_BYTES, "cannot write %.300s: %s", file, strerror(errno));
     }
@@ -640,6 +667,16 @@ static bool file_publish(const char *temporary, const char *file, char error[STO
         close(directory);
     }
     return done;
+}
+
+/* The copy under its temporary name, and what SQLite may have beside it. */
+static void copy_remove(const char *temporary) {
+    static const char *const ends[] = {"", "-journal", "-wal", "-shm"};
+    char path[4096 + 16];
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        snprintf(path, sizeof path, "%s%s", temporary, ends[i]);
+        (void)unlink(path);
+    }
 }
 
 bool store_backup(const char *directory, const char *file, char error[STORE_ERROR_BYTES]) {
@@ -656,11 +693,11 @@ bool store_backup(const char *directory, const char *file, char error[STORE_ERRO
     if (reader == NULL) {
         return false;
     }
-    (void)unlink(temporary);
+    copy_remove(temporary);
     mode_t kept = umask(0077);
     bool done = pages_copy(reader->database, temporary, error) && file_publish(temporary, file, error);
     umask(kept);
-    (void)unlink(temporary);
+    copy_remove(temporary);
     store_reader_close(reader);
     return done;
 }

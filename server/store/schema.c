@@ -95,6 +95,12 @@ static const struct {
     {5, "CREATE TABLE purges (job TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;"},
 };
 
+void schema_distrust(sqlite3 *database) {
+    sqlite3_db_config(database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(database, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_exec(database, "PRAGMA cell_size_check=ON", NULL, NULL, NULL);
+}
+
 int schema_version(sqlite3 *database) {
     sqlite3_stmt *statement = NULL;
     int version = -1;

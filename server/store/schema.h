@@ -10,6 +10,12 @@
 
 #define SCHEMA_VERSION 7
 
+/*
+ * A database may be damaged or made by somebody else: its schema runs no functions, nothing can turn off its checks,
+ * and cells are checked when pages are read. To be called before anything is read.
+ */
+void schema_distrust(sqlite3 *database);
+
 /* -1 where the database cannot be read. */
 int schema_version(sqlite3 *database);
 

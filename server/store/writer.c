@@ -98,7 +98,7 @@ struct store {
     struct loop *loop;
     sqlite3 *database;
     sqlite3_stmt *statements[STATEMENTS];
-    int lock;
+    int lock, database_lock; /* of the directory, of the database's file */
     pthread_t writer;
     bool writing; /* the thread exists */
     pthread_mutex_t mutex;
@@ -964,6 +964,23 @@ static bool database_check(struct store *store, const char *path, int *version, 
     return whole;
 }
 
+/*
+ * Whoever removes the lock file must not let a second daemon in: the database itself is locked too, by a lock that
+ * SQLite does not use. The descriptor is closed last, since closing it ends the locks that SQLite holds on the file.
+ */
+static bool database_lock(struct store *store, const char *path, const char *directory, char *error) {
+    store->database_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    bool locked = store->database_lock >= 0 && flock(store->database_lock, LOCK_EX | LOCK_NB) == 0;
+    if (!locked && errno == EWOULDBLOCK) {
+        snprintf(error, STORE_ERROR_BYTES,
+                 "the database in %.300s belongs to a running modpropd; stop that one or give another --data",
+                 directory);
+    } else if (!locked) {
+        snprintf(error, STORE_ERROR_BYTES, "cannot open the database %.300s: %s", path, strerror(errno));
+    }
+    return locked;
+}
+
 static bool database_open(struct store *store, const char *directory, char *error) {
     char path[4096];
     int version = 0;
@@ -971,10 +988,15 @@ static bool database_open(struct store *store, const char *directory, char *erro
         return false;
     }
     mode_t kept = umask(0077);
+    if (!database_lock(store, path, directory, error)) {
+        umask(kept);
+        return false;
+    }
     int result = sqlite3_open_v2(path, &store->database,
                                  SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (result == SQLITE_OK) {
         sqlite3_busy_timeout(store->database, BUSY_MILLISECONDS);
+        schema_distrust(store->database);
     }
     /* closing copies the log into the database: not into a damaged one */
     bool opened = result == SQLITE_OK &&
@@ -1024,7 +1046,7 @@ struct store *store_open(const char *directory, struct loop *loop, char error[ST
         return NULL;
     }
     store->loop = loop;
-    store->lock = -1;
+    store->lock = store->database_lock = -1;
     store->last = &store->first;
     pthread_mutex_init(&store->mutex, NULL);
     histogram_init(&store->counts.commit, latency_bounds, latency_buckets);
@@ -1066,6 +1088,9 @@ void store_close(struct store *store) {
         sqlite3_finalize(store->statements[i]);
     }
     sqlite3_close(store->database);
+    if (store->database_lock >= 0) {
+        close(store->database_lock);
+    }
     if (store->lock >= 0) {
         close(store->lock);
     }

@@ -8,12 +8,13 @@ import subprocess
 
 import pytest
 import requests
+import daemons
 from daemons import wait_until
 
 GREEDY = {
     "task": {"type": "delayed_xor", "delay": 20, "cue": 10},
     "network": {"units": 6},
-    "training": {"iterations": 10**9, "batch_size": 1, "evaluate_every": 1, "checkpoint_every": 10**6},
+    "training": {"iterations": 10**7, "batch_size": 1, "evaluate_every": 1, "checkpoint_every": 10**6},
 }
 SMALL = GREEDY | {"training": {"iterations": 10, "batch_size": 4, "evaluate_every": 10, "checkpoint_every": 10}}
 
@@ -98,3 +99,17 @@ def test_a_job_that_is_paused_on_a_full_disk_loses_no_event(start, disk):
             break
         after = page["next"]
     assert last > 1000
+
+
+def test_a_limit_of_file_sizes_is_a_full_disk_and_no_signal(start, tmp_path, monkeypatch):
+    wrapper = tmp_path / "limited"
+    wrapper.write_text(f'#!/bin/bash\nulimit -f 3000\nexec "{daemons.MODPROPD}" "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setattr(daemons, "MODPROPD", str(wrapper))
+    daemon = start("--workers", "1")
+    job = daemon.post("/v1/jobs", json=GREEDY).json()["id"]
+    wait_until(lambda: "writing failed" in daemon.log(), timeout=120)
+    answer = daemon.post(f"/v1/jobs/{job}/cancel")
+    assert answer.status_code in (200, 507), answer.text
+    assert daemon.get("/livez").status_code == 200
+    assert daemon.stop() == 0

@@ -248,3 +248,42 @@ def test_what_a_damaged_database_says_is_not_obeyed_by_a_terminal(stored):
     for arguments in (["verify", "--data", data], ["verify", "--data", data, "--rerun"]):
         result = command(*arguments)
         assert result.returncode == 1 and not set("\x1b\x07\u009b") & set(result.stdout + result.stderr), result
+
+
+def test_a_second_daemon_is_refused_without_the_lock_file_too(start):
+    daemon = start("--workers", "0")
+    (daemon.data / "lock").unlink()
+    result = command("--data", daemon.data, "--listen", "127.0.0.1:0")
+    assert result.returncode == 1 and "belongs to a running modpropd" in result.stderr
+    assert daemon.post("/v1/jobs", json=SMALL).status_code == 201
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 kB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, text=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"SKIPPED: no small file system can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_backup_to_a_full_disk_leaves_nothing(stored, small_disk):
+    data, _ = stored
+    result = command("backup", "--data", data, small_disk / "copy.db")
+    assert result.returncode == 1 and "cannot be copied" in result.stderr
+    assert list(small_disk.iterdir()) == []
+
+
+def test_a_backup_beyond_the_limit_of_file_sizes_fails_and_leaves_nothing(stored, tmp_path):
+    data, _ = stored
+    target = tmp_path / "target"
+    target.mkdir()
+    limited = f"ulimit -f 40; exec {MODPROPD} backup --data {data} {target}/copy.db"
+    result = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1 and "cannot be copied" in result.stderr, (result.returncode, result.stderr)
+    assert list(target.iterdir()) == []
