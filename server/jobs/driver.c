@@ -40,6 +40,7 @@ bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *l
     const struct parked *parked = parked_find(jobs, id);
     if (parked != NULL) {
         live->stalled = parked->reason;
+        live->stopped = parked->stopped;
         return true;
     }
     const struct entry *entry = entry_find(jobs, id);

@@ -98,7 +98,8 @@ void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_d
 
 /* What is known of an active job beyond its row. */
 struct jobs_live {
-    bool running;        /* a worker has it */
+    bool running;        /* an attempt works at it */
+    bool stopped;        /* with `stalled`: a cancellation could not be stored; it is cancelled as soon as it can be */
     const char *stalled; /* why it was stopped and goes on by itself (a full disk, mostly), until jobs change; NULL: it
                             was not */
     int64_t iteration;   /* updates made */

@@ -123,7 +123,10 @@ json_t *job_document_with(const struct server *server, const struct store_job *j
         json_object_set_new(document, "queue_position", json_integer(jobs_place(server->jobs, job)));
     }
     if (live->stalled != NULL) {
-        json_object_set_new(document, "reason", json_sprintf("%s; the job goes on by itself", live->stalled));
+        json_object_set_new(document, "reason",
+                            json_sprintf(live->stopped ? "%s; the job is cancelled as soon as that can be stored"
+                                                       : "%s; the job goes on by itself",
+                                         live->stalled));
     }
     json_object_set_new(document, "progress", progress_document(job, live));
     json_object_set_new(document, "metrics",

@@ -4,6 +4,7 @@ bits, the daemon stays up, and goes on by itself once the system works again.
 
 import errno
 import os
+import pathlib
 import resource
 import random
 import subprocess
@@ -105,6 +106,26 @@ def test_a_failing_disk_stops_jobs_and_says_why(faulty, undisturbed_slow, kind, 
     assert len(daemon.get("/v1/jobs").json()["jobs"]) == 1
     assert daemon.stop() == 0
     verify(daemon.data, 1)
+
+
+def test_a_cancellation_that_cannot_be_stored_stops_the_job_all_the_same(faulty):
+    daemon, faults = faulty("--workers", "1")
+    id = daemon.post("/v1/jobs", json=SLOW).json()["id"]
+    wait_until(lambda: daemon.get(f"/v1/jobs/{id}/checkpoints").json()["checkpoints"])
+    faults.rate_write = 10**6  # what is under way, and the cancellation itself
+    answer = daemon.post(f"/v1/jobs/{id}/cancel")
+    assert answer.status_code == 507 and answer.json()["detail"] == "the disk fails: Input/output error"
+    reason = wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json().get("reason"))
+    assert reason == "the disk fails: Input/output error; the job is cancelled as soon as that can be stored"
+    assert not any(x.startswith("job") for x in thread_names(daemon))  # nobody trains
+    attempts = daemon.get(f"/v1/jobs/{id}").json()["attempt"]
+    faults.none()
+    ended = end(daemon, id)
+    assert ended["status"] == "cancelled" and ended["attempt"] == attempts
+
+
+def thread_names(daemon):
+    return [path.read_text() for path in pathlib.Path(f"/proc/{daemon.process.pid}/task").glob("*/comm")]
 
 
 def test_a_failing_disk_takes_no_place_in_the_queue(faulty):
