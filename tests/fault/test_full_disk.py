@@ -58,13 +58,13 @@ def delete(daemon, job):
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
 def test_cancel_and_delete_go_through_on_a_full_disk(start, disk, restarted):
-    daemon = start("--workers", "1", data=disk)
+    daemon = start("--workers", "1", "--max-job-bytes", 2**62, data=disk)
     done = daemon.post("/v1/jobs", json=SMALL).json()["id"]
     assert daemon.get(f"/v1/jobs/{done}?wait=30", timeout=40).json()["status"] == "succeeded"
     job = fill(daemon)
     if restarted:
         daemon.kill()
-        daemon = start("--workers", "1", data=disk)
+        daemon = start("--workers", "1", "--max-job-bytes", 2**62, data=disk)
         wait_until(lambda: is_full(daemon))
     ready = daemon.get("/readyz")
     assert ready.status_code == 503 and "read only: the disk is full" in ready.json()["detail"]
@@ -78,14 +78,14 @@ def test_cancel_and_delete_go_through_on_a_full_disk(start, disk, restarted):
 
 
 def test_a_full_disk_can_be_filled_and_freed_again_and_again(start, disk):
-    daemon = start("--workers", "1", data=disk)
+    daemon = start("--workers", "1", "--max-job-bytes", 2**62, data=disk)
     for _ in range(3):
         free(daemon, fill(daemon))
     assert daemon.stop() == 0
 
 
 def test_a_job_that_is_paused_on_a_full_disk_loses_no_event(start, disk):
-    daemon = start("--workers", "1", data=disk)
+    daemon = start("--workers", "1", "--max-job-bytes", 2**62, data=disk)
     job = fill(daemon)
     assert daemon.post(f"/v1/jobs/{job}/pause").status_code == 200
     wait_until(lambda: daemon.get(f"/v1/jobs/{job}").json()["status"] == "paused")
