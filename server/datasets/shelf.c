@@ -130,6 +130,34 @@ static void temporary_clear(const char *directory) {
     }
 }
 
+/* "NAME.json" without its ending; false where the entry is no such file. */
+static bool stem_of(const char *file, const char *suffix, char *stem, size_t room) {
+    size_t length = strlen(file), tail = strlen(suffix);
+    if (length <= tail || length - tail >= room || strcmp(file + length - tail, suffix) != 0 || file[0] == '.') {
+        return false;
+    }
+    snprintf(stem, room, "%.*s", (int)(length - tail), file);
+    return true;
+}
+
+/* Documents without their file: an addition or a removal was cut short. */
+static void orphans_clear(const struct shelf *shelf) {
+    char document[SHELF_PATH_BYTES], file[SHELF_PATH_BYTES], sha256[STORE_HASH_BYTES];
+    DIR *entries = opendir(shelf->content);
+    for (struct dirent *entry; entries != NULL && (entry = readdir(entries)) != NULL;) {
+        if (stem_of(entry->d_name, DOCUMENT, sha256, sizeof sha256)) {
+            shelf_path(shelf, sha256, file);
+            snprintf(document, sizeof document, "%s/%s" DOCUMENT, shelf->content, sha256);
+            if (access(file, F_OK) != 0 && errno == ENOENT) {
+                unlink(document);
+            }
+        }
+    }
+    if (entries != NULL) {
+        closedir(entries);
+    }
+}
+
 bool shelf_open(struct shelf *shelf, const char *data, char error[DATASET_ERROR_BYTES]) {
     char parent[SHELF_PATH_BYTES - 300];
     if (snprintf(parent, sizeof parent, "%s/datasets", data) >= (int)sizeof parent) {
@@ -144,6 +172,7 @@ bool shelf_open(struct shelf *shelf, const char *data, char error[DATASET_ERROR_
         return fail(error, "the directory of datasets cannot be made:", parent, number);
     }
     temporary_clear(shelf->content);
+    orphans_clear(shelf);
     temporary_clear(shelf->names);
     return true;
 }
@@ -193,16 +222,6 @@ int shelf_name_remove(const struct shelf *shelf, const char *name) {
 }
 
 /* ---- reading ---- */
-
-/* "NAME.json" without its ending; false where the entry is no such file. */
-static bool stem_of(const char *file, const char *suffix, char *stem, size_t room) {
-    size_t length = strlen(file), tail = strlen(suffix);
-    if (length <= tail || length - tail >= room || strcmp(file + length - tail, suffix) != 0 || file[0] == '.') {
-        return false;
-    }
-    snprintf(stem, room, "%.*s", (int)(length - tail), file);
-    return true;
-}
 
 /* The document beside a version's file; made anew where it is missing or damaged. */
 static bool info_read(const struct shelf *shelf, const char *sha256, struct dataset_info *info) {

@@ -543,3 +543,17 @@ def test_an_answer_is_about_what_was_put(daemon):
         assert sum(answer.status_code == 201 for answer in answers.values()) == 1
         assert daemon.request("DELETE", "/v1/datasets/a").status_code == 204
     wait_until(lambda: stored(daemon) == [])
+
+
+def test_a_document_whose_file_is_gone_goes_at_the_next_start(start):
+    """A kill between the two leaves it: when a version is added the document comes first, when it goes it is last."""
+    daemon = start("--workers", "0")
+    body = safetensors(**arrays())
+    put(daemon, "mine", body)
+    daemon.kill()
+    content = daemon.data / "datasets" / "content"
+    orphan = content / f"{digest(b'another')}.json"
+    orphan.write_bytes((content / f"{digest(body)}.json").read_bytes())
+    daemon = start("--workers", "0", data=daemon.data)
+    assert not orphan.exists() and stored(daemon) == [digest(body)]
+    assert daemon.get("/v1/datasets/mine").status_code == 200
