@@ -26,6 +26,7 @@ enum query {
     JOBS_COUNT,
     QUEUE_SINCE,
     JOBS_LIST,
+    JOBS_OF_STATUS,
     JOBS_WITH,
     EVENTS_OF_JOB,
     EVENTS_OF_ALL,
@@ -60,9 +61,11 @@ static const char *const query_text[QUERIES] = {
     [JOBS_COUNT] = "SELECT count(*) FROM jobs WHERE status=?1",
     [QUEUE_SINCE] = "SELECT coalesce((SELECT time FROM events WHERE (job, id) ="
                     " (SELECT id, events FROM jobs WHERE status=0 ORDER BY priority DESC, number LIMIT 1)), 0)",
-    [JOBS_LIST] = "SELECT {jobs} FROM jobs WHERE number<?1 AND (?2<0 OR status=?2) AND (?3 IS NULL OR task=?3) AND (?4 "
-                  "IS NULL OR "
-                  "rule=?4) ORDER BY number DESC LIMIT ?5",
+    [JOBS_LIST] = "SELECT {jobs} FROM jobs WHERE number<?1 AND (?3 IS NULL OR task=?3) AND (?4 IS NULL OR rule=?4)"
+                  " ORDER BY number DESC LIMIT ?5",
+    [JOBS_OF_STATUS] =
+        "SELECT {jobs} FROM jobs WHERE status=?2 AND number<?1 AND (?3 IS NULL OR task=?3) AND (?4 IS NULL "
+        "OR rule=?4) ORDER BY number DESC LIMIT ?5",
     [JOBS_WITH] = "SELECT {jobs} FROM jobs WHERE (1<<status)&?1 ORDER BY number",
     [EVENTS_OF_JOB] = "SELECT {events} FROM events WHERE job=?1 AND id>?2 ORDER BY id LIMIT ?3",
     [EVENTS_OF_ALL] = "SELECT {events} FROM events WHERE seq>?2 ORDER BY seq LIMIT ?3",
@@ -335,12 +338,12 @@ static int jobs_each(sqlite3_stmt *s, bool (*each)(void *user, const struct stor
 
 int store_jobs_list(struct store_reader *reader, const struct store_filter *filter,
                     bool (*each)(void *user, const struct store_job *job), void *user) {
-    sqlite3_stmt *s = query_begin(reader, JOBS_LIST);
+    sqlite3_stmt *s = query_begin(reader, filter->by_status ? JOBS_OF_STATUS : JOBS_LIST);
     if (s == NULL) {
         return -1;
     }
     sqlite3_bind_int64(s, 1, filter->before);
-    sqlite3_bind_int(s, 2, filter->by_status ? (int)filter->status : -1);
+    sqlite3_bind_int(s, 2, (int)filter->status);
     sqlite3_bind_text(s, 3, filter->task, -1, SQLITE_STATIC);
     sqlite3_bind_text(s, 4, filter->rule, -1, SQLITE_STATIC);
     sqlite3_bind_int(s, 5, filter->limit);

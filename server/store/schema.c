@@ -85,6 +85,7 @@ static const struct {
     {WRITTEN_OUT, "CREATE INDEX events_progress ON events (job, iteration) WHERE recheck IS NOT NULL;"},
     {WRITTEN_OUT, "CREATE INDEX keys_job ON keys (job);"},
     {6, "CREATE INDEX jobs_data ON jobs (dataset_sha256, number) WHERE task='dataset';"}, /* who rests on which data */
+    {8, "CREATE INDEX jobs_status ON jobs (status, number);"},                            /* lists of one status */
     {5, "CREATE INDEX events_deleted ON events (seq) WHERE type='deleted';"},
     /* documents that are too large for lists: by the number of the job, whose row has the brief one */
     {5, "CREATE TABLE documents (number INTEGER PRIMARY KEY, text TEXT NOT NULL);"},
@@ -217,9 +218,10 @@ static bool fill_5(sqlite3 *database) {
 static const struct {
     const char *statements;
     bool (*fill)(sqlite3 *database); /* NULL: nothing to fill in */
-} steps[SCHEMA_VERSION] = {
-    {schema_1, NULL}, {schema_2, events_digest}, {schema_3, NULL}, {schema_4, NULL}, {"", fill_5}, {"", NULL},
-    {"", NULL}};
+} steps[SCHEMA_VERSION] = {{schema_1, NULL}, {schema_2, events_digest},
+                           {schema_3, NULL}, {schema_4, NULL},
+                           {"", fill_5},     {"", NULL},
+                           {"", NULL},       {"", NULL}};
 
 /* Runs and frees a text that was made; false for NULL too. */
 static bool made_run(sqlite3 *database, char *text) {
