@@ -255,13 +255,7 @@ static void use_checkpoint(const struct checkpointed *job, const unsigned char *
     struct train_error error;
     if (trained_open(&job->spec.config, bytes, size, &trained, &error) == TRAIN_FINISHED) {
         struct writer writer = {.write = discard};
-<<<<<<< Updated upstream
         weights_write_json(&writer, &trained, NULL, "job", "0", false);
-=======
-        json_t *model = weights_model(&job->spec);
-        weights_write_json(&writer, &trained, model, "job", "0", false);
-        json_decref(model);
->>>>>>> Stashed changes
         trained_release(&trained);
     }
     checkpoint_read(&job->spec.config, bytes, size, &state, &job->arrays, &error);
