@@ -161,8 +161,7 @@ static void expect_ends(struct job_state from, struct job_state finished, struct
 static void table_of_work(void) {
     const struct job_state runs = states[6], pauses = states[8], cancels = states[11], time = states[12],
                            space = states[13], drains = states[14];
-    const struct job_state cancelling = states[10], cancelled = SETTLING(CANCELLED), failed = SETTLING(FAILED),
-                           succeeded = SETTLING(SUCCEEDED), paused = SETTLING(PAUSED);
+    const struct job_state cancelling = states[10];
     expect_asks(runs, ANSWER_NONE, ANSWER_NONE, ANSWER_DONE, ANSWER_REFUSED);
     expect(runs, FACT_ASK_PAUSE, states[7], ACTION_COMMIT | ACTION_CHECKPOINT, ANSWER_COMMIT);
     expect(runs, FACT_TIME, time, ACTION_CHECKPOINT, ANSWER_NONE);
@@ -185,6 +184,10 @@ static void table_of_work(void) {
         to.draining = working[i].draining;
         expect(working[i], FACT_ASK_CANCEL, to, ACTION_COMMIT | ACTION_ABANDON, ANSWER_COMMIT);
     }
+}
+
+/* An attempt's end, or a failure of the store, while it works. */
+static void table_of_working(void) {
     for (size_t i = 0; i < STATES; i++) {
         struct job_state from = states[i], to = from;
         if (from.working && !from.committing && from.phase != PHASE_LOST) {
@@ -197,6 +200,13 @@ static void table_of_work(void) {
                         ended(from, END_LOST));
         }
     }
+}
+
+static void table_of_ends(void) {
+    const struct job_state runs = states[6], pauses = states[8], cancels = states[11], time = states[12],
+                           space = states[13], drains = states[14];
+    const struct job_state cancelled = SETTLING(CANCELLED), failed = SETTLING(FAILED), succeeded = SETTLING(SUCCEEDED),
+                           paused = SETTLING(PAUSED);
     const struct job_state lost[] = {S(LOST, RUNNING, BECAUSE(NONE)), S(LOST, PAUSING, BECAUSE(PAUSE)),
                                      S(LOST, RUNNING, BECAUSE(TIME)), S(LOST, RUNNING, BECAUSE(SPACE)),
                                      S(LOST, RUNNING, BECAUSE(DRAIN), DRAINING)};
@@ -256,6 +266,8 @@ START_TEST(test_every_pair_of_state_and_fact) {
     table_of_resting();
     table_of_commits();
     table_of_work();
+    table_of_working();
+    table_of_ends();
     table_of_adrift();
     for (size_t i = 0; i < STATES; i++) {
         for (int fact = 0; fact < FACTS; fact++) {
