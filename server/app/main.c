@@ -180,6 +180,10 @@ static bool start_datasets(struct server *server, char *error) {
                                           .owner_bytes = server->config.max_token_datasets_bytes};
     server->catalog = catalog_open(server->config.data, &limits, error);
     server->datasets = server->catalog == NULL ? NULL : datasets_create(server->config.data, server->catalog);
+    server->house = (struct admission_house){.catalog = server->catalog,
+                                             .datasets = server->datasets,
+                                             .memory = server->memory,
+                                             .max_job_bytes = server->config.max_job_bytes};
     return server->datasets != NULL &&
            datasets_adopt_jobs(server->catalog, server->store, server->reader, &server->loop, error) &&
            catalog_recover(server->catalog, server->reader, error);

@@ -8,6 +8,7 @@
 #include "server/base/config.h"
 #include "server/datasets/datasets.h"
 #include "server/http/http.h"
+#include "server/jobs/admission.h"
 #include "server/jobs/jobs.h"
 #include "server/base/loop.h"
 #include "server/routes/metrics.h"
@@ -28,6 +29,7 @@ struct server {
     struct store_reader *lane_readers[LANE_SEATS]; /* of each seat's tasks */
     struct catalog *catalog;
     struct datasets *datasets;
+    struct admission_house house; /* what a submitted job is held against */
     struct executor *executor;
     struct jobs *jobs;
     struct retention retention;

@@ -13,9 +13,7 @@
 #include "api/field.h"
 #include "api/job.h"
 #include "api/text.h"
-#include "api/weights.h"
 #include "core/tasks/task.h"
-#include "server/datasets/catalog.h"
 #include "server/routes/replies.h"
 #include "server/routes/routes.h"
 
@@ -26,18 +24,12 @@
 struct submission {
     struct computation computation; /* first */
     struct submission *next;        /* in server->pending, while it has a key */
-    struct job_spec spec;
+    struct admission admission;
     json_t *document; /* until it is decoded; NULL: the body is large and not yet parsed */
-    char *text;       /* of the specification, for the store */
-    char digest[65];
     bool validate_only;
-    bool short_of_memory; /* while it was read: whatever came out cannot be trusted */
-    char *key;            /* identity, line break, the client's key; NULL: none */
+    char *key; /* identity, line break, the client's key; NULL: none */
     char body_sha256[STORE_HASH_BYTES];
-    struct train_estimate estimate;
-    int64_t data_bytes; /* that its data take in memory */
-    bool holds;         /* a version of a dataset, until the job does */
-    const char *type;   /* of the answer */
+    const char *type; /* of the answer */
 };
 
 static void submission_release(struct computation *computation) {
@@ -49,160 +41,12 @@ static void submission_release(struct computation *computation) {
     if (*link != NULL) {
         *link = submission->next;
     }
-    if (submission->holds) {
-        catalog_release(submission->computation.server->catalog, submission->spec.config.task.data_sha256);
-    }
-    job_spec_release(&submission->spec);
+    admission_release(&submission->admission);
     json_decref(submission->document);
     problems_release(&submission->computation.problems);
     spool_release(&submission->computation.out);
-    free(submission->text);
     free(submission->key);
     free(submission);
-}
-
-/* ---- checking (any thread) ---- */
-
-/* Takes the weights of another job's checkpoint into the specification. */
-static void resolve_initial(struct submission *submission, struct store_reader *reader) {
-    const struct path network = {.name = "network"};
-    struct problems *problems = &submission->computation.problems;
-    struct job_spec *spec = &submission->spec, other = {0};
-    struct store_job job;
-    struct store_checkpoint checkpoint = {0};
-    struct trained trained;
-    struct train_error error;
-    if (store_job_read(reader, spec->initial_job, &job) != 1) {
-        problems_add(problems, &network, "initial", "must name a job that exists; there is no job \"%s\"",
-                     spec->initial_job);
-        return;
-    }
-    if (store_document_read(reader, job.id, &job.document) != 1 || !job_spec_parse(&other, job.document) ||
-        store_checkpoint_read(reader, job.id, spec->initial_iteration, &checkpoint, NULL) != 1) {
-        problems_add(problems, &network, "initial", "must name a checkpoint that exists: job %s has %s", job.id,
-                     spec->initial_iteration < 0 ? "none yet" : "none of that iteration");
-    } else if (trained_open(&other.config, checkpoint.bytes, checkpoint.size, &trained, &error) != TRAIN_FINISHED) {
-        problems_add(problems, &network, "initial", "the checkpoint of job %s cannot be opened: %.200s", job.id,
-                     error.text);
-    } else {
-        spec->initial = (struct weights_document){
-            .units = trained.units, .inputs = trained.inputs, .outputs = trained.outputs};
-        spec->initial.memory = malloc(trained.parameters * sizeof(float));
-        if (spec->initial.memory == NULL) {
-            problems_add(problems, &network, "initial", "there is no memory for the weights of job %s", job.id);
-        } else {
-            memcpy(spec->initial.memory, trained.W, trained.parameters * sizeof(float));
-            spec->initial.view = weights_view_make(spec->initial.memory, trained.units, trained.inputs, trained.outputs,
-                                                   trained.has_bias);
-            spec->config.network.initial = &spec->initial.view;
-            if (trained.units != spec->config.network.units) {
-                problems_add(problems, &network, "initial", "must have network.units units (%d); job %s has %d",
-                             spec->config.network.units, job.id, trained.units);
-            }
-        }
-        trained_release(&trained);
-    }
-    free(checkpoint.bytes);
-    job_spec_release(&other);
-    store_job_release(&job);
-}
-
-/* What the job will take, against what there is. */
-static void check_estimate(struct submission *submission) {
-    struct server *server = submission->computation.server;
-    struct problems *problems = &submission->computation.problems;
-    struct train_error error = {.text = ""};
-    submission->data_bytes = datasets_memory(server->datasets, submission->spec.config.task.data_sha256);
-    size_t data = (size_t)submission->data_bytes;
-    if (!train_estimate_compute(&submission->spec.config, &submission->estimate, &error)) {
-        problems_add(problems, NULL, "network", "cannot be trained like this: %.300s", error.text);
-    } else if (submission->estimate.memory_bytes + data > (size_t)server->memory) {
-        problems_add(problems, &(struct path){.name = "training"}, "batch_size",
-                     "the job would take %zu bytes of memory and its data %zu; at most %lld may be used (--memory): "
-                     "fewer units, trials or steps, data of a smaller type, or a bound in training.memory, take less",
-                     submission->estimate.memory_bytes, data, (long long)server->memory);
-    } else if (jobs_bytes_most(&submission->spec.config, &submission->estimate) >
-               (double)server->config.max_job_bytes) {
-        problems_add(problems, &(struct path){.name = "training"}, "evaluate_every",
-                     "the job could store %.3g bytes; at most %lld may be stored (--max-job-bytes): fewer iterations, "
-                     "or a greater evaluate_every or checkpoint_every, or fewer keep_checkpoints, store less",
-                     jobs_bytes_most(&submission->spec.config, &submission->estimate),
-                     (long long)server->config.max_job_bytes);
-    }
-}
-
-/* The task's shape is known: what rests on it. */
-static void check_shape(struct submission *submission) {
-    struct problems *problems = &submission->computation.problems;
-    const struct task_config *task = &submission->spec.config.task;
-    struct task_shape shape;
-    char reason[256];
-    if (!task_table[task->type]->shape(task, &shape, reason)) {
-        problems_add(problems, &(struct path){.name = "task"}, NULL, "%s", reason);
-    } else {
-        job_spec_check_shape(&submission->spec, shape.inputs, shape.outputs, problems);
-        job_spec_settle(&submission->spec, &shape, problems);
-    }
-    if (problems->count == 0) {
-        check_estimate(submission);
-    }
-}
-
-/* Fixes the version of the dataset, by what the catalogue knows of it: no data are read. */
-static void check_dataset(struct submission *submission) {
-    struct problems *problems = &submission->computation.problems;
-    struct task_config *task = &submission->spec.config.task;
-    const struct path path = {.name = "task"};
-    struct dataset_info info;
-    switch (catalog_hold(submission->computation.server->catalog, task->dataset.name, task->data_sha256, &info)) {
-    case CATALOG_NO_NAME:
-        problems_add(problems, &path, "name", "there is no dataset \"%s\" (PUT /v1/datasets/%s makes one)",
-                     task->dataset.name, task->dataset.name);
-        return;
-    case CATALOG_NO_VERSION:
-        problems_add(problems, &path, "sha256", "the dataset \"%s\" has no version %s (any more)", task->dataset.name,
-                     task->data_sha256);
-        return;
-    case CATALOG_HELD:
-        break;
-    }
-    submission->holds = true;
-    const struct task_data data = dataset_describe(&info);
-    task->data = &data;
-    check_shape(submission);
-    task->data = NULL;
-}
-
-/* MNIST, whose files are the owner's: their digest is fixed. */
-static void check_mnist(struct submission *submission) {
-    struct datasets *datasets = submission->computation.server->datasets;
-    struct task_config *task = &submission->spec.config.task;
-    const struct task_data *data = NULL;
-    char error[DATASETS_ERROR_BYTES];
-    enum datasets_result result = datasets_hold(datasets, task, "", &data, error);
-    if (result != DATASETS_HELD) {
-        problems_add(&submission->computation.problems, &(struct path){.name = "task"},
-                     result == DATASETS_CHANGED ? "sha256" : "type", "%.400s", error);
-        return;
-    }
-    datasets_digest(datasets, data, task->data_sha256);
-    task->data = data;
-    check_shape(submission);
-    task->data = NULL;
-    datasets_release(datasets, data);
-}
-
-static void check_data(struct submission *submission) {
-    switch (task_ops_of(&submission->spec.config.task)->needs) {
-    case NEEDS_DATASET:
-        check_dataset(submission);
-        break;
-    case NEEDS_MNIST:
-        check_mnist(submission);
-        break;
-    case NEEDS_NOTHING:
-        check_shape(submission);
-    }
 }
 
 /* From the body to a checked specification, or to problems. */
@@ -211,23 +55,10 @@ static void check(struct submission *submission, struct store_reader *reader) {
     if (submission->document == NULL && (submission->document = computation_body(computation)) == NULL) {
         return;
     }
-    (void)json_memory_short(); /* of something else */
-    job_spec_decode(&submission->spec, submission->document, &computation->problems);
+    submission->admission.problems = &computation->problems;
+    admission_check(&submission->admission, reader, submission->document, !submission->validate_only);
     json_decref(submission->document);
     submission->document = NULL;
-    if (computation->problems.count == 0 && submission->spec.initial_job[0] != '\0') {
-        resolve_initial(submission, reader);
-    }
-    if (computation->problems.count == 0) {
-        check_data(submission);
-    }
-    submission->short_of_memory = json_memory_short();
-    if (computation->problems.count == 0) {
-        submission->text = submission->validate_only ? NULL : job_spec_text(&submission->spec);
-        submission->short_of_memory = submission->short_of_memory ||
-                                      (submission->text == NULL && !submission->validate_only);
-        job_spec_digest(&submission->spec, submission->digest);
-    }
 }
 
 /* ---- answering (loop) ---- */
@@ -252,7 +83,7 @@ static void on_submitted(void *user, enum jobs_result result, const char *id, co
     struct submission *submission = user;
     struct request *request = submission->computation.request;
     if (result == JOBS_DONE) {
-        submission->holds = false; /* the job holds it now */
+        submission->admission.holds = false; /* the job holds it now */
         log_info("job submitted", LOG_T("job", id), LOG_T("request_id", request->id),
                  LOG_T("token", request->identity[0] == '\0' ? NULL : request->identity));
         answer_created(submission->computation.server, request, id, submission->type);
@@ -264,9 +95,9 @@ static void on_submitted(void *user, enum jobs_result result, const char *id, co
 
 /* The whole job's multiply-adds, and the seconds that they take where it runs alone at the rate of late jobs. */
 static void put_work(const struct submission *submission, json_t *costs) {
-    const struct train_estimate *estimate = &submission->estimate;
+    const struct train_estimate *estimate = &submission->admission.estimate;
     struct jobs *jobs = submission->computation.server->jobs;
-    int threads = jobs_threads(jobs, submission->spec.threads, estimate->threads_most);
+    int threads = jobs_threads(jobs, submission->admission.spec.threads, estimate->threads_most);
     double training = estimate->training_multiply_adds / (jobs_rate(jobs, RATE_TRAINING) * threads),
            evaluation = estimate->evaluation_multiply_adds / (jobs_rate(jobs, RATE_EVALUATION) * threads);
     json_object_set_new(costs, "training",
@@ -284,11 +115,11 @@ static void put_work(const struct submission *submission, json_t *costs) {
 }
 
 static void answer_validated(struct submission *submission) {
-    json_t *document = job_spec_encode(&submission->spec, false);
-    const struct train_estimate *estimate = &submission->estimate;
-    json_object_set_new(document, "config_sha256", json_string(submission->digest));
+    json_t *document = job_spec_encode(&submission->admission.spec, false);
+    const struct train_estimate *estimate = &submission->admission.estimate;
+    json_object_set_new(document, "config_sha256", json_string(submission->admission.digest));
     json_t *costs = json_pack("{s:I, s:I, s:I, s:f, s:f, s:s}", "memory_bytes", (json_int_t)estimate->memory_bytes,
-                              "data_bytes", (json_int_t)submission->data_bytes, "checkpoint_bytes",
+                              "data_bytes", (json_int_t)submission->admission.data_bytes, "checkpoint_bytes",
                               (json_int_t)estimate->checkpoint_bytes, "multiply_adds", estimate->multiply_adds,
                               "forward_multiply_adds", estimate->forward_multiply_adds, "method", estimate->method);
     put_work(submission, costs);
@@ -308,7 +139,7 @@ static void conclude(struct submission *submission) {
     } else if (computation->status >= 400) {
         reply_problems(computation->request, computation->status, computation->detail,
                        &computation->problems); /* no JSON */
-    } else if (submission->short_of_memory) {
+    } else if (submission->admission.short_of_memory) {
         http_header_set(computation->request, "Retry-After", "5");
         http_problem(computation->request, 503, "there is no memory to read the job now");
     } else if (computation->problems.count > 0) {
@@ -316,18 +147,18 @@ static void conclude(struct submission *submission) {
     } else if (submission->validate_only) {
         answer_validated(submission);
     } else {
-        const struct jobs_submission asked = {.spec = &submission->spec,
-                                              .document = submission->text,
-                                              .digest = submission->digest,
-                                              .data = submission->spec.config.task.data_sha256,
-                                              .memory = (int64_t)submission->estimate.memory_bytes,
+        const struct jobs_submission asked = {.spec = &submission->admission.spec,
+                                              .document = submission->admission.text,
+                                              .digest = submission->admission.digest,
+                                              .data = submission->admission.spec.config.task.data_sha256,
+                                              .memory = (int64_t)submission->admission.estimate.memory_bytes,
                                               .key = submission->key,
                                               .body = submission->body_sha256,
                                               .owner = computation->request->identity[0] != '\0'
                                                            ? computation->request->identity
                                                            : computation->request->address,
                                               .request = computation->request->id};
-        submission->text = NULL;
+        submission->admission.text = NULL;
         jobs_submit(server->jobs, &asked, id, on_submitted, submission);
         return;
     }
@@ -413,6 +244,7 @@ static void submit(struct server *server, struct request *request, bool validate
     }
     computation_init(&submission->computation, server, request, NULL);
     submission->computation.release = submission_release;
+    submission->admission.house = &server->house;
     submission->document = document;
     submission->validate_only = validate_only;
     submission->type = request->type;

@@ -1,0 +1,180 @@
+/*
+ * Admission: from a job's document to a checked specification, or to all of its faults. See admission.h.
+ */
+#include "server/jobs/admission.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/text.h"
+#include "api/weights.h"
+#include "core/tasks/task.h"
+#include "server/jobs/jobs.h"
+
+/* Takes the weights of another job's checkpoint into the specification. */
+static void resolve_initial(struct admission *admission, struct store_reader *reader) {
+    const struct path network = {.name = "network"};
+    struct problems *problems = admission->problems;
+    struct job_spec *spec = &admission->spec, other = {0};
+    struct store_job job;
+    struct store_checkpoint checkpoint = {0};
+    struct trained trained;
+    struct train_error error;
+    if (store_job_read(reader, spec->initial_job, &job) != 1) {
+        problems_add(problems, &network, "initial", "must name a job that exists; there is no job \"%s\"",
+                     spec->initial_job);
+        return;
+    }
+    if (store_document_read(reader, job.id, &job.document) != 1 || !job_spec_parse(&other, job.document) ||
+        store_checkpoint_read(reader, job.id, spec->initial_iteration, &checkpoint, NULL) != 1) {
+        problems_add(problems, &network, "initial", "must name a checkpoint that exists: job %s has %s", job.id,
+                     spec->initial_iteration < 0 ? "none yet" : "none of that iteration");
+    } else if (trained_open(&other.config, checkpoint.bytes, checkpoint.size, &trained, &error) != TRAIN_FINISHED) {
+        problems_add(problems, &network, "initial", "the checkpoint of job %s cannot be opened: %.200s", job.id,
+                     error.text);
+    } else {
+        spec->initial = (struct weights_document){
+            .units = trained.units, .inputs = trained.inputs, .outputs = trained.outputs};
+        spec->initial.memory = malloc(trained.parameters * sizeof(float));
+        if (spec->initial.memory == NULL) {
+            problems_add(problems, &network, "initial", "there is no memory for the weights of job %s", job.id);
+        } else {
+            memcpy(spec->initial.memory, trained.W, trained.parameters * sizeof(float));
+            spec->initial.view = weights_view_make(spec->initial.memory, trained.units, trained.inputs, trained.outputs,
+                                                   trained.has_bias);
+            spec->config.network.initial = &spec->initial.view;
+            if (trained.units != spec->config.network.units) {
+                problems_add(problems, &network, "initial", "must have network.units units (%d); job %s has %d",
+                             spec->config.network.units, job.id, trained.units);
+            }
+        }
+        trained_release(&trained);
+    }
+    free(checkpoint.bytes);
+    job_spec_release(&other);
+    store_job_release(&job);
+}
+
+/* What the job will take, against what there is. */
+static void check_estimate(struct admission *admission) {
+    const struct admission_house *house = admission->house;
+    struct problems *problems = admission->problems;
+    struct train_error error = {.text = ""};
+    admission->data_bytes = datasets_memory(house->datasets, admission->spec.config.task.data_sha256);
+    size_t data = (size_t)admission->data_bytes;
+    if (!train_estimate_compute(&admission->spec.config, &admission->estimate, &error)) {
+        problems_add(problems, NULL, "network", "cannot be trained like this: %.300s", error.text);
+    } else if (admission->estimate.memory_bytes + data > (size_t)house->memory) {
+        problems_add(problems, &(struct path){.name = "training"}, "batch_size",
+                     "the job would take %zu bytes of memory and its data %zu; at most %lld may be used (--memory): "
+                     "fewer units, trials or steps, data of a smaller type, or a bound in training.memory, take less",
+                     admission->estimate.memory_bytes, data, (long long)house->memory);
+    } else if (jobs_bytes_most(&admission->spec.config, &admission->estimate) > (double)house->max_job_bytes) {
+        problems_add(problems, &(struct path){.name = "training"}, "evaluate_every",
+                     "the job could store %.3g bytes; at most %lld may be stored (--max-job-bytes): fewer iterations, "
+                     "or a greater evaluate_every or checkpoint_every, or fewer keep_checkpoints, store less",
+                     jobs_bytes_most(&admission->spec.config, &admission->estimate), (long long)house->max_job_bytes);
+    }
+}
+
+/* The task's shape is known: what rests on it. */
+static void check_shape(struct admission *admission) {
+    struct problems *problems = admission->problems;
+    const struct task_config *task = &admission->spec.config.task;
+    struct task_shape shape;
+    char reason[256];
+    if (!task_table[task->type]->shape(task, &shape, reason)) {
+        problems_add(problems, &(struct path){.name = "task"}, NULL, "%s", reason);
+    } else {
+        job_spec_check_shape(&admission->spec, shape.inputs, shape.outputs, problems);
+        job_spec_settle(&admission->spec, &shape, problems);
+    }
+    if (problems->count == 0) {
+        check_estimate(admission);
+    }
+}
+
+/* Fixes the version of the dataset, by what the catalogue knows of it: no data are read. */
+static void check_dataset(struct admission *admission) {
+    struct problems *problems = admission->problems;
+    struct task_config *task = &admission->spec.config.task;
+    const struct path path = {.name = "task"};
+    struct dataset_info info;
+    switch (catalog_hold(admission->house->catalog, task->dataset.name, task->data_sha256, &info)) {
+    case CATALOG_NO_NAME:
+        problems_add(problems, &path, "name", "there is no dataset \"%s\" (PUT /v1/datasets/%s makes one)",
+                     task->dataset.name, task->dataset.name);
+        return;
+    case CATALOG_NO_VERSION:
+        problems_add(problems, &path, "sha256", "the dataset \"%s\" has no version %s (any more)", task->dataset.name,
+                     task->data_sha256);
+        return;
+    case CATALOG_HELD:
+        break;
+    }
+    admission->holds = true;
+    const struct task_data data = dataset_describe(&info);
+    task->data = &data;
+    check_shape(admission);
+    task->data = NULL;
+}
+
+/* MNIST, whose files are the owner's: their digest is fixed. */
+static void check_mnist(struct admission *admission) {
+    struct datasets *datasets = admission->house->datasets;
+    struct task_config *task = &admission->spec.config.task;
+    const struct task_data *data = NULL;
+    char error[DATASETS_ERROR_BYTES];
+    enum datasets_result result = datasets_hold(datasets, task, "", &data, error);
+    if (result != DATASETS_HELD) {
+        problems_add(admission->problems, &(struct path){.name = "task"},
+                     result == DATASETS_CHANGED ? "sha256" : "type", "%.400s", error);
+        return;
+    }
+    datasets_digest(datasets, data, task->data_sha256);
+    task->data = data;
+    check_shape(admission);
+    task->data = NULL;
+    datasets_release(datasets, data);
+}
+
+static void check_data(struct admission *admission) {
+    switch (task_ops_of(&admission->spec.config.task)->needs) {
+    case NEEDS_DATASET:
+        check_dataset(admission);
+        break;
+    case NEEDS_MNIST:
+        check_mnist(admission);
+        break;
+    case NEEDS_NOTHING:
+        check_shape(admission);
+    }
+}
+
+void admission_check(struct admission *admission, struct store_reader *reader, const json_t *document, bool store) {
+    struct problems *problems = admission->problems;
+    (void)json_memory_short(); /* of an earlier document */
+    job_spec_decode(&admission->spec, document, problems);
+    if (problems->count == 0 && admission->spec.initial_job[0] != '\0') {
+        resolve_initial(admission, reader);
+    }
+    if (problems->count == 0) {
+        check_data(admission);
+    }
+    admission->short_of_memory = json_memory_short();
+    if (problems->count == 0) {
+        admission->text = store ? job_spec_text(&admission->spec) : NULL;
+        admission->short_of_memory = admission->short_of_memory || (store && admission->text == NULL);
+        job_spec_digest(&admission->spec, admission->digest);
+    }
+}
+
+void admission_release(struct admission *admission) {
+    if (admission->holds) {
+        catalog_release(admission->house->catalog, admission->spec.config.task.data_sha256);
+    }
+    job_spec_release(&admission->spec);
+    free(admission->text);
+    admission->holds = false;
+    admission->text = NULL;
+}
