@@ -50,44 +50,6 @@ static void member_work_end(struct engine *engine) {
     }
 }
 
-/* An outer product takes rows * sources * columns multiply-adds: in slices of sources, with a look after each. */
-void outer_run(struct engine *engine, struct work *work, const float *s, size_t s_stride, const float *g, int rows,
-               int sources, int columns, float *total) {
-    double each = (double)rows * columns, slices = OUTER_WORK_MOST / each / OUTER_SOURCES;
-    int step = slices < 1 ? OUTER_SOURCES : slices > sources ? sources : (int)slices * OUTER_SOURCES;
-    for (int k = 0; k < sources && !(work && work->stopped); k += step) {
-        int count = sources - k < step ? sources - k : step;
-        engine->kernels->outer(s + k, s_stride, g, rows, count, columns, total + (size_t)k * (size_t)columns);
-        work_add(work, each * count);
-    }
-}
-
-void phase_end(struct engine *engine, int first_group, double *since, double *phase) {
-    if (first_group != 0 || !engine->options.clock) {
-        return;
-    }
-    double now = engine->options.clock(engine->options.clock_user);
-    *phase += now - *since;
-    *since = now;
-}
-
-double phase_begin(const struct engine *engine, int first_group) {
-    return first_group == 0 && engine->options.clock ? engine->options.clock(engine->options.clock_user) : 0;
-}
-
-static void group_reset(struct engine *engine, struct group *group) {
-    size_t columns = (size_t)engine->columns, outputs = (size_t)engine->network->outputs;
-    memset(group->total, 0, (size_t)engine->sources * columns * sizeof(float));
-    memset(group->readout, 0, outputs * columns * sizeof(float));
-    memset(group->bout, 0, outputs * sizeof(double));
-    memset(group->psi_total, 0, columns * sizeof(double));
-    if (group->shared) {
-        size_t size = 2 * (size_t)engine->network->types * engine->stride;
-        memset(group->shared, 0, size * sizeof(float));
-        memset(group->shared_total, 0, size * sizeof(double));
-    }
-}
-
 static void batch_work(void *user, int member, int members) {
     struct engine *engine = user;
     int first, last;
@@ -157,19 +119,6 @@ static void readout_reduce(struct engine *engine) {
                 sum += engine->groups[g].readout[o * columns + j];
             }
             engine->gradient[network->offset_Wout + j * outputs + o] = sum;
-        }
-    }
-}
-
-void blocks_assign(struct engine *engine, int trials) {
-    for (int b = 0; b < engine->block_count; b++) {
-        int first = b * engine->block_rows, rows = trials - first;
-        engine->blocks[b].first = first;
-        engine->blocks[b].rows = rows < 0 ? 0 : rows < engine->block_rows ? rows : engine->block_rows;
-    }
-    for (int g = 0; g < engine->group_count; g++) {
-        if (engine->blocks[engine->groups[g].first].rows == 0) {
-            group_reset(engine, &engine->groups[g]);
         }
     }
 }

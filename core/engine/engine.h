@@ -110,6 +110,20 @@ void engine_weights_load(struct engine *engine, const float *feedback, double mu
 enum train_result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source,
                                    int trials, float *gradient, struct work *work, struct engine_result *result);
 
+/* Who looks on at every step t with t % every == 0: x (I), z (N), y (O) of one trial, valid during the call. */
+struct engine_watch {
+    void *user;
+    int every;
+    void (*step)(void *user, size_t trial, int t, const float *x, const float *z, const float *y);
+};
+
+/*
+ * The forward pass of trials 0..trials-1 of the source, whose targets are not asked for, on the calling thread. `work`
+ * is not NULL. False when stopped.
+ */
+bool engine_watch_run(struct engine *engine, const struct batch_source *source, int trials,
+                      const struct engine_watch *watch, struct work *work);
+
 /* The sentence for TRAIN_INVALID of a batch. */
 #define ENGINE_CLASS_INVALID "a target names a class that the network has no output for"
 

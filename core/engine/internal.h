@@ -21,6 +21,8 @@ struct carver {
 };
 
 void *carve(struct carver *carver, size_t count, size_t size);
+/* Zeroed memory for what a carver without memory has counted; the carver is then ready to be run again. NULL: none. */
+void *carver_allocate(struct carver *carver);
 
 /* Rows that wait for one outer product of the forward traces: s (rows, stride), g (rows, columns). */
 struct pending {
@@ -179,6 +181,8 @@ double batch_weight_sum(const struct engine *engine);
 /* Makes the memory of the reverse recursion where it is not there yet. False without memory. */
 bool engine_reverse_prepare(struct engine *engine);
 
+/* All accumulators of a group, 0. */
+void group_reset(struct engine *engine, struct group *group);
 /* Deals the trials 0 .. trials - 1 of a batch out to the blocks. */
 void blocks_assign(struct engine *engine, int trials);
 /* v and z of the step before the first, which are 0. */

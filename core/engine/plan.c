@@ -14,31 +14,11 @@
 #include "core/base/size.h"
 #include "core/engine/internal.h"
 
-#define CARVE_ALIGN 64
-const struct method *const method_table[] = {[METHOD_AUTO] = NULL,
-                                             [METHOD_REVERSE] = &method_reverse,
-                                             [METHOD_FORWARD] = &method_traces,
-                                             [METHOD_SENSITIVITIES] = &method_sensitivities};
-
 #define HISTORY_CACHED (32 * 1024 * 1024) /* bytes */
-
-void *carve(struct carver *carver, size_t count, size_t size) {
-    void *at = carver->base ? carver->base + carver->used : NULL;
-    carver->used = size_plus(carver->used, size_aligned(size_times(count, size), CARVE_ALIGN));
-    return at;
-}
 
 /* Steps that carry loss, at most. */
 static double loss_steps(const struct engine_options *options) {
     return (double)(options->steps - options->mask_from);
-}
-
-double hop_cost(const struct rule_config *rule, double units, double types) {
-    if (!rule_table[rule->type]->uses_hop) {
-        return 0;
-    }
-    double padded_types = ceil(types / LANES) * LANES;
-    return rule_is_low_rank(rule) ? units * padded_types + types * units : units * units;
 }
 
 static struct plan_sizes sizes_make(int units, int inputs, int outputs, int types, bool bias,
@@ -355,20 +335,6 @@ static void bias_fill(struct engine *engine, struct block *block, size_t slots) 
             block->history[i * engine->stride + (size_t)engine->z_offset - 1] = 1.0f;
         }
     }
-}
-
-/* Zeroed memory of a carver that has been run dry once. */
-static void *carver_allocate(struct carver *carver) {
-    if (!size_possible(carver->used)) {
-        return NULL;
-    }
-    size_t size = carver->used > 0 ? carver->used : CARVE_ALIGN;
-    void *memory = aligned_alloc(CARVE_ALIGN, size);
-    if (memory) {
-        memset(memory, 0, size);
-    }
-    *carver = (struct carver){.base = memory};
-    return memory;
 }
 
 bool engine_reverse_prepare(struct engine *engine) {

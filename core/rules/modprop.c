@@ -76,7 +76,7 @@ static void modprop_credit(const struct credit *credit) {
 
 /* The filter between types is a sum of exponentials, as long as it is not cut and begins with mu. */
 static enum forward_form modprop_forward(const struct rule_config *rule) {
-    bool sums = rule->first_hop == FIRST_HOP_MU && rule->taps == 0 && rule_is_low_rank(rule);
+    bool sums = rule->first_hop == FIRST_HOP_MU && rule->taps == 0 && hop_is_low_rank(rule);
     return sums ? FORWARD_MODES : FORWARD_NONE;
 }
 

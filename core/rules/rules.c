@@ -1,7 +1,5 @@
-/* The table of rules, and what they share: the hop of credit from a step to the one before. */
+/* The table of rules, and what is asked of a row whose member may be NULL. */
 #include "core/rules/rules.h"
-
-#include "core/base/size.h"
 
 const struct rule_ops *const rule_table[RULE_TYPES] = {
     [RULE_BPTT] = &rule_bptt,       [RULE_EPROP] = &rule_eprop, [RULE_MDGL] = &rule_mdgl,
@@ -24,44 +22,5 @@ int rule_taps(const struct rule_config *rule) {
 }
 
 bool rule_is_low_rank(const struct rule_config *rule) {
-    return !rule_table[rule->type]->hop_is_weights && rule->weights == CREDIT_TYPE && rule->averaging == AVERAGING_ALL;
-}
-
-void hop_run(const struct credit *credit, enum epilogue epilogue, const float *rows_in, float *out) {
-    const struct hop *hop = credit->hop;
-    struct product product = {
-        .rows_in = rows_in,
-        .row_stride = (size_t)credit->columns,
-        .rows = credit->rows,
-        .matrix = &hop->matrix,
-        .out = out,
-        .leak = credit->leak,
-        .gain = credit->gain,
-        .mu = credit->mu,
-        .z = credit->z,
-        .z_stride = credit->z_stride,
-        .a = credit->a,
-        .d = credit->d,
-        .gd = credit->gd,
-        .m = credit->m,
-        .gm = credit->gm,
-    };
-    if (hop->low_rank) {
-        struct product gather = {.rows_in = rows_in,
-                                 .row_stride = (size_t)credit->columns,
-                                 .rows = credit->rows,
-                                 .matrix = &hop->gather,
-                                 .out = credit->thin};
-        product_run(credit->kernels, EPILOGUE_STORE, &gather);
-        work_add(credit->work, (double)credit->rows * gather.matrix->sources * gather.matrix->columns);
-        product.rows_in = credit->thin;
-        product.row_stride = (size_t)hop->gather.columns;
-        product.matrix = &hop->scatter;
-    }
-    product_run(credit->kernels, epilogue, &product);
-    work_add(credit->work, (double)credit->rows * product.matrix->sources * product.matrix->columns);
-}
-
-size_t filter_size(int taps, size_t elements) {
-    return size_times((size_t)taps * 2 + 3, elements);
+    return !rule_table[rule->type]->hop_is_weights && hop_is_low_rank(rule);
 }

@@ -68,11 +68,16 @@ struct rule_ops {
     void (*credit)(const struct credit *credit); /* the reverse step */
 };
 
+/* Whether type averages of all pairs carry the credit, of a rule that can do so: a hop of rank C. */
+static inline bool hop_is_low_rank(const struct rule_config *rule) {
+    return rule->weights == CREDIT_TYPE && rule->averaging == AVERAGING_ALL;
+}
+
 enum forward_form rule_forward(const struct rule_config *rule);
 bool rule_keeps_inner(const struct rule_config *rule);
 /* 0: no cut */
 int rule_taps(const struct rule_config *rule);
-/* Whether credit travels through types, by type averages of all pairs: a hop of rank C. */
+/* Whether its credit travels through types in a hop of rank C. */
 bool rule_is_low_rank(const struct rule_config *rule);
 
 extern const struct rule_ops *const rule_table[RULE_TYPES];

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/engine/internal.h"
+#include "core/engine/engine.h"
 
 struct simulation {
     const struct simulate_request *request;
@@ -33,52 +33,16 @@ static void simulation_inputs(const void *user, size_t trial, int from, int to, 
     }
 }
 
-/* Step t, whose source row is in `slot`, of one block. */
-static void step_keep(struct simulation *simulation, struct block *block, int t, int slot) {
+static void step_keep(void *user, size_t trial, int t, const float *x, const float *z, const float *y) {
+    struct simulation *simulation = user;
     const struct simulate_request *request = simulation->request;
-    struct engine *engine = simulation->engine;
-    if (t % request->every != 0) {
-        return;
+    size_t inputs = (size_t)simulation->network.inputs, outputs = (size_t)simulation->network.outputs,
+           units = (size_t)request->unit_count, at = (size_t)(t / request->every) * (size_t)request->trials + trial;
+    memcpy(simulation->answer->inputs + at * inputs, x, inputs * sizeof(float));
+    memcpy(simulation->answer->outputs + at * outputs, y, outputs * sizeof(float));
+    for (size_t u = 0; u < units; u++) {
+        simulation->answer->rates[at * units + u] = z[request->units[u]];
     }
-    size_t kept = (size_t)(t / request->every) * (size_t)request->trials, inputs = (size_t)simulation->network.inputs,
-           outputs = (size_t)simulation->network.outputs, units = (size_t)request->unit_count;
-    const float *z = history_z(engine, block, slot);
-    engine->kernels->readout(block->rows, engine->columns, (int)outputs, z, engine->stride, engine->wout_t,
-                             engine->bout, block->y);
-    for (int row = 0; row < block->rows; row++) {
-        size_t at = kept + (size_t)(block->first + row);
-        const float *source = history_slot(engine, block, slot) + (size_t)row * engine->stride;
-        memcpy(simulation->answer->inputs + at * inputs, source + engine->first_source, inputs * sizeof(float));
-        memcpy(simulation->answer->outputs + at * outputs, block->y + (size_t)row * outputs, outputs * sizeof(float));
-        for (size_t u = 0; u < units; u++) {
-            simulation->answer->rates[at * units + u] = z[(size_t)row * engine->stride + (size_t)request->units[u]];
-        }
-    }
-}
-
-static bool simulation_steps(struct simulation *simulation, struct work *work) {
-    struct engine *engine = simulation->engine;
-    int steps = engine->options.steps;
-    for (int b = 0; b < engine->block_count; b++) {
-        block_reset(engine, &engine->blocks[b]);
-    }
-    for (int t = 0; t < steps; t += TIME_BLOCK) {
-        if (work_look(work)) {
-            return false;
-        }
-        int count = steps - t < TIME_BLOCK ? steps - t : TIME_BLOCK;
-        for (int b = 0; b < engine->block_count; b++) {
-            block_inputs(engine, work, &engine->blocks[b], t, t + count, 0);
-        }
-        blocks_forward(engine, work, 0, engine->block_count, 0, count);
-        for (int b = 0; b < engine->block_count; b++) {
-            for (int i = 0; i < count; i++) {
-                step_keep(simulation, &engine->blocks[b], t + i, i);
-            }
-        }
-        blocks_wrap(engine, 0, engine->block_count, count);
-    }
-    return !work->stopped;
 }
 
 static enum train_result trials_make(struct simulation *simulation, const struct train_config *config,
@@ -173,11 +137,11 @@ static enum train_result simulation_run(struct simulation *simulation, const str
         return result;
     }
     struct batch_source source = {.user = simulation, .inputs = simulation_inputs};
-    simulation->engine->source = &source;
-    blocks_assign(simulation->engine, request->trials);
+    struct engine_watch watch = {.user = simulation, .every = request->every, .step = step_keep};
     engine_weights_load(simulation->engine, NULL, 0, NULL);
     *error = (struct train_error){0};
-    return simulation_steps(simulation, work) ? TRAIN_FINISHED : TRAIN_STOPPED;
+    return engine_watch_run(simulation->engine, &source, request->trials, &watch, work) ? TRAIN_FINISHED
+                                                                                        : TRAIN_STOPPED;
 }
 
 enum train_result simulate_run(const struct train_config *config, const struct trained *trained,

@@ -1,0 +1,7 @@
+/* The table of methods: see internal.h. */
+#include "core/engine/internal.h"
+
+const struct method *const method_table[] = {[METHOD_AUTO] = NULL,
+                                             [METHOD_REVERSE] = &method_reverse,
+                                             [METHOD_FORWARD] = &method_traces,
+                                             [METHOD_SENSITIVITIES] = &method_sensitivities};

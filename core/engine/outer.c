@@ -1,0 +1,14 @@
+/* The outer product of the gradient, counted and in slices: see internal.h. */
+#include "core/engine/internal.h"
+
+/* An outer product takes rows * sources * columns multiply-adds: in slices of sources, with a look after each. */
+void outer_run(struct engine *engine, struct work *work, const float *s, size_t s_stride, const float *g, int rows,
+               int sources, int columns, float *total) {
+    double each = (double)rows * columns, slices = OUTER_WORK_MOST / each / OUTER_SOURCES;
+    int step = slices < 1 ? OUTER_SOURCES : slices > sources ? sources : (int)slices * OUTER_SOURCES;
+    for (int k = 0; k < sources && !(work && work->stopped); k += step) {
+        int count = sources - k < step ? sources - k : step;
+        engine->kernels->outer(s + k, s_stride, g, rows, count, columns, total + (size_t)k * (size_t)columns);
+        work_add(work, each * count);
+    }
+}
