@@ -2,6 +2,7 @@
  * The dashboard's frame: pages by location hash, the one event stream, the token. No build step and no framework: each page is a module with
  * one function that fills <main>. A page gets a signal that is aborted when another takes its place: it ends requests, listeners and timers.
  */
+import { addressRead } from "./address.js";
 import { get, onRefused, streamFollow, tokenKnown, tokenSet } from "./api.js";
 import { compareShow } from "./compare.js";
 import { $, h } from "./dom.js";
@@ -27,7 +28,8 @@ function noneShow(place) {
 
 function route(first) {
   const main = $("main"),
-    [pattern, page, title, kind, show] = PAGES.find(([fits]) => fits.test(location.hash));
+    { path } = addressRead(),
+    [pattern, page, title, kind, show] = PAGES.find(([fits]) => fits.test(path));
   control.abort();
   control = new AbortController();
   document.title = `${title} – modprop`;
@@ -41,7 +43,7 @@ function route(first) {
     scrollTo(0, 0);
     main.focus({ preventScroll: true });
   }
-  show(main, pattern.exec(location.hash)[1], control.signal);
+  show(main, pattern.exec(path)[1], control.signal);
 }
 
 function login() {

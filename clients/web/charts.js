@@ -1,24 +1,10 @@
 /*
- * Charts: dygraphs with the page's colours, labelled axes, and hands for those who have no mouse.
+ * Charts: dygraphs with the page's colours (colours.js), labelled axes, a legend outside the data, and controls for those who have no mouse.
  *
- * Colours are Okabe and Ito's, told apart by all kinds of colour vision, in an order for each scheme (style.css); from the ninth series on they
- * come again, dashed. One finger scrolls the page over a chart, two fingers zoom it; with the focus on it plus, minus, arrows and 0 do.
+ * One finger scrolls the page over a chart, two fingers zoom it; with the focus on it plus, minus, arrows and 0 do.
  */
+import { colourOf, css, dashOf, onScheme, seriesStyle, swatch } from "./colours.js";
 import { grouped, h, number } from "./dom.js";
-
-const COLOURS = 8,
-  DASH = [7, 4];
-const dark = matchMedia("(prefers-color-scheme: dark)");
-export const isDark = () => dark.matches;
-export const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const colour = (i) => css(`--series-${i % COLOURS}`);
-/** What stands for series i in legends and tables. */
-export const swatch = (i) => h("span", { class: `swatch series-${i % COLOURS}${i >= COLOURS ? " dashed" : ""}` });
-/** Calls `listener` when the colour scheme changes; returns what ends it. */
-export function onScheme(listener) {
-  dark.addEventListener("change", listener);
-  return () => dark.removeEventListener("change", listener);
-}
 
 /*
  * dygraphs' own legend writes inline styles, which the page's Content-Security-Policy forbids: ours is made of elements.
@@ -36,7 +22,7 @@ function hands(Dygraph) {
   return { ...model, touchstart: two(model.touchstart), touchmove: two(model.touchmove) };
 }
 
-/** The legend of `entries` [name, colour index]: their values at x while one points at the chart. */
+/** The legend of `entries` [name, style]: their values at x while one points at the chart. */
 function legendOf(x, entries) {
   const values = entries.map(() => h("span", { class: "num" })),
     at = h("span", { class: "num" });
@@ -45,7 +31,7 @@ function legendOf(x, entries) {
       "div",
       { class: "legend" },
       at,
-      entries.map(([name, i], k) => h("span", { class: "entry" }, swatch(i), name, values[k])),
+      entries.map(([name, style], k) => h("span", { class: "entry" }, swatch(style), h("span", { class: "entry-name", title: name }, name), values[k])),
     ),
     show(where, points) {
       at.textContent = points ? `${x} ${number(where, 6)}` : "";
@@ -76,61 +62,78 @@ function keyWindow(key, [low, high], [first, last]) {
   return [a, b];
 }
 
-/**
- * A chart of `series`, a list of {name, colour (index, its place by default), thin, hidden (in the legend)}, over an x called `x` and a y called
- * `y`. `percent` writes y in percent; `zoomed(window)` hears of the user's zoom, null for all; `options` go to dygraphs.
- * Returns {element, set(rows, more), window(low and high, or null), destroy()}; rows are [x, y...].
- */
-export function chart(title, series, { x, y, percent = false, zoomed = () => {}, options = {} }) {
-  const index = (s, i) => s.colour ?? i,
-    labels = [x, ...series.map((s) => s.name)];
-  const legend = legendOf(
-    x,
-    series.map((s, i) => [s.name, index(s, i), s.hidden]).filter(([, , hidden]) => !hidden),
-  );
-  const place = h("div", { class: "plot", role: "group", "aria-roledescription": "chart", tabindex: "0", onkeydown: (e) => key(e) });
-  const element = h("figure", { class: "chart" }, h("figcaption", {}, h("span", {}, title), legend.element), place);
-  let graph = null,
-    size = 0,
-    windowNow = null;
-  const colours = () => ({ colors: series.map((s, i) => colour(index(s, i))), axisLineColor: css("--line"), gridLineColor: css("--grid") });
-  const watcher = new ResizeObserver(() => {
-    if (graph && place.clientWidth && place.clientWidth !== size) {
-      size = place.clientWidth;
-      graph.resize();
-    }
-  });
-  watcher.observe(place);
-  const endScheme = onScheme(() => graph && graph.updateOptions(colours()));
-  const show = (window) => {
-    windowNow = window;
-    if (graph) graph.updateOptions({ dateWindow: window, ...(window ? {} : { valueRange: options.valueRange ?? null }) });
-  };
-  const drawn = () => {
-    const now = graph && graph.isZoomed("x") ? graph.xAxisRange() : null;
-    if (!graph || String(now) === String(windowNow)) return;
-    windowNow = now;
-    zoomed(now);
-  };
-  const key = (event) => {
-    const now = graph && keyWindow(event.key, graph.xAxisRange(), graph.xAxisExtremes());
-    if (!graph || now === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+const axes = (percent) => ({
+  x: { axisLabelWidth: 60, pixelsPerLabel: 50, axisLabelFormatter: tick },
+  y: {
+    axisLabelWidth: 50,
+    pixelsPerLabel: 28,
+    axisLabelFormatter: (value) => (percent ? `${Number((100 * value).toPrecision(4))} %` : tick(value)),
+  },
+});
+
+/** What a picture says, for those who do not see it. */
+function spoken(title, x, series, rows) {
+  const last = rows.at(-1),
+    middle = (v) => (Array.isArray(v) ? v[1] : v),
+    said = series.map((s, i) => (s.hidden ? null : `${s.name} ${number(middle(last[i + 1]), 4)}`)).filter(Boolean);
+  return `${title}: at ${x} ${number(last[0], 6)}, ${said.join(", ")}. Plus and minus zoom, arrows move, 0 shows all.`;
+}
+
+class Chart {
+  constructor(title, series, { x, y, percent = false, zoomed = () => {}, options = {} }) {
+    const styled = series.map((s, i) => ({ ...s, style: s.style ?? seriesStyle(i) }));
+    Object.assign(this, { title, series: styled, x, y, percent, zoomed, options, graph: null, size: 0, windowNow: null });
+    this.legend = legendOf(
+      x,
+      styled.filter((s) => !s.hidden).map((s) => [s.name, s.style]),
+    );
+    this.place = h("div", { class: "plot", role: "group", "aria-roledescription": "chart", tabindex: "0", onkeydown: (e) => this.key(e) });
+    this.element = h("figure", { class: "chart" }, h("figcaption", {}, h("span", {}, title), this.legend.element), this.place);
+    this.watcher = new ResizeObserver(() => this.resize());
+    this.watcher.observe(this.place);
+    this.endScheme = onScheme(() => this.graph && this.graph.updateOptions(this.colours()));
+  }
+  colours() {
+    return { colors: this.series.map((s) => colourOf(s.style)), axisLineColor: css("--line"), gridLineColor: css("--grid") };
+  }
+  resize() {
+    if (!this.graph || !this.place.clientWidth || this.place.clientWidth === this.size) return;
+    this.size = this.place.clientWidth;
+    this.graph.resize();
+  }
+  window(window) {
+    this.windowNow = window;
+    if (this.graph) this.graph.updateOptions({ dateWindow: window, ...(window ? {} : { valueRange: this.options.valueRange ?? null }) });
+  }
+  drawn() {
+    const now = this.graph && this.graph.isZoomed("x") ? this.graph.xAxisRange() : null;
+    if (!this.graph || String(now) === String(this.windowNow)) return;
+    this.windowNow = now;
+    this.zoomed(now);
+  }
+  key(event) {
+    const now = this.graph && keyWindow(event.key, this.graph.xAxisRange(), this.graph.xAxisExtremes());
+    if (!this.graph || now === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
-    show(now);
-    zoomed(now);
-  };
-  const make = (rows, more) => {
-    const Dygraph = prepared(),
-      label = (value) => (percent ? `${Number((100 * value).toPrecision(4))} %` : tick(value));
-    return new Dygraph(place, rows, {
-      labels,
-      xlabel: x,
-      ylabel: y,
+    this.window(now);
+    this.zoomed(now);
+  }
+  lines() {
+    return Object.fromEntries(
+      this.series.map((s) => [s.name, { ...(dashOf(s.style) && { strokePattern: dashOf(s.style) }), ...(s.thin && { strokeWidth: 0.7 }) }]),
+    );
+  }
+  make(rows, more) {
+    const Dygraph = prepared();
+    return new Dygraph(this.place, rows, {
+      labels: [this.x, ...this.series.map((s) => s.name)],
+      xlabel: this.x,
+      ylabel: this.y,
       xLabelHeight: 14,
       yLabelWidth: 14,
-      highlightCallback: (event, at, points) => legend.show(at, points),
-      unhighlightCallback: () => legend.show(null, null),
-      drawCallback: drawn,
+      highlightCallback: (event, at, points) => this.legend.show(at, points),
+      unhighlightCallback: () => this.legend.show(null, null),
+      drawCallback: () => this.drawn(),
       interactionModel: hands(Dygraph),
       strokeWidth: 1.6,
       connectSeparatedPoints: true,
@@ -138,47 +141,37 @@ export function chart(title, series, { x, y, percent = false, zoomed = () => {},
       xRangePad: 4,
       yRangePad: 6,
       rightGap: 10,
-      axes: {
-        x: { axisLabelWidth: 60, pixelsPerLabel: 50, axisLabelFormatter: tick },
-        y: { axisLabelWidth: 50, pixelsPerLabel: 28, axisLabelFormatter: label },
-      },
-      series: Object.fromEntries(
-        series.map((s, i) => [s.name, { ...(index(s, i) >= COLOURS && { strokePattern: DASH }), ...(s.thin && { strokeWidth: 0.7 }) }]),
-      ),
+      axes: axes(this.percent),
+      series: this.lines(),
       animatedZooms: false,
       highlightCircleSize: 3,
-      ...(windowNow && { dateWindow: windowNow }),
-      ...colours(),
-      ...options,
+      ...(this.windowNow && { dateWindow: this.windowNow }),
+      ...this.colours(),
+      ...this.options,
       ...more,
     });
-  };
-  /* What a picture says, for those who do not see it. */
-  const tell = (rows) => {
-    const last = rows.at(-1),
-      middle = (v) => (Array.isArray(v) ? v[1] : v),
-      said = series.map((s, i) => (s.hidden ? null : `${s.name} ${number(middle(last[i + 1]), 4)}`)).filter(Boolean);
-    const text = `${title}: at ${x} ${number(last[0], 6)}, ${said.join(", ")}. Plus and minus zoom, arrows move, 0 shows all.`;
-    place.setAttribute("aria-label", text);
-  };
-  return {
-    element,
-    set(rows, more = {}) {
-      if (!rows.length || !place.clientWidth) return;
-      tell(rows);
-      if (graph) graph.updateOptions({ file: rows, ...more });
-      else graph = make(rows, more);
-      size = place.clientWidth;
-    },
-    window: show,
-    destroy() {
-      watcher.disconnect();
-      endScheme();
-      if (graph) graph.destroy();
-      graph = null;
-    },
-  };
+  }
+  set(rows, more = {}) {
+    if (!rows.length || !this.place.clientWidth) return;
+    this.place.setAttribute("aria-label", spoken(this.title, this.x, this.series, rows));
+    if (this.graph) this.graph.updateOptions({ file: rows, ...more });
+    else this.graph = this.make(rows, more);
+    this.size = this.place.clientWidth;
+  }
+  destroy() {
+    this.watcher.disconnect();
+    this.endScheme();
+    if (this.graph) this.graph.destroy();
+    this.graph = null;
+  }
 }
+
+/**
+ * A chart of `series`, a list of {name, style (colours.js; by default the palette in order), thin, hidden (in the legend)}, over an x called `x`
+ * and a y called `y`. `percent` writes y in percent; `zoomed(window)` hears of the user's zoom, null for all; `options` go to dygraphs.
+ * Has {element, set(rows, more), window(low and high, or null), destroy()}; rows are [x, y...].
+ */
+export const chart = (title, series, settings) => new Chart(title, series, settings);
 
 /**
  * Charts that show the same x: one zooms, all do, and `zoomed(window)` hears of it. `add(make)` calls make(zoomed) for a chart, `reset()` shows

@@ -1,13 +1,15 @@
 /*
- * Jobs beside each other: each group of seeds (groups.js) drawn as its mean with a band of one standard deviation (of the sample) about it, and
- * on request every seed by itself, since seeds may differ more than rules do. Mean and spread are taken where the seeds were evaluated, and a band
- * goes straight from there to there: taken between evaluations, of values interpolated, the spread would come out too small. A long curve was
- * thinned, each seed's to iterations of its own: then there is no other way. A group's mean goes as far as its shortest curve.
+ * Jobs beside each other: each group of seeds (groups.js) drawn as its median with a band from the lower to the upper quartile, and on request
+ * every seed by itself, since seeds may differ more than rules do. They are taken where the seeds were evaluated, and a band goes straight from
+ * there to there: taken between evaluations, of values interpolated, the spread would come out too small. A long curve was thinned, each seed's to
+ * iterations of its own: then there is no other way. A group's median goes as far as its shortest curve.
  */
+import { kept } from "./address.js";
 import { get } from "./api.js";
-import { chart, linked, smooth, swatch } from "./charts.js";
-import { attempt, framed, h, jobName, number, percent } from "./dom.js";
-import { bandOf, gridOf, groupsOf, interpolate, learnedAt, median, oncePerSeed, POINTS, spread } from "./groups.js";
+import { chart, linked, smooth } from "./charts.js";
+import { ruleStyles, swatch } from "./colours.js";
+import { attempt, framed, h, jobName, number, percent, standing } from "./dom.js";
+import { bandOf, gridOf, groupsOf, interpolate, learnedOf, oncePerSeed, POINTS, spread } from "./groups.js";
 import { jobOf, jobPut, jobsLoaded, jobsNewest, onEvent, onJobs, onOpened } from "./jobs.js";
 import { emptySay } from "./load.js";
 
@@ -19,8 +21,7 @@ const SHOWN = [
 ];
 
 /** Rows over one grid: a column a group, then, with `each`, a column a seed. */
-function rowsOf(groups, curves, what, { span, log, each }) {
-  const { key } = what;
+function rowsOf(groups, curves, { key }, { span, each }) {
   const known = groups.map((g) =>
     g.jobs
       .map((j) => curves.get(j.id))
@@ -30,7 +31,7 @@ function rowsOf(groups, curves, what, { span, log, each }) {
   const single = each ? groups.flatMap((g) => g.jobs.map((j) => curves.get(j.id))) : [];
   const smoothed = single.map((c) => c && c[key] && smooth(c[key], span));
   const grid = gridOf(known.flat()),
-    bands = known.map((list) => bandOf(list, what, log));
+    bands = known.map((list) => bandOf(list, key));
   const alone = (c, i, x) => {
     const value = c && smoothed[i] ? interpolate(c.iteration, smoothed[i], x) : null;
     return value === null ? null : [value, value, value];
@@ -38,18 +39,29 @@ function rowsOf(groups, curves, what, { span, log, each }) {
   return grid.length > 1 ? grid.map((x) => [x, ...bands.map((at) => at(x)), ...single.map((c, i) => alone(c, i, x))]) : [];
 }
 
-function tableOf(groups, curves, below, evaluations) {
-  const said = (values, write) => {
-    if (!values.length) return "–";
-    const [m, s] = spread(values);
-    return values.length > 1 ? `${write(m)} ± ${write(s)}` : write(m);
-  };
+function spreadText(values, write) {
+  if (!values.length) return "–";
+  const [mean, deviation] = spread(values);
+  return values.length > 1 ? `${write(mean)} ± ${write(deviation)}` : write(mean);
+}
+
+/** "18 of 20, median 340": as `modprop compare` counts, seeds that never learned among them. */
+function learnedText(group, curves, below, evaluations) {
+  const read = group.jobs.map((j) => curves.get(j.id)).filter(Boolean),
+    { learned, of, median } = learnedOf(read, below, evaluations);
+  if (!of) return "–";
+  return `${learned} of ${of}, median ${Number.isFinite(median) ? number(median, 4) : "never"}`;
+}
+
+/** "18 of 20", and how many of them diverged or failed. */
+function endedText(jobs) {
+  const count = (word) => jobs.filter((j) => standing(j) === word).length,
+    bad = ["diverged", "failed", "cancelled"].map((word) => [count(word), word]).filter(([n]) => n);
+  return [`${jobs.filter((j) => j.finished_at).length} of ${jobs.length}`, ...bad.map(([n, word]) => `${n} ${word}`)].join(", ");
+}
+
+function tableOf(groups, styles, curves, below, evaluations) {
   const of = (group, key) => group.jobs.map((j) => j.metrics[key]).filter((v) => v !== null && v !== undefined);
-  const learned = (group) => {
-    const read = group.jobs.map((j) => curves.get(j.id)).filter(Boolean),
-      at = read.map((c) => learnedAt(c, below, evaluations)).filter((v) => v !== null);
-    return `${at.length} of ${read.length}${at.length ? `, median ${number(median(at), 4)}` : ""}`;
-  };
   const links = (group) =>
     h(
       "span",
@@ -57,13 +69,13 @@ function tableOf(groups, curves, below, evaluations) {
       group.jobs.map((job, k) => [k ? " " : "", h("a", { href: `#/jobs/${job.id}`, title: jobName(job) }, String(job.seed))]),
     );
   const columns = [
-    [h("span", { class: "hidden" }, "Colour"), (g, i) => swatch(i)],
+    [h("span", { class: "hidden" }, "Colour"), (g, i) => swatch(styles[i])],
     ["Group", null],
     ["Seeds", links, "seeds"],
-    ["Ended", (g) => `${g.jobs.filter((j) => j.finished_at).length} of ${g.jobs.length}`],
-    ["Loss, mean ± sd", (g) => said(of(g, "loss"), (v) => number(v))],
-    ["Accuracy, mean ± sd", (g) => said(of(g, "accuracy"), percent)],
-    ["Learned at iteration", learned],
+    ["Ended", (g) => endedText(g.jobs)],
+    ["Loss, mean ± sd", (g) => spreadText(of(g, "loss"), (v) => number(v))],
+    ["Accuracy, mean ± sd", (g) => spreadText(of(g, "accuracy"), percent)],
+    ["Learned at iteration", (g) => learnedText(g, curves, below, evaluations)],
   ];
   const cells = (group, i) =>
     columns.map(([text, write, kind]) =>
@@ -71,24 +83,9 @@ function tableOf(groups, curves, below, evaluations) {
         ? h("td", { class: `num${kind ? ` ${kind}` : ""}`, "data-column": typeof text === "string" ? text : null }, write(group, i))
         : h("th", { scope: "row" }, group.label),
     );
-  return h(
-    "table",
-    {},
-    h(
-      "thead",
-      {},
-      h(
-        "tr",
-        {},
-        columns.map(([text]) => h("th", { scope: "col" }, text)),
-      ),
-    ),
-    h(
-      "tbody",
-      {},
-      groups.map((group, i) => h("tr", {}, cells(group, i))),
-    ),
-  );
+  const heads = columns.map(([text]) => h("th", { scope: "col" }, text)),
+    rows = groups.map((group, i) => h("tr", {}, cells(group, i)));
+  return h("table", {}, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, rows));
 }
 
 function emptyShow(place, signal) {
@@ -129,145 +126,143 @@ function emptyShow(place, signal) {
   signal.addEventListener("abort", onJobs(draw));
 }
 
+const control = (id, label, input) => [input, h("label", { for: id }, label)];
+
+class Comparison {
+  constructor(place, ids, signal) {
+    Object.assign(this, { place, ids, signal, curves: new Map(), gone: new Set(), wanted: new Set(ids), due: new Set(ids) });
+    Object.assign(this, { charts: null, styles: [], shown: "", timer: 0, reading: false, link: linked() });
+    this.draw = framed(() => signal.aborted || this.drawNow());
+    this.controlsMake();
+    this.stage = h("section", { class: "charts", "aria-label": "Curves" });
+    this.hint = h("p", { class: "hint" });
+    this.table = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Groups" });
+    this.layOut();
+    this.read();
+    this.listen();
+  }
+  controlsMake() {
+    const draw = () => this.draw(),
+      input = (type, id, more) => kept(id, h("input", { type, id, ...more, [type === "checkbox" ? "onchange" : "oninput"]: draw }));
+    this.log = input("checkbox", "log");
+    this.each = input("checkbox", "each");
+    this.span = input("range", "smooth", { min: 1, max: 20, value: 1 });
+    this.below = input("number", "below", { min: 0, step: 0.01, value: 0.1 });
+    this.evaluations = input("number", "evaluations", { min: 1, step: 1, value: 5 });
+  }
+  layOut() {
+    const { ids, span, link } = this,
+      whole = h("button", { type: "button", class: "quiet", onclick: () => link.reset() }, "Whole curve"),
+      smoothing = [h("label", { for: "smooth" }, "smoothing"), span],
+      controls = [control("log", "log scale", this.log), control("each", "every seed", this.each), smoothing, whole],
+      title = h("h1", {}, `Compare ${ids.length} ${ids.length === 1 ? "job" : "jobs"}`);
+    const threshold = [
+      h("label", { for: "below" }, "Learned: loss below"),
+      this.below,
+      h("label", { for: "evaluations" }, "at so many evaluations in a row"),
+      this.evaluations,
+    ];
+    this.place.replaceChildren(
+      h("div", { class: "section" }, title, h("span", { class: "controls" }, controls)),
+      this.stage,
+      this.hint,
+      h("section", { "aria-label": "Results" }, h("div", { class: "controls" }, threshold), this.table),
+    );
+  }
+  build(groups) {
+    this.link.destroy();
+    this.styles = ruleStyles(groups.map((g) => g.rule));
+    const middles = groups.map((g, i) => ({ name: g.label, style: this.styles[i] }));
+    const single = this.each.checked
+      ? groups.flatMap((g, i) => g.jobs.map((j) => ({ name: `${g.label} ${j.id}`, style: this.styles[i], thin: true, hidden: true })))
+      : [];
+    const make = (what) => (zoomed) => {
+      const options = { customBars: true, fillAlpha: 0.2, ...what.options };
+      return chart(what.title, [...middles, ...single], { x: "iteration", y: "loss", ...what, zoomed, options });
+    };
+    this.charts = SHOWN.map((what) => this.link.add(make(what)));
+    this.stage.replaceChildren(...this.charts.map((c) => c.element));
+  }
+  drawNow() {
+    const jobs = this.ids.map(jobOf).filter(Boolean),
+      groups = groupsOf(jobs);
+    if (!groups.length) {
+      if (this.gone.size === this.ids.length) emptySay(this.place, "These jobs do not exist", h("p", {}, h("a", { href: "#/" }, "All jobs")));
+      return;
+    }
+    const now = `${this.each.checked} ${groups.map((g) => `${g.label} ${g.jobs.length}`).join()}`;
+    if (now !== this.shown) this.build(groups);
+    this.shown = now;
+    const answers = jobs.every((j) => j.metrics.accuracy !== null),
+      log = this.log.checked;
+    SHOWN.forEach((what, i) => {
+      const rows = rowsOf(groups, this.curves, what, { span: Number(this.span.value), each: this.each.checked });
+      this.charts[i].element.hidden = !rows.length;
+      this.charts[i].set(rows, what.percent ? {} : { logscale: log, ylabel: answers ? "cross-entropy, nats" : "loss" });
+    });
+    const evaluations = Math.max(1, Math.floor(Number(this.evaluations.value)));
+    this.table.replaceChildren(tableOf(groups, this.styles, this.curves, Number(this.below.value), evaluations));
+    this.hint.textContent = this.hintText(groups);
+  }
+  hintText(groups) {
+    const n = this.gone.size,
+      lost = n ? ` ${n} of the jobs ${n === 1 ? "does" : "do"} not exist any more.` : "",
+      twice = groups.some((g) => oncePerSeed(g.jobs).length < g.jobs.length) ? " A seed that is there twice counts twice." : "";
+    return (
+      "Lines are medians over seeds, bands reach from the lower to the upper quartile. One colour a rule; groups of one rule differ by their " +
+      `dashes. A seed that never learned counts as later than all others.${twice}${lost}`
+    );
+  }
+  one(id) {
+    return attempt(async () => {
+      try {
+        if (!jobOf(id)) jobPut(await get(`/v1/jobs/${id}`, this.signal));
+        this.curves.set(id, await get(`/v1/jobs/${id}/metrics?points=${POINTS}&keys=loss,accuracy`, this.signal));
+      } catch (error) {
+        if (error.status !== 404) throw error;
+        this.gone.add(id);
+      }
+    });
+  }
+  /** One reading at a time: those that fall due meanwhile come next. */
+  async read() {
+    this.timer = 0;
+    if (this.reading) return;
+    this.reading = true;
+    while (this.due.size && !this.signal.aborted) {
+      const next = [...this.due].slice(0, READERS);
+      next.forEach((id) => this.due.delete(id));
+      await Promise.all(next.map((id) => this.one(id)));
+      this.draw();
+    }
+    this.reading = false;
+  }
+  listen() {
+    const ends = [
+      onJobs((id) => {
+        if (id === null || this.wanted.has(id)) this.draw();
+      }),
+      onEvent((event) => {
+        if (!this.wanted.has(event.job) || event.type !== "progress") return;
+        this.due.add(event.job);
+        this.timer ||= setTimeout(() => this.read(), AGAIN);
+      }),
+      onOpened(() => {
+        this.ids.forEach((id) => this.due.add(id));
+        this.read();
+      }),
+    ];
+    this.signal.addEventListener("abort", () => {
+      clearTimeout(this.timer);
+      ends.forEach((end) => end());
+      this.link.destroy();
+    });
+  }
+}
+
 /** Shows the jobs `list`, ids with commas, in `place` until `signal`. */
 export function compareShow(place, list, signal) {
   const ids = [...new Set((list || "").split(",").filter(Boolean))].sort();
-  if (!ids.length) {
-    emptyShow(place, signal);
-    return;
-  }
-  const curves = new Map(),
-    gone = new Set(),
-    wanted = new Set(ids),
-    due = new Set(ids);
-  let charts = null,
-    shown = "",
-    timer = 0,
-    reading = false;
-  const control = (id, label, input) => [input, h("label", { for: id }, label)];
-  const log = h("input", { type: "checkbox", id: "log", onchange: () => draw() });
-  const each = h("input", { type: "checkbox", id: "each", onchange: () => draw() });
-  const span = h("input", { type: "range", id: "smooth", min: 1, max: 20, value: 1, oninput: () => draw() });
-  const below = h("input", { type: "number", id: "below", min: 0, step: 0.01, value: 0.1, oninput: () => draw() });
-  const evaluations = h("input", { type: "number", id: "evaluations", min: 1, step: 1, value: 5, oninput: () => draw() });
-  const stage = h("section", { class: "charts", "aria-label": "Curves" }),
-    hint = h("p", { class: "hint" }),
-    table = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Groups" });
-  const link = linked();
-  const build = (groups) => {
-    link.destroy();
-    const means = groups.map((g, i) => ({ name: g.label, colour: i }));
-    const single = each.checked
-      ? groups.flatMap((g, i) => g.jobs.map((j) => ({ name: `${g.label} ${j.id}`, colour: i, thin: true, hidden: true })))
-      : [];
-    charts = SHOWN.map((what) =>
-      link.add((zoomed) =>
-        chart(what.title, [...means, ...single], {
-          x: "iteration",
-          y: "loss",
-          ...what,
-          zoomed,
-          options: { customBars: true, fillAlpha: 0.2, ...what.options },
-        }),
-      ),
-    );
-    stage.replaceChildren(...charts.map((c) => c.element));
-  };
-  const draw = framed(() => {
-    if (signal.aborted) return;
-    const jobs = ids.map(jobOf).filter(Boolean),
-      groups = groupsOf(jobs);
-    if (!groups.length) {
-      if (gone.size === ids.length) emptySay(place, "These jobs do not exist", h("p", {}, h("a", { href: "#/" }, "All jobs")));
-      return;
-    }
-    const now = `${each.checked} ${groups.map((g) => `${g.label} ${g.jobs.length}`).join()}`;
-    if (now !== shown) build(groups);
-    shown = now;
-    const answers = jobs.every((j) => j.metrics.accuracy !== null);
-    SHOWN.forEach((what, i) => {
-      const settings = { span: Number(span.value), log: log.checked && !what.percent, each: each.checked };
-      const rows = rowsOf(groups, curves, what, settings);
-      charts[i].element.hidden = !rows.length;
-      charts[i].set(rows, what.percent ? {} : { logscale: log.checked, ylabel: answers ? "cross-entropy, nats" : "loss" });
-    });
-    table.replaceChildren(tableOf(groups, curves, Number(below.value), Math.max(1, Math.floor(Number(evaluations.value)))));
-    const lost = gone.size ? ` ${gone.size} of the jobs ${gone.size === 1 ? "does" : "do"} not exist any more.` : "";
-    const twice = groups.some((g) => oncePerSeed(g.jobs).length < g.jobs.length) ? " A seed that is there twice counts twice." : "";
-    hint.textContent = `Lines are means over seeds, bands one standard deviation either side.${twice}${lost}`;
-  });
-  const one = (id) =>
-    attempt(async () => {
-      try {
-        if (!jobOf(id)) jobPut(await get(`/v1/jobs/${id}`, signal));
-        curves.set(id, await get(`/v1/jobs/${id}/metrics?points=${POINTS}&keys=loss,accuracy`, signal));
-      } catch (error) {
-        if (error.status !== 404) throw error;
-        gone.add(id);
-      }
-    });
-  /* One reading at a time: those that fall due meanwhile come next. */
-  const read = async () => {
-    timer = 0;
-    if (reading) return;
-    reading = true;
-    while (due.size && !signal.aborted) {
-      const next = [...due].slice(0, READERS);
-      next.forEach((id) => due.delete(id));
-      await Promise.all(next.map(one));
-      draw();
-    }
-    reading = false;
-  };
-  place.replaceChildren(
-    h(
-      "div",
-      { class: "section" },
-      h("h1", {}, `Compare ${ids.length} ${ids.length === 1 ? "job" : "jobs"}`),
-      h(
-        "span",
-        { class: "controls" },
-        control("log", "log scale", log),
-        control("each", "every seed", each),
-        h("label", { for: "smooth" }, "smoothing"),
-        span,
-        h("button", { type: "button", class: "quiet", onclick: () => link.reset() }, "Whole curve"),
-      ),
-    ),
-    stage,
-    hint,
-    h(
-      "section",
-      { "aria-label": "Results" },
-      h(
-        "div",
-        { class: "controls" },
-        h("label", { for: "below" }, "Learned: loss below"),
-        below,
-        h("label", { for: "evaluations" }, "at so many evaluations in a row"),
-        evaluations,
-      ),
-      table,
-    ),
-  );
-  read();
-  const endJobs = onJobs((id) => {
-    if (id === null || wanted.has(id)) draw();
-  });
-  const endEvents = onEvent((event) => {
-    if (!wanted.has(event.job) || event.type !== "progress") return;
-    due.add(event.job);
-    timer ||= setTimeout(read, AGAIN);
-  });
-  const endOpened = onOpened(() => {
-    ids.forEach((id) => due.add(id));
-    read();
-  });
-  signal.addEventListener("abort", () => {
-    clearTimeout(timer);
-    endJobs();
-    endEvents();
-    endOpened();
-    link.destroy();
-  });
+  if (ids.length) new Comparison(place, ids, signal);
+  else emptyShow(place, signal);
 }

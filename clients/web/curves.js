@@ -3,10 +3,13 @@
  *
  * They are read once, thinned by the server to POINTS, and grow by events; when they have doubled they are read anew, so that a run of any
  * length stays quick. Zoomed in, the window is read by itself, so that what thinning left out is seen. Events that come before the first
- * reading wait for it: half a curve would look like a whole one.
+ * reading wait for it: half a curve would look like a whole one. What an evaluation gives has the rule's colour; an evaluation without a loss, in
+ * which nothing counted, is a gap.
  */
+import { kept } from "./address.js";
 import { get } from "./api.js";
 import { chart, linked, smooth } from "./charts.js";
+import { ruleStyle, seriesStyle } from "./colours.js";
 import { attempt, framed, h } from "./dom.js";
 
 const POINTS = 1500;
@@ -103,10 +106,12 @@ class Columns {
   }
 }
 
+const TRAINING = seriesStyle(6);
+
 /** One chart with its place; it is made when the first of its series has a value. */
 class Panel {
-  constructor(what, link) {
-    Object.assign(this, { what, link, chart: null, series: [], element: h("div", { hidden: true }) });
+  constructor(what, rule, link) {
+    Object.assign(this, { what, rule, link, chart: null, series: [], element: h("div", { hidden: true }) });
   }
   draw(columns, span, log) {
     const { what } = this;
@@ -115,121 +120,110 @@ class Panel {
       if (!known.length) return false;
       this.series = what.always ? what.series : known;
       const y = what.y ?? (columns.has("accuracy") ? "cross-entropy, nats" : "half squared error"),
-        names = this.series.map(([, name]) => ({ name }));
+        names = this.series.map(([key, name]) => ({ name, ...this.look(key) }));
       this.chart = this.link.add((zoomed) => chart(what.title, names, { x: "iteration", ...what, y, zoomed }));
       this.element.replaceWith(this.chart.element);
     }
-    const values = this.series.map(([key]) => smooth(columns[key], span));
+    const values = this.series.map(([key]) => smooth(columns[key], span)),
+      none = this.series.map(([key]) => (key === "loss" ? NaN : null)); // not a number breaks a line, null does not
     this.chart.set(
-      columns.iteration.map((x, i) => [x, ...values.map((v) => v[i] ?? null)]),
+      columns.iteration.map((x, i) => [x, ...values.map((v, k) => v[i] ?? none[k])]),
       { logscale: what.log ?? log },
     );
     return true;
   }
+  look(key) {
+    if (key === "training_loss") return { style: TRAINING, thin: true };
+    return ["loss", "accuracy"].includes(key) ? { style: ruleStyle(this.rule) } : {};
+  }
 }
 
-/** Shows the curves of `job`; `signal` ends what is being read. Returns {elements, progress(event), reload(), destroy()}. */
-export function curvesShow(job, signal) {
-  const path = `/v1/jobs/${job.id}/metrics?points=${POINTS}`,
-    every = job.training.evaluate_every;
-  const log = h("input", { type: "checkbox", id: "log", onchange: () => draw() });
-  const span = h("input", { type: "range", id: "smooth", min: 1, max: 40, value: 1, oninput: () => draw() });
-  const empty = h("p", { class: "empty" }, "Reading the curve.");
-  const charts = h("div", { class: "charts" }),
-    diagnostics = h("div", { class: "charts" });
-  const link = linked((window) => zoomed(window)),
-    panels = (list, place) =>
-      list.map((what) => {
-        const panel = new Panel(what, link);
-        place.append(panel.element);
-        return panel;
-      });
-  const main = panels(CURVES, charts),
-    more = panels(DIAGNOSTICS, diagnostics);
-  const section = h(
-    "section",
-    { "aria-labelledby": "diagnostics", hidden: true },
-    h("div", { class: "section" }, h("h2", { id: "diagnostics" }, "Diagnostics")),
-    diagnostics,
-  );
-  let columns = new Columns(),
-    waiting = [],
-    loaded = false,
-    timer = 0;
-  const draw = framed(() => {
-    if (signal.aborted || !loaded) return;
-    empty.hidden = columns.length > 0;
-    charts.hidden = !columns.length;
-    if (!columns.length) empty.textContent = "No evaluation yet: the first comes before the first update.";
-    section.hidden = !DIAGNOSTICS.some((what) => what.series.some(([key]) => columns.has(key)));
-    for (const panel of [...main, ...more]) panel.draw(columns, Number(span.value), log.checked);
-  });
-  const load = () =>
-    attempt(async () => {
-      const read = new Columns(await get(path, signal));
-      columns = read.take(columns);
-      waiting.splice(0).forEach((event) => columns.add(event));
-      loaded = true;
-      draw();
+const HINT =
+  "Drag across a curve to zoom, with shift to move; a double click shows all of it. On a phone, use two fingers; by keyboard, + and −, arrows, and 0.";
+
+class Curves {
+  constructor(job, signal) {
+    Object.assign(this, { signal, path: `/v1/jobs/${job.id}/metrics?points=${POINTS}`, every: job.training.evaluate_every });
+    Object.assign(this, { columns: new Columns(), waiting: [], loaded: false, timer: 0 });
+    this.draw = framed(() => signal.aborted || !this.loaded || this.drawNow());
+    this.log = kept("log", h("input", { type: "checkbox", id: "log", onchange: () => this.draw() }));
+    this.span = kept("smooth", h("input", { type: "range", id: "smooth", min: 1, max: 40, value: 1, oninput: () => this.draw() }));
+    this.empty = h("p", { class: "empty" }, "Reading the curve.");
+    this.charts = h("div", { class: "charts" });
+    this.diagnostics = h("div", { class: "charts" });
+    this.link = linked((window) => this.zoomed(window));
+    this.panels = [...this.panelsMake(CURVES, job, this.charts), ...this.panelsMake(DIAGNOSTICS, job, this.diagnostics)];
+    this.elements = this.sections();
+    signal.addEventListener("abort", () => clearTimeout(this.timer));
+    this.load();
+  }
+  panelsMake(list, job, place) {
+    return list.map((what) => {
+      const panel = new Panel(what, job.rule.type, this.link);
+      place.append(panel.element);
+      return panel;
     });
-  /* What thinning left out of the window. */
-  const detail = ([from, to]) =>
-    attempt(async () => {
-      const inside = (x) => x >= from && x <= to;
-      if (columns.iteration.filter(inside).length >= Math.min(POINTS, (to - from) / every - 1)) return;
-      const read = new Columns(await get(`${path}&from=${Math.max(0, Math.floor(from))}&to=${Math.ceil(to)}`, signal));
+  }
+  sections() {
+    const whole = h("button", { type: "button", class: "quiet", onclick: () => this.link.reset() }, "Whole curve"),
+      controls = [this.log, h("label", { for: "log" }, "log scale"), h("label", { for: "smooth" }, "smoothing"), this.span, whole],
+      head = h("div", { class: "section" }, h("h2", { id: "curves" }, "Curves"), h("span", { class: "controls" }, controls));
+    this.more = h(
+      "section",
+      { "aria-labelledby": "diagnostics", hidden: true },
+      h("div", { class: "section" }, h("h2", { id: "diagnostics" }, "Diagnostics")),
+      this.diagnostics,
+    );
+    return [h("section", { "aria-labelledby": "curves" }, head, this.empty, this.charts, h("p", { class: "hint" }, HINT)), this.more];
+  }
+  drawNow() {
+    const { columns } = this;
+    this.empty.hidden = columns.length > 0;
+    this.charts.hidden = !columns.length;
+    if (!columns.length) this.empty.textContent = "No evaluation yet: the first comes before the first update.";
+    this.more.hidden = !DIAGNOSTICS.some((what) => what.series.some(([key]) => columns.has(key)));
+    for (const panel of this.panels) panel.draw(columns, Number(this.span.value), this.log.checked);
+  }
+  load() {
+    return attempt(async () => {
+      const read = new Columns(await get(this.path, this.signal));
+      this.columns = read.take(this.columns);
+      this.waiting.splice(0).forEach((event) => this.columns.add(event));
+      this.loaded = true;
+      this.draw();
+    });
+  }
+  /** Reads what thinning left out of the window. */
+  detail([from, to]) {
+    return attempt(async () => {
+      const inside = (x) => x >= from && x <= to,
+        { columns } = this;
+      if (columns.iteration.filter(inside).length >= Math.min(POINTS, (to - from) / this.every - 1)) return;
+      const read = new Columns(await get(`${this.path}&from=${Math.max(0, Math.floor(from))}&to=${Math.ceil(to)}`, this.signal));
       if (!read.length) return;
-      columns = new Columns()
+      this.columns = new Columns()
         .take(columns, (x) => x < read.iteration[0])
         .take(read)
         .take(columns);
-      draw();
+      this.draw();
     });
-  const zoomed = (window) => {
-    clearTimeout(timer);
-    if (window) timer = setTimeout(() => detail(window), 200);
-    else if (columns.length > POINTS) load();
-  };
-  signal.addEventListener("abort", () => clearTimeout(timer));
-  load();
-  return {
-    elements: [
-      h(
-        "section",
-        { "aria-labelledby": "curves" },
-        h(
-          "div",
-          { class: "section" },
-          h("h2", { id: "curves" }, "Curves"),
-          h(
-            "span",
-            { class: "controls" },
-            log,
-            h("label", { for: "log" }, "log scale"),
-            h("label", { for: "smooth" }, "smoothing"),
-            span,
-            h("button", { type: "button", class: "quiet", onclick: () => link.reset() }, "Whole curve"),
-          ),
-        ),
-        empty,
-        charts,
-        h(
-          "p",
-          { class: "hint" },
-          "Drag across a curve to zoom, with shift to move; a double click shows all of it. On a phone, use two fingers; ",
-          "by keyboard, + and −, arrows, and 0.",
-        ),
-      ),
-      section,
-    ],
-    progress(event) {
-      if (!loaded) waiting.push(event);
-      else if (columns.add(event)) {
-        if (columns.length > 2 * POINTS) load();
-        else draw();
-      }
-    },
-    reload: load,
-    destroy: link.destroy,
-  };
+  }
+  zoomed(window) {
+    clearTimeout(this.timer);
+    if (window) this.timer = setTimeout(() => this.detail(window), 200);
+    else if (this.columns.length > POINTS) this.load();
+  }
+  progress(event) {
+    if (!this.loaded) this.waiting.push(event);
+    else if (this.columns.add(event)) {
+      if (this.columns.length > 2 * POINTS) this.load();
+      else this.draw();
+    }
+  }
+  destroy() {
+    this.link.destroy();
+  }
 }
+
+/** The curves of `job`; `signal` ends what is being read. Has {elements, progress(event), load(), destroy()}. */
+export const curvesShow = (job, signal) => new Curves(job, signal);

@@ -1,5 +1,8 @@
 /*
- * Jobs that differ in nothing but the seed are one group. What its seeds say together: mean, spread, and when they had learned.
+ * Jobs that differ in nothing but the seed are one group. What its seeds say together: median, quartiles, and when they had learned.
+ *
+ * Quantiles are those of the daemon (server/experiments/statistics.c) and of NumPy: linear between the ranks. A seed that never learned counts as
+ * infinite and is never dropped, as in `modprop compare`.
  */
 import { ruleName } from "./dom.js";
 
@@ -42,14 +45,19 @@ function differing(jobs) {
   return [...names].filter((name) => new Set(all.filter((f) => f.has(name)).map((f) => stable(f.get(name)))).size > 1);
 }
 
-const plain = (value) => (typeof value === "string" ? value : stable(value));
+const LABEL_VALUE = 24; // characters; weights given as a value may have megabytes
 
-/** Groups in the order of their first job: {key, label, jobs by seed}. A label is the rule and whatever else tells the groups apart. */
+function plain(value) {
+  const text = typeof value === "string" ? value : stable(value);
+  return text.length > LABEL_VALUE ? `${text.slice(0, LABEL_VALUE - 1)}…` : text;
+}
+
+/** Groups in the order of their first job: {key, rule, label, jobs by seed}. A label is the rule and whatever else tells the groups apart. */
 export function groupsOf(jobs) {
   const groups = new Map();
   for (const job of jobs) {
     const key = stable(experiment(job));
-    if (!groups.has(key)) groups.set(key, { key, label: ruleName(job), jobs: [] });
+    if (!groups.has(key)) groups.set(key, { key, rule: job.rule.type, label: ruleName(job), jobs: [] });
     groups.get(key).jobs.push(job);
   }
   const list = [...groups.values()],
@@ -99,15 +107,21 @@ export function spread(values) {
   return [mean, Math.sqrt(variance)];
 }
 
-/** Mean and band of curves at x: [low, mean, high]; null where one of them has no value. */
-function band(curves, { key, percent: share }, x, log) {
+/** The share `p` of values in ascending order; infinite where the rank falls beside an infinite one. */
+export function quantile(sorted, p) {
+  const rank = p * (sorted.length - 1),
+    below = Math.floor(rank),
+    part = rank - below;
+  if (part === 0) return sorted[below];
+  return Number.isFinite(sorted[below + 1]) ? sorted[below] + part * (sorted[below + 1] - sorted[below]) : sorted[below + 1];
+}
+
+/** Median and quartiles of curves at x: [lower, median, upper], never outside what was measured; null where one of them has no value. */
+function band(curves, key, x) {
   const values = curves.map((c) => interpolate(c.iteration, c[key], x));
   if (!values.length || values.some((v) => v === null || v === undefined)) return null;
-  const [mean, deviation] = spread(values),
-    low = mean - deviation,
-    high = mean + deviation;
-  if (share) return [Math.max(0, low), mean, Math.min(1, high)];
-  return [log ? Math.max(low, Math.min(...values)) : low, mean, high];
+  values.sort((a, b) => a - b);
+  return [0.25, 0.5, 0.75].map((p) => quantile(values, p));
 }
 
 /** The iterations of all these curves, in order; of curves that were thinned to too many different ones, even steps. */
@@ -117,21 +131,15 @@ export function gridOf(curves) {
   return all.length <= POINTS ? all : [...new Set(Array.from({ length: GRID + 1 }, (_, i) => Math.round((end * i) / GRID)))];
 }
 
-/** A group's mean and band where its own seeds stand: what gives [low, mean, high] at any x. */
-export function bandOf(curves, what, log) {
+/** A group's median and quartiles where its own seeds stand: what gives [lower, median, upper] at any x. */
+export function bandOf(curves, key) {
   const own = gridOf(curves),
-    found = own.map((x) => band(curves, what, x, log)),
+    found = own.map((x) => band(curves, key, x)),
     parts = [0, 1, 2].map((part) => found.map((values) => values && values[part]));
   return (x) => {
     const values = parts.map((part) => interpolate(own, part, x));
     return values.includes(null) ? null : values;
   };
-}
-
-export function median(values) {
-  const sorted = [...values].sort((a, b) => a - b),
-    half = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
 /** The iteration at which `evaluations` losses in a row under `below` begin; null where none do. */
@@ -142,4 +150,10 @@ export function learnedAt(curve, below, evaluations) {
     if (run === evaluations) return curve.iteration[i - evaluations + 1];
   }
   return null;
+}
+
+/** How many of these curves learned, and the median iteration: infinite where so many never did that it is "never". */
+export function learnedOf(curves, below, evaluations) {
+  const at = curves.map((c) => learnedAt(c, below, evaluations) ?? Infinity).sort((a, b) => a - b);
+  return { learned: at.filter(Number.isFinite).length, of: at.length, median: at.length ? quantile(at, 0.5) : null };
 }

@@ -1,58 +1,47 @@
 /*
  * One job: curves, events, configuration, weights, activity; and what may be done with it. What happens arrives by the page's one stream.
  */
-import { download, get, post, remove } from "./api.js";
+import { ACTIONS } from "./actions.js";
 import { activityShow } from "./activity.js";
+import { download, get } from "./api.js";
 import { catalog, parametersOf } from "./catalog.js";
+import { ruleStyle, swatch } from "./colours.js";
 import { curvesShow } from "./curves.js";
 import { attempt, badge, bytes, clock, duration, framed, h, jobName, notice, number, percent, ruleName, standing } from "./dom.js";
-import { jobForget, jobOf, jobPut, jobRefresh, onEvent, onJobs, onOpened } from "./jobs.js";
+import { jobOf, jobPut, jobRefresh, onEvent, onJobs, onOpened } from "./jobs.js";
 import { filled } from "./load.js";
 import { weightsShow } from "./weights.js";
 
 const EVENTS_SHOWN = 200,
   EVENTS_PAGE = 1000;
-const ENDED = ["succeeded", "failed", "cancelled"];
 const SECTIONS = ["task", "network", "rule", "optimizer", "training"];
 
 function actions(job, leave) {
   const path = `/v1/jobs/${job.id}`;
-  const act = (word) =>
-    attempt(async () => {
-      jobPut(await post(`${path}/${word}`));
-      notice(`${jobName(job)}: ${word} asked for`);
-    });
   const button = (text, does, kind = "quiet") => h("button", { type: "button", class: kind, onclick: does }, text);
   const save = (text, tail, name, accept) => button(text, () => attempt(() => download(path + tail, name, accept)));
-  const list = [];
-  if (["queued", "running"].includes(job.status)) list.push(button("Pause", () => act("pause")));
-  if (["paused", "pausing"].includes(job.status)) list.push(button("Resume", () => act("resume"), "primary"));
-  if (!ENDED.includes(job.status)) list.push(button("Cancel", () => act("cancel")));
-  list.push(h("a", { class: "button quiet", href: `#/new/${job.id}` }, "Use as a template"));
-  if (job.progress.iteration > 0) {
-    list.push(
-      save("Weights, JSON", "/weights", `${job.id}.json`),
-      save("Weights, safetensors", "/weights?format=safetensors", `${job.id}.safetensors`, "*/*"),
-      save("Curve, CSV", "/metrics", `${job.id}.csv`, "text/csv"),
-    );
-  }
-  if (job.status === "succeeded") list.push(save("Manifest", "/manifest", `${job.id}.manifest.json`));
-  if (ENDED.includes(job.status)) {
-    list.push(
-      button(
-        "Delete",
-        () =>
-          attempt(async () => {
-            if (!window.confirm(`Delete ${jobName(job)} with its events, curve and weights?`)) return;
-            await remove(path);
-            jobForget(job.id);
-            leave();
-          }),
-        "danger",
-      ),
-    );
-  }
-  return list;
+  const act = (action) =>
+    attempt(async () => {
+      if (action.danger && !window.confirm(`${action.text} ${jobName(job)} with its events, curve and weights?`)) return;
+      await action.act(job);
+      if (action.danger) leave();
+      else notice(`${jobName(job)}: ${action.done}`);
+    });
+  const may = Object.values(ACTIONS)
+    .filter((action) => action.fits(job))
+    .map((action) => button(action.text, () => act(action), action.danger ? "danger" : "quiet"));
+  const saves = [
+    save("Weights, JSON", "/weights", `${job.id}.json`),
+    save("Weights, safetensors", "/weights?format=safetensors", `${job.id}.safetensors`, "*/*"),
+    save("Curve, CSV", "/metrics", `${job.id}.csv`, "text/csv"),
+  ];
+  return [
+    ...may.filter((b) => b.className !== "danger"),
+    h("a", { class: "button quiet", href: `#/new/${job.id}` }, "Use as a template"),
+    ...(job.progress.iteration > 0 ? saves : []),
+    ...(job.status === "succeeded" ? [save("Manifest", "/manifest", `${job.id}.manifest.json`)] : []),
+    ...may.filter((b) => b.className === "danger"),
+  ];
 }
 
 /* A task of values has a loss and no accuracy. */
@@ -63,7 +52,7 @@ function facts(job) {
   const took = job.started_at ? ((job.finished_at ? new Date(job.finished_at) : Date.now()) - new Date(job.started_at)) / 1000 : null;
   const list = [
     ["Task", job.task.type],
-    ["Rule", ruleName(job)],
+    ["Rule", [swatch(ruleStyle(job.rule.type)), " ", ruleName(job)]],
     ["Seed", String(job.seed)],
     ["Iteration", `${number(job.progress.iteration)} of ${number(job.progress.iterations)}`],
     ["Loss", number(job.metrics.loss, 4)],
@@ -269,7 +258,7 @@ export function jobShow(place, id, signal) {
     /* What was missed while the daemon was gone, if it was more than the stream goes back. */
     onOpened(() => {
       if (!parts) return;
-      parts.curves.reload();
+      parts.curves.load();
       parts.events.load();
     }),
   ];

@@ -1,18 +1,21 @@
 /*
  * The list of jobs. Only the rows in sight exist as elements, so that thousands scroll as quickly as ten; a row is rewritten only when its job
- * changed or it came into sight. What was filtered, sorted, chosen and scrolled to is still so when one comes back.
+ * changed or it came into sight. Filter, state and order stand in the address; what was chosen and scrolled to is still so when one comes back.
  */
-import { badge, clock, framed, grouped, h, jobName, number, percent, ruleName, standing } from "./dom.js";
+import { ACTIONS, actOnAll, ENDED } from "./actions.js";
+import { addressRead, addressWrite } from "./address.js";
+import { ruleStyle, swatch } from "./colours.js";
+import { badge, clock, framed, grouped, h, jobName, notice, number, percent, ruleName, standing } from "./dom.js";
 import { jobOf, jobsLoaded, jobsNewest, onJobs, streamState } from "./jobs.js";
 import { TROUBLES } from "./load.js";
+import { queryParse } from "./query.js";
 
 const OVERSCAN = 8,
   COMPARED_MAX = 200;
-const ENDED = ["succeeded", "failed", "cancelled"];
 const STATUSES = ["queued", "running", "paused", ...ENDED];
 const narrow = matchMedia("(max-width: 720px)");
 const chosen = new Set();
-const kept = { text: "", status: "", sort: "time", down: true, scroll: 0 };
+const kept = { text: "", status: "", sort: "time", down: true, scroll: 0, address: "" };
 
 /** Class, heading, what a job is sorted by, and whether it is a number. */
 const COLUMNS = [
@@ -47,7 +50,7 @@ function row(job, index, onChoose) {
   const box = h("input", {
     type: "checkbox",
     checked: chosen.has(job.id),
-    "aria-label": `Choose ${name} for comparison`,
+    "aria-label": `Choose ${name}`,
     onchange: (e) => onChoose(job.id, e.target.checked),
   });
   const fill = h("span", {});
@@ -57,7 +60,7 @@ function row(job, index, onChoose) {
     name: h("a", { href: `#/jobs/${job.id}`, title: name }, name),
     status: badge(standing(job)),
     task: job.task.type,
-    rule: ruleName(job),
+    rule: [swatch(ruleStyle(job.rule.type)), " ", ruleName(job)],
     seed: String(job.seed),
     progress: [h("span", { class: "bar" }, fill), h("span", { class: "num" }, `${Math.floor(100 * job.progress.fraction)} %`)],
     loss: number(job.metrics.loss),
@@ -159,11 +162,7 @@ class Table {
   }
 }
 
-function matches(job, words, status) {
-  if (status === "active" ? ENDED.includes(job.status) : status && job.status !== status) return false;
-  const all = `${jobName(job)} ${job.task.type} ${ruleName(job)} ${job.id} seed ${job.seed}`.toLowerCase();
-  return words.every((word) => all.includes(word));
-}
+const inState = (job, status) => (status === "active" ? !ENDED.includes(job.status) : !status || job.status === status);
 
 const trouble = (status) => () => {
   const [title, hint] = TROUBLES[status];
@@ -182,95 +181,157 @@ const EMPTY = {
   reading: () => [h("p", {}, "Reading the jobs.")],
 };
 
-/** Shows the view in `place` until `signal`. */
-export function listShow(place, signal) {
-  const take = (key) => (event) => {
-    kept[key] = event.target.value;
-    table.view.scrollTop = 0;
-    update();
-  };
-  const text = h("input", { id: "filter", type: "search", placeholder: "name, task, rule, seed", value: kept.text, oninput: take("text") });
-  const status = h(
-    "select",
-    { id: "status", onchange: take("status") },
-    [["", "any"], ["active", "not ended"], ...STATUSES.map((s) => [s, s])].map(([value, word]) =>
-      h("option", { value, selected: value === kept.status }, word),
-    ),
-  );
-  const button = (word, kind, onclick) => h("button", { type: "button", class: kind, onclick }, word);
-  const count = h("span", { class: "count", role: "status", "aria-live": "polite" });
-  const compare = button("Compare", "primary", () => {
-    location.hash = `#/compare/${[...chosen].join(",")}`;
-  });
-  const all = button("Choose all shown", "quiet", () => {
-    for (const job of shown().slice(0, COMPARED_MAX)) chosen.add(job.id);
-    update();
-  });
-  const none = button("None", "quiet", () => {
-    chosen.clear();
-    update();
-  });
-  const empty = h("div", { class: "empty" });
-  const table = new Table(
-    (id, on) => {
-      if (on) chosen.add(id);
-      else chosen.delete(id);
-      update();
-    },
-    (key) => {
-      kept.down = kept.sort === key ? !kept.down : key === "time";
-      kept.sort = key;
-      update();
-    },
-  );
-  const words = () => kept.text.toLowerCase().split(/\s+/);
-  const shown = () => {
-    const wanted = words();
-    return sorted(jobsNewest().filter((job) => matches(job, wanted, kept.status)));
-  };
-  let back = kept.scroll,
-    why = null;
-  const update = framed(() => {
-    if (signal.aborted) return;
-    const list = shown(),
-      total = jobsNewest().length;
-    table.set(list);
-    table.element.hidden = !list.length;
-    empty.hidden = list.length > 0;
-    if (!list.length) {
-      const now = total ? "filtered" : jobsLoaded() ? "none" : EMPTY[streamState()] ? streamState() : "reading";
-      if (why !== now) empty.replaceChildren(...EMPTY[now]());
-      why = now;
-    } else if (back && list.length * table.height() >= back) {
-      table.scroll(back);
-      back = 0;
-    }
-    const said = total || jobsLoaded() ? `${grouped(list.length)} of ${grouped(total)} jobs` : "";
-    if (count.textContent !== said) count.textContent = said;
-    for (const id of chosen) if (jobsLoaded() && !jobOf(id)) chosen.delete(id);
-    compare.disabled = chosen.size < 1;
-    compare.textContent = chosen.size ? `Compare ${chosen.size}` : "Compare";
-    all.disabled = !list.length;
-    none.hidden = !chosen.size;
-  });
-  place.replaceChildren(
-    h("h1", { class: "hidden" }, "Jobs"),
-    h(
+const PLACEHOLDER = "name, rule:eprop, seed:1..5, loss<0.1";
+const button = (word, kind, onclick) => h("button", { type: "button", class: kind, onclick }, word);
+
+class List {
+  constructor(place, signal) {
+    Object.assign(this, { place, signal, why: null, fits: () => true });
+    this.addressTake();
+    this.back = kept.scroll;
+    this.update = framed(() => signal.aborted || this.updateNow());
+    this.table = new Table(
+      (id, on) => {
+        if (on) chosen.add(id);
+        else chosen.delete(id);
+        this.update();
+      },
+      (key) => {
+        kept.down = kept.sort === key ? !kept.down : key === "time";
+        kept.sort = key;
+        this.addressGive();
+      },
+    );
+    this.count = h("span", { class: "count", role: "status", "aria-live": "polite" });
+    this.empty = h("div", { class: "empty" });
+    this.fault = h("p", { class: "fault-text", id: "filter-fault", role: "status" });
+    place.replaceChildren(h("h1", { class: "hidden" }, "Jobs"), this.filterMake(), this.fault, this.bulkMake(), this.table.element, this.empty);
+    this.filterRead();
+    signal.addEventListener("abort", onJobs(this.update));
+    addEventListener("resize", () => this.table.ask(), { signal });
+    this.update();
+  }
+  /** Filter, state and order as the address has them; where one scrolled to belongs to an address. */
+  addressTake() {
+    const { settings } = addressRead(),
+      sort = settings.get("sort") ?? "-time",
+      name = sort.replace(/^-/, "");
+    const known = COLUMNS.some(([key, , by]) => by && key === name);
+    Object.assign(kept, { text: settings.get("q") ?? "", status: settings.get("status") ?? "" });
+    Object.assign(kept, known ? { sort: name, down: sort.startsWith("-") } : { sort: "time", down: true });
+    if (location.hash !== kept.address) kept.scroll = 0;
+    this.addressKeep();
+  }
+  addressGive() {
+    const sort = `${kept.down ? "-" : ""}${kept.sort}`;
+    addressWrite({ q: kept.text, status: kept.status, sort: sort === "-time" ? null : sort });
+    this.addressKeep();
+    this.update();
+  }
+  addressKeep() {
+    kept.address = location.hash;
+    document.querySelector("nav [data-page=list]").setAttribute("href", location.hash || "#/");
+  }
+  filterMake() {
+    const take = (key) => (event) => {
+      kept[key] = event.target.value;
+      this.table.view.scrollTop = 0;
+      this.filterRead();
+      this.addressGive();
+    };
+    const about = { "aria-describedby": "filter-fault", autocomplete: "off", spellcheck: "false" };
+    this.text = h("input", { id: "filter", type: "search", placeholder: PLACEHOLDER, value: kept.text, ...about, oninput: take("text") });
+    const states = [["", "any"], ["active", "not ended"], ...STATUSES.map((s) => [s, s])],
+      option = ([value, word]) => h("option", { value, selected: value === kept.status }, word),
+      status = h("select", { id: "status", onchange: take("status") }, states.map(option));
+    return h(
       "div",
       { class: "tools" },
       h("label", { for: "filter" }, "Filter"),
-      text,
+      this.text,
+      h("a", { href: "#/help/filter" }, "How to filter"),
       h("label", { for: "status" }, "Status"),
       status,
-      count,
-      all,
-      none,
-      compare,
-    ),
-    table.element,
-    empty,
-  );
-  signal.addEventListener("abort", onJobs(update));
-  addEventListener("resize", () => table.ask(), { signal });
-  update();
+      this.count,
+    );
+  }
+  filterRead() {
+    const { fits, faults } = queryParse(kept.text);
+    this.fits = fits;
+    this.fault.textContent = faults.join(" ");
+    if (faults.length) this.text.setAttribute("aria-invalid", "true");
+    else this.text.removeAttribute("aria-invalid");
+  }
+  bulkMake() {
+    this.all = button("Choose all shown", "quiet", () => {
+      for (const job of this.shown()) chosen.add(job.id);
+      this.update();
+    });
+    this.none = button("Choose none", "quiet", () => {
+      chosen.clear();
+      this.update();
+    });
+    this.compare = button("Compare", "primary", () => {
+      location.hash = `#/compare/${[...chosen].join(",")}`;
+    });
+    this.acts = Object.values(ACTIONS).map((action) => {
+      const element = button(action.text, action.danger ? "danger" : "quiet", () => this.act(action));
+      return { action, element };
+    });
+    return h("div", { class: "tools bulk" }, this.all, this.none, this.compare, this.acts.map(({ element }) => element));
+  }
+  chosenJobs(action) {
+    return [...chosen].map(jobOf).filter((job) => job && action.fits(job));
+  }
+  async act(action) {
+    const jobs = this.chosenJobs(action),
+      many = `${grouped(jobs.length)} ${jobs.length === 1 ? "job" : "jobs"}`;
+    if (action.danger && !window.confirm(`${action.text} ${many} with their events, curves and weights?`)) return;
+    const { done, failed, why } = await actOnAll(action, jobs);
+    if (failed) notice(`${grouped(done)} of ${many}: ${action.done}. ${grouped(failed)} failed; the first because: ${why}`, true);
+    else notice(`${many}: ${action.done}`);
+    this.update();
+  }
+  shown() {
+    return sorted(jobsNewest().filter((job) => inState(job, kept.status) && this.fits(job)));
+  }
+  updateNow() {
+    const list = this.shown(),
+      total = jobsNewest().length;
+    this.table.set(list);
+    this.table.element.hidden = !list.length;
+    this.empty.hidden = list.length > 0;
+    if (!list.length) this.emptyShow(total);
+    else if (this.back && list.length * this.table.height() >= this.back) {
+      this.table.scroll(this.back);
+      this.back = 0;
+    }
+    const said = total || jobsLoaded() ? `${grouped(list.length)} of ${grouped(total)} jobs` : "";
+    if (this.count.textContent !== said) this.count.textContent = said;
+    for (const id of chosen) if (jobsLoaded() && !jobOf(id)) chosen.delete(id);
+    this.bulkShow(list.length);
+  }
+  emptyShow(total) {
+    const now = total ? "filtered" : jobsLoaded() ? "none" : EMPTY[streamState()] ? streamState() : "reading";
+    if (this.why !== now) this.empty.replaceChildren(...EMPTY[now]());
+    this.why = now;
+  }
+  bulkShow(shown) {
+    const n = chosen.size;
+    this.all.disabled = !shown;
+    this.none.hidden = !n;
+    this.compare.disabled = n < 1 || n > COMPARED_MAX;
+    this.compare.title = n > COMPARED_MAX ? `At most ${COMPARED_MAX} jobs are compared at once` : "";
+    this.compare.textContent = n ? `Compare ${grouped(n)}` : "Compare";
+    for (const { action, element } of this.acts) {
+      const fit = this.chosenJobs(action).length;
+      element.hidden = !fit;
+      element.textContent = `${action.text} ${grouped(fit)}`;
+    }
+  }
+}
+
+/** Shows the view in `place` until `signal`. */
+export function listShow(place, signal) {
+  new List(place, signal);
 }

@@ -3,9 +3,10 @@
  * (weights.js), on a scale that ends at the largest value; the map stands under the same time as the charts beside it, and zooms with them
  * (`linked` of charts.js). It is read by pointing, or by the arrow keys.
  */
-import { canvasContext, css, onScheme } from "./charts.js";
+import { canvasContext } from "./charts.js";
+import { css, onScheme } from "./colours.js";
 import { grouped, h, number } from "./dom.js";
-import { colourOf } from "./weights.js";
+import { inkOf } from "./weights.js";
 
 /* As dygraphs lays out the charts that stand above and below: what is left of the first value, right of the last, and under the last row. */
 const LEFT = 64,
@@ -27,7 +28,7 @@ function pixels(rows, count, columns, largest) {
       if (Math.abs(value) > Math.abs(peaks[at])) peaks[at] = value;
     }),
   );
-  peaks.forEach((value, at) => image.data.set([...colourOf(value / largest), 255], 4 * at));
+  peaks.forEach((value, at) => image.data.set([...inkOf(value / largest), 255], 4 * at));
   context.putImageData(image, 0, 0);
   return plain;
 }

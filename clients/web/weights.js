@@ -4,7 +4,8 @@
  * others. The map is read by pointing, or by the arrow keys.
  */
 import { get } from "./api.js";
-import { canvasContext, css, isDark, onScheme } from "./charts.js";
+import { canvasContext } from "./charts.js";
+import { css, isDark, onScheme } from "./colours.js";
 import { attempt, h, number } from "./dom.js";
 
 const UNITS_SHOWN = 2048,
@@ -38,7 +39,7 @@ function scaleOf(W) {
 }
 
 /* From white (or the dark ground) to the ink of the value's sign. */
-export function colourOf(share) {
+export function inkOf(share) {
   const ground = isDark() ? [22, 27, 34] : [255, 255, 255],
     ink = share < 0 ? NEGATIVE : POSITIVE,
     strength = Math.min(1, Math.abs(share));
@@ -53,7 +54,7 @@ function pixels({ W }, units, scale) {
     image = context.createImageData(n, n);
   for (let y = 0; y < n; y++) {
     const row = W[units[y]];
-    for (let x = 0; x < n; x++) image.data.set([...colourOf(row[units[x]] / scale), 255], 4 * (y * n + x));
+    for (let x = 0; x < n; x++) image.data.set([...inkOf(row[units[x]] / scale), 255], 4 * (y * n + x));
   }
   context.putImageData(image, 0, 0);
   return plain;
@@ -102,7 +103,7 @@ function scalePaint(canvas) {
   const width = canvas.clientWidth,
     context = canvasContext(canvas, width, 10);
   for (let x = 0; x < width; x++) {
-    context.fillStyle = `rgb(${colourOf((2 * x) / width - 1).join(" ")})`;
+    context.fillStyle = `rgb(${inkOf((2 * x) / width - 1).join(" ")})`;
     context.fillRect(x, 0, 1, 10);
   }
 }
@@ -175,118 +176,121 @@ function mapRead(map, count, read) {
   });
 }
 
-/** Shows in `body` until `signal`. */
-export function weightsShow(body, job, signal) {
-  let worker = null,
-    weights = null,
-    ordered = null,
-    plain = null,
-    values = null,
-    point = null;
-  const map = h("canvas", {
-    class: "square",
-    role: "application",
-    tabindex: "0",
-    "aria-label": "Heat map of the recurrent weights, units ordered by type; arrow keys read single weights",
-  });
-  const scale = h("canvas", { class: "scale", role: "img", "aria-label": "Scale of the colours, from negative to positive" });
-  const least = h("span", { class: "num" }),
-    most = h("span", { class: "num" });
-  const plane = h("canvas", { class: "square", role: "img", "aria-label": "Eigenvalues of the recurrent weights in the complex plane" });
-  const reading = h("p", { class: "hint num", "aria-live": "polite" }, "Point at a weight to read it."),
-    said = h("p", { class: "hint num", role: "status" }),
-    about = h("p", { class: "hint num" });
-  const caption = (...text) => h("figcaption", {}, text);
-  const figures = h(
-    "div",
-    { class: "two", hidden: true },
-    h("figure", {}, caption("From (rows) to (columns)", h("span", { class: "legend" }, least, scale, most)), map, reading),
-    h("figure", {}, caption("Eigenvalues of W"), plane, said),
-  );
-  const draw = () => {
-    if (!weights || signal.aborted || map.clientWidth < SMALLEST) return;
-    mapPaint(map, plain, ordered.runs, point);
-    scalePaint(scale);
-    if (values && plane.clientWidth >= SMALLEST) spectrumPaint(plane, values);
-  };
-  const colour = () => {
-    if (weights) plain = pixels(weights, ordered.units, scaleOf(weights.W));
-    draw();
-  };
-  const spectrum = () => {
-    if (worker) worker.terminate();
-    values = null;
-    if (weights.units > UNITS_SPECTRUM) {
-      said.textContent = `The spectrum is computed up to ${UNITS_SPECTRUM} units.`;
+const MAP = "Heat map of the recurrent weights, units ordered by type; arrow keys read single weights";
+
+class Weights {
+  constructor(body, job, signal) {
+    Object.assign(this, { job, signal, worker: null, weights: null, ordered: null, plain: null, values: null, point: null });
+    this.make();
+    mapRead(
+      this.map,
+      () => (this.weights ? this.weights.units : 0),
+      (row, column) => this.read(row, column),
+    );
+    const again = h("button", { type: "button", class: "quiet", onclick: () => this.load() }, "Read again");
+    body.replaceChildren(h("div", { class: "controls" }, again, this.about), this.figures);
+    const watcher = new ResizeObserver(() => this.draw()),
+      endScheme = onScheme(() => this.colour());
+    watcher.observe(this.figures);
+    signal.addEventListener("abort", () => {
+      watcher.disconnect();
+      endScheme();
+      if (this.worker) this.worker.terminate();
+    });
+    this.load();
+  }
+  make() {
+    const picture = (kind, label) => h("canvas", { class: kind, role: "img", "aria-label": label }),
+      caption = (...text) => h("figcaption", {}, text);
+    this.map = h("canvas", { class: "square", role: "application", tabindex: "0", "aria-label": MAP });
+    this.scale = picture("scale", "Scale of the colours, from negative to positive");
+    this.least = h("span", { class: "num" });
+    this.most = h("span", { class: "num" });
+    this.plane = picture("square", "Eigenvalues of the recurrent weights in the complex plane");
+    this.reading = h("p", { class: "hint num", "aria-live": "polite" }, "Point at a weight to read it.");
+    this.said = h("p", { class: "hint num", role: "status" });
+    this.about = h("p", { class: "hint num" });
+    const legend = h("span", { class: "legend" }, this.least, this.scale, this.most);
+    this.figures = h(
+      "div",
+      { class: "two", hidden: true },
+      h("figure", {}, caption("From (rows) to (columns)", legend), this.map, this.reading),
+      h("figure", {}, caption("Eigenvalues of W"), this.plane, this.said),
+    );
+  }
+  draw() {
+    if (!this.weights || this.signal.aborted || this.map.clientWidth < SMALLEST) return;
+    mapPaint(this.map, this.plain, this.ordered.runs, this.point);
+    scalePaint(this.scale);
+    if (this.values && this.plane.clientWidth >= SMALLEST) spectrumPaint(this.plane, this.values);
+  }
+  colour() {
+    if (this.weights) this.plain = pixels(this.weights, this.ordered.units, scaleOf(this.weights.W));
+    this.draw();
+  }
+  spectrum() {
+    if (this.worker) this.worker.terminate();
+    this.values = null;
+    if (this.weights.units > UNITS_SPECTRUM) {
+      this.said.textContent = `The spectrum is computed up to ${UNITS_SPECTRUM} units.`;
       return;
     }
-    said.textContent = "Computing the eigenvalues.";
-    worker = new Worker("/spectrum.js", { type: "module" });
-    worker.onmessage = ({ data }) => {
-      values = data;
+    this.said.textContent = "Computing the eigenvalues.";
+    this.worker = new Worker("/spectrum.js", { type: "module" });
+    this.worker.onmessage = ({ data }) => {
+      this.values = data;
       const radius = data && Math.max(...data.real.map((r, i) => Math.hypot(r, data.imaginary[i])));
-      said.textContent = data
+      this.said.textContent = data
         ? `Spectral radius ${number(radius, 4)}; the dashed circle has radius 1.`
         : "The eigenvalues did not converge.";
-      worker.terminate();
-      draw();
+      this.worker.terminate();
+      this.draw();
     };
-    worker.postMessage(weights.W);
-  };
-  const show = (read) => {
-    weights = read;
-    ordered = order(weights);
-    figures.hidden = false;
-    const top = scaleOf(weights.W);
-    least.textContent = `−${number(top)}`;
-    most.textContent = number(top);
-    about.textContent = [`Iteration ${number(weights.iteration)}`, `${weights.units} units`, `sha256 ${weights.sha256.slice(0, 16)}`].join(
-      " · ",
-    );
-    colour();
-    spectrum();
-  };
-  const load = () =>
-    attempt(async () => {
-      about.textContent = "Reading the weights.";
+    this.worker.postMessage(this.weights.W);
+  }
+  show(weights) {
+    const top = scaleOf(weights.W),
+      density = Number.isFinite(weights.density) ? [`density ${number(weights.density)}`] : [],
+      parts = [`Iteration ${number(weights.iteration)}`, `${weights.units} units`, ...density, `sha256 ${weights.sha256.slice(0, 16)}`];
+    this.weights = weights;
+    this.ordered = order(weights);
+    this.figures.hidden = false;
+    this.least.textContent = `−${number(top)}`;
+    this.most.textContent = number(top);
+    this.about.textContent = parts.join(" · ");
+    this.colour();
+    this.spectrum();
+  }
+  load() {
+    return attempt(async () => {
+      this.about.textContent = "Reading the weights.";
       try {
-        show(await get(`/v1/jobs/${job.id}/weights`, signal));
+        this.show(await get(`/v1/jobs/${this.job.id}/weights`, this.signal));
       } catch (error) {
         if (error.name === "AbortError") return;
-        about.textContent = error.status === 409 ? "No checkpoint yet: weights come with the first one." : error.message;
+        this.about.textContent = error.status === 409 ? "No checkpoint yet: weights come with the first one." : error.message;
       }
     });
-  mapRead(
-    map,
-    () => (weights ? weights.units : 0),
-    (row, column) => {
-      point = [row, column];
-      const q = ordered.units[row],
-        p = ordered.units[column],
-        name = (u) =>
-          `${u} (${weights.types ? `type ${weights.types[u]}` : "no type"}${weights.sign ? `, ${signText(weights.sign[u])}` : ""})`;
-      reading.textContent = `from ${name(q)} to ${name(p)}: ${number(weights.W[q][p], 4)}`;
-      draw();
-    },
-  );
-  if (job.network.units > UNITS_SHOWN) {
-    const many = number(job.network.units);
-    body.replaceChildren(
-      h("p", { class: "empty" }, `${many} units: the map is drawn up to ${number(UNITS_SHOWN)}. Download the weights instead.`),
-    );
+  }
+  read(row, column) {
+    const { weights, ordered } = this,
+      q = ordered.units[row],
+      p = ordered.units[column],
+      name = (u) =>
+        `${u} (${weights.types ? `type ${weights.types[u]}` : "no type"}${weights.sign ? `, ${signText(weights.sign[u])}` : ""})`;
+    this.point = [row, column];
+    this.reading.textContent = `from ${name(q)} to ${name(p)}: ${number(weights.W[q][p], 4)}`;
+    this.draw();
+  }
+}
+
+/** Shows in `body` until `signal`. */
+export function weightsShow(body, job, signal) {
+  if (job.network.units <= UNITS_SHOWN) {
+    new Weights(body, job, signal);
     return;
   }
-  body.replaceChildren(
-    h("div", { class: "controls" }, h("button", { type: "button", class: "quiet", onclick: load }, "Read again"), about),
-    figures,
-  );
-  const watcher = new ResizeObserver(draw),
-    endScheme = onScheme(colour);
-  watcher.observe(figures);
-  load();
-  signal.addEventListener("abort", () => {
-    watcher.disconnect();
-    endScheme();
-    if (worker) worker.terminate();
-  });
+  const many = number(job.network.units),
+    text = `${many} units: the map is drawn up to ${number(UNITS_SHOWN)}. Download the weights instead.`;
+  body.replaceChildren(h("p", { class: "empty" }, text));
 }

@@ -1,7 +1,7 @@
 """Fixtures of the dashboard's tests: a real daemon, and Chromium with its console and network logs kept.
 
-A test that leaves an error in the console, or whose page asked any other origin, fails. What is expected (a fault shown while one types is a
-422; requests fail while a daemon is down) is named by the test.
+A test that leaves an error in the console, or whose page asked any other origin, fails. A test names what it expects (a
+fault shown while one types is a 422; requests fail while a daemon is down).
 """
 
 import json
@@ -9,26 +9,32 @@ import pathlib
 import subprocess
 import urllib.parse
 
+import daemons
 import pytest
+from daemons import ROOT
 from selenium import webdriver
 from selenium.common.exceptions import JavascriptException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
-import daemons
-from daemons import ROOT
-
-
 SMALL = {
     "task": {"type": "delayed_xor", "delay": 40, "cue": 20},
     "network": {"units": 20, "types_per_sign": 2, "tau": 50},
     "training": {"iterations": 40, "evaluate_every": 5},
 }
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
-    "--disable-sync --disable-dev-shm-usage --window-size=1400,1000"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1400,1000",
+]
 
 
 @pytest.fixture
@@ -101,7 +107,7 @@ class Browser:
         return self.driver.find_elements("css selector", css)
 
     def wait(self, condition, seconds=20):
-        """Until `condition`, JavaScript whose value is returned, is true. Of an element that is not there yet nothing is true yet."""
+        """Waits until `condition`, JavaScript, is true, and returns its value. An error, of what is not there yet, is false."""
         waiting = WebDriverWait(self.driver, seconds, 0.05, [JavascriptException])
         return waiting.until(lambda driver: driver.execute_script(f"return {condition}"), condition)
 
@@ -122,10 +128,12 @@ class Browser:
 
     def press(self, text, within="main"):
         """Presses the button or follows the link of that text."""
-        self.wait(
-            f"[...document.querySelectorAll({json.dumps(f'{within} button, {within} a')})].some(b => b.textContent === {json.dumps(text)})"
-        )
-        next(b for b in self.all(f"{within} button, {within} a") if b.text == text).click()
+        css = f"{within} button, {within} a"
+        listed = f"[...document.querySelectorAll({json.dumps(css)})]"
+        self.wait(f"{listed}.some(b => b.textContent === {json.dumps(text)})")
+        found = next(b for b in self.all(css) if b.text == text)
+        self.script("arguments[0].scrollIntoView({ block: 'nearest' })", found)  # not under the header
+        found.click()
 
     def keys(self, *keys):
         """Keys to whatever has the focus."""

@@ -3,11 +3,10 @@
 import re
 import subprocess
 
-import pytest
-from selenium.webdriver.common.keys import Keys
-
 import daemons
+import pytest
 from conftest import finish, submit
+from selenium.webdriver.common.keys import Keys
 
 DIAGNOSED = {"training": {"iterations": 40, "evaluate_every": 5, "diagnostics": True}}
 

@@ -2,10 +2,9 @@
 
 import signal
 
+import daemons
 import pytest
 import requests
-
-import daemons
 from conftest import finish, submit
 from daemons import ROOT
 

@@ -4,9 +4,8 @@ import functools
 import http.server
 import threading
 
-import pytest
-
 import daemons
+import pytest
 from conftest import finish, submit
 from daemons import ROOT
 

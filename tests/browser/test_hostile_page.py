@@ -9,10 +9,9 @@ import json
 import threading
 import time
 
-import pytest
-
 import conftest
 import daemons
+import pytest
 from conftest import Browser, submit
 
 NAME = "rebound.example"

@@ -1,0 +1,246 @@
+"""The list of jobs: its filter, its address, what is done with several jobs; and comparisons that agree with the command line."""
+
+import json
+import re
+import statistics
+import subprocess
+
+import daemons
+import pytest
+from conftest import finish, submit
+from daemons import ROOT
+
+CLI = ROOT / "build" / "clients" / "cli" / "modprop"
+SHOWN = "[...document.querySelectorAll('.rows .row')].map(r => r.querySelector('.c-name').textContent)"
+COUNT = "document.querySelector('.count').textContent"
+ENDLESS = {"iterations": 1_000_000, "evaluate_every": 1000}
+
+
+def counted(browser, found, total):
+    browser.wait(f"{COUNT} === '{found} of {total} jobs'")
+
+
+@pytest.fixture
+def waiting(tmp_path):
+    """A daemon that runs nothing, with jobs to look for."""
+    running = daemons.Daemon(tmp_path / "data", "--workers", "0")
+    for seed in range(1, 8):
+        rule = {"type": "eprop"} if seed > 4 else {"type": "modprop", "mu": 0.5}
+        submit(running, name=f"run {seed}", seed=seed, rule=rule, metadata={"lab": "x" if seed < 3 else "y"})
+    submit(running, seed=33, task={"type": "evidence"}, network={"units": 30})
+    yield running
+    running.process.terminate()
+    running.process.wait(daemons.STOP_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("seed:3", ["run 3"]),
+        ("seed:2..4", ["run 4", "run 3", "run 2"]),
+        ("seed 3", []),
+        ("run 3", ["run 3"]),
+        ('"run 3"', ["run 3"]),
+        ("rule:EPROP", ["run 7", "run 6", "run 5"]),
+        ("-rule:modprop", ["run 7", "run 6", "run 5"]),
+        ("rule:eprop,modprop seed<=1", ["run 1"]),
+        ("rule.mu=0.5 meta.lab=y", ["run 4", "run 3"]),
+        ("task:delayed* seed:6..", ["run 7", "run 6"]),
+        ("status:queued meta.lab!=y seed<30", ["run 2", "run 1"]),
+        ("status:running", []),
+        ("loss<0.1", []),
+        ("loss:none seed>=7 seed:..9", ["run 7"]),
+        ("name:run*6", ["run 6"]),
+        ("network.units>20", None),
+    ],
+)
+def test_the_filter_finds_what_it_says(waiting, browser, query, names):
+    """In the address, as a link carries it; a number finds no job by a digit of its id."""
+    browser.open(f"{waiting.url}/#/?q={requests_quote(query)}")
+    browser.wait(f"{COUNT}.endsWith('of 8 jobs')")
+    counted(browser, 1 if names is None else len(names), 8)
+    assert browser.script("return document.getElementById('filter').value") == query
+    if names is None:
+        assert browser.wait(SHOWN)[0].startswith("evidence ")
+    else:
+        browser.wait(f"JSON.stringify({SHOWN}) === {json.dumps(json.dumps(names, separators=(',', ':')))}")
+
+
+def requests_quote(text):
+    return daemons.requests.utils.quote(text, safe="")
+
+
+def test_what_the_filter_cannot_read_is_said(waiting, browser):
+    browser.open(waiting.url)
+    counted(browser, 8, 8)
+    for text, fault in {
+        "sed:3": 'There is no field "sed"; did you mean "seed"?',
+        "seed:x": '"seed:x" needs a number, or a range such as 1..5.',
+        "loss<": '"loss<" needs a value after "<".',
+        "loss<low": '"loss<low" needs one number after "<".',
+    }.items():
+        browser.type("#filter", text)
+        browser.wait(f"document.getElementById('filter-fault').textContent === {json.dumps(fault)}")
+        assert browser.find("#filter").get_attribute("aria-invalid") == "true"
+        counted(browser, 8, 8)
+    browser.type("#filter", "seed:3")
+    browser.wait("!document.getElementById('filter').hasAttribute('aria-invalid')")
+    assert browser.find("#filter-fault").text == ""
+
+
+def test_filter_order_and_view_stand_in_the_address(waiting, browser):
+    browser.open(waiting.url)
+    counted(browser, 8, 8)
+    browser.type("#filter", "rule:eprop")
+    browser.press("Seed")
+    browser.wait("document.querySelector('[aria-sort=ascending]')?.textContent === 'Seed'")
+    address = browser.script("return location.href")
+    assert address.endswith("#/?q=rule%3Aeprop&sort=seed")
+    browser.script("location.hash = '#/new'")
+    browser.wait("document.querySelector('main').className === 'page-new'")
+    browser.press("Jobs", "nav")
+    browser.wait(f'JSON.stringify({SHOWN}) === \'["run 5","run 6","run 7"]\'')
+    browser.open("about:blank")
+    browser.open(address)
+    browser.wait(f'JSON.stringify({SHOWN}) === \'["run 5","run 6","run 7"]\'')
+    id = waiting.get("/v1/jobs").json()["jobs"][0]["id"]
+    browser.open(f"{waiting.url}/#/compare/{id}?log=1&below=0.25&each=1")
+    browser.wait("document.getElementById('log')?.checked && document.getElementById('each').checked")
+    assert browser.find("#below").get_attribute("value") == "0.25"
+    browser.find("#log").click()
+    assert "log=" not in browser.script("return location.hash")
+
+
+def test_several_jobs_are_paused_resumed_cancelled_and_deleted(waiting, browser):
+    browser.open(f"{waiting.url}/#/?q=rule:eprop")
+    counted(browser, 3, 8)
+    browser.press("Choose all shown")
+    for act, then in (("Pause 3", "paused"), ("Resume 3", "queued"), ("Cancel 3", "cancelled")):
+        browser.press(act)
+        browser.wait(f"document.querySelectorAll('.rows .badge.{then}').length === 3")
+    browser.press("Delete 3")
+    alert = browser.driver.switch_to.alert
+    assert alert.text == "Delete 3 jobs with their events, curves and weights?"
+    alert.accept()
+    counted(browser, 0, 5)
+    assert len(waiting.get("/v1/jobs").json()["jobs"]) == 5
+    browser.wait("document.getElementById('notice').textContent === '3 jobs: deleted'")
+
+
+def test_an_action_that_fails_for_some_says_why(waiting, browser):
+    browser.expected += ["404", "409"]
+    browser.open(f"{waiting.url}/#/?q=seed:1..2")
+    counted(browser, 2, 8)
+    browser.press("Choose all shown")
+    browser.wait("[...document.querySelectorAll('.bulk button')].some(b => b.textContent === 'Cancel 2')")
+    result = browser.script(
+        """return Promise.all([import("/actions.js"), import("/jobs.js")]).then(([{ ACTIONS, actOnAll }, { jobsNewest }]) =>
+            actOnAll(ACTIONS.delete, [...jobsNewest().filter((j) => j.seed <= 2), { id: "none" }]))"""
+    )
+    assert result["failed"] == 2 and result["done"] == 1 and "queued" in result["why"], "what is gone is deleted"
+
+
+def test_learned_agrees_with_the_command_line(daemon, browser):
+    """Of 20 seeds: where more than half learned, and where fewer did, so that the median is never."""
+    ids = [submit(daemon, seed=seed, training={"iterations": 100, "evaluate_every": 5}) for seed in range(1, 21)]
+    curves = [daemon.get(f"/v1/jobs/{id}/metrics").json()["loss"] for id in ids if finish(daemon, id)]
+
+    def reached(curve):
+        return min(max(curve[i : i + 5]) for i in range(len(curve) - 4))
+
+    bounds = sorted(reached(curve) for curve in curves)
+    browser.open(f"{daemon.url}/#/compare/{','.join(ids)}")
+    browser.wait("document.querySelectorAll('tbody td').length > 4")
+    for learned in (0, 7, 10, 13, 20):
+        below = 2.0 if learned == 20 else (bounds[learned - 1] if learned else 0) / 2 + bounds[learned] / 2
+        said = subprocess.run(
+            [CLI, "--server", daemon.url, "compare", "--json", "--under", repr(below), *ids],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        (group,) = json.loads(said.stdout)["groups"]
+        under = group["under"]
+        median = "never" if under["median"] is None else f"{under['median']:,.4g}"
+        browser.script(
+            "const f = document.getElementById('below'); f.step = 'any'; f.value = arguments[0];"
+            "f.dispatchEvent(new Event('input'))",
+            below,
+        )
+        browser.wait(
+            "document.querySelector('tbody tr').lastChild.textContent === "
+            + json.dumps(f"{under['count']} of 20, median {median}")
+        )
+        assert under["count"] == learned and (median == "never") == (learned < 11)
+
+
+def test_quantiles_count_never_as_infinite(daemon, browser):
+    browser.open(daemon.url)
+    random = [3, 1, 4, 1, 5, 9, 2, 6]
+    found = browser.script(
+        """return import("/groups.js").then(({ quantile, learnedOf, bandOf }) => ({
+            plain: [0.25, 0.5, 0.75].map((p) => quantile([...arguments[0]].sort((a, b) => a - b), p)),
+            never: String(quantile([1, 2, Infinity, Infinity], 0.5)),
+            half: learnedOf([{ iteration: [0], loss: [0] }, { iteration: [0], loss: [1] }], 0.5, 1).learned,
+            share: [...Array(9)].map((_, i) => i).flatMap(() => {
+              const curves = [0, 1, 1, 1, 1].map((v) => ({ iteration: [0, 10], accuracy: [v, v] }));
+              return bandOf(curves, "accuracy")(5); }) }))""",
+        random,
+    )
+    quartiles = statistics.quantiles(random, n=4, method="inclusive")
+    assert found["plain"] == pytest.approx(quartiles) and found["never"] == "Infinity" and found["half"] == 1
+    assert all(0 <= value <= 1 for value in found["share"]), "no band outside the possible"
+
+
+def test_a_rule_has_one_colour_everywhere(daemon, browser):
+    rules = [{"type": "eprop"}, {"type": "modprop"}, {"type": "modprop", "mu": 0.5}, {"type": "bptt"}]
+    ids = [submit(daemon, rule=rule) for rule in rules]
+    for id in ids:
+        finish(daemon, id)
+    stroke = "getComputedStyle({}.querySelector('.swatch line')).stroke"
+    wanted = {"modprop": "rgb(0, 114, 178)", "eprop": "rgb(213, 94, 0)", "bptt": "rgb(0, 0, 0)"}
+    browser.device(1400, 1000, "light")
+    browser.open(daemon.url)
+    browser.wait("document.querySelectorAll('.rows .row').length === 4")
+    rows = browser.script(
+        "return [...document.querySelectorAll('.rows .row')].map(r => [r.querySelector('.c-rule').textContent.trim().split(' ')[0], "
+        + stroke.format("r") + "])"
+    )  # fmt: skip
+    assert all(wanted[rule] == colour for rule, colour in rows)
+    for order in (ids, ids[1:]):  # fewer groups: the colours stay
+        browser.open(f"{daemon.url}/#/compare/{','.join(order)}")
+        browser.wait(f"document.querySelectorAll('tbody tr').length === {len(order)}")
+        groups = browser.script(
+            "return [...document.querySelectorAll('tbody tr')].map(r => [r.querySelector('th').textContent.split(' ')[0], "
+            + stroke.format("r") + ", r.querySelector('line').getAttribute('stroke-dasharray')])"
+        )  # fmt: skip
+        assert all(wanted[rule] == colour for rule, colour, _ in groups)
+        assert len({(rule, dash) for rule, _, dash in groups}) == len(order), "groups of a rule differ by their dashes"
+    browser.open(f"{daemon.url}/#/jobs/{ids[0]}")
+    browser.wait("document.querySelectorAll('.charts canvas').length > 1")
+    assert browser.script("return " + stroke.format("document.querySelector('.legend')")) == wanted["eprop"]
+    assert re.search(
+        r"rgb\(213, 94, 0\)", browser.script("return " + stroke.format("document.querySelector('.facts')"))
+    )
+
+
+def test_long_names_break_no_figure(daemon, browser):
+    """A name of 120 characters, a dataset's of 64, and weights that were given as a value."""
+    name = "n" * 120
+    ids = [submit(daemon, seed=seed, name=name) for seed in (1, 2)]
+    for id in ids:
+        finish(daemon, id)
+    weights = daemon.get(f"/v1/jobs/{ids[0]}/weights").json()
+    initial = {key: weights[key] for key in ("W", "Win", "Wout", "bout")}
+    more = submit(daemon, name=name, network={"units": 20, "types_per_sign": 2, "tau": 50, "initial": initial})
+    finish(daemon, more)
+    browser.device(390, 800, "light")
+    browser.open(f"{daemon.url}/#/compare/{','.join([*ids, more])}")
+    browser.wait(
+        "document.querySelectorAll('tbody tr').length === 2 && document.querySelectorAll('.charts canvas').length > 1"
+    )
+    wide = "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll'))"
+    assert browser.script(f"return {wide}.map(e => e.outerHTML.slice(0, 200))") == []
+    labels = browser.script("return [...document.querySelectorAll('tbody th')].map(t => t.textContent)")
+    assert all(len(label) < 90 for label in labels), labels
+    browser.open(f"{daemon.url}/#/jobs/{ids[0]}")
+    browser.wait("document.querySelectorAll('.charts canvas').length > 1")
+    assert browser.script("return document.documentElement.scrollWidth <= innerWidth")
