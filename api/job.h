@@ -20,6 +20,14 @@ struct weights_document {
     float *memory;
 };
 
+/*
+ * Decodes path/name: {"job": id, "iteration": n} into `job` and `iteration` (-1: the newest), or a weights document as
+ * GET .../weights gives it into `document`. null: neither.
+ */
+void weights_reference_decode(const json_t *value, const struct path *path, const char *name,
+                              struct weights_document *document, char job[JOB_ID_BYTES], int64_t *iteration,
+                              struct problems *problems);
+
 struct task_shape;
 
 /* What stands beside the sections; offsets are within struct job_spec. */

@@ -276,36 +276,43 @@ static void complain_unknown_initial(const json_t *value, bool reference, const 
     }
 }
 
-static void decode_initial(const json_t *value, const struct path *path, const struct field *field, void *object,
-                           struct problems *problems) {
-    struct job_spec *spec = object;
-    struct path here = {.parent = path, .name = field->name};
+void weights_reference_decode(const json_t *value, const struct path *path, const char *name,
+                              struct weights_document *document, char job[JOB_ID_BYTES], int64_t *iteration,
+                              struct problems *problems) {
+    const struct path here = {.parent = path, .name = name};
+    const char *given = json_string_value(json_object_get(value, "job"));
     char got[80];
-    spec->initial_iteration = -1;
+    *iteration = -1;
     if (json_is_null(value)) {
         return;
     }
-    const char *job = json_string_value(json_object_get(value, "job"));
     if (json_object_get(value, "W") != NULL) {
         complain_unknown_initial(value, false, &here, problems);
-        decode_weights(value, &here, &spec->initial, problems);
-        spec->config.network.initial = spec->initial.memory == NULL ? NULL : &spec->initial.view;
-    } else if (job != NULL && strlen(job) < JOB_ID_BYTES) {
-        const json_t *iteration = json_object_get(value, "iteration");
+        decode_weights(value, &here, document, problems);
+    } else if (given != NULL && strlen(given) < JOB_ID_BYTES) {
+        const json_t *number = json_object_get(value, "iteration");
         complain_unknown_initial(value, true, &here, problems);
-        snprintf(spec->initial_job, sizeof spec->initial_job, "%s", job);
-        if (iteration != NULL && (!json_is_integer(iteration) || json_integer_value(iteration) < 0)) {
+        snprintf(job, JOB_ID_BYTES, "%s", given);
+        if (number != NULL && (!json_is_integer(number) || json_integer_value(number) < 0)) {
             problems_add(problems, &here, "iteration", "must be an integer of at least 0; got %s",
-                         value_quote(iteration, got));
-        } else if (iteration != NULL) {
-            spec->initial_iteration = json_integer_value(iteration);
+                         value_quote(number, got));
+        } else if (number != NULL) {
+            *iteration = json_integer_value(number);
         }
     } else {
         problems_add(
-            problems, path, field->name,
+            problems, path, name,
             "must be null, {\"job\": id, \"iteration\": n}, or a weights document with W, Win, Wout, bout; got %s",
             value_quote(value, got));
     }
+}
+
+static void decode_initial(const json_t *value, const struct path *path, const struct field *field, void *object,
+                           struct problems *problems) {
+    struct job_spec *spec = object;
+    weights_reference_decode(value, path, field->name, &spec->initial, spec->initial_job, &spec->initial_iteration,
+                             problems);
+    spec->config.network.initial = spec->initial.memory == NULL ? NULL : &spec->initial.view;
 }
 
 static json_t *encode_initial(const struct field *field, const void *object) {

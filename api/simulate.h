@@ -1,43 +1,55 @@
 /*
- * POST /v1/jobs/{id}/simulate: which trials, which units, how often; and the answer, written row by row.
+ * POST /v1/jobs/{id}/simulate and /evaluate: which trials, with which weights, what is done to the network; and the
+ * answers, written row by row.
  */
 #ifndef MODPROP_API_SIMULATE_H
 #define MODPROP_API_SIMULATE_H
 
 #include <jansson.h>
 
+#include "api/job.h"
 #include "api/problem.h"
 #include "api/writer.h"
 #include "core/train/simulate.h"
 
 #define SIMULATE_UNITS_DEFAULT 10
-#define SIMULATE_NUMBERS_MAX 4000000 /* numbers of an answer */
+#define SIMULATE_NUMBERS_MAX 8000000 /* numbers of an answer */
 #define SIMULATE_WORK_MAX 4e11       /* multiply-adds */
 
+enum ask_kind { ASK_SIMULATE, ASK_EVALUATE };
+
 struct simulate_ask {
+    enum ask_kind kind;
     struct simulate_request request; /* its arrays are the ask's */
     int64_t iteration;               /* of the checkpoint; -1: the newest */
     bool units_given;
-    int inputs; /* of given inputs */
+    bool split_given; /* else an evaluation takes the split that there is */
+    int inputs;       /* of given inputs */
     float *x;
-    int32_t *units;
+    int32_t *units, *silenced, *cut;
+    struct weights_document weights; /* of one's own; memory NULL: none, until weights_job's are put there */
+    char weights_job[JOB_ID_BYTES];  /* whose weights are to be taken; "": of none */
+    int64_t weights_iteration;
+    char dataset[FIELD_NAME_BYTES], dataset_sha256[FIELD_SHA256_BYTES]; /* whose trials are to be run; "": the task's */
 };
 
 /* Decodes and checks what needs no network; release it in any case. */
-void simulate_ask_decode(struct simulate_ask *ask, const json_t *document, struct problems *problems);
-/* Checks against the network and its task (T steps, test_trials), and completes steps and units. */
-void simulate_ask_fit(struct simulate_ask *ask, const struct trained *trained, int steps, size_t test_trials,
-                      struct problems *problems);
+void simulate_ask_decode(struct simulate_ask *ask, enum ask_kind kind, const json_t *document,
+                         struct problems *problems);
+/* Checks against the network and the shape of the task that is run, and completes split, trials, steps and units. */
+void simulate_ask_fit(struct simulate_ask *ask, const struct train_config *config, const struct trained *trained,
+                      const struct task_shape *shape, struct problems *problems);
 void simulate_ask_release(struct simulate_ask *ask);
 
 /* Arrays for the answer. False without memory. */
 bool simulate_answer_create(const struct simulate_ask *ask, const struct trained *trained,
-                            struct simulate_answer *answer);
+                            const struct task_shape *shape, struct simulate_answer *answer);
 void simulate_answer_release(struct simulate_answer *answer);
+/* `data`: the SHA-256 of the data whose trials were run; "": none. */
 void simulate_answer_write(struct writer *writer, const char *job, const struct simulate_ask *ask,
-                           const struct trained *trained, const struct simulate_answer *answer);
+                           const struct trained *trained, const char *data, const struct simulate_answer *answer);
 
 /* JSON Schema of the request. */
-json_t *simulate_schema(void);
+json_t *simulate_schema(enum ask_kind kind);
 
 #endif

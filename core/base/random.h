@@ -27,7 +27,8 @@ enum random_purpose {
     RANDOM_EVALUATION_LABEL,
     RANDOM_EVALUATION_NOISE,
     RANDOM_BOOTSTRAP, /* statistics of experiments */
-    RANDOM_SIGNS
+    RANDOM_SIGNS,
+    RANDOM_CURRENT /* noise on currents in simulations and evaluations */
 };
 
 struct random_stream {

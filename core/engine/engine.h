@@ -50,6 +50,13 @@ struct engine_options {
 #define SOURCES_MOST (1 << 27) /* units, inputs, outputs */
 #define ENGINE_MEMORY_DEFAULT ((int64_t)1 << 30)
 
+/* A step of one trial as a forward pass leaves it: x_t (I), z_t (N), y_t (O). Valid during the call that shows it. */
+struct engine_step {
+    size_t trial;
+    int t;
+    const float *inputs, *rates, *outputs;
+};
+
 /* What a batch is made of. Called from all members of the team, each trial from one of them. */
 struct batch_source {
     const void *user;
@@ -57,6 +64,13 @@ struct batch_source {
     void (*inputs)(const void *user, size_t trial, int from, int to, float *x, size_t stride);
     /* weight m of step t, and the target; asked only for t >= mask_from */
     float (*target)(const void *user, size_t trial, int t, int *class_index, float *values);
+    /*
+     * Of forward passes alone; NULL: not wanted. noise: what is added at step t to the current of units [from, from +
+     * count). step: looks at every step_every-th step, the first included.
+     */
+    void (*noise)(const void *user, size_t trial, int t, int from, int count, float *noise);
+    void (*step)(const void *user, const struct engine_step *step);
+    int step_every;
 };
 
 struct engine_result {
@@ -109,20 +123,6 @@ void engine_weights_load(struct engine *engine, const float *feedback, double mu
  */
 enum train_result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source,
                                    int trials, float *gradient, struct work *work, struct engine_result *result);
-
-/* Who looks on at every step t with t % every == 0: x (I), z (N), y (O) of one trial, valid during the call. */
-struct engine_watch {
-    void *user;
-    int every;
-    void (*step)(void *user, size_t trial, int t, const float *x, const float *z, const float *y);
-};
-
-/*
- * The forward pass of trials 0..trials-1 of the source, whose targets are not asked for, on the calling thread. `work`
- * is not NULL. False when stopped.
- */
-bool engine_watch_run(struct engine *engine, const struct batch_source *source, int trials,
-                      const struct engine_watch *watch, struct work *work);
 
 /* The sentence for TRAIN_INVALID of a batch. */
 #define ENGINE_CLASS_INVALID "a target names a class that the network has no output for"

@@ -107,6 +107,16 @@ void blocks_wrap(struct engine *engine, int first, int last, int slot) {
     }
 }
 
+static void blocks_forward_noisy(struct engine *engine, struct work *work, int first, int last, int t, int count) {
+    double each = (double)engine->network->units * WORK_NORMAL;
+    for (int i = 0; i < count; i++) {
+        blocks_forward(engine, work, first, last, i, 1);
+        for (int b = first; b < last && !work_add(work, each * engine->blocks[b].rows); b++) {
+            block_noise(engine, &engine->blocks[b], t + i, i);
+        }
+    }
+}
+
 bool blocks_forward_ring(struct engine *engine, int first_group, int last_group, int t, int count, double *since) {
     int first, last;
     struct work *work = engine->groups[first_group].work;
@@ -118,7 +128,11 @@ bool blocks_forward_ring(struct engine *engine, int first_group, int last_group,
         block_inputs(engine, work, &engine->blocks[b], t, t + count, 0);
     }
     phase_end(engine, first_group, since, &engine->phases.trials);
-    blocks_forward(engine, work, first, last, 0, count);
+    if (engine->source->noise && !engine->want_gradient) {
+        blocks_forward_noisy(engine, work, first, last, t, count);
+    } else {
+        blocks_forward(engine, work, first, last, 0, count);
+    }
     for (int b = first; engine->want_gradient && b < last; b++) {
         block_psi_count(engine, block_group(engine, first_group, b), &engine->blocks[b], 0, count);
     }
@@ -140,7 +154,11 @@ void blocks_run_forward(struct engine *engine, int first_group, int last_group) 
         }
         for (int b = first; b < last; b++) {
             for (int i = 0; i < count; i++) {
-                block_loss(engine, block_group(engine, first_group, b), &engine->blocks[b], t + i, i, false);
+                struct group *group = block_group(engine, first_group, b);
+                block_loss(engine, group, &engine->blocks[b], t + i, i, false);
+                if (engine->source->step) {
+                    block_show(engine, group->work, &engine->blocks[b], t + i, i);
+                }
             }
         }
         blocks_wrap(engine, first, last, count);

@@ -158,6 +158,9 @@ void block_inputs(struct engine *engine, struct work *work, struct block *block,
  * while it is in the first-level cache.
  */
 void blocks_forward(struct engine *engine, struct work *work, int first, int last, int slot, int count);
+/* watch.c. Step t, whose source rows are in `slot`: with the source's noise in v and z; shown to the source. */
+void block_noise(struct engine *engine, struct block *block, int t, int slot);
+void block_show(struct engine *engine, struct work *work, struct block *block, int t, int slot);
 /* psi of `count` steps whose source rows begin at `slot`, where the options want it. */
 void block_psi_count(struct engine *engine, struct group *group, struct block *block, int slot, int count);
 /* The group of block `b`, from a member's first group on. */

@@ -1,47 +1,56 @@
 /*
- * The forward pass with somebody looking on: for simulation, on the caller's thread. See engine.h.
+ * What a source may want of a forward pass beside the loss: noise on the currents, and to be shown the steps. See
+ * struct batch_source in engine.h.
  */
 #include "core/engine/internal.h"
 
-/* Step t, whose source row is in `slot`, of one block. */
-static void block_show(struct engine *engine, struct block *block, int t, int slot, const struct engine_watch *watch) {
-    const float *z = history_z(engine, block, slot);
-    size_t outputs = (size_t)engine->network->outputs;
-    engine->kernels->readout(block->rows, engine->columns, (int)outputs, z, engine->stride, engine->wout_t,
-                             engine->bout, block->y);
+/* Units whose noise is drawn at a time. */
+enum { NOISE_UNITS = 64 };
+
+/*
+ * Step t, whose source rows are in `slot`, with noise on its currents: v takes it as it took the current, and z follows
+ * from v as in the epilogue.
+ */
+void block_noise(struct engine *engine, struct block *block, int t, int slot) {
+    const struct batch_source *source = engine->source;
+    int units = engine->network->units, columns = engine->columns;
+    float noise[NOISE_UNITS];
     for (int row = 0; row < block->rows; row++) {
-        const float *source = history_slot(engine, block, slot) + (size_t)row * engine->stride;
-        watch->step(watch->user, (size_t)(block->first + row), t, source + engine->first_source,
-                    z + (size_t)row * engine->stride, block->y + (size_t)row * outputs);
+        float *v = block->v + (size_t)row * (size_t)columns,
+              *z = history_slot(engine, block, slot + 1) + (size_t)row * engine->stride + engine->z_offset;
+        for (int from = 0; from < units; from += NOISE_UNITS) {
+            int count = units - from < NOISE_UNITS ? units - from : NOISE_UNITS;
+            source->noise(source->user, (size_t)(block->first + row), t, from, count, noise);
+            for (int i = 0; i < count; i++) {
+                v[from + i] += engine->gain[from + i] * noise[i];
+            }
+        }
+        if (engine->network->activation == ACTIVATION_TANH) {
+            engine->kernels->tanh_rows(columns, v, z);
+        }
+        for (int c = 0; c < columns && engine->network->activation != ACTIVATION_TANH; c++) {
+            z[c] = v[c] > 0.0f ? v[c] : 0.0f;
+        }
     }
 }
 
-bool engine_watch_run(struct engine *engine, const struct batch_source *source, int trials,
-                      const struct engine_watch *watch, struct work *work) {
-    int steps = engine->options.steps;
-    engine->source = source;
-    engine->want_gradient = false;
-    blocks_assign(engine, trials);
-    for (int b = 0; b < engine->block_count; b++) {
-        block_reset(engine, &engine->blocks[b]);
+/* Shows step t, whose source rows are in `slot`. */
+void block_show(struct engine *engine, struct work *work, struct block *block, int t, int slot) {
+    const struct batch_source *source = engine->source;
+    int outputs = engine->network->outputs;
+    if (t % source->step_every != 0 || work_add(work, (double)block->rows * engine->network->units * outputs)) {
+        return;
     }
-    for (int t = 0; t < steps; t += TIME_BLOCK) {
-        if (work_look(work)) {
-            return false;
-        }
-        int count = steps - t < TIME_BLOCK ? steps - t : TIME_BLOCK;
-        for (int b = 0; b < engine->block_count; b++) {
-            block_inputs(engine, work, &engine->blocks[b], t, t + count, 0);
-        }
-        blocks_forward(engine, work, 0, engine->block_count, 0, count);
-        for (int b = 0; b < engine->block_count; b++) {
-            for (int i = 0; i < count; i++) {
-                if ((t + i) % watch->every == 0) {
-                    block_show(engine, &engine->blocks[b], t + i, i, watch);
-                }
-            }
-        }
-        blocks_wrap(engine, 0, engine->block_count, count);
+    const float *z = history_z(engine, block, slot);
+    engine->kernels->readout(block->rows, engine->columns, outputs, z, engine->stride, engine->wout_t, engine->bout,
+                             block->y);
+    for (int row = 0; row < block->rows; row++) {
+        struct engine_step step = {.trial = (size_t)(block->first + row),
+                                   .t = t,
+                                   .inputs = history_slot(engine, block, slot) + (size_t)row * engine->stride +
+                                             engine->first_source,
+                                   .rates = z + (size_t)row * engine->stride,
+                                   .outputs = block->y + (size_t)row * (size_t)outputs};
+        source->step(source->user, &step);
     }
-    return !work->stopped;
 }

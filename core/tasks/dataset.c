@@ -99,7 +99,8 @@ static bool dataset_shape(const struct task_config *config, struct task_shape *s
                                  .input_work = 1,
                                  .target_work = data->loss == LOSS_MSE ? (double)data->outputs : 1,
                                  .empty_loss = draws_counting(config) ? NAN : 0,
-                                 .test_trials = data->test.trials};
+                                 .test_trials = data->test.trials,
+                                 .training_trials = data->train.trials};
     return true;
 }
 
@@ -139,7 +140,7 @@ static void dataset_init(struct task *task, struct work *work) {
 
 static void dataset_trial(const struct task *task, struct trial_id id, struct trial *trial) {
     *trial = (struct trial){.id = id, .source = id.trial, .label = -1};
-    if (id.phase == TRIAL_TEST) {
+    if (id.phase == TRIAL_TEST || id.phase == TRIAL_LISTED) {
         return;
     }
     struct random_stream stream = task_stream(task, RANDOM_TRAINING_LABEL, RANDOM_EVALUATION_LABEL, id);

@@ -25,7 +25,8 @@ static bool mnist_shape(const struct task_config *config, int inputs, int steps,
                                  .trial_work = WORK_UNIFORM,
                                  .input_work = 1,
                                  .target_work = 1,
-                                 .test_trials = config->data->test.trials};
+                                 .test_trials = config->data->test.trials,
+                                 .training_trials = config->data->train.trials};
     return true;
 }
 
@@ -44,7 +45,7 @@ static const struct trial_set *mnist_set(const struct task *task, const struct t
 static void mnist_trial(const struct task *task, struct trial_id id, struct trial *trial) {
     const struct trial_set *set = mnist_set(task, &id);
     size_t source = id.trial;
-    if (id.phase != TRIAL_TEST) {
+    if (id.phase != TRIAL_TEST && id.phase != TRIAL_LISTED) {
         struct random_stream stream = task_stream(task, RANDOM_TRAINING_LABEL, RANDOM_EVALUATION_LABEL, id);
         source = (size_t)random_below(&stream, 0, set->trials);
     }

@@ -53,11 +53,15 @@ struct task_shape {
     double input_work;  /* to make one value of its inputs, */
     double target_work; /* and to make the target of a step; of the order of what they take */
     size_t test_trials; /* trials of the test split, evaluated whole; 0: an evaluation is one fresh batch */
+    size_t training_trials; /* trials of the training split; 0: they are made, and as many as one likes */
 };
 
-enum trial_phase { TRIAL_TRAINING, TRIAL_EVALUATION, TRIAL_TEST };
+enum trial_phase { TRIAL_TRAINING, TRIAL_EVALUATION, TRIAL_TEST, TRIAL_LISTED };
 
-/* Names one trial. In TRIAL_TEST `trial` is the index in the test split and iteration is ignored. */
+/*
+ * Names one trial. In TRIAL_TEST and TRIAL_LISTED `trial` is the index in the test split and in the training split, and
+ * iteration is ignored.
+ */
 struct trial_id {
     enum trial_phase phase;
     int64_t iteration;

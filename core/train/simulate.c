@@ -1,62 +1,225 @@
 /*
- * Simulation: the engine's forward pass over fresh or given trials, with rates and outputs kept. One thread; see
- * simulate.h.
+ * Simulation and evaluation: batches of a forward pass through the engine, with what it shows kept. See simulate.h.
+ *
+ * Owner: the calling thread. Within a batch the callbacks of the source run on the team's members, each trial on one of
+ * them, and write that trial's entries alone.
  */
 #include "core/train/simulate.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/random.h"
 #include "core/engine/engine.h"
 
 struct simulation {
+    const struct train_config *config;
+    const struct trained *trained;
     const struct simulate_request *request;
     struct simulate_answer *answer;
     struct task task;
-    struct trial *trials;
+    struct trial *trials; /* of the batch that runs */
+    size_t batch, first;  /* most trials of a batch; the number of the first of the one that runs */
     struct network network;
+    uint8_t *silenced; /* (N) */
     struct engine *engine;
+    struct team *team;
+    struct work work;
 };
+
+/* ---- what the engine asks ---- */
 
 static void simulation_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride) {
     const struct simulation *simulation = user;
     const struct simulate_request *request = simulation->request;
-    size_t inputs = (size_t)simulation->network.inputs;
+    size_t inputs = (size_t)simulation->network.inputs, number = simulation->first + trial;
     if (!request->x) {
         simulation->task.ops->inputs(&simulation->task, &simulation->trials[trial], from, to, x, stride);
         return;
     }
     for (int t = from; t < to; t++) {
-        memcpy(x + (size_t)(t - from) * stride, request->x + ((size_t)t * (size_t)request->trials + trial) * inputs,
+        memcpy(x + (size_t)(t - from) * stride, request->x + ((size_t)t * request->trials + number) * inputs,
                inputs * sizeof(float));
     }
 }
 
-static void step_keep(void *user, size_t trial, int t, const float *x, const float *z, const float *y) {
-    struct simulation *simulation = user;
+static float simulation_target(const void *user, size_t trial, int t, int *class_index, float *values) {
+    const struct simulation *simulation = user;
+    if (simulation->request->x) {
+        return 0.0f;
+    }
+    return simulation->task.ops->target(&simulation->task, &simulation->trials[trial], t, class_index, values);
+}
+
+static void simulation_noise(const void *user, size_t trial, int t, int from, int count, float *noise) {
+    const struct simulation *simulation = user;
     const struct simulate_request *request = simulation->request;
-    size_t inputs = (size_t)simulation->network.inputs, outputs = (size_t)simulation->network.outputs,
-           units = (size_t)request->unit_count, at = (size_t)(t / request->every) * (size_t)request->trials + trial;
-    memcpy(simulation->answer->inputs + at * inputs, x, inputs * sizeof(float));
-    memcpy(simulation->answer->outputs + at * outputs, y, outputs * sizeof(float));
-    for (size_t u = 0; u < units; u++) {
-        simulation->answer->rates[at * units + u] = z[request->units[u]];
+    size_t number = request->first + simulation->first + trial;
+    const struct random_stream stream = random_stream_make(request->seed, RANDOM_CURRENT, t, number);
+    random_normal_fill(&stream, (uint64_t)from, (size_t)count, noise);
+    for (int i = 0; i < count; i++) {
+        noise[i] = simulation->silenced[from + i] ? 0.0f : (float)request->noise * noise[i];
     }
 }
 
-static enum train_result trials_make(struct simulation *simulation, const struct train_config *config,
-                                     struct work *work, struct train_error *error) {
+/* Numbers of a step's target. */
+static size_t target_width(const struct simulation *simulation) {
+    return simulation->answer->loss_type == LOSS_CROSS_ENTROPY ? 1 : (size_t)simulation->network.outputs;
+}
+
+static void target_keep(const struct simulation *simulation, size_t trial, int t, size_t at) {
+    const struct simulate_answer *answer = simulation->answer;
+    size_t width = target_width(simulation);
+    float *target = answer->targets + at * width, weight = 0.0f;
+    int class_index = 0;
+    if (!simulation->request->x && t >= simulation->task.shape.mask_from) {
+        weight = simulation_target(simulation, trial, t, &class_index, target);
+    }
+    for (size_t i = 0; i < width && weight == 0.0f; i++) {
+        target[i] = NAN;
+    }
+    if (weight != 0.0f && answer->loss_type == LOSS_CROSS_ENTROPY) {
+        target[0] = (float)class_index;
+    }
+    answer->mask[at] = weight;
+}
+
+static void keep(float *to, size_t at, const float *from, size_t count) {
+    if (to) {
+        memcpy(to + at * count, from, count * sizeof(float));
+    }
+}
+
+static void simulation_step(const void *user, const struct engine_step *step) {
+    const struct simulation *simulation = user;
     const struct simulate_request *request = simulation->request;
-    enum train_result result = task_init(&simulation->task, &config->task, request->seed, work, error->text);
+    const struct simulate_answer *answer = simulation->answer;
+    size_t at = (size_t)(step->t / request->every) * request->trials + simulation->first + step->trial;
+    keep(answer->inputs, at, step->inputs, (size_t)simulation->network.inputs);
+    keep(answer->outputs, at, step->outputs, (size_t)simulation->network.outputs);
+    for (int u = 0; answer->rates && u < request->unit_count; u++) {
+        answer->rates[at * (size_t)request->unit_count + (size_t)u] = step->rates[request->units[u]];
+    }
+    if (answer->targets && answer->mask) {
+        target_keep(simulation, step->trial, step->t, at);
+    }
+}
+
+/* ---- the run ---- */
+
+/* The trials of the batch that begins at number `first`. False when stopped. */
+static bool trials_draw(struct simulation *simulation, size_t first, size_t count) {
+    static const enum trial_phase phases[] = {
+        [SIMULATE_FRESH] = TRIAL_EVALUATION, [SIMULATE_TEST] = TRIAL_TEST, [SIMULATE_TRAINING] = TRIAL_LISTED};
+    const struct simulate_request *request = simulation->request;
+    const struct simulate_answer *answer = simulation->answer;
+    simulation->first = first;
+    for (size_t i = 0; i < count; i++) {
+        struct trial *trial = &simulation->trials[i];
+        struct trial_id id = {phases[request->split], 0, request->first + first + i};
+        int label = -1;
+        if (!request->x) {
+            if (work_add(&simulation->work, simulation->task.shape.trial_work)) {
+                return false;
+            }
+            simulation->task.ops->trial(&simulation->task, id, trial);
+            label = simulation->task.shape.has_accuracy ? trial->label : -1;
+        }
+        if (answer->labels) {
+            answer->labels[first + i] = label;
+        }
+        if (answer->trials) {
+            answer->trials[first + i] = !request->x && simulation->task.ops->needs != NEEDS_NOTHING ? trial->source
+                                                                                                    : id.trial;
+        }
+    }
+    return true;
+}
+
+static enum train_result batches_run(struct simulation *simulation, struct train_error *error) {
+    const struct simulate_request *request = simulation->request;
+    struct simulate_answer *answer = simulation->answer;
+    const struct batch_source source = {.user = simulation,
+                                        .inputs = simulation_inputs,
+                                        .target = simulation_target,
+                                        .noise = request->noise > 0 ? simulation_noise : NULL,
+                                        .step = request->every > 0 ? simulation_step : NULL,
+                                        .step_every = request->every};
+    double loss = 0, correct = 0;
+    for (size_t first = 0; first < request->trials; first += simulation->batch) {
+        size_t left = request->trials - first, count = left < simulation->batch ? left : simulation->batch;
+        struct engine_result run = {0};
+        enum train_result result = TRAIN_STOPPED;
+        if (trials_draw(simulation, first, count)) {
+            result = engine_batch_run(simulation->engine, simulation->team, &source, (int)count, NULL,
+                                      &simulation->work, &run);
+        }
+        if (result != TRAIN_FINISHED) {
+            snprintf(error->text, sizeof error->text, "%s", result == TRAIN_INVALID ? ENGINE_CLASS_INVALID : "stopped");
+            return result;
+        }
+        if (run.weight > 0) {
+            loss += run.loss * run.weight;
+            correct += run.correct * run.weight;
+            answer->counted += run.weight;
+        }
+    }
+    answer->loss = answer->counted > 0 ? loss / answer->counted : NAN;
+    answer->accuracy = simulation->task.shape.has_accuracy && answer->counted > 0 ? correct / answer->counted : NAN;
+    return TRAIN_FINISHED;
+}
+
+/* ---- before it ---- */
+
+static enum train_result refuse(struct train_error *error, const char *text) {
+    snprintf(error->text, sizeof error->text, "%s", text);
+    return TRAIN_INVALID;
+}
+
+static bool all_below(const int32_t *values, int count, int bound) {
+    for (int i = 0; i < count; i++) {
+        if (values[i] < 0 || values[i] >= bound) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum train_result request_check(const struct train_config *config, const struct trained *trained,
+                                       const struct simulate_request *request, struct train_error *error) {
+    int units = trained->units;
+    if (request->trials < 1 || request->steps < 1 || request->every < 0) {
+        return refuse(error, "trials and steps must be at least 1, every at least 0");
+    }
+    if (units != config->network.units || trained->has_bias != config->network.bias) {
+        return refuse(error, "the network has other sizes than its configuration");
+    }
+    if (request->x && request->inputs != trained->inputs) {
+        return refuse(error, "the given inputs must be as many as the network has");
+    }
+    if (!all_below(request->units, request->unit_count, units) ||
+        !all_below(request->silenced, request->silenced_count, units) ||
+        !all_below(request->cut, 2 * request->cut_count, units)) {
+        return refuse(error, "a unit is not of the network");
+    }
+    return TRAIN_FINISHED;
+}
+
+static enum train_result task_make(struct simulation *simulation, struct train_error *error) {
+    const struct simulate_request *request = simulation->request;
+    const struct train_config *config = simulation->config;
+    enum train_result result = task_init(&simulation->task, &config->task, request->seed, &simulation->work,
+                                         error->text);
     if (result != TRAIN_FINISHED) {
         return result;
     }
     const struct task_shape *shape = &simulation->task.shape;
+    size_t available = request->split == SIMULATE_TEST ? shape->test_trials : shape->training_trials;
     if (shape->inputs != simulation->network.inputs || shape->outputs != simulation->network.outputs) {
         snprintf(error->text, sizeof error->text,
-                 "the network has %d inputs and %d outputs; its task now has %d and %d: its data are not those that it "
-                 "was trained on",
+                 "the network has %d inputs and %d outputs; the data have %d and %d: they are not of its task",
                  simulation->network.inputs, simulation->network.outputs, shape->inputs, shape->outputs);
         return TRAIN_INVALID;
     }
@@ -65,95 +228,153 @@ static enum train_result trials_make(struct simulation *simulation, const struct
                  request->steps);
         return TRAIN_INVALID;
     }
-    if (request->test_split && (size_t)request->trials > simulation->task.shape.test_trials) {
-        snprintf(error->text, sizeof error->text, "the test split has %zu trials; asked for %d",
-                 simulation->task.shape.test_trials, request->trials);
+    if (request->split != SIMULATE_FRESH &&
+        (request->first > available || request->trials > available - request->first)) {
+        snprintf(error->text, sizeof error->text, "the split has %zu trials; asked for %zu from trial %zu on",
+                 available, request->trials, request->first);
         return TRAIN_INVALID;
     }
-    for (int i = 0; i < request->trials; i++) {
-        if (work_add(work, shape->trial_work)) {
-            return TRAIN_STOPPED;
-        }
-        struct trial_id id = {request->test_split ? TRIAL_TEST : TRIAL_EVALUATION, 0, (size_t)i};
-        simulation->task.ops->trial(&simulation->task, id, &simulation->trials[i]);
-        simulation->answer->labels[i] = simulation->task.shape.has_accuracy ? simulation->trials[i].label : -1;
-    }
+    simulation->answer->loss_type = shape->loss;
     return TRAIN_FINISHED;
 }
 
-/* The trained network: fixed parts as training made them, the weights as trained. */
-static enum train_result network_make(struct network *network, const struct train_config *config,
-                                      const struct trained *trained, struct work *work, struct train_error *error) {
+/* A silenced unit's synapses, bias and readout are 0, so that its v stays 0. */
+static void unit_silence(struct network *network, size_t unit) {
+    size_t n = (size_t)network->units, outputs = (size_t)network->outputs;
+    float *W = network->weights + network->offset_W, *Win = network->weights + network->offset_Win;
+    for (size_t q = 0; q < n; q++) {
+        W[q * n + unit] = W[unit * n + q] = 0.0f;
+    }
+    for (size_t i = 0; i < (size_t)network->inputs; i++) {
+        Win[i * n + unit] = 0.0f;
+    }
+    if (network->bias) {
+        network->weights[network->offset_b + unit] = 0.0f;
+    }
+    memset(network->weights + network->offset_Wout + unit * outputs, 0, outputs * sizeof(float));
+}
+
+static void lesion_make(struct simulation *simulation) {
+    const struct simulate_request *request = simulation->request;
+    struct network *network = &simulation->network;
+    size_t n = (size_t)network->units;
+    for (int i = 0; i < request->silenced_count; i++) {
+        simulation->silenced[request->silenced[i]] = 1;
+        unit_silence(network, (size_t)request->silenced[i]);
+    }
+    for (int i = 0; i < request->cut_count; i++) {
+        size_t from = (size_t)request->cut[2 * i], to = (size_t)request->cut[2 * i + 1];
+        network->weights[network->offset_W + from * n + to] = 0.0f;
+    }
+}
+
+/* Fixed parts as training made them, the weights as trained or given. */
+static enum train_result network_make(struct simulation *simulation, struct train_error *error) {
+    const struct trained *trained = simulation->trained;
+    const struct train_config *config = simulation->config;
     struct network_config given = config->network;
     struct weights_view weights = {trained->units, trained->inputs, trained->outputs, trained->W,
                                    trained->Win,   trained->b,      trained->Wout,    trained->bout};
     given.initial = &weights;
-    return network_init(network, &given, trained->inputs, trained->outputs, config->seed, work, error->text);
+    enum train_result result = network_init(&simulation->network, &given, trained->inputs, trained->outputs,
+                                            config->seed, &simulation->work, error->text);
+    if (result != TRAIN_FINISHED) {
+        return result;
+    }
+    const struct weights_view *own = simulation->request->weights;
+    if (own && own->b && !trained->has_bias) {
+        return refuse(error, "the weights have a bias b, which the network does not");
+    }
+    if (own && !network_weights_set(&simulation->network, own, error->text)) {
+        return TRAIN_INVALID;
+    }
+    lesion_make(simulation);
+    return TRAIN_FINISHED;
 }
 
-static enum train_result request_check(const struct train_config *config, const struct trained *trained,
-                                       const struct simulate_request *request, struct train_error *error) {
-    const char *wrong = NULL;
-    if (request->trials < 1 || request->steps < 1 || request->every < 1) {
-        wrong = "trials, steps and every must be at least 1";
-    } else if (trained->units != config->network.units || trained->has_bias != config->network.bias) {
-        wrong = "the network has other sizes than its configuration";
-    } else if (request->x && request->inputs != trained->inputs) {
-        wrong = "the given inputs must be as many as the network has";
+static enum train_result memory_make(struct simulation *simulation, struct train_error *error) {
+    size_t batch = (size_t)(simulation->config->training.batch_size > 1 ? simulation->config->training.batch_size : 1);
+    simulation->batch = simulation->request->trials < batch ? simulation->request->trials : batch;
+    simulation->trials = calloc(simulation->batch, sizeof *simulation->trials);
+    simulation->silenced = calloc((size_t)simulation->trained->units, 1);
+    simulation->team = team_create();
+    if (!simulation->trials || !simulation->silenced || !simulation->team) {
+        snprintf(error->text, sizeof error->text, "out of memory for %zu trials", simulation->batch);
+        return TRAIN_NO_MEMORY;
     }
-    for (int u = 0; u < request->unit_count && !wrong; u++) {
-        wrong = request->units[u] < 0 || request->units[u] >= trained->units ? "a unit is not of the network" : NULL;
-    }
-    if (wrong) {
-        snprintf(error->text, sizeof error->text, "%s", wrong);
-    }
-    return wrong ? TRAIN_INVALID : TRAIN_FINISHED;
+    team_resize(simulation->team, simulation->request->threads > 1 ? simulation->request->threads : 1);
+    return TRAIN_FINISHED;
 }
 
-static enum train_result simulation_run(struct simulation *simulation, const struct train_config *config,
-                                        const struct trained *trained, struct work *work, struct train_error *error) {
+static enum train_result engine_make(struct simulation *simulation, struct train_error *error) {
     const struct simulate_request *request = simulation->request;
-    enum train_result result = request_check(config, trained, request, error);
-    if (result != TRAIN_FINISHED) {
-        return result;
-    }
-    snprintf(error->text, sizeof error->text, "out of memory for %d trials", request->trials);
-    simulation->trials = calloc((size_t)request->trials, sizeof *simulation->trials);
-    result = simulation->trials ? network_make(&simulation->network, config, trained, work, error) : TRAIN_NO_MEMORY;
-    if (result == TRAIN_FINISHED && !request->x) {
-        result = trials_make(simulation, config, work, error);
-    }
-    if (result != TRAIN_FINISHED) {
-        return result;
-    }
-    for (int i = 0; request->x && i < request->trials; i++) {
-        simulation->answer->labels[i] = -1;
-    }
-    struct engine_options options = {.steps = request->x ? request->steps : simulation->task.shape.steps,
-                                     .trials = request->trials,
-                                     .loss = LOSS_MSE};
+    const struct task_shape *shape = &simulation->task.shape;
+    const struct engine_options options = {.steps = request->steps,
+                                           .trials = (int)simulation->batch,
+                                           .loss = request->x ? LOSS_MSE : shape->loss,
+                                           .mask_from = request->x ? request->steps : shape->mask_from,
+                                           .mask_uniform = !request->x && shape->mask_uniform,
+                                           .input_work = request->x ? 1 : shape->input_work,
+                                           .target_work = request->x ? 1 : shape->target_work};
+    enum train_result result = TRAIN_FINISHED;
     simulation->engine = engine_create(&simulation->network, &options, &result, error);
     if (!simulation->engine) {
         return result;
     }
-    struct batch_source source = {.user = simulation, .inputs = simulation_inputs};
-    struct engine_watch watch = {.user = simulation, .every = request->every, .step = step_keep};
     engine_weights_load(simulation->engine, NULL, 0, NULL);
-    *error = (struct train_error){0};
-    return engine_watch_run(simulation->engine, &source, request->trials, &watch, work) ? TRAIN_FINISHED
-                                                                                        : TRAIN_STOPPED;
+    return TRAIN_FINISHED;
+}
+
+static enum train_result simulation_run(struct simulation *simulation, struct train_error *error) {
+    enum train_result result = request_check(simulation->config, simulation->trained, simulation->request, error);
+    if (result == TRAIN_FINISHED) {
+        result = memory_make(simulation, error);
+    }
+    if (result == TRAIN_FINISHED) {
+        result = network_make(simulation, error);
+    }
+    if (result == TRAIN_FINISHED && !simulation->request->x) {
+        result = task_make(simulation, error);
+    }
+    if (result == TRAIN_FINISHED) {
+        result = engine_make(simulation, error);
+    }
+    return result == TRAIN_FINISHED ? batches_run(simulation, error) : result;
 }
 
 enum train_result simulate_run(const struct train_config *config, const struct trained *trained,
                                const struct simulate_request *request, bool (*stop)(void *user), void *user,
                                struct simulate_answer *answer, struct train_error *error) {
-    struct work work = {.stop = stop, .user = user};
-    struct simulation simulation = {.request = request, .answer = answer};
+    struct simulation simulation = {.config = config,
+                                    .trained = trained,
+                                    .request = request,
+                                    .answer = answer,
+                                    .work = {.stop = stop, .user = user}};
     *error = (struct train_error){0};
-    enum train_result result = simulation_run(&simulation, config, trained, &work, error);
+    answer->loss_type = LOSS_MSE;
+    answer->loss = answer->accuracy = NAN;
+    answer->counted = 0;
+    enum train_result result = simulation_run(&simulation, error);
+    answer->multiply_adds = simulation.work.done;
+    if (result == TRAIN_FINISHED) {
+        *error = (struct train_error){0};
+    }
     engine_destroy(simulation.engine);
+    team_destroy(simulation.team);
     network_release(&simulation.network);
     task_release(&simulation.task);
     free(simulation.trials);
+    free(simulation.silenced);
     return result;
+}
+
+double simulate_cost(const struct train_config *config, const struct trained *trained, const struct task_shape *shape,
+                     const struct simulate_request *request) {
+    double units = trained->units, inputs = trained->inputs, outputs = trained->outputs, steps = request->steps;
+    double losses = request->x ? 0 : steps - shape->mask_from, kept = request->every > 0 ? steps / request->every : 0;
+    double made = request->x ? inputs : inputs * shape->input_work,
+           drawn = request->x ? 0 : shape->trial_work + 2 * losses * shape->target_work;
+    double step = units * (units + inputs + trained->has_bias) + made + (request->noise > 0 ? units * WORK_NORMAL : 0);
+    return (double)request->trials * (steps * step + (losses + kept) * units * outputs + drawn) +
+           network_init_cost(&config->network, trained->inputs, trained->outputs);
 }

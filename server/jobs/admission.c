@@ -7,52 +7,24 @@
 #include <string.h>
 
 #include "api/text.h"
-#include "api/weights.h"
 #include "core/tasks/task.h"
 #include "server/jobs/jobs.h"
+#include "server/jobs/reference.h"
 
 /* Takes the weights of another job's checkpoint into the specification. */
 static void resolve_initial(struct admission *admission, struct store_reader *reader) {
     const struct path network = {.name = "network"};
     struct problems *problems = admission->problems;
-    struct job_spec *spec = &admission->spec, other = {0};
-    struct store_job job;
-    struct store_checkpoint checkpoint = {0};
-    struct trained trained;
-    struct train_error error;
-    if (store_job_read(reader, spec->initial_job, &job) != 1) {
-        problems_add(problems, &network, "initial", "must name a job that exists; there is no job \"%s\"",
-                     spec->initial_job);
+    struct job_spec *spec = &admission->spec;
+    if (!reference_read(reader, spec->initial_job, spec->initial_iteration, &spec->initial, &network, "initial",
+                        problems)) {
         return;
     }
-    if (store_document_read(reader, job.id, &job.document) != 1 || !job_spec_parse(&other, job.document) ||
-        store_checkpoint_read(reader, job.id, spec->initial_iteration, &checkpoint, NULL) != 1) {
-        problems_add(problems, &network, "initial", "must name a checkpoint that exists: job %s has %s", job.id,
-                     spec->initial_iteration < 0 ? "none yet" : "none of that iteration");
-    } else if (trained_open(&other.config, checkpoint.bytes, checkpoint.size, &trained, &error) != TRAIN_FINISHED) {
-        problems_add(problems, &network, "initial", "the checkpoint of job %s cannot be opened: %.200s", job.id,
-                     error.text);
-    } else {
-        spec->initial = (struct weights_document){
-            .units = trained.units, .inputs = trained.inputs, .outputs = trained.outputs};
-        spec->initial.memory = malloc(trained.parameters * sizeof(float));
-        if (spec->initial.memory == NULL) {
-            problems_add(problems, &network, "initial", "there is no memory for the weights of job %s", job.id);
-        } else {
-            memcpy(spec->initial.memory, trained.W, trained.parameters * sizeof(float));
-            spec->initial.view = weights_view_make(spec->initial.memory, trained.units, trained.inputs, trained.outputs,
-                                                   trained.has_bias);
-            spec->config.network.initial = &spec->initial.view;
-            if (trained.units != spec->config.network.units) {
-                problems_add(problems, &network, "initial", "must have network.units units (%d); job %s has %d",
-                             spec->config.network.units, job.id, trained.units);
-            }
-        }
-        trained_release(&trained);
+    spec->config.network.initial = &spec->initial.view;
+    if (spec->initial.units != spec->config.network.units) {
+        problems_add(problems, &network, "initial", "must have network.units units (%d); job %s has %d",
+                     spec->config.network.units, spec->initial_job, spec->initial.units);
     }
-    free(checkpoint.bytes);
-    job_spec_release(&other);
-    store_job_release(&job);
 }
 
 /* What the job will take, against what there is. */

@@ -243,7 +243,8 @@ json_t *openapi_document(void) {
     json_object_set_new(schemas, "Event", event_schema());
     json_object_set_new(schemas, "JobSubmission", job_schema());
     json_object_set_new(schemas, "Rule", rule_schema());
-    json_object_set_new(schemas, "Simulation", simulate_schema());
+    json_object_set_new(schemas, "Simulation", simulate_schema(ASK_SIMULATE));
+    json_object_set_new(schemas, "Evaluation", simulate_schema(ASK_EVALUATE));
     return json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:[{s:[]}, {}], s:o, s:{s:o, s:{s:{s:s, s:s}}}}", "openapi",
                      "3.1.0", "info", "title", "modpropd", "version", MODPROP_VERSION, "description",
                      "Trains recurrent networks with biologically plausible learning rules.", "license", "name", "MIT",

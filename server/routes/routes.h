@@ -109,6 +109,7 @@ void dataset_put_abandon(struct request *request);
 
 /* simulate.c */
 void route_simulate(struct server *server, struct request *request);
+void route_evaluate(struct server *server, struct request *request);
 
 /* system.c */
 void route_openapi(struct server *server, struct request *request);

@@ -1,5 +1,8 @@
 /*
- * POST /v1/jobs/{id}/simulate: runs a trained network forward, in the lane of heavy computations.
+ * POST /v1/jobs/{id}/simulate and /evaluate: run a trained network forward, in the lane of heavy computations.
+ *
+ * All that a request names (checkpoint, weights of another job, dataset) is resolved once, in the lane; a dataset is
+ * held by its digest until the run is over.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,12 +11,15 @@
 #include "api/job.h"
 #include "api/simulate.h"
 #include "core/tasks/task.h"
+#include "server/datasets/catalog.h"
+#include "server/jobs/reference.h"
 #include "server/routes/replies.h"
 #include "server/routes/routes.h"
 
 struct simulation {
     struct computation computation; /* first */
     char job[STORE_ID_BYTES];
+    enum ask_kind kind;
     struct simulate_ask ask;
 };
 
@@ -26,6 +32,7 @@ static void simulation_release(struct computation *computation) {
 /* The network is open, the task's data are held. */
 static void simulate(struct simulation *simulation, const struct train_config *config, const struct trained *trained) {
     struct computation *computation = &simulation->computation;
+    struct simulate_ask *ask = &simulation->ask;
     struct simulate_answer answer = {0};
     struct task_shape shape;
     struct train_error error = {.text = ""};
@@ -34,25 +41,86 @@ static void simulate(struct simulation *simulation, const struct train_config *c
         computation_fail(computation, 409, "%s", reason);
         return;
     }
-    simulate_ask_fit(&simulation->ask, trained, shape.steps, shape.test_trials, &computation->problems);
+    simulate_ask_fit(ask, config, trained, &shape, &computation->problems);
+    ask->request.threads = computation->server->cores;
     if (computation->problems.count > 0) {
         computation_fail(computation, 422, "the request has bad fields");
-    } else if (!simulate_answer_create(&simulation->ask, trained, &answer)) {
+    } else if (!simulate_answer_create(ask, trained, &shape, &answer)) {
         computation_fail(computation, 503, "there is no memory for this request now");
     } else {
-        switch (
-            simulate_run(config, trained, &simulation->ask.request, lane_is_stopped, computation, &answer, &error)) {
+        const char *data = ask->request.x == NULL ? config->task.data_sha256 : "";
+        switch (simulate_run(config, trained, &ask->request, lane_is_stopped, computation, &answer, &error)) {
         case TRAIN_FINISHED:
-            simulate_answer_write(&computation->writer, simulation->job, &simulation->ask, trained, &answer);
+            simulate_answer_write(&computation->writer, simulation->job, ask, trained, data, &answer);
             break;
         case TRAIN_INVALID:
             computation_fail(computation, 422, "%.400s", error.text);
             break;
         default:
-            computation_fail(computation, 503, "the simulation could not be run: %.300s", error.text);
+            computation_fail(computation, 503, "the network could not be run: %.300s", error.text);
         }
     }
     simulate_answer_release(&answer);
+}
+
+/* With the data that the task rests on. `sha256`: of a job of version 0.1, which does not say so itself. */
+static void run_on_data(struct simulation *simulation, struct train_config *config, const char *sha256,
+                        const struct trained *trained) {
+    struct computation *computation = &simulation->computation;
+    struct datasets *datasets = computation->server->datasets;
+    const struct task_data *data = NULL;
+    char reason[DATASETS_ERROR_BYTES];
+    if (datasets_hold(datasets, &config->task, sha256, &data, reason) != DATASETS_HELD) {
+        computation_fail(computation, 409, "%s", reason);
+        return;
+    }
+    config->task.data = data;
+    if (data != NULL && config->task.data_sha256[0] == '\0') {
+        datasets_digest(datasets, data, config->task.data_sha256);
+    }
+    simulate(simulation, config, trained);
+    datasets_release(datasets, data);
+}
+
+/* With another dataset in the place of the task. */
+static void run_on_dataset(struct simulation *simulation, struct train_config *config, const struct trained *trained) {
+    struct computation *computation = &simulation->computation;
+    struct catalog *catalog = computation->server->catalog;
+    const struct path path = {.name = "dataset"};
+    struct task_config task = {.type = TASK_DATASET, .dataset = {.draw = 2}};
+    struct dataset_info info;
+    memcpy(task.dataset.name, simulation->ask.dataset, sizeof task.dataset.name);
+    memcpy(task.data_sha256, simulation->ask.dataset_sha256, sizeof task.data_sha256);
+    switch (catalog_hold(catalog, task.dataset.name, task.data_sha256, &info)) {
+    case CATALOG_NO_NAME:
+        problems_add(&computation->problems, &path, "name",
+                     "there is no dataset \"%s\" (PUT /v1/datasets/%s makes one)", task.dataset.name,
+                     task.dataset.name);
+        break;
+    case CATALOG_NO_VERSION:
+        problems_add(&computation->problems, &path, "sha256", "the dataset \"%s\" has no version %s (any more)",
+                     task.dataset.name, task.data_sha256);
+        break;
+    case CATALOG_HELD:
+        config->task = task;
+        run_on_data(simulation, config, task.data_sha256, trained);
+        catalog_release(catalog, task.data_sha256);
+        return;
+    }
+    computation_fail(computation, 422, "the request has bad fields");
+}
+
+/* The weights of another job, where they are asked for. */
+static bool take_weights(struct simulation *simulation) {
+    struct computation *computation = &simulation->computation;
+    struct simulate_ask *ask = &simulation->ask;
+    if (ask->weights_job[0] == '\0' ||
+        reference_read(computation_reader(computation), ask->weights_job, ask->weights_iteration, &ask->weights, NULL,
+                       "weights", &computation->problems)) {
+        return true;
+    }
+    computation_fail(computation, 422, "the request has bad fields");
+    return false;
 }
 
 static void open_network(struct simulation *simulation, const struct store_job *job) {
@@ -61,8 +129,7 @@ static void open_network(struct simulation *simulation, const struct store_job *
     struct job_spec spec = {0};
     struct trained trained;
     struct train_error error = {.text = ""};
-    const struct task_data *data = NULL;
-    char reason[DATASETS_ERROR_BYTES], *document = NULL;
+    char *document = NULL;
     if (store_checkpoint_read(computation_reader(computation), job->id, simulation->ask.iteration, &checkpoint, NULL) !=
         1) {
         computation_fail(computation, 409,
@@ -71,18 +138,15 @@ static void open_network(struct simulation *simulation, const struct store_job *
     } else if (store_document_read(computation_reader(computation), job->id, &document) != 1 ||
                !job_spec_parse(&spec, document)) {
         computation_fail(computation, 500, "the job's document is damaged");
-    } else if (datasets_hold(computation->server->datasets, &spec.config.task, job->dataset_sha256, &data, reason) !=
-               DATASETS_HELD) {
-        computation_fail(computation, 409, "%s", reason);
+    } else if (trained_open(&spec.config, checkpoint.bytes, checkpoint.size, &trained, &error) != TRAIN_FINISHED) {
+        computation_fail(computation, 500, "the checkpoint cannot be opened: %.300s", error.text);
     } else {
-        spec.config.task.data = data;
-        if (trained_open(&spec.config, checkpoint.bytes, checkpoint.size, &trained, &error) == TRAIN_FINISHED) {
-            simulate(simulation, &spec.config, &trained);
-            trained_release(&trained);
-        } else {
-            computation_fail(computation, 500, "the checkpoint cannot be opened: %.300s", error.text);
+        if (take_weights(simulation) && simulation->ask.dataset[0] != '\0') {
+            run_on_dataset(simulation, &spec.config, &trained);
+        } else if (computation->status < 400) {
+            run_on_data(simulation, &spec.config, job->dataset_sha256, &trained);
         }
-        datasets_release(computation->server->datasets, data);
+        trained_release(&trained);
     }
     free(document);
     free(checkpoint.bytes);
@@ -96,7 +160,7 @@ static void work_simulation(struct computation *computation) {
     if (document == NULL) {
         return;
     }
-    simulate_ask_decode(&simulation->ask, document, &computation->problems);
+    simulate_ask_decode(&simulation->ask, simulation->kind, document, &computation->problems);
     json_decref(document);
     if (computation->problems.count > 0) {
         computation_fail(computation, 422, "the request has bad fields");
@@ -108,7 +172,7 @@ static void work_simulation(struct computation *computation) {
     }
 }
 
-void route_simulate(struct server *server, struct request *request) {
+static void begin(struct server *server, struct request *request, enum ask_kind kind) {
     struct store_job job;
     if (!read_job(server, request, &job)) {
         return;
@@ -118,10 +182,19 @@ void route_simulate(struct server *server, struct request *request) {
         http_problem(request, 500, "out of memory");
     } else {
         memcpy(simulation->job, job.id, sizeof simulation->job);
+        simulation->kind = kind;
         computation_init(&simulation->computation, server, request, "application/json");
         simulation->computation.work = work_simulation;
         simulation->computation.release = simulation_release;
         computation_start(&simulation->computation, LANE_HEAVY);
     }
     store_job_release(&job);
+}
+
+void route_simulate(struct server *server, struct request *request) {
+    begin(server, request, ASK_SIMULATE);
+}
+
+void route_evaluate(struct server *server, struct request *request) {
+    begin(server, request, ASK_EVALUATE);
 }

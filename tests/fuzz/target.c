@@ -104,13 +104,18 @@ static void __attribute__((unused)) try_simulate(const uint8_t *data, size_t siz
     struct simulate_ask ask;
     static const int types[20] = {0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     const struct trained trained = {.units = 20, .inputs = 2, .outputs = 2, .types = 2, .type_of_unit = types};
+    const struct train_config config = {.network = {.units = 20}, .training = {.batch_size = 4}};
+    const struct task_shape shape = {.steps = 900, .inputs = 2, .outputs = 2, .test_trials = 50};
     json_t *document = body_of(data, size, &problems, error);
     if (document != NULL) {
-        simulate_ask_decode(&ask, document, &problems);
-        if (problems.count == 0) {
-            simulate_ask_fit(&ask, &trained, 900, 0, &problems);
+        for (int kind = ASK_SIMULATE; kind <= ASK_EVALUATE; kind++) {
+            problems_release(&problems);
+            simulate_ask_decode(&ask, (enum ask_kind)kind, document, &problems);
+            if (problems.count == 0) {
+                simulate_ask_fit(&ask, &config, &trained, &shape, &problems);
+            }
+            simulate_ask_release(&ask);
         }
-        simulate_ask_release(&ask);
         json_decref(document);
     }
     problems_release(&problems);

@@ -441,7 +441,7 @@ START_TEST(without_memory_no_part_of_a_simulation_is_missing) {
         struct problems problems = {0};
         struct simulate_ask ask;
         allocations_left = n;
-        simulate_ask_decode(&ask, document, &problems);
+        simulate_ask_decode(&ask, ASK_SIMULATE, document, &problems);
         whole = allocations_left >= 0;
         allocations_left = -1;
         ck_assert_msg(problems.count > 0 ||

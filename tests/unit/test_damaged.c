@@ -127,9 +127,11 @@ static void try_computations(const json_t *document) {
     gradients_request_release(request);
     free(request);
     problems_release(&problems);
-    simulate_ask_decode(&ask, document, &problems);
-    simulate_ask_release(&ask);
-    problems_release(&problems);
+    for (int kind = ASK_SIMULATE; kind <= ASK_EVALUATE; kind++) {
+        simulate_ask_decode(&ask, (enum ask_kind)kind, document, &problems);
+        simulate_ask_release(&ask);
+        problems_release(&problems);
+    }
 }
 
 static void try_query(const char *text, size_t size) {

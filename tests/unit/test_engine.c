@@ -183,7 +183,7 @@ START_TEST(simulation_of_other_data_is_refused) {
     int labels[TRIALS], unit = 0;
     struct simulate_request request = {
         .steps = STEPS, .trials = TRIALS, .seed = 1, .units = &unit, .unit_count = 1, .every = 1};
-    struct simulate_answer answer = {inputs, rates, outputs, labels};
+    struct simulate_answer answer = {.inputs = inputs, .rates = rates, .outputs = outputs, .labels = labels};
     ck_assert_int_eq(simulate_run(&config, &trained, &request, NULL, NULL, &answer, &error), TRAIN_FINISHED);
     for (int i = 0; i < 5; i++) {
         struct train_config other = config;
@@ -202,7 +202,7 @@ START_TEST(simulation_of_other_data_is_refused) {
     ck_assert_int_eq(simulate_run(&config, &trained, &request, NULL, NULL, &answer, &error), TRAIN_INVALID);
     request.inputs = 2;
     ck_assert_int_eq(simulate_run(&config, &trained, &request, NULL, NULL, &answer, &error), TRAIN_FINISHED);
-    request.every = 0;
+    request.every = -1;
     ck_assert_int_eq(simulate_run(&config, &trained, &request, NULL, NULL, &answer, &error), TRAIN_INVALID);
     trained_release(&trained);
     free(kept.bytes);
