@@ -680,7 +680,10 @@ class World:
         """Everything comes to its end, is looked at once more, and goes; nothing is left."""
         self.strict, self.restarting = True, False
         self.list_jobs({"do": "list_jobs", "limit": 100})
-        for job in [job for job in self.jobs.values() if job.id is not None]:
+        jobs = [job for job in self.jobs.values() if job.id is not None]
+        for job in jobs:  # all before the first is waited for: no job leaves its slot to another unless it may end
+            self.let_end(job)
+        for job in jobs:
             self.close(job)
         for name in self.names:
             self.look({"do": "look", "name": name})
@@ -693,15 +696,32 @@ class World:
         self.end(kill=False)
         self.look_at_the_folder()
 
+    def let_end(self, job):
+        if job.step["length"] == "endless":
+            self.act({"do": "cancel", "job": job.label})
+        elif job.pauses:
+            self.act({"do": "resume", "job": job.label})
+            job.pauses = 0
+
+    def wait_for_end(self, job):
+        """However long it takes, as long as something goes on: a job that waits needs those before it."""
+        before, since = None, time.monotonic()
+        while not job.ended and not job.deleted:
+            self.job({"do": "job", "job": job.label, "wait": 5})
+            self.list_jobs({"do": "list_jobs", "limit": 100})
+            after = [
+                (other.label, other.seen["status"], other.seen["progress"]["iteration"])
+                for other in self.jobs.values()
+                if other.seen and not other.cancellations  # who was cancelled should not go on
+            ]
+            if after != before:
+                before, since = after, time.monotonic()
+            going = job.ended or job.deleted or time.monotonic() - since < PATIENCE
+            require(going, "a job does not end", job.label, job.step, job.seen)
+
     def close(self, job):
         step = {"job": job.label}
-        if job.step["length"] == "endless":
-            self.act(step | {"do": "cancel"})
-        elif job.pauses:
-            self.act(step | {"do": "resume"})
-            job.pauses = 0
-        self.job(step | {"do": "job", "wait": 30})
-        require(job.ended or job.deleted, "a job does not end", job.label, job.step, job.seen)
+        self.wait_for_end(job)
         for what in ("events", "weights", "metrics", "checkpoints", "manifest"):
             getattr(self, what)(step | {"do": what})
         if job.deleted:
