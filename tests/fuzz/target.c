@@ -1,7 +1,9 @@
 /*
- * Coverage-guided fuzzing of everything that reads bytes from outside. One file, one target a build: TARGET names the
- * parser (see `run`). A target must return for any input without a sanitizer's report; what it decodes must encode and
- * decode again.
+ * Coverage-guided fuzzing of everything that reads bytes from outside: a target a parser, chosen by $FUZZ_TARGET. A
+ * target must return for any input without a sanitizer's report; what it decodes must encode and decode again.
+ *
+ * Built twice (meson.build): with libFuzzer by `run`, and with replay.c's main in every build that has tests, so that a
+ * change which breaks a target, or fails on a seed of corpus/, is seen at once.
  */
 #include <assert.h>
 #include <fcntl.h>
@@ -20,28 +22,14 @@
 #include "api/simulate.h"
 #include "api/text.h"
 #include "api/weights.h"
+#include "core/base/options.h"
 #include "core/train/checkpoint.h"
-#include "server/http/auth.h"
 #include "server/base/config.h"
-#include "server/datasets/files.h"
 #include "server/datasets/datasets.h"
+#include "server/datasets/files.h"
+#include "server/http/auth.h"
 #include "server/routes/routes.h"
-
-#define TARGET_job 1
-#define TARGET_gradients 2
-#define TARGET_simulate 3
-#define TARGET_safetensors 4
-#define TARGET_idx 5
-#define TARGET_query 6
-#define TARGET_accept 7
-#define TARGET_dataset 8
-#define TARGET_checkpoint 9
-#define TARGET_tokens 10
-#define TARGET_config 11
-#define PASTE(x) TARGET_##x
-#define NUMBER(x) PASTE(x)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/target.h"
 
 /* A text that ends with 0, as the parsers of headers and queries get it. */
 static char *text_of(const uint8_t *data, size_t size) {
@@ -61,7 +49,7 @@ static json_t *body_of(const uint8_t *data, size_t size, struct problems *proble
     return document;
 }
 
-static void __attribute__((unused)) try_job(const uint8_t *data, size_t size) {
+static void try_job(const uint8_t *data, size_t size) {
     char error[256];
     struct problems problems = {0};
     struct job_spec spec, again;
@@ -85,7 +73,7 @@ static void __attribute__((unused)) try_job(const uint8_t *data, size_t size) {
     json_decref(document);
 }
 
-static void __attribute__((unused)) try_gradients(const uint8_t *data, size_t size) {
+static void try_gradients(const uint8_t *data, size_t size) {
     char error[256];
     struct problems problems = {0};
     struct gradients_request request;
@@ -98,7 +86,7 @@ static void __attribute__((unused)) try_gradients(const uint8_t *data, size_t si
     problems_release(&problems);
 }
 
-static void __attribute__((unused)) try_simulate(const uint8_t *data, size_t size) {
+static void try_simulate(const uint8_t *data, size_t size) {
     char error[256];
     struct problems problems = {0};
     struct simulate_ask ask;
@@ -121,7 +109,7 @@ static void __attribute__((unused)) try_simulate(const uint8_t *data, size_t siz
     problems_release(&problems);
 }
 
-static void __attribute__((unused)) try_safetensors(const uint8_t *data, size_t size) {
+static void try_safetensors(const uint8_t *data, size_t size) {
     struct safetensor tensors[SAFETENSORS_MAX];
     char error[256];
     int count = 0;
@@ -135,7 +123,7 @@ static void __attribute__((unused)) try_safetensors(const uint8_t *data, size_t 
     }
 }
 
-static void __attribute__((unused)) try_idx(const uint8_t *data, size_t size) {
+static void try_idx(const uint8_t *data, size_t size) {
     unsigned char *items = NULL;
     size_t count;
     char error[DATASETS_ERROR_BYTES];
@@ -144,7 +132,7 @@ static void __attribute__((unused)) try_idx(const uint8_t *data, size_t size) {
     }
 }
 
-static void __attribute__((unused)) try_query(const uint8_t *data, size_t size) {
+static void try_query(const uint8_t *data, size_t size) {
     int64_t limit = 0;
     bool flag = false;
     char value[QUERY_VALUE_BYTES] = "", *text = text_of(data, size);
@@ -158,7 +146,7 @@ static void __attribute__((unused)) try_query(const uint8_t *data, size_t size) 
     free(text);
 }
 
-static void __attribute__((unused)) try_accept(const uint8_t *data, size_t size) {
+static void try_accept(const uint8_t *data, size_t size) {
     static const char *const types[ROUTE_TYPES_MAX] = {"application/json", "text/event-stream", "application/x-ndjson"};
     char *text = text_of(data, size);
     const char *chosen = accept_choose(text, types);
@@ -185,7 +173,7 @@ static const char *file_of(const uint8_t *data, size_t size) {
  * A safetensors file the whole way of an upload: checked, then loaded as a job would. $FUZZ_FOLDER is where (see
  * `run`). What an older version accepted loads too.
  */
-static void __attribute__((unused)) try_dataset(const uint8_t *data, size_t size) {
+static void try_dataset(const uint8_t *data, size_t size) {
     static char upload[256];
     const char *folder = getenv("FUZZ_FOLDER");
     struct dataset_info strict, lenient, back;
@@ -271,7 +259,7 @@ static void use_checkpoint(const struct checkpointed *job, const unsigned char *
  * genuine one; whether magic, version, length, identity and checksum are put right, so that what lies behind them is
  * reached.
  */
-static void __attribute__((unused)) try_checkpoint(const uint8_t *data, size_t size) {
+static void try_checkpoint(const uint8_t *data, size_t size) {
     enum { CHECKSUM_AT = 12, SIZE_AT = 16, HEAD = 32 };
     static struct checkpointed *jobs[2];
     if (jobs[0] == NULL) {
@@ -305,7 +293,7 @@ static void __attribute__((unused)) try_checkpoint(const uint8_t *data, size_t s
 /* ---- what an administrator writes ---- */
 
 /* A token file and, behind its first zero byte, an Authorization header. */
-static void __attribute__((unused)) try_tokens(const uint8_t *data, size_t size) {
+static void try_tokens(const uint8_t *data, size_t size) {
     const uint8_t *zero = memchr(data, 0, size);
     size_t length = zero == NULL ? size : (size_t)(zero - data);
     struct config config = {.token_file = (char *)(uintptr_t)file_of(data, length), .rate = 5};
@@ -325,7 +313,7 @@ static void __attribute__((unused)) try_tokens(const uint8_t *data, size_t size)
 }
 
 /* A configuration file (first byte even) or a command line (odd), entries parted by zero bytes. */
-static void __attribute__((unused)) try_config(const uint8_t *data, size_t size) {
+static void try_config(const uint8_t *data, size_t size) {
     char *arguments[34], *none[] = {NULL}, error[CONFIG_ERROR_BYTES] = "", *text = text_of(data, size);
     int count = 0;
     struct config config;
@@ -345,31 +333,125 @@ static void __attribute__((unused)) try_config(const uint8_t *data, size_t size)
     free(text);
 }
 
+/* ---- options ---- */
+
+static const struct option options[] = {{"count", 'c', OPTION_INTEGER, "N", -1, 20, false, ""},
+                                        {"size", 0, OPTION_BYTES, "BYTES", 1, INT64_MAX, false, ""},
+                                        {"timeout", 't', OPTION_SECONDS, "SECONDS", 1, 86400, false, ""},
+                                        {"all", 'a', OPTION_SWITCH, NULL, 0, 0, false, ""},
+                                        {"format", 0, OPTION_CHOICE, "text|json", 0, 0, false, ""},
+                                        {"name", 'n', OPTION_TEXT, "NAME", 0, 0, false, ""},
+                                        {"to", 0, OPTION_LIST, "A,B", 0, 0, true, ""},
+                                        OPTIONS_END};
+static const struct option_words option_words = {.tables = {{options, sizeof *options}}, .program = "fuzz"};
+
+/* What fails says why, within its buffer. */
+static void check_fault(bool read, const char *fault) {
+    assert(read || (fault[0] != '\0' && memchr(fault, '\0', OPTION_FAULT_BYTES) != NULL));
+}
+
+/* What is in a range was meant to be in it, and its number written out reads back. */
+static void try_value(const struct option *option, const char *value) {
+    char fault[OPTION_FAULT_BYTES] = "", text[32];
+    int64_t number = 0, again = 0;
+    bool read = option_read_value(option, option->name, value, &number, fault);
+    check_fault(read, fault);
+    bool ranged = option->type == OPTION_INTEGER || option->type == OPTION_BYTES || option->type == OPTION_SECONDS;
+    if (read && ranged) {
+        snprintf(text, sizeof text, "%lld", (long long)number);
+        bool same = option_read_value(option, option->name, text, &again, fault) && again == number;
+        assert(same && number >= option->low && number <= option->high);
+    }
+}
+
+static void try_list(const char *rest) {
+    const char *end = rest + strlen(rest);
+    size_t length = 0;
+    while (rest != NULL) {
+        const char *entry = option_list_next(&rest, &length);
+        assert(entry == NULL || entry + length <= end);
+    }
+}
+
+static bool take_option(void *user, const struct option *option, const char *value, char fault[OPTION_FAULT_BYTES]) {
+    (void)user;
+    (void)fault;
+    if (value != NULL) {
+        try_value(option, value);
+    }
+    return true;
+}
+
+static bool take_setting(void *user, const char *path, int line, const char *key, const char *value,
+                         char fault[OPTION_FAULT_BYTES]) {
+    static const char *const known[] = {"count", "size", "timeout"};
+    (void)user;
+    (void)path;
+    (void)fault;
+    assert(line > 0 && strchr(key, '\n') == NULL && strchr(value, '\n') == NULL);
+    const char *nearest = name_nearest(key, known, 3);
+    assert(nearest == NULL || nearest == known[0] || nearest == known[1] || nearest == known[2]);
+    try_list(value);
+    return true;
+}
+
+/* First byte: a settings file, words of a command line (parted by zero bytes), or a value of the option of that number.
+ */
+static void try_options(const uint8_t *data, size_t size) {
+    enum { OPTIONS = sizeof options / sizeof options[0] - 1, SETTINGS = OPTIONS, WORDS };
+    char fault[OPTION_FAULT_BYTES] = "", *text = text_of(data, size), *arguments[16], *begin = text + 1;
+    int kind = size == 0 ? SETTINGS : data[0] % (WORDS + 1), count = 0, used = 1;
+    if (size == 0 || (kind == SETTINGS && text_begin(&begin, size - 1) != NULL)) {
+        free(text);
+        return;
+    }
+    if (kind == SETTINGS) {
+        size_t left = (size_t)(text + size - begin);
+        check_fault(settings_read_text(begin, left, "path", take_setting, NULL, fault), fault);
+    } else if (kind == WORDS) {
+        for (size_t at = 1; at < size && count < 16; at += strlen(text + at) + 1) {
+            arguments[count++] = text + at;
+        }
+        for (int i = 0; i < count && used > 0; i += used) {
+            used = 1;
+            bool dash = arguments[i][0] == '-' && arguments[i][1] != '\0';
+            bool read = !dash ||
+                        option_read_word(&option_words, arguments + i, count - i, &used, take_option, NULL, fault);
+            check_fault(read, fault);
+            assert(used > 0 && used <= count - i);
+        }
+    } else {
+        try_value(&options[kind], begin);
+    }
+    free(text);
+}
+
+/* ---- the table ---- */
+
+static const struct target {
+    const char *name;
+    void (*run)(const uint8_t *data, size_t size);
+} targets[] = {{"accept", try_accept},     {"checkpoint", try_checkpoint},   {"config", try_config},
+               {"dataset", try_dataset},   {"gradients", try_gradients},     {"idx", try_idx},
+               {"job", try_job},           {"options", try_options},         {"query", try_query},
+               {"simulate", try_simulate}, {"safetensors", try_safetensors}, {"tokens", try_tokens}};
+static const struct target *target;
+
+int LLVMFuzzerInitialize(int *count, char ***arguments) {
+    const char *name = getenv("FUZZ_TARGET");
+    (void)count;
+    (void)arguments;
+    for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
+        if (name != NULL && strcmp(name, targets[i].name) == 0) {
+            target = &targets[i];
+            return 0;
+        }
+    }
+    fprintf(stderr, "FUZZ_TARGET must name a parser of tests/fuzz/target.c\n");
+    exit(2);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-#if NUMBER(TARGET) == TARGET_job
-    try_job(data, size);
-#elif NUMBER(TARGET) == TARGET_gradients
-    try_gradients(data, size);
-#elif NUMBER(TARGET) == TARGET_simulate
-    try_simulate(data, size);
-#elif NUMBER(TARGET) == TARGET_safetensors
-    try_safetensors(data, size);
-#elif NUMBER(TARGET) == TARGET_idx
-    try_idx(data, size);
-#elif NUMBER(TARGET) == TARGET_query
-    try_query(data, size);
-#elif NUMBER(TARGET) == TARGET_accept
-    try_accept(data, size);
-#elif NUMBER(TARGET) == TARGET_dataset
-    try_dataset(data, size);
-#elif NUMBER(TARGET) == TARGET_checkpoint
-    try_checkpoint(data, size);
-#elif NUMBER(TARGET) == TARGET_tokens
-    try_tokens(data, size);
-#elif NUMBER(TARGET) == TARGET_config
-    try_config(data, size);
-#else
-#error "TARGET must be one of the parsers"
-#endif
+    target->run(data, size);
     return 0;
 }

@@ -1,4 +1,7 @@
-"""A short run of every fuzzing target, as many at once as there are cores; an hour in all by `sh tests/run --long`. $FUZZ_SECONDS is the time of each."""
+"""A short run of every fuzzing target, as many at once as there are cores; an hour in all by `sh tests/run --long`.
+
+$FUZZ_SECONDS is the time of each.
+"""
 
 import concurrent.futures
 import os
@@ -7,21 +10,10 @@ import subprocess
 
 import pytest
 
-SECONDS = os.environ.get("FUZZ_SECONDS", "330" if os.environ.get("MODPROP_LONG") else "4")
+SECONDS = os.environ.get("FUZZ_SECONDS", "300" if os.environ.get("MODPROP_LONG") else "4")
 RUN = pathlib.Path(__file__).with_name("run")
-TARGETS = [
-    "job",
-    "gradients",
-    "simulate",
-    "safetensors",
-    "dataset",
-    "idx",
-    "checkpoint",
-    "query",
-    "accept",
-    "tokens",
-    "config",
-]
+TARGETS = ["accept", "checkpoint", "config", "dataset", "gradients", "idx", "job", "options", "query", "simulate"]
+TARGETS += ["safetensors", "tokens"]
 
 
 def fuzz(target):
