@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <nettle/sha2.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -583,18 +582,6 @@ int store_jobs_oldest(struct store_reader *reader, int limit,
     }
     query_end(s);
     return step == SQLITE_DONE ? count : -1;
-}
-
-void event_digest_add(char digest[STORE_HASH_BYTES], const char *json) {
-    struct sha256_ctx context;
-    uint8_t bytes[SHA256_DIGEST_SIZE];
-    sha256_init(&context);
-    sha256_update(&context, strlen(digest), (const uint8_t *)digest);
-    sha256_update(&context, strlen(json), (const uint8_t *)json);
-    sha256_digest(&context, sizeof bytes, bytes);
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        snprintf(digest + 2 * i, 3, "%02x", bytes[i]);
-    }
 }
 
 /* ---- backup ---- */

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <nettle/sha2.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -118,49 +117,7 @@ struct store {
     struct store_counts counts;
 };
 
-static const char *const status_names[JOB_STATUSES] = {"queued",     "running",   "pausing", "paused",
-                                                       "cancelling", "succeeded", "failed",  "cancelled"};
-
-const char *job_status_name(enum job_status status) {
-    return status_names[status];
-}
-
-bool job_status_find(const char *name, enum job_status *status) {
-    for (int i = 0; i < JOB_STATUSES; i++) {
-        if (strcmp(name, status_names[i]) == 0) {
-            *status = (enum job_status)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-void sha256_hex(const void *bytes, size_t size, char hex[STORE_HASH_BYTES]) {
-    struct sha256_ctx context;
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    sha256_init(&context);
-    sha256_update(&context, size, bytes);
-    sha256_digest(&context, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-    }
-}
-
 /* ---- units ---- */
-
-void store_job_release(struct store_job *job) {
-    free(job->document);
-    free(job->brief);
-    free(job->name);
-    free(job->task);
-    free(job->rule);
-    free(job->error_code);
-    free(job->error_detail);
-    free(job->build);
-    free(job->isa);
-    free(job->request);
-    *job = (struct store_job){0};
-}
 
 struct store_unit *store_unit_create(void (*done)(struct store_unit *unit), void *user) {
     struct store_unit *unit = calloc(1, sizeof *unit);

@@ -1,0 +1,36 @@
+/* A stored job in memory: the names of its statuses, and its release. See store.h. Any thread. */
+#include "server/store/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const status_names[JOB_STATUSES] = {"queued",     "running",   "pausing", "paused",
+                                                       "cancelling", "succeeded", "failed",  "cancelled"};
+
+const char *job_status_name(enum job_status status) {
+    return status_names[status];
+}
+
+bool job_status_find(const char *name, enum job_status *status) {
+    for (int i = 0; i < JOB_STATUSES; i++) {
+        if (strcmp(name, status_names[i]) == 0) {
+            *status = (enum job_status)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void store_job_release(struct store_job *job) {
+    free(job->document);
+    free(job->brief);
+    free(job->name);
+    free(job->task);
+    free(job->rule);
+    free(job->error_code);
+    free(job->error_detail);
+    free(job->build);
+    free(job->isa);
+    free(job->request);
+    *job = (struct store_job){0};
+}
