@@ -191,9 +191,11 @@ static void fma_check(const float a[4], const float b[4], const float c[4]) {
     result = fma_exact4(x, y, z);
     for (int i = 0; i < 4; i++) {
         float wanted = fmaf(a[i], b[i], c[i]), got = result[i];
-        ck_assert_msg(float_bits(wanted) == float_bits(got) || (isnan(wanted) && isnan(got)),
-                      "%a * %a + %a is %a; got %a", (double)a[i], (double)b[i], (double)c[i], (double)wanted,
-                      (double)got);
+        if (float_bits(wanted) != float_bits(got) &&
+            !(isnan(wanted) && isnan(got))) { /* a passed check writes a mark */
+            ck_abort_msg("%a * %a + %a is %a; got %a", (double)a[i], (double)b[i], (double)c[i], (double)wanted,
+                         (double)got);
+        }
     }
 }
 
