@@ -100,7 +100,7 @@ static bool version_fits(const char *version) {
     return strncmp(own, version, length) == 0 && (version[length] == '.' || version[length] == '\0');
 }
 
-/* " (2 cores, 2 workers, 21.2 GiB of memory)", of what the daemon tells. */
+/* " (2 cores, 2 workers, 21.2 GiB of memory)", of what the daemon reports. */
 static char *limits_describe(const json_t *limits) {
     const json_t *cores = json_object_get(limits, "cores"), *workers = json_object_get(limits, "workers"),
                  *memory = json_object_get(limits, "memory_bytes");

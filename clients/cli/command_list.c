@@ -307,7 +307,7 @@ const struct command command_list = {
     .most = 0,
     .operand = OPERAND_NONE,
     .summary = "list jobs, the newest first",
-    .description = "On a terminal ids are cut to what tells them apart; such a beginning can be given wherever a JOB "
+    .description = "On a terminal ids are cut to what distinguishes them; such a beginning can be given wherever a JOB "
                    "is asked for. In a "
                    "pipe they are whole.",
     .examples = "modprop list --status running\nmodprop cancel $(modprop list --quiet --status queued --all)\n",

@@ -69,6 +69,6 @@ const struct command command_version = {
     .most = 0,
     .offline = true,
     .summary = "print this program's version",
-    .description = "modprop doctor tells that of the daemon too.",
+    .description = "modprop doctor shows that of the daemon too.",
     .run = version,
 };

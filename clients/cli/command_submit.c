@@ -157,7 +157,7 @@ static enum status submit(struct cli *cli) {
     return status;
 }
 
-/* What validation tells beyond the job: every number and word of "estimate", by its name. */
+/* What validation reports beyond the job: every number and word of "estimate", by its name. */
 static void estimate_print(const json_t *answer) {
     static const char *const bytes[] = {"memory_bytes", "memory", "checkpoint_bytes"};
     const char *name;
@@ -246,7 +246,7 @@ const struct command command_validate = {
     .most = 1,
     .operand = OPERAND_FILE,
     .summary = "check a job and estimate what it takes, without submitting it",
-    .description = "Takes a job as submit does. The server names every field that is wrong, or tells how much memory "
+    .description = "Takes a job as submit does. The server names every field that is wrong, or says how much memory "
                    "and work the job "
                    "takes; with --json it "
                    "shows the job with every default filled in.",

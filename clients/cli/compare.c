@@ -2,7 +2,7 @@
  * Jobs side by side. See compare.h.
  *
  * What sets a group apart is found, not asked for: a field counts if it differs between jobs whose section (task, rule,
- * ...) has the same type. So ModProp against e-prop is told apart by the rule's name alone, although only one of them
+ * ...) has the same type. So ModProp and e-prop are distinguished by the rule's name alone, although only one of them
  * has a mu. Seeds, names and metadata never count: curves that differ in them alone belong to one group.
  */
 #include "clients/cli/compare.h"
@@ -33,7 +33,7 @@ static bool same_type(const json_t *a, const json_t *b) {
 }
 
 /*
- * Whether the field tells two jobs with sections of the same type apart; for the type itself, whether any two jobs
+ * Whether the field distinguishes two jobs with sections of the same type; for the type itself, whether any two jobs
  * differ in it.
  */
 static bool differs(const struct comparison *comparison, const char *section, const char *field) {

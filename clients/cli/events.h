@@ -33,7 +33,7 @@ void event_parser_release(struct event_parser *parser);
 /* Forgets a half event: a new connection begins. The last id stays. */
 void event_parser_restart(struct event_parser *parser);
 
-/* False when `take` said so or a line is too long. */
+/* False when `take` returned false or a line is too long. */
 bool event_parser_feed(struct event_parser *parser, const char *bytes, size_t size);
 
 #endif

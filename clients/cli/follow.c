@@ -258,7 +258,7 @@ static bool is_passing(int status) {
     return status == 429 || status == 502 || status == 503 || status == 504;
 }
 
-/* After 204: the terminal event was seen or never will be, so the job tells how it ended. */
+/* After 204: the terminal event was seen or never will be, so the job says how it ended. */
 static enum status end_fetch(struct follow *follow) {
     char *path = job_path(follow->id, "");
     json_t *job;

@@ -236,7 +236,7 @@ static void answer_fill(struct transfer *transfer) {
     snprintf(answer->type, sizeof answer->type, "%s", type == NULL ? "" : type);
 }
 
-/* What is wrong with encryption, in a user's words; false where it is something else. */
+/* What is wrong with encryption, in a user's words; false where it is not encryption. */
 static bool tls_error_fill(struct http_answer *answer, const struct http *http, CURLcode code, const char *detail) {
     const char *server = http->settings->server.value, *file = http->settings->ca_file.value;
     if (code == CURLE_SSL_CONNECT_ERROR) {

@@ -37,7 +37,7 @@ enum status jobs_page(struct cli *cli, const char *query, const char *after, lon
 
 /*
  * Counts the jobs of a page that begin with `prefix`; *id becomes the first of them. Ids sort by time and the list is
- * newest first, so *passed tells that no later page can have one.
+ * newest first, so *passed says that no later page can have one.
  */
 static int page_search(const json_t *page, const char *prefix, char **id, char **other, bool *passed) {
     size_t index;

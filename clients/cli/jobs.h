@@ -52,7 +52,7 @@ json_t *job_member(const json_t *job, const char *path);
 /* The same as a string, "-" where it is none. */
 const char *job_text(const json_t *job, const char *path);
 
-/* "modprop cell", "modprop mu 0.3 type 2", "eprop": the rule and what tells its variants apart. */
+/* "modprop cell", "modprop mu 0.3 type 2", "eprop": the rule and what distinguishes its variants. */
 void job_rule_put(struct text *text, const json_t *job);
 
 #endif

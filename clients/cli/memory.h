@@ -3,7 +3,7 @@
  *
  * A command lives for one request or one stream, so there is no way on without memory: every function here ends the
  * process with a sentence and STATUS_FAILED when there is none, and callers check nothing. jansson gets the same
- * allocator (memory_begin), so that its constructors cannot fail for want of memory either. Rejected: passing "out of
+ * allocator (memory_begin), so that its constructors cannot fail for lack of memory either. Rejected: passing "out of
  * memory" up through every formatter.
  */
 #ifndef MODPROP_CLI_MEMORY_H

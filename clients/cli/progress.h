@@ -34,7 +34,7 @@ struct progress_view {
 
 void progress_init(struct progress *progress, const struct terminal *terminal);
 void progress_draw(struct progress *progress, const struct progress_view *view);
-/* Takes the lines away: something else shall be printed. */
+/* Takes the lines away: other text will be printed. */
 void progress_erase(struct progress *progress);
 /* Leaves the lines and goes below them. */
 void progress_leave(struct progress *progress);

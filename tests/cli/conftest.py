@@ -1,6 +1,7 @@
 """Fixtures of the command line's tests: real daemons (those of the service tests) and a `modprop` to run against them.
 
-The program under test is $MODPROP, else build/clients/cli/modprop. A sanitizer's complaint fails the test whatever the test expects.
+The program under test is $MODPROP, else build/clients/cli/modprop. A sanitizer's complaint fails the test whatever the
+test expects.
 """
 
 import os
@@ -8,14 +9,14 @@ import pathlib
 import subprocess
 
 import pytest
-
 from daemons import ROOT, daemon, start  # noqa: F401
 
 MODPROP = os.environ.get("MODPROP", str(ROOT / "build" / "clients" / "cli" / "modprop"))
 
 
 class Program:
-    """modprop with an environment of its own: no settings of whoever runs the tests, a home in a temporary directory."""
+    """modprop with an environment of its own: no settings of whoever runs the tests, a home in a temporary
+    directory."""
 
     def __init__(self, home, server=None):
         self.home = pathlib.Path(home)
@@ -41,8 +42,7 @@ class Program:
             env=self.environment | (environment or {}),
             text=text,
             timeout=timeout,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             **feed,
         )
         errors = result.stderr if text else result.stderr.decode(errors="replace")
@@ -63,6 +63,6 @@ def offline(tmp_path):
 
 
 @pytest.fixture
-def modprop(tmp_path, daemon):
+def modprop(tmp_path, daemon):  # noqa: F811
     """modprop and a daemon for it."""
     return Program(tmp_path, daemon.url)

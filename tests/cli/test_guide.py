@@ -47,7 +47,8 @@ def test_the_guide_has_every_exit_status(offline):
 
 
 def curl_calls(script):
-    """The calls of a shell script in their order: (method and path or the line itself, the status that the guide promises)."""
+    """The calls of a shell script in their order: (method and path or the line itself, the status that the guide
+    promises)."""
     lines = re.sub(r"\\\n\s*", " ", script).splitlines()
     calls = []
     for line in lines:
@@ -58,7 +59,8 @@ def curl_calls(script):
 
 
 def test_every_curl_line_of_the_guide_works(daemon, tmp_path):
-    """Each call's status is taken from curl itself and compared with what the guide says: a number behind #, else success."""
+    """Each call's status is taken from curl itself and compared with what the guide says: a number behind #, else
+    success."""
     guide = (ROOT / "clients" / "curl.md").read_text()
     script = "\n".join(re.findall(r"^```sh\n(.*?)^```$", guide, re.M | re.S)).replace(
         "http://127.0.0.1:8080", daemon.url
@@ -82,7 +84,9 @@ def test_every_curl_line_of_the_guide_works(daemon, tmp_path):
     assert result.returncode == 0, result.stdout[-4000:]
     statuses = re.findall(r"^\d{3}$", log.read_text(), re.M)
     wrong = [
-        (status, line) for status, (line, promised) in zip(statuses, calls) if not status.startswith(promised or "2")
+        (status, line)
+        for status, (line, promised) in zip(statuses, calls, strict=False)
+        if not status.startswith(promised or "2")
     ]
     assert len(statuses) == len(calls) and not wrong, wrong
     assert json.loads((tmp_path / "run.ndjson").read_text().splitlines()[-1])["type"] == "weights"

@@ -145,7 +145,7 @@ def test_pause_resume_cancel_delete(modprop):
     assert json.loads(modprop.run("delete", job, "--json").stdout) == {"id": job, "status": "deleted"}
 
 
-# ---- follow ------------------------------------------------------------------------------------------------------------------------------
+# ---- follow ----------------------------------------------------------------------------------------------------------
 
 
 def test_follow_in_a_pipe_is_lines(modprop):
@@ -169,7 +169,7 @@ def test_follow_json_is_the_events(modprop):
     assert events[-1]["type"] == "status" and events[-1]["status"] == "succeeded"
 
 
-def test_follow_tells_a_cancelled_job_by_its_status(modprop):
+def test_follow_reports_a_cancelled_job_by_its_status(modprop):
     [job] = submit(modprop, *LONG)
     process = modprop.start("follow", job, text=True)
     wait_until(lambda: status_of(modprop, job) == "running")

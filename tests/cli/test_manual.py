@@ -1,4 +1,5 @@
-"""The manual pages, made from the tables: every command and option is in them, and a page that the programs cannot make is an error."""
+"""The manual pages, made from the tables: every command and option is in them, and a page that the programs cannot make
+is an error."""
 
 import json
 import re

@@ -303,7 +303,7 @@ def test_tokens(start, tmp_path):
     assert modprop.run("doctor", "--token-file", tmp_path / "data" / "token").stdout.count("ok  ") == 7
 
 
-# ---- completion --------------------------------------------------------------------------------------------------------------------------
+# ---- completion ------------------------------------------------------------------------------------------------------
 
 
 def candidates(modprop, *words):

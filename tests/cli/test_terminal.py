@@ -20,7 +20,8 @@ class Screen:
 
     def __init__(self, program, *words, columns=80, rows=24, environment=None, shell=None):
         self.socket = f"modprop-{os.getpid()}-{next(numbers)}"
-        # No leak check: nobody reads what it says here, and the hang-up of a window that closes leaves it without its tracer, spinning for ever.
+        # No leak check: nobody reads what it says here, and the hang-up of a window that closes leaves it without its
+        # tracer, spinning for ever.
         sanitizer = {"ASAN_OPTIONS": f"{program.environment.get('ASAN_OPTIONS', '')}:detect_leaks=0"}
         variables = sanitizer | (environment or {})
         command = ["env", *(f"{k}={v}" for k, v in variables.items()), *(shell or [MODPROP, *words])]
@@ -45,8 +46,7 @@ class Screen:
     def tmux(self, *words, environment=None):
         return subprocess.run(
             ["tmux", "-u", "-L", self.socket, *map(str, words)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             timeout=20,
             check=True,
@@ -86,8 +86,8 @@ def test_follow_draws_in_place_and_fits_any_width(modprop):
         for columns in (50, 30, 100, 80):
             screen.resize(columns)
 
-            # Narrower, a terminal may keep a folded rest of what stood there; the display itself is whole at the bottom.
-            def fits():
+            # Narrower, a terminal may keep a folded rest of what stood there; the display is whole at the bottom.
+            def fits(columns=columns):
                 lines = screen.lines()[-4:]
                 return (
                     len(lines) == 4
@@ -161,7 +161,7 @@ def test_what_a_narrow_terminal_leaves_out(modprop):
         shows(screen, "STATUS")
         heading, *rows = screen.lines()
         assert (
-            heading.split() == "JOB RULE STATUS LOSS".split()
+            heading.split() == ["JOB", "RULE", "STATUS", "LOSS"]
             and len(rows) == 3
             and all(len(row.split()) >= 4 for row in rows)
         )

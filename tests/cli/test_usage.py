@@ -9,7 +9,6 @@ import subprocess
 import threading
 
 import pytest
-
 from conftest import MODPROP
 
 
@@ -116,7 +115,7 @@ def test_letters_combine(offline):
     assert "Connection refused" in offline.run("list", "-aqs127.0.0.1:1", status=3).stderr
 
 
-# ---- settings ----------------------------------------------------------------------------------------------------------------------------
+# ---- settings --------------------------------------------------------------------------------------------------------
 
 
 def settings(offline, *words, environment=None):
@@ -211,7 +210,7 @@ def test_token_files(offline, tmp_path):
     assert "others may read it" in offline.run("list", "--token-file", token, "-s", "127.0.0.1:1", status=3).stderr
 
 
-# ---- servers that are not there, or are something else -----------------------------------------------------------------------------------
+# ---- servers that are not there, or are something else ---------------------------------------------------------------
 
 
 class Scripted:
@@ -259,10 +258,8 @@ def scripted():
 
 def response(body, status="200 OK", type="application/json"):
     body = body.encode()
-    return (
-        f"HTTP/1.1 {status}\r\nContent-Type: {type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-        + body
-    )
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + body
 
 
 def test_nobody_there(offline):
@@ -288,9 +285,8 @@ def test_something_else_answers(offline, scripted):
 
 def test_a_redirect_is_not_followed(offline, scripted):
     other = scripted(response("{}"))
-    server = scripted(
-        f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {other.url}/v1/jobs\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
-    )
+    away = f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {other.url}/v1/jobs\r\nContent-Length: 0\r\n"
+    server = scripted((away + "Connection: close\r\n\r\n").encode())
     offline.run("list", "-s", server.url, "--token", "secret", status=4)
     assert not other.requests and b"Authorization: Bearer secret" in server.requests[0]
 
@@ -378,7 +374,8 @@ def test_what_a_server_says_is_never_obeyed_by_a_terminal(offline, scripted, wor
 
 
 def test_json_on_a_terminal_is_not_obeyed_either(offline, scripted):
-    """Escaped control characters are JSON's own; the others are valid in a string, and a pipe gets them as they came."""
+    """Escaped control characters are JSON's own; the others are valid in a string, and a pipe gets them as they
+    came."""
     body = json.dumps(HOSTILE, ensure_ascii=False)
     server = scripted(response(body))
     assert offline.run("show", FULL, "--json", "-s", server.url).stdout == body + "\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from daemons import daemon, start  # noqa: F401
 from modprop import Client
 from scripted import Script
@@ -18,7 +17,7 @@ def no_settings(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def client(daemon):
+def client(daemon):  # noqa: F811
     with Client(daemon.url, patience=30) as client:
         yield client
 

@@ -1,10 +1,13 @@
-"""A server that answers what a test tells it to: for what a sound daemon seldom does (a cut stream, a lost answer, a proxy's error page).
+"""A server that answers as a test says: for what a sound daemon seldom does (a cut stream, a lost answer, a
+proxy's error page).
 
-Each path has a list of answers, given in order, the last again and again. An answer is a function of the request handler.
+Each path has a list of answers, given in order, the last again and again. An answer is a function of the request
+handler.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import threading
@@ -15,7 +18,7 @@ Answer = Callable[["Handler"], None]
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    script: "Script"
+    script: Script
 
     def handle_any(self) -> None:
         length = int(self.headers.get("Content-Length", 0))
@@ -84,6 +87,18 @@ def stream(*parts: bytes, cut: bool = False) -> Answer:
         if not cut:
             handler.wfile.write(b"0\r\n\r\n")
         handler.close_connection = True
+
+    return answer
+
+
+def hang(*parts: bytes) -> Answer:
+    """A stream that stays open and silent after its parts, until the client goes away or 30 s pass."""
+
+    def answer(handler: Handler) -> None:
+        stream(*parts, cut=True)(handler)
+        handler.connection.settimeout(30)
+        with contextlib.suppress(OSError):
+            handler.connection.recv(1)
 
     return answer
 

@@ -106,8 +106,8 @@ def test_going_on_from_given_weights(client):
 
 
 def follow_through_a_kill(start, tmp_path, follow):
-    """Starts a long job, has `follow` follow it in a thread, kills the daemon in its middle, starts it anew at the same port; what follow
-    returned. `follow(url, id, began)` sets `began` once it has seen the job train.
+    """Starts a long job, has `follow` follow it in a thread, kills the daemon in its middle, starts it anew at the same
+    port; what follow returned. `follow(url, id, began)` sets `began` once it has seen the job train.
     """
     daemon = start("--workers", "1", data=tmp_path / "data")
     with Client(daemon.url) as client:
@@ -216,7 +216,7 @@ def test_pausing_resuming_cancelling(client):
 
 def test_weights_before_the_first_checkpoint(start):
     with Client(start("--workers", "0").url) as client, pytest.raises(Conflict):
-        client.train(TASK).weights
+        _ = client.train(TASK).weights
 
 
 def test_a_bar(client, capsys):
@@ -264,7 +264,7 @@ def test_gradients_agree_with_the_worked_cases(client):
         loss=case["loss"],
     )
     assert found.loss == pytest.approx(case["expected_loss"], rel=1e-5) and len(found.rules) == len(asked)
-    for entry, rule in zip((e for e in case["rules"] if e["rule"] in asked), found.rules):
+    for entry, rule in zip((e for e in case["rules"] if e["rule"] in asked), found.rules, strict=False):
         for name, expected in entry["gradients"].items():
             if expected is not None:
                 expected = np.array(expected)

@@ -1,4 +1,5 @@
-"""The program of tests/reproduce, as far as it goes without a daemon: which jobs an experiment has, and what a report says."""
+"""The program of tests/reproduce, as far as it goes without a daemon: which jobs an experiment has, and what a report
+says."""
 
 from __future__ import annotations
 
@@ -56,7 +57,7 @@ def test_never_is_later_than_any_iteration():
 
 def test_curves_leave_out_what_diverged(tmp_path):
     report.write(tmp_path, "x", "the rules", [], OUTCOMES)
-    rows = list(csv.DictReader(open(tmp_path / "x_loss.csv", encoding="utf-8")))
+    rows = list(csv.DictReader((tmp_path / "x_loss.csv").read_text(encoding="utf-8").splitlines()))
     assert sorted({row["label"] for row in rows}) == ["bptt", "eprop"] and len(rows) == 20
     last = [row for row in rows if row["iteration"] == "180"]
     assert float(last[0]["median"]) == 0.05 and np.isclose(float(last[0]["mean"]), 1.1 / 3) and last[1]["seed_2"] == ""

@@ -9,8 +9,19 @@ import sys
 import numpy as np
 import pytest
 import safetensors.numpy
-from modprop import Comparison, Gradients, Metrics, Run, Weights, WeightsCorrupt, rule_label, weights_sha256
-from modprop._arrays import dataset_bytes, dataset_name
+from modprop import (
+    Comparison,
+    Dataset,
+    Gradients,
+    Metrics,
+    Run,
+    Simulation,
+    Weights,
+    WeightsCorrupt,
+    rule_label,
+    weights_sha256,
+)
+from modprop._arrays import as_json, dataset_bytes, dataset_name
 
 RANDOM = np.random.default_rng(5)
 INPUTS = RANDOM.normal(size=(7, 4, 3))
@@ -18,20 +29,20 @@ CLASSES = RANDOM.integers(0, 2, size=(7, 4))
 
 
 def weights_document(bias=True):
-    N, I, O = 5, 3, 2
+    N, inputs, outputs = 5, 3, 2
     arrays = {
         "W": RANDOM.normal(size=(N, N)),
-        "Win": RANDOM.normal(size=(I, N)),
+        "Win": RANDOM.normal(size=(inputs, N)),
         "b": RANDOM.normal(size=N),
-        "Wout": RANDOM.normal(size=(N, O)),
-        "bout": RANDOM.normal(size=O),
+        "Wout": RANDOM.normal(size=(N, outputs)),
+        "bout": RANDOM.normal(size=outputs),
     }
     arrays = {name: array.astype(np.float32) for name, array in arrays.items() if bias or name != "b"}
     digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in arrays)).hexdigest()
     # Nine significant digits are what a server prints; they bring float32 back exactly.
     lists = {name: [float(f"{x:.9g}") for x in array.ravel()] for name, array in arrays.items()}
     nested = {name: np.array(values).reshape(arrays[name].shape).tolist() for name, values in lists.items()}
-    extra = {"job": "j1", "iteration": 3, "sha256": digest, "units": N, "inputs": I, "outputs": O}
+    extra = {"job": "j1", "iteration": 3, "sha256": digest, "units": N, "inputs": inputs, "outputs": outputs}
     return nested | extra | {"leak": [0.9] * N, "types": [0, 0, 1, 1, 1], "sign": [-1, -1, 1, 1, 1]}, arrays
 
 
@@ -121,7 +132,7 @@ def test_the_same_arrays_have_the_same_name():
         ({"inputs": INPUTS, "targets": CLASSES - 5}, "targets must be classes 0, 1, 2"),
         ({"inputs": INPUTS, "targets": np.zeros(7, int)}, "targets must be"),
         (
-            {"inputs": np.where(INPUTS == INPUTS[1, 2, 0], np.nan, INPUTS), "targets": CLASSES},
+            {"inputs": np.where(INPUTS[1, 2, 0] == INPUTS, np.nan, INPUTS), "targets": CLASSES},
             r"inputs must be finite; the entry at \(1, 2, 0\)",
         ),
         ({"inputs": INPUTS, "targets": CLASSES, "mask": np.ones((4, 7))}, "mask must begin with"),
@@ -134,6 +145,16 @@ def test_the_same_arrays_have_the_same_name():
             {"inputs": INPUTS, "targets": CLASSES, "test_inputs": INPUTS, "test_targets": INPUTS},
             "test_targets must have the shape of targets",
         ),
+        (
+            {"inputs": np.ma.masked_greater(INPUTS, 0), "targets": CLASSES},
+            "inputs is a masked array with [0-9]+ masked entries.*mask",
+        ),
+        ({"inputs": INPUTS, "targets": np.ma.masked_equal(CLASSES, 1)}, "targets is a masked array"),
+        ({"inputs": INPUTS + 1j, "targets": CLASSES}, "inputs must be real; got complex128"),
+        ({"inputs": INPUTS, "targets": CLASSES, "mask": np.ones((7, 4)) * 1j}, "mask must be real"),
+        ({"inputs": INPUTS.astype(str), "targets": CLASSES}, "inputs must be numbers; got an array of <U"),
+        ({"inputs": [[[1, 2]], [[1]]], "targets": CLASSES}, "inputs must be an array, with rows of equal length"),
+        ({"inputs": INPUTS * 1e300, "targets": CLASSES}, "inputs must be finite; the entry at .* is not, as float32"),
     ],
 )
 def test_a_wrong_array_is_named_before_it_is_sent(arrays, message):
@@ -178,7 +199,7 @@ def test_groups_have_mean_spread_and_median_where_all_runs_stand(tmp_path):
     )
     assert compared["eprop"].std().tolist() == [0]
     compared.to_csv(tmp_path / "c.csv")
-    rows = list(csv.DictReader(open(tmp_path / "c.csv", encoding="utf-8")))
+    rows = list(csv.DictReader((tmp_path / "c.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["label"] for row in rows] == ["bptt", "bptt", "eprop"]
     assert (rows[1]["iteration"], rows[1]["mean"], rows[1]["seed_1"], rows[1]["seed_2"]) == (
         "20",
@@ -261,7 +282,7 @@ def test_pictures(tmp_path):
 
 def test_a_column_that_is_not_there_is_told_with_those_that_are():
     metrics = run(1, [1.0, 0.5]).metrics
-    with pytest.raises(KeyError, match="there is no 'los' in these metrics; there are loss"):
+    with pytest.raises(KeyError, match="there is no 'los' in these metrics; there are iteration, loss"):
         metrics.plot(metric="los") if has_matplotlib() else metrics["los"]
     assert metrics.get("los") is None
 
@@ -289,3 +310,73 @@ def test_gradients_are_arrays_by_name():
     gradients = Gradients.from_document(document)
     assert gradients.rules[0].gradients["W"].shape == (2, 2) and "b" not in gradients.rules[0].gradients
     assert gradients.rules[0].cosine["W"] == 0.9 and np.isnan(gradients.rules[0].cosine["all"])
+
+
+def test_a_loss_in_which_nothing_counts_is_nan():
+    gradients = Gradients.from_document({"loss": None, "rules": []})
+    assert np.isnan(gradients.loss) and gradients.rules == ()
+
+
+def test_a_mask_that_masks_nothing_is_an_array():
+    whole = dataset_bytes({"inputs": np.ma.masked_greater(INPUTS, 1e9), "targets": CLASSES})
+    assert whole == dataset_bytes({"inputs": INPUTS, "targets": CLASSES})
+
+
+def test_arrays_jobs_and_weights_become_json():
+    weights = Weights.from_document(weights_document()[0])
+    assert as_json({"initial": weights}) == {"initial": weights.document()}
+    assert as_json(Dataset("mine", None, {})) == {"type": "dataset", "name": "mine"}
+    assert as_json({"a": np.arange(3), "b": np.float32(0.5), "c": (np.int64(1), True, None), "d": range(2)}) == {
+        "a": [0, 1, 2],
+        "b": 0.5,
+        "c": [1, True, None],
+        "d": [0, 1],
+    }
+
+
+@pytest.mark.parametrize(
+    "value, kind, message",
+    [
+        ({"rule": {"mu": float("nan")}}, ValueError, "/rule/mu must be a finite number; got nan"),
+        ({"network": {"tau": np.array([1, np.inf])}}, ValueError, "/network/tau/1 must be a finite number; got inf"),
+        ({"a": [1.0, [np.float32("nan")]]}, ValueError, "/a/1/0 must be a finite number"),
+        ({"a/b": {"~": np.nan}}, ValueError, "/a~1b/~0 must be a finite number"),
+        ({"inputs": np.array([1j])}, ValueError, "/inputs must be real; got complex128"),
+        ({"mask": np.ma.masked_equal([0, 1], 1)}, ValueError, "/mask is a masked array with 1 masked entries"),
+        ({"metadata": {"x": {1, 2}}}, TypeError, "/metadata/x must be something that JSON can hold; got .* set"),
+        ({"metadata": {"x": 1j}}, TypeError, "/metadata/x must be something that JSON can hold; got .* complex"),
+        ({"metadata": {1: 2}}, TypeError, "/metadata must have names that are strings; got 1"),
+        ({"task": b"x"}, TypeError, "/task must be something that JSON can hold"),
+    ],
+)
+def test_what_json_cannot_hold_is_named(value, kind, message):
+    with pytest.raises(kind, match=message):
+        as_json(value)
+
+
+def test_a_curve_is_a_table_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    metrics = Metrics([0, 20], {"loss": [1, None], "accuracy": [0.5, 0.75]})
+    table = pandas.DataFrame(metrics)
+    assert list(table.columns) == ["iteration", "loss", "accuracy"] and table["accuracy"].tolist() == [0.5, 0.75]
+    indexed = metrics.to_pandas()
+    assert (
+        indexed.index.name == "iteration" and indexed.loc[20, "accuracy"] == 0.75 and np.isnan(indexed.loc[20, "loss"])
+    )
+
+
+def test_a_simulation_is_a_dataset_of_xarray():
+    xarray = pytest.importorskip("xarray")
+    shape = {"inputs": (4, 2, 3), "rates": (4, 2, 2), "outputs": (4, 2, 1)}
+    document = {name: np.zeros(size).tolist() for name, size in shape.items()} | {"units": [7, 9], "labels": [1, None]}
+    dataset = Simulation.from_document(document).to_xarray()
+    assert isinstance(dataset, xarray.Dataset) and dict(dataset.sizes) == {
+        "step": 4, "trial": 2, "input": 3, "unit": 2, "output": 1,
+    }  # fmt: skip
+    assert dataset["rates"].sel(unit=9).shape == (4, 2) and dataset["labels"].values.tolist() == [1, -1]
+
+
+def test_divergence_is_shown():
+    diverged, trained = run(1, [1.0, 9.0]), run(2, [1.0, 0.5])
+    diverged.document["outcome"] = "diverged"
+    assert "| bptt | 2 (1 diverged) |" in Comparison([diverged, trained]).table()

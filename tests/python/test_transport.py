@@ -17,8 +17,9 @@ from modprop import (
     NotFound,
     ServerUnreachable,
     Unavailable,
+    _calls,
 )
-from scripted import Script, reply, stream, vanish
+from scripted import Script, hang, reply, stream, vanish
 
 JOB = {"id": "j1", "status": "running", "seed": 1, "name": None, "training": {"iterations": 100}}
 ENDED = JOB | {"status": "succeeded"}
@@ -117,7 +118,8 @@ def test_patience_ends(script):
 
 
 def prepare_broken_stream(script):
-    """Cut in a line, cut between lines, a refusal while the server starts, an event twice, heartbeats, a line separator inside an event."""
+    """Cut in a line, cut between lines, a refusal while the server starts, an event twice, heartbeats, a line separator
+    inside an event."""
     script.answers["/v1/jobs/j1"] = [reply(200, JOB), reply(200, ENDED)]
     script.answers["/v1/jobs/j1/events"] = [
         stream(line(1, "status", status="queued"), b"\n", progress(2), progress(3)[:20], cut=True),
@@ -167,6 +169,108 @@ def test_a_stream_that_ends_at_once_is_not_asked_for_without_pause(script):
     with pytest.raises(ServerUnreachable):
         asyncio.run(follow())
     assert 2 <= len(script.headers("/v1/jobs/j1/events", "Accept")) <= 30
+
+
+def quiet_streams(script):
+    """A live server whose stream says nothing for longer than the client waits for a byte, three times over."""
+    script.answers["/v1/jobs/j1"] = [reply(200, JOB), reply(200, ENDED)]
+    script.answers["/v1/jobs/j1/events"] = [hang(), hang(), hang(progress(2)), stream(progress(2), END)]
+
+
+def test_a_quiet_stream_of_a_live_server_is_followed_beyond_patience(script, monkeypatch):
+    monkeypatch.setattr(_calls, "STREAM_SILENCE_SECONDS", 0.3)
+    quiet_streams(script)
+    with Client(script.url, patience=0.1) as client:
+        assert [event["id"] for event in client.job("j1").events()] == [2, 9]
+
+    async def follow():
+        async with AsyncClient(script.url, patience=0.1) as client:
+            return [event["id"] async for event in (await client.job("j1")).events()]
+
+    quiet_streams(script)
+    assert asyncio.run(follow()) == [2, 9]
+
+
+def test_waiting_is_bounded_on_a_quiet_stream_too(script):
+    pytest.importorskip("tqdm")
+    script.answers["/v1/jobs/j1"] = [reply(200, JOB)]
+    script.answers["/v1/jobs/j1/events"] = [hang()]
+    with Client(script.url) as client, pytest.raises(TimeoutError, match="still running after 0.5 s"):
+        client.job("j1").wait(0.5, progress=True)
+
+
+def test_waiting_for_what_has_ended_needs_no_time(script):
+    """The client last heard that the job runs; it has ended since."""
+
+    async def wait():
+        async with AsyncClient(script.url) as client:
+            return await (await client.job("j1")).wait(timeout=0)
+
+    script.answers["/v1/jobs/j1"] = [reply(200, JOB), reply(200, ENDED)]
+    with Client(script.url) as client:
+        assert client.job("j1").wait(timeout=0).status == "succeeded"
+    script.answers["/v1/jobs/j1"] = [reply(200, JOB), reply(200, ENDED)]
+    assert asyncio.run(wait()).status == "succeeded"
+    script.answers["/v1/jobs/j1"] = [reply(200, JOB)]
+    with Client(script.url) as client, pytest.raises(TimeoutError, match="still running after 0 s"):
+        client.job("j1").wait(timeout=0)
+
+
+IDS = [f"0198abcd-{n:04x}-7000-8000-000000000000" for n in range(300, 0, -1)]  # newest first
+
+
+def prepare_list(script):
+    pages = [
+        {"jobs": [JOB | {"id": id} for id in IDS[start : start + 100]], "next": f"c{start}" if start < 200 else None}
+        for start in (0, 100, 200)
+    ]
+
+    def page(handler):
+        after = handler.path.partition("after=c")[2]
+        reply(200, pages[int(after) // 100 + 1 if after else 0])(handler)
+
+    script.answers["/v1/jobs"] = [page]
+    for id in IDS:
+        script.answers[f"/v1/jobs/{id}"] = [reply(200, JOB | {"id": id})]
+
+
+@pytest.mark.parametrize("word, index", [("0198abcd-0001", 299), ("0198ABCD-012c", 0), ("latest", 0), (IDS[5], 5)])
+def test_a_job_is_found_by_the_beginning_of_its_id(script, word, index):
+    prepare_list(script)
+    with Client(script.url) as client:
+        assert client.job(word).id == IDS[index]
+
+    async def find():
+        async with AsyncClient(script.url) as client:
+            return (await client.job(word)).id
+
+    assert asyncio.run(find()) == IDS[index]
+
+
+def test_a_beginning_that_fits_several_jobs_or_none(script):
+    prepare_list(script)
+    script.answers["/v1/jobs/0197"] = [reply(404, {"title": "Not Found"})]
+    with Client(script.url) as client:
+        with pytest.raises(ValueError, match="more than one job begins with '0198': 0198abcd-012c"):
+            client.job("0198")
+        with pytest.raises(NotFound):
+            client.job("0197")
+
+
+def test_what_became_of_a_job_is_shown(script):
+    script.answers["/v1/jobs/j1"] = [reply(200, ENDED | {"outcome": "diverged"})]
+    with Client(script.url) as client:
+        job = client.job("j1")
+    assert job.outcome == "diverged" and "succeeded (diverged)" in repr(job)
+
+
+def test_nan_is_named_before_anything_is_sent(script):
+    with Client(script.url) as client:
+        with pytest.raises(ValueError, match="/rule/mu must be a finite number; got nan"):
+            client.train(rule={"type": "modprop", "mu": float("nan")})
+        with pytest.raises(ValueError, match="/inputs/0/1 must be a finite number"):
+            client.gradients({}, [[1.0, float("inf")]], [], ["bptt"])
+    assert script.requests == []
 
 
 def test_a_job_is_iterated_for_its_progress(script):
@@ -288,20 +392,56 @@ def test_settings_come_from_the_command_lines_file(script, monkeypatch, tmp_path
     "text, sentence",
     [
         ("server", ":1 must read"),
-        ("\nserver =\n", ":2 must read"),
+        ("\nserver =\n", ":2: server must not be empty"),
         ("sever = x", "there is no setting 'sever'; there are server, token, token_file, ca_file"),
         ("server = ftp://x", "must be an address such as"),
         ("token = a b", "printable ASCII"),
+        ("server = http://x:port", "must be an address such as"),
+        ("server = http://x:70000", "must be an address such as"),
+        ('token = ""', "config:1: token must not be empty"),
+        ('token = "a', "a value that begins with a double quote must end with the next one"),
+        ("server = x\0", "config must be text; it holds a zero byte"),
+        (b"\xff\xfes\0", "must be text in UTF-8; it begins as UTF-16 does"),
+        (b"server = \xe9", "must be text in UTF-8; byte 9 is not"),
+        ("token = a:b", "a client needs the token itself"),
     ],
 )
 def test_a_bad_file_of_settings(monkeypatch, tmp_path, text, sentence):
-    (tmp_path / "config").write_text(text)
+    (tmp_path / "config").write_bytes(text if isinstance(text, bytes) else text.encode())
     monkeypatch.setenv("MODPROP_CONFIG", str(tmp_path / "config"))
     with pytest.raises(ValueError, match=sentence):
         Client()
     monkeypatch.setenv("MODPROP_CONFIG", str(tmp_path / "none"))
     with pytest.raises(FileNotFoundError):
         Client()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xef\xbb\xbfserver = URL",
+        b"server = URL   \t\r\n",
+        b"server = URL # the lab's",
+        b"server = URL\t# the lab's",
+        b"  # server\n\n server=URL",
+        b'server = "URL"  # quoted',
+    ],
+)
+def test_settings_are_read_as_the_command_line_reads_them(monkeypatch, tmp_path, text):
+    (tmp_path / "config").write_bytes(text.replace(b"URL", b"http://127.0.0.1:9/a#b".partition(b"#")[0]))
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbf secret \r\n")
+    monkeypatch.setenv("MODPROP_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("MODPROP_TOKEN_FILE", str(tmp_path / "token"))
+    with Client() as client:
+        assert client.server == "http://127.0.0.1:9/a" and client._settings.headers["Authorization"] == "Bearer secret"
+
+
+def test_a_hash_inside_a_value_is_part_of_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("MODPROP_CONFIG", str(tmp_path / "config"))
+    for text, token in (("token = a#b", "a#b"), ('token = "a#b" # c', "a#b"), ("token = a#b #c", "a#b")):
+        (tmp_path / "config").write_text(text)
+        with Client() as client:
+            assert client._settings.headers["Authorization"] == f"Bearer {token}"
 
 
 def test_a_proxy_has_no_part_in_talking_to_this_machine(script, monkeypatch):

@@ -3,8 +3,8 @@
 
     python compare_rules.py --seeds 5 --iterations 1000 --picture rules.png
 
-Seeds differ more than rules do, and the same seed starts every rule from the same weights and shows it the same trials; so rules are
-compared on the same several seeds. Needs a running modpropd ($MODPROP_SERVER, else http://127.0.0.1:8080).
+Seeds differ more than rules do, and the same seed starts every rule from the same weights and shows it the same trials;
+so rules are compared on the same several seeds. Needs a running modpropd ($MODPROP_SERVER, else http://127.0.0.1:8080).
 """
 
 from __future__ import annotations

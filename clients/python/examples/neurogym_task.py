@@ -4,8 +4,9 @@
     pip install "neurogym==2.0.*"
     python neurogym_task.py --task PerceptualDecisionMaking-v0 --iterations 400
 
-A step of the service is one step of the environment (`--dt` ms each), so time constants are given in steps. Trials of different length are
-padded; padded steps, and those before the decision, have mask 0 and so no part in the loss. Needs a running modpropd.
+A step of the service is one step of the environment (`--dt` ms each), so time constants are given in steps. Trials of
+different length are padded; padded steps, and those before the decision, have mask 0 and so no part in the loss. Needs
+a running modpropd.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ from typing import Any
 
 import neurogym
 import numpy as np
-from numpy.typing import NDArray
-
 from modprop import Client, Dataset
+from numpy.typing import NDArray
 
 MEMBRANE_MS = 100.0
 
@@ -77,7 +77,8 @@ def upload(client: Client, task: str, dt: int, count: int) -> Dataset:
 def trials(
     task: str, dt: int, count: int, *, seed: int, steps: int | None = None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Inputs (T,B,I), target actions (T,B) and mask (T,B) of `count` trials; T is the longest's length, or `steps`, which cuts."""
+    """Inputs (T,B,I), target actions (T,B) and mask (T,B) of `count` trials; T is the longest's length, or `steps`,
+    which cuts."""
     environment = neurogym.make(task, dt=dt).unwrapped
     environment.seed(seed)
     drawn = []

@@ -1,12 +1,13 @@
 """numpy arrays on their way to the server: as JSON lists, or as the safetensors body of a dataset.
 
-The safetensors package writes the body (a well-kept library, rather than code of our own for a binary format). What is checked here is what
-a user can get wrong before a long upload; the server checks everything again.
+The safetensors package writes the body (a well-kept library, rather than code of our own for a binary format). What is
+checked here is what a user can get wrong before a long upload; the server checks everything again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,20 +16,79 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 
-def as_json_array(value: Any) -> Any:
-    """`value` with every numpy array and scalar in it as lists and numbers, whatever the depth."""
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
+def as_json(value: Any, pointer: str = "") -> Any:
+    """`value` as JSON has it, whatever the depth: arrays (numpy's, torch's, pandas') as lists, and a job, weights or a
+    dataset as the document that stands for it. Raises ValueError or TypeError with the JSON Pointer of what JSON cannot
+    hold: NaN, infinities, complex numbers, masked entries, objects of other kinds.
+    """
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return _finite(pointer, value)
+    if hasattr(value, "__modprop_json__"):
+        return as_json(value.__modprop_json__(), pointer)
     if isinstance(value, Mapping):
-        return {key: as_json_array(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        return [as_json_array(item) for item in value]
+        return {_key(pointer, key): as_json(item, f"{pointer}/{_escape(key)}") for key, item in value.items()}
+    if hasattr(value, "__array__"):
+        return _array_json(pointer, value)
+    if isinstance(value, (Sequence, range)) and not isinstance(value, (bytes, bytearray)):
+        return [as_json(item, f"{pointer}/{index}") for index, item in enumerate(value)]
+    raise TypeError(f"{_place(pointer)} must be something that JSON can hold; got {_kind(value)}")
+
+
+def _place(pointer: str) -> str:
+    return pointer or "the body"
+
+
+def _kind(value: Any) -> str:
+    return f"a value of type {type(value).__qualname__}"
+
+
+def _key(pointer: str, key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"{_place(pointer)} must have names that are strings; got {key!r}")
+    return key
+
+
+def _escape(key: Any) -> str:
+    """A reference token of a JSON Pointer (RFC 6901)."""
+    return str(key).replace("~", "~0").replace("/", "~1")
+
+
+def _finite(pointer: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{_place(pointer)} must be a finite number; got {value}")
     return value
 
 
+def _array_json(pointer: str, value: Any) -> Any:
+    array = _plain(_place(pointer), value)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        _finite(pointer + "".join(f"/{i}" for i in at), float(array[at]))
+    return as_json(array.tolist(), pointer) if array.dtype.kind == "O" else array.tolist()
+
+
+def _plain(name: str, values: Any) -> NDArray[Any]:
+    """`values` as an array that loses nothing when it becomes numbers: no masked entries, no imaginary parts."""
+    if isinstance(values, np.ma.MaskedArray) and np.any(values.mask):
+        raise ValueError(
+            f"{name} is a masked array with {np.sum(values.mask)} masked entries, which cannot be sent: fill them "
+            f"(.filled(0)) and say in mask which steps count"
+        )
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array, with rows of equal length: {error}") from error
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name} must be real; got {array.dtype}: take .real, or the parts as two inputs")
+    return array
+
+
 def dataset_bytes(arrays: Mapping[str, Any]) -> bytes:
-    """The safetensors body of a dataset. `arrays` has `inputs` (T,B,I), `targets` (T,B) or (T,B,O), perhaps `mask` (T,B), and perhaps the
-    same three with the prefix `test_`; those that are None are left out. Raises ValueError with the array's name.
+    """The safetensors body of a dataset. `arrays` has `inputs` (T,B,I), `targets` (T,B) or (T,B,O), perhaps `mask`
+    (T,B), and perhaps the same three with the prefix `test_`; those that are None are left out. Raises ValueError with
+    the array's name.
     """
     tensors: dict[str, NDArray[Any]] = {}
     for prefix in ("", "test_"):
@@ -66,14 +126,15 @@ def _split(prefix: str, inputs: Any, targets: Any, mask: Any) -> dict[str, NDArr
 
 def _targets(name: str, values: Any) -> NDArray[Any]:
     """Classes (T,B) as int32, values (T,B,O) as float32."""
-    array = np.asarray(values)
+    array = _plain(name, values)
     if array.ndim == 3:
         return _real(name, array, (3,))
     if array.ndim != 2:
         raise ValueError(f"{name} must be (T,B) classes or (T,B,O) values; its shape is {array.shape}")
     if not (np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_):
         raise ValueError(
-            f"{name} of shape (T,B) are classes and must be integers, not {array.dtype}; values to match need the shape (T,B,O)"
+            f"{name} of shape (T,B) are classes and must be integers, not {array.dtype}; values to match "
+            f"need the shape (T,B,O)"
         )
     if array.size and (array.min() < 0 or array.max() > np.iinfo(np.int32).max):
         raise ValueError(f"{name} must be classes 0, 1, 2, ..; the least is {array.min()}, the greatest {array.max()}")
@@ -81,13 +142,16 @@ def _targets(name: str, values: Any) -> NDArray[Any]:
 
 
 def _real(name: str, values: Any, dimensions: tuple[int, ...]) -> NDArray[np.float32]:
-    array = np.ascontiguousarray(values, dtype=np.float32)
+    plain = _plain(name, values)
+    if plain.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be numbers; got an array of {plain.dtype}")
+    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite and is named below
+        array = np.ascontiguousarray(plain, dtype=np.float32)
     if array.ndim not in dimensions or array.size == 0:
         raise ValueError(f"{name} must have {dimensions[0]} dimensions, none of them 0; its shape is {array.shape}")
     if not np.isfinite(array).all():
-        raise ValueError(
-            f"{name} must be finite; the entry at {tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])} is not"
-        )
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"{name} must be finite; the entry at {at} is not, as float32")
     return array
 
 
@@ -99,5 +163,6 @@ def _agree(tensors: Mapping[str, NDArray[Any]]) -> None:
             train.ndim != test.ndim or train.shape[0] != test.shape[0] or train.shape[2:] != test.shape[2:]
         ):
             raise ValueError(
-                f"test_{name} must have the shape of {name} but for the number of trials; {test.shape} does not fit {train.shape}"
+                f"test_{name} must have the shape of {name} but for the number of trials; {test.shape} does not fit "
+                f"{train.shape}"
             )

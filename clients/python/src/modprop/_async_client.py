@@ -18,6 +18,7 @@ from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
 from ._compare import Comparison, Run
 from ._errors import Unavailable, problem_from
 from ._results import Checkpoint, Dataset, Gradients, Metrics, Progress, Simulation, Weights
+from .parameters import Network, Optimizer, Rule, Task, Training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,15 +43,17 @@ class AsyncClient:
 
     @property
     def server(self) -> str:
+        """The server's address."""
         return self._settings.server
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.server}>"
 
     async def close(self) -> None:
+        """See `Client.close`."""
         await self._http.aclose()
 
-    async def __aenter__(self) -> "AsyncClient":
+    async def __aenter__(self) -> AsyncClient:
         return self
 
     async def __aexit__(
@@ -62,12 +65,12 @@ class AsyncClient:
 
     async def train(
         self,
-        task: str | Mapping[str, Any] | Dataset = "delayed_xor",
-        rule: str | Mapping[str, Any] | None = None,
+        task: str | Task | Dataset = "delayed_xor",
+        rule: str | Rule | None = None,
         *,
-        network: Mapping[str, Any] | None = None,
-        optimizer: str | Mapping[str, Any] | None = None,
-        training: Mapping[str, Any] | None = None,
+        network: Network | None = None,
+        optimizer: str | Optimizer | None = None,
+        training: Training | None = None,
         seed: int | None = None,
         name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -75,15 +78,15 @@ class AsyncClient:
         priority: int | None = None,
         time_limit: int | None = None,
         idempotency_key: str | None = None,
-    ) -> "AsyncJob":
+    ) -> AsyncJob:
         """See `Client.train`."""
         document = _calls.job_document(
-            task=task, rule=rule, network=network, optimizer=optimizer, training=training, seed=seed, name=name, metadata=metadata,
-            threads=threads, priority=priority, time_limit=time_limit,
+            task=task, rule=rule, network=network, optimizer=optimizer, training=training, seed=seed, name=name,
+            metadata=metadata, threads=threads, priority=priority, time_limit=time_limit,
         )  # fmt: skip
         return await self.submit(document, idempotency_key=idempotency_key)
 
-    async def submit(self, document: Mapping[str, Any], *, idempotency_key: str | None = None) -> "AsyncJob":
+    async def submit(self, document: Mapping[str, Any], *, idempotency_key: str | None = None) -> AsyncJob:
         """See `Client.submit`."""
         return AsyncJob(self, await self._call(_calls.submit(document, idempotency_key)))
 
@@ -91,9 +94,12 @@ class AsyncClient:
         """See `Client.validate`."""
         return await self._call(_calls.validate(document))
 
-    async def job(self, id: str) -> "AsyncJob":
+    async def job(self, id: str) -> AsyncJob:
         """See `Client.job`."""
-        return AsyncJob(self, await self._call(_calls.job_get(id)))
+        search = _calls.IdSearch(id)
+        while search.open:
+            search.take(await self._call(search.page()))
+        return AsyncJob(self, await self._call(_calls.job_get(search.found)))
 
     async def jobs(
         self,
@@ -103,7 +109,7 @@ class AsyncClient:
         rule: str | None = None,
         name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator["AsyncJob"]:
+    ) -> AsyncIterator[AsyncJob]:
         """See `Client.jobs`."""
         after: str | None = None
         while True:
@@ -120,12 +126,12 @@ class AsyncClient:
         return self._follow(all_cursor(after))
 
     async def compare(
-        self, jobs: Iterable["AsyncJob | str"], *, by: Callable[[Mapping[str, Any]], str] | None = None
+        self, jobs: Iterable[AsyncJob | str], *, by: Callable[[Mapping[str, Any]], str] | None = None
     ) -> Comparison:
         """See `Client.compare`."""
         chosen = [await self.job(job) if isinstance(job, str) else job for job in jobs]
         curves = await asyncio.gather(*(job.metrics() for job in chosen))
-        return Comparison([Run(job.document, curve) for job, curve in zip(chosen, curves)], by)
+        return Comparison([Run(job.document, curve) for job, curve in zip(chosen, curves, strict=True)], by)
 
     # ---- datasets
 
@@ -178,7 +184,7 @@ class AsyncClient:
         network: Mapping[str, Any],
         inputs: Any,
         targets: Any,
-        rules: Sequence[str | Mapping[str, Any]],
+        rules: Sequence[str | Rule],
         *,
         mask: Any = None,
         loss: str = "cross_entropy",
@@ -203,27 +209,33 @@ class AsyncClient:
                 await asyncio.sleep(self._settings.delay(patience, error))
                 again = True
 
-    async def _follow(self, cursor: Cursor) -> AsyncIterator[Document]:
+    async def _follow(self, cursor: Cursor, end: float | None = None) -> AsyncIterator[Document]:
+        """The events of a stream over as many connections as it takes, until it ends or the moment `end` comes."""
         patience = Patience()
-        while not cursor.ended:
+        while not cursor.ended and not _calls.has_passed(end):
+            opened, timeout = False, _calls.stream_timeout(self._settings.timeout, end)
             try:
-                async with self._http.stream(
-                    "GET", cursor.path, headers=cursor.headers(), timeout=self._settings.stream_timeout
-                ) as response:
+                async with self._http.stream("GET", cursor.path, headers=cursor.headers(), timeout=timeout) as response:
                     self._settings.reached = True
                     if response.status_code == 204:
                         return
                     if response.is_error:
                         await response.aread()
                         raise problem_from(response)
+                    opened = True
                     async for data in response.aiter_bytes():
                         patience.reset()
                         for event in cursor.feed(data):
                             yield event
+                        if _calls.has_passed(end):
+                            return
                 if not cursor.ended:
                     raise _calls.stream_ended()
             except (httpx.TransportError, Unavailable) as error:
-                await asyncio.sleep(self._settings.delay(patience, error))
+                if opened and isinstance(error, httpx.ReadTimeout):
+                    patience.reset()  # it answered and fell silent: quiet, or gone, which the next try shows
+                else:
+                    await asyncio.sleep(self._settings.delay(patience, error))
 
 
 class AsyncJob(JobView):
@@ -233,7 +245,8 @@ class AsyncJob(JobView):
         super().__init__(document)
         self.client = client
 
-    async def refresh(self) -> "AsyncJob":
+    async def refresh(self) -> AsyncJob:
+        """See `Job.refresh`."""
         self.document = await self.client._call(_calls.job_get(self.id))
         return self
 
@@ -250,38 +263,37 @@ class AsyncJob(JobView):
             self._learn(event)
             yield event
 
-    async def wait(self, timeout: float | None = None, *, progress: bool = False, check: bool = True) -> "AsyncJob":
+    async def wait(self, timeout: float | None = None, *, progress: bool = False, check: bool = True) -> AsyncJob:
         """See `Job.wait`."""
         end = None if timeout is None else time.monotonic() + timeout
         if progress:
             await self._show(end)
-        while not self.finished:
-            left = WAIT_SECONDS if end is None else end - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(f"job {self.id} is still {self.status} after {timeout:g} s")
-            self.document = await self.client._call(_calls.job_get(self.id, wait=max(1, min(WAIT_SECONDS, left))))
         await self.refresh()
+        while not self.finished:
+            if end is not None and _calls.has_passed(end):
+                raise TimeoutError(f"job {self.id} is still {self.status} after {timeout:g} s")
+            left = WAIT_SECONDS if end is None else end - time.monotonic()
+            self.document = await self.client._call(_calls.job_get(self.id, wait=min(WAIT_SECONDS, left)))
         if check:
             self._check()
         return self
 
     async def _show(self, end: float | None) -> None:
         with Bar(self._label(), self.iterations) as bar:
-            async for event in self.events():
+            async for event in self.client._follow(job_cursor(self.id, 0), end):
+                self._learn(event)
                 if event.get("type") == "progress":
                     bar.show(Progress.from_event(event, self.iterations))
-                if end is not None and time.monotonic() > end:
-                    return
 
-    async def cancel(self) -> "AsyncJob":
+    async def cancel(self) -> AsyncJob:
         """See `Job.cancel`."""
         return await self._control("cancel")
 
-    async def pause(self) -> "AsyncJob":
+    async def pause(self) -> AsyncJob:
         """See `Job.pause`."""
         return await self._control("pause")
 
-    async def resume(self) -> "AsyncJob":
+    async def resume(self) -> AsyncJob:
         """See `Job.resume`."""
         return await self._control("resume")
 
@@ -289,7 +301,7 @@ class AsyncJob(JobView):
         """See `Job.delete`."""
         await self.client._call(_calls.job_delete(self.id))
 
-    async def _control(self, word: str) -> "AsyncJob":
+    async def _control(self, word: str) -> AsyncJob:
         self.document = await self.client._call(_calls.job_control(self.id, word))
         return self
 
@@ -301,7 +313,7 @@ class AsyncJob(JobView):
         """See `Job.weights` and `Job.weights_at`."""
         return await self.client._call(_calls.weights(self.id, iteration))
 
-    async def plot(self, axes: "Axes | None" = None, *, metric: str = "loss") -> "Axes":
+    async def plot(self, axes: Axes | None = None, *, metric: str = "loss") -> Axes:
         """See `Job.plot`."""
         return (await self.metrics()).plot(axes, metric=metric, label=self._label())
 

@@ -25,7 +25,7 @@ class Bar:
         )
         self._bar.update(progress.iteration - self._bar.n)
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> Bar:
         return self
 
     def __exit__(

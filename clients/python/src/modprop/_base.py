@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from . import _settings
-from ._calls import STREAM_SILENCE_SECONDS, TERMINAL, Cursor, Document, Patience
+from ._calls import TERMINAL, Cursor, Document, Patience
 from ._errors import JobFailed
 from ._version import __version__
 
@@ -31,7 +31,6 @@ class Settings:
         if token:
             self.headers["Authorization"] = f"Bearer {token}"
         self.timeout = httpx.Timeout(timeout, pool=None)
-        self.stream_timeout = httpx.Timeout(timeout, read=STREAM_SILENCE_SECONDS, pool=None)
         self.patience_seconds = patience
         self.reached = False  # an answer has come at least once
         # No cap on connections: a program may follow any number of jobs at a time, each over a connection of its own.
@@ -49,8 +48,8 @@ class Settings:
         }
 
     def delay(self, patience: Patience, error: Exception) -> float:
-        """Seconds to sleep before the next try, or raises. A server that never answered is not waited for: the address is probably
-        wrong."""
+        """Seconds to sleep before the next try, or raises. A server that never answered is not waited for: the address
+        is probably wrong."""
         return patience.wait(error, self.server, self.patience_seconds if self.reached else 0.0)
 
 
@@ -69,18 +68,22 @@ class JobView:
 
     @property
     def id(self) -> str:
+        """The job's id on the server, a UUID that sorts by time."""
         return str(self.document["id"])
 
     @property
     def name(self) -> str | None:
+        """The name that it was submitted with."""
         return self.document.get("name")
 
     @property
     def metadata(self) -> Mapping[str, Any]:
+        """What it was submitted with as metadata; empty where that is nothing."""
         return self.document.get("metadata") or {}
 
     @property
     def seed(self) -> int:
+        """What initial weights and trials were drawn from."""
         return int(self.document["seed"])
 
     @property
@@ -90,11 +93,13 @@ class JobView:
 
     @property
     def outcome(self) -> str | None:
-        """Of a job that succeeded: trained, or diverged where its loss ended above three times its loss at iteration 0."""
+        """Of a job that succeeded: trained, or diverged where its loss ended above three times its loss at iteration
+        0."""
         return self.document.get("outcome")
 
     @property
     def finished(self) -> bool:
+        """Whether it has succeeded, failed or been cancelled."""
         return self.status in TERMINAL
 
     @property
@@ -119,7 +124,12 @@ class JobView:
 
     def __repr__(self) -> str:
         named = f" {self.name!r}" if self.name else ""
-        return f"<{type(self).__name__} {self.id}{named} {self.status} {self.iteration}/{self.iterations}>"
+        standing = f"{self.status} ({self.outcome})" if self.outcome else self.status
+        return f"<{type(self).__name__} {self.id}{named} {standing} {self.iteration}/{self.iterations}>"
+
+    def __modprop_json__(self) -> dict[str, Any]:
+        """What stands for the job in a request, as `network={"initial": job}` (_arrays.as_json)."""
+        return {"job": self.id}
 
     def _learn(self, event: Document) -> None:
         """Takes what an event says of the job into the document."""

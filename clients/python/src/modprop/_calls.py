@@ -1,17 +1,19 @@
 """The calls of the contract, without any input or output.
 
-A `Call` says what to send and how to read the answer. `Client` and `AsyncClient` only carry calls out, so each call is written once and
-both clients do the same. Every call here may be sent twice without harm: submissions carry an `Idempotency-Key`, the others are idempotent
-by their nature. That is what lets a client try again after a lost connection without asking.
+A `Call` says what to send and how to read the answer. `Client` and `AsyncClient` only carry calls out, so each call is
+written once and both clients do the same. Every call here may be sent twice without harm: submissions carry an
+`Idempotency-Key`, the others are idempotent by their nature. That is what lets a client try again after a lost
+connection without asking.
 
-Rejected: generating one client's source from the other's (a build step for a few hundred lines), and running the asynchronous one inside
-the synchronous (no notebook allows a second event loop in its thread).
+Rejected: generating one client's source from the other's (a build step for a few hundred lines), and running the
+asynchronous one inside the synchronous (no notebook allows a second event loop in its thread).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import random
 import time
 import uuid
@@ -21,21 +23,26 @@ from urllib.parse import quote
 
 import httpx
 
-from ._arrays import as_json_array, dataset_bytes, dataset_name
+from ._arrays import as_json, dataset_bytes, dataset_name
 from ._errors import BadAnswer, ModpropError, ServerUnreachable, Unavailable, problem_from
 from ._results import Checkpoint, Dataset, Gradients, Metrics, Simulation, Weights
+from .parameters import Network, Optimizer, Rule, Task, Training
 
 T = TypeVar("T")
 Document = dict[str, Any]
 
 WAIT_SECONDS = 60  # one `?wait=` request; longer waits are several
-STREAM_SILENCE_SECONDS = 50.0  # three heartbeats of 15 s missed: the stream is dead
+STREAM_SILENCE_SECONDS = (
+    50.0  # after that much silence a stream is opened anew: one that is dead looks like a quiet one
+)
+ID_CHARACTERS = 36
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 
 
 @dataclasses.dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request. `body` is sent as JSON, `content` as it is; `seconds` is how much longer than usual the answer may take."""
+    """One request. `body` is sent as JSON, `content` as it is; `seconds` is how much longer than usual the answer may
+    take."""
 
     method: str
     path: str
@@ -63,20 +70,22 @@ class Call(Generic[T]):
         return arguments
 
     def result(self, response: httpx.Response, again: bool) -> T:
-        """The parsed answer; raises what an error answer stands for. `again`: the call had been sent before, its answer was lost."""
+        """The parsed answer; raises what an error answer stands for. `again`: the call had been sent before, its answer
+        was lost."""
         if response.is_error and not (again and self.method == "DELETE" and response.status_code == 404):
             raise problem_from(response)
         try:
             return self.parse(response)
         except (KeyError, TypeError, ValueError) as error:
             raise BadAnswer(
-                f"{self.method} {response.url}: the answer is not what the contract says ({type(error).__name__}: {error})"
+                f"{self.method} {response.url}: the answer is not what the contract says ({type(error).__name__}: "
+                f"{error})"
             ) from error
 
 
 class Patience:
-    """When to try again: after 0.1 s, then ever later up to 5 s, or when the server asks for it, until too long has passed without an
-    answer.
+    """When to try again: after 0.1 s, then ever later up to 5 s, or when the server asks for it, until too long has
+    passed without an answer.
 
     The waits are spread at random by half, so that many clients of a restarted server do not come back in step.
     """
@@ -90,8 +99,8 @@ class Patience:
         self.delay = 0.1
 
     def wait(self, error: Exception, where: str, seconds: float) -> float:
-        """Seconds to sleep before the next try; raises `error` (a transport's as ServerUnreachable) where patience, of `seconds`, has
-        ended."""
+        """Seconds to sleep before the next try; raises `error` (a transport's as ServerUnreachable) where patience, of
+        `seconds`, has ended."""
         asked = error.retry_after if isinstance(error, Unavailable) else None
         delay = asked if asked is not None else self.delay * random.uniform(0.5, 1.0)
         waited = time.monotonic() - self.since
@@ -107,9 +116,11 @@ class Patience:
 
 
 class Cursor:
-    """Where a reader of an event stream stands: turns bytes into events, each exactly once, over any number of connections.
+    """Where a reader of an event stream stands: turns bytes into events, each exactly once, over any number of
+    connections.
 
-    `path` is the stream's; `key` the member that numbers its events (`id` within one job, `seq` in the stream of all jobs).
+    `path` is the stream's; `key` the member that numbers its events (`id` within one job, `seq` in the stream of all
+    jobs).
     """
 
     def __init__(self, path: str, key: str, after: int | None, endless: bool = False) -> None:
@@ -129,8 +140,8 @@ class Cursor:
         return headers
 
     def feed(self, data: bytes) -> list[Document]:
-        """The events that `data` completes. Lines end in LF alone: text in an event may hold other separators that Python would split
-        at."""
+        """The events that `data` completes. Lines end in LF alone: text in an event may hold other separators that
+        Python would split at."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [event for line in lines if line.strip() for event in self._take(line)]
 
@@ -147,9 +158,57 @@ class Cursor:
         return [event]
 
 
+def stream_timeout(usual: httpx.Timeout, end: float | None) -> httpx.Timeout:
+    """How long to wait for a stream's next byte: not beyond the moment `end` (of time.monotonic)."""
+    left = STREAM_SILENCE_SECONDS if end is None else max(0.05, end - time.monotonic())
+    read = min(STREAM_SILENCE_SECONDS, left)
+    return httpx.Timeout(connect=usual.connect, read=read, write=usual.write, pool=usual.pool)
+
+
+def has_passed(end: float | None) -> bool:
+    """Whether the moment `end` (of time.monotonic) has passed."""
+    return end is not None and time.monotonic() >= end
+
+
+class IdSearch:
+    """Finds the job that a word means: an id, the beginning of one as the command line prints it, or "latest".
+
+    `path` is the page to read next, None once `found` is known. A word that fits no job is left to the server, which
+    answers 404.
+    """
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        self.found: str = word
+        self.seen: list[str] = []
+        is_beginning = 0 < len(word) < ID_CHARACTERS and set(word) <= set("0123456789abcdefABCDEF-")
+        self.open = word == "latest" or is_beginning
+        self.after: str | None = None
+
+    def page(self) -> Call[Document]:
+        """The page to read next."""
+        return jobs_page(None, None, None, 1 if self.word == "latest" else 100, self.after)
+
+    def take(self, page: Document) -> None:
+        """Looks through a page. Ids sort by time and the list is newest first, so a smaller id ends the search."""
+        ids = [str(job["id"]) for job in page["jobs"]]
+        if self.word == "latest":
+            ids = ids[:1]
+        beginning = "" if self.word == "latest" else self.word.lower()
+        self.seen += [id for id in ids if id.startswith(beginning)]
+        self.after = page.get("next")
+        passed = any(id[: len(beginning)] < beginning for id in ids)
+        self.open = self.word != "latest" and self.after is not None and not passed and len(self.seen) < 2
+        if len(self.seen) > 1:
+            raise ValueError(
+                f"more than one job begins with {self.word!r}: {self.seen[0]}, {self.seen[1]}, ..; give more of the id"
+            )
+        self.found = self.seen[0] if self.seen else self.word
+
+
 def stream_ended() -> httpx.TransportError:
-    """For a stream that ends in good order before its last event: the daemon stops, or a proxy cut it. It is as good as a lost connection,
-    and tried again after a pause like one."""
+    """For a stream that ends in good order before its last event: the daemon stops, or a proxy cut it. It is as good as
+    a lost connection, and tried again after a pause like one."""
     return httpx.RemoteProtocolError("the stream ended before the job did")
 
 
@@ -169,11 +228,11 @@ def specification(kind: str | Mapping[str, Any] | None) -> Document | None:
 
 def job_document(
     *,
-    task: str | Mapping[str, Any] | Dataset,
-    rule: str | Mapping[str, Any] | None = None,
-    network: Mapping[str, Any] | None = None,
-    optimizer: Mapping[str, Any] | str | None = None,
-    training: Mapping[str, Any] | None = None,
+    task: str | Task | Dataset,
+    rule: str | Rule | None = None,
+    network: Network | None = None,
+    optimizer: str | Optimizer | None = None,
+    training: Training | None = None,
     seed: int | None = None,
     name: str | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -222,18 +281,18 @@ def _job(job: str, rest: str = "") -> str:
 
 
 def submit(document: Mapping[str, Any], key: str | None) -> Call[Document]:
-    body = as_json_array(document)
+    body = as_json(document)
     return Call(
         "POST", "/v1/jobs", json_of, body=body, headers={"Idempotency-Key": key or str(uuid.uuid4())}, seconds=30
     )
 
 
 def validate(document: Mapping[str, Any]) -> Call[Document]:
-    return Call("POST", "/v1/jobs:validate", json_of, body=as_json_array(document))
+    return Call("POST", "/v1/jobs:validate", json_of, body=as_json(document))
 
 
 def job_get(job: str, wait: float | None = None) -> Call[Document]:
-    return Call("GET", _job(job), json_of, params={"wait": None if wait is None else int(wait)}, seconds=wait or 0)
+    return Call("GET", _job(job), json_of, params={"wait": math.ceil(wait) if wait else None}, seconds=wait or 0)
 
 
 def job_delete(job: str) -> Call[None]:
@@ -283,13 +342,13 @@ def checkpoints(job: str) -> Call[list[Checkpoint]]:
 
 
 def simulate(job: str, request: Mapping[str, Any]) -> Call[Simulation]:
-    body = {key: as_json_array(value) for key, value in request.items() if value is not None}
+    body = as_json({key: value for key, value in request.items() if value is not None})
     return Call("POST", _job(job, "/simulate"), lambda r: Simulation.from_document(json_of(r)), body=body, seconds=120)
 
 
 def gradients(request: Mapping[str, Any]) -> Call[Gradients]:
     return Call(
-        "POST", "/v1/gradients", lambda r: Gradients.from_document(json_of(r)), body=as_json_array(request), seconds=120
+        "POST", "/v1/gradients", lambda r: Gradients.from_document(json_of(r)), body=as_json(request), seconds=120
     )
 
 

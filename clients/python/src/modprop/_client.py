@@ -17,6 +17,7 @@ from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
 from ._compare import Comparison, Run
 from ._errors import Unavailable, problem_from
 from ._results import Checkpoint, Dataset, Gradients, Metrics, Progress, Simulation, Weights
+from .parameters import Network, Optimizer, Rule, Task, Training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,14 +28,15 @@ T = TypeVar("T")
 class Client:
     """A connection to a modpropd.
 
-    server: its address; else $MODPROP_SERVER, else what the configuration file of the command line says (~/.config/modprop/config), else
-        http://127.0.0.1:8080.
-    token: for a server that asks for one; else $MODPROP_TOKEN, else that in the file $MODPROP_TOKEN_FILE, else the configuration file's.
+    server: its address; else $MODPROP_SERVER, else what the configuration file of the command line says
+    (~/.config/modprop/config), else http://127.0.0.1:8080.
+    token: for a server that asks for one; else $MODPROP_TOKEN, else that in the file $MODPROP_TOKEN_FILE, else the
+    configuration file's.
     timeout: seconds that one answer may take.
-    patience: seconds for which a server that was reached before and is away now (a restart, a lost network) is waited for, and for which a
-        full queue is.
-    verify: for a server with a certificate of one's own: a file of certificates to trust (else $MODPROP_CA_FILE, else the configuration
-        file's ca_file), a context, or False for no check at all.
+    patience: seconds for which a server that was reached before and is away now (a restart, a lost network) is waited
+    for, and for which a full queue is.
+    verify: for a server with a certificate of one's own: a file of certificates to trust (else $MODPROP_CA_FILE, else
+    the configuration file's ca_file), a context, or False for no check at all.
 
     Use it as a context, or call `close()`.
     """
@@ -53,15 +55,17 @@ class Client:
 
     @property
     def server(self) -> str:
+        """The server's address."""
         return self._settings.server
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.server}>"
 
     def close(self) -> None:
+        """Closes the connections; jobs on the server go on."""
         self._http.close()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Client:
         return self
 
     def __exit__(
@@ -73,12 +77,12 @@ class Client:
 
     def train(
         self,
-        task: str | Mapping[str, Any] | Dataset = "delayed_xor",
-        rule: str | Mapping[str, Any] | None = None,
+        task: str | Task | Dataset = "delayed_xor",
+        rule: str | Rule | None = None,
         *,
-        network: Mapping[str, Any] | None = None,
-        optimizer: str | Mapping[str, Any] | None = None,
-        training: Mapping[str, Any] | None = None,
+        network: Network | None = None,
+        optimizer: str | Optimizer | None = None,
+        training: Training | None = None,
         seed: int | None = None,
         name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -86,33 +90,41 @@ class Client:
         priority: int | None = None,
         time_limit: int | None = None,
         idempotency_key: str | None = None,
-    ) -> "Job":
+    ) -> Job:
         """Submits a job and returns at once; it is durable on the server by then.
 
-        task, rule, optimizer: a type's name, or a mapping with `type` and any of its parameters (`tasks()` and `rules()` list them); a task
-        may be a `Dataset`. What is left out has the server's default, which for delayed XOR is the published run.
-        seed: 0 to 2^53-1. The same seed gives the same initial weights and trials whatever the rule, so comparisons are paired.
-        threads: at most that many. priority: higher starts first. time_limit: seconds of training after which the job fails.
-        Raises InvalidRequest, naming every bad field.
+        task, rule, optimizer: a type's name, or a mapping with `type` and any of its parameters (`tasks()` and
+        `rules()` list them, `modprop.parameters` has their types); a task may be a `Dataset`. network: its `initial`
+        may be a job or its weights, to begin with. What is left out has the server's default, which for delayed XOR is
+        the published run.
+        seed: 0 to 2^53-1. The same seed gives the same initial weights and trials whatever the rule, so comparisons are
+        paired.
+        threads: at most that many. priority: higher starts first. time_limit: seconds of training after which the job
+        fails. Raises InvalidRequest, naming every bad field.
         """
         document = _calls.job_document(
-            task=task, rule=rule, network=network, optimizer=optimizer, training=training, seed=seed, name=name, metadata=metadata,
-            threads=threads, priority=priority, time_limit=time_limit,
+            task=task, rule=rule, network=network, optimizer=optimizer, training=training, seed=seed, name=name,
+            metadata=metadata, threads=threads, priority=priority, time_limit=time_limit,
         )  # fmt: skip
         return self.submit(document, idempotency_key=idempotency_key)
 
-    def submit(self, document: Mapping[str, Any], *, idempotency_key: str | None = None) -> "Job":
-        """Submits a job document as it is. A key of one's own makes the same submission again, from another process too, find the first
-        job."""
+    def submit(self, document: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
+        """Submits a job document as it is. A key of one's own makes the same submission again, from another process
+        too, find the first job."""
         return Job(self, self._call(_calls.submit(document, idempotency_key)))
 
     def validate(self, document: Mapping[str, Any]) -> Document:
-        """The job with all defaults, its estimated memory and multiply-adds; nothing is stored. Raises InvalidRequest."""
+        """The job with all defaults, its estimated memory and multiply-adds; nothing is stored. Raises
+        InvalidRequest."""
         return self._call(_calls.validate(document))
 
-    def job(self, id: str) -> "Job":
-        """The job of that id. Raises NotFound."""
-        return Job(self, self._call(_calls.job_get(id)))
+    def job(self, id: str) -> Job:
+        """The job of that id, of the beginning of one, or of the word "latest". Raises NotFound, or ValueError where
+        more than one id begins so."""
+        search = _calls.IdSearch(id)
+        while search.open:
+            search.take(self._call(search.page()))
+        return Job(self, self._call(_calls.job_get(search.found)))
 
     def jobs(
         self,
@@ -122,8 +134,9 @@ class Client:
         rule: str | None = None,
         name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-    ) -> Iterator["Job"]:
-        """All jobs that match, newest first, read page by page as they are asked for. `metadata` need only be part of a job's."""
+    ) -> Iterator[Job]:
+        """All jobs that match, newest first, read page by page as they are asked for. `metadata` need only be part of a
+        job's."""
         after: str | None = None
         while True:
             page = self._call(_calls.jobs_page(status, task, rule, 100, after))
@@ -133,14 +146,13 @@ class Client:
                 return
 
     def events(self, *, after: int | None = None) -> Iterator[Document]:
-        """Every event of every job, for ever: those after sequence number `after`, or from now on. Reconnects without a gap."""
+        """Every event of every job, for ever: those after sequence number `after`, or from now on. Reconnects without a
+        gap."""
         return self._follow(all_cursor(after))
 
-    def compare(
-        self, jobs: Iterable["Job | str"], *, by: Callable[[Mapping[str, Any]], str] | None = None
-    ) -> Comparison:
-        """Fetches the jobs' curves in groups: jobs that differ in nothing but seed, name and metadata, or that `by` (of a job's document)
-        gives the same label."""
+    def compare(self, jobs: Iterable[Job | str], *, by: Callable[[Mapping[str, Any]], str] | None = None) -> Comparison:
+        """Fetches the jobs' curves in groups: jobs that differ in nothing but seed, name and metadata, or that `by` (of
+        a job's document) gives the same label."""
         chosen = [self.job(job) if isinstance(job, str) else job for job in jobs]
         return Comparison([Run(job.document, job.metrics()) for job in chosen], by)
 
@@ -159,10 +171,10 @@ class Client:
     ) -> Dataset:
         """Uploads one's own task and returns what `train(task=...)` takes.
 
-        inputs: (T,B,I) real, T steps (of 1 ms) of B trials. targets: (T,B) integer classes (cross-entropy), or (T,B,O) values (squared
-        error). mask: (T,B), how much each step counts; all alike without it. test_*: trials to evaluate on, else evaluations draw from the
-        same. name: else one made of the content, so that the same arrays are stored once. Raises ValueError, or InvalidRequest, naming the
-        array.
+        inputs: (T,B,I) real, T steps (of 1 ms) of B trials. targets: (T,B) integer classes (cross-entropy), or (T,B,O)
+        values (squared error). mask: (T,B), how much each step counts; all alike without it. test_*: trials to evaluate
+        on, else evaluations draw from the same. name: else one made of the content, so that the same arrays are stored
+        once. Raises ValueError, or InvalidRequest, naming the array.
         """
         arrays = {
             "inputs": inputs, "targets": targets, "mask": mask,
@@ -201,15 +213,17 @@ class Client:
         network: Mapping[str, Any],
         inputs: Any,
         targets: Any,
-        rules: Sequence[str | Mapping[str, Any]],
+        rules: Sequence[str | Rule],
         *,
         mask: Any = None,
         loss: str = "cross_entropy",
     ) -> Gradients:
         """What each of `rules` makes of one batch, and its cosine with the true gradient; nothing is trained or stored.
 
-        network: W (N,N), Win (I,N), b (N,) or absent, Wout (N,O), bout (O,), leak (N,), types (N,), activation ("relu", "tanh").
-        inputs: (T,B,I). targets: (T,B) classes, or (T,B,O) values with loss "mse". mask: (T,B); every step counts without it.
+        network: W (N,N), Win (I,N), b (N,) or absent, Wout (N,O), bout (O,), leak (N,), types (N,), activation ("relu",
+        "tanh").
+        inputs: (T,B,I). targets: (T,B) classes, or (T,B,O) values with loss "mse". mask: (T,B); every step counts
+        without it.
         """
         request = {"network": network, "inputs": inputs, "targets": targets, "mask": mask, "loss": loss}
         request["rules"] = [_calls.specification(rule) for rule in rules]
@@ -230,26 +244,32 @@ class Client:
                 time.sleep(self._settings.delay(patience, error))
                 again = True
 
-    def _follow(self, cursor: Cursor) -> Iterator[Document]:
+    def _follow(self, cursor: Cursor, end: float | None = None) -> Iterator[Document]:
+        """The events of a stream over as many connections as it takes, until it ends or the moment `end` comes."""
         patience = Patience()
-        while not cursor.ended:
+        while not cursor.ended and not _calls.has_passed(end):
+            opened, timeout = False, _calls.stream_timeout(self._settings.timeout, end)
             try:
-                with self._http.stream(
-                    "GET", cursor.path, headers=cursor.headers(), timeout=self._settings.stream_timeout
-                ) as response:
+                with self._http.stream("GET", cursor.path, headers=cursor.headers(), timeout=timeout) as response:
                     self._settings.reached = True
                     if response.status_code == 204:
                         return
                     if response.is_error:
                         response.read()
                         raise problem_from(response)
+                    opened = True
                     for data in response.iter_bytes():
                         patience.reset()
                         yield from cursor.feed(data)
+                        if _calls.has_passed(end):
+                            return
                 if not cursor.ended:
                     raise _calls.stream_ended()
             except (httpx.TransportError, Unavailable) as error:
-                time.sleep(self._settings.delay(patience, error))
+                if opened and isinstance(error, httpx.ReadTimeout):
+                    patience.reset()  # it answered and fell silent: quiet, or gone, which the next try shows
+                else:
+                    time.sleep(self._settings.delay(patience, error))
 
 
 class Job(JobView):
@@ -263,13 +283,14 @@ class Job(JobView):
         self.client = client
         self._weights: Weights | None = None
 
-    def refresh(self) -> "Job":
+    def refresh(self) -> Job:
+        """Asks the server for the job as it is now."""
         self.document = self.client._call(_calls.job_get(self.id))
         return self
 
     def __iter__(self) -> Iterator[Progress]:
-        """Every evaluation of the job, those of the past first, until it ends; goes on across lost connections and restarts of the server.
-        Raises JobFailed after the last where the job failed or was cancelled.
+        """Every evaluation of the job, those of the past first, until it ends; goes on across lost connections and
+        restarts of the server. Raises JobFailed after the last where the job failed or was cancelled.
         """
         for event in self.events():
             if event.get("type") == "progress":
@@ -277,52 +298,55 @@ class Job(JobView):
         self.refresh()._check()
 
     def events(self, *, after: int = 0) -> Iterator[Document]:
-        """The job's events with an id over `after`, each once, until it ends: `id`, `seq`, `type`, `time` and what the type brings."""
+        """The job's events with an id over `after`, each once, until it ends: `id`, `seq`, `type`, `time` and what the
+        type brings."""
         for event in self.client._follow(job_cursor(self.id, after)):
             self._learn(event)
             yield event
 
-    def wait(self, timeout: float | None = None, *, progress: bool = False, check: bool = True) -> "Job":
+    def wait(self, timeout: float | None = None, *, progress: bool = False, check: bool = True) -> Job:
         """Waits until the job ends; raises TimeoutError after `timeout` seconds (the job goes on).
 
-        progress: show a bar (needs tqdm). check: raise JobFailed where it failed or was cancelled; else look at `status`.
+        progress: show a bar (needs tqdm). check: raise JobFailed where it failed or was cancelled; else look at
+        `status`.
         """
         end = None if timeout is None else time.monotonic() + timeout
         if progress:
             self._show(end)
-        while not self.finished:
-            left = WAIT_SECONDS if end is None else end - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(f"job {self.id} is still {self.status} after {timeout:g} s")
-            self.document = self.client._call(_calls.job_get(self.id, wait=max(1, min(WAIT_SECONDS, left))))
         self.refresh()
+        while not self.finished:
+            if end is not None and _calls.has_passed(end):
+                raise TimeoutError(f"job {self.id} is still {self.status} after {timeout:g} s")
+            left = WAIT_SECONDS if end is None else end - time.monotonic()
+            self.document = self.client._call(_calls.job_get(self.id, wait=min(WAIT_SECONDS, left)))
         if check:
             self._check()
         return self
 
     def _show(self, end: float | None) -> None:
         with Bar(self._label(), self.iterations) as bar:
-            for event in self.events():
+            for event in self.client._follow(job_cursor(self.id, 0), end):
+                self._learn(event)
                 if event.get("type") == "progress":
                     bar.show(Progress.from_event(event, self.iterations))
-                if end is not None and time.monotonic() > end:
-                    return
 
-    def cancel(self) -> "Job":
+    def cancel(self) -> Job:
+        """Ends the job; its checkpoints and events stay."""
         return self._control("cancel")
 
-    def pause(self) -> "Job":
+    def pause(self) -> Job:
         """Checkpoints and stops; `resume()` goes on to the same weights, bit for bit."""
         return self._control("pause")
 
-    def resume(self) -> "Job":
+    def resume(self) -> Job:
+        """Goes on with a paused job."""
         return self._control("resume")
 
     def delete(self) -> None:
         """Deletes the job with all that belongs to it. Raises Conflict while it runs."""
         self.client._call(_calls.job_delete(self.id))
 
-    def _control(self, word: str) -> "Job":
+    def _control(self, word: str) -> Job:
         self.document = self.client._call(_calls.job_control(self.id, word))
         return self
 
@@ -332,7 +356,8 @@ class Job(JobView):
 
     @property
     def weights(self) -> Weights:
-        """The final weights, or the newest checkpoint's while the job runs (Conflict before the first); checked against their SHA-256."""
+        """The final weights, or the newest checkpoint's while the job runs (Conflict before the first); checked against
+        their SHA-256."""
         if self._weights is None:
             final = self.finished
             weights = self.client._call(_calls.weights(self.id, None))
@@ -346,6 +371,7 @@ class Job(JobView):
         return self.client._call(_calls.weights(self.id, iteration))
 
     def checkpoints(self) -> list[Checkpoint]:
+        """The checkpoints that the server still holds."""
         return self.client._call(_calls.checkpoints(self.id))
 
     def simulate(
@@ -359,11 +385,12 @@ class Job(JobView):
         every: int | None = None,
         iteration: int | None = None,
     ) -> Simulation:
-        """Runs the trained network and tells what goes in, what its units do and what comes out.
+        """Runs the trained network and returns what goes in, what its units do and what comes out.
 
-        trials: how many fresh trials of the task, drawn by `seed`; with split="test" the first of its test split instead.
-        inputs: (T,B,I) of one's own, in place of trials. units: whose rates are told (10, of all cell types). every: steps from one value told to
-        the next. iteration: of a checkpoint that is still held (the newest).
+        trials: how many fresh trials of the task, drawn by `seed`; with split="test" the first of its test split
+        instead.
+        inputs: (T,B,I) of one's own, in place of trials. units: whose rates are told (10, of all cell types). every:
+        steps from one value told to the next. iteration: of a checkpoint that is still held (the newest).
         """
         request = {
             "trials": trials,
@@ -376,6 +403,6 @@ class Job(JobView):
         }
         return self.client._call(_calls.simulate(self.id, request))
 
-    def plot(self, axes: "Axes | None" = None, *, metric: str = "loss") -> "Axes":
+    def plot(self, axes: Axes | None = None, *, metric: str = "loss") -> Axes:
         """Draws the curve so far and returns the axes (needs matplotlib)."""
         return self.metrics().plot(axes, metric=metric, label=self._label())

@@ -1,7 +1,8 @@
 """What can go wrong, as exceptions whose text a person can act on.
 
-Every exception of this package is a `ModpropError`. An answer that is no success becomes a `ProblemError` (RFC 9457), or one of its
-subclasses where a program is likely to treat that answer in its own way. Its text names every bad field, one a line.
+Every exception of this package is a `ModpropError`. An answer that is no success becomes a `ProblemError` (RFC 9457),
+or one of its subclasses where a program is likely to treat that answer in its own way. Its text names every bad field,
+one a line.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class ServerUnreachable(ModpropError):
 
 
 class BadAnswer(ModpropError):
-    """The server answered with something that the contract does not know: it is no modpropd, or one of another version."""
+    """The server answered with something that the contract does not know: it is no modpropd, or one of another
+    version."""
 
 
 class WeightsCorrupt(ModpropError):
@@ -34,7 +36,8 @@ class WeightsCorrupt(ModpropError):
 class JobFailed(ModpropError):
     """The job ended as `failed` or `cancelled`.
 
-    `document` is the job as the server holds it; `code` is its error's code (such as `diverged`), None where it was cancelled.
+    `document` is the job as the server holds it; `code` is its error's code (such as `diverged`), None where it was
+    cancelled.
     """
 
     def __init__(self, document: dict[str, Any]) -> None:
@@ -55,7 +58,8 @@ class JobFailed(ModpropError):
 
 @dataclasses.dataclass(frozen=True)
 class FieldProblem:
-    """One bad field: `pointer` is its JSON Pointer in the request's body, `detail` a sentence that states the constraint."""
+    """One bad field: `pointer` is its JSON Pointer in the request's body, `detail` a sentence that states the
+    constraint."""
 
     pointer: str
     detail: str

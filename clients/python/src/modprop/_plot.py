@@ -1,27 +1,31 @@
-"""Pictures, by matplotlib, where it is installed. The colours are those of Okabe and Ito, which colour-blind eyes tell apart."""
+"""Pictures, by matplotlib, where it is installed. The colours are those of Okabe and Ito, which colour-blind eyes tell
+apart.
+
+Knows arrays only, so that results and comparisons can be drawn without a circle of modules.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from ._compare import Comparison
-    from ._results import Metrics
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 STYLES = ("-", "--", ":", "-.")  # beyond the eighth curve
 
 
-def _axes(axes: "Axes | None", metric: str) -> Any:
+def _axes(axes: Axes | None, metric: str) -> Any:
     if axes is None:
         try:
-            from matplotlib.figure import Figure  # noqa: F401
             import matplotlib.pyplot as pyplot
+            from matplotlib.figure import Figure  # noqa: F401
         except ImportError as error:
             raise ImportError("plotting needs matplotlib: pip install matplotlib") from error
         axes = pyplot.subplots(layout="constrained")[1]
@@ -43,32 +47,44 @@ def _tick(axes: Any, value: float) -> str:
     return f"{value:g}" if decades < 1 or digit == 1 or (digit in (2, 5) and decades < 2.5) else ""
 
 
-def curve(metrics: "Metrics", axes: "Axes | None", *, metric: str, label: str | None) -> "Axes":
-    axes = _axes(axes, metric)
-    axes.plot(metrics.iteration, metrics.accuracy if metric == "accuracy" else metrics[metric], label=label)
+def curve(iteration: NDArray[Any], values: NDArray[Any], axes: Axes | None, *, metric: str, label: str | None) -> Axes:
+    """One curve, with a legend where it has a label."""
+    drawn: Axes = _axes(axes, metric)
+    drawn.plot(iteration, values, label=label)
     if label is not None:
-        axes.legend()
-    return axes
+        drawn.legend()
+    return drawn
 
 
-def comparison(compared: "Comparison", axes: "Axes | None", *, metric: str, center: str) -> "Axes":
+@dataclasses.dataclass(frozen=True)
+class Band:
+    """A group's curves: `values` (runs, K) over `iteration` (K,)."""
+
+    label: str
+    iteration: NDArray[Any]
+    values: NDArray[np.float64]
+
+    def edges(self, center: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Middle, low and high (K,): mean and one standard deviation, or median and quartiles."""
+        if center == "median":
+            low, middle, high = np.quantile(self.values, (0.25, 0.5, 0.75), axis=0)
+            return middle, low, high
+        middle, spread = self.values.mean(axis=0), self.values.std(axis=0, ddof=1 if len(self.values) > 1 else 0)
+        return middle, middle - spread, middle + spread
+
+
+def bands(groups: Iterable[Band], axes: Axes | None, *, metric: str, center: str) -> Axes:
+    """A line with a band for each group."""
     if center not in ("mean", "median"):
         raise ValueError(f'center must be "mean" or "median"; got {center!r}')
-    axes = _axes(axes, metric)
-    for index, (label, group) in enumerate(compared.items()):
+    drawn: Axes = _axes(axes, metric)
+    for index, group in enumerate(groups):
         colour, style = COLOURS[index % len(COLOURS)], STYLES[index // len(COLOURS) % len(STYLES)]
-        grid, values = group.iteration, group.values(metric)
-        if center == "mean":
-            middle, spread = group.mean(metric), group.std(metric)
-            low, high = middle - spread, middle + spread
-        else:
-            middle = group.median(metric)
-            low, high = np.quantile(values, 0.25, axis=0), np.quantile(values, 0.75, axis=0)
-        if "loss" in metric:
-            low = np.maximum(
-                low, np.nanmin(values)
-            )  # a logarithmic scale has no place for what the band would reach below 0
-        axes.plot(grid, middle, color=colour, linestyle=style, label=f"{label} ({len(group.runs)})")
-        axes.fill_between(grid, low, high, color=colour, alpha=0.18, linewidth=0)
-    axes.legend()
-    return axes
+        middle, low, high = group.edges(center)
+        if "loss" in metric:  # a logarithmic scale has no place for what the band would reach below 0
+            low = np.maximum(low, np.nanmin(group.values))
+        label = f"{group.label} ({len(group.values)})"
+        drawn.plot(group.iteration, middle, color=colour, linestyle=style, label=label)
+        drawn.fill_between(group.iteration, low, high, color=colour, alpha=0.18, linewidth=0)
+    drawn.legend()
+    return drawn

@@ -1,7 +1,7 @@
 """What the server answers, as numpy arrays and small typed records.
 
-Shapes: T steps, B trials, N units, I inputs, O outputs, K evaluations. `W[q, p]` is the weight from unit q to unit p. Times are in
-milliseconds of simulated time unless a name says seconds.
+Shapes: T steps, B trials, N units, I inputs, O outputs, K evaluations. `W[q, p]` is the weight from unit q to unit p.
+Times are in milliseconds of simulated time unless a name says seconds.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _plot
 from ._errors import WeightsCorrupt
 
 if TYPE_CHECKING:
+    import pandas
     import torch
+    import xarray
     from matplotlib.axes import Axes
 
 Floats = NDArray[np.float32]
@@ -25,12 +28,21 @@ Doubles = NDArray[np.float64]
 WEIGHT_NAMES = ("W", "Win", "b", "Wout", "bout")  # in the order in which the SHA-256 takes them
 
 
+SIMULATION_DIMENSIONS = {
+    "inputs": ("step", "trial", "input"),
+    "rates": ("step", "trial", "unit"),
+    "outputs": ("step", "trial", "output"),
+    "labels": ("trial",),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Progress:
     """One evaluation of a running job.
 
-    `loss` and `accuracy` (0 to 1) are the evaluation's; `training_loss` is that of the last training batch. A number that the task does not
-    have (accuracy of a pattern), or that was not finite, is None. `elapsed_seconds` counts training time of all attempts.
+    `loss` and `accuracy` (0 to 1) are the evaluation's; `training_loss` is that of the last training batch. A number
+    that the task does not have (accuracy of a pattern), or that was not finite, is None. `elapsed_seconds` counts
+    training time of all attempts.
     """
 
     job: str
@@ -46,7 +58,8 @@ class Progress:
     event: Mapping[str, Any] = dataclasses.field(repr=False)
 
     @classmethod
-    def from_event(cls, event: Mapping[str, Any], iterations: int | None) -> "Progress":
+    def from_event(cls, event: Mapping[str, Any], iterations: int | None) -> Progress:
+        """A `progress` event of a job that is to train for `iterations`."""
         names = ("loss", "accuracy", "training_loss", "learning_rate", "elapsed_seconds", "trials_per_second")
         numbers = {name: event.get(name) for name in names}
         return cls(
@@ -64,42 +77,46 @@ class Progress:
         return self.iteration / self.iterations if self.iterations else None
 
 
-class Metrics(Mapping[str, Doubles]):
-    """A learning curve: `metrics["loss"]` is an array (K,), one entry an evaluation, at the iterations of `metrics.iteration`.
+class Metrics(dict[str, NDArray[Any]]):
+    """A learning curve by columns: `metrics["loss"]` is an array (K,), one entry an evaluation, at the iterations of
+    `metrics.iteration`, which is a column too. `pandas.DataFrame(metrics)` is a table of it; `to_pandas()` has the
+    iterations as its index.
 
-    What the server sends as null (accuracy of a task without classes, a loss that was not finite) is NaN.
+    What the server sends as null (accuracy of a task without classes, a loss that was not finite or where nothing
+    counted) is NaN. A dict because pandas makes columns of no other mapping.
     """
 
     def __init__(self, iteration: Any, columns: Mapping[str, Any]) -> None:
-        self.iteration: NDArray[np.int64] = np.asarray(iteration, dtype=np.int64)
-        self._columns = {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
-        for name, values in self._columns.items():
+        super().__init__(iteration=np.asarray(iteration, dtype=np.int64))
+        self.update((name, np.asarray(values, dtype=np.float64)) for name, values in columns.items())
+        for name, values in self.items():
             if values.shape != self.iteration.shape:
                 raise ValueError(f"{name} has {values.shape}, iteration {self.iteration.shape}")
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> "Metrics":
+    def from_document(cls, document: Mapping[str, Any]) -> Metrics:
+        """The columns of a metrics document: its members that are lists."""
         columns = {
             name: values for name, values in document.items() if isinstance(values, list) and name != "iteration"
         }
         return cls(document["iteration"], columns)
 
-    def __getitem__(self, name: str) -> Doubles:
-        if name not in self._columns:
-            raise KeyError(f"there is no {name!r} in these metrics; there are {', '.join(self._columns) or 'none'}")
-        return self._columns[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
+    def __missing__(self, name: str) -> NDArray[Any]:
+        raise KeyError(f"there is no {name!r} in these metrics; there are {', '.join(self) or 'none'}")
 
     def __repr__(self) -> str:
-        return f"<Metrics {', '.join(self)} at {len(self.iteration)} iterations>"
+        return (
+            f"<Metrics {', '.join(name for name in self if name != 'iteration')} at {len(self.iteration)} iterations>"
+        )
+
+    @property
+    def iteration(self) -> NDArray[np.int64]:
+        """(K,) after how many iterations each evaluation took place."""
+        return self["iteration"]
 
     @property
     def loss(self) -> Doubles:
+        """(K,) the loss of each evaluation; NaN where nothing counted or it was not finite."""
         return self["loss"]
 
     @property
@@ -108,8 +125,8 @@ class Metrics(Mapping[str, Doubles]):
         return self["accuracy"] if "accuracy" in self else np.full(self.iteration.shape, np.nan)
 
     def first_run(self, metric: str = "loss", below: float = 0.1, evaluations: int = 5) -> int | None:
-        """The iteration at which the first `evaluations` evaluations in a row with `metric` under `below` begin; None where there are
-        none."""
+        """The iteration at which the first `evaluations` evaluations in a row with `metric` under `below` begin; None
+        where there are none."""
         run = 0
         for index, value in enumerate(self[metric]):
             run = run + 1 if value < below else 0
@@ -117,19 +134,28 @@ class Metrics(Mapping[str, Doubles]):
                 return int(self.iteration[index - evaluations + 1])
         return None
 
-    def plot(self, axes: "Axes | None" = None, *, metric: str = "loss", label: str | None = None) -> "Axes":
+    def plot(self, axes: Axes | None = None, *, metric: str = "loss", label: str | None = None) -> Axes:
         """Draws one column over the iterations (needs matplotlib); the loss on a logarithmic scale."""
-        from . import _plot
+        values = self.accuracy if metric == "accuracy" else self[metric]
+        return _plot.curve(self.iteration, values, axes, metric=metric, label=label)
 
-        return _plot.curve(self, axes, metric=metric, label=label)
+    def to_pandas(self) -> pandas.DataFrame:
+        """A row an evaluation, indexed by iteration (needs pandas)."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("to_pandas needs pandas: pip install pandas") from error
+        return pandas.DataFrame(self).set_index("iteration")
 
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """The weights of a job at one iteration; arrays of float32, checked against the server's SHA-256 when they were read.
+    """The weights of a job at one iteration; arrays of float32, checked against the server's SHA-256 when they were
+    read.
 
-    `W` (N,N) recurrent, `Win` (I,N), `b` (N,) or None, `Wout` (N,O), `bout` (O,), `leak` (N,) the factor that a potential keeps a step,
-    `types` (N,) the cell type of each unit, `sign` (N,) its sign under Dale's law (-1, 1; 0 or None without).
+    `W` (N,N) recurrent, `Win` (I,N), `b` (N,) or None, `Wout` (N,O), `bout` (O,), `leak` (N,) the factor that a
+    potential keeps a step, `types` (N,) the cell type of each unit, `sign` (N,) its sign under Dale's law (-1, 1; 0 or
+    None without).
     """
 
     job: str | None
@@ -145,7 +171,7 @@ class Weights:
     sign: NDArray[np.int32] | None
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> "Weights":
+    def from_document(cls, document: Mapping[str, Any]) -> Weights:
         """Raises WeightsCorrupt where the arrays do not have the SHA-256 that the document states."""
         arrays = {name: _floats(document.get(name)) for name in WEIGHT_NAMES}
         sign = document.get("sign")
@@ -161,13 +187,17 @@ class Weights:
         found = weights_sha256(weights.arrays())
         if found != weights.sha256:
             raise WeightsCorrupt(
-                f"weights of job {weights.job} at iteration {weights.iteration}: SHA-256 is {found}, the server states {weights.sha256}"
+                f"weights of job {weights.job} at iteration {weights.iteration}: SHA-256 is {found}, the server states "
+                f"{weights.sha256}"
             )
         return weights
 
     def __repr__(self) -> str:
         units, inputs, outputs = self.W.shape[0], self.Win.shape[0], self.Wout.shape[1]
-        return f"<Weights of {units} units, {inputs} inputs, {outputs} outputs, iteration {self.iteration}, sha256 {self.sha256[:12]}>"
+        return (
+            f"<Weights of {units} units, {inputs} inputs, {outputs} outputs, iteration {self.iteration}, sha256 "
+            f"{self.sha256[:12]}>"
+        )
 
     def arrays(self) -> dict[str, Floats]:
         """W, Win, b (where there is one), Wout and bout by name."""
@@ -175,17 +205,21 @@ class Weights:
         return {name: array for name, array in named.items() if array is not None}
 
     def document(self) -> dict[str, Any]:
-        """As a weights document: what `network={"initial": ...}` takes to start another job from these weights."""
+        """As a weights document, as the server sends it; `network={"initial": weights}` takes the weights
+        themselves."""
+        return {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in self.__modprop_json__().items()
+        }
+
+    def __modprop_json__(self) -> dict[str, Any]:
+        """What stands for the weights in a request (_arrays.as_json)."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         units, inputs, outputs = self.W.shape[0], self.Win.shape[0], self.Wout.shape[1]
-        document = {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in fields.items()
-            if value is not None
-        }
-        return document | {"units": units, "inputs": inputs, "outputs": outputs}
+        present = {name: value for name, value in fields.items() if value is not None}
+        return present | {"units": units, "inputs": inputs, "outputs": outputs}
 
-    def to_torch(self) -> "dict[str, torch.Tensor]":
+    def to_torch(self) -> dict[str, torch.Tensor]:
         """The same arrays as torch tensors that own their memory (needs torch)."""
         try:
             import torch
@@ -213,7 +247,8 @@ class Checkpoint:
     sha256: str | None
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> "Checkpoint":
+    def from_document(cls, document: Mapping[str, Any]) -> Checkpoint:
+        """One entry of the server's list of checkpoints."""
         return cls(iteration=document["iteration"], **{name: document.get(name) for name in ("loss", "size", "sha256")})
 
 
@@ -226,7 +261,8 @@ class Dataset:
     document: Mapping[str, Any] = dataclasses.field(repr=False)
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any], name: str | None = None) -> "Dataset":
+    def from_document(cls, document: Mapping[str, Any], name: str | None = None) -> Dataset:
+        """The server's description of a dataset; `name` where it holds none."""
         return cls(name=name or document["name"], sha256=document.get("sha256"), document=document)
 
     @property
@@ -234,11 +270,14 @@ class Dataset:
         """The `task` of a job that trains on it."""
         return {"type": "dataset", "name": self.name}
 
+    def __modprop_json__(self) -> dict[str, Any]:
+        return self.task
+
 
 @dataclasses.dataclass(frozen=True)
 class RuleGradients:
-    """What one rule makes of a batch: `gradients` by weight name (shapes of the network, float64), and the cosine of each with that of
-    `bptt` (`"all"`: of all together; NaN where one of the two is zero)."""
+    """What one rule makes of a batch: `gradients` by weight name (shapes of the network, float64), and the cosine of
+    each with that of `bptt` (`"all"`: of all together; NaN where one of the two is zero)."""
 
     rule: Mapping[str, Any]
     gradients: Mapping[str, Doubles]
@@ -247,13 +286,15 @@ class RuleGradients:
 
 @dataclasses.dataclass(frozen=True)
 class Gradients:
-    """The loss of a batch and the gradients that the rules asked for give, in the order asked."""
+    """The loss of a batch (NaN where nothing counts or it is not finite) and the gradients of the rules, in the order
+    asked."""
 
     loss: float
     rules: tuple[RuleGradients, ...]
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> "Gradients":
+    def from_document(cls, document: Mapping[str, Any]) -> Gradients:
+        """The answer of `POST /v1/gradients`."""
         rules = []
         for entry in document["rules"]:
             arrays = {
@@ -261,16 +302,16 @@ class Gradients:
                 for name, values in entry["gradients"].items()
                 if values is not None
             }
-            cosine = {name: float("nan") if value is None else float(value) for name, value in entry["cosine"].items()}
+            cosine = {name: _number(value) for name, value in entry["cosine"].items()}
             rules.append(RuleGradients(entry["rule"], arrays, cosine))
-        return cls(loss=float(document["loss"]), rules=tuple(rules))
+        return cls(loss=_number(document["loss"]), rules=tuple(rules))
 
 
 class Simulation(Mapping[str, NDArray[Any]]):
-    """A trained network at work: `inputs` (K,B,I), `rates` (K,B,units asked for) and `outputs` (K,B,O) as float32, K the steps that were
-    kept; `units` (of rates), and `labels` (B,), -1 where a trial has no single class.
+    """A trained network at work: `inputs` (K,B,I), `rates` (K,B,units asked for) and `outputs` (K,B,O) as float32, K
+    the steps that were kept; `units` (of rates), and `labels` (B,), -1 where a trial has no single class.
 
-    `document` is the whole answer.
+    `document` is the whole answer; `to_xarray()` has the arrays with named dimensions.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], document: Mapping[str, Any]) -> None:
@@ -278,7 +319,8 @@ class Simulation(Mapping[str, NDArray[Any]]):
         self.document = document
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> "Simulation":
+    def from_document(cls, document: Mapping[str, Any]) -> Simulation:
+        """The answer of `POST /v1/jobs/{id}/simulate`."""
         arrays: dict[str, NDArray[Any]] = {
             name: np.asarray(document[name], dtype=np.float32) for name in ("inputs", "rates", "outputs")
         }
@@ -297,6 +339,21 @@ class Simulation(Mapping[str, NDArray[Any]]):
 
     def __repr__(self) -> str:
         return f"<Simulation {', '.join(f'{name} {array.shape}' for name, array in self.items())}>"
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The arrays as an `xarray.Dataset` with the dimensions step, trial, input, unit and output (needs xarray);
+        `unit` has the units asked for as its coordinate."""
+        try:
+            import xarray
+        except ImportError as error:
+            raise ImportError("to_xarray needs xarray: pip install xarray") from error
+        arrays = {name: (dims, self[name]) for name, dims in SIMULATION_DIMENSIONS.items() if name in self}
+        return xarray.Dataset(arrays, coords={"unit": self["units"]})
+
+
+def _number(value: float | None) -> float:
+    """JSON has no NaN: the server sends null."""
+    return float("nan") if value is None else float(value)
 
 
 def _floats(values: Any) -> Floats | None:

@@ -1,0 +1,284 @@
+"""The parameters of a job as types, so that a type checker finds a misspelt one.
+
+Written by generate_parameters.py from the daemon's tables; do not edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integer = int | np.integer[Any]
+Real = float | np.integer[Any] | np.floating[Any]
+
+
+class _DelayedXorTask(TypedDict):
+    """What a `DelayedXorTask` must have."""
+
+    type: Literal["delayed_xor"]
+
+
+class DelayedXorTask(_DelayedXorTask, total=False):
+    """The parameters of the task `delayed_xor`."""
+
+    delay: Integer
+    cue: Integer
+    amplitude: Real
+    noise: Real
+
+
+class _PatternTask(TypedDict):
+    """What a `PatternTask` must have."""
+
+    type: Literal["pattern"]
+
+
+class PatternTask(_PatternTask, total=False):
+    """The parameters of the task `pattern`."""
+
+    inputs: Integer
+    outputs: Integer
+    duration: Integer
+
+
+class _RowMnistTask(TypedDict):
+    """What a `RowMnistTask` must have."""
+
+    type: Literal["row_mnist"]
+
+
+class RowMnistTask(_RowMnistTask, total=False):
+    """The parameters of the task `row_mnist`."""
+
+    steps_per_row: Integer
+    sha256: str | None
+
+
+class _PixelMnistTask(TypedDict):
+    """What a `PixelMnistTask` must have."""
+
+    type: Literal["pixel_mnist"]
+
+
+class PixelMnistTask(_PixelMnistTask, total=False):
+    """The parameters of the task `pixel_mnist`."""
+
+    steps_per_pixel: Integer
+    sha256: str | None
+
+
+class _EvidenceTask(TypedDict):
+    """What a `EvidenceTask` must have."""
+
+    type: Literal["evidence"]
+
+
+class EvidenceTask(_EvidenceTask, total=False):
+    """The parameters of the task `evidence`."""
+
+    cues: Integer
+    cue_duration: Integer
+    cue_active: Integer
+    delay: Integer
+    recall: Integer
+    cue_probability: Real
+    active_rate: Real
+    background_rate: Real
+
+
+class _DatasetTask(TypedDict):
+    """What a `DatasetTask` must have."""
+
+    name: str
+    type: Literal["dataset"]
+
+
+class DatasetTask(_DatasetTask, total=False):
+    """The parameters of the task `dataset`."""
+
+    sha256: str | None
+    draw: Integer
+
+
+Task = DelayedXorTask | PatternTask | RowMnistTask | PixelMnistTask | EvidenceTask | DatasetTask
+
+
+class _BpttRule(TypedDict):
+    """What a `BpttRule` must have."""
+
+    type: Literal["bptt"]
+
+
+class BpttRule(_BpttRule, total=False):
+    """The parameters of the rule `bptt`."""
+
+    feedback: Literal["symmetric", "random", "adaptive"]
+    feedback_decay: Real
+
+
+class _EpropRule(TypedDict):
+    """What a `EpropRule` must have."""
+
+    type: Literal["eprop"]
+
+
+class EpropRule(_EpropRule, total=False):
+    """The parameters of the rule `eprop`."""
+
+    feedback: Literal["symmetric", "random", "adaptive"]
+    feedback_decay: Real
+
+
+class _MdglRule(TypedDict):
+    """What a `MdglRule` must have."""
+
+    type: Literal["mdgl"]
+
+
+class MdglRule(_MdglRule, total=False):
+    """The parameters of the rule `mdgl`."""
+
+    weights: Literal["cell", "type"]
+    averaging: Literal["all", "existing"]
+    tracking: Literal["current", "initial"]
+    feedback: Literal["symmetric", "random", "adaptive"]
+    feedback_decay: Real
+
+
+class _ModpropRule(TypedDict):
+    """What a `ModpropRule` must have."""
+
+    type: Literal["modprop"]
+
+
+class ModpropRule(_ModpropRule, total=False):
+    """The parameters of the rule `modprop`."""
+
+    mu: Real | Literal["auto"]
+    weights: Literal["cell", "type"]
+    averaging: Literal["all", "existing"]
+    tracking: Literal["current", "initial"]
+    first_hop: Literal["mu", "exact"]
+    taps: Integer | None
+    feedback: Literal["symmetric", "random", "adaptive"]
+    feedback_decay: Real
+
+
+class _RtrlRule(TypedDict):
+    """What a `RtrlRule` must have."""
+
+    type: Literal["rtrl"]
+
+
+class RtrlRule(_RtrlRule, total=False):
+    """The parameters of the rule `rtrl`."""
+
+    feedback: Literal["symmetric", "random", "adaptive"]
+    feedback_decay: Real
+
+
+Rule = BpttRule | EpropRule | MdglRule | ModpropRule | RtrlRule
+
+
+class AdamOptimizerDecay(TypedDict):
+    """The value of `decay`."""
+
+    factor: Real
+    every: Integer
+
+
+class AdamOptimizer(TypedDict, total=False):
+    """The parameters of the optimizer `adam`."""
+
+    learning_rate: Real
+    decay: AdamOptimizerDecay | None
+    beta1: Real
+    beta2: Real
+    epsilon: Real
+    l2: Real
+    l1: Real
+    clip_norm: Real | None
+    type: Literal["adam"]
+
+
+class SgdOptimizerDecay(TypedDict):
+    """The value of `decay`."""
+
+    factor: Real
+    every: Integer
+
+
+class SgdOptimizer(TypedDict, total=False):
+    """The parameters of the optimizer `sgd`."""
+
+    learning_rate: Real
+    decay: SgdOptimizerDecay | None
+    momentum: Real
+    l2: Real
+    l1: Real
+    clip_norm: Real | None
+    type: Literal["sgd"]
+
+
+Optimizer = AdamOptimizer | SgdOptimizer
+
+
+class NetworkTau(TypedDict):
+    """The value of `tau`."""
+
+    low: Real
+    high: Real
+
+
+class Network(TypedDict, total=False):
+    """The parameters of a job's network."""
+
+    units: Integer
+    tau: Real | Sequence[Real] | NDArray[Any] | NetworkTau
+    activation: Literal["relu", "tanh"]
+    dale: bool
+    excitatory_fraction: Real
+    types_per_sign: Integer
+    connectivity: Real
+    rewiring: Literal["none", "deep_r"]
+    discretization: Literal["exponential", "euler"]
+    bias: bool
+    initial: Any
+
+
+class TrainingEvaluation(TypedDict, total=False):
+    """The value of `evaluation`."""
+
+    trials: Integer | None
+
+
+class _TrainingStopWhen(TypedDict):
+    """What a `TrainingStopWhen` must have."""
+
+    metric: Literal["accuracy", "loss"]
+
+
+class TrainingStopWhen(_TrainingStopWhen, total=False):
+    """The value of `stop_when`."""
+
+    above: Real | None
+    below: Real | None
+    evaluations: Integer
+
+
+class Training(TypedDict, total=False):
+    """The parameters of a job's training."""
+
+    iterations: Integer
+    batch_size: Integer
+    evaluate_every: Integer | None
+    evaluation: TrainingEvaluation | None
+    checkpoint_every: Integer
+    keep_checkpoints: Integer
+    stop_when: TrainingStopWhen | None
+    memory: Integer | None
+    diagnostics: bool | Sequence[Literal["cosine", "spectral_radius", "psi", "norms", "phases"]]
+    events: Integer
