@@ -231,9 +231,9 @@ static bool start_jobs(struct server *server, char *error) {
     char crashed[STORE_ID_BYTES];
     store_crash_mark_take(directory, crashed);
     /* a job that brings the daemon down again and again is found out, and no other is blamed for it */
-    int mark = store_crash_mark_open(directory);
-    if (mark >= 0) {
-        crash_mark_on_signals(mark);
+    server->mark = store_crash_mark_open(directory);
+    if (server->mark >= 0) {
+        crash_mark_on_signals(server->mark);
     }
     server->retention = (struct retention){.days = server->config.keep_days, .bytes = server->config.keep_bytes};
     server->jobs = server->executor == NULL ? NULL : jobs_create(&options);
@@ -335,6 +335,7 @@ static int serve(struct server *server) {
     }
     if (started) {
         loop_run(&server->loop);
+        store_mark_stopped(server->mark);
     }
     if (started && !server->drained) {
         /*

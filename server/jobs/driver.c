@@ -294,7 +294,8 @@ static bool job_recover(void *user, const struct store_job *found) {
         entry->end = (struct attempt_end){.code = "crashed", .iteration = entry->job.crash_iteration};
         snprintf(entry->end.detail, sizeof entry->end.detail,
                  "this job brought the daemon down three times from one checkpoint");
-    } else if (entry->job.status == JOB_RUNNING && kill_count(&entry->job)) {
+    } else if (entry->job.status == JOB_RUNNING && strcmp(recovery->crashed, STORE_STOPPED) != 0 &&
+               kill_count(&entry->job)) {
         fact = FACT_HELD;
         entry->job.kills = 0; /* whoever resumes it gives it as many tries again */
         entry_reason_set(entry, "the daemon was killed ten times while this job ran without progress, for lack of "

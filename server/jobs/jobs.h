@@ -46,8 +46,7 @@ struct jobs_options {
 /* NULL without memory. */
 struct jobs *jobs_create(const struct jobs_options *options);
 /*
- * Puts right what a crash left, then starts jobs. `crashed`: id of the job whose thread brought the last daemon down;
- * "" where there was none. False with a sentence.
+ * Puts right what a crash left, then starts jobs. `crashed`: what store_crash_mark_take gave. False with a sentence.
  */
 bool jobs_start(struct jobs *jobs, const char *crashed, char error[STORE_ERROR_BYTES]);
 /* Each second: stalled disks, time limits. */

@@ -47,6 +47,7 @@ struct server {
     double started;                           /* clock_seconds */
     uint64_t watchdog_interval, watchdog_due; /* ms; interval 0: no service manager watches */
     uint64_t stop_due;                        /* ms: when a drain that is not done is given up; 0: no drain */
+    int mark;                                 /* descriptor of the mark of crashes and stops; -1: none */
     bool drained;                             /* no job runs any more */
 };
 

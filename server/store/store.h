@@ -327,10 +327,13 @@ void sha256_hex(const void *bytes, size_t size, char hex[STORE_HASH_BYTES]);
 
 /*
  * How the last daemon ended: `job` is the one whose thread met a fatal signal; "" where none did (a crash of the daemon
- * itself, SIGKILL, an orderly end). The mark is removed.
+ * itself, SIGKILL); STORE_STOPPED where it stopped in order. The mark is removed.
  */
 void store_crash_mark_take(const char *directory, char job[STORE_ID_BYTES]);
 /* Opens DIR/crashed for the handler of fatal signals to write to; the descriptor, or -1. */
 int store_crash_mark_open(const char *directory);
+/* Writes into it that the daemon stops in order: the next store_crash_mark_take gives STORE_STOPPED for a job. */
+#define STORE_STOPPED "stopped"
+void store_mark_stopped(int mark);
 
 #endif

@@ -205,12 +205,18 @@ def test_a_stopped_process_goes_on_as_if_nothing_had_been(daemon):
     assert get(daemon, id, 60)["status"] == "succeeded"
 
 
+# An iteration of it takes seconds: nothing is stored while the tests below restart the daemon.
+SLOW = JOB | {
+    "network": {"units": 512},
+    "task": {"type": "delayed_xor", "delay": 5000, "cue": 10},
+    "training": {"iterations": 100, "batch_size": 32},
+}
+
+
 def test_a_job_that_is_killed_without_progress_is_held(start):
     """As when it needs more memory than there is: the system kills the daemon, whoever restarts it starts the job."""
-    slow = JOB | {"network": {"units": 512}, "task": {"type": "delayed_xor", "delay": 5000, "cue": 10}}
-    slow |= {"training": {"iterations": 100, "batch_size": 32}}
     daemon = start("--workers", "1")
-    id = submit(daemon, slow)
+    id = submit(daemon, SLOW)
     for _ in range(10):
         wait_until(lambda: get(daemon, id)["status"] == "running")
         daemon.kill()
@@ -221,3 +227,13 @@ def test_a_job_that_is_killed_without_progress_is_held(start):
     assert "killed ten times" in reasons[-1]
     assert daemon.post(f"/v1/jobs/{id}/resume").status_code == 200
     wait_until(lambda: get(daemon, id)["status"] == "running")
+
+
+def test_orderly_stops_are_not_counted_as_kills(start):
+    daemon = start("--workers", "1")
+    id = submit(daemon, SLOW)
+    for _ in range(12):
+        wait_until(lambda: get(daemon, id)["status"] == "running")
+        daemon.stop()
+        daemon = start("--workers", "1", data=daemon.data)
+    assert get(daemon, id)["status"] in ("queued", "running")
