@@ -8,6 +8,7 @@
 #include "api/array.h"
 #include "api/job.h"
 #include "api/text.h"
+#include "core/rules/rules.h"
 
 #define UNITS_MAX 4096
 #define STEPS_MAX 1000000
@@ -250,9 +251,10 @@ static void read_rules(struct gradients_request *request, const json_t *document
             problems_add(problems, &(struct path){.name = "network"}, "feedback",
                          "is required (outputs by units) for random and adaptive feedback");
         }
-        if (rule->type == RULE_RTRL && request->problem.units > RTRL_UNITS_MOST) {
-            problems_add(problems, &here, "type", "must not be rtrl with more than %d units; the network has %d",
-                         RTRL_UNITS_MOST, request->problem.units);
+        const struct rule_ops *ops = rule_table[rule->type];
+        if (ops->units_most > 0 && request->problem.units > ops->units_most) {
+            problems_add(problems, &here, "type", "must not be %s with more than %d units; the network has %d",
+                         ops->name, ops->units_most, request->problem.units);
         }
         request->asked[i] = json_incref(value);
         request->rule_count = (int)i + 1;
@@ -264,8 +266,9 @@ static double work_of(const struct gradients_request *request) {
     const struct gradients_problem *p = &request->problem;
     double N = p->units, step = (double)p->steps * p->trials * N * (N + p->inputs + p->outputs), work = 3.0 * step;
     for (int i = 0; i < request->rule_count; i++) {
-        work += request->rules[i].type == RULE_RTRL ? step * N * (N + p->inputs + 1.0)
-                                                    : 3.0 * step * (request->rules[i].taps > 0 ? 2.0 : 1.0);
+        work += rule_forward(&request->rules[i]) == FORWARD_SENSITIVITIES
+                    ? step * N * (N + p->inputs + 1.0)
+                    : 3.0 * step * (rule_taps(&request->rules[i]) > 0 ? 2.0 : 1.0);
     }
     return work;
 }

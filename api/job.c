@@ -13,6 +13,7 @@
 #include "api/parameters.h"
 #include "api/text.h"
 #include "core/base/options.h"
+#include "core/rules/rules.h"
 #include "core/tasks/task.h"
 #include "core/train/train.h"
 
@@ -152,11 +153,11 @@ static void decode_rule(struct rule_config *rule, struct decoding decoding, cons
         problems_add(problems, path, NULL, "must be an object; got %s", value_quote(document, got));
         return;
     }
-    if (!decode_type(document, rule_variants, RULE_TYPES, RULE_MODPROP, path, &type, problems)) {
+    if (!decode_type(document, rule_variants(), RULE_TYPES, RULE_MODPROP, path, &type, problems)) {
         return;
     }
     rule->type = (enum rule_type)type;
-    snprintf(name, sizeof name, "rule %s", rule_variants[type].name);
+    snprintf(name, sizeof name, "rule %s", rule_variants()[type].name);
     decoding.variant = 1u << type;
     decoding.variant_name = name;
     decoding.skip = "type";
@@ -164,12 +165,12 @@ static void decode_rule(struct rule_config *rule, struct decoding decoding, cons
 }
 
 void rule_decode(struct rule_config *rule, const json_t *document, const struct path *path, struct problems *problems) {
-    decode_rule(rule, (struct decoding){.fields = &rule_fields}, document, path, problems);
+    decode_rule(rule, (struct decoding){.fields = rule_fields()}, document, path, problems);
 }
 
 json_t *rule_encode(const struct rule_config *rule) {
-    json_t *document = json_pack("{s:s}", "type", rule_variants[rule->type].name);
-    if (!fields_encode(&rule_fields, 1u << rule->type, rule, document)) {
+    json_t *document = json_pack("{s:s}", "type", rule_variants()[rule->type].name);
+    if (!fields_encode(rule_fields(), 1u << rule->type, rule, document)) {
         json_decref(document);
         return NULL;
     }
@@ -289,7 +290,7 @@ static void check_network(const struct job_spec *spec, struct problems *problems
 /* A choice that could have no effect is a mistake that nobody would notice. */
 static void check_rule(const struct rule_config *rule, struct problems *problems) {
     const struct path path = {.name = "rule"};
-    bool typed = rule->weights == CREDIT_TYPE || (rule->type != RULE_MDGL && rule->type != RULE_MODPROP);
+    bool typed = rule->weights == CREDIT_TYPE; /* rules without these parameters have the values of no choice */
     if (!typed && rule->averaging != AVERAGING_ALL) {
         problems_add(problems, &path, "averaging", "must be \"all\" unless weights is \"type\"; got \"existing\"");
     }
@@ -316,10 +317,10 @@ static void check_job(const struct job_spec *spec, struct sound sound, struct pr
     if (sound.type && sound.network) {
         check_network(spec, problems);
     }
-    if (sound.type && sound.network && sound.rule && config->rule.type == RULE_RTRL &&
-        config->network.units > RTRL_UNITS_MOST) {
-        problems_add(problems, &(struct path){.name = "network"}, "units", "must be at most %d with rule rtrl; got %d",
-                     RTRL_UNITS_MOST, config->network.units);
+    const struct rule_ops *rule = rule_table[config->rule.type];
+    if (sound.type && sound.network && sound.rule && rule->units_most > 0 && config->network.units > rule->units_most) {
+        problems_add(problems, &(struct path){.name = "network"}, "units", "must be at most %d with rule %s; got %d",
+                     rule->units_most, rule->name, config->network.units);
     }
     const struct task_ops *task = task_ops_of(&config->task);
     const char *parameter;
@@ -362,7 +363,7 @@ static bool decode(struct job_spec *spec, const json_t *document, bool stored, s
     decode_network(spec, json_object_get(document, "network"), origin, problems);
     sound.network = problems->count == before;
     before = problems->count;
-    decode_rule(&spec->config.rule, section(&rule_fields, "rule", origin), json_object_get(document, "rule"), &rule,
+    decode_rule(&spec->config.rule, section(rule_fields(), "rule", origin), json_object_get(document, "rule"), &rule,
                 problems);
     sound.rule = problems->count == before;
     decode_optimizer(spec, json_object_get(document, "optimizer"), origin, problems);
@@ -648,7 +649,7 @@ static bool identity_add_contents(const struct job_spec *spec, json_t *pairs) {
     const struct train_config *config = &spec->config;
     char digest[65];
     bool ok = identity_add_text(pairs, "task.type", task_ops_of(&config->task)->name) &&
-              identity_add_text(pairs, "rule.type", rule_variants[config->rule.type].name) &&
+              identity_add_text(pairs, "rule.type", rule_variants()[config->rule.type].name) &&
               identity_add_text(pairs, "optimizer.type", optimizer_variants[config->optimizer.type].name);
     if (config->task.data_sha256[0] != '\0') {
         (void)json_object_del(pairs, "task.name");
@@ -666,7 +667,7 @@ bool job_spec_identity(const struct job_spec *spec, enum field_reach reach, uint
     bool ok = identity_add(pairs, NULL, &top_fields, ~0u, reach, spec) &&
               identity_add(pairs, "task", task_fields(), 1u << config->task.type, reach, &config->task) &&
               identity_add(pairs, "network", &network_fields, ~0u, reach, spec) &&
-              identity_add(pairs, "rule", &rule_fields, 1u << config->rule.type, reach, &config->rule) &&
+              identity_add(pairs, "rule", rule_fields(), 1u << config->rule.type, reach, &config->rule) &&
               identity_add(pairs, "optimizer", &optimizer_fields, 1u << config->optimizer.type, reach,
                            &config->optimizer) &&
               identity_add(pairs, "training", &training_fields, ~0u, reach, &config->training) &&
@@ -685,7 +686,7 @@ json_t *tasks_describe(void) {
         const struct decoding network = section(&network_fields, "network", origin),
                               training = section(&training_fields, "training", origin);
         struct decoding optimizer = section(&optimizer_fields, "optimizer", origin);
-        struct decoding rule = section(&rule_fields, "rule", origin);
+        struct decoding rule = section(rule_fields(), "rule", origin);
         optimizer.variant = 1u << OPTIMIZER_ADAM;
         rule.variant = 1u << RULE_MODPROP;
         json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:{s:o, s:o, s:o, s:o}}", "type", task_table[i]->name,
@@ -712,12 +713,12 @@ static json_t *recommendations_describe(unsigned variant) {
 json_t *rules_describe(void) {
     json_t *list = json_array();
     for (int i = 0; i < RULE_TYPES; i++) {
-        const struct decoding rule = {.fields = &rule_fields, .variant = 1u << i};
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o}", "type", rule_variants[i].name, "description",
-                                              rule_variants[i].doc, "parameters", fields_describe(&rule), "recommended",
-                                              recommendations_describe(1u << i)));
+        const struct decoding rule = {.fields = rule_fields(), .variant = 1u << i};
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o}", "type", rule_variants()[i].name, "description",
+                                              rule_variants()[i].doc, "parameters", fields_describe(&rule),
+                                              "recommended", recommendations_describe(1u << i)));
     }
-    return json_pack("{s:o, s:s}", "rules", list, "default", rule_variants[RULE_MODPROP].name);
+    return json_pack("{s:o, s:s}", "rules", list, "default", rule_variants()[RULE_MODPROP].name);
 }
 
 /* One schema a variant, told apart by type. */
@@ -740,7 +741,7 @@ static json_t *variants_schema(const struct fields *fields, const struct variant
 }
 
 json_t *rule_schema(void) {
-    return variants_schema(&rule_fields, rule_variants, RULE_TYPES, false);
+    return variants_schema(rule_fields(), rule_variants(), RULE_TYPES, false);
 }
 
 json_t *job_schema(void) {
@@ -769,7 +770,7 @@ const char *task_type_name(enum task_type type) {
 }
 
 const char *rule_type_name(enum rule_type type) {
-    return rule_variants[type].name;
+    return rule_variants()[type].name;
 }
 
 bool task_type_find(const char *name, enum task_type *type) {
@@ -784,7 +785,7 @@ bool task_type_find(const char *name, enum task_type *type) {
 
 bool rule_type_find(const char *name, enum rule_type *type) {
     for (int i = 0; i < RULE_TYPES; i++) {
-        if (strcmp(name, rule_variants[i].name) == 0) {
+        if (strcmp(name, rule_variants()[i].name) == 0) {
             *type = (enum rule_type)i;
             return true;
         }

@@ -1,7 +1,8 @@
 /*
- * The parameter tables, but for tasks, whose files own theirs (core/tasks). Offsets are within the structs of
- * core/model/config.h, but for network (struct job_spec: tau and initial weights own memory). Defaults are the
- * published delayed XOR run (Liu et al. 2022); a task's file says where it learns better with others.
+ * The parameter tables, but for what only one task or one rule has: their files own that (core/tasks, core/rules).
+ * Offsets are within the structs of core/model/config.h, but for network (struct job_spec: tau and initial weights own
+ * memory). Defaults are the published delayed XOR run (Liu et al. 2022); a task's file says where it learns better with
+ * others.
  */
 #include "api/parameters.h"
 
@@ -14,25 +15,16 @@
 
 #include "api/array.h"
 #include "api/job.h"
+#include "core/rules/rules.h"
 #include "core/tasks/task.h"
 
 #define TEXT_OF(x) #x
 #define TEXT(macro) TEXT_OF(macro)
 #define BIT(x) (1u << (x))
 #define COUNT(table) (sizeof(table) / sizeof *(table))
-#define FIELDS_OF_TASKS 128 /* rows of all tasks together */
+#define FIELDS_OF_TASKS 256 /* rows of all tasks together */
+#define FIELDS_OF_RULES 128
 #define DEFAULTS_OF_TASKS 256
-
-const struct variant rule_variants[RULE_TYPES] = {
-    [RULE_BPTT] = {"bptt", "backpropagation through time: the exact gradient"},
-    [RULE_EPROP] = {"eprop", "e-prop: local eligibility traces and the learning signal; no credit through other units "
-                             "(with random feedback: RFLO)"},
-    [RULE_MDGL] = {"mdgl", "multidigraph learning: one step of credit through other units"},
-    [RULE_MODPROP] = {"modprop", "ModProp: credit through other units over any time, by local modulatory signals with "
-                                 "one constant mu for the activation derivative"},
-    [RULE_RTRL] =
-        {"rtrl", "real-time recurrent learning: the exact gradient forward in time; for networks of at most 64 units"},
-};
 
 const struct variant optimizer_variants[2] = {{"adam", "Adam"}, {"sgd", "stochastic gradient descent with momentum"}};
 
@@ -430,7 +422,7 @@ const struct fields network_fields = {network_items, COUNT(network_items)};
 /* ---- rule ---- */
 
 #define RULE(member) offsetof(struct rule_config, member)
-#define CREDITED (BIT(RULE_MDGL) | BIT(RULE_MODPROP))
+#define TAKEN ~0u /* by the rules that name it, see core/rules/rules.h */
 
 static void decode_mu(const json_t *value, const struct path *path, const struct field *field, void *object,
                       struct problems *problems) {
@@ -460,13 +452,13 @@ static const char *const tracking_choices[] = {"current", "initial", NULL};
 static const char *const first_hop_choices[] = {"mu", "exact", NULL};
 static const char *const feedback_choices[] = {"symmetric", "random", "adaptive", NULL};
 
-static const struct field rule_items[] = {
+static const struct field shared_items[] = {
     {.name = "mu",
      .type = FIELD_CUSTOM,
      .custom = &mu,
      .fallback = TEXT(MU_PUBLISHED),
      .identity = "0.25",
-     .variants = BIT(RULE_MODPROP),
+     .variants = TAKEN,
      .doc = "stands for the activation derivative on the way through the recurrent weights; \"auto\" follows its "
             "running mean (ours, not in the paper)"},
     {.name = "weights",
@@ -475,7 +467,7 @@ static const struct field rule_items[] = {
      .choices = credit_choices,
      .fallback = "\"cell\"",
      .identity = "\"cell\"",
-     .variants = CREDITED,
+     .variants = TAKEN,
      .doc = "the weights that carry the credit: each cell's own (what the published code does) or averages over cell "
             "types (the paper's text)"},
     {.name = "averaging",
@@ -484,7 +476,7 @@ static const struct field rule_items[] = {
      .choices = averaging_choices,
      .fallback = "\"all\"",
      .identity = "\"all\"",
-     .variants = CREDITED,
+     .variants = TAKEN,
      .doc = "with type weights: average over all pairs of a block, or over existing synapses"},
     {.name = "tracking",
      .type = FIELD_CHOICE,
@@ -492,7 +484,7 @@ static const struct field rule_items[] = {
      .choices = tracking_choices,
      .fallback = "\"current\"",
      .identity = "\"current\"",
-     .variants = CREDITED,
+     .variants = TAKEN,
      .doc = "with type weights: average before every update, or once at the start"},
     {.name = "first_hop",
      .type = FIELD_CHOICE,
@@ -500,7 +492,7 @@ static const struct field rule_items[] = {
      .choices = first_hop_choices,
      .fallback = "\"mu\"",
      .identity = "\"mu\"",
-     .variants = BIT(RULE_MODPROP),
+     .variants = TAKEN,
      .doc =
          "derivative at the first hop of the credit: mu (the published code, and the default of delayed_xor) or exact "
          "(the paper's form, which learned better on all other tasks)"},
@@ -512,7 +504,7 @@ static const struct field rule_items[] = {
      .high = 1000000000,
      .fallback = "null",
      .identity = "null",
-     .variants = BIT(RULE_MODPROP),
+     .variants = TAKEN,
      .doc = "cut the credit's filter after this many steps; null: no cut"},
     {.name = "feedback",
      .type = FIELD_CHOICE,
@@ -532,7 +524,56 @@ static const struct field rule_items[] = {
      .doc = "with adaptive feedback: share that Wout and feedback lose at every update"},
 };
 
-const struct fields rule_fields = {rule_items, COUNT(rule_items)};
+static struct {
+    struct variant variants[RULE_TYPES];
+    struct field items[FIELDS_OF_RULES];
+    struct fields fields;
+} rules;
+
+static bool rule_takes(const struct rule_ops *ops, const char *name) {
+    for (const char *const *taken = ops->takes; taken != NULL && *taken != NULL; taken++) {
+        if (strcmp(*taken, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void rules_collect(void) {
+    rules.fields.items = rules.items;
+    for (size_t k = 0; k < COUNT(shared_items); k++) {
+        struct field *item = &rules.items[rules.fields.count];
+        *item = shared_items[k];
+        for (int i = 0; i < RULE_TYPES && shared_items[k].variants == TAKEN; i++) {
+            item->variants = (i == 0 ? 0 : item->variants) | (rule_takes(rule_table[i], item->name) ? BIT(i) : 0);
+        }
+        rules.fields.count += shared_items[k].variants == 0 || item->variants != 0;
+    }
+    for (int i = 0; i < RULE_TYPES; i++) {
+        const struct rule_ops *ops = rule_table[i];
+        rules.variants[i] = (struct variant){ops->name, ops->doc};
+        for (size_t k = 0; k < ops->parameters.count && rules.fields.count < FIELDS_OF_RULES; k++) {
+            struct field *item = &rules.items[rules.fields.count++];
+            *item = ops->parameters.items[k];
+            item->variants = BIT(i);
+        }
+    }
+}
+
+static void rules_ready(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, rules_collect);
+}
+
+const struct variant *rule_variants(void) {
+    rules_ready();
+    return rules.variants;
+}
+
+const struct fields *rule_fields(void) {
+    rules_ready();
+    return &rules.fields;
+}
 
 /* ---- optimizer ---- */
 

@@ -18,10 +18,13 @@ const struct fields *task_fields(void);
 /* Where a task's defaults differ from the tables'; variants are bits of enum task_type. */
 const struct field_default *task_defaults(size_t *count);
 
-extern const struct variant rule_variants[RULE_TYPES];
+/* Of all rules, by enum rule_type: what they share and what each has of its own. */
+const struct variant *rule_variants(void);
+const struct fields *rule_fields(void);
+
 extern const struct variant optimizer_variants[2];
 
-extern const struct fields network_fields, rule_fields, optimizer_fields, training_fields;
+extern const struct fields network_fields, optimizer_fields, training_fields;
 
 /* What was measured to work best where no default can say it: served with the rule, never applied by itself. */
 struct recommendation {

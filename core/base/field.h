@@ -61,10 +61,11 @@ struct field {
     const char *doc;
 };
 
-/* A table of fields. */
+/* A table of fields, and its initializer from an array. */
 struct fields {
     const struct field *items;
     size_t count;
 };
+#define FIELDS(table) {table, sizeof table / sizeof *table}
 
 #endif

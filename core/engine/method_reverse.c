@@ -178,8 +178,9 @@ static bool reverse_applies(enum forward_form form, bool equal_leaks) {
 
 static double reverse_cost(const struct plan_sizes *s) {
     double hops = rule_table[s->rule->type]->hops_at_loss ? s->losses : s->steps;
-    if (s->rule->taps > 0) {
-        hops = s->steps * fmin(s->rule->taps, s->losses);
+    int taps = rule_taps(s->rule);
+    if (taps > 0) {
+        hops = s->steps * fmin(taps, s->losses);
     }
     double readout = s->losses * 2 * s->units * s->outputs;
     return s->forward +

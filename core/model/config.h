@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/seams.h"
+
 /* A parameter that is given as a number or left out. */
 struct optional_double {
     bool set;
@@ -19,58 +21,22 @@ struct optional_double {
 };
 
 /*
- * The tasks: a row each, from which come TASK_DELAYED_XOR and so on, and the table of core/tasks, whose file of that
- * name holds all else. Checkpoints hold the numbers: rows are appended, never moved.
+ * Storage for what only one task, or one rule, has: a struct that its file defines, and describes in its table of
+ * parameters. Nobody else looks inside.
  */
-#define TASKS(ROW)                                                                                                     \
-    ROW(DELAYED_XOR, delayed_xor)                                                                                      \
-    ROW(PATTERN, pattern)                                                                                              \
-    ROW(ROW_MNIST, row_mnist)                                                                                          \
-    ROW(PIXEL_MNIST, pixel_mnist)                                                                                      \
-    ROW(EVIDENCE, evidence)                                                                                            \
-    ROW(DATASET, dataset)
-
-#define TASK_NUMBER(number, name) TASK_##number,
-enum task_type { TASKS(TASK_NUMBER) TASK_TYPES };
-#undef TASK_NUMBER
+#define OWN_BYTES 128
+struct own {
+    _Alignas(8) unsigned char bytes[OWN_BYTES];
+};
 
 struct task_data;
 
 struct task_config {
     enum task_type type;
-    struct {
-        int delay;        /* ms */
-        int cue;          /* ms */
-        double amplitude; /* height of a cue pulse */
-        double noise;     /* standard deviation of the noise on every input value */
-    } delayed_xor;
-    struct {
-        int inputs;
-        int outputs;
-        int duration; /* ms */
-    } pattern;
-    struct {
-        int steps_per_row; /* ms that one row (row_mnist) is shown */
-    } row_mnist;
-    struct {
-        int steps_per_pixel; /* ms that one pixel (pixel_mnist) is shown */
-    } pixel_mnist;
-    struct {
-        int cues;               /* number of cues */
-        int cue_duration;       /* ms from one cue to the next */
-        int cue_active;         /* ms of it during which the cue's group fires */
-        int delay;              /* ms */
-        int recall;             /* ms */
-        double cue_probability; /* that a cue falls on the trial's favoured side */
-        double active_rate;     /* Hz */
-        double background_rate; /* Hz */
-    } evidence;
-    struct {
-        char name[65]; /* the name under which the user put it */
-        int draw;      /* version of the draw of training trials; see core/tasks/dataset.c. Below 2: the first */
-    } dataset;
+    struct own own;
+    char dataset[65];     /* the name of the user's data, for tasks that have it as a parameter; else "" */
     char data_sha256[65]; /* of those trials, fixed when the job was accepted; "": no data, or a job of version 0.1 */
-    const struct task_data *data; /* row_mnist, pixel_mnist, dataset: the trials; NULL for the others */
+    const struct task_data *data; /* the trials, for tasks that need any; NULL for the others */
 };
 
 enum activation { ACTIVATION_RELU, ACTIVATION_TANH };
@@ -124,12 +90,8 @@ struct network_config {
     const struct weights_view *initial; /* given weights, whose sizes must be the network's; or NULL */
 };
 
-/* rtrl keeps units * units * (units + inputs) sensitivities a trial. */
-#define RTRL_UNITS_MOST 64
-
 #define MU_PUBLISHED 0.25
 
-enum rule_type { RULE_BPTT, RULE_EPROP, RULE_MDGL, RULE_MODPROP, RULE_RTRL, RULE_TYPES };
 enum credit_weights { CREDIT_CELL, CREDIT_TYPE };
 enum averaging { AVERAGING_ALL, AVERAGING_EXISTING };
 enum tracking { TRACKING_CURRENT, TRACKING_INITIAL };
@@ -147,6 +109,7 @@ struct rule_config {
     int taps; /* 0: no cut */
     enum feedback feedback;
     double feedback_decay;
+    struct own own;
 };
 
 enum optimizer_type { OPTIMIZER_ADAM, OPTIMIZER_SGD };

@@ -9,4 +9,8 @@ static void bptt_credit(const struct credit *credit) {
             NULL);
 }
 
-const struct rule_ops rule_bptt = {.name = "bptt", .uses_hop = true, .hop_is_weights = true, .credit = bptt_credit};
+const struct rule_ops rule_bptt = {.name = "bptt",
+                                   .doc = "backpropagation through time: the exact gradient",
+                                   .uses_hop = true,
+                                   .hop_is_weights = true,
+                                   .credit = bptt_credit};

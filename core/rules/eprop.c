@@ -14,4 +14,8 @@ static enum forward_form eprop_forward(const struct rule_config *rule) {
     return FORWARD_ELIGIBILITY;
 }
 
-const struct rule_ops rule_eprop = {.name = "eprop", .forward = eprop_forward, .credit = eprop_credit};
+const struct rule_ops rule_eprop = {.name = "eprop",
+                                    .doc = "e-prop: local eligibility traces and the learning signal; no credit "
+                                           "through other units (with random feedback: RFLO)",
+                                    .forward = eprop_forward,
+                                    .credit = eprop_credit};

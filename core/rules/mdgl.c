@@ -24,5 +24,12 @@ static enum forward_form mdgl_forward(const struct rule_config *rule) {
     return FORWARD_NEIGHBOUR;
 }
 
-const struct rule_ops rule_mdgl = {
-    .name = "mdgl", .uses_hop = true, .hops_at_loss = true, .forward = mdgl_forward, .credit = mdgl_credit};
+static const char *const takes[] = {"weights", "averaging", "tracking", NULL};
+
+const struct rule_ops rule_mdgl = {.name = "mdgl",
+                                   .doc = "multidigraph learning: one step of credit through other units",
+                                   .takes = takes,
+                                   .uses_hop = true,
+                                   .hops_at_loss = true,
+                                   .forward = mdgl_forward,
+                                   .credit = mdgl_credit};

@@ -9,8 +9,10 @@ static enum forward_form rtrl_forward(const struct rule_config *rule) {
     return FORWARD_SENSITIVITIES;
 }
 
-const struct rule_ops rule_rtrl = {.name = "rtrl",
-                                   .units_most = RTRL_UNITS_MOST,
-                                   .units_need = "units * units * (units + inputs) sensitivities a trial",
-                                   .hop_is_weights = true,
-                                   .forward = rtrl_forward};
+const struct rule_ops rule_rtrl = {
+    .name = "rtrl",
+    .doc = "real-time recurrent learning: the exact gradient forward in time; for networks of at most 64 units",
+    .units_most = 64,
+    .units_need = "units * units * (units + inputs) sensitivities a trial",
+    .hop_is_weights = true,
+    .forward = rtrl_forward};

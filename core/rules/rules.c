@@ -1,10 +1,8 @@
 /* The table of rules, and what is asked of a row whose member may be NULL. */
 #include "core/rules/rules.h"
 
-const struct rule_ops *const rule_table[RULE_TYPES] = {
-    [RULE_BPTT] = &rule_bptt,       [RULE_EPROP] = &rule_eprop, [RULE_MDGL] = &rule_mdgl,
-    [RULE_MODPROP] = &rule_modprop, [RULE_RTRL] = &rule_rtrl,
-};
+#define RULE_ENTRY(number, name) [RULE_##number] = &rule_##name,
+const struct rule_ops *const rule_table[RULE_TYPES] = {RULES(RULE_ENTRY)};
 
 enum forward_form rule_forward(const struct rule_config *rule) {
     const struct rule_ops *ops = rule_table[rule->type];

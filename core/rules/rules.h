@@ -5,6 +5,7 @@
 #ifndef MODPROP_CORE_RULES_H
 #define MODPROP_CORE_RULES_H
 
+#include "core/base/field.h"
 #include "core/base/work.h"
 #include "core/kernels/kernels.h"
 #include "core/model/network.h"
@@ -56,9 +57,15 @@ enum forward_form {
  * what most rules have.
  */
 struct rule_ops {
-    const char *name;
-    int units_most;         /* networks that it fits, and why; 0: all */
-    const char *units_need; /* "... and is limited to" */
+    const char *name, *doc;
+    /*
+     * The shared parameters that it has, by name, NULL-ended: "mu", "weights", "averaging", "tracking", "first_hop",
+     * "taps" (api/parameters.c). Those of the feedback belong to every rule. NULL: none.
+     */
+    const char *const *takes;
+    struct fields parameters; /* its own: RULE_OWN below */
+    int units_most;           /* networks that it fits, and why; 0: all */
+    const char *units_need;   /* "... and is limited to" */
     bool uses_hop;
     bool hop_is_weights; /* M is W itself whatever rule->weights says */
     bool hops_at_loss;   /* the hop is taken only before steps that carry loss: its cost */
@@ -81,7 +88,20 @@ int rule_taps(const struct rule_config *rule);
 bool rule_is_low_rank(const struct rule_config *rule);
 
 extern const struct rule_ops *const rule_table[RULE_TYPES];
-extern const struct rule_ops rule_bptt, rule_eprop, rule_mdgl, rule_modprop, rule_rtrl;
+
+#define RULE_DECLARED(number, name) extern const struct rule_ops rule_##name;
+RULES(RULE_DECLARED)
+#undef RULE_DECLARED
+
+/*
+ * What a rule has of its own: RULE_OWN_STRUCT(struct x) once after the struct, RULE_OWN(struct x, member) as the offset
+ * of a parameter, and rule_own(rule) to read it.
+ */
+#define RULE_OWN_STRUCT(type) _Static_assert(sizeof(type) <= OWN_BYTES, "too large for the storage of a rule's own")
+#define RULE_OWN(type, member) (offsetof(struct rule_config, own) + offsetof(type, member))
+static inline const void *rule_own(const struct rule_config *rule) {
+    return rule->own.bytes;
+}
 
 /* h = rows_in M^T with the epilogue applied; rows_in (rows, columns). `out` as EPILOGUE_STORE wants it, else NULL. */
 void hop_run(const struct credit *credit, enum epilogue epilogue, const float *rows_in, float *out);

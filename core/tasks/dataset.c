@@ -12,6 +12,11 @@
 
 #include "core/tasks/tasks.h"
 
+struct dataset {
+    int draw; /* version of the draw of training trials; see above. Below 2: the first */
+};
+OWN_STRUCT(struct dataset);
+
 /* Entries [from, from + count) of the array as float32, each converted as from double. */
 #define CONVERT(type_of_c)                                                                                             \
     for (size_t i = 0; i < count; i++) {                                                                               \
@@ -53,7 +58,8 @@ static size_t lesser(size_t a, size_t b) {
 }
 
 static bool draws_counting(const struct task_config *config) {
-    return config->dataset.draw >= 2;
+    const struct dataset *dataset = own(config);
+    return dataset->draw >= 2;
 }
 
 static bool something_counts(const struct task_data *data, char error[256]) {
@@ -174,7 +180,7 @@ static float dataset_target(const struct task *task, const struct trial *trial, 
 static const struct field parameters[] = {
     {.name = "name",
      .type = FIELD_NAME,
-     .offset = offsetof(struct task_config, dataset.name),
+     .offset = offsetof(struct task_config, dataset),
      .identity = "null",
      .doc = "the dataset's name"},
     {.name = "sha256",
@@ -186,7 +192,7 @@ static const struct field parameters[] = {
      .doc = "version of the data; null: the newest when the job is accepted, which the job then names"},
     {.name = "draw",
      .type = FIELD_INT,
-     .offset = offsetof(struct task_config, dataset.draw),
+     .offset = OWN(struct dataset, draw),
      .low = 1,
      .high = 2,
      .fallback = "2",

@@ -9,11 +9,20 @@
 #include "core/base/elementary.h"
 #include "core/tasks/tasks.h"
 
+struct delayed_xor {
+    int delay;        /* ms */
+    int cue;          /* ms */
+    double amplitude; /* height of a cue pulse */
+    double noise;     /* standard deviation of the noise on every input value */
+};
+OWN_STRUCT(struct delayed_xor);
+
 #define BASELINE 0.02f
 
 static bool delayed_xor_shape(const struct task_config *config, struct task_shape *shape, char error[256]) {
     (void)error;
-    int steps = 2 * config->delayed_xor.cue + config->delayed_xor.delay;
+    const struct delayed_xor *xor = own(config);
+    int steps = 2 * xor->cue + xor->delay;
     *shape = (struct task_shape){.steps = steps,
                                  .inputs = 2,
                                  .outputs = 2,
@@ -28,17 +37,19 @@ static bool delayed_xor_shape(const struct task_config *config, struct task_shap
 }
 
 static size_t delayed_xor_state_size(const struct task_config *config) {
-    return (size_t)config->delayed_xor.cue * sizeof(float);
+    const struct delayed_xor *xor = own(config);
+    return (size_t)xor->cue * sizeof(float);
 }
 
 static void delayed_xor_init(struct task *task, struct work *work) {
     (void)work;
-    int cue = task->config->delayed_xor.cue;
+    const struct delayed_xor *xor = own(task->config);
+    int cue = xor->cue;
     float *pulse = task->state;
     double width = cue / 4.0;
     for (int i = 0; i < cue; i++) {
         double s = cue > 1 ? -cue / 2.0 + cue * (double)i / (cue - 1) : 0;
-        pulse[i] = (float)(task->config->delayed_xor.amplitude * elementary_exp(-s * s / (2 * width * width)));
+        pulse[i] = (float)(xor->amplitude * elementary_exp(-s * s / (2 * width * width)));
     }
 }
 
@@ -49,8 +60,9 @@ static void delayed_xor_trial(const struct task *task, struct trial_id id, struc
 }
 
 static void pulse_add(const struct task *task, int start, int channel, int from, int to, float *x, size_t stride) {
+    const struct delayed_xor *xor = own(task->config);
     const float *pulse = task->state;
-    int first = from > start ? from : start, end = start + task->config->delayed_xor.cue, last = to < end ? to : end;
+    int first = from > start ? from : start, end = start + xor->cue, last = to < end ? to : end;
     for (int t = first; t < last; t++) {
         x[(size_t)(t - from) * stride + (size_t)channel] += pulse[t - start];
     }
@@ -59,8 +71,9 @@ static void pulse_add(const struct task *task, int start, int channel, int from,
 static void delayed_xor_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x,
                                size_t stride) {
     enum { STEPS = 16 };
+    const struct delayed_xor *xor = own(task->config);
     struct random_stream stream = task_stream(task, RANDOM_TRAINING_NOISE, RANDOM_EVALUATION_NOISE, trial->id);
-    float noise = (float)task->config->delayed_xor.noise, values[2 * STEPS];
+    float noise = (float)xor->noise, values[2 * STEPS];
     for (int t = from; t < to; t += STEPS) {
         int count = to - t < STEPS ? to - t : STEPS;
         random_normal_fill(&stream, 2 * (uint64_t)t, 2 * (size_t)count, values);
@@ -74,7 +87,7 @@ static void delayed_xor_inputs(const struct task *task, const struct trial *tria
         pulse_add(task, 0, 0, from, to, x, stride);
     }
     if (trial->bits & 2) {
-        pulse_add(task, task->config->delayed_xor.cue + task->config->delayed_xor.delay, 1, from, to, x, stride);
+        pulse_add(task, xor->cue + xor->delay, 1, from, to, x, stride);
     }
 }
 
@@ -88,7 +101,7 @@ static float delayed_xor_target(const struct task *task, const struct trial *tri
 static const struct field parameters[] = {
     {.name = "delay",
      .type = FIELD_INT,
-     .offset = offsetof(struct task_config, delayed_xor.delay),
+     .offset = OWN(struct delayed_xor, delay),
      .unit = "ms",
      .low = 0,
      .high = 1000000,
@@ -97,7 +110,7 @@ static const struct field parameters[] = {
      .doc = "time between the cues"},
     {.name = "cue",
      .type = FIELD_INT,
-     .offset = offsetof(struct task_config, delayed_xor.cue),
+     .offset = OWN(struct delayed_xor, cue),
      .unit = "ms",
      .low = 2,
      .high = 100000,
@@ -106,7 +119,7 @@ static const struct field parameters[] = {
      .doc = "duration of each of the two cue windows"},
     {.name = "amplitude",
      .type = FIELD_NUMBER,
-     .offset = offsetof(struct task_config, delayed_xor.amplitude),
+     .offset = OWN(struct delayed_xor, amplitude),
      .low = 0,
      .high = 1000,
      .fallback = "2.0",
@@ -114,7 +127,7 @@ static const struct field parameters[] = {
      .doc = "height of a cue's pulse"},
     {.name = "noise",
      .type = FIELD_NUMBER,
-     .offset = offsetof(struct task_config, delayed_xor.noise),
+     .offset = OWN(struct delayed_xor, noise),
      .low = 0,
      .high = 1000,
      .fallback = "0.01",

@@ -10,33 +10,47 @@
 
 #include "core/tasks/tasks.h"
 
+struct evidence {
+    int cues;               /* number of cues */
+    int cue_duration;       /* ms from one cue to the next */
+    int cue_active;         /* ms of it during which the cue's group fires */
+    int delay;              /* ms */
+    int recall;             /* ms */
+    double cue_probability; /* that a cue falls on the trial's favoured side */
+    double active_rate;     /* Hz */
+    double background_rate; /* Hz */
+};
+OWN_STRUCT(struct evidence);
+
 enum { GROUP = 10, GROUPS = 4, INPUTS = GROUP * GROUPS };
 
 static int recall_start(const struct task_config *config) {
-    return config->evidence.cues * config->evidence.cue_duration + config->evidence.delay;
+    const struct evidence *evidence = own(config);
+    return evidence->cues * evidence->cue_duration + evidence->delay;
 }
 
 static bool evidence_shape(const struct task_config *config, struct task_shape *shape, char error[256]) {
     (void)error;
+    const struct evidence *evidence = own(config);
     int start = recall_start(config);
-    *shape = (struct task_shape){.steps = start + config->evidence.recall,
+    *shape = (struct task_shape){.steps = start + evidence->recall,
                                  .inputs = INPUTS,
                                  .outputs = 2,
                                  .loss = LOSS_CROSS_ENTROPY,
                                  .has_accuracy = true,
                                  .mask_from = start,
                                  .mask_uniform = true,
-                                 .trial_work = (double)WORK_UNIFORM * (1 + config->evidence.cues),
+                                 .trial_work = (double)WORK_UNIFORM * (1 + evidence->cues),
                                  .input_work = WORK_UNIFORM,
                                  .target_work = 1};
     return true;
 }
 
 static bool evidence_check(const struct task_config *config, const char **parameter, char error[256]) {
-    if (config->evidence.cue_active > config->evidence.cue_duration) {
+    const struct evidence *evidence = own(config);
+    if (evidence->cue_active > evidence->cue_duration) {
         *parameter = "cue_active";
-        snprintf(error, 256, "must be at most cue_duration (%d); got %d", config->evidence.cue_duration,
-                 config->evidence.cue_active);
+        snprintf(error, 256, "must be at most cue_duration (%d); got %d", evidence->cue_duration, evidence->cue_active);
         return false;
     }
     return true;
@@ -47,15 +61,17 @@ static bool evidence_check(const struct task_config *config, const char **parame
  * number of cues.
  */
 static bool cue_side(const struct task *task, struct trial_id id, bool favoured, int cue) {
+    const struct evidence *evidence = own(task->config);
     struct random_stream stream = task_stream(task, RANDOM_TRAINING_LABEL, RANDOM_EVALUATION_LABEL, id);
-    bool on_favoured = random_uniform(&stream, 2 + (uint64_t)cue) < task->config->evidence.cue_probability;
+    bool on_favoured = random_uniform(&stream, 2 + (uint64_t)cue) < evidence->cue_probability;
     return on_favoured == favoured;
 }
 
 /* bits: the favoured side. The class is the side with more cues; of an even number that ties, the favoured side. */
 static void evidence_trial(const struct task *task, struct trial_id id, struct trial *trial) {
     struct random_stream stream = task_stream(task, RANDOM_TRAINING_LABEL, RANDOM_EVALUATION_LABEL, id);
-    int cues = task->config->evidence.cues, right = 0;
+    const struct evidence *evidence = own(task->config);
+    int cues = evidence->cues, right = 0;
     bool favoured = random_bits(&stream, 0) & 1;
     for (int i = 0; i < cues; i++) {
         right += cue_side(task, id, favoured, i);
@@ -65,15 +81,15 @@ static void evidence_trial(const struct task *task, struct trial_id id, struct t
 
 /* Spikes a second in each group at step t. */
 static void group_rates(const struct task *task, const struct trial *trial, int t, double rate[GROUPS]) {
-    const struct task_config *config = task->config;
+    const struct evidence *evidence = own(task->config);
     rate[0] = rate[1] = rate[3] = 0;
-    rate[2] = config->evidence.background_rate;
-    int cue = t / config->evidence.cue_duration;
-    if (cue < config->evidence.cues && t % config->evidence.cue_duration < config->evidence.cue_active) {
-        rate[cue_side(task, trial->id, trial->bits & 1, cue)] = config->evidence.active_rate;
+    rate[2] = evidence->background_rate;
+    int cue = t / evidence->cue_duration;
+    if (cue < evidence->cues && t % evidence->cue_duration < evidence->cue_active) {
+        rate[cue_side(task, trial->id, trial->bits & 1, cue)] = evidence->active_rate;
     }
-    if (t >= recall_start(config)) {
-        rate[3] = config->evidence.active_rate;
+    if (t >= recall_start(task->config)) {
+        rate[3] = evidence->active_rate;
     }
 }
 
@@ -101,7 +117,7 @@ static float evidence_target(const struct task *task, const struct trial *trial,
 static const struct field parameters[] = {
     {.name = "cues",
      .type = FIELD_INT,
-     .offset = offsetof(struct task_config, evidence.cues),
+     .offset = OWN(struct evidence, cues),
      .low = 1,
      .high = 1000,
      .fallback = "7",
@@ -109,7 +125,7 @@ static const struct field parameters[] = {
      .doc = "cues in a trial; an odd number leaves no tie"},
     {.name = "cue_duration",
      .type = FIELD_INT,
-     .offset = offsetof(struct task_config, evidence.cue_duration),
+     .offset = OWN(struct evidence, cue_duration),
      .unit = "ms",
      .low = 1,
      .high = 100000,
@@ -118,7 +134,7 @@ static const struct field parameters[] = {
      .doc = "from one cue's begin to the next"},
     {.name = "cue_active",
      .type = FIELD_INT,
-     .offset = offsetof(struct task_config, evidence.cue_active),
+     .offset = OWN(struct evidence, cue_active),
      .unit = "ms",
      .low = 1,
      .high = 100000,
@@ -127,7 +143,7 @@ static const struct field parameters[] = {
      .doc = "how long a cue's inputs fire; at most cue_duration"},
     {.name = "delay",
      .type = FIELD_INT,
-     .offset = offsetof(struct task_config, evidence.delay),
+     .offset = OWN(struct evidence, delay),
      .unit = "ms",
      .low = 0,
      .high = 1000000,
@@ -136,7 +152,7 @@ static const struct field parameters[] = {
      .doc = "time between the last cue and the recall"},
     {.name = "recall",
      .type = FIELD_INT,
-     .offset = offsetof(struct task_config, evidence.recall),
+     .offset = OWN(struct evidence, recall),
      .unit = "ms",
      .low = 1,
      .high = 100000,
@@ -145,7 +161,7 @@ static const struct field parameters[] = {
      .doc = "duration of the recall, over which the loss counts"},
     {.name = "cue_probability",
      .type = FIELD_NUMBER,
-     .offset = offsetof(struct task_config, evidence.cue_probability),
+     .offset = OWN(struct evidence, cue_probability),
      .low = 0,
      .high = 1,
      .fallback = "0.7",
@@ -153,7 +169,7 @@ static const struct field parameters[] = {
      .doc = "probability that a cue falls on the trial's favoured side"},
     {.name = "active_rate",
      .type = FIELD_NUMBER,
-     .offset = offsetof(struct task_config, evidence.active_rate),
+     .offset = OWN(struct evidence, active_rate),
      .unit = "Hz",
      .low = 0,
      .high = 1000,
@@ -162,7 +178,7 @@ static const struct field parameters[] = {
      .doc = "rate of an active input"},
     {.name = "background_rate",
      .type = FIELD_NUMBER,
-     .offset = offsetof(struct task_config, evidence.background_rate),
+     .offset = OWN(struct evidence, background_rate),
      .unit = "Hz",
      .low = 0,
      .high = 1000,

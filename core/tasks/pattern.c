@@ -11,6 +11,13 @@
 #include "core/base/elementary.h"
 #include "core/tasks/tasks.h"
 
+struct pattern {
+    int inputs;
+    int outputs;
+    int duration; /* ms */
+};
+OWN_STRUCT(struct pattern);
+
 enum { SINES = 4, TARGET_WORK = 40 * SINES };
 
 static const double period[SINES] = {1000, 500, 333, 200};
@@ -24,20 +31,22 @@ struct target {
 
 static bool pattern_shape(const struct task_config *config, struct task_shape *shape, char error[256]) {
     (void)error;
-    *shape = (struct task_shape){.steps = config->pattern.duration,
-                                 .inputs = config->pattern.inputs,
-                                 .outputs = config->pattern.outputs,
+    const struct pattern *pattern = own(config);
+    *shape = (struct task_shape){.steps = pattern->duration,
+                                 .inputs = pattern->inputs,
+                                 .outputs = pattern->outputs,
                                  .loss = LOSS_MSE,
                                  .mask_from = 0,
                                  .mask_uniform = true,
                                  .trial_work = 1,
                                  .input_work = WORK_UNIFORM,
-                                 .target_work = (double)TARGET_WORK * config->pattern.outputs};
+                                 .target_work = (double)TARGET_WORK * pattern->outputs};
     return true;
 }
 
 static size_t pattern_state_size(const struct task_config *config) {
-    return (size_t)config->pattern.outputs * sizeof(struct target);
+    const struct pattern *pattern = own(config);
+    return (size_t)pattern->outputs * sizeof(struct target);
 }
 
 static double target_value(const struct target *target, int t) {
@@ -68,8 +77,9 @@ static void pattern_init(struct task *task, struct work *work) {
 }
 
 static double pattern_init_work(const struct task_config *config) {
-    int steps = config->pattern.duration < COMMON_PERIOD ? config->pattern.duration : COMMON_PERIOD;
-    return (double)TARGET_WORK * config->pattern.outputs * steps;
+    const struct pattern *pattern = own(config);
+    int steps = pattern->duration < COMMON_PERIOD ? pattern->duration : COMMON_PERIOD;
+    return (double)TARGET_WORK * pattern->outputs * steps;
 }
 
 static void pattern_trial(const struct task *task, struct trial_id id, struct trial *trial) {
@@ -109,7 +119,7 @@ static float pattern_target(const struct task *task, const struct trial *trial, 
 static const struct field parameters[] = {
     {.name = "inputs",
      .type = FIELD_INT,
-     .offset = offsetof(struct task_config, pattern.inputs),
+     .offset = OWN(struct pattern, inputs),
      .low = 1,
      .high = 4096,
      .fallback = "20",
@@ -117,7 +127,7 @@ static const struct field parameters[] = {
      .doc = "frozen noise inputs"},
     {.name = "outputs",
      .type = FIELD_INT,
-     .offset = offsetof(struct task_config, pattern.outputs),
+     .offset = OWN(struct pattern, outputs),
      .low = 1,
      .high = 1024,
      .fallback = "1",
@@ -125,7 +135,7 @@ static const struct field parameters[] = {
      .doc = "target patterns"},
     {.name = "duration",
      .type = FIELD_INT,
-     .offset = offsetof(struct task_config, pattern.duration),
+     .offset = OWN(struct pattern, duration),
      .unit = "ms",
      .low = 1,
      .high = 10000000,

@@ -19,7 +19,7 @@ static bool set_is_complete(const struct trial_set *set, const struct task_confi
     if (set->trials == 0) {
         return true;
     }
-    if (config->type != TASK_DATASET) {
+    if (task_table[config->type]->needs == NEEDS_MNIST) {
         return set->pixels && set->labels;
     }
     const struct data_array *targets = config->data->loss == LOSS_CROSS_ENTROPY ? &set->classes : &set->values;
@@ -28,6 +28,37 @@ static bool set_is_complete(const struct trial_set *set, const struct task_confi
 
 const struct task_ops *task_ops_of(const struct task_config *config) {
     return task_table[config->type];
+}
+
+/* The task's own parameter of this name. */
+static const struct field *parameter_find(const struct task_config *config, const char *name) {
+    const struct fields *parameters = &task_ops_of(config)->parameters;
+    for (size_t i = 0; i < parameters->count; i++) {
+        if (strcmp(parameters->items[i].name, name) == 0) {
+            return &parameters->items[i];
+        }
+    }
+    abort(); /* the caller's mistake: names are written in code */
+}
+
+double task_number(const struct task_config *config, const char *name) {
+    const struct field *field = parameter_find(config, name);
+    const char *at = (const char *)config + field->offset;
+    return field->type == FIELD_NUMBER ? *(const double *)at : *(const int *)at;
+}
+
+struct task_config task_config_make(enum task_type type, const struct task_value *values, size_t count) {
+    struct task_config config = {.type = type};
+    for (size_t i = 0; i < count; i++) {
+        const struct field *field = parameter_find(&config, values[i].name);
+        char *at = (char *)&config + field->offset;
+        if (field->type == FIELD_NUMBER) {
+            *(double *)at = values[i].value;
+        } else {
+            *(int *)at = (int)values[i].value;
+        }
+    }
+    return config;
 }
 
 enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, struct work *work,

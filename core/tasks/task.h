@@ -92,7 +92,7 @@ struct task_default {
 
 struct task_ops {
     const char *name, *doc;
-    struct fields parameters; /* offsets within struct task_config */
+    struct fields parameters; /* offsets within struct task_config; OWN in tasks.h */
     const struct task_default *defaults;
     size_t default_count;
     enum task_needs needs;
@@ -131,6 +131,21 @@ extern const struct task_ops *const task_table[];
 extern const int task_count;
 
 const struct task_ops *task_ops_of(const struct task_config *config);
+
+/*
+ * The task's own parameters by name, for who has no document: those that are integers or numbers. The process ends
+ * where the task has none of that name.
+ */
+struct task_value {
+    const char *name;
+    double value;
+};
+double task_number(const struct task_config *config, const char *name);
+/* All others are 0. */
+struct task_config task_config_make(enum task_type type, const struct task_value *values, size_t count);
+#define TASK_CONFIG(type, ...)                                                                                         \
+    task_config_make(type, (const struct task_value[]){__VA_ARGS__},                                                   \
+                     sizeof((const struct task_value[]){__VA_ARGS__}) / sizeof(struct task_value))
 
 /*
  * Makes a task; task_release frees it (NULL-safe, half-built too). `work` (may be NULL) counts

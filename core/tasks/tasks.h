@@ -7,8 +7,15 @@
 #include "core/base/random.h"
 #include "core/tasks/task.h"
 
-/* A table of parameters, with its length. */
-#define FIELDS(table) {table, sizeof table / sizeof *table}
+/*
+ * What a task has of its own: OWN_STRUCT(struct x) once after the struct, OWN(struct x, member) as the offset of a
+ * parameter, and own(config) to read it.
+ */
+#define OWN_STRUCT(type) _Static_assert(sizeof(type) <= OWN_BYTES, "too large for the storage of a task's own")
+#define OWN(type, member) (offsetof(struct task_config, own) + offsetof(type, member))
+static inline const void *own(const struct task_config *config) {
+    return config->own.bytes;
+}
 
 /*
  * Where other defaults than the published delayed XOR's were measured to learn: l1, l2, Deep R and ModProp's first hop

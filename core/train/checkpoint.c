@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/size.h"
+#include "core/tasks/task.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "checkpoints are little-endian and written as they lie in memory");
@@ -52,38 +53,19 @@ static uint32_t checksum(const unsigned char *bytes, size_t size) {
  * defaults of version 0.1. Those stand here, so that no default that changes later reaches it.
  */
 
-static const struct task_config task_1 = {.delayed_xor = {700, 100, 2.0, 0.01},
-                                          .pattern = {20, 1, 1000},
-                                          .row_mnist = {1},
-                                          .pixel_mnist = {1},
-                                          .evidence = {7, 150, 100, 800, 150, 0.7, 40, 10}};
+static const struct {
+    enum task_type task;
+    const char *name;
+    double by_default;
+} tasks_1[] = {
+    {TASK_DELAYED_XOR, "delay", 700},   {TASK_DELAYED_XOR, "cue", 100},        {TASK_DELAYED_XOR, "amplitude", 2},
+    {TASK_DELAYED_XOR, "noise", 0.01},  {TASK_PATTERN, "inputs", 20},          {TASK_PATTERN, "outputs", 1},
+    {TASK_PATTERN, "duration", 1000},   {TASK_ROW_MNIST, "steps_per_row", 1},  {TASK_PIXEL_MNIST, "steps_per_pixel", 1},
+    {TASK_EVIDENCE, "cues", 7},         {TASK_EVIDENCE, "cue_duration", 150},  {TASK_EVIDENCE, "cue_active", 100},
+    {TASK_EVIDENCE, "delay", 800},      {TASK_EVIDENCE, "recall", 150},        {TASK_EVIDENCE, "cue_probability", 0.7},
+    {TASK_EVIDENCE, "active_rate", 40}, {TASK_EVIDENCE, "background_rate", 10}};
 static const struct rule_config rule_1 = {.mu = 0.25};
 static const struct optimizer_config optimizer_1 = {.momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
-
-static struct task_config task_as_1(const struct task_config *config) {
-    struct task_config task = task_1;
-    task.type = config->type;
-    switch (config->type) {
-    case TASK_DELAYED_XOR:
-        task.delayed_xor = config->delayed_xor;
-        break;
-    case TASK_PATTERN:
-        task.pattern = config->pattern;
-        break;
-    case TASK_ROW_MNIST:
-        task.row_mnist = config->row_mnist;
-        break;
-    case TASK_PIXEL_MNIST:
-        task.pixel_mnist = config->pixel_mnist;
-        break;
-    case TASK_EVIDENCE:
-        task.evidence = config->evidence;
-        break;
-    default:
-        task.dataset = config->dataset;
-    }
-    return task;
-}
 
 static struct rule_config rule_as_1(const struct rule_config *config, enum task_type task) {
     struct rule_config rule = rule_1;
@@ -128,28 +110,11 @@ static void hash_number(uint64_t *hash, double number) {
 }
 
 static void hash_task(uint64_t *hash, const struct task_config *task) {
-    const double numbers[] = {task->type,
-                              task->delayed_xor.delay,
-                              task->delayed_xor.cue,
-                              task->delayed_xor.amplitude,
-                              task->delayed_xor.noise,
-                              task->pattern.inputs,
-                              task->pattern.outputs,
-                              task->pattern.duration,
-                              task->row_mnist.steps_per_row,
-                              task->pixel_mnist.steps_per_pixel,
-                              task->evidence.cues,
-                              task->evidence.cue_duration,
-                              task->evidence.cue_active,
-                              task->evidence.delay,
-                              task->evidence.recall,
-                              task->evidence.cue_probability,
-                              task->evidence.active_rate,
-                              task->evidence.background_rate};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        hash_number(hash, numbers[i]);
+    hash_number(hash, task->type);
+    for (size_t i = 0; i < sizeof tasks_1 / sizeof *tasks_1; i++) {
+        hash_number(hash, tasks_1[i].task == task->type ? task_number(task, tasks_1[i].name) : tasks_1[i].by_default);
     }
-    hash_bytes(hash, task->dataset.name, strlen(task->dataset.name));
+    hash_bytes(hash, task->dataset, strlen(task->dataset));
 }
 
 static void hash_network(uint64_t *hash, const struct network_config *network) {
@@ -207,10 +172,9 @@ static void hash_learning(uint64_t *hash, const struct rule_config *rule, const 
 uint64_t config_identity_1(const struct train_config *config) {
     uint64_t hash = 0xcbf29ce484222325u;
     hash_number(&hash, (double)config->seed);
-    const struct task_config task = task_as_1(&config->task);
     const struct rule_config rule = rule_as_1(&config->rule, config->task.type);
     const struct optimizer_config optimizer = optimizer_as_1(&config->optimizer);
-    hash_task(&hash, &task);
+    hash_task(&hash, &config->task);
     hash_network(&hash, &config->network);
     hash_learning(&hash, &rule, &optimizer, config->training.batch_size);
     return hash;

@@ -330,7 +330,7 @@ enum datasets_result datasets_hold(struct datasets *datasets, const struct task_
     pthread_mutex_lock(&datasets->mutex);
     if (needs == NEEDS_MNIST) {
         result = mnist_hold(datasets, wanted, data, error);
-    } else if (!user_set_hold(datasets, task->dataset.name, wanted, data, error)) {
+    } else if (!user_set_hold(datasets, task->dataset, wanted, data, error)) {
         result = DATASETS_MISSING;
     }
     pthread_mutex_unlock(&datasets->mutex);

@@ -72,13 +72,13 @@ static void check_dataset(struct admission *admission) {
     struct task_config *task = &admission->spec.config.task;
     const struct path path = {.name = "task"};
     struct dataset_info info;
-    switch (catalog_hold(admission->house->catalog, task->dataset.name, task->data_sha256, &info)) {
+    switch (catalog_hold(admission->house->catalog, task->dataset, task->data_sha256, &info)) {
     case CATALOG_NO_NAME:
         problems_add(problems, &path, "name", "there is no dataset \"%s\" (PUT /v1/datasets/%s makes one)",
-                     task->dataset.name, task->dataset.name);
+                     task->dataset, task->dataset);
         return;
     case CATALOG_NO_VERSION:
-        problems_add(problems, &path, "sha256", "the dataset \"%s\" has no version %s (any more)", task->dataset.name,
+        problems_add(problems, &path, "sha256", "the dataset \"%s\" has no version %s (any more)", task->dataset,
                      task->data_sha256);
         return;
     case CATALOG_HELD:

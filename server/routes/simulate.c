@@ -87,19 +87,18 @@ static void run_on_dataset(struct simulation *simulation, struct train_config *c
     struct computation *computation = &simulation->computation;
     struct catalog *catalog = computation->server->catalog;
     const struct path path = {.name = "dataset"};
-    struct task_config task = {.type = TASK_DATASET, .dataset = {.draw = 2}};
+    struct task_config task = TASK_CONFIG(TASK_DATASET, {"draw", 2});
     struct dataset_info info;
-    memcpy(task.dataset.name, simulation->ask.dataset, sizeof task.dataset.name);
+    memcpy(task.dataset, simulation->ask.dataset, sizeof task.dataset);
     memcpy(task.data_sha256, simulation->ask.dataset_sha256, sizeof task.data_sha256);
-    switch (catalog_hold(catalog, task.dataset.name, task.data_sha256, &info)) {
+    switch (catalog_hold(catalog, task.dataset, task.data_sha256, &info)) {
     case CATALOG_NO_NAME:
         problems_add(&computation->problems, &path, "name",
-                     "there is no dataset \"%s\" (PUT /v1/datasets/%s makes one)", task.dataset.name,
-                     task.dataset.name);
+                     "there is no dataset \"%s\" (PUT /v1/datasets/%s makes one)", task.dataset, task.dataset);
         break;
     case CATALOG_NO_VERSION:
         problems_add(&computation->problems, &path, "sha256", "the dataset \"%s\" has no version %s (any more)",
-                     task.dataset.name, task.data_sha256);
+                     task.dataset, task.data_sha256);
         break;
     case CATALOG_HELD:
         config->task = task;

@@ -209,30 +209,28 @@ static void timing_print(const char *name, const struct timing *timing, double f
 static void bench_make(struct bench *bench, int units, int steps, int trials, bool every) {
     char error[256];
     int cue = steps / 9 > 0 ? steps / 9 : 1;
-    bench->config = (struct train_config){
-        .seed = 1,
-        .task = {.type = TASK_DELAYED_XOR,
-                 .delayed_xor = {.delay = steps - 2 * cue, .cue = cue, .amplitude = 2, .noise = 0.01}},
-        .network = {.units = units,
-                    .tau = 100,
-                    .dale = true,
-                    .excitatory_fraction = 0.8,
-                    .types_per_sign = 1,
-                    .connectivity = 1,
-                    .rewiring = REWIRING_DEEP_R},
-        .rule = {.mu = 0.25},
-        .optimizer = {.learning_rate = 5e-4,
-                      .decay_factor = 0.8,
-                      .decay_every = 300,
-                      .beta1 = 0.9,
-                      .beta2 = 0.999,
-                      .epsilon = 1e-8,
-                      .l2 = 5e-4,
-                      .l1 = 0.01},
-        .training = {.batch_size = trials}};
+    bench->config = (struct train_config){.seed = 1,
+                                          .task = TASK_CONFIG(TASK_DELAYED_XOR, {"delay", steps - 2 * cue},
+                                                              {"cue", cue}, {"amplitude", 2}, {"noise", 0.01}),
+                                          .network = {.units = units,
+                                                      .tau = 100,
+                                                      .dale = true,
+                                                      .excitatory_fraction = 0.8,
+                                                      .types_per_sign = 1,
+                                                      .connectivity = 1,
+                                                      .rewiring = REWIRING_DEEP_R},
+                                          .rule = {.mu = 0.25},
+                                          .optimizer = {.learning_rate = 5e-4,
+                                                        .decay_factor = 0.8,
+                                                        .decay_every = 300,
+                                                        .beta1 = 0.9,
+                                                        .beta2 = 0.999,
+                                                        .epsilon = 1e-8,
+                                                        .l2 = 5e-4,
+                                                        .l1 = 0.01},
+                                          .training = {.batch_size = trials}};
     if (every) {
-        bench->config.task = (struct task_config){.type = TASK_PATTERN,
-                                                  .pattern = {.inputs = 20, .outputs = 1, .duration = steps}};
+        bench->config.task = TASK_CONFIG(TASK_PATTERN, {"inputs", 20}, {"outputs", 1}, {"duration", steps});
     }
     bench->trials = calloc((size_t)trials, sizeof *bench->trials);
     if (!bench->trials || task_init(&bench->task, &bench->config.task, 1, NULL, error) != TRAIN_FINISHED) {

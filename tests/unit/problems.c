@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/rules/rules.h"
+
 static void problem_allocate(struct owned_problem *owned) {
     struct gradients_problem *p = &owned->problem;
     size_t n = (size_t)p->units, i = (size_t)p->inputs, o = (size_t)p->outputs,
@@ -180,15 +182,10 @@ static bool is(const json_t *rule, const char *name, const char *value) {
 }
 
 struct rule_config rule_from_json(const json_t *json) {
-    static const char *const names[] = {[RULE_BPTT] = "bptt",
-                                        [RULE_EPROP] = "eprop",
-                                        [RULE_MDGL] = "mdgl",
-                                        [RULE_MODPROP] = "modprop",
-                                        [RULE_RTRL] = "rtrl"};
     struct rule_config rule = {.mu = json_number_value(json_object_get(json, "mu")),
                                .taps = (int)json_integer_value(json_object_get(json, "taps"))};
     for (int i = 0; i < RULE_TYPES; i++) {
-        if (is(json, "type", names[i])) {
+        if (is(json, "type", rule_table[i]->name)) {
             rule.type = (enum rule_type)i;
         }
     }

@@ -289,10 +289,10 @@ START_TEST(stored_documents_keep_their_meaning) {
     struct problems problems = {0};
     json_t *document = json_loads(text, 0, NULL);
     ck_assert(job_spec_parse(&spec, text));
-    ck_assert_int_eq(spec.config.task.dataset.draw, 1);
+    ck_assert_int_eq((int)task_number(&spec.config.task, "draw"), 1);
     job_spec_release(&spec);
     job_spec_decode(&spec, document, &problems);
-    ck_assert_int_eq(spec.config.task.dataset.draw, 2);
+    ck_assert_int_eq((int)task_number(&spec.config.task, "draw"), 2);
     job_spec_release(&spec);
     json_decref(document);
 

@@ -76,7 +76,7 @@ static const struct {
 static json_t *base(int task, int rule, int optimizer) {
     json_t *document = json_pack("{s:{s:s}, s:{s:i, s:s}, s:{s:s, s:s}, s:{s:s}, s:{}}", "task", "type",
                                  task_variants()[task].name, "network", "units", 6, "rewiring", "none", "rule", "type",
-                                 rule_variants[rule].name, "feedback", "adaptive", "optimizer", "type",
+                                 rule_variants()[rule].name, "feedback", "adaptive", "optimizer", "type",
                                  optimizer_variants[optimizer].name, "training");
     if (rule == RULE_MODPROP || rule == RULE_MDGL) {
         json_object_set_new(json_object_get(document, "rule"), "weights", json_string("type"));
@@ -163,7 +163,7 @@ START_TEST(each_parameter_that_reaches_a_result_changes_the_identity) {
     }
     for (int i = 0; i < RULE_TYPES; i++) {
         json_t *document = base(TASK_DELAYED_XOR, i, i % 2);
-        check_fields(document, "rule", &rule_fields, 1u << i);
+        check_fields(document, "rule", rule_fields(), 1u << i);
         check_fields(document, "optimizer", &optimizer_fields, 1u << (i % 2));
         json_decref(document);
     }

@@ -62,8 +62,7 @@ static void blocks_agree(const struct task *task, const struct trial *trial) {
 }
 
 START_TEST(delayed_xor_is_its_definition) {
-    struct task_config config = {.type = TASK_DELAYED_XOR,
-                                 .delayed_xor = {.delay = 700, .cue = 100, .amplitude = 2, .noise = 0}};
+    struct task_config config = TASK_CONFIG(TASK_DELAYED_XOR, {"delay", 700}, {"cue", 100}, {"amplitude", 2});
     struct task task = task_make(&config, 3);
     int seen[4] = {0};
     ck_assert_int_eq(task.shape.steps, 900);
@@ -92,8 +91,8 @@ START_TEST(delayed_xor_is_its_definition) {
 END_TEST
 
 START_TEST(trials_differ_and_repeat) {
-    struct task_config config = {.type = TASK_DELAYED_XOR,
-                                 .delayed_xor = {.delay = 60, .cue = 20, .amplitude = 2, .noise = 0.01}};
+    struct task_config config = TASK_CONFIG(TASK_DELAYED_XOR, {"delay", 60}, {"cue", 20}, {"amplitude", 2},
+                                            {"noise", 0.01});
     struct task task = task_make(&config, 3);
     struct trial base = trial_make(&task, TRIAL_TRAINING, 5, 1),
                  others[] = {trial_make(&task, TRIAL_TRAINING, 5, 2), trial_make(&task, TRIAL_TRAINING, 6, 1),
@@ -113,7 +112,7 @@ START_TEST(trials_differ_and_repeat) {
 END_TEST
 
 START_TEST(pattern_is_frozen_and_scaled) {
-    struct task_config config = {.type = TASK_PATTERN, .pattern = {.inputs = 20, .outputs = 3, .duration = 1000}};
+    struct task_config config = TASK_CONFIG(TASK_PATTERN, {"inputs", 20}, {"outputs", 3}, {"duration", 1000});
     struct task task = task_make(&config, 9);
     struct trial one = trial_make(&task, TRIAL_TRAINING, 0, 0), other = trial_make(&task, TRIAL_EVALUATION, 17, 4);
     float *x = inputs_make(&task, &one, 1000, 20), *y = inputs_make(&task, &other, 1000, 20);
@@ -145,20 +144,20 @@ END_TEST
  * right as the spikes show them.
  */
 static int evidence_count(const struct task *task, const float *x, double spikes[4], int *stray) {
-    const struct task_config *config = task->config;
-    int right = 0;
-    for (int cue = 0; cue < config->evidence.cues; cue++) {
+    int cues = (int)task_number(task->config, "cues"), duration = (int)task_number(task->config, "cue_duration"),
+        active = (int)task_number(task->config, "cue_active"), right = 0;
+    for (int cue = 0; cue < cues; cue++) {
         double sides[2] = {0};
-        for (int t = cue * config->evidence.cue_duration; t < (cue + 1) * config->evidence.cue_duration; t++) {
+        for (int t = cue * duration; t < (cue + 1) * duration; t++) {
             for (int i = 0; i < 20; i++) {
                 sides[i / 10] += (double)x[40 * t + i];
-                *stray += x[40 * t + i] != 0 && t % config->evidence.cue_duration >= config->evidence.cue_active;
+                *stray += x[40 * t + i] != 0 && t % duration >= active;
             }
         }
         *stray += sides[0] > 0 && sides[1] > 0; /* a cue has one side */
         right += sides[1] > 0;
     }
-    int cued = config->evidence.cues * config->evidence.cue_duration;
+    int cued = cues * duration;
     for (int t = 0; t < task->shape.steps; t++) {
         for (int i = 0; i < 40; i++) {
             float spike = x[40 * t + i];
@@ -171,15 +170,9 @@ static int evidence_count(const struct task *task, const float *x, double spikes
 }
 
 static void evidence_check(int cues, int trials) {
-    struct task_config config = {.type = TASK_EVIDENCE,
-                                 .evidence = {.cues = cues,
-                                              .cue_duration = 150,
-                                              .cue_active = 100,
-                                              .delay = 800,
-                                              .recall = 150,
-                                              .cue_probability = 0.7,
-                                              .active_rate = 40,
-                                              .background_rate = 10}};
+    struct task_config config = TASK_CONFIG(TASK_EVIDENCE, {"cues", cues}, {"cue_duration", 150}, {"cue_active", 100},
+                                            {"delay", 800}, {"recall", 150}, {"cue_probability", 0.7},
+                                            {"active_rate", 40}, {"background_rate", 10});
     struct task task = task_make(&config, 4);
     double spikes[4] = {0}, each = trials * 10.0;
     int of_class[2] = {0}, stray = 0, steps = cues * 150 + 800 + 150;

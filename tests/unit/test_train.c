@@ -13,12 +13,13 @@
 #include "core/model/network.h"
 #include "core/model/optimizer.h"
 #include "core/base/random.h"
+#include "core/tasks/task.h"
 #include "core/train/train.h"
 
 static struct train_config config_small(void) {
     return (struct train_config){
         .seed = 3,
-        .task = {.type = TASK_DELAYED_XOR, .delayed_xor = {.delay = 30, .cue = 12, .amplitude = 2, .noise = 0.01}},
+        .task = TASK_CONFIG(TASK_DELAYED_XOR, {"delay", 30}, {"cue", 12}, {"amplitude", 2}, {"noise", 0.01}),
         .network = {.units = 24,
                     .tau = 20,
                     .dale = true,
@@ -375,9 +376,8 @@ START_TEST(checkpoints_of_version_1_are_read) {
     ck_assert_int_eq(record_run(&rest, &config, 1, -1, TRAIN_GO, old, size), TRAIN_FINISHED);
     last_same(&whole, &rest);
     record_release(&rest);
-    config.identity[0]++;        /* no part of version 1 */
-    config.task.evidence.cues++; /* nor is a default of another task */
-    config.optimizer.momentum = 0.1;
+    config.identity[0]++;            /* no part of version 1 */
+    config.optimizer.momentum = 0.1; /* nor is what Adam does not have */
     ck_assert_int_eq(trained_open(&config, old, size, &then, &error), TRAIN_FINISHED);
     trained_release(&then);
     config.seed++;
@@ -520,17 +520,10 @@ START_TEST(a_stop_within_an_evaluation_tells_no_half_of_it) {
 END_TEST
 
 START_TEST(every_task_trains) {
-    static const struct task_config tasks[] = {
-        {.type = TASK_PATTERN, .pattern = {.inputs = 20, .outputs = 3, .duration = 50}},
-        {.type = TASK_EVIDENCE,
-         .evidence = {.cues = 3,
-                      .cue_duration = 15,
-                      .cue_active = 10,
-                      .delay = 20,
-                      .recall = 10,
-                      .cue_probability = 0.7,
-                      .active_rate = 40,
-                      .background_rate = 10}}};
+    const struct task_config tasks[] = {
+        TASK_CONFIG(TASK_PATTERN, {"inputs", 20}, {"outputs", 3}, {"duration", 50}),
+        TASK_CONFIG(TASK_EVIDENCE, {"cues", 3}, {"cue_duration", 15}, {"cue_active", 10}, {"delay", 20}, {"recall", 10},
+                    {"cue_probability", 0.7}, {"active_rate", 40}, {"background_rate", 10})};
     for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
         for (int rule = 0; rule < RULE_TYPES; rule++) {
             struct train_config config = config_small();

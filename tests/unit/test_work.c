@@ -74,25 +74,21 @@ static const struct {
     [P_OPTIMIZER] = {2, {0, 1}, {0, 1}},
 };
 
-static void task_fill(struct task_config *task, const double *value) {
-    int steps = (int)value[P_STEPS];
-    task->type = (enum task_type)value[P_TASK];
+static struct task_config task_make(const double *value) {
+    double steps = value[P_STEPS];
     bool great = steps > 100000;
-    task->delayed_xor.cue = great ? 100000 : 4;
-    task->delayed_xor.delay = great ? 1000000 : steps;
-    task->delayed_xor.amplitude = 2;
-    task->delayed_xor.noise = 0.01;
-    task->pattern.inputs = (int)value[P_INPUTS];
-    task->pattern.outputs = (int)value[P_OUTPUTS];
-    task->pattern.duration = steps;
-    task->evidence.cues = great ? 1000 : 3;
-    task->evidence.cue_duration = great ? 100000 : 5;
-    task->evidence.cue_active = 4;
-    task->evidence.delay = great ? 1000000 : steps;
-    task->evidence.recall = great ? 100000 : 10;
-    task->evidence.cue_probability = 0.7;
-    task->evidence.active_rate = 40;
-    task->evidence.background_rate = 10;
+    switch ((enum task_type)value[P_TASK]) {
+    case TASK_PATTERN:
+        return TASK_CONFIG(TASK_PATTERN, {"inputs", value[P_INPUTS]}, {"outputs", value[P_OUTPUTS]},
+                           {"duration", steps});
+    case TASK_EVIDENCE:
+        return TASK_CONFIG(TASK_EVIDENCE, {"cues", great ? 1000 : 3}, {"cue_duration", great ? 100000 : 5},
+                           {"cue_active", 4}, {"delay", great ? 1000000 : steps}, {"recall", great ? 100000 : 10},
+                           {"cue_probability", 0.7}, {"active_rate", 40}, {"background_rate", 10});
+    default:
+        return TASK_CONFIG(TASK_DELAYED_XOR, {"cue", great ? 100000 : 4}, {"delay", great ? 1000000 : steps},
+                           {"amplitude", 2}, {"noise", 0.01});
+    }
 }
 
 static struct train_config config_make(const double *value) {
@@ -125,7 +121,7 @@ static struct train_config config_make(const double *value) {
                                                .evaluate_every = 2,
                                                .memory = (int64_t)value[P_MEMORY],
                                                .diagnostics = (unsigned)value[P_DIAGNOSTICS]}};
-    task_fill(&config.task, value);
+    config.task = task_make(value);
     return config;
 }
 

@@ -1,0 +1,37 @@
+/*
+ * The rows of the seams: what is added as one file and one row (core/ADDING.md). A row gives a number, RULE_BPTT and so
+ * on, and names the file that holds all else: core/rules/bptt.c ends in `rule_bptt`. The build takes the list of files
+ * from here (core/meson.build), the tables of core/rules, core/tasks and core/kernels are made of these rows, and
+ * nothing else lists rules, tasks or neuron models. One row a line.
+ *
+ * Checkpoints hold the numbers: rows are appended, never moved.
+ */
+#ifndef MODPROP_CORE_SEAMS_H
+#define MODPROP_CORE_SEAMS_H
+
+#define RULES(ROW)                                                                                                     \
+    ROW(BPTT, bptt)                                                                                                    \
+    ROW(EPROP, eprop)                                                                                                  \
+    ROW(MDGL, mdgl)                                                                                                    \
+    ROW(MODPROP, modprop)                                                                                              \
+    ROW(RTRL, rtrl)                                                                                                    \
+    /* the next rule stands above this line */
+
+#define TASKS(ROW)                                                                                                     \
+    ROW(DELAYED_XOR, delayed_xor)                                                                                      \
+    ROW(PATTERN, pattern)                                                                                              \
+    ROW(ROW_MNIST, row_mnist)                                                                                          \
+    ROW(PIXEL_MNIST, pixel_mnist)                                                                                      \
+    ROW(EVIDENCE, evidence)                                                                                            \
+    ROW(DATASET, dataset)                                                                                              \
+    /* the next task stands above this line */
+
+#define RULE_NUMBER(number, name) RULE_##number,
+enum rule_type { RULES(RULE_NUMBER) RULE_TYPES };
+#undef RULE_NUMBER
+
+#define TASK_NUMBER(number, name) TASK_##number,
+enum task_type { TASKS(TASK_NUMBER) TASK_TYPES };
+#undef TASK_NUMBER
+
+#endif
