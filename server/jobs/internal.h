@@ -154,7 +154,5 @@ void entry_ask(struct entry *entry, struct waiter *waiter);
 void waiters_answer(struct entry *entry, enum jobs_result result, const char *detail);
 /* Calls jobs->idle where no attempt works and nothing is under way. */
 void life_report_idle(struct jobs *jobs);
-/* Nothing can be written (a full disk, mostly): nothing is lost that was committed. */
-void jobs_stall(struct jobs *jobs, const struct store_unit *unit);
 
 #endif

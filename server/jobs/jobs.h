@@ -82,6 +82,8 @@ struct jobs_submission {
     const char *key, *body; /* stored as its idempotency key and the body's sha256; key NULL: none */
     const char *request;    /* id of the request */
     const char *owner;      /* the token's name, or the client's address: its jobs take turns with those of others */
+    const struct store_trial *trial; /* of an experiment, stored in the same unit; its job is set; NULL: none */
+    const char *experiment;          /* that one's id */
 };
 
 /* The most that the rows of such a job may take in the store, rounded up. Any thread. */
@@ -94,6 +96,11 @@ void jobs_submit(struct jobs *jobs, const struct jobs_submission *submission, ch
 enum jobs_action { JOBS_CANCEL, JOBS_PAUSE, JOBS_RESUME, JOBS_DELETE };
 
 void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_done *done, void *user);
+
+/* Nothing could be written (a unit of somebody else's has failed): jobs stop until it is possible again. */
+void jobs_stall(struct jobs *jobs, const struct store_unit *unit);
+/* A new id: a job's, or that of an experiment. */
+void jobs_id_make(struct jobs *jobs, char id[STORE_ID_BYTES]);
 
 /* What is known of an active job beyond its row. */
 struct jobs_live {

@@ -40,7 +40,7 @@ struct submission {
  * UUIDv7 (RFC 9562): milliseconds, then a counter within the millisecond so that ids of one daemon ascend, then random
  * bits.
  */
-static void id_make(struct jobs *jobs, char id[STORE_ID_BYTES]) {
+void jobs_id_make(struct jobs *jobs, char id[STORE_ID_BYTES]) {
     unsigned char random[8] = {0};
     int64_t now = clock_unix_milliseconds();
     if (now > jobs->last_time) {
@@ -80,6 +80,20 @@ static void submission_done(struct store_unit *unit) {
     free(submission);
 }
 
+/* The job's place in its experiment, in the job's own unit: neither is ever there without the other. */
+static bool trial_fill(struct store_unit *unit, const struct jobs_submission *asked, struct store_job *job) {
+    struct store_item *item = store_unit_add(unit, STORE_TRIAL_ADD);
+    if (item == NULL) {
+        return false;
+    }
+    item->trial = *asked->trial;
+    item->trial.made = true;
+    memcpy(item->trial.job, job->id, sizeof item->trial.job);
+    memcpy(job->point, asked->trial->point, sizeof job->point);
+    snprintf(job->experiment, sizeof job->experiment, "%s", asked->experiment);
+    return true;
+}
+
 static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct jobs_submission *asked,
                             const char *id) {
     const struct job_spec *spec = asked->spec;
@@ -106,12 +120,15 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
                               .accuracy = NAN,
                               .initial_loss = NAN,
                               .request = text_copy(asked->request)};
+    memcpy(job->id, id, sizeof job->id);
     snprintf(job->digest, sizeof job->digest, "%s", asked->digest);
     snprintf(job->dataset_sha256, sizeof job->dataset_sha256, "%s", asked->data);
     snprintf(job->owner, sizeof job->owner, "%s", asked->owner);
     const char *experiment = json_string_value(json_object_get(spec->metadata, "experiment"));
     snprintf(job->experiment, sizeof job->experiment, "%s", experiment == NULL ? "" : experiment);
-    memcpy(job->id, id, sizeof job->id);
+    if (asked->trial != NULL && !trial_fill(unit, asked, job)) {
+        return false;
+    }
     struct event_head head = {.job = id, .id = 1, .seq = ++jobs->seq, .time = now};
     said->event = (struct store_event){.seq = head.seq,
                                        .id = 1,
@@ -131,7 +148,7 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
 
 void jobs_submit(struct jobs *jobs, const struct jobs_submission *asked, char id[STORE_ID_BYTES], jobs_done *done,
                  void *user) {
-    id_make(jobs, id);
+    jobs_id_make(jobs, id);
     if (jobs->queued >= jobs->options.max_queued) {
         free(asked->document);
         done(user, JOBS_CROWDED, id, "the queue is full (--max-queued)");

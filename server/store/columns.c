@@ -61,6 +61,7 @@ static const struct column jobs[] = {
     {"killed_at", INTEGER_NONE, COLUMN_LONG, SET, AT(store_job, killed_at), .since = 7},
     {"owner", TEXT_EMPTY, COLUMN_CHARS, ADD, AT(store_job, owner), ROOM(store_job, owner), .since = 7},
     {"experiment", TEXT_EMPTY, COLUMN_CHARS, ADD, AT(store_job, experiment), ROOM(store_job, experiment), .since = 7},
+    {"point", TEXT_EMPTY, COLUMN_CHARS, ADD, AT(store_job, point), ROOM(store_job, point), .since = 9},
     {"document", TEXT, COLUMN_TEXT, ADD, AT(store_job, brief)},
 };
 
@@ -94,13 +95,40 @@ static const struct column keys[] = {
     {"created", INTEGER, COLUMN_LONG, ADD, AT(store_key, created)},
 };
 
-const struct record record_jobs = {"jobs", jobs, COUNT(jobs), "", "", 0},
-                    record_events = {"events", events, COUNT(events), "", "", 0},
-                    record_checkpoints =
-                        {"checkpoints", checkpoints, COUNT(checkpoints), ", PRIMARY KEY (job, iteration)", "", 0},
-                    record_keys = {"keys", keys, COUNT(keys), "", " WITHOUT ROWID", 0};
+static const struct column experiments[] = {
+    {"number", "INTEGER PRIMARY KEY AUTOINCREMENT", COLUMN_LONG, GET, AT(store_experiment, number)},
+    {"id", "TEXT NOT NULL UNIQUE", COLUMN_CHARS, ADD | COLUMN_KEY, AT(store_experiment, id),
+     ROOM(store_experiment, id)},
+    {"owner", TEXT, COLUMN_CHARS, ADD, AT(store_experiment, owner), ROOM(store_experiment, owner)},
+    {"state", INTEGER, COLUMN_INT, ADD | SET, AT(store_experiment, state)},
+    {"created", INTEGER, COLUMN_LONG, ADD, AT(store_experiment, created)},
+    {"finished", INTEGER, COLUMN_LONG, ADD | SET, AT(store_experiment, finished)},
+    {"points", INTEGER, COLUMN_LONG, ADD | SET, AT(store_experiment, points)},
+    {"trials", INTEGER, COLUMN_LONG, ADD | SET, AT(store_experiment, trials)},
+    {"name", TEXT, COLUMN_TEXT, ADD | SET, AT(store_experiment, name)},
+    {"notes", TEXT, COLUMN_TEXT, ADD | SET, AT(store_experiment, notes)},
+    {"tags", TEXT, COLUMN_TEXT, ADD | SET, AT(store_experiment, tags)},
+    {"document", TEXT, COLUMN_TEXT, ADD | SET, AT(store_experiment, document)},
+};
 
-static const struct record *const records[] = {&record_jobs, &record_events, &record_checkpoints, &record_keys};
+static const struct column trials[] = {
+    {"experiment", INTEGER, COLUMN_LONG, ADD, AT(store_trial, experiment)},
+    {"point", TEXT, COLUMN_CHARS, ADD, AT(store_trial, point), ROOM(store_trial, point)},
+    {"seed", INTEGER, COLUMN_LONG, ADD, AT(store_trial, seed)},
+    {"job", TEXT, COLUMN_CHARS, ADD, AT(store_trial, job), ROOM(store_trial, job)},
+    {"made", INTEGER, COLUMN_FLAG, ADD, AT(store_trial, made)},
+};
+
+const struct record
+    record_jobs = {"jobs", jobs, COUNT(jobs), "", "", 0},
+    record_events = {"events", events, COUNT(events), "", "", 0},
+    record_checkpoints = {"checkpoints", checkpoints, COUNT(checkpoints), ", PRIMARY KEY (job, iteration)", "", 0},
+    record_keys = {"keys", keys, COUNT(keys), "", " WITHOUT ROWID", 0},
+    record_experiments = {"experiments", experiments, COUNT(experiments), "", "", 9},
+    record_trials = {"trials", trials, COUNT(trials), ", PRIMARY KEY (experiment, point, seed)", " WITHOUT ROWID", 9};
+
+static const struct record *const records[] = {&record_jobs, &record_events,      &record_checkpoints,
+                                               &record_keys, &record_experiments, &record_trials};
 
 /* ---- statements ---- */
 

@@ -51,7 +51,8 @@ struct record {
     int since;               /* as of a column */
 };
 
-extern const struct record record_jobs, record_events, record_checkpoints, record_keys;
+extern const struct record record_jobs, record_events, record_checkpoints, record_keys, record_experiments,
+    record_trials;
 
 /* CREATE TABLE of the record; malloc'ed, NULL without memory. */
 char *record_create_text(const struct record *record);

@@ -21,6 +21,14 @@ bool job_status_find(const char *name, enum job_status *status) {
     return false;
 }
 
+void store_experiment_release(struct store_experiment *experiment) {
+    free(experiment->name);
+    free(experiment->notes);
+    free(experiment->tags);
+    free(experiment->document);
+    *experiment = (struct store_experiment){0};
+}
+
 void store_job_release(struct store_job *job) {
     free(job->document);
     free(job->brief);

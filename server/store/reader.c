@@ -46,6 +46,16 @@ enum query {
     DATA_HOLDERS,
     DATA_JOBS,
     DATA_UNKNOWN,
+    EXPERIMENT_READ,
+    EXPERIMENTS_LIST,
+    EXPERIMENTS_ACTIVE,
+    TRIALS_ALL,
+    TRIALS_OF_POINT,
+    TRIAL_EXISTS,
+    JOB_HELD,
+    TRIALS_COUNT,
+    EXPERIMENT_JOBS,
+    JOB_SAME,
     QUERIES
 };
 
@@ -80,10 +90,12 @@ static const char *const query_text[QUERIES] = {
     [CHECKPOINT_READ] = "SELECT {checkpoints}, length(bytes), bytes FROM checkpoints WHERE job=?1 AND iteration=?2",
     [KEY_READ] = "SELECT {keys} FROM keys WHERE key=?1",
     [ORPHANS] =
-        "WITH known(id) AS (SELECT id FROM jobs UNION ALL SELECT job FROM purges)"
+        "WITH known(id) AS (SELECT id FROM jobs UNION ALL SELECT job FROM purges UNION ALL SELECT id FROM experiments)"
         " SELECT (SELECT count(*) FROM events WHERE type<>'deleted' AND job NOT IN known) +"
         " (SELECT count(*) FROM checkpoints WHERE job NOT IN known) + (SELECT count(*) FROM keys WHERE job NOT IN "
         "known)"
+        " + (SELECT count(*) FROM trials WHERE job NOT IN (SELECT id FROM jobs) OR experiment NOT IN (SELECT number "
+        "FROM experiments))"
         " + (SELECT count(*) FROM documents WHERE number NOT IN (SELECT number FROM jobs UNION ALL SELECT number FROM "
         "purges))",
     [TOTALS_CHECK] =
@@ -91,12 +103,26 @@ static const char *const query_text[QUERIES] = {
     [BYTES_USED] = "SELECT value FROM totals WHERE name='bytes'",
     [BYTES_FILE] = "SELECT p.page_count * s.page_size FROM pragma_page_count AS p, pragma_page_size AS s",
     [BYTES_FREE] = "SELECT f.freelist_count * s.page_size FROM pragma_freelist_count AS f, pragma_page_size AS s",
-    [JOBS_OLDEST] = "SELECT id, finished, bytes FROM jobs WHERE status>=5 ORDER BY finished, number LIMIT ?1",
+    [JOBS_OLDEST] = "SELECT id, finished, bytes FROM jobs WHERE status>=5 AND NOT EXISTS (SELECT 1 FROM trials WHERE "
+                    "job=jobs.id) ORDER BY finished, number LIMIT ?1",
     [DATA_HOLDERS] = "SELECT dataset_sha256, count(*) FROM jobs WHERE task='dataset' AND dataset_sha256<>'' GROUP BY "
                      "dataset_sha256",
     [DATA_JOBS] = "SELECT id, number FROM jobs WHERE task='dataset' AND dataset_sha256=?1 AND number<?2 ORDER BY "
                   "number DESC LIMIT ?3",
     [DATA_UNKNOWN] = "SELECT id, number FROM jobs WHERE task='dataset' AND dataset_sha256='' ORDER BY number",
+    [EXPERIMENT_READ] = "SELECT {experiments} FROM experiments WHERE id=?1 AND state<>4",
+    [EXPERIMENTS_LIST] =
+        "SELECT {experiments} FROM experiments WHERE number<?1 AND state<>4 ORDER BY number DESC LIMIT ?2",
+    [EXPERIMENTS_ACTIVE] =
+        "SELECT {experiments} FROM experiments WHERE number<?1 AND state<5 ORDER BY number DESC LIMIT ?2",
+    [TRIALS_ALL] = "SELECT {trials} FROM trials WHERE experiment=?1 ORDER BY point, seed",
+    [TRIALS_OF_POINT] = "SELECT {trials} FROM trials WHERE experiment=?1 AND point=?2 ORDER BY seed",
+    [TRIAL_EXISTS] = "SELECT count(*) FROM trials WHERE experiment=?1 AND point=?2 AND seed=?3",
+    [JOB_HELD] = "SELECT EXISTS (SELECT 1 FROM trials WHERE job=?1)",
+    [TRIALS_COUNT] = "SELECT status, count(*) FROM trials JOIN jobs ON jobs.id=trials.job WHERE trials.experiment=?1 "
+                     "GROUP BY status",
+    [EXPERIMENT_JOBS] = "SELECT id, status FROM jobs WHERE experiment=?1 AND point<>'' AND (1<<status)&?2 LIMIT ?3",
+    [JOB_SAME] = "SELECT id FROM jobs WHERE digest=?1 AND status=5 AND dataset_sha256=?2 AND build=?3 LIMIT 1",
 };
 
 struct store_reader {
@@ -502,6 +528,139 @@ int store_key_read(struct store_reader *reader, const char *key, struct store_ke
     return result;
 }
 
+/* ---- experiments ---- */
+
+/* False without memory, or where the row is damaged. */
+static bool experiment_fill(sqlite3_stmt *s, struct store_experiment *experiment) {
+    *experiment = (struct store_experiment){0};
+    bool whole = record_read(s, &record_experiments, experiment, false);
+    return whole && (int)experiment->state >= 0 && experiment->state < EXPERIMENT_STATES && experiment->name != NULL &&
+           experiment->notes != NULL && experiment->tags != NULL && experiment->document != NULL;
+}
+
+int store_experiment_read(struct store_reader *reader, const char *id, struct store_experiment *experiment) {
+    sqlite3_stmt *s = query_begin(reader, EXPERIMENT_READ);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC);
+    int step = sqlite3_step(s), found = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
+    if (found == 1 && !experiment_fill(s, experiment)) {
+        store_experiment_release(experiment);
+        found = -1;
+    }
+    query_end(s);
+    return found;
+}
+
+int store_experiments_list(struct store_reader *reader, int64_t before, int limit, bool active,
+                           bool (*each)(void *user, const struct store_experiment *experiment), void *user) {
+    sqlite3_stmt *s = query_begin(reader, active ? EXPERIMENTS_ACTIVE : EXPERIMENTS_LIST);
+    int count = 0, step = s == NULL ? SQLITE_ERROR : SQLITE_ROW;
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_int64(s, 1, before);
+    sqlite3_bind_int(s, 2, limit);
+    while (step == SQLITE_ROW && (step = sqlite3_step(s)) == SQLITE_ROW) {
+        struct store_experiment experiment;
+        bool filled = experiment_fill(s, &experiment), go_on = filled && each(user, &experiment);
+        store_experiment_release(&experiment);
+        count++;
+        step = go_on ? SQLITE_ROW : filled ? SQLITE_DONE : SQLITE_NOMEM;
+    }
+    query_end(s);
+    return step == SQLITE_DONE ? count : -1;
+}
+
+int store_trials_read(struct store_reader *reader, int64_t experiment, const char *point,
+                      bool (*each)(void *user, const struct store_trial *trial), void *user) {
+    sqlite3_stmt *s = query_begin(reader, point == NULL ? TRIALS_ALL : TRIALS_OF_POINT);
+    int count = 0, step = SQLITE_ROW;
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_int64(s, 1, experiment);
+    if (point != NULL) {
+        sqlite3_bind_text(s, 2, point, -1, SQLITE_STATIC);
+    }
+    while (step == SQLITE_ROW && (step = sqlite3_step(s)) == SQLITE_ROW) {
+        struct store_trial trial = {0};
+        record_read(s, &record_trials, &trial, false);
+        count++;
+        step = each(user, &trial) ? SQLITE_ROW : SQLITE_DONE;
+    }
+    query_end(s);
+    return step == SQLITE_DONE ? count : -1;
+}
+
+int store_trial_exists(struct store_reader *reader, int64_t experiment, const char *point, int64_t seed) {
+    sqlite3_stmt *s = query_begin(reader, TRIAL_EXISTS);
+    if (s != NULL) {
+        sqlite3_bind_int64(s, 1, experiment);
+        sqlite3_bind_text(s, 2, point, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(s, 3, seed);
+    }
+    return (int)number_query(s);
+}
+
+int store_job_is_held(struct store_reader *reader, const char *job) {
+    sqlite3_stmt *s = query_begin(reader, JOB_HELD);
+    if (s != NULL) {
+        sqlite3_bind_text(s, 1, job, -1, SQLITE_STATIC);
+    }
+    return (int)number_query(s);
+}
+
+int store_trials_count(struct store_reader *reader, int64_t experiment,
+                       bool (*each)(void *user, enum job_status status, int64_t count), void *user) {
+    sqlite3_stmt *s = query_begin(reader, TRIALS_COUNT);
+    int count = 0, step = SQLITE_ROW;
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_int64(s, 1, experiment);
+    while (step == SQLITE_ROW && (step = sqlite3_step(s)) == SQLITE_ROW) {
+        int status = sqlite3_column_int(s, 0);
+        bool known = status >= 0 && status < JOB_STATUSES;
+        count++;
+        step = !known                                                            ? SQLITE_CORRUPT
+               : each(user, (enum job_status)status, sqlite3_column_int64(s, 1)) ? SQLITE_ROW
+                                                                                 : SQLITE_DONE;
+    }
+    query_end(s);
+    return step == SQLITE_DONE ? count : -1;
+}
+
+int store_experiment_jobs(struct store_reader *reader, const char *experiment, unsigned statuses, int limit,
+                          bool (*each)(void *user, const char *id, int64_t status), void *user) {
+    sqlite3_stmt *s = query_begin(reader, EXPERIMENT_JOBS);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_text(s, 1, experiment, -1, SQLITE_STATIC);
+    sqlite3_bind_int(s, 2, (int)statuses);
+    sqlite3_bind_int(s, 3, limit);
+    return pairs_each(s, each, user);
+}
+
+int store_job_same(struct store_reader *reader, const char *digest, const char *dataset_sha256, const char *build,
+                   char id[STORE_ID_BYTES]) {
+    sqlite3_stmt *s = query_begin(reader, JOB_SAME);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_text(s, 1, digest, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 2, dataset_sha256, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 3, build, -1, SQLITE_STATIC);
+    int step = sqlite3_step(s), found = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
+    if (found == 1) {
+        column_fixed(s, 0, id, STORE_ID_BYTES);
+    }
+    query_end(s);
+    return found;
+}
+
 /* ---- the whole ---- */
 
 bool store_reader_hold(struct store_reader *reader) {
@@ -539,7 +698,7 @@ bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_B
     if (orphans < 0 || summed < 0) {
         snprintf(error, STORE_ERROR_BYTES, "the database cannot be read: %.300s", sqlite3_errmsg(reader->database));
     } else if (orphans > 0) {
-        snprintf(error, STORE_ERROR_BYTES, "%lld events, checkpoints, keys and documents belong to no job",
+        snprintf(error, STORE_ERROR_BYTES, "%lld events, checkpoints, keys, documents and trials belong to no job",
                  (long long)orphans);
     } else if (summed == 0) {
         snprintf(error, STORE_ERROR_BYTES, "the database is damaged: the jobs' bytes do not add up to their total");

@@ -71,8 +71,9 @@ static const char schema_4[] =
 
 #define WRITTEN_OUT 4 /* the versions up to this one stand above as they were released */
 
-/* Records of those versions, whose columns may have grown since. */
-static const struct record *const first_records[] = {&record_jobs, &record_events, &record_checkpoints, &record_keys};
+/* All records; those without a `since` are of those versions, and their columns may have grown since. */
+static const struct record *const all_records[] = {&record_jobs, &record_events,      &record_checkpoints,
+                                                   &record_keys, &record_experiments, &record_trials};
 
 /* Tables of the store's own, and all indexes. `since`: the version that brought them; WRITTEN_OUT for those before. */
 static const struct {
@@ -87,6 +88,10 @@ static const struct {
     {6, "CREATE INDEX jobs_data ON jobs (dataset_sha256, number) WHERE task='dataset';"}, /* who rests on which data */
     {8, "CREATE INDEX jobs_status ON jobs (status, number);"},                            /* lists of one status */
     {5, "CREATE INDEX events_deleted ON events (seq) WHERE type='deleted';"},
+    {9, "CREATE INDEX trials_job ON trials (job);"},                             /* who holds a job */
+    {9, "CREATE INDEX jobs_made ON jobs (experiment, status) WHERE point<>'';"}, /* by an experiment */
+    {9, "CREATE INDEX jobs_digest ON jobs (digest) WHERE status=5;"},            /* what may be reused */
+    {9, "CREATE INDEX experiments_active ON experiments (number) WHERE state<5;"},
     /* documents that are too large for lists: by the number of the job, whose row has the brief one */
     {5, "CREATE TABLE documents (number INTEGER PRIMARY KEY, text TEXT NOT NULL);"},
     /* sums that are kept with every commit */
@@ -221,7 +226,8 @@ static const struct {
 } steps[SCHEMA_VERSION] = {{schema_1, NULL}, {schema_2, events_digest},
                            {schema_3, NULL}, {schema_4, NULL},
                            {"", fill_5},     {"", NULL},
-                           {"", NULL},       {"", NULL}};
+                           {"", NULL},       {"", NULL},
+                           {"", NULL}};
 
 /* Runs and frees a text that was made; false for NULL too. */
 static bool made_run(sqlite3 *database, char *text) {
@@ -242,8 +248,8 @@ static bool others_create(sqlite3 *database, int from, int to) {
 
 static bool newest_create(sqlite3 *database) {
     bool done = true;
-    for (size_t i = 0; done && i < COUNT(first_records); i++) {
-        done = made_run(database, record_create_text(first_records[i]));
+    for (size_t i = 0; done && i < COUNT(all_records); i++) {
+        done = made_run(database, record_create_text(all_records[i]));
     }
     return done && others_create(database, 0, SCHEMA_VERSION);
 }
@@ -251,8 +257,10 @@ static bool newest_create(sqlite3 *database) {
 /* From the version before. */
 static bool version_step(sqlite3 *database, int version) {
     bool done = sqlite3_exec(database, steps[version - 1].statements, NULL, NULL, NULL) == SQLITE_OK;
-    for (size_t i = 0; done && version > WRITTEN_OUT && i < COUNT(first_records); i++) {
-        done = made_run(database, record_alter_text(first_records[i], version));
+    for (size_t i = 0; done && version > WRITTEN_OUT && i < COUNT(all_records); i++) {
+        const struct record *record = all_records[i];
+        done = made_run(database,
+                        record->since == version ? record_create_text(record) : record_alter_text(record, version));
     }
     return done && (version <= WRITTEN_OUT || others_create(database, version - 1, version)) &&
            (steps[version - 1].fill == NULL || steps[version - 1].fill(database));

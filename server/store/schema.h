@@ -8,7 +8,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
-#define SCHEMA_VERSION 8
+#define SCHEMA_VERSION 9
 
 /*
  * A database may be damaged or made by somebody else: its schema runs no functions, nothing can turn off its checks,

@@ -29,6 +29,7 @@
 #define STORE_ID_BYTES 37
 #define STORE_HASH_BYTES 65
 #define STORE_NAME_BYTES 72
+#define STORE_POINT_BYTES 40
 
 /* What a row takes beside its texts and bytes, indexes included: measured, rounded up. */
 #define STORE_JOB_OVERHEAD 1024
@@ -83,7 +84,8 @@ struct store_job {
     int kills; /* times that the daemon was killed with this job running, since it came beyond killed_at */
     int64_t killed_at;
     char owner[STORE_NAME_BYTES];          /* name of the token that submitted it; without one the client's address */
-    char experiment[STORE_NAME_BYTES];     /* metadata.experiment; "": none */
+    char experiment[STORE_NAME_BYTES];     /* whose turns it shares: its experiment's id, else metadata.experiment */
+    char point[STORE_POINT_BYTES];         /* of the experiment that made it; "" : a client submitted it */
     char *build, *isa;                     /* of the last attempt; isa names all sets that trained it, parted by "," */
     char event_digest[STORE_HASH_BYTES];   /* of its events, see event_digest_add; kept by the store itself */
     int64_t memory;                        /* bytes that it takes while it runs, estimated; 0: unknown */
@@ -102,10 +104,14 @@ enum store_kind {
     /* job: status, started, finished, attempt, iteration, loss, accuracy, trials_per_second, error, weights_sha256,
        crashes, kills, build, isa, trained, dataset_sha256, initial_loss, progressed */
     STORE_JOB_SET,
-    STORE_JOB_DELETE,     /* job.id: the job; its document, events and checkpoints go in portions, soon after */
-    STORE_EVENT_ADD,      /* event */
-    STORE_CHECKPOINT_ADD, /* checkpoint; keeps the newest `keep` */
-    STORE_KEY_ADD         /* idempotency key */
+    STORE_JOB_DELETE,        /* job.id: the job; its document, events and checkpoints go in portions, soon after */
+    STORE_EVENT_ADD,         /* event */
+    STORE_CHECKPOINT_ADD,    /* checkpoint; keeps the newest `keep` */
+    STORE_KEY_ADD,           /* idempotency key */
+    STORE_EXPERIMENT_ADD,    /* experiment: whole */
+    STORE_EXPERIMENT_SET,    /* experiment: state, finished, trials, name, notes, tags, document */
+    STORE_EXPERIMENT_DELETE, /* experiment.id: with its trials and key; its jobs have gone before */
+    STORE_TRIAL_ADD          /* trial; its job must exist by then */
 };
 
 struct store_event {
@@ -136,6 +142,39 @@ struct store_key {
     int64_t created;
 };
 
+enum experiment_state {
+    EXPERIMENT_RUNNING,
+    EXPERIMENT_PAUSED,
+    EXPERIMENT_RESUMING, /* running, once its paused jobs have been resumed */
+    EXPERIMENT_CANCELLING,
+    EXPERIMENT_DELETING, /* its jobs go, then it; nobody sees it any more */
+    EXPERIMENT_COMPLETE,
+    EXPERIMENT_COMPLETE_WITH_FAILURES,
+    EXPERIMENT_CANCELLED,
+    EXPERIMENT_STATES
+};
+
+/* An experiment as the store has it. Texts are owned (store_experiment_release). */
+struct store_experiment {
+    int64_t number; /* order of submission */
+    char id[STORE_ID_BYTES];
+    char owner[STORE_NAME_BYTES];
+    enum experiment_state state;
+    int64_t created, finished;
+    int64_t points, trials;
+    char *name, *notes, *tags; /* tags: a JSON array */
+    char *document;            /* the specification, as JSON text */
+};
+
+/* One point with one seed. */
+struct store_trial {
+    int64_t experiment; /* its number */
+    char point[STORE_POINT_BYTES];
+    int64_t seed;
+    char job[STORE_ID_BYTES];
+    bool made; /* the job was made for it; else it was there before */
+};
+
 struct store_item {
     struct store_item *next;
     enum store_kind kind;
@@ -144,8 +183,12 @@ struct store_item {
         struct store_event event;
         struct store_checkpoint checkpoint;
         struct store_key key;
+        struct store_experiment experiment;
+        struct store_trial trial;
     };
 };
+
+void store_experiment_release(struct store_experiment *experiment);
 
 enum store_result {
     STORE_WRITTEN,
@@ -288,6 +331,34 @@ int store_checkpoint_read(struct store_reader *reader, const char *job, int64_t 
 
 /* 1: the key is known, with the body's hash and the job. */
 int store_key_read(struct store_reader *reader, const char *key, struct store_key *found);
+
+/* 1 found, 0 not, -1 failure. `experiment` is released by store_experiment_release. */
+int store_experiment_read(struct store_reader *reader, const char *id, struct store_experiment *experiment);
+/*
+ * Calls each for experiments, newest first: from below `before` (number; INT64_MAX: from the newest), at most `limit`;
+ * `active`: those alone that are not final yet. How many, or -1.
+ */
+int store_experiments_list(struct store_reader *reader, int64_t before, int limit, bool active,
+                           bool (*each)(void *user, const struct store_experiment *experiment), void *user);
+/* Calls each for the trials of an experiment, by point and seed; point NULL: of all. How many, or -1. */
+int store_trials_read(struct store_reader *reader, int64_t experiment, const char *point,
+                      bool (*each)(void *user, const struct store_trial *trial), void *user);
+/* Whether there is this trial. 1, 0, -1. */
+int store_trial_exists(struct store_reader *reader, int64_t experiment, const char *point, int64_t seed);
+/* Whether an experiment holds this job. 1, 0, -1. */
+int store_job_is_held(struct store_reader *reader, const char *job);
+/* Calls each with a status and the number of the experiment's trials whose jobs have it. How many statuses, or -1. */
+int store_trials_count(struct store_reader *reader, int64_t experiment,
+                       bool (*each)(void *user, enum job_status status, int64_t count), void *user);
+/*
+ * Calls each for at most `limit` jobs that the experiment made (by its id) and that have a status of the bit mask. How
+ * many, or -1.
+ */
+int store_experiment_jobs(struct store_reader *reader, const char *experiment, unsigned statuses, int limit,
+                          bool (*each)(void *user, const char *id, int64_t status), void *user);
+/* The newest job that succeeded with this configuration, data and build; `id` receives it. 1, 0, -1. */
+int store_job_same(struct store_reader *reader, const char *digest, const char *dataset_sha256, const char *build,
+                   char id[STORE_ID_BYTES]);
 
 /* All that is read until store_reader_release shows one state of the database. False on failure. */
 bool store_reader_hold(struct store_reader *reader);

@@ -60,6 +60,12 @@ enum statement {
     PURGE_DOCUMENT,
     PURGE_DONE,
     DELETED_TRIM,
+    EXPERIMENT_ADD,
+    EXPERIMENT_SET,
+    EXPERIMENT_DELETE,
+    EXPERIMENT_DELETE_TRIALS,
+    TRIAL_ADD,
+    TRIALS_DELETE,
     STATEMENTS
 };
 
@@ -75,6 +81,12 @@ static const char *const statement_text[STATEMENTS] = {
     [JOB_PURGE] = "INSERT INTO purges (job, number) SELECT id, number FROM jobs WHERE id=?1",
     [JOB_DELETE] = "DELETE FROM jobs WHERE id=?1",
     [JOB_DELETE_KEYS] = "DELETE FROM keys WHERE job=?1",
+    [EXPERIMENT_ADD] = "{experiments:insert}",
+    [EXPERIMENT_SET] = "{experiments:update}",
+    [EXPERIMENT_DELETE] = "DELETE FROM experiments WHERE id=?1",
+    [EXPERIMENT_DELETE_TRIALS] = "DELETE FROM trials WHERE experiment=(SELECT number FROM experiments WHERE id=?1)",
+    [TRIAL_ADD] = "{trials:insert}",
+    [TRIALS_DELETE] = "DELETE FROM trials WHERE job=?1",
     [EVENT_ADD] = "{events:insert}",
     [CHECKPOINT_ADD] = "{checkpoints:replace}",
     [CHECKPOINT_TRIM] =
@@ -155,6 +167,13 @@ static void item_release(struct store_item *item) {
         break;
     case STORE_KEY_ADD:
         free(item->key.key);
+        break;
+    case STORE_EXPERIMENT_ADD:
+    case STORE_EXPERIMENT_SET:
+    case STORE_EXPERIMENT_DELETE:
+        store_experiment_release(&item->experiment);
+        break;
+    case STORE_TRIAL_ADD:
         break;
     }
 }
@@ -287,7 +306,7 @@ static int job_counted(struct store *store, const char *id, char digest[STORE_HA
 
 /* The row goes at once, and with it all that can be seen of the job; what is large follows in portions (purge). */
 static int job_delete(struct store *store, const char *id) {
-    static const enum statement all[] = {JOB_PURGE, JOB_DELETE_KEYS, JOB_DELETE};
+    static const enum statement all[] = {JOB_PURGE, JOB_DELETE_KEYS, TRIALS_DELETE, JOB_DELETE};
     char digest[STORE_HASH_BYTES];
     int64_t bytes = 0;
     int result = job_counted(store, id, digest, &bytes);
@@ -365,6 +384,33 @@ static int checkpoint_add(struct store *store, const struct store_checkpoint *ch
     return statement_run(s);
 }
 
+/* The number that the row was given comes back in it. */
+static int experiment_add(struct store *store, struct store_experiment *experiment) {
+    int result = record_write(store, EXPERIMENT_ADD, &record_experiments, COLUMN_ADD, experiment);
+    experiment->number = sqlite3_last_insert_rowid(store->database);
+    return result;
+}
+
+static int experiment_delete(struct store *store, const char *id) {
+    static const enum statement all[] = {JOB_DELETE_KEYS, EXPERIMENT_DELETE_TRIALS, EXPERIMENT_DELETE};
+    int result = SQLITE_DONE;
+    for (size_t i = 0; result == SQLITE_DONE && i < sizeof all / sizeof *all; i++) {
+        bind_text(store->statements[all[i]], 1, id);
+        result = statement_run(store->statements[all[i]]);
+    }
+    return result;
+}
+
+/* A job that was found for the trial may have gone meanwhile: that fails the unit alone. */
+static int trial_add(struct store *store, const struct store_trial *trial) {
+    char digest[STORE_HASH_BYTES];
+    int64_t bytes;
+    int result = job_counted(store, trial->job, digest, &bytes);
+    return result == SQLITE_DONE  ? SQLITE_CONSTRAINT
+           : result != SQLITE_ROW ? result
+                                  : record_write(store, TRIAL_ADD, &record_trials, COLUMN_ADD, trial);
+}
+
 static int item_write(struct store *store, struct store_item *item) {
     switch (item->kind) {
     case STORE_JOB_ADD:
@@ -379,6 +425,14 @@ static int item_write(struct store *store, struct store_item *item) {
         return checkpoint_add(store, &item->checkpoint);
     case STORE_KEY_ADD:
         return record_write(store, KEY_ADD, &record_keys, COLUMN_ADD, &item->key);
+    case STORE_EXPERIMENT_ADD:
+        return experiment_add(store, &item->experiment);
+    case STORE_EXPERIMENT_SET:
+        return record_write(store, EXPERIMENT_SET, &record_experiments, COLUMN_SET, &item->experiment);
+    case STORE_EXPERIMENT_DELETE:
+        return experiment_delete(store, item->experiment.id);
+    case STORE_TRIAL_ADD:
+        return trial_add(store, &item->trial);
     }
     return SQLITE_MISUSE;
 }
@@ -702,6 +756,12 @@ static const char *unit_job(const struct store_unit *unit) {
         return item->checkpoint.job;
     case STORE_KEY_ADD:
         return item->key.job;
+    case STORE_EXPERIMENT_ADD:
+    case STORE_EXPERIMENT_SET:
+    case STORE_EXPERIMENT_DELETE:
+        return item->experiment.id;
+    case STORE_TRIAL_ADD:
+        return item->trial.job;
     }
     return "";
 }
@@ -734,7 +794,9 @@ static struct store_unit *units_part(struct store_unit *units, struct store_unit
 static void units_refuse_full(struct store *store, struct store_unit *units) {
     bool alone = true;
     for (struct store_unit *unit = units; unit != NULL; unit = unit->next) {
-        unit->refused = unit->first != NULL && unit->first->kind == STORE_JOB_ADD;
+        unit->refused = unit->first != NULL &&
+                        (unit->first->kind == STORE_JOB_ADD || unit->first->kind == STORE_EXPERIMENT_ADD ||
+                         unit->first->kind == STORE_TRIAL_ADD);
         alone = alone && unit->refused;
     }
     snprintf(store->reason, sizeof store->reason, DISK_FULL);
