@@ -20,6 +20,7 @@
 #include "server/datasets/adopt.h"
 #include "server/datasets/catalog.h"
 #include "server/executor/pool.h"
+#include "server/experiments/experiments.h"
 #include "server/app/healthcheck.h"
 #include "server/base/host.h"
 #include "server/app/maintenance.h"
@@ -51,6 +52,7 @@ static void on_tick(void *user, uint64_t now) {
     routes_tick(server, now);
     catalog_tick(server->catalog, &server->loop.uv);
     jobs_tick(server->jobs, now);
+    experiments_tick(server->experiments);
     if (server->state == SERVER_READY) {
         retention_tick(&server->retention, server->jobs, server->reader, now);
     }
@@ -78,6 +80,7 @@ static void drain(struct server *server) {
     server->stop_due = clock_milliseconds() + (uint64_t)server->config.shutdown_timeout * 1000;
     notify_send("STOPPING=1");
     http_quiesce(server->http);
+    experiments_drain(server->experiments);
     jobs_drain(server->jobs, on_idle, server);
 }
 
@@ -115,6 +118,9 @@ static void on_event(void *user, const struct stream_event *event) {
     struct server *server = user;
     streams_publish(server->streams, event);
     routes_event(server, event);
+    if (event->terminal) {
+        experiments_job_ended(server->experiments);
+    }
 }
 
 /* ---- starting ---- */
@@ -211,6 +217,20 @@ static bool start_store(struct server *server, char *error) {
     return true;
 }
 
+static bool start_experiments(struct server *server, char *error) {
+    const struct experiments_options options = {.loop = &server->loop,
+                                                .store = server->store,
+                                                .reader = server->reader,
+                                                .lane_readers = server->lane_readers,
+                                                .lanes = server->lanes,
+                                                .jobs = server->jobs,
+                                                .house = &server->house,
+                                                .max_queued = server->config.max_queued,
+                                                .build = build_identity};
+    server->experiments = experiments_create(&options, error);
+    return server->experiments != NULL;
+}
+
 static bool start_jobs(struct server *server, char *error) {
     const char *directory = server->config.data;
     server->executor = pool_executor_create(&server->loop, server->datasets, directory, server->workers);
@@ -241,7 +261,7 @@ static bool start_jobs(struct server *server, char *error) {
         snprintf(error, CONFIG_ERROR_BYTES, "there is no memory");
         return false;
     }
-    return jobs_start(server->jobs, crashed, error);
+    return jobs_start(server->jobs, crashed, error) && start_experiments(server, error);
 }
 
 static bool start_kernels(const struct server *server, char *error) {
@@ -304,6 +324,7 @@ static void stop(struct server *server) {
     loop_deliver(&server->loop);
     http_destroy(server->http, LAST_MILLISECONDS);
     streams_destroy(server->streams);
+    experiments_destroy(server->experiments);
     jobs_destroy(server->jobs);
     if (server->executor != NULL) {
         server->executor->operations->destroy(server->executor);

@@ -80,11 +80,16 @@ static void submission_done(struct store_unit *unit) {
     free(submission);
 }
 
-/* The job's place in its experiment, in the job's own unit: neither is ever there without the other. */
-static bool trial_fill(struct store_unit *unit, const struct jobs_submission *asked, struct store_job *job) {
-    struct store_item *item = store_unit_add(unit, STORE_TRIAL_ADD);
+/*
+ * Whose turns the job shares. Its place in an experiment that made it is in the job's own unit: neither is ever there
+ * without the other.
+ */
+static bool experiment_fill(struct store_unit *unit, const struct jobs_submission *asked, struct store_job *job) {
+    const char *named = json_string_value(json_object_get(asked->spec->metadata, "experiment"));
+    snprintf(job->experiment, sizeof job->experiment, "%s", named == NULL ? "" : named);
+    struct store_item *item = asked->trial == NULL ? NULL : store_unit_add(unit, STORE_TRIAL_ADD);
     if (item == NULL) {
-        return false;
+        return asked->trial == NULL;
     }
     item->trial = *asked->trial;
     item->trial.made = true;
@@ -124,9 +129,7 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
     snprintf(job->digest, sizeof job->digest, "%s", asked->digest);
     snprintf(job->dataset_sha256, sizeof job->dataset_sha256, "%s", asked->data);
     snprintf(job->owner, sizeof job->owner, "%s", asked->owner);
-    const char *experiment = json_string_value(json_object_get(spec->metadata, "experiment"));
-    snprintf(job->experiment, sizeof job->experiment, "%s", experiment == NULL ? "" : experiment);
-    if (asked->trial != NULL && !trial_fill(unit, asked, job)) {
+    if (!experiment_fill(unit, asked, job)) {
         return false;
     }
     struct event_head head = {.job = id, .id = 1, .seq = ++jobs->seq, .time = now};

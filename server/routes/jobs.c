@@ -264,6 +264,13 @@ void route_resume(struct server *server, struct request *request) {
 }
 
 void route_delete(struct server *server, struct request *request) {
+    int held = store_job_is_held(server->reader, request->parameter);
+    if (held != 0) {
+        http_problem(request, held < 0 ? 500 : 409,
+                     held < 0 ? "the database cannot be read"
+                              : "an experiment holds this job; delete the experiment instead");
+        return;
+    }
     act(server, request, JOBS_DELETE);
 }
 

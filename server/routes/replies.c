@@ -128,6 +128,10 @@ json_t *job_document_with(const struct server *server, const struct store_job *j
                                                        : "%s; the job goes on by itself",
                                          live->stalled));
     }
+    if (job->point[0] != '\0') {
+        json_object_set_new(document, "experiment",
+                            json_pack("{s:s, s:s}", "id", job->experiment, "point", job->point));
+    }
     json_object_set_new(document, "progress", progress_document(job, live));
     json_object_set_new(document, "metrics",
                         json_pack("{s:o, s:o}", "loss", json_number_or_null(job->loss), "accuracy",

@@ -107,6 +107,17 @@ void begin_dataset_put(struct server *server, struct request *request);
 /* An upload whose client is gone. */
 void dataset_put_abandon(struct request *request);
 
+/* experiments.c */
+void route_experiments(struct server *server, struct request *request);
+void route_experiment(struct server *server, struct request *request);
+void route_experiment_submit(struct server *server, struct request *request);
+void route_experiment_validate(struct server *server, struct request *request);
+void route_experiment_pause(struct server *server, struct request *request);
+void route_experiment_resume(struct server *server, struct request *request);
+void route_experiment_cancel(struct server *server, struct request *request);
+void route_experiment_retry(struct server *server, struct request *request);
+void route_experiment_delete(struct server *server, struct request *request);
+
 /* simulate.c */
 void route_simulate(struct server *server, struct request *request);
 void route_evaluate(struct server *server, struct request *request);

@@ -32,11 +32,12 @@ struct server {
     struct admission_house house; /* what a submitted job is held against */
     struct executor *executor;
     struct jobs *jobs;
+    struct experiments *experiments;
     struct retention retention;
     struct streams *streams;
     struct lanes *lanes;
-    struct waiting *waiting;    /* requests that wait for a job's end (routes/jobs.c) */
-    struct submission *pending; /* submissions with a key that are not committed yet (routes/submit.c) */
+    struct waiting *waiting; /* requests that wait for a job's end (routes/jobs.c) */
+    struct keyed *pending;   /* submissions with a key that are not committed yet (routes/keys.c) */
     struct metrics metrics;
     enum server_state state;
     int host_cores;                           /* what affinity and cgroups leave to this process */

@@ -14,38 +14,29 @@
 #include "api/job.h"
 #include "api/text.h"
 #include "core/tasks/task.h"
+#include "server/routes/keys.h"
 #include "server/routes/replies.h"
 #include "server/routes/routes.h"
 
-#define KEY_BYTES 200
 #define LARGE_BODY                                                                                                     \
     65536 /* bytes; larger ones are parsed in a lane, one of a client at a time: a tree takes many times its text */
 
 struct submission {
     struct computation computation; /* first */
-    struct submission *next;        /* in server->pending, while it has a key */
     struct admission admission;
     json_t *document; /* until it is decoded; NULL: the body is large and not yet parsed */
     bool validate_only;
-    char *key; /* identity, line break, the client's key; NULL: none */
-    char body_sha256[STORE_HASH_BYTES];
+    struct keyed keyed;
     const char *type; /* of the answer */
 };
 
 static void submission_release(struct computation *computation) {
     struct submission *submission = (struct submission *)computation; /* its first member */
-    struct submission **link = &submission->computation.server->pending;
-    while (*link != NULL && *link != submission) {
-        link = &(*link)->next;
-    }
-    if (*link != NULL) {
-        *link = submission->next;
-    }
+    keyed_end(computation->server, &submission->keyed);
     admission_release(&submission->admission);
     json_decref(submission->document);
     problems_release(&submission->computation.problems);
     spool_release(&submission->computation.out);
-    free(submission->key);
     free(submission);
 }
 
@@ -152,8 +143,8 @@ static void conclude(struct submission *submission) {
                                               .digest = submission->admission.digest,
                                               .data = submission->admission.spec.config.task.data_sha256,
                                               .memory = (int64_t)submission->admission.estimate.memory_bytes,
-                                              .key = submission->key,
-                                              .body = submission->body_sha256,
+                                              .key = submission->keyed.key,
+                                              .body = submission->keyed.body_sha256,
                                               .owner = computation->request->identity[0] != '\0'
                                                            ? computation->request->identity
                                                            : computation->request->address,
@@ -175,51 +166,6 @@ static void finish_check(struct lane_task *task) {
     conclude((struct submission *)task);
 }
 
-/* ---- Idempotency-Key ---- */
-
-/* True where the request was answered: its key was used before, is being used, or is no key. */
-static bool answer_known_key(struct server *server, struct request *request, struct submission *submission) {
-    const char *key = http_header(request, "Idempotency-Key");
-    struct store_key known = {0};
-    if (key == NULL) {
-        return false;
-    }
-    size_t length = strlen(key);
-    for (const char *c = key; *c != '\0'; c++) {
-        length = *c < '!' || *c > '~' ? KEY_BYTES + 1 : length;
-    }
-    if (length == 0 || length > KEY_BYTES) {
-        http_problem(request, 400,
-                     "Idempotency-Key must have 1 to %d printable characters without spaces; got \"%.60s\"", KEY_BYTES,
-                     key);
-        return true;
-    }
-    if (asprintf(&submission->key, "%s\n%s", request->identity, key) < 0) {
-        submission->key = NULL;
-        http_problem(request, 503, "there is no memory");
-        return true;
-    }
-    sha256_hex(request->body, request->body_size, submission->body_sha256);
-    for (const struct submission *other = server->pending; other != NULL; other = other->next) {
-        if (strcmp(other->key, submission->key) == 0) {
-            http_header_set(request, "Retry-After", "1");
-            http_problem(request, 409, "a submission with this Idempotency-Key is under way");
-            return true;
-        }
-    }
-    int found = store_key_read(server->reader, submission->key, &known);
-    if (found == 1 && strcmp(known.body, submission->body_sha256) == 0) {
-        http_header_set(request, "Idempotency-Replayed", "true");
-        answer_created(server, request, known.job, request->type);
-    } else if (found == 1) {
-        http_problem(request, 422, "this Idempotency-Key was used with another body");
-    } else if (found < 0) {
-        http_problem(request, 503, "the database cannot be read");
-    }
-    free(known.key);
-    return found != 0;
-}
-
 /* ---- the routes ---- */
 
 /* Whether checking may take long: then it happens in a lane. `document` NULL: the body is large. */
@@ -233,6 +179,7 @@ static bool takes_long(const json_t *document) {
 
 static void submit(struct server *server, struct request *request, bool validate_only) {
     struct submission *submission = calloc(1, sizeof *submission);
+    char known[STORE_ID_BYTES] = "";
     bool large = request->body_size > LARGE_BODY;
     json_t *document = submission == NULL || large ? NULL : read_body(request);
     if (submission == NULL || (document == NULL && !large)) {
@@ -248,13 +195,12 @@ static void submit(struct server *server, struct request *request, bool validate
     submission->document = document;
     submission->validate_only = validate_only;
     submission->type = request->type;
-    if (!validate_only && answer_known_key(server, request, submission)) {
+    if (!validate_only && !keyed_begin(server, request, "", &submission->keyed, known)) {
         submission_release(&submission->computation);
+        if (known[0] != '\0') {
+            answer_created(server, request, known, request->type);
+        }
         return;
-    }
-    if (submission->key != NULL) {
-        submission->next = server->pending;
-        server->pending = submission;
     }
     if (takes_long(document)) {
         submission->computation.task.run = run_check;

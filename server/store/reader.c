@@ -114,14 +114,17 @@ static const char *const query_text[QUERIES] = {
     [EXPERIMENTS_LIST] =
         "SELECT {experiments} FROM experiments WHERE number<?1 AND state<>4 ORDER BY number DESC LIMIT ?2",
     [EXPERIMENTS_ACTIVE] =
-        "SELECT {experiments} FROM experiments WHERE number<?1 AND state<5 ORDER BY number DESC LIMIT ?2",
+        "SELECT {experiments} FROM experiments WHERE number<?1 AND state<6 ORDER BY number DESC LIMIT ?2",
     [TRIALS_ALL] = "SELECT {trials} FROM trials WHERE experiment=?1 ORDER BY point, seed",
     [TRIALS_OF_POINT] = "SELECT {trials} FROM trials WHERE experiment=?1 AND point=?2 ORDER BY seed",
     [TRIAL_EXISTS] = "SELECT count(*) FROM trials WHERE experiment=?1 AND point=?2 AND seed=?3",
     [JOB_HELD] = "SELECT EXISTS (SELECT 1 FROM trials WHERE job=?1)",
-    [TRIALS_COUNT] = "SELECT status, count(*) FROM trials JOIN jobs ON jobs.id=trials.job WHERE trials.experiment=?1 "
-                     "GROUP BY status",
-    [EXPERIMENT_JOBS] = "SELECT id, status FROM jobs WHERE experiment=?1 AND point<>'' AND (1<<status)&?2 LIMIT ?3",
+    [TRIALS_COUNT] =
+        "SELECT status, count(*) FROM jobs WHERE experiment=?2 AND point<>'' GROUP BY status UNION ALL SELECT 5, "
+        "count(*) FROM trials WHERE experiment=?1 AND made=0",
+    [EXPERIMENT_JOBS] =
+        "SELECT id, status FROM jobs WHERE experiment=?1 AND point<>'' AND (1<<status)&?2 AND NOT EXISTS (SELECT 1 "
+        "FROM trials AS t WHERE t.job=jobs.id AND t.experiment<>?4) LIMIT ?3",
     [JOB_SAME] = "SELECT id FROM jobs WHERE digest=?1 AND status=5 AND dataset_sha256=?2 AND build=?3 LIMIT 1",
 };
 
@@ -612,14 +615,15 @@ int store_job_is_held(struct store_reader *reader, const char *job) {
     return (int)number_query(s);
 }
 
-int store_trials_count(struct store_reader *reader, int64_t experiment,
+int store_trials_count(struct store_reader *reader, const char *id, int64_t number,
                        bool (*each)(void *user, enum job_status status, int64_t count), void *user) {
     sqlite3_stmt *s = query_begin(reader, TRIALS_COUNT);
     int count = 0, step = SQLITE_ROW;
     if (s == NULL) {
         return -1;
     }
-    sqlite3_bind_int64(s, 1, experiment);
+    sqlite3_bind_int64(s, 1, number);
+    sqlite3_bind_text(s, 2, id, -1, SQLITE_STATIC);
     while (step == SQLITE_ROW && (step = sqlite3_step(s)) == SQLITE_ROW) {
         int status = sqlite3_column_int(s, 0);
         bool known = status >= 0 && status < JOB_STATUSES;
@@ -632,8 +636,8 @@ int store_trials_count(struct store_reader *reader, int64_t experiment,
     return step == SQLITE_DONE ? count : -1;
 }
 
-int store_experiment_jobs(struct store_reader *reader, const char *experiment, unsigned statuses, int limit,
-                          bool (*each)(void *user, const char *id, int64_t status), void *user) {
+int store_experiment_jobs(struct store_reader *reader, const char *experiment, int64_t number, unsigned statuses,
+                          int limit, bool (*each)(void *user, const char *id, int64_t status), void *user) {
     sqlite3_stmt *s = query_begin(reader, EXPERIMENT_JOBS);
     if (s == NULL) {
         return -1;
@@ -641,6 +645,7 @@ int store_experiment_jobs(struct store_reader *reader, const char *experiment, u
     sqlite3_bind_text(s, 1, experiment, -1, SQLITE_STATIC);
     sqlite3_bind_int(s, 2, (int)statuses);
     sqlite3_bind_int(s, 3, limit);
+    sqlite3_bind_int64(s, 4, number);
     return pairs_each(s, each, user);
 }
 

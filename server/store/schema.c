@@ -91,7 +91,7 @@ static const struct {
     {9, "CREATE INDEX trials_job ON trials (job);"},                             /* who holds a job */
     {9, "CREATE INDEX jobs_made ON jobs (experiment, status) WHERE point<>'';"}, /* by an experiment */
     {9, "CREATE INDEX jobs_digest ON jobs (digest) WHERE status=5;"},            /* what may be reused */
-    {9, "CREATE INDEX experiments_active ON experiments (number) WHERE state<5;"},
+    {9, "CREATE INDEX experiments_active ON experiments (number) WHERE state<6;"},
     /* documents that are too large for lists: by the number of the job, whose row has the brief one */
     {5, "CREATE TABLE documents (number INTEGER PRIMARY KEY, text TEXT NOT NULL);"},
     /* sums that are kept with every commit */

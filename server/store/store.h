@@ -148,6 +148,7 @@ enum experiment_state {
     EXPERIMENT_RESUMING, /* running, once its paused jobs have been resumed */
     EXPERIMENT_CANCELLING,
     EXPERIMENT_DELETING, /* its jobs go, then it; nobody sees it any more */
+    EXPERIMENT_RETRYING, /* running, once its failed and cancelled jobs have been deleted */
     EXPERIMENT_COMPLETE,
     EXPERIMENT_COMPLETE_WITH_FAILURES,
     EXPERIMENT_CANCELLED,
@@ -347,15 +348,18 @@ int store_trials_read(struct store_reader *reader, int64_t experiment, const cha
 int store_trial_exists(struct store_reader *reader, int64_t experiment, const char *point, int64_t seed);
 /* Whether an experiment holds this job. 1, 0, -1. */
 int store_job_is_held(struct store_reader *reader, const char *job);
-/* Calls each with a status and the number of the experiment's trials whose jobs have it. How many statuses, or -1. */
-int store_trials_count(struct store_reader *reader, int64_t experiment,
+/*
+ * Calls each with a status and a number of the experiment's (its id, its number) trials whose jobs have it; a status
+ * may come twice. How many calls, or -1.
+ */
+int store_trials_count(struct store_reader *reader, const char *id, int64_t number,
                        bool (*each)(void *user, enum job_status status, int64_t count), void *user);
 /*
- * Calls each for at most `limit` jobs that the experiment made (by its id) and that have a status of the bit mask. How
- * many, or -1.
+ * Calls each for at most `limit` jobs that the experiment (its id, its number) made, that no other one holds, and that
+ * have a status of the bit mask. How many, or -1.
  */
-int store_experiment_jobs(struct store_reader *reader, const char *experiment, unsigned statuses, int limit,
-                          bool (*each)(void *user, const char *id, int64_t status), void *user);
+int store_experiment_jobs(struct store_reader *reader, const char *experiment, int64_t number, unsigned statuses,
+                          int limit, bool (*each)(void *user, const char *id, int64_t status), void *user);
 /* The newest job that succeeded with this configuration, data and build; `id` receives it. 1, 0, -1. */
 int store_job_same(struct store_reader *reader, const char *digest, const char *dataset_sha256, const char *build,
                    char id[STORE_ID_BYTES]);

@@ -1,0 +1,89 @@
+/*
+ * Experiments: conditions x seeds as one object. See design.h for what one is, state and trials in store.h.
+ *
+ *     running <-> paused     running, paused -> cancelling -> cancelled     running -> complete |
+ * complete_with_failures retry: cancelled, complete_with_failures -> running                   delete: a final one
+ * goes, with its jobs
+ *
+ * An experiment advances in steps, one at a time: a lane's task (LANE_CHECKS) reads how far it is and prepares what
+ * comes next, at most a window of jobs ahead; the loop then submits these, each with its trial in one unit, so that a
+ * crash at any instant loses nothing and doubles nothing: the next step finds in the table of trials what is there. A
+ * step is due when a job ends, when somebody acts, and each second.
+ *
+ * Loop thread only, but for the step's own work.
+ */
+#ifndef MODPROP_SERVER_EXPERIMENTS_H
+#define MODPROP_SERVER_EXPERIMENTS_H
+
+#include "server/base/lanes.h"
+#include "server/experiments/design.h"
+#include "server/jobs/admission.h"
+#include "server/jobs/jobs.h"
+
+struct experiments;
+
+struct experiments_options {
+    struct loop *loop;
+    struct store *store;
+    struct store_reader *reader;        /* the loop's */
+    struct store_reader **lane_readers; /* of each seat's tasks */
+    struct lanes *lanes;
+    struct jobs *jobs;
+    const struct admission_house *house;
+    int64_t max_queued; /* of all jobs: experiments fill at most half */
+    const char *build;
+};
+
+/* Reads the experiments that go on. NULL with a sentence. */
+struct experiments *experiments_create(const struct experiments_options *options, char error[STORE_ERROR_BYTES]);
+/* After the store is closed and no lane's task runs. NULL-safe. */
+void experiments_destroy(struct experiments *experiments);
+/* A job has ended. */
+void experiments_job_ended(struct experiments *experiments);
+/* Each second. */
+void experiments_tick(struct experiments *experiments);
+/* No more steps. */
+void experiments_drain(struct experiments *experiments);
+
+struct experiments_submission {
+    struct design *design;  /* the caller's until `done`, which takes it with JOBS_DONE alone */
+    char *document;         /* its text; taken over, whatever becomes of it */
+    const char *owner;      /* as of a job */
+    const char *key, *body; /* as of a job */
+};
+
+/* `done` is called once, as for jobs, when it is durable or refused. */
+void experiments_submit(struct experiments *experiments, const struct experiments_submission *asked, jobs_done *done,
+                        void *user);
+
+enum experiments_action {
+    EXPERIMENTS_PAUSE,
+    EXPERIMENTS_RESUME,
+    EXPERIMENTS_CANCEL,
+    EXPERIMENTS_RETRY,
+    EXPERIMENTS_DELETE
+};
+
+void experiments_act(struct experiments *experiments, const char *id, enum experiments_action action, jobs_done *done,
+                     void *user);
+
+/* Why an experiment does not go on; NULL: nothing hinders it. Valid until the loop goes on. */
+const char *experiments_reason(const struct experiments *experiments, const char *id);
+
+/* The state as clients see it. */
+const char *experiment_state_name(enum experiment_state state);
+
+/* The design of a stored experiment; false without memory or where it is damaged. design_release in any case. */
+bool experiment_design(const struct store_experiment *row, struct design *design);
+
+/* Checks the job of every point (any thread): faults go to `problems`, each with its pointer, costs to `costs`. */
+struct experiment_costs {
+    double multiply_adds; /* of all trials, evaluations included */
+    double bytes;         /* that they may store at most */
+    double memory;        /* of the largest trial */
+};
+void experiment_check(const struct design *design, const struct admission_house *house, struct store_reader *reader,
+                      bool (*stopped)(void *user), void *user, struct problems *problems,
+                      struct experiment_costs *costs);
+
+#endif
