@@ -37,6 +37,7 @@ struct config {
     int64_t workers;                      /* jobs at once; -1: as many as cores; 0: none is started */
     int64_t cores;                        /* 0: all this process may use */
     int64_t memory;                       /* bytes for jobs; 0: nine tenths of what this process may use */
+    int64_t max_submit_priority;          /* of jobs that a token which is no admin's submits */
     int64_t max_queued, max_token_queued; /* jobs that wait; of one token (0: no bound of its own) */
     int64_t max_job_bytes;
     char *isa;        /* NULL: the best */

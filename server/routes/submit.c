@@ -118,11 +118,30 @@ static void answer_validated(struct submission *submission) {
     http_reply_json(submission->computation.request, 200, document);
 }
 
+/* What the request's token may do; without tokens everything. */
+static enum role role_of(const struct submission *submission) {
+    char name[TOKEN_NAME_BYTES];
+    const struct computation *computation = &submission->computation;
+    const struct auth *auth = computation->server->auth;
+    return auth_is_required(auth) ? auth_check(auth, http_header(computation->request, "Authorization"), name)
+                                  : ROLE_ADMIN;
+}
+
+static void priority_check(struct submission *submission) {
+    int64_t most = submission->computation.server->config.max_submit_priority;
+    if (submission->admission.spec.priority > most && role_of(submission) < ROLE_ADMIN) {
+        problems_add(&submission->computation.problems, NULL, "priority",
+                     "must be at most %lld for a token of the role submit (--max-submit-priority); got %d",
+                     (long long)most, submission->admission.spec.priority);
+    }
+}
+
 /* The specification is checked: refuse, answer, or store. */
 static void conclude(struct submission *submission) {
     struct computation *computation = &submission->computation;
     struct server *server = computation->server;
     char id[STORE_ID_BYTES];
+    priority_check(submission);
     if (computation->task.outcome != LANE_GO) {
         reply_stopped(computation->request, &computation->task);
     } else if (server->state != SERVER_READY) {

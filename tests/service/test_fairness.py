@@ -73,6 +73,17 @@ def test_a_token_may_have_so_many_jobs_in_the_queue(start, tokens):
     submit(daemon, "second")
 
 
+def test_a_token_may_give_so_high_a_priority(start, tokens):
+    with tokens.open("a") as file:
+        file.write(f"student:submit:{hashlib.sha256(b'student').hexdigest()}\n")
+    daemon = start("--token-file", tokens, "--workers", "0", "--max-submit-priority", "5")
+    submit(daemon, "student", SMALL | {"priority": 5})
+    problem = submit(daemon, "student", SMALL | {"priority": 6}, status=422)
+    assert problem["errors"][0]["pointer"] == "/priority"
+    assert "at most 5" in problem["errors"][0]["detail"]
+    submit(daemon, "first", SMALL | {"priority": 6})  # an admin's
+
+
 def test_turns_and_owners_outlast_a_restart(start, tokens):
     first = start("--token-file", tokens, "--workers", "0")
     names = {submit(first, "first"): f"first {i}" for i in range(3)} | {submit(first, "second"): "second"}
