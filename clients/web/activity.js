@@ -1,14 +1,15 @@
 /*
- * What the trained network does on fresh trials: inputs, rates of chosen units, outputs, one under the other over the same time.
+ * What the trained network does on fresh trials: inputs with their cues, rates of units, outputs with what was wanted of them, one under the other
+ * over the same time. The steps that count are shaded.
  */
 import { post } from "./api.js";
 import { chart, linked } from "./charts.js";
+import { colourOf, css, seriesStyle } from "./colours.js";
 import { h } from "./dom.js";
 import { raster } from "./raster.js";
 
 const STEPS_SHOWN = 2000,
   UNITS_MAX = 24,
-  UNITS_FIRST = 8,
   TRIALS_MAX = 16,
   LINES_MAX = 8; // more inputs or outputs than have a colour of their own are a map
 
@@ -26,91 +27,163 @@ export function unitsParse(text, count) {
   return [...units];
 }
 
-/** What the trial wanted: a class where the task has classes. */
-function labelText(labels, at) {
-  const label = labels?.[at];
-  return label === undefined || label === null ? "" : `, class ${JSON.stringify(label)}`;
+/** The moments of trial `at` that count, as spans [from, to] of time; none where there is no mask, or where everything counts. */
+export function countedSpans({ mask, every }, at) {
+  const spans = [];
+  if (!mask || mask.every((step) => step[at] > 0)) return spans;
+  mask.forEach((step, t) => {
+    if (!(step[at] > 0)) return;
+    const from = (t - 0.5) * every;
+    if (spans.length && spans.at(-1)[1] >= from) spans.at(-1)[1] = from + every;
+    else spans.push([from, from + every]);
+  });
+  return spans;
 }
 
-/** What is shown of trial `at` of an answer: title, y, values by step, names. */
-function chartsOf(answer, at) {
-  const numbered = (word, list) => list.map((i) => `${word} ${i}`),
-    count = (values) => values[0]?.[at].map((_, i) => i) ?? [];
+/** What a trial wanted where it counts: classes as one series of numbers, values as a series an output; null where nothing is known of it. */
+export function targetsOf({ targets, loss_type }, at) {
+  if (!targets?.length) return null;
+  const classes = loss_type === "cross_entropy",
+    known = (v) => v ?? NaN, // not a number breaks a line
+    width = classes ? 1 : (targets.find((step) => Array.isArray(step[at]))?.[at].length ?? 0);
+  const values = targets.map((step) => (Array.isArray(step[at]) ? step[at].map(known) : new Array(width).fill(known(step[at]))));
+  return width ? { classes, values } : null;
+}
+
+/** dygraphs' underlay: shades the spans that count, and of classes draws the wanted one as a strip of its output's colour along the top. */
+function underlay(spans, wanted, every) {
+  return (context, area, graph) => {
+    const left = (time) => graph.toDomXCoord(time);
+    context.fillStyle = css("--counted");
+    for (const [from, to] of spans) context.fillRect(left(from), area.y, left(to) - left(from), area.h);
+    if (!wanted?.classes) return;
+    wanted.values.forEach(([answer], t) => {
+      if (Number.isNaN(answer)) return;
+      context.fillStyle = colourOf(seriesStyle(answer));
+      context.fillRect(left((t - 0.5) * every), area.y, left((t + 0.5) * every) - left((t - 0.5) * every) + 0.5, 7);
+    });
+  };
+}
+
+/** The series of the outputs: each in a colour, and where values were wanted the wanted one dashed in the same colour. */
+function outputsOf(answer, at, wanted) {
+  const n = answer.outputs[0]?.[at].length ?? 0,
+    names = Array.from({ length: n }, (_, i) => `output ${i}`),
+    series = names.map((name, i) => ({ name, style: seriesStyle(i) })),
+    both = wanted && !wanted.classes && n <= LINES_MAX;
+  if (both) series.push(...names.map((name, i) => ({ name: `target ${i}`, style: { ...seriesStyle(i), dash: 1 } })));
+  return { title: "Outputs", y: "readout", series, rows: answer.outputs.map((step, t) => [...step[at], ...(both ? wanted.values[t] : [])]), map: n > LINES_MAX };
+}
+
+/** What is shown of trial `at` of an answer: {title, y, series, rows, map (whether as a map)}. */
+function picturesOf(answer, at) {
+  const plain = (title, y, word, values, numbers, map) => ({
+    title,
+    y,
+    series: numbers.map((n, i) => ({ name: `${word} ${n}`, style: seriesStyle(i) })),
+    rows: values.map((step) => step[at]),
+    map,
+  });
+  const inputs = answer.inputs[0]?.[at].map((_, i) => i) ?? [],
+    wanted = targetsOf(answer, at);
   return [
-    ["Inputs", "input", answer.inputs, numbered("input", count(answer.inputs))],
-    ["Firing rates", "rate", answer.rates, numbered("unit", answer.units)],
-    ["Outputs", "readout", answer.outputs, numbered("output", count(answer.outputs))],
-  ].filter(([, , values, names]) => values.length && names.length);
+    plain("Inputs", "input", "input", answer.inputs, inputs, inputs.length > LINES_MAX),
+    plain("Firing rates", "rate", "unit", answer.rates, answer.units, false), // units are as many as were asked for
+    { ...outputsOf(answer, at, wanted), wanted },
+  ].filter(({ rows, series }) => rows.length && series.length);
+}
+
+/** A sentence on what is seen: which trial, what it wanted, what counts. */
+function aboutText(answer, at, seed) {
+  const label = answer.labels?.[at],
+    index = answer.dataset_sha256 ? answer.trial_indices?.[at] : null,
+    wanted = targetsOf(answer, at),
+    drawn = index === null || index === undefined ? "" : `, number ${index} of the data`,
+    from = `Trial ${at + 1} of seed ${seed}${drawn}`;
+  return [
+    `${from}${label === undefined || label === null ? "" : `, class ${JSON.stringify(label)}`}; weights of iteration ${answer.iteration}.`,
+    countedSpans(answer, at).length ? "Shaded: the steps that count." : wanted ? "Every step counts." : "",
+    wanted && (wanted.classes ? "The strip over the outputs has the colour of the output that was wanted." : "Dashed: what was wanted."),
+  ]
+    .filter(Boolean)
+    .join(" ");
+}
+
+class Activity {
+  constructor(body, job, signal) {
+    Object.assign(this, { job, control: null, link: linked() });
+    this.said = h("p", { class: "hint", id: "activity-said", role: "status" });
+    this.place = h("div", { class: "stack" });
+    body.replaceChildren(this.formMake(), this.said, this.place);
+    this.run();
+    signal.addEventListener("abort", () => {
+      if (this.control) this.control.abort();
+      this.link.destroy();
+    });
+  }
+  formMake() {
+    const field = (id, label, input) => h("span", { class: "pair" }, h("label", { for: id }, label), input),
+      about = { placeholder: "of every type", size: 14, "aria-describedby": "activity-said" };
+    this.units = h("input", { id: "units", ...about });
+    this.seed = h("input", { id: "trial-seed", type: "number", min: 0, value: 1 });
+    this.trial = h("input", { id: "trial", type: "number", min: 1, max: TRIALS_MAX, value: 1 });
+    const next = () => {
+      this.seed.value = Number(this.seed.value) + 1;
+      this.run();
+    };
+    const submit = (event) => {
+      event.preventDefault();
+      this.run();
+    };
+    return h(
+      "form",
+      { class: "controls", onsubmit: submit },
+      field("units", "Units", this.units),
+      field("trial-seed", "Seed", this.seed),
+      field("trial", "Trial", this.trial),
+      h("button", { class: "primary" }, "Run"),
+      h("button", { type: "button", class: "quiet", onclick: next }, "Next seed"),
+    );
+  }
+  show(answer, at) {
+    const spans = countedSpans(answer, at),
+      x = "time, ms";
+    this.link.destroy();
+    this.place.replaceChildren();
+    for (const { title, y, series, rows, map, wanted } of picturesOf(answer, at)) {
+      const options = { underlayCallback: underlay(spans, wanted, answer.every) },
+        make = (zoomed) => (map ? raster(title, y === "readout" ? "output" : y, series.length, { x }) : chart(title, series, { x, y, zoomed, options })),
+        made = this.link.add(make);
+      this.place.append(made.element);
+      made.set(rows.map((row, t) => [t * answer.every, ...row]));
+    }
+    this.said.textContent = aboutText(answer, at, this.seed.value);
+  }
+  async answer(ask) {
+    const simulate = (body) => post(`/v1/jobs/${this.job.id}/simulate`, body, this.control.signal),
+      answer = await simulate(ask);
+    return answer.steps > STEPS_SHOWN ? simulate({ ...ask, every: Math.ceil(answer.steps / STEPS_SHOWN) }) : answer;
+  }
+  async run() {
+    if (this.control) this.control.abort();
+    this.control = new AbortController();
+    try {
+      const text = this.units.value.trim(),
+        units = text ? unitsParse(text, this.job.network.units) : null, // null: some of every cell type, as the daemon chooses
+        at = Number(this.trial.value) - 1;
+      if (!(at >= 0 && at < TRIALS_MAX)) throw new Error(`Trial: a number from 1 to ${TRIALS_MAX}`);
+      this.said.textContent = "Running the trials.";
+      this.units.removeAttribute("aria-invalid");
+      this.show(await this.answer({ trials: at + 1, seed: Number(this.seed.value), units }), at);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      this.said.textContent = error.status === 409 ? "No checkpoint yet: weights come with the first one." : error.sentence?.() || error.message;
+      if (!error.sentence) this.units.setAttribute("aria-invalid", "true");
+    }
+  }
 }
 
 /** Shows in `body` until `signal`. */
 export function activityShow(body, job, signal) {
-  const n = job.network.units,
-    field = (id, label, input) => h("span", { class: "pair" }, h("label", { for: id }, label), input);
-  const units = h("input", { id: "units", value: `0-${Math.min(UNITS_FIRST, n) - 1}`, size: 12, "aria-describedby": "activity-said" });
-  const seed = h("input", { id: "trial-seed", type: "number", min: 0, value: 1 });
-  const trial = h("input", { id: "trial", type: "number", min: 1, max: TRIALS_MAX, value: 1 });
-  const said = h("p", { class: "hint", id: "activity-said", role: "status" });
-  const place = h("div", { class: "stack" }),
-    link = linked();
-  let control = null;
-  const show = (answer, at) => {
-    link.destroy();
-    place.replaceChildren();
-    for (const [title, y, values, names] of chartsOf(answer, at)) {
-      const series = names.map((name) => ({ name }));
-      const x = "time, ms",
-        map = names.length > LINES_MAX && values !== answer.rates; // units are as many as were asked for
-      const made = link.add((zoomed) => (map ? raster(title, y, names.length, { x }) : chart(title, series, { x, y, zoomed })));
-      place.append(made.element);
-      made.set(values.map((step, t) => [t * answer.every, ...step[at]]));
-    }
-    said.textContent = `Trial ${at + 1} of seed ${seed.value}${labelText(answer.labels, at)}; weights of iteration ${answer.iteration}.`;
-  };
-  const simulate = (ask) => post(`/v1/jobs/${job.id}/simulate`, ask, control.signal);
-  const run = async () => {
-    if (control) control.abort();
-    control = new AbortController();
-    try {
-      const chosen = unitsParse(units.value, n),
-        at = Number(trial.value) - 1;
-      if (!(at >= 0 && at < TRIALS_MAX)) throw new Error(`Trial: a number from 1 to ${TRIALS_MAX}`);
-      said.textContent = "Running the trials.";
-      units.removeAttribute("aria-invalid");
-      const ask = { trials: at + 1, seed: Number(seed.value), units: chosen };
-      let answer = await simulate(ask);
-      if (answer.steps > STEPS_SHOWN) answer = await simulate({ ...ask, every: Math.ceil(answer.steps / STEPS_SHOWN) });
-      show(answer, at);
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      said.textContent = error.status === 409 ? "No checkpoint yet: weights come with the first one." : error.sentence?.() || error.message;
-      if (!error.sentence) units.setAttribute("aria-invalid", "true");
-    }
-  };
-  const next = () => {
-    seed.value = Number(seed.value) + 1;
-    run();
-  };
-  const submit = (event) => {
-    event.preventDefault();
-    run();
-  };
-  body.replaceChildren(
-    h(
-      "form",
-      { class: "controls", onsubmit: submit },
-      field("units", "Units", units),
-      field("trial-seed", "Seed", seed),
-      field("trial", "Trial", trial),
-      h("button", { class: "primary" }, "Run"),
-      h("button", { type: "button", class: "quiet", onclick: next }, "Next seed"),
-    ),
-    said,
-    place,
-  );
-  run();
-  signal.addEventListener("abort", () => {
-    if (control) control.abort();
-    link.destroy();
-  });
+  new Activity(body, job, signal);
 }

@@ -23,10 +23,15 @@ export class Problem extends Error {
 }
 
 let refused = () => {},
+  unavailable = () => {},
   wake = () => {};
 /** Called when the daemon asks for a token. */
 export function onRefused(callback) {
   refused = callback;
+}
+/** Called when the daemon cannot do what was asked now (503, or 507: the disk is full). */
+export function onUnavailable(callback) {
+  unavailable = callback;
 }
 export const tokenKnown = () => Boolean(sessionStorage.getItem(TOKEN));
 /** Keeps the token until the tab closes, and tries it at once. */
@@ -34,6 +39,29 @@ export function tokenSet(token) {
   if (token) sessionStorage.setItem(TOKEN, token);
   else sessionStorage.removeItem(TOKEN);
   wake();
+}
+/** Why the daemon would not take this token: a sentence, or "" where it does. Nothing is kept. */
+export async function tokenFault(token) {
+  if (!token) return "Enter a token.";
+  if (!/^[\x21-\x7e]+$/.test(token)) return "A token has letters, digits and signs without blanks; this one has others.";
+  try {
+    const answer = await fetch("/v1/jobs?limit=1", { headers: { Authorization: `Bearer ${token}` }, cache: "no-store" });
+    return answer.status === 401 ? "The daemon does not know this token. Check that you copied all of it." : "";
+  } catch {
+    return "The daemon does not answer. Try again in a moment.";
+  }
+}
+/**
+ * Why the daemon is not ready: what it says of it, such as that the disk is full, or null. Of a daemon that does not answer nothing is known: the
+ * stream reports that.
+ */
+export async function notReady() {
+  try {
+    const answer = await fetch("/readyz", { cache: "no-store" });
+    return answer.ok ? null : (await problemOf(answer, false)).message;
+  } catch {
+    return null;
+  }
 }
 function headers(more) {
   const token = sessionStorage.getItem(TOKEN);
@@ -48,6 +76,7 @@ async function problemOf(response, ask = true) {
     /* an answer of something between us and the daemon */
   }
   if (response.status === 401 && ask) refused();
+  if ([503, 507].includes(response.status) && ask) unavailable();
   return new Problem(response.status, { title: `HTTP ${response.status}`, ...document });
 }
 
@@ -80,6 +109,31 @@ export async function post(path, body, signal) {
 }
 export async function remove(path) {
   await send("DELETE", path);
+}
+
+/**
+ * Sends a file, and says how much of it has gone: `progress(share)`, 0 to 1. By XMLHttpRequest, since fetch does not report what it has sent. The
+ * daemon reads the file once it has all of it.
+ */
+export function upload(path, file, progress, signal) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest(),
+      stop = () => request.abort();
+    request.open("PUT", path);
+    for (const [name, value] of Object.entries(headers({ "Content-Type": "application/octet-stream", Accept: "application/json" })))
+      request.setRequestHeader(name, value);
+    request.upload.addEventListener("progress", (event) => progress(event.total ? event.loaded / event.total : 1));
+    request.addEventListener("load", () => {
+      const response = new Response(request.responseText, { status: request.status });
+      if (response.ok) response.json().then(resolve, reject);
+      else problemOf(response).then(reject);
+    });
+    request.addEventListener("error", () => reject(new Problem(0, {})));
+    request.addEventListener("abort", () => reject(new DOMException("stopped", "AbortError")));
+    request.addEventListener("loadend", () => signal?.removeEventListener("abort", stop));
+    signal?.addEventListener("abort", stop);
+    request.send(file);
+  });
 }
 
 /** Saves what a path answers as a file; through fetch, so that the token goes with it. */

@@ -3,10 +3,12 @@
  * one function that fills <main>. A page gets a signal that is aborted when another takes its place: it ends requests, listeners and timers.
  */
 import { addressRead } from "./address.js";
-import { get, onRefused, streamFollow, tokenKnown, tokenSet } from "./api.js";
+import { get, notReady, onRefused, onUnavailable, streamFollow, tokenFault, tokenKnown, tokenSet } from "./api.js";
 import { compareShow } from "./compare.js";
+import { datasetsShow } from "./datasets.js";
 import { $, h } from "./dom.js";
 import { formShow } from "./form.js";
+import { helpShow } from "./help.js";
 import { jobShow } from "./job.js";
 import { jobsEvent, jobsOpened, streamStateSet } from "./jobs.js";
 import { listShow } from "./list.js";
@@ -18,8 +20,11 @@ const PAGES = [
   [/^#\/new(?:\/([\w-]+))?$/, "new", "New job", "page-new", formShow],
   [/^#\/compare(?:\/([\w,-]*))?$/, "compare", "Compare", "page-compare", compareShow],
   [/^#\/jobs\/([\w-]+)$/, "list", "Job", "page-job", jobShow],
+  [/^#\/datasets$/, "datasets", "Datasets", "page-datasets", (place, _, signal) => datasetsShow(place, signal)],
+  [/^#\/help(?:\/(\w+))?$/, "help", "Help", "page-help", helpShow],
   [/^/, "", "Nothing here", "page-none", noneShow],
 ];
+const READINESS_EVERY = 30000; // ms
 let control = new AbortController();
 
 function noneShow(place) {
@@ -52,6 +57,37 @@ function login() {
   if (!dialog.open) dialog.showModal();
 }
 
+/** Takes the token if the daemon does; else the dialog stays, and says why. */
+async function loginTry(event) {
+  if (event.submitter?.value === "cancel") return;
+  event.preventDefault();
+  const input = $("login-token"),
+    token = input.value.trim(),
+    fault = await tokenFault(token);
+  loginSay(fault);
+  if (fault) {
+    input.select();
+    return;
+  }
+  tokenSet(token);
+  $("login").close("ok");
+  route(true); // what could not be read is read now
+}
+
+function loginSay(fault) {
+  $("login-fault").textContent = fault;
+  if (fault) $("login-token").setAttribute("aria-invalid", "true");
+  else $("login-token").removeAttribute("aria-invalid");
+}
+
+/** A notice while the daemon takes no jobs. The page asks when the stream opens, after refusals, and while it is in sight. */
+export async function readinessShow() {
+  const reason = await notReady(),
+    place = $("readiness");
+  place.hidden = !reason;
+  if (place.textContent !== (reason ?? "")) place.textContent = reason ?? "";
+}
+
 function stateShow(word) {
   const link = $("link");
   link.className = `link ${word.split(" ")[0]}`;
@@ -75,16 +111,20 @@ $("skip").addEventListener("click", (event) => {
   event.preventDefault();
   $("main").focus();
 });
+$("login").addEventListener("submit", loginTry);
 $("login").addEventListener("close", () => {
-  if ($("login").returnValue === "ok") tokenSet($("login-token").value.trim());
   $("login-token").value = "";
+  loginSay("");
 });
+onUnavailable(readinessShow);
+setInterval(() => document.hidden || readinessShow(), READINESS_EVERY);
 addEventListener("hashchange", route);
 route(true);
 streamFollow({
   state: stateShow,
   opened() {
     versionShow();
+    readinessShow();
     jobsOpened();
   },
   emit: jobsEvent,

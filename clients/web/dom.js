@@ -70,12 +70,28 @@ export function ruleName(job) {
 export function standing(job) {
   return job.outcome === "diverged" ? "diverged" : job.status;
 }
+/** A job's last loss as it is: of an evaluation in which nothing counted there is none, and a job that diverged may have ended with one not finite. */
+export function lossText(job, digits) {
+  const { loss } = job.metrics;
+  if (loss !== null || job.progress.iteration === 0) return number(loss, digits);
+  return job.error?.code === "diverged" ? "not finite" : "none";
+}
 /** Status as a shape and a word: colour alone says nothing. */
 export function badge(status) {
-  const mark =
-    { queued: "○", running: "▶", pausing: "‖", paused: "‖", succeeded: "✓", failed: "!", diverged: "↗", cancelling: "×", cancelled: "×" }[status] || "·";
-  return h("span", { class: `badge ${status}` }, h("span", { "aria-hidden": "true" }, mark), ` ${status}`);
+  return h("span", { class: `badge ${status}` }, h("span", { "aria-hidden": "true" }, MARKS[status] ?? "·"), ` ${status}`);
 }
+
+const MARKS = {
+  queued: "○",
+  running: "▶",
+  pausing: "‖",
+  paused: "‖",
+  succeeded: "✓",
+  failed: "!",
+  diverged: "↗",
+  cancelling: "×",
+  cancelled: "×",
+};
 
 let clearing = 0;
 /** Says something to the user for a while. */

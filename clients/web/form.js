@@ -5,9 +5,11 @@
  * person would write them. While one types the daemon validates the whole document, and each fault appears beside its field, found by JSON
  * Pointer.
  */
+import { addressRead } from "./address.js";
 import { get, post } from "./api.js";
 import { catalog, parametersOf } from "./catalog.js";
-import { attempt, bytes, grouped, h, notice, number } from "./dom.js";
+import { datasetsRead } from "./datasets.js";
+import { attempt, bytes, duration, grouped, h, notice, number } from "./dom.js";
 import { jobPut, onOpened } from "./jobs.js";
 import { filled } from "./load.js";
 import { curlOf, jsonOf, pythonOf } from "./snippets.js";
@@ -106,16 +108,21 @@ function limits(parameter) {
   return [allowed, parameter.required ? "required" : `default ${value === "" ? "none" : value}`].filter(Boolean).join("; ");
 }
 
+const DATASET = "/task/name";
+
 class Field {
-  constructor(section, name, parameter, changed) {
+  /** `names`: the datasets that there are. */
+  constructor(section, name, parameter, names, changed) {
     Object.assign(this, { section, name, parameter, pointer: `/${[...(section ? [section] : []), name].join("/")}` });
     const id = `f${this.pointer.replaceAll("/", "-")}`,
-      about = { id, "aria-describedby": `${id}-about ${id}-fault`, oninput: changed };
-    if (parameter.type === "choice")
+      about = { id, "aria-describedby": `${id}-about ${id}-fault`, oninput: changed },
+      dataset = this.pointer === DATASET,
+      choices = parameter.choices ?? (dataset && names.length ? ["", ...names] : null);
+    if (choices)
       this.input = h(
         "select",
         about,
-        parameter.choices.map((c) => h("option", { value: c }, c)),
+        choices.map((c) => h("option", { value: c }, c || "choose")),
       );
     else if (parameter.type === "boolean") this.input = h("input", { ...about, type: "checkbox" });
     else
@@ -123,7 +130,6 @@ class Field {
         ...about,
         type: "text",
         inputmode: ["integer", "number"].includes(parameter.type) ? "decimal" : null,
-        list: this.pointer === "/task/name" ? "datasets" : null,
         autocomplete: "off",
         spellcheck: "false",
       });
@@ -134,13 +140,19 @@ class Field {
       h("label", { for: id }, name.replaceAll("_", " "), parameter.unit ? h("span", { class: "unit" }, ` ${parameter.unit}`) : null),
       this.input,
       h("p", { class: "about", id: `${id}-about` }, parameter.description, h("span", { class: "limits" }, ` ${limits(parameter)}`)),
+      dataset ? h("p", { class: "about" }, h("a", { href: "#/datasets" }, "Datasets: upload, versions")) : null,
       this.fault,
     );
     this.set(parameter.default);
   }
   set(value) {
     if (this.parameter.type === "boolean") this.input.checked = Boolean(value);
-    else this.input.value = valueText(value);
+    else {
+      const text = valueText(value),
+        missing = this.input.options && ![...this.input.options].some((o) => o.value === text);
+      if (missing) this.input.append(h("option", { value: text }, text)); // of a template, gone since
+      this.input.value = text;
+    }
   }
   value() {
     return this.parameter.type === "boolean" ? this.input.checked : valueRead(this.parameter, this.input.value);
@@ -155,6 +167,7 @@ class Field {
 class Form {
   constructor(place, all, template, signal) {
     Object.assign(this, { place, all, signal, fields: [], timer: 0, control: null });
+    this.state = h("span", { class: "hint" });
     this.task = this.pick("task", all.tasks, template?.task.type || all.tasks[0].type);
     this.rule = this.pick("rule", all.rules, template?.rule.type || all.rule);
     this.sections = h("div", { class: "sections" });
@@ -194,7 +207,7 @@ class Form {
       "Copy",
     );
     place.replaceChildren(
-      h("h1", {}, template ? "New job, from another" : "New job"),
+      h("h1", {}, template?.id ? "New job, from another" : "New job"),
       h(
         "form",
         {
@@ -211,7 +224,7 @@ class Form {
           { class: "side", "aria-label": "Check and submit" },
           h("h2", {}, "Check"),
           this.summary,
-          h("div", { class: "actions" }, this.button),
+          h("div", { class: "actions submit" }, this.button, this.state),
           h("h2", {}, "The same as"),
           h("div", { class: "controls" }, words, copy),
           this.code,
@@ -241,7 +254,7 @@ class Form {
     this.fields = [];
     const make = (section, parameters) =>
       Object.entries(parameters).map(([name, parameter]) => {
-        const field = new Field(section, name, parameter, () => this.changed()),
+        const field = new Field(section, name, parameter, this.all.datasets, () => this.changed()),
           from = section ? kept?.[section] : kept;
         if (from && Object.hasOwn(from, name)) field.set(from[name]);
         this.fields.push(field);
@@ -339,6 +352,7 @@ class Form {
     try {
       const answer = await post("/v1/jobs:validate", this.document(), this.control.signal);
       this.faults([]);
+      this.state.textContent = "Valid.";
       const e = answer.estimate,
         each = this.seeds() > 1 ? " each" : "";
       this.summary.replaceChildren(
@@ -351,6 +365,8 @@ class Form {
             ["Checkpoint", bytes(e.checkpoint_bytes)],
             ["Multiply-adds an iteration", number(e.multiply_adds)],
             ["Method", e.method],
+            ...(e.training?.seconds > 0 ? [["Training, about", duration(e.training.seconds)]] : []),
+            ...(e.evaluation?.seconds > 0 ? [["Evaluation, about", duration(e.evaluation.seconds)]] : []),
           ].map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd", { class: "num" }, v))),
         ),
       );
@@ -360,9 +376,11 @@ class Form {
   }
   refuse(error) {
     const rest = this.faults(error.errors || []);
-    const n = (error.errors || []).length;
+    const n = (error.errors || []).length,
+      said = n ? `${n} ${n === 1 ? "field needs" : "fields need"} a change.` : error.message;
+    this.state.textContent = said;
     this.summary.replaceChildren(
-      h("p", { class: "bad" }, n ? `${n} ${n === 1 ? "field needs" : "fields need"} a change.` : error.message),
+      h("p", { class: "bad" }, said),
       h(
         "ul",
         { class: "plain" },
@@ -412,29 +430,23 @@ class Form {
   }
 }
 
-/** Offers the names of datasets where a task wants one. */
-async function datasetsOffer(place, signal) {
-  const { datasets } = await get("/v1/datasets", signal);
-  place.append(
-    h(
-      "datalist",
-      { id: "datasets" },
-      datasets.map((d) => h("option", { value: d.name })),
-    ),
-  );
-}
-
-/** Shows the form in `place` until `signal`, filled from job `id` where given. */
+/** Shows the form in `place` until `signal`, filled from job `id` where given; the address may name a dataset to train on. */
 export function formShow(place, id, signal) {
+  const name = addressRead().settings.get("dataset");
   filled(place, "No such job to start from", signal, async () => {
-    const [all, template] = await Promise.all([catalog(), id ? get(`/v1/jobs/${id}`, signal) : null]);
+    const [known, template, { datasets }] = await Promise.all([
+      catalog(),
+      id ? get(`/v1/jobs/${id}`, signal) : null,
+      datasetsRead(signal).catch(() => ({ datasets: [] })),
+    ]);
     if (signal.aborted) return;
-    const form = new Form(place, all, template, signal);
+    const all = { ...known, datasets: datasets.map((d) => d.name) },
+      from = template ?? (name ? { task: { type: "dataset", name }, rule: { type: known.rule } } : null);
+    const form = new Form(place, all, from, signal);
     const endOpened = onOpened(() => form.validate());
     signal.addEventListener("abort", () => {
       endOpened();
       form.end();
     });
-    datasetsOffer(place, signal).catch(() => {});
   });
 }

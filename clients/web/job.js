@@ -7,12 +7,13 @@ import { download, get } from "./api.js";
 import { catalog, parametersOf } from "./catalog.js";
 import { ruleStyle, swatch } from "./colours.js";
 import { curvesShow } from "./curves.js";
-import { attempt, badge, bytes, clock, duration, framed, h, jobName, notice, number, percent, ruleName, standing } from "./dom.js";
+import { attempt, badge, bytes, clock, duration, framed, h, jobName, lossText, notice, number, percent, ruleName, standing } from "./dom.js";
 import { jobOf, jobPut, jobRefresh, onEvent, onJobs, onOpened } from "./jobs.js";
 import { filled } from "./load.js";
 import { weightsShow } from "./weights.js";
 
-const EVENTS_SHOWN = 200,
+const QUIET = 3000, // ms without an event after which a running job is read anew: within a long evaluation there are none
+  EVENTS_SHOWN = 200,
   EVENTS_PAGE = 1000;
 const SECTIONS = ["task", "network", "rule", "optimizer", "training"];
 
@@ -49,13 +50,15 @@ const answered = ({ loss, accuracy }) => loss === null || accuracy !== null;
 
 function facts(job) {
   const left = job.progress.estimated_finish ? (new Date(job.progress.estimated_finish) - Date.now()) / 1000 : null;
-  const took = job.started_at ? ((job.finished_at ? new Date(job.finished_at) : Date.now()) - new Date(job.started_at)) / 1000 : null;
+  const { evaluating } = job.progress,
+    took = job.started_at ? ((job.finished_at ? new Date(job.finished_at) : Date.now()) - new Date(job.started_at)) / 1000 : null;
   const list = [
     ["Task", job.task.type],
     ["Rule", [swatch(ruleStyle(job.rule.type)), " ", ruleName(job)]],
     ["Seed", String(job.seed)],
-    ["Iteration", `${number(job.progress.iteration)} of ${number(job.progress.iterations)}`],
-    ["Loss", number(job.metrics.loss, 4)],
+    ["Iteration", `${number(job.progress.iteration, 9)} of ${number(job.progress.iterations, 9)}`],
+    ["Loss", lossText(job, 4)],
+    evaluating && ["Evaluating", `${number(evaluating.done, 9)} of ${number(evaluating.trials, 9)} trials`],
     answered(job.metrics) && ["Accuracy", percent(job.metrics.accuracy)],
     ["Trials a second", number(job.progress.trials_per_second)],
     ["Time", duration(took)],
@@ -68,9 +71,9 @@ function facts(job) {
 
 function eventText(event) {
   if (event.type === "progress")
-    return `iteration ${number(event.iteration)}: loss ${number(event.loss, 4)}${answered(event) ? `, accuracy ${percent(event.accuracy)}` : ""}`;
+    return `iteration ${number(event.iteration, 9)}: ${event.loss === null ? "no loss, nothing counted" : `loss ${number(event.loss, 4)}`}${answered(event) ? `, accuracy ${percent(event.accuracy)}` : ""}`;
   if (event.type === "checkpoint")
-    return `checkpoint of iteration ${number(event.iteration)}, ${bytes(event.size)}, ${event.sha256.slice(0, 12)}`;
+    return `checkpoint of iteration ${number(event.iteration, 9)}, ${bytes(event.size)}, ${event.sha256.slice(0, 12)}`;
   if (event.type === "status")
     return [event.status, event.reason, event.error && (event.error.detail || event.error.code)].filter(Boolean).join(": ");
   return event.message || event.detail || event.type;
@@ -223,7 +226,8 @@ export function jobShow(place, id, signal) {
   const leave = () => {
     location.hash = "#/";
   };
-  let parts = null;
+  let parts = null,
+    heard = Date.now();
   const head = headShow(id, leave),
     drawSoon = framed(() => signal.aborted || !parts || head.draw());
   const build = (job) => {
@@ -252,6 +256,7 @@ export function jobShow(place, id, signal) {
     }),
     onEvent((event) => {
       if (event.job !== id || !parts) return;
+      heard = Date.now();
       parts.events.add(event);
       if (event.type === "progress") parts.curves.progress(event);
     }),
@@ -262,7 +267,11 @@ export function jobShow(place, id, signal) {
       parts.events.load();
     }),
   ];
+  const timer = setInterval(() => {
+    if (!document.hidden && jobOf(id)?.status === "running" && Date.now() - heard >= QUIET) jobRefresh(id);
+  }, QUIET);
   signal.addEventListener("abort", () => {
+    clearInterval(timer);
     ends.forEach((end) => end());
     if (parts) parts.curves.destroy();
   });

@@ -1,5 +1,6 @@
 /*
- * All jobs that the page knows, kept up to date by the event stream. Views subscribe and draw from here; none polls.
+ * All jobs that the page knows, kept up to date by the event stream. Views subscribe and draw from here. None polls but the
+ * page of a job within a long evaluation, of which no event reports.
  *
  * The list is read in pages when the stream has opened, so that what happens meanwhile arrives as events. An event for a job that is
  * not known yet, and a status event (it changes more fields than it names), read the job anew, a few at a time.

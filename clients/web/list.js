@@ -5,7 +5,7 @@
 import { ACTIONS, actOnAll, ENDED } from "./actions.js";
 import { addressRead, addressWrite } from "./address.js";
 import { ruleStyle, swatch } from "./colours.js";
-import { badge, clock, framed, grouped, h, jobName, notice, number, percent, ruleName, standing } from "./dom.js";
+import { badge, clock, framed, grouped, h, jobName, lossText, notice, percent, ruleName, standing } from "./dom.js";
 import { jobOf, jobsLoaded, jobsNewest, onJobs, streamState } from "./jobs.js";
 import { TROUBLES } from "./load.js";
 import { queryParse } from "./query.js";
@@ -63,7 +63,7 @@ function row(job, index, onChoose) {
     rule: [swatch(ruleStyle(job.rule.type)), " ", ruleName(job)],
     seed: String(job.seed),
     progress: [h("span", { class: "bar" }, fill), h("span", { class: "num" }, `${Math.floor(100 * job.progress.fraction)} %`)],
-    loss: number(job.metrics.loss),
+    loss: lossText(job),
     accuracy: percent(job.metrics.accuracy),
     time: clock(job.created_at),
   };
