@@ -166,6 +166,10 @@ static void measure_host(struct server *server) {
     server->host_memory = host_memory();
     server->cores = server->config.cores > 0 ? (int)server->config.cores : cores;
     server->workers = server->config.workers >= 0 ? (int)server->config.workers : server->cores;
+    int64_t sixteenth = server->host_memory / 16, least = (int64_t)64 << 20;
+    server->request_memory = server->config.request_memory > 0 ? server->config.request_memory
+                             : sixteenth > least               ? sixteenth
+                                                               : least;
     server->memory = server->config.memory > 0 ? server->config.memory : server->host_memory / 10 * 9;
 }
 
@@ -205,7 +209,7 @@ static bool start_store(struct server *server, char *error) {
     if (!start_datasets(server, error)) {
         return false;
     }
-    server->lanes = lanes_create(&server->loop, (size_t)server->config.max_waiting);
+    server->lanes = lanes_create(&server->loop, (size_t)server->config.max_waiting, server->request_memory);
     const struct streams_hooks hooks = {
         .user = server, .page = routes_page, .weights = results_weights_begin, .forget = results_weights_forget};
     server->streams = streams_create(&hooks, (int)server->config.heartbeat, (size_t)server->config.max_streams,

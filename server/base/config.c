@@ -52,6 +52,11 @@ static const struct setting setting_table[] = {
       "memory that running jobs may take together; 0 is nine tenths of what this process may use"},
      FIELD(memory),
      "0"},
+    {{"request-memory", 0, OPTION_BYTES, "BYTES", 0, INT64_MAX, false,
+      "memory that large bodies being read may take together (about 48 times their bytes); others wait; 0 is a "
+      "sixteenth of what this process may use, at least 64 MiB"},
+     FIELD(request_memory),
+     "0"},
     {{"max-queued", 0, OPTION_INTEGER, "N", 1, 10000000, false,
       "jobs that may wait; a submission beyond is answered 429"},
      FIELD(max_queued),

@@ -36,6 +36,7 @@ struct config {
     bool address_is_loopback;
     int64_t workers;                      /* jobs at once; -1: as many as cores; 0: none is started */
     int64_t cores;                        /* 0: all this process may use */
+    int64_t request_memory;               /* bytes for bodies being read; 0: a sixteenth of the same */
     int64_t memory;                       /* bytes for jobs; 0: nine tenths of what this process may use */
     int64_t max_submit_priority;          /* of jobs that a token which is no admin's submits */
     int64_t max_queued, max_token_queued; /* jobs that wait; of one token (0: no bound of its own) */

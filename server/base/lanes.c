@@ -29,6 +29,7 @@ struct lanes {
     struct lane_task *waiting[LANES]; /* in the order of their coming */
     struct lane_task *running[LANE_SEATS];
     uint64_t turn[LANES]; /* of the last one that began */
+    int64_t memory;       /* bytes that the running tasks may take together */
     bool ending;
 };
 
@@ -60,18 +61,17 @@ static void run(uv_work_t *work) {
 
 /* ---- on the loop ---- */
 
-static void lane_start(struct lanes *lanes, enum lane lane);
+static void lanes_start(struct lanes *lanes);
 
 static void after_run(uv_work_t *work, int status) {
     struct lane_task *task = work->data;
     struct lanes *lanes = task->lanes;
-    enum lane lane = task->lane;
     (void)status; /* nothing is cancelled */
     lanes->running[task->seat] = NULL;
     const struct loop_mark mark = loop_enter();
     task->finish(task);
     loop_leave(lanes->loop, LOOP_FINISH, &mark);
-    lane_start(lanes, lane);
+    lanes_start(lanes); /* another lane's task may have waited for its memory */
 }
 
 static void waiting_remove(struct lane_task *task) {
@@ -99,18 +99,31 @@ static int seat_free(const struct lanes *lanes, enum lane lane) {
     return -1;
 }
 
-/* Whose turn it is. NULL: nobody waits who may have a seat. */
-static struct lane_task *waiting_next(const struct lanes *lanes, enum lane lane) {
+int64_t lanes_memory_taken(const struct lanes *lanes) {
+    int64_t taken = 0;
+    for (int i = 0; i < LANE_SEATS; i++) {
+        taken += lanes->running[i] == NULL ? 0 : lanes->running[i]->memory;
+    }
+    return taken;
+}
+
+static bool memory_is_free(const struct lanes *lanes, const struct lane_task *task) {
+    int64_t taken = lanes_memory_taken(lanes);
+    return task->memory == 0 || taken == 0 || task->memory <= lanes->memory - taken;
+}
+
+/* Whose turn it is, of all or (`light`) of those that take no memory. NULL: nobody waits who may have a seat. */
+static struct lane_task *turn_next(const struct lanes *lanes, enum lane lane, bool light) {
     struct lane_task *next = NULL;
     for (struct lane_task *task = lanes->waiting[lane]; task != NULL; task = task->next) {
-        if ((next == NULL || task->token_turn < next->token_turn) &&
+        if ((next == NULL || task->token_turn < next->token_turn) && (!light || task->memory == 0) &&
             seats_of(lanes, lane, task->token) < bounds[lane].most_of_one) {
             next = task;
         }
     }
     struct lane_task *first = next;
     for (struct lane_task *task = lanes->waiting[lane]; next != NULL && task != NULL; task = task->next) {
-        if (task->token == next->token && task->client_turn < first->client_turn) {
+        if (task->token == next->token && (!light || task->memory == 0) && task->client_turn < first->client_turn) {
             first = task;
         }
     }
@@ -120,6 +133,12 @@ static struct lane_task *waiting_next(const struct lanes *lanes, enum lane lane)
         first->token_turn = turn;
     }
     return first;
+}
+
+/* Whom to start: a task for which there is no memory yet keeps its turn, and those that take none pass it. */
+static struct lane_task *waiting_next(const struct lanes *lanes, enum lane lane) {
+    struct lane_task *next = turn_next(lanes, lane, false);
+    return next == NULL || memory_is_free(lanes, next) ? next : turn_next(lanes, lane, true);
 }
 
 static void lane_start(struct lanes *lanes, enum lane lane) {
@@ -136,11 +155,18 @@ static void lane_start(struct lanes *lanes, enum lane lane) {
     }
 }
 
-struct lanes *lanes_create(struct loop *loop, size_t limit) {
+static void lanes_start(struct lanes *lanes) {
+    for (int lane = 0; lane < LANES; lane++) {
+        lane_start(lanes, (enum lane)lane);
+    }
+}
+
+struct lanes *lanes_create(struct loop *loop, size_t limit, int64_t memory) {
     struct lanes *lanes = calloc(1, sizeof *lanes);
     if (lanes != NULL) {
         lanes->loop = loop;
         lanes->limit = limit;
+        lanes->memory = memory;
     }
     return lanes;
 }
@@ -231,6 +257,7 @@ void lanes_tick(struct lanes *lanes, uint64_t now) {
     for (int lane = 0; lane < LANES; lane++) {
         finish_all(waiting_take_gone(lanes, (enum lane)lane));
     }
+    lanes_start(lanes); /* a running task may take less than at its start */
 }
 
 static size_t running_count(const struct lanes *lanes) {

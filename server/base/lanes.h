@@ -10,6 +10,10 @@
  * pool, and is finished on the loop; in between nobody else touches it. It is given up, by its stop word, when its
  * client is gone, when its time is over, or when the daemon stops; it ends as soon as it looks, and finish is called
  * all the same.
+ *
+ * What a task takes to read its body is many times the body. All tasks together take at most `memory` bytes of that, or
+ * one task as much as it needs while no other takes any: the rest wait for their turn, and tasks that need none pass
+ * them.
  */
 #ifndef MODPROP_SERVER_LANES_H
 #define MODPROP_SERVER_LANES_H
@@ -17,6 +21,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <uv.h>
 
 #include "server/base/loop.h"
@@ -46,6 +51,7 @@ struct lane_task {
     enum lane_stop outcome;                 /* for finish: why it was given up; LANE_GO: run has done all it wanted */
     int seat;                               /* for run: 0 to LANE_SEATS - 1, of no other task meanwhile */
     atomic_int stop;                        /* enum lane_stop; polled by run */
+    _Atomic int64_t memory; /* bytes that it takes; set before lanes_submit, and by run to less once it takes less */
     /* the lanes' own */
     uv_work_t work;
     struct lane_task *next;
@@ -56,8 +62,8 @@ struct lane_task {
     uint64_t deadline;                /* ms; 0: waits */
 };
 
-/* Every lane holds at most `limit` waiting tasks. NULL without memory. */
-struct lanes *lanes_create(struct loop *loop, size_t limit);
+/* Every lane holds at most `limit` waiting tasks; `memory` is for those that run. NULL without memory. */
+struct lanes *lanes_create(struct loop *loop, size_t limit, int64_t memory);
 
 /*
  * False where the lane has no waiting place for this token, or the lanes end: the task stays the caller's. `token`
@@ -70,6 +76,9 @@ void lanes_tick(struct lanes *lanes, uint64_t now);
 
 /* Seconds that a task of the lane may run. */
 int lane_seconds(enum lane lane);
+
+/* Bytes that running tasks have taken of `memory`. */
+int64_t lanes_memory_taken(const struct lanes *lanes);
 
 /* Tasks that wait or run. */
 size_t lanes_depth(const struct lanes *lanes);

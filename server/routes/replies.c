@@ -15,6 +15,10 @@
 #include "api/field.h"
 #include "api/text.h"
 
+#define BODY_SMALL 65536 /* bytes */
+#define BODY_FACTOR 48
+#define BODY_KEPT_FACTOR 4 /* what is kept of it once it is read: numbers of 4 bytes, of 2 characters each */
+#define BODY_VALUES_BYTES (INT64_C(400) << 20)
 #define TIDY_FROM (1 << 20)                    /* bytes of a body */
 #define ANSWERS_BYTES (UINT64_C(256) << 20)    /* that wait for their clients in memory */
 #define ANSWERS_FILE_BYTES (UINT64_C(8) << 30) /* and in files */
@@ -247,9 +251,14 @@ static bool write_spool(void *user, const void *bytes, size_t size) {
     return spool_write(user, bytes, size);
 }
 
-void computation_tidy(const struct computation *computation) {
-    if (computation->request != NULL && computation->request->body_size > TIDY_FROM) {
+void computation_tidy(struct computation *computation) {
+    size_t size = computation->request == NULL ? 0 : computation->request->body_size;
+    if (size > TIDY_FROM) {
         malloc_trim(0);
+    }
+    int64_t kept = size > BODY_SMALL ? BODY_KEPT_FACTOR * (int64_t)size : 0;
+    if (kept < atomic_load(&computation->task.memory)) {
+        atomic_store(&computation->task.memory, kept);
     }
 }
 
@@ -316,9 +325,19 @@ struct store_reader *computation_reader(const struct computation *computation) {
     return computation->server->lane_readers[computation->task.seat];
 }
 
+/*
+ * Bytes that a body takes while it is read, at most, as measured: a list of two characters is the dearest value, 48
+ * times its text, and beyond JSON_VALUES_MAX no value takes any. Small bodies count as nothing.
+ */
+static int64_t body_memory(size_t size) {
+    int64_t bytes = (int64_t)size, by_text = BODY_FACTOR * bytes, by_values = BODY_VALUES_BYTES + 4 * bytes;
+    return size <= BODY_SMALL ? 0 : by_text < by_values ? by_text : by_values;
+}
+
 void computation_start(struct computation *computation, enum lane lane) {
     struct server *server = computation->server;
     struct request *request = computation->request;
+    computation->task.memory = body_memory(request->body_size);
     if (server->lanes != NULL &&
         lanes_submit(server->lanes, lane, request->identity, request->address, &computation->task)) {
         return;

@@ -64,8 +64,11 @@ void computation_start(struct computation *computation, enum lane lane);
 struct store_reader *computation_reader(const struct computation *computation);
 /* Answers why the task was given up. */
 void reply_stopped(struct request *request, const struct lane_task *task);
-/* In the lane, once what a body was read into is freed: gives the memory of a large one back to the system. */
-void computation_tidy(const struct computation *computation);
+/*
+ * In the lane, once the tree that a body was read into is freed: gives the memory of a large one back to the system,
+ * and what it counted for back to the lanes.
+ */
+void computation_tidy(struct computation *computation);
 /* In the lane: the request's body as JSON, or NULL after computation_fail. */
 json_t *computation_body(struct computation *computation);
 void computation_fail(struct computation *computation, int status, const char *format, ...)

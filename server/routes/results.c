@@ -544,6 +544,7 @@ static void work_gradients(struct computation *computation) {
     }
     gradients_request_decode(&work->asked, document, &computation->problems);
     json_decref(document);
+    computation_tidy(computation);
     if (computation->problems.count > 0) {
         computation_fail(computation, 422, "the request has bad fields");
     } else if (!gradients_create(&work->asked.problem, &bptt) || !gradients_create(&work->asked.problem, &gradients)) {

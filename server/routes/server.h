@@ -45,6 +45,7 @@ struct server {
     int cores;                                /* to divide over the jobs */
     int workers;                              /* jobs at once */
     int64_t memory;                           /* bytes for jobs */
+    int64_t request_memory;                   /* bytes for bodies that are being read (lanes.h) */
     double started;                           /* clock_seconds */
     uint64_t watchdog_interval, watchdog_due; /* ms; interval 0: no service manager watches */
     uint64_t stop_due;                        /* ms: when a drain that is not done is given up; 0: no drain */

@@ -161,6 +161,7 @@ static void work_simulation(struct computation *computation) {
     }
     simulate_ask_decode(&simulation->ask, simulation->kind, document, &computation->problems);
     json_decref(document);
+    computation_tidy(computation);
     if (computation->problems.count > 0) {
         computation_fail(computation, 422, "the request has bad fields");
     } else if (store_job_read(computation_reader(computation), simulation->job, &job) != 1) {

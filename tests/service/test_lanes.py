@@ -4,9 +4,11 @@ import hashlib
 import json
 import pathlib
 import resource
+import threading
 import time
 
 import pytest
+import requests
 from daemons import SANITIZED, wait_until
 
 SMALL = {
@@ -36,15 +38,19 @@ def gradient_body(units=64, steps=1000, trials=20):
     }
 
 
-@pytest.fixture
-def shared(start, tmp_path):
-    """A daemon with three tokens."""
-    path = tmp_path / "tokens"
+def token_file(folder):
+    path = folder / "tokens"
     path.write_text(
         "".join(f"{name}:{role}:{hashlib.sha256(name.encode()).hexdigest()}\n" for name, role in TOKENS.items())
     )
     path.chmod(0o600)
-    return start("--token-file", path, "--workers", "1", "--cores", "1")
+    return path
+
+
+@pytest.fixture
+def shared(start, tmp_path):
+    """A daemon with three tokens."""
+    return start("--token-file", token_file(tmp_path), "--workers", "1", "--cores", "1")
 
 
 def by(name):
@@ -172,3 +178,45 @@ def test_a_large_validation_needs_the_role_submit(shared):
     answer = shared.post("/v1/jobs:validate", json=body, headers=by("reader"))
     assert answer.status_code == 403 and "needs the role submit" in answer.json()["detail"]
     assert shared.post("/v1/jobs:validate", json=body, headers=by("first")).status_code in (200, 422)
+
+
+def peak_of(daemon, names):
+    """Bytes that the daemon took at its most while as many large bodies came at once, and their statuses."""
+    numbers = ",".join(["[]"] * 1_800_000)
+    body = '{"task": {"type": "delayed_xor"}, "network": {}, "anything": [' + numbers + "]}"
+    url, statuses, base = daemon.url, [], memory_of(daemon, "VmRSS")
+
+    def ask(name, path):
+        headers = {"Content-Type": "application/json", **by(name)}
+        statuses.append(requests.post(f"{url}{path}", data=body, headers=headers, timeout=300).status_code)
+
+    asks = [threading.Thread(target=ask, args=(name, path)) for name in names for path in LARGE]
+    for one in asks:
+        one.start()
+    for one in asks:
+        one.join()
+    return memory_of(daemon, "VmHWM") - base, statuses
+
+
+LARGE = ("/v1/jobs:validate", "/v1/gradients")
+
+
+def memory_of(daemon, field):
+    text = pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text()
+    return int(next(line for line in text.splitlines() if line.startswith(field)).split()[1]) << 10
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer's memory is not the daemon's")
+def test_large_bodies_at_once_take_no_more_than_the_setting(start, tmp_path):
+    path = token_file(tmp_path)
+    names = ("first", "second")
+
+    def peak(memory):
+        data = tmp_path / memory
+        return peak_of(start("--token-file", path, "--workers", "0", "--request-memory", memory, data=data), names)
+
+    together, statuses = peak("16G")
+    bounded, those = peak("64M")
+    assert statuses == those == [422] * 4, "each is answered, late or not"
+    assert bounded < 420 << 20, f"one at a time: {bounded >> 20} MiB"
+    print(f"{together >> 20} MiB together, {bounded >> 20} MiB one at a time")
