@@ -17,8 +17,8 @@
 #include "server/store/store.h"
 
 #define DESIGN_AXES 6
-#define DESIGN_POINTS 10000   /* at most */
-#define DESIGN_TRIALS 1000000 /* at most */
+#define DESIGN_POINTS 10000  /* at most */
+#define DESIGN_TRIALS 200000 /* at most */
 #define DESIGN_METRICS 16
 #define METRIC_NAME_BYTES 64
 

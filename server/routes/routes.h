@@ -118,6 +118,13 @@ void route_experiment_cancel(struct server *server, struct request *request);
 void route_experiment_retry(struct server *server, struct request *request);
 void route_experiment_delete(struct server *server, struct request *request);
 
+/* studies.c */
+void route_experiment_points(struct server *server, struct request *request);
+void route_experiment_trials(struct server *server, struct request *request);
+void route_experiment_compare(struct server *server, struct request *request);
+void route_experiment_curves(struct server *server, struct request *request);
+void route_compare(struct server *server, struct request *request);
+
 /* simulate.c */
 void route_simulate(struct server *server, struct request *request);
 void route_evaluate(struct server *server, struct request *request);

@@ -1,8 +1,13 @@
 """Experiments: what is accepted, how trials come to be, what outlasts a crash, and what may not be deleted."""
 
 import collections
+import csv
+import io
+import itertools
 import time
 
+import numpy as np
+import pytest
 from daemons import wait_until
 
 TINY = {
@@ -235,3 +240,173 @@ def test_a_hundred_thousand_trials_are_accepted_and_leave_room(start):
     assert daemon.post("/v1/jobs", json=TINY).status_code == 201
     act(daemon, id, "cancel")
     assert ended(daemon, id)["status"] == "cancelled"
+
+
+LEARNS = TINY | {"training": {"iterations": 60, "batch_size": 2, "evaluate_every": 5, "checkpoint_every": 100}}
+METRICS = [
+    {"name": "learned", "loss_below": 0.68, "in_a_row": 2},
+    {"final": "loss"},
+    {"best": "accuracy"},
+    {"area": "loss"},
+]
+
+
+@pytest.fixture
+def found(daemon):
+    """The daemon, an experiment that is complete, and of each job its curves, by point and seed."""
+    axes = [RULES, {"path": "/optimizer/learning_rate", "values": [0.001, 0.03]}]
+    id = submit(daemon, {"base": LEARNS, "axes": axes, "seeds": {"count": 8}, "metrics": METRICS})["id"]
+    ended(daemon, id)
+    curves = {}
+    for job in jobs(daemon):
+        curves.setdefault(job["experiment"]["point"], {})[job["seed"]] = daemon.get(
+            f"/v1/jobs/{job['id']}/metrics"
+        ).json()
+    return daemon, f"/v1/experiments/{id}", curves
+
+
+def learned(curve):
+    under = [loss < 0.68 for loss in curve["loss"]]
+    for i in range(len(under) - 1):
+        if under[i] and under[i + 1]:
+            return curve["iteration"][i]
+    return np.inf
+
+
+def area(curve):
+    x, y = np.array(curve["iteration"], float), np.array(curve["loss"])
+    return float(((y[1:] + y[:-1]) / 2 * np.diff(x)).sum() / (x[-1] - x[0]))
+
+
+COMPUTED = {
+    "learned": learned,
+    "final_loss": lambda curve: curve["loss"][-1],
+    "best_accuracy": lambda curve: max(curve["accuracy"]),
+    "area_loss": area,
+}
+
+
+def test_statistics_of_points_are_those_of_numpy(found):
+    daemon, at, curves = found
+    points = daemon.get(at + "/points").json()["points"]
+    assert [point["point"] for point in points] == ["0.0", "0.1", "1.0", "1.1"]
+    rates = ["bptt, learning_rate=0.001", "bptt, learning_rate=0.03"]
+    default = daemon.get("/v1/jobs").json()["jobs"][0]
+    assert len({point["label"] for point in points}) == 4 and default
+    assert [point["label"] for point in points][1] == rates[1]
+    assert points[0]["colour"] == points[1]["colour"] != points[2]["colour"]
+    assert points[3]["values"] == {"rule": 1, "learning_rate": 0.03}
+    nevers = 0
+    for point in points:
+        assert point["n"] == 8 and point["failed"] == point["unfinished"] == 0
+        for name, compute in COMPUTED.items():
+            values = np.array([compute(curve) for curve in curves[point["point"]].values()])
+            metric, never = point["metrics"][name], int(np.isinf(values).sum())
+            nevers += never
+            assert (metric["n"], metric["never"], metric["missing"], metric["few"]) == (8, never, 0, True)
+            median = np.sort(values)[3:5]
+            expected = "never" if np.isinf(median).any() else median.mean()
+            assert metric["median"] == (expected if expected == "never" else pytest.approx(expected, rel=1e-12))
+            if never:
+                assert metric["mean"] is None
+            else:
+                assert metric["mean"] == pytest.approx(values.mean(), rel=1e-12)
+                assert metric["standard_deviation"] == pytest.approx(values.std(ddof=1), rel=1e-9, abs=1e-15)
+                low, high = np.quantile(values, (0.25, 0.75))
+                assert metric["quartiles"] == {
+                    "low": pytest.approx(low, rel=1e-12),
+                    "high": pytest.approx(high, rel=1e-12),
+                }
+    assert nevers > 0, "some never learn, and are not dropped"
+
+
+def test_trials_have_their_values(found):
+    daemon, at, curves = found
+    trials = daemon.get(at + "/trials").json()["trials"]
+    assert [(trial["point"], trial["seed"]) for trial in trials] == [
+        (point, seed) for point in sorted(curves) for seed in range(1, 9)
+    ]
+    for trial in trials:
+        for name, compute in COMPUTED.items():
+            value = compute(curves[trial["point"]][trial["seed"]])
+            assert trial["metrics"][name] == ("never" if np.isinf(value) else pytest.approx(value, rel=1e-12))
+    some = daemon.get(at + "/trials", params={"points": "1.0,0.1"}).json()["trials"]
+    assert {trial["point"] for trial in some} == {"1.0", "0.1"}
+    assert daemon.get(at + "/trials", params={"points": "7.7"}).status_code == 422
+
+
+def flips(differences):
+    """The exact two-sided p of a mean under all changes of signs."""
+    signs = np.array(list(itertools.product((-1, 1), repeat=len(differences))))
+    sums = np.abs(signs @ differences)
+    return float((sums >= np.abs(differences.sum()) * (1 - 1e-12)).mean())
+
+
+def test_comparisons_are_paired_by_seed(found):
+    daemon, at, curves = found
+    all = daemon.get(at + "/compare").json()["comparisons"]
+    assert {(c["point"], c["to"]) for c in all} == {("1.0", "0.0"), ("1.1", "0.1")} and len(all) == 2 * len(METRICS)
+    for metric in ("final_loss", "best_accuracy"):
+        two = [c for c in all if c["metric"] == metric]
+        p = []
+        for c in two:
+            x, y = ([COMPUTED[metric](curves[c[of]][seed]) for seed in range(1, 9)] for of in ("to", "point"))
+            differences = np.array(y) - np.array(x)
+            sign = -1 if metric == "best_accuracy" else 1
+            won = ((sign * differences < 0) + 0.5 * (differences == 0)).mean()
+            assert c["mean_difference"] == pytest.approx(differences.mean(), rel=1e-9, abs=1e-15)
+            assert c["won"] == pytest.approx(won) and c["n"] == 8 and c["few"] and not c["logarithms"]
+            assert c["sign_flip_p"] == pytest.approx(flips(differences), rel=1e-12)
+            p.append(c["sign_flip_p"])
+        smaller, greater = sorted(p)
+        holm = {smaller: min(1, 2 * smaller), greater: min(1, max(2 * smaller, greater))}
+        assert [c["holm_p"] for c in two] == pytest.approx([holm[c["sign_flip_p"]] for c in two])
+    assert all[0]["metric"] == "learned" and all[0]["logarithms"]
+
+
+def test_curves_are_quartiles_over_seeds(found):
+    daemon, at, curves = found
+    answer = daemon.get(at + "/curves", params={"keys": "loss", "points": "1.1", "seeds": "true"}).json()["curves"]
+    assert len(answer) == 1 and answer[0]["key"] == "loss" and answer[0]["n"] == [8] * 13
+    values = np.array([curves["1.1"][seed]["loss"] for seed in range(1, 9)])
+    for name, q in (("low", 0.25), ("median", 0.5), ("high", 0.75)):
+        assert answer[0][name] == pytest.approx(np.quantile(values, q, axis=0), rel=1e-12)
+    assert answer[0]["seeds"]["3"]["value"] == curves["1.1"][3]["loss"]
+    assert len(daemon.get(at + "/curves").json()["curves"]) == 8
+    assert daemon.get(at + "/curves", params={"keys": "lose"}).status_code == 422
+
+
+def rows(answer):
+    assert answer.headers["Content-Type"].startswith("text/csv")
+    return list(csv.DictReader(io.StringIO(answer.text)))
+
+
+def test_tables_are_the_same_as_csv(found):
+    daemon, at, _ = found
+    accept = {"headers": {"Accept": "text/csv"}}
+    points = daemon.get(at + "/points").json()["points"]
+    for row, point in zip(rows(daemon.get(at + "/points", **accept)), points, strict=True):
+        assert row["label"] == point["label"]
+        assert float(row["metrics.final_loss.mean_95.low"]) == point["metrics"]["final_loss"]["mean_95"]["low"]
+        assert row["metrics.learned.median"] == str(point["metrics"]["learned"]["median"])
+    assert len(rows(daemon.get(at + "/trials", **accept))) == 32
+    assert len(rows(daemon.get(at + "/compare", **accept))) == 8
+    assert len(rows(daemon.get(at + "/curves", params={"keys": "loss"}, **accept))) == 4 * 13
+
+
+def test_any_set_of_jobs_gives_the_same_numbers(found):
+    daemon, at, _ = found
+    trials = daemon.get(at + "/trials").json()["trials"]
+    answer = daemon.post("/v1/compare", json={"jobs": [trial["job"] for trial in trials], "metrics": METRICS})
+    assert answer.status_code == 200, answer.text
+    of_experiment = daemon.get(at + "/points").json()["points"]
+    for own, other in zip(answer.json()["points"], of_experiment, strict=True):
+        for name in ("label", "colour", "n", "metrics"):
+            assert own[name] == other[name]
+    of_jobs = {(c["metric"], c["label"]): c for c in answer.json()["comparisons"] if c["to"] == "0"}
+    for c in daemon.get(at + "/compare").json()["comparisons"]:
+        if c["to"] == "0.0":
+            assert of_jobs[c["metric"], c["label"]]["sign_flip_p"] == c["sign_flip_p"]
+    nothing = daemon.post("/v1/compare", json={"jobs": ["none"], "by": 1})
+    assert nothing.status_code == 422 and pointers(nothing.json()) == {"/by"}
+    assert pointers(daemon.post("/v1/compare", json={"jobs": ["none"]}).json()) == {"/jobs/0"}
