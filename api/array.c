@@ -21,7 +21,7 @@ size_t size_product(const size_t *lengths, int dimensions, size_t size) {
     return size;
 }
 
-/* What an entry is read as. */
+/* The type of an entry. */
 struct reading {
     bool lengths_only; /* entries are not looked at */
     float *floats;
@@ -55,7 +55,7 @@ static bool read_entry(const json_t *value, struct reading *reading, const struc
     return true;
 }
 
-/* The first fault of a list ends its reading: a wrong list is wrong a million times. */
+/* Reading stops at the first fault of a list: a wrong list is wrong a million times. */
 static bool read_level(const json_t *value, int dimensions, const size_t *lengths, struct reading *reading,
                        const struct path *path, struct problems *problems) {
     if (dimensions == 0) {

@@ -16,7 +16,7 @@ void time_text(int64_t milliseconds, char text[TIME_TEXT_BYTES]) {
     struct tm parts;
     char date[24];
     if (gmtime_r(&seconds, &parts) == NULL || strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts) == 0) {
-        snprintf(date, sizeof date, "0000-00-00T00:00:00"); /* no time of this world: a damaged one */
+        snprintf(date, sizeof date, "0000-00-00T00:00:00"); /* out of range: the row is damaged */
     }
     snprintf(text, TIME_TEXT_BYTES, "%s.%03dZ", date, (int)(milliseconds % 1000));
 }
@@ -93,7 +93,7 @@ static void put_results(json_t *object, const struct train_progress *progress) {
 
 #define DIAGNOSTIC(bit, key, member) {bit, key, offsetof(struct train_diagnostics, member)}
 
-/* Times are the host's, not the job's: they are told, and do not count when results are compared. */
+/* Times are the host's, not the job's: they are reported, but do not count when results are compared. */
 static const struct {
     unsigned bit;
     const char *key;

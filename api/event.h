@@ -13,7 +13,7 @@
 
 #define TIME_TEXT_BYTES 32
 
-/* The types of stored events, a row each (event.c): what has a type's name has it from there. */
+/* The types of stored events, one row each (event.c); everything that uses a type's name takes it from there. */
 enum event_type { EVENT_STATUS, EVENT_PROGRESS, EVENT_CHECKPOINT, EVENT_LOG, EVENT_DELETED, EVENT_TYPES };
 
 struct event_kind {
@@ -33,7 +33,7 @@ struct event_status {
     const char *status;
     const char *reason; /* NULL: none; a sentence for a status that needs one */
     int attempt;
-    bool final; /* metrics are told, and with `weights` their link */
+    bool final; /* metrics are reported, and with `weights` a link to them */
     bool weights;
     int64_t iteration;
     double loss, accuracy;                 /* NaN: null */
@@ -44,8 +44,8 @@ struct event_status {
 };
 
 /*
- * What came of a job that succeeded: "diverged" where its loss ended above three times its loss at iteration 0, else
- * "trained". A loss that is not finite ends a job as failed; that is another matter.
+ * The outcome of a job that succeeded: "diverged" if its loss ended above three times its loss at iteration 0, else
+ * "trained". A loss that is not finite is something else: it fails the job.
  */
 const char *outcome_name(double loss, double initial_loss);
 
@@ -63,7 +63,7 @@ char *event_deleted_text(const struct event_head *head);
 #define CURVES_MAX 32
 size_t event_curves(const char *names[CURVES_MAX]);
 
-/* The part of a progress event that must come out the same when the iteration is computed again. */
+/* The part of a progress event that must be the same when the iteration is recomputed. */
 char *event_progress_check(const struct train_progress *progress);
 
 void time_text(int64_t milliseconds, char text[TIME_TEXT_BYTES]);

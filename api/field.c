@@ -1,5 +1,5 @@
 /*
- * Parameter tables at work: see field.h.
+ * Using the parameter tables: see field.h.
  */
 #include "api/field.h"
 
@@ -80,7 +80,7 @@ static bool in_range(const struct field *field, double value) {
     return isfinite(value) && (field->low_excluded ? value > field->low : value >= field->low) && value <= field->high;
 }
 
-/* 3.0 is an integer too: some encoders know no other number. */
+/* 3.0 is an integer too: some encoders have no other number type. */
 static bool integer_of(const json_t *value, int64_t *result) {
     if (json_is_integer(value)) {
         *result = json_integer_value(value);
@@ -132,7 +132,7 @@ static bool decode_choice(const json_t *value, const struct field *field, void *
     return false;
 }
 
-/* Names are those of files too: letters that every file system takes, and none hidden. */
+/* Names are also file names: only letters that every file system accepts, and no hidden files. */
 static void decode_name(const json_t *value, const struct path *path, const struct field *field, char *member,
                         struct problems *problems) {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
@@ -198,7 +198,7 @@ static void decode_value(const json_t *value, const struct path *path, const str
 
 static const char *fallback_of(const struct decoding *decoding, const struct field *field) {
     if (field->before != NULL && (decoding->stored || !field_applies(field, decoding->variant))) {
-        return field->before; /* also where the field does not apply: nothing that rests on it may change */
+        return field->before; /* also where the field does not apply: nothing that depends on it may change */
     }
     for (size_t i = 0; i < decoding->default_count; i++) {
         const struct field_default *other = &decoding->defaults[i];
@@ -214,7 +214,7 @@ static json_t *default_of(const struct decoding *decoding, const struct field *f
     return json_loads(fallback_of(decoding, field), JSON_DECODE_ANY, NULL);
 }
 
-/* Variants may have fields of the same name: the one that applies, else one that does not, else NULL. */
+/* Variants may have fields with the same name: the one that applies, else one that does not, else NULL. */
 static const struct field *field_find(const struct fields *fields, unsigned variant, const char *name) {
     const struct field *foreign = NULL;
     for (size_t i = 0; i < fields->count; i++) {
@@ -263,7 +263,7 @@ void fields_decode(const struct decoding *decoding, const json_t *document, cons
             complain_unknown(decoding, name, path, problems);
         }
     }
-    /* what does not apply comes first: another variant's row may describe the same member */
+    /* rows that do not apply come first: another variant's row may describe the same member */
     for (size_t i = 0; i < 2 * decoding->fields->count; i++) {
         const struct field *field = &decoding->fields->items[i % decoding->fields->count];
         bool applies = field_applies(field, decoding->variant), second = i >= decoding->fields->count;
@@ -322,7 +322,7 @@ bool fields_encode(const struct fields *fields, unsigned variant, const void *ob
         const struct field *field = &fields->items[i];
         json_t *value = field_applies(field, variant) ? field_encode(field, object) : NULL;
         if (field->omit_null && json_is_null(value)) {
-            continue; /* jansson's null is a constant: nothing is to be freed */
+            continue; /* jansson's null is a constant and is not freed */
         }
         ok = !field_applies(field, variant) || json_object_set_new(target, field->name, value) == 0;
     }
@@ -337,7 +337,7 @@ static const char *type_name(const struct field *field) {
     return names[field->type];
 }
 
-/* JSON Schema, as text, of what the words above do not describe; else NULL. */
+/* JSON Schema, as text, for what the words above do not describe; else NULL. */
 static const char *own_schema(const struct field *field) {
     switch (field->type) {
     case FIELD_CUSTOM:

@@ -1,6 +1,6 @@
 /*
- * Parameter tables at work: core/base/field.h says what a row is. From the tables come decoding, defaults, validation,
- * encoding, /v1/tasks, /v1/rules and OpenAPI's schemas; nothing about a parameter is said twice.
+ * Using the parameter tables: core/base/field.h describes a row. The tables give decoding, defaults, validation,
+ * encoding, /v1/tasks, /v1/rules and OpenAPI's schemas, so that each parameter is described in one place.
  */
 #ifndef MODPROP_API_FIELD_H
 #define MODPROP_API_FIELD_H
@@ -12,7 +12,7 @@
 #include "core/base/field.h"
 
 struct field_custom {
-    /* Sets the member; adds to problems where it cannot. */
+    /* Sets the member; adds to problems if it cannot. */
     void (*decode)(const json_t *value, const struct path *path, const struct field *field, void *object,
                    struct problems *problems);
     json_t *(*encode)(const struct field *field, const void *object);
@@ -38,15 +38,15 @@ struct decoding {
     const struct field_default *defaults;
     size_t default_count;
     unsigned default_variant;
-    bool stored; /* the document comes from the store: what it lacks has the meaning of field.before */
+    bool stored; /* the document comes from the store: what it leaves out has the meaning of field.before */
 };
 
 void fields_decode(const struct decoding *decoding, const json_t *document, const struct path *path, void *object,
                    struct problems *problems);
 
 /*
- * Adds the members to `target`, in the table's order. False without memory: a document that lacks a member must never
- * pass for a whole one.
+ * Adds the members to `target`, in the table's order. False if out of memory: a document that lacks a member must never
+ * pass for a complete one.
  */
 bool fields_encode(const struct fields *fields, unsigned variant, const void *object, json_t *target);
 

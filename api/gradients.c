@@ -34,21 +34,21 @@ static void check_names(const json_t *object, const char *const *names, size_t c
 }
 
 /*
- * Room for count entries of size bytes, kept by the request. NULL, with a fault at path/name, without memory: what is
- * not there must never pass for absent.
+ * Memory for count entries of size bytes, owned by the request. NULL, with a fault at path/name, if out of memory: a
+ * missing array must never pass for one that was not sent.
  */
 static void *take(struct gradients_request *request, size_t count, size_t size, const struct path *path,
                   const char *name, struct problems *problems) {
     void *memory = calloc(count == 0 ? 1 : count, size);
     if (memory == NULL) {
-        problems_add(problems, path, name, "there is no memory for it");
+        problems_add(problems, path, name, "not enough memory for it");
         return NULL;
     }
     request->memory[request->memory_count++] = memory;
     return memory;
 }
 
-/* A float array of the given shape, or NULL where it is absent and may be, or wrong. */
+/* A float array of the given shape; NULL if it is optional and absent, or wrong. */
 static const float *read_floats(struct gradients_request *request, const json_t *object, const char *name,
                                 int dimensions, const size_t *lengths, bool optional, const struct path *path,
                                 struct problems *problems) {
@@ -72,7 +72,7 @@ static const float *read_floats(struct gradients_request *request, const json_t 
     return to != NULL && array_read(value, dimensions, lengths, to, path, name, problems) ? to : NULL;
 }
 
-/* The shapes that everything else must fit: of W, Win, Wout and inputs. */
+/* The shapes that everything else must fit: those of W, Win, Wout and inputs. */
 static bool read_shapes(struct gradients_request *request, const json_t *document, const json_t *network,
                         struct problems *problems) {
     const struct path path = {.name = "network"};
@@ -148,7 +148,7 @@ static void read_leak(struct gradients_request *request, const json_t *network, 
     const json_t *value = json_object_get(network, "leak");
     char got[80];
     if (!json_is_array(value) || json_array_size(value) != (size_t)p->units) {
-        problems_add(problems, path, "leak", "must be a list of one number a unit (%d); got %s", p->units,
+        problems_add(problems, path, "leak", "must be a list of one number per unit (%d); got %s", p->units,
                      shape_quote(value, got));
         return;
     }
@@ -245,7 +245,7 @@ static void read_rules(struct gradients_request *request, const json_t *document
         rule_decode(rule, value, &here, problems);
         if (rule->mu_auto) {
             problems_add(problems, &here, "mu",
-                         "must be a number: one batch has no running mean that \"auto\" could follow; got \"auto\"");
+                         "must be a number: one batch has no running mean for \"auto\" to follow; got \"auto\"");
         }
         if (rule->feedback != FEEDBACK_SYMMETRIC && request->problem.feedback == NULL) {
             problems_add(problems, &(struct path){.name = "network"}, "feedback",
@@ -261,7 +261,7 @@ static void read_rules(struct gradients_request *request, const json_t *document
     }
 }
 
-/* Multiply-adds of all rules, bptt for the cosine included. */
+/* Multiply-adds of all rules, including bptt for the cosine. */
 static double work_of(const struct gradients_request *request) {
     const struct gradients_problem *p = &request->problem;
     double N = p->units, step = (double)p->steps * p->trials * N * (N + p->inputs + p->outputs), work = 3.0 * step;
@@ -290,7 +290,7 @@ void gradients_request_decode(struct gradients_request *request, const json_t *d
     if (problems->count == 0 && work_of(request) > GRADIENTS_WORK_MAX) {
         problems_add(
             problems, NULL, "inputs",
-            "is too large: the rules would take %.3g multiply-adds together, at most %.3g are done for one request",
+            "is too large: the rules would take %.3g multiply-adds together, at most %.3g are allowed per request",
             work_of(request), GRADIENTS_WORK_MAX);
     }
 }

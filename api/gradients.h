@@ -1,6 +1,6 @@
 /*
- * POST /v1/gradients: a network, a batch and rules in; for each rule gradients and their cosine with bptt's out. Bounds
- * are checked from the shapes of the lists before anything is allocated.
+ * POST /v1/gradients: takes a network, a batch and rules; returns each rule's gradients and their cosine with bptt's.
+ * Bounds are checked from the shapes of the lists before any memory is allocated.
  */
 #ifndef MODPROP_API_GRADIENTS_H
 #define MODPROP_API_GRADIENTS_H
@@ -17,15 +17,15 @@
 struct gradients_request {
     struct gradients_problem problem; /* its arrays are in `memory` */
     struct rule_config rules[GRADIENTS_RULES_MAX];
-    json_t *asked[GRADIENTS_RULES_MAX]; /* the rule objects as they came */
+    json_t *asked[GRADIENTS_RULES_MAX]; /* the rule objects as received */
     int rule_count;
-    bool bias; /* false: the network has none; its gradient is then the one that a bias of 0 would get, and no part of
-                  "all" */
+    bool bias; /* false: the network has no bias; its gradient is then the one that a bias of 0 would get, and is not
+                * part of "all" */
     void *memory[12];
     int memory_count;
 };
 
-/* Decodes and checks; release it in any case. */
+/* Decodes and checks; call the release function in any case. */
 void gradients_request_decode(struct gradients_request *request, const json_t *document, struct problems *problems);
 void gradients_request_release(struct gradients_request *request);
 
@@ -33,7 +33,7 @@ void gradients_request_release(struct gradients_request *request);
 bool gradients_create(const struct gradients_problem *problem, struct gradients *gradients);
 void gradients_release(struct gradients *gradients);
 
-/* The answer: begin, one call a rule, end. `bptt` are the true gradients. */
+/* The response: begin, one call per rule, end. `bptt` are the true gradients. */
 void gradients_write_begin(struct writer *writer, double loss);
 void gradients_write_rule(struct writer *writer, const struct gradients_request *request, int index,
                           const struct gradients *gradients, const struct gradients *bptt);

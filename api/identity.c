@@ -1,6 +1,6 @@
 /*
- * Identities: see identity.h. Values are written as in documents (api/text.h), but for whole numbers, which have no
- * point: so a row may turn from integer to number without another identity.
+ * Identities: see identity.h. Values are written as in documents (api/text.h), except that whole numbers have no
+ * decimal point: so a row may change from integer to number and keep its identity.
  */
 #include "api/identity.h"
 
@@ -19,7 +19,7 @@ bool identity_add_text(json_t *pairs, const char *name, const char *value) {
     return json_object_set_new(pairs, name, json_string(value)) == 0;
 }
 
-/* Takes the value over. NULL without memory. */
+/* Takes ownership of the value. NULL if out of memory. */
 static char *canonical_text(json_t *value) {
     double number = json_number_value(value);
     if (json_is_real(value) && number == floor(number) && fabs(number) < EXACT_INTEGERS) {

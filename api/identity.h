@@ -1,10 +1,10 @@
 /*
- * The identity of a job: a hash of the canonical list of name=value pairs of the parameters that reach its result.
+ * The identity of a job: a hash of the canonical list of name=value pairs of the parameters that can change its result.
  *
- * Only values that differ from the frozen `identity` of their row enter (api/field.h). So neither a parameter that is
- * added later nor a changed default gives a stored job another identity, and the order of the rows means nothing. Two
- * jobs whose courses (REACH_COURSE) have one identity may exchange checkpoints; two whose results (REACH_RESULT) have
- * one end with the same weights and report the same numbers.
+ * Only values that differ from the frozen `identity` of their row enter (api/field.h). So adding a parameter or
+ * changing a default later does not change the identity of a stored job, and the order of the rows has no meaning. Two
+ * jobs whose courses (REACH_COURSE) have the same identity may exchange checkpoints; two whose results (REACH_RESULT)
+ * have the same identity end with the same weights and report the same numbers.
  */
 #ifndef MODPROP_API_IDENTITY_H
 #define MODPROP_API_IDENTITY_H

@@ -1,6 +1,6 @@
 /*
- * The job document: see job.h. Decoding goes top down through the tables; what no single field can know is checked
- * last, and only where the fields it rests on were right.
+ * The job document: see job.h. Decoding goes top down through the tables. Checks that involve several fields come last,
+ * and run only if the fields that they depend on were valid.
  */
 #include "api/job.h"
 
@@ -90,7 +90,7 @@ static const struct field top_items[] = {
      .high = 1e9,
      .fallback = "null",
      .reach = REACH_NOTHING,
-     .doc = "end the job as failed after so much training time"},
+     .doc = "fail the job after this much training time"},
 };
 
 const struct fields top_fields = {top_items, sizeof top_items / sizeof top_items[0]};
@@ -111,8 +111,7 @@ static void check_top_names(const json_t *document, struct problems *problems) {
 }
 
 /*
- * The variant that an object's "type" names; `fallback` where it is not given. False, with a fault, where it is
- * unknown.
+ * The variant that an object's "type" names; `fallback` if it is absent. False, with a fault, if it is unknown.
  */
 static bool decode_type(const json_t *object, const struct variant *variants, int count, int fallback,
                         const struct path *path, int *type, struct problems *problems) {
@@ -177,7 +176,7 @@ json_t *rule_encode(const struct rule_config *rule) {
     return document;
 }
 
-/* What the defaults of a document's sections rest on. */
+/* What the defaults of a document's sections depend on. */
 struct origin {
     enum task_type task;
     bool stored;
@@ -245,7 +244,7 @@ static void decode_network(struct job_spec *spec, const json_t *value, struct or
     const struct decoding decoding = section(&network_fields, "network", origin);
     fields_decode(&decoding, value, &path, spec, problems);
     if (!spec->config.network.dale && json_object_get(value, "rewiring") == NULL) {
-        spec->config.network.rewiring = REWIRING_NONE; /* Deep R is the default with Dale's law alone */
+        spec->config.network.rewiring = REWIRING_NONE; /* Deep R is the default only with Dale's law */
     }
 }
 
@@ -273,7 +272,7 @@ static void check_network(const struct job_spec *spec, struct problems *problems
         problems_add(problems, &path, "rewiring", "must be \"none\" without Dale's law; got \"deep_r\"");
     }
     if (spec->tau_of_unit != NULL && spec->tau_count != network->units) {
-        problems_add(problems, &path, "tau", "must have one number a unit (%d); it has %d", network->units,
+        problems_add(problems, &path, "tau", "must have one number per unit (%d); it has %d", network->units,
                      spec->tau_count);
     }
     if (network->discretization == DISCRETIZATION_EULER && tau_least(spec) < 1.0) {
@@ -282,12 +281,12 @@ static void check_network(const struct job_spec *spec, struct problems *problems
     }
     if (spec->initial.memory != NULL && spec->initial.units != network->units) {
         const struct path initial = {.parent = &path, .name = "initial"};
-        problems_add(problems, &initial, "W", "must be %d by %d, as network.units says; it is %d by %d", network->units,
+        problems_add(problems, &initial, "W", "must be %d by %d to match network.units; it is %d by %d", network->units,
                      network->units, spec->initial.units, spec->initial.units);
     }
 }
 
-/* A choice that could have no effect is a mistake that nobody would notice. */
+/* A choice that has no effect is a mistake that would go unnoticed. */
 static void check_rule(const struct rule_config *rule, struct problems *problems) {
     const struct path path = {.name = "rule"};
     bool typed = rule->weights == CREDIT_TYPE; /* rules without these parameters have the values of no choice */
@@ -303,9 +302,9 @@ static void check_rule(const struct rule_config *rule, struct problems *problems
     }
 }
 
-/* Which sections were read without a fault: a check that rests on others would complain of defaults. */
+/* The sections that were read without a fault: a check that depends on other sections would complain about defaults. */
 struct sound {
-    bool type, task, network, rule, training; /* type: the task's, on which the defaults of the others rest */
+    bool type, task, network, rule, training; /* type: the task's, on which the defaults of the other sections depend */
 };
 
 static bool stops_by_accuracy(const struct training_config *training) {
@@ -334,7 +333,7 @@ static void check_job(const struct job_spec *spec, struct sound sound, struct pr
     }
 }
 
-/* True where the rule was read without a fault. */
+/* True if the rule was read without a fault. */
 static bool decode(struct job_spec *spec, const json_t *document, bool stored, struct problems *problems) {
     memset(spec, 0, sizeof *spec);
     spec->initial_iteration = -1;
@@ -345,7 +344,7 @@ static bool decode(struct job_spec *spec, const json_t *document, bool stored, s
         json_t *value = json_object_get(document, top_items[i].name);
         json_t *one = value == NULL ? NULL : json_pack("{s:O}", top_items[i].name, value);
         if (value != NULL && one == NULL) {
-            problems_add(problems, NULL, top_items[i].name, "there is no memory to read it");
+            problems_add(problems, NULL, top_items[i].name, "not enough memory to read it");
             continue;
         }
         const struct decoding decoding = {
@@ -375,7 +374,7 @@ static bool decode(struct job_spec *spec, const json_t *document, bool stored, s
     return sound.rule;
 }
 
-/* check_rule guards people, not memory: a document stored before it knew a case stays readable. */
+/* check_rule protects people, not memory: a document stored before the check existed stays readable. */
 void job_spec_decode(struct job_spec *spec, const json_t *document, struct problems *problems) {
     if (decode(spec, document, false, problems)) {
         check_rule(&spec->config.rule, problems);
@@ -394,8 +393,8 @@ bool job_spec_parse(struct job_spec *spec, const char *text) {
 }
 
 /*
- * Entries of the list at `list` ("[1,2" or "[[1],[2"), up to its end: the separators that follow no digit's row, and
- * one.
+ * Number of entries of the list at `list` ("[1,2" or "[[1],[2"), up to its end: the separators that do not follow a
+ * row's closing bracket, plus one.
  */
 static int list_entries(const char *list) {
     bool nested = list[1] == '[';
@@ -406,7 +405,7 @@ static int list_entries(const char *list) {
     return count;
 }
 
-/* The object of weights as encode_initial_whole wrote it: W, Win, b, Wout and bout, numbers alone. */
+/* The weights object as encode_initial_whole wrote it: W, Win, b, Wout and bout, only numbers. */
 static json_t *brief_initial(const char *text) {
     static const char *const names[] = {"\"W\":[", "\"Win\":[", "\"bout\":["};
     int sizes[3] = {0};
@@ -418,8 +417,8 @@ static json_t *brief_initial(const char *text) {
 }
 
 /*
- * Where a stored text has whole weights: at their opening brace, or NULL. A user's words (metadata) may look like it,
- * but not at this place.
+ * Where a stored text holds full weights: a pointer to their opening brace, or NULL. A user's own text (metadata) may
+ * look the same, but not at this position.
  */
 static const char *find_initial(const char *text) {
     static const char section[] = "\"network\":{", member[] = "\"initial\":{\"W\":";
@@ -490,11 +489,11 @@ void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, 
         return;
     }
     if (spec->initial.inputs != inputs) {
-        problems_add(problems, &initial, "Win", "must have %d rows, as the task has inputs; it has %d", inputs,
+        problems_add(problems, &initial, "Win", "must have %d rows, one per input of the task; it has %d", inputs,
                      spec->initial.inputs);
     }
     if (spec->initial.outputs != outputs) {
-        problems_add(problems, &initial, "Wout", "must have %d columns, as the task has outputs; it has %d", outputs,
+        problems_add(problems, &initial, "Wout", "must have %d columns, one per output of the task; it has %d", outputs,
                      spec->initial.outputs);
     }
 }
@@ -508,7 +507,7 @@ void job_spec_settle(struct job_spec *spec, const struct task_shape *shape, stru
     }
     if (config->evaluation_trials > 0 && test_trials == 0) {
         problems_add(problems, &training, "evaluation",
-                     "must be null: the task has no test split, and an evaluation takes one fresh batch");
+                     "must be null: the task has no test split, and an evaluation uses one fresh batch");
     } else if (config->evaluation_trials > 0 && (size_t)config->evaluation_trials > test_trials) {
         problems_add(problems, &evaluation, "trials", "must be at most the trials of the test split (%zu); got %lld",
                      test_trials, (long long)config->evaluation_trials);
@@ -521,7 +520,7 @@ void job_spec_settle(struct job_spec *spec, const struct task_shape *shape, stru
 
 /* ---- encoding ---- */
 
-/* Here NULL stands for "no memory" and is handed up: jansson's setters refuse a NULL value. */
+/* Here NULL means "out of memory" and is passed up: jansson's setters refuse a NULL value. */
 static json_t *encode_vector(const float *values, int count) {
     json_t *list = json_array();
     for (int i = 0; i < count; i++) {
@@ -570,7 +569,7 @@ static bool encode_sections(const struct job_spec *spec, bool with_weights, json
               fields_encode(&optimizer_fields, 1u << config->optimizer.type, &config->optimizer, optimizer) &&
               fields_encode(&training_fields, ~0u, &config->training, training) &&
               (!whole || json_object_set_new(network, "initial", encode_initial_whole(&spec->initial)) == 0);
-    /* each setter takes its value over, whether it succeeds or not: all are called */
+    /* each setter takes ownership of its value, whether it succeeds or not: all are called */
     ok = (json_object_set_new(document, "task", task) == 0) && ok;
     ok = (json_object_set_new(document, "network", network) == 0) && ok;
     ok = (json_object_set_new(document, "rule", rule_encode(&config->rule)) == 0) && ok;
@@ -598,7 +597,7 @@ static void hex_put(const uint8_t *bytes, size_t count, char *text) {
     }
 }
 
-/* Takes the document over. */
+/* Takes ownership of the document. */
 static void document_digest(json_t *document, char digest[65]) {
     static const char *const free_of_results[] = {"name", "metadata", "threads", "priority", "time_limit"};
     struct sha256_ctx context;
@@ -644,7 +643,7 @@ static void initial_digest(const struct weights_document *weights, char digest[6
     hex_put(bytes, sizeof bytes, digest);
 }
 
-/* What no table says: the types, and contents by their digests. */
+/* What no table contains: the types, and contents by their digests. */
 static bool identity_add_contents(const struct job_spec *spec, json_t *pairs) {
     const struct train_config *config = &spec->config;
     char digest[65];
@@ -721,7 +720,7 @@ json_t *rules_describe(void) {
     return json_pack("{s:o, s:s}", "rules", list, "default", rule_variants()[RULE_MODPROP].name);
 }
 
-/* One schema a variant, told apart by type. */
+/* One schema per variant, selected by type. */
 static json_t *variants_schema(const struct fields *fields, const struct variant *variants, int count,
                                bool type_required) {
     json_t *list = json_array();

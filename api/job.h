@@ -30,7 +30,7 @@ void weights_reference_decode(const json_t *value, const struct path *path, cons
 
 struct task_shape;
 
-/* What stands beside the sections; offsets are within struct job_spec. */
+/* What the document holds outside the sections; offsets are within struct job_spec. */
 extern const struct fields top_fields;
 
 struct job_spec {
@@ -49,63 +49,63 @@ struct job_spec {
 };
 
 /*
- * Decodes and checks a job. All faults go to `problems`; `spec` is filled as far as possible and is released by
- * job_spec_release in any case.
+ * Decodes and checks a job. All faults go to `problems`; `spec` is filled as far as possible. Call job_spec_release in
+ * any case.
  */
 void job_spec_decode(struct job_spec *spec, const json_t *document, struct problems *problems);
 void job_spec_release(struct job_spec *spec);
 
 /*
- * The same for a stored document's text, which was checked when it came in; the configuration gets its identity. False
- * where the text is damaged or there is no memory; release `spec` in any case.
+ * The same for a stored document's text, which was checked when it was submitted; the configuration gets its identity.
+ * False if the text is damaged or memory is short; release `spec` in any case.
  */
 bool job_spec_parse(struct job_spec *spec, const char *text);
 /*
- * The stored document as a tree for answers: whole initial weights are told by their sizes and never parsed, so that a
- * list of such jobs costs no more than one of others. NULL without memory, or where the text is damaged.
+ * The stored document as a tree for responses: initial weights are replaced by their sizes and never parsed, so a list
+ * of such jobs costs no more than a list of others. NULL if out of memory or if the text is damaged.
  */
 json_t *job_spec_brief(const char *text);
-/* The same as text, malloc'ed; NULL where the text is brief already. False without memory. */
+/* The same as text, malloc'ed; NULL if the text is brief already. False if out of memory. */
 bool job_spec_brief_text(const char *text, char **brief);
-/* The document for the store: defaults filled in, initial weights whole. NULL without memory; the caller frees. */
+/* The document for the store: defaults filled in, initial weights in full. NULL if out of memory; the caller frees. */
 char *job_spec_text(const struct job_spec *spec);
 
-/* Checks what depends on the task's shape once its data are there (initial weights). */
+/* Checks what depends on the task's shape once its data are loaded (initial weights). */
 void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, struct problems *problems);
 
 /*
- * Checks and fills in what depends on the task's shape: whether there is an accuracy to stop by, the trials of an
- * evaluation, and how often there is one where the job leaves that open.
+ * Checks and fills in what depends on the task's shape: whether there is an accuracy to stop on, the trials of an
+ * evaluation, and the interval between evaluations if the job leaves it open.
  */
 void job_spec_settle(struct job_spec *spec, const struct task_shape *shape, struct problems *problems);
 
 /*
- * The job with every default filled in; NULL without memory. `with_weights`: initial weights whole (for the store),
- * else their shape alone.
+ * The job with every default filled in; NULL if out of memory. `with_weights`: initial weights in full (for the store),
+ * else only their shape.
  */
 json_t *job_spec_encode(const struct job_spec *spec, bool with_weights);
 
 /*
- * SHA-256, in hexadecimal, of all that determines the result: seed, task, network, rule, optimizer, training. ""
- * without memory.
+ * SHA-256, in hexadecimal, of everything that determines the result: seed, task, network, rule, optimizer, training. ""
+ * if out of memory.
  */
 void job_spec_digest(const struct job_spec *spec, char digest[65]);
 /*
- * The same of a stored document, from its text alone: a parameter that the document is older than does not enter. Where
- * the text cannot be read, "".
+ * The same for a stored document, from its text alone: parameters added after the document was stored do not enter. ""
+ * if the text cannot be read.
  */
 void job_document_digest(const char *text, char digest[65]);
 
 /*
- * The job's identity (identity.h), as far as `reach`; REACH_COURSE is that of its checkpoints. The data's digest enters
- * in place of their name once it is known, and initial weights by their SHA-256. False without memory.
+ * The job's identity (identity.h), as far as `reach`; REACH_COURSE is that of its checkpoints. The data's digest
+ * replaces their name once it is known, and initial weights enter by their SHA-256. False if out of memory.
  */
 bool job_spec_identity(const struct job_spec *spec, enum field_reach reach, uint8_t identity[IDENTITY_BYTES]);
 
 /* GET /v1/tasks and /v1/rules. */
 json_t *tasks_describe(void);
 json_t *rules_describe(void);
-/* JSON Schema of a job as it is submitted, for OpenAPI. */
+/* JSON Schema of a job submission, for OpenAPI. */
 json_t *job_schema(void);
 json_t *rule_schema(void);
 

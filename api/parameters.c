@@ -92,15 +92,15 @@ static void decode_tau_list(const json_t *value, const struct path *path, const 
     size_t count = json_array_size(value);
     char got[80];
     if (count == 0 || count > 16384) {
-        problems_add(problems, path, field->name,
-                     "must be a number, a list of one number a unit, or {\"low\", \"high\"}; the list has %zu entries",
-                     count);
+        problems_add(
+            problems, path, field->name,
+            "must be a number, a list of one number per unit, or {\"low\", \"high\"}; the list has %zu entries", count);
         return;
     }
     spec->tau_of_unit = calloc(count, sizeof *spec->tau_of_unit);
     spec->tau_count = (int)count;
     if (spec->tau_of_unit == NULL) {
-        problems_add(problems, path, field->name, "there is no memory for this list");
+        problems_add(problems, path, field->name, "not enough memory for this list");
     }
     for (size_t i = 0; spec->tau_of_unit != NULL && i < count; i++) {
         const json_t *entry = json_array_get(value, i);
@@ -146,7 +146,7 @@ static void decode_tau(const json_t *value, const struct path *path, const struc
         network->tau = json_number_value(value);
     } else {
         problems_add(problems, path, field->name,
-                     "must be a number from 0.1 to 1000000, a list of such numbers (one a unit), or {\"low\": .., "
+                     "must be a number from 0.1 to 1000000, a list of such numbers (one per unit), or {\"low\": .., "
                      "\"high\": ..}; got %s",
                      value_quote(value, got));
     }
@@ -181,7 +181,7 @@ static const struct field_custom tau = {
     "\"high\": {\"type\": \"number\", \"minimum\": 0.1, \"maximum\": 1000000}}, \"required\": [\"low\", \"high\"], "
     "\"additionalProperties\": false}]}"};
 
-/* Shapes of given weights from their lists; false where W, Win or Wout is no matrix. */
+/* Shapes of the given weights, from their lists; false if W, Win or Wout is not a matrix. */
 static bool initial_shape(const json_t *value, struct weights_document *weights, const struct path *path,
                           struct problems *problems) {
     static const char *const names[] = {"W", "Win", "Wout"};
@@ -232,12 +232,12 @@ static void decode_weights(const json_t *value, const struct path *path, struct 
     }
     float *to = all_fit ? calloc(N * N + I * N + N + N * O + O, sizeof *to) : NULL;
     if (all_fit && to == NULL) {
-        problems_add(problems, path, NULL, "there is no memory for these weights");
+        problems_add(problems, path, NULL, "not enough memory for these weights");
         return;
     }
     for (size_t i = 0, used = 0; i < COUNT(parts); used += parts[i++].entries) {
         const json_t *part = json_object_get(value, parts[i].name);
-        /* where another part does not fit, the entries are still checked, so that every fault is told at once */
+        /* the entries are checked even if another array does not fit, so that every fault is reported at once */
         (void)(fits[i] && array_read(part, parts[i].dimensions, parts[i].lengths, to == NULL ? NULL : to + used, path,
                                      parts[i].name, problems));
     }
@@ -247,7 +247,7 @@ static void decode_weights(const json_t *value, const struct path *path, struct 
     }
 }
 
-/* Members that neither form of `initial` has. A weights document is taken as GET .../weights gives it. */
+/* Members that neither form of `initial` has. A weights document is accepted as GET .../weights returns it. */
 static void complain_unknown_initial(const json_t *value, bool reference, const struct path *path,
                                      struct problems *problems) {
     static const char *const known[] = {
@@ -347,7 +347,7 @@ static const struct field network_items[] = {
      .unit = "ms",
      .fallback = "100",
      .identity = "100",
-     .doc = "membrane time constant: one number, one a unit, or a range from which each unit's is drawn by the seed"},
+     .doc = "membrane time constant: one number, one per unit, or a range from which the seed draws each unit's"},
     {.name = "activation",
      .type = FIELD_CHOICE,
      .offset = NETWORK(activation),
@@ -368,7 +368,7 @@ static const struct field network_items[] = {
      .high = 1,
      .fallback = "0.8",
      .identity = "0.8",
-     .doc = "share of excitatory units, with Dale's law"},
+     .doc = "with Dale's law: share of excitatory units"},
     {.name = "types_per_sign",
      .type = FIELD_INT,
      .offset = NETWORK(types_per_sign),
@@ -392,7 +392,7 @@ static const struct field network_items[] = {
      .choices = rewiring_choices,
      .fallback = "\"deep_r\"",
      .identity = "\"deep_r\"",
-     .doc = "what brings back a weight that an update pushed to zero: nothing but its gradient, or random draws (Deep "
+     .doc = "what brings back a weight that an update pushed to zero: only its gradient, or random draws (Deep "
             "R; needs Dale's law)"},
     {.name = "discretization",
      .type = FIELD_CHOICE,
@@ -400,7 +400,7 @@ static const struct field network_items[] = {
      .choices = discretization_choices,
      .fallback = "\"exponential\"",
      .identity = "\"exponential\"",
-     .doc = "leak of a step: exp(-dt/tau) or 1 - dt/tau"},
+     .doc = "leak per step: exp(-dt/tau) or 1 - dt/tau"},
     {.name = "bias",
      .type = FIELD_BOOLEAN,
      .offset = NETWORK(bias),
@@ -412,7 +412,7 @@ static const struct field network_items[] = {
      .custom = &initial,
      .fallback = "null",
      .identity = "null",
-     .doc = "weights to begin with: of a job's checkpoint, or a weights document; a log event tells what the network "
+     .doc = "weights to start from: a job's checkpoint, or a weights document; a log event reports what the network "
             "cannot hold of them (the diagonal, "
             "entries outside the mask, signs against Dale's law, b without bias)"},
 };
@@ -513,7 +513,7 @@ static const struct field shared_items[] = {
      .fallback = "\"symmetric\"",
      .identity = "\"symmetric\"",
      .doc =
-         "weights that bring the error to the units: the readout's own, random, or random with the readout's updates"},
+         "weights that carry the error to the units: the readout's own, random, or random with the readout's updates"},
     {.name = "feedback_decay",
      .type = FIELD_NUMBER,
      .offset = RULE(feedback_decay),
@@ -521,7 +521,7 @@ static const struct field shared_items[] = {
      .high = 1,
      .fallback = "0",
      .identity = "0",
-     .doc = "with adaptive feedback: share that Wout and feedback lose at every update"},
+     .doc = "with adaptive feedback: share by which Wout and feedback decay at every update"},
 };
 
 static struct {
@@ -630,13 +630,13 @@ static const struct field optimizer_items[] = {
      .high = 1000,
      .fallback = "0.0005",
      .identity = "0.0005",
-     .doc = "step size at the beginning"},
+     .doc = "initial step size"},
     {.name = "decay",
      .type = FIELD_CUSTOM,
      .custom = &decay,
      .fallback = "{\"factor\": 0.8, \"every\": 300}",
      .identity = "{\"factor\": 0.8, \"every\": 300}",
-     .doc = "the learning rate is multiplied by factor after every so many iterations"},
+     .doc = "the learning rate is multiplied by factor every so many iterations"},
     {.name = "momentum",
      .type = FIELD_NUMBER,
      .offset = OPTIMIZER(momentum),
@@ -645,7 +645,7 @@ static const struct field optimizer_items[] = {
      .fallback = "0.9",
      .identity = "0.9",
      .variants = BIT(OPTIMIZER_SGD),
-     .doc = "share of the last step that goes on"},
+     .doc = "share of the last step that is kept"},
     {.name = "beta1",
      .type = FIELD_NUMBER,
      .offset = OPTIMIZER(beta1),
@@ -689,7 +689,7 @@ static const struct field optimizer_items[] = {
      .high = 1000,
      .fallback = "0.01",
      .identity = "0.01",
-     .doc = "each connected entry of W and Wout shrinks by learning rate * l1 an update"},
+     .doc = "each connected entry of W and Wout shrinks by learning rate * l1 per update"},
     {.name = "clip_norm",
      .type = FIELD_NUMBER_OR_NULL,
      .offset = OPTIMIZER(clip_norm),
@@ -698,7 +698,7 @@ static const struct field optimizer_items[] = {
      .high = 1e9,
      .fallback = "null",
      .identity = "null",
-     .doc = "bound of the gradient's global norm"},
+     .doc = "bound on the gradient's global norm"},
 };
 
 const struct fields optimizer_fields = {optimizer_items, COUNT(optimizer_items)};
@@ -802,8 +802,8 @@ static const struct field_custom stop_when = {
     "\"additionalProperties\": false}"};
 
 /*
- * What training.diagnostics may list: the table, the sentence about a fault and the schema are made of this. The costs
- * stand in the field's description.
+ * What training.diagnostics may list; the table, the error message and the schema are made from this. The field's
+ * description states the costs.
  */
 #define DIAGNOSTICS(ITEM, BETWEEN)                                                                                     \
     ITEM("cosine", DIAGNOSTIC_COSINE) BETWEEN ITEM("spectral_radius", DIAGNOSTIC_SPECTRAL_RADIUS)                      \
@@ -927,7 +927,7 @@ static const struct field training_items[] = {
      .high = 65536,
      .fallback = "32",
      .identity = "32",
-     .doc = "trials an update"},
+     .doc = "trials per update"},
     {.name = "evaluate_every",
      .type = FIELD_INT64_OR_NULL,
      .offset = TRAINING(evaluate_every),
@@ -964,14 +964,14 @@ static const struct field training_items[] = {
      .high = 1000,
      .fallback = "2",
      .reach = REACH_NOTHING,
-     .doc = "checkpoints that are kept, the newest"},
+     .doc = "number of newest checkpoints that are kept"},
     {.name = "stop_when",
      .type = FIELD_CUSTOM,
      .custom = &stop_when,
      .fallback = "null",
      .reach = REACH_RESULT,
      .identity = "null",
-     .doc = "end early once so many evaluations in a row meet this"},
+     .doc = "end early once this many evaluations in a row meet the condition"},
     {.name = "memory",
      .type = FIELD_INT64_OR_NULL,
      .offset = TRAINING(memory),
@@ -980,13 +980,13 @@ static const struct field training_items[] = {
      .high = 1e15,
      .fallback = "null",
      .reach = REACH_NOTHING,
-     .doc = "bound of the memory for history; beyond it time is recomputed in segments"},
+     .doc = "bound on the memory for history; beyond it time is recomputed in segments"},
     {.name = "diagnostics",
      .type = FIELD_CUSTOM,
      .custom = &diagnostics,
      .fallback = "false",
      .reach = REACH_NOTHING,
-     .doc = "what each evaluation also tells, true for all; costs an evaluation: cosine with the true gradient "
+     .doc = "what each evaluation also reports, true for all; cost per evaluation: cosine with the true gradient "
             "(bptt's, with symmetric feedback) of the same batch (an iteration of bptt and "
             "one of the rule, the latter once for cosine, psi and norms together), spectral_radius of W (eigenvalues, "
             "of order units^3), psi (mean psi, "
@@ -1017,6 +1017,6 @@ const struct recommendation recommendations[] = {
      "e-prop 1470), all runs at 100 %, final loss 0.009 "
      "(cell 0.009); with 2 to 8 types in all it took 1020 to 1350. Pattern generation: learned by 290 (cell weights "
      "with the exact first hop 290, bptt 200, e-prop 750). "
-     "Row MNIST: 92.7 %, one run of ten burst (bptt 97.3 %, MDGL 89.8 %, e-prop 88.2 %). tests/reproduce/results"},
+     "Row MNIST: 92.7 %, one run of ten diverged (bptt 97.3 %, MDGL 89.8 %, e-prop 88.2 %). tests/reproduce/results"},
 };
 const size_t recommendation_count = COUNT(recommendations);

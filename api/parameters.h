@@ -1,5 +1,5 @@
 /*
- * The parameter tables (parameters.c): what a job may say, said once.
+ * The parameter tables (parameters.c): everything that a job may contain, defined once.
  */
 #ifndef MODPROP_API_PARAMETERS_H
 #define MODPROP_API_PARAMETERS_H
@@ -8,11 +8,11 @@
 #include "core/model/config.h"
 
 /* One variant of an object that has a type. */
-struct variant { /* its name comes first: name_nearest_in */
+struct variant { /* its name comes first, for name_nearest_in */
     const char *name, *doc;
 };
 
-/* Of all tasks, by enum task_type: made of their files' tables (core/tasks). */
+/* All tasks, by enum task_type, collected from their files' tables (core/tasks). */
 const struct variant *task_variants(void);
 const struct fields *task_fields(void);
 /* Where a task's defaults differ from the tables'; variants are bits of enum task_type. */
@@ -26,7 +26,8 @@ extern const struct variant optimizer_variants[2];
 
 extern const struct fields network_fields, optimizer_fields, training_fields;
 
-/* What was measured to work best where no default can say it: served with the rule, never applied by itself. */
+/* Settings that were measured to work best and that no default can express: returned with the rule, never applied
+ * automatically. */
 struct recommendation {
     unsigned variants;    /* bits of enum rule_type */
     const char *purpose;  /* what for */

@@ -1,6 +1,7 @@
 /*
  * Printable text: see printable.h. Pure functions, any thread. A control character here is C0, DEL, C1 (which some
- * terminals obey in UTF-8 too), and what changes the direction of text, since that makes a line read as another.
+ * terminals obey in UTF-8 too), or a character that changes the direction of text and could make a line read as another
+ * one.
  */
 #include "api/printable.h"
 

@@ -1,6 +1,6 @@
 /*
- * Text from elsewhere on its way to a terminal: what a server, a database or a file says may hold escape sequences,
- * which a terminal obeys. See printable.c.
+ * Untrusted text on its way to a terminal: text from a server, a database or a file may hold escape sequences, which a
+ * terminal obeys. See printable.c.
  */
 #ifndef MODPROP_API_PRINTABLE_H
 #define MODPROP_API_PRINTABLE_H
@@ -8,12 +8,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes of the UTF-8 character that begins here, 0 where none does; its code point in *code. */
+/* Length in bytes of the UTF-8 character that starts here, 0 if there is none; its code point in *code. */
 int utf8_decode(const char *bytes, uint32_t *code);
 
 /*
- * In place: each control character becomes '?', and so does each byte that is no UTF-8. Line breaks and tabs become
- * spaces unless `lines`. The text never grows.
+ * In place: each control character, and each byte that is not UTF-8, becomes '?'. Line breaks and tabs become spaces
+ * unless `lines`. The text never grows.
  */
 void printable_make(char *text, bool lines);
 

@@ -1,5 +1,5 @@
 /*
- * Problems: see problem.h. Knows no socket; the server sends what is made here.
+ * Problems: see problem.h. Has no socket; the server sends what is made here.
  */
 #include "api/problem.h"
 
@@ -72,7 +72,7 @@ void problems_add(struct problems *problems, const struct path *path, const char
                                                       json_string_of(detail)));
 }
 
-/* Names beyond what is told are not looked at: a million unknown ones must cost nothing. */
+/* Names beyond the reported ones are not examined: a million unknown names must cost nothing. */
 void problems_add_unknown(struct problems *problems, const struct path *path, const char *name, const char *what,
                           const char *const *known, size_t count) {
     const char *nearest = problems->count < PROBLEMS_MAX ? name_nearest(name, known, count) : NULL;
@@ -91,8 +91,8 @@ void problems_release(struct problems *problems) {
 json_t *problem_document(int status, const char *title, const char *detail, struct problems *problems) {
     char counted[256];
     if (problems != NULL && problems->count > PROBLEMS_MAX) {
-        snprintf(counted, sizeof counted, "%.150s; it has %zu, the first %d are told", detail, problems->count,
-                 PROBLEMS_MAX);
+        snprintf(counted, sizeof counted, "%.150s; it has %zu, of which the first %d are listed", detail,
+                 problems->count, PROBLEMS_MAX);
         detail = counted;
     }
     json_t *document = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title, "status", status,
@@ -112,7 +112,7 @@ struct quote {
 };
 
 /*
- * Takes what fits and stops the encoder there: json_dumpb would leave out the piece that does not fit and what lay in
+ * Takes what fits and stops the encoder there: json_dumpb would drop the piece that does not fit and keep what was in
  * its place before.
  */
 static int quote_put(const char *piece, size_t size, void *user) {
@@ -138,7 +138,7 @@ const char *value_quote(const json_t *value, char text[80]) {
     return text;
 }
 
-/* Nesting is checked before jansson sees the text, which recurses. Brackets within strings do not count. */
+/* Nesting is checked before jansson, which recurses, sees the text. Brackets within strings do not count. */
 static bool is_too_deep(const char *text, size_t size) {
     size_t depth = 0;
     bool quoted = false;
@@ -190,21 +190,21 @@ json_t *json_parse(const char *text, size_t size, char error[256]) {
 
 /* ---- bodies ---- */
 
-/* Where a walk through a text stands: one level a bracket that is open. */
+/* The state of a walk through a text: one level per open bracket. */
 struct place {
-    struct path path; /* its parent is the level below; index counts a list's entries */
+    struct path path; /* its parent is the level below; index counts the entries of a list */
     const char *key;  /* of an object: the last key's opening quote; NULL in a list */
     size_t key_size;  /* quotes included */
-    char name[128];   /* the key decoded, once a fault is told */
+    char name[128];   /* the key decoded, once a fault is reported */
 };
 
 struct walk {
     struct place places[DEPTH_MAX + 1];
-    size_t depth, values, members; /* values: separators and brackets, about what jansson allocates */
+    size_t depth, values, members; /* values: separators and brackets, roughly what jansson allocates */
     struct problems *problems;
 };
 
-/* Just behind the string that begins at text[at], or `size`. */
+/* Just after the string that starts at text[at], or `size`. */
 static size_t string_skip(const char *text, size_t at, size_t size) {
     for (at++; at < size && text[at] != '"'; at++) {
         at += text[at] == '\\';
@@ -219,7 +219,7 @@ static size_t digits_skip(const char *text, size_t at, size_t size) {
     return at;
 }
 
-/* Just behind the number that begins at text[at], where jansson ends it too. */
+/* Just after the number that starts at text[at], where jansson ends it too. */
 static size_t number_skip(const char *text, size_t at, size_t size) {
     at = digits_skip(text, at + (text[at] == '-'), size);
     if (at < size && text[at] == '.') {
@@ -232,7 +232,7 @@ static size_t number_skip(const char *text, size_t at, size_t size) {
     return at;
 }
 
-/* True where the number is beyond int64 or double: what jansson refuses. */
+/* True if the number exceeds int64 or double: jansson refuses it. */
 static bool number_overflows(const char *number, size_t length) {
     char copy[512];
     if (length >= sizeof copy) {
@@ -283,7 +283,8 @@ static void walk_bracket(struct walk *walk, char c) {
 }
 
 /*
- * Counts the values and members; with problems, tells every number that is too large. The text need not be well formed.
+ * Counts the values and members; with problems, reports every number that is too large. The text need not be well
+ * formed.
  */
 static struct walk body_walk(const char *text, size_t size, struct problems *problems) {
     struct walk walk = {.problems = problems};
@@ -324,18 +325,18 @@ json_t *json_parse_body(const char *text, size_t size, struct problems *problems
         return NULL;
     }
     *status = 400;
-    (void)json_memory_short(); /* of something else */
+    (void)json_memory_short(); /* clear a shortage left over from an earlier call */
     json_t *document = parse(text, size, error, &overflow);
     if (json_memory_short()) {
         json_decref(document);
         *status = 503;
-        snprintf(error, 256, "there is no memory to read the body now");
+        snprintf(error, 256, "not enough memory to read the body now");
         return NULL;
     }
     if (document == NULL && overflow) {
         *status = 422;
         body_walk(text, size, problems);
-        if (problems->count == 0) { /* it is among what is no JSON anyway */
+        if (problems->count == 0) { /* part of something that is not JSON anyway */
             problems_add(problems, NULL, NULL, "%s", error);
         }
         snprintf(error, 256, "the body has numbers that are too large");

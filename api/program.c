@@ -1,8 +1,8 @@
 /*
- * What programs do alike: see program.h.
+ * What all programs share: see program.h.
  *
- * A closed descriptor is replaced by /dev/null opened the wrong way round (standard input for writing, the others for
- * reading): a program that has nowhere to write must go on noticing it instead of writing into nothing.
+ * A closed descriptor is replaced by /dev/null opened in the wrong direction (standard input for writing, the others
+ * for reading): a program that has nowhere to write must still get an error instead of writing into nothing.
  */
 #include "api/program.h"
 
@@ -18,10 +18,11 @@ static void hold_standard_descriptors(void) {
         if (fcntl(descriptor, F_GETFD) >= 0) {
             continue;
         }
-        /* the lowest free number is this one: those below it are taken */
+        /* the lowest free number is this one: those below it are in use */
         int opened = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
         if (opened < 0) {
-            opened = open("/", O_PATH | O_DIRECTORY); /* no /dev here; a path alone can be neither read nor written */
+            opened = open("/", O_PATH | O_DIRECTORY); /* no /dev here; an O_PATH descriptor can be neither read nor
+                                                       * written */
         }
         (void)opened;
     }
@@ -29,7 +30,7 @@ static void hold_standard_descriptors(void) {
 
 void program_begin(void) {
     hold_standard_descriptors();
-    signal(SIGXFSZ, SIG_IGN); /* beyond the limit of file sizes (ulimit -f) a write fails instead, and says so */
+    signal(SIGXFSZ, SIG_IGN); /* beyond the file size limit (ulimit -f) a write now fails with an error */
 }
 
 char *program_read_file(const char *path, size_t limit, size_t *size) {

@@ -13,7 +13,7 @@ static int hex(char digit) {
                                           : -1;
 }
 
-/* application/x-www-form-urlencoded. False where it is malformed or does not fit. */
+/* application/x-www-form-urlencoded. False if it is malformed or does not fit. */
 static bool decode(const char *from, size_t length, char *to, size_t room) {
     size_t used = 0;
     for (size_t i = 0; i < length; i++) {

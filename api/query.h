@@ -1,5 +1,5 @@
 /*
- * Query strings: `a=1&b=x%20y`, every fault named, unknown parameters refused with the nearest known name.
+ * Query strings: `a=1&b=x%20y`. Every fault is named; unknown parameters are refused with the nearest known name.
  */
 #ifndef MODPROP_API_QUERY_H
 #define MODPROP_API_QUERY_H
@@ -15,7 +15,7 @@ enum query_type { QUERY_INTEGER, QUERY_TEXT, QUERY_BOOLEAN };
 
 #define QUERY_PARAMETERS_MAX 32 /* of one route */
 
-/* One parameter: where its value goes; what is not given is left as it is. */
+/* One parameter: where its value goes; a parameter that is absent leaves it unchanged. */
 struct query_parameter {
     const char *name;
     enum query_type type;
@@ -25,8 +25,8 @@ struct query_parameter {
     bool *boolean;
 };
 
-/* Reads `query` (behind the ?) by at most QUERY_PARAMETERS_MAX parameters. Faults have the parameter's name as pointer.
- */
+/* Reads `query` (after the ?) with at most QUERY_PARAMETERS_MAX parameters. Faults have the parameter's name as
+ * pointer. */
 void query_read(const char *query, const struct query_parameter *parameters, size_t count, struct problems *problems);
 
 #endif

@@ -44,7 +44,7 @@ static bool read_shape(const json_t *shape, struct safetensor *tensor, char *err
     return true;
 }
 
-/* `data`: where the tensors' bytes begin in the file, `size` how many there are. */
+/* `data`: where the tensors' bytes start in the file; `size`: how many there are. */
 static bool read_tensor(const char *name, const json_t *value, size_t data, size_t size, struct safetensor *tensor,
                         char *error) {
     const char *type = json_string_value(json_object_get(value, "dtype"));
@@ -92,7 +92,7 @@ static int by_place(const void *a, const void *b) {
     return tensor_end(one) < tensor_end(other) ? -1 : tensor_end(one) > tensor_end(other);
 }
 
-/* Whether the tensors' bytes follow each other from the header to the file's end, without a hole. */
+/* Whether the tensors' bytes follow each other from the header to the end of the file without a hole. */
 static bool tensors_follow(const struct safetensor *tensors, int count, size_t data, size_t size, char *error) {
     struct safetensor sorted[SAFETENSORS_MAX];
     size_t end = data;
@@ -107,7 +107,7 @@ static bool tensors_follow(const struct safetensor *tensors, int count, size_t d
         end = tensor_end(&sorted[i]);
     }
     if (end != size) {
-        snprintf(error, 256, "the file has %zu bytes behind its last tensor: write it again", size - end);
+        snprintf(error, 256, "the file has %zu bytes after its last tensor: write it again", size - end);
         return false;
     }
     return true;
@@ -129,7 +129,7 @@ static bool read_metadata(const json_t *metadata, bool strict, char loss[16], ch
     return ok;
 }
 
-/* The header's tree, and its length; NULL with a sentence. */
+/* The header's tree and its length; NULL with a sentence. */
 static json_t *read_header(const unsigned char *bytes, size_t held, size_t size, bool strict, uint64_t *length,
                            char *error) {
     char fault[256];
@@ -138,17 +138,17 @@ static json_t *read_header(const unsigned char *bytes, size_t held, size_t size,
         memcpy(length, bytes, 8);
     }
     if (held < 8 || *length == 0 || *length > SAFETENSORS_HEADER_BYTES || *length > held - 8 || *length > size - 8) {
-        snprintf(error, 256, "this is no safetensors file: it must begin with the header's length, at most %d bytes",
+        snprintf(error, 256, "this is not a safetensors file: it must begin with the header's length, at most %d bytes",
                  SAFETENSORS_HEADER_BYTES);
         return NULL;
     }
     if (strict && bytes[8] != '{') {
-        snprintf(error, 256, "the safetensors header is no JSON object: it must begin with {");
+        snprintf(error, 256, "the safetensors header is not a JSON object: it must begin with {");
         return NULL;
     }
     json_t *header = json_parse((const char *)bytes + 8, (size_t)*length, fault);
     if (header == NULL) {
-        snprintf(error, 256, "the safetensors header is no JSON object: %.180s", fault);
+        snprintf(error, 256, "the safetensors header is not a JSON object: %.180s", fault);
     }
     return header;
 }

@@ -1,6 +1,6 @@
 /*
  * Reading safetensors: an 8-byte length, a JSON header, then the tensors' bytes, little-endian. Every offset is checked
- * against the size before it is used; nothing is allocated but the header's tree.
+ * against the size before it is used; only the header's tree is allocated.
  */
 #ifndef MODPROP_API_SAFETENSORS_H
 #define MODPROP_API_SAFETENSORS_H
@@ -31,23 +31,23 @@ struct safetensor {
     size_t shape[4];
     size_t count;               /* of entries */
     size_t offset;              /* of its bytes within the file */
-    const unsigned char *bytes; /* not aligned; NULL where only the header is in memory */
+    const unsigned char *bytes; /* not aligned; NULL if only the header is in memory */
 };
 
 /*
- * The tensors of a file of `size` bytes, of which the first `held` are in memory: the header at least. `strict`:
- * refuses all that the reference library refuses (holes, overlaps, bytes behind the last tensor, metadata that are no
- * texts); version 0.1 stored such files. `loss`, which may be NULL, receives the metadata's "loss", "" where there is
- * none. False with a sentence.
+ * The tensors of a file of `size` bytes, of which the first `held` are in memory, at least the header. `strict` refuses
+ * everything that the reference library refuses (holes, overlaps, bytes after the last tensor, metadata that are not
+ * strings); version 0.1 stored such files. `loss`, which may be NULL, receives the metadata's "loss", or "". False with
+ * a sentence.
  */
 bool safetensors_parse_header(const unsigned char *bytes, size_t held, size_t size, bool strict,
                               struct safetensor tensors[SAFETENSORS_MAX], int *count, char loss[16], char error[256]);
 
-/* The same, strict, for a file that is in memory whole. */
+/* The same, strict, for a file that is entirely in memory. */
 bool safetensors_parse(const unsigned char *bytes, size_t size, struct safetensor tensors[SAFETENSORS_MAX], int *count,
                        char error[256]);
 
-/* NULL where there is none of this name. */
+/* NULL if there is no tensor of this name. */
 const struct safetensor *safetensor_find(const struct safetensor *tensors, int count, const char *name);
 double safetensor_number(const struct safetensor *tensor, size_t index);
 size_t tensor_type_size(enum tensor_type type);

@@ -121,7 +121,7 @@ static const struct field items[] = {
      .low = 1,
      .high = 4096,
      .fallback = "1",
-     .doc = "trials to run, where inputs are not given"},
+     .doc = "trials to run if no inputs are given"},
     {.name = "trials",
      .variants = EVALUATE,
      .type = FIELD_INT64_OR_NULL,
@@ -209,7 +209,7 @@ static const struct field items[] = {
      .type = FIELD_CUSTOM,
      .custom = &inputs_list,
      .fallback = "null",
-     .doc = "inputs of your own, steps by trials by inputs"},
+     .doc = "your own inputs, steps by trials by inputs"},
 };
 
 static const struct fields fields = {items, sizeof items / sizeof items[0]};
@@ -248,7 +248,7 @@ static void read_inputs(struct simulate_ask *ask, const json_t *value, struct pr
     }
     ask->x = malloc(bytes);
     if (ask->x == NULL) {
-        problems_add(problems, NULL, "inputs", "is too large for the memory there is");
+        problems_add(problems, NULL, "inputs", "is too large for the available memory");
     } else if (array_read(value, 3, lengths, ask->x, NULL, "inputs", problems)) {
         ask->request.steps = (int)lengths[0];
         ask->request.trials = lengths[1];
@@ -272,7 +272,7 @@ static int32_t *read_numbers(const json_t *value, bool pairs, size_t most, const
     }
     int32_t *numbers = calloc(lengths[0] * (pairs ? 2 : 1) + 1, sizeof *numbers);
     if (numbers == NULL) {
-        problems_add(problems, path, name, "there is no memory for this");
+        problems_add(problems, path, name, "not enough memory for this");
     } else if (array_read_integers(value, pairs ? 2 : 1, lengths, 0, 16383, numbers, path, name, problems)) {
         *count = (int)lengths[0];
     }
@@ -350,12 +350,13 @@ static size_t kept_steps(const struct simulate_ask *ask) {
     return ((size_t)ask->request.steps + (size_t)ask->request.every - 1) / (size_t)ask->request.every;
 }
 
-/* A cell type of which units are shown; they lie together. */
+/* A cell type whose units are shown; its units are contiguous. */
 struct shown {
     int first, size, share;
 };
 
-/* Fills in where the units of the shown types lie: of `all` types `count`, evenly spaced. How many units they have. */
+/* Fills in which units of the shown types are included: `count` of `all` types, evenly spaced. Returns how many
+ * units they have. */
 static int shown_find(const struct trained *trained, struct shown *shown, int count) {
     int all = trained->types, found = 0;
     for (int u = 0; u < trained->units; u++) {
@@ -370,8 +371,8 @@ static int shown_find(const struct trained *trained, struct shown *shown, int co
 }
 
 /*
- * Where none were named: units of all types, as equally as can be, evenly spaced within each; of more types than units
- * are shown, some types, evenly spaced too. The first units would all be inhibitory.
+ * If no units were named: units of all types, as equally as possible, evenly spaced within each; if there are more
+ * types than units to show, only some types, evenly spaced too. The first units would all be inhibitory.
  */
 static bool choose_units(struct simulate_ask *ask, const struct trained *trained) {
     enum { MOST = SIMULATE_UNITS_DEFAULT };
@@ -483,7 +484,7 @@ static void fit_size(const struct simulate_ask *ask, const struct train_config *
     }
     if (work > SIMULATE_WORK_MAX) {
         problems_add(problems, NULL, "trials",
-                     "must be fewer: this would take %.3g multiply-adds, at most %.3g are done for one request", work,
+                     "must be fewer: this would take %.3g multiply-adds, at most %.3g are allowed per request", work,
                      SIMULATE_WORK_MAX);
     }
 }
@@ -502,7 +503,7 @@ void simulate_ask_fit(struct simulate_ask *ask, const struct train_config *confi
                          trained->inputs, trained->outputs, shape->inputs, shape->outputs);
         }
     } else if (ask->inputs != trained->inputs) {
-        problems_add(problems, NULL, "inputs", "must have %d inputs a trial, as the network has; got %d",
+        problems_add(problems, NULL, "inputs", "must have %d inputs per trial, like the network; got %d",
                      trained->inputs, ask->inputs);
     }
     check_units(ask->units, request->unit_count, 1, NULL, "units", trained->units, problems);
@@ -510,7 +511,7 @@ void simulate_ask_fit(struct simulate_ask *ask, const struct train_config *confi
     check_units(ask->cut, request->cut_count, 2, &lesion, "synapses", trained->units, problems);
     fit_weights(ask, trained, problems);
     if (ask->kind == ASK_SIMULATE && !ask->units_given && !choose_units(ask, trained)) {
-        problems_add(problems, NULL, "units", "there is no memory for this");
+        problems_add(problems, NULL, "units", "not enough memory for this");
     }
     fit_size(ask, config, trained, shape, problems);
 }

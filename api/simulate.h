@@ -13,7 +13,7 @@
 #include "core/train/simulate.h"
 
 #define SIMULATE_UNITS_DEFAULT 10
-#define SIMULATE_NUMBERS_MAX 8000000 /* numbers of an answer */
+#define SIMULATE_NUMBERS_MAX 8000000 /* numbers in a response */
 #define SIMULATE_WORK_MAX 4e11       /* multiply-adds */
 
 enum ask_kind { ASK_SIMULATE, ASK_EVALUATE };
@@ -33,7 +33,7 @@ struct simulate_ask {
     char dataset[FIELD_NAME_BYTES], dataset_sha256[FIELD_SHA256_BYTES]; /* whose trials are to be run; "": the task's */
 };
 
-/* Decodes and checks what needs no network; release it in any case. */
+/* Decodes and checks what needs no network; call the release function in any case. */
 void simulate_ask_decode(struct simulate_ask *ask, enum ask_kind kind, const json_t *document,
                          struct problems *problems);
 /* Checks against the network and the shape of the task that is run, and completes split, trials, steps and units. */
@@ -41,7 +41,7 @@ void simulate_ask_fit(struct simulate_ask *ask, const struct train_config *confi
                       const struct task_shape *shape, struct problems *problems);
 void simulate_ask_release(struct simulate_ask *ask);
 
-/* Arrays for the answer. False without memory. */
+/* Arrays for the response. False if out of memory. */
 bool simulate_answer_create(const struct simulate_ask *ask, const struct trained *trained,
                             const struct task_shape *shape, struct simulate_answer *answer);
 void simulate_answer_release(struct simulate_answer *answer);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "1" would read back as an integer. */
+/* "1" would be read back as an integer. */
 static int mark_real(char *text, int length) {
     if (text[strcspn(text, ".e")] == '\0') {
         memcpy(text + length, ".0", 3);
@@ -106,15 +106,16 @@ static void put(FILE *out, const json_t *value) {
 }
 
 /*
- * jansson does not survive a failed allocation everywhere: its scanner overruns a string that it could not lengthen
- * (2.14). So one that malloc refuses is taken from a reserve, whose pages cost nothing until then, and what is made of
- * it is thrown away by whoever asks json_memory_short.
+ * jansson does not survive every failed allocation: its scanner overruns a string that it could not lengthen (2.14). So
+ * when malloc refuses, memory comes from a reserve, whose pages cost nothing until then. Callers check
+ * json_memory_short and discard what was made from it.
  */
 #define RESERVE_BYTES ((size_t)4 << 20)
 
 static struct {
     pthread_mutex_t mutex;
-    size_t used, held; /* bytes given, pieces not yet given back: with the last one all of it is free again */
+    size_t used, held; /* bytes handed out, and pieces not yet given back: with the last one the whole reserve is
+                        * free again */
     _Alignas(16) unsigned char bytes[RESERVE_BYTES];
 } reserve = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
@@ -171,7 +172,7 @@ char *json_text(const json_t *document, size_t *size) {
         return NULL;
     }
     put(out, document);
-    bool cut = ferror(out) != 0; /* fclose tells of its own flush alone */
+    bool cut = ferror(out) != 0; /* fclose reports only its own flush */
     if (fclose(out) != 0 || cut) {
         free(text);
         return NULL;

@@ -1,6 +1,6 @@
 /*
- * JSON documents as text, numbers with the fewest digits that bring them back exactly: 0.8, not 0.80000000000000004
- * (jansson's own writer knows one precision for all numbers). Compact, members in their order, UTF-8.
+ * JSON documents as text, with numbers in the fewest digits that restore them exactly: 0.8, not 0.80000000000000004
+ * (jansson's own writer has one precision for all numbers). Compact, members in their order, UTF-8.
  */
 #ifndef MODPROP_API_TEXT_H
 #define MODPROP_API_TEXT_H
@@ -9,13 +9,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A new text, 0-ended, its length in *size (may be NULL); the caller frees it. NULL without memory or for NULL. */
+/* A new text, 0-terminated, its length in *size (may be NULL); the caller frees it. NULL if out of memory, or for
+ * NULL. */
 char *json_text(const json_t *document, size_t *size);
 
 /*
- * jansson leaves out a member for which there is no memory and says nothing. From json_memory_watch on, json_text gives
- * no text where that may have happened on its thread since the last call of either function; json_memory_short asks,
- * and forgets. Memory that jansson itself hands out (json_dumps) is then not for free().
+ * When memory is short, jansson drops a member and reports nothing. After json_memory_watch, json_text returns no text
+ * if that may have happened on its thread since the last call of either function; json_memory_short reports it and
+ * clears it. Memory that jansson itself hands out (json_dumps) must then not be passed to free().
  */
 void json_memory_watch(void);
 bool json_memory_short(void);

@@ -39,7 +39,7 @@ static bool synapse_exists(const struct trained *trained, size_t from, size_t to
     return fabsf(trained->W[from * (size_t)trained->units + to]) > DEEP_R_PLACEHOLDER;
 }
 
-/* Share of the entries off the diagonal, which holds none; 0 for a single unit. */
+/* Share of the entries off the diagonal, which is always empty; 0 for a single unit. */
 static double density(const struct trained *trained) {
     size_t n = (size_t)trained->units, count = 0;
     for (size_t i = 0; i < n * n; i++) {
@@ -48,7 +48,7 @@ static double density(const struct trained *trained) {
     return n > 1 ? (double)count / ((double)n * (double)(n - 1)) : 0;
 }
 
-/* The mask row by row: digits parted by commas, or one byte an entry. */
+/* The mask row by row: digits separated by commas, or one byte per entry. */
 static void mask_write(struct writer *writer, const struct trained *trained, bool as_json) {
     enum { TOGETHER = 1024 };
     size_t n = (size_t)trained->units;
@@ -131,7 +131,7 @@ static size_t tensor_bytes(const struct tensor *tensor) {
     return tensor->rows * (tensor->columns == 0 ? 1 : tensor->columns) * tensor->bytes_each;
 }
 
-/* Its values are strings: what is none is JSON text. */
+/* Its values are strings: a value that is not a string is written as JSON text. */
 static json_t *metadata(const struct trained *trained, const json_t *model, const char *job, const char *sha256) {
     json_t *all = json_pack("{s:s, s:s, s:o, s:s, s:o}", "format", "modprop", "job", job, "iteration",
                             json_sprintf("%lld", (long long)trained->iteration), "sha256", sha256, "density",
@@ -175,7 +175,7 @@ void weights_write_safetensors(struct writer *writer, const struct trained *trai
         {"leak", "F32", N, 0, 4, trained->leak},
         {"types", "I32", N, 0, 4, trained->type_of_unit},
         {"sign", "I32", N, 0, 4, trained->sign_of_unit},
-        {"mask", "U8", N, N, 1, NULL}, /* the last, since its bytes leave nothing aligned behind it */
+        {"mask", "U8", N, N, 1, NULL}, /* the last tensor, since after its bytes nothing would be aligned */
     };
     struct tensor tensors[sizeof all / sizeof all[0]];
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {

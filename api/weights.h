@@ -13,14 +13,14 @@ void weights_digest(const struct trained *trained, char hex[65]);
 
 /*
  * What one must know to run a job's weights elsewhere: {"activation", "neuron", "discretization", "tau", "readout",
- * "task"}. NULL without memory.
+ * "task"}. NULL if out of memory.
  */
 json_t *weights_model(const struct job_spec *spec);
 
 /*
  * {"job", "iteration", "sha256", ...} with the members of `model`; `typed`: with "type":"weights" before it, as the
- * last line of a stream. "mask" says which entries of W are synapses, and "density" what share of those off the
- * diagonal: the placeholders of Deep R (1e-12) are none yet.
+ * last line of a stream. "mask" says which entries of W are synapses, and "density" is their share off the diagonal:
+ * the placeholders of Deep R (1e-12) do not count.
  */
 void weights_write_json(struct writer *writer, const struct trained *trained, const json_t *model, const char *job,
                         const char *sha256, bool typed);

@@ -1,6 +1,6 @@
 /*
- * Where a large document is written to, piece by piece: neither jansson's tree nor the whole text is ever in memory at
- * once. A writer that failed swallows what follows; ask `failed` at the end.
+ * Output of a large document, piece by piece: neither jansson's tree nor the whole text is ever in memory at once. A
+ * writer that has failed ignores further output; check `failed` at the end.
  */
 #ifndef MODPROP_API_WRITER_H
 #define MODPROP_API_WRITER_H

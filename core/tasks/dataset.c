@@ -209,7 +209,7 @@ static const struct task_default defaults[] = {
 
 const struct task_ops task_dataset = {
     .name = "dataset",
-    .doc = "trials of your own, uploaded with PUT /v1/datasets/{name}",
+    .doc = "your own trials, uploaded with PUT /v1/datasets/{name}",
     .parameters = FIELDS(parameters),
     .defaults = defaults,
     .default_count = sizeof defaults / sizeof *defaults,

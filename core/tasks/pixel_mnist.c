@@ -54,7 +54,7 @@ static const struct task_default defaults[] = {
 
 const struct task_ops task_pixel_mnist = {
     .name = "pixel_mnist",
-    .doc = "MNIST digits, a pixel at a time; DIR/datasets/mnist/ holds the four IDX files",
+    .doc = "MNIST digits, one pixel at a time; DIR/datasets/mnist/ holds the four IDX files",
     .parameters = FIELDS(parameters),
     .defaults = defaults,
     .default_count = sizeof defaults / sizeof *defaults,

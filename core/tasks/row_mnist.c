@@ -54,7 +54,7 @@ static const struct task_default defaults[] = {
 
 const struct task_ops task_row_mnist = {
     .name = "row_mnist",
-    .doc = "MNIST digits, a row of pixels at a time; DIR/datasets/mnist/ holds the four IDX files",
+    .doc = "MNIST digits, one row of pixels at a time; DIR/datasets/mnist/ holds the four IDX files",
     .parameters = FIELDS(parameters),
     .defaults = defaults,
     .default_count = sizeof defaults / sizeof *defaults,

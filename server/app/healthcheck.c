@@ -1,8 +1,7 @@
 /*
- * The health check: one GET /livez, over TLS where the daemon speaks it, with one deadline over all steps. A daemon
- * whose loop stands still is found either way: the kernel goes on accepting for it, so that a connection alone says
- * nothing. The certificate is not verified: it is made out to names, not to the address that is used here, and nothing
- * secret is sent.
+ * The health check: one GET /livez, over TLS if the daemon uses it, with one deadline for all steps. It detects a
+ * daemon whose loop hangs: the kernel still accepts connections for it, so a connection alone proves nothing. The
+ * certificate is not verified: it is issued for names, not for the address used here, and nothing secret is sent.
  */
 #include "server/app/healthcheck.h"
 
@@ -41,7 +40,7 @@ static void make_reachable(struct sockaddr_storage *address) {
     }
 }
 
-/* False, with errno, where the deadline passes first. */
+/* False, with errno, if the deadline passes first. */
 static bool call_wait(const struct call *call, short events) {
     struct pollfd wait = {.fd = call->socket, .events = events};
     uint64_t now = clock_milliseconds();
@@ -66,7 +65,7 @@ static bool call_connect(const struct call *call, const struct config *config) {
     return error == 0;
 }
 
-/* After an operation that could not be done at once: true where it is to be tried again. */
+/* After an operation that would block: true if it should be retried. */
 static bool call_again(const struct call *call, ssize_t result, short events) {
     if (call->session == NULL) {
         return result < 0 && (errno == EAGAIN || errno == EINTR) && call_wait(call, events);
@@ -169,7 +168,7 @@ int healthcheck_command(int count, char **arguments, char **environment) {
     make_reachable(&config.address);
     bool alive = ask(&config);
     if (!alive) {
-        fprintf(stderr, "modpropd: no daemon is alive at %s: %s\n", config.listen, strerror(errno));
+        fprintf(stderr, "modpropd: no daemon answers at %s: %s\n", config.listen, strerror(errno));
     }
     config_release(&config);
     return alive ? 0 : 1;

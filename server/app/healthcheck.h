@@ -1,5 +1,5 @@
-/* `modpropd healthcheck [--listen ADDRESS:PORT]`: asks the daemon at that address (flags, environment and file as for
-   serving) whether it is alive; for containers, which have no curl. Returns an exit status. */
+/* `modpropd healthcheck [--listen ADDRESS:PORT]`: checks whether the daemon at that address is alive (flags,
+ * environment and file as for serving); for containers, which have no curl. Returns an exit status. */
 #ifndef MODPROP_SERVER_HEALTHCHECK_H
 #define MODPROP_SERVER_HEALTHCHECK_H
 

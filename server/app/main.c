@@ -1,7 +1,7 @@
 /*
- * modpropd: reads its configuration, puts the parts together, runs the loop, and takes the parts down in order.
+ * modpropd: reads its configuration, starts the parts, runs the loop, and stops the parts in order.
  *
- * Exit status: 0 after SIGTERM or SIGINT, 1 for a failure at run time, 2 for bad usage or configuration; a failure is
+ * Exit status: 0 after SIGTERM or SIGINT, 1 for a failure at run time, 2 for bad usage or configuration. A failure is
  * always reported in one sentence on standard error. Standard output carries the ready line and nothing else.
  */
 #include <errno.h>
@@ -29,7 +29,7 @@
 #include "server/routes/server.h"
 #include "server/base/thread.h"
 
-#define LAST_MILLISECONDS 500 /* for what is still under way when the jobs have stopped */
+#define LAST_MILLISECONDS 500 /* for requests still in progress when the jobs have stopped */
 
 extern char **environ;
 
@@ -46,7 +46,7 @@ static void on_tick(void *user, uint64_t now) {
     http_tick(server->http, now);
     streams_tick(server->streams, now);
     if (server->lanes == NULL) {
-        return; /* everything is being taken down, or did not come up */
+        return; /* everything is being stopped, or did not start */
     }
     lanes_tick(server->lanes, now);
     routes_tick(server, now);
@@ -71,7 +71,7 @@ static void on_idle(void *user) {
     loop_stop(&server->loop);
 }
 
-/* Stop taking jobs, let those that run leave a checkpoint; a second signal changes nothing. */
+/* Stops taking jobs and lets running ones write a checkpoint; a second signal changes nothing. */
 static void drain(struct server *server) {
     if (server->state == SERVER_DRAINING) {
         return;
@@ -90,9 +90,9 @@ static void reload_certificate(struct server *server) {
         return;
     }
     if (http_tls_reload(server->http, error)) {
-        log_info("certificate was read again");
+        log_info("certificate reloaded");
     } else {
-        log_error("certificate was not read again; the old one stays in force", LOG_T("reason", error));
+        log_error("certificate not reloaded; the old one stays in use", LOG_T("reason", error));
     }
 }
 
@@ -107,13 +107,13 @@ static void on_signal(void *user, int number) {
     reload_certificate(server);
     if (auth_reload(server->auth, error)) {
         size_t closed = routes_tokens_changed(server);
-        log_info("tokens were read again", LOG_I("tokens", auth_count(server->auth)), LOG_I("requests_closed", closed));
+        log_info("tokens reloaded", LOG_I("tokens", auth_count(server->auth)), LOG_I("requests_closed", closed));
     } else {
-        log_error("tokens were not read again; the old ones stay in force", LOG_T("reason", error));
+        log_error("tokens not reloaded; the old ones stay in use", LOG_T("reason", error));
     }
 }
 
-/* Each committed event. */
+/* Called for each committed event. */
 static void on_event(void *user, const struct stream_event *event) {
     struct server *server = user;
     streams_publish(server->streams, event);
@@ -126,8 +126,8 @@ static void on_event(void *user, const struct stream_event *event) {
 /* ---- starting ---- */
 
 /*
- * A directory is durable once the one that holds it is. EINVAL: a file system without such a thing; EACCES: not ours to
- * open.
+ * A directory is durable once its parent is. EINVAL: a file system that does not support this; EACCES: we may not open
+ * it.
  */
 static bool parent_sync(const char *path) {
     char parent[4096 + 4];
@@ -140,12 +140,12 @@ static bool parent_sync(const char *path) {
     return done;
 }
 
-/* Makes the data directory where it is missing (not its parents: a mistyped path should not grow a tree). */
+/* Creates the data directory if it is missing (but not its parents: a mistyped path should not create a tree). */
 static bool make_data_directory(const char *path, char *error) {
     struct stat status;
     bool made = mkdir(path, 0700) == 0;
     if (!made && errno != EEXIST) {
-        snprintf(error, CONFIG_ERROR_BYTES, "--data: the directory %s cannot be made: %s", path, strerror(errno));
+        snprintf(error, CONFIG_ERROR_BYTES, "--data: the directory %s cannot be created: %s", path, strerror(errno));
         return false;
     }
     if (made && !parent_sync(path)) {
@@ -183,7 +183,7 @@ static bool open_lane_readers(struct server *server, char *error) {
     return true;
 }
 
-/* The store's lock is held: nobody else writes in the directory. */
+/* We hold the store's lock: no other process writes in the directory. */
 static bool start_datasets(struct server *server, char *error) {
     const struct catalog_limits limits = {.versions = server->config.max_datasets,
                                           .bytes = server->config.max_datasets_bytes,
@@ -215,7 +215,7 @@ static bool start_store(struct server *server, char *error) {
     server->streams = streams_create(&hooks, (int)server->config.heartbeat, (size_t)server->config.max_streams,
                                      (size_t)server->config.token_streams);
     if (server->lanes == NULL || server->streams == NULL) {
-        snprintf(error, CONFIG_ERROR_BYTES, "there is no memory");
+        snprintf(error, CONFIG_ERROR_BYTES, "out of memory");
         return false;
     }
     return true;
@@ -254,7 +254,7 @@ static bool start_jobs(struct server *server, char *error) {
                                          .publish = on_event};
     char crashed[STORE_ID_BYTES];
     store_crash_mark_take(directory, crashed);
-    /* a job that brings the daemon down again and again is found out, and no other is blamed for it */
+    /* a job that crashes the daemon repeatedly is detected, and no other job is blamed for it */
     server->mark = store_crash_mark_open(directory);
     if (server->mark >= 0) {
         crash_mark_on_signals(server->mark);
@@ -262,7 +262,7 @@ static bool start_jobs(struct server *server, char *error) {
     server->retention = (struct retention){.days = server->config.keep_days, .bytes = server->config.keep_bytes};
     server->jobs = server->executor == NULL ? NULL : jobs_create(&options);
     if (server->jobs == NULL) {
-        snprintf(error, CONFIG_ERROR_BYTES, "there is no memory");
+        snprintf(error, CONFIG_ERROR_BYTES, "out of memory");
         return false;
     }
     return jobs_start(server->jobs, crashed, error) && start_experiments(server, error);
@@ -293,7 +293,7 @@ static bool start(struct server *server, char *error) {
     return server->http != NULL && start_jobs(server, error);
 }
 
-/* The line that scripts wait for: submissions are accepted from now on. */
+/* The line that scripts wait for: from now on submissions are accepted. */
 static bool say_ready(struct server *server) {
     char address[ADDRESS_BYTES];
     http_address(server->http, address);
@@ -309,16 +309,16 @@ static bool say_ready(struct server *server) {
 }
 
 /*
- * Takes everything down. The order matters: what still waits in a lane or for a commit is answered before
- * its request goes, and the store is closed after the last write and before the jobs that made it.
+ * Stops everything. The order matters: what still waits in a lane or for a commit is answered before its request is
+ * freed, and the store is closed after the last write and before the jobs that made it.
  */
 static void stop(struct server *server) {
     uint64_t until = server->stop_due != 0 ? server->stop_due + LAST_MILLISECONDS
                                            : clock_milliseconds() + 10 * LAST_MILLISECONDS;
     routes_end(server);
     if (!lanes_destroy(server->lanes, until)) {
-        /* It reads a large dataset, say. Its client hears no more; what was answered is stored. */
-        log_warning("stopped amid a computation that did not end in time");
+        /* It may be reading a large dataset. Its client gets no response; what was answered is stored. */
+        log_warning("stopped during a computation that did not end in time");
         store_close(server->store);
         _exit(0);
     }
@@ -364,10 +364,10 @@ static int serve(struct server *server) {
     }
     if (started && !server->drained) {
         /*
-         * A worker did not look up in time. Its job goes on from its last checkpoint, as after a crash; its thread
-         * cannot be waited for.
+         * A worker did not check its stop word in time. Its job resumes from its last checkpoint, as after a crash; its
+         * thread cannot be joined.
          */
-        log_warning("stopped without the last checkpoint of a running job");
+        log_warning("stopped before a running job could write its last checkpoint");
         _exit(0);
     }
     stop(server);
@@ -403,7 +403,7 @@ static int read_configuration(struct server *server, int count, char **arguments
 int main(int count, char **arguments) {
     static struct server server;
     program_begin();
-    signal(SIGPIPE, SIG_IGN); /* a client that is gone is an error of write(2), not the daemon's end */
+    signal(SIGPIPE, SIG_IGN); /* a client that disconnected is an error of write(2), not the end of the daemon */
     umask(0077);
     json_memory_watch();
     if (count > 1 && strcmp(arguments[1], "token") == 0) {

@@ -1,12 +1,12 @@
 /*
  * `modpropd verify` and `modpropd backup`: see maintenance.h.
  *
- * Verify believes nothing that it can compute: a configuration's digest from the document, the events' digest from the
- * events, a checkpoint's from its bytes, the weights' from the newest checkpoint, and with --rerun all numbers from the
- * configuration alone. It reads one snapshot, so that a daemon that writes meanwhile is not mistaken for damage. Every
- * fault is told, not the first alone.
+ * Verify trusts nothing that it can compute: it takes a configuration's digest from the document, the events' digest
+ * from the events, a checkpoint's from its bytes, the weights' from the newest checkpoint, and with --rerun all numbers
+ * from the configuration alone. It reads one snapshot, so that writes by a running daemon are not mistaken for damage.
+ * It reports every fault, not only the first.
  *
- * Rejected: repairing. What is damaged is restored from a backup; a tool that guesses would turn a visible fault into a
+ * Rejected: repairing. Damaged data are restored from a backup; a tool that guesses would turn a visible fault into a
  * wrong result.
  */
 #include "server/app/maintenance.h"
@@ -41,7 +41,7 @@ static int usage_fail(const struct command *command, const char *sentence) {
     return 2;
 }
 
-/* Splits off what is the command's own; the rest is the configuration's. -1, or an exit status. */
+/* Separates the command's own arguments; the rest belong to the configuration. Returns -1, or an exit status. */
 static int command_read(struct command *command, bool reruns, int count, char **arguments, char **environment) {
     char error[CONFIG_ERROR_BYTES], *settings[ARGUMENTS_MOST + 1] = {(char[]){"--allow-unauthenticated"}};
     int used = 1;
@@ -61,7 +61,7 @@ static int command_read(struct command *command, bool reruns, int count, char **
                 settings[used++] = arguments[++i];
             }
         } else if (arguments[i][0] == '-') {
-            return usage_fail(command, "of the settings only --data and --config are known here");
+            return usage_fail(command, "the only settings allowed here are --data and --config");
         } else if (command->operand != NULL) {
             return usage_fail(command, "more than one operand");
         } else {
@@ -76,7 +76,7 @@ static int command_read(struct command *command, bool reruns, int count, char **
 
 /* ---- verify ---- */
 
-/* What is known so far of the job that is checked. */
+/* What is known so far about the job being checked. */
 struct check {
     struct store_reader *reader;
     struct datasets *datasets;
@@ -86,7 +86,7 @@ struct check {
     int64_t events, seq;
     char digest[STORE_HASH_BYTES];
     bool ended, opened; /* a terminal event was seen; `spec` can be used */
-    int64_t progress;   /* events of evaluations; --rerun: those made again */
+    int64_t progress;   /* events of evaluations; with --rerun: those made again */
 };
 
 struct verification {
@@ -98,7 +98,7 @@ struct verification {
 
 static void fault(struct check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A line of the report. What a damaged database holds may be anything, and a terminal shows it. */
+/* One line of the report. A damaged database may hold any text, and a terminal shows it. */
 static void say(const char *id, const char *word, const char *format, va_list arguments)
     __attribute__((format(printf, 3, 0)));
 
@@ -141,7 +141,7 @@ static void check_document(struct check *check) {
         return;
     }
     if (strcmp(digest, check->job->digest) != 0) {
-        fault(check, "its document's sha256 is %s, stored is %s", digest, check->job->digest);
+        fault(check, "its document's sha256 is %s; the stored one is %s", digest, check->job->digest);
     }
     const struct train_config *config = &check->spec.config;
     if (strcmp(check->job->task, task_type_name(config->task.type)) != 0 ||
@@ -151,7 +151,7 @@ static void check_document(struct check *check) {
     }
 }
 
-/* What the row says of the end, as the terminal event says it. */
+/* What the row says about the end, in the form of the terminal event. */
 static json_t *row_end(const struct store_job *job) {
     json_t *end = json_pack("{s:s, s:i, s:{s:I, s:o, s:o}}", "status", job_status_name(job->status), "attempt",
                             job->attempt, "metrics", "iteration", (json_int_t)job->iteration, "loss",
@@ -176,7 +176,7 @@ static void check_end(struct check *check, const json_t *event) {
     for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
         const json_t *here = json_object_get(row, told[i]), *there = json_object_get(event, told[i]);
         if ((here != NULL || there != NULL) && !json_equal(here, there)) {
-            fault(check, "its %s is not what its last event told", told[i]);
+            fault(check, "its %s differs from its last event", told[i]);
         }
     }
     json_decref(row);
@@ -217,10 +217,10 @@ static void check_events(struct check *check) {
         return;
     }
     if (check->events != check->job->events) {
-        fault(check, "it has %" PRId64 " events, stored is that it has %" PRId64, check->events, check->job->events);
+        fault(check, "it has %" PRId64 " events; its row says %" PRId64, check->events, check->job->events);
     }
     if (strcmp(check->digest, check->job->event_digest) != 0) {
-        fault(check, "its events' digest is %s, stored is %s", check->digest, check->job->event_digest);
+        fault(check, "its events' digest is %s; the stored one is %s", check->digest, check->job->event_digest);
     }
     if (check->ended != job_status_is_final(check->job->status)) {
         fault(check, "it is %s and has %s terminal event", job_status_name(check->job->status),
@@ -228,7 +228,7 @@ static void check_events(struct check *check) {
     }
 }
 
-/* The sha256 of a checkpoint's weights; false, told, where it cannot be opened. */
+/* The sha256 of a checkpoint's weights; false, after reporting a fault, if it cannot be opened. */
 static bool weights_digest(struct check *check, const struct store_checkpoint *checkpoint,
                            char digest[STORE_HASH_BYTES]) {
     struct trained trained;
@@ -252,7 +252,7 @@ static bool check_checkpoint(void *user, const struct store_checkpoint *listed) 
               listed->iteration);
     } else if (check->opened && weights_digest(check, &checkpoint, digest) && newest &&
                check->job->status == JOB_SUCCEEDED && strcmp(digest, check->job->weights_sha256) != 0) {
-        fault(check, "its weights' sha256 is %s, stored is %s", digest, check->job->weights_sha256);
+        fault(check, "its weights' sha256 is %s; the stored one is %s", digest, check->job->weights_sha256);
     }
     free(checkpoint.bytes);
     return true;
@@ -278,13 +278,14 @@ static bool rerun_progress(void *user, const struct train_progress *progress) {
                          : "the evaluation of iteration %" PRId64 " cannot be read",
               progress->iteration);
     } else if (strcmp(text, stored) != 0) {
-        fault(check, "iteration %" PRId64 ", trained again, gave %s; stored is %s", progress->iteration, text, stored);
+        fault(check, "iteration %" PRId64 ", trained again, gave %s; the stored one is %s", progress->iteration, text,
+              stored);
     }
     check->progress--;
     bool same = found == 1 && strcmp(text, stored) == 0;
     free(text);
     free(stored);
-    return same; /* what follows a difference differs too */
+    return same; /* everything after a difference differs too */
 }
 
 static bool rerun_checkpoint(void *user, int64_t iteration, double loss, const unsigned char *bytes, size_t size) {
@@ -313,17 +314,17 @@ static void rerun_compare(struct check *check) {
         return;
     }
     if (result != TRAIN_FINISHED) {
-        fault(check, "trained again it did not finish: %s", error.text);
+        fault(check, "trained again, it did not finish: %s", error.text);
     } else if (check->progress != 0) {
-        fault(check, "trained again it was evaluated %" PRId64 " times %s",
+        fault(check, "trained again, it was evaluated %" PRId64 " times %s",
               check->progress < 0 ? -check->progress : check->progress, check->progress < 0 ? "more" : "less");
     } else if (strcmp(check->digest, check->job->weights_sha256) != 0) {
-        fault(check, "trained again its weights' sha256 is %s, stored is %s", check->digest,
+        fault(check, "trained again its weights' sha256 is %s; the stored one is %s", check->digest,
               check->job->weights_sha256);
     }
 }
 
-/* True where the job was trained again, whatever came out. */
+/* True if the job was trained again, whatever the result. */
 static bool rerun(struct check *check) {
     char error[DATASETS_ERROR_BYTES];
     const struct task_data *data = NULL;
@@ -333,7 +334,7 @@ static bool rerun(struct check *check) {
     }
     if (isa == NULL || !kernels_select(isa)) {
         remark(check, "not trained again: %s %s",
-               isa != NULL && strchr(isa, ',') != NULL ? "it was trained by the kernels of" : "this host lacks",
+               isa != NULL && strchr(isa, ',') != NULL ? "it was trained with the kernels of" : "this host lacks",
                isa == NULL ? "?" : isa);
         return false;
     }
@@ -368,7 +369,7 @@ static bool job_check(void *user, const struct store_job *job) {
     return true;
 }
 
-/* One job, or all of them, the oldest first. False where the database fails. */
+/* One job, or all of them, oldest first. False if the database fails. */
 static bool jobs_check(struct verification *all, const char *id, char error[STORE_ERROR_BYTES]) {
     struct store_job job;
     if (id == NULL) {

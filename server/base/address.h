@@ -1,6 +1,6 @@
 /*
- * Addresses of the network in one form: sixteen bytes, an IPv4 address mapped into IPv6 (::ffff:a.b.c.d). A socket that
- * listens at [::] reports its IPv4 clients in that form; here both spellings of one address are equal, and are shown as
+ * Network addresses in one form: sixteen bytes, with an IPv4 address mapped into IPv6 (::ffff:a.b.c.d). A socket that
+ * listens on [::] reports its IPv4 clients in that form; here both spellings of one address are equal and are shown as
  * IPv4. Pure functions, any thread.
  */
 #ifndef MODPROP_SERVER_ADDRESS_H
@@ -13,18 +13,18 @@
 
 #define ADDRESS_BYTES 64
 
-/* False where `literal` is no address (a name, say). IPv6 stands without brackets. */
+/* False if `literal` is not an address (a name, for example). IPv6 is written without brackets. */
 bool address_parse(const char *literal, struct in6_addr *address);
-/* False where the socket's address is of another family. */
+/* False if the socket's address is of another family. */
 bool address_of_socket(const struct sockaddr *socket, struct in6_addr *address);
 
 bool address_equal(const struct in6_addr *left, const struct in6_addr *right);
 /* 127.0.0.0/8 and ::1. */
 bool address_is_loopback(const struct in6_addr *address);
-/* As people write it, without brackets. */
+/* In the usual notation, without brackets. */
 void address_text(const struct in6_addr *address, char text[ADDRESS_BYTES]);
 
-/* True where `host` (a literal or a name, without port) means this machine's loopback: localhost and its addresses. */
+/* True if `host` (a literal or a name, without port) means this machine's loopback: localhost and its addresses. */
 bool host_is_loopback(const char *host);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * Configuration: the table of settings and what reads it. See config.h.
+ * Configuration: the table of settings and the code that reads it. See config.h.
  *
- * Owned by main: read once, before any thread starts, and constant from then on.
- * Words, values and files are read by core/base/options.
+ * Owned by main: read once, before any thread starts, and constant afterwards. core/base/options reads words, values
+ * and files.
  */
 #include "server/base/config.h"
 
@@ -23,7 +23,7 @@
 #define MIB (KIB * KIB)
 #define LIST_ITEMS_MAX 64
 
-/* A row: the option, the field that it fills, and its default in the words a user would give (NULL: none). */
+/* One row: the option, the field that it fills, and its default as a user would write it (NULL: none). */
 struct setting {
     struct option option;
     size_t offset;
@@ -34,22 +34,22 @@ struct setting {
 
 static const struct setting setting_table[] = {
     {{"data", 0, OPTION_TEXT, "DIR", 0, 0, false,
-      "directory of the store; made if missing; one daemon at a time (required)"},
+      "directory of the store; created if missing; one daemon at a time (required)"},
      FIELD(data),
      NULL},
     {{"listen", 0, OPTION_TEXT, "ADDRESS:PORT", 0, 0, false, "where to listen; port 0 picks a free one"},
      FIELD(listen),
      "127.0.0.1:8080"},
     {{"workers", 0, OPTION_INTEGER, "N", -1, 1000, false,
-      "jobs trained at once; 0 accepts jobs and trains none, -1 is one a core"},
+      "jobs trained at once; 0 accepts jobs but trains none, -1 is one per core"},
      FIELD(workers),
      "-1"},
     {{"cores", 0, OPTION_INTEGER, "N", 0, 4096, false,
-      "cores divided over the running jobs; 0 is all that this process may use"},
+      "cores shared by the running jobs; 0 is all that this process may use"},
      FIELD(cores),
      "0"},
     {{"memory", 0, OPTION_BYTES, "BYTES", 0, INT64_MAX, false,
-      "memory that running jobs may take together; 0 is nine tenths of what this process may use"},
+      "memory that all running jobs together may use; 0 is nine tenths of what this process may use"},
      FIELD(memory),
      "0"},
     {{"request-memory", 0, OPTION_BYTES, "BYTES", 0, INT64_MAX, false,
@@ -57,12 +57,11 @@ static const struct setting setting_table[] = {
       "sixteenth of what this process may use, at least 64 MiB"},
      FIELD(request_memory),
      "0"},
-    {{"max-queued", 0, OPTION_INTEGER, "N", 1, 10000000, false,
-      "jobs that may wait; a submission beyond is answered 429"},
+    {{"max-queued", 0, OPTION_INTEGER, "N", 1, 10000000, false, "jobs that may be queued; beyond it 429"},
      FIELD(max_queued),
      "20000"},
     {{"max-token-queued", 0, OPTION_INTEGER, "N", 0, 10000000, false,
-      "jobs of one token (or, without tokens, of one address) that may wait; beyond it 429; 0 sets no bound of its "
+      "queued jobs of one token (or, without tokens, of one address); beyond it 429; 0 sets no bound of its "
       "own"},
      FIELD(max_token_queued),
      "0"},
@@ -71,7 +70,7 @@ static const struct setting setting_table[] = {
      FIELD(max_submit_priority),
      "1000000"},
     {{"max-job-bytes", 0, OPTION_BYTES, "BYTES", MIB, INT64_MAX, false,
-      "what one job may store: a submission that could store more is answered 422, a job that does is paused"},
+      "bytes that one job may store: a submission that could store more is answered 422, a job that does is paused"},
      FIELD(max_job_bytes),
      "64G"},
     {{"isa", 0, OPTION_TEXT, "NAME", 0, 0, false,
@@ -79,34 +78,33 @@ static const struct setting setting_table[] = {
      FIELD(isa),
      NULL},
     {{"token-file", 0, OPTION_TEXT, "FILE", 0, 0, false,
-      "lines name:role:sha256 of those who may call (see `modpropd token`); read again on SIGHUP"},
+      "file of tokens, one line name:role:sha256 each (see `modpropd token`); reloaded on SIGHUP"},
      FIELD(token_file),
      NULL},
     {{"create-token", 0, OPTION_SWITCH, NULL, 0, 0, false,
-      "where no token exists make an admin's one and write it to DIR/token (mode 0600)"},
+      "if no token exists, create one with the role admin and write it to DIR/token (mode 0600)"},
      FIELD(create_token),
      "false"},
     {{"allow-unauthenticated", 0, OPTION_SWITCH, NULL, 0, 0, false, "listen beyond loopback without tokens"},
      FIELD(allow_unauthenticated),
      "false"},
     {{"tls-cert", 0, OPTION_TEXT, "FILE", 0, 0, false,
-      "certificate chain (PEM); with --tls-key the daemon speaks HTTPS; both are read again on SIGHUP"},
+      "certificate chain (PEM); with --tls-key the daemon uses HTTPS; both are reloaded on SIGHUP"},
      FIELD(tls_cert),
      NULL},
     {{"tls-key", 0, OPTION_TEXT, "FILE", 0, 0, false, "private key (PEM) of --tls-cert"}, FIELD(tls_key), NULL},
     {{"allow-origin", 0, OPTION_LIST, "URL", 0, 0, true,
-      "origin of web pages that may call, such as https://lab.example; may be given more than once"},
+      "origin of web pages that may call the API, such as https://lab.example; may be given more than once"},
      FIELD(allow_origin),
      NULL},
     {{"allow-host", 0, OPTION_LIST, "NAME", 0, 0, true,
-      "further name under which clients reach this daemon (Host header); may be given more than once"},
+      "another name by which clients reach this daemon (Host header); may be given more than once"},
      FIELD(allow_host),
      NULL},
-    {{"log-format", 0, OPTION_CHOICE, "text|json", 0, 0, false, "how entries are written to standard error"},
+    {{"log-format", 0, OPTION_CHOICE, "text|json", 0, 0, false, "format of log lines on standard error"},
      FIELD(log_format),
      "text"},
-    {{"log-level", 0, OPTION_CHOICE, "error|warning|info|debug", 0, 0, false,
-      "the least important entries that are written"},
+    {{"log-level", 0, OPTION_CHOICE, "error|warning|info|debug", 0, 0, false, "lowest level that is logged"},
      FIELD(log_level),
      "info"},
     {{"access-log", 0, OPTION_SWITCH, NULL, 0, 0, false, "log every request at level info (else at debug)"},
@@ -116,7 +114,7 @@ static const struct setting setting_table[] = {
      FIELD(keep_days),
      "0"},
     {{"keep-bytes", 0, OPTION_BYTES, "BYTES", 0, INT64_MAX, false,
-      "delete the oldest finished jobs while the store takes more; 0 keeps them"},
+      "delete the oldest finished jobs while the store takes more than this; 0 keeps them"},
      FIELD(keep_bytes),
      "0"},
     {{"max-connections", 0, OPTION_INTEGER, "N", 16, 100000, false,
@@ -147,43 +145,44 @@ static const struct setting setting_table[] = {
     {{"max-body", 0, OPTION_BYTES, "BYTES", KIB, 1024 * MIB, false, "largest JSON body"}, FIELD(max_body), "32M"},
     {{"max-dataset", 0, OPTION_BYTES, "BYTES", KIB, INT64_MAX, false, "largest dataset"}, FIELD(max_dataset), "4G"},
     {{"max-datasets", 0, OPTION_INTEGER, "N", 1, 1000000, false,
-      "datasets, old versions that jobs hold included; beyond it 507"},
+      "datasets, including old versions that jobs use; beyond it 507"},
      FIELD(max_datasets),
      "10000"},
     {{"max-datasets-bytes", 0, OPTION_BYTES, "BYTES", 0, INT64_MAX, false,
-      "all datasets together; beyond it 507; 0 sets no bound but the disk's"},
+      "bytes of all datasets together; beyond it 507; 0 sets no bound but the disk's"},
      FIELD(max_datasets_bytes),
      "0"},
     {{"max-token-datasets-bytes", 0, OPTION_BYTES, "BYTES", 0, INT64_MAX, false,
-      "datasets that one token has put; beyond it 507; 0 sets no bound"},
+      "bytes of the datasets that one token uploaded; beyond it 507; 0 sets no bound"},
      FIELD(max_token_datasets_bytes),
      "0"},
     {{"rate", 0, OPTION_INTEGER, "N", 0, 1000000, false,
-      "requests a second of one token (or, without tokens, of one address), all but probes, the dashboard's files too; "
+      "requests per second of one token (or, without tokens, of one address), all but probes, dashboard files "
+      "included; "
       "0 sets no bound"},
      FIELD(rate),
      "0"},
     {{"header-timeout", 0, OPTION_SECONDS, "SECONDS", 1, 3600, false,
-      "from a connection's begin to the end of its first request's headers"},
+      "from the start of a connection to the end of its first request's headers"},
      FIELD(header_timeout),
      "15"},
     {{"body-timeout", 0, OPTION_SECONDS, "SECONDS", 1, 86400, false,
-      "for a body to arrive whole, a dataset a second more for each MiB; for an answer to be taken, a second more for "
+      "for a body to arrive, for a dataset one second more per MiB; for a response to be read, one second more per "
       "each 64 KiB"},
      FIELD(body_timeout),
      "60"},
     {{"idle-timeout", 0, OPTION_SECONDS, "SECONDS", 1, 86400, false,
-      "from one answer to the end of the next request's headers"},
+      "from the end of one response to the end of the next request's headers"},
      FIELD(idle_timeout),
      "75"},
-    {{"heartbeat", 0, OPTION_SECONDS, "SECONDS", 1, 3600, false, "between signs of life on a quiet event stream"},
+    {{"heartbeat", 0, OPTION_SECONDS, "SECONDS", 1, 3600, false, "between heartbeats on an idle event stream"},
      FIELD(heartbeat),
      "15"},
     {{"shutdown-timeout", 0, OPTION_SECONDS, "SECONDS", 1, 3600, false,
-      "for running jobs to write their checkpoints at SIGTERM"},
+      "for running jobs to write their checkpoints after SIGTERM"},
      FIELD(shutdown_timeout),
      "4"},
-    {{"config", 0, OPTION_TEXT, "FILE", 0, 0, false, "file of these settings, a line each: key = value"},
+    {{"config", 0, OPTION_TEXT, "FILE", 0, 0, false, "file with these settings, one per line: key = value"},
      FIELD(file),
      NULL},
     {OPTIONS_END, 0, NULL},
@@ -191,7 +190,7 @@ static const struct setting setting_table[] = {
 
 #define SETTINGS (sizeof setting_table / sizeof setting_table[0] - 1)
 #define PREFIX "MODPROPD_"
-#define OLD_PREFIX "MODPROP_" /* of version 0.1 */
+#define OLD_PREFIX "MODPROP_" /* the names of version 0.1 */
 
 static const struct option_words words = {.tables = {{&setting_table[0].option, sizeof setting_table[0]}},
                                           .program = "modpropd"};
@@ -320,7 +319,7 @@ static enum config_result read_file(struct config *config, const char *path, cha
     return done ? CONFIG_OK : CONFIG_BAD;
 }
 
-/* A list given in a stronger place replaces that of a weaker one instead of adding to it. */
+/* A list given by a source of higher precedence replaces a lower one instead of adding to it. */
 static void forget_list(struct config *config, const struct setting *setting) {
     if (setting->option.type == OPTION_LIST) {
         list_release(setting_field(config, setting));
@@ -338,7 +337,7 @@ static const char *variable_find(char **environment, const char *name) {
     return NULL;
 }
 
-/* Variables of the client that version 0.1 of the daemon read too: what they say is not meant for the daemon. */
+/* Variables of the client that version 0.1 of the daemon read too: their values are not meant for the daemon. */
 static bool is_the_clients(const struct setting *setting) {
     return setting->offset == FIELD(file) || setting->offset == FIELD(token_file);
 }
@@ -372,10 +371,10 @@ void config_warn(char **environment) {
             continue;
         }
         if (is_the_clients(&setting_table[i])) {
-            log_warning("this variable is the client's and the daemon does not read it", LOG_T("variable", old),
+            log_warning("this variable belongs to the clients; the daemon ignores it", LOG_T("variable", old),
                         LOG_T("the_daemons", name));
         } else {
-            log_warning("this variable has a new name; the old one will go", LOG_T("variable", old),
+            log_warning("this variable has a new name; the old one is deprecated", LOG_T("variable", old),
                         LOG_T("new_name", name));
         }
     }
@@ -422,8 +421,8 @@ bool config_is_open(const struct config *config) {
     return config->token_file == NULL && !config->create_token && !config->allow_unauthenticated;
 }
 
-/* "127.0.0.1:8080", "[::1]:8080", "localhost:8080". Other names are refused: a daemon must not depend on a resolver to
- * know where it listens. */
+/* "127.0.0.1:8080", "[::1]:8080", "localhost:8080". Other names are refused: a daemon must not depend on a resolver
+ * to know where to listen. */
 static enum config_result listen_parse(struct config *config, char *error) {
     const char *colon = strrchr(config->listen, ':');
     char host[64];
@@ -459,7 +458,7 @@ static enum config_result listen_parse(struct config *config, char *error) {
     return CONFIG_OK;
 }
 
-/* An origin as browsers send it: scheme://host[:port], nothing behind it. */
+/* An origin as browsers send it: scheme://host[:port], with nothing after it. */
 static bool origin_is_valid(const char *origin) {
     const char *host = strncmp(origin, "http://", 7) == 0    ? origin + 7
                        : strncmp(origin, "https://", 8) == 0 ? origin + 8
@@ -467,7 +466,7 @@ static bool origin_is_valid(const char *origin) {
     return host != NULL && *host != '\0' && host[strcspn(host, "/?#@ *")] == '\0';
 }
 
-/* What no single setting can know. */
+/* Checks that involve several settings. */
 static enum config_result check(struct config *config, char *error) {
     if (config->data == NULL) {
         return fail(error, "--data is required: the directory of the store (or set MODPROPD_DATA)");
@@ -507,7 +506,7 @@ static enum config_result check(struct config *config, char *error) {
     return CONFIG_OK;
 }
 
-/* All layers, the weakest first; `path` is the file's name or NULL. */
+/* All sources, lowest precedence first; `path` is the file's name or NULL. */
 static enum config_result read_layers(struct config *config, const char *path, int count, char **arguments,
                                       char **environment, char *error) {
     *config = (struct config){0};
@@ -527,8 +526,8 @@ enum config_result config_read(struct config *config, int count, char **argument
     enum config_result result = read_layers(config, NULL, count, arguments, environment, error);
     if (result == CONFIG_OK && config->file != NULL) {
         /*
-         * The file's name may come from a flag or a variable, so it is known only now; all is read once more, the file
-         * first.
+         * The file's name may come from a flag or a variable, so it is known only now; everything is read again, the
+         * file first.
          */
         char *path = config->file;
         config->file = NULL;
@@ -560,12 +559,12 @@ char *config_help(void) {
     }
     fputs("modpropd: trains recurrent networks with biologically plausible learning rules, over HTTP\n\n"
           "usage: modpropd --data DIR [--SETTING VALUE ...]\n"
-          "       modpropd token NAME ROLE         makes a token (roles: read, submit, admin) and prints it once\n"
+          "       modpropd token NAME ROLE         creates a token (roles: read, submit, admin) and prints it once\n"
           "       modpropd healthcheck [--listen ADDRESS:PORT]\n"
-          "                                        exit 0 where a daemon is alive at that address\n"
+          "                                        exit 0 if a daemon answers at that address\n"
           "       modpropd verify --data DIR [--rerun] [JOB]\n"
-          "                                        checks all that is stored; --rerun trains again and compares bits\n"
-          "       modpropd backup --data DIR FILE  copies the database, whole, beside a running daemon or without\n"
+          "                                        checks everything stored; --rerun trains again and compares bits\n"
+          "       modpropd backup --data DIR FILE  copies the whole database, with or without a running daemon\n"
           "       modpropd --help | --version\n\n"
           "Every setting is also MODPROPD_SETTING in the environment (upper case, _ for -) and a key of the file that "
           "--config\n"
@@ -582,7 +581,8 @@ char *config_help(void) {
         }
         fputc('\n', out);
     }
-    fputs("\nExit status: 0 after a clean end, 1 for a failure at run time, 2 for bad usage or configuration.\n", out);
+    fputs("\nExit status: 0 after a clean shutdown, 1 for a failure at run time, 2 for bad usage or configuration.\n",
+          out);
     if (fclose(out) != 0) {
         free(text);
         return NULL;

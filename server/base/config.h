@@ -1,11 +1,11 @@
 /*
- * Configuration: one table (config.c) that says for every setting its name, type, range, default and meaning.
+ * Configuration: one table (config.c) with the name, type, range, default and meaning of every setting.
  *
  * A setting NAME is the flag --NAME, the environment variable MODPROPD_NAME (upper case, _ for -) and the key NAME of
  * the file that --config names (lines `key = value`, # starts a comment). Version 0.1 read MODPROP_NAME, which is the
- * clients' prefix: it is still read where no client has a variable of that name, with a warning. Flags win over the
- * environment, the environment over the file, the file over the default. Everything is checked before anything is
- * opened; what is wrong is reported in one sentence that names the flag, the variable or the file's line, and the
+ * clients' prefix: it is still read, with a warning, unless a client has a variable of that name. Flags take precedence
+ * over the environment, the environment over the file, the file over the default. Everything is checked before anything
+ * is opened; an error is reported in one sentence that names the flag, the variable or the line of the file, and the
  * constraint.
  */
 #ifndef MODPROP_SERVER_CONFIG_H
@@ -21,7 +21,7 @@
 
 #define CONFIG_ERROR_BYTES 1024
 
-/* Texts given once each or parted by commas. */
+/* Texts, given one by one or separated by commas. */
 struct text_list {
     char **items;
     size_t count;
@@ -34,14 +34,14 @@ struct config {
     struct sockaddr_storage address; /* what `listen` means */
     socklen_t address_size;
     bool address_is_loopback;
-    int64_t workers;                      /* jobs at once; -1: as many as cores; 0: none is started */
-    int64_t cores;                        /* 0: all this process may use */
+    int64_t workers;                      /* jobs at once; -1: one per core; 0: none is started */
+    int64_t cores;                        /* 0: all that this process may use */
     int64_t request_memory;               /* bytes for bodies being read; 0: a sixteenth of the same */
     int64_t memory;                       /* bytes for jobs; 0: nine tenths of what this process may use */
     int64_t max_submit_priority;          /* of jobs that a token which is no admin's submits */
-    int64_t max_queued, max_token_queued; /* jobs that wait; of one token (0: no bound of its own) */
+    int64_t max_queued, max_token_queued; /* queued jobs; of one token (0: no bound of its own) */
     int64_t max_job_bytes;
-    char *isa;        /* NULL: the best */
+    char *isa;        /* NULL: the best one */
     char *token_file; /* NULL */
     bool create_token;
     bool allow_unauthenticated;
@@ -52,7 +52,7 @@ struct config {
     int64_t keep_days;  /* 0: for ever */
     int64_t keep_bytes; /* 0: no bound */
     int64_t max_connections, max_address_connections, max_streams, max_waiting;
-    int64_t token_streams, token_answers;                 /* of one token: streams; bytes that it has not taken */
+    int64_t token_streams, token_answers;                 /* of one token: streams; unread bytes */
     int64_t max_body;                                     /* bytes of a JSON body */
     int64_t max_dataset;                                  /* bytes of a dataset */
     int64_t rate;                                         /* requests a second a token or address; 0: no bound */
@@ -67,16 +67,16 @@ enum config_result { CONFIG_OK, CONFIG_HELP, CONFIG_VERSION, CONFIG_BAD };
 
 /*
  * Reads flags (arguments[0..count), without the program's name), environment and file into `config`; on CONFIG_BAD
- * `error` holds a sentence. config_release frees what it holds (NULL-safe, half-read too).
+ * `error` holds a sentence. config_release frees what it holds (NULL-safe, also after a partial read).
  */
 enum config_result config_read(struct config *config, int count, char **arguments, char **environment,
                                char error[CONFIG_ERROR_BYTES]);
 void config_release(struct config *config);
 
-/* Logs what is wrong with the names of variables; call it once the log is configured. */
+/* Logs a warning for outdated variable names; call it once the log is configured. */
 void config_warn(char **environment);
 
-/* True where nobody needs a token and nobody said that this is meant: only loopback may be listened at. */
+/* True if there are no tokens and --allow-unauthenticated is not set: the daemon may then listen only on loopback. */
 bool config_is_open(const struct config *config);
 
 /* The text of --help, made from the table; the caller frees it. */

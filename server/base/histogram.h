@@ -1,5 +1,5 @@
 /*
- * Histograms as Prometheus counts them. Plain values without a lock: whoever owns one adds to it, or guards it.
+ * Histograms in Prometheus' format. Plain values without a lock: the owner adds to it, or guards it.
  */
 #ifndef MODPROP_SERVER_HISTOGRAM_H
 #define MODPROP_SERVER_HISTOGRAM_H
@@ -12,7 +12,7 @@
 struct histogram {
     const double *bounds; /* ascending, `buckets` of them */
     size_t buckets;
-    uint64_t counts[HISTOGRAM_BUCKETS_MAX + 1]; /* the last: above all bounds */
+    uint64_t counts[HISTOGRAM_BUCKETS_MAX + 1]; /* the last one: above all bounds */
     double sum;
 };
 

@@ -1,6 +1,6 @@
 /*
- * Holders: see holders.h. A list: it is as long as there are tokens and addresses that hold something now, and is read
- * where something is taken that costs far more.
+ * Holders: see holders.h. A list, as long as there are tokens and addresses that hold something now; it is scanned
+ * where something far more expensive is taken.
  */
 #include "server/base/holders.h"
 

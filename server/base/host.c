@@ -1,7 +1,7 @@
 /*
- * Limits of the host: see host.h. A process finds its cgroups in /proc/self/cgroup; limits of its ancestors bind too,
- * so each path is walked up to the root. Inside a container the path may not exist below the mount: then the mount's
- * root is read.
+ * Limits of the host: see host.h. A process finds its cgroups in /proc/self/cgroup. Limits of their ancestors apply
+ * too, so each path is followed up to the root. Inside a container the path may not exist below the mount: then the
+ * root of the mount is read.
  */
 #include "server/base/host.h"
 
@@ -27,7 +27,7 @@ static bool read_line(const char *path, char *line, int size) {
     return ok;
 }
 
-/* The first integer of a file, or -1 ("max" and absent files included). */
+/* The first integer of a file, or -1 ("max" and missing files included). */
 static int64_t read_number(const char *directory, const char *name) {
     char path[PATH_MAX + 64], line[64];
     snprintf(path, sizeof path, "%s/%s", directory, name);
@@ -37,7 +37,7 @@ static int64_t read_number(const char *directory, const char *name) {
     return strtoll(line, NULL, 10);
 }
 
-/* Version 2 has "quota period" in one file, version 1 a file each. Cores, rounded up; -1 without a limit. */
+/* Version 2 has "quota period" in one file, version 1 has one file for each. Cores, rounded up; -1 without a limit. */
 static int64_t directory_cores(const char *directory) {
     char path[PATH_MAX + 64], line[64];
     long long quota = -1, period = 0;
@@ -54,7 +54,7 @@ static int64_t directory_memory(const char *directory) {
     return version2 >= 0 ? version2 : read_number(directory, "memory.limit_in_bytes");
 }
 
-/* The least limit from `mount`/`path` up to `mount`. */
+/* The lowest limit from `mount`/`path` up to `mount`. */
 static int64_t walk(const char *mount, const char *path, int64_t (*limit)(const char *directory), int64_t least) {
     char directory[PATH_MAX];
     size_t root = strlen(mount);
@@ -72,7 +72,7 @@ static int64_t walk(const char *mount, const char *path, int64_t (*limit)(const 
     }
 }
 
-/* The least limit over all cgroups of this process whose controller is `controller` (version 1) or any (version 2). */
+/* The lowest limit over all cgroups of this process whose controller is `controller` (version 1) or any (version 2). */
 static int64_t cgroup_limit(const char *controller, int64_t (*limit)(const char *directory), int64_t least) {
     FILE *file = fopen("/proc/self/cgroup", "re");
     char line[PATH_MAX];

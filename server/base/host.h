@@ -6,19 +6,19 @@
 
 #include <stdint.h>
 
-/* Cores, at least 1: the least of the affinity mask and the cgroup's quota, the latter rounded up. */
+/* Cores, at least 1: the smaller of the affinity mask and the cgroup's quota, the latter rounded up. */
 int host_cores(void);
 
-/* Bytes: the least of physical memory and the cgroup's limit. */
+/* Bytes: the smaller of physical memory and the cgroup's limit. */
 int64_t host_memory(void);
 
-/* Bytes of this process that are resident now, and file descriptors that it has open; 0 where /proc is not there. */
+/* Bytes of this process that are resident now, and file descriptors that it has open; 0 without /proc. */
 int64_t host_resident_bytes(void);
 int64_t host_open_descriptors(void);
 
 /*
- * Bytes that this process has allocated and not freed: what grows where something leaks, whatever the allocator keeps
- * for later.
+ * Bytes that this process has allocated and not freed, not counting what the allocator keeps for later: they grow if
+ * something leaks.
  */
 int64_t host_heap_bytes(void);
 

@@ -1,12 +1,12 @@
 /*
  * Lanes: see lanes.h.
  *
- * Turns are those of fair queueing with tasks of one size: a token's next task stands one turn behind its last one, and
- * never before the turn that is served now. Who comes for the first time is therefore served after at most one task of
- * each other token, however many of theirs wait. A token's turns are divided over its clients in the same way.
+ * The order is fair queueing with tasks of one size: a token's next task gets the turn after its previous one, but
+ * never an earlier turn than the one served now. So a new token waits for at most one task of each other token, however
+ * many they have queued. A token's turns are divided among its clients in the same way.
  *
- * Rejected: a semaphore inside the pool's threads (a task that waits for a seat there would hold a thread that others
- * need), libuv's own queue (it is first come first served, and one client's thousand tasks go first).
+ * Rejected: a semaphore inside the pool's threads (a task that waits for a seat would occupy a thread that others
+ * need); libuv's own queue (it is first come, first served, so one client's thousand tasks go first).
  */
 #include "server/base/lanes.h"
 
@@ -26,9 +26,9 @@ static const struct {
 struct lanes {
     struct loop *loop;
     size_t limit;
-    struct lane_task *waiting[LANES]; /* in the order of their coming */
+    struct lane_task *waiting[LANES]; /* in the order of arrival */
     struct lane_task *running[LANE_SEATS];
-    uint64_t turn[LANES]; /* of the last one that began */
+    uint64_t turn[LANES]; /* of the last one that started */
     int64_t memory;       /* bytes that the running tasks may take together */
     bool ending;
 };
@@ -41,7 +41,7 @@ int lane_seconds(enum lane lane) {
     return bounds[lane].seconds;
 }
 
-/* The first reason stays. */
+/* The first reason is kept. */
 static void task_stop(struct lane_task *task, enum lane_stop why) {
     int go = LANE_GO;
     atomic_compare_exchange_strong(&task->stop, &go, (int)why);
@@ -171,14 +171,15 @@ struct lanes *lanes_create(struct loop *loop, size_t limit, int64_t memory) {
     return lanes;
 }
 
-/* The turns behind those of the same token and client that wait or run. */
+/* The turns after those of the same token and client that wait or run. */
 static void turns_give(const struct lanes *lanes, struct lane_task *task) {
     task->token_turn = lanes->turn[task->lane] + (uint64_t)seats_of(lanes, task->lane, task->token);
     task->client_turn = 0;
     for (int i = 0; i < LANE_SEATS; i++) {
         const struct lane_task *other = lanes->running[i];
         if (other != NULL && other->lane == task->lane && other->token == task->token) {
-            /* who is being served has had his turn; a new client of the token stands with it, not behind */
+            /* the client being served has had its turn; a new client of the token gets the same turn, not a later
+             * one */
             uint64_t turn = other->client_turn + (other->client == task->client);
             task->client_turn = turn > task->client_turn ? turn : task->client_turn;
         }
@@ -222,7 +223,7 @@ static void finish_all(struct lane_task *task) {
     }
 }
 
-/* Takes the waiting tasks whose clients are gone out of the line; in the order of their coming. */
+/* Removes the waiting tasks whose clients are gone, in the order of arrival. */
 static struct lane_task *waiting_take_gone(struct lanes *lanes, enum lane lane) {
     struct lane_task *gone = NULL, **last = &gone;
     for (struct lane_task **at = &lanes->waiting[lane]; *at != NULL;) {

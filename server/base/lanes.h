@@ -33,13 +33,13 @@ enum lane {
     LANES
 };
 
-#define LANE_SEATS 7 /* of all lanes together: that many tasks run at once */
+#define LANE_SEATS 7 /* of all lanes together: the number of tasks that run at once */
 
 enum lane_stop {
     LANE_GO,
     LANE_GONE,  /* its client is gone */
-    LANE_TIME,  /* it ran longer than its lane allows */
-    LANE_ENDING /* the daemon stops */
+    LANE_TIME,  /* it exceeded its lane's time limit */
+    LANE_ENDING /* the daemon shuts down */
 };
 
 struct lanes;
@@ -48,33 +48,33 @@ struct lane_task {
     void (*run)(struct lane_task *task);    /* a thread of the pool */
     void (*finish)(struct lane_task *task); /* loop thread, once, always; frees */
     bool (*gone)(struct lane_task *task);   /* loop thread, each second: whether its client is gone; NULL: never */
-    enum lane_stop outcome;                 /* for finish: why it was given up; LANE_GO: run has done all it wanted */
-    int seat;                               /* for run: 0 to LANE_SEATS - 1, of no other task meanwhile */
+    enum lane_stop outcome;                 /* for finish: why it was stopped; LANE_GO: run completed */
+    int seat;                               /* for run: 0 to LANE_SEATS - 1, used by no other task meanwhile */
     atomic_int stop;                        /* enum lane_stop; polled by run */
     _Atomic int64_t memory; /* bytes that it takes; set before lanes_submit, and by run to less once it takes less */
-    /* the lanes' own */
+    /* private to the lanes */
     uv_work_t work;
     struct lane_task *next;
     struct lanes *lanes;
     enum lane lane;
-    uint64_t token, client;           /* who asked, hashed; two of one hash share their turns */
-    uint64_t token_turn, client_turn; /* its place among the waiting */
-    uint64_t deadline;                /* ms; 0: waits */
+    uint64_t token, client;           /* the token, hashed; tokens with the same hash share their turns */
+    uint64_t token_turn, client_turn; /* its position among the waiting tasks */
+    uint64_t deadline;                /* ms; 0: still waiting */
 };
 
 /* Every lane holds at most `limit` waiting tasks; `memory` is for those that run. NULL without memory. */
 struct lanes *lanes_create(struct loop *loop, size_t limit, int64_t memory);
 
 /*
- * False where the lane has no waiting place for this token, or the lanes end: the task stays the caller's. `token`
- * names who asked ("" : nobody has a name, and the client counts), `client` from where.
+ * False if the lane has no waiting place for this token, or the lanes are closing: the caller keeps the task. `token`
+ * names the token ("": there are no tokens, and the client counts), `client` the address.
  */
 bool lanes_submit(struct lanes *lanes, enum lane lane, const char *token, const char *client, struct lane_task *task);
 
-/* Each second: time limits, and clients that are gone. NULL-safe: the loop still ticks while the daemon stops. */
+/* Each second: time limits, and clients that are gone. NULL-safe: the loop still ticks while the daemon shuts down. */
 void lanes_tick(struct lanes *lanes, uint64_t now);
 
-/* Seconds that a task of the lane may run. */
+/* The time limit in seconds of a task of the lane. */
 int lane_seconds(enum lane lane);
 
 /* Bytes that running tasks have taken of `memory`. */
@@ -84,8 +84,8 @@ int64_t lanes_memory_taken(const struct lanes *lanes);
 size_t lanes_depth(const struct lanes *lanes);
 
 /*
- * Sets the stop word of all tasks, runs the loop until all are finished, frees. NULL-safe. False where a task has not
- * looked up by `until` (clock_milliseconds): it still runs, and nothing that it uses may be freed.
+ * Sets the stop word of all tasks, runs the loop until all are finished, and frees. NULL-safe. False if a task has not
+ * checked its stop word by `until` (clock_milliseconds): it still runs, and nothing that it uses may be freed.
  */
 bool lanes_destroy(struct lanes *lanes, uint64_t until);
 

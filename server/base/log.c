@@ -1,13 +1,12 @@
 /*
- * Logging: see log.h. The line is built in a fixed buffer on the caller's stack, so that logging needs no memory when
- * memory is what ran out. Rejected: a logging thread with a queue (loses the last lines of a crash, and those are the
- * ones that matter).
+ * Logging: see log.h. The line is built in a fixed buffer on the caller's stack, so that logging works when memory has
+ * run out. Rejected: a logging thread with a queue (it loses the last lines before a crash, which matter most).
  *
- * Nobody waits for a reader of standard error that has stopped reading. Setting O_NONBLOCK on the descriptor itself
- * would set it for every process that shares it (a shell's terminal), so a pipe or terminal is opened once more through
- * /proc, a socket is written with MSG_DONTWAIT, and a file, which has no reader, is written as it is. What cannot be
- * written at once is dropped and counted; of a line that was cut in the middle the rest is kept and goes first, so that
- * lines stay whole. One mutex orders the writers; nothing under it blocks.
+ * Logging never waits for a reader of standard error that has stopped reading. Setting O_NONBLOCK on the descriptor
+ * itself would set it for every process that shares it (a shell's terminal), so a pipe or terminal is opened a second
+ * time through /proc, a socket is written with MSG_DONTWAIT, and a file, which has no reader, is written directly. What
+ * cannot be written at once is dropped and counted; the rest of a line that was cut is kept and goes first, so that
+ * lines stay complete. One mutex orders the writers; nothing blocks while holding it.
  */
 #include "server/base/log.h"
 
@@ -41,7 +40,7 @@ bool log_enabled(enum log_level level) {
     return level <= current_level;
 }
 
-/* The last two bytes are kept for what ends a line. */
+/* The last two bytes are reserved for the end of a line. */
 static void line_byte(struct line *line, char byte) {
     if (line->used < LINE_BYTES - 2) {
         line->bytes[line->used++] = byte;
@@ -57,8 +56,8 @@ static void line_text(struct line *line, const char *text) {
 }
 
 /*
- * A quoted string with everything but printable ASCII escaped: a hostile value can neither end its line, nor colour a
- * terminal, nor make the line invalid JSON by bytes that are no UTF-8.
+ * A quoted string with everything but printable ASCII escaped: a hostile value can neither end the line, nor colour a
+ * terminal, nor make the line invalid JSON with bytes that are not UTF-8.
  */
 static void line_quoted(struct line *line, const char *text) {
     line_byte(line, '"');
@@ -109,7 +108,7 @@ static void line_value(struct line *line, const struct log_field *field) {
     line_text(line, number);
 }
 
-/* A field that does not fit is left out whole: the line stays valid. */
+/* A field that does not fit is dropped entirely: the line stays valid. */
 static void line_field(struct line *line, const struct log_field *field) {
     size_t before = line->used;
     if (field->type == LOG_TEXT && field->text == NULL) {
@@ -176,10 +175,10 @@ static struct {
     pthread_mutex_t mutex;
     enum out_kind kind;
     int descriptor;
-    char rest[LINE_BYTES]; /* of a line that was cut; it goes before the next one */
+    char rest[LINE_BYTES]; /* the rest of a line that was cut; it goes before the next one */
     size_t rest_size;
-    uint64_t lost;      /* lines since the start */
-    uint64_t announced; /* of them, those that a line of the log has reported */
+    uint64_t lost;      /* lines dropped since the start */
+    uint64_t announced; /* those of them that a log line has reported */
 } out = {.mutex = PTHREAD_MUTEX_INITIALIZER, .kind = OUT_FILE, .descriptor = STDERR_FILENO};
 
 static void out_choose(void) {
@@ -196,7 +195,7 @@ static void out_choose(void) {
     out.descriptor = opened >= 0 ? opened : STDERR_FILENO;
 }
 
-/* As write(2), but EAGAIN instead of waiting. */
+/* Like write(2), but returns EAGAIN instead of waiting. */
 static ssize_t out_write(const char *bytes, size_t size) {
     struct pollfd ready = {.fd = out.descriptor, .events = POLLOUT};
     ssize_t written;
@@ -205,7 +204,7 @@ static ssize_t out_write(const char *bytes, size_t size) {
             errno = EAGAIN;
             return -1;
         }
-        /* a pipe that is ready takes this much without waiting */
+        /* a pipe that is ready accepts this much without blocking */
         written = out.kind == OUT_SOCKET   ? send(out.descriptor, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL)
                   : out.kind == OUT_POLLED ? write(out.descriptor, bytes, size < 4096 ? size : 4096)
                                            : write(out.descriptor, bytes, size);
@@ -213,7 +212,7 @@ static ssize_t out_write(const char *bytes, size_t size) {
     return written;
 }
 
-/* Sends what was cut; false while there is still some of it. A descriptor that fails for good takes nothing. */
+/* Sends the rest of a cut line; false if some of it is left. A descriptor that fails permanently accepts nothing. */
 static bool out_flush(void) {
     while (out.rest_size > 0) {
         ssize_t written = out_write(out.rest, out.rest_size);
@@ -227,7 +226,7 @@ static bool out_flush(void) {
     return true;
 }
 
-/* False where nothing of the line could be written. */
+/* False if nothing of the line could be written. */
 static bool out_line(const struct line *line) {
     if (!out_flush()) {
         return false;
@@ -241,13 +240,13 @@ static bool out_line(const struct line *line) {
     return true;
 }
 
-/* Reports what was lost, once something can be written again; false where it still cannot. */
+/* Reports what was lost once writing works again; false if it still does not. */
 static bool out_recover(void) {
     struct line line;
     if (out.lost == out.announced) {
         return true;
     }
-    line_make(&line, LOG_LEVEL_WARNING, "log lines were dropped because their reader did not take them",
+    line_make(&line, LOG_LEVEL_WARNING, "log lines were dropped because nothing read them in time",
               LOG_FIELDS(LOG_I("lines", out.lost - out.announced)));
     bool written = out_line(&line);
     out.announced = written ? out.lost : out.announced;

@@ -1,10 +1,10 @@
 /*
- * Structured logging to standard error: one line an entry, as JSON or as text.
+ * Structured logging to standard error: one line per entry, as JSON or as text.
  *
- * An entry is a constant message plus named fields, so that entries can be searched by machine; nothing is ever
- * interpolated into the message. Any thread may log; lines never mix. Nobody waits for the log: a line that its reader
- * does not take at once is dropped and counted, and a line reports how many were once they are taken again. Secrets
- * (tokens, Authorization headers, bodies) are never passed to this interface: that is the caller's promise.
+ * An entry is a constant message plus named fields, so that programs can search the log; nothing is ever interpolated
+ * into the message. Any thread may log; lines never mix. Logging never blocks: a line that its reader does not take at
+ * once is dropped and counted, and a later line reports the number. Callers never pass secrets (tokens, Authorization
+ * headers, bodies) to this interface.
  */
 #ifndef MODPROP_SERVER_LOG_H
 #define MODPROP_SERVER_LOG_H
@@ -29,19 +29,19 @@ struct log_field {
 #define LOG_I(name, value) ((struct log_field){.type = LOG_INTEGER, .key = (name), .integer = (int64_t)(value)})
 #define LOG_N(name, value) ((struct log_field){.type = LOG_NUMBER, .key = (name), .number = (value)})
 
-/* Sets what is written from now on; call it before other threads start. Without it: text, info. */
+/* Sets what is written from now on; call it before other threads start. The default is text and info. */
 void log_configure(enum log_format format, enum log_level level);
 
-/* True where an entry of this level would be written: for callers whose fields cost something. */
+/* True if an entry of this level would be written: for callers whose fields are expensive to compute. */
 bool log_enabled(enum log_level level);
 
-/* Reports what was dropped, where that is possible now; call it each second. */
+/* Reports dropped lines if that is possible now; call it each second. */
 void log_tick(void);
 
 /* Lines that were dropped since the start. */
 uint64_t log_lost(void);
 
-/* Writes one entry; fields end with a field of type LOG_END. Texts longer than 2,000 bytes are cut. */
+/* Writes one entry; fields end with a field of type LOG_END. Texts longer than 2,000 bytes are truncated. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 
 #define LOG_FIELDS(...) ((const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.type = LOG_END}})

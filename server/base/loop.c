@@ -1,9 +1,8 @@
 /*
- * The loop thread's home: see loop.h.
+ * The loop thread: see loop.h.
  *
- * uv_async_send coalesces, so the door drains the whole queue at each wake-up. Signals come through libuv (a pipe),
- * never in a handler's context. The tick measures its own lateness: a loop that lags is the first sign of work in the
- * wrong place.
+ * uv_async_send coalesces, so each wake-up empties the whole queue. Signals come through libuv (a pipe), never in a
+ * signal handler. The tick measures its own lateness: a lagging loop is the first sign of work in the wrong place.
  */
 #include "server/base/loop.h"
 

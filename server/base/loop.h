@@ -1,8 +1,8 @@
 /*
- * The loop thread's home: libuv's loop, a door for other threads, signals and the second's tick.
+ * The loop thread: libuv's loop, a queue for other threads, signals, and a tick each second.
  *
- * Everything that is not explicitly for another thread runs here. Another thread reaches the loop only through
- * loop_post; what it posts runs in order, on the loop thread. Embedded in the daemon; made and released by main.
+ * Everything that is not explicitly for another thread runs here. Other threads reach the loop only through loop_post;
+ * what they post runs in order, on the loop thread. Embedded in the daemon; initialised and released by main.
  */
 #ifndef MODPROP_SERVER_LOOP_H
 #define MODPROP_SERVER_LOOP_H
@@ -14,7 +14,7 @@
 
 #include "server/base/reading.h"
 
-/* Embedded in whatever is posted, so that posting allocates nothing and cannot fail. */
+/* Embedded in whatever is posted, so posting allocates nothing and cannot fail. */
 struct loop_message {
     struct loop_message *next;
     void (*deliver)(struct loop_message *message); /* on the loop thread; may free the message */
@@ -26,19 +26,19 @@ struct loop_hooks {
     void (*signal)(void *user, int number); /* SIGTERM, SIGINT, SIGHUP */
 };
 
-/* What the loop thread is busy with, for its measure. */
+/* What the loop thread is running, for its measurements. */
 enum loop_callback {
     LOOP_REQUEST, /* a route's handler */
-    LOOP_ANSWER,  /* a part of a streamed answer */
+    LOOP_ANSWER,  /* one part of a streamed response */
     LOOP_MESSAGE, /* from another thread: commits, reports of jobs */
     LOOP_FINISH,  /* the end of a lane's task */
-    LOOP_TICK,    /* the second's round */
+    LOOP_TICK,    /* the once-a-second tick */
     LOOP_CALLBACKS
 };
 
 extern const char *const loop_callback_names[LOOP_CALLBACKS];
 
-/* The most that any one callback of a kind took since loop_init: processor time, and what it read (reading.h). */
+/* The maxima of any one callback of a kind since loop_init: CPU time, and what it read (reading.h). */
 struct loop_load {
     double cpu_seconds;
     struct reading read;
@@ -58,7 +58,7 @@ struct loop {
     struct loop_message *first, **last;
     struct loop_hooks hooks;
     uint64_t tick_due;  /* ms */
-    double lag_seconds; /* how late the last tick came */
+    double lag_seconds; /* how late the last tick was */
     double lag_max_seconds;
     struct loop_load loads[LOOP_CALLBACKS];
 };
@@ -70,16 +70,16 @@ int loop_init(struct loop *loop, const struct loop_hooks *hooks);
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
-/* Closes every handle that is left, delivers what is still posted, and frees. */
+/* Closes every remaining handle, delivers what is still posted, and frees. */
 void loop_release(struct loop *loop);
 
 /* Any thread; the message belongs to the loop until it is delivered. */
 void loop_post(struct loop *loop, struct loop_message *message);
 
-/* Loop thread: delivers what is posted now instead of at the next turn; for an orderly end. */
+/* Loop thread: delivers what is posted now instead of at the next iteration; for an orderly shutdown. */
 void loop_deliver(struct loop *loop);
 
-/* Loop thread: around a callback, which is measured. What it calls that is measured itself counts for both. */
+/* Loop thread: around a callback that is measured. Nested measured calls count for both. */
 struct loop_mark loop_enter(void);
 void loop_leave(struct loop *loop, enum loop_callback callback, const struct loop_mark *mark);
 

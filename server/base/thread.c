@@ -1,13 +1,13 @@
 /*
- * Threads: see thread.h. Signals are blocked while a thread is made, so that it never takes one of the loop's; those
- * that a fault raises stay open: blocked, they would end the process without the handler, and a job that crashes the
- * daemon would not be found out.
+ * Threads: see thread.h. Signals are blocked while a thread is created, so that it never receives one of the loop's.
+ * Signals raised by faults stay unblocked: if they were blocked, they would end the process without the handler, and a
+ * job that crashes the daemon would not be detected.
  *
- * The handler runs on a stack of its own, since a fault may be the end of the thread's. It is freed by a destructor of
- * the thread's data, where sanitizers still expect it to be ours.
+ * The handler runs on its own stack, because the fault may be an overflow of the thread's stack. A destructor of the
+ * thread's data frees it, at a point where sanitizers still expect it to be ours.
  *
- * libuv takes the size of the pool's stacks from RLIMIT_STACK (1.44; later versions take 8 MB), so that limit is set
- * while the pool starts.
+ * libuv takes the stack size of the pool's threads from RLIMIT_STACK (1.44; later versions use 8 MB), so that limit is
+ * set while the pool starts.
  */
 #include "server/base/thread.h"
 
@@ -42,7 +42,7 @@ static void handler_key_make(void) {
     pthread_key_create(&handler_key, handler_stack_free);
 }
 
-/* Without memory the thread has none: a fault still ends the process, and an overflow of its stack is not reported. */
+/* Without this memory a fault still ends the process, but an overflow of the thread's stack is not reported. */
 static void handler_stack_make(void) {
     pthread_once(&handler_once, handler_key_make);
     void *room = malloc(HANDLER_BYTES);
@@ -109,14 +109,14 @@ void thread_name_set(const char *name) {
 
 /* ---- the pool ---- */
 
-/* All threads of the pool meet here, which shows that there are as many as were asked for. */
+/* All threads of the pool meet here, which proves that there are as many as requested. */
 struct meeting {
-    pthread_mutex_t mutex; /* guards what follows */
+    pthread_mutex_t mutex; /* guards the fields below */
     pthread_cond_t all;
     int expected, arrived;
 };
 
-/* Waits until all have come; false where they have not in time. */
+/* Waits until all have arrived; false if they have not in time. */
 static bool meeting_join(struct meeting *meeting) {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
@@ -137,7 +137,7 @@ static void *trial(void *meeting) {
     return NULL;
 }
 
-/* Whether so many threads can be at once. How many could be started. */
+/* Whether that many threads can exist at once. Returns how many could be started. */
 static int threads_try(int threads) {
     struct meeting meeting = {.mutex = PTHREAD_MUTEX_INITIALIZER, .all = PTHREAD_COND_INITIALIZER, .expected = threads};
     pthread_t *all = calloc((size_t)threads, sizeof *all);
@@ -171,7 +171,7 @@ static void pool_prepared(uv_work_t *work, int status) {
 }
 
 static bool pool_fill(uv_loop_t *loop, int threads) {
-    pool_meeting.expected = threads + 1; /* and the caller */
+    pool_meeting.expected = threads + 1; /* plus the caller */
     for (int i = 0; i < threads; i++) {
         uv_work_t *work = malloc(sizeof *work);
         if (work == NULL || uv_queue_work(loop, work, pool_prepare, pool_prepared) != 0) {
@@ -213,8 +213,8 @@ bool pool_start(uv_loop_t *loop, int threads, char *error, size_t size) {
 /* ---- crashes ---- */
 
 /*
- * A team's members are threads that core starts and that know no job; but a thread begins with the name of the one that
- * starts it, and the handler may ask for that: "job 3" is whoever works in slot 3.
+ * The members of a team are threads that core starts and that know no job. But a new thread inherits the name of the
+ * thread that starts it, and the handler can read that: "job 3" is whichever job runs in slot 3.
  */
 #define SLOT_NAME "job "
 #define LABEL_BYTES 40
@@ -234,7 +234,7 @@ void thread_slot_leave(int slot) {
     labels[slot][0] = '\0';
 }
 
-/* In a signal's handler: nothing but system calls and plain memory. */
+/* In a signal handler: only system calls and plain memory. */
 static const char *thread_label(void) {
     char name[16] = "";
     prctl(PR_GET_NAME, name, 0, 0, 0);
@@ -257,7 +257,7 @@ static void on_fatal(int number) {
 }
 
 void crash_mark_on_signals(int descriptor) {
-    static unsigned char room[HANDLER_BYTES]; /* of the thread that calls, which is the loop's */
+    static unsigned char room[HANDLER_BYTES]; /* of the calling thread, which is the loop */
     const stack_t stack = {.ss_sp = room, .ss_size = sizeof room};
     struct sigaction action = {.sa_handler = on_fatal, .sa_flags = SA_ONSTACK};
     mark = descriptor;

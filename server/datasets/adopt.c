@@ -1,9 +1,9 @@
 /*
  * Jobs of version 0.1: see adopt.h.
  *
- * Version 0.1 wrote down the digest of a job's data when the job first reported, and refused to replace the dataset of
- * an unfinished job; so the version that a waiting job means is the one that its name has now. The digest goes into the
- * job's row alone: its document, and with it its config_sha256, stays as it was stored.
+ * Version 0.1 stored the digest of a job's data when the job first reported, and refused to replace the dataset of an
+ * unfinished job; so a waiting job means the version that its name has now. The digest is written only to the job's
+ * row: its document, and with it its config_sha256, stays as it was stored.
  */
 #include "server/datasets/adopt.h"
 
@@ -20,7 +20,7 @@ struct adoption {
     struct store_reader *reader;
 };
 
-/* The version that the document's dataset has now; false: none, or the job is over. */
+/* The version that the document's dataset has now; false: there is none, or the job has ended. */
 static bool version_find(struct catalog *catalog, const struct store_job *job, char sha256[STORE_HASH_BYTES]) {
     json_t *document = job_spec_brief(job->brief);
     const char *name = json_string_value(json_object_get(json_object_get(document, "task"), "name"));

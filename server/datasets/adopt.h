@@ -1,4 +1,5 @@
-/* Jobs of version 0.1 that name their dataset alone: each gets the version that the name has now, and holds it. */
+/* Jobs of version 0.1 that name their dataset only by name: each gets the version that the name has now, and holds
+ * it. */
 #ifndef MODPROP_SERVER_DATASETS_ADOPT_H
 #define MODPROP_SERVER_DATASETS_ADOPT_H
 
@@ -7,8 +8,8 @@
 #include "server/store/store.h"
 
 /*
- * At the start, before the holders are counted and any job starts; committed when it returns. False with a sentence
- * where the jobs cannot be read.
+ * At the start, before holders are counted and any job starts; committed when it returns. False with a sentence if the
+ * jobs cannot be read.
  */
 bool datasets_adopt_jobs(struct catalog *catalog, struct store *store, struct store_reader *reader, struct loop *loop,
                          char error[DATASET_ERROR_BYTES]);

@@ -1,13 +1,13 @@
 /*
  * The catalogue of users' datasets: see catalog.h.
  *
- * Order of a PUT, each step durable before the next: the file and what is known of it under its digest, then the name.
- * Whatever a kill leaves between them is a version that nobody names, which the next start removes. Where making a
- * change durable fails, nothing is removed: the new version and the old one both stay until a start finds out which of
- * them the disk has kept.
+ * Order of a PUT, each step durable before the next: the file and its checked properties under its digest, then the
+ * name. A kill in between leaves a version that no name points at; the next start removes it. If making a change
+ * durable fails, nothing is removed: both the new and the old version stay until a start finds out which of them the
+ * disk has kept.
  *
  * Rejected: rows in the database (a dataset is a file, and its pointer should be repairable with an editor); hard links
- * (impossible on some file systems).
+ * (not available on some file systems).
  */
 #include "server/datasets/catalog.h"
 
@@ -22,15 +22,15 @@
 
 #include "server/base/log.h"
 
-#define RESERVE_BYTES ((int64_t)64 << 20) /* of the disk, that uploads leave free; a sixteenth of a small one */
+#define RESERVE_BYTES ((int64_t)64 << 20) /* of the disk, left free by uploads; a sixteenth of a small disk */
 
 struct version {
-    struct dataset_info info; /* first: its sha256 is the key */
+    struct dataset_info info; /* first member: its sha256 is the key */
     char owner[CATALOG_OWNER_BYTES];
     int64_t holders;
-    int names; /* that have it among their versions */
+    int names; /* names that have it among their versions */
     int newest_of;
-    bool kept; /* whether it is named durably is not known: it stays until the next start */
+    bool kept; /* it is not known whether its name is durable: it stays until the next start */
 };
 
 struct named {
@@ -39,12 +39,12 @@ struct named {
 };
 
 struct name {
-    char name[DATASET_NAME_BYTES]; /* first: the key */
-    struct named *versions;        /* the newest first */
+    char name[DATASET_NAME_BYTES]; /* first member: the key */
+    struct named *versions;        /* newest first */
     size_t count;
 };
 
-/* Pointers to things that begin with their key, in its order. */
+/* Pointers to structs that start with their key, sorted by it. */
 struct table {
     void **items;
     size_t count, room;
@@ -60,16 +60,16 @@ struct catalog {
     struct catalog_limits limits;
     pthread_mutex_t files, mutex;
     struct table versions, names;
-    struct doomed *doomed; /* whose files are to go */
+    struct doomed *doomed; /* versions whose files are to be removed */
     int64_t incoming;      /* bytes that uploads have announced and not yet written */
     bool recovered;        /* until then no holder is known, and nothing is removed */
     uv_work_t work;
-    bool working; /* loop's: `work` is under way */
+    bool working; /* the loop's: `work` is in progress */
 };
 
 /* ---- tables ---- */
 
-/* The place of the first item whose key is not below this one. */
+/* The position of the first item whose key is not below this one. */
 static size_t table_place(const struct table *table, const char *key) {
     size_t low = 0, high = table->count;
     while (low < high) {
@@ -125,7 +125,7 @@ static struct version *version_add(struct catalog *catalog, const struct dataset
     return version;
 }
 
-/* Takes a version out of a name's list. */
+/* Removes a version from a name's list. */
 static void name_drop(struct name *name, size_t at) {
     name->versions[at].version->names--;
     memmove(name->versions + at, name->versions + at + 1, (name->count - at - 1) * sizeof *name->versions);
@@ -140,7 +140,7 @@ static size_t name_place(const struct name *name, const struct version *version)
     return at;
 }
 
-/* Away with a version that is no name's newest, and that nobody holds; its file goes later. */
+/* Removes a version that is not the newest of any name and that no job holds; its file is removed later. */
 static void version_settle(struct catalog *catalog, struct version *version) {
     if (!catalog->recovered || version->holders > 0 || version->newest_of > 0 || version->kept) {
         return;
@@ -163,7 +163,7 @@ static void version_settle(struct catalog *catalog, struct version *version) {
     free(version);
 }
 
-/* Puts a version at the front of a name's list; one that was there before moves. False without memory. */
+/* Puts a version at the front of a name's list; a version that was in the list moves. False if out of memory. */
 static bool name_push(struct name *name, struct version *version, int64_t created) {
     size_t at = name_place(name, version);
     if (name->count > 0) {
@@ -212,13 +212,13 @@ static bool version_open(void *user, const struct dataset_info *info) {
     return version_add(user, info) != NULL;
 }
 
-/* A name's document. Versions that are gone are left out; a name without its newest one is none. */
+/* A name's document. Versions whose files are gone are skipped; a name whose newest version is gone is skipped. */
 static bool name_open(void *user, const char *text, const json_t *document) {
     struct catalog *catalog = user;
     const json_t *list = json_object_get(document, "versions");
     const char *newest = json_string_value(json_object_get(json_array_get(list, 0), "sha256"));
     if (newest == NULL || table_find(&catalog->versions, newest) == NULL) {
-        log_warning("a dataset's newest version is missing; the name is left out", LOG_T("dataset", text),
+        log_warning("a dataset's newest version is missing; the name is skipped", LOG_T("dataset", text),
                     LOG_T("sha256", newest));
         return true;
     }
@@ -386,11 +386,11 @@ void catalog_release(struct catalog *catalog, const char *sha256) {
 
 /* ---- room ---- */
 
-/* Bytes that uploads may still fill. */
+/* Bytes that uploads may still use. */
 static int64_t disk_room(const struct catalog *catalog) {
     struct statvfs disk;
     if (statvfs(catalog->shelf.content, &disk) != 0) {
-        return INT64_MAX; /* the writing itself will say what is wrong */
+        return INT64_MAX; /* the write itself will report the error */
     }
     int64_t all = (int64_t)(disk.f_blocks * disk.f_frsize), left = (int64_t)(disk.f_bavail * disk.f_frsize);
     int64_t reserve = all / 16 < RESERVE_BYTES ? all / 16 : RESERVE_BYTES;
@@ -408,7 +408,7 @@ static bool bound_holds(const char *what, int64_t taken, int64_t more, int64_t m
     return false;
 }
 
-/* Under the mutex. */
+/* Call with the mutex held. */
 static bool bounds_hold(const struct catalog *catalog, const char *owner, int64_t more, char *error) {
     int64_t all = 0, owned = 0;
     for (size_t i = 0; i < catalog->versions.count; i++) {
@@ -418,8 +418,8 @@ static bool bounds_hold(const struct catalog *catalog, const char *owner, int64_
     }
     if (catalog->limits.versions > 0 && (int64_t)catalog->versions.count >= catalog->limits.versions) {
         snprintf(error, DATASET_ERROR_BYTES,
-                 "there are %zu datasets, old versions that jobs hold included, and no more may be stored "
-                 "(--max-datasets): delete some, and the jobs that hold old versions",
+                 "there are %zu datasets, including old versions that jobs use, and no more may be stored "
+                 "(--max-datasets): delete some, or the jobs that use old versions",
                  catalog->versions.count);
         return false;
     }
@@ -435,7 +435,7 @@ int catalog_room_take(struct catalog *catalog, const char *owner, int64_t bytes,
     bool ok = bounds_hold(catalog, owner, bytes, error);
     if (ok && bytes > room) {
         snprintf(error, DATASET_ERROR_BYTES,
-                 "the disk has room for %lld bytes more of datasets, and this one has %lld: free some, or delete "
+                 "the disk has space for %lld more bytes of datasets, and this one has %lld: free some, or delete "
                  "datasets",
                  (long long)(room < 0 ? 0 : room), (long long)bytes);
         ok = false;
@@ -467,7 +467,7 @@ static json_t *named_document(const char *sha256, int64_t created, const char *o
     return json_pack("{s:s, s:I, s:s}", "sha256", sha256, "created", (json_int_t)created, "owner", owner);
 }
 
-/* The name's document with a new version in front of those it has; NULL without memory. Takes the mutex. */
+/* The name's document with a new version in front of the existing ones; NULL if out of memory. Takes the mutex. */
 static json_t *name_document(struct catalog *catalog, const char *name, const char *sha256, int64_t created,
                              const char *owner) {
     json_t *list = json_array();
@@ -495,9 +495,9 @@ static int failure(int number, char *error) {
     return number == ENOSPC || number == EDQUOT || number == EFBIG ? 507 : 500;
 }
 
-/* How things stand before a version is put. */
+/* The state before a version is stored. */
 struct standing {
-    bool named, newest, stored; /* the name is there; this is its newest version; the version is there */
+    bool named, newest, stored; /* the name exists; this is its newest version; the version exists */
 };
 
 static struct standing standing_of(struct catalog *catalog, const char *name, const char *sha256) {
@@ -508,13 +508,13 @@ static struct standing standing_of(struct catalog *catalog, const char *name, co
                                 .newest = known != NULL && known->versions[0].version == version,
                                 .stored = version != NULL};
     if (version != NULL) {
-        version->holders++; /* it must not go while it is being named */
+        version->holders++; /* it must not be removed while it is being named */
     }
     pthread_mutex_unlock(&catalog->mutex);
     return standing;
 }
 
-/* In memory, what the disk has now. False without memory: the next start knows better. */
+/* Brings memory in line with the disk. False if out of memory: the next start reads the disk. */
 static bool version_name(struct catalog *catalog, const char *text, const char *owner, const struct dataset_info *info,
                          int64_t created) {
     pthread_mutex_lock(&catalog->mutex);
@@ -541,7 +541,8 @@ static bool version_name(struct catalog *catalog, const char *text, const char *
     return ok;
 }
 
-/* After a change that may or may not have reached the disk: nothing that it concerns is removed before a start. */
+/* After a change that may or may not have reached the disk: nothing that it concerns is removed before the next
+ * start. */
 static void keep_all(struct catalog *catalog, const char *text, const struct dataset_info *info) {
     pthread_mutex_lock(&catalog->mutex);
     struct name *name = table_find(&catalog->names, text);
@@ -556,7 +557,7 @@ static void keep_all(struct catalog *catalog, const char *text, const struct dat
     pthread_mutex_unlock(&catalog->mutex);
 }
 
-/* Under `files`. 0, or an errno. */
+/* Call with `files` held. 0, or an errno. */
 static int version_store(struct catalog *catalog, const char *name, const char *owner, const char *upload,
                          const struct dataset_info *info, bool stored) {
     int64_t created = unix_milliseconds();
@@ -574,7 +575,7 @@ static int version_store(struct catalog *catalog, const char *name, const char *
     return number != 0 ? number : ENOMEM;
 }
 
-/* Under `files`: the file is sound. */
+/* Call with `files` held: the file is valid. */
 static int version_put(struct catalog *catalog, const char *name, const char *owner, const char *upload,
                        const struct dataset_info *info, char *error) {
     struct standing standing = standing_of(catalog, name, info->sha256);
@@ -609,11 +610,11 @@ int catalog_put(struct catalog *catalog, const char *name, const char *owner, co
     case DATASET_UNREADABLE:
         break;
     }
-    unlink(upload); /* where it became no version's file */
+    unlink(upload); /* if it did not become a version's file */
     return status;
 }
 
-/* In memory: the name goes, and its versions where nobody holds them. */
+/* In memory: removes the name, and its versions that no job holds. */
 static void name_forget(struct catalog *catalog, const char *text) {
     pthread_mutex_lock(&catalog->mutex);
     struct name *name = table_find(&catalog->names, text);
@@ -657,7 +658,7 @@ static struct doomed *doomed_take(struct catalog *catalog) {
     if (doomed != NULL) {
         catalog->doomed = doomed->next;
     }
-    /* it may have been put again since */
+    /* it may have been stored again since */
     bool back = doomed != NULL && table_find(&catalog->versions, doomed->sha256) != NULL;
     pthread_mutex_unlock(&catalog->mutex);
     if (back) {
@@ -666,7 +667,7 @@ static struct doomed *doomed_take(struct catalog *catalog) {
     return doomed;
 }
 
-/* `files` is held, so that nobody puts a version while its file goes. */
+/* Call with `files` held, so that no version is stored while its file is removed. */
 static void doomed_remove(struct catalog *catalog) {
     pthread_mutex_lock(&catalog->files);
     for (struct doomed *doomed; (doomed = doomed_take(catalog)) != NULL;) {

@@ -31,25 +31,26 @@
 
 struct catalog;
 
-/* 0: no bound. */
+/* 0: no bound */
 struct catalog_limits {
     int64_t versions, bytes, owner_bytes;
 };
 
-/* Opens what is there, as the owner of the directory; migrates version 0.1. NULL with a sentence. */
+/* Opens what is stored, as the owner of the directory; migrates version 0.1. NULL with a sentence. */
 struct catalog *catalog_open(const char *directory, const struct catalog_limits *limits,
                              char error[DATASET_ERROR_BYTES]);
-/* Loop thread, once nobody else uses it. Waits for what catalog_tick began, and removes what was to go. NULL-safe. */
+/* Loop thread, once nothing else uses it. Waits for what catalog_tick started and removes what was to be removed.
+ * NULL-safe. */
 void catalog_close(struct catalog *catalog, uv_loop_t *loop);
-/* At the start: the jobs' holds, and away with what nobody names or holds. False where the jobs cannot be read. */
+/* At the start: registers the jobs' holds and removes what no name or job uses. False if the jobs cannot be read. */
 bool catalog_recover(struct catalog *catalog, struct store_reader *reader, char error[DATASET_ERROR_BYTES]);
 
 /* ---- what there is ---- */
 
 struct catalog_version {
     struct dataset_info info;
-    int64_t created; /* ms since 1970: when it was put under this name; 0: under none */
-    int64_t holders; /* jobs, and submissions under way */
+    int64_t created; /* ms since 1970: when it was stored under this name; 0: under none */
+    int64_t holders; /* jobs, and submissions in progress */
     char owner[CATALOG_OWNER_BYTES];
 };
 
@@ -60,16 +61,16 @@ struct catalog_dataset {
 };
 
 struct catalog_totals {
-    size_t names, versions, unnamed; /* unnamed: versions that no name has any more and jobs hold */
+    size_t names, versions, unnamed; /* unnamed: versions that no longer have a name but are held by jobs */
     int64_t bytes, unnamed_bytes;
 };
 
 bool catalog_find(struct catalog *catalog, const char *name, struct catalog_dataset *dataset);
-/* Names behind `after` in their order, at most `limit`; how many. `each` must not call the catalogue. */
+/* Names after `after` in order, at most `limit`; returns how many. `each` must not call the catalogue. */
 size_t catalog_list(struct catalog *catalog, const char *after, size_t limit,
                     void (*each)(void *user, const struct catalog_dataset *dataset), void *user);
 struct catalog_totals catalog_totals(struct catalog *catalog);
-/* Whether the name has, or had, this version and it is still there. */
+/* Whether the name has, or had, this version and it still exists. */
 bool catalog_has(struct catalog *catalog, const char *name, const char *sha256);
 /* Bytes that the version's data take once they are loaded; 0: there is no such version. */
 int64_t catalog_memory(struct catalog *catalog, const char *sha256);
@@ -80,34 +81,34 @@ void catalog_path(const struct catalog *catalog, const char *sha256, char path[S
 
 enum catalog_result { CATALOG_HELD, CATALOG_NO_NAME, CATALOG_NO_VERSION };
 
-/* Holds the version that `sha256` names ("": the name's newest, whose digest is then put there). */
+/* Holds the version that `sha256` names ("": the name's newest, whose digest is then stored there). */
 enum catalog_result catalog_hold(struct catalog *catalog, const char *name, char sha256[STORE_HASH_BYTES],
                                  struct dataset_info *info);
-/* One hold less; what nobody names or holds is removed soon, by catalog_tick. "" and unknown digests do nothing. */
+/* Releases one hold; what no name or job uses is removed soon, by catalog_tick. "" and unknown digests do nothing. */
 void catalog_release(struct catalog *catalog, const char *sha256);
 
 /* ---- changing ---- */
 
 /*
- * Whether `bytes` more may be stored by this owner: 0, or 507 with a sentence. Then they count as taken until
- * catalog_room_return, which the writing of them ends.
+ * Whether this owner may store `bytes` more: 0, or 507 with a sentence. If 0, they count as used until
+ * catalog_room_return, which is called when writing them ends.
  */
 int catalog_room_take(struct catalog *catalog, const char *owner, int64_t bytes, char error[DATASET_ERROR_BYTES]);
 void catalog_room_return(struct catalog *catalog, int64_t bytes);
-/* A new file for an upload, in the directory of the versions. The descriptor, or -1 with errno. */
+/* A new file for an upload, in the directory of the versions. Returns the descriptor, or -1 with errno. */
 int catalog_upload_open(const struct catalog *catalog, char path[SHELF_PATH_BYTES]);
 
 /*
- * Checks an uploaded file, makes it durable and the newest version of the name. The file at `upload` is gone either
- * way. 201 the name is new, 200 it has another version or the same one again; *info is then the file's, whatever has
- * become of the name meanwhile. Else 422, 507 or 500 with a sentence.
+ * Checks an uploaded file, makes it durable and the newest version of the name. The file at `upload` is gone in either
+ * case. 201: the name is new; 200: it has another version or the same one again. *info then describes this file,
+ * whatever has happened to the name meanwhile. Otherwise 422, 507 or 500 with a sentence.
  */
 int catalog_put(struct catalog *catalog, const char *name, const char *owner, const char *upload,
                 const struct dataset_patience *patience, struct dataset_info *info, char error[DATASET_ERROR_BYTES]);
-/* Removes the name. Its versions stay while anybody holds them. 204, 404 or 500. */
+/* Removes the name. Its versions stay while any job holds them. 204, 404 or 500. */
 int catalog_remove(struct catalog *catalog, const char *name, char error[DATASET_ERROR_BYTES]);
 
-/* Loop thread: removes files that are in nobody's way any more, on libuv's pool. */
+/* Loop thread: removes files that are no longer in use, on libuv's pool. */
 void catalog_tick(struct catalog *catalog, uv_loop_t *loop);
 
 #endif

@@ -18,9 +18,9 @@
 #include "server/datasets/files.h"
 #include "server/datasets/shelf.h"
 
-#define IDX_MOST_BYTES ((size_t)256 << 20) /* a gzip bomb ends here; MNIST's largest file has 47 MB */
+#define IDX_MOST_BYTES ((size_t)256 << 20) /* protects against a gzip bomb; MNIST's largest file has 47 MB */
 
-/* A user's dataset that somebody holds. */
+/* A user's dataset that is held. */
 struct user_set {
     struct user_set *next;
     struct dataset_data loaded;
@@ -30,7 +30,7 @@ struct user_set {
 
 struct datasets {
     char *directory;
-    struct catalog *catalog; /* NULL: somebody else owns the directory */
+    struct catalog *catalog; /* NULL: another process owns the directory */
     struct user_set *user_sets;
     pthread_mutex_t mutex;
     struct task_data mnist;
@@ -41,7 +41,7 @@ struct datasets {
 };
 
 static const struct {
-    const char *names[2]; /* as published, and as some mirrors spell it */
+    const char *names[2]; /* as published, and as some mirrors name it */
     bool images, test;
 } mnist_files[4] = {
     {{"train-images-idx3-ubyte", "train-images.idx3-ubyte"}, true, false},
@@ -63,7 +63,7 @@ bool idx_parse(const unsigned char *bytes, size_t size, bool images, unsigned ch
     }
     unsigned magic = big_endian(bytes), wanted = images ? 0x803 : 0x801;
     if (magic != wanted) {
-        snprintf(error, DATASETS_ERROR_BYTES, "is no IDX file of %s: it begins with 0x%08x, expected 0x%08x",
+        snprintf(error, DATASETS_ERROR_BYTES, "is not an IDX file of %s: it begins with 0x%08x, expected 0x%08x",
                  images ? "images" : "labels", magic, wanted);
         return false;
     }
@@ -126,7 +126,7 @@ static unsigned char *file_inflate(const char *path, size_t *size, char *error) 
         const char *why = gzerror(file, &code);
         snprintf(error, DATASETS_ERROR_BYTES, "cannot be read: %s", code == Z_ERRNO ? strerror(errno) : why);
     }
-    /* a gzip stream that was cut off is reported at the close */
+    /* close reports a truncated gzip stream */
     int closed = gzclose_r(file);
     if (got == 0 && closed != Z_OK) {
         snprintf(error, DATASETS_ERROR_BYTES, "is truncated: its gzip stream ends too early");
@@ -140,7 +140,7 @@ static unsigned char *file_inflate(const char *path, size_t *size, char *error) 
     return bytes;
 }
 
-/* The first spelling that is there. False: `path` is the one that was expected. */
+/* The first spelling that exists. False: `path` is the expected one. */
 static bool file_find(const char *directory, int which, char path[4096]) {
     static const char *const suffixes[] = {"", ".gz"};
     for (int name = 0; name < 2; name++) {
@@ -253,7 +253,7 @@ static bool path_of(struct datasets *datasets, const char *sha256, char path[SHE
     return access(path, F_OK) == 0;
 }
 
-/* Under the mutex. */
+/* Call with the mutex held. */
 static bool user_set_hold(struct datasets *datasets, const char *name, const char *sha256,
                           const struct task_data **data, char *error) {
     char path[SHELF_PATH_BYTES];
@@ -265,7 +265,7 @@ static bool user_set_hold(struct datasets *datasets, const char *name, const cha
         }
     }
     if (!path_of(datasets, sha256, path)) {
-        snprintf(error, DATASETS_ERROR_BYTES, "the dataset \"%s\" is gone: its version %s is not stored any more", name,
+        snprintf(error, DATASETS_ERROR_BYTES, "the dataset \"%s\" is gone: its version %s is no longer stored", name,
                  *sha256 == '\0' ? "of then" : sha256);
         return false;
     }
@@ -285,7 +285,7 @@ static bool user_set_hold(struct datasets *datasets, const char *name, const cha
     return true;
 }
 
-/* Under the mutex. False where the data are nobody's dataset. */
+/* Call with the mutex held. False if the data are not a user's dataset. */
 static bool user_set_release(struct datasets *datasets, const struct task_data *data) {
     for (struct user_set **link = &datasets->user_sets; *link != NULL; link = &(*link)->next) {
         struct user_set *set = *link;
@@ -301,7 +301,7 @@ static bool user_set_release(struct datasets *datasets, const struct task_data *
     return false;
 }
 
-/* Under the mutex. */
+/* Call with the mutex held. */
 static enum datasets_result mnist_hold(struct datasets *datasets, const char *sha256, const struct task_data **data,
                                        char *error) {
     if (datasets->mnist.train.trials == 0 && !mnist_load(datasets, error)) {
@@ -339,7 +339,7 @@ enum datasets_result datasets_hold(struct datasets *datasets, const struct task_
 
 int64_t datasets_memory(struct datasets *datasets, const char *sha256) {
     int64_t memory = datasets->catalog == NULL ? 0 : catalog_memory(datasets->catalog, sha256);
-    /* no version of a user's: the digest is MNIST's, whose table a load may hold for long */
+    /* not a user's dataset: the digest is MNIST's, whose table may be locked for long by a load */
     return memory > 0 || *sha256 == '\0' ? memory : atomic_load(&datasets->mnist_bytes);
 }
 
@@ -347,7 +347,7 @@ void datasets_release(struct datasets *datasets, const struct task_data *data) {
     if (data == NULL) {
         return;
     }
-    /* kept although nobody holds it: the next job of the kind starts at once, for 55 MB */
+    /* kept even if no job holds it: the next job of the kind starts at once, for 55 MB */
     pthread_mutex_lock(&datasets->mutex);
     if (!user_set_release(datasets, data)) {
         datasets->holders--;
@@ -358,7 +358,7 @@ void datasets_release(struct datasets *datasets, const struct task_data *data) {
 void datasets_digest(struct datasets *datasets, const struct task_data *data, char digest[65]) {
     digest[0] = '\0';
     if (data == NULL) {
-        return; /* and does not wait for somebody else's load */
+        return; /* and does not wait for another thread's load */
     }
     pthread_mutex_lock(&datasets->mutex);
     for (const struct user_set *set = datasets->user_sets; set != NULL; set = set->next) {

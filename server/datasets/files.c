@@ -1,9 +1,8 @@
 /*
  * A dataset's file: see files.h.
  *
- * One pass over the file computes the digest and hands each tensor's entries, block by block, to whoever wants them:
- * the check, or the loader. Tensors may stand in any order, so that a tensor's entries come in order, but the tensors
- * do not.
+ * One pass over the file computes the digest and passes each tensor's entries, block by block, to the check or to the
+ * loader. Tensors may be in any order in the file; the entries of one tensor come in order.
  */
 #include "server/datasets/files.h"
 
@@ -35,10 +34,10 @@ bool dataset_name_is_valid(const char *name) {
 struct blocks {
     int descriptor;
     size_t size;
-    unsigned char *block; /* BLOCK_BYTES, and the header before */
+    unsigned char *block; /* BLOCK_BYTES, with space for the header in front */
 };
 
-/* 0, or an errno. A file that ends before its size does is EIO. */
+/* 0, or an errno. A file that ends before its size gives EIO. */
 static int read_at(const struct blocks *blocks, size_t offset, unsigned char *to, size_t size) {
     for (size_t done = 0; done < size;) {
         ssize_t got = pread(blocks->descriptor, to + done, size - done, (off_t)(offset + done));
@@ -97,7 +96,7 @@ static bool fail(char *error, const char *sentence) {
     return false;
 }
 
-/* "F32 (12, 30, 2)": what a tensor is. */
+/* "F32 (12, 30, 2)": a tensor's type and shape. */
 static const char *tensor_quote(const struct safetensor *tensor, char text[128]) {
     int used = snprintf(text, 128, "%s (", tensor_type_name(tensor->type));
     for (int i = 0; i < tensor->dimensions; i++) {
@@ -107,7 +106,7 @@ static const char *tensor_quote(const struct safetensor *tensor, char text[128])
     return text;
 }
 
-/* "[3, 0, 1]": where an entry stands, each index from 0. */
+/* "[3, 0, 1]": the position of an entry, each index from 0. */
 static const char *entry_quote(const struct safetensor *tensor, size_t entry, char text[128]) {
     size_t below = tensor->count;
     int used = snprintf(text, 128, "[");
@@ -190,7 +189,7 @@ static bool split_fits(const struct split *split, const char *prefix, struct dat
     return true;
 }
 
-/* Bytes that the data take in memory; what is kept in place has its own type, the rest is float32. */
+/* Bytes that the data take in memory; data used in place keep their type, the rest are float32. */
 static size_t memory_of(const struct safetensor *tensor, bool as_floats) {
     bool in_place = !as_floats && tensor->type != TENSOR_F64;
     return tensor->count * (in_place ? tensor_type_size(tensor->type) : sizeof(float));
@@ -241,7 +240,7 @@ static bool layout_read(struct blocks *blocks, bool strict, struct layout *layou
  */
 typedef bool take_entries(void *user, const struct safetensor *tensor, const struct safetensor *part, size_t first);
 
-/* Hands on the tensor's entries, a block at a time. 0, or an errno; *taken false where `take` wants no more. */
+/* Passes on the tensor's entries, one block at a time. 0, or an errno; *taken is false if `take` wants no more. */
 static int tensor_walk(struct blocks *blocks, const struct safetensor *tensor, const struct dataset_patience *patience,
                        take_entries *take, void *user, bool *taken) {
     size_t each = tensor_type_size(tensor->type), most = BLOCK_BYTES / each;
@@ -284,15 +283,15 @@ static int file_digest(struct blocks *blocks, const struct dataset_patience *pat
 
 /* ---- checking every number ---- */
 
-/* What is known of a file while its numbers are checked. */
+/* What is known about a file while its numbers are checked. */
 struct check {
     const struct layout *layout;
     struct dataset_info *info;
     bool strict;
     char *error;
-    bool trained_classes[OUTPUTS_MAX]; /* that stand in the training targets */
-    bool one_hot;                      /* so far, every row of the training targets is 0 but for one 1 */
-    double row_sum;                    /* of the row that is being read */
+    bool trained_classes[OUTPUTS_MAX]; /* classes that occur in the training targets */
+    bool one_hot;                      /* so far, every row of the training targets is 0 except for one 1 */
+    double row_sum;                    /* of the row being read */
     size_t counted, from;              /* entries of the mask being read that count, and the first step with one */
 };
 
@@ -302,7 +301,7 @@ static bool take_numbers(void *user, const struct safetensor *tensor, const stru
         if (!isfinite((float)safetensor_number(part, i))) {
             char at[128];
             snprintf(check->error, DATASET_ERROR_BYTES,
-                     "the tensor %s must hold finite numbers of float32's range; entry %s is %g", tensor->name,
+                     "the tensor %s must hold finite numbers within the range of float32; entry %s is %g", tensor->name,
                      entry_quote(tensor, first + i, at), safetensor_number(part, i));
             return false;
         }
@@ -339,7 +338,7 @@ static bool take_classes(void *user, const struct safetensor *tensor, const stru
         }
         if (check->strict && !training && !check->trained_classes[(size_t)class]) {
             snprintf(check->error, DATASET_ERROR_BYTES,
-                     "the tensor %s must hold classes that stand in targets too; entry %s is %.0f, which no training "
+                     "the tensor %s must hold classes that occur in targets too; entry %s is %.0f, which no training "
                      "trial has",
                      tensor->name, entry_quote(tensor, first + i, at), class);
             return false;
@@ -361,7 +360,7 @@ static bool take_mask(void *user, const struct safetensor *tensor, const struct 
                      entry_quote(tensor, first + i, at), weight);
             return false;
         }
-        if ((float)weight != 0.0f) { /* as training sees it */
+        if ((float)weight != 0.0f) { /* as training reads it */
             size_t step = (first + i) / tensor->shape[1];
             check->from = step < check->from ? step : check->from;
             check->counted++;
@@ -382,16 +381,17 @@ static bool values_are_meant(struct check *check, const struct safetensor *targe
     bool suspicious = check->strict && check->one_hot && targets->shape[2] > 1 &&
                       strcmp(check->layout->loss, "mse") != 0;
     if (suspicious) {
-        snprintf(check->error, DATASET_ERROR_BYTES,
-                 "the tensor %s holds classes as one-hot rows, and would be fitted by squared error: give the classes "
-                 "as integers of shape (steps, trials), or, where squared error is meant, \"loss\": \"mse\" in "
-                 "__metadata__",
-                 targets->name);
+        snprintf(
+            check->error, DATASET_ERROR_BYTES,
+            "the tensor %s holds classes as one-hot rows, which would be fitted by squared error: give the classes "
+            "as integers of shape (steps, trials), or, where squared error is meant, \"loss\": \"mse\" in "
+            "__metadata__",
+            targets->name);
     }
     return !suspicious;
 }
 
-/* 0, or an errno; *sound false with a sentence where a number is refused. */
+/* 0, or an errno; *sound is false, with a sentence, if a number is refused. */
 static int split_check(struct blocks *blocks, const struct dataset_patience *patience, const struct split *split,
                        struct check *check, bool *sound) {
     bool training = split == &check->layout->train;
@@ -473,7 +473,7 @@ json_t *dataset_info_encode(const struct dataset_info *info) {
                      info->targets_type);
 }
 
-/* A number that counts something; false where it is none. */
+/* A number that counts something; false if it is not one. */
 static bool size_decode(const json_t *document, const char *key, json_int_t least, size_t *size) {
     const json_t *value = json_object_get(document, key);
     *size = (size_t)json_integer_value(value);
@@ -536,7 +536,7 @@ static void *take(struct dataset_data *loaded, size_t bytes) {
     return memory;
 }
 
-/* A tensor on its way into memory: as it is, or as float32. */
+/* A tensor being loaded: unchanged, or as float32. */
 struct load {
     struct dataset_info *info;
     unsigned char *to;
@@ -587,7 +587,7 @@ static int split_load(struct blocks *blocks, struct dataset_data *loaded, const 
     return number;
 }
 
-/* The first step that counts in some trial of the set. */
+/* The first step that counts in any trial of the split. */
 static size_t mask_begin(const struct trial_set *set, size_t steps) {
     size_t i = 0;
     while (set->mask != NULL && i < steps * set->trials && set->mask[i] == 0.0f) {
@@ -596,7 +596,7 @@ static size_t mask_begin(const struct trial_set *set, size_t steps) {
     return i / set->trials;
 }
 
-/* The number of outputs of class targets is known only from all of them. */
+/* The number of outputs of class targets is known only after reading all of them. */
 static size_t classes_count(const struct trial_set *set, const struct safetensor *targets) {
     struct safetensor all = *targets;
     size_t most = 0;
@@ -641,10 +641,10 @@ bool dataset_data_load(const char *path, const char *sha256, struct dataset_data
     *error = '\0';
     int number = blocks_open(&blocks, path);
     number = number != 0 ? number : file_digest(&blocks, NULL, digest);
-    /* what was checked when it was put needs no second check: it is the same, byte for byte */
+    /* it was checked when it was stored and is the same, byte for byte: no second check */
     bool same = number == 0 && strcmp(digest, sha256) == 0;
     if (number == 0 && !same) {
-        fail(error, "the dataset's file is damaged: its sha256 is not the one under which it was put");
+        fail(error, "the dataset's file is damaged: its sha256 differs from the one under which it was stored");
     }
     same = same && layout_read(&blocks, false, &layout, &info, &number, error);
     if (same) {

@@ -2,9 +2,9 @@
  * A user's dataset as a file: a safetensors file with inputs (T,B,I); targets (T,B) of classes or (T,B,O) of values;
  * optional mask (T,B); optional test_inputs, test_targets, test_mask.
  *
- * What checking a file taught is a struct dataset_info; it is kept beside the file (catalog.h), so that nobody reads
- * the data again to know their shape. Files are read by pread in blocks and never mapped: a disk that fails is an
- * error, not a signal, and what a loaded dataset takes is what was allocated. Any thread.
+ * The result of checking a file is a struct dataset_info. It is stored beside the file (catalog.h), so that the data
+ * need not be read again to know their shape. Files are read by pread in blocks and never mapped: a failing disk is an
+ * error, not a signal, and a loaded dataset takes exactly the memory that was allocated. Any thread.
  */
 #ifndef MODPROP_SERVER_DATASET_FILES_H
 #define MODPROP_SERVER_DATASET_FILES_H
@@ -25,15 +25,15 @@ struct dataset_info {
     size_t steps, trials, inputs, outputs, test_trials;
     bool classes;           /* cross-entropy */
     bool mask, test_mask;   /* the split has one */
-    size_t from, test_from; /* the first step that counts in some trial of the split; `steps` where none does */
+    size_t from, test_from; /* the first step that counts in any trial of the split; `steps` if none does */
     int64_t counted;        /* entries of the training targets that count: steps times trials without a mask */
     char inputs_type[8], targets_type[8];
 };
 
-/* 1 to 64 letters, digits, dots, hyphens and underscores, not beginning with a dot. */
+/* 1 to 64 letters, digits, dots, hyphens and underscores, not starting with a dot. */
 bool dataset_name_is_valid(const char *name);
 
-/* For what takes long: `stopped` is asked between blocks; NULL: nobody stops it. */
+/* For long operations: `stopped` is polled between blocks; NULL: it cannot be stopped. */
 struct dataset_patience {
     bool (*stopped)(void *user);
     void *user;
@@ -41,18 +41,18 @@ struct dataset_patience {
 
 enum dataset_result {
     DATASET_SOUND,
-    DATASET_REFUSED,   /* the file is no dataset; the sentence says why */
-    DATASET_UNREADABLE /* the disk failed, there was no memory, or it was stopped */
+    DATASET_REFUSED,   /* the file is not a dataset; the sentence says why */
+    DATASET_UNREADABLE /* the disk failed, memory ran out, or it was stopped */
 };
 
 /*
- * Reads the whole file and checks every number. `strict`: as an upload; else as version 0.1 accepted them, for what is
- * stored already.
+ * Reads the whole file and checks every number. `strict`: the rules for an upload; else those of version 0.1, for files
+ * already stored.
  */
 enum dataset_result dataset_check(const char *path, bool strict, const struct dataset_patience *patience,
                                   struct dataset_info *info, char error[DATASET_ERROR_BYTES]);
 
-/* What is kept beside the file, and back; false where the document is not one of ours. NULL without memory. */
+/* What is stored beside the file, and its inverse; false if the document is not one of ours. NULL if out of memory. */
 json_t *dataset_info_encode(const struct dataset_info *info);
 bool dataset_info_decode(struct dataset_info *info, const json_t *document);
 

@@ -1,9 +1,9 @@
 /*
- * Datasets on the disk: see shelf.h. Documents are written beside their place, synced, renamed, and their directory is
- * synced: after a power cut the old or the new one is there.
+ * Datasets on the disk: see shelf.h. Documents are written to a temporary file, synced and renamed, and their directory
+ * is synced: after a power cut either the old or the new one is there.
  *
- * Version 0.1 had DIR/datasets/user/NAME@SHA256.safetensors. Such a file is read once (what its check teaches was kept
- * nowhere), its name is written, and then it moves; a kill between the two leaves the file where it was, and the next
+ * Version 0.1 had DIR/datasets/user/NAME@SHA256.safetensors. Such a file is read once (the result of its check was not
+ * stored), its name is written, and then it is moved; a kill between the two leaves the file where it was, and the next
  * start does it again.
  */
 #include "server/datasets/shelf.h"
@@ -22,7 +22,7 @@
 
 #define DATA ".safetensors"
 #define DOCUMENT ".json"
-#define DOCUMENT_MOST (1 << 20) /* bytes; more is none of ours */
+#define DOCUMENT_MOST (1 << 20) /* bytes; a larger file is not one of ours */
 #define HASH_LENGTH ((size_t)STORE_HASH_BYTES - 1)
 
 static bool fail(char *error, const char *what, const char *path, int number) {
@@ -33,7 +33,7 @@ static bool fail(char *error, const char *what, const char *path, int number) {
 /* ---- single steps: 0, or an errno ---- */
 
 static int sync_descriptor(int descriptor) {
-    return fsync(descriptor) == 0 || errno == EINVAL ? 0 : errno; /* EINVAL: a file system without such a thing */
+    return fsync(descriptor) == 0 || errno == EINVAL ? 0 : errno; /* EINVAL: a file system that does not support this */
 }
 
 static int sync_path(const char *path, int flags) {
@@ -111,7 +111,7 @@ static json_t *document_read(const char *path) {
 
 static int directory_make(const char *parent, const char *path) {
     if (mkdir(path, 0700) == 0) {
-        return sync_directory(parent); /* a directory is durable once the one that holds it is */
+        return sync_directory(parent); /* a directory is durable once its parent is */
     }
     return errno == EEXIST ? 0 : errno;
 }
@@ -130,7 +130,7 @@ static void temporary_clear(const char *directory) {
     }
 }
 
-/* "NAME.json" without its ending; false where the entry is no such file. */
+/* "NAME.json" without its suffix; false if the entry is not such a file. */
 static bool stem_of(const char *file, const char *suffix, char *stem, size_t room) {
     size_t length = strlen(file), tail = strlen(suffix);
     if (length <= tail || length - tail >= room || strcmp(file + length - tail, suffix) != 0 || file[0] == '.') {
@@ -140,7 +140,7 @@ static bool stem_of(const char *file, const char *suffix, char *stem, size_t roo
     return true;
 }
 
-/* Documents without their file: an addition or a removal was cut short. */
+/* Removes documents without their file: a store or a removal was interrupted. */
 static void orphans_clear(const struct shelf *shelf) {
     char document[SHELF_PATH_BYTES], file[SHELF_PATH_BYTES], sha256[STORE_HASH_BYTES];
     DIR *entries = opendir(shelf->content);
@@ -169,7 +169,7 @@ bool shelf_open(struct shelf *shelf, const char *data, char error[DATASET_ERROR_
     number = number != 0 ? number : directory_make(parent, shelf->content);
     number = number != 0 ? number : directory_make(parent, shelf->names);
     if (number != 0) {
-        return fail(error, "the directory of datasets cannot be made:", parent, number);
+        return fail(error, "the directory of datasets cannot be created:", parent, number);
     }
     temporary_clear(shelf->content);
     orphans_clear(shelf);
@@ -223,7 +223,7 @@ int shelf_name_remove(const struct shelf *shelf, const char *name) {
 
 /* ---- reading ---- */
 
-/* The document beside a version's file; made anew where it is missing or damaged. */
+/* The document beside a version's file; created again if it is missing or damaged. */
 static bool info_read(const struct shelf *shelf, const char *sha256, struct dataset_info *info) {
     char path[SHELF_PATH_BYTES], file[STORE_HASH_BYTES + 8], error[DATASET_ERROR_BYTES];
     snprintf(file, sizeof file, "%s" DOCUMENT, sha256);
@@ -236,7 +236,7 @@ static bool info_read(const struct shelf *shelf, const char *sha256, struct data
     }
     shelf_path(shelf, sha256, path);
     if (dataset_check(path, false, NULL, info, error) != DATASET_SOUND || strcmp(info->sha256, sha256) != 0) {
-        log_warning("a dataset's file is damaged and is left out", LOG_T("file", path), LOG_T("reason", error));
+        log_warning("a dataset's file is damaged and is skipped", LOG_T("file", path), LOG_T("reason", error));
         return false;
     }
     document = dataset_info_encode(info);
@@ -274,7 +274,7 @@ bool shelf_names(const struct shelf *shelf, bool (*each)(void *user, const char 
         snprintf(path, sizeof path, "%s/%.200s", shelf->names, entry->d_name);
         json_t *document = document_read(path);
         if (document == NULL) {
-            log_warning("a dataset's name cannot be read and is left out", LOG_T("file", path));
+            log_warning("a dataset's name cannot be read and is skipped", LOG_T("file", path));
         } else {
             ok = each(user, name, document);
         }
@@ -304,7 +304,7 @@ static int64_t modified_of(const char *path) {
     return stat(path, &status) != 0 ? 0 : (int64_t)status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000;
 }
 
-/* The time at which the name's newest version was put; 0: there is no name yet. */
+/* When the name's newest version was stored; 0: the name does not exist yet. */
 static int64_t newest_of(const struct shelf *shelf, const char *name, const char *sha256, bool *same) {
     char path[SHELF_PATH_BYTES];
     snprintf(path, sizeof path, "%s/%s" DOCUMENT, shelf->names, name);
@@ -317,13 +317,13 @@ static int64_t newest_of(const struct shelf *shelf, const char *name, const char
     return created;
 }
 
-/* One file of version 0.1: its name, what its check teaches, then its place. 0, or an errno. */
+/* Migrates one file of version 0.1: its name, the result of its check, then its location. 0, or an errno. */
 static int old_file_move(const struct shelf *shelf, const char *path, const char *name,
                          const struct dataset_info *info) {
     bool same;
     int64_t created = modified_of(path);
     int number = 0;
-    /* a kill amid a replacement left two files of one name: the newer one is the dataset */
+    /* a kill during a replacement left two files of one name: the newer one is the dataset */
     if (newest_of(shelf, name, info->sha256, &same) < created && !same) {
         json_t *document = json_pack("{s:s, s:[{s:s, s:I, s:s}]}", "name", name, "versions", "sha256", info->sha256,
                                      "created", (json_int_t)created, "owner", "");
@@ -348,7 +348,7 @@ bool shelf_migrate(const struct shelf *shelf, const char *data, char error[DATAS
         snprintf(path, sizeof path, "%s/%.200s", directory, entry->d_name);
         bool sound = dataset_check(path, false, NULL, &info, error) == DATASET_SOUND;
         if (!sound || strcmp(info.sha256, sha256) != 0) {
-            log_warning("a dataset of version 0.1 is damaged and is left out", LOG_T("file", path),
+            log_warning("a dataset of version 0.1 is damaged and is skipped", LOG_T("file", path),
                         LOG_T("reason", sound ? "its sha256 is not the one in its name" : error));
             continue;
         }
@@ -356,7 +356,7 @@ bool shelf_migrate(const struct shelf *shelf, const char *data, char error[DATAS
     }
     if (entries != NULL) {
         closedir(entries);
-        (void)rmdir(directory); /* stays where something is left in it */
+        (void)rmdir(directory); /* stays if something is left in it */
     }
     return number == 0 || fail(error, "a dataset of version 0.1 cannot be moved:", path, number);
 }

@@ -1,13 +1,13 @@
 /*
  * Event streams: see streams.h.
  *
- * No gap and no doubling, by this argument. Events are committed in order of seq and published on this thread after
- * their commit. A stream that reads a page first notes the ring's head: whatever is published later stands at or behind
- * that head, whatever was published earlier is committed and so in the page. Events that are in both are told apart by
- * their number, which only grows.
+ * Why there are no gaps and no duplicates: events are committed in order of seq and published on this thread after
+ * their commit. Before a stream reads a page it notes the ring's head. Whatever is published later is at or after that
+ * head; whatever was published earlier is committed and so in the page. Events that are in both are recognised by their
+ * number, which only grows.
  *
- * Rejected: a queue a stream (a thousand copies of each event, and a policy for when it is full); reading the store for
- * every event and stream (a thousand queries an event).
+ * Rejected: one queue per stream (a thousand copies of each event, and a policy for when it is full); reading the store
+ * for every event and stream (a thousand queries per event).
  */
 #include "server/events/streams.h"
 
@@ -22,7 +22,7 @@
 #define RING 1024            /* events kept for streams that are up to date; a power of two */
 #define RING_BYTES (4 << 20) /* and their bytes */
 #define PAGE 64              /* events read from the store at once */
-#define FILL_BYTES 32768     /* a stream's buffer is not filled beyond this, but for one event */
+#define FILL_BYTES 32768     /* a stream's buffer is not filled beyond this, except by a single event */
 
 struct ring_event {
     struct stream_event event;
@@ -41,16 +41,16 @@ struct stream {
     int64_t cursor;
     bool sse, weights, endless;
     bool counted;      /* among those of `limit` */
-    bool joined;       /* `position` counts: all before it was sent or is not ours */
+    bool joined;       /* `position` is valid: everything before it was sent or is not ours */
     uint64_t position; /* in the ring's count */
     enum stream_phase phase;
-    char *buffer; /* what is to be sent; NULL while idle */
+    char *buffer; /* what remains to be sent; NULL while idle */
     size_t used, sent, capacity;
     bool failed;
     uint64_t last_write; /* ms */
     struct spool line;   /* the weights */
     uint64_t line_sent;
-    void *weights_handle; /* of the hook, while it works */
+    void *weights_handle; /* owned by the hook while it works */
 };
 
 struct streams {
@@ -76,7 +76,7 @@ static void ring_drop(struct streams *streams) {
     free(oldest);
 }
 
-/* False without memory: then the ring is emptied, and every stream goes to the store. */
+/* False if out of memory: then the ring is emptied, and every stream reads from the store. */
 static bool ring_add(struct streams *streams, const struct stream_event *event) {
     struct ring_event *copy = malloc(sizeof *copy + event->size + 1);
     if (copy == NULL) {
@@ -140,7 +140,7 @@ static void put_event(struct stream *stream, const struct stream_event *event) {
 
 static void begin_weights(struct stream *stream);
 
-/* True where more events may follow into the buffer. */
+/* True if more events may go into the buffer. */
 static bool take_event(struct stream *stream, const struct stream_event *event) {
     int64_t number = stream->job[0] != '\0' ? event->id : event->seq;
     if ((stream->job[0] != '\0' && strcmp(event->job, stream->job) != 0) || number <= stream->cursor) {
@@ -180,7 +180,7 @@ static void fill_from_store(struct stream *stream) {
         stream->failed = true;
         return;
     }
-    /* A short page that was not cut by a full buffer reached the end of what is committed. */
+    /* A page that is short, and not because the buffer was full, reached the end of what is committed. */
     stream->joined = count < PAGE && stream->used < FILL_BYTES;
     stream->position = head;
 }
@@ -214,7 +214,7 @@ static void begin_weights(struct stream *stream) {
     if (!streams->hooks.weights(streams->hooks.user, stream->job, stream->sse, on_weights, stream,
                                 &stream->weights_handle)) {
         stream->phase = STREAM_ENDED;
-        stream->failed = true; /* cut rather than end as if there were no weights */
+        stream->failed = true; /* cut it rather than end as if there were no weights */
     }
 }
 
@@ -265,7 +265,7 @@ static ssize_t stream_read(void *user, char *bytes, size_t size) {
     }
 }
 
-/* Counts the stream no more. */
+/* Removes the stream from the counts. */
 static void stream_discount(struct stream *stream) {
     holders_give(&stream->streams->holders, stream->holder, 1);
     stream->holder = NULL;
@@ -351,7 +351,7 @@ uint64_t streams_sent_bytes(const struct streams *streams) {
     return streams->sent_bytes;
 }
 
-/* Cuts the oldest stream of whoever has most, where the one who asks would still have fewer. */
+/* Cuts the oldest stream of the client that has most, if the requesting client would still have fewer. */
 static bool make_room(struct streams *streams, const char *asking) {
     const struct holder *greatest = holders_greatest(&streams->holders);
     struct stream *victim = NULL;
@@ -370,7 +370,7 @@ static bool make_room(struct streams *streams, const char *asking) {
     return true;
 }
 
-/* False, answered, where there is no room for one more. */
+/* False, after answering, if there is no room for another one. */
 static bool check_room(struct streams *streams, struct request *request) {
     const char *holder = http_holder(request);
     uint64_t own = holders_amount(&streams->holders, holder);
@@ -395,7 +395,7 @@ void streams_open(struct streams *streams, struct request *request, int status, 
     }
     struct stream *stream = calloc(1, sizeof *stream);
     if (stream == NULL) {
-        http_problem(request, 503, "there is no memory for a stream now");
+        http_problem(request, 503, "not enough memory for a stream now");
         return;
     }
     stream->holder = holders_take(&streams->holders, http_holder(request), 1);

@@ -1,13 +1,14 @@
 /*
- * Executors: who trains. jobs knows them by this header alone; pool.c (libuv's thread pool) is the one of this daemon.
+ * Executors: what runs attempts. jobs knows them only through this header; pool.c (libuv's thread pool) is the one in
+ * this daemon.
  *
- * An attempt is one try at one job. It is started, may be given orders, hands out records in order, and ends once. All
+ * An attempt is one run of a job. It is started, may receive orders, delivers records in order, and ends once. All
  * calls and all hooks are on the loop thread. Records are counted: an executor has at most EXECUTOR_RECORDS of an
- * attempt unsettled and then waits, so that a slow disk slows training instead of filling memory. An attempt lives
- * until its end was reported and its last record is settled; the executor frees it then.
+ * attempt unsettled and then waits, so that a slow disk slows training down instead of filling memory. An attempt
+ * exists until its end was reported and its last record is settled; the executor then frees it.
  *
- * That an executor is lost (a worker's machine, memory for a thread) is a fact about the attempt (ATTEMPT_LOST) and no
- * error of the job's: the job is tried again.
+ * Losing an executor (a worker's machine, memory for a thread) is a fact about the attempt (ATTEMPT_LOST), not an error
+ * of the job: the job is tried again.
  */
 #ifndef MODPROP_SERVER_EXECUTOR_H
 #define MODPROP_SERVER_EXECUTOR_H
@@ -26,35 +27,35 @@
 struct attempt;
 
 enum attempt_order {
-    ATTEMPT_CHECKPOINT, /* leave a checkpoint, then end */
+    ATTEMPT_CHECKPOINT, /* write a checkpoint, then end */
     ATTEMPT_ABANDON     /* end at once */
 };
 
-/* One thing that an attempt reports. A view for the time of the hook, but for what the hook takes over. */
+/* One report of an attempt. Valid only during the hook, except for what the hook takes over. */
 struct attempt_record {
     enum {
-        RECORD_PROGRESS, /* an evaluation */
-        RECORD_KNOWN,    /* an evaluation that an earlier attempt has reported: computed again, with the same result */
+        RECORD_PROGRESS,   /* an evaluation */
+        RECORD_KNOWN,      /* an evaluation that an earlier attempt has reported: recomputed, with the same result */
         RECORD_CHECKPOINT, /* the state after `iteration` updates */
         RECORD_LOG
     } kind;
     struct train_progress progress;
-    double elapsed;       /* seconds since the attempt began */
-    char *check;          /* progress: what the same evaluation must give again; to take over, set NULL */
-    unsigned char *bytes; /* checkpoint; to take over, set NULL */
+    double elapsed;       /* seconds since the attempt started */
+    char *check;          /* progress: what the same evaluation must give again; set it to NULL to take it over */
+    unsigned char *bytes; /* checkpoint; set it to NULL to take it over */
     size_t size;
     int64_t iteration;
     double loss;
-    int keep;                       /* checkpoint: how many of the job are kept */
+    int keep;                       /* checkpoint: how many to keep for the job */
     char sha256[STORE_HASH_BYTES];  /* checkpoint: its own; progress: the data's */
     char text[EXECUTOR_TEXT_BYTES]; /* log */
 };
 
 enum attempt_verdict {
     ATTEMPT_FINISHED, /* all iterations, or stop_when */
-    ATTEMPT_STOPPED,  /* by an order, or because it could report nothing */
-    ATTEMPT_FAILED,   /* by a fault of the job's own: code, detail, iteration */
-    ATTEMPT_LOST      /* by none of the job's: detail */
+    ATTEMPT_STOPPED,  /* because of an order, or because it could not report anything */
+    ATTEMPT_FAILED,   /* because of an error of the job itself: code, detail, iteration */
+    ATTEMPT_LOST      /* for a reason outside the job: detail */
 };
 
 struct attempt_end {
@@ -70,18 +71,19 @@ struct attempt_hooks {
     void (*end)(void *user, struct attempt *attempt, const struct attempt_end *end);
 };
 
-/* What an attempt begins from; copied. */
+/* What an attempt starts from; copied. */
 struct attempt_task {
     const char *id;             /* the job's */
-    const char *dataset_sha256; /* of the data that it began with; "": it begins now */
+    const char *dataset_sha256; /* of the data that it started with; "": it starts now */
     int64_t iteration;
     double trained; /* seconds of earlier attempts */
 };
 
-/* How an attempt stands. */
+/* The state of an attempt. */
 struct attempt_view {
     int64_t iteration;            /* updates made */
-    size_t evaluated, evaluation; /* trials of the evaluation under way: done, and in all; 0: none is */
+    size_t evaluated, evaluation; /* trials of the current evaluation: done, and in total; 0: no evaluation is
+                                   * running */
     int64_t updates;              /* of them, in this attempt */
     double trials_per_second;     /* of this attempt; NaN before the first update */
     double trained;               /* seconds, in all attempts */
@@ -99,17 +101,17 @@ struct executor_operations {
     const char *name;
     /* Attempts at once. */
     int (*capacity)(const struct executor *executor);
-    /* NULL where there is no memory now. `user` is for the hooks. */
+    /* NULL if there is no memory now. `user` is passed to the hooks. */
     struct attempt *(*start)(struct executor *executor, const struct attempt_task *task,
                              const struct attempt_hooks *hooks, void *user);
-    /* May come again; ATTEMPT_ABANDON stays. */
+    /* May be called again; ATTEMPT_ABANDON is never undone. */
     void (*order)(struct attempt *attempt, enum attempt_order order);
     /* How many cores it may use from the next iteration on. */
     void (*share)(struct attempt *attempt, int threads);
     void (*look)(const struct attempt *attempt, struct attempt_view *view);
-    /* One of its records is stored, or will never be. */
+    /* One of its records was stored, or never will be. */
     void (*settle)(struct attempt *attempt);
-    /* Multiply-adds a second and thread, as measured of late; NaN: not yet. */
+    /* Multiply-adds per second and thread, as measured recently; NaN: not yet. */
     double (*rate)(struct executor *executor, enum rate rate);
     /* After all attempts have ended. NULL-safe. */
     void (*destroy)(struct executor *executor);

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#define SECONDS_KEPT 120.0 /* beyond so many thread-seconds the past is halved */
+#define SECONDS_KEPT 120.0 /* after this many thread-seconds the past is halved */
 
 void rates_init(struct rates *rates) {
     *rates = (struct rates){0};

@@ -1,11 +1,11 @@
 /*
- * The pool's executor: see pool.h and executor.h. The pool has a thread for each slot and there are never more attempts
- * than slots, so that an attempt begins at once. What it reports goes to the loop as messages, in order, at most
+ * The pool's executor: see pool.h and executor.h. The pool has a thread for each slot, and there are never more
+ * attempts than slots, so an attempt starts at once. Its reports go to the loop as messages, in order, at most
  * EXECUTOR_RECORDS of them unsettled.
  *
- * A job that goes on from a checkpoint computes again what lies between that checkpoint and the crash. What it reports
- * there has been reported: it is compared with the stored event and not reported twice; a difference ends the job
- * (not_reproducible), since then no number of it could be trusted.
+ * A job that resumes from a checkpoint recomputes what lies between that checkpoint and the interruption. These results
+ * have been reported already: each is compared with the stored event and not reported again. A difference ends the job
+ * (not_reproducible), because then none of its numbers can be trusted.
  */
 #include <errno.h>
 #include <math.h>
@@ -20,17 +20,17 @@
 #include "server/base/thread.h"
 #include "server/executor/pool.h"
 
-/* One attempt. Made on the loop; its thread owns what is marked so until the loop hears of its end. */
+/* One attempt. Made on the loop; the thread owns the members marked so until the loop learns that it has ended. */
 struct attempt {
     uv_work_t work;
     struct pool *pool;
-    int slot; /* which thread's worth of the pool it takes */
+    int slot; /* its slot in the pool */
     struct attempt_hooks hooks;
     void *user;
     char id[STORE_ID_BYTES];
-    char *document;        /* thread's, until it is parsed */
+    char *document;        /* the thread's, until it is parsed */
     struct job_spec spec;  /* thread's */
-    atomic_int batch_size; /* of spec, as the next four; 0 until the thread has read it */
+    atomic_int batch_size; /* from spec, as are the next four; 0 until the thread has read it */
     atomic_int threads_most;
     atomic_llong time_limit;
     atomic_int task, rule;
@@ -40,10 +40,11 @@ struct attempt {
     uv_sem_t room;                       /* records that may still be sent */
     atomic_llong iteration;              /* updates made */
     _Atomic double began;                /* clock_seconds of the first update of this attempt; 0: none yet */
-    _Atomic double latest;               /* of the last one */
-    atomic_llong first_iteration;        /* where this attempt began */
+    _Atomic double latest;               /* of the last update */
+    atomic_llong first_iteration;        /* where this attempt started */
     atomic_llong updates;                /* made in this attempt */
-    atomic_size_t evaluated, evaluation; /* trials of the evaluation under way: done, and in all; 0: none is */
+    atomic_size_t evaluated, evaluation; /* trials of the current evaluation: done, and in total; 0: no evaluation is
+                                          * running */
     struct meter meter;                  /* thread's */
     bool mismatch;                       /* thread's: a recomputed value differed */
     int64_t mismatch_iteration;
@@ -52,10 +53,10 @@ struct attempt {
     bool other_data;                       /* thread's: the two differ */
     enum train_result result;              /* thread's, then the loop's */
     struct train_error error;
-    char hindrance[EXECUTOR_TEXT_BYTES]; /* thread's: why it could not train or report, which is no fault of the job's;
-                                            "": it could */
-    bool ended;                          /* loop's: its run is over */
-    int unsettled;                       /* loop's: records handed out */
+    char hindrance[EXECUTOR_TEXT_BYTES]; /* the thread's: why it could not train or report for a reason outside the
+                                          * job; "": it could */
+    bool ended;                          /* the loop's: its run is over */
+    int unsettled;                       /* the loop's: records delivered */
     double started;                      /* clock_seconds */
     double trained;                      /* seconds of earlier attempts */
 };
@@ -79,7 +80,7 @@ struct message {
 
 /* ---- on the loop ---- */
 
-/* After the last of two: the end of its run, or the settling of its last record. */
+/* Called after the later of two: the end of its run, and the settling of its last record. */
 static void attempt_free(struct attempt *attempt) {
     if (!attempt->ended || attempt->unsettled > 0) {
         return;
@@ -142,7 +143,7 @@ static int pool_capacity(const struct executor *executor) {
 
 /* ---- on the attempt's thread ---- */
 
-/* A record to fill; waits until there is room. NULL without memory. */
+/* A record to fill; waits until there is room. NULL if out of memory. */
 static struct message *message_make(struct attempt *attempt, int kind) {
     struct message *message = calloc(1, sizeof *message);
     if (message != NULL) {
@@ -166,7 +167,7 @@ static void say_log(struct attempt *attempt, const char *text) {
     }
 }
 
-/* Why this attempt ends where it is no fault of the job's: it is made again. */
+/* Why this attempt ends for a reason outside the job: it is run again. */
 static void hinder(struct attempt *attempt, const char *reason) {
     snprintf(attempt->hindrance, sizeof attempt->hindrance, "%.*s", EXECUTOR_TEXT_BYTES - 1, reason);
 }
@@ -198,7 +199,7 @@ static bool on_progress(void *user, const struct train_progress *progress) {
     return true;
 }
 
-/* What the weights document of this checkpoint will say its sha256 is. */
+/* The sha256 that the weights document of this checkpoint will state. */
 static bool weights_digest(struct attempt *attempt, const unsigned char *bytes, size_t size) {
     struct trained trained;
     struct train_error error;
@@ -232,7 +233,7 @@ static bool on_checkpoint(void *user, int64_t iteration, double loss, const unsi
     return true;
 }
 
-/* Cores may have been given to the job before its bound was known. */
+/* The job may have been given cores before its bound was known. */
 static void threads_bound(struct attempt *attempt) {
     int most = attempt->spec.threads;
     if (most > 0 && atomic_load(&attempt->control.threads) > most) {
@@ -244,7 +245,7 @@ static void on_iteration(void *user, int64_t iteration) {
     struct attempt *attempt = user;
     double now = clock_seconds();
     if (atomic_load(&attempt->began) == 0) {
-        /* the first update pays for pages and caches; it opens the count */
+        /* the first update includes page faults and cold caches; counting starts after it */
         atomic_store(&attempt->first_iteration, iteration);
         atomic_store(&attempt->began, now);
     }
@@ -283,7 +284,7 @@ static bool data_hold(struct attempt *attempt) {
     return true;
 }
 
-/* Initial weights were checked against the task's shape when they came in; nothing may rest on that alone. */
+/* Initial weights were checked against the task's shape at submission; nothing may rely on that alone. */
 static bool shapes_agree(struct attempt *attempt) {
     const struct train_config *config = &attempt->spec.config;
     struct problems problems = {0};
@@ -302,7 +303,7 @@ static bool shapes_agree(struct attempt *attempt) {
     return agree;
 }
 
-/* A job that begins from given weights says what of them its network cannot hold: nobody would notice. */
+/* A job that starts from given weights reports what its network cannot hold of them: it would go unnoticed. */
 static void say_losses(struct attempt *attempt) {
     const struct train_config *config = &attempt->spec.config;
     struct given_losses losses;
@@ -310,7 +311,7 @@ static void say_losses(struct attempt *attempt) {
     char text[256];
     if (config->network.initial == NULL || !task_table[config->task.type]->shape(&config->task, &shape, text) ||
         !network_given_losses(&config->network, shape.inputs, shape.outputs, config->seed, &losses, text)) {
-        return; /* what hinders this will hinder the training, which tells it */
+        return; /* the same problem will stop the training, which reports it */
     }
     const struct {
         size_t count;
@@ -319,7 +320,7 @@ static void say_losses(struct attempt *attempt) {
         {losses.diagonal, "W", "on the diagonal are set to 0: there are no autapses"},
         {losses.unmasked, "W", "are set to 0 where network.connectivity and the seed leave no synapse"},
         {losses.forbidden, "W and Wout", "have the sign that Dale's law forbids: the first update sets them to 0"},
-        {losses.bias, "b", "are not taken: network.bias is false"}};
+        {losses.bias, "b", "are ignored: network.bias is false"}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         if (table[i].count > 0) {
             snprintf(text, sizeof text, "of network.initial, %zu entries of %s %s", table[i].count, table[i].of,
@@ -351,7 +352,8 @@ static enum train_result train(struct attempt *attempt) {
         say_losses(attempt);
     }
     struct train_estimate estimate = {0};
-    (void)train_estimate_compute(&attempt->spec.config, &estimate, &attempt->error); /* what fails here fails below */
+    (void)train_estimate_compute(&attempt->spec.config, &estimate, &attempt->error); /* if this fails, so does what
+                                                                                      * follows */
     meter_init(&attempt->meter, &attempt->pool->rates, &estimate);
     const struct train_callbacks callbacks = {.user = attempt,
                                               .progress = on_progress,
@@ -387,7 +389,7 @@ static bool document_parse(struct attempt *attempt) {
         atomic_store(&attempt->rule, (int)attempt->spec.config.rule.type);
         threads_bound(attempt);
     } else if (json_memory_short() || errno == ENOMEM) {
-        hinder(attempt, "there was no memory for its document");
+        hinder(attempt, "not enough memory for its document");
     } else {
         snprintf(attempt->error.text, sizeof attempt->error.text, "the job's stored document is damaged");
     }
@@ -414,7 +416,7 @@ static void end_fail(struct attempt_end *end, const char *code, const char *deta
 
 static void end_mismatch(struct attempt_end *end, int64_t iteration) {
     char text[EXECUTOR_TEXT_BYTES];
-    snprintf(text, sizeof text, "iteration %lld, computed again after an interruption, gave other numbers than before",
+    snprintf(text, sizeof text, "iteration %lld, recomputed after an interruption, gave different numbers",
              (long long)iteration);
     end_fail(end, "not_reproducible", text, iteration);
 }
@@ -451,7 +453,7 @@ static void end_fill(const struct attempt *attempt, struct attempt_end *end) {
     }
 }
 
-/* What the attempt reported comes by another way than its end, and is taken first. */
+/* The attempt's records come by a different way than its end, and are handled first. */
 static void after_run(uv_work_t *work, int status) {
     struct attempt *attempt = work->data;
     struct loop *loop = attempt->pool->loop;

@@ -1,5 +1,5 @@
 /*
- * The executor of this daemon: attempts on threads of libuv's pool, one thread a slot.
+ * The executor of this daemon: attempts on threads of libuv's pool, one thread per slot.
  */
 #ifndef MODPROP_SERVER_EXECUTOR_POOL_H
 #define MODPROP_SERVER_EXECUTOR_POOL_H
@@ -8,7 +8,7 @@
 #include "server/datasets/datasets.h"
 #include "server/executor/executor.h"
 
-/* All must outlive it; the pool has `slots` threads for it (pool_start). NULL without memory. */
+/* All must outlive it; the pool has `slots` threads for it (pool_start). NULL if out of memory. */
 struct executor *pool_executor_create(struct loop *loop, struct datasets *datasets, const char *directory, int slots);
 
 #endif

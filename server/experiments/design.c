@@ -560,7 +560,7 @@ static void reuse_read(struct design *design, struct problems *problems) {
 void design_read(struct design *design, const json_t *document, struct problems *problems) {
     *design = (struct design){.document = json_deep_copy(document)};
     if (design->document == NULL) {
-        problems_add(problems, NULL, NULL, "there is no memory to read it");
+        problems_add(problems, NULL, NULL, "not enough memory to read it");
         return;
     }
     check_members(design->document, known, COUNT(known), NULL, "member of an experiment", problems);

@@ -39,11 +39,11 @@ struct summary {
     struct interval share_95;        /* Wilson's */
 };
 
-/* Sorts `values` ascending. n 0 gives NaN everywhere. */
+/* Sorts `values` ascending. With n 0 all results are NaN. */
 void summary_compute(double *values, size_t n, struct summary *summary);
 
-/* Quantile p in [0,1] of ascending values, type 7; between a finite and an infinite neighbour it is INFINITY. NaN of
- * none. */
+/* Quantile p in [0,1] of ascending values, type 7; between a finite and an infinite neighbour it is INFINITY. NaN if
+ * there are no values. */
 double quantile_sorted(const double *sorted, size_t n, double p);
 
 /* Wilson's 95 % interval of a share of `part` in n; `part` may be a half where ties count half. NaN of none. */

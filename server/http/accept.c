@@ -1,5 +1,5 @@
 /*
- * Content negotiation: which of our types an Accept header asks for (RFC 9110, 12.5.1). The most specific range that
+ * Content negotiation: which of our types an Accept header prefers (RFC 9110, 12.5.1). The most specific range that
  * matches a type gives its weight; among equal weights the server's order decides. Malformed ranges match nothing.
  */
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #define MODPROP_SERVER_ACCEPT_H
 
 /*
- * The best of `types` (NULL-ended) for an Accept header (NULL: the first), or NULL where none is acceptable. RFC
+ * The best of `types` (NULL-terminated) for an Accept header (NULL: the first), or NULL if none is acceptable. RFC
  * 9110, 12.5.1.
  */
 const char *accept_choose(const char *accept, const char *const *types);

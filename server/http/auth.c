@@ -1,9 +1,9 @@
 /*
  * Tokens and rates: see auth.h.
  *
- * A token shown is hashed and compared with every line, each in constant time and without an early end, so that the
- * time taken does not show which line came close. Neither a token nor its hash is ever logged. Rates are token
- * buckets in a table of fixed size: a flood of addresses overwrites old buckets instead of growing the daemon.
+ * A received token is hashed and compared with every line, each in constant time and without stopping early, so that
+ * the time does not show which line was close. Neither a token nor its hash is ever logged. Rates are token buckets in
+ * a table of fixed size: a flood of addresses overwrites old buckets instead of growing the daemon.
  */
 #include "server/http/auth.h"
 
@@ -106,7 +106,7 @@ static bool digest_parse(const char *text, uint8_t digest[SHA256_DIGEST_SIZE]) {
     return true;
 }
 
-/* A new entry at the list's end, or NULL where it is full. */
+/* A new entry at the list's end, or NULL if it is full. */
 static struct token *list_grow(struct token_list *list) {
     if (list->count == TOKENS_MAX) {
         return NULL;
@@ -120,7 +120,7 @@ static struct token *list_grow(struct token_list *list) {
     return &items[list->count++];
 }
 
-/* One line of the token file. The line itself is never quoted in an error: it may be a token pasted by mistake. */
+/* One line of the token file. An error never quotes the line: it may be a token pasted by mistake. */
 static bool line_parse(struct token_list *list, const char *path, int number, char *line, char *error) {
     line += strspn(line, " \t");
     line[strcspn(line, "\r\n")] = '\0';
@@ -153,7 +153,7 @@ static bool line_parse(struct token_list *list, const char *path, int number, ch
     return true;
 }
 
-/* Who may write the file may do everything. It holds no secret, so that reading it is no danger. */
+/* Anyone who may write to the file may do everything. It holds no secret, so reading it is harmless. */
 static void warn_if_writable(const char *path) {
     struct stat status;
     if (stat(path, &status) == 0 && (status.st_mode & 022) != 0) {
@@ -162,7 +162,7 @@ static void warn_if_writable(const char *path) {
     }
 }
 
-/* Of a file that is read in part the rest of the tokens would be lost: all of it, or a sentence. */
+/* A partly read file would lose the other tokens: it is all of it, or an error. */
 static bool file_read(struct token_list *list, const char *path, char *error) {
     size_t size;
     char *text = program_read_file(path, FILE_BYTES_MAX, &size), *rest = text;
@@ -206,7 +206,7 @@ static bool secret_write(const char *path, const char *text) {
     return close(descriptor) == 0 && ok;
 }
 
-/* DIR/token holds the token itself: who can read the data directory owns its jobs anyway. */
+/* DIR/token holds the token itself: anyone who can read the data directory owns its jobs anyway. */
 static bool created_token_read(struct token_list *list, const char *data, char *error) {
     char path[4096], text[SHOWN_TOKEN_MAX] = "";
     snprintf(path, sizeof path, "%s/token", data);
@@ -221,7 +221,7 @@ static bool created_token_read(struct token_list *list, const char *data, char *
             return false;
         }
         explicit_bzero(fresh, sizeof fresh);
-        log_info("an admin's token was made", LOG_T("file", path));
+        log_info("an admin token was created", LOG_T("file", path));
         file = fopen(path, "re");
     }
     if (file == NULL || fgets(text, sizeof text, file) == NULL) {
@@ -253,7 +253,7 @@ bool auth_reload(struct auth *auth, char error[CONFIG_ERROR_BYTES]) {
     }
     if (config->token_file != NULL && list.count == 0) {
         snprintf(error, CONFIG_ERROR_BYTES,
-                 "--token-file: %.400s holds no token (`modpropd token NAME ROLE` makes one)", config->token_file);
+                 "--token-file: %.400s holds no token (`modpropd token NAME ROLE` creates one)", config->token_file);
         free(list.items);
         return false;
     }
@@ -322,7 +322,7 @@ enum role auth_check(const struct auth *auth, const char *authorization, char na
     return found->role;
 }
 
-/* With a secret start, so that nobody can choose addresses that share a bucket. */
+/* Seeded with a secret, so that an attacker cannot choose addresses that share a bucket. */
 static uint64_t hash_of(const struct auth *auth, const char *text) {
     uint64_t hash = UINT64_C(14695981039346656037) ^ auth->rate_seed;
     for (; *text != '\0'; text++) {
@@ -336,7 +336,7 @@ static double level_at(const struct auth *auth, const struct bucket *bucket, dou
     return bucket->key[0] == '\0' ? INFINITY : fmin(2.0 * rate, bucket->level + (now - bucket->when) * rate);
 }
 
-/* The bucket of `key`, or the fullest of those it may have: of a full one nothing is forgotten. */
+/* The bucket of `key`, or the fullest of its candidates: a full bucket holds no information. */
 static struct bucket *bucket_find(struct auth *auth, const char *key, double now) {
     struct bucket *set = &auth->buckets[hash_of(auth, key) % (RATE_BUCKETS / RATE_WAYS) * RATE_WAYS], *chosen = set;
     for (size_t i = 0; i < RATE_WAYS; i++) {
@@ -369,7 +369,8 @@ bool auth_rate_take(struct auth *auth, const char *key, int *retry_seconds) {
 
 /* ---- modpropd token ---- */
 
-/* The line in one write; after one that an editor left unended, or a full disk cut short, on a line of its own. */
+/* Appends the line in one write, on a line of its own even if the last line is unterminated (by an editor, or cut
+ * short by a full disk). */
 static bool line_append(const char *path, const char *line) {
     char text[512], last = '\n';
     int descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);

@@ -23,29 +23,28 @@ enum role { ROLE_PUBLIC, ROLE_READ, ROLE_SUBMIT, ROLE_ADMIN };
 
 struct auth;
 
-/* Reads the tokens that `config` names (and makes one, where it says so). NULL with a sentence in `error`. */
+/* Reads the tokens that `config` names (and creates one if it says so). NULL with a sentence in `error`. */
 struct auth *auth_create(const struct config *config, char error[CONFIG_ERROR_BYTES]);
 void auth_destroy(struct auth *auth);
 
-/* False, with a sentence, where the file is bad now; the tokens read before then stay in force. */
+/* False, with a sentence, if the file is malformed now; the tokens read before then stay in use. */
 bool auth_reload(struct auth *auth, char error[CONFIG_ERROR_BYTES]);
 
-/* False where nobody needs a token. */
+/* False if no token is needed. */
 bool auth_is_required(const struct auth *auth);
 size_t auth_count(const struct auth *auth);
 
-/* The role of an Authorization header's value and the token's name; ROLE_PUBLIC where it names none that is known. */
+/* The role for the value of an Authorization header, and the token's name; ROLE_PUBLIC if it has no known token. */
 enum role auth_check(const struct auth *auth, const char *authorization, char name[TOKEN_NAME_BYTES]);
 
 const char *role_name(enum role role);
 
 /*
- * True where `key` (a token's name or an address) may make one more request now; else the seconds after which to try
- * again.
+ * True if `key` (a token's name or an address) may make another request now; else the seconds after which to retry.
  */
 bool auth_rate_take(struct auth *auth, const char *key, int *retry_seconds);
 
-/* `modpropd token NAME ROLE [--token-file FILE]`: makes a token, prints it once, returns an exit status. */
+/* `modpropd token NAME ROLE [--token-file FILE]`: creates a token, prints it once, and returns an exit status. */
 int auth_token_command(int count, char **arguments);
 
 #endif

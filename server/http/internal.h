@@ -1,6 +1,6 @@
 /*
  * What the two halves of the HTTP transport share: transport.c (the daemon, connections, deadlines) and request.c
- * (requests, bodies, answers). Nobody else includes this file.
+ * (requests, bodies, responses). No other file includes this one.
  */
 #ifndef MODPROP_SERVER_HTTP_INTERNAL_H
 #define MODPROP_SERVER_HTTP_INTERNAL_H
@@ -19,12 +19,12 @@ struct request_state;
 struct connection {
     struct http *http;
     struct connection *next, *previous;
-    struct request_state *request; /* under way; NULL: idle */
+    struct request_state *request; /* active; NULL: idle */
     int socket;                    /* borrowed from libmicrohttpd */
     bool cut;                      /* shutdown(2) was called on it */
-    bool crowded;                  /* its address has too many, none of which could be closed for it */
+    bool crowded;                  /* its address has too many, and none of them could be closed */
     uint64_t idle_since;           /* ms */
-    uint64_t deadline;             /* ms; 0: none (an answer is being made, or a stream sent) */
+    uint64_t deadline;             /* ms; 0: none (a response is being made, or a stream sent) */
     char address[ADDRESS_BYTES];
 };
 
@@ -41,12 +41,12 @@ struct http {
     uv_timer_t timer;
     bool kicked;    /* MHD_run before the next wait */
     bool quiescing; /* no new connections */
-    bool ending;    /* nothing may suspend any more */
+    bool ending;    /* nothing may be suspended any more */
     struct connection *connections;
     size_t connection_limit;
-    size_t body_budget; /* bytes that all bodies in memory may take together */
+    size_t body_budget; /* limit for the bytes of all bodies in memory together */
     struct http_counts counts;
-    struct holders answers; /* who has not taken how much */
+    struct holders answers; /* who holds how many unread bytes */
 };
 
 enum body_mode { BODY_DRAIN, BODY_KEEP, BODY_SINK };
@@ -55,14 +55,14 @@ struct reply_header {
     char *name, *value;
 };
 
-/* A header's value without the blanks behind it, which libmicrohttpd 0.9.75 leaves there. */
+/* A header's value without trailing blanks, which libmicrohttpd 0.9.75 leaves in place. */
 struct trimmed {
     struct trimmed *next;
     const char *value; /* as libmicrohttpd has it */
     char text[];
 };
 
-/* A request with what is the transport's own. The public part comes first: a request is cast to its state. */
+/* A request together with the transport's own part. The public part comes first: a request is cast to its state. */
 struct request_state {
     struct request request;
     struct http *http;
@@ -73,19 +73,19 @@ struct request_state {
     bool begun, handled, queued, suspended, body_failed;
     enum body_mode body_mode;
     uint64_t body_limit;    /* bytes kept or sunk */
-    uint64_t body_received; /* bytes seen, drained ones counted */
+    uint64_t body_received; /* bytes received, including drained ones */
     size_t body_capacity;
     const struct body_sink *sink;
     void *sink_user;
     struct MHD_Response *response;            /* the answer, not yet queued */
     uint64_t answer_bytes, answer_file_bytes; /* its size, counted until it has left */
-    struct holder *holder;                    /* charged for it; NULL: nobody */
-    uint64_t response_size;                   /* of a body that is there whole; 0: it comes from a source */
+    struct holder *holder;                    /* charged for it; NULL: none */
+    uint64_t response_size;                   /* of a complete body; 0: it comes from a source */
     const struct body_source *source;
     void *source_user;
     struct reply_header headers[REPLY_HEADERS_MAX];
     size_t header_count;
-    bool header_lost; /* for lack of memory: the answer would not say what it is */
+    bool header_lost; /* out of memory: the response would lack a header that describes it */
 };
 
 struct request_state *request_create(struct http *http, struct connection *connection, struct MHD_Connection *raw,
@@ -97,13 +97,13 @@ bool request_begin(struct request_state *state, const char *method, const char *
 bool request_receive(struct request_state *state, const char *bytes, size_t size);
 bool request_finish(struct request_state *state);
 
-/* Counts the answer's bytes until it has left or its connection is cut. */
+/* Counts the response's bytes until it has been sent or its connection is cut. */
 void answer_charge(struct request_state *state, uint64_t bytes, uint64_t file_bytes);
 void answer_discharge(struct request_state *state);
 
 /*
- * The daemon ends: answers 503 where nothing was answered, ends a source, resumes. False where the request is still
- * arriving: its connection is to be cut.
+ * The daemon shuts down: answers 503 to what has no response, ends a source, resumes. False if the request is still
+ * arriving: its connection must be cut.
  */
 bool request_abandon(struct request_state *state);
 

@@ -1,9 +1,9 @@
 /*
  * HTTP transport, second half: a request from its first line to its end. See http.h and transport.c.
  *
- * Framing is checked before anything else looks at a request: whoever sends two lengths, or a length and chunks, or two
- * hosts is answered 400 and disconnected, since no later byte of that connection can be trusted to begin a request.
- * A body that nobody wants is drained, so that the connection stays in step, but only up to DRAIN_BYTES beyond what is
+ * Framing is checked before anything else looks at a request: a client that sends two lengths, or a length and chunks,
+ * or two hosts is answered 400 and disconnected, because no later byte of that connection can be trusted to start a
+ * request. An unwanted body is drained, so that the connection stays in step, but only up to DRAIN_BYTES beyond what is
  * allowed.
  */
 #include "server/http/internal.h"
@@ -23,10 +23,10 @@
 #include "api/text.h"
 
 #define DRAIN_BYTES (INT64_C(32) << 20)
-#define GZIP_FROM 1400         /* bytes; below it a packet is saved nothing */
+#define GZIP_FROM 1400         /* bytes; compressing less does not save a packet */
 #define GZIP_TO (512 << 10)    /* above it the loop would be held too long */
-#define ANSWER_PACE (64 << 10) /* bytes a second that a client must take of an answer, beyond --body-timeout */
-#define SOURCE_BLOCK 4096      /* for HTTP/1.0 clients; others are written straight into the connection's buffer */
+#define ANSWER_PACE (64 << 10) /* bytes per second at which a client must read a response, after --body-timeout */
+#define SOURCE_BLOCK 4096      /* for HTTP/1.0 clients; others are written directly into the connection's buffer */
 
 static struct request_state *state_of(const struct request *request) {
     return (struct request_state *)(uintptr_t)request;
@@ -34,7 +34,7 @@ static struct request_state *state_of(const struct request *request) {
 
 /* ---- headers ---- */
 
-/* Blanks behind a value are no part of it (RFC 9110, 5.5). */
+/* Trailing blanks are not part of a value (RFC 9110, 5.5). */
 static const char *trim(struct request_state *state, const char *value) {
     size_t length = value == NULL ? 0 : strlen(value), kept = length;
     while (kept > 0 && (value[kept - 1] == ' ' || value[kept - 1] == '\t')) {
@@ -157,7 +157,7 @@ static void make_id(char id[REQUEST_ID_BYTES]) {
              (unsigned long long)++counter);
 }
 
-/* A client's own id is kept where it is harmless in a header and a log. */
+/* A client's own id is kept if it is harmless in a header and a log. */
 static void take_id(struct request *request) {
     const char *given = http_header(request, "X-Request-Id");
     size_t length = given == NULL ? 0 : strlen(given);
@@ -289,8 +289,8 @@ static enum http_method method_find(const char *name) {
 }
 
 /*
- * "Content-Length : 5" is a header of another name to us and a length to somebody else; a lone CR or a zero in a value
- * ends it for some readers and not for others (RFC 9112, 2.2; RFC 9110, 5.5).
+ * "Content-Length : 5" is a different header to us and a length to another server; a lone CR or a zero in a value ends
+ * it for some readers and not for others (RFC 9112, 2.2; RFC 9110, 5.5).
  */
 static enum MHD_Result find_loose_header(void *user, enum MHD_ValueKind kind, const char *name, size_t name_size,
                                          const char *value, size_t value_size) {
@@ -312,7 +312,7 @@ static enum MHD_Result find_loose_header(void *user, enum MHD_ValueKind kind, co
     return *fault == NULL ? MHD_YES : MHD_NO;
 }
 
-/* Of two of these nobody could say which one counts, and another reader may take the other. */
+/* If one of these is sent twice, it is unclear which one counts, and another reader may choose differently. */
 static const struct {
     const char *name, *fault;
 } single_headers[] = {{"Authorization", "Authorization must be sent at most once"},
@@ -322,7 +322,7 @@ static const struct {
                       {"Idempotency-Key", "Idempotency-Key must be sent at most once"},
                       {"Last-Event-ID", "Last-Event-ID must be sent at most once"}};
 
-/* What makes it uncertain where this request's body ends. NULL: nothing. */
+/* What makes the end of this request's body uncertain. NULL: nothing. */
 static const char *length_fault(const struct request *request, bool is_old) {
     const char *coding = http_header(request, "Transfer-Encoding");
     size_t lengths = http_header_count(request, "Content-Length");
@@ -338,7 +338,7 @@ static const char *length_fault(const struct request *request, bool is_old) {
     return coding != NULL && lengths > 0 ? "Content-Length and Transfer-Encoding must not be sent together" : NULL;
 }
 
-/* What makes it uncertain where this request ends or whom it is for. NULL: nothing. */
+/* What makes the end of this request or its host uncertain. NULL: nothing. */
 static const char *framing_fault(const struct request *request, bool is_old) {
     const char *fault = NULL;
     MHD_get_connection_values_n(state_of(request)->raw, MHD_HEADER_KIND, find_loose_header, &fault);
@@ -363,8 +363,8 @@ static const char *framing_fault(const struct request *request, bool is_old) {
 }
 
 /*
- * The target is a path, * for OPTIONS, or a whole address, which names the host whatever Host says (RFC 9112, 3.2).
- * Leaves the path in request->path; what is wrong, or NULL.
+ * The target is a path, * for OPTIONS, or an absolute URL, which names the host whatever Host says (RFC 9112, 3.2).
+ * Leaves the path in request->path; returns the fault, or NULL.
  */
 static const char *read_target(struct request_state *state) {
     struct request *request = &state->request;
@@ -402,7 +402,7 @@ static void set_deadline(struct request_state *state, int64_t length) {
 
 static bool queue(struct request_state *state);
 
-/* Refuses a request of which no later byte can be trusted to begin another one. */
+/* Refuses a request after which no byte can be trusted to start another one. */
 static bool refuse(struct request_state *state, const char *fault) {
     struct request *request = &state->request;
     request->close = true;
@@ -412,14 +412,14 @@ static bool refuse(struct request_state *state, const char *fault) {
     return queue(state); /* at once: whatever follows is not read */
 }
 
-/* What the route wants, and what the transport itself refuses of it. */
+/* What the route wants, and what the transport itself refuses. */
 static void ask_route(struct request_state *state, int64_t length, const char *expect) {
     struct request *request = &state->request;
     const struct http_hooks *hooks = &state->http->hooks;
     if (expect == NULL || strcasecmp(expect, "100-continue") == 0) {
         hooks->head(hooks->user, request);
     } else if (hooks->admit(hooks->user, request)) {
-        http_problem(request, 417, "the only expectation that is met is 100-continue");
+        http_problem(request, 417, "the only supported expectation is 100-continue");
     }
     if (state->body_mode == BODY_DRAIN && state->response == NULL) {
         state->body_limit = 0;
@@ -501,7 +501,7 @@ bool request_receive(struct request_state *state, const char *bytes, size_t size
         state->body_failed = true;
         body_release(state);
         http_header_set(request, "Retry-After", "5");
-        http_problem(request, 503, "there is no memory for this body now");
+        http_problem(request, 503, "not enough memory for this body now");
     }
     return true;
 }
@@ -562,14 +562,14 @@ bool http_is_answered(const struct request *request) {
     return state_of(request)->response != NULL || state_of(request)->queued;
 }
 
-/* Where MHD has no memory for it the connection is cut before anything is sent. */
+/* If MHD has no memory for it, the connection is cut before anything is sent. */
 static void add_header(struct request_state *state, const char *name, const char *value) {
     if (MHD_add_response_header(state->response, name, value) != MHD_YES) {
         state->header_lost = true;
     }
 }
 
-/* What every answer carries; what the route has set goes first. */
+/* What every response carries; headers set by the route go first. */
 static void add_headers(struct request_state *state) {
     struct request *request = &state->request;
     for (size_t i = 0; i < state->header_count; i++) {
@@ -596,8 +596,8 @@ static void add_headers(struct request_state *state) {
 }
 
 /*
- * Until when the answer must have been taken: who takes a byte a minute would hold it for ever. Streams are as long as
- * they are.
+ * The time by which the response must have been read: otherwise a client that reads one byte per minute would hold it
+ * for ever. Streams may last as long as they like.
  */
 static uint64_t answer_deadline(const struct request_state *state) {
     uint64_t seconds = (uint64_t)state->http->config->body_timeout + state->response_size / ANSWER_PACE;
@@ -618,14 +618,15 @@ static bool queue(struct request_state *state) {
     return result == MHD_YES;
 }
 
-/* Takes the answer; true where it is the first. */
+/* Takes the response; true if it is the first. */
 static void answer(struct request_state *state, int status, struct MHD_Response *response) {
-    if (response != NULL && state->header_lost) { /* a body without its Content-Encoding, say, would be garbage */
+    if (response != NULL && state->header_lost) { /* a body without its Content-Encoding, for example, would be
+                                                   * garbage */
         MHD_destroy_response(response);
         response = NULL;
     }
     if (response == NULL) {
-        /* Out of memory: without an answer the connection is cut, which is what the client would do next anyway. */
+        /* Out of memory: without a response the connection is cut, which the client would do next anyway. */
         response = MHD_create_response_from_buffer(0, (void *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT);
         status = 503;
         if (response == NULL) {
@@ -643,7 +644,7 @@ static bool is_compressible(const char *type) {
            strstr(type, "svg") != NULL;
 }
 
-/* The bytes as gzip, or NULL where that fails or does not pay. */
+/* The bytes as gzip, or NULL if that fails or is not worth it. */
 static char *gzip(const char *bytes, size_t size, size_t *packed_size) {
     z_stream stream = {0};
     char *packed = malloc(size);
@@ -669,7 +670,7 @@ void http_reply_bytes(struct request *request, int status, const char *type, cha
     if (http_is_answered(request) || bytes == NULL) {
         free(bytes);
         if (!http_is_answered(request)) {
-            http_problem(request, 503, "there is no memory");
+            http_problem(request, 503, "out of memory");
         }
         return;
     }
@@ -721,7 +722,7 @@ void http_reply_file(struct request *request, int status, const char *type, int 
     struct request_state *state = state_of(request);
     struct stat file;
     bool is_own = fstat(descriptor, &file) == 0 &&
-                  file.st_nlink == 0; /* nobody else knows it: its room is free once it has left */
+                  file.st_nlink == 0; /* the file has no other link: its space is freed once it has been sent */
     struct MHD_Response *response = MHD_create_response_from_fd64(size, descriptor);
     state->response_size = size;
     if (response == NULL) {
@@ -786,10 +787,10 @@ void http_problem(struct request *request, int status, const char *format, ...) 
     if (http_is_answered(request)) {
         return;
     }
-    (void)json_memory_short(); /* forgets what happened before */
+    (void)json_memory_short(); /* clears earlier errors */
     json_t *problem = json_pack("{s:s, s:s, s:i, s:o}", "type", "about:blank", "title", http_status_text(status),
                                 "status", status, "detail",
-                                json_string_of(detail)); /* it may quote bytes that are no UTF-8 */
+                                json_string_of(detail)); /* it may quote bytes that are not UTF-8 */
     size_t size = 0;
     char *text = json_text(problem, &size);
     json_decref(problem);

@@ -1,6 +1,6 @@
 /*
- * Spools: see spool.h. The file is made with O_TMPFILE in the data directory: it has no name, so nothing is left behind
- * by a crash. Where the file system knows no O_TMPFILE, a file is made and unlinked at once.
+ * Spools: see spool.h. The file is made with O_TMPFILE in the data directory: it has no name, so a crash leaves nothing
+ * behind. If the file system does not support O_TMPFILE, a file is made and unlinked at once.
  */
 #include "server/http/spool.h"
 
@@ -136,7 +136,7 @@ ssize_t spool_read(const struct spool *spool, uint64_t position, void *bytes, si
 void spool_reply(struct spool *spool, struct request *request, int status, const char *type) {
     if (spool->error != 0) {
         bool full = spool->error == ENOSPC || spool->error == EDQUOT;
-        http_problem(request, full ? 507 : 503, "the answer cannot be made: %s", strerror(spool->error));
+        http_problem(request, full ? 507 : 503, "the response cannot be created: %s", strerror(spool->error));
     } else if (spool->descriptor >= 0) {
         http_reply_file(request, status, type, spool->descriptor, spool->size);
         spool->descriptor = -1;

@@ -1,8 +1,8 @@
 /*
  * TLS: see tls.h.
  *
- * Only TLS 1.3 and 1.2, and of 1.2 only suites with forward secrecy: with RSA key exchange (-RSA) whoever gets the key
- * later reads all that was recorded before.
+ * Only TLS 1.3 and 1.2, and of 1.2 only suites with forward secrecy: with RSA key exchange (-RSA) anyone who gets the
+ * key later can read everything recorded before.
  */
 #include "server/http/tls.h"
 
@@ -21,7 +21,7 @@
 
 struct credentials {
     struct credentials *next; /* replaced before this one */
-    uint64_t expires;         /* ms: from then on no handshake uses it; 0: it is in force */
+    uint64_t expires;         /* ms: from then on no handshake uses it; 0: it is in use */
     gnutls_pcert_st chain[CHAIN_MAX];
     unsigned int chain_length;
     gnutls_privkey_t key;
@@ -29,7 +29,7 @@ struct credentials {
 
 struct tls {
     const struct config *config;
-    struct credentials *current; /* and, behind it, those that were replaced */
+    struct credentials *current; /* and, after it, those that were replaced */
 };
 
 static struct tls *in_use;
@@ -166,7 +166,7 @@ void tls_tick(struct tls *tls, uint64_t now) {
     }
 }
 
-/* GnuTLS asks at each handshake. Nothing is handed over: what it gets is ours and stays. */
+/* GnuTLS calls this at each handshake. Ownership stays here. */
 static int retrieve(gnutls_session_t session, const gnutls_datum_t *authorities, int authority_count,
                     const gnutls_pk_algorithm_t *algorithms, int algorithm_count, gnutls_pcert_st **chain,
                     unsigned int *chain_length, gnutls_privkey_t *key) {

@@ -54,7 +54,7 @@ static void peer_address(struct MHD_Connection *raw, char address[ADDRESS_BYTES]
     }
 }
 
-/* Ends a connection from outside: the only way libmicrohttpd leaves is to let it see the end of the stream. */
+/* Ends a connection from outside: libmicrohttpd offers no other way than to let it see the end of the stream. */
 static void connection_cut(struct connection *connection) {
     if (!connection->cut) {
         connection->cut = true;
@@ -64,7 +64,8 @@ static void connection_cut(struct connection *connection) {
 }
 
 /*
- * How willingly a connection is given up for a new one: idle, then one whose headers or body still come; 0: not at all.
+ * How readily a connection is given up for a new one: idle first, then one whose headers or body still arrive; 0:
+ * never.
  */
 static int connection_worth(const struct connection *connection) {
     const struct request_state *request = connection->request;
@@ -75,7 +76,8 @@ static int connection_worth(const struct connection *connection) {
                                                    : 0;
 }
 
-/* The one to give up: of `address`, or of all where that is NULL. Of the most willing the one that waits longest. */
+/* The connection to give up: of `address`, or of all if that is NULL. Among the readiest, the one that waits
+ * longest. */
 static struct connection *connection_victim(struct http *http, const struct connection *newest, const char *address) {
     struct connection *victim = NULL;
     int most = 0;
@@ -98,8 +100,8 @@ static size_t connections_of(const struct http *http, const char *address) {
 }
 
 /*
- * Beyond a limit the new connection takes the place of one that is being wasted. Where none is, it stays, within
- * libmicrohttpd's own limit, which is a little higher: probes are answered on it, and all else with 503.
+ * Beyond a limit the new connection replaces one that is being wasted. If there is none, it stays, within
+ * libmicrohttpd's own limit, which is a little higher: on it probes are answered, and everything else gets 503.
  */
 static void make_room(struct http *http, struct connection *newest) {
     bool address_full = connections_of(http, newest->address) > (size_t)http->config->max_address_connections;
@@ -161,7 +163,7 @@ static void on_connection(void *user, struct MHD_Connection *raw, void **context
     }
 }
 
-/* The request line is read: the one moment at which the address is still as the client sent it. */
+/* The request line is read: only now is the URL still as the client sent it. */
 static void *on_address(void *user, const char *address, struct MHD_Connection *raw) {
     struct connection *connection = connection_of(raw);
     return connection == NULL ? NULL : request_create(user, connection, raw, address);
@@ -220,7 +222,7 @@ static void on_log(void *user, const char *format, va_list arguments) {
     }
 }
 
-/* The address is taken raw in on_address; nothing is to be unescaped in place. */
+/* The URL is taken raw in on_address; nothing must be unescaped in place. */
 static size_t keep_escapes(void *user, struct MHD_Connection *raw, char *text) {
     (void)user;
     (void)raw;
@@ -311,15 +313,15 @@ static int listen_at(struct http *http, char *error) {
     return -1;
 }
 
-/* -1: nothing was passed; -2, with a sentence: what was passed cannot be used. */
+/* -1: no socket was passed; -2, with a sentence: the passed socket cannot be used. */
 static int refuse_inherited(char *error, const char *sentence) {
     snprintf(error, CONFIG_ERROR_BYTES, "socket activation: %s", sentence);
     return -2;
 }
 
 /*
- * systemd's socket activation: the one descriptor that it passes is our listening socket, and --listen is not used.
- * What check() in config.c asks of --listen is asked of its address here: a socket that others reach needs tokens too.
+ * systemd's socket activation: the one descriptor that it passes is our listening socket, and --listen is not used. Its
+ * address must meet the rule that check() in config.c applies to --listen: a socket reachable by others needs tokens.
  */
 static int listen_inherited(struct http *http, char *error) {
     const char *process = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
@@ -351,7 +353,7 @@ static int listen_inherited(struct http *http, char *error) {
     return 3;
 }
 
-/* As many descriptors as allowed; fewer connections than asked where even that does not suffice. */
+/* As many descriptors as allowed; fewer connections than configured if that is not enough. */
 static void raise_limits(struct http *http) {
     struct rlimit limit;
     int64_t wanted = http->config->max_connections;
@@ -537,7 +539,7 @@ bool http_is_quiet(const struct http *http) {
     return http->counts.requests == 0;
 }
 
-/* Every suspended request gets an end: streams are cut short, waiters hear 503. */
+/* Every suspended request gets an end: streams are cut, waiting requests get 503. */
 static void end_all(struct http *http) {
     for (struct connection *c = http->connections; c != NULL; c = c->next) {
         if (c->request == NULL || !request_abandon(c->request)) {
@@ -556,7 +558,7 @@ void http_destroy(struct http *http, int milliseconds) {
     uint64_t until = clock_milliseconds() + (uint64_t)milliseconds;
     int descriptor = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
     do {
-        end_all(http); /* also those whose handler suspended them meanwhile */
+        end_all(http); /* including those whose handler suspended them meanwhile */
         run_daemon(http);
         if (http->counts.connections > 0) {
             struct pollfd wait = {.fd = descriptor, .events = POLLIN};

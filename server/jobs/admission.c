@@ -11,7 +11,7 @@
 #include "server/jobs/jobs.h"
 #include "server/jobs/reference.h"
 
-/* Takes the weights of another job's checkpoint into the specification. */
+/* Copies the weights of another job's checkpoint into the specification. */
 static void resolve_initial(struct admission *admission, struct store_reader *reader) {
     const struct path network = {.name = "network"};
     struct problems *problems = admission->problems;
@@ -27,7 +27,7 @@ static void resolve_initial(struct admission *admission, struct store_reader *re
     }
 }
 
-/* What the job will take, against what there is. */
+/* What the job will need, compared with what is available. */
 static void check_estimate(struct admission *admission) {
     const struct admission_house *house = admission->house;
     struct problems *problems = admission->problems;
@@ -39,17 +39,18 @@ static void check_estimate(struct admission *admission) {
     } else if (admission->estimate.memory_bytes + data > (size_t)house->memory) {
         problems_add(problems, &(struct path){.name = "training"}, "batch_size",
                      "the job would take %zu bytes of memory and its data %zu; at most %lld may be used (--memory): "
-                     "fewer units, trials or steps, data of a smaller type, or a bound in training.memory, take less",
+                     "use fewer units, trials or steps, data of a smaller type, or a bound in training.memory",
                      admission->estimate.memory_bytes, data, (long long)house->memory);
     } else if (jobs_bytes_most(&admission->spec.config, &admission->estimate) > (double)house->max_job_bytes) {
-        problems_add(problems, &(struct path){.name = "training"}, "evaluate_every",
-                     "the job could store %.3g bytes; at most %lld may be stored (--max-job-bytes): fewer iterations, "
-                     "or a greater evaluate_every or checkpoint_every, or fewer keep_checkpoints, store less",
-                     jobs_bytes_most(&admission->spec.config, &admission->estimate), (long long)house->max_job_bytes);
+        problems_add(
+            problems, &(struct path){.name = "training"}, "evaluate_every",
+            "the job could store %.3g bytes; at most %lld may be stored (--max-job-bytes): use fewer iterations, "
+            "a larger evaluate_every or checkpoint_every, or a smaller keep_checkpoints",
+            jobs_bytes_most(&admission->spec.config, &admission->estimate), (long long)house->max_job_bytes);
     }
 }
 
-/* The task's shape is known: what rests on it. */
+/* Checks that depend on the task's shape, which is now known. */
 static void check_shape(struct admission *admission) {
     struct problems *problems = admission->problems;
     const struct task_config *task = &admission->spec.config.task;
@@ -66,7 +67,7 @@ static void check_shape(struct admission *admission) {
     }
 }
 
-/* Fixes the version of the dataset, by what the catalogue knows of it: no data are read. */
+/* Fixes the version of the dataset from the catalogue: no data are read. */
 static void check_dataset(struct admission *admission) {
     struct problems *problems = admission->problems;
     struct task_config *task = &admission->spec.config.task;
@@ -91,7 +92,7 @@ static void check_dataset(struct admission *admission) {
     task->data = NULL;
 }
 
-/* MNIST, whose files are the owner's: their digest is fixed. */
+/* MNIST, whose files belong to the operator: fixes their digest. */
 static void check_mnist(struct admission *admission) {
     struct datasets *datasets = admission->house->datasets;
     struct task_config *task = &admission->spec.config.task;
@@ -125,7 +126,7 @@ static void check_data(struct admission *admission) {
 
 void admission_check(struct admission *admission, struct store_reader *reader, const json_t *document, bool store) {
     struct problems *problems = admission->problems;
-    (void)json_memory_short(); /* of an earlier document */
+    (void)json_memory_short(); /* left from an earlier document */
     job_spec_decode(&admission->spec, document, problems);
     if (problems->count == 0 && admission->spec.initial_job[0] != '\0') {
         resolve_initial(admission, reader);

@@ -1,7 +1,7 @@
 /*
  * Admission: whether a job may be submitted. The document becomes a specification with every default filled in; its
- * dataset is fixed to a version and held; its memory, multiply-adds and bytes are estimated and held against what there
- * is. Used for a job that a client submits and for each point of an experiment.
+ * dataset is fixed to a version and held; its memory, multiply-adds and bytes are estimated and compared with what is
+ * available. Used for a job that a client submits and for each point of an experiment.
  *
  * Any thread, one admission at a time; `house` outlives it.
  */
@@ -14,7 +14,7 @@
 #include "server/datasets/datasets.h"
 #include "server/store/store.h"
 
-/* What a job is held against. */
+/* The limits that a job is compared with. */
 struct admission_house {
     struct catalog *catalog;
     struct datasets *datasets;
@@ -22,20 +22,20 @@ struct admission_house {
 };
 
 struct admission {
-    const struct admission_house *house; /* set these two before */
+    const struct admission_house *house; /* the caller sets these two before */
     struct problems *problems;
     struct job_spec spec;
-    char *text;      /* of the specification, for the store; NULL where it was not asked for */
+    char *text;      /* of the specification, for the store; NULL if it was not requested */
     char digest[65]; /* job_spec_digest */
     struct train_estimate estimate;
-    int64_t data_bytes;   /* that its data take in memory */
-    bool holds;           /* a version of a dataset; whoever submits the job passes it on by setting this to false */
-    bool short_of_memory; /* while it was read: whatever came out cannot be trusted */
+    int64_t data_bytes;   /* bytes that its data take in memory */
+    bool holds;           /* a version of a dataset; when the job takes it over, the caller sets this to false */
+    bool short_of_memory; /* out of memory while it was read: the result cannot be trusted */
 };
 
-/* Checks the document; faults go to admission->problems. `store`: the text is made too. */
+/* Checks the document; faults go to admission->problems. `store`: also makes the text. */
 void admission_check(struct admission *admission, struct store_reader *reader, const json_t *document, bool store);
-/* In any case, once. */
+/* Call it once, in any case. */
 void admission_release(struct admission *admission);
 
 #endif

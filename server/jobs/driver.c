@@ -1,6 +1,6 @@
 /*
- * Jobs: see jobs.h. The queue (which one starts), and the daemon's start, ticks and end. What becomes of each job is
- * state.c's, performed by life.c.
+ * Jobs: see jobs.h. The queue (which job starts), and the daemon's start, ticks and shutdown. state.c decides what
+ * becomes of each job; life.c carries it out.
  */
 #include <math.h>
 #include <stdio.h>
@@ -104,7 +104,8 @@ static bool queue_read(void *user, const struct store_job *job) {
     return queue_add(user, job);
 }
 
-/* Cores over running jobs, as equal as can be, none above its bound; what a bound leaves goes to the others. */
+/* Divides the cores over the running jobs as equally as possible, none above its bound; what a bound leaves goes to
+ * the others. */
 static void cores_share(struct jobs *jobs) {
     const struct executor_operations *operations = operations_of(jobs);
     int left = jobs->options.cores;
@@ -146,7 +147,7 @@ static bool is_active(void *user, int64_t number) {
     return entry != NULL || parked != NULL;
 }
 
-/* Bytes of the data of this digest, where none of the jobs before `upto` brings them in. */
+/* Bytes of the data with this digest, unless one of the jobs before `upto` loads them. */
 static int64_t data_memory(const struct jobs *jobs, const struct entry *upto, const char *sha256) {
     for (const struct entry *entry = jobs->entries; entry != upto; entry = entry->next) {
         if (takes_slot(entry) && strcmp(entry->job.dataset_sha256, sha256) == 0) {
@@ -157,8 +158,8 @@ static int64_t data_memory(const struct jobs *jobs, const struct entry *upto, co
 }
 
 /*
- * Whether a job fits beside those that run; data count once, however many train on them. One alone always does: it was
- * accepted, maybe by a daemon with more.
+ * Whether a job fits beside those that run; data count once, however many jobs train on them. A job alone always fits:
+ * it was accepted, perhaps by a daemon with more memory.
  */
 static bool memory_is_free(const struct jobs *jobs, const struct store_job *job) {
     int64_t taken = 0;
@@ -171,7 +172,7 @@ static bool memory_is_free(const struct jobs *jobs, const struct store_job *job)
     return taken == 0 || needed <= jobs->options.memory - taken;
 }
 
-/* A job that goes on with other kernels than it began with has a mixed result: all sets are named, in order. */
+/* A job that resumes with other kernels than it started with has a mixed result: all sets are named, in order. */
 static void isa_record(struct store_job *job, const char *name) {
     char text[128];
     const char *last = job->isa != NULL ? strrchr(job->isa, ',') : NULL;
@@ -195,7 +196,7 @@ static void schedule(struct jobs *jobs) {
             return;
         }
         if (!memory_is_free(jobs, &job)) {
-            store_job_release(&job); /* nobody overtakes it: small jobs could keep a large one waiting for ever */
+            store_job_release(&job); /* no other job overtakes it: small jobs could keep a large one waiting for ever */
             return;
         }
         struct entry *entry = entry_add(jobs, &job);
@@ -206,7 +207,7 @@ static void schedule(struct jobs *jobs) {
         entry->job.build = text_copy(jobs->options.build);
         isa_record(&entry->job, kernels_name());
         queue_served(jobs->queue, &entry->job);
-        entry_fact(entry, FACT_PICKED); /* without memory it is parked, and start_at is ahead */
+        entry_fact(entry, FACT_PICKED); /* if out of memory it is parked, and start_at is in the future */
         may_start = clock_milliseconds() >= jobs->start_at;
     }
 }
@@ -257,7 +258,7 @@ static bool newest_checkpoint(void *user, const struct store_checkpoint *checkpo
     return false;
 }
 
-/* True where the job has now brought the daemon down CRASHES_MOST times at one checkpoint. */
+/* True if the job has now crashed the daemon CRASHES_MOST times at one checkpoint. */
 static bool crash_count(struct jobs *jobs, struct store_job *job) {
     int64_t iteration = 0;
     store_checkpoints_list(jobs->options.reader, job->id, newest_checkpoint, &iteration);
@@ -267,8 +268,8 @@ static bool crash_count(struct jobs *jobs, struct store_job *job) {
 }
 
 /*
- * True where the process was now killed KILLS_MOST times (SIGKILL, mostly for lack of memory) with this job running and
- * without any progress in between: starting it again would go on for ever.
+ * True if the process was now killed KILLS_MOST times (SIGKILL, usually by the out-of-memory killer) with this job
+ * running and without any progress in between: starting it again would never end.
  */
 static bool kill_count(struct store_job *job) {
     job->kills = job->killed_at == job->progressed ? job->kills + 1 : 1;
@@ -293,15 +294,16 @@ static bool job_recover(void *user, const struct store_job *found) {
         fact = FACT_GUILTY;
         entry->end = (struct attempt_end){.code = "crashed", .iteration = entry->job.crash_iteration};
         snprintf(entry->end.detail, sizeof entry->end.detail,
-                 "this job brought the daemon down three times from one checkpoint");
+                 "this job crashed the daemon three times from one checkpoint");
     } else if (entry->job.status == JOB_RUNNING && strcmp(recovery->crashed, STORE_STOPPED) != 0 &&
                kill_count(&entry->job)) {
         fact = FACT_HELD;
-        entry->job.kills = 0; /* whoever resumes it gives it as many tries again */
-        entry_reason_set(entry, "the daemon was killed ten times while this job ran without progress, for lack of "
-                                "memory perhaps; resume it when the cause is gone");
-    } else if (entry->job.status != JOB_CANCELLING) { /* that it was cancelled has its own reason */
-        entry_reason_set(entry, "the daemon was started again");
+        entry->job.kills = 0; /* resuming it allows as many attempts again */
+        entry_reason_set(entry,
+                         "the daemon was killed ten times while this job ran without progress, perhaps for lack of "
+                         "memory; resume it when the cause is gone");
+    } else if (entry->job.status != JOB_CANCELLING) { /* a cancellation has its own reason */
+        entry_reason_set(entry, "the daemon was restarted");
     }
     entry_fact(entry, fact);
     return parked_find(jobs, found->id) == NULL;
@@ -317,14 +319,14 @@ bool jobs_start(struct jobs *jobs, const char *crashed, char error[STORE_ERROR_B
     }
     jobs->queued = jobs->counts.jobs[JOB_QUEUED];
     jobs->last_time = store_id_time_last(jobs->options.reader) +
-                      1; /* ids ascend over a restart with an earlier clock */
+                      1; /* ids ascend across a restart with an earlier clock */
     if (!is_readable || store_queue_read(jobs->options.reader, queue_read, jobs->queue) < 0 ||
         store_jobs_with(jobs->options.reader, 1u << JOB_RUNNING | 1u << JOB_PAUSING | 1u << JOB_CANCELLING, job_recover,
                         &recovery) < 0) {
         snprintf(error, STORE_ERROR_BYTES, "the jobs in the database cannot be read");
         return false;
     }
-    /* nobody may see a job as the crash left it: ready means recovered */
+    /* clients must not see a job as the crash left it: ready means recovered */
     store_flush(jobs->options.store);
     loop_deliver(jobs->options.loop);
     jobs->started = true;
@@ -332,7 +334,7 @@ bool jobs_start(struct jobs *jobs, const char *crashed, char error[STORE_ERROR_B
     return true;
 }
 
-/* Queues a parked job again, or ends what it was in the midst of. False for lack of memory. */
+/* Queues a parked job again, or ends what was interrupted. False if out of memory. */
 static bool parked_resume(struct jobs *jobs, const struct parked *parked) {
     struct store_job job;
     int found = store_job_read(jobs->options.reader, parked->id, &job);
@@ -356,7 +358,7 @@ static bool parked_resume(struct jobs *jobs, const struct parked *parked) {
 }
 
 static void parked_retry(struct jobs *jobs, uint64_t now) {
-    struct parked *parked = parked_take(jobs, now); /* while it is among the parked, no entry of it begins */
+    struct parked *parked = parked_take(jobs, now); /* while it is parked, no entry of it is started */
     jobs->disk_full = jobs->disk_full && jobs->parked != NULL && parked == NULL;
     if (parked == NULL) {
         schedule(jobs);
@@ -382,7 +384,7 @@ static void limits_check(struct jobs *jobs) {
     }
 }
 
-/* Reads the queue again, where one has no place in it for lack of memory. */
+/* Reads the queue again if a job is missing from it because memory ran out. */
 static void queue_mend(struct jobs *jobs) {
     if (jobs->queue_short) {
         jobs->queue_short = store_queue_read(jobs->options.reader, queue_read, jobs->queue) < 0;
@@ -392,13 +394,13 @@ static void queue_mend(struct jobs *jobs) {
 void jobs_tick(struct jobs *jobs, uint64_t now) {
     limits_check(jobs);
     queue_mend(jobs);
-    cores_share(jobs); /* bounds of jobs that began since are known by now */
+    cores_share(jobs); /* bounds of jobs that started since are known by now */
     bool is_due = jobs->disk_full ? now >= jobs->retry_at : jobs->parked != NULL;
     if (is_due && !jobs->draining && !store_is_full(jobs->options.store, NULL)) {
         jobs->retry_at = now + JOBS_RETRY_MILLISECONDS;
         parked_retry(jobs, now);
     }
-    schedule(jobs); /* what began nothing for lack of memory has nobody else to call it again */
+    schedule(jobs); /* for jobs that could not start for lack of memory: nothing else would call it again */
 }
 
 void jobs_drain(struct jobs *jobs, void (*idle)(void *user), void *user) {
@@ -417,7 +419,7 @@ void jobs_destroy(struct jobs *jobs) {
         return;
     }
     while (jobs->entries != NULL) {
-        waiters_answer(jobs->entries, JOBS_BROKEN, "the daemon stops");
+        waiters_answer(jobs->entries, JOBS_BROKEN, "the daemon is shutting down");
         entry_remove(jobs->entries);
     }
     parked_release(jobs);

@@ -2,9 +2,9 @@
  * Entries: active jobs in memory, and what of them goes to the store.
  *
  * Whatever changes a job is a unit of its entry: rows and events that are committed together or not at all.
- * entry_commit makes the one that matters (status, row and event in one); an attempt's records are others. A unit that
- * cannot be made loses its entry (unit_failed): no unit follows it, or there would be a gap. What is committed is
- * published and counted here; what follows from it is life.c's (unit_done).
+ * entry_commit makes the most important unit (status, row and event in one); an attempt's records are others. If a unit
+ * cannot be made, its entry is lost (unit_failed): no unit follows it, because that would leave a gap. What is
+ * committed is published and counted here; life.c decides what follows (unit_done).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,18 +101,18 @@ static void change_count(struct jobs_counts *counts, const struct store_job *job
     }
 }
 
-/* A job's place in the queue, by a change of its status that is durable now. */
+/* A job's position in the queue, after a change of its status that is durable now. */
 static void change_queue(struct jobs *jobs, const struct store_job *job, enum job_status before,
                          enum job_status after) {
     if (before == JOB_QUEUED) {
         queue_remove(jobs->queue, job->priority, job->number);
     } else if (after == JOB_QUEUED && !queue_add(jobs->queue, job)) {
         jobs->queue_short = true;
-        log_warning("there is no memory for a job's place in the queue", LOG_T("job", job->id));
+        log_warning("not enough memory to queue a job", LOG_T("job", job->id));
     }
 }
 
-/* Rows tell what was committed; the entry may be further on by now. */
+/* Rows show what was committed; the entry may be ahead by now. */
 static void unit_count(struct entry *entry, const struct store_unit *unit) {
     struct jobs_counts *counts = &entry->jobs->counts;
     for (const struct store_item *item = unit->first; item != NULL; item = item->next) {
@@ -204,7 +204,7 @@ struct store_unit *entry_unit(struct entry *entry, struct attempt *attempt, bool
     return unit;
 }
 
-/* Texts of events are made where memory may be short. */
+/* Texts of events are made even when memory is short. */
 static bool unit_is_filled(const struct store_unit *unit) {
     const struct store_item *item = unit->first;
     while (item != NULL && (item->kind != STORE_EVENT_ADD || item->event.json != NULL)) {
@@ -230,7 +230,7 @@ void entry_discard(struct entry *entry, struct store_unit *unit) {
         free(unit->user);
         store_unit_free(unit);
     }
-    entry_reason_set(entry, "there was no memory");
+    entry_reason_set(entry, "out of memory");
     entry->jobs->unit_failed(entry);
 }
 
@@ -272,7 +272,7 @@ char *job_status_text(const struct event_head *head, const struct store_job *job
     return event_status_text(head, &status);
 }
 
-/* Whatever the clock is set to, no job ends before it has begun. */
+/* Whatever the clock says, no job ends before it starts. */
 static void times_set(struct store_job *job) {
     int64_t now = clock_unix_milliseconds();
     if (job->status == JOB_RUNNING && job->started == 0) {

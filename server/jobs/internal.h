@@ -21,13 +21,13 @@
 #include "server/jobs/state.h"
 
 #define REASON_BYTES 200
-#define JOBS_RETRY_MILLISECONDS 2000 /* between two tries of a disk that could not be written */
+#define JOBS_RETRY_MILLISECONDS 2000 /* between two attempts to use a disk that could not be written */
 
-/* Somebody who asked for an action and waits. */
+/* A client that requested an action and waits. */
 struct waiter {
     struct waiter *next;
     enum jobs_action action;
-    bool taken; /* its change is under way */
+    bool taken; /* its change is in progress */
     jobs_done *done;
     void *user;
 };
@@ -37,18 +37,18 @@ struct entry {
     struct entry *next;
     struct jobs *jobs;
     struct job_state state;
-    struct store_job job;      /* runs ahead of the database by the units under way */
+    struct store_job job;      /* ahead of the database by the units in progress */
     enum job_status stored;    /* its status in the database */
     int units;                 /* under way */
-    int64_t bytes;             /* that it takes in the store, as of its last event */
-    struct attempt *attempt;   /* NULL: none works at it */
-    int cores;                 /* that it may use */
-    int64_t counted;           /* of the attempt's updates, those that the metrics have */
+    int64_t bytes;             /* bytes that it takes in the store, as of its last event */
+    struct attempt *attempt;   /* NULL: no attempt runs it */
+    int cores;                 /* cores that it may use */
+    int64_t counted;           /* of the attempt's updates, those already counted in the metrics */
     struct attempt_end end;    /* of the last attempt; code and detail of a failure */
     struct waiter *waiting;    /* in order */
     char reason[REASON_BYTES]; /* of its next change, or why it is lost; "": none */
     bool stopped;              /* a cancellation could not be stored: it is not trained again */
-    struct parked *place;      /* made with the entry, since it may be lost for lack of memory */
+    struct parked *place;      /* made with the entry, because later there may be no memory */
 };
 
 /* A job that waits to be read again. */
@@ -57,16 +57,16 @@ struct parked {
     char id[STORE_ID_BYTES];
     int64_t number;
     uint64_t due; /* ms: not before */
-    bool stopped; /* to be cancelled, not to go on */
+    bool stopped; /* to be cancelled, not resumed */
     char reason[REASON_BYTES];
 };
 
-/* What a unit of an entry carries from its making to its commit. */
+/* What a unit of an entry carries from its creation to its commit. */
 struct unit_context {
     struct entry *entry;
     struct attempt *attempt; /* whose record it is; NULL: none */
-    bool changes;            /* it holds a change of the status */
-    int queued;              /* how many more jobs wait by this change; taken back where it is not committed */
+    bool changes;            /* it contains a change of the status */
+    int queued;              /* how many more jobs are queued by this change; undone if it is not committed */
 };
 
 struct jobs {
@@ -80,26 +80,26 @@ struct jobs {
     int64_t seq;                       /* last given */
     int64_t last_time;                 /* of ids, which must ascend */
     unsigned id_counter;
-    int64_t queued;      /* jobs that wait, as the loop knows */
-    struct queue *queue; /* those whose waiting is committed, in their order */
-    bool queue_short;    /* for lack of memory one is missing there */
+    int64_t queued;      /* queued jobs, as the loop knows */
+    struct queue *queue; /* those whose queueing is committed, in order */
+    bool queue_short;    /* one is missing there because memory ran out */
     struct jobs_counts counts;
     void (*idle)(void *user);
     void *idle_user;
     /* hooks, set by driver.c */
     void (*unit_done)(const struct unit_context *context, const struct store_unit *unit); /* counted and published */
-    void (*unit_failed)(struct entry *entry); /* a unit of this entry cannot be made */
+    void (*unit_failed)(struct entry *entry); /* a unit of this entry could not be made */
     void (*began)(struct jobs *jobs);         /* an attempt has begun */
-    void (*moved)(struct jobs *jobs);         /* a slot may be free, or a job waits */
+    void (*moved)(struct jobs *jobs);         /* a slot may be free, or a job may be waiting */
 };
 
 /* ---- parked.c ---- */
 
 /* NULL: the job is not parked. */
 struct parked *parked_find(const struct jobs *jobs, const char *id);
-/* Takes the entry's place, where the job is not parked already. */
+/* Parks the job of the entry, unless it is parked already. */
 void parked_add(struct jobs *jobs, struct entry *entry);
-/* Takes the first out that is due at `now` and has no entry; NULL: none. To be freed, or put back. */
+/* Removes and returns the first that is due at `now` and has no entry; NULL: none. Free it, or put it back. */
 struct parked *parked_take(struct jobs *jobs, uint64_t now);
 void parked_put_back(struct jobs *jobs, struct parked *parked, uint64_t now);
 void parked_release(struct jobs *jobs);
@@ -108,51 +108,52 @@ void parked_release(struct jobs *jobs);
 
 /* NULL: the job is not active. */
 struct entry *entry_find(const struct jobs *jobs, const char *id);
-/* Takes over `job`, at which nobody works. NULL without memory; `job` is then released. */
+/* Takes ownership of `job`, which no attempt runs. NULL if out of memory; `job` is then released. */
 struct entry *entry_add(struct jobs *jobs, struct store_job *job);
 void entry_remove(struct entry *entry);
-/* A unit for this entry. NULL without memory; unit_failed was called then. */
+/* A unit for this entry. NULL if out of memory; unit_failed was called then. */
 struct store_unit *entry_unit(struct entry *entry, struct attempt *attempt, bool changes);
-/* Frees the unit where a text of it is missing for lack of memory; then false, and unit_failed was called. */
+/* Frees the unit if one of its texts is missing because memory ran out; then false, and unit_failed was called. */
 bool entry_submit(struct entry *entry, struct store_unit *unit);
-/* A unit that could not be filled for lack of memory. NULL-safe. Calls unit_failed. */
+/* A unit that could not be filled because memory ran out. NULL-safe. Calls unit_failed. */
 void entry_discard(struct entry *entry, struct store_unit *unit);
-/* Adds an event with its numbers; the caller sets json (from *head), iteration and check. NULL without memory. */
+/* Adds an event with its numbers; the caller sets json (from *head), iteration and check. NULL if out of memory. */
 struct store_event *entry_event(struct entry *entry, struct store_unit *unit, enum event_type type,
                                 struct event_head *head);
-/* Row and event of entry->state.status in one unit. False without memory: nothing is under way. */
+/* Row and event of entry->state.status in one unit. False if out of memory: nothing is in progress. */
 bool entry_commit(struct entry *entry);
 bool entry_commit_deletion(struct entry *entry);
 /* The code and text of entry->job's failure. */
 void entry_error_set(struct entry *entry, const char *code, const char *detail, int64_t iteration);
-/* Adds what the attempt has done since this was last called to the metrics. */
+/* Adds to the metrics what the attempt has done since the last call. */
 void entry_count(struct entry *entry);
 void entry_reason_set(struct entry *entry, const char *reason);
 /* Of a committed unit. */
 void events_publish(struct jobs *jobs, const struct store_unit *unit);
 /* The part of a row that STORE_JOB_SET writes, texts copied. A text that does not fit into memory is left out. */
 void job_row_copy(struct store_job *to, const struct store_job *from);
-/* The event of a job's status. NULL without memory. */
+/* The event of a job's status. NULL if out of memory. */
 char *job_status_text(const struct event_head *head, const struct store_job *job, const char *reason);
-/* NULL of NULL, and without memory. */
+/* NULL for NULL, and if out of memory. */
 char *text_copy(const char *text);
 
 /* ---- records.c ---- */
 
-/* What an attempt reports becomes a unit, or is settled at once. */
+/* A report of an attempt becomes a unit, or is settled at once. */
 void record_store(struct entry *entry, struct attempt *attempt, struct attempt_record *record);
 
 /* ---- life.c ---- */
 
 /* Sets the hooks that entries.c calls. */
 void life_init(struct jobs *jobs);
-/* Something happened: performs what follows, answers who waits, and lets the entry go where it may, which frees it. */
+/* Something happened: performs what follows, answers waiting clients, and releases the entry if possible, which
+ * frees it. */
 void entry_fact(struct entry *entry, enum fact fact);
 /* Somebody asks. */
 void entry_ask(struct entry *entry, struct waiter *waiter);
-/* Answers all who wait. */
+/* Answers all waiting clients. */
 void waiters_answer(struct entry *entry, enum jobs_result result, const char *detail);
-/* Calls jobs->idle where no attempt works and nothing is under way. */
+/* Calls jobs->idle if no attempt runs and nothing is in progress. */
 void life_report_idle(struct jobs *jobs);
 
 #endif

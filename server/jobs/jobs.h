@@ -32,11 +32,11 @@ struct jobs_options {
     struct loop *loop;
     struct store *store;
     struct store_reader *reader; /* the loop's */
-    struct datasets *datasets;   /* outlive the jobs, as the executor does */
+    struct datasets *datasets;   /* outlive the jobs, as does the executor */
     struct executor *executor;
     int workers, cores;               /* jobs at once: at most the executor's capacity */
-    int64_t max_queued, owner_queued; /* in all; of one owner (0: no bound of its own) */
-    int64_t max_job_bytes;            /* that a job may store before it is paused */
+    int64_t max_queued, owner_queued; /* in total; of one owner (0: no bound of its own) */
+    int64_t max_job_bytes;            /* bytes that a job may store before it is paused */
     int64_t memory;                   /* bytes that running jobs may take together */
     const char *build;                /* recorded with each attempt */
     void *user;
@@ -52,7 +52,7 @@ bool jobs_start(struct jobs *jobs, const char *crashed, char error[STORE_ERROR_B
 /* Each second: stalled disks, time limits. */
 void jobs_tick(struct jobs *jobs, uint64_t now);
 /*
- * No job starts any more; those that run are told to leave a checkpoint. `idle` is called once none runs (maybe at
+ * No job starts any more; running ones are ordered to write a checkpoint. `idle` is called once none runs (perhaps at
  * once).
  */
 void jobs_drain(struct jobs *jobs, void (*idle)(void *user), void *user);
@@ -62,23 +62,23 @@ void jobs_destroy(struct jobs *jobs);
 enum jobs_result {
     JOBS_DONE,
     JOBS_UNKNOWN,  /* no such job */
-    JOBS_CONFLICT, /* its status forbids that; `detail` says so */
+    JOBS_CONFLICT, /* its status does not allow that; `detail` explains */
     JOBS_CROWDED,  /* the queue is full */
-    JOBS_NO_ROOM,  /* nothing can be stored now: the disk is full, mostly; `detail` says what */
-    JOBS_BROKEN    /* memory, or a failure of the database; `detail` says which */
+    JOBS_NO_ROOM,  /* nothing can be stored now, usually because the disk is full; `detail` explains */
+    JOBS_BROKEN    /* out of memory, or a database failure; `detail` says which */
 };
 
-/* Called once, when what was asked is durable or refused. */
+/* Called once, when the request is durable or refused. */
 typedef void jobs_done(void *user, enum jobs_result result, const char *id, const char *detail);
 
-/* What is submitted; all stays the caller's. */
+/* A submission; everything stays the caller's, except as noted. */
 struct jobs_submission {
     const struct job_spec *spec;
-    char *document;     /* its text (job_spec_text); taken over, whatever becomes of it */
-    const char *digest; /* job_spec_digest */
-    const char *data;   /* sha256 of the data it rests on; "": none. A hold on a dataset (catalog.h) passes to the job
-                           with JOBS_DONE */
-    int64_t memory;     /* bytes that it is estimated to take: it starts when that much is free */
+    char *document;         /* its text (job_spec_text); taken over in any case */
+    const char *digest;     /* job_spec_digest */
+    const char *data;       /* sha256 of the data that it uses; "": none. A hold on a dataset (catalog.h) passes to the
+                             * job with JOBS_DONE */
+    int64_t memory;         /* estimated bytes of memory: it starts when that much is free */
     const char *key, *body; /* stored as its idempotency key and the body's sha256; key NULL: none */
     const char *request;    /* id of the request */
     const char *owner;      /* the token's name, or the client's address: its jobs take turns with those of others */
@@ -102,36 +102,38 @@ void jobs_stall(struct jobs *jobs, const struct store_unit *unit);
 /* A new id: a job's, or that of an experiment. */
 void jobs_id_make(struct jobs *jobs, char id[STORE_ID_BYTES]);
 
-/* What is known of an active job beyond its row. */
+/* What is known about an active job beyond its row. */
 struct jobs_live {
-    bool running;        /* an attempt works at it */
-    bool stopped;        /* with `stalled`: a cancellation could not be stored; it is cancelled as soon as it can be */
-    const char *stalled; /* why it was stopped and goes on by itself (a full disk, mostly), until jobs change; NULL: it
-                            was not */
-    int64_t iteration;   /* updates made */
-    double trials_per_second;     /* of this attempt; NaN before the first iteration */
-    size_t evaluated, evaluation; /* trials of the evaluation under way: done, and in all; 0: none is */
+    bool running;             /* an attempt runs it */
+    bool stopped;             /* with `stalled`: a cancellation could not be stored; the job is cancelled as soon as it
+                               * can be */
+    const char *stalled;      /* why it was stopped and will resume by itself (usually a full disk), until jobs change;
+                               * NULL: it was not stopped */
+    int64_t iteration;        /* updates made */
+    double trials_per_second; /* of this attempt; NaN before the first iteration */
+    size_t evaluated, evaluation; /* trials of the current evaluation: done, and in total; 0: no evaluation is
+                                   * running */
     double seconds_left;          /* NaN: unknown */
     int threads;
 };
 
-/* Of a job that is not active. */
+/* For a job that is not active. */
 extern const struct jobs_live jobs_live_none;
-/* False where the job is not active: `live` is then jobs_live_none. */
+/* False if the job is not active: `live` is then jobs_live_none. */
 bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *live);
 
-/* Multiply-adds a second and thread, as measured of late; NaN: not yet. */
+/* Multiply-adds per second and thread, as measured recently; NaN: not yet. */
 double jobs_rate(struct jobs *jobs, enum rate rate);
-/* Threads that a job would have if it ran alone: `bound` (0: none) is its own, `most` what has something to do. */
+/* Threads that a job would have if it ran alone: `bound` (0: none) is its own, `most` is how many have work. */
 int jobs_threads(const struct jobs *jobs, int bound, int most);
-/* An active job, as it was when jobs_active_read looked; for threads other than the loop. */
+/* An active job, as of jobs_active_read; for threads other than the loop. */
 struct jobs_active {
     char id[STORE_ID_BYTES];
     char reason[200]; /* what live.stalled points to */
     struct jobs_live live;
 };
 
-/* All active jobs; malloc'ed. NULL with *count 0 where there are none, or no memory for them. */
+/* All active jobs; malloc'ed. NULL with *count 0 if there are none, or no memory for them. */
 struct jobs_active *jobs_active_read(const struct jobs *jobs, size_t *count);
 
 /* How many queued jobs start before this one (job->priority, job->number). Any thread. */
@@ -140,14 +142,14 @@ int64_t jobs_place(const struct jobs *jobs, const struct store_job *job);
 /* Milliseconds since 1970: the time of jobs and events. */
 int64_t clock_unix_milliseconds(void);
 
-/* What has happened since the daemon's start, and what there is. Only what is durable counts. */
+/* What has happened since the daemon's start, and the current numbers. Only what is durable counts. */
 struct jobs_counts {
     int64_t jobs[JOB_STATUSES]; /* in the store now, by status */
     struct histogram waits;     /* seconds from submission to the first start */
     struct histogram
-        runs[JOB_STATUSES];         /* seconds of training of jobs that ended, by how; final statuses alone are used */
+        runs[JOB_STATUSES];         /* seconds of training of jobs that ended, by how; only final statuses are used */
     uint64_t failed[JOBS_FAILURES]; /* by code, in the order of jobs_failure_names */
-    uint64_t iterations[TASKS_MOST][RULE_TYPES]; /* updates made, those computed again after an interruption included */
+    uint64_t iterations[TASKS_MOST][RULE_TYPES]; /* updates made, including those recomputed after an interruption */
     uint64_t trials[TASKS_MOST][RULE_TYPES];     /* trained on */
 };
 

@@ -1,11 +1,12 @@
 /*
- * A job's life: brings facts to state.c and performs the actions that come back; keeps the line of those who asked.
+ * A job's life: passes facts to state.c and performs the actions that it returns; keeps the list of waiting clients.
  *
- * Facts come from the store (a unit has come back), the executor (an attempt reports, ends), clients (requests.c) and
- * the daemon (driver.c). Each is answered by the pure function; what it wants is done at once, and then the entry is
- * looked at: who waits may ask again, and an entry of which nothing is under way is let go. Loop thread.
+ * Facts come from the store (a unit is done), the executor (an attempt reports or ends), clients (requests.c) and the
+ * daemon (driver.c). The pure function answers each; the actions are performed at once. Then the entry is examined:
+ * waiting clients may ask again, and an entry with nothing in progress is released. Loop thread.
  *
- * A fact may come in the midst of another (a unit that cannot be made); the entry is let go by the outermost alone.
+ * A fact may arrive while another one is handled (a unit that cannot be made); only the outermost call releases the
+ * entry.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +48,7 @@ void waiters_answer(struct entry *entry, enum jobs_result result, const char *de
     }
 }
 
-/* The change that somebody asked for has come back. */
+/* A change that a client requested is done. */
 static void taken_answer(struct entry *entry, bool written) {
     struct waiter *waiter = entry->waiting;
     if (waiter == NULL || !waiter->taken) {
@@ -89,16 +90,16 @@ static void begin(struct entry *entry) {
     entry->counted = 0;
     entry->attempt = operations_of(jobs)->start(jobs->options.executor, &task, &hooks, entry);
     if (entry->attempt == NULL) {
-        log_warning("a job cannot be started now: there is no memory for it", LOG_T("job", entry->job.id),
+        log_warning("a job cannot be started now: not enough memory for it", LOG_T("job", entry->job.id),
                     LOG_T("request_id", entry->job.request));
-        entry_reason_set(entry, "there was no memory to start it");
+        entry_reason_set(entry, "not enough memory to start it");
         fact(entry, FACT_HINDERED);
     } else {
         jobs->began(jobs);
     }
 }
 
-/* What a final status says beside itself. */
+/* What a final status carries besides itself. */
 static void end_take(struct entry *entry) {
     const struct attempt_end *end = &entry->end;
     if (entry->state.status == JOB_FAILED) {
@@ -133,13 +134,13 @@ static void fact(struct entry *entry, enum fact fact) {
     bool was_lost = entry->state.phase == PHASE_LOST;
     entry->state = step.state;
     if (!was_lost && step.state.phase == PHASE_LOST) {
-        log_warning("a job was stopped; it goes on by itself", LOG_T("job", entry->job.id),
+        log_warning("a job was stopped; it will resume by itself", LOG_T("job", entry->job.id),
                     LOG_T("reason", entry->reason), LOG_T("request_id", entry->job.request));
     }
     perform(entry, step.actions);
 }
 
-/* False where the waiter is in the line again. */
+/* False if the waiter is in the list again. */
 static bool ask(struct entry *entry, struct waiter *waiter) {
     struct step step = state_next(entry->state, asks[waiter->action].fact);
     entry->state = step.state;
@@ -181,7 +182,7 @@ void life_report_idle(struct jobs *jobs) {
     }
 }
 
-/* Of a lost job that somebody wants to cancel: the database's row is tried once more. False: it is not to be had. */
+/* A client wants to cancel a lost job: tries the database's row once more. False: it cannot be read. */
 static bool row_read_again(struct entry *entry) {
     struct store_job job;
     int found = store_job_read(entry->jobs->options.reader, entry->job.id, &job);
@@ -198,7 +199,7 @@ static bool row_read_again(struct entry *entry) {
     return true;
 }
 
-/* True where the entry was let go. */
+/* True if the entry was released. */
 static bool leave(struct entry *entry) {
     struct jobs *jobs = entry->jobs;
     enum leave leave = state_leave(&entry->state);
@@ -213,7 +214,7 @@ static bool leave(struct entry *entry) {
     return true;
 }
 
-/* Who waits asks again, until nobody does or all wait for the store or for an attempt's end. */
+/* Waiting clients ask again, until none is left or all wait for the store or for an attempt's end. */
 static void waiters_ask(struct entry *entry) {
     bool answered = true;
     while (answered && entry->waiting != NULL && !entry->waiting->taken && !entry->state.committing) {
@@ -247,7 +248,7 @@ void entry_ask(struct entry *entry, struct waiter *waiter) {
     }
     waiter->next = NULL;
     *at = waiter;
-    if (!first && cancels) { /* training stops at once; the answer comes in its turn */
+    if (!first && cancels) { /* training stops at once; the answer follows in its turn */
         struct step step = state_next(entry->state, FACT_ASK_CANCEL);
         if (step.answer == ANSWER_WAIT) {
             entry->state = step.state;
@@ -282,13 +283,13 @@ static void on_end(void *user, struct attempt *attempt, const struct attempt_end
     if (end->verdict == ATTEMPT_STOPPED && entry->state.why == WHY_TIME) {
         entry->end.code = "time_limit";
         snprintf(entry->end.detail, sizeof entry->end.detail,
-                 "the job reached its time limit; its last checkpoint stays");
+                 "the job reached its time limit; its last checkpoint is kept");
     } else if (end->verdict == ATTEMPT_STOPPED && entry->state.why == WHY_SPACE) {
-        entry_reason_set(entry, "it has stored as many bytes as one job may (--max-job-bytes)");
+        entry_reason_set(entry, "it has reached the limit of stored bytes for one job (--max-job-bytes)");
     } else if (end->verdict == ATTEMPT_LOST && entry->state.phase != PHASE_LOST) {
         entry_reason_set(entry, end->detail);
     } else if (end->verdict == ATTEMPT_STOPPED && entry->state.why == WHY_NONE && entry->state.phase != PHASE_LOST) {
-        entry_reason_set(entry, "there was no memory"); /* it could report nothing: it goes on from its checkpoint */
+        entry_reason_set(entry, "out of memory"); /* it could not report anything: it resumes from its checkpoint */
     }
     entry_fact(entry, facts[end->verdict]);
 }

@@ -1,12 +1,12 @@
 /*
- * Parked jobs: those that were stopped through no fault of their own, and go on by themselves.
+ * Parked jobs: those that were stopped through no fault of their own and will resume by themselves.
  *
- * A full disk (or whatever else keeps the store from writing) stops all that run; lack of memory or of descriptors
- * stops the one that met it. Nothing is lost that was committed: a job's id is kept here with the reason, and its row
- * is read again when it may go on (driver.c). A disk is tried by one write at a time. What one job alone lacked may be
- * lacking for long, and trying each second would fill its events: it is left for HINDERED_MILLISECONDS. The next in the
- * queue would lack it too, and the whole queue might come here within a moment: nothing is started for
- * PAUSE_MILLISECONDS.
+ * A full disk (or anything else that keeps the store from writing) stops all running jobs; a shortage of memory or
+ * descriptors stops the job that met it. Nothing that was committed is lost: a job's id is kept here with the reason,
+ * and its row is read again when it may resume (driver.c). A disk is tested with one write at a time. What one job
+ * lacked may be lacking for long, and retrying each second would fill its events: it is left for HINDERED_MILLISECONDS.
+ * The next job in the queue would lack it too, and the whole queue might end up here within a moment: nothing is
+ * started for PAUSE_MILLISECONDS.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +51,7 @@ void parked_add(struct jobs *jobs, struct entry *entry) {
 
 struct parked *parked_take(struct jobs *jobs, uint64_t now) {
     struct parked **at = &jobs->parked;
-    /* an entry: its last unit, or an action on it, is under way */
+    /* an entry: its last unit, or an action on it, is in progress */
     while (*at != NULL && ((*at)->due > now || entry_find(jobs, (*at)->id) != NULL)) {
         at = &(*at)->next;
     }

@@ -1,8 +1,8 @@
 /*
- * The order of queued jobs: see queue.h. A sorted array: a place costs a bisection, a change one move of what stands
- * behind it (32 bytes a job: 20,000 queued jobs are 640 kB, some 40 microseconds), and a turn one look at each of the
- * greatest priority. Rejected: a balanced tree with
- * counts, which is faster from about a million queued jobs on and four times as long.
+ * The order of queued jobs: see queue.h. A sorted array: finding a position takes a bisection, a change moves the
+ * entries after it once (32 bytes per job: 20,000 queued jobs are 640 kB, some 40 microseconds), and a turn looks once
+ * at each job of the greatest priority. Rejected: a balanced tree with counts, which is faster from about a million
+ * queued jobs on and four times as long.
  */
 #include "server/jobs/queue.h"
 
@@ -12,7 +12,7 @@
 
 #include "server/base/hash.h"
 
-#define TURNS 1024 /* owners, and experiments, that are told apart; those that share a hash share their turns */
+#define TURNS 1024 /* owners, and experiments, that are distinguished; those that share a hash share their turns */
 
 struct place {
     int64_t number;
@@ -25,7 +25,7 @@ struct queue {
     struct place *places;
     size_t count, capacity;
     uint64_t served;                            /* turns given; the loop's, as the next two */
-    uint64_t owners[TURNS], experiments[TURNS]; /* when each had its last one; 0: never */
+    uint64_t owners[TURNS], experiments[TURNS]; /* when each had its last turn; 0: never */
 };
 
 static struct place place_of(const struct store_job *job) {
@@ -52,7 +52,7 @@ void queue_destroy(struct queue *queue) {
     }
 }
 
-/* Under the mutex: how many places stand before the one of this job. */
+/* Call with the mutex held: how many positions are before that of this job. */
 static size_t place_find(const struct queue *queue, int priority, int64_t number) {
     size_t low = 0, high = queue->count;
     while (low < high) {
@@ -123,14 +123,14 @@ int64_t queue_count(struct queue *queue, const char *owner) {
     return count;
 }
 
-/* Whether `a` has waited longer for its turn; equals go by number, in which they stand. */
+/* Whether `a` has waited longer for its turn; ties go by number, which is their order. */
 static bool turn_is_before(const struct queue *queue, const struct place *a, const struct place *b) {
     uint64_t owner_a = queue->owners[a->owner % TURNS], owner_b = queue->owners[b->owner % TURNS];
     uint64_t a_turn = queue->experiments[a->experiment % TURNS], b_turn = queue->experiments[b->experiment % TURNS];
     return owner_a != owner_b ? owner_a < owner_b : a->owner == b->owner && a_turn < b_turn;
 }
 
-/* The loop alone changes places, so that it may read them without the mutex. */
+/* Only the loop changes positions, so it may read them without the mutex. */
 int64_t queue_next(struct queue *queue, bool (*skip)(void *user, int64_t number), void *user) {
     const struct place *next = NULL;
     for (size_t i = 0; i < queue->count; i++) {

@@ -1,7 +1,7 @@
 /*
- * Records: what an attempt reports (executor.h) becomes units of its entry: an evaluation is an event and the job's
- * row, a checkpoint is itself, an event and the row. A record is settled when its unit has come back from the store;
- * one that needs none, or of an entry that is lost, at once. Loop thread.
+ * Records: the reports of an attempt (executor.h) become units of its entry: an evaluation is an event and the job's
+ * row; a checkpoint is its data, an event and the row. A record is settled when its unit has come back from the store;
+ * a record that needs no unit, or whose entry is lost, is settled at once. Loop thread.
  */
 #include <string.h>
 
@@ -36,7 +36,7 @@ static bool row_add(struct entry *entry, struct store_unit *unit) {
     return row != NULL;
 }
 
-/* False where nothing is under way: the record is to be settled. */
+/* False if nothing is in progress: the caller settles the record. */
 static bool progress_store(struct entry *entry, struct attempt *attempt, struct attempt_record *record) {
     struct store_unit *unit = entry_unit(entry, attempt, false);
     struct event_head head;

@@ -32,19 +32,19 @@ bool reference_read(struct store_reader *reader, const char *id, int64_t iterati
     struct train_error error;
     bool taken = false;
     if (store_job_read(reader, id, &job) != 1) {
-        problems_add(problems, path, name, "must name a job that exists; there is no job \"%s\"", id);
+        problems_add(problems, path, name, "must name an existing job; there is no job \"%s\"", id);
         return false;
     }
     if (store_document_read(reader, job.id, &job.document) != 1 || !job_spec_parse(&spec, job.document) ||
         store_checkpoint_read(reader, job.id, iteration, &checkpoint, NULL) != 1) {
-        problems_add(problems, path, name, "must name a checkpoint that exists: job %s has %s", job.id,
+        problems_add(problems, path, name, "must name an existing checkpoint: job %s has %s", job.id,
                      iteration < 0 ? "none yet" : "none of that iteration");
     } else if (trained_open(&spec.config, checkpoint.bytes, checkpoint.size, &trained, &error) != TRAIN_FINISHED) {
         problems_add(problems, path, name, "the checkpoint of job %s cannot be opened: %.200s", job.id, error.text);
     } else {
         taken = weights_copy(&trained, document);
         if (!taken) {
-            problems_add(problems, path, name, "there is no memory for the weights of job %s", job.id);
+            problems_add(problems, path, name, "not enough memory for the weights of job %s", job.id);
         }
         trained_release(&trained);
     }

@@ -1,6 +1,6 @@
 /*
- * What clients ask of jobs: submissions and actions. Each is answered once: refused at once, or when what it changes is
- * durable. What an action does is state.c's; an action on a job whose change is under way waits in its entry's line
+ * Requests of clients: submissions and actions. Each is answered once: refused at once, or when its change is durable.
+ * state.c decides what an action does; an action on a job with a change in progress waits in the list of its entry
  * (life.c).
  */
 #include <math.h>
@@ -15,7 +15,7 @@
 
 /* ---- submission ---- */
 
-#define PROGRESS_BYTES (1100 + STORE_EVENT_OVERHEAD) /* with every diagnostic, and what must come out again */
+#define PROGRESS_BYTES (1100 + STORE_EVENT_OVERHEAD) /* with every diagnostic, and what must be reproduced */
 #define CHECKPOINT_EVENT_BYTES (360 + STORE_EVENT_OVERHEAD)
 #define OTHER_BYTES (256 << 10) /* the job itself, its status events and its log */
 
@@ -159,7 +159,7 @@ void jobs_submit(struct jobs *jobs, const struct jobs_submission *asked, char id
     }
     if (jobs->options.owner_queued > 0 && queue_count(jobs->queue, asked->owner) >= jobs->options.owner_queued) {
         free(asked->document);
-        done(user, JOBS_CROWDED, id, "this token has as many jobs in the queue as it may have (--max-token-queued)");
+        done(user, JOBS_CROWDED, id, "this token has the most queued jobs that it may have (--max-token-queued)");
         return;
     }
     struct submission *submission = malloc(sizeof *submission);

@@ -1,11 +1,11 @@
 /*
- * Retention: see retention.h. A round looks at the jobs that finished first, asks for the deletion of those that must
- * go, and the next round follows as soon as these are durable, since only then the jobs' bytes are known again. Rounds
- * are small, so that a first start with a bound on a large store does not hold up the loop; they follow each other
- * without a pause, so that many small jobs do not outrun the bound.
+ * Retention: see retention.h. A round looks at the jobs that finished first and asks for the deletion of those that
+ * must go. The next round follows as soon as these deletions are durable, because only then are the remaining bytes
+ * known. Rounds are small, so that a first start with a bound on a large store does not block the loop; they follow
+ * each other without a pause, so that many small jobs do not outrun the bound.
  *
- * What counts is what the store's writer counts for each job (store.h): neither events of deletions nor free pages. The
- * file does not shrink: SQLite uses its free pages again.
+ * What counts is what the store's writer counts for each job (store.h): neither deletion events nor free pages. The
+ * file does not shrink: SQLite reuses its free pages.
  */
 #include "server/jobs/retention.h"
 
@@ -22,8 +22,8 @@
 struct round {
     char ids[ROUND_MOST][STORE_ID_BYTES];
     int count;
-    int64_t before; /* jobs that ended before this go, Unix ms */
-    int64_t excess; /* bytes that must go */
+    int64_t before; /* jobs that ended before this are deleted, Unix ms */
+    int64_t excess; /* bytes to be freed */
 };
 
 static bool round_add(void *user, const char *id, int64_t finished, int64_t bytes) {
@@ -53,14 +53,14 @@ static void deleted(void *user, enum jobs_result result, const char *id, const c
 }
 
 /*
- * Whether ages can be believed now. The time since boot goes on while the machine sleeps, so that waking up is no jump.
+ * Whether ages can be trusted now. The time since boot includes sleep, so waking up is not a jump.
  */
 static bool ages_hold(struct retention *retention, uint64_t now) {
     struct timespec boot;
     clock_gettime(CLOCK_BOOTTIME, &boot);
     int64_t offset = clock_unix_milliseconds() - ((int64_t)boot.tv_sec * 1000 + boot.tv_nsec / 1000000);
     if (retention->offset != 0 && llabs(offset - retention->offset) > JUMP_MILLISECONDS) {
-        log_warning("the clock has jumped; for a day no job is deleted for its age",
+        log_warning("the clock has jumped; for a day no job is deleted because of its age",
                     LOG_I("seconds", (offset - retention->offset) / 1000));
         retention->ages_from = now + (uint64_t)DAY_MILLISECONDS;
     }
@@ -79,7 +79,7 @@ static void round_run(struct retention *retention) {
         }
     }
     retention->more = round.count == ROUND_MOST;
-    retention->deleting = round.count + 1; /* one for this function: the last answer may come at once */
+    retention->deleting = round.count + 1; /* counted once for this function: the last answer may come at once */
     for (int i = 0; i < round.count; i++) {
         jobs_act(retention->jobs, round.ids[i], JOBS_DELETE, deleted, retention);
     }

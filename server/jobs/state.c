@@ -1,6 +1,6 @@
 /*
- * What becomes of a job: see state.h. One function a fact; each looks at the phase and leaves the state as it is where
- * the fact says nothing to it.
+ * What becomes of a job: see state.h. One function per fact; each looks at the phase and leaves the state unchanged
+ * where the fact does not apply.
  */
 #include "server/jobs/state.h"
 
@@ -41,7 +41,7 @@ static void lose(struct step *step) {
     step->state.end = END_NONE;
 }
 
-/* What an attempt's end makes of the job, once nothing of it is being committed. */
+/* What an attempt's end means for the job, once nothing of it is being committed. */
 static void conclude(struct step *step, enum end end) {
     enum why why = step->state.why;
     if (why == WHY_CANCEL) {
@@ -113,7 +113,7 @@ static void ask_resume(struct step *step) {
     } else if (state->status == JOB_PAUSED || (state->status == JOB_PAUSING && state->phase == PHASE_ADRIFT)) {
         settle(step, JOB_QUEUED);
         step->answer = ANSWER_COMMIT;
-    } else { /* one that pauses is resumed once it is paused: until then nothing durable could say so */
+    } else { /* a pausing job can be resumed once it is paused: until then nothing durable could record it */
         step->answer = state->status == JOB_PAUSING ? ANSWER_WAIT : ANSWER_DONE;
     }
 }
@@ -137,10 +137,10 @@ static void ask(struct step *step, enum fact fact) {
     case PHASE_GONE:
         step->answer = ANSWER_UNKNOWN;
         return;
-    case PHASE_LOST: /* its attempt was told to end; a cancellation is tried again from the database's row */
+    case PHASE_LOST: /* its attempt was ordered to end; a cancellation is tried again from the database's row */
         step->answer = fact == FACT_ASK_CANCEL ? ANSWER_WAIT : ANSWER_NO_ROOM;
         return;
-    case PHASE_LEFT: /* the daemon stops */
+    case PHASE_LEFT: /* the daemon shuts down */
         step->answer = ANSWER_NO_ROOM;
         return;
     default:
@@ -190,7 +190,7 @@ static void committed(struct step *step) {
     case PHASE_LEAVES:
         state->phase = PHASE_GONE;
         break;
-    default: /* lost: what was under way has come through after all */
+    default: /* lost: what was in progress succeeded after all */
         break;
     }
 }
@@ -221,7 +221,7 @@ static void ended(struct step *step, enum end end) {
 }
 
 static void stall(struct step *step) {
-    /* what is under way of it has failed too, or may have: whatever followed would leave a gap */
+    /* what is in progress of it has failed too, or may have: whatever followed would leave a gap */
     if (step->state.working || step->state.committing) {
         lose(step);
     }

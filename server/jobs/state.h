@@ -21,15 +21,15 @@
 #include "server/store/store.h"
 
 enum phase {
-    PHASE_RESTS,   /* queued, paused or ended; durable, and nothing is under way */
+    PHASE_RESTS,   /* queued, paused or ended; durable, and nothing is in progress */
     PHASE_STARTS,  /* "running" is being committed */
-    PHASE_RUNS,    /* an attempt works at it */
-    PHASE_STOPS,   /* an attempt works at it and was ordered to end */
+    PHASE_RUNS,    /* an attempt runs it */
+    PHASE_STOPS,   /* an attempt runs it and was ordered to end */
     PHASE_SETTLES, /* no attempt; what follows is being committed */
     PHASE_LEAVES,  /* its deletion is being committed */
     PHASE_LOST,    /* memory and database differ; nothing is committed */
-    PHASE_ADRIFT,  /* running, pausing or cancelling by the database, and nobody works at it */
-    PHASE_LEFT,    /* as that, left to the next start of the daemon */
+    PHASE_ADRIFT,  /* running, pausing or cancelling in the database, and no attempt runs it */
+    PHASE_LEFT,    /* the same, left to the next start of the daemon */
     PHASE_GONE,    /* deleted */
     PHASES
 };
@@ -37,21 +37,21 @@ enum phase {
 /* Why an attempt was ordered to end. */
 enum why { WHY_NONE, WHY_PAUSE, WHY_CANCEL, WHY_TIME, WHY_SPACE, WHY_DRAIN, WHYS };
 
-/* How an attempt ended, where that came amid a commit and waits for it. */
+/* How an attempt ended, if that happened during a commit and waits for it. */
 enum end { END_NONE, END_FINISHED, END_STOPPED, END_FAILED, END_LOST, ENDS };
 
 struct job_state {
     enum phase phase;
-    enum job_status status; /* as last decided; it may still be under way to the database */
+    enum job_status status; /* as last decided; its commit may still be in progress */
     enum why why;
     enum end end;
-    bool committing; /* a change of the status is under way */
-    bool working;    /* an attempt works at it */
-    bool draining;   /* the daemon stops: no attempt begins */
+    bool committing; /* a change of the status is in progress */
+    bool working;    /* an attempt runs it */
+    bool draining;   /* the daemon shuts down: no attempt starts */
 };
 
 enum fact {
-    FACT_ASK_CANCEL, /* a client asks; asked again after each commit while the answer is ANSWER_WAIT */
+    FACT_ASK_CANCEL, /* a client's request; repeated after each commit while the answer is ANSWER_WAIT */
     FACT_ASK_PAUSE,
     FACT_ASK_RESUME,
     FACT_ASK_DELETE,
@@ -59,14 +59,14 @@ enum fact {
     FACT_COMMITTED, /* the change is durable */
     FACT_UNWRITTEN, /* the change could not be written */
     FACT_FINISHED,  /* the attempt ended: all iterations are done */
-    FACT_STOPPED,   /* by an order, or because it could report nothing */
-    FACT_FAILED,    /* by a fault of the job's */
-    FACT_HINDERED,  /* by none of the job's; or the attempt could not begin */
+    FACT_STOPPED,   /* because of an order, or because it could not report anything */
+    FACT_FAILED,    /* because of an error of the job itself */
+    FACT_HINDERED,  /* for a reason outside the job; or the attempt could not start */
     FACT_TIME,      /* it has reached its time limit */
-    FACT_SPACE,     /* it has reached the bytes that it may store */
-    FACT_STALL,     /* a record of it, or nothing at all, can be written now */
-    FACT_DRAIN,     /* the daemon stops */
-    FACT_RETRY,     /* adrift: it may go on */
+    FACT_SPACE,     /* it has reached the limit of bytes that it may store */
+    FACT_STALL,     /* a record of it, or anything at all, can be written now */
+    FACT_DRAIN,     /* the daemon shuts down */
+    FACT_RETRY,     /* adrift: it may resume */
     FACT_GUILTY,    /* adrift: it has crashed the daemon too often */
     FACT_HELD,      /* adrift: it was killed too often without progress */
     FACTS
@@ -77,17 +77,17 @@ enum action {
     ACTION_ATTEMPT = 2,     /* counts as a new attempt; with ACTION_COMMIT */
     ACTION_DELETE = 4,      /* commit the deletion */
     ACTION_BEGIN = 8,       /* start an attempt */
-    ACTION_CHECKPOINT = 16, /* order it to leave a checkpoint and end */
+    ACTION_CHECKPOINT = 16, /* order it to write a checkpoint and end */
     ACTION_ABANDON = 32     /* order it to end at once */
 };
 
-/* To who asks. */
+/* To the client. */
 enum answer {
     ANSWER_NONE,    /* nobody asked */
     ANSWER_DONE,    /* it is so already */
-    ANSWER_COMMIT,  /* done when the change that is under way now is durable */
+    ANSWER_COMMIT,  /* done when the change in progress is durable */
     ANSWER_WAIT,    /* ask again when the commit, or the attempt, is over */
-    ANSWER_REFUSED, /* its status forbids that */
+    ANSWER_REFUSED, /* its status does not allow that */
     ANSWER_UNKNOWN, /* there is no such job any more */
     ANSWER_NO_ROOM  /* nothing can be written */
 };
@@ -98,16 +98,16 @@ struct step {
     enum answer answer;
 };
 
-/* Of a job as the database has it, at which nobody works. */
+/* For a job as the database has it, which no attempt runs. */
 struct job_state state_of_row(enum job_status status);
 
 struct step state_next(struct job_state state, enum fact fact);
 
-/* What may be done with a job of which nothing is under way to the database, and for which nobody waits. */
+/* What may be done with a job that has nothing in progress and no waiting clients. */
 enum leave {
     LEAVE_NOT,
-    LEAVE_RELEASE, /* let it go */
-    LEAVE_PARK     /* let it go; it is read again when it may go on */
+    LEAVE_RELEASE, /* release it */
+    LEAVE_PARK     /* release it; it is read again when it may resume */
 };
 
 enum leave state_leave(const struct job_state *state);

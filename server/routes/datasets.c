@@ -88,7 +88,7 @@ static struct catalog_dataset *dataset_read(struct server *server, struct reques
     struct catalog_dataset *dataset = name_is_good(request) ? calloc(1, sizeof *dataset) : NULL;
     if (dataset == NULL) {
         if (!http_is_answered(request)) {
-            http_problem(request, 503, "there is no memory");
+            http_problem(request, 503, "out of memory");
         }
     } else if (!catalog_find(server->catalog, request->parameter, dataset)) {
         http_problem(request, 404, "there is no dataset \"%s\"", request->parameter);
@@ -100,11 +100,11 @@ static struct catalog_dataset *dataset_read(struct server *server, struct reques
 
 /* ---- changes, in a lane ---- */
 
-/* Takes the document over. */
+/* Takes ownership of the document. */
 static void document_write(struct computation *computation, json_t *document) {
     char *text = json_text(document, NULL);
     if (text == NULL) {
-        computation_fail(computation, 503, "there is no memory for this answer now");
+        computation_fail(computation, 503, "not enough memory for this response now");
     } else {
         writer_text(&computation->writer, text);
     }
@@ -117,7 +117,7 @@ static void version_write(struct dataset_work *work, const struct dataset_info *
     struct catalog_dataset *dataset = calloc(1, sizeof *dataset);
     struct catalog_version shown = {.info = *info, .created = clock_unix_milliseconds()};
     if (dataset == NULL) {
-        computation_fail(&work->computation, 503, "there is no memory for this answer now");
+        computation_fail(&work->computation, 503, "not enough memory for this response now");
         return;
     }
     memcpy(dataset->name, work->name, sizeof dataset->name);
@@ -171,7 +171,7 @@ static struct dataset_work *work_make(struct server *server, struct request *req
                                       void (*run)(struct computation *)) {
     struct dataset_work *work = calloc(1, sizeof *work);
     if (work == NULL) {
-        http_problem(request, 503, "there is no memory");
+        http_problem(request, 503, "out of memory");
         return NULL;
     }
     snprintf(work->name, sizeof work->name, "%.64s", request->parameter);
@@ -236,7 +236,7 @@ void begin_dataset_put(struct server *server, struct request *request) {
     struct upload *upload = name_is_good(request) ? calloc(1, sizeof *upload) : NULL;
     if (upload == NULL) {
         if (!http_is_answered(request)) {
-            http_problem(request, 503, "there is no memory");
+            http_problem(request, 503, "out of memory");
         }
         return;
     }

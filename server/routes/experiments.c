@@ -296,7 +296,7 @@ static void submit(struct server *server, struct request *request, bool validate
     struct creation *creation = calloc(1, sizeof *creation);
     char known[STORE_ID_BYTES] = "";
     if (creation == NULL) {
-        http_problem(request, 503, "there is no memory");
+        http_problem(request, 503, "out of memory");
         return;
     }
     computation_init(&creation->computation, server, request, NULL);

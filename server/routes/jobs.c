@@ -97,7 +97,7 @@ static bool check_filters(struct request *request, const char *status, const cha
     filter->task = *task == '\0' ? NULL : task;
     filter->rule = *rule == '\0' ? NULL : rule;
     if (problems.count > 0) {
-        reply_problems(request, 422, "the query has faults", &problems);
+        reply_problems(request, 422, "the query has bad parameters", &problems);
         return false;
     }
     return true;
@@ -228,7 +228,7 @@ static void on_acted(void *user, enum jobs_result result, const char *id, const 
         [JOBS_CANCEL] = "cancel", [JOBS_PAUSE] = "pause", [JOBS_RESUME] = "resume", [JOBS_DELETE] = "delete"};
     struct acting *acting = user;
     const struct request *request = acting->request;
-    log_info(result == JOBS_DONE ? "job told" : "job not told", LOG_T("job", id),
+    log_info(result == JOBS_DONE ? "job changed" : "job not changed", LOG_T("job", id),
              LOG_T("action", names[acting->action]), LOG_T("reason", detail), LOG_T("request_id", request->id),
              LOG_T("token", request->identity[0] == '\0' ? NULL : request->identity));
     if (result != JOBS_DONE) {
@@ -446,8 +446,7 @@ void route_manifest(struct server *server, struct request *request) {
     if (job_status_is_final(job.status)) {
         http_reply_json(request, 200, manifest_document(&job));
     } else {
-        http_problem(request, 409, "the job is %s; its manifest is made when it has ended",
-                     job_status_name(job.status));
+        http_problem(request, 409, "the job is %s; its manifest exists once it has ended", job_status_name(job.status));
     }
     store_job_release(&job);
 }

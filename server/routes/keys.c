@@ -58,14 +58,14 @@ bool keyed_begin(struct server *server, struct request *request, const char *kin
         return false;
     }
     if (asprintf(&own, "%s\n%s%s", request->identity, kind, key) < 0) {
-        http_problem(request, 503, "there is no memory");
+        http_problem(request, 503, "out of memory");
         return false;
     }
     keyed->key = own;
     sha256_hex(request->body, request->body_size, keyed->body_sha256);
     if (key_is_pending(server, own)) {
         http_header_set(request, "Retry-After", "1");
-        http_problem(request, 409, "a submission with this Idempotency-Key is under way");
+        http_problem(request, 409, "a submission with this Idempotency-Key is in progress");
         return false;
     }
     if (!key_is_new(server, request, keyed, known)) {

@@ -81,7 +81,7 @@ static void render_requests(FILE *out, const struct metrics *metrics) {
         }
     }
     metrics_help(out, "modprop_http_request_duration_seconds", "histogram",
-                 "Time from a request's first line to the end of its answer, by route.");
+                 "Time from a request's first line to the end of its response, by route.");
     for (size_t i = 0; i <= METRIC_ROUTES_MAX; i++) {
         const struct histogram *histogram = &metrics->route_seconds[i];
         uint64_t total = 0;
@@ -98,27 +98,27 @@ static void render_requests(FILE *out, const struct metrics *metrics) {
 static void render_connections(FILE *out, struct server *server) {
     struct http_counts counts = http_counts(server->http);
     single(out, "modprop_http_connections", "gauge", "Connections open now.", (double)counts.connections);
-    single(out, "modprop_http_requests_active", "gauge", "Requests under way now, streams included.",
+    single(out, "modprop_http_requests_active", "gauge", "Requests in progress, streams included.",
            (double)counts.requests);
     single(out, "modprop_http_body_bytes", "gauge", "Bytes of request bodies in memory now.",
            (double)counts.body_bytes);
     single(out, "modprop_http_answer_bytes", "gauge",
-           "Bytes of answers in memory now that clients have not taken yet, streams excluded.",
+           "Bytes of responses in memory that clients have not read yet, streams excluded.",
            (double)counts.answer_bytes);
     single(out, "modprop_http_answer_file_bytes", "gauge",
-           "As the one before, of answers too large for memory, in files.", (double)counts.answer_file_bytes);
+           "The same for responses too large for memory, kept in files.", (double)counts.answer_file_bytes);
     single(out, "modprop_http_answers_cut_total", "counter",
-           "Answers cut for others: their holder had not taken the most, and all that may wait was waiting.",
+           "Responses cut to make room for other clients: their client held the most unread bytes.",
            (double)counts.answers_cut);
-    single(out, "modprop_http_received_bytes_total", "counter", "Bytes of requests' bodies received.",
+    single(out, "modprop_http_received_bytes_total", "counter", "Bytes of request bodies received.",
            (double)counts.body_received);
-    single(out, "modprop_http_sent_bytes_total", "counter", "Bytes of answers' bodies sent, streams included.",
+    single(out, "modprop_http_sent_bytes_total", "counter", "Bytes of response bodies sent, streams included.",
            (double)counts.body_sent);
     single(out, "modprop_http_connections_accepted_total", "counter", "Connections accepted.", (double)counts.accepted);
     single(out, "modprop_http_connections_evicted_total", "counter", "Idle connections closed to make room.",
            (double)counts.evicted);
     single(out, "modprop_http_connections_expired_total", "counter",
-           "Connections closed because headers, a body or taking an answer took too long.", (double)counts.expired);
+           "Connections closed because headers, a body or reading a response took too long.", (double)counts.expired);
 }
 
 static void render_outcomes(FILE *out, const struct jobs_counts *counts) {
@@ -162,10 +162,9 @@ static void render_jobs(FILE *out, struct server *server) {
         snprintf(labels, sizeof labels, "status=\"%s\"", job_status_name((enum job_status)i));
         metrics_value(out, "modprop_jobs", labels, (double)done->jobs[i]);
     }
-    single(out, "modprop_jobs_stalled", "gauge", "1 while jobs wait for room on the disk.",
+    single(out, "modprop_jobs_stalled", "gauge", "1 while jobs wait for space on the disk.",
            jobs_are_stalled(server->jobs));
-    single(out, "modprop_queue_age_seconds", "gauge",
-           "How long the job that starts next has waited; 0 where none waits.",
+    single(out, "modprop_queue_age_seconds", "gauge", "How long the job that starts next has waited; 0 if none waits.",
            since > 0   ? fmax(0.0, (double)(clock_unix_milliseconds() - since) * 1e-3)
            : since < 0 ? NAN
                        : 0.0);
@@ -174,14 +173,14 @@ static void render_jobs(FILE *out, struct server *server) {
     render_by_rule(out, "modprop_training_trials_total", "Trials trained on, by task and rule.", done->trials);
     single(out, "modprop_streams", "gauge", "Event streams open now.", (double)streams_count(server->streams));
     single(out, "modprop_streams_cut_total", "counter",
-           "Event streams closed for others: their holder had the most, and --max-streams was reached.",
+           "Event streams closed to make room for other clients when --max-streams was reached.",
            (double)streams_cut(server->streams));
     single(out, "modprop_stream_events_total", "counter", "Events sent on all streams.",
            (double)streams_sent_events(server->streams));
     single(out, "modprop_stream_bytes_total", "counter", "Bytes sent on all streams.",
            (double)streams_sent_bytes(server->streams));
     single(out, "modprop_service_queue_depth", "gauge",
-           "Computations of requests (reads, checks, gradients, simulations) that wait or run.",
+           "Computations for requests (reads, checks, gradients, simulations) that wait or run.",
            server->lanes == NULL ? 0.0 : (double)lanes_depth(server->lanes));
 }
 
@@ -199,25 +198,25 @@ static void render_store(FILE *out, struct server *server) {
     metrics_help(out, "modprop_store_commit_seconds", "histogram", "Time of a commit, from its first statement on.");
     metrics_histogram(out, "modprop_store_commit_seconds", "", &counts.commit);
     metrics_help(out, "modprop_store_sync_seconds", "histogram",
-                 "Of a commit, what making it durable took: writing the log, and fsync.");
+                 "The part of a commit that made it durable: writing the log and fsync.");
     metrics_histogram(out, "modprop_store_sync_seconds", "", &counts.sync);
     single(out, "modprop_store_bytes", "gauge",
-           "Bytes that all jobs take in the database, about; --keep-bytes bounds them.",
+           "Approximate bytes that all jobs take in the database; --keep-bytes bounds them.",
            (double)store_bytes_used(server->reader));
     single(out, "modprop_store_file_bytes", "gauge", "Size of the database's file, free pages included.",
            (double)store_bytes_file(server->reader));
-    single(out, "modprop_store_free_bytes", "gauge", "Bytes of the file's free pages, which are used again.",
+    single(out, "modprop_store_free_bytes", "gauge", "Bytes of the file's free pages, which are reused.",
            (double)store_bytes_free(server->reader));
-    single(out, "modprop_store_full", "gauge", "1 while the disk is full and only what frees space is written.",
+    single(out, "modprop_store_full", "gauge", "1 while the disk is full and only writes that free space are accepted.",
            store_is_full(server->store, NULL));
-    single(out, "modprop_store_purging", "gauge", "1 while there is something left of deleted jobs to remove.",
+    single(out, "modprop_store_purging", "gauge", "1 while parts of deleted jobs are still to be removed.",
            counts.purging);
     single(out, "modprop_store_purge_commits_total", "counter", "Commits that removed a portion of deleted jobs.",
            (double)counts.portions);
-    single(out, "modprop_store_memory_bytes", "gauge", "Memory that the store takes: page caches and statements.",
+    single(out, "modprop_store_memory_bytes", "gauge", "Memory that the store uses: page caches and statements.",
            (double)store_memory_bytes());
     single(out, "modprop_disk_free_bytes", "gauge",
-           "Room that the daemon may still use on the disk of the data directory.",
+           "Space that the daemon may still use on the disk of the data directory.",
            known ? block * (double)disk.f_bavail : NAN);
     single(out, "modprop_disk_size_bytes", "gauge", "Size of the disk of the data directory.",
            known ? block * (double)disk.f_blocks : NAN);
@@ -227,7 +226,7 @@ static void render_store(FILE *out, struct server *server) {
 static void render_loop(FILE *out, const struct loop *loop) {
     static const struct {
         const char *name, *help;
-    } all[] = {{"modprop_loop_callback_cpu_seconds_max", "The most processor time of one callback of the event loop."},
+    } all[] = {{"modprop_loop_callback_cpu_seconds_max", "The most CPU time of one callback of the event loop."},
                {"modprop_loop_callback_steps_max", "The most steps of database statements in one callback."},
                {"modprop_loop_callback_read_bytes_max", "The most bytes of database pages read in one callback."}};
     char labels[64];
@@ -252,24 +251,25 @@ static void render_process(FILE *out, struct server *server) {
     double system = (double)usage.ru_stime.tv_sec + 1e-6 * (double)usage.ru_stime.tv_usec;
     single(out, "process_cpu_seconds_total", "counter", "Processor time used.", user + system);
     single(out, "process_resident_memory_bytes", "gauge", "Memory resident now.", (double)host_resident_bytes());
-    single(out, "modprop_heap_bytes", "gauge", "Memory allocated now, by the store too.", (double)host_heap_bytes());
+    single(out, "modprop_heap_bytes", "gauge", "Memory allocated now, including the store's.",
+           (double)host_heap_bytes());
     single(out, "process_open_fds", "gauge", "File descriptors open now.", (double)host_open_descriptors());
     single(out, "process_max_fds", "gauge", "File descriptors that may be open.", (double)files.rlim_cur);
     single(out, "process_start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.",
            round((double)time(NULL) - (clock_seconds() - server->started)));
-    single(out, "modprop_log_lines_lost_total", "counter",
-           "Lines of the log that were dropped because their reader did not take them.", (double)log_lost());
+    single(out, "modprop_log_lines_lost_total", "counter", "Log lines dropped because nothing read them in time.",
+           (double)log_lost());
     single(out, "modprop_loop_lag_seconds", "gauge", "How late the event loop's last tick came.",
            server->loop.lag_seconds);
-    single(out, "modprop_loop_lag_max_seconds", "gauge", "The latest that a tick of the event loop ever came.",
+    single(out, "modprop_loop_lag_max_seconds", "gauge", "The greatest lag of the event loop's tick since the start.",
            server->loop.lag_max_seconds);
     render_loop(out, &server->loop);
-    single(out, "modprop_cores", "gauge", "Cores divided over the running jobs.", server->cores);
-    single(out, "modprop_memory_limit_bytes", "gauge", "Memory that running jobs may take together.",
+    single(out, "modprop_cores", "gauge", "Cores shared by the running jobs.", server->cores);
+    single(out, "modprop_memory_limit_bytes", "gauge", "Memory that all running jobs together may use.",
            (double)server->memory);
     snprintf(labels, sizeof labels, "version=\"%s\",build=\"%s\",instruction_set=\"%s\"", MODPROP_VERSION,
              build_identity, kernels_name());
-    metrics_help(out, "modprop_build_info", "gauge", "Always 1; what runs.");
+    metrics_help(out, "modprop_build_info", "gauge", "Always 1; labels describe the build.");
     metrics_value(out, "modprop_build_info", labels, 1);
 }
 

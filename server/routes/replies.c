@@ -36,7 +36,7 @@ bool read_query(struct request *request, const struct query_parameter *parameter
     struct problems problems = {0};
     query_read(request->query, parameters, count, &problems);
     if (problems.count > 0) {
-        reply_problems(request, 422, "the query has faults", &problems);
+        reply_problems(request, 422, "the query has bad parameters", &problems);
         return false;
     }
     return true;
@@ -128,8 +128,9 @@ json_t *job_document_with(const struct server *server, const struct store_job *j
     }
     if (live->stalled != NULL) {
         json_object_set_new(document, "reason",
-                            json_sprintf(live->stopped ? "%s; the job is cancelled as soon as that can be stored"
-                                                       : "%s; the job goes on by itself",
+                            json_sprintf(live->stopped
+                                             ? "%s; the job is cancelled as soon as the cancellation can be stored"
+                                             : "%s; the job resumes by itself",
                                          live->stalled));
     }
     if (job->point[0] != '\0') {
@@ -216,7 +217,7 @@ void reply_refusal(struct request *request, enum jobs_result result, const char 
         http_problem(request, 404, "there is no job %.60s", request->parameter);
         break;
     case JOBS_CONFLICT:
-        http_problem(request, 409, "%s", detail == NULL ? "the job's status forbids that" : detail);
+        http_problem(request, 409, "%s", detail == NULL ? "the job's status does not allow this" : detail);
         break;
     case JOBS_CROWDED:
         http_header_set(request, "Retry-After", "10");
@@ -236,10 +237,11 @@ void reply_refusal(struct request *request, enum jobs_result result, const char 
 void reply_stopped(struct request *request, const struct lane_task *task) {
     switch (task->outcome) {
     case LANE_GONE: /* only a client that closed its sending side alone reads this */
-        http_problem(request, 400, "the connection was closed before the answer was ready; keep it open until then");
+        http_problem(request, 400, "the connection was closed before the response was ready; keep it open until then");
         break;
     case LANE_TIME:
-        http_problem(request, 503, "the computation took longer than %d seconds and was stopped; ask for less",
+        http_problem(request, 503,
+                     "the computation took longer than %d seconds and was stopped; send a smaller request",
                      lane_seconds(task->lane));
         break;
     default:
@@ -344,7 +346,7 @@ void computation_start(struct computation *computation, enum lane lane) {
     }
     http_header_set(request, "Retry-After", "2");
     http_problem(request, 429,
-                 "too many requests wait to be computed: at most %lld, and half of that for one client (--max-waiting)",
+                 "too many computations are waiting: at most %lld, and half of that for one client (--max-waiting)",
                  (long long)server->config.max_waiting);
     computation->release(computation);
 }

@@ -282,7 +282,7 @@ void route_job_metrics(struct server *server, struct request *request) {
     }
     check_keys(curves->keys, &problems);
     if (problems.count > 0) {
-        reply_problems(request, 422, "the query has faults", &problems);
+        reply_problems(request, 422, "the query has bad parameters", &problems);
         free(curves);
         return;
     }
@@ -352,7 +352,7 @@ static void open_weights(struct encoding *encoding, const char *document, const 
     } else {
         json_t *model = weights_model(&spec);
         if (model == NULL) {
-            computation_fail(&encoding->computation, 503, "there is no memory for these weights now");
+            computation_fail(&encoding->computation, 503, "not enough memory for these weights now");
         } else {
             write_weights(encoding, &trained, model);
         }
@@ -379,10 +379,10 @@ static void work_weights(struct computation *computation) {
         computation_fail(computation, 500, "the checkpoint cannot be read");
     } else if (encoding->iteration < 0) {
         computation_fail(computation, 409,
-                         "there is no checkpoint yet: the first is made after training.checkpoint_every iterations");
+                         "there is no checkpoint yet: the first is written after training.checkpoint_every iterations");
     } else {
         computation_fail(computation, 404,
-                         "there is no whole checkpoint of iteration %lld (GET /v1/jobs/%s/checkpoints lists them)",
+                         "there is no intact checkpoint of iteration %lld (GET /v1/jobs/%s/checkpoints lists them)",
                          (long long)encoding->iteration, encoding->job);
     }
     free(document);
@@ -401,7 +401,7 @@ void route_weights(struct server *server, struct request *request) {
     if (*format != '\0' && strcmp(format, "json") != 0 && strcmp(format, "safetensors") != 0) {
         struct problems problems = {0};
         problems_add(&problems, NULL, "format", "must be json or safetensors; got \"%.60s\"", format);
-        reply_problems(request, 422, "the query has faults", &problems);
+        reply_problems(request, 422, "the query has bad parameters", &problems);
         return;
     }
     bool safetensors = strcmp(format, "safetensors") == 0 ||
@@ -510,7 +510,7 @@ static bool compute_rule(struct gradient_work *work, const struct rule_config *r
         computation_fail(computation, 422, "%.400s", error.text);
         return false;
     case TRAIN_NO_MEMORY:
-        computation_fail(computation, 503, "there is no memory for this request now");
+        computation_fail(computation, 503, "not enough memory for this request now");
         return false;
     default:
         computation_fail(computation, 503, "the computation was stopped");
@@ -548,7 +548,7 @@ static void work_gradients(struct computation *computation) {
     if (computation->problems.count > 0) {
         computation_fail(computation, 422, "the request has bad fields");
     } else if (!gradients_create(&work->asked.problem, &bptt) || !gradients_create(&work->asked.problem, &gradients)) {
-        computation_fail(computation, 503, "there is no memory for this request now");
+        computation_fail(computation, 503, "not enough memory for this request now");
     } else {
         compute_all(work, &bptt, &gradients);
     }

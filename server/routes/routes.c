@@ -85,13 +85,14 @@ static bool is_from_elsewhere(const struct server *server, struct request *reque
     const char *host = http_host(request), *origin = http_header(request, "Origin");
     if (host != NULL && !host_is_allowed(server, request, host)) {
         snprintf(fault, SITE_FAULT_BYTES,
-                 "Host must be localhost, a loopback address, the address listened at, or a name given with "
+                 "Host must be localhost, a loopback address, the address of this socket, or a name given with "
                  "--allow-host; got %.100s",
                  host);
         return true;
     }
     if (origin == NULL) {
-        snprintf(fault, SITE_FAULT_BYTES, "pages of other origins may not call; --allow-origin names those that may");
+        snprintf(fault, SITE_FAULT_BYTES,
+                 "pages of other origins may not call this daemon; allow an origin with --allow-origin");
         return is_foreign_fetch(request);
     }
     snprintf(fault, SITE_FAULT_BYTES, "Origin must be this daemon's own or one given with --allow-origin; got %.100s",
@@ -197,8 +198,8 @@ static void answer_unauthorized(struct request *request, const char *authorizati
                     authorization == NULL ? "Bearer realm=\"modprop\""
                                           : "Bearer realm=\"modprop\", error=\"invalid_token\"");
     http_problem(request, 401,
-                 authorization == NULL ? "this daemon wants a token: Authorization: Bearer TOKEN"
-                                       : "the token is not one that this daemon knows");
+                 authorization == NULL ? "this daemon requires a token: Authorization: Bearer TOKEN"
+                                       : "this daemon does not know the token");
 }
 
 /*
@@ -213,7 +214,7 @@ static bool check_rate(struct server *server, struct request *request) {
     char seconds[16];
     snprintf(seconds, sizeof seconds, "%d", retry);
     http_header_set(request, "Retry-After", seconds);
-    http_problem(request, 429, "at most %lld requests a second are taken (--rate)", (long long)server->config.rate);
+    http_problem(request, 429, "at most %lld requests per second are allowed (--rate)", (long long)server->config.rate);
     return false;
 }
 
@@ -240,7 +241,7 @@ static const struct route *check_route(struct request *request, const struct rou
         char methods[80];
         snprintf(methods, sizeof methods, "%s, OPTIONS", allow);
         http_header_set(request, "Allow", methods);
-        http_problem(request, 405, "%.40s is not possible at %.200s; %s are", request->method_name, request->path,
+        http_problem(request, 405, "%.40s is not allowed at %.200s; allowed: %s", request->method_name, request->path,
                      methods);
     } else if (!is_public && role < route->role) {
         http_problem(request, 403, "the token \"%s\" has the role %s; this needs %s", request->identity,
@@ -255,7 +256,7 @@ static bool check_answers(struct server *server, struct request *request) {
     const char *holder = http_holder(request);
     if (request->identity[0] != '\0' && http_held(server->http, holder) > (uint64_t)server->config.token_answers) {
         http_header_set(request, "Retry-After", "1");
-        http_problem(request, 429, "the token \"%s\" must take the answers that wait for it first (--token-answers)",
+        http_problem(request, 429, "the token \"%s\" must first read the responses that wait for it (--token-answers)",
                      holder);
         return false;
     }
@@ -263,7 +264,7 @@ static bool check_answers(struct server *server, struct request *request) {
         if (cut == CUTS_MAX || !http_relieve(server->http, holder)) {
             request->close = true;
             http_header_set(request, "Retry-After", "1");
-            http_problem(request, 503, "too many answers wait for clients that do not take them");
+            http_problem(request, 503, "too many responses wait for clients that do not read them");
             return false;
         }
     }
@@ -329,7 +330,7 @@ static void prepare_body(struct server *server, struct request *request, const s
         http_problem(request, 415, "Content-Type must be %s; got %.100s", wanted, given == NULL ? "none" : given);
     } else if (http_header(request, "Content-Encoding") != NULL &&
                strcasecmp(http_header(request, "Content-Encoding"), "identity") != 0) {
-        http_problem(request, 415, "Content-Encoding must be identity: bodies are taken as they are");
+        http_problem(request, 415, "Content-Encoding must be identity: compressed bodies are not accepted");
     } else if (route->body == BODY_OCTETS) {
         route->begin(server, request);
     } else if (route->body != BODY_NONE) {

@@ -46,7 +46,7 @@ static void simulate(struct simulation *simulation, const struct train_config *c
     if (computation->problems.count > 0) {
         computation_fail(computation, 422, "the request has bad fields");
     } else if (!simulate_answer_create(ask, trained, &shape, &answer)) {
-        computation_fail(computation, 503, "there is no memory for this request now");
+        computation_fail(computation, 503, "not enough memory for this request now");
     } else {
         const char *data = ask->request.x == NULL ? config->task.data_sha256 : "";
         switch (simulate_run(config, trained, &ask->request, lane_is_stopped, computation, &answer, &error)) {

@@ -151,7 +151,7 @@ static void conclude(struct submission *submission) {
                        &computation->problems); /* no JSON */
     } else if (submission->admission.short_of_memory) {
         http_header_set(computation->request, "Retry-After", "5");
-        http_problem(computation->request, 503, "there is no memory to read the job now");
+        http_problem(computation->request, 503, "not enough memory to read the job now");
     } else if (computation->problems.count > 0) {
         reply_problems(computation->request, 422, "the job has bad fields", &computation->problems);
     } else if (submission->validate_only) {
@@ -204,7 +204,7 @@ static void submit(struct server *server, struct request *request, bool validate
     if (submission == NULL || (document == NULL && !large)) {
         free(submission);
         if (!http_is_answered(request)) {
-            http_problem(request, 503, "there is no memory");
+            http_problem(request, 503, "out of memory");
         }
         return;
     }

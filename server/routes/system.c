@@ -32,7 +32,7 @@ void route_readyz(struct server *server, struct request *request) {
         http_problem(
             request, 503,
             "read only: %s. Jobs wait, and nothing is accepted but what frees space: cancel or delete jobs, or "
-            "make room in the data directory",
+            "free space on the disk of the data directory",
             reason);
         return;
     }

@@ -836,7 +836,7 @@ static void copy_remove(const char *temporary) {
 bool store_backup(const char *directory, const char *file, char error[STORE_ERROR_BYTES]) {
     char temporary[4096];
     if (access(file, F_OK) == 0) {
-        snprintf(error, STORE_ERROR_BYTES, "%.400s exists already; a backup replaces nothing", file);
+        snprintf(error, STORE_ERROR_BYTES, "%.400s exists already; a backup never overwrites a file", file);
         return false;
     }
     if (snprintf(temporary, sizeof temporary, "%s.partial", file) >= (int)sizeof temporary) {

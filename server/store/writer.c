@@ -449,9 +449,9 @@ static void reason_keep(struct store *store, int code) {
     } else if (full) {
         snprintf(store->reason, sizeof store->reason, DISK_FULL);
     } else if (primary == SQLITE_NOMEM || code == SQLITE_IOERR_NOMEM) {
-        snprintf(store->reason, sizeof store->reason, "there is no memory to write the database");
+        snprintf(store->reason, sizeof store->reason, "not enough memory to write the database");
     } else if (primary == SQLITE_IOERR && number != 0) {
-        snprintf(store->reason, sizeof store->reason, "the disk fails: %s", strerror(number));
+        snprintf(store->reason, sizeof store->reason, "the disk failed: %s", strerror(number));
     } else {
         snprintf(store->reason, sizeof store->reason, "the database cannot be written: %s",
                  sqlite3_errmsg(store->database));
@@ -1079,7 +1079,7 @@ struct store *store_open(const char *directory, struct loop *loop, char error[ST
     }
     room_look(store);
     if (!thread_start(&store->writer, writer_main, store)) {
-        snprintf(error, STORE_ERROR_BYTES, "cannot start the thread that writes the database");
+        snprintf(error, STORE_ERROR_BYTES, "cannot start the store's writer thread");
         store_close(store);
         return NULL;
     }

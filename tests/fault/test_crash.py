@@ -196,7 +196,7 @@ def test_a_full_disk_stalls_jobs_until_there_is_room(start, small_disk, undistur
     stopped = wait_until(lambda: (found := daemon.get(f"/v1/jobs/{job}").json()).get("reason") and found)
     assert (
         stopped["status"] not in ("failed", "succeeded")
-        and stopped["reason"] == "the disk is full; the job goes on by itself"
+        and stopped["reason"] == "the disk is full; the job resumes by itself"
     )
     ballast.unlink()
     ended(daemon, job)

@@ -92,7 +92,7 @@ def test_a_failing_disk_stops_jobs_and_says_why(faulty, undisturbed_slow, kind, 
     answer = daemon.post("/v1/jobs", json=JOB)
     assert answer.status_code == 507 and answer.json()["detail"] == reason and int(answer.headers["Retry-After"]) > 0
     assert (
-        wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json().get("reason")) == f"{reason}; the job goes on by itself"
+        wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json().get("reason")) == f"{reason}; the job resumes by itself"
     )
     assert daemon.get("/livez").status_code == 200 and reason in daemon.log()
     time.sleep(4)  # one retry, which fails
@@ -116,7 +116,7 @@ def test_a_cancellation_that_cannot_be_stored_stops_the_job_all_the_same(faulty)
     answer = daemon.post(f"/v1/jobs/{id}/cancel")
     assert answer.status_code == 507 and answer.json()["detail"] == "the disk fails: Input/output error"
     reason = wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json().get("reason"))
-    assert reason == "the disk fails: Input/output error; the job is cancelled as soon as that can be stored"
+    assert reason == "the disk fails: Input/output error; the job is cancelled as soon as the cancellation can be stored"
     assert not any(x.startswith("job") for x in thread_names(daemon))  # nobody trains
     attempts = daemon.get(f"/v1/jobs/{id}").json()["attempt"]
     faults.none()

@@ -140,7 +140,7 @@ def nan_at_5():
         (struct.pack("<Q", 2) + b"[]", "JSON object"),
         (struct.pack("<Q", 3) + b"{x}", "line 1"),
         (safetensors(inputs=arrays()["inputs"]), "targets"),
-        (safetensors(**nan_at_5()), "inputs must hold finite numbers of float32's range; entry [0, 1, 2] is nan"),
+        (safetensors(**nan_at_5()), "inputs must hold finite numbers within the range of float32; entry [0, 1, 2] is nan"),
         (safetensors(**arrays() | {"extra": np.zeros(3, "f4")}), "extra"),
         (
             safetensors(**arrays() | {"mask": np.zeros((12, 30), "f4")}),

@@ -565,7 +565,7 @@ def test_a_new_certificate_is_read_on_sighup(start, tmp_path):
         make_certificate(tmp_path, 18)
         assert serial_of(daemon) == 17, "a file alone changes nothing"
         daemon.signal(signal.SIGHUP)
-        wait_until(lambda: "certificate was read again" in daemon.log())
+        wait_until(lambda: "certificate reloaded" in daemon.log())
         assert serial_of(daemon) == 18
         old.sendall(head(b"Connection: close\r\n"))
         assert statuses(old.recv(65536)) == [200], "connections go on"
