@@ -34,8 +34,8 @@ def test_a_jobs_entries_carry_the_request_that_submitted_it(start):
     assert {entry["request_id"] for entry in of_job if entry["message"] in ("job", "job submitted")} == {
         "experiment-7.a"
     }
-    (told,) = [entry for entry in of_job if entry["message"] == "job told"]
-    assert told["action"] == "pause" and told["request_id"] == "coffee"
+    (changed,) = [entry for entry in of_job if entry["message"] == "job changed"]
+    assert changed["action"] == "pause" and changed["request_id"] == "coffee"
     again = start("--log-format", "json")
     assert again.post(f"/v1/jobs/{id}/resume").status_code == 200
     assert again.post(f"/v1/jobs/{id}/cancel").status_code == 200
@@ -52,7 +52,7 @@ def test_what_was_refused_is_logged_with_its_reason(start):
     id = daemon.post("/v1/jobs", json=SMALL).json()["id"]
     refused = daemon.request("DELETE", f"/v1/jobs/{id}")
     assert refused.status_code == 409
-    (entry,) = [entry for entry in entries(daemon) if entry["message"] == "job not told"]
+    (entry,) = [entry for entry in entries(daemon) if entry["message"] == "job not changed"]
     assert entry["request_id"] == refused.headers["X-Request-Id"] and "queued" in entry["reason"]
 
 

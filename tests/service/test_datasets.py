@@ -167,7 +167,7 @@ def nan_at_5():
             "steps (12), inputs (3) and kind of targets (classes) of the training split; got 10, 3 and I64 (10, 30)",
         ),
         (safetensors(**arrays())[:-4], "data_offsets"),
-        (safetensors(**arrays()) + b"more", "4 bytes behind its last tensor"),
+        (safetensors(**arrays()) + b"more", "4 bytes after its last tensor"),
         (
             safetensors(**arrays() | {"mask": np.full((12, 30), 1e-60)}),
             "mask must count at least one step; all its entries are 0 as float32",
@@ -414,7 +414,7 @@ def test_a_directory_of_version_1_is_migrated(start):
     daemon = start("--workers", "1", data=daemon.data)
     listed = {one["name"]: one["sha256"] for one in daemon.get("/v1/datasets").json()["datasets"]}
     assert listed == {"mine": digest(bodies[1]), "mine-too": digest(bodies[2])}
-    assert list(folder.iterdir()) == [damaged] and "is left out" in daemon.log()
+    assert list(folder.iterdir()) == [damaged] and "is skipped" in daemon.log()
     wait_until(lambda: stored(daemon) == sorted(map(digest, bodies[1:])))
     job = finish(daemon, job)
     assert job["status"] == "succeeded", job

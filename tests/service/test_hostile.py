@@ -729,7 +729,7 @@ def test_rates_are_of_a_token_and_count_what_is_refused(start, tokens):
     answer = next(
         a for a in (daemon.get("/v1/jobs", headers=tokens["submit"]) for _ in range(40)) if a.status_code == 429
     )
-    assert "3 requests a second" in assert_problem(answer, 429)["detail"] and int(answer.headers["Retry-After"]) >= 1
+    assert "3 requests per second" in assert_problem(answer, 429)["detail"] and int(answer.headers["Retry-After"]) >= 1
 
 
 def test_streams_and_waiters_have_bounds_of_their_own(start):

@@ -352,7 +352,7 @@ def test_tokens(start, tmp_path):
     )
     file.write_text("nonsense\n")
     daemon.signal(signal.SIGHUP)
-    wait_until(lambda: "not read again" in daemon.log(), timeout=5)
+    wait_until(lambda: "not reloaded" in daemon.log(), timeout=5)
     assert daemon.get("/metrics", headers={"Authorization": "Bearer " + tokens["admin"]}).status_code == 200
     assert not any(token in daemon.log() for token in tokens.values())
 
@@ -571,7 +571,7 @@ def test_a_new_certificate_is_read_on_sighup(start, tmp_path):
         assert statuses(old.recv(65536)) == [200], "connections go on"
     (tmp_path / "key").write_text("no key\n")
     daemon.signal(signal.SIGHUP)
-    wait_until(lambda: "certificate was not read again" in daemon.log())
+    wait_until(lambda: "certificate not reloaded" in daemon.log())
     assert serial_of(daemon) == 18
     other = tmp_path / "other"
     other.mkdir()

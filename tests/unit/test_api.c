@@ -657,7 +657,7 @@ START_TEST(tensors_refused) {
         {"{\"__metadata__\":{\"a\":7},\"a\":{\"dtype\":\"U8\",\"shape\":[24],\"data_offsets\":[0,24]}}",
          "members are strings"},
         {"{\"__metadata__\":[],\"a\":{\"dtype\":\"U8\",\"shape\":[24],\"data_offsets\":[0,24]}}", "must be an object"},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[23],\"data_offsets\":[0,23]}}", "1 bytes behind its last tensor"},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[23],\"data_offsets\":[0,23]}}", "1 bytes after its last tensor"},
         {"{\"a\":{\"dtype\":\"U8\",\"shape\":[23],\"data_offsets\":[1,24]}}", "has a hole in front"},
         {"{\"a\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[16,24]},"
          "\"b\":{\"dtype\":\"U8\",\"shape\":[15],\"data_offsets\":[0,15]}}",
