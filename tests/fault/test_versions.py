@@ -74,7 +74,7 @@ def test_an_upload_never_fills_the_disk(start, small_disk):
         b"Content-Length: 4000000\r\nExpect: 100-continue\r\n\r\n",
         timeout=2,
     )
-    assert answer.startswith(b"HTTP/1.1 507") and b"the disk has room for" in answer, answer
+    assert answer.startswith(b"HTTP/1.1 507") and b"the disk has space for" in answer, answer
     kind = {"Content-Type": "application/octet-stream"}
     chunks = (bytes(100_000) for _ in range(40))
     assert daemon.request("PUT", "/v1/datasets/x", data=chunks, headers=kind).status_code == 507

@@ -182,7 +182,7 @@ def nan_at_5():
                 | {f"test_{name}": value for name, value in arrays(classes=4, inputs=4, seed=2).items()}
                 | {"test_inputs": arrays()["inputs"]}
             ),
-            "test_targets must hold classes that stand in targets too",
+            "test_targets must hold classes that occur in targets too",
         ),
         (safetensors(**arrays() | {"inputs": np.zeros((12, 30), "f4")}), "at most 16384 inputs; got F32 (12, 30)"),
     ],
@@ -279,7 +279,7 @@ def test_what_an_upload_taught_is_not_read_again(daemon):
     estimate = daemon.post("/v1/jobs:validate", json=job_on("mine")).json()["estimate"]
     assert estimate["data_bytes"] == info["memory_bytes"]
     job = finish(daemon, submit(daemon, job_on("mine")))
-    assert job["status"] == "failed" and "is not stored any more" in job["error"]["detail"], job
+    assert job["status"] == "failed" and "is no longer stored" in job["error"]["detail"], job
     path.with_suffix(".away").rename(path)
     assert finish(daemon, submit(daemon, job_on("mine")))["status"] == "succeeded"
 

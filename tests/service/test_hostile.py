@@ -439,7 +439,7 @@ def test_answers_that_nobody_takes_are_bounded_together(start):
                 assert crowd[-1].recv(12) == b"HTTP/1.1 200" or held(daemon, "answer_bytes") > 256 * MIB
         assert 256 * MIB < held(daemon, "answer_bytes") < 262 * MIB
         refused = daemon.get("/v1/jobs", timeout=60)
-        assert "do not take them" in assert_problem(refused, 503)["detail"] and refused.headers["Retry-After"]
+        assert "do not read them" in assert_problem(refused, 503)["detail"] and refused.headers["Retry-After"]
         for path in ("/livez", "/readyz", "/version"):
             assert daemon.get(path, timeout=60).status_code == 200, path
     finally:

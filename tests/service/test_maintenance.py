@@ -159,7 +159,7 @@ def test_a_backup_replaces_nothing(stored, tmp_path):
     [
         (("backup", "--data", "/tmp"), "file to write is missing"),
         (("backup", "--data", "/nowhere", "x.db"), "cannot open the database"),
-        (("verify", "--data", "/tmp", "--workers", "2"), "only --data and --config"),
+        (("verify", "--data", "/tmp", "--workers", "2"), "allowed here are --data and --config"),
         (("verify", "--data", "/tmp", "a", "b"), "more than one operand"),
         (("verify",), "--data"),
     ],

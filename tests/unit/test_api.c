@@ -641,7 +641,7 @@ START_TEST(tensors_refused) {
     static const struct {
         const char *header, *sentence;
     } cases[] = {
-        {"[]", "no JSON object"},
+        {"[]", "not a JSON object"},
         {"{\"a\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,2]}}", "must have the dtype"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1],\"data_offsets\":[0,4]}}", "at most 4 dimensions"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", "of at least 0"},
