@@ -18,6 +18,14 @@ extern const struct command command_compare;
 
 #define PLOT_ROWS 16
 #define UNDER_DEFAULT "0.1"
+#define OVER_DEFAULT "0.95" /* of an accuracy, for which more is better */
+
+/* What counts as learnt: values under the bound, or over it. */
+struct bound {
+    const char *text;
+    double value;
+    bool is_over;
+};
 
 static double number_or_nan(const json_t *value) {
     return json_is_number(value) ? json_number_value(value) : NAN;
@@ -30,7 +38,7 @@ static enum status curve_get(struct cli *cli, const char *id, const char *metric
     enum status status = cli_get(cli, path, "read the metrics", &document);
     const json_t *x = json_object_get(document, "iteration"), *y = json_object_get(document, metric);
     if (status == STATUS_OK && !json_is_array(y)) {
-        status = job_metrics_check(cli, id, metric);
+        status = report_error(STATUS_FAILED, "the metrics of job %s have no \"%s\"", id, metric);
     } else if (status == STATUS_OK) {
         size_t count = json_array_size(x) < json_array_size(y) ? json_array_size(x) : json_array_size(y);
         curve->x = memory_allocate(count, sizeof *curve->x);
@@ -52,10 +60,10 @@ static bool lower_is_better(const char *metric) {
     return strstr(metric, "loss") != NULL;
 }
 
-static void member_measure(struct member *member, const char *metric, double bound) {
+static void member_measure(struct member *member, const char *metric, const struct bound *bound) {
     member->loss = number_or_nan(job_member(member->job, "metrics.loss"));
     member->accuracy = number_or_nan(job_member(member->job, "metrics.accuracy"));
-    member->under = curve_under(&member->curve, bound);
+    member->reached = curve_reach(&member->curve, bound->value, bound->is_over);
     member->best = NAN;
     for (size_t i = 0; i < member->curve.count; i++) {
         member->best = lower_is_better(metric) ? fmin(member->best, member->curve.y[i])
@@ -63,7 +71,8 @@ static void member_measure(struct member *member, const char *metric, double bou
     }
 }
 
-static enum status members_get(struct cli *cli, struct comparison *comparison, const char *metric, double bound) {
+static enum status members_get(struct cli *cli, struct comparison *comparison, const char *metric,
+                               const struct bound *bound) {
     enum status status = STATUS_OK;
     comparison->members = memory_allocate(cli->arguments.count, sizeof *comparison->members);
     for (size_t i = 0; i < cli->arguments.count && status == STATUS_OK; i++) {
@@ -117,17 +126,17 @@ static void row_add(struct table *table, const struct comparison *comparison, co
     table_add_painted(table, job_status(member->job), job_status_paint(job_status(member->job)));
     table_add(table, number_text(member->loss, -1, "", number));
     table_add(table, number_text(100 * member->accuracy, 1, " %", number));
-    table_add(table, number_text(member->under, 0, "", number));
+    table_add(table, number_text(member->reached, 0, "", number));
     table_add(table, number_text(member->best, -1, "", number));
 }
 
-static void members_print(const struct cli *cli, const struct comparison *comparison, const char *bound) {
-    char under[FORMAT_BYTES];
-    snprintf(under, sizeof under, "UNDER %.12s", bound);
-    const struct table_column columns[] = {{"JOB", false, false, 0}, {"CONFIGURATION", false, true, 0},
-                                           {"SEED", true, false, 0}, {"STATUS", false, false, 3},
-                                           {"LOSS", true, false, 0}, {"ACC", true, false, 2},
-                                           {under, true, false, 1},  {"BEST", true, false, 4}};
+static void members_print(const struct cli *cli, const struct comparison *comparison, const struct bound *bound) {
+    char reached[FORMAT_BYTES];
+    snprintf(reached, sizeof reached, "%s %.12s", bound->is_over ? "OVER" : "UNDER", bound->text);
+    const struct table_column columns[] = {{"JOB", false, false, 0},  {"CONFIGURATION", false, true, 0},
+                                           {"SEED", true, false, 0},  {"STATUS", false, false, 3},
+                                           {"LOSS", true, false, 0},  {"ACC", true, false, 2},
+                                           {reached, true, false, 1}, {"BEST", true, false, 4}};
     struct table table;
     int characters = cli->out.is_terminal ? prefix_length(comparison) : JOB_ID_CHARACTERS;
     table_init(&table, columns, 8);
@@ -148,14 +157,14 @@ static char *spread_text(const struct cli *cli, double mean, double deviation, d
                : memory_format("%.*g", digits, scale * mean);
 }
 
-static void groups_print(const struct cli *cli, const struct comparison *comparison, const char *bound) {
-    char under[FORMAT_BYTES + 8], text[64];
-    snprintf(under, sizeof under, "MEDIAN UNDER %.12s", bound);
+static void groups_print(const struct cli *cli, const struct comparison *comparison, const struct bound *bound) {
+    char reached[FORMAT_BYTES + 8], text[64];
+    snprintf(reached, sizeof reached, "MEDIAN %s %.12s", bound->is_over ? "OVER" : "UNDER", bound->text);
     const struct table_column columns[] = {{"CONFIGURATION", false, true, 0},
                                            {"JOBS", true, false, 3},
                                            {"LOSS", true, false, 0},
                                            {"ACCURACY %", true, false, 2},
-                                           {under, true, false, 1}};
+                                           {reached, true, false, 1}};
     struct table table;
     table_init(&table, columns, 5);
     for (int i = 0; i < comparison->group_count; i++) {
@@ -167,10 +176,10 @@ static void groups_print(const struct cli *cli, const struct comparison *compari
         table_add(&table, text);
         table_add(&table, loss);
         table_add(&table, accuracy);
-        if (isfinite(group->under_median)) {
-            snprintf(text, sizeof text, "%.0f (%d of %d)", group->under_median, group->under_count, group->members);
+        if (isfinite(group->reached_median)) {
+            snprintf(text, sizeof text, "%.0f (%d of %d)", group->reached_median, group->reached_count, group->members);
         } else {
-            snprintf(text, sizeof text, "- (%d of %d)", group->under_count, group->members);
+            snprintf(text, sizeof text, "- (%d of %d)", group->reached_count, group->members);
         }
         table_add(&table, text);
         free(loss);
@@ -185,7 +194,8 @@ static json_t *json_number(double value) {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-static void json_print(const struct comparison *comparison) {
+static void json_print(const struct comparison *comparison, const struct bound *bound) {
+    const char *reached = bound->is_over ? "over" : "under";
     json_t *jobs = json_array(), *groups = json_array();
     for (size_t i = 0; i < comparison->count; i++) {
         const struct member *member = &comparison->members[i];
@@ -194,7 +204,7 @@ static void json_print(const struct comparison *comparison) {
             json_pack("{s:O*, s:s, s:O*, s:s, s:o, s:o, s:o, s:o}", "id", json_object_get(member->job, "id"), "group",
                       comparison->groups[member->group].name, "seed", json_object_get(member->job, "seed"), "status",
                       job_status(member->job), "loss", json_number(member->loss), "best", json_number(member->best),
-                      "accuracy", json_number(member->accuracy), "under", json_number(member->under)));
+                      "accuracy", json_number(member->accuracy), reached, json_number(member->reached)));
     }
     for (int i = 0; i < comparison->group_count; i++) {
         const struct group *group = &comparison->groups[i];
@@ -202,8 +212,8 @@ static void json_print(const struct comparison *comparison) {
             groups, json_pack("{s:s, s:i, s:{s:o, s:o}, s:{s:o, s:o}, s:{s:o, s:i}}", "name", group->name, "jobs",
                               group->members, "loss", "mean", json_number(group->loss_mean), "deviation",
                               json_number(group->loss_deviation), "accuracy", "mean", json_number(group->accuracy_mean),
-                              "deviation", json_number(group->accuracy_deviation), "under", "median",
-                              json_number(group->under_median), "count", group->under_count));
+                              "deviation", json_number(group->accuracy_deviation), reached, "median",
+                              json_number(group->reached_median), "count", group->reached_count));
     }
     json_t *document = json_pack("{s:o, s:o}", "jobs", jobs, "groups", groups);
     cli_print_json(document);
@@ -265,30 +275,45 @@ static enum status plot_make(const struct cli *cli, const struct comparison *com
     return status;
 }
 
+/* --under or --over, else what suits the metric. */
+static enum status bound_read(const struct arguments *arguments, const char *metric, struct bound *bound) {
+    const char *under = argument_text(arguments, "under"), *over = argument_text(arguments, "over");
+    if (under != NULL && over != NULL) {
+        return report_error(STATUS_USAGE, "--under and --over exclude each other");
+    }
+    bound->is_over = over != NULL || (under == NULL && strstr(metric, "accuracy") != NULL);
+    bound->text = over != NULL ? over : under != NULL ? under : bound->is_over ? OVER_DEFAULT : UNDER_DEFAULT;
+    char *end;
+    bound->value = strtod(bound->text, &end);
+    return *end == '\0' && end != bound->text && isfinite(bound->value)
+               ? STATUS_OK
+               : report_error(STATUS_USAGE, "--%s must be a number, such as %s; got \"%s\"",
+                              bound->is_over ? "over" : "under", bound->is_over ? OVER_DEFAULT : UNDER_DEFAULT,
+                              bound->text);
+}
+
 static enum status run(struct cli *cli) {
     const struct arguments *arguments = &cli->arguments;
-    const char *metric = argument_text(arguments, "metric"), *plot = argument_text(arguments, "plot"),
-               *under = argument_text(arguments, "under");
+    const char *metric = argument_text(arguments, "metric"), *plot = argument_text(arguments, "plot");
+    struct bound bound = {0};
     metric = metric == NULL ? "loss" : metric;
-    under = under == NULL ? UNDER_DEFAULT : under;
-    char *end;
-    double bound = strtod(under, &end);
-    if (*end != '\0' || end == under || !isfinite(bound)) {
-        return report_error(STATUS_USAGE, "--under must be a number, such as 0.1; got \"%s\"", under);
+    enum status status = bound_read(arguments, metric, &bound);
+    if (status != STATUS_OK) {
+        return status;
     }
     if (plot != NULL && strcmp(plot, "-") != 0 && !ends_with(plot, ".svg") && !ends_with(plot, ".png")) {
         return report_error(STATUS_USAGE, "--plot must be a file named .svg or .png, or - for here; got \"%s\"", plot);
     }
     struct comparison comparison = {0};
-    enum status status = members_get(cli, &comparison, metric, bound);
+    status = members_get(cli, &comparison, metric, &bound);
     if (status == STATUS_OK) {
         comparison_group(&comparison);
         if (cli->json) {
-            json_print(&comparison);
+            json_print(&comparison, &bound);
         } else {
-            members_print(cli, &comparison, under);
+            members_print(cli, &comparison, &bound);
             if ((size_t)comparison.group_count < comparison.count) {
-                groups_print(cli, &comparison, under);
+                groups_print(cli, &comparison, &bound);
             }
         }
         if (plot == NULL && cli->out.is_terminal && !cli->json && !argument_is_set(arguments, "no-plot")) {
@@ -306,7 +331,9 @@ static const struct option options[] = {
     {"no-plot", 0, OPTION_SWITCH, NULL, 0, 0, false, "no plot on a terminal"},
     {"metric", 'm', OPTION_TEXT, "NAME", 0, 0, false, "column of the metrics to compare (default loss)"},
     {"scale", 0, OPTION_CHOICE, "log|linear", 0, 0, false, "the plot's y axis (default log for a loss)"},
-    {"under", 'u', OPTION_TEXT, "VALUE", 0, 0, false, "bound that counts as learnt (default " UNDER_DEFAULT ")"},
+    {"under", 'u', OPTION_TEXT, "VALUE", 0, 0, false, "values under it count as learnt (default " UNDER_DEFAULT ")"},
+    {"over", 0, OPTION_TEXT, "VALUE", 0, 0, false,
+     "values over it count as learnt (the default for an accuracy, " OVER_DEFAULT ")"},
     OPTIONS_END,
 };
 
@@ -321,10 +348,9 @@ const struct command command_compare = {
     .description =
         "Jobs that differ in nothing but the seed form a group: the second table gives its mean and standard "
         "deviation, the plot its mean "
-        "(thick) over its members (thin). A group is named by the fields that set it apart. UNDER is the first of five "
-        "evaluations in a "
-        "row "
-        "below the bound, and its median over a group counts a job that is not there yet as later than all others.",
+        "(thick) over its members (thin). A group is named by the fields that set it apart. UNDER (or "
+        "OVER) is the first of five evaluations in a row beyond the bound, and its median over a group counts a job "
+        "that is not there yet as later than all others.",
     .examples = "modprop compare $(modprop list --quiet --limit 6)\nmodprop compare 0192f3a4-7b1c 0192f3a4-9c02 --plot "
                 "curves.svg\n",
     .options = options,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "clients/cli/commands.h"
+#include "clients/cli/format.h"
 #include "clients/cli/jobs.h"
 #include "clients/cli/report.h"
 
@@ -176,6 +177,75 @@ static void offer_paths(const struct request *request) {
     json_decref(tasks);
 }
 
+/* The parameter `path` ("rule.mu") of any task or rule; NULL. */
+static const json_t *parameter_find(const json_t *tasks, const json_t *rules, const char *path) {
+    const char *name = strchr(path, '.');
+    size_t index, length = name == NULL ? 0 : (size_t)(name - path);
+    json_t *item;
+    if (name == NULL) {
+        return NULL;
+    }
+    name++;
+    json_array_foreach(json_object_get(tasks, "tasks"), index, item) {
+        const json_t *own = strncmp(path, "task.", 5) == 0 ? json_object_get(item, "parameters") : NULL;
+        const json_t *found = json_object_get(
+            own != NULL ? own : json_object_getn(json_object_get(item, "defaults"), path, length), name);
+        if (found != NULL) {
+            return found;
+        }
+    }
+    json_array_foreach(json_object_get(rules, "rules"), index, item) {
+        const json_t *found = json_object_get(json_object_get(item, "parameters"), name);
+        if (found != NULL && strncmp(path, "rule.", 5) == 0) {
+            return found;
+        }
+    }
+    return NULL;
+}
+
+/* What a field of --set may be: its choices, or its default as an example. */
+static void offer_field_values(const struct request *request, const char *path) {
+    json_t *tasks = document_ask(request, "/v1/tasks"), *rules = document_ask(request, "/v1/rules"), *choice;
+    const json_t *parameter = parameter_find(tasks, rules, path), *usual = json_object_get(parameter, "default");
+    char *text = usual == NULL ? memory_copy("") : value_words(usual);
+    size_t index;
+    if (strcmp(path, "task.type") == 0 || strcmp(path, "rule.type") == 0) {
+        bool is_task = path[0] == 't';
+        json_array_foreach(json_object_get(is_task ? tasks : rules, is_task ? "tasks" : "rules"), index, choice) {
+            offer(request, job_text(choice, "type"), job_text(choice, "description"));
+        }
+    }
+    json_array_foreach(json_object_get(parameter, "choices"), index, choice) {
+        const char *word = json_string_value(choice);
+        offer(request, word, strcmp(word, text) == 0 ? "the default" : "");
+    }
+    if (json_is_boolean(usual)) {
+        offer(request, "true", json_is_true(usual) ? "the default" : "");
+        offer(request, "false", json_is_true(usual) ? "" : "the default");
+    } else if (parameter != NULL && usual != NULL && json_object_get(parameter, "choices") == NULL) {
+        offer(request, text, "the default");
+    }
+    free(text);
+    json_decref(rules);
+    json_decref(tasks);
+}
+
+/* PATH=VALUE: paths, and behind the sign values. */
+static void offer_setting(struct request *request) {
+    const char *equals = strchr(request->part, '=');
+    if (equals == NULL) {
+        offer_paths(request);
+        return;
+    }
+    char *path = memory_format("%.*s", (int)(equals - request->part), request->part);
+    char *before = memory_format("%s%s=", request->before == NULL ? "" : request->before, path);
+    free(request->before);
+    request->before = before;
+    request->part = equals + 1;
+    offer_field_values(request, path);
+    free(path);
+}
+
 static void offer_commands(const struct request *request) {
     for (const struct command *const *command = command_table; *command != NULL; command++) {
         if (strchr((*command)->name, ' ') == NULL && (*command)->group != NULL) {
@@ -232,7 +302,7 @@ static void offer_choices(const struct request *request, const char *choices) {
     free(copy);
 }
 
-static void offer_value(const struct request *request, const struct option *option) {
+static void offer_value(struct request *request, const struct option *option) {
     if (option->type == OPTION_CHOICE) {
         offer_choices(request, option->value);
     } else if (option->type == OPTION_FILE) {
@@ -240,7 +310,7 @@ static void offer_value(const struct request *request, const struct option *opti
     } else if (strcmp(option->name, "from") == 0) {
         offer_jobs(request);
     } else if (strcmp(option->name, "set") == 0) {
-        offer_paths(request);
+        offer_setting(request);
     } else if (strcmp(option->name, "task") == 0 || strcmp(option->name, "rule") == 0) {
         offer_operand(request, strcmp(option->name, "task") == 0 ? OPERAND_TASK : OPERAND_RULE);
     }
@@ -303,6 +373,20 @@ static struct context context_read(const char **words, size_t count) {
     return context;
 }
 
+/*
+ * bash divides --set rule.weights=ce into --set, rule.weights, = and ce: the path where the last word is a value so
+ * divided, NULL where it is none.
+ */
+static const char *divided_path(const char **words, size_t count) {
+    size_t sign = count > 0 && strcmp(words[count - 1], "=") == 0 ? count - 1 : count - 2;
+    if (count < 3 || sign < 2 || strcmp(words[sign], "=") != 0) {
+        return NULL;
+    }
+    size_t option = sign - 2;
+    option -= option > 0 && strcmp(words[option], "=") == 0;
+    return strcmp(words[option], "--set") == 0 ? words[sign - 1] : NULL;
+}
+
 static enum status complete(struct cli *cli) {
     const char **words = cli->arguments.operands;
     size_t count = cli->arguments.count;
@@ -314,6 +398,11 @@ static enum status complete(struct cli *cli) {
     const char *equals = strncmp(request.part, "--", 2) == 0 ? strchr(request.part, '=') : NULL;
     if (strcmp(request.part, "=") == 0) {
         request.part = "";
+    }
+    const char *path = divided_path(words, count);
+    if (path != NULL) {
+        offer_field_values(&request, path);
+        return STATUS_OK;
     }
     if (equals != NULL) {
         char *name = memory_format("%.*s", (int)(equals - request.part), request.part);
@@ -346,7 +435,7 @@ const struct command command_completion = {
     .offline = true,
     .summary = "print the script that completes words in a shell",
     .description = "Completes commands, options, files, and by asking the server jobs, datasets, tasks, rules and what "
-                   "--set takes.",
+                   "--set takes, names and values.",
     .examples = "eval \"$(modprop completion bash)\"\n",
     .run = completion,
 };

@@ -6,6 +6,7 @@
 
 #include "clients/cli/commands.h"
 #include "clients/cli/jobs.h"
+#include "clients/cli/report.h"
 
 extern const struct command command_pause, command_resume, command_cancel, command_delete;
 
@@ -15,12 +16,35 @@ struct control {
     const char *doing;
 };
 
+/* Asks before a job is deleted, in words that show which one. */
+static bool is_confirmed(struct cli *cli, const char *id) {
+    json_t *job;
+    char *path = job_path(id, "");
+    bool agreed = false;
+    if (cli_get(cli, path, "show the job", &job) == STATUS_OK) {
+        const char *name = json_string_value(json_object_get(job, "name"));
+        struct text question = {0};
+        text_printf(&question, "Delete job %s%s%s%s (%s, ", id, name == NULL ? "" : " \"", name == NULL ? "" : name,
+                    name == NULL ? "" : "\"", job_text(job, "task.type"));
+        job_rule_put(&question, job);
+        text_printf(&question, ", %s) with its events and weights?", job_status(job));
+        agreed = terminal_confirm(question.data);
+        text_release(&question);
+    }
+    json_decref(job);
+    free(path);
+    return agreed;
+}
+
 static enum status control_one(struct cli *cli, const struct control *control, const char *word) {
     char *id, *path = NULL;
     json_t *job = NULL;
     struct text body = {0};
     enum status status = job_resolve(cli, word, &id);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK && control->action == NULL && cli->out.is_terminal &&
+        !argument_is_set(&cli->arguments, "yes") && !is_confirmed(cli, id)) {
+        status = report_error(STATUS_REFUSED, "job %s was not deleted", id);
+    } else if (status == STATUS_OK) {
         path = job_path(id, control->action == NULL ? "" : control->action);
         const struct http_request request = {.method = control->action == NULL ? "DELETE" : "POST", .path = path};
         status = cli_fetch(cli, &request, control->doing, &job, &body);
@@ -71,7 +95,12 @@ static enum status delete_run(struct cli *cli) {
     return control_all(cli, &(const struct control){NULL, "delete the job"});
 }
 
-#define CONTROL(word, what, more, function)                                                                            \
+static const struct option delete_options[] = {
+    {"yes", 'y', OPTION_SWITCH, NULL, 0, 0, false, "do not ask on a terminal"},
+    OPTIONS_END,
+};
+
+#define CONTROL(word, what, more, table, function)                                                                     \
     {.name = word,                                                                                                     \
      .group = "Jobs",                                                                                                  \
      .operands = "JOB...",                                                                                             \
@@ -82,16 +111,18 @@ static enum status delete_run(struct cli *cli) {
      .description = more                                                                                               \
      " Prints each job's state as it now is. All jobs named are tried; the exit status is that of the first failure.", \
      .examples = "modprop " word " latest\n",                                                                          \
+     .options = table,                                                                                                 \
      .run = function}
 
 const struct command command_pause = CONTROL("pause", "stop a job for now; it keeps its place in training",
-                                             "A running job stops at its last checkpoint.", pause_run);
+                                             "A running job stops at its last checkpoint.", NULL, pause_run);
 const struct command command_resume = CONTROL(
     "resume", "let a paused job go on",
-    "The job goes on from its last checkpoint and ends with the weights it would have had without the pause.",
+    "The job goes on from its last checkpoint and ends with the weights it would have had without the pause.", NULL,
     resume_run);
 const struct command command_cancel = CONTROL("cancel", "stop a job for good; what it has reported stays",
-                                              "The job ends; its events and checkpoints stay.", cancel_run);
+                                              "The job ends; its events and checkpoints stay.", NULL, cancel_run);
 const struct command command_delete = CONTROL("delete", "delete finished jobs with their events and weights",
-                                              "Only a job that has ended can be deleted (cancel it first).",
-                                              delete_run);
+                                              "Only a job that has ended can be deleted (cancel it first). "
+                                              "On a terminal each deletion is asked for.",
+                                              delete_options, delete_run);

@@ -11,20 +11,20 @@ extern const struct command command_follow;
 
 static enum status run(struct cli *cli) {
     long patience = (long)argument_integer(&cli->arguments, "patience", 0);
-    enum status worst = STATUS_OK;
-    for (size_t i = 0; i < cli->arguments.count; i++) {
-        char *id;
-        enum status status = job_resolve(cli, cli->arguments.operands[i], &id);
-        if (status == STATUS_OK) {
-            status = follow_job(cli, id, follow_form_choose(cli), patience);
-        }
-        free(id);
-        worst = status > worst ? status : worst;
-        if (status == STATUS_INTERRUPTED) {
-            break;
-        }
+    size_t count = cli->arguments.count;
+    char **ids = memory_allocate(count, sizeof *ids);
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        status = job_resolve(cli, cli->arguments.operands[i], &ids[i]);
     }
-    return worst;
+    if (status == STATUS_OK) {
+        status = follow_jobs(cli, ids, count, follow_form_choose(cli), patience);
+    }
+    for (size_t i = 0; i < count; i++) {
+        free(ids[i]);
+    }
+    free(ids);
+    return status;
 }
 
 static const struct option options[] = {FOLLOW_OPTIONS, OPTIONS_END};
@@ -39,11 +39,10 @@ const struct command command_follow = {
     .summary = "watch a job until it ends",
     .description =
         "Shows progress from the job's first event on: a bar, the time left, loss and accuracy of the last evaluation "
-        "and a small curve of "
-        "the "
-        "loss. In a pipe it prints a line an event instead, with --json each event as the server sent it. Several jobs "
-        "are followed one "
-        "after the other.\n\n"
+        "and a small curve of the loss. Several jobs are a table, with each one's place in the queue and the time "
+        "left. "
+        "In a pipe a line an event is printed instead, with --json each event as the server sent it, of several jobs "
+        "one after the other, the oldest first.\n\n"
         "A lost connection, or a restart of the daemon, is waited for, and the display goes on behind the last event "
         "that came. Ctrl-C "
         "stops "

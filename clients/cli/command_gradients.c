@@ -30,6 +30,7 @@ static enum status ask(struct cli *cli, const char *path, const struct text *bod
     struct text bytes;
     enum status status = cli_fetch(cli, &request, doing, document, &bytes);
     if (status == STATUS_OK && output != NULL) {
+        text_add(&bytes, bytes.size > 0 && bytes.data[bytes.size - 1] != '\n' ? "\n" : "");
         status = cli_write(output, bytes.data, bytes.size);
     } else if (status == STATUS_OK && cli->json) {
         cli_print(&bytes);
@@ -39,6 +40,12 @@ static enum status ask(struct cli *cli, const char *path, const struct text *bod
 }
 
 /* The rule object in words: its type, then what else it says. */
+/* The summary would stand in the middle of an answer that goes to standard output itself. */
+static bool summary_is_wanted(const struct cli *cli) {
+    const char *output = argument_text(&cli->arguments, "output");
+    return !cli->json && (output == NULL || strcmp(output, "-") != 0);
+}
+
 static void rule_put(struct text *text, const json_t *rule) {
     const char *name;
     json_t *value;
@@ -102,7 +109,7 @@ static enum status gradients(struct cli *cli) {
     if (status == STATUS_OK) {
         status = ask(cli, "/v1/gradients", &body, "compute the gradients", &answer);
     }
-    if (status == STATUS_OK && !cli->json) {
+    if (status == STATUS_OK && summary_is_wanted(cli)) {
         cosines_print(cli, answer);
     }
     json_decref(answer);
@@ -206,7 +213,7 @@ static enum status simulate(struct cli *cli) {
         status = ask(cli, path, &body, "simulate the network", &answer);
         free(path);
     }
-    if (status == STATUS_OK && !cli->json) {
+    if (status == STATUS_OK && summary_is_wanted(cli)) {
         shapes_print(answer);
     }
     json_decref(answer);
@@ -224,7 +231,7 @@ static const struct option simulate_options[] = {
     {"trials", 't', OPTION_INTEGER, "N", 1, 4096, false, "how many trials (default 1)"},
     {"seed", 0, OPTION_INTEGER, "N", 0, (1LL << 53) - 1, false, "seed of the fresh trials"},
     {"units", 'u', OPTION_TEXT, "N,N-M,...", 0, 0, false,
-     "units whose rates are wanted, from 0 (default: the first ten)"},
+     "units whose rates are wanted, from 0 (default: ten, of every cell type)"},
     {"every", 'e', OPTION_INTEGER, "N", 1, 1000000, false, "keep the values of every so many steps"},
     {"iteration", 0, OPTION_INTEGER, "N", 0, 1000000000000, false,
      "with the weights of this checkpoint (default: the newest)"},

@@ -23,6 +23,60 @@ static void query_add(struct text *query, const struct arguments *arguments, con
     }
 }
 
+/* Whether the job's metadata holds KEY=VALUE; VALUE is JSON, or else a string. */
+static bool metadata_has(const json_t *job, const char *note) {
+    size_t length = strcspn(note, "=");
+    const json_t *held = json_object_getn(json_object_get(job, "metadata"), note, length);
+    json_t *wanted = json_loads(note[length] == '\0' ? "" : note + length + 1, JSON_DECODE_ANY, NULL);
+    const char *text = json_string_value(held);
+    bool has = held != NULL && (note[length] == '\0' || json_equal(held, wanted) ||
+                                (text != NULL && strcmp(text, note + length + 1) == 0));
+    json_decref(wanted);
+    return has;
+}
+
+/* The part of the choice that the server leaves to its clients: --name and --metadata. */
+static bool is_chosen(const struct arguments *arguments, const json_t *job) {
+    const char *name = argument_text(arguments, "name"), *note, *own = json_string_value(json_object_get(job, "name"));
+    size_t cursor = 0;
+    bool chosen = name == NULL || (own != NULL && strcmp(own, name) == 0);
+    while (chosen && (note = argument_next(arguments, "metadata", &cursor)) != NULL) {
+        chosen = metadata_has(job, note);
+    }
+    return chosen;
+}
+
+/* Adds the chosen of a page, up to `limit` jobs in all. Returns how many of the page were looked at. */
+static size_t page_take(const struct arguments *arguments, json_t *jobs, const json_t *list, long long limit) {
+    size_t index = 0;
+    for (; index < json_array_size(list) && (long long)json_array_size(jobs) < limit; index++) {
+        json_t *job = json_array_get(list, index);
+        if (is_chosen(arguments, job)) {
+            json_array_append(jobs, job);
+        }
+    }
+    return index;
+}
+
+/* One page into `jobs`, with *cursor moved behind what was looked at (NULL: to the end). */
+static enum status page_get(struct cli *cli, json_t *jobs, const char *query, long long limit, char **cursor) {
+    bool is_sieved = argument_is_set(&cli->arguments, "name") || argument_is_set(&cli->arguments, "metadata");
+    long long missing = limit - (long long)json_array_size(jobs);
+    json_t *page;
+    enum status status = jobs_page(cli, query, *cursor, is_sieved ? JOBS_PAGE : missing, &page);
+    size_t size = json_array_size(json_object_get(page, "jobs")),
+           looked = page_take(&cli->arguments, jobs, json_object_get(page, "jobs"), limit);
+    if (status == STATUS_OK && looked < size) { /* cursors are the server's: it says the one that stands there */
+        json_decref(page);
+        status = jobs_page(cli, query, *cursor, (long long)looked, &page);
+    }
+    const char *next = json_string_value(json_object_get(page, "next"));
+    free(*cursor);
+    *cursor = next == NULL || size == 0 ? NULL : memory_copy(next);
+    json_decref(page);
+    return status;
+}
+
 /* Up to `limit` jobs into the array `jobs`; *next is the cursor behind them (NULL: none), the caller's. */
 static enum status jobs_get(struct cli *cli, json_t *jobs, long long limit, char **next) {
     enum status status = STATUS_OK;
@@ -33,14 +87,7 @@ static enum status jobs_get(struct cli *cli, json_t *jobs, long long limit, char
     query_add(&query, &cli->arguments, "task");
     query_add(&query, &cli->arguments, "rule");
     do {
-        json_t *page;
-        status = jobs_page(cli, query.data, *next, limit - (long long)json_array_size(jobs), &page);
-        const json_t *list = json_object_get(page, "jobs");
-        const char *cursor = json_string_value(json_object_get(page, "next"));
-        free(*next);
-        *next = cursor == NULL || json_array_size(list) == 0 ? NULL : memory_copy(cursor);
-        json_array_extend(jobs, (json_t *)list);
-        json_decref(page);
+        status = page_get(cli, jobs, query.data, limit, next);
     } while (status == STATUS_OK && *next != NULL && (long long)json_array_size(jobs) < limit);
     text_release(&query);
     return status;
@@ -120,13 +167,17 @@ static void jobs_print_json(json_t *jobs, const char *next) {
 
 static void none_note(const struct arguments *arguments) {
     bool chosen = argument_is_set(arguments, "status") || argument_is_set(arguments, "task") ||
-                  argument_is_set(arguments, "rule");
+                  argument_is_set(arguments, "rule") || argument_is_set(arguments, "name") ||
+                  argument_is_set(arguments, "metadata");
     report_note("no jobs%s", chosen ? " of this kind" : " yet; modprop submit --task delayed_xor makes one");
 }
 
 static enum status list(struct cli *cli) {
     const struct arguments *arguments = &cli->arguments;
     long long limit = argument_is_set(arguments, "all") ? 100000000 : argument_integer(arguments, "limit", 20);
+    if (argument_is_set(arguments, "all") && argument_is_set(arguments, "limit")) {
+        return report_error(STATUS_USAGE, "--all and --limit exclude each other");
+    }
     json_t *jobs = json_array(), *job;
     char *next;
     size_t index;
@@ -288,6 +339,8 @@ static const struct option list_options[] = {
      "only jobs in this state"},
     {"task", 't', OPTION_TEXT, "TYPE", 0, 0, false, "only jobs of this task"},
     {"rule", 'r', OPTION_TEXT, "TYPE", 0, 0, false, "only jobs of this rule"},
+    {"name", 'n', OPTION_TEXT, "NAME", 0, 0, false, "only jobs of this name"},
+    {"metadata", 0, OPTION_TEXT, "KEY[=VALUE]", 0, 0, true, "only jobs whose metadata has this"},
     {"limit", 'l', OPTION_INTEGER, "N", 1, 1000000, false, "how many, the newest first (default 20)"},
     {"all", 'a', OPTION_SWITCH, NULL, 0, 0, false, "all of them"},
     {"quiet", 'q', OPTION_SWITCH, NULL, 0, 0, false, "ids only"},

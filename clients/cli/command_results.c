@@ -28,11 +28,43 @@ static enum status copy(struct cli *cli, const char *path, const char *accept, c
     }
     const struct http_request request = {.path = path, .accept = accept, .sink = output_sink, .user = &output};
     status = cli_call(cli, &request, doing, &answer);
-    if (status == STATUS_OK && output.path == NULL && strncmp(answer.type, "application/json", 16) == 0) {
+    if (status == STATUS_OK && strncmp(answer.type, "application/json", 16) == 0) {
         output_write(&output, "\n", 1);
     }
     http_answer_release(&answer);
     return output_close(&output, status);
+}
+
+/* Six digits are what a person reads; a pipe gets all of them. */
+#define TERMINAL_DIGITS 6
+
+static enum status metrics_table(struct cli *cli, const char *path) {
+    struct table_column columns[TABLE_COLUMNS_MAX];
+    const json_t *lists[TABLE_COLUMNS_MAX];
+    const char *name;
+    json_t *document, *values;
+    int count = 0;
+    char number[FORMAT_BYTES];
+    enum status status = cli_get(cli, path, "read the metrics", &document);
+    json_object_foreach(document, name, values) {
+        if (json_is_array(values) && count < TABLE_COLUMNS_MAX) {
+            columns[count] = (struct table_column){.heading = name, .right = true, .spare = count};
+            lists[count++] = values;
+        }
+    }
+    if (status == STATUS_OK && count > 0) {
+        struct table table;
+        table_init(&table, columns, count);
+        for (size_t row = 0; row < json_array_size(lists[0]); row++) {
+            for (int c = 0; c < count; c++) {
+                table_add(&table, format_number(json_array_get(lists[c], row), TERMINAL_DIGITS, number));
+            }
+        }
+        table_print(&table, &cli->out);
+        table_release(&table);
+    }
+    json_decref(document);
+    return status;
 }
 
 static enum status metrics(struct cli *cli) {
@@ -41,9 +73,6 @@ static enum status metrics(struct cli *cli) {
     long long points = argument_integer(arguments, "points", 0);
     char *id;
     enum status status = job_resolve(cli, arguments->operands[0], &id);
-    if (status == STATUS_OK && keys != NULL) {
-        status = job_metrics_check(cli, id, keys);
-    }
     if (status == STATUS_OK) {
         struct text query = {0};
         text_add(&query, "/metrics");
@@ -56,7 +85,9 @@ static enum status metrics(struct cli *cli) {
             free(escaped);
         }
         char *path = job_path(id, query.data);
-        status = copy(cli, path, cli->json ? "application/json" : "text/csv", "read the metrics");
+        bool is_shown = cli->out.is_terminal && !cli->json && argument_text(arguments, "output") == NULL;
+        status = is_shown ? metrics_table(cli, path)
+                          : copy(cli, path, cli->json ? "application/json" : "text/csv", "read the metrics");
         free(path);
         text_release(&query);
     }
@@ -163,7 +194,8 @@ const struct command command_metrics = {
     .operand = OPERAND_JOB,
     .summary = "print a job's curve as CSV",
     .description =
-        "Prints iteration, loss, accuracy and what else was measured, a line an evaluation; with --json as lists.",
+        "Prints iteration, loss, accuracy and what else was measured, a line an evaluation: a table of rounded numbers "
+        "on a terminal, CSV with all digits in a pipe or file, lists with --json.",
     .examples = "modprop metrics latest > curve.csv\nmodprop metrics latest --keys loss --points 500 -o loss.csv\n",
     .options = metrics_options,
     .run = metrics,

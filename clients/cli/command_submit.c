@@ -20,21 +20,59 @@ extern const struct command command_submit, command_validate;
 #define SEED_MAX ((1LL << 53) - 1)
 #define KEY_BYTES 200 /* of an idempotency key, by the contract */
 
-/* Seeds to submit the job with: *first to *last. "7" or "1-10". */
-static enum status seeds_parse(const char *text, long long *first, long long *last) {
+/* Seeds to submit the job with, in the order given, none twice. */
+struct seeds {
+    long long values[SEEDS_MAX];
+    size_t count;
+};
+
+/* One number, or -1. *at stands behind it. */
+static long long seed_parse(const char **at) {
     char *end = NULL;
     errno = 0;
-    *first = *last = strtoll(text, &end, 10);
-    bool valid = end != text && *text >= '0' && *text <= '9';
-    if (valid && *end == '-' && end[1] >= '0' && end[1] <= '9') {
-        *last = strtoll(end + 1, &end, 10);
+    long long seed = **at >= '0' && **at <= '9' ? strtoll(*at, &end, 10) : -1;
+    *at = end == NULL ? *at : end;
+    return errno != 0 || seed > SEED_MAX ? -1 : seed;
+}
+
+static bool seeds_add(struct seeds *seeds, long long first, long long last) {
+    if (first < 0 || last < first || last - first >= SEEDS_MAX) {
+        return false;
     }
-    if (!valid || *end != '\0' || errno != 0 || *last < *first || *last > SEED_MAX || *last - *first >= SEEDS_MAX) {
-        return report_error(
-            STATUS_USAGE, "--seed must be a number from 0 to 2^53-1, or a range of at most %d such as 1-10; got \"%s\"",
-            SEEDS_MAX, text);
+    for (long long seed = first; seed <= last; seed++) {
+        bool is_known = false;
+        for (size_t i = 0; i < seeds->count; i++) {
+            is_known = is_known || seeds->values[i] == seed;
+        }
+        if (!is_known && seeds->count == SEEDS_MAX) {
+            return false;
+        }
+        if (!is_known) {
+            seeds->values[seeds->count++] = seed;
+        }
     }
-    return STATUS_OK;
+    return true;
+}
+
+/* "7", "1-10", "1,2,5-8". */
+static enum status seeds_parse(const char *text, struct seeds *seeds) {
+    const char *at = text;
+    bool valid = true;
+    for (bool more = true; valid && more;) {
+        long long first = seed_parse(&at), last = first;
+        if (*at == '-') {
+            at++;
+            last = seed_parse(&at);
+        }
+        more = *at == ',';
+        valid = seeds_add(seeds, first, last) && (more || *at == '\0');
+        at += more;
+    }
+    return valid ? STATUS_OK
+                 : report_error(STATUS_USAGE,
+                                "--seed must be numbers from 0 to 2^53-1 or ranges, at most %d seeds, such as 1,2,5-8; "
+                                "got \"%s\"",
+                                SEEDS_MAX, text);
 }
 
 /* A key of its own for every submission: a call that broke off can be repeated without making a second job. */
@@ -103,37 +141,29 @@ static enum status send(struct cli *cli, const json_t *document, const char *key
     return status;
 }
 
-static enum status send_all(struct cli *cli, json_t *document, long long first, long long last, bool seeded,
-                            char **ids) {
+/* A job for each seed, or one without a word about it. */
+static enum status send_all(struct cli *cli, json_t *document, const struct seeds *seeds, size_t count, char **ids) {
     enum status status = STATUS_OK;
-    for (long long seed = first; status == STATUS_OK && seed <= last; seed++) {
-        char *key = key_choose(cli, seed, last > first);
-        if (seeded) {
-            json_object_set_new(document, "seed", json_integer(seed));
+    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+        char *key = key_choose(cli, seeds->values[i], count > 1);
+        if (seeds->count > 0) {
+            json_object_set_new(document, "seed", json_integer(seeds->values[i]));
         }
-        status = send(cli, document, key, &ids[seed - first]);
+        status = send(cli, document, key, &ids[i]);
         free(key);
     }
     return status;
 }
 
-static enum status follow_all(struct cli *cli, char **ids, long long count) {
-    long patience = (long)argument_integer(&cli->arguments, "patience", 0);
-    enum status worst = STATUS_OK;
-    for (long long i = 0; i < count && worst != STATUS_INTERRUPTED; i++) {
-        enum status status = follow_job(cli, ids[i], follow_form_choose(cli), patience);
-        worst = status > worst ? status : worst;
-    }
-    return worst;
-}
-
 static enum status submit(struct cli *cli) {
     const char *seed = argument_text(&cli->arguments, "seed");
-    long long first = 0, last = 0;
+    struct seeds seeds = {.count = 0};
     json_t *document = NULL;
-    enum status status = seed == NULL ? STATUS_OK : seeds_parse(seed, &first, &last);
+    seed = seed == NULL ? argument_text(&cli->arguments, "seeds") : seed;
+    enum status status = seed == NULL ? STATUS_OK : seeds_parse(seed, &seeds);
+    size_t count = seeds.count == 0 ? 1 : seeds.count;
     if (status == STATUS_OK) {
-        status = key_check(argument_text(&cli->arguments, "key"), last > first);
+        status = key_check(argument_text(&cli->arguments, "key"), count > 1);
     }
     if (status == STATUS_OK) {
         status = submission_make(cli, &document);
@@ -141,15 +171,15 @@ static enum status submit(struct cli *cli) {
     if (status != STATUS_OK) {
         return status;
     }
-    long long count = last - first + 1;
-    char **ids = memory_allocate((size_t)count, sizeof *ids);
-    status = send_all(cli, document, first, last, seed != NULL, ids);
+    char **ids = memory_allocate(count, sizeof *ids);
+    status = send_all(cli, document, &seeds, count, ids);
     if (status == STATUS_OK && argument_is_set(&cli->arguments, "follow")) {
-        status = follow_all(cli, ids, count);
+        status = follow_jobs(cli, ids, count, follow_form_choose(cli),
+                             (long)argument_integer(&cli->arguments, "patience", 0));
     } else if (status == STATUS_OK && cli->out.is_terminal && !cli->json) {
         puts(count == 1 ? "watch it: modprop follow latest" : "watch them: modprop list");
     }
-    for (long long i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         free(ids[i]);
     }
     free(ids);
@@ -205,7 +235,8 @@ static enum status validate(struct cli *cli) {
 
 static const struct option submit_options[] = {
     SUBMISSION_OPTIONS,
-    {"seed", 0, OPTION_TEXT, "N|N-M", 0, 0, false, "the seed; a range submits a job for each"},
+    {"seed", 0, OPTION_TEXT, "N,N-M,...", 0, 0, false, "the seed; several submit a job for each"},
+    {"seeds", 0, OPTION_TEXT, "N,N-M,...", 0, 0, false, "the same"},
     {"follow", 'f', OPTION_SWITCH, NULL, 0, 0, false, "watch the job until it ends"},
     {"key", 0, OPTION_TEXT, "KEY", 0, 0, false,
      "idempotency key: the same key and job never make a second one (default: a random one)"},
@@ -223,14 +254,15 @@ const struct command command_submit = {
     .most = 1,
     .operand = OPERAND_FILE,
     .summary = "submit a job (a JSON file, - for standard input, or options alone)",
-    .description = "Sends a job and prints its id. The job is the JSON object in FILE (what show --json printed is one "
-                   "too), or the configuration of "
-                   "another job (--from), or nothing; then the "
-                   "options change it, in the order --task, --rule, --name, --set, --seed. What is not said has the "
-                   "published default, so --task "
-                   "delayed_xor is a whole job.\n\n"
-                   "When the answer is lost on the way the call is repeated under the same idempotency key: there is "
-                   "one job, never two.",
+    .description =
+        "Sends a job and prints its id. The job is the JSON object in FILE (what show --json printed is one "
+        "too), or the configuration of "
+        "another job (--from), or nothing; then the "
+        "options change it, in the order --task, --rule, --name, --metadata, --set, --seed. What is not said has the "
+        "published default, so --task "
+        "delayed_xor is a whole job.\n\n"
+        "When the answer is lost on the way the call is repeated under the same idempotency key: there is "
+        "one job, never two.",
     .examples = "modprop submit --task delayed_xor --follow\n"
                 "modprop submit job.json --set rule.mu=0.3 --set training.iterations=500\n"
                 "modprop submit --from latest --rule eprop --seed 1-5\n",

@@ -181,25 +181,25 @@ static void group_measure(const struct comparison *comparison, int index) {
     struct group *group = &comparison->groups[index];
     double *losses = memory_allocate((size_t)group->members, sizeof *losses),
            *accuracies = memory_allocate((size_t)group->members, sizeof *accuracies);
-    double *unders = memory_allocate((size_t)group->members, sizeof *unders);
+    double *reached = memory_allocate((size_t)group->members, sizeof *reached);
     size_t count = 0;
     for (size_t i = 0; i < comparison->count; i++) {
         const struct member *member = &comparison->members[i];
         if (member->group == index) {
             losses[count] = member->loss;
             accuracies[count] = member->accuracy;
-            group->under_count += isfinite(member->under);
-            unders[count++] = isfinite(member->under) ? member->under : INFINITY;
+            group->reached_count += isfinite(member->reached);
+            reached[count++] = isfinite(member->reached) ? member->reached : INFINITY;
         }
     }
     moments(losses, count, &group->loss_mean, &group->loss_deviation);
     moments(accuracies, count, &group->accuracy_mean, &group->accuracy_deviation);
-    qsort(unders, count, sizeof *unders, ascending);
-    group->under_median = count % 2 == 1 ? unders[count / 2] : 0.5 * (unders[count / 2 - 1] + unders[count / 2]);
+    qsort(reached, count, sizeof *reached, ascending);
+    group->reached_median = count % 2 == 1 ? reached[count / 2] : 0.5 * (reached[count / 2 - 1] + reached[count / 2]);
     mean_make(comparison, index, &group->mean);
     free(losses);
     free(accuracies);
-    free(unders);
+    free(reached);
 }
 
 void comparison_group(struct comparison *comparison) {
@@ -209,10 +209,11 @@ void comparison_group(struct comparison *comparison) {
     }
 }
 
-double curve_under(const struct curve *curve, double bound) {
+double curve_reach(const struct curve *curve, double bound, bool is_over) {
     size_t row = 0;
     for (size_t i = 0; i < curve->count; i++) {
-        row = curve->y[i] < bound ? row + 1 : 0; /* a gap is not below */
+        bool is_beyond = is_over ? curve->y[i] > bound : curve->y[i] < bound; /* a gap is neither */
+        row = is_beyond ? row + 1 : 0;
         if (row == IN_A_ROW) {
             return curve->x[i + 1 - IN_A_ROW];
         }

@@ -12,7 +12,7 @@ struct member {
     struct curve curve;    /* of the metric that is compared */
     double loss, accuracy; /* of the last evaluation; NAN: none */
     double best;           /* the metric's best value */
-    double under;          /* first iteration of five evaluations in a row under the bound; NAN: not yet */
+    double reached;        /* first iteration of five evaluations in a row beyond the bound; NAN: not yet */
     int group;
 };
 
@@ -21,8 +21,8 @@ struct group {
     int members;
     struct curve mean; /* at the iterations that all its members have */
     double loss_mean, loss_deviation, accuracy_mean, accuracy_deviation; /* sample deviation; NAN below two */
-    double under_median; /* a member that is not under counts as infinitely late; INFINITY where that is the median */
-    int under_count;
+    double reached_median; /* a member that is not there counts as infinitely late; INFINITY where that is the median */
+    int reached_count;
 };
 
 struct comparison {
@@ -39,7 +39,7 @@ struct comparison {
 void comparison_group(struct comparison *comparison);
 void comparison_release(struct comparison *comparison);
 
-/* First x of five values in a row below `bound`; NAN. */
-double curve_under(const struct curve *curve, double bound);
+/* First x of five values in a row below `bound` (`is_over`: above it); NAN. */
+double curve_reach(const struct curve *curve, double bound, bool is_over);
 
 #endif

@@ -21,12 +21,14 @@
 #include "clients/cli/progress.h"
 #include "clients/cli/report.h"
 #include "clients/cli/signals.h"
+#include "clients/cli/watch.h"
 
 #define REDRAW_SECONDS 0.1
 #define CLOCK_SECONDS 1.0
 #define PAUSE_FIRST 0.5
 #define PAUSE_MAX 15.0
-#define RATE_EVENTS 8 /* progress events over which the speed is taken */
+#define QUIET_SECONDS 60 /* then the stream is opened anew: a dead one looks like a quiet one */
+#define RATE_EVENTS 8    /* progress events over which the speed is taken */
 
 struct follow {
     struct cli *cli;
@@ -46,6 +48,7 @@ struct follow {
     double seconds_left, left_at; /* time left, as of this monotonic time */
     bool dirty;                   /* something changed since the last drawing */
     bool came;                    /* an event came over this connection */
+    bool fell_silent;             /* this connection stood and then brought nothing */
     int write_error;              /* of standard output; 0: none */
     json_t *end;                  /* the terminal event, or the job, once it ended */
 };
@@ -253,6 +256,15 @@ static void job_take(struct follow *follow, json_t *job) {
     snprintf(follow->status, sizeof follow->status, "%s", terminal_shown(job_status(job)));
 }
 
+/* The first line of a job that is followed by lines; what waits says behind how many. */
+static void title_line(const struct follow *follow, const json_t *job) {
+    const json_t *place = json_object_get(job, "queue_position");
+    printf("%s\n", follow->title);
+    if (json_is_integer(place) && json_integer_value(place) > 0) {
+        printf("queued, %lld ahead\n", (long long)json_integer_value(place));
+    }
+}
+
 /* Whether an answer means that the server will be back: it restarts, or is crowded. */
 static bool is_passing(int status) {
     return status == 429 || status == 502 || status == 503 || status == 504;
@@ -284,12 +296,13 @@ static enum status connection(struct follow *follow, long *retry_after, char **r
                                          .sink = sink,
                                          .tick = tick,
                                          .user = follow,
-                                         .quiet_seconds = 60};
+                                         .quiet_seconds = QUIET_SECONDS};
     struct http_answer answer;
     event_parser_restart(&follow->parser);
     follow->came = false;
     enum status status = http_perform(follow->cli->http, &request, &answer);
     *retry_after = answer.retry_after;
+    follow->fell_silent = answer.status == 200 && answer.fell_silent;
     if (follow->end != NULL) {
         status = STATUS_OK;
     } else if (status == STATUS_OK && answer.status == 204) {
@@ -327,6 +340,11 @@ static enum status connections(struct follow *follow, long patience) {
         if (status != STATUS_UNREACHABLE) {
             free(reason);
             return status;
+        }
+        if (follow->fell_silent) { /* a job that waits has nothing to say: look whether the server is still there */
+            lost_at = -1;
+            free(reason);
+            continue;
         }
         if (follow->came) {
             pause = PAUSE_FIRST;
@@ -414,7 +432,7 @@ enum status follow_job(struct cli *cli, const char *id, enum follow_form form, l
     if (status == STATUS_OK) {
         job_take(&follow, job);
         if (form == FOLLOW_LINES) {
-            printf("%s\n", follow.title);
+            title_line(&follow, job);
             fflush(stdout);
         }
         draw(&follow, true);
@@ -429,6 +447,23 @@ enum status follow_job(struct cli *cli, const char *id, enum follow_form form, l
     free(follow.note);
     free(path);
     return status;
+}
+
+static int by_id(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+enum status follow_jobs(struct cli *cli, char **ids, size_t count, enum follow_form form, long patience) {
+    enum status worst = STATUS_OK;
+    if (form == FOLLOW_LIVE && count > 1) {
+        return watch_jobs(cli, ids, count, patience);
+    }
+    qsort(ids, count, sizeof *ids, by_id);
+    for (size_t i = 0; i < count && worst != STATUS_INTERRUPTED; i++) {
+        enum status status = follow_job(cli, ids[i], form, patience);
+        worst = status > worst ? status : worst;
+    }
+    return worst;
 }
 
 enum follow_form follow_form_choose(const struct cli *cli) {

@@ -19,6 +19,12 @@ enum follow_form {
  */
 enum status follow_job(struct cli *cli, const char *id, enum follow_form form, long patience);
 
+/*
+ * Several jobs, oldest first (ids sort by time): on a terminal a live table (watch.h), else one after the other. The
+ * worst of their statuses.
+ */
+enum status follow_jobs(struct cli *cli, char **ids, size_t count, enum follow_form form, long patience);
+
 /* Live on a terminal unless --plain, JSON with --json, else lines. */
 enum follow_form follow_form_choose(const struct cli *cli);
 

@@ -267,6 +267,7 @@ static void error_fill(struct http_answer *answer, const struct http *http, CURL
         if (answer->status == 0) {
             snprintf(answer->error, sizeof answer->error, "%s does not answer (waited %ld s)", server, quiet);
         } else {
+            answer->fell_silent = true;
             snprintf(answer->error, sizeof answer->error, "%s fell silent for %ld s", server, quiet);
         }
         break;

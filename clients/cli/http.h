@@ -45,6 +45,7 @@ struct http_answer {
     struct text body;
     char type[128];               /* Content-Type */
     long retry_after;             /* seconds; 0: not said */
+    bool fell_silent;             /* the answer began and then brought nothing for `quiet_seconds` */
     char error[HTTP_ERROR_BYTES]; /* why there was no (whole) answer */
 };
 

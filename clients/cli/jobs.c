@@ -150,45 +150,6 @@ enum status job_get(struct cli *cli, const char *word, json_t **document) {
     return status;
 }
 
-#define METRICS_MAX 64
-
-/* The sentence about a column that is not among `known`. */
-static enum status metric_complain(const char *id, const char *name, const char *const *known, size_t count) {
-    struct text list = {0};
-    const char *nearest = name_nearest(name, known, count);
-    for (size_t i = 0; i < count; i++) {
-        text_printf(&list, "%s%s", i > 0 ? ", " : "", known[i]);
-    }
-    const char *others = list.data == NULL ? "none" : list.data;
-    enum status status = report_error(STATUS_USAGE, "the metrics of job %s have no \"%s\"; %s %s%s", id, name,
-                                      nearest != NULL ? "did you mean" : "they are", nearest != NULL ? nearest : others,
-                                      nearest != NULL ? "?" : "");
-    text_release(&list);
-    return status;
-}
-
-enum status job_metrics_check(struct cli *cli, const char *id, const char *names) {
-    char *path = job_path(id, "/metrics?points=2"), *copy = memory_copy(names), *rest = copy;
-    const char *known[METRICS_MAX], *name;
-    size_t count = 0;
-    json_t *document, *values;
-    enum status status = cli_get(cli, path, "read the metrics", &document);
-    json_object_foreach(document, name, values) {
-        if (json_is_array(values) && count < METRICS_MAX) {
-            known[count++] = name;
-        }
-    }
-    while (status == STATUS_OK && (name = strsep(&rest, ",")) != NULL) {
-        if (*name != '\0' && json_object_get(document, name) == NULL) {
-            status = metric_complain(id, name, known, count);
-        }
-    }
-    json_decref(document);
-    free(copy);
-    free(path);
-    return status;
-}
-
 json_t *job_member(const json_t *job, const char *path) {
     json_t *at = (json_t *)job;
     while (at != NULL && *path != '\0') {

@@ -34,12 +34,6 @@ int job_prefix_length(const char **ids, size_t count);
 /* GET of a job by any word for it. *document belongs to the caller. */
 enum status job_get(struct cli *cli, const char *word, json_t **document);
 
-/*
- * Complains about the first of the comma-separated `names` that the job's metrics do not have, with the nearest that
- * they have.
- */
-enum status job_metrics_check(struct cli *cli, const char *id, const char *names);
-
 /* queued, running, ...; "" where the document has none. */
 const char *job_status(const json_t *job);
 /* "diverged" for a job that succeeded with that outcome, else its status. */

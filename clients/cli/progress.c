@@ -4,6 +4,7 @@
 #include "clients/cli/progress.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "clients/cli/format.h"
@@ -183,6 +184,35 @@ void progress_draw(struct progress *progress, const struct progress_view *view) 
     text_add(&screen, "\033[J");
     flush(progress, &screen);
     text_release(&screen);
+}
+
+/* Columns of a line, its colours not counted. */
+static int line_width(const char *line) {
+    struct text bare = {0};
+    text_add(&bare, "");
+    for (const char *at = line; *at != '\0';) {
+        size_t length = strcspn(at, "\033");
+        text_append(&bare, at, length);
+        at += length;
+        at += *at == '\0' ? 0 : strcspn(at, "m") + (at[strcspn(at, "m")] == 'm');
+    }
+    int width = terminal_width(bare.data);
+    text_release(&bare);
+    return width;
+}
+
+void progress_draw_text(struct progress *progress, const char *text) {
+    struct text screen = {0};
+    char *copy = memory_copy(text), *rest = copy;
+    home_put(progress, &screen);
+    for (const char *line; progress->drawn < PROGRESS_ROWS_MAX && (line = strsep(&rest, "\n")) != NULL;) {
+        text_printf(&screen, "%s%s\033[K", progress->drawn > 0 ? "\r\n" : "", line);
+        progress->widths[progress->drawn++] = line_width(line);
+    }
+    text_add(&screen, "\033[J");
+    flush(progress, &screen);
+    text_release(&screen);
+    free(copy);
 }
 
 void progress_erase(struct progress *progress) {

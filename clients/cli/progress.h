@@ -1,5 +1,5 @@
 /*
- * The live display of one job on a terminal: title, bar, numbers and a sparkline, redrawn in place.
+ * The live display on a terminal, redrawn in place: of one job its title, bar, numbers and a sparkline; or any lines.
  *
  * Owns the lines below the cursor and nothing else. It redraws by going up over what it drew last; after a resize a
  * terminal may have folded those lines, so their number is computed anew from their widths. Rejected: the alternate
@@ -11,12 +11,13 @@
 #include "clients/cli/terminal.h"
 
 #define PROGRESS_LINES 4
+#define PROGRESS_ROWS_MAX 512
 
 struct progress {
     struct terminal terminal;
-    int widths[PROGRESS_LINES]; /* of what stands there now, in columns */
-    int drawn;                  /* lines that stand there now */
-    double drawn_at;            /* monotonic seconds */
+    int widths[PROGRESS_ROWS_MAX]; /* of what stands there now, in columns */
+    int drawn;                     /* lines that stand there now */
+    double drawn_at;               /* monotonic seconds */
 };
 
 /* What there is to show. */
@@ -34,6 +35,8 @@ struct progress_view {
 
 void progress_init(struct progress *progress, const struct terminal *terminal);
 void progress_draw(struct progress *progress, const struct progress_view *view);
+/* The same of lines that are made already (colours allowed), none of them wider than the terminal. */
+void progress_draw_text(struct progress *progress, const char *text);
 /* Takes the lines away: other text will be printed. */
 void progress_erase(struct progress *progress);
 /* Leaves the lines and goes below them. */

@@ -132,6 +132,24 @@ static enum status set_option(json_t *document, const char *text) {
     return status;
 }
 
+/* KEY=VALUE; a key may have dots, which --set would take for steps. */
+static enum status metadata_option(json_t *document, const char *text) {
+    const char *equals = strchr(text, '=');
+    if (equals == NULL || equals == text) {
+        return report_error(STATUS_USAGE, "--metadata must be KEY=VALUE, such as lab=north; got \"%s\"", text);
+    }
+    json_t *value = json_loads(equals + 1, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+    value = value == NULL ? json_string(equals + 1) : value;
+    json_t *metadata = json_object_get(document, "metadata");
+    if (!json_is_object(metadata)) {
+        metadata = json_object();
+        json_object_set_new(document, "metadata", metadata);
+    }
+    return value != NULL && json_object_setn_new(metadata, text, (size_t)(equals - text), value) == 0
+               ? STATUS_OK
+               : report_error(STATUS_USAGE, "--metadata must be UTF-8");
+}
+
 /* --task, --rule: another type has other parameters, so the old ones go. */
 static enum status type_option(json_t *document, const char *object, const char *type) {
     const json_t *old = json_object_get(json_object_get(document, object), "type");
@@ -163,6 +181,10 @@ static enum status options_apply(struct cli *cli, json_t *document) {
         status = report_error(STATUS_USAGE, "--name must be UTF-8");
     }
     size_t cursor = 0;
+    for (const char *note; status == STATUS_OK && (note = argument_next(arguments, "metadata", &cursor)) != NULL;) {
+        status = metadata_option(document, note);
+    }
+    cursor = 0;
     for (const char *set; status == STATUS_OK && (set = argument_next(arguments, "set", &cursor)) != NULL;) {
         status = set_option(document, set);
     }

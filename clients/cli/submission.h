@@ -13,6 +13,8 @@
         {"task", 't', OPTION_TEXT, "TYPE", 0, 0, false, "as --set task.type=TYPE (modprop tasks lists them)"},         \
         {"rule", 'r', OPTION_TEXT, "TYPE", 0, 0, false, "as --set rule.type=TYPE (modprop rules lists them)"},         \
         {"name", 'n', OPTION_TEXT, "NAME", 0, 0, false, "as --set name=NAME"},                                         \
+        {"metadata", 0, OPTION_TEXT, "KEY=VALUE",                                                                      \
+         0,          0, true,        "note a value under a key of the job's metadata; VALUE is JSON, or a string"},    \
         {"from", 0, OPTION_TEXT, "JOB", 0, 0, false, "begin with the configuration of this job"}
 
 /*

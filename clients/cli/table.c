@@ -117,18 +117,22 @@ static void row_put(const struct table *table, const struct terminal *terminal, 
     text_add(line, "\n");
 }
 
-void table_print(const struct table *table, const struct terminal *terminal) {
+void table_put(const struct table *table, const struct terminal *terminal, int columns, struct text *text) {
     int widths[TABLE_COLUMNS_MAX];
-    struct text lines = {0};
     long rows = (long)((table->cell_count + (size_t)table->column_count - 1) / (size_t)table->column_count);
     widths_measure(table, widths);
-    if (terminal->is_terminal) {
-        spares_drop(table, widths, terminal_columns(terminal));
-        widths_fit(table, widths, terminal_columns(terminal));
+    if (columns > 0) {
+        spares_drop(table, widths, columns);
+        widths_fit(table, widths, columns);
     }
     for (long row = -1; row < rows; row++) {
-        row_put(table, terminal, &lines, row, widths);
+        row_put(table, terminal, text, row, widths);
     }
+}
+
+void table_print(const struct table *table, const struct terminal *terminal) {
+    struct text lines = {0};
+    table_put(table, terminal, terminal->is_terminal ? terminal_columns(terminal) : 0, &lines);
     fputs(lines.data, terminal->file);
     text_release(&lines);
 }

@@ -29,6 +29,8 @@ void table_init(struct table *table, const struct table_column *columns, int cou
 void table_add(struct table *table, const char *cell);
 void table_add_painted(struct table *table, const char *cell, enum paint paint);
 void table_print(const struct table *table, const struct terminal *terminal);
+/* The same into `text`, cut to `columns`; 0: nothing is cut. */
+void table_put(const struct table *table, const struct terminal *terminal, int columns, struct text *text);
 void table_release(struct table *table);
 
 #endif

@@ -38,6 +38,23 @@ int terminal_columns(const struct terminal *terminal) {
     return columns < 20 ? 20 : columns;
 }
 
+int terminal_rows(const struct terminal *terminal) {
+    struct winsize size;
+    return terminal->is_terminal && ioctl(fileno(terminal->file), TIOCGWINSZ, &size) == 0 && size.ws_row > 0
+               ? size.ws_row
+               : 24;
+}
+
+bool terminal_confirm(const char *question) {
+    char answer[16];
+    if (isatty(STDIN_FILENO) != 1 || isatty(STDERR_FILENO) != 1) {
+        return true;
+    }
+    fprintf(stderr, "%s [y/N] ", terminal_shown(question));
+    fflush(stderr);
+    return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
 const char *terminal_paint(const struct terminal *terminal, enum paint paint) {
     static const char *const sequences[] = {"\033[0m",  "\033[1m",  "\033[2m",  "\033[31m", "\033[32m",
                                             "\033[33m", "\033[34m", "\033[35m", "\033[36m"};

@@ -39,6 +39,15 @@ void terminal_init(struct terminal *terminal, FILE *file);
 /* The width now, in columns: the terminal's own, else $COLUMNS, else 80. At least 20. */
 int terminal_columns(const struct terminal *terminal);
 
+/* The height now, in lines: the terminal's own, else 24. */
+int terminal_rows(const struct terminal *terminal);
+
+/*
+ * Whether the user agrees to `question`, asked on standard error and answered on standard input. Where one of the two
+ * is no terminal nobody is asked, and the answer is yes: a script means what it says.
+ */
+bool terminal_confirm(const char *question);
+
 /* The escape sequence that begins a colour (PAINT_NONE: that ends it), or "" where there is no colour. */
 const char *terminal_paint(const struct terminal *terminal, enum paint paint);
 

@@ -1,6 +1,7 @@
 """Jobs from submission to deletion, against a real daemon."""
 
 import json
+import os
 import re
 import signal
 import time
@@ -240,3 +241,63 @@ def test_follow_gives_up_when_told_to(start, tmp_path):
     daemon.kill()
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 3 and "gave up following the job" in errors
+
+
+# ---- several jobs, noted and chosen ----------------------------------------------------------------------------------
+
+
+def test_seeds_are_numbers_and_ranges(modprop):
+    jobs = submit(modprop, *SHORT, "--seeds", "9,1,3-5,4")
+    documents = [json.loads(modprop.run("show", job, "--json").stdout) for job in jobs]
+    assert [document["seed"] for document in documents] == [9, 1, 3, 4, 5]
+    for wrong in ("1,", ",1", "5-1", "1-2-3", "x", "-1", "1;2", "0-1000", str(2**53)):
+        error = modprop.run("submit", *SHORT, "--seed", wrong, status=2).stderr
+        assert "--seed must be numbers from 0 to 2^53-1 or ranges" in error and wrong in error
+
+
+def test_metadata_and_names_choose_jobs(modprop):
+    first = submit(modprop, *SHORT, "--name", "a", "--metadata", "lab=north", "--metadata", "n=3", "--seed", "1-3")
+    second = submit(modprop, *SHORT, "--name", "b", "--metadata", "a.b=[1]", "--metadata", "n=3")
+    assert json.loads(modprop.run("show", second[0], "--json").stdout)["metadata"] == {"a.b": [1], "n": 3}
+    assert modprop.lines("list", "-q", "--name", "a") == first[::-1]
+    assert modprop.lines("list", "-q", "--metadata", "n=3") == second + first[::-1]
+    assert modprop.lines("list", "-q", "--metadata", "lab", "--metadata", "n=3") == first[::-1]
+    assert modprop.lines("list", "-q", "--metadata", "a.b=[1]") == second
+    assert modprop.lines("list", "-q", "--metadata", "n=4") == []
+    page = json.loads(modprop.run("list", "--json", "--name", "a", "--limit", "2").stdout)
+    assert [job["id"] for job in page["jobs"]] == first[:0:-1] and page["next"] is not None
+    modprop.run("submit", *SHORT, "--metadata", "=1", status=2)
+
+
+def test_all_and_a_limit_exclude_each_other(modprop):
+    assert "--all and --limit exclude each other" in modprop.run("list", "--all", "--limit", "1", status=2).stderr
+
+
+def test_follow_of_several_goes_from_the_oldest_on_and_says_what_waits(start, tmp_path):
+    modprop = Program(tmp_path, start("--workers", "1").url)
+    jobs = submit(modprop, *SHORT, "--seed", "1-4")
+    lines = modprop.lines("follow", *jobs[::-1])
+    titles = [line for line in lines if re.match(r"[0-9a-f]{8}-[0-9a-f]{4}  delayed_xor", line)]
+    assert [title.split()[0] for title in titles] == [job[:13] for job in jobs]
+
+
+def test_follow_says_the_place_in_the_queue(start, tmp_path):
+    modprop = Program(tmp_path, start("--workers", "0").url)
+    jobs = submit(modprop, *SHORT, "--seed", "1-3")
+    follower = modprop.start("follow", jobs[2], text=True)
+    assert follower.stdout.readline().startswith(jobs[2][:13])
+    assert follower.stdout.readline() == "queued, 2 ahead\n"
+    modprop.run("cancel", jobs[2])
+    follower.communicate(timeout=30)
+
+
+@pytest.mark.skipif(not os.environ.get("MODPROP_LONG"), reason="SKIPPED: waits for 70 s; MODPROP_LONG=1 runs it")
+def test_a_quiet_stream_of_a_live_daemon_is_not_a_lost_one(start, tmp_path):
+    modprop = Program(tmp_path, start("--workers", "0", "--heartbeat", "300").url)
+    [job] = submit(modprop, *SHORT)
+    follower = modprop.start("follow", job, "--patience", "3", text=True)
+    time.sleep(70)
+    assert follower.poll() is None
+    modprop.run("cancel", job)
+    out, errors = follower.communicate(timeout=30)
+    assert follower.returncode == 1 and "cancelled" in out and errors == ""

@@ -63,15 +63,11 @@ def test_metrics(trained):
     assert document["iteration"] == [0, 20, 40, 60] and "accuracy" not in document
     assert document["loss"] == [float(row["loss"]) for row in rows]
     assert trained.run("metrics", trained.job, "--json").stdout.endswith("}\n")
-    assert (
-        'have no "los"; did you mean loss?'
-        in trained.run("metrics", trained.job, "--keys", "accuracy,los", status=2).stderr
-    )
-    assert (
-        "they are iteration, loss, accuracy,"
-        in trained.run("metrics", trained.job, "--keys", "zzzzzz", status=2).stderr
-    )
-    assert "did you mean accuracy?" in trained.run("compare", trained.job, "--metric", "acuracy", status=2).stderr
+    for words, sentence in (
+        (("metrics", trained.job, "--keys", "accuracy,los"), '"los" is not a curve; did you mean "loss"?'),
+        (("compare", trained.job, "--metric", "acuracy"), '"acuracy" is not a curve; did you mean "accuracy"?'),
+    ):
+        assert sentence in trained.run(*words, status=4).stderr
 
 
 def test_compare(modprop):
@@ -326,3 +322,57 @@ def test_complete(trained):
     assert candidates(trained, "compl") == ["completion"]
     assert candidates(trained, "show", "") == ["latest", trained.job]
     assert candidates(trained, "nothing", "") == []
+
+
+# ---- answers as a reader wants them ----------------------------------------------------------------------------------
+
+
+def test_an_accuracy_is_learnt_above_its_bound(modprop):
+    jobs = submit(modprop, *SHORT, "--set", "training.iterations=200", "--seed", "1-2")
+    modprop.run("follow", *jobs)
+    for words, heading, over in (
+        (["--metric", "accuracy"], "OVER 0.95", 0.95),
+        (["--metric", "accuracy", "--over", "0.3"], "OVER 0.3", 0.3),
+    ):
+        assert heading in modprop.lines("compare", *jobs, *words)[0]
+        answer = json.loads(modprop.run("compare", *jobs, *words, "--json").stdout)
+        for entry, job in zip(answer["jobs"], jobs, strict=True):
+            curve = json.loads(modprop.run("metrics", job, "--json").stdout)
+            rows = [value > over for value in curve["accuracy"]]
+            first = next((i for i in range(len(rows) - 4) if all(rows[i : i + 5])), None)
+            assert entry["over"] == (None if first is None else curve["iteration"][first])
+    assert "UNDER 0.1" in modprop.lines("compare", *jobs)[0]
+    assert "UNDER 0.5" in modprop.lines("compare", *jobs, "--metric", "accuracy", "--under", "0.5")[0]
+    modprop.run("compare", *jobs, "--under", "1", "--over", "2", status=2)
+    assert "--over must be a number" in modprop.run("compare", *jobs, "--over", "x", status=2).stderr
+
+
+def test_an_answer_to_standard_output_is_json_alone(modprop, tmp_path):
+    [job] = submit(modprop, *SHORT)
+    modprop.run("follow", job)
+    shown = json.loads(modprop.run("simulate", job, "-o", "-").stdout)
+    assert set(shown) >= {"inputs", "rates", "outputs"}
+    modprop.run("simulate", job, "-o", tmp_path / "s.json")
+    modprop.run("weights", job, "-o", tmp_path / "w.json")
+    for name in ("s.json", "w.json"):
+        assert (tmp_path / name).read_bytes().endswith(b"}\n")
+    for words in (["show", job, "--json"], ["weights", job], ["metrics", job, "--json"], ["simulate", job, "--json"]):
+        assert modprop.run(*words).stdout.endswith("}\n")
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["--set", "rule.weights="], ["rule.weights=cell", "rule.weights=type"]),
+        (["--set", "rule.weights=c"], ["rule.weights=cell"]),
+        (["--set=rule.weights="], ["--set=rule.weights=cell", "--set=rule.weights=type"]),
+        (["--set", "rule.weights", "="], ["cell", "type"]),
+        (["--set", "rule.weights", "=", "t"], ["type"]),
+        (["--set", "=", "network.dale", "="], ["true", "false"]),
+        (["--set", "training.batch_size="], ["training.batch_size=32"]),
+        (["--set", "task.type=delayed"], ["task.type=delayed_xor"]),
+        (["--set", "rule.nothing="], []),
+    ],
+)
+def test_values_of_settings_are_completed(modprop, words, expected):
+    assert [line.partition("\t")[0] for line in modprop.lines("complete", "--", "submit", *words)] == expected

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import MODPROP
+from conftest import MODPROP, Program
 from daemons import wait_until
 from work import LONG, SHORT, submit
 
@@ -167,6 +167,47 @@ def test_what_a_narrow_terminal_leaves_out(modprop):
         )
 
 
+def test_several_jobs_are_a_live_table(start, tmp_path):
+    """Places in the queue, the time left, and at the end how each one ended; narrower and wider on the way."""
+    modprop = Program(tmp_path, start("--workers", "1").url)
+    jobs = submit(modprop, *LONG, "--seed", "1-3")
+    with Screen(modprop, "follow", *jobs) as screen:
+        shows(screen, "queued, 1 ahead")
+        text = shows(screen, r"running \d+ % +[\d.]+ ?\w*")
+        assert (
+            "0 of 3 jobs have ended" in text and len([line for line in text.splitlines() if jobs[0][:9] in line]) == 3
+        )
+        screen.resize(50)
+        shows(screen, r"0 of 3 jobs")
+        screen.resize(80)
+        modprop.run("cancel", *jobs)
+        text = shows(screen, "3 of 3 jobs have ended")
+        assert text.count("cancelled") >= 3
+
+
+def test_metrics_on_a_terminal_are_rounded(modprop):
+    [job] = submit(modprop, *SHORT)
+    modprop.run("follow", job)
+    with Screen(modprop, "metrics", job) as screen:
+        text = shows(screen, r"\n +60 ")
+        assert "," not in text and not re.search(r"\d{9}", text)
+    assert re.search(r"0\.\d{9}", modprop.run("metrics", job).stdout), "a pipe gets every digit"
+
+
+def test_deleting_asks_on_a_terminal(modprop):
+    [job] = submit(modprop, *SHORT, "--name", "mine")
+    modprop.run("follow", job)
+    for answer, said in (("n", "was not deleted"), ("", "was not deleted"), ("y", f"{job}  deleted")):
+        with Screen(modprop, "delete", "latest", columns=200) as screen:
+            shows(screen, rf'Delete job {job} "mine" \(delayed_xor, .*succeeded\).*\[y/N\]')
+            screen.tmux("send-keys", *answer, "Enter")
+            shows(screen, said)
+    [job] = submit(modprop, *SHORT)
+    modprop.run("follow", job)
+    with Screen(modprop, "delete", "--yes", "latest", columns=200) as screen:
+        shows(screen, f"{job}  deleted")
+
+
 SHELLS = {
     "bash": (["bash", "--norc", "--noprofile", "-i"], 'eval "$(modprop completion bash)"'),
     "zsh": (["zsh", "-f", "-i"], "autoload -U compinit; compinit -D; source <(modprop completion zsh)"),
@@ -190,6 +231,7 @@ def test_tab_completes_in_shells(modprop, tmp_path, name):
         (f"modprop show {job[:9]}", f"modprop show {job}"),
         ("modprop submit reci", "modprop submit recipe.json"),
         ("modprop submit --set training.ite", "modprop submit --set training.iterations="),
+        ("modprop submit --set rule.weights=ce", "modprop submit --set rule.weights=cell"),
     ):
         # A shell each: keys typed while one still handles Ctrl-C of the last case may be lost.
         with Screen(modprop, environment=environment, shell=shell) as screen:
