@@ -1,7 +1,7 @@
 /*
- * Datasets: a body streams to a file beside its place, is checked in a lane, and becomes a version of its name
- * (datasets/catalog.h). What is asked of them is answered from the catalogue, which is in memory: no request but a PUT
- * reads data. Jobs hold the versions that they rest on, so that neither a PUT nor a DELETE is ever refused for them.
+ * Datasets: a body is streamed to a temporary file, checked in a lane, and becomes a version of its name
+ * (datasets/catalog.h). Requests are answered from the catalogue, which is in memory: only a PUT reads data. Jobs hold
+ * the versions that they use, so neither a PUT nor a DELETE is ever refused because of them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,15 +25,15 @@ struct upload {
     struct server *server;
     int descriptor;
     bool sized;       /* its length was announced */
-    int64_t promised; /* bytes that the catalogue holds free for it */
+    int64_t promised; /* bytes that the catalogue reserves for it */
     char path[SHELF_PATH_BYTES];
 };
 
 struct dataset_work {
     struct computation computation; /* first */
     char name[DATASET_NAME_BYTES];
-    char path[SHELF_PATH_BYTES];   /* PUT: of the upload, until it is the catalogue's */
-    char after[QUERY_VALUE_BYTES]; /* the list: a page behind this name */
+    char path[SHELF_PATH_BYTES];   /* PUT: of the upload, until it belongs to the catalogue */
+    char after[QUERY_VALUE_BYTES]; /* the list: a page after this name */
     int64_t limit;
 };
 
@@ -47,7 +47,7 @@ static json_t *version_document(const struct catalog_version *version, bool newe
                      (json_int_t)version->holders, "put_by", version->owner);
 }
 
-/* `shown`: the version that the document is about; the newest, but for the answer to a PUT that was overtaken. */
+/* `shown`: the version that the document describes; the newest, except in the response to a PUT that was overtaken. */
 static json_t *dataset_document(const struct catalog_dataset *dataset, const struct catalog_version *shown) {
     const struct dataset_info *info = &shown->info;
     char created[TIME_TEXT_BYTES], self[128], jobs[128];
@@ -71,7 +71,7 @@ static json_t *dataset_document(const struct catalog_dataset *dataset, const str
         "self", self, "jobs", jobs);
 }
 
-/* Answers 422 where the path names nothing that could be a dataset. */
+/* Answers 422 if the path contains no possible dataset name. */
 static bool name_is_good(struct request *request) {
     struct problems problems = {0};
     if (dataset_name_is_valid(request->parameter)) {
@@ -112,7 +112,7 @@ static void document_write(struct computation *computation, json_t *document) {
     json_decref(document);
 }
 
-/* A version that was put; by now the name may have another one, or be gone. */
+/* A version that was stored; by now the name may have another one, or be gone. */
 static void version_write(struct dataset_work *work, const struct dataset_info *info) {
     struct catalog_dataset *dataset = calloc(1, sizeof *dataset);
     struct catalog_version shown = {.info = *info, .created = clock_unix_milliseconds()};
@@ -166,7 +166,7 @@ static void dataset_work_release(struct computation *computation) {
     free(work);
 }
 
-/* NULL, answered, without memory. */
+/* NULL, after answering, if out of memory. */
 static struct dataset_work *work_make(struct server *server, struct request *request,
                                       void (*run)(struct computation *)) {
     struct dataset_work *work = calloc(1, sizeof *work);
@@ -187,7 +187,7 @@ static int upload_status(int number) {
     return number == ENOSPC || number == EDQUOT || number == EFBIG ? 507 : 500;
 }
 
-/* Bytes that were not announced are asked for as they come. */
+/* Without an announced length, space is requested as bytes arrive. */
 static bool upload_has_room(struct upload *upload, size_t size) {
     char error[DATASET_ERROR_BYTES];
     if (upload->sized) {
@@ -241,7 +241,7 @@ void begin_dataset_put(struct server *server, struct request *request) {
         return;
     }
     *upload = (struct upload){.request = request, .server = server, .descriptor = -1, .sized = length >= 0};
-    bool fits = length <= server->config.max_dataset; /* else the body's bound answers */
+    bool fits = length <= server->config.max_dataset; /* else the body limit answers */
     int status = fits ? catalog_room_take(server->catalog, request->identity, length < 0 ? 0 : length, error) : 0;
     if (status != 0) {
         http_problem(request, status, "%s", error);
@@ -321,7 +321,7 @@ static bool holder_add(void *user, const char *id, int64_t number) {
     return true;
 }
 
-/* The newest version's jobs, or those of another one, a page at a time. */
+/* The jobs of the newest version, or of another one, a page at a time. */
 void route_dataset_jobs(struct server *server, struct request *request) {
     char sha256[QUERY_VALUE_BYTES] = "", before[QUERY_VALUE_BYTES] = "";
     int64_t limit = PAGE_DEFAULT, number = INT64_MAX;

@@ -23,7 +23,7 @@ struct listing {
     struct computation computation; /* first */
     struct store_filter filter;
     char task[QUERY_VALUE_BYTES], rule[QUERY_VALUE_BYTES];
-    struct jobs_active *active; /* as the loop knew them */
+    struct jobs_active *active; /* as read on the loop */
     size_t active_count;
     int count;
     int64_t last;
@@ -75,7 +75,7 @@ static void listing_release(struct computation *computation) {
     free(listing);
 }
 
-/* Filters name what exists: a typing error must not look like an empty list. */
+/* Filters must name what exists: a typing error must not look like an empty list. */
 static bool check_filters(struct request *request, const char *status, const char *task, const char *rule,
                           struct store_filter *filter) {
     struct problems problems = {0};
@@ -132,7 +132,7 @@ void route_jobs(struct server *server, struct request *request) {
     computation_start(&listing->computation, LANE_READS);
 }
 
-/* A request that waits for its job's end. */
+/* A request that waits for its job to end. */
 struct waiting {
     struct waiting *next;
     struct request *request;
@@ -149,8 +149,8 @@ static size_t waiting_count(const struct server *server) {
 }
 
 /*
- * Answers those that wait for `job` (NULL: whose time is over). Entries are unlinked first: answering may run other
- * handlers.
+ * Answers the requests that wait for `job` (NULL: those whose time is over). Entries are unlinked first: answering may
+ * run other handlers.
  */
 static void waiting_answer(struct server *server, const char *job, uint64_t now) {
     struct waiting *ready = NULL;
@@ -342,7 +342,7 @@ int routes_page(void *user, const char *job, int64_t after, int limit,
     return store_events_read(server->reader, job, after, limit, emit_event, &emission);
 }
 
-/* The cursor: ?after=, else Last-Event-ID. -1: neither. False, answered, where one is malformed. */
+/* The cursor: ?after=, else Last-Event-ID. -1: neither. False, after answering, if one is malformed. */
 static bool read_cursor(struct request *request, int64_t *after, int64_t *limit, bool *weights) {
     const struct query_parameter parameters[] = {
         {.name = "after", .type = QUERY_INTEGER, .low = 0, .high = INT64_MAX, .integer = after},
@@ -381,8 +381,8 @@ void route_job_events(struct server *server, struct request *request) {
         http_reply_empty(request, 204);
     } else {
         /*
-         * who claims to have seen what never was (the store is an older one) gets what comes: waiting for it would
-         * never end
+         * a client that claims to have seen an event that does not exist (the store is an older one) gets what comes:
+         * waiting for it would never end
          */
         after = after > job.events ? job.events : after;
         const struct stream_options options = {

@@ -16,7 +16,7 @@
 #include "server/base/host.h"
 #include "server/routes/routes.h"
 
-/* Every status that a route answers with; the last stands for any other. */
+/* Every status that a route returns; the last one stands for all others. */
 static const int codes[METRIC_CODES] = {200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 406,
                                         409, 412, 413, 415, 417, 422, 429, 500, 503, 507, 431, 0};
 
@@ -140,7 +140,7 @@ static void render_outcomes(FILE *out, const struct jobs_counts *counts) {
     }
 }
 
-/* Every pair from the start: a series that appears with its first value has no rate. */
+/* Every pair from the start: a series that first appears with its first value has no rate. */
 static void render_by_rule(FILE *out, const char *name, const char *help,
                            const uint64_t values[TASKS_MOST][RULE_TYPES]) {
     char labels[128];
@@ -222,7 +222,7 @@ static void render_store(FILE *out, struct server *server) {
            known ? block * (double)disk.f_blocks : NAN);
 }
 
-/* What tests hold the loop to: nothing on it may be in proportion to what is stored. */
+/* Tests require that no work on the loop grows with what is stored; these numbers show it. */
 static void render_loop(FILE *out, const struct loop *loop) {
     static const struct {
         const char *name, *help;

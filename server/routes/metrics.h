@@ -1,7 +1,7 @@
 /*
- * What Prometheus reads at /metrics: counters kept by the loop thread, and gauges asked for when the page is made.
+ * What Prometheus reads at /metrics: counters kept by the loop thread, and gauges read when the page is made.
  *
- * Label sets are bounded: routes come from the route table, codes from what we answer, tasks and rules from their
+ * Label sets are bounded: routes come from the route table, codes from our statuses, tasks and rules from their
  * enumerations.
  */
 #ifndef MODPROP_SERVER_METRICS_H
@@ -32,7 +32,7 @@ void metrics_histogram(FILE *out, const char *name, const char *labels, const st
 
 struct server;
 
-/* The whole page; the caller frees it. NULL without memory. */
+/* The whole page; the caller frees it. NULL if out of memory. */
 char *metrics_render(struct server *server, size_t *size);
 
 #endif

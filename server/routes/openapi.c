@@ -1,6 +1,6 @@
 /*
- * OpenAPI: see openapi.h. Schemas of answers are files (schemas/NAME.json), loose where the contract lets an object
- * grow, strict where it does not.
+ * OpenAPI: see openapi.h. Response schemas are files (schemas/NAME.json), loose where the contract lets an object grow,
+ * strict elsewhere.
  */
 #include "server/routes/openapi.h"
 
@@ -17,7 +17,7 @@
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
 /*
- * What the transport and the checks that all routes share may answer: framing, token, Host and Origin, Accept, Expect,
+ * Statuses of the transport and of the checks that all routes share: framing, token, Host and Origin, Accept, Expect,
  * rate, state.
  */
 static const char *const always_statuses = "400 401 403 406 417 429 500 503";
@@ -128,7 +128,7 @@ static json_t *success_content(const struct route *route) {
         const char *type = route->types[i];
         bool is_json = strcmp(type, "application/json") == 0;
         json_t *media = json_object();
-        if (strcmp(type, "text/event-stream") != 0) { /* a stream's parts have no words in OpenAPI 3.1 */
+        if (strcmp(type, "text/event-stream") != 0) { /* OpenAPI 3.1 cannot describe the parts of a stream */
             json_object_set_new(media, "schema",
                                 is_json && route->response != NULL
                                     ? reference(route->response)
@@ -140,8 +140,7 @@ static json_t *success_content(const struct route *route) {
 }
 
 /*
- * What may be called with the id or name in this answer: the routes whose path has it as its parameter. NULL:
- * nothing.
+ * What may be called with the id or name in this response: the routes whose path has it as their parameter. NULL: none.
  */
 static json_t *links_of(const struct route *route) {
     const char *parameter = strcmp(route->name, "submit") == 0        ? "id"
@@ -179,7 +178,7 @@ static void put_response(json_t *responses, const struct route *route, int statu
 
 static json_t *responses_of(const struct route *route) {
     json_t *responses = json_object();
-    /* 404 for what a path names; 422 for a wrong query or body, at which public routes do not look */
+    /* 404 if a path names something; 422 for a wrong query or body, which public routes do not check */
     const char *const lists[] = {route->statuses, always_statuses, strchr(route->path, '{') != NULL ? "404" : "",
                                  route->role == ROLE_PUBLIC || route->anytime ? "" : "422"};
     for (size_t i = 0; i < COUNT(lists); i++) {

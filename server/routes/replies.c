@@ -1,5 +1,5 @@
 /*
- * Shared answers: see replies.h.
+ * Shared responses: see replies.h.
  */
 #include "server/routes/replies.h"
 
@@ -20,7 +20,7 @@
 #define BODY_KEPT_FACTOR 4 /* what is kept of it once it is read: numbers of 4 bytes, of 2 characters each */
 #define BODY_VALUES_BYTES (INT64_C(400) << 20)
 #define TIDY_FROM (1 << 20)                    /* bytes of a body */
-#define ANSWERS_BYTES (UINT64_C(256) << 20)    /* that wait for their clients in memory */
+#define ANSWERS_BYTES (UINT64_C(256) << 20)    /* that wait in memory for their clients */
 #define ANSWERS_FILE_BYTES (UINT64_C(8) << 30) /* and in files */
 
 void reply_problems(struct request *request, int status, const char *detail, struct problems *problems) {
@@ -236,7 +236,7 @@ void reply_refusal(struct request *request, enum jobs_result result, const char 
 
 void reply_stopped(struct request *request, const struct lane_task *task) {
     switch (task->outcome) {
-    case LANE_GONE: /* only a client that closed its sending side alone reads this */
+    case LANE_GONE: /* only a client that closed just its sending side reads this */
         http_problem(request, 400, "the connection was closed before the response was ready; keep it open until then");
         break;
     case LANE_TIME:

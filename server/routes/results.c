@@ -56,7 +56,7 @@ static bool key_is_wanted(const struct curves *curves, const char *name) {
     return false;
 }
 
-/* Adds a fault for each name of ?keys= that is no curve. */
+/* Adds a fault for each name in ?keys= that is not a curve. */
 static void check_keys(const char *keys, struct problems *problems) {
     const char *names[CURVES_MAX];
     char name[QUERY_VALUE_BYTES];
@@ -76,7 +76,7 @@ static void check_keys(const char *keys, struct problems *problems) {
     }
 }
 
-/* The index of a curve; a new one is NaN so far. -1 where it is not wanted or one too many. */
+/* The index of a curve; a new one starts as NaN. -1 if it was not requested or there are too many. */
 static int curve_find(struct curves *curves, const char *name) {
     for (size_t i = 0; i < curves->curve_count; i++) {
         if (strcmp(curves->names[i], name) == 0) {
@@ -145,7 +145,7 @@ static bool take_progress(void *user, const struct store_event *event) {
     return !curves->failed && !lane_is_stopped(curves);
 }
 
-/* Marks the least and the greatest of every bucket of one curve. */
+/* Marks the minimum and the maximum of every bucket of one curve. */
 static void mark_extremes(const double *values, size_t length, size_t buckets, bool *kept) {
     for (size_t b = 0; b < buckets; b++) {
         size_t from = b * length / buckets, to = (b + 1) * length / buckets, least = from, greatest = from;
@@ -165,7 +165,7 @@ static void mark_extremes(const double *values, size_t length, size_t buckets, b
 
 /*
  * Thins to about `points` entries: the first, the last, and in each bucket of iterations the extremes of the loss, so
- * that a spike stays. The other curves are told at the same iterations.
+ * that spikes are kept. The other curves are reported at the same iterations.
  */
 static void thin(struct curves *curves) {
     size_t points = (size_t)curves->points;
@@ -310,7 +310,7 @@ struct encoding {
     int64_t iteration; /* -1: the newest */
     enum weights_form form;
     char *condition; /* If-None-Match; NULL */
-    /* of a stream: who gets the line; NULL once nobody wants it */
+    /* of a stream: who gets the line; NULL once it is no longer wanted */
     void (*done)(void *to, struct spool *line);
     void *to;
 };
@@ -326,7 +326,7 @@ static void write_weights(struct encoding *encoding, const struct trained *train
     struct writer *writer = &encoding->computation.writer;
     char sha256[65];
     weights_digest(trained, sha256);
-    /* the same numbers are other bytes in another form, and a document says of which iteration they are */
+    /* the same numbers are different bytes in another format, and a document states its iteration */
     snprintf(encoding->computation.etag, sizeof encoding->computation.etag, "\"%s-%s-%lld\"", sha256,
              encoding->form == WEIGHTS_SAFETENSORS ? "safetensors" : "json", (long long)trained->iteration);
     if (encoding->condition != NULL && etag_matches(encoding->condition, encoding->computation.etag)) {
@@ -447,7 +447,7 @@ static void finish_line(struct lane_task *task) {
         bool ok = task->outcome == LANE_GO && encoding->computation.status == 200 && line->error == 0;
         struct spool taken = *line;
         if (ok) {
-            spool_init(line, line->directory); /* it is the stream's from now on */
+            spool_init(line, line->directory); /* it belongs to the stream from now on */
         }
         encoding->done(encoding->to, ok ? &taken : NULL);
     }
@@ -497,7 +497,7 @@ static void gradient_work_release(struct computation *computation) {
     free(work);
 }
 
-/* One rule; false, with the answer's status, where it fails. */
+/* One rule; false, with the response's status, if it fails. */
 static bool compute_rule(struct gradient_work *work, const struct rule_config *rule, struct gradients *gradients,
                          double *loss) {
     struct train_error error = {.text = ""};

@@ -1,9 +1,9 @@
 /*
- * Routes: what is checked for all of them. See routes.h; the table is in table.c.
+ * Routes: the checks that all of them share. See routes.h; the table is in table.c.
  *
- * Order of the checks at the header stage: rate (of all but probes, refused requests too), Host and Origin (a hostile
- * page learns nothing else), the dashboard's files, token, path, method, role, state of the daemon, acceptable type,
- * query, type of the body. The length of a body is the transport's.
+ * Order of the checks at the header stage: rate (of everything but probes, including refused requests), Host and Origin
+ * (a hostile page learns nothing else), the dashboard's files, token, path, method, role, state of the daemon,
+ * acceptable type, query, type of the body. The transport checks the length of a body.
  */
 #include "server/routes/routes.h"
 #include "server/routes/replies.h"
@@ -16,13 +16,13 @@
 
 #define JSON "application/json"
 #define SITE_FAULT_BYTES 256
-#define CUTS_MAX 16 /* answers of others that one request may cost */
+#define CUTS_MAX 16 /* other clients' responses that one request may displace */
 
 static const char *const method_names[] = {"GET", "POST", "PUT", "DELETE", "OPTIONS", "?"};
 
 /* ---- Host and Origin ---- */
 
-/* The name of a Host header or an authority: without port and brackets. False where it is malformed. */
+/* The name in a Host header or an authority: without port and brackets. False if it is malformed. */
 static bool host_name(const char *host, char name[256]) {
     const char *end = *host == '[' ? strchr(host, ']') : strchr(host, ':');
     if (*host == '[' && end == NULL) {
@@ -53,7 +53,7 @@ static bool list_has(const struct text_list *list, const char *text) {
 }
 
 /*
- * localhost, a loopback, the address at which the connection came in, or a name that was allowed: DNS rebinding needs
+ * localhost, a loopback address, the address at which the connection arrived, or an allowed name: DNS rebinding needs
  * any other name.
  */
 static bool host_is_allowed(const struct server *server, const struct request *request, const char *host) {
@@ -62,7 +62,7 @@ static bool host_is_allowed(const struct server *server, const struct request *r
            (host_is_loopback(name) || list_has(&server->config.allow_host, name) || http_is_local(request, name));
 }
 
-/* The page's own origin, or one that was allowed. */
+/* The page's own origin, or an allowed one. */
 static bool origin_is_allowed(const struct server *server, const struct request *request, const char *origin) {
     const char *host = http_host(request), *scheme = http_is_tls(server->http) ? "https://" : "http://";
     size_t length = strlen(scheme);
@@ -73,14 +73,14 @@ static bool origin_is_allowed(const struct server *server, const struct request 
 }
 
 /* A request that a page of another origin makes the browser send without Origin (an image, a script, a form of old
- * browsers). Another port of this host is "same-site" to the browser, and as foreign to us. */
+ * browsers). Another port of this host is "same-site" to the browser, but foreign to us. */
 static bool is_foreign_fetch(const struct request *request) {
     const char *site = http_header(request, "Sec-Fetch-Site"), *mode = http_header(request, "Sec-Fetch-Mode");
     return site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0 &&
            !(request->method == HTTP_GET && mode != NULL && strcmp(mode, "navigate") == 0);
 }
 
-/* True, with a sentence, where the request comes from where it must not. */
+/* True, with a sentence, if the request comes from a place that may not send it. */
 static bool is_from_elsewhere(const struct server *server, struct request *request, char fault[SITE_FAULT_BYTES]) {
     const char *host = http_host(request), *origin = http_header(request, "Origin");
     if (host != NULL && !host_is_allowed(server, request, host)) {
@@ -103,7 +103,7 @@ static bool is_from_elsewhere(const struct server *server, struct request *reque
 
 /* ---- paths ---- */
 
-/* Decodes one segment of a path. False where it is malformed, too long, or hides a slash or a zero. */
+/* Decodes one segment of a path. False if it is malformed, too long, or hides a slash or a zero. */
 static bool segment_decode(const char *from, size_t length, char *to, size_t room) {
     size_t used = 0;
     for (size_t i = 0; i < length; i++) {
@@ -148,7 +148,7 @@ static bool path_matches(const char *pattern, const char *path,
     return *pattern == '\0' && *path == '\0';
 }
 
-/* The route of a path and method; else NULL, and `allow` lists the methods that the path has ("" : it is unknown). */
+/* The route of a path and method; else NULL, and `allow` lists the methods of the path ("": the path is unknown). */
 static const struct route *route_find(struct request *request, char allow[64]) {
     allow[0] = '\0';
     for (size_t i = 0; i < route_count; i++) {
@@ -185,7 +185,7 @@ static void answer_options(struct request *request, const char *allow) {
             request, "Access-Control-Allow-Headers",
             "Accept, Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Request-Id");
         http_header_set(request, "Access-Control-Max-Age", "600");
-        /* a page of the web that asks for a host of this network */
+        /* a page of the web that requests a host of this network */
         if (http_header(request, "Access-Control-Request-Private-Network") != NULL) {
             http_header_set(request, "Access-Control-Allow-Private-Network", "true");
         }
@@ -203,7 +203,7 @@ static void answer_unauthorized(struct request *request, const char *authorizati
 }
 
 /*
- * False, answered, where the client's rate is spent. Files, preflights and requests that are refused count too; probes
+ * False, after answering, if the client has used up its rate. Files, preflights and refused requests count too; probes
  * do not.
  */
 static bool check_rate(struct server *server, struct request *request) {
@@ -223,7 +223,7 @@ bool routes_admit(void *user, struct request *request) {
     return check_rate(user, request);
 }
 
-/* NULL, answered, where there is no such route, method or permission. */
+/* NULL, after answering, if there is no such route, method or permission. */
 static const struct route *check_route(struct request *request, const struct route *route, const char *allow,
                                        enum role role) {
     bool is_public = route != NULL && route->role == ROLE_PUBLIC;
@@ -251,7 +251,7 @@ static const struct route *check_route(struct request *request, const struct rou
     return route;
 }
 
-/* What one token may hold is bounded; of what all may hold together, whoever holds most gives way. */
+/* What one token may hold is limited; when the total limit is reached, the client that holds most gives way. */
 static bool check_answers(struct server *server, struct request *request) {
     const char *holder = http_holder(request);
     if (request->identity[0] != '\0' && http_held(server->http, holder) > (uint64_t)server->config.token_answers) {
@@ -271,7 +271,7 @@ static bool check_answers(struct server *server, struct request *request) {
     return true;
 }
 
-/* False, answered, where the daemon cannot take the request now. */
+/* False, after answering, if the daemon cannot accept the request now. */
 static bool check_state(struct server *server, struct request *request, const struct route *route) {
     if (route->anytime) {
         return true;
@@ -302,12 +302,12 @@ static bool check_accept(struct request *request, const struct route *route) {
     return request->type != NULL;
 }
 
-/* Where a route takes no query, one is a mistake; probes and public pages are asked with all sorts of them. */
+/* If a route takes no query, one is a mistake; probes and public pages are requested with all sorts of queries. */
 static bool check_no_query(struct request *request, const struct route *route) {
     return route->query != NULL || route->anytime || route->role == ROLE_PUBLIC || read_query(request, NULL, 0);
 }
 
-/* True where the header's type is `wanted`, whatever its parameters (a charset other than UTF-8 is refused). */
+/* True if the header's type is `wanted`, whatever its parameters (a charset other than UTF-8 is refused). */
 static bool type_is(const char *given, const char *wanted) {
     size_t length = strlen(wanted);
     if (given == NULL || strncasecmp(given, wanted, length) != 0) {
@@ -339,7 +339,8 @@ static void prepare_body(struct server *server, struct request *request, const s
 }
 
 /*
- * The dashboard's files; `/` is the page for those who prefer HTML (browsers), and the index of the API for all others.
+ * The dashboard's files; `/` is the page for clients that prefer HTML (browsers), and the index of the API for all
+ * others.
  */
 static bool wants_file(struct request *request) {
     static const char *const types[] = {JSON, "text/html", NULL};

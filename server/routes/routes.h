@@ -1,9 +1,9 @@
 /*
- * Routes: from a request to the function that answers it.
+ * Routes: from a request to the function that handles it.
  *
- * The table (table.c) says for every route its method, path, role, body and the types it answers with. What all routes
- * share is checked from the table at the header stage, so that a handler sees only requests that may be answered: Host,
- * Origin, token, rate, path, method, types, body.
+ * The table (table.c) gives for every route its method, path, role, body and the types it returns. All shared checks
+ * are made from the table at the header stage, so that a handler sees only requests that may be answered: Host, Origin,
+ * token, rate, path, method, types, body.
  */
 #ifndef MODPROP_SERVER_ROUTES_H
 #define MODPROP_SERVER_ROUTES_H
@@ -14,7 +14,7 @@
 #define ROUTE_TYPES_MAX 4
 
 enum route_body {
-    BODY_NONE,     /* whatever comes is drained */
+    BODY_NONE,     /* any body is drained */
     BODY_JSON,     /* application/json, kept in memory */
     BODY_OPTIONAL, /* the same, or none */
     BODY_OCTETS    /* application/octet-stream, taken by the route's begin */
@@ -24,16 +24,16 @@ struct route {
     const char *name; /* for metrics */
     enum http_method method;
     const char *path; /* {x} is one segment, handed over in request->parameter */
-    /* Parameters behind the ?, which the handler reads, as the OpenAPI document shows them: name:type, parted by
-     * spaces; integer:low:high, boolean, string, status, task, rule, or words parted by |. NULL: none, and one that is
-     * given is a fault. */
+    /* Parameters after the ?, which the handler reads, in the form that the OpenAPI document shows: name:type,
+     * separated by spaces; integer:low:high, boolean, string, status, task, rule, or words separated by |. NULL:
+     * none, and a query is a fault. */
     const char *query;
     enum role role;
     enum route_body body;
-    const char *request, *response; /* schemas (schemas/NAME.json) of the body and of the first answer; NULL: none */
-    const char *statuses;           /* beside those that any route may answer */
-    const char *types[ROUTE_TYPES_MAX + 1]; /* of answers, the preferred first; NULL-ended */
-    const char *summary;                    /* what it is for, in a line */
+    const char *request, *response; /* schemas (schemas/NAME.json) of the body and of the first response; NULL: none */
+    const char *statuses;           /* besides those that any route may return */
+    const char *types[ROUTE_TYPES_MAX + 1]; /* of responses, preferred first; NULL-terminated */
+    const char *summary;                    /* its purpose, in one line */
     void (*handle)(struct server *server, struct request *request);
     void (*begin)(struct server *server, struct request *request); /* BODY_OCTETS: sets the sink */
     bool anytime;                                                  /* answered while recovering, draining or crowded */
@@ -43,7 +43,7 @@ struct route {
 extern const struct route routes_listed[];
 extern const size_t routes_listed_count;
 
-/* registry.c: the table, for those whose pages a row of it answers with (metrics, OpenAPI). Registered before http. */
+/* registry.c: the table, for modules whose pages are made from it (metrics, OpenAPI). Registered before http starts. */
 extern const struct route *route_table;
 extern size_t route_count;
 void routes_register(const struct route *table, size_t count);
@@ -54,10 +54,10 @@ void routes_head(void *user, struct request *request);
 void routes_handle(void *user, struct request *request);
 void routes_done(void *user, struct request *request);
 
-/* Closes what goes on with a token that is gone or may less than before; how many requests that were. */
+/* Closes active requests whose token is gone or has lost its role; returns how many. */
 size_t routes_tokens_changed(struct server *server);
 
-/* True where an If-None-Match header's value names the entity tag (quoted), weakly compared as RFC 9110 asks. */
+/* True if an If-None-Match header names the entity tag (quoted), compared weakly as in RFC 9110. */
 bool etag_matches(const char *condition, const char *tag);
 
 /* static.c: the dashboard's files. */

@@ -1,5 +1,5 @@
 /*
- * The schemas of answers and bodies, embedded when the daemon is built (schemas.py, of schemas/NAME.json).
+ * The schemas of responses and bodies, embedded when the daemon is built (schemas.py, from schemas/NAME.json).
  */
 #ifndef MODPROP_SERVER_SCHEMA_FILES_H
 #define MODPROP_SERVER_SCHEMA_FILES_H

@@ -1,5 +1,5 @@
 /*
- * The daemon's parts, tied together by main and reached by the routes. Everything here belongs to the loop thread.
+ * The daemon's parts, connected by main and used by the routes. Everything here belongs to the loop thread.
  */
 #ifndef MODPROP_SERVER_SERVER_H
 #define MODPROP_SERVER_SERVER_H
@@ -26,10 +26,10 @@ struct server {
     struct auth *auth;
     struct store *store;
     struct store_reader *reader;                   /* the loop's */
-    struct store_reader *lane_readers[LANE_SEATS]; /* of each seat's tasks */
+    struct store_reader *lane_readers[LANE_SEATS]; /* one for each seat's tasks */
     struct catalog *catalog;
     struct datasets *datasets;
-    struct admission_house house; /* what a submitted job is held against */
+    struct admission_house house; /* the limits that a submitted job is compared with */
     struct executor *executor;
     struct jobs *jobs;
     struct experiments *experiments;
@@ -40,15 +40,15 @@ struct server {
     struct keyed *pending;   /* submissions with a key that are not committed yet (routes/keys.c) */
     struct metrics metrics;
     enum server_state state;
-    int host_cores;                           /* what affinity and cgroups leave to this process */
+    int host_cores;                           /* what affinity and cgroups allow this process */
     int64_t host_memory;                      /* bytes */
-    int cores;                                /* to divide over the jobs */
+    int cores;                                /* to share among the jobs */
     int workers;                              /* jobs at once */
     int64_t memory;                           /* bytes for jobs */
     int64_t request_memory;                   /* bytes for bodies that are being read (lanes.h) */
     double started;                           /* clock_seconds */
-    uint64_t watchdog_interval, watchdog_due; /* ms; interval 0: no service manager watches */
-    uint64_t stop_due;                        /* ms: when a drain that is not done is given up; 0: no drain */
+    uint64_t watchdog_interval, watchdog_due; /* ms; interval 0: there is no service manager */
+    uint64_t stop_due;                        /* ms: when an unfinished shutdown is given up; 0: no shutdown */
     int mark;                                 /* descriptor of the mark of crashes and stops; -1: none */
     bool drained;                             /* no job runs any more */
 };

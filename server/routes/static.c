@@ -1,6 +1,6 @@
 /*
- * The dashboard's files, from memory. They may load nothing but themselves (Content-Security-Policy), need no token,
- * and are checked again by entity tag at every load, so that a new daemon never runs with an old page.
+ * The dashboard's files, from memory. They may load only each other (Content-Security-Policy), need no token, and are
+ * revalidated by entity tag at every load, so that a new daemon never serves an old page.
  */
 #include <string.h>
 

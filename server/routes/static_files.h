@@ -11,7 +11,7 @@ struct static_file {
     const char *tag, *packed_tag; /* entity tags, quoted */
     const unsigned char *plain;
     size_t plain_size;
-    const unsigned char *packed; /* gzip; NULL where it saves nothing */
+    const unsigned char *packed; /* gzip; NULL if it saves nothing */
     size_t packed_size;
 };
 

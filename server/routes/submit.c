@@ -1,9 +1,9 @@
 /*
  * Submitting jobs: POST /v1/jobs and POST /v1/jobs:validate.
  *
- * A submission is parsed and checked in a lane where that may take long (data to be read, weights to be
- * taken from another job, a large body), else at once; then jobs/requests.c stores it, and only when it is durable the
- * client hears 201, or its stream begins.
+ * A submission is parsed and checked in a lane if that may take long (data to be read, weights to be copied from
+ * another job, a large body), else at once. Then jobs/requests.c stores it, and only when it is durable does the client
+ * get 201, or does its stream start.
  */
 #include <math.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@
 #include "server/routes/routes.h"
 
 #define LARGE_BODY                                                                                                     \
-    65536 /* bytes; larger ones are parsed in a lane, one of a client at a time: a tree takes many times its text */
+    65536 /* bytes; larger bodies are parsed in a lane, one at a time per client: a tree takes many times its text */
 
 struct submission {
     struct computation computation; /* first */
@@ -84,7 +84,7 @@ static void on_submitted(void *user, enum jobs_result result, const char *id, co
     submission_release(&submission->computation);
 }
 
-/* The whole job's multiply-adds, and the seconds that they take where it runs alone at the rate of late jobs. */
+/* The whole job's multiply-adds, and the seconds that they take if it runs alone at the recently measured rate. */
 static void put_work(const struct submission *submission, json_t *costs) {
     const struct train_estimate *estimate = &submission->admission.estimate;
     struct jobs *jobs = submission->computation.server->jobs;
@@ -235,7 +235,7 @@ void route_submit(struct server *server, struct request *request) {
     submit(server, request, false);
 }
 
-/* A large body costs seconds to check: whoever may not submit the job is not to make the daemon read it. */
+/* A large body costs seconds to check: a client that may not submit the job must not make the daemon read it. */
 static bool may_validate(struct server *server, struct request *request) {
     char name[TOKEN_NAME_BYTES];
     if (request->body_size <= LARGE_BODY || !auth_is_required(server->auth) ||

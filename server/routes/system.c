@@ -10,7 +10,7 @@
 #include "core/base/build.h"
 #include "core/train/train.h"
 
-/* What stands at / in a build without the dashboard. */
+/* The response at / in a build without the dashboard. */
 void route_index(struct server *server, struct request *request) {
     (void)server;
     http_reply_json(request, 200,

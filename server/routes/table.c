@@ -1,6 +1,6 @@
 /*
- * The routes, a row each: what answers, who may ask, and what the OpenAPI document says. Router and document are made
- * of this table alone; SECURITY.md's table of roles is tested against it.
+ * The routes, one row each: what handles a request, which role it needs, and what the OpenAPI document says. Router and
+ * document are made only from this table; SECURITY.md's table of roles is tested against it.
  */
 #include "server/routes/routes.h"
 

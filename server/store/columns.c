@@ -20,7 +20,7 @@
 
 enum { ADD = COLUMN_ADD | COLUMN_GET, SET = COLUMN_SET | COLUMN_GET, GET = COLUMN_GET };
 
-/* Large texts last: SQLite reads a row from its beginning. */
+/* Large texts come last: SQLite reads a row from its beginning. */
 static const struct column jobs[] = {
     {"number", "INTEGER PRIMARY KEY AUTOINCREMENT", COLUMN_LONG, GET, AT(store_job, number)},
     {"id", "TEXT NOT NULL UNIQUE", COLUMN_CHARS, ADD | COLUMN_KEY, AT(store_job, id), ROOM(store_job, id)},
@@ -132,7 +132,7 @@ static const struct record *const records[] = {&record_jobs, &record_events,    
 
 /* ---- statements ---- */
 
-/* What stands between two columns of a list. */
+/* Separators between two columns of a list. */
 static const char *comma(bool *first) {
     const char *text = *first ? "" : ", ";
     *first = false;
@@ -200,7 +200,7 @@ static void put_update(FILE *out, const struct record *record) {
     put_names(out, record, COLUMN_KEY, "=?");
 }
 
-/* The record whose name stands at `name`; *after receives where its name ends. */
+/* The record whose name is at `name`; *after receives where its name ends. */
 static const struct record *record_find(const char *name, const char **after) {
     for (size_t i = 0; i < COUNT(records); i++) {
         size_t length = strlen(records[i]->table);
@@ -212,7 +212,7 @@ static const struct record *record_find(const char *name, const char **after) {
     return NULL;
 }
 
-/* One name in braces, of which `at` is the first letter; where it goes on behind it. NULL: there is no such name. */
+/* One name in braces, of which `at` is the first letter; returns the position after it. NULL: there is no such name. */
 static const char *put_record(FILE *out, const char *at) {
     const char *form;
     const struct record *record = record_find(at, &form);

@@ -39,7 +39,7 @@ struct column {
     unsigned use;
     size_t offset, room; /* in the struct; room: of COLUMN_CHARS */
     size_t size_offset;
-    int since; /* the schema's version that brought it, from 5 on; 0: older */
+    int since; /* the schema version that added it, from 5 on; 0: older */
 };
 
 struct record {
@@ -54,26 +54,26 @@ struct record {
 extern const struct record record_jobs, record_events, record_checkpoints, record_keys, record_experiments,
     record_trials;
 
-/* CREATE TABLE of the record; malloc'ed, NULL without memory. */
+/* CREATE TABLE of the record; malloc'ed, NULL if out of memory. */
 char *record_create_text(const struct record *record);
-/* ALTER TABLE for its columns of exactly this version, "" where there are none; malloc'ed, NULL without memory. */
+/* ALTER TABLE for its columns of exactly this version, "" if there are none; malloc'ed, NULL if out of memory. */
 char *record_alter_text(const struct record *record, int version);
 
-/* Prepares a statement with the names above in it; a result of SQLite's. */
+/* Prepares a statement with the names above in it; returns SQLite's result. */
 int columns_prepare(sqlite3 *database, const char *pattern, sqlite3_stmt **statement);
 
-/* Binds the row's columns of this use (COLUMN_ADD or COLUMN_SET), and for COLUMN_SET the key behind them. Texts are not
-   copied. */
+/* Binds the row's columns for this use (COLUMN_ADD or COLUMN_SET), and for COLUMN_SET the key after them. Texts are
+ * not copied. */
 void record_bind(sqlite3_stmt *statement, const struct record *record, unsigned use, const void *row);
 
 /*
- * Takes the columns of the current row of a statement that begins with them. Texts are copied, or with `borrow` views
- * that are valid until the statement goes on. False without memory or where an integer does not fit: the row is
+ * Reads the columns of the current row of a statement that starts with them. Texts are copied, or with `borrow` views
+ * that are valid until the statement steps again. False if out of memory or if an integer does not fit: the row is
  * damaged.
  */
 bool record_read(sqlite3_stmt *statement, const struct record *record, void *row, bool borrow);
 
-/* Columns that record_read takes: what a statement selects behind them begins at this index. */
+/* The number of columns that record_read takes: what a statement selects after them starts at this index. */
 int record_width(const struct record *record);
 
 #endif

@@ -1,5 +1,5 @@
-/* The store's readers: one read-only connection each, statements prepared when first used and kept; and backup, which
-   is a reader too. See store.h. */
+/* The store's readers: one read-only connection each, with statements prepared on first use and kept; and backup,
+ * which is a reader too. See store.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -15,7 +15,7 @@
 #include "server/store/schema.h"
 #include "server/store/store.h"
 
-#define PAGE_BYTES 4096 /* of the database; a measure, not a bound */
+#define PAGE_BYTES 4096 /* of the database; a measure, not a limit */
 
 enum query {
     JOB_READ,
@@ -181,7 +181,7 @@ static sqlite3_stmt *query_begin(struct store_reader *reader, enum query query) 
     return *statement;
 }
 
-/* A statement that is not reset keeps its snapshot, and with it the write-ahead log, alive. */
+/* A statement that is not reset keeps its snapshot alive, and with it the write-ahead log. */
 static void query_end(sqlite3_stmt *statement) {
     sqlite3 *database = sqlite3_db_handle(statement);
     int hit = 0, miss = 0, highest;
@@ -203,11 +203,11 @@ static void column_fixed(sqlite3_stmt *s, int at, char *to, size_t room) {
     snprintf(to, room, "%s", text == NULL ? "" : text);
 }
 
-/* False without memory, or where the row is damaged. */
+/* False if out of memory, or if the row is damaged. */
 static bool job_fill(sqlite3_stmt *s, struct store_job *job) {
     *job = (struct store_job){0};
     bool whole = record_read(s, &record_jobs, job, false);
-    bool known = (int)job->status >= 0 && job->status < JOB_STATUSES; /* else it indexes beyond its names */
+    bool known = (int)job->status >= 0 && job->status < JOB_STATUSES; /* else it would index beyond its names */
     return whole && known && job->brief != NULL && job->name != NULL && job->task != NULL && job->rule != NULL;
 }
 
@@ -293,7 +293,7 @@ int64_t store_queue_since(struct store_reader *reader) {
     return number_query(query_begin(reader, QUEUE_SINCE));
 }
 
-/* Calls each with a text and a number of every row. */
+/* Calls `each` with a text and a number from every row. */
 static int pairs_each(sqlite3_stmt *s, bool (*each)(void *user, const char *text, int64_t number), void *user) {
     int count = 0, step;
     while ((step = sqlite3_step(s)) == SQLITE_ROW) {
@@ -472,13 +472,13 @@ int store_checkpoints_list(struct store_reader *reader, const char *job,
     return step == SQLITE_DONE ? count : -1;
 }
 
-/* The row's bytes, where their sha256 is the one that was stored with them. 1, 0, -1. */
+/* The row's bytes, if their sha256 is the one that was stored with them. 1, 0, -1. */
 static int checkpoint_take(sqlite3_stmt *s, struct store_checkpoint *checkpoint) {
     char hex[STORE_HASH_BYTES];
     checkpoint_fill(s, checkpoint);
     const void *bytes = sqlite3_column_blob(s, record_width(&record_checkpoints) + 1);
     if (bytes == NULL) {
-        return checkpoint->size == 0 ? 0 : -1; /* no memory for it: that is no damage */
+        return checkpoint->size == 0 ? 0 : -1; /* no memory for it: that is not damage */
     }
     sha256_hex(bytes, checkpoint->size, hex);
     if (strcmp(hex, checkpoint->sha256) != 0) {
@@ -751,8 +751,8 @@ int store_jobs_oldest(struct store_reader *reader, int limit,
 /* ---- backup ---- */
 
 /*
- * Every page in one step: a copy in several would begin anew whenever somebody writes. Readers do not stop the writer
- * (WAL).
+ * All pages in one step: a copy in several steps would start again whenever another connection writes. Readers do not
+ * block the writer (WAL).
  */
 static bool pages_copy(sqlite3 *from, const char *path, char error[STORE_ERROR_BYTES]) {
     sqlite3 *to = NULL;
@@ -764,7 +764,7 @@ static bool pages_copy(sqlite3 *from, const char *path, char error[STORE_ERROR_B
     } else {
         result = SQLITE_ERROR;
     }
-    /* a backup is one file: no log of its own beside it */
+    /* a backup is one file: it must have no log beside it */
     bool copied = result == SQLITE_OK && sqlite3_exec(to, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL) == SQLITE_OK;
     if (!copied) {
         snprintf(error, STORE_ERROR_BYTES, "the database cannot be copied to %.300s: %s", path, sqlite3_errmsg(to));
@@ -775,8 +775,8 @@ static bool pages_copy(sqlite3 *from, const char *path, char error[STORE_ERROR_B
 }
 
 /*
- * Gives the file its final name without replacing what somebody put there meanwhile: by a link, or where the file
- * system has none, by a renaming that refuses; at the least by a name that was taken before.
+ * Gives the file its final name without replacing a file that has appeared meanwhile: by a link, or, if the file system
+ * has none, by a rename that refuses to replace; at the least with a name that was reserved before.
  */
 static bool file_name(const char *temporary, const char *file) {
     if (link(temporary, file) == 0) {
@@ -823,7 +823,7 @@ static bool file_publish(const char *temporary, const char *file, char error[STO
     return done;
 }
 
-/* The copy under its temporary name, and what SQLite may have beside it. */
+/* The copy under its temporary name, and the files that SQLite may have beside it. */
 static void copy_remove(const char *temporary) {
     static const char *const ends[] = {"", "-journal", "-wal", "-shm"};
     char path[4096 + 16];

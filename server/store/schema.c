@@ -1,9 +1,10 @@
 /*
- * Schema: a new database is made from the records of columns.c and the tables and indexes below; an older one walks
- * from version to version, and ends with the same columns, tables and indexes (tests/unit/test_store.c compares them).
+ * Schema: a new database is made from the records of columns.c and the tables and indexes below; an older one is
+ * migrated version by version and ends with the same columns, tables and indexes (tests/unit/test_store.c compares
+ * them).
  *
  * A change is one version: SCHEMA_VERSION, a row of `steps`, and `since` at the columns, tables or indexes that it
- * brings. Never edit a version that has been in a release: databases of it exist.
+ * adds. Never edit a version that has been released: databases of it exist.
  */
 #include "server/store/schema.h"
 
@@ -46,8 +47,8 @@ static const char schema_1[] =
     "CREATE INDEX keys_job ON keys (job);";
 
 /*
- * Version 2: the digest of a job's events, its training time over all attempts, its data's digest, its memory; who
- * ended when.
+ * Version 2: the digest of a job's events, its training time over all attempts, its data's digest, its memory; which
+ * jobs ended when.
  */
 static const char schema_2[] = "ALTER TABLE jobs ADD COLUMN event_digest TEXT NOT NULL DEFAULT '';"
                                "ALTER TABLE jobs ADD COLUMN trained REAL NOT NULL DEFAULT 0;"
@@ -69,13 +70,13 @@ static const char schema_4[] =
     "c.job=jobs.id), 0)), initial_loss=(SELECT json_extract(e.json, '$.loss') FROM events e WHERE e.job=jobs.id AND "
     "e.iteration=0 AND e.recheck IS NOT NULL);";
 
-#define WRITTEN_OUT 4 /* the versions up to this one stand above as they were released */
+#define WRITTEN_OUT 4 /* the versions up to this one are given above as they were released */
 
 /* All records; those without a `since` are of those versions, and their columns may have grown since. */
 static const struct record *const all_records[] = {&record_jobs, &record_events,      &record_checkpoints,
                                                    &record_keys, &record_experiments, &record_trials};
 
-/* Tables of the store's own, and all indexes. `since`: the version that brought them; WRITTEN_OUT for those before. */
+/* Tables of the store's own, and all indexes. `since`: the version that added them; WRITTEN_OUT for those before. */
 static const struct {
     int since;
     const char *text;
@@ -85,19 +86,20 @@ static const struct {
     {WRITTEN_OUT, "CREATE UNIQUE INDEX events_job ON events (job, id);"},
     {WRITTEN_OUT, "CREATE INDEX events_progress ON events (job, iteration) WHERE recheck IS NOT NULL;"},
     {WRITTEN_OUT, "CREATE INDEX keys_job ON keys (job);"},
-    {6, "CREATE INDEX jobs_data ON jobs (dataset_sha256, number) WHERE task='dataset';"}, /* who rests on which data */
+    {6, "CREATE INDEX jobs_data ON jobs (dataset_sha256, number) WHERE task='dataset';"}, /* which job uses which
+                                                                                           * data */
     {8, "CREATE INDEX jobs_status ON jobs (status, number);"},                            /* lists of one status */
     {5, "CREATE INDEX events_deleted ON events (seq) WHERE type='deleted';"},
     {9, "CREATE INDEX trials_job ON trials (job);"},                             /* who holds a job */
     {9, "CREATE INDEX jobs_made ON jobs (experiment, status) WHERE point<>'';"}, /* by an experiment */
     {9, "CREATE INDEX jobs_digest ON jobs (digest) WHERE status=5;"},            /* what may be reused */
     {9, "CREATE INDEX experiments_active ON experiments (number) WHERE state<6;"},
-    /* documents that are too large for lists: by the number of the job, whose row has the brief one */
+    /* documents that are too large for lists, by the number of the job, whose row has the brief one */
     {5, "CREATE TABLE documents (number INTEGER PRIMARY KEY, text TEXT NOT NULL);"},
-    /* sums that are kept with every commit */
+    /* sums that are updated with every commit */
     {5, "CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
         "INSERT INTO totals VALUES ('bytes', 0);"},
-    /* jobs that are deleted, and of which events, checkpoints or a document are still there */
+    /* deleted jobs whose events, checkpoints or document are still there */
     {5, "CREATE TABLE purges (job TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;"},
 };
 
@@ -137,7 +139,7 @@ static bool digest_store(sqlite3_stmt *update, const char *job, const char *dige
     return result == SQLITE_DONE;
 }
 
-/* Digests of the events that version 1 stored without. */
+/* Digests of the events, which version 1 stored without. */
 static bool events_digest(sqlite3 *database) {
     sqlite3_stmt *read = NULL, *update = NULL;
     char job[STORE_ID_BYTES] = "", digest[STORE_HASH_BYTES] = "";
@@ -201,7 +203,7 @@ static bool documents_part(sqlite3 *database) {
     return ok && step == SQLITE_DONE;
 }
 
-/* What versions before 5 did not count: as the writer would have. */
+/* Counts what versions before 5 did not, as the writer would have. */
 static bool bytes_sum(sqlite3 *database) {
     char text[1024];
     snprintf(
@@ -219,7 +221,7 @@ static bool fill_5(sqlite3 *database) {
     return documents_part(database) && bytes_sum(database);
 }
 
-/* What leads to each version from the one before: statements of its own, then what its `since` brings, then `fill`. */
+/* The step to each version from the previous one: its own statements, then what its `since` adds, then `fill`. */
 static const struct {
     const char *statements;
     bool (*fill)(sqlite3 *database); /* NULL: nothing to fill in */
@@ -229,14 +231,14 @@ static const struct {
                            {"", NULL},       {"", NULL},
                            {"", NULL}};
 
-/* Runs and frees a text that was made; false for NULL too. */
+/* Runs and frees a generated text; false for NULL too. */
 static bool made_run(sqlite3 *database, char *text) {
     bool done = text != NULL && sqlite3_exec(database, text, NULL, NULL, NULL) == SQLITE_OK;
     free(text);
     return done;
 }
 
-/* Tables and indexes of the versions behind `from`, up to `to`. */
+/* Tables and indexes of the versions after `from`, up to `to`. */
 static bool others_create(sqlite3 *database, int from, int to) {
     bool done = true;
     for (size_t i = 0; done && i < COUNT(others); i++) {
@@ -254,7 +256,7 @@ static bool newest_create(sqlite3 *database) {
     return done && others_create(database, 0, SCHEMA_VERSION);
 }
 
-/* From the version before. */
+/* From the previous version. */
 static bool version_step(sqlite3 *database, int version) {
     bool done = sqlite3_exec(database, steps[version - 1].statements, NULL, NULL, NULL) == SQLITE_OK;
     for (size_t i = 0; done && version > WRITTEN_OUT && i < COUNT(all_records); i++) {

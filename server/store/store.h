@@ -1,17 +1,16 @@
 /*
  * The store: jobs, events, checkpoints in one SQLite database in the data directory.
  *
- * One writer thread owns the connection that writes. What is to be written comes as units, each all or nothing; the
- * writer takes every unit that waits, commits them together (one fsync for many submissions) and gives each back on the
- * loop thread by its `done`. WAL mode, synchronous=FULL: what `done` calls written has survived kill -9 and power loss.
- * On a full disk a reserve is kept for what frees space: units that are marked so (a cancellation, a deletion, a pause)
- * go through, all others are refused until there is room again (reserve.h).
+ * One writer thread owns the connection that writes. Writes come as units, each all or nothing; the writer takes every
+ * waiting unit, commits them together (one fsync for many submissions) and returns each on the loop thread through its
+ * `done`. WAL mode, synchronous=FULL: what `done` reports as written survives kill -9 and power loss. For a full disk
+ * there is a reserve for what frees space: units that are marked so (a cancellation, a deletion, a pause) are written,
+ * all others are refused until there is space again (reserve.h).
  *
- * When a commit fails (full disk) its units and all that were made before the loop has heard of it fail too, so that
- * the events of a job can never have a gap: numbers given to a failed unit are given again.
+ * When a commit fails (full disk), its units fail, and so do all units that were made before the loop learned of it, so
+ * that the events of a job can never have a gap: the numbers of a failed unit are used again.
  *
- * Readers: the loop thread reads by one read-only connection through store_reader; lanes and workers make
- * their own.
+ * Readers: the loop thread reads through one read-only connection, store_reader; lanes and workers open their own.
  *
  * The directory has one owner: an exclusive lock on DIR/lock. A damaged database is refused, never overwritten.
  */
@@ -31,7 +30,7 @@
 #define STORE_NAME_BYTES 72
 #define STORE_POINT_BYTES 40
 
-/* What a row takes beside its texts and bytes, indexes included: measured, rounded up. */
+/* What a row takes besides its texts and bytes, indexes included: measured, rounded up. */
 #define STORE_JOB_OVERHEAD 1024
 #define STORE_EVENT_OVERHEAD 240
 #define STORE_CHECKPOINT_OVERHEAD 4096
@@ -55,22 +54,21 @@ static inline bool job_status_is_final(enum job_status status) {
 }
 
 /*
- * A job as the store has it. Texts are owned (store_job_release); NULL where absent. Times are Unix milliseconds, 0:
- * not yet.
+ * A job as stored. Texts are owned (store_job_release); NULL if absent. Times are Unix milliseconds, 0: not yet.
  */
 struct store_job {
     int64_t number; /* order of submission */
     char id[STORE_ID_BYTES];
-    /* The defaulted job as JSON text, for STORE_JOB_ADD alone; reading leaves it NULL (store_document_read). */
+    /* The defaulted job as JSON text, only for STORE_JOB_ADD; reading leaves it NULL (store_document_read). */
     char *document;
-    char *brief; /* the document, given weights replaced by their sizes: what lists and answers show */
+    char *brief; /* the document, with given weights replaced by their sizes: what lists and responses show */
     char digest[STORE_HASH_BYTES]; /* config_sha256 */
     char *name, *task, *rule;
     enum job_status status;
     int priority;
     int64_t created, started, finished;
     int attempt;
-    int64_t iterations, iteration; /* wanted; of the newest evaluation */
+    int64_t iterations, iteration; /* requested; of the newest evaluation */
     int64_t progressed;            /* the furthest of checkpoints and evaluations */
     double loss, accuracy;         /* of the newest evaluation; NaN: none */
     double initial_loss;           /* of the evaluation at iteration 0; NaN: none yet */
@@ -79,32 +77,34 @@ struct store_job {
     int64_t error_iteration;               /* -1: none */
     char weights_sha256[STORE_HASH_BYTES]; /* "" : none yet */
     int64_t events;                        /* number of the last event */
-    int crashes; /* times that the daemon went down at crash_iteration with this job running */
+    int crashes;                           /* how often the daemon crashed at crash_iteration while running this job */
     int64_t crash_iteration;
-    int kills; /* times that the daemon was killed with this job running, since it came beyond killed_at */
+    int kills; /* how often the daemon was killed while running this job, since it got beyond killed_at */
     int64_t killed_at;
-    char owner[STORE_NAME_BYTES];          /* name of the token that submitted it; without one the client's address */
+    char owner[STORE_NAME_BYTES];          /* name of the token that submitted it; without a token, the client's
+                                            * address */
     char experiment[STORE_NAME_BYTES];     /* whose turns it shares: its experiment's id, else metadata.experiment */
     char point[STORE_POINT_BYTES];         /* of the experiment that made it; "" : a client submitted it */
-    char *build, *isa;                     /* of the last attempt; isa names all sets that trained it, parted by "," */
+    char *build, *isa;                     /* of the last attempt; isa names all sets that trained it, separated by
+                                            * "," */
     char event_digest[STORE_HASH_BYTES];   /* of its events, see event_digest_add; kept by the store itself */
-    int64_t memory;                        /* bytes that it takes while it runs, estimated; 0: unknown */
+    int64_t memory;                        /* bytes of memory while it runs, estimated; 0: unknown */
     double trained;                        /* seconds of training in all attempts */
-    char dataset_sha256[STORE_HASH_BYTES]; /* of the data that it rests on, from its acceptance on; "" : none */
-    int64_t bytes;                         /* what it takes in the store, about; kept by the store itself */
-    char *request; /* id of the request that submitted it; NULL: not known. Lines of the log that tell of the job carry
-                      it */
+    char dataset_sha256[STORE_HASH_BYTES]; /* of the data that it uses, set at acceptance; "": none */
+    int64_t bytes;                         /* approximate bytes in the store; maintained by the store itself */
+    char *request; /* id of the request that submitted it; NULL: unknown. Log lines about the job carry it */
 };
 
 void store_job_release(struct store_job *job);
 
-/* What a unit may hold. Each kind is one row or one change of a row. */
+/* What a unit may contain. Each kind is one row or one change of a row. */
 enum store_kind {
     STORE_JOB_ADD, /* job: whole */
     /* job: status, started, finished, attempt, iteration, loss, accuracy, trials_per_second, error, weights_sha256,
        crashes, kills, build, isa, trained, dataset_sha256, initial_loss, progressed */
     STORE_JOB_SET,
-    STORE_JOB_DELETE,        /* job.id: the job; its document, events and checkpoints go in portions, soon after */
+    STORE_JOB_DELETE,        /* job.id: the job; its document, events and checkpoints are deleted in portions, soon
+                              * after */
     STORE_EVENT_ADD,         /* event */
     STORE_CHECKPOINT_ADD,    /* checkpoint; keeps the newest `keep` */
     STORE_KEY_ADD,           /* idempotency key */
@@ -120,9 +120,9 @@ struct store_event {
     int64_t iteration; /* progress and checkpoint events; else -1 */
     char type[16];
     char *json;  /* owned */
-    char *check; /* progress: what must come out again when the iteration is computed again; owned, else NULL */
+    char *check; /* progress: what must be the same when the iteration is recomputed; owned, else NULL */
     bool terminal, succeeded;
-    int64_t job_bytes; /* once it is written: what its job takes in the store, about */
+    int64_t job_bytes; /* once it is written: approximate bytes of its job in the store */
 };
 
 struct store_checkpoint {
@@ -194,18 +194,18 @@ void store_experiment_release(struct store_experiment *experiment);
 enum store_result {
     STORE_WRITTEN,
     STORE_STALLED, /* nothing can be written now (a full or failing disk, no memory): the whole commit failed, and
-                      `error` says why */
-    STORE_FAILED   /* this unit alone: it breaks a constraint */
+                    * `error` says why */
+    STORE_FAILED   /* this unit alone: it violates a constraint */
 };
 
 struct store_unit {
-    struct loop_message message; /* the store's own */
-    struct store_unit *next;     /* the store's own */
-    uint64_t
-        epoch; /* the store's own: the last failure that the loop had heard of; then the one that this unit is of */
+    struct loop_message message; /* private to the store */
+    struct store_unit *next;     /* private to the store */
+    uint64_t epoch; /* private to the store: the last failure that the loop had learned of; then the one that this unit
+                     * belongs to */
     struct store_item *first, **last;
-    bool frees;   /* it frees space, or stops what takes it: it is written from the reserve where the disk is full */
-    bool refused; /* the disk was known to be full: it was not tried, and nothing else has failed by it */
+    bool frees;   /* it frees space, or stops what uses it: it is written from the reserve if the disk is full */
+    bool refused; /* the disk was known to be full: it was not tried, and nothing else failed with it */
     enum store_result result;
     char error[STORE_ERROR_BYTES];
     /* Loop thread, once; the unit and its items are freed when it returns. */
@@ -215,32 +215,32 @@ struct store_unit {
 
 struct store;
 
-/* Opens or makes DIR/modprop.db. NULL with a sentence that says what to do. */
+/* Opens or creates DIR/modprop.db. NULL with a sentence that says what to do. */
 struct store *store_open(const char *directory, struct loop *loop, char error[STORE_ERROR_BYTES]);
-/* Writes what waits, ends the writer, closes, unlocks. `done` of every unit has been posted to the loop. NULL-safe. */
+/* Writes what waits, stops the writer, closes, unlocks. `done` of every unit has been posted to the loop. NULL-safe. */
 void store_close(struct store *store);
 
-/* A unit without items; NULL without memory. */
+/* A unit without items; NULL if out of memory. */
 struct store_unit *store_unit_create(void (*done)(struct store_unit *unit), void *user);
-/* An item of the kind, zeroed, at the unit's end; NULL without memory. */
+/* A zeroed item of the kind, at the unit's end; NULL if out of memory. */
 struct store_item *store_unit_add(struct store_unit *unit, enum store_kind kind);
 /* For a unit that is not submitted. NULL-safe. */
 void store_unit_free(struct store_unit *unit);
 /* Loop thread. */
 void store_submit(struct store *store, struct store_unit *unit);
-/* Loop thread: the failure that `done` was told of by this unit has been dealt with; what is submitted from now on is
-   tried again, unless something has failed since. */
+/* Loop thread: the failure that this unit reported to `done` has been handled; what is submitted from now on is
+ * tried again, unless something has failed since. */
 void store_failure_handled(struct store *store, const struct store_unit *unit);
 
 /*
- * Waits until everything that was submitted has been tried and posted to the loop; loop_deliver then calls each `done`.
- * Loop thread.
+ * Waits until everything submitted has been tried and posted to the loop; loop_deliver then calls each `done`. Loop
+ * thread.
  */
 void store_flush(struct store *store);
 
 /*
- * Whether the disk is full: then only units that free space are written, until there is room again for the reserve,
- * twice. `reason` may be NULL. Any thread.
+ * Whether the disk is full: then only units that free space are written, until there is free space for twice the
+ * reserve. `reason` may be NULL. Any thread.
  */
 bool store_is_full(struct store *store, char reason[STORE_ERROR_BYTES]);
 
@@ -248,9 +248,9 @@ size_t store_depth(struct store *store);
 struct store_counts {
     uint64_t commits, units, failures;
     struct histogram commit; /* seconds of whole commits, from the first statement on */
-    struct histogram sync;   /* of them, what COMMIT itself took: writing the log and its fsync */
-    uint64_t portions;       /* commits that removed a portion of what deleted jobs left */
-    bool purging;            /* there is more of that */
+    struct histogram sync;   /* the part of them that COMMIT itself took: writing the log and its fsync */
+    uint64_t portions;       /* commits that removed a portion of deleted jobs */
+    bool purging;            /* more of that is left */
 };
 struct store_counts store_counts(struct store *store);
 
@@ -264,29 +264,29 @@ void store_reader_close(struct store_reader *reader);
 
 /* 1 found, 0 not, -1 failure. `job` is released by store_job_release. */
 int store_job_read(struct store_reader *reader, const char *id, struct store_job *job);
-/* The job of this number, where it is queued. As store_job_read. */
+/* The job with this number, if it is queued. Returns as store_job_read. */
 int store_job_queued(struct store_reader *reader, int64_t number, struct store_job *job);
-/* The whole document of a job as it was submitted; malloc'ed, it may be tens of megabytes: not for the loop. 1, 0, -1.
- */
+/* The whole document of a job as it was submitted; malloc'ed. It may be tens of megabytes: not for the loop. 1, 0,
+ * -1. */
 int store_document_read(struct store_reader *reader, const char *id, char **document);
 /*
- * Calls each for every queued job, by priority and number; of `job` these, owner and experiment are set. How many, or
- * -1. At the daemon's start.
+ * Calls `each` for every queued job, by priority and number; of `job` only these, owner and experiment are set. Returns
+ * how many, or -1. For the daemon's start.
  */
 int store_queue_read(struct store_reader *reader, bool (*each)(void *user, const struct store_job *job), void *user);
 int64_t store_jobs_count(struct store_reader *reader, enum job_status status);
-/* When the job that starts next was queued (of its last event); 0: no job waits. -1 on failure. */
+/* When the job that starts next was queued (by its last event); 0: no job waits. -1 on failure. */
 int64_t store_queue_since(struct store_reader *reader);
 
 struct store_filter {
     bool by_status;
     enum job_status status;
     const char *task, *rule; /* NULL: any */
-    int64_t before;          /* number; INT64_MAX: from the newest */
+    int64_t before;          /* number; INT64_MAX: starting at the newest */
     int limit;
 };
 
-/* Calls each for jobs, newest first. How many, or -1. */
+/* Calls `each` for jobs, newest first. Returns how many, or -1. */
 int store_jobs_list(struct store_reader *reader, const struct store_filter *filter,
                     bool (*each)(void *user, const struct store_job *job), void *user);
 /* Jobs that have one of the statuses of the bit mask, oldest first. */
@@ -294,9 +294,9 @@ int store_jobs_with(struct store_reader *reader, unsigned statuses,
                     bool (*each)(void *user, const struct store_job *job), void *user);
 
 /*
- * Jobs that rest on users' datasets: how many on each version; which on one of them, the newest first, from below
- * `before` (number; INT64_MAX: from the newest); and those of version 0.1 that have not begun, which name no version.
- * How many calls, or -1.
+ * Jobs that use users' datasets: how many use each version; which use one version, newest first, below `before`
+ * (number; INT64_MAX: starting at the newest); and those of version 0.1 that have not started, which name no version.
+ * Returns the number of calls, or -1.
  */
 int store_data_holders(struct store_reader *reader, bool (*each)(void *user, const char *sha256, int64_t jobs),
                        void *user);
@@ -306,31 +306,31 @@ int store_data_unknown(struct store_reader *reader, bool (*each)(void *user, con
                        void *user);
 
 /*
- * Events of a job behind id `after`, or of all jobs (job NULL) behind seq `after`; texts are valid during the call. How
- * many, or -1.
+ * Events of a job after id `after`, or of all jobs (job NULL) after seq `after`; texts are valid during the call.
+ * Returns how many, or -1.
  */
 int store_events_read(struct store_reader *reader, const char *job, int64_t after, int limit,
                       bool (*each)(void *user, const struct store_event *event), void *user);
-/* Progress events alone, of iterations from..to, in their order. */
+/* Only progress events, of iterations from..to, in order. */
 int store_progress_read(struct store_reader *reader, const char *job, int64_t from, int64_t to,
                         bool (*each)(void *user, const struct store_event *event), void *user);
 /* `check` of the progress event at this iteration; malloc'ed. 1, 0, -1. */
 int store_progress_check(struct store_reader *reader, const char *job, int64_t iteration, char **check);
 int64_t store_seq_last(struct store_reader *reader);
-/* The time in the newest job's id, Unix ms; 0 where there is none. */
+/* The time in the newest job's id, Unix ms; 0 if there is none. */
 int64_t store_id_time_last(struct store_reader *reader);
 
 /* Checkpoints without their bytes, newest first. */
 int store_checkpoints_list(struct store_reader *reader, const char *job,
                            bool (*each)(void *user, const struct store_checkpoint *checkpoint), void *user);
 /*
- * A checkpoint with bytes, whose sha256 has been checked. iteration -1: the newest that is whole; *damaged (may be
- * NULL) counts newer ones that were not. 1, 0 (none, or it is damaged), -1. Released by free(checkpoint->bytes).
+ * A checkpoint with bytes, whose sha256 has been checked. iteration -1: the newest intact one; *damaged (may be NULL)
+ * counts newer ones that were damaged. 1, 0 (none, or it is damaged), -1. Released by free(checkpoint->bytes).
  */
 int store_checkpoint_read(struct store_reader *reader, const char *job, int64_t iteration,
                           struct store_checkpoint *checkpoint, int *damaged);
 
-/* 1: the key is known, with the body's hash and the job. */
+/* 1: the key exists; returns the body's hash and the job. */
 int store_key_read(struct store_reader *reader, const char *key, struct store_key *found);
 
 /* 1 found, 0 not, -1 failure. `experiment` is released by store_experiment_release. */
@@ -364,36 +364,37 @@ int store_experiment_jobs(struct store_reader *reader, const char *experiment, i
 int store_job_same(struct store_reader *reader, const char *digest, const char *dataset_sha256, const char *build,
                    char id[STORE_ID_BYTES]);
 
-/* All that is read until store_reader_release shows one state of the database. False on failure. */
+/* Everything read until store_reader_release comes from one state of the database. False on failure. */
 bool store_reader_hold(struct store_reader *reader);
 void store_reader_release(struct store_reader *reader);
 /*
- * SQLite's own check of every page, that every job has a status, and that no event or checkpoint is without its job.
- * False, with the first fault in `error`.
+ * SQLite's own check of every page, that every job has a status, and that no event or checkpoint lacks its job. False,
+ * with the first fault in `error`.
  */
 bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_BYTES]);
-/* Bytes that all jobs take together, about: the sum of what each takes, kept with every commit. -1 on failure. */
+/* Approximate bytes of all jobs together: the sum over jobs, updated with every commit. -1 on failure. */
 int64_t store_bytes_used(struct store_reader *reader);
-/* Bytes of the database's file, and of them those of pages that are free. -1 on failure. */
+/* Bytes of the database's file, and how many of them are in free pages. -1 on failure. */
 int64_t store_bytes_file(struct store_reader *reader);
 int64_t store_bytes_free(struct store_reader *reader);
-/* Bytes of memory that the store's connections take in this process: page caches, at most 8 MiB for writing and 2 MiB
+/* Bytes of memory that the store's connections use in this process: page caches, at most 8 MiB for writing and 2 MiB
  * for each reader, and statements. */
 int64_t store_memory_bytes(void);
 /*
- * At most `limit` finished jobs, the longest finished first; `bytes` is about what a job's rows take. How many, or -1.
+ * At most `limit` finished jobs, those that finished first; `bytes` is approximately what a job's rows take. Returns
+ * how many, or -1.
  */
 int store_jobs_oldest(struct store_reader *reader, int limit,
                       bool (*each)(void *user, const char *id, int64_t finished, int64_t bytes), void *user);
 /*
- * Writes a copy of the database as it is now to `file`, which must not exist yet, while others read and write. It is
- * whole, checked and durable when this returns true; else nothing stays under that name, and `error` says why.
+ * Writes a copy of the database as it is now to `file`, which must not exist yet, while others read and write. If it
+ * returns true the copy is complete, checked and durable; else no file has that name, and `error` says why.
  */
 bool store_backup(const char *directory, const char *file, char error[STORE_ERROR_BYTES]);
 
 /*
- * The digest of a job's events: SHA-256 of the digest before ("" at first, then 64 hexadecimal digits) and the event's
- * text.
+ * The digest of a job's events: SHA-256 of the previous digest ("" at first, then 64 hexadecimal digits) and the
+ * event's text.
  */
 void event_digest_add(char digest[STORE_HASH_BYTES], const char *json);
 

@@ -31,11 +31,11 @@
 #define LOG_PAGES 1000 /* of the write-ahead log, before it is copied into the database */
 #define BUSY_MILLISECONDS 5000
 #define DISK_FULL "the disk is full"
-#define UNITS_A_COMMIT 512  /* bounds the time that the first of a crowd waits for the last */
-#define PURGE_MOST 2000     /* events in a portion of a deletion */
-#define PURGE_MOST_FULL 100 /* the log of a portion is written into the reserve */
+#define UNITS_A_COMMIT 512  /* bounds how long the first of many waits for the last */
+#define PURGE_MOST 2000     /* events in one portion of a deletion */
+#define PURGE_MOST_FULL 100 /* the log of a portion fits into the reserve */
 #define PURGE_CHECKPOINT_COST 500
-#define DELETED_KEPT 10000 /* newest events of deletions that are kept */
+#define DELETED_KEPT 10000 /* newest deletion events that are kept */
 
 /* The statements of the writer, prepared once; columns_prepare fills in the names. */
 enum statement {
@@ -117,15 +117,15 @@ struct store {
     struct store_unit *first, **last; /* under the mutex */
     size_t depth;
     bool leave;
-    uint64_t handled; /* the last failure that the loop has dealt with; failures are counted from 1 */
-    uint64_t failed;  /* writer's: the last failure; units from before the loop has dealt with it fail untried */
+    uint64_t handled; /* the last failure that the loop has handled; failures are counted from 1 */
+    uint64_t failed;  /* writer's: the last failure; units made before the loop has handled it fail untried */
     char reason[STORE_ERROR_BYTES]; /* writer's: of the last commit that failed */
     bool disk_is_full;              /* writer's: the last reason was a full disk */
     struct reserve reserve;         /* writer's */
     bool full;                      /* under the mutex: units that do not free space are refused */
     int64_t grown;                  /* writer's: bytes by which jobs have grown in this transaction */
-    bool purging;                   /* writer's: a deleted job has left something */
-    bool purge_failed;              /* writer's: the last portion did not go */
+    bool purging;                   /* writer's: parts of a deleted job are left */
+    bool purge_failed;              /* writer's: the last portion failed */
     struct store_counts counts;
 };
 
@@ -261,7 +261,7 @@ static int statement_run(sqlite3_stmt *statement) {
     return result;
 }
 
-/* Writes a row of a record by its statement. */
+/* Writes a row of a record with its statement. */
 static int record_write(struct store *store, enum statement statement, const struct record *record, unsigned use,
                         const void *row) {
     record_bind(store->statements[statement], record, use, row);
@@ -291,7 +291,7 @@ static int job_add(struct store *store, struct store_job *job) {
     return result;
 }
 
-/* What the job has so far: its events' digest, its bytes. SQLITE_ROW, SQLITE_DONE where there is no such job. */
+/* What the job has so far: its events' digest, its bytes. SQLITE_ROW, or SQLITE_DONE if there is no such job. */
 static int job_counted(struct store *store, const char *id, char digest[STORE_HASH_BYTES], int64_t *bytes) {
     sqlite3_stmt *s = store->statements[JOB_COUNTED];
     bind_text(s, 1, id);
@@ -304,7 +304,7 @@ static int job_counted(struct store *store, const char *id, char digest[STORE_HA
     return result;
 }
 
-/* The row goes at once, and with it all that can be seen of the job; what is large follows in portions (purge). */
+/* The row is deleted at once, and with it everything visible of the job; large data follow in portions (purge). */
 static int job_delete(struct store *store, const char *id) {
     static const enum statement all[] = {JOB_PURGE, JOB_DELETE_KEYS, TRIALS_DELETE, JOB_DELETE};
     char digest[STORE_HASH_BYTES];
@@ -324,8 +324,8 @@ static int job_delete(struct store *store, const char *id) {
 }
 
 /*
- * The job's number of events, their digest with this one added, and its bytes. The event of a deletion finds no job any
- * more.
+ * Updates the job's number of events, their digest and its bytes with this event. For the event of a deletion the job
+ * no longer exists.
  */
 static int job_count_event(struct store *store, struct store_event *event) {
     sqlite3_stmt *s = store->statements[JOB_COUNT];
@@ -351,7 +351,8 @@ static int event_add(struct store *store, struct store_event *event) {
     return result == SQLITE_DONE ? job_count_event(store, event) : result;
 }
 
-/* What the job's checkpoints take; -1 on failure. Their number is bounded, and their bytes are not read for it. */
+/* The bytes of the job's checkpoints; -1 on failure. Their number is bounded, and their contents are not read for
+ * it. */
 static int64_t checkpoints_bytes(struct store *store, const char *job) {
     sqlite3_stmt *s = store->statements[CHECKPOINTS_BYTES];
     bind_text(s, 1, job);
@@ -437,8 +438,8 @@ static int item_write(struct store *store, struct store_item *item) {
     return SQLITE_MISUSE;
 }
 
-/* Why nothing can be written now, told before anything else is asked of SQLite, which would forget it. errno was 0
-   before: SQLite's own note of it (sqlite3_system_errno) is not made when it is the commit that fails. */
+/* Why nothing can be written now. Call it before SQLite is used for anything else, which would erase the reason.
+ * errno was 0 before: SQLite does not set its own copy (sqlite3_system_errno) when it is the commit that fails. */
 static void reason_keep(struct store *store, int code) {
     int number = errno, primary = code & 0xff;
     bool full = primary == SQLITE_FULL ||
@@ -458,7 +459,7 @@ static void reason_keep(struct store *store, int code) {
     }
 }
 
-/* SQLITE_OK, or the extended code of what failed, whose reason is kept. */
+/* SQLITE_OK, or the extended code of the failure, whose reason is kept. */
 static int database_do(struct store *store, const char *statement) {
     errno = 0;
     if (sqlite3_exec(store->database, statement, NULL, NULL, NULL) == SQLITE_OK) {
@@ -470,9 +471,9 @@ static int database_do(struct store *store, const char *statement) {
 }
 
 /*
- * The unit between two savepoints: a constraint that it breaks (a key that exists) costs the others nothing. Whatever
- * else fails, fails the whole commit: a job's next unit must not be written without this one. SQLITE_OK, or what fails
- * the commit.
+ * The unit between two savepoints: if it violates a constraint (a key that exists) the other units are not affected.
+ * Any other failure fails the whole commit: a job's next unit must not be written without this one. SQLITE_OK, or what
+ * fails the commit.
  */
 static int unit_write(struct store *store, struct store_unit *unit) {
     int result = database_do(store, "SAVEPOINT unit"), step = SQLITE_DONE;
@@ -498,7 +499,7 @@ static int unit_write(struct store *store, struct store_unit *unit) {
     return database_do(store, "ROLLBACK TO unit; RELEASE unit");
 }
 
-/* The sum of all jobs' bytes, with what this transaction brought. SQLITE_OK, or what went wrong. */
+/* The sum of all jobs' bytes, including this transaction. SQLITE_OK, or the failure. */
 static int total_add(struct store *store) {
     sqlite3_bind_int64(store->statements[TOTAL_ADD], 1, store->grown);
     int result = store->grown == 0 ? SQLITE_DONE : statement_run(store->statements[TOTAL_ADD]);
@@ -508,7 +509,7 @@ static int total_add(struct store *store) {
     return result == SQLITE_DONE ? SQLITE_OK : result;
 }
 
-/* Ends the transaction: commits what has gone well so far, else takes all back. As units_commit. */
+/* Ends the transaction: commits if everything succeeded so far, else rolls back. Returns as units_commit. */
 static int transaction_end(struct store *store, int result, double *synced) {
     if (result == SQLITE_OK) {
         double began = clock_seconds();
@@ -521,7 +522,7 @@ static int transaction_end(struct store *store, int result, double *synced) {
     return result;
 }
 
-/* SQLITE_OK, or what went wrong. `synced` receives how long COMMIT itself took; untouched where it was not reached. */
+/* SQLITE_OK, or the failure. `synced` receives the time of COMMIT itself; unchanged if it was not reached. */
 static int units_commit(struct store *store, struct store_unit *units, double *synced) {
     int result = database_do(store, "BEGIN IMMEDIATE");
     store->grown = 0;
@@ -533,7 +534,7 @@ static int units_commit(struct store *store, struct store_unit *units, double *s
 
 /* ---- what deleted jobs leave ---- */
 
-/* The statement's effect in rows; -1 on failure. */
+/* The number of rows that the statement changed; -1 on failure. */
 static int rows_delete(struct store *store, enum statement statement, const char *job, int64_t number, int most) {
     sqlite3_stmt *s = store->statements[statement];
     if (job != NULL) {
@@ -548,8 +549,8 @@ static int rows_delete(struct store *store, enum statement statement, const char
 }
 
 /*
- * Removes some of what one job has left: at most `most` events, else one checkpoint, else the rest. What it cost, in
- * events; -1 where the database fails.
+ * Removes some of what one deleted job has left: at most `most` events, else one checkpoint, else the rest. Returns the
+ * cost in events; -1 if the database fails.
  */
 static int purge_some(struct store *store, const char *job, int64_t number, int most) {
     int events = rows_delete(store, PURGE_EVENTS, job, 0, most);
@@ -565,7 +566,7 @@ static int purge_some(struct store *store, const char *job, int64_t number, int 
     return gone ? events + 1 : -1;
 }
 
-/* 1: `job` and `number` receive the next that has left something; 0: none has. -1 on failure. */
+/* 1: `job` and `number` receive the next deleted job that has left something; 0: there is none. -1 on failure. */
 static int purge_next(struct store *store, char job[STORE_ID_BYTES], int64_t *number) {
     sqlite3_stmt *s = store->statements[PURGE_NEXT];
     int step = sqlite3_step(s);
@@ -577,7 +578,7 @@ static int purge_next(struct store *store, char job[STORE_ID_BYTES], int64_t *nu
     return step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
 }
 
-/* One portion, within a transaction; as purge_next. */
+/* One portion, within a transaction; returns as purge_next. */
 static int purge_portion(struct store *store) {
     char job[STORE_ID_BYTES];
     int64_t number = 0;
@@ -595,8 +596,8 @@ static int purge_portion(struct store *store) {
 }
 
 /*
- * Removes one portion, in a commit of its own, so that no deletion holds up what others write. Where nothing can be
- * written it is left for a later commit.
+ * Removes one portion, in its own commit, so that no deletion delays other writes. If nothing can be written it is left
+ * for a later commit.
  */
 static void purge(struct store *store) {
     double synced;
@@ -614,11 +615,11 @@ static void purge(struct store *store) {
 
 /* ---- the writer ---- */
 
-/* Takes what waits, at most UNITS_A_COMMIT; NULL when it is time to leave, or to go on purging. */
+/* Takes what waits, at most UNITS_A_COMMIT; NULL when it is time to exit, or to continue purging. */
 static struct store_unit *units_take(struct store *store, bool *leave) {
     pthread_mutex_lock(&store->mutex);
     bool waits = store->first == NULL && !store->leave && (!store->purging || store->purge_failed);
-    if (waits && store->full) { /* who waits for room looks for it each second */
+    if (waits && store->full) { /* while waiting for space it checks each second */
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec++;
@@ -653,7 +654,7 @@ static void units_deliver(struct store *store, struct store_unit *units) {
     }
 }
 
-/* Splits off units that were made before the loop has heard of the last failure: they fail untried. */
+/* Splits off units that were made before the loop learned of the last failure: they fail untried. */
 static struct store_unit *units_refuse(struct store *store, struct store_unit *units) {
     struct store_unit *tried = NULL, **tail = &tried;
     for (struct store_unit *unit = units, *next; unit != NULL; unit = next) {
@@ -699,9 +700,9 @@ static int64_t pragma_number(struct store *store, const char *text) {
 }
 
 /*
- * Whether there is room for the reserve twice, in the disk and in free pages of the database together, and for half of
- * it in the disk, where the log is; half as much suffices for what is not full to stay so. Takes the reserve where the
- * disk alone has that much.
+ * Whether there is free space for twice the reserve, counting the disk and free pages of the database together, and for
+ * half of it on the disk, where the log is; half as much is enough to stay not full. Recreates the reserve if the disk
+ * alone has that much.
  */
 static bool room_is_there(struct store *store) {
     struct reserve *reserve = &store->reserve;
@@ -714,7 +715,7 @@ static bool room_is_there(struct store *store) {
     return disk >= wanted / 2 && disk / 2 + pages / 2 >= wanted;
 }
 
-/* Looks for room where there was none, and for the want of it where the reserve is not held. */
+/* Checks for space when the disk was full, and for lack of it when the reserve is not held. */
 static void room_look(struct store *store) {
     if (!store->reserve.held) {
         bool full = !room_is_there(store);
@@ -725,14 +726,14 @@ static void room_look(struct store *store) {
     }
 }
 
-/* Copies the log into the database and gives its room back to the disk, where no reader is in the midst of it. */
+/* Copies the log into the database and gives its space back to the disk, unless a reader is using it. */
 static void log_copy(struct store *store) {
     sqlite3_busy_timeout(store->database, 0);
     sqlite3_wal_checkpoint_v2(store->database, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     sqlite3_busy_timeout(store->database, BUSY_MILLISECONDS);
 }
 
-/* The disk has no room: its reserve is given up. */
+/* The disk is full: releases its reserve. */
 static void full_begin(struct store *store) {
     reserve_release(&store->reserve);
     log_copy(store);
@@ -773,7 +774,7 @@ static bool job_is_among(const struct store_unit *units, const char *job) {
     return units != NULL;
 }
 
-/* Of units, those that free space and follow none of their job's that does not; the others go to *rest. */
+/* From the units, those that free space and do not follow a unit of their job that does not; the others go to *rest. */
 static struct store_unit *units_part(struct store_unit *units, struct store_unit **rest) {
     struct store_unit *freeing = NULL, **freeing_end = &freeing, **rest_end = rest;
     *rest = NULL;
@@ -788,7 +789,7 @@ static struct store_unit *units_part(struct store_unit *units, struct store_unit
 }
 
 /*
- * Units that do not free space, on a disk that is known to be full. A submission is refused by itself, since nothing
+ * Units that do not free space, on a disk that is known to be full. A submission is refused by itself, because nothing
  * follows it before it is answered; anything else is a failure that its successors share.
  */
 static void units_refuse_full(struct store *store, struct store_unit *units) {
@@ -814,7 +815,7 @@ static void commit_count(struct store *store, const struct store_unit *units, in
     }
     store->counts.commits++;
     store->counts.failures += result != SQLITE_OK;
-    /* what could not be purged before may go now */
+    /* what could not be purged before may succeed now */
     store->purging = store->purging || (store->counts.purging && result == SQLITE_OK);
     store->counts.purging = store->counts.purging || store->purging;
     histogram_add(&store->counts.commit, took);
@@ -824,7 +825,7 @@ static void commit_count(struct store *store, const struct store_unit *units, in
     pthread_mutex_unlock(&store->mutex);
 }
 
-/* Commits units and delivers them. Those that may be tried again from the reserve are returned instead. */
+/* Commits units and delivers them. Returns those that may be tried again from the reserve. */
 static struct store_unit *units_try(struct store *store, struct store_unit *units, bool again) {
     double began = clock_seconds(), synced = NAN;
     struct store_unit *freeing = NULL;
@@ -844,7 +845,7 @@ static struct store_unit *units_try(struct store *store, struct store_unit *unit
 static void units_write(struct store *store, struct store_unit *units) {
     room_look(store);
     struct store_unit *rest = NULL;
-    if (store->full) { /* nobody else changes it */
+    if (store->full) { /* no other thread changes it */
         units = units_part(units, &rest);
     }
     if (rest != NULL) {
@@ -872,7 +873,7 @@ static void writer_main(void *argument) {
         if (store->full) {
             log_copy(store);
             room_look(store);
-            store->purging = store->counts.purging; /* once more: it needs little room, and makes some */
+            store->purging = store->counts.purging; /* once more: it needs little space, and frees some */
         }
     }
 }
@@ -906,7 +907,7 @@ static bool directory_lock(struct store *store, const char *directory, char *err
                  directory, *owner != '\0' ? ", process " : "", owner);
         return false;
     }
-    /* always as long, over what is there: a full disk has no block to give for it */
+    /* always the same length, over what is there: a full disk has no free block for it */
     int length = snprintf(owner, sizeof owner, "%-20ld\n", (long)getpid());
     if (pwrite(store->lock, owner, (size_t)length, 0) != length || ftruncate(store->lock, length) != 0) {
         snprintf(error, STORE_ERROR_BYTES, "cannot write %.300s: %s", path, strerror(errno));
@@ -915,7 +916,7 @@ static bool directory_lock(struct store *store, const char *directory, char *err
     return true;
 }
 
-/* A new file is durable once its directory is. EINVAL: a file system without such a thing. */
+/* A new file is durable once its directory is. EINVAL: a file system that does not support this. */
 static bool directory_sync(const char *directory, char *error) {
     int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool done = descriptor >= 0 && (fsync(descriptor) == 0 || errno == EINVAL);
@@ -948,8 +949,7 @@ static int check_row(void *user, int columns, char **values, char **names) {
 }
 
 /*
- * SQLite takes an empty file with a log beside it for a new database and deletes the log, which holds what was
- * committed.
+ * SQLite takes an empty file with a log beside it for a new database and deletes the log, which holds committed data.
  */
 static bool log_has_its_database(const char *path, char *error) {
     char log[4096 + 8];
@@ -963,7 +963,7 @@ static bool log_has_its_database(const char *path, char *error) {
     return false;
 }
 
-/* Whether the database is one of ours, and whole. Nothing is written before this is known. */
+/* Whether the database is one of ours, and intact. Nothing is written before this is known. */
 static bool database_check(struct store *store, const char *path, int *version, char *error) {
     bool whole = false;
     *version = schema_version(store->database);
@@ -984,8 +984,8 @@ static bool database_check(struct store *store, const char *path, int *version, 
 }
 
 /*
- * Whoever removes the lock file must not let a second daemon in: the database itself is locked too, by a lock that
- * SQLite does not use. The descriptor is closed last, since closing it ends the locks that SQLite holds on the file.
+ * Removing the lock file must not let a second daemon in: the database itself is locked too, with a lock that SQLite
+ * does not use. The descriptor is closed last, because closing it ends the locks that SQLite holds on the file.
  */
 static bool database_lock(struct store *store, const char *path, const char *directory, char *error) {
     store->database_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -1031,7 +1031,7 @@ static bool database_open(struct store *store, const char *directory, char *erro
         return false;
     }
     sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
-    /* what the log holds finds room in the database from half of the reserve */
+    /* half of the reserve is enough space for what the log adds to the database */
     int64_t pages = store->reserve.bytes / 2 / PAGE_BYTES;
     sqlite3_wal_autocheckpoint(store->database, pages < LOG_PAGES ? (int)pages : LOG_PAGES);
     if (!schema_migrate(store->database, version)) {
@@ -1042,11 +1042,11 @@ static bool database_open(struct store *store, const char *directory, char *erro
             return database_fail(store, path, "prepare", error);
         }
     }
-    store->purging = store->counts.purging = true; /* until it has looked */
+    store->purging = store->counts.purging = true; /* until it has checked */
     return directory_sync(directory, error);
 }
 
-/* Opening writes a little too: on a full disk into the room of the reserve. */
+/* Opening writes a little too: on a full disk into the space of the reserve. */
 static bool reserve_open(struct store *store, const char *directory, char *error) {
     if (!reserve_init(&store->reserve, directory)) {
         snprintf(error, STORE_ERROR_BYTES, "the path of the data directory is too long");
@@ -1098,8 +1098,8 @@ void store_close(struct store *store) {
         pthread_mutex_unlock(&store->mutex);
         pthread_join(store->writer, NULL);
         /*
-         * readers are still open, so that closing alone would leave the log: a stopped daemon leaves one file, which
-         * may be copied
+         * readers are still open, so closing alone would leave the log: after a shutdown there is one file, which may
+         * be copied
          */
         sqlite3_exec(store->database, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
     }
