@@ -13,7 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SWEEPS_MOST = 60 }; /* a value that takes more sweeps will not come */
+enum { SWEEPS_MOST = 60 }; /* a value that needs more sweeps will not converge */
 
 struct complex_number {
     double re, im;
@@ -386,8 +386,8 @@ static int schur_form(int n, complex_t *h, complex_t *q, struct work *work) {
 }
 
 /*
- * x (n) = eigenvector of the triangular h for its k-th diagonal entry, by back substitution; equal diagonals are told
- * apart by a hair.
+ * x (n) = eigenvector of the triangular h for its k-th diagonal entry, by back substitution; equal diagonal entries are
+ * separated by a tiny amount.
  */
 static void triangular_vector(int n, const complex_t *h, int k, double norm, complex_t *x) {
     for (int i = 0; i < n; i++) {
@@ -406,7 +406,7 @@ static void triangular_vector(int n, const complex_t *h, int k, double norm, com
     }
 }
 
-/* v = Q x, norm 1; for a real eigenvalue turned so that it is real. */
+/* v = Q x, norm 1; for a real eigenvalue it is rotated to be real. */
 static void vector_finish(int n, const complex_t *q, const complex_t *x, bool real, complex_t *v) {
     double norm = 0;
     int largest = 0;
@@ -457,7 +457,7 @@ static int vectors_write(int n, const complex_t *h, const complex_t *q, complex_
             continue;
         }
         if (column + !real >= n) {
-            return -2; /* pairs did not come in twos: the tolerance cut through one */
+            return -2; /* pairs were not complete: the tolerance separated one */
         }
         if (work_add(work, 4.0 * n * n + 2.0 * k * k)) {
             return -1;

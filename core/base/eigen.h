@@ -1,6 +1,7 @@
 /*
  * Eigenvalues of small dense real matrices, in double precision, by Householder reduction to Hessenberg form and
- * implicitly shifted QR. Own code because core links libm and threads only and its bits must not depend on the host.
+ * implicitly shifted QR. Our own code, because core links only libm and threads, and its bits must not depend on the
+ * host.
  */
 #ifndef MODPROP_CORE_EIGEN_H
 #define MODPROP_CORE_EIGEN_H

@@ -1,8 +1,8 @@
 /*
- * Elementary functions whose bits are ours: libm picks variants by processor, so no result may pass through it (sqrt is
- * exact and may).
+ * Elementary functions with reproducible bits: libm chooses variants by processor, so no result may depend on it (sqrt
+ * is exact and is allowed).
  *
- * Plain IEEE arithmetic without fused operations and without branches in the float versions, so that a compiler may
+ * Plain IEEE arithmetic without fused operations, and without branches in the float versions, so that a compiler may
  * vectorise a loop over them and every instruction set gives the same bits. Errors against exact values: double under 2
  * units in the last place, float under 3 (tests/unit/test_random.c).
  */

@@ -1,9 +1,9 @@
 /*
- * A parameter, said once: name, type, unit, range, default and meaning of one value that a user can set. The tables of
- * these rows belong to what they describe (a task's to its file in core/tasks, the others' to api/parameters.c); from
- * them api makes decoding, defaults, validation, encoding, descriptions, schemas and identities (api/field.h).
+ * A parameter, defined once: name, type, unit, range, default and meaning of one value that a user can set. The tables
+ * of these rows belong to what they describe (a task's to its file in core/tasks, the others' to api/parameters.c).
+ * From them api makes decoding, defaults, validation, encoding, descriptions, schemas and identities (api/field.h).
  *
- * Defaults and choices are JSON text, since a document is where they are read; nothing here parses it.
+ * Defaults and choices are JSON text, because they are used to read documents; nothing here parses it.
  */
 #ifndef MODPROP_CORE_FIELD_H
 #define MODPROP_CORE_FIELD_H
@@ -29,10 +29,10 @@ enum field_type {
     FIELD_CUSTOM          /* by functions of its own (api) */
 };
 
-/* How far a parameter reaches. */
+/* What a parameter can change. */
 enum field_reach {
     REACH_COURSE, /* the weights of every iteration */
-    REACH_RESULT, /* not them, but where training ends and what is reported on the way */
+    REACH_RESULT, /* not the weights, but where training ends and what is reported on the way */
     REACH_NOTHING /* neither */
 };
 
@@ -48,15 +48,15 @@ struct field {
     const char *fallback; /* default as JSON text */
     enum field_reach reach;
     /*
-     * The value, as JSON text, with which the field does not enter the identity of a job (identity.h); NULL where it
-     * reaches nothing. Frozen: it never changes once released, even if the default does. A row that is added later
-     * takes the value that stands for what jobs did before.
+     * The value, as JSON text, with which the field does not enter the identity of a job (identity.h); NULL if it
+     * changes nothing. Frozen: it never changes once released, even if the default does. A row that is added later gets
+     * the value that describes what jobs did before.
      */
     const char *identity;
-    const char *before; /* what a stored document without the field means, which is older than it; NULL: fallback */
+    const char *before; /* what a stored document means that is older than the field and lacks it; NULL: fallback */
     const char *const *choices; /* NULL-ended */
-    bool omit_null;    /* a null is left out of documents: those from before the field existed keep their text */
-    unsigned variants; /* a bit for each variant (rule, task, optimizer) that has it; 0: all */
+    bool omit_null;             /* a null is left out of documents: documents older than the field keep their text */
+    unsigned variants;          /* one bit for each variant (rule, task, optimizer) that has it; 0: all */
     const struct field_custom *custom;
     const char *doc;
 };

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define NAMES_MAX 128 /* that are compared with a mistyped one */
+#define NAMES_MAX 128 /* that are compared with a misspelt one */
 #define LETTER_BYTES 64
 
 static bool fail(char *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -85,7 +85,7 @@ static size_t edit_distance(const char *a, const char *b) {
 
 const char *name_nearest_in(const char *name, const void *items, size_t stride, size_t count) {
     const char *nearest = NULL;
-    size_t least = strlen(name) / 3 + 2; /* farther is no help */
+    size_t least = strlen(name) / 3 + 2; /* names farther away are no help */
     for (size_t i = 0; i < count; i++) {
         const char *known;
         memcpy(&known, (const char *)items + i * stride, sizeof known);
@@ -172,7 +172,7 @@ bool option_read_word(const struct option_words *words, char **argument, int lef
 
 /* ---- values ---- */
 
-/* The factor of a unit behind a number ("" has 1), or 0. */
+/* The factor of a unit after a number ("" is 1), or 0. */
 static int64_t unit_factor(enum option_type type, const char *unit) {
     static const char sizes[] = "KMGT";
     static const struct {
@@ -304,7 +304,7 @@ static char *trim(char *text) {
     return text;
 }
 
-/* Ends the line where a comment begins: at its begin or behind a blank, but not between quotes. */
+/* Ends the line where a comment starts: at the beginning or after a blank, but not inside quotes. */
 static void cut_comment(char *line) {
     bool is_quoted = false;
     for (char *at = line; *at != '\0'; at++) {
@@ -316,7 +316,7 @@ static void cut_comment(char *line) {
     }
 }
 
-/* The value without its quotes; NULL where they are not a pair around the whole. */
+/* The value without its quotes; NULL if they are not a pair around the whole value. */
 static char *unquote(char *value) {
     size_t length = strlen(value);
     if (value[0] != '"') {

@@ -1,9 +1,9 @@
 /*
- * Options: what the daemon and the command line take as words, variables and lines of a settings file, read by one
- * module. A table says for every option its name, type and range once; words, files, help and completion read it there.
+ * Options: what the daemon and the command line accept as words, variables and lines of a settings file, read by one
+ * module. A table gives the name, type and range of every option once; words, files, help and completion use it.
  *
- * Owner: whoever has the table. Thread: any; nothing here is kept. Every fault is one sentence that names the option
- * and the constraint, written to `fault` only where a function fails. Rejected: getopt_long, a second list of the same
+ * Owner: the owner of the table. Thread: any; nothing is kept here. Every fault is one sentence that names the option
+ * and the constraint, written to `fault` only if a function fails. Rejected: getopt_long, a second list of the same
  * names whose messages name no constraint.
  */
 #ifndef MODPROP_CORE_OPTIONS_H
@@ -23,14 +23,14 @@ enum option_type {
     OPTION_CHOICE,
     OPTION_BYTES,   /* 512, 64K, 8G: powers of 1024 */
     OPTION_SECONDS, /* 90, 90s, 15m, 2h, 1d */
-    OPTION_LIST     /* texts, parted by commas or given more than once */
+    OPTION_LIST     /* texts, separated by commas or given more than once */
 };
 
 struct option {
     const char *name; /* without the dashes; NULL ends a table */
     char letter;      /* 0: none */
     enum option_type type;
-    const char *value;   /* what help calls the value; of OPTION_CHOICE "a|b|c", the choices themselves */
+    const char *value;   /* how help shows the value; for OPTION_CHOICE "a|b|c", the choices themselves */
     long long low, high; /* OPTION_INTEGER, OPTION_BYTES, OPTION_SECONDS */
     bool repeats;        /* may be given more than once; else the last one counts */
     const char *doc;
@@ -39,7 +39,7 @@ struct option {
 /* Ends a table of options. */
 #define OPTIONS_END {NULL, 0, OPTION_SWITCH, NULL, 0, 0, false, NULL}
 
-/* Options that stand `stride` bytes apart: alone, or first in a larger row. */
+/* Options that are `stride` bytes apart: alone, or as the first member of a larger row. */
 struct option_table {
     const struct option *first; /* NULL: an empty table */
     size_t stride;
@@ -47,7 +47,7 @@ struct option_table {
 
 const struct option *option_at(const struct option_table *table, size_t index);
 
-/* What a program's words may be. Of two options of one name that of the first table counts. */
+/* The words that a program accepts. If two options have one name, that of the first table counts. */
 struct option_words {
     struct option_table tables[2];
     const char *program; /* "modprop list": whose --help lists them */
@@ -57,50 +57,50 @@ struct option_words {
 const struct option *option_find(const struct option_words *words, const char *name, size_t length);
 const struct option *option_find_letter(const struct option_words *words, char letter);
 
-/* Takes an option and its value (NULL: a switch without one). False where it has written `fault`. */
+/* Takes an option and its value (NULL: a switch without one). False after writing `fault`. */
 typedef bool (*option_take)(void *user, const struct option *option, const char *value, char fault[OPTION_FAULT_BYTES]);
 
 /*
- * One word that begins with a dash, and the value behind it: "--name", "--name=value", "--name value", "-f",
- * "-fo FILE", "-oFILE". *used: words taken.
+ * One word that starts with a dash, and the value after it: "--name", "--name=value", "--name value", "-f", "-fo FILE",
+ * "-oFILE". *used: words taken.
  */
 bool option_read_word(const struct option_words *words, char **argument, int left, int *used, option_take take,
                       void *user, char fault[OPTION_FAULT_BYTES]);
 
 /*
- * Checks a value and reads it as the option's type says: *number is an integer, a number of bytes or seconds, the
- * choice's place, or 1 and 0 of a switch. `origin` says where it came from, in a user's words ("--workers").
+ * Checks a value and reads it as the option's type says: *number is an integer, a number of bytes or seconds, the index
+ * of the choice, or 1 and 0 for a switch. `origin` says where it came from, in a user's words ("--workers").
  */
 bool option_read_value(const struct option *option, const char *origin, const char *value, int64_t *number,
                        char fault[OPTION_FAULT_BYTES]);
 
-/* The next entry of a list parted by commas, blanks around it left out; *rest is NULL behind the last. */
+/* The next entry of a comma-separated list, without surrounding blanks; *rest is NULL after the last one. */
 const char *option_list_next(const char **rest, size_t *length);
 
 /* PREFIX and the name in upper case, _ for -. */
 void option_variable(const struct option *option, const char *prefix, char variable[64]);
 
 /*
- * Where text of a file begins: behind a byte order mark. What is wrong with it ("must be text; ...") or NULL. `text` is
- * 0-ended behind its `size` bytes.
+ * Where the text of a file starts: after a byte order mark. Returns the fault ("must be text; ...") or NULL. `text`
+ * ends with a 0 after its `size` bytes.
  */
 const char *text_begin(char **text, size_t size);
 
-/* Takes one setting; `line` is its number. False where it has written `fault`. */
+/* Takes one setting; `line` is its number. False after writing `fault`. */
 typedef bool (*settings_take)(void *user, const char *path, int line, const char *key, const char *value,
                               char fault[OPTION_FAULT_BYTES]);
 
 /*
- * The lines of a settings file, "key = value": blanks around both are no part of them, # begins a comment at the begin
- * of a line and behind a blank, and a value between double quotes is taken as it is. Changes `text`, which is 0-ended
- * behind its `size` bytes.
+ * The lines of a settings file, "key = value": surrounding blanks are ignored, # starts a comment at the beginning of a
+ * line or after a blank, and a value in double quotes is taken literally. Changes `text`, which ends with a 0 after its
+ * `size` bytes.
  */
 bool settings_read_text(char *text, size_t size, const char *path, settings_take take, void *user,
                         char fault[OPTION_FAULT_BYTES]);
 
-/* The known name with the fewest single-letter changes, or NULL where all are far. */
+/* The known name with the fewest single-letter changes, or NULL if all are far away. */
 const char *name_nearest(const char *name, const char *const *known, size_t count);
-/* The same among `count` items, `stride` bytes apart, each of which begins with the pointer to its name. */
+/* The same among `count` items, `stride` bytes apart, each of which starts with the pointer to its name. */
 const char *name_nearest_in(const char *name, const void *items, size_t stride, size_t count);
 
 #endif

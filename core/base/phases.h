@@ -1,6 +1,6 @@
 /*
- * Where the time of training iterations went: filled by the engine, but for the optimiser's share, which its caller
- * adds. Seconds; zero where no clock was given. No result depends on them.
+ * Where the time of training iterations went: filled by the engine, except for the optimiser's share, which its caller
+ * adds. Seconds; zero if there is no clock. No result depends on them.
  */
 #ifndef MODPROP_CORE_PHASES_H
 #define MODPROP_CORE_PHASES_H

@@ -1,7 +1,7 @@
 /*
- * Random numbers by counter: see random.h. The bulk of them is the noise on inputs, so random_normal_fill makes BATCH
- * counters at a time in arrays that a compiler turns into vectors, once for each instruction set that the host may
- * have; the arithmetic is the same, so the bits are.
+ * Random numbers by counter: see random.h. Most of them are noise on inputs, so random_normal_fill makes BATCH counters
+ * at a time in arrays that a compiler turns into vectors, once for each instruction set that the host may have; the
+ * arithmetic is the same, so the bits are too.
  */
 #include "core/base/random.h"
 

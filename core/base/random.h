@@ -21,7 +21,7 @@ enum random_purpose {
     RANDOM_TAU,
     RANDOM_FEEDBACK,
     RANDOM_REWIRING,
-    RANDOM_TASK, /* drawn once a job: frozen inputs, phases */
+    RANDOM_TASK, /* drawn once per job: frozen inputs, phases */
     RANDOM_TRAINING_LABEL,
     RANDOM_TRAINING_NOISE,
     RANDOM_EVALUATION_LABEL,

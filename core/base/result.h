@@ -1,5 +1,5 @@
 /*
- * What every entry of core returns, and the sentence that goes with a failure. It stands at the bottom of core so that
+ * What every entry point of core returns, and the sentence that explains a failure. It is at the bottom of core so that
  * no file includes upwards for it: network, tasks, engine and training all report in the same way.
  *
  * A failing function fills `text` with what happened and what to do; on success it leaves the error empty.
@@ -13,9 +13,9 @@ enum train_result {
     TRAIN_FINISHED,       /* done; of training: all iterations made, or stop_when met */
     TRAIN_STOPPED,        /* by the control word or the stop function */
     TRAIN_DIVERGED,       /* a loss or weight is not finite; error names the iteration */
-    TRAIN_NO_MEMORY,      /* nothing was computed, or training ended for lack of memory */
-    TRAIN_BAD_CHECKPOINT, /* the checkpoint given is damaged or belongs to another job */
-    TRAIN_INVALID         /* what was asked contradicts itself (shapes of data or of initial weights); error says how */
+    TRAIN_NO_MEMORY,      /* nothing was computed, or training ended because memory ran out */
+    TRAIN_BAD_CHECKPOINT, /* the given checkpoint is damaged or belongs to another job */
+    TRAIN_INVALID         /* the request contradicts itself (shapes of data or of initial weights); error says how */
 };
 
 struct train_error {

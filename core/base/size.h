@@ -1,9 +1,9 @@
 /*
- * Sizes in memory: sums and products that stop at SIZE_BEYOND instead of wrapping. So a size is made of any number of
- * terms and factors and asked once, at the end, whether it can be had; beyond SIZE_MOST it cannot.
+ * Sizes in memory: sums and products that saturate at SIZE_BEYOND instead of wrapping. So a size is computed from any
+ * number of terms and factors and checked once, at the end; beyond SIZE_MOST it cannot be allocated.
  *
- * All counts of core are multiplied and added with these wherever a caller's numbers are among them. An index into
- * memory that was allocated by such a size needs no check, only size_t.
+ * All counts of core are multiplied and added with these if they involve a caller's numbers. An index into memory that
+ * was allocated with such a size needs no check, only size_t.
  */
 #ifndef MODPROP_CORE_SIZE_H
 #define MODPROP_CORE_SIZE_H
@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define SIZE_BEYOND SIZE_MAX
-#define SIZE_MOST (SIZE_MAX / 4) /* leaves room for padding and for a pointer's difference */
+#define SIZE_MOST (SIZE_MAX / 4) /* leaves room for padding and for a pointer difference */
 
 static inline size_t size_plus(size_t a, size_t b) {
     size_t sum;

@@ -1,11 +1,11 @@
 /*
- * Work: what a long computation does, counted in multiply-adds, and when it looks at the stop word.
+ * Work: what a long computation does, counted in multiply-adds, and when it checks the stop word.
  *
- * Whatever loops over more than a million operations adds what it has done, at least once in WORK_LOOK operations where
- * it can, and ends where that returns true; what it has written by then is discarded by its caller. Counting costs one
- * addition and one comparison a call of a kernel. No result depends on it.
+ * Any loop over more than a million operations adds what it has done, at least once per WORK_LOOK operations where
+ * possible, and ends if that returns true; its caller discards what it has written. Counting costs one addition and one
+ * comparison per kernel call. No result depends on it.
  *
- * Owner: one thread. The members of a team count each for themselves (core/engine/batch.c).
+ * Owner: one thread. The members of a team count separately (core/engine/batch.c).
  */
 #ifndef MODPROP_CORE_WORK_H
 #define MODPROP_CORE_WORK_H
@@ -15,7 +15,7 @@
 
 #define WORK_LOOK 1e6
 
-/* Operations of what is no multiply-add, as the count takes them. */
+/* The cost of operations other than multiply-adds, as they are counted. */
 #define WORK_NORMAL 60   /* one normal number in double, with its random bits */
 #define WORK_UNIFORM 30  /* one uniform number */
 #define WORK_ROTATION 12 /* a complex rotation of two numbers */
@@ -24,12 +24,12 @@ struct work {
     bool (*stop)(void *user); /* true: end; NULL: never */
     void *user;
     double done;    /* multiply-adds since the start */
-    double since;   /* of them, since the last look */
-    double longest; /* most between two looks */
-    bool stopped;   /* a look has found the stop word set */
+    double since;   /* of them, since the last check */
+    double longest; /* most between two checks */
+    bool stopped;   /* a check has found the stop word set */
 };
 
-/* Looks at the stop word now. */
+/* Checks the stop word now. */
 static inline bool work_look(struct work *work) {
     if (!work) {
         return false;
@@ -40,7 +40,7 @@ static inline bool work_look(struct work *work) {
     return work->stopped;
 }
 
-/* Counts `operations` just done, or about to be; true: the stop word is set. NULL counts nothing. */
+/* Counts `operations` just done, or about to be done; true: the stop word is set. NULL counts nothing. */
 static inline bool work_add(struct work *work, double operations) {
     if (!work) {
         return false;

@@ -1,16 +1,16 @@
 /*
- * Running a batch: a member of the team takes whole groups, each method its way; then the groups' accumulators are
- * added in order. See engine.h.
+ * Running a batch: a team member takes whole groups, each method in its way; then the groups' accumulators are added in
+ * order. See engine.h.
  *
- * Each member counts its own work, in its first group; the one with group 0 asks the caller's stop word, the others
- * read what it found. A batch that is stopped leaves a gradient that is not to be used.
+ * Each member counts its own work, in its first group; the member with group 0 polls the caller's stop word, and the
+ * others read its result. A stopped batch leaves a gradient that must not be used.
  */
 #include <math.h>
 #include <string.h>
 
 #include "core/engine/internal.h"
 
-/* What the members' counts ask: the caller's stop word on the member with group 0, its finding on the others. */
+/* What the members' counts poll: the caller's stop word for the member with group 0, its result for the others. */
 static bool caller_stopped(void *user) {
     struct engine *engine = user;
     if (work_look(engine->work)) {
@@ -37,7 +37,7 @@ static void member_work_begin(struct engine *engine, int first, int last) {
     }
 }
 
-/* The members' counts become the caller's: the sum of what was done, the intervals of the member that looks. */
+/* Adds the members' counts to the caller's: the sum of the work, and the intervals of the member that polls. */
 static void member_work_end(struct engine *engine) {
     struct work *work = engine->work, *first = &engine->groups[0].own;
     for (int g = 0; work && g < engine->group_count; g++) {
@@ -54,7 +54,7 @@ static void batch_work(void *user, int member, int members) {
     struct engine *engine = user;
     int first, last;
     team_share(engine->group_count, member, members, &first, &last);
-    /* the groups that the batch fills, where it is shorter than the engine allows */
+    /* the groups that the batch fills, if it is shorter than the engine allows */
     while (last > first && engine->blocks[engine->groups[last - 1].first].rows == 0) {
         last--;
     }
@@ -197,7 +197,7 @@ enum train_result engine_batch_run(struct engine *engine, struct team *team, con
         correct += engine->trial_correct[i];
     }
     result->weight = engine->weight_sum;
-    /* in a batch of a user's own trials it may be that nothing counts: no loss, no gradient, and no fault */
+    /* in a batch of a user's own trials it may be that no step counts: no loss, no gradient, and no fault */
     result->loss = engine->weight_sum > 0 ? loss / engine->weight_sum : NAN;
     result->correct = engine->weight_sum > 0 ? correct / engine->weight_sum : NAN;
     if (gradient && engine->options.count_psi) {

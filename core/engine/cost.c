@@ -1,4 +1,4 @@
-/* What a hop of credit costs: see internal.h. */
+/* The cost of one hop of credit: see internal.h. */
 #include <math.h>
 
 #include "core/engine/internal.h"

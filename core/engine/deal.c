@@ -1,4 +1,4 @@
-/* Dealing the trials of a batch out to the blocks, and clean accumulators for their groups: see internal.h. */
+/* Distributing the trials of a batch to the blocks, and clearing the accumulators of their groups: see internal.h. */
 #include <string.h>
 
 #include "core/engine/internal.h"

@@ -33,8 +33,8 @@ struct engine_options {
     int steps;  /* T */
     int trials; /* most trials of a batch */
     enum loss_type loss;
-    int mask_from;                  /* no step before it carries loss */
-    bool mask_uniform;              /* every step from there on counts 1 in every trial */
+    int mask_from;                  /* no earlier step carries loss */
+    bool mask_uniform;              /* every step from there on has weight 1 in every trial */
     const struct rule_config *rule; /* NULL: forward passes only */
     enum engine_method method;
     int64_t memory; /* bytes that the history of the reverse recursion may take; 0: ENGINE_MEMORY_DEFAULT */
@@ -44,7 +44,7 @@ struct engine_options {
     void *clock_user;
 };
 
-/* The most that a plan takes of each; what memory allows is usually far less. */
+/* The upper limits of a plan; memory usually allows far less. */
 #define STEPS_MOST (INT32_MAX - 1023)
 #define TRIALS_MOST (1 << 28)
 #define SOURCES_MOST (1 << 27) /* units, inputs, outputs */
@@ -57,12 +57,12 @@ struct engine_step {
     const float *inputs, *rates, *outputs;
 };
 
-/* What a batch is made of. Called from all members of the team, each trial from one of them. */
+/* The source of a batch. Called from all members of the team, each trial from one of them. */
 struct batch_source {
     const void *user;
     /* x[(t - from) * stride + i] for t in [from, to) */
     void (*inputs)(const void *user, size_t trial, int from, int to, float *x, size_t stride);
-    /* weight m of step t, and the target; asked only for t >= mask_from */
+    /* weight m of step t, and the target; called only for t >= mask_from */
     float (*target)(const void *user, size_t trial, int t, int *class_index, float *values);
     /*
      * Of forward passes alone; NULL: not wanted. noise: what is added at step t to the current of units [from, from +
@@ -74,18 +74,19 @@ struct batch_source {
 };
 
 struct engine_result {
-    double loss;                /* sum m l / sum m; NaN where no step counts (weight 0): there is none */
+    double loss;                /* sum m l / sum m; NaN if no step counts (weight 0) */
     double weight;              /* sum m */
     double correct;             /* sum m [argmax y = class] / sum m; cross-entropy only; NaN likewise */
     double psi_mean;            /* over units, steps and trials; count_psi */
     int silent_units;           /* units whose psi was 0 throughout; count_psi */
-    struct train_phases phases; /* seconds of member 0, added to what was there */
+    struct train_phases phases; /* seconds of member 0, added to the previous value */
 };
 
-/* What a batch will cost: from numbers alone. */
+/* What a batch will cost, computed from sizes alone. */
 struct engine_plan {
     enum engine_method method;
-    int segment_steps;   /* reverse recursion: steps whose history is kept at a time; T where nothing is recomputed */
+    int segment_steps;   /* reverse recursion: number of steps whose history is kept at a time; T if nothing is
+                          * recomputed */
     size_t memory_bytes; /* peak of blocks, accumulators and packed weights */
     double forward_multiply_adds, multiply_adds; /* of one forward pass; of one gradient with its forward pass and what
                                                     a change of weights costs the engine */
@@ -94,8 +95,8 @@ struct engine_plan {
 struct engine;
 
 /*
- * The plan for a network of these sizes. False, with `error`, where a size is out of range, memory could not be
- * addressed or the rule does not fit (rtrl on a large network).
+ * The plan for a network of these sizes. False, with `error`, if a size is out of range, memory could not be addressed
+ * or the rule does not fit (rtrl on a large network).
  */
 bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks,
                       const struct engine_options *options, struct engine_plan *plan, struct train_error *error);
@@ -110,15 +111,15 @@ void engine_destroy(struct engine *engine);
 
 /*
  * Takes the network's current weights. `feedback` is F, (O,N); NULL: Wout transposed. mu as in the rule. `averages`,
- * (C,C), are the type averages to use for credit (type weights), or NULL to average W anew. Must be called after every
+ * (C,C), are the type averages to use for credit (type weights), or NULL to average W again. Must be called after every
  * change of weights.
  */
 void engine_weights_load(struct engine *engine, const float *feedback, double mu, const double *averages);
 
 /*
- * Runs trials 0..trials-1 of the source. With `gradient` (network->parameters floats in the order of the weights) the
- * rule's gradient is written too. TRAIN_FINISHED, TRAIN_STOPPED (`work`, which counts and may be NULL, was stopped),
- * TRAIN_NO_MEMORY, TRAIN_INVALID where `trials` is not from 1 to options.trials or a target is a class that the outputs
+ * Runs trials 0..trials-1 of the source. With `gradient` (network->parameters floats in the order of the weights) also
+ * writes the rule's gradient. TRAIN_FINISHED, TRAIN_STOPPED (`work`, which counts and may be NULL, was stopped),
+ * TRAIN_NO_MEMORY, or TRAIN_INVALID if `trials` is not from 1 to options.trials or a target is a class that the outputs
  * do not have.
  */
 enum train_result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source,
@@ -128,7 +129,7 @@ enum train_result engine_batch_run(struct engine *engine, struct team *team, con
 #define ENGINE_CLASS_INVALID "a target names a class that the network has no output for"
 
 /*
- * The method in use for the last gradient: the plan's, or the reverse recursion where the traces were ill-conditioned.
+ * The method used for the last gradient: the plan's, or the reverse recursion if the traces were ill-conditioned.
  */
 enum engine_method engine_method_used(const struct engine *engine);
 const char *engine_method_name(enum engine_method method, bool segmented);

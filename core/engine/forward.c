@@ -1,5 +1,5 @@
 /*
- * The forward pass of a member's blocks, side by side, a TIME_BLOCK of steps at a time: what every method begins with.
+ * The forward pass of a member's blocks, side by side, a TIME_BLOCK of steps at a time: every method starts with it.
  * See internal.h.
  *
  * Everything is done a TIME_BLOCK at a time, so that what a phase has written is still in cache for the next. All

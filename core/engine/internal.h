@@ -1,7 +1,7 @@
 /*
- * What the engine's files share: its memory. plan.c makes and plans, batch.c shares out a batch, forward.c is the
- * forward pass, readout.c the loss; method_reverse.c, method_traces.c and method_sensitivities.c are the three ways to
- * a gradient, which know nothing of each other.
+ * What the engine's files share: its memory. plan.c creates and plans, batch.c distributes a batch, forward.c is the
+ * forward pass, readout.c the loss; method_reverse.c, method_traces.c and method_sensitivities.c are the three methods
+ * for a gradient, which are independent of each other.
  */
 #ifndef MODPROP_CORE_ENGINE_INTERNAL_H
 #define MODPROP_CORE_ENGINE_INTERNAL_H
@@ -13,7 +13,7 @@
 
 /*
  * Carves aligned arrays from one block; run once with base NULL to learn the size, then with the memory. A size that
- * cannot be had makes `used` SIZE_BEYOND.
+ * cannot be allocated sets `used` to SIZE_BEYOND.
  */
 struct carver {
     unsigned char *base;
@@ -21,7 +21,8 @@ struct carver {
 };
 
 void *carve(struct carver *carver, size_t count, size_t size);
-/* Zeroed memory for what a carver without memory has counted; the carver is then ready to be run again. NULL: none. */
+/* Zeroed memory of the size that a carver without memory has counted; the carver is then ready to run again. NULL:
+ * out of memory. */
 void *carver_allocate(struct carver *carver);
 
 /* Rows that wait for one outer product of the forward traces: s (rows, stride), g (rows, columns). */
@@ -30,9 +31,9 @@ struct pending {
     int rows, capacity;
 };
 
-/* Up to BLOCK_TRIALS trials of the batch and all that is theirs alone. */
+/* Up to BLOCK_TRIALS trials of the batch and all data that belong to them alone. */
 struct block {
-    int first, rows;  /* trials first .. first+rows-1; rows is 0 where the batch is shorter than the engine allows */
+    int first, rows;  /* trials first .. first+rows-1; rows is 0 if the batch is shorter than the engine allows */
     float *history;   /* (slots, block_rows, stride): slot i is the source row of step start + i, its z part z_{t-1} */
     float *v;         /* (block_rows, columns) */
     float *snapshots; /* (segments, 2, block_rows, columns): v and z at each segment's start; where history is
@@ -42,10 +43,10 @@ struct block {
     float *d, *m, *a_next, *thin;
     float *gm[2];
     float *gd;              /* (TIME_BLOCK, block_rows, columns) */
-    bool a_next_live, live; /* live: some step with loss has been met in the reverse recursion */
+    bool a_next_live, live; /* live: a step with loss has been reached in the reverse recursion */
     struct filter filter;
     float *traces;     /* (modes, block_rows, stride) */
-    float *eps_before; /* (block_rows, stride): mdgl's trace of the step before */
+    float *eps_before; /* (block_rows, stride): mdgl's trace of the previous step */
     struct pending pending;
     float *projected; /* (block_rows, C) V^-1 A_t, the learning signal on the modes */
     double *sums;     /* (C) scratch of the projection */
@@ -72,7 +73,7 @@ struct group {
 
 /* One exponential of the forward form: a real mode, or a complex pair carried as a rotation. */
 struct mode {
-    bool pair; /* also where mu or rounding makes decay_im 0 */
+    bool pair; /* also if mu or rounding makes decay_im 0 */
     float decay_re, decay_im;
     int vector; /* column of `vectors`; a pair takes this one and the next */
     int trace;  /* index among the traces; a pair takes two */
@@ -102,7 +103,7 @@ struct engine {
     float *leak, *gain;   /* (columns) */
     float *wout_t, *bout; /* (O, columns), (O) */
     float *feedback;      /* (O, columns) */
-    float *sum_matrix;    /* (N,N) scratch for M where it is neither W nor of low rank */
+    float *sum_matrix;    /* (N,N) scratch for M if it is neither W nor of low rank */
     float mu;
     double *averages; /* (C,C) */
 
@@ -130,7 +131,8 @@ struct engine {
     float *gradient;
     int trials;
     atomic_bool stopped;
-    atomic_bool class_invalid; /* a target names a class that the outputs do not have; the batch ends as when stopped */
+    atomic_bool class_invalid; /* a target names a class that the outputs do not have; the batch then ends as when
+                                * stopped */
     struct train_phases phases;
 };
 
@@ -138,15 +140,15 @@ static inline float *history_slot(const struct engine *engine, const struct bloc
     return block->history + (size_t)slot * (size_t)engine->block_rows * engine->stride;
 }
 
-/* z_{t} of the step whose source row is in `slot`: it stands in the next slot. */
+/* z_{t} of the step whose source row is in `slot`: it is in the next slot. */
 static inline const float *history_z(const struct engine *engine, const struct block *block, int slot) {
     return history_slot(engine, block, slot + 1) + engine->z_offset;
 }
 
 /*
- * Asks for a slot of history HISTORY_AHEAD steps before its use. History is larger than the caches and is written and
- * read one block's rows at a time, backwards in the reverse recursion, which hardware does not foresee; without this
- * the credit of bptt waits for z and the outer product of the other rules for its sources.
+ * Prefetches a slot of history HISTORY_AHEAD steps before its use. History is larger than the caches and is written and
+ * read one block's rows at a time, backwards in the reverse recursion, which the hardware does not predict; without
+ * this the credit of bptt waits for z, and the outer product of the other rules for its sources.
  */
 enum { HISTORY_AHEAD = 2 };
 void history_prefetch(const struct engine *engine, const struct block *block, int slot, bool write);
@@ -154,39 +156,39 @@ void history_prefetch(const struct engine *engine, const struct block *block, in
 /* forward.c. Inputs of steps [from, to) into the slots from `slot` on. */
 void block_inputs(struct engine *engine, struct work *work, struct block *block, int from, int to, int slot);
 /*
- * Steps from `slot` to slot + count - 1 of blocks [first, last), side by side, so that a panel of weights serves all
- * while it is in the first-level cache.
+ * Steps from `slot` to slot + count - 1 of blocks [first, last), side by side, so that a panel of weights serves all of
+ * them while it is in the first-level cache.
  */
 void blocks_forward(struct engine *engine, struct work *work, int first, int last, int slot, int count);
 /* watch.c. Step t, whose source rows are in `slot`: with the source's noise in v and z; shown to the source. */
 void block_noise(struct engine *engine, struct block *block, int t, int slot);
 void block_show(struct engine *engine, struct work *work, struct block *block, int t, int slot);
-/* psi of `count` steps whose source rows begin at `slot`, where the options want it. */
+/* psi of `count` steps whose source rows start at `slot`, if the options ask for it. */
 void block_psi_count(struct engine *engine, struct group *group, struct block *block, int slot, int count);
-/* The group of block `b`, from a member's first group on. */
+/* The group of block `b`, counted from a member's first group. */
 struct group *block_group(struct engine *engine, int first_group, int b);
 
-/* The kernels' outer product, counted, in slices between which the stop word is seen. `work` may be NULL. */
+/* The kernels' outer product, counted, in slices between which the stop word is checked. `work` may be NULL. */
 #define OUTER_WORK_MOST 1e8
 #define OUTER_SOURCES 24 /* a multiple of every kernel's tile */
 void outer_run(struct engine *engine, struct work *work, const float *s, size_t s_stride, const float *g, int rows,
                int sources, int columns, float *total);
 
 /*
- * Loss at step t for a block, z_t in `slot`'s successor. Returns false where no trial of the block has weight there;
- * otherwise adds to the trials' loss and, with gradient, to the group's readout gradient, and fills block->err and
- * block->a.
+ * Loss at step t for a block, with z_t in the slot after `slot`. Returns false if no trial of the block has weight
+ * there; otherwise adds to the trials' loss and, with gradient, to the group's readout gradient, and fills block->err
+ * and block->a.
  */
 bool block_loss(struct engine *engine, struct group *group, struct block *block, int t, int slot, bool gradient);
 /* sum m over the batch. */
 double batch_weight_sum(const struct engine *engine);
 
-/* Makes the memory of the reverse recursion where it is not there yet. False without memory. */
+/* Creates the memory of the reverse recursion if it does not exist yet. False if out of memory. */
 bool engine_reverse_prepare(struct engine *engine);
 
 /* All accumulators of a group, 0. */
 void group_reset(struct engine *engine, struct group *group);
-/* Deals the trials 0 .. trials - 1 of a batch out to the blocks. */
+/* Distributes the trials 0 .. trials - 1 of a batch to the blocks. */
 void blocks_assign(struct engine *engine, int trials);
 /* v and z of the step before the first, which are 0. */
 void block_reset(struct engine *engine, struct block *block);
@@ -202,11 +204,11 @@ void blocks_wrap(struct engine *engine, int first, int last, int slot);
 
 /* The forward pass of a member's groups, with the loss and without gradient. */
 void blocks_run_forward(struct engine *engine, int first_group, int last_group);
-/* method_traces.c: sets up the modes from the averages, where weights have changed since. False when stopped: they are
-   then made at the next call. */
+/* method_traces.c: sets up the modes from the averages, if weights have changed since. False when stopped: they are
+ * then set up at the next call. */
 bool engine_modes_prepare(struct engine *engine);
 
-/* What a plan counts with; multiply-adds. */
+/* What a plan computes with; multiply-adds. */
 struct plan_sizes {
     double units, outputs, types, sources, steps, trials, losses; /* losses: steps that carry loss, at most */
     double forward;                                               /* of a forward pass */
@@ -217,8 +219,8 @@ struct plan_sizes {
 double hop_cost(const struct rule_config *rule, double units, double types);
 
 /*
- * A way to a gradient: one file, at whose end stands its row. Members may be NULL where nothing is said otherwise.
- * carve_history is memory that is made when first needed, since the traces fall back on the reverse recursion.
+ * A method for a gradient: one file, with its row at the end. Members may be NULL unless noted. carve_history is memory
+ * that is allocated when first needed, because the traces fall back on the reverse recursion.
  */
 struct method {
     const char *name, *name_in_segments;
@@ -229,7 +231,8 @@ struct method {
     void (*carve_group)(struct carver *carver, struct engine *engine, struct group *group);
     void (*carve_history)(struct carver *carver, struct engine *engine, struct block *block);
     void (*run)(struct engine *engine, int first_group, int last_group); /* a member's groups; never NULL */
-    void (*reduce)(struct engine *engine, int k, float *row); /* adds to row k of the gradient what it keeps apart */
+    void (*reduce)(struct engine *engine, int k, float *row); /* adds to row k of the gradient what the method
+                                                               * accumulates separately */
 };
 
 extern const struct method method_reverse, method_traces, method_sensitivities;

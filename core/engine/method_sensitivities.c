@@ -20,7 +20,7 @@ static double psi_before(const struct engine *engine, float z) {
     return z > 0.0f;
 }
 
-/* J_t of one trial into `next`, from J_{t-1} in `now` and the source row of step t. */
+/* Computes J_t of one trial into `next`, from J_{t-1} in `now` and the source row of step t. */
 static void sensitivity_step(const struct engine *engine, struct work *work, const float *source_row, const double *now,
                              double *next) {
     const struct network *network = engine->network;

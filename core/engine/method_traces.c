@@ -223,7 +223,7 @@ static void mdgl_add(struct engine *engine, struct group *group, struct block *b
     bool tanh_activation = engine->network->activation == ACTIVATION_TANH;
     engine->kernels->scale_rows(block->rows, engine->columns, engine->gain, block->a, block->a_next);
     float *factors = pending_add(engine, group, block, block->eps_before);
-    /* psi_{t-1} from z_{t-1}, which stands in the source row of step t; d is 0, so the credit is psi times the hop */
+    /* psi_{t-1} from z_{t-1}, which is in the source row of step t; d is 0, so the credit is psi times the hop */
     memset(block->d, 0, elements * sizeof(float));
     struct credit credit = {.kernels = engine->kernels,
                             .rule = &engine->rule,
@@ -277,7 +277,7 @@ static void signals_project(struct engine *engine, struct work *work, struct blo
 
 /*
  * A step with loss, beyond a_{p,t} eps_t: the same for all units of a type, so it is summed by mode, (C, K) numbers,
- * and dealt out to the units once, in traces_reduce.
+ * and distributed to the units once, in traces_reduce.
  */
 static void modprop_add(struct engine *engine, struct group *group, struct block *block) {
     int types = engine->network->types, rows = block->rows, stride = (int)engine->stride;
@@ -299,7 +299,7 @@ static void modprop_add(struct engine *engine, struct group *group, struct block
     }
 }
 
-/* In float32 a time block, in double beyond. */
+/* In float32 within a time block, in double beyond. */
 static void shared_fold(struct engine *engine, struct group *group) {
     size_t size = engine->stride;
     for (int row = 0; row < 2 * engine->network->types && !work_add(group->work, (double)size); row++) {
@@ -359,7 +359,7 @@ static void block_trace_steps(struct engine *engine, struct group *group, struct
 }
 
 static void group_traces(struct engine *engine, struct group *group, int t, int count) {
-    /* steps up to the first that may carry loss go together */
+    /* steps before the first that may carry loss are done together */
     int silent = engine->options.mask_from - t;
     silent = silent < 0 ? 0 : silent < count ? silent : count;
     for (int b = group->first; b < group->first + group->count; b++) {

@@ -1,7 +1,8 @@
 /* The outer product of the gradient, counted and in slices: see internal.h. */
 #include "core/engine/internal.h"
 
-/* An outer product takes rows * sources * columns multiply-adds: in slices of sources, with a look after each. */
+/* An outer product takes rows * sources * columns multiply-adds: it is done in slices of sources, with a check after
+ * each. */
 void outer_run(struct engine *engine, struct work *work, const float *s, size_t s_stride, const float *g, int rows,
                int sources, int columns, float *total) {
     double each = (double)rows * columns, slices = OUTER_WORK_MOST / each / OUTER_SOURCES;

@@ -1,8 +1,8 @@
 /*
- * Engine: sizes, memory and weights. See engine.h; running a batch is in batch.c.
+ * Engine: sizes, memory and weights. See engine.h; batch.c runs a batch.
  *
- * All memory of an engine is one block, carved once; the reverse recursion's history is a second one, made when it is
- * first needed, since a rule with forward traces falls back on it only where its modes are ill-conditioned.
+ * All memory of an engine is one block, carved once. The reverse recursion's history is a second block, allocated when
+ * first needed, because a rule with forward traces falls back on it only if its modes are ill-conditioned.
  */
 #include <math.h>
 #include <stdint.h>
@@ -73,8 +73,8 @@ static int segment_choose(int units, int inputs, bool bias, const struct engine_
 }
 
 /*
- * What the engine's int indices can hold, with room for a step or a vector more. So no arithmetic on steps, sources or
- * columns of a plan that was made can overflow.
+ * What the engine's int indices can hold, with room for one more step or vector. So no arithmetic on steps, sources or
+ * columns of a plan can overflow.
  */
 static const struct {
     const char *name;
@@ -144,18 +144,17 @@ static enum engine_method method_choose(bool equal_leaks, const struct engine_op
     double by_reverse = method_table[METHOD_REVERSE]->cost(sizes),
            by_traces = method_table[METHOD_FORWARD]->cost(sizes);
     /*
-     * some more arithmetic is a fair price for history that need not be written and read, more where it is beyond the
-     * caches
+     * some extra arithmetic is acceptable if no history has to be written and read, more if it does not fit the caches
      */
     double price = history > HISTORY_CACHED ? 1.4 : 1.1;
     return recomputes || by_traces <= price * by_reverse ? METHOD_FORWARD : METHOD_REVERSE;
 }
 
-/* What the source of trials takes. No method is chosen by it: each takes the same. */
+/* The cost of the source of trials. It does not affect the choice of the method: all have the same. */
 static void sources_cost_add(int inputs, const struct engine_options *options, struct engine_plan *plan) {
     double once = options->trials * ((double)options->steps * inputs * options->input_work +
                                      loss_steps(options) * options->target_work *
-                                         (options->mask_uniform ? 1 : 2)); /* sum m is asked for first */
+                                         (options->mask_uniform ? 1 : 2)); /* sum m is computed first */
     bool recomputes = plan->method == METHOD_REVERSE && plan->segment_steps < options->steps;
     plan->forward_multiply_adds += once;
     plan->multiply_adds += once +
@@ -291,8 +290,8 @@ static void group_carve(struct carver *carver, struct engine *engine, struct gro
 }
 
 /*
- * Carves one block for each of the engine's. All take the same memory, so where only the size is asked for, one is
- * measured for all: a plan takes no time in proportion to the trials.
+ * Carves one block for each of the engine's. All take the same memory, so if only the size is needed, one is measured
+ * for all: planning takes no time in proportion to the trials.
  */
 static void blocks_carve(struct carver *carver, struct engine *engine,
                          void (*block_carve_one)(struct carver *, struct engine *, struct block *)) {

@@ -30,7 +30,7 @@ static double cross_entropy(int outputs, const float *y, int class_index, float 
 static double squared_error(int outputs, const float *y, float *err) {
     double sum = 0;
     for (int o = 0; o < outputs; o++) {
-        err[o] = y[o] - err[o]; /* the target stands where the error will */
+        err[o] = y[o] - err[o]; /* the target is stored where the error will be */
         sum += 0.5 * (double)err[o] * (double)err[o];
     }
     return sum;
@@ -69,7 +69,7 @@ static void block_learning(struct engine *engine, struct group *group, struct bl
     }
 }
 
-/* Targets come from outside the engine: a class that the outputs do not have would be read beyond them. */
+/* Targets come from outside the engine: a class that the outputs do not have would be read out of bounds. */
 static bool class_is_valid(const struct engine *engine, int class_index) {
     return engine->options.loss != LOSS_CROSS_ENTROPY || (class_index >= 0 && class_index < engine->network->outputs);
 }

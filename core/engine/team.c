@@ -1,9 +1,9 @@
 /*
- * Team: see team.h. One generation counter says "new work", one counter of those still busy says "done". Both are
- * atomics that are spun on for a while and then waited for under the mutex; whoever changes them wakes sleepers only
- * where there are any.
+ * Team: see team.h. One generation counter signals new work, one counter of busy members signals completion. Both are
+ * atomics; threads spin on them for a while and then wait under the mutex. Whoever changes them wakes sleepers only if
+ * there are any.
  *
- * Rejected: pthread_barrier (always sleeps: 20 us and more each time), spinning for ever (burns the cores of other jobs
+ * Rejected: pthread_barrier (always sleeps: 20 us and more each time); spinning for ever (takes the cores of other jobs
  * when the machine is oversubscribed).
  */
 #include "core/engine/team.h"
@@ -24,7 +24,7 @@ struct member {
     struct team *team;
     pthread_t thread;
     int index;
-    unsigned seen; /* the generation that it has worked for */
+    unsigned seen; /* the last generation that it has worked on */
 };
 
 struct team {
@@ -113,7 +113,7 @@ static void members_await(struct team *team) {
     pthread_mutex_unlock(&team->mutex);
 }
 
-/* All members but the caller leave. */
+/* All members except the caller exit. */
 static void members_dismiss(struct team *team) {
     team->leave = true;
     members_wake(team);

@@ -33,7 +33,7 @@ static inline int lanes_pad(int n) {
     return (n + LANES - 1) / LANES * LANES;
 }
 
-/* What becomes of a finished product h = rows * matrix, while it is still in registers. */
+/* What happens to a finished product h = rows * matrix while it is still in registers. */
 enum epilogue {
     EPILOGUE_STORE,           /* out = h */
     EPILOGUE_FORWARD_RELU,    /* v = leak v + gain h, z_out = max(v, 0) */
@@ -117,8 +117,8 @@ struct kernels {
     /* total += x over n floats, a multiple of LANES */
     void (*accumulate)(size_t n, const float *x, float *total);
     /*
-     * Fused multiply-adds with nothing to wait for, for the benchmark's peak: returns something that depends on all;
-     * counts 2 flops each.
+     * Fused multiply-adds that wait for nothing, to measure the benchmark's peak: returns a value that depends on all
+     * of them; counts 2 flops each.
      */
     float (*peak)(long rounds, double *flops);
 };
@@ -131,9 +131,9 @@ extern const struct kernels kernels_avx2, kernels_avx512;
 extern const struct kernels kernels_neon;
 #endif
 
-/* The kernels that kernels_select (select.h) chose; the host's best where it was not called. */
+/* The kernels that kernels_select (select.h) chose; the host's best if it was not called. */
 const struct kernels *kernels_current(void);
-/* Entry i of the list of those that this host can run, best first; NULL at its end. */
+/* Entry i of the list of kernels that this host can run, best first; NULL at its end. */
 const struct kernels *kernels_listed(int i);
 
 /* Panels of a packed matrix and, of one panel, its first vector and its number of vectors: as equal as can be. */

@@ -1,7 +1,7 @@
 /*
- * The kernels in plain C: always built, the authority that the others are held against. A virtual vector is four
- * vectors of the compiler's (GCC and clang have them for every target). Where the target's baseline has no fused
- * multiply-add, as x86-64's has none, it is made of double arithmetic (fma.h).
+ * The kernels in plain C: always built, and the authority for the others. A virtual vector is four of the compiler's
+ * vectors (GCC and clang have them for every target). If the target's baseline has no fused multiply-add (x86-64), it
+ * is emulated in double arithmetic (fma.h).
  */
 #include <math.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* Which kernels this process uses, and the packing that suits them. Chosen once, before any thread is started. */
+/* The kernels that this process uses, and the matching packing. Chosen once, before any thread is started. */
 #include <string.h>
 
 #include "core/kernels/kernels.h"
@@ -7,7 +7,7 @@
 static const struct kernels *selected;
 
 #ifdef MODPROP_KERNELS_X86
-/* __builtin_cpu_supports asks the operating system too (XGETBV): registers that it does not save do not count. */
+/* __builtin_cpu_supports also asks the operating system (XGETBV): registers that it does not save do not count. */
 static bool host_has_avx512(void) {
     return __builtin_cpu_supports("avx512f");
 }

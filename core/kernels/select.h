@@ -6,7 +6,7 @@
 
 /*
  * Chooses the instruction set whose kernels this process uses: "avx512", "avx2", "neon" or "portable"; NULL: the best
- * that the host has. False where that set is unknown, was not built or the host lacks it. Call once before any
+ * that the host has. False if that set is unknown, was not built or is not supported by the host. Call once before any
  * training.
  */
 bool kernels_select(const char *forced);

@@ -1,9 +1,9 @@
 /*
  * What to train: the plain structs that the api room fills and the core reads.
  *
- * Every number that a user can set stands here once, in the unit given beside it; names are those of the
- * job document. Nothing here owns memory: pointers are borrowed from the caller for as long as training runs.
- * Range checks are the api room's (its parameter tables); the core checks sizes for overflow and memory only.
+ * Every number that a user can set is here once, in the unit given beside it; names are those of the job document.
+ * Nothing here owns memory: pointers are borrowed from the caller for as long as training runs. The api room checks
+ * ranges (its parameter tables); the core only checks sizes for overflow and memory.
  */
 #ifndef MODPROP_CORE_CONFIG_H
 #define MODPROP_CORE_CONFIG_H
@@ -14,7 +14,7 @@
 
 #include "core/base/seams.h"
 
-/* A parameter that is given as a number or left out. */
+/* A parameter that may be left out. */
 struct optional_double {
     bool set;
     double value;
@@ -42,16 +42,16 @@ struct task_config {
 enum activation { ACTIVATION_RELU, ACTIVATION_TANH };
 enum discretization { DISCRETIZATION_EXPONENTIAL, DISCRETIZATION_EULER };
 /*
- * The size at which Deep R brings back a weight. One of exactly this size holds a place and has learned nothing yet:
- * who counts synapses leaves it out.
+ * The magnitude at which Deep R reconnects a weight. A weight of exactly this magnitude is a placeholder that has
+ * learned nothing yet: counts of synapses leave it out.
  */
 #define DEEP_R_PLACEHOLDER 1e-12f
 
 enum rewiring { REWIRING_NONE, REWIRING_DEEP_R };
 
 /*
- * Weights as documents carry them: row-major, W[q*N + p] from q to p, Win (I,N), b (N) or NULL, Wout (N,O), bout (O).
- * The sizes are what may be read: whoever makes a view states them, and a network of other sizes does not take it.
+ * Weights as in documents: row-major, W[q*N + p] from q to p, Win (I,N), b (N) or NULL, Wout (N,O), bout (O). The sizes
+ * state what may be read; a network of other sizes rejects the view.
  */
 struct weights_view {
     int units, inputs, outputs; /* N, I, O */
@@ -125,7 +125,7 @@ struct optimizer_config {
     struct optional_double clip_norm;
 };
 
-/* What an evaluation may tell besides its loss; bits. */
+/* What an evaluation may report besides its loss; bits. */
 enum diagnostic {
     DIAGNOSTIC_COSINE = 1, /* of the rule's gradient with the true one (bptt, symmetric feedback), on the same batch */
     DIAGNOSTIC_SPECTRAL_RADIUS = 2, /* of W */
@@ -133,7 +133,7 @@ enum diagnostic {
     DIAGNOSTIC_NORMS = 8,           /* of the rule's gradient */
     DIAGNOSTIC_PHASES = 16,         /* where the time goes */
     DIAGNOSTIC_ALL = 31,
-    DIAGNOSTIC_MU = 32 /* mu, where it is "auto": reported without being asked for, see training_config.events */
+    DIAGNOSTIC_MU = 32 /* mu, if it is "auto": reported without being requested, see training_config.events */
 };
 
 enum stop_metric { STOP_NEVER, STOP_ACCURACY_ABOVE, STOP_ACCURACY_BELOW, STOP_LOSS_ABOVE, STOP_LOSS_BELOW };
@@ -141,8 +141,8 @@ enum stop_metric { STOP_NEVER, STOP_ACCURACY_ABOVE, STOP_ACCURACY_BELOW, STOP_LO
 struct training_config {
     int64_t iterations;
     int batch_size;            /* trials */
-    int64_t evaluate_every;    /* iterations; 0: what train_cadence says, filled in when the job is accepted */
-    int64_t evaluation_trials; /* trials of the test split that an evaluation takes; 0: all of them */
+    int64_t evaluate_every;    /* iterations; 0: the result of train_cadence, filled in when the job is accepted */
+    int64_t evaluation_trials; /* trials of the test split used by an evaluation; 0: all of them */
     int64_t checkpoint_every;  /* iterations */
     int keep_checkpoints;
     enum stop_metric stop_metric;
@@ -156,8 +156,8 @@ struct training_config {
 /* One job as the core knows it. */
 struct train_config {
     /*
-     * Of all that determines the course of training, made by whoever made this struct (api/job.h); opaque here. It
-     * names the job in its checkpoints: two configurations with the same one may exchange them.
+     * Of everything that determines the course of training, made by the creator of this struct (api/job.h); opaque
+     * here. It names the job in its checkpoints: two configurations with the same identity may exchange them.
      */
     uint8_t identity[32];
     uint64_t seed; /* 0 .. 2^53-1 */

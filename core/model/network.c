@@ -94,7 +94,7 @@ bool network_allocate(struct network *network, int units, int inputs, int output
     if (units < 1 || inputs < 1 || outputs < 1 || !offsets_make(network, bias)) {
         return false;
     }
-    /* the first pass measures: pointers that it makes are never used */
+    /* the first pass measures: its pointers are never used */
     static unsigned char origin;
     network_carve(network, &origin, masked, &size);
     network->memory = aligned_alloc(64, size);
@@ -119,7 +119,7 @@ void network_release(struct network *network) {
 
 static void types_group(struct network *network, int first_unit, int units, int first_type, int types) {
     for (int i = 0; i < units; i++) {
-        /* groups as equal as can be, the larger ones first */
+        /* groups as equal as possible, the larger ones first */
         int each = units / types, larger = units % types;
         int type = i < larger * (each + 1) ? i / (each + 1) : larger + (i - larger * (each + 1)) / each;
         network->type_of_unit[first_unit + i] = first_type + type;
@@ -204,7 +204,7 @@ static void columns_balance(const struct network *network, double *a, struct wor
         for (int q = 0; q < n; q++) {
             sum += a[(size_t)q * (size_t)n + (size_t)p];
         }
-        /* too much excitation: inhibition becomes stronger, and the other way round */
+        /* too much excitation: inhibition is raised, and the other way round */
         int from = sum > 0 ? 0 : inhibitory, to = sum > 0 ? inhibitory : n;
         for (int q = from; q < to; q++) {
             a[(size_t)q * (size_t)n + (size_t)p] -= sum / (to - from);

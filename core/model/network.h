@@ -1,6 +1,6 @@
 /*
- * The rate network's fixed parts (leak, signs, types, mask) and its initial weights, the recipe of Liu et al. 2022 as
- * their published code has it.
+ * The rate network's fixed parts (leak, signs, types, mask) and its initial weights, made by the recipe of Liu et al.
+ * 2022 as in their published code.
  *
  * All parameters of a network are one contiguous float vector in the order W, Win, b, Wout, bout, row-major, unpadded:
  * the order of the weights document and of its sha256. W[q*N + p] is the weight from q to p.
@@ -41,10 +41,10 @@ int network_types_count(const struct network_config *config);
 int network_inhibitory_count(const struct network_config *config);
 
 /*
- * Allocates and fills everything, weights from the published recipe and the seed (or config->initial).
- * `work` (may be NULL) counts and stops. Returns TRAIN_FINISHED, or with a sentence in
- * error TRAIN_NO_MEMORY, TRAIN_STOPPED, or TRAIN_INVALID where sizes are below 1, config->initial has others, or the
- * eigenvalues of the recipe's matrices do not converge; the network is then released. network_release is NULL-safe.
+ * Allocates and fills everything, with weights from the published recipe and the seed (or config->initial). `work` (may
+ * be NULL) counts and stops. Returns TRAIN_FINISHED; or with a sentence in error TRAIN_NO_MEMORY, TRAIN_STOPPED, or
+ * TRAIN_INVALID if sizes are below 1, config->initial has other sizes, or the eigenvalues of the recipe's matrices do
+ * not converge; the network is then released. network_release is NULL-safe.
  */
 enum train_result network_init(struct network *network, const struct network_config *config, int inputs, int outputs,
                                uint64_t seed, struct work *work, char error[256]);
@@ -52,27 +52,27 @@ enum train_result network_init(struct network *network, const struct network_con
 double network_init_cost(const struct network_config *config, int inputs, int outputs);
 void network_release(struct network *network);
 
-/* What a network cannot hold of the weights that it is given (config->initial): entries, none of them 0. */
+/* What a network cannot hold of the given weights (config->initial): numbers of nonzero entries. */
 struct given_losses {
-    size_t diagonal;  /* of W, autapses: cleared at the begin */
-    size_t unmasked;  /* of W, where connectivity and seed leave no synapse: cleared at the begin */
-    size_t forbidden; /* of W and Wout, what is left of another sign than Dale's law gives the source: the first update
-                         makes them 0 */
-    size_t bias;      /* of b, without bias: never taken */
+    size_t diagonal;  /* of W, autapses: cleared at the start */
+    size_t unmasked;  /* of W, where connectivity and seed leave no synapse: cleared at the start */
+    size_t forbidden; /* of W and Wout, remaining entries whose sign violates Dale's law for the source: the first
+                       * update sets them to 0 */
+    size_t bias;      /* of b, without bias: never used */
 };
-/* False, with a sentence, without memory. */
+/* False, with a sentence, if out of memory. */
 bool network_given_losses(const struct network_config *config, int inputs, int outputs, uint64_t seed,
                           struct given_losses *losses, char error[256]);
 
 /*
- * The memory of a network of these sizes, zeroed, without types, leaks or weights: for callers that bring their own.
- * False without memory.
+ * The memory of a network of these sizes, zeroed, without types, leaks or weights: for callers that supply their own.
+ * False if out of memory.
  */
 bool network_allocate(struct network *network, int units, int inputs, int outputs, bool bias, bool masked);
-/* W, Win, b, Wout and bout together; SIZE_BEYOND where there are too many. */
+/* W, Win, b, Wout and bout together; SIZE_BEYOND if there are too many. */
 size_t network_parameters(int units, int inputs, int outputs, bool bias);
 /*
- * Takes weights; b may be NULL: zeros. False, with a sentence, where the view's sizes are not the network's: nothing is
+ * Takes weights; b may be NULL: zeros. False, with a sentence, if the view's sizes are not the network's: nothing is
  * read then.
  */
 bool network_weights_set(struct network *network, const struct weights_view *weights, char error[256]);

@@ -2,8 +2,8 @@
  * Optimisers: see optimizer.h. Plain loops over the five weight arrays, compiled for the baseline: 15,000 weights take
  * some tens of microseconds, a hundredth of an iteration, and one code for all hosts gives one set of bits.
  *
- * Adam (Kingma and Ba 2015) in the form w -= lr sqrt(1 - b2^n) / (1 - b1^n) * m / (sqrt(v) + eps); Deep R after Bellec
- * et al. 2018 as the published ModProp code has it.
+ * Adam (Kingma and Ba 2015) in the form w -= lr sqrt(1 - b2^n) / (1 - b1^n) * m / (sqrt(v) + eps); Deep R follows
+ * Bellec et al. 2018 as in the published ModProp code.
  */
 #include "core/model/optimizer.h"
 
@@ -17,7 +17,7 @@
 #define CONNECTED_SHARE 0.99
 
 /*
- * One of the weight arrays: what applies to it. rows x columns, row-major; the row is the source unit where
+ * One of the weight arrays, and what applies to it. rows x columns, row-major; the row is the source unit if
  * `from_unit`.
  */
 struct weight_array {
@@ -135,7 +135,7 @@ static void gradient_clip(const struct optimizer *optimizer, size_t count, float
     }
 }
 
-/* The gradient becomes the step that is to be added to the weights. */
+/* The gradient becomes the step to be added to the weights. */
 static void adam_step(struct optimizer *optimizer, size_t count, float *gradient, int64_t iteration,
                       double learning_rate) {
     const struct optimizer_config *config = optimizer->config;
@@ -161,7 +161,7 @@ static void sgd_step(struct optimizer *optimizer, size_t count, float *gradient,
     }
 }
 
-/* w += step; with Deep R a dormant entry stays 0 whatever its gradient says. */
+/* w += step; with Deep R a dormant entry stays 0 whatever its gradient is. */
 static void step_apply(const struct optimizer *optimizer, const struct weight_array *array, float *weights,
                        const float *step) {
     bool keeps_dormant = optimizer->rewiring == REWIRING_DEEP_R && array->from_unit;
@@ -196,7 +196,7 @@ static float shrink(float w, float by) {
     return w < -by ? w + by : 0.0f;
 }
 
-/* l1, then Dale's law: what has reached or crossed 0 is dormant. */
+/* l1, then Dale's law: an entry that has reached or crossed 0 is dormant. */
 static void weights_project(const struct optimizer *optimizer, struct network *network,
                             const struct weight_array *array, double learning_rate) {
     float by = (float)(learning_rate * optimizer->config->l1);
@@ -213,12 +213,13 @@ static void weights_project(const struct optimizer *optimizer, struct network *n
 /* ---- Deep R ---- */
 
 /*
- * Lists dormant entries, W's before Wout's, as indices into the joint array; *counted is how many entries count at all.
+ * Lists dormant entries, W's before Wout's, as indices into the joint array; *counted is how many entries are
+ * considered in total.
  */
 static size_t dormant_list(const struct optimizer *optimizer, const struct network *network, size_t *counted) {
     size_t n = (size_t)network->units, outs = n * (size_t)network->outputs, dormant = 0;
     const float *W = network->weights + network->offset_W, *Wout = network->weights + network->offset_Wout;
-    /* the diagonal counts as connected; with a mask only the mask's entries count */
+    /* the diagonal counts as connected; with a mask only the mask's entries are considered */
     *counted = network->mask ? 0 : n;
     for (size_t i = 0; i < n * n; i++) {
         if (i % (n + 1) == 0 || (network->mask && !network->mask[i])) {

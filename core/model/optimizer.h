@@ -1,5 +1,5 @@
 /*
- * Optimisers, regularisers, Dale's law and rewiring: what becomes of the weights once the gradient is known.
+ * Optimisers, regularisers, Dale's law and rewiring: how a gradient changes the weights.
  */
 #ifndef MODPROP_CORE_OPTIMIZER_H
 #define MODPROP_CORE_OPTIMIZER_H
@@ -11,24 +11,24 @@ struct optimizer {
     enum rewiring rewiring;
     uint64_t seed;
     float *first, *second; /* (parameters) Adam's moments; SGD: first is the velocity, second NULL */
-    float *feedback;       /* (O,N) F, or NULL where feedback is symmetric */
+    float *feedback;       /* (O,N) F, or NULL if feedback is symmetric */
     bool feedback_adapts;
     double feedback_decay;
-    uint32_t *dormant;   /* scratch of rewiring; NULL where there is none */
+    uint32_t *dormant;   /* scratch for rewiring; NULL if there is none */
     size_t state_floats; /* floats from `first` on that a checkpoint keeps: moments, then feedback */
     void *memory;
 };
 
 /*
- * Zero moments, feedback drawn from the seed. False without memory. optimizer_release is NULL-safe and takes half-built
- * ones.
+ * Zero moments, feedback drawn from the seed. False if out of memory. optimizer_release is NULL-safe and accepts partly
+ * initialised ones.
  */
 bool optimizer_init(struct optimizer *optimizer, const struct network *network, const struct train_config *config);
 void optimizer_release(struct optimizer *optimizer);
 /* Floats that `first`, `second` and `feedback` take for a network of these sizes. */
 size_t optimizer_state_floats(size_t parameters, int units, int outputs, const struct train_config *config);
 
-/* Multiply-adds of one update, of the order of what it takes. An update is made whole: it has no stop word. */
+/* Multiply-adds of one update, approximately. An update is never interrupted: it has no stop word. */
 double optimizer_cost(size_t parameters);
 
 /* Learning rate of update `iteration`, counted from 0. */

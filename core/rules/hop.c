@@ -1,4 +1,4 @@
-/* What rules share: the hop of credit from a step to the one before, and the size of a filter. See rules.h. */
+/* What rules share: the hop of credit from a step to the previous one, and the size of a filter. See rules.h. */
 #include "core/base/size.h"
 #include "core/rules/rules.h"
 

@@ -1,4 +1,4 @@
-/* The table of rules, and what is asked of a row whose member may be NULL. */
+/* The table of rules, and accessors for members of a row that may be NULL. */
 #include "core/rules/rules.h"
 
 #define RULE_ENTRY(number, name) [RULE_##number] = &rule_##name,

@@ -1,6 +1,6 @@
 /*
- * A rule: the credit d_t = "dE/dv_t" of one block at one step of the reverse recursion. One file a rule, each ending in
- * one `struct rule_ops`; rule_table lists them all.
+ * A rule: the credit d_t = "dE/dv_t" of one block at one step of the reverse recursion. One file per rule, each ending
+ * in one `struct rule_ops`; rule_table lists them all.
  */
 #ifndef MODPROP_CORE_RULES_H
 #define MODPROP_CORE_RULES_H
@@ -10,7 +10,7 @@
 #include "core/kernels/kernels.h"
 #include "core/model/network.h"
 
-/* The matrix M^T on which credit travels to the step before: whole, or of rank C through the types. */
+/* The matrix M^T on which credit travels to the previous step: full, or of rank C through the types. */
 struct hop {
     bool low_rank;
     struct packed matrix;  /* (N, units): row j, column p = M[p,j]; unless low_rank */
@@ -29,7 +29,7 @@ struct credit {
     int rows, columns;
     const float *z; /* z_t, row stride z_stride */
     size_t z_stride;
-    const float *a;       /* a_t; NULL where no trial of the block carries loss at this step */
+    const float *a;       /* a_t; NULL if no trial of the block carries loss at this step */
     const float *gd_next; /* gain d_{t+1} */
     float *gd;            /* out: gain d_t */
     float *d;             /* d_{t+1} in, d_t out */
@@ -53,8 +53,8 @@ enum forward_form {
 };
 
 /*
- * All that the rest of core asks of a rule: nobody asks which one it is. Members that are NULL, 0 or false stand for
- * what most rules have.
+ * Everything that the rest of core needs to know about a rule: no code tests which rule it is. Members that are NULL, 0
+ * or false stand for what most rules have.
  */
 struct rule_ops {
     const char *name, *doc;
@@ -67,15 +67,15 @@ struct rule_ops {
     int units_most;           /* networks that it fits, and why; 0: all */
     const char *units_need;   /* "... and is limited to" */
     bool uses_hop;
-    bool hop_is_weights; /* M is W itself whatever rule->weights says */
-    bool hops_at_loss;   /* the hop is taken only before steps that carry loss: its cost */
+    bool hop_is_weights; /* M is W itself whatever rule->weights is */
+    bool hops_at_loss;   /* the hop is taken only before steps that carry loss: it determines the cost */
     enum forward_form (*forward)(const struct rule_config *rule); /* NULL: none */
     bool (*keeps_inner)(const struct rule_config *rule);          /* whether credit needs m and gm; NULL: no */
     int (*taps)(const struct rule_config *rule); /* steps after which its filter is cut; NULL: no cut */
     void (*credit)(const struct credit *credit); /* the reverse step */
 };
 
-/* Whether type averages of all pairs carry the credit, of a rule that can do so: a hop of rank C. */
+/* Whether type averages of all pairs carry the credit, for a rule that can do so: a hop of rank C. */
 static inline bool hop_is_low_rank(const struct rule_config *rule) {
     return rule->weights == CREDIT_TYPE && rule->averaging == AVERAGING_ALL;
 }
@@ -119,7 +119,7 @@ struct filter {
     float *h, *scaled, *sum; /* (rows, columns) scratch */
 };
 
-/* Floats for taps S over an array of `elements` = rows * columns floats, SIZE_BEYOND where there are too many. Ages
+/* Floats for taps S over an array of `elements` = rows * columns floats, SIZE_BEYOND if there are too many. Ages
  * take S ints besides. */
 size_t filter_size(int taps, size_t elements);
 

@@ -1,10 +1,10 @@
 /*
- * A user's own task: inputs, targets and mask as uploaded. Mini-batches are drawn by the counter; a test split is
- * evaluated, else a fresh draw of training trials.
+ * A user's own task: inputs, targets and mask as uploaded. Mini-batches are drawn by the counter; evaluations use the
+ * test split, or else a fresh draw of training trials.
  *
- * The draw has versions, since a job must go on as it began. Version 2 draws trials in which some step counts, so that
- * no batch is without a loss; version 1, of jobs accepted before it, draws from all trials, and a batch in which
- * nothing counts has the loss 0. Where something counts in every trial the two are the same.
+ * The draw has versions, because a job must continue as it started. Version 2 draws trials in which some step counts,
+ * so that no batch is without a loss; version 1, for jobs accepted before it, draws from all trials, and a batch in
+ * which nothing counts has the loss 0. If something counts in every trial, the two are the same.
  */
 #include <math.h>
 #include <stdio.h>
@@ -114,7 +114,7 @@ static const struct trial_set *dataset_set(const struct task *task, const struct
     return trial->id.phase == TRIAL_TEST ? &task->config->data->test : &task->config->data->train;
 }
 
-/* The training trials that are drawn, where they are not all. */
+/* The training trials that are drawn, unless all are. */
 struct drawn {
     size_t count;
     uint32_t trials[];

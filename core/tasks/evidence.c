@@ -57,7 +57,7 @@ static bool evidence_check(const struct task_config *config, const char **parame
 }
 
 /*
- * The side of a cue, 1 for the right: from the counter again wherever it is asked for, so that a trial may have any
+ * The side of a cue, 1 for the right: recomputed from the counter wherever it is needed, so that a trial may have any
  * number of cues.
  */
 static bool cue_side(const struct task *task, struct trial_id id, bool favoured, int cue) {
@@ -79,7 +79,7 @@ static void evidence_trial(const struct task *task, struct trial_id id, struct t
     *trial = (struct trial){.id = id, .bits = favoured, .label = 2 * right == cues ? favoured : 2 * right > cues};
 }
 
-/* Spikes a second in each group at step t. */
+/* Spikes per second in each group at step t. */
 static void group_rates(const struct task *task, const struct trial *trial, int t, double rate[GROUPS]) {
     const struct evidence *evidence = own(task->config);
     rate[0] = rate[1] = rate[3] = 0;

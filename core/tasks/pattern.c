@@ -22,7 +22,7 @@ enum { SINES = 4, TARGET_WORK = 40 * SINES };
 
 static const double period[SINES] = {1000, 500, 333, 200};
 
-enum { COMMON_PERIOD = 333000 }; /* steps after which all sines begin again */
+enum { COMMON_PERIOD = 333000 }; /* steps after which all sines repeat */
 
 struct target {
     double amplitude[SINES], phase[SINES]; /* phase in turns */

@@ -1,4 +1,4 @@
-/* The table of tasks, and how an instance is made. */
+/* The table of tasks, and how an instance is created. */
 #include "core/tasks/task.h"
 
 #include <stdio.h>
@@ -14,7 +14,7 @@ const int task_count = TASK_TYPES;
 #define TASK_ENTRY(number, name) [TASK_##number] = &task_##name,
 const struct task_ops *const task_table[] = {TASKS(TASK_ENTRY)};
 
-/* Whether the arrays that a task reads of a set of trials are there; a set without trials is not read. */
+/* Whether the arrays that a task reads from a split exist; a split without trials is not read. */
 static bool set_is_complete(const struct trial_set *set, const struct task_config *config) {
     if (set->trials == 0) {
         return true;

@@ -1,9 +1,9 @@
 /*
- * A task: what a trial is. One file a task, each ending in one `struct task_ops`; task_table lists them all.
+ * A task: what a trial is. One file per task, each ending in one `struct task_ops`; task_table lists them all.
  *
  * A task instance is immutable once made and shared by all threads. Trials are produced in blocks of time from the
- * counter-based generator, so nothing here has size T. The noise of a trial depends on (seed, phase, iteration, trial)
- * alone.
+ * counter-based generator, so nothing here has size T. The noise of a trial depends only on (seed, phase, iteration,
+ * trial).
  */
 #ifndef MODPROP_CORE_TASKS_TASK_H
 #define MODPROP_CORE_TASKS_TASK_H
@@ -15,14 +15,14 @@
 
 enum loss_type { LOSS_CROSS_ENTROPY, LOSS_MSE };
 
-/* An array as its file has it, row-major, read in place: no copy in another type is made of it. Not aligned. */
+/* An array as in its file, row-major, read in place without a converted copy. Not aligned. */
 enum data_type { DATA_F32, DATA_F64, DATA_I8, DATA_U8, DATA_I16, DATA_I32, DATA_I64 };
 struct data_array {
     const unsigned char *bytes; /* NULL: none */
     enum data_type type;
 };
 
-/* Trials given as arrays: MNIST (pixels, labels) or a user's dataset. Borrowed, immutable. Fields not used are NULL. */
+/* Trials given as arrays: MNIST (pixels, labels) or a user's dataset. Borrowed, immutable. Unused fields are NULL. */
 struct trial_set {
     size_t trials;             /* B */
     const uint8_t *pixels;     /* (B, 28, 28), MNIST */
@@ -32,10 +32,10 @@ struct trial_set {
     struct data_array values;  /* (T, B, O), dataset with squared error */
     const float *mask;         /* (T, B), dataset; NULL: every step counts */
     bool masked;               /* there is a mask, whether or not it is loaded */
-    size_t mask_from;          /* the first step that counts in some trial; T where none does */
+    size_t mask_from;          /* the first step that counts in any trial; T if none does */
 };
 
-/* With sizes alone (described) it gives a task's shape and a job's estimate, not trials. */
+/* With sizes alone (described) it gives a task's shape and a job's estimate, but no trials. */
 struct task_data {
     size_t steps, inputs, outputs; /* dataset */
     enum loss_type loss;           /* dataset */
@@ -46,13 +46,13 @@ struct task_shape {
     int steps, inputs, outputs; /* T, I, O */
     enum loss_type loss;
     bool has_accuracy;
-    int mask_from;      /* the first step that may carry loss: steps before it are never masked in */
-    bool mask_uniform;  /* every step from mask_from on counts with weight 1 in every trial; else ask task_ops.target */
+    int mask_from;      /* the first step that may carry loss: earlier steps never count */
+    bool mask_uniform;  /* every step from mask_from on has weight 1 in every trial; else call task_ops.target */
     double empty_loss;  /* the loss of a batch in which no step counts */
-    double trial_work;  /* multiply-adds to draw a trial, */
-    double input_work;  /* to make one value of its inputs, */
-    double target_work; /* and to make the target of a step; of the order of what they take */
-    size_t test_trials; /* trials of the test split, evaluated whole; 0: an evaluation is one fresh batch */
+    double trial_work;  /* cost in multiply-adds of drawing a trial, */
+    double input_work;  /* of one value of its inputs, */
+    double target_work; /* and of the target of a step, approximately */
+    size_t test_trials; /* trials of the test split, all used by an evaluation; 0: an evaluation is one fresh batch */
     size_t training_trials; /* trials of the training split; 0: they are made, and as many as one likes */
 };
 
@@ -68,7 +68,7 @@ struct trial_id {
     size_t trial;
 };
 
-/* What a task needs to know of a trial to produce any part of it; filled by task->trial, opaque to callers. */
+/* What a task needs to know about a trial to produce any part of it; filled by task->trial, opaque to callers. */
 struct trial {
     struct trial_id id;
     uint64_t bits; /* the task's own: cue bits, favoured side */
@@ -78,7 +78,7 @@ struct trial {
 
 struct task;
 
-/* What must be loaded before a task has a shape. */
+/* The data that must be loaded before a task has a shape. */
 enum task_needs {
     NEEDS_NOTHING,
     NEEDS_MNIST,  /* the four files, the same for every job */
@@ -98,11 +98,11 @@ struct task_ops {
     enum task_needs needs;
     bool without_accuracy; /* whatever its data are */
     /*
-     * What no single parameter can know, of parameters that are each in their range. False with the name of the one to
-     * change and the constraint. NULL: nothing.
+     * Checks that involve several parameters, each of which is in range. False with the name of the one to change and
+     * the constraint. NULL: no checks.
      */
     bool (*check)(const struct task_config *config, const char **parameter, char error[256]);
-    /* Shape from the configuration alone (config->data set where the task needs it). False with a sentence in error. */
+    /* Shape from the configuration alone (config->data set if the task needs it). False with a sentence in error. */
     bool (*shape)(const struct task_config *config, struct task_shape *shape, char error[256]);
     /* Fills task->state (state_size bytes, zeroed, 64-byte aligned) from the seed. Either may be NULL. */
     size_t (*state_size)(const struct task_config *config);
@@ -112,7 +112,8 @@ struct task_ops {
     /* x[(t - from) * stride + i] for t in [from, to), i in [0, I) */
     void (*inputs)(const struct task *task, const struct trial *trial, int from, int to, float *x, size_t stride);
     /*
-     * Target and mask weight at step t: *class_index for cross-entropy, or values[0..O). Only asked for t >= mask_from.
+     * Target and mask weight at step t: *class_index for cross-entropy, or values[0..O). Called only for t >=
+     * mask_from.
      */
     float (*target)(const struct task *task, const struct trial *trial, int t, int *class_index, float *values);
 };
@@ -148,8 +149,8 @@ struct task_config task_config_make(enum task_type type, const struct task_value
                      sizeof((const struct task_value[]){__VA_ARGS__}) / sizeof(struct task_value))
 
 /*
- * Makes a task; task_release frees it (NULL-safe, half-built too). `work` (may be NULL) counts
- * and stops. TRAIN_FINISHED, or TRAIN_STOPPED, TRAIN_INVALID or TRAIN_NO_MEMORY with a sentence in error.
+ * Makes a task; task_release frees it (NULL-safe, also after a partial construction). `work` (may be NULL) counts and
+ * stops. TRAIN_FINISHED, or TRAIN_STOPPED, TRAIN_INVALID or TRAIN_NO_MEMORY with a sentence in error.
  */
 enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, struct work *work,
                             char error[256]);

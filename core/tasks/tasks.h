@@ -31,7 +31,7 @@ static inline const void *own(const struct task_config *config) {
 #define TASK_DECLARED(number, name) extern const struct task_ops task_##name;
 TASKS(TASK_DECLARED)
 
-/* The stream of a trial: of the first purpose in training, of the second in evaluation, where trials must be others. */
+/* The stream of a trial: of the first purpose in training, of the second in evaluation, which must use other trials. */
 struct random_stream task_stream(const struct task *task, enum random_purpose training, enum random_purpose evaluation,
                                  struct trial_id id);
 

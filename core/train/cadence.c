@@ -1,9 +1,9 @@
 /*
- * How often a job evaluates where it leaves that open: see train_cadence in train.h.
+ * How often a job evaluates if it leaves that open: see train_cadence in train.h.
  *
  * An evaluation of n trials costs n forward passes, an update at least batch_size of them. So 4 n / batch_size updates
- * between two evaluations leave evaluation at most a fifth. That number is rounded up to one that a person would
- * choose, and is at least 20, the published cadence.
+ * between two evaluations keep evaluation to at most a fifth of the work. That number is rounded up to a round number,
+ * and is at least 20, the published cadence.
  */
 #include "core/train/train.h"
 

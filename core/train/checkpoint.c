@@ -20,7 +20,7 @@ static const char magic[8] = "MODPROP";
 struct checkpoint_header {
     char magic[8];
     uint32_t version, checksum; /* of every byte after it */
-    uint64_t size, identity_1;  /* 0 but in version 1 */
+    uint64_t size, identity_1;  /* 0 except in version 1 */
     int32_t units, inputs, outputs, types, bias, streak;
     uint64_t parameters, optimizer_floats, averages;
     int64_t iteration, evaluated_iteration;
@@ -30,8 +30,8 @@ struct checkpoint_header {
 enum { CHECKED_FROM = offsetof(struct checkpoint_header, size) };
 
 /*
- * CRC-32 (IEEE 802.3, reflected), four bits at a time. It finds torn and flipped bytes; against tampering the store has
- * sha256.
+ * CRC-32 (IEEE 802.3, reflected), four bits at a time. It detects torn and flipped bytes; the store's sha256 protects
+ * against tampering.
  */
 static uint32_t checksum(const unsigned char *bytes, size_t size) {
     static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,

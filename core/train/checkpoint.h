@@ -15,17 +15,18 @@
 #include "core/model/optimizer.h"
 #include "core/train/train.h"
 
-/* What training carries from one iteration to the next, but for the arrays. */
+/* What training carries from one iteration to the next, except for the arrays. */
 struct train_state {
     int64_t iteration;           /* updates made */
-    double training_loss;        /* of the last one; NaN before the first */
+    double training_loss;        /* of the last iteration; NaN before the first */
     double mu_mean;              /* running mean of psi, for mu "auto" */
     int64_t evaluated_iteration; /* of the last evaluation; -1: none yet */
     double loss, accuracy;       /* of the last evaluation */
     int32_t streak;              /* evaluations in a row that met stop_when */
 };
 
-/* The arrays that go along, in the order of the layout. `averages` is NULL, with count 0, where nothing is tracked. */
+/* The arrays that are stored as well, in the order of the layout. `averages` is NULL, with count 0, if nothing is
+ * tracked. */
 struct checkpoint_arrays {
     struct network *network;
     struct optimizer *optimizer;
@@ -40,13 +41,13 @@ struct checkpoint_arrays {
 uint64_t config_identity_1(const struct train_config *config);
 
 size_t checkpoint_size(const struct checkpoint_arrays *arrays);
-/* The same from sizes alone, for estimates. */
+/* The same, from sizes alone, for estimates. */
 size_t checkpoint_size_estimate(const struct train_config *config, int inputs, int outputs);
 void checkpoint_write(const struct train_config *config, const struct train_state *state,
                       const struct checkpoint_arrays *arrays, unsigned char *bytes);
 /*
- * Fills state and arrays. False, with a sentence, where the bytes are damaged or belong to another job; nothing is
- * written then.
+ * Fills state and arrays. False, with a sentence, if the bytes are damaged or belong to another job; nothing is written
+ * then.
  */
 bool checkpoint_read(const struct train_config *config, const unsigned char *bytes, size_t size,
                      struct train_state *state, const struct checkpoint_arrays *arrays, struct train_error *error);

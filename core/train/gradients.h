@@ -1,5 +1,5 @@
 /*
- * Gradients of one given batch under any rule: what POST /v1/gradients and the golden tests ask for.
+ * Gradients of one given batch under any rule, for POST /v1/gradients and the golden tests.
  *
  * Raw gradients as the formulas of the rules give them: no regulariser, no clipping, no Dale projection, the diagonal
  * of W's gradient included. Computed by the same kernels as training, in float32. Blocks the calling thread; owns no
@@ -36,9 +36,9 @@ struct gradients {
 
 /*
  * The gradient of `problem` under `rule`, on `threads` threads; *loss is the batch's loss (masked mean). `stop` (may be
- * NULL) is polled. Returns TRAIN_FINISHED, TRAIN_STOPPED, TRAIN_NO_MEMORY or TRAIN_INVALID (error says how); nothing is
- * written on failure but what the arrays held may be overwritten. rule->mu_auto is TRAIN_INVALID: a single batch has no
- * running mean.
+ * NULL) is polled. Returns TRAIN_FINISHED, TRAIN_STOPPED, TRAIN_NO_MEMORY or TRAIN_INVALID (error says how); on failure
+ * no result is written, but the arrays' previous contents may be lost. rule->mu_auto is TRAIN_INVALID: a single batch
+ * has no running mean.
  */
 enum train_result gradients_compute(const struct gradients_problem *problem, const struct rule_config *rule,
                                     int threads, bool (*stop)(void *user), void *user, struct gradients *gradients,

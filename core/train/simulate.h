@@ -34,7 +34,7 @@ struct simulate_request {
     uint64_t seed;  /* of fresh trials, and of noise */
     enum simulate_split split;
     size_t first;         /* trials first .. first+B-1 of the split */
-    const int32_t *units; /* (unit_count) units whose rates are wanted */
+    const int32_t *units; /* (unit_count) units whose rates are requested */
     int unit_count;
     int every; /* every how many steps values are kept, step 0 first; 0: nothing is kept */
 

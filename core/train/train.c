@@ -1,7 +1,7 @@
 /*
- * Training: see train.h. The loop is: evaluate where due, hand out a checkpoint where due, make one update; after the
- * last update one more evaluation and the final checkpoint. A checkpoint carries the evaluation made at its iteration,
- * so a resumed job says it again, bit for bit, and whoever listens can compare.
+ * Training: see train.h. The loop is: evaluate if due, hand out a checkpoint if due, make one update; after the last
+ * update one more evaluation and the final checkpoint. A checkpoint carries the evaluation made at its iteration, so a
+ * resumed job reports it again, bit for bit, and its caller can compare.
  */
 #include "core/train/train.h"
 
@@ -30,11 +30,11 @@ struct training {
     struct team *team;
     struct trial *trials; /* (batch_size) of the batch that runs */
     float *gradient, *exact_gradient;
-    double *averages; /* (2, C, C) the first type averages, where they are tracked for the whole run */
+    double *averages; /* (2, C, C) the first type averages, if they are tracked for the whole run */
     unsigned char *checkpoint_bytes;
     struct train_state state;
     struct train_phases phases;
-    struct work work; /* all that the job does, and its stop word */
+    struct work work; /* all the work of the job, and its stop word */
 };
 
 static bool training_stopped(void *user) {
@@ -120,7 +120,7 @@ static void evaluating(const struct training *training, size_t done, size_t tria
     }
 }
 
-/* The test split, or part of it, in batches, each counted with the weight of its mask; or one fresh batch. */
+/* The test split, or part of it, in batches, each weighted with its mask; or one fresh batch. */
 static enum train_result evaluation_run(struct training *training, double *loss, double *accuracy) {
     const struct training_config *config = &training->config->training;
     size_t trials = evaluated_trials(config, &training->task.shape), most = (size_t)config->batch_size;
@@ -147,7 +147,7 @@ static enum train_result evaluation_run(struct training *training, double *loss,
     return isfinite(*loss) || weight == 0 ? TRAIN_FINISHED : diverged(training, "the loss of the evaluation");
 }
 
-/* A loss or an accuracy that is NaN, since nothing counts, meets no condition. */
+/* A loss or an accuracy that is NaN, because no step counts, meets no condition. */
 static bool stop_met(const struct training_config *config, double loss, double accuracy) {
     switch (config->stop_metric) {
     case STOP_ACCURACY_ABOVE:
@@ -193,8 +193,8 @@ static double cosine_of(const float *a, const float *b, size_t count) {
 }
 
 /*
- * Spectral radius of W; NaN where the eigenvalues do not converge, which they then never do. A stop or want of memory
- * is no value: told as one it would differ from what the resumed job finds at the same iteration.
+ * Spectral radius of W; NaN if the eigenvalues do not converge, which then never happens for this W. A stop or lack of
+ * memory gives no value at all: a value would differ from what the resumed job finds at the same iteration.
  */
 static enum train_result radius_of(struct training *training, double *radius) {
     const struct network *network = &training->network;
@@ -229,7 +229,7 @@ static void cosines_make(const struct training *training, struct train_diagnosti
     diagnostics->cosine_all = cosine_of(a, b, network->parameters);
 }
 
-/* Of the training batch of this iteration, before it is used. What was not asked for costs nothing. */
+/* Of the training batch of this iteration, before it is used. What was not requested costs nothing. */
 static enum train_result diagnostics_make(struct training *training, struct train_diagnostics *diagnostics) {
     const struct network *network = &training->network;
     unsigned wanted = training->config->training.diagnostics;
@@ -241,8 +241,8 @@ static enum train_result diagnostics_make(struct training *training, struct trai
         result = batch_run(training, training->engine, TRIAL_TRAINING, 0, batch, training->gradient, &run);
     }
     if (result == TRAIN_FINISHED && (wanted & DIAGNOSTIC_COSINE)) {
-        engine_weights_load(training->exact, NULL, 0,
-                            NULL); /* the true gradient: whatever feedback the rule has, the readout's own weights */
+        engine_weights_load(training->exact, NULL, 0, NULL); /* the true gradient: whatever feedback the rule has, with
+                                                              * the readout's own weights */
         result = batch_run(training, training->exact, TRIAL_TRAINING, 0, batch, training->exact_gradient, &ignored);
     }
     if (result == TRAIN_FINISHED && (wanted & DIAGNOSTIC_SPECTRAL_RADIUS)) {
@@ -482,8 +482,8 @@ static void training_release(struct training *training) {
 }
 
 /*
- * A job that goes on takes its weights from the checkpoint, so the initial ones, which cost an eigenvalue problem, are
- * not made: zeros stand in.
+ * A resumed job takes its weights from the checkpoint, so the initial ones, which cost an eigenvalue problem, are not
+ * computed: zeros take their place.
  */
 static enum train_result network_make(struct training *training, bool resumes) {
     struct network_config config = training->config->network;
@@ -560,7 +560,7 @@ enum train_result train_run(const struct train_config *config, const unsigned ch
     return result;
 }
 
-/* Of one evaluation, what its diagnostics take beyond the trials that are evaluated. */
+/* For one evaluation, the cost of its diagnostics besides the evaluated trials. */
 static double diagnostics_work(const struct train_config *config, double rule, double exact) {
     unsigned wanted = config->training.diagnostics;
     return (wanted & (DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS) ? rule : 0) +
@@ -583,7 +583,7 @@ static void estimate_totals(const struct train_config *config, const struct task
     estimate->threads_most = blocks < GROUPS_MOST ? blocks : GROUPS_MOST;
 }
 
-/* Of what is made before the first iteration: the task and the initial weights. */
+/* The cost of what is made before the first iteration: the task and the initial weights. */
 static double start_work(const struct train_config *config, const struct task_shape *shape) {
     double (*init_work)(const struct task_config *) = task_table[config->task.type]->init_work;
     return (init_work ? init_work(&config->task) : 0) +

@@ -1,9 +1,9 @@
 /*
- * Training: the one entry through which a job runs.
+ * Training: the one entry point through which a job runs.
  *
- * train_run blocks its caller's thread until the job has ended or was told to stop; its team of threads lives inside
- * the call. It touches no file, clock, socket or log: what it has to say goes through the callbacks, all of which are
- * called on the calling thread, between two iterations.
+ * train_run blocks its caller's thread until the job has ended or was stopped; its team of threads exists only during
+ * the call. It uses no file, clock, socket or log: it reports through the callbacks, all of which are called on the
+ * calling thread, between two iterations.
  */
 #ifndef MODPROP_CORE_TRAIN_H
 #define MODPROP_CORE_TRAIN_H
@@ -22,13 +22,13 @@ enum train_command {
     TRAIN_ABANDON /* return TRAIN_STOPPED at once; no checkpoint */
 };
 
-/* Written by anyone, read inside the time loop. */
+/* Written by any thread, read inside the time loop. */
 struct train_control {
     atomic_int command; /* enum train_command */
-    atomic_int threads; /* wanted size of the team, 1 or more; obeyed between two iterations */
+    atomic_int threads; /* wanted size of the team, 1 or more; applied between two iterations */
 };
 
-/* Only the members that `present`, bits of enum diagnostic, stands for are set. */
+/* Only the members named by `present`, bits of enum diagnostic, are set. */
 struct train_diagnostics {
     unsigned present;
     double cosine_W, cosine_Win, cosine_b, cosine_Wout,
@@ -44,9 +44,9 @@ struct train_diagnostics {
 /* One evaluation. */
 struct train_progress {
     int64_t iteration;    /* updates made before this evaluation */
-    double loss;          /* of the evaluation; NaN where no step of its trials counts */
-    double accuracy;      /* NaN likewise, and where the task has none */
-    double training_loss; /* of the last training batch; NaN at iteration 0, and where no step of the batch counts */
+    double loss;          /* of the evaluation; NaN if no step of its trials counts */
+    double accuracy;      /* NaN in the same case, and if the task has none */
+    double training_loss; /* of the last training batch; NaN at iteration 0, and if no step of the batch counts */
     double learning_rate; /* of the next update */
     bool last;            /* the evaluation after the last update */
     struct train_diagnostics diagnostics;
@@ -54,37 +54,38 @@ struct train_progress {
 
 struct train_callbacks {
     void *user;
-    /* Every evaluation, in order. False ends training with TRAIN_STOPPED. */
+    /* Every evaluation, in order. Returning false ends training with TRAIN_STOPPED. */
     bool (*progress)(void *user, const struct train_progress *progress);
     /*
-     * A checkpoint of the state after `iteration` updates; bytes are valid during the call. False ends training with
-     * TRAIN_STOPPED.
+     * A checkpoint of the state after `iteration` updates; bytes are valid during the call. Returning false ends
+     * training with TRAIN_STOPPED.
      */
     bool (*checkpoint)(void *user, int64_t iteration, double loss, const unsigned char *bytes, size_t size);
     /*
-     * Within every evaluation, cheap: `done` of its `trials` are done, 0 when it begins and all when it ends. May be
-     * NULL.
+     * Called within every evaluation, must be cheap: `done` of its `trials` are done, 0 when it starts and all when it
+     * ends. May be NULL.
      */
     void (*evaluating)(void *user, size_t done, size_t trials);
-    /* After every iteration, cheap: `iteration` updates are done. May be NULL. */
+    /* Called after every iteration, must be cheap: `iteration` updates are done. May be NULL. */
     void (*iteration)(void *user, int64_t iteration);
     /* Monotonic seconds, for train_phases only; never reaches a result. May be NULL. */
     double (*clock)(void *user);
-    struct work *work; /* where train_run leaves what it did, in multiply-adds; may be NULL */
+    struct work *work; /* where train_run stores how much work it did, in multiply-adds; may be NULL */
 };
 
 /*
- * Trains `config` from its beginning, or from `checkpoint` (NULL: from the beginning) of `checkpoint_size` bytes.
- * The same config gives the same bits whatever control->threads was at any time and wherever it was interrupted.
- * Before TRAIN_FINISHED the checkpoint callback has been called with the final state.
+ * Trains `config` from its beginning, or from `checkpoint` (NULL: from the beginning) of `checkpoint_size` bytes. The
+ * same config gives the same bits whatever control->threads was at any time and wherever it was interrupted. Before
+ * TRAIN_FINISHED the checkpoint callback has been called with the final state.
  */
 enum train_result train_run(const struct train_config *config, const unsigned char *checkpoint, size_t checkpoint_size,
                             struct train_control *control, const struct train_callbacks *callbacks,
                             struct train_error *error);
 
-/* What a job will take, from its configuration and the shapes of its data alone; nothing large is allocated. */
+/* What a job will need, computed from its configuration and the shapes of its data alone; nothing large is
+ * allocated. */
 struct train_estimate {
-    size_t memory_bytes; /* peak of the core, on any number of threads: all memory belongs to blocks of trials */
+    size_t memory_bytes; /* peak of the core, with any number of threads: all memory belongs to blocks of trials */
     size_t checkpoint_bytes;
     double start_multiply_adds;                              /* of the task and the initial weights */
     double multiply_adds;                                    /* of one training iteration, the update included */
@@ -92,23 +93,23 @@ struct train_estimate {
     double trial_multiply_adds;                              /* of one trial's evaluation */
     double training_multiply_adds, evaluation_multiply_adds; /* of the whole job: its updates; its evaluations with
                                                                 their diagnostics */
-    int threads_most;                                        /* that have something to do */
+    int threads_most;                                        /* that have work to do */
     const char *method; /* "forward traces", "reverse recursion", "reverse recursion, recomputed in segments", "forward
                            sensitivities" */
 };
 
-/* False, with `error`, where the sizes overflow or contradict each other. */
+/* False, with `error`, if the sizes overflow or contradict each other. */
 bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate,
                             struct train_error *error);
 
 /*
- * Iterations from one evaluation of `trials` trials to the next, a round number, so that evaluation stays under a fifth
- * of the work. It rests on sizes alone, and not on the rule, whose updates cost at least a forward pass: jobs that are
- * compared evaluate at the same iterations.
+ * Iterations from one evaluation of `trials` trials to the next, a round number, such that evaluation stays under a
+ * fifth of the work. It depends on sizes alone, and not on the rule, whose updates cost at least a forward pass: jobs
+ * that are compared evaluate at the same iterations.
  */
 int64_t train_cadence(size_t trials, int batch_size);
 
-/* A trained (or training) network's state, read out of a checkpoint. Pointers point into memory owned by the struct. */
+/* A trained (or training) network's state, read from a checkpoint. Pointers point into memory owned by the struct. */
 struct trained {
     int units, inputs, outputs, types;
     bool has_bias;
