@@ -31,7 +31,7 @@
 #define LINE_BYTES 16384
 #define CONNECTIONS_MOST 20000
 
-/* Where a connection stands in the answer that it reads. */
+/* The position of a connection in the response that it reads. */
 enum phase { PHASE_HEAD, PHASE_BODY, PHASE_CHUNK_SIZE, PHASE_CHUNK, PHASE_CHUNK_END, PHASE_DONE };
 
 struct connection {
@@ -45,7 +45,7 @@ struct connection {
     char line[LINE_BYTES]; /* of the head, or of the body */
 };
 
-/* A line of a body, its line break taken off. */
+/* A line of a body, without its line break. */
 typedef void on_line(void *user, const char *line);
 
 struct samples {
@@ -80,7 +80,7 @@ static int compare_doubles(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Sorts; the value that the share of all do not exceed. 0 without values. */
+/* Sorts; returns the value that `share` of all values do not exceed. 0 if there are none. */
 static double samples_quantile(struct samples *samples, double share) {
     if (samples->count == 0) {
         return 0;
@@ -105,7 +105,7 @@ static int connect_to(int port) {
     return fd;
 }
 
-/* Requests are far smaller than a socket's buffer, so a write that is not whole is a failure. */
+/* Requests are far smaller than a socket's buffer, so a partial write is a failure. */
 static void send_whole(int fd, const char *bytes, size_t size) {
     if (send(fd, bytes, size, MSG_NOSIGNAL) != (ssize_t)size) {
         fail("send");
@@ -127,8 +127,8 @@ static int watch(struct connection *connections, size_t count) {
 /* ---- reading an answer ---- */
 
 /*
- * Gathers a byte of a line; true when the line is whole, its break (LF or CR LF) taken off. Longer lines lose their
- * end.
+ * Collects one byte of a line; true when the line is complete, without its break (LF or CR LF). Longer lines are
+ * truncated.
  */
 static bool gather(char *line, size_t *used, size_t capacity, char byte) {
     if (byte != '\n') {
@@ -167,7 +167,7 @@ static void body_byte(struct connection *connection, char byte, on_line *take, v
     connection->left--;
 }
 
-/* Takes what arrived, up to the answer's end. Lines of the body go to `take`; they may span chunks. */
+/* Consumes what arrived, up to the end of the response. Lines of the body go to `take`; they may span chunks. */
 static void answer_take(struct connection *connection, const char *bytes, size_t size, on_line *take, void *user) {
     for (size_t i = 0; i < size && connection->phase != PHASE_DONE; i++) {
         switch (connection->phase) {
@@ -239,7 +239,7 @@ struct submit {
     struct samples latencies;
 };
 
-/* Something arrived: where it ends an answer, the connection's next submission goes out. */
+/* Data arrived: if it ends a response, the connection sends its next submission. */
 static void submit_receive(struct submit *submit, struct connection *connection) {
     char bytes[16384];
     ssize_t got = recv(connection->fd, bytes, sizeof bytes, 0);
@@ -296,7 +296,7 @@ struct follow {
     long refused, ended;
 };
 
-/* Seconds since 1970 of the event's member "time" (RFC 3339, UTC); negative where there is none. */
+/* Seconds since 1970 of the event's member "time" (RFC 3339, UTC); negative if there is none. */
 static double event_time(const char *line) {
     struct tm broken = {0};
     double seconds;
@@ -352,7 +352,7 @@ static void run_follow(int port, size_t count, double seconds, char *const *path
     struct connection *connections = connections_open(port, count);
     int poll = watch(connections, count);
     subscribe(connections, count, port, paths, path_count);
-    /* What was published while the streams opened is replay, and told from live events by its time. */
+    /* What was published while the streams opened is replay; its time distinguishes it from live events. */
     double opened = clock_seconds(CLOCK_MONOTONIC) + 1, end = opened + seconds;
     follow.began = clock_seconds(CLOCK_REALTIME) + 1;
     for (double now; (now = clock_seconds(CLOCK_MONOTONIC)) < end && follow.ended < (long)count;) {
@@ -377,7 +377,7 @@ static void run_follow(int port, size_t count, double seconds, char *const *path
 
 /* ---- the command line ---- */
 
-/* A whole number from 1 to most, or a sentence and exit 2. */
+/* A whole number from 1 to most, or a message and exit status 2. */
 static long number(const char *text, const char *name, long most) {
     char *end;
     errno = 0;

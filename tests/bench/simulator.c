@@ -87,7 +87,7 @@ static void bandwidth_work(void *user, int member, int members) {
                                   probe->memory + (size_t)member * probe->each + probe->each / 2);
 }
 
-/* Bytes a second of reading two arrays and writing one, far beyond the caches. */
+/* Bytes per second of reading two arrays and writing one, far beyond the caches. */
 static double bandwidth_measure(struct team *team) {
     static struct probe probe;
     size_t members = (size_t)team_members(team);
@@ -133,7 +133,7 @@ static void trials_draw(struct bench *bench, int64_t iteration) {
 }
 
 /*
- * One training iteration, all of it: trials, gradient, optimiser, packing. rule NULL: the forward pass alone, inputs
+ * One complete training iteration: trials, gradient, optimiser, packing. rule NULL: the forward pass alone, inputs
  * included.
  */
 static struct timing iteration_measure(struct bench *bench, const struct rule_config *rule, enum engine_method method) {
@@ -240,8 +240,8 @@ static void bench_make(struct bench *bench, int units, int steps, int trials, bo
 }
 
 /*
- * Fresh weights of a network with so many types a sign; beyond 256 units without Dale's law, whose initial weights take
- * an eigenvalue problem.
+ * Fresh weights of a network with this many types per sign; beyond 256 units without Dale's law, whose initial weights
+ * need an eigenvalue problem.
  */
 static void network_renew(struct bench *bench, int types_per_sign) {
     char error[256];
@@ -265,7 +265,7 @@ static int argument(int count, char **values, int at, int fallback) {
     return value;
 }
 
-/* A rule by the method that its plan chooses, and where both exist and take different ways, by each. */
+/* A rule by the method that its plan chooses, and, if both methods exist and differ, by each. */
 static const struct {
     const char *name;
     struct rule_config rule;
@@ -319,7 +319,7 @@ int main(int count, char **values) {
     }
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    /* last, since its arrays would count as the simulator's memory */
+    /* last, because its arrays would count as the simulator's memory */
     printf("  \"end\": null},\n \"resident_bytes_most\": %ld, \"bandwidth_gbytes\": %.1f}\n", usage.ru_maxrss * 1024L,
            1e-9 * bandwidth_measure(bench.team));
     network_release(&bench.network);

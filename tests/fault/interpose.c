@@ -2,19 +2,19 @@
  * A library for LD_PRELOAD that makes the system fail: writing, syncing, memory, threads, and the clock. Built by meson
  * as libfault.so; used by tests/fault/faults.py.
  *
- * What fails, and how often, stands in a file that the test and the daemon share ($MODPROP_FAULTS), so that a test
- * changes it while the daemon runs. A rate is a chance in a million for each call; which calls fail follows from the
- * seed and from the number of the call alone. Only files whose path begins with $MODPROP_FAULTS_ROOT fail, and of
- * memory only what the daemon itself asks for, where `own` is set, else every library's requests too.
+ * A file that the test and the daemon share ($MODPROP_FAULTS) says what fails and how often, so that a test can change
+ * it while the daemon runs. A rate is a chance in a million for each call; which calls fail depends only on the seed
+ * and on the number of the call. Only files whose path starts with $MODPROP_FAULTS_ROOT fail. Memory fails for the
+ * daemon itself, if `own` is set, else for every library too.
  *
- * It also writes down what reached the disk: with $MODPROP_FAULTS_JOURNAL each write, truncation and sync of such a
- * file, in order, as a record of its own. From that a test makes what a power cut may have left: everything up to the
- * last sync, and of what came later any part. See tests/fault/test_power.py.
+ * It also records what reached the disk: with $MODPROP_FAULTS_JOURNAL each write, truncation and sync of such a file,
+ * in order, becomes a record. From these a test reconstructs what a power cut may have left: everything up to the last
+ * sync, and any part of what came later. See tests/fault/test_power.py.
  *
- * Where $MODPROP_FAULTS_POLL names uv_poll_init or uv_poll_start, that function of libuv fails as it does without
+ * If $MODPROP_FAULTS_POLL names uv_poll_init or uv_poll_start, that function of libuv fails as it does when out of
  * memory.
  *
- * Rejected: a hook in the daemon (it would be in the product), seccomp (a filter cannot count), fuse or dm-flakey (need
+ * Rejected: a hook in the daemon (it would be in the product); seccomp (a filter cannot count); fuse or dm-flakey (need
  * a kernel and rights that a test machine may lack).
  */
 #include <dlfcn.h>
@@ -74,7 +74,7 @@ static bool fails(int kind) {
     return fail;
 }
 
-/* The path of a file below the root, relative to it; false: not one of those. */
+/* The path of a file below the root, relative to it; false: it is not below the root. */
 static bool path_of(int descriptor, char path[PATH_MAX]) {
     char link[64];
     if (!ready || root[0] == '\0') {
@@ -124,7 +124,7 @@ __attribute__((constructor)) static void begin(void) {
 /* ---- the journal ---- */
 
 /* One record: kind, path, offset, size, bytes. One write, so that records of several threads do not mix; under the
-   lock, so that their order is that of the calls. */
+ * lock, so that their order is that of the calls. */
 static pthread_mutex_t recording = PTHREAD_MUTEX_INITIALIZER;
 
 static void record(char kind, const char *path, int64_t offset, const void *bytes, size_t size) {

@@ -31,7 +31,7 @@
 #include "server/routes/routes.h"
 #include "tests/fuzz/target.h"
 
-/* A text that ends with 0, as the parsers of headers and queries get it. */
+/* A text that ends with 0, as the parsers of headers and queries receive it. */
 static char *text_of(const uint8_t *data, size_t size) {
     char *text = malloc(size + 1);
     memcpy(text, data, size);
@@ -39,7 +39,7 @@ static char *text_of(const uint8_t *data, size_t size) {
     return text;
 }
 
-/* A body as the routes read it. A refusal has its status and sentence; faults come with 422 alone. */
+/* A body as the routes read it. A refusal has its status and sentence; faults come only with 422. */
 static json_t *body_of(const uint8_t *data, size_t size, struct problems *problems, char error[256]) {
     int status = 0;
     error[0] = '\0';
@@ -155,7 +155,7 @@ static void try_accept(const uint8_t *data, size_t size) {
     free(text);
 }
 
-/* The bytes as a file that is only in memory; always the same path. */
+/* The bytes as a file that exists only in memory; always the same path. */
 static const char *file_of(const uint8_t *data, size_t size) {
     static char path[64];
     static int descriptor = -1;
@@ -170,8 +170,8 @@ static const char *file_of(const uint8_t *data, size_t size) {
 }
 
 /*
- * A safetensors file the whole way of an upload: checked, then loaded as a job would. $FUZZ_FOLDER is where (see
- * `run`). What an older version accepted loads too.
+ * A safetensors file all the way of an upload: checked, then loaded as a job would. $FUZZ_FOLDER is its folder (see
+ * `run`). What an older version accepted must load too.
  */
 static void try_dataset(const uint8_t *data, size_t size) {
     static char upload[256];
@@ -241,7 +241,7 @@ static bool discard(void *user, const void *bytes, size_t size) {
     return size < SIZE_MAX;
 }
 
-/* What is read is used as the service uses it: every weight is written out. */
+/* What was read is used as the service uses it: every weight is written out. */
 static void use_checkpoint(const struct checkpointed *job, const unsigned char *bytes, size_t size) {
     struct trained trained;
     struct train_state state;
@@ -292,7 +292,7 @@ static void try_checkpoint(const uint8_t *data, size_t size) {
 
 /* ---- what an administrator writes ---- */
 
-/* A token file and, behind its first zero byte, an Authorization header. */
+/* A token file and, after its first zero byte, an Authorization header. */
 static void try_tokens(const uint8_t *data, size_t size) {
     const uint8_t *zero = memchr(data, 0, size);
     size_t length = zero == NULL ? size : (size_t)(zero - data);
@@ -312,7 +312,7 @@ static void try_tokens(const uint8_t *data, size_t size) {
     free(header);
 }
 
-/* A configuration file (first byte even) or a command line (odd), entries parted by zero bytes. */
+/* A configuration file (first byte even) or a command line (odd), with entries separated by zero bytes. */
 static void try_config(const uint8_t *data, size_t size) {
     char *arguments[34], *none[] = {NULL}, error[CONFIG_ERROR_BYTES] = "", *text = text_of(data, size);
     int count = 0;

@@ -1,10 +1,9 @@
 /*
  * The contract's documents: bad jobs and their problems (tests/golden-input: NAME.json is the body, NAME.problem.json
- * the problem document), defaults, round trips, digests, numbers as text, query strings, safetensors cut and damaged at
- * every byte, and each allocation failing in turn.
+ * the problem document), defaults, round trips, digests, numbers as text, query strings, safetensors truncated and
+ * damaged at every byte, and each allocation failing in turn.
  *
- * MODPROP_GOLDEN_RECORD=1 writes the problem documents instead of comparing; what it wrote is to be read before it is
- * committed.
+ * MODPROP_GOLDEN_RECORD=1 writes the problem documents instead of comparing; read what it wrote before you commit it.
  */
 #include <check.h>
 #include <dirent.h>
@@ -67,8 +66,8 @@ static char *file_read(const char *path, size_t *size) {
 }
 
 /*
- * The problem document of a body as the server answers it: 400 where it is no JSON, 422 for bad fields; NULL where the
- * job is good.
+ * The problem document of a body as the server returns it: 400 if it is not JSON, 422 for bad fields; NULL if the job
+ * is good.
  */
 static char *problem_of(const char *body, size_t size) {
     char error[256], *text = NULL;
@@ -143,7 +142,7 @@ static void check_golden(const char *name) {
     free(body);
 }
 
-/* A job's answer tells whole weights by their sizes, and nothing else differs from the stored document. */
+/* A job's response gives only the sizes of full weights; nothing else differs from the stored document. */
 START_TEST(brief_documents) {
     static const char *const bodies[] = {
         "{\"task\":{\"type\":\"delayed_xor\"}}",
@@ -187,7 +186,7 @@ START_TEST(bad_bodies) {
 }
 END_TEST
 
-/* A value that does not fit is cut, and nothing but the value is shown. */
+/* A value that does not fit is truncated, and only the value is shown. */
 START_TEST(quotes_are_cut) {
     for (size_t length = 60; length < 90; length++) {
         char word[128] = "", text[80], whole[160];
@@ -248,7 +247,7 @@ START_TEST(canonical_text_is_a_fixed_point) {
     char *parsed = job_spec_text(&spec);
     ck_assert_str_eq(parsed, text);
     job_spec_release(&spec);
-    for (size_t cut = 0; cut < strlen(text); cut += 7) { /* a damaged store is refused, not believed */
+    for (size_t cut = 0; cut < strlen(text); cut += 7) { /* a damaged store is refused, not trusted */
         char *part = strndup(text, cut);
         ck_assert(!job_spec_parse(&spec, part));
         job_spec_release(&spec);
@@ -281,7 +280,7 @@ START_TEST(defaults_are_the_published_run) {
 }
 END_TEST
 
-/* A job that was stored before a field existed goes on as it was accepted: field.before, not today's default. */
+/* A job stored before a field existed continues as it was accepted: with field.before, not today's default. */
 START_TEST(stored_documents_keep_their_meaning) {
     const char *published = "{\"task\":{\"type\":\"delayed_xor\"},\"rule\":{\"type\":\"modprop\",\"mu\":0.1}}";
     const char *text = "{\"task\":{\"type\":\"dataset\",\"name\":\"mine\"}}";
@@ -296,7 +295,7 @@ START_TEST(stored_documents_keep_their_meaning) {
     job_spec_release(&spec);
     json_decref(document);
 
-    /* defaults that were filled in when a job was accepted stay, whatever the task's defaults are by now */
+    /* defaults that were filled in when a job was accepted stay, whatever the task's defaults are now */
     char *text_of_old = canonical(published, NULL);
     document = json_loads(text_of_old, 0, NULL);
     json_object_set_new(document, "task", json_pack("{s:s}", "type", "row_mnist"));
@@ -313,7 +312,7 @@ START_TEST(stored_documents_keep_their_meaning) {
 END_TEST
 
 /*
- * Every line of task_defaults is what a job of that task gets: an override that no section reads would be silent
+ * Every line of task_defaults is what a job of that task gets: an override that no section reads would go unnoticed
  * otherwise.
  */
 START_TEST(defaults_of_tasks_take_effect) {
@@ -365,7 +364,7 @@ START_TEST(without_memory_nothing_is_wrong) {
         json_t *document = json_parse(good[_i], strlen(good[_i]), error);
         allocations_left = n;
         job_spec_decode(&spec, document, &problems);
-        whole = allocations_left >= 0; /* none had to fail any more */
+        whole = allocations_left >= 0; /* no allocation had to fail any more */
         allocations_left = -1;
         if (problems.count == 0) {
             char *text = job_spec_text(&spec);
@@ -393,7 +392,7 @@ START_TEST(without_memory_nothing_is_wrong) {
 }
 END_TEST
 
-/* Two units of two types, one input, two outputs, two steps, one trial; everything that may be left out is there. */
+/* Two units of two types, one input, two outputs, two steps, one trial; every optional member is present. */
 static const char whole_batch[] = "{\"network\":{\"W\":[[0,0.5],[-0.5,0]],\"Win\":[[1,2]],\"b\":[0.1,0.2],\"Wout\":[[1,"
                                   "0],[0,1]],\"bout\":[0,0.5],\"leak\":[0.5,0.9],"
                                   "\"types\":[0,1],\"feedback\":[[1,2],[3,4]],\"activation\":\"tanh\"},\"inputs\":[[[1]"
@@ -409,7 +408,7 @@ static void batch_check(const struct gradients_problem *p, long n) {
               p->mask[0] == 0.0f && p->b[1] == 0.2f);
 }
 
-/* A list for which there was no memory must not pass for one that was left out. */
+/* A list for which memory ran out must not pass for one that was left out. */
 START_TEST(without_memory_no_part_of_a_batch_is_missing) {
     char error[256];
     json_set_alloc_funcs(json_malloc, free);
@@ -492,7 +491,7 @@ START_TEST(times) {
 }
 END_TEST
 
-/* A 17th variant and a 32nd parameter once had no room. */
+/* Regression: there was no room for a 17th variant and a 32nd parameter. */
 START_TEST(as_many_names_as_there_are) {
     struct query_parameter parameters[QUERY_PARAMETERS_MAX];
     char names[QUERY_PARAMETERS_MAX][32], query[QUERY_PARAMETERS_MAX * 64] = "unknown_parameter_32=1&";
@@ -600,8 +599,8 @@ START_TEST(tensors_are_read) {
 END_TEST
 
 /*
- * Memory of exactly the file's size each time: the address sanitizer sees one byte too far. Every change of one byte is
- * refused or read within.
+ * Memory of exactly the file's size each time: the address sanitizer detects a read one byte too far. Every change of
+ * one byte is refused or read within bounds.
  */
 START_TEST(tensors_cut_and_damaged) {
     unsigned char file[1024];
@@ -702,7 +701,7 @@ static bool buffer_write(void *user, const void *bytes, size_t size) {
     return true;
 }
 
-/* What is written in either form is what is read back, and the JSON form may begin another job. */
+/* What is written in either format is read back unchanged, and the JSON form may start another job. */
 START_TEST(weights_there_and_back) {
     float memory[] = {0, 0.1f, -1e-12f, 0, 1, 2, 3, 4, 0.3f, -0.3f, 5, 6, 7, 8, 0.7f, -0.7f}, leak[] = {0.9f, 0.99f};
     int types[] = {0, 1}, sign[] = {-1, 1};
@@ -760,7 +759,7 @@ START_TEST(weights_there_and_back) {
 }
 END_TEST
 
-/* Every default of a description lies within the bounds that stand beside it, and everything is explained. */
+/* Every default of a description lies within its stated bounds, and everything is explained. */
 START_TEST(descriptions) {
     json_t *tasks = tasks_describe(), *rules = rules_describe(), *entry, *field;
     const char *name;

@@ -12,14 +12,14 @@
 #include "clients/cli/plot.h"
 #include "clients/cli/terminal.h"
 
-/* What the parser gave, as one text: "id/type/data;". */
+/* What the parser produced, as one text: "id/type/data;". */
 static bool collect(void *user, const char *id, const char *type, const char *data, size_t size) {
     ck_assert_uint_eq(strlen(data), size);
     text_printf(user, "%s/%s/%s;", id == NULL ? "no id" : id, type, data);
     return strcmp(data, "stop") != 0;
 }
 
-/* Parses `stream` in two pieces at every place, and byte by byte. */
+/* Parses `stream` in two pieces, cut at every position, and byte by byte. */
 static void check_stream(const char *stream, size_t size, const char *expected) {
     for (size_t cut = 0; cut <= size + 1; cut++) {
         struct event_parser parser;
@@ -89,7 +89,7 @@ START_TEST(control_characters_never_pass) {
     terminal_clean(&text, "a\033[31mb\x7f\xc2\x9b\xff\xe2\x80\xae\nc\xc3\xa9", false);
     ck_assert_str_eq(text.data, "a?[31mb???? c\xc3\xa9");
     text_release(&text);
-    /* Every byte alone and in front of a letter: what comes out is printable or UTF-8's. */
+    /* Every byte alone and in front of a letter: the output is printable or valid UTF-8. */
     for (int byte = 1; byte < 256; byte++) {
         char string[3] = {(char)byte, 'x', '\0'};
         terminal_clean(&text, string, false);

@@ -1,8 +1,8 @@
 /*
- * Documents damaged at random: whatever bytes come, a decoder says what is wrong or takes them; it neither crashes nor
- * reads beyond the text (the text lies in memory of exactly its size, so the address sanitizer sees one byte too far),
- * and what it took survives a round trip. The seed is printed; MODPROP_SEED gives another, MODPROP_LONG=1 a hundred
- * times as many.
+ * Documents damaged at random: for any bytes a decoder reports a fault or accepts them; it neither crashes nor reads
+ * beyond the text (the text is in memory of exactly its size, so the address sanitizer detects a read one byte too
+ * far), and what it accepts survives a round trip. The seed is printed; MODPROP_SEED sets another one, MODPROP_LONG=1
+ * runs a hundred times as many.
  */
 #include <check.h>
 #include <dirent.h>
@@ -70,7 +70,7 @@ static void bodies_read(void) {
     }
 }
 
-/* One document with some bytes changed, removed, doubled, or replaced by what JSON is made of. The caller frees. */
+/* One document with some bytes changed, removed, doubled, or replaced by pieces of JSON. The caller frees. */
 static char *damaged(size_t *size) {
     static const char *const pieces[] = {
         "null", "-1",       "1e308", "9223372036854775807", "[]", "{}", "\"\"", "[[", "0.5", "true", ",",

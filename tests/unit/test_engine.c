@@ -1,6 +1,6 @@
 /*
- * The engine's plan at the ends of what it admits, and what every entry of core refuses: sizes that contradict each
- * other are an error with a sentence in every build, never a read or write out of bounds.
+ * The engine's plan at the limits of what it admits, and what every entry point of core refuses: sizes that contradict
+ * each other are an error with a sentence in every build, never a read or write out of bounds.
  */
 #include <check.h>
 #include <limits.h>

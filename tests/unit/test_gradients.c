@@ -1,6 +1,6 @@
 /*
  * The mathematics of the rules: golden cases, finite differences, and identities between rules and between methods, on
- * random networks whose seed is printed, with every instruction set of the host. Tolerances are shares of the largest
+ * random networks whose seed is printed, with every instruction set of the host. Tolerances are relative to the largest
  * entry.
  */
 #include <check.h>
@@ -42,7 +42,7 @@ static double run(const struct gradients_problem *problem, struct rule_config ru
     return loss;
 }
 
-/* The distance between two rules, or one rule by two methods, on one problem. */
+/* The distance between two rules, or between two methods for one rule, on one problem. */
 static double compare(const struct gradients_problem *problem, struct rule_config a, enum engine_method by_a,
                       struct rule_config b, enum engine_method by_b) {
     struct owned_gradients first, second;

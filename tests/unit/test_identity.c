@@ -1,10 +1,10 @@
 /*
  * Identities of jobs (api/identity.h): frozen for the documents of tests/golden/identities.json, which version 0.1
- * stored, and computed there by another program; every parameter that reaches a result changes them, no other does; a
- * row or a default that is added later changes none.
+ * stored, and computed there by another program; every parameter that can change a result changes them, no other does;
+ * a row or a default that is added later changes none.
  *
- * The rows are those of the tables themselves, so that a new parameter is tested by being there. One whose values no
- * rule can vary (FIELD_NAME and those behind it) says another value in `customs`.
+ * The rows are those of the tables themselves, so a new parameter is tested automatically. A row whose values no rule
+ * can vary (FIELD_NAME and later types) gives another value in `customs`.
  */
 #include <check.h>
 #include <stdio.h>
@@ -70,8 +70,8 @@ static const struct {
 };
 
 /*
- * A whole document, all defaults filled in. Everything has an effect in it: type weights, adaptive feedback, no Deep R
- * that would need Dale's law.
+ * A whole document, all defaults filled in. Everything in it has an effect: type weights, adaptive feedback, and no
+ * Deep R, which would need Dale's law.
  */
 static json_t *base(int task, int rule, int optimizer) {
     json_t *document = json_pack("{s:{s:s}, s:{s:i, s:s}, s:{s:s, s:s}, s:{s:s}, s:{}}", "task", "type",
@@ -106,7 +106,7 @@ static void check_change(const json_t *before, const char *section, const struct
     json_decref(after);
 }
 
-/* Another value than the document has or the tables say. */
+/* A value that differs from the document's, or the one that the tables give. */
 static json_t *other_value(const struct field *field, const json_t *now) {
     switch (field->type) {
     case FIELD_BOOLEAN:

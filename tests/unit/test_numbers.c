@@ -50,7 +50,7 @@ START_TEST(normals_are_normal_and_the_same_everywhere) {
         random_normal_fill_with((enum random_variant)variant, &stream, 1, COUNT, other);
         ck_assert_int_eq(memcmp(values, other, COUNT * sizeof *values), 0);
     }
-    /* value by value, from anywhere, it is the same stream */
+    /* value by value, starting anywhere, it is the same stream */
     for (uint64_t at = 1; at < COUNT; at += 997) {
         float one;
         random_normal_fill(&stream, at, 1, &one);
@@ -199,7 +199,7 @@ static void fma_check(const float a[4], const float b[4], const float c[4]) {
     }
 }
 
-/* A sum that lies at, or by the least amount beside, the middle of two neighbouring floats: double rounding's case. */
+/* A sum at, or next to, the midpoint of two neighbouring floats: the case of double rounding. */
 static void middle_make(const uint32_t r[4], float *a, float *b, float *c) {
     int exponent = (int)(r[0] % 250) - 140, apart = (int)(r[1] % 64);
     float mantissa = 1 + (float)(r[2] >> 9) * 0x1p-23f,

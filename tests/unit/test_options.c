@@ -1,5 +1,5 @@
 /*
- * Options: words, values and lines of files, as daemon and command line both take them.
+ * Options: words, values and lines of files, as daemon and command line both accept them.
  */
 #include <check.h>
 #include <stdint.h>
@@ -62,7 +62,7 @@ START_TEST(faults_name_the_constraint) {
 }
 END_TEST
 
-/* What take saw: "name=value " of each. */
+/* What take received: "name=value " each. */
 static bool take(void *user, const struct option *option, const char *value, char to[OPTION_FAULT_BYTES]) {
     char *seen = user;
     (void)to;

@@ -2,9 +2,9 @@
  * A job's state (server/jobs/state.c): the table of all pairs of states and facts, and a model of everything that may
  * happen, in every order, with a crash of the daemon at any moment.
  *
- * The model is a breadth-first search over worlds: the state in memory, the row in the database, what is under way to
- * it, the attempt, who waits, and what clients were promised. It stands in for life.c, driver.c, the store and the
- * executor.
+ * The model is a breadth-first search over worlds: the state in memory, the row in the database, the change in
+ * progress, the attempt, the waiting clients, and what clients were promised. It stands in for life.c, driver.c, the
+ * store and the executor.
  */
 #include <check.h>
 #include <stdint.h>
@@ -138,7 +138,7 @@ static void table_of_commits(void) {
     expect_asks(states[19], ANSWER_WAIT, ANSWER_NO_ROOM, ANSWER_NO_ROOM, ANSWER_NO_ROOM);
     expect(states[19], FACT_COMMITTED, S(LOST, CANCELLING, BECAUSE(NONE)), 0, ANSWER_NONE);
     expect(states[19], FACT_STALL, states[19], 0, ANSWER_NONE);
-    /* cancelled amid another change: the attempt ends at once */
+    /* cancelled during another change: the attempt ends at once */
     expect(states[7], FACT_ASK_CANCEL, S(STOPS, PAUSING, BECAUSE(CANCEL), COMMITTING, WORKING), ACTION_ABANDON,
            ANSWER_WAIT);
 }
@@ -244,7 +244,8 @@ static void table_of_adrift(void) {
     }
 }
 
-/* What a pair does that no row names: nothing; only the daemon's end is noted, and unwritten is never without cause. */
+/* What a pair does that no row names: nothing; only the daemon's shutdown is recorded, and "unwritten" always has a
+ * cause. */
 static struct step untouched(struct job_state state, enum fact fact) {
     struct step step = {.state = state};
     if (fact == FACT_DRAIN) {
@@ -301,8 +302,8 @@ struct world {
     enum under_way under_way;
     enum job_status change;
     bool attempt, ordered;
-    unsigned char line[LINE]; /* asks in order; NOBODY */
-    bool taken;               /* the first one's change is under way */
+    unsigned char line[LINE]; /* requests in order; NOBODY */
+    bool taken;               /* the change of the first one is in progress */
     bool promised;            /* a cancellation was acknowledged */
 };
 
@@ -310,8 +311,8 @@ struct node {
     uint64_t key;
     uint32_t parent;
     const char *by;
-    bool rests;    /* nothing is under way, and nobody waits */
-    bool can_rest; /* by what happens of itself */
+    bool rests;    /* nothing is in progress, and no client waits */
+    bool can_rest; /* by what happens on its own */
 };
 
 #define NODES (1u << 20)
@@ -400,7 +401,7 @@ static uint32_t world_add(const struct world *w, const char *by) {
     return slots[slot] - 1;
 }
 
-/* A step of the world; `itself`: it comes without anybody's doing, as long as the system works. */
+/* A step of the world; `itself`: it happens on its own, as long as the system works. */
 static void edge(const struct world *w, const char *by, bool itself) {
     uint32_t to = world_add(w, by);
     if (itself) {
@@ -446,7 +447,7 @@ static bool row_is(const struct world *w, enum job_status one, enum job_status o
     return !w->deleted && (w->row == one || w->row == other);
 }
 
-/* The first in the line is told that it is done. */
+/* Reports success to the first waiting client. */
 static void acknowledge(struct world *w) {
     switch (w->line[0]) {
     case FACT_ASK_CANCEL:
@@ -469,7 +470,7 @@ static struct job_state state_read(const struct world *w) {
     return w->deleted ? (struct job_state){.phase = PHASE_GONE, .status = w->row} : state_of_row(w->row);
 }
 
-/* As life.c: who waits asks again while nothing is under way. */
+/* As in life.c: waiting clients ask again while nothing is in progress. */
 static void waiters_ask(struct world *w) {
     while (w->line[0] != NOBODY && !w->taken && !w->state.committing) {
         if (w->state.phase == PHASE_LOST && state_leave(&w->state) == LEAVE_PARK) {
@@ -573,7 +574,7 @@ static void worlds_after_daemon(const struct world *from) {
     }
 }
 
-/* The process dies: the attempt with it, who waits hears nothing, and what was under way is durable or not. */
+/* The process dies: the attempt with it, waiting clients get no answer, and what was in progress is durable or not. */
 static void worlds_after_crash(const struct world *from) {
     for (int durable = 0; durable <= (from->under_way != NOTHING); durable++) {
         struct world w = *from;

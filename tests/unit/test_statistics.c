@@ -1,6 +1,6 @@
 /*
  * Statistics against worked samples (tests/golden/statistics.json, made by SciPy), and intervals against what they
- * promise: how often they cover the truth in simulation.
+ * promise: how often they cover the true value in simulation.
  */
 #include <check.h>
 #include <jansson.h>
@@ -13,7 +13,7 @@
 
 #define MOST 64
 
-/* null is never: infinite where a value, absent (NaN) where a statistic. */
+/* null means never: infinite for a value, absent (NaN) for a statistic. */
 static size_t numbers(const json_t *list, double *out, double null) {
     size_t i;
     json_t *item;
@@ -230,8 +230,8 @@ static double coverage(enum kind kind, bool lognormal, size_t n, int samples) {
 }
 
 /*
- * The least that each may cover, n = 5, 10, 20: what is exact covers 95 % less three standard errors; what is an
- * approximation is held to what was measured, so that a table printed here is also a table that stays true.
+ * The least coverage of each, n = 5, 10, 20: exact intervals cover 95 % minus three standard errors; approximations are
+ * compared with what was measured, so a table printed here is also a table that stays true.
  */
 START_TEST(intervals_cover) {
     static const struct {

@@ -1,6 +1,6 @@
 /*
- * The store over real databases: units, group commit, rollback, failures of the disk, readers, checkpoints, lock,
- * damage. Each test has a directory of its own.
+ * The store on real databases: units, group commit, rollback, disk failures, readers, checkpoints, lock, damage. Each
+ * test has its own directory.
  */
 #include <check.h>
 #include <errno.h>
@@ -93,7 +93,7 @@ static void unit_submit(struct store_unit *unit) {
     store_submit(store, unit);
 }
 
-/* Until every unit has come back. */
+/* Waits until every unit has come back. */
 static void units_await(void) {
     if (awaited > 0) {
         loop_run(&loop);
@@ -206,7 +206,7 @@ START_TEST(test_many_units_share_commits_and_come_back_in_order) {
     }
     ck_assert_int_eq(store_jobs_count(reader, JOB_QUEUED), 600);
     ck_assert_int_eq(store_seq_last(reader), 600);
-    store_flush(store); /* the last unit has come back a moment before the writer has counted it */
+    store_flush(store); /* the last unit comes back a moment before the writer has counted it */
     ck_assert_uint_eq(store_depth(store), 0);
 }
 END_TEST
@@ -409,7 +409,7 @@ START_TEST(test_a_large_deletion_is_made_in_portions) {
     purge_await();
     uint64_t portions = store_counts(store).portions;
     job_remove(1, 9002, 9002);
-    job_submit(9003, 0); /* it is not held up by what the deletion leaves */
+    job_submit(9003, 0); /* what the deletion leaves does not delay it */
     units_await();
     ck_assert_int_eq(store_job_read(reader, id, &job), 0);
     ck_assert_msg(store_integrity_check(reader, error), "%s", error);
@@ -522,7 +522,7 @@ START_TEST(test_the_bytes_of_each_job_and_of_all_are_kept) {
     ck_assert_int_eq(number_read("SELECT sum(bytes) FROM jobs"), store_bytes_used(reader));
     struct store_unit *bad = unit_make(3);
     event_put(bad, 1, 100, 100, NULL);
-    job_put(bad, 2, 0); /* the id is taken: the whole unit goes, and with it its bytes */
+    job_put(bad, 2, 0); /* the id is taken: the whole unit fails, and with it its bytes */
     unit_submit(bad);
     job_submit(4, 0);
     units_await();
@@ -533,7 +533,7 @@ END_TEST
 
 /* ---- the schema ---- */
 
-/* Columns, defaults, keys and indexes, in an order that does not depend on when they came. */
+/* Columns, defaults, keys and indexes, in an order that does not depend on when they were added. */
 static void schema_describe(const char *path, char text[8192]) {
     static const char query[] =
         "SELECT m.name || '.' || c.name || ' ' || c.type || ' ' || c.\"notnull\" || ' ' || coalesce(c.dflt_value, '-') "
@@ -647,7 +647,7 @@ END_TEST
 
 /* ---- the disk ---- */
 
-/* A limit on the size of files stands for the full disk: writing beyond it fails as writing to a full one does. */
+/* A limit on the size of files stands for the full disk: writing beyond it fails in the same way. */
 START_TEST(test_a_full_disk_fails_what_waits_until_the_loop_has_dealt_with_it) {
     struct rlimit limit, kept;
     char path[128];
@@ -667,19 +667,19 @@ START_TEST(test_a_full_disk_fails_what_waits_until_the_loop_has_dealt_with_it) {
     units_await();
     ck_assert_int_eq(results[STORE_STALLED], 1);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &kept), 0);
-    job_submit(3, 0); /* there would be room, but the loop does not know yet what has failed */
+    job_submit(3, 0); /* there would be space, but the loop does not know yet what has failed */
     units_await();
     ck_assert_int_eq(results[STORE_STALLED], 2);
     const struct store_unit first = stalled;
     store_failure_handled(store, &first);
-    limit.rlim_cur = 50000; /* the log has begun anew meanwhile */
+    limit.rlim_cur = 50000; /* the log has started again meanwhile */
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     unit = unit_make(3);
     checkpoint_put(unit, 1, 10, 2);
     unit_submit(unit);
     units_await();
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &kept), 0);
-    store_failure_handled(store, &first); /* news of the first failure says nothing of the second */
+    store_failure_handled(store, &first); /* learning of the first failure implies nothing about the second */
     job_submit(4, 0);
     units_await();
     ck_assert_int_eq(results[STORE_STALLED], 4);
@@ -773,7 +773,7 @@ START_TEST(test_a_crash_of_its_own_is_told_from_a_kill) {
     int mark = store_crash_mark_open(directory);
     ck_assert_int_ge(mark, 0);
     store_crash_mark_take(directory, job);
-    ck_assert_str_eq(job, ""); /* opened, and nothing written: killed */
+    ck_assert_str_eq(job, ""); /* opened, nothing written, killed */
     close(mark);
     mark = store_crash_mark_open(directory);
     ck_assert_int_eq(write(mark, "0190\n", 5), 5);

@@ -195,7 +195,7 @@ static void reader_release(struct reader *reader) {
     free(reader->text);
 }
 
-/* The exact text that a stream of `job` (-1: all) behind `after` must have given. */
+/* The exact text that a stream of `job` (-1: all) after `after` must have sent. */
 static char *expected_text(int job, int64_t after, bool with_weights) {
     char *text = NULL, name[16];
     size_t size;
@@ -356,7 +356,7 @@ static int open_as(struct reader *reader, const char *identity) {
     return reader->status;
 }
 
-/* Of four streams one token may have three; where all four are taken, the one that has most gives way. */
+/* One token may have three of four streams; when all four are in use, the client with the most gives way. */
 START_TEST(whoever_has_most_gives_way) {
     static const struct streams_hooks hooks = {.page = page, .weights = weights, .forget = forget};
     struct reader ann[4] = {0}, bob[3] = {0}, cleo = {0};
@@ -372,7 +372,7 @@ START_TEST(whoever_has_most_gives_way) {
     ck_assert(ann[0].was_cut && !ann[1].was_cut && !ann[2].was_cut);
     ck_assert_int_eq(streams_cut(streams), 1);
     ck_assert_int_eq(streams_count(streams), 4);
-    ck_assert_int_eq(open_as(&bob[2], "bob"), 503); /* both have two: nobody has more than bob would have */
+    ck_assert_int_eq(open_as(&bob[2], "bob"), 503); /* both have two: neither has more than bob would have */
     ck_assert_int_eq(open_as(&cleo, "cleo"), 200);
     ck_assert_int_eq(streams_count(streams), 4);
     for (int i = 0; i < 4; i++) {

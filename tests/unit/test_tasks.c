@@ -23,8 +23,8 @@ static struct trial trial_make(const struct task *task, enum trial_phase phase, 
 }
 
 /*
- * (T, I) of a trial, produced `block` steps at a time into rows of `stride` floats; what lies between rows must stay as
- * it was.
+ * (T, I) of a trial, produced `block` steps at a time into rows of `stride` floats; the padding between rows must stay
+ * unchanged.
  */
 static float *inputs_make(const struct task *task, const struct trial *trial, int block, size_t stride) {
     size_t steps = (size_t)task->shape.steps, inputs = (size_t)task->shape.inputs;
@@ -100,7 +100,7 @@ START_TEST(trials_differ_and_repeat) {
     float *x = inputs_make(&task, &base, 100, 2);
     for (size_t k = 0; k < sizeof others / sizeof *others; k++) {
         float *y = inputs_make(&task, &others[k], 100, 2);
-        for (int i = 50; i < 100; i++) { /* the delay, where there is nothing but noise */
+        for (int i = 50; i < 100; i++) { /* the delay, which holds only noise */
             ck_assert(x[i] != y[i]);
         }
         free(y);
@@ -140,8 +140,8 @@ START_TEST(pattern_is_frozen_and_scaled) {
 END_TEST
 
 /*
- * Adds a trial's spikes by group to spikes[4]; counts in *stray those where nothing may fire. Returns the cues on the
- * right as the spikes show them.
+ * Adds a trial's spikes by group to spikes[4]; counts in *stray those where none may occur. Returns the cues on the
+ * right according to the spikes.
  */
 static int evidence_count(const struct task *task, const float *x, double spikes[4], int *stray) {
     int cues = (int)task_number(task->config, "cues"), duration = (int)task_number(task->config, "cue_duration"),
@@ -199,7 +199,7 @@ static void evidence_check(int cues, int trials) {
 
 START_TEST(evidence_is_its_definition) {
     evidence_check(7, 100);
-    evidence_check(131, 32); /* more cues than a word has bits: what is shown must still be what is asked for */
+    evidence_check(131, 32); /* more cues than a word has bits: what is shown must still match the class */
 }
 END_TEST
 

@@ -140,7 +140,7 @@ START_TEST(dale_and_rewiring_hold_after_every_update) {
 }
 END_TEST
 
-/* Without rewiring a dormant weight whose gradient asks for it returns; with Deep R it does not by itself. */
+/* Without rewiring a dormant weight returns if its gradient says so; with Deep R it does not return by itself. */
 START_TEST(a_zeroed_weight_returns) {
     for (int rewiring = 0; rewiring < 2; rewiring++) {
         struct train_config config = config_small();
@@ -188,7 +188,7 @@ END_TEST
 
 /* ---- training ---- */
 
-/* What a run said: its evaluations and all its checkpoints. */
+/* What a run reported: its evaluations and all its checkpoints. */
 struct record {
     struct train_control control;
     double loss[64], accuracy[64];
@@ -199,9 +199,9 @@ struct record {
     size_t size[64];
     int64_t iteration[64];
     int checkpoints;
-    int64_t stop_at; /* iteration at which to command a stop; -1: never */
+    int64_t stop_at; /* iteration at which to order a stop; -1: never */
     enum train_command stop_how;
-    int looks, stop_look; /* at the clock; the look at which to command a stop, 0: never */
+    int looks, stop_look; /* at the clock; the check at which to order a stop, 0: never */
 };
 
 static bool on_progress(void *user, const struct train_progress *progress) {
@@ -253,7 +253,7 @@ static void last_same(const struct record *a, const struct record *b) {
     ck_assert_int_eq(memcmp(a->checkpoint[i], b->checkpoint[k], a->size[i]), 0);
 }
 
-/* As last_same, where the checkpoints' configurations differ in what does not reach a weight. */
+/* As last_same, for checkpoints whose configurations differ only in what does not change a weight. */
 static void last_same_weights(const struct record *a, const struct record *b, const struct train_config *config_b) {
     struct trained one, other;
     struct train_error error;
@@ -343,7 +343,7 @@ START_TEST(damaged_checkpoints_are_refused) {
 }
 END_TEST
 
-/* What version 0.1 would have written: no identity after the header of 128 bytes, but its own in it. */
+/* What version 0.1 would have written: no identity after the header of 128 bytes, but its own kind in it. */
 static unsigned char *as_version_1(const struct train_config *config, const unsigned char *bytes, size_t *size) {
     const uint32_t version = 1;
     const uint64_t identity = config_identity_1(config), length = *size - sizeof config->identity;
@@ -412,7 +412,7 @@ START_TEST(stop_when_ends_it) {
 END_TEST
 
 /*
- * Whoever looks changes nothing, and what is told is true: of bptt the cosine with itself, of W its eigenvalues, of a
+ * Diagnostics change nothing, and their values are right: for bptt the cosine with itself, for W its eigenvalues, for a
  * network driven to silence its silence.
  */
 START_TEST(diagnostics_tell_the_truth_and_change_nothing) {
@@ -483,8 +483,8 @@ static double on_clock(void *user) {
 }
 
 /*
- * Wherever it is told to stop, also while it looks for W's eigenvalues, no evaluation is told by half: what is told is
- * what an undisturbed run tells, and going on tells the rest.
+ * Wherever it is ordered to stop, even during the computation of W's eigenvalues, no evaluation is reported in part: it
+ * reports what an undisturbed run reports, and resuming reports the rest.
  */
 START_TEST(a_stop_within_an_evaluation_tells_no_half_of_it) {
     struct train_config config = config_small();

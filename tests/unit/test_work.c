@@ -1,10 +1,10 @@
 /*
  * The stop word and the estimate: at every parameter's greatest value, alone and in a set that covers every pair of
- * values, the operations between two looks at the stop word are bounded, and the work that was counted is within a
- * factor of 3 of what the estimate says.
+ * values, the operations between two checks of the stop word are bounded, and the counted work is within a factor of 3
+ * of the estimate.
  *
- * What is too heavy to run to its end runs until it is stopped; what would take too much memory is only estimated. No
- * wall time is asserted: how long a stop took is printed, and measured in tests/bench.
+ * What is too heavy to finish runs until it is stopped; what would take too much memory is only estimated. No wall time
+ * is asserted: the time of a stop is printed, and measured in tests/bench.
  */
 #include <check.h>
 #include <math.h>
@@ -19,7 +19,8 @@
 #include "core/train/gradients.h"
 #include "core/train/train.h"
 
-/* Between two looks: at most a few calls of kernels, or an update, which is made whole. A fraction of a second. */
+/* Between two checks: at most a few kernel calls, or a weight update, which is not interrupted. A fraction of a
+ * second. */
 #define LOOK_MOST 2e8
 #define MEMORY_MOST ((size_t)300 << 20)
 
@@ -48,7 +49,7 @@ enum parameter {
     PARAMETERS
 };
 
-/* Values of each; the last is the greatest that is admitted (api/parameters.c). */
+/* Values of each; the last is the greatest allowed (api/parameters.c). */
 static const struct {
     int count;
     double small[5], great[5];
@@ -224,7 +225,7 @@ static void describe(const double *value, char *text, size_t size) {
 
 /* ---- what must hold ---- */
 
-/* The estimate of what has run, the start included. */
+/* The estimate of what has run, including the start. */
 static double estimated(const struct train_estimate *estimate, const struct train_config *config, double iterations,
                         double evaluations) {
     double all = (double)((config->training.iterations - 1) / config->training.evaluate_every + 2);
@@ -277,7 +278,7 @@ static int cover_count(const int *level, bool take) {
     return fresh;
 }
 
-/* The next case, the best of some random ones; false once every pair of values has been in one. */
+/* The next case, the best of some random ones; false once every pair of values has occurred. */
 static bool case_next(uint64_t number, int *best) {
     int most = 0, level[PARAMETERS];
     struct random_stream stream = random_stream_make(11, RANDOM_TASK, (int64_t)number, 0);
