@@ -6,7 +6,7 @@ import { onOpened } from "./jobs.js";
 
 /** What keeps a view from being shown, by the status of the answer; 0: there was none. */
 export const TROUBLES = {
-  0: ["The daemon does not answer", "The page goes on by itself once it is back."],
+  0: ["The daemon does not answer", "The page continues by itself once it is back."],
   401: ["A token is needed", "Give one with the button Token, above."],
 };
 

@@ -106,7 +106,7 @@ static void patch_check(const json_t *patch, const struct path *path, struct pro
     json_t *value;
     size_t pointers = 0;
     if (!json_is_object(patch)) {
-        problems_add(problems, path, NULL, "must be an object of JSON Pointers into the job, with a label if you like");
+        problems_add(problems, path, NULL, "must be an object of JSON Pointers into the job, with an optional label");
         return;
     }
     json_object_foreach((json_t *)(uintptr_t)patch, name, value) {
@@ -117,7 +117,7 @@ static void patch_check(const json_t *patch, const struct path *path, struct pro
             }
         } else if (!is_pointer(name)) {
             problems_add(problems, path, name,
-                         "must be a JSON Pointer into the job, as \"/optimizer/learning_rate\", and not its seed");
+                         "must be a JSON Pointer into the job, such as \"/optimizer/learning_rate\", and not its seed");
         } else {
             pointers++;
         }
@@ -162,7 +162,7 @@ static json_t *range_read(const json_t *axis, const char *name, const char *poin
         return NULL;
     }
     if (count == 0) {
-        problems_add(problems, path, "count", "must say how many values there are, from 2 to %d", DESIGN_POINTS);
+        problems_add(problems, path, "count", "must be the number of values, from 2 to %d", DESIGN_POINTS);
         return NULL;
     }
     json_t *values = json_array();
@@ -228,12 +228,12 @@ static void axis_read(struct axis *axis, const json_t *document, size_t index, c
     }
     axis_name(axis, document, pointer, index, path, problems);
     if (given != 1) {
-        problems_add(problems, path, NULL, "must have one of values, linear, log and patches");
+        problems_add(problems, path, NULL, "must have one of values, linear, log or patches");
     } else if (strcmp(form, "patches") == 0) {
         axis->values = patches_read(json_object_get(document, "patches"), path, "patches", problems);
     } else if (!is_pointer(pointer)) {
         problems_add(problems, path, "path",
-                     "must be a JSON Pointer into the job, as \"/optimizer/learning_rate\", and not its seed");
+                     "must be a JSON Pointer into the job, such as \"/optimizer/learning_rate\", and not its seed");
     } else if (strcmp(form, "values") == 0) {
         axis->values = values_read(document, pointer, path, problems);
     } else {
@@ -302,7 +302,7 @@ static void shape_read(struct design *design, struct problems *problems) {
     } else if (!is_list && list != NULL) {
         problems_add(problems, NULL, "points", "belongs to the design list");
     } else if (is_list && json_object_get(design->document, "axes") != NULL) {
-        problems_add(problems, NULL, "axes", "must be left out where the design is list: its points are in \"points\"");
+        problems_add(problems, NULL, "axes", "must be absent if the design is list: its points are in \"points\"");
     } else if (is_list) {
         snprintf(design->axes[0].name, sizeof design->axes[0].name, "point");
         design->axes[0].values = patches_read(list, NULL, "points", problems);
@@ -342,7 +342,7 @@ static void seeds_read(struct design *design, struct problems *problems) {
     const json_t *seeds = json_object_get(design->document, "seeds");
     if (json_is_array(seeds) && json_array_size(seeds) > 0 && json_array_size(seeds) <= DESIGN_POINTS) {
         if (!seeds_list(design, seeds, problems)) {
-            problems_add(problems, NULL, "seeds", "there is no memory for so many seeds");
+            problems_add(problems, NULL, "seeds", "not enough memory for so many seeds");
         }
         return;
     }
@@ -544,7 +544,7 @@ static void base_read(struct design *design, struct problems *problems) {
     if (!json_is_object(design->base)) {
         problems_add(problems, NULL, "base", "must be a job, as POST /v1/jobs takes one, without a seed");
     } else if (json_object_get(design->base, "seed") != NULL) {
-        problems_add(problems, &path, "seed", "must be left out: the seeds stand in \"seeds\"");
+        problems_add(problems, &path, "seed", "must be absent: the seeds are in \"seeds\"");
     }
 }
 

@@ -138,7 +138,7 @@ static void faults_take(json_t *seen, const json_t *errors, const char *point) {
     }
 }
 
-/* A fault of every point is the base's; one of some is told at the first of them. */
+/* A fault of every point belongs to the base; a fault of some points is reported at the first of them. */
 static void faults_tell(json_t *seen, size_t points, struct problems *problems) {
     const char *key;
     json_t *entry;
@@ -196,7 +196,7 @@ void experiment_check(const struct design *design, const struct admission_house 
     faults_tell(seen, design->points, problems);
     json_decref(seen);
     if (short_of_memory) {
-        problems_add(problems, NULL, NULL, "there is no memory to check it now; try again");
+        problems_add(problems, NULL, NULL, "not enough memory to check it now; try again");
     }
 }
 
@@ -639,7 +639,7 @@ static void creation_done(struct store_unit *unit) {
     memcpy(id, row->id, sizeof id);
     if (unit->result == STORE_WRITTEN) {
         if (experiment_add(creation.experiments, row, creation.design) == NULL) {
-            log_warning("there is no memory to run an experiment; it goes on after a restart", LOG_T("experiment", id));
+            log_warning("not enough memory to run an experiment; it resumes after a restart", LOG_T("experiment", id));
         }
         creation.done(creation.user, JOBS_DONE, id, NULL);
         kick(creation.experiments);

@@ -26,7 +26,7 @@ struct experiments_options {
     struct loop *loop;
     struct store *store;
     struct store_reader *reader;        /* the loop's */
-    struct store_reader **lane_readers; /* of each seat's tasks */
+    struct store_reader **lane_readers; /* one for each seat's tasks */
     struct lanes *lanes;
     struct jobs *jobs;
     const struct admission_house *house;

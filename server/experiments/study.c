@@ -358,7 +358,7 @@ void study_of_jobs(struct study *study, const json_t *ids, struct problems *prob
         const struct path at = {.parent = &path, .index = i};
         const char *id = json_string_value(json_array_get(ids, i));
         if (id == NULL || json_object_get(seen, id) != NULL) {
-            problems_add(problems, &at, NULL, "must be the id of a job, and not one that stands before");
+            problems_add(problems, &at, NULL, "must be the id of a job, each once");
         } else if (!job_take(study, known, id)) {
             problems_add(problems, &at, NULL, "there is no job %.60s", id);
         } else {

@@ -14,7 +14,7 @@
 #define CRASHES_MOST 3
 #define KILLS_MOST 10
 
-/* ---- what is told of them ---- */
+/* ---- what is reported about them ---- */
 
 /* Takes a slot: an attempt has it, or is about to. */
 static bool takes_slot(const struct entry *entry) {

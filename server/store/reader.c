@@ -533,7 +533,7 @@ int store_key_read(struct store_reader *reader, const char *key, struct store_ke
 
 /* ---- experiments ---- */
 
-/* False without memory, or where the row is damaged. */
+/* False if out of memory, or if the row is damaged. */
 static bool experiment_fill(sqlite3_stmt *s, struct store_experiment *experiment) {
     *experiment = (struct store_experiment){0};
     bool whole = record_read(s, &record_experiments, experiment, false);

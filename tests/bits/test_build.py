@@ -1,4 +1,4 @@
-"""The identity of a build follows from sources, compiler and flags alone, and stands wherever results are told."""
+"""The identity of a build follows from sources, compiler and flags alone, and appears wherever results are reported."""
 
 import re
 import shutil

@@ -97,7 +97,7 @@ def logged(daemon, **fields):
 def test_fetches_of_a_foreign_origin_are_refused(hostile, elsewhere, victim):
     hostile.open(elsewhere)
     jobs = victim.url + "/v1/jobs"
-    # a plain GET cannot read; a JSON post asks first and is told no
+    # a plain GET cannot read; a JSON post asks first and is refused
     assert "refused" in attempt(hostile, jobs)
     assert "refused" in attempt(hostile, jobs, method="POST", headers={"Content-Type": "application/json"}, body=JOB)
     assert "refused" in attempt(hostile, f"{jobs}/{victim.job}", method="DELETE")

@@ -46,7 +46,7 @@ def iteration(daemon, id):
 
 
 def interrupt(daemon, id):
-    """Pauses the job where it is and lets it go on; how often it was caught at it is told."""
+    """Pauses the job where it is and lets it go on; it reports how often it was caught at it."""
     wait_until(lambda: iteration(daemon, id) > 3, PATIENCE, 0.002)
     if daemon.post(f"/v1/jobs/{id}/pause").status_code != 200:
         return 0  # it had ended

@@ -1,5 +1,5 @@
 """The system fails: writes, syncs, memory, threads, the clock; see interpose.c. Nothing that was acknowledged is lost, no job ends with other
-bits, the daemon stays up, and goes on by itself once the system works again.
+bits, the daemon stays up, and resumes by itself once the system works again.
 """
 
 import errno

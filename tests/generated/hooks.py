@@ -1,4 +1,4 @@
-"""What schemathesis is told about this daemon: which job there is, and that nobody wants to wait an hour.
+"""What schemathesis needs to know about this daemon: which job there is, and that nobody wants to wait an hour.
 
 $MODPROP_TEST_JOB is a job that has succeeded. Half of the well-formed requests about a job are about that one, so that they come further than
 404; those that were made wrong on purpose stay as they are, and so do those that ask for what an earlier one has made.

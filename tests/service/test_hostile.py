@@ -1,4 +1,4 @@
-"""Clients that mean harm, or know no better: sizes that lie, floods, half requests, bad values of every kind. Each is told what is wrong, costs little, and harms
+"""Clients that mean harm, or know no better: sizes that lie, floods, half requests, bad values of every kind. Each gets an answer that says what is wrong, costs little, and harms
 nobody else. What a page in a browser may do is in tests/browser/test_hostile_page.py, generated requests are in tests/generated."""
 
 import json
