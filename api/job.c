@@ -246,6 +246,10 @@ static void decode_network(struct job_spec *spec, const json_t *value, struct or
     if (!spec->config.network.dale && json_object_get(value, "rewiring") == NULL) {
         spec->config.network.rewiring = REWIRING_NONE; /* Deep R is the default only with Dale's law */
     }
+    if (json_object_get(value, "units") == NULL) { /* they are those of the initial weights */
+        spec->units_open = spec->initial_job[0] != '\0';
+        spec->config.network.units = spec->initial.memory == NULL ? spec->config.network.units : spec->initial.units;
+    }
 }
 
 /* ---- what no single field can know ---- */
@@ -259,7 +263,7 @@ static double tau_least(const struct job_spec *spec) {
     return least;
 }
 
-static void check_network(const struct job_spec *spec, struct problems *problems) {
+static void check_units(const struct job_spec *spec, struct problems *problems) {
     const struct path path = {.name = "network"};
     const struct network_config *network = &spec->config.network;
     if (network->dale && network->units < 6) {
@@ -268,21 +272,45 @@ static void check_network(const struct job_spec *spec, struct problems *problems
         problems_add(problems, &path, "types_per_sign", "must be at most units (%d); got %d", network->units,
                      network->types_per_sign);
     }
-    if (!network->dale && network->rewiring == REWIRING_DEEP_R) {
-        problems_add(problems, &path, "rewiring", "must be \"none\" without Dale's law; got \"deep_r\"");
-    }
     if (spec->tau_of_unit != NULL && spec->tau_count != network->units) {
         problems_add(problems, &path, "tau", "must have one number per unit (%d); it has %d", network->units,
                      spec->tau_count);
-    }
-    if (network->discretization == DISCRETIZATION_EULER && tau_least(spec) < 1.0) {
-        problems_add(problems, &path, "tau", "must be at least 1 ms, the step, with discretization euler; got %.9g",
-                     tau_least(spec));
     }
     if (spec->initial.memory != NULL && spec->initial.units != network->units) {
         const struct path initial = {.parent = &path, .name = "initial"};
         problems_add(problems, &initial, "W", "must be %d by %d to match network.units; it is %d by %d", network->units,
                      network->units, spec->initial.units, spec->initial.units);
+    }
+}
+
+static void check_rule_units(const struct job_spec *spec, struct problems *problems) {
+    const struct rule_ops *rule = rule_table[spec->config.rule.type];
+    int units = spec->config.network.units;
+    if (rule->units_most > 0 && units > rule->units_most) {
+        problems_add(problems, &(struct path){.name = "network"}, "units", "must be at most %d with rule %s; got %d",
+                     rule->units_most, rule->name, units);
+    }
+}
+
+void job_spec_units_set(struct job_spec *spec, int units, struct problems *problems) {
+    spec->config.network.units = units;
+    spec->units_open = false;
+    check_units(spec, problems);
+    check_rule_units(spec, problems);
+}
+
+static void check_network(const struct job_spec *spec, struct problems *problems) {
+    const struct path path = {.name = "network"};
+    const struct network_config *network = &spec->config.network;
+    if (!spec->units_open) {
+        check_units(spec, problems);
+    }
+    if (!network->dale && network->rewiring == REWIRING_DEEP_R) {
+        problems_add(problems, &path, "rewiring", "must be \"none\" without Dale's law; got \"deep_r\"");
+    }
+    if (network->discretization == DISCRETIZATION_EULER && tau_least(spec) < 1.0) {
+        problems_add(problems, &path, "tau", "must be at least 1 ms, the step, with discretization euler; got %.9g",
+                     tau_least(spec));
     }
 }
 
@@ -316,10 +344,8 @@ static void check_job(const struct job_spec *spec, struct sound sound, struct pr
     if (sound.type && sound.network) {
         check_network(spec, problems);
     }
-    const struct rule_ops *rule = rule_table[config->rule.type];
-    if (sound.type && sound.network && sound.rule && rule->units_most > 0 && config->network.units > rule->units_most) {
-        problems_add(problems, &(struct path){.name = "network"}, "units", "must be at most %d with rule %s; got %d",
-                     rule->units_most, rule->name, config->network.units);
+    if (sound.type && sound.network && sound.rule && !spec->units_open) {
+        check_rule_units(spec, problems);
     }
     const struct task_ops *task = task_ops_of(&config->task);
     const char *parameter;

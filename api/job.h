@@ -46,6 +46,7 @@ struct job_spec {
     struct weights_document initial; /* memory NULL: none given in the document itself */
     char initial_job[JOB_ID_BYTES];  /* network.initial refers to this job; "" : it does not */
     int64_t initial_iteration;       /* of that job's checkpoints; -1: the newest */
+    bool units_open; /* network.units was not given and is that job's: job_spec_units_set is to follow */
 };
 
 /*
@@ -69,6 +70,9 @@ json_t *job_spec_brief(const char *text);
 bool job_spec_brief_text(const char *text, char **brief);
 /* The document for the store: defaults filled in, initial weights in full. NULL if out of memory; the caller frees. */
 char *job_spec_text(const struct job_spec *spec);
+
+/* network.units, where the document left it to initial_job's weights, and what must be checked with it. */
+void job_spec_units_set(struct job_spec *spec, int units, struct problems *problems);
 
 /* Checks what depends on the task's shape once its data are loaded (initial weights). */
 void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, struct problems *problems);

@@ -412,8 +412,8 @@ static const struct field network_items[] = {
      .custom = &initial,
      .fallback = "null",
      .identity = "null",
-     .doc = "weights to start from: a job's checkpoint, or a weights document; a log event reports what the network "
-            "cannot hold of them (the diagonal, "
+     .doc = "weights to start from: a job's checkpoint, or a weights document; units default to theirs; a log event "
+            "reports what the network cannot hold of them (the diagonal, "
             "entries outside the mask, signs against Dale's law, b without bias)"},
 };
 

@@ -21,7 +21,9 @@ static void resolve_initial(struct admission *admission, struct store_reader *re
         return;
     }
     spec->config.network.initial = &spec->initial.view;
-    if (spec->initial.units != spec->config.network.units) {
+    if (spec->units_open) {
+        job_spec_units_set(spec, spec->initial.units, problems);
+    } else if (spec->initial.units != spec->config.network.units) {
         problems_add(problems, &network, "initial", "must have network.units units (%d); job %s has %d",
                      spec->config.network.units, spec->initial_job, spec->initial.units);
     }
