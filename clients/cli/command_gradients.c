@@ -1,5 +1,5 @@
 /*
- * modprop gradients and modprop simulate: a network asked directly, without training.
+ * modprop gradients, simulate and evaluate: a network asked directly, without training.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "clients/cli/submission.h"
 #include "clients/cli/table.h"
 
-extern const struct command command_gradients, command_simulate;
+extern const struct command command_gradients, command_simulate, command_evaluate;
 
 #define BODY_BYTES_MAX ((size_t)1 << 30)
 #define UNIT_MAX 1000000 /* far beyond any network's: the server says how many there are */
@@ -39,13 +39,13 @@ static enum status ask(struct cli *cli, const char *path, const struct text *bod
     return status;
 }
 
-/* The rule object in words: its type, then what else it says. */
 /* The summary would stand in the middle of an answer that goes to standard output itself. */
 static bool summary_is_wanted(const struct cli *cli) {
     const char *output = argument_text(&cli->arguments, "output");
     return !cli->json && (output == NULL || strcmp(output, "-") != 0);
 }
 
+/* The rule object in words: its type, then what else it says. */
 static void rule_put(struct text *text, const json_t *rule) {
     const char *name;
     json_t *value;
@@ -129,7 +129,7 @@ static long long unit_parse(const char **at) {
 }
 
 /* "3,0,8-11" as a list. */
-static enum status units_parse(const char *text, json_t *units) {
+static enum status units_parse(const char *option, const char *text, json_t *units) {
     for (const char *at = text;; at++) {
         long long first = unit_parse(&at), last = first;
         if (first >= 0 && *at == '-') {
@@ -139,7 +139,7 @@ static enum status units_parse(const char *text, json_t *units) {
         if (first < 0 || last < first || (*at != ',' && *at != '\0')) {
             return report_error(
                 STATUS_USAGE,
-                "--units must be numbers of units or ranges, the first unit being 0, such as 0,3,8-11; got \"%s\"",
+                "--%s must be numbers of units or ranges, the first unit being 0, such as 0,3,8-11; got \"%s\"", option,
                 text);
         }
         for (long long unit = first; unit <= last; unit++) {
@@ -151,24 +151,62 @@ static enum status units_parse(const char *text, json_t *units) {
     }
 }
 
-static enum status simulation_make(const struct cli *cli, struct text *body) {
-    static const char *const integers[] = {"trials", "seed", "every", "iteration"};
+/* The units of an option, where it was given, as a list under `name` of the document. */
+static enum status units_put(const struct cli *cli, const char *option, json_t *document, const char *name) {
+    const char *text = argument_text(&cli->arguments, option);
+    json_t *list = text == NULL ? NULL : json_array();
+    enum status status = text == NULL ? STATUS_OK : units_parse(option, text, list);
+    if (list != NULL) {
+        json_object_set_new(document, name, list);
+    }
+    return status;
+}
+
+/* What is done to the network, and whose weights and trials it gets. */
+static enum status changes_put(struct cli *cli, json_t *document) {
+    const char *weights = argument_text(&cli->arguments, "weights"), *noise = argument_text(&cli->arguments, "noise"),
+               *dataset = argument_text(&cli->arguments, "dataset");
+    json_t *lesion = json_object();
+    char *id = NULL, *end = NULL;
+    enum status status = units_put(cli, "silence", lesion, "units");
+    if (json_object_size(lesion) > 0) {
+        json_object_set(document, "lesion", lesion);
+    }
+    json_decref(lesion);
+    if (noise != NULL) {
+        double deviation = strtod(noise, &end);
+        json_object_set_new(document, "noise", json_real(deviation));
+        if (end == noise || *end != '\0' || !isfinite(deviation) || deviation < 0) {
+            status = report_error(STATUS_USAGE, "--noise must be a number of at least 0; got \"%s\"", noise);
+        }
+    }
+    if (dataset != NULL) {
+        json_object_set_new(document, "dataset", json_pack("{s:s}", "name", dataset));
+    }
+    if (status == STATUS_OK && weights != NULL && (status = job_resolve(cli, weights, &id)) == STATUS_OK) {
+        json_object_set_new(document, "weights", json_pack("{s:s}", "job", id));
+    }
+    free(id);
+    return status;
+}
+
+static enum status simulation_make(struct cli *cli, bool shows, struct text *body) {
+    static const char *const integers[] = {"trials", "seed", "iteration", "first", "every"};
     const struct arguments *arguments = &cli->arguments;
-    const char *units = argument_text(arguments, "units");
     json_t *document = json_object();
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < sizeof integers / sizeof integers[0]; i++) {
+    for (size_t i = 0; i < sizeof integers / sizeof integers[0] - !shows; i++) {
         if (argument_is_set(arguments, integers[i])) {
             json_object_set_new(document, integers[i], json_integer(argument_integer(arguments, integers[i], 0)));
         }
     }
-    if (argument_is_set(arguments, "test")) {
+    if (argument_text(arguments, "split") != NULL) {
+        json_object_set_new(document, "split", json_string(argument_text(arguments, "split")));
+    } else if (shows && argument_is_set(arguments, "test")) {
         json_object_set_new(document, "split", json_string("test"));
     }
-    if (units != NULL) {
-        json_t *list = json_array();
-        status = units_parse(units, list);
-        json_object_set_new(document, "units", list);
+    enum status status = shows ? units_put(cli, "units", document, "units") : STATUS_OK;
+    if (status == STATUS_OK) {
+        status = changes_put(cli, document);
     }
     if (status == STATUS_OK) {
         size_t size;
@@ -199,18 +237,18 @@ static void shapes_print(const json_t *answer) {
     }
 }
 
-static enum status simulate(struct cli *cli) {
+static enum status network_run(struct cli *cli, bool shows) {
     const char *input = argument_text(&cli->arguments, "input");
     struct text body = {0};
     json_t *answer = NULL;
     char *id;
     enum status status = job_resolve(cli, cli->arguments.operands[0], &id);
     if (status == STATUS_OK) {
-        status = input == NULL ? simulation_make(cli, &body) : file_read_whole(input, BODY_BYTES_MAX, &body);
+        status = input == NULL ? simulation_make(cli, shows, &body) : file_read_whole(input, BODY_BYTES_MAX, &body);
     }
     if (status == STATUS_OK) {
-        char *path = job_path(id, "/simulate");
-        status = ask(cli, path, &body, "simulate the network", &answer);
+        char *path = job_path(id, shows ? "/simulate" : "/evaluate");
+        status = ask(cli, path, &body, shows ? "simulate the network" : "evaluate the network", &answer);
         free(path);
     }
     if (status == STATUS_OK && summary_is_wanted(cli)) {
@@ -222,22 +260,52 @@ static enum status simulate(struct cli *cli) {
     return status;
 }
 
+static enum status simulate(struct cli *cli) {
+    return network_run(cli, true);
+}
+
+static enum status evaluate(struct cli *cli) {
+    return network_run(cli, false);
+}
+
 #define OUTPUT_OPTION {"output", 'o', OPTION_FILE, "FILE", 0, 0, false, "write the whole answer (JSON) to FILE"}
 
+#define CHANGE_OPTIONS                                                                                                 \
+    {"seed", 0, OPTION_INTEGER, "N", 0, (1LL << 53) - 1, false, "seed of fresh trials and of noise"},                  \
+        {"first", 0, OPTION_INTEGER, "N", 0, 100000000, false, "number of the first trial in its split"},              \
+        {"split", 0, OPTION_TEXT, "NAME", 0, 0, false, "fresh trials, or those of the test or training split"},        \
+        {"iteration",                                                                                                  \
+         0,                                                                                                            \
+         OPTION_INTEGER,                                                                                               \
+         "N",                                                                                                          \
+         0,                                                                                                            \
+         1000000000000,                                                                                                \
+         false,                                                                                                        \
+         "with the weights of this checkpoint (default: the newest)"},                                                 \
+        {"weights", 0, OPTION_TEXT, "JOB", 0, 0, false, "with the weights of another job"},                            \
+        {"dataset", 0, OPTION_TEXT, "NAME", 0, 0, false, "on the trials of this dataset"},                             \
+        {"silence", 0, OPTION_TEXT, "N,N-M,...", 0, 0, false, "units whose rate is held at 0"},                        \
+        {"noise", 0, OPTION_TEXT, "X", 0, 0, false, "standard deviation of noise on every unit's input current"},      \
+        {"input", 'i', OPTION_FILE, "FILE",                                                                            \
+         0,       0,   false,       "the request itself (JSON, - is standard input) instead of the options above"}
+
 static const struct option gradients_options[] = {OUTPUT_OPTION, OPTIONS_END};
+
+static const struct option evaluate_options[] = {
+    OUTPUT_OPTION,
+    {"trials", 't', OPTION_INTEGER, "N", 1, 100000000, false, "how many trials (default: all of the split)"},
+    CHANGE_OPTIONS,
+    OPTIONS_END,
+};
 
 static const struct option simulate_options[] = {
     OUTPUT_OPTION,
     {"trials", 't', OPTION_INTEGER, "N", 1, 4096, false, "how many trials (default 1)"},
-    {"seed", 0, OPTION_INTEGER, "N", 0, (1LL << 53) - 1, false, "seed of the fresh trials"},
     {"units", 'u', OPTION_TEXT, "N,N-M,...", 0, 0, false,
      "units whose rates are wanted, from 0 (default: ten, of every cell type)"},
     {"every", 'e', OPTION_INTEGER, "N", 1, 1000000, false, "keep the values of every so many steps"},
-    {"iteration", 0, OPTION_INTEGER, "N", 0, 1000000000000, false,
-     "with the weights of this checkpoint (default: the newest)"},
     {"test", 0, OPTION_SWITCH, NULL, 0, 0, false, "trials of the task's test split"},
-    {"input", 'i', OPTION_FILE, "FILE", 0, 0, false,
-     "the request itself (JSON, - is standard input), with inputs of one's own; instead of the options above"},
+    CHANGE_OPTIONS,
     OPTIONS_END,
 };
 
@@ -266,10 +334,25 @@ const struct command command_simulate = {
     .most = 1,
     .operand = OPERAND_JOB,
     .summary = "run a trained network on fresh trials",
-    .description = "Runs the job's network and gives inputs, rates of the chosen units and outputs, as JSON with "
-                   "--json or --output; else "
-                   "only their shapes.",
-    .examples = "modprop simulate latest --trials 4 --units 0,60 -o activity.json\n",
+    .description = "Runs the job's network and gives inputs, rates of the chosen units, outputs, targets and mask, as "
+                   "JSON with --json or --output; else only their shapes.",
+    .examples = "modprop simulate latest --trials 4 --units 0,60 -o activity.json\n"
+                "modprop simulate latest --silence 0-3 --noise 0.1 --json\n",
     .options = simulate_options,
     .run = simulate,
+};
+
+const struct command command_evaluate = {
+    .name = "evaluate",
+    .group = "Results",
+    .operands = "JOB",
+    .least = 1,
+    .most = 1,
+    .operand = OPERAND_JOB,
+    .summary = "loss and accuracy of a trained network",
+    .description = "Runs the job's network on its test split, or its training split, or fresh trials: whichever the "
+                   "task has first. With other weights, another dataset, silenced units or noise where they are given.",
+    .examples = "modprop evaluate latest\nmodprop evaluate latest --dataset mine --noise 0.1\n",
+    .options = evaluate_options,
+    .run = evaluate,
 };

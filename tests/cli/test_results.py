@@ -243,6 +243,23 @@ def test_simulate(trained, tmp_path):
     assert re.search(r"^rates +5 x 1 x 1$", trained.run("simulate", trained.job, "--input", ask).stdout, re.M)
 
 
+def test_evaluate(trained):
+    plain = json.loads(trained.run("evaluate", trained.job, "--trials", "20", "--json").stdout)
+    assert plain["trials"] == 20 and plain["loss"] > 0 and 0 <= plain["accuracy"] <= 1
+    text = trained.run("evaluate", trained.job, "--trials", "20").stdout
+    assert re.search(r"^loss +[0-9.]+", text, re.M) and re.search(r"^split +fresh$", text, re.M)
+    same = json.loads(trained.run("evaluate", trained.job, "--trials", "20", "--weights", "latest", "--json").stdout)
+    assert same["loss"] == plain["loss"], "the newest job is the one"
+    hurt = trained.run("evaluate", trained.job, "--trials", "20", "--silence", "0-3,7", "--noise", "0.5", "--json")
+    assert json.loads(hurt.stdout)["loss"] != plain["loss"]
+    activity = json.loads(trained.run("simulate", trained.job, "--silence", "2", "--units", "2,3", "--json").stdout)
+    assert not any(step[0][0] for step in activity["rates"]) and any(step[0][1] for step in activity["rates"])
+    assert "--noise must be" in trained.run("evaluate", trained.job, "--noise", "much", status=2).stderr
+    assert "--silence must be" in trained.run("evaluate", trained.job, "--silence", "x", status=2).stderr
+    assert "dataset" in trained.run("evaluate", trained.job, "--dataset", "none", status=4).stderr
+    assert "test split" in trained.run("evaluate", trained.job, "--split", "test", status=4).stderr
+
+
 def test_tasks_and_rules(modprop):
     assert "delayed_xor" in modprop.lines("tasks") and "eprop" in modprop.lines("rules")
     text = modprop.run("rules", "modprop").stdout

@@ -313,6 +313,12 @@ def test_the_network_at_work(client):
         and shown["rates"].shape == (60, 3, 2)
         and shown["outputs"].shape == (60, 3, 2)
     )
+    assert shown["targets"].shape == shown["mask"].shape == (60, 3) and shown["trial_indices"].tolist() == [0, 1, 2]
+    assert np.array_equal(np.isnan(shown["targets"]), shown["mask"] == 0)
+    plain, own = job.evaluate(trials=30, seed=2), job.evaluate(trials=30, seed=2, weights=job.weights)
+    assert plain.loss == own.loss == job.evaluate(trials=30, seed=2, weights=job).loss and plain.split == "fresh"
+    hurt = job.evaluate(trials=30, seed=2, lesion={"units": [0, 1], "synapses": [[2, 3]]}, noise=0.5)
+    assert hurt.loss != plain.loss and 0 <= hurt.accuracy <= 1 and hurt.trials == 30
     given = np.random.default_rng(0).normal(size=(30, 2, 2))
     shown = job.simulate(inputs=given, units=[1])
     assert shown["rates"].shape == (30, 2, 1) and shown["outputs"].shape == (30, 2, 2)

@@ -32,6 +32,7 @@ from ._errors import (
 from ._results import (
     Checkpoint,
     Dataset,
+    Evaluation,
     Gradients,
     Metrics,
     Progress,
@@ -51,6 +52,7 @@ __all__ = [
     "Comparison",
     "Conflict",
     "Dataset",
+    "Evaluation",
     "FieldProblem",
     "Gradients",
     "Group",

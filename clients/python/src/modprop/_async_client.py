@@ -17,7 +17,7 @@ from ._base import JobView, Settings, all_cursor, job_cursor
 from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
 from ._compare import Comparison, Run
 from ._errors import Unavailable, problem_from
-from ._results import Checkpoint, Dataset, Gradients, Metrics, Progress, Simulation, Weights
+from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Weights
 from .parameters import Network, Optimizer, Rule, Task, Training
 
 if TYPE_CHECKING:
@@ -331,6 +331,11 @@ class AsyncJob(JobView):
         units: Sequence[int] | None = None,
         every: int | None = None,
         iteration: int | None = None,
+        first: int | None = None,
+        weights: Any = None,
+        dataset: Dataset | str | None = None,
+        lesion: Mapping[str, Any] | None = None,
+        noise: float | None = None,
     ) -> Simulation:
         """See `Job.simulate`."""
         request = {
@@ -341,5 +346,37 @@ class AsyncJob(JobView):
             "units": units,
             "every": every,
             "iteration": iteration,
+            "first": first,
+            "weights": weights,
+            "dataset": dataset,
+            "lesion": lesion,
+            "noise": noise,
         }
         return await self.client._call(_calls.simulate(self.id, request))
+
+    async def evaluate(
+        self,
+        *,
+        trials: int | None = None,
+        seed: int | None = None,
+        split: str | None = None,
+        iteration: int | None = None,
+        first: int | None = None,
+        weights: Any = None,
+        dataset: Dataset | str | None = None,
+        lesion: Mapping[str, Any] | None = None,
+        noise: float | None = None,
+    ) -> Evaluation:
+        """See `Job.evaluate`."""
+        request = {
+            "trials": trials,
+            "seed": seed,
+            "split": split,
+            "iteration": iteration,
+            "first": first,
+            "weights": weights,
+            "dataset": dataset,
+            "lesion": lesion,
+            "noise": noise,
+        }
+        return await self.client._call(_calls.evaluate(self.id, request))

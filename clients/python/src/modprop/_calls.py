@@ -25,7 +25,7 @@ import httpx
 
 from ._arrays import as_json, dataset_bytes, dataset_name
 from ._errors import BadAnswer, ModpropError, ServerUnreachable, Unavailable, problem_from
-from ._results import Checkpoint, Dataset, Gradients, Metrics, Simulation, Weights
+from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Simulation, Weights
 from .parameters import Network, Optimizer, Rule, Task, Training
 
 T = TypeVar("T")
@@ -341,9 +341,25 @@ def checkpoints(job: str) -> Call[list[Checkpoint]]:
     )
 
 
+def _running(request: Mapping[str, Any]) -> Any:
+    """What is not None; a dataset by its name, or by name and version."""
+    asked = {key: value for key, value in request.items() if value is not None}
+    dataset = asked.get("dataset")
+    if isinstance(dataset, str):
+        asked["dataset"] = {"name": dataset}
+    elif isinstance(dataset, Dataset):
+        asked["dataset"] = {"name": dataset.name, "sha256": dataset.sha256}
+    return as_json(asked)
+
+
 def simulate(job: str, request: Mapping[str, Any]) -> Call[Simulation]:
-    body = as_json({key: value for key, value in request.items() if value is not None})
+    body = _running(request)
     return Call("POST", _job(job, "/simulate"), lambda r: Simulation.from_document(json_of(r)), body=body, seconds=120)
+
+
+def evaluate(job: str, request: Mapping[str, Any]) -> Call[Evaluation]:
+    body = _running(request)
+    return Call("POST", _job(job, "/evaluate"), lambda r: Evaluation.from_document(json_of(r)), body=body, seconds=300)
 
 
 def gradients(request: Mapping[str, Any]) -> Call[Gradients]:

@@ -16,7 +16,7 @@ from ._base import JobView, Settings, all_cursor, job_cursor
 from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
 from ._compare import Comparison, Run
 from ._errors import Unavailable, problem_from
-from ._results import Checkpoint, Dataset, Gradients, Metrics, Progress, Simulation, Weights
+from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Weights
 from .parameters import Network, Optimizer, Rule, Task, Training
 
 if TYPE_CHECKING:
@@ -384,13 +384,23 @@ class Job(JobView):
         units: Sequence[int] | None = None,
         every: int | None = None,
         iteration: int | None = None,
+        first: int | None = None,
+        weights: Any = None,
+        dataset: Dataset | str | None = None,
+        lesion: Mapping[str, Any] | None = None,
+        noise: float | None = None,
     ) -> Simulation:
         """Runs the trained network and returns what goes in, what its units do and what comes out.
 
         trials: how many fresh trials of the task, drawn by `seed`; with split="test" the first of its test split
         instead.
         inputs: (T,B,I) of one's own, in place of trials. units: whose rates are told (10, of all cell types). every:
-        steps from one value told to the next. iteration: of a checkpoint that is still held (the newest).
+        steps from one value told to the next. iteration: of a checkpoint that is still held (the newest). split may be
+        "training", too; first: number of the first trial in its split.
+
+        For the run alone: weights in the place of the trained ones (`Weights`, a mapping, or another job for its
+        newest); dataset: whose trials; lesion: {"units": [...], "synapses": [[from, to], ...]} to silence; noise: the
+        standard deviation of noise on every unit's input current.
         """
         request = {
             "trials": trials,
@@ -400,8 +410,43 @@ class Job(JobView):
             "units": units,
             "every": every,
             "iteration": iteration,
+            "first": first,
+            "weights": weights,
+            "dataset": dataset,
+            "lesion": lesion,
+            "noise": noise,
         }
         return self.client._call(_calls.simulate(self.id, request))
+
+    def evaluate(
+        self,
+        *,
+        trials: int | None = None,
+        seed: int | None = None,
+        split: str | None = None,
+        iteration: int | None = None,
+        first: int | None = None,
+        weights: Any = None,
+        dataset: Dataset | str | None = None,
+        lesion: Mapping[str, Any] | None = None,
+        noise: float | None = None,
+    ) -> Evaluation:
+        """Loss and accuracy of the network on the test split of its task, else on the training split, else on fresh
+        trials drawn by `seed`: whichever there is first, or the one that split names ("test", "training", "fresh").
+        trials: how many of it, from the `first` on (all; of fresh ones a batch). The others as for `simulate`.
+        """
+        request = {
+            "trials": trials,
+            "seed": seed,
+            "split": split,
+            "iteration": iteration,
+            "first": first,
+            "weights": weights,
+            "dataset": dataset,
+            "lesion": lesion,
+            "noise": noise,
+        }
+        return self.client._call(_calls.evaluate(self.id, request))
 
     def plot(self, axes: Axes | None = None, *, metric: str = "loss") -> Axes:
         """Draws the curve so far and returns the axes (needs matplotlib)."""

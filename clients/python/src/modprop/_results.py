@@ -33,6 +33,9 @@ SIMULATION_DIMENSIONS = {
     "rates": ("step", "trial", "unit"),
     "outputs": ("step", "trial", "output"),
     "labels": ("trial",),
+    "trial_indices": ("trial",),
+    "targets": ("step", "trial", "output"),
+    "mask": ("step", "trial"),
 }
 
 
@@ -307,9 +310,36 @@ class Gradients:
         return cls(loss=_number(document["loss"]), rules=tuple(rules))
 
 
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Loss and accuracy (NaN where nothing counts, or the task has none) over `trials` trials of `split`, in which
+    `counted` steps count; `document` is the whole answer."""
+
+    loss: float
+    accuracy: float
+    trials: int
+    split: str
+    counted: float
+    document: Mapping[str, Any] = dataclasses.field(repr=False)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Evaluation:
+        """The answer of `POST /v1/jobs/{id}/evaluate`."""
+        return cls(
+            loss=_number(document["loss"]),
+            accuracy=_number(document["accuracy"]),
+            trials=int(document["trials"]),
+            split=str(document["split"]),
+            counted=_number(document["counted"]),
+            document=document,
+        )
+
+
 class Simulation(Mapping[str, NDArray[Any]]):
     """A trained network at work: `inputs` (K,B,I), `rates` (K,B,units asked for) and `outputs` (K,B,O) as float32, K
-    the steps that were kept; `units` (of rates), and `labels` (B,), -1 where a trial has no single class.
+    the steps that were kept; `units` (of rates), and `labels` (B,), -1 where a trial has no single class. Of trials of
+    a task also `targets`, (K,B) classes or (K,B,O) values, NaN where the step does not count, `mask` (K,B), and
+    `trial_indices` (B,) in their split.
 
     `document` is the whole answer; `to_xarray()` has the arrays with named dimensions.
     """
@@ -326,6 +356,11 @@ class Simulation(Mapping[str, NDArray[Any]]):
         }
         arrays["units"] = np.asarray(document["units"], dtype=np.int32)
         arrays["labels"] = np.asarray([-1 if label is None else label for label in document["labels"]], dtype=np.int32)
+        for name in ("targets", "mask"):
+            if document.get(name) is not None:
+                arrays[name] = np.asarray(document[name], dtype=np.float32)
+        if document.get("trial_indices") is not None:
+            arrays["trial_indices"] = np.asarray(document["trial_indices"], dtype=np.int64)
         return cls(arrays, document)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -347,7 +382,9 @@ class Simulation(Mapping[str, NDArray[Any]]):
             import xarray
         except ImportError as error:
             raise ImportError("to_xarray needs xarray: pip install xarray") from error
-        arrays = {name: (dims, self[name]) for name, dims in SIMULATION_DIMENSIONS.items() if name in self}
+        arrays = {
+            name: (dims[: self[name].ndim], self[name]) for name, dims in SIMULATION_DIMENSIONS.items() if name in self
+        }
         return xarray.Dataset(arrays, coords={"unit": self["units"]})
 
 
