@@ -101,19 +101,35 @@ static void value_set(struct study_trial *trial, size_t metric, double value) {
     trial->states[metric] = isnan(value) ? VALUE_MISSING : VALUE_THERE;
 }
 
+/* The index of the curve of this key among those that are read; metrics of one curve share it. */
+static size_t curve_wanted(struct curves_reading *reading, const char *key, struct curve_values *curves) {
+    size_t i = 0;
+    while (i < reading->count && strcmp(reading->keys[i], key) != 0) {
+        i++;
+    }
+    if (i == reading->count) {
+        reading->keys[i] = key;
+        reading->curves[i] = &curves[i];
+        reading->count++;
+    }
+    return i;
+}
+
 /* The values of all metrics from the trial's curves. */
 static bool values_read(const struct study *study, struct study_trial *trial) {
     struct curve_values curves[DESIGN_METRICS] = {0};
-    struct curves_reading reading = {.study = study, .count = study->metric_count};
+    struct curves_reading reading = {.study = study};
+    size_t of[DESIGN_METRICS]; /* which curve each metric is of */
     for (size_t i = 0; i < study->metric_count; i++) {
-        reading.keys[i] = study->metrics[i].key;
-        reading.curves[i] = &curves[i];
+        of[i] = curve_wanted(&reading, study->metrics[i].key, curves);
     }
     bool read = store_progress_read(study->reader, trial->job, 0, INT64_MAX, read_progress, &reading) >= 0 &&
                 !reading.failed;
     for (size_t i = 0; i < study->metric_count; i++) {
         bool never = trial->diverged && study->metrics[i].kind == METRIC_LEARNED;
-        value_set(trial, i, never ? INFINITY : metric_of_curve(&study->metrics[i], &curves[i]));
+        value_set(trial, i, never ? INFINITY : metric_of_curve(&study->metrics[i], &curves[of[i]]));
+    }
+    for (size_t i = 0; i < reading.count; i++) {
         curve_values_release(&curves[i]);
     }
     return read;

@@ -4,11 +4,13 @@ import collections
 import csv
 import io
 import itertools
+import sqlite3
+import subprocess
 import time
 
 import numpy as np
 import pytest
-from daemons import wait_until
+from daemons import MODPROPD, wait_until
 
 TINY = {
     "task": {"type": "delayed_xor", "delay": 10, "cue": 5},
@@ -215,12 +217,13 @@ def test_a_crash_in_the_midst_loses_and_doubles_nothing(start):
     daemon = start()
     id = submit(daemon, {"base": TINY, "axes": [RULES], "seeds": {"count": 150}})["id"]
     for _ in range(4):
-        before = sum(get(daemon, id)["counts"][s] for s in ("queued", "running", "succeeded"))
+        before = get(daemon, id)["counts"]
         time.sleep(0.1)
         daemon.kill()
         daemon = start(data=daemon.data)
-        after = sum(get(daemon, id)["counts"][s] for s in ("queued", "running", "succeeded"))
-        assert after >= before
+        after = get(daemon, id)["counts"]
+        assert sum(after.values()) == 300 and after["failed"] == after["paused"] == 0
+        assert after["waiting"] <= before["waiting"] and after["succeeded"] >= before["succeeded"]
     done = ended(daemon, id, 120)
     assert done["counts"]["succeeded"] == 300
     found = collections.Counter((job["rule"]["type"], job["seed"]) for job in jobs(daemon))
@@ -410,3 +413,26 @@ def test_any_set_of_jobs_gives_the_same_numbers(found):
     nothing = daemon.post("/v1/compare", json={"jobs": ["none"], "by": 1})
     assert nothing.status_code == 422 and pointers(nothing.json()) == {"/by"}
     assert pointers(daemon.post("/v1/compare", json={"jobs": ["none"]}).json()) == {"/jobs/0"}
+
+
+def test_verify_and_a_backup_know_experiments(start, tmp_path):
+    daemon = start("--workers", "2")
+    id = submit(daemon, {"base": TINY, "axes": [RULES], "seeds": [1, 2]})["id"]
+    linked = submit(daemon, {"base": TINY, "seeds": [1, 2, 3]})["id"]
+    ended(daemon, id)
+    counts = ended(daemon, linked)["counts"]
+    assert daemon.stop() == 0
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    commands = ["verify", "--data", daemon.data], ["backup", "--data", daemon.data, copy / "modprop.db"]
+    for command in (*commands, ["verify", "--data", copy]):
+        done = subprocess.run([MODPROPD, *map(str, command)], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+    again = start(data=copy)
+    assert get(again, linked)["counts"] == counts and get(again, id)["status"] == "complete"
+    database = sqlite3.connect(copy / "modprop.db")
+    database.execute("DELETE FROM experiments WHERE id=?", (linked,))
+    database.commit()
+    database.close()
+    damaged = subprocess.run([MODPROPD, "verify", "--data", str(copy)], capture_output=True, text=True, timeout=60)
+    assert damaged.returncode == 1 and "trials" in damaged.stdout + damaged.stderr
