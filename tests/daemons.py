@@ -1,7 +1,7 @@
-"""Real daemons over real sockets, each with a data directory of its own: one way to start and to judge them, for every suite.
+"""Real daemons over real sockets, each with a data directory of its own: one way to start and judge them.
 
-The daemon under test is $MODPROPD, else build/server/modpropd. A daemon that a test left running is stopped at its end, and
-one that died of anything but the test's own signal, or that a sanitizer complained about, fails the test.
+The daemon under test is $MODPROPD, else build/server/modpropd. A daemon that a test left running is stopped at its end,
+and one that died of anything but the test's own signal, or that a sanitizer complained about, fails the test.
 """
 
 import os
@@ -118,7 +118,8 @@ class Daemon:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.wait(STOP_SECONDS)
-            raise AssertionError(f"modpropd did not stop within {STOP_SECONDS} s of SIGTERM:\n{self.log()[-4000:]}")
+            why = f"modpropd did not stop within {STOP_SECONDS} s of SIGTERM:\n{self.log()[-4000:]}"
+            raise AssertionError(why) from None
         finally:
             self.process.stdout.close()
         assert status in self.expected, f"modpropd exited {status}:\n{self.log()[-8000:]}"

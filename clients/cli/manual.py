@@ -2,7 +2,8 @@
 
 usage: manual.py modprop|modpropd PROGRAM OUTPUT
 
-modprop(1) is made from `modprop help --json`, modpropd(8) from `modpropd --help`; only what a table of options cannot say stands here.
+modprop(1) is made from `modprop help --json`, modpropd(8) from `modpropd --help`; only what a table of options cannot
+say stands here.
 Rejected: pages written by hand, which are wrong one release later, and help2man, one more package for the same.
 """
 
@@ -57,9 +58,11 @@ def client_page(program):
         "modprop \\- train recurrent networks with biologically plausible learning rules, on a modpropd daemon\n"
         ".SH SYNOPSIS\n\\fBmodprop\\fR \\fICOMMAND\\fR [\\fIOPERAND\\fR]... [\\fIOPTION\\fR]...\n.SH DESCRIPTION\n"
         + paragraphs(
-            "modprop submits training jobs to a modpropd daemon, follows them, and brings back curves, weights and gradients.\n\n"
+            "modprop submits training jobs to a modpropd daemon, follows them, and brings back curves, "
+            "weights and gradients.\n\n"
             "A JOB is an id, the beginning of one, or latest, the newest job.\n\n"
-            "Results go to standard output, everything else to standard error. Colours and redrawing appear on a terminal only."
+            "Results go to standard output, everything else to standard error. Colours and redrawing "
+            "appear on a terminal only."
         )
         + "\n.SH COMMANDS\n"
     ]
@@ -99,9 +102,8 @@ def client_page(program):
     page.append(
         ".SH EXAMPLES\n"
         + paragraphs(
-            "The published delayed XOR, trained and watched; then the same with e\\-prop on five seeds, compared:".replace(
-                "\\-", "-"
-            )
+            "The published delayed XOR, trained and watched; then the same with e\\-prop on five seeds, "
+            "compared:".replace("\\-", "-")
         )
         + "\n.PP\n"
         + examples(
@@ -134,7 +136,8 @@ def server_page(program):
     ]
     return (
         f'.TH MODPROPD 8 "" "modprop {version}" "System Administration"\n.SH NAME\n'
-        "modpropd \\- daemon that trains recurrent networks with biologically plausible learning rules, over HTTP\n.SH SYNOPSIS\n"
+        "modpropd \\- daemon that trains recurrent networks with biologically plausible learning rules, "
+        "over HTTP\n.SH SYNOPSIS\n"
         + "\n.br\n".join(f"\\fBmodpropd\\fR {escape(usage)}" for usage in usages)
         + "\n.SH DESCRIPTION\n"
         + paragraphs(
@@ -143,7 +146,8 @@ def server_page(program):
             "interrupted job goes on from its last checkpoint and ends with the weights that it would have had.\n\n"
             "When ready it prints one line, modpropd listening on URL, to standard output. Its log goes to "
             "standard error. A data directory has one daemon at a time.\n\n"
-            "It listens on loopback unless told otherwise, and beyond loopback only with tokens. The subcommand token makes one."
+            "It listens on loopback unless told otherwise, and beyond loopback only with tokens. The "
+            "subcommand token makes one."
         )
         + "\n.SH OPTIONS\n"
         + tagged(tags)

@@ -53,9 +53,7 @@ static enum train_result refuse(struct train_error *error, const char *text) {
     return TRAIN_INVALID;
 }
 
-/* Whether the problem's numbers and arrays agree; the engine checks sizes and classes itself. */
-static enum train_result problem_check(const struct gradients_problem *problem, const struct rule_config *rule,
-                                       struct train_error *error) {
+static enum train_result sizes_check(const struct gradients_problem *problem, struct train_error *error) {
     if (problem->units < 1 || problem->inputs < 1 || problem->outputs < 1) {
         return refuse(error, "a network has at least 1 unit, 1 input and 1 output");
     }
@@ -66,6 +64,16 @@ static enum train_result problem_check(const struct gradients_problem *problem, 
         if (problem->type_of_unit[p] < 0 || problem->type_of_unit[p] >= problem->types) {
             return refuse(error, "the type of a unit must be from 0 to the number of types - 1");
         }
+    }
+    return TRAIN_FINISHED;
+}
+
+/* Whether the problem's numbers and arrays agree; the engine checks sizes and classes itself. */
+static enum train_result problem_check(const struct gradients_problem *problem, const struct rule_config *rule,
+                                       struct train_error *error) {
+    enum train_result result = sizes_check(problem, error);
+    if (result != TRAIN_FINISHED) {
+        return result;
     }
     if (!problem->W || !problem->Win || !problem->Wout || !problem->bout || !problem->leak || !problem->x) {
         return refuse(error, "W, Win, Wout, bout, leak and x must be given");
@@ -93,6 +101,19 @@ static void gradients_copy(const struct network *network, const float *from, str
     memcpy(to->bout, from + network->offset_bout, (size_t)network->outputs * sizeof(float));
 }
 
+static struct engine_options options_of(const struct gradients_problem *problem, const struct rule_config *rule,
+                                        enum engine_method method, int64_t memory) {
+    return (struct engine_options){.steps = problem->steps,
+                                   .trials = problem->trials,
+                                   .loss = problem->loss,
+                                   .mask_uniform = !problem->mask,
+                                   .rule = rule,
+                                   .method = method,
+                                   .memory = memory,
+                                   .input_work = 1,
+                                   .target_work = problem->loss == LOSS_MSE ? problem->outputs : 1};
+}
+
 enum train_result gradients_compute_by(const struct gradients_problem *problem, const struct rule_config *rule,
                                        enum engine_method method, int64_t memory, int threads, bool (*stop)(void *user),
                                        void *user, struct gradients *gradients, double *loss,
@@ -102,15 +123,7 @@ enum train_result gradients_compute_by(const struct gradients_problem *problem, 
     if (result != TRAIN_FINISHED) {
         return result;
     }
-    struct engine_options options = {.steps = problem->steps,
-                                     .trials = problem->trials,
-                                     .loss = problem->loss,
-                                     .mask_uniform = !problem->mask,
-                                     .rule = rule,
-                                     .method = method,
-                                     .memory = memory,
-                                     .input_work = 1,
-                                     .target_work = problem->loss == LOSS_MSE ? problem->outputs : 1};
+    struct engine_options options = options_of(problem, rule, method, memory);
     struct batch_source source = {.user = problem, .inputs = problem_inputs, .target = problem_target};
     struct engine_result run = {0};
     struct work work = {.stop = stop, .user = user};

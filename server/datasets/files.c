@@ -136,38 +136,61 @@ static bool names_are_known(const struct layout *layout, char *error) {
     return true;
 }
 
+static bool inputs_fit(const struct safetensor *x, const char *prefix, char *error) {
+    char got[128];
+    if (x->dimensions == 3 && x->count > 0 && x->shape[0] <= LENGTH_MAX && x->shape[1] <= LENGTH_MAX &&
+        x->shape[2] <= 16384) {
+        return true;
+    }
+    snprintf(error, DATASET_ERROR_BYTES,
+             "the tensor %sinputs must have the shape (steps, trials, inputs), none 0, at most 16384 inputs; got %s",
+             prefix, tensor_quote(x, got));
+    return false;
+}
+
+/* Steps and trials are those of the inputs. */
+static bool spans_the_trials(const struct safetensor *tensor, const struct safetensor *x) {
+    return tensor->dimensions >= 2 && tensor->shape[0] == x->shape[0] && tensor->shape[1] == x->shape[1];
+}
+
+static bool targets_fit(const struct safetensor *y, const struct safetensor *x, const char *prefix, char *error) {
+    char got[128], whole[128];
+    bool classes = y->dimensions == 2 && safetensor_is_integer(y);
+    bool values = y->dimensions == 3 && y->shape[2] > 0 && y->shape[2] <= OUTPUTS_MAX;
+    if ((classes || values) && spans_the_trials(y, x)) {
+        return true;
+    }
+    snprintf(error, DATASET_ERROR_BYTES,
+             "the tensor %stargets must be integers of shape (steps, trials), classes, or numbers of shape (steps, "
+             "trials, outputs), with the steps and trials of %sinputs, %s; got %s",
+             prefix, prefix, tensor_quote(x, whole), tensor_quote(y, got));
+    return false;
+}
+
+static bool mask_fits(const struct safetensor *m, const struct safetensor *x, const char *prefix, char *error) {
+    char got[128], whole[128];
+    if (m == NULL || (m->dimensions == 2 && spans_the_trials(m, x))) {
+        return true;
+    }
+    snprintf(error, DATASET_ERROR_BYTES,
+             "the tensor %smask must have the shape (steps, trials) of %sinputs, %s; got %s", prefix, prefix,
+             tensor_quote(x, whole), tensor_quote(m, got));
+    return false;
+}
+
 static bool split_fits(const struct split *split, const char *prefix, struct dataset_info *info, bool first,
                        char *error) {
-    const struct safetensor *x = split->inputs, *y = split->targets, *m = split->mask;
-    char got[128], whole[128];
+    const struct safetensor *x = split->inputs, *y = split->targets;
+    char got[128];
     if (x == NULL || y == NULL) {
         snprintf(error, DATASET_ERROR_BYTES, "the tensors %sinputs and %stargets are required", prefix, prefix);
         return false;
     }
-    if (x->dimensions != 3 || x->count == 0 || x->shape[0] > LENGTH_MAX || x->shape[1] > LENGTH_MAX ||
-        x->shape[2] > 16384) {
-        snprintf(
-            error, DATASET_ERROR_BYTES,
-            "the tensor %sinputs must have the shape (steps, trials, inputs), none 0, at most 16384 inputs; got %s",
-            prefix, tensor_quote(x, got));
+    if (!inputs_fit(x, prefix, error) || !targets_fit(y, x, prefix, error) ||
+        !mask_fits(split->mask, x, prefix, error)) {
         return false;
     }
     bool classes = y->dimensions == 2;
-    if ((!classes && y->dimensions != 3) || y->shape[0] != x->shape[0] || y->shape[1] != x->shape[1] ||
-        (classes && !safetensor_is_integer(y)) || (!classes && (y->shape[2] == 0 || y->shape[2] > OUTPUTS_MAX))) {
-        snprintf(error, DATASET_ERROR_BYTES,
-                 "the tensor %stargets must be integers of shape (steps, trials), classes, or numbers of shape (steps, "
-                 "trials, outputs), "
-                 "with the steps and trials of %sinputs, %s; got %s",
-                 prefix, prefix, tensor_quote(x, whole), tensor_quote(y, got));
-        return false;
-    }
-    if (m != NULL && (m->dimensions != 2 || m->shape[0] != x->shape[0] || m->shape[1] != x->shape[1])) {
-        snprintf(error, DATASET_ERROR_BYTES,
-                 "the tensor %smask must have the shape (steps, trials) of %sinputs, %s; got %s", prefix, prefix,
-                 tensor_quote(x, whole), tensor_quote(m, got));
-        return false;
-    }
     if (first) {
         info->steps = x->shape[0];
         info->trials = x->shape[1];

@@ -107,7 +107,10 @@ class Browser:
         return self.driver.find_elements("css selector", css)
 
     def wait(self, condition, seconds=20):
-        """Waits until `condition`, JavaScript, is true, and returns its value. An error, of what is not there yet, is false."""
+        """Waits until `condition`, JavaScript, is true, and returns its value.
+
+        An error, of what is not there yet, is false.
+        """
         waiting = WebDriverWait(self.driver, seconds, 0.05, [JavascriptException])
         return waiting.until(lambda driver: driver.execute_script(f"return {condition}"), condition)
 

@@ -1,4 +1,7 @@
-"""Who can use the dashboard: by keyboard, on a phone, in the dark, with a screen reader (axe-core), with a token, and when nothing is there."""
+"""Who can use the dashboard.
+
+By keyboard, on a phone, in the dark, with a screen reader (axe-core), with a token, and when nothing is there.
+"""
 
 import re
 import subprocess
@@ -19,7 +22,10 @@ def test_accessible_and_fitting(daemon, browser, axe, width, scheme):
         finish(daemon, id)
     browser.expected += ["404", "jobs:validate"]
     browser.device(width, 900, scheme)
-    wrong = "document.getElementById('f-rule-mu').value = 'high', document.getElementById('f-rule-mu').dispatchEvent(new Event('input'))"
+    wrong = (
+        "document.getElementById('f-rule-mu').value = 'high', "
+        "document.getElementById('f-rule-mu').dispatchEvent(new Event('input'))"
+    )
     ready = {
         "#/": "document.querySelectorAll('.rows .row').length === 2",
         f"#/jobs/{ids[0]}": "document.querySelectorAll('.charts canvas').length > 10",
@@ -35,7 +41,8 @@ def test_accessible_and_fitting(daemon, browser, axe, width, scheme):
         if "/jobs/0" in page:
             browser.script("document.querySelectorAll('details').forEach(d => { d.open = true })")
             browser.wait(
-                "document.querySelectorAll('#activity figure').length === 3 && document.querySelector('#weights [role=status]').textContent"
+                "document.querySelectorAll('#activity figure').length === 3 && "
+                "document.querySelector('#weights [role=status]').textContent"
             )
         if page == "#/new":
             browser.wait("document.querySelector('[aria-invalid]')")
@@ -45,7 +52,8 @@ def test_accessible_and_fitting(daemon, browser, axe, width, scheme):
         browser.cdp("Runtime.evaluate", expression=axe)
         browser.driver.set_script_timeout(120)
         faults = browser.driver.execute_async_script(
-            "const done = arguments[0]; axe.run().then(r => done(r.violations.map(v => `${v.id}: ${v.nodes.map(n => n.html.slice(0, 120)).join(' | ')}`)))"
+            "const done = arguments[0]; axe.run().then(r => done(r.violations.map(v => `${v.id}: "
+            "${v.nodes.map(n => n.html.slice(0, 120)).join(' | ')}`)))"
         )
         assert not faults, (page, faults)
     assert not browser.all("b"), "a job's name was read as markup"
@@ -85,13 +93,15 @@ def test_the_focus_goes_through_every_view_and_is_seen(daemon, browser):
         browser.script("document.querySelectorAll('details').forEach(d => { d.open = true })")
         if "jobs/" in page:
             browser.wait(
-                "document.querySelectorAll('#activity figure').length === 3 && !document.querySelector('#weights .two').hidden"
+                "document.querySelectorAll('#activity figure').length === 3 && "
+                "!document.querySelector('#weights .two').hidden"
             )
         browser.script("document.activeElement.blur(); document.getElementById('skip').focus()")
         for _ in range(200):
             browser.keys(Keys.TAB)
             where = browser.script(
-                "const e = document.activeElement, s = getComputedStyle(e); return [e.outerHTML.slice(0, 100), s.outlineStyle, e.closest('footer') !== null]"
+                "const e = document.activeElement, s = getComputedStyle(e); return [e.outerHTML.slice(0, "
+                "100), s.outlineStyle, e.closest('footer') !== null]"
             )
             assert where[1] != "none", f"the focus on {where[0]} cannot be seen"
             if where[2]:
@@ -107,7 +117,10 @@ def test_charts_and_the_map_are_read_by_keyboard(daemon, browser):
     browser.wait("document.querySelectorAll('.charts canvas').length > 1")
     label = browser.find(".plot").get_attribute("aria-label")
     assert label.startswith("Loss: at iteration 40, evaluation 0.") and "0 shows all" in label
-    ticks = "[...document.querySelectorAll('.chart')].map(c => [...c.querySelectorAll('.dygraph-axis-label-x')].map(t => t.textContent).join())"
+    ticks = (
+        "[...document.querySelectorAll('.chart')].map(c => "
+        "[...c.querySelectorAll('.dygraph-axis-label-x')].map(t => t.textContent).join())"
+    )
     whole = browser.script(f"return {ticks}")
     assert whole[0] == whole[1] and whole[0].startswith("0,")
     browser.script("document.querySelector('.plot').focus()")
@@ -142,7 +155,8 @@ def test_one_finger_belongs_to_the_page_two_to_a_chart(daemon, browser):
         browser.script("document.querySelector('.plot').scrollIntoView({ block: 'center' })")
         before = browser.script("return scrollY")
         x, y = browser.script(
-            "const r = document.querySelector('.plot').getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]"
+            "const r = document.querySelector('.plot').getBoundingClientRect(); return [r.x + r.width / "
+            "2, r.y + r.height / 2]"
         )
         for step in range(11):
             points = [
@@ -182,7 +196,8 @@ def test_a_token_is_asked_for_once_and_taken(tmp_path, browser):
         browser.type("#login-token", token)
         browser.keys(Keys.ENTER)
         browser.wait(
-            "document.getElementById('link').textContent === 'live' && document.querySelector('.empty h2')?.textContent === 'No jobs yet'"
+            "document.getElementById('link').textContent === 'live' && document.querySelector('.empty "
+            "h2')?.textContent === 'No jobs yet'"
         )
         browser.open(f"{daemon.url}/#/new")
         browser.wait("document.querySelector('.summary').textContent")

@@ -1,5 +1,6 @@
 """The dashboard in Chromium: what issue after issue relies on, seen as a user sees it."""
 
+import itertools
 import signal
 
 import daemons
@@ -83,7 +84,10 @@ def test_the_form_submits_a_job_and_its_curve_moves(daemon, browser):
     id = browser.script("return location.hash.slice(7)")
     job = daemon.get(f"/v1/jobs/{id}").json()
     assert job["rule"]["mu"] == 0.3 and job["task"]["delay"] == 40
-    reached = "Number([...document.querySelectorAll('.facts div')].find(d => d.textContent.startsWith('Iteration')).lastChild.textContent.replaceAll(',', '').split(' ')[0])"
+    reached = (
+        "Number([...document.querySelectorAll('.facts div')].find(d => "
+        "d.textContent.startsWith('Iteration')).lastChild.textContent.replaceAll(',', '').split(' ')[0])"
+    )
     before = browser.wait(f"{reached}")
     picture = "document.querySelector('.charts canvas').toDataURL()"
     drawn = browser.script(f"return {picture}")
@@ -139,7 +143,8 @@ def test_three_seeds_show_a_mean_with_its_band(daemon, browser):
         losses,
     )
     # the band: its colour is the line's at low opacity, so pixels that are neither transparent nor opaque cover an area
-    area = """(() => { const c = document.querySelector('.charts canvas'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+    area = """(() => { const c = document.querySelector('.charts canvas'), d = c.getContext('2d').getImageData(0, 0,
+        c.width, c.height).data;
         let n = 0; for (let i = 3; i < d.length; i += 4) if (d[i] > 30 && d[i] < 80) n++; return n; })()"""
     assert browser.wait(f"{area}") > 500
 
@@ -183,14 +188,16 @@ def test_two_thousand_jobs_scroll_without_a_pause(tmp_path, browser):
         browser.driver.set_script_timeout(60)
         before = main_thread_seconds(browser)
         frames = browser.driver.execute_async_script(
-            """const done = arguments[0], view = document.querySelector('.viewport'), end = view.scrollHeight - view.clientHeight, frames = [];
+            """const done = arguments[0], view = document.querySelector('.viewport'),
+                end = view.scrollHeight - view.clientHeight, frames = [];
             (function next(now) { frames.push(now); view.scrollTop = (end * frames.length) / 120;
               if (frames.length <= 120) requestAnimationFrame(next); else done(frames); })(performance.now());"""
         )
         busy = (main_thread_seconds(browser) - before) / len(frames)
-        gaps = sorted(b - a for a, b in zip(frames, frames[1:]))
+        gaps = sorted(b - a for a, b in itertools.pairwise(frames))
         print(
-            f"2,000 jobs: {1000 * busy:.1f} ms of processor a frame; frames {gaps[len(gaps) // 2]:.0f} ms, the longest {gaps[-1]:.0f} ms"
+            f"2,000 jobs: {1000 * busy:.1f} ms of processor a frame; frames {gaps[len(gaps) // 2]:.0f} ms, "
+            f"the longest {gaps[-1]:.0f} ms"
         )
         assert busy < 0.03, f"{1000 * busy:.1f} ms of processor a frame"
         browser.wait("document.querySelector('.viewport').textContent.includes('job 0')")
@@ -203,7 +210,8 @@ def test_two_thousand_jobs_scroll_without_a_pause(tmp_path, browser):
         browser.wait("document.querySelector('.title h1')?.textContent === 'job 1234'")
         browser.script("history.back()")
         browser.wait(
-            "document.querySelectorAll('.rows .row').length === 1 && document.getElementById('filter').value === 'job 1234'"
+            "document.querySelectorAll('.rows .row').length === 1 && "
+            "document.getElementById('filter').value === 'job 1234'"
         )
     finally:
         daemon.process.terminate()

@@ -1,6 +1,9 @@
-"""A hostile page in a real browser, on the machine of somebody whose daemon listens on loopback without tokens: what it tries is refused, and nothing is submitted.
+"""A hostile page in a real browser: what it tries is refused, and nothing is submitted.
 
-The page is served by another origin; a name of its own resolves to the daemon's address (--host-resolver-rules), which is what DNS rebinding ends in.
+The browser runs on the machine of somebody whose daemon listens on loopback without tokens.
+
+The page is served by another origin; a name of its own resolves to the daemon's address (--host-resolver-rules), which
+is what DNS rebinding ends in.
 """
 
 import functools
@@ -75,7 +78,8 @@ def hostile(tmp_path, victim, monkeypatch):
 
 
 FETCH = """const done = arguments[arguments.length - 1], [url, options] = arguments;
-fetch(url, options).then(async r => done({type: r.type, status: r.status, text: await r.text()}), e => done({refused: String(e)}));"""
+fetch(url, options).then(async r => done({type: r.type, status: r.status, text: await r.text()}), e => done({refused:
+String(e)}));"""
 
 
 def attempt(browser, url, **options):
@@ -117,15 +121,18 @@ def test_streams_and_embedded_things_of_a_foreign_origin_are_refused(hostile, el
     hostile.wait("stream.readyState === EventSource.CLOSED")
     for element in ("img", "script"):
         hostile.script(
-            "const e = document.createElement(arguments[0]); e.onerror = () => { window[arguments[0] + 'Failed'] = true };"
-            "e.onload = () => { window[arguments[0] + 'Failed'] = false }; e.src = arguments[1]; document.body.append(e)",
+            "const e = document.createElement(arguments[0]); e.onerror = () => { window[arguments[0] + "
+            "'Failed'] = true };"
+            "e.onload = () => { window[arguments[0] + 'Failed'] = false }; e.src = arguments[1]; "
+            "document.body.append(e)",
             element,
             victim.url + "/v1/jobs?limit=1",
         )
         hostile.wait(f"window.{element}Failed === true")
     assert logged(victim, method="GET", path="/v1/jobs", status=403)
     hostile.script(
-        "const f = document.createElement('iframe'); f.src = arguments[0]; f.onload = () => { window.framed = true }; document.body.append(f)",
+        "const f = document.createElement('iframe'); f.src = arguments[0]; f.onload = () => { "
+        "window.framed = true }; document.body.append(f)",
         victim.url + "/",
     )
     hostile.wait("window.framed === true")
@@ -144,8 +151,10 @@ def test_a_form_post_is_refused(hostile, elsewhere, victim, type):
         hostile.open(elsewhere)
         # the value's end closes what the name began: as text/plain the body is JSON
         hostile.script(
-            "const f = document.createElement('form'); f.method = 'post'; f.action = arguments[0]; f.enctype = arguments[1];"
-            "const i = document.createElement('input'); i.name = arguments[2].slice(0, -1) + ',\"metadata\":{\"x'; i.value = '\":1}}'; f.append(i);"
+            "const f = document.createElement('form'); f.method = 'post'; f.action = arguments[0]; "
+            "f.enctype = arguments[1];"
+            "const i = document.createElement('input'); i.name = arguments[2].slice(0, -1) + "
+            "',\"metadata\":{\"x'; i.value = '\":1}}'; f.append(i);"
             "document.body.append(f); f.submit()",
             victim.url + path,
             type,
@@ -156,7 +165,10 @@ def test_a_form_post_is_refused(hostile, elsewhere, victim, type):
 
 
 def test_a_rebound_name_is_no_way_in(hostile, victim):
-    """The page comes from NAME, which now is the daemon's address: same origin to the browser, a foreign Host to the daemon."""
+    """The page comes from NAME, which now is the daemon's address.
+
+    Same origin to the browser, a foreign Host to the daemon.
+    """
     rebound = f"http://{NAME}:{victim.port}"
     hostile.open(rebound + "/livez")
     hostile.wait("document.body.innerText.includes('Host must be')")

@@ -1,4 +1,7 @@
-"""The list of jobs: its filter, its address, what is done with several jobs; and comparisons that agree with the command line."""
+"""The list of jobs: its filter, its address, what is done with several jobs.
+
+And comparisons that agree with the command line.
+"""
 
 import json
 import re
@@ -134,8 +137,9 @@ def test_an_action_that_fails_for_some_says_why(waiting, browser):
     browser.press("Choose all shown")
     browser.wait("[...document.querySelectorAll('.bulk button')].some(b => b.textContent === 'Cancel 2')")
     result = browser.script(
-        """return Promise.all([import("/actions.js"), import("/jobs.js")]).then(([{ ACTIONS, actOnAll }, { jobsNewest }]) =>
-            actOnAll(ACTIONS.delete, [...jobsNewest().filter((j) => j.seed <= 2), { id: "none" }]))"""
+        """return Promise.all([import("/actions.js"), import("/jobs.js")])
+            .then(([{ ACTIONS, actOnAll }, { jobsNewest }]) =>
+                actOnAll(ACTIONS.delete, [...jobsNewest().filter((j) => j.seed <= 2), { id: "none" }]))"""
     )
     assert result["failed"] == 2 and result["done"] == 1 and "queued" in result["why"], "what is gone is deleted"
 
@@ -201,7 +205,8 @@ def test_a_rule_has_one_colour_everywhere(daemon, browser):
     browser.open(daemon.url)
     browser.wait("document.querySelectorAll('.rows .row').length === 4")
     rows = browser.script(
-        "return [...document.querySelectorAll('.rows .row')].map(r => [r.querySelector('.c-rule').textContent.trim().split(' ')[0], "
+        "return [...document.querySelectorAll('.rows .row')].map(r => "
+        "[r.querySelector('.c-rule').textContent.trim().split(' ')[0], "
         + stroke.format("r") + "])"
     )  # fmt: skip
     assert all(wanted[rule] == colour for rule, colour in rows)
@@ -209,7 +214,8 @@ def test_a_rule_has_one_colour_everywhere(daemon, browser):
         browser.open(f"{daemon.url}/#/compare/{','.join(order)}")
         browser.wait(f"document.querySelectorAll('tbody tr').length === {len(order)}")
         groups = browser.script(
-            "return [...document.querySelectorAll('tbody tr')].map(r => [r.querySelector('th').textContent.split(' ')[0], "
+            "return [...document.querySelectorAll('tbody tr')].map(r => "
+            "[r.querySelector('th').textContent.split(' ')[0], "
             + stroke.format("r") + ", r.querySelector('line').getAttribute('stroke-dasharray')])"
         )  # fmt: skip
         assert all(wanted[rule] == colour for rule, colour, _ in groups)
@@ -237,7 +243,10 @@ def test_long_names_break_no_figure(daemon, browser):
     browser.wait(
         "document.querySelectorAll('tbody tr').length === 2 && document.querySelectorAll('.charts canvas').length > 1"
     )
-    wide = "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll'))"
+    wide = (
+        "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + "
+        "1 && !e.closest('.scroll'))"
+    )
     assert browser.script(f"return {wide}.map(e => e.outerHTML.slice(0, 200))") == []
     labels = browser.script("return [...document.querySelectorAll('tbody th')].map(t => t.textContent)")
     assert all(len(label) < 90 for label in labels), labels

@@ -1,4 +1,7 @@
-"""States in which a dashboard easily misleads: divergence, evaluations without a loss, a wrong token, a daemon that is not ready, a phone."""
+"""States in which a dashboard easily misleads.
+
+Divergence, evaluations without a loss, a wrong token, a daemon that is not ready, a phone.
+"""
 
 import json
 import subprocess
@@ -119,14 +122,18 @@ def test_submit_is_at_hand_on_a_phone(daemon, browser):
     browser.device(390, 800, "light")
     browser.open(f"{daemon.url}/#/new")
     browser.wait("document.querySelector('.summary .good')")
-    place = "(() => { const r = document.querySelector('.submit .primary').getBoundingClientRect(); return [r.top, r.bottom]; })()"
+    place = (
+        "(() => { const r = document.querySelector('.submit .primary').getBoundingClientRect(); return "
+        "[r.top, r.bottom]; })()"
+    )
     for scroll in (0, 1500, 100000):
         browser.script(f"scrollTo(0, {scroll})")
         top, bottom = browser.script(f"return {place}")
         assert 600 < top < bottom <= 800, (scroll, top, bottom)
     assert browser.find(".submit .hint").text == "Valid."
     browser.script(
-        "for (const [f, v] of [['task-delay', 40], ['task-cue', 20], ['training-iterations', 10], ['network-units', 20]])"
+        "for (const [f, v] of [['task-delay', 40], ['task-cue', 20], ['training-iterations', 10], "
+        "['network-units', 20]])"
         "document.getElementById(`f-${f}`).value = v"
     )
     browser.script("scrollTo(0, 0)")
@@ -149,7 +156,8 @@ def test_help_explains_the_filter_and_links_to_what_is_served(daemon, browser):
         assert daemon.get(link.removeprefix(daemon.url)).status_code == 200, link
     faults = browser.script(
         """return import("/query.js").then(({ EXAMPLES, queryParse }) =>
-            EXAMPLES.flatMap(([text, about]) => [text, ...(about.match(/\\b[a-z.]+(?::|[<>]=?|=)\\S*[^\\s.,;]/g) ?? [])])
+            EXAMPLES.flatMap(([text, about]) => [text, ...(about.match(/\\b[a-z.]+(?::|[<>]=?|=)\\S*[^\\s.,;]/g) ??
+            [])])
               .flatMap((text) => queryParse(text).faults))"""
     )
     assert faults == []

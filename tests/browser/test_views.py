@@ -1,4 +1,7 @@
-"""What each view of the dashboard shows is what the daemon holds; and the page stays small, quick and the same however long it is used."""
+"""What each view of the dashboard shows is what the daemon holds.
+
+And the page stays small, quick and the same however long it is used.
+"""
 
 import hashlib
 import json
@@ -79,11 +82,15 @@ def test_every_parameter_has_its_explained_field(daemon, browser):
     own -= {"task", "network", "rule", "optimizer", "training"}
     browser.open(f"{daemon.url}/#/new")
     browser.wait("document.querySelector('.summary .good')")
-    told = "Object.fromEntries([...document.querySelectorAll('.field')].map(f => [f.querySelector('input, select').id, f.querySelector('.about').textContent]))"
+    told = (
+        "Object.fromEntries([...document.querySelectorAll('.field')].map(f => [f.querySelector('input, "
+        "select').id, f.querySelector('.about').textContent]))"
+    )
     for kind, entries in ("task", tasks), ("rule", rules):
         for entry in entries:
             browser.script(
-                "const s = document.getElementById(arguments[0]); s.value = arguments[1]; s.dispatchEvent(new Event('change'))",
+                "const s = document.getElementById(arguments[0]); s.value = arguments[1]; "
+                "s.dispatchEvent(new Event('change'))",
                 f"f-{kind}-type", entry["type"],
             )  # fmt: skip
             shown = browser.script(f"return {told}")
@@ -101,7 +108,10 @@ def test_diagnostics_are_drawn_where_a_job_has_them(daemon, browser):
     told = submit(daemon, training={"iterations": 40, "evaluate_every": 5, "diagnostics": ["cosine", "psi"]})
     for id in plain, told:
         finish(daemon, id)
-    titles = "[...document.querySelectorAll('.chart')].filter(c => c.offsetParent).map(c => c.querySelector('figcaption span').textContent)"
+    titles = (
+        "[...document.querySelectorAll('.chart')].filter(c => c.offsetParent).map(c => "
+        "c.querySelector('figcaption span').textContent)"
+    )
     browser.open(f"{daemon.url}/#/jobs/{plain}")
     browser.wait("document.querySelectorAll('.charts canvas').length > 1")
     assert browser.script(f"return {titles}") == ["Loss", "Accuracy"]
@@ -110,7 +120,8 @@ def test_diagnostics_are_drawn_where_a_job_has_them(daemon, browser):
     assert browser.script(f"return {titles}") == ["Loss", "Accuracy", "Cosine with the gradient of bptt", "Units"]
     curve = daemon.get(f"/v1/jobs/{told}/metrics").json()
     label = browser.script(
-        "return [...document.querySelectorAll('.plot')].map(p => p.getAttribute('aria-label')).find(l => l.startsWith('Cosine'))"
+        "return [...document.querySelectorAll('.plot')].map(p => p.getAttribute('aria-label')).find(l => "
+        "l.startsWith('Cosine'))"
     )
     assert float(label.split(" W ")[1].split(",")[0]) == pytest.approx(curve["cosine_W"][-1], rel=1e-3)
 
@@ -139,7 +150,8 @@ def test_a_comparison_says_what_tells_groups_apart_and_when_they_learned(daemon,
     )
     browser.script(
         """for (const [id, value] of [['below', arguments[0]], ['evaluations', 2]]) {
-            const field = document.getElementById(id); field.value = value; field.dispatchEvent(new Event('input')); }""",
+            const field = document.getElementById(id); field.value = value; field.dispatchEvent(new Event('input'));
+            }""",
         below,
     )  # fmt: skip
     for row, group in enumerate((ids[:3], ids[3:])):
@@ -197,7 +209,8 @@ def test_what_may_be_done_with_a_job(daemon, browser, tmp_path):
     assert wanted[2].read_text().startswith("iteration,loss,accuracy")
     browser.press("Use as a template")
     browser.wait(
-        "document.querySelector('.summary .good') && document.getElementById('f-training-iterations').value === '1000000'"
+        "document.querySelector('.summary .good') && "
+        "document.getElementById('f-training-iterations').value === '1000000'"
     )
     browser.script("history.back()")
     browser.press("Delete")
@@ -212,7 +225,8 @@ def test_the_configuration_marks_what_is_not_the_default(daemon, browser):
     browser.open(f"{daemon.url}/#/jobs/{id}")
     browser.wait("document.querySelector('.config .changed')")
     changed = browser.script(
-        "return [...document.querySelectorAll('.config .changed')].map(d => `${d.previousSibling.textContent}: ${d.textContent}`)"
+        "return [...document.querySelectorAll('.config .changed')].map(d => "
+        "`${d.previousSibling.textContent}: ${d.textContent}`)"
     )
     assert changed == [
         "delay: 40 ms default 700", "cue: 20 ms default 100", "units: 20 default 120", "tau: 50 ms default 100",
@@ -221,7 +235,10 @@ def test_the_configuration_marks_what_is_not_the_default(daemon, browser):
 
 
 def long_curve(folder, id, count):
-    """Gives a job of a stopped daemon `count` evaluations, as if it had trained for so long. Writes what writer.c writes."""
+    """Gives a job of a stopped daemon `count` evaluations, as if it had trained for so long.
+
+    Writes what writer.c writes.
+    """
     (store,) = [path for path in pathlib.Path(folder).iterdir() if path.suffix in (".db", ".sqlite", ".sqlite3")]
     with sqlite3.connect(store) as database:
         (seq,) = database.execute("SELECT max(seq) FROM events").fetchone()
@@ -231,12 +248,14 @@ def long_curve(folder, id, count):
         def rows():
             for i in range(count):
                 loss = 100.0 if i == count // 2 else 1.0 + (i % 7) / 100
-                event = {"id": events + 1 + i, "job": id, "seq": seq + 1 + i, "type": "progress", "time": "2026-01-01T00:00:00.000Z",
-                         "iteration": i, "loss": loss, "accuracy": 0.5, "training_loss": 1.0, "trials_per_second": 100.0}  # fmt: skip
+                event = {"id": events + 1 + i, "job": id, "seq": seq + 1 + i, "type": "progress"}
+                event |= {"time": "2026-01-01T00:00:00.000Z", "iteration": i, "loss": loss, "accuracy": 0.5}
+                event |= {"training_loss": 1.0, "trials_per_second": 100.0}
                 yield event["seq"], id, event["id"], now, "progress", i, 0, 0, json.dumps(event), "{}"
 
         database.executemany(
-            "INSERT INTO events (seq, job, id, time, type, iteration, terminal, succeeded, json, recheck) VALUES (?,?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO events (seq, job, id, time, type, iteration, terminal, succeeded, json, recheck) "
+            "VALUES (?,?,?,?,?,?,?,?,?,?)",
             rows(),
         )
         database.execute(
@@ -257,13 +276,18 @@ def test_a_hundred_thousand_points_stay_quick(tmp_path, browser):
         browser.wait("document.querySelectorAll('.charts canvas').length > 1", 60)
         metrics = {m["name"]: m["value"] for m in browser.cdp("Performance.getMetrics")["metrics"]}
         read = browser.script(
-            "return performance.getEntriesByType('resource').filter(r => r.name.includes('/metrics')).map(r => [r.duration, r.decodedBodySize])"
+            "return performance.getEntriesByType('resource').filter(r => "
+            "r.name.includes('/metrics')).map(r => [r.duration, r.decodedBodySize])"
         )
         print(
-            f"100,000 points: answered in {read[0][0]:.0f} ms, {read[0][1] / 1000:.0f} kB; {1000 * metrics['TaskDuration']:.0f} ms of processor in the page"
+            f"100,000 points: answered in {read[0][0]:.0f} ms, {read[0][1] / 1000:.0f} kB; "
+            f"{1000 * metrics['TaskDuration']:.0f} ms of processor in the page"
         )
         assert 10_000 < read[0][1] < 300_000 and metrics["TaskDuration"] < 3
-        ticks = "[...document.querySelector('.chart').querySelectorAll('.dygraph-axis-label-y')].map(t => Number(t.textContent))"
+        ticks = (
+            "[...document.querySelector('.chart').querySelectorAll('.dygraph-axis-label-y')].map(t => "
+            "Number(t.textContent))"
+        )
         assert max(browser.script(f"return {ticks}")) > 50, "a spike of one evaluation is seen"
         browser.script("document.querySelector('.plot').focus()")
         browser.keys(*["+"] * 8, Keys.RIGHT)
@@ -287,7 +311,8 @@ def test_views_leave_nothing_behind_and_share_one_stream(daemon, browser):
     def through(rounds):
         browser.driver.execute_async_script(
             """const [pages, rounds, done] = arguments; let step = 0;
-            const ready = { list: '.rows .row', job: '.charts canvas', compare: '.charts canvas', new: '.summary .good' };
+            const ready = { list: '.rows .row', job: '.charts canvas', compare: '.charts canvas', new: '.summary .good'
+            };
             (function next() {
               if (step === pages.length * rounds) { location.hash = '#/'; setTimeout(done, 300); return; }
               location.hash = pages[step++ % pages.length];
@@ -295,7 +320,8 @@ def test_views_leave_nothing_behind_and_share_one_stream(daemon, browser):
               (function wait() {
                 const selector = ready[document.querySelector('main').className.slice(5)];
                 if (!document.querySelector(selector)) { setTimeout(wait, 5); return; }
-                if (location.hash.includes('/jobs/')) document.querySelectorAll('details.lazy').forEach(d => { d.open = true });
+                if (location.hash.includes('/jobs/')) document.querySelectorAll('details.lazy').forEach(d => { d.open =
+                true });
                 setTimeout(next, 20);
               })();
             })();""",
@@ -308,7 +334,8 @@ def test_views_leave_nothing_behind_and_share_one_stream(daemon, browser):
 
     before = through(5)
     after = through(50)  # 200 views
-    print(f"200 views: heap {before['JSHeapUsedSize'] / 1e6:.2f} to {after['JSHeapUsedSize'] / 1e6:.2f} MB; nodes {before['Nodes']} to {after['Nodes']}; "
+    print(f"200 views: heap {before['JSHeapUsedSize'] / 1e6:.2f} to {after['JSHeapUsedSize'] / 1e6:.2f} MB; "
+    f"nodes {before['Nodes']} to {after['Nodes']}; "
           f"listeners {before['JSEventListeners']} to {after['JSEventListeners']}")  # fmt: skip
     assert after["JSHeapUsedSize"] < before["JSHeapUsedSize"] + 2e6
     assert after["Nodes"] < before["Nodes"] + 1500 and after["JSEventListeners"] < before["JSEventListeners"] + 50
@@ -320,7 +347,8 @@ def test_the_spread_between_evaluations_is_not_made_smaller(daemon, browser):
     browser.open(daemon.url)
     values = browser.script(
         """return import("/groups.js").then(({ bandOf }) => {
-            const curves = [{ iteration: [0, 20, 40], loss: [1, 3, 1] }, { iteration: [0, 20, 40, 60], loss: [3, 1, 3, 9] }];
+            const curves = [{ iteration: [0, 20, 40], loss: [1, 3, 1] }, { iteration: [0, 20, 40, 60], loss: [3, 1, 3,
+            9] }];
             const at = bandOf(curves, "loss");
             return [0, 10, 20, 40, 50].map(at); })"""
     )
@@ -341,7 +369,8 @@ def test_a_seed_that_ran_twice_is_offered_once(daemon, browser):
     browser.wait("document.querySelector('main > .hint').textContent.includes('twice counts twice')")
     browser.open(f"{daemon.url}/#/compare/{offered}")
     browser.wait(
-        "document.querySelector('main h1').textContent === 'Compare 2 jobs' && document.querySelector('main > .hint').textContent.includes('medians')"
+        "document.querySelector('main h1').textContent === 'Compare 2 jobs' && "
+        "document.querySelector('main > .hint').textContent.includes('medians')"
     )
     assert "twice" not in browser.find("main > .hint").text
 
@@ -353,7 +382,8 @@ def test_many_inputs_are_a_map_that_is_read_by_keyboard(daemon, browser):
     browser.wait("document.getElementById('activity')")
     browser.script("document.getElementById('activity').open = true")
     browser.wait(
-        "document.querySelectorAll('#activity figure').length === 3 && document.querySelector('.raster').getAttribute('aria-label')"
+        "document.querySelectorAll('#activity figure').length === 3 && "
+        "document.querySelector('.raster').getAttribute('aria-label')"
     )
     answer = daemon.request("POST", f"/v1/jobs/{id}/simulate", json={"trials": 1, "seed": 1, "units": [0]}).json()
     inputs = [step[0] for step in answer["inputs"]]
@@ -364,8 +394,10 @@ def test_many_inputs_are_a_map_that_is_read_by_keyboard(daemon, browser):
     browser.script("document.querySelector('.raster').focus()")
     browser.keys(*[Keys.RIGHT] * moment, *[Keys.DOWN] * row)
     assert browser.find("#activity [aria-live]").text == f"time, ms {moment:,}: input {row} {inputs[moment][row]:g}"
-    marks = """(() => { const c = document.querySelector('.raster'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-        let n = 0; for (let i = 0; i < d.length; i += 4) if (d[i] === 213 && d[i + 1] === 94 && d[i + 2] === 0) n++; return n; })()"""
+    marks = """(() => { const c = document.querySelector('.raster'), d = c.getContext('2d').getImageData(0, 0,
+        c.width, c.height).data;
+        let n = 0; for (let i = 0; i < d.length; i += 4) if (d[i] === 213 && d[i + 1] === 94 && d[i + 2] === 0) n++;
+        return n; })()"""
     whole = browser.script(f"return {marks}")
     assert whole > 0
     browser.script("document.querySelector('#activity .plot').focus()")

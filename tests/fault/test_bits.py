@@ -1,5 +1,7 @@
-"""The same job gives the same bits, whatever it is run beside, by how many threads, with how many interruptions, and by which instruction set:
-every rule, alone and in company, by one thread and by two, paused and not, through every set of kernels that this host has.
+"""The same job gives the same bits, whatever runs beside it, whatever its threads, interruptions and instruction set.
+
+Every rule, alone and in company, by one thread and by two, paused and not, through every set of kernels that this host
+has.
 """
 
 import itertools

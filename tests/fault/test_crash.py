@@ -1,13 +1,14 @@
-"""What a crash leaves: jobs go on from their checkpoints and end with the weights of a run that nothing disturbed; events have no gap and no double."""
+"""What a crash leaves: jobs go on from their checkpoints and end with the weights of a run that nothing disturbed.
+
+Events have no gap and no double.
+"""
 
 import json
 import pathlib
 import sqlite3
-import subprocess
 import time
 
 import pytest
-
 from daemons import Daemon, wait_until
 
 JOB = {

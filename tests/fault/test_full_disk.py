@@ -6,9 +6,9 @@ Needs the right to mount a small file system; skipped where there is none.
 import re
 import subprocess
 
+import daemons
 import pytest
 import requests
-import daemons
 from daemons import wait_until
 
 GREEDY = {

@@ -1,9 +1,13 @@
 """SIGKILL at any instant of a busy daemon, against an oracle of all that was promised to its clients.
 
-Clients submit (each submission under a key, sent again until it is answered), pause, resume, cancel, and follow streams with Last-Event-ID,
-all at once; the daemon is killed again and again, also while it starts. The oracle keeps what was answered. At the end it must hold: every
-acknowledged job is there and no other; every key has made one job; an answered pause or cancellation has held; each job ended once, with the
-bits of a run that nothing disturbed; what each follower saw, over all its connections, is what is stored, from the first event, without gap
+Clients submit (each submission under a key, sent again until it is answered), pause, resume, cancel, and follow streams
+with Last-Event-ID,
+all at once; the daemon is killed again and again, also while it starts. The oracle keeps what was answered. At the end
+it must hold: every
+acknowledged job is there and no other; every key has made one job; an answered pause or cancellation has held; each job
+ended once, with the
+bits of a run that nothing disturbed; what each follower saw, over all its connections, is what is stored, from the
+first event, without gap
 or double; and `modpropd verify` finds the store whole.
 """
 
@@ -16,9 +20,9 @@ import threading
 import time
 import uuid
 
+import daemons
 import pytest
 import requests
-import daemons
 
 LONG = bool(os.environ.get("MODPROP_LONG"))
 KILLS = int(os.environ.get("MODPROP_KILLS", 200 if LONG else 10))
@@ -153,13 +157,16 @@ def look_at(lab, id):
 
 
 def follow(lab, path, seen, header):
-    """Follows a stream over all deaths of the daemon, until it ends (204 after the terminal event) or the lab closes; `seen` gets (id, data)."""
+    """Follows a stream over all deaths of the daemon, until it ends (204 after the terminal event) or the lab closes.
+
+    `seen` gets (id, data).
+    """
     while True:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(seen[-1][0] if seen else 0)}
         try:
             with requests.get(lab.url + path, headers=headers, stream=True, timeout=20) as answer:
                 if answer.status_code == 204:
-                    return
+                    return None
                 if answer.status_code not in (200, 503):
                     return lab.fault("stream", path, "answered", answer.status_code)
                 number = None
@@ -173,7 +180,7 @@ def follow(lab, path, seen, header):
             pass
         lab.count["streams cut"] += 1
         if lab.ending and header == "all":
-            return
+            return None
         time.sleep(0.02)
 
 

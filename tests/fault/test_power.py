@@ -1,6 +1,11 @@
-"""Power cuts. The daemon runs under the library of interpose.c, which writes down every write, truncation and sync of its files; the disk that a
-cut may have left is then made from that: all that was synced, and of what came after a file's last sync any part, in any order, torn at any
-sector. On such a disk every job that was acknowledged before the cut must be there, and end with the bits of a run that nothing disturbed.
+"""Power cuts.
+
+The daemon runs under the library of interpose.c, which writes down every write, truncation and sync of its files; the
+disk that a
+cut may have left is then made from that: all that was synced, and of what came after a file's last sync any part, in
+any order, torn at any
+sector. On such a disk every job that was acknowledged before the cut must be there, and end with the bits of a run that
+nothing disturbed.
 """
 
 import json
@@ -10,8 +15,8 @@ import struct
 import subprocess
 import time
 
-import pytest
 import daemons
+import pytest
 from faults import LIBRARY, Faults
 
 pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="build/tests/fault/libfault.so was not built")
@@ -79,7 +84,9 @@ def torn(rng, record):
 
 
 def cut(rng, records):
-    """The disk after a cut behind the last of the records: what was synced is there, of the rest any part. The shared memory of SQLite's log is
+    """The disk after a cut behind the last of the records: what was synced is there, of the rest any part.
+
+    The shared memory of SQLite's log is
     lost, as it is not synced; a file whose directory is known to SQLite as synced is there."""
     synced = {}
     for number, (kind, path, _, _) in enumerate(records):
@@ -157,7 +164,8 @@ def test_what_was_acknowledged_survives_a_power_cut(start, tmp_path, undisturbed
         verified = subprocess.run([daemons.MODPROPD, "verify", "--data", folder], capture_output=True, text=True)
         assert verified.returncode == 0, verified.stdout + verified.stderr
         print(
-            f"cut behind record {upto} of {len(records)}: {len(held)} of {len(promised)} jobs had been acknowledged, and are there"
+            f"cut behind record {upto} of {len(records)}: {len(held)} of {len(promised)} jobs had been "
+            "acknowledged, and are there"
         )
 
 

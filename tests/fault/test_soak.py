@@ -1,21 +1,22 @@
-"""Thousands of small jobs: they come from several clients at once, are followed, read and deleted, and the daemon is as large and has as many
-descriptors open in the end as it was and had once its caches were full. A sanitizer keeps freed memory: its daemon is held to the descriptors alone."""
+"""Thousands of small jobs, from several clients at once, are followed, read and deleted.
+
+The daemon is in the end as large, and has as many descriptors open, as once its caches were full. A
+sanitizer keeps freed memory: its daemon is held to the descriptors alone.
+"""
 
 import concurrent.futures
 import os
 import statistics
 import threading
 
-import requests
-
 import daemons
+import requests
 
 JOBS = int(os.environ.get("MODPROP_JOBS", 6000 if os.environ.get("MODPROP_LONG") else 150))
 CLIENTS = 5  # each with a connection of its own, kept open
 ROUND = 25
-LEAK = (
-    64e3 if JOBS >= 1000 else 1e6
-)  # bytes: less than 15 of each job in the long form; the first hundreds fill buffers that stay
+# bytes: less than 15 of each job in the long form; the first hundreds fill buffers that stay
+LEAK = 64e3 if JOBS >= 1000 else 1e6
 CACHES = 16e6  # bytes: what the database's page caches may take
 PATIENCE = 300
 SMALL = {
@@ -42,8 +43,10 @@ def sizes_of(daemon):
 
 
 def live_through(daemon, session, number):
-    """A job's whole life as clients see it: submitted, followed to its end, its results read; most are deleted then, so that the
-    database and with it its page caches stay small."""
+    """A job's whole life as clients see it: submitted, followed to its end, its results read.
+
+    Most are deleted then, so that the database and with it its page caches stay small.
+    """
     url = f"{daemon.url}/v1/jobs"
     with session.post(
         url,
@@ -74,14 +77,17 @@ def test_thousands_of_jobs_leave_nothing_behind(start):
             list(clients.map(lambda number: live_through(daemon, mine.session, number), range(first, first + ROUND)))
             sizes.append(sizes_of(daemon))
     quarter = len(sizes) // 4
-    columns = list(zip(*sizes))
+    columns = list(zip(*sizes, strict=True))
     early, late = (
         [statistics.median(column[part]) for column in columns]
         for part in (slice(quarter, 2 * quarter), slice(-quarter, None))
     )
-    for name, at_first, second, last in zip(("resident", "store", "allocated otherwise"), sizes[0], early, late):
+    for name, at_first, second, last in zip(
+        ("resident", "store", "allocated otherwise"), sizes[0][:3], early[:3], late[:3], strict=True
+    ):
         print(
-            f"{JOBS} jobs, {name}: {at_first / 1e6:.2f} MB at first, {second / 1e6:.2f} in the second quarter, {last / 1e6:.2f} in the last"
+            f"{JOBS} jobs, {name}: {at_first / 1e6:.2f} MB at first, {second / 1e6:.2f} in the second "
+            f"quarter, {last / 1e6:.2f} in the last"
         )
     descriptors = columns[3]
     assert max(descriptors) - min(descriptors) <= 4, descriptors

@@ -12,8 +12,8 @@ import sqlite3
 import subprocess
 import time
 
-import pytest
 import daemons
+import pytest
 from daemons import assert_counted, wait_until
 
 JOB = {
@@ -39,7 +39,10 @@ def get(daemon, id, wait=0):
 
 
 def disturb(daemon, rng, jobs, cancelled):
-    """A moment of a busy lab: jobs come, some are paused, resumed, cancelled; what is answered must hold from then on."""
+    """A moment of a busy lab: jobs come, some are paused, resumed, cancelled.
+
+    What is answered must hold from then on.
+    """
     if len(jobs) < JOBS and rng.random() < 0.4:
         seed = rng.randrange(SEEDS)
         jobs[submit(daemon, JOB | {"seed": seed, "priority": rng.randrange(3)})] = seed
@@ -192,7 +195,7 @@ def test_an_action_is_answered_within_a_second_at_the_published_size(daemon):
         running(daemon, id)
         began = time.monotonic()
         assert daemon.post(f"/v1/jobs/{id}/{action}").json()["status"] in statuses
-        wait_until(lambda: get(daemon, id)["status"] in ("paused", "cancelled"), 5, 0.01)
+        wait_until(lambda id=id: get(daemon, id)["status"] in ("paused", "cancelled"), 5, 0.01)
         assert time.monotonic() - began < 1
         daemon.post(f"/v1/jobs/{id}/cancel")
 
@@ -218,7 +221,7 @@ def test_a_job_that_is_killed_without_progress_is_held(start):
     daemon = start("--workers", "1")
     id = submit(daemon, SLOW)
     for _ in range(10):
-        wait_until(lambda: get(daemon, id)["status"] == "running")
+        wait_until(lambda daemon=daemon: get(daemon, id)["status"] == "running")
         daemon.kill()
         daemon = start("--workers", "1", data=daemon.data)
     job = get(daemon, id)
@@ -233,7 +236,7 @@ def test_orderly_stops_are_not_counted_as_kills(start):
     daemon = start("--workers", "1")
     id = submit(daemon, SLOW)
     for _ in range(12):
-        wait_until(lambda: get(daemon, id)["status"] == "running")
+        wait_until(lambda daemon=daemon: get(daemon, id)["status"] == "running")
         daemon.stop()
         daemon = start("--workers", "1", data=daemon.data)
     assert get(daemon, id)["status"] in ("queued", "running")

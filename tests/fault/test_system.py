@@ -1,20 +1,22 @@
-"""The system fails: writes, syncs, memory, threads, the clock; see interpose.c. Nothing that was acknowledged is lost, no job ends with other
+"""The system fails: writes, syncs, memory, threads, the clock; see interpose.c.
+
+Nothing that was acknowledged is lost, no job ends with other
 bits, the daemon stays up, and resumes by itself once the system works again.
 """
 
 import errno
 import os
 import pathlib
-import resource
 import random
+import resource
 import subprocess
 import time
 
+import daemons
 import pytest
 import requests
-import daemons
-from faults import KINDS, LIBRARY, Faults
 from daemons import assert_counted, wait_until
+from faults import KINDS, LIBRARY, Faults
 
 pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="build/tests/fault/libfault.so was not built")
 LONG = bool(os.environ.get("MODPROP_LONG"))
@@ -116,7 +118,9 @@ def test_a_cancellation_that_cannot_be_stored_stops_the_job_all_the_same(faulty)
     answer = daemon.post(f"/v1/jobs/{id}/cancel")
     assert answer.status_code == 507 and answer.json()["detail"] == "the disk fails: Input/output error"
     reason = wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json().get("reason"))
-    assert reason == "the disk fails: Input/output error; the job is cancelled as soon as the cancellation can be stored"
+    assert (
+        reason == "the disk fails: Input/output error; the job is cancelled as soon as the cancellation can be stored"
+    )
     assert not any(x.startswith("job") for x in thread_names(daemon))  # nobody trains
     attempts = daemon.get(f"/v1/jobs/{id}").json()["attempt"]
     faults.none()
@@ -129,7 +133,10 @@ def thread_names(daemon):
 
 
 def test_a_failing_disk_takes_no_place_in_the_queue(faulty):
-    """What could not be written was not queued: not by clients who resume again and again, nor by the daemon's own attempts."""
+    """What could not be written was not queued.
+
+    Not by clients who resume again and again, nor by the daemon's own attempts.
+    """
     daemon, faults = faulty("--workers", "1", "--max-queued", "2")
     id = daemon.post("/v1/jobs", json=SLOW).json()["id"]
     paused = daemon.post("/v1/jobs", json=JOB).json()["id"]
@@ -237,7 +244,7 @@ def test_whatever_fails_nothing_acknowledged_is_lost(faulty, undisturbed):
     faults.none()
     found = {}
     for id, of in promised.items():
-        job = wait_until(lambda: end(daemon, id), PATIENCE)
+        job = wait_until(lambda id=id: end(daemon, id), PATIENCE)
         found[job["status"]] = found.get(job["status"], 0) + 1
         # a job whose own memory could not be had has failed, and said so; all others end as ever
         assert job["status"] == "succeeded" or job["error"]["code"] == "no_memory", str(job)

@@ -1,9 +1,11 @@
-"""Requests generated from the served OpenAPI document. schemathesis and the validator come from PyPI into build/schemathesis."""
+"""Requests generated from the served OpenAPI document.
+
+schemathesis and the validator come from PyPI into build/schemathesis.
+"""
 
 import subprocess
 
 import pytest
-
 from daemons import ROOT, start  # noqa: F401
 
 VENV = ROOT / "build" / "schemathesis"
@@ -24,7 +26,8 @@ def tools():
             )
         if made.returncode != 0:
             pytest.skip(
-                f"SKIPPED: schemathesis and openapi-spec-validator come from PyPI, which is out of reach: {(made.stderr or made.stdout).strip()[-300:]}"
+                "SKIPPED: schemathesis and openapi-spec-validator come from PyPI, which is out of reach: "
+                f"{(made.stderr or made.stdout).strip()[-300:]}"
             )
         marker.write_text("\n".join(PACKAGES))
     return VENV / "bin"

@@ -1,6 +1,7 @@
 """What schemathesis needs to know about this daemon: which job there is, and that nobody wants to wait an hour.
 
-$MODPROP_TEST_JOB is a job that has succeeded. Half of the well-formed requests about a job are about that one, so that they come further than
+$MODPROP_TEST_JOB is a job that has succeeded. Half of the well-formed requests about a job are about that one, so that
+they come further than
 404; those that were made wrong on purpose stay as they are, and so do those that ask for what an earlier one has made.
 """
 
@@ -15,7 +16,8 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 ENDLESS = "/v1/events"
 dice = random.Random(1)
 
-# Hypothesis would spend most of its time on making what is accepted longer, which the daemon's bounds make hopeless; requests are what is wanted.
+# Hypothesis would spend most of its time on making what is accepted longer, which the daemon's bounds make hopeless;
+# requests are what is wanted.
 hypothesis.target = lambda observation, *, label="": observation
 
 

@@ -1,8 +1,12 @@
-"""The served OpenAPI document is valid, and a daemon asked thousands of requests made from it, good ones and bad, answers as the document says: no 500, no status
-or shape that is not documented, no bad value taken for a good one.
+"""The served OpenAPI document is valid, and a daemon answers as it says.
 
-All checks of schemathesis but positive_data_acceptance: shapes that must fit one another and limits go beyond what a schema can say. The seed is printed;
-MODPROP_TEST_SEED repeats it. A short run each time; `sh tests/run --long` goes on until MODPROP_GENERATED (20000) requests were made."""
+Thousands of requests are made from it, good ones and bad: no 500, no status or shape that is not documented, no bad
+value taken for a good one.
+
+All checks of schemathesis but positive_data_acceptance: shapes that must fit one another and limits go beyond what a
+schema can say. The seed is printed;
+MODPROP_TEST_SEED repeats it. A short run each time; `sh tests/run --long` goes on until MODPROP_GENERATED (20000)
+requests were made."""
 
 import json
 import os

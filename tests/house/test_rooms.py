@@ -10,7 +10,6 @@ import re
 import subprocess
 
 import pytest
-
 from daemons import ROOT
 
 BUILD = ROOT / "build"
@@ -101,7 +100,8 @@ def circles(graph):
 def symbols(*folders):
     """Of each C file below the folders: the global names that its object defines, and those that it takes from others.
 
-    Made from the objects of the build in build/, so that a macro, a table of functions or a callback counts as what it is.
+    Made from the objects of the build in build/, so that a macro, a table of functions or a callback counts as what it
+    is.
     """
     defined, taken = {}, {}
     for entry in json.loads((BUILD / "compile_commands.json").read_text()):
@@ -123,9 +123,7 @@ def test_no_circle_between_c_files(folders):
     if not (BUILD / "compile_commands.json").exists():
         pytest.skip("SKIPPED: there is no build in build/ (meson setup build && ninja -C build)")
     defined, taken = symbols(*folders)
-    graph = {
-        source: {defined[name] for name in names if name in defined} - {source} for source, names in taken.items()
-    }
+    graph = {source: {defined[name] for name in names if name in defined} - {source} for source, names in taken.items()}
     assert len(graph) > 40, "the build was not recognised"
     assert circles(graph) == []
 

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 
 import pytest
-
 from daemons import ROOT
 
 LINT = ROOT / "build" / "lint"

@@ -7,7 +7,6 @@ import re
 import subprocess
 
 import pytest
-
 from daemons import ROOT
 
 PHRASES = {

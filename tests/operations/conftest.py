@@ -1,13 +1,13 @@
 """What operators put around a daemon, for real: Prometheus, nginx, systemd's tools.
 
-A command that is not installed is taken from build/tools, where tests/operations/run unpacks it; a test whose command is in neither place is skipped.
+A command that is not installed is taken from build/tools, where tests/operations/run unpacks it; a test whose command
+is in neither place is skipped.
 """
 
 import shutil
 import socket
 
 import pytest
-
 from daemons import ROOT, daemon, start  # noqa: F401
 
 TOOLS = ROOT / "build" / "tools" / "usr"

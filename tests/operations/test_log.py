@@ -1,4 +1,8 @@
-"""The log: one request's id from the request to the job's end, nothing on standard output but the ready line, entries that are JSON."""
+"""The log.
+
+One request's id from the request to the job's end, nothing on standard output but the ready line, entries that are
+JSON.
+"""
 
 import json
 import os
@@ -8,7 +12,6 @@ import threading
 
 import pytest
 import requests
-
 from conftest import SMALL, free_port
 from daemons import MODPROPD, wait_until
 
@@ -57,7 +60,7 @@ def test_what_was_refused_is_logged_with_its_reason(start):
 
 
 def test_an_id_that_is_not_plain_is_replaced(daemon):
-    for given in ("a b", "x" * 65, 'quote"', "colour\x1b[31m".encode(), "ü".encode()):
+    for given in ("a b", "x" * 65, 'quote"', b"colour\x1b[31m", "ü".encode()):
         answer = daemon.get("/livez", headers={"X-Request-Id": given})
         assert answer.headers["X-Request-Id"] not in (given, "") and answer.headers["X-Request-Id"].isascii()
 

@@ -1,4 +1,7 @@
-"""GET /metrics as Prometheus sees it: its linter, its scraper, its rules; the dashboard's and the guide's names against the page's."""
+"""GET /metrics as Prometheus sees it: its linter, its scraper, its rules.
+
+The dashboard's and the guide's names against the page's.
+"""
 
 import json
 import re
@@ -8,7 +11,6 @@ import time
 import pytest
 import requests
 import yaml
-
 from conftest import SMALL, free_port, tool
 from daemons import MODPROPD, ROOT, wait_until
 
@@ -159,7 +161,10 @@ def test_every_name_in_use_exists_and_every_metric_is_explained(daemon):
 
 
 def test_dashboard_is_a_dashboard():
-    """What Grafana's provisioning takes for granted: ids and places of panels, a data source that is provisioned, queries with letters."""
+    """What Grafana's provisioning takes for granted.
+
+    Ids and places of panels, a data source that is provisioned, queries with letters.
+    """
     dashboard = json.loads(DASHBOARD.read_text())
     assert dashboard["uid"] and dashboard["title"] and dashboard["schemaVersion"] >= 36
     sources = yaml.safe_load((ROOT / "docker/grafana/provisioning/datasources/prometheus.yaml").read_text())[

@@ -3,7 +3,6 @@
 import re
 
 import yaml
-
 from daemons import ROOT
 
 

@@ -1,4 +1,7 @@
-"""nginx and Caddy in front, with the configurations that docker/GUIDE.md prints: events one by one, large answers whole, uploads that nobody holds in memory."""
+"""nginx and Caddy in front, with the configurations that docker/GUIDE.md prints.
+
+Events one by one, large answers whole, uploads that nobody holds in memory.
+"""
 
 import hashlib
 import json
@@ -11,7 +14,6 @@ import time
 
 import pytest
 import requests
-
 from conftest import SMALL, free_port, tool
 from daemons import ROOT, wait_until
 
@@ -50,7 +52,7 @@ class Proxy:
             wait_until(self.accepts, 20)
         except AssertionError:
             self.stop()
-            raise AssertionError(self.log.read_text())
+            raise AssertionError(self.log.read_text()) from None
 
     def accepts(self):
         with socket.socket() as trial:
@@ -106,7 +108,10 @@ def submit(url, job):
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/x-ndjson"])
 def test_events_arrive_one_by_one(daemon, proxy, accept):
-    """Each event reaches a client of the proxy while the job still runs: through it the job is paused, and the pause is heard before any later event exists."""
+    """Each event reaches a client of the proxy while the job still runs.
+
+    Through it the job is paused, and the pause is heard before any later event exists.
+    """
     endless = SMALL | {"training": {"iterations": 10**9, "batch_size": 4, "evaluate_every": 200000}}
     id = submit(proxy.url, endless)
     with requests.get(
@@ -120,6 +125,7 @@ def test_events_arrive_one_by_one(daemon, proxy, accept):
                 text = line.decode().removeprefix("data: ")
                 if text.startswith("{") and json.loads(text).get("status") == status:
                     return time.monotonic()
+            return None
 
         assert hear("running")
         for action, status in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
@@ -130,7 +136,10 @@ def test_events_arrive_one_by_one(daemon, proxy, accept):
 
 
 def test_a_quiet_stream_outlives_the_proxys_patience(start, tmp_path):
-    """The heartbeat keeps nginx from giving up: with a read timeout of 3 s a stream that is silent for longer stays open."""
+    """The heartbeat keeps nginx from giving up.
+
+    With a read timeout of 3 s a stream that is silent for longer stays open.
+    """
     daemon = start("--workers", "0", "--heartbeat", "1")
     proxied = Proxy("nginx", tmp_path, daemon, patience=3)
     try:
@@ -170,7 +179,10 @@ def test_large_weights_arrive_whole(daemon, proxy):
 
 
 def test_a_large_upload_is_held_by_nobody(daemon, proxy):
-    """100 MB in pieces: neither the daemon nor the proxy grows by more than a small part of it while it passes, and it is there whole."""
+    """100 MB in pieces.
+
+    Neither the daemon nor the proxy grows by more than a small part of it while it passes, and it is there whole.
+    """
     import numpy
 
     steps, trials, width = 400, 2000, 32
@@ -203,7 +215,7 @@ def test_a_large_upload_is_held_by_nobody(daemon, proxy):
         timeout=180,
     )
     assert answer.status_code in (200, 201), answer.text
-    most = [max(grown, resident(process) - held) for grown, process, held in zip(most, processes, before)]
+    most = [max(grown, resident(process) - held) for grown, process, held in zip(most, processes, before, strict=True)]
     print(f"grew by {most[0] / MIB:.1f} MiB (daemon), {most[1] / MIB:.1f} MiB (proxy)")
     assert most[0] < 16 * MIB and most[1] < 16 * MIB, most
     with requests.get(

@@ -10,7 +10,8 @@ from daemons import ROOT
 def size(data):
     with sqlite3.connect(f"file:{data}/modprop.db?mode=ro", uri=True) as database:
         return database.execute(
-            "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+            "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, "
+            "pragma_freelist_count, pragma_page_size"
         ).fetchone()[0]
 
 

@@ -1,6 +1,7 @@
-"""The units: how exposed they leave the daemon, whether it lives under their system call filter, and systemd's protocols as the daemon speaks them.
+"""The units: how exposed they leave the daemon, whether it runs under their filter, and systemd's protocols.
 
-No service manager runs here; its part (a notify socket, a passed descriptor, the filter, SIGABRT of a watchdog) is played as its manual describes it.
+No service manager runs here; its part (a notify socket, a passed descriptor, the filter, SIGABRT of a watchdog) is
+played as its manual describes it.
 """
 
 import json
@@ -14,7 +15,6 @@ import time
 
 import pytest
 import requests
-
 from conftest import SMALL, tool
 from daemons import MODPROPD, ROOT, SANITIZED, wait_until
 
@@ -78,7 +78,10 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 @pytest.mark.skipif(SANITIZED, reason="sanitizers make calls of their own")
 def test_a_job_trains_under_the_units_system_call_filter(tmp_path):
-    """Stricter than the unit, which answers EPERM: here a call that is not allowed kills, so that none can go unnoticed."""
+    """Stricter than the unit, which answers EPERM.
+
+    Here a call that is not allowed kills, so that none can go unnoticed.
+    """
     if subprocess.run(["/usr/bin/python3", "-c", "import seccomp"], capture_output=True).returncode != 0:
         pytest.skip("python3-seccomp is not installed (docker/packages)")
     allowed = set()
@@ -238,7 +241,10 @@ def test_a_socket_of_another_kind_is_refused(tmp_path, count, words):
 
 
 def test_configuration_of_the_service_is_taken(start, tmp_path):
-    """Every line of the configuration that is installed, the commented ones too, names a setting and a value that the daemon takes."""
+    """Every line of the configuration that is installed, the commented ones too.
+
+    Names a setting and a value that the daemon takes.
+    """
     text = (ROOT / "docker" / "modpropd.conf").read_text()
     keys = re.findall(r"(?m)^#?([a-z-]+) = ", text)
     assert {"listen", "token-file", "keep-bytes", "log-format"} <= set(keys)

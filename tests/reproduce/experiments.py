@@ -1,6 +1,7 @@
 """The experiments: which jobs each consists of.
 
-A condition is a label and the part of a job document that makes it; an experiment is conditions times seeds. Seeds are paired: the same
+A condition is a label and the part of a job document that makes it; an experiment is conditions times seeds. Seeds are
+paired: the same
 seed starts every condition from the same weights and shows it the same trials. Nothing here talks to a server.
 """
 
@@ -24,7 +25,9 @@ class Condition:
     document: Document
 
     def job(self, experiment: str, seed: int, overrides: Mapping[str, Any]) -> Document:
-        """The job document of one seed. Its metadata hold what a later run finds it by: `key` is a digest of all that determines the
+        """The job document of one seed.
+
+        Its metadata hold what a later run finds it by: `key` is a digest of all that determines the
         result."""
         document = copy.deepcopy(self.document)
         for path, value in overrides.items():
@@ -43,7 +46,10 @@ class Condition:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Conditions times seeds. `below`: a run has learned where the first of five evaluations in a row with a loss under it begins."""
+    """Conditions times seeds.
+
+    `below`: a run has learned where the first of five evaluations in a row with a loss under it begins.
+    """
 
     name: str
     about: str

@@ -1,6 +1,7 @@
 """From finished jobs to a table and curves: what is written to the output folder.
 
-A run that failed by divergence is a result: it has its row, counts as never having learned, and has no place in the curves' means, whose
+A run that failed by divergence is a result: it has its row, counts as never having learned, and has no place in the
+curves' means, whose
 number of runs is given. Medians across seeds take "never" as later than any iteration.
 """
 
@@ -38,8 +39,10 @@ class Outcome:
 
     @property
     def learned(self) -> float:
-        """The iteration at which the first EVALUATIONS evaluations in a row with a loss under `below` begin; infinite where there
-        are none."""
+        """The iteration at which the first EVALUATIONS evaluations in a row with a loss under `below` begin.
+
+        Infinite where there are none.
+        """
         first = None if self.diverged else self.metrics.first_run("loss", self.below, EVALUATIONS)
         return math.inf if first is None else float(first)
 
@@ -83,7 +86,10 @@ def write(folder: pathlib.Path, name: str, about: str, notes: Sequence[str], out
 
 
 def comparison(outcomes: Sequence[Outcome]) -> Comparison:
-    """By the rows' labels, not by the jobs' own metadata: a job may have been trained for another experiment, under another label."""
+    """By the rows' labels, not by the jobs' own metadata.
+
+    A job may have been trained for another experiment, under another label.
+    """
     return Comparison(
         [Run({**o.job.document, "label": o.label}, o.metrics) for o in outcomes], by=lambda document: document["label"]
     )
@@ -116,7 +122,10 @@ def picture(path: pathlib.Path, title: str, compared: Comparison, metrics: Seque
 
 
 def _window(compared: Comparison) -> tuple[float, float]:
-    """Where the losses are read: from half the least median to ten times the first. One run that nearly diverged would else squeeze all."""
+    """Where the losses are read: from half the least median to ten times the first.
+
+    One run that nearly diverged would else squeeze all.
+    """
     medians = [group.median("loss") for group in compared.values()]
     return 0.5 * min(float(median.min()) for median in medians), 10 * max(float(median[0]) for median in medians)
 
@@ -147,10 +156,12 @@ def _summary(labels: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
         else ", ".join(map(str, seeds))
     )
     lines = [
-        f"*Learned at*: the iteration at which the first {EVALUATIONS} evaluations in a row with a loss under {outcomes[0].below:g} begin; "
+        f"*Learned at*: the iteration at which the first {EVALUATIONS} evaluations in a row with a loss "
+        f"under {outcomes[0].below:g} begin; "
         "- where not within the run.",
         "",
-        f"| rule | learned at, seeds {shown} | learned at, median | final loss, median | final loss, mean | final accuracy, median "
+        f"| rule | learned at, seeds {shown} | learned at, median | final loss, median | final loss, mean "
+        "| final accuracy, median "
         "| accurate |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]

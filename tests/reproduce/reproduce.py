@@ -3,10 +3,12 @@
 
     tests/reproduce/run --experiment delayed_xor --seeds 1-10 --server http://127.0.0.1:8080 --out results
 
-Jobs are found again by their metadata: those that the daemon has already, finished or not, are not submitted a second time, so the program
+Jobs are found again by their metadata: those that the daemon has already, finished or not, are not submitted a second
+time, so the program
 may be stopped and started as one likes, and the daemon too. Jobs go on without it. With --report nothing is submitted.
 
-`--experiment confirm` takes the best six rows of the screen that the daemon holds (by median final loss) to full length, on delayed XOR;
+`--experiment confirm` takes the best six rows of the screen that the daemon holds (by median final loss) to full
+length, on delayed XOR;
 `confirm_row_mnist` the same on row MNIST.
 """
 
@@ -24,10 +26,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import modprop
-from modprop import Client, Job, Metrics, ModpropError
-
 import report
 from experiments import Condition, Experiment, confirmation, experiments
+from modprop import Client, Job, Metrics, ModpropError
 
 CONFIRMATIONS = {"confirm": "delayed_xor", "confirm_row_mnist": "row_mnist"}
 BEST = 6
@@ -122,7 +123,10 @@ def experiment_named(client: Client, name: str) -> Experiment:
 
 
 def best_of_screen(client: Client) -> list[str]:
-    """The labels of the screen's best rows: least median final loss over their seeds, divergence counted as infinite."""
+    """The labels of the screen's best rows.
+
+    Least median final loss over their seeds, divergence counted as infinite.
+    """
     losses: dict[str, list[float]] = {}
     for job in client.jobs(metadata={"reproduce": "screen"}):
         if job.finished and job.status != "cancelled":
@@ -131,7 +135,8 @@ def best_of_screen(client: Client) -> list[str]:
             )
     if len(losses) < BEST:
         raise ModpropError(
-            f"the daemon holds {len(losses)} finished rows of the screen, at least {BEST} are needed: run --experiment screen first"
+            f"the daemon holds {len(losses)} finished rows of the screen, at least {BEST} are needed: run "
+            "--experiment screen first"
         )
     return sorted(losses, key=lambda label: statistics.median(losses[label]))[:BEST]
 
@@ -155,7 +160,9 @@ def run(client: Client, experiment: Experiment, arguments: argparse.Namespace) -
 
 
 def is_result(job: Job) -> bool:
-    """Whether the job is a result or may become one. One that was cancelled, or failed by anything but divergence, is none: it is trained
+    """Whether the job is a result or may become one.
+
+    One that was cancelled, or failed by anything but divergence, is none: it is trained
     anew."""
     return job.status != "cancelled" and (
         job.status != "failed" or (job.document.get("error") or {}).get("code") == "diverged"
@@ -170,7 +177,9 @@ def gather(
     overrides: Mapping[str, Any],
     arguments: argparse.Namespace,
 ) -> list[tuple[Condition, int, Job]]:
-    """The job of each row and seed: the daemon's own where it has one, of whatever experiment, else submitted now. Seed by seed, so that a
+    """The job of each row and seed: the daemon's own where it has one, of whatever experiment, else submitted now.
+
+    Seed by seed, so that a
     part of a run compares all rows."""
     held = {job.metadata["key"]: job for job in client.jobs() if "reproduce" in job.metadata and is_result(job)}
     jobs, fresh = [], 0
@@ -217,7 +226,8 @@ def provenance(client: Client, outcomes: Sequence[report.Outcome], seconds: floa
     return [
         f"Command: `{command}`",
         "",
-        f"{len(outcomes)} jobs, {trained / 3600:.2f} hours of training, counted job by job; this command took {seconds / 60:.1f} minutes "
+        f"{len(outcomes)} jobs, {trained / 3600:.2f} hours of training, counted job by job; this command "
+        f"took {seconds / 60:.1f} minutes "
         f"(jobs that the daemon had begun before took less of it). modpropd: {build}.",
     ]
 

@@ -1,6 +1,7 @@
 """The rules by their definitions, in float64 and with numpy alone: what POST /v1/gradients is held against.
 
-Nothing here is fast or shares a line with the simulator. Shapes: T steps, B trials, N units, I inputs, O outputs; `network` is the document of
+Nothing here is fast or shares a line with the simulator. Shapes: T steps, B trials, N units, I inputs, O outputs;
+`network` is the document of
 POST /v1/gradients.
 """
 

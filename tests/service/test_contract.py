@@ -4,7 +4,6 @@ import re
 import subprocess
 
 import pytest
-
 from daemons import MODPROPD, ROOT
 from test_jobs import SMALL, finish, submit
 

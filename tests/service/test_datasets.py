@@ -12,7 +12,6 @@ import threading
 import numpy as np
 import pytest
 import requests
-
 from daemons import MODPROPD, wait_until
 from test_jobs import SMALL, finish, submit
 
@@ -140,7 +139,10 @@ def nan_at_5():
         (struct.pack("<Q", 2) + b"[]", "JSON object"),
         (struct.pack("<Q", 3) + b"{x}", "line 1"),
         (safetensors(inputs=arrays()["inputs"]), "targets"),
-        (safetensors(**nan_at_5()), "inputs must hold finite numbers within the range of float32; entry [0, 1, 2] is nan"),
+        (
+            safetensors(**nan_at_5()),
+            "inputs must hold finite numbers within the range of float32; entry [0, 1, 2] is nan",
+        ),
         (safetensors(**arrays() | {"extra": np.zeros(3, "f4")}), "extra"),
         (
             safetensors(**arrays() | {"mask": np.zeros((12, 30), "f4")}),
@@ -186,6 +188,7 @@ def nan_at_5():
         ),
         (safetensors(**arrays() | {"inputs": np.zeros((12, 30), "f4")}), "at most 16384 inputs; got F32 (12, 30)"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_bad_datasets(daemon, body, words):
     answer = put(daemon, "bad", body)
@@ -347,8 +350,8 @@ def test_data_count_once_in_the_memory_of_jobs(start):
 def test_upload_that_breaks_off_leaves_nothing(daemon):
     with daemon.connect() as connection:
         connection.sendall(
-            b"PUT /v1/datasets/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: 100000\r\n\r\n"
-            + b"x" * 5000
+            b"PUT /v1/datasets/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+            b"application/octet-stream\r\nContent-Length: 100000\r\n\r\n" + b"x" * 5000
         )
         wait_until(
             lambda: stored(daemon),
@@ -358,7 +361,10 @@ def test_upload_that_breaks_off_leaves_nothing(daemon):
 
 
 def test_a_test_split_counts_each_step_once(daemon):
-    """The loss of a split is sum m l / sum m over all of it, also where its batches differ in what they count; trials in which nothing counts do no harm."""
+    """The loss of a split is sum m l / sum m over all of it, also where its batches differ in what they count.
+
+    Trials in which nothing counts do no harm.
+    """
     data, test = arrays(trials=40), arrays(trials=21, seed=3)
     for part in (data, test):
         part["mask"][:] = 0

@@ -32,12 +32,15 @@ def calculator(request, tmp_path_factory):
 
 
 def check(daemon, body, expected, bound):
-    """Every gradient of the answer within `bound` of the largest entry; `expected` is a list of (loss, gradients), a rule each."""
+    """Every gradient of the answer within `bound` of the largest entry.
+
+    `expected` is a list of (loss, gradients), a rule each.
+    """
     answer = daemon.post("/v1/gradients", json=body, timeout=120)
     assert answer.status_code == 200, answer.text
     document = answer.json()
     assert [entry["rule"] for entry in document["rules"]] == body["rules"]
-    for entry, (loss, gradients) in zip(document["rules"], expected):
+    for entry, (loss, gradients) in zip(document["rules"], expected, strict=True):
         assert document["loss"] == pytest.approx(loss, rel=1e-5)
         for name, values in gradients.items():
             values, got = np.array(values), np.array(entry["gradients"][name])

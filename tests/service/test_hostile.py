@@ -1,8 +1,13 @@
-"""Clients that mean harm, or know no better: sizes that lie, floods, half requests, bad values of every kind. Each gets an answer that says what is wrong, costs little, and harms
-nobody else. What a page in a browser may do is in tests/browser/test_hostile_page.py, generated requests are in tests/generated."""
+"""Clients that mean harm, or know no better: sizes that lie, floods, half requests, bad values of every kind.
 
+Each gets an answer that says what is wrong, costs little, and harms
+nobody else. What a page in a browser may do is in tests/browser/test_hostile_page.py, generated requests are in
+tests/generated."""
+
+import contextlib
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -11,7 +16,6 @@ import time
 
 import pytest
 import requests
-
 from daemons import MODPROPD, ROOT, SANITIZED, wait_until
 from test_jobs import LONG, SMALL, finish, submit
 from test_transport import assert_problem, head, statuses
@@ -22,7 +26,7 @@ MIB = 1 << 20
 
 def most_memory(daemon):
     """The most that the daemon has had in memory so far, in bytes."""
-    text = open(f"/proc/{daemon.process.pid}/status").read()
+    text = pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+)", text).group(1)) * 1024
 
 
@@ -168,7 +172,7 @@ def settings(daemon):
 
 def test_every_field_answers_every_bad_value_with_its_name_and_constraint(daemon):
     tried = 0
-    for where, field, schema in settings(daemon):
+    for where, field, _ in settings(daemon):
         for value in BAD_VALUES:
             job = {"task": {"type": "delayed_xor"}}
             if where is None:
@@ -580,7 +584,7 @@ def test_each_role_may_do_what_the_table_says(start, tokens):
     assert set(table) == {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     for (method, path), allowed in table.items():
         concrete = path.replace("{id}", "none").replace("{name}", "none")
-        for role, expected in zip((None, "read", "submit", "admin"), allowed):
+        for role, expected in zip((None, "read", "submit", "admin"), allowed, strict=True):
             with daemon.request(method, concrete, headers=tokens[role], stream=True) as answer:
                 refusal = 401 if role is None else 403
                 assert answer.status_code not in (401, 403) if expected else answer.status_code == refusal, (
@@ -770,7 +774,8 @@ def test_streams_have_a_bound_for_a_token_and_whoever_has_most_gives_way(start, 
         answer.close()
 
 
-# ---- pages of other sites ---------------------------------------------------------------------------------------------
+# ---- pages of other sites
+# ---------------------------------------------------------------------------------------------
 
 
 def test_preflights_are_answered_for_allowed_origins_alone(start, tokens):
@@ -875,10 +880,8 @@ def test_a_tls_handshake_that_stalls_is_cut(start, tmp_path):
     crowd = [daemon.connect(60) for _ in range(120)]
     try:
         for connection in crowd[::2]:
-            try:
+            with contextlib.suppress(OSError):  # its place was taken by a later one
                 connection.sendall(b"\x16\x03\x01\x02")  # the first bytes of a hello
-            except OSError:
-                pass  # its place was taken by a later one
         assert daemon.get("/livez", verify=str(tmp_path / "certificate"), timeout=30).status_code == 200
         assert crowd[-1].recv(10) == crowd[-2].recv(10) == b"", (
             "closed at the deadline, silent ones and half ones alike"

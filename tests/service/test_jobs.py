@@ -10,7 +10,6 @@ import time
 
 import numpy as np
 import pytest
-
 from daemons import assert_counted, wait_until
 
 SMALL = {
@@ -178,7 +177,9 @@ def test_stream_of_all_jobs(daemon):
         identities = [
             line.split(": ")[1]
             for line, _ in zip(
-                (x for x in stream.iter_lines(chunk_size=1, decode_unicode=True) if x.startswith("id: ")), seqs
+                (x for x in stream.iter_lines(chunk_size=1, decode_unicode=True) if x.startswith("id: ")),
+                seqs,
+                strict=False,
             )
         ]
     assert identities == [str(i) for i in range(1, len(identities) + 1)] and first
@@ -282,7 +283,7 @@ def test_pause_and_resume_change_no_bit(daemon):
     plain = finish(daemon, submit(daemon, job))
     paused = submit(daemon, job)
     for iteration in (20, 60):
-        wait_until(lambda: daemon.get(f"/v1/jobs/{paused['id']}").json()["progress"]["iteration"] > iteration)
+        wait_until(lambda n=iteration: daemon.get(f"/v1/jobs/{paused['id']}").json()["progress"]["iteration"] > n)
         daemon.post(f"/v1/jobs/{paused['id']}/pause")
         wait_until(lambda: daemon.get(f"/v1/jobs/{paused['id']}").json()["status"] in ("paused", "succeeded"))
         daemon.post(f"/v1/jobs/{paused['id']}/resume")
@@ -413,7 +414,10 @@ def test_initial_weights_of_a_job_and_of_a_document(daemon):
 
 
 def test_what_a_network_cannot_hold_of_its_initial_weights_is_told(daemon):
-    """20 units with Dale's law (3 inhibitory), half of the synapses, no bias: ones everywhere lose the diagonal, the rest of the mask, the inhibitory, and b."""
+    """20 units with Dale's law (3 inhibitory), half of the synapses, no bias.
+
+    Ones everywhere lose the diagonal, the rest of the mask, the inhibitory, and b.
+    """
     ones = {
         "W": [[1.0] * 20] * 20,
         "Win": [[0.1] * 20] * 2,
@@ -455,7 +459,7 @@ def test_metrics_count_each_job_where_it_stands_and_each_end_once(start):
     daemon = start("--workers", "1")
     for _ in range(10):
         job = submit(daemon, LONG)
-        wait_until(lambda: daemon.get(f"/v1/jobs/{job['id']}").json()["progress"]["iteration"] > 0)
+        wait_until(lambda job=job: daemon.get(f"/v1/jobs/{job['id']}").json()["progress"]["iteration"] > 0)
         daemon.post(f"/v1/jobs/{job['id']}/cancel")
         assert finish(daemon, job)["status"] == "cancelled"
     paused = submit(daemon, LONG)

@@ -1,4 +1,7 @@
-"""What ends or bounds a job's life beside its own training: time limit, memory, retention; and the manifest that it leaves."""
+"""What ends or bounds a job's life beside its own training: time limit, memory, retention.
+
+And the manifest that it leaves.
+"""
 
 import hashlib
 import sqlite3
@@ -95,7 +98,10 @@ def test_manifest_names_all_that_the_result_came_from(daemon):
 
 
 def test_every_instruction_set_that_the_host_has_gives_the_same_weights(start, tmp_path):
-    """The help names the sets; the portable one runs anywhere, a set that this host lacks is refused with a sentence."""
+    """The help names the sets.
+
+    The portable one runs anywhere, a set that this host lacks is refused with a sentence.
+    """
     job = SMALL | {"network": {"units": 37, "types_per_sign": 2}}
     digests = {}
     for name in ("portable", "avx2", "avx512", "neon"):
@@ -132,7 +138,8 @@ def test_finished_jobs_go_some_days_after_their_end(start, tmp_path):
     assert daemon.stop() == 0
     with sqlite3.connect(tmp_path / "data" / "modprop.db") as database:
         database.execute(
-            "UPDATE jobs SET created=1, finished=CASE WHEN finished>0 THEN finished-2*86400000 ELSE 0 END WHERE id IN (?,?)",
+            "UPDATE jobs SET created=1, finished=CASE WHEN finished>0 THEN finished-2*86400000 ELSE 0 END "
+            "WHERE id IN (?,?)",
             (old, paused),
         )
     daemon = start("--keep-days", "1")

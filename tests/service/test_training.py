@@ -106,7 +106,10 @@ def test_diagnostics_change_no_weight(daemon):
     ids=lambda rule: "_".join(rule.values()),
 )
 def test_cosines_are_with_the_true_gradient(daemon, rule):
-    """A dataset of one trial, and gradient descent alone: the weights tell the rule's gradient, POST /v1/gradients the true one, whatever the feedback."""
+    """A dataset of one trial, and gradient descent alone.
+
+    The weights tell the rule's gradient, POST /v1/gradients the true one, whatever the feedback.
+    """
     rng = np.random.default_rng(7)
     inputs, targets = rng.normal(0, 1, (20, 1, 3)).astype("f4"), rng.normal(0, 1, (20, 1, 2)).astype("f4")
     assert put(daemon, "lone", safetensors(inputs=inputs, targets=targets)).status_code in (200, 201)
@@ -158,7 +161,10 @@ def test_cosines_are_with_the_true_gradient(daemon, rule):
 
 
 def descent(network, batch, rule, updates, rate):
-    """Plain gradient descent by the definitions, in float64: the weights after `updates`. mu "auto" follows psi, tracking "initial" keeps the first averages."""
+    """Plain gradient descent by the definitions, in float64: the weights after `updates`.
+
+    mu "auto" follows psi, tracking "initial" keeps the first averages.
+    """
     network = {name: np.array(value, float) if name in WEIGHTS else value for name, value in network.items()}
     automatic, mu, first = rule.get("mu") == "auto", 0.25, definitions.carrying_weights(network, rule)
     carrying = (lambda network, rule: first) if rule.get("tracking") == "initial" else definitions.carrying_weights
