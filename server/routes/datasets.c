@@ -301,6 +301,11 @@ static void reply_download(struct server *server, struct request *request, const
     if (descriptor < 0) {
         http_problem(request, 500, "the dataset's file cannot be opened: %s", strerror(errno));
     } else {
+        char etag[STORE_HASH_BYTES + 2], disposition[DATASET_NAME_BYTES + 48];
+        snprintf(etag, sizeof etag, "\"%s\"", info->sha256);
+        snprintf(disposition, sizeof disposition, "attachment; filename=\"%.64s.safetensors\"", request->parameter);
+        http_header_set(request, "ETag", etag);
+        http_header_set(request, "Content-Disposition", disposition);
         http_reply_file(request, 200, "application/octet-stream", descriptor, (uint64_t)info->bytes);
     }
 }

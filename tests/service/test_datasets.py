@@ -94,7 +94,9 @@ def test_life_of_a_dataset(daemon):
     )
     assert daemon.get("/v1/datasets/mine").json() == info
     assert daemon.get("/v1/datasets").json()["datasets"] == [info]
-    assert daemon.get("/v1/datasets/mine", headers={"Accept": "application/octet-stream"}).content == body
+    download = daemon.get("/v1/datasets/mine", headers={"Accept": "application/octet-stream"})
+    assert download.content == body and download.headers["ETag"] == f'"{info["sha256"]}"'
+    assert download.headers["Content-Disposition"] == 'attachment; filename="mine.safetensors"'
     job = finish(daemon, submit(daemon, job_on("mine")))
     assert job["status"] == "succeeded" and job["metrics"]["accuracy"] > 0.9, job
     for trials, status in ((30, 200), (31, 422)):
