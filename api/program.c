@@ -37,7 +37,7 @@ char *program_read_file(const char *path, size_t limit, size_t *size) {
     FILE *file = fopen(path, "re");
     char *text = file == NULL ? NULL : malloc(limit + 2);
     *size = text == NULL ? 0 : fread(text, 1, limit + 1, file);
-    int error = text == NULL || ferror(file) ? errno : *size > limit ? EFBIG : 0;
+    int error = text == NULL || ferror(file) ? (errno != 0 ? errno : EIO) : *size > limit ? EFBIG : 0;
     if (file != NULL) {
         fclose(file);
     }

@@ -155,7 +155,7 @@ static char *header_text(const struct tensor *tensors, size_t count, json_t *abo
                                         : json_pack("[I, I]", (json_int_t)t->rows, (json_int_t)t->columns);
         json_object_set_new(header, t->name,
                             json_pack("{s:s, s:o, s:[I, I]}", "dtype", t->type, "shape", shape, "data_offsets",
-                                      (json_int_t)offset, (json_int_t)(offset + tensor_bytes(t))));
+                                      (json_int_t)offset, (json_int_t)offset + (json_int_t)tensor_bytes(t)));
         offset += tensor_bytes(t);
     }
     char *text = json_object_size(header) == count + 1 ? json_text(header, NULL) : NULL;

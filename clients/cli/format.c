@@ -76,9 +76,10 @@ double time_parse(const char *text) {
         return NAN;
     }
     double fraction = 0;
-    int used = 0;
-    if (*rest == '.' && sscanf(rest, "%lf%n", &fraction, &used) == 1) {
-        rest += used;
+    if (*rest == '.') {
+        char *end;
+        fraction = strtod(rest, &end);
+        rest = end;
     }
     return strcmp(rest, "Z") == 0 ? (double)timegm(&parts) + fraction : NAN;
 }

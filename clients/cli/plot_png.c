@@ -78,7 +78,6 @@ static void script_make(struct text *text, const struct plot *plot) {
 /* Starts gnuplot with `script` as its input; its output comes out of *from. 0 or an errno. */
 static int start(FILE *script, pid_t *child, int *from) {
     int ends[2];
-    extern char **environ;
     posix_spawn_file_actions_t actions;
     char *const words[] = {(char[]){"gnuplot"}, NULL};
     if (pipe2(ends, O_CLOEXEC) != 0) {
@@ -127,7 +126,7 @@ enum status plot_png_make(struct text *png, const struct plot *plot) {
         return status;
     }
     rewind(file);
-    pid_t child;
+    pid_t child = -1;
     int from = -1, wait_status = 0, error = start(file, &child, &from);
     if (error == 0) {
         read_all(from, png);

@@ -32,7 +32,7 @@ int terminal_columns(const struct terminal *terminal) {
     }
     const char *variable = getenv("COLUMNS");
     if (columns <= 0 && variable != NULL) {
-        columns = atoi(variable);
+        columns = (int)strtol(variable, NULL, 10);
     }
     columns = columns <= 0 || columns > 10000 ? 80 : columns;
     return columns < 20 ? 20 : columns;

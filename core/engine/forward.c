@@ -14,7 +14,7 @@ void block_inputs(struct engine *engine, struct work *work, struct block *block,
     double each = (double)(to - from) * engine->network->inputs * engine->options.input_work;
     for (int row = 0; row < block->rows && !work_add(work, each); row++) {
         float *x = history_slot(engine, block, slot) + (size_t)row * engine->stride + engine->first_source;
-        engine->source->inputs(engine->source->user, (size_t)(block->first + row), from, to, x,
+        engine->source->inputs(engine->source->user, (size_t)block->first + (size_t)row, from, to, x,
                                engine->stride * (size_t)engine->block_rows);
     }
 }

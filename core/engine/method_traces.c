@@ -319,13 +319,13 @@ static void traces_reduce(struct engine *engine, int k, float *row) {
     const struct network *network = engine->network;
     int types = network->types;
     double *share = engine->shares + (size_t)k * (size_t)types;
-    size_t at = (size_t)(engine->first_source + k), stride = engine->stride;
+    size_t at = (size_t)engine->first_source + (size_t)k, stride = engine->stride;
     memset(share, 0, (size_t)types * sizeof *share);
     for (int m = 0; m < types; m++) {
         double mode = 0;
         for (int g = 0; g < engine->group_count; g++) {
             mode += engine->groups[g].shared_total[(size_t)m * stride + at];
-            share[m] -= engine->groups[g].shared_total[(size_t)(types + m) * stride + at];
+            share[m] -= engine->groups[g].shared_total[((size_t)types + (size_t)m) * stride + at];
         }
         for (int type = 0; type < types; type++) {
             share[type] += engine->vectors[type * types + m] * mode;

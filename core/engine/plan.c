@@ -62,12 +62,11 @@ static int segment_choose(int units, int inputs, bool bias, const struct engine_
         return options->steps;
     }
     double snapshot = 2.0 * sizeof(float) * blocks * rows * lanes_pad(units), best = TIME_BLOCK;
-    for (double segment = TIME_BLOCK; segment < steps; segment *= 2) {
+    double segment = TIME_BLOCK;
+    while (segment < steps) {
         double bytes = history_bytes(units, inputs, bias, options->trials, segment) + ceil(steps / segment) * snapshot;
-        if (bytes > memory) {
-            continue;
-        }
-        best = segment;
+        best = bytes > memory ? best : segment;
+        segment *= 2;
     }
     return (int)fmin(best, steps);
 }
@@ -223,7 +222,7 @@ static void engine_sizes(struct engine *engine, int units, int inputs, int types
     engine->sources = inputs + bias + units;
     engine->z_offset = lanes_pad(inputs + bias);
     engine->first_source = engine->z_offset - bias - inputs;
-    engine->stride = (size_t)(engine->z_offset + engine->columns);
+    engine->stride = (size_t)engine->z_offset + (size_t)engine->columns;
     engine->block_rows = trials_rows(engine->options.trials);
     engine->block_count = trials_blocks(engine->options.trials);
     engine->group_count = engine->block_count < GROUPS_MOST ? engine->block_count : GROUPS_MOST;

@@ -79,7 +79,7 @@ bool block_loss(struct engine *engine, struct group *group, struct block *block,
     if (t < engine->options.mask_from) {
         return false;
     }
-    float weights[BLOCK_TRIALS];
+    float weights[BLOCK_TRIALS] = {0};
     int classes[BLOCK_TRIALS] = {0};
     bool any = false, valid = true;
     work_add(group->work, block->rows * engine->options.target_work);

@@ -31,8 +31,6 @@
 
 #define LAST_MILLISECONDS 500 /* for requests still in progress when the jobs have stopped */
 
-extern char **environ;
-
 static int fail(int status, const char *sentence) {
     fprintf(stderr, "modpropd: %s\n", sentence);
     return status;

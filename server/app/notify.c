@@ -27,7 +27,7 @@ void notify_send(const char *state) {
 
 unsigned long notify_watchdog_milliseconds(void) {
     const char *interval = getenv("WATCHDOG_USEC"), *process = getenv("WATCHDOG_PID");
-    if (interval == NULL || (process != NULL && atol(process) != (long)getpid())) {
+    if (interval == NULL || (process != NULL && strtol(process, NULL, 10) != (long)getpid())) {
         return 0;
     }
     return strtoul(interval, NULL, 10) / 2000;

@@ -141,7 +141,7 @@ static bool takes_gzip(const struct request *request) {
     }
     gzip += 4;
     gzip += strspn(gzip, " ;\t");
-    return !(strncasecmp(gzip, "q=", 2) == 0 && atof(gzip + 2) <= 0.0);
+    return !(strncasecmp(gzip, "q=", 2) == 0 && strtod(gzip + 2, NULL) <= 0.0);
 }
 
 /* ---- life ---- */

@@ -326,11 +326,11 @@ static int refuse_inherited(char *error, const char *sentence) {
 static int listen_inherited(struct http *http, char *error) {
     const char *process = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
     int listening = 0;
-    if (process == NULL || count == NULL || atol(process) != (long)getpid()) {
+    if (process == NULL || count == NULL || strtol(process, NULL, 10) != (long)getpid()) {
         return -1;
     }
     socklen_t size = sizeof http->address, option = sizeof listening;
-    if (atoi(count) != 1) {
+    if (strtol(count, NULL, 10) != 1) {
         return refuse_inherited(error, "exactly one socket can be used (one ListenStream= in the socket unit)");
     }
     if (getsockopt(3, SOL_SOCKET, SO_ACCEPTCONN, &listening, &option) != 0 || listening == 0 ||

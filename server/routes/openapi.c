@@ -183,7 +183,7 @@ static json_t *responses_of(const struct route *route) {
                                  route->role == ROLE_PUBLIC || route->anytime ? "" : "422"};
     for (size_t i = 0; i < COUNT(lists); i++) {
         for (const char *at = lists[i]; *at != '\0'; at += at[3] == ' ' ? 4 : 3) {
-            put_response(responses, route, atoi(at));
+            put_response(responses, route, (int)strtol(at, NULL, 10));
         }
     }
     return responses;

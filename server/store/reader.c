@@ -342,8 +342,14 @@ int64_t store_id_time_last(struct store_reader *reader) {
     if (s == NULL) {
         return 0;
     }
-    bool found = sqlite3_step(s) == SQLITE_ROW &&
-                 sscanf((const char *)sqlite3_column_text(s, 0), "%8llx-%4llx-", &high, &low) == 2;
+    bool found = sqlite3_step(s) == SQLITE_ROW;
+    if (found) {
+        char *end;
+        high = strtoull((const char *)sqlite3_column_text(s, 0), &end, 16);
+        found = *end == '-';
+        low = found ? strtoull(end + 1, &end, 16) : 0;
+        found = found && *end == '-';
+    }
     query_end(s);
     return found ? (int64_t)(high << 16 | low) : 0;
 }
