@@ -41,7 +41,7 @@ char *program_read_file(const char *path, size_t limit, size_t *size) {
     if (file != NULL) {
         fclose(file);
     }
-    if (error != 0) {
+    if (text == NULL || error != 0) {
         free(text);
         errno = error;
         return NULL;
