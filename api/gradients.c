@@ -166,12 +166,28 @@ static void read_leak(struct gradients_request *request, const json_t *network, 
     p->leak = leak;
 }
 
+#define ACTIVATION_NAME(number, name) #name,
+#define ACTIVATION_QUOTED(number, name) ", \"" #name "\""
+
+static void read_activation(struct gradients_problem *problem, const json_t *value, const struct path *path,
+                            struct problems *problems) {
+    static const char *const names[] = {NEURONS(ACTIVATION_NAME)};
+    const char *name = value == NULL ? names[0] : json_string_value(value);
+    char got[80];
+    for (int i = 0; name != NULL && i < ACTIVATIONS; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            problem->activation = (enum activation)i;
+            return;
+        }
+    }
+    problems_add(problems, path, "activation", "must be one of%s; got %s", &NEURONS(ACTIVATION_QUOTED)[1],
+                 value_quote(value, got));
+}
+
 static void read_network(struct gradients_request *request, const json_t *network, struct problems *problems) {
     const struct path path = {.name = "network"};
     struct gradients_problem *p = &request->problem;
     size_t N = (size_t)p->units, I = (size_t)p->inputs, O = (size_t)p->outputs;
-    const json_t *activation = json_object_get(network, "activation");
-    const char *name = activation == NULL ? "relu" : json_string_value(activation);
     check_names(network, network_names, COUNT(network_names), &path, problems);
     p->W = read_floats(request, network, "W", 2, (size_t[]){N, N}, false, &path, problems);
     p->Win = read_floats(request, network, "Win", 2, (size_t[]){I, N}, false, &path, problems);
@@ -183,13 +199,7 @@ static void read_network(struct gradients_request *request, const json_t *networ
     p->feedback = read_floats(request, network, "feedback", 2, (size_t[]){O, N}, true, &path, problems);
     read_leak(request, network, &path, problems);
     read_types(request, network, &path, problems);
-    if (name == NULL || (strcmp(name, "relu") != 0 && strcmp(name, "tanh") != 0)) {
-        char got[80];
-        problems_add(problems, &path, "activation", "must be one of \"relu\", \"tanh\"; got %s",
-                     value_quote(activation, got));
-    } else {
-        p->activation = strcmp(name, "tanh") == 0 ? ACTIVATION_TANH : ACTIVATION_RELU;
-    }
+    read_activation(p, json_object_get(network, "activation"), &path, problems);
 }
 
 static void read_batch(struct gradients_request *request, const json_t *document, struct problems *problems) {

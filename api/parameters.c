@@ -328,7 +328,8 @@ static json_t *encode_initial(const struct field *field, const void *object) {
 
 static const struct field_custom initial = {decode_initial, encode_initial, "{\"type\": [\"object\", \"null\"]}"};
 
-static const char *const activation_choices[] = {"relu", "tanh", NULL};
+#define ACTIVATION_NAME(number, name) #name,
+static const char *const activation_choices[] = {NEURONS(ACTIVATION_NAME) NULL};
 static const char *const rewiring_choices[] = {"none", "deep_r", NULL};
 static const char *const discretization_choices[] = {"exponential", "euler", NULL};
 

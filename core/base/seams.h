@@ -26,6 +26,15 @@
     ROW(DATASET, dataset)                                                                                              \
     /* the next task stands above this line */
 
+#define NEURONS(ROW)                                                                                                   \
+    ROW(RELU, relu)                                                                                                    \
+    ROW(TANH, tanh)                                                                                                    \
+    /* the next neuron model stands above this line */
+
+#define NEURON_NUMBER(number, name) ACTIVATION_##number,
+enum activation { NEURONS(NEURON_NUMBER) ACTIVATIONS };
+#undef NEURON_NUMBER
+
 #define RULE_NUMBER(number, name) RULE_##number,
 enum rule_type { RULES(RULE_NUMBER) RULE_TYPES };
 #undef RULE_NUMBER

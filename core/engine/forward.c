@@ -37,12 +37,11 @@ void history_prefetch(const struct engine *engine, const struct block *block, in
 
 void blocks_forward(struct engine *engine, struct work *work, int first, int last, int slot, int count) {
     const struct kernels *kernels = engine->kernels;
-    const enum epilogue epilogue = engine->network->activation == ACTIVATION_TANH ? EPILOGUE_FORWARD_TANH
-                                                                                  : EPILOGUE_FORWARD_RELU;
     int panels = packed_panels(kernels, engine->columns);
     bool keeps = engine->want_gradient && engine->method == METHOD_REVERSE;
     struct product product = {.row_stride = engine->stride,
                               .matrix = &engine->weights,
+                              .activation = engine->network->activation,
                               .leak = engine->leak,
                               .gain = engine->gain,
                               .z_stride = engine->stride};
@@ -58,7 +57,7 @@ void blocks_forward(struct engine *engine, struct work *work, int first, int las
                 product.rows = block->rows;
                 product.v = block->v;
                 product.z_out = history_slot(engine, block, i + 1) + engine->z_offset;
-                kernels->product(epilogue, &product, panel);
+                kernels->product(EPILOGUE_FORWARD, &product, panel);
             }
         }
     }
@@ -79,8 +78,8 @@ void block_psi_count(struct engine *engine, struct group *group, struct block *b
     }
     memset(group->psi, 0, (size_t)engine->columns * sizeof(float));
     for (int i = slot; i < slot + count; i++) {
-        engine->kernels->psi_sum(block->rows, engine->columns, engine->network->activation == ACTIVATION_TANH,
-                                 history_z(engine, block, i), engine->stride, group->psi);
+        engine->kernels->psi_sum(block->rows, engine->columns, engine->network->activation, history_z(engine, block, i),
+                                 engine->stride, group->psi);
     }
     for (int c = 0; c < engine->columns; c++) {
         group->psi_total[c] += (double)group->psi[c];

@@ -74,7 +74,7 @@ static void block_reverse_step(struct engine *engine, struct group *group, struc
         .leak = engine->leak,
         .gain = engine->gain,
         .mu = engine->mu,
-        .tanh_activation = engine->network->activation == ACTIVATION_TANH,
+        .activation = engine->network->activation,
         .rows = block->rows,
         .columns = engine->columns,
         .z = history_z(engine, block, slot),

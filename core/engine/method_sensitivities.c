@@ -8,16 +8,10 @@
 
 #include "core/base/size.h"
 #include "core/engine/internal.h"
+#include "core/kernels/neurons.h"
 
 static size_t sensitivity_size(const struct engine *engine) {
     return (size_t)engine->sources * (size_t)engine->network->units;
-}
-
-static double psi_before(const struct engine *engine, float z) {
-    if (engine->network->activation == ACTIVATION_TANH) {
-        return 1.0 - (double)z * (double)z;
-    }
-    return z > 0.0f;
 }
 
 /* Computes J_t of one trial into `next`, from J_{t-1} in `now` and the source row of step t. */
@@ -34,7 +28,7 @@ static void sensitivity_step(const struct engine *engine, struct work *work, con
             to[i] = leak * now[(size_t)p * size + i];
         }
         for (int j = 0; j < n; j++) {
-            double factor = gain * (double)W[j * n + p] * psi_before(engine, z[j]);
+            double factor = gain * (double)W[j * n + p] * psi_exact(network->activation, (double)z[j]);
             const double *from = now + (size_t)j * size;
             for (size_t i = 0; factor != 0 && i < size; i++) {
                 to[i] += factor * from[i];

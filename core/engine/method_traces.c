@@ -220,7 +220,6 @@ static void eligibility_add(struct engine *engine, struct group *group, struct b
 
 static void mdgl_add(struct engine *engine, struct group *group, struct block *block, int slot) {
     size_t elements = (size_t)block->rows * (size_t)engine->columns;
-    bool tanh_activation = engine->network->activation == ACTIVATION_TANH;
     engine->kernels->scale_rows(block->rows, engine->columns, engine->gain, block->a, block->a_next);
     float *factors = pending_add(engine, group, block, block->eps_before);
     /* psi_{t-1} from z_{t-1}, which is in the source row of step t; d is 0, so the credit is psi times the hop */
@@ -228,6 +227,7 @@ static void mdgl_add(struct engine *engine, struct group *group, struct block *b
     struct credit credit = {.kernels = engine->kernels,
                             .rule = &engine->rule,
                             .hop = &engine->hop,
+                            .activation = engine->network->activation,
                             .leak = engine->leak,
                             .gain = engine->gain,
                             .rows = block->rows,
@@ -238,7 +238,7 @@ static void mdgl_add(struct engine *engine, struct group *group, struct block *b
                             .gd = factors,
                             .thin = block->thin,
                             .work = group->work};
-    hop_run(&credit, tanh_activation ? EPILOGUE_CREDIT_PSI_TANH : EPILOGUE_CREDIT_PSI_RELU, block->a_next, NULL);
+    hop_run(&credit, EPILOGUE_CREDIT_PSI, block->a_next, NULL);
     memcpy(factors, block->d, elements * sizeof(float));
 }
 

@@ -58,9 +58,8 @@ static void row_loss(struct engine *engine, struct block *block, int row, float 
 
 static void block_learning(struct engine *engine, struct group *group, struct block *block, const float *z) {
     int outputs = engine->network->outputs, columns = engine->columns;
-    bool tanh_activation = engine->network->activation == ACTIVATION_TANH;
-    engine->kernels->learning_signal(block->rows, columns, outputs, tanh_activation, z, engine->stride, block->err,
-                                     engine->feedback, block->a);
+    engine->kernels->learning_signal(block->rows, columns, outputs, engine->network->activation, z, engine->stride,
+                                     block->err, engine->feedback, block->a);
     engine->kernels->readout_gradient(block->rows, columns, outputs, z, engine->stride, block->err, group->readout);
     for (int row = 0; row < block->rows; row++) {
         for (int o = 0; o < outputs; o++) {

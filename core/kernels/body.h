@@ -19,72 +19,56 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* ---- tanh, within 2 units in the last place; odd, monotone where tested, saturates to 1 ---- */
+/* ---- neuron models ---- */
 
-/* exp(x) for 0 <= x <= 20: x = n ln2 + r, a polynomial of degree 6 in r, scaled by 2^n. */
-INLINE vec v_exp_small(vec x) {
-    vec n = v_round(v_mul(x, v_set(1.44269504f)));
-    vec r = v_fnma(n, v_set(0.693359375f), x);
-    r = v_fma(n, v_set(2.12194440e-4f), r);
-    vec p = v_set(1.0f / 720);
-    p = v_fma(p, r, v_set(1.0f / 120));
-    p = v_fma(p, r, v_set(1.0f / 24));
-    p = v_fma(p, r, v_set(1.0f / 6));
-    p = v_fma(p, r, v_set(0.5f));
-    p = v_fma(p, r, v_set(1.0f));
-    p = v_fma(p, r, v_set(1.0f));
-    return v_scale2(p, n);
+#define NEURON_VECTORS
+#include "core/kernels/neurons.h"
+
+#define RATE_CASE(number, name)                                                                                        \
+    case ACTIVATION_##number:                                                                                          \
+        return name##_rate(v);
+#define PSI_CASE(number, name)                                                                                         \
+    case ACTIVATION_##number:                                                                                          \
+        return name##_psi(z, value);
+
+/* z = f(v) */
+INLINE vec v_rate(vec v, const enum activation activation) {
+    switch (activation) {
+        NEURONS(RATE_CASE)
+    case ACTIVATIONS:
+        break;
+    }
+    return v;
 }
 
-/*
- * For |x| >= 0.5: 1 - 2 / (exp(2|x|) + 1). Below: x + x^3 P(x^2), P the Taylor series' first seven terms, whose
- * remainder at 0.5 is under 2^-24 relative. Both are computed and one is taken, so that there is no branch.
- */
-INLINE vec v_tanh(vec x) {
-    vec size = v_max(x, v_sub(v_zero(), x));
-    vec bounded = v_min(size, v_set(9.5f));
-    vec large = v_sub(v_set(1.0f), v_div(v_set(2.0f), v_add(v_exp_small(v_add(bounded, bounded)), v_set(1.0f))));
-    vec s = v_min(size, v_set(0.5f));
-    vec s2 = v_mul(s, s);
-    vec p = v_set(-929569.0f / 638512875.0f);
-    p = v_fma(p, s2, v_set(21844.0f / 6081075.0f));
-    p = v_fma(p, s2, v_set(-1382.0f / 155925.0f));
-    p = v_fma(p, s2, v_set(62.0f / 2835.0f));
-    p = v_fma(p, s2, v_set(-17.0f / 315.0f));
-    p = v_fma(p, s2, v_set(2.0f / 15.0f));
-    p = v_fma(p, s2, v_set(-1.0f / 3.0f));
-    vec small = v_fma(v_mul(s, s2), p, s);
-    vec above = v_if_positive(v_sub(size, v_set(0.5f)), v_set(1.0f));
-    vec magnitude = v_fma(above, large, v_fnma(above, small, small));
-    /* one of the two terms is exactly 0, so the sum is exact; the sign comes back by one more exact selection */
-    vec positive = v_if_positive(x, magnitude);
-    vec negative = v_if_positive(v_sub(v_zero(), x), magnitude);
-    /* 0 * x is 0 for every finite x, and keeps a NaN or an infinity from passing as a number */
-    return v_fma(v_zero(), x, v_sub(positive, negative));
-}
-
-INLINE vec v_psi(vec z, vec value, bool tanh_activation) {
-    return tanh_activation ? v_mul(v_fnma(z, z, v_set(1.0f)), value) : v_if_positive(z, value);
+/* psi(z) * value */
+INLINE vec v_psi(vec z, vec value, const enum activation activation) {
+    switch (activation) {
+        NEURONS(PSI_CASE)
+    case ACTIVATIONS:
+        break;
+    }
+    return value;
 }
 
 /* ---- product ---- */
 
 /* One vector of the result h, at row r (of the product) and column c. */
-INLINE void epilogue_apply(const enum epilogue epilogue, const struct product *p, int r, int c, vec h) {
+INLINE void epilogue_apply(const enum epilogue epilogue, const enum activation activation, const struct product *p,
+                           int r, int c, vec h) {
     size_t at = (size_t)r * (size_t)p->matrix->columns + (size_t)c, z_at = (size_t)r * p->z_stride + (size_t)c;
     if (epilogue == EPILOGUE_STORE) {
         v_store(p->out + at, h);
         return;
     }
     vec leak = v_load(p->leak + c), gain = v_load(p->gain + c);
-    if (epilogue == EPILOGUE_FORWARD_RELU || epilogue == EPILOGUE_FORWARD_TANH) {
+    if (epilogue == EPILOGUE_FORWARD) {
         vec v = v_fma(gain, h, v_mul(leak, v_load(p->v + at)));
         v_store(p->v + at, v);
-        v_store(p->z_out + z_at, epilogue == EPILOGUE_FORWARD_TANH ? v_tanh(v) : v_if_positive(v, v));
+        v_store(p->z_out + z_at, v_rate(v, activation));
         return;
     }
-    const bool exact = epilogue == EPILOGUE_CREDIT_EXACT_RELU || epilogue == EPILOGUE_CREDIT_EXACT_TANH;
-    const bool by_tanh = epilogue == EPILOGUE_CREDIT_PSI_TANH || epilogue == EPILOGUE_CREDIT_EXACT_TANH;
+    const bool exact = epilogue == EPILOGUE_CREDIT_EXACT;
     vec through_mu = v_zero(), d;
     if (exact || epilogue == EPILOGUE_CREDIT_MU) {
         through_mu = v_mul(v_set(p->mu), h);
@@ -92,7 +76,7 @@ INLINE void epilogue_apply(const enum epilogue epilogue, const struct product *p
     if (epilogue == EPILOGUE_CREDIT_MU) {
         d = v_fma(leak, v_load(p->d + at), through_mu);
     } else {
-        d = v_fma(leak, v_load(p->d + at), v_psi(v_load(p->z + z_at), h, by_tanh));
+        d = v_fma(leak, v_load(p->d + at), v_psi(v_load(p->z + z_at), h, activation));
     }
     if (p->a) {
         d = v_add(d, v_load(p->a + at));
@@ -110,8 +94,8 @@ INLINE void epilogue_apply(const enum epilogue epilogue, const struct product *p
 }
 
 /* Rows row .. row+R-1 and V vectors from column c on; panel is (sources, 16 V). */
-INLINE void product_tile(const int R, const int V, const enum epilogue epilogue, const struct product *p, int row,
-                         int c, const float *panel) {
+INLINE void product_tile(const int R, const int V, const enum epilogue epilogue, const enum activation activation,
+                         const struct product *p, int row, int c, const float *panel) {
     vec sum[TILE_ROWS][TILE_VECTORS];
     const float *in = p->rows_in + (size_t)row * p->row_stride;
     const size_t stride = p->row_stride;
@@ -141,72 +125,77 @@ INLINE void product_tile(const int R, const int V, const enum epilogue epilogue,
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 3
         for (int v = 0; v < V; v++) {
-            epilogue_apply(epilogue, p, row + r, c + v * LANES, sum[r][v]);
+            epilogue_apply(epilogue, activation, p, row + r, c + v * LANES, sum[r][v]);
         }
 }
 
-INLINE void product_rows(const int V, const enum epilogue epilogue, const struct product *p, int c,
-                         const float *panel) {
+INLINE void product_rows(const int V, const enum epilogue epilogue, const enum activation activation,
+                         const struct product *p, int c, const float *panel) {
     int row = 0;
     for (; row + TILE_ROWS <= p->rows; row += TILE_ROWS) {
-        product_tile(TILE_ROWS, V, epilogue, p, row, c, panel);
+        product_tile(TILE_ROWS, V, epilogue, activation, p, row, c, panel);
     }
     if (TILE_ROWS > 4) {
         for (; row + 4 <= p->rows; row += 4) {
-            product_tile(4, V, epilogue, p, row, c, panel);
+            product_tile(4, V, epilogue, activation, p, row, c, panel);
         }
     }
     for (; row < p->rows; row++) {
-        product_tile(1, V, epilogue, p, row, c, panel);
+        product_tile(1, V, epilogue, activation, p, row, c, panel);
     }
 }
 
-INLINE void product_panel(const enum epilogue epilogue, const struct product *p, int index) {
+INLINE void product_panel(const enum epilogue epilogue, const enum activation activation, const struct product *p,
+                          int index) {
     int vectors = p->matrix->columns / LANES, panels = (vectors + TILE_VECTORS - 1) / TILE_VECTORS, first, count;
     packed_panel(vectors, panels, index, &first, &count);
     const float *panel = p->matrix->data + (size_t)first * LANES * (size_t)p->matrix->sources;
     switch (count) {
     case 1:
-        product_rows(1, epilogue, p, first * LANES, panel);
+        product_rows(1, epilogue, activation, p, first * LANES, panel);
         break;
 #if TILE_VECTORS >= 2
     case 2:
-        product_rows(2, epilogue, p, first * LANES, panel);
+        product_rows(2, epilogue, activation, p, first * LANES, panel);
         break;
 #endif
 #if TILE_VECTORS >= 3
     default:
-        product_rows(3, epilogue, p, first * LANES, panel);
+        product_rows(3, epilogue, activation, p, first * LANES, panel);
         break;
 #endif
+    }
+}
+
+/* Where psi has no part one model does for all. */
+#define PRODUCT_CASE(number, name)                                                                                     \
+    case ACTIVATION_##number:                                                                                          \
+        product_panel(epilogue, ACTIVATION_##number, p, panel);                                                        \
+        break;
+INLINE void product_of_neuron(const enum epilogue epilogue, const struct product *p, int panel) {
+    switch (p->activation) {
+        NEURONS(PRODUCT_CASE)
+    case ACTIVATIONS:
+        break;
     }
 }
 
 static void kernel_product(enum epilogue epilogue, const struct product *p, int panel) {
     switch (epilogue) {
     case EPILOGUE_STORE:
-        product_panel(EPILOGUE_STORE, p, panel);
+        product_panel(EPILOGUE_STORE, ACTIVATIONS, p, panel);
         break;
-    case EPILOGUE_FORWARD_RELU:
-        product_panel(EPILOGUE_FORWARD_RELU, p, panel);
+    case EPILOGUE_FORWARD:
+        product_of_neuron(EPILOGUE_FORWARD, p, panel);
         break;
-    case EPILOGUE_FORWARD_TANH:
-        product_panel(EPILOGUE_FORWARD_TANH, p, panel);
-        break;
-    case EPILOGUE_CREDIT_PSI_RELU:
-        product_panel(EPILOGUE_CREDIT_PSI_RELU, p, panel);
-        break;
-    case EPILOGUE_CREDIT_PSI_TANH:
-        product_panel(EPILOGUE_CREDIT_PSI_TANH, p, panel);
+    case EPILOGUE_CREDIT_PSI:
+        product_of_neuron(EPILOGUE_CREDIT_PSI, p, panel);
         break;
     case EPILOGUE_CREDIT_MU:
-        product_panel(EPILOGUE_CREDIT_MU, p, panel);
+        product_panel(EPILOGUE_CREDIT_MU, ACTIVATIONS, p, panel);
         break;
-    case EPILOGUE_CREDIT_EXACT_RELU:
-        product_panel(EPILOGUE_CREDIT_EXACT_RELU, p, panel);
-        break;
-    case EPILOGUE_CREDIT_EXACT_TANH:
-        product_panel(EPILOGUE_CREDIT_EXACT_TANH, p, panel);
+    case EPILOGUE_CREDIT_EXACT:
+        product_of_neuron(EPILOGUE_CREDIT_EXACT, p, panel);
         break;
     case EPILOGUES:
         break;
@@ -393,17 +382,29 @@ static void kernel_readout(int rows, int columns, int outputs, const float *z, s
     }
 }
 
-static void kernel_learning_signal(int rows, int columns, int outputs, bool tanh_activation, const float *z,
-                                   size_t z_stride, const float *err, const float *feedback, float *a) {
+INLINE void learning_signal_of(const enum activation activation, int rows, int columns, int outputs, const float *z,
+                               size_t z_stride, const float *err, const float *feedback, float *a) {
     for (int r = 0; r < rows; r++) {
         for (int c = 0; c < columns; c += LANES) {
             vec signal = v_zero();
             for (int o = 0; o < outputs; o++) {
                 signal = v_fma(v_set(err[r * outputs + o]), v_load(feedback + (size_t)o * (size_t)columns + c), signal);
             }
-            v_store(a + (size_t)(r * columns + c),
-                    v_psi(v_load(z + (size_t)r * z_stride + c), signal, tanh_activation));
+            v_store(a + (size_t)(r * columns + c), v_psi(v_load(z + (size_t)r * z_stride + c), signal, activation));
         }
+    }
+}
+
+#define LEARNING_CASE(number, name)                                                                                    \
+    case ACTIVATION_##number:                                                                                          \
+        learning_signal_of(ACTIVATION_##number, rows, columns, outputs, z, z_stride, err, feedback, a);                \
+        break;
+static void kernel_learning_signal(int rows, int columns, int outputs, enum activation activation, const float *z,
+                                   size_t z_stride, const float *err, const float *feedback, float *a) {
+    switch (activation) {
+        NEURONS(LEARNING_CASE)
+    case ACTIVATIONS:
+        break;
     }
 }
 
@@ -421,13 +422,27 @@ static void kernel_readout_gradient(int rows, int columns, int outputs, const fl
     }
 }
 
-static void kernel_psi_sum(int rows, int columns, bool tanh_activation, const float *z, size_t z_stride, float *sums) {
+INLINE void psi_sum_of(const enum activation activation, int rows, int columns, const float *z, size_t z_stride,
+                       float *sums) {
     for (int c = 0; c < columns; c += LANES) {
         vec sum = v_load(sums + c);
         for (int r = 0; r < rows; r++) {
-            sum = v_add(sum, v_psi(v_load(z + (size_t)r * z_stride + c), v_set(1.0f), tanh_activation));
+            sum = v_add(sum, v_psi(v_load(z + (size_t)r * z_stride + c), v_set(1.0f), activation));
         }
         v_store(sums + c, sum);
+    }
+}
+
+#define PSI_SUM_CASE(number, name)                                                                                     \
+    case ACTIVATION_##number:                                                                                          \
+        psi_sum_of(ACTIVATION_##number, rows, columns, z, z_stride, sums);                                             \
+        break;
+static void kernel_psi_sum(int rows, int columns, enum activation activation, const float *z, size_t z_stride,
+                           float *sums) {
+    switch (activation) {
+        NEURONS(PSI_SUM_CASE)
+    case ACTIVATIONS:
+        break;
     }
 }
 

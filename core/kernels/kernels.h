@@ -22,6 +22,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/base/seams.h"
+
 #define LANES 16       /* floats of a virtual vector; units are padded to a multiple */
 #define BLOCK_TRIALS 8 /* trials of a block, the unit of reduction */
 #define TIME_BLOCK 64
@@ -35,14 +37,11 @@ static inline int lanes_pad(int n) {
 
 /* What happens to a finished product h = rows * matrix while it is still in registers. */
 enum epilogue {
-    EPILOGUE_STORE,           /* out = h */
-    EPILOGUE_FORWARD_RELU,    /* v = leak v + gain h, z_out = max(v, 0) */
-    EPILOGUE_FORWARD_TANH,    /* the same with tanh */
-    EPILOGUE_CREDIT_PSI_RELU, /* d = a + leak d + psi(z) h, gd = gain d */
-    EPILOGUE_CREDIT_PSI_TANH,
-    EPILOGUE_CREDIT_MU,         /* d = a + leak d + mu h, gd = gain d */
-    EPILOGUE_CREDIT_EXACT_RELU, /* m = a + leak m + mu h, gm = gain m; d = a + leak d + psi(z) h, gd = gain d */
-    EPILOGUE_CREDIT_EXACT_TANH,
+    EPILOGUE_STORE,        /* out = h */
+    EPILOGUE_FORWARD,      /* v = leak v + gain h, z_out = f(v) */
+    EPILOGUE_CREDIT_PSI,   /* d = a + leak d + psi(z) h, gd = gain d */
+    EPILOGUE_CREDIT_MU,    /* d = a + leak d + mu h, gd = gain d */
+    EPILOGUE_CREDIT_EXACT, /* m = a + leak m + mu h, gm = gain m; d = a + leak d + psi(z) h, gd = gain d */
     EPILOGUES
 };
 
@@ -63,8 +62,9 @@ struct product {
     size_t row_stride;
     int rows;
     const struct packed *matrix;
-    float *out;               /* EPILOGUE_STORE */
-    const float *leak, *gain; /* (columns) */
+    enum activation activation; /* whose f and psi */
+    float *out;                 /* EPILOGUE_STORE */
+    const float *leak, *gain;   /* (columns) */
     float mu;
     float *v; /* forward */
     float *z_out;
@@ -103,13 +103,13 @@ struct kernels {
     void (*readout)(int rows, int columns, int outputs, const float *z, size_t z_stride, const float *wout_t,
                     const float *bout, float *y);
     /* a (rows, columns) = psi(z) * (err F), F (outputs, columns) */
-    void (*learning_signal)(int rows, int columns, int outputs, bool tanh_activation, const float *z, size_t z_stride,
-                            const float *err, const float *feedback, float *a);
+    void (*learning_signal)(int rows, int columns, int outputs, enum activation activation, const float *z,
+                            size_t z_stride, const float *err, const float *feedback, float *a);
     /* total (outputs, columns) += err^T z */
     void (*readout_gradient)(int rows, int columns, int outputs, const float *z, size_t z_stride, const float *err,
                              float *total);
     /* sums (columns) += sum over rows of psi(z) */
-    void (*psi_sum)(int rows, int columns, bool tanh_activation, const float *z, size_t z_stride, float *sums);
+    void (*psi_sum)(int rows, int columns, enum activation activation, const float *z, size_t z_stride, float *sums);
     /* y = scale * x over n floats, a multiple of LANES; scale is (columns) repeated for each row */
     void (*scale_rows)(int rows, int columns, const float *scale, const float *x, float *y);
     /* y = f(x) over n floats, a multiple of LANES: the tanh of the forward epilogue, for tests */

@@ -39,7 +39,6 @@ struct task_config {
     const struct task_data *data; /* the trials, for tasks that need any; NULL for the others */
 };
 
-enum activation { ACTIVATION_RELU, ACTIVATION_TANH };
 enum discretization { DISCRETIZATION_EXPONENTIAL, DISCRETIZATION_EULER };
 /*
  * The magnitude at which Deep R reconnects a weight. A weight of exactly this magnitude is a placeholder that has

@@ -5,8 +5,7 @@
 #include "core/rules/rules.h"
 
 static void bptt_credit(const struct credit *credit) {
-    hop_run(credit, credit->tanh_activation ? EPILOGUE_CREDIT_PSI_TANH : EPILOGUE_CREDIT_PSI_RELU, credit->gd_next,
-            NULL);
+    hop_run(credit, EPILOGUE_CREDIT_PSI, credit->gd_next, NULL);
 }
 
 const struct rule_ops rule_bptt = {.name = "bptt",

@@ -12,6 +12,7 @@ void hop_run(const struct credit *credit, enum epilogue epilogue, const float *r
         .out = out,
         .leak = credit->leak,
         .gain = credit->gain,
+        .activation = credit->activation,
         .mu = credit->mu,
         .z = credit->z,
         .z_stride = credit->z_stride,

@@ -7,8 +7,7 @@
 
 static void mdgl_credit(const struct credit *credit) {
     if (*credit->a_next_live) {
-        hop_run(credit, credit->tanh_activation ? EPILOGUE_CREDIT_PSI_TANH : EPILOGUE_CREDIT_PSI_RELU, credit->a_next,
-                NULL);
+        hop_run(credit, EPILOGUE_CREDIT_PSI, credit->a_next, NULL);
     } else {
         credit->kernels->credit_local(credit->rows, credit->columns, credit->leak, credit->gain, credit->a, credit->d,
                                       credit->gd);

@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#include "core/kernels/neurons.h"
+
 static void event_advance(const struct credit *credit, int slot, size_t elements) {
     struct filter *filter = credit->filter;
     float *r = filter->r + (size_t)slot * elements, *q = filter->q + (size_t)slot * elements;
@@ -52,7 +54,7 @@ static void modprop_credit_cut(const struct credit *credit) {
     for (size_t i = 0; i < elements; i++) {
         size_t c = i % (size_t)credit->columns;
         float z = credit->z[i / (size_t)credit->columns * credit->z_stride + c];
-        float psi = credit->tanh_activation ? 1.0f - z * z : z > 0.0f;
+        float psi = psi_of(credit->activation, z);
         float local = (credit->a ? credit->a[i] : 0.0f) + credit->leak[c] * credit->d[i];
         float nonlocal = exact ? psi * filter->sum[i] : filter->sum[i];
         credit->d[i] = exact ? local + nonlocal : local;
@@ -69,8 +71,7 @@ static void modprop_credit(const struct credit *credit) {
     } else if (credit->rule->first_hop == FIRST_HOP_MU) {
         hop_run(credit, EPILOGUE_CREDIT_MU, credit->gd_next, NULL);
     } else {
-        hop_run(credit, credit->tanh_activation ? EPILOGUE_CREDIT_EXACT_TANH : EPILOGUE_CREDIT_EXACT_RELU,
-                credit->gm_next, NULL);
+        hop_run(credit, EPILOGUE_CREDIT_EXACT, credit->gm_next, NULL);
     }
 }
 

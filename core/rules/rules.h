@@ -25,7 +25,7 @@ struct credit {
     const struct hop *hop;
     const float *leak, *gain; /* (columns), 0 beyond N */
     float mu;
-    bool tanh_activation;
+    enum activation activation;
     int rows, columns;
     const float *z; /* z_t, row stride z_stride */
     size_t z_stride;
