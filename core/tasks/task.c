@@ -47,16 +47,25 @@ double task_number(const struct task_config *config, const char *name) {
     return field->type == FIELD_NUMBER ? *(const double *)at : *(const int *)at;
 }
 
+static void parameter_set(struct task_config *config, const struct field *field, double value) {
+    char *at = (char *)config + field->offset;
+    if (field->type == FIELD_NUMBER) {
+        *(double *)at = value;
+    } else if (field->type == FIELD_INT) {
+        *(int *)at = (int)value;
+    }
+}
+
 struct task_config task_config_make(enum task_type type, const struct task_value *values, size_t count) {
     struct task_config config = {.type = type};
-    for (size_t i = 0; i < count; i++) {
-        const struct field *field = parameter_find(&config, values[i].name);
-        char *at = (char *)&config + field->offset;
-        if (field->type == FIELD_NUMBER) {
-            *(double *)at = values[i].value;
-        } else {
-            *(int *)at = (int)values[i].value;
+    const struct fields *parameters = &task_ops_of(&config)->parameters;
+    for (size_t i = 0; i < parameters->count; i++) {
+        if (parameters->items[i].fallback) {
+            parameter_set(&config, &parameters->items[i], strtod(parameters->items[i].fallback, NULL));
         }
+    }
+    for (size_t i = 0; i < count; i++) {
+        parameter_set(&config, parameter_find(&config, values[i].name), values[i].value);
     }
     return config;
 }

@@ -142,7 +142,7 @@ struct task_value {
     double value;
 };
 double task_number(const struct task_config *config, const char *name);
-/* All others are 0. */
+/* All others have their defaults. */
 struct task_config task_config_make(enum task_type type, const struct task_value *values, size_t count);
 #define TASK_CONFIG(type, ...)                                                                                         \
     task_config_make(type, (const struct task_value[]){__VA_ARGS__},                                                   \

@@ -62,7 +62,8 @@ static void blocks_agree(const struct task *task, const struct trial *trial) {
 }
 
 START_TEST(delayed_xor_is_its_definition) {
-    struct task_config config = TASK_CONFIG(TASK_DELAYED_XOR, {"delay", 700}, {"cue", 100}, {"amplitude", 2});
+    struct task_config config = TASK_CONFIG(TASK_DELAYED_XOR, {"delay", 700}, {"cue", 100}, {"amplitude", 2},
+                                            {"noise", 0});
     struct task task = task_make(&config, 3);
     int seen[4] = {0};
     ck_assert_int_eq(task.shape.steps, 900);
