@@ -20,7 +20,7 @@ enum status cli_call(struct cli *cli, const struct http_request *request, const 
         return report_problem(doing, answer->status, answer->body.data);
     }
     if (status == STATUS_UNREACHABLE) {
-        const char *hint = answer->status == 0 ? " (modprop doctor looks closer)" : "";
+        const char *hint = answer->status == 0 ? " (modprop doctor may find the cause)" : "";
         return report_error(status, "cannot %s: %s%s", doing, answer->error, hint);
     }
     if (status == STATUS_FAILED && *answer->error != '\0' && request->sink == NULL) {
@@ -38,7 +38,7 @@ enum status cli_fetch(struct cli *cli, const struct http_request *request, const
     if (status == STATUS_OK && answer.body.size > 0) {
         *document = json_loadb(answer.body.data, answer.body.size, 0, &fault);
         if (*document == NULL) {
-            status = report_error(STATUS_FAILED, "cannot %s: the answer of %s is no JSON (is it a modpropd?): %s",
+            status = report_error(STATUS_FAILED, "cannot %s: the response of %s is not JSON (is it a modpropd?): %s",
                                   doing, cli->settings.server.value, fault.text);
         }
     }

@@ -327,7 +327,7 @@ static enum status run(struct cli *cli) {
 
 static const struct option options[] = {
     {"plot", 'p', OPTION_FILE, "FILE", 0, 0, false,
-     "draw the curves into FILE (.svg, or .png where gnuplot is installed), or here (-)"},
+     "draw the curves into FILE (.svg, or .png if gnuplot is installed), or here (-)"},
     {"no-plot", 0, OPTION_SWITCH, NULL, 0, 0, false, "no plot on a terminal"},
     {"metric", 'm', OPTION_TEXT, "NAME", 0, 0, false, "column of the metrics to compare (default loss)"},
     {"scale", 0, OPTION_CHOICE, "log|linear", 0, 0, false, "the plot's y axis (default log for a loss)"},

@@ -434,8 +434,9 @@ const struct command command_completion = {
     .operand = OPERAND_SHELL,
     .offline = true,
     .summary = "print the script that completes words in a shell",
-    .description = "Completes commands, options, files, and by asking the server jobs, datasets, tasks, rules and what "
-                   "--set takes, names and values.",
+    .description =
+        "Completes commands, options, files, and, with the server's help, jobs, datasets, tasks, rules and what "
+        "--set takes, names and values.",
     .examples = "eval \"$(modprop completion bash)\"\n",
     .run = completion,
 };
@@ -447,6 +448,6 @@ const struct command command_complete = {
     .most = -1,
     .offline = true,
     .summary = "candidates for the last word (what completion scripts call)",
-    .description = "Prints a candidate a line, a tab and its meaning; the line :files asks for files too.",
+    .description = "Prints one candidate per line, with a tab and its meaning; the line :files requests files too.",
     .run = complete,
 };

@@ -109,19 +109,19 @@ static const struct option delete_options[] = {
      .operand = OPERAND_JOB,                                                                                           \
      .summary = what,                                                                                                  \
      .description = more                                                                                               \
-     " Prints each job's state as it now is. All jobs named are tried; the exit status is that of the first failure.", \
+     " Prints the new state of each job. All named jobs are tried; the exit status is that of the first failure.",     \
      .examples = "modprop " word " latest\n",                                                                          \
      .options = table,                                                                                                 \
      .run = function}
 
-const struct command command_pause = CONTROL("pause", "stop a job for now; it keeps its place in training",
+const struct command command_pause = CONTROL("pause", "stop a job for now; it keeps its progress",
                                              "A running job stops at its last checkpoint.", NULL, pause_run);
 const struct command command_resume = CONTROL(
-    "resume", "let a paused job go on",
-    "The job goes on from its last checkpoint and ends with the weights it would have had without the pause.", NULL,
-    resume_run);
-const struct command command_cancel = CONTROL("cancel", "stop a job for good; what it has reported stays",
-                                              "The job ends; its events and checkpoints stay.", NULL, cancel_run);
+    "resume", "resume a paused job",
+    "The job resumes from its last checkpoint and ends with the weights that it would have had without the pause.",
+    NULL, resume_run);
+const struct command command_cancel = CONTROL("cancel", "stop a job for good; what it has reported is kept",
+                                              "The job ends; its events and checkpoints are kept.", NULL, cancel_run);
 const struct command command_delete = CONTROL("delete", "delete finished jobs with their events and weights",
                                               "Only a job that has ended can be deleted (cancel it first). "
                                               "On a terminal each deletion is asked for.",

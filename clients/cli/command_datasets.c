@@ -80,7 +80,7 @@ static enum status list(struct cli *cli) {
         status = page_add(cli, &table, &after);
     } while (after != NULL);
     if (status == STATUS_OK && !cli->json && table.cell_count == 0) {
-        report_note("no datasets yet; modprop datasets put makes one");
+        report_note("no datasets yet; modprop datasets put stores one");
     } else if (status == STATUS_OK && !cli->json) {
         table_print(&table, &cli->out);
     }
@@ -189,7 +189,7 @@ const struct command command_datasets_put = {
     .most = 2,
     .operand = OPERAND_FILE,
     .summary = "store a safetensors file under a name",
-    .description = "Sends FILE (- is standard input). The server checks it and answers its shapes and sha256.",
+    .description = "Sends FILE (- is standard input). The server checks it and returns its shapes and sha256.",
     .examples = "modprop datasets put digits digits.safetensors\n",
     .run = put,
 };
@@ -215,7 +215,7 @@ const struct command command_datasets_delete = {
     .most = 1,
     .operand = OPERAND_DATASET,
     .summary = "delete a dataset",
-    .description = "Deletes the dataset's name. Versions that jobs rest on stay until those jobs are deleted.",
+    .description = "Deletes the dataset's name. Versions that jobs use stay until those jobs are deleted.",
     .examples = "modprop datasets delete digits\n",
     .run = delete,
 };

@@ -58,7 +58,7 @@ static void settings_check(struct findings *findings) {
     bool plain = strncmp(settings->server.value, "http://", 7) == 0;
     if (plain && !url_is_loopback(settings->server.value) && settings->token.value != NULL) {
         find(findings, "encryption", false,
-             memory_copy("the token travels over plain http to another machine; use https"));
+             memory_copy("the token is sent to another machine over plain http; use https"));
     }
 }
 
@@ -125,9 +125,8 @@ static void version_check(struct findings *findings) {
              status == STATUS_OK ? memory_format("/version answered %d; is it a modpropd?", answer.status)
                                  : memory_copy(answer.error));
     } else if (!version_fits(version)) {
-        find(
-            findings, "version", false,
-            memory_format("the daemon is %s, this program %s: take one of the same version", version, MODPROP_VERSION));
+        find(findings, "version", false,
+             memory_format("the daemon is %s, this program %s: use the same version", version, MODPROP_VERSION));
     } else {
         char *more = limits_describe(json_object_get(document, "limits"));
         find(findings, "version", true,
@@ -147,7 +146,7 @@ static void access_check(struct findings *findings) {
     } else if (answer.status == 401) {
         find(findings, "access", false,
              findings->cli->settings.token.value == NULL
-                 ? memory_copy("the daemon wants a token (--token-file, MODPROP_TOKEN)")
+                 ? memory_copy("the daemon requires a token (--token-file, MODPROP_TOKEN)")
                  : memory_copy("the daemon does not know this token"));
     } else {
         bool may = answer.status == 200;
@@ -181,8 +180,8 @@ const struct command command_doctor = {
     .operands = "",
     .least = 0,
     .most = 0,
-    .summary = "check that the daemon can be reached, is ready, fits, and lets us in",
-    .description = "Tells where server and token come from, then asks the daemon. The exit status is 0 when all is "
+    .summary = "check that the daemon is reachable, ready and compatible, and accepts the token",
+    .description = "Reports where server and token come from, then asks the daemon. The exit status is 0 when all is "
                    "well, 3 when the daemon "
                    "cannot be reached, "
                    "1 for any other fault.",

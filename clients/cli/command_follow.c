@@ -43,7 +43,8 @@ const struct command command_follow = {
         "left. "
         "In a pipe a line an event is printed instead, with --json each event as the server sent it, of several jobs "
         "one after the other, the oldest first.\n\n"
-        "A lost connection, or a restart of the daemon, is waited for, and the display goes on behind the last event "
+        "If the connection is lost or the daemon restarts, the command waits, and the display continues after the last "
+        "event "
         "that came. Ctrl-C "
         "stops "
         "the watching, not the job. The exit status is 0 when the job succeeded and 1 when it failed or was cancelled.",

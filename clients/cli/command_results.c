@@ -110,7 +110,7 @@ static enum status weights(struct cli *cli) {
     }
     if (safetensors && (output == NULL || strcmp(output, "-") == 0) && cli->out.is_terminal) {
         return report_error(STATUS_USAGE,
-                            "safetensors are bytes that a terminal cannot show: give --output FILE, or a pipe");
+                            "safetensors is binary, which a terminal cannot show: use --output FILE, or a pipe");
     }
     char *id;
     enum status status = job_resolve(cli, arguments->operands[0], &id);
@@ -167,11 +167,11 @@ static enum status checkpoints(struct cli *cli) {
 }
 
 #define OUTPUT_OPTION                                                                                                  \
-    {"output", 'o', OPTION_FILE, "FILE", 0, 0, false, "write to FILE, which appears whole or not at all"}
+    {"output", 'o', OPTION_FILE, "FILE", 0, 0, false, "write to FILE, which appears complete or not at all"}
 
 static const struct option metrics_options[] = {
     OUTPUT_OPTION,
-    {"points", 'p', OPTION_INTEGER, "N", 2, 10000000, false, "thin the curve to about N points; peaks stay"},
+    {"points", 'p', OPTION_INTEGER, "N", 2, 10000000, false, "thin the curve to about N points; peaks are kept"},
     {"keys", 'k', OPTION_TEXT, "NAME,...", 0, 0, false, "only these columns, such as loss,accuracy"},
     OPTIONS_END,
 };
@@ -209,7 +209,7 @@ const struct command command_weights = {
     .most = 1,
     .operand = OPERAND_JOB,
     .summary = "save the trained weights (JSON or safetensors)",
-    .description = "The final weights, or while a job runs those of its newest checkpoint.",
+    .description = "The final weights, or, while a job runs, those of its newest checkpoint.",
     .examples = "modprop weights latest -o weights.safetensors\nmodprop weights latest | jq .sha256\n",
     .options = weights_options,
     .run = weights,

@@ -121,7 +121,7 @@ static enum status send(struct cli *cli, const json_t *document, const char *key
     if (status == STATUS_OK) {
         const char *own = json_string_value(json_object_get(job, "id"));
         if (own == NULL) {
-            status = report_error(STATUS_FAILED, "the answer of %s has no id (is it a modpropd?)",
+            status = report_error(STATUS_FAILED, "the response of %s has no id (is it a modpropd?)",
                                   cli->settings.server.value);
         } else {
             *id = memory_copy(own);
@@ -239,7 +239,7 @@ static const struct option submit_options[] = {
     {"seeds", 0, OPTION_TEXT, "N,N-M,...", 0, 0, false, "the same"},
     {"follow", 'f', OPTION_SWITCH, NULL, 0, 0, false, "watch the job until it ends"},
     {"key", 0, OPTION_TEXT, "KEY", 0, 0, false,
-     "idempotency key: the same key and job never make a second one (default: a random one)"},
+     "idempotency key: the same key and job never create a second one (default: a random key)"},
     FOLLOW_OPTIONS,
     OPTIONS_END,
 };
@@ -260,8 +260,8 @@ const struct command command_submit = {
         "another job (--from), or nothing; then the "
         "options change it, in the order --task, --rule, --name, --metadata, --set, --seed. What is not said has the "
         "published default, so --task "
-        "delayed_xor is a whole job.\n\n"
-        "When the answer is lost on the way the call is repeated under the same idempotency key: there is "
+        "delayed_xor is a complete job.\n\n"
+        "If the response is lost, the call is repeated with the same idempotency key: there is "
         "one job, never two.",
     .examples = "modprop submit --task delayed_xor --follow\n"
                 "modprop submit job.json --set rule.mu=0.3 --set training.iterations=500\n"
@@ -277,7 +277,7 @@ const struct command command_validate = {
     .least = 0,
     .most = 1,
     .operand = OPERAND_FILE,
-    .summary = "check a job and estimate what it takes, without submitting it",
+    .summary = "check a job and estimate its cost, without submitting it",
     .description = "Takes a job as submit does. The server names every field that is wrong, or says how much memory "
                    "and work the job "
                    "takes; with --json it "

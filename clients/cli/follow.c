@@ -320,7 +320,7 @@ static enum status connection(struct follow *follow, long *retry_after, char **r
         report_error(status, "cannot follow the job: %s%s",
                      follow->write_error != 0 ? "standard output cannot be written: " : "",
                      follow->write_error != 0 ? strerror(follow->write_error)
-                                              : "an event is larger than this program takes");
+                                              : "an event is larger than this program accepts");
     }
     http_answer_release(&answer);
     free(path);
@@ -360,9 +360,9 @@ static enum status connections(struct follow *follow, long patience) {
         double wait = (retry_after > pause ? (double)retry_after : pause) + 0.5 * ((double)rand() / (double)RAND_MAX);
         wait = patience > 0 && wait > (double)patience ? (double)patience : wait;
         if (follow->form == FOLLOW_LINES && follow->note == NULL) {
-            report_note("%s; trying again until it is back", reason);
+            report_note("%s; retrying until it is back", reason);
         }
-        note_set(follow, memory_format("connection lost, trying again (%s)", reason));
+        note_set(follow, memory_format("connection lost, retrying (%s)", reason));
         free(reason);
         draw(follow, true);
         if (!http_pause(wait, tick, follow)) {
@@ -405,7 +405,7 @@ static void end_print(const struct follow *follow) {
 static enum status finish(struct follow *follow, enum status status) {
     if (status == STATUS_INTERRUPTED) {
         progress_leave(&follow->progress);
-        report_note("the job goes on; modprop follow %s takes it up again", follow->id);
+        report_note("the job keeps running; modprop follow %s shows it again", follow->id);
     }
     if (status != STATUS_OK) {
         return status;

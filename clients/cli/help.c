@@ -22,11 +22,11 @@ static const struct {
     {STATUS_OK, "done; a job that was followed succeeded"},
     {STATUS_JOB, "a job that was followed failed or was cancelled; doctor found a fault"},
     {STATUS_USAGE, "bad usage: flags, operands, settings, or a file that is not what the command takes"},
-    {STATUS_UNREACHABLE, "the server cannot be reached, or broke off"},
+    {STATUS_UNREACHABLE, "the server cannot be reached, or the connection broke"},
     {STATUS_REFUSED, "the server refused: there is no such job, a field is wrong, a token is missing"},
     {STATUS_FAILED,
-     "this machine failed: a file, memory, a program that is not installed, an answer that cannot be understood"},
-    {STATUS_INTERRUPTED, "interrupted by Ctrl-C or a signal; the job goes on"},
+     "this machine failed: a file, memory, a program that is not installed, a response that cannot be understood"},
+    {STATUS_INTERRUPTED, "interrupted by Ctrl-C or a signal; the job keeps running"},
 };
 
 static void heading(const struct terminal *terminal, const char *text) {

@@ -240,11 +240,11 @@ static void answer_fill(struct transfer *transfer) {
 static bool tls_error_fill(struct http_answer *answer, const struct http *http, CURLcode code, const char *detail) {
     const char *server = http->settings->server.value, *file = http->settings->ca_file.value;
     if (code == CURLE_SSL_CONNECT_ERROR) {
-        snprintf(answer->error, sizeof answer->error, "%s does not speak TLS (is it an http:// address?): %s", server,
+        snprintf(answer->error, sizeof answer->error, "%s does not use TLS (is it an http:// address?): %s", server,
                  detail);
     } else if (code == CURLE_PEER_FAILED_VERIFICATION) {
         snprintf(answer->error, sizeof answer->error,
-                 "the certificate of %s is not to be trusted (--ca-file names the authority's): %s", server, detail);
+                 "the certificate of %s is not trusted (--ca-file names the authority's): %s", server, detail);
     } else if (code == CURLE_SSL_CACERT_BADFILE) {
         snprintf(answer->error, sizeof answer->error, "the certificates in %s cannot be used: %s",
                  file == NULL ? "the system" : file, detail);
@@ -268,7 +268,7 @@ static void error_fill(struct http_answer *answer, const struct http *http, CURL
             snprintf(answer->error, sizeof answer->error, "%s does not answer (waited %ld s)", server, quiet);
         } else {
             answer->fell_silent = true;
-            snprintf(answer->error, sizeof answer->error, "%s fell silent for %ld s", server, quiet);
+            snprintf(answer->error, sizeof answer->error, "%s was silent for %ld s", server, quiet);
         }
         break;
     case CURLE_COULDNT_CONNECT:
@@ -277,20 +277,21 @@ static void error_fill(struct http_answer *answer, const struct http *http, CURL
                  number != 0 ? strerror((int)number) : detail);
         break;
     case CURLE_GOT_NOTHING: /* also what a server of https does with a request in plain text */
-        snprintf(answer->error, sizeof answer->error, "%s closed the connection without an answer%s", server,
+        snprintf(answer->error, sizeof answer->error, "%s closed the connection without a response%s", server,
                  strncasecmp(server, "http:", 5) == 0 ? " (is it an https:// address?)" : "");
         break;
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
     case CURLE_PARTIAL_FILE:
-        snprintf(answer->error, sizeof answer->error, "%s closed the connection before its answer was whole", server);
+        snprintf(answer->error, sizeof answer->error, "%s closed the connection before its response was complete",
+                 server);
         break;
     case CURLE_READ_ERROR:
     case CURLE_ABORTED_BY_CALLBACK:
-        snprintf(answer->error, sizeof answer->error, "the file that was being sent could not be read");
+        snprintf(answer->error, sizeof answer->error, "the file to be sent could not be read");
         break;
     case CURLE_WRITE_ERROR:
-        snprintf(answer->error, sizeof answer->error, "the answer of %s is larger than this program takes", server);
+        snprintf(answer->error, sizeof answer->error, "the response of %s is larger than this program accepts", server);
         break;
     default:
         snprintf(answer->error, sizeof answer->error, "cannot reach %s: %s", server,

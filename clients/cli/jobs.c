@@ -73,9 +73,9 @@ static enum status prefix_resolve(struct cli *cli, const char *prefix, char **id
         passed = passed || after == NULL;
     }
     if (status == STATUS_OK && found == 0) {
-        status = report_error(STATUS_REFUSED, "no job begins with \"%s\" (modprop list shows them)", prefix);
+        status = report_error(STATUS_REFUSED, "no job id starts with \"%s\" (modprop list shows them)", prefix);
     } else if (status == STATUS_OK && found > 1) {
-        status = report_error(STATUS_USAGE, "more than one job begins with \"%s\": %s, %s, ...; give more of the id",
+        status = report_error(STATUS_USAGE, "more than one job id starts with \"%s\": %s, %s, ...; give more of the id",
                               prefix, *id, other);
     }
     if (status != STATUS_OK) {
@@ -92,7 +92,7 @@ static enum status latest_resolve(struct cli *cli, char **id) {
     enum status status = jobs_page(cli, "", NULL, 1, &page);
     const char *newest = json_string_value(json_object_get(json_array_get(json_object_get(page, "jobs"), 0), "id"));
     if (status == STATUS_OK && newest == NULL) {
-        status = report_error(STATUS_REFUSED, "there is no job yet (modprop submit makes one)");
+        status = report_error(STATUS_REFUSED, "there is no job yet (modprop submit creates one)");
     } else if (status == STATUS_OK) {
         *id = memory_copy(newest);
     }
@@ -106,9 +106,9 @@ enum status job_resolve(struct cli *cli, const char *word, char **id) {
         return latest_resolve(cli, id);
     }
     if (!is_prefix(word)) {
-        return report_error(STATUS_USAGE,
-                            "\"%s\" is no job: give an id, the beginning of one, or latest (modprop list shows them)",
-                            word);
+        return report_error(
+            STATUS_USAGE, "\"%s\" is not a job: give an id, the beginning of one, or latest (modprop list shows them)",
+            word);
     }
     if (strlen(word) == JOB_ID_CHARACTERS) {
         *id = memory_copy(word);

@@ -143,7 +143,7 @@ def server_page(program):
         + paragraphs(
             "modpropd accepts training jobs over HTTP, keeps them in a data directory, and trains them. "
             "What it has accepted survives a crash and a power cut; an "
-            "interrupted job goes on from its last checkpoint and ends with the weights that it would have had.\n\n"
+            "interrupted job resumes from its last checkpoint and ends with the weights that it would have had.\n\n"
             "When ready it prints one line, modpropd listening on URL, to standard output. Its log goes to "
             "standard error. A data directory has one daemon at a time.\n\n"
             "It listens on loopback unless told otherwise, and beyond loopback only with tokens. The "

@@ -139,7 +139,7 @@ enum status plot_png_make(struct text *png, const struct plot *plot) {
     if (error != 0) {
         return report_error(
             STATUS_FAILED,
-            "a PNG is drawn by gnuplot, which cannot be started (%s): install it, or ask for a file named .svg",
+            "a PNG is drawn by gnuplot, which cannot be started (%s): install it, or use a file named .svg",
             strerror(error));
     }
     bool is_png = png->size > 8 && memcmp(png->data, "\x89PNG", 4) == 0;

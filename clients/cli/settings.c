@@ -71,7 +71,7 @@ static bool take_line(void *user, const char *path, int line, const char *key, c
 static void mode_check(const char *path) {
     struct stat status;
     if (stat(path, &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 077) != 0) {
-        report_note("%s holds a token and others may read it; chmod 600 it", path);
+        report_note("%s holds a token and others may read it; run chmod 600 on it", path);
     }
 }
 

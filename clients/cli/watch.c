@@ -115,7 +115,7 @@ static void table_make(const struct watch *watch, struct table *table, size_t ro
 
 /* The line below the table. */
 static char *summary_make(const struct watch *watch) {
-    return watch->note != NULL ? memory_format("connection lost, trying again (%s)", watch->note)
+    return watch->note != NULL ? memory_format("connection lost, retrying (%s)", watch->note)
                                : memory_format("%zu of %zu jobs have ended; Ctrl-C stops the watching",
                                                over_count(watch), watch->count);
 }

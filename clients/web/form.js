@@ -42,7 +42,7 @@ const OWN = {
     nullable: true,
     minimum: 1,
     maximum: 1e9,
-    description: "end the job as failed after so much training time; empty: never",
+    description: "fail the job after this much training time; empty: never",
   },
   metadata: {
     type: "custom",

@@ -13,7 +13,7 @@ const KEYS = [
 const WORDS = [
   ["queued", "accepted and stored; waits for its turn"],
   ["running", "trains; its curve grows by itself"],
-  ["paused", "keeps its checkpoint and goes on when it is resumed, with the same results"],
+  ["paused", "keeps its checkpoint and continues when it is resumed, with the same results"],
   ["succeeded", "trained as long as it was to, or until its stop condition was met"],
   ["diverged", "trained to the end, but its loss ended above three times its first loss"],
   ["failed", "ended by an error, which its page names; its last checkpoint stays"],

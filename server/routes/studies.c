@@ -274,7 +274,7 @@ static void check_lists(struct viewing *viewing) {
         }
     }
     if (problems->count > 0) {
-        computation_fail(&viewing->computation, 422, "the query has faults");
+        computation_fail(&viewing->computation, 422, "the query has bad parameters");
     }
 }
 

@@ -100,7 +100,7 @@ def test_follow_draws_in_place_and_fits_any_width(modprop):
 
             wait_until(fits)
         screen.tmux("send-keys", "C-c")
-        shows(screen, f"the job goes on; modprop follow {job}")
+        shows(screen, f"the job keeps running; modprop follow {job}")
 
 
 def test_redrawing_leaves_no_copies_behind(modprop):

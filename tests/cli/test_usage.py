@@ -278,7 +278,7 @@ def test_a_server_that_never_answers_is_given_up(offline):
 
 def test_something_else_answers(offline, scripted):
     page = scripted(response("<html>hello", type="text/html"))
-    assert "is no JSON (is it a modpropd?)" in offline.run("list", "-s", page.url, status=5).stderr
+    assert "is not JSON (is it a modpropd?)" in offline.run("list", "-s", page.url, status=5).stderr
     teapot = scripted(response("short and stout\nmore", "418 I'm a teapot", "text/plain"))
     assert "418: short and stout\n" in offline.run("list", "-s", teapot.url, status=4).stderr
 

@@ -35,7 +35,7 @@ class Client:
     timeout: seconds that one answer may take.
     patience: seconds for which a server that was reached before and is away now (a restart, a lost network) is waited
     for, and for which a full queue is.
-    verify: for a server with a certificate of one's own: a file of certificates to trust (else $MODPROP_CA_FILE, else
+    verify: for a server with its own certificate: a file of certificates to trust (else $MODPROP_CA_FILE, else
     the configuration file's ca_file), a context, or False for no check at all.
 
     Use it as a context, or call `close()`.
@@ -109,7 +109,7 @@ class Client:
         return self.submit(document, idempotency_key=idempotency_key)
 
     def submit(self, document: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
-        """Submits a job document as it is. A key of one's own makes the same submission again, from another process
+        """Submits a job document as it is. With your own key the same submission can be repeated from another process
         too, find the first job."""
         return Job(self, self._call(_calls.submit(document, idempotency_key)))
 
@@ -289,7 +289,7 @@ class Job(JobView):
         return self
 
     def __iter__(self) -> Iterator[Progress]:
-        """Every evaluation of the job, those of the past first, until it ends; goes on across lost connections and
+        """Every evaluation of the job, those of the past first, until it ends; continues across lost connections and
         restarts of the server. Raises JobFailed after the last where the job failed or was cancelled.
         """
         for event in self.events():
@@ -305,7 +305,7 @@ class Job(JobView):
             yield event
 
     def wait(self, timeout: float | None = None, *, progress: bool = False, check: bool = True) -> Job:
-        """Waits until the job ends; raises TimeoutError after `timeout` seconds (the job goes on).
+        """Waits until the job ends; raises TimeoutError after `timeout` seconds (the job keeps running).
 
         progress: show a bar (needs tqdm). check: raise JobFailed where it failed or was cancelled; else look at
         `status`.
@@ -335,7 +335,7 @@ class Job(JobView):
         return self._control("cancel")
 
     def pause(self) -> Job:
-        """Checkpoints and stops; `resume()` goes on to the same weights, bit for bit."""
+        """Checkpoints and stops; `resume()` continues to the same weights, bit for bit."""
         return self._control("pause")
 
     def resume(self) -> Job:
@@ -394,8 +394,8 @@ class Job(JobView):
 
         trials: how many fresh trials of the task, drawn by `seed`; with split="test" the first of its test split
         instead.
-        inputs: (T,B,I) of one's own, in place of trials. units: whose rates are told (10, of all cell types). every:
-        steps from one value told to the next. iteration: of a checkpoint that is still held (the newest). split may be
+        inputs: (T,B,I), your own, in place of trials. units: whose rates are returned (10, of all cell types). every:
+        steps between two returned values. iteration: of a checkpoint that is still stored (the newest). split may be
         "training", too; first: number of the first trial in its split.
 
         For the run alone: weights in the place of the trained ones (`Weights`, a mapping, or another job for its
