@@ -49,7 +49,7 @@ struct event_status {
  */
 const char *outcome_name(double loss, double initial_loss);
 
-/* Each returns a new text that the caller frees, NULL without memory. */
+/* Each returns a new text that the caller frees, NULL if out of memory. */
 char *event_status_text(const struct event_head *head, const struct event_status *status);
 char *event_progress_text(const struct event_head *head, const struct train_progress *progress, double elapsed_seconds,
                           double trials_per_second);

@@ -52,7 +52,7 @@ bool fields_encode(const struct fields *fields, unsigned variant, const void *ob
 
 /* Whether the variant (a bit) has the field. */
 bool field_applies(const struct field *field, unsigned variant);
-/* The field's value in `object`; NULL without memory. */
+/* The field's value in `object`; NULL if out of memory. */
 json_t *field_encode(const struct field *field, const void *object);
 
 /*

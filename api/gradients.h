@@ -29,7 +29,7 @@ struct gradients_request {
 void gradients_request_decode(struct gradients_request *request, const json_t *document, struct problems *problems);
 void gradients_request_release(struct gradients_request *request);
 
-/* Arrays of the weights' shapes. False without memory. */
+/* Arrays of the weights' shapes. False if out of memory. */
 bool gradients_create(const struct gradients_problem *problem, struct gradients *gradients);
 void gradients_release(struct gradients *gradients);
 

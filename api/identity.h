@@ -19,15 +19,15 @@
 
 /*
  * Adds a pair "section.name" (section NULL: "name") to `pairs`, an object of strings, for each field of the table that
- * applies, reaches at least as far as `reach`, and does not have its identity value. False without memory.
+ * applies, reaches at least as far as `reach`, and does not have its identity value. False if out of memory.
  */
 bool identity_add(json_t *pairs, const char *section, const struct fields *fields, unsigned variant,
                   enum field_reach reach, const void *object);
 
-/* One pair whose value is a text. False without memory. */
+/* One pair whose value is a text. False if out of memory. */
 bool identity_add_text(json_t *pairs, const char *name, const char *value);
 
-/* SHA-256 of the pairs, sorted by name, as lines "name=value\n". False without memory. */
+/* SHA-256 of the pairs, sorted by name, as lines "name=value\n". False if out of memory. */
 bool identity_hash(const json_t *pairs, uint8_t identity[IDENTITY_BYTES]);
 
 #endif

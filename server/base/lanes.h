@@ -62,7 +62,7 @@ struct lane_task {
     uint64_t deadline;                /* ms; 0: still waiting */
 };
 
-/* Every lane holds at most `limit` waiting tasks; `memory` is for those that run. NULL without memory. */
+/* Every lane holds at most `limit` waiting tasks; `memory` is for those that run. NULL if out of memory. */
 struct lanes *lanes_create(struct loop *loop, size_t limit, int64_t memory);
 
 /*

@@ -1,18 +1,18 @@
 /*
- * The catalogue of users' datasets: which versions there are, which names point at them, and who holds them.
+ * The catalogue of users' datasets: which versions exist, which names point at them, and which jobs hold them.
  *
- *     DIR/datasets/content/SHA256.safetensors   a version: the file as it was put, under its digest
- *     DIR/datasets/content/SHA256.json          what its check taught (files.h)
- *     DIR/datasets/names/NAME.json              the name's versions, the newest first
+ *     DIR/datasets/content/SHA256.safetensors   a version: the file as uploaded, under its digest
+ *     DIR/datasets/content/SHA256.json          the result of its check (files.h)
+ *     DIR/datasets/names/NAME.json              the name's versions, newest first
  *
- * A version is immutable. A name points at its newest version; a PUT makes another one and disturbs nobody. A job pins
- * the version that it was accepted with (a hold), and so does a submission while it is checked. A version that no name
- * points at stays as long as anybody holds it, and is removed when the last goes. Holds are counted in memory; at a
- * start the store's jobs give them anew, and what nobody names or holds is removed.
+ * A version is immutable. A name points at its newest version; a PUT makes a new version and disturbs no job. A job
+ * pins the version that it was accepted with (a hold), and so does a submission while it is checked. A version without
+ * a name stays as long as it is held, and is removed with the last hold. Holds are counted in memory; at a start they
+ * are rebuilt from the store's jobs, and versions without a name or a hold are removed.
  *
- * Whatever is asked is answered from memory: nothing here reads a dataset's data but catalog_put and the opening of a
- * directory of version 0.1, whose files are named NAME@SHA256 in DIR/datasets/user. Any thread. Two mutexes: `files`
- * is held while files change (long), `mutex` guards the tables (microseconds), and is taken inside `files`.
+ * Queries are answered from memory: only catalog_put, and opening a directory of version 0.1, whose files are named
+ * NAME@SHA256 in DIR/datasets/user, read a dataset's data. Any thread. Two mutexes: `files` is held while files change
+ * (long), `mutex` guards the tables (microseconds) and is taken inside `files`.
  */
 #ifndef MODPROP_SERVER_CATALOG_H
 #define MODPROP_SERVER_CATALOG_H

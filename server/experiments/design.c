@@ -1,5 +1,5 @@
 /*
- * Reading of a specification, and its points. See design.h.
+ * Reading a specification, and its points. See design.h.
  */
 #include "server/experiments/design.h"
 
@@ -21,7 +21,7 @@
 static const char *const known[] = {"name",   "notes", "tags",    "base",    "axes", "design",
                                     "points", "seeds", "metrics", "compare", "reuse"};
 
-/* Faults for members of `object` that are not in the list. */
+/* Adds faults for members of `object` that are not in the list. */
 static void check_members(const json_t *object, const char *const *names, size_t count, const struct path *path,
                           const char *what, struct problems *problems) {
     const char *name;
@@ -37,7 +37,7 @@ static void check_members(const json_t *object, const char *const *names, size_t
     }
 }
 
-/* An integer member of low..high; `fallback` where it is absent. */
+/* An integer member from low to high; `fallback` if it is absent. */
 static int64_t integer_of(const json_t *object, const char *name, double low, double high, int64_t fallback,
                           const struct path *path, struct problems *problems) {
     const json_t *value = json_object_get(object, name);
@@ -56,7 +56,7 @@ static int64_t integer_of(const json_t *object, const char *name, double low, do
 
 /* ---- JSON Pointers into a job ---- */
 
-/* One token of a pointer, unescaped; where it goes on. NULL where it does not fit. */
+/* One token of a pointer, unescaped; returns where it continues. NULL if it does not fit. */
 static const char *token_take(const char *pointer, char token[METRIC_NAME_BYTES]) {
     size_t used = 0;
     for (pointer++; *pointer != '\0' && *pointer != '/'; pointer++) {
@@ -83,7 +83,7 @@ static bool is_pointer(const char *pointer) {
     return fits;
 }
 
-/* Sets the member that the pointer names; objects on the way are made. False without memory. */
+/* Sets the member that the pointer names; missing objects on the way are created. False if out of memory. */
 static bool pointer_set(json_t *document, const char *pointer, const json_t *value) {
     char token[METRIC_NAME_BYTES];
     pointer = token_take(pointer, token);
@@ -193,7 +193,7 @@ static json_t *values_read(const json_t *axis, const char *pointer, const struct
     return values;
 }
 
-/* The last part of a pointer: what an axis without a name is called. */
+/* The last part of a pointer: the name of an axis without one. */
 static const char *pointer_end(const char *pointer) {
     const char *slash = strrchr(pointer, '/');
     return slash == NULL ? pointer : slash + 1;
@@ -273,7 +273,7 @@ static void points_count(struct design *design, struct problems *problems) {
     double points = 1;
     for (size_t i = 0; i < design->axis_count; i++) {
         if (design->axes[i].values == NULL) {
-            return; /* its fault is known */
+            return; /* its fault is reported already */
         }
         if (!design->is_grid && design->axes[i].count != design->axes[0].count) {
             problems_add(problems, &(struct path){.name = "axes"}, NULL,
@@ -365,7 +365,7 @@ static void seeds_read(struct design *design, struct problems *problems) {
 
 /* ---- metrics and comparison ---- */
 
-/* "loss_below": the curve, and on which side of the threshold. False where the name is no such thing. */
+/* "loss_below": the curve, and the side of the threshold. False if the name has another form. */
 static bool threshold_name(const char *name, struct metric *metric) {
     const char *end = strrchr(name, '_');
     if (end == NULL || end == name || (strcmp(end, "_below") != 0 && strcmp(end, "_above") != 0)) {
@@ -376,7 +376,7 @@ static bool threshold_name(const char *name, struct metric *metric) {
     return true;
 }
 
-/* Whether more of this curve is better. */
+/* Whether larger values of this curve are better. */
 static bool curve_rises(const char *key) {
     return strcmp(key, "accuracy") == 0 || strncmp(key, "cosine", 6) == 0;
 }
@@ -391,7 +391,7 @@ static bool curve_exists(const char *key) {
     return found;
 }
 
-/* One member of a metric's document. False where it says nothing about what is measured. */
+/* One member of a metric's document. False if it does not say what is measured. */
 static bool metric_member(struct metric *metric, const char *name, const json_t *value, const struct path *path,
                           struct problems *problems) {
     static const char *const kinds[] = {[METRIC_FINAL] = "final", [METRIC_BEST] = "best", [METRIC_AREA] = "area"};

@@ -1,9 +1,9 @@
 /*
  * The life of experiments: see experiments.h.
  *
- * What a step finds out depends on the state alone: running makes trials, the others act on the jobs that there are. A
- * step that finds nothing left to do brings the next state. Whatever a client changed meanwhile makes its result void;
- * the next step begins from what is stored.
+ * What a step does depends on the state alone: in the state running it creates trials, in the others it acts on the
+ * existing jobs. A step that finds nothing left to do leads to the next state. If a client changes the state meanwhile,
+ * the step's result is void; the next step starts from what is stored.
  */
 #include "server/experiments/experiments.h"
 
@@ -14,11 +14,11 @@
 #include "api/text.h"
 #include "server/base/log.h"
 
-#define WINDOW 200       /* jobs of one experiment that wait or run */
-#define STEP_TRIALS 64   /* that one step makes */
+#define WINDOW 200       /* queued and running jobs of one experiment */
+#define STEP_TRIALS 64   /* trials that one step creates */
 #define STEP_LOOKS 20000 /* trials that one step looks at */
 #define STEP_ACTIONS 64  /* jobs that one step acts on */
-#define ACTIVE_MOST 1000 /* experiments that go on at once */
+#define ACTIVE_MOST 1000 /* unfinished experiments at once */
 #define REASON_BYTES 200
 
 #define BIT(status) (1u << (status))
@@ -32,7 +32,7 @@ static const char *const state_names[EXPERIMENT_STATES] = {
     [EXPERIMENT_CANCELLED] = "cancelled",
 };
 
-/* What a step does in a state to the jobs with these statuses, and what follows when there are none left. */
+/* What a step does in a state to the jobs with these statuses, and the next state when there are none left. */
 static const struct {
     unsigned statuses;
     enum jobs_action action;
@@ -46,21 +46,21 @@ static const struct {
                              EXPERIMENT_DELETING},
 };
 
-/* An experiment that goes on. */
+/* An unfinished experiment. */
 struct experiment {
     struct experiment *next;
     struct store_experiment row;
     struct design design;
-    size_t cursor; /* trials before it are there */
+    size_t cursor; /* all trials before this one exist */
     bool due;
-    bool committing; /* a change of its state is under way */
+    bool committing; /* a change of its state is in progress */
     char reason[REASON_BYTES];
 };
 
 struct experiments {
     struct experiments_options options;
     struct experiment *first;
-    struct step *step; /* under way; NULL: none */
+    struct step *step; /* in progress; NULL: none */
     bool draining;
 };
 
@@ -69,24 +69,24 @@ struct prepared {
     struct step *step;
     struct store_trial trial;
     struct admission admission;
-    char same[STORE_ID_BYTES]; /* the job that is linked; "": one is made */
+    char same[STORE_ID_BYTES]; /* the job that is linked; "": one is created */
 };
 
 struct step {
     struct lane_task task; /* first */
     struct experiments *experiments;
     struct experiment *experiment;
-    enum experiment_state state; /* as it was when the step began */
+    enum experiment_state state; /* as it was when the step started */
     size_t room, cursor;
     /* found */
     int64_t unfinished;
     bool failed;
     bool with_failures;
-    char reason[REASON_BYTES]; /* why a trial cannot be made */
+    char reason[REASON_BYTES]; /* why a trial cannot be created */
     size_t prepared_count, acted_count;
     struct prepared prepared[STEP_TRIALS];
     char acted[STEP_ACTIONS][STORE_ID_BYTES];
-    /* on the loop: units and actions under way, one for the one who counts */
+    /* on the loop: units and actions in progress, plus one for the loop that counts them */
     size_t waiting;
     bool hindered; /* something was not stored: the next step waits for the tick */
 };
@@ -121,7 +121,7 @@ static void experiment_remove(struct experiments *experiments, struct experiment
 
 /* ---- checking (any thread) ---- */
 
-/* The faults of one point, told once however many points have them. */
+/* The faults of one point, reported once however many points have them. */
 static void faults_take(json_t *seen, const json_t *errors, const char *point) {
     size_t index;
     json_t *error;
@@ -226,7 +226,7 @@ static struct store_reader *step_reader(const struct step *step) {
     return step->experiments->options.lane_readers[step->task.seat];
 }
 
-/* One trial that is not there yet. False where it cannot be made. */
+/* One trial that does not exist yet. False if it cannot be created. */
 static bool trial_prepare(struct step *step, struct prepared *prepared) {
     const struct design *design = &step->experiment->design;
     const struct experiments_options *options = &step->experiments->options;
@@ -258,7 +258,7 @@ static bool trial_prepare(struct step *step, struct prepared *prepared) {
     return whole;
 }
 
-/* The next trials that are not there yet: all points with the first seed, then with the second, and so on. */
+/* The next trials that do not exist yet: all points with the first seed, then with the second, and so on. */
 static void trials_prepare(struct step *step) {
     const struct design *design = &step->experiment->design;
     size_t trials = design_trials(design);
@@ -309,7 +309,7 @@ struct change {
     struct experiments *experiments;
     struct experiment *experiment;
     enum experiment_state state;
-    jobs_done *done; /* NULL: nobody asked */
+    jobs_done *done; /* NULL: no client asked */
     void *user;
 };
 
@@ -360,7 +360,7 @@ static bool row_copy(struct store_experiment *to, const struct store_experiment 
     return to->name != NULL && to->notes != NULL && to->tags != NULL && to->document != NULL;
 }
 
-/* Stores the state (or, with `gone`, that the experiment is no more). `done` may be NULL. */
+/* Stores the state (or, with `gone`, that the experiment was deleted). `done` may be NULL. */
 static void change_submit(struct experiments *experiments, struct experiment *experiment, enum experiment_state state,
                           bool gone, jobs_done *done, void *user) {
     struct change *change = malloc(sizeof *change);
@@ -410,7 +410,7 @@ static void step_conclude(struct step *step) {
     }
 }
 
-/* One of those that are under way has come back. */
+/* One of those in progress has come back. */
 static void step_count(struct step *step) {
     struct experiments *experiments = step->experiments;
     struct experiment *experiment = step->experiment;
@@ -422,7 +422,7 @@ static void step_count(struct step *step) {
         experiment->due = experiment->due || experiment->cursor != step->cursor;
         experiment->cursor = step->cursor;
         snprintf(experiment->reason, sizeof experiment->reason, "%s", step->reason);
-        /* who has made trials looks again at once; who has acted on jobs hears of their ends */
+        /* after creating trials it looks again at once; after acting on jobs their ends trigger the next step */
         experiment->due = experiment->due || step->acted_count == STEP_ACTIONS;
         step_conclude(step);
     }
@@ -445,7 +445,7 @@ static void on_submitted(void *user, enum jobs_result result, const char *id, co
     struct step *step = prepared->step;
     (void)id;
     (void)detail;
-    prepared->admission.holds = prepared->admission.holds && result != JOBS_DONE; /* else the job holds it now */
+    prepared->admission.holds = prepared->admission.holds && result != JOBS_DONE; /* otherwise the job holds it now */
     step->hindered = step->hindered || result != JOBS_DONE;
     step_count(step);
 }
@@ -517,13 +517,13 @@ static void step_finish(struct lane_task *task) {
     step_count(step);
 }
 
-/* How many trials may be made now: experiments leave half of the queue to others. */
+/* How many trials may be created now: experiments leave half of the queue to other jobs. */
 static size_t room_of(const struct experiments *experiments) {
     int64_t left = experiments->options.max_queued / 2 - jobs_counts(experiments->options.jobs)->jobs[JOB_QUEUED];
     return left <= 0 ? 0 : left > STEP_TRIALS ? STEP_TRIALS : (size_t)left;
 }
 
-/* Begins a step of the first experiment that one is due for; it then is the last. */
+/* Starts a step of the first experiment that one is due for and moves it to the end of the list. */
 static void kick(struct experiments *experiments) {
     struct experiment *experiment = experiments->first;
     while (experiment != NULL && (!experiment->due || experiment->committing)) {
@@ -598,7 +598,7 @@ bool experiment_design(const struct store_experiment *row, struct design *design
 }
 
 /*
- * Takes over the row, and its design where there is one (NULL: it is read from the row). NULL without memory, or where
+ * Takes ownership of the row, and of its design if given (NULL: it is read from the row). NULL if out of memory, or if
  * the document is damaged.
  */
 static struct experiment *experiment_add(struct experiments *experiments, struct store_experiment *row,
@@ -740,7 +740,7 @@ static void refuse(const struct store_experiment *row, enum experiments_action a
     done(user, JOBS_CONFLICT, row->id, detail);
 }
 
-/* One that is final is read, and goes on if the action makes it. NULL, answered, where it does not. */
+/* Reads a final one, which continues if the action allows it. NULL, after answering, if it does not. */
 static struct experiment *experiment_wake(struct experiments *experiments, const char *id,
                                           enum experiments_action action, jobs_done *done, void *user) {
     struct store_experiment row;

@@ -1,16 +1,18 @@
 /*
  * Experiments: conditions x seeds as one object. See design.h for what one is, state and trials in store.h.
  *
- *     running <-> paused     running, paused -> cancelling -> cancelled     running -> complete |
- * complete_with_failures retry: cancelled, complete_with_failures -> running                   delete: a final one
- * goes, with its jobs
+ *     running <-> paused
+ *     running, paused -> cancelling -> cancelled
+ *     running -> complete | complete_with_failures
+ *     retry:  cancelled, complete_with_failures -> running
+ *     delete: removes a final one with its jobs
  *
  * An experiment advances in steps, one at a time: a lane's task (LANE_CHECKS) reads how far it is and prepares what
- * comes next, at most a window of jobs ahead; the loop then submits these, each with its trial in one unit, so that a
- * crash at any instant loses nothing and doubles nothing: the next step finds in the table of trials what is there. A
- * step is due when a job ends, when somebody acts, and each second.
+ * comes next, at most a window of jobs ahead. The loop then submits these jobs, each with its trial in one unit, so a
+ * crash at any moment neither loses nor repeats a trial: the next step reads from the table of trials what exists. A
+ * step is due when a job ends, when a client acts, and each second.
  *
- * Loop thread only, but for the step's own work.
+ * Loop thread only, except for the step's own work.
  */
 #ifndef MODPROP_SERVER_EXPERIMENTS_H
 #define MODPROP_SERVER_EXPERIMENTS_H
@@ -34,7 +36,7 @@ struct experiments_options {
     const char *build;
 };
 
-/* Reads the experiments that go on. NULL with a sentence. */
+/* Reads the unfinished experiments. NULL with a sentence. */
 struct experiments *experiments_create(const struct experiments_options *options, char error[STORE_ERROR_BYTES]);
 /* After the store is closed and no lane's task runs. NULL-safe. */
 void experiments_destroy(struct experiments *experiments);
@@ -46,13 +48,13 @@ void experiments_tick(struct experiments *experiments);
 void experiments_drain(struct experiments *experiments);
 
 struct experiments_submission {
-    struct design *design;  /* the caller's until `done`, which takes it with JOBS_DONE alone */
-    char *document;         /* its text; taken over, whatever becomes of it */
+    struct design *design;  /* the caller's until `done`, which takes it over only with JOBS_DONE */
+    char *document;         /* its text; taken over in any case */
     const char *owner;      /* as of a job */
     const char *key, *body; /* as of a job */
 };
 
-/* `done` is called once, as for jobs, when it is durable or refused. */
+/* `done` is called once, as for jobs, when the change is durable or refused. */
 void experiments_submit(struct experiments *experiments, const struct experiments_submission *asked, jobs_done *done,
                         void *user);
 
@@ -67,19 +69,19 @@ enum experiments_action {
 void experiments_act(struct experiments *experiments, const char *id, enum experiments_action action, jobs_done *done,
                      void *user);
 
-/* Why an experiment does not go on; NULL: nothing hinders it. Valid until the loop goes on. */
+/* Why an experiment does not advance; NULL: nothing stops it. Valid until the loop continues. */
 const char *experiments_reason(const struct experiments *experiments, const char *id);
 
 /* The state as clients see it. */
 const char *experiment_state_name(enum experiment_state state);
 
-/* The design of a stored experiment; false without memory or where it is damaged. design_release in any case. */
+/* The design of a stored experiment; false if out of memory or if it is damaged. Call design_release in any case. */
 bool experiment_design(const struct store_experiment *row, struct design *design);
 
 /* Checks the job of every point (any thread): faults go to `problems`, each with its pointer, costs to `costs`. */
 struct experiment_costs {
     double multiply_adds; /* of all trials, evaluations included */
-    double bytes;         /* that they may store at most */
+    double bytes;         /* the most that they may store */
     double memory;        /* of the largest trial */
 };
 void experiment_check(const struct design *design, const struct admission_house *house, struct store_reader *reader,

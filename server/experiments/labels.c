@@ -1,6 +1,6 @@
 /*
  * Labels: see labels.h. Configurations are flattened to "section/member" names; a name whose values are not all equal
- * tells points apart.
+ * distinguishes points.
  */
 #include "server/experiments/labels.h"
 
@@ -16,7 +16,7 @@
 
 static const char *const sections[] = {"rule", "task", "network", "optimizer", "training"};
 
-/* Of Okabe and Ito's palette. */
+/* From Okabe and Ito's palette. */
 static const struct {
     const char *rule, *colour;
 } colours[] = {
@@ -31,7 +31,7 @@ const char *rule_colour(const char *rule) {
     return "#999999";
 }
 
-/* Adds the members of an object, those of objects in it by their whole path. */
+/* Adds the members of an object, and those of nested objects with their full path. */
 static void flatten(json_t *flat, const char *prefix, const json_t *object) {
     const char *name;
     json_t *value;
@@ -59,7 +59,7 @@ static const char *type_of(const json_t *flat, const char *name) {
     return type == NULL ? "" : type;
 }
 
-/* The defaults of a configuration's task and rule; kept in `known` by both names. */
+/* The defaults of a configuration's task and rule; cached in `known` by both names. */
 static json_t *defaults_of(json_t *known, const json_t *flat) {
     char key[NAME_BYTES];
     const char *task = type_of(flat, "task/type"), *rule = type_of(flat, "rule/type");
@@ -81,7 +81,7 @@ static json_t *defaults_of(json_t *known, const json_t *flat) {
     return defaults;
 }
 
-/* Whether a JSON Pointer of `covered` names the field, or something that holds it. */
+/* Whether a JSON Pointer in `covered` names the field, or an object that contains it. */
 static bool is_covered(const json_t *covered, const char *name) {
     const char *pointer;
     json_t *value;
@@ -94,7 +94,7 @@ static bool is_covered(const json_t *covered, const char *name) {
     return false;
 }
 
-/* The names whose values differ between configurations, in the order in which a label has them. */
+/* The names whose values differ between configurations, in the order in which a label shows them. */
 static json_t *names_apart(json_t *const *flats, size_t count, const json_t *covered) {
     json_t *apart = json_object();
     for (size_t i = 0; i < count; i++) {
@@ -126,7 +126,7 @@ static const char *last_part(const char *name) {
     return slash == NULL ? name : slash + 1;
 }
 
-/* Whether another name that tells points apart ends alike. */
+/* Whether another distinguishing name ends in the same word. */
 static bool is_ambiguous(json_t *apart, const char *name) {
     const char *other;
     json_t *value;

@@ -80,7 +80,7 @@ struct paired {
  */
 void paired_compute(const double *x, const double *y, size_t n, bool logarithms, uint64_t seed, struct paired *paired);
 
-/* Holm's adjustment of n p values, in their order; NaN stays NaN and does not count. False without memory. */
+/* Holm's adjustment of n p values, in their order; NaN stays NaN and does not count. False if out of memory. */
 bool holm_adjust(const double *p, size_t n, double *adjusted);
 
 /* ---- from one trial's curve ---- */

@@ -206,7 +206,7 @@ static int trial_order(const void *a, const void *b) {
                                 : (x->seed > y->seed) - (x->seed < y->seed);
 }
 
-/* Which trials belong to which point. */
+/* Assigns trials to points. */
 static void trials_order(struct study *study) {
     if (study->trial_count > 0) {
         qsort(study->trials, study->trial_count, sizeof *study->trials, trial_order);
@@ -228,7 +228,7 @@ static json_t *configuration_of(const json_t *job) {
     return configuration;
 }
 
-/* What the user calls a point, and the pointers that this stands for. */
+/* The user's name for a point, and the pointers that it stands for. */
 static json_t *given_labels(const struct design *design, const size_t *indices, json_t *covered) {
     json_t *given = json_array();
     for (size_t i = 0; i < design->axis_count; i++) {
@@ -307,7 +307,7 @@ void study_of_experiment(struct study *study, const struct store_experiment *row
 
 /* ---- of a set of jobs ---- */
 
-/* The point of a job's configuration, by its identity without the seed; a new one where there is none yet. */
+/* The point of a job's configuration, by its identity without the seed; a new one if there is none yet. */
 static size_t point_of(struct study *study, json_t *known, struct job_spec *spec) {
     uint8_t identity[IDENTITY_BYTES];
     char hex[2 * IDENTITY_BYTES + 1];
@@ -333,7 +333,7 @@ static size_t point_of(struct study *study, json_t *known, struct job_spec *spec
     return study->point_count++;
 }
 
-/* Adds the job as a trial. False where there is no such job. */
+/* Adds the job as a trial. False if there is no such job. */
 static bool job_take(struct study *study, json_t *known, const char *id) {
     struct job_spec spec = {0};
     struct store_job job;
@@ -412,7 +412,7 @@ size_t study_find(const struct study *study, const char *name) {
 
 /* ---- records ---- */
 
-/* "never" for what is later than all. */
+/* "never" for infinity, which is later than all. */
 static json_t *number_or_never(double value) {
     return isinf(value) && value > 0 ? json_string("never") : json_number_or_null(value);
 }
@@ -512,7 +512,7 @@ struct comparison {
     struct paired paired;
 };
 
-/* The point that another is compared to; SIZE_MAX: it is such a point itself. */
+/* The point that another is compared with; SIZE_MAX: it is such a point itself. */
 static size_t reference_of(const struct study *study, size_t index) {
     const struct study_point *point = &study->points[index];
     const struct design *design = &study->design;
@@ -631,7 +631,7 @@ static int sample_order(const void *a, const void *b) {
                                         : (x->value > y->value) - (x->value < y->value);
 }
 
-/* Quartiles of each iteration's values, from samples in order. False without memory. */
+/* Quartiles of each iteration's values, from samples in order. False if out of memory. */
 static bool curve_fill(struct study_curve *curve, const struct sample *samples, size_t count) {
     double *values = malloc((count + 1) * sizeof *values);
     curve->iterations = malloc((count + 1) * sizeof *curve->iterations);

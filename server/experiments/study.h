@@ -61,11 +61,11 @@ void study_release(struct study *study);
 /* The point of this name; SIZE_MAX. */
 size_t study_find(const struct study *study, const char *name);
 
-/* Records, each an object of numbers, texts and objects of these. NULL without memory. */
+/* Records, each an object of numbers, texts and objects of these. NULL if out of memory. */
 json_t *study_point_record(const struct study *study, size_t point);
 json_t *study_trial_record(const struct study *study, size_t trial);
 /*
- * Calls each (which takes over the record) for every comparison. False without memory or where `each` returned false.
+ * Calls each (which takes over the record) for every comparison. False if out of memory or where `each` returned false.
  */
 bool study_compare(const struct study *study, bool (*each)(void *user, json_t *record), void *user);
 
@@ -77,7 +77,7 @@ struct study_curve {
 };
 bool study_curve_compute(const struct study *study, size_t point, const char *key, struct study_curve *curve);
 void study_curve_release(struct study_curve *curve);
-/* One trial's own. False without memory. */
+/* One trial's own. False if out of memory. */
 struct curve_values {
     double *iterations, *values;
     size_t length, room;

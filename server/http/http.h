@@ -2,12 +2,12 @@
  * HTTP transport: libmicrohttpd in external epoll mode inside the libuv loop.
  *
  * Owned by the loop thread; no function here may be called from another. It knows connections, requests, bodies,
- * deadlines and answers; it knows no route and no job. A request's life:
+ * deadlines and responses; it knows no route and no job. The life of a request:
  *
- *     head   all headers are there. The hook may answer at once, or says what shall happen to the body.
- *     handle the body is there whole (or went to a sink). The hook answers now, or later from the loop: until then the
- *            connection is suspended and the request stays valid.
- *     done   the answer has left or the client is gone; the request is freed when the hook returns.
+ *     head   all headers have arrived. The hook may respond at once, or says what to do with the body.
+ *     handle the whole body has arrived (or went to a sink). The hook responds now, or later from the loop: until then
+ *            the connection is suspended and the request stays valid.
+ *     done   the response has been sent or the client is gone; the request is freed when the hook returns.
  */
 #ifndef MODPROP_SERVER_HTTP_H
 #define MODPROP_SERVER_HTTP_H

@@ -1,24 +1,25 @@
 /*
  * HTTP transport: see http.h.
  *
- * What libmicrohttpd 0.9.75 does not do by itself, and where it is met here:
- *   1. its epoll descriptor does not wake for resumed connections: whoever resumes sets `kicked`, and before_wait runs
- * the daemon;
+ * What libmicrohttpd 0.9.75 does not do by itself, and what is done about it here:
+ *   1. its epoll descriptor does not wake for resumed connections: code that resumes one sets `kicked`, and before_wait
+ * runs the daemon;
  *   2. its timeout changes with every step: before_wait reads MHD_get_timeout before every wait and arms a timer;
  *   3. suspended connections never time out and hide a vanished client: sources write heartbeats (streams.c), waits are
  * bounded;
  *   4. stopping it with a suspended connection aborts the process: http_destroy resumes all, runs, then stops;
  *   5. a reader that returns 0 without suspending spins: read_source suspends. One byte resets its only timeout:
- * headers, bodies and answers have absolute deadlines here, checked each second, met by shutdown(2) on the socket. At
- * its connection limit new clients would hang: its limits stand above ours, and where ours are passed a connection that
- * does nothing is closed;
- *   6. it bounds no body: bodies are counted here; 413 is answered at the header stage, or after draining a bounded
+ * headers, bodies and responses have absolute deadlines here, checked each second and enforced by shutdown(2) on the
+ * socket. At its connection limit new clients would hang: its limit is higher than ours, and beyond ours an idle
+ * connection is closed;
+ *   6. it does not limit bodies: bodies are counted here; 413 is sent at the header stage, or after draining a bounded
  * rest;
- *   7. it lets two Content-Length headers through: request.c refuses those, and what else could smuggle a request.
+ *   7. it lets two Content-Length headers through: request.c refuses those, and everything else that could smuggle a
+ * request.
  *
- * Rejected: MHD's own threads (one owner a thing, shared/design), MHD_PostProcessor (bodies are JSON), its unescaping
- * (a %2F must not become a path separator; routes decode segment by segment), MHD_OPTION_STRICT_FOR_CLIENT (its answer
- * to a missing Host is sent with its header twice; framing is checked here anyway).
+ * Rejected: MHD's own threads (each thing has one owner, see ARCHITECTURE.md); MHD_PostProcessor (bodies are JSON); its
+ * unescaping (a %2F must not become a path separator; routes decode segment by segment); MHD_OPTION_STRICT_FOR_CLIENT
+ * (its response to a missing Host repeats the header; framing is checked here anyway).
  */
 #include "server/http/internal.h"
 

@@ -1,15 +1,15 @@
 /*
- * What the parts of jobs share. Each calls only those above it; what goes the other way is a hook in struct jobs:
+ * What the parts of jobs share. Each calls only those above it; calls the other way are hooks in struct jobs:
  *
  *     state.c      what becomes of a job, as a pure function
  *     entries.c    active jobs in memory, and what of them goes to the store
- *     parked.c     jobs that were stopped by a full disk or the like, to be read again
- *     records.c    what attempts report, as units
- *     life.c       brings facts to state.c and performs its actions
- *     requests.c   what clients ask: submissions and actions
+ *     parked.c     jobs that were stopped by a full disk, for example, to be read again
+ *     records.c    the reports of attempts, as units
+ *     life.c       passes facts to state.c and performs its actions
+ *     requests.c   requests of clients: submissions and actions
  *     driver.c     the queue; start, tick and end
  *
- * Nobody else includes this file.
+ * No other file includes this one.
  */
 #ifndef MODPROP_SERVER_JOBS_INTERNAL_H
 #define MODPROP_SERVER_JOBS_INTERNAL_H

@@ -1,16 +1,17 @@
 /*
- * Jobs: states, queue, workers. Loop thread only, but for the threads that train (pool.c).
+ * Jobs: states, queue, workers. Loop thread only, except for the threads that train (pool.c).
  *
- * The database is the truth about a job, but for those that are active: jobs that run, or whose last change is not
- * committed yet. Those have an entry here, whose numbers run ahead of the database by what waits for the writer.
- * Nothing is answered or published before it is committed.
+ * The database is the authority on a job, unless the job is active: running, or with a change that is not committed
+ * yet. Active jobs have an entry here, which is ahead of the database by what waits for the writer. Nothing is answered
+ * or published before it is committed.
  *
- *     queued -> running -> succeeded | failed                 pause: queued -> paused, running -> pausing -> paused (at
- * a checkpoint) resume: paused -> queued                                cancel: queued, paused -> cancelled, running,
- * pausing -> cancelling -> cancelled
+ *     queued -> running -> succeeded | failed
+ *     pause:  queued -> paused; running -> pausing -> paused (at a checkpoint)
+ *     resume: paused -> queued
+ *     cancel: queued, paused -> cancelled; running, pausing -> cancelling -> cancelled
  *
- * At a start: pausing becomes paused, cancelling cancelled, running queued with one attempt more. A full disk stops the
- * jobs that run without losing what was committed; they are queued again when there is room.
+ * At a start pausing becomes paused, cancelling becomes cancelled, and running becomes queued with one more attempt. A
+ * full disk stops the running jobs without losing what was committed; they are queued again when there is space.
  */
 #ifndef MODPROP_SERVER_JOBS_H
 #define MODPROP_SERVER_JOBS_H
@@ -43,7 +44,7 @@ struct jobs_options {
     void (*publish)(void *user, const struct stream_event *event); /* each committed event, in order */
 };
 
-/* NULL without memory. */
+/* NULL if out of memory. */
 struct jobs *jobs_create(const struct jobs_options *options);
 /*
  * Puts right what a crash left, then starts jobs. `crashed`: what store_crash_mark_take gave. False with a sentence.

@@ -20,7 +20,7 @@
 
 struct queue;
 
-/* NULL without memory. */
+/* NULL if out of memory. */
 struct queue *queue_create(void);
 /* NULL-safe. */
 void queue_destroy(struct queue *queue);

@@ -1,17 +1,17 @@
 /*
- * What becomes of a job: a pure function of its state and of what happens. It does no input or output, allocates
- * nothing and looks at no clock; driver.c brings it the facts and performs its actions. tests/unit/test_state.c goes
- * through all pairs, and through all interleavings with a crash at every commit.
+ * What becomes of a job: a pure function of its state and a fact. It does no input or output, allocates nothing and
+ * reads no clock; life.c passes it the facts and performs its actions. tests/unit/test_state.c tests all pairs, and all
+ * interleavings with a crash at every commit.
  *
  *     RESTS --picked--> STARTS --committed--> RUNS --ended--> SETTLES --committed--> RESTS
- *                                               \--asked, time, ...--> STOPS --ended--/
+ *                                               \--order, time, ...--> STOPS --ended--/
  *
- * A job that cannot be written is LOST: nothing is committed of it any more, or there would be a gap. Once nothing of
- * it is under way it is PARKED, and later read again from the database, where it is found ADRIFT: running, pausing or
- * cancelling with nobody who works at it. So is one that a crash left.
+ * A job that cannot be written is LOST: nothing of it is committed any more, because that would leave a gap. Once it
+ * has nothing in progress it is PARKED, and later read again from the database, where it is ADRIFT: running, pausing or
+ * cancelling without an attempt. So is a job that a crash left.
  *
- * Invariants: at most one attempt works at a job, and only once "running" is durable; at most one change of its status
- * is under way; nothing is answered that is not durable; what ended stays as it ended.
+ * Invariants: a job has at most one attempt, and only once "running" is durable; at most one change of its status is in
+ * progress; nothing is answered before it is durable; a final status never changes.
  */
 #ifndef MODPROP_SERVER_JOBS_STATE_H
 #define MODPROP_SERVER_JOBS_STATE_H

@@ -1,7 +1,7 @@
 /*
- * Stored columns: one row a column, from which the schema of a new database, INSERT, UPDATE and SELECT, and the two
- * directions between a row and its struct are made. A column is added as one row here and one member of its struct
- * (store.h).
+ * Stored columns: one row per column. From them come the schema of a new database, INSERT, UPDATE and SELECT, and the
+ * conversion between a row and its struct in both directions. To add a column, add one row here and one member to its
+ * struct (store.h).
  *
  * Statements name records, not columns. columns_prepare replaces
  *

@@ -1,8 +1,8 @@
 /*
  * The store's writer: the directory, the schema, units and their commits. See store.h. Reading is in reader.c.
  *
- * Rejected: files for checkpoints (a checkpoint and its event could then part company at a crash; as rows they are one
- * commit), a connection per thread for writing (SQLite has one writer anyway, and only a queue in front of it lets many
+ * Rejected: files for checkpoints (a crash could then separate a checkpoint from its event; as rows they are one
+ * commit); a connection per thread for writing (SQLite has one writer anyway, and only a queue in front of it lets many
  * submissions share one fsync).
  */
 #include "server/store/store.h"
@@ -26,7 +26,7 @@
 #include "server/store/schema.h"
 
 #define WHAT_TO_DO                                                                                                     \
-    "restore it from a backup, or move it away, with all files whose names begin with its own, to start anew"
+    "restore it from a backup, or, to start afresh, move it away with all files whose names start with its own"
 #define PAGE_BYTES 4096
 #define LOG_PAGES 1000 /* of the write-ahead log, before it is copied into the database */
 #define BUSY_MILLISECONDS 5000
