@@ -24,7 +24,7 @@ export function emptySay(place, title, ...more) {
 
 /**
  * Fills `place` by `fill()`, a promise. Where that fails it says why, and tries again: at a press, and by itself once the daemon is back. What
- * does not exist is told by the heading `missing`. `signal` ends it.
+ * does not exist is shown by the heading `missing`. `signal` ends it.
  */
 export function filled(place, missing, signal, fill) {
   let waiting = false;

@@ -116,9 +116,9 @@ static void patch_check(const json_t *patch, const struct path *path, struct pro
                 problems_add(problems, path, name, "must be a string of 1 to %d bytes", METRIC_NAME_BYTES - 1);
             }
         } else if (!is_pointer(name)) {
-            problems_add(
-                problems, path, name,
-                "must be a JSON Pointer into the job, such such as \"/optimizer/learning_rate\", and not its seed");
+            problems_add(problems, path, name,
+                         "must be a JSON Pointer into the job, such such such as \"/optimizer/learning_rate\", and not "
+                         "its seed");
         } else {
             pointers++;
         }
@@ -235,7 +235,7 @@ static void axis_read(struct axis *axis, const json_t *document, size_t index, c
     } else if (!is_pointer(pointer)) {
         problems_add(
             problems, path, "path",
-            "must be a JSON Pointer into the job, such such as \"/optimizer/learning_rate\", and not its seed");
+            "must be a JSON Pointer into the job, such such such as \"/optimizer/learning_rate\", and not its seed");
     } else if (strcmp(form, "values") == 0) {
         axis->values = values_read(document, pointer, path, problems);
     } else {

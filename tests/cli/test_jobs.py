@@ -93,8 +93,8 @@ def test_ids_are_resolved(start, tmp_path):
         time.sleep(0.01)
     assert json.loads(modprop.run("show", jobs[1][:23].upper(), "--json").stdout)["id"] == jobs[1]
     assert json.loads(modprop.run("show", "latest", "--json").stdout)["id"] == jobs[2]
-    assert f'more than one job begins with "{jobs[0][:2]}"' in modprop.run("cancel", jobs[0][:2], status=2).stderr
-    assert 'no job begins with "ffff"' in modprop.run("show", "ffff", status=4).stderr
+    assert f'more than one job id starts with "{jobs[0][:2]}"' in modprop.run("cancel", jobs[0][:2], status=2).stderr
+    assert 'no job id starts with "ffff"' in modprop.run("show", "ffff", status=4).stderr
     assert "(404)" in modprop.run("show", "01a20dc9-85ec-7000-9f95-000000000000", status=4).stderr
 
 
