@@ -281,7 +281,7 @@ def test_doctor(modprop):
 
 def test_https_where_there_is_none(modprop):
     address = modprop.environment["MODPROP_SERVER"].replace("http:", "https:")
-    assert "does not speak TLS (is it an http:// address?)" in modprop.run("list", "-s", address, status=3).stderr
+    assert "does not use TLS (is it an http:// address?)" in modprop.run("list", "-s", address, status=3).stderr
 
 
 def test_a_daemon_with_a_token_and_a_certificate_of_its_own(start, tmp_path):
@@ -293,7 +293,7 @@ def test_a_daemon_with_a_token_and_a_certificate_of_its_own(start, tmp_path):
     url = start("--tls-cert", certificate, "--tls-key", key, "--create-token", data=tmp_path / "data").url
     modprop = Program(tmp_path)
     assert "(is it an https:// address?)" in modprop.run("list", "-s", url.replace("https:", "http:"), status=3).stderr
-    assert "is not to be trusted (--ca-file names the authority's)" in modprop.run("list", "-s", url, status=3).stderr
+    assert "is not trusted (--ca-file names the authority's)" in modprop.run("list", "-s", url, status=3).stderr
     error = modprop.run("list", "-s", url, "--ca-file", tmp_path / "none.pem", status=3).stderr
     assert f"the certificates in {tmp_path}/none.pem cannot be used" in error
     assert "(401)" in modprop.run("list", "-s", url, "--ca-file", certificate, status=4).stderr
