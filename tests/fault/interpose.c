@@ -14,6 +14,9 @@
  * If $MODPROP_FAULTS_POLL names uv_poll_init or uv_poll_start, that function of libuv fails as it does when out of
  * memory.
  *
+ * If $MODPROP_FAULTS_LINKS is "none", no hard link can be made; if it is "neither", nothing can be renamed without
+ * replacing either.
+ *
  * Rejected: a hook in the daemon (it would be in the product); seccomp (a filter cannot count); fuse or dm-flakey (need
  * a kernel and rights that a test machine may lack).
  */
@@ -237,6 +240,25 @@ int unlink(const char *path) {
     journal_unlock();
     errno = kept;
     return result;
+}
+
+/* ---- names ---- */
+
+int link(const char *from, const char *to) {
+    if (getenv("MODPROP_FAULTS_LINKS") != NULL) {
+        errno = EPERM;
+        return -1;
+    }
+    return (int)syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+int renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned flags) {
+    const char *links = getenv("MODPROP_FAULTS_LINKS");
+    if (flags != 0 && links != NULL && strcmp(links, "neither") == 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    return (int)syscall(SYS_renameat2, from_folder, from, to_folder, to, flags);
 }
 
 /* ---- memory, threads, time ---- */

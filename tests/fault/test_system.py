@@ -300,3 +300,31 @@ def test_a_loop_that_cannot_watch_the_network_is_a_failure_to_start(tmp_path, fu
     )
     assert ended.returncode == 1 and ended.stdout == "", ended.stderr
     assert "the HTTP daemon cannot join the event loop: not enough memory" in ended.stderr
+
+
+@pytest.mark.parametrize("links", ["none", "neither"])
+def test_a_backup_needs_no_hard_links(start, tmp_path, links):
+    """FAT and some network file systems have none, and some cannot rename without replacing either."""
+    daemon = start("--workers", "1")
+    end(daemon, daemon.post("/v1/jobs", json=JOB).json()["id"])
+    target = tmp_path / "target"
+    target.mkdir()
+
+    def backup():
+        return subprocess.run(
+            [daemons.MODPROPD, "backup", "--data", str(daemon.data), str(target / "modprop.db")],
+            env=os.environ | {"LD_PRELOAD": str(LIBRARY), "MODPROP_FAULTS_LINKS": links},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    done = backup()
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in target.iterdir()] == ["modprop.db"]
+    first = (target / "modprop.db").read_bytes()
+    again = backup()
+    assert again.returncode == 1 and "exists already" in again.stderr
+    assert (target / "modprop.db").read_bytes() == first
+    checked = subprocess.run([daemons.MODPROPD, "verify", "--data", str(target)], capture_output=True, timeout=60)
+    assert checked.returncode == 0, checked.stderr
