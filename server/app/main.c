@@ -357,6 +357,7 @@ static int serve(struct server *server) {
         log_warning("the ready line could not be written to standard output", LOG_T("reason", strerror(errno)));
     }
     if (started) {
+        thread_slices_shorten();
         loop_run(&server->loop);
         store_mark_stopped(server->mark);
     }

@@ -30,6 +30,13 @@ bool pool_start(uv_loop_t *loop, int threads, char *error, size_t size);
 void thread_name_set(const char *name);
 
 /*
+ * The calling thread computes little and is to run soon after it wakes, before those that compute much: it asks the
+ * system for short slices of time (Linux 6.12 and later; elsewhere nothing changes). Its share stays the same, and
+ * threads that it starts have slices of the usual length.
+ */
+void thread_slices_shorten(void);
+
+/*
  * From now on the calling thread, and the threads that it starts, work for `label` (at most 39 bytes), which is then
  * blamed for their crashes. `slot` is below POOL_MOST and in use by no other thread until thread_slot_leave.
  */
