@@ -28,6 +28,7 @@ struct waiter {
     struct waiter *next;
     enum jobs_action action;
     bool taken; /* its change is in progress */
+    int tries;  /* how often its change met a full disk */
     jobs_done *done;
     void *user;
 };

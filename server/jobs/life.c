@@ -15,6 +15,8 @@
 #include "server/base/log.h"
 #include "server/jobs/internal.h"
 
+#define TRIES_MOST 8 /* another job may fail in between */
+
 static const struct executor_operations *operations_of(const struct jobs *jobs) {
     return jobs->options.executor->operations;
 }
@@ -46,6 +48,21 @@ void waiters_answer(struct entry *entry, enum jobs_result result, const char *de
     for (struct waiter *waiter = waiter_take(entry); waiter != NULL; waiter = waiter_take(entry)) {
         waiter_finish(entry, waiter, result, detail);
     }
+}
+
+/*
+ * An action that frees space, and was part of the commit that filled the disk, is tried again from the reserve as soon
+ * as nothing of the job is in progress. False: answer it now.
+ */
+static bool taken_again(struct entry *entry) {
+    struct waiter *waiter = entry->waiting;
+    if (waiter == NULL || !waiter->taken || waiter->action == JOBS_RESUME || waiter->tries == TRIES_MOST ||
+        !store_is_full(entry->jobs->options.store, NULL)) {
+        return false;
+    }
+    waiter->taken = false;
+    waiter->tries++;
+    return true;
 }
 
 /* A change that a client requested is done. */
@@ -219,6 +236,9 @@ static void waiters_ask(struct entry *entry) {
     bool answered = true;
     while (answered && entry->waiting != NULL && !entry->waiting->taken && !entry->state.committing) {
         bool rests = entry->units == 0 && state_leave(&entry->state) == LEAVE_PARK;
+        if (entry->state.phase == PHASE_LOST && entry->waiting->tries > 0 && !rests) {
+            return;
+        }
         if (entry->state.phase == PHASE_LOST && rests && !row_read_again(entry)) {
             waiters_answer(entry, JOBS_BROKEN, "the database cannot be read");
             return;
@@ -306,7 +326,7 @@ static void on_unit_done(const struct unit_context *context, const struct store_
         if (entry->state.phase != PHASE_LOST) {
             entry_reason_set(entry, unit->error);
         }
-        if (context->changes) {
+        if (context->changes && !taken_again(entry)) {
             taken_answer(entry, false);
         }
         fact(entry, context->changes ? FACT_UNWRITTEN : FACT_STALL);

@@ -30,6 +30,7 @@
 #define PAGE_BYTES 4096
 #define LOG_PAGES 1000 /* of the write-ahead log, before it is copied into the database */
 #define BUSY_MILLISECONDS 5000
+#define COPY_MILLISECONDS 500 /* on a full disk, for readers to leave the log */
 #define DISK_FULL "the disk is full"
 #define UNITS_A_COMMIT 512  /* bounds how long the first of many waits for the last */
 #define PURGE_MOST 2000     /* events in one portion of a deletion */
@@ -726,11 +727,12 @@ static void room_look(struct store *store) {
     }
 }
 
-/* Copies the log into the database and gives its space back to the disk, unless a reader is using it. */
-static void log_copy(struct store *store) {
-    sqlite3_busy_timeout(store->database, 0);
-    sqlite3_wal_checkpoint_v2(store->database, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+/* Copies the log into the database and gives its space back to the disk; false if a reader uses it for longer. */
+static bool log_copy(struct store *store) {
+    sqlite3_busy_timeout(store->database, COPY_MILLISECONDS);
+    bool copied = sqlite3_wal_checkpoint_v2(store->database, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK;
     sqlite3_busy_timeout(store->database, BUSY_MILLISECONDS);
+    return copied;
 }
 
 /* The disk is full: releases its reserve. */
@@ -868,7 +870,12 @@ static void writer_main(void *argument) {
             units_write(store, units);
         }
         if (store->purging) {
-            purge(store);
+            /* on a full disk only with an empty log: while readers keep it, portions would use up the reserve */
+            if (!store->full || log_copy(store)) {
+                purge(store);
+            } else {
+                store->purge_failed = true;
+            }
         }
         if (store->full) {
             log_copy(store);

@@ -113,3 +113,17 @@ def test_a_limit_of_file_sizes_is_a_full_disk_and_no_signal(start, tmp_path, mon
     assert answer.status_code in (200, 507), answer.text
     assert daemon.get("/livez").status_code == 200
     assert daemon.stop() == 0
+
+
+def test_a_cancellation_that_meets_the_commit_that_fills_the_disk_goes_through(start, disk):
+    """Another job's failure is in its way too. It is tried again from the reserve, and answered once."""
+    daemon = start("--workers", "3", "--max-job-bytes", 2**62, data=disk)
+    for _ in range(3):
+        jobs = [daemon.post("/v1/jobs", json=GREEDY).json()["id"] for _ in range(3)]
+        wait_until(lambda: daemon.get("/readyz").status_code == 503, timeout=120, every=0.001)
+        for job in jobs:
+            answer = daemon.post(f"/v1/jobs/{job}/cancel")
+            assert answer.status_code == 200, answer.text
+        for job in jobs:
+            free(daemon, job)
+    assert daemon.stop() == 0
