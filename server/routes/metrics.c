@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
 
@@ -184,6 +185,53 @@ static void render_jobs(FILE *out, struct server *server) {
            server->lanes == NULL ? 0.0 : (double)lanes_depth(server->lanes));
 }
 
+/* Bytes of the disk that the reserve holds. */
+static double reserve_held(const char *directory) {
+    char path[4096];
+    struct stat file;
+    snprintf(path, sizeof path, "%s/reserve", directory);
+    return stat(path, &file) == 0 ? 512.0 * (double)file.st_blocks : 0.0;
+}
+
+static void render_datasets(FILE *out, struct server *server) {
+    const struct catalog_totals totals = catalog_totals(server->catalog);
+    single(out, "modprop_datasets", "gauge", "Names of datasets.", (double)totals.names);
+    single(out, "modprop_dataset_versions", "gauge", "Versions of datasets, those without a name included.",
+           (double)totals.versions);
+    single(out, "modprop_dataset_bytes", "gauge", "Bytes of all versions of datasets.", (double)totals.bytes);
+    single(out, "modprop_dataset_unnamed_bytes", "gauge",
+           "Of these, bytes of versions that no name has any more and jobs use.", (double)totals.unnamed_bytes);
+}
+
+/* What quotas and other limits are set to; 0: none. */
+static void render_bounds(FILE *out, const struct config *config) {
+    const struct {
+        const char *option;
+        int64_t value;
+    } bounds[] = {{"max-queued", config->max_queued},
+                  {"max-token-queued", config->max_token_queued},
+                  {"max-submit-priority", config->max_submit_priority},
+                  {"max-job-bytes", config->max_job_bytes},
+                  {"keep-bytes", config->keep_bytes},
+                  {"max-datasets", config->max_datasets},
+                  {"max-datasets-bytes", config->max_datasets_bytes},
+                  {"max-token-datasets-bytes", config->max_token_datasets_bytes},
+                  {"max-dataset", config->max_dataset},
+                  {"max-body", config->max_body},
+                  {"max-streams", config->max_streams},
+                  {"token-streams", config->token_streams},
+                  {"token-answers", config->token_answers},
+                  {"max-waiting", config->max_waiting},
+                  {"max-connections", config->max_connections},
+                  {"max-address-connections", config->max_address_connections}};
+    char labels[64];
+    metrics_help(out, "modprop_bound", "gauge", "Quotas and other limits by the option that sets them; 0: none.");
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        snprintf(labels, sizeof labels, "option=\"%s\"", bounds[i].option);
+        metrics_value(out, "modprop_bound", labels, (double)bounds[i].value);
+    }
+}
+
 static void render_store(FILE *out, struct server *server) {
     struct store_counts counts = store_counts(server->store);
     struct statvfs disk = {0};
@@ -209,6 +257,9 @@ static void render_store(FILE *out, struct server *server) {
            (double)store_bytes_free(server->reader));
     single(out, "modprop_store_full", "gauge", "1 while the disk is full and only writes that free space are accepted.",
            store_is_full(server->store, NULL));
+    single(out, "modprop_store_reserve_bytes", "gauge",
+           "Disk space that is reserved for cancellations and deletions; 0 while the disk is full.",
+           reserve_held(server->config.data));
     single(out, "modprop_store_purging", "gauge", "1 while parts of deleted jobs are still to be removed.",
            counts.purging);
     single(out, "modprop_store_purge_commits_total", "counter", "Commits that removed a portion of deleted jobs.",
@@ -282,6 +333,8 @@ char *metrics_render(struct server *server, size_t *size) {
     render_process(out, server);
     render_jobs(out, server);
     render_store(out, server);
+    render_datasets(out, server);
+    render_bounds(out, &server->config);
     render_connections(out, server);
     render_requests(out, &server->metrics);
     if (fclose(out) != 0) {

@@ -118,3 +118,13 @@ def test_a_job_at_its_bound_is_paused_and_loses_no_event(start):
     assert "--max-job-bytes" in events[-1]["reason"] and events[-1]["status"] == "paused"
     numbers = [event["iteration"] for event in events if event["type"] == "progress"]
     assert numbers == list(range(len(numbers)))
+
+
+def test_every_bound_is_a_metric_beside_what_is_used(start, tokens):
+    daemon = start("--token-file", tokens, "--workers", "0", "--max-token-queued", "3", "--max-datasets-bytes", "1G")
+    text = daemon.get("/metrics", headers={"Authorization": "Bearer first"}).text
+    values = dict(re.findall(r"^(modprop_\S+) (\S+)$", text, re.M))
+    assert values['modprop_bound{option="max-token-queued"}'] == "3"
+    assert values['modprop_bound{option="max-datasets-bytes"}'] == str(1 << 30)
+    assert values["modprop_datasets"] == values["modprop_dataset_bytes"] == "0"
+    assert float(values["modprop_store_reserve_bytes"]) > 0
