@@ -95,6 +95,26 @@ enum status cli_write(const char *path, const void *bytes, size_t size) {
     return status;
 }
 
+static bool output_sink(void *user, const char *bytes, size_t size) {
+    return output_write(user, bytes, size);
+}
+
+enum status cli_copy(struct cli *cli, const char *path, const char *accept, const char *doing) {
+    struct output output;
+    struct http_answer answer;
+    enum status status = output_open(&output, argument_text(&cli->arguments, "output"));
+    if (status != STATUS_OK) {
+        return status;
+    }
+    const struct http_request request = {.path = path, .accept = accept, .sink = output_sink, .user = &output};
+    status = cli_call(cli, &request, doing, &answer);
+    if (status == STATUS_OK && strncmp(answer.type, "application/json", 16) == 0) {
+        output_write(&output, "\n", 1);
+    }
+    http_answer_release(&answer);
+    return output_close(&output, status);
+}
+
 enum status cli_finish(enum status status) {
     if (fflush(stdout) != 0 || ferror(stdout)) {
         int error = errno;

@@ -1,5 +1,5 @@
 /*
- * modprop datasets, and its put, show and delete: data of the user's own.
+ * modprop datasets, and its put, get, show and delete: data of the user's own.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +13,8 @@
 #include "clients/cli/report.h"
 #include "clients/cli/table.h"
 
-extern const struct command command_datasets, command_datasets_put, command_datasets_show, command_datasets_delete;
+extern const struct command command_datasets, command_datasets_put, command_datasets_get, command_datasets_show,
+    command_datasets_delete;
 
 static char *dataset_path(const char *name) {
     char *escaped = http_escape(name), *path = memory_format("/v1/datasets/%s", escaped);
@@ -150,6 +151,18 @@ static enum status put(struct cli *cli) {
     return status;
 }
 
+static enum status get(struct cli *cli) {
+    const char *name = cli->arguments.operands[0], *output = argument_text(&cli->arguments, "output");
+    if ((output == NULL || strcmp(output, "-") == 0) && cli->out.is_terminal) {
+        return report_error(STATUS_USAGE,
+                            "safetensors are bytes that a terminal cannot show: give --output FILE, or a pipe");
+    }
+    char *path = dataset_path(name);
+    enum status status = cli_copy(cli, path, "application/octet-stream", "read the dataset");
+    free(path);
+    return status;
+}
+
 static enum status show(struct cli *cli) {
     char *path = dataset_path(cli->arguments.operands[0]);
     enum status status = one(cli, &(const struct http_request){.path = path}, "show the dataset", "");
@@ -192,6 +205,25 @@ const struct command command_datasets_put = {
     .description = "Sends FILE (- is standard input). The server checks it and returns its shapes and sha256.",
     .examples = "modprop datasets put digits digits.safetensors\n",
     .run = put,
+};
+
+static const struct option get_options[] = {
+    {"output", 'o', OPTION_FILE, "FILE", 0, 0, false, "write to FILE, which appears whole or not at all"},
+    OPTIONS_END,
+};
+
+const struct command command_datasets_get = {
+    .name = "datasets get",
+    .group = "Data",
+    .operands = "NAME",
+    .least = 1,
+    .most = 1,
+    .operand = OPERAND_DATASET,
+    .summary = "save a dataset as the safetensors file that was stored",
+    .description = "Copies the newest version of the dataset, byte for byte as it was put.",
+    .examples = "modprop datasets get digits -o digits.safetensors\n",
+    .options = get_options,
+    .run = get,
 };
 
 const struct command command_datasets_show = {

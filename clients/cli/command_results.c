@@ -8,32 +8,10 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/format.h"
 #include "clients/cli/jobs.h"
-#include "clients/cli/output.h"
 #include "clients/cli/report.h"
 #include "clients/cli/table.h"
 
 extern const struct command command_metrics, command_weights, command_checkpoints;
-
-static bool output_sink(void *user, const char *bytes, size_t size) {
-    return output_write(user, bytes, size);
-}
-
-/* Streams the answer into --output, which appears whole or not at all. */
-static enum status copy(struct cli *cli, const char *path, const char *accept, const char *doing) {
-    struct output output;
-    struct http_answer answer;
-    enum status status = output_open(&output, argument_text(&cli->arguments, "output"));
-    if (status != STATUS_OK) {
-        return status;
-    }
-    const struct http_request request = {.path = path, .accept = accept, .sink = output_sink, .user = &output};
-    status = cli_call(cli, &request, doing, &answer);
-    if (status == STATUS_OK && strncmp(answer.type, "application/json", 16) == 0) {
-        output_write(&output, "\n", 1);
-    }
-    http_answer_release(&answer);
-    return output_close(&output, status);
-}
 
 /* Six digits are what a person reads; a pipe gets all of them. */
 #define TERMINAL_DIGITS 6
@@ -87,7 +65,7 @@ static enum status metrics(struct cli *cli) {
         char *path = job_path(id, query.data);
         bool is_shown = cli->out.is_terminal && !cli->json && argument_text(arguments, "output") == NULL;
         status = is_shown ? metrics_table(cli, path)
-                          : copy(cli, path, cli->json ? "application/json" : "text/csv", "read the metrics");
+                          : cli_copy(cli, path, cli->json ? "application/json" : "text/csv", "read the metrics");
         free(path);
         text_release(&query);
     }
@@ -122,7 +100,7 @@ static enum status weights(struct cli *cli) {
             rest[strlen(rest) - 1] = '\0';
         }
         char *path = job_path(id, rest);
-        status = copy(cli, path, safetensors ? "*/*" : "application/json", "read the weights");
+        status = cli_copy(cli, path, safetensors ? "*/*" : "application/json", "read the weights");
         free(path);
         free(rest);
     }

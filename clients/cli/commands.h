@@ -58,6 +58,9 @@ void cli_print_json(const json_t *document);
 /* Writes bytes to the file `path`, or to standard output where it is NULL or "-". */
 enum status cli_write(const char *path, const void *bytes, size_t size);
 
+/* Streams the answer to GET into --output, which appears whole or not at all; JSON ends in a line break. */
+enum status cli_copy(struct cli *cli, const char *path, const char *accept, const char *doing);
+
 /* Flushes standard output: STATUS_FAILED, with a sentence, where it could not be written (a full disk). */
 enum status cli_finish(enum status status);
 

@@ -188,6 +188,11 @@ def test_datasets(modprop, tmp_path):
     [heading, row] = modprop.lines("datasets")
     assert row.split()[:3] == ["signs", "10", "8"] and row.split()[-1] in stored
     assert modprop.run("datasets", "show", "signs").stdout == stored
+    modprop.run("datasets", "get", "signs", "-o", tmp_path / "back.safetensors")
+    assert (tmp_path / "back.safetensors").read_bytes() == file.read_bytes()
+    assert modprop.run("datasets", "get", "signs", text=False).stdout == file.read_bytes()
+    modprop.run("datasets", "get", "none", "-o", tmp_path / "none", status=4)
+    assert not (tmp_path / "none").exists()
     assert json.loads(modprop.run("datasets", "show", "signs", "--json").stdout)["sha256"] == row.split()[-1]
     [job] = submit(
         modprop,

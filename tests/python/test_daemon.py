@@ -12,6 +12,7 @@ import time
 import httpx
 import numpy as np
 import pytest
+import safetensors.numpy
 from daemons import ROOT
 from modprop import (
     AsyncClient,
@@ -367,3 +368,40 @@ def test_a_daemon_with_a_token_and_a_certificate_of_its_own(start, tmp_path, mon
         assert [progress.iteration for progress in job] == [0, 20] and job.weights.sha256 == job.document[
             "weights_sha256"
         ]
+
+
+@pytest.mark.parametrize("kind", [".npz", ".safetensors"])
+def test_a_dataset_goes_up_as_a_file_and_comes_back(client, tmp_path, kind):
+    random = np.random.default_rng(3)
+    arrays = {
+        "inputs": random.normal(size=(6, 4, 2)).astype(np.float32),
+        "targets": random.integers(0, 2, (6, 4)).astype(np.int32),
+        "mask": np.ones((6, 4), np.float32),
+    }
+    file = tmp_path / f"trials{kind}"
+    if kind == ".npz":
+        np.savez_compressed(file, **arrays)
+    else:
+        safetensors.numpy.save_file(arrays, file)
+    dataset = client.dataset_file(file)
+    for back in (client.dataset_arrays(dataset), client.dataset_arrays(dataset.name)):
+        assert set(back) == set(arrays)
+        for name, array in arrays.items():
+            assert back[name].dtype == array.dtype and np.array_equal(back[name], array)
+    assert client.dataset(**arrays).name == dataset.name
+
+    async def fetch():
+        async with AsyncClient(client.server) as other:
+            return await other.dataset_arrays(await other.dataset_file(file, name="mine"))
+
+    assert np.array_equal(asyncio.run(fetch())["inputs"], arrays["inputs"])
+
+
+def test_files_of_datasets_that_cannot_be_are_named(client, tmp_path):
+    np.savez(tmp_path / "a.npz", inputs=np.zeros((2, 2, 1)), target=np.zeros((2, 2), int))
+    with pytest.raises(ValueError, match="holds 'target', which no dataset has; there are inputs, targets, mask"):
+        client.dataset_file(tmp_path / "a.npz")
+    with pytest.raises(ValueError, match="must be a file named .npz or .safetensors"):
+        client.dataset_file(tmp_path / "a.csv")
+    with pytest.raises(NotFound):
+        client.dataset_arrays("none")

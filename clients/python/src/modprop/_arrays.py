@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
+
+DATASET_NAMES = ("inputs", "targets", "mask", "test_inputs", "test_targets", "test_mask")
 
 
 def as_json(value: Any, pointer: str = "") -> Any:
@@ -98,6 +102,27 @@ def dataset_bytes(arrays: Mapping[str, Any]) -> bytes:
         tensors |= _split(prefix, part["inputs"], part["targets"], part["mask"])
     _agree(tensors)
     return safetensors.numpy.save(tensors)
+
+
+def dataset_file(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """The arrays of a dataset's file: .npz (numpy.savez) or .safetensors. Raises ValueError, naming what is wrong."""
+    kind = pathlib.Path(path).suffix
+    if kind == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    elif kind == ".safetensors":
+        arrays = safetensors.numpy.load_file(path)
+    else:
+        raise ValueError(f"{path} must be a file named .npz or .safetensors")
+    unknown = sorted(set(arrays) - set(DATASET_NAMES))
+    if unknown:
+        raise ValueError(f"{path} holds {unknown[0]!r}, which no dataset has; there are {', '.join(DATASET_NAMES)}")
+    return arrays
+
+
+def dataset_arrays(content: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of a dataset's safetensors body."""
+    return dict(safetensors.numpy.load(content))
 
 
 def dataset_name(content: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -10,8 +11,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
+from numpy.typing import NDArray
 
-from . import _calls
+from . import _arrays, _calls
 from ._bar import Bar
 from ._base import JobView, Settings, all_cursor, job_cursor
 from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
@@ -152,6 +154,14 @@ class AsyncClient:
             "test_inputs": test_inputs, "test_targets": test_targets, "test_mask": test_mask,
         }  # fmt: skip
         return await self._call(_calls.dataset_put(name, arrays))
+
+    async def dataset_file(self, path: str | os.PathLike[str], *, name: str | None = None) -> Dataset:
+        """See `Client.dataset_file`."""
+        return await self._call(_calls.dataset_put(name, _arrays.dataset_file(path)))
+
+    async def dataset_arrays(self, dataset: str | Dataset) -> dict[str, NDArray[Any]]:
+        """See `Client.dataset_arrays`."""
+        return await self._call(_calls.dataset_get(dataset))
 
     async def datasets(self) -> list[Dataset]:
         """See `Client.datasets`."""

@@ -22,8 +22,9 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
+from numpy.typing import NDArray
 
-from ._arrays import as_json, dataset_bytes, dataset_name
+from ._arrays import as_json, dataset_arrays, dataset_bytes, dataset_name
 from ._errors import BadAnswer, ModpropError, ServerUnreachable, Unavailable, problem_from
 from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Simulation, Weights
 from .parameters import Network, Optimizer, Rule, Task, Training
@@ -388,6 +389,17 @@ def dataset_put(name: str | None, arrays: Mapping[str, Any]) -> Call[Dataset]:
         f"/v1/datasets/{quote(name, safe='')}",
         lambda r: Dataset.from_document(json_of(r), name),
         content=content,
+        seconds=300,
+    )
+
+
+def dataset_get(dataset: str | Dataset) -> Call[dict[str, NDArray[Any]]]:
+    name = dataset.name if isinstance(dataset, Dataset) else dataset
+    return Call(
+        "GET",
+        f"/v1/datasets/{quote(name, safe='')}",
+        lambda r: dataset_arrays(r.content),
+        headers={"Accept": "application/octet-stream"},
         seconds=300,
     )
 

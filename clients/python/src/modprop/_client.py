@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,8 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
+from numpy.typing import NDArray
 
-from . import _calls
+from . import _arrays, _calls
 from ._bar import Bar
 from ._base import JobView, Settings, all_cursor, job_cursor
 from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
@@ -181,6 +183,15 @@ class Client:
             "test_inputs": test_inputs, "test_targets": test_targets, "test_mask": test_mask,
         }  # fmt: skip
         return self._call(_calls.dataset_put(name, arrays))
+
+    def dataset_file(self, path: str | os.PathLike[str], *, name: str | None = None) -> Dataset:
+        """Uploads a file of arrays named as in `dataset`: .npz (numpy.savez) or .safetensors. Raises as `dataset` does,
+        and ValueError for an array of another name."""
+        return self._call(_calls.dataset_put(name, _arrays.dataset_file(path)))
+
+    def dataset_arrays(self, dataset: str | Dataset) -> dict[str, NDArray[Any]]:
+        """The arrays of a dataset's newest version, by name, as the server stores them."""
+        return self._call(_calls.dataset_get(dataset))
 
     def datasets(self) -> list[Dataset]:
         """All datasets, by name; of each the newest version."""
