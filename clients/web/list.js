@@ -249,9 +249,8 @@ class List {
       { class: "tools" },
       h("label", { for: "filter" }, "Filter"),
       this.text,
+      h("span", { class: "pair" }, h("label", { for: "status" }, "Status"), status),
       h("a", { href: "#/help/filter" }, "How to filter"),
-      h("label", { for: "status" }, "Status"),
-      status,
       this.count,
     );
   }
