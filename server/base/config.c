@@ -149,8 +149,7 @@ static const struct setting setting_table[] = {
      FIELD(max_datasets),
      "10000"},
     {{"max-datasets-bytes", 0, OPTION_BYTES, "BYTES", 0, INT64_MAX, false,
-      "bytes of bytes of bytes of bytes of bytes of all datasets together; beyond it 507; 0 sets no bound but the "
-      "disk's"},
+      "bytes of all datasets together; beyond it 507; 0 sets no bound but the disk's"},
      FIELD(max_datasets_bytes),
      "0"},
     {{"max-token-datasets-bytes", 0, OPTION_BYTES, "BYTES", 0, INT64_MAX, false,

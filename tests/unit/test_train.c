@@ -542,7 +542,7 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("train");
     TCase *tests = tcase_create("train");
-    tcase_set_timeout(tests, 1200);
+    tcase_set_timeout(tests, 0);
     tcase_add_test(tests, published_initial_weights);
     tcase_add_test(tests, types_are_as_equal_as_can_be);
     tcase_add_test(tests, dale_and_rewiring_hold_after_every_update);
