@@ -435,7 +435,7 @@ static void on_acted(void *user, enum jobs_result result, const char *id, const 
     struct step *step = user;
     (void)id;
     (void)detail;
-    step->hindered = step->hindered || result == JOBS_NO_ROOM || result == JOBS_BROKEN;
+    step->hindered = step->hindered || result == JOBS_NO_ROOM || result == JOBS_CLOSING || result == JOBS_BROKEN;
     step->experiment->due = step->experiment->due || (result == JOBS_DONE && step->state != EXPERIMENT_PAUSED);
     step_count(step);
 }

@@ -419,7 +419,7 @@ void jobs_destroy(struct jobs *jobs) {
         return;
     }
     while (jobs->entries != NULL) {
-        waiters_answer(jobs->entries, JOBS_BROKEN, "the daemon is shutting down");
+        waiters_answer(jobs->entries, JOBS_CLOSING, NULL);
         entry_remove(jobs->entries);
     }
     parked_release(jobs);

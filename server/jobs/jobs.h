@@ -66,6 +66,7 @@ enum jobs_result {
     JOBS_CONFLICT, /* its status does not allow that; `detail` explains */
     JOBS_CROWDED,  /* the queue is full */
     JOBS_NO_ROOM,  /* nothing can be stored now, usually because the disk is full; `detail` explains */
+    JOBS_CLOSING,  /* the daemon is shutting down */
     JOBS_BROKEN    /* out of memory, or a database failure; `detail` says which */
 };
 

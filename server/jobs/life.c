@@ -176,6 +176,9 @@ static bool ask(struct entry *entry, struct waiter *waiter) {
     case ANSWER_NO_ROOM:
         waiter_finish(entry, waiter, JOBS_NO_ROOM, entry->reason);
         break;
+    case ANSWER_CLOSING:
+        waiter_finish(entry, waiter, JOBS_CLOSING, NULL);
+        break;
     case ANSWER_DONE:
         waiter_finish(entry, waiter, JOBS_DONE, NULL);
         break;

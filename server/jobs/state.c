@@ -140,8 +140,8 @@ static void ask(struct step *step, enum fact fact) {
     case PHASE_LOST: /* its attempt was ordered to end; a cancellation is tried again from the database's row */
         step->answer = fact == FACT_ASK_CANCEL ? ANSWER_WAIT : ANSWER_NO_ROOM;
         return;
-    case PHASE_LEFT: /* the daemon shuts down */
-        step->answer = ANSWER_NO_ROOM;
+    case PHASE_LEFT:
+        step->answer = ANSWER_CLOSING;
         return;
     default:
         break;

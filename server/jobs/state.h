@@ -89,7 +89,8 @@ enum answer {
     ANSWER_WAIT,    /* ask again when the commit, or the attempt, is over */
     ANSWER_REFUSED, /* its status does not allow that */
     ANSWER_UNKNOWN, /* there is no such job any more */
-    ANSWER_NO_ROOM  /* nothing can be written */
+    ANSWER_NO_ROOM, /* nothing can be written */
+    ANSWER_CLOSING  /* the daemon is shutting down */
 };
 
 struct step {

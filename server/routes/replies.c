@@ -227,6 +227,9 @@ void reply_refusal(struct request *request, enum jobs_result result, const char 
         http_header_set(request, "Retry-After", "60");
         http_problem(request, 507, "%s", detail == NULL ? "the disk is full" : detail);
         break;
+    case JOBS_CLOSING:
+        http_problem(request, 503, "the daemon is shutting down");
+        break;
     default:
         http_problem(request, 500, "%s", detail == NULL ? "the store failed" : detail);
     }

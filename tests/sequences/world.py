@@ -697,8 +697,8 @@ class World:
         self.list_datasets({"do": "list_datasets"})
         self.list_jobs({"do": "list_jobs", "limit": 7})
         end = time.monotonic() + PATIENCE
-        while time.monotonic() < end and any(self.rows().values()):
-            time.sleep(0.05)  # rows go in portions
+        while time.monotonic() < end and (any(self.rows().values()) or self.files()):
+            time.sleep(0.05)  # rows go in portions, and a file when its last row has gone
         self.end(kill=False)
         self.look_at_the_folder()
 
@@ -752,10 +752,12 @@ class World:
         database.close()
         return rows
 
+    def files(self):
+        return [str(path.relative_to(self.folder)) for path in (self.folder / "datasets").rglob("*") if path.is_file()]
+
     def look_at_the_folder(self):
         """No file and no row of what was deleted."""
-        left = [str(path.relative_to(self.folder)) for path in (self.folder / "datasets").rglob("*") if path.is_file()]
-        require(not left, "files are left", left)
+        require(not self.files(), "files are left", self.files())
         with sqlite3.connect(self.folder / "modprop.db") as database:
             whole = database.execute("PRAGMA integrity_check").fetchone()[0]
         database.close()
