@@ -697,8 +697,8 @@ class World:
         self.list_datasets({"do": "list_datasets"})
         self.list_jobs({"do": "list_jobs", "limit": 7})
         end = time.monotonic() + PATIENCE
-        while time.monotonic() < end and (any(self.rows().values()) or self.files()):
-            time.sleep(0.05)  # rows go in portions, and a file when its last row has gone
+        while time.monotonic() < end and (any(self.rows().values()) or self.files("[!.]*")):
+            time.sleep(0.05)  # rows go in portions, a file when its last row has gone; an upload has its own deadline
         self.end(kill=False)
         self.look_at_the_folder()
 
@@ -752,8 +752,9 @@ class World:
         database.close()
         return rows
 
-    def files(self):
-        return [str(path.relative_to(self.folder)) for path in (self.folder / "datasets").rglob("*") if path.is_file()]
+    def files(self, pattern="*"):
+        found = (self.folder / "datasets").rglob(pattern)
+        return [str(path.relative_to(self.folder)) for path in found if path.is_file()]
 
     def look_at_the_folder(self):
         """No file and no row of what was deleted."""
