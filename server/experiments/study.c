@@ -34,14 +34,16 @@ static double member_number(const char *json, const char *key) {
     return end == at ? NAN : value;
 }
 
+static bool column_grow(double **column, size_t room) {
+    double *grown = realloc(*column, room * sizeof *grown);
+    *column = grown == NULL ? *column : grown;
+    return grown != NULL;
+}
+
 static bool curve_add(struct curve_values *curve, double iteration, double value) {
     if (curve->length == curve->room) {
         size_t room = curve->room == 0 ? 256 : 2 * curve->room;
-        double *iterations = realloc(curve->iterations, room * sizeof *iterations);
-        curve->iterations = iterations == NULL ? curve->iterations : iterations;
-        double *values = realloc(curve->values, room * sizeof *values);
-        curve->values = values == NULL ? curve->values : values;
-        if (iterations == NULL || values == NULL) {
+        if (!column_grow(&curve->iterations, room) || !column_grow(&curve->values, room)) {
             return false;
         }
         curve->room = room;
