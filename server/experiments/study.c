@@ -36,8 +36,11 @@ static double member_number(const char *json, const char *key) {
 
 static bool column_grow(double **column, size_t room) {
     double *grown = realloc(*column, room * sizeof *grown);
-    *column = grown == NULL ? *column : grown;
-    return grown != NULL;
+    if (grown == NULL) {
+        return false;
+    }
+    *column = grown;
+    return true;
 }
 
 static bool curve_add(struct curve_values *curve, double iteration, double value) {
