@@ -83,7 +83,7 @@ def test_follow_draws_in_place_and_fits_any_width(modprop):
         assert title.startswith(f"a long one  {job[:13]}  delayed_xor  modprop cell  seed 4")
         assert re.fullmatch(r"running  [\u2588-\u258f\u2591]{30,40} +\d+ %  \d+/30000  .+ left", bar)
         assert re.fullmatch(r"loss [\d.e-]+   accuracy [\d.]+ %   speed [\d.]+( k)? trials/s", numbers)
-        for columns in (50, 30, 100, 80):
+        for columns in (50, 30, 80, 100):  # 100 has room for the last message
             screen.resize(columns)
 
             # Narrower, a terminal may keep a folded rest of what stood there; the display is whole at the bottom.

@@ -90,10 +90,11 @@ def test_a_job_trains_under_the_units_system_call_filter(tmp_path):
         for name in line.lstrip("~").split():
             allowed = allowed - calls_of(name) if minus else allowed | calls_of(name)
     assert "futex" in allowed and "reboot" not in allowed
+    # The loop asks for short slices of time and goes on without them, which is what the unit's EPERM means to it.
+    allowed.add("sched_setattr")
     if os.geteuid() == 0:
-        allowed.add(
-            "fchown"
-        )  # SQLite hands its files to the database's owner where it runs as root, which the unit never does
+        # SQLite hands its files to the database's owner where it runs as root, which the unit never does.
+        allowed.add("fchown")
     process = subprocess.Popen(
         [
             "/usr/bin/python3",
