@@ -264,9 +264,10 @@ void fields_decode(const struct decoding *decoding, const json_t *document, cons
         }
     }
     /* rows that do not apply come first: another variant's row may describe the same member */
-    for (size_t i = 0; i < 2 * decoding->fields->count; i++) {
-        const struct field *field = &decoding->fields->items[i % decoding->fields->count];
-        bool applies = field_applies(field, decoding->variant), second = i >= decoding->fields->count;
+    size_t count = decoding->fields->count;
+    for (size_t i = 0; i < 2 * count; i++) {
+        const struct field *field = &decoding->fields->items[i < count ? i : i - count];
+        bool applies = field_applies(field, decoding->variant), second = i >= count;
         json_t *given = applies ? json_object_get(document, field->name) : NULL;
         if (applies != second) {
             continue;

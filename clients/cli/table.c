@@ -118,7 +118,7 @@ static void row_put(const struct table *table, const struct terminal *terminal, 
 }
 
 void table_put(const struct table *table, const struct terminal *terminal, int columns, struct text *text) {
-    int widths[TABLE_COLUMNS_MAX];
+    int widths[TABLE_COLUMNS_MAX] = {0};
     long rows = (long)((table->cell_count + (size_t)table->column_count - 1) / (size_t)table->column_count);
     widths_measure(table, widths);
     if (columns > 0) {

@@ -4,7 +4,7 @@
     python clients/python/generate_parameters.py http://127.0.0.1:8080
 
 They come from the daemon's own tables (the schema JobSubmission of its /openapi.json), so that a type checker knows
-what the daemon knows; tests/python/test_parameters.py fails when the committed file is out of date. Needs the standard
+what the daemon knows; tests/python/test_package.py fails when the committed file is out of date. Needs the standard
 library and ruff, which lays the file out.
 """
 

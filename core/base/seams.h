@@ -2,7 +2,7 @@
  * The rows of the seams: what is added as one file and one row (core/ADDING.md). A row gives a number, RULE_BPTT and so
  * on, and names the file that holds all else: core/rules/bptt.c ends in `rule_bptt`. The build takes the list of files
  * from here (core/meson.build), the tables of core/rules, core/tasks and core/kernels are made of these rows, and
- * nothing else lists rules, tasks or neuron models. One row a line.
+ * the program lists rules, tasks and neuron models nowhere else. One row a line.
  *
  * Checkpoints hold the numbers: rows are appended, never moved.
  */

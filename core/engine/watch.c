@@ -20,7 +20,7 @@ void block_noise(struct engine *engine, struct block *block, int t, int slot) {
               *z = history_slot(engine, block, slot + 1) + (size_t)row * engine->stride + engine->z_offset;
         for (int from = 0; from < units; from += NOISE_UNITS) {
             int count = units - from < NOISE_UNITS ? units - from : NOISE_UNITS;
-            source->noise(source->user, (size_t)(block->first + row), t, from, count, noise);
+            source->noise(source->user, (size_t)block->first + (size_t)row, t, from, count, noise);
             for (int i = 0; i < count; i++) {
                 v[from + i] += engine->gain[from + i] * noise[i];
             }

@@ -44,16 +44,59 @@ static const struct field *parameter_find(const struct task_config *config, cons
 double task_number(const struct task_config *config, const char *name) {
     const struct field *field = parameter_find(config, name);
     const char *at = (const char *)config + field->offset;
-    return field->type == FIELD_NUMBER ? *(const double *)at : *(const int *)at;
+    switch (field->type) {
+    case FIELD_NUMBER:
+        return *(const double *)at;
+    case FIELD_BOOLEAN:
+        return *(const bool *)at;
+    case FIELD_INT64:
+    case FIELD_INT64_OR_NULL:
+        return (double)*(const int64_t *)at;
+    case FIELD_INT:
+    case FIELD_INT_OR_NULL:
+    case FIELD_CHOICE:
+        return *(const int *)at;
+    default:
+        abort(); /* the caller's mistake: the parameter is no number */
+    }
 }
 
+/* Parameters that are no numbers (a dataset's name and digest) are left as they are. */
 static void parameter_set(struct task_config *config, const struct field *field, double value) {
     char *at = (char *)config + field->offset;
-    if (field->type == FIELD_NUMBER) {
+    switch (field->type) {
+    case FIELD_NUMBER:
         *(double *)at = value;
-    } else if (field->type == FIELD_INT) {
+        break;
+    case FIELD_BOOLEAN:
+        *(bool *)at = value != 0;
+        break;
+    case FIELD_INT64:
+    case FIELD_INT64_OR_NULL:
+        *(int64_t *)at = (int64_t)value;
+        break;
+    case FIELD_INT:
+    case FIELD_INT_OR_NULL:
+    case FIELD_CHOICE:
         *(int *)at = (int)value;
+        break;
+    default:
+        break;
     }
+}
+
+/* A default, which is JSON text, as the number that parameter_set takes: null is 0, a choice its index. */
+static double fallback_number(const struct field *field) {
+    if (field->type == FIELD_BOOLEAN) {
+        return strcmp(field->fallback, "true") == 0;
+    }
+    for (int i = 0; field->type == FIELD_CHOICE && field->choices[i] != NULL; i++) {
+        size_t length = strlen(field->choices[i]);
+        if (strncmp(field->fallback + 1, field->choices[i], length) == 0 && field->fallback[length + 1] == '"') {
+            return i;
+        }
+    }
+    return strtod(field->fallback, NULL);
 }
 
 struct task_config task_config_make(enum task_type type, const struct task_value *values, size_t count) {
@@ -61,7 +104,7 @@ struct task_config task_config_make(enum task_type type, const struct task_value
     const struct fields *parameters = &task_ops_of(&config)->parameters;
     for (size_t i = 0; i < parameters->count; i++) {
         if (parameters->items[i].fallback) {
-            parameter_set(&config, &parameters->items[i], strtod(parameters->items[i].fallback, NULL));
+            parameter_set(&config, &parameters->items[i], fallback_number(&parameters->items[i]));
         }
     }
     for (size_t i = 0; i < count; i++) {

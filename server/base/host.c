@@ -37,12 +37,24 @@ static int64_t read_number(const char *directory, const char *name) {
     return strtoll(line, NULL, 10);
 }
 
+/* The first two numbers of a line; false where it has fewer ("max 100000"). */
+static bool two_numbers(const char *line, long long *first, long long *second) {
+    char *middle, *end;
+    long long one = strtoll(line, &middle, 10), two = strtoll(middle, &end, 10);
+    if (middle == line || end == middle) {
+        return false;
+    }
+    *first = one;
+    *second = two;
+    return true;
+}
+
 /* Version 2 has "quota period" in one file, version 1 has one file for each. Cores, rounded up; -1 without a limit. */
 static int64_t directory_cores(const char *directory) {
     char path[PATH_MAX + 64], line[64];
     long long quota = -1, period = 0;
     snprintf(path, sizeof path, "%s/cpu.max", directory);
-    if (!read_line(path, line, sizeof line) || sscanf(line, "%lld %lld", &quota, &period) != 2) {
+    if (!read_line(path, line, sizeof line) || !two_numbers(line, &quota, &period)) {
         quota = read_number(directory, "cpu.cfs_quota_us");
         period = read_number(directory, "cpu.cfs_period_us");
     }
@@ -113,7 +125,7 @@ int64_t host_memory(void) {
 int64_t host_resident_bytes(void) {
     char line[128];
     long long total, resident;
-    if (!read_line("/proc/self/statm", line, sizeof line) || sscanf(line, "%lld %lld", &total, &resident) != 2) {
+    if (!read_line("/proc/self/statm", line, sizeof line) || !two_numbers(line, &total, &resident)) {
         return 0;
     }
     return resident * sysconf(_SC_PAGESIZE);

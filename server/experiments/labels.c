@@ -20,7 +20,7 @@ static const char *const sections[] = {"rule", "task", "network", "optimizer", "
 static const struct {
     const char *rule, *colour;
 } colours[] = {
-    {"bptt", "#0072B2"}, {"eprop", "#E69F00"}, {"mdgl", "#009E73"}, {"modprop", "#D55E00"}, {"rtrl", "#CC79A7"}};
+    {"bptt", "#000000"}, {"eprop", "#D55E00"}, {"mdgl", "#009E73"}, {"modprop", "#0072B2"}, {"rtrl", "#CC79A7"}};
 
 const char *rule_colour(const char *rule) {
     for (size_t i = 0; i < COUNT(colours); i++) {
@@ -28,7 +28,7 @@ const char *rule_colour(const char *rule) {
             return colours[i].colour;
         }
     }
-    return "#999999";
+    return "#E69F00";
 }
 
 /* Adds the members of an object, and those of nested objects with their full path. */

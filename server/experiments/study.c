@@ -124,7 +124,7 @@ static size_t curve_wanted(struct curves_reading *reading, const char *key, stru
 static bool values_read(const struct study *study, struct study_trial *trial) {
     struct curve_values curves[DESIGN_METRICS] = {0};
     struct curves_reading reading = {.study = study};
-    size_t of[DESIGN_METRICS]; /* which curve each metric is of */
+    size_t of[DESIGN_METRICS] = {0}; /* which curve each metric is of */
     for (size_t i = 0; i < study->metric_count; i++) {
         of[i] = curve_wanted(&reading, study->metrics[i].key, curves);
     }

@@ -206,6 +206,14 @@ static bool secret_write(const char *path, const char *text) {
     return close(descriptor) == 0 && ok;
 }
 
+/* The text with a line break at its end; it must have room for one. */
+static char *line_ended(char *text) {
+    size_t end = strlen(text);
+    text[end] = '\n';
+    text[end + 1] = '\0';
+    return text;
+}
+
 /* DIR/token holds the token itself: anyone who can read the data directory owns its jobs anyway. */
 static bool created_token_read(struct token_list *list, const char *data, char *error) {
     char path[4096], text[SHOWN_TOKEN_MAX] = "";
@@ -216,7 +224,7 @@ static bool created_token_read(struct token_list *list, const char *data, char *
     }
     if (file == NULL && errno == ENOENT) {
         char fresh[TOKEN_TEXT_BYTES + 1];
-        if (!token_make(fresh) || !secret_write(path, strcat(fresh, "\n"))) {
+        if (!token_make(fresh) || !secret_write(path, line_ended(fresh))) {
             snprintf(error, CONFIG_ERROR_BYTES, "--create-token: %.400s cannot be written: %s", path, strerror(errno));
             return false;
         }
@@ -416,7 +424,7 @@ int auth_token_command(int count, char **arguments) {
                 "Add this line to the file of --token-file, and keep the token printed below it: it is shown only "
                 "now.\n%s\n",
                 line);
-    } else if (!line_append(path, strcat(line, "\n"))) {
+    } else if (!line_append(path, line_ended(line))) {
         fprintf(stderr, "modpropd: --token-file: %s cannot be written: %s\n", path, strerror(errno));
         return 1;
     }
