@@ -99,7 +99,7 @@ def replace(daemon, name, content):
     [
         ("train-labels-idx1-ubyte", lambda b: None, "missing"),
         ("train-images-idx3-ubyte", lambda b: b[:1000000], "truncated"),
-        ("t10k-labels-idx1-ubyte", lambda b: b"\0\0\x08\x03" + b[4:], "no IDX file of labels"),
+        ("t10k-labels-idx1-ubyte", lambda b: b"\0\0\x08\x03" + b[4:], "not an IDX file of labels"),
         ("t10k-labels-idx1-ubyte", lambda b: b[:8] + b"\x0b" + b[9:], "label 11"),
         ("t10k-images-idx3-ubyte.gz", lambda b: b[:5000], "t10k-images"),
     ],
