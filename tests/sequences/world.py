@@ -713,6 +713,8 @@ class World:
         """However long it takes, as long as a job goes on that ends: one that waits needs those before it."""
         before, since = None, time.monotonic()
         while not job.ended and not job.deleted:
+            if job.seen and job.seen["status"] in ("pausing", "paused"):  # by a pause whose answer nobody heard
+                self.act({"do": "resume", "job": job.label})
             self.job({"do": "job", "job": job.label, "wait": 5})
             self.list_jobs({"do": "list_jobs", "limit": 100})
             after = [
