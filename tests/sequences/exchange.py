@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import time
 
 PATIENCE = 180  # seconds: the machine may be busy and the daemon sanitized; what takes longer hangs
 
@@ -51,8 +52,10 @@ def hang_up(port, method, path, body, headers, sent, read):
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
             connection.sendall(message[:count])
-            while read > 0 and (got := connection.recv(read)):
+            end = None  # of a stream that has begun and has no more to say: whoever reads it is gone some time, too
+            while read > 0 and (end is None or time.monotonic() < end) and (got := connection.recv(read)):
                 read -= len(got)
+                end = end or time.monotonic() + 5
     except TimeoutError:
         raise
     except OSError as reason:
