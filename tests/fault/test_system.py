@@ -81,8 +81,8 @@ def verify(data, jobs):
     "kind, number, reason",
     [
         ("write", errno.ENOSPC, "the disk is full"),
-        ("write", errno.EIO, "the disk fails: Input/output error"),
-        ("sync", errno.EIO, "the disk fails: Input/output error"),
+        ("write", errno.EIO, "the disk failed: Input/output error"),
+        ("sync", errno.EIO, "the disk failed: Input/output error"),
     ],
 )
 def test_a_failing_disk_stops_jobs_and_says_why(faulty, undisturbed_slow, kind, number, reason):
@@ -116,10 +116,10 @@ def test_a_cancellation_that_cannot_be_stored_stops_the_job_all_the_same(faulty)
     wait_until(lambda: daemon.get(f"/v1/jobs/{id}/checkpoints").json()["checkpoints"])
     faults.rate_write = 10**6  # what is under way, and the cancellation itself
     answer = daemon.post(f"/v1/jobs/{id}/cancel")
-    assert answer.status_code == 507 and answer.json()["detail"] == "the disk fails: Input/output error"
+    assert answer.status_code == 507 and answer.json()["detail"] == "the disk failed: Input/output error"
     reason = wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json().get("reason"))
     assert (
-        reason == "the disk fails: Input/output error; the job is cancelled as soon as the cancellation can be stored"
+        reason == "the disk failed: Input/output error; the job is cancelled as soon as the cancellation can be stored"
     )
     assert not any(x.startswith("job") for x in thread_names(daemon))  # nobody trains
     attempts = daemon.get(f"/v1/jobs/{id}").json()["attempt"]

@@ -109,7 +109,7 @@ def test_a_reader_that_stalls_stops_nobody(tmp_path):
 
         wait_until(lambda: reported() == lost())  # each request is a line, which reports what was lost before it
         assert all(re.match(r"\d{4}-\d\d-\d\dT.* (info|warning) ", line) for line in lines), "no line is cut"
-        assert sum(" request " in line for line in lines) + reported >= 2000
+        assert sum(" request " in line for line in lines) + reported() >= 2000
     finally:
         process.terminate()
         assert process.wait(20) == 0
