@@ -232,7 +232,10 @@ def test_whatever_fails_nothing_acknowledged_is_lost(faulty, undisturbed):
     rng, promised = random.Random(seed), {}
     daemon, faults = faulty("--workers", "2", "--cores", "2")
     until, failed = time.monotonic() + (300 if LONG else 10), 0
-    while time.monotonic() < until:
+    # chance decides what fails when: it goes on until both of these have
+    while time.monotonic() < until or (
+        not (faults.failed_write and faults.failed_memory) and time.monotonic() < until + 120
+    ):
         some_faults(rng, faults)
         change = time.monotonic() + rng.uniform(0.2, 2)
         while time.monotonic() < change:
