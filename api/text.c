@@ -1,5 +1,6 @@
 #include "api/text.h"
 
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -167,7 +168,11 @@ bool json_memory_short(void) {
 char *json_text(const json_t *document, size_t *size) {
     char *text = NULL;
     size_t length = 0;
-    FILE *out = json_memory_short() || document == NULL ? NULL : open_memstream(&text, &length);
+    if (json_memory_short()) {
+        errno = ENOMEM; /* for those who ask after json_memory_short can no longer say so */
+        return NULL;
+    }
+    FILE *out = document == NULL ? NULL : open_memstream(&text, &length);
     if (out == NULL) {
         return NULL;
     }

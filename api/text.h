@@ -15,8 +15,9 @@ char *json_text(const json_t *document, size_t *size);
 
 /*
  * When memory is short, jansson drops a member and reports nothing. After json_memory_watch, json_text returns no text
- * if that may have happened on its thread since the last call of either function; json_memory_short reports it and
- * clears it. Memory that jansson itself hands out (json_dumps) must then not be passed to free().
+ * (and sets errno to ENOMEM) if that may have happened on its thread since the last call of either function;
+ * json_memory_short reports it and clears it. Memory that jansson itself hands out (json_dumps) must then not be passed
+ * to free().
  */
 void json_memory_watch(void);
 bool json_memory_short(void);
