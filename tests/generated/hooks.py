@@ -1,6 +1,7 @@
 """What schemathesis needs to know about this daemon: which job there is, and that nobody wants to wait an hour.
 
-$MODPROP_TEST_JOB is a job that has succeeded. Half of the well-formed requests about a job are about that one, so that
+$MODPROP_TEST_JOB is a job that has succeeded, $MODPROP_TEST_EXPERIMENT an experiment that has not ended. Well-formed
+requests about an experiment are about that one, and half of those about a job about that job, so that
 they come further than
 404; those that were made wrong on purpose stay as they are, and so do those that ask for what an earlier one has made.
 """
@@ -12,6 +13,7 @@ import hypothesis
 import schemathesis
 
 JOB = os.environ["MODPROP_TEST_JOB"]
+EXPERIMENT = os.environ["MODPROP_TEST_EXPERIMENT"]
 NOBODY = "00000000-0000-7000-8000-000000000000"
 ENDLESS = "/v1/events"
 dice = random.Random(1)
@@ -24,12 +26,17 @@ hypothesis.target = lambda observation, *, label="": observation
 @schemathesis.hook
 def before_call(context, case, kwargs):
     query, path = case.query or {}, case.path_parameters or {}
-    if isinstance(query.get("wait"), int) and query["wait"] > 0:
+    if str(query.get("wait", "")).isdigit() and int(query["wait"]) > 0:
         query["wait"] = 1 if dice.random() < 0.05 else 0
+    if isinstance(case.body, dict) and isinstance(case.body.get("trials"), int) and case.body["trials"] > 1000:
+        case.body["trials"] = 1000  # as many as are allowed take minutes under a sanitizer
     if case.method == "DELETE" and path.get("id") == JOB:
         path["id"] = NOBODY  # a list of jobs has told the id; the job is needed to the end
     if case.meta is None or not case.meta.generation.mode.is_positive or case.meta.phase.name == "stateful":
         return
+    ends = case.method == "DELETE" or case.operation.path.endswith("/cancel")
+    if "experiment" in path and not ends:
+        path["experiment"] = EXPERIMENT
     if "id" in path and case.method != "DELETE" and dice.random() < 0.5:
         path["id"] = JOB
         types = list(case.operation.definition.raw["responses"].get("200", {}).get("content", {}))

@@ -41,6 +41,14 @@ def test_the_document_is_valid_openapi(start, tools):
     assert judged.returncode == 0, judged.stdout + judged.stderr
 
 
+def experiment_of(daemon):
+    """An experiment that goes on, so that it can be paused and resumed."""
+    endless = SMALL | {"training": {"iterations": 10**9, "evaluate_every": 10**6}}
+    made = daemon.post("/v1/experiments", json={"base": endless, "axes": [], "seeds": {"from": 1, "count": 2}})
+    assert made.status_code == 201, made.text
+    return made.json()["id"]
+
+
 def run_schemathesis(daemon, tools, job, seed, folder):
     """One run; the number of requests. Its report is printed where it found something."""
     command = [
@@ -65,6 +73,7 @@ def run_schemathesis(daemon, tools, job, seed, folder):
         "SCHEMATHESIS_HOOKS": "hooks",
         "PYTHONPATH": str(ROOT / "tests" / "generated"),
         "MODPROP_TEST_JOB": job,
+        "MODPROP_TEST_EXPERIMENT": experiment_of(daemon),
     }
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     found = re.search(r"(\d+) generated", ended.stdout)
@@ -88,4 +97,5 @@ def test_generated_requests(start, tools, tmp_path):
     reached = {route for route, code, _ in codes if code.startswith("2")}
     document = json.loads(daemon.get("/openapi.json").text)
     names = {operation["operationId"] for item in document["paths"].values() for operation in item.values()}
-    assert len(names - reached) <= 6, f"never answered well: {names - reached}"
+    # what needs two ids that exist, a file of tensors, or a state that another request has ended before
+    assert len(names - reached) <= 11, f"never answered well: {names - reached}"
