@@ -99,7 +99,7 @@ enum jobs_action { JOBS_CANCEL, JOBS_PAUSE, JOBS_RESUME, JOBS_DELETE };
 
 void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_done *done, void *user);
 
-/* Nothing could be written (a unit of somebody else's has failed): jobs stop until it is possible again. */
+/* Nothing could be written (another write has failed): jobs stop until it is possible again. */
 void jobs_stall(struct jobs *jobs, const struct store_unit *unit);
 /* A new id: a job's, or that of an experiment. */
 void jobs_id_make(struct jobs *jobs, char id[STORE_ID_BYTES]);
