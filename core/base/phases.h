@@ -5,12 +5,12 @@
 #ifndef MODPROP_CORE_PHASES_H
 #define MODPROP_CORE_PHASES_H
 
-struct train_phases {
+struct phases {
     double trials, forward, credit, gradient, optimizer;
 };
 
 /* Adds what one run took; the optimiser's share is its caller's. */
-static inline void phases_add(struct train_phases *to, const struct train_phases *from) {
+static inline void phases_add(struct phases *to, const struct phases *from) {
     to->trials += from->trials;
     to->forward += from->forward;
     to->credit += from->credit;

@@ -9,18 +9,18 @@
 
 #include <stdint.h>
 
-enum train_result {
-    TRAIN_FINISHED,       /* done; of training: all iterations made, or stop_when met */
-    TRAIN_STOPPED,        /* by the control word or the stop function */
-    TRAIN_DIVERGED,       /* a loss or weight is not finite; error names the iteration */
-    TRAIN_NO_MEMORY,      /* nothing was computed, or training ended because memory ran out */
-    TRAIN_BAD_CHECKPOINT, /* the given checkpoint is damaged or belongs to another job */
-    TRAIN_INVALID         /* the request contradicts itself (shapes of data or of initial weights); error says how */
+enum result {
+    RESULT_DONE,           /* done; of training: all iterations made, or stop_when met */
+    RESULT_STOPPED,        /* by the control word or the stop function */
+    RESULT_DIVERGED,       /* a loss or weight is not finite; error names the iteration */
+    RESULT_NO_MEMORY,      /* nothing was computed, or training ended because memory ran out */
+    RESULT_BAD_CHECKPOINT, /* the given checkpoint is damaged or belongs to another job */
+    RESULT_INVALID         /* the request contradicts itself (shapes of data or of initial weights); error says how */
 };
 
-struct train_error {
+struct error {
     char text[256];
-    int64_t iteration; /* TRAIN_DIVERGED: where */
+    int64_t iteration; /* RESULT_DIVERGED: where */
 };
 
 #endif

@@ -156,37 +156,37 @@ static bool batch_prepare(struct engine *engine, int trials, float *gradient) {
     blocks_assign(engine, trials);
     memset(engine->trial_loss, 0, (size_t)trials * sizeof(double));
     memset(engine->trial_correct, 0, (size_t)trials * sizeof(double));
-    engine->phases = (struct train_phases){0};
+    engine->phases = (struct phases){0};
     engine->weight_sum = batch_weight_sum(engine);
     return true;
 }
 
-enum train_result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source,
-                                   int trials, float *gradient, struct work *work, struct engine_result *result) {
+enum result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source, int trials,
+                             float *gradient, struct work *work, struct engine_result *result) {
     engine->source = source;
     engine->work = work;
     atomic_store(&engine->stopped, false);
     atomic_store(&engine->class_invalid, false);
     if (trials < 1 || trials > engine->options.trials) {
-        return TRAIN_INVALID;
+        return RESULT_INVALID;
     }
     if (gradient && !engine_modes_prepare(engine)) {
-        return TRAIN_STOPPED;
+        return RESULT_STOPPED;
     }
     if (!batch_prepare(engine, trials, gradient)) {
-        return TRAIN_NO_MEMORY;
+        return RESULT_NO_MEMORY;
     }
     team_run(team, batch_work, engine);
     member_work_end(engine);
     if (atomic_load(&engine->stopped)) {
-        return atomic_load(&engine->class_invalid) ? TRAIN_INVALID : TRAIN_STOPPED;
+        return atomic_load(&engine->class_invalid) ? RESULT_INVALID : RESULT_STOPPED;
     }
     double since = phase_begin(engine, 0);
     if (gradient) {
         team_run(team, reduce_work, engine);
         work_add(work, reduce_cost(engine) * engine->sources);
         if (atomic_load(&engine->stopped)) {
-            return TRAIN_STOPPED;
+            return RESULT_STOPPED;
         }
         readout_reduce(engine);
         phase_end(engine, 0, &since, &engine->phases.gradient);
@@ -204,5 +204,5 @@ enum train_result engine_batch_run(struct engine *engine, struct team *team, con
         psi_report(engine, result);
     }
     phases_add(&result->phases, &engine->phases);
-    return TRAIN_FINISHED;
+    return RESULT_DONE;
 }

@@ -74,12 +74,12 @@ struct batch_source {
 };
 
 struct engine_result {
-    double loss;                /* sum m l / sum m; NaN if no step counts (weight 0) */
-    double weight;              /* sum m */
-    double correct;             /* sum m [argmax y = class] / sum m; cross-entropy only; NaN likewise */
-    double psi_mean;            /* over units, steps and trials; count_psi */
-    int silent_units;           /* units whose psi was 0 throughout; count_psi */
-    struct train_phases phases; /* seconds of member 0, added to the previous value */
+    double loss;          /* sum m l / sum m; NaN if no step counts (weight 0) */
+    double weight;        /* sum m */
+    double correct;       /* sum m [argmax y = class] / sum m; cross-entropy only; NaN likewise */
+    double psi_mean;      /* over units, steps and trials; count_psi */
+    int silent_units;     /* units whose psi was 0 throughout; count_psi */
+    struct phases phases; /* seconds of member 0, added to the previous value */
 };
 
 /* What a batch will cost, computed from sizes alone. */
@@ -99,14 +99,14 @@ struct engine;
  * or the rule does not fit (rtrl on a large network).
  */
 bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks,
-                      const struct engine_options *options, struct engine_plan *plan, struct train_error *error);
+                      const struct engine_options *options, struct engine_plan *plan, struct error *error);
 
 /*
- * NULL, with `error` and *result set to TRAIN_NO_MEMORY or TRAIN_INVALID, on failure. `network` is borrowed and must
+ * NULL, with `error` and *result set to RESULT_NO_MEMORY or RESULT_INVALID, on failure. `network` is borrowed and must
  * outlive the engine.
  */
-struct engine *engine_create(const struct network *network, const struct engine_options *options,
-                             enum train_result *result, struct train_error *error);
+struct engine *engine_create(const struct network *network, const struct engine_options *options, enum result *result,
+                             struct error *error);
 void engine_destroy(struct engine *engine);
 
 /*
@@ -118,14 +118,14 @@ void engine_weights_load(struct engine *engine, const float *feedback, double mu
 
 /*
  * Runs trials 0..trials-1 of the source. With `gradient` (network->parameters floats in the order of the weights) also
- * writes the rule's gradient. TRAIN_FINISHED, TRAIN_STOPPED (`work`, which counts and may be NULL, was stopped),
- * TRAIN_NO_MEMORY, or TRAIN_INVALID if `trials` is not from 1 to options.trials or a target is a class that the outputs
- * do not have.
+ * writes the rule's gradient. RESULT_DONE, RESULT_STOPPED (`work`, which counts and may be NULL, was stopped),
+ * RESULT_NO_MEMORY, or RESULT_INVALID if `trials` is not from 1 to options.trials or a target is a class that the
+ * outputs do not have.
  */
-enum train_result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source,
-                                   int trials, float *gradient, struct work *work, struct engine_result *result);
+enum result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source, int trials,
+                             float *gradient, struct work *work, struct engine_result *result);
 
-/* The sentence for TRAIN_INVALID of a batch. */
+/* The sentence for RESULT_INVALID of a batch. */
 #define ENGINE_CLASS_INVALID "a target names a class that the network has no output for"
 
 /*

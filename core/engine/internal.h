@@ -133,7 +133,7 @@ struct engine {
     atomic_bool stopped;
     atomic_bool class_invalid; /* a target names a class that the outputs do not have; the batch then ends as when
                                 * stopped */
-    struct train_phases phases;
+    struct phases phases;
 };
 
 static inline float *history_slot(const struct engine *engine, const struct block *block, int slot) {

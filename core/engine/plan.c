@@ -84,8 +84,7 @@ static const struct {
                    {"inputs", SOURCES_MOST},
                    {"outputs", SOURCES_MOST}};
 
-static bool sizes_fit(int units, int inputs, int outputs, const struct engine_options *options,
-                      struct train_error *error) {
+static bool sizes_fit(int units, int inputs, int outputs, const struct engine_options *options, struct error *error) {
     const int sizes[] = {options->steps, options->trials, units, inputs, outputs};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         if (sizes[i] < 1 || sizes[i] > size_limits[i].most) {
@@ -102,7 +101,7 @@ static bool sizes_fit(int units, int inputs, int outputs, const struct engine_op
     return true;
 }
 
-static bool rule_fits(int units, int types, const struct engine_options *options, struct train_error *error) {
+static bool rule_fits(int units, int types, const struct engine_options *options, struct error *error) {
     const struct rule_config *rule = options->rule;
     if (!rule) {
         return true;
@@ -176,7 +175,7 @@ static double load_cost(int units, int inputs, int outputs, int types, bool bias
 }
 
 bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks,
-                      const struct engine_options *options, struct engine_plan *plan, struct train_error *error) {
+                      const struct engine_options *options, struct engine_plan *plan, struct error *error) {
     if (!sizes_fit(units, inputs, outputs, options, error) || !rule_fits(units, types, options, error)) {
         return false;
     }
@@ -369,10 +368,10 @@ static bool engine_allocate(struct engine *engine) {
     return engine->plan.method != METHOD_REVERSE || engine_reverse_prepare(engine);
 }
 
-struct engine *engine_create(const struct network *network, const struct engine_options *options,
-                             enum train_result *result, struct train_error *error) {
+struct engine *engine_create(const struct network *network, const struct engine_options *options, enum result *result,
+                             struct error *error) {
     struct engine *engine = calloc(1, sizeof *engine);
-    *result = TRAIN_NO_MEMORY;
+    *result = RESULT_NO_MEMORY;
     if (!engine) {
         snprintf(error->text, sizeof error->text, "out of memory");
         return NULL;
@@ -387,7 +386,7 @@ struct engine *engine_create(const struct network *network, const struct engine_
     engine->options.rule = engine->has_rule ? &engine->rule : NULL;
     if (!engine_plan_make(network->units, network->inputs, network->outputs, network->types, network->bias,
                           network->equal_leaks, &engine->options, &engine->plan, error)) {
-        *result = TRAIN_INVALID;
+        *result = RESULT_INVALID;
         engine_destroy(engine);
         return NULL;
     }

@@ -281,22 +281,22 @@ static void absent_clear(struct network *network) {
     }
 }
 
-static enum train_result published_weights(struct network *network, uint64_t seed, struct work *work, char error[256]) {
+static enum result published_weights(struct network *network, uint64_t seed, struct work *work, char error[256]) {
     size_t square = (size_t)network->units * (size_t)network->units,
            scratch_size = eigen_radius_scratch_size(network->units);
     input_weights(network, seed, work);
     if (!network->dale) {
         free_weights(network, seed, work);
-        return work->stopped ? TRAIN_STOPPED : TRAIN_FINISHED;
+        return work->stopped ? RESULT_STOPPED : RESULT_DONE;
     }
     double *a = malloc(square * sizeof *a), *copy = malloc(square * sizeof *copy);
     void *scratch = scratch_size > 0 ? malloc(scratch_size) : NULL;
-    enum train_result result = TRAIN_NO_MEMORY;
+    enum result result = RESULT_NO_MEMORY;
     if (!a || !copy || !scratch) {
         snprintf(error, 256, "out of memory for the initial weights of %d units", network->units);
     } else {
         int made = dale_weights(network, seed, a, copy, scratch, work);
-        result = made == 0 ? TRAIN_FINISHED : made == -1 ? TRAIN_STOPPED : TRAIN_INVALID;
+        result = made == 0 ? RESULT_DONE : made == -1 ? RESULT_STOPPED : RESULT_INVALID;
         if (made != 0) {
             snprintf(error, 256,
                      made == -1 ? "stopped" : "the spectral radius of the initial weights could not be computed");
@@ -327,19 +327,19 @@ bool network_weights_set(struct network *network, const struct weights_view *giv
     return true;
 }
 
-enum train_result network_init(struct network *network, const struct network_config *config, int inputs, int outputs,
-                               uint64_t seed, struct work *work, char error[256]) {
+enum result network_init(struct network *network, const struct network_config *config, int inputs, int outputs,
+                         uint64_t seed, struct work *work, char error[256]) {
     struct work unwatched = {0};
     work = work ? work : &unwatched;
     bool masked = config->connectivity < 1;
     if (config->units < 1 || inputs < 1 || outputs < 1 || config->types_per_sign < 1) {
         snprintf(error, 256, "a network has at least 1 unit, input, output and type; got %d, %d, %d and %d",
                  config->units, inputs, outputs, config->types_per_sign);
-        return TRAIN_INVALID;
+        return RESULT_INVALID;
     }
     if (!network_allocate(network, config->units, inputs, outputs, config->bias, masked)) {
         snprintf(error, 256, "out of memory for a network of %d units", config->units);
-        return TRAIN_NO_MEMORY;
+        return RESULT_NO_MEMORY;
     }
     network->dale = config->dale;
     network->activation = config->activation;
@@ -348,17 +348,17 @@ enum train_result network_init(struct network *network, const struct network_con
     types_assign(network, config);
     leaks_assign(network, config, seed);
     mask_draw(network, config->connectivity, seed, work);
-    enum train_result result = TRAIN_FINISHED;
+    enum result result = RESULT_DONE;
     if (config->initial) {
-        result = network_weights_set(network, config->initial, error) ? TRAIN_FINISHED : TRAIN_INVALID;
+        result = network_weights_set(network, config->initial, error) ? RESULT_DONE : RESULT_INVALID;
     } else {
         result = published_weights(network, seed, work, error);
     }
     absent_clear(network);
-    if (result == TRAIN_FINISHED && work_add(work, (double)network->parameters)) {
-        result = TRAIN_STOPPED;
+    if (result == RESULT_DONE && work_add(work, (double)network->parameters)) {
+        result = RESULT_STOPPED;
     }
-    if (result != TRAIN_FINISHED) {
+    if (result != RESULT_DONE) {
         network_release(network);
     }
     return result;

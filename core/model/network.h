@@ -42,12 +42,12 @@ int network_inhibitory_count(const struct network_config *config);
 
 /*
  * Allocates and fills everything, with weights from the published recipe and the seed (or config->initial). `work` (may
- * be NULL) counts and stops. Returns TRAIN_FINISHED; or with a sentence in error TRAIN_NO_MEMORY, TRAIN_STOPPED, or
- * TRAIN_INVALID if sizes are below 1, config->initial has other sizes, or the eigenvalues of the recipe's matrices do
+ * be NULL) counts and stops. Returns RESULT_DONE; or with a sentence in error RESULT_NO_MEMORY, RESULT_STOPPED, or
+ * RESULT_INVALID if sizes are below 1, config->initial has other sizes, or the eigenvalues of the recipe's matrices do
  * not converge; the network is then released. network_release is NULL-safe.
  */
-enum train_result network_init(struct network *network, const struct network_config *config, int inputs, int outputs,
-                               uint64_t seed, struct work *work, char error[256]);
+enum result network_init(struct network *network, const struct network_config *config, int inputs, int outputs,
+                         uint64_t seed, struct work *work, char error[256]);
 /* Multiply-adds that network_init takes. */
 double network_init_cost(const struct network_config *config, int inputs, int outputs);
 void network_release(struct network *network);

@@ -113,16 +113,16 @@ struct task_config task_config_make(enum task_type type, const struct task_value
     return config;
 }
 
-enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, struct work *work,
-                            char error[256]) {
+enum result task_init(struct task *task, const struct task_config *config, uint64_t seed, struct work *work,
+                      char error[256]) {
     *task = (struct task){.ops = task_table[config->type], .config = config, .seed = seed};
     if (!task->ops->shape(config, &task->shape, error)) {
-        return TRAIN_INVALID;
+        return RESULT_INVALID;
     }
     if (config->data &&
         !(set_is_complete(&config->data->train, config) && set_is_complete(&config->data->test, config))) {
         snprintf(error, 256, "the task's data lack inputs or targets");
-        return TRAIN_INVALID;
+        return RESULT_INVALID;
     }
     size_t size = task->ops->state_size ? task->ops->state_size(config) : 0;
     if (size > 0) {
@@ -130,7 +130,7 @@ enum train_result task_init(struct task *task, const struct task_config *config,
         task->state = aligned_alloc(64, size);
         if (!task->state) {
             snprintf(error, 256, "out of memory for the task");
-            return TRAIN_NO_MEMORY;
+            return RESULT_NO_MEMORY;
         }
         memset(task->state, 0, size);
     }
@@ -139,9 +139,9 @@ enum train_result task_init(struct task *task, const struct task_config *config,
     }
     if (work && work->stopped) {
         snprintf(error, 256, "stopped");
-        return TRAIN_STOPPED;
+        return RESULT_STOPPED;
     }
-    return TRAIN_FINISHED;
+    return RESULT_DONE;
 }
 
 void task_release(struct task *task) {

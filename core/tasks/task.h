@@ -150,10 +150,10 @@ struct task_config task_config_make(enum task_type type, const struct task_value
 
 /*
  * Makes a task; task_release frees it (NULL-safe, also after a partial construction). `work` (may be NULL) counts and
- * stops. TRAIN_FINISHED, or TRAIN_STOPPED, TRAIN_INVALID or TRAIN_NO_MEMORY with a sentence in error.
+ * stops. RESULT_DONE, or RESULT_STOPPED, RESULT_INVALID or RESULT_NO_MEMORY with a sentence in error.
  */
-enum train_result task_init(struct task *task, const struct task_config *config, uint64_t seed, struct work *work,
-                            char error[256]);
+enum result task_init(struct task *task, const struct task_config *config, uint64_t seed, struct work *work,
+                      char error[256]);
 void task_release(struct task *task);
 
 #endif

@@ -250,7 +250,7 @@ void checkpoint_write(const struct train_config *config, const struct train_stat
     memcpy(bytes + offsetof(struct checkpoint_header, checksum), &sum, sizeof sum);
 }
 
-static bool refuse(struct train_error *error, const char *text) {
+static bool refuse(struct error *error, const char *text) {
     snprintf(error->text, sizeof error->text, "%s", text);
     return false;
 }
@@ -264,7 +264,7 @@ static bool identity_matches(const struct train_config *config, const struct che
 }
 
 static bool header_check(const struct train_config *config, const unsigned char *bytes, size_t size,
-                         struct checkpoint_header *header, struct train_error *error) {
+                         struct checkpoint_header *header, struct error *error) {
     if (size < head_size(CHECKPOINT_VERSION)) {
         return refuse(error, "the checkpoint is truncated");
     }
@@ -302,7 +302,7 @@ static const unsigned char *get(const unsigned char *at, void *to, size_t size) 
 }
 
 bool checkpoint_read(const struct train_config *config, const unsigned char *bytes, size_t size,
-                     struct train_state *state, const struct checkpoint_arrays *arrays, struct train_error *error) {
+                     struct train_state *state, const struct checkpoint_arrays *arrays, struct error *error) {
     struct checkpoint_header header;
     const struct network *network = arrays->network;
     if (!header_check(config, bytes, size, &header, error)) {
@@ -356,28 +356,28 @@ static void trained_point(struct trained *trained, const struct checkpoint_heade
     trained->bout = trained->Wout + n * outputs;
 }
 
-enum train_result trained_open(const struct train_config *config, const unsigned char *bytes, size_t size,
-                               struct trained *trained, struct train_error *error) {
+enum result trained_open(const struct train_config *config, const unsigned char *bytes, size_t size,
+                         struct trained *trained, struct error *error) {
     struct checkpoint_header header;
-    *error = (struct train_error){0};
+    *error = (struct error){0};
     if (!header_check(config, bytes, size, &header, error)) {
-        return TRAIN_BAD_CHECKPOINT;
+        return RESULT_BAD_CHECKPOINT;
     }
     uint64_t n = (uint64_t)header.units;
     if (header.inputs < 1 || header.outputs < 1 ||
         header.parameters != n * n + (uint64_t)header.inputs * n + (header.bias ? n : 0) +
                                  n * (uint64_t)header.outputs + (uint64_t)header.outputs) {
         refuse(error, "the checkpoint is damaged: its sizes contradict each other");
-        return TRAIN_BAD_CHECKPOINT;
+        return RESULT_BAD_CHECKPOINT;
     }
     unsigned char *memory = malloc(size);
     if (!memory) {
         refuse(error, "out of memory");
-        return TRAIN_NO_MEMORY;
+        return RESULT_NO_MEMORY;
     }
     memcpy(memory, bytes, size);
     trained_point(trained, &header, memory);
-    return TRAIN_FINISHED;
+    return RESULT_DONE;
 }
 
 void trained_release(struct trained *trained) {

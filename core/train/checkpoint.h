@@ -50,6 +50,6 @@ void checkpoint_write(const struct train_config *config, const struct train_stat
  * then.
  */
 bool checkpoint_read(const struct train_config *config, const unsigned char *bytes, size_t size,
-                     struct train_state *state, const struct checkpoint_arrays *arrays, struct train_error *error);
+                     struct train_state *state, const struct checkpoint_arrays *arrays, struct error *error);
 
 #endif

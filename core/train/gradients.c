@@ -30,11 +30,10 @@ static float problem_target(const void *user, size_t trial, int t, int *class_in
     return problem->mask ? problem->mask[at] : 1.0f;
 }
 
-static enum train_result network_make(struct network *network, const struct gradients_problem *problem,
-                                      struct train_error *error) {
+static enum result network_make(struct network *network, const struct gradients_problem *problem, struct error *error) {
     snprintf(error->text, sizeof error->text, "out of memory for a network of %d units", problem->units);
     if (!network_allocate(network, problem->units, problem->inputs, problem->outputs, problem->b != NULL, false)) {
-        return TRAIN_NO_MEMORY;
+        return RESULT_NO_MEMORY;
     }
     network->activation = problem->activation;
     network->types = problem->types;
@@ -45,15 +44,15 @@ static enum train_result network_make(struct network *network, const struct grad
     }
     struct weights_view view = {problem->units, problem->inputs, problem->outputs, problem->W,
                                 problem->Win,   problem->b,      problem->Wout,    problem->bout};
-    return network_weights_set(network, &view, error->text) ? TRAIN_FINISHED : TRAIN_INVALID;
+    return network_weights_set(network, &view, error->text) ? RESULT_DONE : RESULT_INVALID;
 }
 
-static enum train_result refuse(struct train_error *error, const char *text) {
+static enum result refuse(struct error *error, const char *text) {
     snprintf(error->text, sizeof error->text, "%s", text);
-    return TRAIN_INVALID;
+    return RESULT_INVALID;
 }
 
-static enum train_result sizes_check(const struct gradients_problem *problem, struct train_error *error) {
+static enum result sizes_check(const struct gradients_problem *problem, struct error *error) {
     if (problem->units < 1 || problem->inputs < 1 || problem->outputs < 1) {
         return refuse(error, "a network has at least 1 unit, 1 input and 1 output");
     }
@@ -65,14 +64,14 @@ static enum train_result sizes_check(const struct gradients_problem *problem, st
             return refuse(error, "the type of a unit must be from 0 to the number of types - 1");
         }
     }
-    return TRAIN_FINISHED;
+    return RESULT_DONE;
 }
 
 /* Whether the problem's numbers and arrays agree; the engine checks sizes and classes itself. */
-static enum train_result problem_check(const struct gradients_problem *problem, const struct rule_config *rule,
-                                       struct train_error *error) {
-    enum train_result result = sizes_check(problem, error);
-    if (result != TRAIN_FINISHED) {
+static enum result problem_check(const struct gradients_problem *problem, const struct rule_config *rule,
+                                 struct error *error) {
+    enum result result = sizes_check(problem, error);
+    if (result != RESULT_DONE) {
         return result;
     }
     if (!problem->W || !problem->Win || !problem->Wout || !problem->bout || !problem->leak || !problem->x) {
@@ -87,7 +86,7 @@ static enum train_result problem_check(const struct gradients_problem *problem, 
     if (rule->mu_auto) {
         return refuse(error, "mu \"auto\" is a running mean over training iterations; a single batch has none");
     }
-    return TRAIN_FINISHED;
+    return RESULT_DONE;
 }
 
 static void gradients_copy(const struct network *network, const float *from, struct gradients *to) {
@@ -114,13 +113,12 @@ static struct engine_options options_of(const struct gradients_problem *problem,
                                    .target_work = problem->loss == LOSS_MSE ? problem->outputs : 1};
 }
 
-enum train_result gradients_compute_by(const struct gradients_problem *problem, const struct rule_config *rule,
-                                       enum engine_method method, int64_t memory, int threads, bool (*stop)(void *user),
-                                       void *user, struct gradients *gradients, double *loss,
-                                       struct train_error *error) {
-    *error = (struct train_error){0};
-    enum train_result result = problem_check(problem, rule, error);
-    if (result != TRAIN_FINISHED) {
+enum result gradients_compute_by(const struct gradients_problem *problem, const struct rule_config *rule,
+                                 enum engine_method method, int64_t memory, int threads, bool (*stop)(void *user),
+                                 void *user, struct gradients *gradients, double *loss, struct error *error) {
+    *error = (struct error){0};
+    enum result result = problem_check(problem, rule, error);
+    if (result != RESULT_DONE) {
         return result;
     }
     struct engine_options options = options_of(problem, rule, method, memory);
@@ -132,23 +130,23 @@ enum train_result gradients_compute_by(const struct gradients_problem *problem, 
     struct team *team = team_create();
     float *gradient = NULL;
     result = network_make(&network, problem, error);
-    if (result == TRAIN_FINISHED) {
+    if (result == RESULT_DONE) {
         gradient = malloc(network.parameters * sizeof *gradient);
         engine = engine_create(&network, &options, &result, error);
     }
     if (engine && (!team || !gradient)) {
-        result = TRAIN_NO_MEMORY;
+        result = RESULT_NO_MEMORY;
         snprintf(error->text, sizeof error->text, "out of memory for a gradient of %zu weights", network.parameters);
     } else if (engine) {
         team_resize(team, threads);
         engine_weights_load(engine, rule->feedback == FEEDBACK_SYMMETRIC ? NULL : problem->feedback, rule->mu, NULL);
         result = engine_batch_run(engine, team, &source, problem->trials, gradient, &work, &run);
     }
-    if (result == TRAIN_FINISHED) {
+    if (result == RESULT_DONE) {
         gradients_copy(&network, gradient, gradients);
         *loss = run.loss;
-        *error = (struct train_error){0};
-    } else if (engine && result == TRAIN_INVALID) {
+        *error = (struct error){0};
+    } else if (engine && result == RESULT_INVALID) {
         refuse(error, ENGINE_CLASS_INVALID);
     }
     engine_destroy(engine);
@@ -158,8 +156,8 @@ enum train_result gradients_compute_by(const struct gradients_problem *problem, 
     return result;
 }
 
-enum train_result gradients_compute(const struct gradients_problem *problem, const struct rule_config *rule,
-                                    int threads, bool (*stop)(void *user), void *user, struct gradients *gradients,
-                                    double *loss, struct train_error *error) {
+enum result gradients_compute(const struct gradients_problem *problem, const struct rule_config *rule, int threads,
+                              bool (*stop)(void *user), void *user, struct gradients *gradients, double *loss,
+                              struct error *error) {
     return gradients_compute_by(problem, rule, METHOD_AUTO, 0, threads, stop, user, gradients, loss, error);
 }

@@ -36,12 +36,12 @@ struct gradients {
 
 /*
  * The gradient of `problem` under `rule`, on `threads` threads; *loss is the batch's loss (masked mean). `stop` (may be
- * NULL) is polled. Returns TRAIN_FINISHED, TRAIN_STOPPED, TRAIN_NO_MEMORY or TRAIN_INVALID (error says how); on failure
- * no result is written, but the arrays' previous contents may be lost. rule->mu_auto is TRAIN_INVALID: a single batch
+ * NULL) is polled. Returns RESULT_DONE, RESULT_STOPPED, RESULT_NO_MEMORY or RESULT_INVALID (error says how); on failure
+ * no result is written, but the arrays' previous contents may be lost. rule->mu_auto is RESULT_INVALID: a single batch
  * has no running mean.
  */
-enum train_result gradients_compute(const struct gradients_problem *problem, const struct rule_config *rule,
-                                    int threads, bool (*stop)(void *user), void *user, struct gradients *gradients,
-                                    double *loss, struct train_error *error);
+enum result gradients_compute(const struct gradients_problem *problem, const struct rule_config *rule, int threads,
+                              bool (*stop)(void *user), void *user, struct gradients *gradients, double *loss,
+                              struct error *error);
 
 #endif

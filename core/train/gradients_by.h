@@ -8,9 +8,8 @@
 #include "core/engine/engine.h"
 #include "core/train/gradients.h"
 
-enum train_result gradients_compute_by(const struct gradients_problem *problem, const struct rule_config *rule,
-                                       enum engine_method method, int64_t memory, int threads, bool (*stop)(void *user),
-                                       void *user, struct gradients *gradients, double *loss,
-                                       struct train_error *error);
+enum result gradients_compute_by(const struct gradients_problem *problem, const struct rule_config *rule,
+                                 enum engine_method method, int64_t memory, int threads, bool (*stop)(void *user),
+                                 void *user, struct gradients *gradients, double *loss, struct error *error);
 
 #endif

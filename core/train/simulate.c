@@ -138,7 +138,7 @@ static bool trials_draw(struct simulation *simulation, size_t first, size_t coun
     return true;
 }
 
-static enum train_result batches_run(struct simulation *simulation, struct train_error *error) {
+static enum result batches_run(struct simulation *simulation, struct error *error) {
     const struct simulate_request *request = simulation->request;
     struct simulate_answer *answer = simulation->answer;
     const struct batch_source source = {.user = simulation,
@@ -151,13 +151,14 @@ static enum train_result batches_run(struct simulation *simulation, struct train
     for (size_t first = 0; first < request->trials; first += simulation->batch) {
         size_t left = request->trials - first, count = left < simulation->batch ? left : simulation->batch;
         struct engine_result run = {0};
-        enum train_result result = TRAIN_STOPPED;
+        enum result result = RESULT_STOPPED;
         if (trials_draw(simulation, first, count)) {
             result = engine_batch_run(simulation->engine, simulation->team, &source, (int)count, NULL,
                                       &simulation->work, &run);
         }
-        if (result != TRAIN_FINISHED) {
-            snprintf(error->text, sizeof error->text, "%s", result == TRAIN_INVALID ? ENGINE_CLASS_INVALID : "stopped");
+        if (result != RESULT_DONE) {
+            snprintf(error->text, sizeof error->text, "%s",
+                     result == RESULT_INVALID ? ENGINE_CLASS_INVALID : "stopped");
             return result;
         }
         if (run.weight > 0) {
@@ -168,14 +169,14 @@ static enum train_result batches_run(struct simulation *simulation, struct train
     }
     answer->loss = answer->counted > 0 ? loss / answer->counted : NAN;
     answer->accuracy = simulation->task.shape.has_accuracy && answer->counted > 0 ? correct / answer->counted : NAN;
-    return TRAIN_FINISHED;
+    return RESULT_DONE;
 }
 
 /* ---- before it ---- */
 
-static enum train_result refuse(struct train_error *error, const char *text) {
+static enum result refuse(struct error *error, const char *text) {
     snprintf(error->text, sizeof error->text, "%s", text);
-    return TRAIN_INVALID;
+    return RESULT_INVALID;
 }
 
 static bool all_below(const int32_t *values, int count, int bound) {
@@ -187,8 +188,8 @@ static bool all_below(const int32_t *values, int count, int bound) {
     return true;
 }
 
-static enum train_result request_check(const struct train_config *config, const struct trained *trained,
-                                       const struct simulate_request *request, struct train_error *error) {
+static enum result request_check(const struct train_config *config, const struct trained *trained,
+                                 const struct simulate_request *request, struct error *error) {
     int units = trained->units;
     if (request->trials < 1 || request->steps < 1 || request->every < 0) {
         return refuse(error, "trials and steps must be at least 1, every at least 0");
@@ -204,15 +205,14 @@ static enum train_result request_check(const struct train_config *config, const 
         !all_below(request->cut, 2 * request->cut_count, units)) {
         return refuse(error, "a unit is not of the network");
     }
-    return TRAIN_FINISHED;
+    return RESULT_DONE;
 }
 
-static enum train_result task_make(struct simulation *simulation, struct train_error *error) {
+static enum result task_make(struct simulation *simulation, struct error *error) {
     const struct simulate_request *request = simulation->request;
     const struct train_config *config = simulation->config;
-    enum train_result result = task_init(&simulation->task, &config->task, request->seed, &simulation->work,
-                                         error->text);
-    if (result != TRAIN_FINISHED) {
+    enum result result = task_init(&simulation->task, &config->task, request->seed, &simulation->work, error->text);
+    if (result != RESULT_DONE) {
         return result;
     }
     const struct task_shape *shape = &simulation->task.shape;
@@ -221,21 +221,21 @@ static enum train_result task_make(struct simulation *simulation, struct train_e
         snprintf(error->text, sizeof error->text,
                  "the network has %d inputs and %d outputs; the data have %d and %d: they are not of its task",
                  simulation->network.inputs, simulation->network.outputs, shape->inputs, shape->outputs);
-        return TRAIN_INVALID;
+        return RESULT_INVALID;
     }
     if (shape->steps != request->steps) {
         snprintf(error->text, sizeof error->text, "steps must be the task's own, %d; got %d", shape->steps,
                  request->steps);
-        return TRAIN_INVALID;
+        return RESULT_INVALID;
     }
     if (request->split != SIMULATE_FRESH &&
         (request->first > available || request->trials > available - request->first)) {
         snprintf(error->text, sizeof error->text, "the split has %zu trials; asked for %zu from trial %zu on",
                  available, request->trials, request->first);
-        return TRAIN_INVALID;
+        return RESULT_INVALID;
     }
     simulation->answer->loss_type = shape->loss;
-    return TRAIN_FINISHED;
+    return RESULT_DONE;
 }
 
 /* A silenced unit's synapses, bias and readout are 0, so that its v stays 0. */
@@ -269,16 +269,16 @@ static void lesion_make(struct simulation *simulation) {
 }
 
 /* Fixed parts as training made them, the weights as trained or given. */
-static enum train_result network_make(struct simulation *simulation, struct train_error *error) {
+static enum result network_make(struct simulation *simulation, struct error *error) {
     const struct trained *trained = simulation->trained;
     const struct train_config *config = simulation->config;
     struct network_config given = config->network;
     struct weights_view weights = {trained->units, trained->inputs, trained->outputs, trained->W,
                                    trained->Win,   trained->b,      trained->Wout,    trained->bout};
     given.initial = &weights;
-    enum train_result result = network_init(&simulation->network, &given, trained->inputs, trained->outputs,
-                                            config->seed, &simulation->work, error->text);
-    if (result != TRAIN_FINISHED) {
+    enum result result = network_init(&simulation->network, &given, trained->inputs, trained->outputs, config->seed,
+                                      &simulation->work, error->text);
+    if (result != RESULT_DONE) {
         return result;
     }
     const struct weights_view *own = simulation->request->weights;
@@ -286,13 +286,13 @@ static enum train_result network_make(struct simulation *simulation, struct trai
         return refuse(error, "the weights have a bias b, which the network does not");
     }
     if (own && !network_weights_set(&simulation->network, own, error->text)) {
-        return TRAIN_INVALID;
+        return RESULT_INVALID;
     }
     lesion_make(simulation);
-    return TRAIN_FINISHED;
+    return RESULT_DONE;
 }
 
-static enum train_result memory_make(struct simulation *simulation, struct train_error *error) {
+static enum result memory_make(struct simulation *simulation, struct error *error) {
     size_t batch = (size_t)(simulation->config->training.batch_size > 1 ? simulation->config->training.batch_size : 1);
     simulation->batch = simulation->request->trials < batch ? simulation->request->trials : batch;
     simulation->trials = calloc(simulation->batch, sizeof *simulation->trials);
@@ -300,13 +300,13 @@ static enum train_result memory_make(struct simulation *simulation, struct train
     simulation->team = team_create();
     if (!simulation->trials || !simulation->silenced || !simulation->team) {
         snprintf(error->text, sizeof error->text, "out of memory for %zu trials", simulation->batch);
-        return TRAIN_NO_MEMORY;
+        return RESULT_NO_MEMORY;
     }
     team_resize(simulation->team, simulation->request->threads > 1 ? simulation->request->threads : 1);
-    return TRAIN_FINISHED;
+    return RESULT_DONE;
 }
 
-static enum train_result engine_make(struct simulation *simulation, struct train_error *error) {
+static enum result engine_make(struct simulation *simulation, struct error *error) {
     const struct simulate_request *request = simulation->request;
     const struct task_shape *shape = &simulation->task.shape;
     const struct engine_options options = {.steps = request->steps,
@@ -316,48 +316,48 @@ static enum train_result engine_make(struct simulation *simulation, struct train
                                            .mask_uniform = !request->x && shape->mask_uniform,
                                            .input_work = request->x ? 1 : shape->input_work,
                                            .target_work = request->x ? 1 : shape->target_work};
-    enum train_result result = TRAIN_FINISHED;
+    enum result result = RESULT_DONE;
     simulation->engine = engine_create(&simulation->network, &options, &result, error);
     if (!simulation->engine) {
         return result;
     }
     engine_weights_load(simulation->engine, NULL, 0, NULL);
-    return TRAIN_FINISHED;
+    return RESULT_DONE;
 }
 
-static enum train_result simulation_run(struct simulation *simulation, struct train_error *error) {
-    enum train_result result = request_check(simulation->config, simulation->trained, simulation->request, error);
-    if (result == TRAIN_FINISHED) {
+static enum result simulation_run(struct simulation *simulation, struct error *error) {
+    enum result result = request_check(simulation->config, simulation->trained, simulation->request, error);
+    if (result == RESULT_DONE) {
         result = memory_make(simulation, error);
     }
-    if (result == TRAIN_FINISHED) {
+    if (result == RESULT_DONE) {
         result = network_make(simulation, error);
     }
-    if (result == TRAIN_FINISHED && !simulation->request->x) {
+    if (result == RESULT_DONE && !simulation->request->x) {
         result = task_make(simulation, error);
     }
-    if (result == TRAIN_FINISHED) {
+    if (result == RESULT_DONE) {
         result = engine_make(simulation, error);
     }
-    return result == TRAIN_FINISHED ? batches_run(simulation, error) : result;
+    return result == RESULT_DONE ? batches_run(simulation, error) : result;
 }
 
-enum train_result simulate_run(const struct train_config *config, const struct trained *trained,
-                               const struct simulate_request *request, bool (*stop)(void *user), void *user,
-                               struct simulate_answer *answer, struct train_error *error) {
+enum result simulate_run(const struct train_config *config, const struct trained *trained,
+                         const struct simulate_request *request, bool (*stop)(void *user), void *user,
+                         struct simulate_answer *answer, struct error *error) {
     struct simulation simulation = {.config = config,
                                     .trained = trained,
                                     .request = request,
                                     .answer = answer,
                                     .work = {.stop = stop, .user = user}};
-    *error = (struct train_error){0};
+    *error = (struct error){0};
     answer->loss_type = LOSS_MSE;
     answer->loss = answer->accuracy = NAN;
     answer->counted = 0;
-    enum train_result result = simulation_run(&simulation, error);
+    enum result result = simulation_run(&simulation, error);
     answer->multiply_adds = simulation.work.done;
-    if (result == TRAIN_FINISHED) {
-        *error = (struct train_error){0};
+    if (result == RESULT_DONE) {
+        *error = (struct error){0};
     }
     engine_destroy(simulation.engine);
     team_destroy(simulation.team);

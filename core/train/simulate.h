@@ -65,12 +65,12 @@ struct simulate_answer {
 };
 
 /*
- * TRAIN_FINISHED, TRAIN_STOPPED, TRAIN_NO_MEMORY or TRAIN_INVALID: the network, its configuration, the task's data as
+ * RESULT_DONE, RESULT_STOPPED, RESULT_NO_MEMORY or RESULT_INVALID: the network, its configuration, the task's data as
  * they are now and the request do not agree. Nothing of the answer is to be used then.
  */
-enum train_result simulate_run(const struct train_config *config, const struct trained *trained,
-                               const struct simulate_request *request, bool (*stop)(void *user), void *user,
-                               struct simulate_answer *answer, struct train_error *error);
+enum result simulate_run(const struct train_config *config, const struct trained *trained,
+                         const struct simulate_request *request, bool (*stop)(void *user), void *user,
+                         struct simulate_answer *answer, struct error *error);
 
 /* Multiply-adds that the run takes, from sizes alone. `shape` is the task's. */
 double simulate_cost(const struct train_config *config, const struct trained *trained, const struct task_shape *shape,

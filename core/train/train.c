@@ -22,7 +22,7 @@ struct training {
     const struct train_config *config;
     struct train_control *control;
     const struct train_callbacks *callbacks;
-    struct train_error *error;
+    struct error *error;
     struct task task;
     struct network network;
     struct optimizer optimizer;
@@ -33,7 +33,7 @@ struct training {
     double *averages; /* (2, C, C) the first type averages, if they are tracked for the whole run */
     unsigned char *checkpoint_bytes;
     struct train_state state;
-    struct train_phases phases;
+    struct phases phases;
     struct work work; /* all the work of the job, and its stop word */
 };
 
@@ -88,17 +88,17 @@ static struct batch_source trials_source(struct training *training, enum trial_p
     return (struct batch_source){.user = training, .inputs = trial_inputs, .target = trial_target};
 }
 
-static enum train_result batch_run(struct training *training, struct engine *engine, enum trial_phase phase,
-                                   size_t first, int count, float *gradient, struct engine_result *run) {
+static enum result batch_run(struct training *training, struct engine *engine, enum trial_phase phase, size_t first,
+                             int count, float *gradient, struct engine_result *run) {
     struct batch_source source = trials_source(training, phase, training->state.iteration, first, count);
     if (training->work.stopped) {
-        return TRAIN_STOPPED; /* before all trials were drawn */
+        return RESULT_STOPPED; /* before all trials were drawn */
     }
-    enum train_result result = engine_batch_run(engine, training->team, &source, count, gradient, &training->work, run);
-    if (result == TRAIN_NO_MEMORY) {
+    enum result result = engine_batch_run(engine, training->team, &source, count, gradient, &training->work, run);
+    if (result == RESULT_NO_MEMORY) {
         snprintf(training->error->text, sizeof training->error->text,
                  "out of memory for the history of the reverse recursion");
-    } else if (result == TRAIN_INVALID) {
+    } else if (result == RESULT_INVALID) {
         snprintf(training->error->text, sizeof training->error->text, "%s", ENGINE_CLASS_INVALID);
     }
     return result;
@@ -106,11 +106,11 @@ static enum train_result batch_run(struct training *training, struct engine *eng
 
 /* ---- evaluation ---- */
 
-static enum train_result diverged(struct training *training, const char *what) {
+static enum result diverged(struct training *training, const char *what) {
     training->error->iteration = training->state.iteration;
     snprintf(training->error->text, sizeof training->error->text, "%s is not finite at iteration %lld", what,
              (long long)training->state.iteration);
-    return TRAIN_DIVERGED;
+    return RESULT_DIVERGED;
 }
 
 static void evaluating(const struct training *training, size_t done, size_t trials) {
@@ -121,7 +121,7 @@ static void evaluating(const struct training *training, size_t done, size_t tria
 }
 
 /* The test split, or part of it, in batches, each weighted with its mask; or one fresh batch. */
-static enum train_result evaluation_run(struct training *training, double *loss, double *accuracy) {
+static enum result evaluation_run(struct training *training, double *loss, double *accuracy) {
     const struct training_config *config = &training->config->training;
     size_t trials = evaluated_trials(config, &training->task.shape), most = (size_t)config->batch_size;
     enum trial_phase phase = training->task.shape.test_trials > 0 ? TRIAL_TEST : TRIAL_EVALUATION;
@@ -131,8 +131,8 @@ static enum train_result evaluation_run(struct training *training, double *loss,
         int count = (int)(trials - first < most ? trials - first : most);
         struct engine_result run = {0};
         threads_take(training);
-        enum train_result result = batch_run(training, training->engine, phase, first, count, NULL, &run);
-        if (result != TRAIN_FINISHED) {
+        enum result result = batch_run(training, training->engine, phase, first, count, NULL, &run);
+        if (result != RESULT_DONE) {
             return result;
         }
         if (run.weight > 0) {
@@ -144,7 +144,7 @@ static enum train_result evaluation_run(struct training *training, double *loss,
     }
     *loss = weight > 0 ? sum / weight : training->task.shape.empty_loss;
     *accuracy = training->task.shape.has_accuracy && weight > 0 ? correct / weight : NAN;
-    return isfinite(*loss) || weight == 0 ? TRAIN_FINISHED : diverged(training, "the loss of the evaluation");
+    return isfinite(*loss) || weight == 0 ? RESULT_DONE : diverged(training, "the loss of the evaluation");
 }
 
 /* A loss or an accuracy that is NaN, because no step counts, meets no condition. */
@@ -196,7 +196,7 @@ static double cosine_of(const float *a, const float *b, size_t count) {
  * Spectral radius of W; NaN if the eigenvalues do not converge, which then never happens for this W. A stop or lack of
  * memory gives no value at all: a value would differ from what the resumed job finds at the same iteration.
  */
-static enum train_result radius_of(struct training *training, double *radius) {
+static enum result radius_of(struct training *training, double *radius) {
     const struct network *network = &training->network;
     size_t n = (size_t)network->units;
     double *copy = malloc(n * n * sizeof *copy);
@@ -211,7 +211,7 @@ static enum train_result radius_of(struct training *training, double *radius) {
         snprintf(training->error->text, sizeof training->error->text,
                  "out of memory for the spectral radius of %d units", network->units);
     }
-    enum train_result result = !copy || !scratch ? TRAIN_NO_MEMORY : found == -1 ? TRAIN_STOPPED : TRAIN_FINISHED;
+    enum result result = !copy || !scratch ? RESULT_NO_MEMORY : found == -1 ? RESULT_STOPPED : RESULT_DONE;
     free(copy);
     free(scratch);
     *radius = found == 0 ? *radius : NAN;
@@ -230,25 +230,25 @@ static void cosines_make(const struct training *training, struct train_diagnosti
 }
 
 /* Of the training batch of this iteration, before it is used. What was not requested costs nothing. */
-static enum train_result diagnostics_make(struct training *training, struct train_diagnostics *diagnostics) {
+static enum result diagnostics_make(struct training *training, struct train_diagnostics *diagnostics) {
     const struct network *network = &training->network;
     unsigned wanted = training->config->training.diagnostics;
     int batch = training->config->training.batch_size;
     double radius = NAN;
     struct engine_result run = {0}, ignored = {0};
-    enum train_result result = TRAIN_FINISHED;
+    enum result result = RESULT_DONE;
     if (wanted & (DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS)) {
         result = batch_run(training, training->engine, TRIAL_TRAINING, 0, batch, training->gradient, &run);
     }
-    if (result == TRAIN_FINISHED && (wanted & DIAGNOSTIC_COSINE)) {
+    if (result == RESULT_DONE && (wanted & DIAGNOSTIC_COSINE)) {
         engine_weights_load(training->exact, NULL, 0, NULL); /* the true gradient: whatever feedback the rule has, with
                                                               * the readout's own weights */
         result = batch_run(training, training->exact, TRIAL_TRAINING, 0, batch, training->exact_gradient, &ignored);
     }
-    if (result == TRAIN_FINISHED && (wanted & DIAGNOSTIC_SPECTRAL_RADIUS)) {
+    if (result == RESULT_DONE && (wanted & DIAGNOSTIC_SPECTRAL_RADIUS)) {
         result = radius_of(training, &radius);
     }
-    if (result != TRAIN_FINISHED) {
+    if (result != RESULT_DONE) {
         return result;
     }
     size_t n = (size_t)network->units, into = (size_t)network->inputs * n, out = (size_t)network->outputs * n;
@@ -265,13 +265,13 @@ static enum train_result diagnostics_make(struct training *training, struct trai
         diagnostics->gradient_norm_Win = norm_of(training->gradient + network->offset_Win, into);
         diagnostics->gradient_norm_Wout = norm_of(training->gradient + network->offset_Wout, out);
     }
-    training->phases = (struct train_phases){0};
-    return TRAIN_FINISHED;
+    training->phases = (struct phases){0};
+    return RESULT_DONE;
 }
 
 /* ---- what is said ---- */
 
-static enum train_result progress_report(struct training *training) {
+static enum result progress_report(struct training *training) {
     const struct train_state *state = &training->state;
     struct train_progress progress = {
         .iteration = state->iteration,
@@ -281,8 +281,8 @@ static enum train_result progress_report(struct training *training) {
         .learning_rate = optimizer_learning_rate(&training->config->optimizer, state->iteration),
         .last = training_done(training)};
     if (training->config->training.diagnostics) {
-        enum train_result result = diagnostics_make(training, &progress.diagnostics);
-        if (result != TRAIN_FINISHED) {
+        enum result result = diagnostics_make(training, &progress.diagnostics);
+        if (result != RESULT_DONE) {
             return result;
         }
     }
@@ -290,15 +290,15 @@ static enum train_result progress_report(struct training *training) {
         progress.diagnostics.present |= DIAGNOSTIC_MU;
         progress.diagnostics.mu = state->mu_mean;
     }
-    return training->callbacks->progress(training->callbacks->user, &progress) ? TRAIN_FINISHED : TRAIN_STOPPED;
+    return training->callbacks->progress(training->callbacks->user, &progress) ? RESULT_DONE : RESULT_STOPPED;
 }
 
-static enum train_result evaluate(struct training *training) {
+static enum result evaluate(struct training *training) {
     struct train_state *state = &training->state;
     if (state->evaluated_iteration != state->iteration) {
         double loss, accuracy;
-        enum train_result result = evaluation_run(training, &loss, &accuracy);
-        if (result != TRAIN_FINISHED) {
+        enum result result = evaluation_run(training, &loss, &accuracy);
+        if (result != RESULT_DONE) {
             return result;
         }
         state->loss = loss;
@@ -317,7 +317,7 @@ static struct checkpoint_arrays training_arrays(struct training *training) {
                                       .average_count = training->averages ? types * types : 0};
 }
 
-static enum train_result checkpoint_report(struct training *training) {
+static enum result checkpoint_report(struct training *training) {
     const struct network *network = &training->network;
     for (size_t i = 0; i < network->parameters; i++) {
         if (!isfinite(network->weights[i])) {
@@ -329,7 +329,7 @@ static enum train_result checkpoint_report(struct training *training) {
     double loss = training->state.evaluated_iteration >= 0 ? training->state.loss : NAN;
     bool go_on = training->callbacks->checkpoint(training->callbacks->user, training->state.iteration, loss,
                                                  training->checkpoint_bytes, checkpoint_size(&arrays));
-    return go_on ? TRAIN_FINISHED : TRAIN_STOPPED;
+    return go_on ? RESULT_DONE : RESULT_STOPPED;
 }
 
 /* ---- the loop ---- */
@@ -340,11 +340,11 @@ static void weights_load(struct training *training) {
                         rule->mu_auto ? training->state.mu_mean : rule->mu, training->averages);
 }
 
-static enum train_result update_make(struct training *training) {
+static enum result update_make(struct training *training) {
     struct engine_result run = {0};
-    enum train_result result = batch_run(training, training->engine, TRIAL_TRAINING, 0,
-                                         training->config->training.batch_size, training->gradient, &run);
-    if (result != TRAIN_FINISHED) {
+    enum result result = batch_run(training, training->engine, TRIAL_TRAINING, 0, training->config->training.batch_size,
+                                   training->gradient, &run);
+    if (result != RESULT_DONE) {
         return result;
     }
     if (run.weight > 0 && !isfinite(run.loss)) {
@@ -367,37 +367,37 @@ static enum train_result update_make(struct training *training) {
     if (callbacks->iteration) {
         callbacks->iteration(callbacks->user, training->state.iteration);
     }
-    return TRAIN_FINISHED;
+    return RESULT_DONE;
 }
 
 static bool due(int64_t iteration, int64_t every) {
     return every > 0 && iteration % every == 0;
 }
 
-static enum train_result training_loop(struct training *training) {
+static enum result training_loop(struct training *training) {
     const struct training_config *config = &training->config->training;
     int64_t checkpointed = training->state.iteration;
-    enum train_result result = TRAIN_FINISHED;
-    while (result == TRAIN_FINISHED) {
+    enum result result = RESULT_DONE;
+    while (result == RESULT_DONE) {
         threads_take(training);
         if (training->state.iteration >= config->iterations || due(training->state.iteration, config->evaluate_every)) {
             result = evaluate(training);
         }
-        if (result != TRAIN_FINISHED || training_done(training)) {
+        if (result != RESULT_DONE || training_done(training)) {
             break;
         }
         if (due(training->state.iteration, config->checkpoint_every) && training->state.iteration != checkpointed) {
             checkpointed = training->state.iteration;
             result = checkpoint_report(training);
         }
-        if (result == TRAIN_FINISHED) {
-            result = training_stopped(training) ? TRAIN_STOPPED : update_make(training);
+        if (result == RESULT_DONE) {
+            result = training_stopped(training) ? RESULT_STOPPED : update_make(training);
         }
     }
-    bool told_to_stop = result == TRAIN_STOPPED && atomic_load(&training->control->command) == TRAIN_STOP;
-    if (result == TRAIN_FINISHED || told_to_stop) {
-        enum train_result said = checkpoint_report(training);
-        result = said == TRAIN_FINISHED ? result : said;
+    bool told_to_stop = result == RESULT_STOPPED && atomic_load(&training->control->command) == TRAIN_STOP;
+    if (result == RESULT_DONE || told_to_stop) {
+        enum result said = checkpoint_report(training);
+        result = said == RESULT_DONE ? result : said;
     }
     return result;
 }
@@ -422,16 +422,16 @@ static struct engine_options options_make(struct training *training, const struc
                                    .clock_user = training->callbacks ? training->callbacks->user : NULL};
 }
 
-static enum train_result engines_make(struct training *training) {
+static enum result engines_make(struct training *training) {
     static const struct rule_config bptt = {.type = RULE_BPTT};
     struct engine_options options = options_make(training, &training->config->rule);
-    enum train_result result = TRAIN_NO_MEMORY;
+    enum result result = RESULT_NO_MEMORY;
     training->engine = engine_create(&training->network, &options, &result, training->error);
     if (!training->engine) {
         return result;
     }
     if (!(training->config->training.diagnostics & DIAGNOSTIC_COSINE)) {
-        return TRAIN_FINISHED;
+        return RESULT_DONE;
     }
     options.rule = &bptt;
     options.clock = NULL;
@@ -441,11 +441,11 @@ static enum train_result engines_make(struct training *training) {
     }
     training->exact_gradient = malloc(training->network.parameters * sizeof *training->exact_gradient);
     if (training->exact_gradient) {
-        return TRAIN_FINISHED;
+        return RESULT_DONE;
     }
     snprintf(training->error->text, sizeof training->error->text, "out of memory for a second gradient of %zu weights",
              training->network.parameters);
-    return TRAIN_NO_MEMORY;
+    return RESULT_NO_MEMORY;
 }
 
 static bool memory_make(struct training *training) {
@@ -485,7 +485,7 @@ static void training_release(struct training *training) {
  * A resumed job takes its weights from the checkpoint, so the initial ones, which cost an eigenvalue problem, are not
  * computed: zeros take their place.
  */
-static enum train_result network_make(struct training *training, bool resumes) {
+static enum result network_make(struct training *training, bool resumes) {
     struct network_config config = training->config->network;
     const struct task_shape *shape = &training->task.shape;
     float *zeros = NULL;
@@ -497,60 +497,59 @@ static enum train_result network_make(struct training *training, bool resumes) {
         if (!zeros) {
             snprintf(training->error->text, sizeof training->error->text, "out of memory for a network of %d units",
                      config.units);
-            return TRAIN_NO_MEMORY;
+            return RESULT_NO_MEMORY;
         }
         view = (struct weights_view){config.units, shape->inputs, shape->outputs, zeros, zeros, zeros, zeros, zeros};
         config.initial = &view;
     }
-    enum train_result result = network_init(&training->network, &config, shape->inputs, shape->outputs,
-                                            training->config->seed, &training->work, training->error->text);
+    enum result result = network_init(&training->network, &config, shape->inputs, shape->outputs,
+                                      training->config->seed, &training->work, training->error->text);
     free(zeros);
     return result;
 }
 
-static enum train_result training_make(struct training *training, const unsigned char *checkpoint, size_t size) {
+static enum result training_make(struct training *training, const unsigned char *checkpoint, size_t size) {
     const struct train_config *config = training->config;
-    enum train_result result = task_init(&training->task, &config->task, config->seed, &training->work,
-                                         training->error->text);
-    if (result == TRAIN_FINISHED) {
+    enum result result = task_init(&training->task, &config->task, config->seed, &training->work,
+                                   training->error->text);
+    if (result == RESULT_DONE) {
         result = network_make(training, checkpoint != NULL);
     }
-    if (result != TRAIN_FINISHED) {
+    if (result != RESULT_DONE) {
         return result;
     }
     if (!memory_make(training)) {
         snprintf(training->error->text, sizeof training->error->text, "out of memory for the optimiser of %zu weights",
                  training->network.parameters);
-        return TRAIN_NO_MEMORY;
+        return RESULT_NO_MEMORY;
     }
     training->state = (struct train_state){
         .training_loss = NAN, .mu_mean = MU_PUBLISHED, .evaluated_iteration = -1, .loss = NAN, .accuracy = NAN};
     struct checkpoint_arrays arrays = training_arrays(training);
     if (checkpoint && !checkpoint_read(config, checkpoint, size, &training->state, &arrays, training->error)) {
-        return TRAIN_BAD_CHECKPOINT;
+        return RESULT_BAD_CHECKPOINT;
     }
     if (!checkpoint && training->averages) {
         type_averages(&training->network, config->rule.averaging == AVERAGING_EXISTING, training->averages);
     }
     result = engines_make(training);
-    if (result == TRAIN_FINISHED) {
+    if (result == RESULT_DONE) {
         weights_load(training);
     }
     return result;
 }
 
-enum train_result train_run(const struct train_config *config, const unsigned char *checkpoint,
-                            size_t checkpoint_size_given, struct train_control *control,
-                            const struct train_callbacks *callbacks, struct train_error *error) {
+enum result train_run(const struct train_config *config, const unsigned char *checkpoint, size_t checkpoint_size_given,
+                      struct train_control *control, const struct train_callbacks *callbacks, struct error *error) {
     struct training training = {.config = config, .control = control, .callbacks = callbacks, .error = error};
     training.work = (struct work){.stop = training_stopped, .user = &training};
-    *error = (struct train_error){0};
+    *error = (struct error){0};
     if (config->training.batch_size < 1) {
         snprintf(error->text, sizeof error->text, "batch_size must be at least 1; got %d", config->training.batch_size);
-        return TRAIN_INVALID;
+        return RESULT_INVALID;
     }
-    enum train_result result = training_make(&training, checkpoint, checkpoint_size_given);
-    if (result == TRAIN_FINISHED) {
+    enum result result = training_make(&training, checkpoint, checkpoint_size_given);
+    if (result == RESULT_DONE) {
         result = training_loop(&training);
     }
     training_release(&training);
@@ -590,10 +589,9 @@ static double start_work(const struct train_config *config, const struct task_sh
            network_init_cost(&config->network, shape->inputs, shape->outputs);
 }
 
-bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate,
-                            struct train_error *error) {
+bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate, struct error *error) {
     struct training training = {.config = config};
-    *error = (struct train_error){0};
+    *error = (struct error){0};
     if (!task_table[config->task.type]->shape(&config->task, &training.task.shape, error->text)) {
         return false;
     }

@@ -18,8 +18,8 @@
 
 enum train_command {
     TRAIN_GO = 0,
-    TRAIN_STOP,   /* discard the unfinished iteration, hand out a checkpoint, return TRAIN_STOPPED */
-    TRAIN_ABANDON /* return TRAIN_STOPPED at once; no checkpoint */
+    TRAIN_STOP,   /* discard the unfinished iteration, hand out a checkpoint, return RESULT_STOPPED */
+    TRAIN_ABANDON /* return RESULT_STOPPED at once; no checkpoint */
 };
 
 /* Written by any thread, read inside the time loop. */
@@ -38,7 +38,7 @@ struct train_diagnostics {
     double silent_fraction; /* share of units whose psi is zero throughout the batch */
     double mu;              /* of the next update */
     double gradient_norm_W, gradient_norm_Win, gradient_norm_Wout;
-    struct train_phases phases; /* of the training iterations since the last report */
+    struct phases phases; /* of the training iterations since the last report */
 };
 
 /* One evaluation. */
@@ -54,11 +54,11 @@ struct train_progress {
 
 struct train_callbacks {
     void *user;
-    /* Every evaluation, in order. Returning false ends training with TRAIN_STOPPED. */
+    /* Every evaluation, in order. Returning false ends training with RESULT_STOPPED. */
     bool (*progress)(void *user, const struct train_progress *progress);
     /*
      * A checkpoint of the state after `iteration` updates; bytes are valid during the call. Returning false ends
-     * training with TRAIN_STOPPED.
+     * training with RESULT_STOPPED.
      */
     bool (*checkpoint)(void *user, int64_t iteration, double loss, const unsigned char *bytes, size_t size);
     /*
@@ -68,7 +68,7 @@ struct train_callbacks {
     void (*evaluating)(void *user, size_t done, size_t trials);
     /* Called after every iteration, must be cheap: `iteration` updates are done. May be NULL. */
     void (*iteration)(void *user, int64_t iteration);
-    /* Monotonic seconds, for train_phases only; never reaches a result. May be NULL. */
+    /* Monotonic seconds, for phases only; never reaches a result. May be NULL. */
     double (*clock)(void *user);
     struct work *work; /* where train_run stores how much work it did, in multiply-adds; may be NULL */
 };
@@ -76,11 +76,10 @@ struct train_callbacks {
 /*
  * Trains `config` from its beginning, or from `checkpoint` (NULL: from the beginning) of `checkpoint_size` bytes. The
  * same config gives the same bits whatever control->threads was at any time and wherever it was interrupted. Before
- * TRAIN_FINISHED the checkpoint callback has been called with the final state.
+ * RESULT_DONE the checkpoint callback has been called with the final state.
  */
-enum train_result train_run(const struct train_config *config, const unsigned char *checkpoint, size_t checkpoint_size,
-                            struct train_control *control, const struct train_callbacks *callbacks,
-                            struct train_error *error);
+enum result train_run(const struct train_config *config, const unsigned char *checkpoint, size_t checkpoint_size,
+                      struct train_control *control, const struct train_callbacks *callbacks, struct error *error);
 
 /* What a job will need, computed from its configuration and the shapes of its data alone; nothing large is
  * allocated. */
@@ -99,8 +98,7 @@ struct train_estimate {
 };
 
 /* False, with `error`, if the sizes overflow or contradict each other. */
-bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate,
-                            struct train_error *error);
+bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate, struct error *error);
 
 /*
  * Iterations from one evaluation of `trials` trials to the next, a round number, such that evaluation stays under a
@@ -123,10 +121,10 @@ struct trained {
 };
 
 /*
- * Checks and opens a checkpoint of this configuration. Returns TRAIN_FINISHED, TRAIN_BAD_CHECKPOINT or TRAIN_NO_MEMORY.
+ * Checks and opens a checkpoint of this configuration. Returns RESULT_DONE, RESULT_BAD_CHECKPOINT or RESULT_NO_MEMORY.
  */
-enum train_result trained_open(const struct train_config *config, const unsigned char *bytes, size_t size,
-                               struct trained *trained, struct train_error *error);
+enum result trained_open(const struct train_config *config, const unsigned char *bytes, size_t size,
+                         struct trained *trained, struct error *error);
 void trained_release(struct trained *trained);
 
 #endif

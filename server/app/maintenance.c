@@ -232,8 +232,8 @@ static void check_events(struct check *check) {
 static bool weights_digest(struct check *check, const struct store_checkpoint *checkpoint,
                            char digest[STORE_HASH_BYTES]) {
     struct trained trained;
-    struct train_error error = {.text = ""};
-    if (trained_open(&check->spec.config, checkpoint->bytes, checkpoint->size, &trained, &error) != TRAIN_FINISHED) {
+    struct error error = {.text = ""};
+    if (trained_open(&check->spec.config, checkpoint->bytes, checkpoint->size, &trained, &error) != RESULT_DONE) {
         fault(check, "its checkpoint of iteration %" PRId64 " cannot be opened: %s", checkpoint->iteration, error.text);
         return false;
     }
@@ -303,17 +303,17 @@ static bool rerun_checkpoint(void *user, int64_t iteration, double loss, const u
 
 static void rerun_compare(struct check *check) {
     struct train_control control;
-    struct train_error error = {.text = ""};
+    struct error error = {.text = ""};
     const struct train_callbacks callbacks = {
         .user = check, .progress = rerun_progress, .checkpoint = rerun_checkpoint};
     int faults = check->faults;
     atomic_init(&control.command, TRAIN_GO);
     atomic_init(&control.threads, host_cores());
-    enum train_result result = train_run(&check->spec.config, NULL, 0, &control, &callbacks, &error);
+    enum result result = train_run(&check->spec.config, NULL, 0, &control, &callbacks, &error);
     if (check->faults > faults) {
         return;
     }
-    if (result != TRAIN_FINISHED) {
+    if (result != RESULT_DONE) {
         fault(check, "trained again, it did not finish: %s", error.text);
     } else if (check->progress != 0) {
         fault(check, "trained again, it was evaluated %" PRId64 " times %s",

@@ -51,8 +51,8 @@ struct attempt {
     char weights_sha256[STORE_HASH_BYTES]; /* thread's: of the last checkpoint */
     char dataset_sha256[STORE_HASH_BYTES]; /* thread's: of earlier attempts, then of this one */
     bool other_data;                       /* thread's: the two differ */
-    enum train_result result;              /* thread's, then the loop's */
-    struct train_error error;
+    enum result result;                    /* thread's, then the loop's */
+    struct error error;
     char hindrance[EXECUTOR_TEXT_BYTES]; /* the thread's: why it could not train or report for a reason outside the
                                           * job; "": it could */
     bool ended;                          /* the loop's: its run is over */
@@ -202,8 +202,8 @@ static bool on_progress(void *user, const struct train_progress *progress) {
 /* The sha256 that the weights document of this checkpoint will state. */
 static bool weights_digest(struct attempt *attempt, const unsigned char *bytes, size_t size) {
     struct trained trained;
-    struct train_error error;
-    if (trained_open(&attempt->spec.config, bytes, size, &trained, &error) != TRAIN_FINISHED) {
+    struct error error;
+    if (trained_open(&attempt->spec.config, bytes, size, &trained, &error) != RESULT_DONE) {
         return false;
     }
     sha256_hex(trained.W, trained.parameters * sizeof(float), attempt->weights_sha256);
@@ -330,13 +330,13 @@ static void say_losses(struct attempt *attempt) {
     }
 }
 
-static enum train_result train(struct attempt *attempt) {
+static enum result train(struct attempt *attempt) {
     char text[DATASETS_ERROR_BYTES];
     struct store_checkpoint checkpoint = {0};
     int damaged = 0, found;
     if ((found = store_checkpoint_read(attempt->reader, attempt->id, -1, &checkpoint, &damaged)) < 0) {
         hinder(attempt, "its checkpoints cannot be read");
-        return TRAIN_STOPPED;
+        return RESULT_STOPPED;
     }
     if (damaged > 0) {
         snprintf(text, sizeof text, "%d damaged checkpoint%s passed over; the job goes on from %s", damaged,
@@ -346,7 +346,7 @@ static enum train_result train(struct attempt *attempt) {
     if (!data_hold(attempt) || !shapes_agree(attempt)) {
         datasets_release(attempt->pool->datasets, attempt->data);
         free(checkpoint.bytes);
-        return TRAIN_INVALID;
+        return RESULT_INVALID;
     }
     if (checkpoint.bytes == NULL) {
         say_losses(attempt);
@@ -361,8 +361,8 @@ static enum train_result train(struct attempt *attempt) {
                                               .evaluating = on_evaluating,
                                               .iteration = on_iteration,
                                               .clock = on_clock};
-    enum train_result result = train_run(&attempt->spec.config, found == 1 ? checkpoint.bytes : NULL, checkpoint.size,
-                                         &attempt->control, &callbacks, &attempt->error);
+    enum result result = train_run(&attempt->spec.config, found == 1 ? checkpoint.bytes : NULL, checkpoint.size,
+                                   &attempt->control, &callbacks, &attempt->error);
     datasets_release(attempt->pool->datasets, attempt->data);
     free(checkpoint.bytes);
     return result;
@@ -399,7 +399,7 @@ static bool document_parse(struct attempt *attempt) {
 static void run(uv_work_t *work) {
     struct attempt *attempt = work->data;
     thread_slot_enter(attempt->slot, attempt->id);
-    attempt->result = document_parse(attempt) ? train(attempt) : TRAIN_INVALID;
+    attempt->result = document_parse(attempt) ? train(attempt) : RESULT_INVALID;
     store_reader_close(attempt->reader);
     attempt->reader = NULL;
     thread_slot_leave(attempt->slot);
@@ -429,25 +429,25 @@ static void end_fill(const struct attempt *attempt, struct attempt_end *end) {
         return;
     }
     switch (attempt->result) {
-    case TRAIN_FINISHED:
+    case RESULT_DONE:
         end->verdict = ATTEMPT_FINISHED;
         memcpy(end->weights_sha256, attempt->weights_sha256, sizeof end->weights_sha256);
         break;
-    case TRAIN_STOPPED:
+    case RESULT_STOPPED:
         if (attempt->mismatch) {
             end_mismatch(end, attempt->mismatch_iteration);
         }
         break;
-    case TRAIN_DIVERGED:
+    case RESULT_DIVERGED:
         end_fail(end, "diverged", attempt->error.text, attempt->error.iteration);
         break;
-    case TRAIN_NO_MEMORY:
+    case RESULT_NO_MEMORY:
         end_fail(end, "no_memory", attempt->error.text, -1);
         break;
-    case TRAIN_BAD_CHECKPOINT:
+    case RESULT_BAD_CHECKPOINT:
         end_fail(end, "bad_checkpoint", attempt->error.text, -1);
         break;
-    case TRAIN_INVALID:
+    case RESULT_INVALID:
         end_fail(end, attempt->other_data ? "dataset_changed" : "invalid", attempt->error.text, -1);
         break;
     }

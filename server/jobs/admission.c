@@ -33,7 +33,7 @@ static void resolve_initial(struct admission *admission, struct store_reader *re
 static void check_estimate(struct admission *admission) {
     const struct admission_house *house = admission->house;
     struct problems *problems = admission->problems;
-    struct train_error error = {.text = ""};
+    struct error error = {.text = ""};
     admission->data_bytes = datasets_memory(house->datasets, admission->spec.config.task.data_sha256);
     size_t data = (size_t)admission->data_bytes;
     if (!train_estimate_compute(&admission->spec.config, &admission->estimate, &error)) {

@@ -29,7 +29,7 @@ bool reference_read(struct store_reader *reader, const char *id, int64_t iterati
     struct store_job job;
     struct store_checkpoint checkpoint = {0};
     struct trained trained;
-    struct train_error error;
+    struct error error;
     bool taken = false;
     if (store_job_read(reader, id, &job) != 1) {
         problems_add(problems, path, name, "must name an existing job; there is no job \"%s\"", id);
@@ -39,7 +39,7 @@ bool reference_read(struct store_reader *reader, const char *id, int64_t iterati
         store_checkpoint_read(reader, job.id, iteration, &checkpoint, NULL) != 1) {
         problems_add(problems, path, name, "must name an existing checkpoint: job %s has %s", job.id,
                      iteration < 0 ? "none yet" : "none of that iteration");
-    } else if (trained_open(&spec.config, checkpoint.bytes, checkpoint.size, &trained, &error) != TRAIN_FINISHED) {
+    } else if (trained_open(&spec.config, checkpoint.bytes, checkpoint.size, &trained, &error) != RESULT_DONE) {
         problems_add(problems, path, name, "the checkpoint of job %s cannot be opened: %.200s", job.id, error.text);
     } else {
         taken = weights_copy(&trained, document);

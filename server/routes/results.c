@@ -344,10 +344,10 @@ static void write_weights(struct encoding *encoding, const struct trained *train
 static void open_weights(struct encoding *encoding, const char *document, const struct store_checkpoint *checkpoint) {
     struct job_spec spec = {0};
     struct trained trained;
-    struct train_error error = {.text = ""};
+    struct error error = {.text = ""};
     if (!job_spec_parse(&spec, document)) {
         computation_fail(&encoding->computation, 500, "the job's document is damaged");
-    } else if (trained_open(&spec.config, checkpoint->bytes, checkpoint->size, &trained, &error) != TRAIN_FINISHED) {
+    } else if (trained_open(&spec.config, checkpoint->bytes, checkpoint->size, &trained, &error) != RESULT_DONE) {
         computation_fail(&encoding->computation, 500, "the checkpoint cannot be opened: %.300s", error.text);
     } else {
         json_t *model = weights_model(&spec);
@@ -500,16 +500,16 @@ static void gradient_work_release(struct computation *computation) {
 /* One rule; false, with the response's status, if it fails. */
 static bool compute_rule(struct gradient_work *work, const struct rule_config *rule, struct gradients *gradients,
                          double *loss) {
-    struct train_error error = {.text = ""};
+    struct error error = {.text = ""};
     struct computation *computation = &work->computation;
     switch (gradients_compute(&work->asked.problem, rule, computation->server->cores, lane_is_stopped, computation,
                               gradients, loss, &error)) {
-    case TRAIN_FINISHED:
+    case RESULT_DONE:
         return true;
-    case TRAIN_INVALID:
+    case RESULT_INVALID:
         computation_fail(computation, 422, "%.400s", error.text);
         return false;
-    case TRAIN_NO_MEMORY:
+    case RESULT_NO_MEMORY:
         computation_fail(computation, 503, "not enough memory for this request now");
         return false;
     default:

@@ -35,7 +35,7 @@ static void simulate(struct simulation *simulation, const struct train_config *c
     struct simulate_ask *ask = &simulation->ask;
     struct simulate_answer answer = {0};
     struct task_shape shape;
-    struct train_error error = {.text = ""};
+    struct error error = {.text = ""};
     char reason[256];
     if (!task_table[config->task.type]->shape(&config->task, &shape, reason)) {
         computation_fail(computation, 409, "%s", reason);
@@ -50,10 +50,10 @@ static void simulate(struct simulation *simulation, const struct train_config *c
     } else {
         const char *data = ask->request.x == NULL ? config->task.data_sha256 : "";
         switch (simulate_run(config, trained, &ask->request, lane_is_stopped, computation, &answer, &error)) {
-        case TRAIN_FINISHED:
+        case RESULT_DONE:
             simulate_answer_write(&computation->writer, simulation->job, ask, trained, data, &answer);
             break;
-        case TRAIN_INVALID:
+        case RESULT_INVALID:
             computation_fail(computation, 422, "%.400s", error.text);
             break;
         default:
@@ -127,7 +127,7 @@ static void open_network(struct simulation *simulation, const struct store_job *
     struct store_checkpoint checkpoint = {0};
     struct job_spec spec = {0};
     struct trained trained;
-    struct train_error error = {.text = ""};
+    struct error error = {.text = ""};
     char *document = NULL;
     if (store_checkpoint_read(computation_reader(computation), job->id, simulation->ask.iteration, &checkpoint, NULL) !=
         1) {
@@ -137,7 +137,7 @@ static void open_network(struct simulation *simulation, const struct store_job *
     } else if (store_document_read(computation_reader(computation), job->id, &document) != 1 ||
                !job_spec_parse(&spec, document)) {
         computation_fail(computation, 500, "the job's document is damaged");
-    } else if (trained_open(&spec.config, checkpoint.bytes, checkpoint.size, &trained, &error) != TRAIN_FINISHED) {
+    } else if (trained_open(&spec.config, checkpoint.bytes, checkpoint.size, &trained, &error) != RESULT_DONE) {
         computation_fail(computation, 500, "the checkpoint cannot be opened: %.300s", error.text);
     } else {
         if (take_weights(simulation) && simulation->ask.dataset[0] != '\0') {

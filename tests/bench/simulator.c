@@ -120,8 +120,8 @@ static float trial_target(const void *user, size_t trial, int t, int *class_inde
 }
 
 struct timing {
-    double seconds;             /* median of an iteration */
-    struct train_phases phases; /* means */
+    double seconds;       /* median of an iteration */
+    struct phases phases; /* means */
     struct engine_plan plan;
 };
 
@@ -148,8 +148,8 @@ static struct timing iteration_measure(struct bench *bench, const struct rule_co
                                      .method = method,
                                      .clock = seconds};
     struct timing timing = {0};
-    struct train_error error = {.text = "out of memory"};
-    enum train_result result;
+    struct error error = {.text = "out of memory"};
+    enum result result;
     struct optimizer optimizer;
     struct engine_result run = {0};
     double times[ROUNDS_MOST];
@@ -185,9 +185,9 @@ static struct timing iteration_measure(struct bench *bench, const struct rule_co
         }
     }
     timing.seconds = median(times, bench->rounds);
-    timing.phases = (struct train_phases){run.phases.trials / bench->rounds, run.phases.forward / bench->rounds,
-                                          run.phases.credit / bench->rounds, run.phases.gradient / bench->rounds,
-                                          timing.phases.optimizer / bench->rounds};
+    timing.phases = (struct phases){run.phases.trials / bench->rounds, run.phases.forward / bench->rounds,
+                                    run.phases.credit / bench->rounds, run.phases.gradient / bench->rounds,
+                                    timing.phases.optimizer / bench->rounds};
     optimizer_release(&optimizer);
     engine_destroy(engine);
     free(gradient);
@@ -197,7 +197,7 @@ static struct timing iteration_measure(struct bench *bench, const struct rule_co
 static void timing_print(const char *name, const struct timing *timing, double forward, double peak) {
     double flops = 2 *
                    (timing->plan.multiply_adds > 0 ? timing->plan.multiply_adds : timing->plan.forward_multiply_adds);
-    const struct train_phases *p = &timing->phases;
+    const struct phases *p = &timing->phases;
     printf("  \"%s\": {\"ms\": %.4f, \"to_forward\": %.3f, \"gflops\": %.1f, \"of_peak\": %.3f, \"trials_ms\": %.4f, "
            "\"forward_ms\": %.4f, \"credit_ms\": %.4f, "
            "\"gradient_ms\": %.4f, \"optimizer_ms\": %.4f, \"method\": \"%s\", \"memory_bytes\": %zu},\n",
@@ -233,7 +233,7 @@ static void bench_make(struct bench *bench, int units, int steps, int trials, bo
         bench->config.task = TASK_CONFIG(TASK_PATTERN, {"inputs", 20}, {"outputs", 1}, {"duration", steps});
     }
     bench->trials = calloc((size_t)trials, sizeof *bench->trials);
-    if (!bench->trials || task_init(&bench->task, &bench->config.task, 1, NULL, error) != TRAIN_FINISHED) {
+    if (!bench->trials || task_init(&bench->task, &bench->config.task, 1, NULL, error) != RESULT_DONE) {
         fprintf(stderr, "simulator: out of memory\n");
         exit(1);
     }
@@ -250,7 +250,7 @@ static void network_renew(struct bench *bench, int types_per_sign) {
     config.dale = config.units <= 256;
     network_release(&bench->network);
     if (network_init(&bench->network, &config, bench->task.shape.inputs, bench->task.shape.outputs, 1, NULL, error) !=
-        TRAIN_FINISHED) {
+        RESULT_DONE) {
         fprintf(stderr, "simulator: %s\n", error);
         exit(1);
     }

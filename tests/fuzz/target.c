@@ -245,8 +245,8 @@ static bool discard(void *user, const void *bytes, size_t size) {
 static void use_checkpoint(const struct checkpointed *job, const unsigned char *bytes, size_t size) {
     struct trained trained;
     struct train_state state;
-    struct train_error error;
-    if (trained_open(&job->spec.config, bytes, size, &trained, &error) == TRAIN_FINISHED) {
+    struct error error;
+    if (trained_open(&job->spec.config, bytes, size, &trained, &error) == RESULT_DONE) {
         struct writer writer = {.write = discard};
         weights_write_json(&writer, &trained, NULL, "job", "0", false);
         trained_release(&trained);

@@ -27,7 +27,7 @@ static const struct rule_config rules[] = {
 
 static void plan_check(int units, int inputs, int outputs, int types, const struct engine_options *options) {
     struct engine_plan plan = {0};
-    struct train_error error = {0};
+    struct error error = {0};
     if (!engine_plan_make(units, inputs, outputs, types, true, true, options, &plan, &error)) {
         ck_assert_uint_gt(strlen(error.text), 10);
         return;
@@ -75,7 +75,7 @@ START_TEST(plan_of_the_longest_dataset_keeps_positive_segments) {
     struct engine_options options = {
         .steps = STEPS_MOST, .trials = 1, .mask_from = STEPS_MOST - 1, .rule = &rules[0], .memory = INT64_MAX};
     struct engine_plan plan;
-    struct train_error error = {0};
+    struct error error = {0};
     ck_assert(engine_plan_make(6, 1, 2, 1, false, true, &options, &plan, &error));
     ck_assert_int_eq(plan.segment_steps, STEPS_MOST);
     ck_assert_uint_gt(plan.memory_bytes, (size_t)STEPS_MOST * 32 * sizeof(float));
@@ -157,7 +157,7 @@ static bool checkpoint_keep(void *user, int64_t iteration, double loss, const un
     return true;
 }
 
-static enum train_result train(const struct train_config *config, struct kept *kept, struct train_error *error) {
+static enum result train(const struct train_config *config, struct kept *kept, struct error *error) {
     struct train_control control = {0};
     struct train_callbacks callbacks = {.user = kept, .progress = progress_ignore, .checkpoint = checkpoint_keep};
     return train_run(config, NULL, 0, &control, &callbacks, error);
@@ -175,35 +175,35 @@ START_TEST(simulation_of_other_data_is_refused) {
     others[4].data.train.classes.bytes = NULL;
     struct train_config config = config_make(&data);
     struct kept kept = {0};
-    struct train_error error;
+    struct error error;
     struct trained trained;
-    ck_assert_int_eq(train(&config, &kept, &error), TRAIN_FINISHED);
-    ck_assert_int_eq(trained_open(&config, kept.bytes, kept.size, &trained, &error), TRAIN_FINISHED);
+    ck_assert_int_eq(train(&config, &kept, &error), RESULT_DONE);
+    ck_assert_int_eq(trained_open(&config, kept.bytes, kept.size, &trained, &error), RESULT_DONE);
     static float inputs[STEPS * TRIALS * 64], rates[STEPS * TRIALS], outputs[STEPS * TRIALS * 3];
     int labels[TRIALS], unit = 0;
     struct simulate_request request = {
         .steps = STEPS, .trials = TRIALS, .seed = 1, .units = &unit, .unit_count = 1, .every = 1};
     struct simulate_answer answer = {.inputs = inputs, .rates = rates, .outputs = outputs, .labels = labels};
-    ck_assert_int_eq(simulate_run(&config, &trained, &request, NULL, NULL, &answer, &error), TRAIN_FINISHED);
+    ck_assert_int_eq(simulate_run(&config, &trained, &request, NULL, NULL, &answer, &error), RESULT_DONE);
     for (int i = 0; i < 5; i++) {
         struct train_config other = config;
         other.task.data = &others[i].data;
-        ck_assert_int_eq(simulate_run(&other, &trained, &request, NULL, NULL, &answer, &error), TRAIN_INVALID);
+        ck_assert_int_eq(simulate_run(&other, &trained, &request, NULL, NULL, &answer, &error), RESULT_INVALID);
         ck_assert_uint_gt(strlen(error.text), 10);
     }
     struct train_config larger = config;
     larger.network.units = 4 * UNITS;
-    ck_assert_int_eq(simulate_run(&larger, &trained, &request, NULL, NULL, &answer, &error), TRAIN_INVALID);
+    ck_assert_int_eq(simulate_run(&larger, &trained, &request, NULL, NULL, &answer, &error), RESULT_INVALID);
     unit = UNITS;
-    ck_assert_int_eq(simulate_run(&config, &trained, &request, NULL, NULL, &answer, &error), TRAIN_INVALID);
+    ck_assert_int_eq(simulate_run(&config, &trained, &request, NULL, NULL, &answer, &error), RESULT_INVALID);
     unit = 0;
     request.x = inputs;
     request.inputs = 3;
-    ck_assert_int_eq(simulate_run(&config, &trained, &request, NULL, NULL, &answer, &error), TRAIN_INVALID);
+    ck_assert_int_eq(simulate_run(&config, &trained, &request, NULL, NULL, &answer, &error), RESULT_INVALID);
     request.inputs = 2;
-    ck_assert_int_eq(simulate_run(&config, &trained, &request, NULL, NULL, &answer, &error), TRAIN_FINISHED);
+    ck_assert_int_eq(simulate_run(&config, &trained, &request, NULL, NULL, &answer, &error), RESULT_DONE);
     request.every = -1;
-    ck_assert_int_eq(simulate_run(&config, &trained, &request, NULL, NULL, &answer, &error), TRAIN_INVALID);
+    ck_assert_int_eq(simulate_run(&config, &trained, &request, NULL, NULL, &answer, &error), RESULT_INVALID);
     trained_release(&trained);
     free(kept.bytes);
 }
@@ -216,20 +216,20 @@ START_TEST(training_with_weights_of_other_sizes_is_refused) {
     struct train_config config = config_make(&data);
     struct weights_view view = weights_view_make(weights, UNITS, 2, 2, false);
     struct kept kept = {0};
-    struct train_error error;
+    struct error error;
     config.network.initial = &view;
-    ck_assert_int_eq(train(&config, &kept, &error), TRAIN_FINISHED);
+    ck_assert_int_eq(train(&config, &kept, &error), RESULT_DONE);
     data_make(&data, 64, 2);
-    ck_assert_int_eq(train(&config, &kept, &error), TRAIN_INVALID);
+    ck_assert_int_eq(train(&config, &kept, &error), RESULT_INVALID);
     ck_assert_ptr_nonnull(strstr(error.text, "the given weights are for 8 units, 2 inputs and 2 outputs"));
     data_make(&data, 2, 2);
     config.network.units = UNITS + 1;
-    ck_assert_int_eq(train(&config, &kept, &error), TRAIN_INVALID);
+    ck_assert_int_eq(train(&config, &kept, &error), RESULT_INVALID);
     config.network.units = 0;
-    ck_assert_int_eq(train(&config, &kept, &error), TRAIN_INVALID);
+    ck_assert_int_eq(train(&config, &kept, &error), RESULT_INVALID);
     config = config_make(&data);
     config.training.batch_size = 0;
-    ck_assert_int_eq(train(&config, &kept, &error), TRAIN_INVALID);
+    ck_assert_int_eq(train(&config, &kept, &error), RESULT_INVALID);
     free(kept.bytes);
 }
 END_TEST
@@ -239,19 +239,19 @@ START_TEST(classes_beyond_the_outputs_are_refused) {
     data_make(&data, 2, 2);
     struct train_config config = config_make(&data);
     struct kept kept = {0};
-    struct train_error error;
+    struct error error;
     for (int bad = -1; bad <= 2; bad += 3) {
         for (int i = 0; i < STEPS * TRIALS; i++) {
             data.classes[i] = bad;
         }
-        ck_assert_int_eq(train(&config, &kept, &error), TRAIN_INVALID);
+        ck_assert_int_eq(train(&config, &kept, &error), RESULT_INVALID);
         ck_assert_str_eq(error.text, ENGINE_CLASS_INVALID);
     }
     free(kept.bytes);
 }
 END_TEST
 
-static enum train_result gradients_of(const struct gradients_problem *problem, struct train_error *error) {
+static enum result gradients_of(const struct gradients_problem *problem, struct error *error) {
     static float W[UNITS * UNITS], Win[UNITS * 2], Wout[UNITS * 2], bout[2];
     struct gradients gradients = {W, Win, NULL, Wout, bout};
     struct rule_config rule = {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE};
@@ -279,8 +279,8 @@ START_TEST(gradients_of_contradictory_problems_are_refused) {
                                            .type_of_unit = types,
                                            .x = x,
                                            .classes = classes};
-    struct train_error error;
-    ck_assert_int_eq(gradients_of(&good, &error), TRAIN_FINISHED);
+    struct error error;
+    ck_assert_int_eq(gradients_of(&good, &error), RESULT_DONE);
     struct gradients_problem bad[12];
     for (int i = 0; i < 12; i++) {
         bad[i] = good;
@@ -298,10 +298,10 @@ START_TEST(gradients_of_contradictory_problems_are_refused) {
     bad[10].loss = LOSS_MSE;
     bad[11].steps = INT_MAX;
     for (int i = 0; i < 12; i++) {
-        ck_assert_msg(gradients_of(&bad[i], &error) == TRAIN_INVALID && strlen(error.text) > 10, "problem %d", i);
+        ck_assert_msg(gradients_of(&bad[i], &error) == RESULT_INVALID && strlen(error.text) > 10, "problem %d", i);
     }
     classes[7] = 2;
-    ck_assert_int_eq(gradients_of(&good, &error), TRAIN_INVALID);
+    ck_assert_int_eq(gradients_of(&good, &error), RESULT_INVALID);
     ck_assert_str_eq(error.text, ENGINE_CLASS_INVALID);
     classes[7] = 0;
 }

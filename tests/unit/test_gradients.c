@@ -34,11 +34,11 @@ static struct problem_shape shape_any(uint64_t draw) {
 static double run(const struct gradients_problem *problem, struct rule_config rule, enum engine_method method,
                   int64_t memory, int threads, struct owned_gradients *out) {
     double loss = NAN;
-    struct train_error error;
+    struct error error;
     gradients_allocate(out, problem);
-    enum train_result result = gradients_compute_by(problem, &rule, method, memory, threads, NULL, NULL, &out->view,
-                                                    &loss, &error);
-    ck_assert_msg(result == TRAIN_FINISHED, "%s", error.text);
+    enum result result = gradients_compute_by(problem, &rule, method, memory, threads, NULL, NULL, &out->view, &loss,
+                                              &error);
+    ck_assert_msg(result == RESULT_DONE, "%s", error.text);
     return loss;
 }
 

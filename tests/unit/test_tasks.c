@@ -12,7 +12,7 @@
 static struct task task_make(const struct task_config *config, uint64_t seed) {
     struct task task;
     char error[256] = "";
-    ck_assert_msg(task_init(&task, config, seed, NULL, error) == TRAIN_FINISHED, "%s", error);
+    ck_assert_msg(task_init(&task, config, seed, NULL, error) == RESULT_DONE, "%s", error);
     return task;
 }
 

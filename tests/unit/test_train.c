@@ -231,13 +231,13 @@ static void on_iteration(void *user, int64_t iteration) {
     }
 }
 
-static enum train_result record_run(struct record *record, const struct train_config *config, int threads,
-                                    int64_t stop_at, enum train_command how, const unsigned char *from, size_t size) {
+static enum result record_run(struct record *record, const struct train_config *config, int threads, int64_t stop_at,
+                              enum train_command how, const unsigned char *from, size_t size) {
     *record = (struct record){.stop_at = stop_at, .stop_how = how};
     atomic_store(&record->control.threads, threads);
     const struct train_callbacks callbacks = {
         .user = record, .progress = on_progress, .checkpoint = on_checkpoint, .iteration = on_iteration};
-    struct train_error error;
+    struct error error;
     return train_run(config, from, size, &record->control, &callbacks, &error);
 }
 
@@ -256,12 +256,12 @@ static void last_same(const struct record *a, const struct record *b) {
 /* As last_same, for checkpoints whose configurations differ only in what does not change a weight. */
 static void last_same_weights(const struct record *a, const struct record *b, const struct train_config *config_b) {
     struct trained one, other;
-    struct train_error error;
+    struct error error;
     struct train_config config_a = *config_b;
     int i = a->checkpoints - 1, k = b->checkpoints - 1;
     config_a.training.diagnostics = 0;
-    ck_assert_int_eq(trained_open(&config_a, a->checkpoint[i], a->size[i], &one, &error), TRAIN_FINISHED);
-    ck_assert_int_eq(trained_open(config_b, b->checkpoint[k], b->size[k], &other, &error), TRAIN_FINISHED);
+    ck_assert_int_eq(trained_open(&config_a, a->checkpoint[i], a->size[i], &one, &error), RESULT_DONE);
+    ck_assert_int_eq(trained_open(config_b, b->checkpoint[k], b->size[k], &other, &error), RESULT_DONE);
     ck_assert_uint_eq(one.parameters, other.parameters);
     ck_assert_int_eq(memcmp(one.W, other.W, one.parameters * sizeof(float)), 0);
     trained_release(&one);
@@ -287,12 +287,12 @@ static struct train_config config_variant(int variant) {
 START_TEST(resumed_from_every_checkpoint_ends_the_same) {
     struct train_config config = config_variant(_i);
     struct record whole, rest;
-    ck_assert_int_eq(record_run(&whole, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
+    ck_assert_int_eq(record_run(&whole, &config, 1, -1, TRAIN_GO, NULL, 0), RESULT_DONE);
     ck_assert_int_eq(whole.checkpoints, 7); /* 4, 8, ... 24, and the end */
     ck_assert_int_eq(whole.evaluations, 6);
     for (int i = 0; i < whole.checkpoints; i++) {
         ck_assert_int_eq(record_run(&rest, &config, 1 + i % 3, -1, TRAIN_GO, whole.checkpoint[i], whole.size[i]),
-                         TRAIN_FINISHED);
+                         RESULT_DONE);
         last_same(&whole, &rest);
         ck_assert(rest.loss[rest.evaluations - 1] == whole.loss[whole.evaluations - 1]);
         record_release(&rest);
@@ -304,18 +304,18 @@ END_TEST
 START_TEST(stopped_at_any_iteration_goes_on_the_same) {
     struct train_config config = config_small();
     struct record whole, part, rest;
-    ck_assert_int_eq(record_run(&whole, &config, 2, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
+    ck_assert_int_eq(record_run(&whole, &config, 2, -1, TRAIN_GO, NULL, 0), RESULT_DONE);
     for (int64_t at = 1; at < 25; at += 3) {
-        ck_assert_int_eq(record_run(&part, &config, 1, at, TRAIN_STOP, NULL, 0), TRAIN_STOPPED);
+        ck_assert_int_eq(record_run(&part, &config, 1, at, TRAIN_STOP, NULL, 0), RESULT_STOPPED);
         int last = part.checkpoints - 1;
         ck_assert_int_eq(part.iteration[last], at);
         ck_assert_int_eq(record_run(&rest, &config, 3, -1, TRAIN_GO, part.checkpoint[last], part.size[last]),
-                         TRAIN_FINISHED);
+                         RESULT_DONE);
         last_same(&whole, &rest);
         record_release(&part);
         record_release(&rest);
     }
-    ck_assert_int_eq(record_run(&part, &config, 1, 2, TRAIN_ABANDON, NULL, 0), TRAIN_STOPPED);
+    ck_assert_int_eq(record_run(&part, &config, 1, 2, TRAIN_ABANDON, NULL, 0), RESULT_STOPPED);
     ck_assert_int_eq(part.checkpoints, 0);
     record_release(&part);
     record_release(&whole);
@@ -325,20 +325,20 @@ END_TEST
 START_TEST(damaged_checkpoints_are_refused) {
     struct train_config config = config_small(), other = config;
     struct record whole, rest;
-    ck_assert_int_eq(record_run(&whole, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
+    ck_assert_int_eq(record_run(&whole, &config, 1, -1, TRAIN_GO, NULL, 0), RESULT_DONE);
     unsigned char *bytes = whole.checkpoint[1];
     size_t size = whole.size[1];
     for (size_t at = 0; at < size; at += 1 + size / 97) {
         bytes[at] ^= 0x10;
-        ck_assert_int_eq(record_run(&rest, &config, 1, -1, TRAIN_GO, bytes, size), TRAIN_BAD_CHECKPOINT);
+        ck_assert_int_eq(record_run(&rest, &config, 1, -1, TRAIN_GO, bytes, size), RESULT_BAD_CHECKPOINT);
         bytes[at] ^= 0x10;
         unsigned char *cut = malloc(at + 1);
         memcpy(cut, bytes, at + 1);
-        ck_assert_int_eq(record_run(&rest, &config, 1, -1, TRAIN_GO, cut, at), TRAIN_BAD_CHECKPOINT);
+        ck_assert_int_eq(record_run(&rest, &config, 1, -1, TRAIN_GO, cut, at), RESULT_BAD_CHECKPOINT);
         free(cut);
     }
     other.identity[31]++;
-    ck_assert_int_eq(record_run(&rest, &other, 1, -1, TRAIN_GO, bytes, size), TRAIN_BAD_CHECKPOINT);
+    ck_assert_int_eq(record_run(&rest, &other, 1, -1, TRAIN_GO, bytes, size), RESULT_BAD_CHECKPOINT);
     record_release(&whole);
 }
 END_TEST
@@ -363,25 +363,25 @@ START_TEST(checkpoints_of_version_1_are_read) {
     struct train_config config = config_small();
     struct record whole, rest;
     struct trained now, then;
-    struct train_error error;
-    ck_assert_int_eq(record_run(&whole, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
+    struct error error;
+    ck_assert_int_eq(record_run(&whole, &config, 1, -1, TRAIN_GO, NULL, 0), RESULT_DONE);
     size_t size = whole.size[1];
     unsigned char *old = as_version_1(&config, whole.checkpoint[1], &size);
-    ck_assert_int_eq(trained_open(&config, whole.checkpoint[1], whole.size[1], &now, &error), TRAIN_FINISHED);
-    ck_assert_int_eq(trained_open(&config, old, size, &then, &error), TRAIN_FINISHED);
+    ck_assert_int_eq(trained_open(&config, whole.checkpoint[1], whole.size[1], &now, &error), RESULT_DONE);
+    ck_assert_int_eq(trained_open(&config, old, size, &then, &error), RESULT_DONE);
     ck_assert_int_eq(memcmp(now.W, then.W, now.parameters * sizeof(float)), 0);
     ck_assert_int_eq(memcmp(now.leak, then.leak, (size_t)now.units * sizeof(float)), 0);
     trained_release(&now);
     trained_release(&then);
-    ck_assert_int_eq(record_run(&rest, &config, 1, -1, TRAIN_GO, old, size), TRAIN_FINISHED);
+    ck_assert_int_eq(record_run(&rest, &config, 1, -1, TRAIN_GO, old, size), RESULT_DONE);
     last_same(&whole, &rest);
     record_release(&rest);
     config.identity[0]++;            /* no part of version 1 */
     config.optimizer.momentum = 0.1; /* nor is what Adam does not have */
-    ck_assert_int_eq(trained_open(&config, old, size, &then, &error), TRAIN_FINISHED);
+    ck_assert_int_eq(trained_open(&config, old, size, &then, &error), RESULT_DONE);
     trained_release(&then);
     config.seed++;
-    ck_assert_int_eq(trained_open(&config, old, size, &then, &error), TRAIN_BAD_CHECKPOINT);
+    ck_assert_int_eq(trained_open(&config, old, size, &then, &error), RESULT_BAD_CHECKPOINT);
     free(old);
     record_release(&whole);
 }
@@ -393,7 +393,7 @@ START_TEST(a_loss_that_is_not_finite_ends_it) {
     config.network.dale = false;
     config.network.rewiring = REWIRING_NONE;
     config.optimizer = (struct optimizer_config){.type = OPTIMIZER_SGD, .learning_rate = 1e30};
-    ck_assert_int_eq(record_run(&record, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_DIVERGED);
+    ck_assert_int_eq(record_run(&record, &config, 1, -1, TRAIN_GO, NULL, 0), RESULT_DIVERGED);
     record_release(&record);
 }
 END_TEST
@@ -404,7 +404,7 @@ START_TEST(stop_when_ends_it) {
     config.training.stop_metric = STOP_LOSS_BELOW;
     config.training.stop_threshold = 1e9;
     config.training.stop_evaluations = 3;
-    ck_assert_int_eq(record_run(&record, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
+    ck_assert_int_eq(record_run(&record, &config, 1, -1, TRAIN_GO, NULL, 0), RESULT_DONE);
     ck_assert_int_eq(record.evaluations, 3);
     ck_assert_int_eq(record.evaluated[2], 10);
     record_release(&record);
@@ -418,9 +418,9 @@ END_TEST
 START_TEST(diagnostics_tell_the_truth_and_change_nothing) {
     struct train_config config = config_variant(_i);
     struct record plain, watched;
-    ck_assert_int_eq(record_run(&plain, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
+    ck_assert_int_eq(record_run(&plain, &config, 1, -1, TRAIN_GO, NULL, 0), RESULT_DONE);
     config.training.diagnostics = DIAGNOSTIC_ALL;
-    ck_assert_int_eq(record_run(&watched, &config, 2, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
+    ck_assert_int_eq(record_run(&watched, &config, 2, -1, TRAIN_GO, NULL, 0), RESULT_DONE);
     const struct train_diagnostics *first = &watched.diagnostics[0];
     ck_assert_uint_eq(first->present, DIAGNOSTIC_ALL);
     ck_assert(first->mean_psi > 0.05 && first->mean_psi < 1 && first->silent_fraction >= 0 &&
@@ -437,10 +437,10 @@ START_TEST(diagnostics_tell_the_truth_and_change_nothing) {
     }
 
     struct trained trained;
-    struct train_error error;
+    struct error error;
     const int last = watched.checkpoints - 1;
     ck_assert_int_eq(trained_open(&config, watched.checkpoint[last], watched.size[last], &trained, &error),
-                     TRAIN_FINISHED);
+                     RESULT_DONE);
     double copy[24 * 24], scratch[4 * 24], radius;
     for (int i = 0; i < 24 * 24; i++) {
         copy[i] = (double)trained.W[i];
@@ -462,7 +462,7 @@ START_TEST(diagnostics_are_chosen_one_by_one) {
         struct train_config config = config_small();
         struct record record;
         config.training.diagnostics = bit;
-        ck_assert_int_eq(record_run(&record, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
+        ck_assert_int_eq(record_run(&record, &config, 1, -1, TRAIN_GO, NULL, 0), RESULT_DONE);
         const struct train_diagnostics *d = &record.diagnostics[1];
         ck_assert_uint_eq(d->present, bit);
         ck_assert((d->gradient_norm_W > 0) == (bit == DIAGNOSTIC_NORMS));
@@ -494,22 +494,22 @@ START_TEST(a_stop_within_an_evaluation_tells_no_half_of_it) {
                                                .checkpoint_every = 1,
                                                .diagnostics = DIAGNOSTIC_SPECTRAL_RADIUS};
     struct record whole;
-    enum train_result result = TRAIN_STOPPED;
-    ck_assert_int_eq(record_run(&whole, &config, 1, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
-    for (int look = 1; result == TRAIN_STOPPED; look++) {
+    enum result result = RESULT_STOPPED;
+    ck_assert_int_eq(record_run(&whole, &config, 1, -1, TRAIN_GO, NULL, 0), RESULT_DONE);
+    for (int look = 1; result == RESULT_STOPPED; look++) {
         struct record part = {.stop_at = -1, .stop_look = look}, rest;
         const struct train_callbacks callbacks = {
             .user = &part, .progress = on_progress, .checkpoint = on_checkpoint, .clock = on_clock};
-        struct train_error error;
+        struct error error;
         result = train_run(&config, NULL, 0, &part.control, &callbacks, &error);
-        ck_assert(result == TRAIN_STOPPED || (result == TRAIN_FINISHED && look > 10));
+        ck_assert(result == RESULT_STOPPED || (result == RESULT_DONE && look > 10));
         for (int i = 0; i < part.evaluations; i++) {
             ck_assert_msg(part.diagnostics[i].spectral_radius == whole.diagnostics[i].spectral_radius,
                           "look %d, evaluation %d: %g", look, i, part.diagnostics[i].spectral_radius);
         }
         int last = part.checkpoints - 1;
         ck_assert_int_eq(record_run(&rest, &config, 1, -1, TRAIN_GO, part.checkpoint[last], part.size[last]),
-                         TRAIN_FINISHED);
+                         RESULT_DONE);
         ck_assert_int_ge(part.evaluations + rest.evaluations, whole.evaluations);
         last_same(&whole, &rest);
         record_release(&part);
@@ -530,7 +530,7 @@ START_TEST(every_task_trains) {
             struct record record;
             config.task = tasks[i];
             config.rule.type = (enum rule_type)rule;
-            ck_assert_int_eq(record_run(&record, &config, 2, -1, TRAIN_GO, NULL, 0), TRAIN_FINISHED);
+            ck_assert_int_eq(record_run(&record, &config, 2, -1, TRAIN_GO, NULL, 0), RESULT_DONE);
             ck_assert(isfinite(record.loss[record.evaluations - 1]));
             ck_assert(isnan(record.accuracy[0]) == (tasks[i].type == TASK_PATTERN));
             record_release(&record);

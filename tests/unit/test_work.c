@@ -181,8 +181,8 @@ static void iteration_count(void *user, int64_t iteration) {
 }
 
 struct outcome {
-    enum train_result result;
-    struct train_error error;
+    enum result result;
+    struct error error;
     struct work work;
     double stop_seconds; /* from the stop word to the end */
     int64_t iterations, evaluations;
@@ -236,7 +236,7 @@ static double estimated(const struct train_estimate *estimate, const struct trai
 static bool case_run(const double *value, long nanoseconds, double *slowest) {
     struct train_config config = config_make(value);
     struct train_estimate estimate;
-    struct train_error error;
+    struct error error;
     char text[256];
     describe(value, text, sizeof text);
     if (!train_estimate_compute(&config, &estimate, &error)) {
@@ -248,10 +248,10 @@ static bool case_run(const double *value, long nanoseconds, double *slowest) {
         return false;
     }
     struct outcome outcome = run(&config, nanoseconds);
-    ck_assert_msg(outcome.result <= TRAIN_DIVERGED, "%s: %s", text, outcome.error.text);
+    ck_assert_msg(outcome.result <= RESULT_DIVERGED, "%s: %s", text, outcome.error.text);
     double least = estimated(&estimate, &config, (double)outcome.iterations, (double)outcome.evaluations),
            most = estimated(&estimate, &config, (double)outcome.iterations + 1, (double)outcome.evaluations + 1);
-    bool finished = outcome.result == TRAIN_FINISHED;
+    bool finished = outcome.result == RESULT_DONE;
     ck_assert_msg(outcome.work.done <= 3 * (finished ? least : most), "%s: counted %g, estimated %g", text,
                   outcome.work.done, finished ? least : most);
     ck_assert_msg(!finished || outcome.work.done >= least / 3, "%s: counted %g, estimated %g", text, outcome.work.done,
@@ -350,7 +350,7 @@ START_TEST(stop_is_seen_in_the_eigenvalues_of_1000_types) {
     value[P_WEIGHTS] = 1;
     struct train_config config = config_make(value);
     struct train_estimate estimate;
-    struct train_error error;
+    struct error error;
     ck_assert(train_estimate_compute(&config, &estimate, &error));
     ck_assert_double_gt(estimate.multiply_adds, 5e10);
     ck_assert(case_run(value, 500000000, &slowest));
