@@ -276,8 +276,8 @@ static void resume(struct request_state *state) {
 static const struct {
     const char *name;
     enum http_method method;
-} method_table[] = {{"GET", HTTP_GET}, {"HEAD", HTTP_GET},      {"POST", HTTP_POST},
-                    {"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS}};
+} method_table[] = {{"GET", HTTP_GET},       {"HEAD", HTTP_GET},    {"POST", HTTP_POST},      {"PUT", HTTP_PUT},
+                    {"DELETE", HTTP_DELETE}, {"PATCH", HTTP_PATCH}, {"OPTIONS", HTTP_OPTIONS}};
 
 static enum http_method method_find(const char *name) {
     for (size_t i = 0; i < sizeof method_table / sizeof method_table[0]; i++) {

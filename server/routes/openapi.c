@@ -225,7 +225,7 @@ static json_t *event_schema(void) {
 }
 
 json_t *openapi_document(void) {
-    static const char *const methods[] = {"get", "post", "put", "delete"};
+    static const char *const methods[] = {"get", "post", "put", "delete", "patch"};
     json_t *paths = json_object(), *schemas = json_object();
     for (size_t i = 0; i < route_count; i++) {
         const struct route *route = &route_table[i];

@@ -18,7 +18,7 @@
 #define SITE_FAULT_BYTES 256
 #define CUTS_MAX 16 /* other clients' responses that one request may displace */
 
-static const char *const method_names[] = {"GET", "POST", "PUT", "DELETE", "OPTIONS", "?"};
+static const char *const method_names[] = {"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "?"};
 
 /* ---- Host and Origin ---- */
 
