@@ -1,6 +1,6 @@
 /*
- * Where the time of training iterations went: filled by the engine, except for the optimiser's share, which its caller
- * adds. Seconds; zero if there is no clock. No result depends on them.
+ * Where the time of training iterations went: filled by the backend. Seconds; zero if there is no clock. No result
+ * depends on them.
  */
 #ifndef MODPROP_CORE_PHASES_H
 #define MODPROP_CORE_PHASES_H
@@ -9,12 +9,13 @@ struct phases {
     double trials, forward, credit, gradient, optimizer;
 };
 
-/* Adds what one run took; the optimiser's share is its caller's. */
+/* Adds what one run took. */
 static inline void phases_add(struct phases *to, const struct phases *from) {
     to->trials += from->trials;
     to->forward += from->forward;
     to->credit += from->credit;
     to->gradient += from->gradient;
+    to->optimizer += from->optimizer;
 }
 
 #endif

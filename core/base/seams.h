@@ -1,8 +1,8 @@
 /*
  * The rows of the seams: what is added as one file and one row (core/ADDING.md). A row gives a number, RULE_BPTT and so
  * on, and names the file that holds all else: core/rules/bptt.c ends in `rule_bptt`. The build takes the list of files
- * from here (core/meson.build), the tables of core/rules, core/tasks and core/kernels are made of these rows, and
- * the program lists rules, tasks and neuron models nowhere else. One row a line.
+ * from here (core/meson.build), the tables of core/rules, core/tasks, core/kernels and core/backend are made of these
+ * rows, and the program lists rules, tasks, neuron models and backends nowhere else. One row a line.
  *
  * Checkpoints hold the numbers: rows are appended, never moved.
  */
@@ -32,6 +32,10 @@
     /* the next neuron model stands above this line */
 
 #define NEURON_NUMBER(number, name) ACTIVATION_##number,
+#define BACKENDS(ROW)                                                                                                  \
+    ROW(CPU, cpu)                                                                                                      \
+    /* the next backend stands above this line */
+
 enum activation { NEURONS(NEURON_NUMBER) ACTIVATIONS };
 #undef NEURON_NUMBER
 
@@ -42,5 +46,9 @@ enum rule_type { RULES(RULE_NUMBER) RULE_TYPES };
 #define TASK_NUMBER(number, name) TASK_##number,
 enum task_type { TASKS(TASK_NUMBER) TASK_TYPES };
 #undef TASK_NUMBER
+
+#define BACKEND_NUMBER(number, name) BACKEND_##number,
+enum backend_type { BACKENDS(BACKEND_NUMBER) BACKEND_TYPES };
+#undef BACKEND_NUMBER
 
 #endif

@@ -123,7 +123,7 @@ static void readout_reduce(struct engine *engine) {
     }
 }
 
-static void psi_report(const struct engine *engine, struct engine_result *result) {
+static void psi_report(const struct engine *engine, struct batch_result *result) {
     const struct network *network = engine->network;
     double sum = 0;
     int silent = 0;
@@ -162,7 +162,7 @@ static bool batch_prepare(struct engine *engine, int trials, float *gradient) {
 }
 
 enum result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source, int trials,
-                             float *gradient, struct work *work, struct engine_result *result) {
+                             float *gradient, struct work *work, struct batch_result *result) {
     engine->source = source;
     engine->work = work;
     atomic_store(&engine->stopped, false);

@@ -19,68 +19,12 @@
 
 #include "core/kernels/kernels.h"
 #include "core/model/network.h"
-#include "core/tasks/task.h"
-#include "core/base/phases.h"
+#include "core/tasks/batch.h"
 #include "core/base/result.h"
 #include "core/base/work.h"
-#include "core/engine/team.h"
-
-enum engine_method { METHOD_AUTO, METHOD_REVERSE, METHOD_FORWARD, METHOD_SENSITIVITIES };
+#include "core/base/team.h"
 
 #define GROUPS_MOST 16 /* parts of a batch that may run at the same time */
-
-struct engine_options {
-    int steps;  /* T */
-    int trials; /* most trials of a batch */
-    enum loss_type loss;
-    int mask_from;                  /* no earlier step carries loss */
-    bool mask_uniform;              /* every step from there on has weight 1 in every trial */
-    const struct rule_config *rule; /* NULL: forward passes only */
-    enum engine_method method;
-    int64_t memory; /* bytes that the history of the reverse recursion may take; 0: ENGINE_MEMORY_DEFAULT */
-    bool count_psi; /* fill engine_result's psi sums */
-    double input_work, target_work; /* multiply-adds that the source takes for one input value, for one target */
-    double (*clock)(void *user);    /* seconds, for phases; NULL: none */
-    void *clock_user;
-};
-
-/* The upper limits of a plan; memory usually allows far less. */
-#define STEPS_MOST (INT32_MAX - 1023)
-#define TRIALS_MOST (1 << 28)
-#define SOURCES_MOST (1 << 27) /* units, inputs, outputs */
-#define ENGINE_MEMORY_DEFAULT ((int64_t)1 << 30)
-
-/* A step of one trial as a forward pass leaves it: x_t (I), z_t (N), y_t (O). Valid during the call that shows it. */
-struct engine_step {
-    size_t trial;
-    int t;
-    const float *inputs, *rates, *outputs;
-};
-
-/* The source of a batch. Called from all members of the team, each trial from one of them. */
-struct batch_source {
-    const void *user;
-    /* x[(t - from) * stride + i] for t in [from, to) */
-    void (*inputs)(const void *user, size_t trial, int from, int to, float *x, size_t stride);
-    /* weight m of step t, and the target; called only for t >= mask_from */
-    float (*target)(const void *user, size_t trial, int t, int *class_index, float *values);
-    /*
-     * Of forward passes alone; NULL: not wanted. noise: what is added at step t to the current of units [from, from +
-     * count). step: looks at every step_every-th step, the first included.
-     */
-    void (*noise)(const void *user, size_t trial, int t, int from, int count, float *noise);
-    void (*step)(const void *user, const struct engine_step *step);
-    int step_every;
-};
-
-struct engine_result {
-    double loss;          /* sum m l / sum m; NaN if no step counts (weight 0) */
-    double weight;        /* sum m */
-    double correct;       /* sum m [argmax y = class] / sum m; cross-entropy only; NaN likewise */
-    double psi_mean;      /* over units, steps and trials; count_psi */
-    int silent_units;     /* units whose psi was 0 throughout; count_psi */
-    struct phases phases; /* seconds of member 0, added to the previous value */
-};
 
 /* What a batch will cost, computed from sizes alone. */
 struct engine_plan {
@@ -99,13 +43,13 @@ struct engine;
  * or the rule does not fit (rtrl on a large network).
  */
 bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks,
-                      const struct engine_options *options, struct engine_plan *plan, struct error *error);
+                      const struct batch_options *options, struct engine_plan *plan, struct error *error);
 
 /*
  * NULL, with `error` and *result set to RESULT_NO_MEMORY or RESULT_INVALID, on failure. `network` is borrowed and must
  * outlive the engine.
  */
-struct engine *engine_create(const struct network *network, const struct engine_options *options, enum result *result,
+struct engine *engine_create(const struct network *network, const struct batch_options *options, enum result *result,
                              struct error *error);
 void engine_destroy(struct engine *engine);
 
@@ -123,21 +67,12 @@ void engine_weights_load(struct engine *engine, const float *feedback, double mu
  * outputs do not have.
  */
 enum result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source, int trials,
-                             float *gradient, struct work *work, struct engine_result *result);
-
-/* The sentence for RESULT_INVALID of a batch. */
-#define ENGINE_CLASS_INVALID "a target names a class that the network has no output for"
+                             float *gradient, struct work *work, struct batch_result *result);
 
 /*
  * The method used for the last gradient: the plan's, or the reverse recursion if the traces were ill-conditioned.
  */
 enum engine_method engine_method_used(const struct engine *engine);
 const char *engine_method_name(enum engine_method method, bool segmented);
-
-/*
- * Type averages of W, row-major (C,C), w[g*C+h] from type g to type h (model: "M, weights"). `existing` counts nonzero
- * synapses only; an empty block's average is 0. `averages` has room for 2*C*C numbers; the second half is scratch.
- */
-void type_averages(const struct network *network, bool existing, double *averages);
 
 #endif

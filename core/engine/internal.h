@@ -82,7 +82,7 @@ struct mode {
 struct engine {
     const struct kernels *kernels;
     const struct network *network;
-    struct engine_options options;
+    struct batch_options options;
     struct rule_config rule;
     bool has_rule;
     enum forward_form form; /* the rule's; FORWARD_NONE without one */

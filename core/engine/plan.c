@@ -17,12 +17,12 @@
 #define HISTORY_CACHED (32 * 1024 * 1024) /* bytes */
 
 /* Steps that carry loss, at most. */
-static double loss_steps(const struct engine_options *options) {
+static double loss_steps(const struct batch_options *options) {
     return (double)(options->steps - options->mask_from);
 }
 
 static struct plan_sizes sizes_make(int units, int inputs, int outputs, int types, bool bias,
-                                    const struct engine_options *options) {
+                                    const struct batch_options *options) {
     struct plan_sizes sizes = {.units = units,
                                .outputs = outputs,
                                .types = types,
@@ -55,9 +55,9 @@ static double history_bytes(int units, int inputs, bool bias, int trials, double
  * The longest segment, a multiple of TIME_BLOCK, with which history and snapshots fit into `memory`; at least one
  * TIME_BLOCK, where the trial has that many steps.
  */
-static int segment_choose(int units, int inputs, bool bias, const struct engine_options *options) {
+static int segment_choose(int units, int inputs, bool bias, const struct batch_options *options) {
     int rows = trials_rows(options->trials), blocks = trials_blocks(options->trials);
-    double memory = (double)(options->memory > 0 ? options->memory : ENGINE_MEMORY_DEFAULT), steps = options->steps;
+    double memory = (double)(options->memory > 0 ? options->memory : BATCH_MEMORY_DEFAULT), steps = options->steps;
     if (history_bytes(units, inputs, bias, options->trials, steps) <= memory) {
         return options->steps;
     }
@@ -84,7 +84,7 @@ static const struct {
                    {"inputs", SOURCES_MOST},
                    {"outputs", SOURCES_MOST}};
 
-static bool sizes_fit(int units, int inputs, int outputs, const struct engine_options *options, struct error *error) {
+static bool sizes_fit(int units, int inputs, int outputs, const struct batch_options *options, struct error *error) {
     const int sizes[] = {options->steps, options->trials, units, inputs, outputs};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         if (sizes[i] < 1 || sizes[i] > size_limits[i].most) {
@@ -101,7 +101,7 @@ static bool sizes_fit(int units, int inputs, int outputs, const struct engine_op
     return true;
 }
 
-static bool rule_fits(int units, int types, const struct engine_options *options, struct error *error) {
+static bool rule_fits(int units, int types, const struct batch_options *options, struct error *error) {
     const struct rule_config *rule = options->rule;
     if (!rule) {
         return true;
@@ -125,7 +125,7 @@ static void reverse_carve(struct carver *carver, struct engine *engine);
 static void engine_sizes(struct engine *engine, int units, int inputs, int types, bool bias);
 
 /* `history`: bytes that the reverse recursion would keep */
-static enum engine_method method_choose(bool equal_leaks, const struct engine_options *options,
+static enum engine_method method_choose(bool equal_leaks, const struct batch_options *options,
                                         const struct plan_sizes *sizes, bool recomputes, double history) {
     if (!options->rule) {
         return METHOD_FORWARD;
@@ -149,7 +149,7 @@ static enum engine_method method_choose(bool equal_leaks, const struct engine_op
 }
 
 /* The cost of the source of trials. It does not affect the choice of the method: all have the same. */
-static void sources_cost_add(int inputs, const struct engine_options *options, struct engine_plan *plan) {
+static void sources_cost_add(int inputs, const struct batch_options *options, struct engine_plan *plan) {
     double once = options->trials * ((double)options->steps * inputs * options->input_work +
                                      loss_steps(options) * options->target_work *
                                          (options->mask_uniform ? 1 : 2)); /* sum m is computed first */
@@ -160,7 +160,7 @@ static void sources_cost_add(int inputs, const struct engine_options *options, s
 }
 
 /* What a change of weights costs: packing, type averages, the modes of the forward form; and adding up the groups. */
-static double load_cost(int units, int inputs, int outputs, int types, bool bias, const struct engine_options *options,
+static double load_cost(int units, int inputs, int outputs, int types, bool bias, const struct batch_options *options,
                         const struct engine_plan *plan) {
     double n = units, k = (double)inputs + bias + n, c = types,
            groups = fmin(trials_blocks(options->trials), GROUPS_MOST), cost = n * (k + outputs) + groups * k * n;
@@ -175,7 +175,7 @@ static double load_cost(int units, int inputs, int outputs, int types, bool bias
 }
 
 bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks,
-                      const struct engine_options *options, struct engine_plan *plan, struct error *error) {
+                      const struct batch_options *options, struct engine_plan *plan, struct error *error) {
     if (!sizes_fit(units, inputs, outputs, options, error) || !rule_fits(units, types, options, error)) {
         return false;
     }
@@ -368,7 +368,7 @@ static bool engine_allocate(struct engine *engine) {
     return engine->plan.method != METHOD_REVERSE || engine_reverse_prepare(engine);
 }
 
-struct engine *engine_create(const struct network *network, const struct engine_options *options, enum result *result,
+struct engine *engine_create(const struct network *network, const struct batch_options *options, enum result *result,
                              struct error *error) {
     struct engine *engine = calloc(1, sizeof *engine);
     *result = RESULT_NO_MEMORY;
@@ -406,25 +406,6 @@ void engine_destroy(struct engine *engine) {
     free(engine->memory);
     free(engine->reverse_memory);
     free(engine);
-}
-
-void type_averages(const struct network *network, bool existing, double *averages) {
-    size_t n = (size_t)network->units, types = (size_t)network->types, square = types * types;
-    const float *W = network->weights + network->offset_W;
-    double *sums = averages, *counts = averages + square;
-    memset(averages, 0, 2 * square * sizeof *averages);
-    for (size_t q = 0; q < n; q++) {
-        size_t row = (size_t)network->type_of_unit[q] * types;
-        for (size_t p = 0; p < n; p++) {
-            size_t at = row + (size_t)network->type_of_unit[p];
-            float w = W[q * n + p];
-            sums[at] += (double)w;
-            counts[at] += !existing || w != 0.0f;
-        }
-    }
-    for (size_t i = 0; i < square; i++) {
-        averages[i] = counts[i] > 0 ? sums[i] / counts[i] : 0;
-    }
 }
 
 /* M as a whole matrix: the average wherever a synapse exists. */

@@ -115,7 +115,7 @@ bool block_loss(struct engine *engine, struct group *group, struct block *block,
 }
 
 double batch_weight_sum(const struct engine *engine) {
-    const struct engine_options *options = &engine->options;
+    const struct batch_options *options = &engine->options;
     if (options->mask_uniform) {
         return (double)(options->steps - options->mask_from) * engine->trials;
     }

@@ -45,12 +45,12 @@ void block_show(struct engine *engine, struct work *work, struct block *block, i
     engine->kernels->readout(block->rows, engine->columns, outputs, z, engine->stride, engine->wout_t, engine->bout,
                              block->y);
     for (int row = 0; row < block->rows; row++) {
-        struct engine_step step = {.trial = (size_t)(block->first + row),
-                                   .t = t,
-                                   .inputs = history_slot(engine, block, slot) + (size_t)row * engine->stride +
-                                             engine->first_source,
-                                   .rates = z + (size_t)row * engine->stride,
-                                   .outputs = block->y + (size_t)row * (size_t)outputs};
+        struct batch_step step = {.trial = (size_t)(block->first + row),
+                                  .t = t,
+                                  .inputs = history_slot(engine, block, slot) + (size_t)row * engine->stride +
+                                            engine->first_source,
+                                  .rates = z + (size_t)row * engine->stride,
+                                  .outputs = block->y + (size_t)row * (size_t)outputs};
         source->step(source->user, &step);
     }
 }

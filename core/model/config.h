@@ -132,6 +132,7 @@ enum diagnostic {
     DIAGNOSTIC_NORMS = 8,           /* of the rule's gradient */
     DIAGNOSTIC_PHASES = 16,         /* where the time goes */
     DIAGNOSTIC_ALL = 31,
+    DIAGNOSTIC_GRADIENT = DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS, /* that need a gradient */
     DIAGNOSTIC_MU = 32 /* mu, if it is "auto": reported without being requested, see training_config.events */
 };
 

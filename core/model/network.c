@@ -389,3 +389,22 @@ bool network_given_losses(const struct network_config *config, int inputs, int o
     *losses = found;
     return true;
 }
+
+void type_averages(const struct network *network, bool existing, double *averages) {
+    size_t n = (size_t)network->units, types = (size_t)network->types, square = types * types;
+    const float *W = network->weights + network->offset_W;
+    double *sums = averages, *counts = averages + square;
+    memset(averages, 0, 2 * square * sizeof *averages);
+    for (size_t q = 0; q < n; q++) {
+        size_t row = (size_t)network->type_of_unit[q] * types;
+        for (size_t p = 0; p < n; p++) {
+            size_t at = row + (size_t)network->type_of_unit[p];
+            float w = W[q * n + p];
+            sums[at] += (double)w;
+            counts[at] += !existing || w != 0.0f;
+        }
+    }
+    for (size_t i = 0; i < square; i++) {
+        averages[i] = counts[i] > 0 ? sums[i] / counts[i] : 0;
+    }
+}

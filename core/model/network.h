@@ -79,4 +79,10 @@ bool network_weights_set(struct network *network, const struct weights_view *wei
 /* Sets leak and gain = 1 - leak of a unit; equal_leaks is right once all units have been set in order. */
 void network_leak_set(struct network *network, int unit, double leak);
 
+/*
+ * Type averages of W, row-major (C,C), w[g*C+h] from type g to type h (model: "M, weights"). `existing` counts nonzero
+ * synapses only; an empty block's average is 0. `averages` has room for 2*C*C numbers; the second half is scratch.
+ */
+void type_averages(const struct network *network, bool existing, double *averages);
+
 #endif

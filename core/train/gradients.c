@@ -1,5 +1,5 @@
 /*
- * Gradients of one given batch: a network and a batch source made from the problem, one run of the engine. See
+ * Gradients of one given batch: a network and a batch source made from the problem, one run of the processor. See
  * gradients.h.
  */
 #include "core/train/gradients.h"
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/backend/backend.h"
 #include "core/train/gradients_by.h"
 
 static void problem_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride) {
@@ -100,17 +101,17 @@ static void gradients_copy(const struct network *network, const float *from, str
     memcpy(to->bout, from + network->offset_bout, (size_t)network->outputs * sizeof(float));
 }
 
-static struct engine_options options_of(const struct gradients_problem *problem, const struct rule_config *rule,
-                                        enum engine_method method, int64_t memory) {
-    return (struct engine_options){.steps = problem->steps,
-                                   .trials = problem->trials,
-                                   .loss = problem->loss,
-                                   .mask_uniform = !problem->mask,
-                                   .rule = rule,
-                                   .method = method,
-                                   .memory = memory,
-                                   .input_work = 1,
-                                   .target_work = problem->loss == LOSS_MSE ? problem->outputs : 1};
+static struct batch_options options_of(const struct gradients_problem *problem, const struct rule_config *rule,
+                                       enum engine_method method, int64_t memory) {
+    return (struct batch_options){.steps = problem->steps,
+                                  .trials = problem->trials,
+                                  .loss = problem->loss,
+                                  .mask_uniform = !problem->mask,
+                                  .rule = rule,
+                                  .method = method,
+                                  .memory = memory,
+                                  .input_work = 1,
+                                  .target_work = problem->loss == LOSS_MSE ? problem->outputs : 1};
 }
 
 enum result gradients_compute_by(const struct gradients_problem *problem, const struct rule_config *rule,
@@ -121,35 +122,36 @@ enum result gradients_compute_by(const struct gradients_problem *problem, const 
     if (result != RESULT_DONE) {
         return result;
     }
-    struct engine_options options = options_of(problem, rule, method, memory);
+    struct batch_options options = options_of(problem, rule, method, memory);
     struct batch_source source = {.user = problem, .inputs = problem_inputs, .target = problem_target};
-    struct engine_result run = {0};
+    struct batch_result run = {0};
     struct work work = {.stop = stop, .user = user};
     struct network network = {0};
-    struct engine *engine = NULL;
+    struct backend *backend = NULL;
     struct team *team = team_create();
     float *gradient = NULL;
     result = network_make(&network, problem, error);
     if (result == RESULT_DONE) {
         gradient = malloc(network.parameters * sizeof *gradient);
-        engine = engine_create(&network, &options, &result, error);
+        const struct backend_problem job = {.network = &network, .options = &options, .team = team};
+        backend = backend_table[BACKEND_CPU]->create(&job, &result, error);
     }
-    if (engine && (!team || !gradient)) {
+    if (backend && (!team || !gradient)) {
         result = RESULT_NO_MEMORY;
         snprintf(error->text, sizeof error->text, "out of memory for a gradient of %zu weights", network.parameters);
-    } else if (engine) {
+    } else if (backend) {
         team_resize(team, threads);
-        engine_weights_load(engine, rule->feedback == FEEDBACK_SYMMETRIC ? NULL : problem->feedback, rule->mu, NULL);
-        result = engine_batch_run(engine, team, &source, problem->trials, gradient, &work, &run);
+        backend->ops->load(backend, rule->feedback == FEEDBACK_SYMMETRIC ? NULL : problem->feedback, rule->mu, NULL);
+        result = backend->ops->run(backend, &source, problem->trials, gradient, &work, &run);
     }
     if (result == RESULT_DONE) {
         gradients_copy(&network, gradient, gradients);
         *loss = run.loss;
         *error = (struct error){0};
-    } else if (engine && result == RESULT_INVALID) {
-        refuse(error, ENGINE_CLASS_INVALID);
+    } else if (backend && result == RESULT_INVALID) {
+        refuse(error, BATCH_CLASS_INVALID);
     }
-    engine_destroy(engine);
+    backend_destroy(backend);
     team_destroy(team);
     free(gradient);
     network_release(&network);

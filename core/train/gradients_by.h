@@ -5,7 +5,7 @@
 #ifndef MODPROP_CORE_GRADIENTS_BY_H
 #define MODPROP_CORE_GRADIENTS_BY_H
 
-#include "core/engine/engine.h"
+#include "core/tasks/batch.h"
 #include "core/train/gradients.h"
 
 enum result gradients_compute_by(const struct gradients_problem *problem, const struct rule_config *rule,

@@ -1,5 +1,5 @@
 /*
- * Simulation and evaluation: batches of a forward pass through the engine, with what it shows kept. See simulate.h.
+ * Simulation and evaluation: batches of a forward pass on the processor, with what it shows kept. See simulate.h.
  *
  * Owner: the calling thread. Within a batch the callbacks of the source run on the team's members, each trial on one of
  * them, and write that trial's entries alone.
@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/backend/backend.h"
 #include "core/base/random.h"
-#include "core/engine/engine.h"
 
 struct simulation {
     const struct train_config *config;
@@ -24,12 +24,12 @@ struct simulation {
     size_t batch, first;  /* most trials of a batch; the number of the first of the one that runs */
     struct network network;
     uint8_t *silenced; /* (N) */
-    struct engine *engine;
+    struct backend *backend;
     struct team *team;
     struct work work;
 };
 
-/* ---- what the engine asks ---- */
+/* ---- the source of the batches ---- */
 
 static void simulation_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride) {
     const struct simulation *simulation = user;
@@ -92,7 +92,7 @@ static void keep(float *to, size_t at, const float *from, size_t count) {
     }
 }
 
-static void simulation_step(const void *user, const struct engine_step *step) {
+static void simulation_step(const void *user, const struct batch_step *step) {
     const struct simulation *simulation = user;
     const struct simulate_request *request = simulation->request;
     const struct simulate_answer *answer = simulation->answer;
@@ -150,15 +150,14 @@ static enum result batches_run(struct simulation *simulation, struct error *erro
     double loss = 0, correct = 0;
     for (size_t first = 0; first < request->trials; first += simulation->batch) {
         size_t left = request->trials - first, count = left < simulation->batch ? left : simulation->batch;
-        struct engine_result run = {0};
+        struct batch_result run = {0};
         enum result result = RESULT_STOPPED;
         if (trials_draw(simulation, first, count)) {
-            result = engine_batch_run(simulation->engine, simulation->team, &source, (int)count, NULL,
-                                      &simulation->work, &run);
+            result = simulation->backend->ops->run(simulation->backend, &source, (int)count, NULL, &simulation->work,
+                                                   &run);
         }
         if (result != RESULT_DONE) {
-            snprintf(error->text, sizeof error->text, "%s",
-                     result == RESULT_INVALID ? ENGINE_CLASS_INVALID : "stopped");
+            snprintf(error->text, sizeof error->text, "%s", result == RESULT_INVALID ? BATCH_CLASS_INVALID : "stopped");
             return result;
         }
         if (run.weight > 0) {
@@ -306,22 +305,24 @@ static enum result memory_make(struct simulation *simulation, struct error *erro
     return RESULT_DONE;
 }
 
-static enum result engine_make(struct simulation *simulation, struct error *error) {
+static enum result backend_make(struct simulation *simulation, struct error *error) {
     const struct simulate_request *request = simulation->request;
     const struct task_shape *shape = &simulation->task.shape;
-    const struct engine_options options = {.steps = request->steps,
-                                           .trials = (int)simulation->batch,
-                                           .loss = request->x ? LOSS_MSE : shape->loss,
-                                           .mask_from = request->x ? request->steps : shape->mask_from,
-                                           .mask_uniform = !request->x && shape->mask_uniform,
-                                           .input_work = request->x ? 1 : shape->input_work,
-                                           .target_work = request->x ? 1 : shape->target_work};
+    const struct batch_options options = {.steps = request->steps,
+                                          .trials = (int)simulation->batch,
+                                          .loss = request->x ? LOSS_MSE : shape->loss,
+                                          .mask_from = request->x ? request->steps : shape->mask_from,
+                                          .mask_uniform = !request->x && shape->mask_uniform,
+                                          .input_work = request->x ? 1 : shape->input_work,
+                                          .target_work = request->x ? 1 : shape->target_work};
     enum result result = RESULT_DONE;
-    simulation->engine = engine_create(&simulation->network, &options, &result, error);
-    if (!simulation->engine) {
+    const struct backend_problem problem = {
+        .network = &simulation->network, .options = &options, .team = simulation->team};
+    simulation->backend = backend_table[BACKEND_CPU]->create(&problem, &result, error);
+    if (!simulation->backend) {
         return result;
     }
-    engine_weights_load(simulation->engine, NULL, 0, NULL);
+    simulation->backend->ops->load(simulation->backend, NULL, 0, NULL);
     return RESULT_DONE;
 }
 
@@ -337,7 +338,7 @@ static enum result simulation_run(struct simulation *simulation, struct error *e
         result = task_make(simulation, error);
     }
     if (result == RESULT_DONE) {
-        result = engine_make(simulation, error);
+        result = backend_make(simulation, error);
     }
     return result == RESULT_DONE ? batches_run(simulation, error) : result;
 }
@@ -359,7 +360,7 @@ enum result simulate_run(const struct train_config *config, const struct trained
     if (result == RESULT_DONE) {
         *error = (struct error){0};
     }
-    engine_destroy(simulation.engine);
+    backend_destroy(simulation.backend);
     team_destroy(simulation.team);
     network_release(&simulation.network);
     task_release(&simulation.task);

@@ -11,12 +11,9 @@
 #include <string.h>
 
 #include "core/base/size.h"
-#include "core/train/checkpoint.h"
+#include "core/backend/backend.h"
 #include "core/base/eigen.h"
-#include "core/engine/engine.h"
-
-/* 1 - exp(-1/20): a running mean with a time constant of 20 iterations */
-#define MU_STEP 0.048770575499285984
+#include "core/train/checkpoint.h"
 
 struct training {
     const struct train_config *config;
@@ -26,11 +23,11 @@ struct training {
     struct task task;
     struct network network;
     struct optimizer optimizer;
-    struct engine *engine, *exact; /* exact: bptt on the same batch, for diagnostics */
+    struct backend *backend, *exact; /* exact: bptt on the same batch, for diagnostics */
     struct team *team;
-    struct trial *trials; /* (batch_size) of the batch that runs */
-    float *gradient, *exact_gradient;
-    double *averages; /* (2, C, C) the first type averages, if they are tracked for the whole run */
+    struct trial_id *ids;             /* (batch_size) of an evaluation's batch, or a diagnostic's */
+    float *gradient, *exact_gradient; /* for diagnostics */
+    double *averages;                 /* (2, C, C) the first type averages, if they are tracked for the whole run */
     unsigned char *checkpoint_bytes;
     struct train_state state;
     struct phases phases;
@@ -51,16 +48,6 @@ static void threads_take(struct training *training) {
 
 /* ---- batches ---- */
 
-static void trial_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride) {
-    const struct training *training = user;
-    training->task.ops->inputs(&training->task, &training->trials[trial], from, to, x, stride);
-}
-
-static float trial_target(const void *user, size_t trial, int t, int *class_index, float *values) {
-    const struct training *training = user;
-    return training->task.ops->target(&training->task, &training->trials[trial], t, class_index, values);
-}
-
 /* Trials of an evaluation. */
 static size_t evaluated_trials(const struct training_config *config, const struct task_shape *shape) {
     size_t all = shape->test_trials > 0 ? shape->test_trials : (size_t)config->batch_size;
@@ -75,33 +62,24 @@ static size_t test_trial(const struct training *training, size_t k) {
     return (size_t)((uint64_t)k * shape->test_trials / evaluated_trials(&training->config->training, shape));
 }
 
-static struct batch_source trials_source(struct training *training, enum trial_phase phase, int64_t iteration,
-                                         size_t first, int count) {
-    for (int i = 0; i < count; i++) {
-        size_t k = first + (size_t)i;
-        if (work_add(&training->work, training->task.shape.trial_work)) {
-            break;
-        }
-        struct trial_id id = {phase, iteration, phase == TRIAL_TEST ? test_trial(training, k) : k};
-        training->task.ops->trial(&training->task, id, &training->trials[i]);
-    }
-    return (struct batch_source){.user = training, .inputs = trial_inputs, .target = trial_target};
-}
-
-static enum result batch_run(struct training *training, struct engine *engine, enum trial_phase phase, size_t first,
-                             int count, float *gradient, struct engine_result *run) {
-    struct batch_source source = trials_source(training, phase, training->state.iteration, first, count);
-    if (training->work.stopped) {
-        return RESULT_STOPPED; /* before all trials were drawn */
-    }
-    enum result result = engine_batch_run(engine, training->team, &source, count, gradient, &training->work, run);
+static enum result batch_end(struct training *training, enum result result) {
     if (result == RESULT_NO_MEMORY) {
         snprintf(training->error->text, sizeof training->error->text,
                  "out of memory for the history of the reverse recursion");
     } else if (result == RESULT_INVALID) {
-        snprintf(training->error->text, sizeof training->error->text, "%s", ENGINE_CLASS_INVALID);
+        snprintf(training->error->text, sizeof training->error->text, "%s", BATCH_CLASS_INVALID);
     }
     return result;
+}
+
+static enum result batch_run(struct training *training, struct backend *backend, enum trial_phase phase, size_t first,
+                             int count, float *gradient, struct batch_result *run) {
+    for (int i = 0; i < count; i++) {
+        size_t k = first + (size_t)i;
+        training->ids[i] = (struct trial_id){phase, training->state.iteration,
+                                             phase == TRIAL_TEST ? test_trial(training, k) : k};
+    }
+    return batch_end(training, backend->ops->trials(backend, training->ids, count, gradient, &training->work, run));
 }
 
 /* ---- evaluation ---- */
@@ -129,9 +107,9 @@ static enum result evaluation_run(struct training *training, double *loss, doubl
     evaluating(training, 0, trials);
     for (size_t first = 0; first < trials; first += most) {
         int count = (int)(trials - first < most ? trials - first : most);
-        struct engine_result run = {0};
+        struct batch_result run = {0};
         threads_take(training);
-        enum result result = batch_run(training, training->engine, phase, first, count, NULL, &run);
+        enum result result = batch_run(training, training->backend, phase, first, count, NULL, &run);
         if (result != RESULT_DONE) {
             return result;
         }
@@ -202,6 +180,7 @@ static enum result radius_of(struct training *training, double *radius) {
     double *copy = malloc(n * n * sizeof *copy);
     void *scratch = malloc(eigen_radius_scratch_size(network->units));
     int found = -1;
+    training->backend->ops->read(training->backend);
     for (size_t i = 0; copy && i < n * n; i++) {
         copy[i] = (double)network->weights[network->offset_W + i];
     }
@@ -235,14 +214,14 @@ static enum result diagnostics_make(struct training *training, struct train_diag
     unsigned wanted = training->config->training.diagnostics;
     int batch = training->config->training.batch_size;
     double radius = NAN;
-    struct engine_result run = {0}, ignored = {0};
+    struct batch_result run = {0}, ignored = {0};
     enum result result = RESULT_DONE;
-    if (wanted & (DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS)) {
-        result = batch_run(training, training->engine, TRIAL_TRAINING, 0, batch, training->gradient, &run);
+    if (wanted & DIAGNOSTIC_GRADIENT) {
+        result = batch_run(training, training->backend, TRIAL_TRAINING, 0, batch, training->gradient, &run);
     }
     if (result == RESULT_DONE && (wanted & DIAGNOSTIC_COSINE)) {
-        engine_weights_load(training->exact, NULL, 0, NULL); /* the true gradient: whatever feedback the rule has, with
-                                                              * the readout's own weights */
+        /* the true gradient: whatever feedback the rule has, with the readout's own weights */
+        training->exact->ops->load(training->exact, NULL, 0, NULL);
         result = batch_run(training, training->exact, TRIAL_TRAINING, 0, batch, training->exact_gradient, &ignored);
     }
     if (result == RESULT_DONE && (wanted & DIAGNOSTIC_SPECTRAL_RADIUS)) {
@@ -319,6 +298,7 @@ static struct checkpoint_arrays training_arrays(struct training *training) {
 
 static enum result checkpoint_report(struct training *training) {
     const struct network *network = &training->network;
+    training->backend->ops->read(training->backend);
     for (size_t i = 0; i < network->parameters; i++) {
         if (!isfinite(network->weights[i])) {
             return diverged(training, "a weight");
@@ -336,38 +316,40 @@ static enum result checkpoint_report(struct training *training) {
 
 static void weights_load(struct training *training) {
     const struct rule_config *rule = &training->config->rule;
-    engine_weights_load(training->engine, training->optimizer.feedback,
-                        rule->mu_auto ? training->state.mu_mean : rule->mu, training->averages);
+    training->backend->ops->load(training->backend, training->optimizer.feedback,
+                                 rule->mu_auto ? training->state.mu_mean : rule->mu, training->averages);
 }
 
-static enum result update_make(struct training *training) {
-    struct engine_result run = {0};
-    enum result result = batch_run(training, training->engine, TRIAL_TRAINING, 0, training->config->training.batch_size,
-                                   training->gradient, &run);
-    if (result != RESULT_DONE) {
-        return result;
-    }
-    if (run.weight > 0 && !isfinite(run.loss)) {
+static int64_t next_due(int64_t iteration, int64_t every) {
+    return every > 0 ? every - iteration % every : INT64_MAX;
+}
+
+/* Updates until something has to be looked at or reported. */
+static int64_t updates_most(const struct training *training) {
+    const struct training_config *config = &training->config->training;
+    int64_t iteration = training->state.iteration, most = config->iterations - iteration,
+            evaluation = next_due(iteration, config->evaluate_every),
+            checkpoint = next_due(iteration, config->checkpoint_every);
+    most = evaluation < most ? evaluation : most;
+    return checkpoint < most ? checkpoint : most;
+}
+
+static enum result updates_make(struct training *training) {
+    struct train_state *state = &training->state;
+    const int64_t before = state->iteration;
+    struct backend_course course = {before, state->training_loss, state->mu_mean};
+    enum result result = training->backend->ops->iterate(training->backend, updates_most(training), &course,
+                                                         &training->work, &training->phases);
+    state->iteration = course.iteration;
+    state->training_loss = course.training_loss;
+    state->mu_mean = course.mu_mean;
+    if (result == RESULT_DIVERGED) {
         return diverged(training, "the training loss");
     }
-    const struct train_callbacks *callbacks = training->callbacks;
-    double since = callbacks->clock ? callbacks->clock(callbacks->user) : 0;
-    optimizer_update(&training->optimizer, &training->network, training->gradient, training->state.iteration);
-    work_add(&training->work, optimizer_cost(training->network.parameters));
-    training->state.iteration++;
-    training->state.training_loss = run.weight > 0 ? run.loss : training->task.shape.empty_loss;
-    if (training->config->rule.mu_auto) {
-        training->state.mu_mean += MU_STEP * (run.psi_mean - training->state.mu_mean);
+    if (state->iteration > before && training->callbacks->iteration) {
+        training->callbacks->iteration(training->callbacks->user, state->iteration);
     }
-    weights_load(training);
-    if (callbacks->clock) {
-        training->phases.optimizer += callbacks->clock(callbacks->user) - since;
-    }
-    phases_add(&training->phases, &run.phases);
-    if (callbacks->iteration) {
-        callbacks->iteration(callbacks->user, training->state.iteration);
-    }
-    return RESULT_DONE;
+    return batch_end(training, result);
 }
 
 static bool due(int64_t iteration, int64_t every) {
@@ -391,7 +373,7 @@ static enum result training_loop(struct training *training) {
             result = checkpoint_report(training);
         }
         if (result == RESULT_DONE) {
-            result = training_stopped(training) ? RESULT_STOPPED : update_make(training);
+            result = training_stopped(training) ? RESULT_STOPPED : updates_make(training);
         }
     }
     bool told_to_stop = result == RESULT_STOPPED && atomic_load(&training->control->command) == TRAIN_STOP;
@@ -404,48 +386,68 @@ static enum result training_loop(struct training *training) {
 
 /* ---- making and releasing ---- */
 
-static struct engine_options options_make(struct training *training, const struct rule_config *rule) {
+static struct batch_options options_make(struct training *training, const struct rule_config *rule) {
     const struct task_shape *shape = &training->task.shape;
     const struct training_config *config = &training->config->training;
-    return (struct engine_options){.steps = shape->steps,
-                                   .trials = config->batch_size,
-                                   .loss = shape->loss,
-                                   .mask_from = shape->mask_from,
-                                   .mask_uniform = shape->mask_uniform,
-                                   .input_work = shape->input_work,
-                                   .target_work = shape->target_work,
-                                   .rule = rule,
-                                   .memory = config->memory,
-                                   .count_psi = (config->diagnostics & DIAGNOSTIC_PSI) ||
-                                                training->config->rule.mu_auto,
-                                   .clock = training->callbacks ? training->callbacks->clock : NULL,
-                                   .clock_user = training->callbacks ? training->callbacks->user : NULL};
+    return (struct batch_options){.steps = shape->steps,
+                                  .trials = config->batch_size,
+                                  .loss = shape->loss,
+                                  .mask_from = shape->mask_from,
+                                  .mask_uniform = shape->mask_uniform,
+                                  .input_work = shape->input_work,
+                                  .target_work = shape->target_work,
+                                  .rule = rule,
+                                  .memory = config->memory,
+                                  .count_psi = (config->diagnostics & DIAGNOSTIC_PSI) || training->config->rule.mu_auto,
+                                  .clock = training->callbacks ? training->callbacks->clock : NULL,
+                                  .clock_user = training->callbacks ? training->callbacks->user : NULL};
 }
 
-static enum result engines_make(struct training *training) {
-    static const struct rule_config bptt = {.type = RULE_BPTT};
-    struct engine_options options = options_make(training, &training->config->rule);
-    enum result result = RESULT_NO_MEMORY;
-    training->engine = engine_create(&training->network, &options, &result, training->error);
-    if (!training->engine) {
-        return result;
+static enum result gradients_make(struct training *training) {
+    unsigned wanted = training->config->training.diagnostics;
+    size_t parameters = training->network.parameters;
+    if (wanted & DIAGNOSTIC_GRADIENT) {
+        training->gradient = malloc(parameters * sizeof *training->gradient);
     }
-    if (!(training->config->training.diagnostics & DIAGNOSTIC_COSINE)) {
+    if (wanted & DIAGNOSTIC_COSINE) {
+        training->exact_gradient = malloc(parameters * sizeof *training->exact_gradient);
+    }
+    if ((training->gradient || !(wanted & DIAGNOSTIC_GRADIENT)) &&
+        (training->exact_gradient || !(wanted & DIAGNOSTIC_COSINE))) {
         return RESULT_DONE;
     }
-    options.rule = &bptt;
-    options.clock = NULL;
-    training->exact = engine_create(&training->network, &options, &result, training->error);
-    if (!training->exact) {
-        return result;
-    }
-    training->exact_gradient = malloc(training->network.parameters * sizeof *training->exact_gradient);
-    if (training->exact_gradient) {
-        return RESULT_DONE;
-    }
-    snprintf(training->error->text, sizeof training->error->text, "out of memory for a second gradient of %zu weights",
-             training->network.parameters);
+    snprintf(training->error->text, sizeof training->error->text,
+             "out of memory for the diagnostics' gradients of %zu weights", parameters);
     return RESULT_NO_MEMORY;
+}
+
+static enum result backends_make(struct training *training) {
+    static const struct rule_config bptt = {.type = RULE_BPTT};
+    const struct backend_ops *ops = backend_table[BACKEND_CPU];
+    struct batch_options options = options_make(training, &training->config->rule);
+    struct backend_problem problem = {.network = &training->network,
+                                      .options = &options,
+                                      .team = training->team,
+                                      .task = &training->task,
+                                      .optimizer = &training->optimizer};
+    enum result result = gradients_make(training);
+    if (result != RESULT_DONE) {
+        return result;
+    }
+    training->backend = ops->create(&problem, &result, training->error);
+    if (!training->backend) {
+        return result;
+    }
+    if (training->config->training.diagnostics & DIAGNOSTIC_COSINE) {
+        options.rule = &bptt;
+        options.clock = NULL;
+        problem.optimizer = NULL;
+        training->exact = ops->create(&problem, &result, training->error);
+        if (!training->exact) {
+            return result;
+        }
+    }
+    return RESULT_DONE;
 }
 
 static bool memory_make(struct training *training) {
@@ -454,8 +456,7 @@ static bool memory_make(struct training *training) {
     if (!optimizer_init(&training->optimizer, &training->network, config)) {
         return false;
     }
-    training->trials = calloc((size_t)config->training.batch_size, sizeof *training->trials);
-    training->gradient = malloc(training->network.parameters * sizeof *training->gradient);
+    training->ids = calloc((size_t)config->training.batch_size, sizeof *training->ids);
     if (config->rule.weights == CREDIT_TYPE && config->rule.tracking == TRACKING_INITIAL) {
         training->averages = calloc(2 * types * types, sizeof *training->averages);
     }
@@ -464,17 +465,17 @@ static bool memory_make(struct training *training) {
     training->team = team_create();
     bool averaged = config->rule.weights != CREDIT_TYPE || config->rule.tracking != TRACKING_INITIAL ||
                     training->averages;
-    return training->trials && training->gradient && training->checkpoint_bytes && training->team && averaged;
+    return training->ids && training->checkpoint_bytes && training->team && averaged;
 }
 
 static void training_release(struct training *training) {
-    engine_destroy(training->engine);
-    engine_destroy(training->exact);
+    backend_destroy(training->backend);
+    backend_destroy(training->exact);
     team_destroy(training->team);
     optimizer_release(&training->optimizer);
     network_release(&training->network);
     task_release(&training->task);
-    free(training->trials);
+    free(training->ids);
     free(training->gradient);
     free(training->exact_gradient);
     free(training->averages);
@@ -532,7 +533,7 @@ static enum result training_make(struct training *training, const unsigned char 
     if (!checkpoint && training->averages) {
         type_averages(&training->network, config->rule.averaging == AVERAGING_EXISTING, training->averages);
     }
-    result = engines_make(training);
+    result = backends_make(training);
     if (result == RESULT_DONE) {
         weights_load(training);
     }
@@ -562,8 +563,7 @@ enum result train_run(const struct train_config *config, const unsigned char *ch
 /* For one evaluation, the cost of its diagnostics besides the evaluated trials. */
 static double diagnostics_work(const struct train_config *config, double rule, double exact) {
     unsigned wanted = config->training.diagnostics;
-    return (wanted & (DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS) ? rule : 0) +
-           (wanted & DIAGNOSTIC_COSINE ? exact : 0) +
+    return (wanted & DIAGNOSTIC_GRADIENT ? rule : 0) + (wanted & DIAGNOSTIC_COSINE ? exact : 0) +
            (wanted & DIAGNOSTIC_SPECTRAL_RADIUS ? eigen_radius_cost(config->network.units) : 0);
 }
 
@@ -571,7 +571,6 @@ static void estimate_totals(const struct train_config *config, const struct task
                             struct train_estimate *estimate) {
     const struct training_config *training = &config->training;
     double batch = training->batch_size, iterations = (double)training->iterations;
-    int blocks = (training->batch_size + BLOCK_TRIALS - 1) / BLOCK_TRIALS;
     int64_t every = training->evaluate_every > 0 ? training->evaluate_every : training->iterations;
     double evaluations = (double)((training->iterations - 1) / every + 2); /* at 0, and one more at the end */
     estimate->trial_multiply_adds = estimate->forward_multiply_adds / batch;
@@ -579,7 +578,13 @@ static void estimate_totals(const struct train_config *config, const struct task
     estimate->evaluation_multiply_adds = evaluations *
                                          (estimate->trial_multiply_adds * (double)evaluated_trials(training, shape) +
                                           diagnostics_work(config, estimate->multiply_adds, exact));
-    estimate->threads_most = blocks < GROUPS_MOST ? blocks : GROUPS_MOST;
+}
+
+/* Bytes that diagnostics take besides the second backend; `doubles` is W in double. */
+static size_t diagnostics_memory(unsigned wanted, size_t parameters, size_t doubles) {
+    size_t gradients = (wanted & DIAGNOSTIC_GRADIENT ? 1 : 0) + (wanted & DIAGNOSTIC_COSINE ? 1 : 0);
+    return size_plus(wanted & DIAGNOSTIC_SPECTRAL_RADIUS ? doubles : 0,
+                     size_times(size_times(gradients, parameters), sizeof(float)));
 }
 
 /* The cost of what is made before the first iteration: the task and the initial weights. */
@@ -597,18 +602,21 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     }
     const struct task_shape *shape = &training.task.shape;
     const struct network_config *network = &config->network;
-    struct engine_options options = options_make(&training, &config->rule);
-    bool equal_leaks = !network->tau_of_unit && !network->tau_is_range;
-    struct engine_plan plan, exact = {0};
-    if (!engine_plan_make(network->units, shape->inputs, shape->outputs, network_types_count(network), network->bias,
-                          equal_leaks, &options, &plan, error)) {
+    struct batch_options options = options_make(&training, &config->rule);
+    const struct backend_sizes sizes = {.units = network->units,
+                                        .inputs = shape->inputs,
+                                        .outputs = shape->outputs,
+                                        .types = network_types_count(network),
+                                        .bias = network->bias,
+                                        .equal_leaks = !network->tau_of_unit && !network->tau_is_range};
+    const struct backend_ops *backend = backend_table[BACKEND_CPU];
+    struct backend_plan plan, exact = {0};
+    if (!backend->plan(&sizes, &options, &plan, error)) {
         return false;
     }
     static const struct rule_config bptt = {.type = RULE_BPTT};
     options.rule = &bptt;
-    if ((config->training.diagnostics & DIAGNOSTIC_COSINE) &&
-        !engine_plan_make(network->units, shape->inputs, shape->outputs, network_types_count(network), network->bias,
-                          equal_leaks, &options, &exact, error)) {
+    if ((config->training.diagnostics & DIAGNOSTIC_COSINE) && !backend->plan(&sizes, &options, &exact, error)) {
         return false;
     }
     size_t checkpoint = checkpoint_size_estimate(config, shape->inputs, shape->outputs);
@@ -616,12 +624,13 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
            doubles = size_times(square, sizeof(double));
     /*
      * weights, gradient, optimiser state and a checkpoint's bytes; the initial weights' two matrices in double come and
-     * go before the engine
+     * go before the backend
      */
     size_t fixed = size_times(3, checkpoint), start = network->dale && !network->initial ? size_times(2, doubles) : 0;
-    size_t looked_at = config->training.diagnostics & DIAGNOSTIC_SPECTRAL_RADIUS ? doubles : 0;
-    size_t engines = size_plus(size_plus(plan.memory_bytes, exact.memory_bytes), looked_at);
-    size_t memory = size_plus(fixed, engines > start ? engines : start);
+    size_t parameters = network_parameters(network->units, shape->inputs, shape->outputs, network->bias);
+    size_t running = size_plus(size_plus(plan.memory_bytes, exact.memory_bytes),
+                               diagnostics_memory(config->training.diagnostics, parameters, doubles));
+    size_t memory = size_plus(fixed, running > start ? running : start);
     if (!size_possible(memory)) {
         snprintf(error->text, sizeof error->text,
                  "the memory for %d units, %d inputs and %d outputs is beyond what this machine can address",
@@ -629,13 +638,13 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
         return false;
     }
     double draw = shape->trial_work * config->training.batch_size;
-    size_t parameters = network_parameters(network->units, shape->inputs, shape->outputs, network->bias);
     *estimate = (struct train_estimate){.memory_bytes = memory,
                                         .checkpoint_bytes = checkpoint,
                                         .multiply_adds = plan.multiply_adds + draw + optimizer_cost(parameters),
                                         .forward_multiply_adds = plan.forward_multiply_adds + draw,
                                         .start_multiply_adds = start_work(config, shape),
-                                        .method = engine_method_name(plan.method, plan.segment_steps < shape->steps)};
+                                        .threads_most = plan.threads_most,
+                                        .method = plan.method};
     estimate_totals(config, shape, exact.multiply_adds, estimate);
     return true;
 }

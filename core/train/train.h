@@ -13,7 +13,6 @@
 #include "core/base/phases.h"
 #include "core/base/result.h"
 #include "core/base/work.h"
-#include "core/kernels/select.h"
 #include "core/model/config.h"
 
 enum train_command {

@@ -16,7 +16,7 @@
 #include "api/program.h"
 #include "api/text.h"
 #include "core/base/build.h"
-#include "core/train/train.h"
+#include "core/kernels/select.h"
 #include "server/datasets/adopt.h"
 #include "server/datasets/catalog.h"
 #include "server/executor/pool.h"

@@ -21,6 +21,7 @@
 #include "api/field.h"
 #include "api/job.h"
 #include "api/printable.h"
+#include "core/kernels/select.h"
 #include "core/train/train.h"
 #include "server/base/config.h"
 #include "server/datasets/datasets.h"

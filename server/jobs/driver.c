@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/kernels/select.h"
 #include "server/jobs/internal.h"
 #include "server/base/log.h"
 

@@ -13,7 +13,7 @@
 
 #include "api/job.h"
 #include "core/base/build.h"
-#include "core/train/train.h"
+#include "core/kernels/select.h"
 #include "server/base/host.h"
 #include "server/routes/routes.h"
 

@@ -8,7 +8,7 @@
 
 #include "api/job.h"
 #include "core/base/build.h"
-#include "core/train/train.h"
+#include "core/kernels/select.h"
 
 /* The response at / in a build without the dashboard. */
 void route_index(struct server *server, struct request *request) {

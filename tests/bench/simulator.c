@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "core/engine/engine.h"
+#include "core/kernels/select.h"
 #include "core/kernels/kernels.h"
 #include "core/model/optimizer.h"
 #include "core/train/train.h"
@@ -139,19 +140,19 @@ static void trials_draw(struct bench *bench, int64_t iteration) {
 static struct timing iteration_measure(struct bench *bench, const struct rule_config *rule, enum engine_method method) {
     struct train_config config = bench->config;
     const struct task_shape *shape = &bench->task.shape;
-    struct engine_options options = {.steps = shape->steps,
-                                     .trials = config.training.batch_size,
-                                     .loss = shape->loss,
-                                     .mask_from = shape->mask_from,
-                                     .mask_uniform = shape->mask_uniform,
-                                     .rule = rule,
-                                     .method = method,
-                                     .clock = seconds};
+    struct batch_options options = {.steps = shape->steps,
+                                    .trials = config.training.batch_size,
+                                    .loss = shape->loss,
+                                    .mask_from = shape->mask_from,
+                                    .mask_uniform = shape->mask_uniform,
+                                    .rule = rule,
+                                    .method = method,
+                                    .clock = seconds};
     struct timing timing = {0};
     struct error error = {.text = "out of memory"};
     enum result result;
     struct optimizer optimizer;
-    struct engine_result run = {0};
+    struct batch_result run = {0};
     double times[ROUNDS_MOST];
     if (rule) {
         config.rule = *rule;
@@ -169,7 +170,7 @@ static struct timing iteration_measure(struct bench *bench, const struct rule_co
     for (int i = -2; i < bench->rounds; i++) {
         double began = seconds(NULL);
         if (i == 0) {
-            run = (struct engine_result){0};
+            run = (struct batch_result){0};
         }
         trials_draw(bench, i + 2);
         engine_batch_run(engine, bench->team, &source, config.training.batch_size, rule ? gradient : NULL, NULL, &run);

@@ -25,7 +25,7 @@ static const struct rule_config rules[] = {
     {.type = RULE_RTRL},
 };
 
-static void plan_check(int units, int inputs, int outputs, int types, const struct engine_options *options) {
+static void plan_check(int units, int inputs, int outputs, int types, const struct batch_options *options) {
     struct engine_plan plan = {0};
     struct error error = {0};
     if (!engine_plan_make(units, inputs, outputs, types, true, true, options, &plan, &error)) {
@@ -55,11 +55,11 @@ START_TEST(plan_of_extreme_sizes_is_sane_or_refused) {
         for (size_t t = 0; t < sizeof steps / sizeof *steps; t++) {
             for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
                 for (size_t k = 0; k < 3 * (sizeof trials / sizeof *trials); k++) {
-                    struct engine_options options = {.steps = steps[t],
-                                                     .trials = trials[k / 3],
-                                                     .mask_from = steps[t] > 0 ? steps[t] - 1 : 0,
-                                                     .rule = &rules[r],
-                                                     .memory = memory[k % 3]};
+                    struct batch_options options = {.steps = steps[t],
+                                                    .trials = trials[k / 3],
+                                                    .mask_from = steps[t] > 0 ? steps[t] - 1 : 0,
+                                                    .rule = &rules[r],
+                                                    .memory = memory[k % 3]};
                     int units = k % 2 ? sizes[n] : 6, others = k % 2 ? 6 : sizes[n];
                     plan_check(units, others, 2, k % 5 ? 1 : units, &options);
                     plan_check(units, 2, others, 1, &options);
@@ -72,7 +72,7 @@ END_TEST
 
 START_TEST(plan_of_the_longest_dataset_keeps_positive_segments) {
     /* an I8 file just under 4 GiB: steps + segment - 1 used to overflow */
-    struct engine_options options = {
+    struct batch_options options = {
         .steps = STEPS_MOST, .trials = 1, .mask_from = STEPS_MOST - 1, .rule = &rules[0], .memory = INT64_MAX};
     struct engine_plan plan;
     struct error error = {0};
@@ -245,7 +245,7 @@ START_TEST(classes_beyond_the_outputs_are_refused) {
             data.classes[i] = bad;
         }
         ck_assert_int_eq(train(&config, &kept, &error), RESULT_INVALID);
-        ck_assert_str_eq(error.text, ENGINE_CLASS_INVALID);
+        ck_assert_str_eq(error.text, BATCH_CLASS_INVALID);
     }
     free(kept.bytes);
 }
@@ -302,7 +302,7 @@ START_TEST(gradients_of_contradictory_problems_are_refused) {
     }
     classes[7] = 2;
     ck_assert_int_eq(gradients_of(&good, &error), RESULT_INVALID);
-    ck_assert_str_eq(error.text, ENGINE_CLASS_INVALID);
+    ck_assert_str_eq(error.text, BATCH_CLASS_INVALID);
     classes[7] = 0;
 }
 END_TEST

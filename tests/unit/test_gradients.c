@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "core/kernels/kernels.h"
+#include "core/kernels/select.h"
 #include "core/train/train.h"
 #include "tests/unit/problems.h"
 

@@ -6,7 +6,7 @@
  * Rejected: pthread_barrier (always sleeps: 20 us and more each time); spinning for ever (takes the cores of other jobs
  * when the machine is oversubscribed).
  */
-#include "core/engine/team.h"
+#include "core/base/team.h"
 
 #include <limits.h>
 #include <pthread.h>
