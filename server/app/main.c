@@ -47,7 +47,7 @@ static void on_tick(void *user, uint64_t now) {
         return; /* everything is being stopped, or did not start */
     }
     lanes_tick(server->lanes, now);
-    routes_tick(server, now);
+    waits_tick(&server->waits, now);
     catalog_tick(server->catalog, &server->loop.uv);
     jobs_tick(server->jobs, now);
     experiments_tick(server->experiments);
@@ -115,8 +115,8 @@ static void on_signal(void *user, int number) {
 static void on_event(void *user, const struct stream_event *event) {
     struct server *server = user;
     streams_publish(server->streams, event);
-    routes_event(server, event);
     if (event->terminal) {
+        waits_job_ended(&server->waits, event->job);
         experiments_job_ended(server->experiments);
     }
 }
@@ -281,6 +281,7 @@ static bool start(struct server *server, char *error) {
     const struct http_hooks hooks = {
         .user = server, .admit = routes_admit, .head = routes_head, .handle = routes_handle, .done = routes_done};
     metrics_init(&server->metrics);
+    waits_init(&server->waits, server);
     server->started = clock_seconds();
     server->auth = make_data_directory(server->config.data, error) ? auth_create(&server->config, error) : NULL;
     if (server->auth == NULL || !start_store(server, error)) {
@@ -313,7 +314,7 @@ static bool say_ready(struct server *server) {
 static void stop(struct server *server) {
     uint64_t until = server->stop_due != 0 ? server->stop_due + LAST_MILLISECONDS
                                            : clock_milliseconds() + 10 * LAST_MILLISECONDS;
-    routes_end(server);
+    waits_end(&server->waits);
     if (!lanes_destroy(server->lanes, until)) {
         /* It may be reading a large dataset. Its client gets no response; what was answered is stored. */
         log_warning("stopped during a computation that did not end in time");

@@ -1,8 +1,9 @@
 /*
  * The loop thread: see loop.h.
  *
- * uv_async_send coalesces, so each wake-up empties the whole queue. Signals come through libuv (a pipe), never in a
- * signal handler. The tick measures its own lateness: a lagging loop is the first sign of work in the wrong place.
+ * uv_async_send coalesces, so each wake-up takes a portion of the queue and wakes itself again for the rest. Signals
+ * come through libuv (a pipe), never in a signal handler. The tick measures its own lateness: a lagging loop is the
+ * first sign of work in the wrong place.
  */
 #include "server/base/loop.h"
 
@@ -12,6 +13,7 @@
 #include <time.h>
 
 #define TICK_MILLISECONDS 1000
+#define MESSAGES_A_ROUND 64
 
 static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP};
 
@@ -62,28 +64,47 @@ void loop_post(struct loop *loop, struct loop_message *message) {
     uv_async_send(&loop->door);
 }
 
-void loop_deliver(struct loop *loop) {
-    for (;;) {
-        pthread_mutex_lock(&loop->mutex);
-        struct loop_message *message = loop->first;
-        loop->first = NULL;
-        loop->last = &loop->first;
-        pthread_mutex_unlock(&loop->mutex);
-        if (message == NULL) {
-            return;
-        }
-        while (message != NULL) {
-            struct loop_message *next = message->next;
-            const struct loop_mark mark = loop_enter();
-            message->deliver(message);
-            loop_leave(loop, LOOP_MESSAGE, &mark);
-            message = next;
-        }
+/* Takes at most `most` messages from the queue. */
+static struct loop_message *messages_take(struct loop *loop, int most) {
+    pthread_mutex_lock(&loop->mutex);
+    struct loop_message *first = loop->first, **end = &loop->first;
+    for (int i = 0; i < most && *end != NULL; i++) {
+        end = &(*end)->next;
+    }
+    struct loop_message *rest = *end;
+    *end = NULL;
+    loop->first = rest;
+    loop->last = rest == NULL ? &loop->first : loop->last;
+    pthread_mutex_unlock(&loop->mutex);
+    return first;
+}
+
+static void messages_deliver(struct loop *loop, struct loop_message *message) {
+    while (message != NULL) {
+        struct loop_message *next = message->next;
+        const struct loop_mark mark = loop_enter();
+        message->deliver(message);
+        loop_leave(loop, LOOP_MESSAGE, &mark);
+        message = next;
     }
 }
 
+void loop_deliver(struct loop *loop) {
+    for (struct loop_message *taken; (taken = messages_take(loop, MESSAGES_A_ROUND)) != NULL;) {
+        messages_deliver(loop, taken);
+    }
+}
+
+/* One portion; the rest, and what it posted, waits for the loop's next round, after sockets and timers. */
 static void on_door(uv_async_t *door) {
-    loop_deliver(door->data);
+    struct loop *loop = door->data;
+    messages_deliver(loop, messages_take(loop, MESSAGES_A_ROUND));
+    pthread_mutex_lock(&loop->mutex);
+    bool more = loop->first != NULL;
+    pthread_mutex_unlock(&loop->mutex);
+    if (more) {
+        uv_async_send(&loop->door);
+    }
 }
 
 static void on_signal(uv_signal_t *handle, int number) {

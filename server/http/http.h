@@ -169,8 +169,8 @@ void http_reply_empty(struct request *request, int status);
 /* A problem document (RFC 9457) whose detail is formatted like printf. */
 void http_problem(struct request *request, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /*
- * True if the client has closed its side of a connection whose request waits for its response. libmicrohttpd does not
- * watch suspended connections.
+ * True if the client has closed its side of a connection whose request waits for its response (hangups.c):
+ * libmicrohttpd does not watch suspended connections.
  */
 bool http_is_gone(const struct request *request);
 /* True once the request has its response. */

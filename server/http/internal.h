@@ -1,6 +1,6 @@
 /*
- * What the two halves of the HTTP transport share: transport.c (the daemon, connections, deadlines) and request.c
- * (requests, bodies, responses). No other file includes this one.
+ * What the parts of the HTTP transport share: transport.c (the daemon, connections, deadlines), request.c (requests,
+ * bodies, responses) and hangups.c (clients that close their side). No other file includes this one.
  */
 #ifndef MODPROP_SERVER_HTTP_INTERNAL_H
 #define MODPROP_SERVER_HTTP_INTERNAL_H
@@ -22,6 +22,7 @@ struct connection {
     struct request_state *request; /* active; NULL: idle */
     int socket;                    /* borrowed from libmicrohttpd */
     bool cut;                      /* shutdown(2) was called on it */
+    bool hung_up;                  /* its client has closed its sending side, or all */
     bool crowded;                  /* its address has too many, and none of them could be closed */
     uint64_t idle_since;           /* ms */
     uint64_t deadline;             /* ms; 0: none (a response is being made, or a stream sent) */
@@ -39,6 +40,9 @@ struct http {
     uv_poll_t poll;
     uv_prepare_t prepare;
     uv_timer_t timer;
+    int hangups; /* an epoll descriptor: the ends of the clients' streams */
+    uv_poll_t hangup_poll;
+    bool hung_up;   /* one was seen and not yet shown to libmicrohttpd */
     bool kicked;    /* MHD_run before the next wait */
     bool quiescing; /* no new connections */
     bool ending;    /* nothing may be suspended any more */

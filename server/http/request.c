@@ -8,7 +8,6 @@
  */
 #include "server/http/internal.h"
 
-#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -554,8 +553,8 @@ void http_body_sink(struct request *request, uint64_t limit, const struct body_s
 /* ---- answers ---- */
 
 bool http_is_gone(const struct request *request) {
-    struct pollfd side = {.fd = state_of(request)->connection->socket, .events = POLLRDHUP};
-    return poll(&side, 1, 0) > 0 && (side.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+    const struct connection *connection = state_of(request)->connection;
+    return connection->hung_up || connection->cut;
 }
 
 bool http_is_answered(const struct request *request) {

@@ -14,7 +14,8 @@
  * connection is closed;
  *   6. it does not limit bodies: bodies are counted here; 413 is sent at the header stage, or after draining a bounded
  * rest;
- *   7. it lets two Content-Length headers through: request.c refuses those, and everything else that could smuggle a
+ *   7. it misses the end of a stream that arrives together with the last bytes before it: hangups.c has it read again;
+ *   8. it lets two Content-Length headers through: request.c refuses those, and everything else that could smuggle a
  * request.
  *
  * Rejected: MHD's own threads (each thing has one owner, see ARCHITECTURE.md); MHD_PostProcessor (bodies are JSON); its
@@ -32,6 +33,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "server/http/hangups.h"
 
 #define POOL_BYTES 16384         /* a connection's buffers; bounds the headers */
 #define RESERVED_DESCRIPTORS 192 /* store, checkpoints, datasets */
@@ -135,6 +138,7 @@ static void connection_begin(struct http *http, struct MHD_Connection *raw, void
     }
     http->connections = connection;
     *context = connection;
+    hangups_watch(connection);
     http->counts.connections++;
     http->counts.accepted++;
     make_room(http, connection);
@@ -142,6 +146,7 @@ static void connection_begin(struct http *http, struct MHD_Connection *raw, void
 
 static void connection_end(struct connection *connection) {
     struct http *http = connection->http;
+    hangups_forget(connection);
     if (connection->previous != NULL) {
         connection->previous->next = connection->next;
     } else {
@@ -206,6 +211,7 @@ static void on_done(void *user, struct MHD_Connection *raw, void **context, enum
     request_destroy(state);
     uint64_t now = clock_milliseconds();
     connection->request = NULL;
+    http->hung_up = http->hung_up || connection->hung_up;
     connection->idle_since = now;
     connection->deadline = now + (uint64_t)http->config->idle_timeout * 1000;
     if (http->quiescing) {
@@ -253,7 +259,11 @@ static void on_timer(uv_timer_t *timer) {
 /* Just before libuv waits: what was resumed since runs now, and the wait is no longer than libmicrohttpd allows. */
 static void before_wait(uv_prepare_t *prepare) {
     struct http *http = prepare->data;
-    if (http->kicked) {
+    if (http->kicked || http->hung_up) {
+        run_daemon(http);
+    }
+    if (http->hung_up) {
+        hangups_show(http);
         run_daemon(http);
     }
     MHD_UNSIGNED_LONG_LONG milliseconds;
@@ -270,14 +280,19 @@ static void leave_loop(struct http *http) {
     uv_close((uv_handle_t *)&http->poll, NULL);
     uv_close((uv_handle_t *)&http->prepare, NULL);
     uv_close((uv_handle_t *)&http->timer, NULL);
-    uv_run(&http->loop->uv, UV_RUN_NOWAIT);
+    hangups_leave(http);
 }
 
 /* The result is libuv's: 0, or a negative error, and then no handle is left behind. */
 static int join_loop(struct http *http) {
     int descriptor = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-    int result = uv_poll_init(&http->loop->uv, &http->poll, descriptor);
+    int result = hangups_join(http);
     if (result != 0) {
+        return result;
+    }
+    result = uv_poll_init(&http->loop->uv, &http->poll, descriptor);
+    if (result != 0) {
+        hangups_leave(http);
         return result;
     }
     uv_prepare_init(&http->loop->uv, &http->prepare);
@@ -469,6 +484,7 @@ void http_tick(struct http *http, uint64_t now) {
     if (http->tls != NULL) {
         tls_tick(http->tls, now);
     }
+    hangups_show(http); /* again: bytes may have been read since the last time */
     for (struct connection *c = http->connections; c != NULL; c = c->next) {
         if (c->deadline != 0 && now >= c->deadline && !c->cut) {
             http->counts.expired++;

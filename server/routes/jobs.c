@@ -15,7 +15,6 @@
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 #define WAIT_SECONDS_MAX 3600
-#define WAITERS_MAX 4096
 
 /* ---- list and get ---- */
 
@@ -132,65 +131,6 @@ void route_jobs(struct server *server, struct request *request) {
     computation_start(&listing->computation, LANE_READS);
 }
 
-/* A request that waits for its job to end. */
-struct waiting {
-    struct waiting *next;
-    struct request *request;
-    char job[STORE_ID_BYTES];
-    uint64_t deadline; /* ms */
-};
-
-static size_t waiting_count(const struct server *server) {
-    size_t count = 0;
-    for (const struct waiting *w = server->waiting; w != NULL; w = w->next) {
-        count++;
-    }
-    return count;
-}
-
-/*
- * Answers the requests that wait for `job` (NULL: those whose time is over). Entries are unlinked first: answering may
- * run other handlers.
- */
-static void waiting_answer(struct server *server, const char *job, uint64_t now) {
-    struct waiting *ready = NULL;
-    for (struct waiting **link = &server->waiting; *link != NULL;) {
-        struct waiting *w = *link;
-        if (job != NULL ? strcmp(w->job, job) == 0 : now >= w->deadline) {
-            *link = w->next;
-            w->next = ready;
-            ready = w;
-        } else {
-            link = &w->next;
-        }
-    }
-    while (ready != NULL) {
-        struct waiting *w = ready;
-        ready = w->next;
-        reply_job(server, w->request, 200, w->job);
-        free(w);
-    }
-}
-
-void routes_event(struct server *server, const struct stream_event *event) {
-    if (event->terminal) {
-        waiting_answer(server, event->job, 0);
-    }
-}
-
-void routes_tick(struct server *server, uint64_t now) {
-    waiting_answer(server, NULL, now);
-}
-
-void routes_end(struct server *server) {
-    while (server->waiting != NULL) {
-        struct waiting *w = server->waiting;
-        server->waiting = w->next;
-        http_problem(w->request, 503, "the daemon is shutting down");
-        free(w);
-    }
-}
-
 void route_job(struct server *server, struct request *request) {
     int64_t wait = 0;
     const struct query_parameter parameters[] = {
@@ -199,18 +139,9 @@ void route_job(struct server *server, struct request *request) {
     if (!read_query(request, parameters, COUNT(parameters)) || !read_job(server, request, &job)) {
         return;
     }
-    struct waiting *waiting = NULL;
-    if (wait > 0 && !job_status_is_final(job.status) && !request->head_only && waiting_count(server) < WAITERS_MAX) {
-        waiting = calloc(1, sizeof *waiting);
-    }
-    if (waiting == NULL) {
+    bool waits = wait > 0 && !job_status_is_final(job.status) && !request->head_only;
+    if (!waits || !waits_add(&server->waits, request, job.id, wait)) {
         http_reply_json(request, 200, job_document(server, &job));
-    } else {
-        waiting->request = request;
-        memcpy(waiting->job, job.id, sizeof waiting->job);
-        waiting->deadline = clock_milliseconds() + (uint64_t)wait * 1000;
-        waiting->next = server->waiting;
-        server->waiting = waiting;
     }
     store_job_release(&job);
 }

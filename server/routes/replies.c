@@ -237,10 +237,14 @@ void reply_refusal(struct request *request, enum jobs_result result, const char 
 
 /* ---- computations in lanes ---- */
 
+void reply_gone(struct request *request) {
+    http_problem(request, 400, "the connection was closed before the response was ready; keep it open until then");
+}
+
 void reply_stopped(struct request *request, const struct lane_task *task) {
     switch (task->outcome) {
-    case LANE_GONE: /* only a client that closed just its sending side reads this */
-        http_problem(request, 400, "the connection was closed before the response was ready; keep it open until then");
+    case LANE_GONE:
+        reply_gone(request);
         break;
     case LANE_TIME:
         http_problem(request, 503,

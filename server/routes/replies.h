@@ -62,6 +62,8 @@ bool answers_are_full(const struct server *server);
 void computation_start(struct computation *computation, enum lane lane);
 /* In the lane: the database connection that this computation has meanwhile. */
 struct store_reader *computation_reader(const struct computation *computation);
+/* Responds to a client that has closed the connection, or its sending side: only the latter reads it. */
+void reply_gone(struct request *request);
 /* Responds with the reason why the task was stopped. */
 void reply_stopped(struct request *request, const struct lane_task *task);
 /*

@@ -79,10 +79,6 @@ void route_job_events(struct server *server, struct request *request);
 void route_events(struct server *server, struct request *request);
 void route_checkpoints(struct server *server, struct request *request);
 void route_manifest(struct server *server, struct request *request);
-/* A committed event: answers requests that wait for its job. routes_tick: those whose time is over; routes_end: all. */
-void routes_event(struct server *server, const struct stream_event *event);
-void routes_tick(struct server *server, uint64_t now);
-void routes_end(struct server *server);
 
 /* Hook of streams.h: a page of stored events. */
 int routes_page(void *user, const char *job, int64_t after, int limit,

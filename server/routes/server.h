@@ -12,6 +12,7 @@
 #include "server/jobs/jobs.h"
 #include "server/base/loop.h"
 #include "server/routes/metrics.h"
+#include "server/routes/waiting.h"
 #include "server/jobs/retention.h"
 #include "server/base/lanes.h"
 #include "server/store/store.h"
@@ -36,8 +37,8 @@ struct server {
     struct retention retention;
     struct streams *streams;
     struct lanes *lanes;
-    struct waiting *waiting; /* requests that wait for a job's end (routes/jobs.c) */
-    struct keyed *pending;   /* submissions with a key that are not committed yet (routes/keys.c) */
+    struct waits waits;    /* requests that wait for a job's end */
+    struct keyed *pending; /* submissions with a key that are not committed yet (routes/keys.c) */
     struct metrics metrics;
     enum server_state state;
     int host_cores;                           /* what affinity and cgroups allow this process */

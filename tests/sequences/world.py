@@ -697,8 +697,8 @@ class World:
         self.list_datasets({"do": "list_datasets"})
         self.list_jobs({"do": "list_jobs", "limit": 7})
         end = time.monotonic() + PATIENCE
-        while time.monotonic() < end and (any(self.rows().values()) or self.files("[!.]*")):
-            time.sleep(0.05)  # rows go in portions, a file when its last row has gone; an upload has its own deadline
+        while time.monotonic() < end and (any(self.rows().values()) or self.files()):
+            time.sleep(0.05)  # rows go in portions, and a file when its last row has gone
         self.end(kill=False)
         self.look_at_the_folder()
 

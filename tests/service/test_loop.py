@@ -147,3 +147,23 @@ def test_deleting_and_retention_of_much_are_in_portions(start, tmp_path):
             0,
         )
         assert database.execute("SELECT count(*) FROM events WHERE type='deleted'").fetchone()[0] <= 10000
+
+
+def test_many_who_wait_for_one_job_are_answered_in_portions(start):
+    """Each answer reads a row; all of them in one callback would be 30,000 steps."""
+    daemon = start("--workers", "0", "--max-address-connections", "1000")
+    id = daemon.post("/v1/jobs", json=JOB).json()["id"]
+    crowd = [daemon.connect(30) for _ in range(400)]
+    for connection in crowd:
+        connection.sendall(f"GET /v1/jobs/{id}?wait=600 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    active = re.compile(r"^modprop_http_requests_active (\d+)", re.M)
+    wait_until(lambda: int(active.search(daemon.get("/metrics").text).group(1)) > len(crowd))
+    assert daemon.post(f"/v1/jobs/{id}/cancel").json()["status"] == "cancelled"
+    for connection in crowd:
+        answer = b""
+        while b'"status":"cancelled"' not in answer:
+            assert (part := connection.recv(65536)), answer
+            answer += part
+        connection.close()
+    assert loads(daemon)["steps", "message"] <= 3000
+    check(daemon)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -310,6 +311,62 @@ def test_hang_ups_leave_nothing_behind(daemon):
             connection.sendall(head()[: 10 + i % 40])
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     wait_until(lambda: len(os.listdir(f"/proc/{daemon.process.pid}/fd")) <= before + 2, timeout=5)
+
+
+def connections(daemon):
+    """Open ones, that of the question included."""
+    return int(re.search(r"^modprop_http_connections (\d+)", daemon.get("/metrics").text, re.M).group(1))
+
+
+HALF = {
+    "upload": head(
+        b"Content-Type: application/octet-stream\r\nContent-Length: 20000\r\n", b"PUT /v1/datasets/x HTTP/1.1"
+    )
+    + b"x" * 3000,
+    "body": head(b"Content-Type: application/json\r\nContent-Length: 20000\r\n", b"POST /v1/jobs HTTP/1.1") + b"{",
+    "head": head()[:30],
+}
+
+
+@pytest.mark.parametrize("part", HALF)
+@pytest.mark.parametrize("side", ["all", "sending"])
+def test_half_a_request_and_a_hang_up_that_arrive_together(daemon, part, side):
+    """The end of the stream comes with the last bytes: it must be seen, not the deadline awaited."""
+    held = []
+    for _ in range(20):
+        connection = daemon.connect()
+        connection.sendall(HALF[part])
+        if side == "sending":
+            connection.shutdown(socket.SHUT_WR)
+            held.append(connection)
+        else:
+            connection.close()
+    wait_until(lambda: connections(daemon) == 1, timeout=8)  # --body-timeout and --header-timeout are longer
+    for connection in held:
+        connection.close()
+
+
+def test_complete_requests_of_a_client_that_closed_its_sending_side_are_answered(daemon):
+    for count, size in ((1, 0), (5, 0), (3, 200_000)):
+        body = b" " * size
+        asked = head(f"Content-Length: {size}\r\n".encode()) + body
+        with daemon.connect() as connection:
+            connection.sendall(asked * count)
+            connection.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))  # noqa: B023
+        assert statuses(answer) == [200] * count
+    wait_until(lambda: connections(daemon) == 1, timeout=8)
+
+
+def test_a_client_that_waits_for_a_job_and_hangs_up_is_not_kept(start):
+    daemon = start("--workers", "0")
+    job = {"task": {"type": "delayed_xor"}, "network": {"units": 6}}
+    id = daemon.post("/v1/jobs", json=job).json()["id"]
+    for _ in range(20):
+        with daemon.connect() as connection:
+            connection.sendall(head(line=f"GET /v1/jobs/{id}?wait=600 HTTP/1.1".encode()))
+            time.sleep(0.01)
+    wait_until(lambda: connections(daemon) == 1, timeout=8)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
