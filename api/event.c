@@ -2,7 +2,7 @@
 #include "api/event.h"
 
 #include <assert.h>
-#include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +147,30 @@ char *event_progress_text(const struct event_head *head, const struct train_prog
     set_number(event, "trials_per_second", trials_per_second);
     put_diagnostics(event, &progress->diagnostics, ~0u);
     return event_end(event);
+}
+
+/* A null is NaN: JSON has none. */
+static double number_at(const json_t *event, const char *name) {
+    const json_t *value = json_object_get(event, name);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+struct train_progress event_progress_read(const json_t *event, double *elapsed_seconds, double *trials_per_second) {
+    struct train_progress progress = {.iteration = json_integer_value(json_object_get(event, "iteration")),
+                                      .loss = number_at(event, "loss"),
+                                      .accuracy = number_at(event, "accuracy"),
+                                      .training_loss = number_at(event, "training_loss"),
+                                      .learning_rate = number_at(event, "learning_rate")};
+    for (size_t i = 0; i < sizeof diagnostic_keys / sizeof *diagnostic_keys; i++) {
+        if (json_object_get(event, diagnostic_keys[i].key) != NULL) {
+            progress.diagnostics.present |= diagnostic_keys[i].bit;
+            *(double *)((char *)&progress.diagnostics + diagnostic_keys[i].offset) = number_at(event,
+                                                                                               diagnostic_keys[i].key);
+        }
+    }
+    *elapsed_seconds = number_at(event, "elapsed_seconds");
+    *trials_per_second = number_at(event, "trials_per_second");
+    return progress;
 }
 
 char *event_progress_check(const struct train_progress *progress) {

@@ -5,6 +5,7 @@
 #ifndef MODPROP_API_EVENT_H
 #define MODPROP_API_EVENT_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -62,6 +63,12 @@ char *event_deleted_text(const struct event_head *head);
 #define CURVES_ALWAYS 7
 #define CURVES_MAX 32
 size_t event_curves(const char *names[CURVES_MAX]);
+
+/*
+ * Reads a progress event's object back, whatever else it has. Numbers are exact: event_progress_text and
+ * event_progress_check give the same text again.
+ */
+struct train_progress event_progress_read(const json_t *event, double *elapsed_seconds, double *trials_per_second);
 
 /* The part of a progress event that must be the same when the iteration is recomputed. */
 char *event_progress_check(const struct train_progress *progress);

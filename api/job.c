@@ -95,12 +95,12 @@ static const struct field top_items[] = {
 
 const struct fields top_fields = {top_items, sizeof top_items / sizeof top_items[0]};
 
-static void check_top_names(const json_t *document, struct problems *problems) {
+static void check_top_names(const json_t *document, bool stored, struct problems *problems) {
     const size_t count = sizeof top_names / sizeof top_names[0];
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)document, name, value) {
-        bool known = false;
+        bool known = stored && strcmp(name, "origin") == 0;
         for (size_t i = 0; i < count; i++) {
             known = known || strcmp(name, top_names[i]) == 0;
         }
@@ -363,7 +363,8 @@ static void check_job(const struct job_spec *spec, struct sound sound, struct pr
 static bool decode(struct job_spec *spec, const json_t *document, bool stored, struct problems *problems) {
     memset(spec, 0, sizeof *spec);
     spec->initial_iteration = -1;
-    check_top_names(document, problems);
+    check_top_names(document, stored, problems);
+    spec->origin = stored ? json_incref(json_object_get(document, "origin")) : NULL;
     decode_name(spec, json_object_get(document, "name"), problems);
     decode_metadata(spec, json_object_get(document, "metadata"), problems);
     for (size_t i = 0; i < top_fields.count; i++) {
@@ -504,6 +505,7 @@ char *job_spec_text(const struct job_spec *spec) {
 
 void job_spec_release(struct job_spec *spec) {
     json_decref(spec->metadata);
+    json_decref(spec->origin);
     free(spec->tau_of_unit);
     free(spec->initial.memory);
     memset(spec, 0, sizeof *spec);
@@ -609,7 +611,8 @@ json_t *job_spec_encode(const struct job_spec *spec, bool with_weights) {
                   0 &&
               json_object_set_new(document, "metadata",
                                   spec->metadata == NULL ? json_object() : json_incref(spec->metadata)) == 0 &&
-              fields_encode(&top_fields, ~0u, spec, document) && encode_sections(spec, with_weights, document);
+              fields_encode(&top_fields, ~0u, spec, document) && encode_sections(spec, with_weights, document) &&
+              (spec->origin == NULL || json_object_set(document, "origin", spec->origin) == 0);
     if (!ok) {
         json_decref(document);
         return NULL;
@@ -625,7 +628,7 @@ static void hex_put(const uint8_t *bytes, size_t count, char *text) {
 
 /* Takes ownership of the document. */
 static void document_digest(json_t *document, char digest[65]) {
-    static const char *const free_of_results[] = {"name", "metadata", "threads", "priority", "time_limit"};
+    static const char *const free_of_results[] = {"name", "metadata", "threads", "priority", "time_limit", "origin"};
     struct sha256_ctx context;
     uint8_t bytes[SHA256_DIGEST_SIZE];
     for (size_t i = 0; i < sizeof free_of_results / sizeof free_of_results[0]; i++) {

@@ -39,6 +39,7 @@ struct job_spec {
     int threads;               /* upper bound; 0: none */
     int priority;
     int64_t time_limit; /* seconds of training; 0: none */
+    json_t *origin;     /* of a job made from another (origin_make); only stored documents have one. NULL: none */
     struct train_config config;
     /* What config points to: */
     double *tau_of_unit;
@@ -70,6 +71,21 @@ json_t *job_spec_brief(const char *text);
 bool job_spec_brief_text(const char *text, char **brief);
 /* The document for the store: defaults filled in, initial weights in full. NULL if out of memory; the caller frees. */
 char *job_spec_text(const struct job_spec *spec);
+
+/*
+ * What a job made from another says of that one in its document and manifest: {"kind": "extension" or "retry", "job":
+ * its id, "iteration": that of the checkpoint it continues from, "weights_sha256": that one's}; a retry has neither of
+ * the last two. No part of a result's configuration: config_sha256 is that of a job submitted directly. Takes the place
+ * of the origin that spec has. False if out of memory.
+ */
+bool job_spec_origin_set(struct job_spec *spec, const char *kind, const char *job, int64_t iteration,
+                         const char *weights_sha256);
+
+/*
+ * Reads what an extension changes: {"iterations": n, "stop_when": null or a condition} into spec->config.training.
+ * stop_when stays as it is where it is not given. Faults go to `problems`.
+ */
+void job_spec_extend(struct job_spec *spec, const json_t *body, struct problems *problems);
 
 /* network.units, where the document left it to initial_job's weights, and what must be checked with it. */
 void job_spec_units_set(struct job_spec *spec, int units, struct problems *problems);

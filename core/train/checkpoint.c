@@ -216,6 +216,12 @@ static unsigned char *put(unsigned char *at, const void *from, size_t size) {
     return at + size;
 }
 
+/* The checksum, which comes last. */
+static void seal(unsigned char *bytes, uint64_t size) {
+    uint32_t sum = checksum(bytes + CHECKED_FROM, size - CHECKED_FROM);
+    memcpy(bytes + offsetof(struct checkpoint_header, checksum), &sum, sizeof sum);
+}
+
 void checkpoint_write(const struct train_config *config, const struct train_state *state,
                       const struct checkpoint_arrays *arrays, unsigned char *bytes) {
     const struct network *network = arrays->network;
@@ -246,8 +252,14 @@ void checkpoint_write(const struct train_config *config, const struct train_stat
     at = put(at, network->leak, n * sizeof(float));
     at = put(at, network->type_of_unit, n * sizeof(int32_t));
     put(at, network->sign, n * sizeof(int32_t));
-    uint32_t sum = checksum(bytes + CHECKED_FROM, header.size - CHECKED_FROM);
-    memcpy(bytes + offsetof(struct checkpoint_header, checksum), &sum, sizeof sum);
+    seal(bytes, header.size);
+}
+
+void checkpoint_streak_set(unsigned char *bytes, int32_t streak) {
+    struct checkpoint_header header;
+    memcpy(&header, bytes, sizeof header);
+    memcpy(bytes + offsetof(struct checkpoint_header, streak), &streak, sizeof streak);
+    seal(bytes, header.size);
 }
 
 static bool refuse(struct error *error, const char *text) {
@@ -343,6 +355,7 @@ static void trained_point(struct trained *trained, const struct checkpoint_heade
         .types = header->types,
         .has_bias = header->bias != 0,
         .iteration = header->iteration,
+        .evaluated = header->evaluated_iteration,
         .parameters = header->parameters,
         .W = weights,
         .Win = weights + n * n,

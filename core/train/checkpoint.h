@@ -52,4 +52,10 @@ void checkpoint_write(const struct train_config *config, const struct train_stat
 bool checkpoint_read(const struct train_config *config, const unsigned char *bytes, size_t size,
                      struct train_state *state, const struct checkpoint_arrays *arrays, struct error *error);
 
+/*
+ * Sets how many evaluations in a row have met stop_when, in the bytes of a sound checkpoint: for a job that is extended
+ * and has other evaluations, or another condition, than the job that wrote it.
+ */
+void checkpoint_streak_set(unsigned char *bytes, int32_t streak);
+
 #endif

@@ -125,8 +125,7 @@ static enum result evaluation_run(struct training *training, double *loss, doubl
     return isfinite(*loss) || weight == 0 ? RESULT_DONE : diverged(training, "the loss of the evaluation");
 }
 
-/* A loss or an accuracy that is NaN, because no step counts, meets no condition. */
-static bool stop_met(const struct training_config *config, double loss, double accuracy) {
+bool train_stop_met(const struct training_config *config, double loss, double accuracy) {
     switch (config->stop_metric) {
     case STOP_ACCURACY_ABOVE:
         return accuracy > config->stop_threshold;
@@ -282,7 +281,7 @@ static enum result evaluate(struct training *training) {
         }
         state->loss = loss;
         state->accuracy = accuracy;
-        state->streak = stop_met(&training->config->training, loss, accuracy) ? state->streak + 1 : 0;
+        state->streak = train_stop_met(&training->config->training, loss, accuracy) ? state->streak + 1 : 0;
         state->evaluated_iteration = state->iteration;
     }
     return progress_report(training);

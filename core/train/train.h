@@ -99,6 +99,9 @@ struct train_estimate {
 /* False, with `error`, if the sizes overflow or contradict each other. */
 bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate, struct error *error);
 
+/* Whether an evaluation meets stop_when. A loss or an accuracy that is NaN, because no step counts, meets nothing. */
+bool train_stop_met(const struct training_config *config, double loss, double accuracy);
+
 /*
  * Iterations from one evaluation of `trials` trials to the next, a round number, such that evaluation stays under a
  * fifth of the work. It depends on sizes alone, and not on the rule, whose updates cost at least a forward pass: jobs
@@ -111,6 +114,7 @@ struct trained {
     int units, inputs, outputs, types;
     bool has_bias;
     int64_t iteration;
+    int64_t evaluated;                      /* iteration of the last evaluation; -1: none yet */
     const float *W, *Win, *b, *Wout, *bout; /* b NULL where absent; contiguous in this order from W on */
     size_t parameters;                      /* floats from W to the end of bout */
     const float *leak;                      /* (N) */

@@ -374,6 +374,17 @@ enum catalog_result catalog_hold(struct catalog *catalog, const char *name, char
     return version != NULL ? CATALOG_HELD : found == NULL ? CATALOG_NO_NAME : CATALOG_NO_VERSION;
 }
 
+bool catalog_hold_version(struct catalog *catalog, const char *sha256, struct dataset_info *info) {
+    pthread_mutex_lock(&catalog->mutex);
+    struct version *version = *sha256 == '\0' ? NULL : table_find(&catalog->versions, sha256);
+    if (version != NULL) {
+        version->holders++;
+        *info = version->info;
+    }
+    pthread_mutex_unlock(&catalog->mutex);
+    return version != NULL;
+}
+
 void catalog_release(struct catalog *catalog, const char *sha256) {
     pthread_mutex_lock(&catalog->mutex);
     struct version *version = table_find(&catalog->versions, sha256);

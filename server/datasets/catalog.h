@@ -84,6 +84,8 @@ enum catalog_result { CATALOG_HELD, CATALOG_NO_NAME, CATALOG_NO_VERSION };
 /* Holds the version that `sha256` names ("": the name's newest, whose digest is then stored there). */
 enum catalog_result catalog_hold(struct catalog *catalog, const char *name, char sha256[STORE_HASH_BYTES],
                                  struct dataset_info *info);
+/* Holds a stored version by its digest alone, whatever name it has. False if there is none. */
+bool catalog_hold_version(struct catalog *catalog, const char *sha256, struct dataset_info *info);
 /* Releases one hold; what no name or job uses is removed soon, by catalog_tick. "" and unknown digests do nothing. */
 void catalog_release(struct catalog *catalog, const char *sha256);
 

@@ -36,11 +36,13 @@ struct attempt_record {
     enum {
         RECORD_PROGRESS,   /* an evaluation */
         RECORD_KNOWN,      /* an evaluation that an earlier attempt has reported: recomputed, with the same result */
+        RECORD_INHERITED,  /* an evaluation of the job that this one extends */
         RECORD_CHECKPOINT, /* the state after `iteration` updates */
         RECORD_LOG
     } kind;
     struct train_progress progress;
     double elapsed;       /* seconds since the attempt started */
+    double rate;          /* inherited: its trials_per_second */
     char *check;          /* progress: what the same evaluation must give again; set it to NULL to take it over */
     unsigned char *bytes; /* checkpoint; set it to NULL to take it over */
     size_t size;

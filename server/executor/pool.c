@@ -172,8 +172,9 @@ static void hinder(struct attempt *attempt, const char *reason) {
     snprintf(attempt->hindrance, sizeof attempt->hindrance, "%.*s", EXECUTOR_TEXT_BYTES - 1, reason);
 }
 
-static bool on_progress(void *user, const struct train_progress *progress) {
-    struct attempt *attempt = user;
+/* An evaluation, of this attempt or inherited; `record` has what only one of the two has. */
+static bool progress_report(struct attempt *attempt, const struct train_progress *progress,
+                            const struct attempt_record *record) {
     char *check = event_progress_check(progress), *known = NULL;
     int found = check != NULL ? store_progress_check(attempt->reader, attempt->id, progress->iteration, &known) : -1;
     if (check != NULL && found < 0) {
@@ -186,7 +187,7 @@ static bool on_progress(void *user, const struct train_progress *progress) {
     free(known);
     struct message *message = found < 0 || attempt->mismatch
                                   ? NULL
-                                  : message_make(attempt, found == 1 ? RECORD_KNOWN : RECORD_PROGRESS);
+                                  : message_make(attempt, found == 1 ? RECORD_KNOWN : (int)record->kind);
     if (message == NULL) {
         free(check);
         return false;
@@ -194,9 +195,64 @@ static bool on_progress(void *user, const struct train_progress *progress) {
     message->record.progress = *progress;
     message->record.check = check;
     memcpy(message->record.sha256, attempt->dataset_sha256, sizeof message->record.sha256);
-    message->record.elapsed = clock_seconds() - attempt->started;
+    message->record.elapsed = record->elapsed;
+    message->record.rate = record->rate;
     post(message);
     return true;
+}
+
+static bool on_progress(void *user, const struct train_progress *progress) {
+    struct attempt *attempt = user;
+    const struct attempt_record record = {.kind = RECORD_PROGRESS, .elapsed = clock_seconds() - attempt->started};
+    return progress_report(attempt, progress, &record);
+}
+
+/* Whether the events of this job have the evaluation already. */
+static bool is_reported(struct attempt *attempt, const struct train_progress *progress) {
+    char *known = NULL;
+    bool reported = store_progress_check(attempt->reader, attempt->id, progress->iteration, &known) == 1;
+    free(known);
+    return reported;
+}
+
+/* Waits until every record is settled: what was reported is stored, and a later comparison finds it. */
+static void records_settle(struct attempt *attempt) {
+    for (int i = 0; i < EXECUTOR_RECORDS; i++) {
+        uv_sem_wait(&attempt->room);
+    }
+    for (int i = 0; i < EXECUTOR_RECORDS; i++) {
+        uv_sem_post(&attempt->room);
+    }
+}
+
+/*
+ * Reports the evaluations that an extended job inherits, once, before its own: its curves begin at iteration 0. An
+ * attempt that was interrupted meanwhile is continued here. False: stopped, or nothing can be read.
+ */
+static bool history_report(struct attempt *attempt) {
+    char *history = NULL, *rest;
+    int found = store_history_read(attempt->reader, attempt->id, &history);
+    bool go_on = found >= 0;
+    if (!go_on) {
+        hinder(attempt, "the evaluations of the job that it extends cannot be read");
+    }
+    rest = history;
+    for (char *line; go_on && rest != NULL && (line = strsep(&rest, "\n")) != NULL && *line != '\0';) {
+        json_t *event = json_loads(line, 0, NULL);
+        struct attempt_record record = {.kind = RECORD_INHERITED};
+        const struct train_progress progress = event_progress_read(event, &record.elapsed, &record.rate);
+        if (event == NULL) {
+            hinder(attempt, "not enough memory for the evaluations of the job that it extends");
+        }
+        go_on = event != NULL && atomic_load(&attempt->control.command) == TRAIN_GO &&
+                (is_reported(attempt, &progress) || progress_report(attempt, &progress, &record));
+        json_decref(event);
+    }
+    if (history != NULL) {
+        records_settle(attempt);
+    }
+    free(history);
+    return go_on;
 }
 
 /* The sha256 that the weights document of this checkpoint will state. */
@@ -330,6 +386,22 @@ static void say_losses(struct attempt *attempt) {
     }
 }
 
+/* `checkpoint` NULL: from the beginning. */
+static enum result train_from(struct attempt *attempt, const struct store_checkpoint *checkpoint) {
+    struct train_estimate estimate = {0};
+    (void)train_estimate_compute(&attempt->spec.config, &estimate, &attempt->error); /* if this fails, so does what
+                                                                                      * follows */
+    meter_init(&attempt->meter, &attempt->pool->rates, &estimate);
+    const struct train_callbacks callbacks = {.user = attempt,
+                                              .progress = on_progress,
+                                              .checkpoint = on_checkpoint,
+                                              .evaluating = on_evaluating,
+                                              .iteration = on_iteration,
+                                              .clock = on_clock};
+    return train_run(&attempt->spec.config, checkpoint == NULL ? NULL : checkpoint->bytes,
+                     checkpoint == NULL ? 0 : checkpoint->size, &attempt->control, &callbacks, &attempt->error);
+}
+
 static enum result train(struct attempt *attempt) {
     char text[DATASETS_ERROR_BYTES];
     struct store_checkpoint checkpoint = {0};
@@ -351,18 +423,8 @@ static enum result train(struct attempt *attempt) {
     if (checkpoint.bytes == NULL) {
         say_losses(attempt);
     }
-    struct train_estimate estimate = {0};
-    (void)train_estimate_compute(&attempt->spec.config, &estimate, &attempt->error); /* if this fails, so does what
-                                                                                      * follows */
-    meter_init(&attempt->meter, &attempt->pool->rates, &estimate);
-    const struct train_callbacks callbacks = {.user = attempt,
-                                              .progress = on_progress,
-                                              .checkpoint = on_checkpoint,
-                                              .evaluating = on_evaluating,
-                                              .iteration = on_iteration,
-                                              .clock = on_clock};
-    enum result result = train_run(&attempt->spec.config, found == 1 ? checkpoint.bytes : NULL, checkpoint.size,
-                                   &attempt->control, &callbacks, &attempt->error);
+    enum result result = history_report(attempt) ? train_from(attempt, found == 1 ? &checkpoint : NULL)
+                                                 : RESULT_STOPPED;
     datasets_release(attempt->pool->datasets, attempt->data);
     free(checkpoint.bytes);
     return result;

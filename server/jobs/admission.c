@@ -75,7 +75,12 @@ static void check_dataset(struct admission *admission) {
     struct task_config *task = &admission->spec.config.task;
     const struct path path = {.name = "task"};
     struct dataset_info info;
-    switch (catalog_hold(admission->house->catalog, task->dataset, task->data_sha256, &info)) {
+    enum catalog_result held = catalog_hold(admission->house->catalog, task->dataset, task->data_sha256, &info);
+    if (held != CATALOG_HELD && admission->repeats &&
+        catalog_hold_version(admission->house->catalog, task->data_sha256, &info)) {
+        held = CATALOG_HELD;
+    }
+    switch (held) {
     case CATALOG_NO_NAME:
         problems_add(problems, &path, "name", "there is no dataset \"%s\" (PUT /v1/datasets/%s makes one)",
                      task->dataset, task->dataset);
@@ -133,6 +138,11 @@ void admission_check(struct admission *admission, struct store_reader *reader, c
     if (problems->count == 0 && admission->spec.initial_job[0] != '\0') {
         resolve_initial(admission, reader);
     }
+    admission_settle(admission, store);
+}
+
+void admission_settle(struct admission *admission, bool store) {
+    struct problems *problems = admission->problems;
     if (problems->count == 0) {
         check_data(admission);
     }

@@ -24,6 +24,7 @@ struct admission_house {
 struct admission {
     const struct admission_house *house; /* the caller sets these two before */
     struct problems *problems;
+    bool repeats; /* a stored job's specification: its version of a dataset will do, whatever became of the name */
     struct job_spec spec;
     char *text;      /* of the specification, for the store; NULL if it was not requested */
     char digest[65]; /* job_spec_digest */
@@ -35,6 +36,11 @@ struct admission {
 
 /* Checks the document; faults go to admission->problems. `store`: also makes the text. */
 void admission_check(struct admission *admission, struct store_reader *reader, const json_t *document, bool store);
+/*
+ * The second half of it, for a specification that was decoded before: fixes its data, checks its shape and what it
+ * costs.
+ */
+void admission_settle(struct admission *admission, bool store);
 /* Call it once, in any case. */
 void admission_release(struct admission *admission);
 

@@ -73,6 +73,17 @@ enum jobs_result {
 /* Called once, when the request is durable or refused. */
 typedef void jobs_done(void *user, enum jobs_result result, const char *id, const char *detail);
 
+/* What an extended job has before it starts: a checkpoint, and the evaluations up to there. */
+struct jobs_inherited {
+    struct store_checkpoint checkpoint; /* without its job; keep is set */
+    char *history;                      /* as store_history_read gives it */
+    int64_t iteration;                  /* of the last of these evaluations; 0: there are none, and all are NaN */
+    double loss, accuracy, initial_loss;
+};
+
+/* Frees what it points to. */
+void jobs_inherited_release(struct jobs_inherited *inherited);
+
 /* A submission; everything stays the caller's, except as noted. */
 struct jobs_submission {
     const struct job_spec *spec;
@@ -84,8 +95,9 @@ struct jobs_submission {
     const char *key, *body; /* stored as its idempotency key and the body's sha256; key NULL: none */
     const char *request;    /* id of the request */
     const char *owner;      /* the token's name, or the client's address: its jobs take turns with those of others */
-    const struct store_trial *trial; /* of an experiment, stored in the same unit; its job is set; NULL: none */
-    const char *experiment;          /* that one's id */
+    struct jobs_inherited *inherited; /* of the job that it extends; taken over in any case. NULL: it begins at 0 */
+    const struct store_trial *trial;  /* of an experiment, stored in the same unit; its job is set; NULL: none */
+    const char *experiment;           /* that one's id */
 };
 
 /* The most that the rows of such a job may take in the store, rounded up. Any thread. */

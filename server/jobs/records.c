@@ -49,7 +49,8 @@ static bool progress_store(struct entry *entry, struct attempt *attempt, struct 
     event->iteration = record->progress.iteration;
     event->check = record->check;
     record->check = NULL;
-    event->json = event_progress_text(&head, &record->progress, record->elapsed, entry->job.trials_per_second);
+    double rate = record->kind == RECORD_INHERITED ? record->rate : entry->job.trials_per_second;
+    event->json = event_progress_text(&head, &record->progress, record->elapsed, rate);
     return entry_submit(entry, unit);
 }
 
@@ -95,6 +96,7 @@ void record_store(struct entry *entry, struct attempt *attempt, struct attempt_r
     if (entry->state.phase != PHASE_LOST) {
         switch (record->kind) {
         case RECORD_PROGRESS:
+        case RECORD_INHERITED:
             under_way = progress_store(entry, attempt, record);
             break;
         case RECORD_KNOWN:

@@ -99,6 +99,34 @@ static bool experiment_fill(struct store_unit *unit, const struct jobs_submissio
     return true;
 }
 
+void jobs_inherited_release(struct jobs_inherited *inherited) {
+    free(inherited->checkpoint.bytes);
+    free(inherited->history);
+    *inherited = (struct jobs_inherited){0};
+}
+
+/* An extended job is stored with the checkpoint that it continues from, and shows how far that one is. */
+static bool inheritance_fill(struct store_unit *unit, struct jobs_inherited *inherited, struct store_job *job) {
+    struct store_item *set = store_unit_add(unit, STORE_JOB_SET),
+                      *checkpoint = set != NULL ? store_unit_add(unit, STORE_CHECKPOINT_ADD) : NULL;
+    if (checkpoint == NULL) {
+        return false;
+    }
+    job->history = inherited->history;
+    inherited->history = NULL;
+    checkpoint->checkpoint = inherited->checkpoint;
+    inherited->checkpoint.bytes = NULL;
+    memcpy(checkpoint->checkpoint.job, job->id, sizeof job->id);
+    checkpoint->checkpoint.created = job->created;
+    job->iteration = inherited->iteration;
+    job->progressed = checkpoint->checkpoint.iteration;
+    job->loss = inherited->loss;
+    job->accuracy = inherited->accuracy;
+    job->initial_loss = inherited->initial_loss;
+    job_row_copy(&set->job, job);
+    return true;
+}
+
 static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct jobs_submission *asked,
                             const char *id) {
     const struct job_spec *spec = asked->spec;
@@ -129,7 +157,8 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
     snprintf(job->digest, sizeof job->digest, "%s", asked->digest);
     snprintf(job->dataset_sha256, sizeof job->dataset_sha256, "%s", asked->data);
     snprintf(job->owner, sizeof job->owner, "%s", asked->owner);
-    if (!experiment_fill(unit, asked, job)) {
+    if (!experiment_fill(unit, asked, job) ||
+        (asked->inherited != NULL && !inheritance_fill(unit, asked->inherited, job))) {
         return false;
     }
     struct event_head head = {.job = id, .id = 1, .seq = ++jobs->seq, .time = now};
@@ -149,8 +178,8 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
            job->rule != NULL && said->event.json != NULL && (kept == NULL || kept->key.key != NULL);
 }
 
-void jobs_submit(struct jobs *jobs, const struct jobs_submission *asked, char id[STORE_ID_BYTES], jobs_done *done,
-                 void *user) {
+static void submit(struct jobs *jobs, const struct jobs_submission *asked, char id[STORE_ID_BYTES], jobs_done *done,
+                   void *user) {
     jobs_id_make(jobs, id);
     if (jobs->queued >= jobs->options.max_queued) {
         free(asked->document);
@@ -177,6 +206,19 @@ void jobs_submit(struct jobs *jobs, const struct jobs_submission *asked, char id
     memcpy(submission->id, id, sizeof submission->id);
     jobs->queued++;
     store_submit(jobs->options.store, unit);
+}
+
+void jobs_submit(struct jobs *jobs, const struct jobs_submission *asked, char id[STORE_ID_BYTES], jobs_done *done,
+                 void *user) {
+    struct jobs_inherited inherited = {0};
+    struct jobs_submission own = *asked;
+    if (asked->inherited != NULL) { /* `done` may free the caller's */
+        inherited = *asked->inherited;
+        *asked->inherited = (struct jobs_inherited){0};
+        own.inherited = &inherited;
+    }
+    submit(jobs, &own, id, done, user);
+    jobs_inherited_release(&inherited); /* what the unit did not take over */
 }
 
 /* ---- actions ---- */

@@ -143,9 +143,9 @@ static json_t *success_content(const struct route *route) {
  * What may be called with the id or name in this response: the routes whose path has it as their parameter. NULL: none.
  */
 static json_t *links_of(const struct route *route) {
-    const char *parameter = strcmp(route->name, "submit") == 0        ? "id"
-                            : strcmp(route->name, "dataset_put") == 0 ? "name"
-                                                                      : NULL;
+    bool makes_job = route->response != NULL && strcmp(route->response, "Job") == 0 &&
+                     strncmp(route->statuses, "201", 3) == 0;
+    const char *parameter = makes_job ? "id" : strcmp(route->name, "dataset_put") == 0 ? "name" : NULL;
     json_t *links = parameter == NULL ? NULL : json_object();
     for (size_t i = 0; links != NULL && i < route_count; i++) {
         char name[32], value[48];

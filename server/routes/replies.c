@@ -119,6 +119,9 @@ json_t *job_document_with(const struct server *server, const struct store_job *j
     json_t *spec = job_spec_brief(job->brief);
     json_object_update(document, spec);
     json_decref(spec);
+    if (json_object_get(document, "origin") == NULL) {
+        json_object_set_new(document, "origin", json_null());
+    }
     json_object_set_new(document, "created_at", time_or_null(job->created));
     json_object_set_new(document, "started_at", time_or_null(job->started));
     json_object_set_new(document, "finished_at", time_or_null(job->finished));
@@ -165,14 +168,16 @@ static json_t *instruction_sets(const char *names) {
 }
 
 json_t *manifest_document(const struct store_job *job) {
-    static const char *const free_of_results[] = {"name", "metadata", "threads", "priority", "time_limit"};
+    static const char *const free_of_results[] = {"name", "metadata", "threads", "priority", "time_limit", "origin"};
     json_t *config = job_spec_brief(job->brief);
-    json_t *seed = json_incref(json_object_get(config, "seed"));
+    json_t *seed = json_incref(json_object_get(config, "seed")), *origin = json_object_get(config, "origin");
+    origin = origin == NULL ? json_null() : json_incref(origin);
     for (size_t i = 0; i < sizeof free_of_results / sizeof free_of_results[0]; i++) {
         json_object_del(config, free_of_results[i]);
     }
     json_t *document = json_pack("{s:s, s:s, s:o, s:s, s:o}", "job", job->id, "status", job_status_name(job->status),
                                  "config", config, "config_sha256", job->digest, "seed", seed);
+    json_object_set_new(document, "origin", origin);
     json_object_set_new(document, "build", text_or_null(job->build));
     json_object_set_new(document, "instruction_sets", instruction_sets(job->isa));
     json_object_set_new(document, "dataset_sha256", text_or_null(job->dataset_sha256));

@@ -67,6 +67,8 @@ void static_reply(struct request *request);
 /* routes/submit.c */
 void route_submit(struct server *server, struct request *request);
 void route_validate(struct server *server, struct request *request);
+void route_extend(struct server *server, struct request *request);
+void route_retry(struct server *server, struct request *request);
 
 /* routes/jobs.c */
 void route_jobs(struct server *server, struct request *request);

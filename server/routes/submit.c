@@ -1,10 +1,12 @@
 /*
- * Submitting jobs: POST /v1/jobs and POST /v1/jobs:validate.
+ * Submitting jobs: POST /v1/jobs and POST /v1/jobs:validate; and jobs made from jobs: POST /v1/jobs/{id}/extend and
+ * /retry.
  *
  * A submission is parsed and checked in a lane if that may take long (data to be read, weights to be copied from
  * another job, a large body), else at once. Then jobs/requests.c stores it, and only when it is durable does the client
  * get 201, or does its stream start.
  */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +16,7 @@
 #include "api/job.h"
 #include "api/text.h"
 #include "core/tasks/task.h"
+#include "server/jobs/repetition.h"
 #include "server/routes/keys.h"
 #include "server/routes/replies.h"
 #include "server/routes/routes.h"
@@ -24,6 +27,8 @@
 struct submission {
     struct computation computation; /* first */
     struct admission admission;
+    bool repeats; /* it is made from another job, by `repetition` */
+    struct repetition repetition;
     json_t *document; /* until it is decoded; NULL: the body is large and not yet parsed */
     bool validate_only;
     struct keyed keyed;
@@ -33,6 +38,7 @@ struct submission {
 static void submission_release(struct computation *computation) {
     struct submission *submission = (struct submission *)computation; /* its first member */
     keyed_end(computation->server, &submission->keyed);
+    repetition_release(&submission->repetition);
     admission_release(&submission->admission);
     json_decref(submission->document);
     problems_release(&submission->computation.problems);
@@ -47,7 +53,14 @@ static void check(struct submission *submission, struct store_reader *reader) {
         return;
     }
     submission->admission.problems = &computation->problems;
-    admission_check(&submission->admission, reader, submission->document, !submission->validate_only);
+    if (submission->repeats) {
+        repetition_make(&submission->repetition, reader, submission->document);
+        if (submission->repetition.status != 0) {
+            computation_fail(computation, submission->repetition.status, "%s", submission->repetition.detail);
+        }
+    } else {
+        admission_check(&submission->admission, reader, submission->document, !submission->validate_only);
+    }
     json_decref(submission->document);
     submission->document = NULL;
 }
@@ -118,18 +131,18 @@ static void answer_validated(struct submission *submission) {
     http_reply_json(submission->computation.request, 200, document);
 }
 
-/* What the request's token may do; without tokens everything. */
-static enum role role_of(const struct submission *submission) {
+/* The highest priority that the request's token may give. */
+static int64_t priority_most(const struct server *server, const struct request *request) {
     char name[TOKEN_NAME_BYTES];
-    const struct computation *computation = &submission->computation;
-    const struct auth *auth = computation->server->auth;
-    return auth_is_required(auth) ? auth_check(auth, http_header(computation->request, "Authorization"), name)
-                                  : ROLE_ADMIN;
+    bool bounded = auth_is_required(server->auth) &&
+                   auth_check(server->auth, http_header(request, "Authorization"), name) < ROLE_ADMIN;
+    return bounded ? server->config.max_submit_priority : INT_MAX;
 }
 
 static void priority_check(struct submission *submission) {
-    int64_t most = submission->computation.server->config.max_submit_priority;
-    if (submission->admission.spec.priority > most && role_of(submission) < ROLE_ADMIN) {
+    const struct computation *computation = &submission->computation;
+    int64_t most = priority_most(computation->server, computation->request);
+    if (submission->admission.spec.priority > most) {
         problems_add(&submission->computation.problems, NULL, "priority",
                      "must be at most %lld for a token of the role submit (--max-submit-priority); got %d",
                      (long long)most, submission->admission.spec.priority);
@@ -147,8 +160,10 @@ static void conclude(struct submission *submission) {
     } else if (server->state != SERVER_READY) {
         http_problem(computation->request, 503, "the daemon is shutting down");
     } else if (computation->status >= 400) {
-        reply_problems(computation->request, computation->status, computation->detail,
-                       &computation->problems); /* no JSON */
+        if (computation->status == 503) {
+            http_header_set(computation->request, "Retry-After", "5");
+        }
+        reply_problems(computation->request, computation->status, computation->detail, &computation->problems);
     } else if (submission->admission.short_of_memory) {
         http_header_set(computation->request, "Retry-After", "5");
         http_problem(computation->request, 503, "not enough memory to read the job now");
@@ -157,17 +172,19 @@ static void conclude(struct submission *submission) {
     } else if (submission->validate_only) {
         answer_validated(submission);
     } else {
-        const struct jobs_submission asked = {.spec = &submission->admission.spec,
-                                              .document = submission->admission.text,
-                                              .digest = submission->admission.digest,
-                                              .data = submission->admission.spec.config.task.data_sha256,
-                                              .memory = (int64_t)submission->admission.estimate.memory_bytes,
-                                              .key = submission->keyed.key,
-                                              .body = submission->keyed.body_sha256,
-                                              .owner = computation->request->identity[0] != '\0'
-                                                           ? computation->request->identity
-                                                           : computation->request->address,
-                                              .request = computation->request->id};
+        const struct jobs_submission asked = {
+            .spec = &submission->admission.spec,
+            .document = submission->admission.text,
+            .digest = submission->admission.digest,
+            .inherited = submission->repetition.inherited.checkpoint.bytes == NULL ? NULL
+                                                                                   : &submission->repetition.inherited,
+            .data = submission->admission.spec.config.task.data_sha256,
+            .memory = (int64_t)submission->admission.estimate.memory_bytes,
+            .key = submission->keyed.key,
+            .body = submission->keyed.body_sha256,
+            .owner = computation->request->identity[0] != '\0' ? computation->request->identity
+                                                               : computation->request->address,
+            .request = computation->request->id};
         submission->admission.text = NULL;
         jobs_submit(server->jobs, &asked, id, on_submitted, submission);
         return;
@@ -196,24 +213,37 @@ static bool takes_long(const json_t *document) {
     return document == NULL || data || json_is_object(initial);
 }
 
-static void submit(struct server *server, struct request *request, bool validate_only) {
+/* NULL after answering. `document` is taken over. */
+static struct submission *submission_make(struct server *server, struct request *request, json_t *document) {
     struct submission *submission = calloc(1, sizeof *submission);
-    char known[STORE_ID_BYTES] = "";
-    bool large = request->body_size > LARGE_BODY;
-    json_t *document = submission == NULL || large ? NULL : read_body(request);
-    if (submission == NULL || (document == NULL && !large)) {
-        free(submission);
-        if (!http_is_answered(request)) {
-            http_problem(request, 503, "out of memory");
-        }
-        return;
+    if (submission == NULL) {
+        json_decref(document);
+        http_problem(request, 503, "out of memory");
+        return NULL;
     }
     computation_init(&submission->computation, server, request, NULL);
     submission->computation.release = submission_release;
+    submission->computation.task.run = run_check;
+    submission->computation.task.finish = finish_check;
     submission->admission.house = &server->house;
     submission->document = document;
-    submission->validate_only = validate_only;
     submission->type = request->type;
+    return submission;
+}
+
+static void submit(struct server *server, struct request *request, bool validate_only) {
+    char known[STORE_ID_BYTES] = "";
+    bool large = request->body_size > LARGE_BODY;
+    json_t *document = large ? NULL : read_body(request);
+    if (document == NULL && !large) {
+        return;
+    }
+    bool long_check = takes_long(document);
+    struct submission *submission = submission_make(server, request, document);
+    if (submission == NULL) {
+        return;
+    }
+    submission->validate_only = validate_only;
     if (!validate_only && !keyed_begin(server, request, "", &submission->keyed, known)) {
         submission_release(&submission->computation);
         if (known[0] != '\0') {
@@ -221,9 +251,7 @@ static void submit(struct server *server, struct request *request, bool validate
         }
         return;
     }
-    if (takes_long(document)) {
-        submission->computation.task.run = run_check;
-        submission->computation.task.finish = finish_check;
+    if (long_check) {
         computation_start(&submission->computation, LANE_CHECKS);
     } else {
         check(submission, server->reader);
@@ -252,4 +280,42 @@ void route_validate(struct server *server, struct request *request) {
     if (may_validate(server, request)) {
         submit(server, request, true);
     }
+}
+
+/* ---- jobs made from jobs ---- */
+
+static void repeat(struct server *server, struct request *request, enum repetition_kind kind) {
+    char known[STORE_ID_BYTES] = "", key[64];
+    json_t *document = kind == REPEAT_RETRY ? json_object() : read_body(request);
+    struct submission *submission = document == NULL ? NULL : submission_make(server, request, document);
+    if (submission == NULL) {
+        if (!http_is_answered(request)) {
+            http_problem(request, 503, "out of memory");
+        }
+        return;
+    }
+    submission->repeats = true;
+    submission->repetition = (struct repetition){.admission = &submission->admission,
+                                                 .kind = kind,
+                                                 .source = request->parameter,
+                                                 .priority_most = priority_most(server, request),
+                                                 .stopped = lane_is_stopped,
+                                                 .user = submission};
+    snprintf(key, sizeof key, "%s %.36s\n", kind == REPEAT_EXTEND ? "extend" : "retry", request->parameter);
+    if (!keyed_begin(server, request, key, &submission->keyed, known)) {
+        submission_release(&submission->computation);
+        if (known[0] != '\0') {
+            answer_created(server, request, known, request->type);
+        }
+        return;
+    }
+    computation_start(&submission->computation, LANE_CHECKS);
+}
+
+void route_extend(struct server *server, struct request *request) {
+    repeat(server, request, REPEAT_EXTEND);
+}
+
+void route_retry(struct server *server, struct request *request) {
+    repeat(server, request, REPEAT_RETRY);
 }

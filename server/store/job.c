@@ -31,6 +31,7 @@ void store_experiment_release(struct store_experiment *experiment) {
 
 void store_job_release(struct store_job *job) {
     free(job->document);
+    free(job->history);
     free(job->brief);
     free(job->name);
     free(job->task);

@@ -20,6 +20,7 @@
 enum query {
     JOB_READ,
     DOCUMENT_READ,
+    HISTORY_READ,
     JOB_QUEUED_READ,
     QUEUE_READ,
     JOBS_COUNT,
@@ -65,6 +66,7 @@ static const char *const query_text[QUERIES] = {
     [DOCUMENT_READ] =
         "SELECT coalesce((SELECT text FROM documents AS d WHERE d.number=jobs.number), document) FROM jobs "
         "WHERE id=?1",
+    [HISTORY_READ] = "SELECT text FROM histories WHERE number=(SELECT number FROM jobs WHERE id=?1)",
     [JOB_QUEUED_READ] = "SELECT {jobs} FROM jobs WHERE number=?1 AND status=0",
     [QUEUE_READ] = "SELECT priority, number, owner, experiment FROM jobs WHERE status=0 ORDER BY priority DESC, number",
     [JOBS_COUNT] = "SELECT count(*) FROM jobs WHERE status=?1",
@@ -96,8 +98,8 @@ static const char *const query_text[QUERIES] = {
         "known)"
         " + (SELECT count(*) FROM trials WHERE job NOT IN (SELECT id FROM jobs) OR experiment NOT IN (SELECT number "
         "FROM experiments))"
-        " + (SELECT count(*) FROM documents WHERE number NOT IN (SELECT number FROM jobs UNION ALL SELECT number FROM "
-        "purges))",
+        " + (SELECT count(*) FROM (SELECT number FROM documents UNION ALL SELECT number FROM histories) WHERE number "
+        "NOT IN (SELECT number FROM jobs UNION ALL SELECT number FROM purges))",
     [TOTALS_CHECK] =
         "SELECT (SELECT coalesce(sum(bytes), 0) FROM jobs) = (SELECT value FROM totals WHERE name='bytes')",
     [BYTES_USED] = "SELECT value FROM totals WHERE name='bytes'",
@@ -231,19 +233,28 @@ int store_job_read(struct store_reader *reader, const char *id, struct store_job
     return job_read(s, job);
 }
 
-int store_document_read(struct store_reader *reader, const char *id, char **document) {
-    sqlite3_stmt *s = query_begin(reader, DOCUMENT_READ);
+/* A text of the job; malloc'ed. 1, 0, -1. */
+static int text_read(struct store_reader *reader, enum query query, const char *id, char **text) {
+    sqlite3_stmt *s = query_begin(reader, query);
     if (s == NULL) {
         return -1;
     }
     sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC);
     int step = sqlite3_step(s), found = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
     if (found == 1) {
-        *document = column_copy(s, 0);
-        found = *document != NULL ? 1 : -1;
+        *text = column_copy(s, 0);
+        found = *text != NULL ? 1 : -1;
     }
     query_end(s);
     return found;
+}
+
+int store_document_read(struct store_reader *reader, const char *id, char **document) {
+    return text_read(reader, DOCUMENT_READ, id, document);
+}
+
+int store_history_read(struct store_reader *reader, const char *id, char **history) {
+    return text_read(reader, HISTORY_READ, id, history);
 }
 
 int store_job_queued(struct store_reader *reader, int64_t number, struct store_job *job) {
@@ -709,7 +720,8 @@ bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_B
     if (orphans < 0 || summed < 0) {
         snprintf(error, STORE_ERROR_BYTES, "the database cannot be read: %.300s", sqlite3_errmsg(reader->database));
     } else if (orphans > 0) {
-        snprintf(error, STORE_ERROR_BYTES, "%lld events, checkpoints, keys, documents and trials belong to no job",
+        snprintf(error, STORE_ERROR_BYTES,
+                 "%lld events, checkpoints, keys, documents, histories and trials belong to no job",
                  (long long)orphans);
     } else if (summed == 0) {
         snprintf(error, STORE_ERROR_BYTES, "the database is damaged: the jobs' bytes do not add up to their total");

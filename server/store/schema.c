@@ -96,6 +96,8 @@ static const struct {
     {9, "CREATE INDEX experiments_active ON experiments (number) WHERE state<6;"},
     /* documents that are too large for lists, by the number of the job, whose row has the brief one */
     {5, "CREATE TABLE documents (number INTEGER PRIMARY KEY, text TEXT NOT NULL);"},
+    /* the evaluations that an extended job inherits, by its number */
+    {10, "CREATE TABLE histories (number INTEGER PRIMARY KEY, text TEXT NOT NULL);"},
     /* sums that are updated with every commit */
     {5, "CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
         "INSERT INTO totals VALUES ('bytes', 0);"},
@@ -229,7 +231,7 @@ static const struct {
                            {schema_3, NULL}, {schema_4, NULL},
                            {"", fill_5},     {"", NULL},
                            {"", NULL},       {"", NULL},
-                           {"", NULL}};
+                           {"", NULL},       {"", NULL}};
 
 /* Runs and frees a generated text; false for NULL too. */
 static bool made_run(sqlite3 *database, char *text) {

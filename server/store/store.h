@@ -61,7 +61,8 @@ struct store_job {
     char id[STORE_ID_BYTES];
     /* The defaulted job as JSON text, only for STORE_JOB_ADD; reading leaves it NULL (store_document_read). */
     char *document;
-    char *brief; /* the document, with given weights replaced by their sizes: what lists and responses show */
+    char *history; /* only for STORE_JOB_ADD: see store_history_read; NULL: none */
+    char *brief;   /* the document, with given weights replaced by their sizes: what lists and responses show */
     char digest[STORE_HASH_BYTES]; /* config_sha256 */
     char *name, *task, *rule;
     enum job_status status;
@@ -269,6 +270,11 @@ int store_job_queued(struct store_reader *reader, int64_t number, struct store_j
 /* The whole document of a job as it was submitted; malloc'ed. It may be tens of megabytes: not for the loop. 1, 0,
  * -1. */
 int store_document_read(struct store_reader *reader, const char *id, char **document);
+/*
+ * The evaluations that a job inherits from the one that it extends, one progress event a line without its own id, job,
+ * seq, type and time, in order; malloc'ed. It may be long: not for the loop. 1, 0 (none), -1.
+ */
+int store_history_read(struct store_reader *reader, const char *id, char **history);
 /*
  * Calls `each` for every queued job, by priority and number; of `job` only these, owner and experiment are set. Returns
  * how many, or -1. For the daemon's start.

@@ -42,6 +42,7 @@
 enum statement {
     JOB_ADD,
     DOCUMENT_ADD,
+    HISTORY_ADD,
     JOB_SET,
     JOB_COUNT,
     JOB_COUNTED,
@@ -59,6 +60,7 @@ enum statement {
     PURGE_EVENTS,
     PURGE_CHECKPOINT,
     PURGE_DOCUMENT,
+    PURGE_HISTORY,
     PURGE_DONE,
     DELETED_TRIM,
     EXPERIMENT_ADD,
@@ -73,6 +75,7 @@ enum statement {
 static const char *const statement_text[STATEMENTS] = {
     [JOB_ADD] = "{jobs:insert}",
     [DOCUMENT_ADD] = "INSERT INTO documents (number, text) VALUES (?1, ?2)",
+    [HISTORY_ADD] = "INSERT INTO histories (number, text) VALUES (?1, ?2)",
     [JOB_SET] = "{jobs:update}",
     [JOB_COUNT] = "UPDATE jobs SET events=?2, event_digest=?3, bytes=bytes+?4 WHERE id=?1",
     [JOB_COUNTED] = "SELECT event_digest, bytes FROM jobs WHERE id=?1",
@@ -101,6 +104,7 @@ static const char *const statement_text[STATEMENTS] = {
     [PURGE_CHECKPOINT] = "DELETE FROM checkpoints WHERE job=?1 AND iteration = (SELECT min(iteration) FROM checkpoints "
                          "WHERE job=?1)",
     [PURGE_DOCUMENT] = "DELETE FROM documents WHERE number=?1",
+    [PURGE_HISTORY] = "DELETE FROM histories WHERE number=?1",
     [PURGE_DONE] = "DELETE FROM purges WHERE job=?1",
     [DELETED_TRIM] = "DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE type='deleted' ORDER BY seq DESC "
                      "LIMIT ?2 OFFSET ?1)",
@@ -269,6 +273,13 @@ static int record_write(struct store *store, enum statement statement, const str
     return statement_run(store->statements[statement]);
 }
 
+/* A text of the job that has a row of its own. */
+static int text_add(struct store *store, enum statement statement, int64_t number, const char *text) {
+    sqlite3_bind_int64(store->statements[statement], 1, number);
+    bind_text(store->statements[statement], 2, text);
+    return statement_run(store->statements[statement]);
+}
+
 /* A document with weights has a row of its own, and the job's row has the brief one. */
 static int job_add(struct store *store, struct store_job *job) {
     char *text = job->document;
@@ -276,7 +287,8 @@ static int job_add(struct store *store, struct store_job *job) {
         return SQLITE_NOMEM;
     }
     bool parted = job->brief != NULL;
-    job->bytes = STORE_JOB_OVERHEAD + (int64_t)strlen(text) + (parted ? (int64_t)strlen(job->brief) : 0);
+    job->bytes = STORE_JOB_OVERHEAD + (int64_t)strlen(text) + (parted ? (int64_t)strlen(job->brief) : 0) +
+                 (job->history == NULL ? 0 : (int64_t)strlen(job->history));
     if (!parted) {
         job->brief = text;
         job->document = NULL;
@@ -285,11 +297,10 @@ static int job_add(struct store *store, struct store_job *job) {
     job->number = sqlite3_last_insert_rowid(store->database);
     store->grown += job->bytes;
     if (result == SQLITE_DONE && parted) {
-        sqlite3_bind_int64(store->statements[DOCUMENT_ADD], 1, job->number);
-        bind_text(store->statements[DOCUMENT_ADD], 2, text);
-        result = statement_run(store->statements[DOCUMENT_ADD]);
+        result = text_add(store, DOCUMENT_ADD, job->number, text);
     }
-    return result;
+    return result == SQLITE_DONE && job->history != NULL ? text_add(store, HISTORY_ADD, job->number, job->history)
+                                                         : result;
 }
 
 /* What the job has so far: its events' digest, its bytes. SQLITE_ROW, or SQLITE_DONE if there is no such job. */
@@ -563,6 +574,7 @@ static int purge_some(struct store *store, const char *job, int64_t number, int 
         return checkpoints < 0 ? -1 : events + PURGE_CHECKPOINT_COST;
     }
     bool gone = rows_delete(store, PURGE_DOCUMENT, NULL, number, 0) >= 0 &&
+                rows_delete(store, PURGE_HISTORY, NULL, number, 0) >= 0 &&
                 rows_delete(store, PURGE_DONE, job, 0, 0) >= 0;
     return gone ? events + 1 : -1;
 }
