@@ -28,7 +28,8 @@ enum random_purpose {
     RANDOM_EVALUATION_NOISE,
     RANDOM_BOOTSTRAP, /* statistics of experiments */
     RANDOM_SIGNS,
-    RANDOM_CURRENT /* noise on currents in simulations and evaluations */
+    RANDOM_CURRENT, /* noise on currents in simulations and evaluations */
+    RANDOM_DESIGN   /* points of experiments */
 };
 
 struct random_stream {

@@ -8,51 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/event.h"
-#include "core/base/options.h"
+#include "core/base/random.h"
+#include "server/experiments/members.h"
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
-#define SEED_MOST 9007199254740991.0
 #define NAME_MOST 200
 #define NOTES_MOST 65536
 #define TAGS_MOST 32
-#define IN_A_ROW_MOST 1000
 
-static const char *const known[] = {"name",   "notes", "tags",    "base",    "axes", "design",
-                                    "points", "seeds", "metrics", "compare", "reuse"};
-
-/* Adds faults for members of `object` that are not in the list. */
-static void check_members(const json_t *object, const char *const *names, size_t count, const struct path *path,
-                          const char *what, struct problems *problems) {
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, name, value) {
-        bool found = false;
-        for (size_t i = 0; i < count; i++) {
-            found = found || strcmp(names[i], name) == 0;
-        }
-        if (!found) {
-            problems_add_unknown(problems, path, name, what, names, count);
-        }
-    }
-}
-
-/* An integer member from low to high; `fallback` if it is absent. */
-static int64_t integer_of(const json_t *object, const char *name, double low, double high, int64_t fallback,
-                          const struct path *path, struct problems *problems) {
-    const json_t *value = json_object_get(object, name);
-    char got[80];
-    if (value == NULL) {
-        return fallback;
-    }
-    double number = json_number_value(value);
-    if (!json_is_number(value) || floor(number) != number || number < low || number > high) {
-        problems_add(problems, path, name, "must be an integer from %.0f to %.0f; got %s", low, high,
-                     value_quote(value, got));
-        return fallback;
-    }
-    return (int64_t)number;
-}
+static const char *const members_known[] = {"name",   "notes",  "tags",        "base",    "axes",
+                                            "design", "points", "seeds",       "metrics", "compare",
+                                            "reuse",  "count",  "random_seed", "keep",    "most_running"};
 
 /* ---- JSON Pointers into a job ---- */
 
@@ -117,7 +83,7 @@ static void patch_check(const json_t *patch, const struct path *path, struct pro
             }
         } else if (!is_pointer(name)) {
             problems_add(problems, path, name,
-                         "must be a JSON Pointer into the job, such such such as \"/optimizer/learning_rate\", and not "
+                         "must be a JSON Pointer into the job, such as \"/optimizer/learning_rate\", and not "
                          "its seed");
         } else {
             pointers++;
@@ -128,7 +94,7 @@ static void patch_check(const json_t *patch, const struct path *path, struct pro
     }
 }
 
-static json_t *patches_read(const json_t *list, const struct path *path, const char *name, struct problems *problems) {
+json_t *design_patches_read(const json_t *list, const struct path *path, const char *name, struct problems *problems) {
     const struct path at = {.parent = path, .name = name};
     size_t index;
     json_t *patch;
@@ -149,13 +115,19 @@ static void value_append(json_t *values, const char *pointer, json_t *value) {
     json_array_append_new(values, patch);
 }
 
+/* A number, as an integer where it is one. */
+static json_t *number_of(double value) {
+    bool whole = floor(value) == value && fabs(value) < SEED_MOST;
+    return whole ? json_integer((json_int_t)value) : json_real(value);
+}
+
 /* `count` values from the first to the last number of `range`. */
 static json_t *range_read(const json_t *axis, const char *name, const char *pointer, const struct path *path,
                           struct problems *problems) {
     const json_t *range = json_object_get(axis, name);
     bool logarithmic = strcmp(name, "log") == 0;
     double low = json_number_value(json_array_get(range, 0)), high = json_number_value(json_array_get(range, 1));
-    int64_t count = integer_of(axis, "count", 2, DESIGN_POINTS, 0, path, problems);
+    int64_t count = member_integer(axis, "count", 2, DESIGN_POINTS, 0, path, problems);
     if (json_array_size(range) != 2 || !json_is_number(json_array_get(range, 0)) ||
         !json_is_number(json_array_get(range, 1)) || (logarithmic && !(low > 0 && high > 0))) {
         problems_add(problems, path, name, "must be a list of two %snumbers: the first and the last value",
@@ -171,8 +143,7 @@ static json_t *range_read(const json_t *axis, const char *name, const char *poin
         double part = (double)i / (double)(count - 1);
         double value = logarithmic ? exp(log(low) + part * (log(high) - log(low))) : low + part * (high - low);
         value = i == 0 ? low : i == count - 1 ? high : value;
-        bool whole = floor(value) == value && fabs(value) < SEED_MOST;
-        value_append(values, pointer, whole ? json_integer((json_int_t)value) : json_real(value));
+        value_append(values, pointer, number_of(value));
     }
     return values;
 }
@@ -214,34 +185,117 @@ static void axis_name(struct axis *axis, const json_t *document, const char *poi
     }
 }
 
-static void axis_read(struct axis *axis, const json_t *document, size_t index, const struct path *path,
-                      struct problems *problems) {
-    static const char *const members[] = {"name", "path", "values", "linear", "log", "count", "patches"};
-    static const char *const forms[] = {"patches", "values", "linear", "log"};
-    const char *pointer = json_string_value(json_object_get(document, "path")), *form = NULL;
+/* What the design random draws an axis' values with. */
+struct draw {
+    bool random;   /* else nothing is drawn */
+    int64_t count; /* of the points */
+    uint64_t seed;
+    size_t axis;
+};
+
+/* Uniform in [0,1): of a point, the same whatever number of points there is. */
+static double drawn(const struct draw *draw, int64_t point) {
+    const struct random_stream stream = random_stream_make(draw->seed, RANDOM_DESIGN, point, draw->axis);
+    return random_uniform(&stream, 0);
+}
+
+/* A value for each point, from between the two numbers of `uniform` or `log_uniform`. */
+static json_t *values_draw(const json_t *axis, const char *form, const char *pointer, const struct draw *draw,
+                           const struct path *path, struct problems *problems) {
+    const json_t *range = json_object_get(axis, form), *integer = json_object_get(axis, "integer");
+    bool logarithmic = strcmp(form, "log_uniform") == 0, whole = json_is_true(integer);
+    double low = json_number_value(json_array_get(range, 0)), high = json_number_value(json_array_get(range, 1));
+    if (integer != NULL && !json_is_boolean(integer)) {
+        problems_add(problems, path, "integer", "must be true or false");
+    }
+    if (json_array_size(range) != 2 || !json_is_number(json_array_get(range, 0)) ||
+        !json_is_number(json_array_get(range, 1)) || !(low < high) || (logarithmic && !(low > 0))) {
+        problems_add(problems, path, form, "must be a list of two %snumbers, the smaller one first",
+                     logarithmic ? "positive " : "");
+        return NULL;
+    }
+    json_t *values = json_array();
+    for (int64_t i = 0; i < draw->count; i++) {
+        double part = drawn(draw, i);
+        double value = logarithmic ? exp(log(low) + part * (log(high) - log(low))) : low + part * (high - low);
+        value_append(values, pointer, number_of(whole ? floor(value + 0.5) : value));
+    }
+    return values;
+}
+
+/* One of the listed values for each point. */
+static json_t *values_choose(const json_t *listed, const struct draw *draw) {
+    json_t *values = listed == NULL ? NULL : json_array();
+    for (int64_t i = 0; values != NULL && i < draw->count; i++) {
+        size_t chosen = (size_t)(drawn(draw, i) * (double)json_array_size(listed));
+        json_array_append(values, json_array_get(listed, chosen));
+    }
+    return values;
+}
+
+/* The one form in which an axis says its values; NULL, with a fault, if there is none, or more than one. */
+static const char *axis_form(const json_t *document, bool random, const struct path *path, struct problems *problems) {
+    static const char *const forms[] = {"patches", "values", "linear", "log", "uniform", "log_uniform"};
+    const char *form = NULL;
     size_t given = 0;
-    check_members(document, members, COUNT(members), path, "member of an axis", problems);
     for (size_t i = 0; i < COUNT(forms); i++) {
         if (json_object_get(document, forms[i]) != NULL) {
             form = forms[i];
             given++;
         }
     }
-    axis_name(axis, document, pointer, index, path, problems);
+    bool is_drawn = form != NULL && strstr(form, "uniform") != NULL;
     if (given != 1) {
-        problems_add(problems, path, NULL, "must have one of values, linear, log or patches");
-    } else if (strcmp(form, "patches") == 0) {
-        axis->values = patches_read(json_object_get(document, "patches"), path, "patches", problems);
-    } else if (!is_pointer(pointer)) {
-        problems_add(
-            problems, path, "path",
-            "must be a JSON Pointer into the job, such such such as \"/optimizer/learning_rate\", and not its seed");
-    } else if (strcmp(form, "values") == 0) {
-        axis->values = values_read(document, pointer, path, problems);
+        problems_add(problems, path, NULL, "must have one of values, linear, log, patches, uniform or log_uniform");
+    } else if (is_drawn && !random) {
+        problems_add(problems, path, form, "belongs to the design random");
     } else {
-        axis->values = range_read(document, form, pointer, path, problems);
+        return form;
     }
-    axis->count = json_array_size(axis->values);
+    return NULL;
+}
+
+static void axis_read(struct axis *axis, const json_t *document, const struct draw *draw, const struct path *path,
+                      struct problems *problems) {
+    static const char *const members[] = {"name",  "path",    "values",  "linear",      "log",
+                                          "count", "patches", "uniform", "log_uniform", "integer"};
+    const char *pointer = json_string_value(json_object_get(document, "path")),
+               *form = axis_form(document, draw->random, path, problems);
+    members_check(document, members, COUNT(members), path, "member of an axis", problems);
+    axis_name(axis, document, pointer, draw->axis, path, problems);
+    if (form == NULL) {
+        return;
+    }
+    if (strcmp(form, "patches") != 0 && !is_pointer(pointer)) {
+        problems_add(problems, path, "path",
+                     "must be a JSON Pointer into the job, such as \"/optimizer/learning_rate\", and not its seed");
+        return;
+    }
+    bool is_drawn = strstr(form, "uniform") != NULL;
+    json_t *values = is_drawn ? values_draw(document, form, pointer, draw, path, problems)
+                     : strcmp(form, "patches") == 0
+                         ? design_patches_read(json_object_get(document, form), path, form, problems)
+                     : strcmp(form, "values") == 0 ? values_read(document, pointer, path, problems)
+                                                   : range_read(document, form, pointer, path, problems);
+    if (draw->random && !is_drawn) {
+        json_t *chosen = values_choose(values, draw);
+        json_decref(values);
+        values = chosen;
+    }
+    axis->values = values;
+    axis->count = json_array_size(values);
+}
+
+static struct draw draw_read(const struct design *design, struct problems *problems) {
+    struct draw draw = {.random = design->kind == DESIGN_RANDOM};
+    if (draw.random) {
+        draw.seed = (uint64_t)member_integer(design->document, "random_seed", 0, SEED_MOST, 0, NULL, problems);
+        draw.count = member_integer(design->document, "count", 1, DESIGN_POINTS, 0, NULL, problems);
+        if (draw.count == 0 && json_object_get(design->document, "count") == NULL) {
+            problems_add(problems, NULL, "count", "must be the number of points, from 1 to %d", DESIGN_POINTS);
+        }
+    }
+    return draw;
 }
 
 static void axes_read(struct design *design, struct problems *problems) {
@@ -249,14 +303,16 @@ static void axes_read(struct design *design, struct problems *problems) {
     const struct path path = {.name = "axes"};
     size_t index;
     json_t *axis;
+    struct draw draw = draw_read(design, problems);
     if (axes != NULL && (!json_is_array(axes) || json_array_size(axes) > DESIGN_AXES)) {
         problems_add(problems, NULL, "axes", "must be a list of at most %d axes", DESIGN_AXES);
         return;
     }
     json_array_foreach(axes, index, axis) {
         const struct path one = {.parent = &path, .index = index};
+        draw.axis = index;
         if (json_is_object(axis)) {
-            axis_read(&design->axes[index], axis, index, &one, problems);
+            axis_read(&design->axes[index], axis, &draw, &one, problems);
         } else {
             problems_add(problems, &one, NULL, "must be an object");
         }
@@ -275,14 +331,14 @@ static void points_count(struct design *design, struct problems *problems) {
         if (design->axes[i].values == NULL) {
             return; /* its fault is reported already */
         }
-        if (!design->is_grid && design->axes[i].count != design->axes[0].count) {
+        if (design->kind != DESIGN_GRID && design->axes[i].count != design->axes[0].count) {
             problems_add(problems, &(struct path){.name = "axes"}, NULL,
                          "must all have as many values as the first (%zu) where the design is zip; the axis \"%s\" "
                          "has %zu",
                          design->axes[0].count, design->axes[i].name, design->axes[i].count);
             return;
         }
-        points = design->is_grid || i == 0 ? points * (double)design->axes[i].count : points;
+        points = design->kind == DESIGN_GRID || i == 0 ? points * (double)design->axes[i].count : points;
     }
     if (points > DESIGN_POINTS || points * (double)design->seed_count > DESIGN_TRIALS) {
         problems_add(problems, NULL, "axes", "make %.0f points and %.0f trials; at most %d and %d are allowed", points,
@@ -292,22 +348,45 @@ static void points_count(struct design *design, struct problems *problems) {
     design->points = (size_t)points;
 }
 
-static void shape_read(struct design *design, struct problems *problems) {
+static const char *const kind_names[] = {
+    [DESIGN_GRID] = "grid", [DESIGN_ZIP] = "zip", [DESIGN_LIST] = "list", [DESIGN_RANDOM] = "random"};
+
+static void kind_read(struct design *design, struct problems *problems) {
     const json_t *given = json_object_get(design->document, "design");
     const char *name = given == NULL ? "grid" : json_string_value(given);
-    const json_t *list = json_object_get(design->document, "points");
     char got[80];
-    bool is_list = name != NULL && strcmp(name, "list") == 0;
-    design->is_grid = name != NULL && strcmp(name, "grid") == 0;
-    if (name == NULL || (!is_list && !design->is_grid && strcmp(name, "zip") != 0)) {
-        problems_add(problems, NULL, "design", "must be grid, zip or list; got %s", value_quote(given, got));
-    } else if (!is_list && list != NULL) {
-        problems_add(problems, NULL, "points", "belongs to the design list");
-    } else if (is_list && json_object_get(design->document, "axes") != NULL) {
+    for (size_t i = 0; name != NULL && i < COUNT(kind_names); i++) {
+        if (strcmp(name, kind_names[i]) == 0) {
+            design->kind = (enum design_kind)i;
+            return;
+        }
+    }
+    problems_add(problems, NULL, "design", "must be grid, zip, list or random; got %s", value_quote(given, got));
+}
+
+/* Members that belong to one kind of design alone. */
+static void shape_check(const struct design *design, struct problems *problems) {
+    static const struct {
+        const char *name;
+        enum design_kind kind;
+    } own[] = {{"points", DESIGN_LIST}, {"count", DESIGN_RANDOM}, {"random_seed", DESIGN_RANDOM}};
+    for (size_t i = 0; i < COUNT(own); i++) {
+        if (design->kind != own[i].kind && json_object_get(design->document, own[i].name) != NULL) {
+            problems_add(problems, NULL, own[i].name, "belongs to the design %s", kind_names[own[i].kind]);
+        }
+    }
+    if (design->kind == DESIGN_LIST && json_object_get(design->document, "axes") != NULL) {
         problems_add(problems, NULL, "axes", "must be absent if the design is list: its points are in \"points\"");
-    } else if (is_list) {
+    }
+}
+
+static void shape_read(struct design *design, struct problems *problems) {
+    kind_read(design, problems);
+    shape_check(design, problems);
+    if (design->kind == DESIGN_LIST) {
         snprintf(design->axes[0].name, sizeof design->axes[0].name, "point");
-        design->axes[0].values = patches_read(list, NULL, "points", problems);
+        design->axes[0].values = design_patches_read(json_object_get(design->document, "points"), NULL, "points",
+                                                     problems);
         design->axes[0].count = json_array_size(design->axes[0].values);
         design->axis_count = 1;
     } else {
@@ -317,174 +396,111 @@ static void shape_read(struct design *design, struct problems *problems) {
 
 /* ---- seeds ---- */
 
-static bool seeds_list(struct design *design, const json_t *list, struct problems *problems) {
-    const struct path path = {.name = "seeds"};
-    design->seed_count = json_array_size(list);
-    design->seeds = malloc((design->seed_count + 1) * sizeof *design->seeds);
-    for (size_t i = 0; design->seeds != NULL && i < design->seed_count; i++) {
-        const json_t *value = json_array_get(list, i);
-        const struct path at = {.parent = &path, .index = i};
-        design->seeds[i] = (int64_t)json_number_value(value);
-        if (!json_is_integer(value) || design->seeds[i] < 0 || (double)design->seeds[i] > SEED_MOST) {
-            problems_add(problems, &at, NULL, "must be a seed, an integer from 0 to %.0f", SEED_MOST);
-        }
-        for (size_t j = 0; j < i && design->seed_count <= DESIGN_POINTS; j++) {
-            if (design->seeds[j] == design->seeds[i]) {
-                problems_add(problems, &at, NULL, "must not be given twice");
-                break;
-            }
-        }
-    }
-    return design->seeds != NULL;
-}
+struct seed_list {
+    int64_t *seeds;
+    size_t count, room;
+    bool failed; /* a fault has been reported */
+};
 
-static void seeds_read(struct design *design, struct problems *problems) {
-    static const char *const members[] = {"from", "count"};
-    const struct path path = {.name = "seeds"};
-    const json_t *seeds = json_object_get(design->document, "seeds");
-    if (json_is_array(seeds) && json_array_size(seeds) > 0 && json_array_size(seeds) <= DESIGN_POINTS) {
-        if (!seeds_list(design, seeds, problems)) {
+static void seed_append(struct seed_list *list, int64_t seed, struct problems *problems) {
+    if (list->count == list->room) {
+        size_t room = list->room == 0 ? 64 : 2 * list->room;
+        int64_t *more = realloc(list->seeds, room * sizeof *more);
+        if (more == NULL) {
             problems_add(problems, NULL, "seeds", "not enough memory for so many seeds");
+            list->failed = true;
+            return;
         }
+        list->seeds = more;
+        list->room = room;
+    }
+    list->seeds[list->count++] = seed;
+}
+
+static void range_append(struct seed_list *list, const json_t *range, const struct path *path,
+                         struct problems *problems) {
+    static const char *const members[] = {"from", "count"};
+    size_t faults = problems->count;
+    members_check(range, members, COUNT(members), path, "member of seeds", problems);
+    int64_t from = member_integer(range, "from", 0, SEED_MOST - DESIGN_TRIALS, 1, path, problems),
+            count = member_integer(range, "count", 1, DESIGN_TRIALS, 10, path, problems);
+    list->failed = list->failed || problems->count > faults;
+    for (int64_t i = 0; !list->failed && i < count; i++) {
+        seed_append(list, from + i, problems);
+    }
+}
+
+static void seeds_append(struct seed_list *list, const json_t *values, struct problems *problems) {
+    const struct path path = {.name = "seeds"};
+    for (size_t i = 0; !list->failed && i < json_array_size(values); i++) {
+        const json_t *value = json_array_get(values, i);
+        const struct path at = {.parent = &path, .index = i};
+        if (json_is_object(value)) {
+            range_append(list, value, &at, problems);
+        } else if (!json_is_integer(value) || json_integer_value(value) < 0 || json_number_value(value) > SEED_MOST) {
+            problems_add(problems, &at, NULL, "must be a seed, an integer from 0 to %.0f, or a range of them",
+                         SEED_MOST);
+            list->failed = true;
+        } else {
+            seed_append(list, json_integer_value(value), problems);
+        }
+        if (list->count > DESIGN_TRIALS) {
+            problems_add(problems, NULL, "seeds", "must be at most %d", DESIGN_TRIALS);
+            list->failed = true;
+        }
+    }
+}
+
+static int by_value(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Reports a seed that is there twice. */
+static void seeds_check(struct seed_list *list, struct problems *problems) {
+    int64_t *sorted = list->failed ? NULL : malloc((list->count + 1) * sizeof *sorted);
+    list->failed = sorted == NULL;
+    if (sorted == NULL) {
         return;
     }
-    if (seeds != NULL && !json_is_object(seeds)) {
-        problems_add(problems, NULL, "seeds", "must be {\"from\": 1, \"count\": 20} or a list of 1 to %d seeds",
-                     DESIGN_POINTS);
-        return;
-    }
-    check_members(seeds, members, COUNT(members), &path, "member of seeds", problems);
-    int64_t from = integer_of(seeds, "from", 0, SEED_MOST - DESIGN_TRIALS, 1, &path, problems),
-            count = integer_of(seeds, "count", 1, DESIGN_TRIALS, 10, &path, problems);
-    design->seeds = malloc((size_t)count * sizeof *design->seeds);
-    for (int64_t i = 0; design->seeds != NULL && i < count; i++) {
-        design->seeds[i] = from + i;
-    }
-    design->seed_count = design->seeds == NULL ? 0 : (size_t)count;
-}
-
-/* ---- metrics and comparison ---- */
-
-/* "loss_below": the curve, and the side of the threshold. False if the name has another form. */
-static bool threshold_name(const char *name, struct metric *metric) {
-    const char *end = strrchr(name, '_');
-    if (end == NULL || end == name || (strcmp(end, "_below") != 0 && strcmp(end, "_above") != 0)) {
-        return false;
-    }
-    metric->above = strcmp(end, "_above") == 0;
-    snprintf(metric->key, sizeof metric->key, "%.*s", (int)(end - name), name);
-    return true;
-}
-
-/* Whether larger values of this curve are better. */
-static bool curve_rises(const char *key) {
-    return strcmp(key, "accuracy") == 0 || strncmp(key, "cosine", 6) == 0;
-}
-
-static bool curve_exists(const char *key) {
-    const char *names[CURVES_MAX];
-    size_t count = event_curves(names);
-    bool found = false;
-    for (size_t i = 1; i < count; i++) { /* not the iteration */
-        found = found || strcmp(names[i], key) == 0;
-    }
-    return found;
-}
-
-/* One member of a metric's document. False if it does not say what is measured. */
-static bool metric_member(struct metric *metric, const char *name, const json_t *value, const struct path *path,
-                          struct problems *problems) {
-    static const char *const kinds[] = {[METRIC_FINAL] = "final", [METRIC_BEST] = "best", [METRIC_AREA] = "area"};
-    for (int kind = METRIC_FINAL; kind <= METRIC_AREA; kind++) {
-        if (strcmp(name, kinds[kind]) == 0) {
-            const char *key = json_string_value(value);
-            metric->kind = (enum metric_kind)kind;
-            snprintf(metric->key, sizeof metric->key, "%.*s", (int)sizeof metric->key - 1, key == NULL ? "" : key);
-            return true;
+    memcpy(sorted, list->seeds, list->count * sizeof *sorted);
+    qsort(sorted, list->count, sizeof *sorted, by_value);
+    for (size_t i = 1; !list->failed && i < list->count; i++) {
+        if (sorted[i] == sorted[i - 1]) {
+            problems_add(problems, NULL, "seeds", "must have each seed once; %lld is there twice",
+                         (long long)sorted[i]);
+            list->failed = true;
         }
     }
-    if (threshold_name(name, metric)) {
-        metric->kind = METRIC_LEARNED;
-        metric->threshold = json_number_value(value);
-        if (!json_is_number(value)) {
-            problems_add(problems, path, name, "must be a number");
-        }
-        return true;
-    }
-    if (strcmp(name, "name") != 0 && strcmp(name, "in_a_row") != 0) {
-        problems_add(problems, path, name,
-                     "is not a known member of a metric: final, best and area name a curve; CURVE_below and "
-                     "CURVE_above have a threshold, with in_a_row");
-    }
-    return false;
+    free(sorted);
 }
 
-static void metric_finish(struct metric *metric, const json_t *document, size_t measures, const struct path *path,
-                          struct problems *problems) {
-    static const char *const kinds[] = {"learned", "final", "best", "area"};
-    const json_t *given = json_object_get(document, "name");
-    const char *name = json_string_value(given);
-    metric->in_a_row = (int)integer_of(document, "in_a_row", 1, IN_A_ROW_MOST, 1, path, problems);
-    metric->greater_is_better = metric->kind != METRIC_LEARNED && curve_rises(metric->key);
-    if (measures != 1) {
-        problems_add(problems, path, NULL,
-                     "must have one measure: final, best or area with a curve, or CURVE_below or CURVE_above with a "
-                     "threshold");
-    } else if (!curve_exists(metric->key)) {
-        problems_add(problems, path, NULL, "must name a curve of GET /v1/jobs/{id}/metrics; got \"%.60s\"",
-                     metric->key);
-    }
-    if (given != NULL && (name == NULL || *name == '\0' || strlen(name) >= sizeof metric->name)) {
-        problems_add(problems, path, "name", "must be a string of 1 to %zu bytes", sizeof metric->name - 1);
-    } else if (name != NULL) {
-        snprintf(metric->name, sizeof metric->name, "%s", name);
-    } else if (metric->kind == METRIC_LEARNED) {
-        snprintf(metric->name, sizeof metric->name, "learned");
+int64_t *design_seeds_read(const json_t *seeds, size_t *count, struct problems *problems) {
+    const struct path path = {.name = "seeds"};
+    struct seed_list list = {0};
+    size_t faults = problems->count;
+    if (seeds == NULL || json_is_object(seeds)) {
+        range_append(&list, seeds, &path, problems);
+    } else if (json_is_array(seeds) && json_array_size(seeds) > 0) {
+        seeds_append(&list, seeds, problems);
     } else {
-        snprintf(metric->name, sizeof metric->name, "%s_%.*s", kinds[metric->kind], (int)sizeof metric->name - 9,
-                 metric->key);
+        problems_add(problems, NULL, "seeds",
+                     "must be {\"from\": 1, \"count\": 20}, or a list of seeds and of such ranges");
+        list.failed = true;
     }
+    seeds_check(&list, problems);
+    *count = list.failed ? 0 : list.count;
+    if (!list.failed) {
+        return list.seeds;
+    }
+    if (problems->count == faults) {
+        problems_add(problems, NULL, "seeds", "not enough memory for so many seeds");
+    }
+    free(list.seeds);
+    return NULL;
 }
 
-static void metric_read(struct metric *metric, const json_t *document, const struct path *path,
-                        struct problems *problems) {
-    const char *name;
-    json_t *value;
-    size_t measures = 0;
-    json_object_foreach((json_t *)(uintptr_t)document, name, value) {
-        measures += metric_member(metric, name, value, path, problems);
-    }
-    metric_finish(metric, document, measures, path, problems);
-}
-
-size_t metrics_read(const json_t *list, struct metric metrics[DESIGN_METRICS], struct problems *problems) {
-    const struct path path = {.name = "metrics"};
-    size_t count = json_array_size(list);
-    memset(metrics, 0, DESIGN_METRICS * sizeof *metrics);
-    if (list == NULL) {
-        metrics[0] = (struct metric){.name = "final_loss", .kind = METRIC_FINAL, .key = "loss", .in_a_row = 1};
-        return 1;
-    }
-    if (!json_is_array(list) || count == 0 || count > DESIGN_METRICS) {
-        problems_add(problems, NULL, "metrics", "must be a list of 1 to %d metrics", DESIGN_METRICS);
-        return 0;
-    }
-    for (size_t i = 0; i < count; i++) {
-        const struct path one = {.parent = &path, .index = i};
-        const json_t *document = json_array_get(list, i);
-        if (!json_is_object(document)) {
-            problems_add(problems, &one, NULL, "must be an object");
-            continue;
-        }
-        metric_read(&metrics[i], document, &one, problems);
-        for (size_t j = 0; j < i; j++) {
-            if (strcmp(metrics[i].name, metrics[j].name) == 0) {
-                problems_add(problems, &one, "name", "must not be the name of another metric");
-            }
-        }
-    }
-    return count;
-}
+/* ---- what is compared ---- */
 
 static void compare_read(struct design *design, struct problems *problems) {
     static const char *const members[] = {"axis", "to"};
@@ -504,13 +520,14 @@ static void compare_read(struct design *design, struct problems *problems) {
         problems_add(problems, NULL, "compare", "must be {\"axis\": name, \"to\": index of a value}, or null");
         return;
     }
-    check_members(compare, members, COUNT(members), &path, "member of compare", problems);
+    members_check(compare, members, COUNT(members), &path, "member of compare", problems);
     if (design->compare_axis < 0) {
         problems_add(problems, &path, "axis", "must be the name of an axis; got \"%.60s\"", name == NULL ? "" : name);
         return;
     }
     size_t count = design->axes[design->compare_axis].count;
-    design->compare_to = (size_t)integer_of(compare, "to", 0, count == 0 ? 0 : (double)count - 1, 0, &path, problems);
+    design->compare_to = (size_t)member_integer(compare, "to", 0, count == 0 ? 0 : (double)count - 1, 0, &path,
+                                                problems);
 }
 
 /* ---- the whole ---- */
@@ -559,19 +576,47 @@ static void reuse_read(struct design *design, struct problems *problems) {
     design->reuse = reuse != NULL && strcmp(reuse, "same_build") == 0;
 }
 
+static void keep_read(struct design *design, struct problems *problems) {
+    static const char *const members[] = {"weights"}, *const kinds[] = {"all", "last", "none"};
+    static const enum weights_kept kept[] = {WEIGHTS_AS_JOB, WEIGHTS_LAST, WEIGHTS_NONE};
+    const struct path path = {.name = "keep"};
+    const json_t *keep = json_object_get(design->document, "keep"), *weights = json_object_get(keep, "weights"),
+                 *most = json_object_get(design->document, "most_running");
+    const char *name = json_string_value(weights);
+    bool known = keep == NULL || json_is_null(keep);
+    if (!known && !json_is_object(keep)) {
+        problems_add(problems, NULL, "keep", "must be {\"weights\": \"all\", \"last\" or \"none\"}, or null");
+        return;
+    }
+    members_check(keep, members, COUNT(members), &path, "member of keep", problems);
+    for (size_t i = 0; name != NULL && i < COUNT(kinds); i++) {
+        if (strcmp(name, kinds[i]) == 0) {
+            design->weights = kept[i];
+            known = true;
+        }
+    }
+    if (!known && weights != NULL) {
+        problems_add(problems, &path, "weights", "must be all, last or none");
+    }
+    design->most_running = json_is_null(most) ? 0
+                                              : (size_t)member_integer(design->document, "most_running", 1,
+                                                                       DESIGN_TRIALS, 0, NULL, problems);
+}
+
 void design_read(struct design *design, const json_t *document, struct problems *problems) {
     *design = (struct design){.document = json_deep_copy(document)};
     if (design->document == NULL) {
         problems_add(problems, NULL, NULL, "not enough memory to read it");
         return;
     }
-    check_members(design->document, known, COUNT(known), NULL, "member of an experiment", problems);
+    members_check(design->document, members_known, COUNT(members_known), NULL, "member of an experiment", problems);
     design->name = text_of(design->document, "name", NAME_MOST, problems);
     design->notes = text_of(design->document, "notes", NOTES_MOST, problems);
     tags_read(design, problems);
     base_read(design, problems);
     reuse_read(design, problems);
-    seeds_read(design, problems);
+    design->seeds = design_seeds_read(json_object_get(design->document, "seeds"), &design->seed_count, problems);
+    keep_read(design, problems);
     shape_read(design, problems);
     points_count(design, problems);
     design->metric_count = metrics_read(json_object_get(design->document, "metrics"), design->metrics, problems);
@@ -592,15 +637,16 @@ size_t design_trials(const struct design *design) {
 }
 
 void design_indices(const struct design *design, size_t point, size_t indices[DESIGN_AXES]) {
+    const bool is_grid = design->kind == DESIGN_GRID;
     for (size_t i = design->axis_count; i-- > 0;) {
-        indices[i] = design->is_grid ? point % design->axes[i].count : point;
-        point = design->is_grid ? point / design->axes[i].count : point;
+        indices[i] = is_grid ? point % design->axes[i].count : point;
+        point = is_grid ? point / design->axes[i].count : point;
     }
 }
 
 void design_name(const struct design *design, size_t point, char name[STORE_POINT_BYTES]) {
     size_t indices[DESIGN_AXES] = {0}, used = 0;
-    if (!design->is_grid || design->axis_count == 0) {
+    if (design->kind != DESIGN_GRID || design->axis_count == 0) {
         snprintf(name, STORE_POINT_BYTES, "%zu", point);
         return;
     }
@@ -611,12 +657,13 @@ void design_name(const struct design *design, size_t point, char name[STORE_POIN
 }
 
 size_t design_find(const struct design *design, const char *name) {
+    const bool is_grid = design->kind == DESIGN_GRID;
     char own[STORE_POINT_BYTES];
     size_t point = 0;
     const char *at = name;
-    for (size_t i = 0; i < (design->is_grid ? design->axis_count : 1); i++) {
+    for (size_t i = 0; i < (is_grid ? design->axis_count : 1); i++) {
         char *end;
-        point = point * (design->is_grid ? design->axes[i].count : 1) + strtoul(at, &end, 10);
+        point = point * (is_grid ? design->axes[i].count : 1) + strtoul(at, &end, 10);
         at = *end == '.' ? end + 1 : end;
     }
     if (point >= design->points) {
@@ -637,6 +684,11 @@ json_t *design_job(const struct design *design, size_t point, int64_t seed) {
         json_object_foreach(patch, name, value) {
             whole = whole && (*name != '/' || pointer_set(job, name, value));
         }
+    }
+    if (whole && design->weights != WEIGHTS_AS_JOB) {
+        json_t *one = json_integer(1);
+        whole = one != NULL && pointer_set(job, "/training/keep_checkpoints", one);
+        json_decref(one);
     }
     if (!whole || json_object_set_new(job, "seed", json_integer(seed)) != 0) {
         json_decref(job);

@@ -14,31 +14,12 @@
 #include <stdint.h>
 
 #include "api/problem.h"
+#include "server/experiments/metrics.h"
 #include "server/store/store.h"
 
 #define DESIGN_AXES 6
 #define DESIGN_POINTS 10000  /* at most */
 #define DESIGN_TRIALS 200000 /* at most */
-#define DESIGN_METRICS 16
-#define METRIC_NAME_BYTES 64
-
-enum metric_kind {
-    METRIC_LEARNED, /* the first iteration of `in_a_row` evaluations under (or above) the threshold; else never */
-    METRIC_FINAL,   /* the curve's last value */
-    METRIC_BEST,    /* its minimum, or maximum if larger is better */
-    METRIC_AREA     /* its average height, by trapezoids */
-};
-
-struct metric {
-    char name[METRIC_NAME_BYTES];
-    enum metric_kind kind;
-    char key[METRIC_NAME_BYTES]; /* the curve: loss, accuracy, or any other of GET /v1/jobs/{id}/metrics */
-    double threshold;
-    bool above;
-    int in_a_row;
-    bool greater_is_better;
-};
-
 /* One axis: what each of its values sets. */
 struct axis {
     char name[METRIC_NAME_BYTES];
@@ -46,10 +27,20 @@ struct axis {
     size_t count;
 };
 
+enum design_kind {
+    DESIGN_GRID,  /* every combination */
+    DESIGN_ZIP,   /* the axes vary together */
+    DESIGN_LIST,  /* the points are given one by one, as the values of one axis */
+    DESIGN_RANDOM /* each axis' value is drawn for each point: by a counter, so more points begin with the same ones */
+};
+
+/* What is kept of the checkpoints of a trial that has ended. */
+enum weights_kept { WEIGHTS_AS_JOB, WEIGHTS_LAST, WEIGHTS_NONE };
+
 struct design {
     json_t *document; /* as it was submitted; owned */
     const json_t *base;
-    bool is_grid; /* every combination; else the axes vary together */
+    enum design_kind kind;
     struct axis axes[DESIGN_AXES];
     size_t axis_count;
     int64_t *seeds;
@@ -59,6 +50,8 @@ struct design {
     int compare_axis; /* -1: nothing is compared */
     size_t compare_to;
     bool reuse; /* jobs that the store already has */
+    enum weights_kept weights;
+    size_t most_running; /* jobs at once; 0: no bound of its own */
     const char *name, *notes;
     json_t *tags;
 };
@@ -68,8 +61,13 @@ void design_read(struct design *design, const json_t *document, struct problems 
 /* NULL-safe, also for one that was never read (all zero). */
 void design_release(struct design *design);
 
-/* Reads the metrics of a list (NULL: the final loss) into `metrics`; returns how many. */
-size_t metrics_read(const json_t *list, struct metric metrics[DESIGN_METRICS], struct problems *problems);
+/*
+ * Reads seeds: {"from", "count"}, or a list of seeds and of such ranges. malloc'ed and *count of them, each once; NULL,
+ * with a fault, if there is something wrong.
+ */
+int64_t *design_seeds_read(const json_t *seeds, size_t *count, struct problems *problems);
+/* Reads a list of patches (objects of JSON Pointers) at path/name; a copy, or NULL with a fault. */
+json_t *design_patches_read(const json_t *list, const struct path *path, const char *name, struct problems *problems);
 
 size_t design_trials(const struct design *design);
 /* The index of each axis' value at a point. */

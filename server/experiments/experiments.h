@@ -6,6 +6,7 @@
  *     running -> complete | complete_with_failures
  *     retry:  cancelled, complete_with_failures -> running
  *     delete: removes a final one with its jobs
+ *     edit:   complete, complete_with_failures -> running where it adds trials; else the state stays
  *
  * An experiment advances in steps, one at a time: a lane's task (LANE_CHECKS) reads how far it is and prepares what
  * comes next, at most a window of jobs ahead. The loop then submits these jobs, each with its trial in one unit, so a
@@ -68,6 +69,17 @@ enum experiments_action {
 
 void experiments_act(struct experiments *experiments, const char *id, enum experiments_action action, jobs_done *done,
                      void *user);
+
+/* A changed specification (growth.h). All is the caller's until `done`; the design is taken over with JOBS_DONE. */
+struct experiments_edit {
+    struct design *design;
+    const char *document; /* its text */
+    const char *before;   /* the text of the document that it was made from; if that has changed, the edit is refused */
+    bool grown;           /* it has more trials: a complete experiment runs again */
+};
+
+void experiments_edit(struct experiments *experiments, const char *id, const struct experiments_edit *edit,
+                      jobs_done *done, void *user);
 
 /* Why an experiment does not advance; NULL: nothing stops it. Valid until the loop continues. */
 const char *experiments_reason(const struct experiments *experiments, const char *id);

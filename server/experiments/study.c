@@ -461,7 +461,17 @@ static const char *type_of(const struct study_point *point, const char *section)
     return type == NULL ? "" : type;
 }
 
-/* By axis: its value at the point, or what the user calls it. */
+/* The index of the first value of an axis that is equal to this one: a design that draws has the same one often. */
+static size_t value_first(const struct axis *axis, size_t index) {
+    const json_t *patch = json_array_get(axis->values, index);
+    size_t first = 0;
+    while (first < index && !json_equal(json_array_get(axis->values, first), (json_t *)(uintptr_t)patch)) {
+        first++;
+    }
+    return first;
+}
+
+/* By axis: its value at the point, or what the user calls it; else its index. */
 static json_t *values_document(const struct study *study, const struct study_point *point) {
     json_t *values = json_object();
     for (size_t i = 0; i < study->design.axis_count; i++) {
@@ -471,7 +481,8 @@ static json_t *values_document(const struct study *study, const struct study_poi
         value = label != NULL ? label : json_object_size(patch) == 1 ? json_object_get(patch, name) : NULL;
         bool plain = value != NULL && !json_is_object(value) && !json_is_array(value);
         json_object_set_new(values, study->design.axes[i].name,
-                            plain ? json_incref(value) : json_integer((json_int_t)point->indices[i]));
+                            plain ? json_incref(value)
+                                  : json_integer((json_int_t)value_first(&study->design.axes[i], point->indices[i])));
     }
     return values;
 }
@@ -521,7 +532,7 @@ struct comparison {
 static size_t reference_of(const struct study *study, size_t index) {
     const struct study_point *point = &study->points[index];
     const struct design *design = &study->design;
-    if (design->document == NULL || !design->is_grid) {
+    if (design->document == NULL || design->kind != DESIGN_GRID) {
         return index == study->compare_to ? SIZE_MAX : study->compare_to;
     }
     if (study->compare_axis < 0 || point->indices[study->compare_axis] == study->compare_to) {

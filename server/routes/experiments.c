@@ -14,6 +14,7 @@
 #include "api/field.h"
 #include "api/text.h"
 #include "server/experiments/experiments.h"
+#include "server/experiments/growth.h"
 #include "server/routes/keys.h"
 #include "server/routes/replies.h"
 #include "server/routes/routes.h"
@@ -320,6 +321,129 @@ void route_experiment_submit(struct server *server, struct request *request) {
 
 void route_experiment_validate(struct server *server, struct request *request) {
     submit(server, request, true);
+}
+
+/* ---- edit ---- */
+
+struct editing {
+    struct computation computation; /* first */
+    struct design design;           /* the new one */
+    struct experiments_edit edit;
+    char *before, *text;
+};
+
+static void editing_release(struct computation *computation) {
+    struct editing *editing = (struct editing *)computation;
+    design_release(&editing->design);
+    problems_release(&computation->problems);
+    spool_release(&computation->out);
+    free(editing->before);
+    free(editing->text);
+    free(editing);
+}
+
+/* The specification with the changes, read and (if it has grown) checked. */
+static void design_edit(struct editing *editing, const struct store_experiment *row, const json_t *changes) {
+    struct computation *computation = &editing->computation;
+    struct problems *problems = &computation->problems;
+    struct design before;
+    struct experiment_costs costs = {0};
+    if (!experiment_design(row, &before)) {
+        computation_fail(computation, 500, "the experiment cannot be read");
+        design_release(&before);
+        return;
+    }
+    json_t *document = design_change(&before, changes, &editing->edit.grown, problems);
+    design_release(&before);
+    if (document != NULL) {
+        design_read(&editing->design, document, problems);
+    }
+    json_decref(document);
+    if (problems->count == 0 && editing->edit.grown) {
+        experiment_check(&editing->design, &computation->server->house, computation_reader(computation),
+                         lane_is_stopped, editing, problems, &costs);
+    }
+    if (problems->count == 0) {
+        editing->text = json_text(editing->design.document, NULL);
+        editing->before = strdup(row->document);
+    }
+    if (problems->count == 0 && (editing->text == NULL || editing->before == NULL)) {
+        computation_fail(computation, 500, "out of memory");
+    }
+}
+
+static void run_editing(struct lane_task *task) {
+    struct editing *editing = (struct editing *)task;
+    struct computation *computation = &editing->computation;
+    const char *id = computation->request->parameter;
+    json_t *changes = computation_body(computation);
+    struct store_experiment row;
+    if (changes == NULL) {
+        return;
+    }
+    int found = store_experiment_read(computation_reader(computation), id, &row);
+    if (found != 1) {
+        computation_fail(computation, found == 0 ? 404 : 500,
+                         found == 0 ? "there is no experiment %.60s" : "the experiment %.60s cannot be read", id);
+    } else {
+        design_edit(editing, &row, changes);
+        store_experiment_release(&row);
+    }
+    json_decref(changes);
+    computation_tidy(computation);
+}
+
+static void on_edited(void *user, enum jobs_result result, const char *id, const char *detail) {
+    struct editing *editing = user;
+    struct request *request = editing->computation.request;
+    struct server *server = editing->computation.server;
+    log_info("experiment", LOG_T("experiment", id), LOG_T("action", editing->edit.grown ? "extend" : "edit"),
+             LOG_T("done", result == JOBS_DONE ? "yes" : "no"), LOG_T("reason", detail),
+             LOG_T("request_id", request->id));
+    if (result == JOBS_UNKNOWN) {
+        http_problem(request, 404, "there is no experiment %.60s", request->parameter);
+    } else if (result != JOBS_DONE) {
+        reply_refusal(request, result, detail);
+    } else {
+        reply_experiment(server, request, 200, id);
+    }
+    editing_release(&editing->computation);
+}
+
+static void finish_editing(struct lane_task *task) {
+    struct editing *editing = (struct editing *)task;
+    struct computation *computation = &editing->computation;
+    struct server *server = computation->server;
+    struct request *request = computation->request;
+    if (task->outcome != LANE_GO) {
+        reply_stopped(request, task);
+    } else if (server->state != SERVER_READY) {
+        http_problem(request, 503, "the daemon is shutting down");
+    } else if (computation->status >= 400) {
+        reply_problems(request, computation->status, computation->detail, &computation->problems);
+    } else if (computation->problems.count > 0) {
+        reply_problems(request, 422, "the change has bad fields", &computation->problems);
+    } else {
+        editing->edit.design = &editing->design;
+        editing->edit.document = editing->text;
+        editing->edit.before = editing->before;
+        experiments_edit(server->experiments, request->parameter, &editing->edit, on_edited, editing);
+        return;
+    }
+    editing_release(computation);
+}
+
+void route_experiment_edit(struct server *server, struct request *request) {
+    struct editing *editing = calloc(1, sizeof *editing);
+    if (editing == NULL) {
+        http_problem(request, 503, "out of memory");
+        return;
+    }
+    computation_init(&editing->computation, server, request, NULL);
+    editing->computation.task.run = run_editing;
+    editing->computation.task.finish = finish_editing;
+    editing->computation.release = editing_release;
+    computation_start(&editing->computation, LANE_CHECKS);
 }
 
 /* ---- acting ---- */
