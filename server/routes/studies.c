@@ -252,8 +252,7 @@ static void put_view(struct viewing *viewing, enum view view) {
 /* Names in a list of the query that do not exist are faults. */
 static void check_lists(struct viewing *viewing) {
     char name[QUERY_VALUE_BYTES];
-    const char *names[CURVES_MAX];
-    size_t length, count = event_curves(names);
+    size_t length;
     struct problems *problems = &viewing->computation.problems;
     for (const char *rest = *viewing->points == '\0' ? NULL : viewing->points, *one;
          (one = option_list_next(&rest, &length)) != NULL;) {
@@ -264,12 +263,8 @@ static void check_lists(struct viewing *viewing) {
     }
     for (const char *rest = *viewing->keys == '\0' ? NULL : viewing->keys, *one;
          (one = option_list_next(&rest, &length)) != NULL;) {
-        bool known = false;
         snprintf(name, sizeof name, "%.*s", (int)length, one);
-        for (size_t i = 1; i < count; i++) {
-            known = known || strcmp(names[i], name) == 0;
-        }
-        if (!known) {
+        if (!curve_exists(name)) {
             problems_add(problems, NULL, "keys", "\"%.60s\" is not a curve", name);
         }
     }
@@ -284,6 +279,16 @@ static void study_init(struct viewing *viewing) {
     viewing->study.user = viewing;
 }
 
+/* A further list of the answer. */
+static void put_more(struct viewing *viewing, enum view view) {
+    struct writer *writer = &viewing->computation.writer;
+    writer_text(writer, "],\"");
+    writer_text(writer, view_names[view]);
+    writer_text(writer, "\":[");
+    viewing->records = 0;
+    put_view(viewing, view);
+}
+
 static void put_whole(struct viewing *viewing) {
     struct writer *writer = &viewing->computation.writer;
     if (!viewing->csv) {
@@ -293,9 +298,11 @@ static void put_whole(struct viewing *viewing) {
     }
     put_view(viewing, viewing->view);
     if (!viewing->csv && viewing->view == VIEW_JOBS) {
-        writer_text(writer, "],\"comparisons\":[");
-        viewing->records = 0;
-        put_view(viewing, VIEW_COMPARE);
+        put_more(viewing, VIEW_COMPARE);
+        put_more(viewing, VIEW_TRIALS);
+        if (viewing->keys[0] != '\0') {
+            put_more(viewing, VIEW_CURVES);
+        }
     }
     writer_text(writer, viewing->csv ? "" : "]}");
     if (viewing->failed) {
@@ -370,8 +377,34 @@ void route_experiment_curves(struct server *server, struct request *request) {
 
 /* ---- any set of jobs ---- */
 
+/* The curves that the request names, as the query of an experiment's curves would; each seed's own where `seeds`. */
+static void curves_take(struct viewing *viewing, const json_t *document) {
+    struct problems *problems = &viewing->computation.problems;
+    const json_t *list = json_object_get(document, "curves"), *seeds = json_object_get(document, "seeds");
+    const struct path path = {.name = "curves"};
+    size_t index, used = 0;
+    json_t *one;
+    viewing->seeds = json_is_true(seeds);
+    if (seeds != NULL && !json_is_boolean(seeds)) {
+        problems_add(problems, NULL, "seeds", "must be true or false");
+    }
+    if (list != NULL && !json_is_array(list)) {
+        problems_add(problems, NULL, "curves", "must be a list of curves of GET /v1/jobs/{id}/metrics");
+    }
+    json_array_foreach((json_t *)(uintptr_t)list, index, one) {
+        const struct path at = {.parent = &path, .index = index};
+        const char *key = json_string_value(one);
+        size_t room = sizeof viewing->keys - used;
+        if (key == NULL || !curve_exists(key) || strlen(key) + 2 > room) {
+            problems_add(problems, &at, NULL, "must be a curve of GET /v1/jobs/{id}/metrics, each once");
+            continue;
+        }
+        used += (size_t)snprintf(viewing->keys + used, room, "%s%s", used == 0 ? "" : ",", key);
+    }
+}
+
 static void work_jobs(struct computation *computation) {
-    static const char *const members[] = {"jobs", "metrics", "to"};
+    static const char *const members[] = {"jobs", "metrics", "to", "curves", "seeds"};
     struct viewing *viewing = (struct viewing *)computation;
     struct problems *problems = &computation->problems;
     struct study *study = &viewing->study;
@@ -381,12 +414,17 @@ static void work_jobs(struct computation *computation) {
         return;
     }
     json_object_foreach(document, name, value) {
-        if (strcmp(name, members[0]) != 0 && strcmp(name, members[1]) != 0 && strcmp(name, members[2]) != 0) {
+        bool known = false;
+        for (size_t i = 0; i < COUNT(members); i++) {
+            known = known || strcmp(name, members[i]) == 0;
+        }
+        if (!known) {
             problems_add_unknown(problems, NULL, name, "member", members, COUNT(members));
         }
     }
     study_init(viewing);
     study->metric_count = metrics_read(json_object_get(document, "metrics"), study->metrics, problems);
+    curves_take(viewing, document);
     if (problems->count == 0) {
         study_of_jobs(study, json_object_get(document, "jobs"), problems);
     }

@@ -303,14 +303,15 @@ const struct route routes_listed[] = {
     {.name = "compare",
      .method = HTTP_POST,
      .path = "/v1/compare",
-     .role = ROLE_SUBMIT,
+     .role = ROLE_READ,
      .body = BODY_JSON,
      .request = "CompareRequest",
      .response = "Compared",
      .statuses = "200 400 413 415",
      .types = {JSON, "text/csv"},
-     .summary =
-         "The statistics of an experiment for any set of jobs: those that differ in the seed alone are one point",
+     .summary = "The statistics of an experiment for any set of jobs: those that differ in the seed alone are one "
+                "point; with their "
+                "trials, and curves where they are named",
      .handle = route_compare},
     {.name = "gradients",
      .method = HTTP_POST,

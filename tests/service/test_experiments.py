@@ -415,6 +415,21 @@ def test_any_set_of_jobs_gives_the_same_numbers(found):
     assert pointers(daemon.post("/v1/compare", json={"jobs": ["none"]}).json()) == {"/jobs/0"}
 
 
+def test_any_set_of_jobs_has_trials_and_curves(found):
+    daemon, at, _ = found
+    jobs = [trial["job"] for trial in daemon.get(at + "/trials").json()["trials"]]
+    answer = daemon.post("/v1/compare", json={"jobs": jobs, "curves": ["loss", "accuracy"], "seeds": True}).json()
+    assert {trial["job"] for trial in answer["trials"]} == set(jobs)
+    of_experiment = daemon.get(at + "/curves", params={"keys": "loss,accuracy", "seeds": "true"}).json()["curves"]
+    by_label = {(curve["label"], curve["key"]): curve for curve in answer["curves"]}
+    assert len(by_label) == len(answer["curves"]) == len(of_experiment)
+    for curve in of_experiment:
+        own = by_label[curve["label"], curve["key"]]
+        assert all(own[name] == curve[name] for name in ("iteration", "n", "median", "low", "high", "seeds"))
+    bad = daemon.post("/v1/compare", json={"jobs": jobs, "curves": ["loss", "lost", 3], "seeds": 1})
+    assert bad.status_code == 422 and pointers(bad.json()) == {"/curves/1", "/curves/2", "/seeds"}
+
+
 def test_verify_and_a_backup_know_experiments(start, tmp_path):
     daemon = start("--workers", "2")
     id = submit(daemon, {"base": TINY, "axes": [RULES], "seeds": [1, 2]})["id"]
