@@ -26,7 +26,9 @@ struct reading {
     bool lengths_only; /* entries are not looked at */
     float *floats;
     int32_t *integers; /* NULL: floats */
+    double *doubles;   /* NULL: floats */
     int low, high;
+    double least, most;
     size_t used;
 };
 
@@ -44,6 +46,15 @@ static bool read_entry(const json_t *value, struct reading *reading, const struc
         return true;
     }
     double number = json_number_value(value);
+    if (reading->doubles != NULL) {
+        if (!json_is_number(value) || !(number >= reading->least && number <= reading->most)) {
+            problems_add(problems, path, NULL, "must be a number from %.9g to %.9g; got %s", reading->least,
+                         reading->most, value_quote(value, got));
+            return false;
+        }
+        reading->doubles[reading->used++] = number;
+        return true;
+    }
     if (!json_is_number(value) || !isfinite((float)number)) {
         problems_add(problems, path, NULL, "must be a number within the range of float32; got %s",
                      value_quote(value, got));
@@ -101,6 +112,13 @@ bool array_read(const json_t *value, int dimensions, const size_t *lengths, floa
 bool array_read_integers(const json_t *value, int dimensions, const size_t *lengths, int low, int high, int32_t *to,
                          const struct path *path, const char *name, struct problems *problems) {
     struct reading reading = {.integers = to, .low = low, .high = high};
+    struct path here = {.parent = path, .name = name};
+    return read_level(value, dimensions, lengths, &reading, &here, problems);
+}
+
+bool array_read_doubles(const json_t *value, int dimensions, const size_t *lengths, double low, double high, double *to,
+                        const struct path *path, const char *name, struct problems *problems) {
+    struct reading reading = {.doubles = to, .least = low, .most = high};
     struct path here = {.parent = path, .name = name};
     return read_level(value, dimensions, lengths, &reading, &here, problems);
 }

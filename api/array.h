@@ -34,6 +34,10 @@ bool array_read(const json_t *value, int dimensions, const size_t *lengths, floa
 bool array_read_integers(const json_t *value, int dimensions, const size_t *lengths, int low, int high, int32_t *to,
                          const struct path *path, const char *name, struct problems *problems);
 
+/* The same for finite numbers from low to high, in double. */
+bool array_read_doubles(const json_t *value, int dimensions, const size_t *lengths, double low, double high, double *to,
+                        const struct path *path, const char *name, struct problems *problems);
+
 /* count * size without overflow, or 0. */
 size_t size_product(const size_t *lengths, int dimensions, size_t size);
 

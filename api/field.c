@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/numbers.h"
 #include "core/model/config.h"
 
 #define FIELDS_MAX 64
@@ -177,6 +178,9 @@ static void decode_value(const json_t *value, const struct path *path, const str
     case FIELD_SHA256_OR_NULL:
         decode_sha256(value, path, field, member, problems);
         return;
+    case FIELD_NUMBERS_OR_NULL:
+        numbers_decode(value, field->dimensions, field->low, field->high, path, field->name, member, problems);
+        return;
     case FIELD_BOOLEAN:
         ok = json_is_boolean(value);
         *(bool *)member = json_is_true(value);
@@ -312,8 +316,19 @@ json_t *field_encode(const struct field *field, const void *object) {
         return json_string(member);
     case FIELD_SHA256_OR_NULL:
         return *(const char *)member == '\0' ? json_null() : json_string(member);
+    case FIELD_NUMBERS_OR_NULL:
+        return numbers_encode(member);
     default:
         return field->custom->encode(field, object);
+    }
+}
+
+void fields_release(const struct fields *fields, unsigned variant, void *object) {
+    for (size_t i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->items[i];
+        if (field->type == FIELD_NUMBERS_OR_NULL && field_applies(field, variant)) {
+            numbers_release(member_of(field, object));
+        }
     }
 }
 
@@ -333,20 +348,22 @@ bool fields_encode(const struct fields *fields, unsigned variant, const void *ob
 /* ---- describing ---- */
 
 static const char *type_name(const struct field *field) {
-    static const char *const names[] = {"integer", "integer", "integer", "integer", "integer", "number",
-                                        "number",  "boolean", "choice",  "custom",  "custom",  "custom"};
+    static const char *const names[] = {"integer", "integer", "integer", "integer", "integer", "number", "number",
+                                        "boolean", "choice",  "custom",  "custom",  "custom",  "custom"};
     return names[field->type];
 }
 
-/* JSON Schema, as text, for what the words above do not describe; else NULL. */
-static const char *own_schema(const struct field *field) {
+/* JSON Schema for what the words above do not describe; else NULL. */
+static json_t *own_schema(const struct field *field) {
     switch (field->type) {
     case FIELD_CUSTOM:
-        return field->custom->schema;
+        return json_loads(field->custom->schema, 0, NULL);
     case FIELD_NAME:
-        return "{\"type\": \"string\", \"minLength\": 1, \"maxLength\": 64}";
+        return json_pack("{s:s, s:i, s:i}", "type", "string", "minLength", 1, "maxLength", 64);
     case FIELD_SHA256_OR_NULL:
-        return "{\"type\": [\"string\", \"null\"], \"pattern\": \"^[0-9a-f]{64}$\"}";
+        return json_pack("{s:[s,s], s:s}", "type", "string", "null", "pattern", "^[0-9a-f]{64}$");
+    case FIELD_NUMBERS_OR_NULL:
+        return numbers_schema(field->dimensions, field->low, field->high, true);
     default:
         return NULL;
     }
@@ -390,8 +407,11 @@ json_t *fields_describe(const struct decoding *decoding) {
         json_object_set_new(one, "nullable", json_boolean(takes_null(field)));
         if (field->type == FIELD_CHOICE) {
             json_object_set_new(one, "choices", choices_list(field));
-        } else if (own_schema(field) != NULL) {
-            json_object_set_new(one, "schema", json_loads(own_schema(field), 0, NULL));
+        } else {
+            json_t *schema = own_schema(field);
+            if (schema != NULL) {
+                json_object_set_new(one, "schema", schema);
+            }
         }
         json_object_set_new(one, "description", json_string(field->doc));
         json_object_set_new(all, field->name, one);
@@ -400,8 +420,9 @@ json_t *fields_describe(const struct decoding *decoding) {
 }
 
 static json_t *field_schema(const struct field *field) {
-    if (own_schema(field) != NULL) {
-        return json_loads(own_schema(field), 0, NULL);
+    json_t *own = own_schema(field);
+    if (own != NULL) {
+        return own;
     }
     if (field->type == FIELD_CHOICE) {
         return json_pack("{s:s, s:o}", "type", "string", "enum", choices_list(field));

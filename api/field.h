@@ -50,6 +50,9 @@ void fields_decode(const struct decoding *decoding, const json_t *document, cons
  */
 bool fields_encode(const struct fields *fields, unsigned variant, const void *object, json_t *target);
 
+/* Frees the lists of numbers of the fields that apply. */
+void fields_release(const struct fields *fields, unsigned variant, void *object);
+
 /* Whether the variant (a bit) has the field. */
 bool field_applies(const struct field *field, unsigned variant);
 /* The field's value in `object`; NULL if out of memory. */

@@ -13,7 +13,7 @@
 #define UNITS_MAX 4096
 #define STEPS_MAX 1000000
 
-static const char *const top_names[] = {"network", "inputs", "targets", "mask", "loss", "rules"};
+static const char *const top_names[] = {"network", "inputs", "targets", "mask", "loss", "rules", "seed"};
 static const char *const network_names[] = {"W", "Win", "b", "Wout", "bout", "leak", "types", "activation", "feedback"};
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
@@ -238,6 +238,27 @@ static void read_batch(struct gradients_request *request, const json_t *document
     }
 }
 
+static void check_rule_lists(const struct gradients_request *request, const struct rule_config *rule,
+                             const struct path *path, struct problems *problems) {
+    const struct rule_shape shape = {.units = request->problem.units, .types = request->problem.types};
+    const char *parameter;
+    char sentence[256];
+    if (!rule_suits(rule, &shape, &parameter, sentence)) {
+        problems_add(problems, path, parameter, "%s", sentence);
+    }
+}
+
+static void read_seed(struct gradients_request *request, const json_t *value, struct problems *problems) {
+    char got[80];
+    request->problem.seed = 1;
+    if (json_is_integer(value) && json_integer_value(value) >= 0 && json_integer_value(value) < (INT64_C(1) << 53)) {
+        request->problem.seed = (uint64_t)json_integer_value(value);
+    } else if (value != NULL) {
+        problems_add(problems, NULL, "seed", "must be an integer from 0 to 9007199254740991; got %s",
+                     value_quote(value, got));
+    }
+}
+
 static void read_rules(struct gradients_request *request, const json_t *document, struct problems *problems) {
     const json_t *rules = json_object_get(document, "rules");
     const struct path path = {.name = "rules"};
@@ -253,6 +274,8 @@ static void read_rules(struct gradients_request *request, const json_t *document
         const struct path here = {.parent = &path, .index = i};
         json_t *value = json_array_get(rules, i);
         rule_decode(rule, value, &here, problems);
+        request->asked[i] = json_incref(value);
+        request->rule_count = (int)i + 1;
         if (rule->mu_auto) {
             problems_add(problems, &here, "mu",
                          "must be a number: one batch has no running mean for \"auto\" to follow; got \"auto\"");
@@ -266,8 +289,9 @@ static void read_rules(struct gradients_request *request, const json_t *document
             problems_add(problems, &here, "type", "must not be %s with more than %d units; the network has %d",
                          ops->name, ops->units_most, request->problem.units);
         }
-        request->asked[i] = json_incref(value);
-        request->rule_count = (int)i + 1;
+        if (request->problem.units > 0) {
+            check_rule_lists(request, rule, &here, problems);
+        }
     }
 }
 
@@ -276,7 +300,8 @@ static double work_of(const struct gradients_request *request) {
     const struct gradients_problem *p = &request->problem;
     double N = p->units, step = (double)p->steps * p->trials * N * (N + p->inputs + p->outputs), work = 3.0 * step;
     for (int i = 0; i < request->rule_count; i++) {
-        work += rule_forward(&request->rules[i]) == FORWARD_SENSITIVITIES
+        const struct rule_shape shape = {.units = p->units, .types = p->types};
+        work += rule_forward(&request->rules[i], &shape) == FORWARD_SENSITIVITIES
                     ? step * N * (N + p->inputs + 1.0)
                     : 3.0 * step * (rule_taps(&request->rules[i]) > 0 ? 2.0 : 1.0);
     }
@@ -296,6 +321,7 @@ void gradients_request_decode(struct gradients_request *request, const json_t *d
         read_network(request, network, problems);
         read_batch(request, document, problems);
     }
+    read_seed(request, json_object_get(document, "seed"), problems);
     read_rules(request, document, problems);
     if (problems->count == 0 && work_of(request) > GRADIENTS_WORK_MAX) {
         problems_add(
@@ -311,6 +337,7 @@ void gradients_request_release(struct gradients_request *request) {
     }
     for (int i = 0; i < request->rule_count; i++) {
         json_decref(request->asked[i]);
+        rule_release(&request->rules[i]);
     }
     memset(request, 0, sizeof *request);
 }

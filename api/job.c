@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/numbers.h"
 #include "api/parameters.h"
 #include "api/text.h"
 #include "core/base/options.h"
@@ -167,6 +168,11 @@ void rule_decode(struct rule_config *rule, const json_t *document, const struct 
     decode_rule(rule, (struct decoding){.fields = rule_fields()}, document, path, problems);
 }
 
+void rule_release(struct rule_config *rule) {
+    fields_release(rule_fields(), 1u << rule->type, rule);
+    numbers_release(&rule->mu_of);
+}
+
 json_t *rule_encode(const struct rule_config *rule) {
     json_t *document = json_pack("{s:s}", "type", rule_variants()[rule->type].name);
     if (!fields_encode(rule_fields(), 1u << rule->type, rule, document)) {
@@ -276,6 +282,10 @@ static void check_units(const struct job_spec *spec, struct problems *problems) 
         problems_add(problems, &path, "tau", "must have one number per unit (%d); it has %d", network->units,
                      spec->tau_count);
     }
+    if (spec->type_of_unit != NULL && spec->type_count != network->units) {
+        problems_add(problems, &path, "types", "must have one integer for each unit (%d); it has %d", network->units,
+                     spec->type_count);
+    }
     if (spec->initial.memory != NULL && spec->initial.units != network->units) {
         const struct path initial = {.parent = &path, .name = "initial"};
         problems_add(problems, &initial, "W", "must be %d by %d to match network.units; it is %d by %d", network->units,
@@ -289,6 +299,15 @@ static void check_rule_units(const struct job_spec *spec, struct problems *probl
     if (rule->units_most > 0 && units > rule->units_most) {
         problems_add(problems, &(struct path){.name = "network"}, "units", "must be at most %d with rule %s; got %d",
                      rule->units_most, rule->name, units);
+    }
+    if (spec->type_of_unit != NULL && spec->type_count != units) {
+        return; /* said already; how many types there are is open */
+    }
+    const struct rule_shape shape = {.units = units, .types = network_types_count(&spec->config.network)};
+    const char *parameter;
+    char sentence[256];
+    if (!rule_suits(&spec->config.rule, &shape, &parameter, sentence)) {
+        problems_add(problems, &(struct path){.name = "rule"}, parameter, "%s", sentence);
     }
 }
 
@@ -305,6 +324,10 @@ static void check_network(const struct job_spec *spec, struct problems *problems
     if (!spec->units_open) {
         check_units(spec, problems);
     }
+    if (spec->type_of_unit != NULL && network->types_per_sign != 1) {
+        problems_add(problems, &path, "types_per_sign", "must be 1 where types is a list, which replaces it; got %d",
+                     network->types_per_sign);
+    }
     if (!network->dale && network->rewiring == REWIRING_DEEP_R) {
         problems_add(problems, &path, "rewiring", "must be \"none\" without Dale's law; got \"deep_r\"");
     }
@@ -317,12 +340,17 @@ static void check_network(const struct job_spec *spec, struct problems *problems
 /* A choice that has no effect is a mistake that would go unnoticed. */
 static void check_rule(const struct rule_config *rule, struct problems *problems) {
     const struct path path = {.name = "rule"};
-    bool typed = rule->weights == CREDIT_TYPE; /* rules without these parameters have the values of no choice */
+    bool typed = rule_is_averaged(rule); /* rules without these parameters have the values of no choice */
     if (!typed && rule->averaging != AVERAGING_ALL) {
-        problems_add(problems, &path, "averaging", "must be \"all\" unless weights is \"type\"; got \"existing\"");
+        problems_add(problems, &path, "averaging",
+                     "must be \"all\" unless weights is \"type\" or \"random\"; got \"existing\"");
     }
     if (!typed && rule->tracking != TRACKING_CURRENT) {
-        problems_add(problems, &path, "tracking", "must be \"current\" unless weights is \"type\"; got \"initial\"");
+        problems_add(problems, &path, "tracking",
+                     "must be \"current\" unless weights is \"type\" or \"random\"; got \"initial\"");
+    }
+    if (rule->weights != CREDIT_GIVEN && rule->modulation.values != NULL) {
+        problems_add(problems, &path, "modulation", "must be null unless weights is \"given\"");
     }
     if (rule->feedback != FEEDBACK_ADAPTIVE && rule->feedback_decay != 0.0) {
         problems_add(problems, &path, "feedback_decay", "must be 0 unless feedback is \"adaptive\"; got %g",
@@ -507,6 +535,8 @@ void job_spec_release(struct job_spec *spec) {
     json_decref(spec->metadata);
     json_decref(spec->origin);
     free(spec->tau_of_unit);
+    free(spec->type_of_unit);
+    rule_release(&spec->config.rule);
     free(spec->initial.memory);
     memset(spec, 0, sizeof *spec);
 }

@@ -44,6 +44,8 @@ struct job_spec {
     /* What config points to: */
     double *tau_of_unit;
     int tau_count;
+    int *type_of_unit;               /* network.types, where it is a list */
+    int type_count;                  /* its entries */
     struct weights_document initial; /* memory NULL: none given in the document itself */
     char initial_job[JOB_ID_BYTES];  /* network.initial refers to this job; "" : it does not */
     int64_t initial_iteration;       /* of that job's checkpoints; -1: the newest */
@@ -131,6 +133,8 @@ json_t *rule_schema(void);
 
 /* One rule object at `path` (for gradients). */
 void rule_decode(struct rule_config *rule, const json_t *document, const struct path *path, struct problems *problems);
+/* Frees the lists that it holds; for a rule that rule_decode filled, also where it found faults. */
+void rule_release(struct rule_config *rule);
 json_t *rule_encode(const struct rule_config *rule);
 
 const char *task_type_name(enum task_type type);

@@ -15,6 +15,7 @@
 
 #include "api/array.h"
 #include "api/job.h"
+#include "api/numbers.h"
 #include "core/rules/rules.h"
 #include "core/tasks/task.h"
 
@@ -328,6 +329,84 @@ static json_t *encode_initial(const struct field *field, const void *object) {
 
 static const struct field_custom initial = {decode_initial, encode_initial, "{\"type\": [\"object\", \"null\"]}"};
 
+#define TYPES_MAX 16384
+
+/* The number of types, or 0 with a fault: each from 0 on must be some unit's. */
+static int types_count(const int *type_of_unit, size_t units, const struct path *path, const char *name,
+                       struct problems *problems) {
+    int count = 0;
+    bool used[TYPES_MAX] = {false};
+    for (size_t i = 0; i < units; i++) {
+        used[type_of_unit[i]] = true;
+        count = type_of_unit[i] >= count ? type_of_unit[i] + 1 : count;
+    }
+    for (int type = 0; type < count; type++) {
+        if (!used[type]) {
+            problems_add(problems, path, name, "must use every type from 0 to its largest (%d); no unit is of type %d",
+                         count - 1, type);
+            return 0;
+        }
+    }
+    return count;
+}
+
+static void decode_types_list(const json_t *value, const struct path *path, const struct field *field,
+                              struct job_spec *spec, struct problems *problems) {
+    struct network_config *network = &spec->config.network;
+    size_t count = json_array_size(value);
+    if (count == 0 || count > TYPES_MAX) {
+        problems_add(problems, path, field->name,
+                     "must be a list of one integer for each unit; the list has %zu entries", count);
+        return;
+    }
+    spec->type_of_unit = calloc(count, sizeof *spec->type_of_unit);
+    if (spec->type_of_unit == NULL) {
+        problems_add(problems, path, field->name, "not enough memory for this list");
+    } else if (array_read_integers(value, 1, &count, 0, TYPES_MAX - 1, spec->type_of_unit, path, field->name,
+                                   problems)) {
+        spec->type_count = (int)count;
+        network->types = types_count(spec->type_of_unit, count, path, field->name, problems);
+        network->type_of_unit = network->types > 0 ? spec->type_of_unit : NULL;
+    }
+}
+
+static void decode_types(const json_t *value, const struct path *path, const struct field *field, void *object,
+                         struct problems *problems) {
+    struct job_spec *spec = object;
+    char got[80];
+    if (json_is_array(value)) {
+        decode_types_list(value, path, field, spec, problems);
+    } else if (json_is_string(value) && strcmp(json_string_value(value), "shuffled") == 0) {
+        spec->config.network.types_shuffled = true;
+    } else if (!json_is_null(value)) {
+        problems_add(problems, path, field->name,
+                     "must be a list of one integer for each unit, \"shuffled\", or null; got %s",
+                     value_quote(value, got));
+    }
+}
+
+static json_t *encode_types(const struct field *field, const void *object) {
+    const struct job_spec *spec = object;
+    (void)field;
+    if (spec->type_of_unit == NULL) {
+        return spec->config.network.types_shuffled ? json_string("shuffled") : json_null();
+    }
+    json_t *list = json_array();
+    for (int i = 0; i < spec->type_count; i++) {
+        if (json_array_append_new(list, json_integer(spec->type_of_unit[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static const struct field_custom types = {
+    decode_types, encode_types,
+    "{\"oneOf\": [{\"type\": \"null\"}, {\"const\": \"shuffled\"}, {\"type\": \"array\", \"minItems\": 1, "
+    "\"maxItems\": "
+    "16384, \"items\": {\"type\": \"integer\", \"minimum\": 0, \"maximum\": 16383}}]}"};
+
 #define ACTIVATION_NAME(number, name) #name,
 static const char *const activation_choices[] = {NEURONS(ACTIVATION_NAME) NULL};
 static const char *const rewiring_choices[] = {"none", "deep_r", NULL};
@@ -378,6 +457,16 @@ static const struct field network_items[] = {
      .fallback = "1",
      .identity = "1",
      .doc = "cell types among the inhibitory and among the excitatory units"},
+    {.name = "types",
+     .type = FIELD_CUSTOM,
+     .custom = &types,
+     .fallback = "null",
+     .identity = "null",
+     .omit_null = true,
+     .doc =
+         "which type each unit is of, in the place of contiguous groups: a list of one integer for each unit, from 0 "
+         "to the number of types - 1; or \"shuffled\": the groups of types_per_sign, dealt out at random within a "
+         "sign"},
     {.name = "connectivity",
      .type = FIELD_NUMBER,
      .offset = NETWORK(connectivity),
@@ -430,24 +519,34 @@ static void decode_mu(const json_t *value, const struct path *path, const struct
     struct rule_config *rule = object;
     char got[80];
     rule->mu_auto = json_is_string(value) && strcmp(json_string_value(value), "auto") == 0;
-    rule->mu = rule->mu_auto ? MU_PUBLISHED : json_number_value(value);
-    if (!rule->mu_auto && (!json_is_number(value) || !(rule->mu >= 0.0 && rule->mu <= 1.0))) {
-        problems_add(problems, path, field->name, "must be a number from 0 to 1, or \"auto\"; got %s",
-                     value_quote(value, got));
+    rule->mu = rule->mu_auto || json_is_array(value) ? MU_PUBLISHED : json_number_value(value);
+    rule->mu_of = (struct numbers){0};
+    if (json_is_array(value)) {
+        numbers_decode(value, 1, 0, 1, path, field->name, &rule->mu_of, problems);
+    } else if (!rule->mu_auto && (!json_is_number(value) || !(rule->mu >= 0.0 && rule->mu <= 1.0))) {
+        problems_add(
+            problems, path, field->name,
+            "must be a number from 0 to 1, a list of such numbers (one for each type or unit), or \"auto\"; got "
+            "%s",
+            value_quote(value, got));
     }
 }
 
 static json_t *encode_mu(const struct field *field, const void *object) {
     const struct rule_config *rule = object;
     (void)field;
+    if (rule->mu_of.values != NULL) {
+        return numbers_encode(&rule->mu_of);
+    }
     return rule->mu_auto ? json_string("auto") : json_real(rule->mu);
 }
 
 static const struct field_custom mu = {
     decode_mu, encode_mu,
-    "{\"oneOf\": [{\"type\": \"number\", \"minimum\": 0, \"maximum\": 1}, {\"const\": \"auto\"}]}"};
+    "{\"oneOf\": [{\"type\": \"number\", \"minimum\": 0, \"maximum\": 1}, {\"const\": \"auto\"}, {\"type\": \"array\", "
+    "\"minItems\": 1, \"maxItems\": 16384, \"items\": {\"type\": \"number\", \"minimum\": 0, \"maximum\": 1}}]}"};
 
-static const char *const credit_choices[] = {"cell", "type", NULL};
+static const char *const credit_choices[] = {"cell", "type", "given", "random", "shuffled", NULL};
 static const char *const averaging_choices[] = {"all", "existing", NULL};
 static const char *const tracking_choices[] = {"current", "initial", NULL};
 static const char *const first_hop_choices[] = {"mu", "exact", NULL};
@@ -460,8 +559,10 @@ static const struct field shared_items[] = {
      .fallback = TEXT(MU_PUBLISHED),
      .identity = "0.25",
      .variants = TAKEN,
-     .doc = "stands for the activation derivative on the way through the recurrent weights; \"auto\" follows its "
-            "running mean (ours, not in the paper)"},
+     .doc =
+         "stands for the activation derivative on the way through the recurrent weights: one number, or a list of one "
+         "for each type or each unit that credit arrives at; \"auto\" follows its running mean (ours, not in the "
+         "paper)"},
     {.name = "weights",
      .type = FIELD_CHOICE,
      .offset = RULE(weights),
@@ -469,8 +570,21 @@ static const struct field shared_items[] = {
      .fallback = "\"cell\"",
      .identity = "\"cell\"",
      .variants = TAKEN,
-     .doc = "the weights that carry the credit: each cell's own (what the published code does) or averages over cell "
-            "types (the paper's text)"},
+     .doc = "the weights that carry the credit: each cell's own (what the published code does), averages over cell "
+            "types (the paper's text), those given in modulation, random ones with the averages' signs and norm, or "
+            "each cell's own shuffled within its block of types"},
+    {.name = "modulation",
+     .type = FIELD_NUMBERS_OR_NULL,
+     .offset = RULE(modulation),
+     .dimensions = 2,
+     .low = -1e6,
+     .high = 1e6,
+     .fallback = "null",
+     .identity = "null",
+     .omit_null = true,
+     .variants = TAKEN,
+     .doc = "with given weights: a row for each unit or type that a weight comes from, a column for each that it goes "
+            "to"},
     {.name = "averaging",
      .type = FIELD_CHOICE,
      .offset = RULE(averaging),
@@ -478,7 +592,7 @@ static const struct field shared_items[] = {
      .fallback = "\"all\"",
      .identity = "\"all\"",
      .variants = TAKEN,
-     .doc = "with type weights: average over all pairs of a block, or over existing synapses"},
+     .doc = "with type and random weights: average over all pairs of a block, or over existing synapses"},
     {.name = "tracking",
      .type = FIELD_CHOICE,
      .offset = RULE(tracking),
@@ -486,7 +600,7 @@ static const struct field shared_items[] = {
      .fallback = "\"current\"",
      .identity = "\"current\"",
      .variants = TAKEN,
-     .doc = "with type weights: average before every update, or once at the start"},
+     .doc = "with type and random weights: average before every update, or once at the start"},
     {.name = "first_hop",
      .type = FIELD_CHOICE,
      .offset = RULE(first_hop),

@@ -15,18 +15,19 @@
 #define FIELD_SHA256_BYTES 65
 
 enum field_type {
-    FIELD_INT,            /* int */
-    FIELD_INT_OR_NULL,    /* int; null is 0 */
-    FIELD_INT64,          /* int64_t */
-    FIELD_INT64_OR_NULL,  /* int64_t; null is 0 */
-    FIELD_SEED,           /* uint64_t */
-    FIELD_NUMBER,         /* double */
-    FIELD_NUMBER_OR_NULL, /* struct optional_double */
-    FIELD_BOOLEAN,        /* bool */
-    FIELD_CHOICE,         /* an enum, by index into choices */
-    FIELD_NAME,           /* char[FIELD_NAME_BYTES], of a dataset; never empty */
-    FIELD_SHA256_OR_NULL, /* char[FIELD_SHA256_BYTES], hexadecimal; null is "" */
-    FIELD_CUSTOM          /* by functions of its own (api) */
+    FIELD_INT,             /* int */
+    FIELD_INT_OR_NULL,     /* int; null is 0 */
+    FIELD_INT64,           /* int64_t */
+    FIELD_INT64_OR_NULL,   /* int64_t; null is 0 */
+    FIELD_SEED,            /* uint64_t */
+    FIELD_NUMBER,          /* double */
+    FIELD_NUMBER_OR_NULL,  /* struct optional_double */
+    FIELD_BOOLEAN,         /* bool */
+    FIELD_CHOICE,          /* an enum, by index into choices */
+    FIELD_NAME,            /* char[FIELD_NAME_BYTES], of a dataset; never empty */
+    FIELD_SHA256_OR_NULL,  /* char[FIELD_SHA256_BYTES], hexadecimal; null is "" */
+    FIELD_NUMBERS_OR_NULL, /* struct numbers: lists of numbers, nested `dimensions` deep */
+    FIELD_CUSTOM           /* by functions of its own (api) */
 };
 
 /* What a parameter can change. */
@@ -43,7 +44,7 @@ struct field {
     enum field_type type;
     size_t offset;
     const char *unit; /* NULL: none */
-    double low, high; /* inclusive, unless low_excluded */
+    double low, high; /* inclusive, unless low_excluded; FIELD_NUMBERS_OR_NULL: of every entry */
     bool low_excluded;
     const char *fallback; /* default as JSON text */
     enum field_reach reach;
@@ -55,6 +56,7 @@ struct field {
     const char *identity;
     const char *before; /* what a stored document means that is older than the field and lacks it; NULL: fallback */
     const char *const *choices; /* NULL-ended */
+    int dimensions;             /* FIELD_NUMBERS_OR_NULL */
     bool omit_null;             /* a null is left out of documents: documents older than the field keep their text */
     unsigned variants;          /* one bit for each variant (rule, task, optimizer) that has it; 0: all */
     const struct field_custom *custom;

@@ -28,8 +28,12 @@ enum random_purpose {
     RANDOM_EVALUATION_NOISE,
     RANDOM_BOOTSTRAP, /* statistics of experiments */
     RANDOM_SIGNS,
-    RANDOM_CURRENT, /* noise on currents in simulations and evaluations */
-    RANDOM_DESIGN   /* points of experiments */
+    RANDOM_CURRENT,     /* noise on currents in simulations and evaluations */
+    RANDOM_DESIGN,      /* points of experiments */
+    RANDOM_TYPES,       /* which units are dealt to which type */
+    RANDOM_MODULATION,  /* random modulatory weights */
+    RANDOM_PERMUTATION, /* shuffled modulatory weights */
+    RANDOM_RANK_ONE     /* the signs of uoro */
 };
 
 struct random_stream {

@@ -8,5 +8,6 @@ double hop_cost(const struct rule_config *rule, double units, double types) {
         return 0;
     }
     double padded_types = ceil(types / LANES) * LANES;
-    return rule_is_low_rank(rule) ? units * padded_types + types * units : units * units;
+    const struct rule_shape shape = {.units = (int)units, .types = (int)types};
+    return rule_is_low_rank(rule, &shape) ? units * padded_types + types * units : units * units;
 }

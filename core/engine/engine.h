@@ -54,8 +54,9 @@ struct engine *engine_create(const struct network *network, const struct batch_o
 void engine_destroy(struct engine *engine);
 
 /*
- * Takes the network's current weights. `feedback` is F, (O,N); NULL: Wout transposed. mu as in the rule. `averages`,
- * (C,C), are the type averages to use for credit (type weights), or NULL to average W again. Must be called after every
+ * Takes the network's current weights. `feedback` is F, (O,N); NULL: Wout transposed. mu as in the rule, where that has
+ * no list of them. `averages`, (C,C), are the type averages to use for credit (type and random weights), or NULL to
+ * average W again. Must be called after every
  * change of weights.
  */
 void engine_weights_load(struct engine *engine, const float *feedback, double mu, const double *averages);

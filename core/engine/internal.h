@@ -104,8 +104,13 @@ struct engine {
     float *wout_t, *bout; /* (O, columns), (O) */
     float *feedback;      /* (O, columns) */
     float *sum_matrix;    /* (N,N) scratch for M if it is neither W nor of low rank */
-    float mu;
-    double *averages; /* (C,C) */
+    float *mu;            /* (columns) of each unit; NULL where no credit travels */
+    float mu_shared;      /* the rule's one mu, where it has one */
+    double *averages;     /* (2, C, C): what M is for each block of types; scratch */
+    double *draws;        /* (C,C) weights random: |normal| of each block */
+    int32_t *permutation; /* (N,N) weights shuffled: whose entry of W is M's */
+    int32_t *block_ends;  /* (C * C + 1) scratch of its making */
+    int window;           /* the rule's, in steps; 0: the whole trial */
 
     struct mode *modes;          /* (C) */
     int mode_count, trace_count; /* trace 0 is the eligibility trace */
@@ -152,6 +157,18 @@ static inline const float *history_z(const struct engine *engine, const struct b
  */
 enum { HISTORY_AHEAD = 2 };
 void history_prefetch(const struct engine *engine, const struct block *block, int slot, bool write);
+
+/* modulation.c: M. Memory; what is drawn from the seed, once; mu of every unit; and M from the weights and, unless
+ * NULL, the averages to use. */
+void hop_carve(struct carver *carver, struct engine *engine);
+void hop_draw(struct engine *engine);
+void mu_load(struct engine *engine, double mu);
+void hop_load(struct engine *engine, const double *averages);
+
+/* Whether step t is the last of a block within which the rule carries credit: nothing arrives from t + 1. */
+static inline bool window_ends(const struct engine *engine, int t) {
+    return engine->window > 0 && (engine->options.steps - 1 - t) % engine->window == 0;
+}
 
 /* forward.c. Inputs of steps [from, to) into the slots from `slot` on. */
 void block_inputs(struct engine *engine, struct work *work, struct block *block, int from, int to, int slot);

@@ -67,6 +67,10 @@ static void block_reverse_step(struct engine *engine, struct group *group, struc
         memset(gd, 0, size * sizeof(float));
         return;
     }
+    bool cut = window_ends(engine, t);
+    if (cut) {
+        memset(block->d, 0, size * sizeof(float));
+    }
     struct credit credit = {
         .kernels = engine->kernels,
         .rule = &engine->rule,
@@ -80,7 +84,7 @@ static void block_reverse_step(struct engine *engine, struct group *group, struc
         .z = history_z(engine, block, slot),
         .z_stride = engine->stride,
         .a = loss ? block->a : NULL,
-        .gd_next = block->gd + (size_t)((t + 1) % TIME_BLOCK) * size,
+        .gd_next = cut ? NULL : block->gd + (size_t)((t + 1) % TIME_BLOCK) * size,
         .gd = gd,
         .d = block->d,
         .m = block->m,

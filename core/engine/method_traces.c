@@ -3,10 +3,10 @@
  * so that nothing needs the future.
  *
  * With P the (N,C) indicator of types, D = diag(n) the units in each type, w the type averages, D w = V diag(sigma)
- * V^-1 and lambda_k = leak + mu gain sigma_k, each source s (z_{t-1}, an input, or 1) keeps eps_t = leak eps_{t-1} +
- * gain s_t,      e_k,t = lambda_k e_k,t-1 + gain s_t and with A_t = a_t P dW[s,p] = sum_t a_{p,t} eps_t + (1/n_type(p))
- * sum_t (sum_k V[type(p),k] (V^-1 A_t)_k e_k,t - A_{type(p),t} eps_t). MDGL needs eps of the step before: dW[s,p] =
- * sum_t a_{p,t} eps_t + eps_{t-1} psi_{p,t-1} ((gain a_t) M^T)_p.
+ * V^-1 (D Mu w, where mu is a list, one a type) and lambda_k = leak + mu gain sigma_k, each source s (z_{t-1}, an
+ * input, or 1) keeps eps_t = leak eps_{t-1} + gain s_t,      e_k,t = lambda_k e_k,t-1 + gain s_t and with A_t = a_t P
+ * dW[s,p] = sum_t a_{p,t} eps_t + (1/n_type(p)) sum_t (sum_k V[type(p),k] (V^-1 A_t)_k e_k,t - A_{type(p),t} eps_t).
+ * MDGL needs eps of the step before: dW[s,p] = sum_t a_{p,t} eps_t + eps_{t-1} psi_{p,t-1} ((gain a_t) M^T)_p.
  *
  * Complex pairs lambda, conj(lambda) stay in real arithmetic. On the real basis (Re v, Im v) of the pair, with y = V^-1
  * A on that basis, powers of lambda act as rotations [[re, im], [-im, re]], so the pair contributes e_re (v1 y1 + v2
@@ -93,7 +93,9 @@ static double matrix_norm(int n, const double *a) {
 
 static void modes_make(struct engine *engine, const double *re, const double *im) {
     int types = engine->network->types;
-    double leak = engine->network->leak_exact[0], step = (double)engine->mu * engine->network->gain_exact[0];
+    /* a list of mu is in the eigenvalues already */
+    double leak = engine->network->leak_exact[0], mu = engine->rule.mu_of.values ? 1 : (double)engine->mu_shared,
+           step = mu * engine->network->gain_exact[0];
     engine->mode_count = 0;
     engine->trace_count = 1;
     for (int k = 0; k < types; k++) {
@@ -115,7 +117,8 @@ static void modes_compute(struct engine *engine) {
     double *matrix = engine->type_scratch, *copy = matrix + types * types, *re = copy + types * types, *im = re + types;
     for (int g = 0; g < types; g++) {
         for (int h = 0; h < types; h++) {
-            matrix[g * types + h] = network->type_size[g] * engine->averages[g * types + h];
+            double mu = engine->rule.mu_of.values ? engine->rule.mu_of.values[g] : 1;
+            matrix[g * types + h] = network->type_size[g] * engine->averages[g * types + h] * mu;
         }
     }
     engine->traces_good = false;

@@ -31,7 +31,10 @@ static struct plan_sizes sizes_make(int units, int inputs, int outputs, int type
                                .trials = options->trials,
                                .losses = loss_steps(options),
                                .rule = options->rule,
-                               .form = options->rule ? rule_forward(options->rule) : FORWARD_NONE};
+                               .form = FORWARD_NONE};
+    if (options->rule) {
+        sizes.form = rule_forward(options->rule, &(struct rule_shape){.units = units, .types = types});
+    }
     sizes.forward = sizes.trials *
                     (sizes.steps * sizes.sources * sizes.units + sizes.losses * sizes.units * sizes.outputs);
     return sizes;
@@ -117,6 +120,12 @@ static bool rule_fits(int units, int types, const struct batch_options *options,
                  units);
         return false;
     }
+    const char *parameter;
+    char reason[256];
+    if (!rule_suits(rule, &(struct rule_shape){.units = units, .types = types}, &parameter, reason)) {
+        snprintf(error->text, sizeof error->text, "%s %.200s", parameter, reason);
+        return false;
+    }
     return true;
 }
 
@@ -168,7 +177,8 @@ static double load_cost(int units, int inputs, int outputs, int types, bool bias
     if (rule_table[rule->type]->uses_hop) {
         cost += 2 * n * n;
     }
-    if (rule_forward(rule) == FORWARD_MODES && plan->method == METHOD_FORWARD) {
+    const struct rule_shape shape = {.units = units, .types = types};
+    if (rule_forward(rule, &shape) == FORWARD_MODES && plan->method == METHOD_FORWARD) {
         cost += eigen_decompose_cost(types) + 2 * c * c * c + k * c * (c + 2 * groups);
     }
     return cost;
@@ -215,7 +225,9 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
 }
 
 static void engine_sizes(struct engine *engine, int units, int inputs, int types, bool bias) {
-    engine->form = engine->has_rule ? rule_forward(&engine->rule) : FORWARD_NONE;
+    const struct rule_shape shape = {.units = units, .types = types};
+    engine->form = engine->has_rule ? rule_forward(&engine->rule, &shape) : FORWARD_NONE;
+    engine->window = engine->has_rule ? rule_window(&engine->rule) : 0;
     engine->columns = lanes_pad(units);
     engine->type_columns = lanes_pad(types);
     engine->sources = inputs + bias + units;
@@ -243,9 +255,7 @@ static void block_carve(struct carver *carver, struct engine *engine, struct blo
 }
 
 static void matrices_carve(struct carver *carver, struct engine *engine) {
-    size_t columns = (size_t)engine->columns, outputs = (size_t)engine->network->outputs,
-           units = (size_t)engine->network->units, types = (size_t)engine->network->types,
-           square = size_times(types, types);
+    size_t columns = (size_t)engine->columns, outputs = (size_t)engine->network->outputs;
     engine->weights = (struct packed){carve(carver, (size_t)engine->sources * columns, sizeof(float)), engine->sources,
                                       engine->columns};
     engine->leak = carve(carver, columns, sizeof(float));
@@ -257,18 +267,7 @@ static void matrices_carve(struct carver *carver, struct engine *engine) {
         return;
     }
     if (rule_table[engine->rule.type]->uses_hop) {
-        engine->hop.low_rank = rule_is_low_rank(&engine->rule);
-        if (engine->hop.low_rank) {
-            engine->hop.gather = (struct packed){carve(carver, units * (size_t)engine->type_columns, sizeof(float)),
-                                                 (int)units, engine->type_columns};
-            engine->hop.scatter = (struct packed){carve(carver, types * columns, sizeof(float)), (int)types,
-                                                  engine->columns};
-        } else {
-            engine->hop.matrix = (struct packed){carve(carver, units * columns, sizeof(float)), (int)units,
-                                                 engine->columns};
-        }
-        engine->sum_matrix = carve(carver, units * units, sizeof(float));
-        engine->averages = carve(carver, square, 2 * sizeof(double));
+        hop_carve(carver, engine);
     }
     if (method_table[engine->plan.method]->carve_matrices) {
         method_table[engine->plan.method]->carve_matrices(carver, engine);
@@ -362,6 +361,7 @@ static bool engine_allocate(struct engine *engine) {
     for (int b = 0; b < engine->block_count; b++) {
         bias_fill(engine, &engine->blocks[b], TIME_BLOCK + 1);
     }
+    hop_draw(engine);
     const struct network *network = engine->network;
     memcpy(engine->leak, network->leak, (size_t)network->units * sizeof(float));
     memcpy(engine->gain, network->gain, (size_t)network->units * sizeof(float));
@@ -408,63 +408,6 @@ void engine_destroy(struct engine *engine) {
     free(engine);
 }
 
-/* M as a whole matrix: the average wherever a synapse exists. */
-static void existing_fill(struct engine *engine) {
-    const struct network *network = engine->network;
-    const float *W = network->weights + network->offset_W;
-    size_t n = (size_t)network->units, types = (size_t)network->types;
-    for (size_t q = 0; q < n; q++) {
-        const double *row = engine->averages + (size_t)network->type_of_unit[q] * types;
-        for (size_t p = 0; p < n; p++) {
-            size_t at = q * n + p;
-            engine->sum_matrix[at] = W[at] != 0.0f ? (float)row[network->type_of_unit[p]] : 0.0f;
-        }
-    }
-}
-
-static void low_rank_fill(struct engine *engine) {
-    const struct network *network = engine->network;
-    size_t n = (size_t)network->units, types = (size_t)network->types;
-    /* sum_matrix is free here: (N, C) indicators first, then (C, N) averages; C <= N */
-    float *scratch = engine->sum_matrix;
-    memset(scratch, 0, n * types * sizeof(float));
-    for (size_t j = 0; j < n; j++) {
-        scratch[j * types + (size_t)network->type_of_unit[j]] = 1.0f;
-    }
-    packed_fill(engine->kernels, &engine->hop.gather, 0, (int)n, scratch, types, (int)types, false);
-    for (size_t h = 0; h < types; h++) {
-        for (size_t p = 0; p < n; p++) {
-            scratch[h * n + p] = (float)engine->averages[(size_t)network->type_of_unit[p] * types + h];
-        }
-    }
-    packed_fill(engine->kernels, &engine->hop.scatter, 0, (int)types, scratch, n, (int)n, false);
-}
-
-static void hop_load(struct engine *engine, const double *averages) {
-    const struct network *network = engine->network;
-    size_t n = (size_t)network->units;
-    const struct rule_ops *ops = rule_table[engine->rule.type];
-    if (!ops->uses_hop) {
-        return;
-    }
-    bool by_type = !ops->hop_is_weights && engine->rule.weights == CREDIT_TYPE;
-    const float *matrix = network->weights + network->offset_W;
-    if (by_type) {
-        if (averages) {
-            memcpy(engine->averages, averages, (size_t)network->types * (size_t)network->types * sizeof *averages);
-        } else {
-            type_averages(network, engine->rule.averaging == AVERAGING_EXISTING, engine->averages);
-        }
-        if (engine->hop.low_rank) {
-            low_rank_fill(engine);
-            return;
-        }
-        existing_fill(engine);
-        matrix = engine->sum_matrix;
-    }
-    packed_fill(engine->kernels, &engine->hop.matrix, 0, (int)n, matrix, n, (int)n, true);
-}
-
 void engine_weights_load(struct engine *engine, const float *feedback, double mu, const double *averages) {
     const struct network *network = engine->network;
     int n = network->units, outputs = network->outputs, inputs = network->inputs;
@@ -483,10 +426,10 @@ void engine_weights_load(struct engine *engine, const float *feedback, double mu
         }
     }
     memcpy(engine->bout, weights + network->offset_bout, (size_t)outputs * sizeof(float));
-    engine->mu = (float)mu;
     if (!engine->has_rule) {
         return;
     }
+    mu_load(engine, mu);
     hop_load(engine, averages);
     engine->traces_stale = engine->plan.method == METHOD_FORWARD;
 }

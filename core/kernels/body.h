@@ -71,7 +71,7 @@ INLINE void epilogue_apply(const enum epilogue epilogue, const enum activation a
     const bool exact = epilogue == EPILOGUE_CREDIT_EXACT;
     vec through_mu = v_zero(), d;
     if (exact || epilogue == EPILOGUE_CREDIT_MU) {
-        through_mu = v_mul(v_set(p->mu), h);
+        through_mu = v_mul(v_load(p->mu + c), h);
     }
     if (epilogue == EPILOGUE_CREDIT_MU) {
         d = v_fma(leak, v_load(p->d + at), through_mu);

@@ -65,8 +65,8 @@ struct product {
     enum activation activation; /* whose f and psi */
     float *out;                 /* EPILOGUE_STORE */
     const float *leak, *gain;   /* (columns) */
-    float mu;
-    float *v; /* forward */
+    const float *mu;            /* (columns); EPILOGUE_CREDIT_MU and _EXACT */
+    float *v;                   /* forward */
     float *z_out;
     size_t z_stride;
     const float *z; /* credit: z_t, which gives psi_t */

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/numbers.h"
 #include "core/base/seams.h"
 
 /* A parameter that may be left out. */
@@ -82,6 +83,9 @@ struct network_config {
     bool dale;
     double excitatory_fraction;
     int types_per_sign;
+    const int *type_of_unit; /* (N) 0..C-1, in any order, in the place of types_per_sign's groups; or NULL */
+    int types;               /* C, where type_of_unit is given */
+    bool types_shuffled;     /* the groups' units are dealt out at random within a sign, by the seed */
     double connectivity;
     enum rewiring rewiring;
     enum discretization discretization;
@@ -91,7 +95,7 @@ struct network_config {
 
 #define MU_PUBLISHED 0.25
 
-enum credit_weights { CREDIT_CELL, CREDIT_TYPE };
+enum credit_weights { CREDIT_CELL, CREDIT_TYPE, CREDIT_GIVEN, CREDIT_RANDOM, CREDIT_SHUFFLED };
 enum averaging { AVERAGING_ALL, AVERAGING_EXISTING };
 enum tracking { TRACKING_CURRENT, TRACKING_INITIAL };
 enum first_hop { FIRST_HOP_MU, FIRST_HOP_EXACT };
@@ -100,8 +104,10 @@ enum feedback { FEEDBACK_SYMMETRIC, FEEDBACK_RANDOM, FEEDBACK_ADAPTIVE };
 struct rule_config {
     enum rule_type type;
     double mu;
-    bool mu_auto; /* mu is the running mean of psi instead */
+    bool mu_auto;         /* mu is the running mean of psi instead */
+    struct numbers mu_of; /* (C) or (N): mu of each type, or of each unit, in the place of mu; where C = N, of a unit */
     enum credit_weights weights;
+    struct numbers modulation; /* weights given: M itself, (N,N) or, by types, (C,C); where C = N, (N,N) */
     enum averaging averaging;
     enum tracking tracking;
     enum first_hop first_hop;
@@ -110,6 +116,11 @@ struct rule_config {
     double feedback_decay;
     struct own own;
 };
+
+/* Whether the weights that carry credit are made from averages of W over blocks of types. */
+static inline bool rule_is_averaged(const struct rule_config *rule) {
+    return rule->weights == CREDIT_TYPE || rule->weights == CREDIT_RANDOM;
+}
 
 enum optimizer_type { OPTIMIZER_ADAM, OPTIMIZER_SGD };
 

@@ -27,6 +27,9 @@ int network_inhibitory_count(const struct network_config *config) {
 }
 
 int network_types_count(const struct network_config *config) {
+    if (config->type_of_unit) {
+        return config->types;
+    }
     if (!config->dale) {
         return sign_types(config->units, config->types_per_sign);
     }
@@ -127,19 +130,34 @@ static void types_group(struct network *network, int first_unit, int units, int 
     }
 }
 
-static void types_assign(struct network *network, const struct network_config *config) {
-    int n = network->units, inhibitory = network->inhibitory;
-    if (!config->dale) {
-        types_group(network, 0, n, 0, network->types);
+/* Deals the types of units [first, first + units) out among them at random (Durstenfeld 1964). */
+static void types_shuffle(struct network *network, int first, int units, uint64_t seed) {
+    struct random_stream stream = random_stream_make(seed, RANDOM_TYPES, 0, 0);
+    int *type = network->type_of_unit + first;
+    for (int i = units - 1; i > 0; i--) {
+        int other = (int)random_below(&stream, (uint64_t)(first + i), (uint64_t)i + 1), kept = type[i];
+        type[i] = type[other];
+        type[other] = kept;
+    }
+}
+
+static void types_assign(struct network *network, const struct network_config *config, uint64_t seed) {
+    int n = network->units, inhibitory = network->inhibitory, excitatory = n - inhibitory;
+    if (config->type_of_unit) {
+        for (int p = 0; p < n; p++) {
+            network->type_of_unit[p] = config->type_of_unit[p];
+            network->type_size[config->type_of_unit[p]]++;
+        }
         return;
     }
-    int below = sign_types(inhibitory, config->types_per_sign);
+    int below = inhibitory > 0 ? sign_types(inhibitory, config->types_per_sign) : 0;
     if (below > 0) {
         types_group(network, 0, inhibitory, 0, below);
     }
-    types_group(network, inhibitory, n - inhibitory, below, network->types - below);
-    for (int q = 0; q < n; q++) {
-        network->sign[q] = q < inhibitory ? -1 : 1;
+    types_group(network, inhibitory, excitatory, below, network->types - below);
+    if (config->types_shuffled) {
+        types_shuffle(network, 0, inhibitory, seed);
+        types_shuffle(network, inhibitory, excitatory, seed);
     }
 }
 
@@ -345,7 +363,10 @@ enum result network_init(struct network *network, const struct network_config *c
     network->activation = config->activation;
     network->inhibitory = network_inhibitory_count(config);
     network->types = network_types_count(config);
-    types_assign(network, config);
+    for (int q = 0; config->dale && q < network->units; q++) {
+        network->sign[q] = q < network->inhibitory ? -1 : 1;
+    }
+    types_assign(network, config, seed);
     leaks_assign(network, config, seed);
     mask_draw(network, config->connectivity, seed, work);
     enum result result = RESULT_DONE;

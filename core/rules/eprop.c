@@ -9,8 +9,9 @@ static void eprop_credit(const struct credit *credit) {
                                   credit->gd);
 }
 
-static enum forward_form eprop_forward(const struct rule_config *rule) {
+static enum forward_form eprop_forward(const struct rule_config *rule, const struct rule_shape *shape) {
     (void)rule;
+    (void)shape;
     return FORWARD_ELIGIBILITY;
 }
 

@@ -18,12 +18,13 @@ static void mdgl_credit(const struct credit *credit) {
     }
 }
 
-static enum forward_form mdgl_forward(const struct rule_config *rule) {
+static enum forward_form mdgl_forward(const struct rule_config *rule, const struct rule_shape *shape) {
     (void)rule;
+    (void)shape;
     return FORWARD_NEIGHBOUR;
 }
 
-static const char *const takes[] = {"weights", "averaging", "tracking", NULL};
+static const char *const takes[] = {"weights", "averaging", "tracking", "modulation", NULL};
 
 const struct rule_ops rule_mdgl = {.name = "mdgl",
                                    .doc = "multidigraph learning: one step of credit through other units",

@@ -21,7 +21,8 @@ static void event_advance(const struct credit *credit, int slot, size_t elements
     hop_run(credit, EPILOGUE_STORE, filter->scaled, filter->h);
     const bool exact = credit->rule->first_hop == FIRST_HOP_EXACT;
     for (size_t i = 0; i < elements; i++) {
-        float leak = credit->leak[i % (size_t)credit->columns], step = credit->mu * filter->h[i];
+        float leak = credit->leak[i % (size_t)credit->columns],
+              step = credit->mu[i % (size_t)credit->columns] * filter->h[i];
         q[i] = leak * q[i] + step;
         r[i] = leak * r[i] + step;
         filter->sum[i] += exact ? filter->h[i] : q[i];
@@ -75,9 +76,11 @@ static void modprop_credit(const struct credit *credit) {
     }
 }
 
-/* The filter between types is a sum of exponentials, as long as it is not cut and begins with mu. */
-static enum forward_form modprop_forward(const struct rule_config *rule) {
-    bool sums = rule->first_hop == FIRST_HOP_MU && rule->taps == 0 && hop_is_low_rank(rule);
+/* The filter between types is a sum of exponentials, as long as it is not cut and begins with a mu that a type shares.
+ */
+static enum forward_form modprop_forward(const struct rule_config *rule, const struct rule_shape *shape) {
+    bool sums = rule->first_hop == FIRST_HOP_MU && rule->taps == 0 && hop_is_low_rank(rule, shape) &&
+                !rule_mu_is_of_units(rule, shape);
     return sums ? FORWARD_MODES : FORWARD_NONE;
 }
 
@@ -89,7 +92,7 @@ static int modprop_taps(const struct rule_config *rule) {
     return rule->taps;
 }
 
-static const char *const takes[] = {"mu", "weights", "averaging", "tracking", "first_hop", "taps", NULL};
+static const char *const takes[] = {"mu", "weights", "averaging", "tracking", "modulation", "first_hop", "taps", NULL};
 
 const struct rule_ops rule_modprop = {.name = "modprop",
                                       .doc = "ModProp: credit through other units over any time, by local modulatory "

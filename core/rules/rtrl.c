@@ -4,8 +4,9 @@
  */
 #include "core/rules/rules.h"
 
-static enum forward_form rtrl_forward(const struct rule_config *rule) {
+static enum forward_form rtrl_forward(const struct rule_config *rule, const struct rule_shape *shape) {
     (void)rule;
+    (void)shape;
     return FORWARD_SENSITIVITIES;
 }
 

@@ -1,12 +1,14 @@
-/* The table of rules, and accessors for members of a row that may be NULL. */
+/* The table of rules, accessors for members of a row that may be NULL, and which networks a rule fits. */
 #include "core/rules/rules.h"
+
+#include <stdio.h>
 
 #define RULE_ENTRY(number, name) [RULE_##number] = &rule_##name,
 const struct rule_ops *const rule_table[RULE_TYPES] = {RULES(RULE_ENTRY)};
 
-enum forward_form rule_forward(const struct rule_config *rule) {
+enum forward_form rule_forward(const struct rule_config *rule, const struct rule_shape *shape) {
     const struct rule_ops *ops = rule_table[rule->type];
-    return ops->forward ? ops->forward(rule) : FORWARD_NONE;
+    return ops->forward ? ops->forward(rule, shape) : FORWARD_NONE;
 }
 
 bool rule_keeps_inner(const struct rule_config *rule) {
@@ -19,6 +21,73 @@ int rule_taps(const struct rule_config *rule) {
     return ops->taps ? ops->taps(rule) : 0;
 }
 
-bool rule_is_low_rank(const struct rule_config *rule) {
-    return !rule_table[rule->type]->hop_is_weights && hop_is_low_rank(rule);
+int rule_window(const struct rule_config *rule) {
+    const struct rule_ops *ops = rule_table[rule->type];
+    return ops->window ? ops->window(rule) : 0;
+}
+
+bool hop_is_low_rank(const struct rule_config *rule, const struct rule_shape *shape) {
+    if (rule->weights == CREDIT_GIVEN) {
+        return rule->modulation.lengths[0] != shape->units;
+    }
+    return rule_is_averaged(rule) && rule->averaging == AVERAGING_ALL;
+}
+
+bool rule_is_low_rank(const struct rule_config *rule, const struct rule_shape *shape) {
+    return !rule_table[rule->type]->hop_is_weights && hop_is_low_rank(rule, shape);
+}
+
+bool rule_mu_is_of_units(const struct rule_config *rule, const struct rule_shape *shape) {
+    return rule->mu_of.values && rule->mu_of.lengths[0] == shape->units;
+}
+
+static bool mu_fits(const struct rule_config *rule, const struct rule_shape *shape, char error[256]) {
+    int count = rule->mu_of.lengths[0];
+    if (rule->mu_of.values && count != shape->types && count != shape->units) {
+        snprintf(error, 256, "must be one number, one for each type (%d) or one for each unit (%d); got a list of %d",
+                 shape->types, shape->units, count);
+        return false;
+    }
+    return true;
+}
+
+static bool weights_fit(const struct rule_config *rule, const struct rule_shape *shape, char error[256]) {
+    if (rule->weights == CREDIT_SHUFFLED && shape->units > SHUFFLED_UNITS_MOST) {
+        snprintf(error, 256,
+                 "must not be \"shuffled\" with more than %d units, since it keeps units * units positions; got %d",
+                 SHUFFLED_UNITS_MOST, shape->units);
+        return false;
+    }
+    return true;
+}
+
+static bool modulation_fits(const struct rule_config *rule, const struct rule_shape *shape, char error[256]) {
+    const int *lengths = rule->modulation.lengths;
+    if (!rule->modulation.values) {
+        snprintf(error, 256, "%s", rule->weights == CREDIT_GIVEN ? "is required where weights is \"given\"" : "");
+        return rule->weights != CREDIT_GIVEN;
+    }
+    if (rule->weights == CREDIT_GIVEN &&
+        (lengths[0] != lengths[1] || (lengths[0] != shape->units && lengths[0] != shape->types))) {
+        snprintf(error, 256,
+                 "must have %d rows and columns, one for each unit, or %d, one for each type; got %d and %d",
+                 shape->units, shape->types, lengths[0], lengths[1]);
+        return false;
+    }
+    return true;
+}
+
+bool rule_suits(const struct rule_config *rule, const struct rule_shape *shape, const char **parameter,
+                char error[256]) {
+    static const struct {
+        const char *parameter;
+        bool (*fits)(const struct rule_config *rule, const struct rule_shape *shape, char error[256]);
+    } checks[] = {{"mu", mu_fits}, {"weights", weights_fit}, {"modulation", modulation_fits}};
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        if (!checks[i].fits(rule, shape, error)) {
+            *parameter = checks[i].parameter;
+            return false;
+        }
+    }
+    return true;
 }

@@ -10,6 +10,11 @@
 #include "core/kernels/kernels.h"
 #include "core/model/network.h"
 
+/* The sizes of a network that decide what a rule can do there. */
+struct rule_shape {
+    int units, types;
+};
+
 /* The matrix M^T on which credit travels to the previous step: full, or of rank C through the types. */
 struct hop {
     bool low_rank;
@@ -24,13 +29,13 @@ struct credit {
     const struct rule_config *rule;
     const struct hop *hop;
     const float *leak, *gain; /* (columns), 0 beyond N */
-    float mu;
+    const float *mu;          /* (columns) of the unit that credit arrives at */
     enum activation activation;
     int rows, columns;
     const float *z; /* z_t, row stride z_stride */
     size_t z_stride;
     const float *a;       /* a_t; NULL if no trial of the block carries loss at this step */
-    const float *gd_next; /* gain d_{t+1} */
+    const float *gd_next; /* gain d_{t+1}; NULL if nothing comes from the step after: a rule with a window */
     float *gd;            /* out: gain d_t */
     float *d;             /* d_{t+1} in, d_t out */
     float *m;             /* first_hop exact: the recursion inside the filter, m_{t+1} in, m_t out */
@@ -59,8 +64,8 @@ enum forward_form {
 struct rule_ops {
     const char *name, *doc;
     /*
-     * The shared parameters that it has, by name, NULL-ended: "mu", "weights", "averaging", "tracking", "first_hop",
-     * "taps" (api/parameters.c). Those of the feedback belong to every rule. NULL: none.
+     * The shared parameters that it has, by name, NULL-ended: "mu", "weights", "averaging", "tracking", "modulation",
+     * "first_hop", "taps" (api/parameters.c). Those of the feedback belong to every rule. NULL: none.
      */
     const char *const *takes;
     struct fields parameters; /* its own: RULE_OWN below */
@@ -69,23 +74,37 @@ struct rule_ops {
     bool uses_hop;
     bool hop_is_weights; /* M is W itself whatever rule->weights is */
     bool hops_at_loss;   /* the hop is taken only before steps that carry loss: it determines the cost */
-    enum forward_form (*forward)(const struct rule_config *rule); /* NULL: none */
-    bool (*keeps_inner)(const struct rule_config *rule);          /* whether credit needs m and gm; NULL: no */
-    int (*taps)(const struct rule_config *rule); /* steps after which its filter is cut; NULL: no cut */
+    enum forward_form (*forward)(const struct rule_config *rule, const struct rule_shape *shape); /* NULL: none */
+    bool (*keeps_inner)(const struct rule_config *rule); /* whether credit needs m and gm; NULL: no */
+    int (*taps)(const struct rule_config *rule);         /* steps after which its filter is cut; NULL: no cut */
+    /*
+     * Steps of the blocks within which credit travels, counted from the trial's end, where nothing arrives from the
+     * step after; NULL or 0: the whole trial.
+     */
+    int (*window)(const struct rule_config *rule);
     void (*credit)(const struct credit *credit); /* the reverse step */
 };
 
-/* Whether type averages of all pairs carry the credit, for a rule that can do so: a hop of rank C. */
-static inline bool hop_is_low_rank(const struct rule_config *rule) {
-    return rule->weights == CREDIT_TYPE && rule->averaging == AVERAGING_ALL;
-}
+/* Whether M has one value for all pairs of a block of types, for a rule that has the choice: a hop of rank C. */
+bool hop_is_low_rank(const struct rule_config *rule, const struct rule_shape *shape);
 
-enum forward_form rule_forward(const struct rule_config *rule);
+enum forward_form rule_forward(const struct rule_config *rule, const struct rule_shape *shape);
 bool rule_keeps_inner(const struct rule_config *rule);
 /* 0: no cut */
 int rule_taps(const struct rule_config *rule);
+/* 0: the whole trial */
+int rule_window(const struct rule_config *rule);
 /* Whether its credit travels through types in a hop of rank C. */
-bool rule_is_low_rank(const struct rule_config *rule);
+bool rule_is_low_rank(const struct rule_config *rule, const struct rule_shape *shape);
+/* Whether mu_of has a number for each unit; else one for each type. */
+bool rule_mu_is_of_units(const struct rule_config *rule, const struct rule_shape *shape);
+/*
+ * Whether the rule's parameters suit a network of this shape: lists have the right lengths. False with what `parameter`
+ * ("mu") must be. How large a network may be is units_most's to say.
+ */
+bool rule_suits(const struct rule_config *rule, const struct rule_shape *shape, const char **parameter,
+                char error[256]);
+#define SHUFFLED_UNITS_MOST 4096
 
 extern const struct rule_ops *const rule_table[RULE_TYPES];
 

@@ -21,6 +21,7 @@ struct batch_options {
     bool mask_uniform;              /* every step from there on has weight 1 in every trial */
     const struct rule_config *rule; /* NULL: forward passes only */
     enum engine_method method;
+    uint64_t seed;  /* of what the rule draws: random and shuffled weights */
     int64_t memory; /* bytes that the history of the reverse recursion may take; 0: BATCH_MEMORY_DEFAULT */
     bool count_psi; /* fill batch_result's psi sums */
     double input_work, target_work; /* multiply-adds that the source takes for one input value, for one target */

@@ -203,7 +203,7 @@ size_t checkpoint_size_estimate(const struct train_config *config, int inputs, i
     size_t n = (size_t)config->network.units,
            parameters = network_parameters(config->network.units, inputs, outputs, config->network.bias);
     size_t types = (size_t)network_types_count(&config->network);
-    bool tracks = config->rule.weights == CREDIT_TYPE && config->rule.tracking == TRACKING_INITIAL;
+    bool tracks = rule_is_averaged(&config->rule) && config->rule.tracking == TRACKING_INITIAL;
     return size_of(CHECKPOINT_VERSION, parameters,
                    optimizer_state_floats(parameters, config->network.units, outputs, config),
                    tracks ? size_times(types, types) : 0, n);

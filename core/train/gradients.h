@@ -27,6 +27,7 @@ struct gradients_problem {
     const float *values;                    /* (T,B,O) squared error */
     const float *mask;                      /* (T,B); NULL: every step counts. Its sum must be positive. */
     const float *feedback;                  /* (O,N) for feedback random and adaptive; NULL otherwise */
+    uint64_t seed;                          /* of what a rule draws */
 };
 
 /* Written by gradients_compute; the caller provides arrays of the shapes of the weights. b may be NULL. */

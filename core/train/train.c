@@ -396,6 +396,7 @@ static struct batch_options options_make(struct training *training, const struct
                                   .input_work = shape->input_work,
                                   .target_work = shape->target_work,
                                   .rule = rule,
+                                  .seed = training->config->seed,
                                   .memory = config->memory,
                                   .count_psi = (config->diagnostics & DIAGNOSTIC_PSI) || training->config->rule.mu_auto,
                                   .clock = training->callbacks ? training->callbacks->clock : NULL,
@@ -456,15 +457,14 @@ static bool memory_make(struct training *training) {
         return false;
     }
     training->ids = calloc((size_t)config->training.batch_size, sizeof *training->ids);
-    if (config->rule.weights == CREDIT_TYPE && config->rule.tracking == TRACKING_INITIAL) {
+    bool tracks = rule_is_averaged(&config->rule) && config->rule.tracking == TRACKING_INITIAL;
+    if (tracks) {
         training->averages = calloc(2 * types * types, sizeof *training->averages);
     }
     struct checkpoint_arrays arrays = training_arrays(training);
     training->checkpoint_bytes = malloc(checkpoint_size(&arrays));
     training->team = team_create();
-    bool averaged = config->rule.weights != CREDIT_TYPE || config->rule.tracking != TRACKING_INITIAL ||
-                    training->averages;
-    return training->ids && training->checkpoint_bytes && training->team && averaged;
+    return training->ids && training->checkpoint_bytes && training->team && (!tracks || training->averages);
 }
 
 static void training_release(struct training *training) {

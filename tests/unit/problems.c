@@ -1,4 +1,4 @@
-/* See problems.h. The path of the golden cases is given by the build. */
+/* See problems.h. */
 #include "tests/unit/problems.h"
 
 #include <check.h>
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/rules/rules.h"
+#include "api/job.h"
 
 static void problem_allocate(struct owned_problem *owned) {
     struct gradients_problem *p = &owned->problem;
@@ -86,6 +86,21 @@ void problem_random(struct owned_problem *owned, const struct problem_shape *sha
     }
 }
 
+struct problem_shape shape_any(uint64_t seed, uint64_t draw) {
+    struct random_stream stream = random_stream_make(seed, RANDOM_TASK, 1, draw);
+    return (struct problem_shape){.units = 5 + (int)random_below(&stream, 0, 30),
+                                  .inputs = 1 + (int)random_below(&stream, 1, 4),
+                                  .outputs = 2 + (int)random_below(&stream, 2, 3),
+                                  .types = 1 + (int)random_below(&stream, 3, 5),
+                                  .steps = 3 + (int)random_below(&stream, 4, 45),
+                                  .trials = 1 + (int)random_below(&stream, 5, 20),
+                                  .activation = random_below(&stream, 6, 2) ? ACTIVATION_TANH : ACTIVATION_RELU,
+                                  .loss = random_below(&stream, 7, 2) ? LOSS_MSE : LOSS_CROSS_ENTROPY,
+                                  .bias = random_below(&stream, 8, 2),
+                                  .unequal_leaks = random_below(&stream, 9, 2),
+                                  .weight_scale = 0.9};
+}
+
 void gradients_allocate(struct owned_gradients *owned, const struct gradients_problem *problem) {
     size_t n = (size_t)problem->units, i = (size_t)problem->inputs, o = (size_t)problem->outputs;
     owned->size = n * n + i * n + n + n * o + o;
@@ -115,6 +130,9 @@ double gradients_distance(const struct owned_gradients *a, const struct owned_gr
 static void numbers_fill(const json_t *value, const float *to, size_t *at) {
     size_t index;
     json_t *item;
+    if (value == NULL) {
+        return;
+    }
     if (!json_is_array(value)) {
         ((float *)(uintptr_t)to)[(*at)++] = (float)json_number_value(value);
         return;
@@ -160,6 +178,7 @@ void problem_from_json(struct owned_problem *owned, const json_t *item) {
     } else {
         p->b = NULL;
     }
+    field_fill(network, "feedback", p->feedback);
     if (!classes) {
         field_fill(item, "targets", p->values);
     }
@@ -176,28 +195,58 @@ void problem_from_json(struct owned_problem *owned, const json_t *item) {
     }
 }
 
-static bool is(const json_t *rule, const char *name, const char *value) {
-    const char *given = json_string_value(json_object_get(rule, name));
-    return given && strcmp(given, value) == 0;
-}
-
 struct rule_config rule_from_json(const json_t *json) {
-    struct rule_config rule = {.mu = json_number_value(json_object_get(json, "mu")),
-                               .taps = (int)json_integer_value(json_object_get(json, "taps"))};
-    for (int i = 0; i < RULE_TYPES; i++) {
-        if (is(json, "type", rule_table[i]->name)) {
-            rule.type = (enum rule_type)i;
-        }
-    }
-    rule.weights = is(json, "weights", "type") ? CREDIT_TYPE : CREDIT_CELL;
-    rule.averaging = is(json, "averaging", "existing") ? AVERAGING_EXISTING : AVERAGING_ALL;
-    rule.first_hop = is(json, "first_hop", "exact") ? FIRST_HOP_EXACT : FIRST_HOP_MU;
+    struct problems problems = {0};
+    struct rule_config rule;
+    memset(&rule, 0, sizeof rule);
+    rule_decode(&rule, json, NULL, &problems);
+    ck_assert_msg(problems.count == 0, "%s", json_dumps(problems.errors, 0));
     return rule;
 }
 
-json_t *golden_load(void) {
+json_t *golden_load(const char *path) {
     json_error_t error;
-    json_t *cases = json_load_file(MODPROP_GOLDEN, 0, &error);
-    ck_assert_msg(cases != NULL, "%s: %s", MODPROP_GOLDEN, error.text);
+    json_t *cases = json_load_file(path, 0, &error);
+    ck_assert_msg(cases != NULL, "%s: %s", path, error.text);
     return cases;
+}
+
+double golden_compare(const struct owned_problem *owned, const json_t *entry, int threads, double *loss) {
+    static const char *const names[] = {"W", "Win", "b", "Wout", "bout"};
+    struct owned_gradients got, expected;
+    struct rule_config rule = rule_from_json(json_object_get(entry, "rule"));
+    gradients_allocate(&expected, &owned->problem);
+    float *const fields[] = {expected.view.W, expected.view.Win, expected.view.b, expected.view.Wout,
+                             expected.view.bout};
+    for (int f = 0; f < 5; f++) {
+        field_fill(json_object_get(entry, "gradients"), names[f], fields[f]);
+    }
+    *loss = gradients_run(&owned->problem, rule, METHOD_AUTO, 0, threads, &got);
+    double distance = gradients_distance(&got, &expected);
+    gradients_free(&got);
+    gradients_free(&expected);
+    rule_release(&rule);
+    return distance;
+}
+
+double gradients_run(const struct gradients_problem *problem, struct rule_config rule, enum engine_method method,
+                     int64_t memory, int threads, struct owned_gradients *out) {
+    double loss = NAN;
+    struct error error;
+    gradients_allocate(out, problem);
+    enum result result = gradients_compute_by(problem, &rule, method, memory, threads, NULL, NULL, &out->view, &loss,
+                                              &error);
+    ck_assert_msg(result == RESULT_DONE, "%s", error.text);
+    return loss;
+}
+
+double gradients_compare(const struct gradients_problem *problem, struct rule_config a, enum engine_method by_a,
+                         struct rule_config b, enum engine_method by_b) {
+    struct owned_gradients first, second;
+    gradients_run(problem, a, by_a, 0, 1, &first);
+    gradients_run(problem, b, by_b, 0, 2, &second);
+    double distance = gradients_distance(&first, &second);
+    gradients_free(&first);
+    gradients_free(&second);
+    return distance;
 }

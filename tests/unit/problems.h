@@ -42,7 +42,33 @@ double gradients_distance(const struct owned_gradients *a, const struct owned_gr
 
 /* A golden case. */
 void problem_from_json(struct owned_problem *owned, const json_t *item);
+/* Its lists are the caller's: rule_release (api/job.h). */
 struct rule_config rule_from_json(const json_t *rule);
-json_t *golden_load(void);
+json_t *golden_load(const char *path);
+/* How far the rule of `entry` is from its gradients, as gradients_distance; *loss is the case's. */
+double golden_compare(const struct owned_problem *owned, const json_t *entry, int threads, double *loss);
+
+/* gradients_compute_by, which must not fail. Returns the loss. */
+double gradients_run(const struct gradients_problem *problem, struct rule_config rule, enum engine_method method,
+                     int64_t memory, int threads, struct owned_gradients *out);
+/* The distance between two rules, or between two methods for one rule, on one problem. */
+double gradients_compare(const struct gradients_problem *problem, struct rule_config a, enum engine_method by_a,
+                         struct rule_config b, enum engine_method by_b);
+
+/* DRAWS random problems of `shape`, a function of the draw's number, changed by `change`, from `seed`. */
+#define DRAWS 25
+#define FOR_RANDOM_PROBLEMS(owned, shape, change)                                                                      \
+    for (uint64_t draw = 0; draw < DRAWS; draw++)                                                                      \
+        for (struct problem_shape shape = shape_any(seed, draw), *once = &shape; once; once = NULL)                    \
+            for (struct owned_problem owned = {0}; once; problem_release(&owned), once = NULL)                         \
+                if (change, problem_random(&owned, &shape, seed + draw), true)
+struct problem_shape shape_any(uint64_t seed, uint64_t draw);
+
+#define ASSERT_SAME(distance, bound)                                                                                   \
+    do {                                                                                                               \
+        double found = (distance);                                                                                     \
+        ck_assert_msg(found <= (bound), "seed %llu draw %llu: off by %g of the largest entry",                         \
+                      (unsigned long long)seed, (unsigned long long)draw, found);                                      \
+    } while (0)
 
 #endif

@@ -60,7 +60,11 @@ static const struct {
     {"network", "initial",
      "{\"W\": [[0,1,1,1,1,1],[1,0,1,1,1,1],[1,1,0,1,1,1],[1,1,1,0,1,1],[1,1,1,1,0,1],[1,1,1,1,1,0]], "
      "\"Win\": [[1,2,3,4,5,6]], \"Wout\": [[1],[2],[3],[4],[5],[6]], \"bout\": [0]}"},
+    {"network", "types", "\"shuffled\""},
+    {"network", "types", "[0, 1, 0, 2, 1, 0]"},
     {"rule", "mu", "0.5"},
+    {"rule", "mu", "[0.5, 0.1]"},
+    {"rule", "modulation", "[[0.1, 0.2], [0.3, 0.4]]"},
     {"rule", "mu", "\"auto\""},
     {"optimizer", "decay", "null"},
     {"optimizer", "decay", "{\"factor\": 0.8, \"every\": 299}"},
