@@ -208,8 +208,11 @@ static bool start_store(struct server *server, char *error) {
         return false;
     }
     server->lanes = lanes_create(&server->loop, (size_t)server->config.max_waiting, server->request_memory);
-    const struct streams_hooks hooks = {
-        .user = server, .page = routes_page, .weights = results_weights_begin, .forget = results_weights_forget};
+    const struct streams_hooks hooks = {.user = server,
+                                        .page = history_page_begin,
+                                        .weights = results_weights_begin,
+                                        .forget = results_weights_forget,
+                                        .forget_page = history_page_forget};
     server->streams = streams_create(&hooks, (int)server->config.heartbeat, (size_t)server->config.max_streams,
                                      (size_t)server->config.token_streams);
     if (server->lanes == NULL || server->streams == NULL) {

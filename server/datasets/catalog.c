@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/base/holders.h"
 #include "server/base/log.h"
 
 #define RESERVE_BYTES ((int64_t)64 << 20) /* of the disk, left free by uploads; a sixteenth of a small disk */
@@ -30,7 +31,8 @@ struct version {
     int64_t holders;
     int names; /* names that have it among their versions */
     int newest_of;
-    bool kept; /* it is not known whether its name is durable: it stays until the next start */
+    struct holder *charged; /* its owner, for its bytes; NULL: nobody */
+    bool kept;              /* it is not known whether its name is durable: it stays until the next start */
 };
 
 struct named {
@@ -60,9 +62,11 @@ struct catalog {
     struct catalog_limits limits;
     pthread_mutex_t files, mutex;
     struct table versions, names;
-    struct doomed *doomed; /* versions whose files are to be removed */
-    int64_t incoming;      /* bytes that uploads have announced and not yet written */
-    bool recovered;        /* until then no holder is known, and nothing is removed */
+    struct catalog_totals totals; /* kept up to date: they are asked for on the loop */
+    struct holders owners;        /* bytes of the versions that each has put */
+    struct doomed *doomed;        /* versions whose files are to be removed */
+    int64_t incoming;             /* bytes that uploads have announced and not yet written */
+    bool recovered;               /* until then no holder is known, and nothing is removed */
     uv_work_t work;
     bool working; /* the loop's: `work` is in progress */
 };
@@ -119,15 +123,35 @@ static struct version *version_add(struct catalog *catalog, const struct dataset
         version->info = *info;
         if (!table_add(&catalog->versions, version)) {
             free(version);
-            version = NULL;
+            return NULL;
         }
+        catalog->totals.versions++;
+        catalog->totals.unnamed++;
+        catalog->totals.bytes += info->bytes;
+        catalog->totals.unnamed_bytes += info->bytes;
     }
     return version;
 }
 
+static void version_own(struct catalog *catalog, struct version *version, const char *owner) {
+    uint64_t bytes = (uint64_t)version->info.bytes;
+    holders_give(&catalog->owners, version->charged, bytes);
+    snprintf(version->owner, sizeof version->owner, "%s", owner);
+    version->charged = holders_take(&catalog->owners, version->owner, bytes);
+}
+
+/* One name more, or one less, has the version among its own. */
+static void version_names_add(struct catalog *catalog, struct version *version, int more) {
+    bool was_named = version->names > 0;
+    version->names += more;
+    int unnamed = (version->names == 0) - !was_named;
+    catalog->totals.unnamed += (size_t)unnamed;
+    catalog->totals.unnamed_bytes += unnamed * version->info.bytes;
+}
+
 /* Removes a version from a name's list. */
-static void name_drop(struct name *name, size_t at) {
-    name->versions[at].version->names--;
+static void name_drop(struct catalog *catalog, struct name *name, size_t at) {
+    version_names_add(catalog, name->versions[at].version, -1);
     memmove(name->versions + at, name->versions + at + 1, (name->count - at - 1) * sizeof *name->versions);
     name->count--;
 }
@@ -153,18 +177,23 @@ static void version_settle(struct catalog *catalog, struct version *version) {
         struct name *name = catalog->names.items[i];
         size_t at = name_place(name, version);
         if (at < name->count) {
-            name_drop(name, at);
+            name_drop(catalog, name, at);
         }
     }
     memcpy(doomed->sha256, version->info.sha256, sizeof doomed->sha256);
     doomed->next = catalog->doomed;
     catalog->doomed = doomed;
     table_remove(&catalog->versions, version->info.sha256);
+    catalog->totals.versions--;
+    catalog->totals.unnamed--;
+    catalog->totals.bytes -= version->info.bytes;
+    catalog->totals.unnamed_bytes -= version->info.bytes;
+    holders_give(&catalog->owners, version->charged, (uint64_t)version->info.bytes);
     free(version);
 }
 
 /* Puts a version at the front of a name's list; a version that was in the list moves. False if out of memory. */
-static bool name_push(struct name *name, struct version *version, int64_t created) {
+static bool name_push(struct catalog *catalog, struct name *name, struct version *version, int64_t created) {
     size_t at = name_place(name, version);
     if (name->count > 0) {
         name->versions[0].version->newest_of--;
@@ -182,7 +211,7 @@ static bool name_push(struct name *name, struct version *version, int64_t create
         name->versions = versions;
         memmove(versions + 1, versions, name->count * sizeof *versions);
         name->count++;
-        version->names++;
+        version_names_add(catalog, version, 1);
     }
     name->versions[0] = (struct named){version, created};
     version->newest_of++;
@@ -230,8 +259,8 @@ static bool name_open(void *user, const char *text, const json_t *document) {
                    *owner = json_string_value(json_object_get(one, "owner"));
         struct version *version = sha256 == NULL ? NULL : table_find(&catalog->versions, sha256);
         if (version != NULL) {
-            snprintf(version->owner, sizeof version->owner, "%s", owner == NULL ? "" : owner);
-            ok = name_push(name, version, json_integer_value(json_object_get(one, "created")));
+            version_own(catalog, version, owner == NULL ? "" : owner);
+            ok = name_push(catalog, name, version, json_integer_value(json_object_get(one, "created")));
         }
     }
     return ok;
@@ -323,16 +352,9 @@ size_t catalog_list(struct catalog *catalog, const char *after, size_t limit,
 }
 
 struct catalog_totals catalog_totals(struct catalog *catalog) {
-    struct catalog_totals totals = {0};
     pthread_mutex_lock(&catalog->mutex);
+    struct catalog_totals totals = catalog->totals;
     totals.names = catalog->names.count;
-    totals.versions = catalog->versions.count;
-    for (size_t i = 0; i < catalog->versions.count; i++) {
-        const struct version *version = catalog->versions.items[i];
-        totals.bytes += version->info.bytes;
-        totals.unnamed += version->names == 0;
-        totals.unnamed_bytes += version->names == 0 ? version->info.bytes : 0;
-    }
     pthread_mutex_unlock(&catalog->mutex);
     return totals;
 }
@@ -421,12 +443,7 @@ static bool bound_holds(const char *what, int64_t taken, int64_t more, int64_t m
 
 /* Call with the mutex held. */
 static bool bounds_hold(const struct catalog *catalog, const char *owner, int64_t more, char *error) {
-    int64_t all = 0, owned = 0;
-    for (size_t i = 0; i < catalog->versions.count; i++) {
-        const struct version *version = catalog->versions.items[i];
-        all += version->info.bytes;
-        owned += strcmp(version->owner, owner) == 0 ? version->info.bytes : 0;
-    }
+    int64_t all = catalog->totals.bytes, owned = (int64_t)holders_amount(&catalog->owners, owner);
     if (catalog->limits.versions > 0 && (int64_t)catalog->versions.count >= catalog->limits.versions) {
         snprintf(error, DATASET_ERROR_BYTES,
                  "there are %zu datasets, including old versions that jobs use, and no more may be stored "
@@ -537,9 +554,9 @@ static bool version_name(struct catalog *catalog, const char *text, const char *
     if (ok) {
         before = name->count > 0 && name->versions[0].version != version ? name->versions[0].version : NULL;
         if (version->owner[0] == '\0') {
-            snprintf(version->owner, sizeof version->owner, "%s", owner);
+            version_own(catalog, version, owner);
         }
-        ok = name_push(name, version, created);
+        ok = name_push(catalog, name, version, created);
     }
     if (name != NULL && name->count == 0) {
         table_remove(&catalog->names, text);
@@ -633,7 +650,7 @@ static void name_forget(struct catalog *catalog, const char *text) {
     name->versions[0].version->newest_of--;
     while (name->count > 0) {
         struct version *version = name->versions[name->count - 1].version;
-        name_drop(name, name->count - 1);
+        name_drop(catalog, name, name->count - 1);
         version_settle(catalog, version);
     }
     name_free(name);
@@ -721,7 +738,9 @@ void catalog_close(struct catalog *catalog, uv_loop_t *loop) {
         name_free(catalog->names.items[i]);
     }
     for (size_t i = 0; i < catalog->versions.count; i++) {
-        free(catalog->versions.items[i]);
+        struct version *version = catalog->versions.items[i];
+        holders_give(&catalog->owners, version->charged, (uint64_t)version->info.bytes);
+        free(version);
     }
     free(catalog->names.items);
     free(catalog->versions.items);

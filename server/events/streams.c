@@ -2,9 +2,12 @@
  * Event streams: see streams.h.
  *
  * Why there are no gaps and no duplicates: events are committed in order of seq and published on this thread after
- * their commit. Before a stream reads a page it notes the ring's head. Whatever is published later is at or after that
- * head; whatever was published earlier is committed and so in the page. Events that are in both are recognised by their
- * number, which only grows.
+ * their commit. Before a stream has a page read it notes the ring's head. Whatever is published later is at or after
+ * that head; whatever was published earlier is committed and so in the page, however late a lane reads it. Events that
+ * are in both are recognised by their number, which only grows.
+ *
+ * A thousand streams may begin at once. Each has one page read at a time, and those of one client at most
+ * PAGES_OF_ONE together, so that they leave places in the lane to its other requests. Who gets none waits in a list.
  *
  * Rejected: one queue per stream (a thousand copies of each event, and a policy for when it is full); reading the store
  * for every event and stream (a thousand queries per event).
@@ -21,13 +24,20 @@
 
 #define RING 1024            /* events kept for streams that are up to date; a power of two */
 #define RING_BYTES (4 << 20) /* and their bytes */
-#define PAGE 64              /* events read from the store at once */
-#define FILL_BYTES 32768     /* a stream's buffer is not filled beyond this, except by a single event */
+#define FILL_BYTES 32768     /* a buffer or a page is not filled beyond this, except by a single event */
+#define PAGES_OF_ONE 4       /* pages that are read for one client at once */
+#define PAGES_TRIED 32       /* streams that ask a lane again in one callback */
 
 struct ring_event {
     struct stream_event event;
     char job[STREAM_JOB_BYTES], type[24];
     char bytes[]; /* json */
+};
+
+struct stream_page {
+    struct ring_event *events[STREAM_PAGE_EVENTS];
+    size_t count, next, bytes;
+    bool complete, failed;
 };
 
 enum stream_phase { STREAM_EVENTS, STREAM_WEIGHTS_WAIT, STREAM_WEIGHTS, STREAM_ENDED };
@@ -40,9 +50,15 @@ struct stream {
     char job[STREAM_JOB_BYTES]; /* "" : all */
     int64_t cursor;
     bool sse, weights, endless;
-    bool counted;      /* among those of `limit` */
-    bool joined;       /* `position` is valid: everything before it was sent or is not ours */
-    uint64_t position; /* in the ring's count */
+    bool counted;             /* among those of `limit` */
+    bool joined;              /* `position` is valid: everything before it was sent or is not ours */
+    uint64_t position;        /* in the ring's count */
+    struct stream_page *page; /* being sent; NULL: none */
+    bool asking;              /* in the list of those that want a page */
+    struct stream *next_asking;
+    bool reading;          /* a lane reads its page */
+    void *page_handle;     /* owned by the hook while it works */
+    struct holder *reader; /* counted for it */
     enum stream_phase phase;
     char *buffer; /* what remains to be sent; NULL while idle */
     size_t used, sent, capacity;
@@ -57,9 +73,10 @@ struct streams {
     struct streams_hooks hooks;
     uint64_t heartbeat; /* ms */
     size_t limit, token_limit, count;
-    struct holders holders;
+    struct holders holders, readers; /* streams; pages that are being read */
     uint64_t cut;
     struct stream *first;
+    struct stream *asking, **last_asking; /* in turn */
     struct ring_event *ring[RING];
     uint64_t head, tail; /* events head-1 .. tail are in the ring */
     size_t ring_bytes;
@@ -76,9 +93,25 @@ static void ring_drop(struct streams *streams) {
     free(oldest);
 }
 
+/* NULL if out of memory. */
+static struct ring_event *event_copy(const struct stream_event *event) {
+    struct ring_event *copy = malloc(sizeof *copy + event->size + 1);
+    if (copy != NULL) {
+        copy->event = *event;
+        snprintf(copy->job, sizeof copy->job, "%s", event->job);
+        snprintf(copy->type, sizeof copy->type, "%s", event->type);
+        memcpy(copy->bytes, event->json, event->size);
+        copy->bytes[event->size] = '\0';
+        copy->event.job = copy->job;
+        copy->event.type = copy->type;
+        copy->event.json = copy->bytes;
+    }
+    return copy;
+}
+
 /* False if out of memory: then the ring is emptied, and every stream reads from the store. */
 static bool ring_add(struct streams *streams, const struct stream_event *event) {
-    struct ring_event *copy = malloc(sizeof *copy + event->size + 1);
+    struct ring_event *copy = event_copy(event);
     if (copy == NULL) {
         while (streams->tail < streams->head) {
             ring_drop(streams);
@@ -87,14 +120,6 @@ static bool ring_add(struct streams *streams, const struct stream_event *event) 
         streams->tail = streams->head;
         return false;
     }
-    copy->event = *event;
-    snprintf(copy->job, sizeof copy->job, "%s", event->job);
-    snprintf(copy->type, sizeof copy->type, "%s", event->type);
-    memcpy(copy->bytes, event->json, event->size);
-    copy->bytes[event->size] = '\0';
-    copy->event.job = copy->job;
-    copy->event.type = copy->type;
-    copy->event.json = copy->bytes;
     while (streams->tail < streams->head &&
            (streams->head - streams->tail == RING || streams->ring_bytes + event->size > RING_BYTES)) {
         ring_drop(streams);
@@ -158,8 +183,127 @@ static bool take_event(struct stream *stream, const struct stream_event *event) 
     return stream->used < FILL_BYTES;
 }
 
-static bool emit(void *to, const struct stream_event *event) {
-    return take_event(to, event);
+/* ---- pages ---- */
+
+struct stream_page *stream_page_create(void) {
+    return calloc(1, sizeof(struct stream_page));
+}
+
+void stream_page_free(struct stream_page *page) {
+    for (size_t i = 0; page != NULL && i < page->count; i++) {
+        free(page->events[i]);
+    }
+    free(page);
+}
+
+bool stream_page_add(struct stream_page *page, const struct stream_event *event) {
+    struct ring_event *copy = event_copy(event);
+    if (copy == NULL) {
+        page->failed = true;
+        return false;
+    }
+    page->events[page->count++] = copy;
+    page->bytes += event->size;
+    return page->count < STREAM_PAGE_EVENTS && page->bytes < FILL_BYTES;
+}
+
+bool stream_page_failed(const struct stream_page *page) {
+    return page->failed;
+}
+
+void stream_page_complete(struct stream_page *page) {
+    page->complete = true;
+}
+
+static void page_drop(struct stream *stream) {
+    stream_page_free(stream->page);
+    stream->page = NULL;
+}
+
+static void page_settle(struct stream *stream) {
+    stream->reading = false;
+    stream->page_handle = NULL;
+    holders_give(&stream->streams->readers, stream->reader, 1);
+    stream->reader = NULL;
+}
+
+static void pages_ask(struct streams *streams);
+
+static void on_page(void *to, struct stream_page *page) {
+    struct stream *stream = to;
+    page_settle(stream);
+    stream->page = page;
+    stream->failed = stream->failed || page == NULL;
+    http_wake(stream->request);
+    pages_ask(stream->streams);
+}
+
+/* False: no lane takes it now. The ring's head is noted first: see above. */
+static bool page_begin(struct stream *stream) {
+    struct streams *streams = stream->streams;
+    const char *holder = http_holder(stream->request);
+    if (holders_amount(&streams->readers, holder) >= PAGES_OF_ONE) {
+        return false;
+    }
+    stream->reader = holders_take(&streams->readers, holder, 1);
+    stream->reading = true;
+    stream->position = streams->head;
+    if (!streams->hooks.page(streams->hooks.user, stream->request, stream->job[0] != '\0' ? stream->job : NULL,
+                             stream->cursor, on_page, stream, &stream->page_handle)) {
+        page_settle(stream);
+        return false;
+    }
+    return true;
+}
+
+static void asking_append(struct stream *stream) {
+    stream->asking = true;
+    stream->next_asking = NULL;
+    *stream->streams->last_asking = stream;
+    stream->streams->last_asking = &stream->next_asking;
+}
+
+static struct stream *asking_take(struct streams *streams) {
+    struct stream *stream = streams->asking;
+    streams->asking = stream->next_asking;
+    if (streams->asking == NULL) {
+        streams->last_asking = &streams->asking;
+    }
+    stream->asking = false;
+    return stream;
+}
+
+static void asking_leave(struct stream *stream) {
+    struct stream **at = &stream->streams->asking;
+    while (*at != stream) {
+        at = &(*at)->next_asking;
+    }
+    *at = stream->next_asking;
+    if (*at == NULL) {
+        stream->streams->last_asking = at;
+    }
+    stream->asking = false;
+}
+
+/* Those that wait ask again, in turn; who is refused goes to the end. */
+static void pages_ask(struct streams *streams) {
+    for (int i = 0; i < PAGES_TRIED && streams->asking != NULL; i++) {
+        struct stream *stream = asking_take(streams);
+        if (!page_begin(stream)) {
+            asking_append(stream);
+        }
+    }
+}
+
+static void fill_from_page(struct stream *stream) {
+    struct stream_page *page = stream->page;
+    while (page->next < page->count) {
+        if (!take_event(stream, &page->events[page->next++]->event)) {
+            return;
+        }
+    }
+    stream->joined = page->complete;
+    page_drop(stream);
 }
 
 static void fill_from_ring(struct stream *stream) {
@@ -171,27 +315,23 @@ static void fill_from_ring(struct stream *stream) {
     }
 }
 
-static void fill_from_store(struct stream *stream) {
+/* False if there is nothing to take now: all that is committed was sent, or a page is being read. */
+static bool fill(struct stream *stream) {
     struct streams *streams = stream->streams;
-    uint64_t head = streams->head;
-    int count = streams->hooks.page(streams->hooks.user, stream->job[0] != '\0' ? stream->job : NULL, stream->cursor,
-                                    PAGE, emit, stream);
-    if (count < 0) {
-        stream->failed = true;
-        return;
+    if (stream->page != NULL) {
+        fill_from_page(stream);
+        return true;
     }
-    /* A page that is short, and not because the buffer was full, reached the end of what is committed. */
-    stream->joined = count < PAGE && stream->used < FILL_BYTES;
-    stream->position = head;
-}
-
-static void fill(struct stream *stream) {
-    if (stream->joined && stream->position >= stream->streams->tail) {
+    if (stream->joined && stream->position >= streams->tail) {
+        bool any = stream->position < streams->head;
         fill_from_ring(stream);
-    } else {
-        stream->joined = false;
-        fill_from_store(stream);
+        return any;
     }
+    stream->joined = false;
+    if (!stream->reading && !stream->asking && !page_begin(stream)) {
+        asking_append(stream);
+    }
+    return stream->page != NULL;
 }
 
 /* ---- the last line ---- */
@@ -243,11 +383,7 @@ static ssize_t send_line(struct stream *stream, char *bytes, size_t size) {
 static ssize_t stream_read(void *user, char *bytes, size_t size) {
     struct stream *stream = user;
     stream->last_write = clock_milliseconds();
-    while (stream->used == 0 && stream->phase == STREAM_EVENTS && !stream->failed) {
-        fill(stream);
-        if (stream->used == 0 && stream->joined && stream->position >= stream->streams->head) {
-            break; /* nothing more is committed */
-        }
+    while (stream->used == 0 && stream->phase == STREAM_EVENTS && !stream->failed && fill(stream)) {
     }
     if (stream->used > 0) {
         return send_buffer(stream, bytes, size);
@@ -279,6 +415,14 @@ static void stream_close(void *user) {
     if (stream->weights_handle != NULL) {
         streams->hooks.forget(streams->hooks.user, stream->weights_handle);
     }
+    if (stream->reading) {
+        streams->hooks.forget_page(streams->hooks.user, stream->page_handle);
+        page_settle(stream);
+    }
+    if (stream->asking) {
+        asking_leave(stream);
+    }
+    page_drop(stream);
     if (stream->previous != NULL) {
         stream->previous->next = stream->next;
     } else {
@@ -300,6 +444,7 @@ struct streams *streams_create(const struct streams_hooks *hooks, int heartbeat_
     struct streams *streams = calloc(1, sizeof *streams);
     if (streams != NULL) {
         streams->hooks = *hooks;
+        streams->last_asking = &streams->asking;
         streams->heartbeat = (uint64_t)heartbeat_seconds * 1000;
         streams->limit = limit;
         streams->token_limit = token_limit;
@@ -326,6 +471,7 @@ void streams_publish(struct streams *streams, const struct stream_event *event) 
 }
 
 void streams_tick(struct streams *streams, uint64_t now) {
+    pages_ask(streams);
     for (struct stream *stream = streams->first; stream != NULL; stream = stream->next) {
         if (stream->used == 0 && now - stream->last_write >= streams->heartbeat) {
             stream->last_write = now;

@@ -3,8 +3,8 @@
  *
  * A stream is a cursor: the number of the last event that it has sent. It takes the events that follow from a short
  * ring of recently committed events, or, when it is new or has fallen behind the ring, from the store, a page at a
- * time. So a stream's memory is small and constant whatever its client does, a slow client does not affect others, and
- * nothing is sent that is not stored.
+ * time, which is read in a lane. So a stream's memory is small and constant whatever its client does, a slow client
+ * does not affect others, and nothing is sent that is not stored.
  *
  * Loop thread only. An event is published here after its commit, in the order of its sequence.
  */
@@ -20,6 +20,7 @@
 #define STREAM_JOB_BYTES 40
 
 struct spool;
+struct request;
 
 /* A stored event. `json` is the flat object that clients see, without line breaks. */
 struct stream_event {
@@ -33,19 +34,35 @@ struct stream_event {
     size_t size;
 };
 
+/* Stored events on their way to a stream. */
+struct stream_page;
+
+/* NULL if out of memory. */
+struct stream_page *stream_page_create(void);
+void stream_page_free(struct stream_page *page);
+/* Copies an event. False: this was the last one that the page takes, or memory has run out (stream_page_failed). */
+bool stream_page_add(struct stream_page *page, const struct stream_event *event);
+bool stream_page_failed(const struct stream_page *page);
+/* Nothing else was committed when the page was read. */
+void stream_page_complete(struct stream_page *page);
+/* Most events of one page: what a reader is to be asked for. */
+#define STREAM_PAGE_EVENTS 64
+
 /* What streams ask of the rest of the daemon. */
 struct streams_hooks {
     void *user;
-    /* Calls `emit` in order for up to `limit` stored events after `after` (id of `job`, or seq if job is NULL);
-     * returns how many, or -1 on failure. emit returns false to stop early; that event counts. */
-    int (*page)(void *user, const char *job, int64_t after, int limit,
-                bool (*emit)(void *to, const struct stream_event *event), void *to);
+    /* Starts reading a page of stored events after `after` (id of `job`, or seq if job is NULL), in order; `request` is
+     * the one that they are for. `done` is called once on the loop, with the page, which passes to it, or with NULL if
+     * it cannot be read. False: not now. */
+    bool (*page)(void *user, const struct request *request, const char *job, int64_t after,
+                 void (*done)(void *to, struct stream_page *page), void *to, void **handle);
     /* Starts making the last line of a stream that asked for weights, including its line break; `done` is called
      * once on the loop, with a spool to take over, or with NULL if there are none. False: it could not be started. */
     bool (*weights)(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line), void *to,
                     void **handle);
-    /* The stream is closed: `done` must not be called any more. */
+    /* The stream is closed: `done` of its weights, or of its page, must not be called any more. */
     void (*forget)(void *user, void *handle);
+    void (*forget_page)(void *user, void *handle);
 };
 
 struct streams;

@@ -82,9 +82,10 @@ void route_events(struct server *server, struct request *request);
 void route_checkpoints(struct server *server, struct request *request);
 void route_manifest(struct server *server, struct request *request);
 
-/* Hook of streams.h: a page of stored events. */
-int routes_page(void *user, const char *job, int64_t after, int limit,
-                bool (*emit)(void *to, const struct stream_event *event), void *to);
+/* Streams' catch-up (streams.h), in a lane. */
+bool history_page_begin(void *user, const struct request *request, const char *job, int64_t after,
+                        void (*done)(void *to, struct stream_page *page), void *to, void **handle);
+void history_page_forget(void *user, void *handle);
 
 /* results.c */
 void route_job_metrics(struct server *server, struct request *request);

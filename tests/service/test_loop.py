@@ -22,6 +22,7 @@ FINISHED, QUEUED, EVENTS, DOCUMENT_BYTES = 20000, 20000, 60000, 20_000_000
 
 # of one callback, whatever is stored; measured: 5 ms, 4000 steps, 2 MB, in a round of retention
 CPU_SECONDS, STEPS, READ_BYTES = 0.02, 10000, 4_000_000
+REQUEST_STEPS = 200  # of a handler; measured: 79. It reads single rows
 
 
 def loads(daemon):
@@ -34,6 +35,8 @@ def check(daemon):
     print(loads(daemon))  # shown where it fails
     for (what, callback), value in loads(daemon).items():
         bound = {"cpu_seconds": CPU_SECONDS, "steps": STEPS, "read_bytes": READ_BYTES}[what]
+        if (what, callback) == ("steps", "request"):
+            bound = REQUEST_STEPS
         assert value <= bound, f"a callback ({callback}) took {value:g} {what}; at most {bound:g} is right"
 
 
@@ -85,6 +88,23 @@ def fill(path, job):
     database.close()
 
 
+def catch_up(daemon, job):
+    """Streams that begin far behind: their events are read in a lane, and the loop only passes them on."""
+    url = f"{daemon.url}/v1/jobs/{job}/events?after=0"
+
+    def follow(_):
+        count = 0
+        with requests.get(url, headers={"Accept": "application/x-ndjson"}, stream=True, timeout=60) as answer:
+            for _ in answer.iter_lines():
+                count += 1
+                if count == 4000:
+                    return count
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(follow, range(8))) == [4000] * 8
+    assert loads(daemon)["steps", "answer"] == 0
+
+
 def test_no_callback_of_the_loop_grows_with_what_is_stored(start, tmp_path):
     daemon = start("--workers", "1")
     first = daemon.get(f"/v1/jobs/{daemon.post('/v1/jobs', json=JOB).json()['id']}?wait=60", timeout=70).json()
@@ -112,6 +132,7 @@ def test_no_callback_of_the_loop_grows_with_what_is_stored(start, tmp_path):
         answers = list(pool.map(lambda path: (path, daemon.get(path, timeout=60)), paths * 3))
     for path, answer in answers:
         assert answer.status_code == 200, (path, answer.text[:300])
+    catch_up(daemon, many)
     listed = daemon.get("/v1/jobs?limit=100&status=queued").json()["jobs"]
     assert len(listed) == 100
     positions = {job["id"]: job["queue_position"] for job in listed}

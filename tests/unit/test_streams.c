@@ -131,20 +131,80 @@ static void publish(void) {
     }
 }
 
-static int page(void *user, const char *job, int64_t after, int limit,
-                bool (*emit)(void *to, const struct stream_event *event), void *to) {
-    int count = 0;
+/* A page that a lane reads: at some later time, and of what is committed by then. */
+struct catchup {
+    struct catchup *next;
+    char job[16];
+    bool all;
+    int64_t after;
+    void (*done)(void *to, struct stream_page *page);
+    void *to;
+};
+
+static struct catchup *catchups;
+static size_t reading_most, reading_count;
+
+static bool page(void *user, const struct request *request, const char *job, int64_t after,
+                 void (*done)(void *to, struct stream_page *page), void *to, void **handle) {
     (void)user;
-    for (int i = 0; i < committed && count < limit; i++) {
+    (void)request;
+    if (rand_r(&seed) % 4 == 0) {
+        return false; /* the lane is full */
+    }
+    struct catchup *catchup = calloc(1, sizeof *catchup);
+    *catchup = (struct catchup){.next = catchups, .all = job == NULL, .after = after, .done = done, .to = to};
+    snprintf(catchup->job, sizeof catchup->job, "%s", job == NULL ? "" : job);
+    catchups = catchup;
+    *handle = catchup;
+    reading_count++;
+    reading_most = reading_count > reading_most ? reading_count : reading_most;
+    return true;
+}
+
+/* The lane reads one page, not always the oldest. */
+static void read_one(void) {
+    struct catchup **at = &catchups;
+    while (*at != NULL && (*at)->next != NULL && rand_r(&seed) % 2 == 0) {
+        at = &(*at)->next;
+    }
+    struct catchup *catchup = *at;
+    if (catchup == NULL) {
+        return;
+    }
+    *at = catchup->next;
+    reading_count -= catchup->done != NULL;
+    struct stream_page *made = stream_page_create();
+    bool more = true;
+    for (int i = 0; i < committed && more; i++) {
         struct stream_event event = view(&stored[i]);
-        if (job == NULL ? event.seq > after : strcmp(event.job, job) == 0 && event.id > after) {
-            count++;
-            if (!emit(to, &event)) {
-                break;
-            }
+        if (catchup->all ? event.seq > catchup->after
+                         : strcmp(event.job, catchup->job) == 0 && event.id > catchup->after) {
+            more = stream_page_add(made, &event);
         }
     }
-    return count;
+    if (more) {
+        stream_page_complete(made);
+    }
+    if (catchup->done != NULL) {
+        catchup->done(catchup->to, made);
+    } else {
+        stream_page_free(made);
+    }
+    free(catchup);
+}
+
+/* Until nothing is read any more; those that were refused ask again with the tick. */
+static void read_all(void) {
+    for (int i = 0; i < 50 || catchups != NULL; i++) {
+        streams_tick(streams, clock_milliseconds());
+        read_one();
+    }
+}
+
+static void forget_page(void *user, void *handle) {
+    (void)user;
+    ((struct catchup *)handle)->done = NULL;
+    reading_count--;
 }
 
 static bool weights(void *user, const char *job, bool as_sse, void (*done)(void *to, struct spool *line), void *to,
@@ -188,6 +248,16 @@ static void reader_step(struct reader *reader) {
     }
 }
 
+/* Until nothing more comes. */
+static void reader_drain(struct reader *reader) {
+    do {
+        while (reader->awake && reader->end == 0) {
+            reader_step(reader);
+        }
+        read_all();
+    } while (reader->awake && reader->end == 0);
+}
+
 static void reader_release(struct reader *reader) {
     if (reader->source != NULL) {
         reader->source->close(reader->user);
@@ -215,7 +285,8 @@ static char *expected_text(int job, int64_t after, bool with_weights) {
 }
 
 static void model_reset(void) {
-    static const struct streams_hooks hooks = {.page = page, .weights = weights, .forget = forget};
+    static const struct streams_hooks hooks = {
+        .page = page, .weights = weights, .forget = forget, .forget_page = forget_page};
     committed = published = 0;
     memset(last_id, 0, sizeof last_id);
     memset(ended, 0, sizeof ended);
@@ -231,6 +302,10 @@ START_TEST(every_stream_gets_every_event_once) {
     model_reset();
     while (committed < EVENTS - JOBS || opened < READERS) {
         int dice = rand_r(&seed) % 100;
+        if (dice % 3 == 0) {
+            read_one();
+            streams_tick(streams, clock_milliseconds());
+        }
         if (dice < 50 && committed < EVENTS - JOBS) {
             commit(rand_r(&seed) % JOBS, false);
         } else if (dice < 52 && committed < EVENTS - JOBS) {
@@ -267,9 +342,7 @@ START_TEST(every_stream_gets_every_event_once) {
         publish();
     }
     for (int i = 0; i < READERS; i++) {
-        while (readers[i].awake && readers[i].end == 0) {
-            reader_step(&readers[i]);
-        }
+        reader_drain(&readers[i]);
         char *text = expected_text(jobs[i], after[i], jobs[i] >= 0 && i % 2 == 0);
         ck_assert_str_eq(readers[i].text == NULL ? "" : readers[i].text, text);
         ck_assert_int_eq(readers[i].end, jobs[i] >= 0 ? SOURCE_END : 0);
@@ -289,9 +362,7 @@ START_TEST(live_stream_begins_now) {
     streams_open(streams, &reader.request, 200, &(struct stream_options){.after = 1, .live = true, .endless = true});
     commit(1, false);
     publish();
-    for (int i = 0; i < 100; i++) {
-        reader_step(&reader);
-    }
+    reader_drain(&reader);
     ck_assert_str_eq(reader.text, "{\"job\":1,\"id\":1,\"seq\":2}\n");
     reader_release(&reader);
     streams_destroy(streams);
@@ -303,9 +374,7 @@ START_TEST(server_sent_events_carry_id_and_type) {
     model_reset();
     commit(0, false);
     streams_open(streams, &reader.request, 200, &(struct stream_options){.job = "job0", .sse = true});
-    for (int i = 0; i < 200; i++) {
-        reader_step(&reader);
-    }
+    reader_drain(&reader);
     ck_assert_str_eq(reader.text, "id: 1\nevent: progress\ndata: {\"job\":0,\"id\":1,\"seq\":1}\n\n");
     reader_release(&reader);
     streams_destroy(streams);
@@ -316,7 +385,7 @@ START_TEST(quiet_stream_shows_life) {
     struct reader reader = {0};
     model_reset();
     streams_open(streams, &reader.request, 200, &(struct stream_options){.job = "job0", .sse = true});
-    reader_step(&reader);
+    reader_drain(&reader);
     ck_assert(!reader.awake);
     uint64_t now = clock_milliseconds();
     streams_tick(streams, now + 14000);
@@ -333,7 +402,8 @@ START_TEST(quiet_stream_shows_life) {
 END_TEST
 
 START_TEST(streams_are_bounded) {
-    static const struct streams_hooks hooks = {.page = page, .weights = weights, .forget = forget};
+    static const struct streams_hooks hooks = {
+        .page = page, .weights = weights, .forget = forget, .forget_page = forget_page};
     struct reader readers[3] = {0};
     model_reset();
     streams_destroy(streams);
@@ -358,7 +428,8 @@ static int open_as(struct reader *reader, const char *identity) {
 
 /* One token may have three of four streams; when all four are in use, the client with the most gives way. */
 START_TEST(whoever_has_most_gives_way) {
-    static const struct streams_hooks hooks = {.page = page, .weights = weights, .forget = forget};
+    static const struct streams_hooks hooks = {
+        .page = page, .weights = weights, .forget = forget, .forget_page = forget_page};
     struct reader ann[4] = {0}, bob[3] = {0}, cleo = {0};
     model_reset();
     streams_destroy(streams);
@@ -387,6 +458,35 @@ START_TEST(whoever_has_most_gives_way) {
 }
 END_TEST
 
+/* The streams of one client never have more than four pages read at once, and all get theirs. */
+START_TEST(many_streams_take_turns_to_catch_up) {
+    struct reader readers[40] = {0};
+    model_reset();
+    reading_most = 0;
+    for (int i = 0; i < 500; i++) {
+        commit(0, false);
+    }
+    for (int i = 0; i < 40; i++) {
+        ck_assert_int_eq(open_as(&readers[i], i % 2 == 0 ? "ann" : "bob"), 200);
+        reader_step(&readers[i]);
+    }
+    ck_assert_uint_le(reading_count, 8);
+    reader_release(&readers[0]); /* one that waits or is being read for goes */
+    reader_release(&readers[39]);
+    for (int i = 1; i < 39; i++) {
+        reader_drain(&readers[i]);
+    }
+    for (int i = 1; i < 39; i++) {
+        char *text = expected_text(0, 0, false);
+        ck_assert_str_eq(readers[i].text, text);
+        free(text);
+        reader_release(&readers[i]);
+    }
+    ck_assert_uint_eq(reading_most, 8);
+    streams_destroy(streams);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("streams");
     TCase *cases = tcase_create("streams");
@@ -396,6 +496,7 @@ int main(void) {
     tcase_add_test(cases, quiet_stream_shows_life);
     tcase_add_test(cases, streams_are_bounded);
     tcase_add_test(cases, whoever_has_most_gives_way);
+    tcase_add_test(cases, many_streams_take_turns_to_catch_up);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
