@@ -21,6 +21,8 @@ void writer_vector(struct writer *writer, const float *values, size_t count);
 void writer_matrix(struct writer *writer, const float *values, size_t rows, size_t columns);
 /* [[[..], ..], ..] */
 void writer_cube(struct writer *writer, const float *values, size_t planes, size_t rows, size_t columns);
+/* [..] of double, likewise */
+void writer_doubles(struct writer *writer, const double *values, size_t count);
 void writer_integers(struct writer *writer, const int *values, size_t count);
 
 #endif

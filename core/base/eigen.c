@@ -1,11 +1,11 @@
 /*
  * Eigenvalues: see eigen.h. Two algorithms, each the smallest that does its job.
  *
- * eigen_radius (large matrices, eigenvalues only): Householder reduction to Hessenberg form, then Francis' implicit
- * double-shift QR in real arithmetic, about 10 n^3 multiply-adds (Golub and Van Loan, "Matrix Computations", 7.5).
- * eigen_decompose (one row a cell type, so small): the same reduction in complex arithmetic and single-shift QR with
- * Givens rotations to a complex Schur form, eigenvectors by back substitution. Complex arithmetic costs four times as
- * much and spares the cases of 2 x 2 blocks.
+ * eigen_values, eigen_radius (large matrices, eigenvalues only): Householder reduction to Hessenberg form, then
+ * Francis' implicit double-shift QR in real arithmetic, about 10 n^3 multiply-adds (Golub and Van Loan, "Matrix
+ * Computations", 7.5). eigen_decompose (one row a cell type, so small): the same reduction in complex arithmetic and
+ * single-shift QR with Givens rotations to a complex Schur form, eigenvectors by back substitution. Complex arithmetic
+ * costs four times as much and spares the cases of 2 x 2 blocks.
  */
 #include "core/base/eigen.h"
 
@@ -36,7 +36,7 @@ size_t eigen_decompose_scratch_size(int n) {
     return order_is_possible(n) ? (2 * size * size + 2 * size) * sizeof(complex_t) : 0;
 }
 
-/* ---- real: the radius ---- */
+/* ---- real: values alone ---- */
 
 /*
  * The Householder vector of x (length n) in place, v[0] = 1 implied by beta: returns beta with (I - beta v v^T) x =
@@ -117,6 +117,22 @@ static double pair_radius(double a, double b, double c, double d) {
     return fabs(half) + sqrt(square);
 }
 
+/* Both eigenvalues of [[a, b], [c, d]]. The smaller of two real ones comes from the product: their difference would
+ * cancel. */
+static void pair_values(double a, double b, double c, double d, double re[2], double im[2]) {
+    double half = 0.5 * (a + d), difference = 0.5 * (a - d), square = difference * difference + b * c;
+    if (square < 0) {
+        re[0] = re[1] = half;
+        im[0] = sqrt(-square);
+        im[1] = -im[0];
+        return;
+    }
+    double larger = half >= 0 ? half + sqrt(square) : half - sqrt(square);
+    re[0] = larger;
+    re[1] = larger != 0 ? (a * d - b * c) / larger : 0;
+    im[0] = im[1] = 0;
+}
+
 /* One reflection of a Francis step on rows and columns k .. k+size-1 of the window [low, high]. */
 static void bulge_reflect(int n, double *h, int low, int high, int k, int size, double *x) {
     double alpha, beta = householder(size, x, &alpha);
@@ -144,12 +160,13 @@ static void bulge_reflect(int n, double *h, int low, int high, int k, int size, 
     }
 }
 
+#define H(r, c) h[(size_t)(r) * n + (c)]
+
 /*
  * One implicit double-shift step on the window [low, high] of h, high - low >= 2. An exceptional shift breaks cycles.
  * False when stopped.
  */
 static bool francis_step(int n, double *h, int low, int high, int sweep, struct work *work) {
-#define H(r, c) h[(size_t)(r) * n + (c)]
     double trace = H(high - 1, high - 1) + H(high, high),
            determinant = H(high - 1, high - 1) * H(high, high) - H(high - 1, high) * H(high, high - 1);
     if (sweep % 10 == 9) {
@@ -184,25 +201,33 @@ double eigen_radius_cost(int n) {
     return 6.0 * n * n * n;
 }
 
-int eigen_radius(int n, double *h, void *scratch, struct work *work, double *radius) {
+/* Where the active window that ends at `high` begins; what is negligible below the diagonal there becomes 0. */
+static int window_begin(int n, double *h, int high) {
+    int low = high;
+    for (; low > 0; low--) {
+        double near = fabs(H(low - 1, low - 1)) + fabs(H(low, low));
+        if (fabs(H(low, low - 1)) <= DBL_EPSILON * (near > 0 ? near : 1)) {
+            H(low, low - 1) = 0;
+            break;
+        }
+    }
+    return low;
+}
+
+/*
+ * Deflates h until every window has one or two rows, and hands each to `found`, from the last to the first. Returns as
+ * eigen_radius.
+ */
+static int windows_find(int n, double *h, void *scratch, struct work *work,
+                        void (*found)(void *user, int n, const double *h, int low, int high), void *user) {
     if (!hessenberg_reduce(n, h, scratch, work)) {
         return -1;
     }
-    double largest = 0;
     int high = n - 1, sweep = 0;
     while (high >= 0) {
-        int low = high;
-        for (; low > 0; low--) {
-            double near = fabs(H(low - 1, low - 1)) + fabs(H(low, low));
-            if (fabs(H(low, low - 1)) <= DBL_EPSILON * (near > 0 ? near : 1)) {
-                H(low, low - 1) = 0;
-                break;
-            }
-        }
+        int low = window_begin(n, h, high);
         if (low >= high - 1) {
-            double found = low == high ? fabs(H(high, high))
-                                       : pair_radius(H(low, low), H(low, high), H(high, low), H(high, high));
-            largest = fmax(largest, found);
+            found(user, n, h, low, high);
             high = low - 1;
             sweep = 0;
             continue;
@@ -214,10 +239,44 @@ int eigen_radius(int n, double *h, void *scratch, struct work *work, double *rad
             return -1;
         }
     }
-    *radius = largest;
     return 0;
-#undef H
 }
+
+static void radius_found(void *user, int n, const double *h, int low, int high) {
+    double *largest = user;
+    *largest = fmax(*largest, low == high ? fabs(H(high, high))
+                                          : pair_radius(H(low, low), H(low, high), H(high, low), H(high, high)));
+}
+
+int eigen_radius(int n, double *a, void *scratch, struct work *work, double *radius) {
+    double largest = 0;
+    int result = windows_find(n, a, scratch, work, radius_found, &largest);
+    if (result == 0) {
+        *radius = largest;
+    }
+    return result;
+}
+
+struct values {
+    double *re, *im;
+};
+
+static void values_found(void *user, int n, const double *h, int low, int high) {
+    const struct values *values = user;
+    if (low == high) {
+        values->re[low] = H(low, low);
+        values->im[low] = 0;
+    } else {
+        pair_values(H(low, low), H(low, high), H(high, low), H(high, high), values->re + low, values->im + low);
+    }
+}
+
+int eigen_values(int n, double *a, void *scratch, struct work *work, double *re, double *im) {
+    struct values values = {re, im};
+    return windows_find(n, a, scratch, work, values_found, &values);
+}
+
+#undef H
 
 /* ---- complex: values and vectors ---- */
 

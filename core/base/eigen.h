@@ -12,14 +12,14 @@
 #include "core/base/work.h"
 
 /* Bytes of scratch for a matrix of order n; 0 beyond the order that can be computed. */
-size_t eigen_radius_scratch_size(int n);
+size_t eigen_radius_scratch_size(int n); /* of eigen_values too */
 size_t eigen_decompose_scratch_size(int n);
 
 /*
  * Multiply-adds that they take, within a factor of 2 for matrices of random entries: how many sweeps QR needs depends
  * on the matrix.
  */
-double eigen_radius_cost(int n);
+double eigen_radius_cost(int n); /* of eigen_values too */
 double eigen_decompose_cost(int n);
 
 /*
@@ -27,6 +27,12 @@ double eigen_decompose_cost(int n);
  * stops. Returns 0; -1 if stopped; -2 if QR did not converge.
  */
 int eigen_radius(int n, double *a, void *scratch, struct work *work, double *radius);
+
+/*
+ * All eigenvalues (re, im) of a, which is destroyed; the two of a complex pair are neighbours, the positive imaginary
+ * part first. `scratch`, `work` and what is returned as for eigen_radius.
+ */
+int eigen_values(int n, double *a, void *scratch, struct work *work, double *re, double *im);
 
 /*
  * All eigenvalues (re, im) and right eigenvectors of a (destroyed). vectors is (n,n) row-major; column k holds the

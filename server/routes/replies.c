@@ -80,7 +80,7 @@ static json_t *progress_document(const struct store_job *job, const struct jobs_
 }
 
 static json_t *links_document(const char *id) {
-    static const char *const names[] = {"events", "metrics", "weights", "checkpoints", "manifest"};
+    static const char *const names[] = {"events", "metrics", "weights", "spectrum", "checkpoints", "manifest"};
     char link[160];
     json_t *links = json_object();
     snprintf(link, sizeof link, "/v1/jobs/%s", id);
@@ -351,7 +351,7 @@ static int64_t body_memory(size_t size) {
 void computation_start(struct computation *computation, enum lane lane) {
     struct server *server = computation->server;
     struct request *request = computation->request;
-    computation->task.memory = body_memory(request->body_size);
+    computation->task.memory += body_memory(request->body_size);
     if (server->lanes != NULL &&
         lanes_submit(server->lanes, lane, request->identity, request->address, &computation->task)) {
         return;

@@ -58,7 +58,10 @@ void computation_init(struct computation *computation, struct server *server, st
  */
 bool answers_are_full(const struct server *server);
 
-/* Hands it to a lane; if too many wait there, answers 429 and releases it. */
+/*
+ * Hands it to a lane, with task.memory the bytes that it takes besides reading its body, set by the caller; if too many
+ * wait there, answers 429 and releases it.
+ */
 void computation_start(struct computation *computation, enum lane lane);
 /* In the lane: the database connection that this computation has meanwhile. */
 struct store_reader *computation_reader(const struct computation *computation);

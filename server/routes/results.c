@@ -13,7 +13,7 @@
 #include "api/text.h"
 #include "api/weights.h"
 #include "core/base/options.h"
-#include "server/routes/replies.h"
+#include "server/routes/network.h"
 #include "server/routes/routes.h"
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
@@ -340,52 +340,21 @@ static void write_weights(struct encoding *encoding, const struct trained *train
     }
 }
 
-/* Opens the checkpoint with the job's own configuration. */
-static void open_weights(struct encoding *encoding, const char *document, const struct store_checkpoint *checkpoint) {
-    struct job_spec spec = {0};
-    struct trained trained;
-    struct error error = {.text = ""};
-    if (!job_spec_parse(&spec, document)) {
-        computation_fail(&encoding->computation, 500, "the job's document is damaged");
-    } else if (trained_open(&spec.config, checkpoint->bytes, checkpoint->size, &trained, &error) != RESULT_DONE) {
-        computation_fail(&encoding->computation, 500, "the checkpoint cannot be opened: %.300s", error.text);
-    } else {
-        json_t *model = weights_model(&spec);
-        if (model == NULL) {
-            computation_fail(&encoding->computation, 503, "not enough memory for these weights now");
-        } else {
-            write_weights(encoding, &trained, model);
-        }
-        json_decref(model);
-        trained_release(&trained);
-    }
-    job_spec_release(&spec);
-}
-
 static void work_weights(struct computation *computation) {
     struct encoding *encoding = (struct encoding *)computation;
-    struct store_reader *reader = computation_reader(computation);
-    char *document = NULL;
-    struct store_checkpoint checkpoint = {0};
-    if (store_document_read(reader, encoding->job, &document) != 1) {
-        computation_fail(computation, 404, "there is no job %s", encoding->job);
+    struct job_spec spec;
+    struct trained trained;
+    if (!network_open(computation, encoding->job, encoding->iteration, &spec, &trained)) {
         return;
     }
-    int found = store_checkpoint_read(reader, encoding->job, encoding->iteration, &checkpoint, NULL);
-    if (found == 1) {
-        open_weights(encoding, document, &checkpoint);
-        free(checkpoint.bytes);
-    } else if (found < 0) {
-        computation_fail(computation, 500, "the checkpoint cannot be read");
-    } else if (encoding->iteration < 0) {
-        computation_fail(computation, 409,
-                         "there is no checkpoint yet: the first is written after training.checkpoint_every iterations");
+    json_t *model = weights_model(&spec);
+    if (model == NULL) {
+        computation_fail(computation, 503, "not enough memory for these weights now");
     } else {
-        computation_fail(computation, 404,
-                         "there is no intact checkpoint of iteration %lld (GET /v1/jobs/%s/checkpoints lists them)",
-                         (long long)encoding->iteration, encoding->job);
+        write_weights(encoding, &trained, model);
     }
-    free(document);
+    json_decref(model);
+    network_close(&spec, &trained);
 }
 
 void route_weights(struct server *server, struct request *request) {

@@ -129,6 +129,9 @@ void route_compare(struct server *server, struct request *request);
 void route_simulate(struct server *server, struct request *request);
 void route_evaluate(struct server *server, struct request *request);
 
+/* spectrum.c */
+void route_spectrum(struct server *server, struct request *request);
+
 /* system.c */
 void route_openapi(struct server *server, struct request *request);
 void route_tasks(struct server *server, struct request *request);

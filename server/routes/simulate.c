@@ -13,7 +13,7 @@
 #include "core/tasks/task.h"
 #include "server/datasets/catalog.h"
 #include "server/jobs/reference.h"
-#include "server/routes/replies.h"
+#include "server/routes/network.h"
 #include "server/routes/routes.h"
 
 struct simulation {
@@ -122,34 +122,20 @@ static bool take_weights(struct simulation *simulation) {
     return false;
 }
 
-static void open_network(struct simulation *simulation, const struct store_job *job) {
+/* `sha256`: of the data that the job trains on. */
+static void open_network(struct simulation *simulation, const char *sha256) {
     struct computation *computation = &simulation->computation;
-    struct store_checkpoint checkpoint = {0};
-    struct job_spec spec = {0};
+    struct job_spec spec;
     struct trained trained;
-    struct error error = {.text = ""};
-    char *document = NULL;
-    if (store_checkpoint_read(computation_reader(computation), job->id, simulation->ask.iteration, &checkpoint, NULL) !=
-        1) {
-        computation_fail(computation, 409,
-                         simulation->ask.iteration < 0 ? "there is no checkpoint yet"
-                                                       : "there is no checkpoint of this iteration");
-    } else if (store_document_read(computation_reader(computation), job->id, &document) != 1 ||
-               !job_spec_parse(&spec, document)) {
-        computation_fail(computation, 500, "the job's document is damaged");
-    } else if (trained_open(&spec.config, checkpoint.bytes, checkpoint.size, &trained, &error) != RESULT_DONE) {
-        computation_fail(computation, 500, "the checkpoint cannot be opened: %.300s", error.text);
-    } else {
-        if (take_weights(simulation) && simulation->ask.dataset[0] != '\0') {
-            run_on_dataset(simulation, &spec.config, &trained);
-        } else if (computation->status < 400) {
-            run_on_data(simulation, &spec.config, job->dataset_sha256, &trained);
-        }
-        trained_release(&trained);
+    if (!network_open(computation, simulation->job, simulation->ask.iteration, &spec, &trained)) {
+        return;
     }
-    free(document);
-    free(checkpoint.bytes);
-    job_spec_release(&spec);
+    if (take_weights(simulation) && simulation->ask.dataset[0] != '\0') {
+        run_on_dataset(simulation, &spec.config, &trained);
+    } else if (computation->status < 400) {
+        run_on_data(simulation, &spec.config, sha256, &trained);
+    }
+    network_close(&spec, &trained);
 }
 
 static void work_simulation(struct computation *computation) {
@@ -167,7 +153,7 @@ static void work_simulation(struct computation *computation) {
     } else if (store_job_read(computation_reader(computation), simulation->job, &job) != 1) {
         computation_fail(computation, 404, "there is no job %s", simulation->job);
     } else {
-        open_network(simulation, &job);
+        open_network(simulation, job.dataset_sha256);
         store_job_release(&job);
     }
 }

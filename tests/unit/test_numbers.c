@@ -142,6 +142,23 @@ static double residual(int n, const double *a, const double *re, const double *i
     return worst;
 }
 
+/* Whether each value of one list is a value of the other, within a tolerance: QR finds them in different orders. */
+static void values_compare(int n, const double *re, const double *im, const double *re_b, const double *im_b) {
+    bool taken[64] = {false};
+    for (int k = 0; k < n; k++) {
+        int nearest = -1;
+        for (int i = 0; i < n; i++) {
+            double d = hypot(re[k] - re_b[i], im[k] - im_b[i]);
+            if (!taken[i] && (nearest < 0 || d < hypot(re[k] - re_b[nearest], im[k] - im_b[nearest]))) {
+                nearest = i;
+            }
+        }
+        taken[nearest] = true;
+        double d = hypot(re[k] - re_b[nearest], im[k] - im_b[nearest]);
+        ck_assert_msg(d < 1e-9 * sqrt(n), "order %d: %g%+gi is %g from any other", n, re[k], im[k], d);
+    }
+}
+
 START_TEST(eigenvalues) {
     for (int n = 1; n <= 61; n += n < 12 ? 1 : 7) {
         size_t square = (size_t)n * (size_t)n;
@@ -160,11 +177,45 @@ START_TEST(eigenvalues) {
             largest = fmax(largest, hypot(re[k], im[k]));
         }
         ck_assert_double_lt(fabs(radius - largest), 1e-10 * largest);
+        double re_only[64], im_only[64];
+        memcpy(b, a, square * sizeof *b);
+        ck_assert_int_eq(eigen_values(n, b, less, NULL, re_only, im_only), 0);
+        values_compare(n, re_only, im_only, re, im);
+        for (int k = 0; k < n; k++) {
+            bool first = im_only[k] > 0, second = im_only[k] < 0;
+            ck_assert(!first || (im_only[k + 1] == -im_only[k] && re_only[k + 1] == re_only[k]));
+            ck_assert(!second || im_only[k - 1] == -im_only[k]);
+        }
         free(a);
         free(b);
         free(v);
         free(scratch);
         free(less);
+    }
+}
+END_TEST
+
+/* Two by two: a real pair of very different sizes, a rotation, a Jordan block, nothing at all. */
+START_TEST(eigenvalues_of_two_rows) {
+    const struct {
+        double a[4], re[2], im[2];
+    } cases[] = {
+        {{1e8, 1, 1, 2e-8}, {1e8 + 1e-8, 1e-8}, {0, 0}},
+        {{0, -2, 2, 0}, {0, 0}, {2, -2}},
+        {{3, 1, 0, 3}, {3, 3}, {0, 0}},
+        {{-1, 2, 0, -4}, {-4, -1}, {0, 0}},
+        {{0, 0, 0, 0}, {0, 0}, {0, 0}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double a[4], re[2], im[2], scratch[4];
+        memcpy(a, cases[i].a, sizeof a);
+        ck_assert_int_eq(eigen_values(2, a, scratch, NULL, re, im), 0);
+        bool turned = fabs(re[0] - cases[i].re[0]) > fabs(re[1] - cases[i].re[0]);
+        for (int k = 0; k < 2; k++) {
+            double expected = cases[i].re[turned ? 1 - k : k];
+            ck_assert_msg(fabs(re[k] - expected) <= 1e-14 * fabs(expected) && im[k] == cases[i].im[k],
+                          "case %zu: %.17g%+.17gi", i, re[k], im[k]);
+        }
     }
 }
 END_TEST
@@ -263,6 +314,7 @@ int main(void) {
     tcase_add_test(tests, elementary_functions);
     tcase_add_test(tests, tanh_of_every_instruction_set);
     tcase_add_test(tests, eigenvalues);
+    tcase_add_test(tests, eigenvalues_of_two_rows);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
