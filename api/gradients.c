@@ -171,7 +171,7 @@ static void read_leak(struct gradients_request *request, const json_t *network, 
 
 static void read_activation(struct gradients_problem *problem, const json_t *value, const struct path *path,
                             struct problems *problems) {
-    static const char *const names[] = {NEURONS(ACTIVATION_NAME)};
+    static const char *const names[] = {ACTIVATION_ROWS(ACTIVATION_NAME)};
     const char *name = value == NULL ? names[0] : json_string_value(value);
     char got[80];
     for (int i = 0; name != NULL && i < ACTIVATIONS; i++) {
@@ -180,7 +180,7 @@ static void read_activation(struct gradients_problem *problem, const json_t *val
             return;
         }
     }
-    problems_add(problems, path, "activation", "must be one of%s; got %s", &NEURONS(ACTIVATION_QUOTED)[1],
+    problems_add(problems, path, "activation", "must be one of%s; got %s", &ACTIVATION_ROWS(ACTIVATION_QUOTED)[1],
                  value_quote(value, got));
 }
 
@@ -240,7 +240,8 @@ static void read_batch(struct gradients_request *request, const json_t *document
 
 static void check_rule_lists(const struct gradients_request *request, const struct rule_config *rule,
                              const struct path *path, struct problems *problems) {
-    const struct rule_shape shape = {.units = request->problem.units, .types = request->problem.types};
+    const struct rule_shape shape = {
+        .units = request->problem.units, .types = request->problem.types, .neuron = request->problem.neuron};
     const char *parameter;
     char sentence[256];
     if (!rule_suits(rule, &shape, &parameter, sentence)) {
@@ -300,7 +301,7 @@ static double work_of(const struct gradients_request *request) {
     const struct gradients_problem *p = &request->problem;
     double N = p->units, step = (double)p->steps * p->trials * N * (N + p->inputs + p->outputs), work = 3.0 * step;
     for (int i = 0; i < request->rule_count; i++) {
-        const struct rule_shape shape = {.units = p->units, .types = p->types};
+        const struct rule_shape shape = {.units = p->units, .types = p->types, .neuron = p->neuron};
         work += rule_forward(&request->rules[i], &shape) == FORWARD_SENSITIVITIES
                     ? step * N * (N + p->inputs + 1.0)
                     : 3.0 * step * (rule_taps(&request->rules[i]) > 0 ? 2.0 : 1.0);

@@ -408,7 +408,7 @@ static const struct field_custom types = {
     "16384, \"items\": {\"type\": \"integer\", \"minimum\": 0, \"maximum\": 16383}}]}"};
 
 #define ACTIVATION_NAME(number, name) #name,
-static const char *const activation_choices[] = {NEURONS(ACTIVATION_NAME) NULL};
+static const char *const activation_choices[] = {ACTIVATION_ROWS(ACTIVATION_NAME) NULL};
 static const char *const rewiring_choices[] = {"none", "deep_r", NULL};
 static const char *const discretization_choices[] = {"exponential", "euler", NULL};
 
@@ -644,15 +644,6 @@ static struct {
     struct field items[FIELDS_OF_RULES];
     struct fields fields;
 } rules;
-
-static bool rule_takes(const struct rule_ops *ops, const char *name) {
-    for (const char *const *taken = ops->takes; taken != NULL && *taken != NULL; taken++) {
-        if (strcmp(*taken, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
 
 static void rules_collect(void) {
     rules.fields.items = rules.items;

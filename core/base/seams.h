@@ -1,8 +1,9 @@
 /*
  * The rows of the seams: what is added as one file and one row (core/ADDING.md). A row gives a number, RULE_BPTT and so
  * on, and names the file that holds all else: core/rules/bptt.c ends in `rule_bptt`. The build takes the list of files
- * from here (core/meson.build), the tables of core/rules, core/tasks, core/kernels and core/backend are made of these
- * rows, and the program lists rules, tasks, neuron models and backends nowhere else. One row a line.
+ * from here (core/meson.build), the tables of core/rules, core/tasks, core/model, core/kernels and core/backend are
+ * made of these rows, and the program lists rules, tasks, neuron models, activations and backends nowhere else. One row
+ * a line.
  *
  * Checkpoints hold the numbers: rows are appended, never moved.
  */
@@ -27,17 +28,28 @@
     /* the next task stands above this line */
 
 #define NEURONS(ROW)                                                                                                   \
-    ROW(RELU, relu)                                                                                                    \
-    ROW(TANH, tanh)                                                                                                    \
+    ROW(MEMBRANE, membrane)                                                                                            \
+    ROW(RATE, rate)                                                                                                    \
+    ROW(LIF, lif)                                                                                                      \
+    ROW(ALIF, alif)                                                                                                    \
     /* the next neuron model stands above this line */
 
-#define NEURON_NUMBER(number, name) ACTIVATION_##number,
 #define BACKENDS(ROW)                                                                                                  \
     ROW(CPU, cpu)                                                                                                      \
     /* the next backend stands above this line */
 
-enum activation { NEURONS(NEURON_NUMBER) ACTIVATIONS };
+#define ACTIVATION_ROWS(ROW)                                                                                           \
+    ROW(RELU, relu)                                                                                                    \
+    ROW(TANH, tanh)                                                                                                    \
+    /* the next activation stands above this line */
+
+#define NEURON_NUMBER(number, name) NEURON_##number,
+enum neuron { NEURONS(NEURON_NUMBER) NEURON_MODELS };
 #undef NEURON_NUMBER
+
+#define ACTIVATION_NUMBER(number, name) ACTIVATION_##number,
+enum activation { ACTIVATION_ROWS(ACTIVATION_NUMBER) ACTIVATIONS };
+#undef ACTIVATION_NUMBER
 
 #define RULE_NUMBER(number, name) RULE_##number,
 enum rule_type { RULES(RULE_NUMBER) RULE_TYPES };

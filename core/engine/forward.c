@@ -35,10 +35,73 @@ void history_prefetch(const struct engine *engine, const struct block *block, in
     }
 }
 
-void blocks_forward(struct engine *engine, struct work *work, int first, int last, int slot, int count) {
+static bool keeps_history(const struct engine *engine) {
+    return engine->want_gradient && engine->method == METHOD_REVERSE;
+}
+
+/* What turns the currents of a block into z, psi and the state of the step, whose source rows are in `slot`. */
+static void block_neurons(struct engine *engine, struct block *block, int slot) {
+    size_t size = (size_t)engine->block_rows * (size_t)engine->columns;
+    struct neuron_step step = {.neuron = engine->network->neuron,
+                               .activation = engine->network->activation,
+                               .rows = block->rows,
+                               .columns = engine->columns,
+                               .leak = engine->leak,
+                               .gain = engine->gain,
+                               .rho = engine->rho,
+                               .beta = engine->beta,
+                               .all = engine->network->spiking,
+                               .u = block->u,
+                               .z_before = history_slot(engine, block, slot) + engine->z_offset,
+                               .z = history_slot(engine, block, slot + 1) + engine->z_offset,
+                               .psi = engine->want_gradient ? history_psi(engine, block, slot) : NULL,
+                               .z_stride = engine->stride};
+    for (int i = 0; i < engine->neuron->states; i++) {
+        step.state[i] = block->v + (size_t)i * size;
+    }
+    engine->kernels->neuron_step(&step);
+}
+
+/* The end of step t, number i of those being done, beyond the product: unless all of it was the product's epilogue. */
+static void block_step_end(struct engine *engine, struct work *work, struct block *block, int t, int slot, int i) {
+    const double elements = (double)block->rows * engine->network->units;
+    const bool noisy = engine->source->noise != NULL;
+    if (work_add(work, elements * ((noisy ? WORK_NORMAL : 0) + (engine->fused ? 0 : NEURON_WORK)))) {
+        return;
+    }
+    if (noisy && engine->fused) {
+        block_noise(engine, block, t, slot);
+    } else if (noisy) {
+        block_noise_currents(engine, block, t);
+    }
+    if (!engine->fused) {
+        block_neurons(engine, block, slot);
+    }
+    if (engine->network->readout_leaks) {
+        const float kappa = (float)engine->network->readout_kappa;
+        engine->kernels->filter_rows(block->rows, engine->columns, kappa, 1.0f - kappa, history_z(engine, block, slot),
+                                     engine->stride, filtered_at(engine, block, i - 1), filtered_at(engine, block, i));
+    }
+    if (engine->network->readout_leaks && keeps_history(engine) && t >= engine->options.mask_from) {
+        size_t outputs = (size_t)engine->network->outputs;
+        engine->kernels->readout(block->rows, engine->columns, (int)outputs, filtered_at(engine, block, i),
+                                 (size_t)engine->columns, engine->wout_t, engine->bout,
+                                 block->y_kept + (size_t)slot * (size_t)engine->block_rows * outputs);
+        work_add(work, elements * (double)outputs);
+    }
+}
+
+/* The filtered rates of the last of `count` steps become those of the step before the next. */
+static void block_filtered_wrap(const struct engine *engine, struct block *block, int count) {
+    memcpy(filtered_at(engine, block, -1), filtered_at(engine, block, count - 1),
+           (size_t)engine->block_rows * (size_t)engine->columns * sizeof(float));
+}
+
+void blocks_forward(struct engine *engine, struct work *work, int first, int last, int t, int slot, int count) {
     const struct kernels *kernels = engine->kernels;
     int panels = packed_panels(kernels, engine->columns);
-    bool keeps = engine->want_gradient && engine->method == METHOD_REVERSE;
+    const bool keeps = keeps_history(engine), leaky = engine->network->readout_leaks,
+               plain = engine->fused && !engine->source->noise && !leaky;
     struct product product = {.row_stride = engine->stride,
                               .matrix = &engine->weights,
                               .activation = engine->network->activation,
@@ -56,16 +119,30 @@ void blocks_forward(struct engine *engine, struct work *work, int first, int las
                 product.rows_in = history_slot(engine, block, i) + engine->first_source;
                 product.rows = block->rows;
                 product.v = block->v;
+                product.out = block->u;
                 product.z_out = history_slot(engine, block, i + 1) + engine->z_offset;
-                kernels->product(EPILOGUE_FORWARD, &product, panel);
+                kernels->product(engine->fused ? EPILOGUE_FORWARD : EPILOGUE_STORE, &product, panel);
             }
         }
+        for (int b = first; b < last && !plain; b++) {
+            block_step_end(engine, work, &engine->blocks[b], t + i - slot, i, i - slot);
+        }
+    }
+    for (int b = first; b < last && leaky; b++) {
+        block_filtered_wrap(engine, &engine->blocks[b], count);
     }
 }
 
 void block_reset(struct engine *engine, struct block *block) {
     size_t columns = (size_t)engine->columns;
-    memset(block->v, 0, (size_t)engine->block_rows * columns * sizeof(float));
+    size_t size = (size_t)engine->block_rows * columns * sizeof(float);
+    memset(block->v, 0, (size_t)engine->neuron->states * size);
+    if (block->filtered) {
+        memset(filtered_at(engine, block, -1), 0, size);
+    }
+    if (block->psi) {
+        memset(block->psi, 0, size);
+    }
     for (int row = 0; row < engine->block_rows; row++) {
         memset(history_slot(engine, block, 0) + (size_t)row * engine->stride + engine->z_offset, 0,
                columns * sizeof(float));
@@ -77,7 +154,13 @@ void block_psi_count(struct engine *engine, struct group *group, struct block *b
         return;
     }
     memset(group->psi, 0, (size_t)engine->columns * sizeof(float));
-    for (int i = slot; i < slot + count; i++) {
+    for (int i = slot; i < slot + count && !engine->fused; i++) {
+        const float *psi = history_psi(engine, block, i);
+        for (int at = 0; at < block->rows * engine->columns; at++) {
+            group->psi[at % engine->columns] += psi[at];
+        }
+    }
+    for (int i = slot; i < slot + count && engine->fused; i++) {
         engine->kernels->psi_sum(block->rows, engine->columns, engine->network->activation, history_z(engine, block, i),
                                  engine->stride, group->psi);
     }
@@ -103,15 +186,9 @@ void blocks_wrap(struct engine *engine, int first, int last, int slot) {
     for (int b = first; b < last; b++) {
         memcpy(history_slot(engine, &engine->blocks[b], 0), history_slot(engine, &engine->blocks[b], slot),
                (size_t)engine->block_rows * engine->stride * sizeof(float));
-    }
-}
-
-static void blocks_forward_noisy(struct engine *engine, struct work *work, int first, int last, int t, int count) {
-    double each = (double)engine->network->units * WORK_NORMAL;
-    for (int i = 0; i < count; i++) {
-        blocks_forward(engine, work, first, last, i, 1);
-        for (int b = first; b < last && !work_add(work, each * engine->blocks[b].rows); b++) {
-            block_noise(engine, &engine->blocks[b], t + i, i);
+        if (engine->blocks[b].psi) {
+            memcpy(history_psi(engine, &engine->blocks[b], -1), history_psi(engine, &engine->blocks[b], slot - 1),
+                   (size_t)engine->block_rows * (size_t)engine->columns * sizeof(float));
         }
     }
 }
@@ -127,11 +204,7 @@ bool blocks_forward_ring(struct engine *engine, int first_group, int last_group,
         block_inputs(engine, work, &engine->blocks[b], t, t + count, 0);
     }
     phase_end(engine, first_group, since, &engine->phases.trials);
-    if (engine->source->noise && !engine->want_gradient) {
-        blocks_forward_noisy(engine, work, first, last, t, count);
-    } else {
-        blocks_forward(engine, work, first, last, 0, count);
-    }
+    blocks_forward(engine, work, first, last, t, 0, count);
     for (int b = first; engine->want_gradient && b < last; b++) {
         block_psi_count(engine, block_group(engine, first_group, b), &engine->blocks[b], 0, count);
     }
@@ -154,7 +227,7 @@ void blocks_run_forward(struct engine *engine, int first_group, int last_group) 
         for (int b = first; b < last; b++) {
             for (int i = 0; i < count; i++) {
                 struct group *group = block_group(engine, first_group, b);
-                block_loss(engine, group, &engine->blocks[b], t + i, i, false);
+                block_loss(engine, group, &engine->blocks[b], t + i, i);
                 if (engine->source->step) {
                     block_show(engine, group->work, &engine->blocks[b], t + i, i);
                 }

@@ -35,12 +35,20 @@ struct pending {
 struct block {
     int first, rows;  /* trials first .. first+rows-1; rows is 0 if the batch is shorter than the engine allows */
     float *history;   /* (slots, block_rows, stride): slot i is the source row of step start + i, its z part z_{t-1} */
-    float *v;         /* (block_rows, columns) */
-    float *snapshots; /* (segments, 2, block_rows, columns): v and z at each segment's start; where history is
-                         recomputed */
-    float *y, *err;   /* (block_rows, O) */
-    float *a;         /* (block_rows, columns) */
-    float *d, *m, *a_next, *thin;
+    float *v;         /* (states, block_rows, columns): the neuron model's state, of membrane v */
+    float *snapshots; /* (segments, states + 1, block_rows, columns): state and z at each segment's start, and the
+                         filtered rates of a leaky readout; where history is recomputed */
+    float *u;         /* (block_rows, columns) currents; unless the forward pass is fused */
+    float *psi;       /* (slots, block_rows, columns): psi of step start + i in slot i + 1; unless fused, with a rule */
+    float *filtered;  /* (TIME_BLOCK + 1, block_rows, columns) of a leaky readout: slot 0 is the step before those that
+                         blocks_forward has done last */
+    float *y_kept;    /* (slots, block_rows, O) of a leaky readout, for the reverse recursion */
+    float *f, *signal;            /* (block_rows, O) of the same: f_t = err_t + kappa f_{t+1}; (1 - kappa) f_t */
+    float *learning;              /* (block_rows, columns) L_t; unless fused */
+    float *y, *err;               /* (block_rows, O) */
+    float *a;                     /* (block_rows, columns) */
+    float *d, *m, *a_next, *thin; /* d: (carries, block_rows, columns) */
+    float *h, *past[2];           /* scratch of a hop; what hops by mu, where that is not delta */
     float *gm[2];
     float *gd;              /* (TIME_BLOCK, block_rows, columns) */
     bool a_next_live, live; /* live: a step with loss has been reached in the reverse recursion */
@@ -89,6 +97,8 @@ struct engine {
     struct engine_plan plan;
     enum engine_method used;
 
+    const struct neuron_ops *neuron;
+    bool fused;                 /* membrane: the step and the credit are epilogues of the products */
     int columns;                /* N padded */
     int type_columns;           /* C padded */
     int sources;                /* K = I + bias + N */
@@ -101,6 +111,7 @@ struct engine {
     struct packed weights; /* [Win; b; W] */
     struct hop hop;
     float *leak, *gain;   /* (columns) */
+    float *rho, *beta;    /* (columns); unless fused */
     float *wout_t, *bout; /* (O, columns), (O) */
     float *feedback;      /* (O, columns) */
     float *sum_matrix;    /* (N,N) scratch for M if it is neither W nor of low rank */
@@ -145,6 +156,16 @@ static inline float *history_slot(const struct engine *engine, const struct bloc
     return block->history + (size_t)slot * (size_t)engine->block_rows * engine->stride;
 }
 
+/* psi_t of the step whose source row is in `slot`; unless fused. */
+static inline float *history_psi(const struct engine *engine, const struct block *block, int slot) {
+    return block->psi + (size_t)(slot + 1) * (size_t)engine->block_rows * (size_t)engine->columns;
+}
+
+/* A leaky readout's filtered rates of step i of those that blocks_forward has done last; -1: of the step before. */
+static inline float *filtered_at(const struct engine *engine, const struct block *block, int i) {
+    return block->filtered + (size_t)(i + 1) * (size_t)engine->block_rows * (size_t)engine->columns;
+}
+
 /* z_{t} of the step whose source row is in `slot`: it is in the next slot. */
 static inline const float *history_z(const struct engine *engine, const struct block *block, int slot) {
     return history_slot(engine, block, slot + 1) + engine->z_offset;
@@ -156,6 +177,7 @@ static inline const float *history_z(const struct engine *engine, const struct b
  * this the credit of bptt waits for z, and the outer product of the other rules for its sources.
  */
 enum { HISTORY_AHEAD = 2 };
+enum { NEURON_WORK = 24 }; /* multiply-adds that count for a step of a unit whose model is not fused */
 void history_prefetch(const struct engine *engine, const struct block *block, int slot, bool write);
 
 /* modulation.c: M. Memory; what is drawn from the seed, once; mu of every unit; and M from the weights and, unless
@@ -173,12 +195,16 @@ static inline bool window_ends(const struct engine *engine, int t) {
 /* forward.c. Inputs of steps [from, to) into the slots from `slot` on. */
 void block_inputs(struct engine *engine, struct work *work, struct block *block, int from, int to, int slot);
 /*
- * Steps from `slot` to slot + count - 1 of blocks [first, last), side by side, so that a panel of weights serves all of
- * them while it is in the first-level cache.
+ * Steps t .. t + count - 1, whose source rows are in the slots from `slot` on, of blocks [first, last), side by side,
+ * so that a panel of weights serves all of them while it is in the first-level cache. count <= TIME_BLOCK.
  */
-void blocks_forward(struct engine *engine, struct work *work, int first, int last, int slot, int count);
-/* watch.c. Step t, whose source rows are in `slot`: with the source's noise in v and z; shown to the source. */
+void blocks_forward(struct engine *engine, struct work *work, int first, int last, int t, int slot, int count);
+/*
+ * watch.c. Step t, whose source rows are in `slot`: with the source's noise in v and z (of a fused forward pass), or in
+ * the currents; shown to the source, `i` as in filtered_at.
+ */
 void block_noise(struct engine *engine, struct block *block, int t, int slot);
+void block_noise_currents(struct engine *engine, struct block *block, int t);
 void block_show(struct engine *engine, struct work *work, struct block *block, int t, int slot);
 /* psi of `count` steps whose source rows start at `slot`, if the options ask for it. */
 void block_psi_count(struct engine *engine, struct group *group, struct block *block, int slot, int count);
@@ -193,10 +219,22 @@ void outer_run(struct engine *engine, struct work *work, const float *s, size_t 
 
 /*
  * Loss at step t for a block, with z_t in the slot after `slot`. Returns false if no trial of the block has weight
- * there; otherwise adds to the trials' loss and, with gradient, to the group's readout gradient, and fills block->err
- * and block->a.
+ * there; otherwise adds to the trials' loss and fills block->err.
  */
-bool block_loss(struct engine *engine, struct group *group, struct block *block, int t, int slot, bool gradient);
+bool block_loss(struct engine *engine, struct group *group, struct block *block, int t, int slot);
+/*
+ * Forward in time: the learning signal of a step with loss into block->a (and ->learning), and its share of the
+ * readout's gradient.
+ */
+void block_learning(struct engine *engine, struct group *group, struct block *block, int slot);
+/*
+ * Backwards in time, which a leaky readout needs; `loss` is what block_loss said of this step, `cut` whether nothing
+ * comes from the step after. False while no step from this one on carries loss: a is 0.
+ */
+bool block_learning_back(struct engine *engine, struct group *group, struct block *block, int slot, bool loss,
+                         bool cut);
+/* y of the step in `slot` of the ring into block->y. */
+void block_readout(struct engine *engine, struct block *block, int slot);
 /* sum m over the batch. */
 double batch_weight_sum(const struct engine *engine);
 
@@ -228,7 +266,9 @@ bool engine_modes_prepare(struct engine *engine);
 /* What a plan computes with; multiply-adds. */
 struct plan_sizes {
     double units, outputs, types, sources, steps, trials, losses; /* losses: steps that carry loss, at most */
-    double forward;                                               /* of a forward pass */
+    double signals;                                               /* steps with a learning signal, backwards in time */
+    bool equal_leaks, fused, readout_leaks;
+    double forward; /* of a forward pass */
     const struct rule_config *rule;
     enum forward_form form;
 };
@@ -241,8 +281,8 @@ double hop_cost(const struct rule_config *rule, double units, double types);
  */
 struct method {
     const char *name, *name_in_segments;
-    bool (*applies)(enum forward_form form, bool equal_leaks); /* never NULL */
-    double (*cost)(const struct plan_sizes *sizes);            /* of a gradient; never NULL */
+    bool (*applies)(const struct plan_sizes *sizes); /* never NULL */
+    double (*cost)(const struct plan_sizes *sizes);  /* of a gradient; never NULL */
     void (*carve_matrices)(struct carver *carver, struct engine *engine);
     void (*carve_block)(struct carver *carver, struct engine *engine, struct block *block);
     void (*carve_group)(struct carver *carver, struct engine *engine, struct group *group);

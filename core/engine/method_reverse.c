@@ -8,10 +8,23 @@
 
 #include "core/engine/internal.h"
 
+/* Arrays of (block_rows, columns) that a segment begins with: the model's state, z, and a leaky readout's. */
+static size_t snapshot_arrays(const struct engine *engine) {
+    return (size_t)engine->neuron->states + 1 + engine->network->readout_leaks;
+}
+
+static void array_copy(float *kept, float *live, size_t size, bool save) {
+    memcpy(save ? kept : live, save ? live : kept, size * sizeof(float));
+}
+
 static void block_state_copy(struct engine *engine, struct block *block, int segment, bool save) {
-    size_t columns = (size_t)engine->columns, size = (size_t)engine->block_rows * columns;
-    float *v = block->snapshots + (size_t)segment * 2 * size, *z = v + size;
-    memcpy(save ? v : block->v, save ? block->v : v, size * sizeof(float));
+    size_t columns = (size_t)engine->columns, size = (size_t)engine->block_rows * columns,
+           states = (size_t)engine->neuron->states;
+    float *v = block->snapshots + (size_t)segment * snapshot_arrays(engine) * size, *z = v + states * size;
+    array_copy(v, block->v, states * size, save);
+    if (block->filtered) {
+        array_copy(z + size, filtered_at(engine, block, -1), size, save);
+    }
     for (int row = 0; row < engine->block_rows; row++) {
         float *slot = history_slot(engine, block, 0) + (size_t)row * engine->stride + engine->z_offset;
         memcpy(save ? z + (size_t)row * columns : slot, save ? slot : z + (size_t)row * columns,
@@ -32,7 +45,7 @@ static bool segment_forward(struct engine *engine, int first_group, int first, i
             block_inputs(engine, work, &engine->blocks[b], t, t + count, t - start);
         }
         phase_end(engine, first_group, since, &engine->phases.trials);
-        blocks_forward(engine, work, first, last, t - start, count);
+        blocks_forward(engine, work, first, last, t, t - start, count);
         for (int b = first; count_psi && b < last; b++) {
             block_psi_count(engine, block_group(engine, first_group, b), &engine->blocks[b], t - start, count);
         }
@@ -43,8 +56,15 @@ static bool segment_forward(struct engine *engine, int first_group, int first, i
 
 static void block_reverse_reset(struct engine *engine, struct block *block) {
     size_t size = (size_t)engine->block_rows * (size_t)engine->columns * sizeof(float);
-    memset(block->d, 0, size);
+    memset(block->d, 0, (size_t)engine->neuron->carries * size);
     memset(block->gd, 0, TIME_BLOCK * size);
+    if (block->past[0]) {
+        memset(block->past[0], 0, size);
+        memset(block->past[1], 0, size);
+    }
+    if (block->f) {
+        memset(block->f, 0, (size_t)(engine->block_rows * engine->network->outputs) * sizeof(float));
+    }
     if (block->m) {
         memset(block->m, 0, size);
         memset(block->gm[0], 0, size);
@@ -57,19 +77,37 @@ static void block_reverse_reset(struct engine *engine, struct block *block) {
     block->a_next_live = block->live = false;
 }
 
+/* What a neuron model other than membrane adds. */
+static void credit_neuron_set(const struct engine *engine, const struct block *block, int t, int slot, bool loss,
+                              struct credit *credit) {
+    credit->neuron = engine->network->neuron;
+    credit->rho = engine->rho;
+    credit->beta = engine->beta;
+    credit->psi = history_psi(engine, block, slot);
+    credit->learning = loss ? block->learning : NULL;
+    credit->second = engine->neuron->carries > 1 ? block->d + (size_t)engine->block_rows * (size_t)engine->columns
+                                                 : NULL;
+    credit->h = block->h;
+    if (block->past[0]) {
+        credit->past = block->past[(t + 1) % 2];
+        credit->past_next = block->past[t % 2];
+    }
+}
+
 static void block_reverse_step(struct engine *engine, struct group *group, struct block *block, int t, int slot) {
     size_t size = (size_t)engine->block_rows * (size_t)engine->columns;
     history_prefetch(engine, block, slot - HISTORY_AHEAD, false);
-    bool loss = block_loss(engine, group, block, t, slot, true);
+    bool loss = block_loss(engine, group, block, t, slot);
+    bool cut = window_ends(engine, t);
+    loss = block_learning_back(engine, group, block, slot, loss, cut);
     float *gd = block->gd + (size_t)(t % TIME_BLOCK) * size;
     block->live = block->live || loss;
     if (!block->live) {
         memset(gd, 0, size * sizeof(float));
         return;
     }
-    bool cut = window_ends(engine, t);
     if (cut) {
-        memset(block->d, 0, size * sizeof(float));
+        memset(block->d, 0, (size_t)engine->neuron->carries * size * sizeof(float));
     }
     struct credit credit = {
         .kernels = engine->kernels,
@@ -96,6 +134,10 @@ static void block_reverse_step(struct engine *engine, struct group *group, struc
         .filter = block->filter.taps > 0 ? &block->filter : NULL,
         .work = group->work,
     };
+    credit.past = credit.gd_next;
+    if (!engine->fused) {
+        credit_neuron_set(engine, block, t, slot, loss, &credit);
+    }
     rule_table[engine->rule.type]->credit(&credit);
 }
 
@@ -175,18 +217,17 @@ static void blocks_run_reverse(struct engine *engine, int first_group, int last_
 
 /* ---- the method ---- */
 
-static bool reverse_applies(enum forward_form form, bool equal_leaks) {
-    (void)equal_leaks;
-    return form != FORWARD_SENSITIVITIES;
+static bool reverse_applies(const struct plan_sizes *s) {
+    return s->form != FORWARD_SENSITIVITIES;
 }
 
 static double reverse_cost(const struct plan_sizes *s) {
-    double hops = rule_table[s->rule->type]->hops_at_loss ? s->losses : s->steps;
+    double hops = rule_table[s->rule->type]->hops_at_loss ? s->signals : s->steps;
     int taps = rule_taps(s->rule);
     if (taps > 0) {
-        hops = s->steps * fmin(taps, s->losses);
+        hops = s->steps * fmin(taps, s->signals);
     }
-    double readout = s->losses * 2 * s->units * s->outputs;
+    double readout = s->signals * 2 * s->units * s->outputs + (s->fused ? 0 : s->steps * NEURON_WORK * s->units);
     return s->forward +
            s->trials * (s->steps * s->sources * s->units + hops * hop_cost(s->rule, s->units, s->types) + readout);
 }
@@ -196,9 +237,24 @@ static void reverse_block_carve(struct carver *carver, struct engine *engine, st
     int steps_cut = rule_taps(&engine->rule);
     block->history = carve(carver, ((size_t)engine->plan.segment_steps + 1) * rows, engine->stride * sizeof(float));
     if (engine->segments > 1) {
-        block->snapshots = carve(carver, (size_t)engine->segments * 2 * rows * columns, sizeof(float));
+        block->snapshots = carve(carver, (size_t)engine->segments * snapshot_arrays(engine) * rows * columns,
+                                 sizeof(float));
     }
-    block->d = carve(carver, rows * columns, sizeof(float));
+    if (!engine->fused) {
+        block->psi = carve(carver, ((size_t)engine->plan.segment_steps + 1) * rows, columns * sizeof(float));
+        block->h = carve(carver, rows * columns, sizeof(float));
+    }
+    if (engine->neuron->mu_at_source) {
+        block->past[0] = carve(carver, rows * columns, sizeof(float));
+        block->past[1] = carve(carver, rows * columns, sizeof(float));
+    }
+    if (engine->network->readout_leaks) {
+        size_t outputs = (size_t)engine->network->outputs;
+        block->y_kept = carve(carver, (size_t)engine->plan.segment_steps * rows, outputs * sizeof(float));
+        block->f = carve(carver, rows * outputs, sizeof(float));
+        block->signal = carve(carver, rows * outputs, sizeof(float));
+    }
+    block->d = carve(carver, (size_t)engine->neuron->carries * rows * columns, sizeof(float));
     block->gd = carve(carver, (size_t)TIME_BLOCK * rows * columns, sizeof(float));
     block->a_next = carve(carver, rows * columns, sizeof(float));
     if (rule_keeps_inner(&engine->rule)) {

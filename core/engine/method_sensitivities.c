@@ -8,7 +8,7 @@
 
 #include "core/base/size.h"
 #include "core/engine/internal.h"
-#include "core/kernels/neurons.h"
+#include "core/kernels/activations.h"
 
 static size_t sensitivity_size(const struct engine *engine) {
     return (size_t)engine->sources * (size_t)engine->network->units;
@@ -62,7 +62,8 @@ static void block_sensitivities_step(struct engine *engine, struct group *group,
         block->sensitivity_of_row[row] = next;
         block->sensitivity_of_row[BLOCK_TRIALS] = now;
     }
-    if (block_loss(engine, group, block, t, slot, true)) {
+    if (block_loss(engine, group, block, t, slot)) {
+        block_learning(engine, group, block, slot);
         for (int row = 0; row < block->rows; row++) {
             sensitivity_gradient(engine, group, block->a + row * engine->columns, block->sensitivity_of_row[row]);
         }
@@ -103,9 +104,8 @@ static void blocks_run_sensitivities(struct engine *engine, int first_group, int
     }
 }
 
-static bool sensitivities_apply(enum forward_form form, bool equal_leaks) {
-    (void)equal_leaks;
-    return form == FORWARD_SENSITIVITIES;
+static bool sensitivities_apply(const struct plan_sizes *s) {
+    return s->form == FORWARD_SENSITIVITIES;
 }
 
 static double sensitivities_cost(const struct plan_sizes *s) {

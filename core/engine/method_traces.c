@@ -349,9 +349,10 @@ static void block_trace_steps(struct engine *engine, struct group *group, struct
                    (size_t)engine->block_rows * engine->stride * sizeof(float));
         }
         block_traces_advance(engine, group->work, block, i, 1);
-        if (!block_loss(engine, group, block, t + i, i, true)) {
+        if (!block_loss(engine, group, block, t + i, i)) {
             continue;
         }
+        block_learning(engine, group, block, i);
         eligibility_add(engine, group, block);
         if (engine->form == FORWARD_MODES) {
             modprop_add(engine, group, block);
@@ -407,8 +408,9 @@ static void blocks_run_traces(struct engine *engine, int first_group, int last_g
 
 /* ---- the method ---- */
 
-static bool traces_apply(enum forward_form form, bool equal_leaks) {
-    return equal_leaks && (form == FORWARD_ELIGIBILITY || form == FORWARD_NEIGHBOUR || form == FORWARD_MODES);
+static bool traces_apply(const struct plan_sizes *s) {
+    return s->equal_leaks && s->fused && !s->readout_leaks &&
+           (s->form == FORWARD_ELIGIBILITY || s->form == FORWARD_NEIGHBOUR || s->form == FORWARD_MODES);
 }
 
 static int mode_traces(enum forward_form form, int types) {

@@ -14,7 +14,8 @@
 #include "core/engine/internal.h"
 
 static struct rule_shape shape_of(const struct engine *engine) {
-    return (struct rule_shape){.units = engine->network->units, .types = engine->network->types};
+    return (struct rule_shape){
+        .units = engine->network->units, .types = engine->network->types, .neuron = engine->network->neuron};
 }
 
 /* ---- memory, and what is drawn ---- */

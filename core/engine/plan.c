@@ -21,7 +21,7 @@ static double loss_steps(const struct batch_options *options) {
     return (double)(options->steps - options->mask_from);
 }
 
-static struct plan_sizes sizes_make(int units, int inputs, int outputs, int types, bool bias,
+static struct plan_sizes sizes_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks,
                                     const struct batch_options *options) {
     struct plan_sizes sizes = {.units = units,
                                .outputs = outputs,
@@ -30,13 +30,19 @@ static struct plan_sizes sizes_make(int units, int inputs, int outputs, int type
                                .steps = options->steps,
                                .trials = options->trials,
                                .losses = loss_steps(options),
+                               .signals = options->readout_leaks ? options->steps : loss_steps(options),
+                               .equal_leaks = equal_leaks,
+                               .fused = options->neuron == NEURON_MEMBRANE,
+                               .readout_leaks = options->readout_leaks,
                                .rule = options->rule,
                                .form = FORWARD_NONE};
     if (options->rule) {
-        sizes.form = rule_forward(options->rule, &(struct rule_shape){.units = units, .types = types});
+        sizes.form = rule_forward(options->rule,
+                                  &(struct rule_shape){.units = units, .types = types, .neuron = options->neuron});
     }
     sizes.forward = sizes.trials *
-                    (sizes.steps * sizes.sources * sizes.units + sizes.losses * sizes.units * sizes.outputs);
+                    (sizes.steps * sizes.sources * sizes.units + sizes.losses * sizes.units * sizes.outputs +
+                     (sizes.fused ? 0 : sizes.steps * NEURON_WORK * sizes.units));
     return sizes;
 }
 
@@ -48,26 +54,29 @@ static int trials_blocks(int trials) {
     return trials / BLOCK_TRIALS + (trials % BLOCK_TRIALS != 0);
 }
 
-/* Of a whole batch, for `steps` steps. */
-static double history_bytes(int units, int inputs, bool bias, int trials, double steps) {
-    double stride = lanes_pad(inputs + bias) + lanes_pad(units);
-    return sizeof(float) * (double)trials_blocks(trials) * trials_rows(trials) * stride * (steps + 1);
+/* Of a whole batch, for `steps` steps: source rows, and psi and outputs where they do not follow from those. */
+static double history_bytes(const struct plan_sizes *sizes, int trials, double steps) {
+    int units = (int)sizes->units;
+    double stride = lanes_pad((int)(sizes->sources - sizes->units)) + lanes_pad(units),
+           more = (sizes->fused ? 0 : lanes_pad(units)) + (sizes->readout_leaks ? sizes->outputs : 0);
+    return sizeof(float) * (double)trials_blocks(trials) * trials_rows(trials) * (stride + more) * (steps + 1);
 }
 
 /*
  * The longest segment, a multiple of TIME_BLOCK, with which history and snapshots fit into `memory`; at least one
  * TIME_BLOCK, where the trial has that many steps.
  */
-static int segment_choose(int units, int inputs, bool bias, const struct batch_options *options) {
+static int segment_choose(const struct plan_sizes *sizes, const struct batch_options *options) {
     int rows = trials_rows(options->trials), blocks = trials_blocks(options->trials);
     double memory = (double)(options->memory > 0 ? options->memory : BATCH_MEMORY_DEFAULT), steps = options->steps;
-    if (history_bytes(units, inputs, bias, options->trials, steps) <= memory) {
+    if (history_bytes(sizes, options->trials, steps) <= memory) {
         return options->steps;
     }
-    double snapshot = 2.0 * sizeof(float) * blocks * rows * lanes_pad(units), best = TIME_BLOCK;
+    double arrays = neuron_table[options->neuron]->states + 1.0 + options->readout_leaks,
+           snapshot = arrays * sizeof(float) * blocks * rows * lanes_pad((int)sizes->units), best = TIME_BLOCK;
     double segment = TIME_BLOCK;
     while (segment < steps) {
-        double bytes = history_bytes(units, inputs, bias, options->trials, segment) + ceil(steps / segment) * snapshot;
+        double bytes = history_bytes(sizes, options->trials, segment) + ceil(steps / segment) * snapshot;
         best = bytes > memory ? best : segment;
         segment *= 2;
     }
@@ -122,7 +131,8 @@ static bool rule_fits(int units, int types, const struct batch_options *options,
     }
     const char *parameter;
     char reason[256];
-    if (!rule_suits(rule, &(struct rule_shape){.units = units, .types = types}, &parameter, reason)) {
+    if (!rule_suits(rule, &(struct rule_shape){.units = units, .types = types, .neuron = options->neuron}, &parameter,
+                    reason)) {
         snprintf(error->text, sizeof error->text, "%s %.200s", parameter, reason);
         return false;
     }
@@ -134,15 +144,15 @@ static void reverse_carve(struct carver *carver, struct engine *engine);
 static void engine_sizes(struct engine *engine, int units, int inputs, int types, bool bias);
 
 /* `history`: bytes that the reverse recursion would keep */
-static enum engine_method method_choose(bool equal_leaks, const struct batch_options *options,
-                                        const struct plan_sizes *sizes, bool recomputes, double history) {
+static enum engine_method method_choose(const struct batch_options *options, const struct plan_sizes *sizes,
+                                        bool recomputes, double history) {
     if (!options->rule) {
         return METHOD_FORWARD;
     }
-    if (!method_table[METHOD_REVERSE]->applies(sizes->form, equal_leaks)) {
+    if (!method_table[METHOD_REVERSE]->applies(sizes)) {
         return METHOD_SENSITIVITIES;
     }
-    if (!method_table[METHOD_FORWARD]->applies(sizes->form, equal_leaks)) {
+    if (!method_table[METHOD_FORWARD]->applies(sizes)) {
         return METHOD_REVERSE;
     }
     if (options->method != METHOD_AUTO) {
@@ -177,7 +187,7 @@ static double load_cost(int units, int inputs, int outputs, int types, bool bias
     if (rule_table[rule->type]->uses_hop) {
         cost += 2 * n * n;
     }
-    const struct rule_shape shape = {.units = units, .types = types};
+    const struct rule_shape shape = {.units = units, .types = types, .neuron = options->neuron};
     if (rule_forward(rule, &shape) == FORWARD_MODES && plan->method == METHOD_FORWARD) {
         cost += eigen_decompose_cost(types) + 2 * c * c * c + k * c * (c + 2 * groups);
     }
@@ -190,10 +200,10 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
         return false;
     }
     struct engine_plan made = {0};
-    struct plan_sizes sizes = sizes_make(units, inputs, outputs, types, bias, options);
-    made.segment_steps = segment_choose(units, inputs, bias, options);
-    made.method = method_choose(equal_leaks, options, &sizes, made.segment_steps < options->steps,
-                                history_bytes(units, inputs, bias, options->trials, options->steps));
+    struct plan_sizes sizes = sizes_make(units, inputs, outputs, types, bias, equal_leaks, options);
+    made.segment_steps = segment_choose(&sizes, options);
+    made.method = method_choose(options, &sizes, made.segment_steps < options->steps,
+                                history_bytes(&sizes, options->trials, options->steps));
     made.forward_multiply_adds = sizes.forward;
     made.multiply_adds = options->rule ? method_table[made.method]->cost(&sizes) : sizes.forward;
     if (options->rule && made.method == METHOD_REVERSE && made.segment_steps < options->steps) {
@@ -202,7 +212,13 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
     sources_cost_add(inputs, options, &made);
     made.multiply_adds += options->rule ? load_cost(units, inputs, outputs, types, bias, options, &made) : 0;
 
-    struct network shape = {.units = units, .inputs = inputs, .outputs = outputs, .types = types, .bias = bias};
+    struct network shape = {.units = units,
+                            .inputs = inputs,
+                            .outputs = outputs,
+                            .types = types,
+                            .bias = bias,
+                            .neuron = options->neuron,
+                            .readout_leaks = options->readout_leaks};
     struct engine probe = {.network = &shape, .options = *options, .plan = made, .has_rule = options->rule != NULL};
     if (options->rule) {
         probe.rule = *options->rule;
@@ -225,9 +241,11 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
 }
 
 static void engine_sizes(struct engine *engine, int units, int inputs, int types, bool bias) {
-    const struct rule_shape shape = {.units = units, .types = types};
+    const struct rule_shape shape = {.units = units, .types = types, .neuron = engine->network->neuron};
     engine->form = engine->has_rule ? rule_forward(&engine->rule, &shape) : FORWARD_NONE;
     engine->window = engine->has_rule ? rule_window(&engine->rule) : 0;
+    engine->neuron = neuron_table[engine->network->neuron];
+    engine->fused = engine->network->neuron == NEURON_MEMBRANE;
     engine->columns = lanes_pad(units);
     engine->type_columns = lanes_pad(types);
     engine->sources = inputs + bias + units;
@@ -243,7 +261,15 @@ static void engine_sizes(struct engine *engine, int units, int inputs, int types
 static void block_carve(struct carver *carver, struct engine *engine, struct block *block) {
     size_t rows = (size_t)engine->block_rows, columns = (size_t)engine->columns,
            outputs = (size_t)engine->network->outputs;
-    block->v = carve(carver, rows * columns, sizeof(float));
+    block->v = carve(carver, (size_t)engine->neuron->states * rows * columns, sizeof(float));
+    if (!engine->fused) {
+        block->u = carve(carver, rows * columns, sizeof(float));
+        block->learning = carve(carver, rows * columns, sizeof(float));
+        block->psi = carve(carver, (TIME_BLOCK + 1) * rows, columns * sizeof(float));
+    }
+    if (engine->network->readout_leaks) {
+        block->filtered = carve(carver, (TIME_BLOCK + 1) * rows, columns * sizeof(float));
+    }
     block->y = carve(carver, rows * outputs, sizeof(float));
     block->err = carve(carver, rows * outputs, sizeof(float));
     block->a = carve(carver, rows * columns, sizeof(float));
@@ -260,6 +286,10 @@ static void matrices_carve(struct carver *carver, struct engine *engine) {
                                       engine->columns};
     engine->leak = carve(carver, columns, sizeof(float));
     engine->gain = carve(carver, columns, sizeof(float));
+    if (!engine->fused) {
+        engine->rho = carve(carver, columns, sizeof(float));
+        engine->beta = carve(carver, columns, sizeof(float));
+    }
     engine->wout_t = carve(carver, outputs * columns, sizeof(float));
     engine->bout = carve(carver, outputs, sizeof(float));
     engine->feedback = carve(carver, outputs * columns, sizeof(float));
@@ -365,6 +395,10 @@ static bool engine_allocate(struct engine *engine) {
     const struct network *network = engine->network;
     memcpy(engine->leak, network->leak, (size_t)network->units * sizeof(float));
     memcpy(engine->gain, network->gain, (size_t)network->units * sizeof(float));
+    if (!engine->fused) {
+        memcpy(engine->rho, network->rho, (size_t)network->units * sizeof(float));
+        memcpy(engine->beta, network->beta, (size_t)network->units * sizeof(float));
+    }
     return engine->plan.method != METHOD_REVERSE || engine_reverse_prepare(engine);
 }
 
@@ -379,6 +413,8 @@ struct engine *engine_create(const struct network *network, const struct batch_o
     engine->kernels = kernels_current();
     engine->network = network;
     engine->options = *options;
+    engine->options.neuron = network->neuron;
+    engine->options.readout_leaks = network->readout_leaks;
     engine->has_rule = options->rule != NULL;
     if (options->rule) {
         engine->rule = *options->rule;

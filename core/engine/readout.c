@@ -56,15 +56,81 @@ static void row_loss(struct engine *engine, struct block *block, int row, float 
     }
 }
 
-static void block_learning(struct engine *engine, struct group *group, struct block *block, const float *z) {
+/* a_t, and L_t where psi does not follow from z, from the outputs' signal (rows, O). */
+static void signal_spread(struct engine *engine, struct block *block, int slot, const float *signal) {
     int outputs = engine->network->outputs, columns = engine->columns;
-    engine->kernels->learning_signal(block->rows, columns, outputs, engine->network->activation, z, engine->stride,
-                                     block->err, engine->feedback, block->a);
-    engine->kernels->readout_gradient(block->rows, columns, outputs, z, engine->stride, block->err, group->readout);
+    if (engine->fused) {
+        engine->kernels->learning_signal(block->rows, columns, outputs, engine->network->activation,
+                                         history_z(engine, block, slot), engine->stride, signal, engine->feedback,
+                                         block->a);
+    } else {
+        engine->kernels->learning(block->rows, columns, outputs, signal, engine->feedback, NULL,
+                                  history_psi(engine, block, slot), block->learning, block->a);
+    }
+}
+
+static void bout_add(const struct engine *engine, struct group *group, const struct block *block) {
+    int outputs = engine->network->outputs;
     for (int row = 0; row < block->rows; row++) {
         for (int o = 0; o < outputs; o++) {
             group->bout[o] += (double)block->err[row * outputs + o];
         }
+    }
+}
+
+/* dWout = sum_t z_t^T (1 - kappa) f_t = sum_t zbar_t^T err_t, zbar the filtered rates: that is the form forward in
+ * time. */
+void block_learning(struct engine *engine, struct group *group, struct block *block, int slot) {
+    int outputs = engine->network->outputs, columns = engine->columns;
+    if (work_add(group->work, 2.0 * block->rows * engine->network->units * outputs)) {
+        return;
+    }
+    signal_spread(engine, block, slot, block->err);
+    bool leaky = engine->network->readout_leaks;
+    const float *z = leaky ? filtered_at(engine, block, slot) : history_z(engine, block, slot);
+    engine->kernels->readout_gradient(block->rows, columns, outputs, z, leaky ? (size_t)columns : engine->stride,
+                                      block->err, group->readout);
+    bout_add(engine, group, block);
+}
+
+bool block_learning_back(struct engine *engine, struct group *group, struct block *block, int slot, bool loss,
+                         bool cut) {
+    if (!engine->network->readout_leaks) {
+        if (loss) {
+            block_learning(engine, group, block, slot);
+        }
+        return loss;
+    }
+    int outputs = engine->network->outputs;
+    block->live = block->live || loss;
+    if (!block->live || work_add(group->work, 2.0 * block->rows * engine->network->units * outputs)) {
+        return false;
+    }
+    const float kappa = (float)engine->network->readout_kappa;
+    for (int i = 0; i < block->rows * outputs; i++) {
+        block->f[i] = (cut ? 0.0f : kappa * block->f[i]) + (loss ? block->err[i] : 0.0f);
+        block->signal[i] = (1.0f - kappa) * block->f[i];
+    }
+    signal_spread(engine, block, slot, block->signal);
+    engine->kernels->readout_gradient(block->rows, engine->columns, outputs, history_z(engine, block, slot),
+                                      engine->stride, block->signal, group->readout);
+    if (loss) {
+        bout_add(engine, group, block);
+    }
+    return true;
+}
+
+void block_readout(struct engine *engine, struct block *block, int slot) {
+    int outputs = engine->network->outputs;
+    if (!engine->network->readout_leaks) {
+        engine->kernels->readout(block->rows, engine->columns, outputs, history_z(engine, block, slot), engine->stride,
+                                 engine->wout_t, engine->bout, block->y);
+    } else if (block->y_kept && engine->want_gradient && engine->method == METHOD_REVERSE) {
+        memcpy(block->y, block->y_kept + (size_t)slot * (size_t)(engine->block_rows * outputs),
+               (size_t)(block->rows * outputs) * sizeof(float));
+    } else {
+        engine->kernels->readout(block->rows, engine->columns, outputs, filtered_at(engine, block, slot),
+                                 (size_t)engine->columns, engine->wout_t, engine->bout, block->y);
     }
 }
 
@@ -73,7 +139,7 @@ static bool class_is_valid(const struct engine *engine, int class_index) {
     return engine->options.loss != LOSS_CROSS_ENTROPY || (class_index >= 0 && class_index < engine->network->outputs);
 }
 
-bool block_loss(struct engine *engine, struct group *group, struct block *block, int t, int slot, bool gradient) {
+bool block_loss(struct engine *engine, struct group *group, struct block *block, int t, int slot) {
     int outputs = engine->network->outputs;
     if (t < engine->options.mask_from) {
         return false;
@@ -94,22 +160,16 @@ bool block_loss(struct engine *engine, struct group *group, struct block *block,
     if (!any || !valid) {
         return false;
     }
-    double each = (double)block->rows * engine->network->units * outputs;
-    if (work_add(group->work, (gradient ? 3 : 1) * each)) {
+    if (work_add(group->work, (double)block->rows * engine->network->units * outputs)) {
         return false;
     }
-    const float *z = history_z(engine, block, slot);
-    engine->kernels->readout(block->rows, engine->columns, outputs, z, engine->stride, engine->wout_t, engine->bout,
-                             block->y);
+    block_readout(engine, block, slot);
     for (int row = 0; row < block->rows; row++) {
         if (weights[row] != 0.0f) {
             row_loss(engine, block, row, weights[row], classes[row]);
         } else {
             memset(block->err + row * outputs, 0, (size_t)outputs * sizeof(float));
         }
-    }
-    if (gradient) {
-        block_learning(engine, group, block, z);
     }
     return true;
 }

@@ -34,6 +34,22 @@ void block_noise(struct engine *engine, struct block *block, int t, int slot) {
     }
 }
 
+void block_noise_currents(struct engine *engine, struct block *block, int t) {
+    const struct batch_source *source = engine->source;
+    int units = engine->network->units;
+    float noise[NOISE_UNITS];
+    for (int row = 0; row < block->rows; row++) {
+        float *u = block->u + (size_t)row * (size_t)engine->columns;
+        for (int from = 0; from < units; from += NOISE_UNITS) {
+            int count = units - from < NOISE_UNITS ? units - from : NOISE_UNITS;
+            source->noise(source->user, (size_t)block->first + (size_t)row, t, from, count, noise);
+            for (int i = 0; i < count; i++) {
+                u[from + i] += noise[i];
+            }
+        }
+    }
+}
+
 /* Shows step t, whose source rows are in `slot`. */
 void block_show(struct engine *engine, struct work *work, struct block *block, int t, int slot) {
     const struct batch_source *source = engine->source;
@@ -42,8 +58,7 @@ void block_show(struct engine *engine, struct work *work, struct block *block, i
         return;
     }
     const float *z = history_z(engine, block, slot);
-    engine->kernels->readout(block->rows, engine->columns, outputs, z, engine->stride, engine->wout_t, engine->bout,
-                             block->y);
+    block_readout(engine, block, slot);
     for (int row = 0; row < block->rows; row++) {
         struct batch_step step = {.trial = (size_t)(block->first + row),
                                   .t = t,

@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/base/neuron.h"
 #include "core/base/seams.h"
 
 #define LANES 16       /* floats of a virtual vector; units are padded to a multiple */
@@ -74,6 +75,49 @@ struct product {
     float *d, *gd, *m, *gm;
 };
 
+/*
+ * One step of a neuron model after the product has left the currents u. Arrays are (rows, columns) with row stride
+ * `columns`, but z and z_before, which have z_stride; those of units are (columns). 64-byte aligned.
+ */
+struct neuron_step {
+    enum neuron neuron;
+    enum activation activation;
+    int rows, columns;
+    const float *leak, *gain, *rho, *beta;
+    struct neuron_constants all;
+    const float *u, *z_before;
+    float *state[NEURON_STATES_MOST]; /* as many as the model has; the others NULL */
+    float *z, *psi;
+    size_t z_stride;
+};
+
+/* What becomes of credit that has hopped; see struct neuron_inflow in core/model/neuron.h. */
+enum hopped {
+    HOPPED_NONE,
+    HOPPED_THROUGH, /* passes the unit's own derivative */
+    HOPPED_PAST,    /* mu has taken it past the derivative */
+    HOPPED_EXACT,   /* through, and by mu into the recursion m inside the filter */
+    HOPPED_BESIDE,  /* past, and not carried on */
+    HOPPED_KINDS
+};
+
+/* One reverse step of a neuron model. Layout as above. */
+struct neuron_credit {
+    enum neuron neuron;
+    enum hopped hopped;
+    int rows, columns;
+    const float *leak, *gain, *rho, *beta;
+    const float *psi;
+    const float *learning;             /* L_t; NULL: 0 */
+    const float *hop;                  /* unless HOPPED_NONE */
+    const float *mu;                   /* (columns); of HOPPED_PAST and _BESIDE NULL where the hop has it already */
+    float *carry[NEURON_CARRIES_MOST]; /* as many as the model has; the others NULL */
+    float *delta;                      /* out */
+    float *m, *gm;                     /* HOPPED_EXACT: m_{t+1} in, m_t out; out: gain m_t */
+    const float *mu_next;              /* (columns) or NULL */
+    float *past_next;                  /* out, where mu_next is given: mu_next gain carry[0], which hops next */
+};
+
 struct kernels {
     const char *name;
     int panel_vectors; /* vectors of a full panel */
@@ -105,6 +149,15 @@ struct kernels {
     /* a (rows, columns) = psi(z) * (err F), F (outputs, columns) */
     void (*learning_signal)(int rows, int columns, int outputs, enum activation activation, const float *z,
                             size_t z_stride, const float *err, const float *feedback, float *a);
+    void (*neuron_step)(const struct neuron_step *step);
+    void (*neuron_credit)(const struct neuron_credit *credit);
+    /* L (rows, columns) = err F + more (columns, may be NULL); a = psi * L, psi (rows, columns); err NULL counts as 0
+     */
+    void (*learning)(int rows, int columns, int outputs, const float *err, const float *feedback, const float *more,
+                     const float *psi, float *L, float *a);
+    /* out (rows, columns) = keep * before + take * z, z with z_stride: a leaky readout's filtered rates */
+    void (*filter_rows)(int rows, int columns, float keep, float take, const float *z, size_t z_stride,
+                        const float *before, float *out);
     /* total (outputs, columns) += err^T z */
     void (*readout_gradient)(int rows, int columns, int outputs, const float *z, size_t z_stride, const float *err,
                              float *total);

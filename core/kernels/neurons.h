@@ -1,43 +1,20 @@
 /*
- * The neuron models, a file each: how a unit's rate follows from its membrane potential, z = f(v), and the derivative
- * psi as a function of the rate. A file neuron_NAME.h defines
+ * The neuron models over a virtual vector (body.h): a file each, neuron_NAME.h, which defines
  *
- *     float NAME_psi_of(float z)        psi, the plain form: for rules that work by element
- *     double NAME_psi_exact(double z)   the same in double: for the sensitivities, the check on all else
- *     vec NAME_rate(vec v)              f over a virtual vector (body.h)
- *     vec NAME_psi(vec z, vec value)    psi(z) * value
+ *     vec NAME_step(unit, u, z_before, state, psi, activation)      z_t; the state of vectors is replaced, *psi set
+ *     vec NAME_credit(unit, psi, in, carry)                          delta_t; the carry is replaced
  *
- * the last two where NEURON_VECTORS is defined: body.h includes this once an instruction set, and makes the forward and
- * the reverse epilogues of each. All that reaches a result is made of the operations of body.h, which every set rounds
- * alike.
+ * in the operations, and in their order, of the scalar form in core/model/NAME.c, which has the equations.
  */
-#include "core/base/seams.h"
+struct unit_vectors {
+    vec leak, gain, rho, beta, threshold, psi_peak, psi_slope, refractory;
+};
 
-#include "core/kernels/neuron_relu.h"
-#include "core/kernels/neuron_tanh.h"
+struct inflow_vectors {
+    vec learning, through, past, beside;
+};
 
-#ifndef NEURON_VECTORS
-#define PSI_OF_CASE(number, name)                                                                                      \
-    case ACTIVATION_##number:                                                                                          \
-        return name##_psi_of(z);
-static inline float psi_of(enum activation activation, float z) {
-    switch (activation) {
-        NEURONS(PSI_OF_CASE)
-    case ACTIVATIONS:
-        break;
-    }
-    return 0.0f;
-}
-
-#define PSI_EXACT_CASE(number, name)                                                                                   \
-    case ACTIVATION_##number:                                                                                          \
-        return name##_psi_exact(z);
-static inline double psi_exact(enum activation activation, double z) {
-    switch (activation) {
-        NEURONS(PSI_EXACT_CASE)
-    case ACTIVATIONS:
-        break;
-    }
-    return 0;
-}
-#endif
+#include "core/kernels/neuron_membrane.h"
+#include "core/kernels/neuron_rate.h"
+#include "core/kernels/neuron_lif.h"
+#include "core/kernels/neuron_alif.h"

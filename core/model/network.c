@@ -13,6 +13,7 @@
 #include "core/base/elementary.h"
 #include "core/base/random.h"
 #include "core/base/size.h"
+#include "core/model/neuron.h"
 
 static int sign_types(int units, int types) {
     return units < types ? units : types;
@@ -84,6 +85,10 @@ static void network_carve(struct network *network, unsigned char *base, bool mas
     network->gain = part(&at, n, sizeof(float));
     network->leak_exact = part(&at, n, sizeof(double));
     network->gain_exact = part(&at, n, sizeof(double));
+    network->rho = part(&at, n, sizeof(float));
+    network->beta = part(&at, n, sizeof(float));
+    network->rho_exact = part(&at, n, sizeof(double));
+    network->beta_exact = part(&at, n, sizeof(double));
     network->type_of_unit = part(&at, n, sizeof(int));
     network->type_size = part(&at, n, sizeof(int));
     network->sign = part(&at, n, sizeof(int));
@@ -177,11 +182,26 @@ static void leaks_assign(struct network *network, const struct network_config *c
 }
 
 void network_leak_set(struct network *network, int unit, double leak) {
+    double gain = neuron_table[network->neuron]->spikes ? 1 : 1 - leak;
     network->leak_exact[unit] = leak;
-    network->gain_exact[unit] = 1 - leak;
+    network->gain_exact[unit] = gain;
     network->leak[unit] = (float)leak;
-    network->gain[unit] = (float)(1 - leak);
+    network->gain[unit] = (float)gain;
     network->equal_leaks = (unit == 0 || network->equal_leaks) && leak == network->leak_exact[0];
+}
+
+void network_adaptation_set(struct network *network, int unit, double rho, double beta) {
+    network->rho_exact[unit] = rho;
+    network->beta_exact[unit] = beta;
+    network->rho[unit] = (float)rho;
+    network->beta[unit] = (float)beta;
+}
+
+void network_spiking_set(struct network *network, double threshold, double dampening, int refractory) {
+    network->spiking = (struct neuron_constants){.threshold = (float)threshold,
+                                                 .psi_peak = (float)(dampening / threshold),
+                                                 .psi_slope = (float)(dampening / (threshold * threshold)),
+                                                 .refractory = (float)refractory};
 }
 
 static void mask_draw(struct network *network, double connectivity, uint64_t seed, struct work *work) {

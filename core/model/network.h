@@ -10,6 +10,7 @@
 
 #include "core/base/result.h"
 #include "core/base/work.h"
+#include "core/base/neuron.h"
 #include "core/model/config.h"
 
 struct network {
@@ -17,14 +18,20 @@ struct network {
     int types;                  /* C */
     int inhibitory;             /* units 0..inhibitory-1 are inhibitory; 0 without Dale's law */
     bool dale, bias;
+    enum neuron neuron;
     enum activation activation;
     bool equal_leaks;
-    size_t parameters; /* floats in `weights` */
+    struct neuron_constants spiking; /* 0 of models that do not spike */
+    bool readout_leaks;
+    double readout_kappa; /* exp(-dt/readout_tau); 0 where the readout does not leak */
+    size_t parameters;    /* floats in `weights` */
     size_t offset_W, offset_Win, offset_b, offset_Wout,
         offset_bout;                 /* in `weights`; offset_b == offset_Wout where no bias */
     float *weights;                  /* (parameters), 64-byte aligned */
     float *leak, *gain;              /* (N) */
     double *leak_exact, *gain_exact; /* (N) the same before rounding to float */
+    float *rho, *beta;               /* (N) of models that adapt, else 0 */
+    double *rho_exact, *beta_exact;  /* (N) */
     int *type_of_unit;               /* (N) 0..C-1, contiguous groups, inhibitory types first */
     int *type_size;                  /* (C) */
     int *sign;                       /* (N) -1, +1; 0 without Dale's law */
@@ -76,8 +83,15 @@ size_t network_parameters(int units, int inputs, int outputs, bool bias);
  * read then.
  */
 bool network_weights_set(struct network *network, const struct weights_view *weights, char error[256]);
-/* Sets leak and gain = 1 - leak of a unit; equal_leaks is right once all units have been set in order. */
+/*
+ * Sets leak and gain of a unit: 1 - leak, or 1 where the neuron model spikes. equal_leaks is right once all units have
+ * been set in order.
+ */
 void network_leak_set(struct network *network, int unit, double leak);
+/* Sets the decay of a unit's adaptation and what it adds to the threshold. */
+void network_adaptation_set(struct network *network, int unit, double rho, double beta);
+/* Sets what all units of a spiking network share; refractory in steps. */
+void network_spiking_set(struct network *network, double threshold, double dampening, int refractory);
 
 /*
  * Type averages of W, row-major (C,C), w[g*C+h] from type g to type h (model: "M, weights"). `existing` counts nonzero

@@ -13,8 +13,7 @@ RULE_OWN_STRUCT(struct bptt);
 
 static void bptt_credit(const struct credit *credit) {
     if (!credit->gd_next) {
-        credit->kernels->credit_local(credit->rows, credit->columns, credit->leak, credit->gain, credit->a, credit->d,
-                                      credit->gd);
+        credit_local(credit);
         return;
     }
     hop_run(credit, EPILOGUE_CREDIT_PSI, credit->gd_next, NULL);

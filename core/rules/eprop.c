@@ -5,8 +5,7 @@
 #include "core/rules/rules.h"
 
 static void eprop_credit(const struct credit *credit) {
-    credit->kernels->credit_local(credit->rows, credit->columns, credit->leak, credit->gain, credit->a, credit->d,
-                                  credit->gd);
+    credit_local(credit);
 }
 
 static enum forward_form eprop_forward(const struct rule_config *rule, const struct rule_shape *shape) {

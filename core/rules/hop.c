@@ -2,7 +2,41 @@
 #include "core/base/size.h"
 #include "core/rules/rules.h"
 
-void hop_run(const struct credit *credit, enum epilogue epilogue, const float *rows_in, float *out) {
+void credit_flow(const struct credit *credit, enum hopped hopped, const float *hop) {
+    const struct neuron_ops *ops = neuron_table[credit->neuron];
+    const struct neuron_credit flow = {
+        .neuron = credit->neuron,
+        .hopped = hopped,
+        .rows = credit->rows,
+        .columns = credit->columns,
+        .leak = credit->leak,
+        .gain = credit->gain,
+        .rho = credit->rho,
+        .beta = credit->beta,
+        .psi = credit->psi,
+        .learning = credit->learning,
+        .hop = hop,
+        .mu = hopped == HOPPED_BESIDE || ops->mu_at_source ? NULL : credit->mu,
+        .carry = {credit->d, credit->second},
+        .delta = credit->gd,
+        .m = credit->m,
+        .gm = credit->gm,
+        .mu_next = ops->mu_at_source && credit->past_next ? credit->mu : NULL,
+        .past_next = credit->past_next,
+    };
+    credit->kernels->neuron_credit(&flow);
+}
+
+void credit_local(const struct credit *credit) {
+    if (credit->psi) {
+        credit_flow(credit, HOPPED_NONE, NULL);
+    } else {
+        credit->kernels->credit_local(credit->rows, credit->columns, credit->leak, credit->gain, credit->a, credit->d,
+                                      credit->gd);
+    }
+}
+
+static void hop_product(const struct credit *credit, enum epilogue epilogue, const float *rows_in, float *out) {
     const struct hop *hop = credit->hop;
     struct product product = {
         .rows_in = rows_in,
@@ -36,6 +70,18 @@ void hop_run(const struct credit *credit, enum epilogue epilogue, const float *r
     }
     product_run(credit->kernels, epilogue, &product);
     work_add(credit->work, (double)credit->rows * product.matrix->sources * product.matrix->columns);
+}
+
+void hop_run(const struct credit *credit, enum epilogue epilogue, const float *rows_in, float *out) {
+    static const enum hopped kinds[] = {[EPILOGUE_CREDIT_PSI] = HOPPED_THROUGH,
+                                        [EPILOGUE_CREDIT_MU] = HOPPED_PAST,
+                                        [EPILOGUE_CREDIT_EXACT] = HOPPED_EXACT};
+    if (!credit->psi || epilogue == EPILOGUE_STORE) {
+        hop_product(credit, epilogue, rows_in, out);
+        return;
+    }
+    hop_product(credit, EPILOGUE_STORE, rows_in, credit->h);
+    credit_flow(credit, kinds[epilogue], credit->h);
 }
 
 size_t filter_size(int taps, size_t elements) {

@@ -9,8 +9,7 @@ static void mdgl_credit(const struct credit *credit) {
     if (*credit->a_next_live) {
         hop_run(credit, EPILOGUE_CREDIT_PSI, credit->a_next, NULL);
     } else {
-        credit->kernels->credit_local(credit->rows, credit->columns, credit->leak, credit->gain, credit->a, credit->d,
-                                      credit->gd);
+        credit_local(credit);
     }
     *credit->a_next_live = credit->a != NULL;
     if (credit->a) {

@@ -12,17 +12,21 @@
 
 #include <string.h>
 
-#include "core/kernels/neurons.h"
+#include "core/kernels/activations.h"
 
 static void event_advance(const struct credit *credit, int slot, size_t elements) {
     struct filter *filter = credit->filter;
+    const bool at_source = neuron_table[credit->neuron]->mu_at_source;
     float *r = filter->r + (size_t)slot * elements, *q = filter->q + (size_t)slot * elements;
     credit->kernels->scale_rows(credit->rows, credit->columns, credit->gain, r, filter->scaled);
+    if (at_source) {
+        credit->kernels->scale_rows(credit->rows, credit->columns, credit->mu, filter->scaled, filter->scaled);
+    }
     hop_run(credit, EPILOGUE_STORE, filter->scaled, filter->h);
     const bool exact = credit->rule->first_hop == FIRST_HOP_EXACT;
     for (size_t i = 0; i < elements; i++) {
-        float leak = credit->leak[i % (size_t)credit->columns],
-              step = credit->mu[i % (size_t)credit->columns] * filter->h[i];
+        size_t c = i % (size_t)credit->columns;
+        float leak = credit->leak[c], step = at_source ? filter->h[i] : credit->mu[c] * filter->h[i];
         q[i] = leak * q[i] + step;
         r[i] = leak * r[i] + step;
         filter->sum[i] += exact ? filter->h[i] : q[i];
@@ -34,10 +38,30 @@ static void event_advance(const struct credit *credit, int slot, size_t elements
 
 static void event_add(const struct credit *credit, size_t elements) {
     struct filter *filter = credit->filter;
-    memcpy(filter->r + (size_t)filter->next * elements, credit->a, elements * sizeof(float));
+    const float *event = neuron_table[credit->neuron]->mu_at_source ? credit->learning : credit->a;
+    memcpy(filter->r + (size_t)filter->next * elements, event, elements * sizeof(float));
     memset(filter->q + (size_t)filter->next * elements, 0, elements * sizeof(float));
     filter->age[filter->next] = 1;
     filter->next = (filter->next + 1) % filter->taps;
+}
+
+/* The credit itself, from the filter's sum. */
+static void cut_flow(const struct credit *credit, size_t elements) {
+    const struct filter *filter = credit->filter;
+    const bool exact = credit->rule->first_hop == FIRST_HOP_EXACT;
+    if (credit->psi) {
+        credit_flow(credit, exact ? HOPPED_THROUGH : HOPPED_BESIDE, filter->sum);
+        return;
+    }
+    for (size_t i = 0; i < elements; i++) {
+        size_t c = i % (size_t)credit->columns;
+        float z = credit->z[i / (size_t)credit->columns * credit->z_stride + c];
+        float psi = psi_of(credit->activation, z);
+        float local = (credit->a ? credit->a[i] : 0.0f) + credit->leak[c] * credit->d[i];
+        float nonlocal = exact ? psi * filter->sum[i] : filter->sum[i];
+        credit->d[i] = exact ? local + nonlocal : local;
+        credit->gd[i] = credit->gain[c] * (local + nonlocal);
+    }
 }
 
 static void modprop_credit_cut(const struct credit *credit) {
@@ -51,16 +75,7 @@ static void modprop_credit_cut(const struct credit *credit) {
             event_advance(credit, slot, elements);
         }
     }
-    const bool exact = credit->rule->first_hop == FIRST_HOP_EXACT;
-    for (size_t i = 0; i < elements; i++) {
-        size_t c = i % (size_t)credit->columns;
-        float z = credit->z[i / (size_t)credit->columns * credit->z_stride + c];
-        float psi = psi_of(credit->activation, z);
-        float local = (credit->a ? credit->a[i] : 0.0f) + credit->leak[c] * credit->d[i];
-        float nonlocal = exact ? psi * filter->sum[i] : filter->sum[i];
-        credit->d[i] = exact ? local + nonlocal : local;
-        credit->gd[i] = credit->gain[c] * (local + nonlocal);
-    }
+    cut_flow(credit, elements);
     if (credit->a) {
         event_add(credit, elements);
     }
@@ -70,7 +85,7 @@ static void modprop_credit(const struct credit *credit) {
     if (credit->filter) {
         modprop_credit_cut(credit);
     } else if (credit->rule->first_hop == FIRST_HOP_MU) {
-        hop_run(credit, EPILOGUE_CREDIT_MU, credit->gd_next, NULL);
+        hop_run(credit, EPILOGUE_CREDIT_MU, credit->past, NULL);
     } else {
         hop_run(credit, EPILOGUE_CREDIT_EXACT, credit->gm_next, NULL);
     }

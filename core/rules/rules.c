@@ -2,6 +2,7 @@
 #include "core/rules/rules.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define RULE_ENTRY(number, name) [RULE_##number] = &rule_##name,
 const struct rule_ops *const rule_table[RULE_TYPES] = {RULES(RULE_ENTRY)};
@@ -77,12 +78,34 @@ static bool modulation_fits(const struct rule_config *rule, const struct rule_sh
     return true;
 }
 
+bool rule_takes(const struct rule_ops *ops, const char *name) {
+    for (const char *const *taken = ops->takes; taken && *taken; taken++) {
+        if (strcmp(*taken, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the neuron model gives the first hop a meaning. */
+static bool first_hop_fits(const struct rule_config *rule, const struct rule_shape *shape, char error[256]) {
+    const struct neuron_ops *neuron = neuron_table[shape->neuron];
+    bool exact = rule->first_hop == FIRST_HOP_EXACT;
+    if (!rule_takes(rule_table[rule->type], "first_hop") || (exact ? neuron->hop_exact : neuron->hop_by_mu)) {
+        return true;
+    }
+    snprintf(error, 256, "must be \"%s\" where network.model is \"%s\", since %s; got \"%s\"", exact ? "mu" : "exact",
+             neuron->name, neuron->hop_why, exact ? "exact" : "mu");
+    return false;
+}
+
 bool rule_suits(const struct rule_config *rule, const struct rule_shape *shape, const char **parameter,
                 char error[256]) {
     static const struct {
         const char *parameter;
         bool (*fits)(const struct rule_config *rule, const struct rule_shape *shape, char error[256]);
-    } checks[] = {{"mu", mu_fits}, {"weights", weights_fit}, {"modulation", modulation_fits}};
+    } checks[] = {
+        {"mu", mu_fits}, {"weights", weights_fit}, {"modulation", modulation_fits}, {"first_hop", first_hop_fits}};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         if (!checks[i].fits(rule, shape, error)) {
             *parameter = checks[i].parameter;

@@ -9,10 +9,12 @@
 #include "core/base/work.h"
 #include "core/kernels/kernels.h"
 #include "core/model/network.h"
+#include "core/model/neuron.h"
 
 /* The sizes of a network that decide what a rule can do there. */
 struct rule_shape {
     int units, types;
+    enum neuron neuron;
 };
 
 /* The matrix M^T on which credit travels to the previous step: full, or of rank C through the types. */
@@ -29,14 +31,15 @@ struct credit {
     const struct rule_config *rule;
     const struct hop *hop;
     const float *leak, *gain; /* (columns), 0 beyond N */
-    const float *mu;          /* (columns) of the unit that credit arrives at */
+    const float *mu;          /* (columns) of the unit whose psi it stands for */
     enum activation activation;
     int rows, columns;
     const float *z; /* z_t, row stride z_stride */
     size_t z_stride;
     const float *a;       /* a_t; NULL if no trial of the block carries loss at this step */
-    const float *gd_next; /* gain d_{t+1}; NULL if nothing comes from the step after: a rule with a window */
-    float *gd;            /* out: gain d_t */
+    const float *gd_next; /* delta_{t+1}: gain d_{t+1}; NULL if nothing comes from the step after: a rule's window */
+    float *gd;            /* out: delta_t */
+    const float *past;    /* what hops by mu: delta_{t+1}; where mu stands for the source's psi, mu gain c_{t+1} */
     float *d;             /* d_{t+1} in, d_t out */
     float *m;             /* first_hop exact: the recursion inside the filter, m_{t+1} in, m_t out */
     const float *gm_next; /* gain m_{t+1} */
@@ -46,6 +49,14 @@ struct credit {
     float *thin;           /* (rows, padded C) scratch of a low-rank hop */
     struct filter *filter; /* finite taps */
     struct work *work;     /* counts the hops */
+    /* of neuron models other than membrane, else NULL */
+    enum neuron neuron;
+    const float *rho, *beta; /* (columns) */
+    const float *psi;        /* psi_t */
+    const float *learning;   /* L_t, of which a is psi L; NULL as a is */
+    float *second;           /* its second carry, dh */
+    float *past_next;        /* out, what hops next by mu, where that is not delta */
+    float *h;                /* scratch: a hop that has arrived */
 };
 
 /* How a rule's gradient can be carried forward in time, without history. */
@@ -88,6 +99,8 @@ struct rule_ops {
 /* Whether M has one value for all pairs of a block of types, for a rule that has the choice: a hop of rank C. */
 bool hop_is_low_rank(const struct rule_config *rule, const struct rule_shape *shape);
 
+/* Whether it has the shared parameter of that name. */
+bool rule_takes(const struct rule_ops *ops, const char *name);
 enum forward_form rule_forward(const struct rule_config *rule, const struct rule_shape *shape);
 bool rule_keeps_inner(const struct rule_config *rule);
 /* 0: no cut */
@@ -122,8 +135,16 @@ static inline const void *rule_own(const struct rule_config *rule) {
     return rule->own.bytes;
 }
 
-/* h = rows_in M^T with the epilogue applied; rows_in (rows, columns). `out` as EPILOGUE_STORE wants it, else NULL. */
+/*
+ * h = rows_in M^T with the epilogue applied; rows_in (rows, columns). `out` as EPILOGUE_STORE wants it, else NULL. For
+ * neuron models other than membrane the epilogue names what becomes of the hop (enum hopped), and the model's reverse
+ * carry does it.
+ */
 void hop_run(const struct credit *credit, enum epilogue epilogue, const float *rows_in, float *out);
+/* A step of credit that nothing reaches from other units. */
+void credit_local(const struct credit *credit);
+/* A step of the model's reverse carry, which `hop` (rows, columns) reaches; not for membrane. */
+void credit_flow(const struct credit *credit, enum hopped hopped, const float *hop);
 
 /*
  * The filter of finite `taps` S: for every step with loss, up to S steps ago in reverse time, the vector K^s a and what

@@ -17,8 +17,10 @@ struct batch_options {
     int steps;  /* T */
     int trials; /* most trials of a batch */
     enum loss_type loss;
-    int mask_from;                  /* no earlier step carries loss */
-    bool mask_uniform;              /* every step from there on has weight 1 in every trial */
+    int mask_from;      /* no earlier step carries loss */
+    bool mask_uniform;  /* every step from there on has weight 1 in every trial */
+    enum neuron neuron; /* these two as the network's: who creates a backend need not give them */
+    bool readout_leaks;
     const struct rule_config *rule; /* NULL: forward passes only */
     enum engine_method method;
     uint64_t seed;  /* of what the rule draws: random and shuffled weights */
@@ -50,8 +52,9 @@ struct batch_source {
     /* weight m of step t, and the target; called only for t >= mask_from */
     float (*target)(const void *user, size_t trial, int t, int *class_index, float *values);
     /*
-     * Of forward passes alone; NULL: not wanted. noise: what is added at step t to the current of units [from, from +
-     * count). step: looks at every step_every-th step, the first included.
+     * NULL: not wanted. noise: what is added at step t to the current of units [from, from + count); it is asked for
+     * again where a step is recomputed. step, of forward passes alone: looks at every step_every-th step, the first
+     * included.
      */
     void (*noise)(const void *user, size_t trial, int t, int from, int count, float *noise);
     void (*step)(const void *user, const struct batch_step *step);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/backend/backend.h"
+#include "core/model/neuron.h"
 #include "core/train/gradients_by.h"
 
 static void problem_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride) {
@@ -36,10 +37,19 @@ static enum result network_make(struct network *network, const struct gradients_
     if (!network_allocate(network, problem->units, problem->inputs, problem->outputs, problem->b != NULL, false)) {
         return RESULT_NO_MEMORY;
     }
+    network->neuron = problem->neuron;
     network->activation = problem->activation;
+    network->readout_leaks = problem->readout_kappa > 0;
+    network->readout_kappa = problem->readout_kappa;
+    if (neuron_table[problem->neuron]->spikes) {
+        network_spiking_set(network, problem->threshold, problem->dampening, problem->refractory);
+    }
     network->types = problem->types;
     for (int p = 0; p < problem->units; p++) {
         network_leak_set(network, p, problem->leak[p]);
+        if (neuron_table[problem->neuron]->adapts) {
+            network_adaptation_set(network, p, problem->rho[p], problem->beta[p]);
+        }
         network->type_of_unit[p] = problem->type_of_unit ? problem->type_of_unit[p] : 0;
         network->type_size[network->type_of_unit[p]]++;
     }
@@ -77,6 +87,16 @@ static enum result problem_check(const struct gradients_problem *problem, const 
     }
     if (!problem->W || !problem->Win || !problem->Wout || !problem->bout || !problem->leak || !problem->x) {
         return refuse(error, "W, Win, Wout, bout, leak and x must be given");
+    }
+    const struct neuron_ops *neuron = neuron_table[problem->neuron];
+    if (neuron->spikes && !(problem->threshold > 0 && problem->dampening >= 0 && problem->refractory >= 0)) {
+        return refuse(error, "a spiking model needs a threshold above 0, and a dampening and refractory of at least 0");
+    }
+    if (neuron->adapts && (!problem->rho || !problem->beta)) {
+        return refuse(error, "rho and beta must be given for a model that adapts");
+    }
+    if (!(problem->readout_kappa >= 0 && problem->readout_kappa < 1)) {
+        return refuse(error, "readout_kappa must be at least 0 and below 1");
     }
     if (problem->loss == LOSS_CROSS_ENTROPY ? !problem->classes : !problem->values) {
         return refuse(error, "targets must be given: classes for cross-entropy, values for squared error");

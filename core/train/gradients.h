@@ -17,10 +17,15 @@ struct gradients_problem {
     int units, inputs, outputs; /* N, I, O */
     int types;                  /* C: 1 + the largest entry of type_of_unit */
     int steps, trials;          /* T, B */
-    enum activation activation;
+    enum neuron neuron;
+    enum activation activation;  /* of models that have one */
+    double threshold, dampening; /* of spiking models */
+    int refractory;              /* steps */
+    double readout_kappa;        /* 0: the readout has no leak */
     enum loss_type loss;
     const float *W, *Win, *b, *Wout, *bout; /* (N,N), (I,N), (N) or NULL for none, (N,O), (O) */
-    const double *leak;                     /* (N); gain is 1 - leak */
+    const double *leak;                     /* (N); gain is 1 - leak, or 1 where the model spikes */
+    const double *rho, *beta;               /* (N) of models that adapt, else NULL */
     const int *type_of_unit;                /* (N) 0..C-1, in any order; NULL: one type */
     const float *x;                         /* (T,B,I) */
     const int32_t *classes;                 /* (T,B) cross-entropy */

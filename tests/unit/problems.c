@@ -7,12 +7,17 @@
 #include <string.h>
 
 #include "api/job.h"
+#include "core/model/neuron.h"
 
 static void problem_allocate(struct owned_problem *owned) {
     struct gradients_problem *p = &owned->problem;
     size_t n = (size_t)p->units, i = (size_t)p->inputs, o = (size_t)p->outputs,
            tb = (size_t)p->steps * (size_t)p->trials;
     size_t sizes[] = {n * n, i * n, n, n * o, o, tb * i, tb * o, tb, o * n}, total = 0;
+    owned->adaptation = calloc(2 * n, sizeof *owned->adaptation);
+    ck_assert_ptr_nonnull(owned->adaptation);
+    p->rho = owned->adaptation;
+    p->beta = owned->adaptation + n;
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         total += sizes[k];
     }
@@ -33,6 +38,7 @@ static void problem_allocate(struct owned_problem *owned) {
 void problem_release(struct owned_problem *owned) {
     free(owned->floats);
     free(owned->leak);
+    free(owned->adaptation);
     free(owned->types);
     free(owned->classes);
 }
@@ -52,6 +58,11 @@ void problem_random(struct owned_problem *owned, const struct problem_shape *sha
                                                 .steps = shape->steps,
                                                 .trials = shape->trials,
                                                 .activation = shape->activation,
+                                                .neuron = shape->neuron,
+                                                .threshold = 0.6,
+                                                .dampening = 0.3,
+                                                .refractory = 2,
+                                                .readout_kappa = shape->readout_kappa,
                                                 .loss = shape->loss}};
     problem_allocate(owned);
     struct gradients_problem *p = &owned->problem;
@@ -72,6 +83,8 @@ void problem_random(struct owned_problem *owned, const struct problem_shape *sha
     for (size_t j = 0; j < n; j++) {
         double u = random_uniform(&stream, (index++) * 2);
         owned->leak[j] = shape->unequal_leaks ? 0.5 + 0.45 * u : 0.8;
+        owned->adaptation[j] = 0.9 + 0.05 * u;
+        owned->adaptation[n + j] = 0.1 * (double)(j % 3);
         owned->types[j] = shape->types == shape->units
                               ? (int)j
                               : (int)random_below(&stream, (index++) * 2, (uint64_t)shape->types);
@@ -145,8 +158,31 @@ static void field_fill(const json_t *object, const char *name, const float *to) 
     numbers_fill(json_object_get(object, name), to, &at);
 }
 
+static bool is(const json_t *object, const char *name, const char *value) {
+    const char *given = json_string_value(json_object_get(object, name));
+    return given && strcmp(given, value) == 0;
+}
+
 static int length(const json_t *array) {
     return (int)json_array_size(array);
+}
+
+/* What the model of neuron has beyond the membrane. */
+static void neuron_from_json(struct owned_problem *owned, const json_t *network) {
+    struct gradients_problem *p = &owned->problem;
+    const char *model = json_string_value(json_object_get(network, "model"));
+    for (int i = 0; model && i < NEURON_MODELS; i++) {
+        p->neuron = strcmp(model, neuron_table[i]->name) == 0 ? (enum neuron)i : p->neuron;
+    }
+    p->threshold = json_number_value(json_object_get(network, "threshold"));
+    p->dampening = json_number_value(json_object_get(network, "dampening"));
+    p->refractory = (int)json_integer_value(json_object_get(network, "refractory"));
+    p->readout_kappa = json_number_value(json_object_get(network, "readout_kappa"));
+    for (size_t j = 0; j < (size_t)p->units; j++) {
+        owned->adaptation[j] = json_number_value(json_array_get(json_object_get(network, "rho"), j));
+        owned->adaptation[(size_t)p->units + j] = json_number_value(
+            json_array_get(json_object_get(network, "beta"), j));
+    }
 }
 
 void problem_from_json(struct owned_problem *owned, const json_t *item) {
@@ -162,9 +198,7 @@ void problem_from_json(struct owned_problem *owned, const json_t *item) {
                     .trials = length(json_array_get(inputs, 0)),
                     .types = 1,
                     .loss = classes ? LOSS_CROSS_ENTROPY : LOSS_MSE,
-                    .activation = strcmp(json_string_value(json_object_get(network, "activation")), "tanh") == 0
-                                      ? ACTIVATION_TANH
-                                      : ACTIVATION_RELU}};
+                    .activation = is(network, "activation", "tanh") ? ACTIVATION_TANH : ACTIVATION_RELU}};
     problem_allocate(owned);
     struct gradients_problem *p = &owned->problem;
     field_fill(network, "W", p->W);
@@ -188,6 +222,7 @@ void problem_from_json(struct owned_problem *owned, const json_t *item) {
                 json_array_get(json_array_get(targets, (size_t)t), (size_t)k));
         }
     }
+    neuron_from_json(owned, network);
     for (int j = 0; j < p->units; j++) {
         owned->leak[j] = json_number_value(json_array_get(json_object_get(network, "leak"), (size_t)j));
         owned->types[j] = types ? (int)json_integer_value(json_array_get(types, (size_t)j)) : 0;

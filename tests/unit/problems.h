@@ -11,7 +11,7 @@
 struct owned_problem {
     struct gradients_problem problem;
     float *floats;
-    double *leak;
+    double *leak, *adaptation; /* (N); (2,N) rho and beta */
     int *types;
     int32_t *classes;
 };
@@ -19,6 +19,8 @@ struct owned_problem {
 struct problem_shape {
     int units, inputs, outputs, types, steps, trials;
     enum activation activation;
+    enum neuron neuron;   /* of the models that adapt every third unit has no beta */
+    double readout_kappa; /* 0: the readout has no leak */
     enum loss_type loss;
     bool bias, unequal_leaks;
     int mask_from;       /* steps before it have mask 0 */

@@ -7,7 +7,7 @@ static inline double relu_psi_exact(double z) {
     return z > 0.0;
 }
 
-#ifdef NEURON_VECTORS
+#ifdef KERNEL_VECTORS
 INLINE vec relu_rate(vec v) {
     return v_if_positive(v, v);
 }

@@ -7,7 +7,7 @@ static inline double tanh_psi_exact(double z) {
     return 1.0 - z * z;
 }
 
-#ifdef NEURON_VECTORS
+#ifdef KERNEL_VECTORS
 /* The function itself, within 2 units in the last place; odd, monotone where tested, saturates to 1. */
 
 /* exp(x) for 0 <= x <= 20: x = n ln2 + r, a polynomial of degree 6 in r, scaled by 2^n. */

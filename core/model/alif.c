@@ -1,0 +1,54 @@
+/*
+ * Leaky integrate and fire with an adaptive threshold (Bellec et al. 2018, 2020; NEST's eprop_iaf_adapt):
+ *     v_t = leak v_{t-1} + u_t - threshold z_{t-1},      h_t = rho h_{t-1} + z_{t-1},      A_t = threshold + beta h_t
+ *     z_t = 1 where v_t > A_t, else 0
+ *     psi_t = (dampening / threshold) max(0, 1 - |v_t - A_t| / threshold)
+ *     G_t = L_t + dh_{t+1} + through
+ *     dv_t = leak dv_{t+1} + psi_t G_t,      dh_t = rho dh_{t+1} - beta psi_t G_t,      delta_t = dv_t.
+ * State: v, the steps left without a spike, h. Credit: dv, dh. Else as lif.c.
+ */
+#include <math.h>
+
+#include "core/model/neuron.h"
+
+static float alif_step(const struct neuron_unit *unit, float u, float z_before, float *state, float *psi) {
+    state[0] = fmaf(-unit->all->threshold, z_before, fmaf(unit->leak, state[0], u));
+    state[2] = fmaf(unit->rho, state[2], z_before);
+    return spike_make(unit, state[0], fmaf(unit->beta, state[2], unit->all->threshold), &state[1], psi);
+}
+
+static float alif_credit(const struct neuron_unit *unit, float psi, const struct neuron_inflow *in, float *carry) {
+    float into = psi * (in->learning + carry[1] + in->through);
+    carry[0] = fmaf(unit->leak, carry[0], into);
+    carry[1] = fmaf(-unit->beta, into, unit->rho * carry[1]);
+    return carry[0];
+}
+
+static double alif_tangent(const struct neuron_exact *unit, double psi, double du, double dz_before, double *tangent) {
+    tangent[0] = unit->leak * tangent[0] + du;
+    tangent[1] = unit->rho * tangent[1] + dz_before;
+    return psi * (tangent[0] - unit->beta * tangent[1]);
+}
+
+static const char *const takes[] = {"threshold",      "dampening",         "refractory", "beta",
+                                    "tau_adaptation", "adaptive_fraction", NULL};
+
+static const struct neuron_default defaults[] = {
+    {"network", "tau", "20"}, {"network", "readout_tau", "20"}, {"rule", "first_hop", "\"exact\""}};
+
+const struct neuron_ops neuron_alif = {.name = "alif",
+                                       .doc = "leaky integrate and fire whose threshold rises with each spike and "
+                                              "decays slowly",
+                                       .spikes = true,
+                                       .adapts = true,
+                                       .hop_exact = true,
+                                       .hop_why = "the hop reaches a unit's spikes, and only their pseudo-derivative "
+                                                  "leads on to its potential",
+                                       .states = 3,
+                                       .carries = 2,
+                                       .takes = takes,
+                                       .defaults = defaults,
+                                       .default_count = sizeof defaults / sizeof *defaults,
+                                       .step = alif_step,
+                                       .credit = alif_credit,
+                                       .tangent = alif_tangent};

@@ -1,0 +1,58 @@
+/*
+ * Leaky integrate and fire (Bellec et al. 2020; the same step as NEST's eprop_iaf):
+ *     v_t = leak v_{t-1} + u_t - threshold z_{t-1},      z_t = 1 where v_t > threshold, else 0
+ *     psi_t = (dampening / threshold) max(0, 1 - |v_t - threshold| / threshold)
+ *     G_t = L_t + through,      dv_t = leak dv_{t+1} + psi_t G_t,      delta_t = dv_t.
+ * For `refractory` steps after a spike z and psi are 0 whatever v is, and v goes on. State: v, and the steps left
+ * without a spike. Credit: dv. The reset and refractoriness carry no gradient (the published convention). Spikes are no
+ * derivative's business: psi is a pseudo-derivative, and finite differences of the loss say nothing about it.
+ */
+#include <math.h>
+
+#include "core/model/neuron.h"
+
+float spike_make(const struct neuron_unit *unit, float v, float level, float *resting, float *psi) {
+    const struct neuron_constants *all = unit->all;
+    const bool rests = *resting > 0.0f;
+    const float above = v - level, z = above > 0.0f && !rests ? 1.0f : 0.0f,
+                slope = fmaf(-fabsf(above), all->psi_slope, all->psi_peak);
+    *psi = slope > 0.0f && !rests ? slope : 0.0f;
+    *resting = fmaf(z, all->refractory, *resting > 1.0f ? *resting - 1.0f : 0.0f);
+    return z;
+}
+
+static float lif_step(const struct neuron_unit *unit, float u, float z_before, float *state, float *psi) {
+    state[0] = fmaf(-unit->all->threshold, z_before, fmaf(unit->leak, state[0], u));
+    return spike_make(unit, state[0], unit->all->threshold, &state[1], psi);
+}
+
+static float lif_credit(const struct neuron_unit *unit, float psi, const struct neuron_inflow *in, float *carry) {
+    carry[0] = fmaf(psi, in->learning + in->through, unit->leak * carry[0]);
+    return carry[0];
+}
+
+static double lif_tangent(const struct neuron_exact *unit, double psi, double du, double dz_before, double *tangent) {
+    (void)dz_before;
+    tangent[0] = unit->leak * tangent[0] + du;
+    return psi * tangent[0];
+}
+
+static const char *const takes[] = {"threshold", "dampening", "refractory", NULL};
+
+static const struct neuron_default defaults[] = {
+    {"network", "tau", "20"}, {"network", "readout_tau", "20"}, {"rule", "first_hop", "\"exact\""}};
+
+const struct neuron_ops neuron_lif = {.name = "lif",
+                                      .doc = "leaky integrate and fire: spikes, a fixed threshold",
+                                      .spikes = true,
+                                      .hop_exact = true,
+                                      .hop_why = "the hop reaches a unit's spikes, and only their pseudo-derivative "
+                                                 "leads on to its potential",
+                                      .states = 2,
+                                      .carries = 1,
+                                      .takes = takes,
+                                      .defaults = defaults,
+                                      .default_count = sizeof defaults / sizeof *defaults,
+                                      .step = lif_step,
+                                      .credit = lif_credit,
+                                      .tangent = lif_tangent};

@@ -1,0 +1,43 @@
+/*
+ * The leaky membrane of Liu et al. 2022:
+ *     v_t = leak v_{t-1} + gain u_t,      z_t = phi(v_t),      psi_t = phi'(v_t)
+ *     d_t = psi_t (L_t + through) + leak d_{t+1} + mu past,      delta_t = gain d_t.
+ * State: v. Credit: d = "dE/dv".
+ *
+ * The engine runs it by the fused epilogues of the product (core/kernels/body.h), in which the same operations come in
+ * the order that version 0.1 had.
+ */
+#include <math.h>
+
+#include "core/model/neuron.h"
+
+static float membrane_step(const struct neuron_unit *unit, float u, float z_before, float *state, float *psi) {
+    (void)z_before;
+    state[0] = fmaf(unit->gain, u, unit->leak * state[0]);
+    float z = unit->phi(state[0]);
+    *psi = unit->phi_slope(z);
+    return z;
+}
+
+static float membrane_credit(const struct neuron_unit *unit, float psi, const struct neuron_inflow *in, float *carry) {
+    carry[0] = fmaf(psi, in->learning + in->through, unit->leak * carry[0]) + in->past;
+    return unit->gain * (carry[0] + in->beside);
+}
+
+static double membrane_tangent(const struct neuron_exact *unit, double psi, double du, double dz_before,
+                               double *tangent) {
+    (void)dz_before;
+    tangent[0] = unit->leak * tangent[0] + unit->gain * du;
+    return psi * tangent[0];
+}
+
+const struct neuron_ops neuron_membrane = {.name = "membrane",
+                                           .doc = "leaky membrane potential, rate = activation of it",
+                                           .has_activation = true,
+                                           .hop_by_mu = true,
+                                           .hop_exact = true,
+                                           .states = 1,
+                                           .carries = 1,
+                                           .step = membrane_step,
+                                           .credit = membrane_credit,
+                                           .tangent = membrane_tangent};

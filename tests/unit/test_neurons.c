@@ -1,0 +1,404 @@
+/*
+ * The neuron models: the scalar forms against the vector forms bit for bit, the reverse carry as the transpose of the
+ * tangent, finite differences where the model has a derivative, identities between rules, and the same bits on every
+ * instruction set, number of threads and in segments. (The golden cases are in test_rules.c.) Tolerances are relative
+ * to the largest entry; the seed is printed.
+ */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/kernels/kernels.h"
+#include "core/kernels/select.h"
+#include "core/model/neuron.h"
+#include "tests/unit/problems.h"
+
+static uint64_t seed;
+
+/* ---- the scalar form is the vector form ---- */
+
+enum { ROWS = 3, COLUMNS = 48, STRIDE = 64, SIZE = ROWS * STRIDE };
+
+static float relu_of(float x) {
+    return x > 0.0f ? x : 0.0f;
+}
+static float relu_slope(float z) {
+    return z > 0.0f;
+}
+static float tanh_of(float x) {
+    _Alignas(64) float in[LANES] = {x}, out[LANES];
+    kernels_portable.tanh_rows(LANES, in, out);
+    return out[0];
+}
+static float tanh_slope(float z) {
+    return fmaf(-z, z, 1.0f);
+}
+
+/* What a step reads and writes, (ROWS, COLUMNS) but z and z_before. */
+struct arrays {
+    _Alignas(64) float leak[COLUMNS], gain[COLUMNS], rho[COLUMNS], beta[COLUMNS], mu[COLUMNS], u[SIZE], z_before[SIZE],
+        z[SIZE], psi[SIZE], state[NEURON_STATES_MOST][SIZE], carry[NEURON_CARRIES_MOST][SIZE], learning[SIZE],
+        hop[SIZE], delta[SIZE], m[SIZE], gm[SIZE], past[SIZE];
+};
+
+static float draw(const struct random_stream *stream, uint64_t *index) {
+    return (float)random_normal(stream, (*index)++);
+}
+
+static void arrays_fill(struct arrays *a, enum neuron neuron, uint64_t number) {
+    struct random_stream stream = random_stream_make(seed, RANDOM_TASK, 2, number);
+    uint64_t index = 0;
+    memset(a, 0, sizeof *a);
+    for (int c = 0; c < COLUMNS; c++) {
+        a->leak[c] = 0.5f + 0.4f * (float)random_uniform(&stream, 2 * index++);
+        a->gain[c] = neuron_table[neuron]->spikes ? 1.0f : 1.0f - a->leak[c];
+        a->rho[c] = 0.9f;
+        a->beta[c] = 0.2f * (float)(c % 3);
+        a->mu[c] = 0.1f * (float)(c % 5);
+    }
+    for (int i = 0; i < SIZE; i++) {
+        a->u[i] = draw(&stream, &index);
+        a->z_before[i] = neuron_table[neuron]->spikes ? (float)(draw(&stream, &index) > 0.5f) : draw(&stream, &index);
+        a->state[0][i] = draw(&stream, &index);
+        a->state[1][i] = (float)(i % 4); /* resting steps */
+        a->state[2][i] = fabsf(draw(&stream, &index));
+        a->learning[i] = draw(&stream, &index);
+        a->hop[i] = draw(&stream, &index);
+        a->carry[0][i] = draw(&stream, &index);
+        a->carry[1][i] = draw(&stream, &index);
+        a->m[i] = draw(&stream, &index);
+    }
+}
+
+static const struct neuron_constants constants = {
+    .threshold = 0.6f, .psi_peak = 0.5f, .psi_slope = 0.8333333f, .refractory = 3.0f};
+
+static struct neuron_unit unit_at(const struct arrays *a, int c, enum activation activation) {
+    return (struct neuron_unit){.leak = a->leak[c],
+                                .gain = a->gain[c],
+                                .rho = a->rho[c],
+                                .beta = a->beta[c],
+                                .all = &constants,
+                                .phi = activation == ACTIVATION_TANH ? tanh_of : relu_of,
+                                .phi_slope = activation == ACTIVATION_TANH ? tanh_slope : relu_slope};
+}
+
+static void assert_bits(float scalar, float vector, const char *what, enum neuron neuron) {
+    ck_assert_msg(memcmp(&scalar, &vector, sizeof scalar) == 0,
+                  "seed %llu: %s of %s: %.9g by the scalar form, %.9g by %s", (unsigned long long)seed, what,
+                  neuron_table[neuron]->name, (double)scalar, (double)vector, kernels_name());
+}
+
+static void step_check(enum neuron neuron, enum activation activation) {
+    static struct arrays before, after;
+    const struct neuron_ops *ops = neuron_table[neuron];
+    arrays_fill(&before, neuron, neuron);
+    after = before;
+    struct neuron_step step = {.neuron = neuron,
+                               .activation = activation,
+                               .rows = ROWS,
+                               .columns = COLUMNS,
+                               .leak = after.leak,
+                               .gain = after.gain,
+                               .rho = after.rho,
+                               .beta = after.beta,
+                               .all = constants,
+                               .u = after.u,
+                               .z_before = after.z_before,
+                               .z = after.z,
+                               .psi = after.psi,
+                               .z_stride = STRIDE};
+    for (int i = 0; i < ops->states; i++) {
+        step.state[i] = after.state[i];
+    }
+    kernels_current()->neuron_step(&step);
+    for (int r = 0; r < ROWS; r++) {
+        for (int c = 0; c < COLUMNS; c++) {
+            int at = r * COLUMNS + c, z_at = r * STRIDE + c;
+            struct neuron_unit unit = unit_at(&before, c, activation);
+            float state[NEURON_STATES_MOST] = {before.state[0][at], before.state[1][at], before.state[2][at]}, psi;
+            assert_bits(ops->step(&unit, before.u[at], before.z_before[z_at], state, &psi), after.z[z_at], "z", neuron);
+            assert_bits(psi, after.psi[at], "psi", neuron);
+            for (int i = 0; i < ops->states; i++) {
+                assert_bits(state[i], after.state[i][at], "the state", neuron);
+            }
+        }
+    }
+}
+
+START_TEST(the_scalar_step_is_the_vector_step) {
+    for (int neuron = 0; neuron < NEURON_MODELS; neuron++) {
+        step_check((enum neuron)neuron, ACTIVATION_RELU);
+        step_check((enum neuron)neuron, ACTIVATION_TANH);
+    }
+}
+END_TEST
+
+static void credit_check(enum neuron neuron, enum hopped hopped) {
+    static struct arrays before, after;
+    const struct neuron_ops *ops = neuron_table[neuron];
+    arrays_fill(&before, neuron, 10 + (uint64_t)hopped);
+    for (int i = 0; i < SIZE; i++) {
+        before.psi[i] = (float)(i % 3) * 0.25f;
+    }
+    after = before;
+    const bool by_mu = hopped == HOPPED_PAST || hopped == HOPPED_EXACT;
+    const struct neuron_credit credit = {.neuron = neuron,
+                                         .hopped = hopped,
+                                         .rows = ROWS,
+                                         .columns = COLUMNS,
+                                         .leak = after.leak,
+                                         .gain = after.gain,
+                                         .rho = after.rho,
+                                         .beta = after.beta,
+                                         .psi = after.psi,
+                                         .learning = after.learning,
+                                         .hop = after.hop,
+                                         .mu = by_mu ? after.mu : NULL,
+                                         .carry = {after.carry[0], ops->carries > 1 ? after.carry[1] : NULL},
+                                         .delta = after.delta,
+                                         .m = after.m,
+                                         .gm = after.gm,
+                                         .mu_next = after.mu,
+                                         .past_next = after.past};
+    kernels_current()->neuron_credit(&credit);
+    for (int at = 0; at < ROWS * COLUMNS; at++) {
+        int c = at % COLUMNS;
+        struct neuron_unit unit = unit_at(&before, c, ACTIVATION_RELU);
+        float hop = before.hop[at], carry[NEURON_CARRIES_MOST] = {before.carry[0][at], before.carry[1][at]};
+        struct neuron_inflow in = {.learning = before.learning[at],
+                                   .through = hopped == HOPPED_THROUGH || hopped == HOPPED_EXACT ? hop : 0.0f,
+                                   .past = hopped == HOPPED_PAST ? before.mu[c] * hop : 0.0f,
+                                   .beside = hopped == HOPPED_BESIDE ? hop : 0.0f};
+        assert_bits(ops->credit(&unit, before.psi[at], &in, carry), after.delta[at], "delta", neuron);
+        for (int i = 0; i < ops->carries; i++) {
+            assert_bits(carry[i], after.carry[i][at], "the carry", neuron);
+        }
+        assert_bits(before.mu[c] * unit.gain * carry[0], after.past[at], "what hops by mu", neuron);
+        if (hopped == HOPPED_EXACT) {
+            float m = fmaf(unit.leak, before.m[at], fmaf(before.psi[at], in.learning, before.mu[c] * hop));
+            assert_bits(m, after.m[at], "m", neuron);
+            assert_bits(unit.gain * m, after.gm[at], "gain m", neuron);
+        }
+    }
+}
+
+START_TEST(the_scalar_carry_is_the_vector_carry) {
+    for (int neuron = 0; neuron < NEURON_MODELS; neuron++) {
+        for (int hopped = 0; hopped < HOPPED_KINDS; hopped++) {
+            credit_check((enum neuron)neuron, (enum hopped)hopped);
+        }
+    }
+}
+END_TEST
+
+/* ---- the carry is the transpose of the tangent ---- */
+
+enum { STEPS = 12 };
+
+/*
+ * One unit by itself, W its weight on itself: sum_t L_t dz_t by the tangent in direction du is sum_t delta_t du_t by
+ * the carry with bptt's hop.
+ */
+START_TEST(the_carry_is_the_transpose_of_the_tangent) {
+    struct random_stream stream = random_stream_make(seed, RANDOM_TASK, 3, 0);
+    uint64_t index = 0;
+    for (int neuron = 0; neuron < NEURON_MODELS; neuron++) {
+        const struct neuron_ops *ops = neuron_table[neuron];
+        const struct neuron_exact exact = {0.8, ops->spikes ? 1 : 0.2, 0.9, 0.3};
+        const struct neuron_unit unit = {0.8f, ops->spikes ? 1.0f : 0.2f, 0.9f, 0.3f, &constants, relu_of, relu_slope};
+        double psi[STEPS], learning[STEPS], du[STEPS], tangent[NEURON_CARRIES_MOST] = {0}, forward = 0, backward = 0,
+                                                       z = 0, w = 0.7;
+        for (int t = 0; t < STEPS; t++) {
+            psi[t] = random_uniform(&stream, 2 * index++);
+            learning[t] = random_normal(&stream, index++);
+            du[t] = random_normal(&stream, index++);
+            z = ops->tangent(&exact, psi[t], du[t] + w * z, z, tangent);
+            forward += learning[t] * z;
+        }
+        float carry[NEURON_CARRIES_MOST] = {0}, delta = 0;
+        for (int t = STEPS - 1; t >= 0; t--) {
+            struct neuron_inflow in = {.learning = (float)learning[t], .through = (float)w * delta};
+            delta = ops->credit(&unit, (float)psi[t], &in, carry);
+            backward += (double)delta * du[t];
+        }
+        ck_assert_msg(fabs(forward - backward) < 1e-4 * fmax(1, fabs(forward)),
+                      "seed %llu: %s: %g forward, %g backward", (unsigned long long)seed, ops->name, forward, backward);
+    }
+}
+END_TEST
+
+/* ---- networks ---- */
+
+/* A random network of this model that spikes now and then. */
+static struct problem_shape shape_of_neuron(uint64_t draw_number, enum neuron neuron, bool leaky) {
+    struct problem_shape shape = shape_any(seed, draw_number);
+    shape.neuron = neuron;
+    shape.readout_kappa = leaky ? 0.85 : 0;
+    return shape;
+}
+
+#define FOR_NEURONS(owned, neuron_of, leaky_of, draws)                                                                 \
+    for (uint64_t draw = 0; draw < (draws); draw++)                                                                    \
+        for (int neuron_of = 0; neuron_of < NEURON_MODELS; neuron_of++)                                                \
+            for (int leaky_of = 0; leaky_of < 2; leaky_of++)                                                           \
+                for (struct problem_shape shape = shape_of_neuron(draw, (enum neuron)neuron_of, leaky_of),             \
+                                          *once = &shape;                                                              \
+                     once; once = NULL)                                                                                \
+                    for (struct owned_problem owned = {0}; once; problem_release(&owned), once = NULL)                 \
+                        if (problem_random(&owned, &shape, seed + draw), true)
+
+static struct rule_config modprop_of(enum neuron neuron, int taps) {
+    return (struct rule_config){.type = RULE_MODPROP,
+                                .mu = 0.3,
+                                .taps = taps,
+                                .first_hop = neuron_table[neuron]->hop_by_mu ? FIRST_HOP_MU : FIRST_HOP_EXACT};
+}
+
+START_TEST(modprop_with_mu_zero_or_one_tap) {
+    /* by mu nothing hops where mu is 0: e-prop. Past one exact hop nothing goes on where the filter has one tap: mdgl.
+     */
+    FOR_NEURONS(owned, neuron, leaky, 6) {
+        struct rule_config rule = modprop_of((enum neuron)neuron, 1);
+        struct rule_config other = {.type = RULE_MDGL};
+        if (rule.first_hop == FIRST_HOP_MU) {
+            rule.taps = 0;
+            rule.mu = 0;
+            other.type = RULE_EPROP;
+        }
+        ASSERT_SAME(gradients_compare(&owned.problem, rule, METHOD_REVERSE, other, METHOD_REVERSE), 1e-5);
+    }
+}
+END_TEST
+
+START_TEST(long_taps_cut_nothing) {
+    /* the ring of events over the whole trial but its first step, whose events nothing precedes */
+    FOR_NEURONS(owned, neuron, leaky, 6) {
+        struct rule_config cut = modprop_of((enum neuron)neuron, shape.steps > 3 ? shape.steps - 2 : 1),
+                           whole = modprop_of((enum neuron)neuron, 0),
+                           beyond = modprop_of((enum neuron)neuron, 1 << 20);
+        ASSERT_SAME(gradients_compare(&owned.problem, beyond, METHOD_REVERSE, whole, METHOD_REVERSE), 0);
+        gradients_compare(&owned.problem, cut, METHOD_REVERSE, whole, METHOD_REVERSE);
+    }
+}
+END_TEST
+
+START_TEST(bits_do_not_depend_on_threads_segments_or_instructions) {
+    FOR_NEURONS(owned, neuron, leaky, 3) {
+        const struct rule_config rules[] = {
+            {.type = RULE_BPTT}, {.type = RULE_EPROP}, modprop_of((enum neuron)neuron, 0)};
+        for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
+            struct owned_gradients authority, other;
+            ck_assert(kernels_select("portable"));
+            double loss = gradients_run(&owned.problem, rules[r], METHOD_AUTO, 0, 1, &authority);
+            for (int i = 0; kernels_listed(i); i++) {
+                ck_assert(kernels_select(kernels_listed(i)->name));
+                for (int k = 0; k < 2; k++) {
+                    ck_assert(gradients_run(&owned.problem, rules[r], METHOD_AUTO, k, k ? 3 : 2, &other) == loss);
+                    ck_assert_msg(memcmp(authority.data, other.data, other.size * sizeof(float)) == 0,
+                                  "seed %llu: %s, rule %zu, %s: other bits with %s", (unsigned long long)seed,
+                                  neuron_table[neuron]->name, r, k ? "in segments" : "whole", kernels_name());
+                    gradients_free(&other);
+                }
+            }
+            gradients_free(&authority);
+        }
+    }
+}
+END_TEST
+
+START_TEST(bptt_of_rate_is_the_derivative) {
+    for (uint64_t draw = 0; draw < 8; draw++) {
+        struct problem_shape shape = shape_of_neuron(draw, NEURON_RATE, draw % 2);
+        shape.activation = ACTIVATION_TANH;
+        shape.steps = 4 + shape.steps % 12;
+        shape.bias = true;
+        struct owned_problem owned;
+        problem_random(&owned, &shape, seed + draw);
+        struct owned_gradients gradient, scratch;
+        const struct rule_config rule = {.type = RULE_BPTT};
+        gradients_run(&owned.problem, rule, METHOD_AUTO, 0, 1, &gradient);
+        const float *const weights[] = {owned.problem.W, owned.problem.Win, owned.problem.b, owned.problem.Wout,
+                                        owned.problem.bout},
+                           *const fields[] = {gradient.view.W, gradient.view.Win, gradient.view.b, gradient.view.Wout,
+                                              gradient.view.bout};
+        double largest = 0;
+        for (size_t i = 0; i < gradient.size; i++) {
+            largest = fmax(largest, fabs((double)gradient.data[i]));
+        }
+        for (int f = 0; f < 5; f++) {
+            float *w = (float *)(uintptr_t)weights[f] + 1, kept = *w, step = 0x1p-7f;
+            *w = kept + step;
+            double above = gradients_run(&owned.problem, rule, METHOD_AUTO, 0, 1, &scratch);
+            gradients_free(&scratch);
+            *w = kept - step;
+            double below = gradients_run(&owned.problem, rule, METHOD_AUTO, 0, 1, &scratch);
+            gradients_free(&scratch);
+            *w = kept;
+            double numeric = (above - below) / (2 * (double)step);
+            ck_assert_msg(fabs(numeric - (double)fields[f][1]) < 4e-3 * largest + 1e-5,
+                          "seed %llu draw %llu field %d: %g by differences, %g by bptt", (unsigned long long)seed,
+                          (unsigned long long)draw, f, numeric, (double)fields[f][1]);
+        }
+        gradients_free(&gradient);
+        problem_release(&owned);
+    }
+}
+END_TEST
+
+/* ---- refused ---- */
+
+START_TEST(a_first_hop_without_a_meaning_is_refused) {
+    for (int neuron = 0; neuron < NEURON_MODELS; neuron++) {
+        struct problem_shape shape = shape_of_neuron(0, (enum neuron)neuron, false);
+        struct owned_problem owned;
+        struct owned_gradients out;
+        problem_random(&owned, &shape, seed);
+        gradients_allocate(&out, &owned.problem);
+        for (int exact = 0; exact < 2; exact++) {
+            const struct neuron_ops *ops = neuron_table[neuron];
+            const struct rule_config rule = {.type = RULE_MODPROP, .mu = 0.3, .first_hop = (enum first_hop)exact};
+            double loss;
+            struct error error;
+            enum result result = gradients_compute(&owned.problem, &rule, 1, NULL, NULL, &out.view, &loss, &error);
+            bool sensible = exact ? ops->hop_exact : ops->hop_by_mu;
+            ck_assert_int_eq(result, sensible ? RESULT_DONE : RESULT_INVALID);
+            ck_assert_msg(sensible || strstr(error.text, "first_hop must be") == error.text, "%s", error.text);
+        }
+        gradients_free(&out);
+        problem_release(&owned);
+    }
+}
+END_TEST
+
+int main(void) {
+    const char *given = getenv("MODPROP_TEST_SEED");
+    seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) % 100000;
+    printf("MODPROP_TEST_SEED=%llu\n", (unsigned long long)seed);
+    int failed = 0;
+    for (int i = 0; kernels_listed(i); i++) {
+        kernels_select(kernels_listed(i)->name);
+        Suite *suite = suite_create(kernels_listed(i)->name);
+        TCase *tests = tcase_create("neurons");
+        tcase_set_timeout(tests, 0);
+        tcase_add_test(tests, the_scalar_step_is_the_vector_step);
+        tcase_add_test(tests, the_scalar_carry_is_the_vector_carry);
+        if (i == 0) {
+            tcase_add_test(tests, the_carry_is_the_transpose_of_the_tangent);
+            tcase_add_test(tests, modprop_with_mu_zero_or_one_tap);
+            tcase_add_test(tests, long_taps_cut_nothing);
+            tcase_add_test(tests, bits_do_not_depend_on_threads_segments_or_instructions);
+            tcase_add_test(tests, bptt_of_rate_is_the_derivative);
+            tcase_add_test(tests, a_first_hop_without_a_meaning_is_refused);
+        }
+        suite_add_tcase(suite, tests);
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        failed += srunner_ntests_failed(runner);
+        srunner_free(runner);
+    }
+    return failed == 0 ? 0 : 1;
+}
