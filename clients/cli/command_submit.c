@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "api/text.h"
 #include "clients/cli/commands.h"
@@ -18,7 +17,6 @@ extern const struct command command_submit, command_validate;
 
 #define SEEDS_MAX 1000
 #define SEED_MAX ((1LL << 53) - 1)
-#define KEY_BYTES 200 /* of an idempotency key, by the contract */
 
 /* Seeds to submit the job with, in the order given, none twice. */
 struct seeds {
@@ -75,70 +73,9 @@ static enum status seeds_parse(const char *text, struct seeds *seeds) {
                                 SEEDS_MAX, text);
 }
 
-/* A key of its own for every submission: a call that broke off can be repeated without making a second job. */
-static char *key_make(void) {
-    unsigned char random[16];
-    char key[33];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
-        return NULL;
-    }
-    for (size_t i = 0; i < sizeof random; i++) {
-        snprintf(key + 2 * i, 3, "%02x", random[i]);
-    }
-    return memory_copy(key);
-}
-
-/* A key travels in a header: the same words that the server takes, and nothing that would end the line. */
-static enum status key_check(const char *key, bool many) {
-    size_t room = KEY_BYTES - (many ? sizeof "-9007199254740991" - 1 : 0);
-    for (const char *c = key; c != NULL && *c != '\0'; c++) {
-        if (*c < '!' || *c > '~' || (size_t)(c - key) >= room) {
-            return report_error(STATUS_USAGE, "--key must be 1 to %zu printable ASCII characters without spaces", room);
-        }
-    }
-    return STATUS_OK;
-}
-
 static char *key_choose(const struct cli *cli, long long seed, bool many) {
     const char *given = argument_text(&cli->arguments, "key");
-    return given == NULL ? key_make() : many ? memory_format("%s-%lld", given, seed) : memory_copy(given);
-}
-
-/* Sends one job; *id belongs to the caller. */
-static enum status send(struct cli *cli, const json_t *document, const char *key, char **id) {
-    size_t size;
-    char *text = json_text(document, &size);
-    const struct http_request request = {.method = "POST",
-                                         .path = "/v1/jobs",
-                                         .type = "application/json",
-                                         .body = text,
-                                         .body_size = size,
-                                         .idempotency_key = key};
-    json_t *job;
-    struct text body;
-    enum status status = cli_fetch(cli, &request, "submit the job", &job, &body);
-    *id = NULL;
-    if (status == STATUS_OK) {
-        const char *own = json_string_value(json_object_get(job, "id"));
-        if (own == NULL) {
-            status = report_error(STATUS_FAILED, "the response of %s has no id (is it a modpropd?)",
-                                  cli->settings.server.value);
-        } else {
-            *id = memory_copy(own);
-        }
-    }
-    if (status == STATUS_OK && cli->json) {
-        cli_print(&body);
-    } else if (status == STATUS_OK && !cli->out.is_terminal) {
-        printf("%s\n", terminal_shown(*id));
-    } else if (status == STATUS_OK && !argument_is_set(&cli->arguments, "follow")) {
-        printf("%s  %s\n", terminal_shown(*id), terminal_shown(job_status(job)));
-    }
-    fflush(stdout);
-    json_decref(job);
-    text_release(&body);
-    free(text);
-    return status;
+    return given == NULL ? submission_key_make() : many ? memory_format("%s-%lld", given, seed) : memory_copy(given);
 }
 
 /* A job for each seed, or one without a word about it. */
@@ -149,7 +86,7 @@ static enum status send_all(struct cli *cli, json_t *document, const struct seed
         if (seeds->count > 0) {
             json_object_set_new(document, "seed", json_integer(seeds->values[i]));
         }
-        status = send(cli, document, key, &ids[i]);
+        status = submission_send(cli, "/v1/jobs", document, key, &ids[i]);
         free(key);
     }
     return status;
@@ -163,7 +100,7 @@ static enum status submit(struct cli *cli) {
     enum status status = seed == NULL ? STATUS_OK : seeds_parse(seed, &seeds);
     size_t count = seeds.count == 0 ? 1 : seeds.count;
     if (status == STATUS_OK) {
-        status = key_check(argument_text(&cli->arguments, "key"), count > 1);
+        status = submission_key_check(argument_text(&cli->arguments, "key"), count > 1);
     }
     if (status == STATUS_OK) {
         status = submission_make(cli, &document);

@@ -9,12 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
+#include "api/text.h"
 #include "clients/cli/jobs.h"
 #include "clients/cli/report.h"
 #include "clients/cli/signals.h"
 
 #define JOB_BYTES_MAX ((size_t)256 << 20)
+#define KEY_BYTES 200 /* of an idempotency key, by the contract */
 
 enum status file_read_whole(const char *path, size_t limit, struct text *text) {
     bool is_stdin = strcmp(path, "-") == 0;
@@ -218,5 +221,63 @@ enum status submission_make(struct cli *cli, json_t **document) {
         json_decref(*document);
         *document = NULL;
     }
+    return status;
+}
+
+char *submission_key_make(void) {
+    unsigned char random[16];
+    char key[33];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof random; i++) {
+        snprintf(key + 2 * i, 3, "%02x", random[i]);
+    }
+    return memory_copy(key);
+}
+
+enum status submission_key_check(const char *key, bool many) {
+    size_t room = KEY_BYTES - (many ? sizeof "-9007199254740991" - 1 : 0);
+    for (const char *c = key; c != NULL && *c != '\0'; c++) {
+        if (*c < '!' || *c > '~' || (size_t)(c - key) >= room) {
+            return report_error(STATUS_USAGE, "--key must be 1 to %zu printable ASCII characters without spaces", room);
+        }
+    }
+    return STATUS_OK;
+}
+
+enum status submission_send(struct cli *cli, const char *path, const json_t *document, const char *key, char **id) {
+    size_t size = 0;
+    char *text = document == NULL ? NULL : json_text(document, &size);
+    const struct http_request request = {.method = "POST",
+                                         .path = path,
+                                         .type = document == NULL ? NULL : "application/json",
+                                         .body = text,
+                                         .body_size = size,
+                                         .idempotency_key = key};
+    json_t *job;
+    struct text body;
+    enum status status = cli_fetch(cli, &request, "submit the job", &job, &body);
+    *id = NULL;
+    if (status == STATUS_OK) {
+        const char *own = json_string_value(json_object_get(job, "id"));
+        if (own == NULL) {
+            status = report_error(STATUS_FAILED, "the response of %s has no id (is it a modpropd?)",
+                                  cli->settings.server.value);
+        } else {
+            *id = memory_copy(own);
+        }
+    }
+    if (status == STATUS_OK && cli->json) {
+        cli_print(&body);
+    } else if (status == STATUS_OK && !cli->out.is_terminal) {
+        printf("%s\n", terminal_shown(*id));
+    } else if (status == STATUS_OK && !argument_is_set(&cli->arguments, "follow")) {
+        printf("%s  %s\n", terminal_shown(*id), terminal_shown(job_status(job)));
+    }
+    fflush(stdout);
+    json_decref(job);
+    text_release(&body);
+    free(text);
     return status;
 }

@@ -26,6 +26,24 @@ enum status submission_make(struct cli *cli, json_t **document);
 /* document.path = value; objects on the way are made. Complains where something on the way is no object. */
 enum status submission_set(json_t *document, const char *path, json_t *value);
 
+/*
+ * A key of its own for every submission, which the caller frees: a call that broke off can be repeated without making a
+ * second job. NULL where the system gives no random bytes.
+ */
+char *submission_key_make(void);
+
+/*
+ * A key that a user gives travels in a header: the same words that the server takes, and nothing that would end the
+ * line; `many`: room for a number behind it. Complains.
+ */
+enum status submission_key_check(const char *key, bool many);
+
+/*
+ * Sends a job (`document` NULL: no body) to `path` and prints its id, as --json, the terminal and --follow ask. *id
+ * belongs to the caller. Complains.
+ */
+enum status submission_send(struct cli *cli, const char *path, const json_t *document, const char *key, char **id);
+
 /* Reads a whole file ("-": standard input) of at most `limit` bytes. Complains. */
 enum status file_read_whole(const char *path, size_t limit, struct text *text);
 

@@ -24,8 +24,11 @@ function actions(job, leave) {
   const act = (action) =>
     attempt(async () => {
       if (action.danger && !window.confirm(`${action.text} ${jobName(job)} with its events, curve and weights?`)) return;
-      await action.act(job);
+      const answer = action.ask?.([job]);
+      if (answer === null) return;
+      const now = await action.act(job, answer);
       if (action.danger) leave();
+      else if (now && now.id !== job.id) location.hash = `#/jobs/${now.id}`;
       else notice(`${jobName(job)}: ${action.done}`);
     });
   const may = Object.values(ACTIONS)
@@ -64,6 +67,7 @@ function facts(job) {
     ["Time", duration(took)],
     left > 0 && ["Left", duration(left)],
     ["Attempt", String(job.attempt)],
+    job.origin && ["Made from", h("a", { href: `#/jobs/${job.origin.job}` }, `${job.origin.kind} of ${job.origin.job.slice(-12)}`)],
     job.queue_position > 0 && ["Place in the queue", String(job.queue_position)],
   ];
   return list.filter(Boolean).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { class: "num" }, value)));

@@ -286,7 +286,9 @@ class List {
     const jobs = this.chosenJobs(action),
       many = `${grouped(jobs.length)} ${jobs.length === 1 ? "job" : "jobs"}`;
     if (action.danger && !window.confirm(`${action.text} ${many} with their events, curves and weights?`)) return;
-    const { done, failed, why } = await actOnAll(action, jobs);
+    const answer = action.ask?.(jobs);
+    if (answer === null) return;
+    const { done, failed, why } = await actOnAll(action, jobs, answer);
     if (failed) notice(`${grouped(done)} of ${many}: ${action.done}. ${grouped(failed)} failed; the first because: ${why}`, true);
     else notice(`${many}: ${action.done}`);
     this.update();

@@ -186,6 +186,24 @@ def test_what_may_be_done_with_a_job(daemon, browser, tmp_path):
     browser.wait(f"['queued', 'running'].includes({state})")
     browser.press("Cancel")
     browser.wait(f"{state} === 'cancelled'")
+    browser.press("Retry")
+    browser.wait(f"document.querySelector('.facts').textContent.includes('retry of {id[-12:]}')")
+    retried = browser.script("return location.hash").split("/")[-1]
+    assert daemon.get(f"/v1/jobs/{retried}").json()["origin"] == {"kind": "retry", "job": id}
+    browser.open(f"{daemon.url}/#/jobs/{id}")
+    browser.press("Extend")
+    question = browser.driver.switch_to.alert
+    assert question.text == "Iterations of the new job in all, those already made included:"
+    question.send_keys("2,000,000")
+    question.accept()
+    browser.wait(f"document.querySelector('.facts').textContent.includes('extension of {id[-12:]}')")
+    extended = daemon.get(f"/v1/jobs/{browser.script('return location.hash').split('/')[-1]}").json()
+    assert extended["training"]["iterations"] == 2000000 and extended["origin"]["job"] == id
+    for made in (retried, extended["id"]):
+        daemon.post(f"/v1/jobs/{made}/cancel")
+        daemon.get(f"/v1/jobs/{made}?wait=60", timeout=70)
+        assert daemon.request("DELETE", f"/v1/jobs/{made}").status_code == 204
+    browser.open(f"{daemon.url}/#/jobs/{id}")
     browser.press("Weights, safetensors")
     browser.press("Weights, JSON")
     browser.press("Curve, CSV")

@@ -146,6 +146,32 @@ def test_pause_resume_cancel_delete(modprop):
     assert json.loads(modprop.run("delete", job, "--json").stdout) == {"id": job, "status": "deleted"}
 
 
+def test_extend_and_retry(modprop):
+    [job] = submit(modprop, *SHORT)
+    ended(modprop, job)
+    [longer] = submit(modprop, *SHORT, "--set", "training.iterations=100")
+    lines = modprop.lines("extend", job[:23], "--iterations", "100", "--follow", "--plain")
+    evaluations = [line.split()[1] for line in lines if line.startswith("iteration ")]
+    assert evaluations == ["0/100", "20/100", "40/100", "60/100", "80/100", "100/100"]
+    extended = ended(modprop, lines[0])
+    assert extended["weights_sha256"] == ended(modprop, longer)["weights_sha256"]
+    assert extended["origin"]["job"] == job
+    assert "must be more than the 60" in modprop.run("extend", job, "--iterations", "60", status=4).stderr
+    assert "extend needs --iterations N" in modprop.run("extend", job, status=2).stderr
+    bad = modprop.run("extend", job, "--iterations", "90", "--stop-when", "low", status=2).stderr
+    assert "--stop-when must be none, or JSON" in bad
+    keyed = ["extend", job, "--iterations", "90", "--stop-when", "none", "--key", "once"]
+    assert modprop.lines(*keyed) == modprop.lines(*keyed)
+    assert "has succeeded" in modprop.run("retry", job, status=4).stderr
+    [long] = submit(modprop, *LONG)
+    modprop.run("cancel", long)
+    ended(modprop, long)
+    [again] = modprop.lines("retry", long)
+    document = json.loads(modprop.run("show", again, "--json").stdout)
+    assert document["origin"] == {"kind": "retry", "job": long} and again != long
+    modprop.run("cancel", again)
+
+
 # ---- follow ----------------------------------------------------------------------------------------------------------
 
 

@@ -68,6 +68,36 @@ def test_the_whole_way(client, tmp_path):
         again.refresh()
 
 
+def test_a_job_is_extended_and_tried_again(daemon, client):
+    job = client.train(TASK, "modprop", network=NETWORK, training=training(40)).wait(60)
+    longer = client.train(TASK, "modprop", network=NETWORK, training=training(80)).wait(60)
+    extended = job.extend(80)
+    assert extended.id != job.id and extended.origin["kind"] == "extension" and job.origin is None
+    assert [progress.iteration for progress in extended] == [0, 20, 40, 60, 80]
+    assert extended.weights.sha256 == longer.weights.sha256
+    with pytest.raises(InvalidRequest, match="more than the 40"):
+        job.extend(40)
+    with pytest.raises(Conflict, match="succeeded"):
+        job.retry()
+    stop = {"metric": "loss", "below": 1000.0, "evaluations": 1}
+    stopped = client.train(TASK, network=NETWORK, training=training(80, stop_when=stop)).wait(60)
+    with pytest.raises(InvalidRequest, match="stop_when"):
+        stopped.extend(100)
+    assert stopped.extend(20, stop_when=None, idempotency_key="one").wait(60).iteration == 20
+
+    async def the_same():
+        async with AsyncClient(daemon.url) as clients:
+            one = await clients.job(job.id)
+            other = await (await one.extend(80, idempotency_key="two")).wait(60)
+            endless = await (await clients.train(TASK, training=training(10**6))).cancel()
+            retried = await (await endless.wait(check=False)).retry()
+            await retried.cancel()
+            return other, retried.origin, endless.id
+
+    other, origin, endless = asyncio.run(the_same())
+    assert other.origin == extended.origin and origin == {"kind": "retry", "job": endless}
+
+
 def test_the_same_job_has_the_same_weights(client):
     first, second = (
         client.train(TASK, "eprop", network=NETWORK, training=training(20), seed=3, threads=n).wait(60) for n in (1, 2)

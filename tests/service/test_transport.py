@@ -19,7 +19,17 @@ def head(lines=b"", line=b"GET /livez HTTP/1.1", host=b"localhost"):
 
 def statuses(answer):
     """The status of every answer in a stream of bytes."""
-    return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answer)]
+
+
+def own_address():
+    """This machine's IPv4 address towards others; nothing is sent, and no name need be resolved."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError as reason:
+            pytest.skip(f"this machine has no IPv4 address but loopback: {reason}")
+        return probe.getsockname()[0]
 
 
 def assert_problem(answer, status):
@@ -204,7 +214,7 @@ def test_a_socket_of_both_families_takes_ipv4(start, host):
     daemon = start("--listen", "[::]:0", "--allow-unauthenticated", "--access-log", "--log-format", "json")
     daemon.url = f"http://127.0.0.1:{daemon.port}"
     assert daemon.get("/version", headers={"Host": f"{host}:{daemon.port}"}).status_code == 200
-    address = next(a for a in (info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)))
+    address = own_address()
     daemon.url = f"http://{address}:{daemon.port}"
     assert daemon.get("/version").status_code == 200
     wait_until(lambda: daemon.log().count('"request"') == 2)

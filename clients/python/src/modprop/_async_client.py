@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
 from numpy.typing import NDArray
@@ -306,6 +306,21 @@ class AsyncJob(JobView):
     async def resume(self) -> AsyncJob:
         """See `Job.resume`."""
         return await self._control("resume")
+
+    async def extend(
+        self,
+        iterations: int,
+        *,
+        stop_when: Mapping[str, Any] | Literal["keep"] | None = "keep",
+        idempotency_key: str | None = None,
+    ) -> AsyncJob:
+        """See `Job.extend`."""
+        call = _calls.extend(self.id, iterations, stop_when, idempotency_key)
+        return AsyncJob(self.client, await self.client._call(call))
+
+    async def retry(self, *, idempotency_key: str | None = None) -> AsyncJob:
+        """See `Job.retry`."""
+        return AsyncJob(self.client, await self.client._call(_calls.retry(self.id, idempotency_key)))
 
     async def delete(self) -> None:
         """See `Job.delete`."""

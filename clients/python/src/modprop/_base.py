@@ -98,6 +98,12 @@ class JobView:
         return self.document.get("outcome")
 
     @property
+    def origin(self) -> Mapping[str, Any] | None:
+        """Of a job made from another: kind ("extension" or "retry"), job, and of an extension iteration and
+        weights_sha256 of the checkpoint that it continues from."""
+        return self.document.get("origin")
+
+    @property
     def finished(self) -> bool:
         """Whether it has succeeded, failed or been cancelled."""
         return self.status in TERMINAL

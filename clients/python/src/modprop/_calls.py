@@ -37,6 +37,7 @@ STREAM_SILENCE_SECONDS = (
     50.0  # after that much silence a stream is opened anew: one that is dead looks like a quiet one
 )
 ID_CHARACTERS = 36
+KEEP = "keep"  # for a parameter whose None means something
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -302,6 +303,22 @@ def job_delete(job: str) -> Call[None]:
 
 def job_control(job: str, word: str) -> Call[Document]:
     return Call("POST", _job(job, "/" + word), json_of)
+
+
+def _again(job: str, word: str, body: Document | None, key: str | None) -> Call[Document]:
+    headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+    return Call("POST", _job(job, "/" + word), json_of, body=body, headers=headers, seconds=30)
+
+
+def extend(job: str, iterations: int, stop_when: Mapping[str, Any] | str | None, key: str | None) -> Call[Document]:
+    body: Document = {"iterations": iterations}
+    if stop_when != KEEP:
+        body["stop_when"] = stop_when
+    return _again(job, "extend", as_json(body), key)
+
+
+def retry(job: str, key: str | None) -> Call[Document]:
+    return _again(job, "retry", None, key)
 
 
 def jobs_page(status: str | None, task: str | None, rule: str | None, limit: int, after: str | None) -> Call[Document]:

@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
 from numpy.typing import NDArray
@@ -352,6 +352,26 @@ class Job(JobView):
     def resume(self) -> Job:
         """Goes on with a paused job."""
         return self._control("resume")
+
+    def extend(
+        self,
+        iterations: int,
+        *,
+        stop_when: Mapping[str, Any] | Literal["keep"] | None = "keep",
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """A new job that continues this one, which must have ended, from its newest checkpoint, with optimiser and
+        schedule: its weights and curves are those of a job submitted with so many iterations at the start, bit for bit.
+
+        iterations: in all, those already made included. stop_when: another condition, or None; needed where the job
+        ended by its own. Raises Conflict for a job that runs or has no checkpoint, InvalidRequest for what does not
+        fit.
+        """
+        return Job(self.client, self.client._call(_calls.extend(self.id, iterations, stop_when, idempotency_key)))
+
+    def retry(self, *, idempotency_key: str | None = None) -> Job:
+        """Submits this job, which failed or was cancelled, again as a new one, from its beginning. Raises Conflict."""
+        return Job(self.client, self.client._call(_calls.retry(self.id, idempotency_key)))
 
     def delete(self) -> None:
         """Deletes the job with all that belongs to it. Raises Conflict while it runs."""
