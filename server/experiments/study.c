@@ -1,6 +1,4 @@
-/*
- * Gathering a study and its records: see study.h.
- */
+/* Gathering a study: see study.h. */
 #include "server/experiments/study.h"
 
 #include <math.h>
@@ -9,94 +7,48 @@
 #include <string.h>
 
 #include "api/event.h"
-#include "api/field.h"
 #include "api/job.h"
 #include "server/experiments/experiments.h"
 #include "server/experiments/labels.h"
 #include "server/experiments/statistics.h"
 
 #define JOBS_MOST 10000 /* in a set */
-#define PAIRS_SEED 1    /* of draws, where there are too many pairs to go through all signs */
-
-/* ---- curves ---- */
-
-/* The number of a member of an event's text, which is our own writing; NaN: null, or there is none. */
-static double member_number(const char *json, const char *key) {
-    char quoted[METRIC_NAME_BYTES + 4];
-    snprintf(quoted, sizeof quoted, "\"%s\":", key);
-    const char *at = strstr(json, quoted);
-    char *end;
-    if (at == NULL) {
-        return NAN;
-    }
-    at += strlen(quoted);
-    double value = strtod(at, &end);
-    return end == at ? NAN : value;
-}
-
-static bool column_grow(double **column, size_t room) {
-    double *grown = realloc(*column, room * sizeof *grown);
-    if (grown == NULL) {
-        return false;
-    }
-    *column = grown;
-    return true;
-}
-
-static bool curve_add(struct curve_values *curve, double iteration, double value) {
-    if (curve->length == curve->room) {
-        size_t room = curve->room == 0 ? 256 : 2 * curve->room;
-        if (!column_grow(&curve->iterations, room) || !column_grow(&curve->values, room)) {
-            return false;
-        }
-        curve->room = room;
-    }
-    curve->iterations[curve->length] = iteration;
-    curve->values[curve->length++] = value;
-    return true;
-}
-
-struct curves_reading {
-    const struct study *study;
-    const char *keys[DESIGN_METRICS];
-    struct curve_values *curves[DESIGN_METRICS];
-    size_t count;
-    bool failed;
-};
-
-static bool read_progress(void *user, const struct store_event *event) {
-    struct curves_reading *reading = user;
-    for (size_t i = 0; i < reading->count; i++) {
-        reading->failed = reading->failed || !curve_add(reading->curves[i], (double)event->iteration,
-                                                        member_number(event->json, reading->keys[i]));
-    }
-    return !reading->failed && !reading->study->stopped(reading->study->user);
-}
-
-void curve_values_release(struct curve_values *values) {
-    free(values->iterations);
-    free(values->values);
-    *values = (struct curve_values){0};
-}
-
-bool study_curve_read(const struct study *study, const char *job, const char *key, struct curve_values *values) {
-    struct curves_reading reading = {.study = study, .keys = {key}, .curves = {values}, .count = 1};
-    return store_progress_read(study->reader, job, 0, INT64_MAX, read_progress, &reading) >= 0 && !reading.failed;
-}
 
 /* ---- a trial's values ---- */
 
-static double metric_of_curve(const struct metric *metric, const struct curve_values *curve) {
+double study_batch_size(const struct study *study, const struct study_trial *trial) {
+    const json_t *training = json_object_get(study->points[trial->point].configuration, "training");
+    return json_number_value(json_object_get(training, "batch_size"));
+}
+
+/* What an iteration is in the metric's unit; `seconds` are those of each evaluation. */
+static double in_unit(const struct metric *metric, double iteration, const struct curves *curves, const double *seconds,
+                      double batch_size) {
+    if (isinf(iteration) || metric->unit == UNIT_ITERATIONS) {
+        return iteration;
+    }
+    for (size_t i = 0; metric->unit == UNIT_SECONDS && i < curves->length; i++) {
+        if (curves->iterations[i] == iteration) {
+            return seconds[i];
+        }
+    }
+    return metric->unit == UNIT_TRIALS ? iteration * batch_size : NAN;
+}
+
+static double metric_of(const struct metric *metric, const struct curves *curves, const double *values,
+                        const double *seconds, double batch_size) {
+    double iteration;
     switch (metric->kind) {
     case METRIC_LEARNED:
-        return curve_learned(curve->iterations, curve->values, curve->length, metric->threshold, metric->above,
-                             metric->in_a_row);
+        iteration = curve_learned(curves->iterations, values, curves->length, metric->threshold, metric->above,
+                                  metric->in_a_row);
+        return in_unit(metric, iteration, curves, seconds, batch_size);
     case METRIC_FINAL:
-        return curve->length == 0 ? NAN : curve->values[curve->length - 1];
+        return curves->length == 0 ? NAN : values[curves->length - 1];
     case METRIC_BEST:
-        return curve_best(curve->values, curve->length, metric->greater_is_better);
+        return curve_best(values, curves->length, metric->greater_is_better);
     case METRIC_AREA:
-        return curve_area(curve->iterations, curve->values, curve->length);
+        return curve_area(curves->iterations, values, curves->length);
     }
     return NAN;
 }
@@ -106,37 +58,29 @@ static void value_set(struct study_trial *trial, size_t metric, double value) {
     trial->states[metric] = isnan(value) ? VALUE_MISSING : VALUE_THERE;
 }
 
-/* The index of the curve of this key among those that are read; metrics of one curve share it. */
-static size_t curve_wanted(struct curves_reading *reading, const char *key, struct curve_values *curves) {
-    size_t i = 0;
-    while (i < reading->count && strcmp(reading->keys[i], key) != 0) {
-        i++;
-    }
-    if (i == reading->count) {
-        reading->keys[i] = key;
-        reading->curves[i] = &curves[i];
-        reading->count++;
-    }
-    return i;
+bool study_curves_read(const struct study *study, const struct study_trial *trial, struct curves *curves) {
+    return curves_read(curves, study->reader, trial->job, study->stopped, study->user);
 }
 
 /* The values of all metrics from the trial's curves. */
 static bool values_read(const struct study *study, struct study_trial *trial) {
-    struct curve_values curves[DESIGN_METRICS] = {0};
-    struct curves_reading reading = {.study = study};
-    size_t of[DESIGN_METRICS] = {0}; /* which curve each metric is of */
+    struct curves curves = {0};
+    size_t of[DESIGN_METRICS] = {0}, seconds = 0; /* which curve each metric is of */
     for (size_t i = 0; i < study->metric_count; i++) {
-        of[i] = curve_wanted(&reading, study->metrics[i].key, curves);
+        of[i] = curves_want(&curves, study->metrics[i].key);
     }
-    bool read = store_progress_read(study->reader, trial->job, 0, INT64_MAX, read_progress, &reading) >= 0 &&
-                !reading.failed;
     for (size_t i = 0; i < study->metric_count; i++) {
+        seconds = study->metrics[i].unit == UNIT_SECONDS ? curves_want(&curves, CURVE_SECONDS) : seconds;
+    }
+    bool read = study_curves_read(study, trial, &curves);
+    for (size_t i = 0; read && i < study->metric_count; i++) {
         bool never = trial->diverged && study->metrics[i].kind == METRIC_LEARNED;
-        value_set(trial, i, never ? INFINITY : metric_of_curve(&study->metrics[i], &curves[of[i]]));
+        value_set(trial, i,
+                  never ? INFINITY
+                        : metric_of(&study->metrics[i], &curves, curves.values[of[i]], curves.values[seconds],
+                                    study_batch_size(study, trial)));
     }
-    for (size_t i = 0; i < reading.count; i++) {
-        curve_values_release(&curves[i]);
-    }
+    curves_release(&curves);
     return read;
 }
 
@@ -152,6 +96,10 @@ static bool values_take(const struct study *study, struct study_trial *trial) {
 
 static void status_take(struct study_trial *trial, const struct store_job *job) {
     trial->status = job->status;
+    trial->iteration = job->iteration;
+    trial->progress = job_status_is_final(job->status) || job->iterations <= 0
+                          ? 1.0
+                          : (double)job->progressed / (double)job->iterations;
     trial->diverged = job->status == JOB_SUCCEEDED
                           ? strcmp(outcome_name(job->loss, job->initial_loss), "diverged") == 0
                           : job->error_code != NULL && strcmp(job->error_code, "diverged") == 0;
@@ -295,8 +243,10 @@ void study_of_experiment(struct study *study, const struct store_experiment *row
         study->failed = true;
         return;
     }
-    memcpy(study->metrics, study->design.metrics, sizeof study->metrics);
-    study->metric_count = study->design.metric_count;
+    if (study->metric_count == 0) {
+        memcpy(study->metrics, study->design.metrics, sizeof study->metrics);
+        study->metric_count = study->design.metric_count;
+    }
     study->compare_axis = study->design.compare_axis;
     study->compare_to = study->design.compare_to;
     design_points_take(study);
@@ -304,6 +254,7 @@ void study_of_experiment(struct study *study, const struct store_experiment *row
         return;
     }
     labels_take(study);
+    study_style(study);
     if (store_trials_read(study->reader, row->number, NULL, gather_trial, &gathering) < 0) {
         study->failed = true;
     }
@@ -390,6 +341,7 @@ void study_of_jobs(struct study *study, const json_t *ids, struct problems *prob
     json_decref(seen);
     if (!study->failed) {
         labels_take(study);
+        study_style(study);
         trials_order(study);
     }
 }
@@ -398,6 +350,7 @@ void study_release(struct study *study) {
     for (size_t i = 0; study->points != NULL && i < study->point_count; i++) {
         json_decref(study->points[i].configuration);
         free(study->points[i].label);
+        free(study->points[i].style.panel);
     }
     free(study->points);
     free(study->trials);
@@ -413,305 +366,4 @@ size_t study_find(const struct study *study, const char *name) {
         }
     }
     return SIZE_MAX;
-}
-
-/* ---- records ---- */
-
-/* "never" for infinity, which is later than all. */
-static json_t *number_or_never(double value) {
-    return isinf(value) && value > 0 ? json_string("never") : json_number_or_null(value);
-}
-
-static json_t *pair_document(double low, double high) {
-    return json_pack("{s:o, s:o}", "low", number_or_never(low), "high", number_or_never(high));
-}
-
-static json_t *interval_document(struct interval interval) {
-    return pair_document(interval.low, interval.high);
-}
-
-static json_t *summary_document(const struct study *study, const struct study_point *point, size_t metric) {
-    struct summary s;
-    size_t n = 0, missing = 0;
-    double *values = malloc((point->count + 1) * sizeof *values);
-    for (size_t i = 0; values != NULL && i < point->count; i++) {
-        const struct study_trial *trial = &study->trials[point->first + i];
-        missing += trial->states[metric] == VALUE_MISSING;
-        if (trial->states[metric] == VALUE_THERE) {
-            values[n++] = trial->values[metric];
-        }
-    }
-    if (values == NULL) {
-        return NULL;
-    }
-    summary_compute(values, n, &s);
-    free(values);
-    return json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "n", (json_int_t)n,
-                     "never", (json_int_t)(n - s.finite), "missing", (json_int_t)missing, "mean",
-                     json_number_or_null(s.mean), "standard_deviation", json_number_or_null(s.standard_deviation),
-                     "mean_95", interval_document(s.mean_95), "median", number_or_never(s.median), "quartiles",
-                     pair_document(s.quartiles[0], s.quartiles[1]), "median_95", interval_document(s.median_95),
-                     "median_coverage", json_number_or_null(s.median_coverage), "interquartile_mean",
-                     number_or_never(s.interquartile_mean), "share", json_number_or_null(s.share), "share_95",
-                     interval_document(s.share_95), "few", n < STATISTICS_FEW);
-}
-
-static const char *type_of(const struct study_point *point, const char *section) {
-    const char *type = json_string_value(json_object_get(json_object_get(point->configuration, section), "type"));
-    return type == NULL ? "" : type;
-}
-
-/* The index of the first value of an axis that is equal to this one: a design that draws has the same one often. */
-static size_t value_first(const struct axis *axis, size_t index) {
-    const json_t *patch = json_array_get(axis->values, index);
-    size_t first = 0;
-    while (first < index && !json_equal(json_array_get(axis->values, first), (json_t *)(uintptr_t)patch)) {
-        first++;
-    }
-    return first;
-}
-
-/* By axis: its value at the point, or what the user calls it; else its index. */
-static json_t *values_document(const struct study *study, const struct study_point *point) {
-    json_t *values = json_object();
-    for (size_t i = 0; i < study->design.axis_count; i++) {
-        json_t *patch = json_array_get(study->design.axes[i].values, point->indices[i]), *value;
-        json_t *label = json_object_get(patch, "label");
-        const char *name = json_object_iter_key(json_object_iter(patch));
-        value = label != NULL ? label : json_object_size(patch) == 1 ? json_object_get(patch, name) : NULL;
-        bool plain = value != NULL && !json_is_object(value) && !json_is_array(value);
-        json_object_set_new(values, study->design.axes[i].name,
-                            plain ? json_incref(value)
-                                  : json_integer((json_int_t)value_first(&study->design.axes[i], point->indices[i])));
-    }
-    return values;
-}
-
-json_t *study_point_record(const struct study *study, size_t index) {
-    const struct study_point *point = &study->points[index];
-    json_int_t succeeded = 0, diverged = 0, failed = 0, unfinished = 0;
-    json_t *metrics = json_object();
-    for (size_t i = 0; i < point->count; i++) {
-        const struct study_trial *trial = &study->trials[point->first + i];
-        succeeded += trial->status == JOB_SUCCEEDED;
-        diverged += trial->diverged;
-        failed += trial->status == JOB_FAILED || trial->status == JOB_CANCELLED;
-        unfinished += !job_status_is_final(trial->status);
-    }
-    for (size_t i = 0; i < study->metric_count; i++) {
-        json_object_set_new(metrics, study->metrics[i].name, summary_document(study, point, i));
-    }
-    json_int_t waiting = study->design.document == NULL ? 0 : (json_int_t)(study->design.seed_count - point->count);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:o}", "point", point->name, "label",
-                     point->label, "colour", rule_colour(type_of(point, "rule")), "rule", type_of(point, "rule"),
-                     "task", type_of(point, "task"), "values", values_document(study, point), "n", succeeded,
-                     "diverged", diverged, "failed", failed, "unfinished", unfinished + waiting, "metrics", metrics);
-}
-
-json_t *study_trial_record(const struct study *study, size_t index) {
-    const struct study_trial *trial = &study->trials[index];
-    const struct study_point *point = &study->points[trial->point];
-    json_t *metrics = json_object();
-    for (size_t i = 0; i < study->metric_count; i++) {
-        json_object_set_new(metrics, study->metrics[i].name,
-                            trial->states[i] == VALUE_THERE ? number_or_never(trial->values[i]) : json_null());
-    }
-    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:b, s:o}", "point", point->name, "label", point->label, "seed",
-                     (json_int_t)trial->seed, "job", trial->job, "status", job_status_name(trial->status), "diverged",
-                     trial->diverged, "linked", trial->linked, "metrics", metrics);
-}
-
-/* ---- comparisons ---- */
-
-struct comparison {
-    size_t point, to;
-    struct paired paired;
-};
-
-/* The point that another is compared with; SIZE_MAX: it is such a point itself. */
-static size_t reference_of(const struct study *study, size_t index) {
-    const struct study_point *point = &study->points[index];
-    const struct design *design = &study->design;
-    if (design->document == NULL || design->kind != DESIGN_GRID) {
-        return index == study->compare_to ? SIZE_MAX : study->compare_to;
-    }
-    if (study->compare_axis < 0 || point->indices[study->compare_axis] == study->compare_to) {
-        return SIZE_MAX;
-    }
-    size_t step = 1;
-    for (size_t i = (size_t)study->compare_axis + 1; i < design->axis_count; i++) {
-        step *= design->axes[i].count;
-    }
-    return index - point->indices[study->compare_axis] * step + study->compare_to * step;
-}
-
-/* Both points' values of the seeds that both have; how many. */
-static size_t pairs_take(const struct study *study, const struct study_point *reference,
-                         const struct study_point *point, size_t metric, double *x, double *y) {
-    const double sign = study->metrics[metric].greater_is_better ? -1.0 : 1.0; /* less is better, to the test */
-    size_t n = 0;
-    for (size_t i = 0, j = 0; i < reference->count && j < point->count;) {
-        const struct study_trial *a = &study->trials[reference->first + i], *b = &study->trials[point->first + j];
-        if (a->seed == b->seed && a->states[metric] == VALUE_THERE && b->states[metric] == VALUE_THERE) {
-            x[n] = sign * a->values[metric];
-            y[n++] = sign * b->values[metric];
-        }
-        i += a->seed <= b->seed;
-        j += b->seed <= a->seed;
-    }
-    return n;
-}
-
-static bool comparison_make(const struct study *study, size_t metric, struct comparison *comparison) {
-    const struct study_point *reference = &study->points[comparison->to], *point = &study->points[comparison->point];
-    size_t most = reference->count + point->count + 1;
-    double *x = malloc(most * sizeof *x), *y = malloc(most * sizeof *y);
-    bool whole = x != NULL && y != NULL;
-    if (whole) {
-        size_t n = pairs_take(study, reference, point, metric, x, y);
-        paired_compute(x, y, n, study->metrics[metric].kind == METRIC_LEARNED, PAIRS_SEED, &comparison->paired);
-    }
-    free(x);
-    free(y);
-    return whole;
-}
-
-static json_t *comparison_record(const struct study *study, size_t metric, const struct comparison *comparison,
-                                 double holm) {
-    const struct paired *p = &comparison->paired;
-    const struct study_point *point = &study->points[comparison->point], *to = &study->points[comparison->to];
-    bool negated = study->metrics[metric].greater_is_better;
-    double sign = negated ? -1.0 : 1.0;
-    struct interval difference = negated ? (struct interval){-p->difference_95.high, -p->difference_95.low}
-                                         : p->difference_95;
-    json_t *record = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o}", "metric", study->metrics[metric].name,
-        "point", point->name, "label", point->label, "to", to->name, "to_label", to->label, "n", (json_int_t)p->n,
-        "finite", (json_int_t)p->finite, "logarithms", study->metrics[metric].kind == METRIC_LEARNED, "mean_difference",
-        json_number_or_null(sign * p->mean_difference), "spread", json_number_or_null(p->spread), "difference_95",
-        interval_document(difference), "won", json_number_or_null(p->won), "won_95", interval_document(p->won_95));
-    json_object_set_new(record, "sign_flip_p", json_number_or_null(p->sign_flip_p));
-    json_object_set_new(record, "sign_flip_error", json_number_or_null(p->sign_flip_error));
-    json_object_set_new(record, "sign_test_p", json_number_or_null(p->sign_test_p));
-    json_object_set_new(record, "holm_p", json_number_or_null(holm));
-    json_object_set_new(record, "least_p", json_number_or_null(p->least_p));
-    json_object_set_new(record, "pairs_needed", json_number_or_null(p->pairs_needed));
-    json_object_set_new(record, "few", json_boolean(p->n < STATISTICS_FEW));
-    return record;
-}
-
-/* All comparisons of one metric, whose p values are adjusted together. */
-static bool metric_compare(const struct study *study, size_t metric, struct comparison *all, size_t count,
-                           bool (*each)(void *user, json_t *record), void *user) {
-    double *p = malloc((count + 1) * sizeof *p), *holm = malloc((count + 1) * sizeof *holm);
-    bool whole = p != NULL && holm != NULL;
-    for (size_t i = 0; whole && i < count; i++) {
-        whole = comparison_make(study, metric, &all[i]) && !study->stopped(study->user);
-        p[i] = all[i].paired.sign_flip_p;
-    }
-    whole = whole && holm_adjust(p, count, holm);
-    for (size_t i = 0; whole && i < count; i++) {
-        whole = each(user, comparison_record(study, metric, &all[i], holm[i]));
-    }
-    free(p);
-    free(holm);
-    return whole;
-}
-
-bool study_compare(const struct study *study, bool (*each)(void *user, json_t *record), void *user) {
-    struct comparison *all = calloc(study->point_count + 1, sizeof *all);
-    size_t count = 0;
-    bool whole = all != NULL;
-    for (size_t i = 0; whole && i < study->point_count; i++) {
-        size_t to = reference_of(study, i);
-        if (to != SIZE_MAX) {
-            all[count++] = (struct comparison){.point = i, .to = to};
-        }
-    }
-    for (size_t metric = 0; whole && metric < study->metric_count; metric++) {
-        whole = metric_compare(study, metric, all, count, each, user);
-    }
-    free(all);
-    return whole;
-}
-
-/* ---- curves over seeds ---- */
-
-struct sample {
-    double iteration, value;
-};
-
-static int sample_order(const void *a, const void *b) {
-    const struct sample *x = a, *y = b;
-    return x->iteration != y->iteration ? (x->iteration > y->iteration) - (x->iteration < y->iteration)
-                                        : (x->value > y->value) - (x->value < y->value);
-}
-
-/* Quartiles of each iteration's values, from samples in order. False if out of memory. */
-static bool curve_fill(struct study_curve *curve, const struct sample *samples, size_t count) {
-    double *values = malloc((count + 1) * sizeof *values);
-    curve->iterations = malloc((count + 1) * sizeof *curve->iterations);
-    curve->median = malloc((count + 1) * sizeof *curve->median);
-    curve->low = malloc((count + 1) * sizeof *curve->low);
-    curve->high = malloc((count + 1) * sizeof *curve->high);
-    curve->seeds = malloc((count + 1) * sizeof *curve->seeds);
-    bool whole = values != NULL && curve->iterations != NULL && curve->median != NULL && curve->low != NULL &&
-                 curve->high != NULL && curve->seeds != NULL;
-    for (size_t i = 0, n; whole && i < count; i += n) {
-        for (n = 0; i + n < count && samples[i + n].iteration == samples[i].iteration; n++) {
-            values[n] = samples[i + n].value;
-        }
-        curve->iterations[curve->length] = samples[i].iteration;
-        curve->median[curve->length] = quantile_sorted(values, n, 0.5);
-        curve->low[curve->length] = quantile_sorted(values, n, 0.25);
-        curve->high[curve->length] = quantile_sorted(values, n, 0.75);
-        curve->seeds[curve->length++] = n;
-    }
-    free(values);
-    return whole;
-}
-
-static bool samples_add(struct sample **samples, size_t *count, const struct curve_values *values) {
-    struct sample *more = realloc(*samples, (*count + values->length + 1) * sizeof *more);
-    if (more == NULL) {
-        return false;
-    }
-    *samples = more;
-    for (size_t i = 0; i < values->length; i++) {
-        if (!isnan(values->values[i])) {
-            more[(*count)++] = (struct sample){values->iterations[i], values->values[i]};
-        }
-    }
-    return true;
-}
-
-bool study_curve_compute(const struct study *study, size_t index, const char *key, struct study_curve *curve) {
-    const struct study_point *point = &study->points[index];
-    struct sample *samples = NULL;
-    size_t count = 0;
-    bool whole = true;
-    *curve = (struct study_curve){0};
-    for (size_t i = 0; whole && i < point->count && !study->stopped(study->user); i++) {
-        const struct study_trial *trial = &study->trials[point->first + i];
-        struct curve_values values = {0};
-        if (trial->status == JOB_SUCCEEDED) { /* one that goes on would pull at its latest iterations alone */
-            whole = study_curve_read(study, trial->job, key, &values) && samples_add(&samples, &count, &values);
-        }
-        curve_values_release(&values);
-    }
-    if (whole && count > 0) {
-        qsort(samples, count, sizeof *samples, sample_order);
-    }
-    whole = whole && curve_fill(curve, samples, count);
-    free(samples);
-    return whole;
-}
-
-void study_curve_release(struct study_curve *curve) {
-    free(curve->iterations);
-    free(curve->median);
-    free(curve->low);
-    free(curve->high);
-    free(curve->seeds);
-    *curve = (struct study_curve){0};
 }

@@ -11,12 +11,20 @@
 #ifndef MODPROP_SERVER_STUDY_H
 #define MODPROP_SERVER_STUDY_H
 
+#include "server/experiments/curves.h"
 #include "server/experiments/design.h"
+
+/* How a point is shown beside its colour (styles.c). */
+struct study_style {
+    int dash, marker; /* from 0, the plain ones */
+    char *panel;      /* NULL: there is one panel */
+};
 
 struct study_point {
     char name[STORE_POINT_BYTES];
     json_t *configuration; /* with all defaults */
     char *label;
+    struct study_style style;
     size_t indices[DESIGN_AXES];
     size_t first, count; /* of the study's trials */
 };
@@ -28,7 +36,9 @@ struct study_trial {
     int64_t seed;
     char job[STORE_ID_BYTES];
     enum job_status status;
-    bool linked, diverged;
+    bool linked, diverged, archived; /* archived: its job has been deleted, what it found has not */
+    int64_t iteration;               /* of the last evaluation */
+    double progress;                 /* 0 to 1; 1: it has ended */
     enum value_state states[DESIGN_METRICS];
     double values[DESIGN_METRICS]; /* INFINITY: never */
 };
@@ -44,12 +54,18 @@ struct study {
     struct study_trial *trials; /* by point, then seed */
     size_t trial_count, trial_room;
     struct design design; /* of an experiment; else its document is NULL */
-    int compare_axis;     /* -1: points are compared to the point compare_to */
+    size_t draws;         /* of bootstrap intervals; 0: none */
+    enum metric_unit x;   /* of curves over seeds, beside the iteration where x_given */
+    bool x_given;
+    int compare_axis; /* -1: points are compared to the point compare_to */
     size_t compare_to;
     bool failed; /* no memory, or the store cannot be read */
 };
 
-/* Points, labels and trials of a stored experiment; with the values of all metrics where `values`. */
+/*
+ * Points, labels and trials of a stored experiment; with the values of all metrics where `values`. The study's own
+ * metrics replace the experiment's, if it has any.
+ */
 void study_of_experiment(struct study *study, const struct store_experiment *row, bool values);
 /*
  * The same of jobs: those whose configurations differ in the seed alone (by all that reaches a result) are one point.
@@ -69,20 +85,44 @@ json_t *study_trial_record(const struct study *study, size_t trial);
  */
 bool study_compare(const struct study *study, bool (*each)(void *user, json_t *record), void *user);
 
-/* One curve of a point's trials: quartiles over seeds at each iteration. */
-struct study_curve {
-    double *iterations, *median, *low, *high;
-    size_t *seeds; /* how many have a value there */
+/* ---- what a study's parts share ---- */
+
+/* A trial's curves, those that are wanted. False on failure. */
+bool study_curves_read(const struct study *study, const struct study_trial *trial, struct curves *curves);
+double study_batch_size(const struct study *study, const struct study_trial *trial);
+/* "bptt", "delayed_xor": the type in a section of the point's configuration. */
+const char *study_type(const struct study_point *point, const char *section);
+/* By axis: the point's value, or what the user calls it, or its index. */
+json_t *study_values(const struct study *study, const struct study_point *point);
+/* Sets the style of every point. */
+void study_style(struct study *study);
+
+/* ---- curves over seeds (bands.c) ---- */
+
+/* At each iteration: quartiles over seeds; with study->draws the mean too, and its bootstrap interval. */
+struct band {
+    double *iterations, *x, *median, *low, *high, *mean, *mean_low, *mean_high; /* (length) each */
+    size_t *seeds;                                                              /* how many have a value there */
     size_t length;
 };
-bool study_curve_compute(const struct study *study, size_t point, const char *key, struct study_curve *curve);
-void study_curve_release(struct study_curve *curve);
-/* One trial's own. False if out of memory. */
-struct curve_values {
-    double *iterations, *values;
-    size_t length, room;
+bool study_band_compute(const struct study *study, size_t point, const char *key, struct band *band);
+void band_release(struct band *band);
+
+/* One trial's own. False on failure; release it in any case. */
+struct trial_curve {
+    struct curves curves;
+    double *values; /* of `curves` */
+    double *x;
 };
-bool study_curve_read(const struct study *study, const char *job, const char *key, struct curve_values *values);
-void curve_values_release(struct curve_values *values);
+bool trial_curve_read(const struct study *study, const struct study_trial *trial, const char *key,
+                      struct trial_curve *curve);
+void trial_curve_release(struct trial_curve *curve);
+
+/* Records of curves: a whole one; one row of it; each seed's own as one object, and as rows. */
+json_t *study_band_record(const struct study *study, size_t point, const char *key, const struct band *band);
+json_t *study_band_row(const struct study *study, size_t point, const char *key, const struct band *band, size_t row);
+json_t *study_seeds_record(const struct study *study, size_t point, const char *key);
+bool study_seeds_rows(const struct study *study, size_t point, const char *key,
+                      bool (*each)(void *user, json_t *record), void *user);
 
 #endif

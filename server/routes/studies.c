@@ -1,7 +1,7 @@
 /*
  * Routes of what experiments found: points, trials, comparisons and curves, and the same of any set of jobs. All are
- * made in the heavy lane, as JSON or CSV. A record is an object; its row of CSV has a column for each number and text
- * in it, those of objects within it named "outer.inner".
+ * made in the heavy lane, as JSON, lines of JSON or CSV. A record is an object; its row of CSV has a column for each
+ * number and text in it, those of objects within it named "outer.inner".
  */
 #include <math.h>
 #include <stdio.h>
@@ -20,6 +20,9 @@
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 #define CSV "text/csv; charset=utf-8; header=present"
+#define PARAMETERS_MOST 6 /* of one view */
+#define DRAWS_USUAL 2000  /* of a bootstrap */
+#define DRAWS_MOST 100000
 
 enum view { VIEW_POINTS, VIEW_TRIALS, VIEW_COMPARE, VIEW_CURVES, VIEW_JOBS };
 
@@ -29,8 +32,13 @@ struct viewing {
     struct computation computation; /* first */
     enum view view;
     char id[STORE_ID_BYTES];
-    char keys[QUERY_VALUE_BYTES], points[QUERY_VALUE_BYTES]; /* "": the default, all */
-    bool seeds, csv, failed;
+    struct asked {
+        char keys[QUERY_VALUE_BYTES], points[QUERY_VALUE_BYTES];                           /* "": the default, all */
+        char metrics[QUERY_VALUE_BYTES], unit[QUERY_VALUE_BYTES], axis[QUERY_VALUE_BYTES]; /* "": the experiment's */
+        int64_t draws, to;
+        bool seeds, mean;
+    } asked;
+    bool csv, lines, failed;
     size_t records;
     struct study study;
 };
@@ -102,8 +110,9 @@ static bool record_put(void *user, json_t *record) {
             writer_text(writer, "\r\n");
         }
     } else if (text != NULL) {
-        writer_text(writer, viewing->records == 0 ? "" : ",");
+        writer_text(writer, viewing->records == 0 || viewing->lines ? "" : ",");
         writer_text(writer, text);
+        writer_text(writer, viewing->lines ? "\n" : "");
     }
     viewing->records++;
     free(text);
@@ -126,7 +135,7 @@ static bool is_wanted(const char *list, const char *name) {
 static void put_points(struct viewing *viewing) {
     bool go_on = true;
     for (size_t i = 0; go_on && i < viewing->study.point_count; i++) {
-        go_on = !is_wanted(viewing->points, viewing->study.points[i].name) ||
+        go_on = !is_wanted(viewing->asked.points, viewing->study.points[i].name) ||
                 record_put(viewing, study_point_record(&viewing->study, i));
     }
 }
@@ -135,89 +144,38 @@ static void put_trials(struct viewing *viewing) {
     bool go_on = true;
     for (size_t i = 0; go_on && i < viewing->study.trial_count; i++) {
         const struct study_point *point = &viewing->study.points[viewing->study.trials[i].point];
-        go_on = !is_wanted(viewing->points, point->name) || record_put(viewing, study_trial_record(&viewing->study, i));
+        go_on = !is_wanted(viewing->asked.points, point->name) ||
+                record_put(viewing, study_trial_record(&viewing->study, i));
     }
 }
 
-static json_t *numbers(const double *values, size_t count) {
-    json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) {
-        json_array_append_new(list, json_number_or_null(values[i]));
-    }
-    return list;
-}
-
-static json_t *integers(const double *values, size_t count) {
-    json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) {
-        json_array_append_new(list, json_integer((json_int_t)values[i]));
-    }
-    return list;
-}
-
-/* Each seed's own curve, by seed. */
-static json_t *seeds_document(const struct study *study, const struct study_point *point, const char *key) {
-    json_t *seeds = json_object();
-    for (size_t i = 0; i < point->count; i++) {
-        const struct study_trial *trial = &study->trials[point->first + i];
-        struct curve_values values = {0};
-        char seed[24];
-        snprintf(seed, sizeof seed, "%lld", (long long)trial->seed);
-        if (study_curve_read(study, trial->job, key, &values)) {
-            json_object_set_new(seeds, seed,
-                                json_pack("{s:o, s:o}", "iteration", integers(values.iterations, values.length),
-                                          "value", numbers(values.values, values.length)));
-        }
-        curve_values_release(&values);
-    }
-    return seeds;
-}
-
-static json_t *curve_record(const struct study *study, const struct study_point *point, const char *key,
-                            const struct study_curve *curve) {
-    const char *rule = json_string_value(json_object_get(json_object_get(point->configuration, "rule"), "type"));
-    json_t *n = json_array();
-    (void)study;
-    for (size_t i = 0; i < curve->length; i++) {
-        json_array_append_new(n, json_integer((json_int_t)curve->seeds[i]));
-    }
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "point", point->name, "label", point->label,
-                     "colour", rule_colour(rule == NULL ? "" : rule), "key", key, "iteration",
-                     integers(curve->iterations, curve->length), "n", n, "median",
-                     numbers(curve->median, curve->length), "low", numbers(curve->low, curve->length), "high",
-                     numbers(curve->high, curve->length));
-}
-
-/* In CSV a curve has a row an iteration. */
-static bool put_curve_rows(struct viewing *viewing, const struct study_point *point, const char *key,
-                           const struct study_curve *curve) {
+/* In CSV a curve has a row an iteration, or with seeds one for each seed too. */
+static bool put_curve_rows(struct viewing *viewing, size_t point, const char *key, const struct band *band) {
     bool go_on = true;
-    for (size_t i = 0; go_on && i < curve->length; i++) {
-        go_on = record_put(
-            viewing, json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o}", "point", point->name, "label", point->label,
-                               "key", key, "iteration", (json_int_t)curve->iterations[i], "n",
-                               (json_int_t)curve->seeds[i], "median", json_number_or_null(curve->median[i]), "low",
-                               json_number_or_null(curve->low[i]), "high", json_number_or_null(curve->high[i])));
+    if (viewing->asked.seeds) {
+        return study_seeds_rows(&viewing->study, point, key, record_put, viewing);
+    }
+    for (size_t i = 0; go_on && i < band->length; i++) {
+        go_on = record_put(viewing, study_band_row(&viewing->study, point, key, band, i));
     }
     return go_on;
 }
 
 static bool put_curve(struct viewing *viewing, size_t index, const char *key) {
     const struct study *study = &viewing->study;
-    const struct study_point *point = &study->points[index];
-    struct study_curve curve;
-    bool go_on = study_curve_compute(study, index, key, &curve);
+    struct band band;
+    bool go_on = study_band_compute(study, index, key, &band);
     viewing->failed = viewing->failed || !go_on;
     if (go_on && viewing->csv) {
-        go_on = put_curve_rows(viewing, point, key, &curve);
+        go_on = put_curve_rows(viewing, index, key, &band);
     } else if (go_on) {
-        json_t *record = curve_record(study, point, key, &curve);
-        if (viewing->seeds && record != NULL) {
-            json_object_set_new(record, "seeds", seeds_document(study, point, key));
+        json_t *record = study_band_record(study, index, key, &band);
+        if (viewing->asked.seeds && record != NULL) {
+            json_object_set_new(record, "seeds", study_seeds_record(study, index, key));
         }
         go_on = record_put(viewing, record);
     }
-    study_curve_release(&curve);
+    band_release(&band);
     return go_on;
 }
 
@@ -225,9 +183,9 @@ static void put_curves(struct viewing *viewing) {
     bool go_on = true;
     for (size_t i = 0; go_on && i < viewing->study.point_count; i++) {
         const char *names[CURVES_MAX];
-        size_t count = is_wanted(viewing->points, viewing->study.points[i].name) ? event_curves(names) : 0;
+        size_t count = is_wanted(viewing->asked.points, viewing->study.points[i].name) ? event_curves(names) : 0;
         for (size_t k = 1; go_on && k < count; k++) { /* not the iteration */
-            go_on = !is_wanted(viewing->keys, names[k]) || put_curve(viewing, i, names[k]);
+            go_on = !is_wanted(viewing->asked.keys, names[k]) || put_curve(viewing, i, names[k]);
         }
     }
 }
@@ -254,19 +212,73 @@ static void check_lists(struct viewing *viewing) {
     char name[QUERY_VALUE_BYTES];
     size_t length;
     struct problems *problems = &viewing->computation.problems;
-    for (const char *rest = *viewing->points == '\0' ? NULL : viewing->points, *one;
+    for (const char *rest = *viewing->asked.points == '\0' ? NULL : viewing->asked.points, *one;
          (one = option_list_next(&rest, &length)) != NULL;) {
         snprintf(name, sizeof name, "%.*s", (int)length, one);
         if (study_find(&viewing->study, name) == SIZE_MAX) {
             problems_add(problems, NULL, "points", "\"%.60s\" is not a point of this experiment", name);
         }
     }
-    for (const char *rest = *viewing->keys == '\0' ? NULL : viewing->keys, *one;
+    for (const char *rest = *viewing->asked.keys == '\0' ? NULL : viewing->asked.keys, *one;
          (one = option_list_next(&rest, &length)) != NULL;) {
         snprintf(name, sizeof name, "%.*s", (int)length, one);
         if (!curve_exists(name)) {
             problems_add(problems, NULL, "keys", "\"%.60s\" is not a curve", name);
         }
+    }
+    if (problems->count > 0) {
+        computation_fail(&viewing->computation, 422, "the query has bad parameters");
+    }
+}
+
+/* What the query asks of the study; faults go to the problems. */
+static void study_ask(struct viewing *viewing) {
+    struct study *study = &viewing->study;
+    struct problems *problems = &viewing->computation.problems;
+    const struct asked *asked = &viewing->asked;
+    enum metric_unit unit = UNIT_ITERATIONS;
+    if (asked->unit[0] != '\0' && !metric_unit_find(asked->unit, &unit)) {
+        problems_add(problems, NULL, viewing->view == VIEW_CURVES ? "x" : "in",
+                     "must be iterations, trials or seconds; got \"%.60s\"", asked->unit);
+    }
+    if (asked->metrics[0] != '\0') {
+        study->metric_count = metrics_parse(asked->metrics, unit, study->metrics, problems);
+    }
+    study->x = unit;
+    study->x_given = viewing->view == VIEW_CURVES && asked->unit[0] != '\0';
+    study->draws = (size_t)asked->draws;
+    if (viewing->view == VIEW_CURVES && !asked->mean) {
+        study->draws = 0;
+    }
+    if (problems->count > 0) {
+        computation_fail(&viewing->computation, 422, "the query has bad parameters");
+    }
+}
+
+/* Another axis to compare along, and the value to compare to. */
+static void compare_ask(struct viewing *viewing) {
+    struct study *study = &viewing->study;
+    struct problems *problems = &viewing->computation.problems;
+    const struct asked *asked = &viewing->asked;
+    bool found = asked->axis[0] == '\0';
+    for (size_t i = 0; !found && i < study->design.axis_count; i++) {
+        if (strcmp(study->design.axes[i].name, asked->axis) == 0) {
+            study->compare_axis = (int)i;
+            study->compare_to = 0;
+            found = true;
+        }
+    }
+    if (!found) {
+        problems_add(problems, NULL, "axis", "is not an axis of this experiment; got \"%.60s\"", asked->axis);
+    }
+    size_t most = study->design.kind != DESIGN_GRID ? study->point_count
+                  : study->compare_axis < 0         ? 1
+                                                    : study->design.axes[study->compare_axis].count;
+    if (asked->to >= 0) {
+        study->compare_to = (size_t)asked->to;
+    }
+    if (study->compare_to >= most) {
+        problems_add(problems, NULL, "to", "must be the index of a value, below %zu", most);
     }
     if (problems->count > 0) {
         computation_fail(&viewing->computation, 422, "the query has bad parameters");
@@ -291,20 +303,23 @@ static void put_more(struct viewing *viewing, enum view view) {
 
 static void put_whole(struct viewing *viewing) {
     struct writer *writer = &viewing->computation.writer;
-    if (!viewing->csv) {
+    if (!viewing->csv && !viewing->lines) {
         writer_text(writer, "{\"");
         writer_text(writer, view_names[viewing->view]);
         writer_text(writer, "\":[");
     }
     put_view(viewing, viewing->view);
-    if (!viewing->csv && viewing->view == VIEW_JOBS) {
+    if (!viewing->csv && !viewing->lines && viewing->view == VIEW_JOBS) {
         put_more(viewing, VIEW_COMPARE);
         put_more(viewing, VIEW_TRIALS);
-        if (viewing->keys[0] != '\0') {
+        if (viewing->asked.keys[0] != '\0') {
+            viewing->study.draws = !viewing->asked.mean        ? 0
+                                   : viewing->study.draws == 0 ? DRAWS_USUAL
+                                                               : viewing->study.draws;
             put_more(viewing, VIEW_CURVES);
         }
     }
-    writer_text(writer, viewing->csv ? "" : "]}");
+    writer_text(writer, viewing->csv || viewing->lines ? "" : "]}");
     if (viewing->failed) {
         computation_fail(&viewing->computation, 500, "the experiment cannot be read");
     }
@@ -314,6 +329,10 @@ static void work_viewing(struct computation *computation) {
     struct viewing *viewing = (struct viewing *)computation;
     struct store_experiment row;
     study_init(viewing);
+    study_ask(viewing);
+    if (computation->problems.count > 0) {
+        return;
+    }
     int found = store_experiment_read(viewing->study.reader, viewing->id, &row);
     if (found != 1) {
         computation_fail(computation, found == 0 ? 404 : 500,
@@ -328,51 +347,91 @@ static void work_viewing(struct computation *computation) {
         return;
     }
     check_lists(viewing);
+    if (viewing->view == VIEW_COMPARE) {
+        compare_ask(viewing);
+    }
     if (computation->problems.count == 0) {
         put_whole(viewing);
     }
 }
 
-/* `parameters`: how many of points, keys and seeds the route takes. */
-static void view(struct server *server, struct request *request, enum view view, size_t parameters) {
+/* The form of the answer that was negotiated: CSV, lines of JSON, or a document. */
+static void form_take(struct viewing *viewing, struct server *server, struct request *request) {
+    viewing->csv = strcmp(request->type, "text/csv") == 0;
+    viewing->lines = strcmp(request->type, "application/x-ndjson") == 0;
+    computation_init(&viewing->computation, server, request, viewing->csv ? CSV : request->type);
+    viewing->computation.release = viewing_release;
+}
+
+/* Where each parameter goes. */
+static struct query_parameter parameter_of(struct asked *asked, const char *name) {
+    const struct query_parameter all[] = {
+        {.name = "points", .type = QUERY_TEXT, .text = asked->points},
+        {.name = "metrics", .type = QUERY_TEXT, .text = asked->metrics},
+        {.name = "in", .type = QUERY_TEXT, .text = asked->unit},
+        {.name = "x", .type = QUERY_TEXT, .text = asked->unit},
+        {.name = "axis", .type = QUERY_TEXT, .text = asked->axis},
+        {.name = "to", .type = QUERY_INTEGER, .low = 0, .high = DESIGN_POINTS, .integer = &asked->to},
+        {.name = "bootstrap", .type = QUERY_INTEGER, .low = 0, .high = DRAWS_MOST, .integer = &asked->draws},
+        {.name = "draws", .type = QUERY_INTEGER, .low = 1, .high = DRAWS_MOST, .integer = &asked->draws},
+        {.name = "keys", .type = QUERY_TEXT, .text = asked->keys},
+        {.name = "seeds", .type = QUERY_BOOLEAN, .boolean = &asked->seeds},
+        {.name = "mean", .type = QUERY_BOOLEAN, .boolean = &asked->mean},
+    };
+    size_t i = 0;
+    while (i + 1 < COUNT(all) && strcmp(all[i].name, name) != 0) {
+        i++;
+    }
+    return all[i];
+}
+
+static void view(struct server *server, struct request *request, enum view view) {
+    static const char *const names[][PARAMETERS_MOST + 1] = {
+        [VIEW_POINTS] = {"points", "metrics", "in", "bootstrap", NULL},
+        [VIEW_TRIALS] = {"points", "metrics", "in", NULL},
+        [VIEW_COMPARE] = {"metrics", "in", "axis", "to", NULL},
+        [VIEW_CURVES] = {"points", "keys", "seeds", "x", "mean", "draws", NULL},
+    };
+    struct query_parameter parameters[PARAMETERS_MOST];
+    size_t count = 0;
     struct viewing *viewing = calloc(1, sizeof *viewing);
     if (viewing == NULL) {
         http_problem(request, 500, "out of memory");
         return;
     }
-    const struct query_parameter all[] = {{.name = "points", .type = QUERY_TEXT, .text = viewing->points},
-                                          {.name = "keys", .type = QUERY_TEXT, .text = viewing->keys},
-                                          {.name = "seeds", .type = QUERY_BOOLEAN, .boolean = &viewing->seeds}};
-    if (!read_query(request, all, parameters)) {
+    viewing->asked.draws = view == VIEW_CURVES ? DRAWS_USUAL : 0;
+    viewing->asked.to = -1;
+    for (; names[view][count] != NULL; count++) {
+        parameters[count] = parameter_of(&viewing->asked, names[view][count]);
+    }
+    if (!read_query(request, parameters, count)) {
         free(viewing);
         return;
     }
-    if (view == VIEW_CURVES && viewing->keys[0] == '\0') {
-        snprintf(viewing->keys, sizeof viewing->keys, "loss,accuracy");
+    if (view == VIEW_CURVES && viewing->asked.keys[0] == '\0') {
+        snprintf(viewing->asked.keys, sizeof viewing->asked.keys, "loss,accuracy");
     }
     viewing->view = view;
-    viewing->csv = strcmp(request->type, "text/csv") == 0;
     snprintf(viewing->id, sizeof viewing->id, "%.36s", request->parameter);
-    computation_init(&viewing->computation, server, request, viewing->csv ? CSV : "application/json");
+    form_take(viewing, server, request);
     viewing->computation.work = work_viewing;
-    viewing->computation.release = viewing_release;
     computation_start(&viewing->computation, LANE_HEAVY);
 }
 
 void route_experiment_points(struct server *server, struct request *request) {
-    view(server, request, VIEW_POINTS, 1);
+    view(server, request, VIEW_POINTS);
 }
 
 void route_experiment_trials(struct server *server, struct request *request) {
-    view(server, request, VIEW_TRIALS, 1);
+    view(server, request, VIEW_TRIALS);
 }
 
 void route_experiment_compare(struct server *server, struct request *request) {
-    view(server, request, VIEW_COMPARE, 0);
+    view(server, request, VIEW_COMPARE);
 }
 
 void route_experiment_curves(struct server *server, struct request *request) {
-    view(server, request, VIEW_CURVES, 3);
+    view(server, request, VIEW_CURVES);
 }
 
 /* ---- any set of jobs ---- */
@@ -384,7 +443,7 @@ static void curves_take(struct viewing *viewing, const json_t *document) {
     const struct path path = {.name = "curves"};
     size_t index, used = 0;
     json_t *one;
-    viewing->seeds = json_is_true(seeds);
+    viewing->asked.seeds = json_is_true(seeds);
     if (seeds != NULL && !json_is_boolean(seeds)) {
         problems_add(problems, NULL, "seeds", "must be true or false");
     }
@@ -394,17 +453,38 @@ static void curves_take(struct viewing *viewing, const json_t *document) {
     json_array_foreach((json_t *)(uintptr_t)list, index, one) {
         const struct path at = {.parent = &path, .index = index};
         const char *key = json_string_value(one);
-        size_t room = sizeof viewing->keys - used;
+        size_t room = sizeof viewing->asked.keys - used;
         if (key == NULL || !curve_exists(key) || strlen(key) + 2 > room) {
             problems_add(problems, &at, NULL, "must be a curve of GET /v1/jobs/{id}/metrics, each once");
             continue;
         }
-        used += (size_t)snprintf(viewing->keys + used, room, "%s%s", used == 0 ? "" : ",", key);
+        used += (size_t)snprintf(viewing->asked.keys + used, room, "%s%s", used == 0 ? "" : ",", key);
     }
 }
 
+/* How curves and intervals are asked for, as the query of an experiment's views would. */
+static void view_take(struct viewing *viewing, const json_t *document) {
+    struct problems *problems = &viewing->computation.problems;
+    struct study *study = &viewing->study;
+    const json_t *mean = json_object_get(document, "mean"), *x = json_object_get(document, "x"),
+                 *draws = json_object_get(document, "bootstrap");
+    if (mean != NULL && !json_is_boolean(mean)) {
+        problems_add(problems, NULL, "mean", "must be true or false");
+    }
+    study->x_given = x != NULL;
+    if (x != NULL && !metric_unit_find(json_string_value(x), &study->x)) {
+        problems_add(problems, NULL, "x", "must be iterations, trials or seconds");
+    }
+    if (draws != NULL &&
+        (!json_is_integer(draws) || json_integer_value(draws) < 0 || json_integer_value(draws) > DRAWS_MOST)) {
+        problems_add(problems, NULL, "bootstrap", "must be an integer from 0 to %d", DRAWS_MOST);
+    }
+    study->draws = (size_t)json_integer_value(draws);
+    viewing->asked.mean = json_is_true(mean);
+}
+
 static void work_jobs(struct computation *computation) {
-    static const char *const members[] = {"jobs", "metrics", "to", "curves", "seeds"};
+    static const char *const members[] = {"jobs", "metrics", "to", "curves", "seeds", "mean", "x", "bootstrap"};
     struct viewing *viewing = (struct viewing *)computation;
     struct problems *problems = &computation->problems;
     struct study *study = &viewing->study;
@@ -425,6 +505,7 @@ static void work_jobs(struct computation *computation) {
     study_init(viewing);
     study->metric_count = metrics_read(json_object_get(document, "metrics"), study->metrics, problems);
     curves_take(viewing, document);
+    view_take(viewing, document);
     if (problems->count == 0) {
         study_of_jobs(study, json_object_get(document, "jobs"), problems);
     }
@@ -450,9 +531,7 @@ void route_compare(struct server *server, struct request *request) {
         return;
     }
     viewing->view = VIEW_JOBS;
-    viewing->csv = strcmp(request->type, "text/csv") == 0;
-    computation_init(&viewing->computation, server, request, viewing->csv ? CSV : "application/json");
+    form_take(viewing, server, request);
     viewing->computation.work = work_jobs;
-    viewing->computation.release = viewing_release;
     computation_start(&viewing->computation, LANE_HEAVY);
 }

@@ -9,15 +9,16 @@
 #include "api/job.h"
 #include "core/base/build.h"
 #include "core/kernels/select.h"
+#include "server/experiments/labels.h"
 
 /* The response at / in a build without the dashboard. */
 void route_index(struct server *server, struct request *request) {
     (void)server;
     http_reply_json(request, 200,
-                    json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "name", "modpropd", "version",
+                    json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "name", "modpropd", "version",
                               MODPROP_VERSION, "links", "openapi", "/openapi.json", "tasks", "/v1/tasks", "rules",
-                              "/v1/rules", "jobs", "/v1/jobs", "events", "/v1/events", "ready", "/readyz", "metrics",
-                              "/metrics"));
+                              "/v1/rules", "jobs", "/v1/jobs", "experiments", "/v1/experiments", "events", "/v1/events",
+                              "ready", "/readyz", "metrics", "/metrics"));
 }
 
 void route_livez(struct server *server, struct request *request) {
@@ -67,9 +68,17 @@ void route_tasks(struct server *server, struct request *request) {
     http_reply_json(request, 200, tasks_describe());
 }
 
+/* With the colour that stands for each rule in every client. */
 void route_rules(struct server *server, struct request *request) {
+    json_t *document = rules_describe(), *rule;
+    const char *name;
+    size_t index;
     (void)server;
-    http_reply_json(request, 200, rules_describe());
+    json_array_foreach(json_object_get(document, "rules"), index, rule) {
+        name = json_string_value(json_object_get(rule, "type"));
+        json_object_set_new(rule, "colour", json_string(rule_colour(name == NULL ? "" : name)));
+    }
+    http_reply_json(request, 200, document);
 }
 
 void route_openapi(struct server *server, struct request *request) {
