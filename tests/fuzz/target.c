@@ -19,6 +19,7 @@
 #include "api/job.h"
 #include "api/query.h"
 #include "api/safetensors.h"
+#include "api/search.h"
 #include "api/simulate.h"
 #include "api/text.h"
 #include "api/weights.h"
@@ -143,6 +144,38 @@ static void try_query(const uint8_t *data, size_t size) {
         {.name = "keys", .type = QUERY_TEXT, .text = value}};
     query_read(text, parameters, 3, &problems);
     problems_release(&problems);
+    free(text);
+}
+
+/* Every field has the same value, of a kind that the first byte chooses. */
+static void read_any(void *user, const struct search_term *term, struct search_datum *datum) {
+    (void)term;
+    *datum = *(const struct search_datum *)user;
+}
+
+/* First byte: the kind of list, and of value. */
+static void try_search(const uint8_t *data, size_t size) {
+    static struct search search;
+    const enum search_kind kind = size > 0 && (data[0] & 1) != 0 ? SEARCH_EXPERIMENTS : SEARCH_JOBS;
+    char *text = text_of(data + (size > 0), size - (size > 0));
+    struct problems problems = {0};
+    json_t *list = json_pack("[s, i, b]", "eprop", 3, 1);
+    struct search_datum data_of[] = {{.type = DATUM_NONE},
+                                     {.type = DATUM_NUMBER, .number = 3},
+                                     {.type = DATUM_TEXT, .text = "eprop"},
+                                     {.type = DATUM_JSON, .json = list}};
+    bool sound = search_read(&search, kind, text, "q", &problems);
+    assert(sound == (problems.count == 0));
+    if (sound) {
+        bool found = search_fits(&search, read_any, &data_of[size > 0 ? data[0] >> 1 & 3 : 0]);
+        assert(found || search.count > 0);
+        for (int key = SEARCH_WORD; key <= SEARCH_MEMBER; key++) {
+            const struct search_term *term = search_exact(&search, (enum search_key)key);
+            assert(term == NULL || (!term->negated && term->count > 0));
+        }
+    }
+    problems_release(&problems);
+    json_decref(list);
     free(text);
 }
 
@@ -431,10 +464,11 @@ static void try_options(const uint8_t *data, size_t size) {
 static const struct target {
     const char *name;
     void (*run)(const uint8_t *data, size_t size);
-} targets[] = {{"accept", try_accept},     {"checkpoint", try_checkpoint},   {"config", try_config},
-               {"dataset", try_dataset},   {"gradients", try_gradients},     {"idx", try_idx},
-               {"job", try_job},           {"options", try_options},         {"query", try_query},
-               {"simulate", try_simulate}, {"safetensors", try_safetensors}, {"tokens", try_tokens}};
+} targets[] = {{"accept", try_accept},   {"checkpoint", try_checkpoint}, {"config", try_config},
+               {"dataset", try_dataset}, {"gradients", try_gradients},   {"idx", try_idx},
+               {"job", try_job},         {"options", try_options},       {"query", try_query},
+               {"search", try_search},   {"simulate", try_simulate},     {"safetensors", try_safetensors},
+               {"tokens", try_tokens}};
 static const struct target *target;
 
 int LLVMFuzzerInitialize(int *count, char ***arguments) {

@@ -13,7 +13,7 @@ import pytest
 SECONDS = os.environ.get("FUZZ_SECONDS", "300" if os.environ.get("MODPROP_LONG") else "4")
 RUN = pathlib.Path(__file__).with_name("run")
 TARGETS = ["accept", "checkpoint", "config", "dataset", "gradients", "idx", "job", "options", "query", "simulate"]
-TARGETS += ["safetensors", "tokens"]
+TARGETS += ["safetensors", "search", "tokens"]
 
 
 def fuzz(target):
