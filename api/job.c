@@ -20,23 +20,9 @@
 
 #define METADATA_BYTES 16384
 
-static const char *const top_names[] = {"name", "metadata", "seed", "threads",   "priority", "time_limit",
-                                        "task", "network",  "rule", "optimizer", "training"};
-
-/* name and metadata are the user's own words. */
-static void decode_name(struct job_spec *spec, const json_t *value, struct problems *problems) {
-    const char *name = json_string_value(value);
-    char got[80];
-    if (value == NULL || json_is_null(value)) {
-        return;
-    }
-    if (name == NULL || json_string_length(value) != strlen(name) || strlen(name) >= JOB_NAME_BYTES) {
-        problems_add(problems, NULL, "name", "must be a string of at most %d bytes, or null; got %s",
-                     JOB_NAME_BYTES - 1, value_quote(value, got));
-        return;
-    }
-    memcpy(spec->name, name, strlen(name) + 1);
-}
+static const char *const top_names[] = {"name",    "notes",     "tags",       "metadata", "seed",
+                                        "threads", "priority",  "time_limit", "task",     "network",
+                                        "rule",    "optimizer", "training"};
 
 static void decode_metadata(struct job_spec *spec, json_t *value, struct problems *problems) {
     char got[80];
@@ -393,7 +379,7 @@ static bool decode(struct job_spec *spec, const json_t *document, bool stored, s
     spec->initial_iteration = -1;
     check_top_names(document, stored, problems);
     spec->origin = stored ? json_incref(json_object_get(document, "origin")) : NULL;
-    decode_name(spec, json_object_get(document, "name"), problems);
+    caption_read(&spec->caption, document, problems);
     decode_metadata(spec, json_object_get(document, "metadata"), problems);
     for (size_t i = 0; i < top_fields.count; i++) {
         json_t *value = json_object_get(document, top_items[i].name);
@@ -532,6 +518,7 @@ char *job_spec_text(const struct job_spec *spec) {
 }
 
 void job_spec_release(struct job_spec *spec) {
+    caption_release(&spec->caption);
     json_decref(spec->metadata);
     json_decref(spec->origin);
     free(spec->tau_of_unit);
@@ -637,8 +624,10 @@ static bool encode_sections(const struct job_spec *spec, bool with_weights, json
 
 json_t *job_spec_encode(const struct job_spec *spec, bool with_weights) {
     json_t *document = json_object();
-    bool ok = json_object_set_new(document, "name", spec->name[0] == '\0' ? json_null() : json_string(spec->name)) ==
-                  0 &&
+    const struct caption *caption = &spec->caption;
+    /* notes and tags change: in the store they have columns of their own */
+    bool ok = caption_put(document, caption->name, caption->notes, caption->tags) &&
+              (!with_weights || (json_object_del(document, "notes") == 0 && json_object_del(document, "tags") == 0)) &&
               json_object_set_new(document, "metadata",
                                   spec->metadata == NULL ? json_object() : json_incref(spec->metadata)) == 0 &&
               fields_encode(&top_fields, ~0u, spec, document) && encode_sections(spec, with_weights, document) &&
@@ -656,14 +645,19 @@ static void hex_put(const uint8_t *bytes, size_t count, char *text) {
     }
 }
 
-/* Takes ownership of the document. */
-static void document_digest(json_t *document, char digest[65]) {
-    static const char *const free_of_results[] = {"name", "metadata", "threads", "priority", "time_limit", "origin"};
-    struct sha256_ctx context;
-    uint8_t bytes[SHA256_DIGEST_SIZE];
+void job_document_strip(json_t *document) {
+    static const char *const free_of_results[] = {"name",    "notes",    "tags",       "metadata",
+                                                  "threads", "priority", "time_limit", "origin"};
     for (size_t i = 0; i < sizeof free_of_results / sizeof free_of_results[0]; i++) {
         json_object_del(document, free_of_results[i]);
     }
+}
+
+/* Takes ownership of the document. */
+static void document_digest(json_t *document, char digest[65]) {
+    struct sha256_ctx context;
+    uint8_t bytes[SHA256_DIGEST_SIZE];
+    job_document_strip(document);
     char *text = json_text(document, NULL);
     json_decref(document);
     digest[0] = '\0';
@@ -807,8 +801,7 @@ json_t *job_schema(void) {
                           network = {.fields = &network_fields, .variant = ~0u},
                           training = {.fields = &training_fields, .variant = ~0u};
     json_t *properties = fields_schema(&top);
-    json_object_set_new(properties, "name",
-                        json_pack("{s:[s,s], s:i}", "type", "string", "null", "maxLength", JOB_NAME_BYTES - 1));
+    caption_schema_put(properties);
     json_object_set_new(properties, "metadata", json_pack("{s:[s,s]}", "type", "object", "null"));
     json_object_set_new(properties, "task", variants_schema(task_fields(), task_variants(), task_count, true));
     json_object_set_new(properties, "network",

@@ -6,11 +6,11 @@
 
 #include <jansson.h>
 
+#include "api/caption.h"
 #include "api/identity.h"
 #include "api/problem.h"
 #include "core/model/config.h"
 
-#define JOB_NAME_BYTES 201
 #define JOB_ID_BYTES 37
 
 /* Weights that a document carries; `memory` holds W, Win, b, Wout, bout in this order. */
@@ -34,9 +34,9 @@ struct task_shape;
 extern const struct fields top_fields;
 
 struct job_spec {
-    char name[JOB_NAME_BYTES]; /* "" : none */
-    json_t *metadata;          /* an object; NULL: none */
-    int threads;               /* upper bound; 0: none */
+    struct caption caption; /* members are NULL where the document has none; of a stored document, the name alone */
+    json_t *metadata;       /* an object; NULL: none */
+    int threads;            /* upper bound; 0: none */
     int priority;
     int64_t time_limit; /* seconds of training; 0: none */
     json_t *origin;     /* of a job made from another (origin_make); only stored documents have one. NULL: none */
@@ -106,6 +106,9 @@ void job_spec_settle(struct job_spec *spec, const struct task_shape *shape, stru
  * else only their shape.
  */
 json_t *job_spec_encode(const struct job_spec *spec, bool with_weights);
+
+/* Removes what reaches no result: captions, metadata, threads, priority, the time limit. */
+void job_document_strip(json_t *document);
 
 /*
  * SHA-256, in hexadecimal, of everything that determines the result: seed, task, network, rule, optimizer, training. ""

@@ -47,6 +47,7 @@ static bool set_integer(const struct query_parameter *parameter, const char *val
 }
 
 static void set(const struct query_parameter *parameter, const char *value, struct problems *problems) {
+    size_t room = parameter->room == 0 ? QUERY_VALUE_BYTES : parameter->room;
     if (parameter->type == QUERY_INTEGER) {
         if (!set_integer(parameter, value)) {
             problems_add(problems, NULL, parameter->name, "must be an integer from %lld to %lld; got \"%.60s\"",
@@ -58,10 +59,12 @@ static void set(const struct query_parameter *parameter, const char *value, stru
             problems_add(problems, NULL, parameter->name, "must be true or false; got \"%.60s\"", value);
         }
         *parameter->boolean = strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
+    } else if (strlen(value) >= room) {
+        problems_add(problems, NULL, parameter->name, "must be at most %zu bytes", room - 1);
     } else if (*value == '\0') {
         problems_add(problems, NULL, parameter->name, "must not be empty; got \"\"");
     } else {
-        snprintf(parameter->text, QUERY_VALUE_BYTES, "%s", value);
+        snprintf(parameter->text, room, "%s", value);
     }
 }
 
@@ -87,7 +90,7 @@ void query_read(const char *query, const struct query_parameter *parameters, siz
     bool seen[QUERY_PARAMETERS_MAX] = {false};
     assert(count <= QUERY_PARAMETERS_MAX);
     while (*query != '\0') {
-        char name[64], value[QUERY_VALUE_BYTES];
+        char name[64], value[QUERY_LONGEST_BYTES];
         size_t length = strcspn(query, "&"), split = strcspn(query, "=&");
         bool ok = decode(query, split, name, sizeof name) &&
                   decode(query + split + (split < length), split < length ? length - split - 1 : 0, value,

@@ -10,6 +10,7 @@
 #include "api/problem.h"
 
 #define QUERY_VALUE_BYTES 512
+#define QUERY_LONGEST_BYTES 2048 /* room that a parameter may have, at most */
 
 enum query_type { QUERY_INTEGER, QUERY_TEXT, QUERY_BOOLEAN };
 
@@ -21,7 +22,8 @@ struct query_parameter {
     enum query_type type;
     int64_t low, high; /* QUERY_INTEGER */
     int64_t *integer;
-    char *text; /* (QUERY_VALUE_BYTES) */
+    char *text;
+    size_t room; /* of text; 0: QUERY_VALUE_BYTES */
     bool *boolean;
 };
 

@@ -75,7 +75,7 @@ static const char *const sections[] = {"task", "network", "rule", "optimizer", "
 struct reading {
     struct search *search;
     enum search_kind kind;
-    const char *query, *at;
+    const char *query, *at; /* query NULL: one value, which has no position */
     const char *parameter;
     struct problems *problems;
 };
@@ -99,7 +99,12 @@ static void fault(const struct reading *reading, const char *at, const char *for
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    problems_add(reading->problems, NULL, reading->parameter, "at character %zu: %s", position_of(reading, at), text);
+    if (reading->query == NULL) {
+        problems_add(reading->problems, NULL, reading->parameter, "%s", text);
+    } else {
+        problems_add(reading->problems, NULL, reading->parameter, "at character %zu: %s", position_of(reading, at),
+                     text);
+    }
 }
 
 void search_names(enum search_kind kind, char *text, size_t room) {
@@ -612,7 +617,6 @@ bool search_read(struct search *search, enum search_kind kind, const char *query
                  struct problems *problems) {
     struct reading reading = {search, kind, query, query, parameter, problems};
     size_t before = problems->count;
-    search->count = search->value_count = search->used = 0;
     if (strlen(query) >= SEARCH_BYTES || !is_printable(query)) {
         problems_add(problems, NULL, parameter, "must be at most %d bytes without control characters; see QUERIES.md",
                      SEARCH_BYTES - 1);
@@ -631,6 +635,29 @@ bool search_read(struct search *search, enum search_kind kind, const char *query
         }
     }
     return problems->count == before;
+}
+
+bool search_equal(struct search *search, enum search_kind kind, const char *field, const char *value,
+                  struct problems *problems) {
+    struct reading reading = {.search = search, .kind = kind, .parameter = field, .problems = problems};
+    const struct search_field *found;
+    size_t length = strlen(value);
+    if (search->count == SEARCH_TERMS || search->value_count == SEARCH_VALUES ||
+        search->used + length >= sizeof search->texts) {
+        problems_add(problems, NULL, field, "is one term too many");
+        return false;
+    }
+    struct search_term *term = &search->terms[search->count];
+    struct search_value *one = &search->values[search->value_count];
+    memcpy(room_begin(search), value, length + 1);
+    *one = (struct search_value){.text = room_end(search, room_begin(search) + length)};
+    *term = (struct search_term){.path = {field}, .depth = 1, .values = one, .count = 1};
+    if (!field_resolve(&reading, NULL, term, &found) || !value_check(&reading, NULL, term, found, one)) {
+        return false;
+    }
+    search->count++;
+    search->value_count++;
+    return true;
 }
 
 /* ---- fitting ---- */

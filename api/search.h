@@ -121,11 +121,15 @@ struct search {
 };
 
 /*
- * Reads a query ("": everything fits). Every fault goes to `problems` under the name `parameter`, with the position of
- * its first character, counted from 1, the constraint, and the nearest known name. False if there are any.
+ * Adds the terms of a query to a search that is all zero at first (then everything fits). Every fault goes to
+ * `problems` under the name `parameter`, with the position of its first character, counted from 1, the constraint, and
+ * the nearest known name. False if there are any.
  */
 bool search_read(struct search *search, enum search_kind kind, const char *query, const char *parameter,
                  struct problems *problems);
+/* Adds the term "field is this value, literally". Its fault goes to the field's name. */
+bool search_equal(struct search *search, enum search_kind kind, const char *field, const char *value,
+                  struct problems *problems);
 
 /* A field's value in what is searched. */
 struct search_datum {

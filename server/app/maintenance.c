@@ -146,9 +146,9 @@ static void check_document(struct check *check) {
     }
     const struct train_config *config = &check->spec.config;
     if (strcmp(check->job->task, task_type_name(config->task.type)) != 0 ||
-        strcmp(check->job->rule, rule_type_name(config->rule.type)) != 0 ||
-        strcmp(check->job->name, check->spec.name) != 0 || check->job->iterations != config->training.iterations) {
-        fault(check, "its name, task, rule or iterations are not those of its document");
+        strcmp(check->job->rule, rule_type_name(config->rule.type)) != 0 || check->job->seed != (int64_t)config->seed ||
+        check->job->iterations != config->training.iterations) {
+        fault(check, "its seed, task, rule or iterations are not those of its document");
     }
 }
 

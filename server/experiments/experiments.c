@@ -13,18 +13,6 @@
 
 #define ACTIVE_MOST 1000 /* unfinished experiments at once */
 
-static const char *const state_names[EXPERIMENT_STATES] = {
-    [EXPERIMENT_RUNNING] = "running",     [EXPERIMENT_PAUSED] = "paused",
-    [EXPERIMENT_RESUMING] = "running",    [EXPERIMENT_CANCELLING] = "cancelling",
-    [EXPERIMENT_DELETING] = "deleting",   [EXPERIMENT_RETRYING] = "running",
-    [EXPERIMENT_COMPLETE] = "complete",   [EXPERIMENT_COMPLETE_WITH_FAILURES] = "complete_with_failures",
-    [EXPERIMENT_CANCELLED] = "cancelled",
-};
-
-const char *experiment_state_name(enum experiment_state state) {
-    return state_names[state];
-}
-
 static struct experiment *experiment_find(const struct experiments *experiments, const char *id) {
     struct experiment *experiment = experiments->first;
     while (experiment != NULL && strcmp(experiment->row.id, id) != 0) {
@@ -376,7 +364,7 @@ static const struct {
 
 static void refuse(const struct store_experiment *row, enum experiments_action action, jobs_done *done, void *user) {
     char detail[160];
-    snprintf(detail, sizeof detail, "the experiment is %s and cannot be %s%s", state_names[row->state],
+    snprintf(detail, sizeof detail, "the experiment is %s and cannot be %s%s", experiment_state_name(row->state),
              actions[action].past, action == EXPERIMENTS_DELETE ? "; cancel it first" : "");
     done(user, JOBS_CONFLICT, row->id, detail);
 }
@@ -542,7 +530,7 @@ struct experiments *experiments_create(const struct experiments_options *options
         return NULL;
     }
     experiments->options = *options;
-    int count = store_experiments_list(options->reader, INT64_MAX, ACTIVE_MOST, true, experiment_recover, experiments);
+    int count = store_experiments_active(options->reader, INT64_MAX, ACTIVE_MOST, experiment_recover, experiments);
     if (count < 0 || (size_t)count != active_count(experiments)) {
         snprintf(error, STORE_ERROR_BYTES, "the experiments in the database cannot be read");
         experiments_destroy(experiments);

@@ -84,9 +84,6 @@ void experiments_edit(struct experiments *experiments, const char *id, const str
 /* Why an experiment does not advance; NULL: nothing stops it. Valid until the loop continues. */
 const char *experiments_reason(const struct experiments *experiments, const char *id);
 
-/* The state as clients see it. */
-const char *experiment_state_name(enum experiment_state state);
-
 /* The design of a stored experiment; false if out of memory or if it is damaged. Call design_release in any case. */
 bool experiment_design(const struct store_experiment *row, struct design *design);
 

@@ -70,7 +70,8 @@ char *text_copy(const char *text) {
 
 void job_row_copy(struct store_job *to, const struct store_job *from) {
     *to = *from;
-    to->document = to->history = to->brief = to->name = to->task = to->rule = to->request = NULL;
+    to->document = to->history = to->brief = to->name = to->notes = to->tags = NULL;
+    to->task = to->rule = to->request = NULL;
     to->error_code = text_copy(from->error_code);
     to->error_detail = text_copy(from->error_detail);
     to->build = text_copy(from->build);

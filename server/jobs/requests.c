@@ -138,10 +138,14 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
         free(asked->document);
         return false;
     }
+    const struct caption *caption = &spec->caption;
     int64_t now = clock_unix_milliseconds();
     struct store_job *job = &item->job;
     *job = (struct store_job){.document = asked->document,
-                              .name = strdup(spec->name),
+                              .name = strdup(caption->name == NULL ? "" : caption->name),
+                              .notes = strdup(caption->notes == NULL ? "" : caption->notes),
+                              .tags = strdup(caption->tags == NULL ? "[]" : caption->tags),
+                              .seed = (int64_t)spec->config.seed,
                               .task = strdup(task_type_name(spec->config.task.type)),
                               .rule = strdup(rule_type_name(spec->config.rule.type)),
                               .priority = spec->priority,
@@ -174,8 +178,9 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
         memcpy(kept->key.job, id, sizeof kept->key.job);
         snprintf(kept->key.body, sizeof kept->key.body, "%s", asked->body);
     }
-    return job->document != NULL && job->digest[0] != '\0' && job->name != NULL && job->task != NULL &&
-           job->rule != NULL && said->event.json != NULL && (kept == NULL || kept->key.key != NULL);
+    return job->document != NULL && job->digest[0] != '\0' && job->name != NULL && job->notes != NULL &&
+           job->tags != NULL && job->task != NULL && job->rule != NULL && said->event.json != NULL &&
+           (kept == NULL || kept->key.key != NULL);
 }
 
 static void submit(struct jobs *jobs, const struct jobs_submission *asked, char id[STORE_ID_BYTES], jobs_done *done,

@@ -12,6 +12,7 @@
 
 #include "api/event.h"
 #include "api/field.h"
+#include "api/search.h"
 #include "api/text.h"
 #include "server/experiments/experiments.h"
 #include "server/experiments/growth.h"
@@ -141,8 +142,8 @@ void route_experiment(struct server *server, struct request *request) {
 
 struct listing {
     struct computation computation; /* first */
-    int64_t before, limit;
-    int64_t last;
+    struct search search;
+    struct store_page page;
     int count;
     bool failed;
 };
@@ -156,24 +157,42 @@ static bool list_experiment(void *user, const struct store_experiment *row) {
     writer_text(writer, listing->count++ == 0 ? "" : ",");
     writer_text(writer, text == NULL ? "" : text);
     listing->failed = text == NULL;
-    listing->last = row->number;
     free(text);
     return !listing->failed && !lane_is_stopped(listing);
 }
 
 static void work_listing(struct computation *computation) {
     struct listing *listing = (struct listing *)computation;
-    char end[64];
+    struct store_found found;
     writer_text(&computation->writer, "{\"experiments\":[");
-    int count = store_experiments_list(computation_reader(computation), listing->before, (int)listing->limit, false,
-                                       list_experiment, listing);
+    int count = store_experiments_find(computation_reader(computation), &listing->page, &found, list_experiment,
+                                       listing);
     if (count < 0 || listing->failed) {
         computation_fail(computation, 500, "the experiments cannot be read");
         return;
     }
-    snprintf(end, sizeof end, count == listing->limit ? "],\"next\":\"%lld\"}" : "],\"next\":null}",
-             (long long)listing->last);
-    writer_text(&computation->writer, end);
+    page_end(&computation->writer, &found);
+}
+
+static bool read_listing(struct request *request, struct listing *listing) {
+    char q[SEARCH_BYTES] = "";
+    struct problems problems = {0};
+    int64_t limit = 20;
+    const struct query_parameter parameters[] = {
+        {.name = "q", .type = QUERY_TEXT, .text = q, .room = sizeof q},
+        {.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = 100, .integer = &limit},
+        {.name = "after", .type = QUERY_INTEGER, .low = 1, .high = INT64_MAX, .integer = &listing->page.before},
+    };
+    listing->page = (struct store_page){.search = &listing->search, .before = INT64_MAX, .stopped = lane_is_stopped};
+    if (!read_query(request, parameters, COUNT(parameters))) {
+        return false;
+    }
+    listing->page.limit = (int)limit;
+    if (!search_read(&listing->search, SEARCH_EXPERIMENTS, q, "q", &problems)) {
+        reply_problems(request, 422, "the query has bad parameters", &problems);
+        return false;
+    }
+    return true;
 }
 
 void route_experiments(struct server *server, struct request *request) {
@@ -182,13 +201,7 @@ void route_experiments(struct server *server, struct request *request) {
         http_problem(request, 500, "out of memory");
         return;
     }
-    listing->before = INT64_MAX;
-    listing->limit = 20;
-    const struct query_parameter parameters[] = {
-        {.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = 100, .integer = &listing->limit},
-        {.name = "after", .type = QUERY_INTEGER, .low = 1, .high = INT64_MAX, .integer = &listing->before},
-    };
-    if (!read_query(request, parameters, COUNT(parameters))) {
+    if (!read_listing(request, listing)) {
         free(listing);
         return;
     }

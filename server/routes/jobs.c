@@ -7,6 +7,7 @@
 
 #include "api/field.h"
 #include "api/job.h"
+#include "api/search.h"
 #include "api/text.h"
 #include "server/routes/replies.h"
 #include "server/routes/routes.h"
@@ -18,12 +19,11 @@
 
 struct listing {
     struct computation computation; /* first */
-    struct store_filter filter;
-    char task[QUERY_VALUE_BYTES], rule[QUERY_VALUE_BYTES];
+    struct search search;
+    struct store_page page;
     struct jobs_active *active; /* as read on the loop */
     size_t active_count;
     int count;
-    int64_t last;
     bool failed;
 };
 
@@ -46,7 +46,6 @@ static bool list_job(void *user, const struct store_job *job) {
     json_decref(document);
     writer_text(writer, listing->count++ == 0 ? "" : ",");
     writer_text(writer, text == NULL ? "" : text);
-    listing->last = job->number;
     listing->failed = text == NULL;
     free(text);
     return !listing->failed && !lane_is_stopped(listing);
@@ -54,16 +53,14 @@ static bool list_job(void *user, const struct store_job *job) {
 
 static void work_listing(struct computation *computation) {
     struct listing *listing = (struct listing *)computation; /* its first member */
-    char end[48];
+    struct store_found found;
     writer_text(&computation->writer, "{\"jobs\":[");
-    int count = store_jobs_list(computation_reader(computation), &listing->filter, list_job, listing);
+    int count = store_jobs_find(computation_reader(computation), &listing->page, &found, list_job, listing);
     if (count < 0 || listing->failed) {
         computation_fail(computation, 500, "the jobs cannot be read");
         return;
     }
-    snprintf(end, sizeof end, count == listing->filter.limit ? "],\"next\":\"%lld\"}" : "],\"next\":null}",
-             (long long)listing->last);
-    writer_text(&computation->writer, end);
+    page_end(&computation->writer, &found);
 }
 
 static void listing_release(struct computation *computation) {
@@ -72,27 +69,31 @@ static void listing_release(struct computation *computation) {
     free(listing);
 }
 
-/* Filters must name what exists: a typing error must not look like an empty list. */
-static bool check_filters(struct request *request, const char *status, const char *task, const char *rule,
-                          struct store_filter *filter) {
+/* The parameters status, task and rule are terms of the search, as are those of q. */
+static bool read_listing(struct request *request, struct listing *listing) {
+    static const char *const names[] = {"status", "task", "rule"};
+    char q[SEARCH_BYTES] = "", equal[COUNT(names)][QUERY_VALUE_BYTES] = {"", "", ""};
     struct problems problems = {0};
-    enum task_type task_type;
-    enum rule_type rule_type;
-    filter->by_status = *status != '\0';
-    if (*status != '\0' && !job_status_find(status, &filter->status)) {
-        problems_add(
-            &problems, NULL, "status",
-            "must be one of queued, running, pausing, paused, cancelling, succeeded, failed, cancelled; got \"%.60s\"",
-            status);
+    int64_t limit = 20;
+    const struct query_parameter parameters[] = {
+        {.name = "q", .type = QUERY_TEXT, .text = q, .room = sizeof q},
+        {.name = "status", .type = QUERY_TEXT, .text = equal[0]},
+        {.name = "task", .type = QUERY_TEXT, .text = equal[1]},
+        {.name = "rule", .type = QUERY_TEXT, .text = equal[2]},
+        {.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = 100, .integer = &limit},
+        {.name = "after", .type = QUERY_INTEGER, .low = 1, .high = INT64_MAX, .integer = &listing->page.before},
+    };
+    listing->page = (struct store_page){.search = &listing->search, .before = INT64_MAX};
+    if (!read_query(request, parameters, COUNT(parameters))) {
+        return false;
     }
-    if (*task != '\0' && !task_type_find(task, &task_type)) {
-        problems_add(&problems, NULL, "task", "must be a task's type (GET /v1/tasks lists them); got \"%.60s\"", task);
+    listing->page.limit = (int)limit;
+    search_read(&listing->search, SEARCH_JOBS, q, "q", &problems);
+    for (size_t i = 0; i < COUNT(names); i++) {
+        if (equal[i][0] != '\0') {
+            search_equal(&listing->search, SEARCH_JOBS, names[i], equal[i], &problems);
+        }
     }
-    if (*rule != '\0' && !rule_type_find(rule, &rule_type)) {
-        problems_add(&problems, NULL, "rule", "must be a rule's type (GET /v1/rules lists them); got \"%.60s\"", rule);
-    }
-    filter->task = *task == '\0' ? NULL : task;
-    filter->rule = *rule == '\0' ? NULL : rule;
     if (problems.count > 0) {
         reply_problems(request, 422, "the query has bad parameters", &problems);
         return false;
@@ -101,28 +102,17 @@ static bool check_filters(struct request *request, const char *status, const cha
 }
 
 void route_jobs(struct server *server, struct request *request) {
-    char status[QUERY_VALUE_BYTES] = "";
-    int64_t limit = 20;
     struct listing *listing = calloc(1, sizeof *listing);
     if (listing == NULL) {
         http_problem(request, 500, "out of memory");
         return;
     }
-    listing->filter.before = INT64_MAX;
-    const struct query_parameter parameters[] = {
-        {.name = "status", .type = QUERY_TEXT, .text = status},
-        {.name = "task", .type = QUERY_TEXT, .text = listing->task},
-        {.name = "rule", .type = QUERY_TEXT, .text = listing->rule},
-        {.name = "limit", .type = QUERY_INTEGER, .low = 1, .high = 100, .integer = &limit},
-        {.name = "after", .type = QUERY_INTEGER, .low = 1, .high = INT64_MAX, .integer = &listing->filter.before},
-    };
-    if (!read_query(request, parameters, COUNT(parameters)) ||
-        !check_filters(request, status, listing->task, listing->rule, &listing->filter)) {
+    if (!read_listing(request, listing)) {
         free(listing);
         return;
     }
-    listing->filter.limit = (int)limit;
     listing->active = jobs_active_read(server->jobs, &listing->active_count);
+    listing->page.stopped = lane_is_stopped;
     computation_init(&listing->computation, server, request, "application/json");
     listing->computation.work = work_listing;
     listing->computation.release = listing_release;

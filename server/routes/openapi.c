@@ -10,6 +10,7 @@
 
 #include "api/event.h"
 #include "api/job.h"
+#include "api/search.h"
 #include "api/simulate.h"
 #include "server/routes/routes.h"
 #include "server/routes/schema_files.h"
@@ -70,6 +71,38 @@ static json_t *words_list(const char *words) {
     return list;
 }
 
+/* The language of q, with a field of jobs a line. */
+static json_t *search_schema(void) {
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (out == NULL) {
+        return NULL;
+    }
+    fputs("Terms separated by blanks; what is found fits all of them. A word is part of the name. field:value, "
+          "field:a,b (either), field:1..5 (a range; an end may be missing), field:none, field!=value, field<value, <=, "
+          ">, >=; \"-\" before a term finds what does not fit. \"*\" stands for any characters, text in double quotes "
+          "is literal, upper and lower case are alike. server/QUERIES.md explains it with examples. Fields:",
+          out);
+    for (size_t i = 0; i < search_field_count; i++) {
+        const struct search_field *field = &search_fields[i];
+        unsigned jobs = 1u << SEARCH_JOBS, experiments = 1u << SEARCH_EXPERIMENTS;
+        fprintf(out, "\n- %s: %s%s", field->name, field->doc,
+                field->kinds == jobs          ? " (jobs)"
+                : field->kinds == experiments ? " (experiments)"
+                                              : "");
+    }
+    fputs(
+        "\n- task.NAME, network.NAME, rule.NAME, optimizer.NAME, training.NAME: a parameter; of an experiment, as its "
+        "base gives it\n- meta.NAME: a member of the metadata",
+        out);
+    json_t *schema = fclose(out) == 0 ? json_pack("{s:s, s:i, s:s}", "type", "string", "maxLength", SEARCH_BYTES - 1,
+                                                  "description", text)
+                                      : NULL;
+    free(text);
+    return schema;
+}
+
 /* The schema of a parameter's type as the route table writes it; see struct route. */
 static json_t *query_schema(const char *type) {
     const struct {
@@ -82,6 +115,9 @@ static json_t *query_schema(const char *type) {
         if (strcmp(type, tables[i].type) == 0) {
             return json_pack("{s:s, s:o}", "type", "string", "enum", names_list(tables[i].name, tables[i].count));
         }
+    }
+    if (strcmp(type, "search") == 0) {
+        return search_schema();
     }
     if (strchr(type, '|') == NULL) {
         return json_pack("{s:s}", "type", type);

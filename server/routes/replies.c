@@ -122,6 +122,7 @@ json_t *job_document_with(const struct server *server, const struct store_job *j
     if (json_object_get(document, "origin") == NULL) {
         json_object_set_new(document, "origin", json_null());
     }
+    caption_put(document, job->name, job->notes, job->tags);
     json_object_set_new(document, "created_at", time_or_null(job->created));
     json_object_set_new(document, "started_at", time_or_null(job->started));
     json_object_set_new(document, "finished_at", time_or_null(job->finished));
@@ -168,13 +169,10 @@ static json_t *instruction_sets(const char *names) {
 }
 
 json_t *manifest_document(const struct store_job *job) {
-    static const char *const free_of_results[] = {"name", "metadata", "threads", "priority", "time_limit", "origin"};
     json_t *config = job_spec_brief(job->brief);
     json_t *seed = json_incref(json_object_get(config, "seed")), *origin = json_object_get(config, "origin");
     origin = origin == NULL ? json_null() : json_incref(origin);
-    for (size_t i = 0; i < sizeof free_of_results / sizeof free_of_results[0]; i++) {
-        json_object_del(config, free_of_results[i]);
-    }
+    job_document_strip(config);
     json_t *document = json_pack("{s:s, s:s, s:o, s:s, s:o}", "job", job->id, "status", job_status_name(job->status),
                                  "config", config, "config_sha256", job->digest, "seed", seed);
     json_object_set_new(document, "origin", origin);
@@ -238,6 +236,16 @@ void reply_refusal(struct request *request, enum jobs_result result, const char 
     default:
         http_problem(request, 500, "%s", detail == NULL ? "the store failed" : detail);
     }
+}
+
+void page_end(struct writer *writer, const struct store_found *found) {
+    char end[128], next[32] = "null";
+    if (found->next > 0) {
+        snprintf(next, sizeof next, "\"%lld\"", (long long)found->next);
+    }
+    snprintf(end, sizeof end, "],\"next\":%s,\"scanned\":%lld,\"bounded\":%s}", next, (long long)found->scanned,
+             found->bounded ? "true" : "false");
+    writer_text(writer, end);
 }
 
 /* ---- computations in lanes ---- */

@@ -31,6 +31,9 @@ void reply_job(struct server *server, struct request *request, int status, const
 /* Responds with the reason why an action on a job was refused. */
 void reply_refusal(struct request *request, enum jobs_result result, const char *detail);
 
+/* Ends a page of a list, whose array is still open: the next page's cursor, and what was looked at for this one. */
+void page_end(struct writer *writer, const struct store_found *found);
+
 /* Work in a lane that ends in a response. Embedded as the first member of the struct that owns the work. */
 struct computation {
     struct lane_task task;

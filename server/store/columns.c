@@ -62,6 +62,9 @@ static const struct column jobs[] = {
     {"owner", TEXT_EMPTY, COLUMN_CHARS, ADD, AT(store_job, owner), ROOM(store_job, owner), .since = 7},
     {"experiment", TEXT_EMPTY, COLUMN_CHARS, ADD, AT(store_job, experiment), ROOM(store_job, experiment), .since = 7},
     {"point", TEXT_EMPTY, COLUMN_CHARS, ADD, AT(store_job, point), ROOM(store_job, point), .since = 9},
+    {"seed", INTEGER_ZERO, COLUMN_LONG, ADD, AT(store_job, seed), .since = 11},
+    {"tags", "TEXT NOT NULL DEFAULT '[]'", COLUMN_TEXT, ADD, AT(store_job, tags), .since = 11},
+    {"notes", TEXT_EMPTY, COLUMN_TEXT, ADD, AT(store_job, notes), .since = 11},
     {"document", TEXT, COLUMN_TEXT, ADD, AT(store_job, brief)},
 };
 
@@ -119,16 +122,23 @@ static const struct column trials[] = {
     {"made", INTEGER, COLUMN_FLAG, ADD, AT(store_trial, made)},
 };
 
+static const struct column views[] = {
+    {"name", "TEXT PRIMARY KEY", COLUMN_CHARS, ADD, AT(store_view, name), ROOM(store_view, name)},
+    {"document", TEXT, COLUMN_TEXT, ADD, AT(store_view, document)},
+    {"changed", INTEGER, COLUMN_LONG, ADD, AT(store_view, changed)},
+};
+
 const struct record
     record_jobs = {"jobs", jobs, COUNT(jobs), "", "", 0},
     record_events = {"events", events, COUNT(events), "", "", 0},
     record_checkpoints = {"checkpoints", checkpoints, COUNT(checkpoints), ", PRIMARY KEY (job, iteration)", "", 0},
     record_keys = {"keys", keys, COUNT(keys), "", " WITHOUT ROWID", 0},
     record_experiments = {"experiments", experiments, COUNT(experiments), "", "", 9},
-    record_trials = {"trials", trials, COUNT(trials), ", PRIMARY KEY (experiment, point, seed)", " WITHOUT ROWID", 9};
+    record_trials = {"trials", trials, COUNT(trials), ", PRIMARY KEY (experiment, point, seed)", " WITHOUT ROWID", 9},
+    record_views = {"views", views, COUNT(views), "", " WITHOUT ROWID", 11};
 
-static const struct record *const records[] = {&record_jobs, &record_events,      &record_checkpoints,
-                                               &record_keys, &record_experiments, &record_trials};
+static const struct record *const records[] = {&record_jobs,        &record_events, &record_checkpoints, &record_keys,
+                                               &record_experiments, &record_trials, &record_views};
 
 /* ---- statements ---- */
 

@@ -12,8 +12,8 @@
 
 #include "server/base/reading.h"
 #include "server/store/columns.h"
+#include "server/store/reader.h"
 #include "server/store/schema.h"
-#include "server/store/store.h"
 
 #define PAGE_BYTES 4096 /* of the database; a measure, not a limit */
 
@@ -25,8 +25,6 @@ enum query {
     QUEUE_READ,
     JOBS_COUNT,
     QUEUE_SINCE,
-    JOBS_LIST,
-    JOBS_OF_STATUS,
     JOBS_WITH,
     EVENTS_OF_JOB,
     EVENTS_OF_ALL,
@@ -48,7 +46,6 @@ enum query {
     DATA_JOBS,
     DATA_UNKNOWN,
     EXPERIMENT_READ,
-    EXPERIMENTS_LIST,
     EXPERIMENTS_ACTIVE,
     TRIALS_ALL,
     TRIALS_OF_POINT,
@@ -59,6 +56,8 @@ enum query {
     JOB_SAME,
     QUERIES
 };
+
+_Static_assert(QUERIES <= READER_QUERIES, "room for the statements");
 
 /* columns_prepare fills in the names. */
 static const char *const query_text[QUERIES] = {
@@ -72,11 +71,6 @@ static const char *const query_text[QUERIES] = {
     [JOBS_COUNT] = "SELECT count(*) FROM jobs WHERE status=?1",
     [QUEUE_SINCE] = "SELECT coalesce((SELECT time FROM events WHERE (job, id) ="
                     " (SELECT id, events FROM jobs WHERE status=0 ORDER BY priority DESC, number LIMIT 1)), 0)",
-    [JOBS_LIST] = "SELECT {jobs} FROM jobs WHERE number<?1 AND (?3 IS NULL OR task=?3) AND (?4 IS NULL OR rule=?4)"
-                  " ORDER BY number DESC LIMIT ?5",
-    [JOBS_OF_STATUS] =
-        "SELECT {jobs} FROM jobs WHERE status=?2 AND number<?1 AND (?3 IS NULL OR task=?3) AND (?4 IS NULL "
-        "OR rule=?4) ORDER BY number DESC LIMIT ?5",
     [JOBS_WITH] = "SELECT {jobs} FROM jobs WHERE (1<<status)&?1 ORDER BY number",
     [EVENTS_OF_JOB] = "SELECT {events} FROM events WHERE job=?1 AND id>?2 ORDER BY id LIMIT ?3",
     [EVENTS_OF_ALL] = "SELECT {events} FROM events WHERE seq>?2 ORDER BY seq LIMIT ?3",
@@ -98,6 +92,7 @@ static const char *const query_text[QUERIES] = {
         "known)"
         " + (SELECT count(*) FROM trials WHERE job NOT IN (SELECT id FROM jobs) OR experiment NOT IN (SELECT number "
         "FROM experiments))"
+        " + (SELECT count(*) FROM job_tags WHERE job NOT IN (SELECT number FROM jobs))"
         " + (SELECT count(*) FROM (SELECT number FROM documents UNION ALL SELECT number FROM histories) WHERE number "
         "NOT IN (SELECT number FROM jobs UNION ALL SELECT number FROM purges))",
     [TOTALS_CHECK] =
@@ -113,8 +108,6 @@ static const char *const query_text[QUERIES] = {
                   "number DESC LIMIT ?3",
     [DATA_UNKNOWN] = "SELECT id, number FROM jobs WHERE task='dataset' AND dataset_sha256='' ORDER BY number",
     [EXPERIMENT_READ] = "SELECT {experiments} FROM experiments WHERE id=?1 AND state<>4",
-    [EXPERIMENTS_LIST] =
-        "SELECT {experiments} FROM experiments WHERE number<?1 AND state<>4 ORDER BY number DESC LIMIT ?2",
     [EXPERIMENTS_ACTIVE] =
         "SELECT {experiments} FROM experiments WHERE number<?1 AND state<6 ORDER BY number DESC LIMIT ?2",
     [TRIALS_ALL] = "SELECT {trials} FROM trials WHERE experiment=?1 ORDER BY point, seed",
@@ -128,11 +121,6 @@ static const char *const query_text[QUERIES] = {
         "SELECT id, status FROM jobs WHERE experiment=?1 AND point<>'' AND (1<<status)&?2 AND NOT EXISTS (SELECT 1 "
         "FROM trials AS t WHERE t.job=jobs.id AND t.experiment<>?4) LIMIT ?3",
     [JOB_SAME] = "SELECT id FROM jobs WHERE digest=?1 AND status=5 AND dataset_sha256=?2 AND build=?3 LIMIT 1",
-};
-
-struct store_reader {
-    sqlite3 *database;
-    sqlite3_stmt *queries[QUERIES];
 };
 
 struct store_reader *store_reader_open(const char *directory, char error[STORE_ERROR_BYTES]) {
@@ -167,8 +155,11 @@ void store_reader_close(struct store_reader *reader) {
     if (reader == NULL) {
         return;
     }
-    for (int i = 0; i < QUERIES; i++) {
+    for (int i = 0; i < READER_QUERIES; i++) {
         sqlite3_finalize(reader->queries[i]);
+    }
+    for (int i = 0; i < READER_LISTS; i++) {
+        sqlite3_finalize(reader->lists[i]);
     }
     sqlite3_close(reader->database);
     free(reader);
@@ -183,8 +174,7 @@ static sqlite3_stmt *query_begin(struct store_reader *reader, enum query query) 
     return *statement;
 }
 
-/* A statement that is not reset keeps its snapshot alive, and with it the write-ahead log. */
-static void query_end(sqlite3_stmt *statement) {
+void query_end(sqlite3_stmt *statement) {
     sqlite3 *database = sqlite3_db_handle(statement);
     int hit = 0, miss = 0, highest;
     sqlite3_db_status(database, SQLITE_DBSTATUS_CACHE_HIT, &hit, &highest, 1);
@@ -205,18 +195,18 @@ static void column_fixed(sqlite3_stmt *s, int at, char *to, size_t room) {
     snprintf(to, room, "%s", text == NULL ? "" : text);
 }
 
-/* False if out of memory, or if the row is damaged. */
-static bool job_fill(sqlite3_stmt *s, struct store_job *job) {
+bool job_fill(sqlite3_stmt *s, struct store_job *job, bool borrow) {
     *job = (struct store_job){0};
-    bool whole = record_read(s, &record_jobs, job, false);
+    bool whole = record_read(s, &record_jobs, job, borrow);
     bool known = (int)job->status >= 0 && job->status < JOB_STATUSES; /* else it would index beyond its names */
-    return whole && known && job->brief != NULL && job->name != NULL && job->task != NULL && job->rule != NULL;
+    return whole && known && job->brief != NULL && job->name != NULL && job->task != NULL && job->rule != NULL &&
+           job->notes != NULL && job->tags != NULL;
 }
 
 /* Ends the query. */
 static int job_read(sqlite3_stmt *s, struct store_job *job) {
     int step = sqlite3_step(s), found = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
-    if (found == 1 && !job_fill(s, job)) {
+    if (found == 1 && !job_fill(s, job, false)) {
         store_job_release(job);
         found = -1;
     }
@@ -369,7 +359,7 @@ static int jobs_each(sqlite3_stmt *s, bool (*each)(void *user, const struct stor
     int count = 0, step;
     while ((step = sqlite3_step(s)) == SQLITE_ROW) {
         struct store_job job;
-        bool filled = job_fill(s, &job), go_on = filled && each(user, &job);
+        bool filled = job_fill(s, &job, false), go_on = filled && each(user, &job);
         store_job_release(&job);
         count++;
         if (!go_on) {
@@ -379,20 +369,6 @@ static int jobs_each(sqlite3_stmt *s, bool (*each)(void *user, const struct stor
     }
     query_end(s);
     return step == SQLITE_DONE ? count : -1;
-}
-
-int store_jobs_list(struct store_reader *reader, const struct store_filter *filter,
-                    bool (*each)(void *user, const struct store_job *job), void *user) {
-    sqlite3_stmt *s = query_begin(reader, filter->by_status ? JOBS_OF_STATUS : JOBS_LIST);
-    if (s == NULL) {
-        return -1;
-    }
-    sqlite3_bind_int64(s, 1, filter->before);
-    sqlite3_bind_int(s, 2, (int)filter->status);
-    sqlite3_bind_text(s, 3, filter->task, -1, SQLITE_STATIC);
-    sqlite3_bind_text(s, 4, filter->rule, -1, SQLITE_STATIC);
-    sqlite3_bind_int(s, 5, filter->limit);
-    return jobs_each(s, each, user);
 }
 
 int store_jobs_with(struct store_reader *reader, unsigned statuses,
@@ -550,10 +526,9 @@ int store_key_read(struct store_reader *reader, const char *key, struct store_ke
 
 /* ---- experiments ---- */
 
-/* False if out of memory, or if the row is damaged. */
-static bool experiment_fill(sqlite3_stmt *s, struct store_experiment *experiment) {
+bool experiment_fill(sqlite3_stmt *s, struct store_experiment *experiment, bool borrow) {
     *experiment = (struct store_experiment){0};
-    bool whole = record_read(s, &record_experiments, experiment, false);
+    bool whole = record_read(s, &record_experiments, experiment, borrow);
     return whole && (int)experiment->state >= 0 && experiment->state < EXPERIMENT_STATES && experiment->name != NULL &&
            experiment->notes != NULL && experiment->tags != NULL && experiment->document != NULL;
 }
@@ -565,7 +540,7 @@ int store_experiment_read(struct store_reader *reader, const char *id, struct st
     }
     sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC);
     int step = sqlite3_step(s), found = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
-    if (found == 1 && !experiment_fill(s, experiment)) {
+    if (found == 1 && !experiment_fill(s, experiment, false)) {
         store_experiment_release(experiment);
         found = -1;
     }
@@ -573,9 +548,9 @@ int store_experiment_read(struct store_reader *reader, const char *id, struct st
     return found;
 }
 
-int store_experiments_list(struct store_reader *reader, int64_t before, int limit, bool active,
-                           bool (*each)(void *user, const struct store_experiment *experiment), void *user) {
-    sqlite3_stmt *s = query_begin(reader, active ? EXPERIMENTS_ACTIVE : EXPERIMENTS_LIST);
+int store_experiments_active(struct store_reader *reader, int64_t before, int limit,
+                             bool (*each)(void *user, const struct store_experiment *experiment), void *user) {
+    sqlite3_stmt *s = query_begin(reader, EXPERIMENTS_ACTIVE);
     int count = 0, step = s == NULL ? SQLITE_ERROR : SQLITE_ROW;
     if (s == NULL) {
         return -1;
@@ -584,7 +559,7 @@ int store_experiments_list(struct store_reader *reader, int64_t before, int limi
     sqlite3_bind_int(s, 2, limit);
     while (step == SQLITE_ROW && (step = sqlite3_step(s)) == SQLITE_ROW) {
         struct store_experiment experiment;
-        bool filled = experiment_fill(s, &experiment), go_on = filled && each(user, &experiment);
+        bool filled = experiment_fill(s, &experiment, false), go_on = filled && each(user, &experiment);
         store_experiment_release(&experiment);
         count++;
         step = go_on ? SQLITE_ROW : filled ? SQLITE_DONE : SQLITE_NOMEM;
@@ -721,7 +696,7 @@ bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_B
         snprintf(error, STORE_ERROR_BYTES, "the database cannot be read: %.300s", sqlite3_errmsg(reader->database));
     } else if (orphans > 0) {
         snprintf(error, STORE_ERROR_BYTES,
-                 "%lld events, checkpoints, keys, documents, histories and trials belong to no job",
+                 "%lld events, checkpoints, keys, documents, histories, trials and tags belong to no job",
                  (long long)orphans);
     } else if (summed == 0) {
         snprintf(error, STORE_ERROR_BYTES, "the database is damaged: the jobs' bytes do not add up to their total");

@@ -74,7 +74,8 @@ static const char schema_4[] =
 
 /* All records; those without a `since` are of those versions, and their columns may have grown since. */
 static const struct record *const all_records[] = {&record_jobs, &record_events,      &record_checkpoints,
-                                                   &record_keys, &record_experiments, &record_trials};
+                                                   &record_keys, &record_experiments, &record_trials,
+                                                   &record_views};
 
 /* Tables of the store's own, and all indexes. `since`: the version that added them; WRITTEN_OUT for those before. */
 static const struct {
@@ -94,6 +95,16 @@ static const struct {
     {9, "CREATE INDEX jobs_made ON jobs (experiment, status) WHERE point<>'';"}, /* by an experiment */
     {9, "CREATE INDEX jobs_digest ON jobs (digest) WHERE status=5;"},            /* what may be reused */
     {9, "CREATE INDEX experiments_active ON experiments (number) WHERE state<6;"},
+    /* lists by an exact value; the job's number follows in each by itself */
+    {11, "CREATE INDEX jobs_task ON jobs (task);"},
+    {11, "CREATE INDEX jobs_rule ON jobs (rule);"},
+    {11, "CREATE INDEX jobs_seed ON jobs (seed);"},
+    {11, "CREATE INDEX jobs_name ON jobs (name COLLATE NOCASE) WHERE name<>'';"},
+    {11, "CREATE INDEX jobs_experiment ON jobs (experiment COLLATE NOCASE) WHERE experiment<>'';"},
+    /* the tags of jobs, by the job's number */
+    {11, "CREATE TABLE job_tags (tag TEXT NOT NULL COLLATE NOCASE, job INTEGER NOT NULL, PRIMARY KEY (tag, job)) "
+         "WITHOUT ROWID;"
+         "CREATE INDEX job_tags_job ON job_tags (job);"},
     /* documents that are too large for lists, by the number of the job, whose row has the brief one */
     {5, "CREATE TABLE documents (number INTEGER PRIMARY KEY, text TEXT NOT NULL);"},
     /* the evaluations that an extended job inherits, by its number */
@@ -223,6 +234,13 @@ static bool fill_5(sqlite3 *database) {
     return documents_part(database) && bytes_sum(database);
 }
 
+/* Seeds, which were in the documents alone. A damaged document costs no more than its own. */
+static bool seeds_fill(sqlite3 *database) {
+    static const char text[] = "UPDATE jobs SET seed=coalesce(json_extract(document, '$.seed'), 1) WHERE "
+                               "json_valid(document)";
+    return sqlite3_exec(database, text, NULL, NULL, NULL) == SQLITE_OK;
+}
+
 /* The step to each version from the previous one: its own statements, then what its `since` adds, then `fill`. */
 static const struct {
     const char *statements;
@@ -231,7 +249,8 @@ static const struct {
                            {schema_3, NULL}, {schema_4, NULL},
                            {"", fill_5},     {"", NULL},
                            {"", NULL},       {"", NULL},
-                           {"", NULL},       {"", NULL}};
+                           {"", NULL},       {"", NULL},
+                           {"", seeds_fill}};
 
 /* Runs and frees a generated text; false for NULL too. */
 static bool made_run(sqlite3 *database, char *text) {

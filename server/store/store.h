@@ -65,6 +65,8 @@ struct store_job {
     char *brief;   /* the document, with given weights replaced by their sizes: what lists and responses show */
     char digest[STORE_HASH_BYTES]; /* config_sha256 */
     char *name, *task, *rule;
+    char *notes, *tags; /* tags: a JSON array */
+    int64_t seed;
     enum job_status status;
     int priority;
     int64_t created, started, finished;
@@ -104,6 +106,7 @@ enum store_kind {
     /* job: status, started, finished, attempt, iteration, loss, accuracy, trials_per_second, error, weights_sha256,
        crashes, kills, build, isa, trained, dataset_sha256, initial_loss, progressed */
     STORE_JOB_SET,
+    STORE_JOB_CAPTION,       /* job: name, notes, tags; it must exist */
     STORE_JOB_DELETE,        /* job.id: the job; its document, events and checkpoints are deleted in portions, soon
                               * after */
     STORE_EVENT_ADD,         /* event */
@@ -112,7 +115,9 @@ enum store_kind {
     STORE_EXPERIMENT_ADD,    /* experiment: whole */
     STORE_EXPERIMENT_SET,    /* experiment: state, finished, trials, name, notes, tags, document */
     STORE_EXPERIMENT_DELETE, /* experiment.id: with its trials and key; its jobs have gone before */
-    STORE_TRIAL_ADD          /* trial; its job must exist by then */
+    STORE_TRIAL_ADD,         /* trial; its job must exist by then */
+    STORE_VIEW_PUT,          /* view: whole, in place of the one of its name; at most STORE_VIEWS_MOST */
+    STORE_VIEW_DELETE        /* view.name; there must be one */
 };
 
 struct store_event {
@@ -177,6 +182,15 @@ struct store_trial {
     bool made; /* the job was made for it; else it was there before */
 };
 
+/* What somebody wants to see again: a query, an order, columns. */
+#define STORE_VIEWS_MOST 200
+#define STORE_VIEW_NAME_BYTES 65
+struct store_view {
+    char name[STORE_VIEW_NAME_BYTES];
+    char *document; /* owned; JSON */
+    int64_t changed;
+};
+
 struct store_item {
     struct store_item *next;
     enum store_kind kind;
@@ -187,10 +201,14 @@ struct store_item {
         struct store_key key;
         struct store_experiment experiment;
         struct store_trial trial;
+        struct store_view view;
     };
 };
 
+/* The state as clients see it. */
+const char *experiment_state_name(enum experiment_state state);
 void store_experiment_release(struct store_experiment *experiment);
+void store_view_release(struct store_view *view);
 
 enum store_result {
     STORE_WRITTEN,
@@ -284,17 +302,38 @@ int64_t store_jobs_count(struct store_reader *reader, enum job_status status);
 /* When the job that starts next was queued (by its last event); 0: no job waits. -1 on failure. */
 int64_t store_queue_since(struct store_reader *reader);
 
-struct store_filter {
-    bool by_status;
-    enum job_status status;
-    const char *task, *rule; /* NULL: any */
-    int64_t before;          /* number; INT64_MAX: starting at the newest */
+struct search; /* api/search.h */
+
+/* A page of a list, newest first. */
+struct store_page {
+    const struct search *search;
+    int64_t before; /* number; INT64_MAX: starting at the newest */
     int limit;
+    bool (*stopped)(void *user); /* polled; NULL: never */
 };
 
-/* Calls `each` for jobs, newest first. Returns how many, or -1. */
-int store_jobs_list(struct store_reader *reader, const struct store_filter *filter,
+struct store_found {
+    int64_t next;    /* the `before` of the next page; 0: there is none */
+    int64_t scanned; /* rows that were looked at: at most STORE_SCAN_MOST */
+    bool bounded;    /* the page ended there, before it was full */
+};
+
+#define STORE_SCAN_MOST 10000
+
+/*
+ * Calls `each` for the jobs that fit the search. One that asks for an exact id, name, tag, experiment, seed, status,
+ * rule or task looks at the rows that have it; any other goes through all jobs, page by page. Texts are valid during
+ * the call. Returns how many fit, or -1.
+ */
+int store_jobs_find(struct store_reader *reader, const struct store_page *page, struct store_found *found,
                     bool (*each)(void *user, const struct store_job *job), void *user);
+/* The same of experiments. */
+int store_experiments_find(struct store_reader *reader, const struct store_page *page, struct store_found *found,
+                           bool (*each)(void *user, const struct store_experiment *experiment), void *user);
+/* 1 found, 0 not, -1 failure. `view` is released by store_view_release. */
+int store_view_read(struct store_reader *reader, const char *name, struct store_view *view);
+/* Calls `each` for every view, by name; texts are valid during the call. How many, or -1. */
+int store_views_list(struct store_reader *reader, bool (*each)(void *user, const struct store_view *view), void *user);
 /* Jobs that have one of the statuses of the bit mask, oldest first. */
 int store_jobs_with(struct store_reader *reader, unsigned statuses,
                     bool (*each)(void *user, const struct store_job *job), void *user);
@@ -342,11 +381,11 @@ int store_key_read(struct store_reader *reader, const char *key, struct store_ke
 /* 1 found, 0 not, -1 failure. `experiment` is released by store_experiment_release. */
 int store_experiment_read(struct store_reader *reader, const char *id, struct store_experiment *experiment);
 /*
- * Calls each for experiments, newest first: from below `before` (number; INT64_MAX: from the newest), at most `limit`;
- * `active`: those alone that are not final yet. How many, or -1.
+ * Calls each for experiments that are not final yet, newest first: from below `before` (number; INT64_MAX: from the
+ * newest), at most `limit`. How many, or -1.
  */
-int store_experiments_list(struct store_reader *reader, int64_t before, int limit, bool active,
-                           bool (*each)(void *user, const struct store_experiment *experiment), void *user);
+int store_experiments_active(struct store_reader *reader, int64_t before, int limit,
+                             bool (*each)(void *user, const struct store_experiment *experiment), void *user);
 /* Calls each for the trials of an experiment, by point and seed; point NULL: of all. How many, or -1. */
 int store_trials_read(struct store_reader *reader, int64_t experiment, const char *point,
                       bool (*each)(void *user, const struct store_trial *trial), void *user);

@@ -49,6 +49,9 @@ enum statement {
     JOB_GROW,
     CHECKPOINTS_BYTES,
     TOTAL_ADD,
+    JOB_CAPTION,
+    JOB_TAGS_ADD,
+    JOB_TAGS_DELETE,
     JOB_PURGE,
     JOB_DELETE,
     JOB_DELETE_KEYS,
@@ -69,6 +72,8 @@ enum statement {
     EXPERIMENT_DELETE_TRIALS,
     TRIAL_ADD,
     TRIALS_DELETE,
+    VIEW_PUT,
+    VIEW_DELETE,
     STATEMENTS
 };
 
@@ -82,6 +87,11 @@ static const char *const statement_text[STATEMENTS] = {
     [JOB_GROW] = "UPDATE jobs SET bytes=bytes+?2 WHERE id=?1",
     [CHECKPOINTS_BYTES] = "SELECT coalesce(sum(length(bytes)), 0), count(*) FROM checkpoints WHERE job=?1",
     [TOTAL_ADD] = "UPDATE totals SET value=value+?1 WHERE name='bytes'",
+    [JOB_CAPTION] = "UPDATE jobs SET name=?2, notes=?3, tags=?4, bytes=bytes+length(CAST(?3||?4 AS BLOB))-length(CAST("
+                    "notes||tags AS BLOB)) WHERE id=?1",
+    [JOB_TAGS_ADD] = "INSERT OR IGNORE INTO job_tags (tag, job) SELECT value, j.number FROM jobs AS j, "
+                     "json_each(j.tags) WHERE j.id=?1",
+    [JOB_TAGS_DELETE] = "DELETE FROM job_tags WHERE job=(SELECT number FROM jobs WHERE id=?1)",
     [JOB_PURGE] = "INSERT INTO purges (job, number) SELECT id, number FROM jobs WHERE id=?1",
     [JOB_DELETE] = "DELETE FROM jobs WHERE id=?1",
     [JOB_DELETE_KEYS] = "DELETE FROM keys WHERE job=?1",
@@ -91,6 +101,9 @@ static const char *const statement_text[STATEMENTS] = {
     [EXPERIMENT_DELETE_TRIALS] = "DELETE FROM trials WHERE experiment=(SELECT number FROM experiments WHERE id=?1)",
     [TRIAL_ADD] = "{trials:insert}",
     [TRIALS_DELETE] = "DELETE FROM trials WHERE job=?1",
+    [VIEW_PUT] = "INSERT OR REPLACE INTO views (name, document, changed) SELECT ?1, ?2, ?3 WHERE (SELECT count(*) FROM "
+                 "views WHERE name<>?1)<?4",
+    [VIEW_DELETE] = "DELETE FROM views WHERE name=?1",
     [EVENT_ADD] = "{events:insert}",
     [CHECKPOINT_ADD] = "{checkpoints:replace}",
     [CHECKPOINT_TRIM] =
@@ -160,6 +173,7 @@ static void item_release(struct store_item *item) {
     switch (item->kind) {
     case STORE_JOB_ADD:
     case STORE_JOB_SET:
+    case STORE_JOB_CAPTION:
     case STORE_JOB_DELETE:
         store_job_release(&item->job);
         break;
@@ -177,6 +191,10 @@ static void item_release(struct store_item *item) {
     case STORE_EXPERIMENT_SET:
     case STORE_EXPERIMENT_DELETE:
         store_experiment_release(&item->experiment);
+        break;
+    case STORE_VIEW_PUT:
+    case STORE_VIEW_DELETE:
+        store_view_release(&item->view);
         break;
     case STORE_TRIAL_ADD:
         break;
@@ -280,6 +298,21 @@ static int text_add(struct store *store, enum statement statement, int64_t numbe
     return statement_run(store->statements[statement]);
 }
 
+static bool has_tags(const struct store_job *job) {
+    return job->tags != NULL && strcmp(job->tags, "[]") != 0;
+}
+
+/* What notes and tags add to the document, which has the name. */
+static size_t caption_bytes(const struct store_job *job) {
+    return (job->notes == NULL ? 0 : strlen(job->notes)) + (has_tags(job) ? strlen(job->tags) - 2 : 0);
+}
+
+/* Runs a statement that needs the job's id alone. */
+static int job_run(struct store *store, enum statement statement, const char *id) {
+    bind_text(store->statements[statement], 1, id);
+    return statement_run(store->statements[statement]);
+}
+
 /* A document with weights has a row of its own, and the job's row has the brief one. */
 static int job_add(struct store *store, struct store_job *job) {
     char *text = job->document;
@@ -287,7 +320,7 @@ static int job_add(struct store *store, struct store_job *job) {
         return SQLITE_NOMEM;
     }
     bool parted = job->brief != NULL;
-    job->bytes = STORE_JOB_OVERHEAD + (int64_t)strlen(text) + (parted ? (int64_t)strlen(job->brief) : 0) +
+    job->bytes = STORE_JOB_OVERHEAD + (int64_t)(strlen(text) + (parted ? strlen(job->brief) : 0) + caption_bytes(job)) +
                  (job->history == NULL ? 0 : (int64_t)strlen(job->history));
     if (!parted) {
         job->brief = text;
@@ -299,6 +332,7 @@ static int job_add(struct store *store, struct store_job *job) {
     if (result == SQLITE_DONE && parted) {
         result = text_add(store, DOCUMENT_ADD, job->number, text);
     }
+    result = result == SQLITE_DONE && has_tags(job) ? job_run(store, JOB_TAGS_ADD, job->id) : result;
     return result == SQLITE_DONE && job->history != NULL ? text_add(store, HISTORY_ADD, job->number, job->history)
                                                          : result;
 }
@@ -318,7 +352,7 @@ static int job_counted(struct store *store, const char *id, char digest[STORE_HA
 
 /* The row is deleted at once, and with it everything visible of the job; large data follow in portions (purge). */
 static int job_delete(struct store *store, const char *id) {
-    static const enum statement all[] = {JOB_PURGE, JOB_DELETE_KEYS, TRIALS_DELETE, JOB_DELETE};
+    static const enum statement all[] = {JOB_PURGE, JOB_DELETE_KEYS, TRIALS_DELETE, JOB_TAGS_DELETE, JOB_DELETE};
     char digest[STORE_HASH_BYTES];
     int64_t bytes = 0;
     int result = job_counted(store, id, digest, &bytes);
@@ -327,12 +361,46 @@ static int job_delete(struct store *store, const char *id) {
     }
     result = SQLITE_DONE;
     for (size_t i = 0; result == SQLITE_DONE && i < sizeof all / sizeof *all; i++) {
-        bind_text(store->statements[all[i]], 1, id);
-        result = statement_run(store->statements[all[i]]);
+        result = job_run(store, all[i], id);
     }
     store->grown -= bytes;
     store->purging = true;
     return result;
+}
+
+/* A job that is no longer there fails the unit alone. */
+static int job_caption(struct store *store, const struct store_job *job) {
+    char digest[STORE_HASH_BYTES];
+    int64_t before = 0, after = 0;
+    int result = job_counted(store, job->id, digest, &before);
+    if (result != SQLITE_ROW) {
+        return result == SQLITE_DONE ? SQLITE_CONSTRAINT : result;
+    }
+    sqlite3_stmt *s = store->statements[JOB_CAPTION];
+    bind_text(s, 1, job->id);
+    bind_text(s, 2, job->name);
+    bind_text(s, 3, job->notes);
+    bind_text(s, 4, job->tags);
+    result = statement_run(s);
+    result = result == SQLITE_DONE ? job_run(store, JOB_TAGS_DELETE, job->id) : result;
+    result = result == SQLITE_DONE ? job_run(store, JOB_TAGS_ADD, job->id) : result;
+    if (result == SQLITE_DONE && job_counted(store, job->id, digest, &after) == SQLITE_ROW) {
+        store->grown += after - before;
+    }
+    return result;
+}
+
+/* What changes no row (there are too many views, or none of this name) fails the unit alone. */
+static int view_write(struct store *store, enum statement statement, const struct store_view *view) {
+    sqlite3_stmt *s = store->statements[statement];
+    bind_text(s, 1, view->name);
+    if (statement == VIEW_PUT) {
+        bind_text(s, 2, view->document);
+        sqlite3_bind_int64(s, 3, view->changed);
+        sqlite3_bind_int(s, 4, STORE_VIEWS_MOST);
+    }
+    int result = statement_run(s);
+    return result == SQLITE_DONE && sqlite3_changes(store->database) == 0 ? SQLITE_CONSTRAINT : result;
 }
 
 /*
@@ -408,8 +476,7 @@ static int experiment_delete(struct store *store, const char *id) {
     static const enum statement all[] = {JOB_DELETE_KEYS, EXPERIMENT_DELETE_TRIALS, EXPERIMENT_DELETE};
     int result = SQLITE_DONE;
     for (size_t i = 0; result == SQLITE_DONE && i < sizeof all / sizeof *all; i++) {
-        bind_text(store->statements[all[i]], 1, id);
-        result = statement_run(store->statements[all[i]]);
+        result = job_run(store, all[i], id);
     }
     return result;
 }
@@ -430,6 +497,8 @@ static int item_write(struct store *store, struct store_item *item) {
         return job_add(store, &item->job);
     case STORE_JOB_SET:
         return record_write(store, JOB_SET, &record_jobs, COLUMN_SET, &item->job);
+    case STORE_JOB_CAPTION:
+        return job_caption(store, &item->job);
     case STORE_JOB_DELETE:
         return job_delete(store, item->job.id);
     case STORE_EVENT_ADD:
@@ -446,6 +515,10 @@ static int item_write(struct store *store, struct store_item *item) {
         return experiment_delete(store, item->experiment.id);
     case STORE_TRIAL_ADD:
         return trial_add(store, &item->trial);
+    case STORE_VIEW_PUT:
+        return view_write(store, VIEW_PUT, &item->view);
+    case STORE_VIEW_DELETE:
+        return view_write(store, VIEW_DELETE, &item->view);
     }
     return SQLITE_MISUSE;
 }
@@ -763,6 +836,7 @@ static const char *unit_job(const struct store_unit *unit) {
     switch (item->kind) {
     case STORE_JOB_ADD:
     case STORE_JOB_SET:
+    case STORE_JOB_CAPTION:
     case STORE_JOB_DELETE:
         return item->job.id;
     case STORE_EVENT_ADD:
@@ -777,6 +851,9 @@ static const char *unit_job(const struct store_unit *unit) {
         return item->experiment.id;
     case STORE_TRIAL_ADD:
         return item->trial.job;
+    case STORE_VIEW_PUT:
+    case STORE_VIEW_DELETE:
+        return item->view.name;
     }
     return "";
 }
@@ -811,7 +888,7 @@ static void units_refuse_full(struct store *store, struct store_unit *units) {
     for (struct store_unit *unit = units; unit != NULL; unit = unit->next) {
         unit->refused = unit->first != NULL &&
                         (unit->first->kind == STORE_JOB_ADD || unit->first->kind == STORE_EXPERIMENT_ADD ||
-                         unit->first->kind == STORE_TRIAL_ADD);
+                         unit->first->kind == STORE_TRIAL_ADD || unit->first->kind == STORE_VIEW_PUT);
         alone = alone && unit->refused;
     }
     snprintf(store->reason, sizeof store->reason, DISK_FULL);

@@ -164,6 +164,7 @@ static void try_search(const uint8_t *data, size_t size) {
                                      {.type = DATUM_NUMBER, .number = 3},
                                      {.type = DATUM_TEXT, .text = "eprop"},
                                      {.type = DATUM_JSON, .json = list}};
+    memset(&search, 0, sizeof search);
     bool sound = search_read(&search, kind, text, "q", &problems);
     assert(sound == (problems.count == 0));
     if (sound) {

@@ -121,7 +121,7 @@ def test_the_points_of_a_fault_are_named(daemon):
         assert error["pointer"] == "/points/0.1/optimizer/learning_rate" and "2 points" in error["detail"]
     whole = daemon.post("/v1/experiments:validate", json={"base": TINY | {"threads": 0}, "axes": axes[:1]}).json()
     assert pointers(whole) == {"/base/threads"}
-    assert daemon.get("/v1/experiments").json() == {"experiments": [], "next": None}
+    assert daemon.get("/v1/experiments").json()["experiments"] == []
 
 
 def test_validate_says_what_it_costs(daemon):

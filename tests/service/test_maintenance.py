@@ -67,7 +67,7 @@ def test_verify_accepts_what_training_stored_and_trains_it_again(stored):
         ("UPDATE jobs SET iteration=39", "its metrics differs from its last event"),
         ("UPDATE jobs SET error_code='diverged'", "its error differs from its last event"),
         ("UPDATE jobs SET rule='bptt'", "are not those of its document"),
-        ("UPDATE jobs SET name='another'", "are not those of its document"),
+        ("UPDATE jobs SET seed=77", "are not those of its document"),
     ],
 )
 def test_verify_finds_damage(stored, statement, words):

@@ -34,11 +34,18 @@ static void read_member(void *user, const struct search_term *term, struct searc
     datum->json = term->key == SEARCH_MEMBER ? search_member(term, value) : value;
 }
 
+static bool search_fresh(struct search *search, enum search_kind kind, const char *query, const char *parameter,
+                         struct problems *problems) {
+    memset(search, 0, sizeof *search);
+    return search_read(search, kind, query, parameter, problems);
+}
+
 static bool fits(const char *query) {
     static struct search search;
     struct problems problems = {0};
     json_t *row = json_loads(job, 0, NULL);
     ck_assert_ptr_nonnull(row);
+    memset(&search, 0, sizeof search);
     bool sound = search_read(&search, SEARCH_JOBS, query, "q", &problems);
     ck_assert_msg(sound, "%s: %s", query, json_dumps(problems.errors, 0));
     bool found = search_fits(&search, read_member, row);
@@ -222,6 +229,7 @@ START_TEST(test_faults) {
     static struct search search;
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         struct problems problems = {0};
+        memset(&search, 0, sizeof search);
         ck_assert_msg(!search_read(&search, faults[i].kind, faults[i].query, "q", &problems), "%s", faults[i].query);
         ck_assert_uint_eq(problems.count, 1);
         const json_t *error = json_array_get(problems.errors, 0);
@@ -249,25 +257,25 @@ START_TEST(test_bounds) {
     static char query[2 * SEARCH_BYTES];
     struct problems problems = {0};
     memset(query, 'a', SEARCH_BYTES - 1);
-    ck_assert(search_read(&search, SEARCH_JOBS, query, "q", &problems));
+    ck_assert(search_fresh(&search, SEARCH_JOBS, query, "q", &problems));
     query[SEARCH_BYTES - 1] = 'a';
-    ck_assert(!search_read(&search, SEARCH_JOBS, query, "q", &problems));
+    ck_assert(!search_fresh(&search, SEARCH_JOBS, query, "q", &problems));
     query[0] = '\0';
     for (int i = 0; i < SEARCH_TERMS; i++) {
         strcat(query, "a ");
     }
     problems_release(&problems);
-    ck_assert(search_read(&search, SEARCH_JOBS, query, "q", &problems));
+    ck_assert(search_fresh(&search, SEARCH_JOBS, query, "q", &problems));
     strcat(query, "a ");
-    ck_assert(!search_read(&search, SEARCH_JOBS, query, "q", &problems));
+    ck_assert(!search_fresh(&search, SEARCH_JOBS, query, "q", &problems));
     problems_release(&problems);
     strcpy(query, "seed:0");
     for (int i = 1; i < SEARCH_VALUES; i++) {
         strcat(query, ",1");
     }
-    ck_assert(search_read(&search, SEARCH_JOBS, query, "q", &problems));
+    ck_assert(search_fresh(&search, SEARCH_JOBS, query, "q", &problems));
     strcat(query, ",1");
-    ck_assert(!search_read(&search, SEARCH_JOBS, query, "q", &problems));
+    ck_assert(!search_fresh(&search, SEARCH_JOBS, query, "q", &problems));
     problems_release(&problems);
 }
 END_TEST
@@ -275,8 +283,8 @@ END_TEST
 START_TEST(test_exact) {
     static struct search search;
     struct problems problems = {0};
-    ck_assert(search_read(&search, SEARCH_JOBS, "-rule:bptt rule:eprop,bptt seed:1..3 seed:5 name:a* tag:none x", "q",
-                          &problems));
+    ck_assert(search_fresh(&search, SEARCH_JOBS, "-rule:bptt rule:eprop,bptt seed:1..3 seed:5 name:a* tag:none x", "q",
+                           &problems));
     const struct search_term *rule = search_exact(&search, SEARCH_RULE), *seed = search_exact(&search, SEARCH_SEED);
     ck_assert_uint_eq(rule->count, 2);
     ck_assert_str_eq(rule->values[0].text, "eprop");
@@ -287,6 +295,25 @@ START_TEST(test_exact) {
 }
 END_TEST
 
+/* A parameter of its own beside q: literal, and its fault has its name and no position. */
+START_TEST(test_equal) {
+    static struct search search;
+    struct problems problems = {0};
+    json_t *row = json_loads(job, 0, NULL);
+    ck_assert(search_fresh(&search, SEARCH_JOBS, "seed:3", "q", &problems));
+    ck_assert(search_equal(&search, SEARCH_JOBS, "rule", "eprop", &problems));
+    ck_assert(search_fits(&search, read_member, row));
+    ck_assert(search_equal(&search, SEARCH_JOBS, "name", "f*", &problems));
+    ck_assert(!search_fits(&search, read_member, row));
+    ck_assert(!search_equal(&search, SEARCH_JOBS, "rule", "eprob", &problems));
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(problems.errors, 0), "pointer")), "/rule");
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(problems.errors, 0), "detail")),
+                     "\"eprob\" is no rule; did you mean \"eprop\"?");
+    problems_release(&problems);
+    json_decref(row);
+}
+END_TEST
+
 /* The choices that the table of fields lists are the statuses that there are. */
 START_TEST(test_statuses) {
     static struct search search;
@@ -294,10 +321,10 @@ START_TEST(test_statuses) {
     for (int i = 0; i < JOB_STATUSES; i++) {
         char query[64];
         snprintf(query, sizeof query, "status:%s", job_status_name((enum job_status)i));
-        ck_assert_msg(search_read(&search, SEARCH_JOBS, query, "q", &problems), "%s", query);
+        ck_assert_msg(search_fresh(&search, SEARCH_JOBS, query, "q", &problems), "%s", query);
         json_t *row = json_pack("{s:s}", "status", job_status_name((enum job_status)i));
         ck_assert(search_fits(&search, read_member, row));
-        ck_assert(search_read(&search, SEARCH_JOBS, "status:active", "q", &problems));
+        ck_assert(search_fresh(&search, SEARCH_JOBS, "status:active", "q", &problems));
         ck_assert(search_fits(&search, read_member, row) != job_status_is_final((enum job_status)i));
         json_decref(row);
     }
@@ -313,6 +340,7 @@ int main(void) {
     tcase_add_test(tests, test_many_faults);
     tcase_add_test(tests, test_bounds);
     tcase_add_test(tests, test_exact);
+    tcase_add_test(tests, test_equal);
     tcase_add_test(tests, test_statuses);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/search.h"
 #include "server/base/loop.h"
 #include "server/store/store.h"
 
@@ -116,6 +117,9 @@ static void job_put(struct store_unit *unit, int number, int priority) {
                                    .name = strdup("n"),
                                    .task = strdup("delayed_xor"),
                                    .rule = strdup("bptt"),
+                                   .notes = strdup(""),
+                                   .tags = strdup("[]"),
+                                   .seed = number,
                                    .priority = priority,
                                    .created = 1000 + number,
                                    .iterations = 100,
@@ -531,10 +535,155 @@ START_TEST(test_the_bytes_of_each_job_and_of_all_are_kept) {
 }
 END_TEST
 
+/* ---- lists ---- */
+
+/* The numbers that a query finds, as text; `found` what is said about the page. */
+static bool number_add(void *user, const struct store_job *job) {
+    char *text = user;
+    size_t length = strlen(text);
+    snprintf(text + length, 256 - length, "%s%" PRId64, length == 0 ? "" : " ", job->number);
+    return true;
+}
+
+static const char *jobs_found(const char *query, int64_t before, int limit, struct store_found *found) {
+    static struct search search;
+    static char text[256];
+    struct problems problems = {0};
+    memset(&search, 0, sizeof search);
+    text[0] = '\0';
+    ck_assert_msg(search_read(&search, SEARCH_JOBS, query, "q", &problems), "%s", query);
+    const struct store_page page = {.search = &search, .before = before, .limit = limit};
+    ck_assert_int_ge(store_jobs_find(reader, &page, found, number_add, text), 0);
+    return text;
+}
+
+static void caption_set(int number, const char *name, const char *notes, const char *tags) {
+    struct store_unit *unit = unit_make(number);
+    struct store_item *item = store_unit_add(unit, STORE_JOB_CAPTION);
+    item->job = (struct store_job){.name = strdup(name), .notes = strdup(notes), .tags = strdup(tags)};
+    id_of(number, item->job.id);
+    unit_submit(unit);
+    units_await();
+}
+
+START_TEST(test_jobs_are_found_by_what_they_have) {
+    struct store_found found;
+    char error[STORE_ERROR_BYTES];
+    for (int i = 1; i <= 5; i++) {
+        job_submit(i, 0);
+    }
+    units_await();
+    caption_set(2, "First try", "of two", "[\"paper\",\"Fig 2\"]");
+    caption_set(4, "first TRY", "", "[\"Paper\"]");
+    static const char *const finds[][2] = {
+        {"", "5 4 3 2 1"},
+        {"name:\"first try\"", "4 2"},
+        {"tag:PAPER", "4 2"},
+        {"tag:\"fig 2\"", "2"},
+        {"tag:paper seed:1..3", "2"},
+        {"tag:none", "5 3 1"},
+        {"seed:3", "3"},
+        {"seed:3.5", ""},
+        {"seed:3 rule:eprop", ""},
+        {"notes:*two", "2"},
+        {"n", "5 3 1"},
+        {"rule:bptt -tag:*", "5 3 1"},
+        {"status:queued task:delayed_xor", "5 4 3 2 1"},
+        {"status:succeeded", ""},
+        {"experiment:none", "5 4 3 2 1"},
+        {"id:00000000-0000-7000-8000-000000000003", "3"},
+        {"id:00000000-0000-7000-8000-000000000003,00000000-0000-7000-8000-000000000001", "3 1"},
+        {"id:00000000-0000-7000-8000-00000000000", "5 4 3 2 1"},
+        {"id:0000 seed:2", "2"},
+    };
+    for (size_t i = 0; i < sizeof finds / sizeof *finds; i++) {
+        ck_assert_str_eq(jobs_found(finds[i][0], INT64_MAX, 100, &found), finds[i][1]);
+        ck_assert(found.next == 0 && !found.bounded);
+    }
+    ck_assert_str_eq(jobs_found("tag:paper", INT64_MAX, 1, &found), "4");
+    ck_assert(found.next == 4 && found.scanned == 1);
+    ck_assert_str_eq(jobs_found("tag:paper", 4, 1, &found), "2");
+    caption_set(4, "n", "", "[]");
+    ck_assert_str_eq(jobs_found("tag:paper", INT64_MAX, 100, &found), "2");
+    ck_assert_int_eq(number_read("SELECT sum(bytes) FROM jobs"), store_bytes_used(reader));
+    job_remove(2, 2, 10);
+    units_await();
+    ck_assert_str_eq(jobs_found("tag:paper", INT64_MAX, 100, &found), "");
+    purge_await();
+    ck_assert_int_eq(number_read("SELECT count(*) FROM job_tags"), 0);
+    ck_assert_msg(store_integrity_check(reader, error), "%s", error);
+}
+END_TEST
+
+/* An exact value's rows are the only ones that are looked at; without one a page ends after STORE_SCAN_MOST. */
+START_TEST(test_a_page_looks_at_few_rows) {
+    struct store_found found;
+    statement_run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<25000) INSERT INTO jobs (id, "
+                  "document, digest, name, task, rule, status, priority, created, iterations, seed, experiment) SELECT "
+                  "printf('00000000-0000-7000-8000-%012d', i), '{\"metadata\":{}}', '', '', 'delayed_xor', "
+                  "iif(i%5000=7, 'eprop', 'bptt'), iif(i%4000=9, 6, 5), 0, i, 1, i%100, iif(i<30, 'old', '') FROM n");
+    static const char *const exact[][2] = {{"rule:eprop", "20007 15007 10007 5007 7"},
+                                           {"status:failed", "24009 20009 16009 12009 8009 4009 9"},
+                                           {"experiment:OLD seed:17", "17"}};
+    for (size_t i = 0; i < sizeof exact / sizeof *exact; i++) {
+        ck_assert_str_eq(jobs_found(exact[i][0], INT64_MAX, 100, &found), exact[i][1]);
+        ck_assert(!found.bounded && found.next == 0);
+        ck_assert_int_le(found.scanned, 29);
+    }
+    jobs_found("seed:7", INT64_MAX, 20, &found);
+    ck_assert_int_eq(found.scanned, 20);
+    ck_assert_str_eq(jobs_found("meta.x:1", INT64_MAX, 100, &found), "");
+    ck_assert(found.bounded && found.scanned == STORE_SCAN_MOST && found.next == 25000 - STORE_SCAN_MOST + 1);
+    ck_assert_str_eq(jobs_found("meta.x:1", 5001, 100, &found), "");
+    ck_assert(!found.bounded && found.scanned == 5000 && found.next == 0);
+}
+END_TEST
+
+static void view_submit(int number, enum store_kind kind, const char *name) {
+    struct store_unit *unit = unit_make(number);
+    struct store_item *item = store_unit_add(unit, kind);
+    item->view = (struct store_view){.document = strdup("{}"), .changed = number};
+    snprintf(item->view.name, sizeof item->view.name, "%s", name);
+    unit_submit(unit);
+}
+
+static bool view_count(void *user, const struct store_view *view) {
+    (void)view;
+    ++*(int *)user;
+    return true;
+}
+
+START_TEST(test_views_are_bounded) {
+    struct store_view view;
+    int count = 0;
+    results_forget();
+    for (int i = 0; i < STORE_VIEWS_MOST; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "v%d", i);
+        view_submit(i, STORE_VIEW_PUT, name);
+    }
+    units_await();
+    view_submit(300, STORE_VIEW_PUT, "more");
+    view_submit(301, STORE_VIEW_PUT, "v7"); /* in place of one is no more */
+    view_submit(302, STORE_VIEW_DELETE, "none");
+    view_submit(303, STORE_VIEW_DELETE, "v8");
+    view_submit(304, STORE_VIEW_PUT, "more");
+    units_await();
+    ck_assert_int_eq(results[STORE_WRITTEN], STORE_VIEWS_MOST + 3); /* not the first "more", not "none" */
+    ck_assert_int_eq(results[STORE_FAILED], 2);
+    ck_assert_int_eq(store_views_list(reader, view_count, &count), STORE_VIEWS_MOST);
+    ck_assert_int_eq(store_view_read(reader, "v7", &view), 1);
+    ck_assert_int_eq(view.changed, 301);
+    store_view_release(&view);
+    ck_assert_int_eq(store_view_read(reader, "v8", &view), 0);
+}
+END_TEST
+
 /* ---- the schema ---- */
 
 /* Columns, defaults, keys and indexes, in an order that does not depend on when they were added. */
-static void schema_describe(const char *path, char text[8192]) {
+#define SCHEMA_BYTES 16384
+static void schema_describe(const char *path, char text[SCHEMA_BYTES]) {
     static const char query[] =
         "SELECT m.name || '.' || c.name || ' ' || c.type || ' ' || c.\"notnull\" || ' ' || coalesce(c.dflt_value, '-') "
         "|| "
@@ -547,7 +696,7 @@ static void schema_describe(const char *path, char text[8192]) {
     ck_assert_msg(sqlite3_prepare_v2(database, query, -1, &s, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(database));
     while (sqlite3_step(s) == SQLITE_ROW) {
         size_t length = strlen(text);
-        snprintf(text + length, 8192 - length, "%s\n", (const char *)sqlite3_column_text(s, 0));
+        snprintf(text + length, SCHEMA_BYTES - length, "%s\n", (const char *)sqlite3_column_text(s, 0));
     }
     sqlite3_finalize(s);
     sqlite3_close(database);
@@ -579,7 +728,8 @@ START_TEST(test_an_old_database_ends_with_the_schema_of_a_new_one) {
         "0, "
         "0, 1, 10); INSERT INTO events VALUES (1, 'old', 1, 1, 'status', -1, 0, 0, '{}', NULL);"
         "PRAGMA user_version=1";
-    char fresh[8192], walked[8192], path[128], error[STORE_ERROR_BYTES], *document = NULL, *old = large_document();
+    char fresh[SCHEMA_BYTES], walked[SCHEMA_BYTES], path[128], error[STORE_ERROR_BYTES], *document = NULL,
+                                                                                         *old = large_document();
     struct store_job job;
     snprintf(path, sizeof path, "%s/modprop.db", directory);
     schema_describe(path, fresh);
@@ -802,6 +952,9 @@ int main(void) {
     tcase_add_test(all, test_events_of_deletions_are_bounded);
     tcase_add_test(all, test_a_large_document_is_no_part_of_what_lists_read);
     tcase_add_test(all, test_the_bytes_of_each_job_and_of_all_are_kept);
+    tcase_add_test(all, test_jobs_are_found_by_what_they_have);
+    tcase_add_test(all, test_a_page_looks_at_few_rows);
+    tcase_add_test(all, test_views_are_bounded);
     tcase_add_test(all, test_an_old_database_ends_with_the_schema_of_a_new_one);
     tcase_add_test(all, test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_passed_over);
     tcase_add_test(all, test_a_full_disk_fails_what_waits_until_the_loop_has_dealt_with_it);
