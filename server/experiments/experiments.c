@@ -89,7 +89,7 @@ static void change_take(const struct change *change, struct store_unit *unit, bo
     struct experiment *experiment = change->experiment;
     if (change->state != experiment->row.state || gone) {
         log_info("experiment", LOG_T("experiment", experiment->row.id),
-                 LOG_T("status", gone ? "deleted" : state_names[change->state]));
+                 LOG_T("status", gone ? "deleted" : experiment_state_name(change->state)));
     }
     experiment->row.state = change->state;
     experiment->row.finished = gone ? 0 : unit->first->experiment.finished;
@@ -391,7 +391,7 @@ static bool edit_state(const struct store_experiment *row, const struct asking *
     }
     if (asking->edit->grown && (row->state == EXPERIMENT_CANCELLING || row->state == EXPERIMENT_CANCELLED)) {
         snprintf(detail, sizeof detail, "the experiment is %s and cannot be extended; retry it first",
-                 state_names[row->state]);
+                 experiment_state_name(row->state));
         asking->done(asking->user, JOBS_CONFLICT, row->id, detail);
         return false;
     }
