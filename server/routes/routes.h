@@ -25,8 +25,8 @@ struct route {
     enum http_method method;
     const char *path; /* {x} is one segment, handed over in request->parameter */
     /* Parameters after the ?, which the handler reads, in the form that the OpenAPI document shows: name:type,
-     * separated by spaces; integer:low:high, boolean, string, search, status, task, rule, or words separated by |. NULL:
-     * none, and a query is a fault. */
+     * separated by spaces; integer:low:high, boolean, string, search, status, task, rule, or words separated by |.
+     * NULL: none, and a query is a fault. */
     const char *query;
     enum role role;
     enum route_body body;
