@@ -1,5 +1,5 @@
 /*
- * modprop metrics, weights and checkpoints: what a job left, copied out.
+ * modprop metrics, weights, spectrum and checkpoints: what a job left, copied out.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,19 +11,21 @@
 #include "clients/cli/report.h"
 #include "clients/cli/table.h"
 
-extern const struct command command_metrics, command_weights, command_checkpoints;
+extern const struct command command_metrics, command_weights, command_spectrum, command_checkpoints;
 
 /* Six digits are what a person reads; a pipe gets all of them. */
 #define TERMINAL_DIGITS 6
 
-static enum status metrics_table(struct cli *cli, const char *path) {
+/* The lists of the document at `path`, a column each. `begin` (may be NULL) prints what stands above them. */
+static enum status lists_table(struct cli *cli, const char *path, const char *action,
+                               void (*begin)(const json_t *document)) {
     struct table_column columns[TABLE_COLUMNS_MAX];
     const json_t *lists[TABLE_COLUMNS_MAX];
     const char *name;
     json_t *document, *values;
     int count = 0;
     char number[FORMAT_BYTES];
-    enum status status = cli_get(cli, path, "read the metrics", &document);
+    enum status status = cli_get(cli, path, action, &document);
     json_object_foreach(document, name, values) {
         if (json_is_array(values) && count < TABLE_COLUMNS_MAX) {
             columns[count] = (struct table_column){.heading = name, .right = true, .spare = count};
@@ -32,6 +34,9 @@ static enum status metrics_table(struct cli *cli, const char *path) {
     }
     if (status == STATUS_OK && count > 0) {
         struct table table;
+        if (begin != NULL) {
+            begin(document);
+        }
         table_init(&table, columns, count);
         for (size_t row = 0; row < json_array_size(lists[0]); row++) {
             for (int c = 0; c < count; c++) {
@@ -43,6 +48,14 @@ static enum status metrics_table(struct cli *cli, const char *path) {
     }
     json_decref(document);
     return status;
+}
+
+/* A table on a terminal; otherwise, or into a file, CSV, or with --json the document itself. */
+static enum status lists_show(struct cli *cli, const char *path, const char *action,
+                              void (*begin)(const json_t *document)) {
+    bool is_shown = cli->out.is_terminal && !cli->json && argument_text(&cli->arguments, "output") == NULL;
+    return is_shown ? lists_table(cli, path, action, begin)
+                    : cli_copy(cli, path, cli->json ? "application/json" : "text/csv", action);
 }
 
 static enum status metrics(struct cli *cli) {
@@ -63,9 +76,7 @@ static enum status metrics(struct cli *cli) {
             free(escaped);
         }
         char *path = job_path(id, query.data);
-        bool is_shown = cli->out.is_terminal && !cli->json && argument_text(arguments, "output") == NULL;
-        status = is_shown ? metrics_table(cli, path)
-                          : cli_copy(cli, path, cli->json ? "application/json" : "text/csv", "read the metrics");
+        status = lists_show(cli, path, "read the metrics", NULL);
         free(path);
         text_release(&query);
     }
@@ -101,6 +112,33 @@ static enum status weights(struct cli *cli) {
         }
         char *path = job_path(id, rest);
         status = cli_copy(cli, path, safetensors ? "*/*" : "application/json", "read the weights");
+        free(path);
+        free(rest);
+    }
+    free(id);
+    return status;
+}
+
+static void spectrum_begin(const json_t *document) {
+    char radius[FORMAT_BYTES];
+    struct text line = {0};
+    text_printf(&line, "iteration %lld, %lld units, spectral radius %s\n",
+                (long long)json_integer_value(json_object_get(document, "iteration")),
+                (long long)json_integer_value(json_object_get(document, "units")),
+                format_number(json_object_get(document, "spectral_radius"), TERMINAL_DIGITS, radius));
+    cli_print(&line);
+    text_release(&line);
+}
+
+static enum status spectrum(struct cli *cli) {
+    const char *iteration = argument_text(&cli->arguments, "iteration");
+    char *id;
+    enum status status = job_resolve(cli, cli->arguments.operands[0], &id);
+    if (status == STATUS_OK) {
+        char *rest = memory_format("/spectrum%s%s",
+                                   iteration == NULL ? "" : "?iteration=", iteration == NULL ? "" : iteration);
+        char *path = job_path(id, rest);
+        status = lists_show(cli, path, "compute the spectrum", spectrum_begin);
         free(path);
         free(rest);
     }
@@ -154,14 +192,26 @@ static const struct option metrics_options[] = {
     OPTIONS_END,
 };
 
+#define ITERATION_OPTION                                                                                               \
+    {                                                                                                                  \
+        "iteration",                                                                                                   \
+        'i',                                                                                                           \
+        OPTION_INTEGER,                                                                                                \
+        "N",                                                                                                           \
+        0,                                                                                                             \
+        1000000000000,                                                                                                 \
+        false,                                                                                                         \
+        "of the checkpoint of this iteration (modprop checkpoints lists them)"}
+
 static const struct option weights_options[] = {
     OUTPUT_OPTION,
     {"format", 'F', OPTION_CHOICE, "json|safetensors", 0, 0, false,
      "the default is json, or safetensors for a file of that name"},
-    {"iteration", 'i', OPTION_INTEGER, "N", 0, 1000000000000, false,
-     "of the checkpoint of this iteration (modprop checkpoints lists them)"},
+    ITERATION_OPTION,
     OPTIONS_END,
 };
+
+static const struct option spectrum_options[] = {OUTPUT_OPTION, ITERATION_OPTION, OPTIONS_END};
 
 const struct command command_metrics = {
     .name = "metrics",
@@ -191,6 +241,24 @@ const struct command command_weights = {
     .examples = "modprop weights latest -o weights.safetensors\nmodprop weights latest | jq .sha256\n",
     .options = weights_options,
     .run = weights,
+};
+
+const struct command command_spectrum = {
+    .name = "spectrum",
+    .group = "Results",
+    .operands = "JOB",
+    .least = 1,
+    .most = 1,
+    .operand = OPERAND_JOB,
+    .summary = "print the eigenvalues of the recurrent weights",
+    .description =
+        "Prints the eigenvalues of W, computed by the daemon, the largest modulus first: with the spectral radius and "
+        "rounded on a terminal, as CSV with all digits in a pipe or file, as one document with --json. Of the final "
+        "weights, or, while a job runs, of those of its newest checkpoint.",
+    .examples = "modprop spectrum latest\nmodprop spectrum latest --iteration 100 -o spectrum.csv\n"
+                "modprop spectrum latest --json | jq .spectral_radius\n",
+    .options = spectrum_options,
+    .run = spectrum,
 };
 
 const struct command command_checkpoints = {

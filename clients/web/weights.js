@@ -1,5 +1,5 @@
 /*
- * The recurrent weights as a heat map, units ordered by cell type, and their eigenvalues. W[q][p] is the weight from q to p: a row is what a
+ * The recurrent weights as a heat map, units ordered by cell type, and their eigenvalues, which the server computes. W[q][p] is the weight from q to p: a row is what a
  * unit sends. Blue is negative, orange positive, on a scale that ends at the 99th percentile so that a few large weights do not hide the
  * others. The map is read by pointing, or by the arrow keys.
  */
@@ -9,7 +9,6 @@ import { css, isDark, onScheme } from "./colours.js";
 import { attempt, h, number } from "./dom.js";
 
 const UNITS_SHOWN = 2048,
-  UNITS_SPECTRUM = 768,
   SMALLEST = 60; // CSS pixels; a canvas that is hidden or about to be laid out is not drawn
 const NEGATIVE = [0, 114, 178],
   POSITIVE = [213, 94, 0];
@@ -180,7 +179,7 @@ const MAP = "Heat map of the recurrent weights, units ordered by type; arrow key
 
 class Weights {
   constructor(body, job, signal) {
-    Object.assign(this, { job, signal, worker: null, weights: null, ordered: null, plain: null, values: null, point: null });
+    Object.assign(this, { job, signal, weights: null, ordered: null, plain: null, values: null, point: null });
     this.make();
     mapRead(
       this.map,
@@ -195,7 +194,6 @@ class Weights {
     signal.addEventListener("abort", () => {
       watcher.disconnect();
       endScheme();
-      if (this.worker) this.worker.terminate();
     });
     this.load();
   }
@@ -228,25 +226,20 @@ class Weights {
     if (this.weights) this.plain = pixels(this.weights, this.ordered.units, scaleOf(this.weights.W));
     this.draw();
   }
-  spectrum() {
-    if (this.worker) this.worker.terminate();
+  /** Of the checkpoint whose weights are shown: a running job may have written another one meanwhile. */
+  async spectrum() {
+    const { iteration } = this.weights;
     this.values = null;
-    if (this.weights.units > UNITS_SPECTRUM) {
-      this.said.textContent = `The spectrum is computed up to ${UNITS_SPECTRUM} units.`;
-      return;
-    }
-    this.said.textContent = "Computing the eigenvalues.";
-    this.worker = new Worker("/spectrum.js", { type: "module" });
-    this.worker.onmessage = ({ data }) => {
-      this.values = data;
-      const radius = data && Math.max(...data.real.map((r, i) => Math.hypot(r, data.imaginary[i])));
-      this.said.textContent = data
-        ? `Spectral radius ${number(radius, 4)}; the dashed circle has radius 1.`
-        : "The eigenvalues did not converge.";
-      this.worker.terminate();
+    this.said.textContent = "The server computes the eigenvalues.";
+    try {
+      const values = await get(`/v1/jobs/${this.job.id}/spectrum?iteration=${iteration}`, this.signal);
+      if (this.weights.iteration !== iteration) return;
+      this.values = values;
+      this.said.textContent = `Spectral radius ${number(values.spectral_radius, 4)}; the dashed circle has radius 1.`;
       this.draw();
-    };
-    this.worker.postMessage(this.weights.W);
+    } catch (error) {
+      if (error.name !== "AbortError") this.said.textContent = error.message;
+    }
   }
   show(weights) {
     const top = scaleOf(weights.W),

@@ -70,6 +70,21 @@ def test_metrics(trained):
         assert sentence in trained.run(*words, status=4).stderr
 
 
+def test_spectrum(trained, tmp_path):
+    document = json.loads(trained.run("spectrum", trained.job, "--json").stdout)
+    weights = json.loads(trained.run("weights", trained.job).stdout)
+    assert document["sha256"] == weights["sha256"] and len(document["real"]) == 20
+    assert sum(document["real"]) == pytest.approx(0, abs=1e-6)  # the trace of W, whose diagonal is empty
+    file = tmp_path / "spectrum.csv"
+    trained.run("spectrum", "latest", "-o", file)
+    rows = list(csv.DictReader(io.StringIO(file.read_text())))
+    assert [float(row["real"]) for row in rows] == document["real"]
+    assert [float(row["imaginary"]) for row in rows] == document["imaginary"]
+    earlier = json.loads(trained.run("spectrum", trained.job, "--iteration", "20", "--json").stdout)
+    assert earlier["iteration"] == 20 and earlier["real"] != document["real"]
+    assert "no intact checkpoint" in trained.run("spectrum", trained.job, "--iteration", "7", status=4).stderr
+
+
 def test_compare(modprop):
     jobs = submit(modprop, *SHORT, "--seed", "1-2") + submit(modprop, *SHORT, "--rule", "eprop", "--seed", "1-2")
     documents = [ended(modprop, job) for job in jobs]

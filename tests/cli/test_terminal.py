@@ -192,6 +192,10 @@ def test_metrics_on_a_terminal_are_rounded(modprop):
         text = shows(screen, r"\n +60 ")
         assert "," not in text and not re.search(r"\d{9}", text)
     assert re.search(r"0\.\d{9}", modprop.run("metrics", job).stdout), "a pipe gets every digit"
+    with Screen(modprop, "spectrum", job) as screen:
+        text = shows(screen, r"spectral radius \d\.\d+")
+        assert re.search(r"iteration 60, \d+ units", text) and re.search(r"real +imaginary", text)
+        assert not re.search(r"\d{9}", text)
 
 
 def test_deleting_asks_on_a_terminal(modprop):

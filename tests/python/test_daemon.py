@@ -366,6 +366,20 @@ def test_the_network_at_work(client):
     assert config["activation"] == "relu"
 
 
+def test_the_spectrum_of_every_checkpoint(client):
+    job = client.train(TASK, network=NETWORK, training=training(20)).wait(60)
+    for iteration in (None, job.checkpoints()[0].iteration):
+        weights = job.weights if iteration is None else job.weights_at(iteration)
+        spectrum = job.spectrum(iteration)
+        assert (spectrum.sha256, spectrum.iteration) == (weights.sha256, weights.iteration)
+        assert spectrum.eigenvalues.dtype == np.complex128 and spectrum.eigenvalues.shape == (24,)
+        expected = np.sort_complex(np.linalg.eigvals(weights.W.astype(float)))
+        assert np.abs(np.sort_complex(spectrum.eigenvalues) - expected).max() < 1e-8
+        assert spectrum.radius == pytest.approx(np.abs(expected).max()) and "24 units" in repr(spectrum)
+    with pytest.raises(NotFound, match="checkpoints"):
+        job.spectrum(7)
+
+
 def test_a_submission_with_ones_own_key_is_made_once(client):
     document = {"task": TASK, "network": NETWORK, "training": training(20)}
     first, again = (client.submit(document, idempotency_key="one") for _ in range(2))

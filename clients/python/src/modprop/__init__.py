@@ -38,6 +38,7 @@ from ._results import (
     Progress,
     RuleGradients,
     Simulation,
+    Spectrum,
     Weights,
     weights_sha256,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "RuleGradients",
     "ServerUnreachable",
     "Simulation",
+    "Spectrum",
     "Unavailable",
     "Weights",
     "WeightsCorrupt",

@@ -19,7 +19,7 @@ from ._base import JobView, Settings, all_cursor, job_cursor
 from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
 from ._compare import Comparison, Run
 from ._errors import Unavailable, problem_from
-from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Weights
+from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Spectrum, Weights
 from .parameters import Network, Optimizer, Rule, Task, Training
 
 if TYPE_CHECKING:
@@ -341,6 +341,10 @@ class AsyncJob(JobView):
     async def plot(self, axes: Axes | None = None, *, metric: str = "loss") -> Axes:
         """See `Job.plot`."""
         return (await self.metrics()).plot(axes, metric=metric, label=self._label())
+
+    async def spectrum(self, iteration: int | None = None) -> Spectrum:
+        """See `Job.spectrum`."""
+        return await self.client._call(_calls.spectrum(self.id, iteration))
 
     async def checkpoints(self) -> list[Checkpoint]:
         """See `Job.checkpoints`."""

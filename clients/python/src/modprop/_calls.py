@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ._arrays import as_json, dataset_arrays, dataset_bytes, dataset_name
 from ._errors import BadAnswer, ModpropError, ServerUnreachable, Unavailable, problem_from
-from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Simulation, Weights
+from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Simulation, Spectrum, Weights
 from .parameters import Network, Optimizer, Rule, Task, Training
 
 T = TypeVar("T")
@@ -350,6 +350,16 @@ def weights(job: str, iteration: int | None) -> Call[Weights]:
         lambda r: Weights.from_document(json_of(r)),
         params={"iteration": iteration},
         seconds=120,
+    )
+
+
+def spectrum(job: str, iteration: int | None) -> Call[Spectrum]:
+    return Call(
+        "GET",
+        _job(job, "/spectrum"),
+        lambda r: Spectrum.from_document(json_of(r)),
+        params={"iteration": iteration},
+        seconds=300,
     )
 
 

@@ -18,7 +18,7 @@ from ._base import JobView, Settings, all_cursor, job_cursor
 from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
 from ._compare import Comparison, Run
 from ._errors import Unavailable, problem_from
-from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Weights
+from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Spectrum, Weights
 from .parameters import Network, Optimizer, Rule, Task, Training
 
 if TYPE_CHECKING:
@@ -400,6 +400,10 @@ class Job(JobView):
     def weights_at(self, iteration: int) -> Weights:
         """Those of a checkpoint that the server still holds (see `checkpoints()`)."""
         return self.client._call(_calls.weights(self.id, iteration))
+
+    def spectrum(self, iteration: int | None = None) -> Spectrum:
+        """The eigenvalues of W, computed by the server: of the newest checkpoint, or of the one of this iteration."""
+        return self.client._call(_calls.spectrum(self.id, iteration))
 
     def checkpoints(self) -> list[Checkpoint]:
         """The checkpoints that the server still holds."""

@@ -311,6 +311,38 @@ class Gradients:
 
 
 @dataclasses.dataclass(frozen=True)
+class Spectrum:
+    """The eigenvalues of W at one iteration, computed by the server.
+
+    `eigenvalues` (N,) complex128: the largest modulus first, then the largest real part; of a conjugate pair the
+    positive imaginary part first. `radius` is the largest modulus, `sha256` that of the weights.
+    """
+
+    job: str
+    iteration: int
+    sha256: str
+    radius: float
+    eigenvalues: NDArray[np.complex128]
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Spectrum:
+        """The answer of `GET /v1/jobs/{id}/spectrum`."""
+        values = np.empty(len(document["real"]), dtype=np.complex128)
+        values.real, values.imag = document["real"], document["imaginary"]
+        return cls(
+            job=str(document["job"]),
+            iteration=int(document["iteration"]),
+            sha256=str(document["sha256"]),
+            radius=float(document["spectral_radius"]),
+            eigenvalues=values,
+        )
+
+    def __repr__(self) -> str:
+        units = len(self.eigenvalues)
+        return f"<Spectrum of {units} units, iteration {self.iteration}, spectral radius {self.radius:.4g}>"
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluation:
     """Loss and accuracy (NaN where nothing counts, or the task has none) over `trials` trials of `split`, in which
     `counted` steps count; `document` is the whole answer."""
