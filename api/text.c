@@ -165,7 +165,7 @@ bool json_memory_short(void) {
     return was;
 }
 
-char *json_text(const json_t *document, size_t *size) {
+static char *text_make(const json_t *document, const char *ending, size_t *size) {
     char *text = NULL;
     size_t length = 0;
     if (json_memory_short()) {
@@ -177,6 +177,7 @@ char *json_text(const json_t *document, size_t *size) {
         return NULL;
     }
     put(out, document);
+    fputs(ending, out);
     bool cut = ferror(out) != 0; /* fclose reports only its own flush */
     if (fclose(out) != 0 || cut) {
         free(text);
@@ -186,4 +187,12 @@ char *json_text(const json_t *document, size_t *size) {
         *size = length;
     }
     return text;
+}
+
+char *json_text(const json_t *document, size_t *size) {
+    return text_make(document, "", size);
+}
+
+char *json_line(const json_t *document, size_t *size) {
+    return text_make(document, "\n", size);
 }

@@ -13,6 +13,9 @@
  * NULL. */
 char *json_text(const json_t *document, size_t *size);
 
+/* The same with a line break at its end: the body of an answer, which a terminal shows and a file keeps as a line. */
+char *json_line(const json_t *document, size_t *size);
+
 /*
  * When memory is short, jansson drops a member and reports nothing. After json_memory_watch, json_text returns no text
  * (and sets errno to ENOMEM) if that may have happened on its thread since the last call of either function;

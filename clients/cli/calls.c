@@ -95,24 +95,32 @@ enum status cli_write(const char *path, const void *bytes, size_t size) {
     return status;
 }
 
+/* An output, and the byte that it ends with. */
+struct copy {
+    struct output output;
+    char last;
+};
+
 static bool output_sink(void *user, const char *bytes, size_t size) {
-    return output_write(user, bytes, size);
+    struct copy *copy = user;
+    copy->last = size > 0 ? bytes[size - 1] : copy->last;
+    return output_write(&copy->output, bytes, size);
 }
 
 enum status cli_copy(struct cli *cli, const char *path, const char *accept, const char *doing) {
-    struct output output;
+    struct copy copy = {.last = '\n'};
     struct http_answer answer;
-    enum status status = output_open(&output, argument_text(&cli->arguments, "output"));
+    enum status status = output_open(&copy.output, argument_text(&cli->arguments, "output"));
     if (status != STATUS_OK) {
         return status;
     }
-    const struct http_request request = {.path = path, .accept = accept, .sink = output_sink, .user = &output};
+    const struct http_request request = {.path = path, .accept = accept, .sink = output_sink, .user = &copy};
     status = cli_call(cli, &request, doing, &answer);
-    if (status == STATUS_OK && strncmp(answer.type, "application/json", 16) == 0) {
-        output_write(&output, "\n", 1);
+    if (status == STATUS_OK && copy.last != '\n' && strncmp(answer.type, "application/json", 16) == 0) {
+        output_write(&copy.output, "\n", 1); /* from a daemon of version 0.1 */
     }
     http_answer_release(&answer);
-    return output_close(&output, status);
+    return output_close(&copy.output, status);
 }
 
 enum status cli_finish(enum status status) {

@@ -698,7 +698,7 @@ void http_reply_bytes(struct request *request, int status, const char *type, cha
 
 void http_reply_json(struct request *request, int status, json_t *document) {
     size_t size = 0;
-    char *text = json_text(document, &size);
+    char *text = json_line(document, &size);
     json_decref(document);
     http_reply_bytes(request, status, "application/json", text, size);
 }
@@ -791,7 +791,7 @@ void http_problem(struct request *request, int status, const char *format, ...) 
                                 "status", status, "detail",
                                 json_string_of(detail)); /* it may quote bytes that are not UTF-8 */
     size_t size = 0;
-    char *text = json_text(problem, &size);
+    char *text = json_line(problem, &size);
     json_decref(problem);
     if (text == NULL) {
         answer(state_of(request), status, NULL);

@@ -26,7 +26,7 @@
 void reply_problems(struct request *request, int status, const char *detail, struct problems *problems) {
     size_t size;
     json_t *document = problem_document(status, http_status_text(status), detail, problems);
-    char *text = json_text(document, &size);
+    char *text = json_line(document, &size);
     json_decref(document);
     problems_release(problems);
     http_reply_bytes(request, status, "application/problem+json", text, text == NULL ? 0 : size);
@@ -288,6 +288,10 @@ static void run(struct lane_task *task) {
     struct computation *computation = (struct computation *)task; /* its first member */
     computation->work(computation);
     computation_tidy(computation);
+    if (computation->status == 200 && computation->problems.count == 0 && computation->type != NULL &&
+        strcmp(computation->type, "application/json") == 0) {
+        writer_text(&computation->writer, "\n"); /* as json_line */
+    }
     spool_finish(&computation->out);
 }
 

@@ -199,11 +199,11 @@ def test_what_may_be_done_with_a_job(daemon, browser, tmp_path):
     browser.wait(f"document.querySelector('.facts').textContent.includes('extension of {id[-12:]}')")
     extended = daemon.get(f"/v1/jobs/{browser.script('return location.hash').split('/')[-1]}").json()
     assert extended["training"]["iterations"] == 2000000 and extended["origin"]["job"] == id
+    browser.open(f"{daemon.url}/#/jobs/{id}")  # a page of a job that is deleted would ask for it
     for made in (retried, extended["id"]):
         daemon.post(f"/v1/jobs/{made}/cancel")
         daemon.get(f"/v1/jobs/{made}?wait=60", timeout=70)
         assert daemon.request("DELETE", f"/v1/jobs/{made}").status_code == 204
-    browser.open(f"{daemon.url}/#/jobs/{id}")
     browser.press("Weights, safetensors")
     browser.press("Weights, JSON")
     browser.press("Curve, CSV")

@@ -59,7 +59,8 @@ def test_every_route_refuses_what_its_table_forbids(daemon):
             method,
             path,
         )
-        answer = daemon.request("PATCH", concrete)
+        other = next(m for m in ("PATCH", "PUT") if (m.lower(), path) not in routes())
+        answer = daemon.request(other, concrete)
         assert answer.status_code == 405 and method.upper() in answer.headers["Allow"]
         assert daemon.request(method, concrete, headers={"Origin": "http://evil.example"}).status_code == 403
 
@@ -97,6 +98,41 @@ def test_prometheus_page(daemon):
             assert re.sub(r"_(bucket|sum|count)$", "", name) in names or name in names, line
             float(value)
     assert 'modprop_jobs{status="succeeded"} 1' in text and "modprop_store_commits_total" in names
+
+
+def test_every_json_answer_ends_in_one_line_break(daemon):
+    """Also errors, answers that lanes make, and compressed ones: a prompt of a terminal comes on a line of its own."""
+    job = finish(daemon, submit(daemon, SMALL))["id"]
+    body = {"trials": 1, "units": [0], "every": 60}
+    answers = [
+        daemon.get(path.replace("{id}", job), headers={"Accept": "application/json"})
+        for path, item in daemon.get("/openapi.json").json()["paths"].items()
+        if "application/json" in item.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
+        and ("{" not in path or "{id}" in path)
+    ]
+    assert len(answers) > 12
+    answers += [
+        daemon.post(f"/v1/jobs/{job}/simulate", json=body),
+        daemon.post("/v1/jobs:validate", json=SMALL),
+        daemon.post("/v1/jobs", json={"task": 3}),
+        daemon.post("/v1/jobs", data="{", headers={"Content-Type": "application/json"}),
+        daemon.post(f"/v1/jobs/{job}/retry"),
+        daemon.get("/v1/jobs/none"),
+        daemon.get("/v1/jobs?limit=many"),
+        daemon.get("/nothing"),
+        daemon.request("PATCH", "/v1/tasks"),
+        daemon.get("/v1/tasks", headers={"Accept-Encoding": "gzip"}),
+    ]
+    for answer in answers:
+        assert answer.text.endswith("}\n") and answer.text.count("\n") == 1, (answer.request.url, answer.text[-200:])
+        if "Content-Encoding" not in answer.headers:
+            assert int(answer.headers["Content-Length"]) == len(answer.content)
+    weights = daemon.get(f"/v1/jobs/{job}/weights")
+    tag = {"If-None-Match": weights.headers["ETag"]}
+    unchanged = daemon.get(f"/v1/jobs/{job}/weights", headers=tag)
+    assert unchanged.status_code == 304 and unchanged.content == b""
+    head = daemon.request("HEAD", f"/v1/jobs/{job}/weights")
+    assert head.headers["Content-Length"] == weights.headers["Content-Length"]
 
 
 @pytest.mark.parametrize("path", ["/v1/tasks", "/v1/rules", "/openapi.json"])
