@@ -290,8 +290,11 @@ static bool job_recover(void *user, const struct store_job *found) {
         return false;
     }
     enum fact fact = FACT_RETRY;
-    if (entry->job.status == JOB_RUNNING && strcmp(recovery->crashed, found->id) == 0 &&
-        crash_count(jobs, &entry->job)) {
+    entry->stopped = store_stop_noted(jobs->options.store, found->id);
+    if (entry->stopped) {
+        fact = FACT_ASK_CANCEL;
+    } else if (entry->job.status == JOB_RUNNING && strcmp(recovery->crashed, found->id) == 0 &&
+               crash_count(jobs, &entry->job)) {
         fact = FACT_GUILTY;
         entry->end = (struct attempt_end){.code = "crashed", .iteration = entry->job.crash_iteration};
         snprintf(entry->end.detail, sizeof entry->end.detail,
@@ -308,6 +311,32 @@ static bool job_recover(void *user, const struct store_job *found) {
     }
     entry_fact(entry, fact);
     return parked_find(jobs, found->id) == NULL;
+}
+
+/*
+ * A cancellation that an earlier daemon could not store. Jobs that were running have their entry by now; others are
+ * cancelled here. Where nothing can be stored yet, they are parked.
+ */
+static void stop_again(void *user, const char *id) {
+    struct jobs *jobs = user;
+    struct store_job job;
+    int found = entry_find(jobs, id) != NULL || parked_find(jobs, id) != NULL
+                    ? -1
+                    : store_job_read(jobs->options.reader, id, &job);
+    if (found == 1 && !job_status_is_final(job.status)) {
+        struct entry *entry = entry_add(jobs, &job);
+        if (entry != NULL) {
+            entry->stopped = true;
+            entry_fact(entry, FACT_ASK_CANCEL);
+        }
+        return;
+    }
+    if (found == 1) {
+        store_job_release(&job);
+    }
+    if (found >= 0) {
+        store_stop_forget(jobs->options.store, id);
+    }
 }
 
 bool jobs_start(struct jobs *jobs, const char *crashed, char error[STORE_ERROR_BYTES]) {
@@ -327,6 +356,7 @@ bool jobs_start(struct jobs *jobs, const char *crashed, char error[STORE_ERROR_B
         snprintf(error, STORE_ERROR_BYTES, "the jobs in the database cannot be read");
         return false;
     }
+    store_stops_each(jobs->options.store, stop_again, jobs);
     /* clients must not see a job as the crash left it: ready means recovered */
     store_flush(jobs->options.store);
     loop_deliver(jobs->options.loop);

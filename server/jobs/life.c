@@ -51,13 +51,13 @@ void waiters_answer(struct entry *entry, enum jobs_result result, const char *de
 }
 
 /*
- * An action that frees space, and was part of the commit that filled the disk, is tried again from the reserve as soon
- * as nothing of the job is in progress. False: answer it now.
+ * An action that frees space, and whose commit met a full disk, is tried again from the reserve as soon as nothing of
+ * the job is in progress; also if meanwhile some space was found. False: answer it now.
  */
-static bool taken_again(struct entry *entry) {
+static bool taken_again(struct entry *entry, const struct store_unit *unit) {
     struct waiter *waiter = entry->waiting;
     if (waiter == NULL || !waiter->taken || waiter->action == JOBS_RESUME || waiter->tries == TRIES_MOST ||
-        !store_is_full(entry->jobs->options.store, NULL)) {
+        !unit->full) {
         return false;
     }
     waiter->taken = false;
@@ -329,7 +329,7 @@ static void on_unit_done(const struct unit_context *context, const struct store_
         if (entry->state.phase != PHASE_LOST) {
             entry_reason_set(entry, unit->error);
         }
-        if (context->changes && !taken_again(entry)) {
+        if (context->changes && !taken_again(entry, unit)) {
             taken_answer(entry, false);
         }
         fact(entry, context->changes ? FACT_UNWRITTEN : FACT_STALL);

@@ -137,8 +137,8 @@ static void ask(struct step *step, enum fact fact) {
     case PHASE_GONE:
         step->answer = ANSWER_UNKNOWN;
         return;
-    case PHASE_LOST: /* its attempt was ordered to end; a cancellation is tried again from the database's row */
-        step->answer = fact == FACT_ASK_CANCEL ? ANSWER_WAIT : ANSWER_NO_ROOM;
+    case PHASE_LOST: /* its attempt was ordered to end; what frees space is then tried again from the database's row */
+        step->answer = fact == FACT_ASK_RESUME ? ANSWER_NO_ROOM : ANSWER_WAIT;
         return;
     case PHASE_LEFT:
         step->answer = ANSWER_CLOSING;

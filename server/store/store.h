@@ -224,6 +224,7 @@ struct store_unit {
                      * belongs to */
     struct store_item *first, **last;
     bool frees;   /* it frees space, or stops what uses it: it is written from the reserve if the disk is full */
+    bool full;    /* stalled because the disk is full: if it frees space, it may be tried again */
     bool refused; /* the disk was known to be full: it was not tried, and nothing else failed with it */
     enum store_result result;
     char error[STORE_ERROR_BYTES];
@@ -262,6 +263,14 @@ void store_flush(struct store *store);
  * reserve. `reason` may be NULL. Any thread.
  */
 bool store_is_full(struct store *store, char reason[STORE_ERROR_BYTES]);
+
+/*
+ * Cancellations that could not be stored and are noted all the same (stops.h): `each` gets the ids of their jobs; any
+ * thread. A note goes with the commit of the job's cancellation or deletion, or with store_stop_forget.
+ */
+bool store_stop_noted(struct store *store, const char *id);
+void store_stops_each(struct store *store, void (*each)(void *user, const char *id), void *user);
+void store_stop_forget(struct store *store, const char *id);
 
 size_t store_depth(struct store *store);
 struct store_counts {

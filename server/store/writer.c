@@ -24,6 +24,7 @@
 #include "server/store/columns.h"
 #include "server/store/reserve.h"
 #include "server/store/schema.h"
+#include "server/store/stops.h"
 
 #define WHAT_TO_DO                                                                                                     \
     "restore it from a backup, or, to start afresh, move it away with all files whose names start with its own"
@@ -140,6 +141,7 @@ struct store {
     char reason[STORE_ERROR_BYTES]; /* writer's: of the last commit that failed */
     bool disk_is_full;              /* writer's: the last reason was a full disk */
     struct reserve reserve;         /* writer's */
+    struct stops stops;             /* cancellations that could not be stored */
     bool full;                      /* under the mutex: units that do not free space are refused */
     int64_t grown;                  /* writer's: bytes by which jobs have grown in this transaction */
     bool purging;                   /* writer's: parts of a deleted job are left */
@@ -255,6 +257,26 @@ bool store_is_full(struct store *store, char reason[STORE_ERROR_BYTES]) {
     }
     pthread_mutex_unlock(&store->mutex);
     return full;
+}
+
+bool store_stop_noted(struct store *store, const char *id) {
+    return stops_has(&store->stops, id);
+}
+
+void store_stops_each(struct store *store, void (*each)(void *user, const char *id), void *user) {
+    for (int i = 0; i < STOPS_MOST; i++) {
+        char id[STORE_ID_BYTES];
+        pthread_mutex_lock(&store->stops.mutex);
+        memcpy(id, store->stops.ids[i], sizeof id);
+        pthread_mutex_unlock(&store->stops.mutex);
+        if (id[0] != '\0') {
+            each(user, id);
+        }
+    }
+}
+
+void store_stop_forget(struct store *store, const char *id) {
+    stops_remove(&store->stops, id);
 }
 
 size_t store_depth(struct store *store) {
@@ -728,9 +750,23 @@ static struct store_unit *units_take(struct store *store, bool *leave) {
     return taken;
 }
 
+/* Notes cancellations that were not stored, and strikes out those that were. */
+static void unit_note(struct store *store, const struct store_unit *unit) {
+    for (const struct store_item *item = unit->first; item != NULL; item = item->next) {
+        bool cancels = item->kind == STORE_JOB_SET &&
+                       (item->job.status == JOB_CANCELLING || item->job.status == JOB_CANCELLED);
+        if (unit->result == STORE_STALLED && cancels) {
+            (void)stops_add(&store->stops, item->job.id); /* without it, only this daemon remembers */
+        } else if (unit->result == STORE_WRITTEN && (cancels || item->kind == STORE_JOB_DELETE)) {
+            stops_remove(&store->stops, item->job.id);
+        }
+    }
+}
+
 static void units_deliver(struct store *store, struct store_unit *units) {
     for (struct store_unit *unit = units, *next; unit != NULL; unit = next) {
         next = unit->next;
+        unit_note(store, unit);
         loop_post(store->loop, &unit->message);
         pthread_mutex_lock(&store->mutex);
         if (--store->depth == 0) {
@@ -749,6 +785,7 @@ static struct store_unit *units_refuse(struct store *store, struct store_unit *u
         if (unit->epoch < store->failed) {
             unit->epoch = store->failed;
             unit->result = STORE_STALLED;
+            unit->full = store->disk_is_full;
             memcpy(unit->error, store->reason, sizeof unit->error);
             units_deliver(store, unit);
         } else {
@@ -764,6 +801,7 @@ static void units_fail_all(struct store *store, struct store_unit *units) {
     for (struct store_unit *unit = units; unit != NULL; unit = unit->next) {
         unit->epoch = store->failed;
         unit->result = STORE_STALLED;
+        unit->full = store->disk_is_full;
         memcpy(unit->error, store->reason, sizeof unit->error);
     }
 }
@@ -809,6 +847,9 @@ static void room_look(struct store *store) {
             snprintf(store->reason, sizeof store->reason, DISK_FULL);
         }
         full_set(store, full);
+        if (!full) {
+            stops_prepare(&store->stops);
+        }
     }
 }
 
@@ -892,6 +933,7 @@ static void units_refuse_full(struct store *store, struct store_unit *units) {
         alone = alone && unit->refused;
     }
     snprintf(store->reason, sizeof store->reason, DISK_FULL);
+    store->disk_is_full = true;
     store->failed -= alone;
     units_fail_all(store, units);
     units_deliver(store, units);
@@ -1144,7 +1186,7 @@ static bool database_open(struct store *store, const char *directory, char *erro
 
 /* Opening writes a little too: on a full disk into the space of the reserve. */
 static bool reserve_open(struct store *store, const char *directory, char *error) {
-    if (!reserve_init(&store->reserve, directory)) {
+    if (!reserve_init(&store->reserve, directory) || !stops_init(&store->stops, directory)) {
         snprintf(error, STORE_ERROR_BYTES, "the path of the data directory is too long");
         return false;
     }
@@ -1161,7 +1203,7 @@ struct store *store_open(const char *directory, struct loop *loop, char error[ST
         return NULL;
     }
     store->loop = loop;
-    store->lock = store->database_lock = -1;
+    store->lock = store->database_lock = store->stops.descriptor = -1;
     store->last = &store->first;
     pthread_mutex_init(&store->mutex, NULL);
     histogram_init(&store->counts.commit, latency_bounds, latency_buckets);
@@ -1209,6 +1251,7 @@ void store_close(struct store *store) {
     if (store->lock >= 0) {
         close(store->lock);
     }
+    stops_release(&store->stops);
     pthread_cond_destroy(&store->wake);
     pthread_cond_destroy(&store->idle);
     pthread_mutex_destroy(&store->mutex);

@@ -3,6 +3,8 @@
 Needs the right to mount a small file system; skipped where there is none.
 """
 
+import errno
+import os
 import re
 import subprocess
 
@@ -126,4 +128,53 @@ def test_a_cancellation_that_meets_the_commit_that_fills_the_disk_goes_through(s
             assert answer.status_code == 200, answer.text
         for job in jobs:
             free(daemon, job)
+    assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("action", ["pause", "cancel"])
+def test_actions_that_come_while_the_disk_fills_go_through(start, disk, action):
+    """They meet every stage of it: before the failure, in it, and while jobs end because of it."""
+    daemon = start("--workers", "3", "--max-job-bytes", 2**62, data=disk)
+    for _ in range(2):
+        jobs = [daemon.post("/v1/jobs", json=GREEDY).json()["id"] for _ in range(3)]
+        wait_until(lambda: used(disk) > 0.93 or is_full(daemon), timeout=120, every=0.002)
+        for job in jobs:
+            answer = daemon.post(f"/v1/jobs/{job}/{action}")
+            assert answer.status_code == 200, answer.text
+        for job in jobs:
+            free(daemon, job)
+    assert daemon.stop() == 0
+
+
+def used(folder):
+    disk = os.statvfs(folder)
+    return 1 - disk.f_bavail / disk.f_blocks
+
+
+def fill_the_rest(path):
+    """Not even the reserve's space is left."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while file.write(b"x" * 65536):
+                pass
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+
+
+def test_a_cancellation_that_cannot_be_stored_is_remembered_over_a_restart(start, disk):
+    daemon = start("--workers", "1", "--max-job-bytes", 2**62, data=disk)
+    job = fill(daemon)
+    rest = disk.parent / "rest"
+    wait_until(lambda: "resumes by itself" in daemon.get(f"/v1/jobs/{job}").json().get("reason", ""))
+    fill_the_rest(rest)
+    answer = daemon.post(f"/v1/jobs/{job}/cancel")
+    assert answer.status_code == 507, answer.text
+    assert "cancelled as soon as" in daemon.get(f"/v1/jobs/{job}").json()["reason"]
+    daemon.kill()
+    rest.unlink()
+    daemon = start("--workers", "1", "--max-job-bytes", 2**62, data=disk)
+    wait_until(lambda: daemon.get(f"/v1/jobs/{job}").json()["status"] == "cancelled")
+    free(daemon, job)
+    again = daemon.post("/v1/jobs", json=SMALL).json()["id"]
+    assert daemon.get(f"/v1/jobs/{again}?wait=30", timeout=40).json()["status"] == "succeeded"
     assert daemon.stop() == 0

@@ -135,7 +135,7 @@ static void table_of_commits(void) {
     expect(states[15], FACT_COMMITTED, states[0], 0, ANSWER_NONE);
     expect(states[16], FACT_COMMITTED, states[2], 0, ANSWER_NONE);
     expect(states[17], FACT_COMMITTED, states[25], 0, ANSWER_NONE);
-    expect_asks(states[19], ANSWER_WAIT, ANSWER_NO_ROOM, ANSWER_NO_ROOM, ANSWER_NO_ROOM);
+    expect_asks(states[19], ANSWER_WAIT, ANSWER_WAIT, ANSWER_NO_ROOM, ANSWER_WAIT);
     expect(states[19], FACT_COMMITTED, S(LOST, CANCELLING, BECAUSE(NONE)), 0, ANSWER_NONE);
     expect(states[19], FACT_STALL, states[19], 0, ANSWER_NONE);
     /* cancelled during another change: the attempt ends at once */
@@ -224,8 +224,8 @@ static void table_of_ends(void) {
 
 static void table_of_adrift(void) {
     const struct job_state running = states[21], pausing = states[22], cancelling = states[23];
-    expect_asks(states[18], ANSWER_WAIT, ANSWER_NO_ROOM, ANSWER_NO_ROOM, ANSWER_NO_ROOM);
-    expect_asks(states[20], ANSWER_WAIT, ANSWER_NO_ROOM, ANSWER_NO_ROOM, ANSWER_NO_ROOM);
+    expect_asks(states[18], ANSWER_WAIT, ANSWER_WAIT, ANSWER_NO_ROOM, ANSWER_WAIT);
+    expect_asks(states[20], ANSWER_WAIT, ANSWER_WAIT, ANSWER_NO_ROOM, ANSWER_WAIT);
     expect_asks(running, ANSWER_NONE, ANSWER_NONE, ANSWER_DONE, ANSWER_REFUSED);
     expect(running, FACT_ASK_PAUSE, SETTLING(PAUSED), ACTION_COMMIT, ANSWER_COMMIT);
     expect(running, FACT_RETRY, SETTLING(QUEUED), ACTION_COMMIT | ACTION_ATTEMPT, ANSWER_NONE);

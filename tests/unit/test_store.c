@@ -19,6 +19,7 @@
 
 #include "api/search.h"
 #include "server/base/loop.h"
+#include "server/store/stops.h"
 #include "server/store/store.h"
 
 static char directory[64];
@@ -916,6 +917,29 @@ START_TEST(test_a_backup_is_whole_while_the_writer_writes) {
 }
 END_TEST
 
+START_TEST(test_cancellations_that_could_not_be_stored_are_noted_in_place) {
+    struct stops *stops = calloc(1, sizeof *stops);
+    char id[STORE_ID_BYTES];
+    ck_assert(stops_init(stops, directory));
+    for (int i = 0; i < STOPS_MOST; i++) {
+        snprintf(id, sizeof id, "job-%d", i);
+        ck_assert(stops_add(stops, id));
+        ck_assert(stops_add(stops, id)); /* again: noted already */
+    }
+    ck_assert(!stops_add(stops, "one more"));
+    stops_remove(stops, "job-7");
+    stops_remove(stops, "unknown");
+    ck_assert(stops_add(stops, "another"));
+    stops_release(stops);
+    ck_assert(stops_init(stops, directory));
+    ck_assert_int_eq(stops->count, STOPS_MOST);
+    ck_assert(stops_has(stops, "job-0") && stops_has(stops, "job-255") && stops_has(stops, "another"));
+    ck_assert(!stops_has(stops, "job-7") && !stops_has(stops, ""));
+    stops_release(stops);
+    free(stops);
+}
+END_TEST
+
 START_TEST(test_a_crash_of_its_own_is_told_from_a_kill) {
     char job[STORE_ID_BYTES];
     store_crash_mark_take(directory, job);
@@ -963,6 +987,7 @@ int main(void) {
     tcase_add_test(all, test_a_file_that_is_no_database_is_refused_and_left_alone);
     tcase_add_test(all, test_a_backup_is_whole_while_the_writer_writes);
     tcase_add_test(all, test_a_crash_of_its_own_is_told_from_a_kill);
+    tcase_add_test(all, test_cancellations_that_could_not_be_stored_are_noted_in_place);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
