@@ -13,7 +13,7 @@
 #define UNITS_MAX 4096
 #define STEPS_MAX 1000000
 
-static const char *const top_names[] = {"network", "inputs", "targets", "mask", "loss", "rules", "seed"};
+static const char *const top_names[] = {"network", "inputs", "targets", "mask", "loss", "rules", "seed", "nu"};
 static const char *const network_names[] = {"W", "Win", "b", "Wout", "bout", "leak", "types", "activation", "feedback"};
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
@@ -238,10 +238,20 @@ static void read_batch(struct gradients_request *request, const json_t *document
     }
 }
 
+static struct rule_shape shape_of(const struct gradients_request *request) {
+    const struct gradients_problem *p = &request->problem;
+    return (struct rule_shape){.units = p->units,
+                               .types = p->types,
+                               .steps = p->steps,
+                               .losses = p->steps,
+                               .neuron = p->neuron,
+                               .readout_leaks = p->readout_kappa > 0,
+                               .connectivity = 1};
+}
+
 static void check_rule_lists(const struct gradients_request *request, const struct rule_config *rule,
                              const struct path *path, struct problems *problems) {
-    const struct rule_shape shape = {
-        .units = request->problem.units, .types = request->problem.types, .neuron = request->problem.neuron};
+    const struct rule_shape shape = shape_of(request);
     const char *parameter;
     char sentence[256];
     if (!rule_suits(rule, &shape, &parameter, sentence)) {
@@ -299,12 +309,16 @@ static void read_rules(struct gradients_request *request, const json_t *document
 /* Multiply-adds of all rules, including bptt for the cosine. */
 static double work_of(const struct gradients_request *request) {
     const struct gradients_problem *p = &request->problem;
-    double N = p->units, step = (double)p->steps * p->trials * N * (N + p->inputs + p->outputs), work = 3.0 * step;
+    const struct rule_shape shape = shape_of(request);
+    double N = p->units, trials = (double)p->steps * p->trials, step = trials * N * (N + p->inputs + p->outputs),
+           work = 3.0 * step;
     for (int i = 0; i < request->rule_count; i++) {
-        const struct rule_shape shape = {.units = p->units, .types = p->types, .neuron = p->neuron};
-        work += rule_forward(&request->rules[i], &shape) == FORWARD_SENSITIVITIES
+        const struct rule_config *rule = &request->rules[i];
+        const struct rule_ops *ops = rule_table[rule->type];
+        double own = ops->work != NULL ? trials * ops->work(rule, &shape) : 0;
+        work += rule_forward(rule, &shape) == FORWARD_SENSITIVITIES
                     ? step * N * (N + p->inputs + 1.0)
-                    : 3.0 * step * (rule_taps(&request->rules[i]) > 0 ? 2.0 : 1.0);
+                    : 3.0 * step * (rule_taps(rule) > 0 ? 2.0 : 1.0) + own;
     }
     return work;
 }
@@ -321,6 +335,12 @@ void gradients_request_decode(struct gradients_request *request, const json_t *d
     if (read_shapes(request, document, network, problems)) {
         read_network(request, network, problems);
         read_batch(request, document, problems);
+    }
+    if (request->problem.units > 0) {
+        const struct gradients_problem *p = &request->problem;
+        request->problem.nu = read_floats(request, document, "nu", 3,
+                                          (size_t[]){(size_t)p->steps, (size_t)p->trials, (size_t)p->units}, true, NULL,
+                                          problems);
     }
     read_seed(request, json_object_get(document, "seed"), problems);
     read_rules(request, document, problems);

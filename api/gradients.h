@@ -21,7 +21,7 @@ struct gradients_request {
     int rule_count;
     bool bias; /* false: the network has no bias; its gradient is then the one that a bias of 0 would get, and is not
                 * part of "all" */
-    void *memory[12];
+    void *memory[16];
     int memory_count;
 };
 

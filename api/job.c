@@ -289,7 +289,11 @@ static void check_rule_units(const struct job_spec *spec, struct problems *probl
     if (spec->type_of_unit != NULL && spec->type_count != units) {
         return; /* said already; how many types there are is open */
     }
-    const struct rule_shape shape = {.units = units, .types = network_types_count(&spec->config.network)};
+    const struct rule_shape shape = {.units = units,
+                                     .types = network_types_count(&spec->config.network),
+                                     .steps = 1,
+                                     .losses = 1,
+                                     .connectivity = spec->config.network.connectivity};
     const char *parameter;
     char sentence[256];
     if (!rule_suits(&spec->config.rule, &shape, &parameter, sentence)) {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "core/backend/backend.h"
+#include "core/base/random.h"
 #include "core/engine/engine.h"
 
 /* 1 - exp(-1/20): a running mean with a time constant of 20 iterations */
@@ -46,6 +47,14 @@ static float trial_target(const void *user, size_t trial, int t, int *class_inde
     return task->ops->target(task, &cpu->trials[trial], t, class_index, values);
 }
 
+static void trial_signs(const void *user, size_t trial, int t, int count, float *signs) {
+    const struct cpu *cpu = user;
+    const struct trial_id id = cpu->trials[trial].id;
+    const struct random_stream stream = random_stream_make(cpu->problem.task->seed, RANDOM_RANK_ONE, id.iteration,
+                                                           id.trial);
+    random_signs_fill(&stream, t, count, signs);
+}
+
 static bool trial_draw(struct cpu *cpu, int at, struct trial_id id, struct work *work) {
     const struct task *task = cpu->problem.task;
     if (work_add(work, task->shape.trial_work)) {
@@ -57,7 +66,8 @@ static bool trial_draw(struct cpu *cpu, int at, struct trial_id id, struct work 
 
 static enum result drawn_run(struct cpu *cpu, int trials, float *gradient, struct work *work,
                              struct batch_result *result) {
-    const struct batch_source source = {.user = cpu, .inputs = trial_inputs, .target = trial_target};
+    const struct batch_source source = {
+        .user = cpu, .inputs = trial_inputs, .target = trial_target, .signs = trial_signs};
     return engine_batch_run(cpu->engine, cpu->problem.team, &source, trials, gradient, work, result);
 }
 

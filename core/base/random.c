@@ -180,3 +180,12 @@ enum random_variant random_variant_best(void) {
 void random_normal_fill(const struct random_stream *stream, uint64_t first, size_t count, float *out) {
     random_normal_fill_with(random_variant_best(), stream, first, count, out);
 }
+
+void random_signs_fill(const struct random_stream *stream, int t, int count, float *signs) {
+    uint64_t words = ((uint64_t)count + 31) / 32, first = (uint64_t)t * words;
+    uint32_t bits = 0;
+    for (int i = 0; i < count; i++) {
+        bits = i % 32 == 0 ? random_bits(stream, first + (uint64_t)i / 32) : bits >> 1;
+        signs[i] = bits & 1 ? 1.0f : -1.0f;
+    }
+}

@@ -48,6 +48,8 @@ struct random_stream random_stream_make(uint64_t seed, enum random_purpose purpo
 uint32_t random_bits(const struct random_stream *stream, uint64_t index);
 /* Uniform in [0,1), 53 bits, from bits 2*index and 2*index+1. */
 double random_uniform(const struct random_stream *stream, uint64_t index);
+/* count signs, 1 or -1, of step t, of vectors that are `count` long: one bit each. */
+void random_signs_fill(const struct random_stream *stream, int t, int count, float *signs);
 /* Uniform integer in [0,n), n >= 1, biased by less than n * 2^-64 (multiply-shift on 64 bits). */
 uint64_t random_below(const struct random_stream *stream, uint64_t index, uint64_t n);
 /*

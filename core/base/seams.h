@@ -16,6 +16,10 @@
     ROW(MDGL, mdgl)                                                                                                    \
     ROW(MODPROP, modprop)                                                                                              \
     ROW(RTRL, rtrl)                                                                                                    \
+    ROW(FILTER, filter)                                                                                                \
+    ROW(SNAP, snap)                                                                                                    \
+    ROW(UORO, uoro)                                                                                                    \
+    ROW(DIFFUSION, diffusion)                                                                                          \
     /* the next rule stands above this line */
 
 #define TASKS(ROW)                                                                                                     \

@@ -31,6 +31,16 @@ struct pending {
     int rows, capacity;
 };
 
+/* What the rank-one method keeps of a block's trials. */
+struct rank_one {
+    float *sources;            /* (block_rows, stride) psi r in the z part, else 0 */
+    float *h;                  /* (block_rows, columns) D r */
+    float *r;                  /* (block_rows, columns) */
+    float *signs;              /* (columns) of one trial */
+    float *B;                  /* (block_rows, K, columns) */
+    double norm[BLOCK_TRIALS]; /* |B|^2 */
+};
+
 /* Up to BLOCK_TRIALS trials of the batch and all data that belong to them alone. */
 struct block {
     int first, rows;  /* trials first .. first+rows-1; rows is 0 if the batch is shorter than the engine allows */
@@ -60,6 +70,9 @@ struct block {
     double *sums;     /* (C) scratch of the projection */
     float *turned;    /* (block_rows, C) the same for the imaginary traces of pairs: (y_k+1, -y_k) in the place of (y_k,
                          y_k+1) */
+    float *carried, *raw, *carried_scratch; /* (block_rows, columns) g_t; L_t; a rule that changes the signal in time */
+    void *own;                              /* of the rule: block_size bytes */
+    struct rank_one rank_one;
     double *sensitivities;                        /* (block_rows + 1, N, K, N): rtrl */
     double *sensitivity_of_row[BLOCK_TRIALS + 1]; /* which of them is a trial's; the last is free */
 };
@@ -94,6 +107,8 @@ struct engine {
     struct rule_config rule;
     bool has_rule;
     enum forward_form form; /* the rule's; FORWARD_NONE without one */
+    struct rule_shape shape;
+    void *rule_shared; /* of the rule: shared_size bytes; with the reverse recursion */
     struct engine_plan plan;
     enum engine_method used;
 
@@ -235,6 +250,13 @@ bool block_learning_back(struct engine *engine, struct group *group, struct bloc
                          bool cut);
 /* y of the step in `slot` of the ring into block->y. */
 void block_readout(struct engine *engine, struct block *block, int slot);
+/*
+ * signal.c, of a rule that changes the learning signal forward in time: memory; g_{-1} = 0; and after block_loss, which
+ * said `loss` of the step in `slot`, the step of g, which fills block->a. False while g is 0.
+ */
+void signal_carve(struct carver *carver, struct engine *engine, struct block *block);
+void block_signal_reset(struct engine *engine, struct block *block);
+bool block_signal(struct engine *engine, struct group *group, struct block *block, int slot, bool loss);
 /* sum m over the batch. */
 double batch_weight_sum(const struct engine *engine);
 
@@ -270,10 +292,11 @@ struct plan_sizes {
     bool equal_leaks, fused, readout_leaks;
     double forward; /* of a forward pass */
     const struct rule_config *rule;
+    struct rule_shape shape;
     enum forward_form form;
 };
 /* Of one hop of credit in one trial. */
-double hop_cost(const struct rule_config *rule, double units, double types);
+double hop_cost(const struct rule_config *rule, const struct rule_shape *shape);
 
 /*
  * A method for a gradient: one file, with its row at the end. Members may be NULL unless noted. carve_history is memory
@@ -292,7 +315,7 @@ struct method {
                                                                * accumulates separately */
 };
 
-extern const struct method method_reverse, method_traces, method_sensitivities;
+extern const struct method method_reverse, method_traces, method_sensitivities, method_synapses, method_rank_one;
 extern const struct method *const method_table[]; /* by enum engine_method; METHOD_AUTO has none */
 
 /*

@@ -74,6 +74,9 @@ static void block_reverse_reset(struct engine *engine, struct block *block) {
         memset(block->filter.age, 0, (size_t)block->filter.taps * sizeof(int));
         block->filter.next = 0;
     }
+    if (block->own) {
+        memset(block->own, 0, rule_table[engine->rule.type]->block_size(&engine->rule, &engine->shape));
+    }
     block->a_next_live = block->live = false;
 }
 
@@ -133,6 +136,11 @@ static void block_reverse_step(struct engine *engine, struct group *group, struc
         .thin = block->thin,
         .filter = block->filter.taps > 0 ? &block->filter : NULL,
         .work = group->work,
+        .network = engine->network,
+        .shape = &engine->shape,
+        .t = t,
+        .shared = engine->rule_shared,
+        .own = block->own,
     };
     credit.past = credit.gd_next;
     if (!engine->fused) {
@@ -218,7 +226,7 @@ static void blocks_run_reverse(struct engine *engine, int first_group, int last_
 /* ---- the method ---- */
 
 static bool reverse_applies(const struct plan_sizes *s) {
-    return s->form != FORWARD_SENSITIVITIES;
+    return s->form < FORWARD_SIGNAL;
 }
 
 static double reverse_cost(const struct plan_sizes *s) {
@@ -228,8 +236,7 @@ static double reverse_cost(const struct plan_sizes *s) {
         hops = s->steps * fmin(taps, s->signals);
     }
     double readout = s->signals * 2 * s->units * s->outputs + (s->fused ? 0 : s->steps * NEURON_WORK * s->units);
-    return s->forward +
-           s->trials * (s->steps * s->sources * s->units + hops * hop_cost(s->rule, s->units, s->types) + readout);
+    return s->forward + s->trials * (s->steps * s->sources * s->units + hops * hop_cost(s->rule, &s->shape) + readout);
 }
 
 static void reverse_block_carve(struct carver *carver, struct engine *engine, struct block *block) {
@@ -257,6 +264,9 @@ static void reverse_block_carve(struct carver *carver, struct engine *engine, st
     block->d = carve(carver, (size_t)engine->neuron->carries * rows * columns, sizeof(float));
     block->gd = carve(carver, (size_t)TIME_BLOCK * rows * columns, sizeof(float));
     block->a_next = carve(carver, rows * columns, sizeof(float));
+    if (rule_table[engine->rule.type]->block_size) {
+        block->own = carve(carver, rule_table[engine->rule.type]->block_size(&engine->rule, &engine->shape), 1);
+    }
     if (rule_keeps_inner(&engine->rule)) {
         block->m = carve(carver, rows * columns, sizeof(float));
         block->gm[0] = carve(carver, rows * columns, sizeof(float));

@@ -349,10 +349,16 @@ static void block_trace_steps(struct engine *engine, struct group *group, struct
                    (size_t)engine->block_rows * engine->stride * sizeof(float));
         }
         block_traces_advance(engine, group->work, block, i, 1);
-        if (!block_loss(engine, group, block, t + i, i)) {
+        bool live = block_loss(engine, group, block, t + i, i);
+        if (live) {
+            block_learning(engine, group, block, i);
+        }
+        if (engine->form == FORWARD_SIGNAL) {
+            live = block_signal(engine, group, block, i, live);
+        }
+        if (!live) {
             continue;
         }
-        block_learning(engine, group, block, i);
         eligibility_add(engine, group, block);
         if (engine->form == FORWARD_MODES) {
             modprop_add(engine, group, block);
@@ -383,6 +389,7 @@ static void blocks_run_traces(struct engine *engine, int first_group, int last_g
     double since = phase_begin(engine, first_group);
     for (int b = first; b < last; b++) {
         block_reset(engine, &engine->blocks[b]);
+        block_signal_reset(engine, &engine->blocks[b]);
         memset(engine->blocks[b].traces, 0,
                (size_t)engine->trace_count * (size_t)engine->block_rows * engine->stride * sizeof(float));
         engine->blocks[b].pending.rows = 0;
@@ -410,7 +417,8 @@ static void blocks_run_traces(struct engine *engine, int first_group, int last_g
 
 static bool traces_apply(const struct plan_sizes *s) {
     return s->equal_leaks && s->fused && !s->readout_leaks &&
-           (s->form == FORWARD_ELIGIBILITY || s->form == FORWARD_NEIGHBOUR || s->form == FORWARD_MODES);
+           (s->form == FORWARD_ELIGIBILITY || s->form == FORWARD_NEIGHBOUR || s->form == FORWARD_MODES ||
+            s->form == FORWARD_SIGNAL);
 }
 
 static int mode_traces(enum forward_form form, int types) {
@@ -426,7 +434,7 @@ static double traces_cost(const struct plan_sizes *s) {
     }
     double readout = s->losses * 2 * n * s->outputs;
     return s->forward + s->trials * (s->steps * k * mode_traces(s->form, (int)types) + outer + shared +
-                                     s->losses * hop_cost(s->rule, n, types) + readout);
+                                     s->losses * hop_cost(s->rule, &s->shape) + readout);
 }
 
 static void traces_carve_matrices(struct carver *carver, struct engine *engine) {
@@ -453,6 +461,7 @@ static void traces_carve_block(struct carver *carver, struct engine *engine, str
     block->projected = carve(carver, rows * (size_t)engine->network->types, sizeof(float));
     block->turned = carve(carver, rows * (size_t)engine->network->types, sizeof(float));
     block->sums = carve(carver, (size_t)engine->network->types, sizeof(double));
+    signal_carve(carver, engine, block);
     block->pending.capacity = TIME_BLOCK * engine->block_rows;
     block->pending.s = carve(carver, (size_t)block->pending.capacity, engine->stride * sizeof(float));
     block->pending.g = carve(carver, (size_t)block->pending.capacity * columns, sizeof(float));

@@ -13,18 +13,12 @@
 #include "core/base/size.h"
 #include "core/engine/internal.h"
 
-static struct rule_shape shape_of(const struct engine *engine) {
-    return (struct rule_shape){
-        .units = engine->network->units, .types = engine->network->types, .neuron = engine->network->neuron};
-}
-
 /* ---- memory, and what is drawn ---- */
 
 void hop_carve(struct carver *carver, struct engine *engine) {
     size_t columns = (size_t)engine->columns, units = (size_t)engine->network->units,
            types = (size_t)engine->network->types, square = size_times(types, types);
-    const struct rule_shape shape = shape_of(engine);
-    engine->hop.low_rank = rule_is_low_rank(&engine->rule, &shape);
+    engine->hop.low_rank = rule_is_low_rank(&engine->rule, &engine->shape);
     if (engine->hop.low_rank) {
         engine->hop.gather = (struct packed){carve(carver, units * (size_t)engine->type_columns, sizeof(float)),
                                              (int)units, engine->type_columns};
@@ -107,8 +101,7 @@ void hop_draw(struct engine *engine) {
 void mu_load(struct engine *engine, double mu) {
     const struct network *network = engine->network;
     const struct numbers *of = &engine->rule.mu_of;
-    const struct rule_shape shape = shape_of(engine);
-    bool of_units = rule_mu_is_of_units(&engine->rule, &shape);
+    bool of_units = rule_mu_is_of_units(&engine->rule, &engine->shape);
     engine->mu_shared = (float)mu;
     for (int p = 0; engine->mu && p < network->units; p++) {
         engine->mu[p] = !of->values ? (float)mu : (float)of->values[of_units ? p : network->type_of_unit[p]];

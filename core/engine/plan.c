@@ -21,6 +21,16 @@ static double loss_steps(const struct batch_options *options) {
     return (double)(options->steps - options->mask_from);
 }
 
+static struct rule_shape shape_make(int units, int types, const struct batch_options *options) {
+    return (struct rule_shape){.units = units,
+                               .types = types,
+                               .steps = options->steps,
+                               .losses = options->steps - options->mask_from,
+                               .neuron = options->neuron,
+                               .readout_leaks = options->readout_leaks,
+                               .connectivity = options->connectivity > 0 ? options->connectivity : 1};
+}
+
 static struct plan_sizes sizes_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks,
                                     const struct batch_options *options) {
     struct plan_sizes sizes = {.units = units,
@@ -37,8 +47,8 @@ static struct plan_sizes sizes_make(int units, int inputs, int outputs, int type
                                .rule = options->rule,
                                .form = FORWARD_NONE};
     if (options->rule) {
-        sizes.form = rule_forward(options->rule,
-                                  &(struct rule_shape){.units = units, .types = types, .neuron = options->neuron});
+        sizes.shape = shape_make(units, types, options);
+        sizes.form = rule_forward(options->rule, &sizes.shape);
     }
     sizes.forward = sizes.trials *
                     (sizes.steps * sizes.sources * sizes.units + sizes.losses * sizes.units * sizes.outputs +
@@ -131,8 +141,8 @@ static bool rule_fits(int units, int types, const struct batch_options *options,
     }
     const char *parameter;
     char reason[256];
-    if (!rule_suits(rule, &(struct rule_shape){.units = units, .types = types, .neuron = options->neuron}, &parameter,
-                    reason)) {
+    const struct rule_shape shape = shape_make(units, types, options);
+    if (!rule_suits(rule, &shape, &parameter, reason)) {
         snprintf(error->text, sizeof error->text, "%s %.200s", parameter, reason);
         return false;
     }
@@ -149,7 +159,16 @@ static enum engine_method method_choose(const struct batch_options *options, con
     if (!options->rule) {
         return METHOD_FORWARD;
     }
+    if (options->method > METHOD_FORWARD && method_table[options->method]->applies(sizes)) {
+        return options->method;
+    }
     if (!method_table[METHOD_REVERSE]->applies(sizes)) {
+        static const enum engine_method forward[] = {METHOD_FORWARD, METHOD_SYNAPSES, METHOD_RANK_ONE};
+        for (size_t i = 0; i < sizeof forward / sizeof *forward; i++) {
+            if (method_table[forward[i]]->applies(sizes)) {
+                return forward[i];
+            }
+        }
         return METHOD_SENSITIVITIES;
     }
     if (!method_table[METHOD_FORWARD]->applies(sizes)) {
@@ -187,7 +206,7 @@ static double load_cost(int units, int inputs, int outputs, int types, bool bias
     if (rule_table[rule->type]->uses_hop) {
         cost += 2 * n * n;
     }
-    const struct rule_shape shape = {.units = units, .types = types, .neuron = options->neuron};
+    const struct rule_shape shape = shape_make(units, types, options);
     if (rule_forward(rule, &shape) == FORWARD_MODES && plan->method == METHOD_FORWARD) {
         cost += eigen_decompose_cost(types) + 2 * c * c * c + k * c * (c + 2 * groups);
     }
@@ -241,8 +260,8 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
 }
 
 static void engine_sizes(struct engine *engine, int units, int inputs, int types, bool bias) {
-    const struct rule_shape shape = {.units = units, .types = types, .neuron = engine->network->neuron};
-    engine->form = engine->has_rule ? rule_forward(&engine->rule, &shape) : FORWARD_NONE;
+    engine->shape = shape_make(units, types, &engine->options);
+    engine->form = engine->has_rule ? rule_forward(&engine->rule, &engine->shape) : FORWARD_NONE;
     engine->window = engine->has_rule ? rule_window(&engine->rule) : 0;
     engine->neuron = neuron_table[engine->network->neuron];
     engine->fused = engine->network->neuron == NEURON_MEMBRANE;
@@ -298,6 +317,10 @@ static void matrices_carve(struct carver *carver, struct engine *engine) {
     }
     if (rule_table[engine->rule.type]->uses_hop) {
         hop_carve(carver, engine);
+    }
+    const struct rule_ops *ops = rule_table[engine->rule.type];
+    if (ops->shared_size) {
+        engine->rule_shared = carve(carver, ops->shared_size(&engine->rule, &engine->shape), 1);
     }
     if (method_table[engine->plan.method]->carve_matrices) {
         method_table[engine->plan.method]->carve_matrices(carver, engine);
@@ -467,6 +490,9 @@ void engine_weights_load(struct engine *engine, const float *feedback, double mu
     }
     mu_load(engine, mu);
     hop_load(engine, averages);
+    if (engine->rule_shared) {
+        rule_table[engine->rule.type]->load(&engine->rule, &engine->shape, network, engine->rule_shared);
+    }
     engine->traces_stale = engine->plan.method == METHOD_FORWARD;
 }
 

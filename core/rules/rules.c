@@ -99,13 +99,39 @@ static bool first_hop_fits(const struct rule_config *rule, const struct rule_sha
     return false;
 }
 
+static bool network_fits(const struct rule_config *rule, const struct rule_shape *shape, char error[256]) {
+    const struct rule_ops *ops = rule_table[rule->type];
+    enum forward_form form = rule_forward(rule, shape);
+    if (ops->membrane_alone && shape->neuron != NEURON_MEMBRANE) {
+        snprintf(error, 256,
+                 "must not be \"%s\" where network.model is \"%s\": it is defined for membrane neurons alone",
+                 ops->name, neuron_table[shape->neuron]->name);
+        return false;
+    }
+    if (shape->readout_leaks && (form == FORWARD_SIGNAL || form == FORWARD_RANK_ONE)) {
+        snprintf(error, 256,
+                 "must not be \"%s\" where the readout leaks (network.readout_tau): it goes forward in time, where the "
+                 "learning signal of a step is not yet known",
+                 ops->name);
+        return false;
+    }
+    return true;
+}
+
 bool rule_suits(const struct rule_config *rule, const struct rule_shape *shape, const char **parameter,
                 char error[256]) {
     static const struct {
         const char *parameter;
         bool (*fits)(const struct rule_config *rule, const struct rule_shape *shape, char error[256]);
-    } checks[] = {
-        {"mu", mu_fits}, {"weights", weights_fit}, {"modulation", modulation_fits}, {"first_hop", first_hop_fits}};
+    } checks[] = {{"type", network_fits},
+                  {"mu", mu_fits},
+                  {"weights", weights_fit},
+                  {"modulation", modulation_fits},
+                  {"first_hop", first_hop_fits}};
+    const struct rule_ops *ops = rule_table[rule->type];
+    if (ops->suits && !ops->suits(rule, shape, parameter, error)) {
+        return false;
+    }
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         if (!checks[i].fits(rule, shape, error)) {
             *parameter = checks[i].parameter;

@@ -13,8 +13,11 @@
 
 /* The sizes of a network that decide what a rule can do there. */
 struct rule_shape {
-    int units, types;
+    int units, types;  /* N, C */
+    int steps, losses; /* T; steps of them that carry loss, at most */
     enum neuron neuron;
+    bool readout_leaks;
+    double connectivity; /* share of the synapses that may exist */
 };
 
 /* The matrix M^T on which credit travels to the previous step: full, or of rank C through the types. */
@@ -49,6 +52,11 @@ struct credit {
     float *thin;           /* (rows, padded C) scratch of a low-rank hop */
     struct filter *filter; /* finite taps */
     struct work *work;     /* counts the hops */
+    const struct network *network;
+    const struct rule_shape *shape;
+    int t;        /* this step */
+    void *shared; /* what the rule's `load` made of the weights */
+    void *own;    /* the rule's memory of this block, 0 at the trial's end */
     /* of neuron models other than membrane, else NULL */
     enum neuron neuron;
     const float *rho, *beta; /* (columns) */
@@ -65,7 +73,18 @@ enum forward_form {
     FORWARD_ELIGIBILITY,  /* equal leaks: the eligibility trace alone */
     FORWARD_NEIGHBOUR,    /* equal leaks: and that of the step before, for one hop of credit */
     FORWARD_MODES,        /* equal leaks: and one trace for each exponential of the filter between types */
+    FORWARD_SIGNAL,       /* the rule changes the learning signal forward in time; e-prop's traces. No reverse form */
+    FORWARD_RANK_ONE,     /* a random estimate of rank one of the sensitivities. No reverse form */
     FORWARD_SENSITIVITIES /* every derivative of every state: the rule has no reverse form */
+};
+
+/* One step of a learning signal that the rule changes forward in time; arrays are (rows, columns). */
+struct signal {
+    const struct rule_config *rule;
+    int units, rows, columns;
+    const float *learning; /* L_t; NULL: 0 */
+    float *g;              /* g_{t-1} in, g_t out */
+    float *scratch;
 };
 
 /*
@@ -94,6 +113,21 @@ struct rule_ops {
      */
     int (*window)(const struct rule_config *rule);
     void (*credit)(const struct credit *credit); /* the reverse step */
+    void (*signal)(const struct signal *signal); /* FORWARD_SIGNAL: the step forward */
+    bool membrane_alone;                         /* it is defined for membrane neurons only */
+    /* Whether its own parameters suit the network, as rule_suits; NULL: always. */
+    bool (*suits)(const struct rule_config *rule, const struct rule_shape *shape, const char **parameter,
+                  char error[256]);
+    /*
+     * Bytes of memory that it wants of the reverse recursion: one for all, which `load` fills at every change of
+     * weights, and one for each block, cleared before each batch. NULL: none.
+     */
+    size_t (*shared_size)(const struct rule_config *rule, const struct rule_shape *shape);
+    size_t (*block_size)(const struct rule_config *rule, const struct rule_shape *shape);
+    void (*load)(const struct rule_config *rule, const struct rule_shape *shape, const struct network *network,
+                 void *shared);
+    /* Multiply-adds of a step of one trial, in the place of a hop's or beside the traces'; NULL: a hop's. */
+    double (*work)(const struct rule_config *rule, const struct rule_shape *shape);
 };
 
 /* Whether M has one value for all pairs of a block of types, for a rule that has the choice: a hop of rank C. */

@@ -11,7 +11,14 @@
 #include "core/tasks/task.h"
 
 /* How a gradient is computed; see core/engine. */
-enum engine_method { METHOD_AUTO, METHOD_REVERSE, METHOD_FORWARD, METHOD_SENSITIVITIES };
+enum engine_method {
+    METHOD_AUTO,
+    METHOD_REVERSE,
+    METHOD_FORWARD,
+    METHOD_SENSITIVITIES,
+    METHOD_SYNAPSES,
+    METHOD_RANK_ONE
+};
 
 struct batch_options {
     int steps;  /* T */
@@ -23,9 +30,10 @@ struct batch_options {
     bool readout_leaks;
     const struct rule_config *rule; /* NULL: forward passes only */
     enum engine_method method;
-    uint64_t seed;  /* of what the rule draws: random and shuffled weights */
-    int64_t memory; /* bytes that the history of the reverse recursion may take; 0: BATCH_MEMORY_DEFAULT */
-    bool count_psi; /* fill batch_result's psi sums */
+    uint64_t seed;       /* of what the rule draws: random and shuffled weights */
+    double connectivity; /* share of the recurrent synapses that may exist, for costs; 0: not known, so 1 */
+    int64_t memory;      /* bytes that the history of the reverse recursion may take; 0: BATCH_MEMORY_DEFAULT */
+    bool count_psi;      /* fill batch_result's psi sums */
     double input_work, target_work; /* multiply-adds that the source takes for one input value, for one target */
     double (*clock)(void *user);    /* seconds, for phases; NULL: none */
     void *clock_user;
@@ -51,6 +59,8 @@ struct batch_source {
     void (*inputs)(const void *user, size_t trial, int from, int to, float *x, size_t stride);
     /* weight m of step t, and the target; called only for t >= mask_from */
     float (*target)(const void *user, size_t trial, int t, int *class_index, float *values);
+    /* uoro: signs[p], 1 or -1, of step t for units p in [0, count); NULL: no rule that wants them is run */
+    void (*signs)(const void *user, size_t trial, int t, int count, float *signs);
     /*
      * NULL: not wanted. noise: what is added at step t to the current of units [from, from + count); it is asked for
      * again where a step is recomputed. step, of forward passes alone: looks at every step_every-th step, the first

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/random.h"
 #include "core/backend/backend.h"
 #include "core/model/neuron.h"
 #include "core/train/gradients_by.h"
@@ -30,6 +31,17 @@ static float problem_target(const void *user, size_t trial, int t, int *class_in
         memcpy(values, problem->values + at * outputs, outputs * sizeof(float));
     }
     return problem->mask ? problem->mask[at] : 1.0f;
+}
+
+static void problem_signs(const void *user, size_t trial, int t, int count, float *signs) {
+    const struct gradients_problem *problem = user;
+    size_t at = ((size_t)t * (size_t)problem->trials + trial) * (size_t)count;
+    if (problem->nu) {
+        memcpy(signs, problem->nu + at, (size_t)count * sizeof *signs);
+        return;
+    }
+    const struct random_stream stream = random_stream_make(problem->seed, RANDOM_RANK_ONE, 0, trial);
+    random_signs_fill(&stream, t, count, signs);
 }
 
 static enum result network_make(struct network *network, const struct gradients_problem *problem, struct error *error) {
@@ -144,7 +156,8 @@ enum result gradients_compute_by(const struct gradients_problem *problem, const 
         return result;
     }
     struct batch_options options = options_of(problem, rule, method, memory);
-    struct batch_source source = {.user = problem, .inputs = problem_inputs, .target = problem_target};
+    struct batch_source source = {
+        .user = problem, .inputs = problem_inputs, .target = problem_target, .signs = problem_signs};
     struct batch_result run = {0};
     struct work work = {.stop = stop, .user = user};
     struct network network = {0};

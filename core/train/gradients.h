@@ -33,6 +33,7 @@ struct gradients_problem {
     const float *mask;                      /* (T,B); NULL: every step counts. Its sum must be positive. */
     const float *feedback;                  /* (O,N) for feedback random and adaptive; NULL otherwise */
     uint64_t seed;                          /* of what a rule draws */
+    const float *nu;                        /* (T,B,N) the signs of uoro; NULL: drawn from the seed */
 };
 
 /* Written by gradients_compute; the caller provides arrays of the shapes of the weights. b may be NULL. */

@@ -397,6 +397,7 @@ static struct batch_options options_make(struct training *training, const struct
                                   .target_work = shape->target_work,
                                   .rule = rule,
                                   .seed = training->config->seed,
+                                  .connectivity = training->config->network.connectivity,
                                   .memory = config->memory,
                                   .count_psi = (config->diagnostics & DIAGNOSTIC_PSI) || training->config->rule.mu_auto,
                                   .clock = training->callbacks ? training->callbacks->clock : NULL,

@@ -23,6 +23,7 @@ static void problem_allocate(struct owned_problem *owned) {
     }
     float *at = owned->floats = calloc(total, sizeof *at);
     owned->leak = calloc(n, sizeof *owned->leak);
+    owned->nu = calloc(tb * n, sizeof *owned->nu);
     owned->types = calloc(n, sizeof *owned->types);
     owned->classes = calloc(tb, sizeof *owned->classes);
     ck_assert(at && owned->leak && owned->types && owned->classes);
@@ -39,6 +40,7 @@ void problem_release(struct owned_problem *owned) {
     free(owned->floats);
     free(owned->leak);
     free(owned->adaptation);
+    free(owned->nu);
     free(owned->types);
     free(owned->classes);
 }
@@ -213,6 +215,8 @@ void problem_from_json(struct owned_problem *owned, const json_t *item) {
         p->b = NULL;
     }
     field_fill(network, "feedback", p->feedback);
+    field_fill(item, "nu", owned->nu);
+    p->nu = json_object_get(item, "nu") ? owned->nu : NULL;
     if (!classes) {
         field_fill(item, "targets", p->values);
     }

@@ -12,6 +12,7 @@ struct owned_problem {
     struct gradients_problem problem;
     float *floats;
     double *leak, *adaptation; /* (N); (2,N) rho and beta */
+    float *nu;                 /* (T,B,N); the problem takes it only where a case gives it */
     int *types;
     int32_t *classes;
 };

@@ -64,6 +64,8 @@ static const struct {
     {"network", "types", "[0, 1, 0, 2, 1, 0]"},
     {"rule", "mu", "0.5"},
     {"rule", "mu", "[0.5, 0.1]"},
+    {"rule", "taps", "[[[0.1, 0.2], [0, 0]], [[0, 0], [0.3, 0]]]"},
+    {"rule", "kernel", "[[0.5]]"},
     {"rule", "modulation", "[[0.1, 0.2], [0.3, 0.4]]"},
     {"rule", "mu", "\"auto\""},
     {"optimizer", "decay", "null"},
@@ -84,6 +86,10 @@ static json_t *base(int task, int rule, int optimizer) {
                                  optimizer_variants[optimizer].name, "training");
     if (rule == RULE_MODPROP || rule == RULE_MDGL) {
         json_object_set_new(json_object_get(document, "rule"), "weights", json_string("type"));
+    }
+    if (rule == RULE_FILTER) {
+        json_object_set_new(json_object_get(document, "rule"), "taps",
+                            json_loads("[[[0.1], [0]], [[0], [0]]]", 0, NULL));
     }
     if (task == TASK_DATASET) {
         json_object_set_new(json_object_get(document, "task"), "name", json_string("mine"));

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "api/job.h"
 #include "core/train/checkpoint.h"
 #include "core/base/eigen.h"
 #include "core/model/network.h"
@@ -15,6 +16,24 @@
 #include "core/base/random.h"
 #include "core/tasks/task.h"
 #include "core/train/train.h"
+
+/* A rule with its defaults, and taps between the four types of config_small for the one that has none. */
+static struct rule_config rule_plain(enum rule_type type) {
+    json_t *document = json_pack("{s:s}", "type", rule_type_name(type));
+    if (type == RULE_FILTER) {
+        json_object_set_new(document, "taps",
+                            json_loads("[[[0.1],[0],[0],[0]],[[0],[0],[0],[0]],"
+                                       "[[0],[0.2],[0],[0]],[[0],[0],[0],[0]]]",
+                                       0, NULL));
+    }
+    struct problems problems = {0};
+    struct rule_config rule;
+    memset(&rule, 0, sizeof rule);
+    rule_decode(&rule, document, NULL, &problems);
+    ck_assert_uint_eq(problems.count, 0);
+    json_decref(document);
+    return rule;
+}
 
 static struct train_config config_small(void) {
     return (struct train_config){
@@ -529,7 +548,7 @@ START_TEST(every_task_trains) {
             struct train_config config = config_small();
             struct record record;
             config.task = tasks[i];
-            config.rule.type = (enum rule_type)rule;
+            config.rule = rule_plain((enum rule_type)rule);
             ck_assert_int_eq(record_run(&record, &config, 2, -1, TRAIN_GO, NULL, 0), RESULT_DONE);
             ck_assert(isfinite(record.loss[record.evaluations - 1]));
             ck_assert(isnan(record.accuracy[0]) == (tasks[i].type == TASK_PATTERN));
