@@ -79,7 +79,7 @@ def test_it_learns_and_is_evaluated_on_the_whole_test_split(mnist):
     }
     answer = mnist.post("/v1/jobs", json=job)
     assert answer.status_code == 201, answer.text
-    done = mnist.get(f"/v1/jobs/{answer.json()['id']}?wait=100", timeout=110).json()
+    done = mnist.get(f"/v1/jobs/{answer.json()['id']}?wait=600", timeout=610).json()
     assert done["status"] == "succeeded", done
     curve = mnist.get(f"/v1/jobs/{done['id']}/metrics").json()
     assert curve["iteration"] == [0, 200, 400]
