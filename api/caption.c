@@ -115,7 +115,7 @@ void caption_schema_put(json_t *properties) {
     json_object_set_new(properties, "notes",
                         json_pack("{s:[s,s], s:i}", "type", "string", "null", "maxLength", CAPTION_NOTES_MOST));
     json_object_set_new(properties, "tags",
-                        json_pack("{s:[s,s], s:i, s:{s:s, s:i, s:i}}", "type", "array", "null", "maxItems",
-                                  CAPTION_TAGS_MOST, "items", "type", "string", "minLength", 1, "maxLength",
-                                  CAPTION_TAG_MOST));
+                        json_pack("{s:[s,s], s:i, s:b, s:{s:s, s:i, s:i}}", "type", "array", "null", "maxItems",
+                                  CAPTION_TAGS_MOST, "uniqueItems", 1, "items", "type", "string", "minLength", 1,
+                                  "maxLength", CAPTION_TAG_MOST));
 }

@@ -25,7 +25,8 @@ const struct event_kind event_kinds[EVENT_TYPES] = {[EVENT_STATUS] = {"status", 
                                                     [EVENT_PROGRESS] = {"progress", "EventProgress"},
                                                     [EVENT_CHECKPOINT] = {"checkpoint", "EventCheckpoint"},
                                                     [EVENT_LOG] = {"log", "EventLog"},
-                                                    [EVENT_DELETED] = {"deleted", "EventDeleted"}};
+                                                    [EVENT_DELETED] = {"deleted", "EventDeleted"},
+                                                    [EVENT_CHANGED] = {"changed", "EventChanged"}};
 
 static json_t *event_begin(const struct event_head *head, enum event_type type) {
     char time[TIME_TEXT_BYTES];
@@ -195,6 +196,10 @@ char *event_log_text(const struct event_head *head, const char *level, const cha
     set_text(event, "level", level);
     set_text(event, "message", message);
     return event_end(event);
+}
+
+char *event_changed_text(const struct event_head *head) {
+    return event_end(event_begin(head, EVENT_CHANGED));
 }
 
 char *event_deleted_text(const struct event_head *head) {

@@ -15,7 +15,15 @@
 #define TIME_TEXT_BYTES 32
 
 /* The types of stored events, one row each (event.c); everything that uses a type's name takes it from there. */
-enum event_type { EVENT_STATUS, EVENT_PROGRESS, EVENT_CHECKPOINT, EVENT_LOG, EVENT_DELETED, EVENT_TYPES };
+enum event_type {
+    EVENT_STATUS,
+    EVENT_PROGRESS,
+    EVENT_CHECKPOINT,
+    EVENT_LOG,
+    EVENT_DELETED,
+    EVENT_CHANGED,
+    EVENT_TYPES
+};
 
 struct event_kind {
     const char *name;   /* "progress" */
@@ -58,6 +66,7 @@ char *event_checkpoint_text(const struct event_head *head, int64_t iteration, do
                             const char *sha256);
 char *event_log_text(const struct event_head *head, const char *level, const char *message);
 char *event_deleted_text(const struct event_head *head);
+char *event_changed_text(const struct event_head *head);
 
 /* The names of all curves that progress events can have; the first CURVES_ALWAYS are those of every job. */
 #define CURVES_ALWAYS 7

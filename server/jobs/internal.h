@@ -7,6 +7,7 @@
  *     records.c    the reports of attempts, as units
  *     life.c       passes facts to state.c and performs its actions
  *     requests.c   requests of clients: submissions and actions
+ *     captions.c   changes of names, notes and tags, which concern no entry
  *     driver.c     the queue; start, tick and end
  *
  * No other file includes this one.

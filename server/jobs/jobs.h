@@ -111,6 +111,12 @@ enum jobs_action { JOBS_CANCEL, JOBS_PAUSE, JOBS_RESUME, JOBS_DELETE };
 
 void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_done *done, void *user);
 
+/*
+ * Changes the members of the job's caption that are given. It is neither part of the job's history nor of its state:
+ * the change and its event (id 0, on GET /v1/events alone) are one unit of their own.
+ */
+void jobs_caption(struct jobs *jobs, const char *id, const struct caption *caption, jobs_done *done, void *user);
+
 /* Nothing could be written (another write has failed): jobs stop until it is possible again. */
 void jobs_stall(struct jobs *jobs, const struct store_unit *unit);
 /* A new id: a job's, or that of an experiment. */

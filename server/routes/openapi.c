@@ -144,7 +144,7 @@ static json_t *parameters_of(const struct route *route) {
     char name[32];
     if (path_parameter(route->path, name)) {
         json_t *schema = json_pack("{s:s}", "type", "string");
-        if (strcmp(name, "name") == 0) {
+        if (strcmp(name, "name") == 0 || strcmp(name, "view") == 0) {
             json_object_set_new(schema, "pattern", json_string("^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"));
         }
         json_array_append_new(
@@ -181,12 +181,15 @@ static json_t *success_content(const struct route *route) {
 static json_t *links_of(const struct route *route) {
     bool makes_job = route->response != NULL && strcmp(route->response, "Job") == 0 &&
                      strncmp(route->statuses, "201", 3) == 0;
-    const char *parameter = makes_job ? "id" : strcmp(route->name, "dataset_put") == 0 ? "name" : NULL;
+    const char *parameter = makes_job                                 ? "id"
+                            : strcmp(route->name, "dataset_put") == 0 ? "name"
+                            : strcmp(route->name, "view_put") == 0    ? "view"
+                                                                      : NULL;
     json_t *links = parameter == NULL ? NULL : json_object();
     for (size_t i = 0; links != NULL && i < route_count; i++) {
         char name[32], value[48];
         if (path_parameter(route_table[i].path, name) && strcmp(name, parameter) == 0) {
-            snprintf(value, sizeof value, "$response.body#/%s", parameter);
+            snprintf(value, sizeof value, "$response.body#/%s", makes_job ? "id" : "name");
             json_object_set_new(
                 links, route_table[i].name,
                 json_pack("{s:s, s:{s:s}}", "operationId", route_table[i].name, "parameters", parameter, value));

@@ -87,6 +87,15 @@ bool history_page_begin(void *user, const struct request *request, const char *j
                         void (*done)(void *to, struct stream_page *page), void *to, void **handle);
 void history_page_forget(void *user, void *handle);
 
+/* captions.c */
+void route_job_caption(struct server *server, struct request *request);
+
+/* views.c */
+void route_views(struct server *server, struct request *request);
+void route_view(struct server *server, struct request *request);
+void route_view_put(struct server *server, struct request *request);
+void route_view_delete(struct server *server, struct request *request);
+
 /* results.c */
 void route_job_metrics(struct server *server, struct request *request);
 void route_weights(struct server *server, struct request *request);

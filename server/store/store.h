@@ -106,10 +106,10 @@ enum store_kind {
     /* job: status, started, finished, attempt, iteration, loss, accuracy, trials_per_second, error, weights_sha256,
        crashes, kills, build, isa, trained, dataset_sha256, initial_loss, progressed */
     STORE_JOB_SET,
-    STORE_JOB_CAPTION,       /* job: name, notes, tags; it must exist */
+    STORE_JOB_CAPTION,       /* job: name, notes, tags, of which NULL stays as it is; the job must exist */
     STORE_JOB_DELETE,        /* job.id: the job; its document, events and checkpoints are deleted in portions, soon
                               * after */
-    STORE_EVENT_ADD,         /* event */
+    STORE_EVENT_ADD,         /* event; with the id 0 it is not of the job's own, and replaces the last such one */
     STORE_CHECKPOINT_ADD,    /* checkpoint; keeps the newest `keep` */
     STORE_KEY_ADD,           /* idempotency key */
     STORE_EXPERIMENT_ADD,    /* experiment: whole */

@@ -38,6 +38,7 @@ enum statement {
     JOB_DELETE,
     JOB_DELETE_KEYS,
     EVENT_ADD,
+    EVENT_UNCOUNTED,
     CHECKPOINT_ADD,
     CHECKPOINT_TRIM,
     KEY_ADD,
@@ -69,8 +70,9 @@ static const char *const statement_text[STATEMENTS] = {
     [JOB_GROW] = "UPDATE jobs SET bytes=bytes+?2 WHERE id=?1",
     [CHECKPOINTS_BYTES] = "SELECT coalesce(sum(length(bytes)), 0), count(*) FROM checkpoints WHERE job=?1",
     [TOTAL_ADD] = "UPDATE totals SET value=value+?1 WHERE name='bytes'",
-    [JOB_CAPTION] = "UPDATE jobs SET name=?2, notes=?3, tags=?4, bytes=bytes+length(CAST(?3||?4 AS BLOB))-length(CAST("
-                    "notes||tags AS BLOB)) WHERE id=?1",
+    [JOB_CAPTION] =
+        "UPDATE jobs SET name=coalesce(?2, name), notes=coalesce(?3, notes), tags=coalesce(?4, tags), bytes=bytes+"
+        "length(CAST(coalesce(?3, notes)||coalesce(?4, tags) AS BLOB))-length(CAST(notes||tags AS BLOB)) WHERE id=?1",
     [JOB_TAGS_ADD] = "INSERT OR IGNORE INTO job_tags (tag, job) SELECT value, j.number FROM jobs AS j, "
                      "json_each(j.tags) WHERE j.id=?1",
     [JOB_TAGS_DELETE] = "DELETE FROM job_tags WHERE job=(SELECT number FROM jobs WHERE id=?1)",
@@ -87,6 +89,7 @@ static const char *const statement_text[STATEMENTS] = {
                  "views WHERE name<>?1)<?4",
     [VIEW_DELETE] = "DELETE FROM views WHERE name=?1",
     [EVENT_ADD] = "{events:insert}",
+    [EVENT_UNCOUNTED] = "DELETE FROM events WHERE job=?1 AND id=0",
     [CHECKPOINT_ADD] = "{checkpoints:replace}",
     [CHECKPOINT_TRIM] =
         "DELETE FROM checkpoints WHERE job=?1 AND iteration NOT IN (SELECT iteration FROM checkpoints WHERE job=?1"
@@ -275,7 +278,26 @@ static int job_count_event(struct store *store, struct store_event *event) {
     return statement_run(s);
 }
 
+/* The event of a changed caption, in place of the last one; the first alone counts among the job's bytes. */
+static int event_add_uncounted(struct store *store, const struct store_event *event) {
+    int result = job_run(store, EVENT_UNCOUNTED, event->job);
+    bool first = sqlite3_changes(store->database) == 0;
+    result = result == SQLITE_DONE ? record_write(store, EVENT_ADD, &record_events, COLUMN_ADD, event) : result;
+    if (result != SQLITE_DONE || !first) {
+        return result;
+    }
+    int64_t more = STORE_EVENT_OVERHEAD + (int64_t)strlen(event->json);
+    sqlite3_stmt *s = store->statements[JOB_GROW];
+    bind_text(s, 1, event->job);
+    sqlite3_bind_int64(s, 2, more);
+    store->grown += more;
+    return statement_run(s);
+}
+
 static int event_add(struct store *store, struct store_event *event) {
+    if (event->id == 0) {
+        return event_add_uncounted(store, event);
+    }
     int result = record_write(store, EVENT_ADD, &record_events, COLUMN_ADD, event);
     return result == SQLITE_DONE ? job_count_event(store, event) : result;
 }

@@ -2,12 +2,14 @@
 
 import pathlib
 import re
+import subprocess
 
 import pytest
+from daemons import MODPROPD
 from test_jobs import SMALL, changed, submit
 
 ROOT = pathlib.Path(__file__).parents[2]
-TINY = changed(SMALL, training={"iterations": 0})
+TINY = changed(SMALL, training={"iterations": 2})
 
 
 def found(daemon, query, path="/v1/jobs", **parameters):
@@ -127,3 +129,135 @@ def test_the_guide_has_every_field_and_its_examples_are_sound(some):
     assert len(examples) > 15
     for example in examples:
         assert some.get("/v1/jobs", params={"q": example.replace("\\|", "|")}).status_code == 200, example
+
+
+# ---- names, notes and tags ----
+
+
+def patch(daemon, job, status=200, **caption):
+    answer = daemon.request("PATCH", f"/v1/jobs/{job['id']}", json=caption)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def test_a_job_is_named_at_submission_and_later(start):
+    daemon = start("--workers", "1")
+    job = submit(daemon, changed(TINY, name="one", notes="two\nlines", tags=["a", "b c"]))
+    assert (job["name"], job["notes"], job["tags"]) == ("one", "two\nlines", ["a", "b c"])
+    job = daemon.get(f"/v1/jobs/{job['id']}?wait=60", timeout=70).json()
+    before = daemon.get(f"/v1/jobs/{job['id']}/manifest").json(), daemon.get(f"/v1/jobs/{job['id']}/events").json()
+    renamed = patch(daemon, job, name="other", tags=["c"])
+    assert (renamed["name"], renamed["notes"], renamed["tags"]) == ("other", "two\nlines", ["c"])
+    assert patch(daemon, job, notes=None, name=None)["notes"] == ""
+    assert patch(daemon, job)["name"] is None
+    after = daemon.get(f"/v1/jobs/{job['id']}/manifest").json(), daemon.get(f"/v1/jobs/{job['id']}/events").json()
+    assert after == before  # what people call it is no part of what was computed
+    assert renamed["config_sha256"] == job["config_sha256"]
+    assert found(daemon, "tag:c") == [""] and found(daemon, "tag:a") == []
+    again = submit(daemon, changed(TINY, name="two", notes="x"))
+    assert again["config_sha256"] == job["config_sha256"]
+
+
+def test_the_stream_of_all_jobs_says_so(start):
+    daemon = start("--workers", "0")
+    job = submit(daemon, TINY)
+    for name in ("one", "two"):
+        patch(daemon, job, name=name)
+    events = daemon.get("/v1/events").json()["events"]
+    assert [(event["type"], event["id"]) for event in events] == [("status", 1), ("changed", 0)]  # the newest alone
+    assert events[1]["job"] == job["id"] and events[1]["seq"] == 3
+    daemon.post(f"/v1/jobs/{job['id']}/cancel")
+    assert [event["type"] for event in daemon.get(f"/v1/jobs/{job['id']}/events").json()["events"]] == [
+        "status",
+        "status",
+    ]
+    assert delete(daemon, f"/v1/jobs/{job['id']}").status_code == 204
+    patch(daemon, job, 404, name="three")
+
+
+def test_captions_are_bounded(start):
+    daemon = start("--workers", "0")
+    job = submit(daemon, TINY)
+    faults_of = {
+        "/name": {"name": "x" * 201},
+        "/notes": {"notes": "x" * 4097},
+        "/tags": {"tags": [str(i) for i in range(33)]},
+        "/tags/1": {"tags": ["paper", "PAPER"]},
+        "/tags/0": {"tags": [""]},
+        "/nmae": {"nmae": "x"},
+    }
+    for pointer, caption in faults_of.items():
+        assert [error["pointer"] for error in patch(daemon, job, 422, **caption)["errors"]] == [pointer]
+    for caption in ({"tags": ["a\n"]}, {"tags": ["x" * 64]}, {"tags": [1]}, {"tags": "a"}, {"notes": "\u0007"}):
+        patch(daemon, job, 422, **caption)
+        assert daemon.post("/v1/jobs", json=TINY | caption).status_code == 422
+    most = {"name": "x" * 200, "notes": "x" * 4096, "tags": [f"{i:063}" for i in range(32)]}
+    assert patch(daemon, job, **most)["tags"] == most["tags"]
+
+
+def test_captions_survive_a_restart_and_verify(start, tmp_path):
+    data = tmp_path / "data"
+    daemon = start("--workers", "1", data=data)
+    job = submit(daemon, changed(TINY, tags=["a"]))
+    daemon.get(f"/v1/jobs/{job['id']}?wait=60", timeout=70)
+    patch(daemon, job, name="kept", tags=["b"])
+    daemon.stop()
+    verified = subprocess.run([MODPROPD, "verify", "--data", data], capture_output=True, text=True)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    daemon = start("--workers", "0", data=data)
+    assert [one["name"] for one in daemon.get("/v1/jobs?q=tag:b").json()["jobs"]] == ["kept"]
+
+
+# ---- views ----
+
+
+def put(daemon, path, **options):
+    return daemon.request("PUT", path, **options)
+
+
+def delete(daemon, path):
+    return daemon.request("DELETE", path)
+
+
+def test_views(start):
+    daemon = start("--workers", "0")
+    view = {"of": "jobs", "q": "rule:eprop loss<0.1", "sort": "-loss", "columns": ["name", "meta.lab", "loss"]}
+    answer = put(daemon, "/v1/views/good", json=view)
+    assert answer.status_code == 200, answer.text
+    kept = answer.json()
+    assert {key: kept[key] for key in view} == view and kept["name"] == "good"
+    assert put(daemon, "/v1/views/all", json={}).json()["q"] == ""
+    assert [one["name"] for one in daemon.get("/v1/views").json()["views"]] == ["all", "good"]
+    assert daemon.get("/v1/views/good").json() == kept
+    assert (
+        put(daemon, "/v1/views/good", json=view | {"of": "experiments", "q": "points>3"}).json()["of"] == "experiments"
+    )
+    for wrong in (
+        {"q": "lossy<1"},
+        {"q": "points>3"},  # of experiments
+        {"q": 3},
+        {"of": "datasets"},
+        {"sort": "a b"},
+        {"columns": ["a", "a"]},
+        {"columns": ["a"] * 33},
+        {"colums": []},
+    ):
+        answer = put(daemon, "/v1/views/bad", json=wrong)
+        assert answer.status_code == 422 and answer.json()["errors"], wrong
+    assert put(daemon, "/v1/views/.bad", json={}).status_code == 422
+    assert daemon.get("/v1/views/bad").status_code == 404
+    assert delete(daemon, "/v1/views/good").status_code == 204
+    assert delete(daemon, "/v1/views/good").status_code == 404
+
+
+def test_views_are_durable_and_bounded(start, tmp_path):
+    data = tmp_path / "data"
+    daemon = start("--workers", "0", data=data)
+    for i in range(200):
+        assert put(daemon, f"/v1/views/v{i}", json={}).status_code == 200
+    assert put(daemon, "/v1/views/more", json={}).status_code == 507
+    assert put(daemon, "/v1/views/v7", json={"q": "seed:7"}).status_code == 200
+    daemon.kill()
+    daemon = start("--workers", "0", data=data)
+    assert daemon.get("/v1/views/v7").json()["q"] == "seed:7"
+    assert len(daemon.get("/v1/views").json()["views"]) == 200
