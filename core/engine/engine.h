@@ -1,12 +1,19 @@
 /*
  * The engine: loss and gradient of one batch of trials, on a team, in blocks.
  *
- * Equations: shared names of the README's model page; after Liu et al. (NeurIPS 2022, arXiv 2206.01338). Every rule's
- * gradient is dW = sum_{t,b} z_{t-1}^T (gain * d_t)          (and x_t, 1 in the place of z_{t-1} for Win, b) with a
- * credit d_t that the rule defines (rules/). Two methods compute it: reverse recursion: the forward pass keeps its
- * source rows (or recomputes them in segments, within the memory limit), then d_t is computed from the last step to the
- * first, and each TIME_BLOCK of steps becomes one outer product; forward traces (method_traces.c): for equal leaks,
- * where the rule's filter is a sum of exponentials: nothing of size T is kept.
+ * Equations: names as in core/MATHEMATICS.md; after Liu et al. (NeurIPS 2022, arXiv 2206.01338). Every rule's gradient
+ * is
+ *
+ *     dW = sum_{t,b} z_{t-1}^T (gain * d_t)          (x_t, or 1, in the place of z_{t-1} for Win and b)
+ *
+ * with a credit d_t that the rule defines (core/rules). Methods compute it:
+ *
+ * - Reverse recursion (method_reverse.c): the forward pass keeps its source rows, or recomputes them in segments within
+ *   the memory limit; then d_t is computed from the last step to the first, and each TIME_BLOCK of steps becomes one
+ *   outer product.
+ * - Forward traces (method_traces.c), for equal leaks, where the rule's filter is a sum of exponentials: nothing of
+ * size T is kept.
+ * - Forward sensitivities (method_sensitivities.c): every derivative of every state; for small networks.
  *
  * Work is split into groups of blocks of up to BLOCK_TRIALS trials. A group has its own accumulators, which are added
  * in a fixed order, and which blocks form a group depends on the number of trials alone: the bits never depend on the

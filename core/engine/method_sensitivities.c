@@ -1,8 +1,11 @@
 /*
  * Real-time recurrent learning (Williams and Zipser 1989): the exact gradient carried forward. Every trial keeps
- * J[p,k,r] = dv_p / d(weight from source k to unit r), (N, K, N), which obeys J_t[p,k,r] = leak_p J_{t-1}[p,k,r] +
- * gain_p (delta_pr s_t[k] + sum_j W[j,p] psi_{j,t-1} J_{t-1}[j,k,r]), and a step with loss adds sum_p a_{p,t}
- * J_t[p,.,.] to the gradient. In double and in no hurry: it is the check on all other rules.
+ * J[p,k,r] = dv_p / d(weight from source k to unit r), (N, K, N), which obeys
+ *
+ *     J_t[p,k,r] = leak_p J_{t-1}[p,k,r] + gain_p (delta_pr s_t[k] + sum_j W[j,p] psi_{j,t-1} J_{t-1}[j,k,r])
+ *
+ * and a step with loss adds sum_p a_{p,t} J_t[p,.,.] to the gradient. In double and in no hurry: it is the check on all
+ * other rules.
  */
 #include <string.h>
 

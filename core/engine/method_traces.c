@@ -2,15 +2,28 @@
  * The forward form: for equal leaks the filter of e-prop, and of ModProp with type averages, is a sum of exponentials,
  * so that nothing needs the future.
  *
- * With P the (N,C) indicator of types, D = diag(n) the units in each type, w the type averages, D w = V diag(sigma)
- * V^-1 (D Mu w, where mu is a list, one a type) and lambda_k = leak + mu gain sigma_k, each source s (z_{t-1}, an
- * input, or 1) keeps eps_t = leak eps_{t-1} + gain s_t,      e_k,t = lambda_k e_k,t-1 + gain s_t and with A_t = a_t P
- * dW[s,p] = sum_t a_{p,t} eps_t + (1/n_type(p)) sum_t (sum_k V[type(p),k] (V^-1 A_t)_k e_k,t - A_{type(p),t} eps_t).
- * MDGL needs eps of the step before: dW[s,p] = sum_t a_{p,t} eps_t + eps_{t-1} psi_{p,t-1} ((gain a_t) M^T)_p.
+ * With P the (N,C) indicator of types, D = diag(n) the units in each type and w the type averages,
+ *
+ *     D w = V diag(sigma) V^-1          (D Mu w, where mu is a list, one a type)
+ *     lambda_k = leak + mu gain sigma_k
+ *
+ * and each source s (z_{t-1}, an input, or 1) keeps
+ *
+ *     eps_t = leak eps_{t-1} + gain s_t
+ *     e_k,t = lambda_k e_k,t-1 + gain s_t
+ *
+ * With A_t = a_t P,
+ *
+ *     dW[s,p] = sum_t a_{p,t} eps_t + (1/n_type(p)) sum_t (sum_k V[type(p),k] (V^-1 A_t)_k e_k,t - A_{type(p),t} eps_t)
+ *
+ * MDGL needs eps of the step before:
+ *
+ *     dW[s,p] = sum_t a_{p,t} eps_t + eps_{t-1} psi_{p,t-1} ((gain a_t) M^T)_p
  *
  * Complex pairs lambda, conj(lambda) stay in real arithmetic. On the real basis (Re v, Im v) of the pair, with y = V^-1
- * A on that basis, powers of lambda act as rotations [[re, im], [-im, re]], so the pair contributes e_re (v1 y1 + v2
- * y2) + e_im (v1 y2 - v2 y1) = v1 (e_re y1 + e_im y2) + v2 (e_re y2 - e_im y1).
+ * A on that basis, powers of lambda act as rotations [[re, im], [-im, re]], so the pair contributes
+ *
+ *     e_re (v1 y1 + v2 y2) + e_im (v1 y2 - v2 y1) = v1 (e_re y1 + e_im y2) + v2 (e_re y2 - e_im y1)
  *
  * What follows 1/n_type(p) is the same for all units of a type. So a step with loss costs one outer product, of a_t and
  * eps_t, as in e-prop, and for the rest only sums over time of (C, K) numbers: sum_t y_k,t e_k,t by mode and sum_t

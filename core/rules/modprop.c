@@ -1,12 +1,19 @@
 /*
  * ModProp (Liu et al. 2022): credit through arbitrary timespans, the activation derivative on the way replaced by the
- * constant mu. first_hop mu:     d_t = a_t + leak d_{t+1} + mu ((gain d_{t+1}) M^T)                        (the
- * published code) first_hop exact:  m_t = a_t + leak m_{t+1} + mu ((gain m_{t+1}) M^T) d_t = a_t + leak d_{t+1} + psi_t
- * ((gain m_{t+1}) M^T)                     (the paper's filter taps) With finite taps S the nonlocal part of the credit
- * is cut after S steps. With K = diag(leak) + mu M diag(gain), first_hop mu:     d_t = local_t + sum_{s=1..S} (K^s -
- * leak^s) a_{t+s},   local_t = a_t + leak local_{t+1} first_hop exact:  d_t = a_t + leak d_{t+1} + psi_t sum_{s=1..S} M
- * gain K^{s-1} a_{t+s} Each event a_t is carried on its own: subtracting the tail of the uncut recursion instead would
- * cancel badly where K's norm exceeds 1.
+ * constant mu.
+ *
+ *     first_hop mu        d_t = a_t + leak d_{t+1} + mu ((gain d_{t+1}) M^T)          (the published code)
+ *     first_hop exact     m_t = a_t + leak m_{t+1} + mu ((gain m_{t+1}) M^T)
+ *                         d_t = a_t + leak d_{t+1} + psi_t ((gain m_{t+1}) M^T)       (the paper's filter taps)
+ *
+ * With finite taps S the nonlocal part of the credit is cut after S steps. With K = diag(leak) + mu M diag(gain),
+ *
+ *     first_hop mu        d_t = local_t + sum_{s=1..S} (K^s - leak^s) a_{t+s},
+ *                         local_t = a_t + leak local_{t+1}
+ *     first_hop exact     d_t = a_t + leak d_{t+1} + psi_t sum_{s=1..S} M gain K^{s-1} a_{t+s}
+ *
+ * Each event a_t is carried on its own: subtracting the tail of the uncut recursion instead would cancel badly where
+ * K's norm exceeds 1.
  */
 #include "core/rules/rules.h"
 

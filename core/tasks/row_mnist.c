@@ -31,13 +31,7 @@ static const struct field parameters[] = {
      .fallback = "1",
      .identity = "1",
      .doc = "how long each row of pixels is shown"},
-    {.name = "sha256",
-     .type = FIELD_SHA256_OR_NULL,
-     .offset = offsetof(struct task_config, data_sha256),
-     .fallback = "null",
-     .identity = "null",
-     .omit_null = true,
-     .doc = "version of the data; null: the newest when the job is accepted, which the job then names"},
+    DATA_SHA256_FIELD,
 };
 
 static const struct task_default defaults[] = {

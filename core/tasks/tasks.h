@@ -28,6 +28,16 @@ static inline const void *own(const struct task_config *config) {
     {"network", "rewiring", "\"none\""}, {"optimizer", "l2", "0"}, {"optimizer", "l1", "0"},                           \
         {"optimizer", "clip_norm", "1"}, {"rule", "first_hop", "\"exact\""}
 
+/* The parameter of tasks with stored data: which version of it a job was accepted with. */
+#define DATA_SHA256_FIELD                                                                                              \
+    {.name = "sha256",                                                                                                 \
+     .type = FIELD_SHA256_OR_NULL,                                                                                     \
+     .offset = offsetof(struct task_config, data_sha256),                                                              \
+     .fallback = "null",                                                                                               \
+     .identity = "null",                                                                                               \
+     .omit_null = true,                                                                                                \
+     .doc = "version of the data; null: the newest when the job is accepted, which the job then names"}
+
 #define TASK_DECLARED(number, name) extern const struct task_ops task_##name;
 TASKS(TASK_DECLARED)
 

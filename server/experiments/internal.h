@@ -11,7 +11,7 @@
 
 #include "server/experiments/experiments.h"
 
-#define REASON_BYTES 200
+#define REASON_BYTES 256
 
 /* An experiment that is not final, or that a change is made to. */
 struct experiment {

@@ -60,7 +60,7 @@ def run(*command, cwd):
 def tree(tmp_path_factory):
     folder = tmp_path_factory.mktemp("adding")
     copy_make(folder)
-    run("meson", "setup", "build", "-Dbuildtype=debug", "-Dwerror=false", cwd=folder)
+    run("meson", "setup", "build", "-Dbuildtype=debug", "-Dwerror=true", cwd=folder)
     run("nice", "ninja", "-C", "build", *TARGETS, cwd=folder)
     return folder
 
