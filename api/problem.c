@@ -325,9 +325,10 @@ json_t *json_parse_body(const char *text, size_t size, struct problems *problems
         return NULL;
     }
     *status = 400;
-    (void)json_memory_short(); /* clear a shortage left over from an earlier call */
+    const uint64_t begin = json_memory_begin();
     json_t *document = parse(text, size, error, &overflow);
-    if (json_memory_short()) {
+    if (json_memory_short(begin)) {
+        (void)json_memory_begin(); /* the document is discarded */
         json_decref(document);
         *status = 503;
         snprintf(error, 256, "not enough memory to read the body now");

@@ -1,6 +1,5 @@
 #include "api/text.h"
 
-#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -120,7 +119,7 @@ static struct {
     _Alignas(16) unsigned char bytes[RESERVE_BYTES];
 } reserve = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-static _Thread_local bool memory_short;
+static _Thread_local uint64_t shortages, shortages_seen; /* seen: by the last text */
 
 static void *reserve_take(size_t size) {
     void *memory = NULL;
@@ -138,7 +137,7 @@ static void *reserve_take(size_t size) {
 static void *watched_malloc(size_t size) {
     void *memory = malloc(size);
     if (memory == NULL) {
-        memory_short = true;
+        shortages++;
         memory = reserve_take(size);
     }
     return memory;
@@ -159,20 +158,20 @@ void json_memory_watch(void) {
     json_set_alloc_funcs(watched_malloc, watched_free);
 }
 
-bool json_memory_short(void) {
-    bool was = memory_short;
-    memory_short = false;
-    return was;
+uint64_t json_memory_begin(void) {
+    return shortages_seen = shortages;
+}
+
+bool json_memory_short(uint64_t begin) {
+    return shortages != begin;
 }
 
 static char *text_make(const json_t *document, const char *ending, size_t *size) {
     char *text = NULL;
     size_t length = 0;
-    if (json_memory_short()) {
-        errno = ENOMEM; /* for those who ask after json_memory_short can no longer say so */
-        return NULL;
-    }
-    FILE *out = document == NULL ? NULL : open_memstream(&text, &length);
+    bool is_whole = document != NULL && shortages == shortages_seen;
+    (void)json_memory_begin();
+    FILE *out = is_whole ? open_memstream(&text, &length) : NULL;
     if (out == NULL) {
         return NULL;
     }

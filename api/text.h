@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A new text, 0-terminated, its length in *size (may be NULL); the caller frees it. NULL if out of memory, or for
  * NULL. */
@@ -17,13 +18,15 @@ char *json_text(const json_t *document, size_t *size);
 char *json_line(const json_t *document, size_t *size);
 
 /*
- * When memory is short, jansson drops a member and reports nothing. After json_memory_watch, json_text returns no text
- * (and sets errno to ENOMEM) if that may have happened on its thread since the last call of either function;
- * json_memory_short reports it and clears it. Memory that jansson itself hands out (json_dumps) must then not be passed
- * to free().
+ * When memory is short, jansson drops a member and reports nothing. After json_memory_watch each refusal is counted,
+ * and json_text returns no text if there was one on its thread since the last text, or since json_memory_begin: the
+ * document may lack something. Memory that jansson itself hands out (json_dumps) must then not be passed to free().
  */
 void json_memory_watch(void);
-bool json_memory_short(void);
+/* A piece of work begins on this thread: what was refused before is not its concern. */
+uint64_t json_memory_begin(void);
+/* Whether memory was refused on this thread since that call; asking changes nothing. */
+bool json_memory_short(uint64_t begin);
 
 /*
  * The shortest decimal that reads back as this double, with a point or exponent; 32 bytes suffice. Returns its length.

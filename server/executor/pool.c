@@ -439,7 +439,7 @@ static bool document_parse(struct attempt *attempt) {
         return false;
     }
     errno = 0;
-    (void)json_memory_short(); /* forget earlier failures */
+    const uint64_t begin = json_memory_begin();
     bool ok = job_spec_parse(&attempt->spec, attempt->document);
     free(attempt->document);
     attempt->document = NULL;
@@ -450,7 +450,7 @@ static bool document_parse(struct attempt *attempt) {
         atomic_store(&attempt->task, (int)attempt->spec.config.task.type);
         atomic_store(&attempt->rule, (int)attempt->spec.config.rule.type);
         threads_bound(attempt);
-    } else if (json_memory_short() || errno == ENOMEM) {
+    } else if (json_memory_short(begin) || errno == ENOMEM) {
         hinder(attempt, "not enough memory for its document");
     } else {
         snprintf(attempt->error.text, sizeof attempt->error.text, "the job's stored document is damaged");

@@ -786,7 +786,7 @@ void http_problem(struct request *request, int status, const char *format, ...) 
     if (http_is_answered(request)) {
         return;
     }
-    (void)json_memory_short(); /* clears earlier errors */
+    (void)json_memory_begin(); /* what was to be sent instead may have failed for lack of memory */
     json_t *problem = json_pack("{s:s, s:s, s:i, s:o}", "type", "about:blank", "title", http_status_text(status),
                                 "status", status, "detail",
                                 json_string_of(detail)); /* it may quote bytes that are not UTF-8 */

@@ -133,7 +133,7 @@ static void check_data(struct admission *admission) {
 
 void admission_check(struct admission *admission, struct store_reader *reader, const json_t *document, bool store) {
     struct problems *problems = admission->problems;
-    (void)json_memory_short(); /* left from an earlier document */
+    admission->begin = json_memory_begin();
     job_spec_decode(&admission->spec, document, problems);
     if (problems->count == 0 && admission->spec.initial_job[0] != '\0') {
         resolve_initial(admission, reader);
@@ -146,7 +146,7 @@ void admission_settle(struct admission *admission, bool store) {
     if (problems->count == 0) {
         check_data(admission);
     }
-    admission->short_of_memory = json_memory_short();
+    admission->short_of_memory = json_memory_short(admission->begin);
     if (problems->count == 0) {
         admission->text = store ? job_spec_text(&admission->spec) : NULL;
         admission->short_of_memory = admission->short_of_memory || (store && admission->text == NULL);

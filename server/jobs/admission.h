@@ -31,6 +31,7 @@ struct admission {
     struct train_estimate estimate;
     int64_t data_bytes;   /* bytes that its data take in memory */
     bool holds;           /* a version of a dataset; when the job takes it over, the caller sets this to false */
+    uint64_t begin;       /* json_memory_begin */
     bool short_of_memory; /* out of memory while it was read: the result cannot be trusted */
 };
 

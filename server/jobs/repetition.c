@@ -214,7 +214,7 @@ static void identity_check(struct repetition *repetition) {
 void repetition_make(struct repetition *repetition, struct store_reader *reader, const json_t *body) {
     struct admission *admission = repetition->admission;
     struct job_spec *spec = &admission->spec;
-    (void)json_memory_short(); /* left from an earlier document */
+    admission->begin = json_memory_begin();
     admission->repeats = true;
     if (!source_read(repetition, reader)) {
         return;

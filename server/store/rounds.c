@@ -2,7 +2,6 @@
  * The store's writer, second half: the queue of units, the writer's thread that takes them in rounds, and what becomes
  * of them when the disk is full. Rows are in writer.c. See store.h.
  */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
