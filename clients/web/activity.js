@@ -4,9 +4,10 @@
  */
 import { post } from "./api.js";
 import { chart, linked } from "./charts.js";
-import { colourOf, css, seriesStyle } from "./colours.js";
+import { seriesStyle } from "./colours.js";
 import { h } from "./dom.js";
 import { raster } from "./raster.js";
+import { rect, within } from "./scene.js";
 
 const STEPS_SHOWN = 2000,
   UNITS_MAX = 24,
@@ -50,18 +51,18 @@ export function targetsOf({ targets, loss_type }, at) {
   return width ? { classes, values } : null;
 }
 
-/** dygraphs' underlay: shades the spans that count, and of classes draws the wanted one as a strip of its output's colour along the top. */
+/** What lies below the lines: shades the spans that count, and of classes draws the wanted one as a strip of its output's colour along the top. */
 function underlay(spans, wanted, every) {
-  return (context, area, graph) => {
-    const left = (time) => graph.toDomXCoord(time);
-    context.fillStyle = css("--counted");
-    for (const [from, to] of spans) context.fillRect(left(from), area.y, left(to) - left(from), area.h);
-    if (!wanted?.classes) return;
-    wanted.values.forEach(([answer], t) => {
-      if (Number.isNaN(answer)) return;
-      context.fillStyle = colourOf(seriesStyle(answer));
-      context.fillRect(left((t - 0.5) * every), area.y, left((t + 0.5) * every) - left((t - 0.5) * every) + 0.5, 7);
-    });
+  return ({ area, xs }, ink) => {
+    const [, top, , high] = area,
+      span = (from, to, height, look) => rect(xs.to(from), top, Math.max(0.5, xs.to(to) - xs.to(from)), height, look),
+      strip = wanted?.classes ? wanted.values.map(([answer], t) => [t, answer]).filter(([, answer]) => !Number.isNaN(answer)) : [];
+    return [
+      within(area, [
+        ...spans.map(([from, to]) => span(from, to, high, { fill: ink.counted, name: "counted" })),
+        ...strip.map(([t, answer]) => span((t - 0.5) * every, (t + 0.5) * every, 7, { fill: ink.of(seriesStyle(answer)) })),
+      ]),
+    ];
   };
 }
 
@@ -151,11 +152,13 @@ class Activity {
     this.link.destroy();
     this.place.replaceChildren();
     for (const { title, y, series, rows, map, wanted } of picturesOf(answer, at)) {
-      const options = { underlayCallback: underlay(spans, wanted, answer.every) },
-        make = (zoomed) => (map ? raster(title, y === "readout" ? "output" : y, series.length, { x }) : chart(title, series, { x, y, zoomed, options })),
-        made = this.link.add(make);
+      const under = underlay(spans, wanted, answer.every),
+        make = (zoomed) => (map ? raster(title, y === "readout" ? "output" : y, series.length, { x }) : chart(title, { x, y, zoomed, under })),
+        made = this.link.add(make),
+        times = rows.map((_, t) => t * answer.every);
       this.place.append(made.element);
-      made.set(rows.map((row, t) => [t * answer.every, ...row]));
+      if (map) made.set(rows.map((row, t) => [times[t], ...row]));
+      else made.set(series.map((one, i) => ({ ...one, x: times, y: rows.map((row) => row[i]), gaps: true })));
     }
     this.said.textContent = aboutText(answer, at, this.seed.value);
   }

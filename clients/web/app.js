@@ -4,9 +4,12 @@
  */
 import { addressRead } from "./address.js";
 import { get, notReady, onRefused, onUnavailable, streamFollow, tokenFault, tokenKnown, tokenSet } from "./api.js";
+import { catalog } from "./catalog.js";
 import { compareShow } from "./compare.js";
 import { datasetsShow } from "./datasets.js";
 import { $, h } from "./dom.js";
+import { experimentShow } from "./experiment.js";
+import { experimentsShow } from "./experiments.js";
 import { formShow } from "./form.js";
 import { helpShow } from "./help.js";
 import { jobShow } from "./job.js";
@@ -16,7 +19,9 @@ import { emptySay } from "./load.js";
 
 /** Pattern of the hash, name in the navigation, title, class, and what shows the page. */
 const PAGES = [
-  [/^#?\/?$/, "list", "Jobs", "page-list", (place, _, signal) => listShow(place, signal)],
+  [/^#?\/?$/, "experiments", "Experiments", "page-experiments", (place, _, signal) => experimentsShow(place, signal)],
+  [/^#\/experiments\/([\w-]+)$/, "experiments", "Experiment", "page-experiment", experimentShow],
+  [/^#\/jobs$/, "list", "Jobs", "page-list", (place, _, signal) => listShow(place, signal)],
   [/^#\/new(?:\/([\w-]+))?$/, "new", "New job", "page-new", formShow],
   [/^#\/compare(?:\/([\w,-]*))?$/, "compare", "Compare", "page-compare", compareShow],
   [/^#\/jobs\/([\w-]+)$/, "list", "Job", "page-job", jobShow],
@@ -28,7 +33,7 @@ const READINESS_EVERY = 30000; // ms
 let control = new AbortController();
 
 function noneShow(place) {
-  emptySay(place, "There is no such page", h("p", {}, h("a", { href: "#/" }, "All jobs")));
+  emptySay(place, "There is no such page", h("p", {}, h("a", { href: "#/jobs" }, "All jobs")));
 }
 
 function route(first) {
@@ -126,6 +131,7 @@ streamFollow({
     versionShow();
     readinessShow();
     jobsOpened();
+    catalog().catch(() => {}); // for the rules' colours
   },
   emit: jobsEvent,
 });

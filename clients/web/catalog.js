@@ -3,7 +3,8 @@
  * forgotten when the stream opens anew.
  */
 import { get } from "./api.js";
-import { onOpened } from "./jobs.js";
+import { coloursTake } from "./colours.js";
+import { jobsTouched, onOpened } from "./jobs.js";
 
 let reading = null;
 onOpened(() => {
@@ -13,7 +14,10 @@ onOpened(() => {
 /** {tasks, rules, rule (the default's type)}. */
 export function catalog() {
   reading ??= Promise.all([get("/v1/tasks"), get("/v1/rules")]).then(
-    ([tasks, rules]) => ({ tasks: tasks.tasks, rules: rules.rules, rule: rules.default }),
+    ([tasks, rules]) => {
+      if (coloursTake(rules.rules)) jobsTouched();
+      return { tasks: tasks.tasks, rules: rules.rules, rule: rules.default };
+    },
     (error) => {
       reading = null;
       throw error;

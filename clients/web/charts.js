@@ -1,53 +1,26 @@
 /*
- * Charts: dygraphs with the page's colours (colours.js), labelled axes, a legend outside the data, and controls for those who have no mouse.
+ * Charts of lines: curves with bands, and points with bars over an axis of values.
  *
- * One finger scrolls the page over a chart, two fingers zoom it; with the focus on it plus, minus, arrows and 0 do.
+ * A band has edges in its line's colour and dash, so that bands that overlap can be told apart; what the legend points at stands out and the rest
+ * steps back. Nothing is drawn where nothing can be: a band ends at the limits of its quantity, a logarithmic axis at the least that was measured.
+ * "never" is a value above all others: it has a lane of its own at the top.
+ *
+ * Drag to zoom, with shift to move; double click for all of it. One finger scrolls the page over a chart, two fingers zoom it; with the focus on it
+ * plus, minus, arrows and 0 do. Arrows read the chart where all of it is seen.
  */
-import { colourOf, css, dashOf, onScheme, seriesStyle, swatch } from "./colours.js";
-import { grouped, h, number } from "./dom.js";
+import { dashOf, seriesStyle } from "./colours.js";
+import { number } from "./dom.js";
+import { Figure, Legend, valueText } from "./figure.js";
+import { extentOf, linearScale, logScale, percentText, placeScale, tickText } from "./scales.js";
+import { areaBetween, line, marker, pathThrough, path, rect, textFit, within, words } from "./scene.js";
 
-/*
- * dygraphs' own legend writes inline styles, which the page's Content-Security-Policy forbids: ours is made of elements.
- */
-function prepared() {
-  const { Dygraph } = window;
-  Dygraph.PLUGINS = Dygraph.PLUGINS.filter((plugin) => plugin !== Dygraph.Plugins.Legend);
-  return Dygraph;
-}
-
-/** One finger belongs to the page: it scrolls. */
-function hands(Dygraph) {
-  const model = Dygraph.defaultInteractionModel,
-    two = (does) => (event, graph, context) => event.touches.length > 1 && does(event, graph, context);
-  return { ...model, touchstart: two(model.touchstart), touchmove: two(model.touchmove) };
-}
-
-/** The legend of `entries` [name, style]: their values at x while one points at the chart. */
-function legendOf(x, entries) {
-  const values = entries.map(() => h("span", { class: "num" })),
-    at = h("span", { class: "num" });
-  return {
-    element: h(
-      "div",
-      { class: "legend" },
-      at,
-      entries.map(([name, style], k) => h("span", { class: "entry" }, swatch(style), h("span", { class: "entry-name", title: name }, name), values[k])),
-    ),
-    show(where, points) {
-      at.textContent = points ? `${x} ${number(where, 6)}` : "";
-      entries.forEach(([name], k) => {
-        const point = points && points.find((p) => p.name === name);
-        values[k].textContent = point ? number(point.yval, 4) : "";
-      });
-    },
-  };
-}
-
-const tick = (value) => {
-  const size = Math.abs(value);
-  if (size >= 1e7 || (size > 0 && size < 1e-4)) return value.toExponential(1).replace("e+", "e");
-  return size >= 1000 ? grouped(Math.round(value)) : String(Number(value.toPrecision(4)));
-};
+/** What is left of the data, right of it, above and below, in pixels; the same for all, so that charts one below the other have one axis. */
+export const MARGIN = { left: 62, right: 14, top: 8, bottom: 36 };
+const LANE = 22, // px, of "never"
+  BAND = 0.13,
+  FAINT = 0.15,
+  REACH = 24, // px around the pointer in which a series is read
+  DRAGGED = 4; // px after which a press is a drag
 
 /** What a key does to the window [low, high] within [first, last]; null: all of it; undefined: it is none of ours. */
 function keyWindow(key, [low, high], [first, last]) {
@@ -62,116 +35,389 @@ function keyWindow(key, [low, high], [first, last]) {
   return [a, b];
 }
 
-const axes = (percent) => ({
-  x: { axisLabelWidth: 60, pixelsPerLabel: 50, axisLabelFormatter: tick },
-  y: {
-    axisLabelWidth: 50,
-    pixelsPerLabel: 28,
-    axisLabelFormatter: (value) => (percent ? `${Number((100 * value).toPrecision(4))} %` : tick(value)),
-  },
-});
+const isNumber = (v) => typeof v === "number" && Number.isFinite(v);
 
-/** What a picture says, for those who do not see it. */
-function spoken(title, x, series, rows) {
-  const last = rows.at(-1),
-    middle = (v) => (Array.isArray(v) ? v[1] : v),
-    said = series.map((s, i) => (s.hidden ? null : `${s.name} ${number(middle(last[i + 1]), 4)}`)).filter(Boolean);
-  return `${title}: at ${x} ${number(last[0], 6)}, ${said.join(", ")}. Plus and minus zoom, arrows move, 0 shows all.`;
+/** The index of the x nearest to `at` at which the series has a value; -1. */
+function nearest({ x, y }, at, distance) {
+  let best = -1,
+    least = Infinity;
+  for (let i = 0; i < x.length; i++) {
+    const d = distance(x[i], at);
+    if (d < least && y[i] !== null && y[i] !== undefined && !Number.isNaN(y[i])) [best, least] = [i, d];
+  }
+  return best;
 }
 
-class Chart {
-  constructor(title, series, { x, y, percent = false, zoomed = () => {}, options = {} }) {
-    const styled = series.map((s, i) => ({ ...s, style: s.style ?? seriesStyle(i) }));
-    Object.assign(this, { title, series: styled, x, y, percent, zoomed, options, graph: null, size: 0, windowNow: null });
-    this.legend = legendOf(
-      x,
-      styled.filter((s) => !s.hidden).map((s) => [s.name, s.style]),
-    );
-    this.place = h("div", { class: "plot", role: "group", "aria-roledescription": "chart", tabindex: "0", onkeydown: (e) => this.key(e) });
-    this.element = h("figure", { class: "chart" }, h("figcaption", {}, h("span", {}, title), this.legend.element), this.place);
-    this.watcher = new ResizeObserver(() => this.resize());
-    this.watcher.observe(this.place);
-    this.endScheme = onScheme(() => this.graph && this.graph.updateOptions(this.colours()));
+class Chart extends Figure {
+  constructor(title, settings) {
+    const legend = settings.legend ?? new Legend([], { changed: (hidden) => settings.hidden?.(hidden), lit: (key) => this.light(key) });
+    super(title, { ...settings, legend, own: !settings.legend });
+    Object.assign(this, { settings, series: [], more: {}, lit: null, windowNow: null, at: null, drag: null, touches: new Map() });
+    if (!settings.legend) legend.changed = (hidden) => (settings.hidden?.(hidden), this.draw());
+    this.place.classList.add("zoomable");
+    this.listen();
   }
-  colours() {
-    return { colors: this.series.map((s) => colourOf(s.style)), axisLineColor: css("--line"), gridLineColor: css("--grid") };
+
+  /* ---- data ---- */
+
+  /**
+   * Draws `series`, each {name, x, y, low, high, n (all lists), style, key (of the legend; the name), thin, gaps (null breaks the line), mute (not in
+   * the legend)}; `more` are settings that change: {log, y}.
+   */
+  set(series, more = {}) {
+    this.series = series.map((s, i) => ({ key: s.name, style: seriesStyle(i), ...s }));
+    this.more = { ...this.more, ...more };
+    this.ready = this.series.some(({ x }) => x.length > 0);
+    if (!this.settings.legend) this.legend.set(this.series.filter((s) => !s.mute));
+    this.say(this.spoken());
+    this.draw();
   }
-  resize() {
-    if (!this.graph || !this.place.clientWidth || this.place.clientWidth === this.size) return;
-    this.size = this.place.clientWidth;
-    this.graph.resize();
+  spoken() {
+    const { x } = this.settings,
+      named = this.series.filter((s) => !s.mute && s.x.length),
+      last = named.length ? named[0].x.at(-1) : 0,
+      said = named.slice(0, 12).map((s) => `${s.name} ${typeof s.y.at(-1) === "string" ? s.y.at(-1) : number(s.y.at(-1), 4)}`),
+      hint = this.settings.fixed ? "Arrows read single values." : "Plus and minus zoom, arrows move or read, 0 shows all.";
+    return `${this.title}: at ${x} ${isNumber(last) ? number(last, 6) : last}, ${said.join(", ")}${named.length > 12 ? ` and ${named.length - 12} more` : ""}. ${hint}`;
   }
-  window(window) {
-    this.windowNow = window;
-    if (this.graph) this.graph.updateOptions({ dateWindow: window, ...(window ? {} : { valueRange: this.options.valueRange ?? null }) });
+  seen() {
+    return this.series.filter(({ key }) => !this.legend.hidden.has(key));
   }
-  drawn() {
-    const now = this.graph && this.graph.isZoomed("x") ? this.graph.xAxisRange() : null;
-    if (!this.graph || String(now) === String(this.windowNow)) return;
-    this.windowNow = now;
-    this.zoomed(now);
+  light(key) {
+    this.lit = key;
+    this.draw();
   }
-  key(event) {
-    const now = this.graph && keyWindow(event.key, this.graph.xAxisRange(), this.graph.xAxisExtremes());
-    if (!this.graph || now === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    this.window(now);
-    this.zoomed(now);
+
+  /* ---- layout ---- */
+
+  extremes() {
+    return extentOf(this.series.map((s) => s.x), this.settings.places === "log") ?? [0, 1];
   }
-  lines() {
-    return Object.fromEntries(
-      this.series.map((s) => [s.name, { ...(dashOf(s.style) && { strokePattern: dashOf(s.style) }), ...(s.thin && { strokeWidth: 0.7 }) }]),
-    );
+  xScale(span) {
+    const { places } = this.settings;
+    if (Array.isArray(places)) return placeScale(places, span);
+    const [low, high] = this.windowNow ?? this.extremes();
+    if (places === "log") return logScale([low / 1.15, high * 1.15], span);
+    const pad = this.settings.points ? 0.06 * (high - low || 1) : 0;
+    return linearScale([low - pad, high + pad], span);
   }
-  make(rows, more) {
-    const Dygraph = prepared();
-    return new Dygraph(this.place, rows, {
-      labels: [this.x, ...this.series.map((s) => s.name)],
-      xlabel: this.x,
-      ylabel: this.y,
-      xLabelHeight: 14,
-      yLabelWidth: 14,
-      highlightCallback: (event, at, points) => this.legend.show(at, points),
-      unhighlightCallback: () => this.legend.show(null, null),
-      drawCallback: () => this.drawn(),
-      interactionModel: hands(Dygraph),
-      strokeWidth: 1.6,
-      connectSeparatedPoints: true,
-      axisLabelFontSize: 11,
-      xRangePad: 4,
-      yRangePad: 6,
-      rightGap: 10,
-      axes: axes(this.percent),
-      series: this.lines(),
-      animatedZooms: false,
-      highlightCircleSize: 3,
-      ...(this.windowNow && { dateWindow: this.windowNow }),
-      ...this.colours(),
-      ...this.options,
-      ...more,
+  yScale(span) {
+    const { limits, percent } = this.settings,
+      text = percent ? percentText : tickText,
+      log = this.more.log ?? this.settings.log ?? false,
+      [from, to] = this.windowNow ?? [-Infinity, Infinity],
+      inside = (s, list) => (this.windowNow ? (list ?? []).filter((_, i) => s.x[i] >= from && s.x[i] <= to) : list);
+    const seen = this.seen(),
+      found = extentOf(seen.flatMap((s) => [inside(s, s.y), inside(s, s.low), inside(s, s.high)]), log);
+    if (!found) return linearScale(limits ?? [0, 1], span, text);
+    let [low, high] = found;
+    if (log) return logScale([low, high * 1.04], span, text);
+    if (limits && percent) return linearScale(limits, span, text);
+    const pad = 0.05 * (high - low || Math.abs(high) || 1);
+    [low, high] = [low >= 0 && low < 0.4 * high ? 0 : low - pad, high + pad];
+    if (limits) [low, high] = [Math.max(limits[0], low), Math.min(limits[1], high)];
+    return linearScale([low, high], span, text);
+  }
+  layout(width, height) {
+    const { left, right, top, bottom } = MARGIN,
+      area = [left, top, width - left - right, height - top - bottom],
+      never = this.seen().some((s) => s.y.includes("never") || s.high?.includes("never")),
+      lane = never ? LANE : 0,
+      ys = this.yScale([top + area[3], top + lane + 3]),
+      high = (v) => (v === "never" ? top + lane / 2 : ys.to(v));
+    this.now = { area, lane, xs: this.xScale([left, left + area[2]]), ys, y: high };
+    return this.now;
+  }
+
+  /* ---- drawing ---- */
+
+  marks(width, height, ink) {
+    const { area } = this.layout(width, height),
+      data = [...this.seen()].sort((a, b) => (a.thin ? 0 : 1) - (b.thin ? 0 : 1));
+    return [
+      ...(this.settings.under?.(this.now, ink) ?? []),
+      ...this.axesMarks(width, height, ink),
+      within([area[0] - 6, area[1] - 6, area[2] + 12, area[3] + 7], [
+        ...data.flatMap((s) => this.bandMarks(s, ink)),
+        ...data.flatMap((s) => this.lineMarks(s, ink)),
+      ]),
+    ];
+  }
+  axesMarks(width, height, ink) {
+    const { area, xs, ys, lane } = this.now,
+      [left, top, wide, high] = area,
+      base = top + high,
+      { x } = this.settings,
+      y = this.more.y ?? this.settings.y,
+      rows = ys.ticks(Math.max(2, Math.floor((high - lane) / 34))),
+      room = Array.isArray(xs.values) ? xs.step - 6 : Infinity;
+    const across = xs.ticks(Math.max(2, Math.floor(wide / 72))),
+      every = Array.isArray(xs.values) ? Math.ceil(34 / xs.step) : 1;
+    return [
+      ...rows.map((v) => line(left, ys.to(v), left + wide, ys.to(v), { stroke: ink.grid })),
+      ...(lane ? [line(left, top + lane, left + wide, top + lane, { stroke: ink.line, dash: [3, 3] }), words(left - 6, top + lane / 2, "never", { fill: ink.muted, anchor: "end" })] : []),
+      line(left, base, left + wide, base, { stroke: ink.line }),
+      ...rows.map((v) => words(left - 6, ys.to(v), ys.text(v), { fill: ink.muted, anchor: "end", name: "tick-y" })),
+      ...across.flatMap((v, i) => {
+        const at = xs.to(v);
+        if (i % every || at < left - 1 || at > left + wide + 1) return [];
+        return [line(at, base, at, base + 4, { stroke: ink.line }), words(at, base + 12, textFit(xs.text(v), Math.max(24, every * room)), { fill: ink.muted, anchor: "middle", name: "tick-x" })];
+      }),
+      words(left + wide / 2, height - 8, x, { fill: ink.muted, anchor: "middle" }),
+      ...(y ? [words(9, top + high / 2, textFit(y, high), { fill: ink.muted, anchor: "middle", turn: -90 })] : []),
+    ];
+  }
+  faint(s) {
+    return this.lit !== null && this.lit !== s.key ? FAINT : 1;
+  }
+  clipped(list) {
+    const { limits } = this.settings,
+      { ys, y } = this.now;
+    return list.map((v) => {
+      if (v === "never") return y(v);
+      if (!isNumber(v)) return NaN;
+      const [low, high] = limits ?? [-Infinity, Infinity];
+      return y(Math.min(high, Math.max(low, ys.log ? Math.max(ys.domain[0], v) : v)));
     });
   }
-  set(rows, more = {}) {
-    if (!rows.length || !this.place.clientWidth) return;
-    this.place.setAttribute("aria-label", spoken(this.title, this.x, this.series, rows));
-    if (this.graph) this.graph.updateOptions({ file: rows, ...more });
-    else this.graph = this.make(rows, more);
-    this.size = this.place.clientWidth;
+  bandMarks(s, ink) {
+    if (!s.low || !s.high || this.settings.points) return [];
+    const xs = s.x.map(this.now.xs.to),
+      low = this.clipped(s.low),
+      high = this.clipped(s.high),
+      stroke = ink.of(s.style),
+      opacity = this.faint(s),
+      edge = { stroke, width: 0.9, dash: dashOf(s.style), opacity: 0.55 * opacity, name: "edge" };
+    return [path(areaBetween(xs, low, high), { fill: stroke, fillOpacity: BAND * opacity, name: "band" }), path(pathThrough(xs, low), edge), path(pathThrough(xs, high), edge)];
   }
-  destroy() {
-    this.watcher.disconnect();
-    this.endScheme();
-    if (this.graph) this.graph.destroy();
-    this.graph = null;
+  lineMarks(s, ink) {
+    const { xs, y } = this.now,
+      keep = s.gaps ? null : s.y.map((v) => v !== null && v !== undefined && !Number.isNaN(v)),
+      of = (list) => (keep ? list.filter((_, i) => keep[i]) : list),
+      stroke = ink.of(s.style),
+      xAt = of(s.x).map(xs.to),
+      yAt = of(s.y).map((v) => (v === "never" ? y(v) : isNumber(v) ? this.now.ys.to(v) : NaN)),
+      opacity = this.faint(s) * (s.thin ? 0.5 : 1);
+    const drawn = [path(pathThrough(xAt, yAt), { stroke, width: s.thin ? 0.8 : 1.8, dash: dashOf(s.style), opacity, name: s.thin ? "thin" : "line" })];
+    if (xAt.length === 1 || this.settings.points) drawn.push(...this.pointMarks(s, of, xAt, yAt, { stroke, opacity }));
+    return drawn;
+  }
+  /** Points with their bars, each series a little aside so that bars do not lie on each other. */
+  pointMarks(s, of, xAt, yAt, { stroke, opacity }) {
+    const all = this.seen().filter((one) => !one.thin),
+      aside = s.low ? (all.indexOf(s) - (all.length - 1) / 2) * Math.min(5, 26 / Math.max(1, all.length)) : 0,
+      [low, high] = [s.low, s.high].map((list) => (list ? this.clipped(of(list)) : null));
+    return xAt.flatMap((x, i) => {
+      const at = x + aside,
+        bar = low && Number.isFinite(low[i]) && Number.isFinite(high[i]),
+        look = { stroke, width: 1.4, opacity };
+      return [
+        ...(bar ? [line(at, low[i], at, high[i], look), line(at - 3, low[i], at + 3, low[i], look), line(at - 3, high[i], at + 3, high[i], look)] : []),
+        ...(Number.isFinite(yAt[i]) ? [marker(at, yAt[i], s.style.marker ?? s.style.dash ?? 0, 3.6, { fill: stroke, opacity })] : []),
+      ];
+    });
+  }
+
+  /* ---- what is pointed at ---- */
+
+  point(px, py) {
+    if (!this.ready || !this.now) return;
+    const { area, xs } = this.now;
+    if (px < area[0] - 8 || px > area[0] + area[2] + 8) {
+      this.leave();
+      return;
+    }
+    const distance = (v, at) => Math.abs(xs.to(v) - at),
+      named = this.seen().filter((s) => !s.mute && s.x.length),
+      found = named.map((s) => [s, nearest(s, px, distance)]).filter(([, i]) => i >= 0);
+    if (!found.length) return;
+    const closest = Math.min(...found.map(([s, i]) => distance(s.x[i], px))),
+      [first, k] = found.find(([s, i]) => distance(s.x[i], px) === closest),
+      at = first.x[k],
+      near = found.filter(([s, i]) => distance(s.x[i], xs.to(at)) <= REACH);
+    this.show(at, near, this.thinNear(px, py));
+  }
+  /** The seed's line next to the pointer. */
+  thinNear(px, py) {
+    const { xs, ys } = this.now;
+    let best = null,
+      least = 8;
+    for (const s of this.seen().filter((one) => one.thin && one.mute)) {
+      const i = nearest(s, px, (v, at) => Math.abs(xs.to(v) - at)),
+        d = i < 0 ? Infinity : Math.abs(ys.to(s.y[i]) - py);
+      if (d < least && Math.abs(xs.to(s.x[i]) - px) < REACH) [best, least] = [[s, i], d];
+    }
+    return best;
+  }
+  show(at, near, thin) {
+    const write = (v) => (v === "never" ? v : this.settings.percent ? percentText(v) : number(v, 4)),
+      text = `${this.settings.x} ${isNumber(at) ? number(at, 6) : at}`,
+      values = new Map(near.map(([s, i]) => [s.key, valueText({ y: s.y[i], low: s.low?.[i], high: s.high?.[i], n: s.n?.[i] }, write)]));
+    this.at = { at, near, thin };
+    this.legend.show(text, values);
+    if (thin) this.reading.textContent = `${thin[0].name}: ${write(thin[0].y[thin[1]])} at ${this.settings.x} ${number(thin[0].x[thin[1]], 6)}`;
+    else this.reading.textContent = "";
+    this.overDraw();
+  }
+  leave() {
+    if (!this.at) return;
+    this.at = null;
+    this.legend.show(null, null);
+    this.reading.textContent = "";
+    this.overDraw();
+  }
+  over(ink) {
+    if (!this.now) return [];
+    const { area, xs, y } = this.now,
+      [left, top, wide, high] = area,
+      marks = [];
+    if (this.drag?.to !== undefined) {
+      const [a, b] = [this.drag.from, this.drag.to].map((v) => Math.min(left + wide, Math.max(left, v)));
+      marks.push(rect(Math.min(a, b), top, Math.abs(b - a), high, { fill: ink.accent, fillOpacity: 0.15 }));
+    }
+    if (!this.at) return marks;
+    const guide = xs.to(this.at.at);
+    marks.push(line(guide, top, guide, top + high, { stroke: ink.muted, dash: [2, 2], opacity: 0.8 }));
+    const dots = [...this.at.near, ...(this.at.thin ? [this.at.thin] : [])];
+    for (const [s, i] of dots) marks.push(marker(xs.to(s.x[i]), y(s.y[i]), 0, 3.4, { fill: ink.of(s.style), stroke: ink.sheet }));
+    if (this.at.thin) {
+      const [s] = this.at.thin;
+      marks.push(within(area, [path(pathThrough(s.x.map(xs.to), s.y.map(y)), { stroke: ink.of(s.style), width: 1.6 })]));
+    }
+    return marks;
+  }
+
+  /* ---- window ---- */
+
+  window(window) {
+    this.windowNow = window;
+    this.leave();
+    this.drawNow();
+  }
+  zoomTo(window) {
+    this.window(window);
+    this.settings.zoomed?.(window);
+  }
+  listen() {
+    if (this.settings.fixed) return;
+    const { place } = this;
+    place.addEventListener("pointerdown", (event) => this.down(event));
+    place.addEventListener("pointermove", (event) => this.move(event));
+    for (const end of ["pointerup", "pointercancel"]) place.addEventListener(end, (event) => this.up(event, end === "pointercancel"));
+    place.addEventListener("dblclick", () => this.zoomTo(null));
+  }
+  xOf(event) {
+    return event.clientX - this.place.getBoundingClientRect().left;
+  }
+  down(event) {
+    if (!this.now || (event.pointerType !== "touch" && event.button !== 0)) return;
+    if (event.pointerType === "touch") {
+      this.touches.set(event.pointerId, this.xOf(event));
+      const { xs } = this.now;
+      this.pinch = this.touches.size === 2 ? [...this.touches].map(([id, x]) => [id, xs.from(x)]) : null;
+      return;
+    }
+    this.place.setPointerCapture(event.pointerId);
+    this.drag = { from: this.xOf(event), pan: event.shiftKey, window: this.now.xs.domain };
+  }
+  move(event) {
+    if (event.pointerType === "touch") {
+      if (!this.touches.has(event.pointerId)) return;
+      this.touches.set(event.pointerId, this.xOf(event));
+      if (this.pinch && this.touches.size === 2) this.pinched();
+      return;
+    }
+    if (!this.drag) return;
+    const x = this.xOf(event);
+    if (Math.abs(x - this.drag.from) < DRAGGED && this.drag.to === undefined) return;
+    if (this.drag.pan) {
+      const { area } = this.now,
+        [low, high] = this.drag.window,
+        shift = ((this.drag.from - x) / area[2]) * (high - low),
+        [first, last] = this.extremes(),
+        inside = Math.min(last - high, Math.max(first - low, shift));
+      this.zoomTo([low + inside, high + inside]);
+    } else {
+      this.drag.to = x;
+      this.leave();
+      this.overDraw();
+    }
+  }
+  up(event, cancelled) {
+    if (event.pointerType === "touch") {
+      this.touches.delete(event.pointerId);
+      this.pinch = null;
+      return;
+    }
+    const { drag } = this;
+    this.drag = null;
+    if (!drag || drag.pan || drag.to === undefined) return;
+    const [a, b] = [drag.from, drag.to].map(this.now.xs.from).sort((p, q) => p - q),
+      [first, last] = this.extremes(),
+      window = [Math.max(first, a), Math.min(last, b)];
+    if (!cancelled && window[1] > window[0]) this.zoomTo(window);
+    else this.overDraw();
+  }
+  /** The window in which what was under the two fingers still is. */
+  pinched() {
+    const { area } = this.now,
+      [[p, a], [q, b]] = this.pinch,
+      [x, y] = [this.touches.get(p), this.touches.get(q)],
+      [first, last] = this.extremes();
+    if (Math.abs(y - x) < 10) return;
+    const unit = (b - a) / (y - x),
+      low = Math.max(first, a - (x - area[0]) * unit),
+      high = Math.min(last, a + (area[0] + area[2] - x) * unit);
+    if (high > low) this.zoomTo(low <= first && high >= last ? null : [low, high]);
+  }
+  key(event) {
+    if (!this.now || event.target !== this.place || event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step && !this.windowNow) {
+      event.preventDefault();
+      this.step(step);
+      return;
+    }
+    const now = this.settings.fixed ? undefined : keyWindow(event.key, this.now.xs.domain ?? [0, 1], this.extremes());
+    if (now === undefined) return;
+    event.preventDefault();
+    this.zoomTo(now);
+  }
+  /** The next x that a series has, read aloud. */
+  step(by) {
+    const places = this.settings.places,
+      all = Array.isArray(places) ? places : [...new Set(this.seen().flatMap((s) => (s.mute ? [] : s.x)))].sort((a, b) => a - b);
+    if (!all.length) return;
+    const here = this.at ? all.indexOf(this.at.at) : by > 0 ? -1 : all.length,
+      at = all[Math.min(all.length - 1, Math.max(0, here + by))];
+    this.point(this.now.xs.to(at), -1e9);
+    const said = this.at?.near.map(([s, i]) => `${s.name} ${typeof s.y[i] === "string" ? s.y[i] : number(s.y[i], 4)}`) ?? [];
+    this.reading.textContent = `${this.settings.x} ${isNumber(at) ? number(at, 6) : at}: ${said.slice(0, 8).join(", ")}`;
+  }
+
+  /* ---- numbers ---- */
+
+  table() {
+    const { x } = this.settings,
+      [from, to] = this.windowNow ?? [-Infinity, Infinity],
+      names = this.settings.columns ?? { y: this.more.y ?? this.settings.y ?? "value", low: "low", high: "high" },
+      bands = this.seen().some((s) => s.low);
+    const rows = this.seen().flatMap((s) =>
+      s.x.flatMap((at, i) =>
+        isNumber(at) && (at < from || at > to) ? [] : [[s.name, at, s.y[i], ...(bands ? [s.low?.[i], s.high?.[i], s.n?.[i]] : [])]],
+      ),
+    );
+    return { columns: ["series", x, names.y, ...(bands ? [names.low, names.high, "n"] : [])], rows };
   }
 }
 
 /**
- * A chart of `series`, a list of {name, style (colours.js; by default the palette in order), thin, hidden (in the legend)}, over an x called `x`
- * and a y called `y`. `percent` writes y in percent; `zoomed(window)` hears of the user's zoom, null for all; `options` go to dygraphs.
- * Has {element, set(rows, more), window(low and high, or null), destroy()}; rows are [x, y...].
+ * A chart over an x called `x` and a y called `y`. Settings: `percent` writes y in percent; `limits` are the possible values; `log`: y is logarithmic;
+ * `points`: with bars in place of bands; `places`: the words along x, or "log"; `fixed`: no zoom; `legend`: one that is shared; `hidden(set)` and
+ * `zoomed(window, or null)` hear of the user's choice; `under(layout, ink)` gives marks below the data; `columns` name those of the CSV.
+ * Has {element, set(series, more), window(low and high, or null), light(key), draw(), destroy()}.
  */
-export const chart = (title, series, settings) => new Chart(title, series, settings);
+export const chart = (title, settings) => new Chart(title, settings);
 
 /**
  * Charts that show the same x: one zooms, all do, and `zoomed(window)` hears of it. `add(make)` calls make(zoomed) for a chart, `reset()` shows
@@ -219,3 +465,4 @@ export function canvasContext(canvas, width, height) {
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   return context;
 }
+

@@ -1,15 +1,25 @@
 /*
- * Colours: Okabe and Ito's, which all kinds of colour vision tell apart, in an order for each scheme (style.css).
+ * Colours: Okabe and Ito's, which all kinds of colour vision tell apart.
  *
- * A rule has one colour wherever it is drawn, and no other rule has it. Groups of the same rule differ by their dashes. What is no rule (weights,
- * inputs, units) takes the palette in order; from the ninth series on the colours come again, dashed.
+ * A rule has one colour wherever it is drawn. Which one the server says, in GET /v1/rules and with every point of an experiment; black is drawn white
+ * on a dark page. Points of the same rule differ by their dashes, then by their markers. What is no rule (weights, inputs, units) takes the palette in
+ * order; from the ninth series on the colours come again, dashed.
+ *
+ * A style is {hex or series (an index of the palette), dash, marker}. An ink says what a style and the parts of a chart look like on the page as it is,
+ * or on paper, where everything is saved.
  */
 import { h } from "./dom.js";
+import { svg } from "./scene.js";
 
-const COLOURS = 8;
 /** Lengths of a line's dashes and gaps, in pixels; the first is solid. */
 const DASHES = [null, [8, 4], [2, 3], [10, 3, 2, 3], [16, 5], [4, 2]];
-const RULES = ["modprop", "eprop", "bptt", "mdgl", "rtrl"];
+const PALETTE = {
+  light: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a7a7a", "#a89c00"],
+  dark: ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#a8a8a8", "#2f8fd0"],
+};
+const PAPER = { text: "#16202b", muted: "#55626f", line: "#aab4bd", grid: "#e6eaee", sheet: "#ffffff", soft: "#eaf1f7", counted: "#e3ecd9", accent: "#005a92" };
+const OTHER = "#e69f00";
+const rules = new Map();
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 export const isDark = () => dark.matches;
@@ -20,31 +30,34 @@ export function onScheme(listener) {
   return () => dark.removeEventListener("change", listener);
 }
 
-/** The style {colour, dash} of series i of the palette. */
-export const seriesStyle = (i) => ({ colour: `series-${i % COLOURS}`, dash: Math.floor(i / COLOURS) });
-/** The style of the nth group of a rule. A rule that this page does not know is drawn in the colour that none has. */
-export const ruleStyle = (rule, nth = 0) => ({ colour: RULES.includes(rule) ? `rule-${rule}` : "rule-other", dash: nth });
-/** Of groups, each with a rule: the style of each, groups of one rule dashed in their order. */
-export function ruleStyles(rules) {
-  const seen = new Map();
-  return rules.map((rule) => {
-    seen.set(rule, (seen.get(rule) ?? -1) + 1);
-    return ruleStyle(rule, seen.get(rule));
-  });
+const strokeOn = (night) => (style) => {
+  if (!style.hex) return PALETTE[night ? "dark" : "light"][style.series % PALETTE.light.length];
+  return night && /^#0{6}$/.test(style.hex) ? "#ffffff" : style.hex;
+};
+/** What things look like on the page as it is: {text, muted, line, grid, sheet, ..., of(style)}. */
+export function inkNow() {
+  const ink = Object.fromEntries(Object.keys(PAPER).map((name) => [name, css(`--${name}`)]));
+  return { ...ink, night: isDark(), of: strokeOn(isDark()) };
 }
-export const colourOf = ({ colour }) => css(`--${colour}`);
-export const dashOf = ({ dash }) => DASHES[dash % DASHES.length];
+/** The same on paper. */
+export const inkPaper = () => ({ ...PAPER, night: false, of: strokeOn(false) });
 
-const SVG = "http://www.w3.org/2000/svg";
-function svg(name, attributes, ...children) {
-  const element = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) if (value !== null) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
+/** The style of series i of the palette. */
+export const seriesStyle = (i) => ({ series: i, dash: Math.floor(i / PALETTE.light.length) });
+/** Takes the rules' colours from what GET /v1/rules answered; whether any of them is new. */
+export function coloursTake(list) {
+  const fresh = list.filter(({ type, colour }) => colour && rules.get(type) !== colour);
+  for (const { type, colour } of fresh) rules.set(type, colour);
+  return fresh.length > 0;
 }
+/** The style of the nth group of a rule. */
+export const ruleStyle = (rule, nth = 0) => ({ hex: rules.get(rule) ?? OTHER, dash: nth });
+export const dashOf = ({ dash }) => DASHES[(dash ?? 0) % DASHES.length];
 
-/** A piece of the line that is drawn in this style, for legends and tables. */
+/** A piece of the line that is drawn in this style, for legends and tables. Its colour follows the scheme by the style sheet. */
 export function swatch(style) {
-  const line = svg("line", { x1: 0, y1: 4, x2: 26, y2: 4, class: style.colour, "stroke-dasharray": dashOf(style)?.join(" ") ?? null });
-  return h("span", { class: "swatch" }, svg("svg", { width: 26, height: 8, viewBox: "0 0 26 8", "aria-hidden": "true" }, line));
+  const black = style.hex && /^#0{6}$/.test(style.hex),
+    look = { class: style.hex ? (black ? "black" : null) : `series-${style.series % PALETTE.light.length}`, stroke: style.hex ?? null },
+    piece = svg("line", { x1: 0, y1: 4, x2: 26, y2: 4, ...look, "stroke-dasharray": dashOf(style)?.join(" ") });
+  return h("span", { class: "swatch" }, svg("svg", { width: 26, height: 8, viewBox: "0 0 26 8", "aria-hidden": "true" }, piece));
 }

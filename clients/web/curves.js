@@ -13,7 +13,7 @@ import { ruleStyle, seriesStyle } from "./colours.js";
 import { attempt, framed, h } from "./dom.js";
 
 const POINTS = 1500;
-const SHARE = { percent: true, log: false, options: { valueRange: [0, 1.03] } };
+const SHARE = { percent: true, log: false, limits: [0, 1] };
 
 /** Every chart: {title, y, series: [key, name], ...}; `always` shows its series before they have values; `log`: whether y is logarithmic, by default as the user chose. */
 const CURVES = [
@@ -38,6 +38,7 @@ const DIAGNOSTICS = [
       ["cosine_Wout", "Wout"],
       ["cosine_b", "b"],
     ],
+    limits: [-1, 1],
     log: false,
   },
   { title: "Spectral radius of W", y: "largest |eigenvalue|", series: [["spectral_radius", "spectral radius"]], log: false },
@@ -119,17 +120,19 @@ class Panel {
       const known = what.series.filter(([key]) => columns.has(key));
       if (!known.length) return false;
       this.series = what.always ? what.series : known;
-      const y = what.y ?? (columns.has("accuracy") ? "cross-entropy, nats" : "half squared error"),
-        names = this.series.map(([key, name]) => ({ name, ...this.look(key) }));
-      this.chart = this.link.add((zoomed) => chart(what.title, names, { x: "iteration", ...what, y, zoomed }));
+      const y = what.y ?? (columns.has("accuracy") ? "cross-entropy, nats" : "half squared error");
+      this.chart = this.link.add((zoomed) => chart(what.title, { x: "iteration", y, percent: what.percent, limits: what.limits, zoomed }));
       this.element.replaceWith(this.chart.element);
     }
-    const values = this.series.map(([key]) => smooth(columns[key], span)),
-      none = this.series.map(([key]) => (key === "loss" ? NaN : null)); // not a number breaks a line, null does not
-    this.chart.set(
-      columns.iteration.map((x, i) => [x, ...values.map((v, k) => v[i] ?? none[k])]),
-      { logscale: what.log ?? log },
-    );
+    const series = this.series.map(([key, name], i) => ({
+      name,
+      style: seriesStyle(i),
+      ...this.look(key),
+      x: columns.iteration,
+      y: smooth(columns[key], span),
+      gaps: key === "loss",
+    }));
+    this.chart.set(series, { log: what.log ?? log });
     return true;
   }
   look(key) {

@@ -78,10 +78,12 @@ export function lossText(job, digits) {
 }
 /** Status as a shape and a word: colour alone says nothing. */
 export function badge(status) {
-  return h("span", { class: `badge ${status}` }, h("span", { "aria-hidden": "true" }, MARKS[status] ?? "·"), ` ${status}`);
+  return h("span", { class: `badge ${status}` }, h("span", { "aria-hidden": "true" }, MARKS[status] ?? "·"), ` ${status.replaceAll("_", " ")}`);
 }
 
 const MARKS = {
+  complete: "✓",
+  complete_with_failures: "!",
   queued: "○",
   running: "▶",
   pausing: "‖",

@@ -1,5 +1,6 @@
 /*
- * The form of a new job, made from /v1/tasks and /v1/rules: a parameter that the daemon learns tomorrow appears by itself.
+ * The form of a new job or experiment, made from /v1/tasks and /v1/rules: a parameter that the daemon learns tomorrow appears by itself. Several values
+ * in a field, several rules or several seeds make an experiment (several.js), and what is checked and submitted is that.
  *
  * Only what differs from its default goes into the document, so that the curl line and the Python below it (snippets.js) are as short as a
  * person would write them. While one types the daemon validates the whole document, and each fault appears beside its field, found by JSON
@@ -12,10 +13,10 @@ import { datasetsRead } from "./datasets.js";
 import { attempt, bytes, duration, grouped, h, notice, number } from "./dom.js";
 import { jobPut, onOpened } from "./jobs.js";
 import { filled } from "./load.js";
+import { seedsRead, submissionMake, templateOf, valuesRead } from "./several.js";
 import { curlOf, jsonOf, pythonOf } from "./snippets.js";
 
-const QUIET = 250, // ms after the last key before the daemon is asked
-  SEEDS_MAX = 50;
+const QUIET = 250; // ms after the last key before the daemon is asked
 /* What belongs to the job itself stands in the contract, not in /v1/tasks. */
 const OWN = {
   name: { type: "string", default: null, nullable: true, description: "what the job is called in lists" },
@@ -24,7 +25,7 @@ const OWN = {
     default: 1,
     minimum: 0,
     maximum: 2 ** 53 - 1,
-    description: "initial weights, trials and evaluation batches; the same whatever the rule",
+    description: "initial weights, trials and evaluation batches; the same whatever the rule. Several, such as 1-20, make an experiment",
   },
   priority: { type: "integer", default: 0, minimum: -1e6, maximum: 1e6, description: "higher starts first" },
   threads: {
@@ -108,7 +109,18 @@ function limits(parameter) {
   return [allowed, parameter.required ? "required" : `default ${value === "" ? "none" : value}`].filter(Boolean).join("; ");
 }
 
-const DATASET = "/task/name";
+const DATASET = "/task/name",
+  SEED = "/seed";
+
+/** Boxes of which several may be chosen. */
+function boxes(id, choices, chosen, changed) {
+  const inputs = choices.map((choice, i) => h("input", { type: "checkbox", id: `${id}-${i}`, value: choice, checked: chosen.includes(choice), onchange: changed }));
+  return {
+    inputs,
+    element: h("span", { class: "boxes", role: "group" }, inputs.map((input, i) => h("span", { class: "pair" }, input, h("label", { for: `${id}-${i}` }, String(choices[i]))))),
+    chosen: () => choices.filter((_, i) => inputs[i].checked),
+  };
+}
 
 class Field {
   /** `names`: the datasets that there are. */
@@ -134,11 +146,23 @@ class Field {
         spellcheck: "false",
       });
     this.fault = h("p", { class: "fault-text", id: `${id}-fault` });
+    const list = parameter.type === "boolean" ? [false, true] : (parameter.choices ?? null);
+    this.many = section && list ? boxes(`${id}-many`, list, [], changed) : null;
+    this.manyShow(false);
+    const several =
+      this.many &&
+      h(
+        "button",
+        { type: "button", class: "several", "aria-pressed": "false", "aria-label": `several values of ${name.replaceAll("_", " ")}`, onclick: (event) => this.manyToggle(event.currentTarget, changed) },
+        "several",
+      );
+    this.several = several;
     this.element = h(
       "div",
       { class: "field" },
-      h("label", { for: id }, name.replaceAll("_", " "), parameter.unit ? h("span", { class: "unit" }, ` ${parameter.unit}`) : null),
+      h("div", { class: "field-head" }, h("label", { for: id }, name.replaceAll("_", " "), parameter.unit ? h("span", { class: "unit" }, ` ${parameter.unit}`) : null), several),
       this.input,
+      this.many?.element ?? null,
       h("p", { class: "about", id: `${id}-about` }, parameter.description, h("span", { class: "limits" }, ` ${limits(parameter)}`)),
       dataset ? h("p", { class: "about" }, h("a", { href: "#/datasets" }, "Datasets: upload, versions")) : null,
       this.fault,
@@ -154,7 +178,38 @@ class Field {
       this.input.value = text;
     }
   }
+  manyShow(on) {
+    if (!this.many) return;
+    this.many.element.hidden = !on;
+    this.input.hidden = on;
+    this.several?.setAttribute("aria-pressed", String(on));
+  }
+  manyToggle(_, changed) {
+    const on = this.many.element.hidden,
+      now = this.parameter.type === "boolean" ? this.input.checked : this.input.value;
+    if (on) this.many.inputs.forEach((input) => (input.checked = input.value === String(now)));
+    this.manyShow(on);
+    changed();
+  }
+  /** Several values, of an axis; null where there is one. */
+  values() {
+    if (this.many && !this.many.element.hidden) {
+      const chosen = this.many.chosen();
+      return chosen.length > 1 ? chosen : null;
+    }
+    if (this.pointer === SEED || this.input.type !== "text") return null;
+    return valuesRead(this.parameter, this.input.value, valueRead);
+  }
+  /** Shows several values, of an axis. */
+  setSeveral(values) {
+    if (!this.many) this.input.value = values.map(valueText).join(", ");
+    else {
+      this.many.inputs.forEach((input) => (input.checked = values.map(String).includes(input.value)));
+      this.manyShow(true);
+    }
+  }
   value() {
+    if (this.many && !this.many.element.hidden) return this.many.chosen()[0] ?? this.parameter.default;
     return this.parameter.type === "boolean" ? this.input.checked : valueRead(this.parameter, this.input.value);
   }
   say(text) {
@@ -164,22 +219,42 @@ class Field {
   }
 }
 
+const jobFacts = (e) => [
+  ["Memory", bytes(e.memory_bytes)],
+  ["Checkpoint", bytes(e.checkpoint_bytes)],
+  ["Multiply-adds an iteration", number(e.multiply_adds)],
+  ["Method", e.method],
+  ...(e.training?.seconds > 0 ? [["Training, about", duration(e.training.seconds)]] : []),
+  ...(e.evaluation?.seconds > 0 ? [["Evaluation, about", duration(e.evaluation.seconds)]] : []),
+];
+const experimentFacts = ({ points, seeds, trials, estimate: e }) => [
+  ["Points", grouped(points)],
+  ["Seeds", grouped(seeds)],
+  ["Trials", grouped(trials)],
+  ...(e.core_hours > 0 ? [["Cost, about", `${duration(3600 * e.core_hours)} of a core`]] : []),
+  ["Disk, about", bytes(Math.round(e.bytes))],
+  ["Memory of a trial", bytes(Math.round(e.memory_bytes))],
+];
+/** A fault of an experiment's point or base belongs to the job's field. */
+const pointerOf = (pointer) => pointer.replace(/^\/(?:points\/\d+|base)(?=\/)/, "").replace(/^\/seeds.*/, SEED);
+
 class Form {
-  constructor(place, all, template, signal) {
-    Object.assign(this, { place, all, signal, fields: [], timer: 0, control: null });
+  /** `from`: {template (a job), rules, values, seeds} of an experiment, where it begins with one. */
+  constructor(place, all, template, signal, from = null) {
+    Object.assign(this, { place, all, signal, fields: [], timer: 0, control: null, fault: null });
     this.state = h("span", { class: "hint" });
-    this.task = this.pick("task", all.tasks, template?.task.type || all.tasks[0].type);
-    this.rule = this.pick("rule", all.rules, template?.rule.type || all.rule);
+    this.task = this.pick("task", all.tasks, template?.task?.type || all.tasks[0].type);
+    this.rule = this.pick("rule", all.rules, template?.rule?.type || all.rule);
     this.sections = h("div", { class: "sections" });
-    this.count = h("input", {
-      id: "f-seeds",
-      type: "number",
-      min: 1,
-      max: SEEDS_MAX,
-      value: 1,
-      "aria-describedby": "f-seeds-about",
-      oninput: () => this.changed(),
-    });
+    const changed = () => this.changed(),
+      own = (id, more) => h("input", { id, autocomplete: "off", oninput: changed, ...more });
+    this.also = boxes("f-also", all.rules.map(({ type }) => type), from?.rules ?? [], changed);
+    this.about = {
+      threshold: own("f-threshold", { type: "number", step: "any", value: "0.1" }),
+      row: own("f-row", { type: "number", min: 1, step: 1, value: 5 }),
+      tags: own("f-tags", { value: (from?.tags ?? []).join(", ") }),
+      notes: own("f-notes", { value: from?.notes ?? "" }),
+    };
     this.summary = h("div", { class: "summary", role: "status", "aria-live": "polite" });
     this.code = h("pre", { tabindex: "0", "aria-label": "The same job as code" });
     this.language = "curl";
@@ -207,7 +282,8 @@ class Form {
       "Copy",
     );
     place.replaceChildren(
-      h("h1", {}, template?.id ? "New job, from another" : "New job"),
+      h("h1", {}, from ? "New experiment, from another" : template?.id ? "New job, from another" : "New job or experiment"),
+      h("p", { class: "hint" }, "Several values in a field (0.1, 0.25, 0.5), several rules, or several seeds (1-20) make an experiment: every combination is trained and compared."),
       h(
         "form",
         {
@@ -233,6 +309,14 @@ class Form {
     );
     this.words = words;
     this.build(template);
+    if (from) this.severalTake(from);
+  }
+  severalTake({ values, seeds }) {
+    for (const field of this.fields) {
+      if (field.pointer === SEED) field.input.value = seeds;
+      else if (values.has(field.pointer)) field.setSeveral(values.get(field.pointer));
+    }
+    this.changed();
   }
   pick(word, list, value) {
     return h(
@@ -251,6 +335,7 @@ class Form {
     const active = document.activeElement?.id;
     const of = (list, chosen) => list.find((entry) => entry.type === chosen.value),
       known = parametersOf(this.all, this.task.value, this.rule.value);
+    const several = new Map(this.fields.map((field) => [field.pointer, field.pointer === SEED ? this.seeds() && field.input.value : field.values()]));
     this.fields = [];
     const make = (section, parameters) =>
       Object.entries(parameters).map(([name, parameter]) => {
@@ -272,25 +357,56 @@ class Form {
         recommended.map((one) => this.recommendation(one)),
       );
     const opened = (title) => [...this.sections.children].find((d) => d.querySelector("h2")?.textContent === title)?.open;
-    const seeds = h(
-      "div",
-      { class: "field" },
-      h("label", { for: "f-seeds" }, "seeds"),
-      this.count,
-      h("p", { class: "about", id: "f-seeds-about" }, "submit so many jobs with successive seeds, to compare"),
-    );
     this.sections.replaceChildren(
       ...[
         group("Task", true, chooser("task", this.task, of(this.all.tasks, this.task)), make("task", known.task)),
-        group("Rule", true, chooser("rule", this.rule, of(this.all.rules, this.rule)), make("rule", known.rule)),
-        group("Job", true, make("", OWN), seeds),
+        group("Rule", true, chooser("rule", this.rule, of(this.all.rules, this.rule)), this.alsoMake(), make("rule", known.rule)),
+        group("Job", true, make("", OWN)),
+        this.experimentMake(),
         group("Training", opened("Training") ?? true, make("training", known.training)),
         group("Network", opened("Network") ?? false, make("network", known.network)),
         group("Optimizer", opened("Optimizer") ?? false, make("optimizer", known.optimizer)),
       ],
     );
+    for (const field of this.fields) {
+      const values = several.get(field.pointer);
+      if (values && field.pointer === SEED) field.input.value = values;
+      else if (values) field.setSeveral(values);
+    }
     if (active) document.getElementById(active)?.focus();
     this.changed();
+  }
+  /** The other rules, which an experiment compares with the chosen one. */
+  alsoMake() {
+    this.also.inputs.forEach((input) => {
+      input.closest(".pair").hidden = input.value === this.rule.value;
+    });
+    this.also.element.setAttribute("aria-labelledby", "f-also");
+    return h(
+      "div",
+      { class: "field wide" },
+      h("span", { class: "field-title", id: "f-also" }, "compared with"),
+      this.also.element,
+      h("p", { class: "about" }, "other rules, which then make an experiment: each is trained on the same seeds"),
+    );
+  }
+  /** What belongs to an experiment alone; hidden while this is a job. */
+  experimentMake() {
+    const field = (id, label, input, about) => h("div", { class: "field" }, h("label", { for: id }, label), input, h("p", { class: "about" }, about));
+    this.experimentGroup = h(
+      "details",
+      { class: "group", open: true, hidden: true },
+      h("summary", {}, h("h2", {}, "Experiment")),
+      h(
+        "div",
+        { class: "fields" },
+        field("f-threshold", "learned: loss below", this.about.threshold, "when a trial counts as having learned; empty: not asked. Any other metric can be chosen later"),
+        field("f-row", "evaluations in a row", this.about.row, "so many have to be below it"),
+        field("f-tags", "tags", this.about.tags, "words, separated by commas, by which lists are filtered"),
+        field("f-notes", "notes", this.about.notes, "anything that you want to read there later"),
+      ),
+    );
+    return this.experimentGroup;
   }
   /** Settings that were measured to work well, and what takes them over. */
   recommendation({ for: use, settings, evidence }) {
@@ -311,6 +427,7 @@ class Form {
   written() {
     const written = {};
     for (const field of this.fields) {
+      if (field.values() || (field.pointer === SEED && this.seeds())) continue;
       const value = field.value();
       if (value === undefined || same(value, field.parameter.default ?? null)) continue;
       if (field.section) (written[field.section] ||= {})[field.name] = value;
@@ -332,14 +449,34 @@ class Form {
     await navigator.clipboard.writeText(this.code.textContent);
     notice("Copied");
   }
+  /** Several seeds, as the API takes them; null where there is one, or where the text is none (the daemon says so). */
   seeds() {
-    return Math.min(SEEDS_MAX, Math.max(1, Math.floor(Number(this.count.value)) || 1));
+    const field = this.fields.find(({ pointer }) => pointer === SEED);
+    try {
+      return field ? seedsRead(field.input.value || "1") : null;
+    } catch {
+      return null;
+    }
+  }
+  /** What is to be submitted: {job} or {experiment}. */
+  submission() {
+    const { threshold, row, tags, notes } = this.about,
+      rules = [this.rule.value, ...this.also.chosen().filter((type) => type !== this.rule.value)],
+      words = tags.value.split(",").map((tag) => tag.trim());
+    return submissionMake({
+      document: this.document(),
+      rules,
+      several: this.fields.map((field) => ({ section: field.section, name: field.name, values: field.values() })).filter(({ values }) => values),
+      seeds: this.seeds(),
+      about: { threshold: threshold.value === "" ? null : Number(threshold.value), row: Math.max(1, Math.floor(Number(row.value)) || 1), tags: words.filter(Boolean), notes: notes.value.trim() },
+    });
   }
   show() {
     const write = LANGUAGES[this.language][1],
-      seeds = this.seeds();
-    this.code.textContent = write(this.document(), seeds, location.origin);
-    this.button.textContent = seeds > 1 ? `Submit ${plural(seeds, "job")}` : "Submit";
+      made = this.submission();
+    this.code.textContent = write(made, location.origin);
+    this.button.textContent = made.experiment ? "Submit the experiment" : "Submit";
+    this.experimentGroup.hidden = !made.experiment;
   }
   changed() {
     this.show();
@@ -349,26 +486,14 @@ class Form {
   async validate() {
     if (this.control) this.control.abort();
     this.control = new AbortController();
+    const { job, experiment } = this.submission();
     try {
-      const answer = await post("/v1/jobs:validate", this.document(), this.control.signal);
+      const answer = await post(experiment ? "/v1/experiments:validate" : "/v1/jobs:validate", experiment ?? job, this.control.signal);
       this.faults([]);
       this.state.textContent = "Valid.";
-      const e = answer.estimate,
-        each = this.seeds() > 1 ? " each" : "";
       this.summary.replaceChildren(
-        h("p", { class: "good" }, "The job is valid."),
-        h(
-          "dl",
-          { class: "facts" },
-          [
-            ["Memory" + each, bytes(e.memory_bytes)],
-            ["Checkpoint", bytes(e.checkpoint_bytes)],
-            ["Multiply-adds an iteration", number(e.multiply_adds)],
-            ["Method", e.method],
-            ...(e.training?.seconds > 0 ? [["Training, about", duration(e.training.seconds)]] : []),
-            ...(e.evaluation?.seconds > 0 ? [["Evaluation, about", duration(e.evaluation.seconds)]] : []),
-          ].map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd", { class: "num" }, v))),
-        ),
+        h("p", { class: "good" }, experiment ? `The experiment is valid: ${plural(answer.trials, "trial")}.` : "The job is valid."),
+        h("dl", { class: "facts" }, (experiment ? experimentFacts(answer) : jobFacts(answer.estimate)).map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd", { class: "num" }, v)))),
       );
     } catch (error) {
       if (error.name !== "AbortError" && !this.signal.aborted) this.refuse(error);
@@ -395,7 +520,8 @@ class Form {
     const rest = [];
     for (const field of this.fields) field.say("");
     for (const error of errors) {
-      const field = this.fields.find((f) => error.pointer === f.pointer || error.pointer.startsWith(`${f.pointer}/`));
+      const at = pointerOf(error.pointer),
+        field = this.fields.find((f) => at === f.pointer || at.startsWith(`${f.pointer}/`));
       if (!field) {
         rest.push(error);
         continue;
@@ -406,19 +532,15 @@ class Form {
     return rest;
   }
   async submit() {
-    const first = this.document(),
-      seeds = this.seeds(),
-      made = [];
+    const { job, experiment } = this.submission();
     this.button.disabled = true;
     try {
-      for (let i = 0; i < seeds; i++) made.push(await post("/v1/jobs", seeds > 1 ? { ...first, seed: (first.seed ?? 1) + i } : first));
-      made.forEach(jobPut);
-      notice(`${plural(made.length, "job")} submitted`);
-      location.hash = made.length > 1 ? `#/compare/${made.map((j) => j.id).join(",")}` : `#/jobs/${made[0].id}`;
+      const made = await post(experiment ? "/v1/experiments" : "/v1/jobs", experiment ?? job);
+      if (!experiment) jobPut(made);
+      notice(experiment ? `${plural(made.trials, "trial")} submitted` : "1 job submitted");
+      location.hash = experiment ? `#/experiments/${made.id}` : `#/jobs/${made.id}`;
     } catch (error) {
-      made.forEach(jobPut);
       this.refuse(error);
-      if (made.length) notice(`${made.length} of ${seeds} submitted; then: ${error.message}`, true);
       this.fields.find((f) => f.input.getAttribute("aria-invalid"))?.input.focus();
     } finally {
       this.button.disabled = false;
@@ -430,19 +552,24 @@ class Form {
   }
 }
 
-/** Shows the form in `place` until `signal`, filled from job `id` where given; the address may name a dataset to train on. */
+/** Shows the form in `place` until `signal`, filled from job `id` where given; the address may name an experiment, or a dataset to train on. */
 export function formShow(place, id, signal) {
-  const name = addressRead().settings.get("dataset");
-  filled(place, "No such job to start from", signal, async () => {
-    const [known, template, { datasets }] = await Promise.all([
+  const { settings } = addressRead(),
+    name = settings.get("dataset"),
+    experiment = settings.get("experiment");
+  filled(place, "There is nothing to start from", signal, async () => {
+    const [known, job, other, { datasets }] = await Promise.all([
       catalog(),
       id ? get(`/v1/jobs/${id}`, signal) : null,
+      experiment ? get(`/v1/experiments/${experiment}`, signal) : null,
       datasetsRead(signal).catch(() => ({ datasets: [] })),
     ]);
     if (signal.aborted) return;
-    const all = { ...known, datasets: datasets.map((d) => d.name) },
-      from = template ?? (name ? { task: { type: "dataset", name }, rule: { type: known.rule } } : null);
-    const form = new Form(place, all, from, signal);
+    const from = other && templateOf(other.specification),
+      template = from?.template ?? job ?? (name ? { task: { type: "dataset", name } } : null),
+      all = { ...known, datasets: datasets.map((d) => d.name) };
+    if (other && !from) notice("This experiment has axes that the form does not have; submit its JSON in another way", true);
+    const form = new Form(place, all, template, signal, from);
     const endOpened = onOpened(() => form.validate());
     signal.addEventListener("abort", () => {
       endOpened();

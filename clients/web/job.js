@@ -228,7 +228,7 @@ function headShow(id, leave) {
 /** Shows job `id` in `place` until `signal`. */
 export function jobShow(place, id, signal) {
   const leave = () => {
-    location.hash = "#/";
+    location.hash = "#/jobs";
   };
   let parts = null,
     heard = Date.now();

@@ -56,6 +56,8 @@ export function jobPut(job) {
   keep(job);
   changed(job.id);
 }
+/** Something that all jobs are drawn with has changed. */
+export const jobsTouched = () => changed(null);
 export function jobForget(id) {
   drop(id);
   stale.delete(id);

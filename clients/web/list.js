@@ -130,7 +130,7 @@ class Table {
     this.view.scrollTop = top;
   }
   place(job, index, height) {
-    const key = [standing(job), job.progress.iteration, job.metrics.loss, job.name, chosen.has(job.id), index].join();
+    const key = [standing(job), job.progress.iteration, job.metrics.loss, job.name, chosen.has(job.id), index, ruleStyle(job.rule.type).hex].join();
     let entry = this.rows.get(job.id);
     if (!entry || entry.key !== key) {
       const element = row(job, index, this.onChoose);
@@ -230,7 +230,7 @@ class List {
   }
   addressKeep() {
     kept.address = location.hash;
-    document.querySelector("nav [data-page=list]").setAttribute("href", location.hash || "#/");
+    document.querySelector("nav [data-page=list]").setAttribute("href", location.hash || "#/jobs");
   }
   filterMake() {
     const take = (key) => (event) => {

@@ -38,7 +38,7 @@ export function filled(place, missing, signal, fill) {
       waiting = !gone;
       const [title, hint] = gone ? [missing, error.message] : TROUBLES[error.status] || ["This could not be read", error.message];
       const again = h("button", { type: "button", onclick: run }, "Try again");
-      emptySay(place, title, hint, h("p", {}, gone ? h("a", { href: "#/" }, "All jobs") : again));
+      emptySay(place, title, hint, h("p", {}, gone ? h("a", { href: "#/jobs" }, "All jobs") : again));
     }
   };
   place.replaceChildren(h("p", { class: "empty" }, "Reading."));

@@ -3,15 +3,14 @@
  * (weights.js), on a scale that ends at the largest value; the map stands under the same time as the charts beside it, and zooms with them
  * (`linked` of charts.js). It is read by pointing, or by the arrow keys.
  */
-import { canvasContext } from "./charts.js";
+import { canvasContext, MARGIN } from "./charts.js";
 import { css, onScheme } from "./colours.js";
 import { grouped, h, number } from "./dom.js";
+import { roundTicks } from "./scales.js";
 import { inkOf } from "./weights.js";
 
-/* As dygraphs lays out the charts that stand above and below: what is left of the first value, right of the last, and under the last row. */
-const LEFT = 64,
-  RIGHT = 14,
-  BOTTOM = 32;
+/* As the charts that stand above and below. */
+const { left: LEFT, right: RIGHT, bottom: BOTTOM } = MARGIN;
 
 const largestOf = (rows) => Math.max(1e-9, ...rows.map(([, ...values]) => Math.max(...values.map(Math.abs))));
 
@@ -33,18 +32,10 @@ function pixels(rows, count, columns, largest) {
   return plain;
 }
 
-/** About six round places from `low` to `high`. */
-function ticks(low, high) {
-  const ten = 10 ** Math.floor(Math.log10((high - low) / 2)),
-    step = [1, 2, 5, 10].map((m) => m * ten).find((s) => (high - low) / s <= 8),
-    first = Math.ceil(low / step);
-  return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, i) => (first + i) * step);
-}
-
 /** As `chart` of charts.js, for series named `word` 0, 1, ..: {element, set(rows), window(low and high, or null), destroy()}. */
 export function raster(title, word, count, { x }) {
   const canvas = h("canvas", { class: "raster", role: "application", tabindex: "0" }),
-    reading = h("span", { class: "legend num", "aria-live": "polite" }),
+    reading = h("span", { class: "reading num", "aria-live": "polite" }),
     element = h("figure", {}, h("figcaption", {}, h("span", {}, title), reading), canvas);
   let rows = [],
     largest = 1,
@@ -77,7 +68,7 @@ export function raster(title, word, count, { x }) {
     context.fillText(`${word} 0`, LEFT - 5, 10);
     context.fillText(String(count - 1), LEFT - 5, high);
     context.textAlign = "center";
-    for (const time of ticks(low, end)) context.fillText(grouped(time), place(time), high + 14);
+    for (const time of roundTicks(low, end, 8)) context.fillText(grouped(time), place(time), high + 14);
     context.fillText(x, LEFT + wide / 2, high + 29);
   };
   const read = (moment, row) => {

@@ -1,24 +1,16 @@
 /*
- * A job as a person would write it elsewhere: a curl line, Python, JSON. `seeds` many jobs differ in their seed alone.
+ * A job or an experiment as a person would write it elsewhere: a curl line, Python, JSON. `made` is {job} or {experiment}.
  */
 import { tokenKnown } from "./api.js";
 
-/** The first of several seeds, and the document without it. */
-function seedTake({ seed, ...rest }) {
-  return { first: Number.isInteger(seed) ? seed : 1, rest };
-}
-
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** One job streams its progress and ends with its weights; of several each is submitted, and they run side by side. */
-export function curlOf(document, seeds, origin) {
+/** A job streams its progress and ends with its weights; an experiment is answered at once. */
+export function curlOf({ job, experiment }, origin) {
   const token = tokenKnown() ? ' -H "Authorization: Bearer $MODPROP_TOKEN"' : "",
     head = `-H 'Content-Type: application/json'${token}`;
-  if (seeds === 1)
-    return `curl -N ${head} -H 'Accept: application/x-ndjson' \\\n  -d ${shell(JSON.stringify(document))} \\\n  ${origin}/v1/jobs\n`;
-  const { first, rest } = seedTake(document),
-    body = `${shell(JSON.stringify(rest).slice(0, -1))}',"seed":'$seed'}'`;
-  return `for seed in $(seq ${first} ${first + seeds - 1}); do\n  curl ${head} \\\n    -d ${body} \\\n    ${origin}/v1/jobs\ndone\n`;
+  if (experiment) return `curl ${head} \\\n  -d ${shell(JSON.stringify(experiment))} \\\n  ${origin}/v1/experiments\n`;
+  return `curl -N ${head} -H 'Accept: application/x-ndjson' \\\n  -d ${shell(JSON.stringify(job))} \\\n  ${origin}/v1/jobs\n`;
 }
 
 function python(value) {
@@ -32,22 +24,23 @@ function python(value) {
     .join(", ")}}`;
 }
 
-export function pythonOf(document, seeds, origin) {
-  const write = (values, indent) =>
-    Object.entries(values)
-      .map(([key, value]) => `${indent}${key}=${python(value)},\n`)
-      .join("");
-  const head = `from modprop import Client\n\nclient = Client(${JSON.stringify(origin)})${tokenKnown() ? "  # the token is $MODPROP_TOKEN" : ""}\n`;
-  if (seeds === 1)
+export function pythonOf({ job, experiment }, origin) {
+  const known = tokenKnown();
+  if (experiment) {
+    const token = known ? ', "Authorization": f"Bearer {os.environ[\'MODPROP_TOKEN\']}"' : "";
     return (
-      `${head}job = client.train(\n${write(document, "    ")})\nfor progress in job:\n` +
-      "    print(progress.iteration, progress.loss, progress.accuracy)\nweights = job.weights\n"
+      `import json\n${known ? "import os\n" : ""}import urllib.request\n\nexperiment = ${python(experiment)}\nrequest = urllib.request.Request(\n` +
+      `    "${origin}/v1/experiments",\n    data=json.dumps(experiment).encode(),\n    headers={"Content-Type": "application/json"${token}},\n)\n` +
+      'print(json.load(urllib.request.urlopen(request))["id"])\n'
     );
-  const { first, rest } = seedTake(document);
+  }
+  const values = Object.entries(job)
+    .map(([key, value]) => `    ${key}=${python(value)},\n`)
+    .join("");
   return (
-    `${head}jobs = [\n    client.train(\n${write(rest, "        ")}        seed=seed,\n    )\n    for seed in range(${first}, ${first + seeds})\n]\n` +
-    "for job in jobs:\n    job.wait()\nprint(client.compare(jobs).table())\n"
+    `from modprop import Client\n\nclient = Client(${JSON.stringify(origin)})${known ? "  # the token is $MODPROP_TOKEN" : ""}\n` +
+    `job = client.train(\n${values})\nfor progress in job:\n    print(progress.iteration, progress.loss, progress.accuracy)\nweights = job.weights\n`
   );
 }
 
-export const jsonOf = (document) => `${JSON.stringify(document, null, 2)}\n`;
+export const jsonOf = ({ job, experiment }) => `${JSON.stringify(experiment ?? job, null, 2)}\n`;

@@ -5,7 +5,7 @@
  */
 import { get } from "./api.js";
 import { canvasContext } from "./charts.js";
-import { css, isDark, onScheme } from "./colours.js";
+import { css, inkNow, isDark, onScheme, seriesStyle } from "./colours.js";
 import { attempt, h, number } from "./dom.js";
 
 const UNITS_SHOWN = 2048,
@@ -144,7 +144,7 @@ function spectrumPaint(canvas, { real, imaginary }) {
   context.arc(size / 2, size / 2, at(1) - size / 2, 0, 2 * Math.PI);
   context.stroke();
   context.setLineDash([]);
-  context.fillStyle = css("--series-2");
+  context.fillStyle = inkNow().of(seriesStyle(2));
   context.globalAlpha = 0.8;
   real.forEach((r, i) => {
     context.beginPath();

@@ -27,9 +27,10 @@ def test_accessible_and_fitting(daemon, browser, axe, width, scheme):
         "document.getElementById('f-rule-mu').dispatchEvent(new Event('input'))"
     )
     ready = {
-        "#/": "document.querySelectorAll('.rows .row').length === 2",
-        f"#/jobs/{ids[0]}": "document.querySelectorAll('.charts canvas').length > 10",
-        f"#/compare/{','.join(ids)}": "document.querySelectorAll('.charts canvas').length > 1",
+        "#/": "document.querySelector('.empty h2')?.textContent === 'No experiments yet'",
+        "#/jobs": "document.querySelectorAll('.rows .row').length === 2",
+        f"#/jobs/{ids[0]}": "document.querySelectorAll('.charts .line').length > 10",
+        f"#/compare/{','.join(ids)}": "document.querySelectorAll('.charts .line').length > 1",
         "#/compare": "document.querySelector('.plain a')",
         "#/new": f"document.querySelector('.summary .good') && ({wrong}, true)",
         "#/jobs/none": "document.querySelector('.empty h1')?.textContent === 'No such job'",
@@ -63,7 +64,7 @@ def test_by_keyboard_alone(daemon, browser):
     ids = [submit(daemon, seed=seed) for seed in (1, 2, 3)]
     for id in ids:
         finish(daemon, id)
-    browser.open(daemon.url)
+    browser.open(daemon.url + "/#/jobs")
     browser.wait("document.querySelectorAll('.rows .row').length === 3")
     browser.script("document.body.focus()")
     browser.keys(Keys.TAB)
@@ -75,7 +76,7 @@ def test_by_keyboard_alone(daemon, browser):
     browser.keys(Keys.END)
     assert browser.wait("document.activeElement.hash") == f"#/jobs/{ids[0]}" != first
     browser.keys(Keys.ENTER)
-    browser.wait(f"location.hash === '#/jobs/{ids[0]}' && document.querySelectorAll('.charts canvas').length > 1")
+    browser.wait(f"location.hash === '#/jobs/{ids[0]}' && document.querySelectorAll('.charts .line').length > 1")
     assert browser.script("return document.activeElement.id") == "main"
 
 
@@ -84,8 +85,9 @@ def test_the_focus_goes_through_every_view_and_is_seen(daemon, browser):
     id = submit(daemon)
     finish(daemon, id)
     for page, ready in {
-        "#/": "document.querySelector('.rows .row')",
-        f"#/jobs/{id}": "document.querySelectorAll('.charts canvas').length > 1",
+        "#/": "document.querySelector('.empty h2')",
+        "#/jobs": "document.querySelector('.rows .row')",
+        f"#/jobs/{id}": "document.querySelectorAll('.charts .line').length > 1",
         "#/new": "document.querySelector('.summary .good')",
     }.items():
         browser.open(f"{daemon.url}/{page}")
@@ -114,12 +116,12 @@ def test_charts_and_the_map_are_read_by_keyboard(daemon, browser):
     id = submit(daemon)
     finish(daemon, id)
     browser.open(f"{daemon.url}/#/jobs/{id}")
-    browser.wait("document.querySelectorAll('.charts canvas').length > 1")
+    browser.wait("document.querySelectorAll('.charts .line').length > 1")
     label = browser.find(".plot").get_attribute("aria-label")
     assert label.startswith("Loss: at iteration 40, evaluation 0.") and "0 shows all" in label
     ticks = (
         "[...document.querySelectorAll('.chart')].map(c => "
-        "[...c.querySelectorAll('.dygraph-axis-label-x')].map(t => t.textContent).join())"
+        "[...c.querySelectorAll('.tick-x')].map(t => t.textContent).join())"
     )
     whole = browser.script(f"return {ticks}")
     assert whole[0] == whole[1] and whole[0].startswith("0,")
@@ -146,9 +148,9 @@ def test_one_finger_belongs_to_the_page_two_to_a_chart(daemon, browser):
     finish(daemon, id)
     browser.device(390, 700, "light")
     browser.open(f"{daemon.url}/#/jobs/{id}")
-    browser.wait("document.querySelectorAll('.charts canvas').length > 1")
+    browser.wait("document.querySelectorAll('.charts .line').length > 1")
     browser.cdp("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=2)
-    ticks = "[...document.querySelectorAll('.chart .dygraph-axis-label-x')].map(t => t.textContent).join()"
+    ticks = "[...document.querySelectorAll('.chart .tick-x')].map(t => t.textContent).join()"
 
     def drag(*paths):
         """Fingers that each go from one place of the chart to another; how far the page scrolled."""
@@ -181,7 +183,7 @@ def test_a_token_is_asked_for_once_and_taken(tmp_path, browser):
     browser.expected.append("401")
     opened = "document.getElementById('login').open"
     try:
-        browser.open(daemon.url)
+        browser.open(daemon.url + "/#/jobs")
         browser.wait(opened)
         browser.wait("document.getElementById('link').textContent === 'token needed'")
         browser.press("Cancel", "#login")
@@ -209,15 +211,15 @@ def test_a_token_is_asked_for_once_and_taken(tmp_path, browser):
 
 def test_a_view_that_could_not_be_read_comes_back_with_the_daemon(daemon, browser, tmp_path):
     browser.expected += ["net::ERR", "503", "Failed to fetch"]
-    browser.open(daemon.url)
+    browser.open(daemon.url + "/#/jobs")
     browser.wait("document.getElementById('link').textContent === 'live'")
     daemon.process.kill()
     daemon.process.wait(10)
-    browser.script("location.hash = '#/new'")
+    browser.script("location.hash = '#/'")
     browser.wait("document.querySelector('.empty h1')?.textContent === 'The daemon does not answer'")
     again = daemons.Daemon(tmp_path / "data", "--listen", f"127.0.0.1:{daemon.port}")
     try:
-        browser.wait("document.querySelector('.summary .good')", 60)
+        browser.wait("document.querySelector('.empty h2')?.textContent === 'No experiments yet'", 60)
     finally:
         again.process.terminate()
         again.process.wait(daemons.STOP_SECONDS)

@@ -116,7 +116,7 @@ def test_what_was_wanted_and_what_counts_is_shown(daemon, browser, tmp_path):
 
 
 def test_spans_that_count(daemon, browser):
-    browser.open(daemon.url)
+    browser.open(daemon.url + "/#/jobs")
     found = browser.script(
         """return import("/activity.js").then(({ countedSpans, targetsOf }) => [
             countedSpans({ every: 2, mask: [[0], [1], [1], [0], [1]] }, 0),

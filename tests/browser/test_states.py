@@ -50,7 +50,7 @@ def test_divergence_looks_like_what_it_is(daemon, browser):
     job = daemon.get(f"/v1/jobs/{id}?wait=60", timeout=70).json()
     assert job["outcome"] == "diverged" or job["status"] == "failed"
     word = "diverged" if job["outcome"] == "diverged" else "failed"
-    browser.open(f"{daemon.url}/#/?q=outcome:diverged")
+    browser.open(f"{daemon.url}/#/jobs?q=outcome:diverged")
     if word == "diverged":
         browser.wait("document.querySelector('.rows .badge.diverged')")
     browser.open(f"{daemon.url}/#/jobs/{id}")
@@ -63,7 +63,7 @@ def test_an_evaluation_in_which_nothing_counts_has_no_loss(daemon, browser):
     id = submit(daemon)
     finish(daemon, id)
     browser.open(f"{daemon.url}/#/jobs/{id}")
-    browser.wait("document.querySelectorAll('.charts canvas').length > 1")
+    browser.wait("document.querySelectorAll('.charts .line').length > 1")
     browser.script(
         """return import("/jobs.js").then(({ jobOf, jobPut, jobsEvent }) => {
             const job = structuredClone(jobOf(arguments[0]));
@@ -72,7 +72,7 @@ def test_an_evaluation_in_which_nothing_counts_has_no_loss(daemon, browser):
         id,
     )
     browser.wait("[...document.querySelectorAll('.facts div')].some(d => d.textContent === 'Lossnone')")
-    browser.script("location.hash = '#/'")
+    browser.script("location.hash = '#/jobs'")
     browser.wait("document.querySelector('.rows .c-loss')?.textContent === 'none'")
     browser.type("#filter", "loss:none")
     browser.wait("document.querySelectorAll('.rows .row').length === 1")
@@ -82,7 +82,7 @@ def test_progress_within_an_evaluation_is_shown(daemon, browser):
     id = submit(daemon)
     finish(daemon, id)
     browser.open(f"{daemon.url}/#/jobs/{id}")
-    browser.wait("document.querySelectorAll('.charts canvas').length > 1")
+    browser.wait("document.querySelectorAll('.charts .line').length > 1")
     browser.script(
         """return import("/jobs.js").then(({ jobOf, jobPut }) => {
             const job = structuredClone(jobOf(arguments[0]));
@@ -98,7 +98,7 @@ def test_progress_within_an_evaluation_is_shown(daemon, browser):
 def test_a_daemon_that_is_not_ready_says_why(daemon, browser):
     """As it answers when its disk is full; the answer stands in for a full disk, which tests/fault makes."""
     browser.expected.append("503")
-    browser.open(daemon.url)
+    browser.open(daemon.url + "/#/jobs")
     browser.wait("document.getElementById('link').textContent === 'live'")
     assert browser.script("return document.getElementById('readiness').hidden")
     browser.script(
@@ -113,7 +113,7 @@ def test_a_daemon_that_is_not_ready_says_why(daemon, browser):
     )
     browser.wait("document.getElementById('readiness').textContent === 'read only: the disk is full'")
     assert not browser.script("return document.getElementById('readiness').hidden")
-    browser.script("restore(); location.hash = '#/'")
+    browser.script("restore(); location.hash = '#/jobs'")
     browser.script("return import('/app.js').then(({ readinessShow }) => readinessShow())")
     browser.wait("document.getElementById('readiness').hidden")
 

@@ -508,6 +508,13 @@ def test_any_set_of_jobs_gives_the_same_numbers(found):
     assert pointers(daemon.post("/v1/compare", json={"jobs": ["none"]}).json()) == {"/jobs/0"}
 
 
+def test_a_rule_has_the_colour_of_its_points(found):
+    daemon, at, _ = found
+    colours = {rule["type"]: rule["colour"] for rule in daemon.get("/v1/rules").json()["rules"]}
+    assert len(set(colours.values())) == len(colours)
+    assert all(colours[point["rule"]] == point["colour"] for point in daemon.get(at + "/points").json()["points"])
+
+
 def test_any_set_of_jobs_has_trials_and_curves(found):
     daemon, at, _ = found
     jobs = [trial["job"] for trial in daemon.get(at + "/trials").json()["trials"]]
