@@ -27,7 +27,6 @@ const LINKS = [
   ["/version", "Version", "build, instruction set, cores and memory of this daemon"],
   ["/metrics", "Metrics", "counters for Prometheus"],
   ["/readyz", "Readiness", "whether the daemon takes jobs now, and why not"],
-  ["/notices.txt", "Notices", "licences of what the page contains"],
 ];
 
 const list = (pairs, code) => h("dl", { class: "terms" }, pairs.map(([term, about]) => [h("dt", {}, code ? h("code", {}, term) : term), h("dd", {}, about)]));
