@@ -28,14 +28,35 @@ static size_t value_first(const struct axis *axis, size_t index) {
     return first;
 }
 
-/* By axis: its value at the point, or what the user calls it; else its index. */
+/* The only value that a patch sets; NULL where it sets several. */
+static json_t *patch_value(const json_t *patch) {
+    const char *name = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)patch));
+    return json_object_size(patch) == 1 ? json_object_get(patch, name) : NULL;
+}
+
+/* The type of a value that is an object, such as a rule, where none of the axis' other patches has the same; or NULL.
+ */
+static json_t *value_type(const struct study *study, size_t axis, const json_t *value) {
+    const json_t *patches = json_object_get(json_array_get(json_object_get(study->design.document, "axes"), axis),
+                                            "patches");
+    json_t *type = json_object_get(value, "type");
+    for (size_t i = 0; json_is_string(type) && i < json_array_size(patches); i++) {
+        json_t *other = patch_value(json_array_get(patches, i));
+        json_t *same = json_object_get(other, "type");
+        if (same != NULL && json_equal(type, same) && !json_equal(other, (json_t *)(uintptr_t)value)) {
+            return NULL;
+        }
+    }
+    return json_is_string(type) ? type : NULL;
+}
+
+/* By axis: its value at the point, or what the user calls it, or its type where that is enough; else its index. */
 json_t *study_values(const struct study *study, const struct study_point *point) {
     json_t *values = json_object();
     for (size_t i = 0; i < study->design.axis_count; i++) {
-        json_t *patch = json_array_get(study->design.axes[i].values, point->indices[i]), *value;
-        json_t *label = json_object_get(patch, "label");
-        const char *name = json_object_iter_key(json_object_iter(patch));
-        value = label != NULL ? label : json_object_size(patch) == 1 ? json_object_get(patch, name) : NULL;
+        json_t *patch = json_array_get(study->design.axes[i].values, point->indices[i]);
+        json_t *label = json_object_get(patch, "label"), *value = label != NULL ? label : patch_value(patch);
+        value = json_is_object(value) ? value_type(study, i, value) : value;
         bool plain = value != NULL && !json_is_object(value) && !json_is_array(value);
         json_object_set_new(values, study->design.axes[i].name,
                             plain ? json_incref(value)

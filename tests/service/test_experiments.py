@@ -299,7 +299,7 @@ def test_statistics_of_points_are_those_of_numpy(found):
     assert len({point["label"] for point in points}) == 4 and default
     assert [point["label"] for point in points][1] == rates[1]
     assert points[0]["colour"] == points[1]["colour"] != points[2]["colour"]
-    assert points[3]["values"] == {"rule": 1, "learning_rate": 0.03}
+    assert points[3]["values"] == {"rule": "eprop", "learning_rate": 0.03}
     nevers = 0
     for point in points:
         assert point["n"] == 8 and point["failed"] == point["unfinished"] == 0
@@ -506,6 +506,18 @@ def test_any_set_of_jobs_gives_the_same_numbers(found):
     nothing = daemon.post("/v1/compare", json={"jobs": ["none"], "by": 1})
     assert nothing.status_code == 422 and pointers(nothing.json()) == {"/by"}
     assert pointers(daemon.post("/v1/compare", json={"jobs": ["none"]}).json()) == {"/jobs/0"}
+
+
+def test_a_value_of_an_axis_is_named_by_what_tells_it_apart(daemon):
+    rules = [{"type": "bptt"}, {"type": "modprop", "mu": 0.1}, {"type": "modprop", "mu": 0.2}]
+    for patches, names in (
+        ([{"/rule": rule} for rule in rules[:2]], ["bptt", "modprop"]),
+        ([{"/rule": rule} for rule in rules], ["bptt", 1, 2]),
+        ([{"/rule": rule, "label": f"rule {i}"} for i, rule in enumerate(rules)], ["rule 0", "rule 1", "rule 2"]),
+    ):
+        id = submit(daemon, {"base": TINY, "axes": [{"name": "rule", "patches": patches}], "seeds": [1]})["id"]
+        points = daemon.get(f"/v1/experiments/{id}/points").json()["points"]
+        assert [point["values"]["rule"] for point in points] == names
 
 
 def test_a_rule_has_the_colour_of_its_points(found):
