@@ -62,7 +62,7 @@ class Chart extends Figure {
 
   /**
    * Draws `series`, each {name, x, y, low, high, n (all lists), style, key (of the legend; the name), thin, gaps (null breaks the line), mute (not in
-   * the legend)}; `more` are settings that change: {log, y}.
+   * the legend)}; `more` are settings that change: {log, y, family (all series of charts that have one y axis while nothing is zoomed)}.
    */
   set(series, more = {}) {
     this.series = series.map((s, i) => ({ key: s.name, style: seriesStyle(i), ...s }));
@@ -107,7 +107,7 @@ class Chart extends Figure {
       log = this.more.log ?? this.settings.log ?? false,
       [from, to] = this.windowNow ?? [-Infinity, Infinity],
       inside = (s, list) => (this.windowNow ? (list ?? []).filter((_, i) => s.x[i] >= from && s.x[i] <= to) : list);
-    const seen = this.seen(),
+    const seen = (this.windowNow ? null : this.more.family?.filter(({ key }) => !this.legend.hidden.has(key))) ?? this.seen(),
       found = extentOf(seen.flatMap((s) => [inside(s, s.y), inside(s, s.low), inside(s, s.high)]), log);
     if (!found) return linearScale(limits ?? [0, 1], span, text);
     let [low, high] = found;
@@ -151,7 +151,8 @@ class Chart extends Figure {
       y = this.more.y ?? this.settings.y,
       rows = ys.ticks(Math.max(2, Math.floor((high - lane) / 34))),
       room = Array.isArray(xs.values) ? xs.step - 6 : Infinity;
-    const across = xs.ticks(Math.max(2, Math.floor(wide / 72))),
+    const { ticks } = this.settings,
+      across = ticks && wide / ticks.length > 30 ? ticks : xs.ticks(Math.max(2, Math.floor(wide / 72))),
       every = Array.isArray(xs.values) ? Math.ceil(34 / xs.step) : 1;
     return [
       ...rows.map((v) => line(left, ys.to(v), left + wide, ys.to(v), { stroke: ink.grid })),
@@ -413,7 +414,7 @@ class Chart extends Figure {
 
 /**
  * A chart over an x called `x` and a y called `y`. Settings: `percent` writes y in percent; `limits` are the possible values; `log`: y is logarithmic;
- * `points`: with bars in place of bands; `places`: the words along x, or "log"; `fixed`: no zoom; `legend`: one that is shared; `hidden(set)` and
+ * `points`: with bars in place of bands; `places`: the words along x, or "log"; `ticks`: where x has its ticks; `fixed`: no zoom; `legend`: one that is shared; `hidden(set)` and
  * `zoomed(window, or null)` hear of the user's choice; `under(layout, ink)` gives marks below the data; `columns` name those of the CSV.
  * Has {element, set(series, more), window(low and high, or null), light(key), draw(), destroy()}.
  */

@@ -13,7 +13,7 @@ const writer = (percent) => (v) => (typeof v === "string" ? v : percent && isNum
 
 /* ---- differences ---- */
 
-const ROW = 30,
+const ROW = 38,
   NARROW = 640,
   HEAD = 22,
   FOOT = 38;
@@ -34,7 +34,7 @@ class Forest extends Figure {
     this.draw();
   }
   rowHeight(width) {
-    return width < NARROW ? 46 : ROW;
+    return width < NARROW ? 54 : ROW;
   }
   drawNow() {
     this.place.style.height = `${HEAD + FOOT + this.rows.length * this.rowHeight(this.place.clientWidth || 900)}px`;
@@ -53,13 +53,13 @@ class Forest extends Figure {
   }
   layout(width) {
     const narrow = width < NARROW,
-      labels = this.rows.map((row) => `${row.label}  vs  ${row.to_label}`),
-      left = narrow ? 12 : Math.min(0.4 * width, 26 + Math.max(...labels.map((text) => textWidth(text, 12)))),
-      right = narrow ? 118 : 190,
+      labels = this.rows.flatMap((row) => [row.label, `against ${row.to_label}`]),
+      left = narrow ? 12 : Math.min(0.4 * width, 16 + Math.max(...labels.map((text) => textWidth(text, 12)))),
+      right = narrow ? 118 : 176,
       span = [left + 10, width - right - 14],
       all = extentOf(this.rows.flatMap((row) => [[row.mean_difference, 0], [row.difference_95?.low, row.difference_95?.high]])) ?? [-1, 1],
       pad = 0.06 * (all[1] - all[0] || 1);
-    return { narrow, labels, left, right, span, scale: linearScale([all[0] - pad, all[1] + pad], span, (v) => this.tick(v)) };
+    return { narrow, left, right, span, scale: linearScale([all[0] - pad, all[1] + pad], span, (v) => this.tick(v)) };
   }
   tick(v) {
     if (this.logarithms) return `×${number(Math.exp(v), 2)}`;
@@ -93,15 +93,19 @@ class Forest extends Figure {
     ];
   }
   rowMarks(one, top, now, ink, row, width) {
-    const { scale, narrow, left, labels } = now,
+    const { scale, narrow, left } = now,
       middle = narrow ? top + row - 14 : top + row / 2,
       stroke = ink.of(one.style),
       { low, high } = one.difference_95 ?? {},
       won = isNumber(one.won) ? `${Number((one.won * one.n).toFixed(1))}/${one.n}` : "–",
       p = isNumber(one.holm_p) ? `, ${one.holm_p < 0.001 ? "<0.001" : number(one.holm_p, 2)}` : "",
-      label = labels[this.rows.indexOf(one)];
+      room = narrow ? width - 12 : left - 8,
+      at = { anchor: narrow ? "start" : "end" },
+      x = narrow ? 6 : left;
     const marks = [
-      words(narrow ? 6 : left, narrow ? top + 12 : middle, textFit(label, narrow ? width - 12 : left - 8, 12), { fill: ink.text, size: 12, anchor: narrow ? "start" : "end" }),
+      ...(narrow ? [rect(0, top + 1, width, 30, { fill: ink.sheet })] : []), // over the grid
+      words(x, narrow ? top + 9 : middle - 7, textFit(one.label, room, 12), { ...at, fill: ink.text, size: 12 }),
+      words(x, narrow ? top + 23 : middle + 8, textFit(`against ${one.to_label}`, room), { ...at, fill: ink.muted }),
       words(width - now.right, middle, this.difference(one.mean_difference), { fill: ink.text }),
       words(width - 8, middle, `${won}${narrow ? "" : p}${one.few ? " †" : ""}`, { fill: ink.text, anchor: "end" }),
     ];

@@ -80,7 +80,7 @@ export class AxesView {
       groups.get(name).push(point);
     }
     const places = over.numeric ? (isGeometric(over.values) ? "log" : "number") : over.values,
-      key = JSON.stringify([over.name, places, about.text]);
+      key = JSON.stringify([over.name, over.values, places, about.text]);
     if (key !== this.responseKey) this.responseMake(over, places, about);
     this.responseKey = key;
     const series = [...groups].map(([name, own]) => {
@@ -109,6 +109,7 @@ export class AxesView {
       percent: about.quantity.percent,
       limits: about.quantity.limits,
       places: places === "number" ? undefined : places,
+      ticks: over.numeric ? over.values : undefined,
       points: true,
       fixed: true,
       file: `${about.text} over ${over.name}`,

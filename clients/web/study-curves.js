@@ -44,7 +44,7 @@ export class CurvesView {
     );
   }
   hiddenTake(hidden) {
-    addressWrite({ hide: [...hidden].join(",") });
+    addressWrite({ hide: [...hidden].join(",") }); // all charts are drawn again: they have one y axis
     this.draw();
     this.page.table.draw();
   }
@@ -111,7 +111,8 @@ export class CurvesView {
     if (key !== this.key) this.build(filled, quantity, unit);
     this.key = key;
     this.legend.set(points.map((point) => ({ key: point.point, name: point.label, style: styleOf(point) })));
-    filled.forEach(([, , own], i) => this.charts[i].set(own, { log: this.log.checked }));
+    const family = filled.flatMap(([, , own]) => own);
+    filled.forEach(([, , own], i) => this.charts[i].set(own, { log: this.log.checked, family }));
     this.hint.textContent = this.hintText(filled.length);
   }
   hintText(count) {

@@ -12,6 +12,7 @@ const ACTIONS = [
   ["cancel", "Cancel", ({ status }) => ["running", "paused"].includes(status), "cancel requested"],
   ["retry", "Retry", ({ status, counts }) => EXPERIMENT_ENDED.includes(status) && counts.failed + counts.cancelled + counts.waiting > 0, "runs again"],
 ];
+const ESTIMATED = 1000; // points of an experiment whose cost is asked for
 const button = (text, onclick, kind = "quiet") => h("button", { type: "button", class: kind, onclick }, text);
 
 const seedsOf = (text) => seedsRead(text) ?? [Number(text)];
@@ -65,6 +66,16 @@ class Head {
     this.dialogs = h("div", {});
     this.element = h("div", { class: "job-head" }, this.title, this.buttons, this.reason, this.list, this.dialogs);
     this.draw(experiment, []);
+    if (experiment.points <= ESTIMATED) this.estimateRead();
+  }
+  /** What it costs as a whole, as it would be said of a new one; a reader's token may not ask. */
+  async estimateRead() {
+    try {
+      this.estimate = (await post("/v1/experiments:validate", this.experiment.specification, this.signal)).estimate;
+      if (!this.signal.aborted) this.draw(this.experiment, this.points);
+    } catch {
+      this.estimate = null;
+    }
   }
   get path() {
     return `/v1/experiments/${this.experiment.id}`;
@@ -123,8 +134,8 @@ class Head {
   }
   facts(points) {
     const { experiment } = this,
-      { counts, cost } = experiment,
-      spent = cost?.core_seconds ?? cost?.core_hours * 3600,
+      { counts } = experiment,
+      spent = 3600 * (this.estimate?.core_hours ?? 0),
       count = (key, word) => counts[key] > 0 && [word, grouped(counts[key])],
       diverged = points.reduce((sum, point) => sum + (point.diverged ?? 0), 0);
     const list = [
@@ -137,14 +148,14 @@ class Head {
       count("running", "Running"),
       count("paused", "Paused"),
       counts.waiting + counts.queued > 0 && ["Waiting", grouped(counts.waiting + counts.queued)],
-      spent > 0 && ["Cost", `${duration(spent)} of cores`],
+      spent > 0 && ["Cost, about", `${duration(spent)} of a core`],
       ["Created", clock(experiment.created_at)],
       experiment.finished_at && ["Finished", clock(experiment.finished_at)],
     ];
     return list.filter(Boolean).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { class: "num" }, value)));
   }
   draw(experiment, points) {
-    this.experiment = experiment;
+    Object.assign(this, { experiment, points });
     const name = experimentName(experiment),
       tags = (experiment.tags ?? []).map((tag) => h("span", { class: "tag" }, tag));
     document.title = `${name} – modprop`;

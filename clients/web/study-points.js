@@ -24,13 +24,16 @@ function sorted(rows, read, down) {
 function intervalText(interval, write, few) {
   const { low, high } = interval ?? {};
   if (low === null || low === undefined || high === null || high === undefined) return "–";
-  return `${write(low)} to ${write(high)}${few ? " †" : ""}`;
+  const short = (v) => write(v).replace(/\u00a0%$/, "");
+  return `${short(low)} to ${write(high)}${few ? " †" : ""}`;
 }
+
+const shareText = (v) => `${Math.round(100 * v)}\u00a0%`;
 
 /** Heading, what it is sorted by, and what is written; `s` is the summary of the metric. */
 const columnsOf = (write, learned) => [
   ["n", (p, s) => s?.n, (p, s) => h("span", { title: "values, never among them" }, s ? grouped(s.n) : "–")],
-  ...(learned ? [["Share", (p, s) => s?.share, (p, s) => (s?.n ? `${quantityText(s.share, { percent: true })} (${intervalText(s.share_95, (v) => quantityText(v, { percent: true }), s.few)})` : "–")]] : []),
+  ...(learned ? [["Share", (p, s) => s?.share, (p, s) => (s?.n ? `${shareText(s.share)} (${intervalText(s.share_95, shareText, s.few)})` : "–")]] : []),
   ["Median", (p, s) => s?.median, (p, s) => h("b", {}, write(s?.median))],
   ["Median, 95 %", null, (p, s) => intervalText(s?.median_95, write, s?.few)],
   ["Quartiles", null, (p, s) => intervalText(s?.quartiles, write)],
@@ -85,7 +88,7 @@ export class PointsTable {
       never = points.some((point) => page.summary(point)?.never > 0);
     this.hint.textContent = [
       "Intervals are 95 %: of a median by order statistics, of a mean by Student's t, of a share Wilson's.",
-      few ? "† Fewer than 10 seeds: the interval rests on few." : "",
+      few ? "† Fewer than 10 seeds: the interval rests on few; a median of fewer than six has none." : "",
       never ? "A seed that never got there counts as later than all others." : "",
     ]
       .filter(Boolean)
