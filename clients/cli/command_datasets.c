@@ -10,6 +10,7 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/format.h"
 #include "clients/cli/jobs.h"
+#include "clients/cli/npz.h"
 #include "clients/cli/report.h"
 #include "clients/cli/table.h"
 
@@ -135,14 +136,19 @@ static enum status put(struct cli *cli) {
     }
     if (fstat(fileno(upload), &about) == 0 && S_ISDIR(about.st_mode)) {
         fclose(upload);
-        return report_error(STATUS_USAGE, "%s is a directory; a dataset is one safetensors file", file);
+        return report_error(STATUS_USAGE, "%s is a directory; a dataset is one file, safetensors or npz", file);
+    }
+    int64_t size = S_ISREG(about.st_mode) ? (int64_t)about.st_size : -1;
+    if (size >= 0 && !is_stdin && npz_is(upload)) {
+        fclose(upload);
+        enum status converted = npz_convert(file, &upload, &size);
+        if (converted != STATUS_OK) {
+            return converted;
+        }
     }
     char *path = dataset_path(name);
-    const struct http_request request = {.method = "PUT",
-                                         .path = path,
-                                         .type = "application/octet-stream",
-                                         .upload = upload,
-                                         .upload_size = S_ISREG(about.st_mode) ? (int64_t)about.st_size : -1};
+    const struct http_request request = {
+        .method = "PUT", .path = path, .type = "application/octet-stream", .upload = upload, .upload_size = size};
     enum status status = one(cli, &request, "store the dataset", "stored");
     if (!is_stdin) {
         fclose(upload);
@@ -201,9 +207,12 @@ const struct command command_datasets_put = {
     .least = 2,
     .most = 2,
     .operand = OPERAND_FILE,
-    .summary = "store a safetensors file under a name",
-    .description = "Sends FILE (- is standard input). The server checks it and returns its shapes and sha256.",
-    .examples = "modprop datasets put digits digits.safetensors\n",
+    .summary = "store a file of arrays, safetensors or npz, under a name",
+    .description = "Sends FILE (- is standard input, which must be safetensors). A file that numpy.savez or "
+                   "savez_compressed wrote is sent as safetensors, with its values as they are; its arrays have the "
+                   "names that modprop datasets --help lists. The server checks everything and returns shapes and "
+                   "sha256.",
+    .examples = "modprop datasets put digits digits.safetensors\nmodprop datasets put digits digits.npz\n",
     .run = put,
 };
 

@@ -159,7 +159,10 @@ static bool file_load(struct datasets *datasets, int which, size_t *count, char 
     char path[4096], fault[DATASETS_ERROR_BYTES] = "";
     size_t size = 0;
     if (!file_find(datasets->directory, which, path)) {
-        snprintf(error, DATASETS_ERROR_BYTES, "the MNIST file %.300s (or the same with .gz) is missing", path);
+        snprintf(error, DATASETS_ERROR_BYTES,
+                 "the MNIST file %.240s (or the same with .gz) is missing; modprop datasets fetch mnist --data DIR "
+                 "downloads all four",
+                 path);
         return false;
     }
     unsigned char *bytes = file_inflate(path, &size, fault);

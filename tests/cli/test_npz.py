@@ -1,0 +1,95 @@
+"""Files that numpy.savez wrote, as datasets: what arrives is what Python's own client sends."""
+
+import io
+import json
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+TYPES = ["<f2", "<f4", "<f8", ">f4", ">f8", "|i1", "<i2", "<i4", ">i4", "<i8", "|u1", "<u2", "<u4"]
+
+
+def tensors(content):
+    """A safetensors file's arrays."""
+    size = struct.unpack("<Q", content[:8])[0]
+    types = {"F32": "<f4", "F64": "<f8", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "U8": "u1", "BOOL": "?"}
+    found = {}
+    for name, entry in json.loads(content[8 : 8 + size]).items():
+        first, last = entry["data_offsets"]
+        data = np.frombuffer(content[8 + size + first : 8 + size + last], types[entry["dtype"]])
+        found[name] = data.reshape(entry["shape"])
+    return found
+
+
+def put(modprop, path, arrays, save=np.savez, **options):
+    save(path, **arrays)
+    modprop.run("datasets", "put", "data", path, **options)
+    return tensors(modprop.run("datasets", "get", "data", text=False).stdout)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("order", "CF")
+def test_every_type_and_order_arrives_as_it_was(modprop, tmp_path, save, order):
+    rng = np.random.default_rng(3)
+    for kind in TYPES:
+        values = rng.integers(0, 100, (5, 4, 3)) / (1 if np.dtype(kind).kind in "iu" else 8)
+        arrays = {
+            "inputs": np.array(values, kind, order=order),
+            "targets": np.array(rng.integers(0, 2, (5, 4)), order=order),
+            "mask": np.array(rng.integers(0, 2, (5, 4)) | 1, bool, order=order),
+        }
+        found = put(modprop, tmp_path / "data.npz", arrays, save)
+        assert set(found) == set(arrays)
+        for name, array in arrays.items():
+            assert np.array_equal(found[name].astype(array.dtype), array), (kind, name)
+
+
+def test_half_precision_is_exact(modprop, tmp_path):
+    every = np.arange(65536, dtype=np.uint16).view(np.float16)
+    every = every[np.isfinite(every)].reshape(1, -1, 1)
+    arrays = {"inputs": every, "targets": np.zeros(every.shape[:2], np.int64)}
+    assert np.array_equal(put(modprop, tmp_path / "half.npz", arrays)["inputs"], every.astype(np.float32))
+
+
+def test_a_job_trains_on_it(modprop, tmp_path):
+    rng = np.random.default_rng(1)
+    signs = rng.integers(0, 2, 32)
+    np.savez(
+        tmp_path / "signs.npz", inputs=np.tile(2.0 * signs - 1, (20, 1))[:, :, None], targets=np.tile(signs, (20, 1))
+    )
+    shown = modprop.run("datasets", "put", "signs", tmp_path / "signs.npz").stdout
+    assert "inputs" in shown and "sha256" in shown
+    words = ["--task", "dataset", "--set", "task.name=signs", "--set", "network.units=20"]
+    words += ["--set", "training.iterations=40", "--follow"]
+    assert "succeeded after 40 iterations" in modprop.run("submit", *words).stdout
+
+
+def test_what_is_no_dataset_is_named(modprop, tmp_path):
+    path = tmp_path / "bad.npz"
+    good = np.zeros((2, 3, 1))
+
+    def refused(status=2, **arrays):
+        np.savez(path, **arrays)
+        return modprop.run("datasets", "put", "bad", path, status=status).stderr
+
+    assert 'holds "labels.npy", which no dataset has; there are inputs, targets' in refused(inputs=good, labels=good)
+    assert "inputs must be an array of numbers or booleans; got the type '<c16'" in refused(inputs=good.astype(complex))
+    assert "got the type '|O'" in refused(inputs=np.array([None, 1], object))
+    assert "got the type '<U3'" in refused(inputs=np.array(["one"]))
+    assert "got the type '<u8'" in refused(inputs=good.astype(np.uint64))
+    assert "targets" in refused(status=4, inputs=good)  # the server's own words
+    for name, content in {"inputs.npy": b"nothing", "targets.npy": b"\x93NUMPY\x01\x00\xff\xff{"}.items():
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, content)
+        assert "is not an array of numpy" in modprop.run("datasets", "put", "bad", path, status=2).stderr
+    buffer = io.BytesIO()
+    np.savez(buffer, inputs=good, targets=np.zeros((2, 3), int))
+    path.write_bytes(buffer.getvalue()[:-40])
+    assert "cannot be read as an npz file" in modprop.run("datasets", "put", "bad", path, status=5).stderr
+    with zipfile.ZipFile(path, "w") as archive:
+        whole = io.BytesIO()
+        np.save(whole, good)
+        archive.writestr("inputs.npy", whole.getvalue()[:-8])
+    assert "truncated or damaged" in modprop.run("datasets", "put", "bad", path, status=5).stderr
