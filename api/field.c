@@ -200,18 +200,26 @@ static void decode_value(const json_t *value, const struct path *path, const str
     }
 }
 
+static const char *default_find(const struct field_default *defaults, size_t count, unsigned variant,
+                                const char *section, const char *name) {
+    for (size_t i = 0; i < count; i++) {
+        const struct field_default *one = &defaults[i];
+        if ((one->variants & variant) != 0 && strcmp(one->section, section) == 0 && strcmp(one->name, name) == 0) {
+            return one->fallback;
+        }
+    }
+    return NULL;
+}
+
 static const char *fallback_of(const struct decoding *decoding, const struct field *field) {
     if (field->before != NULL && (decoding->stored || !field_applies(field, decoding->variant))) {
         return field->before; /* also where the field does not apply: nothing that depends on it may change */
     }
-    for (size_t i = 0; i < decoding->default_count; i++) {
-        const struct field_default *other = &decoding->defaults[i];
-        if ((other->variants & decoding->default_variant) != 0 && strcmp(other->section, decoding->section) == 0 &&
-            strcmp(other->name, field->name) == 0) {
-            return other->fallback;
-        }
-    }
-    return field->fallback;
+    const char *strict = default_find(decoding->strict, decoding->strict_count, decoding->strict_variant,
+                                      decoding->section, field->name),
+               *other = default_find(decoding->defaults, decoding->default_count, decoding->default_variant,
+                                     decoding->section, field->name);
+    return strict != NULL ? strict : other != NULL ? other : field->fallback;
 }
 
 static json_t *default_of(const struct decoding *decoding, const struct field *field) {
@@ -332,6 +340,15 @@ void fields_release(const struct fields *fields, unsigned variant, void *object)
     }
 }
 
+/* Of words and numbers; without memory of its own, since a lack of it must not change a document. */
+static bool is_fallback(const struct field *field, const json_t *value) {
+    if (!json_is_string(value)) {
+        return json_is_number(value) && json_number_value(value) == strtod(field->fallback, NULL);
+    }
+    const size_t length = json_string_length(value);
+    return strlen(field->fallback) == length + 2 && memcmp(field->fallback + 1, json_string_value(value), length) == 0;
+}
+
 bool fields_encode(const struct fields *fields, unsigned variant, const void *object, json_t *target) {
     bool ok = target != NULL;
     for (size_t i = 0; i < fields->count && ok; i++) {
@@ -339,6 +356,10 @@ bool fields_encode(const struct fields *fields, unsigned variant, const void *ob
         json_t *value = field_applies(field, variant) ? field_encode(field, object) : NULL;
         if (field->omit_null && json_is_null(value)) {
             continue; /* jansson's null is a constant and is not freed */
+        }
+        if (field->omit_fallback && value != NULL && is_fallback(field, value)) {
+            json_decref(value);
+            continue;
         }
         ok = !field_applies(field, variant) || json_object_set_new(target, field->name, value) == 0;
     }

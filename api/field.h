@@ -38,6 +38,9 @@ struct decoding {
     const struct field_default *defaults;
     size_t default_count;
     unsigned default_variant;
+    const struct field_default *strict; /* the same, and before those: of the neuron model, for strict_variant */
+    size_t strict_count;
+    unsigned strict_variant;
     bool stored; /* the document comes from the store: what it leaves out has the meaning of field.before */
 };
 

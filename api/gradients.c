@@ -8,13 +8,16 @@
 #include "api/array.h"
 #include "api/job.h"
 #include "api/text.h"
+#include "core/model/neuron.h"
 #include "core/rules/rules.h"
 
 #define UNITS_MAX 4096
 #define STEPS_MAX 1000000
 
 static const char *const top_names[] = {"network", "inputs", "targets", "mask", "loss", "rules", "seed", "nu"};
-static const char *const network_names[] = {"W", "Win", "b", "Wout", "bout", "leak", "types", "activation", "feedback"};
+static const char *const network_names[] = {
+    "W",        "Win",   "b",         "Wout",      "bout",       "leak", "types", "activation",
+    "feedback", "model", "threshold", "dampening", "refractory", "beta", "rho",   "readout_kappa"};
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
@@ -142,28 +145,54 @@ static void read_types(struct gradients_request *request, const json_t *network,
     p->type_of_unit = types;
 }
 
-static void read_leak(struct gradients_request *request, const json_t *network, const struct path *path,
-                      struct problems *problems) {
+/* One number a unit, at least `low` and below `below`. */
+static const double *read_units(struct gradients_request *request, const json_t *network, const char *name, double low,
+                                double below, const struct path *path, struct problems *problems) {
     struct gradients_problem *p = &request->problem;
-    const json_t *value = json_object_get(network, "leak");
+    const json_t *value = json_object_get(network, name);
     char got[80];
     if (!json_is_array(value) || json_array_size(value) != (size_t)p->units) {
-        problems_add(problems, path, "leak", "must be a list of one number per unit (%d); got %s", p->units,
+        problems_add(problems, path, name, "must be a list of one number per unit (%d); got %s", p->units,
                      shape_quote(value, got));
-        return;
+        return NULL;
     }
-    double *leak = take(request, (size_t)p->units, sizeof *leak, path, "leak", problems);
-    for (int i = 0; leak != NULL && i < p->units; i++) {
+    double *numbers = take(request, (size_t)p->units, sizeof *numbers, path, name, problems);
+    for (int i = 0; numbers != NULL && i < p->units; i++) {
         const json_t *entry = json_array_get(value, (size_t)i);
-        leak[i] = json_number_value(entry);
-        if (!json_is_number(entry) || !(leak[i] >= 0.0 && leak[i] < 1.0)) {
-            const struct path here = {.parent = path, .name = "leak"}, below = {.parent = &here, .index = (size_t)i};
-            problems_add(problems, &below, NULL, "must be a number of at least 0, below 1; got %s",
+        numbers[i] = json_number_value(entry);
+        if (!json_is_number(entry) || !(numbers[i] >= low && numbers[i] < below)) {
+            const struct path here = {.parent = path, .name = name}, under = {.parent = &here, .index = (size_t)i};
+            problems_add(problems, &under, NULL, "must be a number of at least %g, below %g; got %s", low, below,
                          value_quote(entry, got));
-            return;
+            return NULL;
         }
     }
-    p->leak = leak;
+    return numbers;
+}
+
+static void read_number(const json_t *network, const char *name, double low, double below, bool above_low,
+                        const struct path *path, double *to, struct problems *problems) {
+    const json_t *value = json_object_get(network, name);
+    double number = json_number_value(value);
+    char got[80];
+    if (!json_is_number(value) || !(number >= low && number < below) || (above_low && number == low)) {
+        problems_add(problems, path, name, "must be a number %s %g, below %g; got %s",
+                     above_low ? "above" : "of at least", low, below, value == NULL ? "none" : value_quote(value, got));
+        return;
+    }
+    *to = number;
+}
+
+static void read_refractory(struct gradients_problem *problem, const json_t *network, const struct path *path,
+                            struct problems *problems) {
+    const json_t *value = json_object_get(network, "refractory");
+    char got[80];
+    if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > STEPS_MAX) {
+        problems_add(problems, path, "refractory", "must be an integer from 0 to %d, in steps; got %s", STEPS_MAX,
+                     value == NULL ? "none" : value_quote(value, got));
+        return;
+    }
+    problem->refractory = (int)json_integer_value(value);
 }
 
 #define ACTIVATION_NAME(number, name) #name,
@@ -184,6 +213,50 @@ static void read_activation(struct gradients_problem *problem, const json_t *val
                  value_quote(value, got));
 }
 
+static void read_model(struct gradients_problem *problem, const json_t *value, const struct path *path,
+                       struct problems *problems) {
+    const char *name = value == NULL ? neuron_table[NEURON_MEMBRANE]->name : json_string_value(value);
+    char got[80];
+    for (int i = 0; name != NULL && i < NEURON_MODELS; i++) {
+        if (strcmp(name, neuron_table[i]->name) == 0) {
+            problem->neuron = (enum neuron)i;
+            return;
+        }
+    }
+    problems_add(problems, path, "model", "must be one of%s; got %s", &NEURONS(ACTIVATION_QUOTED)[1],
+                 value_quote(value, got));
+}
+
+/* What the model and the readout need; a field that the model does not have is a mistake that would go unnoticed. */
+static void read_neuron(struct gradients_request *request, const json_t *network, const struct path *path,
+                        struct problems *problems) {
+    struct gradients_problem *p = &request->problem;
+    read_model(p, json_object_get(network, "model"), path, problems);
+    const struct neuron_ops *ops = neuron_table[p->neuron];
+    const struct {
+        const char *name;
+        bool applies;
+    } table[] = {{"activation", !ops->spikes}, {"threshold", ops->spikes}, {"dampening", ops->spikes},
+                 {"refractory", ops->spikes},  {"beta", ops->adapts},      {"rho", ops->adapts}};
+    for (size_t i = 0; i < COUNT(table); i++) {
+        if (!table[i].applies && json_object_get(network, table[i].name) != NULL) {
+            problems_add(problems, path, table[i].name, "does not apply to network.model %s", ops->name);
+        }
+    }
+    if (json_object_get(network, "readout_kappa") != NULL) {
+        read_number(network, "readout_kappa", 0, 1, false, path, &p->readout_kappa, problems);
+    }
+    if (!ops->spikes) {
+        read_activation(p, json_object_get(network, "activation"), path, problems);
+        return;
+    }
+    read_number(network, "threshold", 0, 1e6, true, path, &p->threshold, problems);
+    read_number(network, "dampening", 0, 1e6, false, path, &p->dampening, problems);
+    read_refractory(p, network, path, problems);
+    p->rho = ops->adapts ? read_units(request, network, "rho", 0, 1, path, problems) : NULL;
+    p->beta = ops->adapts ? read_units(request, network, "beta", 0, 1e6, path, problems) : NULL;
+}
+
 static void read_network(struct gradients_request *request, const json_t *network, struct problems *problems) {
     const struct path path = {.name = "network"};
     struct gradients_problem *p = &request->problem;
@@ -197,9 +270,9 @@ static void read_network(struct gradients_request *request, const json_t *networ
     p->Wout = read_floats(request, network, "Wout", 2, (size_t[]){N, O}, false, &path, problems);
     p->bout = read_floats(request, network, "bout", 1, (size_t[]){O}, false, &path, problems);
     p->feedback = read_floats(request, network, "feedback", 2, (size_t[]){O, N}, true, &path, problems);
-    read_leak(request, network, &path, problems);
+    p->leak = read_units(request, network, "leak", 0, 1, &path, problems);
     read_types(request, network, &path, problems);
-    read_activation(p, json_object_get(network, "activation"), &path, problems);
+    read_neuron(request, network, &path, problems);
 }
 
 static void read_batch(struct gradients_request *request, const json_t *document, struct problems *problems) {
@@ -284,7 +357,7 @@ static void read_rules(struct gradients_request *request, const json_t *document
         struct rule_config *rule = &request->rules[i];
         const struct path here = {.parent = &path, .index = i};
         json_t *value = json_array_get(rules, i);
-        rule_decode(rule, value, &here, problems);
+        rule_decode(rule, value, request->problem.neuron, &here, problems);
         request->asked[i] = json_incref(value);
         request->rule_count = (int)i + 1;
         if (rule->mu_auto) {

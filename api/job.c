@@ -14,6 +14,7 @@
 #include "api/parameters.h"
 #include "api/text.h"
 #include "core/base/options.h"
+#include "core/model/neuron.h"
 #include "core/rules/rules.h"
 #include "core/tasks/task.h"
 #include "core/train/train.h"
@@ -150,8 +151,18 @@ static void decode_rule(struct rule_config *rule, struct decoding decoding, cons
     fields_decode(&decoding, document, path, rule, problems);
 }
 
-void rule_decode(struct rule_config *rule, const json_t *document, const struct path *path, struct problems *problems) {
-    decode_rule(rule, (struct decoding){.fields = rule_fields()}, document, path, problems);
+/* The defaults of a section that the neuron model gives. */
+static void strict_set(struct decoding *decoding, const char *name, enum neuron neuron) {
+    decoding->section = name;
+    decoding->strict = neuron_defaults(&decoding->strict_count);
+    decoding->strict_variant = 1u << neuron;
+}
+
+void rule_decode(struct rule_config *rule, const json_t *document, enum neuron neuron, const struct path *path,
+                 struct problems *problems) {
+    struct decoding decoding = {.fields = rule_fields()};
+    strict_set(&decoding, "rule", neuron);
+    decode_rule(rule, decoding, document, path, problems);
 }
 
 void rule_release(struct rule_config *rule) {
@@ -171,19 +182,21 @@ json_t *rule_encode(const struct rule_config *rule) {
 /* What the defaults of a document's sections depend on. */
 struct origin {
     enum task_type task;
+    enum neuron neuron;
     bool stored;
 };
 
 static struct decoding section(const struct fields *fields, const char *name, struct origin origin) {
     size_t count;
     const struct field_default *defaults = task_defaults(&count);
-    return (struct decoding){.fields = fields,
-                             .variant = ~0u,
-                             .section = name,
-                             .defaults = defaults,
-                             .default_count = count,
-                             .default_variant = 1u << origin.task,
-                             .stored = origin.stored};
+    struct decoding decoding = {.fields = fields,
+                                .variant = ~0u,
+                                .defaults = defaults,
+                                .default_count = count,
+                                .default_variant = 1u << origin.task,
+                                .stored = origin.stored};
+    strict_set(&decoding, name, origin.neuron);
+    return decoding;
 }
 
 static bool decode_task(struct job_spec *spec, const json_t *value, bool stored, struct problems *problems) {
@@ -233,7 +246,11 @@ static void decode_optimizer(struct job_spec *spec, const json_t *value, struct 
 static void decode_network(struct job_spec *spec, const json_t *value, struct origin origin,
                            struct problems *problems) {
     const struct path path = {.name = "network"};
-    const struct decoding decoding = section(&network_fields, "network", origin);
+    struct decoding decoding = section(network_fields(), "network", origin);
+    char model[32];
+    decoding.variant = 1u << origin.neuron;
+    snprintf(model, sizeof model, "network.model %s", neuron_table[origin.neuron]->name);
+    decoding.variant_name = model;
     fields_decode(&decoding, value, &path, spec, problems);
     if (!spec->config.network.dale && json_object_get(value, "rewiring") == NULL) {
         spec->config.network.rewiring = REWIRING_NONE; /* Deep R is the default only with Dale's law */
@@ -242,6 +259,17 @@ static void decode_network(struct job_spec *spec, const json_t *value, struct or
         spec->units_open = spec->initial_job[0] != '\0';
         spec->config.network.units = spec->initial.memory == NULL ? spec->config.network.units : spec->initial.units;
     }
+}
+
+/* The model that a network section names; the default where it names none, or none that there is. */
+static enum neuron neuron_named(const json_t *network) {
+    const char *name = json_string_value(json_object_get(network, "model"));
+    for (int i = 0; name != NULL && i < NEURON_MODELS; i++) {
+        if (strcmp(name, neuron_table[i]->name) == 0) {
+            return (enum neuron)i;
+        }
+    }
+    return NEURON_MEMBRANE;
 }
 
 /* ---- what no single field can know ---- */
@@ -293,6 +321,8 @@ static void check_rule_units(const struct job_spec *spec, struct problems *probl
                                      .types = network_types_count(&spec->config.network),
                                      .steps = 1,
                                      .losses = 1,
+                                     .neuron = spec->config.network.neuron,
+                                     .readout_leaks = spec->config.network.readout_tau.set,
                                      .connectivity = spec->config.network.connectivity};
     const char *parameter;
     char sentence[256];
@@ -401,7 +431,8 @@ static bool decode(struct job_spec *spec, const json_t *document, bool stored, s
     size_t before = problems->count;
     sound.type = decode_task(spec, json_object_get(document, "task"), stored, problems);
     sound.task = problems->count == before;
-    const struct origin origin = {sound.type ? spec->config.task.type : 0, stored};
+    const struct origin origin = {sound.type ? spec->config.task.type : 0,
+                                  neuron_named(json_object_get(document, "network")), stored};
     const struct path rule = {.name = "rule"}, training = {.name = "training"};
     before = problems->count;
     decode_network(spec, json_object_get(document, "network"), origin, problems);
@@ -614,7 +645,7 @@ static bool encode_sections(const struct job_spec *spec, bool with_weights, json
     json_t *optimizer = json_pack("{s:s}", "type", optimizer_variants[config->optimizer.type].name);
     bool whole = with_weights && spec->initial.memory != NULL;
     bool ok = fields_encode(task_fields(), 1u << config->task.type, &config->task, task) &&
-              fields_encode(&network_fields, ~0u, spec, network) &&
+              fields_encode(network_fields(), 1u << config->network.neuron, spec, network) &&
               fields_encode(&optimizer_fields, 1u << config->optimizer.type, &config->optimizer, optimizer) &&
               fields_encode(&training_fields, ~0u, &config->training, training) &&
               (!whole || json_object_set_new(network, "initial", encode_initial_whole(&spec->initial)) == 0);
@@ -722,7 +753,7 @@ bool job_spec_identity(const struct job_spec *spec, enum field_reach reach, uint
     json_t *pairs = json_object();
     bool ok = identity_add(pairs, NULL, &top_fields, ~0u, reach, spec) &&
               identity_add(pairs, "task", task_fields(), 1u << config->task.type, reach, &config->task) &&
-              identity_add(pairs, "network", &network_fields, ~0u, reach, spec) &&
+              identity_add(pairs, "network", network_fields(), 1u << config->network.neuron, reach, spec) &&
               identity_add(pairs, "rule", rule_fields(), 1u << config->rule.type, reach, &config->rule) &&
               identity_add(pairs, "optimizer", &optimizer_fields, 1u << config->optimizer.type, reach,
                            &config->optimizer) &&
@@ -739,12 +770,13 @@ json_t *tasks_describe(void) {
     for (int i = 0; i < task_count; i++) {
         const struct decoding task = {.fields = task_fields(), .variant = 1u << i};
         const struct origin origin = {.task = (enum task_type)i};
-        const struct decoding network = section(&network_fields, "network", origin),
-                              training = section(&training_fields, "training", origin);
+        struct decoding network = section(network_fields(), "network", origin);
+        const struct decoding training = section(&training_fields, "training", origin);
         struct decoding optimizer = section(&optimizer_fields, "optimizer", origin);
         struct decoding rule = section(rule_fields(), "rule", origin);
         optimizer.variant = 1u << OPTIMIZER_ADAM;
         rule.variant = 1u << RULE_MODPROP;
+        network.variant = 1u << NEURON_MEMBRANE;
         json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:{s:o, s:o, s:o, s:o}}", "type", task_table[i]->name,
                                               "description", task_table[i]->doc, "parameters", fields_describe(&task),
                                               "defaults", "network", fields_describe(&network), "rule",
@@ -777,6 +809,24 @@ json_t *rules_describe(void) {
     return json_pack("{s:o, s:s}", "rules", list, "default", rule_variants()[RULE_MODPROP].name);
 }
 
+json_t *neurons_describe(void) {
+    json_t *list = json_array();
+    for (int i = 0; i < NEURON_MODELS; i++) {
+        const struct origin origin = {.neuron = (enum neuron)i};
+        struct decoding network = section(network_fields(), "network", origin),
+                        rule = section(rule_fields(), "rule", origin);
+        network.defaults = rule.defaults = NULL;
+        network.default_count = rule.default_count = 0;
+        network.variant = 1u << i;
+        rule.variant = 1u << RULE_MODPROP;
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:o, s:{s:o}}", "type", neuron_variants()[i].name,
+                                              "description", neuron_variants()[i].doc, "spikes",
+                                              (int)neuron_table[i]->spikes, "parameters", fields_describe(&network),
+                                              "defaults", "rule", fields_describe(&rule)));
+    }
+    return json_pack("{s:o, s:s}", "neurons", list, "default", neuron_variants()[NEURON_MEMBRANE].name);
+}
+
 /* One schema per variant, selected by type. */
 static json_t *variants_schema(const struct fields *fields, const struct variant *variants, int count,
                                bool type_required) {
@@ -802,7 +852,7 @@ json_t *rule_schema(void) {
 
 json_t *job_schema(void) {
     const struct decoding top = {.fields = &top_fields, .variant = ~0u},
-                          network = {.fields = &network_fields, .variant = ~0u},
+                          network = {.fields = network_fields(), .variant = ~0u},
                           training = {.fields = &training_fields, .variant = ~0u};
     json_t *properties = fields_schema(&top);
     caption_schema_put(properties);

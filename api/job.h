@@ -130,12 +130,15 @@ bool job_spec_identity(const struct job_spec *spec, enum field_reach reach, uint
 /* GET /v1/tasks and /v1/rules. */
 json_t *tasks_describe(void);
 json_t *rules_describe(void);
+/* GET /v1/neurons. */
+json_t *neurons_describe(void);
 /* JSON Schema of a job submission, for OpenAPI. */
 json_t *job_schema(void);
 json_t *rule_schema(void);
 
-/* One rule object at `path` (for gradients). */
-void rule_decode(struct rule_config *rule, const json_t *document, const struct path *path, struct problems *problems);
+/* One rule object at `path` (for gradients), with the defaults of the neuron model. */
+void rule_decode(struct rule_config *rule, const json_t *document, enum neuron neuron, const struct path *path,
+                 struct problems *problems);
 /* Frees the lists that it holds; for a rule that rule_decode filled, also where it found faults. */
 void rule_release(struct rule_config *rule);
 json_t *rule_encode(const struct rule_config *rule);

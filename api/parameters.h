@@ -24,7 +24,15 @@ const struct fields *rule_fields(void);
 
 extern const struct variant optimizer_variants[2];
 
-extern const struct fields network_fields, optimizer_fields, training_fields;
+/*
+ * Of all neuron models, by enum neuron: the rows of the network section, and where a model's defaults differ from the
+ * tables' and from a task's; variants are bits of enum neuron.
+ */
+const struct variant *neuron_variants(void);
+const struct fields *network_fields(void);
+const struct field_default *neuron_defaults(size_t *count);
+
+extern const struct fields optimizer_fields, training_fields;
 
 /* Settings that were measured to work best and that no default can express: returned with the rule, never applied
  * automatically. */

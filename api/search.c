@@ -461,7 +461,7 @@ static void fault_field(const struct reading *reading, const char *at, const cha
 
 static const struct fields *fields_of(const char *section) {
     return strcmp(section, "task") == 0        ? task_fields()
-           : strcmp(section, "network") == 0   ? &network_fields
+           : strcmp(section, "network") == 0   ? network_fields()
            : strcmp(section, "rule") == 0      ? rule_fields()
            : strcmp(section, "optimizer") == 0 ? &optimizer_fields
            : strcmp(section, "training") == 0  ? &training_fields

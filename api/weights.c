@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/text.h"
+#include "core/model/neuron.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the bytes of weights are written as they lie in memory");
 
@@ -23,13 +24,34 @@ void weights_digest(const struct trained *trained, char hex[65]) {
     }
 }
 
+/* What weights documents have called the membrane since version 0.1. */
+static const char *neuron_word(enum neuron neuron) {
+    return neuron == NEURON_MEMBRANE ? "leaky" : neuron_table[neuron]->name;
+}
+
 json_t *weights_model(const struct job_spec *spec) {
     json_t *job = job_spec_encode(spec, false), *network = json_object_get(job, "network"),
            *task = json_object_get(job, "task");
-    json_t *model = json_pack("{s:O, s:s, s:O, s:O, s:s, s:O}", "activation", json_object_get(network, "activation"),
-                              "neuron", "leaky", "discretization", json_object_get(network, "discretization"), "tau",
-                              json_object_get(network, "tau"), "readout", "linear", "task", task);
+    const struct network_config *config = &spec->config.network;
+    json_t *model = json_object();
+    /* time constants and draws of the adaptation are in the arrays rho and beta */
+    static const char *const taken[] = {"activation", "discretization", "tau",         "threshold",
+                                        "dampening",  "refractory",     "readout_tau", "noise"};
+    bool ok = job != NULL;
+    for (size_t i = 0; ok && i < sizeof taken / sizeof *taken; i++) {
+        json_t *value = json_object_get(network, taken[i]);
+        ok = value == NULL || json_is_null(value) || json_object_set(model, taken[i], value) == 0;
+        if (ok && i == 0) {
+            ok = json_object_set_new(model, "neuron", json_string(neuron_word(config->neuron))) == 0;
+        }
+    }
+    ok = ok && json_object_set_new(model, "readout", json_string(config->readout_tau.set ? "leaky" : "linear")) == 0 &&
+         json_object_set(model, "task", task) == 0;
     json_decref(job);
+    if (!ok) {
+        json_decref(model);
+        return NULL;
+    }
     return model;
 }
 
@@ -108,6 +130,12 @@ void weights_write_json(struct writer *writer, const struct trained *trained, co
     writer_vector(writer, trained->bout, O);
     writer_text(writer, ",\"leak\":");
     writer_vector(writer, trained->leak, N);
+    if (trained->rho != NULL) {
+        writer_text(writer, ",\"rho\":");
+        writer_vector(writer, trained->rho, N);
+        writer_text(writer, ",\"beta\":");
+        writer_vector(writer, trained->beta, N);
+    }
     writer_text(writer, ",\"types\":");
     writer_integers(writer, trained->type_of_unit, N);
     writer_text(writer, ",\"sign\":");
@@ -173,6 +201,8 @@ void weights_write_safetensors(struct writer *writer, const struct trained *trai
         {"Wout", "F32", N, O, 4, trained->Wout},
         {"bout", "F32", O, 0, 4, trained->bout},
         {"leak", "F32", N, 0, 4, trained->leak},
+        {"rho", "F32", N, 0, 4, trained->rho},
+        {"beta", "F32", N, 0, 4, trained->beta},
         {"types", "I32", N, 0, 4, trained->type_of_unit},
         {"sign", "I32", N, 0, 4, trained->sign_of_unit},
         {"mask", "U8", N, N, 1, NULL}, /* the last tensor, since after its bytes nothing would be aligned */

@@ -13,7 +13,8 @@ void weights_digest(const struct trained *trained, char hex[65]);
 
 /*
  * What one must know to run a job's weights elsewhere: {"activation", "neuron", "discretization", "tau", "readout",
- * "task"}. NULL if out of memory.
+ * "task"}, and of spiking models "threshold", "dampening" and "refractory"; "readout_tau" where the readout leaks, and
+ * "noise" where there is any. NULL if out of memory.
  */
 json_t *weights_model(const struct job_spec *spec);
 
@@ -26,8 +27,9 @@ void weights_write_json(struct writer *writer, const struct trained *trained, co
                         const char *sha256, bool typed);
 
 /*
- * The safetensors format: tensors W, Win, b, Wout, bout, leak (F32), types, sign (I32), mask (U8); job, iteration,
- * sha256, density and the members of `model` as metadata, strings that hold JSON where they are not words.
+ * The safetensors format: tensors W, Win, b, Wout, bout, leak, and of models that adapt rho and beta (F32), types, sign
+ * (I32), mask (U8); job, iteration, sha256, density and the members of `model` as metadata, strings that hold JSON
+ * where they are not words.
  */
 void weights_write_safetensors(struct writer *writer, const struct trained *trained, const json_t *model,
                                const char *job, const char *sha256);

@@ -157,9 +157,10 @@ static void offer_parameters(const struct request *request, const char *section,
     }
 }
 
-/* What --set takes: the parameters of all tasks and rules. */
+/* What --set takes: the parameters of all tasks, rules and neuron models. */
 static void offer_paths(const struct request *request) {
-    json_t *tasks = document_ask(request, "/v1/tasks"), *rules = document_ask(request, "/v1/rules");
+    json_t *tasks = document_ask(request, "/v1/tasks"), *rules = document_ask(request, "/v1/rules"),
+           *neurons = document_ask(request, "/v1/neurons");
     json_t *seen = json_object(), *item, *parameters;
     const char *section;
     size_t index;
@@ -172,13 +173,28 @@ static void offer_paths(const struct request *request) {
     json_array_foreach(json_object_get(rules, "rules"), index, item) {
         offer_parameters(request, "rule", json_object_get(item, "parameters"), seen);
     }
+    json_array_foreach(json_object_get(neurons, "neurons"), index, item) {
+        offer_parameters(request, "network", json_object_get(item, "parameters"), seen);
+    }
     json_decref(seen);
+    json_decref(neurons);
     json_decref(rules);
     json_decref(tasks);
 }
 
-/* The parameter `path` ("rule.mu") of any task or rule; NULL. */
-static const json_t *parameter_find(const json_t *tasks, const json_t *rules, const char *path) {
+/* The parameter `name` of any of a list's items; NULL. */
+static const json_t *listed_find(const json_t *list, const char *name) {
+    const json_t *found = NULL;
+    json_t *item;
+    size_t index;
+    json_array_foreach((json_t *)list, index, item) {
+        found = found != NULL ? found : json_object_get(json_object_get(item, "parameters"), name);
+    }
+    return found;
+}
+
+/* The parameter `path` ("rule.mu") of any task, rule or neuron model; NULL. */
+static const json_t *parameter_find(const json_t *tasks, const json_t *rules, const json_t *neurons, const char *path) {
     const char *name = strchr(path, '.');
     size_t index, length = name == NULL ? 0 : (size_t)(name - path);
     json_t *item;
@@ -194,19 +210,17 @@ static const json_t *parameter_find(const json_t *tasks, const json_t *rules, co
             return found;
         }
     }
-    json_array_foreach(json_object_get(rules, "rules"), index, item) {
-        const json_t *found = json_object_get(json_object_get(item, "parameters"), name);
-        if (found != NULL && strncmp(path, "rule.", 5) == 0) {
-            return found;
-        }
-    }
-    return NULL;
+    return strncmp(path, "rule.", 5) == 0      ? listed_find(json_object_get(rules, "rules"), name)
+           : strncmp(path, "network.", 8) == 0 ? listed_find(json_object_get(neurons, "neurons"), name)
+                                               : NULL;
 }
 
 /* What a field of --set may be: its choices, or its default as an example. */
 static void offer_field_values(const struct request *request, const char *path) {
-    json_t *tasks = document_ask(request, "/v1/tasks"), *rules = document_ask(request, "/v1/rules"), *choice;
-    const json_t *parameter = parameter_find(tasks, rules, path), *usual = json_object_get(parameter, "default");
+    json_t *tasks = document_ask(request, "/v1/tasks"), *rules = document_ask(request, "/v1/rules"),
+           *neurons = document_ask(request, "/v1/neurons"), *choice;
+    const json_t *parameter = parameter_find(tasks, rules, neurons, path),
+                 *usual = json_object_get(parameter, "default");
     char *text = usual == NULL ? memory_copy("") : value_words(usual);
     size_t index;
     if (strcmp(path, "task.type") == 0 || strcmp(path, "rule.type") == 0) {
@@ -226,6 +240,7 @@ static void offer_field_values(const struct request *request, const char *path) 
         offer(request, text, "the default");
     }
     free(text);
+    json_decref(neurons);
     json_decref(rules);
     json_decref(tasks);
 }
@@ -280,6 +295,9 @@ static void offer_operand(const struct request *request, enum operand operand) {
         break;
     case OPERAND_RULE:
         offer_list(request, "/v1/rules", "rules", "type", "description");
+        break;
+    case OPERAND_NEURON:
+        offer_list(request, "/v1/neurons", "neurons", "type", "description");
         break;
     case OPERAND_COMMAND:
         offer_commands(request);

@@ -1,5 +1,5 @@
 /*
- * modprop tasks and modprop rules: what can be trained and how, from the server's own tables.
+ * modprop tasks, modprop rules and modprop neurons: what can be trained and how, from the server's own tables.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "clients/cli/jobs.h"
 #include "clients/cli/report.h"
 
-extern const struct command command_tasks, command_rules;
+extern const struct command command_tasks, command_rules, command_neurons;
 
 #define NAMES_MAX 64
 
@@ -134,7 +134,7 @@ static void recommended_print(const struct cli *cli, const json_t *recommended) 
     }
 }
 
-/* One task or rule in full. `object` is its place in a job: "task" or "rule". */
+/* One task, rule or neuron model in full. `object` is its place in a job: "task", "rule" or "network". */
 static void item_print(const struct cli *cli, const char *object, const json_t *item) {
     const char *name;
     json_t *section;
@@ -172,7 +172,7 @@ static enum status one_print(const struct cli *cli, const json_t *items, const c
             if (cli->json) {
                 cli_print_json(item);
             } else {
-                item_print(cli, singular, item);
+                item_print(cli, strcmp(singular, "neuron") == 0 ? "network" : singular, item);
             }
             return STATUS_OK;
         }
@@ -214,6 +214,10 @@ static enum status rules(struct cli *cli) {
     return describe(cli, "rules", "rule");
 }
 
+static enum status neurons(struct cli *cli) {
+    return describe(cli, "neurons", "neuron");
+}
+
 const struct command command_tasks = {
     .name = "tasks",
     .group = "Method",
@@ -241,4 +245,18 @@ const struct command command_rules = {
     .description = "Every parameter is shown as --set takes it, with its default, range, unit and meaning.",
     .examples = "modprop rules\nmodprop rules modprop\n",
     .run = rules,
+};
+
+const struct command command_neurons = {
+    .name = "neurons",
+    .group = "Method",
+    .operands = "[TYPE]",
+    .least = 0,
+    .most = 1,
+    .operand = OPERAND_NEURON,
+    .summary = "list the neuron models, or explain one with all its parameters",
+    .description = "A model is chosen with --set network.model=TYPE. Every parameter of its network is shown as --set "
+                   "takes it, with its default, range, unit and meaning, and so are the rule's defaults with it.",
+    .examples = "modprop neurons\nmodprop neurons alif\n",
+    .run = neurons,
 };

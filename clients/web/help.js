@@ -24,6 +24,7 @@ const LINKS = [
   ["/openapi.json", "OpenAPI document", "every call, field, range and answer; tools make clients of it"],
   ["/v1/tasks", "Tasks", "every task with its parameters, units, defaults and ranges"],
   ["/v1/rules", "Rules", "every learning rule, and which settings are recommended for what"],
+  ["/v1/neurons", "Neuron models", "every neuron model, with the parameters of its network"],
   ["/version", "Version", "build, instruction set, cores and memory of this daemon"],
   ["/metrics", "Metrics", "counters for Prometheus"],
   ["/readyz", "Readiness", "whether the daemon takes jobs now, and why not"],

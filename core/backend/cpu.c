@@ -55,6 +55,16 @@ static void trial_signs(const void *user, size_t trial, int t, int count, float 
     random_signs_fill(&stream, t, count, signs);
 }
 
+/* The network's own noise, on the current of every unit. */
+static void network_noise(const void *user, size_t trial, int t, int from, int count, float *noise) {
+    const struct cpu *cpu = user;
+    const struct network *network = cpu->problem.network;
+    trial_noise(cpu->problem.task->seed, cpu->trials[trial].id, network->units, t, from, count, noise);
+    for (int i = 0; i < count; i++) {
+        noise[i] *= network->noise_of_unit[from + i];
+    }
+}
+
 static bool trial_draw(struct cpu *cpu, int at, struct trial_id id, struct work *work) {
     const struct task *task = cpu->problem.task;
     if (work_add(work, task->shape.trial_work)) {
@@ -66,8 +76,11 @@ static bool trial_draw(struct cpu *cpu, int at, struct trial_id id, struct work 
 
 static enum result drawn_run(struct cpu *cpu, int trials, float *gradient, struct work *work,
                              struct batch_result *result) {
-    const struct batch_source source = {
-        .user = cpu, .inputs = trial_inputs, .target = trial_target, .signs = trial_signs};
+    const struct batch_source source = {.user = cpu,
+                                        .inputs = trial_inputs,
+                                        .target = trial_target,
+                                        .signs = trial_signs,
+                                        .noise = cpu->problem.network->noisy ? network_noise : NULL};
     return engine_batch_run(cpu->engine, cpu->problem.team, &source, trials, gradient, work, result);
 }
 

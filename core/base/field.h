@@ -58,6 +58,7 @@ struct field {
     const char *const *choices; /* NULL-ended */
     int dimensions;             /* FIELD_NUMBERS_OR_NULL */
     bool omit_null;             /* a null is left out of documents: documents older than the field keep their text */
+    bool omit_fallback;         /* the same of a value that is the fallback, where nothing gives another default */
     unsigned variants;          /* one bit for each variant (rule, task, optimizer) that has it; 0: all */
     const struct field_custom *custom;
     const char *doc;

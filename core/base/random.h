@@ -33,7 +33,9 @@ enum random_purpose {
     RANDOM_TYPES,       /* which units are dealt to which type */
     RANDOM_MODULATION,  /* random modulatory weights */
     RANDOM_PERMUTATION, /* shuffled modulatory weights */
-    RANDOM_RANK_ONE     /* the signs of uoro */
+    RANDOM_RANK_ONE,    /* the signs of uoro */
+    RANDOM_ADAPTATION,  /* time constants of adaptation */
+    RANDOM_NEURONS      /* noise on currents of the network itself */
 };
 
 struct random_stream {

@@ -192,7 +192,6 @@ static inline const float *history_z(const struct engine *engine, const struct b
  * this the credit of bptt waits for z, and the outer product of the other rules for its sources.
  */
 enum { HISTORY_AHEAD = 2 };
-enum { NEURON_WORK = 24 }; /* multiply-adds that count for a step of a unit whose model is not fused */
 void history_prefetch(const struct engine *engine, const struct block *block, int slot, bool write);
 
 /* modulation.c: M. Memory; what is drawn from the seed, once; mu of every unit; and M from the weights and, unless

@@ -52,7 +52,8 @@ static struct plan_sizes sizes_make(int units, int inputs, int outputs, int type
     }
     sizes.forward = sizes.trials *
                     (sizes.steps * sizes.sources * sizes.units + sizes.losses * sizes.units * sizes.outputs +
-                     (sizes.fused ? 0 : sizes.steps * NEURON_WORK * sizes.units));
+                     sizes.steps * sizes.units *
+                         ((sizes.fused ? 0 : NEURON_WORK) + (options->noisy ? WORK_NORMAL : 0)));
     return sizes;
 }
 
@@ -438,6 +439,7 @@ struct engine *engine_create(const struct network *network, const struct batch_o
     engine->options = *options;
     engine->options.neuron = network->neuron;
     engine->options.readout_leaks = network->readout_leaks;
+    engine->options.noisy = network->noisy;
     engine->has_rule = options->rule != NULL;
     if (options->rule) {
         engine->rule = *options->rule;

@@ -33,12 +33,12 @@ static double alif_tangent(const struct neuron_exact *unit, double psi, double d
 static const char *const takes[] = {"threshold",      "dampening",         "refractory", "beta",
                                     "tau_adaptation", "adaptive_fraction", NULL};
 
-static const struct neuron_default defaults[] = {
-    {"network", "tau", "20"}, {"network", "readout_tau", "20"}, {"rule", "first_hop", "\"exact\""}};
+static const struct neuron_default defaults[] = {{"network", "tau", "20"}, {"rule", "first_hop", "\"exact\""}};
 
 const struct neuron_ops neuron_alif = {.name = "alif",
                                        .doc = "leaky integrate and fire whose threshold rises with each spike and "
                                               "decays slowly",
+                                       .weights = {.W = 1, .Win = 1, .Wout = 2, .dale = 1},
                                        .spikes = true,
                                        .adapts = true,
                                        .hop_exact = true,

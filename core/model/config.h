@@ -79,7 +79,17 @@ struct network_config {
     const double *tau_of_unit; /* (N) ms, or NULL */
     bool tau_is_range;         /* tau of each unit drawn uniformly from tau_low..tau_high by the seed */
     double tau_low, tau_high;  /* ms */
+    enum neuron neuron;
     enum activation activation;
+    double threshold, dampening; /* of models that spike */
+    int refractory;              /* ms */
+    double beta;                 /* of models that adapt, as what follows */
+    double tau_adaptation;       /* ms, where no range is given */
+    bool tau_adaptation_is_range;
+    double tau_adaptation_low, tau_adaptation_high; /* ms */
+    double adaptive_fraction;                       /* the last units of each sign have beta, the others 0 */
+    struct optional_double readout_tau;             /* ms */
+    double noise;                                   /* standard deviation that it alone gives v */
     bool dale;
     double excitatory_fraction;
     int types_per_sign;

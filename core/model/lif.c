@@ -39,11 +39,11 @@ static double lif_tangent(const struct neuron_exact *unit, double psi, double du
 
 static const char *const takes[] = {"threshold", "dampening", "refractory", NULL};
 
-static const struct neuron_default defaults[] = {
-    {"network", "tau", "20"}, {"network", "readout_tau", "20"}, {"rule", "first_hop", "\"exact\""}};
+static const struct neuron_default defaults[] = {{"network", "tau", "20"}, {"rule", "first_hop", "\"exact\""}};
 
 const struct neuron_ops neuron_lif = {.name = "lif",
                                       .doc = "leaky integrate and fire: spikes, a fixed threshold",
+                                      .weights = {.W = 1, .Win = 1, .Wout = 2, .dale = 1},
                                       .spikes = true,
                                       .hop_exact = true,
                                       .hop_why = "the hop reaches a unit's spikes, and only their pseudo-derivative "

@@ -31,9 +31,12 @@ static double membrane_tangent(const struct neuron_exact *unit, double psi, doub
     return psi * tangent[0];
 }
 
+static const char *const takes[] = {"activation", "readout_tau", NULL};
+
 const struct neuron_ops neuron_membrane = {.name = "membrane",
                                            .doc = "leaky membrane potential, rate = activation of it",
-                                           .has_activation = true,
+                                           .takes = takes,
+                                           .weights = {.W = 2, .Win = 2, .Wout = 2, .dale = 1},
                                            .hop_by_mu = true,
                                            .hop_exact = true,
                                            .states = 1,

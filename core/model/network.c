@@ -87,6 +87,7 @@ static void network_carve(struct network *network, unsigned char *base, bool mas
     network->gain_exact = part(&at, n, sizeof(double));
     network->rho = part(&at, n, sizeof(float));
     network->beta = part(&at, n, sizeof(float));
+    network->noise_of_unit = part(&at, n, sizeof(float));
     network->rho_exact = part(&at, n, sizeof(double));
     network->beta_exact = part(&at, n, sizeof(double));
     network->type_of_unit = part(&at, n, sizeof(int));
@@ -204,6 +205,43 @@ void network_spiking_set(struct network *network, double threshold, double dampe
                                                  .refractory = (float)refractory};
 }
 
+void network_adaptation_of(const struct network_config *config, uint64_t seed, int unit, double *rho, double *beta) {
+    struct random_stream stream = random_stream_make(seed, RANDOM_ADAPTATION, 0, 0);
+    int inhibitory = network_inhibitory_count(config);
+    int first = unit < inhibitory ? 0 : inhibitory, end = unit < inhibitory ? inhibitory : config->units;
+    double tau = config->tau_adaptation;
+    if (config->tau_adaptation_is_range) {
+        tau = config->tau_adaptation_low +
+              (config->tau_adaptation_high - config->tau_adaptation_low) * random_uniform(&stream, (uint64_t)unit);
+    }
+    *rho = elementary_exp(-1 / tau);
+    *beta = end - unit <= (int)floor(config->adaptive_fraction * (end - first) + 0.5) ? config->beta : 0;
+}
+
+/* normal(0, noise sqrt(1 - leak^2) / gain) on the current gives v the standard deviation noise. */
+static float noise_of(const struct network *network, double noise, int unit) {
+    double leak = network->leak_exact[unit], gain = network->gain_exact[unit];
+    return gain > 0 ? (float)(noise * sqrt(1 - leak * leak) / gain) : 0.0f;
+}
+
+static void neurons_assign(struct network *network, const struct network_config *config, uint64_t seed) {
+    const struct neuron_ops *ops = neuron_table[config->neuron];
+    if (ops->spikes) {
+        network_spiking_set(network, config->threshold, config->dampening, config->refractory);
+    }
+    for (int p = 0; ops->adapts && p < network->units; p++) {
+        double rho, beta;
+        network_adaptation_of(config, seed, p, &rho, &beta);
+        network_adaptation_set(network, p, rho, beta);
+    }
+    for (int p = 0; p < network->units; p++) {
+        network->noise_of_unit[p] = noise_of(network, config->noise, p);
+    }
+    network->noisy = config->noise > 0;
+    network->readout_leaks = config->readout_tau.set;
+    network->readout_kappa = config->readout_tau.set ? elementary_exp(-1 / config->readout_tau.value) : 0;
+}
+
 static void mask_draw(struct network *network, double connectivity, uint64_t seed, struct work *work) {
     struct random_stream stream = random_stream_make(seed, RANDOM_MASK, 0, 0);
     size_t n = (size_t)network->units;
@@ -266,20 +304,26 @@ static int balanced_matrix(const struct network *network, uint64_t seed, enum ra
     return result;
 }
 
+/* The published weights are those of the membrane; another model's are as large as it says. */
+static const struct neuron_weights *weights_of(const struct network *network) {
+    return &neuron_table[network->neuron]->weights;
+}
+
 static int dale_weights(struct network *network, uint64_t seed, double *a, double *copy, void *scratch,
                         struct work *work) {
     size_t n = (size_t)network->units, outputs = (size_t)network->outputs;
     float *W = network->weights + network->offset_W, *Wout = network->weights + network->offset_Wout;
+    const double scale = weights_of(network)->dale;
     int result = balanced_matrix(network, seed, RANDOM_WEIGHTS_W, a, copy, scratch, work);
     for (size_t i = 0; result == 0 && i < n * n; i++) {
-        W[i] = (float)a[i];
+        W[i] = (float)(scale * a[i]);
     }
     /* the readout takes the first O columns of as many more such matrices as it needs */
     for (size_t first = 0, k = 0; result == 0 && first < outputs; first += n, k++) {
         result = balanced_matrix(network, seed + (k << 54), RANDOM_WEIGHTS_WOUT, a, copy, scratch, work);
         for (size_t j = 0; result == 0 && j < n; j++) {
             for (size_t o = first; o < outputs && o < first + n; o++) {
-                Wout[j * outputs + o] = (float)a[j * n + (o - first)];
+                Wout[j * outputs + o] = (float)(scale * a[j * n + (o - first)]);
             }
         }
     }
@@ -290,19 +334,19 @@ static void free_weights(struct network *network, uint64_t seed, struct work *wo
     size_t n = (size_t)network->units, outputs = (size_t)network->outputs;
     struct random_stream w = random_stream_make(seed, RANDOM_WEIGHTS_W, 0, 0),
                          out = random_stream_make(seed, RANDOM_WEIGHTS_WOUT, 0, 0);
-    double deviation = sqrt(2.0 / (double)n);
+    double deviation = sqrt(weights_of(network)->W / (double)n), read = sqrt(weights_of(network)->Wout / (double)n);
     for (size_t i = 0; i < n * n && !work_add(work, WORK_NORMAL); i++) {
         network->weights[network->offset_W + i] = (float)(deviation * random_normal(&w, i));
     }
     for (size_t i = 0; i < n * outputs && !work_add(work, WORK_NORMAL); i++) {
-        network->weights[network->offset_Wout + i] = (float)(deviation * random_normal(&out, i));
+        network->weights[network->offset_Wout + i] = (float)(read * random_normal(&out, i));
     }
 }
 
 static void input_weights(struct network *network, uint64_t seed, struct work *work) {
     struct random_stream stream = random_stream_make(seed, RANDOM_WEIGHTS_WIN, 0, 0);
     size_t count = (size_t)network->units * (size_t)network->inputs;
-    double deviation = sqrt(2.0 / network->inputs);
+    double deviation = sqrt(weights_of(network)->Win / network->inputs);
     for (size_t i = 0; i < count && !work_add(work, WORK_NORMAL); i++) {
         network->weights[network->offset_Win + i] = (float)(deviation * random_normal(&stream, i));
     }
@@ -380,6 +424,7 @@ enum result network_init(struct network *network, const struct network_config *c
         return RESULT_NO_MEMORY;
     }
     network->dale = config->dale;
+    network->neuron = config->neuron;
     network->activation = config->activation;
     network->inhibitory = network_inhibitory_count(config);
     network->types = network_types_count(config);
@@ -388,6 +433,7 @@ enum result network_init(struct network *network, const struct network_config *c
     }
     types_assign(network, config, seed);
     leaks_assign(network, config, seed);
+    neurons_assign(network, config, seed);
     mask_draw(network, config->connectivity, seed, work);
     enum result result = RESULT_DONE;
     if (config->initial) {

@@ -22,6 +22,7 @@ struct network {
     enum activation activation;
     bool equal_leaks;
     struct neuron_constants spiking; /* 0 of models that do not spike */
+    bool noisy;
     bool readout_leaks;
     double readout_kappa; /* exp(-dt/readout_tau); 0 where the readout does not leak */
     size_t parameters;    /* floats in `weights` */
@@ -31,6 +32,7 @@ struct network {
     float *leak, *gain;              /* (N) */
     double *leak_exact, *gain_exact; /* (N) the same before rounding to float */
     float *rho, *beta;               /* (N) of models that adapt, else 0 */
+    float *noise_of_unit;            /* (N) standard deviation of what noise adds to the current at each step */
     double *rho_exact, *beta_exact;  /* (N) */
     int *type_of_unit;               /* (N) 0..C-1, contiguous groups, inhibitory types first */
     int *type_size;                  /* (C) */
@@ -90,6 +92,8 @@ bool network_weights_set(struct network *network, const struct weights_view *wei
 void network_leak_set(struct network *network, int unit, double leak);
 /* Sets the decay of a unit's adaptation and what it adds to the threshold. */
 void network_adaptation_set(struct network *network, int unit, double rho, double beta);
+/* What network_init gives a unit: the last units of each sign have beta, the others 0; rho may be drawn by the seed. */
+void network_adaptation_of(const struct network_config *config, uint64_t seed, int unit, double *rho, double *beta);
 /* Sets what all units of a spiking network share; refractory in steps. */
 void network_spiking_set(struct network *network, double threshold, double dampening, int refractory);
 

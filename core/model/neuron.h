@@ -44,9 +44,15 @@ struct neuron_default {
     const char *section, *name, *fallback;
 };
 
+/* How initial weights are drawn where they are not given (network.c); variances times N, I and N. */
+struct neuron_weights {
+    double W, Win, Wout; /* W and Wout without Dale's law */
+    double dale;         /* what the published recipe's W and Wout are multiplied by */
+};
+
 struct neuron_ops {
     const char *name, *doc;
-    bool has_activation; /* network.activation has a meaning */
+    struct neuron_weights weights;
     bool spikes;         /* z is 0 or 1, psi a pseudo-derivative; the gain is 1 */
     bool adapts;         /* it has beta and rho */
     bool mu_at_source;   /* mu stands for the psi of the unit that hopped credit comes from, not that it arrives at */
@@ -54,7 +60,7 @@ struct neuron_ops {
     bool hop_exact;      /* its first_hop exact has one */
     const char *hop_why; /* of the one that has none */
     int states, carries;
-    /* The parameters of the network section that it has of its own, by name, NULL-ended (api/parameters.c). */
+    /* The parameters of the network section that not every model has, by name, NULL-ended (api/network.c). */
     const char *const *takes;
     const struct neuron_default *defaults;
     size_t default_count;

@@ -30,9 +30,12 @@ static double rate_tangent(const struct neuron_exact *unit, double psi, double d
 
 static const struct neuron_default defaults[] = {{"rule", "first_hop", "\"mu\""}};
 
+static const char *const takes[] = {"activation", "readout_tau", NULL};
+
 const struct neuron_ops neuron_rate = {.name = "rate",
                                        .doc = "leaky rate: the leak is on the rate, activation of the current (RFLO)",
-                                       .has_activation = true,
+                                       .takes = takes,
+                                       .weights = {.W = 2, .Win = 2, .Wout = 2, .dale = 1},
                                        .mu_at_source = true,
                                        .hop_by_mu = true,
                                        .hop_why = "the derivative of the hop's end is taken where the credit is used",

@@ -26,8 +26,8 @@ struct batch_options {
     enum loss_type loss;
     int mask_from;      /* no earlier step carries loss */
     bool mask_uniform;  /* every step from there on has weight 1 in every trial */
-    enum neuron neuron; /* these two as the network's: who creates a backend need not give them */
-    bool readout_leaks;
+    enum neuron neuron; /* these three as the network's: who creates a backend need not give them */
+    bool readout_leaks, noisy;
     const struct rule_config *rule; /* NULL: forward passes only */
     enum engine_method method;
     uint64_t seed;       /* of what the rule draws: random and shuffled weights */
@@ -44,6 +44,8 @@ struct batch_options {
 #define TRIALS_MOST (1 << 28)
 #define SOURCES_MOST (1 << 27) /* units, inputs, outputs */
 #define BATCH_MEMORY_DEFAULT ((int64_t)1 << 30)
+
+enum { NEURON_WORK = 24 }; /* multiply-adds that count for a step of a unit of models other than membrane */
 
 /* A step of one trial as a forward pass leaves it: x_t (I), z_t (N), y_t (O). Valid during the call that shows it. */
 struct batch_step {

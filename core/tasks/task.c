@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/random.h"
 #include "core/tasks/tasks.h"
 
 _Static_assert(TASK_TYPES <= TASKS_MOST, "a task is a bit of a word");
@@ -150,4 +151,11 @@ void task_release(struct task *task) {
     }
     free(task->state);
     *task = (struct task){0};
+}
+
+void trial_noise(uint64_t seed, struct trial_id id, int units, int t, int from, int count, float *noise) {
+    bool listed = id.phase == TRIAL_TEST || id.phase == TRIAL_LISTED;
+    int64_t iteration = 4 * (listed ? 0 : id.iteration) + (int64_t)id.phase;
+    const struct random_stream stream = random_stream_make(seed, RANDOM_NEURONS, iteration, id.trial);
+    random_normal_fill(&stream, (uint64_t)t * (uint64_t)units + (uint64_t)from, (size_t)count, noise);
 }

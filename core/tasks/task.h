@@ -152,6 +152,12 @@ struct task_config task_config_make(enum task_type type, const struct task_value
  * Makes a task; task_release frees it (NULL-safe, also after a partial construction). `work` (may be NULL) counts and
  * stops. RESULT_DONE, or RESULT_STOPPED, RESULT_INVALID or RESULT_NO_MEMORY with a sentence in error.
  */
+/*
+ * Standard normal numbers of the network's own noise at step t, for units [from, from + count) of `units`: named as the
+ * trial's inputs are, so that the same trial has the same noise wherever it runs.
+ */
+void trial_noise(uint64_t seed, struct trial_id id, int units, int t, int from, int count, float *noise);
+
 enum result task_init(struct task *task, const struct task_config *config, uint64_t seed, struct work *work,
                       char error[256]);
 void task_release(struct task *task);

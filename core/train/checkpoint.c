@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/size.h"
+#include "core/model/neuron.h"
 #include "core/tasks/task.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -369,6 +370,18 @@ static void trained_point(struct trained *trained, const struct checkpoint_heade
     trained->bout = trained->Wout + n * outputs;
 }
 
+/* It follows from configuration and seed, so checkpoints do not hold it. */
+static void adaptation_point(struct trained *trained, const struct train_config *config, float *memory) {
+    for (int p = 0; p < trained->units; p++) {
+        double rho, beta;
+        network_adaptation_of(&config->network, config->seed, p, &rho, &beta);
+        memory[p] = (float)rho;
+        memory[trained->units + p] = (float)beta;
+    }
+    trained->rho = memory;
+    trained->beta = memory + trained->units;
+}
+
 enum result trained_open(const struct train_config *config, const unsigned char *bytes, size_t size,
                          struct trained *trained, struct error *error) {
     struct checkpoint_header header;
@@ -383,13 +396,18 @@ enum result trained_open(const struct train_config *config, const unsigned char 
         refuse(error, "the checkpoint is damaged: its sizes contradict each other");
         return RESULT_BAD_CHECKPOINT;
     }
-    unsigned char *memory = malloc(size);
+    const bool adapts = neuron_table[config->network.neuron]->adapts;
+    const size_t more = adapts ? 2 * (size_t)n * sizeof(float) : 0, start = size_aligned(size, sizeof(float));
+    unsigned char *memory = malloc(size_plus(start, more));
     if (!memory) {
         refuse(error, "out of memory");
         return RESULT_NO_MEMORY;
     }
     memcpy(memory, bytes, size);
     trained_point(trained, &header, memory);
+    if (adapts) {
+        adaptation_point(trained, config, (float *)(void *)(memory + start));
+    }
     return RESULT_DONE;
 }
 

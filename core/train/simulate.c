@@ -14,6 +14,8 @@
 #include "core/backend/backend.h"
 #include "core/base/random.h"
 
+enum { NOISE_UNITS = 64 }; /* whose own noise is drawn at a time */
+
 struct simulation {
     const struct train_config *config;
     const struct trained *trained;
@@ -53,14 +55,28 @@ static float simulation_target(const void *user, size_t trial, int t, int *class
     return simulation->task.ops->target(&simulation->task, &simulation->trials[trial], t, class_index, values);
 }
 
+/* The request's noise, and the network's own: of split trials that of the job's evaluations. */
 static void simulation_noise(const void *user, size_t trial, int t, int from, int count, float *noise) {
     const struct simulation *simulation = user;
     const struct simulate_request *request = simulation->request;
+    const struct network *network = &simulation->network;
     size_t number = request->first + simulation->first + trial;
     const struct random_stream stream = random_stream_make(request->seed, RANDOM_CURRENT, t, number);
-    random_normal_fill(&stream, (uint64_t)from, (size_t)count, noise);
-    for (int i = 0; i < count; i++) {
-        noise[i] = simulation->silenced[from + i] ? 0.0f : (float)request->noise * noise[i];
+    memset(noise, 0, (size_t)count * sizeof *noise);
+    if (request->noise > 0) {
+        random_normal_fill(&stream, (uint64_t)from, (size_t)count, noise);
+    }
+    for (int done = 0; done < count; done += NOISE_UNITS) {
+        float own[NOISE_UNITS] = {0};
+        int units = count - done < NOISE_UNITS ? count - done : NOISE_UNITS, first = from + done;
+        if (network->noisy) {
+            uint64_t seed = request->split == SIMULATE_FRESH ? request->seed : simulation->config->seed;
+            trial_noise(seed, simulation->trials[trial].id, network->units, t, first, units, own);
+        }
+        for (int i = 0; i < units; i++) {
+            float sum = (float)request->noise * noise[done + i] + own[i] * network->noise_of_unit[first + i];
+            noise[done + i] = simulation->silenced[first + i] ? 0.0f : sum;
+        }
     }
 }
 
@@ -120,6 +136,7 @@ static bool trials_draw(struct simulation *simulation, size_t first, size_t coun
         struct trial *trial = &simulation->trials[i];
         struct trial_id id = {phases[request->split], 0, request->first + first + i};
         int label = -1;
+        trial->id = id;
         if (!request->x) {
             if (work_add(&simulation->work, simulation->task.shape.trial_work)) {
                 return false;
@@ -144,7 +161,8 @@ static enum result batches_run(struct simulation *simulation, struct error *erro
     const struct batch_source source = {.user = simulation,
                                         .inputs = simulation_inputs,
                                         .target = simulation_target,
-                                        .noise = request->noise > 0 ? simulation_noise : NULL,
+                                        .noise = request->noise > 0 || simulation->network.noisy ? simulation_noise
+                                                                                                 : NULL,
                                         .step = request->every > 0 ? simulation_step : NULL,
                                         .step_every = request->every};
     double loss = 0, correct = 0;
@@ -375,7 +393,9 @@ double simulate_cost(const struct train_config *config, const struct trained *tr
     double losses = request->x ? 0 : steps - shape->mask_from, kept = request->every > 0 ? steps / request->every : 0;
     double made = request->x ? inputs : inputs * shape->input_work,
            drawn = request->x ? 0 : shape->trial_work + 2 * losses * shape->target_work;
-    double step = units * (units + inputs + trained->has_bias) + made + (request->noise > 0 ? units * WORK_NORMAL : 0);
+    double step = units * (units + inputs + trained->has_bias) + made +
+                  units * WORK_NORMAL * ((request->noise > 0) + (config->network.noise > 0)) +
+                  (config->network.neuron == NEURON_MEMBRANE ? 0 : NEURON_WORK * units);
     return (double)request->trials * (steps * step + (losses + kept) * units * outputs + drawn) +
            network_init_cost(&config->network, trained->inputs, trained->outputs);
 }

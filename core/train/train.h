@@ -118,6 +118,7 @@ struct trained {
     const float *W, *Win, *b, *Wout, *bout; /* b NULL where absent; contiguous in this order from W on */
     size_t parameters;                      /* floats from W to the end of bout */
     const float *leak;                      /* (N) */
+    const float *rho, *beta;                /* (N) of a model that adapts, else NULL */
     const int *type_of_unit;                /* (N) */
     const int *sign_of_unit;                /* (N) -1, +1; 0 without Dale's law */
     void *memory;

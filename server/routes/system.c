@@ -81,6 +81,11 @@ void route_rules(struct server *server, struct request *request) {
     http_reply_json(request, 200, document);
 }
 
+void route_neurons(struct server *server, struct request *request) {
+    (void)server;
+    http_reply_json(request, 200, neurons_describe());
+}
+
 void route_openapi(struct server *server, struct request *request) {
     (void)server;
     http_reply_json(request, 200, openapi_document());

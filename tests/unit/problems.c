@@ -238,7 +238,7 @@ struct rule_config rule_from_json(const json_t *json) {
     struct problems problems = {0};
     struct rule_config rule;
     memset(&rule, 0, sizeof rule);
-    rule_decode(&rule, json, NULL, &problems);
+    rule_decode(&rule, json, NEURON_MEMBRANE, NULL, &problems);
     ck_assert_msg(problems.count == 0, "%s", json_dumps(problems.errors, 0));
     return rule;
 }

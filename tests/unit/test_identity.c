@@ -14,6 +14,7 @@
 #include "api/identity.h"
 #include "api/job.h"
 #include "api/parameters.h"
+#include "core/model/neuron.h"
 
 #define SHA_A "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\""
 #define SHA_B "\"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\""
@@ -55,6 +56,8 @@ static const struct {
     {"task", "name", "\"other\""},
     {"task", "sha256", SHA_B},
     {"network", "tau", "50"},
+    {"network", "tau_adaptation", "50"},
+    {"network", "tau_adaptation", "{\"low\": 3, \"high\": 9}"},
     {"network", "tau", "{\"low\": 3, \"high\": 9}"},
     {"network", "tau", "[1, 2, 3, 4, 5, 6]"},
     {"network", "initial",
@@ -118,6 +121,9 @@ static void check_change(const json_t *before, const char *section, const struct
 
 /* A value that differs from the document's, or the one that the tables give. */
 static json_t *other_value(const struct field *field, const json_t *now) {
+    if (now == NULL && field->type == FIELD_CHOICE) { /* left out, where it is the first */
+        return json_string(field->choices[1]);
+    }
     switch (field->type) {
     case FIELD_BOOLEAN:
         return json_boolean(!json_is_true(now));
@@ -150,7 +156,8 @@ static void check_fields(const json_t *document, const char *section, const stru
         const struct field *field = &fields->items[i];
         ck_assert_msg((field->identity == NULL) == (field->reach == REACH_NOTHING), "%s: identity or REACH_NOTHING",
                       field->name);
-        if (!field_applies(field, variant)) {
+        /* another model has other fields: each_variant_has_an_identity_of_its_own */
+        if (!field_applies(field, variant) || strcmp(field->name, "model") == 0) {
             continue;
         }
         if (field->type >= FIELD_NAME) {
@@ -162,13 +169,32 @@ static void check_fields(const json_t *document, const char *section, const stru
     }
 }
 
+/* A job whose rule every model has, with all defaults filled in. */
+static json_t *of_neuron(enum neuron neuron) {
+    char text[256];
+    snprintf(text, sizeof text,
+             "{\"task\": {\"type\": \"delayed_xor\"}, \"rule\": {\"type\": \"bptt\"}, \"network\": {\"units\": 6, "
+             "\"rewiring\": \"none\", \"model\": \"%s\"}}",
+             neuron_table[neuron]->name);
+    struct job_spec spec;
+    ck_assert_msg(job_spec_parse(&spec, text), "%s", text);
+    json_t *document = job_spec_encode(&spec, true);
+    job_spec_release(&spec);
+    return document;
+}
+
 START_TEST(each_parameter_that_reaches_a_result_changes_the_identity) {
     for (int i = 0; i < TASK_TYPES; i++) {
-        json_t *document = base(i, RULE_MODPROP, OPTIMIZER_ADAM);
+        json_t *document = base(i, RULE_EPROP, OPTIMIZER_ADAM);
         check_fields(document, "task", task_fields(), 1u << i);
-        check_fields(document, "network", &network_fields, ~0u);
+        check_fields(document, "network", network_fields(), 1u << NEURON_MEMBRANE);
         check_fields(document, "training", &training_fields, ~0u);
         check_fields(document, NULL, &top_fields, ~0u);
+        json_decref(document);
+    }
+    for (int i = 0; i < NEURON_MODELS; i++) {
+        json_t *document = of_neuron((enum neuron)i);
+        check_fields(document, "network", network_fields(), 1u << i);
         json_decref(document);
     }
     for (int i = 0; i < RULE_TYPES; i++) {
@@ -181,11 +207,16 @@ START_TEST(each_parameter_that_reaches_a_result_changes_the_identity) {
 END_TEST
 
 START_TEST(each_variant_has_an_identity_of_its_own) {
-    const int count = TASK_TYPES + RULE_TYPES + 1;
-    struct identities seen[TASK_TYPES + RULE_TYPES + 1];
-    for (int i = 0; i < count; i++) {
+    const int variants = TASK_TYPES + RULE_TYPES + 1, count = variants + NEURON_MODELS;
+    struct identities seen[TASK_TYPES + RULE_TYPES + 1 + NEURON_MODELS];
+    for (int i = 0; i < NEURON_MODELS; i++) {
+        json_t *document = of_neuron((enum neuron)i);
+        seen[variants + i] = identities_of(document);
+        json_decref(document);
+    }
+    for (int i = 0; i < variants; i++) {
         json_t *document = base(i < TASK_TYPES ? i : TASK_DELAYED_XOR,
-                                i >= TASK_TYPES && i < count - 1 ? i - TASK_TYPES : RULE_BPTT, i == count - 1);
+                                i >= TASK_TYPES && i < variants - 1 ? i - TASK_TYPES : RULE_BPTT, i == variants - 1);
         seen[i] = identities_of(document);
         json_decref(document);
     }

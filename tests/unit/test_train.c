@@ -29,7 +29,7 @@ static struct rule_config rule_plain(enum rule_type type) {
     struct problems problems = {0};
     struct rule_config rule;
     memset(&rule, 0, sizeof rule);
-    rule_decode(&rule, document, NULL, &problems);
+    rule_decode(&rule, document, NEURON_MEMBRANE, NULL, &problems);
     ck_assert_uint_eq(problems.count, 0);
     json_decref(document);
     return rule;

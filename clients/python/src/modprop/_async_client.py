@@ -185,6 +185,10 @@ class AsyncClient:
         """See `Client.rules`."""
         return await self._call(_calls.rules())
 
+    async def neurons(self) -> list[Document]:
+        """See `Client.neurons`."""
+        return await self._call(_calls.neurons())
+
     async def version(self) -> Document:
         """See `Client.version`."""
         return await self._call(_calls.version())

@@ -404,6 +404,10 @@ def rules() -> Call[list[Document]]:
     return Call("GET", "/v1/rules", _listed("rules"))
 
 
+def neurons() -> Call[list[Document]]:
+    return Call("GET", "/v1/neurons", _listed("neurons"))
+
+
 def version() -> Call[Document]:
     return Call("GET", "/version", json_of)
 

@@ -215,6 +215,10 @@ class Client:
         """The learning rules, each with its parameters."""
         return self._call(_calls.rules())
 
+    def neurons(self) -> list[Document]:
+        """The neuron models, each with the parameters of its network."""
+        return self._call(_calls.neurons())
+
     def version(self) -> Document:
         """The daemon's version and limits."""
         return self._call(_calls.version())
