@@ -454,6 +454,17 @@ static json_t *field_schema(const struct field *field) {
     return schema;
 }
 
+json_t *fields_required(const struct decoding *decoding) {
+    json_t *names = json_array();
+    for (size_t i = 0; i < decoding->fields->count; i++) {
+        const struct field *field = &decoding->fields->items[i];
+        if (field_applies(field, decoding->variant) && fallback_of(decoding, field) == NULL) {
+            json_array_append_new(names, json_string(field->name));
+        }
+    }
+    return names;
+}
+
 json_t *fields_schema(const struct decoding *decoding) {
     json_t *all = json_object();
     for (size_t i = 0; i < decoding->fields->count; i++) {

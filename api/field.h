@@ -67,6 +67,8 @@ json_t *field_encode(const struct field *field, const void *object);
  */
 json_t *fields_describe(const struct decoding *decoding);
 json_t *fields_schema(const struct decoding *decoding);
+/* The names of those that must be given: they have no default. */
+json_t *fields_required(const struct decoding *decoding);
 
 /* A finite number, or null: JSON has no NaN. */
 json_t *json_number_or_null(double value);

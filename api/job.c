@@ -78,7 +78,9 @@ static const struct field top_items[] = {
      .high = 1e9,
      .fallback = "null",
      .reach = REACH_NOTHING,
-     .doc = "fail the job after this much training time"},
+     .doc =
+         "fail the job after this much training time, counted over all attempts and compared once a second; training "
+         "then stops within about a second, in the midst of an iteration too"},
 };
 
 const struct fields top_fields = {top_items, sizeof top_items / sizeof top_items[0]};
@@ -838,9 +840,14 @@ static json_t *variants_schema(const struct fields *fields, const struct variant
                             json_pack("{s:s, s:s}", "const", variants[i].name, "description", variants[i].doc));
         json_t *schema = json_pack("{s:s, s:s, s:o, s:b}", "type", "object", "title", variants[i].name, "properties",
                                    properties, "additionalProperties", 0);
+        json_t *required = fields_required(&decoding);
         if (type_required) {
-            json_object_set_new(schema, "required", json_pack("[s]", "type"));
+            json_array_insert_new(required, 0, json_string("type"));
         }
+        if (json_array_size(required) > 0) {
+            json_object_set(schema, "required", required);
+        }
+        json_decref(required);
         json_array_append_new(list, schema);
     }
     return json_pack("{s:o}", type_required ? "oneOf" : "anyOf", list);

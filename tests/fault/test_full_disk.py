@@ -13,6 +13,7 @@ import pytest
 import requests
 from daemons import wait_until
 
+MODPROP = os.environ.get("MODPROP", str(daemons.ROOT / "build" / "clients" / "cli" / "modprop"))
 GREEDY = {
     "task": {"type": "delayed_xor", "delay": 20, "cue": 10},
     "network": {"units": 6},
@@ -70,10 +71,14 @@ def test_cancel_and_delete_go_through_on_a_full_disk(start, disk, restarted):
         wait_until(lambda: is_full(daemon))
     ready = daemon.get("/readyz")
     assert ready.status_code == 503 and "read only: the disk is full" in ready.json()["detail"]
+    doctor = subprocess.run([MODPROP, "doctor", "-s", daemon.url], capture_output=True, text=True, timeout=60)
+    assert doctor.returncode == 1 and re.search("^FAIL  ready .*read only: the disk is full", doctor.stdout, re.M)
     refused = daemon.post("/v1/jobs", json=SMALL)
     assert refused.status_code == 507 and "full" in refused.json()["detail"]
     assert delete(daemon, done).status_code == 204
     free(daemon, job)
+    doctor = subprocess.run([MODPROP, "doctor", "-s", daemon.url], capture_output=True, text=True, timeout=60)
+    assert doctor.returncode == 0 and "takes jobs" in doctor.stdout, doctor.stdout
     again = daemon.post("/v1/jobs", json=SMALL).json()["id"]
     assert daemon.get(f"/v1/jobs/{again}?wait=30", timeout=40).json()["status"] == "succeeded"
     assert daemon.stop() == 0

@@ -144,3 +144,17 @@ def test_large_answers_are_compressed_where_asked(daemon, path):
     )
     assert packed.json() == plain.json() and "Content-Encoding" not in plain.headers
     assert "Content-Encoding" not in daemon.get(path, headers={"Accept-Encoding": "gzip;q=0"}).headers
+
+
+def test_what_must_be_given_is_required_by_the_schema(daemon):
+    schema = daemon.get("/openapi.json").json()["components"]["schemas"]["JobSubmission"]
+    for section in ("task", "rule", "optimizer"):
+        one = schema["properties"][section]
+        for variant in one.get("oneOf") or one["anyOf"]:
+            if variant.get("type") != "object":
+                continue
+            job = {"task": {"type": "delayed_xor"}} | {section: {"type": variant["title"]}}
+            faults = daemon.post("/v1/jobs:validate", json=job).json().get("errors", [])
+            missing = {fault["pointer"] for fault in faults if fault["detail"] == "is required"}
+            required = set(variant.get("required", [])) - {"type"}
+            assert missing == {f"/{section}/{name}" for name in required}, (section, variant["title"])
