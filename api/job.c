@@ -142,7 +142,7 @@ static void decode_rule(struct rule_config *rule, struct decoding decoding, cons
         problems_add(problems, path, NULL, "must be an object; got %s", value_quote(document, got));
         return;
     }
-    if (!decode_type(document, rule_variants(), RULE_TYPES, RULE_MODPROP, path, &type, problems)) {
+    if (!decode_type(document, rule_variants(), RULE_TYPES, RULE_DEFAULT, path, &type, problems)) {
         return;
     }
     rule->type = (enum rule_type)type;
@@ -777,7 +777,7 @@ json_t *tasks_describe(void) {
         struct decoding optimizer = section(&optimizer_fields, "optimizer", origin);
         struct decoding rule = section(rule_fields(), "rule", origin);
         optimizer.variant = 1u << OPTIMIZER_ADAM;
-        rule.variant = 1u << RULE_MODPROP;
+        rule.variant = 1u << RULE_DEFAULT;
         network.variant = 1u << NEURON_MEMBRANE;
         json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:{s:o, s:o, s:o, s:o}}", "type", task_table[i]->name,
                                               "description", task_table[i]->doc, "parameters", fields_describe(&task),
@@ -808,7 +808,7 @@ json_t *rules_describe(void) {
                                               rule_variants()[i].doc, "parameters", fields_describe(&rule),
                                               "recommended", recommendations_describe(1u << i)));
     }
-    return json_pack("{s:o, s:s}", "rules", list, "default", rule_variants()[RULE_MODPROP].name);
+    return json_pack("{s:o, s:s}", "rules", list, "default", rule_variants()[RULE_DEFAULT].name);
 }
 
 json_t *neurons_describe(void) {
@@ -820,7 +820,7 @@ json_t *neurons_describe(void) {
         network.defaults = rule.defaults = NULL;
         network.default_count = rule.default_count = 0;
         network.variant = 1u << i;
-        rule.variant = 1u << RULE_MODPROP;
+        rule.variant = 1u << RULE_DEFAULT;
         json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:o, s:{s:o}}", "type", neuron_variants()[i].name,
                                               "description", neuron_variants()[i].doc, "spikes",
                                               (int)neuron_table[i]->spikes, "parameters", fields_describe(&network),

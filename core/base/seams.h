@@ -58,6 +58,9 @@ enum activation { ACTIVATION_ROWS(ACTIVATION_NUMBER) ACTIVATIONS };
 #define RULE_NUMBER(number, name) RULE_##number,
 enum rule_type { RULES(RULE_NUMBER) RULE_TYPES };
 #undef RULE_NUMBER
+/* The rule of a job that names none, and the one whose gradient the others' are compared with. */
+#define RULE_DEFAULT RULE_MODPROP
+#define RULE_EXACT RULE_BPTT
 
 #define TASK_NUMBER(number, name) TASK_##number,
 enum task_type { TASKS(TASK_NUMBER) TASK_TYPES };

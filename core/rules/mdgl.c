@@ -25,9 +25,12 @@ static enum forward_form mdgl_forward(const struct rule_config *rule, const stru
 
 static const char *const takes[] = {"weights", "averaging", "tracking", "modulation", NULL};
 
+static const char *const took_in_1[] = {"weights", "averaging", "tracking", NULL};
+
 const struct rule_ops rule_mdgl = {.name = "mdgl",
                                    .doc = "multidigraph learning: one step of credit through other units",
                                    .takes = takes,
+                                   .took_in_1 = took_in_1,
                                    .uses_hop = true,
                                    .hops_at_loss = true,
                                    .forward = mdgl_forward,

@@ -116,10 +116,13 @@ static int modprop_taps(const struct rule_config *rule) {
 
 static const char *const takes[] = {"mu", "weights", "averaging", "tracking", "modulation", "first_hop", "taps", NULL};
 
+static const char *const took_in_1[] = {"mu", "weights", "averaging", "tracking", "first_hop", "taps", NULL};
+
 const struct rule_ops rule_modprop = {.name = "modprop",
                                       .doc = "ModProp: credit through other units over any time, by local modulatory "
                                              "signals with one constant mu for the activation derivative",
                                       .takes = takes,
+                                      .took_in_1 = took_in_1,
                                       .uses_hop = true,
                                       .forward = modprop_forward,
                                       .keeps_inner = modprop_keeps_inner,

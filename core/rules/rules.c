@@ -78,13 +78,19 @@ static bool modulation_fits(const struct rule_config *rule, const struct rule_sh
     return true;
 }
 
-bool rule_takes(const struct rule_ops *ops, const char *name) {
-    for (const char *const *taken = ops->takes; taken && *taken; taken++) {
-        if (strcmp(*taken, name) == 0) {
-            return true;
-        }
+static bool list_has(const char *const *names, const char *name) {
+    while (names && *names && strcmp(*names, name) != 0) {
+        names++;
     }
-    return false;
+    return names && *names;
+}
+
+bool rule_takes(const struct rule_ops *ops, const char *name) {
+    return list_has(ops->takes, name);
+}
+
+bool rule_took_in_1(const struct rule_ops *ops, const char *name) {
+    return list_has(ops->took_in_1, name);
 }
 
 /* Whether the neuron model gives the first hop a meaning. */

@@ -98,9 +98,10 @@ struct rule_ops {
      * "first_hop", "taps" (api/parameters.c). Those of the feedback belong to every rule. NULL: none.
      */
     const char *const *takes;
-    struct fields parameters; /* its own: RULE_OWN below */
-    int units_most;           /* networks that it fits, and why; 0: all */
-    const char *units_need;   /* "... and is limited to" */
+    const char *const *took_in_1; /* those that it had in version 0.1, frozen; NULL: none (checkpoint.c) */
+    struct fields parameters;     /* its own: RULE_OWN below */
+    int units_most;               /* networks that it fits, and why; 0: all */
+    const char *units_need;       /* "... and is limited to" */
     bool uses_hop;
     bool hop_is_weights; /* M is W itself whatever rule->weights is */
     bool hops_at_loss;   /* the hop is taken only before steps that carry loss: it determines the cost */
@@ -135,6 +136,7 @@ bool hop_is_low_rank(const struct rule_config *rule, const struct rule_shape *sh
 
 /* Whether it has the shared parameter of that name. */
 bool rule_takes(const struct rule_ops *ops, const char *name);
+bool rule_took_in_1(const struct rule_ops *ops, const char *name);
 enum forward_form rule_forward(const struct rule_config *rule, const struct rule_shape *shape);
 bool rule_keeps_inner(const struct rule_config *rule);
 /* 0: no cut */

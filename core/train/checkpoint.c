@@ -8,6 +8,7 @@
 
 #include "core/base/size.h"
 #include "core/model/neuron.h"
+#include "core/rules/rules.h"
 #include "core/tasks/task.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -70,8 +71,9 @@ static const struct optimizer_config optimizer_1 = {.momentum = 0.9, .beta1 = 0.
 
 static struct rule_config rule_as_1(const struct rule_config *config, enum task_type task) {
     struct rule_config rule = rule_1;
-    bool credited = config->type == RULE_MDGL || config->type == RULE_MODPROP;
-    if (config->type == RULE_MODPROP) {
+    const struct rule_ops *ops = rule_table[config->type];
+    bool credited = rule_took_in_1(ops, "weights");
+    if (rule_took_in_1(ops, "mu")) {
         rule.mu = config->mu_auto ? rule_1.mu : config->mu;
         rule.mu_auto = config->mu_auto;
         rule.first_hop = config->first_hop;

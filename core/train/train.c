@@ -426,7 +426,7 @@ static enum result gradients_make(struct training *training) {
 }
 
 static enum result backends_make(struct training *training) {
-    static const struct rule_config bptt = {.type = RULE_BPTT};
+    static const struct rule_config exact_rule = {.type = RULE_EXACT};
     const struct backend_ops *ops = backend_table[BACKEND_CPU];
     struct batch_options options = options_make(training, &training->config->rule);
     struct backend_problem problem = {.network = &training->network,
@@ -443,7 +443,7 @@ static enum result backends_make(struct training *training) {
         return result;
     }
     if (training->config->training.diagnostics & DIAGNOSTIC_COSINE) {
-        options.rule = &bptt;
+        options.rule = &exact_rule;
         options.clock = NULL;
         problem.optimizer = NULL;
         training->exact = ops->create(&problem, &result, training->error);
@@ -617,8 +617,8 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     if (!backend->plan(&sizes, &options, &plan, error)) {
         return false;
     }
-    static const struct rule_config bptt = {.type = RULE_BPTT};
-    options.rule = &bptt;
+    static const struct rule_config exact_rule = {.type = RULE_EXACT};
+    options.rule = &exact_rule;
     if ((config->training.diagnostics & DIAGNOSTIC_COSINE) && !backend->plan(&sizes, &options, &exact, error)) {
         return false;
     }

@@ -13,7 +13,7 @@ import daemons
 import pytest
 from daemons import ROOT
 
-TARGETS = ["server/modpropd", "tests/unit/test_identity", "tests/unit/test_tasks"]
+TARGETS = ["server/modpropd", "tests/unit/test_identity", "tests/unit/test_tasks", "tests/unit/test_rules"]
 JOB = {
     "task": {"type": "hold", "cue": 3, "delay": 7},
     "network": {"units": 8, "dale": False},
