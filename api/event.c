@@ -26,7 +26,9 @@ const struct event_kind event_kinds[EVENT_TYPES] = {[EVENT_STATUS] = {"status", 
                                                     [EVENT_CHECKPOINT] = {"checkpoint", "EventCheckpoint"},
                                                     [EVENT_LOG] = {"log", "EventLog"},
                                                     [EVENT_DELETED] = {"deleted", "EventDeleted"},
-                                                    [EVENT_CHANGED] = {"changed", "EventChanged"}};
+                                                    [EVENT_CHANGED] = {"changed", "EventChanged"},
+                                                    [EVENT_TRIAL] = {"trial", "EventTrial"},
+                                                    [EVENT_EXPERIMENT] = {"experiment", "EventExperiment"}};
 
 static json_t *event_begin(const struct event_head *head, enum event_type type) {
     char time[TIME_TEXT_BYTES];
@@ -204,4 +206,37 @@ char *event_changed_text(const struct event_head *head) {
 
 char *event_deleted_text(const struct event_head *head) {
     return event_end(event_begin(head, EVENT_DELETED));
+}
+
+/* ---- of experiments ---- */
+
+static json_t *experiment_begin(const struct event_head *head, enum event_type type, const char *experiment) {
+    char time[TIME_TEXT_BYTES];
+    time_text(head->time, time);
+    return json_pack("{s:s, s:I, s:s, s:s}", "experiment", experiment, "seq", (json_int_t)head->seq, "type",
+                     event_kinds[type].name, "time", time);
+}
+
+char *event_trial_text(const struct event_head *head, const struct event_trial *trial) {
+    json_t *event = experiment_begin(head, EVENT_TRIAL, trial->experiment);
+    set_text(event, "point", trial->point);
+    json_object_set_new(event, "seed", json_integer((json_int_t)trial->seed));
+    set_text(event, "job", trial->job);
+    set_text(event, "status", trial->status);
+    json_object_set_new(event, "outcome", trial->outcome == NULL ? json_null() : json_string(trial->outcome));
+    json_object_set_new(event, "iteration", json_integer((json_int_t)trial->iteration));
+    set_number(event, "loss", trial->loss);
+    set_number(event, "accuracy", trial->accuracy);
+    json_object_set_new(event, "linked", json_boolean(trial->linked));
+    return event_end(event);
+}
+
+char *event_experiment_text(const struct event_head *head, const char *status, const char *reason, int64_t points,
+                            int64_t trials) {
+    json_t *event = experiment_begin(head, EVENT_EXPERIMENT, head->job);
+    set_text(event, "status", status);
+    set_text(event, "reason", reason);
+    json_object_set_new(event, "points", json_integer((json_int_t)points));
+    json_object_set_new(event, "trials", json_integer((json_int_t)trials));
+    return event_end(event);
 }

@@ -22,6 +22,8 @@ enum event_type {
     EVENT_LOG,
     EVENT_DELETED,
     EVENT_CHANGED,
+    EVENT_TRIAL,      /* of an experiment: a trial has ended, or was linked */
+    EVENT_EXPERIMENT, /* its status, or its extent, has changed */
     EVENT_TYPES
 };
 
@@ -32,7 +34,7 @@ struct event_kind {
 
 extern const struct event_kind event_kinds[EVENT_TYPES];
 
-/* What every event has. */
+/* What every event has. Events of experiments are numbered by the store, which puts their id in front. */
 struct event_head {
     const char *job;
     int64_t id, seq, time;
@@ -67,6 +69,21 @@ char *event_checkpoint_text(const struct event_head *head, int64_t iteration, do
 char *event_log_text(const struct event_head *head, const char *level, const char *message);
 char *event_deleted_text(const struct event_head *head);
 char *event_changed_text(const struct event_head *head);
+
+/* A trial that has ended; the id of the head is not used, nor that of its experiment. */
+struct event_trial {
+    const char *experiment, *point;
+    int64_t seed;
+    const char *job, *status;
+    const char *outcome; /* as of event_status */
+    int64_t iteration;
+    double loss, accuracy; /* NaN: null */
+    bool linked;           /* the job was there before */
+};
+char *event_trial_text(const struct event_head *head, const struct event_trial *trial);
+/* head->job: the experiment's id. reason NULL: none. */
+char *event_experiment_text(const struct event_head *head, const char *status, const char *reason, int64_t points,
+                            int64_t trials);
 
 /* The names of all curves that progress events can have; the first CURVES_ALWAYS are those of every job. */
 #define CURVES_ALWAYS 7

@@ -113,6 +113,7 @@ export function jobsOpened() {
 
 /** Takes an event of the stream. */
 export function jobsEvent(event) {
+  if (event.experiment) return; // of an experiment, not of a job
   const job = jobs.get(event.job);
   if (event.type === "deleted") jobForget(event.job);
   else if (!job || event.type === "status") {

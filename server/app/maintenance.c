@@ -26,9 +26,11 @@
 #include "server/base/config.h"
 #include "server/datasets/datasets.h"
 #include "server/base/host.h"
+#include "server/experiments/curves.h"
 #include "server/store/store.h"
 
 #define ARGUMENTS_MOST 32
+#define FINDING_COMPARED ((size_t)128 << 20) /* larger ones may have been shortened */
 
 struct command {
     const char *usage;
@@ -94,7 +96,7 @@ struct verification {
     struct store_reader *reader;
     struct datasets *datasets;
     bool rerun;
-    int jobs, damaged, rerun_jobs;
+    int jobs, damaged, rerun_jobs, findings, lost; /* findings that are damaged; damaged counts them too */
 };
 
 static void fault(struct check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -259,10 +261,18 @@ static bool check_checkpoint(void *user, const struct store_checkpoint *listed) 
     return true;
 }
 
+/* An experiment may keep no weights of its trials. */
+static bool weights_are_dropped(const struct check *check) {
+    struct store_finding finding = {0};
+    bool dropped = store_finding_read(check->reader, check->job->id, &finding) == 1 && finding.dropped;
+    free(finding.curves);
+    return dropped;
+}
+
 static void check_checkpoints(struct check *check) {
     if (store_checkpoints_list(check->reader, check->job->id, check_checkpoint, check) < 0) {
         fault(check, "its checkpoints cannot be read");
-    } else if (check->job->status == JOB_SUCCEEDED && check->checkpoints == 0) {
+    } else if (check->job->status == JOB_SUCCEEDED && check->checkpoints == 0 && !weights_are_dropped(check)) {
         fault(check, "it succeeded and has no checkpoint");
     }
 }
@@ -387,15 +397,65 @@ static bool jobs_check(struct verification *all, const char *id, char error[STOR
     return true;
 }
 
+/* ---- what trials have found ---- */
+
+static bool never_stopped(void *user) {
+    (void)user;
+    return false;
+}
+
+/* The digest of the curves as the job's events give them; "" if they cannot be read. */
+static void events_digest(struct store_reader *reader, const char *job, char digest[STORE_HASH_BYTES]) {
+    struct curves curves = {0};
+    size_t size;
+    curves_want_all(&curves);
+    bool read = curves_read(&curves, reader, job, never_stopped, NULL);
+    unsigned char *bytes = read ? curves_encode(&curves, &size) : NULL;
+    digest[0] = '\0';
+    if (bytes != NULL) {
+        sha256_hex(bytes, size, digest);
+    }
+    free(bytes);
+    curves_release(&curves);
+}
+
+/* One finding: its curves have their digest, and where the job is still there they are those of its events. */
+static bool finding_check(void *user, const struct store_finding *finding) {
+    struct verification *all = user;
+    struct curves curves = {0};
+    char digest[STORE_HASH_BYTES];
+    struct store_job job = {0};
+    struct check check = {.reader = all->reader, .job = &job};
+    snprintf(job.id, sizeof job.id, "%s", finding->job);
+    sha256_hex(finding->curves, finding->size, digest);
+    if (strcmp(digest, finding->sha256) != 0 || !curves_decode(&curves, finding->curves, finding->size)) {
+        fault(&check, "what its trial's statistics rest on (findings) is damaged");
+    } else if (!finding->archived && finding->size < FINDING_COMPARED) {
+        events_digest(all->reader, finding->job, digest);
+        if (strcmp(digest, finding->sha256) != 0) {
+            fault(&check, "what its trial's statistics rest on (findings) is not what its events say");
+        }
+    }
+    curves_release(&curves);
+    all->damaged += check.faults > 0;
+    all->lost += check.faults > 0;
+    all->findings++;
+    return true;
+}
+
 static int verify(const struct command *command) {
     char error[STORE_ERROR_BYTES] = "out of memory";
     struct verification all = {.reader = store_reader_open(command->config.data, error), .rerun = command->rerun};
     all.datasets = all.reader == NULL ? NULL : datasets_create(command->config.data, NULL);
     bool done = all.datasets != NULL && store_reader_hold(all.reader) && store_integrity_check(all.reader, error) &&
-                jobs_check(&all, command->operand, error);
+                jobs_check(&all, command->operand, error) &&
+                (command->operand != NULL || store_findings_read(all.reader, finding_check, &all) >= 0);
     if (done) {
-        printf("%d job%s: %d whole, %d damaged", all.jobs, all.jobs == 1 ? "" : "s", all.jobs - all.damaged,
-               all.damaged);
+        printf("%d job%s: %d whole, %d damaged", all.jobs, all.jobs == 1 ? "" : "s",
+               all.jobs - (all.damaged - all.lost), all.damaged - all.lost);
+        if (all.findings > 0) {
+            printf("; %d trial%s kept, %d damaged", all.findings, all.findings == 1 ? "" : "s", all.lost);
+        }
         printf(command->rerun ? ", %d trained again\n" : "\n", all.rerun_jobs);
     } else {
         printable_make(error, false);

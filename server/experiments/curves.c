@@ -222,3 +222,8 @@ bool curves_decode(struct curves *curves, const unsigned char *bytes, size_t siz
     }
     return true;
 }
+
+bool job_diverged(const struct store_job *job) {
+    return job->status == JOB_SUCCEEDED ? strcmp(outcome_name(job->loss, job->initial_loss), "diverged") == 0
+                                        : job->error_code != NULL && strcmp(job->error_code, "diverged") == 0;
+}

@@ -1,6 +1,6 @@
 /*
  * The curves of one job: what its evaluations reported, by iteration. They are read from its progress events, or from
- * the table that was made of them when the job ended (store.h: results), which costs a fiftieth of that.
+ * the table that was made of them when the job ended (store.h: findings), which costs a fiftieth of that.
  *
  * The table's bytes, all integers little-endian: "MPC1"; u32 rows; u16 columns; for each column a u8 length and its
  * name; then the iterations as i64, then each column's values as IEEE doubles, NaN where an evaluation has none.
@@ -40,5 +40,8 @@ bool curves_decode(struct curves *curves, const unsigned char *bytes, size_t siz
 unsigned char *curves_encode(const struct curves *curves, size_t *size);
 /* Frees the values; what is wanted stays. */
 void curves_release(struct curves *curves);
+
+/* Whether an ended job diverged: by its outcome, or as the reason of its failure. */
+bool job_diverged(const struct store_job *job);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/event.h"
 #include "api/text.h"
 #include "server/base/log.h"
 #include "server/experiments/internal.h"
@@ -118,6 +119,9 @@ static void change_done(struct store_unit *unit) {
     if ((written && gone) || state_is_final(experiment->row.state)) {
         experiment_remove(experiments, experiment);
     }
+    if (written) {
+        jobs_publish(experiments->options.jobs, unit); /* which may start a step */
+    }
     if (change.done != NULL) {
         change.done(change.user,
                     written                         ? JOBS_DONE
@@ -169,6 +173,27 @@ static bool change_fill(struct store_experiment *row, const struct experiment *e
     return true;
 }
 
+/* The event of an experiment's new status or extent, in the unit that changes it. False if out of memory. */
+static bool event_fill(struct experiments *experiments, struct store_unit *unit, const struct store_experiment *row,
+                       bool gone) {
+    struct event_head head;
+    struct store_event *event = jobs_event_add(experiments->options.jobs, unit, row->id, EVENT_EXPERIMENT, &head);
+    if (event == NULL) {
+        return false;
+    }
+    event->terminal = gone || state_is_final(row->state);
+    event->json = event_experiment_text(&head, gone ? "deleted" : experiment_state_name(row->state), NULL, row->points,
+                                        row->trials);
+    return event->json != NULL;
+}
+
+/* Whether clients see that something else goes on than before. */
+static bool change_is_seen(const struct change *change) {
+    const char *before = experiment_state_name(change->experiment->row.state),
+               *after = experiment_state_name(change->state);
+    return strcmp(before, after) != 0 || (change->edit != NULL && change->edit->grown);
+}
+
 /* Stores what `wanted` says (or, with `gone`, that the experiment was deleted). */
 static void change_submit(const struct change *wanted, bool gone) {
     struct change *change = malloc(sizeof *change);
@@ -177,7 +202,8 @@ static void change_submit(const struct change *wanted, bool gone) {
     struct store_item *item = unit == NULL
                                   ? NULL
                                   : store_unit_add(unit, gone ? STORE_EXPERIMENT_DELETE : STORE_EXPERIMENT_SET);
-    if (item == NULL || !change_fill(&item->experiment, experiment, wanted)) {
+    if (item == NULL || !change_fill(&item->experiment, experiment, wanted) ||
+        ((gone || change_is_seen(wanted)) && !event_fill(wanted->experiments, unit, &item->experiment, gone))) {
         free(change);
         store_unit_free(unit);
         if (wanted->done != NULL) {
@@ -213,10 +239,14 @@ void experiments_job_ended(struct experiments *experiments) {
     if (experiments != NULL && experiments->first != NULL) {
         all_due(experiments);
     }
+    if (experiments != NULL) {
+        archive_kick(&experiments->archive);
+    }
 }
 
 void experiments_tick(struct experiments *experiments) {
     all_due(experiments);
+    archive_kick(&experiments->archive);
 }
 
 /* ---- what clients ask ---- */
@@ -275,6 +305,7 @@ static void creation_done(struct store_unit *unit) {
     free(unit->user);
     memcpy(id, row->id, sizeof id);
     if (unit->result == STORE_WRITTEN) {
+        jobs_publish(creation.experiments->options.jobs, unit);
         if (experiment_add(creation.experiments, row, creation.design) == NULL) {
             log_warning("not enough memory to run an experiment; it resumes after a restart", LOG_T("experiment", id));
         }
@@ -306,7 +337,7 @@ static bool creation_fill(struct experiments *experiments, struct store_unit *un
         memcpy(key->key.job, row->id, sizeof key->key.job);
         snprintf(key->key.body, sizeof key->key.body, "%s", asked->body);
     }
-    return filled && (key == NULL || key->key.key != NULL);
+    return filled && (key == NULL || key->key.key != NULL) && event_fill(experiments, unit, row, false);
 }
 
 static size_t active_count(const struct experiments *experiments) {
@@ -505,7 +536,7 @@ void experiments_edit(struct experiments *experiments, const char *id, const str
 /* ---- start and end ---- */
 
 void experiments_drain(struct experiments *experiments) {
-    experiments->draining = true;
+    experiments->draining = experiments->archive.draining = true;
     while (experiments->asking != NULL) {
         struct asking *asking = experiments->asking;
         experiments->asking = asking->next;
@@ -530,6 +561,8 @@ struct experiments *experiments_create(const struct experiments_options *options
         return NULL;
     }
     experiments->options = *options;
+    experiments->archive = (struct archive){
+        .store = options->store, .lane_readers = options->lane_readers, .lanes = options->lanes, .jobs = options->jobs};
     int count = store_experiments_active(options->reader, INT64_MAX, ACTIVE_MOST, experiment_recover, experiments);
     if (count < 0 || (size_t)count != active_count(experiments)) {
         snprintf(error, STORE_ERROR_BYTES, "the experiments in the database cannot be read");

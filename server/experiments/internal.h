@@ -9,6 +9,7 @@
 #ifndef MODPROP_SERVER_EXPERIMENTS_INTERNAL_H
 #define MODPROP_SERVER_EXPERIMENTS_INTERNAL_H
 
+#include "server/experiments/archive.h"
 #include "server/experiments/experiments.h"
 
 #define REASON_BYTES 256
@@ -34,6 +35,7 @@ struct experiments {
     struct experiment *first;
     struct step *step;     /* in progress; NULL: none */
     struct asking *asking; /* what clients asked while a change was in progress, in order */
+    struct archive archive;
     bool draining;
 };
 

@@ -16,11 +16,12 @@
 
 static const char *const sections[] = {"rule", "task", "network", "optimizer", "training"};
 
-/* From Okabe and Ito's palette. */
+/* Okabe and Ito's palette; wine and olive are Tol's. A rule that has none of its own is grey. */
 static const struct {
     const char *rule, *colour;
-} colours[] = {
-    {"bptt", "#000000"}, {"eprop", "#D55E00"}, {"mdgl", "#009E73"}, {"modprop", "#0072B2"}, {"rtrl", "#CC79A7"}};
+} colours[] = {{"bptt", "#000000"},    {"eprop", "#D55E00"}, {"mdgl", "#009E73"},
+               {"modprop", "#0072B2"}, {"rtrl", "#CC79A7"},  {"filter", "#E69F00"},
+               {"snap", "#56B4E9"},    {"uoro", "#882255"},  {"diffusion", "#999933"}};
 
 const char *rule_colour(const char *rule) {
     for (size_t i = 0; i < COUNT(colours); i++) {
@@ -28,7 +29,7 @@ const char *rule_colour(const char *rule) {
             return colours[i].colour;
         }
     }
-    return "#E69F00";
+    return "#7F7F7F";
 }
 
 /* Adds the members of an object, and those of nested objects with their full path. */

@@ -15,6 +15,7 @@
 #define STEP_TRIALS 64   /* trials that one step creates */
 #define STEP_LOOKS 20000 /* trials that one step looks at */
 #define STEP_ACTIONS 64  /* jobs that one step acts on */
+#define STEP_FORGETS 500 /* trials that one step forgets */
 
 #define BIT(status) (1u << (status))
 #define UNFINISHED (BIT(JOB_QUEUED) | BIT(JOB_RUNNING) | BIT(JOB_PAUSING) | BIT(JOB_PAUSED) | BIT(JOB_CANCELLING))
@@ -39,6 +40,9 @@ struct prepared {
     struct store_trial trial;
     struct admission admission;
     char same[STORE_ID_BYTES]; /* the job that is linked; "": one is created */
+    const char *outcome;       /* of that one, as the next three */
+    int64_t iteration;
+    double loss, accuracy;
 };
 
 struct step {
@@ -53,22 +57,16 @@ struct step {
     bool failed;
     bool with_failures;
     char reason[REASON_BYTES]; /* why a trial cannot be created */
-    size_t prepared_count, acted_count;
+    size_t prepared_count, acted_count, forgotten_count;
     struct prepared prepared[STEP_TRIALS];
     char acted[STEP_ACTIONS][STORE_ID_BYTES];
+    char forgotten[STEP_FORGETS][STORE_ID_BYTES]; /* jobs of trials that go */
     /* on the loop: units and actions in progress, plus one for the loop that counts them */
     size_t waiting;
     bool hindered; /* something was not stored: the next step waits for the tick */
 };
 
 /* ---- a step's work (in the lane) ---- */
-
-static bool count_job(void *user, const char *id, int64_t status) {
-    (void)id;
-    (void)status;
-    ++*(int64_t *)user;
-    return true;
-}
 
 static bool act_on_job(void *user, const char *id, int64_t status) {
     struct step *step = user;
@@ -77,14 +75,64 @@ static bool act_on_job(void *user, const char *id, int64_t status) {
     return step->acted_count < STEP_ACTIONS;
 }
 
-static bool count_failures(void *user, enum job_status status, int64_t count) {
+/* How many trials are unfinished, and whether some have ended without success. */
+static bool count_status(void *user, enum job_status status, int64_t count) {
     struct step *step = user;
-    step->with_failures = step->with_failures || (count > 0 && status != JOB_SUCCEEDED);
+    step->unfinished += job_status_is_final(status) ? 0 : count;
+    step->with_failures = step->with_failures || status == JOB_FAILED || status == JOB_CANCELLED;
     return true;
+}
+
+static bool forget_trial(void *user, const char *job, int64_t number) {
+    struct step *step = user;
+    (void)number;
+    snprintf(step->forgotten[step->forgotten_count++], STORE_ID_BYTES, "%s", job);
+    return step->forgotten_count < STEP_FORGETS;
 }
 
 static struct store_reader *step_reader(const struct step *step) {
     return step->experiments->options.lane_readers[step->task.seat];
+}
+
+struct same {
+    struct step *step;
+    struct prepared *prepared;
+};
+
+/* Whether an ended job with the same result has reported all that this trial's is to report. */
+static bool same_check(void *user, const struct store_job *job) {
+    const struct same *same = user;
+    struct job_spec spec = {0};
+    char *document = NULL;
+    const unsigned wanted = same->prepared->admission.spec.config.training.diagnostics;
+    if (store_document_read(step_reader(same->step), job->id, &document) == 1 && job_spec_parse(&spec, document) &&
+        (spec.config.training.diagnostics & wanted) == wanted) {
+        memcpy(same->prepared->same, job->id, sizeof same->prepared->same);
+        same->prepared->outcome = outcome_name(job->loss, job->initial_loss);
+        same->prepared->loss = job->loss;
+        same->prepared->accuracy = job->accuracy;
+        same->prepared->iteration = job->iteration;
+    }
+    job_spec_release(&spec);
+    free(document);
+    return same->prepared->same[0] == '\0';
+}
+
+/* The job that the store has for a trial: same result, data and build, with the diagnostics and weights asked for. */
+static bool same_find(struct step *step, struct prepared *prepared) {
+    const struct admission *admission = &prepared->admission;
+    struct same same = {step, prepared};
+    struct store_job wanted = {0};
+    char *build = strdup(step->experiments->options.build);
+    wanted.build = build;
+    snprintf(wanted.digest, sizeof wanted.digest, "%s", admission->digest);
+    snprintf(wanted.identity, sizeof wanted.identity, "%s", admission->identity);
+    snprintf(wanted.dataset_sha256, sizeof wanted.dataset_sha256, "%s", admission->spec.config.task.data_sha256);
+    int found = build == NULL ? -1
+                              : store_jobs_same(step_reader(step), &wanted,
+                                                step->experiment->design.weights != WEIGHTS_NONE, same_check, &same);
+    free(build);
+    return found >= 0;
 }
 
 /* One trial that does not exist yet. False if it cannot be created. */
@@ -110,8 +158,7 @@ static bool trial_prepare(struct step *step, struct prepared *prepared) {
     problems_release(&problems);
     admission->problems = NULL;
     if (whole && design->reuse) {
-        whole = store_job_same(step_reader(step), admission->digest, admission->spec.config.task.data_sha256,
-                               options->build, prepared->same) >= 0;
+        whole = same_find(step, prepared);
     }
     if (!whole) {
         admission_release(admission);
@@ -141,28 +188,33 @@ static void trials_prepare(struct step *step) {
     }
 }
 
+/* What a state other than running does: trials that are to be forgotten, then jobs. */
+static void actions_prepare(struct step *step) {
+    const struct store_experiment *row = &step->experiment->row;
+    bool deletes = step->state == EXPERIMENT_DELETING;
+    if (deletes || step->state == EXPERIMENT_RETRYING) {
+        step->failed = store_trials_left(step_reader(step), row->number, !deletes, STEP_FORGETS, forget_trial, step) <
+                       0;
+    }
+    if (!step->failed && step->forgotten_count == 0) {
+        step->failed = store_experiment_jobs(step_reader(step), row->id, row->number, works[step->state].statuses,
+                                             STEP_ACTIONS, act_on_job, step) < 0;
+    }
+}
+
 static void step_run(struct lane_task *task) {
     struct step *step = (struct step *)task;
-    const struct store_experiment *row = &step->experiment->row;
-    const unsigned statuses = step->state == EXPERIMENT_RUNNING ? UNFINISHED : works[step->state].statuses;
     if (step->state != EXPERIMENT_RUNNING) {
-        step->failed = store_experiment_jobs(step_reader(step), row->id, row->number, statuses, STEP_ACTIONS,
-                                             act_on_job, step) < 0;
+        actions_prepare(step);
         return;
     }
-    step->failed = store_experiment_jobs(step_reader(step), row->id, row->number, statuses, WINDOW, count_job,
-                                         &step->unfinished) < 0;
+    step->failed = store_trials_count(step_reader(step), step->experiment->row.number, count_status, step) < 0;
     const size_t most = step->experiment->design.most_running;
     const int64_t window = most > 0 && most < WINDOW ? (int64_t)most : WINDOW;
     size_t room = step->unfinished >= window ? 0 : (size_t)(window - step->unfinished);
     step->room = room < step->room ? room : step->room;
     if (!step->failed) {
         trials_prepare(step);
-    }
-    if (step->cursor == design_trials(&step->experiment->design) && step->prepared_count == 0 &&
-        step->unfinished == 0) {
-        step->failed = step->failed ||
-                       store_trials_count(step_reader(step), row->id, row->number, count_failures, step) < 0;
     }
 }
 
@@ -180,9 +232,12 @@ static void step_conclude(struct step *step) {
     struct experiments *experiments = step->experiments;
     struct experiment *experiment = step->experiment;
     if (step->state != EXPERIMENT_RUNNING) {
-        if (step->acted_count == 0 && works[step->state].next != step->state) {
+        if (step->acted_count + step->forgotten_count > 0) {
+            return;
+        }
+        if (works[step->state].next != step->state) {
             experiment_change_state(experiments, experiment, works[step->state].next, false);
-        } else if (step->acted_count == 0 && step->state == EXPERIMENT_DELETING) {
+        } else if (step->state == EXPERIMENT_DELETING) {
             experiment_change_state(experiments, experiment, EXPERIMENT_DELETING, true);
         }
     } else if (step->prepared_count == 0 && step->unfinished == 0 &&
@@ -240,6 +295,9 @@ static void on_submitted(void *user, enum jobs_result result, const char *id, co
 
 static void on_linked(struct store_unit *unit) {
     struct step *step = unit->user;
+    if (unit->result == STORE_WRITTEN) {
+        jobs_publish(step->experiments->options.jobs, unit);
+    }
     step->hindered = step->hindered || unit->result != STORE_WRITTEN;
     if (unit->result == STORE_STALLED && !unit->refused) {
         jobs_stall(step->experiments->options.jobs, unit);
@@ -250,7 +308,24 @@ static void on_linked(struct store_unit *unit) {
 static void trial_link(struct step *step, struct prepared *prepared) {
     struct store_unit *unit = store_unit_create(on_linked, step);
     struct store_item *item = unit == NULL ? NULL : store_unit_add(unit, STORE_TRIAL_ADD);
-    if (item == NULL) {
+    struct event_head head;
+    struct store_event *event = item == NULL ? NULL
+                                             : jobs_event_add(step->experiments->options.jobs, unit,
+                                                              step->experiment->row.id, EVENT_TRIAL, &head);
+    const struct event_trial trial = {.experiment = step->experiment->row.id,
+                                      .point = prepared->trial.point,
+                                      .seed = prepared->trial.seed,
+                                      .job = prepared->same,
+                                      .status = job_status_name(JOB_SUCCEEDED),
+                                      .outcome = prepared->outcome,
+                                      .iteration = prepared->iteration,
+                                      .loss = prepared->loss,
+                                      .accuracy = prepared->accuracy,
+                                      .linked = true};
+    if (event != NULL) {
+        event->json = event_trial_text(&head, &trial);
+    }
+    if (event == NULL || event->json == NULL) {
         store_unit_free(unit);
         on_submitted(prepared, JOBS_BROKEN, "", NULL);
         return;
@@ -266,6 +341,7 @@ static void trial_submit(struct step *step, struct prepared *prepared) {
     const struct jobs_submission asked = {.spec = &admission->spec,
                                           .document = admission->text,
                                           .digest = admission->digest,
+                                          .identity = admission->identity,
                                           .data = admission->spec.config.task.data_sha256,
                                           .memory = (int64_t)admission->estimate.memory_bytes,
                                           .owner = step->experiment->row.owner,
@@ -275,7 +351,46 @@ static void trial_submit(struct step *step, struct prepared *prepared) {
     jobs_submit(step->experiments->options.jobs, &asked, id, on_submitted, prepared);
 }
 
+/* A unit that forgets trials: those of the jobs from one on. False if out of memory. */
+static bool trials_forget(struct step *step, char (*jobs)[STORE_ID_BYTES], size_t count,
+                          void (*done)(struct store_unit *unit)) {
+    struct store_unit *unit = store_unit_create(done, step);
+    bool whole = unit != NULL;
+    for (size_t i = 0; whole && i < count; i++) {
+        struct store_item *item = store_unit_add(unit, STORE_TRIAL_FORGET);
+        whole = item != NULL;
+        if (whole) {
+            item->trial.experiment = step->experiment->row.number;
+            memcpy(item->trial.job, jobs[i], sizeof item->trial.job);
+        }
+    }
+    if (!whole) {
+        store_unit_free(unit);
+        return false;
+    }
+    unit->frees = true;
+    store_submit(step->experiments->options.store, unit);
+    return true;
+}
+
+/* As many trials as a step forgets; then it looks again. */
+static void on_forgotten(struct store_unit *unit) {
+    struct step *step = unit->user;
+    step->experiment->due = true;
+    on_linked(unit);
+}
+
 static void step_perform(struct step *step) {
+    if (step->forgotten_count > 0 && !trials_forget(step, step->forgotten, step->forgotten_count, on_forgotten)) {
+        step->hindered = true;
+        step->waiting--;
+    }
+    if (step->state == EXPERIMENT_RETRYING && step->acted_count > 0 &&
+        !trials_forget(step, step->acted, step->acted_count, on_linked)) {
+        step->hindered = true; /* the trials would outlast their jobs */
+        step->waiting -= step->acted_count + 1;
+        return;
+    }
     for (size_t i = 0; i < step->acted_count; i++) {
         jobs_act(step->experiments->options.jobs, step->acted[i], works[step->state].action, on_acted, step);
     }
@@ -299,7 +414,8 @@ static void step_finish(struct lane_task *task) {
         snprintf(experiment->reason, sizeof experiment->reason, "%s", step->reason);
     }
     if (current && !experiments->draining && task->outcome == LANE_GO) {
-        step->waiting += step->prepared_count + step->acted_count;
+        step->waiting += step->prepared_count + step->acted_count + (step->forgotten_count > 0) +
+                         (step->state == EXPERIMENT_RETRYING && step->acted_count > 0);
         step_perform(step);
     }
     step_count(step);

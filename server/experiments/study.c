@@ -59,11 +59,18 @@ static void value_set(struct study_trial *trial, size_t metric, double value) {
 }
 
 bool study_curves_read(const struct study *study, const struct study_trial *trial, struct curves *curves) {
+    struct store_finding result = {0};
+    if (trial->kept) {
+        bool read = store_finding_read(study->reader, trial->job, &result) == 1 &&
+                    curves_decode(curves, result.curves, result.size);
+        free(result.curves);
+        return read;
+    }
     return curves_read(curves, study->reader, trial->job, study->stopped, study->user);
 }
 
 /* The values of all metrics from the trial's curves. */
-static bool values_read(const struct study *study, struct study_trial *trial) {
+static bool values_read(const struct study *study, struct study_trial *trial, const struct store_finding *result) {
     struct curves curves = {0};
     size_t of[DESIGN_METRICS] = {0}, seconds = 0; /* which curve each metric is of */
     for (size_t i = 0; i < study->metric_count; i++) {
@@ -72,7 +79,8 @@ static bool values_read(const struct study *study, struct study_trial *trial) {
     for (size_t i = 0; i < study->metric_count; i++) {
         seconds = study->metrics[i].unit == UNIT_SECONDS ? curves_want(&curves, CURVE_SECONDS) : seconds;
     }
-    bool read = study_curves_read(study, trial, &curves);
+    bool read = result != NULL ? curves_decode(&curves, result->curves, result->size)
+                               : study_curves_read(study, trial, &curves);
     for (size_t i = 0; read && i < study->metric_count; i++) {
         bool never = trial->diverged && study->metrics[i].kind == METRIC_LEARNED;
         value_set(trial, i,
@@ -84,14 +92,14 @@ static bool values_read(const struct study *study, struct study_trial *trial) {
     return read;
 }
 
-static bool values_take(const struct study *study, struct study_trial *trial) {
+static bool values_take(const struct study *study, struct study_trial *trial, const struct store_finding *result) {
     bool ended = job_status_is_final(trial->status);
     for (size_t i = 0; i < study->metric_count; i++) {
         bool never = ended && trial->diverged && study->metrics[i].kind == METRIC_LEARNED;
         trial->values[i] = never ? INFINITY : NAN;
         trial->states[i] = never ? VALUE_THERE : ended ? VALUE_MISSING : VALUE_OPEN;
     }
-    return trial->status != JOB_SUCCEEDED || values_read(study, trial);
+    return trial->status != JOB_SUCCEEDED || values_read(study, trial, result);
 }
 
 static void status_take(struct study_trial *trial, const struct store_job *job) {
@@ -100,9 +108,7 @@ static void status_take(struct study_trial *trial, const struct store_job *job) 
     trial->progress = job_status_is_final(job->status) || job->iterations <= 0
                           ? 1.0
                           : (double)job->progressed / (double)job->iterations;
-    trial->diverged = job->status == JOB_SUCCEEDED
-                          ? strcmp(outcome_name(job->loss, job->initial_loss), "diverged") == 0
-                          : job->error_code != NULL && strcmp(job->error_code, "diverged") == 0;
+    trial->diverged = job_diverged(job);
 }
 
 /* ---- gathering ---- */
@@ -127,28 +133,42 @@ struct gathering {
     bool values;
 };
 
-static bool gather_trial(void *user, const struct store_trial *row) {
-    struct gathering *gathering = user;
+/* What is kept of a trial whose job has ended. */
+static bool result_take(struct gathering *gathering, struct study_trial *trial, const struct store_finding *result) {
+    trial->status = result->status;
+    trial->diverged = result->diverged;
+    trial->iteration = result->iteration;
+    trial->progress = 1;
+    trial->kept = true;
+    trial->archived = result->archived;
+    return !gathering->values || values_take(gathering->study, trial, result);
+}
+
+/* What a trial's job says, which has not ended, or just now. */
+static bool job_read(struct gathering *gathering, struct study_trial *trial) {
     struct study *study = gathering->study;
     struct store_job job;
-    size_t point = design_find(&study->design, row->point);
-    int found = store_job_read(study->reader, row->job, &job);
-    if (found == 0 || point == SIZE_MAX) {
-        return true; /* it goes just now */
+    int found = store_job_read(study->reader, trial->job, &job);
+    if (found != 1) {
+        return false;
     }
-    struct study_trial *trial = found < 0 ? NULL : trial_add(study);
-    if (trial == NULL) {
-        study->failed = true;
-    } else {
+    status_take(trial, &job);
+    store_job_release(&job);
+    return !gathering->values || values_take(study, trial, NULL);
+}
+
+static bool gather_trial(void *user, const struct store_trial *row, const struct store_finding *result) {
+    struct gathering *gathering = user;
+    struct study *study = gathering->study;
+    size_t point = design_find(&study->design, row->point);
+    struct study_trial *trial = point == SIZE_MAX ? NULL : trial_add(study);
+    if (trial != NULL) {
         trial->point = point;
         trial->seed = row->seed;
         trial->linked = !row->made;
         memcpy(trial->job, row->job, sizeof trial->job);
-        status_take(trial, &job);
-        study->failed = gathering->values && !values_take(study, trial);
-    }
-    if (found == 1) {
-        store_job_release(&job);
+        bool taken = result != NULL ? result_take(gathering, trial, result) : job_read(gathering, trial);
+        study->failed = study->failed || !taken;
     }
     return !study->failed && !study->stopped(study->user);
 }
@@ -255,7 +275,7 @@ void study_of_experiment(struct study *study, const struct store_experiment *row
     }
     labels_take(study);
     study_style(study);
-    if (store_trials_read(study->reader, row->number, NULL, gather_trial, &gathering) < 0) {
+    if (store_trials_read(study->reader, row->number, values, gather_trial, &gathering) < 0) {
         study->failed = true;
     }
     trials_order(study);
@@ -306,7 +326,7 @@ static bool job_take(struct study *study, json_t *known, const char *id) {
         snprintf(trial->job, sizeof trial->job, "%s", job.id);
         status_take(trial, &job);
         trial->point = point_of(study, known, &spec);
-        study->failed = study->failed || trial->point == SIZE_MAX || !values_take(study, trial);
+        study->failed = study->failed || trial->point == SIZE_MAX || !values_take(study, trial, NULL);
     }
     study->failed = study->failed || trial == NULL;
     job_spec_release(&spec);

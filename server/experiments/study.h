@@ -36,6 +36,7 @@ struct study_trial {
     int64_t seed;
     char job[STORE_ID_BYTES];
     enum job_status status;
+    bool kept;                       /* its result is apart from its job */
     bool linked, diverged, archived; /* archived: its job has been deleted, what it found has not */
     int64_t iteration;               /* of the last evaluation */
     double progress;                 /* 0 to 1; 1: it has ended */

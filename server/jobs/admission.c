@@ -131,6 +131,17 @@ static void check_data(struct admission *admission) {
     }
 }
 
+static void identity_take(struct admission *admission) {
+    uint8_t identity[IDENTITY_BYTES];
+    if (!job_spec_identity(&admission->spec, REACH_RESULT, identity)) {
+        admission->short_of_memory = true;
+        return;
+    }
+    for (size_t i = 0; i < IDENTITY_BYTES; i++) {
+        snprintf(admission->identity + 2 * i, 3, "%02x", identity[i]);
+    }
+}
+
 void admission_check(struct admission *admission, struct store_reader *reader, const json_t *document, bool store) {
     struct problems *problems = admission->problems;
     admission->begin = json_memory_begin();
@@ -151,6 +162,7 @@ void admission_settle(struct admission *admission, bool store) {
         admission->text = store ? job_spec_text(&admission->spec) : NULL;
         admission->short_of_memory = admission->short_of_memory || (store && admission->text == NULL);
         job_spec_digest(&admission->spec, admission->digest);
+        identity_take(admission);
     }
 }
 

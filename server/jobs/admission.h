@@ -26,8 +26,9 @@ struct admission {
     struct problems *problems;
     bool repeats; /* a stored job's specification: its version of a dataset will do, whatever became of the name */
     struct job_spec spec;
-    char *text;      /* of the specification, for the store; NULL if it was not requested */
-    char digest[65]; /* job_spec_digest */
+    char *text;        /* of the specification, for the store; NULL if it was not requested */
+    char digest[65];   /* job_spec_digest */
+    char identity[65]; /* job_spec_identity, as far as the result */
     struct train_estimate estimate;
     int64_t data_bytes;   /* bytes that its data take in memory */
     bool holds;           /* a version of a dataset; when the job takes it over, the caller sets this to false */

@@ -117,7 +117,7 @@ static void change_queue(struct jobs *jobs, const struct store_job *job, enum jo
 static void unit_count(struct entry *entry, const struct store_unit *unit) {
     struct jobs_counts *counts = &entry->jobs->counts;
     for (const struct store_item *item = unit->first; item != NULL; item = item->next) {
-        if (item->kind == STORE_EVENT_ADD) {
+        if (item->kind == STORE_EVENT_ADD && strcmp(item->event.job, entry->job.id) == 0) {
             entry->bytes = item->event.job_bytes;
         } else if (item->kind == STORE_JOB_DELETE) {
             counts->jobs[entry->stored]--;
@@ -285,6 +285,46 @@ static void times_set(struct store_job *job) {
     }
 }
 
+struct store_event *jobs_event_add(struct jobs *jobs, struct store_unit *unit, const char *of, enum event_type type,
+                                   struct event_head *head) {
+    struct store_item *item = store_unit_add(unit, STORE_EVENT_ADD);
+    if (item == NULL) {
+        return NULL;
+    }
+    struct store_event *event = &item->event;
+    *event = (struct store_event){
+        .seq = ++jobs->seq, .id = STORE_EVENT_UNNUMBERED, .time = clock_unix_milliseconds(), .iteration = -1};
+    snprintf(event->job, sizeof event->job, "%.36s", of);
+    snprintf(event->type, sizeof event->type, "%s", event_kinds[type].name);
+    *head = (struct event_head){.job = of, .seq = event->seq, .time = event->time};
+    return event;
+}
+
+void jobs_publish(struct jobs *jobs, const struct store_unit *unit) {
+    events_publish(jobs, unit);
+}
+
+/* The end of a job that an experiment made is the end of a trial, in one commit. False if out of memory. */
+static bool trial_event_add(struct entry *entry, struct store_unit *unit) {
+    const struct store_job *job = &entry->job;
+    struct event_head head;
+    struct store_event *event = jobs_event_add(entry->jobs, unit, job->experiment, EVENT_TRIAL, &head);
+    const struct event_trial trial = {
+        .experiment = job->experiment,
+        .point = job->point,
+        .seed = job->seed,
+        .job = job->id,
+        .status = job_status_name(job->status),
+        .outcome = job->status == JOB_SUCCEEDED ? outcome_name(job->loss, job->initial_loss) : NULL,
+        .iteration = job->iteration,
+        .loss = job->loss,
+        .accuracy = job->accuracy};
+    if (event != NULL) {
+        event->json = event_trial_text(&head, &trial);
+    }
+    return event != NULL;
+}
+
 bool entry_commit(struct entry *entry) {
     struct store_job *job = &entry->job;
     enum job_status status = entry->state.status;
@@ -306,6 +346,10 @@ bool entry_commit(struct entry *entry) {
     event->terminal = job_status_is_final(status);
     event->succeeded = status == JOB_SUCCEEDED;
     event->json = job_status_text(&head, job, reason);
+    if (event->terminal && job->point[0] != '\0' && !trial_event_add(entry, unit)) {
+        entry_discard(entry, unit);
+        return false;
+    }
     log_info("job", LOG_T("job", job->id), LOG_T("status", job_status_name(status)), LOG_I("attempt", job->attempt),
              LOG_T("reason", reason), LOG_T("error", job->error_code), LOG_T("request_id", job->request));
     entry->reason[0] = '\0';

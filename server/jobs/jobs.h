@@ -16,6 +16,7 @@
 #ifndef MODPROP_SERVER_JOBS_H
 #define MODPROP_SERVER_JOBS_H
 
+#include "api/event.h"
 #include "api/job.h"
 #include "server/datasets/datasets.h"
 #include "server/base/histogram.h"
@@ -89,6 +90,7 @@ struct jobs_submission {
     const struct job_spec *spec;
     char *document;         /* its text (job_spec_text); taken over in any case */
     const char *digest;     /* job_spec_digest */
+    const char *identity;   /* admission.h; NULL: the job is not found by what reaches its result */
     const char *data;       /* sha256 of the data that it uses; "": none. A hold on a dataset (catalog.h) passes to the
                              * job with JOBS_DONE */
     int64_t memory;         /* estimated bytes of memory: it starts when that much is free */
@@ -176,6 +178,15 @@ struct jobs_counts {
 extern const char *const jobs_failure_names[JOBS_FAILURES]; /* codes of `error`; the last stands for any other */
 
 const struct jobs_counts *jobs_counts(struct jobs *jobs);
+
+/*
+ * Adds an event of an experiment (`of`: its id) to a unit that is not the jobs' own: the store numbers it, the caller
+ * sets json from *head and publishes the unit once it is written. NULL if out of memory.
+ */
+struct store_event *jobs_event_add(struct jobs *jobs, struct store_unit *unit, const char *of, enum event_type type,
+                                   struct event_head *head);
+/* Of a unit that is written. */
+void jobs_publish(struct jobs *jobs, const struct store_unit *unit);
 
 /* A stored event as streams take it: a view, valid as long as the event. */
 struct stream_event stream_event_of(const struct store_event *event);

@@ -159,6 +159,7 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
                               .request = text_copy(asked->request)};
     memcpy(job->id, id, sizeof job->id);
     snprintf(job->digest, sizeof job->digest, "%s", asked->digest);
+    snprintf(job->identity, sizeof job->identity, "%s", asked->identity == NULL ? "" : asked->identity);
     snprintf(job->dataset_sha256, sizeof job->dataset_sha256, "%s", asked->data);
     snprintf(job->owner, sizeof job->owner, "%s", asked->owner);
     if (!experiment_fill(unit, asked, job) ||

@@ -54,7 +54,7 @@ static json_t *counts_document(const struct store_experiment *row, const struct 
 }
 
 static json_t *links_document(const char *id) {
-    static const char *const names[] = {"points", "trials", "compare", "curves"};
+    static const char *const names[] = {"points", "trials", "compare", "curves", "events"};
     json_t *links = json_pack("{s:o}", "self", json_sprintf("/v1/experiments/%s", id));
     for (size_t i = 0; i < COUNT(names); i++) {
         json_object_set_new(links, names[i], json_sprintf("/v1/experiments/%s/%s", id, names[i]));
@@ -66,7 +66,7 @@ static json_t *links_document(const char *id) {
 static json_t *experiment_document(struct store_reader *reader, const struct store_experiment *row, const char *reason,
                                    bool whole) {
     struct counting counting = {0};
-    if (store_trials_count(reader, row->id, row->number, count_status, &counting) < 0) {
+    if (store_trials_count(reader, row->number, count_status, &counting) < 0) {
         return NULL;
     }
     json_t *document = json_pack("{s:s, s:s, s:s?, s:s, s:o?, s:s?, s:o, s:o, s:I, s:I, s:o}", "id", row->id, "status",

@@ -57,7 +57,7 @@ static void reply_page(struct server *server, struct request *request, const cha
         http_problem(request, 500, "out of memory");
         return;
     }
-    snprintf(page->job, sizeof page->job, "%s", job == NULL ? "" : job);
+    snprintf(page->job, sizeof page->job, "%.36s", job == NULL ? "" : job);
     page->after = after;
     page->limit = (int)limit;
     computation_init(&page->computation, server, request, "application/json");
@@ -193,6 +193,31 @@ void route_job_events(struct server *server, struct request *request) {
         streams_open(server->streams, request, 200, &options);
     }
     store_job_release(&job);
+}
+
+void route_experiment_events(struct server *server, struct request *request) {
+    int64_t after, last, limit = 100;
+    enum experiment_state state;
+    if (!read_cursor(request, &after, &limit, NULL)) {
+        return;
+    }
+    const char *id = request->parameter;
+    int found = store_experiment_last(server->reader, id, &state, &last);
+    if (found != 1) {
+        http_problem(request, found == 0 ? 404 : 500,
+                     found == 0 ? "there is no experiment %.60s" : "the experiment %.60s cannot be read", id);
+        return;
+    }
+    after = after < 0 ? 0 : after > last ? last : after; /* as of a job */
+    if (strcmp(request->type, "application/json") == 0) {
+        reply_page(server, request, id, after, limit);
+    } else if (state >= EXPERIMENT_COMPLETE && after >= last) {
+        http_reply_empty(request, 204);
+    } else {
+        const struct stream_options options = {
+            .job = id, .after = after, .sse = strcmp(request->type, "text/event-stream") == 0};
+        streams_open(server->streams, request, 200, &options);
+    }
 }
 
 void route_events(struct server *server, struct request *request) {

@@ -124,6 +124,7 @@ void route_experiment_pause(struct server *server, struct request *request);
 void route_experiment_resume(struct server *server, struct request *request);
 void route_experiment_cancel(struct server *server, struct request *request);
 void route_experiment_retry(struct server *server, struct request *request);
+void route_experiment_events(struct server *server, struct request *request);
 void route_experiment_edit(struct server *server, struct request *request);
 void route_experiment_delete(struct server *server, struct request *request);
 

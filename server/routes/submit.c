@@ -176,6 +176,7 @@ static void conclude(struct submission *submission) {
             .spec = &submission->admission.spec,
             .document = submission->admission.text,
             .digest = submission->admission.digest,
+            .identity = submission->admission.identity,
             .inherited = submission->repetition.inherited.checkpoint.bytes == NULL ? NULL
                                                                                    : &submission->repetition.inherited,
             .data = submission->admission.spec.config.task.data_sha256,

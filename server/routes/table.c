@@ -323,6 +323,16 @@ const struct route routes_listed[] = {
      .summary = "Median and quartiles over seeds at each evaluation, of keys (loss,accuracy); with mean their mean and "
                 "its bootstrap interval; with seeds each seed's own",
      .handle = route_experiment_curves},
+    {.name = "experiment_events",
+     .path = "/v1/experiments/{experiment}/events",
+     .query = "after:integer:0:9223372036854775807 limit:integer:1:1000",
+     .role = ROLE_READ,
+     .response = "EventPage",
+     .statuses = "200 204",
+     .types = {JSON, SSE, NDJSON},
+     .summary = "An experiment's events: each trial's end and each change of its status, until a final one; "
+                "Last-Event-ID continues a stream",
+     .handle = route_experiment_events},
     {.name = "compare",
      .method = HTTP_POST,
      .path = "/v1/compare",

@@ -65,6 +65,7 @@ static const struct column jobs[] = {
     {"seed", INTEGER_ZERO, COLUMN_LONG, ADD, AT(store_job, seed), .since = 11},
     {"tags", "TEXT NOT NULL DEFAULT '[]'", COLUMN_TEXT, ADD, AT(store_job, tags), .since = 11},
     {"notes", TEXT_EMPTY, COLUMN_TEXT, ADD, AT(store_job, notes), .since = 11},
+    {"identity", TEXT_EMPTY, COLUMN_CHARS, ADD, AT(store_job, identity), ROOM(store_job, identity), .since = 12},
     {"document", TEXT, COLUMN_TEXT, ADD, AT(store_job, brief)},
 };
 
@@ -128,6 +129,18 @@ static const struct column views[] = {
     {"changed", INTEGER, COLUMN_LONG, ADD, AT(store_view, changed)},
 };
 
+/* The curves come last, and are read where they are wanted. */
+static const struct column findings[] = {
+    {"job", "TEXT PRIMARY KEY", COLUMN_CHARS, ADD, AT(store_finding, job), ROOM(store_finding, job)},
+    {"status", INTEGER, COLUMN_INT, ADD, AT(store_finding, status)},
+    {"diverged", INTEGER, COLUMN_FLAG, ADD, AT(store_finding, diverged)},
+    {"iteration", INTEGER, COLUMN_LONG, ADD, AT(store_finding, iteration)},
+    {"sha256", TEXT, COLUMN_CHARS, ADD, AT(store_finding, sha256), ROOM(store_finding, sha256)},
+    {"dropped", INTEGER, COLUMN_FLAG, ADD, AT(store_finding, dropped)},
+    {"curves", "BLOB NOT NULL", COLUMN_BLOB, COLUMN_ADD, AT(store_finding, curves),
+     .size_offset = offsetof(struct store_finding, size)},
+};
+
 const struct record
     record_jobs = {"jobs", jobs, COUNT(jobs), "", "", 0},
     record_events = {"events", events, COUNT(events), "", "", 0},
@@ -135,10 +148,12 @@ const struct record
     record_keys = {"keys", keys, COUNT(keys), "", " WITHOUT ROWID", 0},
     record_experiments = {"experiments", experiments, COUNT(experiments), "", "", 9},
     record_trials = {"trials", trials, COUNT(trials), ", PRIMARY KEY (experiment, point, seed)", " WITHOUT ROWID", 9},
-    record_views = {"views", views, COUNT(views), "", " WITHOUT ROWID", 11};
+    record_views = {"views", views, COUNT(views), "", " WITHOUT ROWID", 11},
+    record_findings = {"findings", findings, COUNT(findings), "", "", 12};
 
-static const struct record *const records[] = {&record_jobs,        &record_events, &record_checkpoints, &record_keys,
-                                               &record_experiments, &record_trials, &record_views};
+static const struct record *const records[] = {&record_jobs,  &record_events,      &record_checkpoints,
+                                               &record_keys,  &record_experiments, &record_trials,
+                                               &record_views, &record_findings};
 
 /* ---- statements ---- */
 

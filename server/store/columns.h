@@ -52,7 +52,7 @@ struct record {
 };
 
 extern const struct record record_jobs, record_events, record_checkpoints, record_keys, record_experiments,
-    record_trials, record_views;
+    record_trials, record_views, record_findings;
 
 /* CREATE TABLE of the record; malloc'ed, NULL if out of memory. */
 char *record_create_text(const struct record *record);

@@ -48,12 +48,18 @@ enum query {
     EXPERIMENT_READ,
     EXPERIMENTS_ACTIVE,
     TRIALS_ALL,
-    TRIALS_OF_POINT,
+    TRIALS_CURVES,
     TRIAL_EXISTS,
     JOB_HELD,
     TRIALS_COUNT,
     EXPERIMENT_JOBS,
-    JOB_SAME,
+    JOBS_SAME,
+    ENDINGS_READ,
+    TRIALS_LEFT,
+    FINDING_READ,
+    FINDINGS_ALL,
+    EXPERIMENT_LAST,
+    TALLIES_CHECK,
     QUERIES
 };
 
@@ -90,8 +96,9 @@ static const char *const query_text[QUERIES] = {
         " SELECT (SELECT count(*) FROM events WHERE type<>'deleted' AND job NOT IN known) +"
         " (SELECT count(*) FROM checkpoints WHERE job NOT IN known) + (SELECT count(*) FROM keys WHERE job NOT IN "
         "known)"
-        " + (SELECT count(*) FROM trials WHERE job NOT IN (SELECT id FROM jobs) OR experiment NOT IN (SELECT number "
-        "FROM experiments))"
+        " + (SELECT count(*) FROM trials WHERE (job NOT IN (SELECT id FROM jobs) AND job NOT IN (SELECT job FROM "
+        "findings)) OR experiment NOT IN (SELECT number FROM experiments))"
+        " + (SELECT count(*) FROM findings WHERE job NOT IN (SELECT job FROM trials))"
         " + (SELECT count(*) FROM job_tags WHERE job NOT IN (SELECT number FROM jobs))"
         " + (SELECT count(*) FROM (SELECT number FROM documents UNION ALL SELECT number FROM histories) WHERE number "
         "NOT IN (SELECT number FROM jobs UNION ALL SELECT number FROM purges))",
@@ -101,7 +108,7 @@ static const char *const query_text[QUERIES] = {
     [BYTES_FILE] = "SELECT p.page_count * s.page_size FROM pragma_page_count AS p, pragma_page_size AS s",
     [BYTES_FREE] = "SELECT f.freelist_count * s.page_size FROM pragma_freelist_count AS f, pragma_page_size AS s",
     [JOBS_OLDEST] = "SELECT id, finished, bytes FROM jobs WHERE status>=5 AND NOT EXISTS (SELECT 1 FROM trials WHERE "
-                    "job=jobs.id) ORDER BY finished, number LIMIT ?1",
+                    "job=jobs.id EXCEPT SELECT 1 FROM findings WHERE job=jobs.id) ORDER BY finished, number LIMIT ?1",
     [DATA_HOLDERS] = "SELECT dataset_sha256, count(*) FROM jobs WHERE task='dataset' AND dataset_sha256<>'' GROUP BY "
                      "dataset_sha256",
     [DATA_JOBS] = "SELECT id, number FROM jobs WHERE task='dataset' AND dataset_sha256=?1 AND number<?2 ORDER BY "
@@ -110,17 +117,32 @@ static const char *const query_text[QUERIES] = {
     [EXPERIMENT_READ] = "SELECT {experiments} FROM experiments WHERE id=?1 AND state<>4",
     [EXPERIMENTS_ACTIVE] =
         "SELECT {experiments} FROM experiments WHERE number<?1 AND state<6 ORDER BY number DESC LIMIT ?2",
-    [TRIALS_ALL] = "SELECT {trials} FROM trials WHERE experiment=?1 ORDER BY point, seed",
-    [TRIALS_OF_POINT] = "SELECT {trials} FROM trials WHERE experiment=?1 AND point=?2 ORDER BY seed",
+    [TRIALS_ALL] = "SELECT t.*, {findings}, NOT EXISTS (SELECT 1 FROM jobs WHERE id=t.job) FROM (SELECT {trials} FROM "
+                   "trials WHERE "
+                   "experiment=?1) AS t LEFT JOIN findings USING (job) ORDER BY point, seed",
+    [TRIALS_CURVES] = "SELECT t.*, {findings}, NOT EXISTS (SELECT 1 FROM jobs WHERE id=t.job), curves FROM (SELECT "
+                      "{trials} FROM trials WHERE experiment=?1) AS t LEFT "
+                      "JOIN findings USING (job) ORDER BY point, seed",
     [TRIAL_EXISTS] = "SELECT count(*) FROM trials WHERE experiment=?1 AND point=?2 AND seed=?3",
     [JOB_HELD] = "SELECT EXISTS (SELECT 1 FROM trials WHERE job=?1)",
-    [TRIALS_COUNT] =
-        "SELECT status, count(*) FROM jobs WHERE experiment=?2 AND point<>'' GROUP BY status UNION ALL SELECT 5, "
-        "count(*) FROM trials WHERE experiment=?1 AND made=0",
+    [TRIALS_COUNT] = "SELECT status, count FROM tallies WHERE experiment=?1 AND count>0",
     [EXPERIMENT_JOBS] =
-        "SELECT id, status FROM jobs WHERE experiment=?1 AND point<>'' AND (1<<status)&?2 AND NOT EXISTS (SELECT 1 "
-        "FROM trials AS t WHERE t.job=jobs.id AND t.experiment<>?4) LIMIT ?3",
-    [JOB_SAME] = "SELECT id FROM jobs WHERE digest=?1 AND status=5 AND dataset_sha256=?2 AND build=?3 LIMIT 1",
+        "SELECT id, status FROM jobs WHERE experiment=?1 AND point<>'' AND status=?2 AND NOT EXISTS (SELECT 1 FROM "
+        "trials AS t WHERE t.job=jobs.id AND t.experiment<>?4) LIMIT ?3",
+    [JOBS_SAME] = "SELECT {jobs} FROM jobs WHERE number IN (SELECT number FROM jobs WHERE digest=?1 AND status=5 UNION "
+                  "SELECT number FROM jobs WHERE identity=?4 AND identity<>'' AND status=5) AND dataset_sha256=?2 AND "
+                  "build=?3 AND (?5=0 OR EXISTS (SELECT 1 FROM checkpoints WHERE job=id AND "
+                  "checkpoints.iteration=jobs.progressed)) ORDER BY number DESC",
+    [ENDINGS_READ] = "SELECT job, 0 FROM endings LIMIT ?1",
+    [TRIALS_LEFT] = "SELECT t.job, 0 FROM trials AS t LEFT JOIN findings AS r ON r.job=t.job WHERE t.experiment=?1 AND "
+                    "(?2=0 OR (r.status IN (6, 7) AND NOT EXISTS (SELECT 1 FROM jobs WHERE id=t.job))) LIMIT ?3",
+    [FINDING_READ] = "SELECT {findings}, 0, curves FROM findings WHERE job=?1",
+    [FINDINGS_ALL] =
+        "SELECT {findings}, NOT EXISTS (SELECT 1 FROM jobs WHERE id=job), curves FROM findings ORDER BY job",
+    [EXPERIMENT_LAST] = "SELECT state, (SELECT coalesce(max(id), 0) FROM events WHERE job=?1) FROM experiments WHERE "
+                        "id=?1 AND state<>4",
+    [TALLIES_CHECK] = "SELECT count(*) FROM experiments AS e WHERE (SELECT coalesce(sum(count), 0) FROM tallies WHERE "
+                      "experiment=e.number) <> (SELECT count(*) FROM trials WHERE experiment=e.number)",
 };
 
 struct store_reader *store_reader_open(const char *directory, char error[STORE_ERROR_BYTES]) {
@@ -568,25 +590,120 @@ int store_experiments_active(struct store_reader *reader, int64_t before, int li
     return step == SQLITE_DONE ? count : -1;
 }
 
-int store_trials_read(struct store_reader *reader, int64_t experiment, const char *point,
-                      bool (*each)(void *user, const struct store_trial *trial), void *user) {
-    sqlite3_stmt *s = query_begin(reader, point == NULL ? TRIALS_ALL : TRIALS_OF_POINT);
+/* The result beside a trial, or in a row of its own, from a column on. False if it is damaged. */
+static bool finding_fill(sqlite3_stmt *s, int at, bool curves, struct store_finding *result) {
+    const void *bytes = NULL;
+    *result = (struct store_finding){.status = (enum job_status)sqlite3_column_int(s, at + 1),
+                                     .diverged = sqlite3_column_int(s, at + 2) != 0,
+                                     .iteration = sqlite3_column_int64(s, at + 3)};
+    column_fixed(s, at, result->job, sizeof result->job);
+    column_fixed(s, at + 4, result->sha256, sizeof result->sha256);
+    result->dropped = sqlite3_column_int(s, at + 5) != 0;
+    result->archived = sqlite3_column_int(s, at + 6) != 0;
+    if (curves) {
+        bytes = sqlite3_column_blob(s, at + 7);
+        result->size = (size_t)sqlite3_column_bytes(s, at + 7);
+        memcpy(&result->curves, &bytes, sizeof bytes);
+    }
+    return (int)result->status >= 0 && result->status < JOB_STATUSES;
+}
+
+int store_trials_read(struct store_reader *reader, int64_t experiment, bool curves,
+                      bool (*each)(void *user, const struct store_trial *trial, const struct store_finding *result),
+                      void *user) {
+    sqlite3_stmt *s = query_begin(reader, curves ? TRIALS_CURVES : TRIALS_ALL);
+    const int width = record_width(&record_trials);
     int count = 0, step = SQLITE_ROW;
     if (s == NULL) {
         return -1;
     }
     sqlite3_bind_int64(s, 1, experiment);
-    if (point != NULL) {
-        sqlite3_bind_text(s, 2, point, -1, SQLITE_STATIC);
-    }
     while (step == SQLITE_ROW && (step = sqlite3_step(s)) == SQLITE_ROW) {
         struct store_trial trial = {0};
+        struct store_finding result;
+        bool kept = sqlite3_column_type(s, width + 1) != SQLITE_NULL; /* its status: the job is the trial's */
         record_read(s, &record_trials, &trial, false);
         count++;
-        step = each(user, &trial) ? SQLITE_ROW : SQLITE_DONE;
+        step = kept && !finding_fill(s, width, curves, &result) ? SQLITE_CORRUPT
+               : each(user, &trial, kept ? &result : NULL)      ? SQLITE_ROW
+                                                                : SQLITE_DONE;
     }
     query_end(s);
     return step == SQLITE_DONE ? count : -1;
+}
+
+int store_finding_read(struct store_reader *reader, const char *job, struct store_finding *result) {
+    sqlite3_stmt *s = query_begin(reader, FINDING_READ);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_text(s, 1, job, -1, SQLITE_STATIC);
+    int step = sqlite3_step(s), found = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
+    if (found == 1) {
+        bool whole = finding_fill(s, 0, true, result);
+        unsigned char *copy = malloc(result->size + 1);
+        if (copy != NULL && result->size > 0) {
+            memcpy(copy, result->curves, result->size);
+        }
+        result->curves = copy;
+        found = whole && copy != NULL ? 1 : -1;
+    }
+    query_end(s);
+    return found;
+}
+
+int store_findings_read(struct store_reader *reader, bool (*each)(void *user, const struct store_finding *finding),
+                        void *user) {
+    sqlite3_stmt *s = query_begin(reader, FINDINGS_ALL);
+    int count = 0, step = s == NULL ? SQLITE_ERROR : SQLITE_ROW;
+    while (step == SQLITE_ROW && (step = sqlite3_step(s)) == SQLITE_ROW) {
+        struct store_finding finding;
+        count++;
+        step = !finding_fill(s, 0, true, &finding) ? SQLITE_CORRUPT : each(user, &finding) ? SQLITE_ROW : SQLITE_DONE;
+    }
+    if (s != NULL) {
+        query_end(s);
+    }
+    return step == SQLITE_DONE ? count : -1;
+}
+
+int store_endings_read(struct store_reader *reader, int limit,
+                       bool (*each)(void *user, const char *job, int64_t number), void *user) {
+    sqlite3_stmt *s = query_begin(reader, ENDINGS_READ);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_int(s, 1, limit);
+    return pairs_each(s, each, user);
+}
+
+int store_trials_left(struct store_reader *reader, int64_t experiment, bool failed, int limit,
+                      bool (*each)(void *user, const char *job, int64_t number), void *user) {
+    sqlite3_stmt *s = query_begin(reader, TRIALS_LEFT);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_int64(s, 1, experiment);
+    sqlite3_bind_int(s, 2, failed);
+    sqlite3_bind_int(s, 3, limit);
+    return pairs_each(s, each, user);
+}
+
+int store_experiment_last(struct store_reader *reader, const char *id, enum experiment_state *state, int64_t *event) {
+    sqlite3_stmt *s = query_begin(reader, EXPERIMENT_LAST);
+    if (s == NULL) {
+        return -1;
+    }
+    sqlite3_bind_text(s, 1, id, -1, SQLITE_STATIC);
+    int step = sqlite3_step(s), found = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
+    if (found == 1) {
+        int number = sqlite3_column_int(s, 0);
+        *event = sqlite3_column_int64(s, 1);
+        found = number >= 0 && number < EXPERIMENT_STATES ? 1 : -1;
+        *state = found == 1 ? (enum experiment_state)number : EXPERIMENT_COMPLETE;
+    }
+    query_end(s);
+    return found;
 }
 
 int store_trial_exists(struct store_reader *reader, int64_t experiment, const char *point, int64_t seed) {
@@ -607,15 +724,14 @@ int store_job_is_held(struct store_reader *reader, const char *job) {
     return (int)number_query(s);
 }
 
-int store_trials_count(struct store_reader *reader, const char *id, int64_t number,
+int store_trials_count(struct store_reader *reader, int64_t experiment,
                        bool (*each)(void *user, enum job_status status, int64_t count), void *user) {
     sqlite3_stmt *s = query_begin(reader, TRIALS_COUNT);
     int count = 0, step = SQLITE_ROW;
     if (s == NULL) {
         return -1;
     }
-    sqlite3_bind_int64(s, 1, number);
-    sqlite3_bind_text(s, 2, id, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(s, 1, experiment);
     while (step == SQLITE_ROW && (step = sqlite3_step(s)) == SQLITE_ROW) {
         int status = sqlite3_column_int(s, 0);
         bool known = status >= 0 && status < JOB_STATUSES;
@@ -630,32 +746,40 @@ int store_trials_count(struct store_reader *reader, const char *id, int64_t numb
 
 int store_experiment_jobs(struct store_reader *reader, const char *experiment, int64_t number, unsigned statuses,
                           int limit, bool (*each)(void *user, const char *id, int64_t status), void *user) {
-    sqlite3_stmt *s = query_begin(reader, EXPERIMENT_JOBS);
-    if (s == NULL) {
-        return -1;
+    int count = 0;
+    for (int status = 0; status < JOB_STATUSES && count < limit; status++) { /* each is a range of the index */
+        sqlite3_stmt *s = (statuses >> status & 1) == 0 ? NULL : query_begin(reader, EXPERIMENT_JOBS);
+        if (s == NULL && (statuses >> status & 1) == 0) {
+            continue;
+        }
+        if (s == NULL) {
+            return -1;
+        }
+        sqlite3_bind_text(s, 1, experiment, -1, SQLITE_STATIC);
+        sqlite3_bind_int(s, 2, status);
+        sqlite3_bind_int(s, 3, limit - count);
+        sqlite3_bind_int64(s, 4, number);
+        int more = pairs_each(s, each, user);
+        if (more < 0) {
+            return -1;
+        }
+        count += more;
     }
-    sqlite3_bind_text(s, 1, experiment, -1, SQLITE_STATIC);
-    sqlite3_bind_int(s, 2, (int)statuses);
-    sqlite3_bind_int(s, 3, limit);
-    sqlite3_bind_int64(s, 4, number);
-    return pairs_each(s, each, user);
+    return count;
 }
 
-int store_job_same(struct store_reader *reader, const char *digest, const char *dataset_sha256, const char *build,
-                   char id[STORE_ID_BYTES]) {
-    sqlite3_stmt *s = query_begin(reader, JOB_SAME);
+int store_jobs_same(struct store_reader *reader, const struct store_job *job, bool weights,
+                    bool (*each)(void *user, const struct store_job *job), void *user) {
+    sqlite3_stmt *s = query_begin(reader, JOBS_SAME);
     if (s == NULL) {
         return -1;
     }
-    sqlite3_bind_text(s, 1, digest, -1, SQLITE_STATIC);
-    sqlite3_bind_text(s, 2, dataset_sha256, -1, SQLITE_STATIC);
-    sqlite3_bind_text(s, 3, build, -1, SQLITE_STATIC);
-    int step = sqlite3_step(s), found = step == SQLITE_ROW ? 1 : step == SQLITE_DONE ? 0 : -1;
-    if (found == 1) {
-        column_fixed(s, 0, id, STORE_ID_BYTES);
-    }
-    query_end(s);
-    return found;
+    sqlite3_bind_text(s, 1, job->digest, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 2, job->dataset_sha256, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 3, job->build, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 4, job->identity, -1, SQLITE_STATIC);
+    sqlite3_bind_int(s, 5, weights);
+    return jobs_each(s, each, user);
 }
 
 /* ---- the whole ---- */
@@ -691,8 +815,9 @@ bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_B
         snprintf(error, STORE_ERROR_BYTES, "the database is damaged: a job has a status that does not exist");
         return false;
     }
-    int64_t summed = number_query(query_begin(reader, TOTALS_CHECK));
-    if (orphans < 0 || summed < 0) {
+    int64_t summed = number_query(query_begin(reader, TOTALS_CHECK)),
+            miscounted = number_query(query_begin(reader, TALLIES_CHECK));
+    if (orphans < 0 || summed < 0 || miscounted < 0) {
         snprintf(error, STORE_ERROR_BYTES, "the database cannot be read: %.300s", sqlite3_errmsg(reader->database));
     } else if (orphans > 0) {
         snprintf(error, STORE_ERROR_BYTES,
@@ -700,8 +825,11 @@ bool store_integrity_check(struct store_reader *reader, char error[STORE_ERROR_B
                  (long long)orphans);
     } else if (summed == 0) {
         snprintf(error, STORE_ERROR_BYTES, "the database is damaged: the jobs' bytes do not add up to their total");
+    } else if (miscounted > 0) {
+        snprintf(error, STORE_ERROR_BYTES, "the database is damaged: the trials of %lld experiments are miscounted",
+                 (long long)miscounted);
     }
-    return orphans == 0 && summed == 1;
+    return orphans == 0 && summed == 1 && miscounted == 0;
 }
 
 int64_t store_bytes_used(struct store_reader *reader) {

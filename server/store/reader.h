@@ -8,7 +8,7 @@
 
 #include "server/store/store.h"
 
-#define READER_QUERIES 48 /* statements of reader.c, at most */
+#define READER_QUERIES 64 /* statements of reader.c, at most */
 #define READER_LISTS 16   /* and of lists.c */
 
 struct store_reader {

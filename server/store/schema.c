@@ -73,9 +73,9 @@ static const char schema_4[] =
 #define WRITTEN_OUT 4 /* the versions up to this one are given above as they were released */
 
 /* All records; those without a `since` are of those versions, and their columns may have grown since. */
-static const struct record *const all_records[] = {&record_jobs, &record_events,      &record_checkpoints,
-                                                   &record_keys, &record_experiments, &record_trials,
-                                                   &record_views};
+static const struct record *const all_records[] = {&record_jobs,  &record_events,      &record_checkpoints,
+                                                   &record_keys,  &record_experiments, &record_trials,
+                                                   &record_views, &record_findings};
 
 /* Tables of the store's own, and all indexes. `since`: the version that added them; WRITTEN_OUT for those before. */
 static const struct {
@@ -105,6 +105,28 @@ static const struct {
     {11, "CREATE TABLE job_tags (tag TEXT NOT NULL COLLATE NOCASE, job INTEGER NOT NULL, PRIMARY KEY (tag, job)) "
          "WITHOUT ROWID;"
          "CREATE INDEX job_tags_job ON job_tags (job);"},
+    {12, "CREATE INDEX jobs_identity ON jobs (identity) WHERE status=5 AND identity<>'';"}, /* the same */
+    /* how many trials of an experiment have jobs of which status; kept by the triggers below */
+    {12, "CREATE TABLE tallies (experiment INTEGER NOT NULL, status INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY "
+         "KEY (experiment, status)) WITHOUT ROWID;"},
+    /* jobs of trials that have ended and whose results are to be kept */
+    {12, "CREATE TABLE endings (job TEXT PRIMARY KEY) WITHOUT ROWID;"},
+    {12, "CREATE TRIGGER trials_added AFTER INSERT ON trials BEGIN "
+         "INSERT INTO tallies SELECT NEW.experiment, status, 1 FROM jobs WHERE id=NEW.job ON CONFLICT DO UPDATE SET "
+         "count=count+1; "
+         "INSERT OR IGNORE INTO endings SELECT id FROM jobs WHERE id=NEW.job AND status>=5 AND NOT EXISTS (SELECT 1 "
+         "FROM findings WHERE job=NEW.job); END;"},
+    {12, "CREATE TRIGGER trials_moved AFTER UPDATE OF status ON jobs WHEN OLD.status<>NEW.status AND NEW.point<>'' "
+         "BEGIN "
+         "UPDATE tallies SET count=count-1 WHERE status=OLD.status AND experiment IN (SELECT experiment FROM trials "
+         "WHERE job=NEW.id); "
+         "INSERT INTO tallies SELECT experiment, NEW.status, 1 FROM trials WHERE job=NEW.id ON CONFLICT DO UPDATE SET "
+         "count=count+1; "
+         "INSERT OR IGNORE INTO endings SELECT NEW.id WHERE NEW.status>=5 AND EXISTS (SELECT 1 FROM trials WHERE "
+         "job=NEW.id); END;"},
+    {12, "CREATE TRIGGER trials_removed BEFORE DELETE ON trials BEGIN "
+         "UPDATE tallies SET count=count-1 WHERE experiment=OLD.experiment AND status=coalesce((SELECT status FROM "
+         "jobs WHERE id=OLD.job), (SELECT status FROM findings WHERE job=OLD.job)); END;"},
     /* documents that are too large for lists, by the number of the job, whose row has the brief one */
     {5, "CREATE TABLE documents (number INTEGER PRIMARY KEY, text TEXT NOT NULL);"},
     /* the evaluations that an extended job inherits, by its number */
@@ -241,6 +263,16 @@ static bool seeds_fill(sqlite3 *database) {
     return sqlite3_exec(database, text, NULL, NULL, NULL) == SQLITE_OK;
 }
 
+/* What the triggers of version 12 would have kept. */
+static bool tallies_fill(sqlite3 *database) {
+    return sqlite3_exec(database,
+                        "INSERT INTO tallies SELECT t.experiment, j.status, count(*) FROM trials AS t, jobs AS j WHERE "
+                        "j.id=t.job GROUP BY 1, 2;"
+                        "INSERT INTO endings SELECT DISTINCT t.job FROM trials AS t, jobs AS j WHERE j.id=t.job AND "
+                        "j.status>=5",
+                        NULL, NULL, NULL) == SQLITE_OK;
+}
+
 /* The step to each version from the previous one: its own statements, then what its `since` adds, then `fill`. */
 static const struct {
     const char *statements;
@@ -250,7 +282,7 @@ static const struct {
                            {"", fill_5},     {"", NULL},
                            {"", NULL},       {"", NULL},
                            {"", NULL},       {"", NULL},
-                           {"", seeds_fill}};
+                           {"", seeds_fill}, {"", tallies_fill}};
 
 /* Runs and frees a generated text; false for NULL too. */
 static bool made_run(sqlite3 *database, char *text) {

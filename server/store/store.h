@@ -64,6 +64,8 @@ struct store_job {
     char *history; /* only for STORE_JOB_ADD: see store_history_read; NULL: none */
     char *brief;   /* the document, with given weights replaced by their sizes: what lists and responses show */
     char digest[STORE_HASH_BYTES]; /* config_sha256 */
+    char
+        identity[STORE_HASH_BYTES]; /* of what reaches a result (job_spec_identity); "" : a job from before schema 11 */
     char *name, *task, *rule;
     char *notes, *tags; /* tags: a JSON array */
     int64_t seed;
@@ -117,11 +119,16 @@ enum store_kind {
     STORE_EXPERIMENT_DELETE, /* experiment.id: with its trials and key; its jobs have gone before */
     STORE_TRIAL_ADD,         /* trial; its job must exist by then */
     STORE_VIEW_PUT,          /* view: whole, in place of the one of its name; at most STORE_VIEWS_MOST */
-    STORE_VIEW_DELETE        /* view.name; there must be one */
+    STORE_VIEW_DELETE,       /* view.name; there must be one */
+    STORE_TRIAL_FORGET, /* trial: of its experiment and job; what it found goes too if no other trial has the job */
+    STORE_FINDING_ADD   /* result, unless no trial has its job any more */
 };
 
+/* The id of an experiment's event that is to be written: the store numbers it, and puts that in front of its text. */
+#define STORE_EVENT_UNNUMBERED (-1)
+
 struct store_event {
-    char job[STORE_ID_BYTES];
+    char job[STORE_ID_BYTES]; /* or an experiment */
     int64_t seq, id, time;
     int64_t iteration; /* progress and checkpoint events; else -1 */
     char type[16];
@@ -191,6 +198,22 @@ struct store_view {
     int64_t changed;
 };
 
+/*
+ * What a trial's job has found, kept apart from the job from its end on: statistics read it at once, and it stays when
+ * retention deletes the job.
+ */
+struct store_finding {
+    char job[STORE_ID_BYTES];
+    enum job_status status;
+    bool diverged;
+    int64_t iteration;             /* of the last evaluation */
+    char sha256[STORE_HASH_BYTES]; /* of the curves */
+    unsigned char *curves;         /* a table of them (server/experiments/curves.h); owned, or borrowed where read */
+    size_t size;
+    bool archived; /* its job is gone */
+    bool dropped;  /* the job's checkpoints are not kept; for STORE_FINDING_ADD: unless another trial has it */
+};
+
 struct store_item {
     struct store_item *next;
     enum store_kind kind;
@@ -202,6 +225,7 @@ struct store_item {
         struct store_experiment experiment;
         struct store_trial trial;
         struct store_view view;
+        struct store_finding finding;
     };
 };
 
@@ -395,18 +419,19 @@ int store_experiment_read(struct store_reader *reader, const char *id, struct st
  */
 int store_experiments_active(struct store_reader *reader, int64_t before, int limit,
                              bool (*each)(void *user, const struct store_experiment *experiment), void *user);
-/* Calls each for the trials of an experiment, by point and seed; point NULL: of all. How many, or -1. */
-int store_trials_read(struct store_reader *reader, int64_t experiment, const char *point,
-                      bool (*each)(void *user, const struct store_trial *trial), void *user);
+/*
+ * Calls each for all trials of an experiment, by point and seed, with what its job has found (NULL: nothing is kept
+ * yet); its curves, which are borrowed, only where `curves`. How many, or -1.
+ */
+int store_trials_read(struct store_reader *reader, int64_t experiment, bool curves,
+                      bool (*each)(void *user, const struct store_trial *trial, const struct store_finding *result),
+                      void *user);
 /* Whether there is this trial. 1, 0, -1. */
 int store_trial_exists(struct store_reader *reader, int64_t experiment, const char *point, int64_t seed);
 /* Whether an experiment holds this job. 1, 0, -1. */
 int store_job_is_held(struct store_reader *reader, const char *job);
-/*
- * Calls each with a status and a number of the experiment's (its id, its number) trials whose jobs have it; a status
- * may come twice. How many calls, or -1.
- */
-int store_trials_count(struct store_reader *reader, const char *id, int64_t number,
+/* Calls each with a status and the number of the experiment's trials whose jobs have it. How many calls, or -1. */
+int store_trials_count(struct store_reader *reader, int64_t experiment,
                        bool (*each)(void *user, enum job_status status, int64_t count), void *user);
 /*
  * Calls each for at most `limit` jobs that the experiment (its id, its number) made, that no other one holds, and that
@@ -414,9 +439,27 @@ int store_trials_count(struct store_reader *reader, const char *id, int64_t numb
  */
 int store_experiment_jobs(struct store_reader *reader, const char *experiment, int64_t number, unsigned statuses,
                           int limit, bool (*each)(void *user, const char *id, int64_t status), void *user);
-/* The newest job that succeeded with this configuration, data and build; `id` receives it. 1, 0, -1. */
-int store_job_same(struct store_reader *reader, const char *digest, const char *dataset_sha256, const char *build,
-                   char id[STORE_ID_BYTES]);
+/*
+ * Calls each for jobs that succeeded with the same identity (or configuration), data and build, until it returns false;
+ * `weights`: only for those whose last checkpoint is there. How many calls, or -1.
+ */
+int store_jobs_same(struct store_reader *reader, const struct store_job *job, bool weights,
+                    bool (*each)(void *user, const struct store_job *job), void *user);
+
+/* Calls each for at most `limit` ended jobs of trials whose results are not kept yet. How many, or -1. */
+int store_endings_read(struct store_reader *reader, int limit,
+                       bool (*each)(void *user, const char *job, int64_t number), void *user);
+/* Calls each for at most `limit` trials of the experiment that are gone, or failed and have no job any more (`failed`).
+ * How many, or -1. */
+int store_trials_left(struct store_reader *reader, int64_t experiment, bool failed, int limit,
+                      bool (*each)(void *user, const char *job, int64_t number), void *user);
+/* The result of a job, its curves malloc'ed. 1, 0, -1. */
+int store_finding_read(struct store_reader *reader, const char *job, struct store_finding *result);
+/* Calls each for all that trials have found, by job, with curves that are borrowed. How many, or -1. */
+int store_findings_read(struct store_reader *reader, bool (*each)(void *user, const struct store_finding *finding),
+                        void *user);
+/* An experiment's state, and the number of its last event; without its document. 1, 0, -1. */
+int store_experiment_last(struct store_reader *reader, const char *id, enum experiment_state *state, int64_t *event);
 
 /* Everything read until store_reader_release comes from one state of the database. False on failure. */
 bool store_reader_hold(struct store_reader *reader);

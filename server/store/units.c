@@ -51,6 +51,10 @@ static void item_release(struct store_item *item) {
         store_view_release(&item->view);
         break;
     case STORE_TRIAL_ADD:
+    case STORE_TRIAL_FORGET:
+        break;
+    case STORE_FINDING_ADD:
+        free(item->finding.curves);
         break;
     }
 }
@@ -89,7 +93,10 @@ const char *unit_job(const struct store_unit *unit) {
     case STORE_EXPERIMENT_DELETE:
         return item->experiment.id;
     case STORE_TRIAL_ADD:
+    case STORE_TRIAL_FORGET:
         return item->trial.job;
+    case STORE_FINDING_ADD:
+        return item->finding.job;
     case STORE_VIEW_PUT:
     case STORE_VIEW_DELETE:
         return item->view.name;

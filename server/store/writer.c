@@ -55,6 +55,17 @@ enum statement {
     EXPERIMENT_DELETE_TRIALS,
     TRIAL_ADD,
     TRIALS_DELETE,
+    TRIAL_FORGET,
+    FINDING_ADD,
+    FINDING_FORGET,
+    ENDING_DELETE,
+    ENDING_FORGET,
+    TALLIES_DELETE,
+    EVENT_NEXT,
+    EVENTS_REOPEN,
+    EXPERIMENT_PURGE,
+    TRIALS_OF_JOB,
+    CHECKPOINTS_DROP,
     VIEW_PUT,
     VIEW_DELETE,
     STATEMENTS
@@ -84,7 +95,20 @@ static const char *const statement_text[STATEMENTS] = {
     [EXPERIMENT_DELETE] = "DELETE FROM experiments WHERE id=?1",
     [EXPERIMENT_DELETE_TRIALS] = "DELETE FROM trials WHERE experiment=(SELECT number FROM experiments WHERE id=?1)",
     [TRIAL_ADD] = "{trials:insert}",
-    [TRIALS_DELETE] = "DELETE FROM trials WHERE job=?1",
+    /* a trial whose findings are kept stays */
+    [TRIALS_DELETE] = "DELETE FROM trials WHERE job=?1 AND NOT EXISTS (SELECT 1 FROM findings WHERE job=?1)",
+    [TRIAL_FORGET] = "DELETE FROM trials WHERE experiment=?1 AND job=?2",
+    [FINDING_ADD] = "{findings:replace}",
+    [FINDING_FORGET] = "DELETE FROM findings WHERE job=?1 AND NOT EXISTS (SELECT 1 FROM trials WHERE job=?1)",
+    [ENDING_DELETE] = "DELETE FROM endings WHERE job=?1",
+    [ENDING_FORGET] = "DELETE FROM endings WHERE job=?1 AND NOT EXISTS (SELECT 1 FROM trials WHERE job=?1)",
+    [TALLIES_DELETE] = "DELETE FROM tallies WHERE experiment=(SELECT number FROM experiments WHERE id=?1)",
+    [EVENT_NEXT] = "SELECT coalesce(max(id), 0) + 1 FROM events WHERE job=?1",
+    /* an experiment that goes on again: its last event does not end a stream any more */
+    [EVENTS_REOPEN] = "UPDATE events SET terminal=0 WHERE job=?1 AND id=(SELECT max(id) FROM events WHERE job=?1)",
+    [EXPERIMENT_PURGE] = "INSERT OR IGNORE INTO purges (job, number) VALUES (?1, 0)",
+    [TRIALS_OF_JOB] = "SELECT count(*) FROM trials WHERE job=?1",
+    [CHECKPOINTS_DROP] = "DELETE FROM checkpoints WHERE job=?1",
     [VIEW_PUT] = "INSERT OR REPLACE INTO views (name, document, changed) SELECT ?1, ?2, ?3 WHERE (SELECT count(*) FROM "
                  "views WHERE name<>?1)<?4",
     [VIEW_DELETE] = "DELETE FROM views WHERE name=?1",
@@ -204,7 +228,8 @@ static int job_counted(struct store *store, const char *id, char digest[STORE_HA
 
 /* The row is deleted at once, and with it everything visible of the job; large data follow in portions (purge). */
 static int job_delete(struct store *store, const char *id) {
-    static const enum statement all[] = {JOB_PURGE, JOB_DELETE_KEYS, TRIALS_DELETE, JOB_TAGS_DELETE, JOB_DELETE};
+    static const enum statement all[] = {JOB_PURGE,     JOB_DELETE_KEYS, TRIALS_DELETE,
+                                         ENDING_DELETE, JOB_TAGS_DELETE, JOB_DELETE};
     char digest[STORE_HASH_BYTES];
     int64_t bytes = 0;
     int result = job_counted(store, id, digest, &bytes);
@@ -294,9 +319,33 @@ static int event_add_uncounted(struct store *store, const struct store_event *ev
     return statement_run(s);
 }
 
+/* The number of an experiment's event, which also comes first in its text. */
+static int event_number(struct store *store, struct store_event *event) {
+    sqlite3_stmt *s = store->statements[EVENT_NEXT];
+    char *text = NULL;
+    bind_text(s, 1, event->job);
+    int result = sqlite3_step(s);
+    int64_t id = sqlite3_column_int64(s, 0);
+    sqlite3_reset(s);
+    if (result != SQLITE_ROW) {
+        return result;
+    }
+    if (asprintf(&text, "{\"id\":%lld,%s", (long long)id, event->json + 1) < 0) {
+        return SQLITE_NOMEM;
+    }
+    free(event->json);
+    event->json = text;
+    event->id = id;
+    return SQLITE_DONE;
+}
+
 static int event_add(struct store *store, struct store_event *event) {
     if (event->id == 0) {
         return event_add_uncounted(store, event);
+    }
+    int numbered = event->id == STORE_EVENT_UNNUMBERED ? event_number(store, event) : SQLITE_DONE;
+    if (numbered != SQLITE_DONE) {
+        return numbered;
     }
     int result = record_write(store, EVENT_ADD, &record_events, COLUMN_ADD, event);
     return result == SQLITE_DONE ? job_count_event(store, event) : result;
@@ -343,13 +392,65 @@ static int experiment_add(struct store *store, struct store_experiment *experime
     return result;
 }
 
+/* Its trials have been forgotten before; its events are deleted in portions, soon after. */
 static int experiment_delete(struct store *store, const char *id) {
-    static const enum statement all[] = {JOB_DELETE_KEYS, EXPERIMENT_DELETE_TRIALS, EXPERIMENT_DELETE};
+    static const enum statement all[] = {JOB_DELETE_KEYS, EXPERIMENT_DELETE_TRIALS, TALLIES_DELETE, EXPERIMENT_PURGE,
+                                         EXPERIMENT_DELETE};
     int result = SQLITE_DONE;
     for (size_t i = 0; result == SQLITE_DONE && i < sizeof all / sizeof *all; i++) {
         result = job_run(store, all[i], id);
     }
+    store->purging = true;
     return result;
+}
+
+static int experiment_set(struct store *store, const struct store_experiment *experiment) {
+    int result = record_write(store, EXPERIMENT_SET, &record_experiments, COLUMN_SET, experiment);
+    return result == SQLITE_DONE && experiment->state < EXPERIMENT_COMPLETE
+               ? job_run(store, EVENTS_REOPEN, experiment->id)
+               : result;
+}
+
+static int trial_forget(struct store *store, const struct store_trial *trial) {
+    static const enum statement all[] = {FINDING_FORGET, ENDING_FORGET};
+    sqlite3_bind_int64(store->statements[TRIAL_FORGET], 1, trial->experiment);
+    bind_text(store->statements[TRIAL_FORGET], 2, trial->job);
+    int result = statement_run(store->statements[TRIAL_FORGET]);
+    for (size_t i = 0; result == SQLITE_DONE && i < sizeof all / sizeof *all; i++) {
+        result = job_run(store, all[i], trial->job);
+    }
+    return result;
+}
+
+/* The job's checkpoints go; what they took is counted off. */
+static int checkpoints_drop(struct store *store, const char *job) {
+    int64_t before = checkpoints_bytes(store, job);
+    int result = before < 0 ? sqlite3_errcode(store->database) : job_run(store, CHECKPOINTS_DROP, job);
+    if (result != SQLITE_DONE) {
+        return result;
+    }
+    bind_text(store->statements[JOB_GROW], 1, job);
+    sqlite3_bind_int64(store->statements[JOB_GROW], 2, -before);
+    store->grown -= before;
+    return statement_run(store->statements[JOB_GROW]);
+}
+
+/* A job whose trials have all been forgotten meanwhile leaves nothing. */
+static int finding_add(struct store *store, struct store_finding *added) {
+    sqlite3_stmt *s = store->statements[TRIALS_OF_JOB];
+    bind_text(s, 1, added->job);
+    int result = sqlite3_step(s);
+    int64_t trials = result == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+    sqlite3_reset(s);
+    if (result != SQLITE_ROW) {
+        return result;
+    }
+    added->dropped = added->dropped && trials == 1;
+    result = trials == 0 ? SQLITE_DONE : record_write(store, FINDING_ADD, &record_findings, COLUMN_ADD, added);
+    if (result == SQLITE_DONE && added->dropped) {
+        result = checkpoints_drop(store, added->job);
+    }
+    return result == SQLITE_DONE ? job_run(store, ENDING_DELETE, added->job) : result;
 }
 
 /* A job that was found for the trial may have gone meanwhile: that fails the unit alone. */
@@ -381,11 +482,15 @@ static int item_write(struct store *store, struct store_item *item) {
     case STORE_EXPERIMENT_ADD:
         return experiment_add(store, &item->experiment);
     case STORE_EXPERIMENT_SET:
-        return record_write(store, EXPERIMENT_SET, &record_experiments, COLUMN_SET, &item->experiment);
+        return experiment_set(store, &item->experiment);
     case STORE_EXPERIMENT_DELETE:
         return experiment_delete(store, item->experiment.id);
     case STORE_TRIAL_ADD:
         return trial_add(store, &item->trial);
+    case STORE_TRIAL_FORGET:
+        return trial_forget(store, &item->trial);
+    case STORE_FINDING_ADD:
+        return finding_add(store, &item->finding);
     case STORE_VIEW_PUT:
         return view_write(store, VIEW_PUT, &item->view);
     case STORE_VIEW_DELETE:

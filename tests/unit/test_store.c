@@ -689,7 +689,8 @@ static void schema_describe(const char *path, char text[SCHEMA_BYTES]) {
         "SELECT m.name || '.' || c.name || ' ' || c.type || ' ' || c.\"notnull\" || ' ' || coalesce(c.dflt_value, '-') "
         "|| "
         "' ' || c.pk FROM sqlite_master AS m, pragma_table_info(m.name) AS c WHERE m.type='table' AND m.name NOT LIKE "
-        "'sqlite%' UNION ALL SELECT sql FROM sqlite_master WHERE type='index' AND sql IS NOT NULL ORDER BY 1";
+        "'sqlite%' UNION ALL SELECT sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL "
+        "ORDER BY 1";
     sqlite3 *database;
     sqlite3_stmt *s = NULL;
     text[0] = '\0';
