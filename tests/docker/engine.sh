@@ -2,7 +2,7 @@
 # where none does and this is root, one is started for the time of the script: Debian's docker.io (installed where it is missing), with folders of its own and without touching the
 # host's packet filter; its base image is made by debootstrap where none can be pulled. A script that sources this defines clean_up, which is called at its end.
 docker=${DOCKER:-docker}
-base=${BASE:-debian:bookworm-slim}
+base=${BASE:-debian:trixie-slim}
 work=$(mktemp -d /var/tmp/modprop-docker.XXXXXX)
 name=modprop-test-$$
 passed=0
@@ -64,7 +64,8 @@ fi
 if ! "$docker" image inspect "$base" >/dev/null 2>&1 && ! "$docker" pull -q "$base" 2>/dev/null; then
     say "base image by debootstrap"
     command -v debootstrap >/dev/null 2>&1 || sh docker/install-packages engine || skip "$base cannot be pulled, and debootstrap cannot be installed"
-    debootstrap --variant=minbase bookworm "$work/base" >"$work/base.log" 2>&1 || { tail -n 5 "$work/base.log" >&2; skip "$base can neither be pulled nor made"; }
+    release=${base#*:} # debian:trixie-slim
+    debootstrap --variant=minbase "${release%-slim}" "$work/base" >"$work/base.log" 2>&1 || { tail -n 5 "$work/base.log" >&2; skip "$base can neither be pulled nor made"; }
     rm -rf "$work"/base/var/lib/apt/lists/* "$work"/base/var/cache/apt/archives/*.deb # as the hub's has it
     tar -C "$work/base" -c . | "$docker" import - "$base" >/dev/null
     rm -rf "$work/base"
