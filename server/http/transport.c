@@ -20,9 +20,9 @@
  *
  * Two versions are supported, Debian 12's 0.9.75 and Debian 13's 1.0.1, and all of the above is done for both. What was
  * found to differ, by the same requests to both (tests/debian/run runs the suites with each):
- *   - 1.0 checks more before it calls us, and answers with HTML of its own: 400 to a missing Host, to a blank before the
- *     colon of a header, to a NUL in a header (which 0.9.75 passes on, cut there), and to a Transfer-Encoding other than
- *     chunked. With 0.9.75 request.c finds the first two and the last; the status is the same;
+ *   - 1.0 checks more before it calls us, and answers with HTML of its own: 400 to a missing Host, to a blank before
+ * the colon of a header, to a NUL in a header (which 0.9.75 passes on, cut there), and to a Transfer-Encoding other
+ * than chunked. With 0.9.75 request.c finds the first two and the last; the status is the same;
  *   - a blank within the target is answered 301 with the blank as %20 by 1.0, 400 by request.c with 0.9.75;
  *   - 0.9.75 leaves trailing blanks in the values of headers, and request.c removes them; 1.0 removes them itself;
  *   - 0.9.75 repeats the head of its own 400 in the body where Content-Length is no number; 1.0 does not;
