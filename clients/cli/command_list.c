@@ -14,12 +14,73 @@
 
 extern const struct command command_list, command_show;
 
-static void query_add(struct text *query, const struct arguments *arguments, const char *name) {
+/* Text as a value of the server's query language (server/QUERIES.md), literally. */
+static void literal_put(struct text *q, const char *text) {
+    text_add(q, "\"");
+    for (; *text != '\0'; text++) {
+        text_append(q, "\\", *text == '"' || *text == '\\');
+        text_append(q, text, 1);
+    }
+    text_add(q, "\"");
+}
+
+/* The blank before the next term. */
+static void gap_put(struct text *q) {
+    text_add(q, q->size == 0 ? "" : " ");
+}
+
+static void term_put(struct text *q, const struct arguments *arguments, const char *name) {
     const char *value = argument_text(arguments, name);
     if (value != NULL) {
-        char *escaped = http_escape(value);
-        text_printf(query, "&%s=%s", name, escaped);
-        free(escaped);
+        gap_put(q);
+        text_printf(q, "%s:", name);
+        literal_put(q, value);
+    }
+}
+
+/* KEY: the metadata have it. KEY=VALUE: a number, true, false or null as such; else a text. */
+static void metadata_put(struct text *q, const char *note) {
+    size_t length = strcspn(note, "=");
+    struct text key = {0};
+    text_append(&key, note, length);
+    gap_put(q);
+    text_add(q, "meta.");
+    literal_put(q, key.data == NULL ? "" : key.data);
+    text_release(&key);
+    const char *value = note[length] == '\0' ? NULL : note + length + 1;
+    json_t *json = value == NULL ? NULL : json_loads(value, JSON_DECODE_ANY, NULL);
+    text_add(q, ":");
+    if (value == NULL || json_is_array(json) || json_is_object(json)) {
+        text_add(q, "*"); /* what it holds is compared here */
+    } else if (json_is_null(json)) {
+        text_add(q, "none");
+    } else if (json_is_number(json)) {
+        text_add(q, value);
+    } else {
+        literal_put(q, json_is_string(json) ? json_string_value(json) : value);
+    }
+    json_decref(json);
+}
+
+/* The query that the words of the command line make together with `begin`, that of a view. */
+static void query_put(struct text *q, const struct arguments *arguments, const char *begin) {
+    static const char *const names[] = {"status", "task", "rule", "name"};
+    const char *note, *given = argument_text(arguments, "query");
+    size_t cursor = 0;
+    text_add(q, begin == NULL ? "" : begin);
+    if (given != NULL) {
+        gap_put(q);
+        text_add(q, given);
+    }
+    for (size_t i = 0; i < arguments->count; i++) {
+        gap_put(q);
+        text_add(q, arguments->operands[i]);
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        term_put(q, arguments, names[i]);
+    }
+    while ((note = argument_next(arguments, "metadata", &cursor)) != NULL) {
+        metadata_put(q, note);
     }
 }
 
@@ -35,15 +96,30 @@ static bool metadata_has(const json_t *job, const char *note) {
     return has;
 }
 
-/* The part of the choice that the server leaves to its clients: --name and --metadata. */
+static bool is_nested(const char *note) {
+    const char *value = strchr(note, '=');
+    return value != NULL && (value[1] == '[' || value[1] == '{');
+}
+
+/* The part of the choice that the server's language leaves to its clients: lists and objects within --metadata. */
 static bool is_chosen(const struct arguments *arguments, const json_t *job) {
-    const char *name = argument_text(arguments, "name"), *note, *own = json_string_value(json_object_get(job, "name"));
+    const char *note;
     size_t cursor = 0;
-    bool chosen = name == NULL || (own != NULL && strcmp(own, name) == 0);
+    bool chosen = true;
     while (chosen && (note = argument_next(arguments, "metadata", &cursor)) != NULL) {
-        chosen = metadata_has(job, note);
+        chosen = !is_nested(note) || metadata_has(job, note);
     }
     return chosen;
+}
+
+static bool is_sieved(const struct arguments *arguments) {
+    const char *note;
+    size_t cursor = 0;
+    bool nested = false;
+    while (!nested && (note = argument_next(arguments, "metadata", &cursor)) != NULL) {
+        nested = is_nested(note);
+    }
+    return nested;
 }
 
 /* Adds the chosen of a page, up to `limit` jobs in all. Returns how many of the page were looked at. */
@@ -60,10 +136,9 @@ static size_t page_take(const struct arguments *arguments, json_t *jobs, const j
 
 /* One page into `jobs`, with *cursor moved behind what was looked at (NULL: to the end). */
 static enum status page_get(struct cli *cli, json_t *jobs, const char *query, long long limit, char **cursor) {
-    bool is_sieved = argument_is_set(&cli->arguments, "name") || argument_is_set(&cli->arguments, "metadata");
     long long missing = limit - (long long)json_array_size(jobs);
     json_t *page;
-    enum status status = jobs_page(cli, query, *cursor, is_sieved ? JOBS_PAGE : missing, &page);
+    enum status status = jobs_page(cli, query, *cursor, is_sieved(&cli->arguments) ? JOBS_PAGE : missing, &page);
     size_t size = json_array_size(json_object_get(page, "jobs")),
            looked = page_take(&cli->arguments, jobs, json_object_get(page, "jobs"), limit);
     if (status == STATUS_OK && looked < size) { /* cursors are the server's: it says the one that stands there */
@@ -72,20 +147,22 @@ static enum status page_get(struct cli *cli, json_t *jobs, const char *query, lo
     }
     const char *next = json_string_value(json_object_get(page, "next"));
     free(*cursor);
-    *cursor = next == NULL || size == 0 ? NULL : memory_copy(next);
+    *cursor = next == NULL ? NULL : memory_copy(next); /* a page may be empty and not the last */
     json_decref(page);
     return status;
 }
 
-/* Up to `limit` jobs into the array `jobs`; *next is the cursor behind them (NULL: none), the caller's. */
-static enum status jobs_get(struct cli *cli, json_t *jobs, long long limit, char **next) {
+/* Up to `limit` jobs that fit `q` into the array `jobs`; *next is the cursor behind them (NULL: none), the caller's. */
+static enum status jobs_get(struct cli *cli, json_t *jobs, const char *q, long long limit, char **next) {
     enum status status = STATUS_OK;
     struct text query = {0};
     *next = NULL;
     text_add(&query, "");
-    query_add(&query, &cli->arguments, "status");
-    query_add(&query, &cli->arguments, "task");
-    query_add(&query, &cli->arguments, "rule");
+    if (q[strspn(q, " ")] != '\0') {
+        char *escaped = http_escape(q);
+        text_printf(&query, "&q=%s", escaped);
+        free(escaped);
+    }
     do {
         status = page_get(cli, jobs, query.data, limit, next);
     } while (status == STATUS_OK && *next != NULL && (long long)json_array_size(jobs) < limit);
@@ -165,11 +242,140 @@ static void jobs_print_json(json_t *jobs, const char *next) {
     json_decref(document);
 }
 
-static void none_note(const struct arguments *arguments) {
-    bool chosen = argument_is_set(arguments, "status") || argument_is_set(arguments, "task") ||
-                  argument_is_set(arguments, "rule") || argument_is_set(arguments, "name") ||
-                  argument_is_set(arguments, "metadata");
-    report_note("no jobs%s", chosen ? " of this kind" : " yet; modprop submit --task delayed_xor makes one");
+static void none_note(const char *q) {
+    report_note("no jobs%s",
+                q[strspn(q, " ")] != '\0' ? " of this kind" : " yet; modprop submit --task delayed_xor makes one");
+}
+
+/* ---- a view's order and columns ---- */
+
+static const struct {
+    const char *name, *path;
+} short_names[] = {{"task", "task.type"},       {"rule", "rule.type"},
+                   {"loss", "metrics.loss"},    {"accuracy", "metrics.accuracy"},
+                   {"created", "created_at"},   {"started", "started_at"},
+                   {"finished", "finished_at"}, {"iteration", "progress.iteration"},
+                   {"units", "network.units"},  {"dataset", "task.name"},
+                   {"config", "config_sha256"}, {"tag", "tags"},
+                   {"time", "created_at"},      {"progress", "progress.fraction"}};
+
+/* What a field of a query is of a job's document. */
+static const json_t *field_of(const json_t *job, const char *name) {
+    char path[128];
+    for (size_t i = 0; i < sizeof short_names / sizeof *short_names; i++) {
+        if (strcmp(short_names[i].name, name) == 0) {
+            return job_member(job, short_names[i].path);
+        }
+    }
+    snprintf(path, sizeof path, "%s%.100s", strncmp(name, "meta.", 5) == 0 ? "metadata." : "",
+             strncmp(name, "meta.", 5) == 0 ? name + 5 : name);
+    return job_member(job, path);
+}
+
+/* Numbers, then texts, then what has neither; `down` turns the first two round. */
+static int field_order(const json_t *a, const json_t *b, bool down) {
+    int kind_a = json_is_number(a)   ? 0
+                 : json_is_string(a) ? 1
+                                     : 2,
+        kind_b = json_is_number(b)   ? 0
+                 : json_is_string(b) ? 1
+                                     : 2;
+    double x = json_number_value(a), y = json_number_value(b);
+    int order = kind_a != kind_b || kind_a == 2 ? 0
+                : kind_a == 1                   ? strcmp(json_string_value(a), json_string_value(b))
+                                                : (x > y) - (x < y);
+    return kind_a != kind_b ? kind_a - kind_b : down ? -order : order;
+}
+
+struct sorted {
+    json_t *job;
+    const json_t *value;
+    size_t place;
+    bool down;
+};
+
+static int by_field(const void *a, const void *b) {
+    const struct sorted *x = a, *y = b;
+    int order = field_order(x->value, y->value, x->down);
+    return order != 0 ? order : (x->place > y->place) - (x->place < y->place);
+}
+
+static void jobs_sort(json_t *jobs, const char *sort) {
+    bool down = *sort == '-';
+    size_t count = json_array_size(jobs);
+    struct sorted *sorted = memory_allocate(count + 1, sizeof *sorted);
+    for (size_t i = 0; i < count; i++) {
+        json_t *job = json_incref(json_array_get(jobs, i));
+        sorted[i] = (struct sorted){job, field_of(job, sort + down), i, down};
+    }
+    qsort(sorted, count, sizeof *sorted, by_field);
+    json_array_clear(jobs);
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(jobs, sorted[i].job);
+    }
+    free(sorted);
+}
+
+static void columns_print(const struct cli *cli, const json_t *jobs, const json_t *columns) {
+    size_t count = json_array_size(columns) < TABLE_COLUMNS_MAX ? json_array_size(columns) : TABLE_COLUMNS_MAX, index;
+    struct table_column heads[TABLE_COLUMNS_MAX];
+    struct table table;
+    json_t *job;
+    for (size_t i = 0; i < count; i++) {
+        heads[i] = (struct table_column){json_string_value(json_array_get(columns, i)), false, i > 0, (int)i};
+    }
+    table_init(&table, heads, (int)count);
+    json_array_foreach((json_t *)jobs, index, job) {
+        for (size_t i = 0; i < count; i++) {
+            const json_t *value = field_of(job, json_string_value(json_array_get(columns, i)));
+            char *text = value == NULL || json_is_null(value) ? memory_copy("-") : value_words(value);
+            table_add(&table, text);
+            free(text);
+        }
+    }
+    table_print(&table, &cli->out);
+    table_release(&table);
+}
+
+/* The view that --view names, which must be of jobs; NULL where none is named. */
+static enum status view_get(struct cli *cli, json_t **view) {
+    const char *name = argument_text(&cli->arguments, "view");
+    *view = NULL;
+    if (name == NULL) {
+        return STATUS_OK;
+    }
+    char *escaped = http_escape(name), *path = memory_format("/v1/views/%s", escaped);
+    enum status status = cli_get(cli, path, "read the view", view);
+    free(escaped);
+    free(path);
+    if (status == STATUS_OK && strcmp(job_text(*view, "of"), "jobs") != 0) {
+        status = report_error(STATUS_USAGE, "the view %s is of %s, not of jobs", name, job_text(*view, "of"));
+    }
+    return status;
+}
+
+/* ---- the command ---- */
+
+static void list_print(const struct cli *cli, json_t *jobs, const json_t *view, const char *next) {
+    const json_t *columns = json_object_get(view, "columns");
+    json_t *job;
+    size_t index;
+    if (cli->json) {
+        jobs_print_json(jobs, next);
+    } else if (argument_is_set(&cli->arguments, "quiet")) {
+        json_array_foreach(jobs, index, job) {
+            puts(terminal_shown(job_text(job, "id")));
+        }
+    } else {
+        if (json_array_size(columns) > 0) {
+            columns_print(cli, jobs, columns);
+        } else {
+            jobs_print(cli, jobs);
+        }
+        if (next != NULL && cli->out.is_terminal) {
+            report_note("there are more; --limit N or --all shows them");
+        }
+    }
 }
 
 static enum status list(struct cli *cli) {
@@ -178,24 +384,23 @@ static enum status list(struct cli *cli) {
     if (argument_is_set(arguments, "all") && argument_is_set(arguments, "limit")) {
         return report_error(STATUS_USAGE, "--all and --limit exclude each other");
     }
-    json_t *jobs = json_array(), *job;
-    char *next;
-    size_t index;
-    enum status status = jobs_get(cli, jobs, limit, &next);
-    if (status == STATUS_OK && cli->json) {
-        jobs_print_json(jobs, next);
-    } else if (status == STATUS_OK && argument_is_set(arguments, "quiet")) {
-        json_array_foreach(jobs, index, job) {
-            puts(terminal_shown(job_text(job, "id")));
-        }
-    } else if (status == STATUS_OK && json_array_size(jobs) == 0) {
-        none_note(arguments);
-    } else if (status == STATUS_OK) {
-        jobs_print(cli, jobs);
-        if (next != NULL && cli->out.is_terminal) {
-            report_note("there are more; --limit N or --all shows them");
-        }
+    json_t *jobs = json_array(), *view;
+    char *next = NULL;
+    struct text q = {0};
+    enum status status = view_get(cli, &view);
+    query_put(&q, arguments, json_string_value(json_object_get(view, "q")));
+    status = status == STATUS_OK ? jobs_get(cli, jobs, q.data, limit, &next) : status;
+    const char *sort = json_string_value(json_object_get(view, "sort"));
+    if (status == STATUS_OK && sort != NULL) {
+        jobs_sort(jobs, sort);
     }
+    if (status == STATUS_OK && json_array_size(jobs) == 0 && !cli->json && !argument_is_set(arguments, "quiet")) {
+        none_note(q.data);
+    } else if (status == STATUS_OK) {
+        list_print(cli, jobs, view, next);
+    }
+    text_release(&q);
+    json_decref(view);
     json_decref(jobs);
     free(next);
     return status;
@@ -335,6 +540,8 @@ static enum status show(struct cli *cli) {
 }
 
 static const struct option list_options[] = {
+    {"query", 'Q', OPTION_TEXT, "QUERY", 0, 0, false, "only jobs that fit, such as 'rule:eprop loss<0.1'"},
+    {"view", 0, OPTION_TEXT, "NAME", 0, 0, false, "a saved view's query, order and columns (modprop views)"},
     {"status", 0, OPTION_CHOICE, "queued|running|pausing|paused|cancelling|succeeded|failed|cancelled", 0, 0, false,
      "only jobs in this state"},
     {"task", 't', OPTION_TEXT, "TYPE", 0, 0, false, "only jobs of this task"},
@@ -355,15 +562,21 @@ static const struct option show_options[] = {
 const struct command command_list = {
     .name = "list",
     .group = "Jobs",
-    .operands = "",
+    .operands = "[QUERY]...",
     .least = 0,
-    .most = 0,
+    .most = -1,
     .operand = OPERAND_NONE,
     .summary = "list jobs, the newest first",
     .description = "On a terminal ids are cut to what distinguishes them; such a beginning can be given wherever a JOB "
-                   "is asked for. In a "
-                   "pipe they are whole.",
-    .examples = "modprop list --status running\nmodprop cancel $(modprop list --quiet --status queued --all)\n",
+                   "is asked for. In a pipe they are whole.\n\n"
+                   "A query is a list of terms, and a job must fit all of them: words of its name, field:value, "
+                   "field:a,b (either), field:1..5, field<value, field:none; a minus before a term finds what does not "
+                   "fit it, and text in double quotes is literal. Fields are those of server/QUERIES.md, such as name, "
+                   "tag, notes, status, rule, task, seed, loss, accuracy, created, and any of a job's by its path: "
+                   "rule.mu, meta.lab. Terms may be given as words, or all in one with --query, as those that begin "
+                   "with a minus must be. The other options are short for terms.",
+    .examples = "modprop list rule:eprop seed:1..5 'loss<0.1'\nmodprop list --query '-status:failed meta.lab=x'\n"
+                "modprop list --view good\nmodprop cancel $(modprop list --quiet --status queued --all)\n",
     .options = list_options,
     .run = list,
 };

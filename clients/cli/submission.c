@@ -172,16 +172,39 @@ static enum status type_option(json_t *document, const char *object, const char 
     return STATUS_OK;
 }
 
+/* --name, --notes, --tag. */
+static enum status caption_options(const struct arguments *arguments, json_t *document) {
+    static const char *const texts[] = {"name", "notes"};
+    size_t cursor = 0;
+    json_t *tags = json_array();
+    for (const char *tag; (tag = argument_next(arguments, "tag", &cursor)) != NULL;) {
+        if (json_array_append_new(tags, json_string(tag)) != 0) {
+            json_decref(tags);
+            return report_error(STATUS_USAGE, "--tag must be UTF-8");
+        }
+    }
+    if (json_array_size(tags) > 0) {
+        json_object_set(document, "tags", tags);
+    }
+    json_decref(tags);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const char *text = argument_text(arguments, texts[i]);
+        if (text != NULL && json_object_set_new(document, texts[i], json_string(text)) != 0) {
+            return report_error(STATUS_USAGE, "--%s must be UTF-8", texts[i]);
+        }
+    }
+    return STATUS_OK;
+}
+
 static enum status options_apply(struct cli *cli, json_t *document) {
     const struct arguments *arguments = &cli->arguments;
-    const char *task = argument_text(arguments, "task"), *rule = argument_text(arguments, "rule"),
-               *name = argument_text(arguments, "name");
+    const char *task = argument_text(arguments, "task"), *rule = argument_text(arguments, "rule");
     enum status status = task == NULL ? STATUS_OK : type_option(document, "task", task);
     if (status == STATUS_OK && rule != NULL) {
         status = type_option(document, "rule", rule);
     }
-    if (status == STATUS_OK && name != NULL && json_object_set_new(document, "name", json_string(name)) != 0) {
-        status = report_error(STATUS_USAGE, "--name must be UTF-8");
+    if (status == STATUS_OK) {
+        status = caption_options(arguments, document);
     }
     size_t cursor = 0;
     for (const char *note; status == STATUS_OK && (note = argument_next(arguments, "metadata", &cursor)) != NULL;) {

@@ -15,6 +15,8 @@
         {"name", 'n', OPTION_TEXT, "NAME", 0, 0, false, "as --set name=NAME"},                                         \
         {"metadata", 0, OPTION_TEXT, "KEY=VALUE",                                                                      \
          0,          0, true,        "note a value under a key of the job's metadata; VALUE is JSON, or a string"},    \
+        {"notes", 0, OPTION_TEXT, "TEXT", 0, 0, false, "as --set notes=TEXT"},                                         \
+        {"tag", 0, OPTION_TEXT, "TAG", 0, 0, true, "a tag, by which modprop list tag:TAG finds the job"},              \
         {"from", 0, OPTION_TEXT, "JOB", 0, 0, false, "begin with the configuration of this job"}
 
 /*

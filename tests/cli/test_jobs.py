@@ -295,6 +295,31 @@ def test_metadata_and_names_choose_jobs(modprop):
     modprop.run("submit", *SHORT, "--metadata", "=1", status=2)
 
 
+def test_queries_edits_and_views(modprop):
+    first = submit(modprop, *SHORT, "--name", "the first", "--tag", "paper", "--tag", "b c", "--seed", "1-3")
+    second = submit(modprop, *SHORT, "--rule", "eprop", "--notes", "of note", "--metadata", "lab=x, y")
+    assert modprop.lines("list", "-q", "rule:eprop") == second
+    assert modprop.lines("list", "-q", "tag:paper", "seed:1..2") == first[1::-1]
+    assert modprop.lines("list", "-q", "--query", '-rule:eprop tag:"b c"') == first[::-1]
+    assert modprop.lines("list", "-q", "--metadata", "lab=x, y") == second
+    assert modprop.lines("list", "-q", "--name", "the") == []
+    error = modprop.run("list", "lossy<1", status=4).stderr
+    assert 'at character 1: there is no field "lossy"; did you mean "loss"?' in error
+    modprop.run("edit", second[0], "--name", "new", "--tags", "paper,x")
+    shown = json.loads(modprop.run("show", second[0], "--json").stdout)
+    assert (shown["name"], shown["notes"], shown["tags"]) == ("new", "of note", ["paper", "x"])
+    assert "say what to change" in modprop.run("edit", second[0], status=2).stderr
+    modprop.run("views", "save", "papers", "tag:paper", "--sort", "-seed", "--columns", "seed,name,rule,meta.lab")
+    modprop.run("views", "save", "all")
+    [heading, *rows] = modprop.lines("list", "--view", "papers")
+    assert heading.split() == ["seed", "name", "rule", "meta.lab"]
+    assert [row.split()[0] for row in rows] == ["3", "2", "1", "1"] and "x, y" in "".join(rows)
+    assert modprop.lines("list", "-q", "--view", "papers", "rule:eprop") == second
+    assert [line.split()[0] for line in modprop.lines("views")] == ["NAME", "all", "papers"]
+    modprop.run("views", "delete", "papers", "all")
+    assert "there is no view papers" in modprop.run("list", "--view", "papers", status=4).stderr
+
+
 def test_all_and_a_limit_exclude_each_other(modprop):
     assert "--all and --limit exclude each other" in modprop.run("list", "--all", "--limit", "1", status=2).stderr
 

@@ -189,6 +189,41 @@ def test_following_through_a_killed_daemon_asynchronously(start, tmp_path):
     check_followed(*follow_through_a_kill(start, tmp_path, lambda url, id, began: asyncio.run(follow(url, id, began))))
 
 
+def test_queries_captions_and_views(start):
+    daemon = start("--workers", "0")
+    with Client(daemon.url) as client:
+        first = client.train(TASK, "bptt", network=NETWORK, seed=1, name='a "quoted" one', notes="n", tags=["x", "y z"])
+        second = client.train(TASK, "eprop", network=NETWORK, seed=2, metadata={"lab": "x"})
+        assert (first.notes, first.tags, second.notes, second.tags) == ("n", ["x", "y z"], "", [])
+        assert [job.id for job in client.jobs("rule:eprop meta.lab=x")] == [second.id]
+        assert [job.id for job in client.jobs(name='a "quoted" one')] == [first.id]
+        assert [job.id for job in client.jobs('tag:"y z"', rule="bptt")] == [first.id]
+        with pytest.raises(InvalidRequest, match='did you mean "loss"'):
+            list(client.jobs("lossy<1"))
+        first.update(name="b", tags=None)
+        assert (first.name, first.notes, first.tags) == ("b", "n", [])
+        assert client.job(first.id).update(notes="m").name == "b"
+        with pytest.raises(TypeError, match="tags must be a list"):
+            first.update(tags="x")
+        view = client.save_view("mine", "rule:bptt", sort="-loss", columns=["name"])
+        assert client.views() == [view] and (view.q, view.sort, view.columns) == ("rule:bptt", "-loss", ["name"])
+        assert [job.id for job in client.jobs(view="mine")] == [first.id]
+        assert list(client.jobs("seed:2", view="mine")) == []
+        client.delete_view("mine")
+        with pytest.raises(NotFound):
+            list(client.jobs(view="mine"))
+
+    async def the_same():
+        async with AsyncClient(daemon.url) as client:
+            await client.save_view("mine", "rule:eprop")
+            job = [job async for job in client.jobs("seed:2", view="mine")][0]
+            await job.update(tags=["z"])
+            assert job.tags == ["z"] and [view.name for view in await client.views()] == ["mine"]
+            await client.delete_view("mine")
+
+    asyncio.run(the_same())
+
+
 def test_a_restart_that_is_orderly(start, tmp_path):
     """wait() outlasts SIGTERM and a new start."""
     daemon = start("--workers", "1", data=tmp_path / "data")

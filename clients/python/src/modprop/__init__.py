@@ -39,6 +39,7 @@ from ._results import (
     RuleGradients,
     Simulation,
     Spectrum,
+    View,
     Weights,
     weights_sha256,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "Simulation",
     "Spectrum",
     "Unavailable",
+    "View",
     "Weights",
     "WeightsCorrupt",
     "__version__",

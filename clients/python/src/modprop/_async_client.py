@@ -7,7 +7,7 @@ import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from types import TracebackType
+from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
@@ -19,7 +19,7 @@ from ._base import JobView, Settings, all_cursor, job_cursor
 from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
 from ._compare import Comparison, Run
 from ._errors import Unavailable, problem_from
-from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Spectrum, Weights
+from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Spectrum, View, Weights
 from .parameters import Network, Optimizer, Rule, Task, Training
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class AsyncClient:
         training: Training | None = None,
         seed: int | None = None,
         name: str | None = None,
+        notes: str | None = None,
+        tags: Sequence[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
         threads: int | None = None,
         priority: int | None = None,
@@ -84,7 +86,7 @@ class AsyncClient:
         """See `Client.train`."""
         document = _calls.job_document(
             task=task, rule=rule, network=network, optimizer=optimizer, training=training, seed=seed, name=name,
-            metadata=metadata, threads=threads, priority=priority, time_limit=time_limit,
+            notes=notes, tags=tags, metadata=metadata, threads=threads, priority=priority, time_limit=time_limit,
         )  # fmt: skip
         return await self.submit(document, idempotency_key=idempotency_key)
 
@@ -105,7 +107,9 @@ class AsyncClient:
 
     async def jobs(
         self,
+        q: str | None = None,
         *,
+        view: str | None = None,
         status: str | None = None,
         task: str | None = None,
         rule: str | None = None,
@@ -114,14 +118,36 @@ class AsyncClient:
     ) -> AsyncIterator[AsyncJob]:
         """See `Client.jobs`."""
         after: str | None = None
+        if view is not None:
+            q = f"{(await self._call(_calls.view_get(view))).q} {q or ''}".strip()
         while True:
-            page = await self._call(_calls.jobs_page(status, task, rule, 100, after))
+            page = await self._call(_calls.jobs_page(q, status, task, rule, name, 100, after))
             for document in page["jobs"]:
                 if _calls.matches(document, name, metadata):
                     yield AsyncJob(self, document)
             after = page.get("next")
             if after is None:
                 return
+
+    async def views(self) -> list[View]:
+        """See `Client.views`."""
+        return await self._call(_calls.views())
+
+    async def save_view(
+        self,
+        name: str,
+        q: str = "",
+        *,
+        of: Literal["jobs", "experiments"] = "jobs",
+        sort: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> View:
+        """See `Client.save_view`."""
+        return await self._call(_calls.view_put(name, q, of, sort, columns))
+
+    async def delete_view(self, name: str) -> None:
+        """See `Client.delete_view`."""
+        await self._call(_calls.view_delete(name))
 
     def events(self, *, after: int | None = None) -> AsyncIterator[Document]:
         """See `Client.events`."""
@@ -298,6 +324,17 @@ class AsyncJob(JobView):
                 self._learn(event)
                 if event.get("type") == "progress":
                     bar.show(Progress.from_event(event, self.iterations))
+
+    async def update(
+        self,
+        *,
+        name: str | EllipsisType | None = ...,
+        notes: str | EllipsisType | None = ...,
+        tags: Sequence[str] | EllipsisType | None = ...,
+    ) -> AsyncJob:
+        """See `Job.update`."""
+        self.document = await self.client._call(_calls.job_update(self.id, name, notes, tags))
+        return self
 
     async def cancel(self) -> AsyncJob:
         """See `Job.cancel`."""

@@ -73,8 +73,18 @@ class JobView:
 
     @property
     def name(self) -> str | None:
-        """The name that it was submitted with."""
+        """Its name; `update` changes it, the notes and the tags."""
         return self.document.get("name")
+
+    @property
+    def notes(self) -> str:
+        """What was noted of it; empty where that is nothing."""
+        return str(self.document.get("notes") or "")
+
+    @property
+    def tags(self) -> list[str]:
+        """Its tags."""
+        return list(self.document.get("tags") or [])
 
     @property
     def metadata(self) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from types import EllipsisType
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 from ._arrays import as_json, dataset_arrays, dataset_bytes, dataset_name
 from ._errors import BadAnswer, ModpropError, ServerUnreachable, Unavailable, problem_from
-from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Simulation, Spectrum, Weights
+from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Simulation, Spectrum, View, Weights
 from .parameters import Network, Optimizer, Rule, Task, Training
 
 T = TypeVar("T")
@@ -189,7 +190,7 @@ class IdSearch:
 
     def page(self) -> Call[Document]:
         """The page to read next."""
-        return jobs_page(None, None, None, 1 if self.word == "latest" else 100, self.after)
+        return jobs_page(None, None, None, None, None, 1 if self.word == "latest" else 100, self.after)
 
     def take(self, page: Document) -> None:
         """Looks through a page. Ids sort by time and the list is newest first, so a smaller id ends the search."""
@@ -237,6 +238,8 @@ def job_document(
     training: Training | None = None,
     seed: int | None = None,
     name: str | None = None,
+    notes: str | None = None,
+    tags: Sequence[str] | None = None,
     metadata: Mapping[str, Any] | None = None,
     threads: int | None = None,
     priority: int | None = None,
@@ -245,6 +248,8 @@ def job_document(
     """The body of a submission; what is None is left out, so that the server's default holds."""
     parts: Document = {
         "name": name,
+        "notes": notes,
+        "tags": None if tags is None else tag_list(tags),
         "metadata": metadata,
         "seed": seed,
         "threads": threads,
@@ -321,13 +326,64 @@ def retry(job: str, key: str | None) -> Call[Document]:
     return _again(job, "retry", None, key)
 
 
-def jobs_page(status: str | None, task: str | None, rule: str | None, limit: int, after: str | None) -> Call[Document]:
-    return Call(
-        "GET",
-        "/v1/jobs",
-        json_of,
-        params={"status": status, "task": task, "rule": rule, "limit": limit, "after": after},
-    )
+def tag_list(tags: Sequence[str]) -> list[str]:
+    if isinstance(tags, str):
+        raise TypeError(f"tags must be a list of texts, not a text: tags=[{tags!r}]")
+    return list(tags)
+
+
+def job_update(
+    job: str,
+    name: str | EllipsisType | None,
+    notes: str | EllipsisType | None,
+    tags: Sequence[str] | EllipsisType | None,
+) -> Call[Document]:
+    given: Document = {"name": name, "notes": notes}
+    if not isinstance(tags, EllipsisType):
+        given["tags"] = None if tags is None else tag_list(tags)
+    body = {key: value for key, value in given.items() if not isinstance(value, EllipsisType)}
+    return Call("PATCH", _job(job), json_of, body=as_json(body))
+
+
+def literal(text: str) -> str:
+    """A text as a value of the server's query language, in which nothing of it means anything."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def jobs_page(
+    q: str | None,
+    status: str | None,
+    task: str | None,
+    rule: str | None,
+    name: str | None,
+    limit: int,
+    after: str | None,
+) -> Call[Document]:
+    terms = [q or "", f"name:{literal(name)}" if name else ""]
+    query = " ".join(term for term in terms if term) or None
+    params = {"q": query, "status": status, "task": task, "rule": rule, "limit": limit, "after": after}
+    return Call("GET", "/v1/jobs", json_of, params=params)
+
+
+def _view(name: str) -> str:
+    return f"/v1/views/{quote(name, safe='')}"
+
+
+def views() -> Call[list[View]]:
+    return Call("GET", "/v1/views", lambda r: [View.from_document(document) for document in _listed("views")(r)])
+
+
+def view_get(name: str) -> Call[View]:
+    return Call("GET", _view(name), lambda r: View.from_document(json_of(r)))
+
+
+def view_put(name: str, q: str, of: str, sort: str | None, columns: Sequence[str] | None) -> Call[View]:
+    body = {"of": of, "q": q, "sort": sort, "columns": None if columns is None else list(columns)}
+    return Call("PUT", _view(name), lambda r: View.from_document(json_of(r)), body=body)
+
+
+def view_delete(name: str) -> Call[None]:
+    return Call("DELETE", _view(name), _nothing)
 
 
 def matches(document: Mapping[str, Any], name: str | None, metadata: Mapping[str, Any] | None) -> bool:

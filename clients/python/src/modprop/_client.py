@@ -6,7 +6,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
+from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
@@ -18,7 +18,7 @@ from ._base import JobView, Settings, all_cursor, job_cursor
 from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
 from ._compare import Comparison, Run
 from ._errors import Unavailable, problem_from
-from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Spectrum, Weights
+from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Spectrum, View, Weights
 from .parameters import Network, Optimizer, Rule, Task, Training
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ class Client:
         training: Training | None = None,
         seed: int | None = None,
         name: str | None = None,
+        notes: str | None = None,
+        tags: Sequence[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
         threads: int | None = None,
         priority: int | None = None,
@@ -106,7 +108,7 @@ class Client:
         """
         document = _calls.job_document(
             task=task, rule=rule, network=network, optimizer=optimizer, training=training, seed=seed, name=name,
-            metadata=metadata, threads=threads, priority=priority, time_limit=time_limit,
+            notes=notes, tags=tags, metadata=metadata, threads=threads, priority=priority, time_limit=time_limit,
         )  # fmt: skip
         return self.submit(document, idempotency_key=idempotency_key)
 
@@ -130,22 +132,51 @@ class Client:
 
     def jobs(
         self,
+        q: str | None = None,
         *,
+        view: str | None = None,
         status: str | None = None,
         task: str | None = None,
         rule: str | None = None,
         name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Iterator[Job]:
-        """All jobs that match, newest first, read page by page as they are asked for. `metadata` need only be part of a
-        job's."""
+        """All jobs that match, newest first, read page by page as they are asked for.
+
+        q: a query, such as "rule:eprop seed:1..5 loss<0.1 meta.lab=x"; server/QUERIES.md explains the language. view:
+        the query of a saved view besides. The others are short for parts of a query; `metadata` need only be part of a
+        job's. Raises InvalidRequest, which names the place of each fault.
+        """
         after: str | None = None
+        if view is not None:
+            q = f"{(self._call(_calls.view_get(view))).q} {q or ''}".strip()
         while True:
-            page = self._call(_calls.jobs_page(status, task, rule, 100, after))
+            page = self._call(_calls.jobs_page(q, status, task, rule, name, 100, after))
             yield from (Job(self, document) for document in page["jobs"] if _calls.matches(document, name, metadata))
             after = page.get("next")
             if after is None:
                 return
+
+    def views(self) -> list[View]:
+        """The saved views, by name."""
+        return self._call(_calls.views())
+
+    def save_view(
+        self,
+        name: str,
+        q: str = "",
+        *,
+        of: Literal["jobs", "experiments"] = "jobs",
+        sort: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> View:
+        """Saves a view under a name, in place of the one that has it, for all clients: a query, and how they show what
+        it finds. sort: a field, with "-" before it in descending order. Raises InvalidRequest."""
+        return self._call(_calls.view_put(name, q, of, sort, columns))
+
+    def delete_view(self, name: str) -> None:
+        """Deletes a saved view; what it shows stays."""
+        self._call(_calls.view_delete(name))
 
     def events(self, *, after: int | None = None) -> Iterator[Document]:
         """Every event of every job, for ever: those after sequence number `after`, or from now on. Reconnects without a
@@ -344,6 +375,18 @@ class Job(JobView):
                 self._learn(event)
                 if event.get("type") == "progress":
                     bar.show(Progress.from_event(event, self.iterations))
+
+    def update(
+        self,
+        *,
+        name: str | EllipsisType | None = ...,
+        notes: str | EllipsisType | None = ...,
+        tags: Sequence[str] | EllipsisType | None = ...,
+    ) -> Job:
+        """Changes the name, notes or tags; what is not given stays, None removes. May be done at any time: they reach
+        no result. Raises InvalidRequest."""
+        self.document = self.client._call(_calls.job_update(self.id, name, notes, tags))
+        return self
 
     def cancel(self) -> Job:
         """Ends the job; its checkpoints and events stay."""

@@ -278,6 +278,22 @@ class Dataset:
 
 
 @dataclasses.dataclass(frozen=True)
+class View:
+    """A list that the server keeps by name: `client.jobs(view=...)` reads it."""
+
+    name: str
+    of: str  # jobs or experiments
+    q: str
+    sort: str | None
+    columns: list[str] | None
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> View:
+        """The server's description of a view."""
+        return cls(*(document.get(field.name) for field in dataclasses.fields(cls)))  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass(frozen=True)
 class RuleGradients:
     """What one rule makes of a batch: `gradients` by weight name (shapes of the network, float64), and the cosine of
     each with that of `bptt` (`"all"`: of all together; NaN where one of the two is zero)."""
