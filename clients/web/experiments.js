@@ -55,7 +55,7 @@ function row(one) {
 }
 
 const HEADS = ["Name", "Status", "Trials", "Points", "Tags", "Created", "Finished"];
-const TRY = "name, status:running, tags:pilot";
+const TRY = "name, status:running, tag:pilot";
 
 class Experiments {
   constructor(place, signal) {
