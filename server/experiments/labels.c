@@ -13,6 +13,8 @@
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 #define NAME_BYTES 200
+#define NUMBER_BYTES 32
+#define LONG 8 /* digits of a number that a label does not need where fewer distinguish it */
 
 static const char *const sections[] = {"rule", "task", "network", "optimizer", "training"};
 
@@ -144,9 +146,36 @@ static void part_put(FILE *out, bool *first, const char *text) {
     *first = false;
 }
 
+/* A number of many digits, such as one of an axis of logarithmic steps, in four of them. */
+static void value_shorten(char short_text[NUMBER_BYTES], const json_t *value) {
+    snprintf(short_text, NUMBER_BYTES, "%.4g", json_real_value(value));
+}
+
+/* Whether values of this name that differ also differ in four digits. */
+static bool is_short_enough(json_t *const *flats, size_t count, const char *name) {
+    json_t *texts = json_object();
+    bool fits = texts != NULL;
+    for (size_t i = 0; fits && i < count; i++) {
+        json_t *value = json_object_get(flats[i], name);
+        char text[NUMBER_BYTES];
+        if (json_is_real(value)) {
+            value_shorten(text, value);
+            const json_t *known = json_object_get(texts, text);
+            fits = known == NULL || json_real_value(known) == json_real_value(value);
+            json_object_set(texts, text, value);
+        }
+    }
+    json_decref(texts);
+    return fits;
+}
+
 static void value_put(FILE *out, bool *first, json_t *apart, const char *name, const json_t *value) {
-    char shown[NAME_BYTES];
+    char shown[NAME_BYTES], few[NUMBER_BYTES];
     char *text = json_is_string(value) ? NULL : json_text(value, NULL);
+    if (text != NULL && json_is_real(value) && strlen(text) > LONG && json_is_true(json_object_get(apart, name))) {
+        value_shorten(few, value);
+        snprintf(text, strlen(text) + 1, "%s", few);
+    }
     snprintf(shown, sizeof shown, "%s", is_ambiguous(apart, name) ? name : last_part(name));
     for (char *c = shown; *c != '\0'; c++) {
         *c = *c == '/' ? '.' : *c;
@@ -202,7 +231,11 @@ bool labels_make(json_t *const *configurations, size_t count, json_t *const *giv
         flats[i] = configuration_flat(configurations[i]);
         whole = flats[i] != NULL;
     }
-    json_t *apart = whole && count > 0 ? names_apart(flats, count, covered) : NULL;
+    json_t *apart = whole && count > 0 ? names_apart(flats, count, covered) : NULL, *value;
+    const char *name;
+    json_object_foreach(apart, name, value) {
+        json_object_set_new(apart, name, json_boolean(is_short_enough(flats, count, name)));
+    }
     for (size_t i = 0; whole && i < count; i++) {
         labels[i] = label_make(flats[i], defaults_of(known, flats[i]), apart, given == NULL ? NULL : given[i]);
         whole = labels[i] != NULL;

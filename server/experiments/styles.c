@@ -2,7 +2,7 @@
  * How points are told apart where their colour, which is their rule's, does not: by dash, marker and panel. See
  * study.h.
  *
- * The value of an axis has a rank: how many earlier values of the axis have the same rule. An axis all of whose ranks
+ * The value of an axis has a rank: how many earlier values of the axis have the same colour. An axis all of whose ranks
  * are 0 is told by colour. The rank on the first other axis is the dash, that on the second the marker; the values on
  * the rest are the panel. Points without axes have their rank among all points as their dash.
  */
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "api/text.h"
+#include "server/experiments/labels.h"
 #include "server/experiments/study.h"
 
 const char *study_type(const struct study_point *point, const char *section) {
@@ -76,15 +77,15 @@ static size_t axis_stride(const struct design *design, size_t axis) {
     return stride;
 }
 
-/* The ranks of `count` points, 0, stride and so on: how many before have the same rule. NULL if out of memory. */
+/* The ranks of `count` points, 0, stride and so on: how many before have the same colour. NULL if out of memory. */
 static int *ranks_of(const struct study *study, size_t stride, size_t count, bool *all_zero) {
     int *ranks = malloc((count + 1) * sizeof *ranks);
     json_t *seen = json_object();
     *all_zero = true;
     for (size_t i = 0; ranks != NULL && i < count; i++) {
-        const char *rule = study_type(&study->points[i * stride], "rule");
-        ranks[i] = (int)json_integer_value(json_object_get(seen, rule));
-        json_object_set_new(seen, rule, json_integer(ranks[i] + 1));
+        const char *colour = rule_colour(study_type(&study->points[i * stride], "rule"));
+        ranks[i] = (int)json_integer_value(json_object_get(seen, colour));
+        json_object_set_new(seen, colour, json_integer(ranks[i] + 1));
         *all_zero = *all_zero && ranks[i] == 0;
     }
     json_decref(seen);

@@ -438,7 +438,9 @@ def test_points_are_told_apart_by_colour_dash_marker_and_panel(daemon):
     id = submit(daemon, {"base": TINY, "axes": axes, "seeds": [1]})["id"]
     points = {p["point"]: p for p in daemon.get(f"/v1/experiments/{id}/points").json()["points"]}
     colours = {rule["type"]: rule["colour"] for rule in daemon.get("/v1/rules").json()["rules"]}
-    assert len(set(colours.values())) == len(colours)
+    named = {colours.pop(rule) for rule in ("modprop", "eprop", "bptt", "mdgl", "rtrl")}
+    assert len(named) == 5 and len(set(colours.values()) | named) == 6, "all other rules have one colour"
+    colours = {rule["type"]: rule["colour"] for rule in daemon.get("/v1/rules").json()["rules"]}
     for point in points.values():
         indices = [int(i) for i in point["point"].split(".")]
         assert point["colour"] == colours[point["rule"]]
@@ -449,6 +451,10 @@ def test_points_are_told_apart_by_colour_dash_marker_and_panel(daemon):
     id = submit(daemon, {"base": TINY, "axes": [mus], "seeds": [1]})["id"]
     points = daemon.get(f"/v1/experiments/{id}/points").json()["points"]
     assert [point["dash"] for point in points] == [0, 1, 0] and {point["panel"] for point in points} == {""}
+    others = {"path": "/rule", "values": [{"type": rule} for rule in ("uoro", "eprop", "snap")]}
+    id = submit(daemon, {"base": TINY, "axes": [others], "seeds": [1]})["id"]
+    points = daemon.get(f"/v1/experiments/{id}/points").json()["points"]
+    assert [point["dash"] for point in points] == [0, 0, 1], "rules of one colour differ by their dashes"
     act(daemon, id, "cancel")
 
 
@@ -520,10 +526,20 @@ def test_a_value_of_an_axis_is_named_by_what_tells_it_apart(daemon):
         assert [point["values"]["rule"] for point in points] == names
 
 
+def test_a_label_has_no_more_digits_than_it_needs(daemon):
+    for axis, rates in (
+        ({"log": [0.001, 0.03], "count": 4}, ["0.001", "0.003107", "0.009655", "0.03"]),
+        ({"values": [0.123456789, 0.123456788]}, ["0.123456789", "0.123456788"]),
+    ):
+        experiment = {"base": TINY, "axes": [{"path": "/optimizer/learning_rate"} | axis], "seeds": [1]}
+        id = submit(daemon, experiment)["id"]
+        labels = [point["label"] for point in daemon.get(f"/v1/experiments/{id}/points").json()["points"]]
+        assert labels == [f"learning_rate={rate}" for rate in rates]
+
+
 def test_a_rule_has_the_colour_of_its_points(found):
     daemon, at, _ = found
     colours = {rule["type"]: rule["colour"] for rule in daemon.get("/v1/rules").json()["rules"]}
-    assert len(set(colours.values())) == len(colours)
     assert all(colours[point["rule"]] == point["colour"] for point in daemon.get(at + "/points").json()["points"])
 
 
