@@ -1,8 +1,8 @@
 /*
  * Charts of lines: curves with bands, and points with bars over an axis of values.
  *
- * A band has edges in its line's colour and dash, so that bands that overlap can be told apart; what the legend points at stands out and the rest
- * steps back. Nothing is drawn where nothing can be: a band ends at the limits of its quantity, a logarithmic axis at the least that was measured.
+ * A band has edges in its line's colour and dash, and a hatching of its own direction, so that bands that overlap can be told apart; what the legend
+ * points at stands out and the rest steps back. Nothing is drawn where nothing can be: a band ends at the limits of its quantity, a logarithmic axis at the least that was measured.
  * "never" is a value above all others: it has a lane of its own at the top.
  *
  * Drag to zoom, with shift to move; double click for all of it. One finger scrolls the page over a chart, two fingers zoom it; with the focus on it
@@ -12,13 +12,15 @@ import { dashOf, seriesStyle } from "./colours.js";
 import { number } from "./dom.js";
 import { Figure, Legend, valueText } from "./figure.js";
 import { extentOf, linearScale, logScale, percentText, placeScale, tickText } from "./scales.js";
-import { areaBetween, line, marker, pathThrough, path, rect, textFit, within, words } from "./scene.js";
+import { areaBetween, inside, line, marker, pathThrough, path, rect, textFit, within, words } from "./scene.js";
 
 /** What is left of the data, right of it, above and below, in pixels; the same for all, so that charts one below the other have one axis. */
 export const MARGIN = { left: 62, right: 14, top: 8, bottom: 36 };
 const LANE = 22, // px, of "never"
-  BAND = 0.13,
+  BAND = 0.09,
   FAINT = 0.15,
+  HATCH = 7, // px between the lines of a hatching
+  HATCHED = 8, // bands at most, of which each has a hatching of its own
   REACH = 24, // px around the pointer in which a series is read
   DRAGGED = 4; // px after which a press is a drag
 
@@ -36,6 +38,23 @@ function keyWindow(key, [low, high], [first, last]) {
 }
 
 const isNumber = (v) => typeof v === "number" && Number.isFinite(v);
+
+/* How the lines of each band's hatching run, as (across, down); the first band has none. */
+const HATCHINGS = [null, [1, 1], [1, -1], [0, 1], [1, 0], [1, 2], [2, -1], [2, 1]];
+
+/** Lines in one direction over an area. */
+function hatching([left, top, wide, high], [across, down]) {
+  const length = wide + high,
+    norm = Math.hypot(across, down),
+    steps = Math.ceil((2 * length) / HATCH);
+  let d = "";
+  for (let i = -steps; i <= steps; i++) {
+    const x = left + wide / 2 - (down / norm) * i * HATCH,
+      y = top + high / 2 + (across / norm) * i * HATCH;
+    d += `M${(x - (across / norm) * length).toFixed(1)} ${(y - (down / norm) * length).toFixed(1)}L${(x + (across / norm) * length).toFixed(1)} ${(y + (down / norm) * length).toFixed(1)}`;
+  }
+  return d;
+}
 
 /** The index of the x nearest to `at` at which the series has a value; -1. */
 function nearest({ x, y }, at, distance) {
@@ -138,7 +157,7 @@ class Chart extends Figure {
       ...(this.settings.under?.(this.now, ink) ?? []),
       ...this.axesMarks(width, height, ink),
       within([area[0] - 6, area[1] - 6, area[2] + 12, area[3] + 7], [
-        ...data.flatMap((s) => this.bandMarks(s, ink)),
+        ...data.filter((s) => s.low && s.high).flatMap((s, i, all) => this.bandMarks(s, ink, all.length <= HATCHED ? HATCHINGS[i] : null)),
         ...data.flatMap((s) => this.lineMarks(s, ink)),
       ]),
     ];
@@ -181,15 +200,17 @@ class Chart extends Figure {
       return y(Math.min(high, Math.max(low, ys.log ? Math.max(ys.domain[0], v) : v)));
     });
   }
-  bandMarks(s, ink) {
-    if (!s.low || !s.high || this.settings.points) return [];
+  bandMarks(s, ink, lines) {
+    if (this.settings.points) return [];
     const xs = s.x.map(this.now.xs.to),
       low = this.clipped(s.low),
       high = this.clipped(s.high),
       stroke = ink.of(s.style),
       opacity = this.faint(s),
-      edge = { stroke, width: 0.9, dash: dashOf(s.style), opacity: 0.55 * opacity, name: "edge" };
-    return [path(areaBetween(xs, low, high), { fill: stroke, fillOpacity: BAND * opacity, name: "band" }), path(pathThrough(xs, low), edge), path(pathThrough(xs, high), edge)];
+      edge = { stroke, width: 1, dash: dashOf(s.style), opacity: 0.6 * opacity, name: "edge" },
+      area = areaBetween(xs, low, high);
+    const hatch = lines && area ? [inside(area, [path(hatching(this.now.area, lines), { stroke, width: 0.8, opacity: 0.3 * opacity })])] : [];
+    return [path(area, { fill: stroke, fillOpacity: BAND * opacity, name: "band" }), ...hatch, path(pathThrough(xs, low), edge), path(pathThrough(xs, high), edge)];
   }
   lineMarks(s, ink) {
     const { xs, y } = this.now,
@@ -199,18 +220,21 @@ class Chart extends Figure {
       xAt = of(s.x).map(xs.to),
       yAt = of(s.y).map((v) => (v === "never" ? y(v) : isNumber(v) ? this.now.ys.to(v) : NaN)),
       opacity = this.faint(s) * (s.thin ? 0.5 : 1);
+    if (this.settings.points) this.aside(s, xAt);
     const drawn = [path(pathThrough(xAt, yAt), { stroke, width: s.thin ? 0.8 : 1.8, dash: dashOf(s.style), opacity, name: s.thin ? "thin" : "line" })];
     if (xAt.length === 1 || this.settings.points) drawn.push(...this.pointMarks(s, of, xAt, yAt, { stroke, opacity }));
     return drawn;
   }
-  /** Points with their bars, each series a little aside so that bars do not lie on each other. */
-  pointMarks(s, of, xAt, yAt, { stroke, opacity }) {
+  /** Moves a series a little aside, so that bars do not lie on each other. */
+  aside(s, xAt) {
     const all = this.seen().filter((one) => !one.thin),
-      aside = s.low ? (all.indexOf(s) - (all.length - 1) / 2) * Math.min(5, 26 / Math.max(1, all.length)) : 0,
-      [low, high] = [s.low, s.high].map((list) => (list ? this.clipped(of(list)) : null));
-    return xAt.flatMap((x, i) => {
-      const at = x + aside,
-        bar = low && Number.isFinite(low[i]) && Number.isFinite(high[i]),
+      by = s.low ? (all.indexOf(s) - (all.length - 1) / 2) * Math.min(5, 26 / Math.max(1, all.length)) : 0;
+    for (let i = 0; i < xAt.length; i++) xAt[i] += by;
+  }
+  pointMarks(s, of, xAt, yAt, { stroke, opacity }) {
+    const [low, high] = [s.low, s.high].map((list) => (list ? this.clipped(of(list)) : null));
+    return xAt.flatMap((at, i) => {
+      const bar = low && Number.isFinite(low[i]) && Number.isFinite(high[i]),
         look = { stroke, width: 1.4, opacity };
       return [
         ...(bar ? [line(at, low[i], at, high[i], look), line(at - 3, low[i], at + 3, low[i], look), line(at - 3, high[i], at + 3, high[i], look)] : []),

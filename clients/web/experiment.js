@@ -17,7 +17,7 @@ import { AxesView } from "./study-axes.js";
 import { CurvesView } from "./study-curves.js";
 import { headMake } from "./study-head.js";
 import { PointsTable, TrialsTable } from "./study-points.js";
-import { axesOf, styleOf } from "./study.js";
+import { axesOf, styleOf, valueName } from "./study.js";
 
 const AGAIN = 1500, // ms between two readings at least
   SLOW = 10000,
@@ -147,7 +147,7 @@ class Page {
     this.slicesShown = now;
     this.slices.replaceChildren(
       ...all.map((axis, i) => {
-        const select = h("select", { id: `slice-${i}`, onchange: () => this.again() }, option("", "all"), axis.values.map((v) => option(String(v), String(v))));
+        const select = h("select", { id: `slice-${i}`, onchange: () => this.again() }, option("", "all"), axis.values.map((v) => option(String(v), valueName(v))));
         kept(`at.${axis.name}`, select);
         select.dataset.axis = axis.name;
         return labelled(select.id, axis.name, select);

@@ -9,7 +9,9 @@ import { dashOf, inkNow, inkPaper, onScheme, swatch } from "./colours.js";
 import { attempt, framed, h, number } from "./dom.js";
 import { csvText, line, marker, moved, saveAs, sceneElements, scenePicture, sceneText, svg, textFit, textWidth, words } from "./scene.js";
 
-const SAVED_WIDTH = 760;
+const SAVED_WIDTH = 760,
+  ENTRY_LEAST = 150, // px, of a legend's entry
+  ENTRY_WIDEST = 420;
 const fileName = (title) => title.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "") || "figure";
 
 /** The menu that saves a figure. */
@@ -50,6 +52,8 @@ export class Legend {
     if (now === this.shown) return;
     this.shown = now;
     this.entries = entries.map((entry) => this.entryMake(entry));
+    const widest = Math.max(0, ...entries.map(({ name }) => textWidth(name, 12)));
+    this.list.style.setProperty("--entry", `${Math.min(ENTRY_WIDEST, Math.max(ENTRY_LEAST, widest + 76))}px`);
     this.list.replaceChildren(...this.entries.map(({ element }) => element));
     this.draw();
   }

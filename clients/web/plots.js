@@ -8,6 +8,7 @@ import { Figure } from "./figure.js";
 import { extentOf, linearScale, logScale, percentText, placeScale, tickText } from "./scales.js";
 import { line, marker, path, rect, textFit, textWidth, words } from "./scene.js";
 
+const nameOf = (v) => (typeof v === "number" ? tickText(v) : String(v));
 const isNumber = (v) => typeof v === "number" && Number.isFinite(v);
 const writer = (percent) => (v) => (typeof v === "string" ? v : percent && isNumber(v) ? percentText(v) : number(v, 3));
 
@@ -167,17 +168,17 @@ class HeatMap extends Figure {
     super(title, { kind: "heat map" });
     this.at = null;
   }
-  /** `columns` and `rows` are the axes' values, `cells` has {column, row, value, text (a sentence)}. */
-  set({ x, y, columns, rows, cells, what, percent, log }) {
+  /** `columns` and `rows` are the axes' values, `cells` has {column, row, value, text (a sentence)}; the colours reach over all of `medians`. */
+  set({ x, y, columns, rows, cells, medians, what, percent, log }) {
     Object.assign(this, { x, y, columns, rows, cells, what, percent, ready: cells.length > 0, at: null });
-    this.range = extentOf([cells.map((cell) => cell.value)], log) ?? [0, 1];
+    this.range = extentOf([medians], log) ?? [0, 1];
     this.log = Boolean(log);
     this.place.style.height = `${Math.min(520, Math.max(180, 70 + rows.length * 44))}px`;
     this.say(`${this.title}: ${what} over ${x} and ${y}, from ${number(this.range[0], 3)} to ${number(this.range[1], 3)}. Arrows read single cells.`);
     this.draw();
   }
   layout(width, height) {
-    const left = 34 + Math.min(0.3 * width, Math.max(...this.rows.map((v) => textWidth(String(v))))),
+    const left = 34 + Math.min(0.3 * width, Math.max(...this.rows.map((v) => textWidth(nameOf(v))))),
       right = 74;
     return { left, right, xs: placeScale(this.columns, [left, width - right]), ys: placeScale(this.rows, [8, height - 40]) };
   }
@@ -193,8 +194,8 @@ class HeatMap extends Figure {
     this.now = now;
     return [
       ...this.cells.flatMap((cell) => this.cellMarks(cell, now, ink, write)),
-      ...this.columns.map((v) => words(xs.to(v), height - 30, textFit(String(v), xs.step - 4), { fill: ink.muted, anchor: "middle", name: "tick-x" })),
-      ...this.rows.map((v) => words(left - 6, ys.to(v), textFit(String(v), left - 30), { fill: ink.muted, anchor: "end", name: "tick-y" })),
+      ...this.columns.map((v) => words(xs.to(v), height - 30, textFit(nameOf(v), xs.step - 4), { fill: ink.muted, anchor: "middle", name: "tick-x" })),
+      ...this.rows.map((v) => words(left - 6, ys.to(v), textFit(nameOf(v), left - 30), { fill: ink.muted, anchor: "end", name: "tick-y" })),
       words((left + width - now.right) / 2, height - 10, this.x, { fill: ink.muted, anchor: "middle" }),
       words(10, (height - 32) / 2, textFit(this.y, height - 40), { fill: ink.muted, anchor: "middle", turn: -90 }),
       ...this.barMarks(width, height, ink, write),
@@ -279,7 +280,7 @@ class Parallel extends Figure {
   }
   layout(width, height) {
     const n = this.axes.length,
-      left = 20 + Math.max(...(this.axes[0].values ?? []).map((v) => textWidth(String(v))), 30),
+      left = 20 + Math.max(...(this.axes[0].values ?? []).map((v) => textWidth(nameOf(v))), 30),
       right = 70,
       xs = this.axes.map((_, i) => Math.min(left, 0.25 * width) + (i * (width - right - Math.min(left, 0.25 * width))) / Math.max(1, n - 1)),
       span = [height - 16, 40];
@@ -304,18 +305,30 @@ class Parallel extends Figure {
         return [
           line(xs[i], span[0], xs[i], span[1], { stroke: ink.muted }),
           words(xs[i], 14, textFit(axis.name, (width / this.axes.length) * 0.95, 12), { fill: ink.text, anchor: i === 0 ? "start" : end ? "end" : "middle", size: 12, weight: 600 }),
-          ...ticks.flatMap((v) => [
-            line(xs[i] - 3, scale.to(v), xs[i] + 3, scale.to(v), { stroke: ink.muted }),
-            words(xs[i] + (end ? 7 : -7), scale.to(v), textFit(v === "never" ? v : scale.text(v), end ? 60 : 110), { fill: ink.muted, anchor: end ? "start" : "end" }),
-          ]),
+          ...ticks.flatMap((v) => {
+            const text = textFit(v === "never" ? v : scale.text(v), end ? 60 : 110),
+              wide = textWidth(text);
+            return [
+              line(xs[i] - 3, scale.to(v), xs[i] + 3, scale.to(v), { stroke: ink.muted }),
+              rect(end ? xs[i] + 5 : xs[i] - 9 - wide, scale.to(v) - 7, wide + 4, 14, { fill: ink.sheet, fillOpacity: 0.85 }), // over the lines
+              words(xs[i] + (end ? 7 : -7), scale.to(v), text, { fill: ink.text, anchor: end ? "start" : "end" }),
+            ];
+          }),
         ];
       }),
     ];
   }
+  /** Where a point crosses axis i: among words each a little aside, so that points that share one can be followed. */
+  height(point, i) {
+    const { ys } = this.now,
+      scale = ys[i],
+      part = this.points.length > 1 ? this.points.indexOf(point) / (this.points.length - 1) - 0.5 : 0;
+    return scale.to(point.values[i]) + (scale.step ? part * Math.min(0.5 * scale.step, 24) : 0);
+  }
   lineMark(point, ink, opacity, width) {
-    const { xs, ys } = this.now,
+    const { xs } = this.now,
       d = point.values
-        .map((v, i) => [xs[i], ys[i].to(v)])
+        .map((_, i) => [xs[i], this.height(point, i)])
         .filter(([, y]) => Number.isFinite(y))
         .map(([x, y], i) => `${i ? "L" : "M"}${x} ${y}`)
         .join("");
@@ -328,14 +341,14 @@ class Parallel extends Figure {
   }
   point(px, py) {
     if (!this.now) return;
-    const { xs, ys } = this.now,
+    const { xs } = this.now,
       right = xs.findIndex((x) => x >= px),
       k = right < 0 ? xs.length - 1 : Math.max(1, right),
       part = (px - xs[k - 1]) / (xs[k] - xs[k - 1]);
     let best = -1,
       least = 14;
-    this.points.forEach(({ values }, i) => {
-      const [a, b] = [ys[k - 1].to(values[k - 1]), ys[k].to(values[k])],
+    this.points.forEach((one, i) => {
+      const [a, b] = [this.height(one, k - 1), this.height(one, k)],
         d = Math.abs(a + (b - a) * part - py);
       if (d < least) [best, least] = [i, d];
     });

@@ -78,7 +78,10 @@ export function metricAbout(text, named, unit = "iterations") {
   const own = named.find((document) => metricName(document) === text),
     read = own ? metricOf(own) : (metricRead(text) ?? { kind: "final", key: "loss" }),
     quantity = quantityOf(read.key);
-  if (KINDS[read.kind]) return { ...read, own: Boolean(own), text: own ? `${text}: ${KINDS[read.kind]} ${quantity.name}` : `${KINDS[read.kind]} ${quantity.name}`, quantity };
+  if (KINDS[read.kind]) {
+    const said = `${KINDS[read.kind]} ${quantity.name}`;
+    return { ...read, own: Boolean(own), text: own?.name ? `${text}: ${said}` : said, quantity };
+  }
   const at = read.in ?? (own ? "iterations" : unit),
     row = read.row === "1" ? "" : `, ${read.row} in a row`,
     said = `${at} until ${quantity.name} ${read.kind} ${read.threshold}${row}`;

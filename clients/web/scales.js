@@ -68,7 +68,7 @@ export function placeScale(values, [start, end], pad = 0.5) {
     log: false,
     values,
     step: Math.abs(step),
-    text: String,
+    text: (v) => (typeof v === "number" ? tickText(v) : String(v)),
     to: (v) => start + (values.indexOf(v) + pad) * step,
     from: (pixel) => values[Math.min(values.length - 1, Math.max(0, Math.round((pixel - start) / step - pad)))],
     ticks: () => values,

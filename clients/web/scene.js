@@ -30,6 +30,8 @@ export const rect = (x, y, width, height, look) =>
 export const words = (x, y, text, look) => ({ kind: "words", x: round(x), y: round(y), text: String(text), ...look });
 /** Marks that are drawn within a rectangle only. */
 export const within = ([x, y, width, height], marks) => ({ kind: "within", area: [x, y, width, height].map(round), marks });
+/** Marks that are drawn within the shape `d` only. */
+export const inside = (d, marks) => ({ kind: "inside", d, marks });
 /** Marks further down. */
 export const moved = (down, marks) => ({ kind: "moved", down, marks });
 
@@ -81,7 +83,13 @@ export const marker = (x, y, kind, r, look) => path(`M${round(x)} ${round(y)}${M
 
 /* ---- on the page ---- */
 
+let shapes = 0; // ids of clipping shapes, which have to differ in a document
+
 function elementOf(mark) {
+  if (mark.kind === "inside") {
+    const id = `shape-${++shapes}`;
+    return svg("g", {}, svg("clipPath", { id }, svg("path", { d: mark.d })), svg("g", { "clip-path": `url(#${id})` }, ...mark.marks.map(elementOf)));
+  }
   if (mark.kind === "within") {
     const [x, y, width, height] = mark.area;
     return svg("svg", { x, y, width, height, viewBox: mark.area.join(" ") }, ...mark.marks.map(elementOf));
@@ -124,9 +132,10 @@ export function sceneText(marks, width, height, ground) {
 }
 
 function paint(context, mark) {
-  if (mark.kind === "within" || mark.kind === "moved") {
+  if (mark.marks) {
     context.save();
     if (mark.kind === "moved") context.translate(0, mark.down);
+    else if (mark.kind === "inside") context.clip(new Path2D(mark.d));
     else {
       context.beginPath();
       context.rect(...mark.area);

@@ -3,29 +3,52 @@
  */
 import { addressWrite, kept } from "./address.js";
 import { chart } from "./charts.js";
+import { seriesStyle } from "./colours.js";
 import { h } from "./dom.js";
 import { heatMap, parallel } from "./plots.js";
 import { quantityText } from "./quantities.js";
 import { isGeometric } from "./scales.js";
-import { axesOf, styleOf } from "./study.js";
+import { axesOf, styleOf, valueName } from "./study.js";
 
 const option = (value, text, chosen) => h("option", { value, selected: value === chosen }, text);
 const labelled = (id, text, input) => h("span", { class: "pair" }, h("label", { for: id }, text), input);
 const settingOf = (name) => new URLSearchParams(location.hash.split("?")[1] ?? "").get(name);
 
+const MOST = 6; // combinations of further axes, each of which has its plots
+
+/** Points by their values on further axes: [title, points]. */
+function combinations(points, further) {
+  const groups = new Map();
+  for (const point of points) {
+    const title = further.map(({ name }) => `${name} ${valueName(point.values[name])}`).join(", ");
+    if (!groups.has(title)) groups.set(title, []);
+    groups.get(title).push(point);
+  }
+  return [...groups];
+}
+
+/** One look a group of points: the server's, where that tells the groups apart; else the palette's. */
+function looksOf(groups) {
+  const own = groups.map((points) => {
+      const { colour, dash, marker } = points[0],
+        alike = (name) => points.every((point) => point[name] === points[0][name]);
+      return alike("colour") ? styleOf({ colour, dash: alike("dash") ? dash : 0, marker: alike("marker") ? marker : 0 }) : null;
+    }),
+    told = new Set(own.map((style) => JSON.stringify(style)));
+  return own.includes(null) || told.size < groups.length ? groups.map((_, i) => ({ ...seriesStyle(i), marker: i })) : own;
+}
+
 export class AxesView {
   constructor(page) {
-    Object.assign(this, { page, response: null, shown: "" });
+    Object.assign(this, { page, views: [], shown: "", key: "" });
     const draw = () => this.draw(),
       select = (id) => h("select", { id, onchange: (event) => (addressWrite({ [id]: event.target.value }), draw()) });
     this.over = select("over");
     this.across = select("across");
     this.log = kept("mlog", h("input", { type: "checkbox", id: "mlog", onchange: draw }));
-    this.heat = heatMap("Median");
     this.lines = parallel("All axes");
-    this.responsePlace = h("div", { class: "view" });
-    this.heatPlace = h("div", { class: "view" }, this.heat.element);
-    this.linesPlace = h("div", { class: "view" }, this.lines.element);
+    this.place = h("div", { class: "views" });
+    this.linesPlace = h("div", { class: "view", hidden: true }, this.lines.element);
     this.hint = h("p", { class: "hint" });
     this.acrossPlace = labelled("across", "and", this.across);
     const controls = [labelled("over", "over", this.over), this.acrossPlace, h("span", { class: "pair" }, this.log, h("label", { for: "mlog" }, "log scale"))];
@@ -33,7 +56,8 @@ export class AxesView {
       "section",
       { class: "study-axes", "aria-labelledby": "axes", hidden: true },
       h("div", { class: "section" }, h("h2", { id: "axes" }, "Over the axes"), h("span", { class: "controls" }, controls)),
-      h("div", { class: "views" }, this.responsePlace, this.heatPlace, this.linesPlace),
+      this.place,
+      this.linesPlace,
       this.hint,
     );
   }
@@ -61,37 +85,54 @@ export class AxesView {
     this.element.hidden = !axes.length;
     if (!axes.length) return;
     const [over, across] = this.choices(axes),
-      about = page.about();
+      about = page.about(),
+      all = combinations(
+        points,
+        axes.filter((axis) => axis !== over && axis !== across),
+      ),
+      shown = all.slice(0, MOST);
     this.acrossPlace.hidden = axes.length < 2;
-    this.responseDraw(points, axes, over, about);
-    this.heatPlace.hidden = axes.length < 2;
-    if (across) this.heatDraw(points, axes, over, across, about);
+    const key = JSON.stringify([over, across, shown.map(([title]) => title), about.text]);
+    if (key !== this.key) this.build(shown, over, across, about);
+    this.key = key;
+    const series = shown.map(([, own]) => this.seriesOf(own, over, across, about)),
+      family = series.flat();
+    shown.forEach(([, own], i) => {
+      this.views[i].response.set(series[i], { log: this.log.checked, family });
+      if (across) this.heatDraw(this.views[i].heat, own, over, across, about, points);
+    });
     this.linesPlace.hidden = axes.length < 3;
     if (axes.length > 2) this.linesDraw(points, axes, about);
-    const more = axes.length > 2 && across ? " The map shows, of the points that share a cell, the first: choose values of the other axes above." : "";
-    this.hint.textContent = `Points are medians over seeds, bars reach from the lower to the upper quartile.${more}`;
+    const left = all.length > MOST ? ` ${all.length - MOST} more combinations of the other axes are not drawn: choose their values above.` : "";
+    this.hint.textContent = `Points are medians over seeds, bars reach from the lower to the upper quartile.${left}`;
   }
-  responseDraw(points, axes, over, about) {
-    const groups = new Map(),
-      rest = axes.filter((axis) => axis !== over);
-    for (const point of points) {
-      const name = rest.map((axis) => point.values[axis.name]).join(", ") || about.quantity.name;
-      if (!groups.has(name)) groups.set(name, []);
-      groups.get(name).push(point);
-    }
-    const places = over.numeric ? (isGeometric(over.values) ? "log" : "number") : over.values,
-      key = JSON.stringify([over.name, over.values, places, about.text]);
-    if (key !== this.responseKey) this.responseMake(over, places, about);
-    this.responseKey = key;
-    const series = [...groups].map(([name, own]) => {
+  build(shown, over, across, about) {
+    this.views.forEach((view) => view.destroy());
+    const places = over.numeric ? (isGeometric(over.values) ? "log" : undefined) : over.values,
+      settings = { x: over.name, y: about.quantity.name, percent: about.quantity.percent, limits: about.quantity.limits, places, ticks: over.numeric ? over.values : undefined };
+    this.views = shown.map(([title]) => {
+      const end = title ? `, ${title}` : "",
+        file = `${about.text} over ${over.name}${end}`,
+        response = chart(`${about.text}${end}`, { ...settings, points: true, fixed: true, file, columns: { y: "median", low: "quartile_1", high: "quartile_3" } }),
+        heat = across && heatMap(`Median ${about.text}${end}`);
+      if (heat) heat.file = `median ${file} and ${across.name}`;
+      const destroy = () => (response.destroy(), heat?.destroy());
+      return { response, heat, elements: [response, heat].filter(Boolean).map((one) => h("div", { class: "view" }, one.element)), destroy };
+    });
+    this.place.replaceChildren(...this.views.flatMap(({ elements }) => elements));
+    this.place.classList.toggle("pairs", Boolean(across));
+  }
+  seriesOf(points, over, across, about) {
+    const { page } = this,
+      groups = across ? across.values.map((v) => [valueName(v), points.filter((point) => point.values[across.name] === v)]) : [[about.quantity.name, points]],
+      there = groups.filter(([, own]) => own.length),
+      looks = looksOf(there.map(([, own]) => own));
+    return there.map(([name, own], i) => {
       const sorted = over.values.map((v) => own.find((point) => point.values[over.name] === v)).filter(Boolean),
-        of = (read) => sorted.map((point) => read(page.summary(point)) ?? null),
-        page = this.page,
-        one = own[0];
-      const alike = new Set(own.map(({ colour }) => colour)).size === 1;
+        of = (read) => sorted.map((point) => read(page.summary(point)) ?? null);
       return {
         name,
-        style: alike ? { ...styleOf(one), dash: rest.length > 1 || own.every(({ dash }) => dash === one.dash) ? one.dash : 0 } : { hex: "#7a7a7a", dash: 0 },
+        style: looks[i],
         x: sorted.map((point) => point.values[over.name]),
         y: of((s) => s.median),
         low: of((s) => s.quartiles.low),
@@ -99,39 +140,21 @@ export class AxesView {
         n: of((s) => s.n),
       };
     });
-    this.response.set(series, { log: this.log.checked });
   }
-  responseMake(over, places, about) {
-    this.response?.destroy();
-    this.response = chart(about.text, {
-      x: over.name,
-      y: about.quantity.name,
-      percent: about.quantity.percent,
-      limits: about.quantity.limits,
-      places: places === "number" ? undefined : places,
-      ticks: over.numeric ? over.values : undefined,
-      points: true,
-      fixed: true,
-      file: `${about.text} over ${over.name}`,
-      columns: { y: "median", low: "quartile_1", high: "quartile_3" },
+  heatDraw(heat, points, over, across, about, all) {
+    const write = (v) => quantityText(v, about.quantity),
+      medians = all.map((point) => this.page.summary(point).median),
+      log = this.log.checked && medians.every((v) => v === "never" || v > 0);
+    const cells = points.map((point) => {
+      const { median, quartiles, n } = this.page.summary(point);
+      return {
+        column: point.values[over.name],
+        row: point.values[across.name],
+        value: median,
+        text: `${point.label}: median ${write(median)}, quartiles ${write(quartiles.low)} to ${write(quartiles.high)}, n ${n}`,
+      };
     });
-    this.responsePlace.replaceChildren(this.response.element);
-  }
-  heatDraw(points, axes, over, across, about) {
-    const seen = new Set(),
-      cells = points.flatMap((point) => {
-        const [column, row] = [point.values[over.name], point.values[across.name]],
-          at = JSON.stringify([column, row]);
-        if (seen.has(at)) return [];
-        seen.add(at);
-        const { median, quartiles, n } = this.page.summary(point),
-          write = (v) => quantityText(v, about.quantity);
-        return [{ column, row, value: median, text: `${point.label}: median ${write(median)}, quartiles ${write(quartiles.low)} to ${write(quartiles.high)}, n ${n}` }];
-      });
-    this.heat.caption.textContent = `Median ${about.text}`;
-    this.heat.file = `median ${about.text} over ${over.name} and ${across.name}`;
-    const log = this.log.checked && cells.every(({ value }) => value === "never" || value > 0);
-    this.heat.set({ x: over.name, y: across.name, columns: over.values, rows: across.values, cells, what: `median ${about.text}`, percent: about.quantity.percent, log });
+    heat.set({ x: over.name, y: across.name, columns: over.values, rows: across.values, cells, medians, what: `median ${about.text}`, percent: about.quantity.percent, log });
   }
   linesDraw(points, axes, about) {
     const numbers = points.map((point) => this.page.summary(point).median),
@@ -148,8 +171,7 @@ export class AxesView {
     });
   }
   destroy() {
-    this.response?.destroy();
-    this.heat.destroy();
+    this.views.forEach((view) => view.destroy());
     this.lines.destroy();
   }
 }

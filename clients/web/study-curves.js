@@ -8,7 +8,7 @@ import { chart, linked } from "./charts.js";
 import { h } from "./dom.js";
 import { Legend } from "./figure.js";
 import { keysOf, quantityOf } from "./quantities.js";
-import { axesOf, styleOf } from "./study.js";
+import { axesOf, styleOf, valueName } from "./study.js";
 
 const MOST = 36, // points drawn at once
   TOGETHER = 6; // points in one panel, before they are divided among several
@@ -103,7 +103,7 @@ export class CurvesView {
       points = page.shown().filter(({ point }) => byPoint.has(point)),
       quantity = quantityOf(this.curve.value),
       axis = this.panelAxis(points),
-      groups = axis ? axis.values.map((v) => [`${axis.name} ${v}`, points.filter(({ values }) => values[axis.name] === v)]) : [["", points]],
+      groups = axis ? axis.values.map((v) => [`${axis.name} ${valueName(v)}`, points.filter(({ values }) => values[axis.name] === v)]) : [["", points]],
       unit = X[page.unit.value];
     const series = groups.map(([, own]) => own.flatMap((point) => this.seriesOf(byPoint.get(point.point), point, styleOf(point))));
     const filled = groups.map((group, i) => [...group, series[i]]).filter(([, , own]) => own.some((s) => s.x.length));

@@ -33,7 +33,7 @@ const shareText = (v) => `${Math.round(100 * v)}\u00a0%`;
 /** Heading, what it is sorted by, and what is written; `s` is the summary of the metric. */
 const columnsOf = (write, learned) => [
   ["n", (p, s) => s?.n, (p, s) => h("span", { title: "values, never among them" }, s ? grouped(s.n) : "–")],
-  ...(learned ? [["Share", (p, s) => s?.share, (p, s) => (s?.n ? `${shareText(s.share)} (${intervalText(s.share_95, shareText, s.few)})` : "–")]] : []),
+  ...(learned ? [["Learned", (p, s) => s?.share, (p, s) => (s?.n ? `${shareText(s.share)} (${intervalText(s.share_95, shareText, s.few)})` : "–")]] : []),
   ["Median", (p, s) => s?.median, (p, s) => h("b", {}, write(s?.median))],
   ["Median, 95 %", null, (p, s) => intervalText(s?.median_95, write, s?.few)],
   ["Quartiles", null, (p, s) => intervalText(s?.quartiles, write)],

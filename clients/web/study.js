@@ -1,6 +1,8 @@
 /*
  * What the parts of an experiment's page share: the axes of its points, and how a point looks. Pure.
  */
+import { tickText } from "./scales.js";
+
 /** The axes of the points: {name, values in their order, numeric}; those with one value alone are none. */
 export function axesOf(points) {
   const axes = new Map();
@@ -17,3 +19,6 @@ export function axesOf(points) {
 
 /** A point's look, all of it as the server says: colour of its rule, dash and marker of further axes. */
 export const styleOf = ({ colour, dash, marker }) => ({ hex: colour, dash: dash ?? 0, marker: marker ?? 0 });
+
+/** An axis' value as text; a number as short as on an axis. */
+export const valueName = (value) => (typeof value === "number" ? tickText(value) : String(value));
