@@ -13,6 +13,7 @@
 
 #include "core/backend/backend.h"
 #include "core/base/random.h"
+#include "core/base/size.h"
 
 enum { NOISE_UNITS = 64 }; /* whose own noise is drawn at a time */
 
@@ -385,6 +386,31 @@ enum result simulate_run(const struct train_config *config, const struct trained
     free(simulation.trials);
     free(simulation.silenced);
     return result;
+}
+
+size_t simulate_memory(const struct train_config *config, const struct trained *trained, int steps) {
+    int batch = config->training.batch_size > 1 ? config->training.batch_size : 1;
+    const struct network_config *network = &config->network;
+    const struct backend_sizes sizes = {.units = trained->units,
+                                        .inputs = trained->inputs,
+                                        .outputs = trained->outputs,
+                                        .types = trained->types,
+                                        .bias = trained->has_bias,
+                                        .equal_leaks = !network->tau_of_unit && !network->tau_is_range};
+    const struct batch_options options = {.steps = steps,
+                                          .trials = batch,
+                                          .loss = LOSS_MSE,
+                                          .neuron = network->neuron,
+                                          .readout_leaks = network->readout_tau.set,
+                                          .noisy = true};
+    struct backend_plan plan;
+    struct error error;
+    if (!backend_table[BACKEND_CPU]->plan(&sizes, &options, &plan, &error)) {
+        return SIZE_MAX;
+    }
+    /* the network's own weights and its fixed parts, which are no more */
+    size_t network_bytes = size_times(2 * sizeof(float), trained->parameters);
+    return size_plus(size_plus(plan.memory_bytes, network_bytes), size_times((size_t)batch, sizeof(struct trial)));
 }
 
 double simulate_cost(const struct train_config *config, const struct trained *trained, const struct task_shape *shape,

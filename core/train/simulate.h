@@ -72,6 +72,12 @@ enum result simulate_run(const struct train_config *config, const struct trained
                          const struct simulate_request *request, bool (*stop)(void *user), void *user,
                          struct simulate_answer *answer, struct error *error);
 
+/*
+ * Bytes that a run of trials with this many steps takes at its peak, the answer's arrays and the task's data excepted.
+ * SIZE_MAX: more than can be addressed.
+ */
+size_t simulate_memory(const struct train_config *config, const struct trained *trained, int steps);
+
 /* Multiply-adds that the run takes, from sizes alone. `shape` is the task's. */
 double simulate_cost(const struct train_config *config, const struct trained *trained, const struct task_shape *shape,
                      const struct simulate_request *request);

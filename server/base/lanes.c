@@ -107,23 +107,38 @@ int64_t lanes_memory_taken(const struct lanes *lanes) {
     return taken;
 }
 
+static int64_t engines_taken(const struct lanes *lanes) {
+    int64_t taken = 0;
+    for (int i = 0; i < LANE_SEATS; i++) {
+        taken += lanes->running[i] == NULL ? 0 : lanes->running[i]->engine;
+    }
+    return taken;
+}
+
+static bool fits(const struct lanes *lanes, int64_t needed, int64_t taken) {
+    return needed == 0 || taken == 0 || needed <= lanes->memory - taken;
+}
+
 static bool memory_is_free(const struct lanes *lanes, const struct lane_task *task) {
-    int64_t taken = lanes_memory_taken(lanes);
-    return task->memory == 0 || taken == 0 || task->memory <= lanes->memory - taken;
+    return fits(lanes, task->memory, lanes_memory_taken(lanes)) && fits(lanes, task->engine, engines_taken(lanes));
+}
+
+static bool takes_none(const struct lane_task *task) {
+    return task->memory == 0 && task->engine == 0;
 }
 
 /* Whose turn it is, of all or (`light`) of those that take no memory. NULL: nobody waits who may have a seat. */
 static struct lane_task *turn_next(const struct lanes *lanes, enum lane lane, bool light) {
     struct lane_task *next = NULL;
     for (struct lane_task *task = lanes->waiting[lane]; task != NULL; task = task->next) {
-        if ((next == NULL || task->token_turn < next->token_turn) && (!light || task->memory == 0) &&
+        if ((next == NULL || task->token_turn < next->token_turn) && (!light || takes_none(task)) &&
             seats_of(lanes, lane, task->token) < bounds[lane].most_of_one) {
             next = task;
         }
     }
     struct lane_task *first = next;
     for (struct lane_task *task = lanes->waiting[lane]; next != NULL && task != NULL; task = task->next) {
-        if (task->token == next->token && (!light || task->memory == 0) && task->client_turn < first->client_turn) {
+        if (task->token == next->token && (!light || takes_none(task)) && task->client_turn < first->client_turn) {
             first = task;
         }
     }

@@ -13,7 +13,8 @@
  *
  * What a task takes to read its body is many times the body. All tasks together take at most `memory` bytes of that, or
  * one task as much as it needs while no other takes any: the rest wait for their turn, and tasks that need none pass
- * them.
+ * them. The same holds, with a sum of its own, for the memory that tasks compute with (networks, data): otherwise a
+ * long computation would hold up everybody's bodies.
  */
 #ifndef MODPROP_SERVER_LANES_H
 #define MODPROP_SERVER_LANES_H
@@ -52,6 +53,7 @@ struct lane_task {
     int seat;                               /* for run: 0 to LANE_SEATS - 1, used by no other task meanwhile */
     atomic_int stop;                        /* enum lane_stop; polled by run */
     _Atomic int64_t memory; /* bytes that it takes; set before lanes_submit, and by run to less once it takes less */
+    int64_t engine;         /* bytes that it computes with; set before lanes_submit */
     /* private to the lanes */
     uv_work_t work;
     struct lane_task *next;
@@ -62,7 +64,8 @@ struct lane_task {
     uint64_t deadline;                /* ms; 0: still waiting */
 };
 
-/* Every lane holds at most `limit` waiting tasks; `memory` is for those that run. NULL if out of memory. */
+/* Every lane holds at most `limit` waiting tasks; `memory` is for those that run, once for bodies and once for what
+ * they compute with. NULL if out of memory. */
 struct lanes *lanes_create(struct loop *loop, size_t limit, int64_t memory);
 
 /*

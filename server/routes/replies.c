@@ -15,7 +15,8 @@
 #include "api/field.h"
 #include "api/text.h"
 
-#define BODY_SMALL 65536 /* bytes */
+#define BODY_SMALL 65536       /* bytes */
+#define ENGINE_SMALL (4 << 20) /* bytes that a computation may take uncounted */
 #define BODY_FACTOR 48
 #define BODY_KEPT_FACTOR 4 /* what is kept of it once it is read: numbers of 4 bytes, of 2 characters each */
 #define BODY_VALUES_BYTES (INT64_C(400) << 20)
@@ -295,11 +296,17 @@ static void run(struct lane_task *task) {
     spool_finish(&computation->out);
 }
 
+static void computation_again(struct computation *computation);
+
 static void finish(struct lane_task *task) {
     struct computation *computation = (struct computation *)task;
     struct request *request = computation->request;
     if (request == NULL) {
         computation->release(computation);
+        return;
+    }
+    if (task->outcome == LANE_GO && computation->wanted > 0) {
+        computation_again(computation);
         return;
     }
     if (task->outcome != LANE_GO) {
@@ -360,10 +367,9 @@ static int64_t body_memory(size_t size) {
     return size <= BODY_SMALL ? 0 : by_text < by_values ? by_text : by_values;
 }
 
-void computation_start(struct computation *computation, enum lane lane) {
+static void submit(struct computation *computation, enum lane lane) {
     struct server *server = computation->server;
     struct request *request = computation->request;
-    computation->task.memory += body_memory(request->body_size);
     if (server->lanes != NULL &&
         lanes_submit(server->lanes, lane, request->identity, request->address, &computation->task)) {
         return;
@@ -373,6 +379,36 @@ void computation_start(struct computation *computation, enum lane lane) {
                  "too many computations are waiting: at most %lld, and half of that for one client (--max-waiting)",
                  (long long)server->config.max_waiting);
     computation->release(computation);
+}
+
+void computation_start(struct computation *computation, enum lane lane) {
+    computation->task.memory += body_memory(computation->request->body_size);
+    submit(computation, lane);
+}
+
+bool computation_memory(struct computation *computation, uint64_t bytes) {
+    if (bytes <= ENGINE_SMALL || bytes <= (uint64_t)computation->task.engine) {
+        return true;
+    }
+    if (bytes > (uint64_t)computation->server->memory) {
+        computation_fail(computation, 422,
+                         "this takes %.3g GB of memory, more than the %.3g GB that the daemon may use (--memory): take "
+                         "shorter trials, a smaller dataset, or a job with a smaller batch",
+                         (double)bytes * 1e-9, (double)computation->server->memory * 1e-9);
+    } else {
+        computation->wanted = (int64_t)bytes;
+    }
+    return false;
+}
+
+/* Waits for its turn once more, with the memory that it has asked for. */
+static void computation_again(struct computation *computation) {
+    computation->task.engine = computation->wanted;
+    computation->wanted = 0;
+    spool_release(&computation->out);
+    spool_init(&computation->out, computation->server->config.data);
+    computation->writer = (struct writer){.write = write_spool, .user = &computation->out};
+    submit(computation, computation->task.lane);
 }
 
 json_t *computation_body(struct computation *computation) {

@@ -49,6 +49,7 @@ struct computation {
     const char *type;
     char etag[128];   /* "" : none */
     char detail[512]; /* if status is an error */
+    int64_t wanted;   /* bytes, of computation_memory; 0: none */
     struct problems problems;
 };
 
@@ -66,6 +67,12 @@ bool answers_are_full(const struct server *server);
  * wait there, answers 429 and releases it.
  */
 void computation_start(struct computation *computation, enum lane lane);
+/*
+ * In the lane: whether the `bytes` that the work computes with are counted for it. If not, the work returns at once,
+ * with nothing written: it waits for its turn with that much, and runs again from its beginning; or it has failed,
+ * because the daemon may not use as much.
+ */
+bool computation_memory(struct computation *computation, uint64_t bytes);
 /* In the lane: the database connection that this computation has meanwhile. */
 struct store_reader *computation_reader(const struct computation *computation);
 /* Responds to a client that has closed the connection, or its sending side: only the latter reads it. */

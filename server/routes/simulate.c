@@ -10,6 +10,7 @@
 
 #include "api/job.h"
 #include "api/simulate.h"
+#include "core/base/size.h"
 #include "core/tasks/task.h"
 #include "server/datasets/catalog.h"
 #include "server/jobs/reference.h"
@@ -20,6 +21,7 @@ struct simulation {
     struct computation computation; /* first */
     char job[STORE_ID_BYTES];
     enum ask_kind kind;
+    bool decoded; /* it has waited for memory since */
     struct simulate_ask ask;
 };
 
@@ -82,6 +84,11 @@ static void run_on_data(struct simulation *simulation, struct train_config *conf
     datasets_release(datasets, data);
 }
 
+/* What the network takes while it runs, and the data. False: see computation_memory. */
+static bool memory_is_counted(struct simulation *simulation, size_t network, int64_t data) {
+    return computation_memory(&simulation->computation, size_plus(network, (size_t)data));
+}
+
 /* With another dataset in the place of the task. */
 static void run_on_dataset(struct simulation *simulation, struct train_config *config, const struct trained *trained) {
     struct computation *computation = &simulation->computation;
@@ -102,7 +109,9 @@ static void run_on_dataset(struct simulation *simulation, struct train_config *c
         break;
     case CATALOG_HELD:
         config->task = task;
-        run_on_data(simulation, config, task.data_sha256, trained);
+        if (memory_is_counted(simulation, simulate_memory(config, trained, (int)info.steps), info.memory)) {
+            run_on_data(simulation, config, task.data_sha256, trained);
+        }
         catalog_release(catalog, task.data_sha256);
         return;
     }
@@ -113,7 +122,7 @@ static void run_on_dataset(struct simulation *simulation, struct train_config *c
 static bool take_weights(struct simulation *simulation) {
     struct computation *computation = &simulation->computation;
     struct simulate_ask *ask = &simulation->ask;
-    if (ask->weights_job[0] == '\0' ||
+    if (ask->weights_job[0] == '\0' || ask->weights.memory != NULL ||
         reference_read(computation_reader(computation), ask->weights_job, ask->weights_iteration, &ask->weights, NULL,
                        "weights", &computation->problems)) {
         return true;
@@ -122,8 +131,20 @@ static bool take_weights(struct simulation *simulation) {
     return false;
 }
 
-/* `sha256`: of the data that the job trains on. */
-static void open_network(struct simulation *simulation, const char *sha256) {
+/*
+ * With trials of the job's own task. Those take less than training did; given inputs may be longer.
+ */
+static void run_on_own(struct simulation *simulation, const struct store_job *job, struct train_config *config,
+                       const struct trained *trained) {
+    const struct simulate_request *request = &simulation->ask.request;
+    size_t network = request->x == NULL ? (size_t)job->memory : simulate_memory(config, trained, request->steps);
+    if (memory_is_counted(simulation, network,
+                          datasets_memory(simulation->computation.server->datasets, job->dataset_sha256))) {
+        run_on_data(simulation, config, job->dataset_sha256, trained);
+    }
+}
+
+static void open_network(struct simulation *simulation, const struct store_job *job) {
     struct computation *computation = &simulation->computation;
     struct job_spec spec;
     struct trained trained;
@@ -133,27 +154,38 @@ static void open_network(struct simulation *simulation, const char *sha256) {
     if (take_weights(simulation) && simulation->ask.dataset[0] != '\0') {
         run_on_dataset(simulation, &spec.config, &trained);
     } else if (computation->status < 400) {
-        run_on_data(simulation, &spec.config, sha256, &trained);
+        run_on_own(simulation, job, &spec.config, &trained);
     }
     network_close(&spec, &trained);
 }
 
-static void work_simulation(struct computation *computation) {
-    struct simulation *simulation = (struct simulation *)computation;
-    struct store_job job;
+/* False after computation_fail. */
+static bool decode(struct simulation *simulation) {
+    struct computation *computation = &simulation->computation;
     json_t *document = computation->request->body_size == 0 ? json_object() : computation_body(computation);
     if (document == NULL) {
-        return;
+        return false;
     }
     simulate_ask_decode(&simulation->ask, simulation->kind, document, &computation->problems);
     json_decref(document);
     computation_tidy(computation);
     if (computation->problems.count > 0) {
         computation_fail(computation, 422, "the request has bad fields");
-    } else if (store_job_read(computation_reader(computation), simulation->job, &job) != 1) {
+    }
+    simulation->decoded = computation->problems.count == 0;
+    return simulation->decoded;
+}
+
+static void work_simulation(struct computation *computation) {
+    struct simulation *simulation = (struct simulation *)computation;
+    struct store_job job;
+    if (!simulation->decoded && !decode(simulation)) {
+        return;
+    }
+    if (store_job_read(computation_reader(computation), simulation->job, &job) != 1) {
         computation_fail(computation, 404, "there is no job %s", simulation->job);
     } else {
-        open_network(simulation, job.dataset_sha256);
+        open_network(simulation, &job);
         store_job_release(&job);
     }
 }

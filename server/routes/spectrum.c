@@ -97,7 +97,7 @@ void route_spectrum(struct server *server, struct request *request) {
         work->csv = strcmp(request->type, "text/csv") == 0;
         computation_init(&work->computation, server, request,
                          work->csv ? "text/csv; charset=utf-8; header=present" : "application/json");
-        work->computation.task.memory = job.memory;
+        work->computation.task.engine = job.memory;
         work->computation.work = work_spectrum;
         work->computation.release = spectrum_work_release;
         computation_start(&work->computation, LANE_HEAVY);

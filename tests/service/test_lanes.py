@@ -7,9 +7,11 @@ import resource
 import threading
 import time
 
+import numpy as np
 import pytest
 import requests
 from daemons import SANITIZED, wait_until
+from test_datasets import safetensors
 
 SMALL = {
     "task": {"type": "delayed_xor", "delay": 20, "cue": 10},
@@ -220,3 +222,39 @@ def test_large_bodies_at_once_take_no_more_than_the_setting(start, tmp_path):
     assert statuses == those == [422] * 4, "each is answered, late or not"
     assert bounded < 420 << 20, f"one at a time: {bounded >> 20} MiB"
     print(f"{together >> 20} MiB together, {bounded >> 20} MiB one at a time")
+
+
+def test_data_and_networks_of_evaluations_are_counted(start, tmp_path):
+    """Two tokens evaluate on two datasets of 64 MB: with a small bound one waits for the other."""
+    daemon = start("--token-file", token_file(tmp_path), "--workers", "1", "--request-memory", "16M")
+    job = SMALL | {"task": {"type": "dataset", "name": "small"}, "network": {"units": 12, "tau": 20}}
+
+    def put(name, trials):
+        body = safetensors(
+            inputs=np.full((100, trials, 40), len(name), np.float32),
+            targets=np.arange(100 * trials).reshape(100, -1) % 3,
+        )
+        head = {"Content-Type": "application/octet-stream"} | by("first")
+        assert daemon.request("PUT", f"/v1/datasets/{name}", data=body, headers=head).status_code == 201
+
+    for name, trials in (("small", 40), ("first", 4000), ("second", 4000)):
+        put(name, trials)
+    id = daemon.post("/v1/jobs", json=job, headers=by("first")).json()["id"]
+    wait_until(lambda: daemon.get(f"/v1/jobs/{id}", headers=by("first")).json()["status"] == "succeeded")
+    pathlib.Path(f"/proc/{daemon.process.pid}/clear_refs").write_text("5")
+    base, statuses, url = memory_of(daemon, "VmRSS"), [], daemon.url
+
+    def ask(name):
+        body = {"dataset": {"name": name}, "split": "training", "trials": 4000}
+        answer = requests.post(f"{url}/v1/jobs/{id}/evaluate", json=body, headers=by(name), timeout=120)
+        statuses.append(answer.status_code)
+
+    asks = [threading.Thread(target=ask, args=(name,)) for name in ("first", "second") for _ in range(3)]
+    for one in asks:
+        one.start()
+    for one in asks:
+        one.join()
+    peak = memory_of(daemon, "VmHWM") - base
+    print(f"{peak >> 20} MiB at once")
+    assert statuses == [200] * 6
+    assert SANITIZED or peak < 100 << 20, f"{peak >> 20} MiB at once"
