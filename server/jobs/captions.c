@@ -1,6 +1,6 @@
 /*
- * Captions of jobs: a change of name, notes or tags. No entry takes part in it, so that a job may be renamed whatever
- * happens to it, and neither its events nor their digest change. Loop thread.
+ * Captions of jobs: a change of name, notes or tags. No active job takes part in it, so that a job may be renamed
+ * whatever happens to it, and neither its events nor their digest change. Loop thread.
  */
 #include <stdio.h>
 #include <stdlib.h>

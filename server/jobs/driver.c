@@ -18,14 +18,14 @@
 /* ---- what is reported about them ---- */
 
 /* Takes a slot: an attempt has it, or is about to. */
-static bool takes_slot(const struct entry *entry) {
-    return entry->attempt != NULL || entry->state.phase == PHASE_STARTS;
+static bool takes_slot(const struct active_job *active) {
+    return active->attempt != NULL || active->state.phase == PHASE_STARTS;
 }
 
 int jobs_running(const struct jobs *jobs) {
     int running = 0;
-    for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        running += takes_slot(entry);
+    for (const struct active_job *active = jobs->active; active != NULL; active = active->next) {
+        running += takes_slot(active);
     }
     return running;
 }
@@ -44,20 +44,20 @@ bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *l
         live->stopped = parked->stopped;
         return true;
     }
-    const struct entry *entry = entry_find(jobs, id);
-    if (entry == NULL) {
+    const struct active_job *active = active_find(jobs, id);
+    if (active == NULL) {
         return false;
     }
-    live->iteration = entry->job.iteration;
-    if (entry->attempt != NULL) {
+    live->iteration = active->job.iteration;
+    if (active->attempt != NULL) {
         struct attempt_view view;
-        operations_of(jobs)->look(entry->attempt, &view);
+        operations_of(jobs)->look(active->attempt, &view);
         live->running = true;
         live->iteration = view.iteration;
         live->evaluated = view.evaluated;
         live->evaluation = view.evaluation;
         live->trials_per_second = view.trials_per_second;
-        live->seconds_left = (double)(entry->job.iterations - view.iteration) * view.batch_size /
+        live->seconds_left = (double)(active->job.iterations - view.iteration) * view.batch_size /
                              view.trials_per_second;
         live->threads = view.threads;
     }
@@ -76,7 +76,7 @@ static void active_take(const struct jobs *jobs, const char *id, struct jobs_act
 struct jobs_active *jobs_active_read(const struct jobs *jobs, size_t *count) {
     size_t most = 0;
     *count = 0;
-    for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
+    for (const struct active_job *active = jobs->active; active != NULL; active = active->next) {
         most++;
     }
     for (const struct parked *parked = jobs->parked; parked != NULL; parked = parked->next) {
@@ -86,8 +86,8 @@ struct jobs_active *jobs_active_read(const struct jobs *jobs, size_t *count) {
     if (all == NULL) {
         return NULL;
     }
-    for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        active_take(jobs, entry->job.id, &all[(*count)++]);
+    for (const struct active_job *active = jobs->active; active != NULL; active = active->next) {
+        active_take(jobs, active->job.id, &all[(*count)++]);
     }
     for (const struct parked *parked = jobs->parked; parked != NULL; parked = parked->next) {
         active_take(jobs, parked->id, &all[(*count)++]);
@@ -97,8 +97,8 @@ struct jobs_active *jobs_active_read(const struct jobs *jobs, size_t *count) {
 
 /* ---- the queue ---- */
 
-int64_t jobs_place(const struct jobs *jobs, const struct store_job *job) {
-    return queue_place(jobs->queue, job->priority, job->number);
+int64_t jobs_position(const struct jobs *jobs, const struct store_job *job) {
+    return queue_position(jobs->queue, job->priority, job->number);
 }
 
 static bool queue_read(void *user, const struct store_job *job) {
@@ -110,48 +110,48 @@ static bool queue_read(void *user, const struct store_job *job) {
 static void cores_share(struct jobs *jobs) {
     const struct executor_operations *operations = operations_of(jobs);
     int left = jobs->options.cores;
-    for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        entry->cores = entry->attempt != NULL;
-        left -= entry->cores;
+    for (struct active_job *active = jobs->active; active != NULL; active = active->next) {
+        active->cores = active->attempt != NULL;
+        left -= active->cores;
     }
     for (bool gave = true; gave && left > 0;) {
         gave = false;
-        for (struct entry *entry = jobs->entries; left > 0 && entry != NULL; entry = entry->next) {
+        for (struct active_job *active = jobs->active; left > 0 && active != NULL; active = active->next) {
             struct attempt_view view = {0};
-            if (entry->attempt != NULL) {
-                operations->look(entry->attempt, &view);
+            if (active->attempt != NULL) {
+                operations->look(active->attempt, &view);
             }
-            if (entry->attempt != NULL && (view.threads_most == 0 || entry->cores < view.threads_most)) {
-                entry->cores++;
+            if (active->attempt != NULL && (view.threads_most == 0 || active->cores < view.threads_most)) {
+                active->cores++;
                 left--;
                 gave = true;
             }
         }
     }
-    for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        if (entry->attempt != NULL) {
-            operations->share(entry->attempt, entry->cores);
+    for (struct active_job *active = jobs->active; active != NULL; active = active->next) {
+        if (active->attempt != NULL) {
+            operations->share(active->attempt, active->cores);
         }
     }
 }
 
 static bool is_active(void *user, int64_t number) {
     const struct jobs *jobs = user;
-    const struct entry *entry = jobs->entries;
+    const struct active_job *active = jobs->active;
     const struct parked *parked = jobs->parked;
-    while (entry != NULL && entry->job.number != number) {
-        entry = entry->next;
+    while (active != NULL && active->job.number != number) {
+        active = active->next;
     }
     while (parked != NULL && parked->number != number) {
         parked = parked->next;
     }
-    return entry != NULL || parked != NULL;
+    return active != NULL || parked != NULL;
 }
 
 /* Bytes of the data with this digest, unless one of the jobs before `upto` loads them. */
-static int64_t data_memory(const struct jobs *jobs, const struct entry *upto, const char *sha256) {
-    for (const struct entry *entry = jobs->entries; entry != upto; entry = entry->next) {
-        if (takes_slot(entry) && strcmp(entry->job.dataset_sha256, sha256) == 0) {
+static int64_t data_memory(const struct jobs *jobs, const struct active_job *upto, const char *sha256) {
+    for (const struct active_job *active = jobs->active; active != upto; active = active->next) {
+        if (takes_slot(active) && strcmp(active->job.dataset_sha256, sha256) == 0) {
             return 0;
         }
     }
@@ -164,9 +164,9 @@ static int64_t data_memory(const struct jobs *jobs, const struct entry *upto, co
  */
 static bool memory_is_free(const struct jobs *jobs, const struct store_job *job) {
     int64_t taken = 0;
-    for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        if (takes_slot(entry)) {
-            taken += entry->job.memory + data_memory(jobs, entry, entry->job.dataset_sha256);
+    for (const struct active_job *active = jobs->active; active != NULL; active = active->next) {
+        if (takes_slot(active)) {
+            taken += active->job.memory + data_memory(jobs, active, active->job.dataset_sha256);
         }
     }
     int64_t needed = job->memory + data_memory(jobs, NULL, job->dataset_sha256);
@@ -200,15 +200,15 @@ static void schedule(struct jobs *jobs) {
             store_job_release(&job); /* no other job overtakes it: small jobs could keep a large one waiting for ever */
             return;
         }
-        struct entry *entry = entry_add(jobs, &job);
-        if (entry == NULL) {
+        struct active_job *active = active_add(jobs, &job);
+        if (active == NULL) {
             return;
         }
-        free(entry->job.build);
-        entry->job.build = text_copy(jobs->options.build);
-        isa_record(&entry->job, kernels_name());
-        queue_served(jobs->queue, &entry->job);
-        entry_fact(entry, FACT_PICKED); /* if out of memory it is parked, and start_at is in the future */
+        free(active->job.build);
+        active->job.build = text_copy(jobs->options.build);
+        isa_record(&active->job, kernels_name());
+        queue_served(jobs->queue, &active->job);
+        active_fact(active, FACT_PICKED); /* if out of memory it is parked, and start_at is in the future */
         may_start = clock_milliseconds() >= jobs->start_at;
     }
 }
@@ -285,49 +285,49 @@ static bool job_recover(void *user, const struct store_job *found) {
     if (store_job_read(jobs->options.reader, found->id, &job) != 1) {
         return false;
     }
-    struct entry *entry = entry_add(jobs, &job);
-    if (entry == NULL) {
+    struct active_job *active = active_add(jobs, &job);
+    if (active == NULL) {
         return false;
     }
     enum fact fact = FACT_RETRY;
-    entry->stopped = store_stop_noted(jobs->options.store, found->id);
-    if (entry->stopped) {
+    active->stopped = store_stop_noted(jobs->options.store, found->id);
+    if (active->stopped) {
         fact = FACT_ASK_CANCEL;
-    } else if (entry->job.status == JOB_RUNNING && strcmp(recovery->crashed, found->id) == 0 &&
-               crash_count(jobs, &entry->job)) {
+    } else if (active->job.status == JOB_RUNNING && strcmp(recovery->crashed, found->id) == 0 &&
+               crash_count(jobs, &active->job)) {
         fact = FACT_GUILTY;
-        entry->end = (struct attempt_end){.code = "crashed", .iteration = entry->job.crash_iteration};
-        snprintf(entry->end.detail, sizeof entry->end.detail,
+        active->end = (struct attempt_end){.code = "crashed", .iteration = active->job.crash_iteration};
+        snprintf(active->end.detail, sizeof active->end.detail,
                  "this job crashed the daemon three times from one checkpoint");
-    } else if (entry->job.status == JOB_RUNNING && strcmp(recovery->crashed, STORE_STOPPED) != 0 &&
-               kill_count(&entry->job)) {
+    } else if (active->job.status == JOB_RUNNING && strcmp(recovery->crashed, STORE_STOPPED) != 0 &&
+               kill_count(&active->job)) {
         fact = FACT_HELD;
-        entry->job.kills = 0; /* resuming it allows as many attempts again */
-        entry_reason_set(entry,
-                         "the daemon was killed ten times while this job ran without progress, perhaps for lack of "
-                         "memory; resume it when the cause is gone");
-    } else if (entry->job.status != JOB_CANCELLING) { /* a cancellation has its own reason */
-        entry_reason_set(entry, "the daemon was restarted");
+        active->job.kills = 0; /* resuming it allows as many attempts again */
+        active_reason_set(active,
+                          "the daemon was killed ten times while this job ran without progress, perhaps for lack of "
+                          "memory; resume it when the cause is gone");
+    } else if (active->job.status != JOB_CANCELLING) { /* a cancellation has its own reason */
+        active_reason_set(active, "the daemon was restarted");
     }
-    entry_fact(entry, fact);
+    active_fact(active, fact);
     return parked_find(jobs, found->id) == NULL;
 }
 
 /*
- * A cancellation that an earlier daemon could not store. Jobs that were running have their entry by now; others are
+ * A cancellation that an earlier daemon could not store. Jobs that were running are active by now; others are
  * cancelled here. Where nothing can be stored yet, they are parked.
  */
 static void stop_again(void *user, const char *id) {
     struct jobs *jobs = user;
     struct store_job job;
-    int found = entry_find(jobs, id) != NULL || parked_find(jobs, id) != NULL
+    int found = active_find(jobs, id) != NULL || parked_find(jobs, id) != NULL
                     ? -1
                     : store_job_read(jobs->options.reader, id, &job);
     if (found == 1 && !job_status_is_final(job.status)) {
-        struct entry *entry = entry_add(jobs, &job);
-        if (entry != NULL) {
-            entry->stopped = true;
-            entry_fact(entry, FACT_ASK_CANCEL);
+        struct active_job *active = active_add(jobs, &job);
+        if (active != NULL) {
+            active->stopped = true;
+            active_fact(active, FACT_ASK_CANCEL);
         }
         return;
     }
@@ -373,23 +373,23 @@ static bool parked_resume(struct jobs *jobs, const struct parked *parked) {
         return found == 0;
     }
     bool adrift = state_of_row(job.status).phase == PHASE_ADRIFT;
-    struct entry *entry = adrift || parked->stopped ? entry_add(jobs, &job) : NULL;
-    if (entry == NULL) {
+    struct active_job *active = adrift || parked->stopped ? active_add(jobs, &job) : NULL;
+    if (active == NULL) {
         if (!adrift && !parked->stopped) {
             store_job_release(&job);
         }
         return !adrift && !parked->stopped;
     }
-    entry->stopped = parked->stopped;
+    active->stopped = parked->stopped;
     if (!parked->stopped) {
-        entry_reason_set(entry, parked->reason);
+        active_reason_set(active, parked->reason);
     }
-    entry_fact(entry, parked->stopped ? FACT_ASK_CANCEL : FACT_RETRY);
+    active_fact(active, parked->stopped ? FACT_ASK_CANCEL : FACT_RETRY);
     return true;
 }
 
 static void parked_retry(struct jobs *jobs, uint64_t now) {
-    struct parked *parked = parked_take(jobs, now); /* while it is parked, no entry of it is started */
+    struct parked *parked = parked_take(jobs, now); /* while it is parked, it does not become active */
     jobs->disk_full = jobs->disk_full && jobs->parked != NULL && parked == NULL;
     if (parked == NULL) {
         schedule(jobs);
@@ -401,15 +401,15 @@ static void parked_retry(struct jobs *jobs, uint64_t now) {
 }
 
 static void limits_check(struct jobs *jobs) {
-    for (struct entry *entry = jobs->entries, *next; entry != NULL; entry = next) {
+    for (struct active_job *active = jobs->active, *next; active != NULL; active = next) {
         struct attempt_view view;
-        next = entry->next;
-        if (entry->attempt != NULL) {
-            operations_of(jobs)->look(entry->attempt, &view);
+        next = active->next;
+        if (active->attempt != NULL) {
+            operations_of(jobs)->look(active->attempt, &view);
             if (view.time_limit > 0 && view.trained > (double)view.time_limit) {
-                entry_fact(entry, FACT_TIME);
-            } else if (entry->bytes > jobs->options.max_job_bytes) {
-                entry_fact(entry, FACT_SPACE);
+                active_fact(active, FACT_TIME);
+            } else if (active->bytes > jobs->options.max_job_bytes) {
+                active_fact(active, FACT_SPACE);
             }
         }
     }
@@ -436,9 +436,9 @@ void jobs_tick(struct jobs *jobs, uint64_t now) {
 
 void jobs_drain(struct jobs *jobs, void (*idle)(void *user), void *user) {
     jobs->draining = true;
-    for (struct entry *entry = jobs->entries, *next; entry != NULL; entry = next) {
-        next = entry->next;
-        entry_fact(entry, FACT_DRAIN);
+    for (struct active_job *active = jobs->active, *next; active != NULL; active = next) {
+        next = active->next;
+        active_fact(active, FACT_DRAIN);
     }
     jobs->idle = idle;
     jobs->idle_user = user;
@@ -449,9 +449,9 @@ void jobs_destroy(struct jobs *jobs) {
     if (jobs == NULL) {
         return;
     }
-    while (jobs->entries != NULL) {
-        waiters_answer(jobs->entries, JOBS_CLOSING, NULL);
-        entry_remove(jobs->entries);
+    while (jobs->active != NULL) {
+        waiters_answer(jobs->active, JOBS_CLOSING, NULL);
+        active_remove(jobs->active);
     }
     parked_release(jobs);
     queue_destroy(jobs->queue);

@@ -2,12 +2,12 @@
  * What the parts of jobs share. Each calls only those above it; calls the other way are hooks in struct jobs:
  *
  *     state.c      what becomes of a job, as a pure function
- *     entries.c    active jobs in memory, and what of them goes to the store
+ *     active.c        active jobs in memory, and what of them goes to the store
  *     parked.c     jobs that were stopped by a full disk, for example, to be read again
  *     records.c    the reports of attempts, as units
  *     life.c       passes facts to state.c and performs its actions
  *     requests.c   requests of clients: submissions and actions
- *     captions.c   changes of names, notes and tags, which concern no entry
+ *     captions.c   changes of names, notes and tags, which concern no active job
  *     driver.c     the queue; start, tick and end
  *
  * No other file includes this one.
@@ -35,8 +35,8 @@ struct waiter {
 };
 
 /* An active job. */
-struct entry {
-    struct entry *next;
+struct active_job {
+    struct active_job *next;
     struct jobs *jobs;
     struct job_state state;
     struct store_job job;      /* ahead of the database by the units in progress */
@@ -50,7 +50,7 @@ struct entry {
     struct waiter *waiting;    /* in order */
     char reason[REASON_BYTES]; /* of its next change, or why it is lost; "": none */
     bool stopped;              /* a cancellation could not be stored: it is not trained again */
-    struct parked *place;      /* made with the entry, because later there may be no memory */
+    struct parked *reserved;   /* made with the active job, because later there may be no memory */
 };
 
 /* A job that waits to be read again. */
@@ -63,9 +63,9 @@ struct parked {
     char reason[REASON_BYTES];
 };
 
-/* What a unit of an entry carries from its creation to its commit. */
+/* What a unit of an active job carries from its creation to its commit. */
 struct unit_context {
-    struct entry *entry;
+    struct active_job *active;
     struct attempt *attempt; /* whose record it is; NULL: none */
     bool changes;            /* it contains a change of the status */
     int queued;              /* how many more jobs are queued by this change; undone if it is not committed */
@@ -73,7 +73,7 @@ struct unit_context {
 
 struct jobs {
     struct jobs_options options;
-    struct entry *entries;
+    struct active_job *active;
     struct parked *parked;
     bool disk_full, draining, started; /* disk_full: nothing can be written, for this or another reason */
     char reason[REASON_BYTES];         /* why nothing can be written */
@@ -90,46 +90,46 @@ struct jobs {
     void *idle_user;
     /* hooks, set by driver.c */
     void (*unit_done)(const struct unit_context *context, const struct store_unit *unit); /* counted and published */
-    void (*unit_failed)(struct entry *entry); /* a unit of this entry could not be made */
-    void (*began)(struct jobs *jobs);         /* an attempt has begun */
-    void (*moved)(struct jobs *jobs);         /* a slot may be free, or a job may be waiting */
+    void (*unit_failed)(struct active_job *active); /* a unit of this active could not be made */
+    void (*began)(struct jobs *jobs);               /* an attempt has begun */
+    void (*moved)(struct jobs *jobs);               /* a slot may be free, or a job may be waiting */
 };
 
 /* ---- parked.c ---- */
 
 /* NULL: the job is not parked. */
 struct parked *parked_find(const struct jobs *jobs, const char *id);
-/* Parks the job of the entry, unless it is parked already. */
-void parked_add(struct jobs *jobs, struct entry *entry);
-/* Removes and returns the first that is due at `now` and has no entry; NULL: none. Free it, or put it back. */
+/* Parks the job, unless it is parked already. */
+void parked_add(struct jobs *jobs, struct active_job *active);
+/* Removes and returns the first that is due at `now` and has no active; NULL: none. Free it, or put it back. */
 struct parked *parked_take(struct jobs *jobs, uint64_t now);
 void parked_put_back(struct jobs *jobs, struct parked *parked, uint64_t now);
 void parked_release(struct jobs *jobs);
 
-/* ---- entries.c ---- */
+/* ---- active.c ---- */
 
 /* NULL: the job is not active. */
-struct entry *entry_find(const struct jobs *jobs, const char *id);
+struct active_job *active_find(const struct jobs *jobs, const char *id);
 /* Takes ownership of `job`, which no attempt runs. NULL if out of memory; `job` is then released. */
-struct entry *entry_add(struct jobs *jobs, struct store_job *job);
-void entry_remove(struct entry *entry);
-/* A unit for this entry. NULL if out of memory; unit_failed was called then. */
-struct store_unit *entry_unit(struct entry *entry, struct attempt *attempt, bool changes);
+struct active_job *active_add(struct jobs *jobs, struct store_job *job);
+void active_remove(struct active_job *active);
+/* A unit for this active. NULL if out of memory; unit_failed was called then. */
+struct store_unit *active_unit(struct active_job *active, struct attempt *attempt, bool changes);
 /* Frees the unit if one of its texts is missing because memory ran out; then false, and unit_failed was called. */
-bool entry_submit(struct entry *entry, struct store_unit *unit);
+bool active_submit(struct active_job *active, struct store_unit *unit);
 /* A unit that could not be filled because memory ran out. NULL-safe. Calls unit_failed. */
-void entry_discard(struct entry *entry, struct store_unit *unit);
+void active_discard(struct active_job *active, struct store_unit *unit);
 /* Adds an event with its numbers; the caller sets json (from *head), iteration and check. NULL if out of memory. */
-struct store_event *entry_event(struct entry *entry, struct store_unit *unit, enum event_type type,
-                                struct event_head *head);
-/* Row and event of entry->state.status in one unit. False if out of memory: nothing is in progress. */
-bool entry_commit(struct entry *entry);
-bool entry_commit_deletion(struct entry *entry);
-/* The code and text of entry->job's failure. */
-void entry_error_set(struct entry *entry, const char *code, const char *detail, int64_t iteration);
+struct store_event *active_event(struct active_job *active, struct store_unit *unit, enum event_type type,
+                                 struct event_head *head);
+/* Row and event of active->state.status in one unit. False if out of memory: nothing is in progress. */
+bool active_commit(struct active_job *active);
+bool active_commit_deletion(struct active_job *active);
+/* The code and text of active->job's failure. */
+void active_error_set(struct active_job *active, const char *code, const char *detail, int64_t iteration);
 /* Adds to the metrics what the attempt has done since the last call. */
-void entry_count(struct entry *entry);
-void entry_reason_set(struct entry *entry, const char *reason);
+void active_count(struct active_job *active);
+void active_reason_set(struct active_job *active, const char *reason);
 /* Of a committed unit. */
 void events_publish(struct jobs *jobs, const struct store_unit *unit);
 /* The part of a row that STORE_JOB_SET writes, texts copied. A text that does not fit into memory is left out. */
@@ -142,19 +142,19 @@ char *text_copy(const char *text);
 /* ---- records.c ---- */
 
 /* A report of an attempt becomes a unit, or is settled at once. */
-void record_store(struct entry *entry, struct attempt *attempt, struct attempt_record *record);
+void record_store(struct active_job *active, struct attempt *attempt, struct attempt_record *record);
 
 /* ---- life.c ---- */
 
-/* Sets the hooks that entries.c calls. */
+/* Sets the hooks that active.c calls. */
 void life_init(struct jobs *jobs);
-/* Something happened: performs what follows, answers waiting clients, and releases the entry if possible, which
+/* Something happened: performs what follows, answers waiting clients, and releases the job if possible, which
  * frees it. */
-void entry_fact(struct entry *entry, enum fact fact);
+void active_fact(struct active_job *active, enum fact fact);
 /* Somebody asks. */
-void entry_ask(struct entry *entry, struct waiter *waiter);
+void active_ask(struct active_job *active, struct waiter *waiter);
 /* Answers all waiting clients. */
-void waiters_answer(struct entry *entry, enum jobs_result result, const char *detail);
+void waiters_answer(struct active_job *active, enum jobs_result result, const char *detail);
 /* Calls jobs->idle if no attempt runs and nothing is in progress. */
 void life_report_idle(struct jobs *jobs);
 

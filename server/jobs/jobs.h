@@ -2,7 +2,7 @@
  * Jobs: states, queue, workers. Loop thread only, except for the threads that train (pool.c).
  *
  * The database is the authority on a job, unless the job is active: running, or with a change that is not committed
- * yet. Active jobs have an entry here, which is ahead of the database by what waits for the writer. Nothing is answered
+ * yet. Active jobs are kept here, ahead of the database by what waits for the writer. Nothing is answered
  * or published before it is committed.
  *
  *     queued -> running -> succeeded | failed
@@ -159,7 +159,7 @@ struct jobs_active {
 struct jobs_active *jobs_active_read(const struct jobs *jobs, size_t *count);
 
 /* How many queued jobs start before this one (job->priority, job->number). Any thread. */
-int64_t jobs_place(const struct jobs *jobs, const struct store_job *job);
+int64_t jobs_position(const struct jobs *jobs, const struct store_job *job);
 
 /* Milliseconds since 1970: the time of jobs and events. */
 int64_t clock_unix_milliseconds(void);

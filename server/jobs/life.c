@@ -2,11 +2,11 @@
  * A job's life: passes facts to state.c and performs the actions that it returns; keeps the list of waiting clients.
  *
  * Facts come from the store (a unit is done), the executor (an attempt reports or ends), clients (requests.c) and the
- * daemon (driver.c). The pure function answers each; the actions are performed at once. Then the entry is examined:
- * waiting clients may ask again, and an entry with nothing in progress is released. Loop thread.
+ * daemon (driver.c). The pure function answers each; the actions are performed at once. Then the job is examined:
+ * waiting clients may ask again, and one with nothing in progress is released. Loop thread.
  *
  * A fact may arrive while another one is handled (a unit that cannot be made); only the outermost call releases the
- * entry.
+ * active.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,22 +31,23 @@ static const struct {
             [JOBS_RESUME] = {"resumed", FACT_ASK_RESUME},
             [JOBS_DELETE] = {"deleted", FACT_ASK_DELETE}};
 
-static void waiter_finish(struct entry *entry, struct waiter *waiter, enum jobs_result result, const char *detail) {
-    waiter->done(waiter->user, result, entry->job.id, detail);
+static void waiter_finish(struct active_job *active, struct waiter *waiter, enum jobs_result result,
+                          const char *detail) {
+    waiter->done(waiter->user, result, active->job.id, detail);
     free(waiter);
 }
 
-static struct waiter *waiter_take(struct entry *entry) {
-    struct waiter *waiter = entry->waiting;
+static struct waiter *waiter_take(struct active_job *active) {
+    struct waiter *waiter = active->waiting;
     if (waiter != NULL) {
-        entry->waiting = waiter->next;
+        active->waiting = waiter->next;
     }
     return waiter;
 }
 
-void waiters_answer(struct entry *entry, enum jobs_result result, const char *detail) {
-    for (struct waiter *waiter = waiter_take(entry); waiter != NULL; waiter = waiter_take(entry)) {
-        waiter_finish(entry, waiter, result, detail);
+void waiters_answer(struct active_job *active, enum jobs_result result, const char *detail) {
+    for (struct waiter *waiter = waiter_take(active); waiter != NULL; waiter = waiter_take(active)) {
+        waiter_finish(active, waiter, result, detail);
     }
 }
 
@@ -54,8 +55,8 @@ void waiters_answer(struct entry *entry, enum jobs_result result, const char *de
  * An action that frees space, and whose commit met a full disk, is tried again from the reserve as soon as nothing of
  * the job is in progress; also if meanwhile some space was found. False: answer it now.
  */
-static bool taken_again(struct entry *entry, const struct store_unit *unit) {
-    struct waiter *waiter = entry->waiting;
+static bool taken_again(struct active_job *active, const struct store_unit *unit) {
+    struct waiter *waiter = active->waiting;
     if (waiter == NULL || !waiter->taken || waiter->action == JOBS_RESUME || waiter->tries == TRIES_MOST ||
         !unit->full) {
         return false;
@@ -66,121 +67,121 @@ static bool taken_again(struct entry *entry, const struct store_unit *unit) {
 }
 
 /* A change that a client requested is done. */
-static void taken_answer(struct entry *entry, bool written) {
-    struct waiter *waiter = entry->waiting;
+static void taken_answer(struct active_job *active, bool written) {
+    struct waiter *waiter = active->waiting;
     if (waiter == NULL || !waiter->taken) {
         return;
     }
-    entry->waiting = waiter->next;
+    active->waiting = waiter->next;
     if (!written && waiter->action == JOBS_CANCEL) {
-        entry->stopped = true;
+        active->stopped = true;
     }
-    waiter_finish(entry, waiter, written ? JOBS_DONE : JOBS_NO_ROOM, written ? NULL : entry->reason);
+    waiter_finish(active, waiter, written ? JOBS_DONE : JOBS_NO_ROOM, written ? NULL : active->reason);
 }
 
-static void waiter_refuse(struct entry *entry, struct waiter *waiter) {
+static void waiter_refuse(struct active_job *active, struct waiter *waiter) {
     char detail[128];
     snprintf(detail, sizeof detail, "the job has the status %s and cannot be %s%s",
-             job_status_name(entry->state.status), asks[waiter->action].past,
+             job_status_name(active->state.status), asks[waiter->action].past,
              waiter->action == JOBS_DELETE ? "; cancel it first" : "");
-    waiter_finish(entry, waiter, JOBS_CONFLICT, detail);
+    waiter_finish(active, waiter, JOBS_CONFLICT, detail);
 }
 
-static void waiter_first(struct entry *entry, struct waiter *waiter, bool taken) {
+static void waiter_first(struct active_job *active, struct waiter *waiter, bool taken) {
     waiter->taken = taken;
-    waiter->next = entry->waiting;
-    entry->waiting = waiter;
+    waiter->next = active->waiting;
+    active->waiting = waiter;
 }
 
 /* ---- actions ---- */
 
 static const struct attempt_hooks hooks;
 
-static void fact(struct entry *entry, enum fact fact);
+static void fact(struct active_job *active, enum fact fact);
 
-static void begin(struct entry *entry) {
-    struct jobs *jobs = entry->jobs;
-    const struct attempt_task task = {.id = entry->job.id,
-                                      .dataset_sha256 = entry->job.dataset_sha256,
-                                      .iteration = entry->job.iteration,
-                                      .trained = entry->job.trained};
-    entry->counted = 0;
-    entry->attempt = operations_of(jobs)->start(jobs->options.executor, &task, &hooks, entry);
-    if (entry->attempt == NULL) {
-        log_warning("a job cannot be started now: not enough memory for it", LOG_T("job", entry->job.id),
-                    LOG_T("request_id", entry->job.request));
-        entry_reason_set(entry, "not enough memory to start it");
-        fact(entry, FACT_HINDERED);
+static void begin(struct active_job *active) {
+    struct jobs *jobs = active->jobs;
+    const struct attempt_task task = {.id = active->job.id,
+                                      .dataset_sha256 = active->job.dataset_sha256,
+                                      .iteration = active->job.iteration,
+                                      .trained = active->job.trained};
+    active->counted = 0;
+    active->attempt = operations_of(jobs)->start(jobs->options.executor, &task, &hooks, active);
+    if (active->attempt == NULL) {
+        log_warning("a job cannot be started now: not enough memory for it", LOG_T("job", active->job.id),
+                    LOG_T("request_id", active->job.request));
+        active_reason_set(active, "not enough memory to start it");
+        fact(active, FACT_HINDERED);
     } else {
         jobs->began(jobs);
     }
 }
 
 /* What a final status carries besides itself. */
-static void end_take(struct entry *entry) {
-    const struct attempt_end *end = &entry->end;
-    if (entry->state.status == JOB_FAILED) {
-        entry_error_set(entry, end->code, end->detail, end->iteration);
-    } else if (entry->state.status == JOB_SUCCEEDED) {
-        memcpy(entry->job.weights_sha256, end->weights_sha256, sizeof end->weights_sha256);
+static void end_take(struct active_job *active) {
+    const struct attempt_end *end = &active->end;
+    if (active->state.status == JOB_FAILED) {
+        active_error_set(active, end->code, end->detail, end->iteration);
+    } else if (active->state.status == JOB_SUCCEEDED) {
+        memcpy(active->job.weights_sha256, end->weights_sha256, sizeof end->weights_sha256);
     }
 }
 
-static void perform(struct entry *entry, unsigned actions) {
-    if (entry->attempt != NULL && (actions & (ACTION_CHECKPOINT | ACTION_ABANDON)) != 0) {
+static void perform(struct active_job *active, unsigned actions) {
+    if (active->attempt != NULL && (actions & (ACTION_CHECKPOINT | ACTION_ABANDON)) != 0) {
         bool abandon = (actions & ACTION_ABANDON) != 0;
-        operations_of(entry->jobs)->order(entry->attempt, abandon ? ATTEMPT_ABANDON : ATTEMPT_CHECKPOINT);
+        operations_of(active->jobs)->order(active->attempt, abandon ? ATTEMPT_ABANDON : ATTEMPT_CHECKPOINT);
     }
     if ((actions & ACTION_ATTEMPT) != 0) {
-        entry->job.attempt++;
+        active->job.attempt++;
     }
     if ((actions & ACTION_COMMIT) != 0) {
-        end_take(entry);
-        entry_commit(entry);
+        end_take(active);
+        active_commit(active);
     }
     if ((actions & ACTION_DELETE) != 0) {
-        entry_commit_deletion(entry);
+        active_commit_deletion(active);
     }
     if ((actions & ACTION_BEGIN) != 0) {
-        begin(entry);
+        begin(active);
     }
 }
 
-static void fact(struct entry *entry, enum fact fact) {
-    struct step step = state_next(entry->state, fact);
-    bool was_lost = entry->state.phase == PHASE_LOST;
-    entry->state = step.state;
+static void fact(struct active_job *active, enum fact fact) {
+    struct step step = state_next(active->state, fact);
+    bool was_lost = active->state.phase == PHASE_LOST;
+    active->state = step.state;
     if (!was_lost && step.state.phase == PHASE_LOST) {
-        log_warning("a job was stopped; it will resume by itself", LOG_T("job", entry->job.id),
-                    LOG_T("reason", entry->reason), LOG_T("request_id", entry->job.request));
+        log_warning("a job was stopped; it will resume by itself", LOG_T("job", active->job.id),
+                    LOG_T("reason", active->reason), LOG_T("request_id", active->job.request));
     }
-    perform(entry, step.actions);
+    perform(active, step.actions);
 }
 
 /* False if the waiter is in the list again. */
-static bool ask(struct entry *entry, struct waiter *waiter) {
-    struct step step = state_next(entry->state, asks[waiter->action].fact);
-    entry->state = step.state;
+static bool ask(struct active_job *active, struct waiter *waiter) {
+    struct step step = state_next(active->state, asks[waiter->action].fact);
+    active->state = step.state;
     bool waits = step.answer == ANSWER_WAIT || step.answer == ANSWER_COMMIT;
     if (waits) {
-        waiter_first(entry, waiter, step.answer == ANSWER_COMMIT);
+        waiter_first(active, waiter, step.answer == ANSWER_COMMIT);
     }
-    perform(entry, step.actions);
+    perform(active, step.actions);
     switch (step.answer) {
     case ANSWER_REFUSED:
-        waiter_refuse(entry, waiter);
+        waiter_refuse(active, waiter);
         break;
     case ANSWER_UNKNOWN:
-        waiter_finish(entry, waiter, JOBS_UNKNOWN, "there is no such job");
+        waiter_finish(active, waiter, JOBS_UNKNOWN, "there is no such job");
         break;
     case ANSWER_NO_ROOM:
-        waiter_finish(entry, waiter, JOBS_NO_ROOM, entry->reason);
+        waiter_finish(active, waiter, JOBS_NO_ROOM, active->reason);
         break;
     case ANSWER_CLOSING:
-        waiter_finish(entry, waiter, JOBS_CLOSING, NULL);
+        waiter_finish(active, waiter, JOBS_CLOSING, NULL);
         break;
     case ANSWER_DONE:
-        waiter_finish(entry, waiter, JOBS_DONE, NULL);
+        waiter_finish(active, waiter, JOBS_DONE, NULL);
         break;
     default:
         break;
@@ -188,12 +189,12 @@ static bool ask(struct entry *entry, struct waiter *waiter) {
     return !waits;
 }
 
-/* ---- looking at the entry ---- */
+/* ---- looking at the job ---- */
 
 void life_report_idle(struct jobs *jobs) {
     bool idle = jobs->idle != NULL;
-    for (const struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        idle = idle && entry->attempt == NULL && entry->units == 0;
+    for (const struct active_job *active = jobs->active; active != NULL; active = active->next) {
+        idle = idle && active->attempt == NULL && active->units == 0;
     }
     if (idle) {
         void (*report)(void *user) = jobs->idle;
@@ -203,67 +204,67 @@ void life_report_idle(struct jobs *jobs) {
 }
 
 /* A client wants to cancel a lost job: tries the database's row once more. False: it cannot be read. */
-static bool row_read_again(struct entry *entry) {
+static bool row_read_again(struct active_job *active) {
     struct store_job job;
-    int found = store_job_read(entry->jobs->options.reader, entry->job.id, &job);
+    int found = store_job_read(active->jobs->options.reader, active->job.id, &job);
     if (found != 1) {
-        entry->state.phase = found == 0 ? PHASE_GONE : PHASE_LOST;
+        active->state.phase = found == 0 ? PHASE_GONE : PHASE_LOST;
         return found == 0;
     }
-    store_job_release(&entry->job);
-    entry->job = job;
-    entry->stored = job.status;
-    entry->state = state_of_row(job.status);
-    entry->state.draining = entry->jobs->draining;
-    entry->reason[0] = '\0';
+    store_job_release(&active->job);
+    active->job = job;
+    active->stored = job.status;
+    active->state = state_of_row(job.status);
+    active->state.draining = active->jobs->draining;
+    active->reason[0] = '\0';
     return true;
 }
 
-/* True if the entry was released. */
-static bool leave(struct entry *entry) {
-    struct jobs *jobs = entry->jobs;
-    enum leave leave = state_leave(&entry->state);
-    if (leave == LEAVE_NOT || entry->units > 0 || entry->waiting != NULL) {
+/* True if the job was released. */
+static bool leave(struct active_job *active) {
+    struct jobs *jobs = active->jobs;
+    enum leave leave = state_leave(&active->state);
+    if (leave == LEAVE_NOT || active->units > 0 || active->waiting != NULL) {
         return false;
     }
     if (leave == LEAVE_PARK) {
-        parked_add(jobs, entry);
+        parked_add(jobs, active);
     }
-    entry_remove(entry);
+    active_remove(active);
     jobs->moved(jobs);
     return true;
 }
 
 /* Waiting clients ask again, until none is left or all wait for the store or for an attempt's end. */
-static void waiters_ask(struct entry *entry) {
+static void waiters_ask(struct active_job *active) {
     bool answered = true;
-    while (answered && entry->waiting != NULL && !entry->waiting->taken && !entry->state.committing) {
-        bool rests = entry->units == 0 && state_leave(&entry->state) == LEAVE_PARK;
-        if (entry->state.phase == PHASE_LOST && entry->waiting->tries > 0 && !rests) {
+    while (answered && active->waiting != NULL && !active->waiting->taken && !active->state.committing) {
+        bool rests = active->units == 0 && state_leave(&active->state) == LEAVE_PARK;
+        if (active->state.phase == PHASE_LOST && active->waiting->tries > 0 && !rests) {
             return;
         }
-        if (entry->state.phase == PHASE_LOST && rests && !row_read_again(entry)) {
-            waiters_answer(entry, JOBS_BROKEN, "the database cannot be read");
+        if (active->state.phase == PHASE_LOST && rests && !row_read_again(active)) {
+            waiters_answer(active, JOBS_BROKEN, "the database cannot be read");
             return;
         }
-        answered = ask(entry, waiter_take(entry));
+        answered = ask(active, waiter_take(active));
     }
 }
 
-static void look(struct entry *entry) {
-    struct jobs *jobs = entry->jobs;
-    waiters_ask(entry);
-    leave(entry);
+static void look(struct active_job *active) {
+    struct jobs *jobs = active->jobs;
+    waiters_ask(active);
+    leave(active);
     life_report_idle(jobs);
 }
 
-void entry_fact(struct entry *entry, enum fact what) {
-    fact(entry, what);
-    look(entry);
+void active_fact(struct active_job *active, enum fact what) {
+    fact(active, what);
+    look(active);
 }
 
-void entry_ask(struct entry *entry, struct waiter *waiter) {
-    struct waiter **at = &entry->waiting;
+void active_ask(struct active_job *active, struct waiter *waiter) {
+    struct waiter **at = &active->waiting;
     bool first = *at == NULL;
     bool cancels = waiter->action == JOBS_CANCEL;
     while (*at != NULL) {
@@ -272,16 +273,16 @@ void entry_ask(struct entry *entry, struct waiter *waiter) {
     waiter->next = NULL;
     *at = waiter;
     if (!first && cancels) { /* training stops at once; the answer follows in its turn */
-        struct step step = state_next(entry->state, FACT_ASK_CANCEL);
+        struct step step = state_next(active->state, FACT_ASK_CANCEL);
         if (step.answer == ANSWER_WAIT) {
-            entry->state = step.state;
-            perform(entry, step.actions);
+            active->state = step.state;
+            perform(active, step.actions);
         }
     }
-    if (first && entry->state.committing) {
-        ask(entry, waiter_take(entry));
+    if (first && active->state.committing) {
+        ask(active, waiter_take(active));
     }
-    look(entry);
+    look(active);
 }
 
 /* ---- the hooks ---- */
@@ -295,58 +296,58 @@ static void on_end(void *user, struct attempt *attempt, const struct attempt_end
                                       [ATTEMPT_STOPPED] = FACT_STOPPED,
                                       [ATTEMPT_FAILED] = FACT_FAILED,
                                       [ATTEMPT_LOST] = FACT_HINDERED};
-    struct entry *entry = user;
+    struct active_job *active = user;
     struct attempt_view view;
-    entry_count(entry);
-    operations_of(entry->jobs)->look(attempt, &view);
-    entry->attempt = NULL;
-    entry->job.trials_per_second = view.trials_per_second;
-    entry->job.trained = view.trained;
-    entry->end = *end;
-    if (end->verdict == ATTEMPT_STOPPED && entry->state.why == WHY_TIME) {
-        entry->end.code = "time_limit";
-        snprintf(entry->end.detail, sizeof entry->end.detail,
+    active_count(active);
+    operations_of(active->jobs)->look(attempt, &view);
+    active->attempt = NULL;
+    active->job.trials_per_second = view.trials_per_second;
+    active->job.trained = view.trained;
+    active->end = *end;
+    if (end->verdict == ATTEMPT_STOPPED && active->state.why == WHY_TIME) {
+        active->end.code = "time_limit";
+        snprintf(active->end.detail, sizeof active->end.detail,
                  "the job reached its time limit; its last checkpoint is kept");
-    } else if (end->verdict == ATTEMPT_STOPPED && entry->state.why == WHY_SPACE) {
-        entry_reason_set(entry, "it has reached the limit of stored bytes for one job (--max-job-bytes)");
-    } else if (end->verdict == ATTEMPT_LOST && entry->state.phase != PHASE_LOST) {
-        entry_reason_set(entry, end->detail);
-    } else if (end->verdict == ATTEMPT_STOPPED && entry->state.why == WHY_NONE && entry->state.phase != PHASE_LOST) {
-        entry_reason_set(entry, "out of memory"); /* it could not report anything: it resumes from its checkpoint */
+    } else if (end->verdict == ATTEMPT_STOPPED && active->state.why == WHY_SPACE) {
+        active_reason_set(active, "it has reached the limit of stored bytes for one job (--max-job-bytes)");
+    } else if (end->verdict == ATTEMPT_LOST && active->state.phase != PHASE_LOST) {
+        active_reason_set(active, end->detail);
+    } else if (end->verdict == ATTEMPT_STOPPED && active->state.why == WHY_NONE && active->state.phase != PHASE_LOST) {
+        active_reason_set(active, "out of memory"); /* it could not report anything: it resumes from its checkpoint */
     }
-    entry_fact(entry, facts[end->verdict]);
+    active_fact(active, facts[end->verdict]);
 }
 
 static const struct attempt_hooks hooks = {.record = on_record, .end = on_end};
 
 static void on_unit_done(const struct unit_context *context, const struct store_unit *unit) {
-    struct entry *entry = context->entry;
+    struct active_job *active = context->active;
     bool written = unit->result == STORE_WRITTEN;
     if (context->attempt != NULL) {
-        operations_of(entry->jobs)->settle(context->attempt);
+        operations_of(active->jobs)->settle(context->attempt);
     }
     if (!written) {
-        if (entry->state.phase != PHASE_LOST) {
-            entry_reason_set(entry, unit->error);
+        if (active->state.phase != PHASE_LOST) {
+            active_reason_set(active, unit->error);
         }
-        if (context->changes && !taken_again(entry, unit)) {
-            taken_answer(entry, false);
+        if (context->changes && !taken_again(active, unit)) {
+            taken_answer(active, false);
         }
-        fact(entry, context->changes ? FACT_UNWRITTEN : FACT_STALL);
-        jobs_stall(entry->jobs, unit);
+        fact(active, context->changes ? FACT_UNWRITTEN : FACT_STALL);
+        jobs_stall(active->jobs, unit);
     } else if (context->changes) {
-        taken_answer(entry, true);
-        fact(entry, FACT_COMMITTED);
+        taken_answer(active, true);
+        fact(active, FACT_COMMITTED);
     }
-    look(entry);
+    look(active);
 }
 
-static void on_unit_failed(struct entry *entry) {
-    if (entry->state.committing) {
-        taken_answer(entry, false);
-        fact(entry, FACT_UNWRITTEN);
+static void on_unit_failed(struct active_job *active) {
+    if (active->state.committing) {
+        taken_answer(active, false);
+        fact(active, FACT_UNWRITTEN);
     } else {
-        fact(entry, FACT_STALL);
+        fact(active, FACT_STALL);
     }
 }
 
@@ -357,10 +358,10 @@ void jobs_stall(struct jobs *jobs, const struct store_unit *unit) {
     jobs->disk_full = true;
     snprintf(jobs->reason, sizeof jobs->reason, "%.*s", REASON_BYTES - 1, unit->error);
     jobs->retry_at = clock_milliseconds() + JOBS_RETRY_MILLISECONDS;
-    for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        if (entry->state.phase != PHASE_LOST && (entry->state.working || entry->state.committing)) {
-            entry_reason_set(entry, unit->error);
-            fact(entry, FACT_STALL);
+    for (struct active_job *active = jobs->active; active != NULL; active = active->next) {
+        if (active->state.phase != PHASE_LOST && (active->state.working || active->state.committing)) {
+            active_reason_set(active, unit->error);
+            fact(active, FACT_STALL);
         }
     }
     store_failure_handled(jobs->options.store, unit);

@@ -28,31 +28,31 @@ struct parked *parked_find(const struct jobs *jobs, const char *id) {
     return parked;
 }
 
-void parked_add(struct jobs *jobs, struct entry *entry) {
-    struct parked **at = &jobs->parked, *parked = parked_find(jobs, entry->job.id);
+void parked_add(struct jobs *jobs, struct active_job *active) {
+    struct parked **at = &jobs->parked, *parked = parked_find(jobs, active->job.id);
     if (parked != NULL) {
-        parked->stopped = parked->stopped || entry->stopped;
+        parked->stopped = parked->stopped || active->stopped;
         return;
     }
     while (*at != NULL) {
         at = &(*at)->next;
     }
     uint64_t now = clock_milliseconds();
-    parked = entry->place;
-    memcpy(parked->id, entry->job.id, sizeof parked->id);
-    parked->number = entry->job.number;
+    parked = active->reserved;
+    memcpy(parked->id, active->job.id, sizeof parked->id);
+    parked->number = active->job.number;
     parked->due = jobs->disk_full ? 0 : now + HINDERED_MILLISECONDS;
-    parked->stopped = entry->stopped;
+    parked->stopped = active->stopped;
     jobs->start_at = now + PAUSE_MILLISECONDS;
-    memcpy(parked->reason, entry->reason, sizeof parked->reason);
+    memcpy(parked->reason, active->reason, sizeof parked->reason);
     *at = parked;
-    entry->place = NULL;
+    active->reserved = NULL;
 }
 
 struct parked *parked_take(struct jobs *jobs, uint64_t now) {
     struct parked **at = &jobs->parked;
-    /* an entry: its last unit, or an action on it, is in progress */
-    while (*at != NULL && ((*at)->due > now || entry_find(jobs, (*at)->id) != NULL)) {
+    /* it is active: its last unit, or an action on it, is in progress */
+    while (*at != NULL && ((*at)->due > now || active_find(jobs, (*at)->id) != NULL)) {
         at = &(*at)->next;
     }
     struct parked *parked = *at;

@@ -33,7 +33,7 @@ void queue_remove(struct queue *queue, int priority, int64_t number);
 
 /* How many jobs of its priority or greater were submitted before this one, which need not be in the queue. Any
  * thread. */
-int64_t queue_place(struct queue *queue, int priority, int64_t number);
+int64_t queue_position(struct queue *queue, int priority, int64_t number);
 
 /* Queued jobs of this owner. */
 int64_t queue_count(struct queue *queue, const char *owner);

@@ -1,18 +1,19 @@
 /*
- * Records: the reports of an attempt (executor.h) become units of its entry: an evaluation is an event and the job's
- * row; a checkpoint is its data, an event and the row. A record is settled when its unit has come back from the store;
- * a record that needs no unit, or whose entry is lost, is settled at once. Loop thread.
+ * Records: the reports of an attempt (executor.h) become units of the active job: an evaluation is an event and the
+ * job's row; a checkpoint is its data, an event and the row. A record is settled when its unit has come back from the
+ * store; a record that needs no unit, or whose job is lost, is settled at once. Loop thread.
  */
 #include <string.h>
 
 #include "server/jobs/internal.h"
 
-static const struct executor_operations *operations_of(const struct entry *entry) {
-    return entry->jobs->options.executor->operations;
+static const struct executor_operations *operations_of(const struct active_job *active) {
+    return active->jobs->options.executor->operations;
 }
 
-static void numbers_take(struct entry *entry, const struct attempt *attempt, const struct attempt_record *record) {
-    struct store_job *job = &entry->job;
+static void numbers_take(struct active_job *active, const struct attempt *attempt,
+                         const struct attempt_record *record) {
+    struct store_job *job = &active->job;
     struct attempt_view view;
     const struct train_progress *progress = &record->progress;
     job->iteration = progress->iteration;
@@ -21,48 +22,48 @@ static void numbers_take(struct entry *entry, const struct attempt *attempt, con
     job->initial_loss = progress->iteration == 0 ? progress->loss : job->initial_loss;
     job->progressed = progress->iteration > job->progressed ? progress->iteration : job->progressed;
     if (record->kind == RECORD_PROGRESS) {
-        operations_of(entry)->look(attempt, &view);
+        operations_of(active)->look(attempt, &view);
         job->trials_per_second = view.trials_per_second;
         job->trained = view.trained;
         memcpy(job->dataset_sha256, record->sha256, sizeof record->sha256);
     }
 }
 
-static bool row_add(struct entry *entry, struct store_unit *unit) {
+static bool row_add(struct active_job *active, struct store_unit *unit) {
     struct store_item *row = store_unit_add(unit, STORE_JOB_SET);
     if (row != NULL) {
-        job_row_copy(&row->job, &entry->job);
+        job_row_copy(&row->job, &active->job);
     }
     return row != NULL;
 }
 
 /* False if nothing is in progress: the caller settles the record. */
-static bool progress_store(struct entry *entry, struct attempt *attempt, struct attempt_record *record) {
-    struct store_unit *unit = entry_unit(entry, attempt, false);
+static bool progress_store(struct active_job *active, struct attempt *attempt, struct attempt_record *record) {
+    struct store_unit *unit = active_unit(active, attempt, false);
     struct event_head head;
-    struct store_event *event = unit != NULL ? entry_event(entry, unit, EVENT_PROGRESS, &head) : NULL;
-    numbers_take(entry, attempt, record);
-    if (event == NULL || !row_add(entry, unit)) {
-        entry_discard(entry, unit);
+    struct store_event *event = unit != NULL ? active_event(active, unit, EVENT_PROGRESS, &head) : NULL;
+    numbers_take(active, attempt, record);
+    if (event == NULL || !row_add(active, unit)) {
+        active_discard(active, unit);
         return false;
     }
     event->iteration = record->progress.iteration;
     event->check = record->check;
     record->check = NULL;
-    double rate = record->kind == RECORD_INHERITED ? record->rate : entry->job.trials_per_second;
+    double rate = record->kind == RECORD_INHERITED ? record->rate : active->job.trials_per_second;
     event->json = event_progress_text(&head, &record->progress, record->elapsed, rate);
-    return entry_submit(entry, unit);
+    return active_submit(active, unit);
 }
 
-static bool checkpoint_store(struct entry *entry, struct attempt *attempt, struct attempt_record *record) {
-    struct store_unit *unit = entry_unit(entry, attempt, false);
+static bool checkpoint_store(struct active_job *active, struct attempt *attempt, struct attempt_record *record) {
+    struct store_unit *unit = active_unit(active, attempt, false);
     struct event_head head;
     struct store_item *item = unit != NULL ? store_unit_add(unit, STORE_CHECKPOINT_ADD) : NULL;
-    struct store_event *event = item != NULL ? entry_event(entry, unit, EVENT_CHECKPOINT, &head) : NULL;
-    struct store_job *job = &entry->job;
+    struct store_event *event = item != NULL ? active_event(active, unit, EVENT_CHECKPOINT, &head) : NULL;
+    struct store_job *job = &active->job;
     job->progressed = record->iteration > job->progressed ? record->iteration : job->progressed;
-    if (event == NULL || !row_add(entry, unit)) {
-        entry_discard(entry, unit);
+    if (event == NULL || !row_add(active, unit)) {
+        active_discard(active, unit);
         return false;
     }
     item->checkpoint = (struct store_checkpoint){.iteration = record->iteration,
@@ -76,41 +77,41 @@ static bool checkpoint_store(struct entry *entry, struct attempt *attempt, struc
     memcpy(item->checkpoint.sha256, record->sha256, sizeof record->sha256);
     event->iteration = record->iteration;
     event->json = event_checkpoint_text(&head, record->iteration, record->loss, record->size, record->sha256);
-    return entry_submit(entry, unit);
+    return active_submit(active, unit);
 }
 
-static bool log_store(struct entry *entry, struct attempt *attempt, const struct attempt_record *record) {
-    struct store_unit *unit = entry_unit(entry, attempt, false);
+static bool log_store(struct active_job *active, struct attempt *attempt, const struct attempt_record *record) {
+    struct store_unit *unit = active_unit(active, attempt, false);
     struct event_head head;
-    struct store_event *event = unit != NULL ? entry_event(entry, unit, EVENT_LOG, &head) : NULL;
+    struct store_event *event = unit != NULL ? active_event(active, unit, EVENT_LOG, &head) : NULL;
     if (event == NULL) {
-        entry_discard(entry, unit);
+        active_discard(active, unit);
         return false;
     }
     event->json = event_log_text(&head, "warning", record->text);
-    return entry_submit(entry, unit);
+    return active_submit(active, unit);
 }
 
-void record_store(struct entry *entry, struct attempt *attempt, struct attempt_record *record) {
+void record_store(struct active_job *active, struct attempt *attempt, struct attempt_record *record) {
     bool under_way = false;
-    if (entry->state.phase != PHASE_LOST) {
+    if (active->state.phase != PHASE_LOST) {
         switch (record->kind) {
         case RECORD_PROGRESS:
         case RECORD_INHERITED:
-            under_way = progress_store(entry, attempt, record);
+            under_way = progress_store(active, attempt, record);
             break;
         case RECORD_KNOWN:
-            numbers_take(entry, attempt, record);
+            numbers_take(active, attempt, record);
             break;
         case RECORD_CHECKPOINT:
-            under_way = checkpoint_store(entry, attempt, record);
+            under_way = checkpoint_store(active, attempt, record);
             break;
         case RECORD_LOG:
-            under_way = log_store(entry, attempt, record);
+            under_way = log_store(active, attempt, record);
             break;
         }
     }
     if (!under_way) {
-        operations_of(entry)->settle(attempt);
+        operations_of(active)->settle(attempt);
     }
 }

@@ -1,6 +1,6 @@
 /*
  * Requests of clients: submissions and actions. Each is answered once: refused at once, or when its change is durable.
- * state.c decides what an action does; an action on a job with a change in progress waits in the list of its entry
+ * state.c decides what an action does; an action on a job with a change in progress waits in its list
  * (life.c).
  */
 #include <math.h>
@@ -230,10 +230,10 @@ void jobs_submit(struct jobs *jobs, const struct jobs_submission *asked, char id
 /* ---- actions ---- */
 
 void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_done *done, void *user) {
-    struct entry *entry = entry_find(jobs, id);
+    struct active_job *active = active_find(jobs, id);
     struct waiter *waiter = malloc(sizeof *waiter);
     struct store_job job;
-    if (waiter != NULL && entry == NULL) {
+    if (waiter != NULL && active == NULL) {
         int found = store_job_read(jobs->options.reader, id, &job);
         if (found != 1) {
             free(waiter);
@@ -241,13 +241,13 @@ void jobs_act(struct jobs *jobs, const char *id, enum jobs_action action, jobs_d
                  found == 0 ? "there is no such job" : "the database cannot be read");
             return;
         }
-        entry = entry_add(jobs, &job);
+        active = active_add(jobs, &job);
     }
-    if (entry == NULL || waiter == NULL) {
+    if (active == NULL || waiter == NULL) {
         free(waiter);
         done(user, JOBS_BROKEN, id, "out of memory");
         return;
     }
     *waiter = (struct waiter){.action = action, .done = done, .user = user};
-    entry_ask(entry, waiter);
+    active_ask(active, waiter);
 }

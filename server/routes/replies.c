@@ -129,7 +129,7 @@ json_t *job_document_with(const struct server *server, const struct store_job *j
     json_object_set_new(document, "finished_at", time_or_null(job->finished));
     json_object_set_new(document, "attempt", json_integer(job->attempt));
     if (job->status == JOB_QUEUED) {
-        json_object_set_new(document, "queue_position", json_integer(jobs_place(server->jobs, job)));
+        json_object_set_new(document, "queue_position", json_integer(jobs_position(server->jobs, job)));
     }
     if (live->stalled != NULL) {
         json_object_set_new(document, "reason",

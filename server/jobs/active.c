@@ -1,10 +1,10 @@
 /*
  * Entries: active jobs in memory, and what of them goes to the store.
  *
- * Whatever changes a job is a unit of its entry: rows and events that are committed together or not at all.
- * entry_commit makes the most important unit (status, row and event in one); an attempt's records are others. If a unit
- * cannot be made, its entry is lost (unit_failed): no unit follows it, because that would leave a gap. What is
- * committed is published and counted here; life.c decides what follows (unit_done).
+ * Whatever changes a job is a unit of the active job: rows and events that are committed together or not at all.
+ * active_commit makes the most important unit (status, row and event in one); an attempt's records are others. If a
+ * unit cannot be made, the active job is lost (unit_failed): no unit follows it, because that would leave a gap. What
+ * is committed is published and counted here; life.c decides what follows (unit_done).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,44 +24,44 @@ int64_t clock_unix_milliseconds(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-struct entry *entry_find(const struct jobs *jobs, const char *id) {
-    struct entry *entry = jobs->entries;
-    while (entry != NULL && strcmp(entry->job.id, id) != 0) {
-        entry = entry->next;
+struct active_job *active_find(const struct jobs *jobs, const char *id) {
+    struct active_job *active = jobs->active;
+    while (active != NULL && strcmp(active->job.id, id) != 0) {
+        active = active->next;
     }
-    return entry;
+    return active;
 }
 
-struct entry *entry_add(struct jobs *jobs, struct store_job *job) {
-    struct entry *entry = calloc(1, sizeof *entry);
-    struct parked *place = calloc(1, sizeof *place);
-    if (entry == NULL || place == NULL) {
-        free(entry);
-        free(place);
+struct active_job *active_add(struct jobs *jobs, struct store_job *job) {
+    struct active_job *active = calloc(1, sizeof *active);
+    struct parked *reserved = calloc(1, sizeof *reserved);
+    if (active == NULL || reserved == NULL) {
+        free(active);
+        free(reserved);
         store_job_release(job);
         return NULL;
     }
-    entry->jobs = jobs;
-    entry->place = place;
-    entry->job = *job;
-    entry->stored = job->status;
-    entry->bytes = job->bytes;
-    entry->state = state_of_row(job->status);
-    entry->state.draining = jobs->draining;
-    entry->next = jobs->entries;
-    jobs->entries = entry;
-    return entry;
+    active->jobs = jobs;
+    active->reserved = reserved;
+    active->job = *job;
+    active->stored = job->status;
+    active->bytes = job->bytes;
+    active->state = state_of_row(job->status);
+    active->state.draining = jobs->draining;
+    active->next = jobs->active;
+    jobs->active = active;
+    return active;
 }
 
-void entry_remove(struct entry *entry) {
-    struct entry **at = &entry->jobs->entries;
-    while (*at != entry) {
+void active_remove(struct active_job *active) {
+    struct active_job **at = &active->jobs->active;
+    while (*at != active) {
         at = &(*at)->next;
     }
-    *at = entry->next;
-    store_job_release(&entry->job);
-    free(entry->place);
-    free(entry);
+    *at = active->next;
+    store_job_release(&active->job);
+    free(active->reserved);
+    free(active);
 }
 
 char *text_copy(const char *text) {
@@ -113,34 +113,34 @@ static void change_queue(struct jobs *jobs, const struct store_job *job, enum jo
     }
 }
 
-/* Rows show what was committed; the entry may be ahead by now. */
-static void unit_count(struct entry *entry, const struct store_unit *unit) {
-    struct jobs_counts *counts = &entry->jobs->counts;
+/* Rows show what was committed; the active job may be ahead by now. */
+static void unit_count(struct active_job *active, const struct store_unit *unit) {
+    struct jobs_counts *counts = &active->jobs->counts;
     for (const struct store_item *item = unit->first; item != NULL; item = item->next) {
-        if (item->kind == STORE_EVENT_ADD && strcmp(item->event.job, entry->job.id) == 0) {
-            entry->bytes = item->event.job_bytes;
+        if (item->kind == STORE_EVENT_ADD && strcmp(item->event.job, active->job.id) == 0) {
+            active->bytes = item->event.job_bytes;
         } else if (item->kind == STORE_JOB_DELETE) {
-            counts->jobs[entry->stored]--;
-            catalog_release(datasets_catalog(entry->jobs->options.datasets), entry->job.dataset_sha256);
-        } else if (item->kind == STORE_JOB_SET && item->job.status != entry->stored) {
-            counts->jobs[entry->stored]--;
+            counts->jobs[active->stored]--;
+            catalog_release(datasets_catalog(active->jobs->options.datasets), active->job.dataset_sha256);
+        } else if (item->kind == STORE_JOB_SET && item->job.status != active->stored) {
+            counts->jobs[active->stored]--;
             counts->jobs[item->job.status]++;
-            change_queue(entry->jobs, &entry->job, entry->stored, item->job.status);
-            entry->stored = item->job.status;
+            change_queue(active->jobs, &active->job, active->stored, item->job.status);
+            active->stored = item->job.status;
             change_count(counts, &item->job);
         }
     }
 }
 
-void entry_count(struct entry *entry) {
-    struct jobs_counts *counts = &entry->jobs->counts;
+void active_count(struct active_job *active) {
+    struct jobs_counts *counts = &active->jobs->counts;
     struct attempt_view view;
-    if (entry->attempt == NULL) {
+    if (active->attempt == NULL) {
         return;
     }
-    entry->jobs->options.executor->operations->look(entry->attempt, &view);
-    int64_t more = view.updates - entry->counted; /* 0 until its thread has read the job */
-    entry->counted = view.updates;
+    active->jobs->options.executor->operations->look(active->attempt, &view);
+    int64_t more = view.updates - active->counted; /* 0 until its thread has read the job */
+    active->counted = view.updates;
     if (more > 0) {
         counts->iterations[view.task][view.rule] += (uint64_t)more;
         counts->trials[view.task][view.rule] += (uint64_t)more * (uint64_t)view.batch_size;
@@ -148,8 +148,8 @@ void entry_count(struct entry *entry) {
 }
 
 const struct jobs_counts *jobs_counts(struct jobs *jobs) {
-    for (struct entry *entry = jobs->entries; entry != NULL; entry = entry->next) {
-        entry_count(entry);
+    for (struct active_job *active = jobs->active; active != NULL; active = active->next) {
+        active_count(active);
     }
     return &jobs->counts;
 }
@@ -176,32 +176,32 @@ void events_publish(struct jobs *jobs, const struct store_unit *unit) {
     }
 }
 
-void entry_reason_set(struct entry *entry, const char *reason) {
-    snprintf(entry->reason, sizeof entry->reason, "%.*s", REASON_BYTES - 1, reason);
+void active_reason_set(struct active_job *active, const char *reason) {
+    snprintf(active->reason, sizeof active->reason, "%.*s", REASON_BYTES - 1, reason);
 }
 
 static void unit_done(struct store_unit *unit) {
     struct unit_context context = *(struct unit_context *)unit->user;
-    struct jobs *jobs = context.entry->jobs;
+    struct jobs *jobs = context.active->jobs;
     free(unit->user);
-    context.entry->units--;
+    context.active->units--;
     if (unit->result == STORE_WRITTEN) {
         events_publish(jobs, unit);
-        unit_count(context.entry, unit);
+        unit_count(context.active, unit);
     } else {
         jobs->queued -= context.queued;
     }
     jobs->unit_done(&context, unit);
 }
 
-struct store_unit *entry_unit(struct entry *entry, struct attempt *attempt, bool changes) {
+struct store_unit *active_unit(struct active_job *active, struct attempt *attempt, bool changes) {
     struct unit_context *context = malloc(sizeof *context);
     struct store_unit *unit = context != NULL ? store_unit_create(unit_done, context) : NULL;
     if (unit == NULL) {
         free(context);
         return NULL;
     }
-    *context = (struct unit_context){.entry = entry, .attempt = attempt, .changes = changes};
+    *context = (struct unit_context){.active = active, .attempt = attempt, .changes = changes};
     return unit;
 }
 
@@ -214,41 +214,41 @@ static bool unit_is_filled(const struct store_unit *unit) {
     return item == NULL;
 }
 
-bool entry_submit(struct entry *entry, struct store_unit *unit) {
+bool active_submit(struct active_job *active, struct store_unit *unit) {
     const struct unit_context *context = unit->user;
     if (!unit_is_filled(unit)) {
-        entry_discard(entry, unit);
+        active_discard(active, unit);
         return false;
     }
-    entry->units++;
-    entry->jobs->queued += context->queued;
-    store_submit(entry->jobs->options.store, unit);
+    active->units++;
+    active->jobs->queued += context->queued;
+    store_submit(active->jobs->options.store, unit);
     return true;
 }
 
-void entry_discard(struct entry *entry, struct store_unit *unit) {
+void active_discard(struct active_job *active, struct store_unit *unit) {
     if (unit != NULL) {
         free(unit->user);
         store_unit_free(unit);
     }
-    entry_reason_set(entry, "out of memory");
-    entry->jobs->unit_failed(entry);
+    active_reason_set(active, "out of memory");
+    active->jobs->unit_failed(active);
 }
 
-struct store_event *entry_event(struct entry *entry, struct store_unit *unit, enum event_type type,
-                                struct event_head *head) {
+struct store_event *active_event(struct active_job *active, struct store_unit *unit, enum event_type type,
+                                 struct event_head *head) {
     struct store_item *item = store_unit_add(unit, STORE_EVENT_ADD);
     if (item == NULL) {
         return NULL;
     }
     struct store_event *event = &item->event;
-    event->seq = ++entry->jobs->seq;
-    event->id = ++entry->job.events;
+    event->seq = ++active->jobs->seq;
+    event->id = ++active->job.events;
     event->time = clock_unix_milliseconds();
     event->iteration = -1;
-    memcpy(event->job, entry->job.id, sizeof event->job);
+    memcpy(event->job, active->job.id, sizeof event->job);
     snprintf(event->type, sizeof event->type, "%s", event_kinds[type].name);
-    *head = (struct event_head){.job = entry->job.id, .id = event->id, .seq = event->seq, .time = event->time};
+    *head = (struct event_head){.job = active->job.id, .id = event->id, .seq = event->seq, .time = event->time};
     return event;
 }
 
@@ -305,10 +305,10 @@ void jobs_publish(struct jobs *jobs, const struct store_unit *unit) {
 }
 
 /* The end of a job that an experiment made is the end of a trial, in one commit. False if out of memory. */
-static bool trial_event_add(struct entry *entry, struct store_unit *unit) {
-    const struct store_job *job = &entry->job;
+static bool trial_event_add(struct active_job *active, struct store_unit *unit) {
+    const struct store_job *job = &active->job;
     struct event_head head;
-    struct store_event *event = jobs_event_add(entry->jobs, unit, job->experiment, EVENT_TRIAL, &head);
+    struct store_event *event = jobs_event_add(active->jobs, unit, job->experiment, EVENT_TRIAL, &head);
     const struct event_trial trial = {
         .experiment = job->experiment,
         .point = job->point,
@@ -325,19 +325,19 @@ static bool trial_event_add(struct entry *entry, struct store_unit *unit) {
     return event != NULL;
 }
 
-bool entry_commit(struct entry *entry) {
-    struct store_job *job = &entry->job;
-    enum job_status status = entry->state.status;
+bool active_commit(struct active_job *active) {
+    struct store_job *job = &active->job;
+    enum job_status status = active->state.status;
     int queued = (status == JOB_QUEUED) - (job->status == JOB_QUEUED);
-    const char *reason = *entry->reason != '\0' ? entry->reason : NULL;
+    const char *reason = *active->reason != '\0' ? active->reason : NULL;
     job->status = status;
     times_set(job);
-    struct store_unit *unit = entry_unit(entry, NULL, true);
+    struct store_unit *unit = active_unit(active, NULL, true);
     struct store_item *row = unit != NULL ? store_unit_add(unit, STORE_JOB_SET) : NULL;
     struct event_head head;
-    struct store_event *event = row != NULL ? entry_event(entry, unit, EVENT_STATUS, &head) : NULL;
+    struct store_event *event = row != NULL ? active_event(active, unit, EVENT_STATUS, &head) : NULL;
     if (event == NULL) {
-        entry_discard(entry, unit);
+        active_discard(active, unit);
         return false;
     }
     ((struct unit_context *)unit->user)->queued = queued;
@@ -346,34 +346,34 @@ bool entry_commit(struct entry *entry) {
     event->terminal = job_status_is_final(status);
     event->succeeded = status == JOB_SUCCEEDED;
     event->json = job_status_text(&head, job, reason);
-    if (event->terminal && job->point[0] != '\0' && !trial_event_add(entry, unit)) {
-        entry_discard(entry, unit);
+    if (event->terminal && job->point[0] != '\0' && !trial_event_add(active, unit)) {
+        active_discard(active, unit);
         return false;
     }
     log_info("job", LOG_T("job", job->id), LOG_T("status", job_status_name(status)), LOG_I("attempt", job->attempt),
              LOG_T("reason", reason), LOG_T("error", job->error_code), LOG_T("request_id", job->request));
-    entry->reason[0] = '\0';
-    return entry_submit(entry, unit);
+    active->reason[0] = '\0';
+    return active_submit(active, unit);
 }
 
-bool entry_commit_deletion(struct entry *entry) {
-    struct store_unit *unit = entry_unit(entry, NULL, true);
+bool active_commit_deletion(struct active_job *active) {
+    struct store_unit *unit = active_unit(active, NULL, true);
     struct store_item *gone = unit != NULL ? store_unit_add(unit, STORE_JOB_DELETE) : NULL;
     struct event_head head;
-    struct store_event *event = gone != NULL ? entry_event(entry, unit, EVENT_DELETED, &head) : NULL;
+    struct store_event *event = gone != NULL ? active_event(active, unit, EVENT_DELETED, &head) : NULL;
     if (event == NULL) {
-        entry_discard(entry, unit);
+        active_discard(active, unit);
         return false;
     }
     unit->frees = true;
-    memcpy(gone->job.id, entry->job.id, sizeof gone->job.id);
+    memcpy(gone->job.id, active->job.id, sizeof gone->job.id);
     event->terminal = true;
     event->json = event_deleted_text(&head);
-    return entry_submit(entry, unit);
+    return active_submit(active, unit);
 }
 
-void entry_error_set(struct entry *entry, const char *code, const char *detail, int64_t iteration) {
-    struct store_job *job = &entry->job;
+void active_error_set(struct active_job *active, const char *code, const char *detail, int64_t iteration) {
+    struct store_job *job = &active->job;
     free(job->error_code);
     free(job->error_detail);
     job->error_code = text_copy(code);
