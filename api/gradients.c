@@ -358,7 +358,7 @@ static void read_rules(struct gradients_request *request, const json_t *document
         const struct path here = {.parent = &path, .index = i};
         json_t *value = json_array_get(rules, i);
         rule_decode(rule, value, request->problem.neuron, &here, problems);
-        request->asked[i] = json_incref(value);
+        request->received[i] = json_incref(value);
         request->rule_count = (int)i + 1;
         if (rule->mu_auto) {
             problems_add(problems, &here, "mu",
@@ -430,7 +430,7 @@ void gradients_request_release(struct gradients_request *request) {
         free(request->memory[i]);
     }
     for (int i = 0; i < request->rule_count; i++) {
-        json_decref(request->asked[i]);
+        json_decref(request->received[i]);
         rule_release(&request->rules[i]);
     }
     memset(request, 0, sizeof *request);
@@ -493,7 +493,7 @@ void gradients_write_rule(struct writer *writer, const struct gradients_request 
                  {"b", g->b, bptt->b, 0, N},
                  {"Wout", g->Wout, bptt->Wout, N, O},
                  {"bout", g->bout, bptt->bout, 0, O}};
-    char *rule = json_text(request->asked[index], NULL);
+    char *rule = json_text(request->received[index], NULL);
     double sums[3] = {0};
     writer_text(writer, index == 0 ? "{\"rule\":" : ",{\"rule\":");
     writer_text(writer, rule == NULL ? "null" : rule);

@@ -17,7 +17,7 @@
 struct gradients_request {
     struct gradients_problem problem; /* its arrays are in `memory` */
     struct rule_config rules[GRADIENTS_RULES_MAX];
-    json_t *asked[GRADIENTS_RULES_MAX]; /* the rule objects as received */
+    json_t *received[GRADIENTS_RULES_MAX]; /* the rule objects as received */
     int rule_count;
     bool bias; /* false: the network has no bias; its gradient is then the one that a bias of 0 would get, and is not
                 * part of "all" */

@@ -191,7 +191,7 @@ json_t *json_parse(const char *text, size_t size, char error[256]) {
 /* ---- bodies ---- */
 
 /* The state of a walk through a text: one level per open bracket. */
-struct place {
+struct level {
     struct path path; /* its parent is the level below; index counts the entries of a list */
     const char *key;  /* of an object: the last key's opening quote; NULL in a list */
     size_t key_size;  /* quotes included */
@@ -199,7 +199,7 @@ struct place {
 };
 
 struct walk {
-    struct place places[DEPTH_MAX + 1];
+    struct level levels[DEPTH_MAX + 1];
     size_t depth, values, members; /* values: separators and brackets, roughly what jansson allocates */
     struct problems *problems;
 };
@@ -250,17 +250,17 @@ static bool number_overflows(const char *number, size_t length) {
 
 static void complain_overflow(struct walk *walk, const char *number, size_t length) {
     for (size_t i = 1; i <= walk->depth; i++) {
-        struct place *place = &walk->places[i];
-        place->path.parent = i == 1 ? NULL : &walk->places[i - 1].path;
-        place->path.name = NULL;
-        if (place->key != NULL) {
-            json_t *name = json_loadb(place->key, place->key_size, JSON_DECODE_ANY, NULL);
-            snprintf(place->name, sizeof place->name, "%s", name == NULL ? "?" : json_string_value(name));
+        struct level *level = &walk->levels[i];
+        level->path.parent = i == 1 ? NULL : &walk->levels[i - 1].path;
+        level->path.name = NULL;
+        if (level->key != NULL) {
+            json_t *name = json_loadb(level->key, level->key_size, JSON_DECODE_ANY, NULL);
+            snprintf(level->name, sizeof level->name, "%s", name == NULL ? "?" : json_string_value(name));
             json_decref(name);
-            place->path.name = place->name;
+            level->path.name = level->name;
         }
     }
-    problems_add(walk->problems, walk->depth == 0 ? NULL : &walk->places[walk->depth].path, NULL,
+    problems_add(walk->problems, walk->depth == 0 ? NULL : &walk->levels[walk->depth].path, NULL,
                  "must be %s; got %.*s%s",
                  memchr(number, '.', length) || memchr(number, 'e', length) || memchr(number, 'E', length)
                      ? "a number of magnitude below 1.8e308"
@@ -274,11 +274,11 @@ static void walk_bracket(struct walk *walk, char c) {
     walk->members += c == ':';
     if (c == '[' || c == '{') {
         walk->depth += walk->depth < DEPTH_MAX;
-        walk->places[walk->depth] = (struct place){0};
+        walk->levels[walk->depth] = (struct level){0};
     } else if ((c == ']' || c == '}') && walk->depth > 0) {
         walk->depth--;
-    } else if (c == ',' && walk->places[walk->depth].key == NULL) {
-        walk->places[walk->depth].path.index++;
+    } else if (c == ',' && walk->levels[walk->depth].key == NULL) {
+        walk->levels[walk->depth].path.index++;
     }
 }
 
@@ -297,8 +297,8 @@ static struct walk body_walk(const char *text, size_t size, struct problems *pro
                 next++;
             }
             if (next < size && text[next] == ':') {
-                walk.places[walk.depth].key = text + from;
-                walk.places[walk.depth].key_size = at - from;
+                walk.levels[walk.depth].key = text + from;
+                walk.levels[walk.depth].key_size = at - from;
             }
         } else if (problems != NULL && text[at] != '\0' && strchr("-0123456789", text[at]) != NULL) {
             at = number_skip(text, at, size);

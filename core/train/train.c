@@ -247,7 +247,7 @@ static enum result diagnostics_make(struct training *training, struct train_diag
     return RESULT_DONE;
 }
 
-/* ---- what is said ---- */
+/* ---- reports ---- */
 
 static enum result progress_report(struct training *training) {
     const struct train_state *state = &training->state;
@@ -375,10 +375,10 @@ static enum result training_loop(struct training *training) {
             result = training_stopped(training) ? RESULT_STOPPED : updates_make(training);
         }
     }
-    bool told_to_stop = result == RESULT_STOPPED && atomic_load(&training->control->command) == TRAIN_STOP;
-    if (result == RESULT_DONE || told_to_stop) {
-        enum result said = checkpoint_report(training);
-        result = said == RESULT_DONE ? result : said;
+    bool ordered = result == RESULT_STOPPED && atomic_load(&training->control->command) == TRAIN_STOP;
+    if (result == RESULT_DONE || ordered) {
+        enum result reported = checkpoint_report(training);
+        result = reported == RESULT_DONE ? result : reported;
     }
     return result;
 }

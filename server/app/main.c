@@ -188,10 +188,10 @@ static bool start_datasets(struct server *server, char *error) {
                                           .owner_bytes = server->config.max_token_datasets_bytes};
     server->catalog = catalog_open(server->config.data, &limits, error);
     server->datasets = server->catalog == NULL ? NULL : datasets_create(server->config.data, server->catalog);
-    server->house = (struct admission_house){.catalog = server->catalog,
-                                             .datasets = server->datasets,
-                                             .memory = server->memory,
-                                             .max_job_bytes = server->config.max_job_bytes};
+    server->admission = (struct admission_limits){.catalog = server->catalog,
+                                                  .datasets = server->datasets,
+                                                  .memory = server->memory,
+                                                  .max_job_bytes = server->config.max_job_bytes};
     return server->datasets != NULL &&
            datasets_adopt_jobs(server->catalog, server->store, server->reader, &server->loop, error) &&
            catalog_recover(server->catalog, server->reader, error);
@@ -229,7 +229,7 @@ static bool start_experiments(struct server *server, char *error) {
                                                 .lane_readers = server->lane_readers,
                                                 .lanes = server->lanes,
                                                 .jobs = server->jobs,
-                                                .house = &server->house,
+                                                .limits = &server->admission,
                                                 .max_queued = server->config.max_queued,
                                                 .build = build_identity};
     server->experiments = experiments_create(&options, error);

@@ -174,12 +174,12 @@ static json_t *row_end(const struct store_job *job) {
 }
 
 static void check_end(struct check *check, const json_t *event) {
-    static const char *const told[] = {"status", "attempt", "metrics", "weights_sha256", "error"};
+    static const char *const compared[] = {"status", "attempt", "metrics", "weights_sha256", "error"};
     json_t *row = row_end(check->job);
-    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
-        const json_t *here = json_object_get(row, told[i]), *there = json_object_get(event, told[i]);
+    for (size_t i = 0; i < sizeof compared / sizeof *compared; i++) {
+        const json_t *here = json_object_get(row, compared[i]), *there = json_object_get(event, compared[i]);
         if ((here != NULL || there != NULL) && !json_equal(here, there)) {
-            fault(check, "its %s differs from its last event", told[i]);
+            fault(check, "its %s differs from its last event", compared[i]);
         }
     }
     json_decref(row);

@@ -41,11 +41,11 @@ void holders_give(struct holders *holders, struct holder *holder, uint64_t amoun
     if (holder->uses > 0) {
         return;
     }
-    struct holder **place = &holders->first;
-    while (*place != holder) {
-        place = &(*place)->next;
+    struct holder **link = &holders->first;
+    while (*link != holder) {
+        link = &(*link)->next;
     }
-    *place = holder->next;
+    *link = holder->next;
     free(holder);
 }
 

@@ -74,7 +74,7 @@ struct catalog {
 /* ---- tables ---- */
 
 /* The position of the first item whose key is not below this one. */
-static size_t table_place(const struct table *table, const char *key) {
+static size_t table_position(const struct table *table, const char *key) {
     size_t low = 0, high = table->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -88,12 +88,12 @@ static size_t table_place(const struct table *table, const char *key) {
 }
 
 static void *table_find(const struct table *table, const char *key) {
-    size_t place = table_place(table, key);
-    return place < table->count && strcmp(table->items[place], key) == 0 ? table->items[place] : NULL;
+    size_t position = table_position(table, key);
+    return position < table->count && strcmp(table->items[position], key) == 0 ? table->items[position] : NULL;
 }
 
 static bool table_add(struct table *table, void *item) {
-    size_t place = table_place(table, item);
+    size_t position = table_position(table, item);
     if (table->count == table->room) {
         size_t room = table->room == 0 ? 64 : 2 * table->room;
         void **items = realloc(table->items, room * sizeof *items);
@@ -103,15 +103,15 @@ static bool table_add(struct table *table, void *item) {
         table->items = items;
         table->room = room;
     }
-    memmove(table->items + place + 1, table->items + place, (table->count - place) * sizeof *table->items);
-    table->items[place] = item;
+    memmove(table->items + position + 1, table->items + position, (table->count - position) * sizeof *table->items);
+    table->items[position] = item;
     table->count++;
     return true;
 }
 
 static void table_remove(struct table *table, const char *key) {
-    size_t place = table_place(table, key);
-    memmove(table->items + place, table->items + place + 1, (table->count - place - 1) * sizeof *table->items);
+    size_t position = table_position(table, key);
+    memmove(table->items + position, table->items + position + 1, (table->count - position - 1) * sizeof *table->items);
     table->count--;
 }
 
@@ -339,7 +339,7 @@ size_t catalog_list(struct catalog *catalog, const char *after, size_t limit,
     size_t listed = 0;
     struct catalog_dataset dataset;
     pthread_mutex_lock(&catalog->mutex);
-    for (size_t i = table_place(&catalog->names, after); i < catalog->names.count && listed < limit; i++) {
+    for (size_t i = table_position(&catalog->names, after); i < catalog->names.count && listed < limit; i++) {
         const struct name *name = catalog->names.items[i];
         if (strcmp(name->name, after) != 0) {
             dataset_show(name, &dataset);

@@ -54,7 +54,7 @@ static void costs_add(struct experiment_costs *costs, const struct admission *ad
     costs->memory = memory > costs->memory ? memory : costs->memory;
 }
 
-void experiment_check(const struct design *design, const struct admission_house *house, struct store_reader *reader,
+void experiment_check(const struct design *design, const struct admission_limits *limits, struct store_reader *reader,
                       bool (*stopped)(void *user), void *user, struct problems *problems,
                       struct experiment_costs *costs) {
     json_t *seen = json_object();
@@ -62,7 +62,7 @@ void experiment_check(const struct design *design, const struct admission_house 
     for (size_t point = 0; point < design->points && !short_of_memory && !stopped(user); point++) {
         char name[STORE_POINT_BYTES];
         struct problems own = {0};
-        struct admission admission = {.house = house, .problems = &own};
+        struct admission admission = {.limits = limits, .problems = &own};
         json_t *job = design_job(design, point, design->seeds[0]);
         short_of_memory = job == NULL;
         if (job != NULL) {

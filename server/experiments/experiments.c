@@ -320,22 +320,22 @@ static void creation_done(struct store_unit *unit) {
 }
 
 static bool creation_fill(struct experiments *experiments, struct store_unit *unit,
-                          const struct experiments_submission *asked) {
+                          const struct experiments_submission *submission) {
     struct store_item *item = store_unit_add(unit, STORE_EXPERIMENT_ADD),
-                      *key = item != NULL && asked->key != NULL ? store_unit_add(unit, STORE_KEY_ADD) : NULL;
-    if (item == NULL || (asked->key != NULL && key == NULL)) {
-        free(asked->document);
+                      *key = item != NULL && submission->key != NULL ? store_unit_add(unit, STORE_KEY_ADD) : NULL;
+    if (item == NULL || (submission->key != NULL && key == NULL)) {
+        free(submission->document);
         return false;
     }
     struct store_experiment *row = &item->experiment;
     *row = (struct store_experiment){.state = EXPERIMENT_RUNNING, .created = clock_unix_milliseconds()};
-    bool filled = row_fill(row, asked->design, asked->document);
+    bool filled = row_fill(row, submission->design, submission->document);
     jobs_id_make(experiments->options.jobs, row->id);
-    snprintf(row->owner, sizeof row->owner, "%s", asked->owner);
+    snprintf(row->owner, sizeof row->owner, "%s", submission->owner);
     if (key != NULL) {
-        key->key = (struct store_key){.key = strdup(asked->key), .created = row->created};
+        key->key = (struct store_key){.key = strdup(submission->key), .created = row->created};
         memcpy(key->key.job, row->id, sizeof key->key.job);
-        snprintf(key->key.body, sizeof key->key.body, "%s", asked->body);
+        snprintf(key->key.body, sizeof key->key.body, "%s", submission->body);
     }
     return filled && (key == NULL || key->key.key != NULL) && event_fill(experiments, unit, row, false);
 }
@@ -348,25 +348,25 @@ static size_t active_count(const struct experiments *experiments) {
     return count;
 }
 
-void experiments_submit(struct experiments *experiments, const struct experiments_submission *asked, jobs_done *done,
-                        void *user) {
+void experiments_submit(struct experiments *experiments, const struct experiments_submission *submission,
+                        jobs_done *done, void *user) {
     if (active_count(experiments) >= ACTIVE_MOST) {
-        free(asked->document);
+        free(submission->document);
         done(user, JOBS_CROWDED, "", "as many experiments go on as may at once (1000); wait until one is complete");
         return;
     }
     struct creation *creation = malloc(sizeof *creation);
     struct store_unit *unit = creation == NULL ? NULL : store_unit_create(creation_done, creation);
     if (unit == NULL) {
-        free(asked->document);
+        free(submission->document);
     }
-    if (unit == NULL || !creation_fill(experiments, unit, asked)) {
+    if (unit == NULL || !creation_fill(experiments, unit, submission)) {
         free(creation);
         store_unit_free(unit);
         done(user, JOBS_BROKEN, "", "out of memory");
         return;
     }
-    *creation = (struct creation){experiments, asked->design, done, user};
+    *creation = (struct creation){experiments, submission->design, done, user};
     store_submit(experiments->options.store, unit);
 }
 

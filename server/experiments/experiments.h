@@ -32,7 +32,7 @@ struct experiments_options {
     struct store_reader **lane_readers; /* one for each seat's tasks */
     struct lanes *lanes;
     struct jobs *jobs;
-    const struct admission_house *house;
+    const struct admission_limits *limits;
     int64_t max_queued; /* of all jobs: experiments fill at most half */
     const char *build;
 };
@@ -56,8 +56,8 @@ struct experiments_submission {
 };
 
 /* `done` is called once, as for jobs, when the change is durable or refused. */
-void experiments_submit(struct experiments *experiments, const struct experiments_submission *asked, jobs_done *done,
-                        void *user);
+void experiments_submit(struct experiments *experiments, const struct experiments_submission *submission,
+                        jobs_done *done, void *user);
 
 enum experiments_action {
     EXPERIMENTS_PAUSE,
@@ -93,7 +93,7 @@ struct experiment_costs {
     double bytes;         /* the most that they may store */
     double memory;        /* of the largest trial */
 };
-void experiment_check(const struct design *design, const struct admission_house *house, struct store_reader *reader,
+void experiment_check(const struct design *design, const struct admission_limits *limits, struct store_reader *reader,
                       bool (*stopped)(void *user), void *user, struct problems *problems,
                       struct experiment_costs *costs);
 

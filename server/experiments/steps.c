@@ -142,7 +142,7 @@ static bool trial_prepare(struct step *step, struct prepared *prepared) {
     struct problems problems = {0};
     struct admission *admission = &prepared->admission;
     prepared->step = step;
-    *admission = (struct admission){.house = options->house, .problems = &problems};
+    *admission = (struct admission){.limits = options->limits, .problems = &problems};
     json_t *job = design_job(design, design_find(design, prepared->trial.point), prepared->trial.seed);
     if (job != NULL) {
         admission_check(admission, step_reader(step), job, true);
@@ -338,17 +338,17 @@ static void trial_link(struct step *step, struct prepared *prepared) {
 static void trial_submit(struct step *step, struct prepared *prepared) {
     struct admission *admission = &prepared->admission;
     char id[STORE_ID_BYTES];
-    const struct jobs_submission asked = {.spec = &admission->spec,
-                                          .document = admission->text,
-                                          .digest = admission->digest,
-                                          .identity = admission->identity,
-                                          .data = admission->spec.config.task.data_sha256,
-                                          .memory = (int64_t)admission->estimate.memory_bytes,
-                                          .owner = step->experiment->row.owner,
-                                          .trial = &prepared->trial,
-                                          .experiment = step->experiment->row.id};
+    const struct jobs_submission submission = {.spec = &admission->spec,
+                                               .document = admission->text,
+                                               .digest = admission->digest,
+                                               .identity = admission->identity,
+                                               .data = admission->spec.config.task.data_sha256,
+                                               .memory = (int64_t)admission->estimate.memory_bytes,
+                                               .owner = step->experiment->row.owner,
+                                               .trial = &prepared->trial,
+                                               .experiment = step->experiment->row.id};
     admission->text = NULL;
-    jobs_submit(step->experiments->options.jobs, &asked, id, on_submitted, prepared);
+    jobs_submit(step->experiments->options.jobs, &submission, id, on_submitted, prepared);
 }
 
 /* A unit that forgets trials: those of the jobs from one on. False if out of memory. */

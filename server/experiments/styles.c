@@ -112,10 +112,9 @@ static void panel_add(struct study_point *point, const struct study *study, size
 static void grid_style(struct study *study) {
     size_t further = 0;
     for (size_t axis = 0; axis < study->design.axis_count; axis++) {
-        bool told_by_colour;
-        int *ranks = ranks_of(study, axis_stride(&study->design, axis), study->design.axes[axis].count,
-                              &told_by_colour);
-        for (size_t i = 0; ranks != NULL && !told_by_colour && i < study->point_count; i++) {
+        bool by_colour;
+        int *ranks = ranks_of(study, axis_stride(&study->design, axis), study->design.axes[axis].count, &by_colour);
+        for (size_t i = 0; ranks != NULL && !by_colour && i < study->point_count; i++) {
             struct study_point *point = &study->points[i];
             if (further >= 2) {
                 panel_add(point, study, axis);
@@ -123,7 +122,7 @@ static void grid_style(struct study *study) {
                 *(further == 0 ? &point->style.dash : &point->style.marker) = ranks[point->indices[axis]];
             }
         }
-        further += !told_by_colour;
+        further += !by_colour;
         free(ranks);
     }
 }
@@ -133,8 +132,8 @@ void study_style(struct study *study) {
         grid_style(study);
         return;
     }
-    bool told_by_colour;
-    int *ranks = ranks_of(study, 1, study->point_count, &told_by_colour);
+    bool by_colour;
+    int *ranks = ranks_of(study, 1, study->point_count, &by_colour);
     for (size_t i = 0; ranks != NULL && i < study->point_count; i++) {
         study->points[i].style.dash = ranks[i];
     }

@@ -155,13 +155,13 @@ bool tls_reload(struct tls *tls, char error[CONFIG_ERROR_BYTES]) {
 }
 
 void tls_tick(struct tls *tls, uint64_t now) {
-    for (struct credentials **place = &tls->current->next; *place != NULL;) {
-        struct credentials *old = *place;
+    for (struct credentials **link = &tls->current->next; *link != NULL;) {
+        struct credentials *old = *link;
         if (now < old->expires) {
-            place = &old->next;
+            link = &old->next;
             continue;
         }
-        *place = old->next;
+        *link = old->next;
         credentials_destroy(old);
     }
 }

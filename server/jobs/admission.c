@@ -31,24 +31,24 @@ static void resolve_initial(struct admission *admission, struct store_reader *re
 
 /* What the job will need, compared with what is available. */
 static void check_estimate(struct admission *admission) {
-    const struct admission_house *house = admission->house;
+    const struct admission_limits *limits = admission->limits;
     struct problems *problems = admission->problems;
     struct error error = {.text = ""};
-    admission->data_bytes = datasets_memory(house->datasets, admission->spec.config.task.data_sha256);
+    admission->data_bytes = datasets_memory(limits->datasets, admission->spec.config.task.data_sha256);
     size_t data = (size_t)admission->data_bytes;
     if (!train_estimate_compute(&admission->spec.config, &admission->estimate, &error)) {
         problems_add(problems, NULL, "network", "cannot be trained like this: %.300s", error.text);
-    } else if (admission->estimate.memory_bytes + data > (size_t)house->memory) {
+    } else if (admission->estimate.memory_bytes + data > (size_t)limits->memory) {
         problems_add(problems, &(struct path){.name = "training"}, "batch_size",
                      "the job would take %zu bytes of memory and its data %zu; at most %lld may be used (--memory): "
                      "use fewer units, trials or steps, data of a smaller type, or a bound in training.memory",
-                     admission->estimate.memory_bytes, data, (long long)house->memory);
-    } else if (jobs_bytes_most(&admission->spec.config, &admission->estimate) > (double)house->max_job_bytes) {
+                     admission->estimate.memory_bytes, data, (long long)limits->memory);
+    } else if (jobs_bytes_most(&admission->spec.config, &admission->estimate) > (double)limits->max_job_bytes) {
         problems_add(
             problems, &(struct path){.name = "training"}, "evaluate_every",
             "the job could store %.3g bytes; at most %lld may be stored (--max-job-bytes): use fewer iterations, "
             "a larger evaluate_every or checkpoint_every, or a smaller keep_checkpoints",
-            jobs_bytes_most(&admission->spec.config, &admission->estimate), (long long)house->max_job_bytes);
+            jobs_bytes_most(&admission->spec.config, &admission->estimate), (long long)limits->max_job_bytes);
     }
 }
 
@@ -75,9 +75,9 @@ static void check_dataset(struct admission *admission) {
     struct task_config *task = &admission->spec.config.task;
     const struct path path = {.name = "task"};
     struct dataset_info info;
-    enum catalog_result held = catalog_hold(admission->house->catalog, task->dataset, task->data_sha256, &info);
+    enum catalog_result held = catalog_hold(admission->limits->catalog, task->dataset, task->data_sha256, &info);
     if (held != CATALOG_HELD && admission->repeats &&
-        catalog_hold_version(admission->house->catalog, task->data_sha256, &info)) {
+        catalog_hold_version(admission->limits->catalog, task->data_sha256, &info)) {
         held = CATALOG_HELD;
     }
     switch (held) {
@@ -101,7 +101,7 @@ static void check_dataset(struct admission *admission) {
 
 /* MNIST, whose files belong to the operator: fixes their digest. */
 static void check_mnist(struct admission *admission) {
-    struct datasets *datasets = admission->house->datasets;
+    struct datasets *datasets = admission->limits->datasets;
     struct task_config *task = &admission->spec.config.task;
     const struct task_data *data = NULL;
     char error[DATASETS_ERROR_BYTES];
@@ -168,7 +168,7 @@ void admission_settle(struct admission *admission, bool store) {
 
 void admission_release(struct admission *admission) {
     if (admission->holds) {
-        catalog_release(admission->house->catalog, admission->spec.config.task.data_sha256);
+        catalog_release(admission->limits->catalog, admission->spec.config.task.data_sha256);
     }
     job_spec_release(&admission->spec);
     free(admission->text);

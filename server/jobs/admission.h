@@ -3,7 +3,7 @@
  * dataset is fixed to a version and held; its memory, multiply-adds and bytes are estimated and compared with what is
  * available. Used for a job that a client submits and for each point of an experiment.
  *
- * Any thread, one admission at a time; `house` outlives it.
+ * Any thread, one admission at a time; `limits` outlives it.
  */
 #ifndef MODPROP_SERVER_ADMISSION_H
 #define MODPROP_SERVER_ADMISSION_H
@@ -15,14 +15,14 @@
 #include "server/store/store.h"
 
 /* The limits that a job is compared with. */
-struct admission_house {
+struct admission_limits {
     struct catalog *catalog;
     struct datasets *datasets;
     int64_t memory, max_job_bytes;
 };
 
 struct admission {
-    const struct admission_house *house; /* the caller sets these two before */
+    const struct admission_limits *limits; /* the caller sets these two before */
     struct problems *problems;
     bool repeats; /* a stored job's specification: its version of a dataset will do, whatever became of the name */
     struct job_spec spec;

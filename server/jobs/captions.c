@@ -33,8 +33,8 @@ static void captioning_done(struct store_unit *unit) {
 /* False if out of memory. */
 static bool unit_fill(struct jobs *jobs, struct store_unit *unit, const char *id, const struct caption *caption) {
     struct store_item *row = store_unit_add(unit, STORE_JOB_CAPTION),
-                      *said = row == NULL ? NULL : store_unit_add(unit, STORE_EVENT_ADD);
-    if (said == NULL) {
+                      *event_item = row == NULL ? NULL : store_unit_add(unit, STORE_EVENT_ADD);
+    if (event_item == NULL) {
         return false;
     }
     struct store_job *job = &row->job;
@@ -42,7 +42,7 @@ static bool unit_fill(struct jobs *jobs, struct store_unit *unit, const char *id
     job->notes = text_copy(caption->notes);
     job->tags = text_copy(caption->tags);
     snprintf(job->id, sizeof job->id, "%s", id);
-    struct store_event *event = &said->event;
+    struct store_event *event = &event_item->event;
     *event = (struct store_event){.seq = ++jobs->seq, .time = clock_unix_milliseconds(), .iteration = -1};
     const struct event_head head = {.job = job->id, .id = 0, .seq = event->seq, .time = event->time};
     memcpy(event->job, job->id, sizeof event->job);

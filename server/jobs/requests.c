@@ -84,18 +84,18 @@ static void submission_done(struct store_unit *unit) {
  * Whose turns the job shares. Its place in an experiment that made it is in the job's own unit: neither is ever there
  * without the other.
  */
-static bool experiment_fill(struct store_unit *unit, const struct jobs_submission *asked, struct store_job *job) {
-    const char *named = json_string_value(json_object_get(asked->spec->metadata, "experiment"));
+static bool experiment_fill(struct store_unit *unit, const struct jobs_submission *given, struct store_job *job) {
+    const char *named = json_string_value(json_object_get(given->spec->metadata, "experiment"));
     snprintf(job->experiment, sizeof job->experiment, "%s", named == NULL ? "" : named);
-    struct store_item *item = asked->trial == NULL ? NULL : store_unit_add(unit, STORE_TRIAL_ADD);
+    struct store_item *item = given->trial == NULL ? NULL : store_unit_add(unit, STORE_TRIAL_ADD);
     if (item == NULL) {
-        return asked->trial == NULL;
+        return given->trial == NULL;
     }
-    item->trial = *asked->trial;
+    item->trial = *given->trial;
     item->trial.made = true;
     memcpy(item->trial.job, job->id, sizeof item->trial.job);
-    memcpy(job->point, asked->trial->point, sizeof job->point);
-    snprintf(job->experiment, sizeof job->experiment, "%s", asked->experiment);
+    memcpy(job->point, given->trial->point, sizeof job->point);
+    snprintf(job->experiment, sizeof job->experiment, "%s", given->experiment);
     return true;
 }
 
@@ -127,21 +127,21 @@ static bool inheritance_fill(struct store_unit *unit, struct jobs_inherited *inh
     return true;
 }
 
-static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct jobs_submission *asked,
+static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct jobs_submission *given,
                             const char *id) {
-    const struct job_spec *spec = asked->spec;
-    const char *key = asked->key;
+    const struct job_spec *spec = given->spec;
+    const char *key = given->key;
     struct store_item *item = store_unit_add(unit, STORE_JOB_ADD),
-                      *said = item != NULL ? store_unit_add(unit, STORE_EVENT_ADD) : NULL;
-    struct store_item *kept = said != NULL && key != NULL ? store_unit_add(unit, STORE_KEY_ADD) : NULL;
-    if (said == NULL || (key != NULL && kept == NULL)) {
-        free(asked->document);
+                      *event_item = item != NULL ? store_unit_add(unit, STORE_EVENT_ADD) : NULL;
+    struct store_item *kept = event_item != NULL && key != NULL ? store_unit_add(unit, STORE_KEY_ADD) : NULL;
+    if (event_item == NULL || (key != NULL && kept == NULL)) {
+        free(given->document);
         return false;
     }
     const struct caption *caption = &spec->caption;
     int64_t now = clock_unix_milliseconds();
     struct store_job *job = &item->job;
-    *job = (struct store_job){.document = asked->document,
+    *job = (struct store_job){.document = given->document,
                               .name = strdup(caption->name == NULL ? "" : caption->name),
                               .notes = strdup(caption->notes == NULL ? "" : caption->notes),
                               .tags = strdup(caption->tags == NULL ? "[]" : caption->tags),
@@ -152,57 +152,57 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
                               .created = now,
                               .attempt = 1,
                               .iterations = spec->config.training.iterations,
-                              .memory = asked->memory,
+                              .memory = given->memory,
                               .loss = NAN,
                               .accuracy = NAN,
                               .initial_loss = NAN,
-                              .request = text_copy(asked->request)};
+                              .request = text_copy(given->request)};
     memcpy(job->id, id, sizeof job->id);
-    snprintf(job->digest, sizeof job->digest, "%s", asked->digest);
-    snprintf(job->identity, sizeof job->identity, "%s", asked->identity == NULL ? "" : asked->identity);
-    snprintf(job->dataset_sha256, sizeof job->dataset_sha256, "%s", asked->data);
-    snprintf(job->owner, sizeof job->owner, "%s", asked->owner);
-    if (!experiment_fill(unit, asked, job) ||
-        (asked->inherited != NULL && !inheritance_fill(unit, asked->inherited, job))) {
+    snprintf(job->digest, sizeof job->digest, "%s", given->digest);
+    snprintf(job->identity, sizeof job->identity, "%s", given->identity == NULL ? "" : given->identity);
+    snprintf(job->dataset_sha256, sizeof job->dataset_sha256, "%s", given->data);
+    snprintf(job->owner, sizeof job->owner, "%s", given->owner);
+    if (!experiment_fill(unit, given, job) ||
+        (given->inherited != NULL && !inheritance_fill(unit, given->inherited, job))) {
         return false;
     }
     struct event_head head = {.job = id, .id = 1, .seq = ++jobs->seq, .time = now};
-    said->event = (struct store_event){.seq = head.seq,
-                                       .id = 1,
-                                       .time = now,
-                                       .iteration = -1,
-                                       .type = "status",
-                                       .json = job_status_text(&head, job, NULL)};
-    memcpy(said->event.job, id, sizeof said->event.job);
+    event_item->event = (struct store_event){.seq = head.seq,
+                                             .id = 1,
+                                             .time = now,
+                                             .iteration = -1,
+                                             .type = "status",
+                                             .json = job_status_text(&head, job, NULL)};
+    memcpy(event_item->event.job, id, sizeof event_item->event.job);
     if (kept != NULL) {
         kept->key = (struct store_key){.key = strdup(key), .created = now};
         memcpy(kept->key.job, id, sizeof kept->key.job);
-        snprintf(kept->key.body, sizeof kept->key.body, "%s", asked->body);
+        snprintf(kept->key.body, sizeof kept->key.body, "%s", given->body);
     }
     return job->document != NULL && job->digest[0] != '\0' && job->name != NULL && job->notes != NULL &&
-           job->tags != NULL && job->task != NULL && job->rule != NULL && said->event.json != NULL &&
+           job->tags != NULL && job->task != NULL && job->rule != NULL && event_item->event.json != NULL &&
            (kept == NULL || kept->key.key != NULL);
 }
 
-static void submit(struct jobs *jobs, const struct jobs_submission *asked, char id[STORE_ID_BYTES], jobs_done *done,
+static void submit(struct jobs *jobs, const struct jobs_submission *given, char id[STORE_ID_BYTES], jobs_done *done,
                    void *user) {
     jobs_id_make(jobs, id);
     if (jobs->queued >= jobs->options.max_queued) {
-        free(asked->document);
+        free(given->document);
         done(user, JOBS_CROWDED, id, "the queue is full (--max-queued)");
         return;
     }
-    if (jobs->options.owner_queued > 0 && queue_count(jobs->queue, asked->owner) >= jobs->options.owner_queued) {
-        free(asked->document);
+    if (jobs->options.owner_queued > 0 && queue_count(jobs->queue, given->owner) >= jobs->options.owner_queued) {
+        free(given->document);
         done(user, JOBS_CROWDED, id, "this token has the most queued jobs that it may have (--max-token-queued)");
         return;
     }
     struct submission *submission = malloc(sizeof *submission);
     struct store_unit *unit = submission != NULL ? store_unit_create(submission_done, submission) : NULL;
     if (unit == NULL) {
-        free(asked->document);
+        free(given->document);
     }
-    if (unit == NULL || !submission_fill(jobs, unit, asked, id)) {
+    if (unit == NULL || !submission_fill(jobs, unit, given, id)) {
         free(submission);
         store_unit_free(unit);
         done(user, JOBS_BROKEN, id, "out of memory");
@@ -214,16 +214,16 @@ static void submit(struct jobs *jobs, const struct jobs_submission *asked, char 
     store_submit(jobs->options.store, unit);
 }
 
-void jobs_submit(struct jobs *jobs, const struct jobs_submission *asked, char id[STORE_ID_BYTES], jobs_done *done,
+void jobs_submit(struct jobs *jobs, const struct jobs_submission *given, char id[STORE_ID_BYTES], jobs_done *done,
                  void *user) {
     struct jobs_inherited inherited = {0};
-    struct jobs_submission own = *asked;
-    if (asked->inherited != NULL) { /* `done` may free the caller's */
-        inherited = *asked->inherited;
-        *asked->inherited = (struct jobs_inherited){0};
-        own.inherited = &inherited;
+    struct jobs_submission copy = *given;
+    if (given->inherited != NULL) { /* `done` may free the caller's */
+        inherited = *given->inherited;
+        *given->inherited = (struct jobs_inherited){0};
+        copy.inherited = &inherited;
     }
-    submit(jobs, &own, id, done, user);
+    submit(jobs, &copy, id, done, user);
     jobs_inherited_release(&inherited); /* what the unit did not take over */
 }
 

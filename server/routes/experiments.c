@@ -242,7 +242,7 @@ static void run_creation(struct lane_task *task) {
     design_read(&creation->design, document, &computation->problems);
     json_decref(document);
     if (computation->problems.count == 0) {
-        experiment_check(&creation->design, &computation->server->house, computation_reader(computation),
+        experiment_check(&creation->design, &computation->server->admission, computation_reader(computation),
                          lane_is_stopped, task, &computation->problems, &creation->costs);
     }
     if (computation->problems.count == 0) {
@@ -294,13 +294,13 @@ static void finish_creation(struct lane_task *task) {
     } else if (creation->validate_only) {
         http_reply_json(request, 200, validated_document(creation));
     } else {
-        const struct experiments_submission asked = {.design = &creation->design,
-                                                     .document = creation->text,
-                                                     .owner = http_holder(request),
-                                                     .key = creation->keyed.key,
-                                                     .body = creation->keyed.body_sha256};
+        const struct experiments_submission wanted = {.design = &creation->design,
+                                                      .document = creation->text,
+                                                      .owner = http_holder(request),
+                                                      .key = creation->keyed.key,
+                                                      .body = creation->keyed.body_sha256};
         creation->text = NULL;
-        experiments_submit(server->experiments, &asked, on_created, creation);
+        experiments_submit(server->experiments, &wanted, on_created, creation);
         return;
     }
     creation_release(computation);
@@ -373,7 +373,7 @@ static void design_edit(struct editing *editing, const struct store_experiment *
     }
     json_decref(document);
     if (problems->count == 0 && editing->edit.grown) {
-        experiment_check(&editing->design, &computation->server->house, computation_reader(computation),
+        experiment_check(&editing->design, &computation->server->admission, computation_reader(computation),
                          lane_is_stopped, editing, problems, &costs);
     }
     if (problems->count == 0) {

@@ -457,12 +457,12 @@ void results_weights_forget(void *user, void *handle) {
 
 struct gradient_work {
     struct computation computation; /* first */
-    struct gradients_request asked;
+    struct gradients_request decoded;
 };
 
 static void gradient_work_release(struct computation *computation) {
     struct gradient_work *work = (struct gradient_work *)computation; /* its first member */
-    gradients_request_release(&work->asked);
+    gradients_request_release(&work->decoded);
     free(work);
 }
 
@@ -471,7 +471,7 @@ static bool compute_rule(struct gradient_work *work, const struct rule_config *r
                          double *loss) {
     struct error error = {.text = ""};
     struct computation *computation = &work->computation;
-    switch (gradients_compute(&work->asked.problem, rule, computation->server->cores, lane_is_stopped, computation,
+    switch (gradients_compute(&work->decoded.problem, rule, computation->server->cores, lane_is_stopped, computation,
                               gradients, loss, &error)) {
     case RESULT_DONE:
         return true;
@@ -495,11 +495,11 @@ static void compute_all(struct gradient_work *work, struct gradients *bptt, stru
         return;
     }
     gradients_write_begin(writer, loss);
-    for (int i = 0; i < work->asked.rule_count; i++) {
-        if (!compute_rule(work, &work->asked.rules[i], gradients, &loss)) {
+    for (int i = 0; i < work->decoded.rule_count; i++) {
+        if (!compute_rule(work, &work->decoded.rules[i], gradients, &loss)) {
             return;
         }
-        gradients_write_rule(writer, &work->asked, i, gradients, bptt);
+        gradients_write_rule(writer, &work->decoded, i, gradients, bptt);
     }
     gradients_write_end(writer);
 }
@@ -511,12 +511,13 @@ static void work_gradients(struct computation *computation) {
     if (document == NULL) {
         return;
     }
-    gradients_request_decode(&work->asked, document, &computation->problems);
+    gradients_request_decode(&work->decoded, document, &computation->problems);
     json_decref(document);
     computation_tidy(computation);
     if (computation->problems.count > 0) {
         computation_fail(computation, 422, "the request has bad fields");
-    } else if (!gradients_create(&work->asked.problem, &bptt) || !gradients_create(&work->asked.problem, &gradients)) {
+    } else if (!gradients_create(&work->decoded.problem, &bptt) ||
+               !gradients_create(&work->decoded.problem, &gradients)) {
         computation_fail(computation, 503, "not enough memory for this request now");
     } else {
         compute_all(work, &bptt, &gradients);

@@ -30,7 +30,7 @@ struct server {
     struct store_reader *lane_readers[LANE_SEATS]; /* one for each seat's tasks */
     struct catalog *catalog;
     struct datasets *datasets;
-    struct admission_house house; /* the limits that a submitted job is compared with */
+    struct admission_limits admission; /* the limits that a submitted job is compared with */
     struct executor *executor;
     struct jobs *jobs;
     struct experiments *experiments;

@@ -32,12 +32,12 @@ struct viewing {
     struct computation computation; /* first */
     enum view view;
     char id[STORE_ID_BYTES];
-    struct asked {
+    struct selection {
         char keys[QUERY_VALUE_BYTES], points[QUERY_VALUE_BYTES];                           /* "": the default, all */
         char metrics[QUERY_VALUE_BYTES], unit[QUERY_VALUE_BYTES], axis[QUERY_VALUE_BYTES]; /* "": the experiment's */
         int64_t draws, to;
         bool seeds, mean;
-    } asked;
+    } selection;
     bool csv, lines, failed;
     size_t records;
     struct study study;
@@ -135,7 +135,7 @@ static bool is_wanted(const char *list, const char *name) {
 static void put_points(struct viewing *viewing) {
     bool go_on = true;
     for (size_t i = 0; go_on && i < viewing->study.point_count; i++) {
-        go_on = !is_wanted(viewing->asked.points, viewing->study.points[i].name) ||
+        go_on = !is_wanted(viewing->selection.points, viewing->study.points[i].name) ||
                 record_put(viewing, study_point_record(&viewing->study, i));
     }
 }
@@ -144,7 +144,7 @@ static void put_trials(struct viewing *viewing) {
     bool go_on = true;
     for (size_t i = 0; go_on && i < viewing->study.trial_count; i++) {
         const struct study_point *point = &viewing->study.points[viewing->study.trials[i].point];
-        go_on = !is_wanted(viewing->asked.points, point->name) ||
+        go_on = !is_wanted(viewing->selection.points, point->name) ||
                 record_put(viewing, study_trial_record(&viewing->study, i));
     }
 }
@@ -152,7 +152,7 @@ static void put_trials(struct viewing *viewing) {
 /* In CSV a curve has a row an iteration, or with seeds one for each seed too. */
 static bool put_curve_rows(struct viewing *viewing, size_t point, const char *key, const struct band *band) {
     bool go_on = true;
-    if (viewing->asked.seeds) {
+    if (viewing->selection.seeds) {
         return study_seeds_rows(&viewing->study, point, key, record_put, viewing);
     }
     for (size_t i = 0; go_on && i < band->length; i++) {
@@ -170,7 +170,7 @@ static bool put_curve(struct viewing *viewing, size_t index, const char *key) {
         go_on = put_curve_rows(viewing, index, key, &band);
     } else if (go_on) {
         json_t *record = study_band_record(study, index, key, &band);
-        if (viewing->asked.seeds && record != NULL) {
+        if (viewing->selection.seeds && record != NULL) {
             json_object_set_new(record, "seeds", study_seeds_record(study, index, key));
         }
         go_on = record_put(viewing, record);
@@ -183,9 +183,9 @@ static void put_curves(struct viewing *viewing) {
     bool go_on = true;
     for (size_t i = 0; go_on && i < viewing->study.point_count; i++) {
         const char *names[CURVES_MAX];
-        size_t count = is_wanted(viewing->asked.points, viewing->study.points[i].name) ? event_curves(names) : 0;
+        size_t count = is_wanted(viewing->selection.points, viewing->study.points[i].name) ? event_curves(names) : 0;
         for (size_t k = 1; go_on && k < count; k++) { /* not the iteration */
-            go_on = !is_wanted(viewing->asked.keys, names[k]) || put_curve(viewing, i, names[k]);
+            go_on = !is_wanted(viewing->selection.keys, names[k]) || put_curve(viewing, i, names[k]);
         }
     }
 }
@@ -212,14 +212,14 @@ static void check_lists(struct viewing *viewing) {
     char name[QUERY_VALUE_BYTES];
     size_t length;
     struct problems *problems = &viewing->computation.problems;
-    for (const char *rest = *viewing->asked.points == '\0' ? NULL : viewing->asked.points, *one;
+    for (const char *rest = *viewing->selection.points == '\0' ? NULL : viewing->selection.points, *one;
          (one = option_list_next(&rest, &length)) != NULL;) {
         snprintf(name, sizeof name, "%.*s", (int)length, one);
         if (study_find(&viewing->study, name) == SIZE_MAX) {
             problems_add(problems, NULL, "points", "\"%.60s\" is not a point of this experiment", name);
         }
     }
-    for (const char *rest = *viewing->asked.keys == '\0' ? NULL : viewing->asked.keys, *one;
+    for (const char *rest = *viewing->selection.keys == '\0' ? NULL : viewing->selection.keys, *one;
          (one = option_list_next(&rest, &length)) != NULL;) {
         snprintf(name, sizeof name, "%.*s", (int)length, one);
         if (!curve_exists(name)) {
@@ -235,19 +235,19 @@ static void check_lists(struct viewing *viewing) {
 static void study_ask(struct viewing *viewing) {
     struct study *study = &viewing->study;
     struct problems *problems = &viewing->computation.problems;
-    const struct asked *asked = &viewing->asked;
+    const struct selection *selection = &viewing->selection;
     enum metric_unit unit = UNIT_ITERATIONS;
-    if (asked->unit[0] != '\0' && !metric_unit_find(asked->unit, &unit)) {
+    if (selection->unit[0] != '\0' && !metric_unit_find(selection->unit, &unit)) {
         problems_add(problems, NULL, viewing->view == VIEW_CURVES ? "x" : "in",
-                     "must be iterations, trials or seconds; got \"%.60s\"", asked->unit);
+                     "must be iterations, trials or seconds; got \"%.60s\"", selection->unit);
     }
-    if (asked->metrics[0] != '\0') {
-        study->metric_count = metrics_parse(asked->metrics, unit, study->metrics, problems);
+    if (selection->metrics[0] != '\0') {
+        study->metric_count = metrics_parse(selection->metrics, unit, study->metrics, problems);
     }
     study->x = unit;
-    study->x_given = viewing->view == VIEW_CURVES && asked->unit[0] != '\0';
-    study->draws = (size_t)asked->draws;
-    if (viewing->view == VIEW_CURVES && !asked->mean) {
+    study->x_given = viewing->view == VIEW_CURVES && selection->unit[0] != '\0';
+    study->draws = (size_t)selection->draws;
+    if (viewing->view == VIEW_CURVES && !selection->mean) {
         study->draws = 0;
     }
     if (problems->count > 0) {
@@ -259,23 +259,23 @@ static void study_ask(struct viewing *viewing) {
 static void compare_ask(struct viewing *viewing) {
     struct study *study = &viewing->study;
     struct problems *problems = &viewing->computation.problems;
-    const struct asked *asked = &viewing->asked;
-    bool found = asked->axis[0] == '\0';
+    const struct selection *selection = &viewing->selection;
+    bool found = selection->axis[0] == '\0';
     for (size_t i = 0; !found && i < study->design.axis_count; i++) {
-        if (strcmp(study->design.axes[i].name, asked->axis) == 0) {
+        if (strcmp(study->design.axes[i].name, selection->axis) == 0) {
             study->compare_axis = (int)i;
             study->compare_to = 0;
             found = true;
         }
     }
     if (!found) {
-        problems_add(problems, NULL, "axis", "is not an axis of this experiment; got \"%.60s\"", asked->axis);
+        problems_add(problems, NULL, "axis", "is not an axis of this experiment; got \"%.60s\"", selection->axis);
     }
     size_t most = study->design.kind != DESIGN_GRID ? study->point_count
                   : study->compare_axis < 0         ? 1
                                                     : study->design.axes[study->compare_axis].count;
-    if (asked->to >= 0) {
-        study->compare_to = (size_t)asked->to;
+    if (selection->to >= 0) {
+        study->compare_to = (size_t)selection->to;
     }
     if (study->compare_to >= most) {
         problems_add(problems, NULL, "to", "must be the index of a value, below %zu", most);
@@ -312,8 +312,8 @@ static void put_whole(struct viewing *viewing) {
     if (!viewing->csv && !viewing->lines && viewing->view == VIEW_JOBS) {
         put_more(viewing, VIEW_COMPARE);
         put_more(viewing, VIEW_TRIALS);
-        if (viewing->asked.keys[0] != '\0') {
-            viewing->study.draws = !viewing->asked.mean        ? 0
+        if (viewing->selection.keys[0] != '\0') {
+            viewing->study.draws = !viewing->selection.mean    ? 0
                                    : viewing->study.draws == 0 ? DRAWS_USUAL
                                                                : viewing->study.draws;
             put_more(viewing, VIEW_CURVES);
@@ -364,19 +364,19 @@ static void form_take(struct viewing *viewing, struct server *server, struct req
 }
 
 /* Where each parameter goes. */
-static struct query_parameter parameter_of(struct asked *asked, const char *name) {
+static struct query_parameter parameter_of(struct selection *selection, const char *name) {
     const struct query_parameter all[] = {
-        {.name = "points", .type = QUERY_TEXT, .text = asked->points},
-        {.name = "metrics", .type = QUERY_TEXT, .text = asked->metrics},
-        {.name = "in", .type = QUERY_TEXT, .text = asked->unit},
-        {.name = "x", .type = QUERY_TEXT, .text = asked->unit},
-        {.name = "axis", .type = QUERY_TEXT, .text = asked->axis},
-        {.name = "to", .type = QUERY_INTEGER, .low = 0, .high = DESIGN_POINTS, .integer = &asked->to},
-        {.name = "bootstrap", .type = QUERY_INTEGER, .low = 0, .high = DRAWS_MOST, .integer = &asked->draws},
-        {.name = "draws", .type = QUERY_INTEGER, .low = 1, .high = DRAWS_MOST, .integer = &asked->draws},
-        {.name = "keys", .type = QUERY_TEXT, .text = asked->keys},
-        {.name = "seeds", .type = QUERY_BOOLEAN, .boolean = &asked->seeds},
-        {.name = "mean", .type = QUERY_BOOLEAN, .boolean = &asked->mean},
+        {.name = "points", .type = QUERY_TEXT, .text = selection->points},
+        {.name = "metrics", .type = QUERY_TEXT, .text = selection->metrics},
+        {.name = "in", .type = QUERY_TEXT, .text = selection->unit},
+        {.name = "x", .type = QUERY_TEXT, .text = selection->unit},
+        {.name = "axis", .type = QUERY_TEXT, .text = selection->axis},
+        {.name = "to", .type = QUERY_INTEGER, .low = 0, .high = DESIGN_POINTS, .integer = &selection->to},
+        {.name = "bootstrap", .type = QUERY_INTEGER, .low = 0, .high = DRAWS_MOST, .integer = &selection->draws},
+        {.name = "draws", .type = QUERY_INTEGER, .low = 1, .high = DRAWS_MOST, .integer = &selection->draws},
+        {.name = "keys", .type = QUERY_TEXT, .text = selection->keys},
+        {.name = "seeds", .type = QUERY_BOOLEAN, .boolean = &selection->seeds},
+        {.name = "mean", .type = QUERY_BOOLEAN, .boolean = &selection->mean},
     };
     size_t i = 0;
     while (i + 1 < COUNT(all) && strcmp(all[i].name, name) != 0) {
@@ -399,17 +399,17 @@ static void view(struct server *server, struct request *request, enum view view)
         http_problem(request, 500, "out of memory");
         return;
     }
-    viewing->asked.draws = view == VIEW_CURVES ? DRAWS_USUAL : 0;
-    viewing->asked.to = -1;
+    viewing->selection.draws = view == VIEW_CURVES ? DRAWS_USUAL : 0;
+    viewing->selection.to = -1;
     for (; names[view][count] != NULL; count++) {
-        parameters[count] = parameter_of(&viewing->asked, names[view][count]);
+        parameters[count] = parameter_of(&viewing->selection, names[view][count]);
     }
     if (!read_query(request, parameters, count)) {
         free(viewing);
         return;
     }
-    if (view == VIEW_CURVES && viewing->asked.keys[0] == '\0') {
-        snprintf(viewing->asked.keys, sizeof viewing->asked.keys, "loss,accuracy");
+    if (view == VIEW_CURVES && viewing->selection.keys[0] == '\0') {
+        snprintf(viewing->selection.keys, sizeof viewing->selection.keys, "loss,accuracy");
     }
     viewing->view = view;
     snprintf(viewing->id, sizeof viewing->id, "%.36s", request->parameter);
@@ -443,7 +443,7 @@ static void curves_take(struct viewing *viewing, const json_t *document) {
     const struct path path = {.name = "curves"};
     size_t index, used = 0;
     json_t *one;
-    viewing->asked.seeds = json_is_true(seeds);
+    viewing->selection.seeds = json_is_true(seeds);
     if (seeds != NULL && !json_is_boolean(seeds)) {
         problems_add(problems, NULL, "seeds", "must be true or false");
     }
@@ -453,12 +453,12 @@ static void curves_take(struct viewing *viewing, const json_t *document) {
     json_array_foreach((json_t *)(uintptr_t)list, index, one) {
         const struct path at = {.parent = &path, .index = index};
         const char *key = json_string_value(one);
-        size_t room = sizeof viewing->asked.keys - used;
+        size_t room = sizeof viewing->selection.keys - used;
         if (key == NULL || !curve_exists(key) || strlen(key) + 2 > room) {
             problems_add(problems, &at, NULL, "must be a curve of GET /v1/jobs/{id}/metrics, each once");
             continue;
         }
-        used += (size_t)snprintf(viewing->asked.keys + used, room, "%s%s", used == 0 ? "" : ",", key);
+        used += (size_t)snprintf(viewing->selection.keys + used, room, "%s%s", used == 0 ? "" : ",", key);
     }
 }
 
@@ -480,7 +480,7 @@ static void view_take(struct viewing *viewing, const json_t *document) {
         problems_add(problems, NULL, "bootstrap", "must be an integer from 0 to %d", DRAWS_MOST);
     }
     study->draws = (size_t)json_integer_value(draws);
-    viewing->asked.mean = json_is_true(mean);
+    viewing->selection.mean = json_is_true(mean);
 }
 
 static void work_jobs(struct computation *computation) {

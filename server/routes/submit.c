@@ -172,7 +172,7 @@ static void conclude(struct submission *submission) {
     } else if (submission->validate_only) {
         answer_validated(submission);
     } else {
-        const struct jobs_submission asked = {
+        const struct jobs_submission wanted = {
             .spec = &submission->admission.spec,
             .document = submission->admission.text,
             .digest = submission->admission.digest,
@@ -187,7 +187,7 @@ static void conclude(struct submission *submission) {
                                                                : computation->request->address,
             .request = computation->request->id};
         submission->admission.text = NULL;
-        jobs_submit(server->jobs, &asked, id, on_submitted, submission);
+        jobs_submit(server->jobs, &wanted, id, on_submitted, submission);
         return;
     }
     submission_release(computation);
@@ -226,7 +226,7 @@ static struct submission *submission_make(struct server *server, struct request 
     submission->computation.release = submission_release;
     submission->computation.task.run = run_check;
     submission->computation.task.finish = finish_check;
-    submission->admission.house = &server->house;
+    submission->admission.limits = &server->admission;
     submission->document = document;
     submission->type = request->type;
     return submission;

@@ -797,10 +797,11 @@ static bool pages_check(sqlite3 *database, char error[STORE_ERROR_BYTES]) {
     sqlite3_stmt *s = NULL;
     bool read = sqlite3_prepare_v2(database, "PRAGMA integrity_check(1)", -1, &s, NULL) == SQLITE_OK &&
                 sqlite3_step(s) == SQLITE_ROW;
-    const char *said = read ? (const char *)sqlite3_column_text(s, 0) : sqlite3_errmsg(database);
-    bool whole = read && said != NULL && strcmp(said, "ok") == 0;
+    const char *verdict = read ? (const char *)sqlite3_column_text(s, 0) : sqlite3_errmsg(database);
+    bool whole = read && verdict != NULL && strcmp(verdict, "ok") == 0;
     if (!whole) {
-        snprintf(error, STORE_ERROR_BYTES, "the database is damaged: %.400s", said == NULL ? "out of memory" : said);
+        snprintf(error, STORE_ERROR_BYTES, "the database is damaged: %.400s",
+                 verdict == NULL ? "out of memory" : verdict);
     }
     sqlite3_finalize(s);
     return whole;
