@@ -98,7 +98,7 @@ static bool is_covered(const json_t *covered, const char *name) {
 }
 
 /* The names whose values differ between configurations, in the order in which a label shows them. */
-static json_t *names_apart(json_t *const *flats, size_t count, const json_t *covered) {
+static json_t *names_apart(json_t *const *flats, size_t count) {
     json_t *apart = json_object();
     for (size_t i = 0; i < count; i++) {
         const char *name;
@@ -106,7 +106,7 @@ static json_t *names_apart(json_t *const *flats, size_t count, const json_t *cov
         json_object_foreach(flats[i], name, value) {
             const json_t *first = json_object_get(flats[0], name);
             bool differs = first == NULL || !json_equal(first, value);
-            if (differs && json_object_get(apart, name) == NULL && !is_covered(covered, name)) {
+            if (differs && json_object_get(apart, name) == NULL) {
                 json_object_set_new(apart, name, json_true());
             }
         }
@@ -116,7 +116,7 @@ static json_t *names_apart(json_t *const *flats, size_t count, const json_t *cov
     json_t *value;
     json_object_foreach(flats[0], name, value) {
         for (size_t i = 1; i < count && json_object_get(apart, name) == NULL; i++) {
-            if (json_object_get(flats[i], name) == NULL && !is_covered(covered, name)) {
+            if (json_object_get(flats[i], name) == NULL) {
                 json_object_set_new(apart, name, json_true());
             }
         }
@@ -141,10 +141,7 @@ static bool is_ambiguous(json_t *apart, const char *name) {
     return false;
 }
 
-static void part_put(FILE *out, bool *first, const char *text) {
-    fprintf(out, "%s%s", *first ? "" : ", ", text);
-    *first = false;
-}
+/* ---- making them ---- */
 
 /* A number of many digits, such as one of an axis of logarithmic steps, in four of them. */
 static void value_shorten(char short_text[NUMBER_BYTES], const json_t *value) {
@@ -169,82 +166,165 @@ static bool is_short_enough(json_t *const *flats, size_t count, const char *name
     return fits;
 }
 
-static void value_put(FILE *out, bool *first, json_t *apart, const char *name, const json_t *value) {
-    char shown[NAME_BYTES], few[NUMBER_BYTES];
-    char *text = json_is_string(value) ? NULL : json_text(value, NULL);
-    if (text != NULL && json_is_real(value) && strlen(text) > LONG && json_is_true(json_object_get(apart, name))) {
-        value_shorten(few, value);
-        snprintf(text, strlen(text) + 1, "%s", few);
+/* A value as a label shows it; `few`: a long number in four digits. malloc'ed. */
+static char *value_text(const json_t *value, bool few) {
+    char *text = json_is_string(value) ? strdup(json_string_value(value)) : json_text(value, NULL);
+    if (text != NULL && few && json_is_real(value) && strlen(text) > LONG) {
+        char short_text[NUMBER_BYTES];
+        value_shorten(short_text, value);
+        snprintf(text, strlen(text) + 1, "%s", short_text);
+    }
+    return text;
+}
+
+/* What a label says of a field: "name=value"; NULL where the point has none, or has the default. malloc'ed. */
+static char *field_text(json_t *apart, const char *name, const json_t *flat, const json_t *defaults) {
+    const json_t *own = json_object_get(flat, name), *usual = json_object_get(defaults, name);
+    char shown[NAME_BYTES], *text = NULL;
+    if (own == NULL || (usual != NULL && json_equal((json_t *)(uintptr_t)usual, (json_t *)(uintptr_t)own))) {
+        return NULL;
     }
     snprintf(shown, sizeof shown, "%s", is_ambiguous(apart, name) ? name : last_part(name));
     for (char *c = shown; *c != '\0'; c++) {
         *c = *c == '/' ? '.' : *c;
     }
-    part_put(out, first, shown);
-    fprintf(out, "=%s", json_is_string(value) ? json_string_value(value) : text == NULL ? "?" : text);
-    free(text);
-}
-
-static void given_put(FILE *out, bool *first, const json_t *given) {
-    size_t index;
-    json_t *text;
-    json_array_foreach((json_t *)(uintptr_t)given, index, text) {
-        part_put(out, first, json_string_value(text));
+    char *value = value_text(own, json_is_true(json_object_get(apart, name)));
+    if (asprintf(&text, "%s=%s", shown, value == NULL ? "?" : value) < 0) {
+        text = NULL;
     }
+    free(value);
+    return text;
 }
 
-static char *label_make(const json_t *flat, const json_t *defaults, json_t *apart, const json_t *given) {
-    char *label = NULL;
-    size_t size;
-    bool first = true;
+static bool label_append(char **label, const char *part) {
+    char *longer = NULL;
+    if (part == NULL) {
+        return true;
+    }
+    if (asprintf(&longer, "%s%s%s", *label, **label == '\0' ? "" : ", ", part) < 0) {
+        return false;
+    }
+    free(*label);
+    *label = longer;
+    return true;
+}
+
+/* Whether these parts tell apart what the labels so far do not. */
+static bool parts_distinguish(char *const *labels, char *const *parts, size_t count) {
+    json_t *seen = json_object();
+    bool distinguish = false;
+    for (size_t i = 0; i < count && !distinguish; i++) {
+        const char *part = parts[i] == NULL ? "" : parts[i];
+        const char *other = json_string_value(json_object_get(seen, labels[i]));
+        distinguish = other != NULL && strcmp(other, part) != 0;
+        json_object_set_new(seen, labels[i], json_string(part));
+    }
+    json_decref(seen);
+    return distinguish;
+}
+
+/* Adds the parts to the labels, if that tells points apart; frees them. False if out of memory. */
+static bool parts_add(char **labels, char **parts, size_t count) {
+    bool wanted = parts_distinguish(labels, parts, count), whole = true;
+    for (size_t i = 0; i < count; i++) {
+        whole = whole && (!wanted || label_append(&labels[i], parts[i]));
+        free(parts[i]);
+        parts[i] = NULL;
+    }
+    return whole;
+}
+
+struct making {
+    json_t **flats, *apart, *known;
+    json_t *const *covered; /* NULL: nothing is */
+    char **labels, **parts;
+    size_t count;
+};
+
+/* What users call the points comes first, whether or not it tells them apart. */
+static bool given_add(struct making *making, json_t *const *given) {
+    bool whole = true;
+    for (size_t i = 0; whole && i < making->count; i++) {
+        size_t index;
+        json_t *text;
+        making->labels[i] = strdup("");
+        whole = making->labels[i] != NULL;
+        json_array_foreach(given == NULL ? NULL : given[i], index, text) {
+            whole = whole && label_append(&making->labels[i], json_string_value(text));
+        }
+    }
+    return whole;
+}
+
+/* Whether what users call the point stands for the field. */
+static bool is_said(const struct making *making, size_t point, const char *name) {
+    return making->covered != NULL && is_covered(making->covered[point], name);
+}
+
+static bool types_add(struct making *making) {
+    static const char *const types[] = {"rule/type", "task/type"};
+    bool whole = true;
+    for (size_t k = 0; whole && k < COUNT(types); k++) {
+        bool differ = json_object_get(making->apart, types[k]) != NULL;
+        for (size_t i = 0; differ && i < making->count; i++) {
+            making->parts[i] = is_said(making, i, types[k]) ? NULL : strdup(type_of(making->flats[i], types[k]));
+        }
+        for (size_t i = 0; i < making->count; i++) { /* whether or not what users call others tells them apart */
+            whole = whole && label_append(&making->labels[i], making->parts[i]);
+            free(making->parts[i]);
+            making->parts[i] = NULL;
+        }
+        json_object_del(making->apart, types[k]);
+    }
+    return whole;
+}
+
+static bool fields_add(struct making *making) {
     const char *name;
     json_t *value;
-    FILE *out = open_memstream(&label, &size);
-    if (out == NULL) {
-        return NULL;
-    }
-    given_put(out, &first, given);
-    static const char *const types[] = {"rule/type", "task/type"};
-    for (size_t i = 0; i < COUNT(types); i++) {
-        if (json_object_get(apart, types[i]) != NULL) {
-            part_put(out, &first, type_of(flat, types[i]));
+    bool whole = true;
+    json_object_foreach(making->apart, name, value) {
+        json_object_set_new(making->apart, name, json_boolean(is_short_enough(making->flats, making->count, name)));
+        for (size_t i = 0; whole && i < making->count; i++) {
+            making->parts[i] = is_said(making, i, name) ? NULL
+                                                        : field_text(making->apart, name, making->flats[i],
+                                                                     defaults_of(making->known, making->flats[i]));
         }
+        whole = whole && parts_add(making->labels, making->parts, making->count);
     }
-    json_object_foreach(apart, name, value) {
-        const json_t *own = json_object_get(flat, name), *usual = json_object_get(defaults, name);
-        bool is_type = strcmp(name, types[0]) == 0 || strcmp(name, types[1]) == 0;
-        if (!is_type && own != NULL && (usual == NULL || !json_equal(usual, own))) {
-            value_put(out, &first, apart, name, own);
-        }
-    }
-    if (first) {
-        fputs(type_of(flat, "rule/type"), out);
-    }
-    return fclose(out) == 0 ? label : NULL;
+    return whole;
 }
 
-bool labels_make(json_t *const *configurations, size_t count, json_t *const *given, const json_t *covered,
+/* A point about which there is nothing to say is called by its rule. */
+static bool empty_name(struct making *making) {
+    bool whole = true;
+    for (size_t i = 0; whole && i < making->count; i++) {
+        whole = *making->labels[i] != '\0' || label_append(&making->labels[i], type_of(making->flats[i], "rule/type"));
+    }
+    return whole;
+}
+
+bool labels_make(json_t *const *configurations, size_t count, json_t *const *given, json_t *const *covered,
                  char **labels) {
-    json_t **flats = calloc(count == 0 ? 1 : count, sizeof *flats), *known = json_object();
-    bool whole = flats != NULL && known != NULL;
+    struct making making = {.flats = calloc(count + 1, sizeof *making.flats),
+                            .parts = calloc(count + 1, sizeof *making.parts),
+                            .known = json_object(),
+                            .covered = covered,
+                            .labels = labels,
+                            .count = count};
+    bool whole = making.flats != NULL && making.parts != NULL && making.known != NULL;
     for (size_t i = 0; whole && i < count; i++) {
-        flats[i] = configuration_flat(configurations[i]);
-        whole = flats[i] != NULL;
+        making.flats[i] = configuration_flat(configurations[i]);
+        whole = making.flats[i] != NULL;
     }
-    json_t *apart = whole && count > 0 ? names_apart(flats, count, covered) : NULL, *value;
-    const char *name;
-    json_object_foreach(apart, name, value) {
-        json_object_set_new(apart, name, json_boolean(is_short_enough(flats, count, name)));
+    making.apart = whole && count > 0 ? names_apart(making.flats, count) : NULL;
+    whole = whole && given_add(&making, given) && types_add(&making) && fields_add(&making) && empty_name(&making);
+    json_decref(making.apart);
+    json_decref(making.known);
+    for (size_t i = 0; making.flats != NULL && i < count; i++) {
+        json_decref(making.flats[i]);
     }
-    for (size_t i = 0; whole && i < count; i++) {
-        labels[i] = label_make(flats[i], defaults_of(known, flats[i]), apart, given == NULL ? NULL : given[i]);
-        whole = labels[i] != NULL;
-    }
-    json_decref(apart);
-    json_decref(known);
-    for (size_t i = 0; flats != NULL && i < count; i++) {
-        json_decref(flats[i]);
-    }
-    free(flats);
+    free(making.flats);
+    free(making.parts);
     return whole;
 }

@@ -223,39 +223,78 @@ struct interval bootstrap_interval(const double *values, size_t n, double trim, 
 
 /* ---- pairs ---- */
 
-/* Share of all sign patterns whose sum is at least as far from 0: a Gray code turns one sign a step. */
-static double flips_exact(const double *differences, size_t n, double observed, double slack) {
-    double sum = 0;
+/* The sums of all sign patterns of n values, in 2^n places, ascending. */
+static void pattern_sums(const double *values, size_t n, double *sums) {
+    sums[0] = 0;
     for (size_t i = 0; i < n; i++) {
-        sum += differences[i];
-    }
-    uint64_t as_far = 0, patterns = (uint64_t)1 << n, signs = 0;
-    for (uint64_t i = 1; i <= patterns; i++) {
-        as_far += fabs(sum) >= observed - slack;
-        int turn = __builtin_ctzll(i);
-        if (i < patterns) {
-            signs ^= (uint64_t)1 << turn;
-            sum += (signs >> turn & 1 ? -2 : 2) * differences[turn];
+        for (size_t j = (size_t)1 << i; j-- > 0;) {
+            sums[j + ((size_t)1 << i)] = sums[j] + values[i];
+            sums[j] -= values[i];
         }
     }
-    return (double)as_far / (double)patterns;
+    qsort(sums, (size_t)1 << n, sizeof *sums, ascending);
+}
+
+/*
+ * Share of all sign patterns whose sum is at least `bound` from 0. The sums of each half of the values are listed in
+ * order; as those of the one ascend, the place in the other from which on their sum reaches the bound descends
+ * (Horowitz and Sahni 1974). NaN if out of memory.
+ */
+static double flips_exact(const double *differences, size_t n, double bound) {
+    size_t half = n / 2, low_count = (size_t)1 << half, high_count = (size_t)1 << (n - half);
+    double *low = malloc((low_count + high_count) * sizeof *low), *high = low == NULL ? NULL : low + low_count;
+    uint64_t as_far = 0;
+    if (low == NULL) {
+        return NAN;
+    }
+    pattern_sums(differences, half, low);
+    pattern_sums(differences + half, n - half, high);
+    for (size_t i = 0, above = high_count, below = high_count; i < low_count; i++) {
+        while (above > 0 && low[i] + high[above - 1] >= bound) {
+            above--;
+        }
+        while (below > 0 && low[i] + high[below - 1] > -bound) {
+            below--;
+        }
+        /* where the bound is not above 0 the two overlap: every sum is as far */
+        as_far += above < below ? high_count : high_count - above + below;
+    }
+    free(low);
+    return (double)as_far / ((double)low_count * (double)high_count);
+}
+
+/* The sums of every pattern of up to eight values, by its bits: a set one is plus. */
+static void byte_sums(const double *values, size_t n, double sums[256]) {
+    sums[0] = 0;
+    for (size_t i = 0; i < 8; i++) {
+        double value = i < n ? values[i] : 0;
+        for (size_t j = (size_t)1 << i; j-- > 0;) {
+            sums[j + ((size_t)1 << i)] = sums[j] + value;
+            sums[j] -= value;
+        }
+    }
 }
 
 /* The same of SIGN_FLIP_DRAWS drawn patterns, the observed one counted too (Phipson and Smyth 2010). */
-static double flips_drawn(const double *differences, size_t n, double observed, double slack, uint64_t seed,
-                          double *error) {
+static double flips_drawn(const double *differences, size_t n, double bound, uint64_t seed, double *error) {
+    const size_t bytes = (n + 7) / 8;
+    double (*tables)[256] = malloc(bytes * sizeof *tables);
     uint64_t as_far = 0;
-    for (int64_t draw = 0; draw < SIGN_FLIP_DRAWS; draw++) {
+    for (size_t i = 0; tables != NULL && i < bytes; i++) {
+        byte_sums(differences + 8 * i, n - 8 * i, tables[i]);
+    }
+    for (int64_t draw = 0; tables != NULL && draw < SIGN_FLIP_DRAWS; draw++) {
         struct random_stream stream = random_stream_make(seed, RANDOM_SIGNS, draw, 0);
         double sum = 0;
         uint32_t bits = 0;
-        for (size_t i = 0; i < n; i++) {
-            bits = i % 32 == 0 ? random_bits(&stream, i / 32) : bits >> 1;
-            sum += bits & 1 ? differences[i] : -differences[i];
+        for (size_t i = 0; i < bytes; i++) {
+            bits = i % 4 == 0 ? random_bits(&stream, i / 4) : bits >> 8;
+            sum += tables[i][bits & 0xff];
         }
-        as_far += fabs(sum) >= observed - slack;
+        as_far += fabs(sum) >= bound;
     }
-    double p = ((double)as_far + 1) / (SIGN_FLIP_DRAWS + 1.0);
+    double p = tables == NULL ? NAN : ((double)as_far + 1) / (SIGN_FLIP_DRAWS + 1.0);
+    free(tables);
     *error = sqrt(p * (1 - p) / SIGN_FLIP_DRAWS);
     return p;
 }
@@ -270,8 +309,8 @@ static void sign_flip(const double *differences, size_t n, uint64_t seed, struct
     paired->sign_flip_error = 0;
     paired->sign_flip_p = n == 0 ? NAN
                           : n <= SIGN_FLIP_EXACT
-                              ? flips_exact(differences, n, fabs(sum), slack)
-                              : flips_drawn(differences, n, fabs(sum), slack, seed, &paired->sign_flip_error);
+                              ? flips_exact(differences, n, fabs(sum) - slack)
+                              : flips_drawn(differences, n, fabs(sum) - slack, seed, &paired->sign_flip_error);
     paired->least_p = n == 0 ? 1 : fmin(1, 2 * pow(0.5, (double)n));
 }
 

@@ -220,25 +220,25 @@ static json_t *given_labels(const struct design *design, const size_t *indices, 
 
 static void labels_take(struct study *study) {
     size_t count = study->point_count;
-    json_t **configurations = calloc(count + 1, sizeof *configurations), **given = calloc(count + 1, sizeof *given);
+    json_t **configurations = calloc(3 * count + 1, sizeof *configurations), **given = configurations + count,
+           **covered = given + count;
     char **labels = calloc(count + 1, sizeof *labels);
-    json_t *covered = json_object();
-    bool whole = configurations != NULL && given != NULL && labels != NULL && covered != NULL;
+    bool whole = configurations != NULL && labels != NULL;
     for (size_t i = 0; whole && i < count; i++) {
         configurations[i] = study->points[i].configuration;
-        given[i] = given_labels(&study->design, study->points[i].indices, covered);
+        covered[i] = json_object();
+        given[i] = given_labels(&study->design, study->points[i].indices, covered[i]);
     }
     whole = whole && labels_make(configurations, count, given, covered, labels);
     for (size_t i = 0; i < count; i++) {
         study->points[i].label = labels == NULL ? NULL : labels[i];
-        if (given != NULL) {
+        if (configurations != NULL) {
             json_decref(given[i]);
+            json_decref(covered[i]);
         }
     }
     free(configurations);
-    free(given);
     free(labels);
-    json_decref(covered);
     study->failed = study->failed || !whole;
 }
 

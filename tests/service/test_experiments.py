@@ -438,9 +438,7 @@ def test_points_are_told_apart_by_colour_dash_marker_and_panel(daemon):
     id = submit(daemon, {"base": TINY, "axes": axes, "seeds": [1]})["id"]
     points = {p["point"]: p for p in daemon.get(f"/v1/experiments/{id}/points").json()["points"]}
     colours = {rule["type"]: rule["colour"] for rule in daemon.get("/v1/rules").json()["rules"]}
-    named = {colours.pop(rule) for rule in ("modprop", "eprop", "bptt", "mdgl", "rtrl")}
-    assert len(named) == 5 and len(set(colours.values()) | named) == 6, "all other rules have one colour"
-    colours = {rule["type"]: rule["colour"] for rule in daemon.get("/v1/rules").json()["rules"]}
+    assert len(set(colours.values())) == len(colours), "one a rule"
     for point in points.values():
         indices = [int(i) for i in point["point"].split(".")]
         assert point["colour"] == colours[point["rule"]]
@@ -456,6 +454,33 @@ def test_points_are_told_apart_by_colour_dash_marker_and_panel(daemon):
     points = daemon.get(f"/v1/experiments/{id}/points").json()["points"]
     assert [point["dash"] for point in points] == [0, 0, 1], "rules of one colour differ by their dashes"
     act(daemon, id, "cancel")
+
+
+def labels(daemon, experiment):
+    id = submit(daemon, experiment | {"seeds": [1]})["id"]
+    found = [point["label"] for point in daemon.get(f"/v1/experiments/{id}/points").json()["points"]]
+    act(daemon, id, "cancel")
+    return found
+
+
+def test_labels_are_as_short_as_tells_points_apart(start):
+    daemon = start("--workers", "0")
+    mus = [{"/rule": {"type": "modprop", "mu": mu}} for mu in (0.1, 0.2)]
+    eprop = {"/rule": {"type": "eprop", "feedback": "random"}}
+    rules = {"name": "rule", "patches": [{"/rule": {"type": "bptt"}}, *mus, eprop]}
+    assert labels(daemon, {"base": TINY, "axes": [rules]}) == ["bptt", "modprop, mu=0.1", "modprop, mu=0.2", "eprop"]
+    rates = {"path": "/optimizer/learning_rate", "values": [0.001, 0.01]}
+    delays = {"path": "/task/delay", "values": [20, 30]}
+    together = labels(daemon, {"base": TINY, "axes": [delays, rates], "design": "zip"})
+    assert len(set(together)) == 2 and all(label.count("=") == 1 for label in together), "one of the two is enough"
+    own = {"name": "rule", "patches": [{"label": "ours", "/rule": {"type": "modprop"}}, {"/rule": {"type": "bptt"}}]}
+    assert labels(daemon, {"base": TINY, "axes": [own, rates]}) == [
+        "ours, learning_rate=0.001",
+        "ours, learning_rate=0.01",
+        "bptt, learning_rate=0.001",
+        "bptt, learning_rate=0.01",
+    ]
+    assert labels(daemon, {"base": TINY | {"rule": {"type": "eprop"}}}) == ["eprop"]
 
 
 def test_progress_of_a_point(start):

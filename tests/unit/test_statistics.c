@@ -149,6 +149,41 @@ START_TEST(never_is_never_dropped) {
 }
 END_TEST
 
+/* Every pattern of signs, one by one. */
+static double flips_by_hand(const double *differences, size_t n) {
+    double observed = 0;
+    size_t as_far = 0;
+    for (size_t i = 0; i < n; i++) {
+        observed += differences[i];
+    }
+    for (size_t pattern = 0; pattern < (size_t)1 << n; pattern++) {
+        double sum = 0;
+        for (size_t i = 0; i < n; i++) {
+            sum += pattern >> i & 1 ? differences[i] : -differences[i];
+        }
+        as_far += fabs(sum) >= fabs(observed);
+    }
+    return (double)as_far / (double)((size_t)1 << n);
+}
+
+/* Small whole numbers, so that many sums are the same; all zero among them. */
+START_TEST(signs_are_flipped_exactly) {
+    double zero[MOST] = {0}, y[MOST];
+    for (size_t n = 1; n <= 13; n++) {
+        for (int64_t round = 0; round < 20; round++) {
+            struct random_stream stream = random_stream_make(n, RANDOM_TASK, round, 0);
+            struct paired paired;
+            for (size_t i = 0; i < n; i++) {
+                y[i] = round == 0 ? 0 : (double)random_below(&stream, i, 7) - 2;
+            }
+            paired_compute(zero, y, n, false, 1, &paired);
+            ck_assert_msg(paired.sign_flip_p == flips_by_hand(y, n), "%zu pairs, round %d: %g is not %g", n, (int)round,
+                          paired.sign_flip_p, flips_by_hand(y, n));
+        }
+    }
+}
+END_TEST
+
 START_TEST(many_pairs_are_drawn) {
     double x[MOST], y[MOST];
     struct random_stream stream = random_stream_make(3, RANDOM_TASK, 0, 0);
@@ -269,6 +304,7 @@ int main(void) {
     tcase_add_test(values, golden_holm);
     tcase_add_test(values, student_quantiles);
     tcase_add_test(values, never_is_never_dropped);
+    tcase_add_test(values, signs_are_flipped_exactly);
     tcase_add_test(values, many_pairs_are_drawn);
     tcase_add_test(values, curves);
     tcase_set_timeout(values, 120);
