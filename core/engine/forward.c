@@ -212,12 +212,16 @@ bool blocks_forward_ring(struct engine *engine, int first_group, int last_group,
     return !work->stopped;
 }
 
-void blocks_run_forward(struct engine *engine, int first_group, int last_group) {
+void blocks_run_steps(struct engine *engine, int first_group, int last_group, block_reset_fn *reset,
+                      block_step_fn *step, double *phase) {
     int first, last, steps = engine->options.steps;
-    double since = phase_begin(engine, first_group);
     member_blocks(engine, first_group, last_group, &first, &last);
+    double since = phase_begin(engine, first_group);
     for (int b = first; b < last; b++) {
         block_reset(engine, &engine->blocks[b]);
+        if (reset) {
+            reset(engine, &engine->blocks[b]);
+        }
     }
     for (int t = 0; t < steps; t += TIME_BLOCK) {
         int count = steps - t < TIME_BLOCK ? steps - t : TIME_BLOCK;
@@ -225,14 +229,25 @@ void blocks_run_forward(struct engine *engine, int first_group, int last_group) 
             return;
         }
         for (int b = first; b < last; b++) {
-            for (int i = 0; i < count; i++) {
-                struct group *group = block_group(engine, first_group, b);
-                block_loss(engine, group, &engine->blocks[b], t + i, i);
-                if (engine->source->step) {
-                    block_show(engine, group->work, &engine->blocks[b], t + i, i);
-                }
+            struct group *group = block_group(engine, first_group, b);
+            for (int i = 0; i < count && !group->work->stopped; i++) {
+                step(engine, group, &engine->blocks[b], t + i, i);
             }
         }
         blocks_wrap(engine, first, last, count);
+        if (phase) {
+            phase_end(engine, first_group, &since, phase);
+        }
     }
+}
+
+static void block_step_forward(struct engine *engine, struct group *group, struct block *block, int t, int slot) {
+    block_loss(engine, group, block, t, slot);
+    if (engine->source->step) {
+        block_show(engine, group->work, block, t, slot);
+    }
+}
+
+void blocks_run_forward(struct engine *engine, int first_group, int last_group) {
+    blocks_run_steps(engine, first_group, last_group, NULL, block_step_forward, NULL);
 }

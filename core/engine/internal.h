@@ -278,6 +278,15 @@ bool blocks_forward_ring(struct engine *engine, int first_group, int last_group,
 /* Slot `slot` becomes slot 0. */
 void blocks_wrap(struct engine *engine, int first, int last, int slot);
 
+/*
+ * A member's groups forward in time, block by block and step by step: `reset` (may be NULL) before the first step of a
+ * block, `step` with the step's source rows in `slot`. Time that steps take is added to *phase (may be NULL). Ends
+ * early when stopped.
+ */
+typedef void block_reset_fn(struct engine *engine, struct block *block);
+typedef void block_step_fn(struct engine *engine, struct group *group, struct block *block, int t, int slot);
+void blocks_run_steps(struct engine *engine, int first_group, int last_group, block_reset_fn *reset,
+                      block_step_fn *step, double *phase);
 /* The forward pass of a member's groups, with the loss and without gradient. */
 void blocks_run_forward(struct engine *engine, int first_group, int last_group);
 /* method_traces.c: sets up the modes from the averages, if weights have changed since. False when stopped: they are

@@ -125,27 +125,7 @@ static void block_estimate_reset(struct engine *engine, struct block *block) {
 }
 
 static void blocks_run_rank_one(struct engine *engine, int first_group, int last_group) {
-    int first, last, steps = engine->options.steps;
-    member_blocks(engine, first_group, last_group, &first, &last);
-    double since = phase_begin(engine, first_group);
-    for (int b = first; b < last; b++) {
-        block_reset(engine, &engine->blocks[b]);
-        block_estimate_reset(engine, &engine->blocks[b]);
-    }
-    for (int t = 0; t < steps; t += TIME_BLOCK) {
-        int count = steps - t < TIME_BLOCK ? steps - t : TIME_BLOCK;
-        if (!blocks_forward_ring(engine, first_group, last_group, t, count, &since)) {
-            return;
-        }
-        for (int b = first; b < last; b++) {
-            struct group *group = block_group(engine, first_group, b);
-            for (int i = 0; i < count && !group->work->stopped; i++) {
-                block_step(engine, group, &engine->blocks[b], t + i, i);
-            }
-        }
-        blocks_wrap(engine, first, last, count);
-        phase_end(engine, first_group, &since, &engine->phases.credit);
-    }
+    blocks_run_steps(engine, first_group, last_group, block_estimate_reset, block_step, &engine->phases.credit);
 }
 
 static bool rank_one_applies(const struct plan_sizes *s) {

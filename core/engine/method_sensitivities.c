@@ -83,28 +83,8 @@ static void block_sensitivities_reset(struct engine *engine, struct block *block
 }
 
 static void blocks_run_sensitivities(struct engine *engine, int first_group, int last_group) {
-    int first, last, steps = engine->options.steps;
-    member_blocks(engine, first_group, last_group, &first, &last);
-    double since = phase_begin(engine, first_group);
-    for (int b = first; b < last; b++) {
-        block_reset(engine, &engine->blocks[b]);
-        block_sensitivities_reset(engine, &engine->blocks[b]);
-    }
-    for (int t = 0; t < steps; t += TIME_BLOCK) {
-        int count = steps - t < TIME_BLOCK ? steps - t : TIME_BLOCK;
-        if (!blocks_forward_ring(engine, first_group, last_group, t, count, &since)) {
-            return;
-        }
-        for (int g = first_group; g < last_group; g++) {
-            for (int b = engine->groups[g].first; b < engine->groups[g].first + engine->groups[g].count; b++) {
-                for (int i = 0; i < count && !engine->groups[g].work->stopped; i++) {
-                    block_sensitivities_step(engine, &engine->groups[g], &engine->blocks[b], t + i, i);
-                }
-            }
-        }
-        blocks_wrap(engine, first, last, count);
-        phase_end(engine, first_group, &since, &engine->phases.credit);
-    }
+    blocks_run_steps(engine, first_group, last_group, block_sensitivities_reset, block_sensitivities_step,
+                     &engine->phases.credit);
 }
 
 static bool sensitivities_apply(const struct plan_sizes *s) {

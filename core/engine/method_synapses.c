@@ -43,29 +43,13 @@ static void block_step(struct engine *engine, struct group *group, struct block 
     }
 }
 
+static void block_traces_reset(struct engine *engine, struct block *block) {
+    block_signal_reset(engine, block);
+    memset(block->traces, 0, (size_t)engine->block_rows * trace_size(engine) * sizeof(float));
+}
+
 static void blocks_run_synapses(struct engine *engine, int first_group, int last_group) {
-    int first, last, steps = engine->options.steps;
-    member_blocks(engine, first_group, last_group, &first, &last);
-    double since = phase_begin(engine, first_group);
-    for (int b = first; b < last; b++) {
-        block_reset(engine, &engine->blocks[b]);
-        block_signal_reset(engine, &engine->blocks[b]);
-        memset(engine->blocks[b].traces, 0, (size_t)engine->block_rows * trace_size(engine) * sizeof(float));
-    }
-    for (int t = 0; t < steps; t += TIME_BLOCK) {
-        int count = steps - t < TIME_BLOCK ? steps - t : TIME_BLOCK;
-        if (!blocks_forward_ring(engine, first_group, last_group, t, count, &since)) {
-            return;
-        }
-        for (int b = first; b < last; b++) {
-            struct group *group = block_group(engine, first_group, b);
-            for (int i = 0; i < count && !group->work->stopped; i++) {
-                block_step(engine, group, &engine->blocks[b], t + i, i);
-            }
-        }
-        blocks_wrap(engine, first, last, count);
-        phase_end(engine, first_group, &since, &engine->phases.credit);
-    }
+    blocks_run_steps(engine, first_group, last_group, block_traces_reset, block_step, &engine->phases.credit);
 }
 
 static bool synapses_apply(const struct plan_sizes *s) {
