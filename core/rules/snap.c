@@ -59,8 +59,9 @@ static int list_first(const int *ends, int i) {
     return i == 0 ? 0 : ends[i - 1];
 }
 
-/* Breadth first from p, order - 1 steps deep. */
-static int reach_fill(const struct lists *lists, int p, int order, int used) {
+/* Breadth first from p, order - 1 steps deep, or until all units are reached. */
+static int reach_fill(const struct lists *lists, int units, int p, int order, int used) {
+    const int start = used;
     int first = used, level_end = used + 1;
     lists->reached[used++] = p;
     lists->seen[p] = p + 1;
@@ -68,6 +69,9 @@ static int reach_fill(const struct lists *lists, int p, int order, int used) {
         for (; first < level_end; first++) {
             int k = lists->reached[first];
             for (int i = list_first(lists->synapse_end, k); i < lists->synapse_end[k]; i++) {
+                if (used - start == units) {
+                    return used;
+                }
                 if (lists->seen[lists->to[i]] != p + 1) {
                     lists->seen[lists->to[i]] = p + 1;
                     lists->reached[used++] = lists->to[i];
@@ -96,7 +100,7 @@ static void snap_load(const struct rule_config *rule, const struct rule_shape *s
     memset(lists.seen, 0, (size_t)n * sizeof(int));
     used = 0;
     for (int p = 0; p < n; p++) {
-        used = reach_fill(&lists, p, snap->order, used);
+        used = reach_fill(&lists, n, p, snap->order, used);
         lists.reach_end[p] = used;
     }
 }
