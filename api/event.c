@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "api/field.h"
+#include "api/job.h"
 #include "api/text.h"
 
 void time_text(int64_t milliseconds, char text[TIME_TEXT_BYTES]) {
@@ -133,12 +134,55 @@ size_t event_curves(const char *names[CURVES_MAX]) {
     return CURVES_ALWAYS + diagnostics;
 }
 
+static const char *const alignment_names[ALIGNMENT_PARTS] = {"W", "Win", "b", "Wout", "all"};
+
+/* {"rules": [..], "W": [[..]], .., "all": [[..]]}: the cosine of each rule's gradient with each other's. */
+json_t *alignment_encode(const struct alignment *alignment) {
+    json_t *object = json_object(), *rules = json_array();
+    for (int i = 0; i < alignment->count; i++) {
+        json_array_append_new(rules, json_string(rule_type_name(alignment->rules[i])));
+    }
+    json_object_set_new(object, "rules", rules);
+    for (int part = 0; part < ALIGNMENT_PARTS; part++) {
+        json_t *matrix = json_array();
+        for (int i = 0; i < alignment->count; i++) {
+            json_t *row = json_array();
+            for (int k = 0; k < alignment->count; k++) {
+                json_array_append_new(row, json_number_or_null(alignment->cosines[part][i][k]));
+            }
+            json_array_append_new(matrix, row);
+        }
+        json_object_set_new(object, alignment_names[part], matrix);
+    }
+    return object;
+}
+
+static void alignment_read(const json_t *object, struct alignment *alignment) {
+    const json_t *rules = json_object_get(object, "rules");
+    size_t count = json_array_size(rules);
+    alignment->count = count <= ALIGNED_MOST ? (int)count : ALIGNED_MOST;
+    for (int i = 0; i < alignment->count; i++) {
+        const char *name = json_string_value(json_array_get(rules, (size_t)i));
+        (void)(name != NULL && rule_type_find(name, &alignment->rules[i]));
+        for (int part = 0; part < ALIGNMENT_PARTS; part++) {
+            const json_t *row = json_array_get(json_object_get(object, alignment_names[part]), (size_t)i);
+            for (int k = 0; k < alignment->count; k++) {
+                const json_t *value = json_array_get(row, (size_t)k);
+                alignment->cosines[part][i][k] = json_is_number(value) ? json_number_value(value) : NAN;
+            }
+        }
+    }
+}
+
 static void put_diagnostics(json_t *object, const struct train_diagnostics *diagnostics, unsigned wanted) {
     for (size_t i = 0; i < sizeof diagnostic_keys / sizeof *diagnostic_keys; i++) {
         if (diagnostics->present & wanted & diagnostic_keys[i].bit) {
             set_number(object, diagnostic_keys[i].key,
                        *(const double *)((const char *)diagnostics + diagnostic_keys[i].offset));
         }
+    }
+    if (diagnostics->present & wanted & DIAGNOSTIC_ALIGNMENT) {
+        json_object_set_new(object, "alignment", alignment_encode(&diagnostics->alignment));
     }
 }
 
@@ -170,6 +214,11 @@ struct train_progress event_progress_read(const json_t *event, double *elapsed_s
             *(double *)((char *)&progress.diagnostics + diagnostic_keys[i].offset) = number_at(event,
                                                                                                diagnostic_keys[i].key);
         }
+    }
+    const json_t *alignment = json_object_get(event, "alignment");
+    if (alignment != NULL) {
+        progress.diagnostics.present |= DIAGNOSTIC_ALIGNMENT;
+        alignment_read(alignment, &progress.diagnostics.alignment);
     }
     *elapsed_seconds = number_at(event, "elapsed_seconds");
     *trials_per_second = number_at(event, "trials_per_second");

@@ -17,6 +17,7 @@
 #include "core/model/neuron.h"
 #include "core/rules/rules.h"
 #include "core/tasks/task.h"
+#include "core/train/align.h"
 #include "core/train/train.h"
 
 #define METADATA_BYTES 16384
@@ -309,8 +310,50 @@ static void check_units(const struct job_spec *spec, struct problems *problems) 
     }
 }
 
+static struct rule_shape shape_of(const struct job_spec *spec) {
+    return (struct rule_shape){.units = spec->config.network.units,
+                               .types = network_types_count(&spec->config.network),
+                               .steps = 1,
+                               .losses = 1,
+                               .neuron = spec->config.network.neuron,
+                               .readout_leaks = spec->config.network.readout_tau.set,
+                               .connectivity = spec->config.network.connectivity};
+}
+
+/* `path` leads to the rule. */
+static void check_rule_shape(const struct job_spec *spec, const struct rule_config *rule, const struct path *path,
+                             struct problems *problems) {
+    const struct rule_shape shape = shape_of(spec);
+    const char *parameter;
+    char sentence[256];
+    if (!rule_suits(rule, &shape, &parameter, sentence)) {
+        problems_add(problems, path, parameter, "%s", sentence);
+    }
+}
+
+void job_spec_check_aligned(const struct job_spec *spec, const struct rule_config *rules, int count,
+                            const struct path *path, struct problems *problems) {
+    for (int i = 0; i < count; i++) {
+        const struct path here = {.parent = path, .index = (size_t)i};
+        const struct rule_ops *ops = rule_table[rules[i].type];
+        const char *parameter;
+        char sentence[256];
+        if (ops->units_most > 0 && spec->config.network.units > ops->units_most) {
+            problems_add(problems, &here, "type", "must not be \"%s\" with more than %d units; the network has %d",
+                         ops->name, ops->units_most, spec->config.network.units);
+        }
+        if (!align_suits(&spec->config, &rules[i], &parameter, sentence)) {
+            problems_add(problems, &here, parameter, "%s", sentence);
+        }
+        check_rule_shape(spec, &rules[i], &here, problems);
+    }
+}
+
 static void check_rule_units(const struct job_spec *spec, struct problems *problems) {
     const struct rule_ops *rule = rule_table[spec->config.rule.type];
+    const struct training_config *training = &spec->config.training;
+    const struct path section = {.name = "training"}, diagnostics = {.parent = &section, .name = "diagnostics"},
+                      aligned = {.parent = &diagnostics, .name = "alignment"};
     int units = spec->config.network.units;
     if (rule->units_most > 0 && units > rule->units_most) {
         problems_add(problems, &(struct path){.name = "network"}, "units", "must be at most %d with rule %s; got %d",
@@ -319,18 +362,8 @@ static void check_rule_units(const struct job_spec *spec, struct problems *probl
     if (spec->type_of_unit != NULL && spec->type_count != units) {
         return; /* said already; how many types there are is open */
     }
-    const struct rule_shape shape = {.units = units,
-                                     .types = network_types_count(&spec->config.network),
-                                     .steps = 1,
-                                     .losses = 1,
-                                     .neuron = spec->config.network.neuron,
-                                     .readout_leaks = spec->config.network.readout_tau.set,
-                                     .connectivity = spec->config.network.connectivity};
-    const char *parameter;
-    char sentence[256];
-    if (!rule_suits(&spec->config.rule, &shape, &parameter, sentence)) {
-        problems_add(problems, &(struct path){.name = "rule"}, parameter, "%s", sentence);
-    }
+    check_rule_shape(spec, &spec->config.rule, &(struct path){.name = "rule"}, problems);
+    job_spec_check_aligned(spec, training->aligned, training->aligned_count, &aligned, problems);
 }
 
 void job_spec_units_set(struct job_spec *spec, int units, struct problems *problems) {
@@ -445,6 +478,7 @@ static bool decode(struct job_spec *spec, const json_t *document, bool stored, s
     sound.rule = problems->count == before;
     decode_optimizer(spec, json_object_get(document, "optimizer"), origin, problems);
     before = problems->count;
+    spec->config.training.aligned_neuron = spec->config.network.neuron;
     const struct decoding decoding = section(&training_fields, "training", origin);
     fields_decode(&decoding, json_object_get(document, "training"), &training, &spec->config.training, problems);
     sound.training = problems->count == before;
@@ -561,6 +595,9 @@ void job_spec_release(struct job_spec *spec) {
     free(spec->tau_of_unit);
     free(spec->type_of_unit);
     rule_release(&spec->config.rule);
+    for (int i = 0; i < spec->config.training.aligned_count; i++) {
+        rule_release(&spec->config.training.aligned[i]);
+    }
     free(spec->initial.memory);
     memset(spec, 0, sizeof *spec);
 }

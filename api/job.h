@@ -92,6 +92,10 @@ void job_spec_extend(struct job_spec *spec, const json_t *body, struct problems 
 /* network.units, where the document left it to initial_job's weights, and what must be checked with it. */
 void job_spec_units_set(struct job_spec *spec, int units, struct problems *problems);
 
+/* Whether rules can be compared in this job; `path` leads to their list. */
+void job_spec_check_aligned(const struct job_spec *spec, const struct rule_config *rules, int count,
+                            const struct path *path, struct problems *problems);
+
 /* Checks what depends on the task's shape once its data are loaded (initial weights). */
 void job_spec_check_shape(const struct job_spec *spec, int inputs, int outputs, struct problems *problems);
 

@@ -34,6 +34,13 @@ const struct field_default *neuron_defaults(size_t *count);
 
 extern const struct fields optimizer_fields, training_fields;
 
+/*
+ * The rules to compare at path/name: 1 to ALIGNED_MOST names or rule objects, with the defaults of the neuron model,
+ * into `rules`, which the caller releases (rule_release, the first *count).
+ */
+void alignment_rules_decode(const json_t *value, enum neuron neuron, const struct path *path, const char *name,
+                            struct rule_config *rules, int *count, struct problems *problems);
+
 /* Settings that were measured to work best and that no default can express: returned with the rule, never applied
  * automatically. */
 struct recommendation {

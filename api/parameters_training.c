@@ -4,6 +4,7 @@
  */
 #include "api/parameters.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #include "api/job.h"
@@ -249,6 +250,7 @@ static const struct field_custom stop_when = {
     BETWEEN                                                                                                            \
     ITEM("phases", DIAGNOSTIC_PHASES)
 #define DIAGNOSTIC_ROW(name, bit) {name, bit},
+#define DIAGNOSTIC_NAME(name, bit) name,
 #define DIAGNOSTIC_QUOTED(name, bit) "\"" name "\""
 
 static const struct {
@@ -256,39 +258,110 @@ static const struct {
     unsigned bit;
 } diagnostic_table[] = {DIAGNOSTICS(DIAGNOSTIC_ROW, )};
 
-static unsigned diagnostic_bit(const json_t *name) {
-    for (size_t i = 0; json_is_string(name) && i < COUNT(diagnostic_table); i++) {
-        if (strcmp(json_string_value(name), diagnostic_table[i].name) == 0) {
+static unsigned diagnostic_bit(const char *name) {
+    for (size_t i = 0; i < COUNT(diagnostic_table); i++) {
+        if (strcmp(name, diagnostic_table[i].name) == 0) {
             return diagnostic_table[i].bit;
         }
     }
     return 0;
 }
 
+/* The rules of "alignment": names, or rule objects. */
+void alignment_rules_decode(const json_t *value, enum neuron neuron, const struct path *path, const char *name,
+                            struct rule_config *rules, int *count, struct problems *problems) {
+    const struct path here = {.parent = path, .name = name};
+    size_t i, size = json_array_size(value);
+    json_t *entry;
+    char got[80];
+    *count = 0;
+    if (!json_is_array(value) || size < 1 || size > ALIGNED_MOST) {
+        problems_add(problems, path, name, "must be a list of 1 to %d rules, each a name or a rule object; got %s",
+                     ALIGNED_MOST, value == NULL ? "none" : value_quote(value, got));
+        return;
+    }
+    json_array_foreach((json_t *)(uintptr_t)value, i, entry) {
+        const struct path below = {.parent = &here, .index = i};
+        json_t *rule = json_is_string(entry) ? json_pack("{s:O}", "type", entry) : json_incref(entry);
+        rule_decode(&rules[i], rule, neuron, &below, problems);
+        *count = (int)i + 1;
+        json_decref(rule);
+    }
+}
+
+static void decode_diagnostic_members(const json_t *value, const struct path *path, struct training_config *training,
+                                      struct problems *problems) {
+    static const char *const known[] = {DIAGNOSTICS(DIAGNOSTIC_NAME, ) "alignment"};
+    const char *name;
+    json_t *member;
+    char got[80];
+    json_object_foreach((json_t *)(uintptr_t)value, name, member) {
+        unsigned bit = diagnostic_bit(name);
+        if (strcmp(name, "alignment") == 0) {
+            training->diagnostics |= DIAGNOSTIC_ALIGNMENT;
+            alignment_rules_decode(member, training->aligned_neuron, path, name, training->aligned,
+                                   &training->aligned_count, problems);
+        } else if (bit == 0) {
+            problems_add_unknown(problems, path, name, "diagnostic", known, COUNT(known));
+        } else if (!json_is_boolean(member)) {
+            problems_add(problems, path, name, "must be true or false; got %s", value_quote(member, got));
+        } else {
+            training->diagnostics |= json_is_true(member) ? bit : 0;
+        }
+    }
+}
+
 static void decode_diagnostics(const json_t *value, const struct path *path, const struct field *field, void *object,
                                struct problems *problems) {
     struct training_config *training = object;
-    bool ok = json_is_boolean(value) || json_is_array(value);
+    bool ok = json_is_boolean(value) || json_is_array(value) || json_is_object(value);
     training->diagnostics = json_is_true(value) ? DIAGNOSTIC_ALL : 0;
+    training->aligned_count = 0;
+    if (json_is_object(value)) {
+        decode_diagnostic_members(value, &(struct path){.parent = path, .name = field->name}, training, problems);
+    }
     size_t i;
     json_t *entry;
     json_array_foreach((json_t *)(uintptr_t)value, i, entry) {
-        unsigned bit = diagnostic_bit(entry);
+        unsigned bit = json_is_string(entry) ? diagnostic_bit(json_string_value(entry)) : 0;
         ok = ok && bit != 0 && !(training->diagnostics & bit);
         training->diagnostics |= bit;
     }
     char got[80];
     if (!ok) {
-        problems_add(
-            problems, path, field->name,
-            "must be true, false or a list of some of " DIAGNOSTICS(DIAGNOSTIC_QUOTED, ", ") ", each once; got %s",
-            value_quote(value, got));
+        problems_add(problems, path, field->name,
+                     "must be true, false or a list of some of " DIAGNOSTICS(
+                         DIAGNOSTIC_QUOTED, ", ") ", each once; or an "
+                                                  "object of them and \"alignment\"; got %s",
+                     value_quote(value, got));
     }
+}
+
+/* {"cosine": true, .., "alignment": [rule objects]} */
+static json_t *encode_diagnostic_members(const struct training_config *training) {
+    json_t *object = json_object(), *rules = json_array();
+    bool ok = object != NULL && rules != NULL;
+    for (size_t i = 0; ok && i < COUNT(diagnostic_table); i++) {
+        ok = !(training->diagnostics & diagnostic_table[i].bit) ||
+             json_object_set_new(object, diagnostic_table[i].name, json_true()) == 0;
+    }
+    for (int i = 0; ok && i < training->aligned_count; i++) {
+        ok = json_array_append_new(rules, rule_encode(&training->aligned[i])) == 0;
+    }
+    ok = (json_object_set_new(object, "alignment", rules) == 0) && ok;
+    if (!ok) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
 }
 
 static json_t *encode_diagnostics(const struct field *field, const void *object) {
     const struct training_config *training = object;
     (void)field;
+    if (training->diagnostics & DIAGNOSTIC_ALIGNMENT) {
+        return encode_diagnostic_members(training);
+    }
     if (training->diagnostics == 0 || training->diagnostics == DIAGNOSTIC_ALL) {
         return json_boolean(training->diagnostics != 0);
     }
@@ -303,10 +376,14 @@ static json_t *encode_diagnostics(const struct field *field, const void *object)
     return list;
 }
 
+#define DIAGNOSTIC_MEMBER(name, bit) "\"" name "\": {\"type\": \"boolean\"}"
+
 static const struct field_custom diagnostics = {
     decode_diagnostics, encode_diagnostics,
     "{\"oneOf\": [{\"type\": \"boolean\"}, {\"type\": \"array\", \"uniqueItems\": true, \"items\": {\"enum\": "
-    "[" DIAGNOSTICS(DIAGNOSTIC_QUOTED, ", ") "]}}]}"};
+    "[" DIAGNOSTICS(DIAGNOSTIC_QUOTED, ", ") "]}}, {\"type\": \"object\", \"properties\": {" DIAGNOSTICS(
+        DIAGNOSTIC_MEMBER, ", ") ", \"alignment\": {\"type\": \"array\", \"minItems\": 1, \"maxItems\": 8, \"items\": "
+                                 "{\"type\": [\"string\", \"object\"]}}}, \"additionalProperties\": false}]}"};
 
 static const struct field evaluation_items[] = {
     {.name = "trials",
@@ -428,7 +505,9 @@ static const struct field training_items[] = {
             "one of the rule, the latter once for cosine, psi and norms together), spectral_radius of W (eigenvalues, "
             "of order units^3), psi (mean psi, "
             "silent units; an iteration of the rule), norms of the gradient (an iteration of the rule), phases (where "
-            "the time goes; nothing)"},
+            "the time goes; nothing). As an object, such as {\"cosine\": true, \"alignment\": [\"bptt\", "
+            "\"eprop\"]}, also alignment: the cosines between the gradients of any rules, named or as rule objects, by "
+            "weight matrix and in whole (an iteration of each)"},
     {.name = "events",
      .type = FIELD_INT,
      .offset = TRAINING(events),

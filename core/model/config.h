@@ -154,10 +154,13 @@ enum diagnostic {
     DIAGNOSTIC_PHASES = 16,         /* where the time goes */
     DIAGNOSTIC_ALL = 31,
     DIAGNOSTIC_GRADIENT = DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS, /* that need a gradient */
-    DIAGNOSTIC_MU = 32 /* mu, if it is "auto": reported without being requested, see training_config.events */
+    DIAGNOSTIC_MU = 32,       /* mu, if it is "auto": reported without being requested, see training_config.events */
+    DIAGNOSTIC_ALIGNMENT = 64 /* of the rules in training_config.aligned with each other, on the same batch */
 };
 
 enum stop_metric { STOP_NEVER, STOP_ACCURACY_ABOVE, STOP_ACCURACY_BELOW, STOP_LOSS_ABOVE, STOP_LOSS_BELOW };
+
+#define ALIGNED_MOST 8
 
 struct training_config {
     int64_t iterations;
@@ -168,10 +171,13 @@ struct training_config {
     int keep_checkpoints;
     enum stop_metric stop_metric;
     double stop_threshold;
-    int stop_evaluations; /* evaluations in a row that must meet it */
-    int64_t memory;       /* bytes that history may take; 0: the core's default */
-    unsigned diagnostics; /* bits of enum diagnostic, of DIAGNOSTIC_ALL */
-    int events;           /* version of what an evaluation reports: from 2 on mu too, where it is "auto" */
+    int stop_evaluations;                     /* evaluations in a row that must meet it */
+    int64_t memory;                           /* bytes that history may take; 0: the core's default */
+    unsigned diagnostics;                     /* bits of enum diagnostic */
+    struct rule_config aligned[ALIGNED_MOST]; /* the rules whose gradients are compared */
+    int aligned_count;
+    enum neuron aligned_neuron; /* whose defaults these rules have: the network's, set before they are decoded */
+    int events;                 /* version of what an evaluation reports: from 2 on mu too, where it is "auto" */
 };
 
 /* One job as the core knows it. */

@@ -451,6 +451,23 @@ enum result network_init(struct network *network, const struct network_config *c
     return result;
 }
 
+enum result network_init_blank(struct network *network, const struct network_config *config, int inputs, int outputs,
+                               uint64_t seed, struct work *work, char error[256]) {
+    int most = config->units > inputs ? config->units : inputs;
+    most = most > outputs ? most : outputs;
+    float *zeros = calloc((size_t)config->units * (size_t)most, sizeof *zeros);
+    if (!zeros) {
+        snprintf(error, 256, "out of memory for a network of %d units", config->units);
+        return RESULT_NO_MEMORY;
+    }
+    const struct weights_view view = {config->units, inputs, outputs, zeros, zeros, zeros, zeros, zeros};
+    struct network_config blank = *config;
+    blank.initial = &view;
+    enum result result = network_init(network, &blank, inputs, outputs, seed, work, error);
+    free(zeros);
+    return result;
+}
+
 bool network_given_losses(const struct network_config *config, int inputs, int outputs, uint64_t seed,
                           struct given_losses *losses, char error[256]) {
     const struct weights_view *given = config->initial;

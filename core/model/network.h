@@ -57,6 +57,10 @@ int network_inhibitory_count(const struct network_config *config);
  */
 enum result network_init(struct network *network, const struct network_config *config, int inputs, int outputs,
                          uint64_t seed, struct work *work, char error[256]);
+/* The same with weights of 0, for a network whose weights come from elsewhere: the recipe costs an eigenvalue problem.
+ */
+enum result network_init_blank(struct network *network, const struct network_config *config, int inputs, int outputs,
+                               uint64_t seed, struct work *work, char error[256]);
 /* Multiply-adds that network_init takes. */
 double network_init_cost(const struct network_config *config, int inputs, int outputs);
 void network_release(struct network *network);

@@ -13,6 +13,8 @@
 #include "core/base/size.h"
 #include "core/backend/backend.h"
 #include "core/base/eigen.h"
+#include "core/train/align.h"
+#include "core/train/batch.h"
 #include "core/train/checkpoint.h"
 
 struct training {
@@ -27,6 +29,7 @@ struct training {
     struct team *team;
     struct trial_id *ids;             /* (batch_size) of an evaluation's batch, or a diagnostic's */
     float *gradient, *exact_gradient; /* for diagnostics */
+    float *aligned_gradients;         /* (aligned_count, parameters) */
     double *averages;                 /* (2, C, C) the first type averages, if they are tracked for the whole run */
     unsigned char *checkpoint_bytes;
     struct train_state state;
@@ -207,6 +210,26 @@ static void cosines_make(const struct training *training, struct train_diagnosti
     diagnostics->cosine_all = cosine_of(a, b, network->parameters);
 }
 
+static enum result alignment_make(struct training *training, struct alignment *alignment) {
+    const struct training_config *config = &training->config->training;
+    const struct batch_options options = train_batch_options(training->config, &training->task.shape, NULL);
+    double loss;
+    for (int i = 0; i < config->batch_size; i++) {
+        training->ids[i] = (struct trial_id){TRIAL_TRAINING, training->state.iteration, (size_t)i};
+    }
+    training->backend->ops->read(training->backend);
+    const struct align_batch batch = {.config = training->config,
+                                      .options = &options,
+                                      .network = &training->network,
+                                      .task = &training->task,
+                                      .feedback = training->optimizer.feedback,
+                                      .team = training->team,
+                                      .work = &training->work,
+                                      .ids = training->ids};
+    return align_run(&batch, config->aligned, config->aligned_count, training->aligned_gradients, &loss, alignment,
+                     training->error);
+}
+
 /* Of the training batch of this iteration, before it is used. What was not requested costs nothing. */
 static enum result diagnostics_make(struct training *training, struct train_diagnostics *diagnostics) {
     const struct network *network = &training->network;
@@ -237,6 +260,12 @@ static enum result diagnostics_make(struct training *training, struct train_diag
                                               .phases = training->phases};
     if (wanted & DIAGNOSTIC_COSINE) {
         cosines_make(training, diagnostics);
+    }
+    if (wanted & DIAGNOSTIC_ALIGNMENT) {
+        result = alignment_make(training, &diagnostics->alignment);
+        if (result != RESULT_DONE) {
+            return result;
+        }
     }
     if (wanted & DIAGNOSTIC_NORMS) {
         diagnostics->gradient_norm_W = norm_of(training->gradient + network->offset_W, n * n);
@@ -386,25 +415,12 @@ static enum result training_loop(struct training *training) {
 /* ---- making and releasing ---- */
 
 static struct batch_options options_make(struct training *training, const struct rule_config *rule) {
-    const struct task_shape *shape = &training->task.shape;
-    const struct training_config *config = &training->config->training;
-    return (struct batch_options){.steps = shape->steps,
-                                  .trials = config->batch_size,
-                                  .loss = shape->loss,
-                                  .mask_from = shape->mask_from,
-                                  .mask_uniform = shape->mask_uniform,
-                                  .neuron = training->config->network.neuron,
-                                  .readout_leaks = training->config->network.readout_tau.set,
-                                  .noisy = training->config->network.noise > 0,
-                                  .input_work = shape->input_work,
-                                  .target_work = shape->target_work,
-                                  .rule = rule,
-                                  .seed = training->config->seed,
-                                  .connectivity = training->config->network.connectivity,
-                                  .memory = config->memory,
-                                  .count_psi = (config->diagnostics & DIAGNOSTIC_PSI) || training->config->rule.mu_auto,
-                                  .clock = training->callbacks ? training->callbacks->clock : NULL,
-                                  .clock_user = training->callbacks ? training->callbacks->user : NULL};
+    const struct train_config *config = training->config;
+    struct batch_options options = train_batch_options(config, &training->task.shape, rule);
+    options.count_psi = (config->training.diagnostics & DIAGNOSTIC_PSI) || config->rule.mu_auto;
+    options.clock = training->callbacks ? training->callbacks->clock : NULL;
+    options.clock_user = training->callbacks ? training->callbacks->user : NULL;
+    return options;
 }
 
 static enum result gradients_make(struct training *training) {
@@ -416,7 +432,12 @@ static enum result gradients_make(struct training *training) {
     if (wanted & DIAGNOSTIC_COSINE) {
         training->exact_gradient = malloc(parameters * sizeof *training->exact_gradient);
     }
+    if (wanted & DIAGNOSTIC_ALIGNMENT) {
+        size_t count = (size_t)training->config->training.aligned_count;
+        training->aligned_gradients = malloc(count * parameters * sizeof *training->aligned_gradients);
+    }
     if ((training->gradient || !(wanted & DIAGNOSTIC_GRADIENT)) &&
+        (training->aligned_gradients || !(wanted & DIAGNOSTIC_ALIGNMENT)) &&
         (training->exact_gradient || !(wanted & DIAGNOSTIC_COSINE))) {
         return RESULT_DONE;
     }
@@ -481,6 +502,7 @@ static void training_release(struct training *training) {
     free(training->ids);
     free(training->gradient);
     free(training->exact_gradient);
+    free(training->aligned_gradients);
     free(training->averages);
     free(training->checkpoint_bytes);
 }
@@ -490,26 +512,11 @@ static void training_release(struct training *training) {
  * computed: zeros take their place.
  */
 static enum result network_make(struct training *training, bool resumes) {
-    struct network_config config = training->config->network;
+    const struct train_config *config = training->config;
     const struct task_shape *shape = &training->task.shape;
-    float *zeros = NULL;
-    struct weights_view view;
-    if (resumes) {
-        size_t n = (size_t)config.units, most = n > (size_t)shape->inputs ? n : (size_t)shape->inputs;
-        most = most > (size_t)shape->outputs ? most : (size_t)shape->outputs;
-        zeros = calloc(n * most, sizeof *zeros);
-        if (!zeros) {
-            snprintf(training->error->text, sizeof training->error->text, "out of memory for a network of %d units",
-                     config.units);
-            return RESULT_NO_MEMORY;
-        }
-        view = (struct weights_view){config.units, shape->inputs, shape->outputs, zeros, zeros, zeros, zeros, zeros};
-        config.initial = &view;
-    }
-    enum result result = network_init(&training->network, &config, shape->inputs, shape->outputs,
-                                      training->config->seed, &training->work, training->error->text);
-    free(zeros);
-    return result;
+    return (resumes ? network_init_blank : network_init)(&training->network, &config->network, shape->inputs,
+                                                         shape->outputs, config->seed, &training->work,
+                                                         training->error->text);
 }
 
 static enum result training_make(struct training *training, const unsigned char *checkpoint, size_t size) {
@@ -563,14 +570,15 @@ enum result train_run(const struct train_config *config, const unsigned char *ch
     return result;
 }
 
-/* For one evaluation, the cost of its diagnostics besides the evaluated trials. */
-static double diagnostics_work(const struct train_config *config, double rule, double exact) {
+/* For one evaluation, the cost of its diagnostics besides the evaluated trials; `compared`: of other rules' gradients.
+ */
+static double diagnostics_work(const struct train_config *config, double rule, double compared) {
     unsigned wanted = config->training.diagnostics;
-    return (wanted & DIAGNOSTIC_GRADIENT ? rule : 0) + (wanted & DIAGNOSTIC_COSINE ? exact : 0) +
+    return (wanted & DIAGNOSTIC_GRADIENT ? rule : 0) + compared +
            (wanted & DIAGNOSTIC_SPECTRAL_RADIUS ? eigen_radius_cost(config->network.units) : 0);
 }
 
-static void estimate_totals(const struct train_config *config, const struct task_shape *shape, double exact,
+static void estimate_totals(const struct train_config *config, const struct task_shape *shape, double compared,
                             struct train_estimate *estimate) {
     const struct training_config *training = &config->training;
     double batch = training->batch_size, iterations = (double)training->iterations;
@@ -580,7 +588,7 @@ static void estimate_totals(const struct train_config *config, const struct task
     estimate->training_multiply_adds = estimate->multiply_adds * iterations;
     estimate->evaluation_multiply_adds = evaluations *
                                          (estimate->trial_multiply_adds * (double)evaluated_trials(training, shape) +
-                                          diagnostics_work(config, estimate->multiply_adds, exact));
+                                          diagnostics_work(config, estimate->multiply_adds, compared));
 }
 
 /* Bytes that diagnostics take besides the second backend; `doubles` is W in double. */
@@ -606,12 +614,7 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     const struct task_shape *shape = &training.task.shape;
     const struct network_config *network = &config->network;
     struct batch_options options = options_make(&training, &config->rule);
-    const struct backend_sizes sizes = {.units = network->units,
-                                        .inputs = shape->inputs,
-                                        .outputs = shape->outputs,
-                                        .types = network_types_count(network),
-                                        .bias = network->bias,
-                                        .equal_leaks = !network->tau_of_unit && !network->tau_is_range};
+    const struct backend_sizes sizes = train_backend_sizes(config, shape);
     const struct backend_ops *backend = backend_table[BACKEND_CPU];
     struct backend_plan plan, exact = {0};
     if (!backend->plan(&sizes, &options, &plan, error)) {
@@ -620,6 +623,13 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     static const struct rule_config exact_rule = {.type = RULE_EXACT};
     options.rule = &exact_rule;
     if ((config->training.diagnostics & DIAGNOSTIC_COSINE) && !backend->plan(&sizes, &options, &exact, error)) {
+        return false;
+    }
+    size_t aligned_bytes = 0;
+    double aligned = 0;
+    if ((config->training.diagnostics & DIAGNOSTIC_ALIGNMENT) &&
+        !align_plan(&sizes, &options, config->training.aligned, config->training.aligned_count, &aligned_bytes,
+                    &aligned, error)) {
         return false;
     }
     size_t checkpoint = checkpoint_size_estimate(config, shape->inputs, shape->outputs);
@@ -631,7 +641,7 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
      */
     size_t fixed = size_times(3, checkpoint), start = network->dale && !network->initial ? size_times(2, doubles) : 0;
     size_t parameters = network_parameters(network->units, shape->inputs, shape->outputs, network->bias);
-    size_t running = size_plus(size_plus(plan.memory_bytes, exact.memory_bytes),
+    size_t running = size_plus(size_plus(plan.memory_bytes, size_plus(exact.memory_bytes, aligned_bytes)),
                                diagnostics_memory(config->training.diagnostics, parameters, doubles));
     size_t memory = size_plus(fixed, running > start ? running : start);
     if (!size_possible(memory)) {
@@ -648,6 +658,6 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
                                         .start_multiply_adds = start_work(config, shape),
                                         .threads_most = plan.threads_most,
                                         .method = plan.method};
-    estimate_totals(config, shape, exact.multiply_adds, estimate);
+    estimate_totals(config, shape, exact.multiply_adds + aligned, estimate);
     return true;
 }

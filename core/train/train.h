@@ -27,6 +27,23 @@ struct train_control {
     atomic_int threads; /* wanted size of the team, 1 or more; applied between two iterations */
 };
 
+/* The gradients of rules for one batch, compared: by weight matrix, and in whole. */
+enum alignment_part {
+    ALIGNMENT_W,
+    ALIGNMENT_WIN,
+    ALIGNMENT_B, /* NaN throughout without bias */
+    ALIGNMENT_WOUT,
+    ALIGNMENT_ALL,
+    ALIGNMENT_PARTS
+};
+
+struct alignment {
+    int count;
+    enum rule_type rules[ALIGNED_MOST];
+    double norms[ALIGNMENT_PARTS][ALIGNED_MOST];
+    double cosines[ALIGNMENT_PARTS][ALIGNED_MOST][ALIGNED_MOST]; /* NaN where one is zero */
+};
+
 /* Only the members named by `present`, bits of enum diagnostic, are set. */
 struct train_diagnostics {
     unsigned present;
@@ -37,6 +54,7 @@ struct train_diagnostics {
     double silent_fraction; /* share of units whose psi is zero throughout the batch */
     double mu;              /* of the next update */
     double gradient_norm_W, gradient_norm_Win, gradient_norm_Wout;
+    struct alignment alignment;
     struct phases phases; /* of the training iterations since the last report */
 };
 

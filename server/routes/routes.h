@@ -139,6 +139,9 @@ void route_compare(struct server *server, struct request *request);
 void route_simulate(struct server *server, struct request *request);
 void route_evaluate(struct server *server, struct request *request);
 
+/* align.c */
+void route_align(struct server *server, struct request *request);
+
 /* spectrum.c */
 void route_spectrum(struct server *server, struct request *request);
 

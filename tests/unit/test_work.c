@@ -116,7 +116,7 @@ static struct own own_make(enum rule_type type, int types) {
         json_object_set_new(document, "taps", taps_make(types));
     }
     memset(&rule, 0, sizeof rule);
-    rule_decode(&rule, document, NULL, &problems);
+    rule_decode(&rule, document, NEURON_MEMBRANE, NULL, &problems);
     ck_assert_uint_eq(problems.count, 0);
     json_decref(document);
     return rule.own;

@@ -1,0 +1,12 @@
+/* What a job's batches need, from its configuration: the words between training and its diagnostics. */
+#ifndef MODPROP_CORE_TRAIN_BATCH_H
+#define MODPROP_CORE_TRAIN_BATCH_H
+
+#include "core/backend/backend.h"
+
+/* Options of the job's training batches under `rule`, without clock and psi. */
+struct batch_options train_batch_options(const struct train_config *config, const struct task_shape *shape,
+                                         const struct rule_config *rule);
+struct backend_sizes train_backend_sizes(const struct train_config *config, const struct task_shape *shape);
+
+#endif

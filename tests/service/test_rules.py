@@ -1,0 +1,156 @@
+"""The rules through the service: jobs with each, gradients of given networks, and how rules align on a job's task."""
+
+import json
+import math
+import pathlib
+
+import numpy as np
+import pytest
+
+GOLDEN = json.loads((pathlib.Path(__file__).parents[1] / "golden" / "more.json").read_text())
+WEIGHTS = ("W", "Win", "b", "Wout", "bout")
+SMALL = {
+    "task": {"type": "delayed_xor", "delay": 20, "cue": 10},
+    "network": {"units": 20, "tau": 20, "connectivity": 0.5},
+    "training": {"iterations": 12, "batch_size": 4, "evaluate_every": 4, "checkpoint_every": 4},
+}
+EACH = [
+    {"type": "bptt", "window": 7},
+    {"type": "snap", "order": 2},
+    {"type": "uoro"},
+    {"type": "diffusion", "width": 5, "kernel": [[0.5]]},
+    {"type": "filter", "taps": [[[0.1, 0.2], [0, 0]], [[0, 0], [0.1, 0]]]},
+    {"type": "modprop", "mu": [0.1, 0.3], "weights": "type"},
+    {"type": "modprop", "weights": "random", "tracking": "initial"},
+    {"type": "mdgl", "weights": "shuffled"},
+    {"type": "modprop", "weights": "given", "modulation": [[0.1, -0.1], [0.2, 0]]},
+]
+
+
+def finished(daemon, document, seconds=60):
+    job = daemon.post("/v1/jobs", json=document).json()
+    return daemon.get(f"/v1/jobs/{job['id']}?wait={seconds}", timeout=seconds + 30).json()
+
+
+def membrane_cases():
+    known = ("W", "Win", "b", "Wout", "bout", "leak", "types", "activation", "feedback")
+    for case in GOLDEN:
+        network = case["network"]
+        if network.get("model", "membrane") == "membrane" and "readout_kappa" not in network:
+            yield case | {"network": {name: network[name] for name in known if name in network}}
+
+
+@pytest.mark.parametrize("case", membrane_cases(), ids=lambda case: case["rules"][-1]["rule"]["type"])
+def test_gradients_take_the_fields_of_every_rule(daemon, case):
+    body = {name: case[name] for name in ("network", "inputs", "targets", "mask", "loss", "nu") if name in case}
+    answer = daemon.post("/v1/gradients", json=body | {"rules": [entry["rule"] for entry in case["rules"]]})
+    assert answer.status_code == 200, answer.text
+    for entry, got in zip(case["rules"], answer.json()["rules"], strict=True):
+        expected = np.concatenate([np.ravel(entry["gradients"][name]) for name in WEIGHTS])
+        found = np.concatenate([np.ravel(got["gradients"][name]) for name in WEIGHTS])
+        assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max(), entry["rule"]
+
+
+@pytest.mark.parametrize("rule", EACH, ids=lambda rule: "-".join(str(rule.get(k, "")) for k in ("type", "weights")))
+def test_a_job_with_each_rule_trains_and_goes_on_from_a_checkpoint(start, rule):
+    daemon = start("--workers", "1")
+    job = finished(daemon, SMALL | {"rule": rule})
+    assert job["status"] == "succeeded", job
+    assert {name: job["rule"][name] for name in rule} == rule
+    # from the middle: the same bits
+    half = finished(daemon, SMALL | {"rule": rule, "training": SMALL["training"] | {"iterations": 6}})
+    longer = daemon.post(f"/v1/jobs/{half['id']}/extend", json={"iterations": 12})
+    assert longer.status_code == 201, longer.text
+    end = daemon.get(f"/v1/jobs/{longer.json()['id']}?wait=60", timeout=90).json()
+    assert end["weights_sha256"] == job["weights_sha256"]
+
+
+@pytest.mark.parametrize(
+    "rule, network, pointer",
+    [
+        ({"type": "modprop", "mu": [0.1, 0.2, 0.3]}, {}, "/rule/mu"),
+        ({"type": "modprop", "weights": "given"}, {}, "/rule/modulation"),
+        ({"type": "modprop", "weights": "given", "modulation": [[1, 2, 3]]}, {}, "/rule/modulation"),
+        ({"type": "modprop", "modulation": [[1]]}, {}, "/rule/modulation"),
+        ({"type": "diffusion", "width": 7}, {}, "/rule/width"),
+        ({"type": "diffusion", "kernel": [[1, 2], [3, 4]]}, {}, "/rule/kernel"),
+        ({"type": "diffusion", "kernel": [[1]], "decay": 0.5}, {}, "/rule/kernel"),
+        ({"type": "filter", "taps": [[[1]]]}, {}, "/rule/taps"),
+        ({"type": "bptt"}, {"types": [0, 2] * 10}, "/network/types"),
+        ({"type": "bptt"}, {"types": [0, 1]}, "/network/types"),
+        ({"type": "bptt"}, {"types": [0, 1] * 10, "types_per_sign": 2}, "/network/types_per_sign"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(daemon, rule, network, pointer):
+    answer = daemon.post("/v1/jobs", json=SMALL | {"rule": rule, "network": SMALL["network"] | network})
+    assert answer.status_code == 422, answer.text
+    assert pointer in {error["pointer"] for error in answer.json()["errors"]}, answer.text
+
+
+@pytest.mark.parametrize("types", [[0, 1, 2, 1] * 5, "shuffled"])
+def test_types_of_ones_own(daemon, types):
+    network = SMALL["network"] | {"types": types} | ({"types_per_sign": 3} if types == "shuffled" else {})
+    job = finished(daemon, SMALL | {"network": network, "rule": {"type": "modprop", "weights": "type"}})
+    assert job["status"] == "succeeded" and job["network"]["types"] == types
+    weights = daemon.get(f"/v1/jobs/{job['id']}/weights").json()
+    if types == "shuffled":
+        assert sorted(weights["types"]) != weights["types"] and set(weights["types"]) == set(range(6))
+        assert all((kind < 3) == (sign < 0) for kind, sign in zip(weights["types"], weights["sign"], strict=True))
+    else:
+        assert weights["types"] == types
+
+
+def test_alignment_during_training_and_from_a_checkpoint(daemon):
+    rules = ["bptt", {"type": "rtrl"}, "eprop", {"type": "modprop", "mu": 0.1}]
+    training = SMALL["training"] | {"diagnostics": {"cosine": True, "alignment": rules}}
+    job = finished(daemon, SMALL | {"rule": {"type": "eprop"}, "training": training})
+    assert job["status"] == "succeeded", job
+    assert job["training"]["diagnostics"]["cosine"] is True
+    assert [rule["type"] for rule in job["training"]["diagnostics"]["alignment"]] == [
+        "bptt",
+        "rtrl",
+        "eprop",
+        "modprop",
+    ]
+    events = [
+        json.loads(line)
+        for line in daemon.get(f"/v1/jobs/{job['id']}/events", headers={"Accept": "application/x-ndjson"}).iter_lines()
+        if line
+    ]
+    seen = [event for event in events if event["type"] == "progress"]
+    assert len(seen) == 4
+    for event in seen:
+        found = event["alignment"]
+        assert found["rules"] == ["bptt", "rtrl", "eprop", "modprop"]
+        for part in ("W", "Win", "Wout", "all"):
+            matrix = np.array(found[part], float)
+            assert np.allclose(matrix, matrix.T) and np.allclose(np.diag(matrix), 1)
+        assert found["b"] == [[None] * 4] * 4
+        assert found["all"][0][1] > 0.99999  # rtrl is bptt
+        # the job's own rule is eprop: its cosine with bptt is the diagnostic's, on the same batch
+        assert math.isclose(found["all"][0][2], event["cosine_all"], rel_tol=1e-12)
+    last = daemon.post(f"/v1/jobs/{job['id']}/gradients", json={"rules": rules})
+    assert last.status_code == 200, last.text
+    assert last.json()["alignment"] == seen[-1]["alignment"] and last.json()["iteration"] == 12
+    assert all(entry["norms"]["all"] > 0 for entry in last.json()["rules"])
+    earlier = daemon.post(f"/v1/jobs/{job['id']}/gradients", json={"rules": rules, "iteration": 8})
+    assert earlier.json()["alignment"] == seen[2]["alignment"]
+
+
+@pytest.mark.parametrize(
+    "body, status, pointer",
+    [
+        ({}, 422, "/rules"),
+        ({"rules": []}, 422, "/rules"),
+        ({"rules": ["bptt", "modprp"]}, 422, "/rules/1/type"),
+        ({"rules": [{"type": "modprop", "mu": "auto"}]}, 422, "/rules/0/mu"),
+        ({"rules": [{"type": "eprop", "feedback": "random"}]}, 422, "/rules/0/feedback"),
+        ({"rules": ["bptt"], "iteration": -1}, 422, "/iteration"),
+        ({"rules": ["bptt"], "iteration": 7}, 409, None),
+    ],
+)
+def test_alignment_refuses_by_name(daemon, body, status, pointer):
+    job = finished(daemon, SMALL)
+    answer = daemon.post(f"/v1/jobs/{job['id']}/gradients", json=body)
+    assert answer.status_code == status, answer.text
+    assert pointer is None or pointer in {error["pointer"] for error in answer.json()["errors"]}, answer.text
