@@ -34,7 +34,7 @@ static char *text_read(const json_t *value, const char *name, size_t most, bool 
                      lines ? " without control characters" : "", value_quote(value, got));
         return NULL;
     }
-    return kept(strdup(text), name, problems);
+    return kept(json_memory_seen(strdup(text)), name, problems);
 }
 
 static bool tag_is_sound(const json_t *tag) {
@@ -60,7 +60,7 @@ static char *tags_read(const json_t *tags, struct problems *problems) {
     json_t *tag;
     char got[80];
     if (json_is_null(tags)) {
-        return kept(strdup("[]"), "tags", problems);
+        return kept(json_memory_seen(strdup("[]")), "tags", problems);
     }
     if (!json_is_array(tags) || json_array_size(tags) > CAPTION_TAGS_MOST) {
         problems_add(problems, NULL, "tags", "must be a list of at most %d texts, or null; got %s", CAPTION_TAGS_MOST,

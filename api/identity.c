@@ -63,7 +63,7 @@ static int compare_names(const void *a, const void *b) {
 
 bool identity_hash(const json_t *pairs, uint8_t identity[IDENTITY_BYTES]) {
     size_t count = 0;
-    const char *name, **names = calloc(json_object_size(pairs) + 1, sizeof *names);
+    const char *name, **names = json_memory_seen(calloc(json_object_size(pairs) + 1, sizeof *names));
     json_t *value;
     struct sha256_ctx context;
     if (names == NULL) {

@@ -12,6 +12,7 @@
 #include "api/array.h"
 #include "api/job.h"
 #include "api/parameters.h"
+#include "api/text.h"
 #include "core/model/neuron.h"
 
 #define BIT(x) (1u << (x))
@@ -40,7 +41,7 @@ static void decode_tau_list(const json_t *value, const struct path *path, const 
             "must be a number, a list of one number per unit, or {\"low\", \"high\"}; the list has %zu entries", count);
         return;
     }
-    spec->tau_of_unit = calloc(count, sizeof *spec->tau_of_unit);
+    spec->tau_of_unit = json_memory_seen(calloc(count, sizeof *spec->tau_of_unit));
     spec->tau_count = (int)count;
     if (spec->tau_of_unit == NULL) {
         problems_add(problems, path, field->name, "not enough memory for this list");
@@ -217,7 +218,7 @@ static void decode_weights(const json_t *value, const struct path *path, struct 
                   array_check(part, parts[i].dimensions, parts[i].lengths, path, parts[i].name, problems);
         all_fit = all_fit && (fits[i] || parts[i].dimensions == 0);
     }
-    float *to = all_fit ? calloc(N * N + I * N + N + N * O + O, sizeof *to) : NULL;
+    float *to = all_fit ? json_memory_seen(calloc(N * N + I * N + N + N * O + O, sizeof *to)) : NULL;
     if (all_fit && to == NULL) {
         problems_add(problems, path, NULL, "not enough memory for these weights");
         return;
@@ -346,7 +347,7 @@ static void decode_types_list(const json_t *value, const struct path *path, cons
                      "must be a list of one integer for each unit; the list has %zu entries", count);
         return;
     }
-    spec->type_of_unit = calloc(count, sizeof *spec->type_of_unit);
+    spec->type_of_unit = json_memory_seen(calloc(count, sizeof *spec->type_of_unit));
     if (spec->type_of_unit == NULL) {
         problems_add(problems, path, field->name, "not enough memory for this list");
     } else if (array_read_integers(value, 1, &count, 0, TYPES_MAX - 1, spec->type_of_unit, path, field->name,

@@ -166,21 +166,35 @@ bool json_memory_short(uint64_t begin) {
     return shortages != begin;
 }
 
+void *json_memory_seen(void *memory) {
+    shortages += memory == NULL;
+    return memory;
+}
+
+/* The text itself could not be made; the next one is not concerned. */
+static char *text_lack(char *text) {
+    free(text);
+    shortages_seen = ++shortages;
+    return NULL;
+}
+
 static char *text_make(const json_t *document, const char *ending, size_t *size) {
     char *text = NULL;
     size_t length = 0;
     bool is_whole = document != NULL && shortages == shortages_seen;
     (void)json_memory_begin();
-    FILE *out = is_whole ? open_memstream(&text, &length) : NULL;
-    if (out == NULL) {
+    if (!is_whole) {
         return NULL;
+    }
+    FILE *out = open_memstream(&text, &length);
+    if (out == NULL) {
+        return text_lack(NULL);
     }
     put(out, document);
     fputs(ending, out);
     bool cut = ferror(out) != 0; /* fclose reports only its own flush */
     if (fclose(out) != 0 || cut) {
-        free(text);
-        return NULL;
+        return text_lack(text);
     }
     if (size != NULL) {
         *size = length;

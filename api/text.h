@@ -25,8 +25,11 @@ char *json_line(const json_t *document, size_t *size);
 void json_memory_watch(void);
 /* A piece of work begins on this thread: what was refused before is not its concern. */
 uint64_t json_memory_begin(void);
-/* Whether memory was refused on this thread since that call; asking changes nothing. */
+/* Whether memory was refused on this thread since that call; asking changes nothing. errno cannot say it: jansson sets
+ * it to 0 with every number that it reads. */
 bool json_memory_short(uint64_t begin);
+/* Another allocation of the same work: counts it if it was refused (NULL), and returns it. */
+void *json_memory_seen(void *memory);
 
 /*
  * The shortest decimal that reads back as this double, with a point or exponent; 32 bytes suffice. Returns its length.

@@ -7,7 +7,6 @@
  * have been reported already: each is compared with the stored event and not reported again. A difference ends the job
  * (not_reproducible), because then none of its numbers can be trusted.
  */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -438,7 +437,6 @@ static bool document_parse(struct attempt *attempt) {
         hinder(attempt, attempt->reader == NULL ? reason : "its document cannot be read");
         return false;
     }
-    errno = 0;
     const uint64_t begin = json_memory_begin();
     bool ok = job_spec_parse(&attempt->spec, attempt->document);
     free(attempt->document);
@@ -450,7 +448,7 @@ static bool document_parse(struct attempt *attempt) {
         atomic_store(&attempt->task, (int)attempt->spec.config.task.type);
         atomic_store(&attempt->rule, (int)attempt->spec.config.rule.type);
         threads_bound(attempt);
-    } else if (json_memory_short(begin) || errno == ENOMEM) {
+    } else if (json_memory_short(begin)) {
         hinder(attempt, "not enough memory for its document");
     } else {
         snprintf(attempt->error.text, sizeof attempt->error.text, "the job's stored document is damaged");

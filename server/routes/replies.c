@@ -287,6 +287,7 @@ void computation_tidy(struct computation *computation) {
 
 static void run(struct lane_task *task) {
     struct computation *computation = (struct computation *)task; /* its first member */
+    (void)json_memory_begin();                                    /* what another task lacked is not its concern */
     computation->work(computation);
     computation_tidy(computation);
     if (computation->status == 200 && computation->problems.count == 0 && computation->type != NULL &&

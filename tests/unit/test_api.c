@@ -362,6 +362,7 @@ START_TEST(without_memory_nothing_is_wrong) {
         struct job_spec spec;
         ck_assert_int_lt(n, 100000);
         json_t *document = json_parse(good[_i], strlen(good[_i]), error);
+        (void)json_memory_begin();
         allocations_left = n;
         job_spec_decode(&spec, document, &problems);
         whole = allocations_left >= 0; /* no allocation had to fail any more */
@@ -760,6 +761,29 @@ START_TEST(weights_there_and_back) {
 END_TEST
 
 /* Every default of a description lies within its stated bounds, and everything is explained. */
+/* A refusal is known to whoever began before it, whatever was made or asked in between. */
+START_TEST(shortages_of_memory_are_compared) {
+    json_t *document = json_pack("{s:i}", "a", 1);
+    uint64_t whole = json_memory_begin(), inner;
+    char *text = json_text(document, NULL);
+    ck_assert_str_eq(text, "{\"a\":1}");
+    free(text);
+    ck_assert(!json_memory_short(whole));
+    ck_assert_ptr_null(json_memory_seen(NULL));
+    json_decref(json_loads("[1.5, 2]", 0, NULL));  /* its numbers set errno to 0 */
+    ck_assert_ptr_null(json_text(document, NULL)); /* it may lack something */
+    ck_assert(json_memory_short(whole) && json_memory_short(whole));
+    inner = json_memory_begin();
+    text = json_text(document, NULL);
+    ck_assert_str_eq(text, "{\"a\":1}");
+    ck_assert(!json_memory_short(inner) && json_memory_short(whole));
+    ck_assert_ptr_eq(json_memory_seen(text), text);
+    ck_assert(!json_memory_short(inner));
+    free(text);
+    json_decref(document);
+}
+END_TEST
+
 START_TEST(descriptions) {
     json_t *tasks = tasks_describe(), *rules = rules_describe(), *entry, *field;
     const char *name;
@@ -823,6 +847,7 @@ int main(void) {
     tcase_add_test(all, tensors_refused);
     tcase_add_loop_test(all, weights_there_and_back, 0, 2);
     tcase_add_test(all, descriptions);
+    tcase_add_test(all, shortages_of_memory_are_compared);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
