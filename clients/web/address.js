@@ -38,3 +38,15 @@ export function kept(name, input) {
   });
   return input;
 }
+
+/** What `sort` becomes when a heading is pressed: upwards, downwards, not at all. */
+export function sortNext(name) {
+  const now = addressRead().settings.get("sort");
+  addressWrite({ sort: now === name ? `-${name}` : now === `-${name}` ? null : name });
+}
+/** Says at a heading how the address sorts by it. */
+export function ariaSort(heading, name) {
+  const now = addressRead().settings.get("sort");
+  if (now === name || now === `-${name}`) heading.setAttribute("aria-sort", now === name ? "ascending" : "descending");
+  else heading.removeAttribute("aria-sort");
+}

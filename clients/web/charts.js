@@ -275,7 +275,7 @@ class Chart extends Figure {
     return best;
   }
   show(at, near, thin) {
-    const write = (v) => (v === "never" ? v : this.settings.percent ? percentText(v) : number(v, 4)),
+    const write = (v) => (v === "never" ? v : this.settings.percent ? percentText(v) : number(v, this.series.some((s) => s.low) ? 3 : 4)),
       text = `${this.settings.x} ${isNumber(at) ? number(at, 6) : at}`,
       values = new Map(near.map(([s, i]) => [s.key, valueText({ y: s.y[i], low: s.low?.[i], high: s.high?.[i], n: s.n?.[i] }, write)]));
     this.at = { at, near, thin };

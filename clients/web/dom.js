@@ -115,6 +115,32 @@ export async function attempt(action) {
   }
 }
 
+/**
+ * Makes the children of `place` the elements of `items`, in their order. An element stays the same as long as its item's key does, and is written anew
+ * only when its text of `state` changed: a press must not fall between two elements. `make(item)` gives {element, draw(item)}.
+ */
+export function keyed(place, items, { key, state, make }) {
+  const known = (place.keyed ??= new Map()),
+    wanted = new Set();
+  let at = place.firstChild;
+  for (const item of items) {
+    const id = key(item),
+      now = state(item),
+      one = known.get(id) ?? { ...make(item), state: null };
+    if (one.state !== now) one.draw(item);
+    one.state = now;
+    known.set(id, one);
+    wanted.add(id);
+    if (one.element === at) at = at.nextSibling;
+    else place.insertBefore(one.element, at);
+  }
+  for (const [id, { element }] of known)
+    if (!wanted.has(id)) {
+      element.remove();
+      known.delete(id);
+    }
+}
+
 /** Calls `draw` at most once a frame. */
 export function framed(draw) {
   let asked = false;

@@ -9,7 +9,7 @@ import { addressRead, addressWrite, kept } from "./address.js";
 import { get } from "./api.js";
 import { attempt, framed, h } from "./dom.js";
 import { EXPERIMENT_ENDED } from "./experiments.js";
-import { onEvent, onOpened } from "./jobs.js";
+import { onExperimentEvent, onOpened } from "./jobs.js";
 import { filled } from "./load.js";
 import { forest } from "./plots.js";
 import { keysOf, metricAbout, metricName, metricRead, quantityOf } from "./quantities.js";
@@ -241,8 +241,10 @@ class Page {
   }
   listen() {
     const ends = [
-      onEvent((event) => {
-        if (event.type === "status" || event.type === "deleted") this.ended || this.later();
+      onExperimentEvent((event) => {
+        if (event.experiment !== this.experiment.id) return;
+        if (event.type === "deleted") location.hash = "#/";
+        else this.later();
       }),
       onOpened(() => this.later(0)),
     ];

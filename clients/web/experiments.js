@@ -2,10 +2,10 @@
  * The list of experiments: the page that one opens first. It is read in pages as one asks for more, and again while any of them goes on and something
  * happens. Filter and order stand in the address.
  */
-import { addressRead, kept } from "./address.js";
+import { addressRead, ariaSort, kept, sortNext } from "./address.js";
 import { get } from "./api.js";
-import { attempt, badge, clock, framed, grouped, h } from "./dom.js";
-import { jobsLoaded, jobsNewest, onEvent, onOpened } from "./jobs.js";
+import { attempt, badge, clock, framed, grouped, h, keyed } from "./dom.js";
+import { jobsLoaded, jobsNewest, onExperimentEvent, onJobs, onOpened } from "./jobs.js";
 import { filled } from "./load.js";
 
 const PAGE = 50,
@@ -35,26 +35,42 @@ export function progressBar(counts, total) {
 /** What an experiment is called where it has no name. */
 export const experimentName = (experiment) => experiment.name || `experiment ${experiment.id.slice(-6)}`;
 
-function row(one) {
-  const ended = one.counts.succeeded + one.counts.failed + one.counts.cancelled,
-    name = experimentName(one);
-  const cells = [
+function cells(one) {
+  const ended = one.counts.succeeded + one.counts.failed + one.counts.cancelled;
+  return [
     ["Status", badge(one.status)],
     ["Trials", [h("span", { class: "num" }, `${grouped(ended)} of ${grouped(one.trials)}`), progressBar(one.counts, one.trials)], "progress-cell"],
     ["Points", grouped(one.points), "num"],
     ["Tags", one.tags?.length ? one.tags.map((tag) => h("span", { class: "tag" }, tag)) : "–"],
     ["Created", clock(one.created_at), "num"],
     ["Finished", clock(one.finished_at), "num"],
-  ];
-  return h(
-    "tr",
-    {},
-    h("th", { scope: "row" }, h("a", { href: `#/experiments/${one.id}`, title: one.notes || name }, name)),
-    cells.map(([column, content, kind]) => h("td", { "data-column": column, class: kind ?? null }, h("span", { class: "cell" }, content))),
-  );
+  ].map(([column, content, kind]) => h("td", { "data-column": column, class: kind ?? null }, h("span", { class: "cell" }, content)));
+}
+/** A row whose link stays the same element. */
+function row(one) {
+  const link = h("a", { href: `#/experiments/${one.id}` }),
+    head = h("th", { scope: "row" }, link),
+    element = h("tr", {}, head);
+  return {
+    element,
+    draw(now) {
+      link.textContent = experimentName(now);
+      link.title = now.notes || experimentName(now);
+      element.replaceChildren(head, ...cells(now));
+    },
+  };
 }
 
-const HEADS = ["Name", "Status", "Trials", "Points", "Tags", "Created", "Finished"];
+/** Heading, and what the list is sorted by. */
+const HEADS = [
+  ["Name", (one) => experimentName(one).toLowerCase()],
+  ["Status", (one) => one.status],
+  ["Trials", (one) => one.trials],
+  ["Points", (one) => one.points],
+  ["Tags"],
+  ["Created", (one) => one.created_at],
+  ["Finished", (one) => one.finished_at ?? ""],
+];
 const TRY = "name, status:running, tag:pilot";
 
 class Experiments {
@@ -65,7 +81,8 @@ class Experiments {
     this.count = h("span", { class: "count", role: "status", "aria-live": "polite" });
     this.fault = h("p", { class: "fault-text", id: "filter-fault", role: "status" });
     this.body = h("tbody", {});
-    this.table = h("table", { class: "cards" }, h("thead", {}, h("tr", {}, HEADS.map((head) => h("th", { scope: "col" }, head)))), this.body);
+    this.heads = h("tr", {});
+    this.table = h("table", { class: "cards" }, h("thead", {}, this.heads), this.body);
     this.more = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.grow() }, "Show more");
     this.empty = h("div", { class: "empty" });
     this.section = h("section", { class: "wide-table", "aria-label": "Experiments" }, this.table, this.more);
@@ -84,10 +101,8 @@ class Experiments {
   }
   listen() {
     const ends = [
-      onEvent((event) => {
-        this.jobsSoon();
-        if (event.type !== "progress" && event.type !== "checkpoint") this.later(AGAIN);
-      }),
+      onJobs(this.jobsSoon),
+      onExperimentEvent(() => this.later(AGAIN)),
       onOpened(() => this.later(0)),
     ];
     const slow = setInterval(() => document.hidden || !this.list.some((one) => !EXPERIMENT_ENDED.includes(one.status)) || this.later(0), 5 * AGAIN);
@@ -139,11 +154,30 @@ class Experiments {
     if (text) this.filter.setAttribute("aria-invalid", "true");
     else this.filter.removeAttribute("aria-invalid");
   }
+  sortBy(name) {
+    sortNext(name);
+    this.draw();
+  }
+  /** As the address says: newest first where it says nothing. */
+  sorted() {
+    const sort = addressRead().settings.get("sort") ?? "",
+      key = HEADS.find(([name]) => name === sort.replace(/^-/, ""))?.[1],
+      sign = sort.startsWith("-") ? -1 : 1;
+    keyed(this.heads, HEADS, {
+      key: ([name]) => name,
+      state: ([name]) => String(sort.endsWith(name) && sort),
+      make: ([name, by]) => {
+        const element = h("th", { scope: "col" }, by ? h("button", { type: "button", class: "sort", onclick: () => this.sortBy(name) }, name) : name);
+        const draw = () => ariaSort(element, name);
+        return { element, draw };
+      },
+    });
+    if (!key) return this.list;
+    return [...this.list].sort((a, b) => (key(a) < key(b) ? -sign : key(a) > key(b) ? sign : 0));
+  }
   draw() {
     if (this.signal.aborted) return;
-    const focused = this.body.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-    this.body.replaceChildren(...this.list.map(row));
-    if (focused) this.body.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    keyed(this.body, this.sorted(), { key: (one) => one.id, state: JSON.stringify, make: row });
     this.more.hidden = !this.next;
     this.section.hidden = !this.list.length;
     this.empty.hidden = this.list.length > 0;

@@ -11,7 +11,8 @@ import { csvText, line, marker, moved, saveAs, sceneElements, scenePicture, scen
 
 const SAVED_WIDTH = 760,
   ENTRY_LEAST = 150, // px, of a legend's entry
-  ENTRY_WIDEST = 420;
+  ENTRY_VALUE = 210, // px, of its swatch and of a value with its spread
+  ENTRY_WIDEST = 460;
 const fileName = (title) => title.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "") || "figure";
 
 /** The menu that saves a figure. */
@@ -53,7 +54,7 @@ export class Legend {
     this.shown = now;
     this.entries = entries.map((entry) => this.entryMake(entry));
     const widest = Math.max(0, ...entries.map(({ name }) => textWidth(name, 12)));
-    this.list.style.setProperty("--entry", `${Math.min(ENTRY_WIDEST, Math.max(ENTRY_LEAST, widest + 76))}px`);
+    this.list.style.setProperty("--entry", `${Math.min(ENTRY_WIDEST, Math.max(ENTRY_LEAST, widest + ENTRY_VALUE))}px`);
     this.list.replaceChildren(...this.entries.map(({ element }) => element));
     this.draw();
   }
@@ -117,7 +118,7 @@ export class Legend {
 }
 
 /** "0.12 (0.1 to 0.14), n 5": a value with its spread. */
-export function valueText({ y, low, high, n }, write = (v) => number(v, 4)) {
+export function valueText({ y, low, high, n }, write = (v) => number(v)) {
   const spread = Number.isFinite(low) && Number.isFinite(high) ? ` (${write(low)} to ${write(high)})` : "";
   return `${write(y)}${spread}${n === undefined || n === null ? "" : `, n ${n}`}`;
 }

@@ -7,8 +7,20 @@ import { EXAMPLES } from "./query.js";
 
 const KEYS = [
   ["List", "Arrow keys, page up and down, home and end go from job to job; Enter opens one."],
-  ["Curves", "Drag to zoom, with shift to move, double click for all of it. Plus and minus zoom, arrows move, 0 shows all. On a phone use two fingers."],
-  ["Maps", "Arrow keys read one value after the other."],
+  ["Curves", "Drag to zoom, with shift to move, double click for all of it. Plus and minus zoom, arrows move or read, 0 shows all. On a phone use two fingers."],
+  ["Legends", "Press an entry to hide or show it; “only” or a double click shows it alone. While one points at an entry, the others step back."],
+  ["Maps, differences", "Arrow keys read one value after the other."],
+  ["Figures", "Save writes what is drawn, without what is hidden, as SVG, PNG, or CSV with its numbers."],
+];
+const STATISTICS = [
+  ["point", "one condition: trials that differ in their seed alone"],
+  ["trial", "a point with one seed: a job like any other"],
+  ["median, quartiles", "of the seeds' values; a seed that never got there is later than all others, so that a median can be never"],
+  ["95 %", "an interval: of a median by order statistics, of a mean by Student's t, of a share Wilson's; † marks those of fewer than ten seeds"],
+  ["IQ mean", "the mean of the middle half of the values"],
+  ["won", "on how many seeds the point is better than the one that it is compared with; ties count half"],
+  ["p (Holm)", "how often differences so large come from signs drawn at random, adjusted over all comparisons of the metric; n pairs reach 2 / 2ⁿ at best"],
+  ["×", "a factor: differences of iterations are those of their logarithms"],
 ];
 const WORDS = [
   ["queued", "accepted and stored; waits for its turn"],
@@ -39,6 +51,10 @@ function calls() {
     "# submit a job with its defaults and follow it to its weights",
     `curl -N ${token}-H 'Content-Type: application/json' -H 'Accept: application/x-ndjson' \\`,
     `  -d '{"task":{"type":"delayed_xor"}}' ${location.origin}/v1/jobs`,
+    "# the experiments; what one found; its curves",
+    `${curl}/v1/experiments`,
+    `${curl}/v1/experiments/ID/points?metrics=final:loss`,
+    `${curl}/v1/experiments/ID/curves?keys=loss -H 'Accept: text/csv'`,
     "# the newest jobs; one job; its curve; its weights",
     `${curl}/v1/jobs`,
     `${curl}/v1/jobs/ID`,
@@ -60,6 +76,12 @@ export function helpShow(place, id) {
     h("h1", {}, "Help"),
     part("filter", "How to filter", h("p", {}, terms), list(EXAMPLES, true)),
     part("words", "What the words say", list(WORDS)),
+    part(
+      "experiments",
+      "Experiments and their numbers",
+      h("p", {}, "Give a field of the form several values (0.1, 0.25), choose several rules, or several seeds (1-20): every combination is trained. All numbers are computed by the daemon."),
+      list(STATISTICS),
+    ),
     part("keys", "Keys and gestures", list(KEYS)),
     part(
       "calls",

@@ -67,6 +67,7 @@ function facts(job) {
     ["Time", duration(took)],
     left > 0 && ["Left", duration(left)],
     ["Attempt", String(job.attempt)],
+    job.experiment && ["Experiment", h("a", { href: `#/experiments/${job.experiment.id}?point=${job.experiment.point}` }, `point ${job.experiment.point}`)],
     job.origin && ["Made from", h("a", { href: `#/jobs/${job.origin.job}` }, `${job.origin.kind} of ${job.origin.job.slice(-12)}`)],
     job.queue_position > 0 && ["Place in the queue", String(job.queue_position)],
   ];

@@ -12,6 +12,7 @@ const PAGE = 100,
 const jobs = new Map();
 const listeners = new Set(),
   eventListeners = new Set(),
+  experimentListeners = new Set(),
   openListeners = new Set();
 const stale = new Set();
 let state = "connecting",
@@ -47,9 +48,10 @@ function subscribe(set, listener) {
   set.add(listener);
   return () => set.delete(listener);
 }
-/** Each returns what ends the subscription: to changes of jobs (their id, or null for many), to events, to the stream's being open again. */
+/** Each returns what ends the subscription: to changes of jobs (their id, or null for many), to their events, to events of experiments, to the stream's being open again. */
 export const onJobs = (listener) => subscribe(listeners, listener);
 export const onEvent = (listener) => subscribe(eventListeners, listener);
+export const onExperimentEvent = (listener) => subscribe(experimentListeners, listener);
 export const onOpened = (listener) => subscribe(openListeners, listener);
 
 export function jobPut(job) {
@@ -113,7 +115,10 @@ export function jobsOpened() {
 
 /** Takes an event of the stream. */
 export function jobsEvent(event) {
-  if (event.experiment) return; // of an experiment, not of a job
+  if (event.experiment) {
+    for (const listener of experimentListeners) listener(event);
+    return;
+  }
   const job = jobs.get(event.job);
   if (event.type === "deleted") jobForget(event.job);
   else if (!job || event.type === "status") {

@@ -1,10 +1,10 @@
 /*
  * The tables of an experiment's page: a row a point with the statistics of one metric, and the trials of the point that was chosen, each with its job.
  */
-import { addressRead, addressWrite } from "./address.js";
+import { addressRead, addressWrite, ariaSort, sortNext } from "./address.js";
 import { get } from "./api.js";
 import { swatch } from "./colours.js";
-import { badge, grouped, h, standing } from "./dom.js";
+import { badge, grouped, h, keyed, standing } from "./dom.js";
 import { progressBar } from "./experiments.js";
 import { quantityText } from "./quantities.js";
 import { styleOf } from "./study.js";
@@ -58,13 +58,8 @@ export class PointsTable {
     );
   }
   sortBy(name) {
-    const now = addressRead().settings.get("sort");
-    addressWrite({ sort: now === name ? `-${name}` : now === `-${name}` ? null : name });
+    sortNext(name);
     this.draw();
-  }
-  headMake(name, sortable, sort) {
-    const now = sort === name ? "ascending" : sort === `-${name}` ? "descending" : null;
-    return h("th", { scope: "col", "aria-sort": now }, sortable ? h("button", { type: "button", class: "sort", onclick: () => this.sortBy(name) }, name) : name);
   }
   draw() {
     const { page } = this,
@@ -75,15 +70,20 @@ export class PointsTable {
       sort = addressRead().settings.get("sort") ?? "",
       by = columns.find(([name]) => name === sort.replace(/^-/, ""));
     this.caption.textContent = about.text;
-    const held = document.activeElement?.dataset?.point ?? (this.heads.contains(document.activeElement) ? document.activeElement.textContent : null);
-    this.heads.replaceChildren(
-      this.headMake("Point", false, ""),
-      this.headMake("Trials", false, ""),
-      ...columns.map(([name, read]) => this.headMake(name, Boolean(read), sort)),
-    );
+    keyed(this.heads, [["Point"], ["Trials"], ...columns], {
+      key: ([name, read]) => `${name} ${Boolean(read)}`,
+      state: ([name]) => String(sort.endsWith(name) && sort),
+      make: ([name, read]) => {
+        const element = h("th", { scope: "col" }, read ? h("button", { type: "button", class: "sort", onclick: () => this.sortBy(name) }, name) : name);
+        return { element, draw: () => ariaSort(element, name) };
+      },
+    });
     const rows = by ? sorted(points, (point) => by[1](point, page.summary(point)), sort.startsWith("-")) : points;
-    this.body.replaceChildren(...rows.map((point) => this.row(point, columns)));
-    if (held) [...this.heads.querySelectorAll("button"), ...this.body.querySelectorAll("a")].find((e) => (e.dataset.point ?? e.textContent) === held)?.focus({ preventScroll: true });
+    keyed(this.body, rows, {
+      key: ({ point }) => point,
+      state: (point) => JSON.stringify([point, about.text, page.metricNow(), page.trials.point === point.point, page.hidden.has(point.point)]),
+      make: (point) => this.rowMake(point),
+    });
     const few = points.some((point) => page.summary(point)?.few && page.summary(point).n > 0),
       never = points.some((point) => page.summary(point)?.never > 0);
     this.hint.textContent = [
@@ -94,28 +94,32 @@ export class PointsTable {
       .filter(Boolean)
       .join(" ");
   }
-  row(point, columns) {
+  /** A row whose link stays the same element. */
+  rowMake({ point: name }) {
     const { page } = this,
-      s = page.summary(point),
-      chosen = page.trials.point === point.point,
-      done = point.n + point.failed,
-      total = point.n + point.failed + point.unfinished,
-      counts = { succeeded: point.n, failed: point.failed, running: point.running ?? 0, waiting: point.unfinished - (point.running ?? 0) };
-    const notes = [point.diverged > 0 && `${point.diverged} diverged`, point.failed > 0 && `${point.failed} failed`, s?.never > 0 && `${s.never} never`, s?.missing > 0 && `${s.missing} missing`].filter(Boolean);
-    const link = h(
-      "a",
-      { href: "#", "data-point": point.point, "aria-expanded": String(chosen), onclick: (event) => (event.preventDefault(), page.trials.choose(chosen ? null : point.point)) },
-      swatch(styleOf(point)),
-      " ",
-      point.label,
-    );
-    return h(
-      "tr",
-      { class: `${chosen ? "chosen" : ""}${page.hidden.has(point.point) ? " off" : ""}` },
-      h("th", { scope: "row" }, link),
-      h("td", { "data-column": "Trials", class: "progress-cell" }, h("span", { class: "cell" }, h("span", { class: "num" }, `${grouped(done)} of ${grouped(total)}`), progressBar(counts, total), notes.length ? h("span", { class: "hint" }, notes.join(", ")) : null)),
-      columns.map(([name, , text]) => h("td", { class: "num", "data-column": name }, h("span", { class: "cell" }, text(point, s)))),
-    );
+      link = h("a", { href: "#", onclick: (event) => (event.preventDefault(), page.trials.choose(page.trials.point === name ? null : name)) }),
+      head = h("th", { scope: "row" }, link),
+      element = h("tr", {}, head);
+    const draw = (point) => {
+      const about = page.about(),
+        columns = columnsOf((v) => (v === undefined ? "–" : quantityText(v, about.quantity)), about.quantity.learned),
+        chosen = page.trials.point === name,
+        s = page.summary(point);
+      link.setAttribute("aria-expanded", String(chosen));
+      link.replaceChildren(swatch(styleOf(point)), " ", point.label);
+      element.className = `${chosen ? "chosen" : ""}${page.hidden.has(name) ? " off" : ""}`;
+      element.replaceChildren(head, this.progressCell(point, s), ...columns.map(([column, , text]) => h("td", { class: "num", "data-column": column }, h("span", { class: "cell" }, text(point, s)))));
+    };
+    return { element, draw };
+  }
+  progressCell(point, s) {
+    const done = point.n + point.failed,
+      total = done + point.unfinished,
+      running = point.running ?? 0,
+      counts = { succeeded: point.n, failed: point.failed, running, waiting: point.unfinished - running };
+    const notes = [point.diverged > 0 && `${point.diverged} diverged`, point.failed > 0 && `${point.failed} failed`, s?.never > 0 && `${s.never} never`, s?.missing > 0 && `${s.missing} missing`].filter(Boolean),
+      content = [h("span", { class: "num" }, `${grouped(done)} of ${grouped(total)}`), progressBar(counts, total), notes.length ? h("span", { class: "hint" }, notes.join(", ")) : null];
+    return h("td", { "data-column": "Trials", class: "progress-cell" }, h("span", { class: "cell" }, content));
   }
 }
 

@@ -295,7 +295,7 @@ def test_hover_hide_solo_and_keys(studied, browser):
         "return [...document.querySelectorAll('.study-curves .entry-value')].map(v => v.textContent)"
     )
     median, spread = values[0].split(" (")
-    assert number(median) == pytest.approx(curve["median"][1], rel=1e-3) and spread.endswith("n 3")
+    assert number(median) == pytest.approx(curve["median"][1], rel=5e-3) and spread.endswith("n 3")
     assert browser.find(".study-curves .legend-at").text == "iteration 5"
     only = browser.all(".study-curves .entry-only")
     browser.script("arguments[0].click()", only[1])
@@ -380,3 +380,45 @@ def test_an_experiment_is_made_acted_on_and_extended(daemon, browser):
     browser.driver.switch_to.alert.accept()
     browser.wait("location.hash === '#/' && document.querySelector('.empty h2')?.textContent === 'No experiments yet'")
     assert daemon.get(f"/v1/experiments/{id}").status_code == 404
+
+
+def test_an_experiment_is_followed_while_it_runs(daemon, browser):
+    """Trials end one after the other; the page counts them, and draws their curves, without being asked."""
+    browser.open(daemon.url)
+    browser.wait("document.querySelector('.empty h2')?.textContent === 'No experiments yet'")
+    id = submit(daemon, SUBMISSION | {"seeds": {"from": 1, "count": 4}, "most_running": 1})
+    browser.wait("document.querySelectorAll('.cards tbody tr').length === 1")
+    browser.press("three rules")
+    browser.wait("document.querySelector('.title .badge')?.textContent.includes('complete')", 60)
+    browser.wait(f"{DRAWN} === 6")
+    trials = f"[...{ROWS}].map(r => r.querySelector('.progress-cell .num').textContent).join()"
+    browser.wait(f"{trials} === '{','.join(['4 of 4'] * 6)}'")
+    job = daemon.get(f"/v1/experiments/{id}/trials").json()["trials"][0]["job"]
+    browser.open(f"{daemon.url}/#/jobs/{job}")
+    browser.press("point 0.0")
+    browser.wait(f"location.hash === '#/experiments/{id}?point=0.0' && {DRAWN} === 6")
+    browser.wait("document.querySelectorAll('[aria-labelledby=trials] tbody tr').length === 4")
+
+
+def test_the_list_is_filtered_by_the_server_and_sorted(daemon, browser):
+    browser.expected.append("422")
+    small = {"base": BASE | {"training": {"iterations": 1}}, "seeds": [1]}
+    for name, tags in (("beta", ["x"]), ("alpha", ["x", "y"]), ("gamma", [])):
+        submit(daemon, small | {"name": name, "tags": tags})
+    shown = "[...document.querySelectorAll('.cards tbody th')].map(t => t.textContent).join()"
+    browser.open(daemon.url)
+    browser.wait(f"{shown} === 'gamma,alpha,beta'")
+    browser.type("#filter", "tag:x")
+    browser.wait(f"{shown} === 'alpha,beta'")
+    browser.press("Name")
+    browser.press("Name")
+    browser.wait(f"{shown} === 'beta,alpha'")
+    assert browser.script("return location.hash") == "#/?q=tag%3Ax&sort=-Name"
+    browser.open("about:blank")
+    browser.open(f"{daemon.url}/#/?q=tag:x&sort=Name")
+    browser.wait(f"{shown} === 'alpha,beta'")
+    browser.type("#filter", "tags:x")
+    browser.wait("document.getElementById('filter-fault').textContent.includes('did you mean')")
+    assert browser.find("#filter").get_attribute("aria-invalid") == "true"
+    browser.type("#filter", "nothing")
+    browser.wait("document.querySelector('.empty')?.textContent === 'No experiment fits the filter.'")
