@@ -336,7 +336,7 @@ static double pairs_for_power(double spread) {
 }
 
 void paired_compute(const double *x, const double *y, size_t n, bool logarithms, uint64_t seed, struct paired *paired) {
-    double *differences = malloc((n + 1) * sizeof *differences);
+    double *differences = calloc(n + 1, sizeof *differences);
     size_t finite = 0;
     *paired = (struct paired){.n = n};
     for (size_t i = 0; differences != NULL && i < n; i++) {

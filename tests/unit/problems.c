@@ -3,11 +3,16 @@
 
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "api/job.h"
+#include "core/kernels/kernels.h"
+#include "core/kernels/select.h"
 #include "core/model/neuron.h"
+#include "core/rules/rules.h"
 
 static void problem_allocate(struct owned_problem *owned) {
     struct gradients_problem *p = &owned->problem;
@@ -288,4 +293,41 @@ double gradients_compare(const struct gradients_problem *problem, struct rule_co
     gradients_free(&first);
     gradients_free(&second);
     return distance;
+}
+
+void bits_compare(const struct gradients_problem *problem, struct rule_config rule, const char *name) {
+    struct owned_gradients authority, other;
+    ck_assert(kernels_select("portable"));
+    double loss = gradients_run(problem, rule, METHOD_AUTO, 0, 1, &authority);
+    for (int i = 0; kernels_listed(i); i++) {
+        ck_assert(kernels_select(kernels_listed(i)->name));
+        for (int k = 0; k < 2; k++) {
+            ck_assert(gradients_run(problem, rule, METHOD_AUTO, k, k ? 3 : 2, &other) == loss);
+            ck_assert_msg(memcmp(authority.data, other.data, other.size * sizeof(float)) == 0,
+                          "%s of %s: other bits with %s%s", rule_table[rule.type]->name, name, kernels_name(),
+                          k ? ", in segments" : "");
+            gradients_free(&other);
+        }
+    }
+    gradients_free(&authority);
+}
+
+int kernels_suites_run(const char *name, uint64_t *seed, void (*add)(TCase *tests, bool first)) {
+    const char *given = getenv("MODPROP_TEST_SEED");
+    *seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) % 100000;
+    printf("MODPROP_TEST_SEED=%llu\n", (unsigned long long)*seed);
+    int failed = 0;
+    for (int i = 0; kernels_listed(i); i++) {
+        kernels_select(kernels_listed(i)->name);
+        Suite *suite = suite_create(kernels_listed(i)->name);
+        TCase *tests = tcase_create(name);
+        tcase_set_timeout(tests, 0);
+        add(tests, i == 0);
+        suite_add_tcase(suite, tests);
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        failed += srunner_ntests_failed(runner);
+        srunner_free(runner);
+    }
+    return failed == 0 ? 0 : 1;
 }

@@ -2,6 +2,7 @@
 #ifndef MODPROP_TESTS_PROBLEMS_H
 #define MODPROP_TESTS_PROBLEMS_H
 
+#include <check.h>
 #include <jansson.h>
 
 #include "core/train/gradients_by.h"
@@ -54,6 +55,11 @@ double golden_compare(const struct owned_problem *owned, const json_t *entry, in
 /* gradients_compute_by, which must not fail. Returns the loss. */
 double gradients_run(const struct gradients_problem *problem, struct rule_config rule, enum engine_method method,
                      int64_t memory, int threads, struct owned_gradients *out);
+/*
+ * The rule's gradient by the slow scalar kernels on one thread is, to the bit, that of every instruction set of the
+ * host, by another team, and with history recomputed in segments where there is any.
+ */
+void bits_compare(const struct gradients_problem *problem, struct rule_config rule, const char *name);
 /* The distance between two rules, or between two methods for one rule, on one problem. */
 double gradients_compare(const struct gradients_problem *problem, struct rule_config a, enum engine_method by_a,
                          struct rule_config b, enum engine_method by_b);
@@ -73,5 +79,11 @@ struct problem_shape shape_any(uint64_t seed, uint64_t draw);
         ck_assert_msg(found <= (bound), "seed %llu draw %llu: off by %g of the largest entry",                         \
                       (unsigned long long)seed, (unsigned long long)draw, found);                                      \
     } while (0)
+
+/*
+ * A suite for every instruction set of the host: `add` adds its tests, those that run only once where `first`. Prints
+ * the seed, which MODPROP_TEST_SEED repeats. Returns the status of main.
+ */
+int kernels_suites_run(const char *name, uint64_t *seed, void (*add)(TCase *tests, bool first));
 
 #endif

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/kernels/kernels.h"
 #include "core/kernels/select.h"
@@ -238,51 +237,29 @@ START_TEST(bits_do_not_depend_on_the_instruction_set) {
         const struct rule_config rules[] = {
             {.type = RULE_BPTT}, {.type = RULE_MODPROP, .mu = 0.3, .weights = CREDIT_TYPE}, {.type = RULE_EPROP}};
         for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
-            struct owned_gradients authority, other;
-            ck_assert(kernels_select("portable"));
-            double loss = gradients_run(&owned.problem, rules[r], METHOD_AUTO, 0, 1, &authority);
-            for (int i = 0; kernels_listed(i); i++) {
-                ck_assert(kernels_select(kernels_listed(i)->name));
-                ck_assert(gradients_run(&owned.problem, rules[r], METHOD_AUTO, 0, 1, &other) == loss);
-                ck_assert_msg(memcmp(authority.data, other.data, other.size * sizeof(float)) == 0, "%s differs",
-                              kernels_name());
-                gradients_free(&other);
-            }
-            gradients_free(&authority);
+            bits_compare(&owned.problem, rules[r], "a membrane network");
         }
     }
 }
 END_TEST
 
-int main(void) {
-    const char *given = getenv("MODPROP_TEST_SEED");
-    seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) % 100000;
-    printf("MODPROP_TEST_SEED=%llu\n", (unsigned long long)seed);
-    int failed = 0;
-    for (int i = 0; kernels_listed(i); i++) {
-        kernels_select(kernels_listed(i)->name);
-        Suite *suite = suite_create(kernels_listed(i)->name);
-        TCase *tests = tcase_create("gradients");
-        tcase_set_timeout(tests, 0);
-        tcase_add_test(tests, golden_cases);
-        tcase_add_test(tests, rtrl_is_bptt);
-        tcase_add_test(tests, one_tap_is_mdgl);
-        tcase_add_test(tests, long_taps_cut_nothing);
-        tcase_add_test(tests, taps_by_the_ring_are_the_recursion);
-        tcase_add_test(tests, mu_zero_is_eprop);
-        tcase_add_test(tests, traces_are_the_recursion);
-        tcase_add_test(tests, complex_and_defective_modes);
-        tcase_add_test(tests, a_type_of_its_own_is_a_cell);
-        if (i == 0) {
-            tcase_add_test(tests, bptt_is_the_derivative);
-            tcase_add_test(tests, bits_do_not_depend_on_threads_or_segments);
-            tcase_add_test(tests, bits_do_not_depend_on_the_instruction_set);
-        }
-        suite_add_tcase(suite, tests);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed += srunner_ntests_failed(runner);
-        srunner_free(runner);
+static void tests_add(TCase *tests, bool first) {
+    tcase_add_test(tests, golden_cases);
+    tcase_add_test(tests, rtrl_is_bptt);
+    tcase_add_test(tests, one_tap_is_mdgl);
+    tcase_add_test(tests, long_taps_cut_nothing);
+    tcase_add_test(tests, taps_by_the_ring_are_the_recursion);
+    tcase_add_test(tests, mu_zero_is_eprop);
+    tcase_add_test(tests, traces_are_the_recursion);
+    tcase_add_test(tests, complex_and_defective_modes);
+    tcase_add_test(tests, a_type_of_its_own_is_a_cell);
+    if (first) {
+        tcase_add_test(tests, bptt_is_the_derivative);
+        tcase_add_test(tests, bits_do_not_depend_on_threads_or_segments);
+        tcase_add_test(tests, bits_do_not_depend_on_the_instruction_set);
     }
-    return failed == 0 ? 0 : 1;
+}
+
+int main(void) {
+    return kernels_suites_run("gradients", &seed, tests_add);
 }

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/kernels/kernels.h"
 #include "core/kernels/select.h"
@@ -291,20 +290,7 @@ START_TEST(bits_do_not_depend_on_threads_segments_or_instructions) {
         const struct rule_config rules[] = {
             {.type = RULE_BPTT}, {.type = RULE_EPROP}, modprop_of((enum neuron)neuron, 0)};
         for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
-            struct owned_gradients authority, other;
-            ck_assert(kernels_select("portable"));
-            double loss = gradients_run(&owned.problem, rules[r], METHOD_AUTO, 0, 1, &authority);
-            for (int i = 0; kernels_listed(i); i++) {
-                ck_assert(kernels_select(kernels_listed(i)->name));
-                for (int k = 0; k < 2; k++) {
-                    ck_assert(gradients_run(&owned.problem, rules[r], METHOD_AUTO, k, k ? 3 : 2, &other) == loss);
-                    ck_assert_msg(memcmp(authority.data, other.data, other.size * sizeof(float)) == 0,
-                                  "seed %llu: %s, rule %zu, %s: other bits with %s", (unsigned long long)seed,
-                                  neuron_table[neuron]->name, r, k ? "in segments" : "whole", kernels_name());
-                    gradients_free(&other);
-                }
-            }
-            gradients_free(&authority);
+            bits_compare(&owned.problem, rules[r], neuron_table[neuron]->name);
         }
     }
 }
@@ -374,31 +360,19 @@ START_TEST(a_first_hop_without_a_meaning_is_refused) {
 }
 END_TEST
 
-int main(void) {
-    const char *given = getenv("MODPROP_TEST_SEED");
-    seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) % 100000;
-    printf("MODPROP_TEST_SEED=%llu\n", (unsigned long long)seed);
-    int failed = 0;
-    for (int i = 0; kernels_listed(i); i++) {
-        kernels_select(kernels_listed(i)->name);
-        Suite *suite = suite_create(kernels_listed(i)->name);
-        TCase *tests = tcase_create("neurons");
-        tcase_set_timeout(tests, 0);
-        tcase_add_test(tests, the_scalar_step_is_the_vector_step);
-        tcase_add_test(tests, the_scalar_carry_is_the_vector_carry);
-        if (i == 0) {
-            tcase_add_test(tests, the_carry_is_the_transpose_of_the_tangent);
-            tcase_add_test(tests, modprop_with_mu_zero_or_one_tap);
-            tcase_add_test(tests, long_taps_cut_nothing);
-            tcase_add_test(tests, bits_do_not_depend_on_threads_segments_or_instructions);
-            tcase_add_test(tests, bptt_of_rate_is_the_derivative);
-            tcase_add_test(tests, a_first_hop_without_a_meaning_is_refused);
-        }
-        suite_add_tcase(suite, tests);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed += srunner_ntests_failed(runner);
-        srunner_free(runner);
+static void tests_add(TCase *tests, bool first) {
+    tcase_add_test(tests, the_scalar_step_is_the_vector_step);
+    tcase_add_test(tests, the_scalar_carry_is_the_vector_carry);
+    if (first) {
+        tcase_add_test(tests, the_carry_is_the_transpose_of_the_tangent);
+        tcase_add_test(tests, modprop_with_mu_zero_or_one_tap);
+        tcase_add_test(tests, long_taps_cut_nothing);
+        tcase_add_test(tests, bits_do_not_depend_on_threads_segments_or_instructions);
+        tcase_add_test(tests, bptt_of_rate_is_the_derivative);
+        tcase_add_test(tests, a_first_hop_without_a_meaning_is_refused);
     }
-    return failed == 0 ? 0 : 1;
+}
+
+int main(void) {
+    return kernels_suites_run("neurons", &seed, tests_add);
 }

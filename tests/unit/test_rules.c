@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "api/job.h"
 #include "core/kernels/kernels.h"
@@ -525,57 +524,33 @@ START_TEST(bits_depend_on_nothing_but_the_problem) {
     FOR_RANDOM_PROBLEMS(owned, shape, (shape.types = 2, shape.trials += 10)) {
         owned.problem.seed = draw;
         for (size_t r = 0; r < sizeof any_rules / sizeof *any_rules; r++) {
-            const struct rule_config rule = rule_of("%s", any_rules[r]);
-            struct owned_gradients authority, other;
-            ck_assert(kernels_select("portable"));
-            double loss = gradients_run(&owned.problem, rule, METHOD_AUTO, 0, 1, &authority);
-            for (int i = 0; kernels_listed(i); i++) {
-                ck_assert(kernels_select(kernels_listed(i)->name));
-                /* another team; and history recomputed in segments, where there is any */
-                ck_assert(gradients_run(&owned.problem, rule, METHOD_AUTO, i % 2, 3, &other) == loss);
-                ck_assert_msg(memcmp(authority.data, other.data, other.size * sizeof(float)) == 0, "%s: %s differs",
-                              any_rules[r], kernels_name());
-                gradients_free(&other);
-            }
-            gradients_free(&authority);
+            bits_compare(&owned.problem, rule_of("%s", any_rules[r]), any_rules[r]);
         }
     }
 }
 END_TEST
 
-int main(void) {
-    const char *given = getenv("MODPROP_TEST_SEED");
-    seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) % 100000;
-    printf("MODPROP_TEST_SEED=%llu\n", (unsigned long long)seed);
-    int failed = 0;
-    for (int i = 0; kernels_listed(i); i++) {
-        kernels_select(kernels_listed(i)->name);
-        Suite *suite = suite_create(kernels_listed(i)->name);
-        TCase *tests = tcase_create("rules");
-        tcase_set_timeout(tests, 0);
-        tcase_add_test(tests, golden_cases);
-        tcase_add_test(tests, a_long_window_is_bptt);
-        tcase_add_test(tests, mu_of_types_is_mu_of_units);
-        if (i == 0) {
-            tcase_add_test(tests, a_window_cuts_at_its_blocks);
-            tcase_add_test(tests, equal_mu_are_one_mu);
-            tcase_add_test(tests, given_weights_are_taken);
-            tcase_add_test(tests, random_weights_of_one_type_are_the_average);
-            tcase_add_test(tests, drawn_weights_follow_the_seed);
-            tcase_add_test(tests, shuffling_stays_within_blocks);
-            tcase_add_test(tests, modprops_own_taps_are_modprop);
-            tcase_add_test(tests, snap_lies_between_eprop_and_bptt);
-            tcase_add_test(tests, the_mean_of_uoro_is_bptt);
-            tcase_add_test(tests, diffusion_without_a_kernel_is_eprop);
-            tcase_add_test(tests, a_kernel_of_one_unit_is_a_memory);
-            tcase_add_test(tests, traces_of_synapses_are_those_of_sources);
-            tcase_add_test(tests, bits_depend_on_nothing_but_the_problem);
-        }
-        suite_add_tcase(suite, tests);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed += srunner_ntests_failed(runner);
-        srunner_free(runner);
+static void tests_add(TCase *tests, bool first) {
+    tcase_add_test(tests, golden_cases);
+    tcase_add_test(tests, a_long_window_is_bptt);
+    tcase_add_test(tests, mu_of_types_is_mu_of_units);
+    if (first) {
+        tcase_add_test(tests, a_window_cuts_at_its_blocks);
+        tcase_add_test(tests, equal_mu_are_one_mu);
+        tcase_add_test(tests, given_weights_are_taken);
+        tcase_add_test(tests, random_weights_of_one_type_are_the_average);
+        tcase_add_test(tests, drawn_weights_follow_the_seed);
+        tcase_add_test(tests, shuffling_stays_within_blocks);
+        tcase_add_test(tests, modprops_own_taps_are_modprop);
+        tcase_add_test(tests, snap_lies_between_eprop_and_bptt);
+        tcase_add_test(tests, the_mean_of_uoro_is_bptt);
+        tcase_add_test(tests, diffusion_without_a_kernel_is_eprop);
+        tcase_add_test(tests, a_kernel_of_one_unit_is_a_memory);
+        tcase_add_test(tests, traces_of_synapses_are_those_of_sources);
+        tcase_add_test(tests, bits_depend_on_nothing_but_the_problem);
     }
-    return failed == 0 ? 0 : 1;
+}
+
+int main(void) {
+    return kernels_suites_run("rules", &seed, tests_add);
 }
