@@ -320,7 +320,7 @@ static void fault_choice(const struct reading *reading, const char *at, const ch
     }
 }
 
-/* The value in the letters of the choice; a pattern must fit one of them. */
+/* The value becomes the choice in its own letters; a pattern must fit one of them. */
 static bool value_choose(const struct reading *reading, const char *at, const struct search_term *term,
                          const struct search_field *field, struct search_value *value) {
     const char *names[CHOICES_MOST];
@@ -328,6 +328,10 @@ static bool value_choose(const struct reading *reading, const char *at, const st
     size_t count = choices_of(term, field->choices, names, room);
     for (size_t i = 0; i < count; i++) {
         if (text_fits(value->text, names[i])) {
+            char *text = reading->search->texts + (value->text - reading->search->texts);
+            for (; !value->has_star && *text != '\0'; text++) {
+                *text = lower(*text); /* as the choice is written, which indexes ask for */
+            }
             return true;
         }
     }

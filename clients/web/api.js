@@ -107,6 +107,9 @@ export async function get(path, signal) {
 export async function post(path, body, signal) {
   return (await send("POST", path, { body, signal })).json();
 }
+export async function put(path, body, signal) {
+  return (await send("PUT", path, { body, signal })).json();
+}
 export async function patch(path, body, signal) {
   return (await send("PATCH", path, { body, signal })).json();
 }

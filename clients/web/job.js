@@ -4,6 +4,7 @@
 import { ACTIONS } from "./actions.js";
 import { activityShow } from "./activity.js";
 import { download, get } from "./api.js";
+import { captionAsk, tagLink } from "./caption.js";
 import { catalog, parametersOf } from "./catalog.js";
 import { ruleStyle, swatch } from "./colours.js";
 import { curvesShow } from "./curves.js";
@@ -42,6 +43,7 @@ function actions(job, leave) {
   return [
     ...may.filter((b) => b.className !== "danger"),
     h("a", { class: "button quiet", href: `#/new/${job.id}` }, "Use as a template"),
+    button("Name and tags", () => captionAsk(jobOf(job.id) ?? job)),
     ...(job.progress.iteration > 0 ? saves : []),
     ...(job.status === "succeeded" ? [save("Manifest", "/manifest", `${job.id}.manifest.json`)] : []),
     ...may.filter((b) => b.className === "danger"),
@@ -68,6 +70,8 @@ function facts(job) {
     left > 0 && ["Left", duration(left)],
     ["Attempt", String(job.attempt)],
     job.experiment && ["Experiment", h("a", { href: `#/experiments/${job.experiment.id}?point=${job.experiment.point}` }, `point ${job.experiment.point}`)],
+    job.tags?.length > 0 && ["Tags", job.tags.map((tag) => [tagLink(tag), " "])],
+    job.notes && ["Notes", h("span", { class: "notes" }, job.notes)],
     job.origin && ["Made from", h("a", { href: `#/jobs/${job.origin.job}` }, `${job.origin.kind} of ${job.origin.job.slice(-12)}`)],
     job.queue_position > 0 && ["Place in the queue", String(job.queue_position)],
   ];

@@ -121,6 +121,7 @@ export function jobsEvent(event) {
   }
   const job = jobs.get(event.job);
   if (event.type === "deleted") jobForget(event.job);
+  else if (event.type === "changed") jobRefresh(event.job);
   else if (!job || event.type === "status") {
     if (job) {
       job.status = event.status;

@@ -8,7 +8,8 @@ import { ruleStyle, swatch } from "./colours.js";
 import { badge, clock, framed, grouped, h, jobName, lossText, notice, percent, ruleName, standing } from "./dom.js";
 import { jobOf, jobsLoaded, jobsNewest, onJobs, streamState } from "./jobs.js";
 import { TROUBLES } from "./load.js";
-import { queryParse } from "./query.js";
+import { Query } from "./query.js";
+import { Views } from "./views.js";
 
 const OVERSCAN = 8,
   COMPARED_MAX = 200;
@@ -53,11 +54,12 @@ function row(job, index, onChoose) {
     "aria-label": `Choose ${name}`,
     onchange: (e) => onChoose(job.id, e.target.checked),
   });
-  const fill = h("span", {});
+  const tags = (job.tags ?? []).map((tag) => [" ", h("span", { class: "tag" }, tag)]),
+    fill = h("span", {});
   fill.style.width = `${100 * job.progress.fraction}%`;
   const cells = {
     box,
-    name: h("a", { href: `#/jobs/${job.id}`, title: name }, name),
+    name: h("a", { href: `#/jobs/${job.id}`, title: [name, ...(job.tags ?? [])].join(" · ") }, name, tags),
     status: badge(standing(job)),
     task: job.task.type,
     rule: [swatch(ruleStyle(job.rule.type)), " ", ruleName(job)],
@@ -130,7 +132,7 @@ class Table {
     this.view.scrollTop = top;
   }
   place(job, index, height) {
-    const key = [standing(job), job.progress.iteration, job.metrics.loss, job.name, chosen.has(job.id), index, ruleStyle(job.rule.type).hex].join();
+    const key = [standing(job), job.progress.iteration, job.metrics.loss, job.name, job.tags, chosen.has(job.id), index, ruleStyle(job.rule.type).hex].join();
     let entry = this.rows.get(job.id);
     if (!entry || entry.key !== key) {
       const element = row(job, index, this.onChoose);
@@ -186,10 +188,16 @@ const button = (word, kind, onclick) => h("button", { type: "button", class: kin
 
 class List {
   constructor(place, signal) {
-    Object.assign(this, { place, signal, why: null, fits: () => true });
+    Object.assign(this, { place, signal, why: null });
     this.addressTake();
     this.back = kept.scroll;
     this.update = framed(() => signal.aborted || this.updateNow());
+    this.query = new Query(this.update, signal);
+    this.views = new Views(
+      () => ({ q: kept.text, sort: this.order() }),
+      (view) => this.viewTake(view),
+      signal,
+    );
     this.table = new Table(
       (id, on) => {
         if (on) chosen.add(id);
@@ -206,25 +214,37 @@ class List {
     this.empty = h("div", { class: "empty" });
     this.fault = h("p", { class: "fault-text", id: "filter-fault", role: "status" });
     place.replaceChildren(h("h1", { class: "hidden" }, "Jobs"), this.filterMake(), this.fault, this.bulkMake(), this.table.element, this.empty);
-    this.filterRead();
+    this.query.set(kept.text, { blank: true });
     signal.addEventListener("abort", onJobs(this.update));
     addEventListener("resize", () => this.table.ask(), { signal });
     this.update();
   }
   /** Filter, state and order as the address has them; where one scrolled to belongs to an address. */
   addressTake() {
-    const { settings } = addressRead(),
-      sort = settings.get("sort") ?? "-time",
-      name = sort.replace(/^-/, "");
-    const known = COLUMNS.some(([key, , by]) => by && key === name);
+    const { settings } = addressRead();
     Object.assign(kept, { text: settings.get("q") ?? "", status: settings.get("status") ?? "" });
-    Object.assign(kept, known ? { sort: name, down: sort.startsWith("-") } : { sort: "time", down: true });
+    this.orderTake(settings.get("sort") ?? "-time");
     if (location.hash !== kept.address) kept.scroll = 0;
     this.addressKeep();
   }
-  addressGive() {
+  /** What the list is sorted by, as an address and a view have it; null: the newest first. */
+  order() {
     const sort = `${kept.down ? "-" : ""}${kept.sort}`;
-    addressWrite({ q: kept.text, status: kept.status, sort: sort === "-time" ? null : sort });
+    return sort === "-time" ? null : sort;
+  }
+  orderTake(sort) {
+    const name = sort.replace(/^-/, ""),
+      known = COLUMNS.some(([key, , by]) => by && key === name);
+    Object.assign(kept, known ? { sort: name, down: sort.startsWith("-") } : { sort: "time", down: true });
+  }
+  viewTake({ q, sort }) {
+    kept.text = this.text.value = q;
+    this.orderTake(sort ?? "-time");
+    this.query.set(q);
+    this.addressGive();
+  }
+  addressGive() {
+    addressWrite({ q: kept.text, status: kept.status, sort: this.order() });
     this.addressKeep();
     this.update();
   }
@@ -236,7 +256,7 @@ class List {
     const take = (key) => (event) => {
       kept[key] = event.target.value;
       this.table.view.scrollTop = 0;
-      this.filterRead();
+      this.query.set(kept.text, { soon: true });
       this.addressGive();
     };
     const about = { "aria-describedby": "filter-fault", autocomplete: "off", spellcheck: "false" };
@@ -251,13 +271,14 @@ class List {
       this.text,
       h("span", { class: "pair" }, h("label", { for: "status" }, "Status"), status),
       h("a", { href: "#/help/filter" }, "How to filter"),
+      this.views.element,
       this.count,
     );
   }
-  filterRead() {
-    const { fits, faults } = queryParse(kept.text);
-    this.fits = fits;
-    this.fault.textContent = faults.join(" ");
+  faultShow() {
+    const { faults } = this.query,
+      said = faults.join(" ");
+    if (this.fault.textContent !== said) this.fault.textContent = said;
     if (faults.length) this.text.setAttribute("aria-invalid", "true");
     else this.text.removeAttribute("aria-invalid");
   }
@@ -294,11 +315,13 @@ class List {
     this.update();
   }
   shown() {
-    return sorted(jobsNewest().filter((job) => inState(job, kept.status) && this.fits(job)));
+    return sorted(jobsNewest().filter((job) => inState(job, kept.status) && this.query.fits(job)));
   }
   updateNow() {
     const list = this.shown(),
       total = jobsNewest().length;
+    this.faultShow();
+    this.views.show();
     this.table.set(list);
     this.table.element.hidden = !list.length;
     this.empty.hidden = list.length > 0;
@@ -313,7 +336,7 @@ class List {
     this.bulkShow(list.length);
   }
   emptyShow(total) {
-    const now = total ? "filtered" : jobsLoaded() ? "none" : EMPTY[streamState()] ? streamState() : "reading";
+    const now = total && this.query.reading ? "reading" : total ? "filtered" : jobsLoaded() ? "none" : EMPTY[streamState()] ? streamState() : "reading";
     if (this.why !== now) this.empty.replaceChildren(...EMPTY[now]());
     this.why = now;
   }

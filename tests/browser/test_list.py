@@ -73,13 +73,15 @@ def requests_quote(text):
 
 
 def test_what_the_filter_cannot_read_is_said(waiting, browser):
+    browser.expected.append("422")  # the console reports each
     browser.open(waiting.url + "/#/jobs")
     counted(browser, 8, 8)
     for text, fault in {
-        "sed:3": 'There is no field "sed"; did you mean "seed"?',
-        "seed:x": '"seed:x" needs a number, or a range such as 1..5.',
-        "loss<": '"loss<" needs a value after "<".',
-        "loss<low": '"loss<low" needs one number after "<".',
+        "sed:3": 'At character 1: there is no field "sed"; did you mean "seed"?',
+        "run seed:x": "At character 10: seed must be a number, a range such as 1..5 (either end may be missing), or "
+        'none; got "x".',
+        "loss<": "At character 6: a value must stand here.",
+        "loss<low": "At character 6: after <, <=, > and >= there must be one number.",
     }.items():
         browser.type("#filter", text)
         browser.wait(f"document.getElementById('filter-fault').textContent === {json.dumps(fault)}")
@@ -111,6 +113,56 @@ def test_filter_order_and_view_stand_in_the_address(waiting, browser):
     assert browser.find("#below").get_attribute("value") == "0.25"
     browser.find("#log").click()
     assert "log=" not in browser.script("return location.hash")
+
+
+def test_a_job_that_changes_is_asked_about_again(waiting, browser):
+    """The daemon says what fits: a tag that another client sets, a job that comes."""
+    browser.open(waiting.url + "/#/jobs?q=tag:paper")
+    counted(browser, 0, 8)
+    id = waiting.get("/v1/jobs").json()["jobs"][3]["id"]
+    assert waiting.request("PATCH", f"/v1/jobs/{id}", json={"tags": ["paper"], "name": "renamed"}).status_code == 200
+    counted(browser, 1, 8)
+    browser.wait(f"{SHOWN}[0] === 'renamed paper'")
+    submit(waiting, name="new", tags=["Paper"])
+    counted(browser, 2, 9)
+    assert waiting.request("PATCH", f"/v1/jobs/{id}", json={"tags": []}).status_code == 200
+    counted(browser, 1, 9)
+
+
+def test_views_are_saved_chosen_and_deleted(waiting, browser):
+    waiting.request("PUT", "/v1/views/one", json={"q": "rule:eprop", "sort": "seed"})
+    browser.open(waiting.url + "/#/jobs")
+    counted(browser, 8, 8)
+    browser.wait("document.getElementById('view').options.length === 2")
+    browser.script("const v = document.getElementById('view'); v.value = 'one'; v.dispatchEvent(new Event('change'))")
+    counted(browser, 3, 8)
+    assert browser.script("return location.hash") == "#/jobs?q=rule%3Aeprop&sort=seed"
+    browser.type("#filter", "seed:1..2")
+    counted(browser, 2, 8)
+    browser.wait("document.getElementById('view').value === ''")
+    browser.press("Save view")
+    prompt = browser.driver.switch_to.alert
+    prompt.send_keys("two")
+    prompt.accept()
+    browser.wait("document.getElementById('view').value === 'two'")
+    assert waiting.get("/v1/views/two").json()["q"] == "seed:1..2"
+    browser.press("Delete view")
+    browser.driver.switch_to.alert.accept()
+    browser.wait("document.getElementById('view').options.length === 2")
+    assert waiting.get("/v1/views/two").status_code == 404
+
+
+def test_a_job_is_renamed(waiting, browser):
+    id = waiting.get("/v1/jobs").json()["jobs"][0]["id"]
+    browser.open(f"{waiting.url}/#/jobs/{id}")
+    browser.press("Name and tags")
+    browser.type("#caption-name", "called so")
+    browser.type("#caption-tags", "a, b c")
+    browser.press("Save", "dialog")
+    browser.wait("document.querySelector('main h1')?.textContent === 'called so'")
+    job = waiting.get(f"/v1/jobs/{id}").json()
+    assert (job["name"], job["tags"]) == ("called so", ["a", "b c"])
+    browser.wait("document.querySelector('.facts a.tag')?.textContent === 'a'")
 
 
 def test_several_jobs_are_paused_resumed_cancelled_and_deleted(waiting, browser):

@@ -45,6 +45,8 @@ FINDS = [
     ('"first try"', "a"),
     ("rule:bptt,eprop", "acd"),
     ("rule:bptt -status:cancelled", "a"),
+    ("rule:BPTT status:Cancelled", "d"),
+    ("task:Delayed_XOR name:*TRY", "ab"),
     ("status:active", "abc"),
     ("seed:4..5", "bc"),
     ("seed>=5 priority:0", "d"),

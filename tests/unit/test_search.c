@@ -283,7 +283,7 @@ END_TEST
 START_TEST(test_exact) {
     static struct search search;
     struct problems problems = {0};
-    ck_assert(search_fresh(&search, SEARCH_JOBS, "-rule:bptt rule:eprop,bptt seed:1..3 seed:5 name:a* tag:none x", "q",
+    ck_assert(search_fresh(&search, SEARCH_JOBS, "-rule:bptt rule:EProp,bptt seed:1..3 seed:5 name:a* tag:none x", "q",
                            &problems));
     const struct search_term *rule = search_exact(&search, SEARCH_RULE), *seed = search_exact(&search, SEARCH_SEED);
     ck_assert_uint_eq(rule->count, 2);
