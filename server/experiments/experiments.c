@@ -56,14 +56,6 @@ static bool state_is_final(enum experiment_state state) {
     return state >= EXPERIMENT_COMPLETE;
 }
 
-void experiment_grow(struct experiment *experiment) {
-    if (experiment->grown.document != NULL) {
-        design_release(&experiment->design);
-        experiment->design = experiment->grown;
-        experiment->grown = (struct design){0};
-    }
-}
-
 /* The edited specification is durable: it is the experiment's from now on, and for a step from its end on. */
 static void edit_take(struct experiments *experiments, struct experiment *experiment,
                       const struct experiments_edit *edit, struct store_experiment *row) {
@@ -222,8 +214,9 @@ static void change_submit(const struct change *wanted, bool gone) {
     store_submit(wanted->experiments->options.store, unit);
 }
 
-void experiment_change_state(struct experiments *experiments, struct experiment *experiment,
-                             enum experiment_state state, bool gone) {
+/* For steps: without a client that asked. */
+static void state_change(struct experiments *experiments, struct experiment *experiment, enum experiment_state state,
+                         bool gone) {
     const struct change change = {.experiments = experiments, .experiment = experiment, .state = state};
     change_submit(&change, gone);
 }
@@ -561,6 +554,7 @@ struct experiments *experiments_create(const struct experiments_options *options
         return NULL;
     }
     experiments->options = *options;
+    experiments->state_change = state_change;
     experiments->archive = (struct archive){
         .store = options->store, .lane_readers = options->lane_readers, .lanes = options->lanes, .jobs = options->jobs};
     int count = store_experiments_active(options->reader, INT64_MAX, ACTIVE_MOST, experiment_recover, experiments);

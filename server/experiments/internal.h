@@ -1,5 +1,5 @@
 /*
- * What the parts of experiments share. Each calls only those above it; the calls the other way are declared here too:
+ * What the parts of experiments share. Each calls only those above it; a call the other way is a hook:
  *
  *     steps.c        how an experiment advances
  *     experiments.c  changes of state and specification; what clients ask; start and end
@@ -37,6 +37,9 @@ struct experiments {
     struct asking *asking; /* what clients asked while a change was in progress, in order */
     struct archive archive;
     bool draining;
+    /* hook, set by experiments.c: stores a new state, without a client that asked; `gone`: that it is deleted */
+    void (*state_change)(struct experiments *experiments, struct experiment *experiment, enum experiment_state state,
+                         bool gone);
 };
 
 /* ---- steps.c ---- */
@@ -46,11 +49,6 @@ void steps_kick(struct experiments *experiments);
 /* Whether a step of this experiment is in progress. */
 bool step_is_of(const struct experiments *experiments, const struct experiment *experiment);
 
-/* ---- experiments.c ---- */
-
-/* Stores a new state, without a client that asked; `gone`: that the experiment is deleted. */
-void experiment_change_state(struct experiments *experiments, struct experiment *experiment,
-                             enum experiment_state state, bool gone);
 /* The design that waited for the end of a step takes its place. */
 void experiment_grow(struct experiment *experiment);
 

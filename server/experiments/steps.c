@@ -66,6 +66,14 @@ struct step {
     bool hindered; /* something was not stored: the next step waits for the tick */
 };
 
+void experiment_grow(struct experiment *experiment) {
+    if (experiment->grown.document != NULL) {
+        design_release(&experiment->design);
+        experiment->design = experiment->grown;
+        experiment->grown = (struct design){0};
+    }
+}
+
 /* ---- a step's work (in the lane) ---- */
 
 static bool act_on_job(void *user, const char *id, int64_t status) {
@@ -236,14 +244,14 @@ static void step_conclude(struct step *step) {
             return;
         }
         if (works[step->state].next != step->state) {
-            experiment_change_state(experiments, experiment, works[step->state].next, false);
+            experiments->state_change(experiments, experiment, works[step->state].next, false);
         } else if (step->state == EXPERIMENT_DELETING) {
-            experiment_change_state(experiments, experiment, EXPERIMENT_DELETING, true);
+            experiments->state_change(experiments, experiment, EXPERIMENT_DELETING, true);
         }
     } else if (step->prepared_count == 0 && step->unfinished == 0 &&
                step->cursor == design_trials(&experiment->design)) {
-        experiment_change_state(experiments, experiment,
-                                step->with_failures ? EXPERIMENT_COMPLETE_WITH_FAILURES : EXPERIMENT_COMPLETE, false);
+        experiments->state_change(experiments, experiment,
+                                  step->with_failures ? EXPERIMENT_COMPLETE_WITH_FAILURES : EXPERIMENT_COMPLETE, false);
     }
 }
 

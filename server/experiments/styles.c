@@ -1,10 +1,10 @@
 /*
- * How points are told apart where their colour, which is their rule's, does not: by dash, marker and panel. See
+ * What distinguishes points where their colour, which is their rule's, does not: by dash, marker and panel. See
  * study.h.
  *
  * The value of an axis has a rank: how many earlier values of the axis have the same colour. An axis all of whose ranks
- * are 0 is told by colour. The rank on the first other axis is the dash, that on the second the marker; the values on
- * the rest are the panel. Points without axes have their rank among all points as their dash.
+ * are 0 needs its colours alone. The rank on the first other axis is the dash, that on the second the marker; the
+ * values on the rest are the panel. Points without axes have their rank among all points as their dash.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -127,20 +127,10 @@ static bool inheritance_fill(struct store_unit *unit, struct jobs_inherited *inh
     return true;
 }
 
-static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct jobs_submission *given,
-                            const char *id) {
+/* The row of the job; what of its texts is missing for lack of memory is NULL. */
+static void job_fill(struct store_job *job, const struct jobs_submission *given, const char *id, int64_t now) {
     const struct job_spec *spec = given->spec;
-    const char *key = given->key;
-    struct store_item *item = store_unit_add(unit, STORE_JOB_ADD),
-                      *event_item = item != NULL ? store_unit_add(unit, STORE_EVENT_ADD) : NULL;
-    struct store_item *kept = event_item != NULL && key != NULL ? store_unit_add(unit, STORE_KEY_ADD) : NULL;
-    if (event_item == NULL || (key != NULL && kept == NULL)) {
-        free(given->document);
-        return false;
-    }
     const struct caption *caption = &spec->caption;
-    int64_t now = clock_unix_milliseconds();
-    struct store_job *job = &item->job;
     *job = (struct store_job){.document = given->document,
                               .name = strdup(caption->name == NULL ? "" : caption->name),
                               .notes = strdup(caption->notes == NULL ? "" : caption->notes),
@@ -162,6 +152,27 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
     snprintf(job->identity, sizeof job->identity, "%s", given->identity == NULL ? "" : given->identity);
     snprintf(job->dataset_sha256, sizeof job->dataset_sha256, "%s", given->data);
     snprintf(job->owner, sizeof job->owner, "%s", given->owner);
+}
+
+/* None of its texts is missing. */
+static bool job_is_whole(const struct store_job *job) {
+    return job->document != NULL && job->digest[0] != '\0' && job->name != NULL && job->notes != NULL &&
+           job->tags != NULL && job->task != NULL && job->rule != NULL;
+}
+
+static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const struct jobs_submission *given,
+                            const char *id) {
+    const char *key = given->key;
+    struct store_item *item = store_unit_add(unit, STORE_JOB_ADD),
+                      *event_item = item != NULL ? store_unit_add(unit, STORE_EVENT_ADD) : NULL;
+    struct store_item *kept = event_item != NULL && key != NULL ? store_unit_add(unit, STORE_KEY_ADD) : NULL;
+    if (event_item == NULL || (key != NULL && kept == NULL)) {
+        free(given->document);
+        return false;
+    }
+    int64_t now = clock_unix_milliseconds();
+    struct store_job *job = &item->job;
+    job_fill(job, given, id, now);
     if (!experiment_fill(unit, given, job) ||
         (given->inherited != NULL && !inheritance_fill(unit, given->inherited, job))) {
         return false;
@@ -179,9 +190,7 @@ static bool submission_fill(struct jobs *jobs, struct store_unit *unit, const st
         memcpy(kept->key.job, id, sizeof kept->key.job);
         snprintf(kept->key.body, sizeof kept->key.body, "%s", given->body);
     }
-    return job->document != NULL && job->digest[0] != '\0' && job->name != NULL && job->notes != NULL &&
-           job->tags != NULL && job->task != NULL && job->rule != NULL && event_item->event.json != NULL &&
-           (kept == NULL || kept->key.key != NULL);
+    return job_is_whole(job) && event_item->event.json != NULL && (kept == NULL || kept->key.key != NULL);
 }
 
 static void submit(struct jobs *jobs, const struct jobs_submission *given, char id[STORE_ID_BYTES], jobs_done *done,

@@ -80,8 +80,8 @@ def test_growth_under_kills_keeps_what_was_answered(start):
     made = collections.Counter((job["rule"]["type"], job["seed"]) for job in jobs(daemon))
     assert set(made.values()) == {1} and len(made) == 2 * len(seeds), "each once"
     events = get(daemon, at + "/events?limit=1000")["events"]
-    told = [(event["point"], event["seed"]) for event in events if event["type"] == "trial"]
-    assert sorted(told) == sorted(trials(daemon, at)), "each trial's end is told once"
+    ends = [(event["point"], event["seed"]) for event in events if event["type"] == "trial"]
+    assert sorted(ends) == sorted(trials(daemon, at)), "one event for the end of each trial"
     assert [event["id"] for event in events] == list(range(1, len(events) + 1))
     assert daemon.stop() == 0
     verified(daemon)
