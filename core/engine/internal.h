@@ -75,6 +75,9 @@ struct block {
     struct rank_one rank_one;
     double *sensitivities;                        /* (block_rows + 1, N, K, N): rtrl */
     double *sensitivity_of_row[BLOCK_TRIALS + 1]; /* which of them is a trial's; the last is free */
+    double *tangents;                             /* (block_rows, N, carries, K, N), in rtrl's general form */
+    double *filtered_tangents;                    /* (block_rows, N, K, N) of the same, where the readout leaks */
+    double *row_total;                            /* (K, N) scratch of the same */
 };
 
 /* Blocks whose gradients share accumulators. */

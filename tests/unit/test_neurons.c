@@ -273,6 +273,24 @@ START_TEST(modprop_with_mu_zero_or_one_tap) {
 }
 END_TEST
 
+START_TEST(rtrl_is_bptt) {
+    for (uint64_t draw = 0; draw < 4; draw++) {
+        for (int neuron = 0; neuron < NEURON_MODELS; neuron++) {
+            struct problem_shape shape = shape_of_neuron(draw, (enum neuron)neuron, draw % 2);
+            struct owned_problem owned;
+            shape.trials = 3;
+            shape.units = 5 + (int)draw;
+            shape.types = 1;
+            problem_random(&owned, &shape, seed + draw);
+            ASSERT_SAME(gradients_compare(&owned.problem, (struct rule_config){.type = RULE_RTRL}, METHOD_AUTO,
+                                          (struct rule_config){.type = RULE_BPTT}, METHOD_AUTO),
+                        2e-5);
+            problem_release(&owned);
+        }
+    }
+}
+END_TEST
+
 START_TEST(long_taps_cut_nothing) {
     /* the ring of events over the whole trial but its first step, whose events nothing precedes */
     FOR_NEURONS(owned, neuron, leaky, 6) {
@@ -366,6 +384,7 @@ static void tests_add(TCase *tests, bool first) {
     if (first) {
         tcase_add_test(tests, the_carry_is_the_transpose_of_the_tangent);
         tcase_add_test(tests, modprop_with_mu_zero_or_one_tap);
+        tcase_add_test(tests, rtrl_is_bptt);
         tcase_add_test(tests, long_taps_cut_nothing);
         tcase_add_test(tests, bits_do_not_depend_on_threads_segments_or_instructions);
         tcase_add_test(tests, bptt_of_rate_is_the_derivative);
