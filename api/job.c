@@ -259,7 +259,7 @@ static void decode_network(struct job_spec *spec, const json_t *value, struct or
         spec->config.network.rewiring = REWIRING_NONE; /* Deep R is the default only with Dale's law */
     }
     if (json_object_get(value, "units") == NULL) { /* they are those of the initial weights */
-        spec->units_open = spec->initial_job[0] != '\0';
+        spec->units_open = weights_reference_is_given(&spec->initial_from) && spec->initial.memory == NULL;
         spec->config.network.units = spec->initial.memory == NULL ? spec->config.network.units : spec->initial.units;
     }
 }
@@ -445,7 +445,7 @@ static void check_job(const struct job_spec *spec, struct sound sound, struct pr
 /* True if the rule was read without a fault. */
 static bool decode(struct job_spec *spec, const json_t *document, bool stored, struct problems *problems) {
     memset(spec, 0, sizeof *spec);
-    spec->initial_iteration = -1;
+    spec->initial_from.iteration = -1;
     check_top_names(document, stored, problems);
     spec->origin = stored ? json_incref(json_object_get(document, "origin")) : NULL;
     caption_read(&spec->caption, document, problems);
@@ -517,7 +517,7 @@ static int list_entries(const char *list) {
     return count;
 }
 
-/* The weights object as encode_initial_whole wrote it: W, Win, b, Wout and bout, only numbers. */
+/* The weights object as encode_initial_whole wrote it: W, Win, b, Wout and bout, only numbers, then from_.... */
 static json_t *brief_initial(const char *text) {
     static const char *const names[] = {"\"W\":[", "\"Win\":[", "\"bout\":["};
     int sizes[3] = {0};
@@ -525,7 +525,17 @@ static json_t *brief_initial(const char *text) {
         const char *at = strstr(text, names[i]);
         sizes[i] = at == NULL ? 0 : list_entries(at + strlen(names[i]) - 1);
     }
-    return json_pack("{s:i, s:i, s:i}", "units", sizes[0], "inputs", sizes[1], "outputs", sizes[2]);
+    json_t *brief = json_pack("{s:i, s:i, s:i}", "units", sizes[0], "inputs", sizes[1], "outputs", sizes[2]);
+    const char *from = strstr(text, ",\"from_"), *end = from == NULL ? NULL : strchr(text, '}');
+    if (end != NULL && from < end) { /* flat members, the last ones */
+        char *members = NULL;
+        json_t *told = asprintf(&members, "{%.*s}", (int)(end - from - 1), from + 1) < 0 ? NULL
+                                                                                         : json_loads(members, 0, NULL);
+        (void)json_object_update(brief, told);
+        json_decref(told);
+        free(members);
+    }
+    return brief;
 }
 
 /*
@@ -662,14 +672,15 @@ static json_t *encode_matrix(const float *values, int rows, int columns) {
     return list;
 }
 
-static json_t *encode_initial_whole(const struct weights_document *weights) {
+static json_t *encode_initial_whole(const struct weights_document *weights, const struct weights_reference *from) {
     const struct weights_view *view = &weights->view;
     json_t *document = json_object();
     bool ok = json_object_set_new(document, "W", encode_matrix(view->W, weights->units, weights->units)) == 0 &&
               json_object_set_new(document, "Win", encode_matrix(view->Win, weights->inputs, weights->units)) == 0 &&
               (view->b == NULL || json_object_set_new(document, "b", encode_vector(view->b, weights->units)) == 0) &&
               json_object_set_new(document, "Wout", encode_matrix(view->Wout, weights->units, weights->outputs)) == 0 &&
-              json_object_set_new(document, "bout", encode_vector(view->bout, weights->outputs)) == 0;
+              json_object_set_new(document, "bout", encode_vector(view->bout, weights->outputs)) == 0 &&
+              weights_reference_put(from, document);
     if (!ok) {
         json_decref(document);
         return NULL;
@@ -687,7 +698,8 @@ static bool encode_sections(const struct job_spec *spec, bool with_weights, json
               fields_encode(network_fields(), 1u << config->network.neuron, spec, network) &&
               fields_encode(&optimizer_fields, 1u << config->optimizer.type, &config->optimizer, optimizer) &&
               fields_encode(&training_fields, ~0u, &config->training, training) &&
-              (!whole || json_object_set_new(network, "initial", encode_initial_whole(&spec->initial)) == 0);
+              (!whole ||
+               json_object_set_new(network, "initial", encode_initial_whole(&spec->initial, &spec->initial_from)) == 0);
     /* each setter takes ownership of its value, whether it succeeds or not: all are called */
     ok = (json_object_set_new(document, "task", task) == 0) && ok;
     ok = (json_object_set_new(document, "network", network) == 0) && ok;
@@ -722,8 +734,13 @@ static void hex_put(const uint8_t *bytes, size_t count, char *text) {
 void job_document_strip(json_t *document) {
     static const char *const free_of_results[] = {"name",    "notes",    "tags",       "metadata",
                                                   "threads", "priority", "time_limit", "origin"};
+    static const char *const told[] = {"from_job", "from_iteration", "from_weights", "from_sha256"};
+    json_t *initial = json_object_get(json_object_get(document, "network"), "initial");
     for (size_t i = 0; i < sizeof free_of_results / sizeof free_of_results[0]; i++) {
         json_object_del(document, free_of_results[i]);
+    }
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+        json_object_del(initial, told[i]);
     }
 }
 

@@ -9,6 +9,7 @@
 #include "api/caption.h"
 #include "api/identity.h"
 #include "api/problem.h"
+#include "core/base/field.h"
 #include "core/model/config.h"
 
 #define JOB_ID_BYTES 37
@@ -20,12 +21,28 @@ struct weights_document {
     float *memory;
 };
 
+/* Weights that are stored: those of a job's checkpoint, or a file that was uploaded. All "": none. */
+struct weights_reference {
+    char job[JOB_ID_BYTES];
+    int64_t iteration; /* of the job's checkpoints; -1: the newest */
+    char file[FIELD_NAME_BYTES];
+    char sha256[FIELD_SHA256_BYTES]; /* of the file's version; "": the newest. Once read: of the weights themselves for
+                                      * a job, of the file for a file */
+};
+
 /*
- * Decodes path/name: {"job": id, "iteration": n} into `job` and `iteration` (-1: the newest), or a weights document as
- * GET .../weights gives it into `document`. null: neither.
+ * Adds where weights were taken from: from_job and from_iteration or from_weights, and from_sha256. No part of a
+ * configuration's digest. False if out of memory.
+ */
+bool weights_reference_put(const struct weights_reference *from, json_t *document);
+bool weights_reference_is_given(const struct weights_reference *reference);
+
+/*
+ * Decodes path/name: {"job": id, "iteration": n} or {"weights": name, "sha256": text} into `reference`, or a weights
+ * document as GET .../weights gives it into `document`. null: neither.
  */
 void weights_reference_decode(const json_t *value, const struct path *path, const char *name,
-                              struct weights_document *document, char job[JOB_ID_BYTES], int64_t *iteration,
+                              struct weights_document *document, struct weights_reference *reference,
                               struct problems *problems);
 
 struct task_shape;
@@ -44,11 +61,10 @@ struct job_spec {
     /* What config points to: */
     double *tau_of_unit;
     int tau_count;
-    int *type_of_unit;               /* network.types, where it is a list */
-    int type_count;                  /* its entries */
-    struct weights_document initial; /* memory NULL: none given in the document itself */
-    char initial_job[JOB_ID_BYTES];  /* network.initial refers to this job; "" : it does not */
-    int64_t initial_iteration;       /* of that job's checkpoints; -1: the newest */
+    int *type_of_unit;                     /* network.types, where it is a list */
+    int type_count;                        /* its entries */
+    struct weights_document initial;       /* memory NULL: none given in the document itself */
+    struct weights_reference initial_from; /* where network.initial refers to, or `initial` was taken from */
     bool units_open; /* network.units was not given and is that job's: job_spec_units_set is to follow */
 };
 
@@ -89,7 +105,7 @@ bool job_spec_origin_set(struct job_spec *spec, const char *kind, const char *jo
  */
 void job_spec_extend(struct job_spec *spec, const json_t *body, struct problems *problems);
 
-/* network.units, where the document left it to initial_job's weights, and what must be checked with it. */
+/* network.units, where the document left it to the weights of initial_from, and what must be checked with it. */
 void job_spec_units_set(struct job_spec *spec, int units, struct problems *problems);
 
 /* Whether rules can be compared in this job; `path` leads to their list. */

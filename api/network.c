@@ -235,15 +235,46 @@ static void decode_weights(const json_t *value, const struct path *path, struct 
     }
 }
 
-/* Members that neither form of `initial` has. A weights document is accepted as GET .../weights returns it. */
-static void complain_unknown_initial(const json_t *value, bool reference, const struct path *path,
-                                     struct problems *problems) {
-    static const char *const known[] = {
-        "job",    "iteration", "W",         "Win",        "b",           "Wout",    "bout",           "type",
-        "sha256", "units",     "inputs",    "outputs",    "leak",        "types",   "sign",           "density",
-        "mask",   "task",      "tau",       "activation", "neuron",      "readout", "discretization", "rho",
-        "beta",   "threshold", "dampening", "refractory", "readout_tau", "noise"};
-    const size_t count = reference ? 2 : COUNT(known);
+static const char *const job_members[] = {"job", "iteration"};
+/* A weights document is accepted as GET .../weights returns it. */
+static const char *const document_members[] = {"job",
+                                               "iteration",
+                                               "W",
+                                               "Win",
+                                               "b",
+                                               "Wout",
+                                               "bout",
+                                               "type",
+                                               "sha256",
+                                               "units",
+                                               "inputs",
+                                               "outputs",
+                                               "leak",
+                                               "types",
+                                               "sign",
+                                               "density",
+                                               "mask",
+                                               "task",
+                                               "tau",
+                                               "activation",
+                                               "neuron",
+                                               "readout",
+                                               "discretization",
+                                               "rho",
+                                               "beta",
+                                               "threshold",
+                                               "dampening",
+                                               "refractory",
+                                               "readout_tau",
+                                               "noise",
+                                               "from_job",
+                                               "from_iteration",
+                                               "from_weights",
+                                               "from_sha256"};
+
+/* Members that this form of `initial` does not have. */
+static void complain_unknown_initial(const json_t *value, const char *const *known, size_t count,
+                                     const struct path *path, struct problems *problems) {
     const char *name;
     json_t *member;
     json_object_foreach((json_t *)(uintptr_t)value, name, member) {
@@ -257,62 +288,110 @@ static void complain_unknown_initial(const json_t *value, bool reference, const 
     }
 }
 
+bool weights_reference_is_given(const struct weights_reference *reference) {
+    return reference->job[0] != '\0' || reference->file[0] != '\0';
+}
+
+static void decode_job_reference(const json_t *value, const struct path *here, struct weights_reference *reference,
+                                 struct problems *problems) {
+    const json_t *number = json_object_get(value, "iteration");
+    char got[80];
+    complain_unknown_initial(value, job_members, COUNT(job_members), here, problems);
+    snprintf(reference->job, sizeof reference->job, "%s", json_string_value(json_object_get(value, "job")));
+    if (number != NULL && (!json_is_integer(number) || json_integer_value(number) < 0)) {
+        problems_add(problems, here, "iteration", "must be an integer of at least 0; got %s", value_quote(number, got));
+    } else if (number != NULL) {
+        reference->iteration = json_integer_value(number);
+    }
+}
+
+static const struct field file_items[] = {
+    {.name = "weights", .type = FIELD_NAME, .offset = offsetof(struct weights_reference, file)},
+    {.name = "sha256",
+     .type = FIELD_SHA256_OR_NULL,
+     .offset = offsetof(struct weights_reference, sha256),
+     .fallback = "null"},
+};
+static const struct fields file_fields = {file_items, COUNT(file_items)};
+
+/* What a stored document says of where its weights were taken from. */
+static void decode_from(const json_t *value, struct weights_reference *from) {
+    static const char *const names[] = {"from_job", "from_weights", "from_sha256"};
+    char *const to[] = {from->job, from->file, from->sha256};
+    const size_t room[] = {sizeof from->job, sizeof from->file, sizeof from->sha256};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        const char *text = json_string_value(json_object_get(value, names[i]));
+        snprintf(to[i], room[i], "%s", text == NULL ? "" : text);
+    }
+    from->iteration = json_integer_value(json_object_get(value, "from_iteration"));
+}
+
 void weights_reference_decode(const json_t *value, const struct path *path, const char *name,
-                              struct weights_document *document, char job[JOB_ID_BYTES], int64_t *iteration,
+                              struct weights_document *document, struct weights_reference *reference,
                               struct problems *problems) {
     const struct path here = {.parent = path, .name = name};
-    const char *given = json_string_value(json_object_get(value, "job"));
+    const char *job = json_string_value(json_object_get(value, "job"));
     char got[80];
-    *iteration = -1;
+    *reference = (struct weights_reference){.iteration = -1};
     if (json_is_null(value)) {
         return;
     }
     if (json_object_get(value, "W") != NULL) {
-        complain_unknown_initial(value, false, &here, problems);
+        complain_unknown_initial(value, document_members, COUNT(document_members), &here, problems);
         decode_weights(value, &here, document, problems);
-    } else if (given != NULL && strlen(given) < JOB_ID_BYTES) {
-        const json_t *number = json_object_get(value, "iteration");
-        complain_unknown_initial(value, true, &here, problems);
-        snprintf(job, JOB_ID_BYTES, "%s", given);
-        if (number != NULL && (!json_is_integer(number) || json_integer_value(number) < 0)) {
-            problems_add(problems, &here, "iteration", "must be an integer of at least 0; got %s",
-                         value_quote(number, got));
-        } else if (number != NULL) {
-            *iteration = json_integer_value(number);
-        }
+        decode_from(value, reference);
+    } else if (job != NULL && strlen(job) < JOB_ID_BYTES) {
+        decode_job_reference(value, &here, reference, problems);
+    } else if (json_object_get(value, "weights") != NULL) {
+        fields_decode(&(struct decoding){.fields = &file_fields, .variant = ~0u}, value, &here, reference, problems);
     } else {
-        problems_add(
-            problems, path, name,
-            "must be null, {\"job\": id, \"iteration\": n}, or a weights document with W, Win, Wout, bout; got %s",
-            value_quote(value, got));
+        problems_add(problems, path, name,
+                     "must be null, {\"job\": id, \"iteration\": n}, {\"weights\": name of an uploaded file}, or a "
+                     "weights document with W, Win, Wout, bout; got %s",
+                     value_quote(value, got));
     }
 }
 
 static void decode_initial(const json_t *value, const struct path *path, const struct field *field, void *object,
                            struct problems *problems) {
     struct job_spec *spec = object;
-    weights_reference_decode(value, path, field->name, &spec->initial, spec->initial_job, &spec->initial_iteration,
-                             problems);
+    weights_reference_decode(value, path, field->name, &spec->initial, &spec->initial_from, problems);
     spec->config.network.initial = spec->initial.memory == NULL ? NULL : &spec->initial.view;
+}
+
+bool weights_reference_put(const struct weights_reference *from, json_t *document) {
+    bool ok = !weights_reference_is_given(from) ||
+              json_object_set_new(document, "from_sha256", json_string(from->sha256)) == 0;
+    if (from->job[0] != '\0') {
+        return json_object_set_new(document, "from_job", json_string(from->job)) == 0 &&
+               json_object_set_new(document, "from_iteration", json_integer(from->iteration)) == 0 && ok;
+    }
+    return (from->file[0] == '\0' || json_object_set_new(document, "from_weights", json_string(from->file)) == 0) && ok;
 }
 
 static json_t *encode_initial(const struct field *field, const void *object) {
     const struct job_spec *spec = object;
     (void)field;
-    if (spec->initial_job[0] != '\0') {
-        json_t *reference = json_pack("{s:s}", "job", spec->initial_job);
-        if (spec->initial_iteration >= 0 &&
-            json_object_set_new(reference, "iteration", json_integer(spec->initial_iteration)) != 0) {
-            json_decref(reference);
+    const struct weights_reference *from = &spec->initial_from;
+    if (spec->initial.memory != NULL) {
+        json_t *sizes = json_pack("{s:i, s:i, s:i}", "units", spec->initial.units, "inputs", spec->initial.inputs,
+                                  "outputs", spec->initial.outputs);
+        if (sizes != NULL && !weights_reference_put(from, sizes)) {
+            json_decref(sizes);
             return NULL;
         }
-        return reference;
+        return sizes;
     }
-    if (spec->initial.memory == NULL) {
-        return json_null();
+    if (from->file[0] != '\0') {
+        return from->sha256[0] == '\0' ? json_pack("{s:s}", "weights", from->file)
+                                       : json_pack("{s:s, s:s}", "weights", from->file, "sha256", from->sha256);
     }
-    return json_pack("{s:i, s:i, s:i}", "units", spec->initial.units, "inputs", spec->initial.inputs, "outputs",
-                     spec->initial.outputs);
+    if (from->job[0] != '\0') {
+        return from->iteration < 0
+                   ? json_pack("{s:s}", "job", from->job)
+                   : json_pack("{s:s, s:I}", "job", from->job, "iteration", (json_int_t)from->iteration);
+    }
+    return json_null();
 }
 
 static const struct field_custom initial = {decode_initial, encode_initial, "{\"type\": [\"object\", \"null\"]}"};
@@ -589,7 +668,9 @@ static const struct field network_items[] = {
      .custom = &initial,
      .fallback = "null",
      .identity = "null",
-     .doc = "weights to start from: a job's checkpoint, or a weights document; units default to theirs; a log event "
+     .doc = "weights to start from: {\"job\": id, \"iteration\": n} (null: newest), {\"weights\": name} of a file that "
+            "was uploaded by PUT /v1/datasets/{name}, or a weights document; units default to theirs; the job says "
+            "which it took; a log event "
             "reports what the network cannot hold of them (the diagonal, "
             "entries outside the mask, signs against Dale's law, b without bias)"},
 };

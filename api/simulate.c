@@ -60,8 +60,7 @@ static void decode_iteration(const json_t *value, const struct path *path, const
 static void decode_weights_of_own(const json_t *value, const struct path *path, const struct field *field, void *object,
                                   struct problems *problems) {
     struct simulate_ask *ask = ((struct simple *)object)->ask;
-    weights_reference_decode(value, path, field->name, &ask->weights, ask->weights_job, &ask->weights_iteration,
-                             problems);
+    weights_reference_decode(value, path, field->name, &ask->weights, &ask->weights_from, problems);
 }
 
 static const struct field dataset_items[] = {
@@ -319,7 +318,7 @@ static void read_lesion(struct simulate_ask *ask, const json_t *value, struct pr
 
 void simulate_ask_decode(struct simulate_ask *ask, enum ask_kind kind, const json_t *document,
                          struct problems *problems) {
-    *ask = (struct simulate_ask){.kind = kind, .iteration = -1, .weights_iteration = -1};
+    *ask = (struct simulate_ask){.kind = kind, .iteration = -1, .weights_from.iteration = -1};
     const struct decoding decoding = decoding_of(kind);
     struct simple simple = {.ask = ask};
     const json_t *inputs = json_object_get(document, "inputs"), *units = json_object_get(document, "units"),

@@ -27,9 +27,8 @@ struct simulate_ask {
     int inputs;       /* of given inputs */
     float *x;
     int32_t *units, *silenced, *cut;
-    struct weights_document weights; /* of one's own; memory NULL: none, until weights_job's are put there */
-    char weights_job[JOB_ID_BYTES];  /* whose weights are to be taken; "": of none */
-    int64_t weights_iteration;
+    struct weights_document weights; /* of one's own; memory NULL: none, until those of weights_from are put there */
+    struct weights_reference weights_from;                              /* which stored ones are to be taken */
     char dataset[FIELD_NAME_BYTES], dataset_sha256[FIELD_SHA256_BYTES]; /* whose trials are to be run; "": the task's */
 };
 

@@ -2,7 +2,7 @@
  * Datasets: what there is, in which versions, which jobs rest on them, and how much they occupy; one's own are uploaded and deleted here. A job
  * keeps the version that it was accepted with, whatever becomes of the name.
  */
-import { get, remove, upload } from "./api.js";
+import { download, get, remove, upload } from "./api.js";
 import { attempt, bytes, clock, grouped, h, jobName, notice, percent } from "./dom.js";
 import { jobOf, onOpened } from "./jobs.js";
 import { filled } from "./load.js";
@@ -24,7 +24,10 @@ export async function datasetsRead(signal) {
 }
 
 /** "12 steps × 30 trials × 3 inputs". */
-export const shapeText = (d) => `${count(d.steps, "step")} × ${count(d.trials, "trial")} × ${count(d.inputs, "input")}`;
+export const shapeText = (d) =>
+  d.kind === "weights"
+    ? `weights of ${count(d.units, "unit")} × ${count(d.inputs, "input")} × ${count(d.outputs, "output")}`
+    : `${count(d.steps, "step")} × ${count(d.trials, "trial")} × ${count(d.inputs, "input")}`;
 const answersText = (d) => (d.loss === "cross_entropy" ? count(d.outputs, "class").replace("classs", "classes") : count(d.outputs, "value"));
 
 /** What holds a version: its jobs, read when asked for. */
@@ -73,6 +76,9 @@ function datasetShow(dataset, again, signal) {
       notice(`${dataset.name}: deleted`);
       again();
     });
+  const isWeights = dataset.kind === "weights",
+    said = `${count(dataset.version_count, "version")}, ${bytes(dataset.stored_bytes)} on disk`,
+    save = () => attempt(() => download(pathOf(dataset.name), `${dataset.name}.safetensors`, "application/octet-stream"));
   const shares = dataset.test_trials ? `, and ${count(dataset.test_trials, "test trial")}` : "",
     counted = dataset.mask ? `; a mask counts ${percent(dataset.counted / (dataset.steps * dataset.trials))} of the steps` : "";
   return h(
@@ -82,10 +88,18 @@ function datasetShow(dataset, again, signal) {
       "div",
       { class: "section" },
       h("h2", { class: "dataset-name" }, dataset.name),
-      h("span", { class: "controls" }, h("a", { class: "button quiet", href: `#/new?dataset=${encodeURIComponent(dataset.name)}` }, "Train on it"), h("button", { type: "button", class: "danger", onclick: drop }, "Delete")),
+      h(
+        "span",
+        { class: "controls" },
+        isWeights ? null : h("a", { class: "button quiet", href: `#/new?dataset=${encodeURIComponent(dataset.name)}` }, "Train on it"),
+        h("button", { type: "button", class: "quiet", onclick: save }, "Download"),
+        h("button", { type: "button", class: "danger", onclick: drop }, "Delete"),
+      ),
     ),
-    h("p", {}, `${shapeText(dataset)}${shares}; ${answersText(dataset)} to answer${counted}.`),
-    h("p", { class: "hint" }, `${count(dataset.version_count, "version")}, ${bytes(dataset.stored_bytes)} on disk; ${bytes(dataset.memory_bytes)} of memory in training.`),
+    isWeights
+      ? h("p", {}, `${shapeText(dataset)}, for a job's network.initial: {"weights": "${dataset.name}"}.`)
+      : h("p", {}, `${shapeText(dataset)}${shares}; ${answersText(dataset)} to answer${counted}.`),
+    h("p", { class: "hint" }, isWeights ? `${said}.` : `${said}; ${bytes(dataset.memory_bytes)} of memory in training.`),
     versionsTable(dataset, signal),
   );
 }
@@ -137,7 +151,8 @@ function uploadMake(again, signal) {
       "p",
       { class: "hint" },
       "A safetensors file with inputs (steps, trials, inputs), targets (steps, trials for classes; steps, trials, outputs for values), and, if you " +
-        "like, a mask (steps, trials) of what counts and a test split (test_inputs, test_targets, test_mask). A name that exists gets a new version.",
+        "like, a mask (steps, trials) of what counts and a test split (test_inputs, test_targets, test_mask). Or weights to start from: W, Win, Wout, bout, " +
+        "and b. A name that exists gets a new version.",
     ),
     h(
       "form",

@@ -567,7 +567,7 @@ export function formShow(place, id, signal) {
     if (signal.aborted) return;
     const from = other && templateOf(other.specification),
       template = from?.template ?? job ?? (name ? { task: { type: "dataset", name } } : null),
-      all = { ...known, datasets: datasets.map((d) => d.name) };
+      all = { ...known, datasets: datasets.filter((d) => d.kind !== "weights").map((d) => d.name) };
     if (other && !from) notice("This experiment has axes that the form does not have; submit its JSON in another way", true);
     const form = new Form(place, all, template, signal, from);
     const endOpened = onOpened(() => form.validate());

@@ -88,7 +88,8 @@ struct layout {
     struct safetensor tensors[SAFETENSORS_MAX];
     int count;
     struct split train, test;
-    char loss[16]; /* of the metadata */
+    char loss[16];                       /* of the metadata */
+    const struct safetensor *weights[5]; /* W, Win, b, Wout, bout; b NULL: none. W NULL: these are no weights */
 };
 
 static bool fail(char *error, const char *sentence) {
@@ -224,6 +225,57 @@ static size_t split_memory(const struct split *split) {
                                        (split->mask == NULL ? 0 : memory_of(split->mask, true));
 }
 
+/* ---- weights ---- */
+
+#define WEIGHTS_UNITS_MAX 16384
+static const char *const weights_names[5] = {"W", "Win", "b", "Wout", "bout"};
+
+static bool weights_fit(const struct safetensor *tensor, const char *name, int dimensions, size_t rows, size_t columns,
+                        char *error) {
+    char got[128] = "none";
+    if (tensor != NULL && tensor->dimensions == dimensions && tensor->shape[0] == rows &&
+        (dimensions == 1 || tensor->shape[1] == columns) &&
+        (tensor->type == TENSOR_F32 || tensor->type == TENSOR_F64)) {
+        return true;
+    }
+    int used = snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold F32 or F64 of the shape (%zu", name, rows);
+    snprintf(error + used, DATASET_ERROR_BYTES - (size_t)used, dimensions == 1 ? ")%.0zu; got %s" : ", %zu); got %s",
+             dimensions == 1 ? 0 : columns, tensor == NULL ? got : tensor_quote(tensor, got));
+    return false;
+}
+
+/* What the weights are, once a tensor is named W. */
+static bool weights_layout(struct layout *layout, size_t size, struct dataset_info *info, char *error) {
+    const struct safetensor **w = layout->weights;
+    for (int i = 0; i < 5; i++) {
+        w[i] = safetensor_find(layout->tensors, layout->count, weights_names[i]);
+    }
+    if (w[1] == NULL || w[1]->dimensions != 2 || w[3] == NULL || w[3]->dimensions != 2) {
+        return fail(error, "weights must have the tensors W (N, N), Win (inputs, N), Wout (N, outputs) and bout "
+                           "(outputs), and may have b (N)");
+    }
+    size_t n = w[0]->shape[0], inputs = w[1]->shape[0], outputs = w[3]->shape[1];
+    if (w[0]->dimensions != 2 || n == 0 || n > WEIGHTS_UNITS_MAX || inputs == 0 || inputs > 16384 || outputs == 0 ||
+        outputs > OUTPUTS_MAX) {
+        return fail(error, "weights must be of 1 to 16384 units, 1 to 16384 inputs and 1 to 4096 outputs");
+    }
+    if (!weights_fit(w[0], "W", 2, n, n, error) || !weights_fit(w[1], "Win", 2, inputs, n, error) ||
+        (w[2] != NULL && !weights_fit(w[2], "b", 1, n, 0, error)) || !weights_fit(w[3], "Wout", 2, n, outputs, error) ||
+        !weights_fit(w[4], "bout", 1, outputs, 0, error)) {
+        return false;
+    }
+    info->units = n;
+    info->inputs = inputs;
+    info->outputs = outputs;
+    info->bias = w[2] != NULL;
+    info->bytes = (int64_t)size;
+    info->memory = 0;
+    for (int i = 0; i < 5; i++) {
+        info->memory += w[i] == NULL ? 0 : (int64_t)(w[i]->count * sizeof(float));
+    }
+    return true;
+}
+
 static bool layout_read(struct blocks *blocks, bool strict, struct layout *layout, struct dataset_info *info,
                         int *number, char *error) {
     char reason[256];
@@ -238,6 +290,10 @@ static bool layout_read(struct blocks *blocks, bool strict, struct layout *layou
     }
     const struct safetensor *t = layout->tensors;
     int n = layout->count;
+    memset(layout->weights, 0, sizeof layout->weights);
+    if (safetensor_find(t, n, "W") != NULL) {
+        return weights_layout(layout, blocks->size, info, error);
+    }
     layout->train = (struct split){safetensor_find(t, n, "inputs"), safetensor_find(t, n, "targets"),
                                    safetensor_find(t, n, "mask")};
     layout->test = (struct split){safetensor_find(t, n, "test_inputs"), safetensor_find(t, n, "test_targets"),
@@ -451,8 +507,16 @@ static int numbers_check(struct blocks *blocks, const struct dataset_patience *p
     check->info = info;
     check->strict = strict;
     check->error = error;
-    int number = split_check(blocks, patience, &layout->train, check, sound);
-    if (number == 0 && *sound && layout->test.inputs != NULL) {
+    int number = 0;
+    for (int i = 0; i < 5 && info->units > 0 && number == 0 && *sound; i++) {
+        number = layout->weights[i] == NULL
+                     ? 0
+                     : tensor_walk(blocks, layout->weights[i], patience, take_numbers, check, sound);
+    }
+    if (info->units == 0) {
+        number = split_check(blocks, patience, &layout->train, check, sound);
+    }
+    if (info->units == 0 && number == 0 && *sound && layout->test.inputs != NULL) {
         number = split_check(blocks, patience, &layout->test, check, sound);
     }
     free(check);
@@ -486,6 +550,12 @@ enum dataset_result dataset_check(const char *path, bool strict, const struct da
 /* ---- what is kept beside a file ---- */
 
 json_t *dataset_info_encode(const struct dataset_info *info) {
+    if (info->units > 0) {
+        return json_pack("{s:i, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "format", 2, "kind", "weights", "sha256",
+                         info->sha256, "bytes", (json_int_t)info->bytes, "memory", (json_int_t)info->memory, "units",
+                         (json_int_t)info->units, "inputs", (json_int_t)info->inputs, "outputs",
+                         (json_int_t)info->outputs, "bias", info->bias);
+    }
     return json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:I, s:I, s:I, s:s, s:s}", "format",
                      1, "sha256", info->sha256, "bytes", (json_int_t)info->bytes, "memory", (json_int_t)info->memory,
                      "steps", (json_int_t)info->steps, "trials", (json_int_t)info->trials, "inputs",
@@ -514,9 +584,25 @@ static bool flag_decode(const json_t *document, const char *key, bool *flag) {
     return json_is_boolean(value);
 }
 
+static bool weights_info_decode(struct dataset_info *info, const json_t *document) {
+    size_t bytes, memory;
+    bool ok = text_decode(document, "sha256", info->sha256, sizeof info->sha256) &&
+              size_decode(document, "bytes", 1, &bytes) && size_decode(document, "memory", 1, &memory) &&
+              size_decode(document, "units", 1, &info->units) && size_decode(document, "inputs", 1, &info->inputs) &&
+              size_decode(document, "outputs", 1, &info->outputs) && flag_decode(document, "bias", &info->bias);
+    if (ok) {
+        info->bytes = (int64_t)bytes;
+        info->memory = (int64_t)memory;
+    }
+    return ok;
+}
+
 bool dataset_info_decode(struct dataset_info *info, const json_t *document) {
     size_t format, bytes, memory, counted;
     *info = (struct dataset_info){0};
+    if (json_integer_value(json_object_get(document, "format")) == 2) {
+        return weights_info_decode(info, document);
+    }
     bool ok = size_decode(document, "format", 1, &format) && format == 1 &&
               text_decode(document, "sha256", info->sha256, sizeof info->sha256) &&
               size_decode(document, "bytes", 1, &bytes) && size_decode(document, "memory", 1, &memory) &&
@@ -690,4 +776,36 @@ void dataset_data_release(struct dataset_data *loaded) {
         free(loaded->memory[i]);
     }
     *loaded = (struct dataset_data){0};
+}
+
+bool weights_file_load(const char *path, const char *sha256, float **memory, char error[DATASET_ERROR_BYTES]) {
+    struct blocks blocks;
+    struct layout layout;
+    struct dataset_info info = {0};
+    char digest[STORE_HASH_BYTES] = "";
+    int number = blocks_open(&blocks, path);
+    *memory = NULL;
+    number = number != 0 ? number : file_digest(&blocks, NULL, digest);
+    bool same = number == 0 && strcmp(digest, sha256) == 0 &&
+                layout_read(&blocks, false, &layout, &info, &number, error) && info.units > 0;
+    float *to = same ? malloc((size_t)info.memory) : NULL, *at = to;
+    number = same && to == NULL ? ENOMEM : number;
+    for (int i = 0; i < 5 && to != NULL && number == 0; i++) {
+        struct load load = {.to = (unsigned char *)at, .as_floats = true};
+        if (layout.weights[i] != NULL) {
+            number = tensor_walk(&blocks, layout.weights[i], NULL, take_load, &load, &same);
+            at += layout.weights[i]->count;
+        }
+    }
+    blocks_close(&blocks);
+    if (number != 0) {
+        free(to);
+        unreadable(number, error);
+        return false;
+    }
+    if (!same) {
+        return fail(error, "the file of weights is damaged: its sha256 differs from the one under which it was stored");
+    }
+    *memory = to;
+    return true;
 }

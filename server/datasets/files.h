@@ -1,6 +1,7 @@
 /*
  * A user's dataset as a file: a safetensors file with inputs (T,B,I); targets (T,B) of classes or (T,B,O) of values;
- * optional mask (T,B); optional test_inputs, test_targets, test_mask.
+ * optional mask (T,B); optional test_inputs, test_targets, test_mask. Or weights, for network.initial: W (N,N),
+ * Win (I,N), optional b (N), Wout (N,O), bout (O); further tensors, as GET .../weights has them, are not looked at.
  *
  * The result of checking a file is a struct dataset_info. It is stored beside the file (catalog.h), so that the data
  * need not be read again to know their shape. Files are read by pread in blocks and never mapped: a failing disk is an
@@ -28,6 +29,9 @@ struct dataset_info {
     size_t from, test_from; /* the first step that counts in any trial of the split; `steps` if none does */
     int64_t counted;        /* entries of the training targets that count: steps times trials without a mask */
     char inputs_type[8], targets_type[8];
+    size_t units; /* above 0: the file holds weights, for network.initial, of so many units; of the other members only
+                   * sha256, bytes, memory, inputs, outputs and the next one are set */
+    bool bias;    /* the weights have b */
 };
 
 /* 1 to 64 letters, digits, dots, hyphens and underscores, not starting with a dot. */
@@ -70,5 +74,11 @@ struct dataset_data {
 bool dataset_data_load(const char *path, const char *sha256, struct dataset_data *loaded,
                        char error[DATASET_ERROR_BYTES]);
 void dataset_data_release(struct dataset_data *loaded);
+
+/*
+ * Loads weights that were checked before: W, Win, b (if present), Wout, bout as float32, in this order. False with a
+ * sentence; else the caller frees *memory.
+ */
+bool weights_file_load(const char *path, const char *sha256, float **memory, char error[DATASET_ERROR_BYTES]);
 
 #endif

@@ -11,12 +11,12 @@
 #include "server/jobs/jobs.h"
 #include "server/jobs/reference.h"
 
-/* Copies the weights of another job's checkpoint into the specification. */
+/* Copies stored weights into the specification. */
 static void resolve_initial(struct admission *admission, struct store_reader *reader) {
     const struct path network = {.name = "network"};
     struct problems *problems = admission->problems;
     struct job_spec *spec = &admission->spec;
-    if (!reference_read(reader, spec->initial_job, spec->initial_iteration, &spec->initial, &network, "initial",
+    if (!reference_read(reader, admission->house->catalog, &spec->initial_from, &spec->initial, &network, "initial",
                         problems)) {
         return;
     }
@@ -24,8 +24,10 @@ static void resolve_initial(struct admission *admission, struct store_reader *re
     if (spec->units_open) {
         job_spec_units_set(spec, spec->initial.units, problems);
     } else if (spec->initial.units != spec->config.network.units) {
-        problems_add(problems, &network, "initial", "must have network.units units (%d); job %s has %d",
-                     spec->config.network.units, spec->initial_job, spec->initial.units);
+        problems_add(problems, &network, "initial", "must have network.units units (%d); %s %s has %d",
+                     spec->config.network.units, spec->initial_from.file[0] != '\0' ? "the file" : "job",
+                     spec->initial_from.file[0] != '\0' ? spec->initial_from.file : spec->initial_from.job,
+                     spec->initial.units);
     }
 }
 
@@ -93,6 +95,11 @@ static void check_dataset(struct admission *admission) {
         break;
     }
     admission->holds = true;
+    if (info.units > 0) {
+        problems_add(problems, &path, "name", "must name a dataset; \"%s\" holds weights, for network.initial",
+                     task->dataset);
+        return;
+    }
     const struct task_data data = dataset_describe(&info);
     task->data = &data;
     check_shape(admission);
@@ -146,7 +153,8 @@ void admission_check(struct admission *admission, struct store_reader *reader, c
     struct problems *problems = admission->problems;
     admission->begin = json_memory_begin();
     job_spec_decode(&admission->spec, document, problems);
-    if (problems->count == 0 && admission->spec.initial_job[0] != '\0') {
+    if (problems->count == 0 && admission->spec.initial.memory == NULL &&
+        weights_reference_is_given(&admission->spec.initial_from)) {
         resolve_initial(admission, reader);
     }
     admission_settle(admission, store);

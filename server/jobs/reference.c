@@ -23,8 +23,11 @@ static bool weights_copy(const struct trained *trained, struct weights_document 
     return true;
 }
 
-bool reference_read(struct store_reader *reader, const char *id, int64_t iteration, struct weights_document *document,
-                    const struct path *path, const char *name, struct problems *problems) {
+static bool job_read(struct store_reader *reader, struct weights_reference *reference,
+                     struct weights_document *document, const struct path *path, const char *name,
+                     struct problems *problems) {
+    const char *id = reference->job;
+    const int64_t iteration = reference->iteration;
     struct job_spec spec = {0};
     struct store_job job;
     struct store_checkpoint checkpoint = {0};
@@ -43,6 +46,8 @@ bool reference_read(struct store_reader *reader, const char *id, int64_t iterati
         problems_add(problems, path, name, "the checkpoint of job %s cannot be opened: %.200s", job.id, error.text);
     } else {
         taken = weights_copy(&trained, document);
+        reference->iteration = trained.iteration;
+        sha256_hex(trained.W, trained.parameters * sizeof(float), reference->sha256);
         if (!taken) {
             problems_add(problems, path, name, "not enough memory for the weights of job %s", job.id);
         }
@@ -52,4 +57,48 @@ bool reference_read(struct store_reader *reader, const char *id, int64_t iterati
     job_spec_release(&spec);
     store_job_release(&job);
     return taken;
+}
+
+/* The version is held while it is read. */
+static bool file_read(struct catalog *catalog, struct weights_reference *reference, struct weights_document *document,
+                      const struct path *path, const char *name, struct problems *problems) {
+    const struct path here = {.parent = path, .name = name};
+    struct dataset_info info;
+    char file[SHELF_PATH_BYTES], error[DATASET_ERROR_BYTES];
+    float *memory = NULL;
+    switch (catalog_hold(catalog, reference->file, reference->sha256, &info)) {
+    case CATALOG_NO_NAME:
+        problems_add(problems, &here, "weights", "there are no weights \"%s\" (PUT /v1/datasets/%s stores a file)",
+                     reference->file, reference->file);
+        return false;
+    case CATALOG_NO_VERSION:
+        problems_add(problems, &here, "sha256", "\"%s\" has no version %s (any more)", reference->file,
+                     reference->sha256);
+        return false;
+    case CATALOG_HELD:
+        break;
+    }
+    catalog_path(catalog, reference->sha256, file);
+    if (info.units == 0) {
+        problems_add(problems, &here, "weights", "must name a file with W, Win, Wout and bout; \"%s\" is a dataset",
+                     reference->file);
+    } else if (!weights_file_load(file, reference->sha256, &memory, error)) {
+        problems_add(problems, &here, "weights", "%.400s", error);
+    } else {
+        const int units = (int)info.units, inputs = (int)info.inputs, outputs = (int)info.outputs;
+        *document = (struct weights_document){.units = units,
+                                              .inputs = inputs,
+                                              .outputs = outputs,
+                                              .memory = memory,
+                                              .view = weights_view_make(memory, units, inputs, outputs, info.bias)};
+    }
+    catalog_release(catalog, reference->sha256);
+    return memory != NULL;
+}
+
+bool reference_read(struct store_reader *reader, struct catalog *catalog, struct weights_reference *reference,
+                    struct weights_document *document, const struct path *path, const char *name,
+                    struct problems *problems) {
+    return reference->file[0] != '\0' ? file_read(catalog, reference, document, path, name, problems)
+                                      : job_read(reader, reference, document, path, name, problems);
 }

@@ -47,6 +47,19 @@ static json_t *version_document(const struct catalog_version *version, bool newe
                      (json_int_t)version->holders, "put_by", version->owner);
 }
 
+/* What the file holds. */
+static json_t *content_document(const struct dataset_info *info) {
+    if (info->units > 0) {
+        return json_pack("{s:s, s:I, s:I, s:I, s:b}", "kind", "weights", "units", (json_int_t)info->units, "inputs",
+                         (json_int_t)info->inputs, "outputs", (json_int_t)info->outputs, "bias", info->bias);
+    }
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:{s:s, s:s}}", "kind", "dataset", "steps",
+                     (json_int_t)info->steps, "trials", (json_int_t)info->trials, "inputs", (json_int_t)info->inputs,
+                     "outputs", (json_int_t)info->outputs, "test_trials", (json_int_t)info->test_trials, "loss",
+                     info->classes ? "cross_entropy" : "mse", "mask", info->mask, "counted", (json_int_t)info->counted,
+                     "dtypes", "inputs", info->inputs_type, "targets", info->targets_type);
+}
+
 /* `shown`: the version that the document describes; the newest, except in the response to a PUT that was overtaken. */
 static json_t *dataset_document(const struct catalog_dataset *dataset, const struct catalog_version *shown) {
     const struct dataset_info *info = &shown->info;
@@ -60,15 +73,17 @@ static json_t *dataset_document(const struct catalog_dataset *dataset, const str
         json_array_append_new(versions, version_document(&dataset->versions[i], i == 0));
         bytes += dataset->versions[i].info.bytes;
     }
-    return json_pack(
-        "{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:{s:s, s:s}, s:I, s:I, s:I, s:o, s:{s:s, s:s}}",
-        "name", dataset->name, "sha256", info->sha256, "size", (json_int_t)info->bytes, "created_at", created, "steps",
-        (json_int_t)info->steps, "trials", (json_int_t)info->trials, "inputs", (json_int_t)info->inputs, "outputs",
-        (json_int_t)info->outputs, "test_trials", (json_int_t)info->test_trials, "loss",
-        info->classes ? "cross_entropy" : "mse", "mask", info->mask, "counted", (json_int_t)info->counted, "dtypes",
-        "inputs", info->inputs_type, "targets", info->targets_type, "memory_bytes", (json_int_t)info->memory,
-        "version_count", (json_int_t)dataset->count, "stored_bytes", (json_int_t)bytes, "versions", versions, "links",
-        "self", self, "jobs", jobs);
+    json_t *document = json_pack("{s:s, s:s, s:I, s:s}", "name", dataset->name, "sha256", info->sha256, "size",
+                                 (json_int_t)info->bytes, "created_at", created);
+    json_t *content = content_document(info),
+           *rest = json_pack("{s:I, s:I, s:I, s:o, s:{s:s, s:s}}", "memory_bytes", (json_int_t)info->memory,
+                             "version_count", (json_int_t)dataset->count, "stored_bytes", (json_int_t)bytes, "versions",
+                             versions, "links", "self", self, "jobs", jobs);
+    (void)json_object_update(document, content);
+    (void)json_object_update(document, rest);
+    json_decref(content);
+    json_decref(rest);
+    return document;
 }
 
 /* Answers 422 if the path contains no possible dataset name. */

@@ -290,8 +290,8 @@ static void run(struct lane_task *task) {
     (void)json_memory_begin();                                    /* what another task lacked is not its concern */
     computation->work(computation);
     computation_tidy(computation);
-    if (computation->status == 200 && computation->problems.count == 0 && computation->type != NULL &&
-        strcmp(computation->type, "application/json") == 0) {
+    if (computation->status < 300 && computation->status != 204 && computation->problems.count == 0 &&
+        computation->type != NULL && strcmp(computation->type, "application/json") == 0) {
         writer_text(&computation->writer, "\n"); /* as json_line */
     }
     spool_finish(&computation->out);

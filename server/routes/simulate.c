@@ -108,12 +108,17 @@ static void run_on_dataset(struct simulation *simulation, struct train_config *c
                      task.dataset, task.data_sha256);
         break;
     case CATALOG_HELD:
-        config->task = task;
-        if (memory_is_counted(simulation, simulate_memory(config, trained, (int)info.steps), info.memory)) {
-            run_on_data(simulation, config, task.data_sha256, trained);
+        if (info.units == 0) {
+            config->task = task;
+            if (memory_is_counted(simulation, simulate_memory(config, trained, (int)info.steps), info.memory)) {
+                run_on_data(simulation, config, task.data_sha256, trained);
+            }
+            catalog_release(catalog, task.data_sha256);
+            return;
         }
+        problems_add(&computation->problems, &path, "name", "must name a dataset; \"%s\" holds weights", task.dataset);
         catalog_release(catalog, task.data_sha256);
-        return;
+        break;
     }
     computation_fail(computation, 422, "the request has bad fields");
 }
@@ -122,9 +127,9 @@ static void run_on_dataset(struct simulation *simulation, struct train_config *c
 static bool take_weights(struct simulation *simulation) {
     struct computation *computation = &simulation->computation;
     struct simulate_ask *ask = &simulation->ask;
-    if (ask->weights_job[0] == '\0' || ask->weights.memory != NULL ||
-        reference_read(computation_reader(computation), ask->weights_job, ask->weights_iteration, &ask->weights, NULL,
-                       "weights", &computation->problems)) {
+    if (ask->weights.memory != NULL || !weights_reference_is_given(&ask->weights_from) ||
+        reference_read(computation_reader(computation), computation->server->catalog, &ask->weights_from, &ask->weights,
+                       NULL, "weights", &computation->problems)) {
         return true;
     }
     computation_fail(computation, 422, "the request has bad fields");

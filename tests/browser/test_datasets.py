@@ -5,6 +5,7 @@ import struct
 
 import numpy
 from conftest import finish, submit
+from daemons import wait_until
 
 
 def safetensors(path, steps=6, trials=20, inputs=3, seed=1, **more):
@@ -60,6 +61,11 @@ def test_a_dataset_is_uploaded_trained_on_and_deleted(daemon, browser, tmp_path)
     browser.wait("document.querySelectorAll('.dataset tbody tr').length === 2")
     browser.press("1 job")
     browser.wait("document.querySelector('.dataset tbody a')")
+    browser.cdp("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path / "saved"))
+    browser.press("Download")
+    wait_until((tmp_path / "saved" / "my_data.safetensors").exists)
+    stored = (tmp_path / "second.safetensors").read_bytes()
+    assert (tmp_path / "saved" / "my_data.safetensors").read_bytes() == stored
     browser.press("Delete")
     alert = browser.driver.switch_to.alert
     assert alert.text == "Delete the dataset my_data with 2 versions? 1 job keeps its version of it."

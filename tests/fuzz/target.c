@@ -60,7 +60,7 @@ static void try_job(const uint8_t *data, size_t size) {
         return;
     }
     job_spec_decode(&spec, document, &problems);
-    if (problems.count == 0 && spec.initial_job[0] == '\0') {
+    if (problems.count == 0 && (!weights_reference_is_given(&spec.initial_from) || spec.initial.memory != NULL)) {
         char *first = job_spec_text(&spec);
         assert(job_spec_parse(&again, first));
         char *second = job_spec_text(&again);

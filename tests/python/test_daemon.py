@@ -68,6 +68,26 @@ def test_the_whole_way(client, tmp_path):
         again.refresh()
 
 
+def test_weights_are_uploaded_and_begin_a_job(client, tmp_path):
+    job = client.train(TASK, network=NETWORK, training=training(20)).wait(60)
+    by_job = client.train(TASK, network={"tau": 20, "initial": job}, training=training(20)).wait(60)
+    arrays = job.weights.arrays()
+    safetensors.numpy.save_file(arrays, tmp_path / "mine.safetensors")
+    for weights in (job.weights, arrays, tmp_path / "mine.safetensors"):
+        stored = client.put_weights(weights, name="mine")
+        assert stored.kind == "weights" and stored.document["units"] == 24
+        begun = client.train(TASK, network={"tau": 20, "initial": stored}, training=training(20)).wait(60)
+        assert begun.weights.sha256 == by_job.weights.sha256
+        initial = begun.document["network"]["initial"]
+        assert (initial["from_weights"], initial["from_sha256"]) == ("mine", stored.sha256)
+    assert [dataset.kind for dataset in client.datasets()] == ["weights"]
+    assert np.array_equal(client.dataset_arrays("mine")["W"], job.weights.W)
+    with pytest.raises(ValueError, match="there is no bout"):
+        client.put_weights({"W": arrays["W"], "Win": arrays["Win"], "Wout": arrays["Wout"]})
+    with pytest.raises(InvalidRequest, match="the tensor bout"):
+        client.put_weights(arrays | {"bout": np.zeros(5)})
+
+
 def test_a_job_is_extended_and_tried_again(daemon, client):
     job = client.train(TASK, "modprop", network=NETWORK, training=training(40)).wait(60)
     longer = client.train(TASK, "modprop", network=NETWORK, training=training(80)).wait(60)

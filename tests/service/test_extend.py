@@ -143,7 +143,7 @@ def test_a_job_that_met_its_condition_needs_another(daemon):
 def test_a_cancelled_job_and_one_that_diverged(daemon):
     endless = job_of(10**7)
     job = submit(daemon, endless)["id"]
-    wait_until(lambda: daemon.get(f"{JOBS}/{job}").json()["progress"]["iteration"] > 30)
+    wait_until(lambda: daemon.get(f"{JOBS}/{job}/checkpoints").json()["checkpoints"])
     daemon.post(f"{JOBS}/{job}/cancel")
     source = end(daemon, job)
     at = daemon.get(f"{JOBS}/{job}/checkpoints").json()["checkpoints"][0]["iteration"]

@@ -120,6 +120,19 @@ def dataset_file(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
+def weights_bytes(weights: Any) -> bytes:
+    """The safetensors body of weights: of a `.safetensors` file, or of anything with W, Win, Wout, bout and perhaps b.
+    Raises ValueError with the array's name; the server checks the shapes."""
+    if isinstance(weights, (str, os.PathLike)):
+        return pathlib.Path(weights).read_bytes()
+    named = weights.arrays() if hasattr(weights, "arrays") else weights
+    missing = [name for name in ("W", "Win", "Wout", "bout") if named.get(name) is None]
+    if missing:
+        raise ValueError(f"weights must have W, Win, Wout and bout; there is no {missing[0]}")
+    arrays = {name: named[name] for name in ("W", "Win", "b", "Wout", "bout") if named.get(name) is not None}
+    return safetensors.numpy.save({name: _real(name, array, (1, 2)) for name, array in arrays.items()})
+
+
 def dataset_arrays(content: bytes) -> dict[str, NDArray[Any]]:
     """The arrays of a dataset's safetensors body."""
     return dict(safetensors.numpy.load(content))

@@ -185,6 +185,10 @@ class AsyncClient:
         """See `Client.dataset_file`."""
         return await self._call(_calls.dataset_put(name, _arrays.dataset_file(path)))
 
+    async def put_weights(self, weights: Any, *, name: str | None = None) -> Dataset:
+        """See `Client.put_weights`."""
+        return await self._call(_calls.weights_put(name, weights))
+
     async def dataset_arrays(self, dataset: str | Dataset) -> dict[str, NDArray[Any]]:
         """See `Client.dataset_arrays`."""
         return await self._call(_calls.dataset_get(dataset))

@@ -25,7 +25,7 @@ from urllib.parse import quote
 import httpx
 from numpy.typing import NDArray
 
-from ._arrays import as_json, dataset_arrays, dataset_bytes, dataset_name
+from ._arrays import as_json, dataset_arrays, dataset_bytes, dataset_name, weights_bytes
 from ._errors import BadAnswer, ModpropError, ServerUnreachable, Unavailable, problem_from
 from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Simulation, Spectrum, View, Weights
 from .parameters import Network, Optimizer, Rule, Task, Training
@@ -469,7 +469,14 @@ def version() -> Call[Document]:
 
 
 def dataset_put(name: str | None, arrays: Mapping[str, Any]) -> Call[Dataset]:
-    content = dataset_bytes(arrays)
+    return _put(name, dataset_bytes(arrays))
+
+
+def weights_put(name: str | None, weights: Any) -> Call[Dataset]:
+    return _put(name, weights_bytes(weights))
+
+
+def _put(name: str | None, content: bytes) -> Call[Dataset]:
     name = name or dataset_name(content)
     return Call(
         "PUT",

@@ -220,12 +220,19 @@ class Client:
         and ValueError for an array of another name."""
         return self._call(_calls.dataset_put(name, _arrays.dataset_file(path)))
 
+    def put_weights(self, weights: Any, *, name: str | None = None) -> Dataset:
+        """Uploads weights, of any size, for `train(network={"initial": ...})`: the path of a safetensors file, Weights,
+        or a mapping with W (N,N), Win (I,N), perhaps b (N), Wout (N,O) and bout (O). The network's units follow from
+        them; a job keeps what it was accepted with, and its `network.initial` says which that was. name: else one made
+        of the content."""
+        return self._call(_calls.weights_put(name, weights))
+
     def dataset_arrays(self, dataset: str | Dataset) -> dict[str, NDArray[Any]]:
         """The arrays of a dataset's newest version, by name, as the server stores them."""
         return self._call(_calls.dataset_get(dataset))
 
     def datasets(self) -> list[Dataset]:
-        """All datasets, by name; of each the newest version."""
+        """All datasets and files of weights, by name; of each the newest version."""
         found, after = self._call(_calls.datasets())
         while after:
             more, after = self._call(_calls.datasets(after))

@@ -257,7 +257,8 @@ class Checkpoint:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A dataset that the server holds; give it to `train(task=...)`."""
+    """A dataset that the server holds; give it to `train(task=...)`. Or a file of weights (`kind`): give it as
+    `network={"initial": ...}`."""
 
     name: str
     sha256: str | None
@@ -269,12 +270,17 @@ class Dataset:
         return cls(name=name or document["name"], sha256=document.get("sha256"), document=document)
 
     @property
+    def kind(self) -> str:
+        """dataset or weights."""
+        return str(self.document.get("kind", "dataset"))
+
+    @property
     def task(self) -> dict[str, Any]:
         """The `task` of a job that trains on it."""
         return {"type": "dataset", "name": self.name}
 
     def __modprop_json__(self) -> dict[str, Any]:
-        return self.task
+        return {"weights": self.name, "sha256": self.sha256} if self.kind == "weights" else self.task
 
 
 @dataclasses.dataclass(frozen=True)
