@@ -16,7 +16,7 @@ static void resolve_initial(struct admission *admission, struct store_reader *re
     const struct path network = {.name = "network"};
     struct problems *problems = admission->problems;
     struct job_spec *spec = &admission->spec;
-    if (!reference_read(reader, admission->house->catalog, &spec->initial_from, &spec->initial, &network, "initial",
+    if (!reference_read(reader, admission->limits->catalog, &spec->initial_from, &spec->initial, &network, "initial",
                         problems)) {
         return;
     }
