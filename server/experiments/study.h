@@ -69,10 +69,17 @@ struct study {
  */
 void study_of_experiment(struct study *study, const struct store_experiment *row, bool values);
 /*
- * The same of jobs: those whose configurations differ in the seed alone (by all that reaches a result) are one point.
- * Ids that are no jobs go to `problems`.
+ * The same of jobs, which are listed, or are all (at most 10,000) that a query finds. Those whose configurations differ
+ * in the seed alone (by all that reaches a result) are one point; or with `by` those that agree in these fields. Of
+ * jobs that a query finds and that agree in everything, the seed too, the newest that has succeeded counts. Ids that
+ * are no jobs, faults of the query and of `by`, and two jobs of a point with one seed go to `problems`.
  */
-void study_of_jobs(struct study *study, const json_t *ids, struct problems *problems);
+struct study_set {
+    const json_t *ids; /* NULL where there is a query */
+    const char *q;     /* NULL: ids */
+    const json_t *by;  /* a list of fields, as in queries; NULL: by configuration */
+};
+void study_of_jobs(struct study *study, const struct study_set *set, struct problems *problems);
 void study_release(struct study *study);
 
 /* The point of this name; SIZE_MAX. */

@@ -483,8 +483,24 @@ static void view_take(struct viewing *viewing, const json_t *document) {
     viewing->selection.mean = json_is_true(mean);
 }
 
+/* Which jobs: listed, or found by a query. */
+static void set_take(struct study *study, const json_t *document, struct problems *problems) {
+    const json_t *q = json_object_get(document, "q");
+    const struct study_set set = {.ids = json_object_get(document, "jobs"),
+                                  .q = q == NULL ? NULL : json_string_value(q),
+                                  .by = json_object_get(document, "by")};
+    if (q != NULL && (set.q == NULL || strlen(set.q) != json_string_length(q))) {
+        problems_add(problems, NULL, "q", "must be a query, as GET /v1/jobs takes it");
+    } else if (q != NULL && set.ids != NULL) {
+        problems_add(problems, NULL, "q", "must be absent where jobs are listed");
+    } else {
+        study_of_jobs(study, &set, problems);
+    }
+}
+
 static void work_jobs(struct computation *computation) {
-    static const char *const members[] = {"jobs", "metrics", "to", "curves", "seeds", "mean", "x", "bootstrap"};
+    static const char *const members[] = {"jobs",   "q",     "by",   "metrics", "to",
+                                          "curves", "seeds", "mean", "x",       "bootstrap"};
     struct viewing *viewing = (struct viewing *)computation;
     struct problems *problems = &computation->problems;
     struct study *study = &viewing->study;
@@ -507,7 +523,7 @@ static void work_jobs(struct computation *computation) {
     curves_take(viewing, document);
     view_take(viewing, document);
     if (problems->count == 0) {
-        study_of_jobs(study, json_object_get(document, "jobs"), problems);
+        set_take(study, document, problems);
     }
     const json_t *to = json_object_get(document, "to");
     study->compare_to = (size_t)json_integer_value(to);

@@ -263,3 +263,50 @@ def test_views_are_durable_and_bounded(start, tmp_path):
     daemon = start("--workers", "0", data=data)
     assert daemon.get("/v1/views/v7").json()["q"] == "seed:7"
     assert len(daemon.get("/v1/views").json()["views"]) == 200
+
+
+# ---- comparing what a query finds ----
+
+
+def compared(daemon, status=200, **body):
+    answer = daemon.post("/v1/compare", json=body)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def test_what_a_query_finds_is_compared(start):
+    daemon = start("--workers", "2")
+    made = []
+    for rule in ("bptt", "eprop"):
+        for seed in (1, 2, 3):
+            job = changed(TINY, rule={"type": rule}, seed=seed, tags=["set"], metadata={"lab": "xy"[seed % 2]})
+            made.append(submit(daemon, job)["id"])
+    again = submit(daemon, changed(TINY, rule={"type": "bptt"}, seed=1, tags=["set"]))["id"]
+    failed = submit(daemon, changed(TINY, rule={"type": "bptt"}, seed=2, tags=["set"], priority=-9))["id"]
+    daemon.post(f"/v1/jobs/{failed}/cancel")
+    for id in [*made, again, failed]:
+        daemon.get(f"/v1/jobs/{id}?wait=60", timeout=70)
+    listed = compared(daemon, jobs=made)
+    queried = compared(daemon, q="tag:set")
+    assert [point["label"] for point in queried["points"]] == ["bptt", "eprop"]
+    trials = {(trial["point"], trial["seed"]): trial["job"] for trial in queried["trials"]}
+    assert len(trials) == len(queried["trials"]) == 6
+    assert trials["0", 1] == again, "of equal jobs the newest that succeeded counts"
+    assert queried["comparisons"] == listed["comparisons"]
+    by = compared(daemon, q="tag:set rule:eprop", by=["rule", "meta.lab"])
+    assert [point["label"] for point in by["points"]] == ["eprop, lab=y", "eprop, lab=x"]
+    assert [trial["seed"] for trial in by["trials"]] == [1, 3, 2]
+    one = compared(daemon, jobs=made, by=["task"], status=422)["errors"][0]
+    assert one["pointer"] == "/by" and "have the seed 1 both" in one["detail"]
+    for body, pointer in (
+        ({"q": "tag:set", "jobs": made}, "/q"),
+        ({"q": "lossy<1"}, "/q"),
+        ({"q": "tag:set", "by": ["loss"]}, "/by/0"),
+        ({"q": "tag:set", "by": ["rule", "rule.nu"]}, "/by/1"),
+        ({"q": "tag:set", "by": ["rule:x meta.y"]}, "/by/0"),
+        ({"q": "tag:set", "by": []}, "/by"),
+        ({"q": 3}, "/q"),
+        ({}, "/jobs"),
+    ):
+        assert [error["pointer"] for error in compared(daemon, 422, **body)["errors"]] == [pointer], body
+    assert "it finds none" in compared(daemon, 422, q="tag:nothing")["errors"][0]["detail"]
