@@ -783,21 +783,34 @@ static bool is_nothing(const json_t *json) {
     return json == NULL || json_is_null(json) || (json_is_array(json) && json_array_size(json) == 0);
 }
 
+struct fitting {
+    void (*read)(void *user, const struct search_term *term, struct search_datum *datum);
+    void *user;
+};
+
+static bool term_fits(const struct search_term *term, const struct fitting *fitting) {
+    struct search_datum datum = {.type = DATUM_NONE};
+    bool fits = false;
+    fitting->read(fitting->user, term, &datum);
+    if (datum.type == DATUM_JSON && is_nothing(datum.json)) {
+        datum.type = DATUM_NONE;
+    }
+    for (size_t i = 0; !fits && i < term->count; i++) {
+        fits = value_fits(term, &term->values[i], &datum);
+    }
+    return fits != term->negated;
+}
+
+/* Members last: for them a document has to be read. */
 bool search_fits(const struct search *search,
                  void (*read)(void *user, const struct search_term *term, struct search_datum *datum), void *user) {
-    for (size_t i = 0; i < search->count; i++) {
-        const struct search_term *term = &search->terms[i];
-        struct search_datum datum = {.type = DATUM_NONE};
-        bool fits = false;
-        read(user, term, &datum);
-        if (datum.type == DATUM_JSON && is_nothing(datum.json)) {
-            datum.type = DATUM_NONE;
-        }
-        for (size_t k = 0; !fits && k < term->count; k++) {
-            fits = value_fits(term, &term->values[k], &datum);
-        }
-        if (fits == term->negated) {
-            return false;
+    const struct fitting fitting = {read, user};
+    for (int members = 0; members < 2; members++) {
+        for (size_t i = 0; i < search->count; i++) {
+            bool is_member = search->terms[i].key == SEARCH_MEMBER;
+            if (is_member == (members == 1) && !term_fits(&search->terms[i], &fitting)) {
+                return false;
+            }
         }
     }
     return true;

@@ -71,6 +71,7 @@ struct row {
     const struct store_job *job;
     const struct store_experiment *experiment;
     json_t *document, *tags; /* once they were needed */
+    const char *section;     /* the document is this member alone of it; NULL: all */
 };
 
 static void row_release(struct row *row) {
@@ -95,6 +96,49 @@ static void text_give(struct search_datum *datum, const char *text) {
 static const json_t *parsed(json_t **kept, const char *text) {
     *kept = *kept == NULL ? json_loads(text, 0, NULL) : *kept;
     return *kept;
+}
+
+/* Whether a text of our own writing may have a member of this name: quotes within strings are escaped. */
+static bool may_have(const char *text, const char *name) {
+    char key[128];
+    bool plain = name[strcspn(name, "\"\\")] == '\0';
+    for (const char *c = name; plain && *c != '\0'; c++) {
+        plain = *c >= 0x20 && *c < 0x7f;
+    }
+    return !plain || snprintf(key, sizeof key, "\"%s\":", name) >= (int)sizeof key || strstr(text, key) != NULL;
+}
+
+/*
+ * The section of a job's document that the term asks about, as {section: ...}: it is found in the text and read alone,
+ * since a list looks at thousands of rows. The metadata come before all other objects and may hold any names, so theirs
+ * is the first of this name and each other section the last.
+ */
+static json_t *section_read(const char *text, const char *section) {
+    char key[32];
+    const char *at = NULL;
+    snprintf(key, sizeof key, "\"%s\":{", section);
+    for (const char *next = strstr(text, key); next != NULL; next = strstr(next + 1, key)) {
+        at = next;
+        if (strcmp(section, "metadata") == 0) {
+            break;
+        }
+    }
+    json_t *value = at == NULL ? NULL : json_loads(at + strlen(key) - 1, JSON_DISABLE_EOF_CHECK, NULL);
+    json_t *document = value == NULL ? NULL : json_pack("{s:o}", section, value);
+    return document == NULL ? json_loads(text, 0, NULL) : document;
+}
+
+static const json_t *job_member(struct row *row, const struct search_term *term) {
+    const char *text = row->job->brief;
+    if (!may_have(text, term->path[term->depth - 1])) {
+        return NULL;
+    }
+    if (row->section == NULL || strcmp(row->section, term->path[0]) != 0) {
+        json_decref(row->document);
+        row->section = term->path[0];
+        row->document = section_read(text, row->section);
+    }
+    return search_member(term, row->document);
 }
 
 static void json_give(struct search_datum *datum, const json_t *json) {
@@ -163,7 +207,7 @@ static void job_read(void *user, const struct search_term *term, struct search_d
         json_give(datum, parsed(&row->tags, job->tags));
         break;
     case SEARCH_MEMBER:
-        json_give(datum, search_member(term, parsed(&row->document, job->brief)));
+        json_give(datum, job_member(row, term));
         break;
     case SEARCH_OUTCOME:
         text_give(datum, job->status == JOB_SUCCEEDED ? outcome_name(job->loss, job->initial_loss) : NULL);

@@ -601,6 +601,14 @@ START_TEST(test_jobs_are_found_by_what_they_have) {
         ck_assert_str_eq(jobs_found(finds[i][0], INT64_MAX, 100, &found), finds[i][1]);
         ck_assert(found.next == 0 && !found.bounded);
     }
+    statement_run(
+        "UPDATE jobs SET document='{\"name\":null,\"metadata\":{\"a b\":1,\"rule\":{\"mu\":9},"
+        "\"metadata\":{\"x\":2}},\"rule\":{\"type\":\"modprop\",\"mu\":0.5},\"training\":{}}' WHERE number=3");
+    ck_assert_str_eq(jobs_found("rule.mu:0.5", INT64_MAX, 100, &found), "3");
+    ck_assert_str_eq(jobs_found("rule.mu:9", INT64_MAX, 100, &found), "");
+    ck_assert_str_eq(jobs_found("meta.rule.mu:9 meta.metadata.x:2 meta.\"a b\":1", INT64_MAX, 100, &found), "3");
+    ck_assert_str_eq(jobs_found("meta.x:2", INT64_MAX, 100, &found), "");
+    ck_assert_str_eq(jobs_found("rule.mu:none", INT64_MAX, 100, &found), "5 4 2 1");
     ck_assert_str_eq(jobs_found("tag:paper", INT64_MAX, 1, &found), "4");
     ck_assert(found.next == 4 && found.scanned == 1);
     ck_assert_str_eq(jobs_found("tag:paper", 4, 1, &found), "2");
