@@ -8,7 +8,7 @@
  * Drag to zoom, with shift to move; double click for all of it. One finger scrolls the page over a chart, two fingers zoom it; with the focus on it
  * plus, minus, arrows and 0 do. Arrows read the chart where all of it is seen.
  */
-import { dashOf, seriesStyle } from "./colours.js";
+import { dashOf, markedOf, seriesStyle } from "./colours.js";
 import { number } from "./dom.js";
 import { Figure, Legend, valueText } from "./figure.js";
 import { extentOf, linearScale, logScale, percentText, placeScale, tickText } from "./scales.js";
@@ -19,6 +19,7 @@ export const MARGIN = { left: 62, right: 14, top: 8, bottom: 36 };
 const LANE = 22, // px, of "never"
   BAND = 0.09,
   FAINT = 0.15,
+  MARKS = 9, // markers along a line, about
   HATCH = 7, // px between the lines of a hatching
   HATCHED = 8, // bands at most, of which each has a hatching of its own
   REACH = 24, // px around the pointer in which a series is read
@@ -86,6 +87,10 @@ class Chart extends Figure {
   set(series, more = {}) {
     this.series = series.map((s, i) => ({ key: s.name, style: seriesStyle(i), ...s }));
     this.more = { ...this.more, ...more };
+    const named = this.series.filter((s) => !s.mute),
+      marked = markedOf(named.map((s) => s.style));
+    named.forEach((s, i) => Object.assign(s, { marked: marked[i] }));
+    this.integers = named.every((s) => s.x.every(Number.isInteger)); // no half iterations
     this.ready = this.series.some(({ x }) => x.length > 0);
     if (!this.settings.legend) this.legend.set(this.series.filter((s) => !s.mute));
     this.say(this.spoken());
@@ -171,7 +176,8 @@ class Chart extends Figure {
       rows = ys.ticks(Math.max(2, Math.floor((high - lane) / 34))),
       room = Array.isArray(xs.values) ? xs.step - 6 : Infinity;
     const { ticks } = this.settings,
-      across = ticks && wide / ticks.length > 30 ? ticks : xs.ticks(Math.max(2, Math.floor(wide / 72))),
+      round = xs.ticks(Math.max(2, Math.floor(wide / 72))),
+      across = ticks && wide / ticks.length > 30 ? ticks : this.integers && !xs.values ? round.filter(Number.isInteger) : round,
       every = Array.isArray(xs.values) ? Math.ceil(34 / xs.step) : 1;
     return [
       ...rows.map((v) => line(left, ys.to(v), left + wide, ys.to(v), { stroke: ink.grid })),
@@ -222,6 +228,10 @@ class Chart extends Figure {
       opacity = this.faint(s) * (s.thin ? 0.5 : 1);
     if (this.settings.points) this.aside(s, xAt);
     const drawn = [path(pathThrough(xAt, yAt), { stroke, width: s.thin ? 0.8 : 1.8, dash: dashOf(s.style), opacity, name: s.thin ? "thin" : "line" })];
+    if (s.marked && !this.settings.points) {
+      const every = Math.ceil(xAt.length / MARKS);
+      xAt.forEach((x, i) => i % every === every >> 1 && Number.isFinite(yAt[i]) && drawn.push(marker(x, yAt[i], s.style.marker ?? 0, 3.6, { fill: stroke, opacity })));
+    }
     if (xAt.length === 1 || this.settings.points) drawn.push(...this.pointMarks(s, of, xAt, yAt, { stroke, opacity }));
     return drawn;
   }

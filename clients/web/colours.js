@@ -9,7 +9,7 @@
  * or on paper, where everything is saved.
  */
 import { h } from "./dom.js";
-import { svg } from "./scene.js";
+import { markerPath, svg } from "./scene.js";
 
 /** Lengths of a line's dashes and gaps, in pixels; the first is solid. */
 const DASHES = [null, [8, 4], [2, 3], [10, 3, 2, 3], [16, 5], [4, 2]];
@@ -54,10 +54,22 @@ export function coloursTake(list) {
 export const ruleStyle = (rule, nth = 0) => ({ hex: rules.get(rule) ?? OTHER, dash: nth });
 export const dashOf = ({ dash }) => DASHES[(dash ?? 0) % DASHES.length];
 
-/** A piece of the line that is drawn in this style, for legends and tables. Its colour follows the scheme by the style sheet. */
-export function swatch(style) {
+/** Which of these styles need their markers, because another has the same colour and dash. */
+export function markedOf(styles) {
+  const look = ({ hex, series, dash }) => `${hex ?? series} ${dash ?? 0}`,
+    markers = new Map();
+  for (const style of styles) {
+    if (!markers.has(look(style))) markers.set(look(style), new Set());
+    markers.get(look(style)).add(style.marker ?? 0);
+  }
+  return styles.map((style) => markers.get(look(style)).size > 1);
+}
+
+/** A piece of the line that is drawn in this style, with its marker where `marked`; for legends and tables. Its colour follows the scheme by the style sheet. */
+export function swatch(style, marked = false) {
   const black = style.hex && /^#0{6}$/.test(style.hex),
     look = { class: style.hex ? (black ? "black" : null) : `series-${style.series % PALETTE.light.length}`, stroke: style.hex ?? null },
-    piece = svg("line", { x1: 0, y1: 4, x2: 26, y2: 4, ...look, "stroke-dasharray": dashOf(style)?.join(" ") });
-  return h("span", { class: "swatch" }, svg("svg", { width: 26, height: 8, viewBox: "0 0 26 8", "aria-hidden": "true" }, piece));
+    pieces = [svg("line", { x1: 0, y1: 5, x2: 26, y2: 5, ...look, "stroke-dasharray": dashOf(style)?.join(" ") })];
+  if (marked) pieces.push(svg("path", { d: markerPath(13, 5, style.marker ?? 0, 3.6), ...look, fill: style.hex ?? "currentColor", stroke: "none" }));
+  return h("span", { class: "swatch" }, svg("svg", { width: 26, height: 10, viewBox: "0 0 26 10", "aria-hidden": "true" }, ...pieces));
 }

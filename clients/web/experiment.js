@@ -21,7 +21,8 @@ import { axesOf, styleOf, valueName } from "./study.js";
 
 const AGAIN = 1500, // ms between two readings at least
   SLOW = 10000,
-  SHARE = 8; // between two readings, times what the last one took
+  SHARE = 8, // between two readings, times what the last one took
+  COMPARED = 40; // comparisons drawn at once
 
 const option = (value, text, chosen) => h("option", { value, selected: value === chosen }, text);
 const labelled = (id, text, input) => h("span", { class: "pair" }, h("label", { for: id }, text), input);
@@ -228,6 +229,7 @@ class Page {
       rows = this.comparisons
         .filter((c) => (about.own ? c.metric === this.metricNow() : true) && shown.has(c.point) && c.n > 0)
         .map((c) => ({ ...c, style: styleOf(shown.get(c.point)) }));
+    const left = rows.splice(COMPARED).length; // rows beyond those are not drawn
     this.differences.hidden = !rows.length;
     this.place.querySelector(".study-pair").classList.toggle("alone", !rows.length);
     if (!rows.length) return;
@@ -237,7 +239,7 @@ class Page {
     const least = Math.max(...rows.map((row) => row.least_p ?? 0)),
       few = rows.some((row) => row.few) ? ` † fewer than 10 pairs: so few can reach p = ${Number(least.toPrecision(2))} at best.` : "",
       ratio = rows.some((row) => row.logarithms) ? " Factors are of iterations; a pair with one that never learned counts in what was won alone." : "";
-    this.differencesHint.textContent = `Each row compares the same seeds. Lines are 95 % intervals of the mean difference; p by sign flips, adjusted over the comparisons (Holm).${ratio}${few}`;
+    this.differencesHint.textContent = `Each row compares the same seeds. Lines are 95 % intervals of the mean difference; p by sign flips, adjusted over the comparisons (Holm).${ratio}${few}${left ? ` ${left} more are not drawn: choose a value of an axis above.` : ""}`;
   }
   listen() {
     const ends = [

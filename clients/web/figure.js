@@ -5,7 +5,7 @@
  * The drawing is made anew when its size, the colour scheme or its data change, at most once a frame. What is pointed at lies over it. A saved file
  * holds what is seen (what is hidden or outside the window is left out), with the title and a legend below, in the colours of paper.
  */
-import { dashOf, inkNow, inkPaper, onScheme, swatch } from "./colours.js";
+import { dashOf, inkNow, inkPaper, markedOf, onScheme, swatch } from "./colours.js";
 import { attempt, framed, h, number } from "./dom.js";
 import { csvText, line, marker, moved, saveAs, sceneElements, scenePicture, sceneText, svg, textFit, textWidth, words } from "./scene.js";
 
@@ -52,24 +52,25 @@ export class Legend {
     const now = JSON.stringify(entries.map(({ key, name, style }) => [key, name, style]));
     if (now === this.shown) return;
     this.shown = now;
-    this.entries = entries.map((entry) => this.entryMake(entry));
+    const marked = markedOf(entries.map(({ style }) => style));
+    this.entries = entries.map((entry, i) => this.entryMake(entry, marked[i]));
     const widest = Math.max(0, ...entries.map(({ name }) => textWidth(name, 12)));
     this.list.style.setProperty("--entry", `${Math.min(ENTRY_WIDEST, Math.max(ENTRY_LEAST, widest + ENTRY_VALUE))}px`);
     this.list.replaceChildren(...this.entries.map(({ element }) => element));
     this.draw();
   }
-  entryMake({ key, name, style }) {
+  entryMake({ key, name, style }, marked) {
     const value = h("span", { class: "entry-value num" }),
       toggle = h(
         "button",
         { type: "button", class: "entry-toggle", title: `${name}: press to hide or show, double click to show alone`, onclick: () => this.toggle(key), ondblclick: () => this.solo(key) },
-        swatch(style),
+        swatch(style, marked),
         h("span", { class: "entry-name" }, name),
       ),
       only = h("button", { type: "button", class: "entry-only", onclick: () => this.solo(key), "aria-label": `Only ${name}` }, "only"),
       lit = (on) => () => this.lit(on ? key : null),
       element = h("div", { class: "entry", onpointerenter: lit(true), onpointerleave: lit(false), onfocusin: lit(true), onfocusout: lit(false) }, toggle, value, only);
-    return { key, name, style, value, toggle, element };
+    return { key, name, style, marked, value, toggle, element };
   }
   toggle(key) {
     if (!this.hidden.delete(key)) this.hidden.add(key);
@@ -104,12 +105,12 @@ export class Legend {
     const shown = this.entries.filter(({ key }) => !this.hidden.has(key)),
       widest = Math.min(width - 50, Math.max(0, ...shown.map(({ name }) => textWidth(name)))),
       columns = Math.max(1, Math.floor(width / (widest + 60))),
-      marks = shown.flatMap(({ name, style }, i) => {
+      marks = shown.flatMap(({ name, style, marked }, i) => {
         const x = (i % columns) * (widest + 60) + 10,
           y = 12 + Math.floor(i / columns) * 18;
         return [
           line(x, y, x + 26, y, { stroke: ink.of(style), width: 2, dash: dashOf(style) }),
-          ...(style.marker ? [marker(x + 13, y, style.marker, 3.5, { fill: ink.of(style) })] : []),
+          ...(marked ? [marker(x + 13, y, style.marker ?? 0, 3.5, { fill: ink.of(style) })] : []),
           words(x + 33, y, textFit(name, widest), { fill: ink.text }),
         ];
       });
@@ -185,7 +186,7 @@ export class Figure {
       height = Math.max(220, this.height),
       head = 26,
       [legend, below] = this.legend ? this.legend.marks(ink, width) : [[], 0];
-    const title = words(10, 14, textFit(this.title, width - 20, 13), { fill: ink.text, size: 13, weight: 600 });
+    const title = words(10, 14, textFit(this.caption.textContent, width - 20, 13), { fill: ink.text, size: 13, weight: 600 });
     const drawn = this.marks(width, height, ink);
     this.drawNow(); // what was laid out for the file is laid out for the page again
     return [[title, moved(head, drawn), moved(head + height, legend)], width, head + height + below];

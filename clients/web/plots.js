@@ -319,7 +319,7 @@ class Parallel extends Figure {
     ];
   }
   /** Where a point crosses axis i: among words each a little aside, so that points that share one can be followed. */
-  height(point, i) {
+  crossing(point, i) {
     const { ys } = this.now,
       scale = ys[i],
       part = this.points.length > 1 ? this.points.indexOf(point) / (this.points.length - 1) - 0.5 : 0;
@@ -328,7 +328,7 @@ class Parallel extends Figure {
   lineMark(point, ink, opacity, width) {
     const { xs } = this.now,
       d = point.values
-        .map((_, i) => [xs[i], this.height(point, i)])
+        .map((_, i) => [xs[i], this.crossing(point, i)])
         .filter(([, y]) => Number.isFinite(y))
         .map(([x, y], i) => `${i ? "L" : "M"}${x} ${y}`)
         .join("");
@@ -348,7 +348,7 @@ class Parallel extends Figure {
     let best = -1,
       least = 14;
     this.points.forEach((one, i) => {
-      const [a, b] = [this.height(one, k - 1), this.height(one, k)],
+      const [a, b] = [this.crossing(one, k - 1), this.crossing(one, k)],
         d = Math.abs(a + (b - a) * part - py);
       if (d < least) [best, least] = [i, d];
     });

@@ -78,8 +78,9 @@ const MARKERS = [
   (r) => `m0 ${-1.25 * r}l${1.2 * r} ${2.1 * r}h${-2.4 * r}Z`,
   (r) => `m0 ${-1.3 * r}l${1.3 * r} ${1.3 * r}l${-1.3 * r} ${1.3 * r}l${-1.3 * r} ${-1.3 * r}Z`,
 ];
-/** A point's mark: circle, square, triangle, diamond, in turn. */
-export const marker = (x, y, kind, r, look) => path(`M${round(x)} ${round(y)}${MARKERS[kind % MARKERS.length](r)}`, look);
+/** The outline of a point's mark: circle, square, triangle, diamond, in turn. */
+export const markerPath = (x, y, kind, r) => `M${round(x)} ${round(y)}${MARKERS[kind % MARKERS.length](r)}`;
+export const marker = (x, y, kind, r, look) => path(markerPath(x, y, kind, r), look);
 
 /* ---- on the page ---- */
 

@@ -5,16 +5,32 @@
 import { addressWrite, kept } from "./address.js";
 import { get } from "./api.js";
 import { chart, linked } from "./charts.js";
-import { h } from "./dom.js";
+import { grouped, h } from "./dom.js";
 import { Legend } from "./figure.js";
 import { keysOf, quantityOf } from "./quantities.js";
 import { axesOf, styleOf, valueName } from "./study.js";
 
 const MOST = 36, // points drawn at once
+  MOST_TOGETHER = 12, // of them in one panel
+  PANELS = 8,
   TOGETHER = 6; // points in one panel, before they are divided among several
 const X = { iterations: "iteration", trials: "trials", seconds: "seconds" };
 const option = (value, text) => h("option", { value }, text);
 const labelled = (id, text, input) => h("span", { class: "pair" }, h("label", { for: id }, text), input);
+
+/** Points by the values of `axis`, if any, and by the panel that the server puts them in: [title, points]. */
+function panelsOf(points, axis) {
+  const of = (point) => (axis ? valueName(point.values[axis.name]) : ""),
+    sorted = axis ? axis.values.flatMap((v) => points.filter(({ values }) => values[axis.name] === v)) : points,
+    groups = new Map();
+  for (const point of sorted) {
+    const several = new Set(points.filter((other) => of(other) === of(point)).map(({ panel }) => panel ?? "")).size > 1,
+      title = [axis ? `${axis.name} ${of(point)}` : "", several || !axis ? (point.panel ?? "") : ""].filter(Boolean).join(", ");
+    if (!groups.has(title)) groups.set(title, []);
+    groups.get(title).push(point);
+  }
+  return [...groups];
+}
 
 export class CurvesView {
   constructor(page) {
@@ -51,7 +67,8 @@ export class CurvesView {
   async read() {
     const { page } = this,
       points = page.shown(),
-      some = points.slice(0, MOST),
+      most = this.panelAxis(points) || this.panels.value === "one" ? MOST : MOST_TOGETHER,
+      some = points.length <= most ? points : Array.from({ length: most }, (_, i) => points[Math.floor((i * points.length) / most)]),
       query = new URLSearchParams({ keys: this.curve.value });
     if (some.length < page.points.length) query.set("points", some.map(({ point }) => point).join(","));
     if (page.unit.value !== "iterations") query.set("x", page.unit.value);
@@ -77,7 +94,7 @@ export class CurvesView {
     if (this.panels.value !== "auto") return axes.find(({ name }) => name === this.panels.value) ?? null;
     if (points.length <= TOGETHER || axes.length < 2) return null;
     const rule = axes.find(({ name }) => new Set(points.map(({ values, colour }) => `${values[name]} ${colour}`)).size === axes.find((a) => a.name === name).values.length);
-    return axes.find((axis) => axis !== rule) ?? null;
+    return axes.find((axis) => axis !== rule && axis.values.length <= PANELS) ?? null;
   }
   seriesOf(record, point, style) {
     const { page } = this,
@@ -102,8 +119,8 @@ export class CurvesView {
       byPoint = new Map(this.records.map((record) => [record.point, record])),
       points = page.shown().filter(({ point }) => byPoint.has(point)),
       quantity = quantityOf(this.curve.value),
-      axis = this.panelAxis(points),
-      groups = axis ? axis.values.map((v) => [`${axis.name} ${valueName(v)}`, points.filter(({ values }) => values[axis.name] === v)]) : [["", points]],
+      axis = this.panelAxis(page.shown()),
+      groups = this.panels.value === "one" ? [["", points]] : panelsOf(points, axis),
       unit = X[page.unit.value];
     const series = groups.map(([, own]) => own.flatMap((point) => this.seriesOf(byPoint.get(point.point), point, styleOf(point))));
     const filled = groups.map((group, i) => [...group, series[i]]).filter(([, , own]) => own.some((s) => s.x.length));
@@ -118,7 +135,7 @@ export class CurvesView {
   hintText(count) {
     if (!count) return "No curve yet: a point is drawn when its first trial has succeeded.";
     const what = { quartiles: "Lines are medians over the seeds that succeeded, bands reach from the lower to the upper quartile.", mean: "Lines are means over the seeds that succeeded, bands their 95 % bootstrap intervals.", none: "Lines are medians over the seeds that succeeded." }[this.spread.value],
-      left = this.left > 0 ? ` ${this.left} more points are not drawn: choose a value of an axis above.` : "",
+      left = this.left > 0 ? ` ${grouped(this.left)} more points are not drawn: choose a value of an axis above.` : "",
       seconds = this.page.unit.value === "seconds" ? " Seconds are the median time that the seeds took to get there." : "";
     return `${what}${seconds}${left} Drag to zoom, double click for all of it.`;
   }

@@ -3,7 +3,7 @@
  */
 import { addressRead, addressWrite, ariaSort, sortNext } from "./address.js";
 import { get } from "./api.js";
-import { swatch } from "./colours.js";
+import { markedOf, swatch } from "./colours.js";
 import { badge, grouped, h, keyed, standing } from "./dom.js";
 import { progressBar } from "./experiments.js";
 import { quantityText } from "./quantities.js";
@@ -106,7 +106,7 @@ export class PointsTable {
         chosen = page.trials.point === name,
         s = page.summary(point);
       link.setAttribute("aria-expanded", String(chosen));
-      link.replaceChildren(swatch(styleOf(point)), " ", point.label);
+      link.replaceChildren(swatch(styleOf(point), markedOf(page.points.map(styleOf))[page.points.indexOf(point)]), " ", point.label);
       element.className = `${chosen ? "chosen" : ""}${page.hidden.has(name) ? " off" : ""}`;
       element.replaceChildren(head, this.progressCell(point, s), ...columns.map(([column, , text]) => h("td", { class: "num", "data-column": column }, h("span", { class: "cell" }, text(point, s)))));
     };

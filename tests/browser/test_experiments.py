@@ -422,3 +422,70 @@ def test_the_list_is_filtered_by_the_server_and_sorted(daemon, browser):
     assert browser.find("#filter").get_attribute("aria-invalid") == "true"
     browser.type("#filter", "nothing")
     browser.wait("document.querySelector('.empty')?.textContent === 'No experiment fits the filter.'")
+
+
+def test_more_axes_have_more_plots(daemon, browser):
+    """What colour, dash and marker do not tell apart is in panels of its own; all axes together are parallel."""
+    delays, units = {"path": "/task/delay", "values": [10, 20]}, {"path": "/network/units", "values": [12, 13]}
+    short = BASE | {"training": {"iterations": 10, "evaluate_every": 5, "batch_size": 4}}
+    id = submit(daemon, {"base": short, "axes": [RULES, RATES, delays, units], "seeds": [1, 2]})
+    assert ended(daemon, id)["counts"]["succeeded"] == 48
+    points = daemon.get(f"/v1/experiments/{id}/points").json()["points"]
+    assert {point["panel"] for point in points} == {"units=12", "units=13"}
+    browser.open(page(daemon, id, over="learning_rate", across="rule"))
+    browser.wait("document.querySelectorAll('.study-curves .line').length === 24")
+    panels = browser.script(
+        "return [...document.querySelectorAll('.study-curves .chart')].map(c => [c.querySelector('.figure-title')"
+        ".textContent, [...c.querySelectorAll('.line')].map(l => "
+        "l.getAttribute('stroke') + l.getAttribute('stroke-dasharray')).join()])"
+    )
+    assert [title for title, _ in panels] == [
+        f"learning_rate {rate}, units={count}" for rate in (0.001, 0.01) for count in (12, 13)
+    ]
+    assert all(len(browser.script("return arguments[0].split(',#')", looks)) == 6 for _, looks in panels)
+    marks = "document.querySelector('.study-curves .chart svg').querySelectorAll('path:not([class])').length"
+    assert browser.script(f"return {marks}") > 0, "markers tell the delays apart"
+    titles = browser.script(
+        "return [...document.querySelectorAll('.study-axes .figure-title')].map(t => t.textContent)"
+    )
+    assert len(titles) == 4 * 2 + 1 and titles[-1] == "All axes"
+    lines = "document.querySelectorAll('.study-axes > .view .line').length"
+    assert browser.script(f"return {lines}") == 24
+    browser.script("document.querySelector('.study-axes > .view .plot').focus()")
+    browser.keys(Keys.DOWN)
+    said = browser.script("return document.querySelector('.study-axes > .view .reading').textContent")
+    assert said.startswith(f"{points[0]['label']}: ")
+
+
+def test_any_jobs_are_compared_as_the_server_says(studied, browser):
+    daemon, id = studied
+    trials = daemon.get(f"/v1/experiments/{id}/trials?points=0.1,1.1,2.1").json()["trials"]
+    ids = sorted(trial["job"] for trial in trials)
+    browser.open(f"{daemon.url}/#/compare/{','.join(ids)}?below=0.6&evaluations=2&metric=final_loss&to=1")
+    browser.wait("document.querySelectorAll('tbody tr').length === 3 && document.getElementById('to').value === '1'")
+    metrics = [{"name": "learned", "loss_below": 0.6, "in_a_row": 2}, {"final": "loss"}]
+    answer = daemon.request("POST", "/v1/compare", json={"jobs": ids, "metrics": metrics, "to": 1}).json()
+    rows = browser.script(
+        "return [...document.querySelectorAll('tbody tr')].map(r => [...r.children].map(c => c.textContent))"
+    )
+    for row, point in zip(rows, answer["points"], strict=True):
+        learned, loss = point["metrics"]["learned"], point["metrics"]["final_loss"]
+        assert row[1] == point["label"] and row[2] == "1 2 3" and row[3] == "3 of 3"
+        mean, deviation = row[4].split(" ± ")
+        assert number(mean) == pytest.approx(loss["mean"], rel=5e-3)
+        assert number(deviation) == pytest.approx(loss["standard_deviation"], rel=5e-3)
+        assert row[6].startswith(f"{learned['n'] - learned['never']} of 3, median ")
+    browser.script("document.querySelector('[aria-labelledby=differences] .plot').focus()")
+    browser.keys(Keys.DOWN)
+    said = browser.find("[aria-labelledby=differences] .reading").text
+    wanted = [c for c in answer["comparisons"] if c["metric"] == "final_loss" and c["to"] == "1"]
+    assert len(wanted) == 2
+    assert said.startswith(f"{wanted[0]['label']} against {wanted[0]['to_label']}: "), said
+    browser.script("const s = document.getElementById('to'); s.value = '0'; s.dispatchEvent(new Event('change'))")
+    browser.wait("!location.hash.includes('to=')")
+    browser.script("location.hash = '#/compare'")
+    browser.wait("document.querySelectorAll('main li').length === 6")
+    assert all(
+        text.endswith("3 seeds")
+        for text in browser.script("return [...document.querySelectorAll('main li')].map(l => l.textContent)")
+    )
