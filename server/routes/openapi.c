@@ -125,6 +125,36 @@ static json_t *query_schema(const char *type) {
     return json_pack("{s:s, s:o}", "type", "string", "enum", words_list(type));
 }
 
+/* What the parameters of an experiment's views mean. */
+static const char *view_note(const char *name) {
+    static const struct {
+        const char *name, *note;
+    } notes[] = {
+        {"points", "names of points, separated by commas; all where left out"},
+        {"metrics",
+         "instead of the experiment's own, separated by commas: final:CURVE, best:CURVE, area:CURVE, "
+         "CURVE_below:THRESHOLD "
+         "or CURVE_above:THRESHOLD, the latter two also with :IN_A_ROW; CURVE is any of GET /v1/jobs/{id}/metrics. "
+         "Named final_loss, loss_below_0.1 and so on"},
+        {"in", "what CURVE_below and CURVE_above of the query are measured in; iterations where left out"},
+        {"bootstrap", "draws of a bootstrap interval (BCa, seeded) for each mean and interquartile mean; 0: none"},
+        {"axis", "the axis along which points are compared, by its name; the specification's where left out"},
+        {"to", "the index of the value (or, without a grid, of the point) that others are compared to"},
+        {"keys", "curves, separated by commas: loss, accuracy or any diagnostic; loss,accuracy where left out"},
+        {"seeds", "each seed's own curve too"},
+        {"x", "what curves are drawn against, given as x beside the iteration: trials are iterations times the batch's "
+              "size, seconds those of training (the seeds' median)"},
+        {"mean", "the mean over seeds too, with a bootstrap interval (BCa, seeded)"},
+        {"draws", "of that bootstrap; 2000 where left out"},
+    };
+    for (size_t i = 0; i < COUNT(notes); i++) {
+        if (strcmp(notes[i].name, name) == 0) {
+            return notes[i].note;
+        }
+    }
+    return NULL;
+}
+
 /* "limit:integer:1:100" as a parameter object. */
 static json_t *query_parameter(const char *word, size_t length) {
     char copy[128];
@@ -152,7 +182,14 @@ static json_t *parameters_of(const struct route *route) {
     }
     for (const char *word = route->query; word != NULL && *word != '\0';) {
         size_t length = strcspn(word, " ");
-        json_array_append_new(list, query_parameter(word, length));
+        json_t *parameter = query_parameter(word, length);
+        const char *note = strncmp(route->name, "experiment_", 11) == 0
+                               ? view_note(json_string_value(json_object_get(parameter, "name")))
+                               : NULL;
+        if (note != NULL) {
+            json_object_set_new(parameter, "description", json_string(note));
+        }
+        json_array_append_new(list, parameter);
         word += length + (word[length] == ' ');
     }
     return list;
@@ -179,9 +216,11 @@ static json_t *success_content(const struct route *route) {
  * What may be called with the id or name in this response: the routes whose path has it as their parameter. NULL: none.
  */
 static json_t *links_of(const struct route *route) {
-    bool makes_job = route->response != NULL && strcmp(route->response, "Job") == 0 &&
-                     strncmp(route->statuses, "201", 3) == 0;
+    bool makes = route->response != NULL && strncmp(route->statuses, "201", 3) == 0;
+    bool makes_job = makes && strcmp(route->response, "Job") == 0,
+         makes_experiment = makes && strcmp(route->response, "Experiment") == 0;
     const char *parameter = makes_job                                 ? "id"
+                            : makes_experiment                        ? "experiment"
                             : strcmp(route->name, "dataset_put") == 0 ? "name"
                             : strcmp(route->name, "view_put") == 0    ? "view"
                                                                       : NULL;
@@ -189,7 +228,7 @@ static json_t *links_of(const struct route *route) {
     for (size_t i = 0; links != NULL && i < route_count; i++) {
         char name[32], value[48];
         if (path_parameter(route_table[i].path, name) && strcmp(name, parameter) == 0) {
-            snprintf(value, sizeof value, "$response.body#/%s", makes_job ? "id" : "name");
+            snprintf(value, sizeof value, "$response.body#/%s", makes_job || makes_experiment ? "id" : "name");
             json_object_set_new(
                 links, route_table[i].name,
                 json_pack("{s:s, s:{s:s}}", "operationId", route_table[i].name, "parameters", parameter, value));
