@@ -17,7 +17,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "core/engine/engine.h"
+#include "core/backend/backend.h"
 #include "core/kernels/select.h"
 #include "core/kernels/kernels.h"
 #include "core/model/optimizer.h"
@@ -29,7 +29,7 @@ struct bench {
     struct train_config config;
     struct task task;
     struct network network;
-    struct trial *trials;
+    struct trial_id *ids; /* (batch_size) */
     struct team *team;
     int rounds;
 };
@@ -110,27 +110,49 @@ static double bandwidth_measure(struct team *team) {
 
 /* ---- the simulator ---- */
 
-static void trial_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride) {
-    const struct bench *bench = user;
-    bench->task.ops->inputs(&bench->task, &bench->trials[trial], from, to, x, stride);
-}
-
-static float trial_target(const void *user, size_t trial, int t, int *class_index, float *values) {
-    const struct bench *bench = user;
-    return bench->task.ops->target(&bench->task, &bench->trials[trial], t, class_index, values);
-}
-
 struct timing {
     double seconds;       /* median of an iteration */
     struct phases phases; /* means */
-    struct engine_plan plan;
+    struct backend_plan plan;
 };
 
-static void trials_draw(struct bench *bench, int64_t iteration) {
-    for (int i = 0; i < bench->config.training.batch_size; i++) {
-        bench->task.ops->trial(&bench->task, (struct trial_id){TRIAL_TRAINING, iteration, (size_t)i},
-                               &bench->trials[i]);
+/* A backend for the network, and what it will cost; ends the process where it cannot be made. */
+static struct backend *backend_make(struct bench *bench, const struct batch_options *options,
+                                    struct optimizer *optimizer, struct backend_plan *plan) {
+    const struct backend_ops *ops = backend_table[BACKEND_CPU];
+    const struct network *network = &bench->network;
+    const struct backend_sizes sizes = {network->units, network->inputs, network->outputs,
+                                        network->types, network->bias,   network->equal_leaks};
+    const struct backend_problem problem = {.network = &bench->network,
+                                            .options = options,
+                                            .team = bench->team,
+                                            .task = &bench->task,
+                                            .optimizer = optimizer};
+    struct error error = {.text = "out of memory"};
+    enum result result;
+    struct backend *backend = ops->plan(&sizes, options, plan, &error) ? ops->create(&problem, &result, &error) : NULL;
+    if (!backend) {
+        fprintf(stderr, "simulator: %s\n", error.text);
+        exit(1);
     }
+    return backend;
+}
+
+/* Iteration `iteration`; without a rule the forward pass of the same trials. */
+static void iteration_run(struct bench *bench, struct backend *backend, bool trains, struct backend_course *course,
+                          struct phases *phases) {
+    int trials = bench->config.training.batch_size;
+    struct batch_result run = {0};
+    if (trains) {
+        backend->ops->iterate(backend, 1, course, NULL, phases);
+        return;
+    }
+    for (int i = 0; i < trials; i++) {
+        bench->ids[i] = (struct trial_id){TRIAL_TRAINING, course->iteration, (size_t)i};
+    }
+    backend->ops->trials(backend, bench->ids, trials, NULL, NULL, &run);
+    phases_add(phases, &run.phases);
+    course->iteration++;
 }
 
 /*
@@ -140,58 +162,43 @@ static void trials_draw(struct bench *bench, int64_t iteration) {
 static struct timing iteration_measure(struct bench *bench, const struct rule_config *rule, enum engine_method method) {
     struct train_config config = bench->config;
     const struct task_shape *shape = &bench->task.shape;
-    struct batch_options options = {.steps = shape->steps,
-                                    .trials = config.training.batch_size,
-                                    .loss = shape->loss,
-                                    .mask_from = shape->mask_from,
-                                    .mask_uniform = shape->mask_uniform,
-                                    .rule = rule,
-                                    .method = method,
-                                    .clock = seconds};
+    const struct batch_options options = {.steps = shape->steps,
+                                          .trials = config.training.batch_size,
+                                          .loss = shape->loss,
+                                          .mask_from = shape->mask_from,
+                                          .mask_uniform = shape->mask_uniform,
+                                          .rule = rule,
+                                          .method = method,
+                                          .clock = seconds};
     struct timing timing = {0};
-    struct error error = {.text = "out of memory"};
-    enum result result;
     struct optimizer optimizer;
-    struct batch_result run = {0};
+    struct backend_course course = {0};
     double times[ROUNDS_MOST];
     if (rule) {
         config.rule = *rule;
     }
-    struct engine *engine = engine_create(&bench->network, &options, &result, &error);
-    float *gradient = malloc(bench->network.parameters * sizeof *gradient);
-    bool planned = engine_plan_make(bench->network.units, shape->inputs, shape->outputs, bench->network.types,
-                                    bench->network.bias, true, &options, &timing.plan, &error);
-    if (!engine || !gradient || !planned || !optimizer_init(&optimizer, &bench->network, &config)) {
-        fprintf(stderr, "simulator: %s\n", error.text);
+    if (!optimizer_init(&optimizer, &bench->network, &config)) {
+        fprintf(stderr, "simulator: out of memory\n");
         exit(1);
     }
-    struct batch_source source = {.user = bench, .inputs = trial_inputs, .target = trial_target};
-    engine_weights_load(engine, NULL, config.rule.mu, NULL);
+    struct backend *backend = backend_make(bench, &options, rule ? &optimizer : NULL, &timing.plan);
+    backend->ops->load(backend, NULL, config.rule.mu, NULL);
     for (int i = -2; i < bench->rounds; i++) {
         double began = seconds(NULL);
-        if (i == 0) {
-            run = (struct batch_result){0};
-        }
-        trials_draw(bench, i + 2);
-        engine_batch_run(engine, bench->team, &source, config.training.batch_size, rule ? gradient : NULL, NULL, &run);
-        double before = seconds(NULL);
-        if (rule) {
-            optimizer_update(&optimizer, &bench->network, gradient, i + 2);
-            engine_weights_load(engine, NULL, config.rule.mu, NULL);
-        }
-        double now = seconds(NULL);
+        struct phases phases = {0};
+        iteration_run(bench, backend, rule != NULL, &course, &phases);
         if (i >= 0) {
-            times[i] = now - began;
-            timing.phases.optimizer += now - before;
+            times[i] = seconds(NULL) - began;
+            phases_add(&timing.phases, &phases);
         }
     }
     timing.seconds = median(times, bench->rounds);
-    timing.phases = (struct phases){run.phases.trials / bench->rounds, run.phases.forward / bench->rounds,
-                                    run.phases.credit / bench->rounds, run.phases.gradient / bench->rounds,
-                                    timing.phases.optimizer / bench->rounds};
+    const struct phases *sum = &timing.phases;
+    double rounds = bench->rounds;
+    timing.phases = (struct phases){sum->trials / rounds, sum->forward / rounds, sum->credit / rounds,
+                                    sum->gradient / rounds, sum->optimizer / rounds};
+    backend_destroy(backend);
     optimizer_release(&optimizer);
-    engine_destroy(engine);
-    free(gradient);
     return timing;
 }
 
@@ -204,7 +211,7 @@ static void timing_print(const char *name, const struct timing *timing, double f
            "\"gradient_ms\": %.4f, \"optimizer_ms\": %.4f, \"method\": \"%s\", \"memory_bytes\": %zu},\n",
            name, 1e3 * timing->seconds, timing->seconds / forward, 1e-9 * flops / timing->seconds,
            flops / timing->seconds / peak, 1e3 * p->trials, 1e3 * p->forward, 1e3 * p->credit, 1e3 * p->gradient,
-           1e3 * p->optimizer, engine_method_name(timing->plan.method, false), timing->plan.memory_bytes);
+           1e3 * p->optimizer, timing->plan.method, timing->plan.memory_bytes);
 }
 
 static void bench_make(struct bench *bench, int units, int steps, int trials, bool every) {
@@ -233,8 +240,8 @@ static void bench_make(struct bench *bench, int units, int steps, int trials, bo
     if (every) {
         bench->config.task = TASK_CONFIG(TASK_PATTERN, {"inputs", 20}, {"outputs", 1}, {"duration", steps});
     }
-    bench->trials = calloc((size_t)trials, sizeof *bench->trials);
-    if (!bench->trials || task_init(&bench->task, &bench->config.task, 1, NULL, error) != RESULT_DONE) {
+    bench->ids = calloc((size_t)trials, sizeof *bench->ids);
+    if (!bench->ids || task_init(&bench->task, &bench->config.task, 1, NULL, error) != RESULT_DONE) {
         fprintf(stderr, "simulator: out of memory\n");
         exit(1);
     }
@@ -326,6 +333,6 @@ int main(int count, char **values) {
     network_release(&bench.network);
     task_release(&bench.task);
     team_destroy(bench.team);
-    free(bench.trials);
+    free(bench.ids);
     return 0;
 }
