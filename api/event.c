@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "api/field.h"
-#include "api/job.h"
+#include "api/rule.h"
 #include "api/text.h"
 
 void time_text(int64_t milliseconds, char text[TIME_TEXT_BYTES]) {

@@ -101,87 +101,6 @@ static void check_top_names(const json_t *document, bool stored, struct problems
     }
 }
 
-/*
- * The variant that an object's "type" names; `fallback` if it is absent. False, with a fault, if it is unknown.
- */
-static bool decode_type(const json_t *object, const struct variant *variants, int count, int fallback,
-                        const struct path *path, int *type, struct problems *problems) {
-    const json_t *value = json_object_get(object, "type");
-    const char *name = json_string_value(value);
-    char list[256] = "", got[80];
-    *type = fallback;
-    if (value == NULL && fallback >= 0) {
-        return true;
-    }
-    for (int i = 0; i < count; i++) {
-        if (name != NULL && strcmp(name, variants[i].name) == 0) {
-            *type = i;
-            return true;
-        }
-        size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s\"%s\"", i == 0 ? "" : ", ", variants[i].name);
-    }
-    const char *nearest = name == NULL ? NULL : name_nearest_in(name, variants, sizeof *variants, (size_t)count);
-    if (value == NULL) {
-        problems_add(problems, path, "type", "is required: one of %s", list);
-    } else if (nearest != NULL) {
-        problems_add(problems, path, "type", "must be one of %s; got %s: did you mean \"%s\"?", list,
-                     value_quote(value, got), nearest);
-    } else {
-        problems_add(problems, path, "type", "must be one of %s; got %s", list, value_quote(value, got));
-    }
-    return false;
-}
-
-/* `decoding`: with the defaults that apply. */
-static void decode_rule(struct rule_config *rule, struct decoding decoding, const json_t *document,
-                        const struct path *path, struct problems *problems) {
-    char name[32];
-    int type;
-    if (document != NULL && !json_is_object(document)) {
-        char got[80];
-        problems_add(problems, path, NULL, "must be an object; got %s", value_quote(document, got));
-        return;
-    }
-    if (!decode_type(document, rule_variants(), RULE_TYPES, RULE_DEFAULT, path, &type, problems)) {
-        return;
-    }
-    rule->type = (enum rule_type)type;
-    snprintf(name, sizeof name, "rule %s", rule_variants()[type].name);
-    decoding.variant = 1u << type;
-    decoding.variant_name = name;
-    decoding.skip = "type";
-    fields_decode(&decoding, document, path, rule, problems);
-}
-
-/* The defaults of a section that the neuron model gives. */
-static void strict_set(struct decoding *decoding, const char *name, enum neuron neuron) {
-    decoding->section = name;
-    decoding->strict = neuron_defaults(&decoding->strict_count);
-    decoding->strict_variant = 1u << neuron;
-}
-
-void rule_decode(struct rule_config *rule, const json_t *document, enum neuron neuron, const struct path *path,
-                 struct problems *problems) {
-    struct decoding decoding = {.fields = rule_fields()};
-    strict_set(&decoding, "rule", neuron);
-    decode_rule(rule, decoding, document, path, problems);
-}
-
-void rule_release(struct rule_config *rule) {
-    fields_release(rule_fields(), 1u << rule->type, rule);
-    numbers_release(&rule->mu_of);
-}
-
-json_t *rule_encode(const struct rule_config *rule) {
-    json_t *document = json_pack("{s:s}", "type", rule_variants()[rule->type].name);
-    if (!fields_encode(rule_fields(), 1u << rule->type, rule, document)) {
-        json_decref(document);
-        return NULL;
-    }
-    return document;
-}
-
 /* What the defaults of a document's sections depend on. */
 struct origin {
     enum task_type task;
@@ -198,7 +117,7 @@ static struct decoding section(const struct fields *fields, const char *name, st
                                 .default_count = count,
                                 .default_variant = 1u << origin.task,
                                 .stored = origin.stored};
-    strict_set(&decoding, name, origin.neuron);
+    neuron_defaults_set(&decoding, name, origin.neuron);
     return decoding;
 }
 
@@ -213,7 +132,7 @@ static bool decode_task(struct job_spec *spec, const json_t *value, bool stored,
                      value == NULL ? "none" : value_quote(value, got));
         return false;
     }
-    if (!decode_type(value, task_variants(), task_count, -1, &path, &type, problems)) {
+    if (!variant_decode(value, task_variants(), task_count, -1, &path, &type, problems)) {
         return false;
     }
     spec->config.task.type = (enum task_type)type;
@@ -234,7 +153,7 @@ static void decode_optimizer(struct job_spec *spec, const json_t *value, struct 
                       &spec->config.optimizer, problems);
         return;
     }
-    if (!decode_type(value, optimizer_variants, 2, OPTIMIZER_ADAM, &path, &type, problems)) {
+    if (!variant_decode(value, optimizer_variants, 2, OPTIMIZER_ADAM, &path, &type, problems)) {
         return;
     }
     spec->config.optimizer.type = (enum optimizer_type)type;
@@ -473,8 +392,8 @@ static bool decode(struct job_spec *spec, const json_t *document, bool stored, s
     decode_network(spec, json_object_get(document, "network"), origin, problems);
     sound.network = problems->count == before;
     before = problems->count;
-    decode_rule(&spec->config.rule, section(rule_fields(), "rule", origin), json_object_get(document, "rule"), &rule,
-                problems);
+    rule_decode_by(&spec->config.rule, section(rule_fields(), "rule", origin), json_object_get(document, "rule"), &rule,
+                   problems);
     sound.rule = problems->count == before;
     decode_optimizer(spec, json_object_get(document, "optimizer"), origin, problems);
     before = problems->count;
@@ -935,24 +854,10 @@ const char *task_type_name(enum task_type type) {
     return task_table[type]->name;
 }
 
-const char *rule_type_name(enum rule_type type) {
-    return rule_variants()[type].name;
-}
-
 bool task_type_find(const char *name, enum task_type *type) {
     for (int i = 0; i < task_count; i++) {
         if (strcmp(name, task_table[i]->name) == 0) {
             *type = (enum task_type)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool rule_type_find(const char *name, enum rule_type *type) {
-    for (int i = 0; i < RULE_TYPES; i++) {
-        if (strcmp(name, rule_variants()[i].name) == 0) {
-            *type = (enum rule_type)i;
             return true;
         }
     }

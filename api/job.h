@@ -9,6 +9,7 @@
 #include "api/caption.h"
 #include "api/identity.h"
 #include "api/problem.h"
+#include "api/rule.h"
 #include "core/base/field.h"
 #include "core/model/config.h"
 
@@ -156,16 +157,7 @@ json_t *neurons_describe(void);
 json_t *job_schema(void);
 json_t *rule_schema(void);
 
-/* One rule object at `path` (for gradients), with the defaults of the neuron model. */
-void rule_decode(struct rule_config *rule, const json_t *document, enum neuron neuron, const struct path *path,
-                 struct problems *problems);
-/* Frees the lists that it holds; for a rule that rule_decode filled, also where it found faults. */
-void rule_release(struct rule_config *rule);
-json_t *rule_encode(const struct rule_config *rule);
-
 const char *task_type_name(enum task_type type);
-const char *rule_type_name(enum rule_type type);
 bool task_type_find(const char *name, enum task_type *type);
-bool rule_type_find(const char *name, enum rule_type *type);
 
 #endif

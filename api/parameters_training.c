@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "api/job.h"
+#include "api/rule.h"
 
 #define BIT(x) (1u << (x))
 #define COUNT(table) (sizeof(table) / sizeof *(table))

@@ -84,6 +84,17 @@ void hop_run(const struct credit *credit, enum epilogue epilogue, const float *r
     credit_flow(credit, kinds[epilogue], credit->h);
 }
 
+bool hop_is_low_rank(const struct rule_config *rule, const struct rule_shape *shape) {
+    if (rule->weights == CREDIT_GIVEN) {
+        return rule->modulation.lengths[0] != shape->units;
+    }
+    return rule_is_averaged(rule) && rule->averaging == AVERAGING_ALL;
+}
+
+bool rule_mu_is_of_units(const struct rule_config *rule, const struct rule_shape *shape) {
+    return rule->mu_of.values && rule->mu_of.lengths[0] == shape->units;
+}
+
 size_t filter_size(int taps, size_t elements) {
     return size_times((size_t)taps * 2 + 3, elements);
 }

@@ -27,19 +27,8 @@ int rule_window(const struct rule_config *rule) {
     return ops->window ? ops->window(rule) : 0;
 }
 
-bool hop_is_low_rank(const struct rule_config *rule, const struct rule_shape *shape) {
-    if (rule->weights == CREDIT_GIVEN) {
-        return rule->modulation.lengths[0] != shape->units;
-    }
-    return rule_is_averaged(rule) && rule->averaging == AVERAGING_ALL;
-}
-
 bool rule_is_low_rank(const struct rule_config *rule, const struct rule_shape *shape) {
     return !rule_table[rule->type]->hop_is_weights && hop_is_low_rank(rule, shape);
-}
-
-bool rule_mu_is_of_units(const struct rule_config *rule, const struct rule_shape *shape) {
-    return rule->mu_of.values && rule->mu_of.lengths[0] == shape->units;
 }
 
 static bool mu_fits(const struct rule_config *rule, const struct rule_shape *shape, char error[256]) {

@@ -653,7 +653,7 @@ def test_tasks_and_rules(daemon):
     tasks = {task["type"]: task for task in daemon.get("/v1/tasks").json()["tasks"]}
     rules = {rule["type"]: rule for rule in daemon.get("/v1/rules").json()["rules"]}
     assert set(tasks) == {"delayed_xor", "pattern", "row_mnist", "pixel_mnist", "evidence", "dataset"}
-    assert set(rules) == {"bptt", "eprop", "mdgl", "modprop", "rtrl"}
+    assert set(rules) == {"bptt", "eprop", "mdgl", "modprop", "rtrl", "filter", "snap", "uoro", "diffusion"}
     delay = tasks["delayed_xor"]["parameters"]["delay"]
     assert delay["unit"] == "ms" and delay["default"] == 700 and delay["minimum"] == 0 and delay["description"]
     assert "mu" in rules["modprop"]["parameters"] and "mu" not in rules["bptt"]["parameters"]

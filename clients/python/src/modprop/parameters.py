@@ -117,6 +117,7 @@ class BpttRule(_BpttRule, total=False):
 
     feedback: Literal["symmetric", "random", "adaptive"]
     feedback_decay: Real
+    window: Integer | None
 
 
 class _EpropRule(TypedDict):
@@ -141,7 +142,8 @@ class _MdglRule(TypedDict):
 class MdglRule(_MdglRule, total=False):
     """The parameters of the rule `mdgl`."""
 
-    weights: Literal["cell", "type"]
+    weights: Literal["cell", "type", "given", "random", "shuffled"]
+    modulation: Sequence[Sequence[Real] | NDArray[Any]] | None
     averaging: Literal["all", "existing"]
     tracking: Literal["current", "initial"]
     feedback: Literal["symmetric", "random", "adaptive"]
@@ -157,8 +159,9 @@ class _ModpropRule(TypedDict):
 class ModpropRule(_ModpropRule, total=False):
     """The parameters of the rule `modprop`."""
 
-    mu: Real | Literal["auto"]
-    weights: Literal["cell", "type"]
+    mu: Real | Literal["auto"] | Sequence[Real] | NDArray[Any]
+    weights: Literal["cell", "type", "given", "random", "shuffled"]
+    modulation: Sequence[Sequence[Real] | NDArray[Any]] | None
     averaging: Literal["all", "existing"]
     tracking: Literal["current", "initial"]
     first_hop: Literal["mu", "exact"]
@@ -180,7 +183,64 @@ class RtrlRule(_RtrlRule, total=False):
     feedback_decay: Real
 
 
-Rule = BpttRule | EpropRule | MdglRule | ModpropRule | RtrlRule
+class _FilterRule(TypedDict):
+    """What a `FilterRule` must have."""
+
+    type: Literal["filter"]
+
+
+class FilterRule(_FilterRule, total=False):
+    """The parameters of the rule `filter`."""
+
+    feedback: Literal["symmetric", "random", "adaptive"]
+    feedback_decay: Real
+    taps: Sequence[Sequence[Sequence[Real] | NDArray[Any]]] | None
+
+
+class _SnapRule(TypedDict):
+    """What a `SnapRule` must have."""
+
+    type: Literal["snap"]
+
+
+class SnapRule(_SnapRule, total=False):
+    """The parameters of the rule `snap`."""
+
+    feedback: Literal["symmetric", "random", "adaptive"]
+    feedback_decay: Real
+    order: Integer
+
+
+class _UoroRule(TypedDict):
+    """What a `UoroRule` must have."""
+
+    type: Literal["uoro"]
+
+
+class UoroRule(_UoroRule, total=False):
+    """The parameters of the rule `uoro`."""
+
+    feedback: Literal["symmetric", "random", "adaptive"]
+    feedback_decay: Real
+
+
+class _DiffusionRule(TypedDict):
+    """What a `DiffusionRule` must have."""
+
+    type: Literal["diffusion"]
+
+
+class DiffusionRule(_DiffusionRule, total=False):
+    """The parameters of the rule `diffusion`."""
+
+    feedback: Literal["symmetric", "random", "adaptive"]
+    feedback_decay: Real
+    width: Integer | None
+    kernel: Sequence[Sequence[Real] | NDArray[Any]] | None
+    decay: Real | None
+
+
+Rule = BpttRule | EpropRule | MdglRule | ModpropRule | RtrlRule | FilterRule | SnapRule | UoroRule | DiffusionRule
 
 
 class AdamOptimizerDecay(TypedDict):
@@ -233,15 +293,32 @@ class NetworkTau(TypedDict):
     high: Real
 
 
+class NetworkTauAdaptation(TypedDict):
+    """The value of `tau_adaptation`."""
+
+    low: Real
+    high: Real
+
+
 class Network(TypedDict, total=False):
     """The parameters of a job's network."""
 
+    model: Literal["membrane", "rate", "lif", "alif"]
     units: Integer
     tau: Real | Sequence[Real] | NDArray[Any] | NetworkTau
     activation: Literal["relu", "tanh"]
+    threshold: Real
+    dampening: Real
+    refractory: Integer
+    beta: Real
+    tau_adaptation: Real | NetworkTauAdaptation
+    adaptive_fraction: Real
+    readout_tau: Real | None
+    noise: Real
     dale: bool
     excitatory_fraction: Real
     types_per_sign: Integer
+    types: None | Literal["shuffled"] | Sequence[Integer]
     connectivity: Real
     rewiring: Literal["none", "deep_r"]
     discretization: Literal["exponential", "euler"]
@@ -269,6 +346,17 @@ class TrainingStopWhen(_TrainingStopWhen, total=False):
     evaluations: Integer
 
 
+class TrainingDiagnostics(TypedDict, total=False):
+    """The value of `diagnostics`."""
+
+    cosine: bool
+    spectral_radius: bool
+    psi: bool
+    norms: bool
+    phases: bool
+    alignment: Sequence[str | Mapping[str, Any]]
+
+
 class Training(TypedDict, total=False):
     """The parameters of a job's training."""
 
@@ -280,5 +368,5 @@ class Training(TypedDict, total=False):
     keep_checkpoints: Integer
     stop_when: TrainingStopWhen | None
     memory: Integer | None
-    diagnostics: bool | Sequence[Literal["cosine", "spectral_radius", "psi", "norms", "phases"]]
+    diagnostics: bool | Sequence[Literal["cosine", "spectral_radius", "psi", "norms", "phases"]] | TrainingDiagnostics
     events: Integer
