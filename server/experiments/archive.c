@@ -103,6 +103,7 @@ static void round_count(struct archive_round *round) {
     }
     archive->round = NULL;
     archive->due = archive->due || (round->count == ROUND_JOBS && !round->failed);
+    archive->settled = round->count == 0 && !round->failed;
     for (size_t i = 0; i < round->count; i++) {
         free(round->findings[i].curves);
     }
@@ -164,4 +165,10 @@ void archive_kick(struct archive *archive) {
         return;
     }
     archive->round = round;
+}
+
+void archive_tick(struct archive *archive) {
+    if (!archive->settled) {
+        archive_kick(archive);
+    }
 }

@@ -239,7 +239,7 @@ void experiments_job_ended(struct experiments *experiments) {
 
 void experiments_tick(struct experiments *experiments) {
     all_due(experiments);
-    archive_kick(&experiments->archive);
+    archive_tick(&experiments->archive);
 }
 
 /* ---- what clients ask ---- */

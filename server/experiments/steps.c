@@ -305,6 +305,7 @@ static void on_linked(struct store_unit *unit) {
     struct step *step = unit->user;
     if (unit->result == STORE_WRITTEN) {
         jobs_publish(step->experiments->options.jobs, unit);
+        archive_kick(&step->experiments->archive);
     }
     step->hindered = step->hindered || unit->result != STORE_WRITTEN;
     if (unit->result == STORE_STALLED && !unit->refused) {
