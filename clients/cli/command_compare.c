@@ -256,7 +256,7 @@ static enum status plot_make(const struct cli *cli, const struct comparison *com
         names[group] = comparison->groups[group].name;
         lines[count++] = (struct plot_line){.curve = comparison->groups[group].mean, .group = group, .mean = true};
     }
-    char *title = memory_format("%s: %s", job_text(comparison->members[0].job, "task.type"), metric);
+    char task[JOB_TASK_BYTES], *title = memory_format("%s: %s", job_task(comparison->members[0].job, task), metric);
     bool logarithmic = scale == NULL ? lower_is_better(metric) : strcmp(scale, "log") == 0;
     char *y_name = memory_format("%s%s", metric, logarithmic ? " (logarithmic)" : "");
     const struct plot plot = {.title = title,

@@ -132,9 +132,10 @@ static void offer_jobs(const struct request *request) {
     document = document_ask(request, "/v1/jobs?limit=50");
     json_array_foreach(json_object_get(document, "jobs"), index, job) {
         struct text meaning = {0};
+        char task[JOB_TASK_BYTES];
         const char *name = json_string_value(json_object_get(job, "name"));
         text_printf(&meaning, "%s%s%s %s ", name == NULL ? "" : name, name == NULL ? "" : " ", job_status(job),
-                    job_text(job, "task.type"));
+                    job_task(job, task));
         job_rule_put(&meaning, job);
         offer(request, job_text(job, "id"), meaning.data);
         text_release(&meaning);

@@ -24,8 +24,9 @@ static bool is_confirmed(struct cli *cli, const char *id) {
     if (cli_get(cli, path, "show the job", &job) == STATUS_OK) {
         const char *name = json_string_value(json_object_get(job, "name"));
         struct text question = {0};
+        char task[JOB_TASK_BYTES];
         text_printf(&question, "Delete job %s%s%s%s (%s, ", id, name == NULL ? "" : " \"", name == NULL ? "" : name,
-                    name == NULL ? "" : "\"", job_text(job, "task.type"));
+                    name == NULL ? "" : "\"", job_task(job, task));
         job_rule_put(&question, job);
         text_printf(&question, ", %s) with its events and weights?", job_status(job));
         agreed = terminal_confirm(question.data);

@@ -193,7 +193,7 @@ static void status_text(const json_t *job, char text[64]) {
 }
 
 static void row_add(struct table *table, const json_t *job, int characters, bool named) {
-    char id[64], status[64], number[FORMAT_BYTES];
+    char id[64], status[64], number[FORMAT_BYTES], task[JOB_TASK_BYTES];
     struct text rule = {0};
     snprintf(id, sizeof id, "%.*s", characters, job_text(job, "id"));
     table_add(table, id);
@@ -201,7 +201,7 @@ static void row_add(struct table *table, const json_t *job, int characters, bool
         table_add(table, json_string_value(json_object_get(job, "name")));
     }
     job_rule_put(&rule, job);
-    table_add(table, job_text(job, "task.type"));
+    table_add(table, job_task(job, task));
     table_add(table, rule.data);
     snprintf(number, sizeof number, "%lld", (long long)json_integer_value(json_object_get(job, "seed")));
     table_add(table, number);

@@ -238,11 +238,12 @@ static bool sink(void *user, const char *bytes, size_t size) {
 /* The job itself: what the display needs to begin, and how it ended where no event told. */
 static void job_take(struct follow *follow, json_t *job) {
     struct text title = {0}, clean = {0};
+    char task[JOB_TASK_BYTES];
     const char *name = json_string_value(json_object_get(job, "name"));
     const json_t *iterations = job_member(job, "training.iterations"),
                  *iteration = job_member(job, "progress.iteration");
     text_printf(&title, "%s%s%.13s  %s  ", name == NULL ? "" : name, name == NULL ? "" : "  ", follow->id,
-                job_text(job, "task.type"));
+                job_task(job, task));
     job_rule_put(&title, job);
     if (json_is_integer(json_object_get(job, "seed"))) {
         text_printf(&title, "  seed %lld", (long long)json_integer_value(json_object_get(job, "seed")));

@@ -165,6 +165,13 @@ const char *job_text(const json_t *job, const char *path) {
     return text == NULL ? "-" : text;
 }
 
+const char *job_task(const json_t *job, char text[JOB_TASK_BYTES]) {
+    const char *type = job_text(job, "task.type");
+    bool is_named = strcmp(type, "dataset") == 0 && json_is_string(job_member(job, "task.name"));
+    snprintf(text, JOB_TASK_BYTES, "%s%s%s", type, is_named ? " " : "", is_named ? job_text(job, "task.name") : "");
+    return text;
+}
+
 const char *job_status(const json_t *job) {
     const char *status = json_string_value(json_object_get(job, "status"));
     return status == NULL ? "" : status;

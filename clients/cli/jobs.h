@@ -46,6 +46,11 @@ json_t *job_member(const json_t *job, const char *path);
 /* The same as a string, "-" where it is none. */
 const char *job_text(const json_t *job, const char *path);
 
+#define JOB_TASK_BYTES 80
+
+/* "delayed_xor", "dataset digits": the task, data of one's own by their name. Returns `text`. */
+const char *job_task(const json_t *job, char text[JOB_TASK_BYTES]);
+
 /* "modprop cell", "modprop mu 0.3 type 2", "eprop": the rule and what distinguishes its variants. */
 void job_rule_put(struct text *text, const json_t *job);
 

@@ -55,8 +55,10 @@ export function clock(text) {
   return (time.toDateString() === new Date().toDateString() ? TODAY : EARLIER).format(time);
 }
 
+/** The task; data of one's own by their name. */
+export const taskName = ({ task }) => (task.type === "dataset" && task.name ? `dataset ${task.name}` : task.type);
 /** What a job is called where it has no name. */
-export const jobName = (job) => job.name || `${job.task.type} ${job.id.slice(-6)}`;
+export const jobName = (job) => job.name || `${taskName(job)} ${job.id.slice(-6)}`;
 /** The rule with what tells it from its relatives. */
 export function ruleName(job) {
   const rule = job.rule;

@@ -8,7 +8,7 @@ import { captionAsk, tagLink } from "./caption.js";
 import { catalog, parametersOf } from "./catalog.js";
 import { ruleStyle, swatch } from "./colours.js";
 import { curvesShow } from "./curves.js";
-import { attempt, badge, bytes, clock, duration, framed, h, jobName, lossText, notice, number, percent, ruleName, standing } from "./dom.js";
+import { attempt, badge, bytes, clock, duration, framed, h, jobName, lossText, notice, number, percent, ruleName, standing, taskName } from "./dom.js";
 import { jobOf, jobPut, jobRefresh, onEvent, onJobs, onOpened } from "./jobs.js";
 import { filled } from "./load.js";
 import { weightsShow } from "./weights.js";
@@ -58,7 +58,7 @@ function facts(job) {
   const { evaluating } = job.progress,
     took = job.started_at ? ((job.finished_at ? new Date(job.finished_at) : Date.now()) - new Date(job.started_at)) / 1000 : null;
   const list = [
-    ["Task", job.task.type],
+    ["Task", taskName(job)],
     ["Rule", [swatch(ruleStyle(job.rule.type)), " ", ruleName(job)]],
     ["Seed", String(job.seed)],
     ["Iteration", `${number(job.progress.iteration, 9)} of ${number(job.progress.iterations, 9)}`],

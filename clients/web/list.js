@@ -5,7 +5,7 @@
 import { ACTIONS, actOnAll, ENDED } from "./actions.js";
 import { addressRead, addressWrite } from "./address.js";
 import { ruleStyle, swatch } from "./colours.js";
-import { badge, clock, framed, grouped, h, jobName, lossText, notice, percent, ruleName, standing } from "./dom.js";
+import { badge, clock, framed, grouped, h, jobName, lossText, notice, percent, ruleName, standing, taskName } from "./dom.js";
 import { jobOf, jobsLoaded, jobsNewest, onJobs, streamState } from "./jobs.js";
 import { TROUBLES } from "./load.js";
 import { Query } from "./query.js";
@@ -23,7 +23,7 @@ const COLUMNS = [
   ["box", "Choose"],
   ["name", "Name", (job) => jobName(job).toLowerCase()],
   ["status", "Status", (job) => STATUSES.indexOf(job.status)],
-  ["task", "Task", (job) => job.task.type],
+  ["task", "Task", taskName],
   ["rule", "Rule", ruleName],
   ["seed", "Seed", (job) => job.seed, true],
   ["progress", "Progress", (job) => job.progress.fraction],
@@ -61,7 +61,7 @@ function row(job, index, onChoose) {
     box,
     name: h("a", { href: `#/jobs/${job.id}`, title: [name, ...(job.tags ?? [])].join(" · ") }, name, tags),
     status: badge(standing(job)),
-    task: job.task.type,
+    task: taskName(job),
     rule: [swatch(ruleStyle(job.rule.type)), " ", ruleName(job)],
     seed: String(job.seed),
     progress: [h("span", { class: "bar" }, fill), h("span", { class: "num" }, `${Math.floor(100 * job.progress.fraction)} %`)],

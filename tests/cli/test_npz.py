@@ -64,6 +64,7 @@ def test_a_job_trains_on_it(modprop, tmp_path):
     words = ["--task", "dataset", "--set", "task.name=signs", "--set", "network.units=20"]
     words += ["--set", "training.iterations=40", "--follow"]
     assert "succeeded after 40 iterations" in modprop.run("submit", *words).stdout
+    assert "dataset signs" in modprop.run("list").stdout
 
 
 def test_what_is_no_dataset_is_named(modprop, tmp_path):
