@@ -14,7 +14,8 @@
 #define UNITS_MAX 4096
 #define STEPS_MAX 1000000
 
-static const char *const top_names[] = {"network", "inputs", "targets", "mask", "loss", "rules", "seed", "nu"};
+static const char *const top_names[] = {"network", "inputs", "targets", "mask",      "loss",
+                                        "rules",   "seed",   "nu",      "rate_cost", "rate_target"};
 static const char *const network_names[] = {
     "W",        "Win",   "b",         "Wout",      "bout",       "leak", "types", "activation",
     "feedback", "model", "threshold", "dampening", "refractory", "beta", "rho",   "readout_kappa"};
@@ -343,6 +344,23 @@ static void read_seed(struct gradients_request *request, const json_t *value, st
     }
 }
 
+/* The firing cost of spiking models; see training.rate_cost. */
+static void read_rate_cost(struct gradients_request *request, const json_t *document, struct problems *problems) {
+    struct gradients_problem *p = &request->problem;
+    p->rate_target = 0.01;
+    if (json_object_get(document, "rate_cost") != NULL) {
+        read_number(document, "rate_cost", 0, 1e9, false, NULL, &p->rate_cost, problems);
+    }
+    if (json_object_get(document, "rate_target") != NULL) {
+        read_number(document, "rate_target", 0, 1.0000001, false, NULL, &p->rate_target, problems);
+    }
+    if (p->rate_cost > 0 && !neuron_table[p->neuron]->spikes) {
+        problems_add(problems, NULL, "rate_cost",
+                     "must be 0 where network.model is \"%s\", which does not spike; got %g",
+                     neuron_table[p->neuron]->name, p->rate_cost);
+    }
+}
+
 static void read_rules(struct gradients_request *request, const json_t *document, struct problems *problems) {
     const json_t *rules = json_object_get(document, "rules");
     const struct path path = {.name = "rules"};
@@ -363,6 +381,12 @@ static void read_rules(struct gradients_request *request, const json_t *document
         if (rule->mu_auto) {
             problems_add(problems, &here, "mu",
                          "must be a number: one batch has no running mean for \"auto\" to follow; got \"auto\"");
+        }
+        if (request->problem.rate_cost > 0 && rule_table[rule->type]->credit == NULL) {
+            problems_add(problems, &here, "type",
+                         "must not be %s where rate_cost is above 0: it goes forward in time, and "
+                         "the cost needs the mean rate of the whole trial",
+                         rule_table[rule->type]->name);
         }
         if (rule->feedback != FEEDBACK_SYMMETRIC && request->problem.feedback == NULL) {
             problems_add(problems, &(struct path){.name = "network"}, "feedback",
@@ -416,6 +440,7 @@ void gradients_request_decode(struct gradients_request *request, const json_t *d
                                           problems);
     }
     read_seed(request, json_object_get(document, "seed"), problems);
+    read_rate_cost(request, document, problems);
     read_rules(request, document, problems);
     if (problems->count == 0 && work_of(request) > GRADIENTS_WORK_MAX) {
         problems_add(

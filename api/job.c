@@ -341,6 +341,22 @@ static bool stops_by_accuracy(const struct training_config *training) {
     return training->stop_metric == STOP_ACCURACY_ABOVE || training->stop_metric == STOP_ACCURACY_BELOW;
 }
 
+/* Of spiking models, and backwards in time: the cost needs the mean over the whole trial. */
+static void check_rate_cost(const struct train_config *config, struct problems *problems) {
+    const struct path path = {.name = "training"};
+    const struct neuron_ops *neuron = neuron_table[config->network.neuron];
+    if (config->training.rate_cost > 0 && !neuron->spikes) {
+        problems_add(problems, &path, "rate_cost",
+                     "must be 0 where network.model is \"%s\", which does not spike; got %g", neuron->name,
+                     config->training.rate_cost);
+    } else if (config->training.rate_cost > 0 && rule_table[config->rule.type]->credit == NULL) {
+        problems_add(problems, &path, "rate_cost",
+                     "must be 0 with rule %s, which goes forward in time: the cost needs the mean rate of the whole "
+                     "trial; got %g",
+                     rule_table[config->rule.type]->name, config->training.rate_cost);
+    }
+}
+
 static void check_job(const struct job_spec *spec, struct sound sound, struct problems *problems) {
     const struct train_config *config = &spec->config;
     if (sound.type && sound.network) {
@@ -409,6 +425,7 @@ static bool decode(struct job_spec *spec, const json_t *document, bool stored, s
 void job_spec_decode(struct job_spec *spec, const json_t *document, struct problems *problems) {
     if (decode(spec, document, false, problems)) {
         check_rule(&spec->config.rule, problems);
+        check_rate_cost(&spec->config, problems);
     }
 }
 

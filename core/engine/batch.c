@@ -62,13 +62,26 @@ static void batch_work(void *user, int member, int members) {
         return;
     }
     member_work_begin(engine, first, last);
-    for (int g = first; g < last; g++) {
+    for (int g = first; g < last && engine->stage != STAGE_BACK; g++) {
         group_reset(engine, &engine->groups[g]);
     }
     if (!engine->want_gradient) {
         blocks_run_forward(engine, first, last);
     } else {
         method_table[engine->method]->run(engine, first, last);
+    }
+}
+
+/* L_{p,t} gets rate_cost (mean_p - rate_target) / (T B) more at every step. The groups' sums are added in order. */
+static void rate_cost_make(struct engine *engine) {
+    const struct batch_options *options = &engine->options;
+    double elements = (double)options->steps * engine->trials;
+    for (int p = 0; p < engine->network->units; p++) {
+        double sum = 0;
+        for (int g = 0; g < engine->group_count; g++) {
+            sum += engine->groups[g].rate_total[p];
+        }
+        engine->cost[p] = (float)(options->rate_cost * (sum / elements - options->rate_target) / elements);
     }
 }
 
@@ -176,8 +189,15 @@ enum result engine_batch_run(struct engine *engine, struct team *team, const str
     if (!batch_prepare(engine, trials, gradient)) {
         return RESULT_NO_MEMORY;
     }
+    engine->stage = gradient && engine->cost ? STAGE_FORWARD : STAGE_WHOLE;
     team_run(team, batch_work, engine);
     member_work_end(engine);
+    if (engine->stage == STAGE_FORWARD && !atomic_load(&engine->stopped)) {
+        rate_cost_make(engine);
+        engine->stage = STAGE_BACK;
+        team_run(team, batch_work, engine);
+        member_work_end(engine);
+    }
     if (atomic_load(&engine->stopped)) {
         return atomic_load(&engine->class_invalid) ? RESULT_INVALID : RESULT_STOPPED;
     }

@@ -9,6 +9,9 @@ void group_reset(struct engine *engine, struct group *group) {
     memset(group->readout, 0, outputs * columns * sizeof(float));
     memset(group->bout, 0, outputs * sizeof(double));
     memset(group->psi_total, 0, columns * sizeof(double));
+    if (group->rate_total) {
+        memset(group->rate_total, 0, columns * sizeof(double));
+    }
     if (group->shared) {
         size_t size = 2 * (size_t)engine->network->types * engine->stride;
         memset(group->shared, 0, size * sizeof(float));

@@ -169,6 +169,20 @@ void block_psi_count(struct engine *engine, struct group *group, struct block *b
     }
 }
 
+void block_rate_count(struct engine *engine, struct group *group, struct block *block, int slot, int count) {
+    if (!group->rate_total || work_add(group->work, (double)count * block->rows * engine->network->units)) {
+        return;
+    }
+    for (int i = slot; i < slot + count; i++) {
+        const float *z = history_z(engine, block, i);
+        for (int row = 0; row < block->rows; row++) {
+            for (int c = 0; c < engine->columns; c++) {
+                group->rate_total[c] += (double)z[(size_t)row * engine->stride + (size_t)c];
+            }
+        }
+    }
+}
+
 struct group *block_group(struct engine *engine, int first_group, int b) {
     int g = first_group;
     while (b >= engine->groups[g].first + engine->groups[g].count) {

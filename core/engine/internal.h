@@ -90,6 +90,7 @@ struct group {
     double *bout;                 /* (O) */
     float *psi;                   /* (columns) sums of a time block */
     double *psi_total;            /* (columns) */
+    double *rate_total;           /* (columns) sum of z over steps and trials; where firing costs */
     float *shared; /* (2, C, stride) sums of a time block: what all units of a type share, first by mode, then of the
                       eligibility trace by type */
     double *shared_total; /* (2, C, stride) */
@@ -128,18 +129,20 @@ struct engine {
 
     struct packed weights; /* [Win; b; W] */
     struct hop hop;
-    float *leak, *gain;   /* (columns) */
-    float *rho, *beta;    /* (columns); unless fused */
-    float *wout_t, *bout; /* (O, columns), (O) */
-    float *feedback;      /* (O, columns) */
-    float *sum_matrix;    /* (N,N) scratch for M if it is neither W nor of low rank */
-    float *mu;            /* (columns) of each unit; NULL where no credit travels */
-    float mu_shared;      /* the rule's one mu, where it has one */
-    double *averages;     /* (2, C, C): what M is for each block of types; scratch */
-    double *draws;        /* (C,C) weights random: |normal| of each block */
-    int32_t *permutation; /* (N,N) weights shuffled: whose entry of W is M's */
-    int32_t *block_ends;  /* (C * C + 1) scratch of its making */
-    int window;           /* the rule's, in steps; 0: the whole trial */
+    float *leak, *gain; /* (columns) */
+    float *cost;        /* (columns) what firing adds to L_t, at every step; NULL where it costs nothing */
+    enum { STAGE_WHOLE, STAGE_FORWARD, STAGE_BACK } stage; /* the mean rate must be known before credit is computed */
+    float *rho, *beta;                                     /* (columns); unless fused */
+    float *wout_t, *bout;                                  /* (O, columns), (O) */
+    float *feedback;                                       /* (O, columns) */
+    float *sum_matrix;                                     /* (N,N) scratch for M if it is neither W nor of low rank */
+    float *mu;                                             /* (columns) of each unit; NULL where no credit travels */
+    float mu_shared;                                       /* the rule's one mu, where it has one */
+    double *averages;                                      /* (2, C, C): what M is for each block of types; scratch */
+    double *draws;                                         /* (C,C) weights random: |normal| of each block */
+    int32_t *permutation;                                  /* (N,N) weights shuffled: whose entry of W is M's */
+    int32_t *block_ends;                                   /* (C * C + 1) scratch of its making */
+    int window;                                            /* the rule's, in steps; 0: the whole trial */
 
     struct mode *modes;          /* (C) */
     int mode_count, trace_count; /* trace 0 is the eligibility trace */
@@ -225,6 +228,8 @@ void block_noise_currents(struct engine *engine, struct block *block, int t);
 void block_show(struct engine *engine, struct work *work, struct block *block, int t, int slot);
 /* psi of `count` steps whose source rows start at `slot`, if the options ask for it. */
 void block_psi_count(struct engine *engine, struct group *group, struct block *block, int slot, int count);
+/* The sum of z over the same, where firing costs. */
+void block_rate_count(struct engine *engine, struct group *group, struct block *block, int slot, int count);
 /* The group of block `b`, counted from a member's first group. */
 struct group *block_group(struct engine *engine, int first_group, int b);
 
@@ -300,7 +305,7 @@ bool engine_modes_prepare(struct engine *engine);
 struct plan_sizes {
     double units, outputs, types, sources, steps, trials, losses; /* losses: steps that carry loss, at most */
     double signals;                                               /* steps with a learning signal, backwards in time */
-    bool equal_leaks, fused, readout_leaks;
+    bool equal_leaks, fused, one_trace, readout_leaks, rate_cost;
     double forward; /* of a forward pass */
     const struct rule_config *rule;
     struct rule_shape shape;

@@ -47,7 +47,9 @@ static bool segment_forward(struct engine *engine, int first_group, int first, i
         phase_end(engine, first_group, since, &engine->phases.trials);
         blocks_forward(engine, work, first, last, t, t - start, count);
         for (int b = first; count_psi && b < last; b++) {
-            block_psi_count(engine, block_group(engine, first_group, b), &engine->blocks[b], t - start, count);
+            struct group *group = block_group(engine, first_group, b);
+            block_psi_count(engine, group, &engine->blocks[b], t - start, count);
+            block_rate_count(engine, group, &engine->blocks[b], t - start, count);
         }
         phase_end(engine, first_group, since, &engine->phases.forward);
     }
@@ -187,10 +189,9 @@ static int segment_end(const struct engine *engine, int s) {
     return start + (left < engine->plan.segment_steps ? left : engine->plan.segment_steps);
 }
 
-static void blocks_run_reverse(struct engine *engine, int first_group, int last_group) {
-    int first, last, length = engine->plan.segment_steps, segments = engine->segments;
-    member_blocks(engine, first_group, last_group, &first, &last);
-    double since = phase_begin(engine, first_group);
+/* The whole trial forward, with what the way back needs kept. False when stopped. */
+static bool trial_forward(struct engine *engine, int first_group, int first, int last, double *since) {
+    int length = engine->plan.segment_steps, segments = engine->segments;
     for (int b = first; b < last; b++) {
         block_reset(engine, &engine->blocks[b]);
         block_reverse_reset(engine, &engine->blocks[b]);
@@ -200,12 +201,25 @@ static void blocks_run_reverse(struct engine *engine, int first_group, int last_
         for (int b = first; segments > 1 && b < last; b++) {
             block_state_copy(engine, &engine->blocks[b], s, true);
         }
-        if (!segment_forward(engine, first_group, first, last, s * length, end, true, &since)) {
-            return;
+        if (!segment_forward(engine, first_group, first, last, s * length, end, true, since)) {
+            return false;
         }
         if (s + 1 < segments) {
             blocks_wrap(engine, first, last, length);
         }
+    }
+    return true;
+}
+
+static void blocks_run_reverse(struct engine *engine, int first_group, int last_group) {
+    int first, last, length = engine->plan.segment_steps, segments = engine->segments;
+    member_blocks(engine, first_group, last_group, &first, &last);
+    double since = phase_begin(engine, first_group);
+    if (engine->stage != STAGE_BACK && !trial_forward(engine, first_group, first, last, &since)) {
+        return;
+    }
+    if (engine->stage == STAGE_FORWARD) {
+        return;
     }
     for (int s = segments - 1; s >= 0; s--) {
         int end = segment_end(engine, s);

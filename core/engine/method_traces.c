@@ -254,6 +254,13 @@ static void mdgl_add(struct engine *engine, struct group *group, struct block *b
                             .gd = factors,
                             .thin = block->thin,
                             .work = group->work};
+    if (!engine->fused) {
+        credit.neuron = engine->network->neuron;
+        credit.rho = engine->rho;
+        credit.beta = engine->beta;
+        credit.psi = history_psi(engine, block, slot - 1);
+        credit.h = block->h;
+    }
     hop_run(&credit, EPILOGUE_CREDIT_PSI, block->a_next, NULL);
     memcpy(factors, block->d, elements * sizeof(float));
 }
@@ -429,7 +436,7 @@ static void blocks_run_traces(struct engine *engine, int first_group, int last_g
 /* ---- the method ---- */
 
 static bool traces_apply(const struct plan_sizes *s) {
-    return s->equal_leaks && s->fused && !s->readout_leaks &&
+    return s->equal_leaks && s->one_trace && !s->readout_leaks && !s->rate_cost &&
            (s->form == FORWARD_ELIGIBILITY || s->form == FORWARD_NEIGHBOUR || s->form == FORWARD_MODES ||
             s->form == FORWARD_SIGNAL);
 }
@@ -470,6 +477,7 @@ static void traces_carve_block(struct carver *carver, struct engine *engine, str
                           engine->stride * sizeof(float));
     block->eps_before = carve(carver, rows, engine->stride * sizeof(float));
     block->d = carve(carver, rows * columns, sizeof(float));
+    block->h = engine->fused ? NULL : carve(carver, rows * columns, sizeof(float));
     block->a_next = carve(carver, rows * columns, sizeof(float));
     block->projected = carve(carver, rows * (size_t)engine->network->types, sizeof(float));
     block->turned = carve(carver, rows * (size_t)engine->network->types, sizeof(float));

@@ -40,10 +40,13 @@ static struct plan_sizes sizes_make(int units, int inputs, int outputs, int type
                                .steps = options->steps,
                                .trials = options->trials,
                                .losses = loss_steps(options),
-                               .signals = options->readout_leaks ? options->steps : loss_steps(options),
+                               .signals = options->readout_leaks || options->rate_cost > 0 ? options->steps
+                                                                                           : loss_steps(options),
                                .equal_leaks = equal_leaks,
                                .fused = options->neuron == NEURON_MEMBRANE,
+                               .one_trace = neuron_table[options->neuron]->one_trace,
                                .readout_leaks = options->readout_leaks,
+                               .rate_cost = options->rate_cost > 0,
                                .rule = options->rule,
                                .form = FORWARD_NONE};
     if (options->rule) {
@@ -306,6 +309,9 @@ static void matrices_carve(struct carver *carver, struct engine *engine) {
                                       engine->columns};
     engine->leak = carve(carver, columns, sizeof(float));
     engine->gain = carve(carver, columns, sizeof(float));
+    if (engine->options.rate_cost > 0) {
+        engine->cost = carve(carver, columns, sizeof(float));
+    }
     if (!engine->fused) {
         engine->rho = carve(carver, columns, sizeof(float));
         engine->beta = carve(carver, columns, sizeof(float));
@@ -335,6 +341,9 @@ static void group_carve(struct carver *carver, struct engine *engine, struct gro
     group->bout = carve(carver, outputs, sizeof(double));
     group->psi = carve(carver, columns, sizeof(float));
     group->psi_total = carve(carver, columns, sizeof(double));
+    if (engine->options.rate_cost > 0) {
+        group->rate_total = carve(carver, columns, sizeof(double));
+    }
     if (engine->has_rule && method_table[engine->plan.method]->carve_group) {
         method_table[engine->plan.method]->carve_group(carver, engine, group);
     }
@@ -440,6 +449,7 @@ struct engine *engine_create(const struct network *network, const struct batch_o
     engine->options.neuron = network->neuron;
     engine->options.readout_leaks = network->readout_leaks;
     engine->options.noisy = network->noisy;
+    engine->options.rate_cost = neuron_table[network->neuron]->spikes ? options->rate_cost : 0;
     engine->has_rule = options->rule != NULL;
     if (options->rule) {
         engine->rule = *options->rule;

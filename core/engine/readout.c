@@ -64,7 +64,7 @@ static void signal_spread(struct engine *engine, struct block *block, int slot, 
                                          history_z(engine, block, slot), engine->stride, signal, engine->feedback,
                                          block->a);
     } else {
-        engine->kernels->learning(block->rows, columns, outputs, signal, engine->feedback, NULL,
+        engine->kernels->learning(block->rows, columns, outputs, signal, engine->feedback, engine->cost,
                                   history_psi(engine, block, slot), block->learning, block->a);
     }
 }
@@ -95,14 +95,16 @@ void block_learning(struct engine *engine, struct group *group, struct block *bl
 
 bool block_learning_back(struct engine *engine, struct group *group, struct block *block, int slot, bool loss,
                          bool cut) {
+    int outputs = engine->network->outputs;
     if (!engine->network->readout_leaks) {
         if (loss) {
             block_learning(engine, group, block, slot);
+        } else if (engine->cost) {
+            signal_spread(engine, block, slot, NULL);
         }
-        return loss;
+        return loss || engine->cost;
     }
-    int outputs = engine->network->outputs;
-    block->live = block->live || loss;
+    block->live = block->live || loss || engine->cost;
     if (!block->live || work_add(group->work, 2.0 * block->rows * engine->network->units * outputs)) {
         return false;
     }

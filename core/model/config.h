@@ -172,6 +172,8 @@ struct training_config {
     enum stop_metric stop_metric;
     double stop_threshold;
     int stop_evaluations;                     /* evaluations in a row that must meet it */
+    double rate_cost;                         /* of spiking models: weight of the firing cost; 0: none */
+    double rate_target;                       /* spikes a step */
     int64_t memory;                           /* bytes that history may take; 0: the core's default */
     unsigned diagnostics;                     /* bits of enum diagnostic */
     struct rule_config aligned[ALIGNED_MOST]; /* the rules whose gradients are compared */

@@ -45,6 +45,7 @@ const struct neuron_ops neuron_lif = {.name = "lif",
                                       .doc = "leaky integrate and fire: spikes, a fixed threshold",
                                       .weights = {.W = 1, .Win = 1, .Wout = 2, .dale = 1},
                                       .spikes = true,
+                                      .one_trace = true,
                                       .hop_exact = true,
                                       .hop_why = "the hop reaches a unit's spikes, and only their pseudo-derivative "
                                                  "leads on to its potential",

@@ -55,6 +55,7 @@ struct neuron_ops {
     struct neuron_weights weights;
     bool spikes;         /* z is 0 or 1, psi a pseudo-derivative; the gain is 1 */
     bool adapts;         /* it has beta and rho */
+    bool one_trace;      /* a synapse's eligibility is psi times a filter of its source by leak and gain alone */
     bool mu_at_source;   /* mu stands for the psi of the unit that hopped credit comes from, not that it arrives at */
     bool hop_by_mu;      /* modprop's first_hop mu has a meaning */
     bool hop_exact;      /* its first_hop exact has one */

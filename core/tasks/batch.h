@@ -28,6 +28,11 @@ struct batch_options {
     bool mask_uniform;  /* every step from there on has weight 1 in every trial */
     enum neuron neuron; /* these three as the network's: who creates a backend need not give them */
     bool readout_leaks, noisy;
+    /*
+     * Of spiking models: rate_cost / 2 sum_p (mean_{t,b} z - rate_target)^2 joins the loss that the gradient is of, and
+     * not the loss that is reported; 0: it does not.
+     */
+    double rate_cost, rate_target;
     const struct rule_config *rule; /* NULL: forward passes only */
     enum engine_method method;
     uint64_t seed;       /* of what the rule draws: random and shuffled weights */

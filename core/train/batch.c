@@ -11,6 +11,8 @@ struct batch_options train_batch_options(const struct train_config *config, cons
                                   .neuron = config->network.neuron,
                                   .readout_leaks = config->network.readout_tau.set,
                                   .noisy = config->network.noise > 0,
+                                  .rate_cost = config->training.rate_cost,
+                                  .rate_target = config->training.rate_target,
                                   .input_work = shape->input_work,
                                   .target_work = shape->target_work,
                                   .rule = rule,

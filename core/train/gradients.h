@@ -18,10 +18,11 @@ struct gradients_problem {
     int types;                  /* C: 1 + the largest entry of type_of_unit */
     int steps, trials;          /* T, B */
     enum neuron neuron;
-    enum activation activation;  /* of models that have one */
-    double threshold, dampening; /* of spiking models */
-    int refractory;              /* steps */
-    double readout_kappa;        /* 0: the readout has no leak */
+    enum activation activation;    /* of models that have one */
+    double threshold, dampening;   /* of spiking models */
+    int refractory;                /* steps */
+    double readout_kappa;          /* 0: the readout has no leak */
+    double rate_cost, rate_target; /* as in struct batch_options */
     enum loss_type loss;
     const float *W, *Win, *b, *Wout, *bout; /* (N,N), (I,N), (N) or NULL for none, (N,O), (O) */
     const double *leak;                     /* (N); gain is 1 - leak, or 1 where the model spikes */

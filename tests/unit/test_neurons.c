@@ -291,6 +291,48 @@ START_TEST(rtrl_is_bptt) {
 }
 END_TEST
 
+START_TEST(traces_of_lif_are_the_recursion) {
+    /* equal leaks and no leak in the readout: a trace a source, and outer products only at steps with loss */
+    for (uint64_t draw = 0; draw < 12; draw++) {
+        struct problem_shape shape = shape_of_neuron(draw, NEURON_LIF, false);
+        struct owned_problem owned;
+        shape.unequal_leaks = false;
+        shape.mask_from = draw % 3 == 0 ? 1 << 20 : draw % 3 == 1 ? 10 : 0;
+        problem_random(&owned, &shape, seed + draw);
+        const struct rule_config rules[] = {
+            {.type = RULE_EPROP}, {.type = RULE_MDGL}, {.type = RULE_MDGL, .weights = CREDIT_TYPE}};
+        for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
+            ASSERT_SAME(gradients_compare(&owned.problem, rules[r], METHOD_FORWARD, rules[r], METHOD_REVERSE), 3e-5);
+        }
+        problem_release(&owned);
+    }
+}
+END_TEST
+
+START_TEST(firing_cost_does_not_depend_on_threads_or_segments) {
+    FOR_NEURONS(owned, neuron, leaky, 2) {
+        if (!neuron_table[neuron]->spikes) {
+            continue;
+        }
+        struct owned_gradients one, many, segmented, free_of_it;
+        const struct rule_config rule = {.type = RULE_BPTT};
+        gradients_run(&owned.problem, rule, METHOD_AUTO, 0, 1, &free_of_it);
+        owned.problem.rate_cost = 30;
+        owned.problem.rate_target = 0.02;
+        double loss = gradients_run(&owned.problem, rule, METHOD_AUTO, 0, 1, &one);
+        ck_assert(gradients_run(&owned.problem, rule, METHOD_AUTO, 0, 3, &many) == loss);
+        ck_assert(gradients_run(&owned.problem, rule, METHOD_AUTO, 1, 2, &segmented) == loss);
+        ck_assert_int_eq(memcmp(one.data, many.data, one.size * sizeof(float)), 0);
+        ck_assert_int_eq(memcmp(one.data, segmented.data, one.size * sizeof(float)), 0);
+        ck_assert(gradients_distance(&one, &free_of_it) > 0);
+        gradients_free(&one);
+        gradients_free(&many);
+        gradients_free(&segmented);
+        gradients_free(&free_of_it);
+    }
+}
+END_TEST
+
 START_TEST(long_taps_cut_nothing) {
     /* the ring of events over the whole trial but its first step, whose events nothing precedes */
     FOR_NEURONS(owned, neuron, leaky, 6) {
@@ -385,6 +427,8 @@ static void tests_add(TCase *tests, bool first) {
         tcase_add_test(tests, the_carry_is_the_transpose_of_the_tangent);
         tcase_add_test(tests, modprop_with_mu_zero_or_one_tap);
         tcase_add_test(tests, rtrl_is_bptt);
+        tcase_add_test(tests, traces_of_lif_are_the_recursion);
+        tcase_add_test(tests, firing_cost_does_not_depend_on_threads_or_segments);
         tcase_add_test(tests, long_taps_cut_nothing);
         tcase_add_test(tests, bits_do_not_depend_on_threads_segments_or_instructions);
         tcase_add_test(tests, bptt_of_rate_is_the_derivative);
