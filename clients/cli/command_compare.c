@@ -120,7 +120,7 @@ static void row_add(struct table *table, const struct comparison *comparison, co
     snprintf(text, sizeof text, "%.*s", characters, job_text(member->job, "id"));
     table_add(table, text);
     table_add_painted(table, comparison->groups[member->group].name,
-                      comparison->group_count > 1 ? plot_paint(member->group) : PAINT_NONE);
+                      comparison->group_count > 1 ? plot_group_paint(member->group) : PAINT_NONE);
     snprintf(text, sizeof text, "%lld", (long long)json_integer_value(json_object_get(member->job, "seed")));
     table_add(table, text);
     table_add_painted(table, job_status(member->job), job_status_paint(job_status(member->job)));

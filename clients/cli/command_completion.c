@@ -264,7 +264,8 @@ static void offer_setting(struct request *request) {
 
 static void offer_commands(const struct request *request) {
     for (const struct command *const *command = command_table; *command != NULL; command++) {
-        if (strchr((*command)->name, ' ') == NULL && (*command)->group != NULL) {
+        if (strchr((*command)->name, ' ') == NULL &&
+            ((*command)->group != NULL || strcmp((*command)->name, "experiment") == 0)) {
             offer(request, (*command)->name, (*command)->summary);
         }
     }
@@ -299,6 +300,10 @@ static void offer_operand(const struct request *request, enum operand operand) {
         break;
     case OPERAND_NEURON:
         offer_list(request, "/v1/neurons", "neurons", "type", "description");
+        break;
+    case OPERAND_EXPERIMENT:
+        offer(request, "latest", "the newest experiment");
+        offer_list(request, "/v1/experiments?limit=50", "experiments", "id", "name");
         break;
     case OPERAND_COMMAND:
         offer_commands(request);

@@ -1,22 +1,22 @@
 /*
  * modprop submit and modprop validate: a job sent, or only checked.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/text.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/experiments.h"
 #include "clients/cli/follow.h"
 #include "clients/cli/format.h"
 #include "clients/cli/jobs.h"
 #include "clients/cli/report.h"
+#include "clients/cli/seeds.h"
 #include "clients/cli/submission.h"
 
 extern const struct command command_submit, command_validate;
 
 #define SEEDS_MAX 1000
-#define SEED_MAX ((1LL << 53) - 1)
 
 /* Seeds to submit the job with, in the order given, none twice. */
 struct seeds {
@@ -24,53 +24,34 @@ struct seeds {
     size_t count;
 };
 
-/* One number, or -1. *at stands behind it. */
-static long long seed_parse(const char **at) {
-    char *end = NULL;
-    errno = 0;
-    long long seed = **at >= '0' && **at <= '9' ? strtoll(*at, &end, 10) : -1;
-    *at = end == NULL ? *at : end;
-    return errno != 0 || seed > SEED_MAX ? -1 : seed;
+static void seed_add(struct seeds *seeds, long long seed) {
+    for (size_t i = 0; i < seeds->count; i++) {
+        if (seeds->values[i] == seed) {
+            return;
+        }
+    }
+    seeds->values[seeds->count++] = seed;
 }
 
-static bool seeds_add(struct seeds *seeds, long long first, long long last) {
-    if (first < 0 || last < first || last - first >= SEEDS_MAX) {
-        return false;
+/* What --seed or --seeds says; none where neither is given. */
+static enum status seeds_read(const struct arguments *arguments, struct seeds *seeds) {
+    const char *option = argument_text(arguments, "seed") != NULL ? "seed" : "seeds",
+               *text = argument_text(arguments, option);
+    json_t *ranges, *range;
+    size_t index;
+    if (text == NULL) {
+        return STATUS_OK;
     }
-    for (long long seed = first; seed <= last; seed++) {
-        bool is_known = false;
-        for (size_t i = 0; i < seeds->count; i++) {
-            is_known = is_known || seeds->values[i] == seed;
-        }
-        if (!is_known && seeds->count == SEEDS_MAX) {
-            return false;
-        }
-        if (!is_known) {
-            seeds->values[seeds->count++] = seed;
+    enum status status = seeds_parse(option, text, SEEDS_MAX, &ranges);
+    json_array_foreach(ranges, index, range) {
+        long long from = json_integer_value(json_object_get(range, "from")),
+                  count = json_integer_value(json_object_get(range, "count"));
+        for (long long seed = from; seed < from + count; seed++) {
+            seed_add(seeds, seed);
         }
     }
-    return true;
-}
-
-/* "7", "1-10", "1,2,5-8". */
-static enum status seeds_parse(const char *text, struct seeds *seeds) {
-    const char *at = text;
-    bool valid = true;
-    for (bool more = true; valid && more;) {
-        long long first = seed_parse(&at), last = first;
-        if (*at == '-') {
-            at++;
-            last = seed_parse(&at);
-        }
-        more = *at == ',';
-        valid = seeds_add(seeds, first, last) && (more || *at == '\0');
-        at += more;
-    }
-    return valid ? STATUS_OK
-                 : report_error(STATUS_USAGE,
-                                "--seed must be numbers from 0 to 2^53-1 or ranges, at most %d seeds, such as 1,2,5-8; "
-                                "got \"%s\"",
-                                SEEDS_MAX, text);
+    json_decref(ranges);
+    return status;
 }
 
 static char *key_choose(const struct cli *cli, long long seed, bool many) {
@@ -93,11 +74,12 @@ static enum status send_all(struct cli *cli, json_t *document, const struct seed
 }
 
 static enum status submit(struct cli *cli) {
-    const char *seed = argument_text(&cli->arguments, "seed");
     struct seeds seeds = {.count = 0};
     json_t *document = NULL;
-    seed = seed == NULL ? argument_text(&cli->arguments, "seeds") : seed;
-    enum status status = seed == NULL ? STATUS_OK : seeds_parse(seed, &seeds);
+    if (submission_has_axes(&cli->arguments)) {
+        return experiment_run(cli);
+    }
+    enum status status = seeds_read(&cli->arguments, &seeds);
     size_t count = seeds.count == 0 ? 1 : seeds.count;
     if (status == STATUS_OK) {
         status = submission_key_check(argument_text(&cli->arguments, "key"), count > 1);
@@ -198,6 +180,9 @@ const struct command command_submit = {
         "options change it, in the order --task, --rule, --name, --metadata, --set, --seed. What is not said has the "
         "published default, so --task "
         "delayed_xor is a complete job.\n\n"
+        "A field that is given several values, such as --set rule.mu=0.1,0.25 or --rule bptt,eprop, makes an "
+        "experiment "
+        "of every combination and seed, and its id is printed (modprop experiment run --help).\n\n"
         "If the response is lost, the call is repeated with the same idempotency key: there is "
         "one job, never two.",
     .examples = "modprop submit --task delayed_xor --follow\n"

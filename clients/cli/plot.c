@@ -5,16 +5,48 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
-const char *plot_colour(int group) {
-    static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
-                                          "#e69f00", "#56b4e9", "#000000", "#8c7800"};
-    return colours[(size_t)group % (sizeof colours / sizeof colours[0])];
+static bool is_colour(const char *text) {
+    return text != NULL && text[0] == '#' && strlen(text) == 7 && strspn(text + 1, "0123456789abcdefABCDEF") == 6;
 }
 
-enum paint plot_paint(int group) {
+const char *plot_colour(const struct plot *plot, int group) {
+    static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                          "#e69f00", "#56b4e9", "#000000", "#8c7800"};
+    return plot->colours != NULL && is_colour(plot->colours[group])
+               ? plot->colours[group]
+               : colours[(size_t)group % (sizeof colours / sizeof colours[0])];
+}
+
+int plot_dash(const struct plot *plot, int group) {
+    return plot->dashes == NULL || plot->dashes[group] < 0 ? 0 : plot->dashes[group] % PLOT_DASHES;
+}
+
+enum paint plot_group_paint(int group) {
     static const enum paint paints[] = {PAINT_BLUE, PAINT_RED, PAINT_GREEN, PAINT_MAGENTA, PAINT_YELLOW, PAINT_CYAN};
     return paints[(size_t)group % (sizeof paints / sizeof paints[0])];
+}
+
+enum paint plot_paint(const struct plot *plot, int group) {
+    static const struct {
+        const char *colour;
+        enum paint paint;
+    } paints[] = {{"#0072b2", PAINT_BLUE},    {"#d55e00", PAINT_RED},    {"#009e73", PAINT_GREEN},
+                  {"#cc79a7", PAINT_MAGENTA}, {"#e69f00", PAINT_YELLOW}, {"#56b4e9", PAINT_CYAN},
+                  {"#000000", PAINT_NONE}};
+    for (int i = 0; i < plot->groups && plot->colours != NULL; i++) {
+        if (i != group && strcasecmp(plot_colour(plot, i), plot_colour(plot, group)) == 0) {
+            return plot_group_paint(group);
+        }
+    }
+    for (size_t i = 0; plot->colours != NULL && i < sizeof paints / sizeof *paints; i++) {
+        if (strcasecmp(paints[i].colour, plot_colour(plot, group)) == 0) {
+            return paints[i].paint;
+        }
+    }
+    return plot_group_paint(group);
 }
 
 static bool can_draw(const struct plot *plot, double y) {

@@ -11,6 +11,7 @@
 #include "clients/cli/terminal.h"
 
 #define PLOT_TICKS_MAX 16
+#define PLOT_DASHES 4
 
 /* Points in ascending x; a y that is not finite is a gap. */
 struct curve {
@@ -27,6 +28,9 @@ struct plot_line {
 struct plot {
     const char *title, *x_name, *y_name;
     const char *const *names; /* of the groups */
+    /* Of each group, from the server: "#rrggbb" (else the group's own below), and a dash, 0: solid. NULL: none. */
+    const char *const *colours;
+    const int *dashes;
     int groups;
     const struct plot_line *lines;
     size_t line_count;
@@ -61,9 +65,13 @@ void plot_svg_put(struct text *text, const struct plot *plot);
 /* The plot as PNG bytes, by gnuplot. Complains: STATUS_FAILED where gnuplot is not installed or fails. */
 enum status plot_png_make(struct text *png, const struct plot *plot);
 
-/* Colours of the groups: Okabe and Ito's, told apart by the colour-blind; "#rrggbb". */
-const char *plot_colour(int group);
-/* The same for a terminal, which has fewer. */
-enum paint plot_paint(int group);
+/* The colour of a group, "#rrggbb": the server's, else Okabe and Ito's, told apart by the colour-blind. */
+const char *plot_colour(const struct plot *plot, int group);
+/* The dash of a group, 0 (solid) to PLOT_DASHES - 1. */
+int plot_dash(const struct plot *plot, int group);
+/* The same for a terminal, which has fewer: by the group, where two groups have one colour. */
+enum paint plot_paint(const struct plot *plot, int group);
+/* The paint of the group'th of those without colours of their own. */
+enum paint plot_group_paint(int group);
 
 #endif

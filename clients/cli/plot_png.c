@@ -63,8 +63,9 @@ static void script_make(struct text *text, const struct plot *plot) {
     text_add(text, "plot ");
     for (size_t i = 0; i < plot->line_count; i++) {
         const struct plot_line *line = &plot->lines[i];
-        text_printf(text, "%s$d%zu using 1:2 with lines lw %s lc rgb '%s%s' ", i > 0 ? ", " : "", i,
-                    line->mean ? "2.5" : "1", line->mean ? "#" : "#a0", plot_colour(line->group) + 1);
+        text_printf(text, "%s$d%zu using 1:2 with lines lw %s dt %d lc rgb '%s%s' ", i > 0 ? ", " : "", i,
+                    line->mean ? "2.5" : "1", plot_dash(plot, line->group) + 1, line->mean ? "#" : "#a0",
+                    plot_colour(plot, line->group) + 1);
         if (line->mean) {
             text_add(text, "title ");
             quote_put(text, plot->names[line->group]);

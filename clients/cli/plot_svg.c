@@ -63,16 +63,23 @@ static void axes_put(struct text *text, const struct plot *plot, const struct pl
     text_add(text, "</text>\n");
 }
 
+/* The attribute of a dashed line; nothing for a solid one. */
+static const char *dash_attribute(const struct plot *plot, int group) {
+    static const char *const attributes[PLOT_DASHES] = {"", " stroke-dasharray=\"7 4\"", " stroke-dasharray=\"2 3\"",
+                                                        " stroke-dasharray=\"9 3 2 3\""};
+    return attributes[plot_dash(plot, group)];
+}
+
 /* Gaps break the path; a single point between two gaps is a dot by its round cap. */
 static void line_put(struct text *text, const struct plot *plot, const struct plot_axes *axes,
                      const struct plot_line *line, bool alone) {
     bool drawing = false;
-    text_printf(text, "<path class=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"%s\" stroke-opacity=\"%s\" d=\"",
-                line->mean ? "mean" : "seed", plot_colour(line->group),
+    text_printf(text, "<path class=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"%s\" stroke-opacity=\"%s\"%s d=\"",
+                line->mean ? "mean" : "seed", plot_colour(plot, line->group),
                 line->mean && !alone ? "2.5"
                 : line->mean         ? "1.8"
                                      : "1",
-                line->mean ? "1" : "0.35");
+                line->mean ? "1" : "0.35", dash_attribute(plot, line->group));
     for (size_t i = 0; i < line->curve.count; i++) {
         double y = plot_height(plot, axes, line->curve.y[i]);
         if (!isfinite(y)) {
@@ -92,8 +99,8 @@ static void line_put(struct text *text, const struct plot *plot, const struct pl
 static void legend_put(struct text *text, const struct plot *plot) {
     int y = TOP + PLOT_HEIGHT + 66;
     for (int group = 0; group < plot->groups; group++, y += LEGEND_ROW) {
-        text_printf(text, "<path d=\"M%d %dh28\" stroke=\"%s\" stroke-width=\"3\"/>\n<text x=\"%d\" y=\"%d\">", LEFT,
-                    y - 4, plot_colour(group), LEFT + 36, y);
+        text_printf(text, "<path d=\"M%d %dh28\" stroke=\"%s\" stroke-width=\"3\"%s/>\n<text x=\"%d\" y=\"%d\">", LEFT,
+                    y - 4, plot_colour(plot, group), dash_attribute(plot, group), LEFT + 36, y);
         escape_put(text, plot->names[group]);
         text_add(text, "</text>\n");
     }

@@ -16,6 +16,7 @@
 
 /* Cells, row by row from the top. */
 struct canvas {
+    const struct plot *plot;
     const struct terminal *terminal;
     int columns, rows;
     bool braille;
@@ -66,8 +67,8 @@ static void cell_put(struct text *text, const struct canvas *canvas, int cell) {
         unsigned code = 0x2800 + dots;
         char bytes[4] = {(char)(0xe0 | code >> 12), (char)(0x80 | (code >> 6 & 0x3f)), (char)(0x80 | (code & 0x3f)),
                          '\0'};
-        text_printf(text, "%s%s%s", terminal_paint(canvas->terminal, plot_paint(canvas->groups[cell])), bytes,
-                    terminal_paint(canvas->terminal, PAINT_NONE));
+        text_printf(text, "%s%s%s", terminal_paint(canvas->terminal, plot_paint(canvas->plot, canvas->groups[cell])),
+                    bytes, terminal_paint(canvas->terminal, PAINT_NONE));
     } else {
         text_printf(text, "%c", 'a' + canvas->groups[cell] % 26);
     }
@@ -128,7 +129,7 @@ static void legend_put(struct text *text, const struct plot *plot, const struct 
         char letter[2] = {(char)('a' + group % 26), '\0'};
         terminal_clean(&clean, plot->names[group], false);
         text_printf(text, "%*s%s%s%s ", LABEL_COLUMNS, "",
-                    terminal_paint(canvas->terminal, canvas->braille ? plot_paint(group) : PAINT_NONE),
+                    terminal_paint(canvas->terminal, canvas->braille ? plot_paint(plot, group) : PAINT_NONE),
                     canvas->braille ? "\u2501\u2501" : letter, terminal_paint(canvas->terminal, PAINT_NONE));
         terminal_fit(canvas->terminal, text, clean.data == NULL ? "" : clean.data, columns - LABEL_COLUMNS - 4);
         text_add(text, "\n");
@@ -142,7 +143,8 @@ void plot_text_put(struct text *text, const struct plot *plot, const struct term
         text_add(text, "(nothing to plot yet)\n");
         return;
     }
-    struct canvas canvas = {.terminal = terminal,
+    struct canvas canvas = {.plot = plot,
+                            .terminal = terminal,
                             .columns = columns - LABEL_COLUMNS - 1,
                             .rows = rows,
                             .braille = terminal->utf8 && (terminal->colour || plot->groups == 1)};

@@ -25,6 +25,24 @@
  */
 enum status submission_make(struct cli *cli, json_t **document);
 
+/* Whether an option gives a field several values: what is submitted is an experiment then, not a job. */
+bool submission_has_axes(const struct arguments *arguments);
+
+#define EXPERIMENT_SEEDS_MAX 100000
+
+/*
+ * The same for an experiment: FILE holds one (a member "base"), or what show --json printed of one, or a job, which
+ * becomes the base. A field that is given several values ("--set rule.mu=0.1,0.25", "--rule bptt,eprop") becomes an
+ * axis, behind those of the file; --seeds, where the command has it, its seeds.
+ */
+enum status submission_make_experiment(struct cli *cli, json_t **document);
+
+/*
+ * The values of "0.1,0.25,null": JSON, or else strings; commas in brackets and quotation marks divide nothing. NULL
+ * where one of them is not UTF-8.
+ */
+json_t *submission_values(const char *text);
+
 /* document.path = value; objects on the way are made. Complains where something on the way is no object. */
 enum status submission_set(json_t *document, const char *path, json_t *value);
 

@@ -1,0 +1,202 @@
+/*
+ * Experiments as the command line sees them. See experiments.h.
+ */
+#include "clients/cli/experiments.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/cli/format.h"
+#include "clients/cli/jobs.h"
+#include "clients/cli/report.h"
+
+#define PAGE 100
+#define NAME_COLUMNS 3 /* metrics that a table of points shows */
+
+char *experiment_path(const char *id, const char *rest) {
+    char *escaped = http_escape(id), *path = memory_format("/v1/experiments/%s%s", escaped, rest);
+    free(escaped);
+    return path;
+}
+
+enum status experiments_page(struct cli *cli, const char *query, const char *after, long long limit, json_t **page) {
+    char *cursor = after == NULL ? NULL : http_escape(after);
+    char *path = memory_format("/v1/experiments?limit=%lld%s%s%s", limit < PAGE ? limit : PAGE, query,
+                               cursor == NULL ? "" : "&after=", cursor == NULL ? "" : cursor);
+    enum status status = cli_get(cli, path, "list the experiments", page);
+    free(cursor);
+    free(path);
+    return status;
+}
+
+/* What a word may fit: the beginning of an id, or a name. */
+static bool fits(const json_t *experiment, const char *word) {
+    const char *id = json_string_value(json_object_get(experiment, "id")),
+               *name = json_string_value(json_object_get(experiment, "name"));
+    return id != NULL && (strcmp(word, "latest") == 0 || strncasecmp(id, word, strlen(word)) == 0 ||
+                          (name != NULL && strcmp(name, word) == 0));
+}
+
+/* Looks through a page; *id becomes the first that fits, *other the second. */
+static void page_search(const json_t *page, const char *word, char **id, char **other) {
+    size_t index;
+    json_t *experiment;
+    json_array_foreach(json_object_get(page, "experiments"), index, experiment) {
+        char **found = *id == NULL ? id : other;
+        if (*found == NULL && fits(experiment, word)) {
+            *found = memory_copy(json_string_value(json_object_get(experiment, "id")));
+        }
+    }
+}
+
+static enum status search(struct cli *cli, const char *word, char **id, char **other) {
+    char *after = NULL;
+    enum status status;
+    do {
+        json_t *page = NULL;
+        status = experiments_page(cli, "", after, strcmp(word, "latest") == 0 ? 1 : PAGE, &page);
+        page_search(page, word, id, other);
+        const char *next = json_string_value(json_object_get(page, "next"));
+        free(after);
+        after = next == NULL ? NULL : memory_copy(next);
+        json_decref(page);
+    } while (status == STATUS_OK && after != NULL && *other == NULL && strcmp(word, "latest") != 0);
+    free(after);
+    return status;
+}
+
+enum status experiment_resolve(struct cli *cli, const char *word, char **id) {
+    char *other = NULL;
+    *id = NULL;
+    if (strlen(word) == JOB_ID_CHARACTERS && strspn(word, "0123456789abcdef-") == JOB_ID_CHARACTERS) {
+        *id = memory_copy(word);
+        return STATUS_OK;
+    }
+    enum status status = search(cli, word, id, &other);
+    if (status == STATUS_OK && *id == NULL) {
+        status = report_error(STATUS_REFUSED,
+                              "no experiment has \"%s\" as its name or as the beginning of its id (modprop experiment "
+                              "list shows them)",
+                              word);
+    } else if (status == STATUS_OK && other != NULL) {
+        status = report_error(STATUS_USAGE, "\"%s\" fits more than one experiment: %s, %s, ...; give more of the id",
+                              word, *id, other);
+    }
+    if (status != STATUS_OK) {
+        free(*id);
+        *id = NULL;
+    }
+    free(other);
+    return status;
+}
+
+enum status experiment_get(struct cli *cli, const char *word, const char *rest, json_t **document) {
+    char *id = NULL;
+    *document = NULL;
+    enum status status = experiment_resolve(cli, word, &id);
+    if (status == STATUS_OK) {
+        char *path = experiment_path(id, rest);
+        status = cli_get(cli, path, "read the experiment", document);
+        free(path);
+    }
+    free(id);
+    return status;
+}
+
+bool experiment_has_ended(const json_t *experiment) {
+    const char *status = job_status(experiment);
+    return strncmp(status, "complete", 8) == 0 || strcmp(status, "cancelled") == 0;
+}
+
+enum paint experiment_paint(const char *status) {
+    return strcmp(status, "complete") == 0                 ? PAINT_GREEN
+           : strcmp(status, "complete_with_failures") == 0 ? PAINT_RED
+           : strcmp(status, "running") == 0                ? PAINT_CYAN
+                                                           : PAINT_YELLOW;
+}
+
+static long long count_of(const json_t *experiment, const char *status) {
+    return json_integer_value(json_object_get(json_object_get(experiment, "counts"), status));
+}
+
+void experiment_progress_put(const json_t *experiment, struct text *text) {
+    long long failed = count_of(experiment, "failed"), cancelled = count_of(experiment, "cancelled");
+    text_printf(text, "%lld of %lld", count_of(experiment, "succeeded") + failed + cancelled,
+                (long long)json_integer_value(json_object_get(experiment, "trials")));
+    if (failed > 0) {
+        text_printf(text, ", %lld failed", failed);
+    }
+}
+
+/* ---- points ---- */
+
+/* A number with four digits, "never", or "-". */
+static const char *value_text(const json_t *value, char text[FORMAT_BYTES]) {
+    return json_is_string(value) ? json_string_value(value) : format_number(value, 4, text);
+}
+
+/* "990 [840, never]". */
+static void metric_put(struct text *text, const json_t *metric) {
+    const json_t *quartiles = json_object_get(metric, "quartiles");
+    char number[FORMAT_BYTES];
+    text_add(text, value_text(json_object_get(metric, "median"), number));
+    if (json_is_object(quartiles)) {
+        text_printf(text, " [%s, ", value_text(json_object_get(quartiles, "low"), number));
+        text_printf(text, "%s]", value_text(json_object_get(quartiles, "high"), number));
+    }
+}
+
+/* Seeds that count; what is missing, diverged or failed is said. */
+static void seeds_put(struct text *text, const json_t *point, bool with_progress) {
+    static const char *const remarks[] = {"diverged", "failed"};
+    const json_t *progress = json_object_get(point, "progress");
+    text_printf(text, "%lld", (long long)json_integer_value(json_object_get(point, "n")));
+    for (size_t i = 0; i < sizeof remarks / sizeof *remarks; i++) {
+        long long count = json_integer_value(json_object_get(point, remarks[i]));
+        if (count > 0) {
+            text_printf(text, ", %lld %s", count, remarks[i]);
+        }
+    }
+    if (with_progress && json_is_number(progress) && json_number_value(progress) < 1) {
+        text_printf(text, " (%.0f %%)", 100 * json_number_value(progress));
+    }
+}
+
+static struct table_column headings[3 + NAME_COLUMNS];
+
+void points_table_make(struct table *table, const json_t *points, bool with_progress) {
+    const json_t *first = json_object_get(json_array_get(points, 0), "metrics");
+    json_t *point, *metric;
+    const char *name;
+    size_t index;
+    int columns = 3;
+    headings[0] = (struct table_column){"POINT", false, false, 2};
+    headings[1] = (struct table_column){"CONDITION", false, true, 0};
+    headings[2] = (struct table_column){"SEEDS", true, false, 0};
+    json_object_foreach((json_t *)first, name, metric) {
+        if (columns < 3 + NAME_COLUMNS) {
+            headings[columns] = (struct table_column){name, true, false, columns == 3 ? 0 : columns};
+            columns++;
+        }
+    }
+    table_init(table, headings, columns);
+    json_array_foreach((json_t *)points, index, point) {
+        struct text text = {0};
+        int column = 3;
+        table_add(table, job_text(point, "point"));
+        table_add(table, job_text(point, "label"));
+        seeds_put(&text, point, with_progress);
+        table_add(table, text.data);
+        json_object_foreach(json_object_get(point, "metrics"), name, metric) {
+            if (column++ < columns) {
+                text_clear(&text);
+                metric_put(&text, metric);
+                table_add(table, text.data);
+            }
+        }
+        for (; column < columns; column++) {
+            table_add(table, NULL);
+        }
+        text_release(&text);
+    }
+}
