@@ -9,7 +9,7 @@ import { chart, linked } from "./charts.js";
 import { swatch } from "./colours.js";
 import { attempt, framed, grouped, h, number, percent } from "./dom.js";
 import { Legend } from "./figure.js";
-import { jobsLoaded, jobsNewest, onEvent, onJobs, onOpened } from "./jobs.js";
+import { jobsLoaded, jobsNewest, jobsWant, onEvent, onJobs, onOpened } from "./jobs.js";
 import { emptySay } from "./load.js";
 import { forest } from "./plots.js";
 import { quantityOf } from "./quantities.js";
@@ -62,6 +62,7 @@ function emptyShow(place, signal) {
     });
     reading = false;
   });
+  jobsWant();
   draw();
   signal.addEventListener("abort", onJobs(draw));
 }

@@ -4,8 +4,8 @@
  */
 import { addressRead, ariaSort, kept, sortNext } from "./address.js";
 import { get } from "./api.js";
-import { attempt, badge, clock, framed, grouped, h, keyed } from "./dom.js";
-import { jobsLoaded, jobsNewest, onExperimentEvent, onJobs, onOpened } from "./jobs.js";
+import { attempt, badge, clock, grouped, h, keyed } from "./dom.js";
+import { onExperimentEvent, onOpened } from "./jobs.js";
 import { filled } from "./load.js";
 
 const PAGE = 50,
@@ -86,22 +86,18 @@ class Experiments {
     this.more = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.grow() }, "Show more");
     this.empty = h("div", { class: "empty" });
     this.section = h("section", { class: "wide-table", "aria-label": "Experiments" }, this.table, this.more);
-    this.jobs = h("p", { class: "hint" });
     place.replaceChildren(
       h("div", { class: "section" }, h("h1", {}, "Experiments"), h("span", { class: "controls" }, h("a", { class: "button primary", href: "#/new" }, "New experiment"))),
       h("div", { class: "tools" }, h("label", { for: "filter" }, "Filter"), this.filter, h("a", { href: "#/help/filter" }, "How to filter"), this.count),
       this.fault,
       this.section,
       this.empty,
-      this.jobs,
+      h("p", { class: "hint" }, h("a", { href: "#/jobs" }, "All jobs"), ", those of experiments among them"),
     );
-    this.jobsSoon = framed(() => signal.aborted || this.jobsShow());
-    this.jobsShow();
     this.listen();
   }
   listen() {
     const ends = [
-      onJobs(this.jobsSoon),
       onExperimentEvent(() => this.later(AGAIN)),
       onOpened(() => this.later(0)),
     ];
@@ -184,14 +180,6 @@ class Experiments {
     const some = `${grouped(this.list.length)}${this.next ? " or more" : ""} ${this.list.length === 1 ? "experiment" : "experiments"}`;
     this.count.textContent = this.list.length ? some : "";
     if (!this.list.length) this.empty.replaceChildren(...(this.q ? [h("p", {}, "No experiment fits the filter.")] : nothing()));
-  }
-  jobsShow() {
-    const jobs = jobsNewest(),
-      running = jobs.filter((job) => job.status === "running").length,
-      said = jobs.length ? `${grouped(jobs.length)} ${jobs.length === 1 ? "job" : "jobs"} in all, ${grouped(running)} running` : jobsLoaded() ? "No jobs yet" : "";
-    if (said === this.said) return;
-    this.said = said;
-    this.jobs.replaceChildren(said, said && jobs.length ? [" · ", h("a", { href: "#/jobs" }, "All jobs")] : "");
   }
 }
 

@@ -2,7 +2,8 @@
  * All jobs that the page knows, kept up to date by the event stream. Views subscribe and draw from here. None polls but the
  * page of a job within a long evaluation, of which no event reports.
  *
- * The list is read in pages when the stream has opened, so that what happens meanwhile arrives as events. An event for a job that is
+ * The list is read in pages once a view wants it and the stream has opened, so that what happens meanwhile arrives as events; a page that shows one
+ * experiment of 100,000 trials does not read them. An event for a job that is
  * not known yet, and a status event (it changes more fields than it names), read the job anew, a few at a time.
  */
 import { get } from "./api.js";
@@ -19,6 +20,8 @@ let state = "connecting",
   order = [],
   reading = 0,
   loaded = false,
+  wanted = false,
+  opened = false,
   generation = 0;
 
 export const jobsLoaded = () => loaded;
@@ -107,9 +110,18 @@ export async function jobsLoad() {
   changed(null);
 }
 
+/** A view shows all jobs: from now on they are known. */
+export function jobsWant() {
+  if (wanted) return;
+  wanted = true;
+  if (opened) jobsLoad().catch(() => {});
+}
+
 /** The stream is open: whatever could not be read before can be now. */
 export function jobsOpened() {
-  jobsLoad().catch(() => {});
+  opened = true;
+  if (wanted) jobsLoad().catch(() => {});
+  else for (const id of jobs.keys()) jobRefresh(id);
   for (const listener of openListeners) listener();
 }
 
@@ -121,14 +133,14 @@ export function jobsEvent(event) {
   }
   const job = jobs.get(event.job);
   if (event.type === "deleted") jobForget(event.job);
-  else if (event.type === "changed") jobRefresh(event.job);
-  else if (!job || event.type === "status") {
+  else if (event.type === "changed" && (job || wanted)) jobRefresh(event.job);
+  else if (job ? event.type === "status" : wanted) {
     if (job) {
       job.status = event.status;
       changed(job.id);
     }
     jobRefresh(event.job);
-  } else if (event.type === "progress") {
+  } else if (job && event.type === "progress") {
     const total = job.progress.iterations,
       left = ((total - event.iteration) * job.training.batch_size) / event.trials_per_second;
     Object.assign(job.progress, {

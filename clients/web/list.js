@@ -6,7 +6,7 @@ import { ACTIONS, actOnAll, ENDED } from "./actions.js";
 import { addressRead, addressWrite } from "./address.js";
 import { ruleStyle, swatch } from "./colours.js";
 import { badge, clock, framed, grouped, h, jobName, lossText, notice, percent, ruleName, standing, taskName } from "./dom.js";
-import { jobOf, jobsLoaded, jobsNewest, onJobs, streamState } from "./jobs.js";
+import { jobOf, jobsLoaded, jobsNewest, jobsWant, onJobs, streamState } from "./jobs.js";
 import { TROUBLES } from "./load.js";
 import { Query } from "./query.js";
 import { Views } from "./views.js";
@@ -357,5 +357,6 @@ class List {
 
 /** Shows the view in `place` until `signal`. */
 export function listShow(place, signal) {
+  jobsWant();
   new List(place, signal);
 }

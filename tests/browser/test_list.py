@@ -278,7 +278,7 @@ def test_long_names_break_no_figure(daemon, browser):
     )
     wide = (
         "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + "
-        "1 && !e.closest('.scroll'))"
+        "1 && !e.closest('.scroll, svg'))"
     )
     assert browser.script(f"return {wide}.map(e => e.outerHTML.slice(0, 200))") == []
     labels = browser.script("return [...document.querySelectorAll('tbody th')].map(t => t.textContent)")

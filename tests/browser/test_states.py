@@ -62,7 +62,9 @@ def test_an_evaluation_in_which_nothing_counts_has_no_loss(daemon, browser):
     """In the list, on the job's page and in its events: none, rather than a dash or zero."""
     id = submit(daemon)
     finish(daemon, id)
-    browser.open(f"{daemon.url}/#/jobs/{id}")
+    browser.open(daemon.url + "/#/jobs")
+    browser.wait("document.querySelectorAll('.rows .row').length === 1")
+    browser.script("location.hash = arguments[0]", f"#/jobs/{id}")
     browser.wait("document.querySelectorAll('.charts .line').length > 1")
     browser.script(
         """return import("/jobs.js").then(({ jobOf, jobPut, jobsEvent }) => {
