@@ -267,13 +267,40 @@ static json_t *responses_of(const struct route *route) {
     return responses;
 }
 
+/* A body that is accepted, for each schema whose parts must fit one another. */
+static const struct {
+    const char *schema, *text;
+} examples[] = {
+    {"JobSubmission", "{\"task\":{\"type\":\"delayed_xor\"},\"network\":{\"units\":20},\"rule\":{\"type\":\"modprop\"},"
+                      "\"training\":{\"iterations\":50}}"},
+    {"ExperimentSubmission",
+     "{\"name\":\"two rates\",\"base\":{\"task\":{\"type\":\"delayed_xor\"},\"network\":{\"units\":20},\"training\":"
+     "{\"iterations\":50}},\"axes\":[{\"path\":\"/optimizer/learning_rate\",\"values\":[0.001,0.01]}],"
+     "\"seeds\":{\"from\":1,\"count\":2}}"},
+    {"GradientsRequest",
+     "{\"network\":{\"W\":[[0,0.5],[-0.4,0]],\"Win\":[[1,0.8]],\"Wout\":[[0.3],[0.1]],\"bout\":[0],\"leak\":[0.9,0.9]},"
+     "\"inputs\":[[[1]],[[0.5]]],\"targets\":[[[0]],[[1]]],\"mask\":[[0],[1]],\"loss\":\"mse\","
+     "\"rules\":[{\"type\":\"modprop\",\"mu\":0.25}]}"},
+    {"Simulation", "{\"trials\":2,\"every\":10}"},
+    {"Evaluation", "{\"trials\":100}"}};
+
+/* NULL: none is needed. */
+static json_t *example_of(const char *schema) {
+    for (size_t i = 0; i < COUNT(examples); i++) {
+        if (strcmp(examples[i].schema, schema) == 0) {
+            return json_loads(examples[i].text, 0, NULL);
+        }
+    }
+    return NULL;
+}
+
 static json_t *body_of(const struct route *route) {
     if (route->body == BODY_OCTETS) {
         return json_pack("{s:b, s:{s:{s:{s:s, s:s}}}}", "required", 1, "content", "application/octet-stream", "schema",
                          "type", "string", "format", "binary");
     }
-    return json_pack("{s:b, s:{s:{s:o}}}", "required", route->body == BODY_JSON, "content", "application/json",
-                     "schema", reference(route->request));
+    return json_pack("{s:b, s:{s:{s:o, s:o*}}}", "required", route->body == BODY_JSON, "content", "application/json",
+                     "schema", reference(route->request), "example", example_of(route->request));
 }
 
 static json_t *operation_document(const struct route *route) {

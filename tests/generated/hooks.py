@@ -1,22 +1,36 @@
 """What schemathesis needs to know about this daemon: which job there is, and that nobody wants to wait an hour.
 
-$MODPROP_TEST_JOB is a job that has succeeded, $MODPROP_TEST_EXPERIMENT an experiment that has not ended. Well-formed
-requests about an experiment are about that one, and half of those about a job about that job, so that
-they come further than
-404; those that were made wrong on purpose stay as they are, and so do those that ask for what an earlier one has made.
+$MODPROP_TEST_JOB is a job that has succeeded, $MODPROP_TEST_EXPERIMENT an experiment that has not ended, and
+$MODPROP_TEST_SPARE names jobs that may be deleted. Well-formed requests about an experiment are about that one, and
+half of those about a job about that job, so that they come further than 404; half of the uploads are a dataset. Those
+that were made wrong on purpose stay as they are, and so do those that ask for what an earlier one has made.
 """
 
+import json
 import os
 import random
+import struct
 
 import hypothesis
 import schemathesis
 
 JOB = os.environ["MODPROP_TEST_JOB"]
 EXPERIMENT = os.environ["MODPROP_TEST_EXPERIMENT"]
+SPARE = os.environ["MODPROP_TEST_SPARE"].split()
 NOBODY = "00000000-0000-7000-8000-000000000000"
 ENDLESS = "/v1/events"
 dice = random.Random(1)
+
+
+def dataset():
+    """The smallest that trains: two steps, two trials, one input, two classes."""
+    head = {"inputs": {"dtype": "F32", "shape": [2, 2, 1], "data_offsets": [0, 16]}}
+    head |= {"targets": {"dtype": "U8", "shape": [2, 2], "data_offsets": [16, 20]}}
+    text = json.dumps(head).encode()
+    return struct.pack("<Q", len(text)) + text + struct.pack("<4f4B", 0, 1, 0, 1, 0, 1, 0, 1)
+
+
+DATASET = dataset()
 
 # Hypothesis would spend most of its time on making what is accepted longer, which the daemon's bounds make hopeless;
 # requests are what is wanted.
@@ -32,8 +46,15 @@ def before_call(context, case, kwargs):
         case.body["trials"] = 1000  # as many as are allowed take minutes under a sanitizer
     if case.method == "DELETE" and path.get("id") == JOB:
         path["id"] = NOBODY  # a list of jobs has told the id; the job is needed to the end
+    if case.operation.path == "/v1/compare" and isinstance(case.body, dict) and dice.random() < 0.3:
+        case.body = {"jobs": [JOB]}
     if case.meta is None or not case.meta.generation.mode.is_positive or case.meta.phase.name == "stateful":
         return
+    if case.method == "PUT" and "name" in path and dice.random() < 0.5:
+        case.body = DATASET
+        path["name"] = "made"
+    if case.method == "DELETE" and "id" in path and SPARE and dice.random() < 0.5:
+        path["id"] = SPARE.pop()
     ends = case.method == "DELETE" or case.operation.path.endswith("/cancel")
     if "experiment" in path and not ends:
         path["experiment"] = EXPERIMENT

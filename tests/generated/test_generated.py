@@ -49,6 +49,14 @@ def experiment_of(daemon):
     return made.json()["id"]
 
 
+def spare_of(daemon):
+    """Jobs that were cancelled before they ran, to be deleted."""
+    made = [daemon.post("/v1/jobs", json=SMALL).json()["id"] for _ in range(5)]
+    for job in made:
+        assert daemon.post(f"/v1/jobs/{job}/cancel").status_code in (200, 409)
+    return " ".join(made)
+
+
 def run_schemathesis(daemon, tools, job, seed, folder):
     """One run; the number of requests. Its report is printed where it found something."""
     command = [
@@ -74,6 +82,7 @@ def run_schemathesis(daemon, tools, job, seed, folder):
         "PYTHONPATH": str(ROOT / "tests" / "generated"),
         "MODPROP_TEST_JOB": job,
         "MODPROP_TEST_EXPERIMENT": experiment_of(daemon),
+        "MODPROP_TEST_SPARE": spare_of(daemon),
     }
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     found = re.search(r"(\d+) generated", ended.stdout)
@@ -97,5 +106,6 @@ def test_generated_requests(start, tools, tmp_path):
     reached = {route for route, code, _ in codes if code.startswith("2")}
     document = json.loads(daemon.get("/openapi.json").text)
     names = {operation["operationId"] for item in document["paths"].values() for operation in item.values()}
-    # what needs two ids that exist, a file of tensors, or a state that another request has ended before
-    assert len(names - reached) <= 11, f"never answered well: {names - reached}"
+    print(f"never answered well: {sorted(names - reached)}", file=sys.stderr)
+    # what needs a state that another request has ended before
+    assert len(names - reached) <= 6, f"never answered well: {names - reached}"

@@ -37,6 +37,7 @@ class Maker:
 
     def __init__(self, rng):
         self.rng, self.labels, self.numbers = rng, [], itertools.count(1)
+        self.experiments = []
         self.focus = None  # the name that those who play at once quarrel about
 
     def name(self):
@@ -94,26 +95,65 @@ class Maker:
         step = {"do": what, "job": self.label()}
         if what == "job":
             step |= {"wait": self.rng.choice([0, 1, 60])}
-        elif what == "simulate":
-            step |= {"trials": self.rng.choice([1, 3, 8]), "seed": self.rng.choice([1, 2])}
-            step |= {"split": self.rng.choice(["fresh", "fresh", "test"])}
+        elif what in ("simulate", "evaluate"):
+            step |= self.run()
         elif what == "events":
             step |= {"limit": self.rng.choice([3, 1000])}
         elif what == "follow" and self.rng.random() < 0.5:
             return step | {"cut": {"sent": 1, "read": self.rng.choice([1, 500, 3000])}}
         return step | self.cut(0.05)
 
+    def run(self):
+        """Which trials of a simulation or an evaluation, and at times a change to the network or the data."""
+        rng = self.rng
+        step = {"trials": rng.choice([1, 3, 4, 5, 8]), "seed": rng.choice([1, 2])}
+        step |= {"split": rng.choice(["fresh", "fresh", "test"])}
+        if rng.random() < 0.2:
+            step["dataset"] = self.name()
+        if rng.random() < 0.15:
+            step["noise"] = rng.choice([0, 0.5])
+        if rng.random() < 0.15:
+            step["lesion"] = rng.choice([{"units": [1]}, {"synapses": [[0, 2]]}, {"units": [5], "synapses": [[2, 0]]}])
+        if rng.random() < 0.15:
+            like = {"like": rng.choice(["narrow", "narrow", "classes"]), "seed": rng.choice([1, 2])}
+            step["weights"] = like if rng.random() < 0.6 else {"job": self.label()}
+        return step
+
+    def exp_submit(self):
+        step = {"do": "exp_submit", "exp": f"e{next(self.numbers)}"} | self.configuration()
+        step = {key: value for key, value in step.items() if key not in ("initial", "version")}
+        step |= {"seeds": self.rng.choice([1, 2, 3]), "axis": self.rng.random() < 0.5}
+        self.experiments.append(step["exp"])
+        return step | self.cut(0.06)
+
+    def about_an_experiment(self):
+        what = self.pick({"exp_look": 3, "exp_trials": 1, "exp_points": 1, "exp_act": 8, "exp_delete": 2})
+        step = {"do": what, "exp": self.rng.choice(self.experiments[-3:])}
+        if what == "exp_act":
+            step |= {"action": self.pick({"pause": 3, "resume": 3, "cancel": 2, "retry": 2})}
+        return step | self.cut(0.05)
+
     def step(self, made):
-        jobs = {"job": 8, "simulate": 8, "weights": 3, "events": 4, "follow": 3, "metrics": 2, "checkpoints": 1}
+        jobs = {
+            "job": 8,
+            "simulate": 6,
+            "evaluate": 5,
+            "weights": 3,
+            "events": 4,
+            "follow": 3,
+            "metrics": 2,
+            "checkpoints": 1,
+        }
         jobs |= {"manifest": 2, "pause": 3, "resume": 3, "cancel": 2, "delete": 2}
         others = {"put": 10, "submit": 11, "again": 2, "validate": 3, "put_broken": 1, "look": 2, "download": 1}
         others |= {"list_datasets": 2, "delete_dataset": 3, "list_jobs": 3, "all_events": 1, "gradients": 2}
-        others |= {"restart": 2, "system": 1, "rest": 1}
+        others |= {"restart": 2, "system": 1, "rest": 1, "exp_submit": 3, "list_experiments": 1}
+        others |= {"about_an_experiment": 9} if self.experiments else {}
         what = self.pick(others | (jobs if self.labels else {}))
         rng = self.rng
         if what in jobs:
             return self.about_a_job(what)
-        if what in ("put", "submit"):
+        if what in ("put", "submit", "exp_submit", "about_an_experiment"):
             return getattr(self, what)()
         if what == "again":
             return self.again(made)

@@ -22,23 +22,13 @@ import daemons
 import materials
 import numpy as np
 from exchange import PATIENCE, Cut, ask, hang_up
+from experiments import Experiments
+from rules import Job, Violation, require
+from runs import Runs
 
 FINAL = {"succeeded", "failed", "cancelled"}
 OPEN = {"queued", "running", "pausing", "paused", "cancelling"}
 REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "WARNING: ThreadSanitizer", "ERROR: LeakSanitizer")
-
-
-class Violation(Exception):
-    """Something that must not be. `kind` is the same for the same fault, as far as can be told."""
-
-    def __init__(self, kind, words=""):
-        super().__init__(f"{kind}\n{words}" if words else kind)
-        self.kind = kind
-
-
-def require(condition, kind, *words):
-    if not condition:
-        raise Violation(kind, " ".join(map(str, words)))
 
 
 class Name:
@@ -51,31 +41,11 @@ class Name:
         return self.now | self.pending
 
 
-class Job:
-    def __init__(self, step, data):
-        self.label, self.step, self.data = step["job"], step, set(data)
-        self.id = None  # until it is known
-        self.answered = False  # 201: it must be there
-        self.initial = None  # the sha256 of its initial weights; "?" where they are not known
-        self.ended = None
-        self.deleted = False
-        self.deletions = self.cancellations = self.pauses = 0  # that may have been taken or may be yet
-        self.paused = False  # a pause was answered and nothing has been asked since that would end it
-        self.resumes = 0
-        self.events = []
-        self.told = {}  # what never changes, once it was told
-        self.seen = None  # its newest document
-        self.body = self.accepted = None  # what its submissions send; what was answered 201
-
-    def known(self):
-        """What is known now, for a check of an answer to come."""
-        return {"ended": self.ended, "deleted": self.deleted, "paused": self.paused, "answered": self.answered}
-
-
-class World:
+class World(Experiments, Runs):
     def __init__(self, folder, results, flags=()):
         self.folder, self.results, self.flags = folder, results, flags
-        self.names, self.jobs = {}, {}
+        self.names, self.jobs, self.experiments = {}, {}, {}
+        self.settled = False  # what experiments held is free again
         self.strict = True
         self.restarting = False  # in this round
         self.lock = threading.RLock()
@@ -395,7 +365,10 @@ class World:
 
     def crowded(self):
         """Whether jobs that do not end by themselves may have every slot."""
-        return sum(job.step["length"] == "endless" and not (job.ended or job.deleted) for job in self.jobs.values()) > 1
+        return (
+            self.experiments_go_on()
+            or sum(job.step["length"] == "endless" and not (job.ended or job.deleted) for job in self.jobs.values()) > 1
+        )
 
     def see(self, job, known, said):
         self.take(job, said)
@@ -416,6 +389,7 @@ class World:
             require(said["progress"]["iteration"] == said["training"]["iterations"], "not all iterations", said)
             self.tell(job, "weights_sha256", said["weights_sha256"])
             self.same(job, ("weights", said["training"]["iterations"]), said["weights_sha256"])
+            self.alike(said)
 
     def events(self, step):
         job = self.with_job(step)
@@ -472,7 +446,7 @@ class World:
             if not found:
                 break
             seqs += [event["seq"] for event in found]
-            seen |= {event["job"] for event in found}
+            seen |= {event.get("job") for event in found}  # an experiment's has none
             after = seqs[-1]
         require(seqs == sorted(set(seqs)), "seqs do not ascend", seqs)
         require(ids <= seen, "a job has no event", ids - seen)
@@ -496,33 +470,6 @@ class World:
         if known["ended"] == "succeeded":
             self.tell(job, "weights_sha256", digest)
         self.same(job, ("weights", said["iteration"]), digest)
-
-    def simulate(self, step):
-        ended = (self.with_job(step) or Job(step | {"on": None}, ())).ended
-        body = {"trials": step["trials"], "seed": step["seed"], "split": step["split"], "units": [0, 5], "every": 1}
-        job, known, answer = self.get(step, "/simulate", None, (409, 422), "POST", body)
-        if answer is None or answer.status != 200:
-            self.check_refused(job, ended, step, answer)
-            return
-        said = answer.json()
-        if job.step["on"]:
-            inputs = np.array(said["inputs"], "f4")
-            fitting = {data for data in job.data if data and drawn_from(inputs, materials.dataset(data), step["split"])}
-            require(fitting, "simulated on other data than it was trained on", job.label, job.data, inputs.shape)
-            job.data = fitting
-        made = repr([said[part] for part in ("inputs", "rates", "outputs", "labels")]).encode()
-        what = ("simulation", said["iteration"], step["trials"], step["seed"], step["split"])
-        self.same(job, what, hashlib.sha256(made).hexdigest())
-
-    def check_refused(self, job, ended, step, answer):
-        """A simulation is refused where there are no weights yet or no such trials."""
-        if answer is None or not job.step["on"] or None in job.data:
-            return
-        has_trials = all(
-            step["split"] == "fresh" or materials.dataset(data).test >= step["trials"] for data in job.data
-        )
-        if ended == "succeeded" and has_trials and self.strict:
-            require(False, f"a simulation is refused: {answer.status}", job.label, answer.body)
 
     def metrics(self, step):
         known = (self.with_job(step) or Job(step | {"on": None}, ())).known()
@@ -571,6 +518,9 @@ class World:
                 listed[said["id"]] = said
             after = None if page["next"] is None else f"&after={page['next']}"
         for said in listed.values():
+            if said.get("experiment"):
+                self.job_of_experiment(said)
+                continue
             job = self.jobs.get(said["name"])
             require(job is not None, "a job is listed that nobody submitted", said["name"])
             require(not before.get(said["id"], {}).get("deleted"), "a deleted job is listed", job.label)
@@ -625,7 +575,8 @@ class World:
         elif answer.status == 404:
             require(job.deletions > 1 or known["deleted"], "a job is lost", job.label)
         else:
-            require(not known["ended"], "an ended job is not deleted", job.label, answer.body)
+            held = b"an experiment holds this job" in answer.body and self.may_hold()
+            require(not known["ended"] or held, "an ended job is not deleted", job.label, answer.body)
             job.deletions -= 1
 
     # ---- the rest ----
@@ -674,6 +625,7 @@ class World:
             for name in self.names:
                 self.look({"do": "look", "name": name})
             self.list_jobs({"do": "list_jobs", "limit": 100})
+            self.list_experiments({"do": "list_experiments"})
 
     def play(self, step):
         handler = step["do"] if step["do"] not in ("pause", "resume", "cancel") else "act"
@@ -686,6 +638,7 @@ class World:
         """Everything comes to its end, is looked at once more, and goes; nothing is left."""
         self.strict, self.restarting = True, False
         self.list_jobs({"do": "list_jobs", "limit": 100})
+        self.end_experiments()
         jobs = [job for job in self.jobs.values() if job.id is not None]
         for job in jobs:  # all before the first is waited for: no job leaves its slot to another unless it may end
             self.let_end(job)
@@ -748,7 +701,7 @@ class World:
             rows = {}
             for table in tables:
                 columns = {row[1] for row in database.execute(f"PRAGMA table_info({table})").fetchall()}
-                if table == "jobs" or "job" in columns:
+                if table in ("jobs", "experiments") or "job" in columns:
                     kept = " WHERE type<>'deleted'" if "type" in columns else ""
                     rows[table] = database.execute(f"SELECT count(*) FROM {table}{kept}").fetchone()[0]
         database.close()
@@ -766,17 +719,6 @@ class World:
         database.close()
         require(whole == "ok", "the database is damaged", whole)
         require(not any(self.rows().values()), "rows are left", self.rows())
-
-
-def drawn_from(inputs, data, split):
-    """Whether every trial of a simulation is one of this dataset's. inputs: steps, trials, inputs."""
-    source = data.tested if split == "test" else data.trained
-    if source is None or inputs.ndim != 3 or inputs.shape[::2] != source.shape[::2]:
-        return False
-    return all(
-        any(np.array_equal(inputs[:, trial], source[:, known]) for known in range(source.shape[1]))
-        for trial in range(inputs.shape[1])
-    )
 
 
 def report_kind(report):
