@@ -210,7 +210,7 @@ static float half_to_float(uint16_t half) {
 }
 
 static void value_put(const struct array *array, const unsigned char *from, unsigned char *to) {
-    unsigned char bytes[8];
+    unsigned char bytes[8] = {0};
     size_t size = (size_t)array->kind->size;
     for (size_t i = 0; i < size; i++) {
         bytes[i] = from[array->swapped ? size - 1 - i : i];
@@ -228,7 +228,7 @@ static void value_put(const struct array *array, const unsigned char *from, unsi
 
 /* Where the k-th value in C's order lies in Fortran's. */
 static size_t fortran_place(const struct array *array, size_t k) {
-    size_t place = 0, index[DIMENSIONS_MAX];
+    size_t place = 0, index[DIMENSIONS_MAX] = {0};
     for (int i = array->dimensions - 1; i >= 0; i--) {
         index[i] = k % array->shape[i];
         k /= array->shape[i];

@@ -232,16 +232,33 @@ static const char *const weights_names[5] = {"W", "Win", "b", "Wout", "bout"};
 
 static bool weights_fit(const struct safetensor *tensor, const char *name, int dimensions, size_t rows, size_t columns,
                         char *error) {
-    char got[128] = "none";
+    char got[128] = "none", second[32] = "";
     if (tensor != NULL && tensor->dimensions == dimensions && tensor->shape[0] == rows &&
         (dimensions == 1 || tensor->shape[1] == columns) &&
         (tensor->type == TENSOR_F32 || tensor->type == TENSOR_F64)) {
         return true;
     }
-    int used = snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold F32 or F64 of the shape (%zu", name, rows);
-    snprintf(error + used, DATASET_ERROR_BYTES - (size_t)used, dimensions == 1 ? ")%.0zu; got %s" : ", %zu); got %s",
-             dimensions == 1 ? 0 : columns, tensor == NULL ? got : tensor_quote(tensor, got));
+    if (dimensions == 2) {
+        snprintf(second, sizeof second, ", %zu", columns);
+    }
+    snprintf(error, DATASET_ERROR_BYTES, "the tensor %s must hold F32 or F64 of the shape (%zu%s); got %s", name, rows,
+             second, tensor == NULL ? got : tensor_quote(tensor, got));
     return false;
+}
+
+/* Whether the three matrices are there, and of sizes that a network may have. */
+static bool weights_sizes_fit(const struct safetensor *const *w, char *error) {
+    for (int i = 0; i < 4; i++) {
+        if (i != 2 && (w[i] == NULL || w[i]->dimensions != 2)) {
+            return fail(error, "weights must have the tensors W (N, N), Win (inputs, N), Wout (N, outputs) and bout "
+                               "(outputs), and may have b (N)");
+        }
+    }
+    size_t n = w[0]->shape[0], inputs = w[1]->shape[0], outputs = w[3]->shape[1];
+    if (n == 0 || n > WEIGHTS_UNITS_MAX || inputs == 0 || inputs > 16384 || outputs == 0 || outputs > OUTPUTS_MAX) {
+        return fail(error, "weights must be of 1 to 16384 units, 1 to 16384 inputs and 1 to 4096 outputs");
+    }
+    return true;
 }
 
 /* What the weights are, once a tensor is named W. */
@@ -250,15 +267,10 @@ static bool weights_layout(struct layout *layout, size_t size, struct dataset_in
     for (int i = 0; i < 5; i++) {
         w[i] = safetensor_find(layout->tensors, layout->count, weights_names[i]);
     }
-    if (w[1] == NULL || w[1]->dimensions != 2 || w[3] == NULL || w[3]->dimensions != 2) {
-        return fail(error, "weights must have the tensors W (N, N), Win (inputs, N), Wout (N, outputs) and bout "
-                           "(outputs), and may have b (N)");
+    if (!weights_sizes_fit(w, error)) {
+        return false;
     }
     size_t n = w[0]->shape[0], inputs = w[1]->shape[0], outputs = w[3]->shape[1];
-    if (w[0]->dimensions != 2 || n == 0 || n > WEIGHTS_UNITS_MAX || inputs == 0 || inputs > 16384 || outputs == 0 ||
-        outputs > OUTPUTS_MAX) {
-        return fail(error, "weights must be of 1 to 16384 units, 1 to 16384 inputs and 1 to 4096 outputs");
-    }
     if (!weights_fit(w[0], "W", 2, n, n, error) || !weights_fit(w[1], "Win", 2, inputs, n, error) ||
         (w[2] != NULL && !weights_fit(w[2], "b", 1, n, 0, error)) || !weights_fit(w[3], "Wout", 2, n, outputs, error) ||
         !weights_fit(w[4], "bout", 1, outputs, 0, error)) {
