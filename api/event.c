@@ -115,6 +115,7 @@ static const struct {
     DIAGNOSTIC(DIAGNOSTIC_NORMS, "gradient_norm_W", gradient_norm_W),
     DIAGNOSTIC(DIAGNOSTIC_NORMS, "gradient_norm_Win", gradient_norm_Win),
     DIAGNOSTIC(DIAGNOSTIC_NORMS, "gradient_norm_Wout", gradient_norm_Wout),
+    DIAGNOSTIC(DIAGNOSTIC_CREDIT_GAIN, "credit_gain", credit_gain),
     DIAGNOSTIC(DIAGNOSTIC_PHASES, "seconds_trials", phases.trials),
     DIAGNOSTIC(DIAGNOSTIC_PHASES, "seconds_forward", phases.forward),
     DIAGNOSTIC(DIAGNOSTIC_PHASES, "seconds_credit", phases.credit),

@@ -371,6 +371,11 @@ static void check_job(const struct job_spec *spec, struct sound sound, struct pr
     if (sound.task && task->check != NULL && !task->check(&config->task, &parameter, error)) {
         problems_add(problems, &(struct path){.name = "task"}, parameter, "%s", error);
     }
+    if (sound.rule && sound.training && (config->training.diagnostics & DIAGNOSTIC_CREDIT_GAIN) &&
+        !rule_takes(rule_table[config->rule.type], "mu")) {
+        problems_add(problems, &(struct path){.name = "training"}, "diagnostics",
+                     "must not ask for credit_gain with rule %s, which has no mu", rule_table[config->rule.type]->name);
+    }
     if (sound.type && sound.training && stops_by_accuracy(&config->training) && task->without_accuracy) {
         problems_add(problems, &(struct path){.name = "training"}, "stop_when",
                      "must use the loss: the task %s has no accuracy", task->name);

@@ -248,7 +248,7 @@ static const struct field_custom stop_when = {
     BETWEEN                                                                                                            \
     ITEM("psi", DIAGNOSTIC_PSI) BETWEEN ITEM("norms", DIAGNOSTIC_NORMS)                                                \
     BETWEEN                                                                                                            \
-    ITEM("phases", DIAGNOSTIC_PHASES)
+    ITEM("phases", DIAGNOSTIC_PHASES) BETWEEN ITEM("credit_gain", DIAGNOSTIC_CREDIT_GAIN)
 #define DIAGNOSTIC_ROW(name, bit) {name, bit},
 #define DIAGNOSTIC_NAME(name, bit) name,
 #define DIAGNOSTIC_QUOTED(name, bit) "\"" name "\""
@@ -521,12 +521,16 @@ static const struct field training_items[] = {
      .custom = &diagnostics,
      .fallback = "false",
      .reach = REACH_NOTHING,
-     .doc = "what each evaluation also reports, true for all; cost per evaluation: cosine with the true gradient "
+     .doc = "what each evaluation also reports, true for all but credit_gain and alignment; cost per evaluation: "
+            "cosine with the true gradient "
             "(bptt's, with symmetric feedback) of the same batch (an iteration of bptt and "
             "one of the rule, the latter once for cosine, psi and norms together), spectral_radius of W (eigenvalues, "
             "of order units^3), psi (mean psi, "
             "silent units; an iteration of the rule), norms of the gradient (an iteration of the rule), phases (where "
-            "the time goes; nothing). As an object, such as {\"cosine\": true, \"alignment\": [\"bptt\", "
+            "the time goes; nothing), credit_gain (of rules with mu: how much the credit operator can amplify within "
+            "the trial, "
+            "some 20 products of units by units matrices). As an object, such as {\"cosine\": true, \"alignment\": "
+            "[\"bptt\", "
             "\"eprop\"]}, also alignment: the cosines between the gradients of any rules, named or as rule objects, by "
             "weight matrix and in whole (an iteration of each)"},
     {.name = "events",

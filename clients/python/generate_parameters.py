@@ -26,7 +26,7 @@ Written by generate_parameters.py from the daemon's tables; do not edit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import numpy as np

@@ -90,6 +90,12 @@ struct backend_ops {
      */
     enum result (*iterate)(struct backend *backend, int64_t most, struct backend_course *course, struct work *work,
                            struct phases *phases);
+    /*
+     * The credit gain of the weights last loaded, of a rule with mu (core/engine/gain.c). RESULT_DONE, RESULT_STOPPED
+     * or RESULT_NO_MEMORY. What it takes, from sizes alone.
+     */
+    enum result (*credit_gain)(struct backend *backend, struct work *work, double *gain);
+    void (*credit_gain_plan)(int units, int steps, size_t *bytes, double *multiply_adds);
     /* Brings the weights and the optimiser's state into the caller's copy. */
     void (*read)(struct backend *backend);
     void (*destroy)(struct backend *backend); /* NULL-safe through backend_destroy */

@@ -146,6 +146,22 @@ static enum result cpu_iterate(struct backend *backend, int64_t most, struct bac
     return RESULT_DONE;
 }
 
+static enum result cpu_credit_gain(struct backend *backend, struct work *work, double *gain) {
+    struct cpu *cpu = cpu_of(backend);
+    void *scratch = malloc(engine_credit_gain_bytes(cpu->problem.network->units));
+    if (!scratch) {
+        return RESULT_NO_MEMORY;
+    }
+    bool done = engine_credit_gain(cpu->engine, scratch, work, gain);
+    free(scratch);
+    return done ? RESULT_DONE : RESULT_STOPPED;
+}
+
+static void cpu_credit_gain_plan(int units, int steps, size_t *bytes, double *multiply_adds) {
+    *bytes = engine_credit_gain_bytes(units);
+    *multiply_adds = engine_credit_gain_cost(units, steps);
+}
+
 static void cpu_read(struct backend *backend) {
     (void)backend; /* the caller's copy is the one that is updated */
 }
@@ -220,5 +236,7 @@ const struct backend_ops backend_cpu = {.name = "cpu",
                                         .run = cpu_run,
                                         .trials = cpu_trials,
                                         .iterate = cpu_iterate,
+                                        .credit_gain = cpu_credit_gain,
+                                        .credit_gain_plan = cpu_credit_gain_plan,
                                         .read = cpu_read,
                                         .destroy = cpu_destroy};

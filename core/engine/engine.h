@@ -78,6 +78,14 @@ enum result engine_batch_run(struct engine *engine, struct team *team, const str
                              float *gradient, struct work *work, struct batch_result *result);
 
 /*
+ * The credit gain of the weights last loaded, for a rule with mu: the largest norm of a power of the credit operator
+ * within the trial. `scratch` of engine_credit_gain_bytes. False when stopped. The cost in multiply-adds.
+ */
+bool engine_credit_gain(const struct engine *engine, void *scratch, struct work *work, double *gain);
+size_t engine_credit_gain_bytes(int units);
+double engine_credit_gain_cost(int units, int steps);
+
+/*
  * The method used for the last gradient: the plan's, or the reverse recursion if the traces were ill-conditioned.
  */
 enum engine_method engine_method_used(const struct engine *engine);

@@ -102,8 +102,7 @@ static void credit_neuron_set(const struct engine *engine, const struct block *b
 static void block_reverse_step(struct engine *engine, struct group *group, struct block *block, int t, int slot) {
     size_t size = (size_t)engine->block_rows * (size_t)engine->columns;
     history_prefetch(engine, block, slot - HISTORY_AHEAD, false);
-    bool loss = block_loss(engine, group, block, t, slot);
-    bool cut = window_ends(engine, t);
+    bool cut = window_ends(engine, t), loss = block_loss(engine, group, block, t, slot);
     loss = block_learning_back(engine, group, block, slot, loss, cut);
     float *gd = block->gd + (size_t)(t % TIME_BLOCK) * size;
     block->live = block->live || loss;

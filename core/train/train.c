@@ -230,6 +230,23 @@ static enum result alignment_make(struct training *training, struct alignment *a
                      training->error);
 }
 
+/* What is about credit itself: its gain, and how rules align. */
+static enum result credit_diagnostics_make(struct training *training, struct train_diagnostics *diagnostics) {
+    struct backend *backend = training->backend;
+    enum result result = RESULT_DONE;
+    if (diagnostics->present & DIAGNOSTIC_CREDIT_GAIN) {
+        result = backend->ops->credit_gain(backend, &training->work, &diagnostics->credit_gain);
+        if (result == RESULT_NO_MEMORY) {
+            snprintf(training->error->text, sizeof training->error->text,
+                     "out of memory for the credit gain of %d units", training->network.units);
+        }
+    }
+    if (result == RESULT_DONE && (diagnostics->present & DIAGNOSTIC_ALIGNMENT)) {
+        result = alignment_make(training, &diagnostics->alignment);
+    }
+    return result;
+}
+
 /* Of the training batch of this iteration, before it is used. What was not requested costs nothing. */
 static enum result diagnostics_make(struct training *training, struct train_diagnostics *diagnostics) {
     const struct network *network = &training->network;
@@ -261,19 +278,13 @@ static enum result diagnostics_make(struct training *training, struct train_diag
     if (wanted & DIAGNOSTIC_COSINE) {
         cosines_make(training, diagnostics);
     }
-    if (wanted & DIAGNOSTIC_ALIGNMENT) {
-        result = alignment_make(training, &diagnostics->alignment);
-        if (result != RESULT_DONE) {
-            return result;
-        }
-    }
     if (wanted & DIAGNOSTIC_NORMS) {
         diagnostics->gradient_norm_W = norm_of(training->gradient + network->offset_W, n * n);
         diagnostics->gradient_norm_Win = norm_of(training->gradient + network->offset_Win, into);
         diagnostics->gradient_norm_Wout = norm_of(training->gradient + network->offset_Wout, out);
     }
     training->phases = (struct phases){0};
-    return RESULT_DONE;
+    return credit_diagnostics_make(training, diagnostics);
 }
 
 /* ---- reports ---- */
@@ -605,6 +616,39 @@ static double start_work(const struct train_config *config, const struct task_sh
            network_init_cost(&config->network, shape->inputs, shape->outputs);
 }
 
+/* What the diagnostics take that look at other gradients than the job's own, or at its credit; per evaluation. */
+struct compared {
+    size_t bytes;
+    double multiply_adds;
+};
+
+static bool compared_plan(const struct train_config *config, const struct task_shape *shape,
+                          const struct batch_options *job, struct compared *compared, struct error *error) {
+    static const struct rule_config exact_rule = {.type = RULE_EXACT};
+    const struct backend_ops *backend = backend_table[BACKEND_CPU];
+    const struct backend_sizes sizes = train_backend_sizes(config, shape);
+    struct batch_options options = *job;
+    struct backend_plan exact = {0};
+    size_t aligned = 0, gain = 0;
+    double aligned_work = 0, gain_work = 0;
+    unsigned wanted = config->training.diagnostics;
+    options.rule = &exact_rule;
+    if ((wanted & DIAGNOSTIC_COSINE) && !backend->plan(&sizes, &options, &exact, error)) {
+        return false;
+    }
+    if ((wanted & DIAGNOSTIC_ALIGNMENT) &&
+        !align_plan(&sizes, &options, config->training.aligned, config->training.aligned_count, &aligned, &aligned_work,
+                    error)) {
+        return false;
+    }
+    if (wanted & DIAGNOSTIC_CREDIT_GAIN) {
+        backend->credit_gain_plan(config->network.units, shape->steps, &gain, &gain_work);
+    }
+    compared->bytes = size_plus(exact.memory_bytes, size_plus(aligned, gain));
+    compared->multiply_adds = exact.multiply_adds + aligned_work + gain_work;
+    return true;
+}
+
 bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate, struct error *error) {
     struct training training = {.config = config};
     *error = (struct error){0};
@@ -616,20 +660,12 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     struct batch_options options = options_make(&training, &config->rule);
     const struct backend_sizes sizes = train_backend_sizes(config, shape);
     const struct backend_ops *backend = backend_table[BACKEND_CPU];
-    struct backend_plan plan, exact = {0};
+    struct backend_plan plan;
     if (!backend->plan(&sizes, &options, &plan, error)) {
         return false;
     }
-    static const struct rule_config exact_rule = {.type = RULE_EXACT};
-    options.rule = &exact_rule;
-    if ((config->training.diagnostics & DIAGNOSTIC_COSINE) && !backend->plan(&sizes, &options, &exact, error)) {
-        return false;
-    }
-    size_t aligned_bytes = 0;
-    double aligned = 0;
-    if ((config->training.diagnostics & DIAGNOSTIC_ALIGNMENT) &&
-        !align_plan(&sizes, &options, config->training.aligned, config->training.aligned_count, &aligned_bytes,
-                    &aligned, error)) {
+    struct compared compared = {0};
+    if (!compared_plan(config, shape, &options, &compared, error)) {
         return false;
     }
     size_t checkpoint = checkpoint_size_estimate(config, shape->inputs, shape->outputs);
@@ -641,7 +677,7 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
      */
     size_t fixed = size_times(3, checkpoint), start = network->dale && !network->initial ? size_times(2, doubles) : 0;
     size_t parameters = network_parameters(network->units, shape->inputs, shape->outputs, network->bias);
-    size_t running = size_plus(size_plus(plan.memory_bytes, size_plus(exact.memory_bytes, aligned_bytes)),
+    size_t running = size_plus(size_plus(plan.memory_bytes, compared.bytes),
                                diagnostics_memory(config->training.diagnostics, parameters, doubles));
     size_t memory = size_plus(fixed, running > start ? running : start);
     if (!size_possible(memory)) {
@@ -658,6 +694,6 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
                                         .start_multiply_adds = start_work(config, shape),
                                         .threads_most = plan.threads_most,
                                         .method = plan.method};
-    estimate_totals(config, shape, exact.multiply_adds + aligned, estimate);
+    estimate_totals(config, shape, compared.multiply_adds, estimate);
     return true;
 }

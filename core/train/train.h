@@ -54,6 +54,7 @@ struct train_diagnostics {
     double silent_fraction; /* share of units whose psi is zero throughout the batch */
     double mu;              /* of the next update */
     double gradient_norm_W, gradient_norm_Win, gradient_norm_Wout;
+    double credit_gain; /* the largest norm of a power of the credit operator within the trial */
     struct alignment alignment;
     struct phases phases; /* of the training iterations since the last report */
 };

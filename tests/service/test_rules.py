@@ -137,6 +137,27 @@ def test_alignment_during_training_and_from_a_checkpoint(daemon):
     assert earlier.json()["alignment"] == seen[2]["alignment"]
 
 
+def test_credit_gain_is_the_largest_norm_of_a_power(daemon):
+    training = SMALL["training"] | {"diagnostics": ["credit_gain"]}
+    for weights in ("cell", "type"):
+        rule = {"type": "modprop", "mu": 0.9, "weights": weights}
+        job = finished(daemon, SMALL | {"rule": rule, "training": training})
+        assert job["status"] == "succeeded" and job["training"]["diagnostics"] == ["credit_gain"]
+        metrics = daemon.get(f"/v1/jobs/{job['id']}/metrics").json()
+        weights_end = daemon.get(f"/v1/jobs/{job['id']}/weights").json()
+        M, leak = np.array(weights_end["W"]), np.array(weights_end["leak"])
+        if weights == "type":
+            P = np.eye(2)[weights_end["types"]]
+            sizes = P.sum(0)
+            M = P @ ((P.T @ M @ P) / np.outer(sizes, sizes)) @ P.T
+        K = np.diag(leak) + 0.9 * M * (1 - leak)
+        powers = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # of 40 steps
+        expected = max(np.linalg.norm(np.linalg.matrix_power(K, n), 2) for n in powers)
+        assert math.isclose(metrics["credit_gain"][-1], expected, rel_tol=1e-3)
+    refused = daemon.post("/v1/jobs", json=SMALL | {"rule": {"type": "bptt"}, "training": training})
+    assert refused.status_code == 422 and refused.json()["errors"][0]["pointer"] == "/training/diagnostics"
+
+
 @pytest.mark.parametrize(
     "body, status, pointer",
     [

@@ -5,7 +5,7 @@ Written by generate_parameters.py from the daemon's tables; do not edit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -354,6 +354,7 @@ class TrainingDiagnostics(TypedDict, total=False):
     psi: bool
     norms: bool
     phases: bool
+    credit_gain: bool
     alignment: Sequence[str | Mapping[str, Any]]
 
 
@@ -368,5 +369,9 @@ class Training(TypedDict, total=False):
     keep_checkpoints: Integer
     stop_when: TrainingStopWhen | None
     memory: Integer | None
-    diagnostics: bool | Sequence[Literal["cosine", "spectral_radius", "psi", "norms", "phases"]] | TrainingDiagnostics
+    diagnostics: (
+        bool
+        | Sequence[Literal["cosine", "spectral_radius", "psi", "norms", "phases", "credit_gain"]]
+        | TrainingDiagnostics
+    )
     events: Integer
