@@ -65,7 +65,7 @@ struct store_job {
     char *brief;   /* the document, with given weights replaced by their sizes: what lists and responses show */
     char digest[STORE_HASH_BYTES]; /* config_sha256 */
     char
-        identity[STORE_HASH_BYTES]; /* of what reaches a result (job_spec_identity); "" : a job from before schema 11 */
+        identity[STORE_HASH_BYTES]; /* of what reaches a result (job_spec_identity); "" : a job from before schema 12 */
     char *name, *task, *rule;
     char *notes, *tags; /* tags: a JSON array */
     int64_t seed;
