@@ -180,6 +180,7 @@ def test_a_comparison_says_what_tells_groups_apart_and_when_they_learned(daemon,
 
 
 def test_what_may_be_done_with_a_job(daemon, browser, tmp_path):
+    browser.expected.append("404")  # a job that is deleted while the page reads how it ended
     id = submit(daemon, training={"iterations": 1000000, "evaluate_every": 20, "checkpoint_every": 20})
     state = "document.querySelector('.title .badge').textContent.trim().split(' ').pop()"
     browser.cdp("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path / "saved"))
