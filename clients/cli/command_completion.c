@@ -264,8 +264,7 @@ static void offer_setting(struct request *request) {
 
 static void offer_commands(const struct request *request) {
     for (const struct command *const *command = command_table; *command != NULL; command++) {
-        if (strchr((*command)->name, ' ') == NULL &&
-            ((*command)->group != NULL || strcmp((*command)->name, "experiment") == 0)) {
+        if (strchr((*command)->name, ' ') == NULL && (*command)->group != NULL) {
             offer(request, (*command)->name, (*command)->summary);
         }
     }

@@ -7,6 +7,7 @@
 #include "api/text.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/experiments.h"
+#include "clients/cli/findings.h"
 #include "clients/cli/format.h"
 #include "clients/cli/jobs.h"
 #include "clients/cli/report.h"
@@ -350,9 +351,9 @@ static const struct option delete_options[] = {
     OPTIONS_END,
 };
 
-#define LIST(word, in)                                                                                                 \
+#define LIST(word)                                                                                                     \
     {.name = word,                                                                                                     \
-     .group = in,                                                                                                      \
+     .group = "Experiments",                                                                                           \
      .operands = "",                                                                                                   \
      .least = 0,                                                                                                       \
      .most = 0,                                                                                                        \
@@ -363,8 +364,8 @@ static const struct option delete_options[] = {
      .options = list_options,                                                                                          \
      .run = list}
 
-const struct command command_experiment = LIST("experiment", NULL);
-const struct command command_experiment_list = LIST("experiment list", "Experiments");
+const struct command command_experiment = LIST("experiment");
+const struct command command_experiment_list = LIST("experiment list");
 
 const struct command command_experiment_run = {
     .name = "experiment run",

@@ -2,21 +2,15 @@
  * modprop experiment compare, trials and plot: what an experiment found. Every number, label and colour is the
  * server's.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clients/cli/commands.h"
 #include "clients/cli/experiments.h"
-#include "clients/cli/format.h"
-#include "clients/cli/jobs.h"
-#include "clients/cli/plot.h"
+#include "clients/cli/findings.h"
 #include "clients/cli/report.h"
 
 extern const struct command command_experiment_compare, command_experiment_trials, command_experiment_plot;
-
-#define PLOT_ROWS 20
-#define PLOT_POINTS 12 /* lines of one plot; more cannot be told apart */
 
 /* Appends "?name=value" or "&name=value" where the option was given. */
 static void query_put(struct text *path, const struct arguments *arguments, const char *name) {
@@ -65,80 +59,18 @@ static enum status part_get(struct cli *cli, const char *rest, json_t **document
 
 /* ---- compare ---- */
 
-/* "0.71 [0.52, 0.97]"; ratios where differences are of logarithms. */
-static void difference_put(struct text *text, const json_t *comparison) {
-    bool logarithms = json_is_true(json_object_get(comparison, "logarithms"));
-    const json_t *mean = json_object_get(comparison, "mean_difference"),
-                 *interval = json_object_get(comparison, "difference_95");
-    if (!json_is_number(mean)) {
-        text_add(text, "-");
-        return;
-    }
-    double value = json_number_value(mean), low = json_number_value(json_object_get(interval, "low")),
-           high = json_number_value(json_object_get(interval, "high"));
-    text_printf(text, "%s%.3g", logarithms ? "x " : "", logarithms ? exp(value) : value);
-    if (json_is_object(interval)) {
-        text_printf(text, " [%.3g, %.3g]", logarithms ? exp(low) : low, logarithms ? exp(high) : high);
-    }
-}
-
-/* "80 % [49, 94]". */
-static void won_put(struct text *text, const json_t *comparison) {
-    const json_t *won = json_object_get(comparison, "won"), *interval = json_object_get(comparison, "won_95");
-    if (!json_is_number(won)) {
-        text_add(text, "-");
-        return;
-    }
-    text_printf(text, "%.0f %%", 100 * json_number_value(won));
-    if (json_is_object(interval)) {
-        text_printf(text, " [%.0f, %.0f]", 100 * json_number_value(json_object_get(interval, "low")),
-                    100 * json_number_value(json_object_get(interval, "high")));
-    }
-}
-
-static void comparison_add(struct table *table, const json_t *comparison) {
-    static const char *const probabilities[] = {"sign_flip_p", "holm_p"};
-    struct text text = {0};
-    char number[FORMAT_BYTES];
-    bool few = json_is_true(json_object_get(comparison, "few"));
-    table_add(table, job_text(comparison, "metric"));
-    table_add(table, job_text(comparison, "label"));
-    table_add(table, job_text(comparison, "to_label"));
-    text_printf(&text, "%lld%s", (long long)json_integer_value(json_object_get(comparison, "n")), few ? " (few)" : "");
-    table_add(table, text.data);
-    text_clear(&text);
-    difference_put(&text, comparison);
-    table_add(table, text.data);
-    text_clear(&text);
-    won_put(&text, comparison);
-    table_add(table, text.data);
-    for (size_t i = 0; i < sizeof probabilities / sizeof *probabilities; i++) {
-        table_add(table, format_number(json_object_get(comparison, probabilities[i]), 3, number));
-    }
-    table_add(table, format_number(json_object_get(comparison, "pairs_needed"), 4, number));
-    text_release(&text);
-}
-
 static enum status compare(struct cli *cli) {
-    static const struct table_column columns[] = {
-        {"METRIC", false, false, 1}, {"CONDITION", false, true, 0},  {"AGAINST", false, true, 0},
-        {"PAIRS", true, false, 0},   {"DIFFERENCE", true, false, 0}, {"WON", true, false, 2},
-        {"P", true, false, 4},       {"P (HOLM)", true, false, 0},   {"NEEDED", true, false, 3}};
     static const char *const query[] = {"metrics", "in", "axis", "to", NULL};
     struct text path = {0};
-    json_t *document, *comparison;
+    json_t *document;
     struct table table;
-    size_t index;
     path_put(&path, &cli->arguments, "/compare", query);
     enum status status = part_get(cli, path.data, &document);
     const json_t *list = json_object_get(document, "comparisons");
     if (document != NULL && json_array_size(list) == 0) {
         report_note("there is nothing to compare: the experiment has one point");
     } else if (document != NULL) {
-        table_init(&table, columns, sizeof columns / sizeof *columns);
-        json_array_foreach((json_t *)list, index, comparison) {
-            comparison_add(&table, comparison);
-        }
+        comparisons_table_make(&table, list);
         table_print(&table, &cli->out);
         table_release(&table);
     }
@@ -150,30 +82,14 @@ static enum status compare(struct cli *cli) {
 /* ---- trials ---- */
 
 static enum status trials(struct cli *cli) {
-    static const struct table_column columns[] = {{"POINT", false, false, 1},  {"CONDITION", false, true, 0},
-                                                  {"SEED", true, false, 0},    {"JOB", false, false, 2},
-                                                  {"STATUS", false, false, 0}, {"ITERATION", true, false, 3}};
     static const char *const query[] = {"points", "metrics", NULL};
     struct text path = {0};
-    json_t *document, *trial;
+    json_t *document;
     struct table table;
-    size_t index;
-    char text[FORMAT_BYTES];
     path_put(&path, &cli->arguments, "/trials", query);
     enum status status = part_get(cli, path.data, &document);
     if (document != NULL) {
-        table_init(&table, columns, sizeof columns / sizeof *columns);
-        json_array_foreach(json_object_get(document, "trials"), index, trial) {
-            bool diverged = json_is_true(json_object_get(trial, "diverged"));
-            table_add(&table, job_text(trial, "point"));
-            table_add(&table, job_text(trial, "label"));
-            snprintf(text, sizeof text, "%lld", (long long)json_integer_value(json_object_get(trial, "seed")));
-            table_add(&table, text);
-            table_add(&table, json_string_value(json_object_get(trial, "job")));
-            table_add_painted(&table, diverged ? "diverged" : job_status(trial),
-                              job_status_paint(diverged ? "diverged" : job_status(trial)));
-            table_add(&table, format_number(json_object_get(trial, "iteration"), 9, text));
-        }
+        trials_table_make(&table, json_object_get(document, "trials"));
         table_print(&table, &cli->out);
         table_release(&table);
     }
@@ -184,90 +100,13 @@ static enum status trials(struct cli *cli) {
 
 /* ---- plot ---- */
 
-/* The curve `member` ("median", "low", "high") over x; a null is a gap. */
-static struct curve curve_make(const json_t *document, const char *member) {
-    const json_t *x = json_object_get(document, "x"), *y = json_object_get(document, member);
-    x = json_is_array(x) ? x : json_object_get(document, "iteration");
-    struct curve curve = {.count = json_array_size(x)};
-    curve.x = memory_allocate(curve.count + 1, sizeof *curve.x);
-    curve.y = memory_allocate(curve.count + 1, sizeof *curve.y);
-    for (size_t i = 0; i < curve.count; i++) {
-        const json_t *value = json_array_get(y, i);
-        curve.x[i] = json_number_value(json_array_get(x, i));
-        curve.y[i] = json_is_number(value) ? json_number_value(value) : NAN;
-    }
-    return curve;
-}
-
-static enum status plot_write(const struct cli *cli, const struct plot *plot, const char *path) {
-    struct text bytes = {0};
-    enum status status = STATUS_OK;
-    if (path == NULL || strcmp(path, "-") == 0) {
-        plot_text_put(&bytes, plot, &cli->out, cli->out.is_terminal ? terminal_columns(&cli->out) : 80, PLOT_ROWS);
-        printf("%s", bytes.data);
-    } else if (ends_with(path, ".svg")) {
-        plot_svg_put(&bytes, plot);
-        status = cli_write(path, bytes.data, bytes.size);
-    } else {
-        status = plot_png_make(&bytes, plot);
-        status = status == STATUS_OK ? cli_write(path, bytes.data, bytes.size) : status;
-    }
-    text_release(&bytes);
-    return status;
-}
-
-/* Medians thick, quartiles thin beside them; on a terminal the medians alone. */
-static enum status plot_make(const struct cli *cli, const json_t *curves, const char *key, const char *path) {
-    const char *scale = argument_text(&cli->arguments, "scale"), *unit = argument_text(&cli->arguments, "x");
-    static const char *const members[] = {"low", "high", "median"};
-    size_t count = json_array_size(curves), lines = 0;
-    size_t first = path == NULL || strcmp(path, "-") == 0 ? 2 : 0;
-    const char **names = memory_allocate(count + 1, sizeof *names),
-               **colours = memory_allocate(count + 1, sizeof *names);
-    int *dashes = memory_allocate(count + 1, sizeof *dashes);
-    struct plot_line *line = memory_allocate(3 * count + 1, sizeof *line);
-    for (size_t i = 0; i < count; i++) {
-        const json_t *curve = json_array_get(curves, i);
-        names[i] = job_text(curve, "label");
-        colours[i] = job_text(curve, "colour");
-        dashes[i] = (int)json_integer_value(json_object_get(curve, "dash"));
-        for (size_t j = first; j < 3; j++) {
-            line[lines++] = (struct plot_line){.curve = curve_make(curve, members[j]), .group = (int)i, .mean = j == 2};
-        }
-    }
-    bool logarithmic = scale == NULL ? strcmp(key, "loss") == 0 : strcmp(scale, "log") == 0;
-    char *y_name = memory_format("%s%s", key, logarithmic ? " (logarithmic)" : "");
-    const struct plot plot = {.title = key,
-                              .x_name = unit == NULL ? "iteration" : unit,
-                              .y_name = y_name,
-                              .names = names,
-                              .colours = colours,
-                              .dashes = dashes,
-                              .groups = (int)count,
-                              .lines = line,
-                              .line_count = lines,
-                              .logarithmic = logarithmic};
-    enum status status = plot_write(cli, &plot, path);
-    for (size_t i = 0; i < lines; i++) {
-        free(line[i].curve.x);
-        free(line[i].curve.y);
-    }
-    free(line);
-    free(names);
-    free(colours);
-    free(dashes);
-    free(y_name);
-    return status;
-}
-
 static enum status plot(struct cli *cli) {
     const char *key = argument_text(&cli->arguments, "metric"), *path = argument_text(&cli->arguments, "output");
     static const char *const query[] = {"points", "x", NULL};
     struct text rest = {0};
     json_t *document = NULL;
-    if (path != NULL && strcmp(path, "-") != 0 && !ends_with(path, ".svg") && !ends_with(path, ".png")) {
-        return report_error(STATUS_USAGE, "--output must be a file named .svg or .png, or - for here; got \"%s\"",
-                            path);
+    if (plot_path_check("output", path) != STATUS_OK) {
+        return STATUS_USAGE;
     }
     key = key == NULL ? "loss" : key;
     char *escaped = http_escape(key), *begin = memory_format("/curves?keys=%s", escaped);
@@ -280,7 +119,7 @@ static enum status plot(struct cli *cli) {
     } else if (status == STATUS_OK && json_array_size(curves) == 0) {
         report_note("nothing has been evaluated yet");
     } else if (status == STATUS_OK) {
-        status = plot_make(cli, curves, key, path);
+        status = curves_plot(cli, curves, key, path);
     }
     json_decref(document);
     text_release(&rest);

@@ -6,12 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clients/cli/format.h"
 #include "clients/cli/jobs.h"
 #include "clients/cli/report.h"
 
 #define PAGE 100
-#define NAME_COLUMNS 3 /* metrics that a table of points shows */
 
 char *experiment_path(const char *id, const char *rest) {
     char *escaped = http_escape(id), *path = memory_format("/v1/experiments/%s%s", escaped, rest);
@@ -125,78 +123,5 @@ void experiment_progress_put(const json_t *experiment, struct text *text) {
                 (long long)json_integer_value(json_object_get(experiment, "trials")));
     if (failed > 0) {
         text_printf(text, ", %lld failed", failed);
-    }
-}
-
-/* ---- points ---- */
-
-/* A number with four digits, "never", or "-". */
-static const char *value_text(const json_t *value, char text[FORMAT_BYTES]) {
-    return json_is_string(value) ? json_string_value(value) : format_number(value, 4, text);
-}
-
-/* "990 [840, never]". */
-static void metric_put(struct text *text, const json_t *metric) {
-    const json_t *quartiles = json_object_get(metric, "quartiles");
-    char number[FORMAT_BYTES];
-    text_add(text, value_text(json_object_get(metric, "median"), number));
-    if (json_is_object(quartiles)) {
-        text_printf(text, " [%s, ", value_text(json_object_get(quartiles, "low"), number));
-        text_printf(text, "%s]", value_text(json_object_get(quartiles, "high"), number));
-    }
-}
-
-/* Seeds that count; what is missing, diverged or failed is said. */
-static void seeds_put(struct text *text, const json_t *point, bool with_progress) {
-    static const char *const remarks[] = {"diverged", "failed"};
-    const json_t *progress = json_object_get(point, "progress");
-    text_printf(text, "%lld", (long long)json_integer_value(json_object_get(point, "n")));
-    for (size_t i = 0; i < sizeof remarks / sizeof *remarks; i++) {
-        long long count = json_integer_value(json_object_get(point, remarks[i]));
-        if (count > 0) {
-            text_printf(text, ", %lld %s", count, remarks[i]);
-        }
-    }
-    if (with_progress && json_is_number(progress) && json_number_value(progress) < 1) {
-        text_printf(text, " (%.0f %%)", 100 * json_number_value(progress));
-    }
-}
-
-static struct table_column headings[3 + NAME_COLUMNS];
-
-void points_table_make(struct table *table, const json_t *points, bool with_progress) {
-    const json_t *first = json_object_get(json_array_get(points, 0), "metrics");
-    json_t *point, *metric;
-    const char *name;
-    size_t index;
-    int columns = 3;
-    headings[0] = (struct table_column){"POINT", false, false, 2};
-    headings[1] = (struct table_column){"CONDITION", false, true, 0};
-    headings[2] = (struct table_column){"SEEDS", true, false, 0};
-    json_object_foreach((json_t *)first, name, metric) {
-        if (columns < 3 + NAME_COLUMNS) {
-            headings[columns] = (struct table_column){name, true, false, columns == 3 ? 0 : columns};
-            columns++;
-        }
-    }
-    table_init(table, headings, columns);
-    json_array_foreach((json_t *)points, index, point) {
-        struct text text = {0};
-        int column = 3;
-        table_add(table, job_text(point, "point"));
-        table_add(table, job_text(point, "label"));
-        seeds_put(&text, point, with_progress);
-        table_add(table, text.data);
-        json_object_foreach(json_object_get(point, "metrics"), name, metric) {
-            if (column++ < columns) {
-                text_clear(&text);
-                metric_put(&text, metric);
-                table_add(table, text.data);
-            }
-        }
-        for (; column < columns; column++) {
-            table_add(table, NULL);
-        }
-        text_release(&text);
     }
 }

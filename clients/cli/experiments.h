@@ -1,13 +1,11 @@
 /*
- * Experiments as the command line sees them: which one a word means, their points as a table, and following one to its
- * end. All numbers, labels and colours are the server's.
+ * Experiments as the command line sees them: which one a word means, running one, and following one to its end.
  */
 #ifndef MODPROP_CLI_EXPERIMENTS_H
 #define MODPROP_CLI_EXPERIMENTS_H
 
 #include "clients/cli/commands.h"
 #include "clients/cli/follow.h"
-#include "clients/cli/table.h"
 
 /*
  * The id that `word` means: an id, the beginning of one, "latest", or the name that exactly one experiment has. *id
@@ -39,9 +37,6 @@ enum paint experiment_paint(const char *status);
 
 /* "12 of 60": trials that have ended, of all. */
 void experiment_progress_put(const json_t *experiment, struct text *text);
-
-/* A row for each point: label, seeds, and of each metric the median with its quartiles. */
-void points_table_make(struct table *table, const json_t *points, bool with_progress);
 
 /*
  * Watches it to its end: a table that is redrawn, a line for each change (FOLLOW_LINES), or the server's events

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "clients/cli/experiments.h"
+#include "clients/cli/findings.h"
 #include "clients/cli/format.h"
 #include "clients/cli/jobs.h"
 #include "clients/cli/progress.h"
