@@ -133,7 +133,7 @@ static const struct setting setting_table[] = {
      FIELD(token_streams),
      "1000"},
     {{"token-answers", 0, OPTION_BYTES, "BYTES", MIB, INT64_MAX, false,
-      "answers that one token has not taken, in memory (large ones, in files, count a thirty-second part); beyond it "
+      "responses that one token has not read, in memory (large ones, in files, count a thirty-second part); beyond it "
       "429"},
      FIELD(token_answers),
      "128M"},
