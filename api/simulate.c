@@ -149,7 +149,8 @@ static const struct field items[] = {
      .offset = SIMPLE(split),
      .choices = split_choices_open,
      .fallback = "\"auto\"",
-     .doc = "as for a simulation; auto: the test split, else the training split, else fresh trials: whichever exists first"},
+     .doc = "as for a simulation; auto: the test split, else the training split, else fresh trials: whichever exists "
+            "first"},
     {.name = "first",
      .type = FIELD_INT64,
      .offset = SIMPLE(first),

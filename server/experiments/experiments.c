@@ -345,7 +345,8 @@ void experiments_submit(struct experiments *experiments, const struct experiment
                         jobs_done *done, void *user) {
     if (active_count(experiments) >= ACTIVE_MOST) {
         free(submission->document);
-        done(user, JOBS_CROWDED, "", "1000 experiments are unfinished, as many as are allowed; wait until one has ended");
+        done(user, JOBS_CROWDED, "",
+             "1000 experiments are unfinished, as many as are allowed; wait until one has ended");
         return;
     }
     struct creation *creation = malloc(sizeof *creation);

@@ -200,7 +200,8 @@ static void render_datasets(FILE *out, struct server *server) {
            (double)totals.versions);
     single(out, "modprop_dataset_bytes", "gauge", "Bytes of all versions of datasets.", (double)totals.bytes);
     single(out, "modprop_dataset_unnamed_bytes", "gauge",
-           "Of these, bytes of versions that jobs still use and that no name has any more.", (double)totals.unnamed_bytes);
+           "Of these, bytes of versions that jobs still use and that no name has any more.",
+           (double)totals.unnamed_bytes);
 }
 
 /* What quotas and other limits are set to; 0: none. */
