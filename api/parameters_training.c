@@ -486,6 +486,18 @@ static const struct field training_items[] = {
      .reach = REACH_RESULT,
      .identity = "null",
      .doc = "end early once this many evaluations in a row meet the condition"},
+    {.name = "update_every",
+     .type = FIELD_INT_OR_NULL,
+     .offset = TRAINING(update_every),
+     .unit = "steps",
+     .low = 1,
+     .high = 1000000000,
+     .fallback = "null",
+     .identity = "null",
+     .omit_null = true,
+     .doc = "update the weights after every so many steps of a trial, traces and state going on; null: at its end. For "
+            "rules that go forward in time without modes: eprop and mdgl with equal tau and no leak in the readout, "
+            "diffusion, uoro, rtrl"},
     {.name = "rate_cost",
      .type = FIELD_NUMBER,
      .offset = TRAINING(rate_cost),

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/backend/backend.h"
 #include "core/base/random.h"
@@ -25,8 +26,10 @@ struct cpu {
     bool mu_auto;
     double mu; /* as last loaded */
     const double *averages;
-    struct trial *trials; /* (most) of the batch that runs; NULL without a task */
-    float *gradient;      /* (parameters) of an update; NULL without an optimiser */
+    struct trial *trials;      /* (most) of the batch that runs; NULL without a task */
+    float *gradient;           /* (parameters) of an update; NULL without an optimiser */
+    int update_every, updates; /* steps between updates within a trial, 0: none; updates of an iteration */
+    float *kept;               /* weights and optimiser's state before such an iteration */
 };
 
 static struct cpu *cpu_of(struct backend *backend) {
@@ -74,13 +77,17 @@ static bool trial_draw(struct cpu *cpu, int at, struct trial_id id, struct work 
     return true;
 }
 
+static struct batch_source drawn_source(const struct cpu *cpu) {
+    return (struct batch_source){.user = cpu,
+                                 .inputs = trial_inputs,
+                                 .target = trial_target,
+                                 .signs = trial_signs,
+                                 .noise = cpu->problem.network->noisy ? network_noise : NULL};
+}
+
 static enum result drawn_run(struct cpu *cpu, int trials, float *gradient, struct work *work,
                              struct batch_result *result) {
-    const struct batch_source source = {.user = cpu,
-                                        .inputs = trial_inputs,
-                                        .target = trial_target,
-                                        .signs = trial_signs,
-                                        .noise = cpu->problem.network->noisy ? network_noise : NULL};
+    const struct batch_source source = drawn_source(cpu);
     return engine_batch_run(cpu->engine, cpu->problem.team, &source, trials, gradient, work, result);
 }
 
@@ -114,6 +121,54 @@ static double cpu_clock(const struct cpu *cpu) {
     return cpu->clock ? cpu->clock(cpu->clock_user) : 0;
 }
 
+/* One update after another within a trial. */
+struct online {
+    struct cpu *cpu;
+    struct backend_course *course;
+    struct work *work;
+    int made;
+};
+
+static void online_update(void *user) {
+    struct online *online = user;
+    struct cpu *cpu = online->cpu;
+    struct optimizer *optimizer = cpu->problem.optimizer;
+    int64_t iteration = online->course->iteration;
+    optimizer_update_within(optimizer, cpu->problem.network, cpu->gradient, iteration,
+                            iteration * cpu->updates + online->made++);
+    work_add(online->work, optimizer_cost(cpu->problem.network->parameters));
+    engine_weights_load(cpu->engine, optimizer->feedback, cpu->mu, cpu->averages);
+}
+
+/* Weights and optimiser's state, kept before an iteration with several updates, or put back when it failed. */
+static void online_keep(struct cpu *cpu, bool back) {
+    const struct network *network = cpu->problem.network;
+    struct optimizer *optimizer = cpu->problem.optimizer;
+    size_t weights = network->parameters * sizeof(float), state = optimizer->state_floats * sizeof(float);
+    float *kept = cpu->kept, *kept_state = kept + network->parameters;
+    memcpy(back ? network->weights : kept, back ? kept : network->weights, weights);
+    memcpy(back ? optimizer->first : kept_state, back ? kept_state : optimizer->first, state);
+}
+
+/* The batch with its updates; on failure nothing of it is kept. */
+static enum result online_run(struct cpu *cpu, struct backend_course *course, struct work *work,
+                              struct batch_result *run) {
+    struct online online = {cpu, course, work, 0};
+    const struct engine_update update = {online_update, &online};
+    const struct batch_source source = drawn_source(cpu);
+    online_keep(cpu, false);
+    enum result result = engine_batch_online(cpu->engine, cpu->problem.team, &source, cpu->most, cpu->gradient, &update,
+                                             work, run);
+    if (result == RESULT_DONE && run->weight > 0 && !isfinite(run->loss)) {
+        result = RESULT_DIVERGED;
+    }
+    if (result != RESULT_DONE) {
+        online_keep(cpu, true);
+        engine_weights_load(cpu->engine, cpu->problem.optimizer->feedback, cpu->mu, cpu->averages);
+    }
+    return result;
+}
+
 static enum result cpu_iterate(struct backend *backend, int64_t most, struct backend_course *course, struct work *work,
                                struct phases *phases) {
     (void)most;
@@ -125,7 +180,8 @@ static enum result cpu_iterate(struct backend *backend, int64_t most, struct bac
             return RESULT_STOPPED;
         }
     }
-    enum result result = drawn_run(cpu, cpu->most, cpu->gradient, work, &run);
+    enum result result = cpu->update_every > 0 ? online_run(cpu, course, work, &run)
+                                               : drawn_run(cpu, cpu->most, cpu->gradient, work, &run);
     if (result != RESULT_DONE) {
         return result;
     }
@@ -133,8 +189,10 @@ static enum result cpu_iterate(struct backend *backend, int64_t most, struct bac
         return RESULT_DIVERGED;
     }
     double since = cpu_clock(cpu);
-    optimizer_update(optimizer, cpu->problem.network, cpu->gradient, course->iteration);
-    work_add(work, optimizer_cost(cpu->problem.network->parameters));
+    if (cpu->update_every == 0) {
+        optimizer_update(optimizer, cpu->problem.network, cpu->gradient, course->iteration);
+        work_add(work, optimizer_cost(cpu->problem.network->parameters));
+    }
     course->iteration++;
     course->training_loss = run.weight > 0 ? run.loss : cpu->problem.task->shape.empty_loss;
     if (cpu->mu_auto) {
@@ -189,6 +247,7 @@ static void cpu_destroy(struct backend *backend) {
     engine_destroy(cpu->engine);
     free(cpu->trials);
     free(cpu->gradient);
+    free(cpu->kept);
     free(cpu);
 }
 
@@ -199,7 +258,12 @@ static bool cpu_allocate(struct cpu *cpu) {
     if (cpu->problem.optimizer) {
         cpu->gradient = malloc(cpu->problem.network->parameters * sizeof *cpu->gradient);
     }
-    return (cpu->trials || !cpu->problem.task) && (cpu->gradient || !cpu->problem.optimizer);
+    bool keeps = cpu->update_every > 0 && cpu->problem.optimizer;
+    if (keeps) {
+        cpu->kept = malloc((cpu->problem.network->parameters + cpu->problem.optimizer->state_floats) *
+                           sizeof *cpu->kept);
+    }
+    return (cpu->trials || !cpu->problem.task) && (cpu->gradient || !cpu->problem.optimizer) && (cpu->kept || !keeps);
 }
 
 static struct backend *cpu_create(const struct backend_problem *problem, enum result *result, struct error *error) {
@@ -214,6 +278,8 @@ static struct backend *cpu_create(const struct backend_problem *problem, enum re
     cpu->problem = *problem;
     cpu->problem.options = NULL;
     cpu->most = options->trials;
+    cpu->update_every = options->update_every;
+    cpu->updates = options->update_every > 0 ? (options->steps - 1) / options->update_every + 1 : 1;
     cpu->clock = options->clock;
     cpu->clock_user = options->clock_user;
     cpu->mu_auto = options->rule && options->rule->mu_auto;

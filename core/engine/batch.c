@@ -174,8 +174,39 @@ static bool batch_prepare(struct engine *engine, int trials, float *gradient) {
     return true;
 }
 
-enum result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source, int trials,
-                             float *gradient, struct work *work, struct batch_result *result) {
+/* Steps [from, to) of the batch; with a gradient, what they add to it. */
+static enum result steps_run(struct engine *engine, struct team *team, int from, int to) {
+    engine->from = from;
+    engine->to = to;
+    engine->stage = engine->want_gradient && engine->cost ? STAGE_FORWARD : STAGE_WHOLE;
+    team_run(team, batch_work, engine);
+    member_work_end(engine);
+    if (engine->stage == STAGE_FORWARD && !atomic_load(&engine->stopped)) {
+        rate_cost_make(engine);
+        engine->stage = STAGE_BACK;
+        team_run(team, batch_work, engine);
+        member_work_end(engine);
+    }
+    if (atomic_load(&engine->stopped)) {
+        return atomic_load(&engine->class_invalid) ? RESULT_INVALID : RESULT_STOPPED;
+    }
+    double since = phase_begin(engine, 0);
+    if (engine->want_gradient) {
+        team_run(team, reduce_work, engine);
+        work_add(engine->work, reduce_cost(engine) * engine->sources);
+        if (atomic_load(&engine->stopped)) {
+            return RESULT_STOPPED;
+        }
+        readout_reduce(engine);
+        phase_end(engine, 0, &since, &engine->phases.gradient);
+    }
+    return RESULT_DONE;
+}
+
+static enum result batch_run(struct engine *engine, struct team *team, const struct batch_source *source, int trials,
+                             float *gradient, const struct engine_update *update, struct work *work,
+                             struct batch_result *result) {
+    const int steps = engine->options.steps, every = update ? engine->options.update_every : steps;
     engine->source = source;
     engine->work = work;
     atomic_store(&engine->stopped, false);
@@ -189,27 +220,16 @@ enum result engine_batch_run(struct engine *engine, struct team *team, const str
     if (!batch_prepare(engine, trials, gradient)) {
         return RESULT_NO_MEMORY;
     }
-    engine->stage = gradient && engine->cost ? STAGE_FORWARD : STAGE_WHOLE;
-    team_run(team, batch_work, engine);
-    member_work_end(engine);
-    if (engine->stage == STAGE_FORWARD && !atomic_load(&engine->stopped)) {
-        rate_cost_make(engine);
-        engine->stage = STAGE_BACK;
-        team_run(team, batch_work, engine);
-        member_work_end(engine);
-    }
-    if (atomic_load(&engine->stopped)) {
-        return atomic_load(&engine->class_invalid) ? RESULT_INVALID : RESULT_STOPPED;
-    }
-    double since = phase_begin(engine, 0);
-    if (gradient) {
-        team_run(team, reduce_work, engine);
-        work_add(work, reduce_cost(engine) * engine->sources);
-        if (atomic_load(&engine->stopped)) {
-            return RESULT_STOPPED;
+    enum result done = RESULT_DONE;
+    for (int from = 0; from < steps && done == RESULT_DONE; from += every) {
+        done = steps_run(engine, team, from, steps - from < every ? steps : from + every);
+        if (done == RESULT_DONE && update) {
+            update->make(update->user);
+            done = engine_modes_prepare(engine) ? RESULT_DONE : RESULT_STOPPED;
         }
-        readout_reduce(engine);
-        phase_end(engine, 0, &since, &engine->phases.gradient);
+    }
+    if (done != RESULT_DONE) {
+        return done;
     }
     double loss = 0, correct = 0;
     for (int i = 0; i < trials; i++) {
@@ -225,4 +245,15 @@ enum result engine_batch_run(struct engine *engine, struct team *team, const str
     }
     phases_add(&result->phases, &engine->phases);
     return RESULT_DONE;
+}
+
+enum result engine_batch_run(struct engine *engine, struct team *team, const struct batch_source *source, int trials,
+                             float *gradient, struct work *work, struct batch_result *result) {
+    return batch_run(engine, team, source, trials, gradient, NULL, work, result);
+}
+
+enum result engine_batch_online(struct engine *engine, struct team *team, const struct batch_source *source, int trials,
+                                float *gradient, const struct engine_update *update, struct work *work,
+                                struct batch_result *result) {
+    return batch_run(engine, team, source, trials, gradient, update, work, result);
 }

@@ -86,6 +86,19 @@ size_t engine_credit_gain_bytes(int units);
 double engine_credit_gain_cost(int units, int steps);
 
 /*
+ * The same, with an update of the weights after every options.update_every steps: `make` takes the gradient gathered
+ * since the last one, changes the weights and calls engine_weights_load; state and traces go on. Where the run fails,
+ * updates may have been made.
+ */
+struct engine_update {
+    void (*make)(void *user);
+    void *user;
+};
+enum result engine_batch_online(struct engine *engine, struct team *team, const struct batch_source *source, int trials,
+                                float *gradient, const struct engine_update *update, struct work *work,
+                                struct batch_result *result);
+
+/*
  * The method used for the last gradient: the plan's, or the reverse recursion if the traces were ill-conditioned.
  */
 enum engine_method engine_method_used(const struct engine *engine);

@@ -228,16 +228,16 @@ bool blocks_forward_ring(struct engine *engine, int first_group, int last_group,
 
 void blocks_run_steps(struct engine *engine, int first_group, int last_group, block_reset_fn *reset,
                       block_step_fn *step, double *phase) {
-    int first, last, steps = engine->options.steps;
+    int first, last, steps = engine->to;
     member_blocks(engine, first_group, last_group, &first, &last);
     double since = phase_begin(engine, first_group);
-    for (int b = first; b < last; b++) {
+    for (int b = first; b < last && engine->from == 0; b++) {
         block_reset(engine, &engine->blocks[b]);
         if (reset) {
             reset(engine, &engine->blocks[b]);
         }
     }
-    for (int t = 0; t < steps; t += TIME_BLOCK) {
+    for (int t = engine->from; t < steps; t += TIME_BLOCK) {
         int count = steps - t < TIME_BLOCK ? steps - t : TIME_BLOCK;
         if (!blocks_forward_ring(engine, first_group, last_group, t, count, &since)) {
             return;

@@ -167,6 +167,7 @@ struct engine {
     double weight_sum; /* sum m */
     float *gradient;
     int trials;
+    int from, to; /* steps that run: all of the trial, or the next ones until an update */
     atomic_bool stopped;
     atomic_bool class_invalid; /* a target names a class that the outputs do not have; the batch then ends as when
                                 * stopped */

@@ -404,17 +404,17 @@ static void group_traces(struct engine *engine, struct group *group, int t, int 
 }
 
 static void blocks_run_traces(struct engine *engine, int first_group, int last_group) {
-    int first, last, steps = engine->options.steps;
+    int first, last, steps = engine->to;
     member_blocks(engine, first_group, last_group, &first, &last);
     double since = phase_begin(engine, first_group);
-    for (int b = first; b < last; b++) {
+    for (int b = first; b < last && engine->from == 0; b++) {
         block_reset(engine, &engine->blocks[b]);
         block_signal_reset(engine, &engine->blocks[b]);
         memset(engine->blocks[b].traces, 0,
                (size_t)engine->trace_count * (size_t)engine->block_rows * engine->stride * sizeof(float));
         engine->blocks[b].pending.rows = 0;
     }
-    for (int t = 0; t < steps; t += TIME_BLOCK) {
+    for (int t = engine->from; t < steps; t += TIME_BLOCK) {
         int count = steps - t < TIME_BLOCK ? steps - t : TIME_BLOCK;
         if (!blocks_forward_ring(engine, first_group, last_group, t, count, &since)) {
             return;

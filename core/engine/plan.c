@@ -166,6 +166,9 @@ static enum engine_method method_choose(const struct batch_options *options, con
     if (options->method > METHOD_FORWARD && method_table[options->method]->applies(sizes)) {
         return options->method;
     }
+    if (options->update_every > 0 && method_table[METHOD_FORWARD]->applies(sizes) && sizes->form != FORWARD_MODES) {
+        return METHOD_FORWARD;
+    }
     if (!method_table[METHOD_REVERSE]->applies(sizes)) {
         static const enum engine_method forward[] = {METHOD_FORWARD, METHOD_SYNAPSES, METHOD_RANK_ONE};
         for (size_t i = 0; i < sizeof forward / sizeof *forward; i++) {
@@ -227,13 +230,22 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
     made.segment_steps = segment_choose(&sizes, options);
     made.method = method_choose(options, &sizes, made.segment_steps < options->steps,
                                 history_bytes(&sizes, options->trials, options->steps));
+    if (options->update_every > 0 && (made.method == METHOD_REVERSE || sizes.form == FORWARD_MODES)) {
+        snprintf(error->text, sizeof error->text,
+                 "training.update_every needs a rule that goes forward in time: eprop or mdgl with one tau for all "
+                 "units and "
+                 "network.readout_tau null (network.model membrane or lif), diffusion, uoro or rtrl");
+        return false;
+    }
     made.forward_multiply_adds = sizes.forward;
     made.multiply_adds = options->rule ? method_table[made.method]->cost(&sizes) : sizes.forward;
     if (options->rule && made.method == METHOD_REVERSE && made.segment_steps < options->steps) {
         made.multiply_adds += made.forward_multiply_adds;
     }
     sources_cost_add(inputs, options, &made);
-    made.multiply_adds += options->rule ? load_cost(units, inputs, outputs, types, bias, options, &made) : 0;
+    double updates = options->update_every > 0 ? ceil((double)options->steps / options->update_every) : 1;
+    made.multiply_adds += updates *
+                          (options->rule ? load_cost(units, inputs, outputs, types, bias, options, &made) : 0);
 
     struct network shape = {.units = units,
                             .inputs = inputs,

@@ -173,6 +173,7 @@ struct training_config {
     enum stop_metric stop_metric;
     double stop_threshold;
     int stop_evaluations;                     /* evaluations in a row that must meet it */
+    int update_every;                         /* steps between updates within a trial; 0: one update at its end */
     double rate_cost;                         /* of spiking models: weight of the firing cost; 0: none */
     double rate_target;                       /* spikes a step */
     int64_t memory;                           /* bytes that history may take; 0: the core's default */

@@ -265,14 +265,15 @@ static void rewire(const struct optimizer *optimizer, struct network *network, i
     }
 }
 
-void optimizer_update(struct optimizer *optimizer, struct network *network, float *gradient, int64_t iteration) {
+void optimizer_update_within(struct optimizer *optimizer, struct network *network, float *gradient, int64_t iteration,
+                             int64_t update) {
     struct weight_array arrays[ARRAYS];
     arrays_list(network, arrays);
     double learning_rate = optimizer_learning_rate(optimizer->config, iteration);
     gradient_regularise(optimizer, network, arrays, gradient);
     gradient_clip(optimizer, network->parameters, gradient);
     if (optimizer->config->type == OPTIMIZER_ADAM) {
-        adam_step(optimizer, network->parameters, gradient, iteration, learning_rate);
+        adam_step(optimizer, network->parameters, gradient, update, learning_rate);
     } else {
         sgd_step(optimizer, network->parameters, gradient, learning_rate);
     }
@@ -283,5 +284,9 @@ void optimizer_update(struct optimizer *optimizer, struct network *network, floa
     for (int k = 0; k < ARRAYS; k++) {
         weights_project(optimizer, network, &arrays[k], learning_rate);
     }
-    rewire(optimizer, network, iteration);
+    rewire(optimizer, network, update);
+}
+
+void optimizer_update(struct optimizer *optimizer, struct network *network, float *gradient, int64_t iteration) {
+    optimizer_update_within(optimizer, network, gradient, iteration, iteration);
 }

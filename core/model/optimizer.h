@@ -40,5 +40,8 @@ double optimizer_learning_rate(const struct optimizer_config *config, int64_t it
  * law, Deep R. Serial; the order of every sum is fixed.
  */
 void optimizer_update(struct optimizer *optimizer, struct network *network, float *gradient, int64_t iteration);
+/* The same where an iteration has several updates: number `update` of all; the learning rate is the iteration's. */
+void optimizer_update_within(struct optimizer *optimizer, struct network *network, float *gradient, int64_t iteration,
+                             int64_t update);
 
 #endif

@@ -33,6 +33,7 @@ struct batch_options {
      * not the loss that is reported; 0: it does not.
      */
     double rate_cost, rate_target;
+    int update_every; /* steps between updates within a trial, for backends' `iterate`; 0: one at its end */
     const struct rule_config *rule; /* NULL: forward passes only */
     enum engine_method method;
     uint64_t seed;       /* of what the rule draws: random and shuffled weights */

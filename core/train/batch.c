@@ -12,6 +12,7 @@ struct batch_options train_batch_options(const struct train_config *config, cons
                                   .readout_leaks = config->network.readout_tau.set,
                                   .noisy = config->network.noise > 0,
                                   .rate_cost = config->training.rate_cost,
+                                  .update_every = rule == &config->rule ? config->training.update_every : 0,
                                   .rate_target = config->training.rate_target,
                                   .input_work = shape->input_work,
                                   .target_work = shape->target_work,

@@ -675,7 +675,10 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
      * weights, gradient, optimiser state and a checkpoint's bytes; the initial weights' two matrices in double come and
      * go before the backend
      */
-    size_t fixed = size_times(3, checkpoint), start = network->dale && !network->initial ? size_times(2, doubles) : 0;
+    size_t fixed = size_times(config->training.update_every > 0 ? 4 : 3, checkpoint),
+           start = network->dale && !network->initial ? size_times(2, doubles) : 0;
+    int every = config->training.update_every;
+    double updates = every > 0 ? (double)((shape->steps - 1) / every + 1) : 1;
     size_t parameters = network_parameters(network->units, shape->inputs, shape->outputs, network->bias);
     size_t running = size_plus(size_plus(plan.memory_bytes, compared.bytes),
                                diagnostics_memory(config->training.diagnostics, parameters, doubles));
@@ -689,7 +692,8 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     double draw = shape->trial_work * config->training.batch_size;
     *estimate = (struct train_estimate){.memory_bytes = memory,
                                         .checkpoint_bytes = checkpoint,
-                                        .multiply_adds = plan.multiply_adds + draw + optimizer_cost(parameters),
+                                        .multiply_adds = plan.multiply_adds + draw +
+                                                         updates * optimizer_cost(parameters),
                                         .forward_multiply_adds = plan.forward_multiply_adds + draw,
                                         .start_multiply_adds = start_work(config, shape),
                                         .threads_most = plan.threads_most,

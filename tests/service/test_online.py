@@ -1,0 +1,65 @@
+"""Updates within a trial (training.update_every): every T steps it is the ordinary job, bit for bit."""
+
+import numpy as np
+import pytest
+from test_jobs import finish, submit
+
+TASK = {"type": "pattern", "inputs": 5, "outputs": 1, "duration": 150}
+STEPS = 150
+
+
+def job_of(rule, every, model="membrane", **training):
+    network = {"units": 12, "model": model} | ({"readout_tau": None} if model == "lif" else {})
+    training = {"iterations": 4, "batch_size": 9, "evaluate_every": 4} | training
+    return {
+        "task": TASK,
+        "network": network,
+        "rule": rule,
+        "training": training | {"update_every": every},
+    }
+
+
+def weights_of(daemon, job):
+    done = finish(daemon, submit(daemon, job))
+    assert done["status"] == "succeeded", done
+    return daemon.get(f"/v1/jobs/{done['id']}/weights").json()
+
+
+@pytest.mark.parametrize("rule", ("eprop", "rtrl"))
+def test_every_trial_is_the_ordinary_job(daemon, rule):
+    ordinary = job_of({"type": rule}, None)
+    if rule == "eprop":  # with loss at one step the ordinary job takes the traces too
+        ordinary["task"] = {"type": "delayed_xor", "delay": 130, "cue": 10}
+    online = {**ordinary, "training": {**ordinary["training"], "update_every": STEPS}}
+    assert weights_of(daemon, ordinary)["sha256"] == weights_of(daemon, online)["sha256"]
+
+
+@pytest.mark.parametrize("model", ("membrane", "lif"))
+@pytest.mark.parametrize("rule", ("eprop", "mdgl"))
+def test_updates_within_a_trial_learn_otherwise(daemon, model, rule):
+    """Without a learning rate nothing changes; with one, updates within the trial lead elsewhere, on any threads."""
+    often, other = (weights_of(daemon, job_of({"type": rule}, 40, model) | {"threads": threads}) for threads in (1, 2))
+    assert often["sha256"] == other["sha256"]
+    whole = weights_of(daemon, job_of({"type": rule}, STEPS, model))
+    assert often["sha256"] != whole["sha256"] and np.isfinite(often["W"]).all()
+
+
+def test_an_interrupted_iteration_leaves_nothing(daemon):
+    job = job_of({"type": "eprop"}, 7, iterations=400, checkpoint_every=1000)
+    wanted = weights_of(daemon, job)["sha256"]
+    id = submit(daemon, job)["id"]
+    daemon.post(f"/v1/jobs/{id}/pause")
+    daemon.post(f"/v1/jobs/{id}/resume")
+    finish(daemon, {"id": id})
+    assert daemon.get(f"/v1/jobs/{id}/weights").json()["sha256"] == wanted
+
+
+def test_rules_without_a_forward_form_are_refused(daemon):
+    for job in (
+        job_of({"type": "bptt"}, 10),
+        job_of({"type": "modprop"}, 10),
+        job_of({"type": "eprop"}, 10, "alif"),
+        job_of({"type": "eprop"}, 10) | {"network": {"units": 12, "tau": {"low": 10, "high": 20}}},
+    ):
+        answer = daemon.post("/v1/jobs:validate", json=job)
+        assert answer.status_code == 422 and "update_every" in answer.text, answer.text
