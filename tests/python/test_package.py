@@ -85,8 +85,10 @@ def test_parameters_are_those_of_the_daemon(daemon):
     for section, title in (("rules", "Rule"), ("tasks", "Task")):
         for entry in httpx.get(f"{daemon.url}/v1/{section}").json()[section]:
             assert known.pop(generator().camel(entry["type"]) + title) == {"type", *entry["parameters"]}
-            for part in ("network", "training"):
-                assert {*entry.get("defaults", {}).get(part, known[part.capitalize()])} == known[part.capitalize()]
+            training = known["Training"]
+            assert {*entry.get("defaults", {}).get("training", training)} == training
+    neurons = httpx.get(f"{daemon.url}/v1/neurons").json()["neurons"]
+    assert set().union(*(neuron["parameters"] for neuron in neurons)) == known["Network"]
     assert not [name for name in known if name.endswith(("Rule", "Task")) and not name.startswith("_")]
 
 

@@ -368,6 +368,9 @@ class Training(TypedDict, total=False):
     checkpoint_every: Integer
     keep_checkpoints: Integer
     stop_when: TrainingStopWhen | None
+    update_every: Integer | None
+    rate_cost: Real
+    rate_target: Real
     memory: Integer | None
     diagnostics: (
         bool
