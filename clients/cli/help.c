@@ -120,7 +120,7 @@ static void overview_print(const struct terminal *terminal) {
             group = (*command)->group;
             heading(terminal, group);
         }
-        entry(terminal, (*command)->name, 16, (*command)->summary);
+        entry(terminal, (*command)->name, 20, (*command)->summary);
     }
     heading(terminal, "Options of every command");
     options_print(terminal, global_options);
