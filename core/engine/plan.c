@@ -220,6 +220,18 @@ static double load_cost(int units, int inputs, int outputs, int types, bool bias
     return cost;
 }
 
+/* Updates within a trial need a method that goes forward in time, and modes are made of one state of the weights. */
+static bool updates_fit(const struct batch_options *options, enum engine_method method, enum forward_form form,
+                        struct error *error) {
+    if (options->update_every > 0 && (method == METHOD_REVERSE || form == FORWARD_MODES)) {
+        snprintf(error->text, sizeof error->text,
+                 "training.update_every needs a rule that goes forward in time: eprop or mdgl with one tau for all "
+                 "units and network.readout_tau null (network.model membrane or lif), diffusion, uoro or rtrl");
+        return false;
+    }
+    return true;
+}
+
 bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, bool equal_leaks,
                       const struct batch_options *options, struct engine_plan *plan, struct error *error) {
     if (!sizes_fit(units, inputs, outputs, options, error) || !rule_fits(units, types, options, error)) {
@@ -230,11 +242,7 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
     made.segment_steps = segment_choose(&sizes, options);
     made.method = method_choose(options, &sizes, made.segment_steps < options->steps,
                                 history_bytes(&sizes, options->trials, options->steps));
-    if (options->update_every > 0 && (made.method == METHOD_REVERSE || sizes.form == FORWARD_MODES)) {
-        snprintf(error->text, sizeof error->text,
-                 "training.update_every needs a rule that goes forward in time: eprop or mdgl with one tau for all "
-                 "units and "
-                 "network.readout_tau null (network.model membrane or lif), diffusion, uoro or rtrl");
+    if (!updates_fit(options, made.method, sizes.form, error)) {
         return false;
     }
     made.forward_multiply_adds = sizes.forward;

@@ -90,16 +90,7 @@ static enum result sizes_check(const struct gradients_problem *problem, struct e
     return RESULT_DONE;
 }
 
-/* Whether the problem's numbers and arrays agree; the engine checks sizes and classes itself. */
-static enum result problem_check(const struct gradients_problem *problem, const struct rule_config *rule,
-                                 struct error *error) {
-    enum result result = sizes_check(problem, error);
-    if (result != RESULT_DONE) {
-        return result;
-    }
-    if (!problem->W || !problem->Win || !problem->Wout || !problem->bout || !problem->leak || !problem->x) {
-        return refuse(error, "W, Win, Wout, bout, leak and x must be given");
-    }
+static enum result neuron_check(const struct gradients_problem *problem, struct error *error) {
     const struct neuron_ops *neuron = neuron_table[problem->neuron];
     if (neuron->spikes && !(problem->threshold > 0 && problem->dampening >= 0 && problem->refractory >= 0)) {
         return refuse(error, "a spiking model needs a threshold above 0, and a dampening and refractory of at least 0");
@@ -109,6 +100,20 @@ static enum result problem_check(const struct gradients_problem *problem, const 
     }
     if (!(problem->readout_kappa >= 0 && problem->readout_kappa < 1)) {
         return refuse(error, "readout_kappa must be at least 0 and below 1");
+    }
+    return RESULT_DONE;
+}
+
+/* Whether the problem's numbers and arrays agree; the engine checks sizes and classes itself. */
+static enum result problem_check(const struct gradients_problem *problem, const struct rule_config *rule,
+                                 struct error *error) {
+    enum result result = sizes_check(problem, error);
+    result = result == RESULT_DONE ? neuron_check(problem, error) : result;
+    if (result != RESULT_DONE) {
+        return result;
+    }
+    if (!problem->W || !problem->Win || !problem->Wout || !problem->bout || !problem->leak || !problem->x) {
+        return refuse(error, "W, Win, Wout, bout, leak and x must be given");
     }
     if (problem->loss == LOSS_CROSS_ENTROPY ? !problem->classes : !problem->values) {
         return refuse(error, "targets must be given: classes for cross-entropy, values for squared error");
