@@ -168,7 +168,7 @@ static const struct option options[] = {
     {"query", 'Q', OPTION_TEXT, "QUERY", 0, 0, false,
      "the jobs that this finds, instead of names (modprop list --help)"},
     {"by", 0, OPTION_TEXT, "FIELD,...", 0, 0, false,
-     "what makes a point: name, task, rule, or a field such as rule.mu (default: all but the seed)"},
+     "how jobs form points: name, task, rule, or a field such as rule.mu (default: all but the seed)"},
     {"plot", 'p', OPTION_FILE, "FILE", 0, 0, false,
      "draw the curves into FILE (.svg, or .png if gnuplot is installed), or here (-)"},
     {"no-plot", 0, OPTION_SWITCH, NULL, 0, 0, false, "no plot on a terminal"},
@@ -188,15 +188,14 @@ const struct command command_compare = {
     .least = 0,
     .most = -1,
     .operand = OPERAND_JOB,
-    .summary = "compare jobs in tables and a plot, as the server's statistics have it",
+    .summary = "compare jobs in tables and a plot, with the server's statistics",
     .description =
-        "Jobs that differ in nothing but the seed form a point, named by what sets it apart; --by says otherwise. "
-        "There "
-        "is a row for each job, then one for each point (medians with quartiles), then one for each comparison with "
-        "the "
-        "first point, paired by seed (experiment compare --help explains the columns). learned is the first of five "
-        "evaluations in a row beyond the bound; a job that is not there, or diverged, is never, which counts as later "
-        "than all.",
+        "Jobs that differ only in the seed form a point, named after what distinguishes it; --by groups them "
+        "otherwise. There is a row for each job, then one for each point (medians with quartiles), then one for each "
+        "comparison with the first point, paired by seed (experiment compare --help explains the columns). learned is "
+        "the first "
+        "of five evaluations in a row beyond the bound; a job that never got there, or diverged, shows as never, which "
+        "ranks after all others.",
     .examples = "modprop compare $(modprop list --quiet --limit 6)\nmodprop compare --query 'tag:paper' --by rule "
                 "--plot curves.svg\n",
     .options = options,

@@ -125,5 +125,5 @@ const struct command command_cancel = CONTROL("cancel", "stop a job for good; wh
                                               "The job ends; its events and checkpoints are kept.", NULL, cancel_run);
 const struct command command_delete = CONTROL("delete", "delete finished jobs with their events and weights",
                                               "Only a job that has ended can be deleted (cancel it first). "
-                                              "On a terminal each deletion is asked for.",
+                                              "On a terminal it asks before each deletion.",
                                               delete_options, delete_run);

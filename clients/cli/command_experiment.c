@@ -315,7 +315,7 @@ static enum status extend(struct cli *cli) {
 static const struct option list_options[] = {
     {"query", 'Q', OPTION_TEXT, "QUERY", 0, 0, false, "which experiments, in the server's query language"},
     {"limit", 'l', OPTION_INTEGER, "N", 1, 1000000, false, "how many at most (default 20)"},
-    {"quiet", 'q', OPTION_SWITCH, NULL, 0, 0, false, "ids alone, one a line"},
+    {"quiet", 'q', OPTION_SWITCH, NULL, 0, 0, false, "ids only, one per line"},
     OPTIONS_END,
 };
 
@@ -417,18 +417,18 @@ const struct command command_experiment_validate = {
      .run = function}
 
 const struct command command_experiment_show = ONE(
-    "show", "show an experiment and what it found, a row a point",
+    "show", "show an experiment and its results, one row per point",
     "For each point the number of seeds that count, and of each metric the median with its quartiles; \"never\" is "
     "later than all. With --json the experiment's document.",
     "latest", NULL, show);
 const struct command command_experiment_follow = ONE(
     "follow", "watch an experiment until it ends",
     "On a terminal a table of its points is redrawn; in a pipe there is a line for each change, with --json a line "
-    "for each event. Ctrl-C stops the watching, not the experiment. The exit status is 1 where trials failed.",
+    "for each event. Ctrl-C stops the watching, not the experiment. The exit status is 1 if trials failed.",
     "latest", follow_options, follow);
 const struct command command_experiment_extend = ONE(
     "extend", "add seeds or values to an experiment",
-    "What ran stays; what is added runs now. Nothing is ever taken away, so the command may be repeated.",
+    "Existing trials stay, and new ones run. Nothing is ever removed, so the command may be repeated.",
     "latest --seeds 21-30", extend_options, extend);
 
 #define CONTROL(word, short_words, words, table, function)                                                             \
@@ -457,5 +457,5 @@ const struct command command_experiment_retry = CONTROL("retry", "run failed and
                                                         "Trials that succeeded stay as they are.", NULL, retry_run);
 const struct command command_experiment_delete = CONTROL(
     "delete", "delete experiments with the jobs made for them",
-    "Jobs that somebody submitted, or that another experiment holds, stay. On a terminal it is asked for.",
+    "Jobs that were submitted on their own, or that another experiment uses, stay. On a terminal it asks first.",
     delete_options, delete_run);

@@ -176,12 +176,13 @@ static const struct option plot_options[] = {
 
 const struct command command_experiment_compare = RESULT(
     "compare", "differences between an experiment's points, paired by seed",
-    "For each comparison the mean difference with its 95 % interval (of iterations a ratio, \"x 0.7\": in 0.7 times "
-    "as many), the share of seeds won, the p value of the sign-flip test, the same adjusted after Holm for all rows, "
-    "and the number of pairs that would settle a factor of 1.5 at 80 % power. Below ten pairs a row is marked: few.",
+    "For each comparison: the mean difference with its 95 % interval (for iterations a ratio; \"x 0.7\" means 0.7 "
+    "times as many), the share of seeds won, the p value of the sign-flip test, the same with Holm's adjustment over "
+    "all rows, and the number of pairs needed to detect a factor of 1.5 with 80 % power. Rows with fewer than ten "
+    "pairs are marked few.",
     "latest --metrics final:loss", compare_options, compare);
 const struct command command_experiment_trials = RESULT(
-    "trials", "an experiment's trials, a row a seed of a point",
+    "trials", "an experiment's trials, one row per point and seed",
     "Each trial is a job like any other, so that modprop show and modprop metrics take its id.",
     "latest --format csv -o trials.csv", trials_options, trials);
 const struct command command_experiment_plot = RESULT(

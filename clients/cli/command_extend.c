@@ -81,9 +81,9 @@ static enum status retry(struct cli *cli) {
 
 static const struct option extend_options[] = {
     {"iterations", 'i', OPTION_INTEGER, "N", 1, 1000000000000, false,
-     "iterations that the new job has in all; required"},
+     "total number of iterations of the new job; required"},
     {"stop-when", 0, OPTION_TEXT, "CONDITION", 0, 0, false,
-     "another condition to stop at, as JSON, or none (default: the one that the job has)"},
+     "another stop condition, as JSON, or none (default: the job's own)"},
     REPEAT_OPTIONS,
     OPTIONS_END,
 };

@@ -201,8 +201,8 @@ static enum status fetch(struct cli *cli) {
                             "give the daemon's data directory, as modpropd was given it: --data DIR (or MODPROP_DATA)");
     }
     if (stat(data, &about) != 0 || !S_ISDIR(about.st_mode)) {
-        return report_error(STATUS_USAGE, "--data must be the data directory of a modpropd on this machine; %s is none",
-                            data);
+        return report_error(STATUS_USAGE,
+                            "--data must be the data directory of a modpropd on this machine; %s is not one", data);
     }
     enum status status = archive_get(cli, registry, &archive);
     if (status == STATUS_OK) {

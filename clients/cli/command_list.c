@@ -567,14 +567,15 @@ const struct command command_list = {
     .most = -1,
     .operand = OPERAND_NONE,
     .summary = "list jobs, the newest first",
-    .description = "On a terminal ids are cut to what distinguishes them; such a beginning can be given wherever a JOB "
-                   "is asked for. In a pipe they are whole.\n\n"
-                   "A query is a list of terms, and a job must fit all of them: words of its name, field:value, "
-                   "field:a,b (either), field:1..5, field<value, field:none; a minus before a term finds what does not "
-                   "fit it, and text in double quotes is literal. Fields are those of server/QUERIES.md, such as name, "
-                   "tag, notes, status, rule, task, seed, loss, accuracy, created, and any of a job's by its path: "
-                   "rule.mu, meta.lab. Terms may be given as words, or all in one with --query, as those that begin "
-                   "with a minus must be. The other options are short for terms.",
+    .description =
+        "On a terminal ids are shortened to what distinguishes them; such a prefix can be given wherever a "
+        "JOB is expected. In a pipe they are complete.\n\n"
+        "A query is a list of terms, and a job must match all of them: words of its name, field:value, "
+        "field:a,b (either), field:1..5, field<value, field:none; a minus before a term finds what does not "
+        "match it, and text in double quotes is literal. Fields are those of server/QUERIES.md, such as name, "
+        "tag, notes, status, rule, task, seed, loss, accuracy, created, and any of a job's by its path: "
+        "rule.mu, meta.lab. Terms may be given as words, or all in one with --query, as those that begin "
+        "with a minus must be. The other options are shorthands for terms.",
     .examples = "modprop list rule:eprop seed:1..5 'loss<0.1'\nmodprop list --query '-status:failed meta.lab=x'\n"
                 "modprop list --view good\nmodprop cancel $(modprop list --quiet --status queued --all)\n",
     .options = list_options,

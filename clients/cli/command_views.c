@@ -196,9 +196,9 @@ const struct command command_views_save = {
     .least = 1,
     .most = -1,
     .operand = OPERAND_NONE,
-    .summary = "save a view under a name, in place of the one that has it",
-    .description = "Terms that begin with a minus must be given with --query. Fields of --sort and --columns are those "
-                   "of queries.",
+    .summary = "save a view under a name, replacing one of that name",
+    .description = "Terms that begin with a minus must be given with --query. --sort and --columns take the fields of "
+                   "queries.",
     .examples = "modprop views save good rule:eprop 'loss<0.1' --sort loss --columns id,name,seed,loss,meta.lab\n",
     .options = save_options,
     .run = save,
@@ -212,7 +212,7 @@ const struct command command_views_delete = {
     .most = -1,
     .operand = OPERAND_NONE,
     .summary = "delete saved views",
-    .description = "Deletes the views; the jobs that they show stay.",
+    .description = "Deletes the views, not the jobs that they show.",
     .examples = "modprop views delete good\n",
     .run = delete,
 };
@@ -225,7 +225,7 @@ const struct command command_edit = {
     .most = -1,
     .operand = OPERAND_JOB,
     .summary = "change the name, notes and tags of jobs",
-    .description = "May be done at any time: they reach no result. What is not given stays as it is.",
+    .description = "Can be used at any time: none of them affects results. Options that are not given change nothing.",
     .examples = "modprop edit latest --name 'figure 2' --tags paper,draft\n",
     .options = edit_options,
     .run = edit,

@@ -58,7 +58,7 @@ function emptyShow(place, signal) {
       const { points, trials } = await post("/v1/compare", { jobs: ids }, signal),
         groups = points.map(({ point, label }) => ({ label, trials: oncePerSeed(trials.filter((t) => t.point === point)) })).filter((group) => group.trials.length > 1);
       if (groups.length) offer(groups.slice(0, GROUPS));
-      else say("Nothing to compare yet", "No two of the newest jobs differ in their seed alone. An experiment runs conditions on several seeds; or choose any jobs in the list.");
+      else say("Nothing to compare yet", "No two of the newest jobs differ only in the seed. An experiment runs conditions on several seeds; or choose any jobs in the list.");
     });
     reading = false;
   });

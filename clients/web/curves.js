@@ -142,7 +142,7 @@ class Panel {
 }
 
 const HINT =
-  "Drag across a curve to zoom, with shift to move; a double click shows all of it. On a phone, use two fingers; by keyboard, + and −, arrows, and 0.";
+  "Drag across a curve to zoom, shift and drag to pan; double-click to show everything. On a phone, use two fingers; by keyboard, + and −, arrows, and 0.";
 
 class Curves {
   constructor(job, signal) {

@@ -7,19 +7,19 @@ import { EXAMPLES } from "./query.js";
 
 const KEYS = [
   ["List", "Arrow keys, page up and down, home and end go from job to job; Enter opens one."],
-  ["Curves", "Drag to zoom, with shift to move, double click for all of it. Plus and minus zoom, arrows move or read, 0 shows all. On a phone use two fingers."],
-  ["Legends", "Press an entry to hide or show it; “only” or a double click shows it alone. While one points at an entry, the others step back."],
-  ["Maps, differences", "Arrow keys read one value after the other."],
+  ["Curves", "Drag to zoom, shift and drag to pan, double-click to show everything. Plus and minus zoom, arrows pan or read values, 0 shows everything. On a phone use two fingers."],
+  ["Legends", "Press an entry to hide or show it; “only” or a double click shows it alone. While you point at an entry, the others fade."],
+  ["Maps, differences", "Arrow keys step through the values."],
   ["Figures", "Save writes what is drawn, without what is hidden, as SVG, PNG, or CSV with its numbers."],
 ];
 const STATISTICS = [
-  ["point", "one condition: trials that differ in their seed alone"],
+  ["point", "one condition: trials that differ only in the seed"],
   ["trial", "a point with one seed: a job like any other"],
-  ["median, quartiles", "of the seeds' values; a seed that never got there is later than all others, so that a median can be never"],
+  ["median, quartiles", "of the seeds' values; a seed that never got there ranks after all others, so a median can be never"],
   ["95 %", "an interval: of a median by order statistics, of a mean by Student's t, of a share Wilson's; † marks those of fewer than ten seeds"],
   ["IQ mean", "the mean of the middle half of the values"],
   ["won", "on how many seeds the point is better than the one that it is compared with; ties count half"],
-  ["p (Holm)", "how often differences so large come from signs drawn at random, adjusted over all comparisons of the metric; n pairs reach 2 / 2ⁿ at best"],
+  ["p (Holm)", "how often signs drawn at random give differences at least as large, adjusted over all comparisons of the metric; with n pairs at least 2 / 2ⁿ"],
   ["×", "a factor: differences of iterations are those of their logarithms"],
 ];
 const WORDS = [

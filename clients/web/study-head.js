@@ -100,7 +100,7 @@ class Head {
   }
   extend() {
     const seeds = h("input", { id: "more-seeds", value: seedsNext(this.experiment.specification.seeds), autocomplete: "off" }),
-      about = "What ran stays. Seeds that are there already change nothing, so the request may be repeated.";
+      about = "Existing trials stay. Seeds that already exist change nothing, so the request may be repeated.";
     const take = async () => {
       this.changed(await patch(this.path, { seeds: seedsOf(seeds.value) }));
       notice(`${experimentName(this.experiment)}: seeds added`);
