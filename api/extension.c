@@ -48,6 +48,6 @@ void job_spec_extend(struct job_spec *spec, const json_t *body, struct problems 
     }
     if (json_object_get(body, "iterations") == NULL) {
         problems_add(problems, NULL, "iterations",
-                     "is required: the iterations that the extended job has in all, such as {\"iterations\": 6000}");
+                     "is required: the total number of iterations of the extended job, such as {\"iterations\": 6000}");
     }
 }

@@ -451,8 +451,8 @@ static const struct field training_items[] = {
      .fallback = "20",
      .reach = REACH_RESULT,
      .identity = "20",
-     .doc = "iterations between evaluations; null: 20, or with a test split so many that evaluation stays under a "
-            "fifth of the work, whatever the rule, which the accepted job then says"},
+     .doc = "iterations between evaluations; null: 20, or with a test split as many as keep evaluation under a "
+            "fifth of the work, whatever the rule; the accepted job states the number"},
     {.name = "evaluation",
      .type = FIELD_CUSTOM,
      .custom = &evaluation,

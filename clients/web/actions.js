@@ -17,7 +17,7 @@ const ask = (word) => async (job, body) => {
 /* How many iterations in all; null where the question was put away. */
 function iterationsAsk(jobs) {
   const most = Math.max(...jobs.map((job) => Math.max(job.progress.iteration, job.training.iterations)));
-  const text = window.prompt("Iterations of the new job in all, those already made included:", String(2 * most));
+  const text = window.prompt("Total number of iterations of the new job, including those already made:", String(2 * most));
   return text === null ? null : Number(text.replaceAll(/[ ,_]/g, "")) || text;
 }
 

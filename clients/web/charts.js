@@ -101,7 +101,7 @@ class Chart extends Figure {
       named = this.series.filter((s) => !s.mute && s.x.length),
       last = named.length ? named[0].x.at(-1) : 0,
       said = named.slice(0, 12).map((s) => `${s.name} ${typeof s.y.at(-1) === "string" ? s.y.at(-1) : number(s.y.at(-1), 4)}`),
-      hint = this.settings.fixed ? "Arrows read single values." : "Plus and minus zoom, arrows move or read, 0 shows all.";
+      hint = this.settings.fixed ? "Arrows read single values." : "Plus and minus zoom, arrows pan or read values, 0 shows everything.";
     return `${this.title}: at ${x} ${isNumber(last) ? number(last, 6) : last}, ${said.join(", ")}${named.length > 12 ? ` and ${named.length - 12} more` : ""}. ${hint}`;
   }
   seen() {

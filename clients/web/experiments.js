@@ -179,7 +179,7 @@ class Experiments {
     this.empty.hidden = this.list.length > 0;
     const some = `${grouped(this.list.length)}${this.next ? " or more" : ""} ${this.list.length === 1 ? "experiment" : "experiments"}`;
     this.count.textContent = this.list.length ? some : "";
-    if (!this.list.length) this.empty.replaceChildren(...(this.q ? [h("p", {}, "No experiment fits the filter.")] : nothing()));
+    if (!this.list.length) this.empty.replaceChildren(...(this.q ? [h("p", {}, "No experiment matches the filter.")] : nothing()));
   }
 }
 

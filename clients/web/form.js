@@ -222,7 +222,7 @@ class Field {
 const jobFacts = (e) => [
   ["Memory", bytes(e.memory_bytes)],
   ["Checkpoint", bytes(e.checkpoint_bytes)],
-  ["Multiply-adds an iteration", number(e.multiply_adds)],
+  ["Multiply-adds per iteration", number(e.multiply_adds)],
   ["Method", e.method],
   ...(e.training?.seconds > 0 ? [["Training, about", duration(e.training.seconds)]] : []),
   ...(e.evaluation?.seconds > 0 ? [["Evaluation, about", duration(e.evaluation.seconds)]] : []),
@@ -568,7 +568,7 @@ export function formShow(place, id, signal) {
     const from = other && templateOf(other.specification),
       template = from?.template ?? job ?? (name ? { task: { type: "dataset", name } } : null),
       all = { ...known, datasets: datasets.filter((d) => d.kind !== "weights").map((d) => d.name) };
-    if (other && !from) notice("This experiment has axes that the form does not have; submit its JSON in another way", true);
+    if (other && !from) notice("This experiment has axes that the form does not have; submit it as JSON by curl, Python or the command line", true);
     const form = new Form(place, all, template, signal, from);
     const endOpened = onOpened(() => form.validate());
     signal.addEventListener("abort", () => {

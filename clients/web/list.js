@@ -179,7 +179,7 @@ const EMPTY = {
     h("p", {}, "A job trains one recurrent network on one task with one learning rule."),
     h("p", {}, h("a", { class: "button primary", href: "#/new" }, "Make the first one")),
   ],
-  filtered: () => [h("p", {}, "No job fits the filter.")],
+  filtered: () => [h("p", {}, "No job matches the filter.")],
   reading: () => [h("p", {}, "Reading the jobs.")],
 };
 

@@ -87,7 +87,7 @@ class Head {
     });
   }
   drop() {
-    if (!window.confirm(`Delete ${experimentName(this.experiment)} with the jobs that it made and nothing else holds?`)) return undefined;
+    if (!window.confirm(`Delete ${experimentName(this.experiment)} with the jobs that it made and that nothing else uses?`)) return undefined;
     return attempt(async () => {
       await remove(this.path);
       location.hash = "#/";

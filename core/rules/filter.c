@@ -174,7 +174,7 @@ static const struct field parameters[] = {
 };
 
 const struct rule_ops rule_filter = {.name = "filter",
-                                     .doc = "filter taps of one's own between cell types: each type broadcasts its "
+                                     .doc = "filter taps of your own between cell types: each type broadcasts its "
                                             "learning signal, and each cell convolves its eligibility with it",
                                      .parameters = FIELDS(parameters),
                                      .membrane_alone = true,

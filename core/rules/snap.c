@@ -182,8 +182,9 @@ static const struct field parameters[] = {
 
 const struct rule_ops rule_snap = {
     .name = "snap",
-    .doc = "SnAp: real-time recurrent learning that keeps the influence of a weight on near units alone; of use where "
-           "connectivity is low",
+    .doc =
+        "SnAp: real-time recurrent learning that keeps a weight's influence only on units a few synapses away; useful "
+        "where connectivity is low",
     .parameters = FIELDS(parameters),
     .membrane_alone = true,
     .units_most = UNITS_MOST,

@@ -467,7 +467,7 @@ static void seeds_check(struct seed_list *list, struct problems *problems) {
     qsort(sorted, list->count, sizeof *sorted, by_value);
     for (size_t i = 1; !list->failed && i < list->count; i++) {
         if (sorted[i] == sorted[i - 1]) {
-            problems_add(problems, NULL, "seeds", "must have each seed once; %lld is there twice",
+            problems_add(problems, NULL, "seeds", "must list each seed only once; %lld appears twice",
                          (long long)sorted[i]);
             list->failed = true;
         }

@@ -117,7 +117,7 @@ static int axis_find(const struct growth *growth, const char *name, const json_t
             if (json_is_array(added) && json_array_size(added) > 0 && json_array_size(added) <= DESIGN_POINTS) {
                 return (int)i;
             }
-            problems_add(growth->problems, &path, name, "must be a list of 1 to %d values to be added", DESIGN_POINTS);
+            problems_add(growth->problems, &path, name, "must be a list of 1 to %d values to add", DESIGN_POINTS);
             return -1;
         }
     }
@@ -199,14 +199,14 @@ static void axes_grow_zip(struct growth *growth, const json_t *axes) {
     growth->grown = growth->grown || (whole && grown);
     if (!whole && growth->problems->count == 0) {
         problems_add(growth->problems, NULL, "axes",
-                     "must have equally many values for every axis: in the design zip they vary together");
+                     "must have the same number of values for every axis: the design zip varies them together");
     }
 }
 
 static void axes_grow(struct growth *growth, const json_t *axes) {
     enum design_kind kind = growth->design->kind;
     if (!json_is_object(axes)) {
-        problems_add(growth->problems, NULL, "axes", "must be an object: by the name of an axis, values to be added");
+        problems_add(growth->problems, NULL, "axes", "must be an object: values to add, by the name of an axis");
     } else if (kind == DESIGN_GRID) {
         axes_grow_grid(growth, axes);
     } else if (kind == DESIGN_ZIP) {
@@ -243,8 +243,8 @@ static void count_grow(struct growth *growth, const json_t *count) {
         problems_add(growth->problems, NULL, "count", "belongs to the design random");
     } else if (!json_is_integer(count) || json_integer_value(count) < (json_int_t)points ||
                json_integer_value(count) > DESIGN_POINTS) {
-        problems_add(growth->problems, NULL, "count",
-                     "must be the number of points in all, from the %zu that there are to %d", points, DESIGN_POINTS);
+        problems_add(growth->problems, NULL, "count", "must be the total number of points, from the current %zu to %d",
+                     points, DESIGN_POINTS);
     } else if (json_integer_value(count) > (json_int_t)points) {
         json_object_set_new(growth->document, "count", json_integer(json_integer_value(count)));
         growth->grown = true;

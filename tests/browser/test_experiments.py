@@ -421,7 +421,7 @@ def test_the_list_is_filtered_by_the_server_and_sorted(daemon, browser):
     browser.wait("document.getElementById('filter-fault').textContent.includes('did you mean')")
     assert browser.find("#filter").get_attribute("aria-invalid") == "true"
     browser.type("#filter", "nothing")
-    browser.wait("document.querySelector('.empty')?.textContent === 'No experiment fits the filter.'")
+    browser.wait("document.querySelector('.empty')?.textContent === 'No experiment matches the filter.'")
 
 
 def test_more_axes_have_more_plots(daemon, browser):

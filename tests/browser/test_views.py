@@ -198,7 +198,7 @@ def test_what_may_be_done_with_a_job(daemon, browser, tmp_path):
     browser.open(f"{daemon.url}/#/jobs/{id}")
     browser.press("Extend")
     question = browser.driver.switch_to.alert
-    assert question.text == "Iterations of the new job in all, those already made included:"
+    assert question.text == "Total number of iterations of the new job, including those already made:"
     question.send_keys("2,000,000")
     question.accept()
     browser.wait(f"document.querySelector('.facts').textContent.includes('extension of {id[-12:]}')")
