@@ -329,7 +329,7 @@ const struct route routes_listed[] = {
      .response = "EventPage",
      .statuses = "200 204",
      .types = {JSON, SSE, NDJSON},
-     .summary = "An experiment's events: each trial's end and each change of its status, until a final one; "
+     .summary = "An experiment's events: the end of each trial and each change of its status, until the final one; "
                 "Last-Event-ID continues a stream",
      .handle = route_experiment_events},
     {.name = "compare",
@@ -341,8 +341,8 @@ const struct route routes_listed[] = {
      .response = "Compared",
      .statuses = "200 400 413 415",
      .types = {JSON, NDJSON, "text/csv"},
-     .summary = "The statistics of an experiment for any set of jobs: those that differ in the seed alone are one "
-                "point; with their trials, and curves where they are named",
+     .summary = "The statistics of an experiment for any set of jobs: jobs that differ only in the seed form one "
+                "point; with their trials, and the curves that the request names",
      .handle = route_compare},
     {.name = "views",
      .path = "/v1/views",

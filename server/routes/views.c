@@ -241,7 +241,7 @@ static void on_written(struct store_unit *unit) {
         }
         reply_refusal(request, JOBS_NO_ROOM, unit->error);
     } else if (unit->result == STORE_FAILED && put) {
-        http_problem(request, 507, "there are %d views, which is the most; delete one", STORE_VIEWS_MOST);
+        http_problem(request, 507, "there are %d views, the maximum; delete one", STORE_VIEWS_MOST);
     } else if (unit->result == STORE_FAILED) {
         http_problem(request, 404, "there is no view %.60s", name);
     } else if (put) {
