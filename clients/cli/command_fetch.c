@@ -6,7 +6,6 @@
  * files alone. All four are checked before one is written.
  */
 #include <errno.h>
-#include <nettle/sha2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 #include <zlib.h>
 
 #include "clients/cli/commands.h"
+#include "clients/cli/digest.h"
 #include "clients/cli/output.h"
 #include "clients/cli/report.h"
 
@@ -135,18 +135,11 @@ static enum status archive_unpack(FILE *archive, struct fetched *fetched) {
 
 static enum status digests_check(const struct fetched *fetched) {
     for (size_t i = 0; i < FILES; i++) {
-        struct sha256_ctx context;
-        uint8_t digest[SHA256_DIGEST_SIZE];
-        char text[2 * SHA256_DIGEST_SIZE + 1] = "";
+        char text[DIGEST_BYTES];
         if (fetched->bytes[i] == NULL) {
             return report_error(STATUS_FAILED, "the package has no file %s", files[i].name);
         }
-        sha256_init(&context);
-        sha256_update(&context, fetched->sizes[i], fetched->bytes[i]);
-        sha256_digest(&context, sizeof digest, digest);
-        for (size_t k = 0; k < sizeof digest; k++) {
-            snprintf(text + 2 * k, 3, "%02x", digest[k]);
-        }
+        digest_of(fetched->bytes[i], fetched->sizes[i], text);
         if (strcmp(text, files[i].sha256) != 0) {
             return report_error(STATUS_FAILED,
                                 "%s of the package is not the genuine file: its sha256 is %s, not %s; nothing was "

@@ -10,7 +10,7 @@ extern const struct command command_submit, command_validate, command_list, comm
     command_experiment_validate, command_experiment_show, command_experiment_follow, command_experiment_compare,
     command_experiment_trials, command_experiment_plot, command_experiment_extend, command_experiment_pause,
     command_experiment_resume, command_experiment_cancel, command_experiment_retry, command_experiment_delete,
-    command_doctor, command_completion, command_complete, command_help, command_version;
+    command_export, command_rerun, command_doctor, command_completion, command_complete, command_help, command_version;
 
 /* One a line. */
 /* clang-format off */
@@ -56,6 +56,8 @@ const struct command *const commands_listed[] = {
     &command_experiment_cancel,
     &command_experiment_retry,
     &command_experiment_delete,
+    &command_export,
+    &command_rerun,
     &command_datasets,
     &command_datasets_put,
     &command_datasets_get,

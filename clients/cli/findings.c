@@ -275,45 +275,83 @@ static size_t lines_most(const json_t *curves) {
     return most;
 }
 
-enum status curves_plot(const struct cli *cli, const json_t *curves, const char *key, const char *path) {
-    const char *scale = argument_text(&cli->arguments, "scale"), *unit = argument_text(&cli->arguments, "x");
+/* The plot of `curves`, released by curves_plot_release: with thin lines unless it is in characters. */
+struct curves_plot {
+    struct plot plot;
+    struct plot_line *lines;
+    const char **names, **colours;
+    int *dashes;
+    char *y_name, *title;
+};
+
+static void curves_plot_make(struct curves_plot *made, const json_t *curves, const char *key, bool thin) {
     size_t count = json_array_size(curves), lines = 0;
-    bool in_characters = path == NULL || strcmp(path, "-") == 0;
-    const char **names = memory_allocate(count + 1, sizeof *names),
-               **colours = memory_allocate(count + 1, sizeof *colours);
-    int *dashes = memory_allocate(count + 1, sizeof *dashes);
-    struct plot_line *line = memory_allocate(lines_most(curves), sizeof *line);
+    *made = (struct curves_plot){.names = memory_allocate(count + 1, sizeof *made->names),
+                                 .colours = memory_allocate(count + 1, sizeof *made->colours),
+                                 .dashes = memory_allocate(count + 1, sizeof *made->dashes),
+                                 .lines = memory_allocate(lines_most(curves), sizeof *made->lines)};
     for (size_t i = 0; i < count; i++) {
         const json_t *curve = json_array_get(curves, i);
-        names[i] = job_text(curve, "label");
-        colours[i] = job_text(curve, "colour");
-        dashes[i] = (int)json_integer_value(json_object_get(curve, "dash"));
-        lines += in_characters ? 0 : thin_lines(curve, (int)i, line + lines);
-        line[lines++] = (struct plot_line){.curve = curve_make(curve, "median"), .group = (int)i, .mean = true};
+        made->names[i] = job_text(curve, "label");
+        made->colours[i] = job_text(curve, "colour");
+        made->dashes[i] = (int)json_integer_value(json_object_get(curve, "dash"));
+        lines += thin ? thin_lines(curve, (int)i, made->lines + lines) : 0;
+        made->lines[lines++] = (struct plot_line){.curve = curve_make(curve, "median"), .group = (int)i, .mean = true};
     }
-    bool logarithmic = scale == NULL ? strstr(key, "loss") != NULL : strcmp(scale, "log") == 0;
-    char *y_name = memory_format("%s%s", key, logarithmic ? " (logarithmic)" : "");
-    char *title = memory_format("%s, median over seeds", key);
-    const struct plot plot = {.title = title,
-                              .x_name = unit == NULL ? "iteration" : unit,
-                              .y_name = y_name,
-                              .names = names,
-                              .colours = colours,
-                              .dashes = dashes,
-                              .groups = (int)count,
-                              .lines = line,
-                              .line_count = lines,
-                              .logarithmic = logarithmic};
-    enum status status = plot_write(cli, &plot, path);
-    for (size_t i = 0; i < lines; i++) {
-        free(line[i].curve.x);
-        free(line[i].curve.y);
+    bool logarithmic = strstr(key, "loss") != NULL;
+    made->y_name = memory_format("%s%s", key, logarithmic ? " (logarithmic)" : "");
+    made->title = memory_format("%s, median over seeds", key);
+    made->plot = (struct plot){.title = made->title,
+                               .x_name = "iteration",
+                               .y_name = made->y_name,
+                               .names = made->names,
+                               .colours = made->colours,
+                               .dashes = made->dashes,
+                               .groups = (int)count,
+                               .lines = made->lines,
+                               .line_count = lines,
+                               .logarithmic = logarithmic};
+}
+
+static void curves_plot_release(struct curves_plot *made) {
+    for (size_t i = 0; i < made->plot.line_count; i++) {
+        free(made->lines[i].curve.x);
+        free(made->lines[i].curve.y);
     }
-    free(line);
-    free(names);
-    free(colours);
-    free(dashes);
-    free(y_name);
-    free(title);
+    free(made->lines);
+    free(made->names);
+    free(made->colours);
+    free(made->dashes);
+    free(made->y_name);
+    free(made->title);
+}
+
+enum status curves_plot(const struct cli *cli, const json_t *curves, const char *key, const char *path) {
+    const char *scale = argument_text(&cli->arguments, "scale"), *unit = argument_text(&cli->arguments, "x");
+    struct curves_plot made;
+    curves_plot_make(&made, curves, key, path != NULL && strcmp(path, "-") != 0);
+    if (scale != NULL) {
+        made.plot.logarithmic = strcmp(scale, "log") == 0;
+        free(made.y_name);
+        made.y_name = memory_format("%s%s", key, made.plot.logarithmic ? " (logarithmic)" : "");
+        made.plot.y_name = made.y_name;
+    }
+    made.plot.x_name = unit == NULL ? made.plot.x_name : unit;
+    enum status status = plot_write(cli, &made.plot, path);
+    curves_plot_release(&made);
+    return status;
+}
+
+enum status curves_figure_put(struct text *bytes, const json_t *curves, const char *key, bool pdf) {
+    struct curves_plot made;
+    enum status status = STATUS_OK;
+    curves_plot_make(&made, curves, key, true);
+    made.plot.column = true;
+    if (pdf) {
+        status = plot_pdf_make(bytes, &made.plot);
+    } else {
+        plot_svg_put(bytes, &made.plot);
+    }
+    curves_plot_release(&made);
     return status;
 }

@@ -26,6 +26,13 @@ void comparisons_table_make(struct table *table, const json_t *comparisons);
  */
 enum status curves_plot(const struct cli *cli, const json_t *curves, const char *key, const char *path);
 
+/*
+ * A figure at the width of a journal's column: SVG, or PDF by gnuplot (STATUS_FAILED, without a complaint, where it is
+ * not installed or has no PDF). Drawn are the median and the quartiles, or each seed's curve, as in a file of
+ * curves_plot; the y axis is logarithmic for losses.
+ */
+enum status curves_figure_put(struct text *bytes, const json_t *curves, const char *key, bool pdf);
+
 /* Whether `path` (NULL: none) is one that curves_plot takes. Complains. */
 enum status plot_path_check(const char *option, const char *path);
 

@@ -35,6 +35,7 @@ struct plot {
     const struct plot_line *lines;
     size_t line_count;
     bool logarithmic; /* the y axis; values of 0 and below are gaps */
+    bool column;      /* SVG and PDF: as wide as a journal's column (85 mm), its text at 7 points */
 };
 
 /* Ranges of all lines and round tick marks. `logarithmic` ticks are powers of ten, with 2 and 5 where there is room. */
@@ -64,6 +65,9 @@ void plot_svg_put(struct text *text, const struct plot *plot);
 
 /* The plot as PNG bytes, by gnuplot. Complains: STATUS_FAILED where gnuplot is not installed or fails. */
 enum status plot_png_make(struct text *png, const struct plot *plot);
+
+/* The same as PDF, of a column's width. STATUS_FAILED without a complaint where gnuplot cannot do it. */
+enum status plot_pdf_make(struct text *pdf, const struct plot *plot);
 
 /* The colour of a group, "#rrggbb": the server's, else Okabe and Ito's, told apart by the colour-blind. */
 const char *plot_colour(const struct plot *plot, int group);

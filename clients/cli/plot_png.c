@@ -1,5 +1,5 @@
 /*
- * A plot as PNG, by gnuplot, if it is there. See plot.h.
+ * A plot as PNG or PDF, by gnuplot, if it is there. See plot.h.
  *
  * gnuplot reads its script from an unlinked file and not from a pipe, so that neither side can wait for the other.
  * Names go into single quotes, where gnuplot expands nothing.
@@ -40,11 +40,12 @@ static void data_put(struct text *text, const struct plot *plot, const struct cu
 }
 
 static void script_make(struct text *text, const struct plot *plot) {
-    text_add(
-        text,
-        "set terminal png size 1000,625\n"
-        "if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) set terminal pngcairo noenhanced size 1000,625 font 'sans,11'\n"
-        "set output\nset grid\n");
+    text_add(text, plot->column
+                       ? "set terminal pdfcairo noenhanced size 8.5cm,6.4cm font 'sans,7'\nset output\nset grid\n"
+                       : "set terminal png size 1000,625\n"
+                         "if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) set terminal pngcairo noenhanced size 1000,625 "
+                         "font 'sans,11'\n"
+                         "set output\nset grid\n");
     /* One column of names, each of a row; "set key below" alone does not count the axis's name. */
     text_printf(text, "set bmargin %d\nset key at graph 0, screen 0.02 left bottom maxcols 1 Left reverse noenhanced\n",
                 plot->groups + 5);
@@ -76,8 +77,8 @@ static void script_make(struct text *text, const struct plot *plot) {
     text_add(text, "\n");
 }
 
-/* Starts gnuplot with `script` as its input; its output comes out of *from. 0 or an errno. */
-static int start(FILE *script, pid_t *child, int *from) {
+/* Starts gnuplot with `script` as its input; its output comes out of *from. `quiet`: not its errors. 0 or an errno. */
+static int start(FILE *script, pid_t *child, int *from, bool quiet) {
     int ends[2];
     posix_spawn_file_actions_t actions;
     char *const words[] = {(char[]){"gnuplot"}, NULL};
@@ -87,6 +88,9 @@ static int start(FILE *script, pid_t *child, int *from) {
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, fileno(script), 0);
     posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+    if (quiet) { /* what it says of a terminal that it does not have */
+        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    }
     int error = posix_spawnp(child, "gnuplot", &actions, NULL, words, environ);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
@@ -109,14 +113,13 @@ static void read_all(int from, struct text *text) {
     }
 }
 
-enum status plot_png_make(struct text *png, const struct plot *plot) {
-    struct plot_axes axes;
-    if (!plot_axes_find(plot, &axes)) {
-        return report_error(STATUS_FAILED, "there is nothing to plot yet");
-    }
+/* Runs gnuplot. -1 or its exit status; *error, an errno, where it cannot be started. STATUS_FAILED: no temporary file.
+ */
+static enum status draw(const struct plot *plot, struct text *bytes, int *error, int *exit_status) {
     struct text script = {0};
     script_make(&script, plot);
     FILE *file = tmpfile();
+    *exit_status = -1;
     if (file == NULL || fwrite(script.data, 1, script.size, file) != script.size || fflush(file) != 0) {
         enum status status = report_error(STATUS_FAILED, "cannot write a temporary file for gnuplot: %s",
                                           strerror(errno));
@@ -128,23 +131,45 @@ enum status plot_png_make(struct text *png, const struct plot *plot) {
     }
     rewind(file);
     pid_t child = -1;
-    int from = -1, wait_status = 0, error = start(file, &child, &from);
-    if (error == 0) {
-        read_all(from, png);
+    int from = -1, wait_status = 0;
+    *error = start(file, &child, &from, plot->column);
+    if (*error == 0) {
+        read_all(from, bytes);
         close(from);
         while (waitpid(child, &wait_status, 0) < 0 && errno == EINTR) {
         }
+        *exit_status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
     }
     fclose(file);
     text_release(&script);
+    return STATUS_OK;
+}
+
+enum status plot_png_make(struct text *png, const struct plot *plot) {
+    struct plot_axes axes;
+    int error = 0, exit_status;
+    if (!plot_axes_find(plot, &axes)) {
+        return report_error(STATUS_FAILED, "there is nothing to plot yet");
+    }
+    enum status status = draw(plot, png, &error, &exit_status);
+    if (status != STATUS_OK) {
+        return status;
+    }
     if (error != 0) {
         return report_error(
             STATUS_FAILED,
             "a PNG is drawn by gnuplot, which cannot be started (%s): install it, or use a file named .svg",
             strerror(error));
     }
-    bool is_png = png->size > 8 && memcmp(png->data, "\x89PNG", 4) == 0;
-    return is_png && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0
+    return exit_status == 0 && png->size > 8 && memcmp(png->data, "\x89PNG", 4) == 0
                ? STATUS_OK
                : report_error(STATUS_FAILED, "gnuplot did not draw a PNG");
+}
+
+enum status plot_pdf_make(struct text *pdf, const struct plot *plot) {
+    struct plot_axes axes;
+    int error = 0, exit_status = -1;
+    enum status status = plot_axes_find(plot, &axes) ? draw(plot, pdf, &error, &exit_status) : STATUS_FAILED;
+    bool is_pdf = pdf->size > 8 && memcmp(pdf->data, "%PDF", 4) == 0;
+    return status == STATUS_OK && error == 0 && exit_status == 0 && is_pdf ? STATUS_OK : STATUS_FAILED;
 }

@@ -10,12 +10,18 @@
 
 #include "clients/cli/plot.h"
 
-#define WIDTH 800
-#define LEFT 70
-#define RIGHT 20
-#define TOP 40
-#define PLOT_HEIGHT 380
-#define LEGEND_ROW 20
+#define COLUMN_MILLIMETRES 85.0
+
+/* In user units. A column's are such that 85 mm hold its width, and that its text has 7 points. */
+struct layout {
+    int width, left, right, top, height, row, font, title;
+};
+
+static const struct layout page = {800, 70, 20, 40, 380, 20, 13, 15}, column = {344, 46, 10, 24, 190, 14, 10, 10};
+
+static const struct layout *layout_of(const struct plot *plot) {
+    return plot->column ? &column : &page;
+}
 
 static void escape_put(struct text *text, const char *string) {
     struct text clean = {0};
@@ -31,34 +37,39 @@ static void escape_put(struct text *text, const char *string) {
     text_release(&clean);
 }
 
-static double x_place(const struct plot_axes *axes, double x) {
-    return LEFT + (x - axes->x_low) / (axes->x_high - axes->x_low) * (WIDTH - LEFT - RIGHT);
+static double x_place(const struct plot *plot, const struct plot_axes *axes, double x) {
+    const struct layout *at = layout_of(plot);
+    return at->left + (x - axes->x_low) / (axes->x_high - axes->x_low) * (at->width - at->left - at->right);
 }
 
 static double y_place(const struct plot *plot, const struct plot_axes *axes, double y) {
-    return TOP + (1 - plot_height(plot, axes, y)) * PLOT_HEIGHT;
+    const struct layout *at = layout_of(plot);
+    return at->top + (1 - plot_height(plot, axes, y)) * at->height;
 }
 
 static void axes_put(struct text *text, const struct plot *plot, const struct plot_axes *axes) {
-    int bottom = TOP + PLOT_HEIGHT, right = WIDTH - RIGHT;
+    const struct layout *at = layout_of(plot);
+    int bottom = at->top + at->height, right = at->width - at->right;
     for (int i = 0; i < axes->y_tick_count; i++) {
         double y = y_place(plot, axes, axes->y_ticks[i]);
-        text_printf(text, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#ddd\"/>\n", LEFT, y, right, y);
-        text_printf(text, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>\n", LEFT - 8, y + 4,
-                    axes->y_ticks[i]);
+        text_printf(text, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#ddd\"/>\n", at->left, y, right,
+                    y);
+        text_printf(text, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>\n", at->left - at->row / 3,
+                    y + 0.3 * at->font, axes->y_ticks[i]);
     }
     for (int i = 0; i < axes->x_tick_count; i++) {
-        double x = x_place(axes, axes->x_ticks[i]);
+        double x = x_place(plot, axes, axes->x_ticks[i]);
         text_printf(text, "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" stroke=\"#333\"/>\n", x, bottom, x,
                     bottom + 5);
-        text_printf(text, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>\n", x, bottom + 20,
+        text_printf(text, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>\n", x, bottom + at->font + 7,
                     axes->x_ticks[i]);
     }
-    text_printf(text, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#333\"/>\n", LEFT, TOP, bottom, right);
-    text_printf(text, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + right) / 2, bottom + 42);
+    text_printf(text, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#333\"/>\n", at->left, at->top, bottom, right);
+    text_printf(text, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (at->left + right) / 2,
+                bottom + 2 * at->row + 2);
     escape_put(text, plot->x_name);
-    text_printf(text, "</text>\n<text transform=\"translate(18 %d) rotate(-90)\" text-anchor=\"middle\">",
-                TOP + PLOT_HEIGHT / 2);
+    text_printf(text, "</text>\n<text transform=\"translate(%d %d) rotate(-90)\" text-anchor=\"middle\">", at->font + 3,
+                at->top + at->height / 2);
     escape_put(text, plot->y_name);
     text_add(text, "</text>\n");
 }
@@ -86,7 +97,7 @@ static void line_put(struct text *text, const struct plot *plot, const struct pl
             drawing = false;
             continue;
         }
-        text_printf(text, "%s%.2f %.2f", drawing ? "L" : "M", x_place(axes, line->curve.x[i]),
+        text_printf(text, "%s%.2f %.2f", drawing ? "L" : "M", x_place(plot, axes, line->curve.x[i]),
                     y_place(plot, axes, line->curve.y[i]));
         if (!drawing) {
             text_add(text, "h0");
@@ -97,10 +108,11 @@ static void line_put(struct text *text, const struct plot *plot, const struct pl
 }
 
 static void legend_put(struct text *text, const struct plot *plot) {
-    int y = TOP + PLOT_HEIGHT + 66;
-    for (int group = 0; group < plot->groups; group++, y += LEGEND_ROW) {
-        text_printf(text, "<path d=\"M%d %dh28\" stroke=\"%s\" stroke-width=\"3\"%s/>\n<text x=\"%d\" y=\"%d\">", LEFT,
-                    y - 4, plot_colour(plot, group), dash_attribute(plot, group), LEFT + 36, y);
+    const struct layout *at = layout_of(plot);
+    int y = at->top + at->height + 3 * at->row + 6;
+    for (int group = 0; group < plot->groups; group++, y += at->row) {
+        text_printf(text, "<path d=\"M%d %dh28\" stroke=\"%s\" stroke-width=\"3\"%s/>\n<text x=\"%d\" y=\"%d\">",
+                    at->left, y - 4, plot_colour(plot, group), dash_attribute(plot, group), at->left + 36, y);
         escape_put(text, plot->names[group]);
         text_add(text, "</text>\n");
     }
@@ -108,21 +120,28 @@ static void legend_put(struct text *text, const struct plot *plot) {
 
 void plot_svg_put(struct text *text, const struct plot *plot) {
     struct plot_axes axes;
-    int height = TOP + PLOT_HEIGHT + 60 + LEGEND_ROW * plot->groups;
+    const struct layout *at = layout_of(plot);
+    int height = at->top + at->height + 3 * at->row + at->row * plot->groups;
     bool any = plot_axes_find(plot, &axes);
     size_t seeds = 0;
     for (size_t i = 0; i < plot->line_count; i++) {
         seeds += !plot->lines[i].mean;
     }
-    text_printf(
-        text,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" role=\"img\" "
-        "font-family=\"sans-serif\" font-size=\"13\" fill=\"#333\">\n<title>",
-        WIDTH, height, WIDTH, height);
+    text_add(text, "<svg xmlns=\"http://www.w3.org/2000/svg\" ");
+    if (plot->column) {
+        text_printf(text, "width=\"%.0fmm\" height=\"%.1fmm\"", COLUMN_MILLIMETRES,
+                    COLUMN_MILLIMETRES * height / at->width);
+    } else {
+        text_printf(text, "width=\"%d\" height=\"%d\"", at->width, height);
+    }
+    text_printf(text,
+                " viewBox=\"0 0 %d %d\" role=\"img\" font-family=\"sans-serif\" font-size=\"%d\" "
+                "fill=\"#333\">\n<title>",
+                at->width, height, at->font);
     escape_put(text, plot->title);
     text_printf(text,
-                "</title>\n<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n<text x=\"%d\" y=\"24\" font-size=\"15\">",
-                WIDTH, height, LEFT);
+                "</title>\n<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n<text x=\"%d\" y=\"%d\" font-size=\"%d\">",
+                at->width, height, at->left, at->top * 3 / 5, at->title);
     escape_put(text, plot->title);
     text_add(text, "</text>\n");
     if (any) {
@@ -137,7 +156,7 @@ void plot_svg_put(struct text *text, const struct plot *plot) {
         }
         text_add(text, "</g>\n");
     } else {
-        text_printf(text, "<text x=\"%d\" y=\"%d\">nothing to plot yet</text>\n", LEFT, TOP + 30);
+        text_printf(text, "<text x=\"%d\" y=\"%d\">nothing to plot yet</text>\n", at->left, at->top + 30);
     }
     legend_put(text, plot);
     text_add(text, "</svg>\n");
