@@ -177,7 +177,7 @@ const struct command command_submit = {
         "Sends a job and prints its id. The job is the JSON object in FILE (what show --json printed is one "
         "too), or the configuration of "
         "another job (--from), or nothing; then the "
-        "options change it, in the order --task, --rule, --name, --metadata, --set, --seed. What is not said has the "
+        "options change it, in the order --task, --rule, --name, --metadata, --set, --seed. What is not given has the "
         "published default, so --task "
         "delayed_xor is a complete job.\n\n"
         "A field that is given several values, such as --set rule.mu=0.1,0.25 or --rule bptt,eprop, makes an "
