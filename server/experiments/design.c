@@ -121,6 +121,15 @@ static json_t *number_of(double value) {
     return whole ? json_integer((json_int_t)value) : json_real(value);
 }
 
+/* Whether two numbers are so far apart that their difference overflows, and with it what lies between them. */
+static bool too_wide(double low, double high, const char *form, const struct path *path, struct problems *problems) {
+    bool wide = !isfinite(high - low);
+    if (wide) {
+        problems_add(problems, path, form, "must be two numbers whose difference is below 1.8e308");
+    }
+    return wide;
+}
+
 /* `count` values from the first to the last number of `range`. */
 static json_t *range_read(const json_t *axis, const char *name, const char *pointer, const struct path *path,
                           struct problems *problems) {
@@ -135,7 +144,12 @@ static json_t *range_read(const json_t *axis, const char *name, const char *poin
         return NULL;
     }
     if (count == 0) {
-        problems_add(problems, path, "count", "must be the number of values, from 2 to %d", DESIGN_POINTS);
+        if (!json_is_integer(json_object_get(axis, "count"))) {
+            problems_add(problems, path, "count", "must be the number of values, from 2 to %d", DESIGN_POINTS);
+        }
+        return NULL;
+    }
+    if (too_wide(low, high, name, path, problems)) {
         return NULL;
     }
     json_t *values = json_array();
@@ -212,6 +226,9 @@ static json_t *values_draw(const json_t *axis, const char *form, const char *poi
         !json_is_number(json_array_get(range, 1)) || !(low < high) || (logarithmic && !(low > 0))) {
         problems_add(problems, path, form, "must be a list of two %snumbers, the smaller one first",
                      logarithmic ? "positive " : "");
+        return NULL;
+    }
+    if (too_wide(low, high, form, path, problems)) {
         return NULL;
     }
     json_t *values = json_array();

@@ -397,7 +397,7 @@ static void refuse(const struct store_experiment *row, enum experiments_action a
 /* What a client asks: an action, or an edit. */
 struct asking {
     struct asking *next;
-    char id[STORE_ID_BYTES];
+    char id[STORE_ID_BYTES + 1]; /* one more than an id has, so that what is too long stays unknown */
     enum experiments_action action;
     const struct experiments_edit *edit; /* NULL: the action */
     jobs_done *done;
@@ -511,7 +511,7 @@ static void ask(struct experiments *experiments, const char *id, const struct as
         return;
     }
     *asking = *wanted;
-    snprintf(asking->id, sizeof asking->id, "%.36s", id);
+    snprintf(asking->id, sizeof asking->id, "%.37s", id);
     asking_perform(experiments, asking);
 }
 

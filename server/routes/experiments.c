@@ -86,7 +86,7 @@ static json_t *experiment_document(struct store_reader *reader, const struct sto
 
 struct looking {
     struct computation computation; /* first */
-    char id[STORE_ID_BYTES];
+    char id[STORE_ID_BYTES + 1];    /* one more than an id has, so that what is too long stays unknown */
     char reason[256];
 };
 
@@ -125,7 +125,7 @@ static void reply_experiment(struct server *server, struct request *request, int
         http_problem(request, 500, "out of memory");
         return;
     }
-    snprintf(looking->id, sizeof looking->id, "%.36s", id);
+    snprintf(looking->id, sizeof looking->id, "%.37s", id);
     snprintf(looking->reason, sizeof looking->reason, "%s", reason == NULL ? "" : reason);
     computation_init(&looking->computation, server, request, "application/json");
     looking->computation.status = status;

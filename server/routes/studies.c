@@ -31,7 +31,7 @@ static const char *const view_names[] = {"points", "trials", "comparisons", "cur
 struct viewing {
     struct computation computation; /* first */
     enum view view;
-    char id[STORE_ID_BYTES];
+    char id[STORE_ID_BYTES + 1]; /* one more than an id has, so that what is too long stays unknown */
     struct selection {
         char keys[QUERY_VALUE_BYTES], points[QUERY_VALUE_BYTES];                           /* "": the default, all */
         char metrics[QUERY_VALUE_BYTES], unit[QUERY_VALUE_BYTES], axis[QUERY_VALUE_BYTES]; /* "": the experiment's */
@@ -412,7 +412,7 @@ static void view(struct server *server, struct request *request, enum view view)
         snprintf(viewing->selection.keys, sizeof viewing->selection.keys, "loss,accuracy");
     }
     viewing->view = view;
-    snprintf(viewing->id, sizeof viewing->id, "%.36s", request->parameter);
+    snprintf(viewing->id, sizeof viewing->id, "%.37s", request->parameter);
     form_take(viewing, server, request);
     viewing->computation.work = work_viewing;
     computation_start(&viewing->computation, LANE_HEAVY);

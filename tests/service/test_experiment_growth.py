@@ -126,6 +126,11 @@ def test_a_random_design_is_drawn_by_a_counter(daemon):
     wrong = {"base": TINY, "axes": axes, "count": 2}
     assert pointers(submit(daemon, wrong, 422)) == {"/axes/0/log_uniform", "/axes/1/uniform", "/count"}
     assert "/count" in pointers(submit(daemon, {"base": TINY, "design": "random", "axes": axes}, 422))
+    wide = {"path": "/optimizer/learning_rate", "uniform": [-1.7e308, 1.7e308]}
+    wrong = {"base": TINY, "design": "random", "axes": [wide], "count": 2}
+    assert pointers(submit(daemon, wrong, 422)) == {"/axes/0/uniform"}
+    wide = {"path": "/optimizer/learning_rate", "linear": [-1.7e308, 1.7e308], "count": 3}
+    assert pointers(submit(daemon, {"base": TINY, "axes": [wide]}, 422)) == {"/axes/0/linear"}
 
 
 def test_growth_while_it_runs_and_while_it_is_paused(start):

@@ -96,6 +96,18 @@ def pointers(answer):
     return {error["pointer"] for error in answer["errors"]}
 
 
+def test_an_id_with_more_behind_it_is_unknown(daemon):
+    id = submit(daemon, {"base": TINY, "seeds": [1]})["id"]
+    ended(daemon, id)
+    longer = f"/v1/experiments/{id}x"
+    for path in ("", "/points", "/trials", "/compare", "/curves", "/events"):
+        assert daemon.get(longer + path).status_code == 404, path
+    assert daemon.post(longer + "/pause").status_code == 404
+    assert daemon.request("PATCH", longer, json={"notes": "x"}).status_code == 404
+    assert daemon.request("DELETE", longer).status_code == 404
+    assert get(daemon, id)["status"] == "complete"
+
+
 def test_every_fault_is_named_with_its_pointer(daemon):
     faulty = {
         "base": TINY | {"seed": 1},
