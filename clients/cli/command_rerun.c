@@ -4,11 +4,10 @@
  * What is compared stands in the export: of each trial the sha256 of its weights and its final metrics. Nothing is
  * reused from the server, so each trial is trained anew.
  */
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/caption.h"
 #include "api/text.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/digest.h"
@@ -97,6 +96,84 @@ static enum status document_read(const struct rerunning *rerunning, const char *
 
 /* ---- the run ---- */
 
+/* A name of its own, so that the experiment's stays that of one experiment where the server has both. */
+static void rename_it(json_t *specification) {
+    const char *name = json_string_value(json_object_get(specification, "name"));
+    char *longer = name == NULL || *name == '\0' ? NULL : memory_format("%s (rerun)", name);
+    if (longer != NULL && strlen(longer) <= CAPTION_NAME_MOST) {
+        json_object_set_new(specification, "name", json_string(longer));
+    } else {
+        json_object_del(specification, "name");
+    }
+    free(longer);
+}
+
+/* Uploads a dataset of the export that the server does not have, or has in another version. */
+static enum status dataset_send(struct rerunning *rerunning, const char *name, const char *sha256, const char *file) {
+    char *escaped = http_escape(name), *path = memory_format("/v1/datasets/%s", escaped);
+    const struct http_request question = {.path = path};
+    struct http_answer answer;
+    struct text text = {0};
+    json_t *document = NULL;
+    enum status status = http_perform(rerunning->cli->http, &question, &answer);
+    if (status == STATUS_OK && answer.status == 200) {
+        document = json_loadb(answer.body.data, answer.body.size, 0, NULL);
+    }
+    http_answer_release(&answer);
+    const char *there = json_string_value(json_object_get(document, "sha256"));
+    if (there != NULL && strcmp(there, sha256) != 0) {
+        status = report_error(STATUS_USAGE,
+                              "the server has another dataset under the name \"%s\"; rerun on a server of its own, or "
+                              "store the export's with modprop datasets put %s %s/%s",
+                              name, name, rerunning->directory, file);
+    } else if (there == NULL) {
+        status = file_read(rerunning, file, &text);
+    }
+    if (status == STATUS_OK && there == NULL) {
+        const struct http_request upload = {.method = "PUT",
+                                            .path = path,
+                                            .type = "application/octet-stream",
+                                            .body = text.data,
+                                            .body_size = text.size};
+        json_t *stored;
+        status = cli_fetch(rerunning->cli, &upload, "store the dataset", &stored, NULL);
+        json_decref(stored);
+    }
+    json_decref(document);
+    text_release(&text);
+    free(escaped);
+    free(path);
+    return status;
+}
+
+/* The datasets that the manifests name and the export holds. */
+static enum status datasets_send(struct rerunning *rerunning) {
+    const char *name;
+    json_t *unused, *seen = json_object();
+    enum status status = STATUS_OK;
+    if (rerunning->cli->http == NULL) {
+        rerunning->cli->http = http_create(&rerunning->cli->settings);
+    }
+    json_object_foreach(rerunning->digests, name, unused) {
+        json_t *manifest = NULL;
+        if (status == STATUS_OK && strncmp(name, "manifests/", 10) == 0) {
+            status = document_read(rerunning, name, &manifest);
+        }
+        const char *sha256 = json_string_value(json_object_get(manifest, "dataset_sha256")),
+                   *dataset = json_string_value(job_member(manifest, "config.task.name"));
+        char *file = memory_format("datasets/%s.safetensors", sha256 == NULL ? "" : sha256);
+        if (status == STATUS_OK && dataset != NULL && json_object_get(rerunning->digests, file) != NULL &&
+            json_object_get(seen, file) == NULL) {
+            json_object_set_new(seen, file, json_true());
+            status = dataset_send(rerunning, dataset, sha256, file);
+        }
+        free(file);
+        json_decref(manifest);
+    }
+    json_decref(seen);
+    return status;
+}
+
 static enum status submit(struct rerunning *rerunning) {
     struct cli *cli = rerunning->cli;
     const char *seeds = argument_text(&cli->arguments, "seeds");
@@ -109,6 +186,7 @@ static enum status submit(struct rerunning *rerunning) {
         size_t size;
         char *key = submission_key_make();
         json_object_set_new(specification, "reuse", json_string("none"));
+        rename_it(specification);
         if (ranges != NULL) {
             json_object_set_new(specification, "seeds", ranges);
         }
@@ -127,26 +205,46 @@ static enum status submit(struct rerunning *rerunning) {
     return status;
 }
 
-/* Waits for its end; its own table of points is not what is asked for, so that --json keeps silent until the end. */
-static enum status wait(struct rerunning *rerunning) {
-    char *path = experiment_path(job_text(rerunning->experiment, "id"), "");
-    enum status status = STATUS_OK;
+/* The experiment as it is now; a server that is away for a while is asked again later. */
+static enum status look(struct rerunning *rerunning, const char *path) {
+    const struct http_request request = {.path = path};
+    struct http_answer answer;
+    enum status status = http_perform(rerunning->cli->http, &request, &answer);
+    json_t *fresh = status == STATUS_OK && answer.status == 200
+                        ? json_loadb(answer.body.data == NULL ? "" : answer.body.data, answer.body.size, 0, NULL)
+                        : NULL;
+    if (fresh != NULL) {
+        json_decref(rerunning->experiment);
+        rerunning->experiment = fresh;
+    } else if (status == STATUS_OK && answer.status != 429 && answer.status < 500) {
+        status = report_problem("follow the experiment", answer.status, answer.body.data);
+    } else if (status == STATUS_UNREACHABLE) {
+        status = STATUS_OK;
+    }
+    http_answer_release(&answer);
+    return status;
+}
+
+/* Waits for its end: on a terminal with the live table of experiment follow, else with a remark for each change. */
+static enum status wait_for_end(struct rerunning *rerunning) {
+    const char *id = job_text(rerunning->experiment, "id");
+    char *path = experiment_path(id, "");
     struct text before = {0};
+    enum status status = STATUS_OK;
+    if (rerunning->cli->out.is_terminal && !rerunning->cli->json) {
+        status = experiment_follow(rerunning->cli, id, FOLLOW_LIVE, 0);
+        status = status == STATUS_JOB ? STATUS_OK : status; /* failed trials are compared like others */
+    }
+    status = status == STATUS_OK ? look(rerunning, path) : status;
     while (status == STATUS_OK && !experiment_has_ended(rerunning->experiment)) {
         struct text progress = {0};
-        json_t *fresh = NULL;
         experiment_progress_put(rerunning->experiment, &progress);
         if (before.data == NULL || strcmp(before.data, progress.data) != 0) {
             report_note("%s trials", progress.data);
         }
         text_release(&before);
         before = progress;
-        status = http_pause(0.5, NULL, NULL) ? cli_get(rerunning->cli, path, "follow the experiment", &fresh)
-                                             : STATUS_INTERRUPTED;
-        if (fresh != NULL) {
-            json_decref(rerunning->experiment);
-            rerunning->experiment = fresh;
-        }
+        status = http_pause(0.5, NULL, NULL) ? look(rerunning, path) : STATUS_INTERRUPTED;
     }
     text_release(&before);
     free(path);
@@ -208,7 +306,9 @@ static enum status trial_compare(struct rerunning *rerunning, const json_t *tria
         status = document_read(rerunning, name, &then);
         status = status == STATUS_OK ? cli_get(rerunning->cli, path, "read the manifest", &now) : status;
     }
-    if (status == STATUS_OK && now != NULL) {
+    if (then != NULL && strcmp(job_status(then), "cancelled") == 0) {
+        report_note("trial %s was cancelled before the export, so that there is nothing to compare it with", key);
+    } else if (status == STATUS_OK && now != NULL) {
         row_add(rerunning, key, then, now);
     }
     json_decref(then);
@@ -263,7 +363,8 @@ static enum status rerun(struct cli *cli) {
                                   .weights = json_object(),
                                   .rows = json_array()};
     table_init(&rerunning.table, columns, sizeof columns / sizeof *columns);
-    static enum status (*const steps[])(struct rerunning *) = {digests_read, files_check, submit, wait, compare};
+    static enum status (*const steps[])(struct rerunning *) = {digests_read, files_check,  datasets_send,
+                                                               submit,       wait_for_end, compare};
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sizeof steps / sizeof *steps && status == STATUS_OK; i++) {
         status = steps[i](&rerunning);

@@ -21,7 +21,7 @@ struct section {
     json_t *cited;      /* keys of references, in their order */
 };
 
-/* The rules: how a sentence names them, and what it cites. */
+/* The rules: how a sentence names them, and what it cites; NULL: nothing, the rule is ModProp's own. */
 static const struct {
     const char *type, *words, *cites;
 } rules[] = {
@@ -36,7 +36,7 @@ static const struct {
     {"filter", "a filter of learning signals between cell types, whose taps are given", "liu2022"},
     {"snap", "SnAp, real-time recurrent learning with sparse sensitivities", "menick2021"},
     {"uoro", "UORO, an unbiased estimate of the gradient of rank one", "tallec2018"},
-    {"diffusion", "diffusion of learning signals on a sheet of units", "liu2022"},
+    {"diffusion", "diffusion of learning signals on a sheet of units", NULL},
 };
 
 /* ---- parameters ---- */
@@ -200,6 +200,16 @@ static void network_put(struct section *section) {
     text_add(section->text,
              "**Network.** Each network was a recurrent network with a linear readout (core/MATHEMATICS.md, sections "
              "Network, Neuron models and Readout).");
+    const json_t *connectivity = json_object_get(section->shared, "network.connectivity");
+    if (connectivity == NULL || (json_is_number(connectivity) && json_number_value(connectivity) < 1)) {
+        json_t *kinds = values_of(section, "network.rewiring");
+        if (json_object_get(kinds, "deep_r") != NULL) {
+            text_add(section->text, " Sparse recurrent weights were rewired by Deep R");
+            cite(section, "bellec2018");
+            text_add(section->text, ".");
+        }
+        json_decref(kinds);
+    }
     parameters_put(section, "network.", " Its parameters were");
     text_add(section->text, "\n\n");
 }
@@ -207,11 +217,13 @@ static void network_put(struct section *section) {
 static void rules_put(struct section *section) {
     json_t *types = values_of(section, "rule.type"), *feedbacks = values_of(section, "rule.feedback");
     const char *separator = "";
-    text_add(section->text, "**Learning rules.** Weights were learned by ");
+    text_add(section->text, "**Learning rules.** The weights were learned by ");
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         if (json_object_get(types, rules[i].type) != NULL) {
             text_printf(section->text, "%s`%s` (%s)", separator, rules[i].type, rules[i].words);
-            cite(section, rules[i].cites);
+            if (rules[i].cites != NULL) {
+                cite(section, rules[i].cites);
+            }
             separator = "; ";
         }
     }
@@ -247,27 +259,47 @@ static void optimizer_put(struct section *section) {
     json_decref(types);
 }
 
+/* "1 to 20, 31 and 40 to 44", of numbers and ranges; a range that says nothing is 1 to 10, as the API has it. */
+static void seeds_words_put(struct text *text, const json_t *seeds) {
+    json_t *list = json_is_array(seeds) ? json_incref((json_t *)seeds) : json_pack("[O?]", seeds), *item;
+    size_t index, all = json_array_size(list);
+    json_array_foreach(list, index, item) {
+        const json_t *from = json_object_get(item, "from"), *count = json_object_get(item, "count");
+        long long first = json_is_integer(item) ? (long long)json_integer_value(item)
+                          : from == NULL        ? 1
+                                                : (long long)json_integer_value(from),
+                  many = json_is_integer(item) ? 1
+                         : count == NULL       ? 10
+                                               : (long long)json_integer_value(count);
+        text_add(text, index == 0 ? "" : index + 1 == all ? " and " : ", ");
+        text_printf(text, many > 1 ? "%lld to %lld" : "%lld", first, first + many - 1);
+    }
+    json_decref(list);
+}
+
 /* Seeds, as the specification names them, and what became of the trials. */
 static void seeds_put(struct section *section, const json_t *experiment, const json_t *points) {
     const json_t *seeds = job_member(experiment, "specification.seeds");
-    long long diverged = 0, failed = 0, unfinished = 0;
+    long long diverged = 0, failed = 0, unfinished = 0,
+              conditions = (long long)json_integer_value(json_object_get(experiment, "points")),
+              trials = (long long)json_integer_value(json_object_get(experiment, "trials"));
     size_t index;
     json_t *point;
-    char *json = seeds == NULL ? memory_copy("of the base configuration") : json_text(seeds, NULL);
+    struct text words = {0};
+    seeds_words_put(&words, seeds);
     json_array_foreach((json_t *)points, index, point) {
         diverged += json_integer_value(json_object_get(point, "diverged"));
         failed += json_integer_value(json_object_get(point, "failed"));
         unfinished += json_integer_value(json_object_get(point, "unfinished"));
     }
     text_printf(section->text,
-                "**Seeds.** There were %lld conditions and %lld trials in all; the seeds of each condition were "
-                "`%s`. A seed determines the initial weights and the trials of the task, so conditions are paired by "
+                "**Seeds.** There were %lld condition%s and %lld trial%s in all; the seeds of each condition were "
+                "%s. A seed determines the initial weights and the trials of the task, so conditions are paired by "
                 "seed. Of all trials, %lld diverged (their loss ended above three times its first value), %lld failed "
                 "and %lld had not finished.\n\n",
-                (long long)json_integer_value(json_object_get(experiment, "points")),
-                (long long)json_integer_value(json_object_get(experiment, "trials")), json, diverged, failed,
+                conditions, conditions == 1 ? "" : "s", trials, trials == 1 ? "" : "s", words.data, diverged, failed,
                 unfinished);
-    free(json);
+    text_release(&words);
 }
 
 static void builds_put(struct section *section, const json_t *manifests) {
@@ -325,13 +357,18 @@ static void statistics_put(struct section *section, const json_t *experiment) {
     if (json_array_size(metrics) == 0) {
         text_add(section->text, " `final_loss` is the loss of the last evaluation.");
     }
-    text_add(section->text,
-             " A seed that never reached a bound counts as later than all others and is not dropped; a diverged trial "
-             "counts as such. Figures show the median and the quartiles over seeds. Intervals are at 95 %: Student's t "
-             "for means, exact order statistics for medians, Wilson's score interval for shares. Conditions are "
-             "compared by differences paired by seed (of logarithms for times); p values come from the sign-flip test "
-             "(exact up to 20 pairs, else 1,000,000 seeded draws), adjusted by Holm's method over all comparisons. "
-             "Intervals of fewer than ten seeds are marked in the tables.\n\n");
+    text_add(
+        section->text,
+        " A seed that never reached a bound, or whose loss diverged, counts as later than all others and is not "
+        "dropped; trials that failed otherwise are missing, and the tables count them. Figures show the median and "
+        "the quartiles over seeds. The tables have, for each condition and metric, n, mean, standard deviation, "
+        "median, quartiles and interquartile mean, with intervals at 95 %: Student's t for means, exact order "
+        "statistics for medians, Wilson's score interval for shares. Conditions are compared by differences paired "
+        "by seed (of logarithms for times): their mean with Student's interval, the share of seeds won with "
+        "Wilson's, and the p value of the sign-flip test (exact up to 20 pairs, else 1,000,000 seeded draws), "
+        "adjusted by Holm's method over all comparisons. A pair of which one never reached the bound is won by the "
+        "other and enters the sign test, not the mean. Intervals of fewer than ten seeds are marked in the "
+        "tables.\n\n");
 }
 
 /* A row for each condition: its label and what varies. */
@@ -348,8 +385,11 @@ static void conditions_put(struct section *section, const json_t *points) {
     text_add(section->text, "\n");
     json_array_foreach((json_t *)points, index, point) {
         const json_t *parameters = json_object_get(section->conditions, job_text(point, "point"));
-        text_printf(section->text, "| %s | %s | %lld |", job_text(point, "point"), job_text(point, "label"),
-                    (long long)json_integer_value(json_object_get(point, "n")));
+        text_printf(section->text, "| %s | ", job_text(point, "point"));
+        for (const char *c = job_text(point, "label"); *c != '\0'; c++) {
+            text_append(section->text, *c == '|' ? "\\|" : c, *c == '|' ? 2 : 1);
+        }
+        text_printf(section->text, " | %lld |", (long long)json_integer_value(json_object_get(point, "n")));
         json_object_foreach(section->varied, path, unused) {
             const json_t *value = json_object_get(parameters, path);
             text_add(section->text, " ");

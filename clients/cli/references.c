@@ -28,6 +28,11 @@ static const struct {
                    "Darjan and Legenstein, Robert and Maass, Wolfgang},\n"
                    "  title = {A solution to the learning dilemma for recurrent networks of spiking neurons},\n"
                    "  journal = {Nature Communications},\n  volume = {11},\n  pages = {3625},\n  year = {2020}\n}\n"},
+    {"bellec2018", "@inproceedings{bellec2018,\n"
+                   "  author = {Bellec, Guillaume and Kappel, David and Maass, Wolfgang and Legenstein, Robert},\n"
+                   "  title = {Deep rewiring: training very sparse deep networks},\n"
+                   "  booktitle = {International Conference on Learning Representations},\n  year = {2018},\n"
+                   "  eprint = {1711.05136},\n  archiveprefix = {arXiv}\n}\n"},
     {"murray2019", "@article{murray2019,\n  author = {Murray, James M.},\n"
                    "  title = {Local online learning in recurrent networks with random feedback},\n"
                    "  journal = {eLife},\n  volume = {8},\n  pages = {e43299},\n  year = {2019}\n}\n"},

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 
+import numpy as np
 import pytest
 from conftest import Program
 from test_experiments import SMALL
@@ -105,3 +106,44 @@ def test_rerun_reports_what_was_damaged(modprop, exported, damage):
     assert f"{3 + (damage == 'file')} of 4 trials agree in every bit" in said.stdout
     assert (f"{name} was changed" in said.stderr) == (damage != "digest")
     assert ("digests.txt and the manifest name different weights" in said.stdout) == (damage != "file")
+
+
+def test_datasets_travel_with_the_export(modprop, start, tmp_path):
+    targets = np.tile(np.arange(6, dtype=np.int64) % 2, (10, 1))
+    np.savez(tmp_path / "d.npz", inputs=np.random.default_rng(1).normal(size=(10, 6, 2)), targets=targets)
+    modprop.run("datasets", "put", "signs", tmp_path / "d.npz")
+    few = ["--set", "network.units=8", "--set", "training.iterations=4", "--name", "data", "--follow"]
+    modprop.run("experiment", "run", "--task", "dataset", "--set", "task.name=signs", *few)
+    modprop.run("export", "data", tmp_path / "out")
+    assert "the seeds of each condition were 1 to 10." in (tmp_path / "out/methods.md").read_text()
+    digest = json.loads((tmp_path / "out/manifests/0-1.json").read_text())["dataset_sha256"]
+    data = (tmp_path / f"out/datasets/{digest}.safetensors").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == digest
+    modprop.run("export", "data", tmp_path / "digests", "--digests")
+    assert not (tmp_path / "digests/datasets").exists() and digest in (tmp_path / "digests/README.md").read_text()
+    other = Program(tmp_path, start(data=tmp_path / "second").url)
+    assert "no dataset" in other.run("rerun", tmp_path / "digests", status=4).stderr
+    assert "10 of 10 trials agree" in other.run("rerun", tmp_path / "out").stdout
+    np.savez(tmp_path / "d.npz", inputs=np.ones((10, 6, 2)), targets=targets)
+    other.run("datasets", "put", "signs", tmp_path / "d.npz")
+    assert 'another dataset under the name "signs"' in other.run("rerun", tmp_path / "out", status=2).stderr
+
+
+def test_the_methods_define_the_metrics(modprop, tmp_path):
+    document = tmp_path / "measured.json"
+    metrics = [{"name": "learned", "loss_below": 0.1, "in_a_row": 5}, {"best": "accuracy"}, {"area": "loss"}]
+    modprop.run("experiment", "run", *SMALL, "--name", "plain", "--follow")
+    shown = json.loads(modprop.run("experiment", "show", "plain", "--json").stdout)["specification"]
+    document.write_text(
+        json.dumps(shown | {"name": "measured", "metrics": metrics, "seeds": [1, 2, {"from": 4, "count": 3}]})
+    )
+    modprop.run("experiment", "run", document, "--follow")
+    modprop.run("export", "measured", tmp_path / "out")
+    text = (tmp_path / "out/methods.md").read_text()
+    for words in (
+        "`learned` is the time (in iterations) of the first of 5 consecutive evaluations with `loss` below 0.1.",
+        "`best_accuracy` is the best value of `accuracy`.",
+        "`area_loss` is the area under the curve of `loss`.",
+        "the seeds of each condition were 1, 2 and 4 to 6.",
+    ):
+        assert words in text, words
