@@ -385,7 +385,8 @@ const struct command command_export = {
     .operand = OPERAND_EXPERIMENT,
     .summary = "write an experiment as a folder: figures, tables, manifests, methods",
     .description =
-        "DIR must not exist or be empty; it appears whole or not at all. It holds figures at column width (SVG, and "
+        "DIR must not exist, or be empty; it appears complete or not at all. It holds figures at column width (SVG, "
+        "and "
         "PDF if gnuplot draws it) with the CSV of what they show, tables, the specification, each trial's manifest, "
         "uploaded datasets, a methods text made from the configuration, its references (BibTeX), and the sha256 of "
         "every file and of each trial's weights. EXPERIMENT is an id, the beginning of one, a name, or latest.",

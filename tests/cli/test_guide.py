@@ -36,7 +36,9 @@ def test_every_command_of_the_guide_works(modprop, tmp_path):
         tmp_path / "weights.safetensors"
     ).stat().st_size > 14400 * 4
     assert json.loads((tmp_path / "result.json").read_text())["status"] == "succeeded"
-    assert len(modprop.lines("list", "-q", "--limit", "100")) == 9 + 16, "jobs, and trials of an experiment"
+    assert len(modprop.lines("list", "-q", "--limit", "100")) == 9 + 16 + 4, (
+        "jobs, trials of an experiment, and those run again"
+    )
 
 
 def test_the_guide_has_every_exit_status(offline):
