@@ -37,7 +37,11 @@ def test_comparing_rules_across_seeds(daemon, tmp_path):
         "--picture",
         picture,
     )
-    assert output.count("seed 1") == output.count("seed 2") == 4 and "| modprop | 2 |" in output and "±" in output
+    assert (
+        output.count("seed 1") == output.count("seed 2") == 4
+        and "| modprop | 2 |" in output
+        and "% of 2 seeds" in output
+    )
     assert picture.stat().st_size > 5000
 
 

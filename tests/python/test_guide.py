@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import modprop._calls as calls
+import modprop._studies as studies
 import numpy as np
 import pytest
 from daemons import ROOT
@@ -16,16 +17,17 @@ BLOCKS = re.findall(
 
 @pytest.fixture
 def small_jobs(monkeypatch):
-    submit = calls.submit
+    submit, create = calls.submit, studies.create
 
-    def smaller(document, key):
+    def small(document):
         document = dict(document)
         document["training"] = {**document.get("training", {}), "iterations": 20, "batch_size": 4}
         if document["task"]["type"] == "delayed_xor":
             document["task"] = document["task"] | {"delay": 10, "cue": 10}
-        return submit(document, key)
+        return document
 
-    monkeypatch.setattr(calls, "submit", smaller)
+    monkeypatch.setattr(calls, "submit", lambda document, key: submit(small(document), key))
+    monkeypatch.setattr(studies, "create", lambda body, key: create(body | {"base": small(body["base"])}, key))
 
 
 def test_the_guide(daemon, small_jobs, monkeypatch, tmp_path, capsys):
@@ -50,7 +52,7 @@ def test_the_guide(daemon, small_jobs, monkeypatch, tmp_path, capsys):
         if "shown" in names:
             names["job"].wait()
     assert names["shown"]["rates"].shape[1:] == (4, 3)
-    assert len(names["jobs"]) == 30 and set(names["comparison"]) == {"bptt", "modprop cell", "eprop"}
+    assert names["experiment"].status == "complete" and list(names["points"]) == ["bptt", "modprop", "eprop"]
     assert (tmp_path / "rules.csv").exists() and names["job"].wait().document["task"]["name"] == names["dataset"].name
     names["client"].close()
     assert "| eprop | 10 |" in capsys.readouterr().out

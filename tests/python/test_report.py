@@ -68,7 +68,7 @@ def test_a_picture_shows_the_best_of_many():
     many = [outcome(f"row {row}", seed, [1, 0.01 * row]) for row in range(20) for seed in (1, 2)]
     compared = report.comparison(many)
     assert list(report.best(many, compared)) == [f"row {row}" for row in range(report.CURVES)]
-    few = report.Comparison(compared["row 1"].runs)
+    few = report.comparison(compared["row 1"].runs)
     assert report.best(many, few) is few
 
 

@@ -1,8 +1,7 @@
-"""Arrays on their way in and out: datasets, weights, curves, comparisons. No server."""
+"""Arrays on their way in and out: datasets, weights, curves. No server."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import sys
 
@@ -10,15 +9,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from modprop import (
-    Comparison,
     Dataset,
     Gradients,
     Metrics,
-    Run,
     Simulation,
     Weights,
     WeightsCorrupt,
-    rule_label,
     weights_sha256,
 )
 from modprop._arrays import as_json, dataset_bytes, dataset_name
@@ -173,115 +169,8 @@ def test_a_curve_reads_null_as_nan():
     assert np.isnan(Metrics([0], {"loss": [1]}).accuracy).all()
 
 
-def test_the_first_run_of_good_evaluations():
-    metrics = Metrics(range(0, 200, 20), {"loss": [1, 0.05, 0.05, 0.2, 0.09, 0.09, 0.09, np.nan, 0.01, 0.01]})
-    assert metrics.first_run(evaluations=2) == 20
-    assert metrics.first_run(evaluations=3) == 80
-    assert metrics.first_run(evaluations=4) is None
-    assert metrics.first_run(below=2, evaluations=8) is None, "a loss that was not finite is not under anything"
-
-
-def run(seed, losses, rule="bptt", **network):
-    document = {"seed": seed, "rule": {"type": rule}, "network": network}
-    return Run(document, Metrics(range(0, 20 * len(losses), 20), {"loss": losses, "accuracy": [1.0] * len(losses)}))
-
-
-def test_groups_have_mean_spread_and_median_where_all_runs_stand(tmp_path):
-    compared = Comparison([run(2, [1, 2, 3]), run(1, [3, 4]), run(1, [5], rule="eprop")])
-    group = compared["bptt"]
-    assert (
-        list(compared) == ["bptt", "eprop"]
-        and [r.seed for r in group.runs] == [1, 2]
-        and group.iteration.tolist() == [0, 20]
-    )
-    assert (
-        group.mean().tolist() == [2, 3] and np.allclose(group.std(), np.sqrt(2)) and group.median().tolist() == [2, 3]
-    )
-    assert compared["eprop"].std().tolist() == [0]
-    compared.to_csv(tmp_path / "c.csv")
-    rows = list(csv.DictReader((tmp_path / "c.csv").read_text(encoding="utf-8").splitlines()))
-    assert [row["label"] for row in rows] == ["bptt", "bptt", "eprop"]
-    assert (rows[1]["iteration"], rows[1]["mean"], rows[1]["seed_1"], rows[1]["seed_2"]) == (
-        "20",
-        "3",
-        "4",
-        "2",
-    ) and rows[2]["seed_2"] == ""
-
-
-def test_a_table_of_a_comparison():
-    compared = Comparison([run(1, [0.01] * 6), run(2, [0.5] * 6)])
-    assert "| bptt | 2 | 1 | 0 | 0.255 ± 0.346 | 1.000 |" in compared.table()
-    assert repr(compared) == "<Comparison bptt (2)>" and compared._repr_markdown_() == compared.table()
-
-
-def test_a_group_that_is_not_there_is_told_with_those_that_are():
-    compared = Comparison([run(1, [1.0, 0.5]), run(1, [1.0], rule="eprop")])
-    with pytest.raises(KeyError, match="there is no group 'mdgl' in this comparison; there are bptt, eprop"):
-        compared["mdgl"]
-    assert "mdgl" not in compared and compared.get("mdgl") is None and len(Comparison([])) == 0
-
-
-def test_labels_say_what_is_not_the_default():
-    assert (
-        rule_label({"rule": {"type": "modprop", "mu": 0.25, "weights": "type"}, "network": {"types_per_sign": 4}})
-        == "modprop type types_per_sign=4"
-    )
-    assert (
-        rule_label({"rule": {"type": "modprop", "mu": "auto", "first_hop": "exact"}})
-        == "modprop cell mu=auto first_hop=exact"
-    )
-    assert rule_label({"rule": {"type": "eprop", "feedback": "random"}}) == "eprop feedback=random"
-    assert rule_label({"rule": {"type": "mdgl", "weights": "cell"}}) == "mdgl"
-    assert rule_label({"rule": {"type": "mdgl", "weights": "type"}}) == "mdgl type types_per_sign=1"
-
-
-def test_jobs_that_differ_in_more_than_the_seed_are_never_one_group():
-    def of(seed, rule, **sections):
-        return Run({"seed": seed, "name": f"n{seed}", "rule": rule, **sections}, run(seed, [1.0, 0.5]).metrics)
-
-    cell, eprop = {"type": "modprop", "weights": "cell"}, {"type": "eprop"}
-    tasks = [of(1, rule, task={"type": "delayed_xor", "delay": delay}) for rule, delay in ((cell, 100), (eprop, 700))]
-    assert list(Comparison(tasks)) == ["modprop cell delay=100", "eprop delay=700"]
-    tasks.append(of(1, cell, task={"type": "pattern"}))
-    assert list(Comparison(tasks)) == [
-        "modprop cell delayed_xor delay=100",
-        "eprop delayed_xor delay=700",
-        "modprop cell pattern",
-    ]
-    typed = [of(1, cell | {"weights": "type"}, network={"types_per_sign": count}) for count in (1, 4)]
-    typed += [of(1, eprop, network={"types_per_sign": count}) for count in (1, 4)]
-    assert list(Comparison(typed)) == ["modprop type types_per_sign=1", "modprop type types_per_sign=4", "eprop"]
-    long = [of(seed, cell, network={"tau": [float(seed)] * 30}) for seed in (1, 2)]
-    rates = [of(seed, cell, optimizer={"learning_rate": rate}) for seed, rate in ((1, 0.1), (1, 0.2), (2, 0.1))]
-    compared = Comparison([*rates, of(1, eprop)])
-    assert {label: len(group.runs) for label, group in compared.items()} == {
-        "modprop cell learning_rate=0.1": 2,
-        "modprop cell learning_rate=0.2": 1,
-        "eprop": 1,
-    }
-    assert len(Comparison(long)) == 2 and all(len(label) < 60 for label in Comparison(long))
-    assert list(Comparison(long, by=lambda document: "all")) == ["all"]
-
-
-def test_pictures(tmp_path):
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    compared = Comparison([run(seed, [1.0, 0.1 * seed, 0.01]) for seed in (1, 2, 3)])
-    for center in ("mean", "median"):
-        axes = compared.plot(center=center)
-        assert axes.get_yscale() == "log" and [text.get_text() for text in axes.get_legend().get_texts()] == [
-            "bptt (3)"
-        ]
-    axes = run(1, [1.0, 0.5]).metrics.plot(label="one")
-    axes.figure.savefig(tmp_path / "one.png")
-    assert (tmp_path / "one.png").stat().st_size > 1000
-    with pytest.raises(ValueError, match="center"):
-        compared.plot(center="mode")
-
-
 def test_a_column_that_is_not_there_is_told_with_those_that_are():
-    metrics = run(1, [1.0, 0.5]).metrics
+    metrics = Metrics([0, 20], {"loss": [1.0, 0.5]})
     with pytest.raises(KeyError, match="there is no 'los' in these metrics; there are iteration, loss"):
         metrics.plot(metric="los") if has_matplotlib() else metrics["los"]
     assert metrics.get("los") is None
@@ -374,9 +263,3 @@ def test_a_simulation_is_a_dataset_of_xarray():
         "step": 4, "trial": 2, "input": 3, "unit": 2, "output": 1,
     }  # fmt: skip
     assert dataset["rates"].sel(unit=9).shape == (4, 2) and dataset["labels"].values.tolist() == [1, -1]
-
-
-def test_divergence_is_shown():
-    diverged, trained = run(1, [1.0, 9.0]), run(2, [1.0, 0.5])
-    diverged.document["outcome"] = "diverged"
-    assert "| bptt | 2 (1 diverged) |" in Comparison([diverged, trained]).table()

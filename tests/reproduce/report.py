@@ -7,20 +7,26 @@ number of runs is given. Medians across seeds take "never" as later than any ite
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import functools
 import math
 import pathlib
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib.figure import Figure  # noqa: E402
-from modprop import Comparison, Job, Metrics, Run  # noqa: E402
+from modprop import Job, Metrics  # noqa: E402
 
 EVALUATIONS = 5
 CURVES = 12  # more in one picture cannot be told apart
+# Okabe and Ito's, which colour-blind eyes tell apart; a row here is a condition, of which one rule has several
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +49,12 @@ class Outcome:
 
         Infinite where there are none.
         """
-        first = None if self.diverged else self.metrics.first_run("loss", self.below, EVALUATIONS)
-        return math.inf if first is None else float(first)
+        run = 0
+        for index, value in enumerate([] if self.diverged else self.metrics.loss):
+            run = run + 1 if value < self.below else 0
+            if run == EVALUATIONS:
+                return float(self.metrics.iteration[index - EVALUATIONS + 1])
+        return math.inf
 
     @property
     def loss(self) -> float:
@@ -63,6 +73,66 @@ class Outcome:
             if "elapsed_seconds" in self.metrics and len(self.metrics.iteration)
             else 0.0
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """The runs of a row; its curve stands where all of them were evaluated."""
+
+    runs: tuple[Outcome, ...]
+
+    @property
+    def iteration(self) -> Any:
+        return functools.reduce(np.intersect1d, [run.metrics.iteration for run in self.runs])
+
+    def values(self, metric: str) -> Any:
+        """(runs, K)."""
+        grid = self.iteration
+        columns = [
+            (run.metrics, run.metrics.accuracy if metric == "accuracy" else run.metrics[metric]) for run in self.runs
+        ]
+        return np.stack([column[np.isin(metrics.iteration, grid)] for metrics, column in columns])
+
+    def edges(self, metric: str, center: str) -> tuple[Any, Any, Any]:
+        """Middle, low and high (K,): mean and one standard deviation within the values, or median and quartiles."""
+        values = self.values(metric)
+        if center == "median":
+            low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
+            return middle, low, high
+        middle, spread = values.mean(axis=0), values.std(axis=0, ddof=1 if len(values) > 1 else 0)
+        return middle, np.maximum(middle - spread, values.min(axis=0)), np.minimum(middle + spread, values.max(axis=0))
+
+
+class Rows(dict[str, Group]):
+    """Groups by label, in the order in which their first job came."""
+
+    def to_csv(self, path: pathlib.Path, metric: str) -> None:
+        """Label, iteration, mean, std, median and one column a seed, one row a label and iteration."""
+        seeds = sorted({run.seed for group in self.values() for run in group.runs})
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["label", "iteration", "mean", "std", "median", *(f"seed_{seed}" for seed in seeds)])
+            for label, group in self.items():
+                values = group.values(metric)
+                column = {run.seed: row for run, row in zip(group.runs, values, strict=True)}
+                spread = values.std(axis=0, ddof=1 if len(values) > 1 else 0)
+                numbers = np.stack([values.mean(axis=0), spread, np.median(values, axis=0)], axis=1)
+                for k, iteration in enumerate(group.iteration):
+                    each = [f"{column[seed][k]:.9g}" if seed in column else "" for seed in seeds]
+                    writer.writerow([label, iteration, *(f"{value:.9g}" for value in numbers[k]), *each])
+
+    def plot(self, axes: Any, metric: str, center: str) -> None:
+        """A line with a band for each row."""
+        axes.set_xlabel("iteration")
+        axes.set_ylabel(metric)
+        if metric == "loss":
+            axes.set_yscale("log")
+        for index, (label, group) in enumerate(self.items()):
+            middle, low, high = group.edges(metric, center)
+            look = {"color": COLOURS[index % len(COLOURS)]}
+            style = "-" if index < len(COLOURS) else "--"
+            axes.plot(group.iteration, middle, linestyle=style, label=f"{label} ({len(group.runs)})", **look)
+            axes.fill_between(group.iteration, low, high, alpha=0.18, linewidth=0, **look)
 
 
 def write(folder: pathlib.Path, name: str, about: str, notes: Sequence[str], outcomes: Sequence[Outcome]) -> None:
@@ -85,17 +155,18 @@ def write(folder: pathlib.Path, name: str, about: str, notes: Sequence[str], out
     picture(folder / f"{name}.png", title, shown, metrics)
 
 
-def comparison(outcomes: Sequence[Outcome]) -> Comparison:
+def comparison(outcomes: Sequence[Outcome]) -> Rows:
     """By the rows' labels, not by the jobs' own metadata.
 
     A job may have been trained for another experiment, under another label.
     """
-    return Comparison(
-        [Run({**o.job.document, "label": o.label}, o.metrics) for o in outcomes], by=lambda document: document["label"]
-    )
+    grouped: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        grouped.setdefault(outcome.label, []).append(outcome)
+    return Rows({label: Group(tuple(sorted(runs, key=lambda run: run.seed))) for label, runs in grouped.items()})
 
 
-def best(outcomes: Sequence[Outcome], compared: Comparison) -> Comparison:
+def best(outcomes: Sequence[Outcome], compared: Rows) -> Rows:
     """The rows that a picture can show: all, or the CURVES with the least median final loss."""
     if len(compared) <= CURVES:
         return compared
@@ -104,15 +175,14 @@ def best(outcomes: Sequence[Outcome], compared: Comparison) -> Comparison:
     return comparison([outcome for label in chosen for outcome in outcomes if outcome.label == label])
 
 
-def picture(path: pathlib.Path, title: str, compared: Comparison, metrics: Sequence[str]) -> None:
+def picture(path: pathlib.Path, title: str, compared: Rows, metrics: Sequence[str]) -> None:
     """Two columns (mean with standard deviation, median with quartiles), a row a metric."""
     figure = Figure(figsize=(13, 4.6 * len(metrics)), layout="constrained", dpi=110)
     axes = figure.subplots(len(metrics), 2, squeeze=False)
     for row, metric in enumerate(metrics):
         for column, center in enumerate(("mean", "median")):
-            compared.plot(axes[row][column], metric=metric, center=center)
+            compared.plot(axes[row][column], metric, center)
             axes[row][column].set_title("mean ± standard deviation" if center == "mean" else "median and quartiles")
-            axes[row][column].get_legend().remove()
             if metric == "loss":
                 axes[row][column].set_ylim(*_window(compared))
     handles, labels = axes[0][0].get_legend_handles_labels()
@@ -121,12 +191,12 @@ def picture(path: pathlib.Path, title: str, compared: Comparison, metrics: Seque
     figure.savefig(path)
 
 
-def _window(compared: Comparison) -> tuple[float, float]:
+def _window(compared: Rows) -> tuple[float, float]:
     """Where the losses are read: from half the least median to ten times the first.
 
     One run that nearly diverged would else squeeze all.
     """
-    medians = [group.median("loss") for group in compared.values()]
+    medians = [group.edges("loss", "median")[0] for group in compared.values()]
     return 0.5 * min(float(median.min()) for median in medians), 10 * max(float(median[0]) for median in medians)
 
 

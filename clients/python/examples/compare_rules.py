@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares learning rules across seeds: mean and spread of the loss, a table and a picture.
+"""Compares learning rules across seeds: an experiment, its table, paired differences and a picture.
 
     python compare_rules.py --seeds 5 --iterations 1000 --picture rules.png
 
@@ -34,27 +34,27 @@ def main() -> None:
 
     with Client(arguments.server) as client:
         # Submitting is quick and durable: the daemon queues the jobs and shares its cores among those that run.
-        jobs = [
-            client.train(
-                {"type": "delayed_xor", "delay": arguments.delay},
-                rule,
-                seed=seed,
-                name=label,
-                training={"iterations": arguments.iterations},
-            )
-            for seed in range(1, arguments.seeds + 1)
-            for label, rule in RULES.items()
-        ]
-        for job in jobs:
-            job.wait()
-            print(f"{job.name:8} seed {job.seed}: loss {job.loss:.3f}, accuracy {job.accuracy:.2f}", flush=True)
+        experiment = client.experiment(
+            {
+                "task": {"type": "delayed_xor", "delay": arguments.delay},
+                "training": {"iterations": arguments.iterations},
+            },
+            axes={"rule": [{"label": label, "/rule": rule} for label, rule in RULES.items()]},
+            seeds=arguments.seeds,
+            metrics=["loss_below:0.1:5", "final:loss", "final:accuracy"],
+            name="learning rules",
+        )
+        for trial in experiment:
+            label = list(RULES)[int(trial.point)]
+            print(f"{label:8} seed {trial.seed}: loss {trial.loss:.3f}, accuracy {trial.accuracy:.2f}", flush=True)
 
-        comparison = client.compare(jobs, by=lambda document: document["name"])
-        print(comparison.table())
-        for label, rule in comparison.items():
-            print(f"{label:8} last evaluation: loss {rule.mean()[-1]:.3f} ± {rule.std()[-1]:.3f}")
+        print(experiment.points().table())
+        for pair in experiment.compare("rule", metrics=["final:loss"]):
+            print(
+                f"{pair.label} with {pair.to_label}: better on {pair.won:.0%} of {pair.n} seeds, p = {pair.holm_p:.3f}"
+            )
         if arguments.picture:
-            comparison.plot().figure.savefig(arguments.picture)
+            experiment.plot().figure.savefig(arguments.picture)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ The package knows the HTTP contract only; it computes nothing that the server co
 """
 
 from ._async_client import AsyncClient, AsyncJob
+from ._async_experiment import AsyncExperiment
 from ._client import Client, Job
-from ._compare import Comparison, Group, Run, rule_label
+from ._compare import Comparison
 from ._errors import (
     BadAnswer,
     Conflict,
@@ -29,6 +30,8 @@ from ._errors import (
     Unavailable,
     WeightsCorrupt,
 )
+from ._experiment import Experiment
+from ._points import Interval, Paired, Point, PointCurve, Points, SeedCurve, Summary, Trial
 from ._results import (
     Checkpoint,
     Dataset,
@@ -43,10 +46,12 @@ from ._results import (
     Weights,
     weights_sha256,
 )
+from ._studies import TrialEnd
 from ._version import __version__
 
 __all__ = [
     "AsyncClient",
+    "AsyncExperiment",
     "AsyncJob",
     "BadAnswer",
     "Checkpoint",
@@ -55,9 +60,10 @@ __all__ = [
     "Conflict",
     "Dataset",
     "Evaluation",
+    "Experiment",
     "FieldProblem",
     "Gradients",
-    "Group",
+    "Interval",
     "InvalidRequest",
     "Job",
     "JobFailed",
@@ -65,18 +71,24 @@ __all__ = [
     "ModpropError",
     "NotAllowed",
     "NotFound",
+    "Paired",
+    "Point",
+    "PointCurve",
+    "Points",
     "ProblemError",
     "Progress",
-    "Run",
     "RuleGradients",
+    "SeedCurve",
     "ServerUnreachable",
     "Simulation",
     "Spectrum",
+    "Summary",
+    "Trial",
+    "TrialEnd",
     "Unavailable",
     "View",
     "Weights",
     "WeightsCorrupt",
     "__version__",
-    "rule_label",
     "weights_sha256",
 ]

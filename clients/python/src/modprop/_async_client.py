@@ -6,18 +6,19 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
 from numpy.typing import NDArray
 
-from . import _arrays, _calls
+from . import _arrays, _calls, _studies
+from ._async_experiment import AsyncExperiment
 from ._bar import Bar
 from ._base import JobView, Settings, all_cursor, job_cursor
 from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
-from ._compare import Comparison, Run
+from ._compare import Comparison
 from ._errors import Unavailable, problem_from
 from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Spectrum, View, Weights
 from .parameters import Network, Optimizer, Rule, Task, Training
@@ -153,13 +154,103 @@ class AsyncClient:
         """See `Client.events`."""
         return self._follow(all_cursor(after))
 
+    # ---- experiments
+
+    async def experiment(
+        self,
+        base: Mapping[str, Any],
+        *,
+        axes: _studies.Axes | None = None,
+        seeds: _studies.Seeds = 20,
+        design: Literal["grid", "zip", "list", "random"] = "grid",
+        points: Sequence[Mapping[str, Any]] | None = None,
+        count: int | None = None,
+        metrics: _studies.Metrics | None = None,
+        name: str | None = None,
+        notes: str | None = None,
+        tags: Sequence[str] | None = None,
+        compare: Mapping[str, Any] | None = None,
+        keep: Mapping[str, Any] | None = None,
+        most_running: int | None = None,
+        idempotency_key: str | None = None,
+        **more: Any,
+    ) -> AsyncExperiment:
+        """See `Client.experiment`."""
+        body = _studies.submission(
+            base, axes=axes, seeds=seeds, design=design, points=points, count=count, metrics=metrics, name=name,
+            notes=notes, tags=tags, compare=compare, keep=keep, most_running=most_running, more=more,
+        )  # fmt: skip
+        return AsyncExperiment(self, await self._call(_studies.create(body, idempotency_key)))
+
+    async def validate_experiment(
+        self,
+        base: Mapping[str, Any],
+        *,
+        axes: _studies.Axes | None = None,
+        seeds: _studies.Seeds = 20,
+        design: Literal["grid", "zip", "list", "random"] = "grid",
+        points: Sequence[Mapping[str, Any]] | None = None,
+        count: int | None = None,
+        metrics: _studies.Metrics | None = None,
+        name: str | None = None,
+        notes: str | None = None,
+        tags: Sequence[str] | None = None,
+        compare: Mapping[str, Any] | None = None,
+        keep: Mapping[str, Any] | None = None,
+        most_running: int | None = None,
+        **more: Any,
+    ) -> Document:
+        """See `Client.validate_experiment`."""
+        body = _studies.submission(
+            base, axes=axes, seeds=seeds, design=design, points=points, count=count, metrics=metrics, name=name,
+            notes=notes, tags=tags, compare=compare, keep=keep, most_running=most_running, more=more,
+        )  # fmt: skip
+        return await self._call(_studies.validate(body))
+
+    async def get_experiment(self, id: str) -> AsyncExperiment:
+        """See `Client.get_experiment`."""
+        search = _calls.IdSearch(id, "experiment")
+        while search.open:
+            search.take(await self._call(search.page()))
+        found = search.found
+        if found == id and len(id) != _calls.ID_CHARACTERS:
+            named = [one.id async for one in self.experiments(_studies.named(id)) if one.name == id]
+            if len(named) > 1:
+                raise ValueError(f"more than one experiment has the name {id!r}: {', '.join(named)}; give the id")
+            found = named[0] if named else id
+        return AsyncExperiment(self, await self._call(_studies.get(found)))
+
+    async def experiments(self, q: str | None = None, *, view: str | None = None) -> AsyncIterator[AsyncExperiment]:
+        """See `Client.experiments`."""
+        after: str | None = None
+        if view is not None:
+            q = f"{(await self._call(_calls.view_get(view))).q} {q or ''}".strip()
+        while True:
+            page = await self._call(_studies.page(q, after))
+            for document in page["experiments"]:
+                yield AsyncExperiment(self, document)
+            after = page.get("next")
+            if after is None:
+                return
+
     async def compare(
-        self, jobs: Iterable[AsyncJob | str], *, by: Callable[[Mapping[str, Any]], str] | None = None
+        self,
+        jobs: Iterable[AsyncJob | str] | None = None,
+        *,
+        q: str | None = None,
+        by: Sequence[str] | None = None,
+        metrics: _studies.Metrics | None = None,
+        to: int | None = None,
+        curves: Sequence[str] = _studies.CURVES,
+        seeds: bool = True,
+        mean: bool = False,
     ) -> Comparison:
         """See `Client.compare`."""
-        chosen = [await self.job(job) if isinstance(job, str) else job for job in jobs]
-        curves = await asyncio.gather(*(job.metrics() for job in chosen))
-        return Comparison([Run(job.document, curve) for job, curve in zip(chosen, curves, strict=True)], by)
+        ids = None
+        if jobs is not None:
+            ids = [(await self.job(job)).id if isinstance(job, str) else job.id for job in jobs]
+        call = _studies.compare(ids, q=q, by=by, metrics=metrics, to=to, curves=curves, seeds=seeds, mean=mean)
+        return await self._call(call)
 
     # ---- datasets
 
@@ -327,7 +418,7 @@ class AsyncJob(JobView):
             async for event in self.client._follow(job_cursor(self.id, 0), end):
                 self._learn(event)
                 if event.get("type") == "progress":
-                    bar.show(Progress.from_event(event, self.iterations))
+                    bar.show(event["iteration"], event.get("loss"), event.get("accuracy"))
 
     async def update(
         self,

@@ -40,6 +40,7 @@ STREAM_SILENCE_SECONDS = (
 ID_CHARACTERS = 36
 KEEP = "keep"  # for a parameter whose None means something
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
+EXPERIMENT_FINAL = frozenset({"complete", "complete_with_failures", "cancelled"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,14 +175,16 @@ def has_passed(end: float | None) -> bool:
 
 
 class IdSearch:
-    """Finds the job that a word means: an id, the beginning of one as the command line prints it, or "latest".
+    """Finds the job (or, with `of`, the experiment) that a word means: an id, the beginning of one as the command line
+    prints it, or "latest".
 
     `path` is the page to read next, None once `found` is known. A word that fits no job is left to the server, which
     answers 404.
     """
 
-    def __init__(self, word: str) -> None:
+    def __init__(self, word: str, of: str = "job") -> None:
         self.word = word
+        self.of = of
         self.found: str = word
         self.seen: list[str] = []
         is_beginning = 0 < len(word) < ID_CHARACTERS and set(word) <= set("0123456789abcdefABCDEF-")
@@ -190,11 +193,12 @@ class IdSearch:
 
     def page(self) -> Call[Document]:
         """The page to read next."""
-        return jobs_page(None, None, None, None, None, 1 if self.word == "latest" else 100, self.after)
+        params = {"limit": 1 if self.word == "latest" else 100, "after": self.after}
+        return Call("GET", f"/v1/{self.of}s", json_of, params=params)
 
     def take(self, page: Document) -> None:
         """Looks through a page. Ids sort by time and the list is newest first, so a smaller id ends the search."""
-        ids = [str(job["id"]) for job in page["jobs"]]
+        ids = [str(listed["id"]) for listed in page[f"{self.of}s"]]
         if self.word == "latest":
             ids = ids[:1]
         beginning = "" if self.word == "latest" else self.word.lower()
@@ -204,7 +208,8 @@ class IdSearch:
         self.open = self.word != "latest" and self.after is not None and not passed and len(self.seen) < 2
         if len(self.seen) > 1:
             raise ValueError(
-                f"more than one job begins with {self.word!r}: {self.seen[0]}, {self.seen[1]}, ..; give more of the id"
+                f"more than one {self.of} begins with {self.word!r}: {self.seen[0]}, {self.seen[1]}, ..; give more of "
+                "the id"
             )
         self.found = self.seen[0] if self.seen else self.word
 
@@ -216,8 +221,11 @@ def stream_ended() -> httpx.TransportError:
 
 
 def is_terminal(event: Mapping[str, Any]) -> bool:
-    """Whether nothing follows this event of its job."""
-    return event.get("type") == "deleted" or (event.get("type") == "status" and event.get("status") in TERMINAL)
+    """Whether nothing follows this event of its job or, for now, of its experiment."""
+    kind, status = event.get("type"), event.get("status")
+    if kind == "experiment":
+        return status == "deleted" or status in EXPERIMENT_FINAL
+    return kind == "deleted" or (kind == "status" and status in TERMINAL)
 
 
 def specification(kind: str | Mapping[str, Any] | None) -> Document | None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
 from numpy.typing import NDArray
 
-from . import _arrays, _calls
+from . import _arrays, _calls, _studies
 from ._bar import Bar
 from ._base import JobView, Settings, all_cursor, job_cursor
 from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
-from ._compare import Comparison, Run
+from ._compare import Comparison
 from ._errors import Unavailable, problem_from
+from ._experiment import Experiment
 from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Spectrum, View, Weights
 from .parameters import Network, Optimizer, Rule, Task, Training
 
@@ -183,11 +184,124 @@ class Client:
         gap."""
         return self._follow(all_cursor(after))
 
-    def compare(self, jobs: Iterable[Job | str], *, by: Callable[[Mapping[str, Any]], str] | None = None) -> Comparison:
-        """Fetches the jobs' curves in groups: jobs that differ in nothing but seed, name and metadata, or that `by` (of
-        a job's document) gives the same label."""
-        chosen = [self.job(job) if isinstance(job, str) else job for job in jobs]
-        return Comparison([Run(job.document, job.metrics()) for job in chosen], by)
+    # ---- experiments
+
+    def experiment(
+        self,
+        base: Mapping[str, Any],
+        *,
+        axes: _studies.Axes | None = None,
+        seeds: _studies.Seeds = 20,
+        design: Literal["grid", "zip", "list", "random"] = "grid",
+        points: Sequence[Mapping[str, Any]] | None = None,
+        count: int | None = None,
+        metrics: _studies.Metrics | None = None,
+        name: str | None = None,
+        notes: str | None = None,
+        tags: Sequence[str] | None = None,
+        compare: Mapping[str, Any] | None = None,
+        keep: Mapping[str, Any] | None = None,
+        most_running: int | None = None,
+        idempotency_key: str | None = None,
+        **more: Any,
+    ) -> Experiment:
+        """Submits an experiment, conditions with seeds, and returns at once; it is durable on the server by then.
+
+        base: a job without its seed, as a document: {"task": "delayed_xor", "training": {"iterations": 500}}. axes:
+        what varies, from fields to values: {"rule": ["bptt", {"type": "modprop"}], "optimizer.learning_rate": [1e-4,
+        1e-3]}, ranges ({"task.delay": {"linear": [300, 1500], "count": 5}}; log, uniform, log_uniform too), or
+        several fields at once, by a name: {"size": [{"label": "small", "/network/units": 50}, ..]}; or a list as the
+        contract has it. seeds: 20 for 1 to 20, or those listed.
+        design: grid (every combination), zip, list (of `points`), random (`count` points). metrics: "final:loss",
+        "best:accuracy", "area:loss", "loss_below:0.1:5" or documents of the contract, with names. compare: {"axis": ..,
+        "to": index}. keep: {"weights": "all", "last" or "none"}. most_running: jobs at once. more: other members of the
+        contract, such as reuse, random_seed. Jobs that the server has already are linked, not run. Raises
+        InvalidRequest, naming every bad field of every point.
+        """
+        body = _studies.submission(
+            base, axes=axes, seeds=seeds, design=design, points=points, count=count, metrics=metrics, name=name,
+            notes=notes, tags=tags, compare=compare, keep=keep, most_running=most_running, more=more,
+        )  # fmt: skip
+        return Experiment(self, self._call(_studies.create(body, idempotency_key)))
+
+    def validate_experiment(
+        self,
+        base: Mapping[str, Any],
+        *,
+        axes: _studies.Axes | None = None,
+        seeds: _studies.Seeds = 20,
+        design: Literal["grid", "zip", "list", "random"] = "grid",
+        points: Sequence[Mapping[str, Any]] | None = None,
+        count: int | None = None,
+        metrics: _studies.Metrics | None = None,
+        name: str | None = None,
+        notes: str | None = None,
+        tags: Sequence[str] | None = None,
+        compare: Mapping[str, Any] | None = None,
+        keep: Mapping[str, Any] | None = None,
+        most_running: int | None = None,
+        **more: Any,
+    ) -> Document:
+        """The number of points and trials and an estimate of their cost (core_hours, bytes); nothing is stored. Takes
+        what `experiment` does, and raises as it does."""
+        body = _studies.submission(
+            base, axes=axes, seeds=seeds, design=design, points=points, count=count, metrics=metrics, name=name,
+            notes=notes, tags=tags, compare=compare, keep=keep, most_running=most_running, more=more,
+        )  # fmt: skip
+        return self._call(_studies.validate(body))
+
+    def get_experiment(self, id: str) -> Experiment:
+        """The experiment of that id, of the beginning of one, of the word "latest", or of that name. Raises NotFound,
+        or ValueError where there is more than one."""
+        search = _calls.IdSearch(id, "experiment")
+        while search.open:
+            search.take(self._call(search.page()))
+        found = search.found
+        if found == id and len(id) != _calls.ID_CHARACTERS:
+            named = [one.id for one in self.experiments(_studies.named(id)) if one.name == id]
+            if len(named) > 1:
+                raise ValueError(f"more than one experiment has the name {id!r}: {', '.join(named)}; give the id")
+            found = named[0] if named else id
+        return Experiment(self, self._call(_studies.get(found)))
+
+    def experiments(self, q: str | None = None, *, view: str | None = None) -> Iterator[Experiment]:
+        """All experiments that match a query, such as "status:running tag:paper", newest first, read page by page.
+        view: the query of a saved view besides. Raises InvalidRequest, which names the place of each fault."""
+        after: str | None = None
+        if view is not None:
+            q = f"{(self._call(_calls.view_get(view))).q} {q or ''}".strip()
+        while True:
+            page = self._call(_studies.page(q, after))
+            for document in page["experiments"]:
+                yield Experiment(self, document)
+            after = page.get("next")
+            if after is None:
+                return
+
+    def compare(
+        self,
+        jobs: Iterable[Job | str] | None = None,
+        *,
+        q: str | None = None,
+        by: Sequence[str] | None = None,
+        metrics: _studies.Metrics | None = None,
+        to: int | None = None,
+        curves: Sequence[str] = _studies.CURVES,
+        seeds: bool = True,
+        mean: bool = False,
+    ) -> Comparison:
+        """Compares jobs, or those that a query finds, as the server does: medians, intervals, paired differences.
+
+        by: the fields that make points (name, task, rule, or a parameter such as "task.delay", "meta.lab"); without it
+        jobs that differ in nothing but the seed are one point. metrics: as in `experiment`; by default when the loss
+        was under 0.1 five times in a row, final loss and final accuracy. to: the index of the point with which the
+        others are compared. curves: those to fetch besides; seeds: with each job's own; mean: with means.
+        """
+        ids = None
+        if jobs is not None:
+            ids = [(self.job(job)).id if isinstance(job, str) else job.id for job in jobs]
+        call = _studies.compare(ids, q=q, by=by, metrics=metrics, to=to, curves=curves, seeds=seeds, mean=mean)
+        return self._call(call)
 
     # ---- datasets
 
@@ -381,7 +495,7 @@ class Job(JobView):
             for event in self.client._follow(job_cursor(self.id, 0), end):
                 self._learn(event)
                 if event.get("type") == "progress":
-                    bar.show(Progress.from_event(event, self.iterations))
+                    bar.show(event["iteration"], event.get("loss"), event.get("accuracy"))
 
     def update(
         self,

@@ -1,221 +1,95 @@
-"""Learning curves of several jobs, grouped: what differs between rules, and what only between seeds.
-
-Pure functions of job documents and `Metrics`; the clients fetch, this computes. A group's curve stands at those
-iterations that all its runs have, so that mean and spread never mix different numbers of runs (a job that `stop_when`
-ended early cuts its group there).
-"""
+"""Jobs compared: what `POST /v1/compare` answers. The server makes points of the jobs and computes every number."""
 
 from __future__ import annotations
 
 import csv
-import dataclasses
-import functools
-import hashlib
-import json
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from . import _plot
-from ._results import Doubles, Metrics
+from ._points import Paired, Point, PointCurve, Points, Trial, curves_table, shown, trials_array, trials_table
 
 if TYPE_CHECKING:
+    import pandas
+    import xarray
     from matplotlib.axes import Axes
 
-# Rule fields worth naming, with the values that go without saying.
-_SAID = {
-    "mu": 0.25, "averaging": "all", "tracking": "current", "first_hop": "mu", "taps": None, "feedback": "symmetric",
-    "feedback_decay": 0,
-}  # fmt: skip
 
+class Comparison(Points):
+    """Points by label. Jobs that differ in nothing but the seed are one point, named by what sets it apart.
 
-def rule_label(document: Mapping[str, Any]) -> str:
-    """A job's rule in a few words: its type, then whatever of it is not the default."""
-    rule = document.get("rule") or {}
-    kind = str(rule.get("type", "modprop"))
-    words = [kind]
-    averaged = rule.get("weights") == "type"
-    if kind == "modprop" or averaged:
-        words.append(str(rule.get("weights", "cell")))
-    if averaged:
-        words.append(f"types_per_sign={(document.get('network') or {}).get('types_per_sign', 1)}")
-    words += [f"{name}={rule[name]}" for name, usual in _SAID.items() if rule.get(name, usual) != usual]
-    return " ".join(words)
+    comparisons: each point with the one that was chosen, paired by seed. trials: a job each. curves: of the keys that
+    were asked for.
+    """
 
-
-def labels(documents: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For each job its rule in a few words, and whatever else of its configuration sets it apart from other jobs:
-    fields that differ between jobs with a task (an optimizer, ..) of the same type. Seed, name and metadata never
-    count: jobs that differ in them alone have one label."""
-    seen: dict[tuple[str, str, str], set[str]] = {}
-    for document in documents:
-        for section, kind, field, value in _fields(document):
-            seen.setdefault((section, kind, field), set()).add(value)
-    apart = {place for place, values in seen.items() if len(values) > 1}
-    return [
-        " ".join(
-            [
-                rule_label(document),
-                *(_word(field, value) for *place, field, value in _fields(document) if (*place, field) in apart),
-            ]
-        )
-        for document in documents
-    ]
-
-
-def _fields(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Section, the section's type, field and value (as JSON) of all that a job's result depends on beside rule and
-    seed; a section's own type comes as a field of the type ""."""
-    for section in ("task", "network", "optimizer", "training"):
-        held = document.get(section) or {}
-        for field, value in held.items():
-            if field != "types_per_sign":  # part of the rule's label: it matters to averages by type alone
-                yield (
-                    section,
-                    "" if field == "type" else str(held.get("type", "")),
-                    field,
-                    json.dumps(value, sort_keys=True),
-                )
-
-
-def _word(field: str, value: str) -> str:
-    """A field in a legend; a long value is shown by its beginning and its hash."""
-    value = value.strip('"')
-    value = value if len(value) <= 40 else f"{value[:24]}..{hashlib.sha256(value.encode()).hexdigest()[:6]}"
-    return value if field == "type" else f"{field}={value}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """One job of a comparison: its document and its curve."""
-
-    document: Mapping[str, Any]
-    metrics: Metrics
-
-    @property
-    def seed(self) -> int:
-        """The job's."""
-        return int(self.document.get("seed", 0))
-
-
-@dataclasses.dataclass(frozen=True)
-class Group:
-    """Runs that differ in their seed alone; `iteration` (K,) is where all of them were evaluated."""
-
-    label: str
-    runs: tuple[Run, ...]
-
-    @property
-    def iteration(self) -> NDArray[np.int64]:
-        """(K,) the iterations at which all runs were evaluated."""
-        return functools.reduce(np.intersect1d, [run.metrics.iteration for run in self.runs])
-
-    @property
-    def diverged(self) -> int:
-        """How many of the runs ended with a loss above three times that of their first evaluation."""
-        return sum(run.document.get("outcome") == "diverged" for run in self.runs)
-
-    def values(self, metric: str = "loss") -> Doubles:
-        """(runs, K): the metric of each run at `iteration`."""
-        grid = self.iteration
-        return np.stack([_column(run.metrics, metric)[np.isin(run.metrics.iteration, grid)] for run in self.runs])
-
-    def mean(self, metric: str = "loss") -> Doubles:
-        """(K,) the mean across runs."""
-        return np.asarray(self.values(metric).mean(axis=0), dtype=np.float64)
-
-    def std(self, metric: str = "loss") -> Doubles:
-        """(K,) the sample standard deviation across runs; 0 of a single run."""
-        return np.asarray(self.values(metric).std(axis=0, ddof=1 if len(self.runs) > 1 else 0), dtype=np.float64)
-
-    def median(self, metric: str = "loss") -> Doubles:
-        """(K,) the median across runs."""
-        return np.asarray(np.median(self.values(metric), axis=0), dtype=np.float64)
-
-
-class Comparison(Mapping[str, Group]):
-    """Groups by label, in the order in which their first job came; the labels are those of `labels`, or what `by` makes
-    of a document."""
-
-    def __init__(self, runs: Iterable[Run], by: Callable[[Mapping[str, Any]], str] | None = None) -> None:
-        grouped: dict[str, list[Run]] = {}
-        runs = list(runs)
-        documents = [run.document for run in runs]
-        for run, label in zip(runs, labels(documents) if by is None else map(by, documents), strict=True):
-            grouped.setdefault(label, []).append(run)
-        self._groups = {
-            label: Group(label, tuple(sorted(group, key=lambda run: run.seed))) for label, group in grouped.items()
-        }
-
-    def __getitem__(self, label: str) -> Group:
-        if label not in self._groups:
-            raise KeyError(
-                f"there is no group {label!r} in this comparison; there are {', '.join(self._groups) or 'none'}"
-            )
-        return self._groups[label]
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        super().__init__(Point.from_document(point) for point in document["points"])
+        self.document = document
+        self.comparisons = [Paired.from_document(pair) for pair in document["comparisons"]]
+        self.trials = [Trial.from_document(trial) for trial in document["trials"]]
+        self.curves = [PointCurve.from_document(curve) for curve in document.get("curves") or []]
 
     def __repr__(self) -> str:
-        return f"<Comparison {', '.join(f'{label} ({len(group.runs)})' for label, group in self.items())}>"
+        return f"<Comparison {', '.join(f'{label} ({point.n})' for label, point in self.items())}>"
 
-    def _repr_markdown_(self) -> str:
-        """What a notebook shows."""
-        return self.table()
+    def curve(self, label: str, key: str = "loss") -> PointCurve:
+        """A point's curve; `label` as in `comparison[label]`. Raises KeyError where it was not asked for."""
+        point = self[label].point
+        for curve in self.curves:
+            if (curve.point, curve.key) == (point, key):
+                return curve
+        raise KeyError(f"there is no curve of {key!r} here; compare(..., curves=[{key!r}]) asks for it")
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._groups)
-
-    def __len__(self) -> int:
-        return len(self._groups)
-
-    def table(self, *, below: float = 0.1, evaluations: int = 5) -> str:
-        """A Markdown table, one row a group: runs, median iteration at which `evaluations` evaluations in a row with a
-        loss under `below` begin (over the runs that get there, with their number), final loss (mean, standard
-        deviation) and final accuracy (mean); of the evaluations so far, where a job still runs."""
-        lines = [
-            f"| rule | runs | learned (loss < {below:g}) | at iteration (median) | final loss | final accuracy |",
-            "| --- | ---: | ---: | ---: | ---: | ---: |",
-        ]
-        for label, group in self.items():
-            firsts = [run.metrics.first_run("loss", below, evaluations) for run in group.runs]
-            learned = [first for first in firsts if first is not None]
-            begun = [run.metrics for run in group.runs if len(run.metrics.iteration)]
-            losses = np.array([metrics.loss[-1] for metrics in begun])
-            accuracy = np.mean([metrics.accuracy[-1] for metrics in begun]) if begun else np.nan
-            spread = f" ± {losses.std(ddof=1):.3g}" if len(losses) > 1 else ""
-            cells = [
-                label,
-                str(len(group.runs)) + (f" ({group.diverged} diverged)" if group.diverged else ""),
-                f"{len(learned)}",
-                f"{np.median(learned):.0f}" if learned else "-",
-                f"{losses.mean():.3g}{spread}" if begun else "-",
-            ]
-            lines.append(f"| {' | '.join(cells)} | {'-' if np.isnan(accuracy) else f'{accuracy:.3f}'} |")
-        return "\n".join(lines)
-
-    def to_csv(self, path: str | pathlib.Path, metric: str = "loss") -> None:
-        """Writes label, iteration, mean, std, median and one column a seed, one row a label and iteration."""
-        seeds = sorted({run.seed for group in self.values() for run in group.runs})
+    def to_csv(self, path: str | pathlib.Path, key: str = "loss") -> None:
+        """Writes what `plot` draws: label, iteration, n, median, low, high and one column a seed, one row a label and
+        iteration."""
+        chosen = _plot.of_key(self.curves, key)
+        seeds = sorted({seed for curve in chosen for seed in curve.seeds})
         with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["label", "iteration", "mean", "std", "median", *(f"seed_{seed}" for seed in seeds)])
-            for label, group in self.items():
-                rows = group.values(metric)
-                column = {run.seed: row for run, row in zip(group.runs, rows, strict=True)}
-                mean, std, median = group.mean(metric), group.std(metric), group.median(metric)
-                for k, iteration in enumerate(group.iteration):
-                    each = [f"{column[seed][k]:.9g}" if seed in column else "" for seed in seeds]
-                    writer.writerow([label, iteration, f"{mean[k]:.9g}", f"{std[k]:.9g}", f"{median[k]:.9g}", *each])
+            writer.writerow(["label", "iteration", "n", "median", "low", "high", *(f"seed_{seed}" for seed in seeds)])
+            for curve in chosen:
+                own = {
+                    seed: dict(zip(one.iteration.tolist(), one.value.tolist(), strict=True))
+                    for seed, one in curve.seeds.items()
+                }
+                for k, iteration in enumerate(curve.iteration.tolist()):
+                    numbers = [curve.median[k], curve.low[k], curve.high[k]]
+                    each = [f"{own[s][iteration]:.9g}" if iteration in own.get(s, {}) else "" for s in seeds]
+                    writer.writerow([curve.label, iteration, curve.n[k], *(f"{x:.9g}" for x in numbers), *each])
 
-    def plot(self, axes: Axes | None = None, *, metric: str = "loss", center: str = "mean") -> Axes:
-        """Mean with a band of one standard deviation (`center="median"`: median with the quartiles) over the
-        iterations; needs matplotlib."""
-        groups = (_plot.Band(label, group.iteration, group.values(metric)) for label, group in self.items())
-        return _plot.bands(groups, axes, metric=metric, center=center)
+    def to_pandas(self, of: str = "points") -> pandas.DataFrame:
+        """Points, trials or curves as a table (needs pandas). Raises ValueError for anything else."""
+        return table(of, self, self.trials, self.curves)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The trials' metrics by point and seed (needs xarray)."""
+        return trials_array(self, self.trials)
+
+    def plot(self, axes: Axes | None = None, *, key: str = "loss", center: str = "median", seeds: bool = False) -> Axes:
+        """Median and quartiles over the iterations in the server's colours and dashes; `center="mean"` draws the mean
+        and its interval where it was asked for, `seeds` each seed's own curve, thin. Returns the axes of the first
+        panel. Needs matplotlib."""
+        return _plot.curves(self.curves, axes, key=key, center=center, seeds=seeds)
 
 
-def _column(metrics: Metrics, metric: str) -> Doubles:
-    """A column; `accuracy` is there for every task."""
-    return metrics.accuracy if metric == "accuracy" else metrics[metric]
+def table(of: str, points: Points, trials: Sequence[Trial], curves: Sequence[PointCurve]) -> pandas.DataFrame:
+    """The table of that name."""
+    if of == "points":
+        return points.to_pandas()
+    if of == "trials":
+        return trials_table(trials)
+    if of == "curves":
+        return curves_table(curves)
+    raise ValueError(f'of must be "points", "trials" or "curves"; got {of!r}')
+
+
+def paired_table(pairs: Sequence[Paired]) -> str:
+    """Paired comparisons in Markdown, one row each."""
+    lines = ["| metric | point | with | pairs | difference | won | p (Holm) |", "| --- | --- | --- |" + " ---: |" * 4]
+    for pair in pairs:
+        low, high = shown(pair.difference_95.low), shown(pair.difference_95.high)
+        numbers = [f"{shown(pair.mean_difference)} ({low} to {high})", shown(pair.won), shown(pair.holm_p)]
+        lines.append(f"| {' | '.join([pair.metric, pair.label, pair.to_label, str(pair.n), *numbers])} |")
+    return "\n".join(lines)

@@ -127,16 +127,6 @@ class Metrics(dict[str, NDArray[Any]]):
         """(K,) from 0 to 1; NaN throughout where the task has no accuracy."""
         return self["accuracy"] if "accuracy" in self else np.full(self.iteration.shape, np.nan)
 
-    def first_run(self, metric: str = "loss", below: float = 0.1, evaluations: int = 5) -> int | None:
-        """The iteration at which the first `evaluations` evaluations in a row with `metric` under `below` begin; None
-        where there are none."""
-        run = 0
-        for index, value in enumerate(self[metric]):
-            run = run + 1 if value < below else 0
-            if run == evaluations:
-                return int(self.iteration[index - evaluations + 1])
-        return None
-
     def plot(self, axes: Axes | None = None, *, metric: str = "loss", label: str | None = None) -> Axes:
         """Draws one column over the iterations (needs matplotlib); the loss on a logarithmic scale."""
         values = self.accuracy if metric == "accuracy" else self[metric]

@@ -7,6 +7,11 @@ theirs (core/base/options.h): blanks around key and value are no part of them, #
 line and behind a blank, a value between double quotes is taken as it is, a byte order mark is skipped, and UTF-16 or
 zero bytes are named. A token of the file goes only to the server that the file names: a program that names another one
 must not hand it out.
+
+Why it is read here once more, although core/base has a reader: the package is pure Python, installed by pip where there
+may be no modprop program and no compiler, and so can neither link that reader nor ask a program for what it read. What
+the two must agree on is tested with the same files (tests/python/test_transport.py). The reader itself is four short
+functions; there is no second list of the daemon's options.
 """
 
 from __future__ import annotations
