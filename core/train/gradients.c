@@ -171,11 +171,12 @@ enum result gradients_compute_by(const struct gradients_problem *problem, const 
     struct network network = {0};
     struct backend *backend = NULL;
     struct team *team = team_create();
+    const struct backend_problem job = {
+        .network = &network, .options = &options, .team = team}; /* as long as backend */
     float *gradient = NULL;
     result = network_make(&network, problem, error);
     if (result == RESULT_DONE) {
         gradient = malloc(network.parameters * sizeof *gradient);
-        const struct backend_problem job = {.network = &network, .options = &options, .team = team};
         backend = backend_table[BACKEND_CPU]->create(&job, &result, error);
     }
     if (backend && (!team || !gradient)) {
