@@ -29,6 +29,9 @@
     ROW(PIXEL_MNIST, pixel_mnist)                                                                                      \
     ROW(EVIDENCE, evidence)                                                                                            \
     ROW(DATASET, dataset)                                                                                              \
+    ROW(PERCEPTUAL_DECISION, perceptual_decision)                                                                      \
+    ROW(DELAYED_MATCH_TO_SAMPLE, delayed_match_to_sample)                                                              \
+    ROW(CONTEXT_DECISION, context_decision)                                                                            \
     /* the next task stands above this line */
 
 #define NEURONS(ROW)                                                                                                   \

@@ -45,4 +45,50 @@ TASKS(TASK_DECLARED)
 struct random_stream task_stream(const struct task *task, enum random_purpose training, enum random_purpose evaluation,
                                  struct trial_id id);
 
+/* Steps [from, to) of a trial's inputs as task_ops.inputs writes them, and a period [start, end) of some inputs. */
+struct task_block {
+    int from, to;
+    float *x;
+    size_t stride;
+};
+struct task_period {
+    int start, end;   /* steps */
+    int first, count; /* inputs */
+};
+
+/* Sets inputs [0, inputs) of the block to 0. */
+void task_block_clear(struct task_block block, int inputs);
+/* Adds `value` to the inputs of the period, as far as the block holds it. */
+void task_period_add(struct task_block block, struct task_period period, float value);
+/*
+ * Adds normal(0, deviation) from the counter to the period's inputs. Number t * count + i is that of step t and input i
+ * of the period, so periods of one trial that share steps must not both have noise.
+ */
+void task_noise_add(const struct task *task, const struct trial *trial, double deviation, struct task_block block,
+                    struct task_period period);
+/* task_ops.target of tasks whose trial has one class, which counts from mask_from on. */
+float task_label_target(const struct task *task, const struct trial *trial, int t, int *class_index, float *values);
+
+/* A duration among the parameters: its table's row. One step is 1 ms. */
+#define MS_FIELD(type_, member, least, most, value, text)                                                              \
+    {.name = #member,                                                                                                  \
+     .type = FIELD_INT,                                                                                                \
+     .offset = OWN(type_, member),                                                                                     \
+     .unit = "ms",                                                                                                     \
+     .low = (least),                                                                                                   \
+     .high = (most),                                                                                                   \
+     .fallback = (value),                                                                                              \
+     .identity = (value),                                                                                              \
+     .doc = (text)}
+/* A number or a count without a unit. */
+#define PLAIN_FIELD(field_type, type_, member, least, most, value, text)                                               \
+    {.name = #member,                                                                                                  \
+     .type = (field_type),                                                                                             \
+     .offset = OWN(type_, member),                                                                                     \
+     .low = (least),                                                                                                   \
+     .high = (most),                                                                                                   \
+     .fallback = (value),                                                                                              \
+     .identity = (value),                                                                                              \
+     .doc = (text)}
+
 #endif

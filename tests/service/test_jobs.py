@@ -3,6 +3,7 @@
 import concurrent.futures
 import hashlib
 import json
+import math
 import re
 import signal
 import struct
@@ -652,7 +653,8 @@ def test_sigstop_and_sigcont(daemon):
 def test_tasks_and_rules(daemon):
     tasks = {task["type"]: task for task in daemon.get("/v1/tasks").json()["tasks"]}
     rules = {rule["type"]: rule for rule in daemon.get("/v1/rules").json()["rules"]}
-    assert set(tasks) == {"delayed_xor", "pattern", "row_mnist", "pixel_mnist", "evidence", "dataset"}
+    assert set(tasks) >= {"delayed_xor", "pattern", "row_mnist", "pixel_mnist", "evidence", "dataset"}
+    assert set(tasks) >= {"perceptual_decision", "delayed_match_to_sample", "context_decision"}
     assert set(rules) == {"bptt", "eprop", "mdgl", "modprop", "rtrl", "filter", "snap", "uoro", "diffusion"}
     delay = tasks["delayed_xor"]["parameters"]["delay"]
     assert delay["unit"] == "ms" and delay["default"] == 700 and delay["minimum"] == 0 and delay["description"]
@@ -697,6 +699,18 @@ def test_simulate(daemon):
             bad,
             answer.text,
         )
+
+
+def test_every_task_with_trials_of_its_own_trains_by_its_defaults(daemon):
+    needy = {"dataset", "row_mnist", "pixel_mnist"}  # their data must be there: test_datasets.py, test_training.py
+    types = [task["type"] for task in daemon.get("/v1/tasks").json()["tasks"] if task["type"] not in needy]
+    jobs = {}
+    for kind in types:
+        training = {"iterations": 10, "batch_size": 2, "evaluate_every": 10}
+        jobs[kind] = submit(daemon, {"task": {"type": kind}, "network": {"units": 8}, "training": training})
+    for kind, job in jobs.items():
+        job = finish(daemon, job)
+        assert job["status"] == "succeeded" and math.isfinite(job["metrics"]["loss"]), (kind, job)
 
 
 @pytest.mark.parametrize(

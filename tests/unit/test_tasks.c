@@ -204,6 +204,208 @@ START_TEST(evidence_is_its_definition) {
 }
 END_TEST
 
+/* ---- what holds of every task whose trials are made ---- */
+
+/* Weights and targets of all steps from mask_from on are what the shape says, and in range. */
+static void targets_agree(const struct task *task, const struct trial *trial) {
+    const struct task_shape *shape = &task->shape;
+    float *values = calloc((size_t)shape->outputs, sizeof *values);
+    double weights = 0;
+    ck_assert(values != NULL);
+    for (int t = shape->mask_from; t < shape->steps; t++) {
+        int class_index = -1;
+        float weight = task->ops->target(task, trial, t, &class_index, values);
+        ck_assert(weight >= 0 && (!shape->mask_uniform || weight == 1));
+        if (shape->loss == LOSS_CROSS_ENTROPY && weight > 0) {
+            ck_assert(class_index >= 0 && class_index < shape->outputs);
+        }
+        for (int o = 0; o < shape->outputs; o++) {
+            ck_assert(isfinite(values[o]));
+        }
+        weights += (double)weight;
+    }
+    ck_assert_msg(weights > 0, "%s: a trial without a step that counts", task->ops->name);
+    free(values);
+}
+
+START_TEST(trials_are_whole_in_any_blocks) {
+    struct task_config config = task_config_make((enum task_type)_i, NULL, 0);
+    if (task_ops_of(&config)->needs != NEEDS_NOTHING) {
+        return;
+    }
+    struct task task = task_make(&config, 11);
+    static const enum trial_phase phases[] = {TRIAL_TRAINING, TRIAL_EVALUATION};
+    for (size_t number = 0; number < 6; number++) {
+        struct trial trial = trial_make(&task, phases[number % 2], 3, number);
+        blocks_agree(&task, &trial);
+        targets_agree(&task, &trial);
+    }
+    task_release(&task);
+}
+END_TEST
+
+START_TEST(training_and_evaluation_see_other_trials) {
+    struct task_config config = task_config_make((enum task_type)_i, NULL, 0);
+    if (task_ops_of(&config)->needs != NEEDS_NOTHING || _i == TASK_PATTERN) {
+        return;
+    }
+    struct task task = task_make(&config, 11), again = task_make(&config, 11), other = task_make(&config, 12);
+    size_t inputs = (size_t)task.shape.inputs, bytes = (size_t)task.shape.steps * inputs * sizeof(float),
+           differ[2] = {0};
+    for (size_t number = 0; number < 8; number++) {
+        struct trial trials[] = {
+            trial_make(&task, TRIAL_TRAINING, 3, number), trial_make(&again, TRIAL_TRAINING, 3, number),
+            trial_make(&task, TRIAL_EVALUATION, 3, number), trial_make(&other, TRIAL_TRAINING, 3, number)};
+        float *x[] = {inputs_make(&task, &trials[0], task.shape.steps, inputs),
+                      inputs_make(&again, &trials[1], task.shape.steps, inputs),
+                      inputs_make(&task, &trials[2], task.shape.steps, inputs),
+                      inputs_make(&other, &trials[3], task.shape.steps, inputs)};
+        ck_assert(memcmp(x[0], x[1], bytes) == 0 && trials[0].label == trials[1].label);
+        differ[0] += memcmp(x[0], x[2], bytes) != 0;
+        differ[1] += memcmp(x[0], x[3], bytes) != 0;
+        for (size_t k = 0; k < 4; k++) {
+            free(x[k]);
+        }
+    }
+    ck_assert(differ[0] > 1 && differ[1] > 1);
+    task_release(&task);
+    task_release(&again);
+    task_release(&other);
+}
+END_TEST
+
+START_TEST(two_classes_are_balanced) {
+    struct task_config config = task_config_make((enum task_type)_i, NULL, 0);
+    if (task_ops_of(&config)->needs != NEEDS_NOTHING) {
+        return;
+    }
+    struct task task = task_make(&config, 11);
+    int ones = 0, trials = 2000;
+    for (int number = 0; number < trials; number++) {
+        ones += trial_make(&task, TRIAL_TRAINING, 3, (size_t)number).label == 1;
+    }
+    if (task.shape.loss == LOSS_CROSS_ENTROPY && task.shape.outputs == 2) {
+        ck_assert_msg(abs(ones - trials / 2) < 150, "%s: %d of %d", task.ops->name, ones, trials);
+    }
+    task_release(&task);
+}
+END_TEST
+
+/* ---- the decisions of neurogym ---- */
+
+static double input_at(const float *x, const struct task *task, int t, int i) {
+    return (double)x[(size_t)t * (size_t)task->shape.inputs + (size_t)i];
+}
+
+START_TEST(perceptual_decision_is_its_definition) {
+    struct task_config config = TASK_CONFIG(TASK_PERCEPTUAL_DECISION, {"fixation", 5}, {"stimulus", 20}, {"delay", 3},
+                                            {"decision", 4}, {"noise", 0});
+    struct task task = task_make(&config, 3);
+    int of_coherence[6] = {0};
+    ck_assert_int_eq(task.shape.steps, 32);
+    ck_assert_int_eq(task.shape.mask_from, 28);
+    for (size_t number = 0; number < 200; number++) {
+        struct trial trial = trial_make(&task, TRIAL_TRAINING, 5, number);
+        float *x = inputs_make(&task, &trial, 32, 3);
+        double c = input_at(x, &task, 10, 1) - input_at(x, &task, 10, 2), size = fabs(c);
+        for (int t = 0; t < 32; t++) {
+            bool shown = t >= 5 && t < 25;
+            ck_assert(input_at(x, &task, t, 0) == (t < 28));
+            ck_assert(fabs(input_at(x, &task, t, 1) - (shown ? (1 + c) / 2 : 0)) < 1e-6);
+            ck_assert(fabs(input_at(x, &task, t, 2) - (shown ? (1 - c) / 2 : 0)) < 1e-6);
+        }
+        ck_assert(size < 1e-6 || (c < 0) == trial.label);
+        of_coherence[size < 1e-6 ? 0 : (int)lround(log2(size / 0.064)) + 1]++;
+        free(x);
+    }
+    for (int k = 0; k < 5; k++) {
+        ck_assert_int_ge(of_coherence[k], 20);
+    }
+    task_release(&task);
+}
+END_TEST
+
+START_TEST(delayed_match_to_sample_is_its_definition) {
+    struct task_config config = TASK_CONFIG(TASK_DELAYED_MATCH_TO_SAMPLE, {"fixation", 5}, {"sample", 6}, {"delay", 7},
+                                            {"test", 8}, {"decision", 9}, {"noise", 0});
+    struct task task = task_make(&config, 3);
+    int seen[4] = {0};
+    ck_assert_int_eq(task.shape.steps, 35);
+    ck_assert_int_eq(task.shape.mask_from, 26);
+    for (size_t number = 0; number < 100; number++) {
+        struct trial trial = trial_make(&task, TRIAL_TRAINING, 5, number);
+        float *x = inputs_make(&task, &trial, 35, 3);
+        int sample = input_at(x, &task, 5, 2) == 1, test = input_at(x, &task, 18, 2) == 1;
+        for (int t = 0; t < 35; t++) {
+            int shown = t >= 5 && t < 11 ? sample : t >= 18 && t < 26 ? test : -1;
+            ck_assert(input_at(x, &task, t, 0) == (t < 26));
+            ck_assert(input_at(x, &task, t, 1) == (shown == 0) && input_at(x, &task, t, 2) == (shown == 1));
+        }
+        ck_assert_int_eq(trial.label, sample != test);
+        seen[2 * sample + test]++;
+        free(x);
+    }
+    for (int k = 0; k < 4; k++) {
+        ck_assert_int_ge(seen[k], 10);
+    }
+    task_release(&task);
+}
+END_TEST
+
+START_TEST(context_decision_is_its_definition) {
+    struct task_config config = TASK_CONFIG(TASK_CONTEXT_DECISION, {"fixation", 5}, {"stimulus", 20}, {"delay", 3},
+                                            {"decision", 4}, {"noise", 0});
+    struct task task = task_make(&config, 3);
+    int seen[8] = {0};
+    ck_assert_int_eq(task.shape.steps, 32);
+    for (size_t number = 0; number < 200; number++) {
+        struct trial trial = trial_make(&task, TRIAL_TRAINING, 5, number);
+        float *x = inputs_make(&task, &trial, 32, 7);
+        int context = input_at(x, &task, 0, 6) == 1, side[2];
+        for (int m = 0; m < 2; m++) {
+            double first = input_at(x, &task, 10, 1 + 2 * m), second = input_at(x, &task, 10, 2 + 2 * m);
+            side[m] = first < second;
+            ck_assert(fabs(first + second - 1) < 1e-6 && fabs(first - second) > 0.049);
+        }
+        for (int t = 0; t < 32; t++) {
+            ck_assert(input_at(x, &task, t, 5) == !context && input_at(x, &task, t, 6) == context);
+            ck_assert(input_at(x, &task, t, 0) == (t < 28) && ((t >= 5 && t < 25) == (input_at(x, &task, t, 1) != 0)));
+        }
+        ck_assert_int_eq(trial.label, side[context]);
+        seen[4 * context + 2 * side[0] + side[1]]++;
+        free(x);
+    }
+    for (int k = 0; k < 8; k++) {
+        ck_assert_int_ge(seen[k], 8);
+    }
+    task_release(&task);
+}
+END_TEST
+
+START_TEST(noise_is_normal_and_in_its_period) {
+    struct task_config config = TASK_CONFIG(TASK_PERCEPTUAL_DECISION, {"fixation", 50}, {"stimulus", 4000},
+                                            {"coherence_scale", 0}, {"noise", 2});
+    struct task task = task_make(&config, 3);
+    struct trial trial = trial_make(&task, TRIAL_TRAINING, 0, 0);
+    float *x = inputs_make(&task, &trial, task.shape.steps, 3);
+    double sum[2] = {0}, square[2] = {0}, product = 0;
+    for (int t = 0; t < task.shape.steps; t++) {
+        double a = input_at(x, &task, t, 1) - 0.5, b = input_at(x, &task, t, 2) - 0.5;
+        if (t < 50 || t >= 4050) {
+            ck_assert(a == -0.5 && b == -0.5);
+            continue;
+        }
+        sum[0] += a, sum[1] += b, square[0] += a * a, square[1] += b * b, product += a * b;
+    }
+    for (int i = 0; i < 2; i++) {
+        ck_assert(fabs(sum[i] / 4000) < 0.15 && fabs(square[i] / 4000 - 4) < 0.4);
+    }
+    ck_assert(fabs(product / 4000) < 0.3);
+    free(x);
+    task_release(&task);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("tasks");
     TCase *tests = tcase_create("tasks");
@@ -212,6 +414,13 @@ int main(void) {
     tcase_add_test(tests, trials_differ_and_repeat);
     tcase_add_test(tests, pattern_is_frozen_and_scaled);
     tcase_add_test(tests, evidence_is_its_definition);
+    tcase_add_loop_test(tests, trials_are_whole_in_any_blocks, 0, TASK_TYPES);
+    tcase_add_loop_test(tests, training_and_evaluation_see_other_trials, 0, TASK_TYPES);
+    tcase_add_loop_test(tests, two_classes_are_balanced, 0, TASK_TYPES);
+    tcase_add_test(tests, perceptual_decision_is_its_definition);
+    tcase_add_test(tests, delayed_match_to_sample_is_its_definition);
+    tcase_add_test(tests, context_decision_is_its_definition);
+    tcase_add_test(tests, noise_is_normal_and_in_its_period);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -103,7 +103,68 @@ class DatasetTask(_DatasetTask, total=False):
     draw: Integer
 
 
-Task = DelayedXorTask | PatternTask | RowMnistTask | PixelMnistTask | EvidenceTask | DatasetTask
+class _PerceptualDecisionTask(TypedDict):
+    """What a `PerceptualDecisionTask` must have."""
+
+    type: Literal["perceptual_decision"]
+
+
+class PerceptualDecisionTask(_PerceptualDecisionTask, total=False):
+    """The parameters of the task `perceptual_decision`."""
+
+    fixation: Integer
+    stimulus: Integer
+    delay: Integer
+    decision: Integer
+    coherence_scale: Real
+    noise: Real
+
+
+class _DelayedMatchToSampleTask(TypedDict):
+    """What a `DelayedMatchToSampleTask` must have."""
+
+    type: Literal["delayed_match_to_sample"]
+
+
+class DelayedMatchToSampleTask(_DelayedMatchToSampleTask, total=False):
+    """The parameters of the task `delayed_match_to_sample`."""
+
+    fixation: Integer
+    sample: Integer
+    delay: Integer
+    test: Integer
+    decision: Integer
+    noise: Real
+
+
+class _ContextDecisionTask(TypedDict):
+    """What a `ContextDecisionTask` must have."""
+
+    type: Literal["context_decision"]
+
+
+class ContextDecisionTask(_ContextDecisionTask, total=False):
+    """The parameters of the task `context_decision`."""
+
+    fixation: Integer
+    stimulus: Integer
+    delay: Integer
+    decision: Integer
+    coherence_scale: Real
+    noise: Real
+
+
+Task = (
+    DelayedXorTask
+    | PatternTask
+    | RowMnistTask
+    | PixelMnistTask
+    | EvidenceTask
+    | DatasetTask
+    | PerceptualDecisionTask
+    | DelayedMatchToSampleTask
+    | ContextDecisionTask
+)
 
 
 class _BpttRule(TypedDict):
