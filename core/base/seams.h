@@ -32,6 +32,13 @@
     ROW(PERCEPTUAL_DECISION, perceptual_decision)                                                                      \
     ROW(DELAYED_MATCH_TO_SAMPLE, delayed_match_to_sample)                                                              \
     ROW(CONTEXT_DECISION, context_decision)                                                                            \
+    ROW(GO_NOGO, go_nogo)                                                                                              \
+    ROW(STORE_RECALL, store_recall)                                                                                    \
+    ROW(COPY, copy)                                                                                                    \
+    ROW(ADDING, adding)                                                                                                \
+    ROW(FLIP_FLOP, flip_flop)                                                                                          \
+    ROW(INTERVAL_REPRODUCTION, interval_reproduction)                                                                  \
+    ROW(MACKEY_GLASS, mackey_glass)                                                                                    \
     /* the next task stands above this line */
 
 #define NEURONS(ROW)                                                                                                   \

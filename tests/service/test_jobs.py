@@ -655,6 +655,15 @@ def test_tasks_and_rules(daemon):
     rules = {rule["type"]: rule for rule in daemon.get("/v1/rules").json()["rules"]}
     assert set(tasks) >= {"delayed_xor", "pattern", "row_mnist", "pixel_mnist", "evidence", "dataset"}
     assert set(tasks) >= {"perceptual_decision", "delayed_match_to_sample", "context_decision"}
+    assert set(tasks) >= {
+        "go_nogo",
+        "store_recall",
+        "copy",
+        "adding",
+        "flip_flop",
+        "interval_reproduction",
+        "mackey_glass",
+    }
     assert set(rules) == {"bptt", "eprop", "mdgl", "modprop", "rtrl", "filter", "snap", "uoro", "diffusion"}
     delay = tasks["delayed_xor"]["parameters"]["delay"]
     assert delay["unit"] == "ms" and delay["default"] == 700 and delay["minimum"] == 0 and delay["description"]

@@ -67,6 +67,7 @@ class PixelMnistTask(_PixelMnistTask, total=False):
     """The parameters of the task `pixel_mnist`."""
 
     steps_per_pixel: Integer
+    permutation_seed: Integer | None
     sha256: str | None
 
 
@@ -154,6 +155,112 @@ class ContextDecisionTask(_ContextDecisionTask, total=False):
     noise: Real
 
 
+class _GoNogoTask(TypedDict):
+    """What a `GoNogoTask` must have."""
+
+    type: Literal["go_nogo"]
+
+
+class GoNogoTask(_GoNogoTask, total=False):
+    """The parameters of the task `go_nogo`."""
+
+    fixation: Integer
+    stimulus: Integer
+    delay: Integer
+    decision: Integer
+    noise: Real
+
+
+class _StoreRecallTask(TypedDict):
+    """What a `StoreRecallTask` must have."""
+
+    type: Literal["store_recall"]
+
+
+class StoreRecallTask(_StoreRecallTask, total=False):
+    """The parameters of the task `store_recall`."""
+
+    characters: Integer
+    duration: Integer
+    command_probability: Real
+    active_rate: Real
+
+
+class _CopyTask(TypedDict):
+    """What a `CopyTask` must have."""
+
+    type: Literal["copy"]
+
+
+class CopyTask(_CopyTask, total=False):
+    """The parameters of the task `copy`."""
+
+    symbols: Integer
+    length: Integer
+    item: Integer
+    delay: Integer
+
+
+class _AddingTask(TypedDict):
+    """What a `AddingTask` must have."""
+
+    type: Literal["adding"]
+
+
+class AddingTask(_AddingTask, total=False):
+    """The parameters of the task `adding`."""
+
+    length: Integer
+    item: Integer
+
+
+class _FlipFlopTask(TypedDict):
+    """What a `FlipFlopTask` must have."""
+
+    type: Literal["flip_flop"]
+
+
+class FlipFlopTask(_FlipFlopTask, total=False):
+    """The parameters of the task `flip_flop`."""
+
+    channels: Integer
+    duration: Integer
+    slot: Integer
+    pulse: Integer
+    pulse_probability: Real
+
+
+class _IntervalReproductionTask(TypedDict):
+    """What a `IntervalReproductionTask` must have."""
+
+    type: Literal["interval_reproduction"]
+
+
+class IntervalReproductionTask(_IntervalReproductionTask, total=False):
+    """The parameters of the task `interval_reproduction`."""
+
+    fixation: Integer
+    pulse: Integer
+    shortest: Integer
+    longest: Integer
+    gain: Real
+
+
+class _MackeyGlassTask(TypedDict):
+    """What a `MackeyGlassTask` must have."""
+
+    type: Literal["mackey_glass"]
+
+
+class MackeyGlassTask(_MackeyGlassTask, total=False):
+    """The parameters of the task `mackey_glass`."""
+
+    lag: Integer
+    horizon: Integer
+    duration: Integer
+    washout: Integer
+
+
 Task = (
     DelayedXorTask
     | PatternTask
@@ -164,6 +271,13 @@ Task = (
     | PerceptualDecisionTask
     | DelayedMatchToSampleTask
     | ContextDecisionTask
+    | GoNogoTask
+    | StoreRecallTask
+    | CopyTask
+    | AddingTask
+    | FlipFlopTask
+    | IntervalReproductionTask
+    | MackeyGlassTask
 )
 
 
