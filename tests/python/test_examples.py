@@ -75,49 +75,6 @@ def test_the_notebook(daemon, tmp_path):
     assert len(images) >= 2
 
 
-def test_reproducing_goes_on_where_it_was(daemon, tmp_path):
-    small = ["--set", "training.iterations=40", "--set", "network.units=20", "--set", "task.delay=20"]
-    command = [
-        sys.executable,
-        ROOT / "tests" / "reproduce" / "reproduce.py",
-        "--experiment",
-        "delayed_xor",
-        "--out",
-        tmp_path,
-        *small,
-    ]
-    assert "6 jobs, 6 submitted now, 0 finished" in run(daemon, *command, "--seeds", "1")
-    output = run(daemon, *command, "--seeds", "1-2")
-    assert "12 jobs, 6 submitted now, 6 finished" in output and "12/12 seed  2 modprop type C=8" in output
-    assert "6 jobs, 0 submitted now, 6 finished" in run(daemon, *command, "--seeds", "2", "--report")
-    table = (tmp_path / "delayed_xor.md").read_text()
-    assert "| modprop type C=2 | 2 |" in table and "--set training.iterations=40" in table and daemon.url not in table
-    assert (tmp_path / "delayed_xor_loss.csv").read_text().count("\n") == 1 + 6 * 3 and (
-        tmp_path / "delayed_xor.png"
-    ).exists()
-
-
-def test_the_best_of_the_screen_go_on(daemon, tmp_path):
-    small = [
-        "--set",
-        "training.iterations=20",
-        "--set",
-        "network.units=20",
-        "--set",
-        "task.delay=0",
-        "--set",
-        "task.cue=10",
-        "--out",
-        tmp_path,
-        "--seeds",
-        "1",
-    ]
-    command = [sys.executable, ROOT / "tests" / "reproduce" / "reproduce.py", *small]
-    run(daemon, *command, "--experiment", "screen", "--only", "C=2 ", "--only", "C=4 ")
-    output = run(daemon, *command, "--experiment", "confirm")
-    assert "confirm: 9 jobs" in output and output.count(" type C=") == 6
-
-
 def test_the_package_is_typed():
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml"], cwd=PACKAGE, capture_output=True, text=True

@@ -1,0 +1,54 @@
+"""The experiment files of tests/reproduce: what they run is what the stored results are of."""
+
+import json
+import re
+
+import pytest
+from daemons import ROOT
+
+REPRODUCE = ROOT / "tests" / "reproduce"
+POINTS = {
+    "confirm": 9,
+    "confirm_row_mnist": 9,
+    "delayed_xor": 6,
+    "delayed_xor_exact": 4,
+    "pattern": 10,
+    "row_mnist": 6,
+    "row_mnist_exact": 4,
+    "screen": 40,
+}
+
+
+def test_every_stored_result_has_its_experiment():
+    assert {path.stem for path in REPRODUCE.glob("*.json")} == set(POINTS)
+    assert {path.stem for path in (REPRODUCE / "results").glob("*.md")} - {"README"} == set(POINTS)
+
+
+@pytest.mark.parametrize("name", sorted(POINTS))
+def test_the_rows_of_the_results_are_points_of_the_experiment(name):
+    document = json.loads((REPRODUCE / f"{name}.json").read_text())
+    table = (REPRODUCE / "results" / f"{name}.md").read_text().split("## Each seed")[0]
+    rows = {row.strip() for row in re.findall(r"^\| ([^|]+)\|", table, re.M)} - {"rule", "---"}
+    if name == "screen":
+        assert len(rows) == 40
+    else:
+        assert rows <= {patch["label"] for patch in document["axes"][0]["patches"]} and rows
+
+
+def test_the_server_takes_them(modprop):
+    for name, points in POINTS.items():
+        data = ["--task", "delayed_xor"] if "mnist" in name else []  # MNIST is not here
+        said = modprop.run("experiment", "validate", REPRODUCE / f"{name}.json", *data, "--json").stdout
+        assert (json.loads(said)["points"], json.loads(said)["trials"]) == (
+            points,
+            points * (3 if name == "screen" else 10),
+        )
+
+
+def test_a_small_one_runs(modprop):
+    small = ["training.iterations=20", "training.evaluate_every=10", "network.units=16", "task.delay=10"]
+    sets = [word for path in small for word in ("--set", path)]
+    made = modprop.lines("experiment", "run", REPRODUCE / "delayed_xor.json", *sets, "--seeds", "1-2", "--follow")
+    assert "complete: 12 of 12 trials" in made
+    comparisons = json.loads(modprop.run("experiment", "compare", made[0], "--json").stdout)["comparisons"]
+    assert {row["to_label"] for row in comparisons} == {"bptt"} and len({row["label"] for row in comparisons}) == 5
