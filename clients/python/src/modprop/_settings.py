@@ -9,8 +9,8 @@ zero bytes are named. A token of the file goes only to the server that the file 
 must not hand it out.
 
 Why it is read here once more, although core/base has a reader: the package is pure Python, installed by pip where there
-may be no modprop program and no compiler, and so can neither link that reader nor ask a program for what it read. What
-the two must agree on is tested with the same files (tests/python/test_transport.py). The reader itself is four short
+may be no modprop program and no compiler, and so can neither link that reader nor ask a program for what it read. Tests
+hold it to the command line's behaviour (tests/python/test_transport.py). The reader itself is four short
 functions; there is no second list of the daemon's options.
 """
 
