@@ -212,9 +212,10 @@ def test_learned_agrees_with_the_command_line(daemon, browser):
             [CLI, "--server", daemon.url, "compare", "--json", "--under", repr(below), *ids],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
-        (group,) = json.loads(said.stdout)["groups"]
-        under = group["under"]
-        median = "never" if under["median"] is None else f"{under['median']:,.4g}"
+        (point,) = json.loads(said.stdout)["points"]
+        under = point["metrics"]["learned"]
+        count, median = under["n"] - under["never"], under["median"]
+        median = median if median == "never" else f"{median:,.4g}"
         browser.script(
             "const f = document.getElementById('below'); f.step = 'any'; f.value = arguments[0];"
             "f.dispatchEvent(new Event('input'))",
@@ -222,9 +223,9 @@ def test_learned_agrees_with_the_command_line(daemon, browser):
         )
         browser.wait(
             "document.querySelector('tbody tr').lastChild.textContent === "
-            + json.dumps(f"{under['count']} of 20, median {median}")
+            + json.dumps(f"{count} of 20, median {median}")
         )
-        assert under["count"] == learned and (median == "never") == (learned < 11)
+        assert count == learned and (median == "never") == (learned < 11)
 
 
 def test_a_rule_has_one_colour_everywhere(daemon, browser):
