@@ -118,7 +118,7 @@ def test_charts_and_the_map_are_read_by_keyboard(daemon, browser):
     browser.open(f"{daemon.url}/#/jobs/{id}")
     browser.wait("document.querySelectorAll('.charts .line').length > 1")
     label = browser.find(".plot").get_attribute("aria-label")
-    assert label.startswith("Loss: at iteration 40, evaluation 0.") and "0 shows all" in label
+    assert label.startswith("Loss: at iteration 40, evaluation 0.") and "0 shows everything" in label
     ticks = (
         "[...document.querySelectorAll('.chart')].map(c => "
         "[...c.querySelectorAll('.tick-x')].map(t => t.textContent).join())"
