@@ -5,16 +5,19 @@
 
 #include "api/array.h"
 
-#define LENGTH_MAX 1000000
+/* Numbers of one list in all: 256 x 256. A job's document is read and sent whole, so none may be large. */
+#define NUMBERS_MAX 65536
 
 static const char *const nested[] = {"a list of numbers", "a list of lists of numbers",
                                      "a list of lists of lists of numbers"};
 
 static bool lengths_fit(const size_t *lengths, int dimensions) {
+    size_t count = 1;
     for (int i = 0; i < dimensions; i++) {
-        if (lengths[i] == 0 || lengths[i] > LENGTH_MAX) {
+        if (lengths[i] == 0 || lengths[i] > NUMBERS_MAX / count) {
             return false;
         }
+        count *= lengths[i];
     }
     return true;
 }
@@ -28,8 +31,9 @@ void numbers_decode(const json_t *value, int dimensions, double low, double high
         return;
     }
     if (array_shape(value, lengths) != dimensions || !lengths_fit(lengths, dimensions)) {
-        problems_add(problems, path, name, "must be %s, none of 0 or more than %d entries, or null; got %s",
-                     nested[dimensions - 1], LENGTH_MAX, shape_quote(value, got));
+        problems_add(problems, path, name,
+                     "must be %s, none of them empty, with at most %d numbers in all, or null; got %s",
+                     nested[dimensions - 1], NUMBERS_MAX, shape_quote(value, got));
         return;
     }
     if (!array_check(value, dimensions, lengths, path, name, problems)) {
@@ -70,7 +74,7 @@ json_t *numbers_encode(const struct numbers *numbers) {
 json_t *numbers_schema(int dimensions, double low, double high, bool nullable) {
     json_t *schema = json_pack("{s:s, s:f, s:f}", "type", "number", "minimum", low, "maximum", high);
     for (int i = 0; i < dimensions; i++) {
-        schema = json_pack("{s:s, s:i, s:i, s:o}", "type", "array", "minItems", 1, "maxItems", LENGTH_MAX, "items",
+        schema = json_pack("{s:s, s:i, s:i, s:o}", "type", "array", "minItems", 1, "maxItems", NUMBERS_MAX, "items",
                            schema);
     }
     if (nullable) {

@@ -76,6 +76,7 @@ def test_a_job_with_each_rule_trains_and_goes_on_from_a_checkpoint(start, rule):
         ({"type": "diffusion", "kernel": [[1, 2], [3, 4]]}, {}, "/rule/kernel"),
         ({"type": "diffusion", "kernel": [[1]], "decay": 0.5}, {}, "/rule/kernel"),
         ({"type": "filter", "taps": [[[1]]]}, {}, "/rule/taps"),
+        ({"type": "filter", "taps": [[[0.01] * 16385] * 2] * 2}, {}, "/rule/taps"),
         ({"type": "bptt"}, {"types": [0, 2] * 10}, "/network/types"),
         ({"type": "bptt"}, {"types": [0, 1]}, "/network/types"),
         ({"type": "bptt"}, {"types": [0, 1] * 10, "types_per_sign": 2}, "/network/types_per_sign"),

@@ -13,6 +13,7 @@
 #include "core/kernels/select.h"
 #include "core/model/neuron.h"
 #include "core/rules/rules.h"
+#include "tests/unit/decoded.h"
 
 static void problem_allocate(struct owned_problem *owned) {
     struct gradients_problem *p = &owned->problem;
@@ -240,12 +241,7 @@ void problem_from_json(struct owned_problem *owned, const json_t *item) {
 }
 
 struct rule_config rule_from_json(const json_t *json) {
-    struct problems problems = {0};
-    struct rule_config rule;
-    memset(&rule, 0, sizeof rule);
-    rule_decode(&rule, json, NEURON_MEMBRANE, NULL, &problems);
-    ck_assert_msg(problems.count == 0, "%s", json_dumps(problems.errors, 0));
-    return rule;
+    return rule_decoded(json);
 }
 
 json_t *golden_load(const char *path) {
@@ -269,7 +265,6 @@ double golden_compare(const struct owned_problem *owned, const json_t *entry, in
     double distance = gradients_distance(&got, &expected);
     gradients_free(&got);
     gradients_free(&expected);
-    rule_release(&rule);
     return distance;
 }
 

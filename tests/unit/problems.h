@@ -46,7 +46,7 @@ double gradients_distance(const struct owned_gradients *a, const struct owned_gr
 
 /* A golden case. */
 void problem_from_json(struct owned_problem *owned, const json_t *item);
-/* Its lists are the caller's: rule_release (api/job.h). */
+/* Its lists live as long as the process (decoded.h). */
 struct rule_config rule_from_json(const json_t *rule);
 json_t *golden_load(const char *path);
 /* How far the rule of `entry` is from its gradients, as gradients_distance; *loss is the case's. */

@@ -16,6 +16,7 @@
 #include "core/base/random.h"
 #include "core/tasks/task.h"
 #include "core/train/train.h"
+#include "tests/unit/decoded.h"
 
 /* A rule with its defaults, and taps between the four types of config_small for the one that has none. */
 static struct rule_config rule_plain(enum rule_type type) {
@@ -26,11 +27,7 @@ static struct rule_config rule_plain(enum rule_type type) {
                                        "[[0],[0.2],[0],[0]],[[0],[0],[0],[0]]]",
                                        0, NULL));
     }
-    struct problems problems = {0};
-    struct rule_config rule;
-    memset(&rule, 0, sizeof rule);
-    rule_decode(&rule, document, NEURON_MEMBRANE, NULL, &problems);
-    ck_assert_uint_eq(problems.count, 0);
+    struct rule_config rule = rule_decoded(document);
     json_decref(document);
     return rule;
 }

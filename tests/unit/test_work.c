@@ -20,6 +20,7 @@
 #include "core/model/network.h"
 #include "core/train/gradients.h"
 #include "core/train/train.h"
+#include "tests/unit/decoded.h"
 
 /* Between two checks: at most a few kernel calls, or a weight update, which is not interrupted. A fraction of a
  * second. */
@@ -110,14 +111,10 @@ static json_t *taps_make(int types) {
 /* The parameters that only this rule has, at their defaults; their lists live as long as the test. */
 static struct own own_make(enum rule_type type, int types) {
     json_t *document = json_pack("{s:s}", "type", rule_type_name(type));
-    struct problems problems = {0};
-    struct rule_config rule;
     if (type == RULE_FILTER) {
         json_object_set_new(document, "taps", taps_make(types));
     }
-    memset(&rule, 0, sizeof rule);
-    rule_decode(&rule, document, NEURON_MEMBRANE, NULL, &problems);
-    ck_assert_uint_eq(problems.count, 0);
+    struct rule_config rule = rule_decoded(document);
     json_decref(document);
     return rule.own;
 }
