@@ -114,11 +114,12 @@ static bool patience_ended(struct following *following, enum status status, long
 static enum status until_the_end(struct following *following, long patience) {
     bool was_lost = false;
     for (json_t *before = NULL;;) {
+        bool has_ended = experiment_has_ended(following->experiment);
         before = json_deep_copy(json_object_get(following->experiment, "counts"));
         enum status status = ask(following, "", &following->experiment);
         bool changed = following->points == NULL ||
                        !json_equal(before, json_object_get(following->experiment, "counts")) ||
-                       following->form == FOLLOW_LIVE;
+                       has_ended != experiment_has_ended(following->experiment) || following->form == FOLLOW_LIVE;
         json_decref(before);
         if (status == STATUS_OK && changed) {
             status = ask(following, "/points", &following->points);
