@@ -28,7 +28,7 @@ static void list_print(const struct cli *cli, const json_t *experiments) {
     struct table table;
     size_t index;
     json_t *experiment;
-    char text[FORMAT_BYTES];
+    char text[FORMAT_BYTES], id[64];
     const char **ids = memory_allocate(json_array_size(experiments), sizeof *ids);
     json_array_foreach((json_t *)experiments, index, experiment) {
         ids[index] = job_text(experiment, "id");
@@ -37,8 +37,8 @@ static void list_print(const struct cli *cli, const json_t *experiments) {
     table_init(&table, columns, 6);
     json_array_foreach((json_t *)experiments, index, experiment) {
         struct text progress = {0};
-        snprintf(text, sizeof text, "%.*s", characters < 31 ? characters : 31, job_text(experiment, "id"));
-        table_add(&table, characters < 31 ? text : job_text(experiment, "id"));
+        snprintf(id, sizeof id, "%.*s", characters, job_text(experiment, "id"));
+        table_add(&table, id);
         table_add(&table, json_string_value(json_object_get(experiment, "name")));
         snprintf(text, sizeof text, "%lld", (long long)json_integer_value(json_object_get(experiment, "points")));
         table_add(&table, text);

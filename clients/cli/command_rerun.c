@@ -13,6 +13,7 @@
 #include "clients/cli/digest.h"
 #include "clients/cli/experiments.h"
 #include "clients/cli/jobs.h"
+#include "clients/cli/poll.h"
 #include "clients/cli/report.h"
 #include "clients/cli/seeds.h"
 #include "clients/cli/submission.h"
@@ -206,23 +207,9 @@ static enum status submit(struct rerunning *rerunning) {
 }
 
 /* The experiment as it is now; a server that is away for a while is asked again later. */
-static enum status look(struct rerunning *rerunning, const char *path) {
-    const struct http_request request = {.path = path};
-    struct http_answer answer;
-    enum status status = http_perform(rerunning->cli->http, &request, &answer);
-    json_t *fresh = status == STATUS_OK && answer.status == 200
-                        ? json_loadb(answer.body.data == NULL ? "" : answer.body.data, answer.body.size, 0, NULL)
-                        : NULL;
-    if (fresh != NULL) {
-        json_decref(rerunning->experiment);
-        rerunning->experiment = fresh;
-    } else if (status == STATUS_OK && answer.status != 429 && answer.status < 500) {
-        status = report_problem("follow the experiment", answer.status, answer.body.data);
-    } else if (status == STATUS_UNREACHABLE) {
-        status = STATUS_OK;
-    }
-    http_answer_release(&answer);
-    return status;
+static enum status look(struct poll *poll, const char *path, json_t **experiment) {
+    enum status status = poll_get(poll, path, false, experiment);
+    return status == STATUS_UNREACHABLE ? STATUS_OK : status;
 }
 
 /* Waits for its end: on a terminal with the live table of experiment follow, else with a remark for each change. */
@@ -230,12 +217,14 @@ static enum status wait_for_end(struct rerunning *rerunning) {
     const char *id = job_text(rerunning->experiment, "id");
     char *path = experiment_path(id, "");
     struct text before = {0};
+    struct poll poll;
     enum status status = STATUS_OK;
+    poll_init(&poll, rerunning->cli, "follow the experiment", NULL);
     if (rerunning->cli->out.is_terminal && !rerunning->cli->json) {
         status = experiment_follow(rerunning->cli, id, FOLLOW_LIVE, 0);
         status = status == STATUS_JOB ? STATUS_OK : status; /* failed trials are compared like others */
     }
-    status = status == STATUS_OK ? look(rerunning, path) : status;
+    status = status == STATUS_OK ? look(&poll, path, &rerunning->experiment) : status;
     while (status == STATUS_OK && !experiment_has_ended(rerunning->experiment)) {
         struct text progress = {0};
         experiment_progress_put(rerunning->experiment, &progress);
@@ -244,9 +233,10 @@ static enum status wait_for_end(struct rerunning *rerunning) {
         }
         text_release(&before);
         before = progress;
-        status = http_pause(0.5, NULL, NULL) ? look(rerunning, path) : STATUS_INTERRUPTED;
+        status = http_pause(0.5, NULL, NULL) ? look(&poll, path, &rerunning->experiment) : STATUS_INTERRUPTED;
     }
     text_release(&before);
+    poll_release(&poll);
     free(path);
     return status;
 }

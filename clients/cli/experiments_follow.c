@@ -12,6 +12,7 @@
 #include "clients/cli/findings.h"
 #include "clients/cli/format.h"
 #include "clients/cli/jobs.h"
+#include "clients/cli/poll.h"
 #include "clients/cli/progress.h"
 #include "clients/cli/report.h"
 
@@ -23,40 +24,20 @@ struct following {
     enum follow_form form;
     json_t *experiment, *points; /* as last heard of */
     struct progress progress;
-    char *note;     /* why the server does not answer; NULL: it does */
-    double lost_at; /* since when, monotonic; negative: it answers */
+    struct poll poll;
 };
 
-/* One GET. STATUS_UNREACHABLE: later; *document stays as it was where there was no new one. */
+/* A part of the experiment anew. STATUS_UNREACHABLE: later; *document stays as it was where there was no new one. */
 static enum status ask(struct following *following, const char *rest, json_t **document) {
     char *path = experiment_path(following->id, rest);
-    const struct http_request request = {.path = path};
-    struct http_answer answer;
-    enum status status = http_perform(following->cli->http, &request, &answer);
-    json_t *fresh = status == STATUS_OK && answer.status == 200
-                        ? json_loadb(answer.body.data == NULL ? "" : answer.body.data, answer.body.size, 0, NULL)
-                        : NULL;
-    free(following->note);
-    following->note = NULL;
-    if (fresh != NULL) {
-        json_decref(*document);
-        *document = fresh;
-    } else if (status == STATUS_OK && answer.status != 429 && answer.status < 500) {
-        progress_erase(&following->progress);
-        status = report_problem("follow the experiment", answer.status, answer.body.data);
-    } else if (status != STATUS_INTERRUPTED) {
-        status = STATUS_UNREACHABLE;
-        following->note = *answer.error != '\0' ? memory_copy(answer.error)
-                                                : memory_format("the server answered %d", answer.status);
-    }
-    http_answer_release(&answer);
+    enum status status = poll_get(&following->poll, path, false, document);
     free(path);
     return status;
 }
 
 static void summary_put(const struct following *following, struct text *text) {
-    if (following->note != NULL) {
-        text_printf(text, "connection lost, retrying (%s)", following->note);
+    if (following->poll.note != NULL) {
+        text_printf(text, "connection lost, retrying (%s)", following->poll.note);
         return;
     }
     text_printf(text, "%s: ", job_status(following->experiment));
@@ -96,19 +77,13 @@ static void draw(struct following *following) {
 static void show(struct following *following, bool changed) {
     if (following->form == FOLLOW_LIVE) {
         draw(following);
-    } else if (changed || following->note != NULL) {
+    } else if (changed || following->poll.note != NULL) {
         struct text line = {0};
         summary_put(following, &line);
         printf("%s\n", terminal_shown(line.data));
         fflush(stdout);
         text_release(&line);
     }
-}
-
-/* Whether the server has been away for longer than `patience` seconds (0: never). */
-static bool patience_ended(struct following *following, enum status status, long patience) {
-    following->lost_at = status == STATUS_OK ? -1 : following->lost_at < 0 ? time_monotonic() : following->lost_at;
-    return patience > 0 && following->lost_at >= 0 && time_monotonic() - following->lost_at > (double)patience;
 }
 
 static enum status until_the_end(struct following *following, long patience) {
@@ -124,9 +99,9 @@ static enum status until_the_end(struct following *following, long patience) {
         if (status == STATUS_OK && changed) {
             status = ask(following, "/points", &following->points);
         }
-        if (patience_ended(following, status, patience)) {
+        if (poll_gives_up(&following->poll, status, patience)) {
             progress_leave(&following->progress);
-            return report_error(STATUS_UNREACHABLE, "gave up following the experiment: %s", following->note);
+            return report_error(STATUS_UNREACHABLE, "gave up following the experiment: %s", following->poll.note);
         }
         if (status != STATUS_OK && status != STATUS_UNREACHABLE) {
             return status;
@@ -168,9 +143,10 @@ enum status experiment_follow(struct cli *cli, const char *id, enum follow_form 
     if (form == FOLLOW_JSON) {
         return events_copy(cli, id);
     }
-    struct following following = {.cli = cli, .id = id, .form = form, .lost_at = -1};
+    struct following following = {.cli = cli, .id = id, .form = form};
     char *path = experiment_path(id, "");
     progress_init(&following.progress, &cli->out);
+    poll_init(&following.poll, cli, "follow the experiment", &following.progress);
     enum status status = cli_get(cli, path, "follow the experiment", &following.experiment);
     free(path);
     if (status == STATUS_OK) {
@@ -189,6 +165,6 @@ enum status experiment_follow(struct cli *cli, const char *id, enum follow_form 
     status = status == STATUS_OK ? outcome(following.experiment) : status;
     json_decref(following.experiment);
     json_decref(following.points);
-    free(following.note);
+    poll_release(&following.poll);
     return status;
 }

@@ -12,6 +12,7 @@
 
 #include "clients/cli/format.h"
 #include "clients/cli/jobs.h"
+#include "clients/cli/poll.h"
 #include "clients/cli/progress.h"
 #include "clients/cli/report.h"
 #include "clients/cli/table.h"
@@ -24,8 +25,7 @@ struct watch {
     json_t **jobs; /* as last heard of; NULL: deleted */
     size_t count;
     struct progress progress;
-    char *note;     /* why the server does not answer; NULL: it does */
-    double lost_at; /* since when, monotonic; negative: it answers */
+    struct poll poll;
 };
 
 static bool is_over(const struct watch *watch, size_t i) {
@@ -115,9 +115,9 @@ static void table_make(const struct watch *watch, struct table *table, size_t ro
 
 /* The line below the table. */
 static char *summary_make(const struct watch *watch) {
-    return watch->note != NULL ? memory_format("connection lost, retrying (%s)", watch->note)
-                               : memory_format("%zu of %zu jobs have ended; Ctrl-C stops the watching",
-                                               over_count(watch), watch->count);
+    return watch->poll.note != NULL ? memory_format("connection lost, retrying (%s)", watch->poll.note)
+                                    : memory_format("%zu of %zu jobs have ended; Ctrl-C stops the watching",
+                                                    over_count(watch), watch->count);
 }
 
 static void draw(struct watch *watch) {
@@ -142,26 +142,7 @@ static void draw(struct watch *watch) {
 /* Takes a job's document anew. STATUS_UNREACHABLE: later. */
 static enum status ask(struct watch *watch, size_t i) {
     char *path = job_path(watch->ids[i], "");
-    const struct http_request request = {.path = path};
-    struct http_answer answer;
-    enum status status = http_perform(watch->cli->http, &request, &answer);
-    json_t *job = status == STATUS_OK && answer.status == 200
-                      ? json_loadb(answer.body.data == NULL ? "" : answer.body.data, answer.body.size, 0, NULL)
-                      : NULL;
-    free(watch->note);
-    watch->note = NULL;
-    if (job != NULL || answer.status == 404) {
-        json_decref(watch->jobs[i]);
-        watch->jobs[i] = job;
-    } else if (status == STATUS_OK && answer.status != 429 && answer.status < 500) {
-        progress_erase(&watch->progress);
-        status = report_problem("follow the job", answer.status, answer.body.data);
-    } else if (status != STATUS_INTERRUPTED) {
-        status = STATUS_UNREACHABLE;
-        watch->note = *answer.error != '\0' ? memory_copy(answer.error)
-                                            : memory_format("the server answered %d", answer.status);
-    }
-    http_answer_release(&answer);
+    enum status status = poll_get(&watch->poll, path, true, &watch->jobs[i]);
     free(path);
     return status;
 }
@@ -174,12 +155,6 @@ static enum status ask_all(struct watch *watch) {
     return status;
 }
 
-/* Whether the server has been away for longer than `patience` seconds (0: never). */
-static bool patience_ended(struct watch *watch, enum status status, long patience) {
-    watch->lost_at = status == STATUS_OK ? -1 : watch->lost_at < 0 ? time_monotonic() : watch->lost_at;
-    return patience > 0 && watch->lost_at >= 0 && time_monotonic() - watch->lost_at > (double)patience;
-}
-
 static enum status until_all_end(struct watch *watch, long patience) {
     for (;;) {
         draw(watch);
@@ -190,9 +165,9 @@ static enum status until_all_end(struct watch *watch, long patience) {
             return STATUS_INTERRUPTED;
         }
         enum status status = ask_all(watch);
-        if (patience_ended(watch, status, patience)) {
+        if (poll_gives_up(&watch->poll, status, patience)) {
             progress_leave(&watch->progress);
-            return report_error(STATUS_UNREACHABLE, "gave up following the jobs: %s", watch->note);
+            return report_error(STATUS_UNREACHABLE, "gave up following the jobs: %s", watch->poll.note);
         }
         if (status != STATUS_OK && status != STATUS_UNREACHABLE) {
             return status;
@@ -210,10 +185,11 @@ static enum status outcome(const struct watch *watch) {
 }
 
 enum status watch_jobs(struct cli *cli, char **ids, size_t count, long patience) {
-    struct watch watch = {.cli = cli, .ids = ids, .count = count, .lost_at = -1};
+    struct watch watch = {.cli = cli, .ids = ids, .count = count};
     enum status status = STATUS_OK;
     watch.jobs = memory_allocate(count, sizeof *watch.jobs);
     progress_init(&watch.progress, &cli->out);
+    poll_init(&watch.poll, cli, "follow the job", &watch.progress);
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         char *path = job_path(ids[i], "");
         status = cli_get(cli, path, "follow the job", &watch.jobs[i]);
@@ -231,6 +207,6 @@ enum status watch_jobs(struct cli *cli, char **ids, size_t count, long patience)
         json_decref(watch.jobs[i]);
     }
     free(watch.jobs);
-    free(watch.note);
+    poll_release(&watch.poll);
     return status;
 }
