@@ -32,16 +32,7 @@ static bool context_shape(const struct task_config *config, struct task_shape *s
     (void)error;
     const struct context *context = own(config);
     int start = decision_start(context);
-    *shape = (struct task_shape){.steps = start + context->decision,
-                                 .inputs = INPUTS,
-                                 .outputs = 2,
-                                 .loss = LOSS_CROSS_ENTROPY,
-                                 .has_accuracy = true,
-                                 .mask_from = start,
-                                 .mask_uniform = true,
-                                 .trial_work = WORK_UNIFORM * 3,
-                                 .input_work = WORK_UNIFORM,
-                                 .target_work = 1};
+    *shape = task_choice_shape(INPUTS, start, context->decision, WORK_UNIFORM * 3);
     return true;
 }
 

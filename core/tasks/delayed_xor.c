@@ -22,17 +22,7 @@ OWN_STRUCT(struct delayed_xor);
 static bool delayed_xor_shape(const struct task_config *config, struct task_shape *shape, char error[256]) {
     (void)error;
     const struct delayed_xor *xor = own(config);
-    int steps = 2 * xor->cue + xor->delay;
-    *shape = (struct task_shape){.steps = steps,
-                                 .inputs = 2,
-                                 .outputs = 2,
-                                 .loss = LOSS_CROSS_ENTROPY,
-                                 .has_accuracy = true,
-                                 .mask_from = steps - 1,
-                                 .mask_uniform = true,
-                                 .trial_work = WORK_UNIFORM,
-                                 .input_work = WORK_UNIFORM,
-                                 .target_work = 1};
+    *shape = task_choice_shape(2, 2 * xor->cue + xor->delay - 1, 1, WORK_UNIFORM);
     return true;
 }
 
@@ -91,13 +81,6 @@ static void delayed_xor_inputs(const struct task *task, const struct trial *tria
     }
 }
 
-static float delayed_xor_target(const struct task *task, const struct trial *trial, int t, int *class_index,
-                                float *values) {
-    (void)values;
-    *class_index = trial->label;
-    return t == task->shape.steps - 1 ? 1.0f : 0.0f;
-}
-
 static const struct field parameters[] = {
     {.name = "delay",
      .type = FIELD_INT,
@@ -144,5 +127,5 @@ const struct task_ops task_delayed_xor = {
     .init = delayed_xor_init,
     .trial = delayed_xor_trial,
     .inputs = delayed_xor_inputs,
-    .target = delayed_xor_target,
+    .target = task_label_target,
 };

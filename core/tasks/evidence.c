@@ -33,16 +33,7 @@ static bool evidence_shape(const struct task_config *config, struct task_shape *
     (void)error;
     const struct evidence *evidence = own(config);
     int start = recall_start(config);
-    *shape = (struct task_shape){.steps = start + evidence->recall,
-                                 .inputs = INPUTS,
-                                 .outputs = 2,
-                                 .loss = LOSS_CROSS_ENTROPY,
-                                 .has_accuracy = true,
-                                 .mask_from = start,
-                                 .mask_uniform = true,
-                                 .trial_work = (double)WORK_UNIFORM * (1 + evidence->cues),
-                                 .input_work = WORK_UNIFORM,
-                                 .target_work = 1};
+    *shape = task_choice_shape(INPUTS, start, evidence->recall, (double)WORK_UNIFORM * (1 + evidence->cues));
     return true;
 }
 
@@ -105,13 +96,6 @@ static void evidence_inputs(const struct task *task, const struct trial *trial, 
             x[(size_t)(t - from) * stride + (size_t)i] = spike ? 1.0f : 0.0f;
         }
     }
-}
-
-static float evidence_target(const struct task *task, const struct trial *trial, int t, int *class_index,
-                             float *values) {
-    (void)values;
-    *class_index = trial->label;
-    return t >= task->shape.mask_from ? 1.0f : 0.0f;
 }
 
 static const struct field parameters[] = {
@@ -205,5 +189,5 @@ const struct task_ops task_evidence = {
     .shape = evidence_shape,
     .trial = evidence_trial,
     .inputs = evidence_inputs,
-    .target = evidence_target,
+    .target = task_label_target,
 };

@@ -25,16 +25,7 @@ static bool go_nogo_shape(const struct task_config *config, struct task_shape *s
     (void)error;
     const struct go_nogo *go = own(config);
     int start = decision_start(go);
-    *shape = (struct task_shape){.steps = start + go->decision,
-                                 .inputs = 3,
-                                 .outputs = 2,
-                                 .loss = LOSS_CROSS_ENTROPY,
-                                 .has_accuracy = true,
-                                 .mask_from = start,
-                                 .mask_uniform = true,
-                                 .trial_work = WORK_UNIFORM,
-                                 .input_work = WORK_UNIFORM,
-                                 .target_work = 1};
+    *shape = task_choice_shape(3, start, go->decision, WORK_UNIFORM);
     return true;
 }
 

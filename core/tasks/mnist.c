@@ -48,9 +48,3 @@ void mnist_pixels(const struct task *task, const struct trial *trial, int first,
         x[i] = (float)image[i] * (1.0f / 255.0f);
     }
 }
-
-float mnist_target(const struct task *task, const struct trial *trial, int t, int *class_index, float *values) {
-    (void)values;
-    *class_index = trial->label;
-    return t == task->shape.steps - 1 ? 1.0f : 0.0f;
-}

@@ -9,7 +9,6 @@ enum { SIDE = 28, PIXELS = SIDE * SIDE, DIGITS = 10 };
 /* Cross-entropy over the digits at the last of `steps` steps. False where the images are not loaded. */
 bool mnist_shape(const struct task_config *config, int inputs, int steps, struct task_shape *shape, char error[256]);
 void mnist_trial(const struct task *task, struct trial_id id, struct trial *trial);
-float mnist_target(const struct task *task, const struct trial *trial, int t, int *class_index, float *values);
 /* `width` pixels from pixel number `first` of the image on, scaled to 0..1. */
 void mnist_pixels(const struct task *task, const struct trial *trial, int first, int width, float *x);
 

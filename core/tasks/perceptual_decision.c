@@ -32,16 +32,7 @@ static bool perceptual_shape(const struct task_config *config, struct task_shape
     (void)error;
     const struct perceptual *perceptual = own(config);
     int start = decision_start(perceptual);
-    *shape = (struct task_shape){.steps = start + perceptual->decision,
-                                 .inputs = 3,
-                                 .outputs = 2,
-                                 .loss = LOSS_CROSS_ENTROPY,
-                                 .has_accuracy = true,
-                                 .mask_from = start,
-                                 .mask_uniform = true,
-                                 .trial_work = WORK_UNIFORM * 2,
-                                 .input_work = WORK_UNIFORM,
-                                 .target_work = 1};
+    *shape = task_choice_shape(3, start, perceptual->decision, WORK_UNIFORM * 2);
     return true;
 }
 

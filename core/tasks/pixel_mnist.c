@@ -92,5 +92,5 @@ const struct task_ops task_pixel_mnist = {
     .shape = pixel_mnist_shape,
     .trial = mnist_trial,
     .inputs = pixel_mnist_inputs,
-    .target = mnist_target,
+    .target = task_label_target,
 };

@@ -56,5 +56,5 @@ const struct task_ops task_row_mnist = {
     .shape = row_mnist_shape,
     .trial = mnist_trial,
     .inputs = row_mnist_inputs,
-    .target = mnist_target,
+    .target = task_label_target,
 };

@@ -50,6 +50,19 @@ void task_noise_add(const struct task *task, const struct trial *trial, double d
     }
 }
 
+struct task_shape task_choice_shape(int inputs, int start, int answer, double trial_work) {
+    return (struct task_shape){.steps = start + answer,
+                               .inputs = inputs,
+                               .outputs = 2,
+                               .loss = LOSS_CROSS_ENTROPY,
+                               .has_accuracy = true,
+                               .mask_from = start,
+                               .mask_uniform = true,
+                               .trial_work = trial_work,
+                               .input_work = WORK_UNIFORM,
+                               .target_work = 1};
+}
+
 float task_label_target(const struct task *task, const struct trial *trial, int t, int *class_index, float *values) {
     (void)values;
     *class_index = trial->label;

@@ -66,6 +66,11 @@ void task_period_add(struct task_block block, struct task_period period, float v
  */
 void task_noise_add(const struct task *task, const struct trial *trial, double deviation, struct task_block block,
                     struct task_period period);
+/*
+ * The shape of a task whose trial is one of two classes, which counts at the last `answer` steps, from `start` on;
+ * `trial_work` as in task_shape.
+ */
+struct task_shape task_choice_shape(int inputs, int start, int answer, double trial_work);
 /* task_ops.target of tasks whose trial has one class, which counts from mask_from on. */
 float task_label_target(const struct task *task, const struct trial *trial, int t, int *class_index, float *values);
 
