@@ -60,15 +60,15 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-class JobView:
-    """A job as it was when the client last heard of it."""
+class Captioned:
+    """What the server keeps under an id, with a name, notes and tags: as it was when the client last heard of it."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
 
     @property
     def id(self) -> str:
-        """The job's id on the server, a UUID that sorts by time."""
+        """Its id on the server, a UUID that sorts by time."""
         return str(self.document["id"])
 
     @property
@@ -85,6 +85,10 @@ class JobView:
     def tags(self) -> list[str]:
         """Its tags."""
         return list(self.document.get("tags") or [])
+
+
+class JobView(Captioned):
+    """A job as it was when the client last heard of it."""
 
     @property
     def metadata(self) -> Mapping[str, Any]:

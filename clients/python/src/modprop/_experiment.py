@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import _calls, _plot, _studies
 from ._bar import Bar
+from ._base import Captioned
 from ._calls import EXPERIMENT_FINAL, Call, Cursor, Document
 from ._compare import table
 from ._points import Paired, PointCurve, Points, Trial, trials_array
@@ -31,31 +32,8 @@ class Caller(Protocol):
     def _follow(self, cursor: Cursor, end: float | None = None) -> Iterator[Document]: ...
 
 
-class ExperimentView:
+class ExperimentView(Captioned):
     """An experiment as it was when the client last heard of it."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-
-    @property
-    def id(self) -> str:
-        """Its id on the server, a UUID that sorts by time."""
-        return str(self.document["id"])
-
-    @property
-    def name(self) -> str | None:
-        """Its name; `update` changes it, the notes and the tags."""
-        return self.document.get("name")
-
-    @property
-    def notes(self) -> str:
-        """What was noted of it; empty where that is nothing."""
-        return str(self.document.get("notes") or "")
-
-    @property
-    def tags(self) -> list[str]:
-        """Its tags."""
-        return list(self.document.get("tags") or [])
 
     @property
     def status(self) -> str:
