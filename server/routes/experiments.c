@@ -278,32 +278,42 @@ static void on_created(void *user, enum jobs_result result, const char *id, cons
     creation_release(&creation->computation);
 }
 
-static void finish_creation(struct lane_task *task) {
-    struct creation *creation = (struct creation *)task;
-    struct computation *computation = &creation->computation;
-    struct server *server = computation->server;
+/* Whether what the lane read may not go on to the experiments: it was answered then. `faults`: what bad fields make. */
+static bool is_refused(struct computation *computation, const char *faults) {
     struct request *request = computation->request;
-    if (task->outcome != LANE_GO) {
-        reply_stopped(request, task);
-    } else if (server->state != SERVER_READY) {
+    if (computation->task.outcome != LANE_GO) {
+        reply_stopped(request, &computation->task);
+    } else if (computation->server->state != SERVER_READY) {
         http_problem(request, 503, "the daemon is shutting down");
     } else if (computation->status >= 400) {
         reply_problems(request, computation->status, computation->detail, &computation->problems); /* no JSON */
     } else if (computation->problems.count > 0) {
-        reply_problems(request, 422, "the experiment has bad fields", &computation->problems);
-    } else if (creation->validate_only) {
-        http_reply_json(request, 200, validated_document(creation));
+        reply_problems(request, 422, faults, &computation->problems);
     } else {
-        const struct experiments_submission wanted = {.design = &creation->design,
-                                                      .document = creation->text,
-                                                      .owner = http_holder(request),
-                                                      .key = creation->keyed.key,
-                                                      .body = creation->keyed.body_sha256};
-        creation->text = NULL;
-        experiments_submit(server->experiments, &wanted, on_created, creation);
+        return false;
+    }
+    return true;
+}
+
+static void finish_creation(struct lane_task *task) {
+    struct creation *creation = (struct creation *)task;
+    struct computation *computation = &creation->computation;
+    struct request *request = computation->request;
+    bool refused = is_refused(computation, "the experiment has bad fields");
+    if (!refused && creation->validate_only) {
+        http_reply_json(request, 200, validated_document(creation));
+    }
+    if (refused || creation->validate_only) {
+        creation_release(computation);
         return;
     }
-    creation_release(computation);
+    const struct experiments_submission wanted = {.design = &creation->design,
+                                                  .document = creation->text,
+                                                  .owner = http_holder(request),
+                                                  .key = creation->keyed.key,
+                                                  .body = creation->keyed.body_sha256};
+    creation->text = NULL;
+    experiments_submit(computation->server->experiments, &wanted, on_created, creation);
 }
 
 static void submit(struct server *server, struct request *request, bool validate_only) {
@@ -426,24 +436,15 @@ static void on_edited(void *user, enum jobs_result result, const char *id, const
 static void finish_editing(struct lane_task *task) {
     struct editing *editing = (struct editing *)task;
     struct computation *computation = &editing->computation;
-    struct server *server = computation->server;
-    struct request *request = computation->request;
-    if (task->outcome != LANE_GO) {
-        reply_stopped(request, task);
-    } else if (server->state != SERVER_READY) {
-        http_problem(request, 503, "the daemon is shutting down");
-    } else if (computation->status >= 400) {
-        reply_problems(request, computation->status, computation->detail, &computation->problems);
-    } else if (computation->problems.count > 0) {
-        reply_problems(request, 422, "the change has bad fields", &computation->problems);
-    } else {
-        editing->edit.design = &editing->design;
-        editing->edit.document = editing->text;
-        editing->edit.before = editing->before;
-        experiments_edit(server->experiments, request->parameter, &editing->edit, on_edited, editing);
+    if (is_refused(computation, "the change has bad fields")) {
+        editing_release(computation);
         return;
     }
-    editing_release(computation);
+    editing->edit.design = &editing->design;
+    editing->edit.document = editing->text;
+    editing->edit.before = editing->before;
+    experiments_edit(computation->server->experiments, computation->request->parameter, &editing->edit, on_edited,
+                     editing);
 }
 
 void route_experiment_edit(struct server *server, struct request *request) {
