@@ -10,7 +10,7 @@ import { swatch } from "./colours.js";
 import { attempt, framed, grouped, h, number, percent } from "./dom.js";
 import { Legend } from "./figure.js";
 import { jobsLoaded, jobsNewest, jobsWant, onEvent, onJobs, onOpened } from "./jobs.js";
-import { emptySay } from "./load.js";
+import { emptySay, Reader } from "./load.js";
 import { forest } from "./plots.js";
 import { quantityOf } from "./quantities.js";
 import { styleOf } from "./study.js";
@@ -119,9 +119,10 @@ const control = (id, label, input) => [input, h("label", { for: id }, label)];
 const option = (value, text, chosen) => h("option", { value, selected: String(value) === String(chosen) }, text);
 const METRICS = { learned: "learned at iteration", final_loss: "last loss", final_accuracy: "last accuracy" };
 
-class Comparison {
+class Comparison extends Reader {
   constructor(place, ids, signal) {
-    Object.assign(this, { place, ids, signal, gone: 0, answer: null, charts: new Map(), timer: 0, took: 0, reading: false, behind: false, link: linked() });
+    super();
+    Object.assign(this, { place, ids, signal, gone: 0, answer: null, charts: new Map(), timer: 0, took: 0, link: linked() });
     this.wanted = new Set(ids);
     this.hidden = new Set((addressRead().settings.get("hide") ?? "").split(",").filter(Boolean));
     this.legend = new Legend([], {
@@ -199,20 +200,6 @@ class Comparison {
       this.timer = 0;
       this.read().catch(() => {});
     }, Math.max(AGAIN, SHARE * this.took));
-  }
-  /** One reading at a time; what falls due meanwhile comes next. */
-  async read() {
-    this.behind = this.reading;
-    if (this.reading) return;
-    this.reading = true;
-    try {
-      do {
-        this.behind = false;
-        await this.readOnce();
-      } while (this.behind && !this.signal.aborted);
-    } finally {
-      this.reading = false;
-    }
   }
   async readOnce() {
     const begun = performance.now();

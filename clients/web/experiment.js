@@ -10,7 +10,7 @@ import { get } from "./api.js";
 import { attempt, framed, h } from "./dom.js";
 import { EXPERIMENT_ENDED } from "./experiments.js";
 import { onExperimentEvent, onOpened } from "./jobs.js";
-import { filled } from "./load.js";
+import { filled, Reader } from "./load.js";
 import { forest } from "./plots.js";
 import { keysOf, metricAbout, metricName, metricRead, quantityOf } from "./quantities.js";
 import { AxesView } from "./study-axes.js";
@@ -27,9 +27,10 @@ const AGAIN = 1500, // ms between two readings at least
 const option = (value, text, chosen) => h("option", { value, selected: value === chosen }, text);
 const labelled = (id, text, input) => h("span", { class: "pair" }, h("label", { for: id }, text), input);
 
-class Page {
+class Page extends Reader {
   constructor(place, experiment, signal) {
-    Object.assign(this, { place, experiment, signal, points: [], comparisons: [], timer: 0, due: 0, took: 0, reading: false });
+    super();
+    Object.assign(this, { place, experiment, signal, points: [], comparisons: [], timer: 0, due: 0, took: 0 });
     this.hidden = new Set((addressRead().settings.get("hide") ?? "").split(",").filter(Boolean));
     this.head = headMake(experiment, { changed: (now) => this.take(now), signal });
     this.drawSoon = framed(() => signal.aborted || this.draw());
@@ -175,35 +176,23 @@ class Page {
       this.read().catch(() => {});
     }, ms);
   }
-  async read() {
-    if (this.reading) {
-      this.behind = true;
-      return;
-    }
-    this.reading = true;
+  async readOnce() {
     const begun = performance.now();
     try {
-      do {
-        this.behind = false;
-        await this.readOnce();
-      } while (this.behind && !this.signal.aborted);
+      const path = `/v1/experiments/${this.experiment.id}`,
+        query = this.query(),
+        [experiment, { points }, { comparisons }] = await Promise.all([
+          get(path, this.signal),
+          get(`${path}/points${query}`, this.signal),
+          get(`${path}/compare${query}`, this.signal),
+        ]);
+      Object.assign(this, { experiment, points, comparisons });
+      this.slicesMake();
+      this.draw();
+      await Promise.all([this.curves.read(), this.trials.read()]);
     } finally {
-      this.reading = false;
       this.took = performance.now() - begun;
     }
-  }
-  async readOnce() {
-    const path = `/v1/experiments/${this.experiment.id}`,
-      query = this.query(),
-      [experiment, { points }, { comparisons }] = await Promise.all([
-        get(path, this.signal),
-        get(`${path}/points${query}`, this.signal),
-        get(`${path}/compare${query}`, this.signal),
-      ]);
-    Object.assign(this, { experiment, points, comparisons });
-    this.slicesMake();
-    this.draw();
-    await Promise.all([this.curves.read(), this.trials.read()]);
   }
   take(experiment) {
     this.experiment = experiment;

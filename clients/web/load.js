@@ -23,6 +23,28 @@ export function emptySay(place, title, ...more) {
 }
 
 /**
+ * A view that reads itself anew, by its `readOnce()`, until its `signal`: one reading at a time; what falls due meanwhile comes next. A reading may
+ * set `behind` to have another one follow.
+ */
+export class Reader {
+  reading = false;
+  behind = false;
+  async read() {
+    this.behind = this.reading;
+    if (this.reading) return;
+    this.reading = true;
+    try {
+      do {
+        this.behind = false;
+        await this.readOnce();
+      } while (this.behind && !this.signal.aborted);
+    } finally {
+      this.reading = false;
+    }
+  }
+}
+
+/**
  * Fills `place` by `fill()`, a promise. Where that fails it says why, and tries again: at a press, and by itself once the daemon is back. What
  * does not exist is shown by the heading `missing`. `signal` ends it.
  */
