@@ -114,7 +114,7 @@ static enum status plot(struct cli *cli) {
     enum status status = experiment_get(cli, cli->arguments.operands[0], rest.data, &document);
     const json_t *curves = json_object_get(document, "curves");
     if (status == STATUS_OK && json_array_size(curves) > PLOT_POINTS) {
-        status = report_error(STATUS_USAGE, "%zu curves cannot be told apart in one plot; --points chooses at most %d",
+        status = report_error(STATUS_USAGE, "%zu curves are too many for one plot; --points chooses at most %d",
                               json_array_size(curves), PLOT_POINTS);
     } else if (status == STATUS_OK && json_array_size(curves) == 0) {
         report_note("nothing has been evaluated yet");

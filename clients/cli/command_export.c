@@ -135,7 +135,7 @@ static bool curve_has_values(const json_t *curve) {
     return false;
 }
 
-/* The curves of a key by panels, a figure each, and no more in one than can be told apart. */
+/* The curves of a key by panels, a figure each, and at most PLOT_POINTS curves in each. */
 static enum status key_write(struct exporting *exporting, const char *key) {
     char *escaped = http_escape(key), *rest = memory_format("/curves?keys=%s", escaped);
     json_t *document = NULL, *curve, *curves = json_array();

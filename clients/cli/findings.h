@@ -8,7 +8,7 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/table.h"
 
-#define PLOT_POINTS 12 /* curves of one plot; more cannot be told apart */
+#define PLOT_POINTS 12 /* curves of one plot; more look alike */
 
 /* A row for each point: label, seeds, and of each metric the median with its quartiles. Names are kept by reference. */
 void points_table_make(struct table *table, const json_t *points, bool with_progress);

@@ -235,7 +235,7 @@ static bool sink(void *user, const char *bytes, size_t size) {
     return event_parser_feed(&follow->parser, bytes, size);
 }
 
-/* The job itself: what the display needs to begin, and how it ended where no event told. */
+/* The job itself: what the display needs to begin, and how it ended where no event reported it. */
 static void job_take(struct follow *follow, json_t *job) {
     struct text title = {0}, clean = {0};
     char task[JOB_TASK_BYTES];

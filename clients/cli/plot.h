@@ -69,7 +69,7 @@ enum status plot_png_make(struct text *png, const struct plot *plot);
 /* The same as PDF, of a column's width. STATUS_FAILED without a complaint where gnuplot cannot do it. */
 enum status plot_pdf_make(struct text *pdf, const struct plot *plot);
 
-/* The colour of a group, "#rrggbb": the server's, else Okabe and Ito's, told apart by the colour-blind. */
+/* The colour of a group, "#rrggbb": the server's, else Okabe and Ito's, which the colour-blind distinguish. */
 const char *plot_colour(const struct plot *plot, int group);
 /* The dash of a group, 0 (solid) to PLOT_DASHES - 1. */
 int plot_dash(const struct plot *plot, int group);

@@ -1,7 +1,7 @@
 /*
  * Charts of lines: curves with bands, and points with bars over an axis of values.
  *
- * A band has edges in its line's colour and dash, and a hatching of its own direction, so that bands that overlap can be told apart; what the legend
+ * A band has edges in its line's colour and dash, and a hatching of its own direction, so that overlapping bands stay distinct; what the legend
  * points at stands out and the rest steps back. Nothing is drawn where nothing can be: a band ends at the limits of its quantity, a logarithmic axis at the least that was measured.
  * "never" is a value above all others: it has a lane of its own at the top.
  *

@@ -130,7 +130,7 @@ function eventsShow(job, signal) {
 
 const plain = (value) => (typeof value === "string" ? value : value === null ? "none" : JSON.stringify(value));
 
-/** A parameter's value with its unit, told apart where it is not the default. */
+/** A parameter's value with its unit, marked where it is not the default. */
 function valueShow(value, parameter) {
   const unit = parameter?.unit && value !== null ? ` ${parameter.unit}` : "",
     known = parameter && "default" in parameter,

@@ -1,5 +1,5 @@
 /*
- * Many series over one time, each a row of a map: beyond a handful, lines and their legend cannot be told apart. Colours are those of the weights
+ * Many series over one time, each a row of a map: beyond a handful, lines and their legend look alike. Colours are those of the weights
  * (weights.js), on a scale that ends at the largest value; the map stands under the same time as the charts beside it, and zooms with them
  * (`linked` of charts.js). It is read by pointing, or by the arrow keys.
  */

@@ -55,8 +55,8 @@ function axesMake(rules, rule, several) {
     patches = [...first, ...rules.slice(1).map((type) => ({ type }))].map((value) => ({ "/rule": value }));
   const named = own.length
     ? patches.map((patch) => {
-        const told = own.map(({ name }) => patch["/rule"][name]).filter((v) => v !== undefined);
-        return { label: [patch["/rule"].type, ...(patch["/rule"].type === rule.type ? told : [])].join(" "), ...patch };
+        const values = own.map(({ name }) => patch["/rule"][name]).filter((v) => v !== undefined);
+        return { label: [patch["/rule"].type, ...(patch["/rule"].type === rule.type ? values : [])].join(" "), ...patch };
       })
     : patches.map((patch) => ({ label: patch["/rule"].type, ...patch }));
   return [{ name: "rule", patches: named }, ...axes];

@@ -34,8 +34,8 @@ function looksOf(groups) {
         alike = (name) => points.every((point) => point[name] === points[0][name]);
       return alike("colour") ? styleOf({ colour, dash: alike("dash") ? dash : 0, marker: alike("marker") ? marker : 0 }) : null;
     }),
-    told = new Set(own.map((style) => JSON.stringify(style)));
-  return own.includes(null) || told.size < groups.length ? groups.map((_, i) => ({ ...seriesStyle(i), marker: i })) : own;
+    distinct = new Set(own.map((style) => JSON.stringify(style)));
+  return own.includes(null) || distinct.size < groups.length ? groups.map((_, i) => ({ ...seriesStyle(i), marker: i })) : own;
 }
 
 export class AxesView {

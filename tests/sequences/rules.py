@@ -4,7 +4,7 @@ import numpy as np
 
 
 class Violation(Exception):
-    """Something that must not be. `kind` is the same for the same fault, as far as can be told."""
+    """Something that must not be. `kind` is the same for the same fault, as far as one can see."""
 
     def __init__(self, kind, words=""):
         super().__init__(f"{kind}\n{words}" if words else kind)
@@ -28,7 +28,7 @@ class Job:
         self.paused = False  # a pause was answered and nothing has been asked since that would end it
         self.resumes = 0
         self.events = []
-        self.told = {}  # what never changes, once it was told
+        self.reported = {}  # what never changes, once the daemon has reported it
         self.seen = None  # its newest document
         self.body = self.accepted = None  # what its submissions send; what was answered 201
 

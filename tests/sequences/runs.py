@@ -33,7 +33,7 @@ class Runs:
             source = self.jobs.get(asked["job"])
             if source is None or source.id is None:
                 return None
-            return {"job": source.id}, source.told.get("weights_sha256") if source.ended == "succeeded" else "?"
+            return {"job": source.id}, source.reported.get("weights_sha256") if source.ended == "succeeded" else "?"
         like = materials.dataset(asked["like"])
         weights = materials.initial_weights(job.step["units"], like.inputs, like.outputs, asked["seed"])
         return weights, f"{asked['like']} {asked['seed']}"

@@ -235,7 +235,7 @@ class World(Experiments, Runs):
             job = self.jobs.get(asked["job"])
             if job is None or job.id is None:
                 return None
-            digest = job.told.get("weights_sha256") if job.ended == "succeeded" else "?"
+            digest = job.reported.get("weights_sha256") if job.ended == "succeeded" else "?"
             return {"job": job.id}, digest, True
         like = materials.dataset(asked["like"])
         weights = materials.initial_weights(step["units"], like.inputs, like.outputs, asked["seed"])
@@ -300,7 +300,7 @@ class World(Experiments, Runs):
     def tell(self, job, what, value):
         """What never changes and follows from the configuration."""
         if value is not None:
-            known = job.told.setdefault(what, value)
+            known = job.reported.setdefault(what, value)
             require(known == value, f"a job's {what} has changed", job.label, known, value)
 
     def narrow(self, job, digest):

@@ -273,7 +273,7 @@ class TrialEnd:
 
 
 class Tally:
-    """Counts the trials that a stream of events tells of, each once however often it was tried."""
+    """Counts the trials that a stream of events reports, each once however often it was tried."""
 
     def __init__(self, trials: int) -> None:
         self.trials = trials
