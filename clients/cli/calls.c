@@ -55,6 +55,18 @@ enum status cli_get(struct cli *cli, const char *path, const char *doing, json_t
     return cli_fetch(cli, &request, doing, document, NULL);
 }
 
+enum status cli_get_page(struct cli *cli, const char *list, const char *query, const char *after, long long limit,
+                         json_t **page) {
+    char *cursor = after == NULL ? NULL : http_escape(after), *doing = memory_format("list the %s", list);
+    char *path = memory_format("/v1/%s?limit=%lld%s%s%s", list, limit < PAGE_MOST ? limit : PAGE_MOST, query,
+                               cursor == NULL ? "" : "&after=", cursor == NULL ? "" : cursor);
+    enum status status = cli_get(cli, path, doing, page);
+    free(cursor);
+    free(doing);
+    free(path);
+    return status;
+}
+
 void cli_print_bytes(const char *bytes, size_t size) {
     struct text clean = {0};
     if (size > 0 && isatty(STDOUT_FILENO) == 1) { /* a script gets the bytes as they came */

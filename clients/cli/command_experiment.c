@@ -62,7 +62,7 @@ static enum status experiments_get(struct cli *cli, long long limit, json_t **al
     *next = NULL;
     do {
         json_t *page = NULL;
-        status = experiments_page(cli, query, *next, limit - (long long)json_array_size(*all), &page);
+        status = cli_get_page(cli, "experiments", query, *next, limit - (long long)json_array_size(*all), &page);
         json_array_extend(*all, json_object_get(page, "experiments"));
         const char *cursor = json_string_value(json_object_get(page, "next"));
         free(*next);
@@ -403,32 +403,21 @@ const struct command command_experiment_validate = {
     .run = validate,
 };
 
-#define ONE(word, short_words, words, example, table, function)                                                        \
-    {.name = "experiment " word,                                                                                       \
-     .group = "Experiments",                                                                                           \
-     .operands = "EXPERIMENT",                                                                                         \
-     .least = 1,                                                                                                       \
-     .most = 1,                                                                                                        \
-     .operand = OPERAND_EXPERIMENT,                                                                                    \
-     .summary = short_words,                                                                                           \
-     .description = words " EXPERIMENT is an id, the beginning of one, a name, or latest.",                            \
-     .examples = "modprop experiment " word " " example "\n",                                                          \
-     .options = table,                                                                                                 \
-     .run = function}
+#define ANY_WORD " EXPERIMENT is an id, the beginning of one, a name, or latest."
 
-const struct command command_experiment_show = ONE(
+const struct command command_experiment_show = EXPERIMENT_COMMAND(
     "show", "show an experiment and its results, one row per point",
     "For each point the number of seeds that count, and of each metric the median with its quartiles; \"never\" is "
-    "later than all. With --json the experiment's document.",
+    "later than all. With --json the experiment's document." ANY_WORD,
     "latest", NULL, show);
-const struct command command_experiment_follow = ONE(
+const struct command command_experiment_follow = EXPERIMENT_COMMAND(
     "follow", "watch an experiment until it ends",
     "On a terminal a table of its points is redrawn; in a pipe there is a line for each change, with --json a line "
-    "for each event. Ctrl-C stops the watching, not the experiment. The exit status is 1 if trials failed.",
+    "for each event. Ctrl-C stops the watching, not the experiment. The exit status is 1 if trials failed." ANY_WORD,
     "latest", follow_options, follow);
-const struct command command_experiment_extend = ONE(
+const struct command command_experiment_extend = EXPERIMENT_COMMAND(
     "extend", "add seeds or values to an experiment",
-    "Existing trials stay, and new ones run. Nothing is ever removed, so the command may be repeated.",
+    "Existing trials stay, and new ones run. Nothing is ever removed, so the command may be repeated." ANY_WORD,
     "latest --seeds 21-30", extend_options, extend);
 
 #define CONTROL(word, short_words, words, table, function)                                                             \

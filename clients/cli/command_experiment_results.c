@@ -161,31 +161,18 @@ static const struct option plot_options[] = {
     OPTIONS_END,
 };
 
-#define RESULT(word, short_words, words, example, table, function)                                                     \
-    {.name = "experiment " word,                                                                                       \
-     .group = "Experiments",                                                                                           \
-     .operands = "EXPERIMENT",                                                                                         \
-     .least = 1,                                                                                                       \
-     .most = 1,                                                                                                        \
-     .operand = OPERAND_EXPERIMENT,                                                                                    \
-     .summary = short_words,                                                                                           \
-     .description = words,                                                                                             \
-     .examples = "modprop experiment " word " " example "\n",                                                          \
-     .options = table,                                                                                                 \
-     .run = function}
-
-const struct command command_experiment_compare = RESULT(
+const struct command command_experiment_compare = EXPERIMENT_COMMAND(
     "compare", "differences between an experiment's points, paired by seed",
     "For each comparison: the mean difference with its 95 % interval (for iterations a ratio; \"x 0.7\" means 0.7 "
     "times as many), the share of seeds won, the p value of the sign-flip test, the same with Holm's adjustment over "
     "all rows, and the number of pairs needed to detect a factor of 1.5 with 80 % power. Rows with fewer than ten "
     "pairs are marked few.",
     "latest --metrics final:loss", compare_options, compare);
-const struct command command_experiment_trials = RESULT(
+const struct command command_experiment_trials = EXPERIMENT_COMMAND(
     "trials", "an experiment's trials, one row per point and seed",
     "Each trial is a job like any other, so that modprop show and modprop metrics take its id.",
     "latest --format csv -o trials.csv", trials_options, trials);
-const struct command command_experiment_plot = RESULT(
+const struct command command_experiment_plot = EXPERIMENT_COMMAND(
     "plot", "curves of an experiment's points: median and quartiles over seeds",
     "The median of a point is a thick line, its quartiles are thin ones. Colours are the server's, one a rule.",
     "latest --metric accuracy -o accuracy.svg", plot_options, plot);

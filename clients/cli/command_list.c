@@ -138,12 +138,13 @@ static size_t page_take(const struct arguments *arguments, json_t *jobs, const j
 static enum status page_get(struct cli *cli, json_t *jobs, const char *query, long long limit, char **cursor) {
     long long missing = limit - (long long)json_array_size(jobs);
     json_t *page;
-    enum status status = jobs_page(cli, query, *cursor, is_sieved(&cli->arguments) ? JOBS_PAGE : missing, &page);
+    enum status status = cli_get_page(cli, "jobs", query, *cursor, is_sieved(&cli->arguments) ? PAGE_MOST : missing,
+                                      &page);
     size_t size = json_array_size(json_object_get(page, "jobs")),
            looked = page_take(&cli->arguments, jobs, json_object_get(page, "jobs"), limit);
     if (status == STATUS_OK && looked < size) { /* cursors are the server's: it says the one that stands there */
         json_decref(page);
-        status = jobs_page(cli, query, *cursor, (long long)looked, &page);
+        status = cli_get_page(cli, "jobs", query, *cursor, (long long)looked, &page);
     }
     const char *next = json_string_value(json_object_get(page, "next"));
     free(*cursor);

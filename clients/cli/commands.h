@@ -45,6 +45,15 @@ enum status cli_call(struct cli *cli, const struct http_request *request, const 
 /* GET of a document: *document belongs to the caller, NULL unless STATUS_OK. */
 enum status cli_get(struct cli *cli, const char *path, const char *doing, json_t **document);
 
+#define PAGE_MOST 100
+
+/*
+ * A page of at most `limit` (up to PAGE_MOST) entries of a list, "jobs" or "experiments", behind the cursor `after`
+ * (NULL: the first); `query` is "" or "&name=value...".
+ */
+enum status cli_get_page(struct cli *cli, const char *list, const char *query, const char *after, long long limit,
+                         json_t **page);
+
 /* The same with any request. `body`: bytes as they came, for --json; may be NULL. */
 enum status cli_fetch(struct cli *cli, const struct http_request *request, const char *doing, json_t **document,
                       struct text *body);

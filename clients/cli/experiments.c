@@ -9,22 +9,10 @@
 #include "clients/cli/jobs.h"
 #include "clients/cli/report.h"
 
-#define PAGE 100
-
 char *experiment_path(const char *id, const char *rest) {
     char *escaped = http_escape(id), *path = memory_format("/v1/experiments/%s%s", escaped, rest);
     free(escaped);
     return path;
-}
-
-enum status experiments_page(struct cli *cli, const char *query, const char *after, long long limit, json_t **page) {
-    char *cursor = after == NULL ? NULL : http_escape(after);
-    char *path = memory_format("/v1/experiments?limit=%lld%s%s%s", limit < PAGE ? limit : PAGE, query,
-                               cursor == NULL ? "" : "&after=", cursor == NULL ? "" : cursor);
-    enum status status = cli_get(cli, path, "list the experiments", page);
-    free(cursor);
-    free(path);
-    return status;
 }
 
 /* What a word may fit: the beginning of an id, or a name. */
@@ -52,7 +40,7 @@ static enum status search(struct cli *cli, const char *word, char **id, char **o
     enum status status;
     do {
         json_t *page = NULL;
-        status = experiments_page(cli, "", after, strcmp(word, "latest") == 0 ? 1 : PAGE, &page);
+        status = cli_get_page(cli, "experiments", "", after, strcmp(word, "latest") == 0 ? 1 : PAGE_MOST, &page);
         page_search(page, word, id, other);
         const char *next = json_string_value(json_object_get(page, "next"));
         free(after);

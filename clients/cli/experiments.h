@@ -19,9 +19,6 @@ char *experiment_path(const char *id, const char *rest);
 /* GET of the document (`rest` "") or a part of it ("/points"), of any word. *document belongs to the caller. */
 enum status experiment_get(struct cli *cli, const char *word, const char *rest, json_t **document);
 
-/* A page of at most `limit` experiments behind the cursor `after` (NULL: the first); `query` is "" or "&q=...". */
-enum status experiments_page(struct cli *cli, const char *query, const char *after, long long limit, json_t **page);
-
 /*
  * POST of the experiment that the options and the file make (submission.h) to `path`. *document is the answer, the
  * caller's, and `body` its bytes, released by the caller in any case.
@@ -44,5 +41,19 @@ void experiment_progress_put(const json_t *experiment, struct text *text);
  * follow_job.
  */
 enum status experiment_follow(struct cli *cli, const char *id, enum follow_form form, long patience);
+
+/* The row of a command that takes one experiment: its second word, help in short and long, an example, its options. */
+#define EXPERIMENT_COMMAND(word, short_words, words, example, table, function)                                         \
+    {.name = "experiment " word,                                                                                       \
+     .group = "Experiments",                                                                                           \
+     .operands = "EXPERIMENT",                                                                                         \
+     .least = 1,                                                                                                       \
+     .most = 1,                                                                                                        \
+     .operand = OPERAND_EXPERIMENT,                                                                                    \
+     .summary = short_words,                                                                                           \
+     .description = words,                                                                                             \
+     .examples = "modprop experiment " word " " example "\n",                                                          \
+     .options = table,                                                                                                 \
+     .run = function}
 
 #endif

@@ -25,16 +25,6 @@ static bool is_prefix(const char *word) {
            strspn(word, "0123456789abcdefABCDEF-") == strlen(word);
 }
 
-enum status jobs_page(struct cli *cli, const char *query, const char *after, long long limit, json_t **page) {
-    char *cursor = after == NULL ? NULL : http_escape(after);
-    char *path = memory_format("/v1/jobs?limit=%lld%s%s%s", limit < JOBS_PAGE ? limit : JOBS_PAGE, query,
-                               cursor == NULL ? "" : "&after=", cursor == NULL ? "" : cursor);
-    enum status status = cli_get(cli, path, "list the jobs", page);
-    free(cursor);
-    free(path);
-    return status;
-}
-
 /*
  * Counts the jobs of a page that begin with `prefix`; *id becomes the first of them. Ids sort by time and the list is
  * newest first, so *passed says that no later page can have one.
@@ -64,7 +54,7 @@ static enum status prefix_resolve(struct cli *cli, const char *prefix, char **id
     int found = 0;
     for (bool passed = false; status == STATUS_OK && !passed && found < 2;) {
         json_t *page = NULL;
-        status = jobs_page(cli, "", after, JOBS_PAGE, &page);
+        status = cli_get_page(cli, "jobs", "", after, PAGE_MOST, &page);
         found += page_search(page, prefix, id, &other, &passed);
         const char *next = json_string_value(json_object_get(page, "next"));
         free(after);
@@ -89,7 +79,7 @@ static enum status prefix_resolve(struct cli *cli, const char *prefix, char **id
 
 static enum status latest_resolve(struct cli *cli, char **id) {
     json_t *page = NULL;
-    enum status status = jobs_page(cli, "", NULL, 1, &page);
+    enum status status = cli_get_page(cli, "jobs", "", NULL, 1, &page);
     const char *newest = json_string_value(json_object_get(json_array_get(json_object_get(page, "jobs"), 0), "id"));
     if (status == STATUS_OK && newest == NULL) {
         status = report_error(STATUS_REFUSED, "there is no job yet (modprop submit creates one)");

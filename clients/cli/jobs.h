@@ -7,7 +7,6 @@
 #include "clients/cli/commands.h"
 
 #define JOB_ID_CHARACTERS 36
-#define JOBS_PAGE 100
 
 /*
  * The id that `word` means: an id itself, the beginning of one (resolved through the list; it must fit one job only),
@@ -18,12 +17,6 @@ enum status job_resolve(struct cli *cli, const char *word, char **id);
 
 /* "/v1/jobs/ID" and `rest`; the caller frees it. */
 char *job_path(const char *id, const char *rest);
-
-/*
- * A page of at most `limit` (up to JOBS_PAGE) jobs behind the cursor `after` (NULL: the first); `query` is "" or
- * "&name=value...".
- */
-enum status jobs_page(struct cli *cli, const char *query, const char *after, long long limit, json_t **page);
 
 /*
  * The least number of characters (at least 13, an id's time to the millisecond) by which all these ids differ. Sorts
