@@ -26,6 +26,7 @@ SANITIZED = (
     else False
 )
 STOP_SECONDS = 20
+EXPERIMENT_FINAL = ("complete", "complete_with_failures", "cancelled")
 
 
 class Daemon:
@@ -72,6 +73,16 @@ class Daemon:
         if json is None and "data" not in options:
             return self.request("POST", path, **options)
         return self.request("POST", path, json=json, **options)
+
+    def jobs(self):
+        """Every job of the list, page by page."""
+        found, after = [], None
+        while True:
+            page = self.get("/v1/jobs", params={"limit": 100} | ({"after": after} if after else {})).json()
+            found += page["jobs"]
+            after = page["next"]
+            if after is None:
+                return found
 
     def connect(self, timeout=5):
         """A plain socket to the daemon."""

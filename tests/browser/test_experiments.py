@@ -26,7 +26,7 @@ def ended(daemon, id, seconds=120):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         experiment = daemon.get(f"/v1/experiments/{id}").json()
-        if experiment["status"] in ("complete", "complete_with_failures", "cancelled"):
+        if experiment["status"] in daemons.EXPERIMENT_FINAL:
             return experiment
         time.sleep(0.1)
     raise AssertionError(experiment)

@@ -8,7 +8,7 @@ import threading
 import time
 
 import requests
-from daemons import MODPROPD, wait_until
+from daemons import EXPERIMENT_FINAL, MODPROPD, wait_until
 
 TINY = {
     "task": {"type": "delayed_xor", "delay": 10, "cue": 5},
@@ -16,7 +16,6 @@ TINY = {
     "training": {"iterations": 4, "batch_size": 2, "evaluate_every": 2, "checkpoint_every": 10},
 }
 RULES = {"name": "rule", "patches": [{"/rule": {"type": "bptt"}}, {"/rule": {"type": "eprop"}}]}
-FINAL = ("complete", "complete_with_failures", "cancelled")
 
 
 def get(daemon, at):
@@ -25,16 +24,6 @@ def get(daemon, at):
 
 def trials(daemon, at):
     return {(trial["point"], trial["seed"]): trial["job"] for trial in get(daemon, at + "/trials")["trials"]}
-
-
-def jobs(daemon):
-    found, after = [], None
-    while True:
-        page = daemon.get("/v1/jobs", params={"limit": 100} | ({"after": after} if after else {})).json()
-        found += page["jobs"]
-        after = page["next"]
-        if after is None:
-            return found
 
 
 def verified(daemon):
@@ -72,12 +61,12 @@ def test_growth_under_kills_keeps_what_was_answered(start):
         after = trials(daemon, at)
         assert before.items() <= after.items(), "what there was stays"
         before = after
-    wait_until(lambda: get(daemon, at)["status"] in FINAL, 120)
+    wait_until(lambda: get(daemon, at)["status"] in EXPERIMENT_FINAL, 120)
     seeds = {seed for _, seed in trials(daemon, at)}
     assert answered <= seeds <= set(range(1, 13)), "what was answered is there; what was not may be"
     counts = get(daemon, at)["counts"]
     assert counts["succeeded"] == sum(counts.values()) == get(daemon, at)["trials"] == 2 * len(seeds)
-    made = collections.Counter((job["rule"]["type"], job["seed"]) for job in jobs(daemon))
+    made = collections.Counter((job["rule"]["type"], job["seed"]) for job in daemon.jobs())
     assert set(made.values()) == {1} and len(made) == 2 * len(seeds), "each once"
     events = get(daemon, at + "/events?limit=1000")["events"]
     ends = [(event["point"], event["seed"]) for event in events if event["type"] == "trial"]
@@ -110,7 +99,7 @@ def test_retry_and_deletion_under_kills(start):
     wait_until(lambda: get(daemon, at)["status"] == "complete_with_failures", 60)
     again = trials(daemon, at)
     assert len(again) == 8 and done.items() <= again.items() and not failed & set(again.values())
-    assert get(daemon, at)["counts"]["failed"] == 4 and len(jobs(daemon)) == 8
+    assert get(daemon, at)["counts"]["failed"] == 4 and len(daemon.jobs()) == 8
     asked(daemon, "DELETE", at, dice)
     for _ in range(3):
         daemon = start("--workers", "2", data=daemon.data)
@@ -118,6 +107,6 @@ def test_retry_and_deletion_under_kills(start):
         daemon.kill()
     daemon = start("--workers", "2", data=daemon.data)
     daemon.request("DELETE", at)
-    wait_until(lambda: daemon.get(at).status_code == 404 and jobs(daemon) == [], 60)
+    wait_until(lambda: daemon.get(at).status_code == 404 and daemon.jobs() == [], 60)
     assert daemon.stop() == 0
     verified(daemon)

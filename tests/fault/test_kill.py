@@ -214,16 +214,6 @@ def stored_events(daemon, id):
     return found
 
 
-def all_listed(daemon):
-    found, after = [], None
-    while True:
-        page = daemon.get("/v1/jobs", params={"limit": 100} | ({"after": after} if after else {})).json()
-        found += page["jobs"]
-        after = page["next"]
-        if after is None:
-            return found
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """The weights of each kind of job, trained in peace by one thread, alone."""
@@ -290,7 +280,7 @@ def test_whenever_it_is_killed_all_that_was_promised_holds(start, undisturbed):
     for follower in followers:
         follower.join(PATIENCE)
         assert not follower.is_alive()
-    listed = all_listed(lab.daemon)
+    listed = lab.daemon.jobs()
     assert {job["id"] for job in listed} == set(lab.jobs) == set(lab.keys.values()) and len(listed) == len(lab.keys)
     every = []
     for id, kind in lab.jobs.items():

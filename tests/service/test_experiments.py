@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from daemons import MODPROPD, wait_until
+from daemons import EXPERIMENT_FINAL, MODPROPD, wait_until
 
 TINY = {
     "task": {"type": "delayed_xor", "delay": 10, "cue": 5},
@@ -21,7 +21,6 @@ TINY = {
 ENDLESS = TINY | {"training": {"iterations": 10**9, "batch_size": 2, "evaluate_every": 10**6}}
 RULES = {"name": "rule", "patches": [{"/rule": {"type": "bptt"}}, {"/rule": {"type": "eprop"}}]}
 RATES = {"path": "/optimizer/learning_rate", "values": [0.001, 0.01]}
-FINAL = ("complete", "complete_with_failures", "cancelled")
 
 
 def submit(daemon, experiment, status=201, **options):
@@ -41,18 +40,12 @@ def act(daemon, id, action, status=200):
 
 
 def ended(daemon, id, timeout=60):
-    wait_until(lambda: get(daemon, id)["status"] in FINAL, timeout)
+    wait_until(lambda: get(daemon, id)["status"] in EXPERIMENT_FINAL, timeout)
     return get(daemon, id)
 
 
 def jobs(daemon, status=None):
-    found, after = [], None
-    while True:
-        page = daemon.get("/v1/jobs", params={"limit": 100} | ({"after": after} if after else {})).json()
-        found += page["jobs"]
-        after = page["next"]
-        if after is None:
-            return [job for job in found if status is None or job["status"] == status]
+    return [job for job in daemon.jobs() if status is None or job["status"] == status]
 
 
 def test_every_point_is_run_with_every_seed(daemon):
