@@ -237,13 +237,14 @@ def test_a_rule_has_one_colour_everywhere(daemon, browser):
     wanted = {"modprop": "rgb(0, 114, 178)", "eprop": "rgb(213, 94, 0)", "bptt": "rgb(0, 0, 0)"}
     browser.device(1400, 1000, "light")
     browser.open(daemon.url + "/#/jobs")
-    browser.wait("document.querySelectorAll('.rows .row').length === 4")
-    rows = browser.script(
-        "return [...document.querySelectorAll('.rows .row')].map(r => "
+    rows = (
+        "[...document.querySelectorAll('.rows .row')].map(r => "
         "[r.querySelector('.c-rule').textContent.trim().split(' ')[0], "
         + stroke.format("r") + "])"
     )  # fmt: skip
-    assert all(wanted[rule] == colour for rule, colour in rows)
+    # The list may be drawn before the rules' colours have arrived.
+    browser.wait(f"{rows}.filter(([rule, colour]) => colour === ({json.dumps(wanted)})[rule]).length === 4")
+    assert all(wanted[rule] == colour for rule, colour in browser.script("return " + rows))
     for order in (ids, ids[1:]):  # fewer groups: the colours stay
         browser.open(f"{daemon.url}/#/compare/{','.join(order)}")
         browser.wait(f"document.querySelectorAll('tbody tr').length === {len(order)}")
