@@ -382,6 +382,11 @@ static void read_rules(struct gradients_request *request, const json_t *document
             problems_add(problems, &here, "mu",
                          "must be a number: one batch has no running mean for \"auto\" to follow; got \"auto\"");
         }
+        if (rule->gain_bound.most > 0) {
+            problems_add(problems, &here, "mu",
+                         "must be a number or a list: a bound on the gain rescales mu in training, and one batch has "
+                         "mu as it is given");
+        }
         if (request->problem.rate_cost > 0 && rule_table[rule->type]->credit == NULL) {
             problems_add(problems, &here, "type",
                          "must not be %s where rate_cost is above 0: it goes forward in time, and "

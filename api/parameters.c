@@ -82,27 +82,68 @@ const struct field_default *task_defaults(size_t *count) {
 #define RULE(member) offsetof(struct rule_config, member)
 #define TAKEN ~0u /* by the rules that name it, see core/rules/rules.h */
 
+/* mu: {"gain_at_most": g} */
+static const struct field bound_items[] = {
+    {.name = "gain_at_most",
+     .type = FIELD_NUMBER,
+     .offset = RULE(gain_bound.most),
+     .low = 1,
+     .high = 1e9,
+     .doc = "the credit gain that mu is rescaled to respect"},
+    {.name = "every",
+     .type = FIELD_INT,
+     .offset = RULE(gain_bound.every),
+     .unit = "iterations",
+     .low = 1,
+     .high = 1000000000,
+     .fallback = TEXT(GAIN_EVERY),
+     .doc = "how often it is rescaled"},
+    {.name = "mu",
+     .type = FIELD_NUMBER,
+     .offset = RULE(mu),
+     .low = 0,
+     .high = 1,
+     .fallback = TEXT(MU_PUBLISHED),
+     .doc = "the most that mu is"},
+};
+static const struct fields bound_fields = FIELDS(bound_items);
+
 static void decode_mu(const json_t *value, const struct path *path, const struct field *field, void *object,
                       struct problems *problems) {
     struct rule_config *rule = object;
     char got[80];
+    rule->gain_bound = (struct gain_bound){0};
+    if (json_is_object(value)) {
+        rule->mu_auto = false;
+        rule->mu_of = (struct numbers){0};
+        const struct decoding decoding = {.fields = &bound_fields, .variant = ~0u};
+        fields_decode(&decoding, value, &(struct path){.parent = path, .name = field->name}, rule, problems);
+        return;
+    }
     rule->mu_auto = json_is_string(value) && strcmp(json_string_value(value), "auto") == 0;
     rule->mu = rule->mu_auto || json_is_array(value) ? MU_PUBLISHED : json_number_value(value);
     rule->mu_of = (struct numbers){0};
     if (json_is_array(value)) {
         numbers_decode(value, 1, 0, 1, path, field->name, &rule->mu_of, problems);
     } else if (!rule->mu_auto && (!json_is_number(value) || !(rule->mu >= 0.0 && rule->mu <= 1.0))) {
-        problems_add(
-            problems, path, field->name,
-            "must be a number from 0 to 1, a list of such numbers (one for each type or unit), or \"auto\"; got "
-            "%s",
-            value_quote(value, got));
+        problems_add(problems, path, field->name,
+                     "must be a number from 0 to 1, a list of such numbers (one for each type or unit), \"auto\", or "
+                     "{\"gain_at_most\": a number of at least 1}; got %s",
+                     value_quote(value, got));
     }
 }
 
 static json_t *encode_mu(const struct field *field, const void *object) {
     const struct rule_config *rule = object;
     (void)field;
+    if (rule->gain_bound.most > 0) {
+        json_t *bound = json_object();
+        if (!fields_encode(&bound_fields, ~0u, rule, bound)) {
+            json_decref(bound);
+            return NULL;
+        }
+        return bound;
+    }
     if (rule->mu_of.values != NULL) {
         return numbers_encode(&rule->mu_of);
     }
@@ -112,7 +153,14 @@ static json_t *encode_mu(const struct field *field, const void *object) {
 static const struct field_custom mu = {
     decode_mu, encode_mu,
     "{\"oneOf\": [{\"type\": \"number\", \"minimum\": 0, \"maximum\": 1}, {\"const\": \"auto\"}, {\"type\": \"array\", "
-    "\"minItems\": 1, \"maxItems\": 16384, \"items\": {\"type\": \"number\", \"minimum\": 0, \"maximum\": 1}}]}"};
+    "\"minItems\": 1, \"maxItems\": 16384, \"items\": {\"type\": \"number\", \"minimum\": 0, \"maximum\": 1}}, "
+    "{\"type\": \"object\", \"properties\": {\"gain_at_most\": {\"type\": \"number\", \"minimum\": 1, \"maximum\": "
+    "1e9}, "
+    "\"every\": {\"type\": \"integer\", \"minimum\": 1, \"maximum\": 1000000000, \"default\": " TEXT(
+        GAIN_EVERY) "}, "
+                    "\"mu\": {\"type\": \"number\", \"minimum\": 0, \"maximum\": 1, \"default\": " TEXT(
+                        MU_PUBLISHED) "}}, "
+                                      "\"required\": [\"gain_at_most\"], \"additionalProperties\": false}]}"};
 
 static const char *const credit_choices[] = {"cell", "type", "given", "random", "shuffled", NULL};
 static const char *const averaging_choices[] = {"all", "existing", NULL};
@@ -130,7 +178,8 @@ static const struct field shared_items[] = {
      .doc =
          "stands for the activation derivative on the way through the recurrent weights: one number, or a list of one "
          "for each type or each unit that credit arrives at; \"auto\" follows its running mean (ours, not in the "
-         "paper)"},
+         "paper); {\"gain_at_most\": 10} rescales it every 20 iterations so that the credit gain stays under the "
+         "bound"},
     {.name = "weights",
      .type = FIELD_CHOICE,
      .offset = RULE(weights),

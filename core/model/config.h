@@ -111,10 +111,18 @@ enum tracking { TRACKING_CURRENT, TRACKING_INITIAL };
 enum first_hop { FIRST_HOP_MU, FIRST_HOP_EXACT };
 enum feedback { FEEDBACK_SYMMETRIC, FEEDBACK_RANDOM, FEEDBACK_ADAPTIVE };
 
+/* A bound on the credit gain (core/train/bound.h): every so many iterations mu is rescaled to respect it. */
+struct gain_bound {
+    double most; /* 0: none */
+    int every;   /* iterations */
+};
+#define GAIN_EVERY 20
+
 struct rule_config {
     enum rule_type type;
-    double mu;
-    bool mu_auto;         /* mu is the running mean of psi instead */
+    double mu;                    /* with a bound on the gain: the most that it is */
+    struct gain_bound gain_bound; /* of one mu, and not with mu_auto */
+    bool mu_auto;                 /* mu is the running mean of psi instead */
     struct numbers mu_of; /* (C) or (N): mu of each type, or of each unit, in the place of mu; where C = N, of a unit */
     enum credit_weights weights;
     struct numbers modulation; /* weights given: M itself, (N,N) or, by types, (C,C); where C = N, (N,N) */
@@ -154,7 +162,7 @@ enum diagnostic {
     DIAGNOSTIC_PHASES = 16,         /* where the time goes */
     DIAGNOSTIC_ALL = 31,
     DIAGNOSTIC_GRADIENT = DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS, /* that need a gradient */
-    DIAGNOSTIC_MU = 32,          /* mu, if it is "auto": reported without being requested, see training_config.events */
+    DIAGNOSTIC_MU = 32,          /* mu, if it changes: reported without being requested, see training_config.events */
     DIAGNOSTIC_ALIGNMENT = 64,   /* of the rules in training_config.aligned with each other, on the same batch */
     DIAGNOSTIC_CREDIT_GAIN = 128 /* of a rule with mu: the largest norm of a power of its credit operator */
 };

@@ -18,6 +18,11 @@ bool align_suits(const struct train_config *config, const struct rule_config *ru
         snprintf(error, 256, "must not be \"auto\" here: the running mean is that of training, and one batch has none");
         return false;
     }
+    if (rule->gain_bound.most > 0) {
+        *parameter = "mu";
+        snprintf(error, 256, "must be a number or a list here: a bound on the gain rescales mu in training alone");
+        return false;
+    }
     if (rule_is_averaged(rule) && rule->tracking == TRACKING_INITIAL) {
         *parameter = "tracking";
         snprintf(error, 256, "must be \"current\" here: the first averages are kept for the job's own rule alone");

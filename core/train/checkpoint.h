@@ -19,7 +19,7 @@
 struct train_state {
     int64_t iteration;           /* updates made */
     double training_loss;        /* of the last iteration; NaN before the first */
-    double mu_mean;              /* running mean of psi, for mu "auto" */
+    double mu_mean;              /* mu "auto": running mean of psi; with a bound on the gain: mu as last rescaled */
     int64_t evaluated_iteration; /* of the last evaluation; -1: none yet */
     double loss, accuracy;       /* of the last evaluation */
     int32_t streak;              /* evaluations in a row that met stop_when */

@@ -124,6 +124,9 @@ static enum result problem_check(const struct gradients_problem *problem, const 
     if (rule->mu_auto) {
         return refuse(error, "mu \"auto\" is a running mean over training iterations; a single batch has none");
     }
+    if (rule->gain_bound.most > 0) {
+        return refuse(error, "a bound on the gain rescales mu in training; a single batch has mu as it is given");
+    }
     return RESULT_DONE;
 }
 

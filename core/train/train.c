@@ -15,6 +15,7 @@
 #include "core/base/eigen.h"
 #include "core/train/align.h"
 #include "core/train/batch.h"
+#include "core/train/bound.h"
 #include "core/train/checkpoint.h"
 
 struct training {
@@ -304,7 +305,8 @@ static enum result progress_report(struct training *training) {
             return result;
         }
     }
-    if (training->config->rule.mu_auto && training->config->training.events >= 2) {
+    const struct rule_config *rule = &training->config->rule;
+    if ((rule->mu_auto && training->config->training.events >= 2) || rule->gain_bound.most > 0) {
         progress.diagnostics.present |= DIAGNOSTIC_MU;
         progress.diagnostics.mu = state->mu_mean;
     }
@@ -355,12 +357,36 @@ static enum result checkpoint_report(struct training *training) {
 
 static void weights_load(struct training *training) {
     const struct rule_config *rule = &training->config->rule;
+    bool changes = rule->mu_auto || rule->gain_bound.most > 0;
     training->backend->ops->load(training->backend, training->optimizer.feedback,
-                                 rule->mu_auto ? training->state.mu_mean : rule->mu, training->averages);
+                                 changes ? training->state.mu_mean : rule->mu, training->averages);
 }
 
 static int64_t next_due(int64_t iteration, int64_t every) {
     return every > 0 ? every - iteration % every : INT64_MAX;
+}
+
+/* Iterations between what is made anew every so many; 0: never. */
+static int64_t renewed_every(const struct rule_config *rule) {
+    return rule->gain_bound.most > 0 ? rule->gain_bound.every : 0;
+}
+
+/*
+ * What is made anew of the weights every so many iterations, before the evaluation, which reports it. A resumed job
+ * makes it again, the same, or has it from its checkpoint.
+ */
+static enum result renew(struct training *training) {
+    const struct rule_config *rule = &training->config->rule;
+    if (rule->gain_bound.most > 0) {
+        enum result result = bound_mu(training->backend, rule, training->optimizer.feedback, training->averages,
+                                      &training->work, &training->state.mu_mean);
+        if (result == RESULT_NO_MEMORY) {
+            snprintf(training->error->text, sizeof training->error->text,
+                     "out of memory for the credit gain of %d units", training->network.units);
+        }
+        return result;
+    }
+    return RESULT_DONE;
 }
 
 /* Updates until something has to be looked at or reported. */
@@ -368,8 +394,10 @@ static int64_t updates_most(const struct training *training) {
     const struct training_config *config = &training->config->training;
     int64_t iteration = training->state.iteration, most = config->iterations - iteration,
             evaluation = next_due(iteration, config->evaluate_every),
-            checkpoint = next_due(iteration, config->checkpoint_every);
+            checkpoint = next_due(iteration, config->checkpoint_every),
+            renewal = next_due(iteration, renewed_every(&training->config->rule));
     most = evaluation < most ? evaluation : most;
+    most = renewal < most ? renewal : most;
     return checkpoint < most ? checkpoint : most;
 }
 
@@ -401,7 +429,11 @@ static enum result training_loop(struct training *training) {
     enum result result = RESULT_DONE;
     while (result == RESULT_DONE) {
         threads_take(training);
-        if (training->state.iteration >= config->iterations || due(training->state.iteration, config->evaluate_every)) {
+        if (due(training->state.iteration, renewed_every(&training->config->rule))) {
+            result = renew(training);
+        }
+        if (result == RESULT_DONE && (training->state.iteration >= config->iterations ||
+                                      due(training->state.iteration, config->evaluate_every))) {
             result = evaluate(training);
         }
         if (result != RESULT_DONE || training_done(training)) {
@@ -551,6 +583,9 @@ static enum result training_make(struct training *training, const unsigned char 
     if (checkpoint && !checkpoint_read(config, checkpoint, size, &training->state, &arrays, training->error)) {
         return RESULT_BAD_CHECKPOINT;
     }
+    if (!checkpoint && config->rule.gain_bound.most > 0) {
+        training->state.mu_mean = config->rule.mu;
+    }
     if (!checkpoint && training->averages) {
         type_averages(&training->network, config->rule.averaging == AVERAGING_EXISTING, training->averages);
     }
@@ -649,6 +684,17 @@ static bool compared_plan(const struct train_config *config, const struct task_s
     return true;
 }
 
+/* What is made anew every so many iterations takes; `multiply_adds` are an iteration's share. */
+static void renewal_plan(const struct train_config *config, const struct task_shape *shape, size_t *bytes,
+                         double *multiply_adds) {
+    *bytes = 0;
+    *multiply_adds = 0;
+    if (config->rule.gain_bound.most > 0) {
+        bound_plan(backend_table[BACKEND_CPU], config->network.units, shape->steps, bytes, multiply_adds);
+        *multiply_adds /= config->rule.gain_bound.every;
+    }
+}
+
 bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate, struct error *error) {
     struct training training = {.config = config};
     *error = (struct error){0};
@@ -668,6 +714,9 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     if (!compared_plan(config, shape, &options, &compared, error)) {
         return false;
     }
+    size_t renewal_bytes;
+    double renewal_work;
+    renewal_plan(config, shape, &renewal_bytes, &renewal_work);
     size_t checkpoint = checkpoint_size_estimate(config, shape->inputs, shape->outputs);
     size_t square = size_times((size_t)network->units, (size_t)network->units),
            doubles = size_times(square, sizeof(double));
@@ -680,7 +729,7 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     int every = config->training.update_every;
     double updates = every > 0 ? (double)((shape->steps - 1) / every + 1) : 1;
     size_t parameters = network_parameters(network->units, shape->inputs, shape->outputs, network->bias);
-    size_t running = size_plus(size_plus(plan.memory_bytes, compared.bytes),
+    size_t running = size_plus(size_plus(plan.memory_bytes, size_plus(compared.bytes, renewal_bytes)),
                                diagnostics_memory(config->training.diagnostics, parameters, doubles));
     size_t memory = size_plus(fixed, running > start ? running : start);
     if (!size_possible(memory)) {
@@ -693,7 +742,7 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     *estimate = (struct train_estimate){.memory_bytes = memory,
                                         .checkpoint_bytes = checkpoint,
                                         .multiply_adds = plan.multiply_adds + draw +
-                                                         updates * optimizer_cost(parameters),
+                                                         updates * optimizer_cost(parameters) + renewal_work,
                                         .forward_multiply_adds = plan.forward_multiply_adds + draw,
                                         .start_multiply_adds = start_work(config, shape),
                                         .threads_most = plan.threads_most,

@@ -21,6 +21,7 @@ RULES = [
     {"type": "modprop", "weights": "type"},
     {"type": "modprop", "first_hop": "exact", "taps": 5},
     {"type": "modprop", "mu": "auto", "feedback": "adaptive"},
+    {"type": "modprop", "mu": {"gain_at_most": 1.2, "every": 7, "mu": 0.9}},
 ]
 # 37 units and 5 trials: no multiple of any kernel's width
 JOB = {

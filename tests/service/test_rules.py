@@ -3,9 +3,11 @@
 import json
 import math
 import pathlib
+import subprocess
 
 import numpy as np
 import pytest
+from daemons import MODPROPD
 
 GOLDEN = json.loads((pathlib.Path(__file__).parents[1] / "golden" / "more.json").read_text())
 WEIGHTS = ("W", "Win", "b", "Wout", "bout")
@@ -159,10 +161,54 @@ def test_credit_gain_is_the_largest_norm_of_a_power(daemon):
     assert refused.status_code == 422 and refused.json()["errors"][0]["pointer"] == "/training/diagnostics"
 
 
+def bounded(daemon, mu, **more):
+    """A job with mu as given, and its metrics."""
+    training = SMALL["training"] | {"iterations": 13, "diagnostics": ["credit_gain"]}
+    job = finished(daemon, SMALL | {"rule": {"type": "modprop", "mu": mu} | more, "training": training})
+    assert job["status"] == "succeeded", job
+    return job, daemon.get(f"/v1/jobs/{job['id']}/metrics").json()
+
+
+@pytest.mark.parametrize("weights", ["cell", "type"])
+def test_mu_keeps_the_credit_gain_under_its_bound(start, weights):
+    daemon = start("--workers", "1")
+    free, before = bounded(daemon, 0.9, weights=weights)
+    bound = 1 + (before["credit_gain"][0] - 1) / 2
+    job, metrics = bounded(daemon, {"gain_at_most": bound, "every": 4, "mu": 0.9}, weights=weights)
+    assert job["rule"]["mu"] == {"gain_at_most": bound, "every": 4, "mu": 0.9}
+    assert metrics["iteration"] == [0, 4, 8, 12, 13] and 0 < metrics["mu"][0] < 0.9
+    # at 13, which is no multiple of 4, mu is that of 12
+    assert all(gain <= bound for gain in metrics["credit_gain"][:4]) and metrics["mu"][4] == metrics["mu"][3]
+    # it is no smaller than it must be: one step of the bisection more is beyond the bound
+    more = bounded(daemon, metrics["mu"][0] + 0.9 / 1024, weights=weights)[1]
+    assert more["credit_gain"][0] > bound
+    # a bound that is never met changes nothing
+    loose, _ = bounded(daemon, {"gain_at_most": 1e6, "mu": 0.9}, weights=weights)
+    assert loose["weights_sha256"] == free["weights_sha256"] != job["weights_sha256"]
+    assert daemon.stop() == 0
+    again = subprocess.run([MODPROPD, "verify", "--data", daemon.data, "--rerun"], capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout
+
+
+@pytest.mark.parametrize(
+    "mu, pointer",
+    [
+        ({}, "/rule/mu/gain_at_most"),
+        ({"gain_at_most": 0.9}, "/rule/mu/gain_at_most"),
+        ({"gain_at_most": 10, "every": 0}, "/rule/mu/every"),
+        ({"gain_at_most": 10, "most": 0.3}, "/rule/mu/most"),
+    ],
+)
+def test_a_bound_on_the_gain_is_refused_by_name(daemon, mu, pointer):
+    answer = daemon.post("/v1/jobs", json=SMALL | {"rule": {"type": "modprop", "mu": mu}})
+    assert answer.status_code == 422 and [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
 @pytest.mark.parametrize(
     "body, status, pointer",
     [
         ({}, 422, "/rules"),
+        ({"rules": [{"type": "modprop", "mu": {"gain_at_most": 2}}]}, 422, "/rules/0/mu"),
         ({"rules": []}, 422, "/rules"),
         ({"rules": ["bptt", "modprp"]}, 422, "/rules/1/type"),
         ({"rules": [{"type": "modprop", "mu": "auto"}]}, 422, "/rules/0/mu"),

@@ -291,7 +291,8 @@ static struct train_config config_variant(int variant) {
         {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE, .tracking = TRACKING_INITIAL},
         {.type = RULE_MODPROP, .mu_auto = true, .weights = CREDIT_TYPE},
         {.type = RULE_EPROP, .feedback = FEEDBACK_ADAPTIVE, .feedback_decay = 1e-3},
-        {.type = RULE_BPTT}};
+        {.type = RULE_BPTT},
+        {.type = RULE_MODPROP, .mu = 0.9, .gain_bound = {1.2, 3}}};
     config.rule = rules[variant];
     if (variant == 4) {
         config.optimizer = (struct optimizer_config){
@@ -564,7 +565,7 @@ int main(void) {
     tcase_add_test(tests, dale_and_rewiring_hold_after_every_update);
     tcase_add_test(tests, a_zeroed_weight_returns);
     tcase_add_test(tests, adam_takes_the_first_step_of_its_formula);
-    tcase_add_loop_test(tests, resumed_from_every_checkpoint_ends_the_same, 0, 5);
+    tcase_add_loop_test(tests, resumed_from_every_checkpoint_ends_the_same, 0, 6);
     tcase_add_test(tests, stopped_at_any_iteration_goes_on_the_same);
     tcase_add_test(tests, damaged_checkpoints_are_refused);
     tcase_add_test(tests, checkpoints_of_version_1_are_read);

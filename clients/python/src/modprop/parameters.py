@@ -331,10 +331,23 @@ class _ModpropRule(TypedDict):
     type: Literal["modprop"]
 
 
+class _ModpropRuleMu(TypedDict):
+    """What a `ModpropRuleMu` must have."""
+
+    gain_at_most: Real
+
+
+class ModpropRuleMu(_ModpropRuleMu, total=False):
+    """The value of `mu`."""
+
+    every: Integer
+    mu: Real
+
+
 class ModpropRule(_ModpropRule, total=False):
     """The parameters of the rule `modprop`."""
 
-    mu: Real | Literal["auto"] | Sequence[Real] | NDArray[Any]
+    mu: Real | Literal["auto"] | Sequence[Real] | NDArray[Any] | ModpropRuleMu
     weights: Literal["cell", "type", "given", "random", "shuffled"]
     modulation: Sequence[Sequence[Real] | NDArray[Any]] | None
     averaging: Literal["all", "existing"]
