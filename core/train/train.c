@@ -507,8 +507,7 @@ static enum result backends_make(struct training *training) {
         return result;
     }
     if (training->config->training.diagnostics & DIAGNOSTIC_COSINE) {
-        options.rule = &exact_rule;
-        options.clock = NULL;
+        options = train_batch_options(training->config, &training->task.shape, &exact_rule);
         problem.optimizer = NULL;
         training->exact = ops->create(&problem, &result, training->error);
         if (!training->exact) {
@@ -657,17 +656,16 @@ struct compared {
     double multiply_adds;
 };
 
-static bool compared_plan(const struct train_config *config, const struct task_shape *shape,
-                          const struct batch_options *job, struct compared *compared, struct error *error) {
+static bool compared_plan(const struct train_config *config, const struct task_shape *shape, struct compared *compared,
+                          struct error *error) {
     static const struct rule_config exact_rule = {.type = RULE_EXACT};
     const struct backend_ops *backend = backend_table[BACKEND_CPU];
     const struct backend_sizes sizes = train_backend_sizes(config, shape);
-    struct batch_options options = *job;
+    const struct batch_options options = train_batch_options(config, shape, &exact_rule);
     struct backend_plan exact = {0};
     size_t aligned = 0, gain = 0;
     double aligned_work = 0, gain_work = 0;
     unsigned wanted = config->training.diagnostics;
-    options.rule = &exact_rule;
     if ((wanted & DIAGNOSTIC_COSINE) && !backend->plan(&sizes, &options, &exact, error)) {
         return false;
     }
@@ -711,7 +709,7 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
         return false;
     }
     struct compared compared = {0};
-    if (!compared_plan(config, shape, &options, &compared, error)) {
+    if (!compared_plan(config, shape, &compared, error)) {
         return false;
     }
     size_t renewal_bytes;

@@ -44,6 +44,13 @@ def test_updates_within_a_trial_learn_otherwise(daemon, model, rule):
     assert often["sha256"] != whole["sha256"] and np.isfinite(often["W"]).all()
 
 
+def test_diagnostics_of_rules_that_go_backward_change_nothing(daemon):
+    plain = job_of({"type": "eprop"}, 40)
+    for diagnostics in (["cosine"], {"alignment": ["eprop", "bptt"]}):
+        told = job_of({"type": "eprop"}, 40, diagnostics=diagnostics)
+        assert weights_of(daemon, told)["sha256"] == weights_of(daemon, plain)["sha256"]
+
+
 def test_an_interrupted_iteration_leaves_nothing(daemon):
     job = job_of({"type": "eprop"}, 7, iterations=400, checkpoint_every=1000)
     wanted = weights_of(daemon, job)["sha256"]
