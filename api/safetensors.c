@@ -113,15 +113,23 @@ static bool tensors_follow(const struct safetensor *tensors, int count, size_t d
     return true;
 }
 
-static bool read_metadata(const json_t *metadata, bool strict, char loss[16], char *error) {
+/* `name` of the metadata; "" if there is none. */
+static void read_entry(const json_t *metadata, const char *name, char *text, size_t room) {
+    const char *value = json_string_value(json_object_get(metadata, name));
+    snprintf(text, room, "%s", value == NULL ? "" : value);
+}
+
+static bool read_metadata(const json_t *document, bool strict, struct safetensors_metadata *metadata, char *error) {
     const char *key;
     json_t *value;
-    bool ok = !strict || metadata == NULL || json_is_object(metadata);
-    json_object_foreach((json_t *)(uintptr_t)metadata, key, value) {
+    bool ok = !strict || document == NULL || json_is_object(document);
+    json_object_foreach((json_t *)(uintptr_t)document, key, value) {
         ok = ok && (!strict || json_is_string(value));
-        if (loss != NULL && strcmp(key, "loss") == 0 && json_is_string(value)) {
-            snprintf(loss, 16, "%s", json_string_value(value));
-        }
+    }
+    if (metadata != NULL) {
+        read_entry(document, "loss", metadata->loss, sizeof metadata->loss);
+        read_entry(document, "shape", metadata->shape, sizeof metadata->shape);
+        read_entry(document, "test_shape", metadata->test_shape, sizeof metadata->test_shape);
     }
     if (!ok) {
         snprintf(error, 256, "__metadata__ must be an object whose members are strings");
@@ -154,7 +162,8 @@ static json_t *read_header(const unsigned char *bytes, size_t held, size_t size,
 }
 
 bool safetensors_parse_header(const unsigned char *bytes, size_t held, size_t size, bool strict,
-                              struct safetensor tensors[SAFETENSORS_MAX], int *count, char loss[16], char error[256]) {
+                              struct safetensor tensors[SAFETENSORS_MAX], int *count,
+                              struct safetensors_metadata *metadata, char error[256]) {
     uint64_t length;
     const char *name;
     json_t *value, *header = read_header(bytes, held, size, strict, &length, error);
@@ -162,11 +171,8 @@ bool safetensors_parse_header(const unsigned char *bytes, size_t held, size_t si
         return false;
     }
     size_t data = 8 + (size_t)length;
-    if (loss != NULL) {
-        loss[0] = '\0';
-    }
     *count = 0;
-    bool ok = read_metadata(json_object_get(header, "__metadata__"), strict, loss, error);
+    bool ok = read_metadata(json_object_get(header, "__metadata__"), strict, metadata, error);
     json_object_foreach(header, name, value) {
         if (ok && strcmp(name, "__metadata__") != 0) {
             ok = *count < SAFETENSORS_MAX ? read_tensor(name, value, data, size - data, &tensors[*count], error)

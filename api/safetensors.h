@@ -34,14 +34,20 @@ struct safetensor {
     const unsigned char *bytes; /* not aligned; NULL if only the header is in memory */
 };
 
+/* What the metadata of a dataset may say, each "" where it does not; what is too long is cut. */
+struct safetensors_metadata {
+    char loss[16];
+    char shape[64], test_shape[64]; /* of spikes */
+};
+
 /*
  * The tensors of a file of `size` bytes, of which the first `held` are in memory, at least the header. `strict` refuses
  * everything that the reference library refuses (holes, overlaps, bytes after the last tensor, metadata that are not
- * strings); version 0.1 stored such files. `loss`, which may be NULL, receives the metadata's "loss", or "". False with
- * a sentence.
+ * strings); version 0.1 stored such files. `metadata` may be NULL. False with a sentence.
  */
 bool safetensors_parse_header(const unsigned char *bytes, size_t held, size_t size, bool strict,
-                              struct safetensor tensors[SAFETENSORS_MAX], int *count, char loss[16], char error[256]);
+                              struct safetensor tensors[SAFETENSORS_MAX], int *count,
+                              struct safetensors_metadata *metadata, char error[256]);
 
 /* The same, strict, for a file that is entirely in memory. */
 bool safetensors_parse(const unsigned char *bytes, size_t size, struct safetensor tensors[SAFETENSORS_MAX], int *count,

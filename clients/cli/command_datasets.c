@@ -191,10 +191,12 @@ const struct command command_datasets = {
     .least = 0,
     .most = 0,
     .summary = "list the datasets",
-    .description = "A dataset is what task.type=dataset trains on: a safetensors file with inputs (T,B,I), targets "
-                   "(T,B or T,B,O), and if "
-                   "wanted mask (T,B) and "
-                   "test_inputs, test_targets, test_mask.",
+    .description =
+        "A dataset is what task.type=dataset trains on: a safetensors or npz file with inputs (T,B,I), "
+        "targets (B, T,B or T,B,O), and if wanted mask (T,B) and the same with test_ in front. T steps, B "
+        "trials, I inputs, O outputs; targets of one or two dimensions are classes. Inputs that are spikes are "
+        "lists instead, spikes_trials, spikes_times and spikes_units, in the order of trials and times, and "
+        "shape, which is [T,B,I].",
     .examples = "modprop datasets\nmodprop datasets put digits digits.safetensors\nmodprop submit --task dataset --set "
                 "task.name=digits\n",
     .run = list,

@@ -13,7 +13,7 @@
 
 #define DIMENSIONS_MAX 8
 #define HEADER_BYTES_MAX 65536
-#define ARRAYS_MAX 6 /* as many as a dataset has */
+#define ARRAYS_MAX 9 /* as many as a dataset can have: two splits of inputs or spikes, targets and mask */
 
 /* Types of numpy, and what each is in a dataset. */
 static const struct kind {
@@ -39,6 +39,7 @@ struct archive {
     zip_t *zip;
     struct array arrays[ARRAYS_MAX];
     size_t count;
+    char shapes[2][64]; /* of spikes, for the metadata: of the training and of the test split */
 };
 
 bool npz_is(FILE *file) {
@@ -140,9 +141,9 @@ static enum status header_read(const struct archive *archive, zip_file_t *file, 
 /* ---- the archive ---- */
 
 static bool name_is_known(const char *name) {
-    static const char *const names[ARRAYS_MAX] = {"inputs",      "targets",      "mask",
-                                                  "test_inputs", "test_targets", "test_mask"};
-    for (size_t i = 0; i < ARRAYS_MAX; i++) {
+    static const char *const names[] = {"inputs", "targets", "mask", "spikes_trials", "spikes_times", "spikes_units"};
+    name += strncmp(name, "test_", 5) == 0 ? 5 : 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(name, names[i]) == 0) {
             return true;
         }
@@ -150,29 +151,56 @@ static bool name_is_known(const char *name) {
     return false;
 }
 
+static void value_put(const struct array *array, const unsigned char *from, unsigned char *to);
+
+/* An array of three integers, the shape of a split's spikes, as the metadata have it: "[12, 30, 2]". */
+static enum status shape_convert(const struct archive *archive, zip_file_t *file, const struct array *array,
+                                 char text[64]) {
+    unsigned char values[3 * 8];
+    size_t size = (size_t)array->kind->size;
+    int64_t lengths[3] = {0}; /* little-endian, as numpy's values are once put */
+    if (array->kind->code == 'f' || array->dimensions != 1 || array->count != 3) {
+        return report_error(STATUS_USAGE, "%s: %s must be three integers, steps, trials and inputs of the spikes",
+                            archive->path, array->name);
+    }
+    if (!member_read(file, values, 3 * size)) {
+        return report_error(STATUS_FAILED, "%s: %s cannot be read: the archive is truncated or damaged", archive->path,
+                            array->name);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        value_put(array, values + i * size, (unsigned char *)&lengths[i]);
+    }
+    snprintf(text, 64, "[%lld, %lld, %lld]", (long long)lengths[0], (long long)lengths[1], (long long)lengths[2]);
+    return STATUS_OK;
+}
+
 static enum status member_add(struct archive *archive, zip_uint64_t member) {
     const char *name = zip_get_name(archive->zip, member, 0);
     size_t length = name == NULL ? 0 : strlen(name);
-    struct array *array = &archive->arrays[archive->count];
+    struct array array = {.member = member};
     if (length >= 4 && strcmp(name + length - 4, ".npy") == 0) {
         length -= 4;
     }
-    snprintf(array->name, sizeof array->name, "%.*s", length < sizeof array->name ? (int)length : 0, name);
-    if (!name_is_known(array->name) || archive->count == ARRAYS_MAX) {
+    snprintf(array.name, sizeof array.name, "%.*s", length < sizeof array.name ? (int)length : 0, name);
+    int shape = strcmp(array.name, "shape") == 0 ? 0 : strcmp(array.name, "test_shape") == 0 ? 1 : -1;
+    if (shape < 0 && (!name_is_known(array.name) || archive->count == ARRAYS_MAX)) {
         return report_error(STATUS_USAGE,
-                            "%s holds \"%.60s\", which no dataset has; there are inputs, targets, mask, test_inputs, "
-                            "test_targets and test_mask",
+                            "%s holds \"%.60s\", which no dataset has; there are inputs (or spikes_trials, "
+                            "spikes_times, spikes_units and shape), targets and mask, and the same with test_ in front",
                             archive->path, name == NULL ? "" : name);
     }
-    array->member = member;
     zip_file_t *file = zip_fopen_index(archive->zip, member, 0);
     if (file == NULL) {
-        return report_error(STATUS_FAILED, "%s: %s cannot be read: %s", archive->path, array->name,
+        return report_error(STATUS_FAILED, "%s: %s cannot be read: %s", archive->path, array.name,
                             zip_strerror(archive->zip));
     }
-    enum status status = header_read(archive, file, array);
+    enum status status = header_read(archive, file, &array);
+    if (status == STATUS_OK && shape >= 0) {
+        status = shape_convert(archive, file, &array, archive->shapes[shape]);
+    } else if (status == STATUS_OK) {
+        archive->arrays[archive->count++] = array;
+    }
     zip_fclose(file);
-    archive->count += status == STATUS_OK;
     return status;
 }
 
@@ -283,8 +311,15 @@ static enum status array_write(const struct archive *archive, struct array *arra
 /* ---- the safetensors file ---- */
 
 static bool header_write(const struct archive *archive, FILE *out) {
-    json_t *header = json_object();
+    json_t *header = json_object(), *metadata = json_object();
     size_t at = 0, size = 0;
+    for (size_t i = 0; i < 2; i++) {
+        if (archive->shapes[i][0] != '\0') {
+            json_object_set_new(metadata, i == 0 ? "shape" : "test_shape", json_string(archive->shapes[i]));
+            json_object_set(header, "__metadata__", metadata);
+        }
+    }
+    json_decref(metadata);
     for (size_t i = 0; i < archive->count; i++) {
         const struct array *array = &archive->arrays[i];
         json_t *shape = json_array();

@@ -23,11 +23,11 @@ export async function datasetsRead(signal) {
   return { ...page, datasets };
 }
 
-/** "12 steps × 30 trials × 3 inputs". */
+/** "12 steps × 30 trials × 3 inputs"; spikes come at ticks. */
 export const shapeText = (d) =>
   d.kind === "weights"
     ? `weights of ${count(d.units, "unit")} × ${count(d.inputs, "input")} × ${count(d.outputs, "output")}`
-    : `${count(d.steps, "step")} × ${count(d.trials, "trial")} × ${count(d.inputs, "input")}`;
+    : `${count(d.steps, d.spikes ? "tick" : "step")} × ${count(d.trials, "trial")} × ${count(d.inputs, "input")}`;
 const answersText = (d) => (d.loss === "cross_entropy" ? count(d.outputs, "class").replace("classs", "classes") : count(d.outputs, "value"));
 
 /** What holds a version: its jobs, read when asked for. */
@@ -80,6 +80,7 @@ function datasetShow(dataset, again, signal) {
     said = `${count(dataset.version_count, "version")}, ${bytes(dataset.stored_bytes)} on disk`,
     save = () => attempt(() => download(pathOf(dataset.name), `${dataset.name}.safetensors`, "application/octet-stream"));
   const shares = dataset.test_trials ? `, and ${count(dataset.test_trials, "test trial")}` : "",
+    spikes = dataset.spikes ? `; ${count(dataset.spikes + dataset.test_spikes, "spike")}, ${grouped(Math.round(dataset.spikes / dataset.trials))} a trial` : "",
     counted = dataset.mask ? `; a mask counts ${percent(dataset.counted / (dataset.steps * dataset.trials))} of the steps` : "";
   return h(
     "section",
@@ -98,7 +99,7 @@ function datasetShow(dataset, again, signal) {
     ),
     isWeights
       ? h("p", {}, `${shapeText(dataset)}, for a job's network.initial: {"weights": "${dataset.name}"}.`)
-      : h("p", {}, `${shapeText(dataset)}${shares}; ${answersText(dataset)} to answer${counted}.`),
+      : h("p", {}, `${shapeText(dataset)}${shares}${spikes}; ${answersText(dataset)} to answer${counted}.`),
     h("p", { class: "hint" }, isWeights ? `${said}.` : `${said}; ${bytes(dataset.memory_bytes)} of memory in training.`),
     versionsTable(dataset, signal),
   );
@@ -150,9 +151,9 @@ function uploadMake(again, signal) {
     h(
       "p",
       { class: "hint" },
-      "A safetensors file with inputs (steps, trials, inputs), targets (steps, trials for classes; steps, trials, outputs for values), and, if you " +
-        "like, a mask (steps, trials) of what counts and a test split (test_inputs, test_targets, test_mask). Or weights to start from: W, Win, Wout, bout, " +
-        "and b. A name that exists gets a new version.",
+      "A safetensors file with inputs (steps, trials, inputs) or spikes (spikes_trials, spikes_times, spikes_units, with shape in the metadata), " +
+        "targets (trials, or steps and trials, for classes; steps, trials, outputs for values), and, if you like, a mask (steps, trials) of what counts " +
+        "and a test split (test_inputs, test_targets, test_mask). Or weights to start from: W, Win, Wout, bout, and b. A name that exists gets a new version.",
     ),
     h(
       "form",

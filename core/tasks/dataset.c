@@ -1,6 +1,10 @@
 /*
- * A user's own task: inputs, targets and mask as uploaded. Mini-batches are drawn by the counter; evaluations use the
- * test split, or else a fresh draw of training trials.
+ * A user's own task: inputs, targets and mask as uploaded. Inputs may be spikes: lists of (tick, unit) a trial that are
+ * never expanded. A step gathers `bin` ticks, step t those from t bin to before (t + 1) bin (the last may have fewer):
+ * an input is the number of its spikes in them, mask and target are those of the last tick that counts. So one upload
+ * at a fine resolution serves jobs at many.
+ *
+ * Mini-batches are drawn by the counter; evaluations use the test split, or else a fresh draw of training trials.
  *
  * The draw has versions, because a job must continue as it started. Version 2 draws trials in which some step counts,
  * so that no batch is without a loss; version 1, for jobs accepted before it, draws from all trials, and a batch in
@@ -14,6 +18,7 @@
 
 struct dataset {
     int draw; /* version of the draw of training trials; see above. Below 2: the first */
+    int bin;  /* ticks in a step; below 2: 1 */
 };
 OWN_STRUCT(struct dataset);
 
@@ -57,6 +62,11 @@ static size_t lesser(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
+static size_t bin_of(const struct task_config *config) {
+    const struct dataset *dataset = own(config);
+    return dataset->bin > 1 ? (size_t)dataset->bin : 1;
+}
+
 static bool draws_counting(const struct task_config *config) {
     const struct dataset *dataset = own(config);
     return dataset->draw >= 2;
@@ -87,23 +97,27 @@ static bool dataset_shape(const struct task_config *config, struct task_shape *s
         snprintf(error, 256, "the dataset is too large");
         return false;
     }
+    size_t bin = bin_of(config), from = data->train.mask_from;
+    if (bin > 1 && !data->spiking) {
+        snprintf(error, 256, "bin must be 1 for a dataset whose inputs are an array, not spikes; got %zu", bin);
+        return false;
+    }
     if (draws_counting(config) && !something_counts(data, error)) {
         return false;
     }
-    size_t from = data->train.mask_from;
     if (data->test.trials > 0) {
         from = lesser(from, data->test.mask_from);
     }
-    *shape = (struct task_shape){.steps = (int)data->steps,
+    *shape = (struct task_shape){.steps = (int)((data->steps + bin - 1) / bin),
                                  .inputs = (int)data->inputs,
                                  .outputs = (int)data->outputs,
                                  .loss = data->loss,
                                  .has_accuracy = data->loss == LOSS_CROSS_ENTROPY,
-                                 .mask_from = (int)from,
+                                 .mask_from = (int)(from / bin),
                                  .mask_uniform = !data->train.masked && !data->test.masked,
                                  .trial_work = WORK_UNIFORM,
                                  .input_work = 1,
-                                 .target_work = data->loss == LOSS_MSE ? (double)data->outputs : 1,
+                                 .target_work = data->loss == LOSS_MSE ? (double)data->outputs : (double)bin,
                                  .empty_loss = draws_counting(config) ? NAN : 0,
                                  .test_trials = data->test.trials,
                                  .training_trials = data->train.trials};
@@ -155,23 +169,62 @@ static void dataset_trial(const struct task *task, struct trial_id id, struct tr
     trial->source = drawn ? drawn->trials[number] : number;
 }
 
+/* Position of the trial's first spike at or after the tick. */
+static size_t spike_find(const struct spike_list *spikes, size_t trial, size_t tick) {
+    size_t low = spikes->first[trial], high = spikes->first[trial + 1];
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (spikes->ticks[middle] < tick) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static void spikes_add(const struct spike_list *spikes, size_t trial, size_t bin, struct task_block block) {
+    size_t until = (size_t)block.to * bin, end = spikes->first[trial + 1];
+    for (size_t i = spike_find(spikes, trial, (size_t)block.from * bin); i < end && spikes->ticks[i] < until; i++) {
+        block.x[(spikes->ticks[i] / bin - (size_t)block.from) * block.stride + spikes->units[i]] += 1.0f;
+    }
+}
+
 static void dataset_inputs(const struct task *task, const struct trial *trial, int from, int to, float *x,
                            size_t stride) {
     const struct trial_set *set = dataset_set(task, trial);
+    const struct task_block block = {from, to, x, stride};
     size_t inputs = task->config->data->inputs;
+    if (set->spikes.first) {
+        task_block_clear(block, (int)inputs);
+        spikes_add(&set->spikes, trial->source, bin_of(task->config), block);
+        return;
+    }
     for (int t = from; t < to; t++) {
         array_floats(&set->inputs, ((size_t)t * set->trials + trial->source) * inputs, inputs,
                      x + (size_t)(t - from) * stride);
     }
 }
 
+/* The tick whose target and mask step t has: of its ticks the last that counts, or the last if none does. */
+static size_t target_tick(const struct task *task, const struct trial_set *set, size_t trial, int t) {
+    size_t bin = bin_of(task->config), from = (size_t)t * bin, to = lesser(from + bin, task->config->data->steps);
+    for (size_t tick = to; set->mask && tick > from; tick--) {
+        if (set->mask[(tick - 1) * set->trials + trial] != 0.0f) {
+            return tick - 1;
+        }
+    }
+    return to - 1;
+}
+
 static float dataset_target(const struct task *task, const struct trial *trial, int t, int *class_index,
                             float *values) {
     const struct trial_set *set = dataset_set(task, trial);
-    size_t at = (size_t)t * set->trials + trial->source, outputs = task->config->data->outputs;
+    size_t at = target_tick(task, set, trial->source, t) * set->trials + trial->source;
     if (set->classes.bytes) {
-        *class_index = array_class(&set->classes, at);
+        *class_index = array_class(&set->classes, set->class_per_trial ? trial->source : at);
     } else {
+        size_t outputs = task->config->data->outputs;
         array_floats(&set->values, at * outputs, outputs, values);
     }
     return set->mask ? set->mask[at] : 1.0f;
@@ -194,6 +247,16 @@ static const struct field parameters[] = {
      .before = "1",
      .doc = "version of the draw of training trials: 2 draws those in which some step counts; 1, that of jobs accepted "
             "before there was this field, draws from all, and a batch in which nothing counts has the loss 0"},
+    {.name = "bin",
+     .type = FIELD_INT,
+     .offset = OWN(struct dataset, bin),
+     .unit = "ticks",
+     .low = 1,
+     .high = 1000000,
+     .fallback = "1",
+     .identity = "1",
+     .doc = "ticks of a dataset of spikes that make one step: an input is the number of its spikes in them, and target "
+            "and mask are those of the last of them that counts; 1 where the inputs are an array"},
 };
 
 static const struct task_default defaults[] = {
@@ -203,7 +266,7 @@ static const struct task_default defaults[] = {
 
 const struct task_ops task_dataset = {
     .name = "dataset",
-    .doc = "your own trials, uploaded with PUT /v1/datasets/{name}",
+    .doc = "your own trials, arrays or spikes, uploaded with PUT /v1/datasets/{name}",
     .parameters = FIELDS(parameters),
     .defaults = defaults,
     .default_count = sizeof defaults / sizeof *defaults,

@@ -24,7 +24,7 @@ static bool set_is_complete(const struct trial_set *set, const struct task_confi
         return set->pixels && set->labels;
     }
     const struct data_array *targets = config->data->loss == LOSS_CROSS_ENTROPY ? &set->classes : &set->values;
-    return set->inputs.bytes && targets->bytes && (!set->masked || set->mask);
+    return (set->inputs.bytes || set->spikes.first) && targets->bytes && (!set->masked || set->mask);
 }
 
 const struct task_ops *task_ops_of(const struct task_config *config) {

@@ -22,13 +22,25 @@ struct data_array {
     enum data_type type;
 };
 
+/*
+ * Spikes, by trial and then by tick; each adds 1 to its input. Trial b has those from first[b] to before first[b + 1].
+ * Borrowed.
+ */
+struct spike_list {
+    const size_t *first;   /* (B + 1); NULL: the inputs are an array */
+    const uint32_t *ticks; /* each below T */
+    const uint16_t *units; /* each below I */
+};
+
 /* Trials given as arrays: MNIST (pixels, labels) or a user's dataset. Borrowed, immutable. Unused fields are NULL. */
 struct trial_set {
     size_t trials;             /* B */
     const uint8_t *pixels;     /* (B, 28, 28), MNIST */
     const uint8_t *labels;     /* (B), MNIST */
-    struct data_array inputs;  /* (T, B, I), dataset */
-    struct data_array classes; /* (T, B), dataset with cross-entropy: integers from 0 to O - 1 */
+    struct data_array inputs;  /* (T, B, I), dataset; or */
+    struct spike_list spikes;  /* instead of them */
+    struct data_array classes; /* (T, B), dataset with cross-entropy: integers from 0 to O - 1; or */
+    bool class_per_trial;      /* they are (B), of each trial the same at all steps */
     struct data_array values;  /* (T, B, O), dataset with squared error */
     const float *mask;         /* (T, B), dataset; NULL: every step counts */
     bool masked;               /* there is a mask, whether or not it is loaded */
@@ -37,8 +49,9 @@ struct trial_set {
 
 /* With sizes alone (described) it gives a task's shape and a job's estimate, but no trials. */
 struct task_data {
-    size_t steps, inputs, outputs; /* dataset */
+    size_t steps, inputs, outputs; /* dataset; of spikes, steps are ticks */
     enum loss_type loss;           /* dataset */
+    bool spiking;                  /* dataset: its inputs are spikes */
     struct trial_set train, test;  /* test.trials 0: the dataset has no test split */
 };
 

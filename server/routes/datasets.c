@@ -53,11 +53,17 @@ static json_t *content_document(const struct dataset_info *info) {
         return json_pack("{s:s, s:I, s:I, s:I, s:b}", "kind", "weights", "units", (json_int_t)info->units, "inputs",
                          (json_int_t)info->inputs, "outputs", (json_int_t)info->outputs, "bias", info->bias);
     }
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:{s:s, s:s}}", "kind", "dataset", "steps",
-                     (json_int_t)info->steps, "trials", (json_int_t)info->trials, "inputs", (json_int_t)info->inputs,
-                     "outputs", (json_int_t)info->outputs, "test_trials", (json_int_t)info->test_trials, "loss",
-                     info->classes ? "cross_entropy" : "mse", "mask", info->mask, "counted", (json_int_t)info->counted,
-                     "dtypes", "inputs", info->inputs_type, "targets", info->targets_type);
+    json_t *document = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:{s:s, s:s}}", "kind", "dataset",
+                                 "steps", (json_int_t)info->steps, "trials", (json_int_t)info->trials, "inputs",
+                                 (json_int_t)info->inputs, "outputs", (json_int_t)info->outputs, "test_trials",
+                                 (json_int_t)info->test_trials, "loss", info->classes ? "cross_entropy" : "mse", "mask",
+                                 info->mask, "counted", (json_int_t)info->counted, "dtypes", "inputs",
+                                 info->inputs_type, "targets", info->targets_type);
+    if (document != NULL && info->spikes > 0) {
+        (void)json_object_set_new(document, "spikes", json_integer((json_int_t)info->spikes));
+        (void)json_object_set_new(document, "test_spikes", json_integer((json_int_t)info->test_spikes));
+    }
+    return document;
 }
 
 /* `shown`: the version that the document describes; the newest, except in the response to a PUT that was overtaken. */

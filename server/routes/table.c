@@ -454,8 +454,9 @@ const struct route routes_listed[] = {
      .statuses = "200 201 413 415 507",
      .types = {JSON},
      .summary =
-         "Upload a dataset: a safetensors file with inputs, targets, optional mask and test split; or weights for "
-         "network.initial: W, Win, Wout, bout, optional b. Under a name in use it becomes the newest version; jobs "
+         "Upload a dataset: a safetensors file with inputs (or spikes_trials, spikes_times, spikes_units), targets, "
+         "optional mask and test split; or weights for network.initial: W, Win, Wout, bout, optional b. Under a name "
+         "in use it becomes the newest version; jobs "
          "keep the one that they were accepted with",
      .handle = route_dataset_put,
      .begin = begin_dataset_put},

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import struct
 import zipfile
 
@@ -53,6 +54,25 @@ def test_half_precision_is_exact(modprop, tmp_path):
     assert np.array_equal(put(modprop, tmp_path / "half.npz", arrays)["inputs"], every.astype(np.float32))
 
 
+@pytest.mark.parametrize("kind", ["<i8", ">i2", "|u1"])
+def test_spikes_and_their_shape(modprop, tmp_path, kind):
+    spikes = {"trials": [0, 0, 1], "times": [3, 9, 0], "units": [2, 0, 1]}
+    arrays = {f"spikes_{name}": np.array(values, kind) for name, values in spikes.items()}
+    arrays |= {"targets": np.array([0, 1]), "shape": np.array([10, 2, 3], kind)}
+    arrays |= {f"test_{name}": values for name, values in arrays.items()} | {"test_shape": (10, 2, 3)}
+    np.savez(tmp_path / "spikes.npz", **arrays)
+    stored = json.loads(modprop.run("datasets", "put", "spikes", tmp_path / "spikes.npz", "--json").stdout)
+    assert (stored["steps"], stored["trials"], stored["inputs"], stored["spikes"]) == (10, 2, 3, 3)
+    shown = modprop.run("datasets", "show", "spikes").stdout
+    assert re.search(r"^spikes +3$", shown, re.M) and re.search(r"^test_spikes +3$", shown, re.M), shown
+    listed = modprop.run("datasets").stdout
+    assert re.search(r"^spikes +10 +2 +2 +3 +2 ", listed, re.M), listed
+    for shape in (np.array([10.0, 2, 3]), np.array([10, 2]), np.array([[10, 2, 3]])):
+        np.savez(tmp_path / "bad.npz", **arrays | {"shape": shape})
+        refused = modprop.run("datasets", "put", "spikes", tmp_path / "bad.npz", status=2)
+        assert "shape must be three integers, steps, trials and inputs of the spikes" in refused.stderr
+
+
 def test_a_job_trains_on_it(modprop, tmp_path):
     rng = np.random.default_rng(1)
     signs = rng.integers(0, 2, 32)
@@ -75,7 +95,9 @@ def test_what_is_no_dataset_is_named(modprop, tmp_path):
         np.savez(path, **arrays)
         return modprop.run("datasets", "put", "bad", path, status=status).stderr
 
-    assert 'holds "labels.npy", which no dataset has; there are inputs, targets' in refused(inputs=good, labels=good)
+    assert 'holds "labels.npy", which no dataset has; there are inputs (or spikes_trials' in refused(
+        inputs=good, labels=good
+    )
     assert "inputs must be an array of numbers or booleans; got the type '<c16'" in refused(inputs=good.astype(complex))
     assert "got the type '|O'" in refused(inputs=np.array([None, 1], object))
     assert "got the type '<U3'" in refused(inputs=np.array(["one"]))

@@ -203,9 +203,37 @@ static const char *file_of(const uint8_t *data, size_t size) {
     return path;
 }
 
+/* Inputs and targets of a dataset's first trials, at its first and last steps, as training reads them. */
+static void trials_read(const struct task_data *data) {
+    enum { STEPS = 8, TRIALS = 4 };
+    struct task_config config = TASK_CONFIG(TASK_DATASET, {"bin", data->spiking ? 3 : 1}, {"draw", 2});
+    struct task task;
+    char error[256];
+    config.data = data;
+    if (task_init(&task, &config, 1, NULL, error) != RESULT_DONE) {
+        return;
+    }
+    float *x = malloc((STEPS * data->inputs + data->outputs) * sizeof *x);
+    for (size_t number = 0; number < data->train.trials && number < TRIALS; number++) {
+        struct trial trial;
+        task.ops->trial(&task, (struct trial_id){TRIAL_LISTED, 0, number}, &trial);
+        int last = task.shape.steps, starts[] = {0, last > STEPS ? last - STEPS : 0};
+        for (int i = 0; i < 2; i++) {
+            int to = starts[i] + STEPS < last ? starts[i] + STEPS : last, class_index = 0;
+            task.ops->inputs(&task, &trial, starts[i], to, x, data->inputs);
+            for (int t = starts[i]; t < to; t++) {
+                float weight = task.ops->target(&task, &trial, t, &class_index, x);
+                assert(weight >= 0 && class_index >= 0 && (size_t)class_index < data->outputs);
+            }
+        }
+    }
+    free(x);
+    task_release(&task);
+}
+
 /*
- * A safetensors file all the way of an upload: checked, then loaded as a job would. $FUZZ_FOLDER is its folder (see
- * `run`). What an older version accepted must load too.
+ * A safetensors file all the way of an upload: checked, then loaded and read as a job would. $FUZZ_FOLDER is its folder
+ * (see `run`). What an older version accepted must load too.
  */
 static void try_dataset(const uint8_t *data, size_t size) {
     static char upload[256];
@@ -223,6 +251,7 @@ static void try_dataset(const uint8_t *data, size_t size) {
     if (dataset_check(upload, false, NULL, &lenient, error) == DATASET_SOUND) {
         bool loads = dataset_data_load(upload, lenient.sha256, &loaded, error);
         assert(loads && loaded.bytes == lenient.memory && loaded.task.outputs == lenient.outputs);
+        trials_read(&loaded.task);
         json_t *document = dataset_info_encode(&lenient);
         bool same = dataset_info_decode(&back, document) && back.memory == lenient.memory;
         assert(same);

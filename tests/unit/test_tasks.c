@@ -244,6 +244,54 @@ START_TEST(trials_are_whole_in_any_blocks) {
 }
 END_TEST
 
+/* Spikes of two trials in 7 ticks and 3 inputs, as (tick, unit), and what they are as counts. */
+static const size_t spikes_first[] = {0, 6, 8};
+static const uint32_t spikes_ticks[] = {0, 0, 0, 2, 3, 6, 1, 6};
+static const uint16_t spikes_units[] = {1, 1, 2, 0, 0, 1, 2, 2};
+static const uint8_t spikes_classes[] = {0, 1};
+static const float spikes_mask[7 * 2] = {0, 0, 0.5f, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0};
+
+START_TEST(spikes_are_counted_in_bins_of_ticks) {
+    const struct task_data data = {.steps = 7,
+                                   .inputs = 3,
+                                   .outputs = 2,
+                                   .spiking = true,
+                                   .train = {.trials = 2,
+                                             .spikes = {spikes_first, spikes_ticks, spikes_units},
+                                             .classes = {spikes_classes, DATA_U8},
+                                             .class_per_trial = true,
+                                             .mask = spikes_mask,
+                                             .masked = true,
+                                             .mask_from = 1}};
+    struct task_config config = TASK_CONFIG(TASK_DATASET, {"bin", _i}, {"draw", 2});
+    config.data = &data;
+    struct task task = task_make(&config, 1);
+    ck_assert_int_eq(task.shape.steps, (7 + _i - 1) / _i);
+    ck_assert_int_eq(task.shape.mask_from, 1 / _i);
+    for (size_t number = 0; number < 2; number++) {
+        float counts[7 * 3] = {0}, mask[7] = {0};
+        for (size_t k = spikes_first[number]; k < spikes_first[number + 1]; k++) {
+            counts[spikes_ticks[k] / (unsigned)_i * 3 + spikes_units[k]]++;
+        }
+        for (int tick = 0; tick < 7; tick++) {
+            float weight = spikes_mask[2 * (size_t)tick + number];
+            mask[tick / _i] = weight != 0 ? weight : mask[tick / _i];
+        }
+        struct trial trial = trial_make(&task, TRIAL_LISTED, 0, number);
+        float *x = inputs_make(&task, &trial, task.shape.steps, 3);
+        ck_assert_mem_eq(x, counts, sizeof(float) * 3 * (size_t)task.shape.steps);
+        free(x);
+        blocks_agree(&task, &trial);
+        for (int t = task.shape.mask_from; t < task.shape.steps; t++) {
+            int class_index = -1;
+            ck_assert_float_eq(task.ops->target(&task, &trial, t, &class_index, NULL), mask[t]);
+            ck_assert_int_eq(class_index, (int)number);
+        }
+    }
+    task_release(&task);
+}
+END_TEST
+
 START_TEST(training_and_evaluation_see_other_trials) {
     struct task_config config = task_config_make((enum task_type)_i, NULL, 0);
     if (task_ops_of(&config)->needs != NEEDS_NOTHING || _i == TASK_PATTERN) {
@@ -656,6 +704,7 @@ int main(void) {
     tcase_add_test(tests, pattern_is_frozen_and_scaled);
     tcase_add_test(tests, evidence_is_its_definition);
     tcase_add_loop_test(tests, trials_are_whole_in_any_blocks, 0, TASK_TYPES);
+    tcase_add_loop_test(tests, spikes_are_counted_in_bins_of_ticks, 1, 9);
     tcase_add_loop_test(tests, training_and_evaluation_see_other_trials, 0, TASK_TYPES);
     tcase_add_loop_test(tests, two_classes_are_balanced, 0, TASK_TYPES);
     tcase_add_test(tests, perceptual_decision_is_its_definition);
