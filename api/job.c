@@ -824,9 +824,7 @@ json_t *neurons_describe(void) {
     return json_pack("{s:o, s:s}", "neurons", list, "default", neuron_variants()[NEURON_MEMBRANE].name);
 }
 
-/* One schema per variant, selected by type. */
-static json_t *variants_schema(const struct fields *fields, const struct variant *variants, int count,
-                               bool type_required) {
+json_t *variants_schema(const struct fields *fields, const struct variant *variants, int count, bool type_required) {
     json_t *list = json_array();
     for (int i = 0; i < count; i++) {
         const struct decoding decoding = {.fields = fields, .variant = 1u << i};

@@ -10,6 +10,8 @@
 /* The variant that an object's "type" names; `fallback` if it is absent. False, with a fault, if it is unknown. */
 bool variant_decode(const json_t *object, const struct variant *variants, int count, int fallback,
                     const struct path *path, int *type, struct problems *problems);
+/* Their JSON Schema: one per variant, selected by type. */
+json_t *variants_schema(const struct fields *fields, const struct variant *variants, int count, bool type_required);
 /* The defaults of a section that the neuron model gives. */
 void neuron_defaults_set(struct decoding *decoding, const char *section, enum neuron neuron);
 

@@ -41,20 +41,22 @@ static void keep_list(const json_t *value, const struct path *path, const struct
     (void)problems; /* read by simulate_ask_decode, which owns the memory */
 }
 
-static void decode_iteration(const json_t *value, const struct path *path, const struct field *field, void *object,
-                             struct problems *problems) {
-    struct simulate_ask *ask = ((struct simple *)object)->ask;
+int64_t iteration_decode(const json_t *value, const struct path *path, const char *name, struct problems *problems) {
     char got[80];
-    ask->iteration = -1;
-    if (json_is_null(value)) {
-        return;
+    if (value == NULL || json_is_null(value)) {
+        return -1;
     }
     if (!json_is_integer(value) || json_integer_value(value) < 0) {
-        problems_add(problems, path, field->name, "must be an integer of at least 0, or null; got %s",
+        problems_add(problems, path, name, "must be an integer of at least 0, or null: the newest; got %s",
                      value_quote(value, got));
-        return;
+        return -1;
     }
-    ask->iteration = json_integer_value(value);
+    return json_integer_value(value);
+}
+
+static void decode_iteration(const json_t *value, const struct path *path, const struct field *field, void *object,
+                             struct problems *problems) {
+    ((struct simple *)object)->ask->iteration = iteration_decode(value, path, field->name, problems);
 }
 
 static void decode_weights_of_own(const json_t *value, const struct path *path, const struct field *field, void *object,

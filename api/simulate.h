@@ -32,6 +32,9 @@ struct simulate_ask {
     char dataset[FIELD_NAME_BYTES], dataset_sha256[FIELD_SHA256_BYTES]; /* whose trials are to be run; "": the task's */
 };
 
+/* A checkpoint's iteration at path/name; -1: the newest, or a fault. */
+int64_t iteration_decode(const json_t *value, const struct path *path, const char *name, struct problems *problems);
+
 /* Decodes and checks what needs no network; call the release function in any case. */
 void simulate_ask_decode(struct simulate_ask *ask, enum ask_kind kind, const json_t *document,
                          struct problems *problems);

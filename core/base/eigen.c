@@ -1,11 +1,12 @@
 /*
- * Eigenvalues: see eigen.h. Two algorithms, each the smallest that does its job.
+ * Eigenvalues: see eigen.h. Three algorithms, each the smallest that does its job.
  *
  * eigen_values, eigen_radius (large matrices, eigenvalues only): Householder reduction to Hessenberg form, then
  * Francis' implicit double-shift QR in real arithmetic, about 10 n^3 multiply-adds (Golub and Van Loan, "Matrix
  * Computations", 7.5). eigen_decompose (one row a cell type, so small): the same reduction in complex arithmetic and
  * single-shift QR with Givens rotations to a complex Schur form, eigenvectors by back substitution. Complex arithmetic
- * costs four times as much and spares the cases of 2 x 2 blocks.
+ * costs four times as much and spares the cases of 2 x 2 blocks. eigen_symmetric: reduction to tridiagonal form, then
+ * the implicit symmetric QR step with Wilkinson's shift (Golub and Van Loan, 8.3).
  */
 #include "core/base/eigen.h"
 
@@ -552,4 +553,203 @@ int eigen_decompose(int n, double *a, void *scratch, struct work *work, double *
     }
     int result = schur_form(n, h, q, work);
     return result == 0 ? vectors_write(n, h, q, x, work, re, im, vectors) : result;
+}
+
+/* ---- symmetric ---- */
+
+/* Diagonal, the one beside it, betas of the reflections, two vectors. */
+size_t eigen_symmetric_scratch_size(int n) {
+    return order_is_possible(n) ? 5 * (size_t)n * sizeof(double) : 0;
+}
+
+double eigen_symmetric_cost(int n, bool vectors) {
+    double size = n;
+    return size * size * size * (vectors ? 6 : 1) + 30 * size * size;
+}
+
+/* p = A v of the trailing matrix of order m, whose lower triangle is stored; false when stopped. */
+static bool lower_times(int n, const double *a, int first, const double *v, double *p, struct work *work) {
+    int m = n - first;
+    memset(p, 0, (size_t)m * sizeof *p);
+    for (int i = 0; i < m; i++) {
+        const double *row = a + (size_t)(first + i) * n + first;
+        double sum = row[i] * v[i];
+        for (int j = 0; j < i; j++) {
+            sum += row[j] * v[j];
+            p[j] += row[j] * v[i];
+        }
+        p[i] += sum;
+        if (work_add(work, 2.0 * i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * T = Q^T A Q, diagonal d and beside it e. Row k of a holds, right of the diagonal, the vector of reflection k, betas
+ * its factor. `v` has room for 2 n.
+ */
+static bool tridiagonal_reduce(int n, double *a, double *d, double *e, double *betas, double *v, struct work *work) {
+    double *p = v + n;
+    for (int k = 0; k < n - 1; k++) {
+        int m = n - k - 1;
+        for (int i = 0; i < m; i++) {
+            v[i] = a[(size_t)(k + 1 + i) * n + k];
+        }
+        betas[k] = m > 1 ? householder(m, v, &e[k]) : 0;
+        e[k] = m > 1 ? e[k] : v[0];
+        d[k] = a[(size_t)k * n + k];
+        if (betas[k] == 0) {
+            continue;
+        }
+        if (!lower_times(n, a, k + 1, v, p, work)) {
+            return false;
+        }
+        double inner = 0;
+        for (int i = 0; i < m; i++) {
+            p[i] *= betas[k];
+            inner += p[i] * v[i];
+        }
+        for (int i = 0; i < m; i++) {
+            p[i] -= 0.5 * betas[k] * inner * v[i];
+        }
+        for (int i = 0; i < m && !work_add(work, 2.0 * i + 2); i++) {
+            double *row = a + (size_t)(k + 1 + i) * n + k + 1;
+            for (int j = 0; j <= i; j++) {
+                row[j] -= v[i] * p[j] + p[i] * v[j];
+            }
+        }
+        memcpy(a + (size_t)k * n + k + 1, v, (size_t)m * sizeof *v);
+    }
+    d[n - 1] = a[(size_t)n * n - 1];
+    return !work_look(work);
+}
+
+/* vectors = Q^T, from the reflections, the last first. */
+static bool reflections_gather(int n, const double *a, const double *betas, double *vectors, struct work *work) {
+    memset(vectors, 0, (size_t)n * (size_t)n * sizeof *vectors);
+    for (int i = 0; i < n; i++) {
+        vectors[(size_t)i * n + i] = 1;
+    }
+    for (int k = n - 3; k >= 0; k--) {
+        const double *v = a + (size_t)k * n + k + 1;
+        int m = n - k - 1;
+        for (int r = k + 1; r < n; r++) {
+            double *row = vectors + (size_t)r * n + k + 1, sum = 0;
+            for (int i = 0; i < m; i++) {
+                sum += row[i] * v[i];
+            }
+            for (int i = 0; i < m; i++) {
+                row[i] -= betas[k] * sum * v[i];
+            }
+            if (work_add(work, 2.0 * m)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* Rows k and k+1 of the vectors, turned. */
+static void rows_turn(int n, double *vectors, int k, double c, double s) {
+    double *upper = vectors + (size_t)k * n, *lower = upper + n;
+    for (int i = 0; i < n; i++) {
+        double x = upper[i], y = lower[i];
+        upper[i] = c * x + s * y;
+        lower[i] = c * y - s * x;
+    }
+}
+
+/* One QR step on the rows low..high of T, where nothing beside the diagonal is 0. */
+static bool symmetric_step(int n, double *d, double *e, int low, int high, double *vectors, struct work *work) {
+    double half = 0.5 * (d[high - 1] - d[high]), beside = e[high - 1], root = sqrt(half * half + beside * beside),
+           shift = d[high] - beside * (beside / (half >= 0 ? half + root : half - root)), x = d[low] - shift,
+           z = e[low];
+    for (int k = low; k < high; k++) {
+        double r = sqrt(x * x + z * z), c = r > 0 ? x / r : 1, s = r > 0 ? z / r : 0;
+        double a = d[k], b = e[k], q = d[k + 1];
+        if (k > low) {
+            e[k - 1] = r;
+        }
+        d[k] = c * c * a + 2 * c * s * b + s * s * q;
+        d[k + 1] = s * s * a - 2 * c * s * b + c * c * q;
+        e[k] = c * s * (q - a) + (c * c - s * s) * b;
+        if (k + 1 < high) {
+            x = e[k];
+            z = s * e[k + 1];
+            e[k + 1] *= c;
+        }
+        if (vectors) {
+            rows_turn(n, vectors, k, c, s);
+        }
+        if (work_add(work, vectors ? 4.0 * n : 16)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* As eigen_symmetric returns: d becomes the eigenvalues. */
+static int tridiagonal_solve(int n, double *d, double *e, double *vectors, struct work *work) {
+    int high = n - 1, sweep = 0;
+    double norm = 0;
+    for (int i = 0; i < n; i++) {
+        norm = fmax(norm, fabs(d[i]) + (i < n - 1 ? fabs(e[i]) : 0));
+    }
+    while (high > 0) {
+        int low = high;
+        while (low > 0 && fabs(e[low - 1]) > DBL_EPSILON * fmax(fabs(d[low - 1]) + fabs(d[low]), DBL_EPSILON * norm)) {
+            low--;
+        }
+        if (low == high) {
+            high--;
+            sweep = 0;
+            continue;
+        }
+        if (sweep++ == SWEEPS_MOST) {
+            return -2;
+        }
+        if (!symmetric_step(n, d, e, low, high, vectors, work)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Descending, by selection: a row moves at most once. */
+static void symmetric_order(int n, double *values, double *vectors) {
+    for (int k = 0; k < n; k++) {
+        int most = k;
+        for (int i = k + 1; i < n; i++) {
+            most = values[i] > values[most] ? i : most;
+        }
+        double value = values[most];
+        values[most] = values[k];
+        values[k] = value;
+        double *row = vectors ? vectors + (size_t)k * n : NULL, *other = vectors ? vectors + (size_t)most * n : NULL,
+               largest = 0;
+        for (int i = 0; vectors && i < n; i++) {
+            double entry = other[i];
+            other[i] = row[i];
+            row[i] = entry;
+            largest = fabs(entry) > fabs(largest) ? entry : largest;
+        }
+        for (int i = 0; largest < 0 && i < n; i++) {
+            row[i] = -row[i];
+        }
+    }
+}
+
+int eigen_symmetric(int n, double *a, void *scratch, struct work *work, double *values, double *vectors) {
+    double *e = scratch, *betas = e + n, *v = betas + n;
+    if (!tridiagonal_reduce(n, a, values, e, betas, v, work) ||
+        (vectors && !reflections_gather(n, a, betas, vectors, work))) {
+        return -1;
+    }
+    int result = tridiagonal_solve(n, values, e, vectors, work);
+    if (result == 0) {
+        symmetric_order(n, values, vectors);
+    }
+    return result;
 }

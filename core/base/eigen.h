@@ -41,4 +41,14 @@ int eigen_values(int n, double *a, void *scratch, struct work *work, double *re,
  */
 int eigen_decompose(int n, double *a, void *scratch, struct work *work, double *re, double *im, double *vectors);
 
+/*
+ * The symmetric (n,n) matrix a, of which the lower triangle is read, is destroyed. values (n) come in descending order;
+ * vectors, (n,n) row-major or NULL, gets the eigenvector of values[k] as row k: the rows are orthonormal, and the entry
+ * of largest modulus of each is positive. `scratch` is eigen_symmetric_scratch_size bytes; `work` and what is returned
+ * as for eigen_radius.
+ */
+size_t eigen_symmetric_scratch_size(int n);
+double eigen_symmetric_cost(int n, bool vectors);
+int eigen_symmetric(int n, double *a, void *scratch, struct work *work, double *values, double *vectors);
+
 #endif

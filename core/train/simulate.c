@@ -109,11 +109,37 @@ static void keep(float *to, size_t at, const float *from, size_t count) {
     }
 }
 
+static void share_add(float *to, size_t at, const float *from, size_t count, float share) {
+    for (size_t i = 0; to && i < count; i++) {
+        to[at * count + i] += share * from[i];
+    }
+}
+
+/* A step as a part of its bin's mean. */
+static void bin_add(const struct simulation *simulation, const struct batch_step *step, size_t at) {
+    const struct simulate_request *request = simulation->request;
+    const struct simulate_answer *answer = simulation->answer;
+    int begin = step->t - step->t % request->every, left = request->steps - begin;
+    float share = 1.0f / (float)(left < request->every ? left : request->every);
+    share_add(answer->inputs, at, step->inputs, (size_t)simulation->network.inputs, share);
+    share_add(answer->outputs, at, step->outputs, (size_t)simulation->network.outputs, share);
+    for (int u = 0; answer->rates && u < request->unit_count; u++) {
+        answer->rates[at * (size_t)request->unit_count + (size_t)u] += share * step->rates[request->units[u]];
+    }
+    if (answer->targets && answer->mask && step->t == begin) {
+        target_keep(simulation, step->trial, step->t, at);
+    }
+}
+
 static void simulation_step(const void *user, const struct batch_step *step) {
     const struct simulation *simulation = user;
     const struct simulate_request *request = simulation->request;
     const struct simulate_answer *answer = simulation->answer;
     size_t at = (size_t)(step->t / request->every) * request->trials + simulation->first + step->trial;
+    if (request->binned) {
+        bin_add(simulation, step, at);
+        return;
+    }
     keep(answer->inputs, at, step->inputs, (size_t)simulation->network.inputs);
     keep(answer->outputs, at, step->outputs, (size_t)simulation->network.outputs);
     for (int u = 0; answer->rates && u < request->unit_count; u++) {
@@ -165,7 +191,7 @@ static enum result batches_run(struct simulation *simulation, struct error *erro
                                         .noise = request->noise > 0 || simulation->network.noisy ? simulation_noise
                                                                                                  : NULL,
                                         .step = request->every > 0 ? simulation_step : NULL,
-                                        .step_every = request->every};
+                                        .step_every = request->binned ? 1 : request->every};
     double loss = 0, correct = 0;
     for (size_t first = 0; first < request->trials; first += simulation->batch) {
         size_t left = request->trials - first, count = left < simulation->batch ? left : simulation->batch;

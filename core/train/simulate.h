@@ -36,7 +36,9 @@ struct simulate_request {
     size_t first;         /* trials first .. first+B-1 of the split */
     const int32_t *units; /* (unit_count) units whose rates are requested */
     int unit_count;
-    int every; /* every how many steps values are kept, step 0 first; 0: nothing is kept */
+    int every;   /* every how many steps values are kept, step 0 first; 0: nothing is kept */
+    bool binned; /* inputs, rates and outputs are means over the steps from one kept step to the next: the arrays hold 0
+                    before, and are added to */
 
     const struct weights_view *weights; /* of one's own; NULL: the trained ones */
     const int32_t *silenced;            /* (silenced_count) units */

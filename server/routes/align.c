@@ -10,6 +10,7 @@
 #include "api/event.h"
 #include "api/job.h"
 #include "api/parameters.h"
+#include "api/simulate.h"
 #include "api/text.h"
 #include "core/train/align.h"
 #include "server/routes/replies.h"
@@ -38,23 +39,15 @@ static void alignment_release(struct computation *computation) {
 
 static void decode(struct alignment_work *work, const json_t *document, struct problems *problems) {
     static const char *const known[] = {"rules", "iteration"};
-    const json_t *iteration = json_object_get(document, "iteration");
     const char *name;
     json_t *member;
-    char got[80];
     json_object_foreach((json_t *)(uintptr_t)document, name, member) {
         if (strcmp(name, known[0]) != 0 && strcmp(name, known[1]) != 0) {
             problems_add_unknown(problems, NULL, name, "field", known, 2);
         }
     }
     work->asked = json_incref(json_object_get(document, "rules"));
-    work->iteration = -1;
-    if (json_is_integer(iteration) && json_integer_value(iteration) >= 0) {
-        work->iteration = json_integer_value(iteration);
-    } else if (iteration != NULL && !json_is_null(iteration)) {
-        problems_add(problems, NULL, "iteration", "must be an integer of at least 0, or null: the newest; got %s",
-                     value_quote(iteration, got));
-    }
+    work->iteration = iteration_decode(json_object_get(document, "iteration"), NULL, "iteration", problems);
 }
 
 static json_t *norms_encode(const struct alignment *alignment, int rule) {

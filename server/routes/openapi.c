@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/analysis.h"
 #include "api/event.h"
 #include "api/job.h"
 #include "api/search.h"
@@ -282,7 +283,8 @@ static const struct {
      "\"inputs\":[[[1]],[[0.5]]],\"targets\":[[[0]],[[1]]],\"mask\":[[0],[1]],\"loss\":\"mse\","
      "\"rules\":[{\"type\":\"modprop\",\"mu\":0.25}]}"},
     {"Simulation", "{\"trials\":2,\"every\":10}"},
-    {"Evaluation", "{\"trials\":100}"}};
+    {"Evaluation", "{\"trials\":100}"},
+    {"AnalysisRequest", "{\"type\":\"dimensionality\",\"trials\":8,\"every\":10}"}};
 
 /* NULL: none is needed. */
 static json_t *example_of(const char *schema) {
@@ -348,6 +350,7 @@ json_t *openapi_document(void) {
     json_object_set_new(schemas, "JobSubmission", job_schema());
     json_object_set_new(schemas, "Rule", rule_schema());
     json_object_set_new(schemas, "Simulation", simulate_schema(ASK_SIMULATE));
+    json_object_set_new(schemas, "AnalysisRequest", analysis_schema());
     json_object_set_new(schemas, "Evaluation", simulate_schema(ASK_EVALUATE));
     return json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:[{s:[]}, {}], s:o, s:{s:o, s:{s:{s:s, s:s}}}}", "openapi",
                      "3.1.0", "info", "title", "modpropd", "version", MODPROP_VERSION, "description",

@@ -139,6 +139,10 @@ void route_compare(struct server *server, struct request *request);
 void route_simulate(struct server *server, struct request *request);
 void route_evaluate(struct server *server, struct request *request);
 
+/* analyses.c */
+void route_analysis(struct server *server, struct request *request);
+void route_analyses(struct server *server, struct request *request);
+
 /* align.c */
 void route_align(struct server *server, struct request *request);
 

@@ -195,6 +195,45 @@ START_TEST(eigenvalues) {
 }
 END_TEST
 
+/* A V^T = V^T diag(values), orthonormal rows, and equal values: a projection, which has two of them many times. */
+START_TEST(symmetric) {
+    for (int n = 1; n <= 64; n += n < 12 ? 1 : 13) {
+        size_t order = (size_t)n, square = order * order;
+        double *a = calloc(square, sizeof *a), *b = malloc(square * sizeof *b), *v = malloc(square * sizeof *v),
+               values[64], alone[64];
+        void *scratch = malloc(eigen_symmetric_scratch_size(n));
+        struct random_stream stream = random_stream_make(12, RANDOM_TASK, n, 0);
+        for (size_t i = 0; i < square; i++) {
+            size_t row = i / order, column = i % order;
+            a[i] = n % 2           ? (row == column) - 2.0 / n
+                   : row <= column ? random_normal(&stream, i)
+                                   : a[column * order + row];
+        }
+        memcpy(b, a, square * sizeof *b);
+        ck_assert_int_eq(eigen_symmetric(n, b, scratch, NULL, values, v), 0);
+        memcpy(b, a, square * sizeof *b);
+        ck_assert_int_eq(eigen_symmetric(n, b, scratch, NULL, alone, NULL), 0);
+        for (size_t k = 0; k < order; k++) {
+            ck_assert(k == 0 || values[k] <= values[k - 1]);
+            ck_assert_double_lt(fabs(values[k] - alone[k]), 1e-12 * (1 + fabs(values[k])));
+            for (size_t i = 0; i < order; i++) {
+                double image = 0, inner = 0;
+                for (size_t j = 0; j < order; j++) {
+                    image += a[i * order + j] * v[k * order + j];
+                    inner += v[i * order + j] * v[k * order + j];
+                }
+                ck_assert_double_lt(fabs(image - values[k] * v[k * order + i]), 1e-12 * n);
+                ck_assert_double_lt(fabs(inner - (i == k)), 1e-13 * n);
+            }
+        }
+        free(a);
+        free(b);
+        free(v);
+        free(scratch);
+    }
+}
+END_TEST
+
 /* Two by two: a real pair of very different sizes, a rotation, a Jordan block, nothing at all. */
 START_TEST(eigenvalues_of_two_rows) {
     const struct {
@@ -315,6 +354,7 @@ int main(void) {
     tcase_add_test(tests, tanh_of_every_instruction_set);
     tcase_add_test(tests, eigenvalues);
     tcase_add_test(tests, eigenvalues_of_two_rows);
+    tcase_add_test(tests, symmetric);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

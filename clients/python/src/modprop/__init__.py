@@ -12,6 +12,7 @@
 The package knows the HTTP contract only; it computes nothing that the server computes.
 """
 
+from ._analyses import Analysis
 from ._async_client import AsyncClient, AsyncJob
 from ._async_experiment import AsyncExperiment
 from ._client import Client, Job
@@ -50,6 +51,7 @@ from ._studies import TrialEnd
 from ._version import __version__
 
 __all__ = [
+    "Analysis",
     "AsyncClient",
     "AsyncExperiment",
     "AsyncJob",

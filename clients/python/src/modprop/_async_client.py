@@ -14,6 +14,7 @@ import httpx
 from numpy.typing import NDArray
 
 from . import _arrays, _calls, _studies
+from ._analyses import Analysis
 from ._async_experiment import AsyncExperiment
 from ._bar import Bar
 from ._base import JobView, Settings, all_cursor, job_cursor
@@ -310,6 +311,10 @@ class AsyncClient:
         """See `Client.neurons`."""
         return await self._call(_calls.neurons())
 
+    async def analyses(self) -> list[Document]:
+        """The analyses that `job.analyse` takes, each with its parameters and results."""
+        return await self._call(_calls.analyses())
+
     async def version(self) -> Document:
         """See `Client.version`."""
         return await self._call(_calls.version())
@@ -481,6 +486,14 @@ class AsyncJob(JobView):
     async def spectrum(self, iteration: int | None = None) -> Spectrum:
         """See `Job.spectrum`."""
         return await self.client._call(_calls.spectrum(self.id, iteration))
+
+    async def analyse(self, type: str, **parameters: Any) -> Analysis:
+        """An analysis of the job's network, computed by the server: `client.analyses()` lists the types, their
+        parameters and results. `iteration` chooses a checkpoint; without it the newest is analysed.
+
+        `analyse("dimensionality", trials=64, components=3)["trajectories"]` is (K,B,3): the trials' paths along the
+        principal components of activity. Raises InvalidRequest, naming every bad parameter."""
+        return await self.client._call(_calls.analyse(self.id, type, parameters))
 
     async def checkpoints(self) -> list[Checkpoint]:
         """See `Job.checkpoints`."""

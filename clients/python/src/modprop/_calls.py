@@ -25,6 +25,7 @@ from urllib.parse import quote
 import httpx
 from numpy.typing import NDArray
 
+from ._analyses import Analysis
 from ._arrays import as_json, dataset_arrays, dataset_bytes, dataset_name, weights_bytes
 from ._errors import BadAnswer, ModpropError, ServerUnreachable, Unavailable, problem_from
 from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Simulation, Spectrum, View, Weights
@@ -425,6 +426,15 @@ def spectrum(job: str, iteration: int | None) -> Call[Spectrum]:
         params={"iteration": iteration},
         seconds=300,
     )
+
+
+def analyse(job: str, type: str, parameters: Mapping[str, Any]) -> Call[Analysis]:
+    body = as_json({"type": type, **parameters})
+    return Call("POST", _job(job, "/analyses"), lambda r: Analysis(json_of(r)), body=body, seconds=300)
+
+
+def analyses() -> Call[list[Document]]:
+    return Call("GET", "/v1/analyses", _listed("analyses"))
 
 
 def checkpoints(job: str) -> Call[list[Checkpoint]]:

@@ -13,6 +13,7 @@ import httpx
 from numpy.typing import NDArray
 
 from . import _arrays, _calls, _studies
+from ._analyses import Analysis
 from ._bar import Bar
 from ._base import JobView, Settings, all_cursor, job_cursor
 from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
@@ -371,6 +372,10 @@ class Client:
         """The neuron models, each with the parameters of its network."""
         return self._call(_calls.neurons())
 
+    def analyses(self) -> list[Document]:
+        """The analyses that `job.analyse` takes, each with its parameters and results."""
+        return self._call(_calls.analyses())
+
     def version(self) -> Document:
         """The daemon's version and limits."""
         return self._call(_calls.version())
@@ -572,6 +577,14 @@ class Job(JobView):
     def spectrum(self, iteration: int | None = None) -> Spectrum:
         """The eigenvalues of W, computed by the server: of the newest checkpoint, or of the one of this iteration."""
         return self.client._call(_calls.spectrum(self.id, iteration))
+
+    def analyse(self, type: str, **parameters: Any) -> Analysis:
+        """An analysis of the job's network, computed by the server: `client.analyses()` lists the types, their
+        parameters and results. `iteration` chooses a checkpoint; without it the newest is analysed.
+
+        `analyse("dimensionality", trials=64, components=3)["trajectories"]` is (K,B,3): the trials' paths along the
+        principal components of activity. Raises InvalidRequest, naming every bad parameter."""
+        return self.client._call(_calls.analyse(self.id, type, parameters))
 
     def checkpoints(self) -> list[Checkpoint]:
         """The checkpoints that the server still holds."""

@@ -1,0 +1,87 @@
+/* The table of analyses, and what all of them share: see analysis.h. */
+#include "core/analysis/analysis.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/size.h"
+
+enum { BINS = 100 }; /* of a trial, where the request leaves their width open */
+
+extern const struct analysis_ops analysis_dimensionality, analysis_selectivity;
+
+const struct analysis_ops *const analysis_table[ANALYSIS_TYPES] = {
+    [ANALYSIS_DIMENSIONALITY] = &analysis_dimensionality,
+    [ANALYSIS_SELECTIVITY] = &analysis_selectivity,
+};
+
+void analysis_settle(struct analysis_input *input) {
+    struct analysis_request *request = &input->request;
+    int steps = input->shape.steps;
+    request->end = request->end == 0 || request->end > steps ? steps : request->end;
+    if (request->every == 0) {
+        request->every = (steps + BINS - 1) / BINS;
+    }
+    request->every = request->every > steps ? steps : request->every;
+    request->threads = request->threads > 1 ? request->threads : 1;
+}
+
+enum result analysis_run(enum analysis_type type, const struct analysis_input *input, bool (*stop)(void *user),
+                         void *user, struct analysis_answer *answer, struct error *error) {
+    struct work work = {.stop = stop, .user = user};
+    *answer = (struct analysis_answer){.every = input->request.every};
+    *error = (struct error){0};
+    enum result result = analysis_table[type]->run(input, &work, answer, error);
+    answer->multiply_adds = work.done;
+    if (result == RESULT_DONE) {
+        *error = (struct error){0};
+    }
+    return result;
+}
+
+void analysis_answer_release(struct analysis_answer *answer) {
+    for (int i = 0; i < ANALYSIS_OUTPUTS_MOST; i++) {
+        free(answer->arrays[i].values);
+    }
+    *answer = (struct analysis_answer){0};
+}
+
+int analysis_axes_count(const struct analysis_output *output) {
+    int count = *output->axes != '\0';
+    for (const char *at = output->axes; *at != '\0'; at++) {
+        count += *at == ' ';
+    }
+    return count;
+}
+
+enum result analysis_no_memory(struct error *error) {
+    snprintf(error->text, sizeof error->text, "out of memory for this analysis");
+    return RESULT_NO_MEMORY;
+}
+
+enum result analysis_solved(int found, struct error *error) {
+    if (found == -1) {
+        snprintf(error->text, sizeof error->text, "the computation was stopped");
+        return RESULT_STOPPED;
+    }
+    if (found < 0) {
+        snprintf(error->text, sizeof error->text, "the eigenvalues did not converge");
+        return RESULT_INVALID;
+    }
+    return RESULT_DONE;
+}
+
+double *analysis_array(struct analysis_answer *answer, const struct analysis_ops *ops, int output,
+                       const size_t *lengths, struct error *error) {
+    struct analysis_array *array = &answer->arrays[output];
+    size_t count = 1;
+    for (int i = 0; i < analysis_axes_count(&ops->outputs[output]); i++) {
+        array->lengths[i] = lengths[i];
+        count = size_times(count, lengths[i]);
+    }
+    array->values = size_possible(size_times(count, sizeof(double))) ? calloc(count + 1, sizeof(double)) : NULL;
+    if (!array->values) {
+        analysis_no_memory(error);
+    }
+    return array->values;
+}
