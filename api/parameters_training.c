@@ -496,8 +496,8 @@ static const struct field training_items[] = {
      .identity = "null",
      .omit_null = true,
      .doc = "update the weights after every so many steps of a trial, traces and state going on; null: at its end. For "
-            "rules that go forward in time without modes: eprop and mdgl with equal tau and no leak in the readout, "
-            "diffusion, uoro, rtrl"},
+            "rules that go forward in time: eprop; mdgl without a leak in the readout; modprop with weights by type, "
+            "averaging all, taps null and equal tau (in a leaky readout of model rate alone); diffusion, uoro, rtrl"},
     {.name = "rate_cost",
      .type = FIELD_NUMBER,
      .offset = TRAINING(rate_cost),

@@ -7,6 +7,7 @@
 
 #define NEURON_STATES_MOST 3  /* numbers that a unit carries from step to step */
 #define NEURON_CARRIES_MOST 2 /* numbers that its credit carries from step to step, backwards */
+#define NEURON_TRACES_MOST 2  /* numbers that a synapse carries forward in time for its eligibility */
 
 /* Of spiking models; 0 for the others. */
 struct neuron_constants {

@@ -157,7 +157,8 @@ static bool batch_prepare(struct engine *engine, int trials, float *gradient) {
     engine->want_gradient = gradient != NULL;
     engine->gradient = gradient;
     engine->method = engine->plan.method;
-    if (gradient && engine->method == METHOD_FORWARD && !engine->traces_good) {
+    if (gradient && forms_modes(engine->form) && !engine->traces_good && engine->method != METHOD_REVERSE &&
+        engine->options.update_every == 0) {
         engine->method = METHOD_REVERSE;
     }
     if (gradient && engine->method == METHOD_REVERSE && !engine_reverse_prepare(engine)) {

@@ -13,6 +13,7 @@
  *   outer product.
  * - Forward traces (method_traces.c), for equal leaks, where the rule's filter is a sum of exponentials: nothing of
  * size T is kept.
+ * - Synapse traces (method_synapses.c): the same with a trace for each synapse, for updates within a trial.
  * - Forward sensitivities (method_sensitivities.c): every derivative of every state; for small networks.
  *
  * Work is split into groups of blocks of up to BLOCK_TRIALS trials. A group has its own accumulators, which are added

@@ -43,27 +43,31 @@ struct rank_one {
 
 /* Up to BLOCK_TRIALS trials of the batch and all data that belong to them alone. */
 struct block {
-    int first, rows;  /* trials first .. first+rows-1; rows is 0 if the batch is shorter than the engine allows */
-    float *history;   /* (slots, block_rows, stride): slot i is the source row of step start + i, its z part z_{t-1} */
-    float *v;         /* (states, block_rows, columns): the neuron model's state, of membrane v */
-    float *snapshots; /* (segments, states + 1, block_rows, columns): state and z at each segment's start, and the
-                         filtered rates of a leaky readout; where history is recomputed */
-    float *u;         /* (block_rows, columns) currents; unless the forward pass is fused */
-    float *psi;       /* (slots, block_rows, columns): psi of step start + i in slot i + 1; unless fused, with a rule */
-    float *filtered;  /* (TIME_BLOCK + 1, block_rows, columns) of a leaky readout: slot 0 is the step before those that
-                         blocks_forward has done last */
-    float *y_kept;    /* (slots, block_rows, O) of a leaky readout, for the reverse recursion */
-    float *f, *signal;            /* (block_rows, O) of the same: f_t = err_t + kappa f_{t+1}; (1 - kappa) f_t */
-    float *learning;              /* (block_rows, columns) L_t; unless fused */
-    float *y, *err;               /* (block_rows, O) */
-    float *a;                     /* (block_rows, columns) */
+    int first, rows;   /* trials first .. first+rows-1; rows is 0 if the batch is shorter than the engine allows */
+    float *history;    /* (slots, block_rows, stride): slot i is the source row of step start + i, its z part z_{t-1} */
+    float *v;          /* (states, block_rows, columns): the neuron model's state, of membrane v */
+    float *snapshots;  /* (segments, states + 1, block_rows, columns): state and z at each segment's start, and the
+                          filtered rates of a leaky readout; where history is recomputed */
+    float *u;          /* (block_rows, columns) currents; unless the forward pass is fused */
+    float *psi;        /* (slots, block_rows, columns): psi of step start + i in slot i + 1; unless fused, with a rule,
+                          and with synapse traces */
+    float *filtered;   /* (TIME_BLOCK + 1, block_rows, columns) of a leaky readout: slot 0 is the step before those that
+                          blocks_forward has done last */
+    float *y_kept;     /* (slots, block_rows, O) of a leaky readout, for the reverse recursion */
+    float *f, *signal; /* (block_rows, O) of the same: f_t = err_t + kappa f_{t+1}; (1 - kappa) f_t */
+    float *learning;   /* (block_rows, columns) L_t; unless fused */
+    float *y, *err;    /* (block_rows, O) */
+    float *a;          /* (block_rows, columns) */
     float *d, *m, *a_next, *thin; /* d: (carries, block_rows, columns) */
     float *h, *past[2];           /* scratch of a hop; what hops by mu, where that is not delta */
     float *gm[2];
     float *gd;              /* (TIME_BLOCK, block_rows, columns) */
     bool a_next_live, live; /* live: a step with loss has been reached in the reverse recursion */
     struct filter filter;
-    float *traces;     /* (modes, block_rows, stride) */
+    float *traces;     /* (modes, block_rows, stride); of synapses (block_rows, slots, K, columns) */
+    float *e;          /* (2, columns) scratch of synapse traces */
+    float *factors;    /* (1 + C, columns) of one trial: what multiplies the synapse's eligibility and each mode's trace
+                        */
     float *eps_before; /* (block_rows, stride): mdgl's trace of the previous step */
     struct pending pending;
     float *projected; /* (block_rows, C) V^-1 A_t, the learning signal on the modes */
@@ -147,6 +151,10 @@ struct engine {
     struct mode *modes;          /* (C) */
     int mode_count, trace_count; /* trace 0 is the eligibility trace */
     double *vectors, *inverse_t; /* (C,C): V, and V^-1 transposed, in real block form */
+    float *spread;               /* (C,C) what a unit of type g gets of mode k (modes.c) */
+    unsigned char *kinds;        /* (2, C) which traces are pairs, now and before the last update; of updates within a
+                                    trial alone, as what follows */
+    float *kind_values;          /* (C) scratch */
     double *shares;              /* (K, C): scratch of the reduction */
     double *type_scratch;        /* for the decomposition */
     void *eigen_scratch;
@@ -298,9 +306,18 @@ void blocks_run_steps(struct engine *engine, int first_group, int last_group, bl
                       block_step_fn *step, double *phase);
 /* The forward pass of a member's groups, with the loss and without gradient. */
 void blocks_run_forward(struct engine *engine, int first_group, int last_group);
-/* method_traces.c: sets up the modes from the averages, if weights have changed since. False when stopped: they are
- * then set up at the next call. */
+/*
+ * modes.c. Whether a form has modes; memory of the engine and of a block; sets up the modes from the averages, if
+ * weights have changed since (false when stopped: they are then set up at the next call); the signals (rows, columns)
+ * of each trial by type into block->thin, and on the modes, V^-1 A, into ->projected and ->turned.
+ */
+bool forms_modes(enum forward_form form);
+void modes_carve(struct carver *carver, struct engine *engine);
+void modes_carve_block(struct carver *carver, struct engine *engine, struct block *block);
 bool engine_modes_prepare(struct engine *engine);
+void modes_project(struct engine *engine, struct work *work, struct block *block, const float *signals);
+/* The traces of all modes, (C, size) from trace 1 on, after an update that has changed which are pairs. */
+void modes_recast(const struct engine *engine, size_t size, float *traces);
 
 /* What a plan computes with; multiply-adds. */
 struct plan_sizes {
@@ -328,6 +345,8 @@ struct method {
     void (*carve_group)(struct carver *carver, struct engine *engine, struct group *group);
     void (*carve_history)(struct carver *carver, struct engine *engine, struct block *block);
     void (*run)(struct engine *engine, int first_group, int last_group); /* a member's groups; never NULL */
+    /* what a block's modes have carried, after an update within a trial: modes_recast; of methods with modes */
+    void (*recast)(struct engine *engine, struct block *block);
     void (*reduce)(struct engine *engine, int k, float *row); /* adds to row k of the gradient what the method
                                                                * accumulates separately */
 };

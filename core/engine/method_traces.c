@@ -27,147 +27,18 @@
  *
  * What follows 1/n_type(p) is the same for all units of a type. So a step with loss costs one outer product, of a_t and
  * eps_t, as in e-prop, and for the rest only sums over time of (C, K) numbers: sum_t y_k,t e_k,t by mode and sum_t
- * A_g,t eps_t by type. V multiplies them once, at the end. An ill-conditioned V would cancel away float32's digits:
- * CONDITION_MOST bounds |V|_1 |V^-1|_1, beyond it the engine uses the reverse recursion.
+ * A_g,t eps_t by type. V multiplies them once, at the end. Where V is ill-conditioned (modes.c) the engine uses the
+ * reverse recursion.
  *
  * Where no step of a TIME_BLOCK carries loss, all its steps are one pass of the traces through registers. Where one
  * does, steps are taken singly and each adds its rows of the eligibility trace to those that wait for an outer product.
  */
-#include <math.h>
 #include <string.h>
 
-#include "core/base/eigen.h"
-#include "core/base/size.h"
 #include "core/engine/internal.h"
 
-#define CONDITION_MOST 300.0
-
-static void matrix_identity(int n, double *a) {
-    for (int i = 0; i < n * n; i++) {
-        a[i] = i % (n + 1) == 0;
-    }
-}
-
-static void row_swap(int n, double *a, int i, int k) {
-    for (int c = 0; c < n; c++) {
-        double kept = a[i * n + c];
-        a[i * n + c] = a[k * n + c];
-        a[k * n + c] = kept;
-    }
-}
-
-/* inverse = a^-1 by Gauss-Jordan with row pivoting; a is destroyed. False where it is singular or
- * when stopped. */
-static bool matrix_invert(int n, double *a, double *inverse, struct work *work) {
-    matrix_identity(n, inverse);
-    for (int k = 0; k < n; k++) {
-        int pivot = k;
-        for (int i = k + 1; i < n; i++) {
-            if (fabs(a[i * n + k]) > fabs(a[pivot * n + k])) {
-                pivot = i;
-            }
-        }
-        if (!(fabs(a[pivot * n + k]) > 0)) {
-            return false;
-        }
-        row_swap(n, a, k, pivot);
-        row_swap(n, inverse, k, pivot);
-        double scale = 1.0 / a[k * n + k];
-        for (int c = 0; c < n; c++) {
-            a[k * n + c] *= scale;
-            inverse[k * n + c] *= scale;
-        }
-        for (int i = 0; i < n; i++) {
-            if (work_add(work, 2.0 * n)) {
-                return false;
-            }
-            double factor = a[i * n + k];
-            for (int c = 0; i != k && factor != 0 && c < n; c++) {
-                a[i * n + c] -= factor * a[k * n + c];
-                inverse[i * n + c] -= factor * inverse[k * n + c];
-            }
-        }
-    }
-    return true;
-}
-
-/* Largest column sum of absolute values. */
-static double matrix_norm(int n, const double *a) {
-    double norm = 0;
-    for (int c = 0; c < n; c++) {
-        double sum = 0;
-        for (int r = 0; r < n; r++) {
-            sum += fabs(a[r * n + c]);
-        }
-        norm = sum > norm ? sum : norm;
-    }
-    return norm;
-}
-
-static void modes_make(struct engine *engine, const double *re, const double *im) {
-    int types = engine->network->types;
-    /* a list of mu is in the eigenvalues already */
-    double leak = engine->network->leak_exact[0], mu = engine->rule.mu_of.values ? 1 : (double)engine->mu_shared,
-           step = mu * engine->network->gain_exact[0];
-    engine->mode_count = 0;
-    engine->trace_count = 1;
-    for (int k = 0; k < types; k++) {
-        bool pair = im[k] != 0;
-        engine->modes[engine->mode_count++] = (struct mode){.pair = pair,
-                                                            .decay_re = (float)(leak + step * re[k]),
-                                                            .decay_im = pair ? (float)(step * im[k]) : 0.0f,
-                                                            .vector = k,
-                                                            .trace = engine->trace_count};
-        engine->trace_count += 1 + pair;
-        k += pair;
-    }
-}
-
-/* The modes of modprop; traces_good says whether they can be used. */
-static void modes_compute(struct engine *engine) {
-    const struct network *network = engine->network;
-    int types = network->types;
-    double *matrix = engine->type_scratch, *copy = matrix + types * types, *re = copy + types * types, *im = re + types;
-    for (int g = 0; g < types; g++) {
-        for (int h = 0; h < types; h++) {
-            double mu = engine->rule.mu_of.values ? engine->rule.mu_of.values[g] : 1;
-            matrix[g * types + h] = network->type_size[g] * engine->averages[g * types + h] * mu;
-        }
-    }
-    engine->traces_good = false;
-    for (int i = 0; i < types * types; i++) {
-        if (!isfinite(matrix[i])) {
-            return;
-        }
-    }
-    if (eigen_decompose(types, matrix, engine->eigen_scratch, engine->work, re, im, engine->vectors) != 0) {
-        return;
-    }
-    memcpy(copy, engine->vectors, (size_t)types * (size_t)types * sizeof *copy);
-    if (!matrix_invert(types, copy, matrix, engine->work)) {
-        return;
-    }
-    double condition = matrix_norm(types, engine->vectors) * matrix_norm(types, matrix);
-    for (int g = 0; g < types; g++) {
-        for (int k = 0; k < types; k++) {
-            engine->inverse_t[g * types + k] = matrix[k * types + g];
-        }
-    }
-    engine->traces_good = condition <= CONDITION_MOST;
-    modes_make(engine, re, im);
-}
-
-bool engine_modes_prepare(struct engine *engine) {
-    if (engine->traces_stale) {
-        engine->mode_count = 0;
-        engine->trace_count = 1;
-        engine->traces_good = true;
-        if (engine->form == FORWARD_MODES) {
-            modes_compute(engine);
-        }
-        engine->traces_stale = engine->work && engine->work->stopped;
-    }
-    return !engine->traces_stale;
+static int mode_traces(enum forward_form form, int types) {
+    return form == FORWARD_MODES ? types + 1 : 1;
 }
 
 static float *trace_at(const struct engine *engine, const struct block *block, int trace) {
@@ -265,46 +136,13 @@ static void mdgl_add(struct engine *engine, struct group *group, struct block *b
     memcpy(factors, block->d, elements * sizeof(float));
 }
 
-/* The learning signal of each trial by type, A = a P (into thin), then on the modes, y = V^-1 A. */
-static void signals_project(struct engine *engine, struct work *work, struct block *block) {
-    int types = engine->network->types;
-    struct product by_type = {.rows_in = block->a,
-                              .row_stride = (size_t)engine->columns,
-                              .rows = block->rows,
-                              .matrix = &engine->hop.gather,
-                              .out = block->thin};
-    product_run(engine->kernels, EPILOGUE_STORE, &by_type);
-    work_add(work, (double)block->rows * engine->network->units * types);
-    for (int row = 0; row < block->rows && !work_add(work, (double)types * types); row++) {
-        const float *signal = block->thin + row * engine->type_columns;
-        double *sums = block->sums;
-        float *y = block->projected + row * types, *turned = block->turned + row * types;
-        memset(sums, 0, (size_t)types * sizeof *sums);
-        for (int g = 0; g < types; g++) {
-            for (int k = 0; k < types; k++) {
-                sums[k] += engine->inverse_t[g * types + k] * (double)signal[g];
-            }
-        }
-        for (int k = 0; k < types; k++) {
-            y[k] = (float)sums[k];
-        }
-        for (int i = 0; i < engine->mode_count; i++) {
-            int k = engine->modes[i].vector;
-            if (engine->modes[i].pair) {
-                turned[k] = y[k + 1];
-                turned[k + 1] = -y[k];
-            }
-        }
-    }
-}
-
 /*
  * A step with loss, beyond a_{p,t} eps_t: the same for all units of a type, so it is summed by mode, (C, K) numbers,
  * and distributed to the units once, in traces_reduce.
  */
 static void modprop_add(struct engine *engine, struct group *group, struct block *block) {
     int types = engine->network->types, rows = block->rows, stride = (int)engine->stride;
-    signals_project(engine, group->work, block);
+    modes_project(engine, group->work, block, block->a);
     outer_run(engine, group->work, block->thin, (size_t)engine->type_columns, trace_at(engine, block, 0), rows, types,
               stride, group->shared + (size_t)types * engine->stride);
     for (int i = 0; i < engine->mode_count; i++) {
@@ -380,7 +218,7 @@ static void block_trace_steps(struct engine *engine, struct group *group, struct
             continue;
         }
         eligibility_add(engine, group, block);
-        if (engine->form == FORWARD_MODES) {
+        if (engine->mode_count > 0) {
             modprop_add(engine, group, block);
         } else if (engine->form == FORWARD_NEIGHBOUR) {
             mdgl_add(engine, group, block, i);
@@ -411,7 +249,8 @@ static void blocks_run_traces(struct engine *engine, int first_group, int last_g
         block_reset(engine, &engine->blocks[b]);
         block_signal_reset(engine, &engine->blocks[b]);
         memset(engine->blocks[b].traces, 0,
-               (size_t)engine->trace_count * (size_t)engine->block_rows * engine->stride * sizeof(float));
+               (size_t)mode_traces(engine->form, engine->network->types) * (size_t)engine->block_rows * engine->stride *
+                   sizeof(float));
         engine->blocks[b].pending.rows = 0;
     }
     for (int t = engine->from; t < steps; t += TIME_BLOCK) {
@@ -441,10 +280,6 @@ static bool traces_apply(const struct plan_sizes *s) {
             s->form == FORWARD_SIGNAL);
 }
 
-static int mode_traces(enum forward_form form, int types) {
-    return form == FORWARD_MODES ? types + 1 : 1;
-}
-
 static double traces_cost(const struct plan_sizes *s) {
     double n = s->units, k = s->sources, types = s->types;
     double outer = s->losses * k * n * (s->form == FORWARD_NEIGHBOUR ? 2 : 1), shared = 0;
@@ -458,17 +293,14 @@ static double traces_cost(const struct plan_sizes *s) {
 }
 
 static void traces_carve_matrices(struct carver *carver, struct engine *engine) {
-    size_t types = (size_t)engine->network->types, square = size_times(types, types);
-    if (engine->form != FORWARD_MODES) {
-        return;
+    if (engine->form == FORWARD_MODES) {
+        modes_carve(carver, engine);
+        engine->shares = carve(carver, (size_t)engine->sources * (size_t)engine->network->types, sizeof(double));
     }
-    engine->modes = carve(carver, types, sizeof *engine->modes);
-    engine->vectors = carve(carver, square, sizeof(double));
-    engine->inverse_t = carve(carver, square, sizeof(double));
-    engine->shares = carve(carver, (size_t)engine->sources * types, sizeof(double));
-    engine->type_scratch = carve(carver, size_plus(square, types), 2 * sizeof(double));
-    size_t scratch = eigen_decompose_scratch_size((int)types);
-    engine->eigen_scratch = carve(carver, scratch > 0 ? scratch : SIZE_BEYOND, 1);
+}
+
+static void traces_recast(struct engine *engine, struct block *block) {
+    modes_recast(engine, (size_t)engine->block_rows * engine->stride, trace_at(engine, block, 1));
 }
 
 static void traces_carve_block(struct carver *carver, struct engine *engine, struct block *block) {
@@ -479,9 +311,7 @@ static void traces_carve_block(struct carver *carver, struct engine *engine, str
     block->d = carve(carver, rows * columns, sizeof(float));
     block->h = engine->fused ? NULL : carve(carver, rows * columns, sizeof(float));
     block->a_next = carve(carver, rows * columns, sizeof(float));
-    block->projected = carve(carver, rows * (size_t)engine->network->types, sizeof(float));
-    block->turned = carve(carver, rows * (size_t)engine->network->types, sizeof(float));
-    block->sums = carve(carver, (size_t)engine->network->types, sizeof(double));
+    modes_carve_block(carver, engine, block);
     signal_carve(carver, engine, block);
     block->pending.capacity = TIME_BLOCK * engine->block_rows;
     block->pending.s = carve(carver, (size_t)block->pending.capacity, engine->stride * sizeof(float));
@@ -503,4 +333,5 @@ const struct method method_traces = {.name = "forward traces",
                                      .carve_block = traces_carve_block,
                                      .carve_group = traces_carve_group,
                                      .run = blocks_run_traces,
+                                     .recast = traces_recast,
                                      .reduce = traces_reduce};

@@ -157,6 +157,17 @@ static void memory_carve(struct carver *carver, struct engine *engine);
 static void reverse_carve(struct carver *carver, struct engine *engine);
 static void engine_sizes(struct engine *engine, int units, int inputs, int types, bool bias);
 
+/* For updates within a trial, of a rule that has a reverse form too; METHOD_AUTO where none goes forward in time. */
+static enum engine_method online_method(const struct plan_sizes *sizes) {
+    static const enum engine_method forward[] = {METHOD_FORWARD, METHOD_SYNAPSES};
+    for (size_t i = 0; i < sizeof forward / sizeof *forward; i++) {
+        if (method_table[forward[i]]->applies(sizes)) {
+            return forward[i];
+        }
+    }
+    return METHOD_AUTO;
+}
+
 /* `history`: bytes that the reverse recursion would keep */
 static enum engine_method method_choose(const struct batch_options *options, const struct plan_sizes *sizes,
                                         bool recomputes, double history) {
@@ -166,8 +177,8 @@ static enum engine_method method_choose(const struct batch_options *options, con
     if (options->method > METHOD_FORWARD && method_table[options->method]->applies(sizes)) {
         return options->method;
     }
-    if (options->update_every > 0 && method_table[METHOD_FORWARD]->applies(sizes) && sizes->form != FORWARD_MODES) {
-        return METHOD_FORWARD;
+    if (options->update_every > 0 && online_method(sizes) != METHOD_AUTO) {
+        return online_method(sizes);
     }
     if (!method_table[METHOD_REVERSE]->applies(sizes)) {
         static const enum engine_method forward[] = {METHOD_FORWARD, METHOD_SYNAPSES, METHOD_RANK_ONE};
@@ -214,19 +225,19 @@ static double load_cost(int units, int inputs, int outputs, int types, bool bias
         cost += 2 * n * n;
     }
     const struct rule_shape shape = shape_make(units, types, options);
-    if (rule_forward(rule, &shape) == FORWARD_MODES && plan->method == METHOD_FORWARD) {
+    if (forms_modes(rule_forward(rule, &shape)) && plan->method != METHOD_REVERSE) {
         cost += eigen_decompose_cost(types) + 2 * c * c * c + k * c * (c + 2 * groups);
     }
     return cost;
 }
 
-/* Updates within a trial need a method that goes forward in time, and modes are made of one state of the weights. */
-static bool updates_fit(const struct batch_options *options, enum engine_method method, enum forward_form form,
-                        struct error *error) {
-    if (options->update_every > 0 && (method == METHOD_REVERSE || form == FORWARD_MODES)) {
+/* Updates within a trial need a method that goes forward in time. */
+static bool updates_fit(const struct batch_options *options, enum engine_method method, struct error *error) {
+    if (options->update_every > 0 && method == METHOD_REVERSE) {
         snprintf(error->text, sizeof error->text,
-                 "training.update_every needs a rule that goes forward in time: eprop or mdgl with one tau for all "
-                 "units and network.readout_tau null (network.model membrane or lif), diffusion, uoro or rtrl");
+                 "training.update_every needs a rule that goes forward in time: eprop; mdgl where network.readout_tau "
+                 "is null; modprop with weights by type, averaging all, taps null and one tau for all units, in a "
+                 "leaky readout only of model rate; diffusion, uoro or rtrl");
         return false;
     }
     return true;
@@ -242,7 +253,7 @@ bool engine_plan_make(int units, int inputs, int outputs, int types, bool bias, 
     made.segment_steps = segment_choose(&sizes, options);
     made.method = method_choose(options, &sizes, made.segment_steps < options->steps,
                                 history_bytes(&sizes, options->trials, options->steps));
-    if (!updates_fit(options, made.method, sizes.form, error)) {
+    if (!updates_fit(options, made.method, error)) {
         return false;
     }
     made.forward_multiply_adds = sizes.forward;
@@ -525,7 +536,7 @@ void engine_weights_load(struct engine *engine, const float *feedback, double mu
     if (engine->rule_shared) {
         rule_table[engine->rule.type]->load(&engine->rule, &engine->shape, network, engine->rule_shared);
     }
-    engine->traces_stale = engine->plan.method == METHOD_FORWARD;
+    engine->traces_stale = engine->plan.method == METHOD_FORWARD || engine->plan.method == METHOD_SYNAPSES;
 }
 
 enum engine_method engine_method_used(const struct engine *engine) {

@@ -515,6 +515,73 @@ static void kernel_neuron_credit(const struct neuron_credit *s) {
     }
 }
 
+#define TRACE_CASE(number, name)                                                                                       \
+    case NEURON_##number:                                                                                              \
+        name##_trace(unit, s, psi_before, psi, trace);                                                                 \
+        break;
+#define ELIGIBILITY_CASE(number, name)                                                                                 \
+    case NEURON_##number:                                                                                              \
+        return name##_eligibility(unit, psi, trace);
+
+INLINE void trace_vectors(const enum neuron neuron, const struct unit_vectors *unit, vec s, vec psi_before, vec psi,
+                          vec *trace) {
+    switch (neuron) {
+        NEURONS(TRACE_CASE)
+    case NEURON_MODELS:
+        break;
+    }
+}
+
+INLINE vec eligibility_vectors(const enum neuron neuron, const struct unit_vectors *unit, vec psi, const vec *trace) {
+    switch (neuron) {
+        NEURONS(ELIGIBILITY_CASE)
+    case NEURON_MODELS:
+        break;
+    }
+    return psi;
+}
+
+INLINE void neuron_trace_of(const enum neuron neuron, const struct neuron_trace *n) {
+    const struct neuron_constants none = {0};
+    const vec s = v_set(n->s);
+    for (int c = 0; c < n->columns; c += LANES) {
+        const struct unit_vectors unit = unit_load(c, n->leak, n->gain, n->rho, n->beta, &none);
+        const vec psi_before = v_load(n->psi_before + c), psi = v_load(n->psi + c);
+        vec trace[NEURON_TRACES_MOST];
+        for (int i = 0; i < NEURON_TRACES_MOST; i++) {
+            trace[i] = n->trace[i] ? v_load(n->trace[i] + c) : v_zero();
+        }
+        if (n->e_before) {
+            v_store(n->e_before + c, eligibility_vectors(neuron, &unit, psi_before, trace));
+        }
+        trace_vectors(neuron, &unit, s, psi_before, psi, trace);
+        v_store(n->e + c, eligibility_vectors(neuron, &unit, psi, trace));
+        for (int i = 0; i < NEURON_TRACES_MOST; i++) {
+            if (n->trace[i]) {
+                v_store(n->trace[i] + c, trace[i]);
+            }
+        }
+    }
+}
+
+#define TRACE_NEURON_CASE(number, name)                                                                                \
+    case NEURON_##number:                                                                                              \
+        neuron_trace_of(NEURON_##number, n);                                                                           \
+        break;
+static void kernel_neuron_trace(const struct neuron_trace *n) {
+    switch (n->neuron) {
+        NEURONS(TRACE_NEURON_CASE)
+    case NEURON_MODELS:
+        break;
+    }
+}
+
+static void kernel_multiply_add(int n, const float *scale, const float *x, float *total) {
+    for (int i = 0; i < n; i += LANES) {
+        v_store(total + i, v_fma(v_load(scale + i), v_load(x + i), v_load(total + i)));
+    }
+}
+
 static void kernel_learning(int rows, int columns, int outputs, const float *err, const float *feedback,
                             const float *more, const float *psi, float *L, float *a) {
     for (int r = 0; r < rows; r++) {
@@ -688,6 +755,8 @@ const struct kernels KERNELS = {
     .learning_signal = kernel_learning_signal,
     .neuron_step = kernel_neuron_step,
     .neuron_credit = kernel_neuron_credit,
+    .neuron_trace = kernel_neuron_trace,
+    .multiply_add = kernel_multiply_add,
     .learning = kernel_learning,
     .filter_rows = kernel_filter_rows,
     .readout_gradient = kernel_readout_gradient,

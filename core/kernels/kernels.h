@@ -118,6 +118,21 @@ struct neuron_credit {
     float *past_next;                  /* out, where mu_next is given: mu_next gain carry[0], which hops next */
 };
 
+/*
+ * The synapses of one source onto all units, one step forward in time: traces are replaced, e is the step's eligibility
+ * (core/model/neuron.h). Arrays are (columns), 64-byte aligned.
+ */
+struct neuron_trace {
+    enum neuron neuron;
+    int columns;
+    const float *leak, *gain, *rho, *beta;
+    const float *psi_before, *psi;
+    float s;
+    float *trace[NEURON_TRACES_MOST]; /* as many as the model has; the others NULL */
+    float *e;
+    float *e_before; /* out: e of the step before; NULL: not wanted */
+};
+
 struct kernels {
     const char *name;
     int panel_vectors; /* vectors of a full panel */
@@ -151,6 +166,9 @@ struct kernels {
                             size_t z_stride, const float *err, const float *feedback, float *a);
     void (*neuron_step)(const struct neuron_step *step);
     void (*neuron_credit)(const struct neuron_credit *credit);
+    void (*neuron_trace)(const struct neuron_trace *trace);
+    /* total += scale * x over n floats, a multiple of LANES */
+    void (*multiply_add)(int n, const float *scale, const float *x, float *total);
     /* L (rows, columns) = err F + more (columns, may be NULL); a = psi * L, psi (rows, columns); err NULL counts as 0
      */
     void (*learning)(int rows, int columns, int outputs, const float *err, const float *feedback, const float *more,

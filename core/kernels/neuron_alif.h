@@ -13,3 +13,13 @@ INLINE vec alif_credit(const struct unit_vectors *unit, vec psi, const struct in
     carry[1] = v_fnma(unit->beta, into, v_mul(unit->rho, carry[1]));
     return carry[0];
 }
+
+INLINE void alif_trace(const struct unit_vectors *unit, vec s, vec psi_before, vec psi, vec *trace) {
+    (void)psi;
+    trace[1] = v_fma(v_fnma(unit->beta, psi_before, unit->rho), trace[1], v_mul(psi_before, trace[0]));
+    trace[0] = v_fma(unit->leak, trace[0], v_mul(unit->gain, s));
+}
+
+INLINE vec alif_eligibility(const struct unit_vectors *unit, vec psi, const vec *trace) {
+    return v_mul(psi, v_fnma(unit->beta, trace[1], trace[0]));
+}

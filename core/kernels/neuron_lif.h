@@ -19,3 +19,14 @@ INLINE vec lif_credit(const struct unit_vectors *unit, vec psi, const struct inf
     carry[0] = v_fma(psi, v_add(in->learning, in->through), v_mul(unit->leak, carry[0]));
     return carry[0];
 }
+
+INLINE void lif_trace(const struct unit_vectors *unit, vec s, vec psi_before, vec psi, vec *trace) {
+    (void)psi_before;
+    (void)psi;
+    trace[0] = v_fma(unit->leak, trace[0], v_mul(unit->gain, s));
+}
+
+INLINE vec lif_eligibility(const struct unit_vectors *unit, vec psi, const vec *trace) {
+    (void)unit;
+    return v_mul(psi, trace[0]);
+}

@@ -12,3 +12,14 @@ INLINE vec membrane_credit(const struct unit_vectors *unit, vec psi, const struc
     carry[0] = v_add(v_fma(psi, v_add(in->learning, in->through), v_mul(unit->leak, carry[0])), in->past);
     return v_mul(unit->gain, v_add(carry[0], in->beside));
 }
+
+INLINE void membrane_trace(const struct unit_vectors *unit, vec s, vec psi_before, vec psi, vec *trace) {
+    (void)psi_before;
+    (void)psi;
+    trace[0] = v_fma(unit->leak, trace[0], v_mul(unit->gain, s));
+}
+
+INLINE vec membrane_eligibility(const struct unit_vectors *unit, vec psi, const vec *trace) {
+    (void)unit;
+    return v_mul(psi, trace[0]);
+}

@@ -12,3 +12,14 @@ INLINE vec rate_credit(const struct unit_vectors *unit, vec psi, const struct in
     carry[0] = v_add(v_add(v_fma(unit->leak, carry[0], in->learning), in->through), in->past);
     return v_mul(v_mul(unit->gain, psi), v_add(carry[0], in->beside));
 }
+
+INLINE void rate_trace(const struct unit_vectors *unit, vec s, vec psi_before, vec psi, vec *trace) {
+    (void)psi_before;
+    trace[0] = v_fma(unit->leak, trace[0], v_mul(v_mul(unit->gain, psi), s));
+}
+
+INLINE vec rate_eligibility(const struct unit_vectors *unit, vec psi, const vec *trace) {
+    (void)unit;
+    (void)psi;
+    return trace[0];
+}

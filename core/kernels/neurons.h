@@ -3,6 +3,8 @@
  *
  *     vec NAME_step(unit, u, z_before, state, psi, activation)      z_t; the state of vectors is replaced, *psi set
  *     vec NAME_credit(unit, psi, in, carry)                          delta_t; the carry is replaced
+ *     void NAME_trace(unit, s, psi_before, psi, trace)               a synapse's traces are replaced
+ *     vec NAME_eligibility(unit, psi, trace)                         e_t
  *
  * in the operations, and in their order, of the scalar form in core/model/NAME.c, which has the equations.
  */

@@ -5,6 +5,9 @@
  *     psi_t = (dampening / threshold) max(0, 1 - |v_t - A_t| / threshold)
  *     G_t = L_t + dh_{t+1} + through
  *     dv_t = leak dv_{t+1} + psi_t G_t,      dh_t = rho dh_{t+1} - beta psi_t G_t,      delta_t = dv_t.
+ * Forward in time
+ *     ea_t = psi_{t-1} eps_{t-1} + (rho - beta psi_{t-1}) ea_{t-1},      eps_t = leak eps_{t-1} + s_t
+ *     e_t = psi_t (eps_t - beta ea_t).
  * State: v, the steps left without a spike, h. Credit: dv, dh. Else as lif.c.
  */
 #include <math.h>
@@ -30,6 +33,16 @@ static double alif_tangent(const struct neuron_exact *unit, double psi, double d
     return psi * (tangent[0] - unit->beta * tangent[1]);
 }
 
+static void alif_trace(const struct neuron_unit *unit, float s, float psi_before, float psi, float *trace) {
+    (void)psi;
+    trace[1] = fmaf(fmaf(-unit->beta, psi_before, unit->rho), trace[1], psi_before * trace[0]);
+    trace[0] = fmaf(unit->leak, trace[0], unit->gain * s);
+}
+
+static float alif_eligibility(const struct neuron_unit *unit, float psi, const float *trace) {
+    return psi * fmaf(-unit->beta, trace[1], trace[0]);
+}
+
 static const char *const takes[] = {"threshold",      "dampening",         "refractory", "beta",
                                     "tau_adaptation", "adaptive_fraction", NULL};
 
@@ -46,9 +59,12 @@ const struct neuron_ops neuron_alif = {.name = "alif",
                                                   "leads on to its potential",
                                        .states = 3,
                                        .carries = 2,
+                                       .traces = 2,
                                        .takes = takes,
                                        .defaults = defaults,
                                        .default_count = sizeof defaults / sizeof *defaults,
                                        .step = alif_step,
                                        .credit = alif_credit,
-                                       .tangent = alif_tangent};
+                                       .tangent = alif_tangent,
+                                       .trace = alif_trace,
+                                       .eligibility = alif_eligibility};

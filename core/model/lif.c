@@ -3,6 +3,7 @@
  *     v_t = leak v_{t-1} + u_t - threshold z_{t-1},      z_t = 1 where v_t > threshold, else 0
  *     psi_t = (dampening / threshold) max(0, 1 - |v_t - threshold| / threshold)
  *     G_t = L_t + through,      dv_t = leak dv_{t+1} + psi_t G_t,      delta_t = dv_t.
+ * Forward in time eps_t = leak eps_{t-1} + s_t, e_t = psi_t eps_t (the gain is 1).
  * For `refractory` steps after a spike z and psi are 0 whatever v is, and v goes on. State: v, and the steps left
  * without a spike. Credit: dv. The reset and refractoriness carry no gradient (the published convention). Spikes are no
  * derivative's business: psi is a pseudo-derivative, and finite differences of the loss say nothing about it.
@@ -37,6 +38,17 @@ static double lif_tangent(const struct neuron_exact *unit, double psi, double du
     return psi * tangent[0];
 }
 
+static void lif_trace(const struct neuron_unit *unit, float s, float psi_before, float psi, float *trace) {
+    (void)psi_before;
+    (void)psi;
+    trace[0] = fmaf(unit->leak, trace[0], unit->gain * s);
+}
+
+static float lif_eligibility(const struct neuron_unit *unit, float psi, const float *trace) {
+    (void)unit;
+    return psi * trace[0];
+}
+
 static const char *const takes[] = {"threshold", "dampening", "refractory", NULL};
 
 static const struct neuron_default defaults[] = {{"network", "tau", "20"}, {"rule", "first_hop", "\"exact\""}};
@@ -51,9 +63,12 @@ const struct neuron_ops neuron_lif = {.name = "lif",
                                                  "leads on to its potential",
                                       .states = 2,
                                       .carries = 1,
+                                      .traces = 1,
                                       .takes = takes,
                                       .defaults = defaults,
                                       .default_count = sizeof defaults / sizeof *defaults,
                                       .step = lif_step,
                                       .credit = lif_credit,
-                                      .tangent = lif_tangent};
+                                      .tangent = lif_tangent,
+                                      .trace = lif_trace,
+                                      .eligibility = lif_eligibility};

@@ -2,7 +2,8 @@
  * The leaky membrane of Liu et al. 2022:
  *     v_t = leak v_{t-1} + gain u_t,      z_t = phi(v_t),      psi_t = phi'(v_t)
  *     d_t = psi_t (L_t + through) + leak d_{t+1} + mu past,      delta_t = gain d_t.
- * State: v. Credit: d = "dE/dv".
+ * State: v. Credit: d = "dE/dv". Forward in time
+ *     eps_t = leak eps_{t-1} + gain s_t,      e_t = psi_t eps_t.
  *
  * The engine runs it by the fused epilogues of the product (core/kernels/body.h), in which the same operations come in
  * the order that version 0.1 had.
@@ -31,6 +32,17 @@ static double membrane_tangent(const struct neuron_exact *unit, double psi, doub
     return psi * tangent[0];
 }
 
+static void membrane_trace(const struct neuron_unit *unit, float s, float psi_before, float psi, float *trace) {
+    (void)psi_before;
+    (void)psi;
+    trace[0] = fmaf(unit->leak, trace[0], unit->gain * s);
+}
+
+static float membrane_eligibility(const struct neuron_unit *unit, float psi, const float *trace) {
+    (void)unit;
+    return psi * trace[0];
+}
+
 static const char *const takes[] = {"activation", "readout_tau", NULL};
 
 const struct neuron_ops neuron_membrane = {.name = "membrane",
@@ -42,6 +54,9 @@ const struct neuron_ops neuron_membrane = {.name = "membrane",
                                            .hop_exact = true,
                                            .states = 1,
                                            .carries = 1,
+                                           .traces = 1,
                                            .step = membrane_step,
                                            .credit = membrane_credit,
-                                           .tangent = membrane_tangent};
+                                           .tangent = membrane_tangent,
+                                           .trace = membrane_trace,
+                                           .eligibility = membrane_eligibility};

@@ -61,6 +61,7 @@ struct neuron_ops {
     bool hop_exact;      /* its first_hop exact has one */
     const char *hop_why; /* of the one that has none */
     int states, carries;
+    int traces; /* numbers that a synapse carries forward in time: NEURON_TRACES_MOST at most */
     /* The parameters of the network section that not every model has, by name, NULL-ended (api/network.c). */
     const char *const *takes;
     const struct neuron_default *defaults;
@@ -75,6 +76,13 @@ struct neuron_ops {
      * numbers) is the state's derivative at t-1 on entry and at t on return.
      */
     double (*tangent)(const struct neuron_exact *unit, double psi, double du, double dz_before, double *tangent);
+    /*
+     * e-prop forward in time: a synapse's traces, 0 before the trial, take in the source's s_t, and its eligibility
+     * e_t is what they and psi_t make, so that a learning signal L_t adds L_t e_t to the gradient. Arguments psi_{t-1}
+     * and psi_t.
+     */
+    void (*trace)(const struct neuron_unit *unit, float s, float psi_before, float psi, float *trace);
+    float (*eligibility)(const struct neuron_unit *unit, float psi, const float *trace);
 };
 
 extern const struct neuron_ops *const neuron_table[NEURON_MODELS];

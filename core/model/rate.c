@@ -2,6 +2,7 @@
  * The rate model, whose leak is on the rate (RFLO: Murray 2019; Marschall et al. 2020; Yang et al. 2019):
  *     z_t = leak z_{t-1} + gain phi(u_t),      psi_t = phi'(u_t)
  *     c_t = L_t + leak c_{t+1} + through + past,      delta_t = gain psi_t c_t.
+ * Forward in time p_t = leak p_{t-1} + gain psi_t s_t, which is the eligibility itself.
  * State: z. Credit: c = "dE/dz". Credit that hops by mu is mu gain c_{t+1}: mu stands for the psi of the unit that it
  * comes from, so past has been multiplied by it already.
  */
@@ -28,6 +29,17 @@ static double rate_tangent(const struct neuron_exact *unit, double psi, double d
     return tangent[0];
 }
 
+static void rate_trace(const struct neuron_unit *unit, float s, float psi_before, float psi, float *trace) {
+    (void)psi_before;
+    trace[0] = fmaf(unit->leak, trace[0], unit->gain * psi * s);
+}
+
+static float rate_eligibility(const struct neuron_unit *unit, float psi, const float *trace) {
+    (void)unit;
+    (void)psi;
+    return trace[0];
+}
+
 static const struct neuron_default defaults[] = {{"rule", "first_hop", "\"mu\""}};
 
 static const char *const takes[] = {"activation", "readout_tau", NULL};
@@ -41,8 +53,11 @@ const struct neuron_ops neuron_rate = {.name = "rate",
                                        .hop_why = "the derivative of the hop's end is taken where the credit is used",
                                        .states = 1,
                                        .carries = 1,
+                                       .traces = 1,
                                        .defaults = defaults,
                                        .default_count = sizeof defaults / sizeof *defaults,
                                        .step = rate_step,
                                        .credit = rate_credit,
-                                       .tangent = rate_tangent};
+                                       .tangent = rate_tangent,
+                                       .trace = rate_trace,
+                                       .eligibility = rate_eligibility};

@@ -101,9 +101,10 @@ static void modprop_credit(const struct credit *credit) {
 /* The filter between types is a sum of exponentials, as long as it is not cut and begins with a mu that a type shares.
  */
 static enum forward_form modprop_forward(const struct rule_config *rule, const struct rule_shape *shape) {
-    bool sums = rule->first_hop == FIRST_HOP_MU && rule->taps == 0 && hop_is_low_rank(rule, shape) &&
-                !rule_mu_is_of_units(rule, shape);
-    return sums ? FORWARD_MODES : FORWARD_NONE;
+    if (rule->taps > 0 || !hop_is_low_rank(rule, shape) || rule_mu_is_of_units(rule, shape)) {
+        return FORWARD_NONE;
+    }
+    return rule->first_hop == FIRST_HOP_MU ? FORWARD_MODES : FORWARD_MODES_EXACT;
 }
 
 static bool modprop_keeps_inner(const struct rule_config *rule) {

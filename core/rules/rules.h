@@ -73,6 +73,7 @@ enum forward_form {
     FORWARD_ELIGIBILITY,  /* equal leaks: the eligibility trace alone */
     FORWARD_NEIGHBOUR,    /* equal leaks: and that of the step before, for one hop of credit */
     FORWARD_MODES,        /* equal leaks: and one trace for each exponential of the filter between types */
+    FORWARD_MODES_EXACT,  /* the same after an exact first hop: exponentials of the synapse's eligibility */
     FORWARD_SIGNAL,       /* the rule changes the learning signal forward in time; e-prop's traces. No reverse form */
     FORWARD_RANK_ONE,     /* a random estimate of rank one of the sensitivities. No reverse form */
     FORWARD_SENSITIVITIES /* every derivative of every state: the rule has no reverse form */

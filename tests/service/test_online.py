@@ -10,6 +10,8 @@ STEPS = 150
 
 def job_of(rule, every, model="membrane", **training):
     network = {"units": 12, "model": model} | ({"readout_tau": None} if model == "lif" else {})
+    if rule["type"] == "modprop":
+        network["types_per_sign"] = 2
     training = {"iterations": 4, "batch_size": 9, "evaluate_every": 4} | training
     return {
         "task": TASK,
@@ -34,13 +36,31 @@ def test_every_trial_is_the_ordinary_job(daemon, rule):
     assert weights_of(daemon, ordinary)["sha256"] == weights_of(daemon, online)["sha256"]
 
 
-@pytest.mark.parametrize("model", ("membrane", "lif"))
-@pytest.mark.parametrize("rule", ("eprop", "mdgl"))
+MODPROP = {"type": "modprop", "weights": "type"}
+# model and rule: by traces of sources, by those of synapses (alif and rate; a leaky readout is alif's default)
+ONLINE = (
+    ("membrane", {"type": "eprop"}),
+    ("membrane", {"type": "mdgl"}),
+    ("lif", {"type": "eprop"}),
+    ("lif", {"type": "mdgl"}),
+    ("alif", {"type": "eprop"}),
+    ("rate", {"type": "mdgl"}),
+    ("membrane", MODPROP | {"first_hop": "mu"}),
+    ("membrane", MODPROP | {"first_hop": "exact"}),
+    ("rate", MODPROP | {"first_hop": "mu"}),
+    ("lif", MODPROP | {"first_hop": "exact"}),
+)
+
+
+@pytest.mark.parametrize("model, rule", ONLINE)
 def test_updates_within_a_trial_learn_otherwise(daemon, model, rule):
-    """Without a learning rate nothing changes; with one, updates within the trial lead elsewhere, on any threads."""
-    often, other = (weights_of(daemon, job_of({"type": rule}, 40, model) | {"threads": threads}) for threads in (1, 2))
+    """Every T steps it is the ordinary job, by whatever method; more often it leads elsewhere, on any threads."""
+    often, other = (weights_of(daemon, job_of(rule, 40, model) | {"threads": threads}) for threads in (1, 2))
     assert often["sha256"] == other["sha256"]
-    whole = weights_of(daemon, job_of({"type": rule}, STEPS, model))
+    sgd = {"optimizer": {"type": "sgd", "learning_rate": 0.01}}
+    whole, ordinary = (weights_of(daemon, job_of(rule, every, model) | sgd) for every in (STEPS, None))
+    for name in ("W", "Win", "Wout"):
+        np.testing.assert_allclose(whole[name], ordinary[name], rtol=0, atol=2e-5)
     assert often["sha256"] != whole["sha256"] and np.isfinite(often["W"]).all()
 
 
@@ -65,8 +85,8 @@ def test_rules_without_a_forward_form_are_refused(daemon):
     for job in (
         job_of({"type": "bptt"}, 10),
         job_of({"type": "modprop"}, 10),
-        job_of({"type": "eprop"}, 10, "alif"),
-        job_of({"type": "eprop"}, 10) | {"network": {"units": 12, "tau": {"low": 10, "high": 20}}},
+        job_of({"type": "mdgl"}, 10, "alif"),
+        job_of(MODPROP, 10) | {"network": {"units": 12, "tau": {"low": 10, "high": 20}}},
     ):
         answer = daemon.post("/v1/jobs:validate", json=job)
         assert answer.status_code == 422 and "update_every" in answer.text, answer.text

@@ -251,7 +251,8 @@ json_t *golden_load(const char *path) {
     return cases;
 }
 
-double golden_compare(const struct owned_problem *owned, const json_t *entry, int threads, double *loss) {
+double golden_compare(const struct owned_problem *owned, const json_t *entry, enum engine_method method, int threads,
+                      double *loss) {
     static const char *const names[] = {"W", "Win", "b", "Wout", "bout"};
     struct owned_gradients got, expected;
     struct rule_config rule = rule_from_json(json_object_get(entry, "rule"));
@@ -261,11 +262,31 @@ double golden_compare(const struct owned_problem *owned, const json_t *entry, in
     for (int f = 0; f < 5; f++) {
         field_fill(json_object_get(entry, "gradients"), names[f], fields[f]);
     }
-    *loss = gradients_run(&owned->problem, rule, METHOD_AUTO, 0, threads, &got);
+    *loss = gradients_run(&owned->problem, rule, method, 0, threads, &got);
     double distance = gradients_distance(&got, &expected);
     gradients_free(&got);
     gradients_free(&expected);
     return distance;
+}
+
+enum engine_method method_planned(const struct gradients_problem *problem, struct rule_config rule,
+                                  enum engine_method method) {
+    const struct batch_options options = {.steps = problem->steps,
+                                          .trials = problem->trials,
+                                          .neuron = problem->neuron,
+                                          .readout_leaks = problem->readout_kappa > 0,
+                                          .rule = &rule,
+                                          .method = method};
+    bool equal = true;
+    for (int p = 1; p < problem->units; p++) {
+        equal = equal && problem->leak[p] == problem->leak[0];
+    }
+    struct engine_plan plan;
+    struct error error;
+    ck_assert_msg(engine_plan_make(problem->units, problem->inputs, problem->outputs, problem->types,
+                                   problem->b != NULL, equal, &options, &plan, &error),
+                  "%s", error.text);
+    return plan.method;
 }
 
 double gradients_run(const struct gradients_problem *problem, struct rule_config rule, enum engine_method method,

@@ -7,6 +7,7 @@
 
 #include "core/train/gradients_by.h"
 #include "core/base/random.h"
+#include "core/engine/engine.h"
 
 /* A problem that owns its arrays. */
 struct owned_problem {
@@ -50,7 +51,11 @@ void problem_from_json(struct owned_problem *owned, const json_t *item);
 struct rule_config rule_from_json(const json_t *rule);
 json_t *golden_load(const char *path);
 /* How far the rule of `entry` is from its gradients, as gradients_distance; *loss is the case's. */
-double golden_compare(const struct owned_problem *owned, const json_t *entry, int threads, double *loss);
+double golden_compare(const struct owned_problem *owned, const json_t *entry, enum engine_method method, int threads,
+                      double *loss);
+/* What the engine would take for a rule that may go by `method`: as engine_plan_make's. */
+enum engine_method method_planned(const struct gradients_problem *problem, struct rule_config rule,
+                                  enum engine_method method);
 
 /* gradients_compute_by, which must not fail. Returns the loss. */
 double gradients_run(const struct gradients_problem *problem, struct rule_config rule, enum engine_method method,

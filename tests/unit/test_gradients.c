@@ -24,7 +24,7 @@ START_TEST(golden_cases) {
         struct owned_problem owned;
         problem_from_json(&owned, item);
         json_array_foreach(json_object_get(item, "rules"), k, entry) {
-            double loss, distance = golden_compare(&owned, entry, 1 + (int)(k % 3), &loss),
+            double loss, distance = golden_compare(&owned, entry, METHOD_AUTO, 1 + (int)(k % 3), &loss),
                          expected = json_number_value(json_object_get(item, "expected_loss"));
             char *text = json_dumps(json_object_get(entry, "rule"), JSON_COMPACT);
             ck_assert_msg(distance < 1e-5, "case %zu %s: off by %g of the largest entry", i, text, distance);

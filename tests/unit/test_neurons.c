@@ -194,6 +194,43 @@ START_TEST(the_scalar_carry_is_the_vector_carry) {
 }
 END_TEST
 
+START_TEST(the_scalar_trace_is_the_vector_trace) {
+    for (int neuron = 0; neuron < NEURON_MODELS; neuron++) {
+        static struct arrays before, after;
+        const struct neuron_ops *ops = neuron_table[neuron];
+        arrays_fill(&before, (enum neuron)neuron, 30);
+        after = before;
+        struct neuron_trace step = {.neuron = (enum neuron)neuron,
+                                    .columns = COLUMNS,
+                                    .leak = after.leak,
+                                    .gain = after.gain,
+                                    .rho = after.rho,
+                                    .beta = after.beta,
+                                    .psi_before = after.learning,
+                                    .psi = after.hop,
+                                    .s = before.u[0],
+                                    .e = after.delta,
+                                    .e_before = after.past};
+        for (int i = 0; i < ops->traces; i++) {
+            step.trace[i] = after.carry[i];
+        }
+        kernels_current()->neuron_trace(&step);
+        kernels_current()->multiply_add(COLUMNS, after.hop, after.u, after.m);
+        for (int c = 0; c < COLUMNS; c++) {
+            struct neuron_unit unit = unit_at(&before, c, ACTIVATION_RELU);
+            float trace[NEURON_TRACES_MOST] = {before.carry[0][c], before.carry[1][c]}, psi = before.hop[c];
+            assert_bits(ops->eligibility(&unit, before.learning[c], trace), after.past[c], "e before", neuron);
+            ops->trace(&unit, before.u[0], before.learning[c], psi, trace);
+            assert_bits(ops->eligibility(&unit, psi, trace), after.delta[c], "e", neuron);
+            for (int i = 0; i < ops->traces; i++) {
+                assert_bits(trace[i], after.carry[i][c], "the trace", neuron);
+            }
+            assert_bits(fmaf(psi, before.u[c], before.m[c]), after.m[c], "what it adds", neuron);
+        }
+    }
+}
+END_TEST
+
 /* ---- the carry is the transpose of the tangent ---- */
 
 enum { STEPS = 12 };
@@ -305,6 +342,69 @@ START_TEST(traces_of_lif_are_the_recursion) {
             ASSERT_SAME(gradients_compare(&owned.problem, rules[r], METHOD_FORWARD, rules[r], METHOD_REVERSE), 3e-5);
         }
         problem_release(&owned);
+    }
+}
+END_TEST
+
+/* The rules that go forward in time by traces of synapses, of this model and readout; how many. */
+static int forward_rules(enum neuron neuron, bool leaky, struct rule_config rules[5]) {
+    const struct neuron_ops *ops = neuron_table[neuron];
+    int count = 0;
+    rules[count++] = (struct rule_config){.type = RULE_EPROP};
+    if (!leaky) {
+        rules[count++] = (struct rule_config){.type = RULE_MDGL};
+        rules[count++] = (struct rule_config){.type = RULE_MDGL, .weights = CREDIT_TYPE};
+    }
+    if (!leaky && ops->hop_exact) {
+        rules[count++] = (struct rule_config){
+            .type = RULE_MODPROP, .mu = 0.3, .weights = CREDIT_TYPE, .first_hop = FIRST_HOP_EXACT};
+    }
+    if (ops->mu_at_source) {
+        rules[count++] = (struct rule_config){
+            .type = RULE_MODPROP, .mu = 0.3, .weights = CREDIT_TYPE, .first_hop = FIRST_HOP_MU};
+    }
+    return count;
+}
+
+START_TEST(traces_of_synapses_are_the_recursion) {
+    int done = 0;
+    FOR_NEURONS(owned, neuron, leaky, 10) {
+        struct rule_config rules[5];
+        double mu[2] = {0.2, 0.4};
+        int count = forward_rules((enum neuron)neuron, leaky, rules);
+        for (int r = 0; r < count; r++) {
+            if (rules[r].type == RULE_MODPROP && owned.problem.types == 2 && owned.problem.units > 2) {
+                rules[r].mu_of = (struct numbers){.values = mu, .lengths = {2}};
+            }
+            if (method_planned(&owned.problem, rules[r], METHOD_SYNAPSES) != METHOD_SYNAPSES) {
+                ck_assert(shape.unequal_leaks && rules[r].type == RULE_MODPROP);
+                continue;
+            }
+            done += rules[r].type == RULE_MODPROP;
+            ASSERT_SAME(gradients_compare(&owned.problem, rules[r], METHOD_SYNAPSES, rules[r], METHOD_REVERSE), 3e-5);
+        }
+    }
+    ck_assert_int_ge(done, 5);
+}
+END_TEST
+
+START_TEST(bits_of_synapse_traces_depend_on_nothing_else) {
+    FOR_NEURONS(owned, neuron, leaky, 2) {
+        struct rule_config rules[5];
+        int count = forward_rules((enum neuron)neuron, leaky, rules);
+        for (int r = 0; r < count; r++) {
+            struct owned_gradients authority, other;
+            ck_assert(kernels_select("portable"));
+            double loss = gradients_run(&owned.problem, rules[r], METHOD_SYNAPSES, 0, 1, &authority);
+            for (int i = 0; kernels_listed(i); i++) {
+                ck_assert(kernels_select(kernels_listed(i)->name));
+                ck_assert(gradients_run(&owned.problem, rules[r], METHOD_SYNAPSES, 0, 3, &other) == loss);
+                ck_assert_msg(memcmp(authority.data, other.data, other.size * sizeof(float)) == 0,
+                              "rule %d of %s: other bits with %s", r, neuron_table[neuron]->name, kernels_name());
+                gradients_free(&other);
+            }
+            gradients_free(&authority);
+        }
     }
 }
 END_TEST
@@ -423,11 +523,14 @@ END_TEST
 static void tests_add(TCase *tests, bool first) {
     tcase_add_test(tests, the_scalar_step_is_the_vector_step);
     tcase_add_test(tests, the_scalar_carry_is_the_vector_carry);
+    tcase_add_test(tests, the_scalar_trace_is_the_vector_trace);
+    tcase_add_test(tests, traces_of_synapses_are_the_recursion);
     if (first) {
         tcase_add_test(tests, the_carry_is_the_transpose_of_the_tangent);
         tcase_add_test(tests, modprop_with_mu_zero_or_one_tap);
         tcase_add_test(tests, rtrl_is_bptt);
         tcase_add_test(tests, traces_of_lif_are_the_recursion);
+        tcase_add_test(tests, bits_of_synapse_traces_depend_on_nothing_else);
         tcase_add_test(tests, firing_cost_does_not_depend_on_threads_or_segments);
         tcase_add_test(tests, long_taps_cut_nothing);
         tcase_add_test(tests, bits_do_not_depend_on_threads_segments_or_instructions);

@@ -26,7 +26,7 @@ START_TEST(golden_cases) {
         struct owned_problem owned;
         problem_from_json(&owned, item);
         json_array_foreach(json_object_get(item, "rules"), k, entry) {
-            double loss, distance = golden_compare(&owned, entry, 1 + (int)(k % 3), &loss),
+            double loss, distance = golden_compare(&owned, entry, METHOD_AUTO, 1 + (int)(k % 3), &loss),
                          expected = json_number_value(json_object_get(item, "expected_loss"));
             char *text = json_dumps(json_object_get(entry, "rule"), JSON_COMPACT);
             ck_assert_msg(distance < 1e-5, "case %zu %s: off by %g of the largest entry", i, text, distance);
@@ -41,6 +41,38 @@ START_TEST(golden_cases) {
     json_decref(cases);
     ck_assert_int_ge(count, 90);
     printf("%d golden cases with %s: worst %.2g\n", count, kernels_name(), worst);
+}
+END_TEST
+
+START_TEST(golden_cases_forward_in_time) {
+    json_t *cases = golden_load(MODPROP_GOLDEN_MORE), *item, *entry;
+    size_t i, k;
+    double worst = 0;
+    int of_model[NEURON_MODELS] = {0};
+    json_array_foreach(cases, i, item) {
+        struct owned_problem owned;
+        problem_from_json(&owned, item);
+        json_array_foreach(json_object_get(item, "rules"), k, entry) {
+            struct rule_config rule = rule_from_json(json_object_get(entry, "rule"));
+            if (method_planned(&owned.problem, rule, METHOD_SYNAPSES) != METHOD_SYNAPSES) {
+                continue;
+            }
+            double loss, distance = golden_compare(&owned, entry, METHOD_SYNAPSES, 1 + (int)(k % 3), &loss);
+            char *text = json_dumps(json_object_get(entry, "rule"), JSON_COMPACT);
+            ck_assert_msg(distance < 1e-5, "case %zu %s: off by %g of the largest entry", i, text, distance);
+            worst = fmax(worst, distance);
+            of_model[owned.problem.neuron]++;
+            free(text);
+        }
+        problem_release(&owned);
+    }
+    json_decref(cases);
+    printf("golden cases by synapse traces with %s: membrane %d, rate %d, lif %d, alif %d, worst %.2g\n",
+           kernels_name(), of_model[NEURON_MEMBRANE], of_model[NEURON_RATE], of_model[NEURON_LIF],
+           of_model[NEURON_ALIF], worst);
+    for (int neuron = 0; neuron < NEURON_MODELS; neuron++) {
+        ck_assert_int_ge(of_model[neuron], 2);
+    }
 }
 END_TEST
 
@@ -532,6 +564,7 @@ END_TEST
 
 static void tests_add(TCase *tests, bool first) {
     tcase_add_test(tests, golden_cases);
+    tcase_add_test(tests, golden_cases_forward_in_time);
     tcase_add_test(tests, a_long_window_is_bptt);
     tcase_add_test(tests, mu_of_types_is_mu_of_units);
     if (first) {
