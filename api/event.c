@@ -116,6 +116,12 @@ static const struct {
     DIAGNOSTIC(DIAGNOSTIC_NORMS, "gradient_norm_Win", gradient_norm_Win),
     DIAGNOSTIC(DIAGNOSTIC_NORMS, "gradient_norm_Wout", gradient_norm_Wout),
     DIAGNOSTIC(DIAGNOSTIC_CREDIT_GAIN, "credit_gain", credit_gain),
+    DIAGNOSTIC(DIAGNOSTIC_FIT, "fit_share", fit.share),
+    DIAGNOSTIC(DIAGNOSTIC_FIT, "fit_share_unseen", fit.unseen.share),
+    DIAGNOSTIC(DIAGNOSTIC_FIT, "fit_cosine", fit.unseen.cosine),
+    DIAGNOSTIC(DIAGNOSTIC_FIT, "fit_cosine_dW", fit.unseen.cosine_dW),
+    DIAGNOSTIC(DIAGNOSTIC_FIT, "fit_share_dW", fit.unseen.share_dW),
+    DIAGNOSTIC(DIAGNOSTIC_FIT, "fit_cosine_dW_nonlocal", fit.unseen.cosine_dW_nonlocal),
     DIAGNOSTIC(DIAGNOSTIC_PHASES, "seconds_trials", phases.trials),
     DIAGNOSTIC(DIAGNOSTIC_PHASES, "seconds_forward", phases.forward),
     DIAGNOSTIC(DIAGNOSTIC_PHASES, "seconds_credit", phases.credit),
@@ -175,6 +181,36 @@ static void alignment_read(const json_t *object, struct alignment *alignment) {
     }
 }
 
+/* {"to": [1, 2, 4, ..], "energy": [..], "share": [..], "cosine": [..]}: `to` is the last lag of a bin. */
+json_t *lags_encode(const struct fit_score *score) {
+    json_t *to = json_array(), *energy = json_array(), *share = json_array(), *cosine = json_array();
+    int bins = LAG_BINS;
+    while (bins > 0 && !(score->energy[bins - 1] > 0)) {
+        bins--;
+    }
+    for (int i = 0; i < bins; i++) {
+        json_array_append_new(to, json_integer((json_int_t)1 << i));
+        json_array_append_new(energy, json_number_or_null(score->energy[i]));
+        json_array_append_new(share, json_number_or_null(score->share_lag[i]));
+        json_array_append_new(cosine, json_number_or_null(score->cosine_lag[i]));
+    }
+    return json_pack("{s:o, s:o, s:o, s:o}", "to", to, "energy", energy, "share", share, "cosine", cosine);
+}
+
+static double number_in(const json_t *list, size_t i) {
+    const json_t *value = json_array_get(list, i);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static void lags_read(const json_t *object, struct fit_score *score) {
+    size_t bins = json_array_size(json_object_get(object, "energy"));
+    for (size_t i = 0; i < bins && i < LAG_BINS; i++) {
+        score->energy[i] = number_in(json_object_get(object, "energy"), i);
+        score->share_lag[i] = number_in(json_object_get(object, "share"), i);
+        score->cosine_lag[i] = number_in(json_object_get(object, "cosine"), i);
+    }
+}
+
 static void put_diagnostics(json_t *object, const struct train_diagnostics *diagnostics, unsigned wanted) {
     for (size_t i = 0; i < sizeof diagnostic_keys / sizeof *diagnostic_keys; i++) {
         if (diagnostics->present & wanted & diagnostic_keys[i].bit) {
@@ -184,6 +220,9 @@ static void put_diagnostics(json_t *object, const struct train_diagnostics *diag
     }
     if (diagnostics->present & wanted & DIAGNOSTIC_ALIGNMENT) {
         json_object_set_new(object, "alignment", alignment_encode(&diagnostics->alignment));
+    }
+    if (diagnostics->present & wanted & DIAGNOSTIC_FIT) {
+        json_object_set_new(object, "fit_lags", lags_encode(&diagnostics->fit.unseen));
     }
 }
 
@@ -221,6 +260,7 @@ struct train_progress event_progress_read(const json_t *event, double *elapsed_s
         progress.diagnostics.present |= DIAGNOSTIC_ALIGNMENT;
         alignment_read(alignment, &progress.diagnostics.alignment);
     }
+    lags_read(json_object_get(event, "fit_lags"), &progress.diagnostics.fit.unseen);
     *elapsed_seconds = number_at(event, "elapsed_seconds");
     *trials_per_second = number_at(event, "trials_per_second");
     return progress;

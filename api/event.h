@@ -85,8 +85,9 @@ char *event_trial_text(const struct event_head *head, const struct event_trial *
 char *event_experiment_text(const struct event_head *head, const char *status, const char *reason, int64_t points,
                             int64_t trials);
 
-/* An alignment as events have it; NULL if out of memory. */
+/* An alignment as events have it; NULL if out of memory. And the score of taps by lag: bins as far as they are used. */
 json_t *alignment_encode(const struct alignment *alignment);
+json_t *lags_encode(const struct fit_score *score);
 
 /* The names of all curves that progress events can have; the first CURVES_ALWAYS are those of every job. */
 #define CURVES_ALWAYS 7

@@ -164,6 +164,28 @@ static void decode_sha256(const json_t *value, const struct path *path, const st
     }
 }
 
+/* A list of numbers, or the object of fields that may stand in its place. */
+static void decode_alternative(const json_t *value, const struct path *path, const struct field *field, void *object,
+                               struct problems *problems) {
+    const struct field_alternative *alternative = field->alternative;
+    const struct path here = {.parent = path, .name = field->name},
+                      inner = {.parent = &here, .name = alternative->name};
+    const struct decoding decoding = {.fields = &alternative->fields, .variant = ~0u};
+    const json_t *given = json_object_get(value, alternative->name);
+    *(struct numbers *)member_of(field, object) = (struct numbers){0};
+    *(int *)(void *)((char *)object + alternative->present) = 0;
+    if (!json_is_object(value)) {
+        numbers_decode(value, field->dimensions, field->low, field->high, path, field->name, member_of(field, object),
+                       problems);
+    } else if (given == NULL || json_object_size(value) != 1) {
+        char got[80];
+        problems_add(problems, path, field->name, "must be a list, or an object with the one member \"%s\"; got %s",
+                     alternative->name, value_quote(value, got));
+    } else {
+        fields_decode(&decoding, given, &inner, object, problems);
+    }
+}
+
 static void decode_value(const json_t *value, const struct path *path, const struct field *field, void *object,
                          struct problems *problems) {
     void *member = member_of(field, object);
@@ -180,6 +202,9 @@ static void decode_value(const json_t *value, const struct path *path, const str
         return;
     case FIELD_NUMBERS_OR_NULL:
         numbers_decode(value, field->dimensions, field->low, field->high, path, field->name, member, problems);
+        return;
+    case FIELD_NUMBERS_OR_FIELDS:
+        decode_alternative(value, path, field, object, problems);
         return;
     case FIELD_BOOLEAN:
         ok = json_is_boolean(value);
@@ -298,6 +323,19 @@ void fields_decode(const struct decoding *decoding, const json_t *document, cons
 
 /* ---- encoding ---- */
 
+static json_t *encode_alternative(const struct field *field, const void *object) {
+    const struct field_alternative *alternative = field->alternative;
+    if (*(const int *)(const void *)((const char *)object + alternative->present) == 0) {
+        return numbers_encode(member_of_const(field, object));
+    }
+    json_t *inner = json_object();
+    if (!fields_encode(&alternative->fields, ~0u, object, inner)) {
+        json_decref(inner);
+        return NULL;
+    }
+    return json_pack("{s:o}", alternative->name, inner);
+}
+
 json_t *field_encode(const struct field *field, const void *object) {
     const void *member = member_of_const(field, object);
     const struct optional_double *optional = member;
@@ -326,6 +364,8 @@ json_t *field_encode(const struct field *field, const void *object) {
         return *(const char *)member == '\0' ? json_null() : json_string(member);
     case FIELD_NUMBERS_OR_NULL:
         return numbers_encode(member);
+    case FIELD_NUMBERS_OR_FIELDS:
+        return encode_alternative(field, object);
     default:
         return field->custom->encode(field, object);
     }
@@ -334,7 +374,8 @@ json_t *field_encode(const struct field *field, const void *object) {
 void fields_release(const struct fields *fields, unsigned variant, void *object) {
     for (size_t i = 0; i < fields->count; i++) {
         const struct field *field = &fields->items[i];
-        if (field->type == FIELD_NUMBERS_OR_NULL && field_applies(field, variant)) {
+        bool holds = field->type == FIELD_NUMBERS_OR_NULL || field->type == FIELD_NUMBERS_OR_FIELDS;
+        if (holds && field_applies(field, variant)) {
             numbers_release(member_of(field, object));
         }
     }
@@ -370,8 +411,18 @@ bool fields_encode(const struct fields *fields, unsigned variant, const void *ob
 
 static const char *type_name(const struct field *field) {
     static const char *const names[] = {"integer", "integer", "integer", "integer", "integer", "number", "number",
-                                        "boolean", "choice",  "custom",  "custom",  "custom",  "custom"};
+                                        "boolean", "choice",  "custom",  "custom",  "custom",  "custom", "custom"};
     return names[field->type];
+}
+
+static json_t *alternative_schema(const struct field *field) {
+    const struct field_alternative *alternative = field->alternative;
+    const struct decoding decoding = {.fields = &alternative->fields, .variant = ~0u};
+    json_t *object = json_pack("{s:s, s:o, s:o, s:b}", "type", "object", "properties", fields_schema(&decoding),
+                               "required", fields_required(&decoding), "additionalProperties", 0);
+    json_t *outer = json_pack("{s:s, s:{s:o}, s:[s], s:b}", "type", "object", "properties", alternative->name, object,
+                              "required", alternative->name, "additionalProperties", 0);
+    return json_pack("{s:[o, o]}", "oneOf", numbers_schema(field->dimensions, field->low, field->high, true), outer);
 }
 
 /* JSON Schema for what the words above do not describe; else NULL. */
@@ -385,6 +436,8 @@ static json_t *own_schema(const struct field *field) {
         return json_pack("{s:[s,s], s:s}", "type", "string", "null", "pattern", "^[0-9a-f]{64}$");
     case FIELD_NUMBERS_OR_NULL:
         return numbers_schema(field->dimensions, field->low, field->high, true);
+    case FIELD_NUMBERS_OR_FIELDS:
+        return alternative_schema(field);
     default:
         return NULL;
     }

@@ -382,6 +382,9 @@ static void read_rules(struct gradients_request *request, const json_t *document
             problems_add(problems, &here, "mu",
                          "must be a number: one batch has no running mean for \"auto\" to follow; got \"auto\"");
         }
+        if (rule_fit(rule) != NULL) {
+            problems_add(problems, &here, "taps", "must be a list: taps are fitted in training alone");
+        }
         if (rule->gain_bound.most > 0) {
             problems_add(problems, &here, "mu",
                          "must be a number or a list: a bound on the gain rescales mu in training, and one batch has "

@@ -16,7 +16,7 @@
 #include "core/base/options.h"
 #include "core/model/neuron.h"
 #include "core/rules/rules.h"
-#include "core/tasks/task.h"
+#include "core/tasks/batch.h"
 #include "core/train/align.h"
 #include "core/train/train.h"
 
@@ -229,10 +229,11 @@ static void check_units(const struct job_spec *spec, struct problems *problems) 
     }
 }
 
+/* Steps are not known before the data are; what depends on them is checked with the estimate (core/train). */
 static struct rule_shape shape_of(const struct job_spec *spec) {
     return (struct rule_shape){.units = spec->config.network.units,
                                .types = network_types_count(&spec->config.network),
-                               .steps = 1,
+                               .steps = STEPS_MOST,
                                .losses = 1,
                                .neuron = spec->config.network.neuron,
                                .readout_leaks = spec->config.network.readout_tau.set,

@@ -27,7 +27,12 @@ enum field_type {
     FIELD_NAME,            /* char[FIELD_NAME_BYTES], of a dataset; never empty */
     FIELD_SHA256_OR_NULL,  /* char[FIELD_SHA256_BYTES], hexadecimal; null is "" */
     FIELD_NUMBERS_OR_NULL, /* struct numbers: lists of numbers, nested `dimensions` deep */
-    FIELD_CUSTOM           /* by functions of its own (api) */
+    /*
+     * struct numbers as above; or, where `alternative` is given instead, an object of one member, itself an object of
+     * fields
+     */
+    FIELD_NUMBERS_OR_FIELDS,
+    FIELD_CUSTOM /* by functions of its own (api) */
 };
 
 /* What a parameter can change. */
@@ -38,6 +43,24 @@ enum field_reach {
 };
 
 struct field_custom;
+struct field;
+
+/* A table of fields, and its initializer from an array. */
+struct fields {
+    const struct field *items;
+    size_t count;
+};
+#define FIELDS(table) {table, sizeof table / sizeof *table}
+
+/*
+ * What may stand in the place of a list: {"name": {fields}}. The member at `present`, an int, is one of the fields; it
+ * is at least 1 where they are given, and 0 where the list is.
+ */
+struct field_alternative {
+    const char *name;
+    struct fields fields;
+    size_t present;
+};
 
 struct field {
     const char *name;
@@ -57,18 +80,12 @@ struct field {
     const char *before; /* what a stored document means that is older than the field and lacks it; NULL: fallback */
     const char *const *choices; /* NULL-ended */
     int dimensions;             /* FIELD_NUMBERS_OR_NULL */
-    bool omit_null;             /* a null is left out of documents: documents older than the field keep their text */
-    bool omit_fallback;         /* the same of a value that is the fallback, where nothing gives another default */
-    unsigned variants;          /* one bit for each variant (rule, task, optimizer) that has it; 0: all */
+    const struct field_alternative *alternative;
+    bool omit_null;     /* a null is left out of documents: documents older than the field keep their text */
+    bool omit_fallback; /* the same of a value that is the fallback, where nothing gives another default */
+    unsigned variants;  /* one bit for each variant (rule, task, optimizer) that has it; 0: all */
     const struct field_custom *custom;
     const char *doc;
 };
-
-/* A table of fields, and its initializer from an array. */
-struct fields {
-    const struct field *items;
-    size_t count;
-};
-#define FIELDS(table) {table, sizeof table / sizeof *table}
 
 #endif

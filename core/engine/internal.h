@@ -44,6 +44,7 @@ struct rank_one {
 /* Up to BLOCK_TRIALS trials of the batch and all data that belong to them alone. */
 struct block {
     int first, rows;   /* trials first .. first+rows-1; rows is 0 if the batch is shorter than the engine allows */
+    float *shown;      /* (block_rows + 1, columns) N_t and psi_t of a row; where options.credit wants them */
     float *history;    /* (slots, block_rows, stride): slot i is the source row of step start + i, its z part z_{t-1} */
     float *v;          /* (states, block_rows, columns): the neuron model's state, of membrane v */
     float *snapshots;  /* (segments, states + 1, block_rows, columns): state and z at each segment's start, and the
@@ -235,6 +236,8 @@ void blocks_forward(struct engine *engine, struct work *work, int first, int las
 void block_noise(struct engine *engine, struct block *block, int t, int slot);
 void block_noise_currents(struct engine *engine, struct block *block, int t);
 void block_show(struct engine *engine, struct work *work, struct block *block, int t, int slot);
+/* Shows the credit that arrives at a step, before the rule makes it its own. */
+void block_credit_show(struct engine *engine, struct block *block, const struct credit *credit);
 /* psi of `count` steps whose source rows start at `slot`, if the options ask for it. */
 void block_psi_count(struct engine *engine, struct group *group, struct block *block, int slot, int count);
 /* The sum of z over the same, where firing costs. */

@@ -147,6 +147,9 @@ static void block_reverse_step(struct engine *engine, struct group *group, struc
     if (!engine->fused) {
         credit_neuron_set(engine, block, t, slot, loss, &credit);
     }
+    if (block->shown) {
+        block_credit_show(engine, block, &credit);
+    }
     rule_table[engine->rule.type]->credit(&credit);
 }
 
@@ -273,6 +276,9 @@ static void reverse_block_carve(struct carver *carver, struct engine *engine, st
         block->y_kept = carve(carver, (size_t)engine->plan.segment_steps * rows, outputs * sizeof(float));
         block->f = carve(carver, rows * outputs, sizeof(float));
         block->signal = carve(carver, rows * outputs, sizeof(float));
+    }
+    if (engine->options.credit) {
+        block->shown = carve(carver, (rows + 1) * columns, sizeof(float));
     }
     block->d = carve(carver, (size_t)engine->neuron->carries * rows * columns, sizeof(float));
     block->gd = carve(carver, (size_t)TIME_BLOCK * rows * columns, sizeof(float));

@@ -2,7 +2,10 @@
  * What a source may want of a forward pass beside the loss: noise on the currents, and to be shown the steps. See
  * struct batch_source in engine.h.
  */
+#include <string.h>
+
 #include "core/engine/internal.h"
+#include "core/kernels/activations.h"
 
 /* Units whose noise is drawn at a time. */
 enum { NOISE_UNITS = 64 };
@@ -67,5 +70,27 @@ void block_show(struct engine *engine, struct work *work, struct block *block, i
                                   .rates = z + (size_t)row * engine->stride,
                                   .outputs = block->y + (size_t)row * (size_t)outputs};
         source->step(source->user, &step);
+    }
+}
+
+void block_credit_show(struct engine *engine, struct block *block, const struct credit *credit) {
+    size_t columns = (size_t)engine->columns;
+    float *psi = block->shown + (size_t)engine->block_rows * columns;
+    if (credit->gd_next) {
+        hop_run(credit, EPILOGUE_STORE, credit->gd_next, block->shown);
+    } else {
+        memset(block->shown, 0, (size_t)engine->block_rows * columns * sizeof(float));
+    }
+    for (int row = 0; row < block->rows; row++) {
+        const float *z = credit->z + (size_t)row * credit->z_stride;
+        for (int p = 0; p < engine->network->units; p++) {
+            psi[p] = credit->psi ? credit->psi[(size_t)row * columns + (size_t)p] : psi_of(credit->activation, z[p]);
+        }
+        const struct batch_credit step = {.trial = (size_t)(block->first + row),
+                                          .t = credit->t,
+                                          .a = credit->a ? credit->a + (size_t)row * columns : NULL,
+                                          .psi = psi,
+                                          .nonlocal = block->shown + (size_t)row * columns};
+        engine->options.credit(engine->options.credit_user, &step);
     }
 }

@@ -162,9 +162,10 @@ enum diagnostic {
     DIAGNOSTIC_PHASES = 16,         /* where the time goes */
     DIAGNOSTIC_ALL = 31,
     DIAGNOSTIC_GRADIENT = DIAGNOSTIC_COSINE | DIAGNOSTIC_PSI | DIAGNOSTIC_NORMS, /* that need a gradient */
-    DIAGNOSTIC_MU = 32,          /* mu, if it changes: reported without being requested, see training_config.events */
-    DIAGNOSTIC_ALIGNMENT = 64,   /* of the rules in training_config.aligned with each other, on the same batch */
-    DIAGNOSTIC_CREDIT_GAIN = 128 /* of a rule with mu: the largest norm of a power of its credit operator */
+    DIAGNOSTIC_MU = 32,           /* mu, if it changes: reported without being requested, see training_config.events */
+    DIAGNOSTIC_ALIGNMENT = 64,    /* of the rules in training_config.aligned with each other, on the same batch */
+    DIAGNOSTIC_CREDIT_GAIN = 128, /* of a rule with mu: the largest norm of a power of its credit operator */
+    DIAGNOSTIC_FIT = 256          /* of fitted taps, reported without being requested */
 };
 
 enum stop_metric { STOP_NEVER, STOP_ACCURACY_ABOVE, STOP_ACCURACY_BELOW, STOP_LOSS_ABOVE, STOP_LOSS_BELOW };

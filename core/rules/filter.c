@@ -17,18 +17,23 @@
 
 struct filter_rule {
     struct numbers taps; /* (C,C,S): taps[g][h][s-1] */
+    struct tap_fit fit;
+    const double *fitted; /* (S,C,C), where they are fitted */
 };
 RULE_OWN_STRUCT(struct filter_rule);
 
 /* Taps that reach within the trial. */
 static int steps_kept(const struct rule_config *rule, const struct rule_shape *shape) {
     const struct filter_rule *filter = rule_own(rule);
-    int taps = filter->taps.lengths[2];
+    int taps = filter->fit.steps > 0 ? filter->fit.steps : filter->taps.lengths[2];
     return taps < shape->steps ? taps : shape->steps;
 }
 
-/* The taps by lag, (S, C, C), of which a step reads one lag's at a time. */
+/* Given taps by lag, (S, C, C), of which a step reads one lag's at a time; fitted ones are so already. */
 static size_t filter_shared(const struct rule_config *rule, const struct rule_shape *shape) {
+    if (rule_fit(rule)) {
+        return 0;
+    }
     size_t types = (size_t)shape->types;
     return size_times((size_t)steps_kept(rule, shape), size_times(types * types, sizeof(double)));
 }
@@ -37,6 +42,9 @@ static void filter_load(const struct rule_config *rule, const struct rule_shape 
                         void *shared) {
     (void)network;
     const struct filter_rule *filter = rule_own(rule);
+    if (filter->fit.steps > 0) {
+        return;
+    }
     size_t pairs = (size_t)shape->types * (size_t)shape->types, taps = (size_t)filter->taps.lengths[2],
            kept = (size_t)steps_kept(rule, shape);
     double *by_lag = shared;
@@ -88,9 +96,10 @@ static void lag_add(const struct ring *ring, const double *taps, const double *s
 /* n_t of each type; false when stopped. */
 static bool nonlocal_sum(const struct credit *credit, const struct ring *ring) {
     size_t pairs = (size_t)ring->types * (size_t)ring->types, each = (size_t)ring->types * BLOCK_TRIALS;
-    const double *by_lag = credit->shared;
+    const struct filter_rule *filter = rule_own(credit->rule);
+    const double *by_lag = filter->fit.steps > 0 ? filter->fitted : credit->shared;
     memset(ring->nonlocal, 0, each * sizeof(double));
-    for (int s = 1; s <= ring->kept; s++) {
+    for (int s = 1; s <= ring->kept && by_lag; s++) {
         int slot = (credit->t + s) % ring->kept;
         if (ring->step[slot] != credit->t + s + 1) {
             continue;
@@ -143,13 +152,39 @@ static double filter_work(const struct rule_config *rule, const struct rule_shap
     return types * types * live + 3.0 * shape->units;
 }
 
+static bool fit_suits(const struct tap_fit *fit, const struct rule_shape *shape, char error[256]) {
+    double unknowns = fit_unknowns(fit, shape), taps = (double)shape->types * shape->types * fit->steps;
+    if (fit->steps > shape->steps) {
+        snprintf(error, 256, "must have a fit of at most %d steps, those of a trial; got %d", shape->steps, fit->steps);
+        return false;
+    }
+    if (unknowns > FIT_UNKNOWNS_MOST) {
+        snprintf(error, 256,
+                 "must leave at most %d unknowns a type: fewer types, %s; got %d types, which have %.0f unknowns each",
+                 FIT_UNKNOWNS_MOST,
+                 fit->basis == FIT_FREE ? "fewer steps, or the basis \"exponential\"" : "or fewer terms", shape->types,
+                 unknowns);
+        return false;
+    }
+    if (taps > FIT_TAPS_MOST) {
+        snprintf(error, 256, "must be at most %d in all, types * types * steps; got %.0f", FIT_TAPS_MOST, taps);
+        return false;
+    }
+    return true;
+}
+
 static bool filter_suits(const struct rule_config *rule, const struct rule_shape *shape, const char **parameter,
                          char error[256]) {
     const struct filter_rule *filter = rule_own(rule);
     const int *lengths = filter->taps.lengths;
     *parameter = "taps";
+    if (filter->fit.steps > 0) {
+        return fit_suits(&filter->fit, shape, error);
+    }
     if (!filter->taps.values) {
-        snprintf(error, 256, "is required: a list of one list for each type, of one for each type, of taps");
+        snprintf(error, 256,
+                 "is required: a list of one list for each type, of one for each type, of taps; or "
+                 "{\"fit\": {\"steps\": S}}");
         return false;
     }
     if (lengths[0] != shape->types || lengths[1] != shape->types) {
@@ -160,9 +195,70 @@ static bool filter_suits(const struct rule_config *rule, const struct rule_shape
     return true;
 }
 
+static const struct tap_fit *filter_fit(const struct rule_config *rule) {
+    const struct filter_rule *filter = rule_own(rule);
+    return filter->fit.steps > 0 ? &filter->fit : NULL;
+}
+
+static void filter_fitted(struct rule_config *rule, const double *taps) {
+    struct filter_rule *filter = (struct filter_rule *)(void *)rule->own.bytes;
+    filter->fitted = taps;
+}
+
+#define FIT(member) RULE_OWN(struct filter_rule, fit.member)
+static const char *const bases[] = {"exponential", "free", NULL};
+static const struct field fit_parameters[] = {
+    {.name = "steps",
+     .type = FIELD_INT,
+     .offset = FIT(steps),
+     .unit = "steps",
+     .low = 1,
+     .high = 1000000,
+     .doc = "S, how far the taps reach"},
+    {.name = "basis",
+     .type = FIELD_CHOICE,
+     .offset = FIT(basis),
+     .choices = bases,
+     .fallback = "\"exponential\"",
+     .doc = "sums of exponentials with time constants spread evenly in log from 1 to S steps, or free taps"},
+    {.name = "terms",
+     .type = FIELD_INT,
+     .offset = FIT(terms),
+     .low = 1,
+     .high = 64,
+     .fallback = "8",
+     .doc = "exponentials"},
+    {.name = "every",
+     .type = FIELD_INT,
+     .offset = FIT(every),
+     .unit = "iterations",
+     .low = 1,
+     .high = 1000000000,
+     .fallback = "100",
+     .doc = "how often they are fitted, from iteration 0 on"},
+    {.name = "trials",
+     .type = FIELD_INT,
+     .offset = FIT(trials),
+     .unit = "trials",
+     .low = 1,
+     .high = 65536,
+     .fallback = "32",
+     .doc = "of the fresh batch that they are fitted to; another of as many tests them"},
+    {.name = "ridge",
+     .type = FIELD_NUMBER,
+     .offset = FIT(ridge),
+     .low = 0,
+     .low_excluded = true,
+     .high = 1e6,
+     .fallback = "0.001",
+     .doc = "times the mean of the normal matrix's diagonal: what is added to that diagonal"},
+};
+static const struct field_alternative fit_alternative = {"fit", FIELDS(fit_parameters), FIT(steps)};
+
 static const struct field parameters[] = {
     {.name = "taps",
-     .type = FIELD_NUMBERS_OR_NULL,
+     .type = FIELD_NUMBERS_OR_FIELDS,
+     .alternative = &fit_alternative,
      .offset = RULE_OWN(struct filter_rule, taps),
      .dimensions = 3,
      .low = -1e6,
@@ -170,17 +266,20 @@ static const struct field parameters[] = {
      .fallback = "null",
      .identity = "null",
      .doc = "taps[g][h][s-1]: what a cell of type g makes, s steps earlier, of the learning signal that type h "
-            "broadcasts"},
+            "broadcasts; or {\"fit\": {\"steps\": S}}: fitted to bptt by least squares, every 100 iterations"},
 };
 
 const struct rule_ops rule_filter = {.name = "filter",
-                                     .doc = "filter taps of your own between cell types: each type broadcasts its "
-                                            "learning signal, and each cell convolves its eligibility with it",
+                                     .doc = "filter taps between cell types, your own or fitted to bptt: each type "
+                                            "broadcasts its learning signal, and each cell convolves its eligibility "
+                                            "with it",
                                      .parameters = FIELDS(parameters),
                                      .membrane_alone = true,
                                      .suits = filter_suits,
                                      .shared_size = filter_shared,
                                      .block_size = filter_block,
                                      .load = filter_load,
+                                     .fit = filter_fit,
+                                     .fitted = filter_fitted,
                                      .work = filter_work,
                                      .credit = filter_credit};

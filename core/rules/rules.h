@@ -79,6 +79,18 @@ enum forward_form {
     FORWARD_SENSITIVITIES /* every derivative of every state: the rule has no reverse form */
 };
 
+/* How a rule's taps (S, C, C) are fitted to bptt's nonlocal credit, every so many iterations (core/train/fit.h). */
+enum fit_basis { FIT_EXPONENTIAL, FIT_FREE };
+struct tap_fit {
+    int steps; /* S; 0: the taps are given */
+    enum fit_basis basis;
+    int terms;         /* exponential */
+    int every, trials; /* iterations; of the batch that is fitted to */
+    double ridge;
+};
+#define FIT_UNKNOWNS_MOST 4096      /* of one type */
+#define FIT_TAPS_MOST (4096 * 1024) /* C C S: 32 MiB */
+
 /* One step of a learning signal that the rule changes forward in time; arrays are (rows, columns). */
 struct signal {
     const struct rule_config *rule;
@@ -128,6 +140,9 @@ struct rule_ops {
     size_t (*block_size)(const struct rule_config *rule, const struct rule_shape *shape);
     void (*load)(const struct rule_config *rule, const struct rule_shape *shape, const struct network *network,
                  void *shared);
+    /* How its taps are fitted; NULL: they are not. And where they are, borrowed: (S, C, C), [s - 1][g][h]. */
+    const struct tap_fit *(*fit)(const struct rule_config *rule);
+    void (*fitted)(struct rule_config *rule, const double *taps);
     /* Multiply-adds of a step of one trial, in the place of a hop's or beside the traces'; NULL: a hop's. */
     double (*work)(const struct rule_config *rule, const struct rule_shape *shape);
 };
@@ -142,6 +157,11 @@ enum forward_form rule_forward(const struct rule_config *rule, const struct rule
 bool rule_keeps_inner(const struct rule_config *rule);
 /* 0: no cut */
 int rule_taps(const struct rule_config *rule);
+/* NULL: no taps are fitted. */
+const struct tap_fit *rule_fit(const struct rule_config *rule);
+/* Whether lags decouple: free taps, and one step alone carries loss. Unknowns of a type, at each lag or in all. */
+bool fit_decouples(const struct tap_fit *fit, const struct rule_shape *shape);
+double fit_unknowns(const struct tap_fit *fit, const struct rule_shape *shape);
 /* 0: the whole trial */
 int rule_window(const struct rule_config *rule);
 /* Whether its credit travels through types in a hop of rank C. */

@@ -20,6 +20,16 @@ enum engine_method {
     METHOD_RANK_ONE
 };
 
+/*
+ * A step of one trial in the reverse recursion of a rule that hops: a_t (N; NULL: 0), psi_t (N), and the nonlocal term
+ * N_t = (gain d_{t+1}) M^T (N). Steps at which nothing has arrived yet are not shown. Valid during the call.
+ */
+struct batch_credit {
+    size_t trial;
+    int t;
+    const float *a, *psi, *nonlocal;
+};
+
 struct batch_options {
     int steps;  /* T */
     int trials; /* most trials of a batch */
@@ -43,6 +53,9 @@ struct batch_options {
     double input_work, target_work; /* multiply-adds that the source takes for one input value, for one target */
     double (*clock)(void *user);    /* seconds, for phases; NULL: none */
     void *clock_user;
+    /* NULL: not wanted. Called from all members of a team, each trial from one. */
+    void (*credit)(void *user, const struct batch_credit *step);
+    void *credit_user;
 };
 
 /* The upper limits of a plan; memory usually allows far less. */

@@ -23,6 +23,11 @@ bool align_suits(const struct train_config *config, const struct rule_config *ru
         snprintf(error, 256, "must be a number or a list here: a bound on the gain rescales mu in training alone");
         return false;
     }
+    if (rule_fit(rule)) {
+        *parameter = "taps";
+        snprintf(error, 256, "must be given here: a fit belongs to training");
+        return false;
+    }
     if (rule_is_averaged(rule) && rule->tracking == TRACKING_INITIAL) {
         *parameter = "tracking";
         snprintf(error, 256, "must be \"current\" here: the first averages are kept for the job's own rule alone");
@@ -69,8 +74,8 @@ static void compare(const struct network *network, const float *gradients, struc
     }
 }
 
-static enum result gradient_make(const struct align_batch *batch, const struct rule_config *rule, float *gradient,
-                                 struct batch_result *run, struct error *error) {
+enum result align_gradient(const struct align_batch *batch, const struct rule_config *rule, float *gradient,
+                           struct batch_result *run, struct error *error) {
     const struct backend_ops *ops = backend_table[BACKEND_CPU];
     struct batch_options options = *batch->options;
     options.rule = rule;
@@ -98,8 +103,8 @@ enum result align_run(const struct align_batch *batch, const struct rule_config 
     *alignment = (struct alignment){.count = count};
     for (int i = 0; i < count; i++) {
         struct batch_result run = {0};
-        enum result result = gradient_make(batch, &rules[i], gradients + (size_t)i * batch->network->parameters, &run,
-                                           error);
+        enum result result = align_gradient(batch, &rules[i], gradients + (size_t)i * batch->network->parameters, &run,
+                                            error);
         if (result != RESULT_DONE) {
             return result;
         }
@@ -137,7 +142,7 @@ struct aligned {
     struct team *team;
     struct trial_id *ids;
     float *gradients;
-    double *averages; /* (C, C), which the checkpoint has where the job's rule tracks them */
+    double *kept; /* what the checkpoint has of averages or a fit */
     struct work work;
 };
 
@@ -148,7 +153,7 @@ static void aligned_release(struct aligned *aligned) {
     task_release(&aligned->task);
     free(aligned->ids);
     free(aligned->gradients);
-    free(aligned->averages);
+    free(aligned->kept);
 }
 
 static enum result aligned_make(struct aligned *aligned, const struct train_config *config,
@@ -162,12 +167,12 @@ static enum result aligned_make(struct aligned *aligned, const struct train_conf
     if (result != RESULT_DONE) {
         return result;
     }
-    size_t types = (size_t)aligned->network.types, count = (size_t)request->count;
+    size_t count = (size_t)request->count;
     aligned->team = team_create();
     aligned->ids = calloc((size_t)config->training.batch_size, sizeof *aligned->ids);
     aligned->gradients = malloc(count * aligned->network.parameters * sizeof *aligned->gradients);
-    aligned->averages = calloc(types * types, sizeof *aligned->averages);
-    if (!aligned->team || !aligned->ids || !aligned->gradients || !aligned->averages ||
+    aligned->kept = calloc(checkpoint_kept(config) + 1, sizeof *aligned->kept);
+    if (!aligned->team || !aligned->ids || !aligned->gradients || !aligned->kept ||
         !optimizer_init(&aligned->optimizer, &aligned->network, config)) {
         snprintf(error->text, sizeof error->text, "out of memory for %zu gradients", count);
         return RESULT_NO_MEMORY;
@@ -203,12 +208,10 @@ enum result align_checkpoint(const struct train_config *config, const unsigned c
     *error = (struct error){0};
     enum result result = aligned_make(&aligned, config, request, error);
     if (result == RESULT_DONE) {
-        size_t types = (size_t)aligned.network.types;
-        bool tracks = rule_is_averaged(&config->rule) && config->rule.tracking == TRACKING_INITIAL;
         const struct checkpoint_arrays arrays = {.network = &aligned.network,
                                                  .optimizer = &aligned.optimizer,
-                                                 .averages = aligned.averages,
-                                                 .average_count = tracks ? types * types : 0};
+                                                 .averages = aligned.kept,
+                                                 .average_count = checkpoint_kept(config)};
         if (!checkpoint_read(config, checkpoint, size, &state, &arrays, error)) {
             result = RESULT_BAD_CHECKPOINT;
         } else {

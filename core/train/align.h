@@ -29,6 +29,10 @@ struct align_batch {
 bool align_suits(const struct train_config *config, const struct rule_config *rule, const char **parameter,
                  char error[256]);
 
+/* The gradient of one rule for the batch. As align_run. */
+enum result align_gradient(const struct align_batch *batch, const struct rule_config *rule, float *gradient,
+                           struct batch_result *run, struct error *error);
+
 /*
  * Writes the gradient of each rule, network->parameters floats one after the other, into `gradients`, their loss, and
  * how they compare. As backend_ops.trials, or RESULT_NO_MEMORY or RESULT_INVALID with a sentence.

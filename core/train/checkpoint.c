@@ -197,6 +197,15 @@ static size_t size_of(uint32_t version, size_t parameters, size_t optimizer_floa
     return size_plus(head_size(version), size_plus(floats, rest));
 }
 
+size_t checkpoint_kept(const struct train_config *config) {
+    const struct tap_fit *fit = rule_fit(&config->rule);
+    size_t types = (size_t)network_types_count(&config->network), square = size_times(types, types);
+    if (fit) {
+        return size_plus(REPORT_DOUBLES, size_times((size_t)fit->steps, square));
+    }
+    return rule_is_averaged(&config->rule) && config->rule.tracking == TRACKING_INITIAL ? square : 0;
+}
+
 size_t checkpoint_size(const struct checkpoint_arrays *arrays) {
     return size_of(CHECKPOINT_VERSION, arrays->network->parameters, arrays->optimizer->state_floats,
                    arrays->average_count, (size_t)arrays->network->units);
@@ -205,11 +214,9 @@ size_t checkpoint_size(const struct checkpoint_arrays *arrays) {
 size_t checkpoint_size_estimate(const struct train_config *config, int inputs, int outputs) {
     size_t n = (size_t)config->network.units,
            parameters = network_parameters(config->network.units, inputs, outputs, config->network.bias);
-    size_t types = (size_t)network_types_count(&config->network);
-    bool tracks = rule_is_averaged(&config->rule) && config->rule.tracking == TRACKING_INITIAL;
     return size_of(CHECKPOINT_VERSION, parameters,
-                   optimizer_state_floats(parameters, config->network.units, outputs, config),
-                   tracks ? size_times(types, types) : 0, n);
+                   optimizer_state_floats(parameters, config->network.units, outputs, config), checkpoint_kept(config),
+                   n);
 }
 
 static unsigned char *put(unsigned char *at, const void *from, size_t size) {

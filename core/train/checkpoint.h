@@ -2,7 +2,8 @@
  * Checkpoints: everything that a job needs to go on bit for bit, as one flat, versioned, checksummed byte string.
  *
  * Layout, little-endian: struct checkpoint_header, identity (32 bytes), then weights (parameters floats), optimiser
- * state (floats), type averages (doubles, where tracking is initial), leak (N floats), type of unit (N int32), sign of
+ * state (floats), type averages (doubles, where tracking is initial) or the last fit (where taps are fitted: struct
+ * fit_report, then the taps), leak (N floats), type of unit (N int32), sign of
  * unit (N int32). Random numbers need no state: they are named by counters.
  *
  * Version 1, of modprop 0.1, has no identity after its header but a hash of 64 bits in it (config_identity_1). It is
@@ -25,8 +26,8 @@ struct train_state {
     int32_t streak;              /* evaluations in a row that met stop_when */
 };
 
-/* The arrays that are stored as well, in the order of the layout. `averages` is NULL, with count 0, if nothing is
- * tracked. */
+/* The arrays that are stored as well, in the order of the layout. `averages`, or the fit in their place, is NULL, with
+ * count 0, if there is none. */
 struct checkpoint_arrays {
     struct network *network;
     struct optimizer *optimizer;
@@ -40,6 +41,8 @@ struct checkpoint_arrays {
  */
 uint64_t config_identity_1(const struct train_config *config);
 
+/* Doubles that are stored of averages or a fit. */
+size_t checkpoint_kept(const struct train_config *config);
 size_t checkpoint_size(const struct checkpoint_arrays *arrays);
 /* The same, from sizes alone, for estimates. */
 size_t checkpoint_size_estimate(const struct train_config *config, int inputs, int outputs);

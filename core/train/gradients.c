@@ -11,6 +11,7 @@
 #include "core/base/random.h"
 #include "core/backend/backend.h"
 #include "core/model/neuron.h"
+#include "core/rules/rules.h"
 #include "core/train/gradients_by.h"
 
 static void problem_inputs(const void *user, size_t trial, int from, int to, float *x, size_t stride) {
@@ -123,6 +124,9 @@ static enum result problem_check(const struct gradients_problem *problem, const 
     }
     if (rule->mu_auto) {
         return refuse(error, "mu \"auto\" is a running mean over training iterations; a single batch has none");
+    }
+    if (rule_fit(rule)) {
+        return refuse(error, "taps are fitted in training; a single batch has those that are given");
     }
     if (rule->gain_bound.most > 0) {
         return refuse(error, "a bound on the gain rescales mu in training; a single batch has mu as it is given");

@@ -17,6 +17,7 @@
 #include "core/train/batch.h"
 #include "core/train/bound.h"
 #include "core/train/checkpoint.h"
+#include "core/train/fit.h"
 
 struct training {
     const struct train_config *config;
@@ -31,6 +32,7 @@ struct training {
     struct trial_id *ids;             /* (batch_size) of an evaluation's batch, or a diagnostic's */
     float *gradient, *exact_gradient; /* for diagnostics */
     float *aligned_gradients;         /* (aligned_count, parameters) */
+    struct fit fit;                   /* of a rule whose taps are fitted; else 0 */
     double *averages;                 /* (2, C, C) the first type averages, if they are tracked for the whole run */
     unsigned char *checkpoint_bytes;
     struct train_state state;
@@ -211,6 +213,19 @@ static void cosines_make(const struct training *training, struct train_diagnosti
     diagnostics->cosine_all = cosine_of(a, b, network->parameters);
 }
 
+/* For gradients by other rules than the job's own, on the weights that it has now. */
+static struct align_batch other_batch(struct training *training, const struct batch_options *options) {
+    training->backend->ops->read(training->backend);
+    return (struct align_batch){.config = training->config,
+                                .options = options,
+                                .network = &training->network,
+                                .task = &training->task,
+                                .feedback = training->optimizer.feedback,
+                                .team = training->team,
+                                .work = &training->work,
+                                .ids = training->ids};
+}
+
 static enum result alignment_make(struct training *training, struct alignment *alignment) {
     const struct training_config *config = &training->config->training;
     const struct batch_options options = train_batch_options(training->config, &training->task.shape, NULL);
@@ -218,15 +233,7 @@ static enum result alignment_make(struct training *training, struct alignment *a
     for (int i = 0; i < config->batch_size; i++) {
         training->ids[i] = (struct trial_id){TRIAL_TRAINING, training->state.iteration, (size_t)i};
     }
-    training->backend->ops->read(training->backend);
-    const struct align_batch batch = {.config = training->config,
-                                      .options = &options,
-                                      .network = &training->network,
-                                      .task = &training->task,
-                                      .feedback = training->optimizer.feedback,
-                                      .team = training->team,
-                                      .work = &training->work,
-                                      .ids = training->ids};
+    const struct align_batch batch = other_batch(training, &options);
     return align_run(&batch, config->aligned, config->aligned_count, training->aligned_gradients, &loss, alignment,
                      training->error);
 }
@@ -310,6 +317,10 @@ static enum result progress_report(struct training *training) {
         progress.diagnostics.present |= DIAGNOSTIC_MU;
         progress.diagnostics.mu = state->mu_mean;
     }
+    if (training->fit.config) {
+        progress.diagnostics.present |= DIAGNOSTIC_FIT;
+        progress.diagnostics.fit = *training->fit.report;
+    }
     return training->callbacks->progress(training->callbacks->user, &progress) ? RESULT_DONE : RESULT_STOPPED;
 }
 
@@ -330,11 +341,10 @@ static enum result evaluate(struct training *training) {
 }
 
 static struct checkpoint_arrays training_arrays(struct training *training) {
-    size_t types = (size_t)training->network.types;
     return (struct checkpoint_arrays){.network = &training->network,
                                       .optimizer = &training->optimizer,
-                                      .averages = training->averages,
-                                      .average_count = training->averages ? types * types : 0};
+                                      .averages = training->fit.config ? training->fit.kept : training->averages,
+                                      .average_count = checkpoint_kept(training->config)};
 }
 
 static enum result checkpoint_report(struct training *training) {
@@ -368,7 +378,8 @@ static int64_t next_due(int64_t iteration, int64_t every) {
 
 /* Iterations between what is made anew every so many; 0: never. */
 static int64_t renewed_every(const struct rule_config *rule) {
-    return rule->gain_bound.most > 0 ? rule->gain_bound.every : 0;
+    const struct tap_fit *fit = rule_fit(rule);
+    return fit ? fit->every : rule->gain_bound.most > 0 ? rule->gain_bound.every : 0;
 }
 
 /*
@@ -386,7 +397,13 @@ static enum result renew(struct training *training) {
         }
         return result;
     }
-    return RESULT_DONE;
+    const struct batch_options options = train_batch_options(training->config, &training->task.shape, NULL);
+    const struct align_batch job = other_batch(training, &options);
+    enum result result = fit_run(&training->fit, &job, training->state.iteration, training->error);
+    if (result == RESULT_DONE) {
+        weights_load(training);
+    }
+    return result;
 }
 
 /* Updates until something has to be looked at or reported. */
@@ -492,7 +509,8 @@ static enum result gradients_make(struct training *training) {
 static enum result backends_make(struct training *training) {
     static const struct rule_config exact_rule = {.type = RULE_EXACT};
     const struct backend_ops *ops = backend_table[BACKEND_CPU];
-    struct batch_options options = options_make(training, &training->config->rule);
+    const struct rule_config *rule = training->fit.config ? &training->fit.rule : &training->config->rule;
+    struct batch_options options = options_make(training, rule);
     struct backend_problem problem = {.network = &training->network,
                                       .options = &options,
                                       .team = training->team,
@@ -528,6 +546,9 @@ static bool memory_make(struct training *training) {
     if (tracks) {
         training->averages = calloc(2 * types * types, sizeof *training->averages);
     }
+    if (rule_fit(&config->rule) && !fit_init(&training->fit, config, &training->task.shape, &training->network)) {
+        return false;
+    }
     struct checkpoint_arrays arrays = training_arrays(training);
     training->checkpoint_bytes = malloc(checkpoint_size(&arrays));
     training->team = team_create();
@@ -545,6 +566,7 @@ static void training_release(struct training *training) {
     free(training->gradient);
     free(training->exact_gradient);
     free(training->aligned_gradients);
+    fit_release(&training->fit);
     free(training->averages);
     free(training->checkpoint_bytes);
 }
@@ -683,14 +705,20 @@ static bool compared_plan(const struct train_config *config, const struct task_s
 }
 
 /* What is made anew every so many iterations takes; `multiply_adds` are an iteration's share. */
-static void renewal_plan(const struct train_config *config, const struct task_shape *shape, size_t *bytes,
-                         double *multiply_adds) {
+static bool renewal_plan(const struct train_config *config, const struct task_shape *shape, size_t *bytes,
+                         double *multiply_adds, struct error *error) {
+    const struct tap_fit *fit = rule_fit(&config->rule);
     *bytes = 0;
     *multiply_adds = 0;
     if (config->rule.gain_bound.most > 0) {
         bound_plan(backend_table[BACKEND_CPU], config->network.units, shape->steps, bytes, multiply_adds);
         *multiply_adds /= config->rule.gain_bound.every;
     }
+    if (fit && !fit_plan(config, shape, bytes, multiply_adds, error)) {
+        return false;
+    }
+    *multiply_adds /= fit ? fit->every : 1;
+    return true;
 }
 
 bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate, struct error *error) {
@@ -714,7 +742,9 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     }
     size_t renewal_bytes;
     double renewal_work;
-    renewal_plan(config, shape, &renewal_bytes, &renewal_work);
+    if (!renewal_plan(config, shape, &renewal_bytes, &renewal_work, error)) {
+        return false;
+    }
     size_t checkpoint = checkpoint_size_estimate(config, shape->inputs, shape->outputs);
     size_t square = size_times((size_t)network->units, (size_t)network->units),
            doubles = size_times(square, sizeof(double));

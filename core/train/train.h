@@ -44,6 +44,28 @@ struct alignment {
     double cosines[ALIGNMENT_PARTS][ALIGNED_MOST][ALIGNED_MOST]; /* NaN where one is zero */
 };
 
+#define LAG_BINS 32
+
+/*
+ * How taps explain bptt's nonlocal credit psi N on one batch (core/train/fit.h). share: 1 - |psi (n - N)|^2 /
+ * |psi N|^2, each trial weighted by 1 / sum |A|^2; NaN where there is nothing to explain.
+ */
+struct fit_score {
+    double share, cosine;                 /* over all lags */
+    double share_reached, cosine_reached; /* over those that the taps reach */
+    double cosine_dW;                     /* of the whole gradient of W with bptt's */
+    double share_dW, cosine_dW_nonlocal;  /* of what it has beyond e-prop's, with what bptt has */
+    double energy[LAG_BINS];              /* share of |psi N|^2 that lies at lags of bin i, 2^(i-1) < lag <= 2^i */
+    double share_lag[LAG_BINS], cosine_lag[LAG_BINS];
+};
+
+/* Of the last fit of a job's taps; doubles alone, since checkpoints hold it. */
+struct fit_report {
+    double share;            /* on the batch that was fitted to */
+    struct fit_score unseen; /* on another */
+};
+enum { REPORT_DOUBLES = sizeof(struct fit_report) / sizeof(double) };
+
 /* Only the members named by `present`, bits of enum diagnostic, are set. */
 struct train_diagnostics {
     unsigned present;
@@ -56,7 +78,8 @@ struct train_diagnostics {
     double gradient_norm_W, gradient_norm_Win, gradient_norm_Wout;
     double credit_gain; /* the largest norm of a power of the credit operator within the trial */
     struct alignment alignment;
-    struct phases phases; /* of the training iterations since the last report */
+    struct fit_report fit; /* of taps that are fitted; reported without being requested */
+    struct phases phases;  /* of the training iterations since the last report */
 };
 
 /* One evaluation. */

@@ -22,6 +22,8 @@ RULES = [
     {"type": "modprop", "first_hop": "exact", "taps": 5},
     {"type": "modprop", "mu": "auto", "feedback": "adaptive"},
     {"type": "modprop", "mu": {"gain_at_most": 1.2, "every": 7, "mu": 0.9}},
+    {"type": "filter", "taps": {"fit": {"steps": 30, "basis": "free", "every": 7, "trials": 19}}},
+    {"type": "filter", "taps": {"fit": {"steps": 30, "terms": 3, "every": 7, "trials": 3}}, "feedback": "random"},
 ]
 # 37 units and 5 trials: no multiple of any kernel's width
 JOB = {
@@ -85,7 +87,7 @@ def test_the_same_bits(start, tmp_path, isa, seen):
     daemon = starts_with(start, isa, tmp_path / isa)
     if daemon is None:
         pytest.skip(f"this host lacks {isa}")
-    rules = RULES if LONG or isa != "portable" else RULES[4:5]  # the plain C is slow
+    rules = RULES if LONG or isa != "portable" else RULES[4:5] + RULES[-1:]  # the plain C is slow
     alone = {}
     for (number, rule), threads in itertools.product(enumerate(rules), (1, 2)):
         alone.setdefault(number, set()).add(end(daemon, submit(daemon, JOB | {"rule": rule, "threads": threads})))

@@ -14,6 +14,7 @@
 #include "core/model/network.h"
 #include "core/model/optimizer.h"
 #include "core/base/random.h"
+#include "core/rules/rules.h"
 #include "core/tasks/task.h"
 #include "core/train/train.h"
 #include "tests/unit/decoded.h"
@@ -284,15 +285,39 @@ static void last_same_weights(const struct record *a, const struct record *b, co
     trained_release(&other);
 }
 
+/* A member of the fit of filter's taps, by the name that documents have. */
+static void fit_set(struct rule_config *rule, const char *name, int value) {
+    const struct fields *fields = &rule_table[RULE_FILTER]->parameters.items[0].alternative->fields;
+    for (size_t i = 0; i < fields->count; i++) {
+        if (strcmp(fields->items[i].name, name) == 0) {
+            *(int *)(void *)((char *)rule + fields->items[i].offset) = value;
+        } else if (strcmp(fields->items[i].name, "ridge") == 0) {
+            *(double *)(void *)((char *)rule + fields->items[i].offset) = 1e-3;
+        }
+    }
+}
+
+static struct rule_config fitted_rule(enum fit_basis basis) {
+    struct rule_config rule = {.type = RULE_FILTER};
+    fit_set(&rule, "steps", 9);
+    fit_set(&rule, "basis", (int)basis);
+    fit_set(&rule, "terms", 3);
+    fit_set(&rule, "every", 3);
+    fit_set(&rule, "trials", 11);
+    return rule;
+}
+
 static struct train_config config_variant(int variant) {
     struct train_config config = config_small();
-    static const struct rule_config rules[] = {
+    const struct rule_config rules[] = {
         {.type = RULE_MODPROP, .mu = 0.25},
         {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE, .tracking = TRACKING_INITIAL},
         {.type = RULE_MODPROP, .mu_auto = true, .weights = CREDIT_TYPE},
         {.type = RULE_EPROP, .feedback = FEEDBACK_ADAPTIVE, .feedback_decay = 1e-3},
         {.type = RULE_BPTT},
-        {.type = RULE_MODPROP, .mu = 0.9, .gain_bound = {1.2, 3}}};
+        {.type = RULE_MODPROP, .mu = 0.9, .gain_bound = {1.2, 3}},
+        fitted_rule(FIT_FREE),
+        fitted_rule(FIT_EXPONENTIAL)};
     config.rule = rules[variant];
     if (variant == 4) {
         config.optimizer = (struct optimizer_config){
@@ -565,7 +590,7 @@ int main(void) {
     tcase_add_test(tests, dale_and_rewiring_hold_after_every_update);
     tcase_add_test(tests, a_zeroed_weight_returns);
     tcase_add_test(tests, adam_takes_the_first_step_of_its_formula);
-    tcase_add_loop_test(tests, resumed_from_every_checkpoint_ends_the_same, 0, 6);
+    tcase_add_loop_test(tests, resumed_from_every_checkpoint_ends_the_same, 0, 8);
     tcase_add_test(tests, stopped_at_any_iteration_goes_on_the_same);
     tcase_add_test(tests, damaged_checkpoints_are_refused);
     tcase_add_test(tests, checkpoints_of_version_1_are_read);

@@ -377,12 +377,34 @@ class _FilterRule(TypedDict):
     type: Literal["filter"]
 
 
+class _FilterRuleTapsFit(TypedDict):
+    """What a `FilterRuleTapsFit` must have."""
+
+    steps: Integer
+
+
+class FilterRuleTapsFit(_FilterRuleTapsFit, total=False):
+    """The value of `fit`."""
+
+    basis: Literal["exponential", "free"]
+    terms: Integer
+    every: Integer
+    trials: Integer
+    ridge: Real
+
+
+class FilterRuleTaps(TypedDict):
+    """The value of `taps`."""
+
+    fit: FilterRuleTapsFit
+
+
 class FilterRule(_FilterRule, total=False):
     """The parameters of the rule `filter`."""
 
     feedback: Literal["symmetric", "random", "adaptive"]
     feedback_decay: Real
-    taps: Sequence[Sequence[Sequence[Real] | NDArray[Any]]] | None
+    taps: Sequence[Sequence[Sequence[Real] | NDArray[Any]]] | None | FilterRuleTaps
 
 
 class _SnapRule(TypedDict):
