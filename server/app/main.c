@@ -20,6 +20,7 @@
 #include "server/datasets/adopt.h"
 #include "server/datasets/catalog.h"
 #include "server/executor/pool.h"
+#include "server/executor/remote.h"
 #include "server/experiments/experiments.h"
 #include "server/app/healthcheck.h"
 #include "server/base/host.h"
@@ -27,6 +28,7 @@
 #include "server/app/notify.h"
 #include "server/routes/routes.h"
 #include "server/routes/server.h"
+#include "server/worker/command.h"
 #include "server/base/thread.h"
 
 #define LAST_MILLISECONDS 500 /* for requests still in progress when the jobs have stopped */
@@ -49,6 +51,8 @@ static void on_tick(void *user, uint64_t now) {
     lanes_tick(server->lanes, now);
     waits_tick(&server->waits, now);
     catalog_tick(server->catalog, &server->loop.uv);
+    remote_tick(server->remote);
+    calls_tick(server, now);
     jobs_tick(server->jobs, now);
     experiments_tick(server->experiments);
     if (server->state == SERVER_READY) {
@@ -79,6 +83,7 @@ static void drain(struct server *server) {
     notify_send("STOPPING=1");
     http_quiesce(server->http);
     experiments_drain(server->experiments);
+    calls_close(server, false);
     jobs_drain(server->jobs, on_idle, server);
 }
 
@@ -115,6 +120,7 @@ static void on_signal(void *user, int number) {
 static void on_event(void *user, const struct stream_event *event) {
     struct server *server = user;
     streams_publish(server->streams, event);
+    calls_job_changed(server, event->job);
     if (event->terminal) {
         waits_job_ended(&server->waits, event->job);
         experiments_job_ended(server->experiments);
@@ -238,12 +244,24 @@ static bool start_experiments(struct server *server, char *error) {
 
 static bool start_jobs(struct server *server, char *error) {
     const char *directory = server->config.data;
-    server->executor = pool_executor_create(&server->loop, server->datasets, directory, server->workers);
+    const struct source source = source_of_store(directory);
+    const struct remote_options remote = {.loop = &server->loop,
+                                          .reader = server->reader,
+                                          .datasets = server->datasets,
+                                          .directory = directory,
+                                          .lease = (int)server->config.worker_lease};
+    server->executor = pool_executor_create(&server->loop, server->datasets, &source, server->workers);
+    server->remote_executor = remote_executor_create(&remote, error);
+    server->remote = remote_of(server->remote_executor);
+    if (server->remote == NULL) {
+        return false;
+    }
     const struct jobs_options options = {.loop = &server->loop,
                                          .store = server->store,
                                          .reader = server->reader,
                                          .datasets = server->datasets,
                                          .executor = server->executor,
+                                         .remote = server->remote_executor,
                                          .workers = server->workers,
                                          .cores = server->cores,
                                          .max_queued = server->config.max_queued,
@@ -318,6 +336,7 @@ static void stop(struct server *server) {
     uint64_t until = server->stop_due != 0 ? server->stop_due + LAST_MILLISECONDS
                                            : clock_milliseconds() + 10 * LAST_MILLISECONDS;
     waits_end(&server->waits);
+    calls_close(server, true);
     if (!lanes_destroy(server->lanes, until)) {
         /* It may be reading a large dataset. Its client gets no response; what was answered is stored. */
         log_warning("stopped during a computation that did not end in time");
@@ -334,6 +353,9 @@ static void stop(struct server *server) {
     jobs_destroy(server->jobs);
     if (server->executor != NULL) {
         server->executor->operations->destroy(server->executor);
+    }
+    if (server->remote_executor != NULL) {
+        server->remote_executor->operations->destroy(server->remote_executor);
     }
     datasets_destroy(server->datasets);
     catalog_close(server->catalog, &server->loop.uv);
@@ -420,6 +442,9 @@ int main(int count, char **arguments) {
     }
     if (count > 1 && strcmp(arguments[1], "backup") == 0) {
         return backup_command(count - 2, arguments + 2, environ);
+    }
+    if (count > 1 && strcmp(arguments[1], "worker") == 0) {
+        return worker_command(count - 2, arguments + 2, environ);
     }
     int status = read_configuration(&server, count - 1, arguments + 1);
     if (status < 0) {

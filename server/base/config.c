@@ -41,7 +41,7 @@ static const struct setting setting_table[] = {
      FIELD(listen),
      "127.0.0.1:8080"},
     {{"workers", 0, OPTION_INTEGER, "N", -1, 1000, false,
-      "jobs trained at once; 0 accepts jobs but trains none, -1 is one per core"},
+      "jobs trained at once by this daemon; 0 leaves all to workers (modpropd worker), -1 is one per core"},
      FIELD(workers),
      "-1"},
     {{"cores", 0, OPTION_INTEGER, "N", 0, 4096, false,
@@ -182,6 +182,10 @@ static const struct setting setting_table[] = {
       "for running jobs to write their checkpoints after SIGTERM"},
      FIELD(shutdown_timeout),
      "4"},
+    {{"worker-lease", 0, OPTION_SECONDS, "SECONDS", 3, 3600, false,
+      "silence of a worker (modpropd worker) after which its jobs are queued again"},
+     FIELD(worker_lease),
+     "60"},
     {{"config", 0, OPTION_TEXT, "FILE", 0, 0, false, "file with these settings, one per line: key = value"},
      FIELD(file),
      NULL},
@@ -557,19 +561,21 @@ char *config_help(void) {
     if (out == NULL) {
         return NULL;
     }
-    fputs("modpropd: trains recurrent networks with biologically plausible learning rules, over HTTP\n\n"
-          "usage: modpropd --data DIR [--SETTING VALUE ...]\n"
-          "       modpropd token NAME ROLE         creates a token (roles: read, submit, admin) and prints it once\n"
-          "       modpropd healthcheck [--listen ADDRESS:PORT]\n"
-          "                                        exit 0 if a daemon answers at that address\n"
-          "       modpropd verify --data DIR [--rerun] [JOB]\n"
-          "                                        checks everything stored; --rerun trains again and compares bits\n"
-          "       modpropd backup --data DIR FILE  copies the whole database, with or without a running daemon\n"
-          "       modpropd --help | --version\n\n"
-          "Every setting is also MODPROPD_SETTING in the environment (upper case, _ for -) and a key of the file that "
-          "--config\n"
-          "names; flags win over the environment, the environment over the file.\n\n",
-          out);
+    fputs(
+        "modpropd: trains recurrent networks with biologically plausible learning rules, over HTTP\n\n"
+        "usage: modpropd --data DIR [--SETTING VALUE ...]\n"
+        "       modpropd token NAME ROLE         creates a token (roles: read, submit, admin, worker), prints it once\n"
+        "       modpropd healthcheck [--listen ADDRESS:PORT]\n"
+        "                                        exit 0 if a daemon answers at that address\n"
+        "       modpropd verify --data DIR [--rerun] [JOB]\n"
+        "                                        checks everything stored; --rerun trains again and compares bits\n"
+        "       modpropd backup --data DIR FILE  copies the whole database, with or without a running daemon\n"
+        "       modpropd worker --server URL     trains jobs of a daemon elsewhere (modpropd worker --help)\n"
+        "       modpropd --help | --version\n\n"
+        "Every setting is also MODPROPD_SETTING in the environment (upper case, _ for -) and a key of the file that "
+        "--config\n"
+        "names; flags win over the environment, the environment over the file.\n\n",
+        out);
     for (size_t i = 0; i < SETTINGS; i++) {
         const struct option *option = &setting_table[i].option;
         const char *fallback = setting_table[i].fallback;

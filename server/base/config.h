@@ -59,6 +59,7 @@ struct config {
     int64_t header_timeout, body_timeout, idle_timeout;   /* seconds */
     int64_t heartbeat;                                    /* seconds */
     int64_t shutdown_timeout;                             /* seconds */
+    int64_t worker_lease;                                 /* seconds */
     int64_t max_datasets;                                 /* versions of datasets */
     int64_t max_datasets_bytes, max_token_datasets_bytes; /* 0: no bound */
 };

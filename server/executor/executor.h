@@ -1,6 +1,6 @@
 /*
- * Executors: what runs attempts. jobs knows them only through this header; pool.c (libuv's thread pool) is the one in
- * this daemon.
+ * Executors: what runs attempts. jobs knows them only through this header; pool.c (libuv's thread pool) runs them in
+ * this daemon, remote.c leases them to workers.
  *
  * An attempt is one run of a job. It is started, may receive orders, delivers records in order, and ends once. All
  * calls and all hooks are on the loop thread. Records are counted: an executor has at most EXECUTOR_RECORDS of an
@@ -28,6 +28,7 @@ struct attempt;
 
 enum attempt_order {
     ATTEMPT_CHECKPOINT, /* write a checkpoint, then end */
+    ATTEMPT_LEAVE,      /* the daemon ends: go on without it, or write a checkpoint; then end */
     ATTEMPT_ABANDON     /* end at once */
 };
 
@@ -51,19 +52,22 @@ struct attempt_record {
     int keep;                       /* checkpoint: how many to keep for the job */
     char sha256[STORE_HASH_BYTES];  /* checkpoint: its own; progress: the data's */
     char text[EXECUTOR_TEXT_BYTES]; /* log */
+    int64_t number;                 /* of a worker's record, from 1; 0: none */
 };
 
 enum attempt_verdict {
     ATTEMPT_FINISHED, /* all iterations, or stop_when */
     ATTEMPT_STOPPED,  /* because of an order, or because it could not report anything */
     ATTEMPT_FAILED,   /* because of an error of the job itself: code, detail, iteration */
-    ATTEMPT_LOST      /* for a reason outside the job: detail */
+    ATTEMPT_LOST,     /* for a reason outside the job: detail */
+    ATTEMPT_RETURNED  /* its place went silent or gave it back: detail. Nothing of this daemon has failed */
 };
 
 struct attempt_end {
     enum attempt_verdict verdict;
     const char *code; /* of ATTEMPT_FAILED, as clients see it */
     char detail[EXECUTOR_TEXT_BYTES];
+    bool silent;                           /* of ATTEMPT_RETURNED: it was not given back */
     int64_t iteration;                     /* -1: none */
     char weights_sha256[STORE_HASH_BYTES]; /* of ATTEMPT_FINISHED */
 };
@@ -78,7 +82,11 @@ struct attempt_task {
     const char *id;             /* the job's */
     const char *dataset_sha256; /* of the data that it started with; "": it starts now */
     int64_t iteration;
-    double trained; /* seconds of earlier attempts */
+    double trained;    /* seconds of earlier attempts */
+    const char *place; /* of reserve; "": the executor has one place */
+    int number;        /* the job's attempt */
+    bool adopted;      /* it goes on from before the daemon's start */
+    int64_t reported;  /* adopted: the number of the last record that was stored */
 };
 
 /* The state of an attempt. */
@@ -113,6 +121,15 @@ struct executor_operations {
     void (*look)(const struct attempt *attempt, struct attempt_view *view);
     /* One of its records was stored, or never will be. */
     void (*settle)(struct attempt *attempt);
+    /*
+     * For executors with places (workers), else NULL. wants: whether any asks for work. reserve finds one that takes a
+     * job of so many bytes of memory and these data now, and keeps it until an attempt starts there or unreserve;
+     * false: there is none. isa: the place's instruction set.
+     */
+    bool (*wants)(const struct executor *executor);
+    bool (*reserve)(struct executor *executor, const struct store_job *job, char place[STORE_ID_BYTES]);
+    void (*unreserve)(struct executor *executor, const char *place);
+    const char *(*isa)(const struct executor *executor, const char *place);
     /* Multiply-adds per second and thread, as measured recently; NaN: not yet. */
     double (*rate)(struct executor *executor, enum rate rate);
     /* After all attempts have ended. NULL-safe. */
@@ -123,5 +140,11 @@ struct executor_operations {
 struct executor {
     const struct executor_operations *operations;
 };
+
+/*
+ * Divides the cores over these attempts, at most POOL_MOST of them, as equally as possible: each has one, none more
+ * than its bound; what a bound leaves goes to the others.
+ */
+void executor_share(const struct executor *executor, struct attempt *const *attempts, size_t count, int cores);
 
 #endif

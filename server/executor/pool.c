@@ -34,7 +34,7 @@ struct attempt {
     atomic_llong time_limit;
     atomic_int task, rule;
     const struct task_data *data; /* thread's */
-    struct store_reader *reader;  /* thread's */
+    void *handle;                 /* thread's: of the pool's source */
     struct train_control control;
     uv_sem_t room;                       /* records that may still be sent */
     atomic_llong iteration;              /* updates made */
@@ -64,7 +64,7 @@ struct pool {
     struct executor executor; /* first */
     struct loop *loop;
     struct datasets *datasets;
-    const char *directory;
+    struct source source;
     int slots;
     bool taken[POOL_MOST];
     struct rates rates;
@@ -106,6 +106,7 @@ static void pool_settle(struct attempt *attempt) {
 }
 
 static void pool_order(struct attempt *attempt, enum attempt_order order) {
+    /* ATTEMPT_LEAVE: it cannot go on without the process, and keeps what it has in a checkpoint */
     if (order == ATTEMPT_ABANDON || atomic_load(&attempt->control.command) != TRAIN_ABANDON) {
         atomic_store(&attempt->control.command, order == ATTEMPT_ABANDON ? TRAIN_ABANDON : TRAIN_STOP);
     }
@@ -171,11 +172,16 @@ static void hinder(struct attempt *attempt, const char *reason) {
     snprintf(attempt->hindrance, sizeof attempt->hindrance, "%.*s", EXECUTOR_TEXT_BYTES - 1, reason);
 }
 
+/* What the stored evaluation of this iteration must give again. As store_progress_check. */
+static int check_read(struct attempt *attempt, int64_t iteration, char **check) {
+    return attempt->pool->source.check(attempt->handle, attempt->id, iteration, check);
+}
+
 /* An evaluation, of this attempt or inherited; `record` has what only one of the two has. */
 static bool progress_report(struct attempt *attempt, const struct train_progress *progress,
                             const struct attempt_record *record) {
     char *check = event_progress_check(progress), *known = NULL;
-    int found = check != NULL ? store_progress_check(attempt->reader, attempt->id, progress->iteration, &known) : -1;
+    int found = check != NULL ? check_read(attempt, progress->iteration, &known) : -1;
     if (check != NULL && found < 0) {
         hinder(attempt, "its stored events cannot be read");
     }
@@ -209,7 +215,7 @@ static bool on_progress(void *user, const struct train_progress *progress) {
 /* Whether the events of this job have the evaluation already. */
 static bool is_reported(struct attempt *attempt, const struct train_progress *progress) {
     char *known = NULL;
-    bool reported = store_progress_check(attempt->reader, attempt->id, progress->iteration, &known) == 1;
+    bool reported = check_read(attempt, progress->iteration, &known) == 1;
     free(known);
     return reported;
 }
@@ -230,7 +236,7 @@ static void records_settle(struct attempt *attempt) {
  */
 static bool history_report(struct attempt *attempt) {
     char *history = NULL, *rest;
-    int found = store_history_read(attempt->reader, attempt->id, &history);
+    int found = attempt->pool->source.history(attempt->handle, attempt->id, &history);
     bool go_on = found >= 0;
     if (!go_on) {
         hinder(attempt, "the evaluations of the job that it extends cannot be read");
@@ -405,7 +411,7 @@ static enum result train(struct attempt *attempt) {
     char text[DATASETS_ERROR_BYTES];
     struct store_checkpoint checkpoint = {0};
     int damaged = 0, found;
-    if ((found = store_checkpoint_read(attempt->reader, attempt->id, -1, &checkpoint, &damaged)) < 0) {
+    if ((found = attempt->pool->source.checkpoint(attempt->handle, attempt->id, &checkpoint, &damaged)) < 0) {
         hinder(attempt, "its checkpoints cannot be read");
         return RESULT_STOPPED;
     }
@@ -432,9 +438,10 @@ static enum result train(struct attempt *attempt) {
 /* Here and not on the loop: a document with initial weights may be tens of megabytes. */
 static bool document_parse(struct attempt *attempt) {
     char reason[STORE_ERROR_BYTES];
-    attempt->reader = store_reader_open(attempt->pool->directory, reason);
-    if (attempt->reader == NULL || store_document_read(attempt->reader, attempt->id, &attempt->document) != 1) {
-        hinder(attempt, attempt->reader == NULL ? reason : "its document cannot be read");
+    const struct source *source = &attempt->pool->source;
+    attempt->handle = source->open(source->user, attempt->id, reason);
+    if (attempt->handle == NULL || source->document(attempt->handle, attempt->id, &attempt->document) != 1) {
+        hinder(attempt, attempt->handle == NULL ? reason : "its document cannot be read");
         return false;
     }
     const uint64_t begin = json_memory_begin();
@@ -460,8 +467,8 @@ static void run(uv_work_t *work) {
     struct attempt *attempt = work->data;
     thread_slot_enter(attempt->slot, attempt->id);
     attempt->result = document_parse(attempt) ? train(attempt) : RESULT_INVALID;
-    store_reader_close(attempt->reader);
-    attempt->reader = NULL;
+    attempt->pool->source.close(attempt->handle);
+    attempt->handle = NULL;
     thread_slot_leave(attempt->slot);
 }
 
@@ -583,7 +590,8 @@ static const struct executor_operations pool_operations = {.name = "pool",
                                                            .rate = pool_rate,
                                                            .destroy = pool_destroy};
 
-struct executor *pool_executor_create(struct loop *loop, struct datasets *datasets, const char *directory, int slots) {
+struct executor *pool_executor_create(struct loop *loop, struct datasets *datasets, const struct source *source,
+                                      int slots) {
     struct pool *pool = calloc(1, sizeof *pool);
     if (pool == NULL) {
         return NULL;
@@ -591,7 +599,7 @@ struct executor *pool_executor_create(struct loop *loop, struct datasets *datase
     *pool = (struct pool){.executor = {.operations = &pool_operations},
                           .loop = loop,
                           .datasets = datasets,
-                          .directory = directory,
+                          .source = *source,
                           .slots = slots};
     rates_init(&pool->rates);
     return &pool->executor;

@@ -7,8 +7,13 @@
 #include "server/base/loop.h"
 #include "server/datasets/datasets.h"
 #include "server/executor/executor.h"
+#include "server/executor/source.h"
 
-/* All must outlive it; the pool has `slots` threads for it (pool_start). NULL if out of memory. */
-struct executor *pool_executor_create(struct loop *loop, struct datasets *datasets, const char *directory, int slots);
+/*
+ * All must outlive it, the source excepted, which is copied; the pool has `slots` threads for it (pool_start). NULL if
+ * out of memory.
+ */
+struct executor *pool_executor_create(struct loop *loop, struct datasets *datasets, const struct source *source,
+                                      int slots);
 
 #endif

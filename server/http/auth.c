@@ -56,14 +56,19 @@ struct auth {
     uint64_t rate_seed;
 };
 
-static const char *const role_names[] = {"public", "read", "submit", "admin"};
+static const char *const role_names[] = {"public", "read", "submit", "admin", "worker", "anybody"};
 
 const char *role_name(enum role role) {
     return role_names[role];
 }
 
+bool role_allows(enum role role, enum role needed) {
+    return role == ROLE_ANYBODY || needed == ROLE_PUBLIC ||
+           (role == ROLE_WORKER || needed == ROLE_WORKER ? role == needed : role >= needed);
+}
+
 static bool role_parse(const char *text, enum role *role) {
-    for (int i = ROLE_READ; i <= ROLE_ADMIN; i++) {
+    for (int i = ROLE_READ; i <= ROLE_WORKER; i++) {
         if (strcmp(text, role_names[i]) == 0) {
             *role = (enum role)i;
             return true;
@@ -138,7 +143,7 @@ static bool line_parse(struct token_list *list, const char *path, int number, ch
     } else if (!name_is_valid(name)) {
         fault = "must begin with a name of 1 to 64 letters, digits, dots, hyphens, underscores or @";
     } else if (!role_parse(role, &parsed.role)) {
-        fault = "must have the role read, submit or admin";
+        fault = "must have the role read, submit, admin or worker";
     } else if (!digest_parse(digest, parsed.digest)) {
         fault = "must end with the token's SHA-256 as 64 hexadecimal digits";
     }
@@ -405,7 +410,7 @@ int auth_token_command(int count, char **arguments) {
         fprintf(stderr, "modpropd: usage: modpropd token NAME ROLE [--token-file FILE], NAME of 1 to 64 letters, "
                         "digits, dots, hyphens, "
                         "underscores or @, "
-                        "ROLE read, submit or admin\n");
+                        "ROLE read, submit, admin or worker\n");
         return 2;
     }
     char token[TOKEN_TEXT_BYTES], line[256];

@@ -7,6 +7,7 @@
  *     read    every GET, and validation, which stores nothing
  *     submit  read, and: submit, pause, resume and cancel jobs, gradients, simulations, datasets
  *     admin   submit, and: delete jobs and datasets
+ *     worker  none of these, but the calls of workers, which no other role may make
  *
  * SECURITY.md has the table by route.
  *
@@ -17,7 +18,14 @@
 
 #include "server/base/config.h"
 
-enum role { ROLE_PUBLIC, ROLE_READ, ROLE_SUBMIT, ROLE_ADMIN };
+enum role {
+    ROLE_PUBLIC,
+    ROLE_READ,
+    ROLE_SUBMIT,
+    ROLE_ADMIN,
+    ROLE_WORKER, /* outside that order: what workers call, and nothing else */
+    ROLE_ANYBODY /* without tokens: everything */
+};
 
 #define TOKEN_NAME_BYTES 65
 
@@ -38,6 +46,8 @@ size_t auth_count(const struct auth *auth);
 enum role auth_check(const struct auth *auth, const char *authorization, char name[TOKEN_NAME_BYTES]);
 
 const char *role_name(enum role role);
+/* Whether a token of `role` may do what needs `needed`. */
+bool role_allows(enum role role, enum role needed);
 
 /*
  * True if `key` (a token's name or an address) may make another request now; else the seconds after which to retry.

@@ -61,6 +61,7 @@ struct request {
     void *user;        /* for the route's use, from head to done */
     const void *route; /* for the routes: which one, what its path names, the type negotiated */
     char parameter[136];
+    char further[2][136]; /* what else its path names, in order */
     const char *type;
     char identity[72];        /* name of the token that was sent; "" */
     const char *allow_origin; /* the Origin that may read the response; NULL */

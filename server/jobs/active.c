@@ -42,6 +42,7 @@ struct active_job *active_add(struct jobs *jobs, struct store_job *job) {
         return NULL;
     }
     active->jobs = jobs;
+    active->executor = jobs->options.executor;
     active->reserved = reserved;
     active->job = *job;
     active->stored = job->status;
@@ -138,7 +139,7 @@ void active_count(struct active_job *active) {
     if (active->attempt == NULL) {
         return;
     }
-    active->jobs->options.executor->operations->look(active->attempt, &view);
+    active_operations(active)->look(active->attempt, &view);
     int64_t more = view.updates - active->counted; /* 0 until its thread has read the job */
     active->counted = view.updates;
     if (more > 0) {

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "core/kernels/select.h"
+#include "server/base/thread.h"
 #include "server/jobs/internal.h"
 #include "server/base/log.h"
 
@@ -22,16 +23,25 @@ static bool takes_slot(const struct active_job *active) {
     return active->attempt != NULL || active->state.phase == PHASE_STARTS;
 }
 
+/* One of this daemon's. */
+static bool takes_own_slot(const struct active_job *active) {
+    return takes_slot(active) && !active_is_remote(active);
+}
+
 int jobs_running(const struct jobs *jobs) {
+    int running = 0;
+    for (const struct active_job *active = jobs->active; active != NULL; active = active->next) {
+        running += takes_own_slot(active);
+    }
+    return running;
+}
+
+int jobs_running_all(const struct jobs *jobs) {
     int running = 0;
     for (const struct active_job *active = jobs->active; active != NULL; active = active->next) {
         running += takes_slot(active);
     }
     return running;
-}
-
-static const struct executor_operations *operations_of(const struct jobs *jobs) {
-    return jobs->options.executor->operations;
 }
 
 const struct jobs_live jobs_live_none = {.trials_per_second = NAN, .seconds_left = NAN};
@@ -51,7 +61,7 @@ bool jobs_live_read(const struct jobs *jobs, const char *id, struct jobs_live *l
     live->iteration = active->job.iteration;
     if (active->attempt != NULL) {
         struct attempt_view view;
-        operations_of(jobs)->look(active->attempt, &view);
+        active_operations(active)->look(active->attempt, &view);
         live->running = true;
         live->iteration = view.iteration;
         live->evaluated = view.evaluated;
@@ -105,34 +115,21 @@ static bool queue_read(void *user, const struct store_job *job) {
     return queue_add(user, job);
 }
 
-/* Divides the cores over the running jobs as equally as possible, none above its bound; what a bound leaves goes to
- * the others. */
+/* A worker divides its own cores. */
+static bool has_own_attempt(const struct active_job *active) {
+    return active->attempt != NULL && !active_is_remote(active);
+}
+
+/* Divides the cores over the running jobs. */
 static void cores_share(struct jobs *jobs) {
-    const struct executor_operations *operations = operations_of(jobs);
-    int left = jobs->options.cores;
-    for (struct active_job *active = jobs->active; active != NULL; active = active->next) {
-        active->cores = active->attempt != NULL;
-        left -= active->cores;
-    }
-    for (bool gave = true; gave && left > 0;) {
-        gave = false;
-        for (struct active_job *active = jobs->active; left > 0 && active != NULL; active = active->next) {
-            struct attempt_view view = {0};
-            if (active->attempt != NULL) {
-                operations->look(active->attempt, &view);
-            }
-            if (active->attempt != NULL && (view.threads_most == 0 || active->cores < view.threads_most)) {
-                active->cores++;
-                left--;
-                gave = true;
-            }
+    struct attempt *attempts[POOL_MOST];
+    size_t count = 0;
+    for (struct active_job *active = jobs->active; active != NULL && count < POOL_MOST; active = active->next) {
+        if (has_own_attempt(active)) {
+            attempts[count++] = active->attempt;
         }
     }
-    for (struct active_job *active = jobs->active; active != NULL; active = active->next) {
-        if (active->attempt != NULL) {
-            operations->share(active->attempt, active->cores);
-        }
-    }
+    executor_share(jobs->options.executor, attempts, count, jobs->options.cores);
 }
 
 static bool is_active(void *user, int64_t number) {
@@ -151,7 +148,7 @@ static bool is_active(void *user, int64_t number) {
 /* Bytes of the data with this digest, unless one of the jobs before `upto` loads them. */
 static int64_t data_memory(const struct jobs *jobs, const struct active_job *upto, const char *sha256) {
     for (const struct active_job *active = jobs->active; active != upto; active = active->next) {
-        if (takes_slot(active) && strcmp(active->job.dataset_sha256, sha256) == 0) {
+        if (takes_own_slot(active) && strcmp(active->job.dataset_sha256, sha256) == 0) {
             return 0;
         }
     }
@@ -165,7 +162,7 @@ static int64_t data_memory(const struct jobs *jobs, const struct active_job *upt
 static bool memory_is_free(const struct jobs *jobs, const struct store_job *job) {
     int64_t taken = 0;
     for (const struct active_job *active = jobs->active; active != NULL; active = active->next) {
-        if (takes_slot(active)) {
+        if (takes_own_slot(active)) {
             taken += active->job.memory + data_memory(jobs, active, active->job.dataset_sha256);
         }
     }
@@ -187,30 +184,66 @@ static void isa_record(struct store_job *job, const char *name) {
     job->isa = text_copy(text);
 }
 
+/*
+ * Who runs the job: a slot of this daemon that is free, else a worker that has asked for work. NULL: nobody can now.
+ * `place` is then the worker's.
+ */
+static struct executor *executor_choose(struct jobs *jobs, const struct store_job *job, char place[STORE_ID_BYTES]) {
+    struct executor *remote = jobs->options.remote;
+    place[0] = '\0';
+    if (jobs_running(jobs) < jobs->options.workers && memory_is_free(jobs, job)) {
+        return jobs->options.executor;
+    }
+    return remote != NULL && remote->operations->reserve(remote, job, place) ? remote : NULL;
+}
+
+/* Takes the job for the executor, whose place is kept for it. */
+static void job_pick(struct jobs *jobs, struct store_job *job, struct executor *executor, const char *place) {
+    struct active_job *active = active_add(jobs, job);
+    if (active == NULL) {
+        if (*place != '\0') {
+            executor->operations->unreserve(executor, place);
+        }
+        jobs->start_at = clock_milliseconds() + JOBS_RETRY_MILLISECONDS;
+        return;
+    }
+    active->executor = executor;
+    memcpy(active->job.worker, place, sizeof active->job.worker);
+    active->job.reported = 0;
+    free(active->job.build);
+    active->job.build = text_copy(jobs->options.build);
+    isa_record(&active->job, *place != '\0' ? executor->operations->isa(executor, place) : kernels_name());
+    queue_served(jobs->queue, &active->job);
+    active_fact(active, FACT_PICKED); /* if out of memory it is parked, and start_at is in the future */
+}
+
+static bool somebody_is_free(const struct jobs *jobs) {
+    const struct executor *remote = jobs->options.remote;
+    return jobs_running(jobs) < jobs->options.workers || (remote != NULL && remote->operations->wants(remote));
+}
+
 static void schedule(struct jobs *jobs) {
     bool may_start = jobs->started && !jobs->draining && !jobs_are_stalled(jobs) &&
                      clock_milliseconds() >= jobs->start_at;
-    while (may_start && jobs_running(jobs) < jobs->options.workers) {
+    while (may_start && somebody_is_free(jobs)) {
         struct store_job job;
+        char place[STORE_ID_BYTES];
         int64_t number = queue_next(jobs->queue, is_active, jobs);
         if (number == 0 || store_job_queued(jobs->options.reader, number, &job) != 1) {
             return;
         }
-        if (!memory_is_free(jobs, &job)) {
+        struct executor *executor = executor_choose(jobs, &job, place);
+        if (executor == NULL) {
             store_job_release(&job); /* no other job overtakes it: small jobs could keep a large one waiting for ever */
             return;
         }
-        struct active_job *active = active_add(jobs, &job);
-        if (active == NULL) {
-            return;
-        }
-        free(active->job.build);
-        active->job.build = text_copy(jobs->options.build);
-        isa_record(&active->job, kernels_name());
-        queue_served(jobs->queue, &active->job);
-        active_fact(active, FACT_PICKED); /* if out of memory it is parked, and start_at is in the future */
+        job_pick(jobs, &job, executor, place);
         may_start = clock_milliseconds() >= jobs->start_at;
     }
+}
+
+void jobs_schedule(struct jobs *jobs) {
+    schedule(jobs);
 }
 
 /* A slot may be free, or a job waits. */
@@ -241,7 +274,7 @@ struct jobs *jobs_create(const struct jobs_options *options) {
 }
 
 double jobs_rate(struct jobs *jobs, enum rate rate) {
-    return operations_of(jobs)->rate(jobs->options.executor, rate);
+    return jobs->options.executor->operations->rate(jobs->options.executor, rate);
 }
 
 int jobs_threads(const struct jobs *jobs, int bound, int most) {
@@ -291,8 +324,12 @@ static bool job_recover(void *user, const struct store_job *found) {
     }
     enum fact fact = FACT_RETRY;
     active->stopped = store_stop_noted(jobs->options.store, found->id);
+    bool leased = jobs->options.remote != NULL && *active->job.worker != '\0' && active->job.status != JOB_CANCELLING;
     if (active->stopped) {
         fact = FACT_ASK_CANCEL;
+    } else if (leased) {
+        active->executor = jobs->options.remote;
+        fact = FACT_ADOPTED;
     } else if (active->job.status == JOB_RUNNING && strcmp(recovery->crashed, found->id) == 0 &&
                crash_count(jobs, &active->job)) {
         fact = FACT_GUILTY;
@@ -405,7 +442,7 @@ static void limits_check(struct jobs *jobs) {
         struct attempt_view view;
         next = active->next;
         if (active->attempt != NULL) {
-            operations_of(jobs)->look(active->attempt, &view);
+            active_operations(active)->look(active->attempt, &view);
             if (view.time_limit > 0 && view.trained > (double)view.time_limit) {
                 active_fact(active, FACT_TIME);
             } else if (active->bytes > jobs->options.max_job_bytes) {
@@ -438,6 +475,9 @@ void jobs_drain(struct jobs *jobs, void (*idle)(void *user), void *user) {
     jobs->draining = true;
     for (struct active_job *active = jobs->active, *next; active != NULL; active = next) {
         next = active->next;
+        if (active->attempt != NULL && active->state.phase == PHASE_STOPS) {
+            active_operations(active)->order(active->attempt, ATTEMPT_LEAVE);
+        }
         active_fact(active, FACT_DRAIN);
     }
     jobs->idle = idle;

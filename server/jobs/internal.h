@@ -43,8 +43,8 @@ struct active_job {
     enum job_status stored;    /* its status in the database */
     int units;                 /* under way */
     int64_t bytes;             /* bytes that it takes in the store, as of its last event */
+    struct executor *executor; /* of the attempt, or of the one that is being started */
     struct attempt *attempt;   /* NULL: no attempt runs it */
-    int cores;                 /* cores that it may use */
     int64_t counted;           /* of the attempt's updates, those already counted in the metrics */
     struct attempt_end end;    /* of the last attempt; code and detail of a failure */
     struct waiter *waiting;    /* in order */
@@ -94,6 +94,16 @@ struct jobs {
     void (*began)(struct jobs *jobs);               /* an attempt has begun */
     void (*moved)(struct jobs *jobs);               /* a slot may be free, or a job may be waiting */
 };
+
+/* Of the executor that runs the job. */
+static inline const struct executor_operations *active_operations(const struct active_job *active) {
+    return active->executor->operations;
+}
+
+/* Whether a worker runs it, or is to run it. */
+static inline bool active_is_remote(const struct active_job *active) {
+    return active->executor != active->jobs->options.executor;
+}
 
 /* ---- parked.c ---- */
 

@@ -33,9 +33,10 @@ struct jobs;
 struct jobs_options {
     struct loop *loop;
     struct store *store;
-    struct store_reader *reader; /* the loop's */
-    struct datasets *datasets;   /* outlive the jobs, as does the executor */
-    struct executor *executor;
+    struct store_reader *reader;      /* the loop's */
+    struct datasets *datasets;        /* outlive the jobs, as does the executor */
+    struct executor *executor;        /* of this daemon */
+    struct executor *remote;          /* leases jobs to workers; NULL: there are none */
     int workers, cores;               /* jobs at once: at most the executor's capacity */
     int64_t max_queued, owner_queued; /* in total; of one owner (0: no bound of its own) */
     int64_t max_job_bytes;            /* bytes that a job may store before it is paused */
@@ -191,7 +192,11 @@ void jobs_publish(struct jobs *jobs, const struct store_unit *unit);
 /* A stored event as streams take it: a view, valid as long as the event. */
 struct stream_event stream_event_of(const struct store_event *event);
 
+/* Attempts, or starts of them: of this daemon's slots; of all executors. */
 int jobs_running(const struct jobs *jobs);
+int jobs_running_all(const struct jobs *jobs);
+/* A slot may be free, or a place of a worker: starts what can start. */
+void jobs_schedule(struct jobs *jobs);
 bool jobs_are_stalled(const struct jobs *jobs);
 
 #endif

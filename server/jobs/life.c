@@ -15,11 +15,8 @@
 #include "server/base/log.h"
 #include "server/jobs/internal.h"
 
+#define LOSSES_MOST 5
 #define TRIES_MOST 8 /* another job may fail in between */
-
-static const struct executor_operations *operations_of(const struct jobs *jobs) {
-    return jobs->options.executor->operations;
-}
 
 /* ---- who waits ---- */
 
@@ -99,14 +96,18 @@ static const struct attempt_hooks hooks;
 
 static void fact(struct active_job *active, enum fact fact);
 
-static void begin(struct active_job *active) {
+static void begin(struct active_job *active, bool adopted) {
     struct jobs *jobs = active->jobs;
     const struct attempt_task task = {.id = active->job.id,
                                       .dataset_sha256 = active->job.dataset_sha256,
                                       .iteration = active->job.iteration,
-                                      .trained = active->job.trained};
+                                      .trained = active->job.trained,
+                                      .place = active->job.worker,
+                                      .number = active->job.attempt,
+                                      .adopted = adopted,
+                                      .reported = active->job.reported};
     active->counted = 0;
-    active->attempt = operations_of(jobs)->start(jobs->options.executor, &task, &hooks, active);
+    active->attempt = active_operations(active)->start(active->executor, &task, &hooks, active);
     if (active->attempt == NULL) {
         log_warning("a job cannot be started now: not enough memory for it", LOG_T("job", active->job.id),
                     LOG_T("request_id", active->job.request));
@@ -128,9 +129,15 @@ static void end_take(struct active_job *active) {
 }
 
 static void perform(struct active_job *active, unsigned actions) {
+    if ((actions & ACTION_ADOPT) != 0) {
+        begin(active, true);
+    }
     if (active->attempt != NULL && (actions & (ACTION_CHECKPOINT | ACTION_ABANDON)) != 0) {
         bool abandon = (actions & ACTION_ABANDON) != 0;
-        operations_of(active->jobs)->order(active->attempt, abandon ? ATTEMPT_ABANDON : ATTEMPT_CHECKPOINT);
+        bool leaves = active->state.why == WHY_DRAIN;
+        active_operations(active)->order(active->attempt, abandon  ? ATTEMPT_ABANDON
+                                                          : leaves ? ATTEMPT_LEAVE
+                                                                   : ATTEMPT_CHECKPOINT);
     }
     if ((actions & ACTION_ATTEMPT) != 0) {
         active->job.attempt++;
@@ -143,14 +150,18 @@ static void perform(struct active_job *active, unsigned actions) {
         active_commit_deletion(active);
     }
     if ((actions & ACTION_BEGIN) != 0) {
-        begin(active);
+        begin(active, false);
     }
 }
 
 static void fact(struct active_job *active, enum fact fact) {
     struct step step = state_next(active->state, fact);
     bool was_lost = active->state.phase == PHASE_LOST;
+    bool started = active->state.phase == PHASE_STARTS && step.state.phase != PHASE_STARTS;
     active->state = step.state;
+    if (started && !active->state.working && active_is_remote(active)) {
+        active_operations(active)->unreserve(active->executor, active->job.worker);
+    }
     if (!was_lost && step.state.phase == PHASE_LOST) {
         log_warning("a job was stopped; it will resume by itself", LOG_T("job", active->job.id),
                     LOG_T("reason", active->reason), LOG_T("request_id", active->job.request));
@@ -291,15 +302,33 @@ static void on_record(void *user, struct attempt *attempt, struct attempt_record
     record_store(user, attempt, record);
 }
 
+/* A worker went silent with this job; true if that has now happened too often without progress. */
+static bool is_exhausted(struct active_job *active) {
+    struct store_job *job = &active->job;
+    if (active->end.verdict != ATTEMPT_RETURNED || !active->end.silent || active->state.phase == PHASE_LOST) {
+        return false;
+    }
+    job->kills = job->killed_at == job->progressed ? job->kills + 1 : 1;
+    job->killed_at = job->progressed;
+    if (job->kills < LOSSES_MOST) {
+        return false;
+    }
+    job->kills = 0; /* resuming it allows as many attempts again */
+    active_reason_set(active, "five workers went silent while this job ran without progress, perhaps for lack of "
+                              "memory; resume it when the cause is gone");
+    return true;
+}
+
 static void on_end(void *user, struct attempt *attempt, const struct attempt_end *end) {
     static const enum fact facts[] = {[ATTEMPT_FINISHED] = FACT_FINISHED,
                                       [ATTEMPT_STOPPED] = FACT_STOPPED,
                                       [ATTEMPT_FAILED] = FACT_FAILED,
-                                      [ATTEMPT_LOST] = FACT_HINDERED};
+                                      [ATTEMPT_LOST] = FACT_HINDERED,
+                                      [ATTEMPT_RETURNED] = FACT_RETURNED};
     struct active_job *active = user;
     struct attempt_view view;
     active_count(active);
-    operations_of(active->jobs)->look(attempt, &view);
+    active_operations(active)->look(attempt, &view);
     active->attempt = NULL;
     active->job.trials_per_second = view.trials_per_second;
     active->job.trained = view.trained;
@@ -310,12 +339,12 @@ static void on_end(void *user, struct attempt *attempt, const struct attempt_end
                  "the job reached its time limit; its last checkpoint is kept");
     } else if (end->verdict == ATTEMPT_STOPPED && active->state.why == WHY_SPACE) {
         active_reason_set(active, "it has reached the limit of stored bytes for one job (--max-job-bytes)");
-    } else if (end->verdict == ATTEMPT_LOST && active->state.phase != PHASE_LOST) {
+    } else if (end->verdict >= ATTEMPT_LOST && active->state.phase != PHASE_LOST) {
         active_reason_set(active, end->detail);
     } else if (end->verdict == ATTEMPT_STOPPED && active->state.why == WHY_NONE && active->state.phase != PHASE_LOST) {
         active_reason_set(active, "out of memory"); /* it could not report anything: it resumes from its checkpoint */
     }
-    active_fact(active, facts[end->verdict]);
+    active_fact(active, is_exhausted(active) ? FACT_EXHAUSTED : facts[end->verdict]);
 }
 
 static const struct attempt_hooks hooks = {.record = on_record, .end = on_end};
@@ -324,7 +353,7 @@ static void on_unit_done(const struct unit_context *context, const struct store_
     struct active_job *active = context->active;
     bool written = unit->result == STORE_WRITTEN;
     if (context->attempt != NULL) {
-        operations_of(active->jobs)->settle(context->attempt);
+        active_operations(active)->settle(context->attempt);
     }
     if (!written) {
         if (active->state.phase != PHASE_LOST) {

@@ -7,8 +7,9 @@
 
 #include "server/jobs/internal.h"
 
-static const struct executor_operations *operations_of(const struct active_job *active) {
-    return active->jobs->options.executor->operations;
+/* Where a worker goes on reporting after a restart of the daemon. */
+static void number_take(struct store_job *job, const struct attempt_record *record) {
+    job->reported = record->number > job->reported ? record->number : job->reported;
 }
 
 static void numbers_take(struct active_job *active, const struct attempt *attempt,
@@ -17,12 +18,13 @@ static void numbers_take(struct active_job *active, const struct attempt *attemp
     struct attempt_view view;
     const struct train_progress *progress = &record->progress;
     job->iteration = progress->iteration;
+    number_take(job, record);
     job->loss = progress->loss;
     job->accuracy = progress->accuracy;
     job->initial_loss = progress->iteration == 0 ? progress->loss : job->initial_loss;
     job->progressed = progress->iteration > job->progressed ? progress->iteration : job->progressed;
     if (record->kind == RECORD_PROGRESS) {
-        operations_of(active)->look(attempt, &view);
+        active_operations(active)->look(attempt, &view);
         job->trials_per_second = view.trials_per_second;
         job->trained = view.trained;
         memcpy(job->dataset_sha256, record->sha256, sizeof record->sha256);
@@ -61,6 +63,7 @@ static bool checkpoint_store(struct active_job *active, struct attempt *attempt,
     struct store_item *item = unit != NULL ? store_unit_add(unit, STORE_CHECKPOINT_ADD) : NULL;
     struct store_event *event = item != NULL ? active_event(active, unit, EVENT_CHECKPOINT, &head) : NULL;
     struct store_job *job = &active->job;
+    number_take(job, record);
     job->progressed = record->iteration > job->progressed ? record->iteration : job->progressed;
     if (event == NULL || !row_add(active, unit)) {
         active_discard(active, unit);
@@ -84,7 +87,8 @@ static bool log_store(struct active_job *active, struct attempt *attempt, const 
     struct store_unit *unit = active_unit(active, attempt, false);
     struct event_head head;
     struct store_event *event = unit != NULL ? active_event(active, unit, EVENT_LOG, &head) : NULL;
-    if (event == NULL) {
+    number_take(&active->job, record);
+    if (event == NULL || (record->number > 0 && !row_add(active, unit))) {
         active_discard(active, unit);
         return false;
     }
@@ -112,6 +116,6 @@ void record_store(struct active_job *active, struct attempt *attempt, struct att
         }
     }
     if (!under_way) {
-        operations_of(active)->settle(attempt);
+        active_operations(active)->settle(attempt);
     }
 }

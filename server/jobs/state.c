@@ -41,6 +41,11 @@ static void lose(struct step *step) {
     step->state.end = END_NONE;
 }
 
+/* It ended without a result of its own, having written what it could. */
+static bool gave_way(enum end end) {
+    return end == END_STOPPED || end == END_RETURNED || end == END_EXHAUSTED;
+}
+
 /* What an attempt's end means for the job, once nothing of it is being committed. */
 static void conclude(struct step *step, enum end end) {
     enum why why = step->state.why;
@@ -48,12 +53,16 @@ static void conclude(struct step *step, enum end end) {
         settle(step, JOB_CANCELLED);
     } else if (end == END_FINISHED) {
         settle(step, JOB_SUCCEEDED);
-    } else if (end == END_FAILED || (end == END_STOPPED && why == WHY_TIME)) {
+    } else if (end == END_FAILED || (gave_way(end) && why == WHY_TIME)) {
         settle(step, JOB_FAILED);
-    } else if (end == END_STOPPED && (why == WHY_PAUSE || why == WHY_SPACE)) {
+    } else if (gave_way(end) && (why == WHY_PAUSE || why == WHY_SPACE)) {
         settle(step, JOB_PAUSED);
-    } else if (end == END_STOPPED && why == WHY_DRAIN) {
-        step->state.phase = PHASE_LEFT; /* the next start queues it again */
+    } else if (gave_way(end) && why == WHY_DRAIN) {
+        step->state.phase = PHASE_LEFT; /* the next start queues it again, or adopts it */
+    } else if (end == END_RETURNED) {
+        settle(step, JOB_QUEUED);
+    } else if (end == END_EXHAUSTED) {
+        settle(step, JOB_PAUSED);
     } else {
         lose(step);
     }
@@ -247,6 +256,24 @@ static void adrift(struct step *step, enum fact fact) {
     }
 }
 
+/* A job that is cancelled needs no attempt any more. */
+static void adopted(struct step *step) {
+    struct job_state *state = &step->state;
+    if (state->phase != PHASE_ADRIFT) {
+        return;
+    }
+    if (state->status == JOB_CANCELLING || state->draining) {
+        adrift(step, FACT_RETRY);
+        return;
+    }
+    state->phase = PHASE_RUNS;
+    state->working = true;
+    step->actions |= ACTION_ADOPT;
+    if (state->status == JOB_PAUSING) {
+        stop(step, WHY_PAUSE);
+    }
+}
+
 static void picked(struct step *step) {
     if (step->state.phase == PHASE_RESTS && step->state.status == JOB_QUEUED && !step->state.draining) {
         commit(step, PHASE_STARTS, JOB_RUNNING);
@@ -282,7 +309,12 @@ struct step state_next(struct job_state state, enum fact fact) {
     case FACT_STOPPED:
     case FACT_FAILED:
     case FACT_HINDERED:
+    case FACT_RETURNED:
+    case FACT_EXHAUSTED:
         ended(&step, (enum end)(END_FINISHED + (fact - FACT_FINISHED)));
+        break;
+    case FACT_ADOPTED:
+        adopted(&step);
         break;
     case FACT_TIME:
         limit(&step, WHY_TIME);

@@ -8,7 +8,8 @@
  *
  * A job that cannot be written is LOST: nothing of it is committed any more, because that would leave a gap. Once it
  * has nothing in progress it is PARKED, and later read again from the database, where it is ADRIFT: running, pausing or
- * cancelling without an attempt. So is a job that a crash left.
+ * cancelling without an attempt. So is a job that a crash left. One that a worker runs is adopted: the daemon's restart
+ * is no event of its life.
  *
  * Invariants: a job has at most one attempt, and only once "running" is durable; at most one change of its status is in
  * progress; nothing is answered before it is durable; a final status never changes.
@@ -38,7 +39,7 @@ enum phase {
 enum why { WHY_NONE, WHY_PAUSE, WHY_CANCEL, WHY_TIME, WHY_SPACE, WHY_DRAIN, WHYS };
 
 /* How an attempt ended, if that happened during a commit and waits for it. */
-enum end { END_NONE, END_FINISHED, END_STOPPED, END_FAILED, END_LOST, ENDS };
+enum end { END_NONE, END_FINISHED, END_STOPPED, END_FAILED, END_LOST, END_RETURNED, END_EXHAUSTED, ENDS };
 
 struct job_state {
     enum phase phase;
@@ -62,6 +63,8 @@ enum fact {
     FACT_STOPPED,   /* because of an order, or because it could not report anything */
     FACT_FAILED,    /* because of an error of the job itself */
     FACT_HINDERED,  /* for a reason outside the job; or the attempt could not start */
+    FACT_RETURNED,  /* its place ended or gave it back: it is queued again */
+    FACT_EXHAUSTED, /* the same, too often without progress: it is paused */
     FACT_TIME,      /* it has reached its time limit */
     FACT_SPACE,     /* it has reached the limit of bytes that it may store */
     FACT_STALL,     /* a record of it, or anything at all, can be written now */
@@ -69,6 +72,7 @@ enum fact {
     FACT_RETRY,     /* adrift: it may resume */
     FACT_GUILTY,    /* adrift: it has crashed the daemon too often */
     FACT_HELD,      /* adrift: it was killed too often without progress */
+    FACT_ADOPTED,   /* adrift: a worker runs it on, under the attempt that the database names */
     FACTS
 };
 
@@ -78,7 +82,8 @@ enum action {
     ACTION_DELETE = 4,      /* commit the deletion */
     ACTION_BEGIN = 8,       /* start an attempt */
     ACTION_CHECKPOINT = 16, /* order it to write a checkpoint and end */
-    ACTION_ABANDON = 32     /* order it to end at once */
+    ACTION_ABANDON = 32,    /* order it to end at once */
+    ACTION_ADOPT = 64       /* take up the attempt that goes on; before ACTION_CHECKPOINT */
 };
 
 /* To the client. */
@@ -95,7 +100,7 @@ enum answer {
 
 struct step {
     struct job_state state;
-    unsigned actions; /* bits of enum action, performed in the order of their values */
+    unsigned actions; /* bits of enum action, ACTION_ADOPT first, the others in the order of their values */
     enum answer answer;
 };
 

@@ -341,6 +341,20 @@ void route_dataset(struct server *server, struct request *request) {
     free(dataset);
 }
 
+/* A version that a job uses, whatever name it has or had: what a worker trains on. */
+void route_dataset_content(struct server *server, struct request *request) {
+    struct dataset_info info;
+    const char *sha256 = request->parameter;
+    bool possible = strlen(sha256) == STORE_HASH_BYTES - 1 &&
+                    strspn(sha256, "0123456789abcdef") == STORE_HASH_BYTES - 1;
+    if (!possible || !catalog_hold_version(server->catalog, sha256, &info)) {
+        http_problem(request, 404, "there is no dataset with this sha256");
+        return;
+    }
+    reply_download(server, request, &info);
+    catalog_release(server->catalog, sha256); /* the response has opened the file */
+}
+
 static bool holder_add(void *user, const char *id, int64_t number) {
     (void)number;
     json_array_append_new(user, json_string(id));

@@ -30,13 +30,14 @@ static json_t *reference(const char *schema) {
     return json_pack("{s:s}", "$ref", text);
 }
 
-/* The name within {} of a path, or false. */
-static bool path_parameter(const char *path, char name[32]) {
-    const char *open = strchr(path, '{'), *close = open == NULL ? NULL : strchr(open, '}');
+/* The next name within {} of a path, or false. */
+static bool path_parameter(const char **path, char name[32]) {
+    const char *open = strchr(*path, '{'), *close = open == NULL ? NULL : strchr(open, '}');
     if (close == NULL) {
         return false;
     }
     snprintf(name, 32, "%.*s", (int)(close - open - 1), open + 1);
+    *path = close;
     return true;
 }
 
@@ -173,13 +174,18 @@ static json_t *query_parameter(const char *word, size_t length) {
 static json_t *parameters_of(const struct route *route) {
     json_t *list = json_array();
     char name[32];
-    if (path_parameter(route->path, name)) {
+    for (const char *path = route->path; path_parameter(&path, name);) {
         json_t *schema = json_pack("{s:s}", "type", "string");
         if (strcmp(name, "name") == 0 || strcmp(name, "view") == 0) {
             json_object_set_new(schema, "pattern", json_string("^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"));
         }
         json_array_append_new(
             list, json_pack("{s:s, s:s, s:b, s:o}", "name", name, "in", "path", "required", 1, "schema", schema));
+    }
+    if (route->role == ROLE_WORKER && strstr(route->path, "/datasets/") == NULL) {
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s, s:{s:s}}", "name", "Modprop-Worker", "in", "header",
+                                              "required", strchr(route->path, '{') != NULL, "description",
+                                              "the worker's id, a blank and its secret", "schema", "type", "string"));
     }
     for (const char *word = route->query; word != NULL && *word != '\0';) {
         size_t length = strcspn(word, " ");
@@ -219,17 +225,21 @@ static json_t *success_content(const struct route *route) {
 static json_t *links_of(const struct route *route) {
     bool makes = route->response != NULL && strncmp(route->statuses, "201", 3) == 0;
     bool makes_job = makes && strcmp(route->response, "Job") == 0,
-         makes_experiment = makes && strcmp(route->response, "Experiment") == 0;
+         makes_experiment = makes && strcmp(route->response, "Experiment") == 0,
+         makes_worker = strcmp(route->name, "worker_register") == 0;
     const char *parameter = makes_job                                 ? "id"
                             : makes_experiment                        ? "experiment"
                             : strcmp(route->name, "dataset_put") == 0 ? "name"
                             : strcmp(route->name, "view_put") == 0    ? "view"
+                            : makes_worker                            ? "worker"
                                                                       : NULL;
     json_t *links = parameter == NULL ? NULL : json_object();
     for (size_t i = 0; links != NULL && i < route_count; i++) {
         char name[32], value[48];
-        if (path_parameter(route_table[i].path, name) && strcmp(name, parameter) == 0) {
-            snprintf(value, sizeof value, "$response.body#/%s", makes_job || makes_experiment ? "id" : "name");
+        const char *path = route_table[i].path;
+        if (path_parameter(&path, name) && strchr(path, '{') == NULL && strcmp(name, parameter) == 0) {
+            snprintf(value, sizeof value, "$response.body#/%s",
+                     makes_job || makes_experiment || makes_worker ? "id" : "name");
             json_object_set_new(
                 links, route_table[i].name,
                 json_pack("{s:s, s:{s:s}}", "operationId", route_table[i].name, "parameters", parameter, value));

@@ -126,9 +126,11 @@ static bool segment_decode(const char *from, size_t length, char *to, size_t roo
     return used > 0 || length == 0;
 }
 
-static bool path_matches(const char *pattern, const char *path,
-                         char parameter[sizeof((struct request *)0)->parameter]) {
-    char segment[sizeof((struct request *)0)->parameter];
+#define FURTHER (sizeof((struct request *)0)->further / sizeof((struct request *)0)->further[0])
+
+static bool path_matches(const char *pattern, const char *path, struct request *request) {
+    char segment[sizeof request->parameter];
+    size_t named = 0;
     while (*pattern == '/' && *path == '/') {
         size_t wanted = strcspn(++pattern, "/"), given = strcspn(++path, "/");
         if (!segment_decode(path, given, segment, sizeof segment)) {
@@ -138,7 +140,9 @@ static bool path_matches(const char *pattern, const char *path,
             if (*segment == '\0') {
                 return false;
             }
-            memcpy(parameter, segment, strlen(segment) + 1);
+            char *to = named == 0 ? request->parameter : request->further[named <= FURTHER ? named - 1 : FURTHER - 1];
+            memcpy(to, segment, strlen(segment) + 1);
+            named++;
         } else if (strlen(segment) != wanted || strncmp(segment, pattern, wanted) != 0) {
             return false;
         }
@@ -153,7 +157,7 @@ static const struct route *route_find(struct request *request, char allow[64]) {
     allow[0] = '\0';
     for (size_t i = 0; i < route_count; i++) {
         const struct route *route = &route_table[i];
-        if (!path_matches(route->path, request->path, request->parameter)) {
+        if (!path_matches(route->path, request->path, request)) {
             continue;
         }
         if (route->method == request->method) {
@@ -170,7 +174,7 @@ static const struct route *route_find(struct request *request, char allow[64]) {
 
 static enum role role_of(struct server *server, struct request *request) {
     if (!auth_is_required(server->auth)) {
-        return ROLE_ADMIN;
+        return ROLE_ANYBODY;
     }
     return auth_check(server->auth, http_header(request, "Authorization"), request->identity);
 }
@@ -223,6 +227,11 @@ bool routes_admit(void *user, struct request *request) {
     return check_rate(user, request);
 }
 
+/* Workers may do what is theirs, and nothing else; without tokens everybody may do everything. */
+static bool role_may(enum role role, const struct route *route) {
+    return role_allows(role, route->role) || (role == ROLE_WORKER && route->workers);
+}
+
 /* NULL, after answering, if there is no such route, method or permission. */
 static const struct route *check_route(struct request *request, const struct route *route, const char *allow,
                                        enum role role) {
@@ -243,7 +252,7 @@ static const struct route *check_route(struct request *request, const struct rou
         http_header_set(request, "Allow", methods);
         http_problem(request, 405, "%.40s is not allowed at %.200s; allowed: %s", request->method_name, request->path,
                      methods);
-    } else if (!is_public && role < route->role) {
+    } else if (!is_public && !role_may(role, route)) {
         http_problem(request, 403, "the token \"%s\" has the role %s; this needs %s", request->identity,
                      role_name(role), role_name(route->role));
         route = NULL;
@@ -392,7 +401,7 @@ static bool may_go_on(void *user, const struct request *request) {
     const struct route *route = request->route;
     char name[TOKEN_NAME_BYTES];
     return route == NULL || route->role == ROLE_PUBLIC ||
-           auth_check(server->auth, http_header(request, "Authorization"), name) >= route->role;
+           role_may(auth_check(server->auth, http_header(request, "Authorization"), name), route);
 }
 
 size_t routes_tokens_changed(struct server *server) {
@@ -402,8 +411,8 @@ size_t routes_tokens_changed(struct server *server) {
 void routes_done(void *user, struct request *request) {
     struct server *server = user;
     const struct route *route = request->route;
-    if (route != NULL && route->body == BODY_OCTETS) {
-        dataset_put_abandon(request);
+    if (route != NULL && route->abandon != NULL) {
+        route->abandon(request);
     }
     double seconds = clock_seconds() - request->started;
     metrics_request(&server->metrics, route == NULL ? -1 : (int)(route - route_table), request->status, seconds);

@@ -29,6 +29,7 @@ struct route {
      * NULL: none, and a query is a fault. */
     const char *query;
     enum role role;
+    bool workers; /* also for the role worker */
     enum route_body body;
     const char *request, *response; /* schemas (schemas/NAME.json) of the body and of the first response; NULL: none */
     const char *statuses;           /* besides those that any route may return */
@@ -36,6 +37,7 @@ struct route {
     const char *summary;                    /* its purpose, in one line */
     void (*handle)(struct server *server, struct request *request);
     void (*begin)(struct server *server, struct request *request); /* BODY_OCTETS: sets the sink */
+    void (*abandon)(struct request *request);                      /* BODY_OCTETS: after the answer, whatever it was */
     bool anytime;                                                  /* answered while recovering, draining or crowded */
 };
 
@@ -109,11 +111,31 @@ void results_weights_forget(void *user, void *handle);
 void route_datasets(struct server *server, struct request *request);
 void route_dataset(struct server *server, struct request *request);
 void route_dataset_jobs(struct server *server, struct request *request);
+void route_dataset_content(struct server *server, struct request *request);
 void route_dataset_put(struct server *server, struct request *request);
 void route_dataset_delete(struct server *server, struct request *request);
 void begin_dataset_put(struct server *server, struct request *request);
 /* An upload whose client is gone. */
 void dataset_put_abandon(struct request *request);
+
+/* workers.c */
+void route_worker_register(struct server *server, struct request *request);
+void route_worker_leases(struct server *server, struct request *request);
+void route_worker_beat(struct server *server, struct request *request);
+void route_workers(struct server *server, struct request *request);
+void route_pools(struct server *server, struct request *request);
+void route_pool(struct server *server, struct request *request);
+
+/* attempts.c */
+void route_attempt_document(struct server *server, struct request *request);
+void route_attempt_checkpoint(struct server *server, struct request *request);
+void route_attempt_checkpoint_put(struct server *server, struct request *request);
+void route_attempt_records(struct server *server, struct request *request);
+void route_attempt_end(struct server *server, struct request *request);
+void route_attempt_release(struct server *server, struct request *request);
+void begin_attempt_checkpoint(struct server *server, struct request *request);
+/* An upload whose client is gone. */
+void attempt_checkpoint_abandon(struct request *request);
 
 /* experiments.c */
 void route_experiments(struct server *server, struct request *request);

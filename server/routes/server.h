@@ -12,6 +12,7 @@
 #include "server/jobs/jobs.h"
 #include "server/base/loop.h"
 #include "server/routes/metrics.h"
+#include "server/routes/calls.h"
 #include "server/routes/waiting.h"
 #include "server/jobs/retention.h"
 #include "server/base/lanes.h"
@@ -31,13 +32,15 @@ struct server {
     struct catalog *catalog;
     struct datasets *datasets;
     struct admission_limits admission; /* the limits that a submitted job is compared with */
-    struct executor *executor;
+    struct executor *executor, *remote_executor;
+    struct remote *remote; /* the same as remote_executor */
     struct jobs *jobs;
     struct experiments *experiments;
     struct retention retention;
     struct streams *streams;
     struct lanes *lanes;
     struct waits waits;    /* requests that wait for a job's end */
+    struct calls calls;    /* requests of workers that wait */
     struct keyed *pending; /* submissions with a key that are not committed yet (routes/keys.c) */
     struct metrics metrics;
     enum server_state state;

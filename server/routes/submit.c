@@ -135,7 +135,7 @@ static void answer_validated(struct submission *submission) {
 static int64_t priority_most(const struct server *server, const struct request *request) {
     char name[TOKEN_NAME_BYTES];
     bool bounded = auth_is_required(server->auth) &&
-                   auth_check(server->auth, http_header(request, "Authorization"), name) < ROLE_ADMIN;
+                   !role_allows(auth_check(server->auth, http_header(request, "Authorization"), name), ROLE_ADMIN);
     return bounded ? server->config.max_submit_priority : INT_MAX;
 }
 
@@ -268,7 +268,7 @@ void route_submit(struct server *server, struct request *request) {
 static bool may_validate(struct server *server, struct request *request) {
     char name[TOKEN_NAME_BYTES];
     if (request->body_size <= LARGE_BODY || !auth_is_required(server->auth) ||
-        auth_check(server->auth, http_header(request, "Authorization"), name) >= ROLE_SUBMIT) {
+        role_allows(auth_check(server->auth, http_header(request, "Authorization"), name), ROLE_SUBMIT)) {
         return true;
     }
     http_problem(request, 403,

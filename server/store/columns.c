@@ -66,6 +66,8 @@ static const struct column jobs[] = {
     {"tags", "TEXT NOT NULL DEFAULT '[]'", COLUMN_TEXT, ADD, AT(store_job, tags), .since = 11},
     {"notes", TEXT_EMPTY, COLUMN_TEXT, ADD, AT(store_job, notes), .since = 11},
     {"identity", TEXT_EMPTY, COLUMN_CHARS, ADD, AT(store_job, identity), ROOM(store_job, identity), .since = 12},
+    {"worker", TEXT_EMPTY, COLUMN_CHARS, SET, AT(store_job, worker), ROOM(store_job, worker), .since = 13},
+    {"reported", INTEGER_ZERO, COLUMN_LONG, SET, AT(store_job, reported), .since = 13},
     {"document", TEXT, COLUMN_TEXT, ADD, AT(store_job, brief)},
 };
 

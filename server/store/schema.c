@@ -282,7 +282,8 @@ static const struct {
                            {"", fill_5},     {"", NULL},
                            {"", NULL},       {"", NULL},
                            {"", NULL},       {"", NULL},
-                           {"", seeds_fill}, {"", tallies_fill}};
+                           {"", seeds_fill}, {"", tallies_fill},
+                           {"", NULL}};
 
 /* Runs and frees a generated text; false for NULL too. */
 static bool made_run(sqlite3 *database, char *text) {

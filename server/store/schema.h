@@ -8,7 +8,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
-#define SCHEMA_VERSION 12
+#define SCHEMA_VERSION 13
 
 /*
  * A database may be damaged or come from another source: its schema runs no functions, nothing can turn off its checks,

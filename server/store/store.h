@@ -84,7 +84,8 @@ struct store_job {
     int64_t events;                        /* number of the last event */
     int crashes;                           /* how often the daemon crashed at crash_iteration while running this job */
     int64_t crash_iteration;
-    int kills; /* how often the daemon was killed while running this job, since it got beyond killed_at */
+    int kills; /* how often the daemon was killed, or a worker went silent, while running this job, since it got beyond
+                * killed_at */
     int64_t killed_at;
     char owner[STORE_NAME_BYTES];          /* name of the token that submitted it; without a token, the client's
                                             * address */
@@ -97,6 +98,8 @@ struct store_job {
     double trained;                        /* seconds of training in all attempts */
     char dataset_sha256[STORE_HASH_BYTES]; /* of the data that it uses, set at acceptance; "": none */
     int64_t bytes;                         /* approximate bytes in the store; maintained by the store itself */
+    char worker[STORE_ID_BYTES];           /* that runs it, or ran it last; "": this daemon itself */
+    int64_t reported;                      /* number of the last record of that attempt that was stored */
     char *request; /* id of the request that submitted it; NULL: unknown. Log lines about the job carry it */
 };
 
@@ -106,7 +109,7 @@ void store_job_release(struct store_job *job);
 enum store_kind {
     STORE_JOB_ADD, /* job: whole */
     /* job: status, started, finished, attempt, iteration, loss, accuracy, trials_per_second, error, weights_sha256,
-       crashes, kills, build, isa, trained, dataset_sha256, initial_loss, progressed */
+       crashes, kills, build, isa, trained, dataset_sha256, initial_loss, progressed, worker, reported */
     STORE_JOB_SET,
     STORE_JOB_CAPTION,       /* job: name, notes, tags, of which NULL stays as it is; the job must exist */
     STORE_JOB_DELETE,        /* job.id: the job; its document, events and checkpoints are deleted in portions, soon

@@ -55,8 +55,9 @@ static const struct job_state states[] = {
 #define STATES (sizeof states / sizeof states[0])
 
 static const char *const fact_names[FACTS] = {"cancel",    "pause",    "resume",  "delete", "picked",   "committed",
-                                              "unwritten", "finished", "stopped", "failed", "hindered", "time",
-                                              "space",     "stall",    "drain",   "retry",  "guilty",   "held"};
+                                              "unwritten", "finished", "stopped", "failed", "hindered", "returned",
+                                              "exhausted", "time",     "space",   "stall",  "drain",    "retry",
+                                              "guilty",    "held",     "adopted"};
 
 struct row {
     struct step step;
@@ -150,11 +151,13 @@ static struct job_state ended(struct job_state state, enum end end) {
 }
 
 static void expect_ends(struct job_state from, struct job_state finished, struct job_state stopped,
-                        struct job_state failed, struct job_state hindered) {
-    const struct job_state to[] = {finished, stopped, failed, hindered};
-    for (int i = 0; i < 4; i++) {
-        expect(from, (enum fact)(FACT_FINISHED + i), to[i], to[i].phase == PHASE_SETTLES ? ACTION_COMMIT : 0,
-               ANSWER_NONE);
+                        struct job_state failed, struct job_state hindered, struct job_state returned,
+                        struct job_state exhausted) {
+    const struct job_state to[] = {finished, stopped, failed, hindered, returned, exhausted};
+    for (int i = 0; i < 6; i++) {
+        unsigned actions = to[i].phase == PHASE_SETTLES ? ACTION_COMMIT : 0;
+        actions |= actions != 0 && to[i].status == JOB_QUEUED ? ACTION_ATTEMPT : 0;
+        expect(from, (enum fact)(FACT_FINISHED + i), to[i], actions, ANSWER_NONE);
     }
 }
 
@@ -197,7 +200,7 @@ static void table_of_working(void) {
         }
         if (from.working && from.committing) {
             expect_ends(from, ended(from, END_FINISHED), ended(from, END_STOPPED), ended(from, END_FAILED),
-                        ended(from, END_LOST));
+                        ended(from, END_LOST), ended(from, END_RETURNED), ended(from, END_EXHAUSTED));
         }
     }
 }
@@ -213,13 +216,13 @@ static void table_of_ends(void) {
     struct job_state left = states[24], late = SETTLING(SUCCEEDED), late_failed = failed;
     left.why = WHY_DRAIN;
     late.draining = late_failed.draining = true;
-    expect_ends(runs, succeeded, lost[0], failed, lost[0]);
-    expect_ends(pauses, succeeded, paused, failed, lost[1]);
-    expect_ends(cancels, cancelled, cancelled, cancelled, cancelled);
-    expect_ends(time, succeeded, failed, failed, lost[2]);
-    expect_ends(space, succeeded, paused, failed, lost[3]);
-    expect_ends(drains, late, left, late_failed, lost[4]);
-    expect_ends(states[18], states[20], states[20], states[20], states[20]);
+    expect_ends(runs, succeeded, lost[0], failed, lost[0], SETTLING(QUEUED), paused);
+    expect_ends(pauses, succeeded, paused, failed, lost[1], paused, paused);
+    expect_ends(cancels, cancelled, cancelled, cancelled, cancelled, cancelled, cancelled);
+    expect_ends(time, succeeded, failed, failed, lost[2], failed, failed);
+    expect_ends(space, succeeded, paused, failed, lost[3], paused, paused);
+    expect_ends(drains, late, left, late_failed, lost[4], left, left);
+    expect_ends(states[18], states[20], states[20], states[20], states[20], states[20], states[20]);
 }
 
 static void table_of_adrift(void) {
@@ -238,6 +241,9 @@ static void table_of_adrift(void) {
     for (int i = 21; i < 24; i++) {
         expect(states[i], FACT_ASK_CANCEL, SETTLING(CANCELLED), ACTION_COMMIT, ANSWER_COMMIT);
     }
+    expect(running, FACT_ADOPTED, states[6], ACTION_ADOPT, ANSWER_NONE);
+    expect(pausing, FACT_ADOPTED, states[8], ACTION_ADOPT | ACTION_CHECKPOINT, ANSWER_NONE);
+    expect(cancelling, FACT_ADOPTED, SETTLING(CANCELLED), ACTION_COMMIT, ANSWER_NONE);
     for (enum fact fact = FACT_RETRY; fact <= FACT_HELD; fact++) {
         expect(pausing, fact, SETTLING(PAUSED), ACTION_COMMIT, ANSWER_NONE);
         expect(cancelling, fact, SETTLING(CANCELLED), ACTION_COMMIT, ANSWER_NONE);
@@ -416,6 +422,11 @@ static void edge(const struct world *w, const char *by, bool itself) {
 }
 
 static void perform(struct world *w, const struct step *step) {
+    if ((step->actions & ACTION_ADOPT) != 0) {
+        must(!w->attempt && (w->row == JOB_RUNNING || w->row == JOB_PAUSING), "only what runs durably is adopted");
+        w->attempt = true;
+        w->ordered = false;
+    }
     if ((step->actions & (ACTION_CHECKPOINT | ACTION_ABANDON)) != 0) {
         must(w->attempt, "an order needs an attempt");
         w->ordered = true;
@@ -552,7 +563,7 @@ static void worlds_after_store(const struct world *from) {
 }
 
 static void worlds_after_attempt(const struct world *from) {
-    for (enum fact fact = FACT_FINISHED; from->attempt && fact <= FACT_HINDERED; fact++) {
+    for (enum fact fact = FACT_FINISHED; from->attempt && fact <= FACT_EXHAUSTED; fact++) {
         struct world w = *from;
         w.attempt = w.ordered = false;
         struct step step = state_next(w.state, fact);
@@ -568,7 +579,7 @@ static void worlds_after_daemon(const struct world *from) {
         struct world w = after(from, facts[i]);
         edge(&w, fact_names[facts[i]], facts[i] == FACT_PICKED);
     }
-    for (enum fact fact = FACT_RETRY; from->state.phase == PHASE_ADRIFT && fact <= FACT_HELD; fact++) {
+    for (enum fact fact = FACT_RETRY; from->state.phase == PHASE_ADRIFT && fact <= FACT_ADOPTED; fact++) {
         struct world w = after(from, fact);
         edge(&w, fact_names[fact], fact == FACT_RETRY);
     }

@@ -1,0 +1,61 @@
+"""Fixtures of the tests of workers."""
+
+import subprocess
+
+import pytest
+from daemons import MODPROPD, daemon, start, wait_until  # noqa: F401
+from workers import FINAL, JOB, LEASE, SLOW, Worker, numbers
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory):
+    """{seed: (status, curve, digest)} of undisturbed runs on a daemon's own slots, of JOB and of SLOW."""
+    from daemons import Daemon
+
+    alone = Daemon(tmp_path_factory.mktemp("alone") / "data", "--workers", "2")
+    made = {}
+    for kind, body, seeds in (("job", JOB, range(1, 5)), ("slow", SLOW, range(1, 3))):
+        for seed in seeds:
+            made[kind, seed] = alone.post("/v1/jobs", json=body | {"seed": seed}).json()["id"]
+    for job in made.values():
+        wait_until(lambda job=job: alone.get(f"/v1/jobs/{job}").json()["status"] in FINAL, timeout=120)
+    found = {key: numbers(alone, job) for key, job in made.items()}
+    alone.finish()
+    return found
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    """{role: headers}; the daemon's file under "file", the file of a worker's token under "secret"."""
+    made = {"file": tmp_path / "tokens", "secret": tmp_path / "worker-token"}
+    for role in ("read", "submit", "admin", "worker"):
+        words = [MODPROPD, "token", f"lab-{role}", role, "--token-file", str(made["file"])]
+        token = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        made[role] = {"Authorization": "Bearer " + token}
+        if role == "worker":
+            made["secret"].touch(mode=0o600)
+            made["secret"].write_text(token + "\n")
+    return made
+
+
+@pytest.fixture
+def work(tmp_path):
+    """work(url, token_file, *flags): starts a worker with a scratch directory of its own; ended with the test."""
+    running = []
+
+    def starter(url, token_file=None, *flags, **options):
+        scratch = tmp_path / f"scratch{len(running)}"
+        worker = Worker(url, token_file, "--scratch", scratch, *flags, **options)
+        worker.scratch = scratch
+        running.append(worker)
+        return worker
+
+    yield starter
+    for worker in running:
+        worker.finish()
+
+
+@pytest.fixture
+def head(start):  # noqa: F811
+    """A daemon that leaves all to workers, with the shortest lease."""
+    return start("--workers", "0", "--worker-lease", LEASE)
