@@ -13,7 +13,11 @@
 #include "api/text.h"
 
 #define BIT(type) (1u << ANALYSIS_##type)
-#define ACTIVITY (BIT(DIMENSIONALITY) | BIT(SELECTIVITY))
+#define ACTIVITY (BIT(DIMENSIONALITY) | BIT(SELECTIVITY) | BIT(TIMESCALES) | BIT(SIMILARITY) | BIT(CHANGES))
+#define RUNS (ACTIVITY | BIT(LESIONS) | BIT(DIFFICULTY)) /* trials that the request chooses */
+#define CURRENT_NOISE "current_noise"                    /* what difficulty may also vary */
+enum { LEVELS_MOST = 64 };
+
 #define ASK(member) offsetof(struct analysis_ask, member)
 
 static const char *const split_choices[] = {"fresh", "test", "training", NULL}; /* by enum simulate_split */
@@ -32,37 +36,96 @@ static json_t *encode_iteration(const struct field *field, const void *object) {
 static const struct field_custom iteration = {decode_iteration, encode_iteration,
                                               "{\"type\": [\"integer\", \"null\"], \"minimum\": 0}"};
 
+static void decode_other(const json_t *value, const struct path *path, const struct field *field, void *object,
+                         struct problems *problems) {
+    static const char *const known[] = {"job", "iteration"};
+    const struct path here = {.parent = path, .name = field->name};
+    struct analysis_ask *ask = object;
+    const json_t *job = json_object_get(value, known[0]);
+    const char *name, *id = json_string_value(job);
+    json_t *member;
+    char got[80];
+    if (!json_is_object(value)) {
+        problems_add(problems, path, field->name, "must be {\"job\": id or null, \"iteration\": n or null}; got %s",
+                     value_quote(value, got));
+        return;
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, name, member) {
+        if (strcmp(name, known[0]) != 0 && strcmp(name, known[1]) != 0) {
+            problems_add_unknown(problems, &here, name, "field", known, 2);
+        }
+    }
+    if (id != NULL && strlen(id) < sizeof ask->other) {
+        memcpy(ask->other, id, strlen(id) + 1);
+    } else if (job != NULL && !json_is_null(job)) {
+        problems_add(problems, &here, known[0], "must be the id of a job, or null: this one; got %s",
+                     value_quote(job, got));
+    }
+    ask->other_iteration = iteration_decode(json_object_get(value, known[1]), &here, known[1], problems);
+}
+
+static json_t *encode_other(const struct field *field, const void *object) {
+    (void)field;
+    const struct analysis_ask *ask = object;
+    return json_pack("{s:o, s:o}", "job", *ask->other == '\0' ? json_null() : json_string(ask->other), "iteration",
+                     ask->other_iteration < 0 ? json_null() : json_integer(ask->other_iteration));
+}
+
+static const struct field_custom other = {
+    decode_other, encode_other,
+    "{\"type\": \"object\", \"additionalProperties\": false, \"properties\": {\"job\": {\"type\": [\"string\", "
+    "\"null\"]}, \"iteration\": {\"type\": [\"integer\", \"null\"], \"minimum\": 0}}}"};
+
+static const char *const lesion_choices[] = {"units", "types", "pathways", NULL}; /* by enum lesion_target */
+
 static const struct field items[] = {
     {.name = "iteration",
      .type = FIELD_CUSTOM,
+     .variants = ~BIT(CHANGES),
      .custom = &iteration,
      .fallback = "null",
      .doc = "checkpoint that is analysed; null: the newest"},
     {.name = "trials",
-     .variants = ACTIVITY,
+     .variants = BIT(LESIONS),
+     .type = FIELD_INT64,
+     .offset = ASK(trials),
+     .low = 1,
+     .high = 4096,
+     .fallback = "32",
+     .doc = "trials to run with each lesion, the same ones"},
+    {.name = "trials",
+     .variants = RUNS & ~BIT(LESIONS),
      .type = FIELD_INT64,
      .offset = ASK(trials),
      .low = 1,
      .high = 4096,
      .fallback = "64",
      .doc = "trials to run"},
+    {.name = "trials",
+     .variants = BIT(GENERALIZATION),
+     .type = FIELD_INT64,
+     .offset = ASK(trials),
+     .low = 1,
+     .high = 100000000,
+     .fallback = "1000",
+     .doc = "trials of each split to run, from its beginning; of a smaller split all"},
     {.name = "seed",
-     .variants = ACTIVITY,
+     .variants = RUNS | BIT(GENERALIZATION) | BIT(CURVATURE),
      .type = FIELD_SEED,
      .offset = ASK(request.seed),
      .low = 0,
      .high = 9007199254740991.0,
      .fallback = "0",
-     .doc = "of fresh trials, and of noise"},
+     .doc = "of fresh trials, of noise, and of the direction in which the power iteration begins"},
     {.name = "split",
-     .variants = ACTIVITY,
+     .variants = RUNS,
      .type = FIELD_CHOICE,
      .offset = ASK(split),
      .choices = split_choices,
      .fallback = "\"fresh\"",
      .doc = "fresh trials of the task, or those of its test or training split in order"},
     {.name = "first",
-     .variants = ACTIVITY,
+     .variants = RUNS,
      .type = FIELD_INT64,
      .offset = ASK(first),
      .low = 0,
@@ -70,7 +133,7 @@ static const struct field items[] = {
      .fallback = "0",
      .doc = "number of the first trial within the split"},
     {.name = "noise",
-     .variants = ACTIVITY,
+     .variants = RUNS | BIT(GENERALIZATION),
      .type = FIELD_NUMBER,
      .offset = ASK(request.noise),
      .low = 0,
@@ -112,6 +175,58 @@ static const struct field items[] = {
      .high = 100,
      .fallback = "3",
      .doc = "principal components that are given with the trials' paths along them"},
+    {.name = "lags",
+     .variants = BIT(TIMESCALES),
+     .type = FIELD_INT_OR_NULL,
+     .offset = ASK(request.lags),
+     .unit = "bins",
+     .low = 4,
+     .high = 100000,
+     .fallback = "null",
+     .doc = "longest lag of the autocorrelation; null: half of the bins"},
+    {.name = "other",
+     .variants = BIT(SIMILARITY),
+     .type = FIELD_CUSTOM,
+     .custom = &other,
+     .doc = "the network that is compared with, {\"job\": id, \"iteration\": n}: another job (null or absent: this "
+            "one), at a checkpoint (null or absent: the newest). It is shown the trials of this job's task"},
+    {.name = "of",
+     .variants = BIT(LESIONS),
+     .type = FIELD_CHOICE,
+     .offset = ASK(request.of),
+     .choices = lesion_choices,
+     .fallback = "\"types\"",
+     .doc = "what is removed, one at a time"},
+    {.name = "parameter",
+     .variants = BIT(DIFFICULTY),
+     .type = FIELD_NAME,
+     .offset = ASK(parameter),
+     .doc = "a number among the parameters of the job's task, such as delay, or current_noise: noise on the input "
+            "current of every unit"},
+    {.name = "values",
+     .variants = BIT(DIFFICULTY),
+     .type = FIELD_NUMBERS_OR_NULL,
+     .offset = ASK(values),
+     .dimensions = 1,
+     .low = -1e9,
+     .high = 1e9,
+     .doc = "of the parameter, 1 to 64"},
+    {.name = "iterations",
+     .variants = BIT(CURVATURE),
+     .type = FIELD_INT,
+     .offset = ASK(request.iterations),
+     .low = 1,
+     .high = 1000,
+     .fallback = "20",
+     .doc = "most steps of the power iteration; it ends once the estimate changes by less than a part in 10000"},
+    {.name = "step",
+     .variants = BIT(CURVATURE),
+     .type = FIELD_NUMBER,
+     .offset = ASK(request.step),
+     .low = 1e-6,
+     .high = 0.1,
+     .fallback = "0.001",
+     .doc = "distance between the weights whose gradients are compared, as a share of the norm of all weights"},
 };
 
 static const struct fields fields = {items, sizeof items / sizeof items[0]};
@@ -128,7 +243,7 @@ static const struct variant *variants_all(void) {
 void analysis_ask_decode(struct analysis_ask *ask, const json_t *document, struct problems *problems) {
     char name[48];
     int type;
-    *ask = (struct analysis_ask){.iteration = -1};
+    *ask = (struct analysis_ask){.iteration = -1, .other_iteration = -1};
     if (!variant_decode(document, variants_all(), ANALYSIS_TYPES, -1, NULL, &type, problems)) {
         return;
     }
@@ -141,13 +256,70 @@ void analysis_ask_decode(struct analysis_ask *ask, const json_t *document, struc
     ask->request.split = (enum simulate_split)ask->split;
 }
 
+static void levels_release(struct analysis_ask *ask) {
+    for (int i = 0; i < ask->level_count; i++) {
+        task_config_release(&ask->levels[i]);
+    }
+    free(ask->levels);
+    ask->levels = NULL;
+    ask->level_count = 0;
+}
+
 void analysis_ask_release(struct analysis_ask *ask) {
+    levels_release(ask);
+    fields_release(&fields, 1u << ask->type, ask);
     *ask = (struct analysis_ask){0};
+}
+
+/* The task with each value of the parameter. */
+static void fit_levels(struct analysis_ask *ask, const struct task_config *task, struct problems *problems) {
+    const struct path values = {.name = "values"};
+    size_t count = numbers_count(&ask->values);
+    char fault[256];
+    levels_release(ask);
+    if (count < 1 || count > LEVELS_MOST) {
+        problems_add(problems, NULL, "values", "must be a list of 1 to %d numbers; got %zu", LEVELS_MOST, count);
+        return;
+    }
+    bool noise = strcmp(ask->parameter, CURRENT_NOISE) == 0;
+    ask->levels = noise ? NULL : calloc(count, sizeof *ask->levels);
+    for (size_t i = 0; i < count; i++) {
+        const struct path here = {.parent = &values, .index = i};
+        if (noise && ask->values.values[i] < 0) {
+            problems_add(problems, &here, NULL, "must be at least 0; got %g", ask->values.values[i]);
+        } else if (!noise && ask->levels == NULL) {
+            problems_add(problems, &here, NULL, "not enough memory for this");
+        } else if (!noise && !task_parameter_is_number(task->type, ask->parameter)) {
+            problems_add(problems, NULL, "parameter",
+                         "must be a number among the parameters of the task %s, or \"" CURRENT_NOISE "\"; got \"%s\"",
+                         task_type_name(task->type), ask->parameter);
+            return;
+        } else if (!noise && !task_config_change(task, ask->parameter, ask->values.values[i],
+                                                 &ask->levels[ask->level_count++], fault)) {
+            problems_add(problems, &here, NULL, "%s", fault);
+        }
+    }
+}
+
+static void fit_other(const struct analysis_input *input, struct problems *problems) {
+    const struct trained *one = input->network.trained, *two = input->other.trained;
+    if (one->inputs != two->inputs || one->outputs != two->outputs) {
+        problems_add(problems, NULL, "other",
+                     "must have %d inputs and %d outputs, as the job's network has; it has %d and %d", one->inputs,
+                     one->outputs, two->inputs, two->outputs);
+    }
+}
+
+static bool has_window(enum analysis_type type) {
+    return (1u << type & ACTIVITY) != 0;
 }
 
 static void fit_trials(const struct analysis_ask *ask, const struct analysis_input *input, struct problems *problems) {
     const struct analysis_request *request = &ask->request;
     const struct task_shape *shape = &input->shape;
+    if ((1u << ask->type & RUNS) == 0) {
+        return;
+    }
     size_t all = request->split == SIMULATE_TEST ? shape->test_trials : shape->training_trials;
     if (request->split != SIMULATE_FRESH && all == 0) {
         problems_add(problems, NULL, "split", "must be \"fresh\": the job's task has no %s split; got \"%s\"",
@@ -156,7 +328,7 @@ static void fit_trials(const struct analysis_ask *ask, const struct analysis_inp
         problems_add(problems, NULL, "trials", "must be at most the %s split's trials from first on (%zu); got %zu",
                      split_choices[request->split], request->first < all ? all - request->first : 0, request->trials);
     }
-    if (request->begin >= shape->steps) {
+    if (has_window(ask->type) && request->begin >= shape->steps) {
         problems_add(problems, NULL, "begin", "must be below the trial's steps (%d); got %d", shape->steps,
                      request->begin);
     } else if (request->end != 0 && request->end <= request->begin) {
@@ -164,16 +336,24 @@ static void fit_trials(const struct analysis_ask *ask, const struct analysis_inp
     }
 }
 
-void analysis_ask_fit(const struct analysis_ask *ask, struct analysis_input *input, struct problems *problems) {
+void analysis_ask_fit(struct analysis_ask *ask, struct analysis_input *input, struct problems *problems) {
     input->request = ask->request;
     fit_trials(ask, input, problems);
+    if (ask->type == ANALYSIS_SIMILARITY) {
+        fit_other(input, problems);
+    } else if (ask->type == ANALYSIS_DIFFICULTY) {
+        fit_levels(ask, &input->network.config->task, problems);
+        input->levels = ask->levels;
+        input->values = ask->values.values;
+        input->level_count = (int)numbers_count(&ask->values);
+    }
     if (problems->count > 0) {
         return;
     }
     analysis_settle(input);
     double cost = analysis_table[ask->type]->cost(input);
     if (cost > ANALYSIS_WORK_MAX) {
-        problems_add(problems, NULL, "trials",
+        problems_add(problems, NULL, ask->type == ANALYSIS_CURVATURE ? "iterations" : "trials",
                      "must be fewer: this would take %.3g multiply-adds, at most %.3g are allowed per request", cost,
                      ANALYSIS_WORK_MAX);
     }

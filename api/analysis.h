@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 
+#include "api/job.h"
 #include "api/problem.h"
 #include "api/writer.h"
 #include "core/analysis/analysis.h"
@@ -20,13 +21,19 @@ struct analysis_ask {
     int64_t iteration;               /* of the checkpoint; -1: the newest */
     int64_t trials, first;           /* as decoded, for `request` */
     int split;
+    char other[JOB_ID_BYTES]; /* the job that is compared with; "": the same */
+    int64_t other_iteration;  /* -1: the newest */
+    char parameter[FIELD_NAME_BYTES];
+    struct numbers values;      /* of the parameter */
+    struct task_config *levels; /* the task with each value */
+    int level_count;
 };
 
 /* Decodes and checks what needs no network; call the release function in any case. */
 void analysis_ask_decode(struct analysis_ask *ask, const json_t *document, struct problems *problems);
 void analysis_ask_release(struct analysis_ask *ask);
-/* Checks against the network and its task, which the input has, and completes it. */
-void analysis_ask_fit(const struct analysis_ask *ask, struct analysis_input *input, struct problems *problems);
+/* Checks against the networks and the task, which the input has, and completes it. */
+void analysis_ask_fit(struct analysis_ask *ask, struct analysis_input *input, struct problems *problems);
 
 /* `sha256`: of the weights. False if the answer has too many numbers: nothing is written. */
 bool analysis_answer_write(struct writer *writer, const char *job, const struct analysis_ask *ask,

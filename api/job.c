@@ -871,6 +871,55 @@ json_t *job_schema(void) {
                      "additionalProperties", 0);
 }
 
+static const struct field *task_parameter(enum task_type type, const char *parameter) {
+    const struct fields *fields = task_fields();
+    for (size_t i = 0; i < fields->count; i++) {
+        if (field_applies(&fields->items[i], 1u << type) && strcmp(fields->items[i].name, parameter) == 0) {
+            return &fields->items[i];
+        }
+    }
+    return NULL;
+}
+
+bool task_parameter_is_number(enum task_type type, const char *parameter) {
+    const struct field *field = task_parameter(type, parameter);
+    return field != NULL && (field->type == FIELD_INT || field->type == FIELD_INT64 || field->type == FIELD_NUMBER);
+}
+
+bool task_config_change(const struct task_config *from, const char *parameter, double value, struct task_config *to,
+                        char fault[256]) {
+    json_t *document = json_pack("{s:s}", "type", task_table[from->type]->name);
+    struct job_spec spec = {0};
+    struct problems problems = {0};
+    bool whole = value == (double)(int64_t)value,
+         encoded = document != NULL && fields_encode(task_fields(), 1u << from->type, from, document);
+    const char *unfit;
+    snprintf(fault, 256, "not enough memory for this");
+    spec.config.task.type = from->type;
+    if (encoded) {
+        json_object_set_new(document, parameter, whole ? json_integer((json_int_t)value) : json_real(value));
+        encoded = decode_task(&spec, document, false, &problems);
+    }
+    const json_t *first = json_array_get(problems.errors, 0);
+    if (first != NULL) {
+        snprintf(fault, 256, "%s", json_string_value(json_object_get(first, "detail")));
+    } else if (encoded && task_table[from->type]->check != NULL &&
+               !task_table[from->type]->check(&spec.config.task, &unfit, fault)) {
+        encoded = false;
+    }
+    *to = spec.config.task;
+    to->data = from->data;
+    memcpy(to->data_sha256, from->data_sha256, sizeof to->data_sha256);
+    encoded = encoded && first == NULL;
+    problems_release(&problems);
+    json_decref(document);
+    return encoded;
+}
+
+void task_config_release(struct task_config *task) {
+    fields_release(task_fields(), 1u << task->type, task);
+}
+
 const char *task_type_name(enum task_type type) {
     return task_table[type]->name;
 }

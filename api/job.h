@@ -157,6 +157,16 @@ json_t *neurons_describe(void);
 json_t *job_schema(void);
 json_t *rule_schema(void);
 
+/* Whether a task has a parameter of this name that is one number. */
+bool task_parameter_is_number(enum task_type type, const char *parameter);
+/*
+ * `to` becomes the task `from` with another value of one parameter, and shares its data; release it with
+ * task_config_release in any case. False with a sentence if the value does not fit.
+ */
+bool task_config_change(const struct task_config *from, const char *parameter, double value, struct task_config *to,
+                        char fault[256]);
+void task_config_release(struct task_config *task);
+
 const char *task_type_name(enum task_type type);
 bool task_type_find(const char *name, enum task_type *type);
 

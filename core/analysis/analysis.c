@@ -8,11 +8,20 @@
 
 enum { BINS = 100 }; /* of a trial, where the request leaves their width open */
 
-extern const struct analysis_ops analysis_dimensionality, analysis_selectivity;
+extern const struct analysis_ops analysis_dimensionality, analysis_selectivity, analysis_timescales,
+    analysis_similarity, analysis_changes, analysis_curvature, analysis_generalization, analysis_lesions,
+    analysis_difficulty;
 
 const struct analysis_ops *const analysis_table[ANALYSIS_TYPES] = {
     [ANALYSIS_DIMENSIONALITY] = &analysis_dimensionality,
     [ANALYSIS_SELECTIVITY] = &analysis_selectivity,
+    [ANALYSIS_TIMESCALES] = &analysis_timescales,
+    [ANALYSIS_SIMILARITY] = &analysis_similarity,
+    [ANALYSIS_CHANGES] = &analysis_changes,
+    [ANALYSIS_CURVATURE] = &analysis_curvature,
+    [ANALYSIS_GENERALIZATION] = &analysis_generalization,
+    [ANALYSIS_LESIONS] = &analysis_lesions,
+    [ANALYSIS_DIFFICULTY] = &analysis_difficulty,
 };
 
 void analysis_settle(struct analysis_input *input) {
@@ -64,6 +73,9 @@ enum result analysis_solved(int found, struct error *error) {
         snprintf(error->text, sizeof error->text, "the computation was stopped");
         return RESULT_STOPPED;
     }
+    if (found == -3) {
+        return analysis_no_memory(error);
+    }
     if (found < 0) {
         snprintf(error->text, sizeof error->text, "the eigenvalues did not converge");
         return RESULT_INVALID;
@@ -84,4 +96,18 @@ double *analysis_array(struct analysis_answer *answer, const struct analysis_ops
         analysis_no_memory(error);
     }
     return array->values;
+}
+
+bool analysis_arrays(struct analysis_answer *answer, const struct analysis_ops *ops,
+                     const size_t (*lengths)[ANALYSIS_AXES_MOST], struct error *error) {
+    for (int i = 0; i < ops->output_count; i++) {
+        bool wanted = true;
+        for (int k = 0; k < analysis_axes_count(&ops->outputs[i]); k++) {
+            wanted = wanted && lengths[i][k] > 0;
+        }
+        if (wanted && !analysis_array(answer, ops, i, lengths[i], error)) {
+            return false;
+        }
+    }
+    return true;
 }

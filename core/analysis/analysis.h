@@ -15,7 +15,21 @@
 #include "core/train/simulate.h"
 #include "core/train/train.h"
 
-enum analysis_type { ANALYSIS_DIMENSIONALITY, ANALYSIS_SELECTIVITY, ANALYSIS_TYPES };
+enum analysis_type {
+    ANALYSIS_DIMENSIONALITY,
+    ANALYSIS_SELECTIVITY,
+    ANALYSIS_TIMESCALES,
+    ANALYSIS_SIMILARITY,
+    ANALYSIS_CHANGES,
+    ANALYSIS_CURVATURE,
+    ANALYSIS_GENERALIZATION,
+    ANALYSIS_LESIONS,
+    ANALYSIS_DIFFICULTY,
+    ANALYSIS_TYPES /* their number */
+};
+
+/* What each lesion removes. */
+enum lesion_target { LESION_UNITS, LESION_TYPES, LESION_PATHWAYS };
 
 /* A network: the weights of a checkpoint with the configuration of its job, whose data are loaded. */
 struct analysis_network {
@@ -33,11 +47,21 @@ struct analysis_request {
     int every;                 /* steps of a bin, whose mean is analysed; 0: so that a trial has about 100 bins */
     int begin, end;            /* steps [begin, end) are analysed; end 0: to the trial's end */
     int components;            /* principal components that are given in full */
-    int threads;               /* 1 or more */
+    int lags;                  /* bins; 0: half of those that there are */
+    int iterations;            /* of power iteration, at most */
+    double step;               /* of the differences of gradients, as a share of the weights' norm */
+    enum lesion_target of;
+    int threads; /* 1 or more */
 };
 
 struct analysis_input {
     struct analysis_network network;
+    struct analysis_network other;    /* with which it is compared */
+    const struct trained *series;     /* (series_count) the checkpoints of the job, the oldest first */
+    int series_count;                 /* 0: the analysis takes none */
+    const struct task_config *levels; /* (level_count) the task at each difficulty; NULL: the noise differs instead */
+    const double *values;             /* (level_count) what differs */
+    int level_count;
     struct analysis_request request;
     struct task_shape shape; /* of the task that is run */
 };
@@ -91,9 +115,12 @@ int analysis_axes_count(const struct analysis_output *output);
  * none. */
 double *analysis_array(struct analysis_answer *answer, const struct analysis_ops *ops, int output,
                        const size_t *lengths, struct error *error);
+/* The same for all outputs, lengths[output], but those whose length on some axis is 0. False as above. */
+bool analysis_arrays(struct analysis_answer *answer, const struct analysis_ops *ops,
+                     const size_t (*lengths)[ANALYSIS_AXES_MOST], struct error *error);
 /* Says that memory is short. */
 enum result analysis_no_memory(struct error *error);
-/* What eigen_symmetric and its like return, as a result. */
+/* What eigen_symmetric and its like return, as a result; -3: memory is short. */
 enum result analysis_solved(int found, struct error *error);
 
 #endif

@@ -108,20 +108,17 @@ static enum result components_find(const struct activity *activity, struct analy
 
 static enum result activity_analyse(const struct activity *activity, size_t components, struct analysis_answer *answer,
                                     struct work *work, struct error *error) {
-    const struct analysis_ops *ops = &analysis_dimensionality;
     size_t n = activity->units;
     const size_t lengths[OUTPUTS][ANALYSIS_AXES_MOST] = {
         [TIMES] = {activity->bins},
-        [LABELS] = {activity->trials},
+        [LABELS] = {activity->classes > 0 ? activity->trials : 0},
         [VARIANCES] = {n},
         [EXPLAINED] = {n},
         [MEANS] = {n},
         [COMPONENTS] = {components, n},
         [TRAJECTORIES] = {activity->bins, activity->trials, components}};
-    for (int i = 0; i < OUTPUTS; i++) {
-        if ((i != LABELS || activity->classes > 0) && !analysis_array(answer, ops, i, lengths[i], error)) {
-            return RESULT_NO_MEMORY;
-        }
+    if (!analysis_arrays(answer, &analysis_dimensionality, lengths, error)) {
+        return RESULT_NO_MEMORY;
     }
     activity_times(activity, answer->arrays[TIMES].values);
     activity_labels(activity, answer->arrays[LABELS].values);

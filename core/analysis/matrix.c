@@ -1,7 +1,12 @@
 /* See matrix.h. */
 #include "core/analysis/matrix.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "core/base/eigen.h"
+#include "core/base/size.h"
 
 void matrix_mean(const float *x, size_t rows, size_t n, double *mean) {
     memset(mean, 0, n * sizeof *mean);
@@ -36,4 +41,54 @@ bool matrix_product(const float *x, size_t n, const double *mean_x, const float 
         }
     }
     return true;
+}
+
+int matrix_singular_values(const double *a, size_t n, size_t m, double *values, struct work *work) {
+    size_t order = n + m, count = n < m ? n : m;
+    double *square = calloc(order * order, sizeof *square), *all = malloc(order * sizeof *all);
+    void *scratch = malloc(eigen_symmetric_scratch_size((int)order) + 1);
+    int found = square && all && scratch ? 0 : -3;
+    for (size_t i = 0; found == 0 && i < n; i++) {
+        for (size_t j = 0; j < m; j++) {
+            square[(n + j) * order + i] = square[i * order + n + j] = a[i * m + j];
+        }
+    }
+    found = found == 0 ? eigen_symmetric((int)order, square, scratch, work, all, NULL) : found;
+    for (size_t i = 0; found == 0 && i < count; i++) {
+        values[i] = all[i] > 0 ? all[i] : 0;
+    }
+    free(square);
+    free(all);
+    free(scratch);
+    return found;
+}
+
+size_t matrix_singular_memory(size_t n, size_t m) {
+    size_t order = size_plus(n, m);
+    return size_times(size_times(order, size_plus(order, 6)), sizeof(double));
+}
+
+double matrix_singular_cost(size_t n, size_t m) {
+    return eigen_symmetric_cost((int)(n + m), false);
+}
+
+double matrix_square(const double *a, size_t count) {
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += a[i] * a[i];
+    }
+    return sum;
+}
+
+void types_mean(const struct trained *trained, const double *values, double *means) {
+    for (int t = 0; t < trained->types; t++) {
+        double sum = 0, count = 0;
+        for (int u = 0; u < trained->units; u++) {
+            if (trained->type_of_unit[u] == t && isfinite(values[u])) {
+                sum += values[u];
+                count++;
+            }
+        }
+        means[t] = count > 0 ? sum / count : NAN;
+    }
 }

@@ -138,20 +138,6 @@ static void unit_tune(const struct activity *activity, const double *means, size
     arrays[D_PRIME].values[unit] = d_prime(activity, means, unit, preferred);
 }
 
-/* Means over the units of each type, of those that have a value. */
-static void types_mean(const int *type_of_unit, size_t units, size_t types, const double *values, double *means) {
-    for (size_t t = 0; t < types; t++) {
-        double sum = 0, count = 0;
-        for (size_t u = 0; u < units; u++) {
-            if ((size_t)type_of_unit[u] == t && isfinite(values[u])) {
-                sum += values[u];
-                count++;
-            }
-        }
-        means[t] = ratio(sum, count);
-    }
-}
-
 /* Pearson's correlation of each unit's rate with column `column` of y (rows,m); rows where y is NaN do not count. */
 static void column_correlate(const struct activity *activity, const float *y, size_t m, size_t column,
                              double *correlation) {
@@ -206,38 +192,30 @@ static void tune(const struct activity *activity, const struct trained *trained,
     for (size_t u = 0; u < n; u++) {
         unit_tune(activity, means, u, arrays);
     }
-    types_mean(trained->type_of_unit, n, types, arrays[SELECTIVITY].values, arrays[TYPE_SELECTIVITY].values);
+    types_mean(trained, arrays[SELECTIVITY].values, arrays[TYPE_SELECTIVITY].values);
     for (size_t c = 0; c < (size_t)activity->classes; c++) {
-        types_mean(trained->type_of_unit, n, types, arrays[TUNING].values + c * n,
-                   arrays[TYPE_TUNING].values + c * types);
+        types_mean(trained, arrays[TUNING].values + c * n, arrays[TYPE_TUNING].values + c * types);
     }
 }
 
 static bool arrays_make(const struct activity *activity, size_t types, struct analysis_answer *answer,
                         struct error *error) {
-    size_t n = activity->units, classes = (size_t)activity->classes;
+    size_t n = activity->units, classes = (size_t)activity->classes, tuned = classes > 0 ? n : 0;
     const size_t lengths[OUTPUTS][ANALYSIS_AXES_MOST] = {
         [LABELED] = {classes},
         [TUNING] = {classes, n},
-        [SELECTIVITY] = {n},
-        [F_RATIO] = {n},
-        [PREFERRED] = {n},
-        [D_PRIME] = {n},
+        [SELECTIVITY] = {tuned},
+        [F_RATIO] = {tuned},
+        [PREFERRED] = {tuned},
+        [D_PRIME] = {tuned},
         [INPUT_CORRELATION] = {n, activity->inputs},
-        [TARGET_CORRELATION] = {n, activity->outputs},
+        [TARGET_CORRELATION] = {n, activity->targets ? activity->outputs : 0},
         [UNIT_TYPES] = {n},
         [TYPE_SIZES] = {types},
-        [TYPE_SELECTIVITY] = {types},
+        [TYPE_SELECTIVITY] = {classes > 0 ? types : 0},
         [TYPE_TUNING] = {classes, types},
     };
-    for (int i = 0; i < OUTPUTS; i++) {
-        bool always = i == INPUT_CORRELATION || i == UNIT_TYPES || i == TYPE_SIZES,
-             there = i == TARGET_CORRELATION ? activity->targets != NULL : always || classes > 0;
-        if (there && !analysis_array(answer, &analysis_selectivity, i, lengths[i], error)) {
-            return false;
-        }
-    }
-    return true;
+    return analysis_arrays(answer, &analysis_selectivity, lengths, error);
 }
 
 static enum result activity_analyse(const struct activity *activity, const struct trained *trained,
