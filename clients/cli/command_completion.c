@@ -300,6 +300,9 @@ static void offer_operand(const struct request *request, enum operand operand) {
     case OPERAND_NEURON:
         offer_list(request, "/v1/neurons", "neurons", "type", "description");
         break;
+    case OPERAND_ANALYSIS:
+        offer_list(request, "/v1/analyses", "analyses", "type", "description");
+        break;
     case OPERAND_EXPERIMENT:
         offer(request, "latest", "the newest experiment");
         offer_list(request, "/v1/experiments?limit=50", "experiments", "id", "name");

@@ -1,5 +1,5 @@
 /*
- * modprop tasks, modprop rules and modprop neurons: what can be trained and how, from the server's own tables.
+ * modprop tasks, rules, neurons and analyses: what can be trained and analysed and how, from the server's own tables.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "clients/cli/jobs.h"
 #include "clients/cli/report.h"
 
-extern const struct command command_tasks, command_rules, command_neurons;
+extern const struct command command_tasks, command_rules, command_neurons, command_analyses;
 
 #define NAMES_MAX 64
 
@@ -95,8 +95,8 @@ static void parameter_print(const struct cli *cli, const char *prefix, const cha
     char *fallback = value == NULL ? NULL : value_words(value);
     struct text line = {0};
     range_put(&line, parameter);
-    printf("  %s%s.%s%s = %s  (%s)\n", terminal_paint(&cli->out, PAINT_BOLD), terminal_shown(prefix),
-           terminal_shown(name), terminal_paint(&cli->out, PAINT_NONE),
+    printf("  %s%s%s%s%s = %s  (%s)\n", terminal_paint(&cli->out, PAINT_BOLD), terminal_shown(prefix),
+           *prefix == '\0' ? "" : ".", terminal_shown(name), terminal_paint(&cli->out, PAINT_NONE),
            terminal_shown(fallback == NULL ? "required" : fallback), terminal_shown(line.data));
     if (json_is_string(json_object_get(parameter, "description"))) {
         sentence_print(cli, job_text(parameter, "description"), 6);
@@ -134,7 +134,27 @@ static void recommended_print(const struct cli *cli, const json_t *recommended) 
     }
 }
 
-/* One task, rule or neuron model in full. `object` is its place in a job: "task", "rule" or "network". */
+/* The results of an analysis, each with its axes. */
+static void results_print(const struct cli *cli, const json_t *results) {
+    const char *name;
+    json_t *result, *axis;
+    size_t index;
+    json_object_foreach((json_t *)results, name, result) {
+        printf("  gives %s%s%s (", terminal_paint(&cli->out, PAINT_BOLD), terminal_shown(name),
+               terminal_paint(&cli->out, PAINT_NONE));
+        json_array_foreach(json_object_get(result, "axes"), index, axis) {
+            const char *text = json_string_value(axis);
+            printf("%s%s", index == 0 ? "" : ", ", terminal_shown(text == NULL ? "" : text));
+        }
+        printf(")\n");
+        sentence_print(cli, job_text(result, "description"), 6);
+    }
+}
+
+/*
+ * One task, rule, neuron model or analysis in full. `object` is its place in a job: "task", "rule" or "network"; "": it
+ * has none.
+ */
 static void item_print(const struct cli *cli, const char *object, const json_t *item) {
     const char *name;
     json_t *section;
@@ -146,10 +166,11 @@ static void item_print(const struct cli *cli, const char *object, const json_t *
         parameters_print(cli, name, section);
     }
     recommended_print(cli, json_object_get(item, "recommended"));
+    results_print(cli, json_object_get(item, "results"));
 }
 
 /* The list: name and meaning. */
-static void list_print(const struct cli *cli, const json_t *items, const char *singular) {
+static void list_print(const struct cli *cli, const json_t *items, const char *plural) {
     size_t index;
     json_t *item;
     json_array_foreach((json_t *)items, index, item) {
@@ -158,11 +179,17 @@ static void list_print(const struct cli *cli, const json_t *items, const char *s
         sentence_print(cli, job_text(item, "description"), 4);
     }
     if (cli->out.is_terminal) {
-        printf("\nmodprop %ss TYPE explains the parameters of one.\n", singular);
+        printf("\nmodprop %s TYPE explains the parameters of one.\n", plural);
     }
 }
 
-static enum status one_print(const struct cli *cli, const json_t *items, const char *singular, const char *type) {
+/* A table of the server's: its name, that of one entry, and the entry's place in a job. */
+struct described {
+    const char *plural, *singular, *object;
+};
+
+static enum status one_print(const struct cli *cli, const json_t *items, const struct described *what,
+                             const char *type) {
     const char *names[NAMES_MAX];
     size_t count = 0, index;
     json_t *item;
@@ -172,7 +199,7 @@ static enum status one_print(const struct cli *cli, const json_t *items, const c
             if (cli->json) {
                 cli_print_json(item);
             } else {
-                item_print(cli, strcmp(singular, "neuron") == 0 ? "network" : singular, item);
+                item_print(cli, what->object, item);
             }
             return STATUS_OK;
         }
@@ -181,23 +208,24 @@ static enum status one_print(const struct cli *cli, const json_t *items, const c
         }
     }
     const char *nearest = name_nearest(type, names, count);
-    return report_error(STATUS_USAGE, "there is no %s \"%s\"%s%s%s (modprop %ss lists them)", singular, type,
+    return report_error(STATUS_USAGE, "there is no %s \"%s\"%s%s%s (modprop %s lists them)", what->singular, type,
                         nearest == NULL ? "" : "; did you mean ", nearest == NULL ? "" : nearest,
-                        nearest == NULL ? "" : "?", singular);
+                        nearest == NULL ? "" : "?", what->plural);
 }
 
-static enum status describe(struct cli *cli, const char *plural, const char *singular) {
+static enum status describe(struct cli *cli, const struct described *what) {
+    const char *plural = what->plural;
     char *path = memory_format("/v1/%s", plural), *doing = memory_format("list the %s", plural);
     json_t *document;
     struct text body;
     enum status status = cli_fetch(cli, &(const struct http_request){.path = path}, doing, &document, &body);
     const json_t *items = json_object_get(document, plural);
     if (status == STATUS_OK && cli->arguments.count == 1) {
-        status = one_print(cli, items, singular, cli->arguments.operands[0]);
+        status = one_print(cli, items, what, cli->arguments.operands[0]);
     } else if (status == STATUS_OK && cli->json) {
         cli_print(&body);
     } else if (status == STATUS_OK) {
-        list_print(cli, items, singular);
+        list_print(cli, items, plural);
     }
     json_decref(document);
     text_release(&body);
@@ -207,15 +235,19 @@ static enum status describe(struct cli *cli, const char *plural, const char *sin
 }
 
 static enum status tasks(struct cli *cli) {
-    return describe(cli, "tasks", "task");
+    return describe(cli, &(const struct described){"tasks", "task", "task"});
 }
 
 static enum status rules(struct cli *cli) {
-    return describe(cli, "rules", "rule");
+    return describe(cli, &(const struct described){"rules", "rule", "rule"});
 }
 
 static enum status neurons(struct cli *cli) {
-    return describe(cli, "neurons", "neuron");
+    return describe(cli, &(const struct described){"neurons", "neuron", "network"});
+}
+
+static enum status analyses(struct cli *cli) {
+    return describe(cli, &(const struct described){"analyses", "analysis", ""});
 }
 
 const struct command command_tasks = {
@@ -259,4 +291,18 @@ const struct command command_neurons = {
                    "takes it, with its default, range, unit and meaning, and so are the rule's defaults with it.",
     .examples = "modprop neurons\nmodprop neurons alif\n",
     .run = neurons,
+};
+
+const struct command command_analyses = {
+    .name = "analyses",
+    .group = "Method",
+    .operands = "[TYPE]",
+    .least = 0,
+    .most = 1,
+    .operand = OPERAND_ANALYSIS,
+    .summary = "list the analyses, or explain one with its parameters and results",
+    .description = "Every parameter is shown as modprop analyse --with takes it, with its default, range, unit and "
+                   "meaning; every result with its axes.",
+    .examples = "modprop analyses\nmodprop analyses timescales\n",
+    .run = analyses,
 };

@@ -3,14 +3,15 @@
 
 extern const struct command command_submit, command_validate, command_list, command_show, command_follow, command_pause,
     command_resume, command_cancel, command_extend, command_retry, command_delete, command_metrics, command_weights,
-    command_spectrum, command_checkpoints, command_compare, command_simulate, command_evaluate, command_gradients,
-    command_tasks, command_rules, command_neurons, command_datasets, command_datasets_put, command_datasets_get,
-    command_datasets_fetch, command_datasets_show, command_datasets_delete, command_views, command_views_save,
-    command_views_delete, command_edit, command_experiment, command_experiment_list, command_experiment_run,
-    command_experiment_validate, command_experiment_show, command_experiment_follow, command_experiment_compare,
-    command_experiment_trials, command_experiment_plot, command_experiment_extend, command_experiment_pause,
-    command_experiment_resume, command_experiment_cancel, command_experiment_retry, command_experiment_delete,
-    command_export, command_rerun, command_doctor, command_completion, command_complete, command_help, command_version;
+    command_spectrum, command_checkpoints, command_compare, command_simulate, command_evaluate, command_analyse,
+    command_analyses, command_gradients, command_tasks, command_rules, command_neurons, command_datasets,
+    command_datasets_put, command_datasets_get, command_datasets_fetch, command_datasets_show, command_datasets_delete,
+    command_views, command_views_save, command_views_delete, command_edit, command_experiment, command_experiment_list,
+    command_experiment_run, command_experiment_validate, command_experiment_show, command_experiment_follow,
+    command_experiment_compare, command_experiment_trials, command_experiment_plot, command_experiment_extend,
+    command_experiment_pause, command_experiment_resume, command_experiment_cancel, command_experiment_retry,
+    command_experiment_delete, command_export, command_rerun, command_doctor, command_completion, command_complete,
+    command_help, command_version;
 
 /* One a line. */
 /* clang-format off */
@@ -37,10 +38,12 @@ const struct command *const commands_listed[] = {
     &command_compare,
     &command_simulate,
     &command_evaluate,
+    &command_analyse,
     &command_gradients,
     &command_tasks,
     &command_rules,
     &command_neurons,
+    &command_analyses,
     &command_experiment,
     &command_experiment_list,
     &command_experiment_run,

@@ -162,6 +162,21 @@ static char *pointer_make(const char *path) {
     return pointer;
 }
 
+enum status submission_option(json_t *document, const char *option, const char *text) {
+    const char *equals = strchr(text, '=');
+    if (equals == NULL || equals == text) {
+        return report_error(STATUS_USAGE, "--%s must be NAME=VALUE, such as trials=16; got \"%s\"", option, text);
+    }
+    json_t *value = value_make(equals + 1, strlen(equals + 1));
+    if (value == NULL) {
+        return report_error(STATUS_USAGE, "the value of --%s %.*s is not UTF-8", option, (int)(equals - text), text);
+    }
+    char *path = memory_format("%.*s", (int)(equals - text), text);
+    enum status status = submission_set(document, path, value);
+    free(path);
+    return status;
+}
+
 static enum status set_option(json_t *document, json_t *axes, const char *text) {
     const char *equals = strchr(text, '=');
     if (equals == NULL || equals == text) {

@@ -46,6 +46,9 @@ json_t *submission_values(const char *text);
 /* document.path = value; objects on the way are made. Complains where something on the way is no object. */
 enum status submission_set(json_t *document, const char *path, json_t *value);
 
+/* One value of an option that takes NAME=VALUE, into the document. Complains. */
+enum status submission_option(json_t *document, const char *option, const char *text);
+
 /*
  * A key of its own for every submission, which the caller frees: a call that broke off can be repeated without making a
  * second job. NULL where the system gives no random bytes.

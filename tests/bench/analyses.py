@@ -38,9 +38,8 @@ def main():
             seconds, answer = timed(daemon, f"/v1/jobs/{job}/analyses", {"type": kind} | MORE.get(kind, {}))
             if answer.status_code == 200:
                 found = answer.json()
-                print(
-                    f"{kind:16} {seconds:6.2f} s  {found['multiply_adds']:.3g} multiply-adds, {len(answer.content)} bytes"
-                )
+                work, size = found["multiply_adds"], len(answer.content)
+                print(f"{kind:16} {seconds:6.2f} s  {work:.3g} multiply-adds, {size} bytes")
             else:
                 print(f"{kind:16} {answer.json()['detail']}")
         for of in ("units", "pathways"):

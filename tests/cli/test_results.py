@@ -266,6 +266,26 @@ def test_evaluate(trained):
     assert "test split" in trained.run("evaluate", trained.job, "--split", "test", status=4).stderr
 
 
+def test_analyse(trained, tmp_path):
+    listed = trained.lines("analyses")
+    assert "dimensionality" in listed and "lesions" in listed
+    explained = trained.run("analyses", "dimensionality").stdout
+    assert (
+        re.search(r"^  components = 3 ", explained, re.M) and "gives trajectories (step, trial, component)" in explained
+    )
+    assert "did you mean dimensionality" in trained.run("analyses", "dimensionalty", status=2).stderr
+    text = trained.run("analyse", trained.job, "dimensionality", "--with", "trials=4", "-w", "components=2").stdout
+    assert re.search(r"^participation_ratio +[0-9.]+", text, re.M)
+    assert re.search(r"^trajectories .*step \d+ x trial 4 x component 2", text, re.M)
+    kept = tmp_path / "space.json"
+    trained.run("analyse", "latest", "lesions", "--with", "of=units", "-o", kept)
+    assert len(json.loads(kept.read_text())["results"]["unit_loss"]["values"]) == 20
+    whole = json.loads(trained.run("analyse", trained.job, "selectivity", "--iteration", "40", "--json").stdout)
+    assert whole["type"] == "selectivity" and whole["iteration"] == 40
+    assert "NAME=VALUE" in trained.run("analyse", trained.job, "lesions", "--with", "of", status=2).stderr
+    assert "must be one of" in trained.run("analyse", trained.job, "lesions", "--with", "of=x", status=4).stderr
+
+
 def test_tasks_and_rules(modprop):
     assert "delayed_xor" in modprop.lines("tasks") and "eprop" in modprop.lines("rules")
     text = modprop.run("rules", "modprop").stdout
