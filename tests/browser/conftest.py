@@ -2,20 +2,39 @@
 
 A test that leaves an error in the console, or whose page asked any other origin, fails. A test names what it expects (a
 fault shown while one types is a 422; requests fail while a daemon is down).
+
+All tests share one Chromium, each in a tab of its own: the storage of a session belongs to a tab, everything else to a
+daemon's origin, whose port no two tests share. A Chromium that a test leaves in disorder is replaced.
+
+What a test reads, it reads from a page that has nothing left to do: no request under way but the stream of events, no
+short timer, nothing to draw. What comes by an event may still be missing: for that a test waits.
+
+$MODPROP_DELAYS, a number, is the seed of a slow machine: answers and events reach the page late and in another order,
+and the test acts late. What is read before it is there shows itself then.
 """
 
 import json
+import os
 import pathlib
+import random
 import subprocess
+import time
 import urllib.parse
 
 import daemons
 import pytest
 from daemons import ROOT
 from selenium import webdriver
-from selenium.common.exceptions import JavascriptException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    JavascriptException,
+    StaleElementReferenceException,
+    WebDriverException,
+)
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
 
 SMALL = {
@@ -35,15 +54,78 @@ FLAGS = [
     "--disable-dev-shm-usage",
     "--window-size=1400,1000",
 ]
+WAIT_SECONDS = 60
+DELAYS = os.environ.get("MODPROP_DELAYS")
+SETTLE_SECONDS = 5  # a page that follows a running job never rests
+WATCH = """(() => {
+  const { fetch, setTimeout, clearTimeout, requestAnimationFrame } = window;
+  const page = { requests: 0, timers: new Set(), frames: 0 };
+  Object.defineProperty(window, "pageAtWork", { get: () => page.requests + page.timers.size + page.frames });
+  window.fetch = async (...what) => {
+    if (String(what[0]) === "/v1/events") return fetch(...what);
+    page.requests++;
+    const done = () => setTimeout(() => page.requests--);
+    try {
+      const answer = await fetch(...what);
+      answer.clone().arrayBuffer().then(done, done);
+      return answer;
+    } catch (error) {
+      done();
+      throw error;
+    }
+  };
+  window.setTimeout = (act, delay, ...more) => {
+    const timer = setTimeout(() => { page.timers.delete(timer); act(...more); }, delay);
+    if (!(delay > 600)) page.timers.add(timer);
+    return timer;
+  };
+  window.clearTimeout = (timer) => { page.timers.delete(timer); clearTimeout(timer); };
+  window.requestAnimationFrame = (act) => {
+    page.frames++;
+    return requestAnimationFrame((now) => { page.frames--; act(now); });
+  };
+})();"""
+SETTLE = """const [seconds, done] = arguments, end = performance.now() + 1000 * seconds;
+(function look(calm) {
+  const rests = !window.pageAtWork;
+  if ((rests && calm) || performance.now() > end) done(); else requestAnimationFrame(() => setTimeout(look, 0, rests));
+})(false);"""
+LATE = """(() => {
+  const real = window.fetch;
+  let state = SEED;
+  const random = () => (state = (state * 48271) % 2147483647) / 2147483647;
+  const later = () => new Promise((resolve) => setTimeout(resolve, Math.max(0, 3000 * random() - 1500)));
+  const slow = () => new TransformStream({ transform: (part, to) => later().then(() => to.enqueue(part)) });
+  window.fetch = async (...what) => {
+    await later();
+    const answer = await real(...what);
+    await later();
+    what[1]?.signal?.throwIfAborted();
+    if (!answer.headers.get("Content-Type")?.startsWith("text/event-stream")) return answer;
+    return new Response(answer.body.pipeThrough(slow()), { status: answer.status, headers: answer.headers });
+  };
+})();"""
 
 
 @pytest.fixture
-def daemon(tmp_path):
-    running = daemons.Daemon(tmp_path / "data")
-    yield running
-    if running.process.poll() is None:
-        running.process.terminate()
-        running.process.wait(daemons.STOP_SECONDS)
+def begin(tmp_path):
+    """begin(*flags): a daemon that stays for as long as the page does, which else reports that it has gone."""
+    running = []
+
+    def beginner(*flags, **options):
+        running.append(daemons.Daemon(tmp_path / "data", *flags, **options))
+        return running[-1]
+
+    yield beginner
+    for one in running:
+        if one.process.poll() is None:
+            one.process.terminate()
+            one.process.wait(daemons.STOP_SECONDS)
+
+
+@pytest.fixture
+def daemon(begin):
+    return begin()
 
 
 def submit(daemon, **changes):
@@ -54,7 +136,7 @@ def submit(daemon, **changes):
 
 
 def finish(daemon, id):
-    job = daemon.get(f"/v1/jobs/{id}?wait=60", timeout=70).json()
+    job = daemon.get(f"/v1/jobs/{id}?wait=300", timeout=310).json()
     assert job["status"] == "succeeded", job
     return job
 
@@ -80,15 +162,70 @@ def python():
     return made_by("tests/python/environment")
 
 
-class Browser:
-    """Chromium at a daemon's dashboard. `expected`: parts of console messages that are no fault."""
+class Chromium:
+    """A browser, started when it is first needed; `flags` beside FLAGS."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *flags):
+        self.folder, self.flags = folder, flags
+        self.driver = None
+        self.started = 0
+
+    def start(self):
+        self.started += 1
         options = Options()
-        for flag in [*FLAGS, f"--user-data-dir={folder}"]:
+        for flag in [*FLAGS, *self.flags, f"--user-data-dir={self.folder}/{self.started}"]:
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+        self.driver.set_script_timeout(300)
+        if DELAYS:
+            order, execute = random.Random(int(DELAYS)), self.driver.execute
+
+            def late(command, values=None):
+                time.sleep(max(0, order.uniform(-0.5, 0.5)))
+                return execute(command, values)
+
+            self.driver.execute = late
+
+    def tab(self):
+        """The driver, in a new tab."""
+        try:
+            return self.opened()
+        except WebDriverException:  # left in disorder by the test before
+            self.quit()
+            return self.opened()
+
+    def opened(self):
+        if self.driver is None:
+            self.start()
+        self.driver.switch_to.new_window("tab")
+        for source in [LATE.replace("SEED", DELAYS), WATCH] if DELAYS else [WATCH]:
+            self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": source})
+        for kind in ("browser", "performance"):
+            self.driver.get_log(kind)
+        return self.driver
+
+    def leave(self):
+        """Closes the tab. One tab stays, since the browser ends with its last."""
+        try:
+            self.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "default"})
+            self.driver.close()
+            self.driver.switch_to.window(self.driver.window_handles[0])
+        except WebDriverException:
+            self.quit()
+
+    def quit(self):
+        driver, self.driver = self.driver, None
+        if driver is not None:
+            driver.quit()
+
+
+class Browser:
+    """A tab at a daemon's dashboard. `expected`: parts of console messages that are no fault."""
+
+    def __init__(self, chromium):
+        self.chromium = chromium
+        self.driver = chromium.tab()
         self.expected = []
         self.origins = set()
         self.urls = set()
@@ -97,16 +234,29 @@ class Browser:
         self.origins.add(urllib.parse.urlsplit(url).netloc)
         self.driver.get(url)
 
+    def settle(self):
+        """Waits until the page has nothing left to do."""
+        self.driver.execute_async_script(SETTLE, SETTLE_SECONDS)
+
     def script(self, text, *values):
+        self.settle()
         return self.driver.execute_script(text, *values)
 
     def find(self, css):
-        return self.driver.find_element("css selector", css)
+        """The first element of that kind, once there is one."""
+        self.settle()
+        waiting = WebDriverWait(self.driver, WAIT_SECONDS, 0.05)
+        return waiting.until(lambda driver: next(iter(driver.find_elements("css selector", css)), None), css)
 
     def all(self, css):
+        self.settle()
         return self.driver.find_elements("css selector", css)
 
-    def wait(self, condition, seconds=20):
+    def alert(self):
+        """The question that the page asks."""
+        return WebDriverWait(self.driver, WAIT_SECONDS, 0.05).until(expected_conditions.alert_is_present())
+
+    def wait(self, condition, seconds=WAIT_SECONDS):
         """Waits until `condition`, JavaScript, is true, and returns its value.
 
         An error, of what is not there yet, is false.
@@ -130,13 +280,22 @@ class Browser:
         field.send_keys(text)
 
     def press(self, text, within="main"):
-        """Presses the button or follows the link of that text."""
+        """Presses the button or follows the link of that text, once it is there and can be pressed."""
         css = f"{within} button, {within} a"
-        listed = f"[...document.querySelectorAll({json.dumps(css)})]"
-        self.wait(f"{listed}.some(b => b.textContent === {json.dumps(text)})")
-        found = next(b for b in self.all(css) if b.text == text)
-        self.script("arguments[0].scrollIntoView({ block: 'nearest' })", found)  # not under the header
-        found.click()
+
+        def pressed(driver):
+            self.settle()
+            found = next((b for b in driver.find_elements("css selector", css) if b.text == text), None)
+            if found is None:
+                return False
+            # not under the header
+            driver.execute_script("arguments[0].scrollIntoView({ block: 'nearest' })", found)
+            found.click()
+            return True
+
+        # while the page is drawn anew
+        moves = [StaleElementReferenceException, ElementNotInteractableException, ElementClickInterceptedException]
+        WebDriverWait(self.driver, WAIT_SECONDS, 0.05, moves).until(pressed, f"{text!r} within {within}")
 
     def keys(self, *keys):
         """Keys to whatever has the focus."""
@@ -150,9 +309,11 @@ class Browser:
         return urls
 
     def close(self):
-        console = [line["message"] for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
-        self.asked()
-        self.driver.quit()
+        try:
+            console = [line["message"] for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
+            self.asked()
+        finally:
+            self.chromium.leave()
         asked = self.urls
         abroad = [
             u for u in asked if u.startswith(("http", "ws")) and urllib.parse.urlsplit(u).netloc not in self.origins
@@ -162,8 +323,15 @@ class Browser:
         assert not faults, faults
 
 
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    made = Chromium(tmp_path_factory.mktemp("chromium"))
+    yield made
+    made.quit()
+
+
 @pytest.fixture
-def browser(tmp_path):
-    made = Browser(tmp_path / "profile")
+def browser(chromium, begin):
+    made = Browser(chromium)
     yield made
     made.close()

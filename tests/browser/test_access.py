@@ -51,7 +51,6 @@ def test_accessible_and_fitting(daemon, browser, axe, width, scheme):
             f"{page} is wider than {width}"
         )
         browser.cdp("Runtime.evaluate", expression=axe)
-        browser.driver.set_script_timeout(120)
         faults = browser.driver.execute_async_script(
             "const done = arguments[0]; axe.run().then(r => done(r.violations.map(v => `${v.id}: "
             "${v.nodes.map(n => n.html.slice(0, 120)).join(' | ')}`)))"
@@ -101,7 +100,7 @@ def test_the_focus_goes_through_every_view_and_is_seen(daemon, browser):
         browser.script("document.activeElement.blur(); document.getElementById('skip').focus()")
         for _ in range(200):
             browser.keys(Keys.TAB)
-            where = browser.script(
+            where = browser.driver.execute_script(
                 "const e = document.activeElement, s = getComputedStyle(e); return [e.outerHTML.slice(0, "
                 "100), s.outlineStyle, e.closest('footer') !== null]"
             )
@@ -175,51 +174,42 @@ def test_one_finger_belongs_to_the_page_two_to_a_chart(daemon, browser):
     assert drag(((0, 60), (0, -60))) > 30
 
 
-def test_a_token_is_asked_for_once_and_taken(tmp_path, browser):
+def test_a_token_is_asked_for_once_and_taken(begin, browser, tmp_path):
     file = tmp_path / "tokens"
     command = [daemons.MODPROPD, "token", "reader", "read", "--token-file", file]
     token = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    daemon = daemons.Daemon(tmp_path / "data", "--token-file", file)
+    daemon = begin("--token-file", file)
     browser.expected.append("401")
     opened = "document.getElementById('login').open"
-    try:
-        browser.open(daemon.url + "/#/jobs")
-        browser.wait(opened)
-        browser.wait("document.getElementById('link').textContent === 'token needed'")
-        browser.press("Cancel", "#login")
-        browser.wait(f"!{opened}")
-        browser.wait("document.querySelector('.empty h2')?.textContent === 'A token is needed'")
-        tries = len([u for u in browser.asked() if u.endswith("/v1/events")])
-        while tries < 4:  # it goes on trying, and does not ask again
-            browser.wait("true")
-            tries += len([u for u in browser.asked() if u.endswith("/v1/events")])
-        assert not browser.script(f"return {opened}")
-        browser.press("Token", "header")
-        browser.type("#login-token", token)
-        browser.keys(Keys.ENTER)
-        browser.wait(
-            "document.getElementById('link').textContent === 'live' && document.querySelector('.empty "
-            "h2')?.textContent === 'No jobs yet'"
-        )
-        browser.open(f"{daemon.url}/#/new")
-        browser.wait("document.querySelector('.summary').textContent")
-        assert '-H "Authorization: Bearer $MODPROP_TOKEN"' in browser.find("pre").text
-    finally:
-        daemon.process.terminate()
-        daemon.process.wait(daemons.STOP_SECONDS)
+    browser.open(daemon.url + "/#/jobs")
+    browser.wait(opened)
+    browser.wait("document.getElementById('link').textContent === 'token needed'")
+    browser.press("Cancel", "#login")
+    browser.wait(f"!{opened}")
+    browser.wait("document.querySelector('.empty h2')?.textContent === 'A token is needed'")
+    tries = len([u for u in browser.asked() if u.endswith("/v1/events")])
+    while tries < 4:  # it goes on trying, and does not ask again
+        browser.wait("true")
+        tries += len([u for u in browser.asked() if u.endswith("/v1/events")])
+    assert not browser.script(f"return {opened}")
+    browser.press("Token", "header")
+    browser.type("#login-token", token)
+    browser.keys(Keys.ENTER)
+    browser.wait(
+        "document.getElementById('link').textContent === 'live' && document.querySelector('.empty "
+        "h2')?.textContent === 'No jobs yet'"
+    )
+    browser.open(f"{daemon.url}/#/new")
+    browser.wait("document.querySelector('.summary').textContent")
+    assert '-H "Authorization: Bearer $MODPROP_TOKEN"' in browser.find("pre").text
 
 
-def test_a_view_that_could_not_be_read_comes_back_with_the_daemon(daemon, browser, tmp_path):
+def test_a_view_that_could_not_be_read_comes_back_with_the_daemon(begin, daemon, browser):
     browser.expected += ["net::ERR", "503", "Failed to fetch"]
     browser.open(daemon.url + "/#/jobs")
     browser.wait("document.getElementById('link').textContent === 'live'")
-    daemon.process.kill()
-    daemon.process.wait(10)
+    daemon.kill()
     browser.script("location.hash = '#/'")
     browser.wait("document.querySelector('.empty h1')?.textContent === 'The daemon does not answer'")
-    again = daemons.Daemon(tmp_path / "data", "--listen", f"127.0.0.1:{daemon.port}")
-    try:
-        browser.wait("document.querySelector('.empty h2')?.textContent === 'No experiments yet'", 60)
-    finally:
-        again.process.terminate()
-        again.process.wait(daemons.STOP_SECONDS)
+    begin("--listen", f"127.0.0.1:{daemon.port}")
+    browser.wait("document.querySelector('.empty h2')?.textContent === 'No experiments yet'", 60)

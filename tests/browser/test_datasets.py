@@ -68,7 +68,7 @@ def test_a_dataset_is_uploaded_trained_on_and_deleted(daemon, browser, tmp_path)
     stored = (tmp_path / "second.safetensors").read_bytes()
     assert (tmp_path / "saved" / "my_data.safetensors").read_bytes() == stored
     browser.press("Delete")
-    alert = browser.driver.switch_to.alert
+    alert = browser.alert()
     assert alert.text == "Delete the dataset my_data with 2 versions? 1 job keeps its version of it."
     alert.accept()
     browser.wait("document.querySelector('.datasets .empty')")

@@ -4,7 +4,6 @@ import functools
 import http.server
 import threading
 
-import daemons
 import pytest
 from conftest import finish, submit
 from daemons import ROOT
@@ -27,28 +26,22 @@ def elsewhere(tmp_path):
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_the_guides_page_draws_where_it_is_allowed(tmp_path, browser, elsewhere, allowed):
+def test_the_guides_page_draws_where_it_is_allowed(begin, browser, elsewhere, allowed):
     site, folder = elsewhere
-    daemon = daemons.Daemon(tmp_path / "data", "--allow-origin", site if allowed else "http://lab.example")
-    try:
-        id = submit(daemon)
-        finish(daemon, id)
-        page = (ROOT / "clients" / "web" / "README.md").read_text().split("```html\n")[1].split("```")[0]
-        assert page.count("\n") <= 22 and '"JOB"' in page and "http://127.0.0.1:8080" in page
-        (folder / "index.html").write_text(
-            page.replace('"JOB"', f'"{id}"').replace("http://127.0.0.1:8080", daemon.url)
-        )
-        browser.origins.add(daemon.url.removeprefix("http://"))
-        browser.expected.append("favicon.ico")
-        if not allowed:
-            browser.expected += ["CORS", "ERR_FAILED", "403"]
-        browser.open(site)
-        if allowed:
-            browser.wait("document.getElementById('now').textContent.startsWith('iteration 40: loss')")
-            assert len(browser.find("polyline").get_attribute("points").split()) == 9
-        else:
-            browser.wait("stream.readyState === EventSource.CLOSED")
-            assert browser.find("#now").text == "waiting"
-    finally:
-        daemon.process.terminate()
-        daemon.process.wait(daemons.STOP_SECONDS)
+    daemon = begin("--allow-origin", site if allowed else "http://lab.example")
+    id = submit(daemon)
+    finish(daemon, id)
+    page = (ROOT / "clients" / "web" / "README.md").read_text().split("```html\n")[1].split("```")[0]
+    assert page.count("\n") <= 22 and '"JOB"' in page and "http://127.0.0.1:8080" in page
+    (folder / "index.html").write_text(page.replace('"JOB"', f'"{id}"').replace("http://127.0.0.1:8080", daemon.url))
+    browser.origins.add(daemon.url.removeprefix("http://"))
+    browser.expected.append("favicon.ico")
+    if not allowed:
+        browser.expected += ["CORS", "ERR_FAILED", "403"]
+    browser.open(site)
+    if allowed:
+        browser.wait("document.getElementById('now').textContent.startsWith('iteration 40: loss')")
+        assert len(browser.find("polyline").get_attribute("points").split()) == 9
+    else:
+        browser.wait("stream.readyState === EventSource.CLOSED")
+        assert browser.find("#now").text == "waiting"

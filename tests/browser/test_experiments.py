@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 import xml.etree.ElementTree
 
 import daemons
@@ -22,14 +21,12 @@ STUDY = {"name": "three rules", "tags": ["pilot"], "base": BASE, "axes": [RULES,
 SUBMISSION = STUDY | {"seeds": {"from": 1, "count": 3}}
 
 
-def ended(daemon, id, seconds=120):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def ended(daemon, id):
+    def final():
         experiment = daemon.get(f"/v1/experiments/{id}").json()
-        if experiment["status"] in daemons.EXPERIMENT_FINAL:
-            return experiment
-        time.sleep(0.1)
-    raise AssertionError(experiment)
+        return experiment if experiment["status"] in daemons.EXPERIMENT_FINAL else None
+
+    return daemons.wait_until(final, 300)
 
 
 def submit(daemon, specification):
@@ -62,13 +59,12 @@ def saved(browser, tmp_path):
             "[...menu.querySelectorAll('button')].find(b => b.textContent === arguments[1]).click()",
             figure, kind,
         )  # fmt: skip
-        end = time.monotonic() + 20
-        while time.monotonic() < end:
-            new = {path for path in folder.glob("*") if path.suffix == f".{kind.lower()}"} - before
-            if new and all(path.stat().st_size for path in new):
-                return new.pop().read_bytes()
-            time.sleep(0.05)
-        raise AssertionError(f"no {kind} of {figure}")
+
+        def new():
+            return {path for path in folder.glob("*") if path.suffix == f".{kind.lower()}"} - before
+
+        daemons.wait_until(lambda: new() and all(path.stat().st_size for path in new()))
+        return new().pop().read_bytes()
 
     return save
 
@@ -328,7 +324,6 @@ def test_accessible_and_fitting(studied, browser, axe, width, scheme):
             f"return {wide}"
         )
         browser.cdp("Runtime.evaluate", expression=axe)
-        browser.driver.set_script_timeout(120)
         faults = browser.driver.execute_async_script(
             "const done = arguments[0]; axe.run().then(r => done(r.violations.map(v => `${v.id}: "
             "${v.nodes.map(n => n.html.slice(0, 120)).join(' | ')}`)))"
@@ -337,6 +332,7 @@ def test_accessible_and_fitting(studied, browser, axe, width, scheme):
 
 
 def test_an_experiment_is_made_acted_on_and_extended(daemon, browser):
+    browser.expected.append("404")  # it is deleted while the page reads its curves
     browser.open(f"{daemon.url}/#/new")
     browser.wait("document.querySelector('.summary .good')")
     browser.script("document.querySelectorAll('details').forEach(d => { d.open = true })")
@@ -377,7 +373,7 @@ def test_an_experiment_is_made_acted_on_and_extended(daemon, browser):
     assert made["tags"] == ["one", "two"] and made["base"]["training"]["iterations"] == 1000000
     browser.script("history.back()")
     browser.press("Delete")
-    browser.driver.switch_to.alert.accept()
+    browser.alert().accept()
     browser.wait("location.hash === '#/' && document.querySelector('.empty h2')?.textContent === 'No experiments yet'")
     assert daemon.get(f"/v1/experiments/{id}").status_code == 404
 
@@ -389,7 +385,7 @@ def test_an_experiment_is_followed_while_it_runs(daemon, browser):
     id = submit(daemon, SUBMISSION | {"seeds": {"from": 1, "count": 4}, "most_running": 1})
     browser.wait("document.querySelectorAll('.cards tbody tr').length === 1")
     browser.press("three rules")
-    browser.wait("document.querySelector('.title .badge')?.textContent.includes('complete')", 60)
+    browser.wait("document.querySelector('.title .badge')?.textContent.includes('complete')")
     browser.wait(f"{DRAWN} === 6")
     trials = f"[...{ROWS}].map(r => r.querySelector('.progress-cell .num').textContent).join()"
     browser.wait(f"{trials} === '{','.join(['4 of 4'] * 6)}'")

@@ -12,10 +12,9 @@ import json
 import threading
 import time
 
-import conftest
 import daemons
 import pytest
-from conftest import Browser, submit
+from conftest import Browser, Chromium, submit
 
 NAME = "rebound.example"
 JOB = json.dumps(
@@ -58,11 +57,17 @@ def victim(tmp_path):
     running.process.wait(daemons.STOP_SECONDS)
 
 
-@pytest.fixture
-def hostile(tmp_path, victim, monkeypatch):
+@pytest.fixture(scope="module")
+def misled(tmp_path_factory):
     """A browser for which NAME is the daemon's host."""
-    monkeypatch.setattr(conftest, "FLAGS", [*conftest.FLAGS, f"--host-resolver-rules=MAP {NAME} 127.0.0.1"])
-    browser = Browser(tmp_path / "profile")
+    made = Chromium(tmp_path_factory.mktemp("misled"), f"--host-resolver-rules=MAP {NAME} 127.0.0.1")
+    yield made
+    made.quit()
+
+
+@pytest.fixture
+def hostile(misled, victim):
+    browser = Browser(misled)
     browser.expected += [
         "CORS",
         "ERR_FAILED",
@@ -83,7 +88,6 @@ String(e)}));"""
 
 
 def attempt(browser, url, **options):
-    browser.driver.set_script_timeout(60)
     return browser.driver.execute_async_script(FETCH, url, options)
 
 

@@ -141,13 +141,13 @@ def test_views_are_saved_chosen_and_deleted(waiting, browser):
     counted(browser, 2, 8)
     browser.wait("document.getElementById('view').value === ''")
     browser.press("Save view")
-    prompt = browser.driver.switch_to.alert
+    prompt = browser.alert()
     prompt.send_keys("two")
     prompt.accept()
     browser.wait("document.getElementById('view').value === 'two'")
     assert waiting.get("/v1/views/two").json()["q"] == "seed:1..2"
     browser.press("Delete view")
-    browser.driver.switch_to.alert.accept()
+    browser.alert().accept()
     browser.wait("document.getElementById('view').options.length === 2")
     assert waiting.get("/v1/views/two").status_code == 404
 
@@ -173,7 +173,7 @@ def test_several_jobs_are_paused_resumed_cancelled_and_deleted(waiting, browser)
         browser.press(act)
         browser.wait(f"document.querySelectorAll('.rows .badge.{then}').length === 3")
     browser.press("Delete 3")
-    alert = browser.driver.switch_to.alert
+    alert = browser.alert()
     assert alert.text == "Delete 3 jobs with their events, curves and weights?"
     alert.accept()
     counted(browser, 0, 5)

@@ -51,7 +51,7 @@ def twenty(daemon):
 
 def program(daemon, *words):
     command = [MODPROP, *words, "--server", daemon.url]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
 
 
 def test_twenty_jobs_are_the_same_in_all_five(daemon, twenty, browser, python, tmp_path):
@@ -62,7 +62,7 @@ def test_twenty_jobs_are_the_same_in_all_five(daemon, twenty, browser, python, t
         assert line.split()[1] == point["label"] and shortened(median) in line
         assert shortened(point["metrics"]["learned"]["median"]) in line
 
-    run = subprocess.run([python, "-c", IN_PYTHON, daemon.url, id], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([python, "-c", IN_PYTHON, daemon.url, id], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     for theirs, point in zip(json.loads(run.stdout), points, strict=True):
         assert (theirs["label"], theirs["colour"], theirs["n"]) == (point["label"], point["colour"], 10)

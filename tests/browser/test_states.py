@@ -47,7 +47,7 @@ def test_a_wrong_token_is_said_and_the_dialog_stays(guarded, browser):
 
 def test_divergence_looks_like_what_it_is(daemon, browser):
     id = submit(daemon, optimizer={"learning_rate": 1000}, training={"iterations": 40, "evaluate_every": 5})
-    job = daemon.get(f"/v1/jobs/{id}?wait=60", timeout=70).json()
+    job = daemon.get(f"/v1/jobs/{id}?wait=300", timeout=310).json()
     assert job["outcome"] == "diverged" or job["status"] == "failed"
     word = "diverged" if job["outcome"] == "diverged" else "failed"
     browser.open(f"{daemon.url}/#/jobs?q=outcome:diverged")
