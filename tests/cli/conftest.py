@@ -34,7 +34,7 @@ class Program:
         options.setdefault("stderr", subprocess.PIPE)
         return subprocess.Popen([MODPROP, *map(str, words)], env=self.environment | (environment or {}), **options)
 
-    def run(self, *words, status=0, input=None, environment=None, text=True, timeout=60):
+    def run(self, *words, status=0, input=None, environment=None, text=True, timeout=120):
         """Runs to the end and checks the exit status; returns what subprocess.run returns."""
         feed = {"input": input} if input is not None else {"stdin": subprocess.DEVNULL}
         result = subprocess.run(

@@ -201,7 +201,7 @@ def test_follow_reports_a_cancelled_job_by_its_status(modprop):
     process = modprop.start("follow", job, text=True)
     wait_until(lambda: status_of(modprop, job) == "running")
     modprop.run("cancel", job)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 1 and output.splitlines()[-1].startswith("cancelled")
 
 
@@ -211,7 +211,7 @@ def test_interrupting_follow_leaves_the_job_alone(modprop):
     process = modprop.start("follow", job, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130 and f"modprop follow {job}" in errors
     assert status_of(modprop, job) in ("queued", "running")
 
@@ -224,7 +224,7 @@ def test_following_into_a_pipe_that_closes_ends(modprop, words):
     for _ in range(3):
         assert process.stdout.readline()
     process.stdout.close()
-    assert process.wait(timeout=60) == -signal.SIGPIPE and process.stderr.read() == b""
+    assert process.wait(timeout=120) == -signal.SIGPIPE and process.stderr.read() == b""
     assert status_of(modprop, job) == "running"
 
 
@@ -232,7 +232,7 @@ def test_following_into_what_cannot_be_written_ends(modprop):
     [job] = submit(modprop, *LONG)
     with open("/dev/full", "w") as full:
         process = modprop.start("follow", job, stdout=full, text=True)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 5 and "standard output cannot be written: No space left" in errors
 
 
@@ -265,7 +265,7 @@ def test_follow_gives_up_when_told_to(start, tmp_path):
     process = modprop.start("follow", job, "--patience", "1", text=True)
     assert process.stdout.readline()
     daemon.kill()
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 3 and "gave up following the job" in errors
 
 
@@ -339,7 +339,7 @@ def test_follow_says_the_place_in_the_queue(start, tmp_path):
     assert follower.stdout.readline().startswith(jobs[2][:13])
     assert follower.stdout.readline() == "queued, 2 ahead\n"
     modprop.run("cancel", jobs[2])
-    follower.communicate(timeout=30)
+    follower.communicate(timeout=120)
 
 
 @pytest.mark.skipif(not os.environ.get("MODPROP_LONG"), reason="SKIPPED: waits for 70 s; MODPROP_LONG=1 runs it")
@@ -350,5 +350,5 @@ def test_a_quiet_stream_of_a_live_daemon_is_not_a_lost_one(start, tmp_path):
     time.sleep(70)
     assert follower.poll() is None
     modprop.run("cancel", job)
-    out, errors = follower.communicate(timeout=30)
+    out, errors = follower.communicate(timeout=120)
     assert follower.returncode == 1 and "cancelled" in out and errors == ""

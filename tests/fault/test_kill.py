@@ -164,7 +164,7 @@ def follow(lab, path, seen, header):
     while True:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(seen[-1][0] if seen else 0)}
         try:
-            with requests.get(lab.url + path, headers=headers, stream=True, timeout=20) as answer:
+            with requests.get(lab.url + path, headers=headers, stream=True, timeout=120) as answer:
                 if answer.status_code == 204:
                     return None
                 if answer.status_code not in (200, 503):

@@ -94,7 +94,7 @@ def run_schemathesis(daemon, tools, job, seed, folder):
 def test_generated_requests(start, tools, tmp_path):
     daemon = start("--workers", "1", "--cores", "1")
     job = daemon.post("/v1/jobs", json=SMALL).json()["id"]
-    assert daemon.get(f"/v1/jobs/{job}?wait=120", timeout=150).json()["status"] == "succeeded"
+    assert daemon.get(f"/v1/jobs/{job}?wait=300", timeout=310).json()["status"] == "succeeded"
     made = runs = 0
     while made < WANTED:
         made += run_schemathesis(daemon, tools, job, SEED + runs, tmp_path)

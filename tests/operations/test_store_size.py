@@ -39,7 +39,7 @@ def test_a_job_takes_what_the_guide_says(start, tmp_path):
     before = size(tmp_path / "data")
     daemon = start("--workers", "2")
     ids = [daemon.post("/v1/jobs", json=job | {"seed": seed}).json()["id"] for seed in range(10)]
-    ended = [daemon.get(f"/v1/jobs/{id}?wait=120", timeout=130).json() for id in ids]
+    ended = [daemon.get(f"/v1/jobs/{id}?wait=300", timeout=310).json() for id in ids]
     assert {one["status"] for one in ended} == {"succeeded"}
     events = len(
         daemon.get(f"/v1/jobs/{ids[0]}/events?limit=1000", headers={"Accept": "application/json"}).json()["events"]

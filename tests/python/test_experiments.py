@@ -27,7 +27,7 @@ METRICS = ["loss_below:0.6:1", "final:loss", "best:accuracy"]
 
 @pytest.fixture
 def experiment(client):
-    return client.experiment(BASE, axes=AXES, seeds=3, metrics=METRICS, name="small").wait(60)
+    return client.experiment(BASE, axes=AXES, seeds=3, metrics=METRICS, name="small").wait(300)
 
 
 def test_an_experiment_is_followed_and_read(client, daemon):
@@ -57,7 +57,7 @@ def test_an_experiment_is_followed_and_read(client, daemon):
 
 
 def test_never_is_later_than_all(client):
-    experiment = client.experiment(BASE, axes={"rule": ["bptt"]}, seeds=2, metrics=["loss_below:0.000001"]).wait(60)
+    experiment = client.experiment(BASE, axes={"rule": ["bptt"]}, seeds=2, metrics=["loss_below:0.000001"]).wait(300)
     [point] = experiment.points().values()
     [learned] = point.metrics.values()
     assert learned.median == math.inf and learned.never == 2 and math.isnan(learned.mean)
@@ -70,7 +70,7 @@ def test_an_experiment_lives(client):
     with pytest.raises(TimeoutError, match="still running"):
         experiment.wait(0.2)
     assert experiment.pause().status == "paused" and experiment.resume().status == "running"
-    experiment.cancel().wait(30)
+    experiment.cancel().wait(300)
     assert experiment.status == "cancelled" and experiment.counts["cancelled"] == 2
     experiment.delete()
     with pytest.raises(NotFound):
@@ -78,14 +78,14 @@ def test_an_experiment_lives(client):
 
 
 def test_an_experiment_grows_and_is_found(client, experiment):
-    experiment.extend(seeds=4, axes={"rule": ["mdgl"]}).wait(60)
+    experiment.extend(seeds=4, axes={"rule": ["mdgl"]}).wait(300)
     assert experiment.size == 3 * 2 * 4 and list(experiment.points().values())[-1].rule == "mdgl"
     assert len(list(experiment.follow())) == 24, "a stream that had ended goes on after its growth"
     experiment.update(name="larger", tags=["b"])
     assert [found.id for found in client.experiments("tag:b")] == [experiment.id]
     for word in ("larger", "latest", experiment.id[:18], experiment.id):
         assert client.get_experiment(word).id == experiment.id
-    again = client.experiment(BASE, axes=AXES, seeds=3, name="larger").wait(60)
+    again = client.experiment(BASE, axes=AXES, seeds=3, name="larger").wait(300)
     assert all(trial.linked for trial in again.trials()), "what the server has is linked, not run"
     with pytest.raises(ValueError, match="more than one experiment has the name 'larger'"):
         client.get_experiment("larger")
@@ -102,14 +102,14 @@ def test_twenty_jobs_are_the_same_everywhere(client, daemon, tmp_path):
         for seed in range(1, 11)
     ]
     for job in jobs:
-        job.wait(60)
+        job.wait(300)
     ids = [job.id for job in jobs]
     metrics = [{"final": "loss"}, {"best": "loss"}, {"name": "learned", "loss_below": 0.1, "in_a_row": 5}]
     found = client.compare(jobs, metrics=metrics)
     raw = httpx.post(f"{daemon.url}/v1/compare", json={"jobs": ids, "metrics": metrics}).json()
     program = os.environ.get("MODPROP", str(ROOT / "build" / "clients" / "cli" / "modprop"))
     command = [program, "compare", *ids, "--json", "--server", daemon.url]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, cwd=tmp_path)
     assert json.loads(done.stdout)["points"] == raw["points"] == found.document["points"]
     assert len(found) == 2 and [point.n for point in found.values()] == [10, 10]
     for point, theirs in zip(found.values(), raw["points"], strict=True):
@@ -129,7 +129,7 @@ def test_an_experiment_asynchronously(daemon):
         async with AsyncClient(daemon.url) as client:
             experiment = await client.experiment(BASE, axes={"rule": ["bptt", "eprop"]}, seeds=2, name="small")
             ends = [end async for end in experiment]
-            assert ends[-1].ended == 4 and (await experiment.wait(10)).finished
+            assert ends[-1].ended == 4 and (await experiment.wait(300)).finished
             assert list(await experiment.points()) == ["bptt", "eprop"]
             assert [one.id async for one in client.experiments("name:small")] == [experiment.id]
             compared = await client.compare(q=f"experiment:{experiment.id}")

@@ -1,3 +1,3 @@
 """Fixtures of the service tests."""
 
-from daemons import daemon, start  # noqa: F401
+from daemons import daemon, shared, start  # noqa: F401

@@ -72,9 +72,9 @@ def test_a_job_of_before_goes_on_with_its_draw(start):
     put(daemon, "few", safetensors(**labelled(0.1)))
     whole = finish(daemon, submit(daemon, job_of_version_1()))
     assert whole["weights_sha256"] == WEIGHTS_OF_VERSION_1
-    job = submit(daemon, job_of_version_1(iterations=20000))
-    shorter = job_of_version_1(iterations=20000)
-    wait_until(lambda: daemon.get(f"/v1/jobs/{job['id']}").json()["progress"]["iteration"] >= 200)
+    longer = job_of_version_1(iterations=4000)
+    job = submit(daemon, longer)
+    wait_until(lambda: daemon.get(f"/v1/jobs/{job['id']}").json()["progress"]["iteration"] >= 100, every=0.005)
     daemon.kill()
     with sqlite3.connect(daemon.data / "modprop.db") as database:
         (text,) = database.execute("SELECT document FROM jobs WHERE id=?", (job["id"],)).fetchone()
@@ -83,7 +83,7 @@ def test_a_job_of_before_goes_on_with_its_draw(start):
         database.execute("UPDATE jobs SET document=? WHERE id=?", (json.dumps(document), job["id"]))
     database.close()
     daemon = start("--workers", "1", data=daemon.data)
-    assert finish(daemon, job)["weights_sha256"] == finish(daemon, submit(daemon, shorter))["weights_sha256"]
+    assert finish(daemon, job)["weights_sha256"] == finish(daemon, submit(daemon, longer))["weights_sha256"]
 
 
 @pytest.mark.parametrize("kind, value", [("f4", 0), ("f8", 1e-60)])

@@ -80,19 +80,28 @@ def test_the_default_cadence_keeps_evaluation_under_a_fifth(daemon):
 
 
 def test_an_evaluation_says_how_far_it_is_and_stops_at_once(daemon):
-    put(daemon, "large", with_test(10000, steps=30))
-    wanted = changed(job_on("large", units=100), training={"iterations": 1, "batch_size": 1, "checkpoint_every": 1})
-    job = submit(daemon, wanted)
+    put(daemon, "large", with_test(2000, steps=30))
+    wanted = changed(job_on("large", units=60), training={"iterations": 1, "batch_size": 1, "checkpoint_every": 1})
 
-    def under_way():
-        return job_of(daemon, job["id"])["progress"]["evaluating"]
+    def caught():
+        """A job that was paused amid its first evaluation; one whose end came first is no such job."""
+        job = submit(daemon, wanted)
 
-    wait_until(lambda: under_way() and under_way()["done"] > 0)
-    assert under_way()["trials"] == 10000
-    assert daemon.post(f"/v1/jobs/{job['id']}/pause").status_code == 200
-    wait_until(lambda: job_of(daemon, job["id"])["status"] == "paused")
-    stopped = job_of(daemon, job["id"])
-    assert stopped["progress"]["evaluating"] is None and stopped["metrics"]["loss"] is None
+        def under_way():
+            seen = job_of(daemon, job["id"])
+            evaluating = seen["progress"]["evaluating"]
+            return evaluating if evaluating and evaluating["done"] > 0 else seen["status"] == "succeeded"
+
+        evaluating = wait_until(under_way, every=0.001)
+        if evaluating is True or daemon.post(f"/v1/jobs/{job['id']}/pause").status_code != 200:
+            return None
+        assert evaluating["trials"] == 2000
+        wait_until(lambda: job_of(daemon, job["id"])["status"] in ("paused", "succeeded"))
+        stopped = job_of(daemon, job["id"])
+        assert stopped["progress"]["evaluating"] is None
+        return job if stopped["metrics"]["loss"] is None else None
+
+    job = wait_until(caught)
     assert daemon.post(f"/v1/jobs/{job['id']}/resume").status_code == 200
     ended = finish(daemon, job)
     assert ended["weights_sha256"] == finish(daemon, submit(daemon, wanted))["weights_sha256"]

@@ -159,7 +159,6 @@ def test_no_more_jobs_run_than_most_running(start):
     counts = get(daemon, id)["counts"]
     assert (counts["running"], counts["queued"], counts["waiting"]) == (2, 0, 7)
     edit(daemon, id, {"most_running": None})
-    wait_until(lambda: get(daemon, id)["counts"]["running"] == 3)
-    assert get(daemon, id)["counts"]["waiting"] == 0
+    wait_until(lambda: (counts := get(daemon, id)["counts"])["running"] == 3 and counts["waiting"] == 0)
     act(daemon, id, "cancel")
     ended(daemon, id)

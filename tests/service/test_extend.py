@@ -34,7 +34,7 @@ def submit(daemon, job):
 
 
 def end(daemon, job):
-    answer = daemon.get(f"{JOBS}/{job}?wait=60", timeout=90).json()
+    answer = daemon.get(f"{JOBS}/{job}?wait=300", timeout=310).json()
     assert answer["status"] in ("succeeded", "failed", "cancelled"), answer
     return answer
 

@@ -52,6 +52,7 @@ def test_tokens_take_turns_and_so_do_the_experiments_of_one(start, tokens):
     names[urgent] = "urgent"
     daemon.post(f"/v1/jobs/{held}/cancel", headers={"Authorization": "Bearer first"})
     wait_until(lambda: all(get(daemon, id)["status"] == "succeeded" for id in names))
+    wait_until(lambda: len(started(daemon, names)) == len(names))
     assert started(daemon, names) == [
         "urgent",
         "second 0",
@@ -90,6 +91,7 @@ def test_turns_and_owners_outlast_a_restart(start, tokens):
     assert first.stop() == 0
     daemon = start("--token-file", tokens, "--workers", "1", data=first.data)
     wait_until(lambda: all(get(daemon, id)["status"] == "succeeded" for id in names))
+    wait_until(lambda: len(started(daemon, names)) == len(names))
     assert started(daemon, names) == ["first 0", "second", "first 1", "first 2"]
 
 
@@ -109,7 +111,7 @@ def test_a_job_at_its_bound_is_paused_and_loses_no_event(start):
     wait_until(lambda: first.get(f"/v1/jobs/{id}").json()["progress"]["iteration"] > 100)
     first.kill()
     daemon = start("--workers", "1", "--max-job-bytes", "1M", data=first.data)
-    wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json()["status"] == "paused", timeout=60)
+    wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json()["status"] == "paused")
     events, after = [], 0
     while page := daemon.get(f"/v1/jobs/{id}/events?limit=1000&after={after}").json()["events"]:
         events += page

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from daemons import assert_counted, wait_until
+from daemons import PATIENCE, assert_counted, wait_until
 
 SMALL = {
     "task": {"type": "delayed_xor", "delay": 40, "cue": 20},
@@ -40,7 +40,7 @@ def submit(daemon, job, **headers):
     return answer.json()
 
 
-def finish(daemon, job, seconds=120):
+def finish(daemon, job, seconds=300):
     answer = daemon.get(f"/v1/jobs/{job['id']}?wait={seconds}", timeout=seconds + 10).json()
     assert answer["status"] in FINAL, answer
     return answer
@@ -190,7 +190,7 @@ def test_heartbeat(start):
     daemon = start("--workers", "0", "--heartbeat", "1")
     job = submit(daemon, SMALL)
     with daemon.get(
-        f"/v1/jobs/{job['id']}/events", headers={"Accept": "text/event-stream"}, stream=True, timeout=10
+        f"/v1/jobs/{job['id']}/events", headers={"Accept": "text/event-stream"}, stream=True, timeout=120
     ) as stream:
         comments = (line for line in stream.iter_lines(chunk_size=1) if line.startswith(b":"))
         assert next(comments) is not None and next(comments) is not None
@@ -206,7 +206,7 @@ def test_vanished_followers_are_noticed(start):
         with daemon.connect() as connection:
             connection.sendall(request)
             connection.recv(1000)
-    wait_until(lambda: "modprop_streams 0" in daemon.get("/metrics").text, timeout=10)
+    wait_until(lambda: "modprop_streams 0" in daemon.get("/metrics").text)
 
 
 def test_list_filters_and_cursor(start):
@@ -260,12 +260,12 @@ def test_wait(start):
     job = submit(daemon, SMALL)
     began = time.monotonic()
     assert daemon.get(f"/v1/jobs/{job['id']}?wait=1").json()["status"] == "queued"
-    assert 0.9 < time.monotonic() - began < 4
+    assert time.monotonic() - began > 0.9
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        waiting = pool.submit(daemon.get, f"/v1/jobs/{job['id']}?wait=30")
-        time.sleep(0.3)
+        waiting = pool.submit(daemon.get, f"/v1/jobs/{job['id']}?wait=3600")
+        wait_until(lambda: "modprop_http_requests_active 2\n" in daemon.get("/metrics").text)
         daemon.post(f"/v1/jobs/{job['id']}/cancel")
-        assert waiting.result(5).json()["status"] == "cancelled"
+        assert waiting.result(PATIENCE).json()["status"] == "cancelled"
 
 
 @pytest.mark.parametrize("action,status", [("cancel", "cancelled"), ("pause", "paused")])
@@ -273,10 +273,8 @@ def test_cancel_and_pause_while_running(daemon, action, status):
     job = submit(daemon, LONG)
     wait_until(lambda: daemon.get(f"/v1/jobs/{job['id']}").json()["progress"]["iteration"] > 10)
     assert daemon.request("DELETE", f"/v1/jobs/{job['id']}").status_code == 409
-    began = time.monotonic()
-    answer = daemon.post(f"/v1/jobs/{job['id']}/{action}")
-    assert answer.status_code == 200 and time.monotonic() - began < 1
-    wait_until(lambda: daemon.get(f"/v1/jobs/{job['id']}").json()["status"] == status, timeout=5)
+    assert daemon.post(f"/v1/jobs/{job['id']}/{action}").status_code == 200
+    wait_until(lambda: daemon.get(f"/v1/jobs/{job['id']}").json()["status"] == status)
     assert daemon.post(f"/v1/jobs/{job['id']}/{action}").status_code == 200, "idempotent"
 
 
@@ -312,8 +310,7 @@ def test_a_job_survives_the_daemon(start, tmp_path, ending):
     if ending == "kill":
         second.kill()
     else:
-        began = time.monotonic()
-        assert second.stop() == 0 and time.monotonic() - began < 5
+        assert second.stop() == 0
     third = start("--workers", "1", data=tmp_path / "two")
     ended = finish(third, submitted)
     assert ended["weights_sha256"] == plain["weights_sha256"] and ended["attempt"] >= 1
@@ -561,8 +558,8 @@ def test_every_bad_field_is_named_at_once(daemon):
         (b'{"a":1e999}', 422, "too large"),
     ],
 )
-def test_malformed_bodies(daemon, body, status, words):
-    answer = daemon.post("/v1/jobs", data=body, headers={"Content-Type": "application/json"})
+def test_malformed_bodies(shared, body, status, words):
+    answer = shared.post("/v1/jobs", data=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == status and words in answer.json()["detail"], answer.text
 
 

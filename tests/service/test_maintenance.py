@@ -22,7 +22,7 @@ def command(*arguments):
 
 def train(daemon, **changes):
     job = daemon.post("/v1/jobs", json=SMALL | changes).json()
-    return daemon.get(f"/v1/jobs/{job['id']}?wait=60", timeout=70).json()
+    return daemon.get(f"/v1/jobs/{job['id']}?wait=300", timeout=310).json()
 
 
 @pytest.fixture
@@ -140,8 +140,8 @@ def test_a_backup_taken_under_load_has_every_acknowledged_job(start, tmp_path):
     assert [path.name for path in copy.parent.iterdir()] == ["modprop.db"]
     assert command("verify", "--data", copy.parent).returncode == 0
     again = start("--workers", "2", data=copy.parent)
-    ended = [again.get(f"/v1/jobs/{id}?wait=60", timeout=70).json() for id in ids]
-    here = [daemon.get(f"/v1/jobs/{id}?wait=60", timeout=70).json() for id in ids]
+    ended = [again.get(f"/v1/jobs/{id}?wait=300", timeout=310).json() for id in ids]
+    here = [daemon.get(f"/v1/jobs/{id}?wait=300", timeout=310).json() for id in ids]
     assert [job["weights_sha256"] for job in ended] == [job["weights_sha256"] for job in here]
 
 
@@ -283,6 +283,6 @@ def test_a_backup_beyond_the_limit_of_file_sizes_fails_and_leaves_nothing(stored
     target = tmp_path / "target"
     target.mkdir()
     limited = f"ulimit -f 40; exec {MODPROPD} backup --data {data} {target}/copy.db"
-    result = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, timeout=60)
+    result = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, timeout=120)
     assert result.returncode == 1 and "cannot be copied" in result.stderr, (result.returncode, result.stderr)
     assert list(target.iterdir()) == []

@@ -18,8 +18,8 @@ def job_of(model, rule, **more):
     }
 
 
-def test_models_are_listed(daemon):
-    answer = daemon.get("/v1/neurons").json()
+def test_models_are_listed(shared):
+    answer = shared.get("/v1/neurons").json()
     models = {model["type"]: model for model in answer["neurons"]}
     assert answer["default"] == "membrane" and set(models) == {"membrane", "rate", "lif", "alif"}
     assert "activation" in models["rate"]["parameters"] and "threshold" not in models["rate"]["parameters"]
@@ -32,15 +32,15 @@ def test_models_are_listed(daemon):
 
 @pytest.mark.parametrize("model", ("rate", "lif", "alif"))
 @pytest.mark.parametrize("rule", ("bptt", "eprop", "mdgl", "modprop", "rtrl"))
-def test_jobs_of_every_model_and_rule(daemon, model, rule):
-    job = finish(daemon, submit(daemon, job_of(model, rule, noise=0.1)))
+def test_jobs_of_every_model_and_rule(shared, model, rule):
+    job = finish(shared, submit(shared, job_of(model, rule, noise=0.1)))
     assert job["status"] == "succeeded", job
-    weights = daemon.get(f"/v1/jobs/{job['id']}/weights").json()
+    weights = shared.get(f"/v1/jobs/{job['id']}/weights").json()
     assert weights["neuron"] == model and np.isfinite(weights["W"]).all()
     spikes = model != "rate"
     assert ("threshold" in weights) == spikes and weights["readout"] == ("leaky" if spikes else "linear")
     assert ("rho" in weights) == (model == "alif")
-    shown = daemon.post(f"/v1/jobs/{job['id']}/simulate", json={"trials": 4, "every": 1}).json()
+    shown = shared.post(f"/v1/jobs/{job['id']}/simulate", json={"trials": 4, "every": 1}).json()
     if spikes:
         assert set(np.unique(shown["rates"])) <= {0.0, 1.0}
     if model == "alif":
@@ -50,31 +50,32 @@ def test_jobs_of_every_model_and_rule(daemon, model, rule):
             assert (beta[sign == one] > 0).sum() == round(0.4 * count) and beta[sign == one][-1] > 0
 
 
-def test_what_has_no_meaning_is_refused(daemon):
+def test_what_has_no_meaning_is_refused(shared):
     for network, rule, training, pointer, words in (
         ({"model": "lif"}, {"type": "modprop", "first_hop": "mu"}, {}, "/rule/first_hop", 'must be "exact"'),
         ({"model": "rate"}, {"type": "modprop", "first_hop": "exact"}, {}, "/rule/first_hop", 'must be "mu"'),
         ({"model": "lif", "activation": "tanh"}, {}, {}, "/network/activation", "does not apply"),
         ({"threshold": 0.5}, {}, {}, "/network/threshold", "does not apply"),
+        ({"model": "lif", "threshold": 1e-300}, {}, {}, "/network/threshold", "from 1e-06"),
         ({"model": "lif", "beta": 0.5}, {}, {}, "/network/beta", "does not apply"),
         ({"model": "izhikevich"}, {}, {}, "/network/model", "must be one of"),
         ({}, {}, {"rate_cost": 1}, "/training/rate_cost", "does not spike"),
         ({"model": "lif"}, {"type": "rtrl"}, {"rate_cost": 1}, "/training/rate_cost", "forward in time"),
     ):
         body = {"task": TASK, "network": {**NETWORK, **network}, "rule": rule, "training": {**TRAINING, **training}}
-        answer = daemon.post("/v1/jobs:validate", json=body)
+        answer = shared.post("/v1/jobs:validate", json=body)
         errors = {error["pointer"]: error["detail"] for error in answer.json()["errors"]}
         assert answer.status_code == 422 and words in errors[pointer], (body, errors)
 
 
-def test_noise_alone_gives_v_its_standard_deviation(daemon):
+def test_noise_alone_gives_v_its_standard_deviation(shared):
     """With tanh in its linear range z is v: weights of 0 leave nothing but the noise."""
     n, tau, noise = 40, 20.0, 0.01
     weights = {"W": np.zeros((n, n)), "Win": np.zeros((1, n)), "Wout": np.zeros((n, 2)), "bout": np.zeros(2)}
     job = finish(
-        daemon,
+        shared,
         submit(
-            daemon,
+            shared,
             {
                 "task": {"type": "delayed_xor", "delay": 380, "cue": 10},
                 "network": {
@@ -92,11 +93,11 @@ def test_noise_alone_gives_v_its_standard_deviation(daemon):
         ),
     )
     request = {"trials": 16, "every": 1, "units": list(range(n)), "seed": 4}
-    rates = np.array(daemon.post(f"/v1/jobs/{job['id']}/simulate", json=request).json()["rates"])[100:]
+    rates = np.array(shared.post(f"/v1/jobs/{job['id']}/simulate", json=request).json()["rates"])[100:]
     assert abs(rates.std() / noise - 1) < 0.02 and abs(rates.mean()) < 0.1 * noise
     ahead = (rates[1:] * rates[:-1]).mean() / (rates**2).mean()  # of steps next to each other
     assert abs(ahead - np.exp(-1 / tau)) < 0.01
-    other = np.array(daemon.post(f"/v1/jobs/{job['id']}/simulate", json={**request, "seed": 5}).json()["rates"])[100:]
+    other = np.array(shared.post(f"/v1/jobs/{job['id']}/simulate", json={**request, "seed": 5}).json()["rates"])[100:]
     assert abs((rates * other).mean()) < 0.05 * noise**2
 
 
@@ -126,7 +127,7 @@ def alif_eprop_cost(network, x, cost, target):
     return cost * (total / (T * B) - target) / (T * B) * traces
 
 
-def test_firing_cost_is_that_of_a_reference_in_float64(daemon):
+def test_firing_cost_is_that_of_a_reference_in_float64(shared):
     rng = np.random.default_rng(7)
     n, inputs, steps, trials = 9, 2, 40, 3
     network = {
@@ -155,8 +156,8 @@ def test_firing_cost_is_that_of_a_reference_in_float64(daemon):
         "loss": "cross_entropy",
         "rules": [{"type": "eprop"}],
     }
-    plain = daemon.post("/v1/gradients", json=body).json()
-    costly = daemon.post("/v1/gradients", json={**body, "rate_cost": 40.0, "rate_target": 0.02}).json()
+    plain = shared.post("/v1/gradients", json=body).json()
+    costly = shared.post("/v1/gradients", json={**body, "rate_cost": 40.0, "rate_target": 0.02}).json()
     assert costly["loss"] == plain["loss"]  # it is not reported
     difference = np.array(costly["rules"][0]["gradients"]["W"]) - np.array(plain["rules"][0]["gradients"]["W"])
     expected = alif_eprop_cost(network, x, 40.0, 0.02)

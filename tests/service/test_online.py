@@ -72,7 +72,7 @@ def test_diagnostics_of_rules_that_go_backward_change_nothing(daemon):
 
 
 def test_an_interrupted_iteration_leaves_nothing(daemon):
-    job = job_of({"type": "eprop"}, 7, iterations=400, checkpoint_every=1000)
+    job = job_of({"type": "eprop"}, 7, iterations=150, checkpoint_every=1000)
     wanted = weights_of(daemon, job)["sha256"]
     id = submit(daemon, job)["id"]
     daemon.post(f"/v1/jobs/{id}/pause")

@@ -2,11 +2,11 @@
 
 import json
 import math
-import time
 
 import numpy as np
 import pytest
 import requests
+from daemons import wait_until
 from test_jobs import SMALL, changed, finish, submit
 from test_lanes import depth
 
@@ -108,10 +108,7 @@ def test_it_ends_when_its_client_is_gone(start):
 
     with pytest.raises(requests.RequestException):
         daemon.get(f"/v1/jobs/{job['id']}/spectrum", timeout=0.5)
-    end = time.monotonic() + 20
-    while depth(daemon) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert depth(daemon) == 0
+    wait_until(lambda: depth(daemon) == 0)
 
 
 def test_the_document_of_the_api_has_it(daemon):

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from daemons import MODPROPD, wait_until
+from daemons import MODPROPD, PATIENCE, STOP_SECONDS, wait_until
 
 
 def head(lines=b"", line=b"GET /livez HTTP/1.1", host=b"localhost"):
@@ -51,26 +51,26 @@ def test_probes(daemon):
     assert version["name"] == "modpropd" and version["limits"]["workers"] == 2
 
 
-def test_head_is_get_without_body(daemon):
-    get, without = daemon.get("/version"), daemon.request("HEAD", "/version")
+def test_head_is_get_without_body(shared):
+    get, without = shared.get("/version"), shared.request("HEAD", "/version")
     assert without.status_code == 200 and without.content == b""
     assert without.headers["Content-Length"] == get.headers["Content-Length"]
 
 
-def test_request_id_is_kept_or_made(daemon):
-    assert daemon.get("/livez", headers={"X-Request-Id": "mine-1"}).headers["X-Request-Id"] == "mine-1"
-    made = {daemon.get("/livez", headers={"X-Request-Id": "not a \x7f id"}).headers["X-Request-Id"] for _ in range(3)}
+def test_request_id_is_kept_or_made(shared):
+    assert shared.get("/livez", headers={"X-Request-Id": "mine-1"}).headers["X-Request-Id"] == "mine-1"
+    made = {shared.get("/livez", headers={"X-Request-Id": "not a \x7f id"}).headers["X-Request-Id"] for _ in range(3)}
     assert len(made) == 3
 
 
-def test_unknown_path_and_method(daemon):
-    assert_problem(daemon.get("/nothing"), 404)
-    assert_problem(daemon.get("/livez/"), 404)
+def test_unknown_path_and_method(shared):
+    assert_problem(shared.get("/nothing"), 404)
+    assert_problem(shared.get("/livez/"), 404)
     for method in ("POST", "DELETE", "PATCH", "TRACE", "PROPFIND"):
-        answer = daemon.request(method, "/livez")
+        answer = shared.request(method, "/livez")
         assert_problem(answer, 405)
         assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
-    answer = daemon.request("OPTIONS", "/livez")
+    answer = shared.request("OPTIONS", "/livez")
     assert answer.status_code == 204 and answer.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
@@ -86,8 +86,8 @@ def test_unknown_path_and_method(daemon):
         (";;;,,", 406),
     ],
 )
-def test_accept(daemon, accept, status):
-    assert daemon.get("/version", headers={"Accept": accept}).status_code == status
+def test_accept(shared, accept, status):
+    assert shared.get("/version", headers={"Accept": accept}).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_origin(start):
         b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n",
     ],
 )
-def test_doubtful_framing_is_refused_and_closed(daemon, lines):
-    answer = daemon.exchange(head(lines) + b"abcde" + head())
+def test_doubtful_framing_is_refused_and_closed(shared, lines):
+    answer = shared.exchange(head(lines) + b"abcde" + head())
     assert set(statuses(answer)) == {400}, answer
 
 
@@ -174,31 +174,31 @@ def test_doubtful_framing_is_refused_and_closed(daemon, lines):
         (b"CONNECT localhost:80 HTTP/1.1", b"localhost", 400),
     ],
 )
-def test_targets_are_as_rfc_9112_says(daemon, line, host, status):
-    assert statuses(daemon.exchange(head(b"Connection: close\r\n", line, host))) == [status]
+def test_targets_are_as_rfc_9112_says(shared, line, host, status):
+    assert statuses(shared.exchange(head(b"Connection: close\r\n", line, host))) == [status]
 
 
-def test_lines_that_end_in_lf_alone_are_taken_and_a_lone_cr_is_not(daemon):
+def test_lines_that_end_in_lf_alone_are_taken_and_a_lone_cr_is_not(shared):
     """RFC 9112, 2.2: LF may end a line; a CR without LF neither ends a line nor is part of a value."""
     lf = b"GET /version HTTP/1.1\nHost: localhost\nConnection: close\n\n"
-    assert statuses(daemon.exchange(lf)) == [200]
-    assert statuses(daemon.exchange(head(b"X: a\rContent-Length: 5\r\n") + b"hello")) == [400]
-    assert statuses(daemon.exchange(head(b"X: a\x01b\r\n"))) == [400]
+    assert statuses(shared.exchange(lf)) == [200]
+    assert statuses(shared.exchange(head(b"X: a\rContent-Length: 5\r\n") + b"hello")) == [400]
+    assert statuses(shared.exchange(head(b"X: a\x01b\r\n"))) == [400]
 
 
-def test_chunks_of_http_1_0_are_refused_and_the_connection_closed(daemon):
+def test_chunks_of_http_1_0_are_refused_and_the_connection_closed(shared):
     """RFC 9112, 6.1: HTTP/1.0 knows no Transfer-Encoding, so that nobody can say where such a request ends."""
     lines = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n"
     first = head(lines, b"POST /v1/jobs:validate HTTP/1.0")
-    answer = daemon.exchange(first + b"2\r\n{}\r\n0\r\n\r\n" + head())
+    answer = shared.exchange(first + b"2\r\n{}\r\n0\r\n\r\n" + head())
     assert (
         len(statuses(answer.replace(b"HTTP/1.0 ", b"HTTP/1.1 "))) == 1 and b"HTTP/1.0" in answer.split(b"\r\n\r\n")[1]
     )
 
 
-def test_blanks_behind_a_value_are_no_part_of_it(daemon):
+def test_blanks_behind_a_value_are_no_part_of_it(shared):
     """RFC 9110, 5.5. libmicrohttpd 0.9.75 leaves them there."""
-    answer = daemon.exchange(
+    answer = shared.exchange(
         head(
             b"X-Request-Id: mine-1 \t \r\nAccept:  application/json  \r\nConnection: close\r\n",
             b"GET /version HTTP/1.1",
@@ -222,20 +222,20 @@ def test_a_socket_of_both_families_takes_ipv4(start, host):
     assert clients[0] == "127.0.0.1" and ":" not in clients[1]
 
 
-def test_host_is_required(daemon):
-    assert statuses(daemon.exchange(b"GET /livez HTTP/1.1\r\n\r\n")) == [400]
-    assert b" 200 OK" in daemon.exchange(b"GET /livez HTTP/1.0\r\n\r\n").split(b"\r\n")[0]
+def test_host_is_required(shared):
+    assert statuses(shared.exchange(b"GET /livez HTTP/1.1\r\n\r\n")) == [400]
+    assert b" 200 OK" in shared.exchange(b"GET /livez HTTP/1.0\r\n\r\n").split(b"\r\n")[0]
 
 
-def test_pipelined_requests_are_answered_in_order(daemon):
-    answer = daemon.exchange(head() * 30 + head(line=b"GET /nothing HTTP/1.1") + head(b"Connection: close\r\n"))
+def test_pipelined_requests_are_answered_in_order(shared):
+    answer = shared.exchange(head() * 30 + head(line=b"GET /nothing HTTP/1.1") + head(b"Connection: close\r\n"))
     assert statuses(answer) == [200] * 30 + [404, 200]
 
 
-def test_body_that_nobody_wants_is_drained(daemon):
+def test_body_that_nobody_wants_is_drained(shared):
     body = b"x" * 100_000
     chunked = b"Transfer-Encoding: chunked\r\n"
-    answer = daemon.exchange(
+    answer = shared.exchange(
         head(b"Content-Length: 100000\r\n", b"POST /nothing HTTP/1.1")
         + body
         + head(chunked, b"POST /livez HTTP/1.1")
@@ -247,9 +247,9 @@ def test_body_that_nobody_wants_is_drained(daemon):
     assert statuses(answer) == [404, 405, 200]
 
 
-def test_expectation(daemon):
-    assert statuses(daemon.exchange(head(b"Expect: wonders\r\nConnection: close\r\n"))) == [417]
-    answer = daemon.exchange(head(b"Expect: 100-continue\r\nContent-Length: 10\r\n", b"POST /nothing HTTP/1.1"))
+def test_expectation(shared):
+    assert statuses(shared.exchange(head(b"Expect: wonders\r\nConnection: close\r\n"))) == [417]
+    answer = shared.exchange(head(b"Expect: 100-continue\r\nContent-Length: 10\r\n", b"POST /nothing HTTP/1.1"))
     assert statuses(answer) == [404], "the final answer comes without the body"
 
 
@@ -265,14 +265,13 @@ def test_endless_chunked_body_is_cut(start):
 
 
 def test_slow_headers_are_cut_however_steadily_they_come(start):
-    daemon = start("--header-timeout", "2")
-    began = time.monotonic()
-    with daemon.connect(10) as connection, pytest.raises((ConnectionResetError, BrokenPipeError)):
+    daemon = start("--header-timeout", "1", "--idle-timeout", "600")
+    end = time.monotonic() + PATIENCE
+    with daemon.connect() as connection, pytest.raises((ConnectionResetError, BrokenPipeError)):
         connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ")
-        while time.monotonic() - began < 10:
+        while time.monotonic() < end:
             connection.sendall(b"a")
             time.sleep(0.1)
-    assert time.monotonic() - began < 5
 
 
 def test_idle_connection_is_closed(start):
@@ -285,8 +284,8 @@ def test_idle_connection_is_closed(start):
         assert statuses(answer) == [200]
 
 
-def test_oversized_headers(daemon):
-    assert statuses(daemon.exchange(head(b"X: " + b"a" * 40000 + b"\r\n"))) == [431]
+def test_oversized_headers(shared):
+    assert statuses(shared.exchange(head(b"X: " + b"a" * 40000 + b"\r\n"))) == [431]
 
 
 def test_garbage_harms_nobody(daemon):
@@ -307,7 +306,7 @@ def test_many_idle_connections_make_room(start):
     crowd = [daemon.connect() for _ in range(200)]
     try:
         for _ in range(5):
-            assert daemon.get("/livez", timeout=5).status_code == 200
+            assert daemon.get("/livez", timeout=120).status_code == 200
     finally:
         for connection in crowd:
             connection.close()
@@ -320,7 +319,7 @@ def test_hang_ups_leave_nothing_behind(daemon):
         with daemon.connect() as connection:
             connection.sendall(head()[: 10 + i % 40])
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    wait_until(lambda: len(os.listdir(f"/proc/{daemon.process.pid}/fd")) <= before + 2, timeout=5)
+    wait_until(lambda: len(os.listdir(f"/proc/{daemon.process.pid}/fd")) <= before + 2)
 
 
 def connections(daemon):
@@ -340,8 +339,9 @@ HALF = {
 
 @pytest.mark.parametrize("part", HALF)
 @pytest.mark.parametrize("side", ["all", "sending"])
-def test_half_a_request_and_a_hang_up_that_arrive_together(daemon, part, side):
+def test_half_a_request_and_a_hang_up_that_arrive_together(start, part, side):
     """The end of the stream comes with the last bytes: it must be seen, not the deadline awaited."""
+    daemon = start("--header-timeout", "600", "--body-timeout", "600", "--idle-timeout", "600")
     held = []
     for _ in range(20):
         connection = daemon.connect()
@@ -351,7 +351,7 @@ def test_half_a_request_and_a_hang_up_that_arrive_together(daemon, part, side):
             held.append(connection)
         else:
             connection.close()
-    wait_until(lambda: connections(daemon) == 1, timeout=8)  # --body-timeout and --header-timeout are longer
+    wait_until(lambda: connections(daemon) == 1, timeout=8)
     for connection in held:
         connection.close()
 
@@ -365,7 +365,7 @@ def test_complete_requests_of_a_client_that_closed_its_sending_side_are_answered
             connection.shutdown(socket.SHUT_WR)
             answer = b"".join(iter(lambda: connection.recv(65536), b""))  # noqa: B023
         assert statuses(answer) == [200] * count
-    wait_until(lambda: connections(daemon) == 1, timeout=8)
+    wait_until(lambda: connections(daemon) == 1)
 
 
 def test_a_client_that_waits_for_a_job_and_hangs_up_is_not_kept(start):
@@ -376,16 +376,15 @@ def test_a_client_that_waits_for_a_job_and_hangs_up_is_not_kept(start):
         with daemon.connect() as connection:
             connection.sendall(head(line=f"GET /v1/jobs/{id}?wait=600 HTTP/1.1".encode()))
             time.sleep(0.01)
-    wait_until(lambda: connections(daemon) == 1, timeout=8)
+    wait_until(lambda: connections(daemon) == 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_clean_end(start, number):
     daemon = start()
     idle = daemon.connect()
-    began = time.monotonic()
     daemon.signal(number)
-    assert daemon.wait(10) == 0 and time.monotonic() - began < 5
+    assert daemon.wait(STOP_SECONDS) == 0
     idle.close()
 
 
@@ -414,11 +413,11 @@ def test_tokens(start, tmp_path):
     daemon.signal(signal.SIGHUP)
     wait_until(
         lambda: daemon.get("/metrics", headers={"Authorization": "Bearer " + tokens["read"]}).status_code == 401,
-        timeout=5,
+        timeout=120,
     )
     file.write_text("nonsense\n")
     daemon.signal(signal.SIGHUP)
-    wait_until(lambda: "not reloaded" in daemon.log(), timeout=5)
+    wait_until(lambda: "not reloaded" in daemon.log())
     assert daemon.get("/metrics", headers={"Authorization": "Bearer " + tokens["admin"]}).status_code == 200
     assert not any(token in daemon.log() for token in tokens.values())
 
@@ -427,16 +426,32 @@ def test_created_token(start):
     daemon = start("--create-token")
     file = daemon.data / "token"
     token = file.read_text().strip()
-    assert file.stat().st_mode & 0o777 == 0o600 and token not in daemon.log() and str(file) in daemon.log()
+    daemon.logged(str(file))
+    assert file.stat().st_mode & 0o777 == 0o600 and token not in daemon.log()
     assert daemon.get("/metrics").status_code == 401
     assert daemon.get("/metrics", headers={"Authorization": f"Bearer {token}"}).status_code == 200
 
 
+def burst(daemon, asked, count):
+    """What so many requests are answered that come at once, each by a connection of its own."""
+    crowd = [daemon.connect() for _ in range(count)]
+    for connection in crowd:
+        connection.sendall(asked)
+    answers = []
+    for connection in crowd:
+        with connection:
+            answers.append(b"".join(iter(lambda: connection.recv(65536), b"")))  # noqa: B023
+    return answers
+
+
 def test_rate(start):
     daemon = start("--rate", "5")
-    answers = [daemon.get("/") for _ in range(30)]
-    limited = [answer for answer in answers if answer.status_code == 429]
-    assert limited and all(int(answer.headers["Retry-After"]) >= 1 for answer in limited)
+    asked = head(b"Connection: close\r\n", b"GET / HTTP/1.1")
+
+    def limited():
+        return next((answer for answer in burst(daemon, asked, 30) if statuses(answer) == [429]), None)
+
+    assert int(re.search(rb"Retry-After: (\d+)", wait_until(limited))[1]) >= 1
     assert daemon.get("/livez").status_code == 200
 
 
@@ -456,7 +471,7 @@ def test_rate(start):
 def test_the_rate_counts_whatever_was_asked(start, request_line, lines, host):
     daemon = start("--rate", "2")
     asked = head(lines + b"Connection: close\r\n", request_line, host)
-    assert 429 in [statuses(daemon.exchange(asked))[0] for _ in range(12)]
+    wait_until(lambda: any(statuses(answer) == [429] for answer in burst(daemon, asked, 12)))
     assert daemon.get("/livez").status_code == 200
 
 
@@ -481,7 +496,7 @@ def test_the_rate_counts_whatever_was_asked(start, request_line, lines, host):
 def test_bad_usage_is_one_clear_sentence(tmp_path, flags, environment, words):
     flags = [str(tmp_path) if flag == "D" else flag for flag in flags]
     base = {k: v for k, v in os.environ.items() if not k.startswith(("MODPROP_", "MODPROPD_"))}
-    ended = subprocess.run([MODPROPD, *flags], env=base | environment, capture_output=True, text=True, timeout=10)
+    ended = subprocess.run([MODPROPD, *flags], env=base | environment, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 2 and ended.stdout == ""
     assert ended.stderr.startswith("modpropd: ") and ended.stderr.count("\n") == 1
     assert all(word in ended.stderr for word in words), ended.stderr
@@ -498,7 +513,7 @@ def test_configuration_layers(start, tmp_path):
     assert other.get("/version").json()["limits"]["workers"] == 5
     file.write_text("workers = 3\nwonders = 1\n")
     ended = subprocess.run(
-        [MODPROPD, "--data", str(tmp_path), "--config", str(file)], capture_output=True, text=True, timeout=10
+        [MODPROPD, "--data", str(tmp_path), "--config", str(file)], capture_output=True, text=True, timeout=120
     )
     assert ended.returncode == 2 and f"{file}:2" in ended.stderr and "wonders" in ended.stderr
 
@@ -506,8 +521,7 @@ def test_configuration_layers(start, tmp_path):
 def test_variables_of_version_0_1_are_read_with_a_warning(start, tmp_path):
     daemon = start(environment={"MODPROP_WORKERS": "3"})
     assert daemon.get("/version").json()["limits"]["workers"] == 3
-    wait_until(lambda: "MODPROPD_WORKERS" in daemon.log())
-    assert "variable=MODPROP_WORKERS new_name=MODPROPD_WORKERS" in daemon.log()
+    daemon.logged("variable=MODPROP_WORKERS new_name=MODPROPD_WORKERS")
     both = start(data=tmp_path / "both", environment={"MODPROP_WORKERS": "3", "MODPROPD_WORKERS": "4"})
     assert both.get("/version").json()["limits"]["workers"] == 4 and "MODPROP_WORKERS" not in both.log()
 
@@ -521,7 +535,7 @@ def test_the_clients_variables_do_not_stop_the_daemon(start, tmp_path):
     daemon = start(environment=clients)
     assert daemon.get("/v1/jobs").status_code == 200
     for name in ("TOKEN_FILE", "CONFIG"):
-        assert f"variable=MODPROP_{name} the_daemons=MODPROPD_{name}" in daemon.log()
+        daemon.logged(f"variable=MODPROP_{name} the_daemons=MODPROPD_{name}")
     ended = subprocess.run([MODPROPD, "token", "ann", "read"], env=os.environ | clients, capture_output=True, text=True)
     assert ended.returncode == 0 and (tmp_path / "token").read_text() == "modprop_secret\n"
 
@@ -561,7 +575,7 @@ def test_what_is_wrong_with_a_settings_file_is_shown(tmp_path, text, words):
         [MODPROPD, "--data", str(tmp_path), "--config", str(tmp_path / "conf")],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=120,
     )
     assert ended.returncode == 2 and words in ended.stderr and ended.stderr.count("\n") == 1, ended.stderr
 
@@ -570,7 +584,7 @@ def test_a_path_with_blanks_and_hashes_is_quoted(start, tmp_path):
     place = tmp_path / "my data # 1"
     (tmp_path / "conf").write_text(f'data = "{place}"  # here\n')
     ended = subprocess.run(
-        [MODPROPD, "verify", "--config", str(tmp_path / "conf")], capture_output=True, text=True, timeout=10
+        [MODPROPD, "verify", "--config", str(tmp_path / "conf")], capture_output=True, text=True, timeout=120
     )
     assert str(place) in ended.stderr
 
@@ -586,9 +600,9 @@ def test_help_and_version():
 def test_healthcheck(start):
     daemon = start()
     command = [MODPROPD, "healthcheck", "--listen", f"127.0.0.1:{daemon.port}"]
-    assert subprocess.run(command, timeout=10).returncode == 0
+    assert subprocess.run(command, timeout=120).returncode == 0
     daemon.stop()
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1
 
 
@@ -596,7 +610,7 @@ def test_healthcheck(start):
 def test_unknown_instruction_set(tmp_path, flags, environment):
     base = {k: v for k, v in os.environ.items() if not k.startswith(("MODPROP_", "MODPROPD_"))}
     ended = subprocess.run(
-        [MODPROPD, "--data", str(tmp_path), *flags], env=base | environment, capture_output=True, text=True, timeout=10
+        [MODPROPD, "--data", str(tmp_path), *flags], env=base | environment, capture_output=True, text=True, timeout=120
     )
     assert ended.returncode == 2 and "mmx" in ended.stderr and ended.stderr.count("\n") == 1
 
@@ -647,7 +661,7 @@ def test_a_new_certificate_is_read_on_sighup(start, tmp_path):
         [MODPROPD, "--data", str(other), "--tls-cert", tmp_path / "certificate", "--tls-key", tmp_path / "key"],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=120,
     )
     assert ended.returncode == 1 and "--tls-cert and --tls-key must hold a certificate and its key" in ended.stderr
 
@@ -669,25 +683,25 @@ def test_tls_without_forward_secrecy_is_not_negotiated(start, tmp_path, options,
         ["openssl", "s_client", "-connect", f"127.0.0.1:{daemon.port}", *options],
         input=b"",
         capture_output=True,
-        timeout=20,
+        timeout=120,
     )
     assert (b"Cipher is (NONE)" not in ended.stdout) == agrees
 
 
-@pytest.mark.parametrize("is_tls", [False, True])
+@pytest.mark.parametrize("is_tls", [False, True] if os.environ.get("MODPROP_LONG") else [True])
 def test_healthcheck_notices_a_daemon_that_stands_still(start, tmp_path, is_tls):
     make_certificate(tmp_path)
     tls = ["--tls-cert", tmp_path / "certificate", "--tls-key", tmp_path / "key"] if is_tls else []
     daemon = start(*tls)
     command = [MODPROPD, "healthcheck", "--listen", f"127.0.0.1:{daemon.port}", *tls]
-    assert subprocess.run(command, timeout=20).returncode == 0
+    assert subprocess.run(command, timeout=120).returncode == 0
     daemon.signal(signal.SIGSTOP)
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     finally:
         daemon.signal(signal.SIGCONT)
     assert ended.returncode == 1 and "timed out" in ended.stderr
-    assert subprocess.run(command, timeout=20).returncode == 0
+    assert subprocess.run(command, timeout=120).returncode == 0
 
 
 def test_tls(start, tmp_path):
