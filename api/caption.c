@@ -7,7 +7,7 @@
 
 #include "api/text.h"
 
-static bool has_control(const char *text, bool lines) {
+bool caption_has_control(const char *text, bool lines) {
     for (; *text != '\0'; text++) {
         if (((unsigned char)*text < 0x20 && !(lines && (*text == '\n' || *text == '\t' || *text == '\r'))) ||
             *text == 0x7f) {
@@ -24,14 +24,17 @@ static char *kept(char *text, const char *name, struct problems *problems) {
     return text;
 }
 
+enum characters { ANY, PLAIN, LINES }; /* PLAIN: no control characters; LINES: of them line breaks and tabs alone */
+
 /* A text of at most `most` bytes. NULL after a fault. */
-static char *text_read(const json_t *value, const char *name, size_t most, bool lines, struct problems *problems) {
+static char *text_read(const json_t *value, const char *name, size_t most, enum characters characters,
+                       struct problems *problems) {
     const char *text = json_is_null(value) ? "" : json_string_value(value);
     char got[80];
     if (text == NULL || strlen(text) > most || (!json_is_null(value) && json_string_length(value) != strlen(text)) ||
-        (lines && has_control(text, true))) {
+        (characters != ANY && caption_has_control(text, characters == LINES))) {
         problems_add(problems, NULL, name, "must be a string of at most %zu bytes%s, or null; got %s", most,
-                     lines ? " without control characters" : "", value_quote(value, got));
+                     characters != ANY ? " without control characters" : "", value_quote(value, got));
         return NULL;
     }
     return kept(json_memory_seen(strdup(text)), name, problems);
@@ -40,7 +43,7 @@ static char *text_read(const json_t *value, const char *name, size_t most, bool 
 static bool tag_is_sound(const json_t *tag) {
     const char *text = json_string_value(tag);
     return text != NULL && *text != '\0' && json_string_length(tag) == strlen(text) &&
-           strlen(text) <= CAPTION_TAG_MOST && !has_control(text, false);
+           strlen(text) <= CAPTION_TAG_MOST && !caption_has_control(text, false);
 }
 
 static bool tag_is_known(const json_t *tags, size_t index) {
@@ -79,15 +82,15 @@ static char *tags_read(const json_t *tags, struct problems *problems) {
     return problems->count > before ? NULL : kept(json_text(tags, NULL), "tags", problems);
 }
 
-void caption_read(struct caption *caption, const json_t *document, struct problems *problems) {
+void caption_read(struct caption *caption, const json_t *document, bool stored, struct problems *problems) {
     const json_t *name = json_object_get(document, "name"), *notes = json_object_get(document, "notes"),
                  *tags = json_object_get(document, "tags");
     *caption = (struct caption){0};
     if (name != NULL) {
-        caption->name = text_read(name, "name", CAPTION_NAME_MOST, false, problems);
+        caption->name = text_read(name, "name", CAPTION_NAME_MOST, stored ? ANY : PLAIN, problems);
     }
     if (notes != NULL) {
-        caption->notes = text_read(notes, "notes", CAPTION_NOTES_MOST, true, problems);
+        caption->notes = text_read(notes, "notes", CAPTION_NOTES_MOST, LINES, problems);
     }
     if (tags != NULL) {
         caption->tags = tags_read(tags, problems);

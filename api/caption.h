@@ -21,10 +21,13 @@ struct caption { /* texts are owned (caption_release); NULL: not given */
 
 /*
  * Reads the members name, notes and tags of an object, where it has them; null stands for none. Faults go to
- * `problems`, lack of memory among them.
+ * `problems`, lack of memory among them. `stored`: a document that was accepted before names had no control characters
+ * stays readable.
  */
-void caption_read(struct caption *caption, const json_t *document, struct problems *problems);
+void caption_read(struct caption *caption, const json_t *document, bool stored, struct problems *problems);
 void caption_release(struct caption *caption);
+/* Whether a text has a control character, which tables and terminals obey; `lines` allows line breaks and tabs. */
+bool caption_has_control(const char *text, bool lines);
 
 /* {"name": null or a text, "notes": text, "tags": list} into `document`; NULL stands for none. False if out of memory.
  */

@@ -171,14 +171,14 @@ static const double *read_units(struct gradients_request *request, const json_t 
     return numbers;
 }
 
-static void read_number(const json_t *network, const char *name, double low, double below, bool above_low,
-                        const struct path *path, double *to, struct problems *problems) {
+static void read_number(const json_t *network, const char *name, double low, double below, const struct path *path,
+                        double *to, struct problems *problems) {
     const json_t *value = json_object_get(network, name);
     double number = json_number_value(value);
     char got[80];
-    if (!json_is_number(value) || !(number >= low && number < below) || (above_low && number == low)) {
-        problems_add(problems, path, name, "must be a number %s %g, below %g; got %s",
-                     above_low ? "above" : "of at least", low, below, value == NULL ? "none" : value_quote(value, got));
+    if (!json_is_number(value) || !(number >= low && number < below)) {
+        problems_add(problems, path, name, "must be a number of at least %g, below %g; got %s", low, below,
+                     value == NULL ? "none" : value_quote(value, got));
         return;
     }
     *to = number;
@@ -245,14 +245,14 @@ static void read_neuron(struct gradients_request *request, const json_t *network
         }
     }
     if (json_object_get(network, "readout_kappa") != NULL) {
-        read_number(network, "readout_kappa", 0, 1, false, path, &p->readout_kappa, problems);
+        read_number(network, "readout_kappa", 0, 1, path, &p->readout_kappa, problems);
     }
     if (!ops->spikes) {
         read_activation(p, json_object_get(network, "activation"), path, problems);
         return;
     }
-    read_number(network, "threshold", 0, 1e6, true, path, &p->threshold, problems);
-    read_number(network, "dampening", 0, 1e6, false, path, &p->dampening, problems);
+    read_number(network, "threshold", THRESHOLD_LEAST, 1e6, path, &p->threshold, problems);
+    read_number(network, "dampening", 0, 1e6, path, &p->dampening, problems);
     read_refractory(p, network, path, problems);
     p->rho = ops->adapts ? read_units(request, network, "rho", 0, 1, path, problems) : NULL;
     p->beta = ops->adapts ? read_units(request, network, "beta", 0, 1e6, path, problems) : NULL;
@@ -349,16 +349,29 @@ static void read_rate_cost(struct gradients_request *request, const json_t *docu
     struct gradients_problem *p = &request->problem;
     p->rate_target = 0.01;
     if (json_object_get(document, "rate_cost") != NULL) {
-        read_number(document, "rate_cost", 0, 1e9, false, NULL, &p->rate_cost, problems);
+        read_number(document, "rate_cost", 0, 1e9, NULL, &p->rate_cost, problems);
     }
     if (json_object_get(document, "rate_target") != NULL) {
-        read_number(document, "rate_target", 0, 1.0000001, false, NULL, &p->rate_target, problems);
+        read_number(document, "rate_target", 0, 1.0000001, NULL, &p->rate_target, problems);
     }
     if (p->rate_cost > 0 && !neuron_table[p->neuron]->spikes) {
         problems_add(problems, NULL, "rate_cost",
                      "must be 0 where network.model is \"%s\", which does not spike; got %g",
                      neuron_table[p->neuron]->name, p->rate_cost);
     }
+}
+
+/* Whether a rule goes forward by a draw of signs. */
+static bool draws_signs(const struct gradients_request *request) {
+    const struct rule_shape shape = shape_of(request);
+    for (int i = 0; i < request->rule_count; i++) {
+        const struct rule_config *rule = &request->rules[i];
+        const struct rule_ops *ops = rule_table[rule->type];
+        if (ops->forward != NULL && ops->forward(rule, &shape) == FORWARD_RANK_ONE) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void read_rules(struct gradients_request *request, const json_t *document, struct problems *problems) {
@@ -450,6 +463,9 @@ void gradients_request_decode(struct gradients_request *request, const json_t *d
     read_seed(request, json_object_get(document, "seed"), problems);
     read_rate_cost(request, document, problems);
     read_rules(request, document, problems);
+    if (request->problem.nu != NULL && problems->count == 0 && !draws_signs(request)) {
+        problems_add(problems, NULL, "nu", "must be absent, or null, unless a rule is uoro: no other has signs");
+    }
     if (problems->count == 0 && work_of(request) > GRADIENTS_WORK_MAX) {
         problems_add(
             problems, NULL, "inputs",

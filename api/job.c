@@ -389,7 +389,7 @@ static bool decode(struct job_spec *spec, const json_t *document, bool stored, s
     spec->initial_from.iteration = -1;
     check_top_names(document, stored, problems);
     spec->origin = stored ? json_incref(json_object_get(document, "origin")) : NULL;
-    caption_read(&spec->caption, document, problems);
+    caption_read(&spec->caption, document, stored, problems);
     decode_metadata(spec, json_object_get(document, "metadata"), problems);
     for (size_t i = 0; i < top_fields.count; i++) {
         json_t *value = json_object_get(document, top_items[i].name);

@@ -174,7 +174,11 @@ static json_t *parse(const char *text, size_t size, char error[256], bool *overf
     json_t *document = json_loadb(text, size, JSON_REJECT_DUPLICATES, &fault);
     if (document == NULL) {
         *overflow = json_error_code(&fault) == json_error_numeric_overflow;
-        snprintf(error, 256, "the body is not JSON: line %d, column %d: %.150s", fault.line, fault.column, fault.text);
+        /* jansson's own words for it name its flag */
+        const char *why = json_error_code(&fault) == json_error_null_character
+                              ? "a text must not have the character \\u0000"
+                              : fault.text;
+        snprintf(error, 256, "the body is not JSON: line %d, column %d: %.150s", fault.line, fault.column, why);
     } else if (!json_is_object(document)) {
         snprintf(error, 256, "the body must be a JSON object");
         json_decref(document);

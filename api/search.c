@@ -190,6 +190,12 @@ static double milliseconds_of(const struct tm *at) {
     return 1000.0 * (double)timegm(&copy);
 }
 
+/* timegm makes 2 March of 30 February. */
+static bool has_day(const struct tm *at) {
+    struct tm copy = *at;
+    return timegm(&copy) != (time_t)-1 && copy.tm_mday == at->tm_mday;
+}
+
 /* A date, or a part of one, as what it spans: 2026, 2026-11, 2026-11-28, 2026-11-28T09, ...:30, ...:30:15, with Z. */
 static bool time_take(const char *text, size_t length, double *low, double *high) {
     static const char before[] = "--T::";
@@ -208,7 +214,7 @@ static bool time_take(const char *text, size_t length, double *low, double *high
         last = parts[i];
         time.tm_mon -= i == 0;
     }
-    if (year < 0 || at != end) {
+    if (year < 0 || at != end || !has_day(&time)) {
         return false;
     }
     *low = milliseconds_of(&time);

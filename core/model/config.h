@@ -73,6 +73,9 @@ static inline struct weights_view weights_view_make(const float *memory, int uni
                                  .bout = Wout + n * (size_t)outputs};
 }
 
+/* The least threshold of a spike: the pseudo-derivative, which divides by its square, stays a float32. */
+#define THRESHOLD_LEAST 1e-6
+
 struct network_config {
     int units;                 /* N */
     double tau;                /* ms, where tau_of_unit is NULL and no range is given */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/base/random.h"
+#include "core/base/size.h"
 #include "core/backend/backend.h"
 #include "core/model/neuron.h"
 #include "core/rules/rules.h"
@@ -212,4 +213,21 @@ enum result gradients_compute(const struct gradients_problem *problem, const str
                               bool (*stop)(void *user), void *user, struct gradients *gradients, double *loss,
                               struct error *error) {
     return gradients_compute_by(problem, rule, METHOD_AUTO, 0, threads, stop, user, gradients, loss, error);
+}
+
+size_t gradients_memory(const struct gradients_problem *problem, const struct rule_config *rule) {
+    const struct backend_sizes sizes = {.units = problem->units,
+                                        .inputs = problem->inputs,
+                                        .outputs = problem->outputs,
+                                        .types = problem->types,
+                                        .bias = true};
+    const struct batch_options options = options_of(problem, rule, METHOD_AUTO, 0);
+    const size_t N = (size_t)problem->units, beside = N + (size_t)problem->inputs + (size_t)problem->outputs + 1;
+    struct backend_plan plan;
+    struct error error;
+    if (!backend_table[BACKEND_CPU]->plan(&sizes, &options, &plan, &error)) {
+        return SIZE_MAX;
+    }
+    /* a network of its own, with its fixed parts, and the gradient */
+    return size_plus(plan.memory_bytes, size_times(3 * sizeof(float), size_times(N, beside)));
 }

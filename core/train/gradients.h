@@ -52,4 +52,7 @@ enum result gradients_compute(const struct gradients_problem *problem, const str
                               bool (*stop)(void *user), void *user, struct gradients *gradients, double *loss,
                               struct error *error);
 
+/* Bytes that gradients_compute takes at its peak, computed from sizes alone. SIZE_MAX: more than can be addressed. */
+size_t gradients_memory(const struct gradients_problem *problem, const struct rule_config *rule);
+
 #endif

@@ -58,6 +58,12 @@ struct design {
 
 /* Reads a specification; its own faults go to `problems`. Call design_release in any case. */
 void design_read(struct design *design, const json_t *document, struct problems *problems);
+/*
+ * What is required of a submission, or of a change of one (`document`: what the client sent), beyond what makes it
+ * readable: no control characters in the texts that tables show, and each value of an axis of a grid, or each point of
+ * a list, once. Specifications that were stored before stay as they are.
+ */
+void design_sent_check(const json_t *document, struct problems *problems);
 /* NULL-safe, also for one that was never read (all zero). */
 void design_release(struct design *design);
 

@@ -44,7 +44,7 @@ static bool read_caption(struct request *request, struct caption *caption) {
             problems_add_unknown(&problems, NULL, name, "field of a caption", members, 3);
         }
     }
-    caption_read(caption, document, &problems);
+    caption_read(caption, document, false, &problems);
     json_decref(document);
     if (problems.count > 0) {
         caption_release(caption);

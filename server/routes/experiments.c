@@ -44,13 +44,15 @@ static json_t *time_or_null(int64_t milliseconds) {
     return json_string(text);
 }
 
+/* What a cancelled experiment never made waits for nothing: it is cancelled too. */
 static json_t *counts_document(const struct store_experiment *row, const struct counting *counting) {
-    const int64_t *of = counting->of;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "waiting", (json_int_t)(row->trials - counting->all),
-                     "queued", (json_int_t)of[JOB_QUEUED], "running",
+    const int64_t *of = counting->of, unmade = row->trials - counting->all;
+    const bool is_over = row->state == EXPERIMENT_CANCELLED;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "waiting", (json_int_t)(is_over ? 0 : unmade), "queued",
+                     (json_int_t)of[JOB_QUEUED], "running",
                      (json_int_t)(of[JOB_RUNNING] + of[JOB_PAUSING] + of[JOB_CANCELLING]), "paused",
                      (json_int_t)of[JOB_PAUSED], "succeeded", (json_int_t)of[JOB_SUCCEEDED], "failed",
-                     (json_int_t)of[JOB_FAILED], "cancelled", (json_int_t)of[JOB_CANCELLED]);
+                     (json_int_t)of[JOB_FAILED], "cancelled", (json_int_t)(of[JOB_CANCELLED] + (is_over ? unmade : 0)));
 }
 
 static json_t *links_document(const char *id) {
@@ -240,6 +242,7 @@ static void run_creation(struct lane_task *task) {
         return;
     }
     design_read(&creation->design, document, &computation->problems);
+    design_sent_check(document, &computation->problems);
     json_decref(document);
     if (computation->problems.count == 0) {
         experiment_check(&creation->design, &computation->server->admission, computation_reader(computation),
@@ -376,6 +379,7 @@ static void design_edit(struct editing *editing, const struct store_experiment *
         design_release(&before);
         return;
     }
+    design_sent_check(changes, problems);
     json_t *document = design_change(&before, changes, &editing->edit.grown, problems);
     design_release(&before);
     if (document != NULL) {

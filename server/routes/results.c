@@ -458,6 +458,7 @@ void results_weights_forget(void *user, void *handle) {
 struct gradient_work {
     struct computation computation; /* first */
     struct gradients_request decoded;
+    bool is_read; /* it may come twice: see computation_memory */
 };
 
 static void gradient_work_release(struct computation *computation) {
@@ -487,6 +488,17 @@ static bool compute_rule(struct gradient_work *work, const struct rule_config *r
     }
 }
 
+/* What the largest of its engines takes: one follows the other. */
+static size_t memory_of(const struct gradient_work *work) {
+    const struct rule_config truth = {.type = RULE_EXACT};
+    size_t most = gradients_memory(&work->decoded.problem, &truth);
+    for (int i = 0; i < work->decoded.rule_count; i++) {
+        size_t one = gradients_memory(&work->decoded.problem, &work->decoded.rules[i]);
+        most = one > most ? one : most;
+    }
+    return most;
+}
+
 static void compute_all(struct gradient_work *work, struct gradients *bptt, struct gradients *gradients) {
     const struct rule_config truth = {.type = RULE_EXACT};
     struct writer *writer = &work->computation.writer;
@@ -504,18 +516,28 @@ static void compute_all(struct gradient_work *work, struct gradients *bptt, stru
     gradients_write_end(writer);
 }
 
+static bool gradient_work_read(struct gradient_work *work) {
+    struct computation *computation = &work->computation;
+    json_t *document = work->is_read ? NULL : computation_body(computation);
+    if (document != NULL) {
+        gradients_request_decode(&work->decoded, document, &computation->problems);
+        json_decref(document);
+        computation_tidy(computation);
+        work->is_read = true;
+    }
+    return work->is_read;
+}
+
 static void work_gradients(struct computation *computation) {
     struct gradient_work *work = (struct gradient_work *)computation;
     struct gradients bptt = {0}, gradients = {0};
-    json_t *document = computation_body(computation);
-    if (document == NULL) {
+    if (!gradient_work_read(work)) {
         return;
     }
-    gradients_request_decode(&work->decoded, document, &computation->problems);
-    json_decref(document);
-    computation_tidy(computation);
     if (computation->problems.count > 0) {
         computation_fail(computation, 422, "the request has bad fields");
+    } else if (!computation_memory(computation, memory_of(work))) {
+        return;
     } else if (!gradients_create(&work->decoded.problem, &bptt) ||
                !gradients_create(&work->decoded.problem, &gradients)) {
         computation_fail(computation, 503, "not enough memory for this request now");

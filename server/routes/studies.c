@@ -436,6 +436,16 @@ void route_experiment_curves(struct server *server, struct request *request) {
 
 /* ---- any set of jobs ---- */
 
+/* Whether an entry of a list of texts is there before it. */
+static bool is_repeated(const json_t *list, size_t index) {
+    for (size_t i = 0; i < index; i++) {
+        if (json_equal(json_array_get(list, i), json_array_get(list, index))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The curves that the request names, as the query of an experiment's curves would; each seed's own where `seeds`. */
 static void curves_take(struct viewing *viewing, const json_t *document) {
     struct problems *problems = &viewing->computation.problems;
@@ -454,7 +464,7 @@ static void curves_take(struct viewing *viewing, const json_t *document) {
         const struct path at = {.parent = &path, .index = index};
         const char *key = json_string_value(one);
         size_t room = sizeof viewing->selection.keys - used;
-        if (key == NULL || !curve_exists(key) || strlen(key) + 2 > room) {
+        if (key == NULL || !curve_exists(key) || strlen(key) + 2 > room || is_repeated(list, index)) {
             problems_add(problems, &at, NULL, "must be a curve of GET /v1/jobs/{id}/metrics, each once");
             continue;
         }

@@ -602,8 +602,8 @@ const struct route routes_listed[] = {
      .types = {JSON},
      .summary =
          "Upload a dataset: a safetensors file with inputs (or spikes_trials, spikes_times, spikes_units), targets, "
-         "optional mask and test split; or weights for network.initial: W, Win, Wout, bout, optional b. Under a name "
-         "in use it becomes the newest version; jobs "
+         "optional mask and test split; or weights for network.initial: W, Win, Wout, bout, optional b (other tensors "
+         "are kept and ignored). Under a name in use it becomes the newest version; jobs "
          "keep the one that they were accepted with",
      .handle = route_dataset_put,
      .begin = begin_dataset_put,

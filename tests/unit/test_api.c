@@ -226,7 +226,7 @@ static const char *const good[] = {
     "{\"task\":{\"type\":\"row_mnist\"},\"rule\":{\"type\":\"eprop\",\"feedback\":\"adaptive\",\"feedback_decay\":0."
     "001},\"optimizer\":{\"type\":\"sgd\"}}",
     "{\"task\":{\"type\":\"evidence\"},\"name\":\"\xc3\xa9 \\\" "
-    "\\n\",\"metadata\":{\"lab\":[1,2.5,null,{\"x\":true}]},\"seed\":9007199254740991,\"threads\":3,"
+    "x\",\"notes\":\"a\\nb\",\"metadata\":{\"lab\":[1,2.5,null,{\"x\":true}]},\"seed\":9007199254740991,\"threads\":3,"
     "\"priority\":-7,\"time_limit\":60,\"training\":{\"stop_when\":{\"metric\":\"accuracy\",\"above\":0.99,"
     "\"evaluations\":5},\"iterations\":3.0}}",
     "{\"task\":{\"type\":\"dataset\",\"name\":\"a-b_c.1\"},\"network\":{\"units\":6,\"tau\":[1,2,3,4,5.5,1e6]}}",
