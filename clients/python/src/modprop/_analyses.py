@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _html
+
 if TYPE_CHECKING:
     import pandas
     import xarray
@@ -49,6 +51,9 @@ class Analysis(Mapping[str, NDArray[np.float64]]):
             for name, axes in self.axes.items()
         )
         return f"<Analysis {self.type}, iteration {self.iteration}: {'; '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        return _html.analysis(self)
 
     def to_xarray(self) -> xarray.Dataset:
         """All results as an `xarray.Dataset` with named dimensions (needs xarray). A result that is named as its own

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import httpx
 from numpy.typing import NDArray
 
-from . import _arrays, _calls, _studies
+from . import _arrays, _calls, _figures, _studies
 from ._analyses import Analysis
 from ._async_experiment import AsyncExperiment
 from ._bar import Bar
@@ -482,6 +482,24 @@ class AsyncJob(JobView):
     async def plot(self, axes: Axes | None = None, *, metric: str = "loss") -> Axes:
         """See `Job.plot`."""
         return (await self.metrics()).plot(axes, metric=metric, label=self._label())
+
+    async def plot_weights(self, axes: Axes | None = None, *, iteration: int | None = None) -> Axes:
+        """W as a map, of the newest checkpoint or of one that is still stored (needs matplotlib)."""
+        call = _calls.weights(self.id, iteration)
+        return (await self.client._call(call)).plot(axes)
+
+    async def plot_spectrum(self, axes: Axes | None = None, *, iteration: int | None = None) -> Axes:
+        """The eigenvalues of W in the complex plane (needs matplotlib)."""
+        return (await self.spectrum(iteration)).plot(axes)
+
+    async def plot_activity(self, axes: Axes | None = None, *, seed: int = 0, **simulation: Any) -> Axes:
+        """The rates of a fresh trial over time; takes what `simulate` does (needs matplotlib)."""
+        return (await self.simulate(seed=seed, **simulation)).plot(axes)
+
+    async def plot_alignment(self, axes: Axes | None = None) -> Axes:
+        """The cosine of the rule's gradient with the true one over training, of a job with the diagnostic `cosine`
+        (needs matplotlib). Raises ValueError where there is none."""
+        return _figures.alignment(await self.metrics(), axes)
 
     async def spectrum(self, iteration: int | None = None) -> Spectrum:
         """See `Job.spectrum`."""

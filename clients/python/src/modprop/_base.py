@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from . import _settings
+from . import _html, _settings
 from ._calls import TERMINAL, Cursor, Document, Patience
 from ._errors import JobFailed
 from ._version import __version__
@@ -146,6 +146,9 @@ class JobView(Captioned):
         named = f" {self.name!r}" if self.name else ""
         standing = f"{self.status} ({self.outcome})" if self.outcome else self.status
         return f"<{type(self).__name__} {self.id}{named} {standing} {self.iteration}/{self.iterations}>"
+
+    def _repr_html_(self) -> str:
+        return _html.job(self)
 
     def __modprop_json__(self) -> dict[str, Any]:
         """What stands for the job in a request, as `network={"initial": job}` (_arrays.as_json)."""

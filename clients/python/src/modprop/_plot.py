@@ -20,7 +20,8 @@ MARKERS = (None, "o", "s", "^", "D", "v", "P", "X")  # rank 0 has none
 X_LABELS = {"iterations": "iteration", "trials": "trials", "seconds": "training (s)"}
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
+    """matplotlib's; raises ImportError with what to do."""
     try:
         import matplotlib.pyplot as pyplot
     except ImportError as error:
@@ -30,7 +31,7 @@ def _pyplot() -> Any:
 
 def _axes(axes: Any, key: str, x: str = "iterations") -> Any:
     if axes is None:
-        axes = _pyplot().subplots(layout="constrained")[1]
+        axes = pyplot().subplots(layout="constrained")[1]
     axes.set_xlabel(X_LABELS[x])
     axes.set_ylabel(key.replace("_", " "))
     if "loss" in key:
@@ -83,7 +84,7 @@ def curves(
     panels = list(dict.fromkeys(one.panel for one in chosen))
     if axes is None:
         size = (2.2 + 4.2 * len(panels), 4.4)
-        figure = _pyplot().figure(figsize=size, layout="constrained")
+        figure = pyplot().figure(figsize=size, layout="constrained")
         drawn: list[Any] = list(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0])
     else:
         drawn = [axes] * len(panels)

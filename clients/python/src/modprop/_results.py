@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _plot
+from . import _figures, _html, _plot
 from ._errors import WeightsCorrupt
 
 if TYPE_CHECKING:
@@ -192,6 +192,13 @@ class Weights:
             f"{self.sha256[:12]}>"
         )
 
+    def _repr_html_(self) -> str:
+        return _html.weights(self)
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """W as a map, units in the order of their cell types; blue is negative, orange positive (needs matplotlib)."""
+        return _figures.weights(self, axes)
+
     def arrays(self) -> dict[str, Floats]:
         """W, Win, b (where there is one), Wout and bout by name."""
         named = {name: getattr(self, name) for name in WEIGHT_NAMES}
@@ -353,6 +360,10 @@ class Spectrum:
         units = len(self.eigenvalues)
         return f"<Spectrum of {units} units, iteration {self.iteration}, spectral radius {self.radius:.4g}>"
 
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """The eigenvalues in the complex plane, with the unit circle (needs matplotlib)."""
+        return _figures.spectrum(self, axes)
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
@@ -418,6 +429,11 @@ class Simulation(Mapping[str, NDArray[Any]]):
 
     def __repr__(self) -> str:
         return f"<Simulation {', '.join(f'{name} {array.shape}' for name, array in self.items())}>"
+
+    def plot(self, axes: Axes | None = None, *, trial: int = 0) -> Axes:
+        """The rates of one trial over time: lines, a map where there are more than eight units, spikes as a raster; the
+        steps that count are shaded (needs matplotlib)."""
+        return _figures.activity(self, axes, trial)
 
     def to_xarray(self) -> xarray.Dataset:
         """The arrays as an `xarray.Dataset` with the dimensions step, trial, input, unit and output (needs xarray);
