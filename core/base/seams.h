@@ -1,9 +1,9 @@
 /*
  * The rows of the seams: what is added as one file and one row (core/ADDING.md). A row gives a number, RULE_BPTT and so
  * on, and names the file that holds all else: core/rules/bptt.c ends in `rule_bptt`. The build takes the list of files
- * from here (core/meson.build), the tables of core/rules, core/tasks, core/model, core/kernels and core/backend are
- * made of these rows, and the program lists rules, tasks, neuron models, activations and backends nowhere else. One row
- * a line.
+ * from here (core/meson.build), also of those that the kernels include; the tables of core/rules, core/tasks,
+ * core/model, core/kernels and core/backend are made of these rows, and the program lists rules, tasks, neuron models,
+ * activations and backends nowhere else. One row a line.
  *
  * Checkpoints hold the numbers: rows are appended, never moved.
  */

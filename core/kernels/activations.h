@@ -1,5 +1,6 @@
 /*
- * The activations, a file each: z = f(v), and the derivative psi as a function of z. A file activation_NAME.h defines
+ * The activations, a file each: z = f(v), and the derivative psi as a function of z. A file activation_NAME.h, which
+ * the build includes by its row in core/base/seams.h, defines
  *
  *     float NAME_psi_of(float z)        psi, the plain form: for rules that work by element
  *     double NAME_psi_exact(double z)   the same in double: for the sensitivities, the check on all else
@@ -12,8 +13,7 @@
  */
 #include "core/base/seams.h"
 
-#include "core/kernels/activation_relu.h"
-#include "core/kernels/activation_tanh.h"
+#include "core/kernels/activation_files.h"
 
 #ifndef KERNEL_VECTORS
 #define PSI_OF_CASE(number, name)                                                                                      \

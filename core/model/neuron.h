@@ -1,10 +1,10 @@
 /*
  * A neuron model: what a unit's state is, how a step changes it, and which derivatives leave it. One file a model
- * (membrane.c, rate.c, lif.c, alif.c), each ending in one `struct neuron_ops`; neuron_table lists them all.
- *
- * The forms here are scalar and are the authority. core/kernels/neurons.h has the same step and the same reverse carry
- * over vectors, in the same operations, so that both give the same bits (tests/unit/test_neurons.c). The tangent is in
- * double; rtrl is made of it, and a test holds the reverse carry to be its transpose.
+ * (membrane.c, rate.c, lif.c, alif.c) in two halves. The first is scalar, is the authority, and ends in one `struct
+ * neuron_ops`; neuron_table lists them all. The second, where KERNEL_VECTORS is defined, is the same step and the same
+ * reverse carry over vectors (core/kernels/neurons.h, which includes it), in the same operations, so that both give the
+ * same bits (tests/unit/test_neurons.c). The tangent is in double; rtrl is made of it, and a test holds the reverse
+ * carry to be its transpose.
  *
  * Notation: MATHEMATICS.md. u is the current, z what leaves the unit, psi = dz / d(what the current moves), L = dE/dz
  * by the readout, and delta = dE/du, with which every rule's gradient is sum_t source_{t} delta_t.

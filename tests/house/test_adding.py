@@ -13,7 +13,13 @@ import daemons
 import pytest
 from daemons import ROOT
 
-TARGETS = ["server/modpropd", "tests/unit/test_identity", "tests/unit/test_tasks", "tests/unit/test_rules"]
+TARGETS = [
+    "server/modpropd",
+    "tests/unit/test_identity",
+    "tests/unit/test_tasks",
+    "tests/unit/test_rules",
+    "tests/unit/test_neurons",
+]
 JOB = {
     "task": {"type": "hold", "cue": 3, "delay": 7},
     "network": {"units": 8, "dale": False},
@@ -67,7 +73,15 @@ def tree(tmp_path_factory):
 
 def test_the_page_adds_one_of_each():
     new = [name for kind, name, _ in blocks() if kind == "c"]
-    assert "core/rules/fading.c" in new and "core/tasks/hold.c" in new
+    assert sorted(new) == [
+        "core/kernels/activation_clipped.h",
+        "core/model/adapting.c",
+        "core/rules/fading.c",
+        "core/tasks/hold.c",
+    ]
+    # beside them only a table of parameters and the tests
+    rest = {name for kind, name, _ in blocks() if kind == "diff" and not name.startswith("tests/")}
+    assert rest == {"core/base/seams.h", "core/tasks/delayed_xor.c"}
     # a row is one line
     for kind, name, text in blocks():
         if kind == "diff" and name == "core/base/seams.h":
@@ -111,8 +125,10 @@ def test_what_was_added_is_described(daemon):
     assert parameters(rules, "rules", "fading")["keep"]["default"] == 0.9
     assert set(parameters(tasks, "tasks", "hold")) == {"cue", "delay"}
     assert parameters(tasks, "tasks", "delayed_xor")["baseline"]["default"] == 0.02
+    neurons = parameters(daemon.get("/v1/neurons").json(), "neurons", "adapting")
+    assert neurons["tau_adaptation"]["default"] == 200 and "threshold" not in neurons
     text = daemon.get("/openapi.json").text
-    assert all(f'"{name}"' in text for name in ("fading", "keep", "hold", "baseline"))
+    assert all(f'"{name}"' in text for name in ("fading", "keep", "hold", "baseline", "adapting"))
 
 
 def test_what_was_added_trains(daemon):
@@ -121,6 +137,24 @@ def test_what_was_added_trains(daemon):
     assert job["rule"]["keep"] == 0.5 and job["task"]["delay"] == 7
     clipped = JOB | {"network": {"units": 8, "dale": False, "activation": "clipped"}}
     assert finished(daemon, clipped)["status"] == "succeeded"
+
+
+def test_a_neuron_model_trains_with_every_rule_and_on_every_instruction_set(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(daemons, "MODPROPD", str(tree / "build" / TARGETS[0]))
+    digests = {}
+    for isa in ("portable", "avx2", "avx512", "neon"):
+        try:
+            running = daemons.Daemon(tmp_path / isa, "--isa", isa)
+        except RuntimeError:  # the host lacks it
+            continue
+        for rule in ("bptt", "eprop", "mdgl", "modprop", "rtrl"):
+            network = {"model": "adapting", "units": 8, "beta": 0.4, "activation": "clipped"}
+            job = finished(running, JOB | {"network": network, "rule": {"type": rule}})
+            assert job["status"] == "succeeded", job
+            digests.setdefault(rule, set()).add(job["weights_sha256"])
+        running.finish()
+    assert all(len(found) == 1 for found in digests.values())
+    assert len(set.union(*digests.values())) == len(digests)
 
 
 def test_a_value_out_of_range_is_rejected(daemon):
