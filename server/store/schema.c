@@ -1,6 +1,6 @@
 /*
  * Schema: a new database is made from the records of columns.c and the tables and indexes below; an older one is
- * migrated version by version and ends with the same columns, tables and indexes (tests/unit/test_store.c compares
+ * migrated version by version and ends with the same columns, tables and indexes (tests/unit/test_store_disk.c compares
  * them).
  *
  * A change is one version: SCHEMA_VERSION, a row of `steps`, and `since` at the columns, tables or indexes that it
