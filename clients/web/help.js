@@ -1,7 +1,7 @@
 /*
  * What the page and the daemon understand: the filter's language, keys, the calls behind the page, and where the rest is written.
  */
-import { tokenKnown } from "./api.js";
+import { get, tokenKnown } from "./api.js";
 import { h } from "./dom.js";
 import { EXAMPLES } from "./query.js";
 
@@ -70,7 +70,8 @@ const part = (id, title, ...content) => h("section", { "aria-labelledby": id }, 
 
 /** Shows the help in `place`, scrolled to the section `id` where given. */
 export function helpShow(place, id) {
-  const links = LINKS.map(([url, name, about]) => h("li", {}, h("a", { href: url }, name), h("span", { class: "hint" }, ` ${about}`)));
+  const link = ([url, name, about]) => h("li", {}, h("a", { href: url }, name), h("span", { class: "hint" }, ` ${about}`)),
+    links = h("ul", { class: "plain" }, LINKS.map(link));
   const terms = ["Terms stand side by side, and a job must fit all of them. Words look in the name, terms in a field. ", "Upper and lower case are alike."];
   place.replaceChildren(
     h("h1", {}, "Help"),
@@ -90,7 +91,11 @@ export function helpShow(place, id) {
       h("pre", { tabindex: "0", "aria-label": "Calls with curl" }, calls()),
       h("p", {}, "The command explains itself: modprop help. A form's values are shown as curl, Python and JSON beside it."),
     ),
-    part("links", "Documents that this daemon serves", h("ul", { class: "plain" }, links)),
+    part("links", "Documents that this daemon serves", links),
+  );
+  get("/").then(
+    ({ links: served }) => served.docs && links.prepend(link([served.docs, "Documentation", "guides, the mathematics and every reference, as pages"])),
+    () => {}, // a daemon that is away is reported elsewhere
   );
   const wanted = id && document.getElementById(id);
   if (wanted) requestAnimationFrame(() => wanted.scrollIntoView());

@@ -304,6 +304,9 @@ static bool start(struct server *server, char *error) {
     metrics_init(&server->metrics);
     waits_init(&server->waits, server);
     server->started = clock_seconds();
+    if (server->config.docs != NULL && (server->pages = pages_open(server->config.docs, error)) == NULL) {
+        return false;
+    }
     server->auth = make_data_directory(server->config.data, error) ? auth_create(&server->config, error) : NULL;
     if (server->auth == NULL || !start_store(server, error)) {
         return false;
@@ -364,6 +367,7 @@ static void stop(struct server *server) {
     }
     store_reader_close(server->reader);
     auth_destroy(server->auth);
+    pages_close(server->pages);
 }
 
 static int serve(struct server *server) {

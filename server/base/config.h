@@ -49,6 +49,7 @@ struct config {
     struct text_list allow_origin, allow_host;
     int64_t log_format, log_level;
     bool access_log;
+    char *docs;         /* folder of the documentation; NULL */
     int64_t keep_days;  /* 0: for ever */
     int64_t keep_bytes; /* 0: no bound */
     int64_t max_connections, max_address_connections, max_streams, max_waiting;

@@ -348,19 +348,30 @@ static void prepare_body(struct server *server, struct request *request, const s
 }
 
 /*
- * The dashboard's files; `/` is the page for clients that prefer HTML (browsers), and the index of the API for all
- * others.
+ * Answers with a file of the dashboard or the documentation; false if the path is none. `/` is the page for clients
+ * that prefer HTML (browsers), and the index of the API for all others.
  */
-static bool wants_file(struct request *request) {
+static bool answer_file(const struct server *server, struct request *request) {
     static const char *const types[] = {JSON, "text/html", NULL};
-    if (request->method != HTTP_GET || !static_is_known(request->path)) {
+    if (request->method != HTTP_GET) {
         return false;
     }
-    if (strcmp(request->path, "/") != 0) {
+    if (server->pages != NULL && strcmp(request->path, "/docs") == 0) { /* its links are relative to /docs/ */
+        http_header_set(request, "Location", PAGES_URL);
+        http_reply_empty(request, 301);
         return true;
     }
-    const char *type = accept_choose(http_header(request, "Accept"), types);
-    return type != NULL && strcmp(type, "text/html") == 0;
+    const struct static_file *file = static_find(request->path);
+    if (file != NULL && strcmp(request->path, "/") == 0) {
+        const char *type = accept_choose(http_header(request, "Accept"), types);
+        file = type != NULL && strcmp(type, "text/html") == 0 ? file : NULL;
+    } else if (file == NULL) {
+        file = pages_find(server->pages, request->path);
+    }
+    if (file != NULL) {
+        static_reply(request, file);
+    }
+    return file != NULL;
 }
 
 void routes_head(void *user, struct request *request) {
@@ -376,8 +387,7 @@ void routes_head(void *user, struct request *request) {
         http_problem(request, 403, "%s", fault);
         return;
     }
-    if (wants_file(request)) {
-        static_reply(request);
+    if (answer_file(server, request)) {
         return;
     }
     route = check_route(request, route, allow, role);

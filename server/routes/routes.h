@@ -62,9 +62,10 @@ size_t routes_tokens_changed(struct server *server);
 /* True if an If-None-Match header names the entity tag (quoted), compared weakly as in RFC 9110. */
 bool etag_matches(const char *condition, const char *tag);
 
-/* static.c: the dashboard's files. */
-bool static_is_known(const char *path);
-void static_reply(struct request *request);
+/* static.c: files from memory. static_find: one of the dashboard's, or NULL. */
+struct static_file;
+const struct static_file *static_find(const char *path);
+void static_reply(struct request *request, const struct static_file *file);
 
 /* routes/submit.c */
 void route_submit(struct server *server, struct request *request);

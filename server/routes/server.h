@@ -13,6 +13,7 @@
 #include "server/base/loop.h"
 #include "server/routes/metrics.h"
 #include "server/routes/calls.h"
+#include "server/routes/pages.h"
 #include "server/routes/waiting.h"
 #include "server/jobs/retention.h"
 #include "server/base/lanes.h"
@@ -43,6 +44,7 @@ struct server {
     struct calls calls;    /* requests of workers that wait */
     struct keyed *pending; /* submissions with a key that are not committed yet (routes/keys.c) */
     struct metrics metrics;
+    struct pages *pages; /* the documentation; NULL without --docs */
     enum server_state state;
     int host_cores;                           /* what affinity and cgroups allow this process */
     int64_t host_memory;                      /* bytes */

@@ -1,6 +1,7 @@
 /*
- * The dashboard's files, from memory. They may load only each other (Content-Security-Policy), need no token, and are
- * revalidated by entity tag at every load, so that a new daemon never serves an old page.
+ * Files from memory: the dashboard's and the documentation's (pages.h). They may load only each other
+ * (Content-Security-Policy), need no token, and are revalidated by entity tag at every load, so that a new daemon never
+ * serves an old page.
  */
 #include <string.h>
 
@@ -31,7 +32,7 @@ bool etag_matches(const char *condition, const char *tag) {
     return false;
 }
 
-static const struct static_file *file_find(const char *path) {
+const struct static_file *static_find(const char *path) {
     for (const struct static_file *file = static_files; file->url != NULL; file++) {
         if (strcmp(file->url, path) == 0) {
             return file;
@@ -40,12 +41,7 @@ static const struct static_file *file_find(const char *path) {
     return NULL;
 }
 
-bool static_is_known(const char *path) {
-    return file_find(path) != NULL;
-}
-
-void static_reply(struct request *request) {
-    const struct static_file *file = file_find(request->path);
+void static_reply(struct request *request, const struct static_file *file) {
     bool packed = request->may_gzip && file->packed != NULL;
     const char *tag = packed ? file->packed_tag : file->tag;
     http_header_set(request, "ETag", tag);

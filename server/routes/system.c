@@ -13,12 +13,12 @@
 
 /* The response at / in a build without the dashboard. */
 void route_index(struct server *server, struct request *request) {
-    (void)server;
+    const char *docs = server->pages == NULL ? NULL : PAGES_URL; /* s* leaves it out */
     http_reply_json(request, 200,
-                    json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "name", "modpropd", "version",
-                              MODPROP_VERSION, "links", "openapi", "/openapi.json", "tasks", "/v1/tasks", "rules",
-                              "/v1/rules", "jobs", "/v1/jobs", "experiments", "/v1/experiments", "events", "/v1/events",
-                              "ready", "/readyz", "metrics", "/metrics"));
+                    json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s*}}", "name", "modpropd",
+                              "version", MODPROP_VERSION, "links", "openapi", "/openapi.json", "tasks", "/v1/tasks",
+                              "rules", "/v1/rules", "jobs", "/v1/jobs", "experiments", "/v1/experiments", "events",
+                              "/v1/events", "ready", "/readyz", "metrics", "/metrics", "docs", docs));
 }
 
 void route_livez(struct server *server, struct request *request) {

@@ -1,0 +1,3 @@
+"""A daemon for the documentation's tests."""
+
+from daemons import daemon, start  # noqa: F401
