@@ -102,6 +102,7 @@ class DatasetTask(_DatasetTask, total=False):
 
     sha256: str | None
     draw: Integer
+    bin: Integer
 
 
 class _PerceptualDecisionTask(TypedDict):
