@@ -213,7 +213,8 @@ const struct command command_datasets_put = {
     .description = "Sends FILE (- is standard input, which must be safetensors). A file that numpy.savez or "
                    "savez_compressed wrote is sent as safetensors, with its values as they are; its arrays have the "
                    "names that modprop datasets --help lists. The server checks everything and returns shapes and "
-                   "sha256.",
+                   "sha256. The Python package makes such files of sequences, time series and recordings of spikes: "
+                   "python -m modprop.datasets --help.",
     .examples = "modprop datasets put digits digits.safetensors\nmodprop datasets put digits digits.npz\n",
     .run = put,
 };

@@ -47,6 +47,7 @@ from ._results import (
     Weights,
     weights_sha256,
 )
+from ._spikes import Spikes
 from ._studies import TrialEnd
 from ._version import __version__
 
@@ -84,6 +85,7 @@ __all__ = [
     "ServerUnreachable",
     "Simulation",
     "Spectrum",
+    "Spikes",
     "Summary",
     "Trial",
     "TrialEnd",

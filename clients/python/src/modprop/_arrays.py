@@ -7,9 +7,11 @@ checked here is what a user can get wrong before a long upload; the server check
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import pathlib
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +19,11 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-DATASET_NAMES = ("inputs", "targets", "mask", "test_inputs", "test_targets", "test_mask")
+from . import _spikes
+from ._spikes import Spikes
+
+SPLIT_NAMES = ("inputs", "targets", "mask")
+FILE_NAMES = (*SPLIT_NAMES, *(f"spikes_{name}" for name in _spikes.NAMES))
 
 
 def as_json(value: Any, pointer: str = "") -> Any:
@@ -90,34 +96,72 @@ def _plain(name: str, values: Any) -> NDArray[Any]:
 
 
 def dataset_bytes(arrays: Mapping[str, Any]) -> bytes:
-    """The safetensors body of a dataset. `arrays` has `inputs` (T,B,I), `targets` (T,B) or (T,B,O), perhaps `mask`
-    (T,B), and perhaps the same three with the prefix `test_`; those that are None are left out. Raises ValueError with
-    the array's name.
+    """The safetensors body of a dataset. `arrays` has `inputs`, (T,B,I) or Spikes, `targets` (B), (T,B) or (T,B,O),
+    perhaps `mask` (T,B), and perhaps the same three with the prefix `test_`; those that are None are left out. Raises
+    ValueError with the array's name.
     """
+    splits: dict[str, dict[str, Any]] = {}
     tensors: dict[str, NDArray[Any]] = {}
+    metadata: dict[str, str] = {}
     for prefix in ("", "test_"):
-        part = {name: arrays.get(prefix + name) for name in ("inputs", "targets", "mask")}
+        part = {name: arrays.get(prefix + name) for name in SPLIT_NAMES}
         if prefix and all(value is None for value in part.values()):
             continue
-        tensors |= _split(prefix, part["inputs"], part["targets"], part["mask"])
-    _agree(tensors)
-    return safetensors.numpy.save(tensors)
+        splits[prefix] = _split(prefix, part["inputs"], part["targets"], part["mask"])
+        inputs = splits[prefix]["inputs"]
+        if isinstance(inputs, Spikes):
+            tensors |= _spikes.tensors(prefix, inputs)
+            metadata |= _spikes.metadata(prefix, inputs)
+        tensors |= {prefix + name: array for name, array in splits[prefix].items() if not isinstance(array, Spikes)}
+    if len(splits) == 2:
+        _agree(splits[""], splits["test_"])
+    return _with_metadata(safetensors.numpy.save(tensors), metadata)
 
 
-def dataset_file(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """The arrays of a dataset's file: .npz (numpy.savez) or .safetensors. Raises ValueError, naming what is wrong."""
+def _with_metadata(body: bytes, metadata: Mapping[str, str]) -> bytes:
+    """The file with these metadata; the package would write several in an order that differs from run to run, and so
+    give the same arrays another digest."""
+    if not metadata:
+        return body
+    header, content = _header(body)
+    text = json.dumps({"__metadata__": dict(metadata)} | header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that the tensors are aligned
+    return struct.pack("<Q", len(text)) + text + content
+
+
+def _header(body: bytes) -> tuple[dict[str, Any], bytes]:
+    """The header of a safetensors file, and what follows it."""
+    (size,) = struct.unpack("<Q", body[:8])
+    header: dict[str, Any] = json.loads(body[8 : 8 + size])
+    return header, body[8 + size :]
+
+
+def dataset_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The arrays of a dataset's file: .npz (numpy.savez, with `shape` where it has spikes) or .safetensors. Raises
+    ValueError, naming what is wrong."""
     kind = pathlib.Path(path).suffix
     if kind == ".npz":
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
+        shapes = {name: arrays.pop(name) for name in ("shape", "test_shape") if name in arrays}
     elif kind == ".safetensors":
-        arrays = safetensors.numpy.load_file(path)
+        content = pathlib.Path(path).read_bytes()
+        arrays, shapes = safetensors.numpy.load(content), _shapes(content)
     else:
         raise ValueError(f"{path} must be a file named .npz or .safetensors")
-    unknown = sorted(set(arrays) - set(DATASET_NAMES))
+    unknown = sorted(name for name in arrays if name.removeprefix("test_") not in FILE_NAMES)
     if unknown:
-        raise ValueError(f"{path} holds {unknown[0]!r}, which no dataset has; there are {', '.join(DATASET_NAMES)}")
-    return arrays
+        raise ValueError(
+            f"{path} holds {unknown[0]!r}, which no dataset has; there are {', '.join(FILE_NAMES)}, and the same with "
+            f"test_ in front"
+        )
+    return _spikes.collected(arrays, shapes)
+
+
+def _shapes(body: bytes) -> dict[str, Any]:
+    """The shapes of spikes in the metadata of a safetensors file."""
+    metadata = _header(body)[0].get("__metadata__", {})
+    return {name: json.loads(metadata[name]) for name in ("shape", "test_shape") if name in metadata}
 
 
 def weights_bytes(weights: Any) -> bytes:
@@ -133,9 +177,9 @@ def weights_bytes(weights: Any) -> bytes:
     return safetensors.numpy.save({name: _real(name, array, (1, 2)) for name, array in arrays.items()})
 
 
-def dataset_arrays(content: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of a dataset's safetensors body."""
-    return dict(safetensors.numpy.load(content))
+def dataset_arrays(content: bytes) -> dict[str, Any]:
+    """The arrays of a dataset's safetensors body; inputs that are spikes as Spikes."""
+    return _spikes.collected(safetensors.numpy.load(content), _shapes(content))
 
 
 def dataset_name(content: bytes) -> str:
@@ -143,36 +187,42 @@ def dataset_name(content: bytes) -> str:
     return "data-" + hashlib.sha256(content).hexdigest()[:16]
 
 
-def _split(prefix: str, inputs: Any, targets: Any, mask: Any) -> dict[str, NDArray[Any]]:
+def _split(prefix: str, inputs: Any, targets: Any, mask: Any) -> dict[str, Any]:
     """One split (training or test), checked, in the types that the server stores."""
     if inputs is None or targets is None:
         raise ValueError(f"{prefix}inputs and {prefix}targets belong together: both must be given")
-    tensors = {
-        f"{prefix}inputs": _real(f"{prefix}inputs", inputs, (3,)),
-        f"{prefix}targets": _targets(f"{prefix}targets", targets),
+    split = {
+        "inputs": inputs if isinstance(inputs, Spikes) else _real(f"{prefix}inputs", inputs, (3,)),
+        "targets": _targets(f"{prefix}targets", targets),
     }
     if mask is not None:
-        tensors[f"{prefix}mask"] = _real(f"{prefix}mask", mask, (2,))
-    steps_trials = tensors[f"{prefix}inputs"].shape[:2]
-    for name, array in tensors.items():
-        if array.shape[:2] != steps_trials:
+        split["mask"] = _real(f"{prefix}mask", mask, (2,))
+    steps_trials = split["inputs"].shape[:2]
+    for name, array in split.items():
+        if array.ndim == 1 and len(array) != steps_trials[1]:
             raise ValueError(
-                f"{name} must begin with the (T,B) of {prefix}inputs, {steps_trials}; its shape is {array.shape}"
+                f"{prefix}{name} must be a class for each of the {steps_trials[1]} trials of {prefix}inputs, or one "
+                f"for each of its (T,B), {steps_trials}; its shape is {array.shape}"
             )
-    return tensors
+        if array.ndim > 1 and array.shape[:2] != steps_trials:
+            raise ValueError(
+                f"{prefix}{name} must begin with the (T,B) of {prefix}inputs, {steps_trials}; its shape is "
+                f"{array.shape}"
+            )
+    return split
 
 
 def _targets(name: str, values: Any) -> NDArray[Any]:
-    """Classes (T,B) as int32, values (T,B,O) as float32."""
+    """Classes (B) or (T,B) as int32, values (T,B,O) as float32."""
     array = _plain(name, values)
     if array.ndim == 3:
         return _real(name, array, (3,))
-    if array.ndim != 2:
-        raise ValueError(f"{name} must be (T,B) classes or (T,B,O) values; its shape is {array.shape}")
+    if array.ndim not in (1, 2):
+        raise ValueError(f"{name} must be (B) or (T,B) classes or (T,B,O) values; its shape is {array.shape}")
     if not (np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_):
         raise ValueError(
-            f"{name} of shape (T,B) are classes and must be integers, not {array.dtype}; values to match "
-            f"need the shape (T,B,O)"
+            f"{name} of shape {'(B)' if array.ndim == 1 else '(T,B)'} are classes and must be integers, not "
+            f"{array.dtype}; values to match need the shape (T,B,O)"
         )
     if array.size and (array.min() < 0 or array.max() > np.iinfo(np.int32).max):
         raise ValueError(f"{name} must be classes 0, 1, 2, ..; the least is {array.min()}, the greatest {array.max()}")
@@ -193,14 +243,14 @@ def _real(name: str, values: Any, dimensions: tuple[int, ...]) -> NDArray[np.flo
     return array
 
 
-def _agree(tensors: Mapping[str, NDArray[Any]]) -> None:
+def _agree(training: Mapping[str, Any], test: Mapping[str, Any]) -> None:
     """Training and test split must fit the same network; a test split may hold another number of trials."""
+    if isinstance(training["inputs"], Spikes) != isinstance(test["inputs"], Spikes):
+        raise ValueError("test_inputs must be Spikes where inputs are, and an array where they are one")
     for name in ("inputs", "targets"):
-        train, test = tensors[name], tensors.get("test_" + name)
-        if test is not None and (
-            train.ndim != test.ndim or train.shape[0] != test.shape[0] or train.shape[2:] != test.shape[2:]
-        ):
+        one, other = training[name].shape, test[name].shape
+        classes = name == "targets" and len(one) < 3 and len(other) < 3
+        if not classes and (len(one) != len(other) or one[0] != other[0] or one[2:] != other[2:]):
             raise ValueError(
-                f"test_{name} must have the shape of {name} but for the number of trials; {test.shape} does not fit "
-                f"{train.shape}"
+                f"test_{name} must have the shape of {name} but for the number of trials; {other} does not fit {one}"
             )

@@ -11,7 +11,6 @@ from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
-from numpy.typing import NDArray
 
 from . import _arrays, _calls, _figures, _studies
 from ._analyses import Analysis
@@ -281,7 +280,7 @@ class AsyncClient:
         """See `Client.put_weights`."""
         return await self._call(_calls.weights_put(name, weights))
 
-    async def dataset_arrays(self, dataset: str | Dataset) -> dict[str, NDArray[Any]]:
+    async def dataset_arrays(self, dataset: str | Dataset) -> dict[str, Any]:
         """See `Client.dataset_arrays`."""
         return await self._call(_calls.dataset_get(dataset))
 

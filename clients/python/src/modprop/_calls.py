@@ -23,7 +23,6 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
-from numpy.typing import NDArray
 
 from ._analyses import Analysis
 from ._arrays import as_json, dataset_arrays, dataset_bytes, dataset_name, weights_bytes
@@ -505,7 +504,7 @@ def _put(name: str | None, content: bytes) -> Call[Dataset]:
     )
 
 
-def dataset_get(dataset: str | Dataset) -> Call[dict[str, NDArray[Any]]]:
+def dataset_get(dataset: str | Dataset) -> Call[dict[str, Any]]:
     name = dataset.name if isinstance(dataset, Dataset) else dataset
     return Call(
         "GET",

@@ -10,7 +10,6 @@ from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
-from numpy.typing import NDArray
 
 from . import _arrays, _calls, _figures, _studies
 from ._analyses import Analysis
@@ -319,10 +318,12 @@ class Client:
     ) -> Dataset:
         """Uploads one's own task and returns what `train(task=...)` takes.
 
-        inputs: (T,B,I) real, T steps (of 1 ms) of B trials. targets: (T,B) integer classes (cross-entropy), or (T,B,O)
-        values (squared error). mask: (T,B), how much each step counts; all alike without it. test_*: trials to evaluate
-        on, else evaluations draw from the same. name: else one made of the content, so that the same arrays are stored
-        once. Raises ValueError, or InvalidRequest, naming the array.
+        inputs: (T,B,I) real, T steps (of 1 ms) of B trials, or Spikes, which are never expanded. targets: integer
+        classes (cross-entropy), one a trial (B) or one a step (T,B), or (T,B,O) values (squared error). mask: (T,B),
+        how much each step counts; all alike without it. test_*: trials to evaluate on, else evaluations draw from the
+        same. name: else one made of the content, so that the same arrays are stored once. `modprop.datasets` makes
+        such arrays of sequences and of published data: `client.dataset(**trials)`. Raises ValueError, or
+        InvalidRequest, naming the array.
         """
         arrays = {
             "inputs": inputs, "targets": targets, "mask": mask,
@@ -342,8 +343,9 @@ class Client:
         of the content."""
         return self._call(_calls.weights_put(name, weights))
 
-    def dataset_arrays(self, dataset: str | Dataset) -> dict[str, NDArray[Any]]:
-        """The arrays of a dataset's newest version, by name, as the server stores them."""
+    def dataset_arrays(self, dataset: str | Dataset) -> dict[str, Any]:
+        """The arrays of a dataset's newest version, by name, as the server stores them; inputs that are spikes as
+        Spikes."""
         return self._call(_calls.dataset_get(dataset))
 
     def datasets(self) -> list[Dataset]:
