@@ -605,11 +605,15 @@ static bool term_take(struct reading *reading, struct search_term *term) {
     return values_take(reading, term, field);
 }
 
-/* The end of the term that `at` is in: a blank outside of quotes. */
+/* The end of the term that `at` is in: a blank outside of quotes, as quoted_take reads them. */
 static const char *term_end(const char *at) {
     bool quoted = false;
     for (; *at != '\0' && (quoted || !is_blank(*at)); at++) {
-        quoted = *at == '"' ? !quoted : quoted;
+        if (quoted && *at == '\\' && (at[1] == '"' || at[1] == '\\')) {
+            at++;
+        } else {
+            quoted = *at == '"' ? !quoted : quoted;
+        }
     }
     return at;
 }
@@ -634,14 +638,17 @@ bool search_read(struct search *search, enum search_kind kind, const char *query
     }
     for (reading.at += strspn(reading.at, BLANKS); *reading.at != '\0'; reading.at += strspn(reading.at, BLANKS)) {
         const char *from = reading.at;
+        const size_t used = search->used, values = search->value_count;
         if (search->count == SEARCH_TERMS) {
             fault(&reading, from, "a query has at most %d terms", SEARCH_TERMS);
             break;
         }
         if (term_take(&reading, &search->terms[search->count])) {
             search->count++;
-        } else {
+        } else { /* nothing of it is kept, so that what is kept never exceeds what was read */
             reading.at = term_end(from);
+            search->used = used;
+            search->value_count = values;
         }
     }
     return problems->count == before;

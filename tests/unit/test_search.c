@@ -252,6 +252,12 @@ START_TEST(test_many_faults) {
         !search_read(&search, SEARCH_JOBS, "lossy<1 rule:eprop seed:\"a b\" name:\"x y\" zeed:1", "q", &problems));
     ck_assert_uint_eq(problems.count, 3);
     problems_release(&problems);
+    /* a quote that a backslash makes a character of the text ends no term: what it holds is not read again */
+    memset(&search, 0, sizeof search);
+    ck_assert(!search_read(&search, SEARCH_JOBS, "seed:\"\\\" lossy<1 \\\\\" name:\"a\" zeed:1", "q", &problems));
+    ck_assert_uint_eq(problems.count, 2);
+    ck_assert_uint_eq(search.used, strlen("name") + 1 + strlen("a") + 1);
+    problems_release(&problems);
 }
 END_TEST
 
