@@ -19,6 +19,7 @@
 /* What the configuration file says. */
 struct file_settings {
     char *server, *token, *token_file, *ca_file;
+    struct pool_setting *pools, **pools_last;
 };
 
 static void setting_set(struct setting *setting, const char *value, const char *origin) {
@@ -39,6 +40,25 @@ static char *home_expand(const char *path) {
     return strncmp(path, "~/", 2) == 0 && home != NULL ? memory_format("%s%s", home, path + 1) : memory_copy(path);
 }
 
+/* pool.NAME.KEY: kept as it is; pools.c reads it where a pool is asked for. */
+static bool pool_line(struct file_settings *file, const char *path, int line, const char *key, const char *value,
+                      char fault[OPTION_FAULT_BYTES]) {
+    const char *name = key + strlen("pool."), *dot = strrchr(name, '.');
+    if (dot == NULL || dot == name || dot[1] == '\0') {
+        snprintf(fault, OPTION_FAULT_BYTES, "%.400s:%d: a pool's setting is pool.NAME.KEY; got \"%.100s\"", path, line,
+                 key);
+        return false;
+    }
+    struct pool_setting *setting = memory_allocate(1, sizeof *setting);
+    setting->pool = memory_format("%.*s", (int)(dot - name), name);
+    setting->key = memory_copy(dot + 1);
+    setting->value = memory_copy(value);
+    setting->origin = memory_format("%s:%d", path, line);
+    *file->pools_last = setting;
+    file->pools_last = &setting->next;
+    return true;
+}
+
 static bool take_line(void *user, const char *path, int line, const char *key, const char *value,
                       char fault[OPTION_FAULT_BYTES]) {
     static const struct option options[] = {{"server", 0, OPTION_TEXT, "URL", 0, 0, false, NULL},
@@ -49,12 +69,16 @@ static bool take_line(void *user, const char *path, int line, const char *key, c
     static const struct option_words words = {.tables = {{options, sizeof *options}}};
     struct file_settings *file = user;
     char **fields[] = {&file->server, &file->token, &file->token_file, &file->ca_file}, origin[512];
-    const struct option *option = option_find(&words, key, strlen(key));
     int64_t number;
+    if (strncmp(key, "pool.", 5) == 0) {
+        return pool_line(file, path, line, key, value, fault);
+    }
+    const struct option *option = option_find(&words, key, strlen(key));
     if (option == NULL) {
-        snprintf(fault, OPTION_FAULT_BYTES,
-                 "%.400s:%d: there is no setting \"%.100s\"; there are server, token, token_file and ca_file", path,
-                 line, key);
+        snprintf(
+            fault, OPTION_FAULT_BYTES,
+            "%.400s:%d: there is no setting \"%.100s\"; there are server, token, token_file, ca_file and pool.NAME.KEY",
+            path, line, key);
         return false;
     }
     snprintf(origin, sizeof origin, "%.400s:%d: %s", path, line, option->name);
@@ -224,6 +248,7 @@ static enum status tokens_take(struct settings *settings, const struct arguments
 enum status settings_read(struct settings *settings, const struct arguments *arguments) {
     *settings = (struct settings){0};
     struct file_settings file = {0};
+    file.pools_last = &file.pools;
     const char *named = argument_text(arguments, "config") != NULL ? argument_text(arguments, "config")
                                                                    : variable("MODPROP_CONFIG");
     file_find(settings, named);
@@ -247,6 +272,7 @@ enum status settings_read(struct settings *settings, const struct arguments *arg
                                              : settings->file);
     }
     settings->timeout = (long)argument_integer(arguments, "timeout", 120);
+    settings->pools = file.pools;
     free(file.server);
     free(file.token);
     free(file.token_file);
@@ -259,5 +285,14 @@ void settings_release(struct settings *settings) {
     setting_release(&settings->token);
     setting_release(&settings->ca_file);
     free(settings->file);
+    while (settings->pools != NULL) {
+        struct pool_setting *setting = settings->pools;
+        settings->pools = setting->next;
+        free(setting->pool);
+        free(setting->key);
+        free(setting->value);
+        free(setting->origin);
+        free(setting);
+    }
     *settings = (struct settings){0};
 }

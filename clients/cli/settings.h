@@ -3,8 +3,8 @@
  * default.
  *
  * The file (~/.config/modprop/config, or under XDG_CONFIG_HOME) has lines "key = value" with the keys server, token,
- * token_file, ca_file; # begins a comment. A token of the file goes only to the server that the file names (the default
- * one if it names none): --server with some other address must not hand it out.
+ * token_file, ca_file, and pool.NAME.KEY (pools.h); # begins a comment. A token of the file goes only to the server
+ * that the file names (the default one if it names none): --server with some other address must not hand it out.
  */
 #ifndef MODPROP_CLI_SETTINGS_H
 #define MODPROP_CLI_SETTINGS_H
@@ -23,13 +23,20 @@ struct setting {
     char *origin;
 };
 
+/* A line pool.NAME.KEY = VALUE (pools.h). */
+struct pool_setting {
+    struct pool_setting *next;
+    char *pool, *key, *value, *origin;
+};
+
 struct settings {
     struct setting server; /* scheme://host[:port][/prefix], no slash at the end */
     struct setting token;
     struct setting ca_file;
     char *file; /* the configuration file's path; NULL: there is no home */
     bool file_found;
-    long timeout; /* seconds of silence */
+    struct pool_setting *pools; /* in the file's order */
+    long timeout;               /* seconds of silence */
 };
 
 /* Complains and returns STATUS_USAGE where a value is wrong, STATUS_FAILED where a named file cannot be read. */

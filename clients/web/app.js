@@ -16,6 +16,7 @@ import { jobShow } from "./job.js";
 import { jobsEvent, jobsOpened, streamStateSet } from "./jobs.js";
 import { listShow } from "./list.js";
 import { emptySay } from "./load.js";
+import { workersLink, workersShow } from "./workers.js";
 
 /** Pattern of the hash, name in the navigation, title, class, and what shows the page. */
 const PAGES = [
@@ -26,6 +27,7 @@ const PAGES = [
   [/^#\/compare(?:\/([\w,-]*))?$/, "compare", "Compare", "page-compare", compareShow],
   [/^#\/jobs\/([\w-]+)$/, "list", "Job", "page-job", jobShow],
   [/^#\/datasets$/, "datasets", "Datasets", "page-datasets", (place, _, signal) => datasetsShow(place, signal)],
+  [/^#\/workers$/, "workers", "Workers", "page-workers", (place, _, signal) => workersShow(place, signal)],
   [/^#\/help(?:\/(\w+))?$/, "help", "Help", "page-help", helpShow],
   [/^/, "", "Nothing here", "page-none", noneShow],
 ];
@@ -130,6 +132,7 @@ streamFollow({
   opened() {
     versionShow();
     readinessShow();
+    workersLink($("workers-link"));
     jobsOpened();
     catalog().catch(() => {}); // for the rules' colours
   },

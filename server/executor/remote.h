@@ -61,6 +61,9 @@ bool remote_secret_is(const struct remote *remote, const char *id, const char *s
 /* The worker, which has just been heard from; NULL: it has to announce itself. */
 struct worker *remote_worker(struct remote *remote, const char *id);
 
+/* It says goodbye: it is forgotten, unless it has leases. */
+void remote_leave(struct worker *worker);
+
 /* As of remote_workers_each. */
 struct worker_view {
     const char *id;

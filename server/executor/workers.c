@@ -133,6 +133,18 @@ struct worker *remote_worker(struct remote *remote, const char *id) {
     return worker;
 }
 
+/* It has no leases, and nobody waits for it. */
+static bool is_alone(const struct worker *worker) {
+    return worker->attempts == NULL && worker->call == NULL && worker->reserved == 0;
+}
+
+static void worker_drop(struct worker **at) {
+    struct worker *worker = *at;
+    *at = worker->next;
+    worker->remote->counts.workers--;
+    free(worker);
+}
+
 struct worker_view worker_look(const struct worker *worker) {
     struct worker_view view = {.id = worker->id,
                                .facts = &worker->facts,
@@ -171,6 +183,19 @@ static void call_answer(struct worker *worker, enum remote_result result) {
     if (call != NULL) {
         call->worker = NULL;
         call->answer(call, result);
+    }
+}
+
+void remote_leave(struct worker *worker) {
+    if (worker->reserved == 0) {
+        call_answer(worker, REMOTE_DONE);
+    }
+    struct worker **at = &worker->remote->workers;
+    while (*at != worker) {
+        at = &(*at)->next;
+    }
+    if (is_alone(worker)) {
+        worker_drop(at);
     }
 }
 
@@ -275,11 +300,8 @@ void workers_tick(struct remote *remote) {
         if (worker->call != NULL && remote->clock >= worker->deadline && worker->reserved == 0) {
             call_answer(worker, REMOTE_DONE);
         }
-        if (worker->attempts == NULL && worker->call == NULL && worker->reserved == 0 &&
-            remote->clock - worker->seen > (double)remote->options.lease * KEPT_LEASES) {
-            *at = worker->next;
-            remote->counts.workers--;
-            free(worker);
+        if (is_alone(worker) && remote->clock - worker->seen > (double)remote->options.lease * KEPT_LEASES) {
+            worker_drop(at);
         } else {
             at = &worker->next;
         }

@@ -193,6 +193,21 @@ static double reserve_held(const char *directory) {
     return stat(path, &file) == 0 ? 512.0 * (double)file.st_blocks : 0.0;
 }
 
+/* Workers: processes elsewhere that lease jobs. */
+static void render_workers(FILE *out, const struct server *server) {
+    const struct remote_counts counts = remote_counts(server->remote);
+    single(out, "modprop_workers", "gauge", "Workers that the daemon has heard from lately.", counts.workers);
+    single(out, "modprop_worker_slots", "gauge", "Jobs that these workers can train at once.",
+           server->remote_executor->operations->capacity(server->remote_executor));
+    single(out, "modprop_leases", "gauge", "Jobs that are leased to workers now.", counts.attempts);
+    single(out, "modprop_leases_total", "counter", "Leases given to workers.", (double)counts.leased);
+    single(out, "modprop_leases_silent_total", "counter", "Leases that ended because their worker was silent.",
+           (double)counts.silent);
+    single(out, "modprop_leases_returned_total", "counter", "Leases that workers gave back.", (double)counts.returned);
+    single(out, "modprop_leases_stale_total", "counter", "Calls of workers that were refused because no lease held.",
+           (double)counts.stale);
+}
+
 static void render_datasets(FILE *out, struct server *server) {
     const struct catalog_totals totals = catalog_totals(server->catalog);
     single(out, "modprop_datasets", "gauge", "Names of datasets.", (double)totals.names);
@@ -335,6 +350,7 @@ char *metrics_render(struct server *server, size_t *size) {
     render_jobs(out, server);
     render_store(out, server);
     render_datasets(out, server);
+    render_workers(out, server);
     render_bounds(out, &server->config);
     render_connections(out, server);
     render_requests(out, &server->metrics);

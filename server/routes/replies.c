@@ -128,6 +128,7 @@ json_t *job_document_with(const struct server *server, const struct store_job *j
     json_object_set_new(document, "started_at", time_or_null(job->started));
     json_object_set_new(document, "finished_at", time_or_null(job->finished));
     json_object_set_new(document, "attempt", json_integer(job->attempt));
+    json_object_set_new(document, "worker", *job->worker == '\0' ? json_null() : json_string(job->worker));
     if (job->status == JOB_QUEUED) {
         json_object_set_new(document, "queue_position", json_integer(jobs_position(server->jobs, job)));
     }

@@ -188,7 +188,11 @@ void route_worker_beat(struct server *server, struct request *request) {
         const char *order = attempt == NULL ? "abandon" : remote_attempt_beat(attempt, &news);
         json_array_append_new(orders, json_pack("{s:s*, s:i, s:s}", "job", job, "attempt", number, "order", order));
     }
+    bool leaves = json_is_true(json_object_get(body, "leaves"));
     json_decref(body);
+    if (leaves) {
+        remote_leave(worker);
+    }
     http_reply_json(request, 200,
                     json_pack("{s:o, s:b, s:f}", "orders", orders, "drain", 0, "beat",
                               (double)remote_lease_seconds(server->remote) / BEATS_A_LEASE));

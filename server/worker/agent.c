@@ -31,6 +31,7 @@
 #define PAUSE_FIRST 500.0  /* ms, of the first retry */
 #define PAUSE_MOST 15000.0 /* ms */
 #define CALL_SECONDS 30L
+#define LEAVE_SECONDS 3L /* for the last call, which is a courtesy */
 
 static void step(struct agent *agent);
 
@@ -200,7 +201,8 @@ static void on_leases(struct client_call *call) {
         agent->lease_at = clock_milliseconds() + agent_pause(agent, agent->failures++);
     }
     json_decref(answer);
-    step(agent);
+    agent->left = agent->left && agent->works == NULL;
+    agent_look(agent);
 }
 
 static void lease(struct agent *agent, int slots) {
@@ -255,7 +257,7 @@ static void on_beat(struct client_call *call) {
         agent->beat_at = clock_milliseconds() + agent_pause(agent, agent->failures++);
     }
     json_decref(answer);
-    step(agent);
+    agent_look(agent);
 }
 
 static json_t *running_document(struct leased_job *work) {
@@ -283,7 +285,9 @@ static void beat(struct agent *agent) {
     }
     snprintf(path, sizeof path, "/v1/workers/%s/beat", agent->id);
     agent->beating = true;
-    call_post(agent, &agent->beat, path, json_pack("{s:o}", "running", running), CALL_SECONDS, on_beat);
+    agent->left = agent->stopping && agent->works == NULL;
+    json_t *document = json_pack("{s:o, s:b}", "running", running, "leaves", agent->left);
+    call_post(agent, &agent->beat, path, document, agent->stopping ? LEAVE_SECONDS : CALL_SECONDS, on_beat);
 }
 
 /* ---- what is to be done now ---- */
@@ -331,10 +335,12 @@ static void step(struct agent *agent) {
 }
 
 void agent_look(struct agent *agent) {
-    if (agent->stopping && agent->works == NULL) {
-        loop_stop(&agent->loop);
-    } else {
+    if (!agent->stopping || agent->works != NULL) {
         step(agent);
+    } else if (!agent->announced || (agent->left && !agent->leasing)) {
+        loop_stop(&agent->loop);
+    } else if (!agent->beating && !agent->left) {
+        beat(agent); /* the daemon answers the request for leases, which may bring some after all */
     }
 }
 

@@ -75,6 +75,7 @@ struct agent {
     char directory[OUTBOX_PATH_BYTES]; /* of this run */
     char id[STORE_ID_BYTES];
     bool announced, stopping, failed;
+    bool left; /* the daemon knows that it leaves */
     struct client_call announce, lease, beat;
     bool announcing, leasing, beating;
     char request[STORE_ID_BYTES]; /* of the lease that is asked for; "": the next one is new */

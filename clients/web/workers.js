@@ -1,0 +1,70 @@
+/*
+ * Workers: the processes elsewhere that train jobs of this daemon, and what each of them does now. The page reads the list anew while it is in sight.
+ */
+import { get } from "./api.js";
+import { bytes, clock, duration, grouped, h } from "./dom.js";
+import { emptySay, filled } from "./load.js";
+
+const EVERY = 5000; // ms
+const SILENT = 30; // seconds from which silence is worth a word
+const HEADS = ["Worker", "Pool", "Jobs", "Slots", "Cores", "Memory", "Instruction set", "Heard from", "Walltime left", "Since"];
+
+const stateText = (worker) =>
+  !worker.known ? "not since the daemon started" : worker.silent_seconds > SILENT ? `silent for ${duration(worker.silent_seconds)}` : "now";
+
+function row(worker) {
+  const cells = [
+    worker.pool || "–",
+    grouped(worker.running),
+    grouped(worker.slots),
+    grouped(worker.cores),
+    bytes(worker.memory_bytes),
+    worker.instruction_set || "–",
+    stateText(worker),
+    worker.seconds_left === null ? "–" : duration(worker.seconds_left),
+    clock(worker.since),
+  ];
+  return h(
+    "tr",
+    {},
+    h("th", { scope: "row", title: worker.id }, worker.external || worker.id.slice(0, 8)),
+    cells.map((cell, i) => h("td", { "data-column": HEADS[i + 1] }, cell)),
+  );
+}
+
+const sum = (workers, field) => workers.reduce((total, worker) => total + worker[field], 0);
+
+function shown(place, workers) {
+  if (!workers.length) {
+    emptySay(place, "No workers", "A worker trains jobs of this daemon on another machine:", h("p", {}, h("code", {}, `modpropd worker --server ${location.origin}`)));
+    return;
+  }
+  const text = `${grouped(workers.length)} worker${workers.length === 1 ? "" : "s"} with ${grouped(sum(workers, "slots"))} slots, ${grouped(sum(workers, "running"))} in use.`;
+  place.replaceChildren(
+    h("h1", {}, "Workers"),
+    h("p", {}, text),
+    h(
+      "div",
+      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Workers" },
+      h("table", {}, h("thead", {}, h("tr", {}, HEADS.map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, workers.map(row))),
+    ),
+  );
+}
+
+/** The page, until `signal`. */
+export function workersShow(place, signal) {
+  const read = async () => shown(place, (await get("/v1/workers", signal)).workers);
+  filled(place, "There are no workers", signal, read);
+  const timer = setInterval(() => document.hidden || read().catch(() => {}), EVERY);
+  signal.addEventListener("abort", () => clearInterval(timer));
+}
+
+/** Shows the link to the page where there is anything to see. */
+export function workersLink(link) {
+  get("/v1/workers").then(
+    ({ workers }) => {
+      link.hidden = !workers.length;
+    },
+    () => {},
+  );
+}
