@@ -8,6 +8,7 @@ import { seriesStyle } from "./colours.js";
 import { h } from "./dom.js";
 import { raster } from "./raster.js";
 import { rect, within } from "./scene.js";
+import { pythonCall } from "./snippets.js";
 
 const STEPS_SHOWN = 2000,
   UNITS_MAX = 24,
@@ -76,6 +77,9 @@ function outputsOf(answer, at, wanted) {
   return { title: "Outputs", y: "readout", series, rows: answer.outputs.map((step, t) => [...step[at], ...(both ? wanted.values[t] : [])]), map: n > LINES_MAX };
 }
 
+/** Whether all that the units of a trial do is spike. */
+export const spikesOnly = (rates, at) => rates.every((step) => step[at].every((v) => v === 0 || v === 1)) && rates.some((step) => step[at].includes(1));
+
 /** What is shown of trial `at` of an answer: {title, y, series, rows, map (whether as a map)}. */
 function picturesOf(answer, at) {
   const plain = (title, y, word, values, numbers, map) => ({
@@ -86,10 +90,11 @@ function picturesOf(answer, at) {
     map,
   });
   const inputs = answer.inputs[0]?.[at].map((_, i) => i) ?? [],
-    wanted = targetsOf(answer, at);
+    wanted = targetsOf(answer, at),
+    spikes = spikesOnly(answer.rates, at);
   return [
     plain("Inputs", "input", "input", answer.inputs, inputs, inputs.length > LINES_MAX),
-    plain("Firing rates", "rate", "unit", answer.rates, answer.units, false), // units are as many as were asked for
+    spikes ? plain("Spikes", "unit", "unit", answer.rates, answer.units, true) : plain("Firing rates", "rate", "unit", answer.rates, answer.units, false), // units are as many as were asked for
     { ...outputsOf(answer, at, wanted), wanted },
   ].filter(({ rows, series }) => rows.length && series.length);
 }
@@ -153,14 +158,18 @@ class Activity {
     this.place.replaceChildren();
     for (const { title, y, series, rows, map, wanted } of picturesOf(answer, at)) {
       const under = underlay(spans, wanted, answer.every),
-        make = (zoomed) => (map ? raster(title, y === "readout" ? "output" : y, series.length, { x }) : chart(title, { x, y, zoomed, under })),
+        make = (zoomed) => (map ? raster(title, y === "readout" ? "output" : y, series.length, { x, names: title === "Spikes" ? answer.units : null }) : chart(title, { x, y, zoomed, under })),
         made = this.link.add(make),
         times = rows.map((_, t) => t * answer.every);
+      if (!map) made.python = this.python(answer, at);
       this.place.append(made.element);
       if (map) made.set(rows.map((row, t) => [times[t], ...row]));
       else made.set(series.map((one, i) => ({ ...one, x: times, y: rows.map((row) => row[i]), gaps: true })));
     }
     this.said.textContent = aboutText(answer, at, this.seed.value);
+  }
+  python({ units, every }, at) {
+    return pythonCall(this.job.id, "simulate", null, { trials: at + 1, seed: Number(this.seed.value), units, every }, location.origin);
   }
   async answer(ask) {
     const simulate = (body) => post(`/v1/jobs/${this.job.id}/simulate`, body, this.control.signal),

@@ -227,7 +227,7 @@ class Chart extends Figure {
       yAt = of(s.y).map((v) => (v === "never" ? y(v) : isNumber(v) ? this.now.ys.to(v) : NaN)),
       opacity = this.faint(s) * (s.thin ? 0.5 : 1);
     if (this.settings.points) this.aside(s, xAt);
-    const drawn = [path(pathThrough(xAt, yAt), { stroke, width: s.thin ? 0.8 : 1.8, dash: dashOf(s.style), opacity, name: s.thin ? "thin" : "line" })];
+    const drawn = this.settings.scatter ? [] : [path(pathThrough(xAt, yAt), { stroke, width: s.thin ? 0.8 : 1.8, dash: dashOf(s.style), opacity, name: s.thin ? "thin" : "line" })];
     if (s.marked && !this.settings.points) {
       const every = Math.ceil(xAt.length / MARKS);
       xAt.forEach((x, i) => i % every === every >> 1 && Number.isFinite(yAt[i]) && drawn.push(marker(x, yAt[i], s.style.marker ?? 0, 3.6, { fill: stroke, opacity })));
@@ -448,7 +448,7 @@ class Chart extends Figure {
 
 /**
  * A chart over an x called `x` and a y called `y`. Settings: `percent` writes y in percent; `limits` are the possible values; `log`: y is logarithmic;
- * `points`: with bars in place of bands; `places`: the words along x, or "log"; `ticks`: where x has its ticks; `fixed`: no zoom; `legend`: one that is shared; `hidden(set)` and
+ * `points`: with bars in place of bands; `scatter`: and without lines between them; `places`: the words along x, or "log"; `ticks`: where x has its ticks; `fixed`: no zoom; `legend`: one that is shared; `hidden(set)` and
  * `zoomed(window, or null)` hear of the user's choice; `under(layout, ink)` gives marks below the data; `columns` name those of the CSV.
  * Has {element, set(series, more), window(low and high, or null), light(key), draw(), destroy()}.
  */

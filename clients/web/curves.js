@@ -11,6 +11,7 @@ import { get } from "./api.js";
 import { chart, linked, smooth } from "./charts.js";
 import { ruleStyle, seriesStyle } from "./colours.js";
 import { attempt, framed, h } from "./dom.js";
+import { pythonCall } from "./snippets.js";
 
 const POINTS = 1500;
 const SHARE = { percent: true, log: false, limits: [0, 1] };
@@ -111,8 +112,8 @@ const TRAINING = seriesStyle(6);
 
 /** One chart with its place; it is made when the first of its series has a value. */
 class Panel {
-  constructor(what, rule, link) {
-    Object.assign(this, { what, rule, link, chart: null, series: [], element: h("div", { hidden: true }) });
+  constructor(what, job, link) {
+    Object.assign(this, { what, rule: job.rule.type, id: job.id, link, chart: null, series: [], element: h("div", { hidden: true }) });
   }
   draw(columns, span, log) {
     const { what } = this;
@@ -122,6 +123,7 @@ class Panel {
       this.series = what.always ? what.series : known;
       const y = what.y ?? (columns.has("accuracy") ? "cross-entropy, nats" : "half squared error");
       this.chart = this.link.add((zoomed) => chart(what.title, { x: "iteration", y, percent: what.percent, limits: what.limits, zoomed }));
+      this.chart.python = pythonCall(this.id, "metrics", null, {}, location.origin);
       this.element.replaceWith(this.chart.element);
     }
     const series = this.series.map(([key, name], i) => ({
@@ -162,7 +164,7 @@ class Curves {
   }
   panelsMake(list, job, place) {
     return list.map((what) => {
-      const panel = new Panel(what, job.rule.type, this.link);
+      const panel = new Panel(what, job, this.link);
       place.append(panel.element);
       return panel;
     });

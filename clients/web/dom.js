@@ -107,6 +107,16 @@ export function notice(text, bad = false) {
   clearTimeout(clearing);
   clearing = setTimeout(() => place.classList.remove("shown"), bad ? 8000 : 4000);
 }
+/** Copies a text. A page that did not come over a safe connection has no clipboard: then the text that `place` shows is selected. */
+export async function copied(text, place) {
+  if (!navigator.clipboard) {
+    getSelection().selectAllChildren(place);
+    notice("Selected; copy it with the keyboard");
+    return;
+  }
+  await navigator.clipboard.writeText(text);
+  notice("Copied");
+}
 /** Runs an action; tells its problem to the user. */
 export async function attempt(action) {
   try {

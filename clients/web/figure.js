@@ -6,7 +6,7 @@
  * holds what is seen (what is hidden or outside the window is left out), with the title and a legend below, in the colours of paper.
  */
 import { dashOf, inkNow, inkPaper, markedOf, onScheme, swatch } from "./colours.js";
-import { attempt, framed, h, number } from "./dom.js";
+import { attempt, copied, framed, h, number } from "./dom.js";
 import { csvText, line, marker, moved, saveAs, sceneElements, scenePicture, sceneText, svg, textFit, textWidth, words } from "./scene.js";
 
 const SAVED_WIDTH = 760,
@@ -15,17 +15,28 @@ const SAVED_WIDTH = 760,
   ENTRY_WIDEST = 460;
 const fileName = (title) => title.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "") || "figure";
 
-/** The menu that saves a figure. */
+/** The menu that saves a figure, and copies the Python that gives its numbers where its maker has set `figure.python`. */
 function saveMenu(figure) {
   const save = (kind) => () => {
     menu.open = false;
     attempt(() => figure.save(kind));
   };
+  const code = h("pre", { hidden: true }),
+    copy = () => {
+      code.textContent = figure.python;
+      code.hidden = Boolean(navigator.clipboard);
+      return copied(figure.python, code);
+    },
+    python = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => attempt(copy) }, "Copy as Python");
   const menu = h(
     "details",
-    { class: "save", onfocusout: (event) => menu.contains(event.relatedTarget) || (menu.open = false) },
+    {
+      class: "save",
+      onfocusout: (event) => menu.contains(event.relatedTarget) || (menu.open = false),
+      ontoggle: () => (python.hidden = !figure.python),
+    },
     h("summary", { "aria-label": `Save the figure ${figure.title}` }, "Save"),
-    h("div", { class: "save-menu" }, ["SVG", "PNG", "CSV"].map((kind) => h("button", { type: "button", class: "quiet", onclick: save(kind) }, kind))),
+    h("div", { class: "save-menu" }, ["SVG", "PNG", "CSV"].map((kind) => h("button", { type: "button", class: "quiet", onclick: save(kind) }, kind)), python, code),
   );
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;

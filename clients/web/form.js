@@ -10,7 +10,7 @@ import { addressRead } from "./address.js";
 import { get, post } from "./api.js";
 import { catalog, parametersOf } from "./catalog.js";
 import { datasetsRead } from "./datasets.js";
-import { attempt, bytes, duration, grouped, h, notice, number } from "./dom.js";
+import { attempt, bytes, copied, duration, grouped, h, notice, number } from "./dom.js";
 import { jobPut, onOpened } from "./jobs.js";
 import { filled } from "./load.js";
 import { seedsRead, submissionMake, templateOf, valuesRead } from "./several.js";
@@ -439,15 +439,8 @@ class Form {
     const { task, rule, ...rest } = this.written();
     return { task: { type: this.task.value, ...task }, rule: { type: this.rule.value, ...rule }, ...rest };
   }
-  /** A page that did not come over a safe connection has no clipboard: then the text is selected. */
-  async copy() {
-    if (!navigator.clipboard) {
-      getSelection().selectAllChildren(this.code);
-      notice("Selected; copy it with the keyboard");
-      return;
-    }
-    await navigator.clipboard.writeText(this.code.textContent);
-    notice("Copied");
+  copy() {
+    return copied(this.code.textContent, this.code);
   }
   /** Several seeds, as the API takes them; null where there is one, or where the text is none (the daemon says so). */
   seeds() {

@@ -3,6 +3,7 @@
  */
 import { ACTIONS } from "./actions.js";
 import { activityShow } from "./activity.js";
+import { analysesShow } from "./analyses.js";
 import { download, get } from "./api.js";
 import { captionAsk, tagLink } from "./caption.js";
 import { catalog, parametersOf } from "./catalog.js";
@@ -248,6 +249,7 @@ export function jobShow(place, id, signal) {
       ...curves.elements,
       lazy("Weights and spectrum", "weights", (body) => weightsShow(body, jobOf(id) ?? job, signal)),
       lazy("Activity on fresh trials", "activity", (body) => activityShow(body, jobOf(id) ?? job, signal)),
+      lazy("Analyses", "analyses", (body) => analysesShow(body, jobOf(id) ?? job, signal)),
       h("div", { class: "two" }, events.element, configurationShow(job)),
     );
     head.draw();

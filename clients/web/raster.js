@@ -32,11 +32,12 @@ function pixels(rows, count, columns, largest) {
   return plain;
 }
 
-/** As `chart` of charts.js, for series named `word` 0, 1, ..: {element, set(rows), window(low and high, or null), destroy()}. */
-export function raster(title, word, count, { x }) {
+/** As `chart` of charts.js, for series named `word` 0, 1, .., or by `names` in their place: {element, set(rows), window(low and high, or null), destroy()}. */
+export function raster(title, word, count, { x, names = null }) {
   const canvas = h("canvas", { class: "raster", role: "application", tabindex: "0" }),
     reading = h("span", { class: "reading num", "aria-live": "polite" }),
     element = h("figure", {}, h("figcaption", {}, h("span", {}, title), reading), canvas);
+  const nameOf = (row) => names?.[row] ?? row;
   let rows = [],
     largest = 1,
     windowNow = null,
@@ -65,8 +66,8 @@ export function raster(title, word, count, { x }) {
     context.fillStyle = css("--muted");
     context.font = "11px system-ui, sans-serif";
     context.textAlign = "right";
-    context.fillText(`${word} 0`, LEFT - 5, 10);
-    context.fillText(String(count - 1), LEFT - 5, high);
+    context.fillText(`${word} ${nameOf(0)}`, LEFT - 5, 10);
+    context.fillText(String(nameOf(count - 1)), LEFT - 5, high);
     context.textAlign = "center";
     for (const time of roundTicks(low, end, 8)) context.fillText(grouped(time), place(time), high + 14);
     context.fillText(x, LEFT + wide / 2, high + 29);
@@ -74,7 +75,7 @@ export function raster(title, word, count, { x }) {
   const read = (moment, row) => {
     const inside = (v, n) => Math.min(n - 1, Math.max(0, v));
     at = [inside(moment, rows.length), inside(row, count)];
-    reading.textContent = `${x} ${number(rows[at[0]][0], 6)}: ${word} ${at[1]} ${number(rows[at[0]][at[1] + 1], 4)}`;
+    reading.textContent = `${x} ${number(rows[at[0]][0], 6)}: ${word} ${nameOf(at[1])} ${number(rows[at[0]][at[1] + 1], 4)}`;
   };
   canvas.addEventListener("pointermove", (event) => {
     if (rows.length < 2) return;

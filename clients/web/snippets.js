@@ -44,3 +44,14 @@ export function pythonOf({ job, experiment }, origin) {
 }
 
 export const jsonOf = ({ job, experiment }) => `${JSON.stringify(experiment ?? job, null, 2)}\n`;
+
+const keyword = (name) => (/^[A-Za-z_]\w*$/.test(name) ? name : null);
+
+/** A call on a job, in Python: what gives the numbers of a figure. `values` are its arguments by name. */
+export function pythonCall(job, call, first, values, origin) {
+  const named = Object.entries(values)
+      .filter(([name]) => keyword(name))
+      .map(([name, value]) => `${name}=${python(value)}`),
+    written = [...(first === null ? [] : [JSON.stringify(first)]), ...named].join(", ");
+  return `from modprop import Client\n\nclient = Client(${JSON.stringify(origin)})${tokenKnown() ? "  # the token is $MODPROP_TOKEN" : ""}\nfound = client.job(${JSON.stringify(job)}).${call}(${written})\nprint(found)\n`;
+}

@@ -179,7 +179,7 @@ const MAP = "Heat map of the recurrent weights, units ordered by type; arrow key
 
 class Weights {
   constructor(body, job, signal) {
-    Object.assign(this, { job, signal, weights: null, ordered: null, plain: null, values: null, point: null });
+    Object.assign(this, { job, signal, weights: null, ordered: null, plain: null, values: null, point: null, kept: [], known: new Map() });
     this.make();
     mapRead(
       this.map,
@@ -187,7 +187,7 @@ class Weights {
       (row, column) => this.read(row, column),
     );
     const again = h("button", { type: "button", class: "quiet", onclick: () => this.load() }, "Read again");
-    body.replaceChildren(h("div", { class: "controls" }, again, this.about), this.figures);
+    body.replaceChildren(h("div", { class: "controls" }, again, this.series, this.about), this.figures);
     const watcher = new ResizeObserver(() => this.draw()),
       endScheme = onScheme(() => this.colour());
     watcher.observe(this.figures);
@@ -202,6 +202,14 @@ class Weights {
       caption = (...text) => h("figcaption", {}, text);
     this.map = h("canvas", { class: "square", role: "application", tabindex: "0", "aria-label": MAP });
     this.scale = picture("scale", "Scale of the colours, from negative to positive");
+    this.slider = h("input", { type: "range", min: 0, step: 1, id: "checkpoint", oninput: () => this.choose() });
+    this.less = h("input", { type: "checkbox", id: "less-first", onchange: () => this.choose() });
+    this.series = h(
+      "span",
+      { class: "controls", hidden: true },
+      h("span", { class: "pair" }, h("label", { for: "checkpoint" }, "Checkpoint"), this.slider),
+      h("span", { class: "pair" }, this.less, h("label", { for: "less-first" }, "less the first that is kept")),
+    );
     this.least = h("span", { class: "num" });
     this.most = h("span", { class: "num" });
     this.plane = picture("square", "Eigenvalues of the recurrent weights in the complex plane");
@@ -241,13 +249,38 @@ class Weights {
       if (error.name !== "AbortError") this.said.textContent = error.message;
     }
   }
+  /** The weights of a checkpoint, each read once. */
+  async of(iteration) {
+    if (!this.known.has(iteration)) this.known.set(iteration, await get(`/v1/jobs/${this.job.id}/weights?iteration=${iteration}`, this.signal));
+    return this.known.get(iteration);
+  }
+  /** The checkpoint of the slider, or what it differs by from the first; the last press counts. */
+  choose() {
+    return attempt(async () => {
+      const iteration = this.kept[Number(this.slider.value)],
+        [weights, first] = await Promise.all([this.of(iteration), this.less.checked ? this.of(this.kept[0]) : null]);
+      if (this.kept[Number(this.slider.value)] !== iteration || Boolean(first) !== this.less.checked) return;
+      this.show(first ? { ...weights, W: weights.W.map((row, q) => row.map((w, p) => w - first.W[q][p])), less: first.iteration } : weights);
+    });
+  }
+  /** The checkpoints that there are, the oldest first; one alone needs no slider. */
+  async list() {
+    const { checkpoints } = await get(`/v1/jobs/${this.job.id}/checkpoints`, this.signal);
+    this.kept = checkpoints.map(({ iteration }) => iteration).sort((a, b) => a - b);
+    this.slider.max = this.kept.length - 1;
+    this.slider.value = this.slider.max;
+    this.less.checked = false;
+    this.series.hidden = this.kept.length < 2;
+  }
   show(weights) {
     const top = scaleOf(weights.W),
       density = Number.isFinite(weights.density) ? [`density ${number(weights.density)}`] : [],
-      parts = [`Iteration ${number(weights.iteration)}`, `${weights.units} units`, ...density, `sha256 ${weights.sha256.slice(0, 16)}`];
+      less = weights.less === undefined ? [] : [`less iteration ${number(weights.less, 9)}`],
+      parts = [`Iteration ${number(weights.iteration, 9)}`, ...less, `${weights.units} units`, ...density, `sha256 ${weights.sha256.slice(0, 16)}`];
     this.weights = weights;
     this.ordered = order(weights);
     this.figures.hidden = false;
+    this.slider.setAttribute("aria-valuetext", `iteration ${weights.iteration}`);
     this.least.textContent = `−${number(top)}`;
     this.most.textContent = number(top);
     this.about.textContent = parts.join(" · ");
@@ -259,6 +292,7 @@ class Weights {
       this.about.textContent = "Reading the weights.";
       try {
         this.show(await get(`/v1/jobs/${this.job.id}/weights`, this.signal));
+        await this.list();
       } catch (error) {
         if (error.name === "AbortError") return;
         this.about.textContent = error.status === 409 ? "No checkpoint yet: weights come with the first one." : error.message;

@@ -122,6 +122,66 @@ def test_one_job_shows_weights_spectrum_and_activity(daemon, browser):
     browser.wait("document.getElementById('activity-said').textContent.includes('no unit or range from 0 to 19')")
 
 
+def test_any_analysis_is_drawn(daemon, browser):
+    id = submit(
+        daemon, training={"iterations": 40, "evaluate_every": 20, "checkpoint_every": 10, "keep_checkpoints": 5}
+    )
+    finish(daemon, id)
+    browser.open(f"{daemon.url}/#/jobs/{id}")
+    browser.wait("document.querySelector('.events .status')")
+    browser.script("document.getElementById('analyses').open = true")
+    browser.wait("document.querySelector('#analyses form')")
+    charts = "[...document.querySelectorAll('#analyses .figure-title')].map(t => t.textContent)"
+
+    def run(kind, figures, **fields):
+        browser.script(
+            "const s = document.getElementById('analysis-type'); s.value = arguments[0];"
+            "s.dispatchEvent(new Event('change'))",
+            kind,
+        )
+        for name, value in fields.items():
+            browser.script("document.getElementById(`analysis-${arguments[0]}`).value = arguments[1]", name, value)
+        browser.find("#analyses .primary").click()
+        browser.wait(f"{figures!r}.every(title => {charts}.includes(title))")
+        return browser.script(f"return {charts}")
+
+    shown = run("dimensionality", ["component 0", "trajectories", "explained"], trials="8")
+    assert "participation ratio" in browser.find("#analyses .facts").text and "step" not in shown
+    names = "[...document.querySelectorAll('#analyses figure:last-child .entry-name')].map(e => e.textContent)"
+    assert browser.script(f"return {names}") == ["class 0", "class 1"]
+    run("lesions", ["pathway loss"], of="pathways", trials="4")
+    run("changes", ["norm", "change", "kernel alignment"], trials="4")
+    run("difficulty", ["accuracy"], parameter="delay", values="[20, 40]", trials="4")
+    # a fault is a sentence that names the field
+    browser.expected.append("/analyses")  # the console reports each 422
+    browser.script("document.getElementById('analysis-values').value = '[-1]'")
+    browser.find("#analyses .primary").click()
+    browser.wait("document.querySelector('#analyses [role=status]').textContent.includes('values')")
+    # what a figure shows, as Python
+    browser.script(
+        "Object.defineProperty(navigator, 'clipboard', "
+        "{configurable: true, value: {writeText: async (text) => { window.copiedText = text; }}})"
+    )
+    browser.script("document.querySelector('#analyses .save').open = true")
+    browser.wait("!document.querySelector('#analyses .save-menu button:nth-of-type(4)').hidden")
+    browser.script("document.querySelector('#analyses .save-menu button:nth-of-type(4)').click()")
+    browser.wait("window.copiedText")
+    copied = browser.script("return window.copiedText")
+    assert f'.job("{id}").analyse("difficulty", trials=4, ' in copied
+    assert 'parameter="delay", values=[20, 40])' in copied
+    compile(copied, "copied", "exec")
+    # the weights of each checkpoint, and what they differ by from the first
+    browser.script("document.getElementById('weights').open = true")
+    about = "document.querySelector('#weights .controls > .hint').textContent"
+    browser.wait(f"{about}.includes('Iteration 40')")
+    browser.wait("!document.querySelector('#weights .controls .controls').hidden")
+    move = "const s = document.getElementById('checkpoint'); s.value = 1; s.dispatchEvent(new Event('input'))"
+    browser.script(move)
+    browser.wait(f"{about}.includes('Iteration 20')")
+    browser.find("#less-first").click()
+    browser.wait(f"{about}.includes('less iteration 10')")
+
+
 def test_three_seeds_show_a_mean_with_its_band(daemon, browser):
     ids = [submit(daemon, seed=seed) for seed in (1, 2, 3)]
     losses = [finish(daemon, id)["metrics"]["loss"] for id in ids]
