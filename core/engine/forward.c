@@ -10,6 +10,8 @@
 
 #include "core/engine/internal.h"
 
+#define SPARSE_MOST 0.75
+
 void block_inputs(struct engine *engine, struct work *work, struct block *block, int from, int to, int slot) {
     double each = (double)(to - from) * engine->network->inputs * engine->options.input_work;
     for (int row = 0; row < block->rows && !work_add(work, each); row++) {
@@ -97,6 +99,19 @@ static void block_filtered_wrap(const struct engine *engine, struct block *block
            (size_t)engine->block_rows * (size_t)engine->columns * sizeof(float));
 }
 
+/*
+ * Of a model that spikes: the sources that the step in `slot` has, where they are few enough that a list of them pays
+ * (PERFORMANCE.md). A list that would be empty holds one source all the same: the product of none is still stored.
+ */
+static void block_list(const struct engine *engine, struct block *block, int slot) {
+    const float *rows_in = history_slot(engine, block, slot) + engine->first_source;
+    int count = engine->kernels->sources_list(block->rows, engine->sources, rows_in, engine->stride, block->listed);
+    if (count == 0) {
+        block->listed[count++] = 0;
+    }
+    block->listed_count = count <= SPARSE_MOST * engine->sources ? count : 0;
+}
+
 void blocks_forward(struct engine *engine, struct work *work, int first, int last, int t, int slot, int count) {
     const struct kernels *kernels = engine->kernels;
     int panels = packed_panels(kernels, engine->columns);
@@ -118,6 +133,11 @@ void blocks_forward(struct engine *engine, struct work *work, int first, int las
                 }
                 product.rows_in = history_slot(engine, block, i) + engine->first_source;
                 product.rows = block->rows;
+                if (panel == 0 && engine->sparse) {
+                    block_list(engine, block, i);
+                }
+                product.listed = block->listed_count > 0 ? block->listed : NULL;
+                product.listed_count = block->listed_count;
                 product.v = block->v;
                 product.out = block->u;
                 product.z_out = history_slot(engine, block, i + 1) + engine->z_offset;

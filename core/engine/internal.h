@@ -50,6 +50,8 @@ struct block {
     float *snapshots;  /* (segments, states + 1, block_rows, columns): state and z at each segment's start, and the
                           filtered rates of a leaky readout; where history is recomputed */
     float *u;          /* (block_rows, columns) currents; unless the forward pass is fused */
+    int *listed;       /* (K) of models that spike: the sources of a step that are not 0 */
+    int listed_count;  /* of them; 0: all sources are taken */
     float *psi;        /* (slots, block_rows, columns): psi of step start + i in slot i + 1; unless fused, with a rule,
                           and with synapse traces */
     float *filtered;   /* (TIME_BLOCK + 1, block_rows, columns) of a leaky readout: slot 0 is the step before those that
@@ -133,6 +135,7 @@ struct engine {
     int segments;
 
     struct packed weights; /* [Win; b; W] */
+    bool sparse;           /* the model spikes and weights are finite: terms of 0 may be left out */
     struct hop hop;
     float *leak, *gain; /* (columns) */
     float *cost;        /* (columns) what firing adds to L_t, at every step; NULL where it costs nothing */

@@ -6,10 +6,14 @@
 void outer_run(struct engine *engine, struct work *work, const float *s, size_t s_stride, const float *g, int rows,
                int sources, int columns, float *total) {
     double each = (double)rows * columns, slices = OUTER_WORK_MOST / each / OUTER_SOURCES;
+    const bool sparse = engine->sparse && rows <= OUTER_ROWS_MOST && sources == engine->sources &&
+                        engine->kernels->finite((size_t)rows * (size_t)columns, g);
+    void (*outer)(const float *s, size_t s_stride, const float *g, int rows, int sources, int columns,
+                  float *total) = sparse ? engine->kernels->outer_sparse : engine->kernels->outer;
     int step = slices < 1 ? OUTER_SOURCES : slices > sources ? sources : (int)slices * OUTER_SOURCES;
     for (int k = 0; k < sources && !(work && work->stopped); k += step) {
         int count = sources - k < step ? sources - k : step;
-        engine->kernels->outer(s + k, s_stride, g, rows, count, columns, total + (size_t)k * (size_t)columns);
+        outer(s + k, s_stride, g, rows, count, columns, total + (size_t)k * (size_t)columns);
         work_add(work, each * count);
     }
 }

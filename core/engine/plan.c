@@ -318,6 +318,7 @@ static void block_carve(struct carver *carver, struct engine *engine, struct blo
     block->v = carve(carver, (size_t)engine->neuron->states * rows * columns, sizeof(float));
     if (!engine->fused) {
         block->u = carve(carver, rows * columns, sizeof(float));
+        block->listed = carve(carver, (size_t)engine->sources, sizeof(int));
         block->learning = carve(carver, rows * columns, sizeof(float));
         block->psi = carve(carver, (TIME_BLOCK + 1) * rows, columns * sizeof(float));
     }
@@ -520,6 +521,11 @@ void engine_weights_load(struct engine *engine, const float *feedback, double mu
     }
     packed_fill(engine->kernels, &engine->weights, inputs + network->bias, n, weights + network->offset_W, (size_t)n, n,
                 false);
+    engine->sparse = engine->neuron->spikes &&
+                     engine->kernels->finite((size_t)engine->sources * (size_t)engine->columns, engine->weights.data);
+    for (int b = 0; b < engine->block_count && !engine->sparse; b++) {
+        engine->blocks[b].listed_count = 0;
+    }
     for (size_t o = 0; o < (size_t)outputs; o++) {
         for (size_t j = 0; j < (size_t)n; j++) {
             size_t at = o * (size_t)engine->columns + j;

@@ -93,20 +93,22 @@ INLINE void epilogue_apply(const enum epilogue epilogue, const enum activation a
     }
 }
 
-/* Rows row .. row+R-1 and V vectors from column c on; panel is (sources, 16 V). */
+/* Rows row .. row+R-1 and V vectors from column c on; panel is (sources, 16 V). `listed`: of the listed sources alone.
+ */
 INLINE void product_tile(const int R, const int V, const enum epilogue epilogue, const enum activation activation,
-                         const struct product *p, int row, int c, const float *panel) {
+                         const bool listed, const struct product *p, int row, int c, const float *panel) {
     vec sum[TILE_ROWS][TILE_VECTORS];
     const float *in = p->rows_in + (size_t)row * p->row_stride;
     const size_t stride = p->row_stride;
-    const int sources = p->matrix->sources;
+    const int terms = listed ? p->listed_count : p->matrix->sources;
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 3
         for (int v = 0; v < V; v++) {
             sum[r][v] = v_zero();
         }
-    for (int k = 0; k < sources; k++) {
+    for (int i = 0; i < terms; i++) {
+        const int k = listed ? p->listed[i] : i;
         vec w[TILE_VECTORS];
 #pragma GCC unroll 3
         for (int v = 0; v < V; v++) {
@@ -129,39 +131,39 @@ INLINE void product_tile(const int R, const int V, const enum epilogue epilogue,
         }
 }
 
-INLINE void product_rows(const int V, const enum epilogue epilogue, const enum activation activation,
+INLINE void product_rows(const int V, const enum epilogue epilogue, const enum activation activation, const bool listed,
                          const struct product *p, int c, const float *panel) {
     int row = 0;
     for (; row + TILE_ROWS <= p->rows; row += TILE_ROWS) {
-        product_tile(TILE_ROWS, V, epilogue, activation, p, row, c, panel);
+        product_tile(TILE_ROWS, V, epilogue, activation, listed, p, row, c, panel);
     }
     if (TILE_ROWS > 4) {
         for (; row + 4 <= p->rows; row += 4) {
-            product_tile(4, V, epilogue, activation, p, row, c, panel);
+            product_tile(4, V, epilogue, activation, listed, p, row, c, panel);
         }
     }
     for (; row < p->rows; row++) {
-        product_tile(1, V, epilogue, activation, p, row, c, panel);
+        product_tile(1, V, epilogue, activation, listed, p, row, c, panel);
     }
 }
 
-INLINE void product_panel(const enum epilogue epilogue, const enum activation activation, const struct product *p,
-                          int index) {
+INLINE void product_panel(const enum epilogue epilogue, const enum activation activation, const bool listed,
+                          const struct product *p, int index) {
     int vectors = p->matrix->columns / LANES, panels = (vectors + TILE_VECTORS - 1) / TILE_VECTORS, first, count;
     packed_panel(vectors, panels, index, &first, &count);
     const float *panel = p->matrix->data + (size_t)first * LANES * (size_t)p->matrix->sources;
     switch (count) {
     case 1:
-        product_rows(1, epilogue, activation, p, first * LANES, panel);
+        product_rows(1, epilogue, activation, listed, p, first * LANES, panel);
         break;
 #if TILE_VECTORS >= 2
     case 2:
-        product_rows(2, epilogue, activation, p, first * LANES, panel);
+        product_rows(2, epilogue, activation, listed, p, first * LANES, panel);
         break;
 #endif
 #if TILE_VECTORS >= 3
     default:
-        product_rows(3, epilogue, activation, p, first * LANES, panel);
+        product_rows(3, epilogue, activation, listed, p, first * LANES, panel);
         break;
 #endif
     }
@@ -170,7 +172,7 @@ INLINE void product_panel(const enum epilogue epilogue, const enum activation ac
 /* Where psi has no part one activation does for all. */
 #define PRODUCT_CASE(number, name)                                                                                     \
     case ACTIVATION_##number:                                                                                          \
-        product_panel(epilogue, ACTIVATION_##number, p, panel);                                                        \
+        product_panel(epilogue, ACTIVATION_##number, false, p, panel);                                                 \
         break;
 INLINE void product_of_activation(const enum epilogue epilogue, const struct product *p, int panel) {
     switch (p->activation) {
@@ -183,7 +185,11 @@ INLINE void product_of_activation(const enum epilogue epilogue, const struct pro
 static void kernel_product(enum epilogue epilogue, const struct product *p, int panel) {
     switch (epilogue) {
     case EPILOGUE_STORE:
-        product_panel(EPILOGUE_STORE, ACTIVATIONS, p, panel);
+        if (p->listed) {
+            product_panel(EPILOGUE_STORE, ACTIVATIONS, true, p, panel);
+        } else {
+            product_panel(EPILOGUE_STORE, ACTIVATIONS, false, p, panel);
+        }
         break;
     case EPILOGUE_FORWARD:
         product_of_activation(EPILOGUE_FORWARD, p, panel);
@@ -192,7 +198,7 @@ static void kernel_product(enum epilogue epilogue, const struct product *p, int 
         product_of_activation(EPILOGUE_CREDIT_PSI, p, panel);
         break;
     case EPILOGUE_CREDIT_MU:
-        product_panel(EPILOGUE_CREDIT_MU, ACTIVATIONS, p, panel);
+        product_panel(EPILOGUE_CREDIT_MU, ACTIVATIONS, false, p, panel);
         break;
     case EPILOGUE_CREDIT_EXACT:
         product_of_activation(EPILOGUE_CREDIT_EXACT, p, panel);
@@ -204,8 +210,9 @@ static void kernel_product(enum epilogue epilogue, const struct product *p, int 
 
 /* ---- outer product ---- */
 
-INLINE void outer_tile(const int R, const int V, const float *s, size_t s_stride, const float *g, size_t columns,
-                       int rows, float *total) {
+/* `rows` rows, or those of a list of so many. */
+INLINE void outer_tile(const int R, const int V, const bool listed, const int *list, const float *s, size_t s_stride,
+                       const float *g, size_t columns, int rows, float *total) {
     vec sum[TILE_ROWS][TILE_VECTORS];
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
@@ -213,7 +220,8 @@ INLINE void outer_tile(const int R, const int V, const float *s, size_t s_stride
         for (int v = 0; v < V; v++) {
             sum[r][v] = v_zero();
         }
-    for (int row = 0; row < rows; row++) {
+    for (int i = 0; i < rows; i++) {
+        const int row = listed ? list[i] : i;
         vec w[TILE_VECTORS];
 #pragma GCC unroll 3
         for (int v = 0; v < V; v++) {
@@ -241,15 +249,15 @@ INLINE void outer_columns(const int V, const float *s, size_t s_stride, const fl
                           int sources, float *total) {
     int k = 0;
     for (; k + TILE_ROWS <= sources; k += TILE_ROWS) {
-        outer_tile(TILE_ROWS, V, s + k, s_stride, g, columns, rows, total + (size_t)k * columns);
+        outer_tile(TILE_ROWS, V, false, NULL, s + k, s_stride, g, columns, rows, total + (size_t)k * columns);
     }
     if (TILE_ROWS > 4) {
         for (; k + 4 <= sources; k += 4) {
-            outer_tile(4, V, s + k, s_stride, g, columns, rows, total + (size_t)k * columns);
+            outer_tile(4, V, false, NULL, s + k, s_stride, g, columns, rows, total + (size_t)k * columns);
         }
     }
     for (; k < sources; k++) {
-        outer_tile(1, V, s + k, s_stride, g, columns, rows, total + (size_t)k * columns);
+        outer_tile(1, V, false, NULL, s + k, s_stride, g, columns, rows, total + (size_t)k * columns);
     }
 }
 
@@ -276,6 +284,10 @@ static void kernel_outer(const float *s, size_t s_stride, const float *g, int ro
 #endif
     }
 }
+
+/* ---- where most sources are 0 ---- */
+
+#include "core/kernels/body_sparse.h"
 
 /* ---- traces ---- */
 
@@ -353,260 +365,7 @@ static void kernel_trace_rotation(int rows, int columns, int steps, const float 
 
 /* ---- neuron models ---- */
 
-#include "core/kernels/neurons.h"
-
-INLINE struct unit_vectors unit_load(int c, const float *leak, const float *gain, const float *rho, const float *beta,
-                                     const struct neuron_constants *all) {
-    return (struct unit_vectors){.leak = v_load(leak + c),
-                                 .gain = v_load(gain + c),
-                                 .rho = v_load(rho + c),
-                                 .beta = v_load(beta + c),
-                                 .threshold = v_set(all->threshold),
-                                 .psi_peak = v_set(all->psi_peak),
-                                 .psi_slope = v_set(all->psi_slope),
-                                 .refractory = v_set(all->refractory)};
-}
-
-#define STEP_CASE(number, name)                                                                                        \
-    case NEURON_##number:                                                                                              \
-        return name##_step(unit, u, z_before, state, psi, activation);
-#define CREDIT_CASE(number, name)                                                                                      \
-    case NEURON_##number:                                                                                              \
-        return name##_credit(unit, psi, in, carry);
-
-INLINE vec step_vectors(const enum neuron neuron, const enum activation activation, const struct unit_vectors *unit,
-                        vec u, vec z_before, vec *state, vec *psi) {
-    switch (neuron) {
-        NEURONS(STEP_CASE)
-    case NEURON_MODELS:
-        break;
-    }
-    return u;
-}
-
-INLINE vec credit_vectors(const enum neuron neuron, const struct unit_vectors *unit, vec psi,
-                          const struct inflow_vectors *in, vec *carry) {
-    switch (neuron) {
-        NEURONS(CREDIT_CASE)
-    case NEURON_MODELS:
-        break;
-    }
-    return psi;
-}
-
-INLINE void neuron_step_of(const enum neuron neuron, const enum activation activation, const struct neuron_step *s) {
-    for (int c = 0; c < s->columns; c += LANES) {
-        const struct unit_vectors unit = unit_load(c, s->leak, s->gain, s->rho, s->beta, &s->all);
-        for (int r = 0; r < s->rows; r++) {
-            size_t at = (size_t)(r * s->columns + c), z_at = (size_t)r * s->z_stride + (size_t)c;
-            vec state[NEURON_STATES_MOST], psi = v_zero();
-            for (int i = 0; i < NEURON_STATES_MOST; i++) {
-                state[i] = s->state[i] ? v_load(s->state[i] + at) : v_zero();
-            }
-            vec z = step_vectors(neuron, activation, &unit, v_load(s->u + at), v_load(s->z_before + z_at), state, &psi);
-            for (int i = 0; i < NEURON_STATES_MOST; i++) {
-                if (s->state[i]) {
-                    v_store(s->state[i] + at, state[i]);
-                }
-            }
-            v_store(s->z + z_at, z);
-            if (s->psi) {
-                v_store(s->psi + at, psi);
-            }
-        }
-    }
-}
-
-#define STEP_ACTIVATION_CASE(number, name)                                                                             \
-    case ACTIVATION_##number:                                                                                          \
-        neuron_step_of(neuron, ACTIVATION_##number, s);                                                                \
-        break;
-INLINE void neuron_step_activated(const enum neuron neuron, const struct neuron_step *s) {
-    switch (s->activation) {
-        ACTIVATION_ROWS(STEP_ACTIVATION_CASE)
-    case ACTIVATIONS:
-        break;
-    }
-}
-
-#define STEP_NEURON_CASE(number, name)                                                                                 \
-    case NEURON_##number:                                                                                              \
-        neuron_step_activated(NEURON_##number, s);                                                                     \
-        break;
-static void kernel_neuron_step(const struct neuron_step *s) {
-    switch (s->neuron) {
-        NEURONS(STEP_NEURON_CASE)
-    case NEURON_MODELS:
-        break;
-    }
-}
-
-/* What of the hop flows in where. */
-INLINE void hop_split(const enum hopped hopped, vec hop, vec by_mu, struct inflow_vectors *in) {
-    if (hopped == HOPPED_THROUGH || hopped == HOPPED_EXACT) {
-        in->through = hop;
-    } else if (hopped == HOPPED_PAST) {
-        in->past = by_mu;
-    } else if (hopped == HOPPED_BESIDE) {
-        in->beside = by_mu;
-    }
-}
-
-INLINE void neuron_credit_of(const enum neuron neuron, const enum hopped hopped, const struct neuron_credit *s) {
-    const struct neuron_constants none = {0};
-    for (int c = 0; c < s->columns; c += LANES) {
-        const struct unit_vectors unit = unit_load(c, s->leak, s->gain, s->rho, s->beta, &none);
-        const vec mu = s->mu ? v_load(s->mu + c) : v_set(1.0f);
-        for (int r = 0; r < s->rows; r++) {
-            size_t at = (size_t)(r * s->columns + c);
-            vec psi = v_load(s->psi + at), carry[NEURON_CARRIES_MOST], hop = v_zero();
-            struct inflow_vectors in = {s->learning ? v_load(s->learning + at) : v_zero(), v_zero(), v_zero(),
-                                        v_zero()};
-            if (hopped != HOPPED_NONE) {
-                hop = v_load(s->hop + at);
-                hop_split(hopped, hop, s->mu ? v_mul(mu, hop) : hop, &in);
-            }
-            for (int i = 0; i < NEURON_CARRIES_MOST; i++) {
-                carry[i] = s->carry[i] ? v_load(s->carry[i] + at) : v_zero();
-            }
-            v_store(s->delta + at, credit_vectors(neuron, &unit, psi, &in, carry));
-            for (int i = 0; i < NEURON_CARRIES_MOST; i++) {
-                if (s->carry[i]) {
-                    v_store(s->carry[i] + at, carry[i]);
-                }
-            }
-            if (hopped == HOPPED_EXACT) {
-                vec m = v_fma(unit.leak, v_load(s->m + at), v_fma(psi, in.learning, v_mul(mu, hop)));
-                v_store(s->m + at, m);
-                v_store(s->gm + at, v_mul(unit.gain, m));
-            }
-            if (s->mu_next) {
-                v_store(s->past_next + at, v_mul(v_mul(v_load(s->mu_next + c), unit.gain), carry[0]));
-            }
-        }
-    }
-}
-
-#define HOPPED_CASE(kind)                                                                                              \
-    case kind:                                                                                                         \
-        neuron_credit_of(neuron, kind, s);                                                                             \
-        break;
-INLINE void neuron_credit_hopped(const enum neuron neuron, const struct neuron_credit *s) {
-    switch (s->hopped) {
-        HOPPED_CASE(HOPPED_NONE)
-        HOPPED_CASE(HOPPED_THROUGH)
-        HOPPED_CASE(HOPPED_PAST)
-        HOPPED_CASE(HOPPED_EXACT)
-        HOPPED_CASE(HOPPED_BESIDE)
-    case HOPPED_KINDS:
-        break;
-    }
-}
-
-#define CREDIT_NEURON_CASE(number, name)                                                                               \
-    case NEURON_##number:                                                                                              \
-        neuron_credit_hopped(NEURON_##number, s);                                                                      \
-        break;
-static void kernel_neuron_credit(const struct neuron_credit *s) {
-    switch (s->neuron) {
-        NEURONS(CREDIT_NEURON_CASE)
-    case NEURON_MODELS:
-        break;
-    }
-}
-
-#define TRACE_CASE(number, name)                                                                                       \
-    case NEURON_##number:                                                                                              \
-        name##_trace(unit, s, psi_before, psi, trace);                                                                 \
-        break;
-#define ELIGIBILITY_CASE(number, name)                                                                                 \
-    case NEURON_##number:                                                                                              \
-        return name##_eligibility(unit, psi, trace);
-
-INLINE void trace_vectors(const enum neuron neuron, const struct unit_vectors *unit, vec s, vec psi_before, vec psi,
-                          vec *trace) {
-    switch (neuron) {
-        NEURONS(TRACE_CASE)
-    case NEURON_MODELS:
-        break;
-    }
-}
-
-INLINE vec eligibility_vectors(const enum neuron neuron, const struct unit_vectors *unit, vec psi, const vec *trace) {
-    switch (neuron) {
-        NEURONS(ELIGIBILITY_CASE)
-    case NEURON_MODELS:
-        break;
-    }
-    return psi;
-}
-
-INLINE void neuron_trace_of(const enum neuron neuron, const struct neuron_trace *n) {
-    const struct neuron_constants none = {0};
-    const vec s = v_set(n->s);
-    for (int c = 0; c < n->columns; c += LANES) {
-        const struct unit_vectors unit = unit_load(c, n->leak, n->gain, n->rho, n->beta, &none);
-        const vec psi_before = v_load(n->psi_before + c), psi = v_load(n->psi + c);
-        vec trace[NEURON_TRACES_MOST];
-        for (int i = 0; i < NEURON_TRACES_MOST; i++) {
-            trace[i] = n->trace[i] ? v_load(n->trace[i] + c) : v_zero();
-        }
-        if (n->e_before) {
-            v_store(n->e_before + c, eligibility_vectors(neuron, &unit, psi_before, trace));
-        }
-        trace_vectors(neuron, &unit, s, psi_before, psi, trace);
-        v_store(n->e + c, eligibility_vectors(neuron, &unit, psi, trace));
-        for (int i = 0; i < NEURON_TRACES_MOST; i++) {
-            if (n->trace[i]) {
-                v_store(n->trace[i] + c, trace[i]);
-            }
-        }
-    }
-}
-
-#define TRACE_NEURON_CASE(number, name)                                                                                \
-    case NEURON_##number:                                                                                              \
-        neuron_trace_of(NEURON_##number, n);                                                                           \
-        break;
-static void kernel_neuron_trace(const struct neuron_trace *n) {
-    switch (n->neuron) {
-        NEURONS(TRACE_NEURON_CASE)
-    case NEURON_MODELS:
-        break;
-    }
-}
-
-static void kernel_multiply_add(int n, const float *scale, const float *x, float *total) {
-    for (int i = 0; i < n; i += LANES) {
-        v_store(total + i, v_fma(v_load(scale + i), v_load(x + i), v_load(total + i)));
-    }
-}
-
-static void kernel_learning(int rows, int columns, int outputs, const float *err, const float *feedback,
-                            const float *more, const float *psi, float *L, float *a) {
-    for (int r = 0; r < rows; r++) {
-        for (int c = 0; c < columns; c += LANES) {
-            size_t at = (size_t)(r * columns + c);
-            vec signal = more ? v_load(more + c) : v_zero();
-            for (int o = 0; err && o < outputs; o++) {
-                signal = v_fma(v_set(err[r * outputs + o]), v_load(feedback + (size_t)o * (size_t)columns + c), signal);
-            }
-            v_store(L + at, signal);
-            v_store(a + at, v_mul(v_load(psi + at), signal));
-        }
-    }
-}
-
-static void kernel_filter_rows(int rows, int columns, float keep, float take, const float *z, size_t z_stride,
-                               const float *before, float *out) {
-    const vec kept = v_set(keep), taken = v_set(take);
-    for (int r = 0; r < rows; r++) {
-        for (int c = 0; c < columns; c += LANES) {
-            size_t at = (size_t)(r * columns + c);
-            v_store(out + at, v_fma(taken, v_load(z + (size_t)r * z_stride + c), v_mul(kept, v_load(before + at))));
-        }
-    }
-}
+#include "core/kernels/body_neurons.h"
 
 /* ---- by element ---- */
 
@@ -748,6 +507,9 @@ const struct kernels KERNELS = {
     .panel_vectors = TILE_VECTORS,
     .product = kernel_product,
     .outer = kernel_outer,
+    .sources_list = kernel_sources_list,
+    .outer_sparse = kernel_outer_sparse,
+    .finite = kernel_finite,
     .credit_local = kernel_credit_local,
     .trace = kernel_trace,
     .trace_rotation = kernel_trace_rotation,

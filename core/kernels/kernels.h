@@ -30,6 +30,7 @@
 #define TIME_BLOCK 64
 #define PANEL_VECTORS_MOST 3
 #define TRACE_MODES_MOST 3
+#define OUTER_ROWS_MOST (TIME_BLOCK * BLOCK_TRIALS) /* of a sparse outer product */
 
 /* n rounded up to whole vectors. */
 static inline int lanes_pad(int n) {
@@ -63,6 +64,8 @@ struct product {
     size_t row_stride;
     int rows;
     const struct packed *matrix;
+    const int *listed; /* EPILOGUE_STORE: the sources whose terms are added, ascending (sources_list); NULL: all */
+    int listed_count;
     enum activation activation; /* whose f and psi */
     float *out;                 /* EPILOGUE_STORE */
     const float *leak, *gain;   /* (columns) */
@@ -143,6 +146,16 @@ struct kernels {
      * columns)
      */
     void (*outer)(const float *s, size_t s_stride, const float *g, int rows, int sources, int columns, float *total);
+    /*
+     * The same where most of s is 0: terms of 0 are left out. g must be finite, rows at most OUTER_ROWS_MOST; total
+     * holds no -0, and gets the bits that `outer` gives.
+     */
+    void (*outer_sparse)(const float *s, size_t s_stride, const float *g, int rows, int sources, int columns,
+                         float *total);
+    /* The sources that are not 0 in all rows into `list` (sources), ascending; returns how many. */
+    int (*sources_list)(int rows, int sources, const float *rows_in, size_t row_stride, int *list);
+    /* Whether all of n floats are finite; n a multiple of LANES, x aligned. */
+    bool (*finite)(size_t n, const float *x);
     /* d = a + leak d, gd = gain d over (rows, columns); a may be NULL */
     void (*credit_local)(int rows, int columns, const float *leak, const float *gain, const float *a, float *d,
                          float *gd);

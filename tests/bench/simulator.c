@@ -3,11 +3,12 @@
  * each rule's training iteration with its phases, all in one run so that ratios mean something. Prints one JSON object.
  * tests/bench/run makes tables and sweeps of it.
  *
- *     simulator [UNITS [STEPS [TRIALS [THREADS [ROUNDS [LOSS [ROW]]]]]]]        defaults: the published delayed XOR,
- * 120 900 32 2 9 last
+ *     simulator [UNITS [STEPS [TRIALS [THREADS [ROUNDS [LOSS [ROW [MODEL [READOUT_TAU]]]]]]]]]
  *
- * LOSS is "last" (delayed XOR: the last step carries loss) or "every" (pattern generation: each does). ROW names one
- * row of the table, to measure it alone.
+ * Defaults: the published delayed XOR, 120 900 32 2 9 last all membrane 0. LOSS is "last" (delayed XOR: the last step
+ * carries loss) or "every" (pattern generation: each does). ROW names one row of the table, to measure it alone, or is
+ * "all". MODEL is a neuron model with the constants of its defaults; READOUT_TAU in ms, 0 for a readout without a leak.
+ * Rows that a model does not have are left out.
  */
 #include <math.h>
 #include <pthread.h>
@@ -20,6 +21,7 @@
 #include "core/backend/backend.h"
 #include "core/kernels/select.h"
 #include "core/kernels/kernels.h"
+#include "core/model/neuron.h"
 #include "core/model/optimizer.h"
 #include "core/train/train.h"
 
@@ -34,10 +36,13 @@ struct bench {
     int rounds;
 };
 
+static bool alone; /* one thread */
+
+/* One thread is measured by its own CPU time, which other programs disturb less; several by the clock on the wall. */
 static double seconds(void *user) {
     (void)user;
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(alone ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
@@ -167,6 +172,8 @@ static struct timing iteration_measure(struct bench *bench, const struct rule_co
                                           .loss = shape->loss,
                                           .mask_from = shape->mask_from,
                                           .mask_uniform = shape->mask_uniform,
+                                          .neuron = bench->network.neuron,
+                                          .readout_leaks = bench->network.readout_leaks,
                                           .rule = rule,
                                           .method = method,
                                           .clock = seconds};
@@ -212,6 +219,29 @@ static void timing_print(const char *name, const struct timing *timing, double f
            name, 1e3 * timing->seconds, timing->seconds / forward, 1e-9 * flops / timing->seconds,
            flops / timing->seconds / peak, 1e3 * p->trials, 1e3 * p->forward, 1e3 * p->credit, 1e3 * p->gradient,
            1e3 * p->optimizer, timing->plan.method, timing->plan.memory_bytes);
+}
+
+/* A neuron model by name, with the constants that its defaults have. */
+static void neuron_set(struct network_config *network, const char *name, int readout_tau) {
+    int neuron = 0;
+    while (neuron < NEURON_MODELS && strcmp(neuron_table[neuron]->name, name) != 0) {
+        neuron++;
+    }
+    if (neuron == NEURON_MODELS) {
+        fprintf(stderr, "simulator: MODEL must be the name of a neuron model; got %s\n", name);
+        exit(2);
+    }
+    network->neuron = (enum neuron)neuron;
+    network->readout_tau = (struct optional_double){readout_tau > 0, readout_tau};
+    if (neuron_table[neuron]->spikes) {
+        network->tau = 20;
+        network->threshold = 0.6;
+        network->dampening = 0.3;
+        network->refractory = 5;
+        network->beta = 0.16;
+        network->tau_adaptation = 1200;
+        network->adaptive_fraction = 0.4;
+    }
 }
 
 static void bench_make(struct bench *bench, int units, int steps, int trials, bool every) {
@@ -292,6 +322,14 @@ static const struct {
     {"bptt", {.type = RULE_BPTT}, 1, METHOD_AUTO},
 };
 
+/* Whether the neuron model has the row; its first hop becomes the model's own. */
+static bool row_fits(const struct bench *bench, struct rule_config *rule, enum engine_method method) {
+    const struct neuron_ops *neuron = neuron_table[bench->config.network.neuron];
+    rule->first_hop = neuron->hop_by_mu ? FIRST_HOP_MU : FIRST_HOP_EXACT;
+    return method != METHOD_FORWARD ||
+           (neuron->one_trace && neuron->hop_by_mu && !bench->config.network.readout_tau.set);
+}
+
 int main(int count, char **values) {
     static struct bench bench;
     int units = argument(count, values, 1, 120), steps = argument(count, values, 2, 900),
@@ -304,25 +342,30 @@ int main(int count, char **values) {
         return 2;
     }
     threads = team_resize(bench.team, threads < MEMBERS_MOST ? threads : MEMBERS_MOST);
+    alone = threads == 1;
     bool every = count > 6 && strcmp(values[6], "every") == 0;
     if (count > 6 && !every && strcmp(values[6], "last") != 0) {
         fprintf(stderr, "simulator: LOSS must be last or every; got %s\n", values[6]);
         return 2;
     }
     bench_make(&bench, units, steps, trials, every);
+    neuron_set(&bench.config.network, count > 8 ? values[8] : "membrane", count > 9 ? atoi(values[9]) : 0);
     network_renew(&bench, 1);
     double peak = peak_measure(bench.team);
     struct timing forward = iteration_measure(&bench, NULL, METHOD_AUTO);
     printf("{\"units\": %d, \"steps\": %d, \"trials\": %d, \"threads\": %d, \"isa\": \"%s\", \"loss\": \"%s\", "
-           "\"peak_gflops\": %.1f,\n \"rules\": {\n",
-           units, steps, trials, threads, kernels_name(), every ? "every" : "last", 1e-9 * peak);
+           "\"model\": \"%s\", \"peak_gflops\": %.1f,\n \"rules\": {\n",
+           units, steps, trials, threads, kernels_name(), every ? "every" : "last",
+           neuron_table[bench.config.network.neuron]->name, 1e-9 * peak);
     timing_print("forward", &forward, forward.seconds, peak);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (count > 7 && strcmp(values[7], rows[i].name) != 0) {
+        struct rule_config rule = rows[i].rule;
+        if ((count > 7 && strcmp(values[7], "all") != 0 && strcmp(values[7], rows[i].name) != 0) ||
+            !row_fits(&bench, &rule, rows[i].method)) {
             continue;
         }
         network_renew(&bench, rows[i].types);
-        struct timing timing = iteration_measure(&bench, &rows[i].rule, rows[i].method);
+        struct timing timing = iteration_measure(&bench, &rule, rows[i].method);
         timing_print(rows[i].name, &timing, forward.seconds, peak);
     }
     struct rusage usage;

@@ -231,6 +231,84 @@ START_TEST(the_scalar_trace_is_the_vector_trace) {
 }
 END_TEST
 
+/* ---- terms of 0 are left out ---- */
+
+enum { SOURCES = 61, ROWS_MANY = 173 };
+
+/* Mostly zeros of either sign, ones, a few numbers, some of which are too small for their products. */
+static float sparse_draw(const struct random_stream *stream, uint64_t *index, double density) {
+    double u = random_uniform(stream, 2 * (*index)++);
+    float value = draw(stream, index);
+    return u > density          ? u > (1 + density) / 2 ? 0.0f : -0.0f
+           : u > 0.2 * density  ? 1.0f
+           : u > 0.05 * density ? value
+                                : value * 1e-30f;
+}
+
+static bool same_number(float a, float b) {
+    return memcmp(&a, &b, sizeof a) == 0 || (a == 0.0f && b == 0.0f);
+}
+
+START_TEST(a_list_of_sources_gives_the_whole_product) {
+    static _Alignas(64) float rows_in[BLOCK_TRIALS * SOURCES], matrix[SOURCES * COLUMNS], data[SOURCES * COLUMNS],
+        whole[BLOCK_TRIALS * COLUMNS], listed[BLOCK_TRIALS * COLUMNS];
+    struct random_stream stream = random_stream_make(seed, RANDOM_TASK, 5, 0);
+    const struct kernels *kernels = kernels_current();
+    struct packed packed = {data, SOURCES, COLUMNS};
+    uint64_t index = 0;
+    for (int rows = 1; rows <= BLOCK_TRIALS; rows++) {
+        for (int i = 0; i < SOURCES * COLUMNS; i++) {
+            matrix[i] = sparse_draw(&stream, &index, 0.8);
+        }
+        for (int i = 0; i < rows * SOURCES; i++) {
+            rows_in[i] = sparse_draw(&stream, &index, rows / 16.0);
+        }
+        packed_fill(kernels, &packed, 0, SOURCES, matrix, COLUMNS, COLUMNS, false);
+        int list[SOURCES], count = kernels->sources_list(rows, SOURCES, rows_in, SOURCES, list);
+        ck_assert(count > 0 && count <= SOURCES && (rows > 1 || count < SOURCES));
+        struct product product = {
+            .rows_in = rows_in, .row_stride = SOURCES, .rows = rows, .matrix = &packed, .out = whole};
+        product_run(kernels, EPILOGUE_STORE, &product);
+        product.out = listed;
+        product.listed = list;
+        product.listed_count = count;
+        product_run(kernels, EPILOGUE_STORE, &product);
+        for (int i = 0; i < rows * COLUMNS; i++) {
+            ck_assert_msg(same_number(whole[i], listed[i]), "seed %llu: %g whole, %g by the list",
+                          (unsigned long long)seed, (double)whole[i], (double)listed[i]);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_sparse_outer_product_has_the_bits_of_the_whole) {
+    static _Alignas(64) float s[ROWS_MANY * SOURCES], g[ROWS_MANY * COLUMNS], whole[SOURCES * COLUMNS],
+        sparse[SOURCES * COLUMNS];
+    struct random_stream stream = random_stream_make(seed, RANDOM_TASK, 6, 0);
+    uint64_t index = 0;
+    memset(whole, 0, sizeof whole);
+    memset(sparse, 0, sizeof sparse);
+    for (int round = 0; round < 6; round++) {
+        int rows = round == 0 ? 1 : ROWS_MANY - round;
+        for (int i = 0; i < ROWS_MANY * SOURCES; i++) {
+            s[i] = sparse_draw(&stream, &index, round / 5.0 * 0.4);
+        }
+        for (int i = 0; i < ROWS_MANY * COLUMNS; i++) {
+            g[i] = sparse_draw(&stream, &index, 0.9);
+        }
+        kernels_current()->outer(s, SOURCES, g, rows, SOURCES, COLUMNS, whole);
+        kernels_current()->outer_sparse(s, SOURCES, g, rows, SOURCES, COLUMNS, sparse);
+        ck_assert_msg(memcmp(whole, sparse, sizeof whole) == 0, "seed %llu round %d: other bits with %s",
+                      (unsigned long long)seed, round, kernels_name());
+    }
+    ck_assert(kernels_current()->finite(ROWS_MANY * COLUMNS, g));
+    g[77] = INFINITY;
+    ck_assert(!kernels_current()->finite(ROWS_MANY * COLUMNS, g));
+    g[77] = NAN;
+    ck_assert(!kernels_current()->finite(ROWS_MANY * COLUMNS, g));
+}
+END_TEST
+
 /* ---- the carry is the transpose of the tangent ---- */
 
 enum { STEPS = 12 };
@@ -409,6 +487,36 @@ START_TEST(bits_of_synapse_traces_depend_on_nothing_else) {
 }
 END_TEST
 
+START_TEST(an_infinite_weight_of_a_silent_unit_counts) {
+    /* 0 times infinity is no number: the unit that it reaches is silenced, as by the whole sum */
+    struct problem_shape shape = shape_of_neuron(1, NEURON_LIF, false);
+    shape.bias = false;
+    shape.units = 12;
+    shape.outputs = 1;
+    shape.loss = LOSS_MSE;
+    struct owned_problem owned;
+    struct owned_gradients out;
+    const struct rule_config rule = {.type = RULE_EPROP};
+    problem_random(&owned, &shape, seed);
+    float *W = (float *)(uintptr_t)owned.problem.W, *Win = (float *)(uintptr_t)owned.problem.Win;
+    for (int i = 0; i < shape.inputs; i++) {
+        Win[i * shape.units] = 0;
+        Win[i * shape.units + 1] = 5;
+    }
+    for (int q = 0; q < shape.units; q++) {
+        W[q * shape.units] = 0; /* unit 0 never fires */
+    }
+    gradients_run(&owned.problem, rule, METHOD_AUTO, 0, 1, &out);
+    ck_assert(out.view.Wout[0] == 0.0f && out.view.Wout[1] != 0.0f);
+    gradients_free(&out);
+    W[1] = INFINITY;
+    gradients_run(&owned.problem, rule, METHOD_AUTO, 0, 1, &out);
+    ck_assert(out.view.Wout[1] == 0.0f);
+    gradients_free(&out);
+    problem_release(&owned);
+}
+END_TEST
+
 START_TEST(firing_cost_does_not_depend_on_threads_or_segments) {
     FOR_NEURONS(owned, neuron, leaky, 2) {
         if (!neuron_table[neuron]->spikes) {
@@ -538,6 +646,9 @@ static void tests_add(TCase *tests, bool first) {
     tcase_add_test(tests, the_scalar_trace_is_the_vector_trace);
     tcase_add_test(tests, traces_of_synapses_are_the_recursion);
     tcase_add_test(tests, bptt_is_the_derivative);
+    tcase_add_test(tests, a_list_of_sources_gives_the_whole_product);
+    tcase_add_test(tests, a_sparse_outer_product_has_the_bits_of_the_whole);
+    tcase_add_test(tests, an_infinite_weight_of_a_silent_unit_counts);
     if (first) {
         tcase_add_test(tests, the_carry_is_the_transpose_of_the_tangent);
         tcase_add_test(tests, modprop_with_mu_zero_or_one_tap);
