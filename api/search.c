@@ -364,7 +364,7 @@ static bool value_check(const struct reading *reading, const char *at, const str
               "none; got \"%.40s\"",
               field->name, value->text);
     } else {
-        return term->type != SEARCH_CHOICE || value_choose(reading, at, term, field, value);
+        return term->type != SEARCH_CHOICE || field == NULL || value_choose(reading, at, term, field, value);
     }
     return false;
 }

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-SECONDS = os.environ.get("FUZZ_SECONDS", "300" if os.environ.get("MODPROP_LONG") else "4")
+SECONDS = os.environ.get("FUZZ_SECONDS", "300" if os.environ.get("MODPROP_LONG") else "2")
 RUN = pathlib.Path(__file__).with_name("run")
 TARGETS = ["accept", "checkpoint", "config", "dataset", "gradients", "idx", "job", "options", "query", "simulate"]
 TARGETS += ["safetensors", "search", "tokens"]
