@@ -67,7 +67,7 @@ def tree(tmp_path_factory):
     folder = tmp_path_factory.mktemp("adding")
     copy_make(folder)
     run("meson", "setup", "build", "-Dbuildtype=debug", "-Dwerror=true", cwd=folder)
-    run("nice", "ninja", "-C", "build", *TARGETS, cwd=folder)
+    run("ninja", "-C", "build", *TARGETS, cwd=folder)
     return folder
 
 

@@ -21,10 +21,12 @@ from ._calls import WAIT_SECONDS, Call, Cursor, Document, Patience
 from ._compare import Comparison
 from ._errors import Unavailable, problem_from
 from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Spectrum, View, Weights
+from ._spelled import spelled
 from .parameters import Network, Optimizer, Rule, Task, Training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 
@@ -156,55 +158,18 @@ class AsyncClient:
 
     # ---- experiments
 
+    @_studies.takes_study
     async def experiment(
-        self,
-        base: Mapping[str, Any],
-        *,
-        axes: _studies.Axes | None = None,
-        seeds: _studies.Seeds = 20,
-        design: Literal["grid", "zip", "list", "random"] = "grid",
-        points: Sequence[Mapping[str, Any]] | None = None,
-        count: int | None = None,
-        metrics: _studies.Metrics | None = None,
-        name: str | None = None,
-        notes: str | None = None,
-        tags: Sequence[str] | None = None,
-        compare: Mapping[str, Any] | None = None,
-        keep: Mapping[str, Any] | None = None,
-        most_running: int | None = None,
-        idempotency_key: str | None = None,
-        **more: Any,
+        self, base: Mapping[str, Any], *, idempotency_key: str | None = None, **study: Unpack[_studies.Study]
     ) -> AsyncExperiment:
         """See `Client.experiment`."""
-        body = _studies.submission(
-            base, axes=axes, seeds=seeds, design=design, points=points, count=count, metrics=metrics, name=name,
-            notes=notes, tags=tags, compare=compare, keep=keep, most_running=most_running, more=more,
-        )  # fmt: skip
+        body = _studies.submission(base, study)
         return AsyncExperiment(self, await self._call(_studies.create(body, idempotency_key)))
 
-    async def validate_experiment(
-        self,
-        base: Mapping[str, Any],
-        *,
-        axes: _studies.Axes | None = None,
-        seeds: _studies.Seeds = 20,
-        design: Literal["grid", "zip", "list", "random"] = "grid",
-        points: Sequence[Mapping[str, Any]] | None = None,
-        count: int | None = None,
-        metrics: _studies.Metrics | None = None,
-        name: str | None = None,
-        notes: str | None = None,
-        tags: Sequence[str] | None = None,
-        compare: Mapping[str, Any] | None = None,
-        keep: Mapping[str, Any] | None = None,
-        most_running: int | None = None,
-        **more: Any,
-    ) -> Document:
+    @_studies.takes_study
+    async def validate_experiment(self, base: Mapping[str, Any], **study: Unpack[_studies.Study]) -> Document:
         """See `Client.validate_experiment`."""
-        body = _studies.submission(
-            base, axes=axes, seeds=seeds, design=design, points=points, count=count, metrics=metrics, name=name,
-            notes=notes, tags=tags, compare=compare, keep=keep, most_running=most_running, more=more,
-        )  # fmt: skip
+        body = _studies.submission(base, study)
         return await self._call(_studies.validate(body))
 
     async def get_experiment(self, id: str) -> AsyncExperiment:
@@ -516,62 +481,12 @@ class AsyncJob(JobView):
         """See `Job.checkpoints`."""
         return await self.client._call(_calls.checkpoints(self.id))
 
-    async def simulate(
-        self,
-        *,
-        trials: int | None = None,
-        seed: int | None = None,
-        split: str | None = None,
-        inputs: Any = None,
-        units: Sequence[int] | None = None,
-        every: int | None = None,
-        iteration: int | None = None,
-        first: int | None = None,
-        weights: Any = None,
-        dataset: Dataset | str | None = None,
-        lesion: Mapping[str, Any] | None = None,
-        noise: float | None = None,
-    ) -> Simulation:
+    @spelled(_calls.Simulated)
+    async def simulate(self, **run: Unpack[_calls.Simulated]) -> Simulation:
         """See `Job.simulate`."""
-        request = {
-            "trials": trials,
-            "seed": seed,
-            "split": split,
-            "inputs": inputs,
-            "units": units,
-            "every": every,
-            "iteration": iteration,
-            "first": first,
-            "weights": weights,
-            "dataset": dataset,
-            "lesion": lesion,
-            "noise": noise,
-        }
-        return await self.client._call(_calls.simulate(self.id, request))
+        return await self.client._call(_calls.simulate(self.id, run))
 
-    async def evaluate(
-        self,
-        *,
-        trials: int | None = None,
-        seed: int | None = None,
-        split: str | None = None,
-        iteration: int | None = None,
-        first: int | None = None,
-        weights: Any = None,
-        dataset: Dataset | str | None = None,
-        lesion: Mapping[str, Any] | None = None,
-        noise: float | None = None,
-    ) -> Evaluation:
+    @spelled(_calls.Evaluated)
+    async def evaluate(self, **run: Unpack[_calls.Evaluated]) -> Evaluation:
         """See `Job.evaluate`."""
-        request = {
-            "trials": trials,
-            "seed": seed,
-            "split": split,
-            "iteration": iteration,
-            "first": first,
-            "weights": weights,
-            "dataset": dataset,
-            "lesion": lesion,
-            "noise": noise,
-        }
-        return await self.client._call(_calls.evaluate(self.id, request))
+        return await self.client._call(_calls.evaluate(self.id, run))

@@ -19,7 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from types import EllipsisType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -28,6 +28,7 @@ from ._analyses import Analysis
 from ._arrays import as_json, dataset_arrays, dataset_bytes, dataset_name, weights_bytes
 from ._errors import BadAnswer, ModpropError, ServerUnreachable, Unavailable, problem_from
 from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Simulation, Spectrum, View, Weights
+from ._spelled import check_known
 from .parameters import Network, Optimizer, Rule, Task, Training
 
 T = TypeVar("T")
@@ -442,8 +443,31 @@ def checkpoints(job: str) -> Call[list[Checkpoint]]:
     )
 
 
-def _running(request: Mapping[str, Any]) -> Any:
+class Evaluated(TypedDict, total=False):
+    """What `Job.evaluate` takes."""
+
+    trials: int | None
+    seed: int | None
+    split: str | None
+    iteration: int | None
+    first: int | None
+    weights: Any
+    dataset: Dataset | str | None
+    lesion: Mapping[str, Any] | None
+    noise: float | None
+
+
+class Simulated(Evaluated, total=False):
+    """What `Job.simulate` takes."""
+
+    inputs: Any
+    units: Sequence[int] | None
+    every: int | None
+
+
+def _running(request: Mapping[str, Any], parts: type[Any], call: str) -> Any:
     """What is not None; a dataset by its name, or by name and version."""
+    check_known(request, parts, call)
     asked = {key: value for key, value in request.items() if value is not None}
     dataset = asked.get("dataset")
     if isinstance(dataset, str):
@@ -453,13 +477,13 @@ def _running(request: Mapping[str, Any]) -> Any:
     return as_json(asked)
 
 
-def simulate(job: str, request: Mapping[str, Any]) -> Call[Simulation]:
-    body = _running(request)
+def simulate(job: str, request: Simulated) -> Call[Simulation]:
+    body = _running(request, Simulated, "simulate")
     return Call("POST", _job(job, "/simulate"), lambda r: Simulation.from_document(json_of(r)), body=body, seconds=120)
 
 
-def evaluate(job: str, request: Mapping[str, Any]) -> Call[Evaluation]:
-    body = _running(request)
+def evaluate(job: str, request: Evaluated) -> Call[Evaluation]:
+    body = _running(request, Evaluated, "evaluate")
     return Call("POST", _job(job, "/evaluate"), lambda r: Evaluation.from_document(json_of(r)), body=body, seconds=300)
 
 

@@ -20,10 +20,12 @@ from ._compare import Comparison
 from ._errors import Unavailable, problem_from
 from ._experiment import Experiment
 from ._results import Checkpoint, Dataset, Evaluation, Gradients, Metrics, Progress, Simulation, Spectrum, View, Weights
+from ._spelled import spelled
 from .parameters import Network, Optimizer, Rule, Task, Training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 
@@ -186,24 +188,9 @@ class Client:
 
     # ---- experiments
 
+    @_studies.takes_study
     def experiment(
-        self,
-        base: Mapping[str, Any],
-        *,
-        axes: _studies.Axes | None = None,
-        seeds: _studies.Seeds = 20,
-        design: Literal["grid", "zip", "list", "random"] = "grid",
-        points: Sequence[Mapping[str, Any]] | None = None,
-        count: int | None = None,
-        metrics: _studies.Metrics | None = None,
-        name: str | None = None,
-        notes: str | None = None,
-        tags: Sequence[str] | None = None,
-        compare: Mapping[str, Any] | None = None,
-        keep: Mapping[str, Any] | None = None,
-        most_running: int | None = None,
-        idempotency_key: str | None = None,
-        **more: Any,
+        self, base: Mapping[str, Any], *, idempotency_key: str | None = None, **study: Unpack[_studies.Study]
     ) -> Experiment:
         """Submits an experiment, conditions with seeds, and returns at once; it is durable on the server by then.
 
@@ -218,36 +205,14 @@ class Client:
         contract, such as reuse, random_seed. Jobs that the server has already are linked, not run. Raises
         InvalidRequest, naming every bad field of every point.
         """
-        body = _studies.submission(
-            base, axes=axes, seeds=seeds, design=design, points=points, count=count, metrics=metrics, name=name,
-            notes=notes, tags=tags, compare=compare, keep=keep, most_running=most_running, more=more,
-        )  # fmt: skip
+        body = _studies.submission(base, study)
         return Experiment(self, self._call(_studies.create(body, idempotency_key)))
 
-    def validate_experiment(
-        self,
-        base: Mapping[str, Any],
-        *,
-        axes: _studies.Axes | None = None,
-        seeds: _studies.Seeds = 20,
-        design: Literal["grid", "zip", "list", "random"] = "grid",
-        points: Sequence[Mapping[str, Any]] | None = None,
-        count: int | None = None,
-        metrics: _studies.Metrics | None = None,
-        name: str | None = None,
-        notes: str | None = None,
-        tags: Sequence[str] | None = None,
-        compare: Mapping[str, Any] | None = None,
-        keep: Mapping[str, Any] | None = None,
-        most_running: int | None = None,
-        **more: Any,
-    ) -> Document:
+    @_studies.takes_study
+    def validate_experiment(self, base: Mapping[str, Any], **study: Unpack[_studies.Study]) -> Document:
         """The number of points and trials and an estimate of their cost (core_hours, bytes); nothing is stored. Takes
         what `experiment` does, and raises as it does."""
-        body = _studies.submission(
-            base, axes=axes, seeds=seeds, design=design, points=points, count=count, metrics=metrics, name=name,
-            notes=notes, tags=tags, compare=compare, keep=keep, most_running=most_running, more=more,
-        )  # fmt: skip
+        body = _studies.submission(base, study)
         return self._call(_studies.validate(body))
 
     def get_experiment(self, id: str) -> Experiment:
@@ -592,22 +557,8 @@ class Job(JobView):
         """The checkpoints that the server still holds."""
         return self.client._call(_calls.checkpoints(self.id))
 
-    def simulate(
-        self,
-        *,
-        trials: int | None = None,
-        seed: int | None = None,
-        split: str | None = None,
-        inputs: Any = None,
-        units: Sequence[int] | None = None,
-        every: int | None = None,
-        iteration: int | None = None,
-        first: int | None = None,
-        weights: Any = None,
-        dataset: Dataset | str | None = None,
-        lesion: Mapping[str, Any] | None = None,
-        noise: float | None = None,
-    ) -> Simulation:
+    @spelled(_calls.Simulated)
+    def simulate(self, **run: Unpack[_calls.Simulated]) -> Simulation:
         """Runs the trained network and returns what goes in, what its units do and what comes out.
 
         trials: how many fresh trials of the task, drawn by `seed`; with split="test" the first of its test split
@@ -620,51 +571,15 @@ class Job(JobView):
         newest); dataset: whose trials; lesion: {"units": [...], "synapses": [[from, to], ...]} to silence; noise: the
         standard deviation of noise on every unit's input current.
         """
-        request = {
-            "trials": trials,
-            "seed": seed,
-            "split": split,
-            "inputs": inputs,
-            "units": units,
-            "every": every,
-            "iteration": iteration,
-            "first": first,
-            "weights": weights,
-            "dataset": dataset,
-            "lesion": lesion,
-            "noise": noise,
-        }
-        return self.client._call(_calls.simulate(self.id, request))
+        return self.client._call(_calls.simulate(self.id, run))
 
-    def evaluate(
-        self,
-        *,
-        trials: int | None = None,
-        seed: int | None = None,
-        split: str | None = None,
-        iteration: int | None = None,
-        first: int | None = None,
-        weights: Any = None,
-        dataset: Dataset | str | None = None,
-        lesion: Mapping[str, Any] | None = None,
-        noise: float | None = None,
-    ) -> Evaluation:
+    @spelled(_calls.Evaluated)
+    def evaluate(self, **run: Unpack[_calls.Evaluated]) -> Evaluation:
         """Loss and accuracy of the network on the test split of its task, else on the training split, else on fresh
         trials drawn by `seed`: whichever there is first, or the one that split names ("test", "training", "fresh").
         trials: how many of it, from the `first` on (all; of fresh ones a batch). The others as for `simulate`.
         """
-        request = {
-            "trials": trials,
-            "seed": seed,
-            "split": split,
-            "iteration": iteration,
-            "first": first,
-            "weights": weights,
-            "dataset": dataset,
-            "lesion": lesion,
-            "noise": noise,
-        }
-        return self.client._call(_calls.evaluate(self.id, request))
+        return self.client._call(_calls.evaluate(self.id, run))
 
     def plot(self, axes: Axes | None = None, *, metric: str = "loss") -> Axes:
         """Draws the curve so far and returns the axes (needs matplotlib)."""

@@ -10,7 +10,7 @@ import dataclasses
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import EllipsisType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -19,6 +19,7 @@ from ._arrays import as_json
 from ._calls import Call, Cursor, Document, json_of, literal, specification, tag_list
 from ._compare import Comparison
 from ._points import Paired, Point, PointCurve, Points, Trial
+from ._spelled import spelled
 
 T = TypeVar("T")
 Seeds: TypeAlias = int | Iterable[int] | Mapping[str, int]
@@ -89,30 +90,35 @@ def _metrics(metrics: Metrics | None) -> list[Document] | None:
     return None if metrics is None else [metric_of(metric) for metric in metrics]
 
 
-def submission(
-    base: Mapping[str, Any],
-    *,
-    axes: Axes | None,
-    seeds: Seeds,
-    design: str | None,
-    points: Sequence[Mapping[str, Any]] | None,
-    count: int | None,
-    metrics: Metrics | None,
-    name: str | None,
-    notes: str | None,
-    tags: Sequence[str] | None,
-    compare: Mapping[str, Any] | None,
-    keep: Mapping[str, Any] | None,
-    most_running: int | None,
-    more: Mapping[str, Any],
-) -> Document:
+class Study(TypedDict, total=False):
+    """What an experiment has beside its base (`Client.experiment`)."""
+
+    axes: Axes | None
+    seeds: Seeds
+    design: Literal["grid", "zip", "list", "random"]
+    points: Sequence[Mapping[str, Any]] | None
+    count: int | None
+    metrics: Metrics | None
+    name: str | None
+    notes: str | None
+    tags: Sequence[str] | None
+    compare: Mapping[str, Any] | None
+    keep: Mapping[str, Any] | None
+    most_running: int | None
+
+
+takes_study = spelled(Study, others=True, seeds=20, design="grid")
+
+
+def submission(base: Mapping[str, Any], study: Study) -> Document:
     """The body of `POST /v1/experiments`; what is None is left out, so that the server's default holds."""
     job = dict(base)
     job |= {part: specification(job[part]) for part in ("task", "rule", "optimizer") if isinstance(job.get(part), str)}
+    tags = study.get("tags")
     parts: Document = {
-        "name": name, "notes": notes, "tags": None if tags is None else tag_list(tags), "base": job,
-        "axes": axes_of(axes), "design": design, "points": points, "count": count, "seeds": seeds_of(seeds),
-        "metrics": _metrics(metrics), "compare": compare, "keep": keep, "most_running": most_running, **more,
+        "design": "grid", **study, "base": job, "axes": axes_of(study.get("axes")),
+        "seeds": seeds_of(study.get("seeds", 20)), "metrics": _metrics(study.get("metrics")),
+        "tags": None if tags is None else tag_list(tags),
     }  # fmt: skip
     body: Document = as_json({key: value for key, value in parts.items() if value is not None})
     return body

@@ -1,0 +1,39 @@
+"""Parameters that several calls share, written once.
+
+A TypedDict lists them for the type checker (`**study: Unpack[Study]`), and `spelled` writes them into the signature of
+a method, so that `help()` and a notebook's completion name each.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def spelled(parts: type[Any], others: bool = False, **defaults: Any) -> Callable[[F], F]:
+    """Shows the members of `parts` in the place of `**parts`: with `defaults`, else None. others: it takes any other
+    parameter, too."""
+
+    def spell(function: F) -> F:
+        signature = inspect.signature(function)
+        kinds = inspect.Parameter
+        own = [one for one in signature.parameters.values() if one.kind is not kinds.VAR_KEYWORD]
+        own += [
+            kinds(name, kinds.KEYWORD_ONLY, default=defaults.get(name), annotation=hint.__forward_arg__)
+            for name, hint in parts.__annotations__.items()
+        ]
+        own += [kinds("others", kinds.VAR_KEYWORD, annotation="Any")] if others else []
+        function.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
+        return function
+
+    return spell
+
+
+def check_known(given: Mapping[str, Any], parts: type[Any], call: str) -> None:
+    """Raises TypeError where a member of `given` is none of `parts`, as a signature would."""
+    for name in given:
+        if name not in parts.__annotations__:
+            raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
