@@ -1,16 +1,14 @@
 """What notebooks show of a job, of weights, of an analysis: small tables, all text escaped, no script and no colour of
-their own, so that they are legible on any background."""
+their own, so that they are legible on any background.
+
+The classes shown import this module, so it knows them by their members alone.
+"""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ._analyses import Analysis
-    from ._base import JobView
-    from ._results import Weights
+from typing import Any
 
 
 def card(title: str, rows: Mapping[str, Any]) -> str:
@@ -30,7 +28,7 @@ def _number(value: float | None) -> str | None:
     return None if value is None else f"{value:.4g}"
 
 
-def job(of: JobView) -> str:
+def job(of: Any) -> str:
     """A job: where it stands, how far it has come, what it trains."""
     document = of.document
     share = of.iteration / of.iterations if of.iterations else None
@@ -51,7 +49,7 @@ def job(of: JobView) -> str:
     return f"<div>{card(of.name or f'job {of.id[-12:]}', rows)}{bar}</div>"
 
 
-def weights(of: Weights) -> str:
+def weights(of: Any) -> str:
     """Weights: their sizes, cell types and digest."""
     units, inputs, outputs = of.W.shape[0], of.Win.shape[0], of.Wout.shape[1]
     present = float((abs(of.W) > 1e-9).mean()) if units else 0.0
@@ -69,7 +67,7 @@ def weights(of: Weights) -> str:
     return card("Weights", rows)
 
 
-def analysis(of: Analysis) -> str:
+def analysis(of: Any) -> str:
     """An analysis: numbers themselves, arrays by their axes."""
     rows: dict[str, Any] = {"job": of.job, "iteration": of.iteration}
     for name, axes in of.axes.items():
