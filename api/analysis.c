@@ -3,11 +3,13 @@
  */
 #include "api/analysis.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/field.h"
+#include "api/numbers.h"
 #include "api/rule.h"
 #include "api/simulate.h"
 #include "api/text.h"
@@ -77,6 +79,7 @@ static const struct field_custom other = {
     "\"null\"]}, \"iteration\": {\"type\": [\"integer\", \"null\"], \"minimum\": 0}}}"};
 
 static const char *const lesion_choices[] = {"units", "types", "pathways", NULL}; /* by enum lesion_target */
+static const char *const basis_choices[] = {"exponential", "free", NULL};         /* by enum fit_basis */
 
 static const struct field items[] = {
     {.name = "iteration",
@@ -94,7 +97,7 @@ static const struct field items[] = {
      .fallback = "32",
      .doc = "trials to run with each lesion, the same ones"},
     {.name = "trials",
-     .variants = RUNS & ~BIT(LESIONS),
+     .variants = (RUNS & ~BIT(LESIONS)) | BIT(FILTERS),
      .type = FIELD_INT64,
      .offset = ASK(trials),
      .low = 1,
@@ -227,6 +230,62 @@ static const struct field items[] = {
      .high = 0.1,
      .fallback = "0.001",
      .doc = "distance between the weights whose gradients are compared, as a share of the norm of all weights"},
+    {.name = "types_per_sign",
+     .variants = BIT(FILTERS),
+     .type = FIELD_NUMBERS_OR_NULL,
+     .offset = ASK(types_per_sign),
+     .dimensions = 1,
+     .low = 1,
+     .high = 16384,
+     .fallback = "null",
+     .doc = "how finely to type cells, as in network: up to 16 numbers; null: the job's own types"},
+    {.name = "steps",
+     .variants = BIT(FILTERS),
+     .type = FIELD_NUMBERS_OR_NULL,
+     .offset = ASK(steps),
+     .unit = "steps",
+     .dimensions = 1,
+     .low = 1,
+     .high = 1000000,
+     .doc = "how far taps reach: up to 16 numbers"},
+    {.name = "basis",
+     .variants = BIT(FILTERS),
+     .type = FIELD_CHOICE,
+     .offset = ASK(request.explain.fit.basis),
+     .choices = basis_choices,
+     .fallback = "\"free\"",
+     .doc = "free taps, or sums of exponentials with time constants spread evenly in log from 1 to S steps"},
+    {.name = "terms",
+     .variants = BIT(FILTERS),
+     .type = FIELD_INT,
+     .offset = ASK(request.explain.fit.terms),
+     .low = 1,
+     .high = 64,
+     .fallback = "8",
+     .doc = "exponentials"},
+    {.name = "ridge",
+     .variants = BIT(FILTERS),
+     .type = FIELD_NUMBER,
+     .offset = ASK(request.explain.fit.ridge),
+     .low = 0,
+     .low_excluded = true,
+     .high = 1e6,
+     .fallback = "0.001",
+     .doc = "times the mean of the normal matrix's diagonal: what is added to that diagonal"},
+    {.name = "mu",
+     .variants = BIT(FILTERS),
+     .type = FIELD_NUMBER,
+     .offset = ASK(request.explain.mu),
+     .low = 0,
+     .high = 1,
+     .fallback = "0.25",
+     .doc = "of ModProp's own taps"},
+    {.name = "taps",
+     .variants = BIT(FILTERS),
+     .type = FIELD_BOOLEAN,
+     .offset = ASK(request.explain.keep_taps),
+     .fallback = "false",
+     .doc = "give the fitted taps too, where at most one number of types is asked for"},
 };
 
 static const struct fields fields = {items, sizeof items / sizeof items[0]};
@@ -238,6 +297,30 @@ static const struct variant *variants_all(void) {
         variants[i] = (struct variant){analysis_table[i]->name, analysis_table[i]->doc};
     }
     return variants;
+}
+
+/* A list of integers, of at most EXPLAINED_MOST. */
+static int integers_take(const struct numbers *numbers, const char *name, int to[EXPLAINED_MOST],
+                         struct problems *problems) {
+    size_t count = numbers_count(numbers);
+    bool whole = count <= EXPLAINED_MOST;
+    for (size_t i = 0; i < count && whole; i++) {
+        whole = numbers->values[i] == floor(numbers->values[i]);
+        to[i] = (int)numbers->values[i];
+    }
+    if (!whole) {
+        problems_add(problems, NULL, name, "must be at most %d integers", EXPLAINED_MOST);
+    }
+    return whole ? (int)count : 0;
+}
+
+static void explain_take(struct analysis_ask *ask, struct problems *problems) {
+    struct explain_request *explain = &ask->request.explain;
+    explain->types_count = integers_take(&ask->types_per_sign, "types_per_sign", explain->types_per_sign, problems);
+    explain->steps_count = integers_take(&ask->steps, "steps", explain->steps, problems);
+    if (explain->steps_count == 0 && problems->count == 0) {
+        problems_add(problems, NULL, "steps", "must be a list of 1 to %d integers", EXPLAINED_MOST);
+    }
 }
 
 void analysis_ask_decode(struct analysis_ask *ask, const json_t *document, struct problems *problems) {
@@ -254,6 +337,9 @@ void analysis_ask_decode(struct analysis_ask *ask, const json_t *document, struc
     ask->request.trials = (size_t)ask->trials;
     ask->request.first = (size_t)ask->first;
     ask->request.split = (enum simulate_split)ask->split;
+    if (ask->type == ANALYSIS_FILTERS) {
+        explain_take(ask, problems);
+    }
 }
 
 static void levels_release(struct analysis_ask *ask) {
@@ -351,6 +437,11 @@ void analysis_ask_fit(struct analysis_ask *ask, struct analysis_input *input, st
         return;
     }
     analysis_settle(input);
+    struct error error = {0};
+    if (analysis_table[ask->type]->suits != NULL && !analysis_table[ask->type]->suits(input, &error)) {
+        problems_add(problems, NULL, NULL, "%.400s", error.text);
+        return;
+    }
     double cost = analysis_table[ask->type]->cost(input);
     if (cost > ANALYSIS_WORK_MAX) {
         problems_add(problems, NULL, ask->type == ANALYSIS_CURVATURE ? "iterations" : "trials",

@@ -27,6 +27,7 @@ struct analysis_ask {
     struct numbers values;      /* of the parameter */
     struct task_config *levels; /* the task with each value */
     int level_count;
+    struct numbers types_per_sign, steps; /* likewise */
 };
 
 /* Decodes and checks what needs no network; call the release function in any case. */

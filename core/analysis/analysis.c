@@ -10,7 +10,7 @@ enum { BINS = 100 }; /* of a trial, where the request leaves their width open */
 
 extern const struct analysis_ops analysis_dimensionality, analysis_selectivity, analysis_timescales,
     analysis_similarity, analysis_changes, analysis_curvature, analysis_generalization, analysis_lesions,
-    analysis_difficulty;
+    analysis_difficulty, analysis_filters;
 
 const struct analysis_ops *const analysis_table[ANALYSIS_TYPES] = {
     [ANALYSIS_DIMENSIONALITY] = &analysis_dimensionality,
@@ -22,6 +22,7 @@ const struct analysis_ops *const analysis_table[ANALYSIS_TYPES] = {
     [ANALYSIS_GENERALIZATION] = &analysis_generalization,
     [ANALYSIS_LESIONS] = &analysis_lesions,
     [ANALYSIS_DIFFICULTY] = &analysis_difficulty,
+    [ANALYSIS_FILTERS] = &analysis_filters,
 };
 
 void analysis_settle(struct analysis_input *input) {

@@ -12,6 +12,7 @@
 #include "core/base/result.h"
 #include "core/base/work.h"
 #include "core/tasks/task.h"
+#include "core/train/explained.h"
 #include "core/train/simulate.h"
 #include "core/train/train.h"
 
@@ -25,6 +26,7 @@ enum analysis_type {
     ANALYSIS_GENERALIZATION,
     ANALYSIS_LESIONS,
     ANALYSIS_DIFFICULTY,
+    ANALYSIS_FILTERS,
     ANALYSIS_TYPES /* their number */
 };
 
@@ -51,7 +53,8 @@ struct analysis_request {
     int iterations;            /* of power iteration, at most */
     double step;               /* of the differences of gradients, as a share of the weights' norm */
     enum lesion_target of;
-    int threads; /* 1 or more */
+    struct explain_request explain; /* of filters; its trials and threads are those above and below */
+    int threads;                    /* 1 or more */
 };
 
 struct analysis_input {
@@ -90,6 +93,8 @@ struct analysis_ops {
     const char *name, *doc;
     const struct analysis_output *outputs;
     int output_count;
+    /* False, with a sentence, if what is asked does not fit the network. NULL: it always does. */
+    bool (*suits)(const struct analysis_input *input, struct error *error);
     /* Bytes at its peak, results included; multiply-adds. From sizes alone. */
     size_t (*memory)(const struct analysis_input *input);
     double (*cost)(const struct analysis_input *input);

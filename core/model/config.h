@@ -143,6 +143,16 @@ static inline bool rule_is_averaged(const struct rule_config *rule) {
     return rule->weights == CREDIT_TYPE || rule->weights == CREDIT_RANDOM;
 }
 
+/* How a rule's taps (S, C, C) are fitted to bptt's nonlocal credit, every so many iterations (core/train/fit.h). */
+enum fit_basis { FIT_EXPONENTIAL, FIT_FREE };
+struct tap_fit {
+    int steps; /* S; 0: the taps are given */
+    enum fit_basis basis;
+    int terms;         /* exponential */
+    int every, trials; /* iterations; of the batch that is fitted to */
+    double ridge;
+};
+
 enum optimizer_type { OPTIMIZER_ADAM, OPTIMIZER_SGD };
 
 struct optimizer_config {

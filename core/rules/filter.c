@@ -200,8 +200,9 @@ static const struct tap_fit *filter_fit(const struct rule_config *rule) {
     return filter->fit.steps > 0 ? &filter->fit : NULL;
 }
 
-static void filter_fitted(struct rule_config *rule, const double *taps) {
+static void filter_fitted(struct rule_config *rule, const struct tap_fit *fit, const double *taps) {
     struct filter_rule *filter = (struct filter_rule *)(void *)rule->own.bytes;
+    filter->fit = *fit;
     filter->fitted = taps;
 }
 

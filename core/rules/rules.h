@@ -79,15 +79,6 @@ enum forward_form {
     FORWARD_SENSITIVITIES /* every derivative of every state: the rule has no reverse form */
 };
 
-/* How a rule's taps (S, C, C) are fitted to bptt's nonlocal credit, every so many iterations (core/train/fit.h). */
-enum fit_basis { FIT_EXPONENTIAL, FIT_FREE };
-struct tap_fit {
-    int steps; /* S; 0: the taps are given */
-    enum fit_basis basis;
-    int terms;         /* exponential */
-    int every, trials; /* iterations; of the batch that is fitted to */
-    double ridge;
-};
 #define FIT_UNKNOWNS_MOST 4096      /* of one type */
 #define FIT_TAPS_MOST (4096 * 1024) /* C C S: 32 MiB */
 
@@ -140,9 +131,9 @@ struct rule_ops {
     size_t (*block_size)(const struct rule_config *rule, const struct rule_shape *shape);
     void (*load)(const struct rule_config *rule, const struct rule_shape *shape, const struct network *network,
                  void *shared);
-    /* How its taps are fitted; NULL: they are not. And where they are, borrowed: (S, C, C), [s - 1][g][h]. */
+    /* How its taps are fitted; NULL: they are not. And fitted ones, borrowed: (S, C, C), [s - 1][g][h]. */
     const struct tap_fit *(*fit)(const struct rule_config *rule);
-    void (*fitted)(struct rule_config *rule, const double *taps);
+    void (*fitted)(struct rule_config *rule, const struct tap_fit *fit, const double *taps);
     /* Multiply-adds of a step of one trial, in the place of a hop's or beside the traces'; NULL: a hop's. */
     double (*work)(const struct rule_config *rule, const struct rule_shape *shape);
 };

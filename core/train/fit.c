@@ -87,7 +87,7 @@ enum result fit_tape_fill(struct tape *tape, const struct align_batch *job, stru
 
 /* ---- a job's fit ---- */
 
-static struct rule_shape shape_of(const struct train_config *config, const struct task_shape *shape) {
+struct rule_shape fit_shape(const struct train_config *config, const struct task_shape *shape) {
     return (struct rule_shape){.units = config->network.units,
                                .types = network_types_count(&config->network),
                                .steps = shape->steps,
@@ -98,14 +98,14 @@ static struct rule_shape shape_of(const struct train_config *config, const struc
 
 bool fit_init(struct fit *fit, const struct train_config *config, const struct task_shape *shape,
               const struct network *network) {
-    *fit = (struct fit){.rule = config->rule, .shape = shape_of(config, shape)};
+    *fit = (struct fit){.rule = config->rule, .shape = fit_shape(config, shape)};
     fit->config = rule_fit(&config->rule);
     fit->kept = calloc(checkpoint_kept(config), sizeof *fit->kept);
     fit->ids = calloc((size_t)fit->config->trials, sizeof *fit->ids);
     fit->gradients = malloc(size_times(GRADIENTS, size_times(network->parameters, sizeof *fit->gradients)));
     fit->report = (struct fit_report *)(void *)fit->kept;
     fit->taps = fit->kept ? fit->kept + REPORT_DOUBLES : NULL;
-    rule_table[fit->rule.type]->fitted(&fit->rule, fit->taps);
+    rule_table[fit->rule.type]->fitted(&fit->rule, fit->config, fit->taps);
     bool taped = tape_init(&fit->tape, shape->steps, fit->config->trials, network->types, network->units,
                            network->type_of_unit);
     return fit->kept && fit->ids && fit->gradients && taped;
@@ -185,7 +185,7 @@ bool fit_plan(const struct train_config *config, const struct task_shape *shape,
     const struct tap_fit *fit = rule_fit(&config->rule);
     const struct rule_config rules[GRADIENTS] = {{.type = RULE_EXACT}, {.type = RULE_EPROP}, config->rule};
     const struct backend_sizes sizes = train_backend_sizes(config, shape);
-    const struct rule_shape rule_shape = shape_of(config, shape);
+    const struct rule_shape rule_shape = fit_shape(config, shape);
     struct batch_options options = train_batch_options(config, shape, NULL);
     size_t gradients;
     double batches, exact;

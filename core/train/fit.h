@@ -38,6 +38,9 @@ double fit_solve_cost(const struct tap_fit *fit, bool decouples, int types, int 
  */
 enum result fit_modprop_taps(const struct network *network, double mu, int lags, double *taps, struct work *work);
 
+/* The sizes of a job's network, as rules see them. */
+struct rule_shape fit_shape(const struct train_config *config, const struct task_shape *shape);
+
 /* ---- a job's own ---- */
 
 struct fit {
