@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 from daemons import ROOT
 
@@ -12,6 +13,7 @@ POINTS = {
     "confirm_row_mnist": 9,
     "delayed_xor": 6,
     "delayed_xor_exact": 4,
+    "japanese_vowels": 6,
     "pattern": 10,
     "row_mnist": 6,
     "row_mnist_exact": 4,
@@ -35,7 +37,10 @@ def test_the_rows_of_the_results_are_points_of_the_experiment(name):
         assert rows <= {patch["label"] for patch in document["axes"][0]["patches"]} and rows
 
 
-def test_the_server_takes_them(modprop):
+def test_the_server_takes_them(modprop, tmp_path):
+    vowels = {"inputs": np.zeros((29, 9, 12)), "targets": np.arange(9)}  # in the shape of the real ones
+    np.savez(tmp_path / "vowels.npz", **vowels)
+    modprop.run("datasets", "put", "japanese_vowels", tmp_path / "vowels.npz")
     for name, points in POINTS.items():
         data = ["--task", "delayed_xor"] if "mnist" in name else []  # MNIST is not here
         said = modprop.run("experiment", "validate", REPRODUCE / f"{name}.json", *data, "--json").stdout
