@@ -807,6 +807,19 @@ json_t *rules_describe(void) {
     return json_pack("{s:o, s:s}", "rules", list, "default", rule_variants()[RULE_DEFAULT].name);
 }
 
+/* Names, by section, of the defaults of a neuron model that come before a task's. */
+static json_t *own_defaults_describe(enum neuron neuron) {
+    json_t *names = json_pack("{s:[], s:[]}", "network", "rule");
+    size_t count;
+    const struct field_default *defaults = neuron_defaults(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (defaults[i].variants & 1u << neuron) {
+            json_array_append_new(json_object_get(names, defaults[i].section), json_string(defaults[i].name));
+        }
+    }
+    return names;
+}
+
 json_t *neurons_describe(void) {
     json_t *list = json_array();
     for (int i = 0; i < NEURON_MODELS; i++) {
@@ -817,10 +830,11 @@ json_t *neurons_describe(void) {
         network.default_count = rule.default_count = 0;
         network.variant = 1u << i;
         rule.variant = 1u << RULE_DEFAULT;
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:o, s:{s:o}}", "type", neuron_variants()[i].name,
-                                              "description", neuron_variants()[i].doc, "spikes",
-                                              (int)neuron_table[i]->spikes, "parameters", fields_describe(&network),
-                                              "defaults", "rule", fields_describe(&rule)));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:b, s:o, s:{s:o}, s:o}", "type", neuron_variants()[i].name,
+                                        "description", neuron_variants()[i].doc, "spikes", (int)neuron_table[i]->spikes,
+                                        "parameters", fields_describe(&network), "defaults", "rule",
+                                        fields_describe(&rule), "own_defaults", own_defaults_describe((enum neuron)i)));
     }
     return json_pack("{s:o, s:s}", "neurons", list, "default", neuron_variants()[NEURON_MEMBRANE].name);
 }

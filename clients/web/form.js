@@ -1,5 +1,5 @@
 /*
- * The form of a new job or experiment, made from /v1/tasks and /v1/rules: a parameter that the daemon learns tomorrow appears by itself. Several values
+ * The form of a new job or experiment, made from /v1/tasks, /v1/rules and /v1/neurons: a parameter that the daemon learns tomorrow appears by itself. Several values
  * in a field, several rules or several seeds make an experiment (several.js), and what is checked and submitted is that.
  *
  * Only what differs from its default goes into the document, so that the curl line and the Python below it (snippets.js) are as short as a
@@ -109,7 +109,8 @@ function limits(parameter) {
   return [allowed, parameter.required ? "required" : `default ${value === "" ? "none" : value}`].filter(Boolean).join("; ");
 }
 
-const DATASET = "/task/name",
+const MODEL = "/network/model",
+  DATASET = "/task/name",
   SEED = "/seed";
 
 /** Boxes of which several may be chosen. */
@@ -334,12 +335,12 @@ class Form {
   build(kept) {
     const active = document.activeElement?.id;
     const of = (list, chosen) => list.find((entry) => entry.type === chosen.value),
-      known = parametersOf(this.all, this.task.value, this.rule.value);
+      known = parametersOf(this.all, this.task.value, this.rule.value, kept?.network?.model);
     const several = new Map(this.fields.map((field) => [field.pointer, field.pointer === SEED ? this.seeds() && field.input.value : field.values()]));
     this.fields = [];
     const make = (section, parameters) =>
       Object.entries(parameters).map(([name, parameter]) => {
-        const field = new Field(section, name, parameter, this.all.datasets, () => this.changed()),
+        const field = new Field(section, name, parameter, this.all.datasets, () => this.fieldChanged(field)),
           from = section ? kept?.[section] : kept;
         if (from && Object.hasOwn(from, name)) field.set(from[name]);
         this.fields.push(field);
@@ -470,6 +471,11 @@ class Form {
     this.code.textContent = write(made, location.origin);
     this.button.textContent = made.experiment ? "Submit the experiment" : "Submit";
     this.experimentGroup.hidden = !made.experiment;
+  }
+  /** Another neuron model has other parameters, and other defaults. */
+  fieldChanged(field) {
+    if (field.pointer === MODEL && !field.values()) this.build(this.written());
+    else this.changed();
   }
   changed() {
     this.show();

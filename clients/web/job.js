@@ -172,7 +172,7 @@ function configurationShow(job) {
   draw(null);
   /* Units and defaults come with the catalogue; without it the values stand alone. */
   catalog().then(
-    (all) => draw(parametersOf(all, job.task.type, job.rule.type)),
+    (all) => draw(parametersOf(all, job.task.type, job.rule.type, job.network.model)),
     () => {},
   );
   return h(

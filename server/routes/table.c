@@ -635,7 +635,9 @@ const struct route routes_listed[] = {
      .role = ROLE_READ,
      .statuses = "200",
      .types = {JSON},
-     .summary = "The neuron models, each with the parameters of its network",
+     .summary =
+         "The neuron models, each with the parameters of its network, and the names of those defaults of its own that "
+         "come before a task's",
      .handle = route_neurons},
     {.name = "analyses",
      .path = "/v1/analyses",

@@ -97,6 +97,34 @@ def test_the_form_submits_a_job_and_its_curve_moves(daemon, browser):
     assert daemon.get(f"/v1/jobs/{id}").json()["status"] == "cancelled"
 
 
+def test_the_form_has_the_parameters_of_the_neuron_model(daemon, browser):
+    """They appear and go with the model, with its own defaults; those of a job that one starts from are kept."""
+    browser.open(daemon.url + "/#/new")
+    browser.wait("document.querySelector('.summary .good')")
+    browser.script("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    choose = "const s = document.getElementById('{}'); s.value = '{}'; s.dispatchEvent(new Event('{}'))"
+    assert not browser.all("#f-network-threshold") and browser.find("#f-network-tau").get_attribute("value") == "100"
+    browser.script(choose.format("f-network-model", "alif", "input"))
+    shown = {name: browser.find(f"#f-network-{name}").get_attribute("value") for name in ("tau", "beta", "threshold")}
+    assert shown == {"tau": "20", "beta": "0.16", "threshold": "0.6"} and not browser.all("#f-network-activation")
+    assert browser.find("#f-rule-first_hop").get_attribute("value") == "exact"
+    browser.type("#f-network-beta", "0.5")
+    browser.wait("document.querySelector('.summary .good')")
+    assert '"network":{"model":"alif","beta":0.5}' in browser.find("pre").text
+    browser.script(choose.format("f-task-type", "evidence", "change"))
+    assert browser.find("#f-network-beta").get_attribute("value") == "0.5", "another task keeps the model"
+    browser.script(choose.format("f-network-model", "rate", "input"))
+    assert not browser.all("#f-network-beta")
+    assert browser.find("#f-rule-first_hop").get_attribute("value") == "mu", "the model's own, not the task's"
+    browser.script(choose.format("f-network-model", "membrane", "input"))
+    assert browser.find("#f-rule-first_hop").get_attribute("value") == "exact", "the task's"
+    network = {"model": "lif", "units": 8, "threshold": 0.4}
+    job = daemon.post("/v1/jobs", json={"task": {"type": "delayed_xor"}, "network": network}).json()
+    browser.open(f"{daemon.url}/#/new/{job['id']}")
+    browser.wait("document.querySelector('.summary .good')")
+    assert browser.find("#f-network-threshold").get_attribute("value") == "0.4"
+
+
 def test_one_job_shows_weights_spectrum_and_activity(daemon, browser):
     id = submit(daemon)
     finish(daemon, id)

@@ -28,6 +28,31 @@ def test_models_are_listed(shared):
     assert models["lif"]["parameters"]["readout_tau"]["default"] == 20
     assert models["lif"]["defaults"]["rule"]["first_hop"]["default"] == "exact"
     assert models["rate"]["defaults"]["rule"]["first_hop"]["default"] == "mu"
+    assert models["rate"]["own_defaults"] == {"network": [], "rule": ["first_hop"]}
+    assert models["alif"]["own_defaults"] == {"network": ["tau"], "rule": ["first_hop"]}
+
+
+@pytest.mark.parametrize("task", ["delayed_xor", "evidence", "copy"])
+def test_own_defaults_come_before_the_tasks(shared, task):
+    """A job that says nothing has its model's own defaults, then its task's."""
+    models = {model["type"]: model for model in shared.get("/v1/neurons").json()["neurons"]}
+    tasks = {one["type"]: one for one in shared.get("/v1/tasks").json()["tasks"]}
+    for name, model in models.items():
+        job = {"task": {"type": task}, "network": {"model": name}, "rule": {"type": "modprop"}}
+        filled = shared.post("/v1/jobs:validate", json=job).json()
+        listed = {"network": model["parameters"], "rule": model["defaults"]["rule"]}
+        plain = {"network": models["membrane"]["parameters"], "rule": models["membrane"]["defaults"]["rule"]}
+        for section, own in model["own_defaults"].items():
+            of_task = tasks[task]["defaults"][section]
+            for field in filled[section].keys() - {"model", "type"}:
+                value = listed[section][field]["default"]
+                if (
+                    field not in own
+                    and field in of_task
+                    and of_task[field]["default"] != plain[section][field]["default"]
+                ):
+                    value = of_task[field]["default"]
+                assert filled[section][field] == value, (name, section, field)
 
 
 @pytest.mark.parametrize("model", ("rate", "lif", "alif"))
