@@ -263,7 +263,7 @@ char *pool_script(const struct pool *pool, const char *server) {
 
 /* The words of a text, at blanks; quotes group, as in a shell. */
 static void words_split(char **words, size_t *count, const char *text) {
-    while (text != NULL && *count < WORDS_MOST - 1) {
+    while (*count < WORDS_MOST - 1) {
         text += strspn(text, " \t");
         if (*text == '\0') {
             return;
@@ -298,7 +298,7 @@ char **pool_words(const struct pool *pool, bool test) {
     words[count++] = memory_format("--time=%lld", minutes);
     words[count++] = memory_copy("--signal=B:TERM@60");
     words[count++] = memory_format("--output=%s", pool->output != NULL ? pool->output : "/dev/null");
-    words_split(words, &count, pool->sbatch_args);
+    words_split(words, &count, pool->sbatch_args == NULL ? "" : pool->sbatch_args);
     return words;
 }
 

@@ -60,14 +60,15 @@ enum attempt_verdict {
     ATTEMPT_STOPPED,  /* because of an order, or because it could not report anything */
     ATTEMPT_FAILED,   /* because of an error of the job itself: code, detail, iteration */
     ATTEMPT_LOST,     /* for a reason outside the job: detail */
-    ATTEMPT_RETURNED  /* its place went silent or gave it back: detail. Nothing of this daemon has failed */
+    ATTEMPT_RETURNED  /* its place went silent, could not run it or gave it back: detail. Nothing of this daemon has
+                       * failed */
 };
 
 struct attempt_end {
     enum attempt_verdict verdict;
     const char *code; /* of ATTEMPT_FAILED, as clients see it */
     char detail[EXECUTOR_TEXT_BYTES];
-    bool silent;                           /* of ATTEMPT_RETURNED: it was not given back */
+    bool lost;                             /* of ATTEMPT_RETURNED: it counts against the job if it makes no progress */
     int64_t iteration;                     /* -1: none */
     char weights_sha256[STORE_HASH_BYTES]; /* of ATTEMPT_FINISHED */
 };
@@ -83,6 +84,7 @@ struct attempt_task {
     const char *dataset_sha256; /* of the data that it started with; "": it starts now */
     int64_t iteration;
     double trained;    /* seconds of earlier attempts */
+    int64_t memory;    /* bytes that it takes, estimated */
     const char *place; /* of reserve; "": the executor has one place */
     int number;        /* the job's attempt */
     bool adopted;      /* it goes on from before the daemon's start */

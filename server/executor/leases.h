@@ -37,9 +37,11 @@ struct prepared {
     int64_t checkpoint; /* iteration of the newest; -1: none */
     char checkpoint_sha256[STORE_HASH_BYTES];
     char dataset_sha256[STORE_HASH_BYTES];
+    int64_t mnist_training; /* images of MNIST's training set; 0: the job does not use it */
+    const char *code;       /* with a fault that is the job's own: of its failure; NULL: none */
     size_t checkpoint_bytes;
     int batch_size, threads_most;
-    int64_t time_limit, memory;
+    int64_t time_limit;
     enum task_type task;
     enum rule_type rule;
 };
@@ -55,6 +57,7 @@ struct attempt {
     void *user;
     char id[STORE_ID_BYTES];
     int number;
+    int64_t memory;                  /* bytes that it takes */
     char request[REMOTE_NAME_BYTES]; /* that it answers; "": adopted */
     char dataset_sha256[STORE_HASH_BYTES];
     struct prepared prepared;

@@ -9,7 +9,7 @@
 
 #include "api/event.h"
 #include "api/job.h"
-#include "core/train/checkpoint.h"
+#include "core/tasks/tasks.h"
 #include "server/executor/leases.h"
 
 void prepared_release(struct prepared *prepared) {
@@ -29,7 +29,26 @@ static void fault_set(struct prepared *prepared, const char *fault) {
     snprintf(prepared->fault, sizeof prepared->fault, "%.*s", EXECUTOR_TEXT_BYTES - 1, fault);
 }
 
-static void spec_take(struct prepared *prepared, const char *document) {
+/* MNIST's digest belongs to no document: it is that of the files which are there, or of those that the job began with.
+ */
+static void mnist_take(struct attempt *attempt, const struct task_config *task) {
+    struct prepared *prepared = &attempt->prepared;
+    struct datasets *datasets = attempt->remote->options.datasets;
+    const struct task_data *data;
+    char text[DATASETS_ERROR_BYTES];
+    const enum datasets_result result = datasets_hold(datasets, task, attempt->dataset_sha256, &data, text);
+    if (result != DATASETS_HELD) {
+        fault_set(prepared, text);
+        prepared->code = result == DATASETS_CHANGED ? "dataset_changed" : "invalid";
+        return;
+    }
+    datasets_digest(datasets, data, prepared->dataset_sha256);
+    prepared->mnist_training = (int64_t)data->train.trials;
+    datasets_release(datasets, data);
+}
+
+static void spec_take(struct attempt *attempt, const char *document) {
+    struct prepared *prepared = &attempt->prepared;
     struct job_spec spec;
     struct train_estimate estimate = {0};
     struct error error;
@@ -43,10 +62,12 @@ static void spec_take(struct prepared *prepared, const char *document) {
     prepared->task = spec.config.task.type;
     prepared->rule = spec.config.rule.type;
     if (train_estimate_compute(&spec.config, &estimate, &error)) {
-        prepared->checkpoint_bytes = estimate.checkpoint_bytes;
-        prepared->memory = (int64_t)estimate.memory_bytes;
+        prepared->checkpoint_bytes = estimate.checkpoint_bytes; /* unknown where data give the shapes */
     }
     snprintf(prepared->dataset_sha256, sizeof prepared->dataset_sha256, "%.64s", spec.config.task.data_sha256);
+    if (task_ops_of(&spec.config.task)->needs == NEEDS_MNIST) {
+        mnist_take(attempt, &spec.config.task);
+    }
     job_spec_release(&spec);
 }
 
@@ -104,7 +125,7 @@ static void prepare(struct attempt *attempt, struct store_reader *reader) {
         fault_set(prepared, "its document cannot be read");
         return;
     }
-    spec_take(prepared, document);
+    spec_take(attempt, document);
     if (store_checkpoints_list(reader, attempt->id, newest, prepared) < 0) {
         fault_set(prepared, "its checkpoints cannot be read");
     }

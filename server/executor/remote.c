@@ -17,7 +17,7 @@
 #include "api/event.h"
 #include "server/executor/leases.h"
 
-#define CHECKPOINT_MOST ((size_t)1 << 30) /* bytes of one, while an adopted job is being read */
+#define CHECKPOINT_MOST ((size_t)1 << 30) /* bytes of one whose size is not known (yet) */
 
 struct remote *remote_of(struct executor *executor) {
     return (struct remote *)executor; /* its first member */
@@ -59,8 +59,8 @@ static void unlink_attempt(struct attempt *attempt) {
 void attempt_finish(struct attempt *attempt, const struct attempt_end *end, enum remote_result answer) {
     struct worker *worker = attempt->worker;
     struct remote *remote = attempt->remote;
-    remote->counts.silent += end->verdict == ATTEMPT_RETURNED && end->silent;
-    remote->counts.returned += end->verdict == ATTEMPT_RETURNED && !end->silent;
+    remote->counts.silent += end->verdict == ATTEMPT_RETURNED && end->lost;
+    remote->counts.returned += end->verdict == ATTEMPT_RETURNED && !end->lost;
     unlink_attempt(attempt);
     calls_answer(attempt, answer);
     attempt->hooks.end(attempt->user, attempt, end);
@@ -116,6 +116,8 @@ void attempt_prepared(struct attempt *attempt) {
         attempt_free(attempt);
     } else if (attempt->prepared.fault[0] != '\0') {
         memcpy(end.detail, attempt->prepared.fault, sizeof end.detail);
+        end.verdict = attempt->prepared.code != NULL ? ATTEMPT_FAILED : ATTEMPT_LOST;
+        end.code = attempt->prepared.code;
         attempt_finish(attempt, &end, REMOTE_STALE);
     } else {
         if (attempt->dataset_sha256[0] == '\0') {
@@ -146,10 +148,6 @@ static bool remote_wants(const struct executor *executor) {
     return worker != NULL;
 }
 
-static bool needs_files(const struct store_job *job) {
-    return job->task != NULL && strstr(job->task, "mnist") != NULL;
-}
-
 /* The place that has most slots left, so that jobs spread. */
 static bool remote_reserve(struct executor *executor, const struct store_job *job, char place[STORE_ID_BYTES]) {
     struct remote *remote = remote_of(executor);
@@ -157,8 +155,7 @@ static bool remote_reserve(struct executor *executor, const struct store_job *jo
     struct worker *best = NULL;
     for (struct worker *worker = remote->workers; worker != NULL; worker = worker->next) {
         int left = worker->call == NULL ? 0 : worker->wanted - worker->reserved;
-        if (left > 0 && worker->memory >= memory && !needs_files(job) &&
-            (best == NULL || left > best->wanted - best->reserved)) {
+        if (left > 0 && worker->memory >= memory && (best == NULL || left > best->wanted - best->reserved)) {
             best = worker;
         }
     }
@@ -202,6 +199,7 @@ static struct attempt *remote_begin(struct executor *executor, const struct atte
                                 .hooks = *hooks,
                                 .user = user,
                                 .number = task->number,
+                                .memory = task->memory,
                                 .adopted = task->adopted,
                                 .ready = task->adopted,
                                 .next_record = task->reported,
@@ -345,7 +343,8 @@ void remote_attempt_continue(struct attempt *attempt, int64_t first) {
 }
 
 size_t remote_attempt_checkpoint_bytes(const struct attempt *attempt) {
-    return attempt->preparing ? CHECKPOINT_MOST : attempt->prepared.checkpoint_bytes;
+    size_t bytes = attempt->preparing ? 0 : attempt->prepared.checkpoint_bytes;
+    return bytes > 0 ? bytes : CHECKPOINT_MOST;
 }
 
 /* What an earlier attempt has reported must come again as it was. False: it differs. */

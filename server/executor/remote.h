@@ -125,6 +125,7 @@ struct lease_view {
     const char *document; /* NULL: it is larger than REMOTE_DOCUMENT_MOST */
     int64_t checkpoint;   /* iteration; -1: none */
     int64_t memory;
+    int64_t mnist_training; /* images of MNIST's training set, where its dataset is MNIST; else 0 */
 };
 
 void worker_leases(const struct worker *worker, void (*each)(void *user, const struct lease_view *lease), void *user);

@@ -227,7 +227,8 @@ void worker_leases(const struct worker *worker, void (*each)(void *user, const s
                                             .attempt = attempt->number,
                                             .document = attempt->prepared.document,
                                             .checkpoint = attempt->prepared.checkpoint,
-                                            .memory = attempt->prepared.memory};
+                                            .memory = attempt->memory,
+                                            .mnist_training = attempt->prepared.mnist_training};
             each(user, &view);
         }
     }
@@ -285,7 +286,7 @@ static struct attempt *silent_find(const struct worker *worker) {
 
 static void silent_end(struct worker *worker) {
     for (struct attempt *attempt; (attempt = silent_find(worker)) != NULL;) {
-        struct attempt_end end = {.verdict = ATTEMPT_RETURNED, .silent = true, .iteration = -1};
+        struct attempt_end end = {.verdict = ATTEMPT_RETURNED, .lost = true, .iteration = -1};
         snprintf(end.detail, sizeof end.detail, "its worker%s%.60s went silent", *worker->facts.external ? " " : "",
                  worker->facts.external);
         log_warning("a lease has ended: its worker is silent", LOG_T("job", attempt->id), LOG_T("worker", worker->id),

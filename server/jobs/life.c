@@ -102,6 +102,7 @@ static void begin(struct active_job *active, bool adopted) {
                                       .dataset_sha256 = active->job.dataset_sha256,
                                       .iteration = active->job.iteration,
                                       .trained = active->job.trained,
+                                      .memory = active->job.memory,
                                       .place = active->job.worker,
                                       .number = active->job.attempt,
                                       .adopted = adopted,
@@ -302,10 +303,10 @@ static void on_record(void *user, struct attempt *attempt, struct attempt_record
     record_store(user, attempt, record);
 }
 
-/* A worker went silent with this job; true if that has now happened too often without progress. */
+/* A worker went silent with this job, or could not run it; true if that has now happened too often without progress. */
 static bool is_exhausted(struct active_job *active) {
     struct store_job *job = &active->job;
-    if (active->end.verdict != ATTEMPT_RETURNED || !active->end.silent || active->state.phase == PHASE_LOST) {
+    if (active->end.verdict != ATTEMPT_RETURNED || !active->end.lost || active->state.phase == PHASE_LOST) {
         return false;
     }
     job->kills = job->killed_at == job->progressed ? job->kills + 1 : 1;
@@ -314,8 +315,9 @@ static bool is_exhausted(struct active_job *active) {
         return false;
     }
     job->kills = 0; /* resuming it allows as many attempts again */
-    active_reason_set(active, "five workers went silent while this job ran without progress, perhaps for lack of "
-                              "memory; resume it when the cause is gone");
+    active_reason_set(active,
+                      "five workers went silent or could not run this job, without progress; resume it when the "
+                      "cause is gone");
     return true;
 }
 

@@ -478,6 +478,10 @@ static struct attempt_end end_read(const json_t *body, struct problems *problems
         at = ATTEMPT_LOST;
     }
     end.verdict = (enum attempt_verdict)at;
+    if (end.verdict == ATTEMPT_LOST) { /* by the worker: the daemon has lost nothing */
+        end.verdict = ATTEMPT_RETURNED;
+        end.lost = true;
+    }
     snprintf(end.detail, sizeof end.detail, "%s", body_text(body, "detail", EXECUTOR_TEXT_BYTES - 1, "", problems));
     snprintf(end.weights_sha256, sizeof end.weights_sha256, "%s",
              body_text(body, "weights_sha256", STORE_HASH_BYTES - 1, "", problems));
@@ -611,7 +615,7 @@ void route_attempt_end(struct server *server, struct request *request) {
     } else {
         remote_attempt_continue(attempt, records);
         news_take(attempt, body);
-        if (end.verdict != ATTEMPT_LOST && records != remote_attempt_next(attempt)) {
+        if (end.verdict != ATTEMPT_RETURNED && records != remote_attempt_next(attempt)) {
             http_reply_json(request, 200,
                             json_pack("{s:b, s:I}", "ended", 0, "next", (json_int_t)remote_attempt_next(attempt)));
         } else {

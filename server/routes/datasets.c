@@ -341,14 +341,45 @@ void route_dataset(struct server *server, struct request *request) {
     free(dataset);
 }
 
+/* MNIST, if it has this digest: images and labels, the training set before the test set. */
+static void work_mnist(struct computation *computation) {
+    const struct dataset_work *work = (struct dataset_work *)computation;
+    struct datasets *datasets = computation->server->datasets;
+    struct task_config task = {.type = (enum task_type)0};
+    const struct task_data *data;
+    char text[DATASETS_ERROR_BYTES];
+    while (task_ops_of(&task)->needs != NEEDS_MNIST) {
+        task.type++;
+    }
+    if (datasets_hold(datasets, &task, work->after, &data, text) != DATASETS_HELD) {
+        computation_fail(computation, 404, "there is no dataset with this sha256");
+        return;
+    }
+    const struct trial_set *sets[] = {&data->train, &data->test};
+    for (int i = 0; i < 2; i++) {
+        spool_write(&computation->out, sets[i]->pixels, sets[i]->trials * 28 * 28);
+        spool_write(&computation->out, sets[i]->labels, sets[i]->trials);
+    }
+    datasets_release(datasets, data);
+}
+
 /* A version that a job uses, whatever name it has or had: what a worker trains on. */
 void route_dataset_content(struct server *server, struct request *request) {
     struct dataset_info info;
     const char *sha256 = request->parameter;
     bool possible = strlen(sha256) == STORE_HASH_BYTES - 1 &&
                     strspn(sha256, "0123456789abcdef") == STORE_HASH_BYTES - 1;
-    if (!possible || !catalog_hold_version(server->catalog, sha256, &info)) {
+    if (!possible) {
         http_problem(request, 404, "there is no dataset with this sha256");
+        return;
+    }
+    if (!catalog_hold_version(server->catalog, sha256, &info)) {
+        struct dataset_work *work = work_make(server, request, work_mnist);
+        if (work != NULL) {
+            snprintf(work->after, sizeof work->after, "%s", sha256);
+            work->computation.type = "application/octet-stream";
+            computation_start(&work->computation, LANE_READS);
+        }
         return;
     }
     reply_download(server, request, &info);

@@ -109,6 +109,8 @@ static void lease_add(void *user, const struct lease_view *lease) {
                                *lease->dataset_sha256 == '\0' ? NULL : lease->dataset_sha256, "checkpoint_sha256",
                                *lease->checkpoint_sha256 == '\0' ? NULL : lease->checkpoint_sha256);
     json_object_set_new(object, "checkpoint", lease->checkpoint < 0 ? json_null() : json_integer(lease->checkpoint));
+    json_object_set_new(object, "mnist_training",
+                        lease->mnist_training == 0 ? json_null() : json_integer(lease->mnist_training));
     json_object_set_new(object, "memory", json_integer(lease->memory));
     json_array_append_new(user, object);
 }

@@ -31,6 +31,7 @@
 #define PAUSE_FIRST 500.0  /* ms, of the first retry */
 #define PAUSE_MOST 15000.0 /* ms */
 #define CALL_SECONDS 30L
+#define REST_MOST 300    /* seconds without new jobs after one that could not run */
 #define LEAVE_SECONDS 3L /* for the last call, which is a courtesy */
 
 static void step(struct agent *agent);
@@ -60,6 +61,12 @@ static int64_t memory_free(const struct agent *agent) {
         left -= work->memory;
     }
     return left > 0 ? left : 0;
+}
+
+void agent_rest(struct agent *agent) {
+    int64_t seconds = agent->refusals < 6 ? 5 << agent->refusals : REST_MOST;
+    agent->refusals++;
+    agent->lease_at = clock_milliseconds() + (uint64_t)seconds * 1000;
 }
 
 void agent_fail(struct agent *agent, const char *sentence) {
@@ -181,7 +188,7 @@ static void on_leases(struct client_call *call) {
     agent->leasing = false;
     if (status == 200) {
         agent->request[0] = '\0';
-        agent->lease_at = clock_milliseconds();
+        agent->lease_at = agent->refusals == 0 ? clock_milliseconds() : agent->lease_at;
         json_array_foreach(json_object_get(answer, "leases"), i, lease) {
             if (!work_take(agent, lease)) {
                 log_error("a lease of the daemon cannot be read or kept; it will end by itself");

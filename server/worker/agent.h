@@ -48,7 +48,8 @@ struct leased_job {
     char dataset_sha256[STORE_HASH_BYTES], checkpoint_sha256[STORE_HASH_BYTES];
     int64_t checkpoint; /* to go on from; -1: none */
     int64_t memory;
-    unsigned char *bytes; /* of that checkpoint */
+    int64_t mnist_training; /* images of MNIST's training set, where the dataset is MNIST; else 0 */
+    unsigned char *bytes;   /* of that checkpoint */
     size_t size;
     enum { WORK_FETCHES, WORK_RUNS, WORK_ENDED, WORK_ENDING, WORK_GONE } phase;
     bool fetching;                    /* a call of it, or its data, is under way */
@@ -82,6 +83,7 @@ struct agent {
     double beat_seconds;
     uint64_t announce_at, lease_at, beat_at, idle_since, stop_due, end_at;
     int failures;
+    int refusals; /* jobs in a row that this worker could not run */
     uint64_t requests;
     pthread_mutex_t mutex; /* guards the list of works, which jobs' threads read */
     struct leased_job *works;
@@ -98,6 +100,8 @@ uint64_t agent_pause(const struct agent *agent, int failures);
 void agent_forgotten(struct agent *agent, bool identity);
 /* Something has ended: asks for more, or ends itself. */
 void agent_look(struct agent *agent);
+/* A job was given back: this worker asks for no more for a while, longer each time. */
+void agent_rest(struct agent *agent);
 /* Ends the agent with a sentence. */
 void agent_fail(struct agent *agent, const char *sentence);
 
@@ -120,11 +124,11 @@ void works_share(struct agent *agent);
 
 /* ---- data.c ---- */
 
-/* Whether the dataset lies in the scratch directory. */
-bool data_is_here(const struct agent *agent, const char *sha256);
+/* Whether the dataset lies in the scratch directory; `mnist`: MNIST, with so many images to train on, else 0. */
+bool data_is_here(const struct agent *agent, const char *sha256, int64_t mnist);
 /* Where it is fetched to, before it is checked. */
 FILE *data_open(const struct agent *agent, const char *sha256);
 /* Checks what was fetched and gives it its name; false: it is removed. */
-bool data_keep(const struct agent *agent, const char *sha256, FILE *file);
+bool data_keep(const struct agent *agent, const char *sha256, int64_t mnist, FILE *file);
 
 #endif

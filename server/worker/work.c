@@ -221,7 +221,7 @@ static void on_data(struct client_call *call) {
     FILE *file = work->file;
     work->file = NULL;
     bool good = answer_is_good(work, call);
-    if (good && !data_keep(work->agent, work->dataset_sha256, file)) {
+    if (good && !data_keep(work->agent, work->dataset_sha256, work->mnist_training, file)) {
         log_warning("a dataset arrived damaged, or could not be kept; it is fetched again",
                     LOG_T("sha256", work->dataset_sha256));
         work->retry_at = clock_milliseconds() + agent_pause(work->agent, work->failures++);
@@ -252,7 +252,8 @@ static bool all_is_fetched(struct leased_job *work) {
         snprintf(rest, sizeof rest, "checkpoints/%" PRId64, work->checkpoint);
         path_set(work, &work->call, rest);
         fetch(work, on_checkpoint);
-    } else if (work->dataset_sha256[0] != '\0' && !data_is_here(work->agent, work->dataset_sha256)) {
+    } else if (work->dataset_sha256[0] != '\0' &&
+               !data_is_here(work->agent, work->dataset_sha256, work->mnist_training)) {
         work->file = data_open(work->agent, work->dataset_sha256);
         if (work->file == NULL) {
             work_give_up(work, "its worker's scratch directory cannot be written");
@@ -300,6 +301,11 @@ static void on_end(void *user, struct attempt *attempt, const struct attempt_end
     work->attempt = NULL;
     work->end = *end;
     works_share(work->agent);
+    bool ordered = work->paused || work->released || work->abandoned || work->fault[0] != '\0';
+    if (end->verdict == ATTEMPT_STOPPED && !ordered) {
+        work_give_up(work, "its worker ran out of memory"); /* it could not report anything */
+    }
+    work->agent->refusals = end->verdict == ATTEMPT_FINISHED ? 0 : work->agent->refusals;
     phase_set(work, work->abandoned ? WORK_GONE : work->fault[0] != '\0' ? WORK_ENDING : WORK_ENDED);
     log_info("job ended", LOG_T("job", work->id), LOG_I("attempt", work->number),
              LOG_T("verdict", end->verdict == ATTEMPT_FINISHED  ? "finished"
@@ -510,6 +516,7 @@ void work_abandon(struct leased_job *work) {
 
 void work_give_up(struct leased_job *work, const char *fault) {
     if (work->fault[0] == '\0') {
+        agent_rest(work->agent);
         log_error("this worker gives a job back", LOG_T("job", work->id), LOG_T("reason", fault));
     }
     snprintf(work->fault, sizeof work->fault, "%s", fault);
@@ -597,6 +604,7 @@ bool work_take(struct agent *agent, const json_t *lease) {
     text_take(lease, "checkpoint_sha256", work->checkpoint_sha256, sizeof work->checkpoint_sha256);
     work->checkpoint = json_is_integer(checkpoint) ? json_integer_value(checkpoint) : -1;
     work->memory = json_integer_value(json_object_get(lease, "memory"));
+    work->mnist_training = json_integer_value(json_object_get(lease, "mnist_training"));
     work->document = json_is_string(document) ? strdup(json_string_value(document)) : NULL;
     work->checkpoint_at = clock_milliseconds() + (uint64_t)agent->options.checkpoint_seconds * 1000;
     pthread_mutex_lock(&agent->mutex);

@@ -187,3 +187,32 @@ def test_a_dataset_comes_by_its_digest(head, work, start, tmp_path):
         ended(daemon, job)
         found.append(daemon.get(f"/v1/jobs/{job}").json()["weights_sha256"])
     assert found[0] == found[1] is not None
+
+
+def test_mnist_comes_by_its_digest(start, work, tmp_path):
+    def files(folder):
+        (folder / "datasets" / "mnist").mkdir(parents=True)
+        for name, count in (("train", 40), ("t10k", 20)):
+            pixels = bytes((i * 7 + i // 784) % 256 for i in range(count * 784))
+            images = struct.pack(">4I", 0x803, count, 28, 28) + pixels
+            labels = struct.pack(">2I", 0x801, count) + bytes(i % 10 for i in range(count))
+            (folder / "datasets" / "mnist" / f"{name}-images-idx3-ubyte").write_bytes(images)
+            (folder / "datasets" / "mnist" / f"{name}-labels-idx1-ubyte").write_bytes(labels)
+
+    body = {"task": {"type": "row_mnist"}, "network": {"units": 8}, "training": {"iterations": 4, "batch_size": 4}}
+    found = []
+    for name, slots in (("alone", 1), ("head", 0)):
+        folder = tmp_path / name
+        files(folder)
+        daemon = start("--workers", slots, "--worker-lease", LEASE, data=folder)
+        worker = None if slots else work(daemon.url, None, "--slots", 2)
+        job = submit(daemon, body)
+        ended(daemon, job)
+        row = daemon.get(f"/v1/jobs/{job}").json()
+        manifest = daemon.get(f"/v1/jobs/{job}/manifest").json()
+        found.append((row["weights_sha256"], manifest["dataset_sha256"]))
+    assert found[0] == found[1] and None not in found[0]
+    again = submit(daemon, body | {"seed": 2})
+    ended(daemon, again)
+    assert status(daemon, again) == "succeeded"
+    assert (worker.scratch / "datasets" / "mnist" / "t10k-labels-idx1-ubyte").stat().st_size == 28
