@@ -9,6 +9,7 @@ import modprop._studies as studies
 import numpy as np
 import pytest
 from daemons import ROOT
+from modprop import Client
 
 BLOCKS = re.findall(
     r"^```python\n(.*?)^```", (ROOT / "clients" / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
@@ -56,6 +57,21 @@ def test_the_guide(daemon, small_jobs, monkeypatch, tmp_path, capsys):
     assert (tmp_path / "rules.csv").exists() and names["job"].wait().document["task"]["name"] == names["dataset"].name
     names["client"].close()
     assert "| eprop | 10 |" in capsys.readouterr().out
+
+
+def test_the_tutorials_figure(daemon, monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib").use("Agg")
+    text = (ROOT / "clients" / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    base = {"task": {"type": "delayed_xor", "delay": 10, "cue": 10}, "training": {"iterations": 4, "batch_size": 4}}
+    monkeypatch.setenv("MODPROP_SERVER", daemon.url)
+    monkeypatch.chdir(tmp_path)
+    with Client(daemon.url) as client:
+        client.experiment(base, axes={"rule": ["bptt", "eprop"]}, seeds=2, name="random-modulation").wait()
+    names = {}
+    exec(compile(block, "tutorial.md", "exec"), names)
+    names["client"].close()
+    assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
 
 
 def has_torch():
