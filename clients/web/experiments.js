@@ -1,12 +1,13 @@
 /*
  * The list of experiments: the page that one opens first. It is read in pages as one asks for more, and again while any of them goes on and something
- * happens. Filter and order stand in the address.
+ * happens. Filter, order and columns stand in the address, and saved views set all three.
  */
-import { addressRead, ariaSort, kept, sortNext } from "./address.js";
+import { addressRead, addressWrite, ariaSort, kept, sortNext } from "./address.js";
 import { get } from "./api.js";
 import { attempt, badge, clock, grouped, h, keyed } from "./dom.js";
 import { onExperimentEvent, onOpened } from "./jobs.js";
 import { filled } from "./load.js";
+import { Views } from "./views.js";
 
 const PAGE = 50,
   AGAIN = 2000; // ms between two readings
@@ -35,42 +36,56 @@ export function progressBar(counts, total) {
 /** What an experiment is called where it has no name. */
 export const experimentName = (experiment) => experiment.name || `experiment ${experiment.id.slice(-6)}`;
 
-function cells(one) {
-  const ended = one.counts.succeeded + one.counts.failed + one.counts.cancelled;
-  return [
-    ["Status", badge(one.status)],
-    ["Trials", [h("span", { class: "num" }, `${grouped(ended)} of ${grouped(one.trials)}`), progressBar(one.counts, one.trials)], "progress-cell"],
-    ["Points", grouped(one.points), "num"],
-    ["Tags", one.tags?.length ? one.tags.map((tag) => h("span", { class: "tag" }, tag)) : "–"],
-    ["Created", clock(one.created_at), "num"],
-    ["Finished", clock(one.finished_at), "num"],
-  ].map(([column, content, kind]) => h("td", { "data-column": column, class: kind ?? null }, h("span", { class: "cell" }, content)));
-}
+const ended = ({ counts }) => counts.succeeded + counts.failed + counts.cancelled;
+const tagged = ({ tags }) => (tags?.length ? tags.map((tag) => h("span", { class: "tag" }, tag)) : "–");
+/** Columns by the name that a view gives them: heading, what a cell shows, what the list is sorted by, and the cell's class. */
+const COLUMNS = {
+  name: ["Name", experimentName, (one) => experimentName(one).toLowerCase()],
+  status: ["Status", (one) => badge(one.status), (one) => one.status],
+  trials: [
+    "Trials",
+    (one) => [h("span", { class: "num" }, `${grouped(ended(one))} of ${grouped(one.trials)}`), progressBar(one.counts, one.trials)],
+    (one) => one.trials,
+    "progress-cell",
+  ],
+  points: ["Points", (one) => grouped(one.points), (one) => one.points, "num"],
+  tags: ["Tags", tagged],
+  created: ["Created", (one) => clock(one.created_at), (one) => one.created_at, "num"],
+  finished: ["Finished", (one) => clock(one.finished_at), (one) => one.finished_at ?? "", "num"],
+  notes: ["Notes", (one) => one.notes || "–", (one) => one.notes],
+  id: ["Id", (one) => h("code", {}, one.id), (one) => one.id],
+};
+const ALIASES = { tag: "tags", created_at: "created", time: "created", finished_at: "finished", progress: "trials" };
+const PLAIN = ["status", "trials", "points", "tags", "created", "finished"];
+/** A column of any name: what the list does not know of an experiment is a dash. */
+const columnOf = (name) => COLUMNS[ALIASES[name] ?? name] ?? [name, (one) => (["string", "number"].includes(typeof one[name]) ? String(one[name]) : "–")];
+/** The names that the address gives, in its order; null where it gives none. The name leads every row, whatever else is shown. */
+const columnsGiven = () => addressRead().settings.get("columns")?.split(",").filter(Boolean) ?? null;
+const columnsShown = () => (columnsGiven() ?? PLAIN).filter((name) => name !== "name");
+/** What the list is sorted by, as a view has it, and as the address has it: by its heading. */
+const sortChanged = (sort, change) => sort && `${sort.startsWith("-") ? "-" : ""}${change(sort.replace(/^-/, ""))}`;
+const headOf = (name) => columnOf(name)[0];
+const nameOf = (head) => Object.keys(COLUMNS).find((name) => COLUMNS[name][0] === head) ?? head;
+
 /** A row whose link stays the same element. */
 function row(one) {
   const link = h("a", { href: `#/experiments/${one.id}` }),
     head = h("th", { scope: "row" }, link),
     element = h("tr", {}, head);
+  const cell = (now, name) => {
+    const [column, content, , kind] = columnOf(name);
+    return h("td", { "data-column": column, class: kind ?? null }, h("span", { class: "cell" }, content(now)));
+  };
   return {
     element,
-    draw(now) {
+    draw({ one: now, columns }) {
       link.textContent = experimentName(now);
       link.title = now.notes || experimentName(now);
-      element.replaceChildren(head, ...cells(now));
+      element.replaceChildren(head, ...columns.map((name) => cell(now, name)));
     },
   };
 }
 
-/** Heading, and what the list is sorted by. */
-const HEADS = [
-  ["Name", (one) => experimentName(one).toLowerCase()],
-  ["Status", (one) => one.status],
-  ["Trials", (one) => one.trials],
-  ["Points", (one) => one.points],
-  ["Tags"],
-  ["Created", (one) => one.created_at],
-  ["Finished", (one) => one.finished_at ?? ""],
-];
 const TRY = "name, status:running, tag:pilot";
 
 class Experiments {
@@ -86,9 +101,15 @@ class Experiments {
     this.more = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.grow() }, "Show more");
     this.empty = h("div", { class: "empty" });
     this.section = h("section", { class: "wide-table", "aria-label": "Experiments" }, this.table, this.more);
+    this.views = new Views(
+      "experiments",
+      () => ({ q: this.filter.value.trim(), sort: sortChanged(addressRead().settings.get("sort"), nameOf), columns: columnsGiven() }),
+      (view) => this.viewTake(view),
+      signal,
+    );
     place.replaceChildren(
       h("div", { class: "section" }, h("h1", {}, "Experiments"), h("span", { class: "controls" }, h("a", { class: "button primary", href: "#/new" }, "New experiment"))),
-      h("div", { class: "tools" }, h("label", { for: "filter" }, "Filter"), this.filter, h("a", { href: "#/help/filter" }, "How to filter"), this.count),
+      h("div", { class: "tools" }, h("label", { for: "filter" }, "Filter"), this.filter, h("a", { href: "#/help/filter" }, "How to filter"), this.views.element, this.count),
       this.fault,
       this.section,
       this.empty,
@@ -150,6 +171,11 @@ class Experiments {
     if (text) this.filter.setAttribute("aria-invalid", "true");
     else this.filter.removeAttribute("aria-invalid");
   }
+  viewTake({ q, sort, columns }) {
+    this.filter.value = q;
+    addressWrite({ q, sort: sortChanged(sort, headOf), columns: columns?.join(",") ?? null });
+    this.later(0);
+  }
   sortBy(name) {
     sortNext(name);
     this.draw();
@@ -157,14 +183,15 @@ class Experiments {
   /** As the address says: newest first where it says nothing. */
   sorted() {
     const sort = addressRead().settings.get("sort") ?? "",
-      key = HEADS.find(([name]) => name === sort.replace(/^-/, ""))?.[1],
+      key = COLUMNS[nameOf(sort.replace(/^-/, ""))]?.[2],
       sign = sort.startsWith("-") ? -1 : 1;
-    keyed(this.heads, HEADS, {
-      key: ([name]) => name,
-      state: ([name]) => String(sort.endsWith(name) && sort),
-      make: ([name, by]) => {
-        const element = h("th", { scope: "col" }, by ? h("button", { type: "button", class: "sort", onclick: () => this.sortBy(name) }, name) : name);
-        const draw = () => ariaSort(element, name);
+    keyed(this.heads, ["name", ...columnsShown()], {
+      key: (name) => name,
+      state: (name) => String(sort.replace(/^-/, "") === headOf(name) && sort),
+      make: (name) => {
+        const [head, , by] = columnOf(name),
+          element = h("th", { scope: "col" }, by ? h("button", { type: "button", class: "sort", onclick: () => this.sortBy(head) }, head) : head);
+        const draw = () => ariaSort(element, head);
         return { element, draw };
       },
     });
@@ -173,7 +200,10 @@ class Experiments {
   }
   draw() {
     if (this.signal.aborted) return;
-    keyed(this.body, this.sorted(), { key: (one) => one.id, state: JSON.stringify, make: row });
+    const columns = columnsShown(),
+      rows = this.sorted().map((one) => ({ one, columns }));
+    keyed(this.body, rows, { key: ({ one }) => one.id, state: JSON.stringify, make: ({ one }) => row(one) });
+    this.views.show();
     this.more.hidden = !this.next;
     this.section.hidden = !this.list.length;
     this.empty.hidden = this.list.length > 0;

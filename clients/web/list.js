@@ -194,6 +194,7 @@ class List {
     this.update = framed(() => signal.aborted || this.updateNow());
     this.query = new Query(this.update, signal);
     this.views = new Views(
+      "jobs",
       () => ({ q: kept.text, sort: this.order() }),
       (view) => this.viewTake(view),
       signal,

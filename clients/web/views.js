@@ -1,17 +1,21 @@
 /*
- * Saved views in the list of jobs: a menu, and the buttons that save and delete one. A view is a query and an order under a name, which the daemon
- * keeps for all; what is chosen here stands in the address, as what is typed does.
+ * Saved views in the lists of jobs and of experiments: a menu, and the buttons that save and delete one. A view is a query, an order and columns
+ * under a name, which the daemon keeps for all; what is chosen here stands in the address, as what is typed does.
  */
 import { get, put, remove } from "./api.js";
 import { attempt, h } from "./dom.js";
 
 const pathOf = (name) => `/v1/views/${encodeURIComponent(name)}`;
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const button = (word, kind, onclick) => h("button", { type: "button", class: kind, onclick }, word);
 
-/** `now()` gives the list's {q, sort}, sort null where it is the newest first; `take({q, sort})` sets it. */
+/**
+ * `of`: jobs or experiments. `now()` gives the list's {q, sort}, sort null where it is the newest first, and columns where the list can choose them;
+ * `take({q, sort, columns})` sets it. A list that cannot leaves a saved view's columns as they are.
+ */
 export class Views {
-  constructor(now, take, signal) {
-    Object.assign(this, { now, take, signal, list: [], shown: null });
+  constructor(of, now, take, signal) {
+    Object.assign(this, { of, now, take, signal, list: [], shown: null });
     this.menu = h("select", { id: "view", onchange: () => this.choose(this.menu.value) });
     this.drop = button("Delete view", "danger", () => this.remove());
     const save = button("Save view", "quiet", () => this.save());
@@ -20,7 +24,7 @@ export class Views {
   }
   async load() {
     try {
-      this.list = (await get("/v1/views", this.signal)).views.filter((view) => view.of === "jobs");
+      this.list = (await get("/v1/views", this.signal)).views.filter((view) => view.of === this.of);
     } catch {
       this.list = []; /* the stream says why nothing can be read */
     }
@@ -28,8 +32,8 @@ export class Views {
   }
   /** The view that the list shows now. */
   current() {
-    const { q, sort } = this.now();
-    return this.list.find((view) => view.q === q && (view.sort ?? null) === sort);
+    const { q, sort, columns } = this.now();
+    return this.list.find((view) => view.q === q && (view.sort ?? null) === sort && (columns === undefined || same(view.columns ?? null, columns)));
   }
   show() {
     const now = this.current()?.name ?? "",
@@ -42,18 +46,19 @@ export class Views {
     this.drop.hidden = !now;
   }
   choose(name) {
-    const { q, sort } = this.list.find((view) => view.name === name) ?? { q: "", sort: null };
-    this.take({ q, sort });
+    const { q, sort, columns } = this.list.find((view) => view.name === name) ?? { q: "", sort: null, columns: null };
+    this.take({ q, sort, columns: columns ?? null });
   }
   async save() {
     const name = window.prompt("Name of the view", this.current()?.name ?? "");
     if (!name) return;
-    await attempt(() => put(pathOf(name), { of: "jobs", ...this.now() }));
+    const columns = this.list.find((view) => view.name === name)?.columns ?? null;
+    await attempt(() => put(pathOf(name), { of: this.of, columns, ...this.now() }));
     await this.load();
   }
   async remove() {
     const name = this.menu.value;
-    if (!name || !window.confirm(`Delete the view ${name}? Its jobs stay.`)) return;
+    if (!name || !window.confirm(`Delete the view ${name}? Its ${this.of} stay.`)) return;
     await attempt(() => remove(pathOf(name)));
     await this.load();
   }

@@ -1,7 +1,8 @@
 /*
  * Context-dependent decision: which of two stimuli is stronger, in the one of two modalities that the context names
- * (Mante, Sussillo, Shenoy and Newsome 2013; as neurogym's ContextDecisionMaking with an explicit context, which Liu et
- * al. 2023, "How connectivity structure shapes rich and lazy learning in neural circuits", arXiv:2310.08513, train).
+ * (Mante, Sussillo, Shenoy and Newsome 2013; after neurogym's ContextDecisionMaking with an explicit context). Liu et
+ * al. 2023, "How connectivity structure shapes rich and lazy learning in neural circuits", arXiv:2310.08513, train
+ * networks on a task of this kind.
  *
  * Periods: fixation, stimulus, delay, decision. Input 0 is 1 until the decision begins. During the stimulus inputs 1
  * and 2 (first modality), 3 and 4 (second) are (1 + c) / 2 and (1 - c) / 2 and normal(0, noise); each modality has a
@@ -10,7 +11,8 @@
  * decision.
  *
  * Where neurogym differs: 300 ms, 750 ms, a delay drawn from 300 to 3000 ms, and 100 ms, at steps of 100 ms; noise
- * 1 / sqrt(dt in ms), which is 1 a step here; a third output for fixation; here nothing counts before the decision.
+ * 1 / sqrt(dt in ms), which is 1 a step here; input 0 during fixation alone (its newest version); a third output for
+ * fixation; here nothing counts before the decision.
  */
 #include "core/tasks/tasks.h"
 

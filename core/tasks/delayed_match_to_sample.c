@@ -1,7 +1,7 @@
 /*
  * Delayed match to sample: whether a test equals the sample shown before a delay (Miller, Erickson and Desimone 1996;
- * as neurogym's DelayMatchSample with two stimuli, which Liu et al. 2023, "How connectivity structure shapes rich and
- * lazy learning in neural circuits", arXiv:2310.08513, train).
+ * after neurogym's DelayMatchSample with two stimuli). Liu et al. 2023, "How connectivity structure shapes rich and
+ * lazy learning in neural circuits", arXiv:2310.08513, train networks on a task of this kind.
  *
  * Periods: fixation, sample, delay, test, decision. Input 0 is 1 until the decision begins. During sample and test
  * inputs 1 and 2 are 1 and 0, or 0 and 1, by the stimulus shown, and normal(0, noise). Class 0: they match; class 1:

@@ -1,7 +1,7 @@
 /*
- * Perceptual decision: which of two noisy stimuli is stronger (Britten, Shadlen, Newsome and Movshon 1992; as
- * neurogym's PerceptualDecisionMaking, which Liu et al. 2023, "How connectivity structure shapes rich and lazy learning
- * in neural circuits", arXiv:2310.08513, train).
+ * Perceptual decision: which of two noisy stimuli is stronger (Britten, Shadlen, Newsome and Movshon 1992; after
+ * neurogym's PerceptualDecisionMaking). Liu et al. 2023, "How connectivity structure shapes rich and lazy learning in
+ * neural circuits", arXiv:2310.08513, train networks on a task of this kind.
  *
  * Periods: fixation, stimulus, delay, decision. Input 0 is 1 until the decision begins, the cue to answer. During the
  * stimulus inputs 1 and 2 are (1 + c) / 2 and (1 - c) / 2 and normal(0, noise), with c the coherence, positive for
@@ -9,8 +9,9 @@
  * Cross-entropy over the decision.
  *
  * Where neurogym differs: its stimulus lasts 2000 ms at steps of 100 ms, its noise is 1 / sqrt(dt in ms), which is 1 a
- * step here, and it has a third output for fixation; here nothing counts before the decision. A fifth of the trials
- * have coherence 0, so no network is right in more than 90 % of them.
+ * step here, its newest version shows input 0 during fixation alone, and it has a third output for fixation; here
+ * nothing counts before the decision. A fifth of the trials have coherence 0, so no network is right in more than 90 %
+ * of them.
  */
 #include "core/tasks/tasks.h"
 

@@ -37,6 +37,29 @@ def upload(browser, path, name=None):
     browser.press("Upload")
 
 
+def test_spikes_are_described(daemon, browser, tmp_path):
+    lists = {"trials": [0, 0, 1], "times": [3, 3, 90], "units": [0, 1, 1]}
+    tensors = {f"spikes_{name}": numpy.array(values, "i4") for name, values in lists.items()}
+    tensors["targets"] = numpy.array([0, 1], "i4")
+    header, data = {"__metadata__": {"shape": "[100, 2, 4]"}}, b""
+    for name, array in tensors.items():
+        raw = array.tobytes()
+        header[name] = {"dtype": "I32", "shape": list(array.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    path = tmp_path / "events.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    browser.expected.append("jobs:validate")
+    browser.open(f"{daemon.url}/#/datasets")
+    upload(browser, path)
+    browser.wait("document.querySelector('.dataset h2')?.textContent === 'events'")
+    shown = browser.find(".dataset p").text
+    assert shown == "100 ticks × 2 trials × 4 inputs; 3 spikes, 2 a trial; 2 classes to answer.", shown
+    browser.press("Train on it")
+    browser.wait("document.querySelector('.summary .good')")
+    assert browser.find("#f-task-bin").get_attribute("value") == "1"
+
+
 def test_a_dataset_is_uploaded_trained_on_and_deleted(daemon, browser, tmp_path):
     browser.expected.append("jobs:validate")
     browser.open(f"{daemon.url}/#/datasets")

@@ -420,6 +420,46 @@ def test_the_list_is_filtered_by_the_server_and_sorted(daemon, browser):
     browser.wait("document.querySelector('.empty')?.textContent === 'No experiment matches the filter.'")
 
 
+def test_views_of_experiments_are_saved_chosen_and_show_their_columns(daemon, browser):
+    small = {"base": BASE | {"training": {"iterations": 1}}, "seeds": [1]}
+    for name, tags in (("beta", ["x"]), ("alpha", ["x"]), ("gamma", [])):
+        submit(daemon, small | {"name": name, "tags": tags, "notes": f"about {name}"})
+    view = {"of": "experiments", "q": "tag:x", "sort": "name", "columns": ["notes", "points", "task"]}
+    assert daemon.request("PUT", "/v1/views/mine", json=view).status_code in (200, 201)
+    assert daemon.request("PUT", "/v1/views/others", json={"of": "jobs", "q": ""}).status_code in (200, 201)
+    shown = "[...document.querySelectorAll('.cards tbody th')].map(t => t.textContent).join()"
+    heads = "[...document.querySelectorAll('.cards thead th')].map(t => t.textContent).join()"
+    choose = "const v = document.getElementById('view'); v.value = '{}'; v.dispatchEvent(new Event('change'))"
+    browser.open(daemon.url)
+    browser.wait(f"{shown} === 'gamma,alpha,beta' && document.getElementById('view').options.length === 2")
+    plain = browser.script(f"return {heads}")
+    browser.script(choose.format("mine"))
+    browser.wait(f"{shown} === 'alpha,beta' && {heads} === 'Name,Notes,Points,task'")
+    cells = browser.script("return [...document.querySelector('.cards tbody tr').cells].map(c => c.textContent)")
+    assert cells == ["alpha", "about alpha", "1", "–"]
+    assert browser.script("return location.hash") == "#/?q=tag%3Ax&sort=Name&columns=notes%2Cpoints%2Ctask"
+    browser.open("about:blank")
+    browser.open(f"{daemon.url}/#/?q=tag:x&sort=Name&columns=notes,points,task")
+    browser.wait(f"{shown} === 'alpha,beta' && document.getElementById('view').value === 'mine'")
+    browser.press("Name")
+    browser.wait(f"{shown} === 'beta,alpha' && document.getElementById('view').value === ''")
+    browser.press("Save view")
+    prompt = browser.alert()
+    prompt.send_keys("turned")
+    prompt.accept()
+    browser.wait("document.getElementById('view').value === 'turned'")
+    saved = daemon.get("/v1/views/turned").json()
+    assert {name: saved[name] for name in view} == view | {"sort": "-name"}
+    browser.script(choose.format(""))
+    browser.wait(f"{shown} === 'gamma,alpha,beta' && {heads} === {plain!r}")
+    browser.script(choose.format("turned"))
+    browser.wait(f"{shown} === 'beta,alpha'")
+    browser.press("Delete view")
+    browser.alert().accept()
+    browser.wait("document.getElementById('view').options.length === 2")
+    assert daemon.get("/v1/views/turned").status_code == 404
+
+
 def test_more_axes_have_more_plots(daemon, browser):
     """What colour, dash and marker do not tell apart is in panels of its own; all axes together are parallel."""
     delays, units = {"path": "/task/delay", "values": [10, 20]}, {"path": "/network/units", "values": [12, 13]}

@@ -146,6 +146,17 @@ def test_views_are_saved_chosen_and_deleted(waiting, browser):
     prompt.accept()
     browser.wait("document.getElementById('view').value === 'two'")
     assert waiting.get("/v1/views/two").json()["q"] == "seed:1..2"
+    view = {"of": "jobs", "q": "seed:1..2", "sort": None, "columns": ["seed", "loss"]}
+    assert waiting.request("PUT", "/v1/views/two", json=view).status_code == 200
+    browser.open("about:blank")
+    browser.open(waiting.url + "/#/jobs?q=seed:2..3")
+    browser.wait("document.getElementById('view').options.length === 3")
+    browser.press("Save view")
+    prompt = browser.alert()
+    prompt.send_keys("two")
+    prompt.accept()
+    browser.wait("document.getElementById('view').value === 'two'")
+    assert waiting.get("/v1/views/two").json()["columns"] == ["seed", "loss"], "which this list does not choose"
     browser.press("Delete view")
     browser.alert().accept()
     browser.wait("document.getElementById('view').options.length === 2")
