@@ -1,5 +1,5 @@
 /*
- * modprop pool slurm and pool check: as many allocations of a cluster as a daemon's queue needs.
+ * modprop workers; pool slurm and pool check: as many allocations of a cluster as a daemon's queue needs.
  *
  * Slurm gives workers their machines, and nothing more: jobs, results and their order are the daemon's. The truth is
  * what squeue and the daemon say, asked anew each time, so that this program may be killed and started anywhere, at any
@@ -21,13 +21,14 @@
 #include "clients/cli/process.h"
 #include "clients/cli/report.h"
 #include "clients/cli/signals.h"
+#include "clients/cli/table.h"
 
 #define COMMAND_SECONDS 60
 #define SUBMIT_SECONDS 10.0 /* between two submissions */
 #define STRANGERS_MOST 10
 #define SHOWN_BYTES 400
 
-extern const struct command command_pool_slurm, command_pool_check;
+extern const struct command command_workers, command_pool_slurm, command_pool_check;
 
 struct keeper {
     struct cli *cli;
@@ -260,6 +261,59 @@ static enum status pool_check_run(struct cli *cli) {
     keeper_release(&keeper);
     return status;
 }
+
+static enum status workers(struct cli *cli) {
+    static const struct table_column columns[] = {{"WORKER", false, false, 0}, {"POOL", false, false, 1},
+                                                  {"JOBS", true, false, 0},    {"SLOTS", true, false, 0},
+                                                  {"SET", false, false, 2},    {"SILENT", true, false, 0}};
+    json_t *document, *worker;
+    struct text body;
+    struct table table;
+    size_t index;
+    enum status status = cli_fetch(cli, &(const struct http_request){.path = "/v1/workers"}, "list the workers",
+                                   &document, &body);
+    const json_t *list = json_object_get(document, "workers");
+    if (status == STATUS_OK && cli->json) {
+        cli_print(&body);
+    } else if (status == STATUS_OK && json_array_size(list) == 0) {
+        report_note("no workers; modpropd worker --server %s starts one", cli->settings.server.value);
+    } else if (status == STATUS_OK) {
+        table_init(&table, columns, 6);
+        json_array_foreach((json_t *)(uintptr_t)list, index, worker) {
+            char running[FORMAT_BYTES], slots[FORMAT_BYTES], silent[FORMAT_BYTES];
+            const char *external = json_string_value(json_object_get(worker, "external"));
+            bool named = external != NULL && *external != '\0';
+            format_count((double)json_integer_value(json_object_get(worker, "running")), running);
+            format_count((double)json_integer_value(json_object_get(worker, "slots")), slots);
+            format_duration(json_number_value(json_object_get(worker, "silent_seconds")), silent);
+            table_add(&table, named ? external : json_string_value(json_object_get(worker, "id")));
+            table_add(&table, json_string_value(json_object_get(worker, "pool")));
+            table_add(&table, running);
+            table_add(&table, slots);
+            table_add(&table, json_string_value(json_object_get(worker, "instruction_set")));
+            table_add(&table, silent);
+        }
+        table_print(&table, &cli->out);
+        table_release(&table);
+    }
+    json_decref(document);
+    text_release(&body);
+    return status;
+}
+
+const struct command command_workers = {
+    .name = "workers",
+    .group = "Workers",
+    .operands = "",
+    .least = 0,
+    .most = 0,
+    .operand = OPERAND_NONE,
+    .summary = "list the workers that train the server's jobs elsewhere",
+    .description = "Workers are processes on other machines (modpropd worker) that ask the server for jobs. SILENT is "
+                   "how long ago each was heard from.",
+    .examples = "modprop workers\nmodprop workers --json\n",
+    .run = workers,
+};
 
 static const struct option slurm_options[] = {
     {"once", 0, OPTION_SWITCH, NULL, 0, 0, false, "do what is to be done now, and end: for scrontab"},

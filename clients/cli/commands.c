@@ -10,8 +10,8 @@ extern const struct command command_submit, command_validate, command_list, comm
     command_experiment_run, command_experiment_validate, command_experiment_show, command_experiment_follow,
     command_experiment_compare, command_experiment_trials, command_experiment_plot, command_experiment_extend,
     command_experiment_pause, command_experiment_resume, command_experiment_cancel, command_experiment_retry,
-    command_experiment_delete, command_export, command_rerun, command_pool_slurm, command_pool_check, command_doctor,
-    command_completion, command_complete, command_help, command_version;
+    command_experiment_delete, command_export, command_rerun, command_workers, command_pool_slurm, command_pool_check,
+    command_doctor, command_completion, command_complete, command_help, command_version;
 
 /* One a line. */
 /* clang-format off */
@@ -67,6 +67,7 @@ const struct command *const commands_listed[] = {
     &command_datasets_fetch,
     &command_datasets_show,
     &command_datasets_delete,
+    &command_workers,
     &command_pool_slurm,
     &command_pool_check,
     &command_doctor,

@@ -90,7 +90,8 @@ def client_page(program):
             [
                 (
                     "\\fI~/.config/modprop/config\\fR".replace("~", "\\(ti"),
-                    "Lines key = value with the keys server, token, token_file and ca_file; # begins a comment. A "
+                    "Lines key = value with the keys server, token, token_file, ca_file, and pool.NAME.KEY for pools "
+                    "of workers; # begins a comment. A "
                     "token of this file goes to the server "
                     "that the file names and to no other. XDG_CONFIG_HOME moves the directory. Flags win over the "
                     "environment, the environment over "
@@ -123,17 +124,22 @@ def client_page(program):
 def server_page(program):
     text = subprocess.run([program, "--help"], check=True, stdout=subprocess.PIPE, text=True).stdout
     version = subprocess.run([program, "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[1]
-    flags = re.findall(r"^  (--[\w-]+)(?: (\S+))?  +(.+?)(?: \[(\S+)\])?$", text, re.M)
+    flag = r"^  (--[\w-]+)(?: (\S+))?  +(.+?)(?: \[(\S+)\])?$"
+    flags = re.findall(flag, text, re.M)
+    worker = subprocess.run([program, "worker", "--help"], check=True, stdout=subprocess.PIPE, text=True).stdout
     usages = re.findall(r"^(?:usage:| {6}) +modpropd (\S.*?)(?:  +.*)?$", text, re.M)
     if len(flags) < 10 or not usages:
         sys.exit(f"manual.py: {program} --help has another form than expected")
-    tags = [
-        (
-            f"\\fB{escape(name)}\\fR" + (f" \\fI{escape(value)}\\fR" if value else ""),
-            meaning + (f" (default {fallback})" if fallback else "") + ".",
-        )
-        for name, value, meaning, fallback in flags
-    ]
+
+    def tags_of(found):
+        return [
+            (
+                f"\\fB{escape(name)}\\fR" + (f" \\fI{escape(value)}\\fR" if value else ""),
+                meaning + (f" (default {fallback})" if fallback else "") + ".",
+            )
+            for name, value, meaning, fallback in found
+        ]
+
     return (
         f'.TH MODPROPD 8 "" "modprop {version}" "System Administration"\n.SH NAME\n'
         "modpropd \\- daemon that trains recurrent networks with biologically plausible learning rules, "
@@ -150,14 +156,16 @@ def server_page(program):
             "subcommand token makes one."
         )
         + "\n.SH OPTIONS\n"
-        + tagged(tags)
+        + tagged(tags_of(flags))
         + ".PP\n"
         + paragraphs(
             "Every option is also a variable of the environment, MODPROP_ and its name in capitals with _ "
             "for -, and a key of the file that --config names. Flags win over "
             "the environment, the environment over the file."
         )
-        + "\n.SH SIGNALS\n"
+        + "\n.SH OPTIONS OF MODPROPD WORKER\n"
+        + tagged(tags_of(re.findall(flag, worker, re.M)))
+        + ".SH SIGNALS\n"
         + tagged(
             [
                 (

@@ -381,15 +381,6 @@ static void on_signal(void *user, int number) {
 
 /* ---- starting and ending ---- */
 
-/* A directory of this run's own: what a worker that was killed left is in another one. */
-static bool directory_make(struct agent *agent) {
-    if (mkdir(agent->options.scratch, 0700) != 0 && errno != EEXIST) {
-        return false;
-    }
-    snprintf(agent->directory, sizeof agent->directory, "%.400s/run-XXXXXX", agent->options.scratch);
-    return mkdtemp(agent->directory) != NULL;
-}
-
 static bool start(struct agent *agent) {
     const struct source source = work_source(agent);
     const struct client_options client = {.loop = &agent->loop,
@@ -414,7 +405,7 @@ static void finish(struct agent *agent) {
         outbox_destroy(work->outbox);
         work->outbox = NULL;
     }
-    rmdir(agent->directory);
+    scratch_close(agent);
     if (busy) {
         _exit(agent->failed ? 1 : 0);
     }
@@ -431,14 +422,14 @@ int agent_run(const struct agent_options *options) {
     agent.options = *options;
     pthread_mutex_init(&agent.mutex, NULL);
     const struct loop_hooks hooks = {.user = &agent, .tick = on_tick, .signal = on_signal};
-    if (!directory_make(&agent)) {
+    if (!scratch_open(&agent)) {
         fprintf(stderr, "modpropd: --scratch: %s cannot be written: %s\n", options->scratch, strerror(errno));
         return 1;
     }
     if (loop_init(&agent.loop, &hooks) != 0 ||
         !pool_start(&agent.loop.uv, options->slots + POOL_FILE_THREADS, error, sizeof error) || !start(&agent)) {
         fprintf(stderr, "modpropd: the worker cannot start: out of memory or threads\n");
-        rmdir(agent.directory);
+        scratch_close(&agent);
         return 1;
     }
     agent.idle_since = clock_milliseconds();

@@ -7,6 +7,7 @@
  *     work.c     one leased job, from its lease to its end
  *     outbox.c   what it reports, until it has arrived
  *     data.c     the datasets that jobs use, by digest
+ *     scratch.c  the directory of a run
  *     client.c   calls over HTTP
  *
  * Everything belongs to the loop thread, but for jobs' threads, which read what work.c keeps for them.
@@ -74,6 +75,7 @@ struct agent {
     struct datasets *datasets;
     struct executor *executor;
     char directory[OUTBOX_PATH_BYTES]; /* of this run */
+    int lock;                          /* on it, as long as this process lives */
     char id[STORE_ID_BYTES];
     bool announced, stopping, failed;
     bool left; /* the daemon knows that it leaves */
@@ -121,6 +123,15 @@ void work_give_up(struct leased_job *work, const char *fault);
 struct leased_job *work_find(const struct agent *agent, const char *id, int number);
 /* Divides the cores. */
 void works_share(struct agent *agent);
+
+/* ---- scratch.c ---- */
+
+/*
+ * A directory of this run's own in the scratch directory, locked as long as this process lives; removes those of
+ * processes that do not live any more. False with errno.
+ */
+bool scratch_open(struct agent *agent);
+void scratch_close(struct agent *agent);
 
 /* ---- data.c ---- */
 

@@ -5,10 +5,11 @@ import pathlib
 import re
 import signal
 import struct
+import subprocess
 import time
 
 import pytest
-from daemons import wait_until
+from daemons import MODPROPD, ROOT, wait_until
 from workers import FINAL, JOB, LEASE, SLOW, assert_whole, events
 
 
@@ -216,3 +217,38 @@ def test_mnist_comes_by_its_digest(start, work, tmp_path):
     ended(daemon, again)
     assert status(daemon, again) == "succeeded"
     assert (worker.scratch / "datasets" / "mnist" / "t10k-labels-idx1-ubyte").stat().st_size == 28
+
+
+def test_what_a_killed_worker_left_is_removed_by_the_next_one(head, work, tmp_path):
+    scratch = tmp_path / "shared"
+    scratch.mkdir()
+    first = work(head.url, None, "--slots", 1, "--scratch", scratch)
+    job = submit(head, SLOW | {"seed": 1})
+    under_way(head, job, evaluations=1)
+    (left,) = scratch.glob("run-*")
+    alive = work(head.url, None, "--slots", 1, "--scratch", scratch)
+    wait_until(lambda: len(list(scratch.glob("run-*"))) == 2, timeout=20)
+    assert left.exists(), "its worker lives"
+    first.kill()
+    work(head.url, None, "--slots", 1, "--scratch", scratch)
+    wait_until(lambda: not left.exists(), timeout=20)
+    assert len(list(scratch.glob("run-*"))) == 2
+    assert alive.stop() == 0
+
+
+def test_a_folder_runs_where_there_are_no_libraries(head, expected, tmp_path):
+    """A root directory with nothing but the folder, as on a cluster with another distribution."""
+    root = tmp_path / "root"
+    (root / "tmp").mkdir(parents=True)
+    made = subprocess.run(
+        ["sh", ROOT / "docker" / "workers" / "folder", root / "modprop", MODPROPD], capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    loader = ["/modprop/lib/loader", "--library-path", "/modprop/lib", "/modprop/lib/modpropd.bin"]
+    words = ["worker", "--server", head.url, "--slots", "1", "--cores", "1", "--idle", "2", "--scratch", "/tmp/s"]
+    job = submit(head, JOB | {"seed": 1})
+    ran = subprocess.run(["chroot", root, *loader, *words], capture_output=True, text=True, timeout=90)
+    if ran.returncode == 125:
+        pytest.skip(f"chroot needs more rights: {ran.stderr}")
+    assert ran.returncode == 0, ran.stderr
+    assert_whole(head, job, expected["job", 1])

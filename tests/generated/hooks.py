@@ -1,11 +1,12 @@
 """What schemathesis needs to know about this daemon: which job there is, and that nobody wants to wait an hour.
 
 $MODPROP_TEST_JOB is a job that has succeeded, $MODPROP_TEST_EXPERIMENT an experiment that has not ended, and
-$MODPROP_TEST_SPARE names jobs that may be deleted. Well-formed requests about an experiment are about that one, and
+$MODPROP_TEST_SPARE names jobs that may be deleted, $MODPROP_TEST_LEASE is a job that $MODPROP_TEST_WORKER has. Well-formed requests about an experiment are about that one, and
 half of those about a job about that job, so that they come further than 404; half of the uploads are a dataset. Those
 that were made wrong on purpose stay as they are, and so do those that ask for what an earlier one has made.
 """
 
+import hashlib
 import json
 import os
 import random
@@ -17,6 +18,9 @@ import schemathesis
 JOB = os.environ["MODPROP_TEST_JOB"]
 EXPERIMENT = os.environ["MODPROP_TEST_EXPERIMENT"]
 SPARE = os.environ["MODPROP_TEST_SPARE"].split()
+WORKER = os.environ["MODPROP_TEST_WORKER"]  # id, blank, secret
+LEASE = os.environ["MODPROP_TEST_LEASE"].split()  # a job and the number of its attempt, leased to that worker
+BUILD = os.environ["MODPROP_TEST_BUILD"]
 NOBODY = "00000000-0000-7000-8000-000000000000"
 ENDLESS = "/v1/events"
 dice = random.Random(1)
@@ -37,6 +41,21 @@ DATASET = dataset()
 hypothesis.target = lambda observation, *, label="": observation
 
 
+def of_worker(case, path):
+    """A call of a worker, by the one that there is, about what it has; its lease goes on to the end."""
+    if "worker" in path or "attempt" in path or case.operation.path == "/v1/workers":
+        if isinstance(case.body, dict) and "build" in case.body:
+            case.body["build"] = BUILD
+        if dice.random() < 0.7:
+            case.headers["Modprop-Worker"] = WORKER
+    if "worker" in path:
+        path["worker"] = WORKER.split()[0]
+    if "attempt" in path and not case.operation.path.endswith(("/end", "/release")):
+        path["id"], path["attempt"] = LEASE
+    if "sha256" in path and dice.random() < 0.5:
+        path["sha256"] = hashlib.sha256(DATASET).hexdigest()
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     query, path = case.query or {}, case.path_parameters or {}
@@ -50,6 +69,7 @@ def before_call(context, case, kwargs):
         case.body = {"jobs": [JOB]}
     if case.meta is None or not case.meta.generation.mode.is_positive or case.meta.phase.name == "stateful":
         return
+    of_worker(case, path)
     if case.method == "PUT" and "name" in path and dice.random() < 0.5:
         case.body = DATASET
         path["name"] = "made"
@@ -58,7 +78,7 @@ def before_call(context, case, kwargs):
     ends = case.method == "DELETE" or case.operation.path.endswith("/cancel")
     if "experiment" in path and not ends:
         path["experiment"] = EXPERIMENT
-    if "id" in path and case.method != "DELETE" and dice.random() < 0.5:
+    if "id" in path and "attempt" not in path and case.method != "DELETE" and dice.random() < 0.5:
         path["id"] = JOB
         types = list(case.operation.definition.raw["responses"].get("200", {}).get("content", {}))
         if len(types) > 1 and case.operation.path != ENDLESS:

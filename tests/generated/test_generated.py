@@ -57,6 +57,18 @@ def spare_of(daemon):
     return " ".join(made)
 
 
+def lease_of(daemon):
+    """A worker, and a job that it has: "ID SECRET", "JOB ATTEMPT"."""
+    build = daemon.get("/version").json()["build"]
+    facts = {"slots": 1, "cores": 1, "memory": 1 << 30, "isa": "avx2", "build": build}
+    made = daemon.post("/v1/workers", json=facts).json()
+    worker = f"{made['id']} {made['secret']}"
+    asked = {"request_id": "first", "slots": 1, "memory": 1 << 30}
+    path = f"/v1/workers/{made['id']}/leases?wait=60"
+    (lease,) = daemon.post(path, json=asked, headers={"Modprop-Worker": worker}, timeout=70).json()["leases"]
+    return worker, f"{lease['job']} {lease['attempt']}", build
+
+
 def run_schemathesis(daemon, tools, job, seed, folder):
     """One run; the number of requests. Its report is printed where it found something."""
     command = [
@@ -77,11 +89,16 @@ def run_schemathesis(daemon, tools, job, seed, folder):
         "--suppress-health-check",
         "all",
     ]
+    experiment = experiment_of(daemon)
+    worker, lease, build = lease_of(daemon)
     environment = os.environ | {
+        "MODPROP_TEST_WORKER": worker,
+        "MODPROP_TEST_LEASE": lease,
+        "MODPROP_TEST_BUILD": build,
         "SCHEMATHESIS_HOOKS": "hooks",
         "PYTHONPATH": str(ROOT / "tests" / "generated"),
         "MODPROP_TEST_JOB": job,
-        "MODPROP_TEST_EXPERIMENT": experiment_of(daemon),
+        "MODPROP_TEST_EXPERIMENT": experiment,
         "MODPROP_TEST_SPARE": spare_of(daemon),
     }
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -92,7 +109,7 @@ def run_schemathesis(daemon, tools, job, seed, folder):
 
 
 def test_generated_requests(start, tools, tmp_path):
-    daemon = start("--workers", "1", "--cores", "1")
+    daemon = start("--workers", "1", "--cores", "1", "--worker-lease", "1h")
     job = daemon.post("/v1/jobs", json=SMALL).json()["id"]
     assert daemon.get(f"/v1/jobs/{job}?wait=300", timeout=310).json()["status"] == "succeeded"
     made = runs = 0
@@ -107,5 +124,5 @@ def test_generated_requests(start, tools, tmp_path):
     document = json.loads(daemon.get("/openapi.json").text)
     names = {operation["operationId"] for item in document["paths"].values() for operation in item.values()}
     print(f"never answered well: {sorted(names - reached)}", file=sys.stderr)
-    # what needs a state that another request has ended before
-    assert len(names - reached) <= 6, f"never answered well: {names - reached}"
+    # what needs a state that another request has ended before, or a checkpoint that somebody has trained
+    assert len(names - reached) <= 9, f"never answered well: {names - reached}"
