@@ -8,6 +8,9 @@
  * `read` a backend may hold a newer one of its own, on a device; until `read` has returned the caller's copy is out of
  * date.
  *
+ * A backend on a device may lose it: calls then return RESULT_DEVICE_LOST, and all that the caller has not read is
+ * gone.
+ *
  * Owner: the thread that trains. Between two calls nothing runs.
  */
 #ifndef MODPROP_CORE_BACKEND_H
@@ -55,6 +58,7 @@ struct backend_course {
 /* An instance: the first member of what each backend makes. */
 struct backend {
     const struct backend_ops *ops;
+    char lost[256]; /* of a call that returned RESULT_DEVICE_LOST: what has happened */
 };
 
 struct backend_ops {
@@ -73,8 +77,8 @@ struct backend_ops {
     /*
      * Runs trials 0..trials-1 of the source. With `gradient` (network->parameters floats in the order of the weights)
      * also writes the rule's gradient. RESULT_DONE, RESULT_STOPPED (`work`, which counts and may be NULL, was stopped),
-     * RESULT_NO_MEMORY, or RESULT_INVALID if `trials` is not from 1 to options->trials or a target is a class that the
-     * outputs do not have.
+     * RESULT_NO_MEMORY, RESULT_DEVICE_LOST, or RESULT_INVALID if `trials` is not from 1 to options->trials (a device's
+     * gradient: options->trials itself) or a target is a class that the outputs do not have.
      */
     enum result (*run)(struct backend *backend, const struct batch_source *source, int trials, float *gradient,
                        struct work *work, struct batch_result *result);
@@ -92,7 +96,7 @@ struct backend_ops {
                            struct phases *phases);
     /*
      * The credit gain of the weights last loaded, of a rule with mu (core/engine/gain.c). RESULT_DONE, RESULT_STOPPED
-     * or RESULT_NO_MEMORY. What it takes, from sizes alone.
+     * or RESULT_NO_MEMORY. What it takes, from sizes alone. NULL: the backend has none.
      */
     enum result (*credit_gain)(struct backend *backend, struct work *work, double *gain);
     void (*credit_gain_plan)(int units, int steps, size_t *bytes, double *multiply_adds);

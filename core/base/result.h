@@ -15,7 +15,8 @@ enum result {
     RESULT_DIVERGED,       /* a loss or weight is not finite; error names the iteration */
     RESULT_NO_MEMORY,      /* nothing was computed, or training ended because memory ran out */
     RESULT_BAD_CHECKPOINT, /* the given checkpoint is damaged or belongs to another job */
-    RESULT_INVALID         /* the request contradicts itself (shapes of data or of initial weights); error says how */
+    RESULT_INVALID,        /* the request contradicts itself (shapes of data or of initial weights); error says how */
+    RESULT_DEVICE_LOST     /* the device that computed has failed: what it did is lost, and another can do it again */
 };
 
 struct error {

@@ -50,6 +50,7 @@
 
 #define BACKENDS(ROW)                                                                                                  \
     ROW(CPU, cpu)                                                                                                      \
+    ROW(OPENCL, opencl)                                                                                                \
     /* the next backend stands above this line */
 
 #define ACTIVATION_ROWS(ROW)                                                                                           \

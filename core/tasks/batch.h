@@ -46,10 +46,12 @@ struct batch_options {
     int update_every; /* steps between updates within a trial, for backends' `iterate`; 0: one at its end */
     const struct rule_config *rule; /* NULL: forward passes only */
     enum engine_method method;
-    uint64_t seed;       /* of what the rule draws: random and shuffled weights */
-    double connectivity; /* share of the recurrent synapses that may exist, for costs; 0: not known, so 1 */
-    int64_t memory;      /* bytes that the history of the reverse recursion may take; 0: BATCH_MEMORY_DEFAULT */
-    bool count_psi;      /* fill batch_result's psi sums */
+    int device;                  /* of a backend that has several: its number */
+    const struct task_ops *task; /* whose trials the backend is to draw; NULL: not known, or given */
+    uint64_t seed;               /* of what the rule draws: random and shuffled weights */
+    double connectivity;         /* share of the recurrent synapses that may exist, for costs; 0: not known, so 1 */
+    int64_t memory;              /* bytes that the history of the reverse recursion may take; 0: BATCH_MEMORY_DEFAULT */
+    bool count_psi;              /* fill batch_result's psi sums */
     double input_work, target_work; /* multiply-adds that the source takes for one input value, for one target */
     double (*clock)(void *user);    /* seconds, for phases; NULL: none */
     void *clock_user;

@@ -31,3 +31,7 @@ struct backend_sizes train_backend_sizes(const struct train_config *config, cons
                                   .bias = network->bias,
                                   .equal_leaks = !network->tau_of_unit && !network->tau_is_range};
 }
+
+bool train_counts_psi(const struct train_config *config) {
+    return (config->training.diagnostics & DIAGNOSTIC_PSI) || config->rule.mu_auto;
+}

@@ -11,5 +11,7 @@
 struct batch_options train_batch_options(const struct train_config *config, const struct task_shape *shape,
                                          const struct rule_config *rule);
 struct backend_sizes train_backend_sizes(const struct train_config *config, const struct task_shape *shape);
+/* Whether a job wants psi counted. */
+bool train_counts_psi(const struct train_config *config);
 
 #endif

@@ -17,6 +17,7 @@
 #include "core/train/batch.h"
 #include "core/train/bound.h"
 #include "core/train/checkpoint.h"
+#include "core/train/device.h"
 #include "core/train/fit.h"
 
 struct training {
@@ -69,7 +70,9 @@ static size_t test_trial(const struct training *training, size_t k) {
 }
 
 static enum result batch_end(struct training *training, enum result result) {
-    if (result == RESULT_NO_MEMORY) {
+    if (result == RESULT_DEVICE_LOST) {
+        snprintf(training->error->text, sizeof training->error->text, "%s", training->backend->lost);
+    } else if (result == RESULT_NO_MEMORY) {
         snprintf(training->error->text, sizeof training->error->text,
                  "out of memory for the history of the reverse recursion");
     } else if (result == RESULT_INVALID) {
@@ -268,6 +271,7 @@ static enum result diagnostics_make(struct training *training, struct train_diag
     }
     if (result == RESULT_DONE && (wanted & DIAGNOSTIC_COSINE)) {
         /* the true gradient: whatever feedback the rule has, with the readout's own weights */
+        training->backend->ops->read(training->backend);
         training->exact->ops->load(training->exact, NULL, 0, NULL);
         result = batch_run(training, training->exact, TRIAL_TRAINING, 0, batch, training->exact_gradient, &ignored);
     }
@@ -365,11 +369,14 @@ static enum result checkpoint_report(struct training *training) {
 
 /* ---- the loop ---- */
 
-static void weights_load(struct training *training) {
+static double mu_now(const struct training *training) {
     const struct rule_config *rule = &training->config->rule;
     bool changes = rule->mu_auto || rule->gain_bound.most > 0;
-    training->backend->ops->load(training->backend, training->optimizer.feedback,
-                                 changes ? training->state.mu_mean : rule->mu, training->averages);
+    return changes ? training->state.mu_mean : rule->mu;
+}
+
+static void weights_load(struct training *training) {
+    training->backend->ops->load(training->backend, training->optimizer.feedback, mu_now(training), training->averages);
 }
 
 static int64_t next_due(int64_t iteration, int64_t every) {
@@ -477,7 +484,7 @@ static enum result training_loop(struct training *training) {
 static struct batch_options options_make(struct training *training, const struct rule_config *rule) {
     const struct train_config *config = training->config;
     struct batch_options options = train_batch_options(config, &training->task.shape, rule);
-    options.count_psi = (config->training.diagnostics & DIAGNOSTIC_PSI) || config->rule.mu_auto;
+    options.count_psi = train_counts_psi(config);
     options.clock = training->callbacks ? training->callbacks->clock : NULL;
     options.clock_user = training->callbacks ? training->callbacks->user : NULL;
     return options;
@@ -506,6 +513,17 @@ static enum result gradients_make(struct training *training) {
     return RESULT_NO_MEMORY;
 }
 
+/* The update that is next, where there is one. */
+static enum result first_update_check(struct training *training, const struct backend_problem *problem) {
+    const struct train_state *state = &training->state;
+    const struct backend_course course = {state->iteration, state->training_loss, state->mu_mean};
+    if (state->iteration >= training->config->training.iterations) {
+        return RESULT_DONE;
+    }
+    return device_check(training->backend, problem, mu_now(training), training->averages, &course, &training->work,
+                        training->error);
+}
+
 static enum result backends_make(struct training *training) {
     static const struct rule_config exact_rule = {.type = RULE_EXACT};
     const struct backend_ops *ops = backend_table[BACKEND_CPU];
@@ -520,7 +538,17 @@ static enum result backends_make(struct training *training) {
     if (result != RESULT_DONE) {
         return result;
     }
-    training->backend = ops->create(&problem, &result, training->error);
+    if (training->control->device) {
+        training->backend = device_backend(&problem, training->config, training->control->device, &result,
+                                           training->error);
+        result = training->backend ? first_update_check(training, &problem) : result;
+        if (result != RESULT_DONE) {
+            return result;
+        }
+    }
+    if (!training->backend) {
+        training->backend = ops->create(&problem, &result, training->error);
+    }
     if (!training->backend) {
         return result;
     }

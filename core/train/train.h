@@ -23,9 +23,32 @@ enum train_command {
 
 /* Written by any thread, read inside the time loop. */
 struct train_control {
-    atomic_int command; /* enum train_command */
-    atomic_int threads; /* wanted size of the team, 1 or more; applied between two iterations */
+    atomic_int command;          /* enum train_command */
+    atomic_int threads;          /* wanted size of the team, 1 or more; applied between two iterations */
+    struct train_device *device; /* where the job runs if that covers it; NULL: on the processor */
 };
+
+/* A device. Its result is that of the processor, bit for bit, so a job may begin on one and end on the other. */
+struct train_device {
+    int number;    /* among cl_devices (core/backend/opencl/cl.h) */
+    bool used;     /* out: the job runs, or ran, there */
+    char why[256]; /* out: it does not, since ...; "" */
+};
+
+/* What is known of a device. */
+struct train_device_info {
+    char name[128], platform[128], driver[128];
+    bool gpu;
+    bool suitable;         /* its arithmetic is that of the processor */
+    char why[160];         /* it is not, since ... */
+    unsigned units;        /* compute units */
+    uint64_t memory_bytes; /* its own */
+};
+/* The number of devices, and what is known of number `number` where there is one. 0, with a sentence: none. */
+int train_devices(int number, struct train_device_info *info, char error[256]);
+
+/* Whether the device covers the job; device->why says what it does not cover. */
+bool train_device_covers(const struct train_config *config, struct train_device *device);
 
 /* The gradients of rules for one batch, compared: by weight matrix, and in whole. */
 enum alignment_part {
@@ -118,6 +141,9 @@ struct train_callbacks {
  * Trains `config` from its beginning, or from `checkpoint` (NULL: from the beginning) of `checkpoint_size` bytes. The
  * same config gives the same bits whatever control->threads was at any time and wherever it was interrupted. Before
  * RESULT_DONE the checkpoint callback has been called with the final state.
+ *
+ * With control->device what that covers runs there, after its first update has been compared with the processor's:
+ * RESULT_DEVICE_LOST, with `error`, where they differ or the device fails. What was reported until then is right.
  */
 enum result train_run(const struct train_config *config, const unsigned char *checkpoint, size_t checkpoint_size,
                       struct train_control *control, const struct train_callbacks *callbacks, struct error *error);

@@ -250,7 +250,7 @@ static bool start_jobs(struct server *server, char *error) {
                                           .datasets = server->datasets,
                                           .directory = directory,
                                           .lease = (int)server->config.worker_lease};
-    server->executor = pool_executor_create(&server->loop, server->datasets, &source, server->workers);
+    server->executor = pool_executor_create(&server->loop, server->datasets, &source, server->workers, server->device);
     server->remote_executor = remote_executor_create(&remote, error);
     server->remote = remote_of(server->remote_executor);
     if (server->remote == NULL) {
@@ -296,6 +296,65 @@ static bool start_kernels(const struct server *server, char *error) {
              "got \"%.60s\"",
              server->config.isa);
     return false;
+}
+
+/* The first GPU whose arithmetic is the processor's; -1: there is none. */
+static int gpu_find(void) {
+    struct train_device_info info;
+    char why[256];
+    int count = train_devices(-1, &info, why);
+    for (int i = 0; i < count; i++) {
+        if (train_devices(i, &info, why) > 0 && info.gpu && info.suitable) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static bool device_fits(int number, char *error) {
+    struct train_device_info info;
+    char why[256] = "";
+    int count = train_devices(number, &info, why);
+    if (number < count && info.suitable) {
+        log_info("device", LOG_I("number", number), LOG_T("name", info.name), LOG_T("platform", info.platform));
+        return true;
+    }
+    if (number < count) {
+        snprintf(error, CONFIG_ERROR_BYTES, "--device opencl:%d (%.80s) does not compute as the processor does: %.120s",
+                 number, info.name, info.why);
+    } else if (count == 0) {
+        snprintf(error, CONFIG_ERROR_BYTES, "--device opencl:%d: %.200s", number, why);
+    } else {
+        snprintf(error, CONFIG_ERROR_BYTES, "--device must be from opencl:0 to opencl:%d on this host; got opencl:%d",
+                 count - 1, number);
+    }
+    return false;
+}
+
+/* Nothing is loaded of a vendor's library unless a device is asked for. */
+static bool start_device(struct server *server, char *error) {
+    const char *text = server->config.device;
+    char *end;
+    server->device = -1;
+    if (strcmp(text, "none") == 0) {
+        return true;
+    }
+    if (strcmp(text, "auto") == 0) {
+        server->device = gpu_find();
+        if (server->device < 0) {
+            log_info("no device: no GPU computes as the processor does");
+            return true;
+        }
+        return device_fits(server->device, error);
+    }
+    long number = strncmp(text, "opencl:", 7) == 0 && text[7] >= '0' && text[7] <= '9' ? strtol(text + 7, &end, 10)
+                                                                                       : -1;
+    if (number < 0 || number > 1000 || *end != '\0') {
+        snprintf(error, CONFIG_ERROR_BYTES, "--device must be none, auto or opencl:N; got \"%.60s\"", text);
+        return false;
+    }
+    server->device = (int)number;
+    return device_fits(server->device, error);
 }
 
 static bool start(struct server *server, char *error) {
@@ -374,7 +433,7 @@ static int serve(struct server *server) {
     char error[CONFIG_ERROR_BYTES] = "";
     const struct loop_hooks hooks = {.user = server, .tick = on_tick, .signal = on_signal};
     measure_host(server);
-    if (!start_kernels(server, error)) {
+    if (!start_kernels(server, error) || !start_device(server, error)) {
         return fail(2, error);
     }
     if (loop_init(&server->loop, &hooks) != 0) {

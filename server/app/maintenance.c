@@ -313,7 +313,7 @@ static bool rerun_checkpoint(void *user, int64_t iteration, double loss, const u
 }
 
 static void rerun_compare(struct check *check) {
-    struct train_control control;
+    struct train_control control = {0};
     struct error error = {.text = ""};
     const struct train_callbacks callbacks = {
         .user = check, .progress = rerun_progress, .checkpoint = rerun_checkpoint};

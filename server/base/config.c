@@ -77,6 +77,11 @@ static const struct setting setting_table[] = {
       "instruction set of the kernels (portable, avx2, avx512, neon) instead of the best the host has"},
      FIELD(isa),
      NULL},
+    {{"device", 0, OPTION_TEXT, "none|auto|opencl:N", 0, 0, false,
+      "device that runs the jobs that it covers, with the same results: auto is the first GPU, opencl:N number N of "
+      "GET /v1/devices"},
+     FIELD(device),
+     "none"},
     {{"token-file", 0, OPTION_TEXT, "FILE", 0, 0, false,
       "file of tokens, one line name:role:sha256 each (see `modpropd token`); reloaded on SIGHUP"},
      FIELD(token_file),

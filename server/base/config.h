@@ -42,6 +42,7 @@ struct config {
     int64_t max_queued, max_token_queued; /* queued jobs; of one token (0: no bound of its own) */
     int64_t max_job_bytes;
     char *isa;        /* NULL: the best one */
+    char *device;     /* none, auto or opencl:N */
     char *token_file; /* NULL */
     bool create_token;
     bool allow_unauthenticated;

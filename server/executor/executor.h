@@ -103,6 +103,7 @@ struct attempt_view {
     int threads_most;
     int64_t time_limit; /* seconds; 0: none */
     int threads;
+    bool on_device; /* its updates are made on a device */
     enum task_type task;
     enum rule_type rule;
 };

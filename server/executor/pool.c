@@ -3,6 +3,10 @@
  * attempts than slots, so an attempt starts at once. Its reports go to the loop as messages, in order, at most
  * EXECUTOR_RECORDS of them unsettled.
  *
+ * With a device (--device) an attempt whose job it covers runs there, one at a time; others run on the processor. The
+ * bits are the same, so a job may change between attempts. A device that fails, or whose first update differs from the
+ * processor's, is not used again before a restart, and its job is tried again on the processor.
+ *
  * A job that resumes from a checkpoint recomputes what lies between that checkpoint and the interruption. These results
  * have been reported already: each is compared with the stored event and not reported again. A difference ends the job
  * (not_reproducible), because then none of its numbers can be trusted.
@@ -36,6 +40,8 @@ struct attempt {
     const struct task_data *data; /* thread's */
     void *handle;                 /* thread's: of the pool's source */
     struct train_control control;
+    struct train_device device;          /* thread's */
+    atomic_bool on_device;               /* its updates are made there */
     uv_sem_t room;                       /* records that may still be sent */
     atomic_llong iteration;              /* updates made */
     _Atomic double began;                /* clock_seconds of the first update of this attempt; 0: none yet */
@@ -68,6 +74,8 @@ struct pool {
     int slots;
     bool taken[POOL_MOST];
     struct rates rates;
+    int device; /* -1: none */
+    atomic_bool device_taken, device_lost;
 };
 
 /* A record on its way from the thread to the loop. */
@@ -133,6 +141,7 @@ static void pool_look(const struct attempt *attempt, struct attempt_view *view) 
                                   .threads_most = atomic_load(&attempt->threads_most),
                                   .time_limit = atomic_load(&attempt->time_limit),
                                   .threads = atomic_load(&attempt->control.threads),
+                                  .on_device = atomic_load(&attempt->on_device),
                                   .task = (enum task_type)atomic_load(&attempt->task),
                                   .rule = (enum rule_type)atomic_load(&attempt->rule)};
 }
@@ -305,6 +314,9 @@ static void threads_bound(struct attempt *attempt) {
 static void on_iteration(void *user, int64_t iteration) {
     struct attempt *attempt = user;
     double now = clock_seconds();
+    int64_t before = atomic_load(&attempt->iteration);
+    bool on_device = attempt->device.used;
+    atomic_store(&attempt->on_device, on_device);
     if (atomic_load(&attempt->began) == 0) {
         /* the first update includes page faults and cold caches; counting starts after it */
         atomic_store(&attempt->first_iteration, iteration);
@@ -313,13 +325,17 @@ static void on_iteration(void *user, int64_t iteration) {
     atomic_store(&attempt->latest, now);
     threads_bound(attempt);
     atomic_store(&attempt->iteration, iteration);
-    atomic_fetch_add(&attempt->updates, 1);
-    meter_iteration(&attempt->meter, now, atomic_load(&attempt->control.threads));
+    atomic_fetch_add(&attempt->updates, iteration - before);
+    if (!on_device) { /* it measures the processor */
+        meter_iteration(&attempt->meter, now, atomic_load(&attempt->control.threads));
+    }
 }
 
 static void on_evaluating(void *user, size_t done, size_t trials) {
     struct attempt *attempt = user;
-    meter_evaluating(&attempt->meter, clock_seconds(), atomic_load(&attempt->control.threads), done, trials);
+    if (!attempt->device.used) {
+        meter_evaluating(&attempt->meter, clock_seconds(), atomic_load(&attempt->control.threads), done, trials);
+    }
     atomic_store(&attempt->evaluated, done);
     atomic_store(&attempt->evaluation, done < trials ? trials : 0);
 }
@@ -391,6 +407,27 @@ static void say_losses(struct attempt *attempt) {
     }
 }
 
+/* The device for this attempt, where it is free. */
+static bool device_take(struct attempt *attempt) {
+    struct pool *pool = attempt->pool;
+    if (pool->device < 0 || atomic_load(&pool->device_lost) || atomic_exchange(&pool->device_taken, true)) {
+        return false;
+    }
+    attempt->device = (struct train_device){.number = pool->device};
+    attempt->control.device = &attempt->device;
+    return true;
+}
+
+static void device_leave(struct attempt *attempt, enum result result) {
+    struct pool *pool = attempt->pool;
+    if (result == RESULT_DEVICE_LOST) {
+        atomic_store(&pool->device_lost, true);
+        hinder(attempt, attempt->error.text);
+    }
+    attempt->control.device = NULL;
+    atomic_store(&pool->device_taken, false);
+}
+
 /* `checkpoint` NULL: from the beginning. */
 static enum result train_from(struct attempt *attempt, const struct store_checkpoint *checkpoint) {
     struct train_estimate estimate = {0};
@@ -403,8 +440,14 @@ static enum result train_from(struct attempt *attempt, const struct store_checkp
                                               .evaluating = on_evaluating,
                                               .iteration = on_iteration,
                                               .clock = on_clock};
-    return train_run(&attempt->spec.config, checkpoint == NULL ? NULL : checkpoint->bytes,
-                     checkpoint == NULL ? 0 : checkpoint->size, &attempt->control, &callbacks, &attempt->error);
+    bool taken = device_take(attempt);
+    enum result result = train_run(&attempt->spec.config, checkpoint == NULL ? NULL : checkpoint->bytes,
+                                   checkpoint == NULL ? 0 : checkpoint->size, &attempt->control, &callbacks,
+                                   &attempt->error);
+    if (taken) {
+        device_leave(attempt, result);
+    }
+    return result;
 }
 
 static enum result train(struct attempt *attempt) {
@@ -514,6 +557,8 @@ static void end_fill(const struct attempt *attempt, struct attempt_end *end) {
     case RESULT_BAD_CHECKPOINT:
         end_fail(end, "bad_checkpoint", attempt->error.text, -1);
         break;
+    case RESULT_DEVICE_LOST: /* it is a hindrance, above */
+        break;
     case RESULT_INVALID:
         end_fail(end, attempt->other_data ? "dataset_changed" : "invalid", attempt->error.text, -1);
         break;
@@ -591,7 +636,7 @@ static const struct executor_operations pool_operations = {.name = "pool",
                                                            .destroy = pool_destroy};
 
 struct executor *pool_executor_create(struct loop *loop, struct datasets *datasets, const struct source *source,
-                                      int slots) {
+                                      int slots, int device) {
     struct pool *pool = calloc(1, sizeof *pool);
     if (pool == NULL) {
         return NULL;
@@ -600,7 +645,8 @@ struct executor *pool_executor_create(struct loop *loop, struct datasets *datase
                           .loop = loop,
                           .datasets = datasets,
                           .source = *source,
-                          .slots = slots};
+                          .slots = slots,
+                          .device = device};
     rates_init(&pool->rates);
     return &pool->executor;
 }

@@ -10,10 +10,10 @@
 #include "server/executor/source.h"
 
 /*
- * All must outlive it, the source excepted, which is copied; the pool has `slots` threads for it (pool_start). NULL if
- * out of memory.
+ * All must outlive it, the source excepted, which is copied; the pool has `slots` threads for it (pool_start).
+ * `device`: the number of the one that runs what it covers; -1: none. NULL if out of memory.
  */
 struct executor *pool_executor_create(struct loop *loop, struct datasets *datasets, const struct source *source,
-                                      int slots);
+                                      int slots, int device);
 
 #endif

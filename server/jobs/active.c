@@ -381,3 +381,17 @@ void active_error_set(struct active_job *active, const char *code, const char *d
     job->error_detail = text_copy(detail);
     job->error_iteration = iteration;
 }
+
+void active_isa_record(struct active_job *active, const char *name) {
+    struct store_job *job = &active->job;
+    char text[128];
+    const char *last = job->isa != NULL ? strrchr(job->isa, ',') : NULL;
+    last = last != NULL ? last + 1 : job->isa;
+    if (last != NULL && strcmp(last, name) == 0) {
+        return;
+    }
+    bool follows = last != NULL && (job->iteration > 0 || strcmp(name, ISA_DEVICE) == 0);
+    snprintf(text, sizeof text, "%s%s%s", follows ? job->isa : "", follows ? "," : "", name);
+    free(job->isa);
+    job->isa = text_copy(text);
+}

@@ -170,20 +170,6 @@ static bool memory_is_free(const struct jobs *jobs, const struct store_job *job)
     return taken == 0 || needed <= jobs->options.memory - taken;
 }
 
-/* A job that resumes with other kernels than it started with has a mixed result: all sets are named, in order. */
-static void isa_record(struct store_job *job, const char *name) {
-    char text[128];
-    const char *last = job->isa != NULL ? strrchr(job->isa, ',') : NULL;
-    last = last != NULL ? last + 1 : job->isa;
-    if (last != NULL && strcmp(last, name) == 0) {
-        return;
-    }
-    snprintf(text, sizeof text, "%s%s%s", last != NULL && job->iteration > 0 ? job->isa : "",
-             last != NULL && job->iteration > 0 ? "," : "", name);
-    free(job->isa);
-    job->isa = text_copy(text);
-}
-
 /*
  * Who runs the job: a slot of this daemon that is free, else a worker that has asked for work. NULL: nobody can now.
  * `place` is then the worker's.
@@ -212,7 +198,7 @@ static void job_pick(struct jobs *jobs, struct store_job *job, struct executor *
     active->job.reported = 0;
     free(active->job.build);
     active->job.build = text_copy(jobs->options.build);
-    isa_record(&active->job, *place != '\0' ? executor->operations->isa(executor, place) : kernels_name());
+    active_isa_record(active, *place != '\0' ? executor->operations->isa(executor, place) : kernels_name());
     queue_served(jobs->queue, &active->job);
     active_fact(active, FACT_PICKED); /* if out of memory it is parked, and start_at is in the future */
 }

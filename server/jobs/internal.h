@@ -140,6 +140,12 @@ void active_error_set(struct active_job *active, const char *code, const char *d
 /* Adds to the metrics what the attempt has done since the last call. */
 void active_count(struct active_job *active);
 void active_reason_set(struct active_job *active, const char *reason);
+/*
+ * Notes what trains the job: the name of the kernels, or ISA_DEVICE. A job that resumes with other ones than it started
+ * with has all of them, in order; a device comes after the kernels of its host.
+ */
+#define ISA_DEVICE "opencl"
+void active_isa_record(struct active_job *active, const char *name);
 /* Of a committed unit. */
 void events_publish(struct jobs *jobs, const struct store_unit *unit);
 /* The part of a row that STORE_JOB_SET writes, texts copied. A text that does not fit into memory is left out. */

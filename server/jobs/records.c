@@ -27,6 +27,9 @@ static void numbers_take(struct active_job *active, const struct attempt *attemp
         active_operations(active)->look(attempt, &view);
         job->trials_per_second = view.trials_per_second;
         job->trained = view.trained;
+        if (view.on_device) {
+            active_isa_record(active, ISA_DEVICE);
+        }
         memcpy(job->dataset_sha256, record->sha256, sizeof record->sha256);
     }
 }

@@ -177,6 +177,7 @@ void route_openapi(struct server *server, struct request *request);
 void route_tasks(struct server *server, struct request *request);
 void route_rules(struct server *server, struct request *request);
 void route_neurons(struct server *server, struct request *request);
+void route_devices(struct server *server, struct request *request);
 void route_index(struct server *server, struct request *request);
 void route_livez(struct server *server, struct request *request);
 void route_readyz(struct server *server, struct request *request);

@@ -118,6 +118,16 @@ static void put_work(const struct submission *submission, json_t *costs) {
                                           "rate is not known yet"));
 }
 
+/* Whether the daemon's device runs the job, and why not; null without a device. */
+static json_t *device_coverage(const struct submission *submission) {
+    struct train_device device = {.number = submission->computation.server->device};
+    if (device.number < 0) {
+        return json_null();
+    }
+    bool covers = train_device_covers(&submission->admission.spec.config, &device);
+    return json_pack("{s:b, s:o}", "covers", covers, "reason", covers ? json_null() : json_string(device.why));
+}
+
 static void answer_validated(struct submission *submission) {
     json_t *document = job_spec_encode(&submission->admission.spec, false);
     const struct train_estimate *estimate = &submission->admission.estimate;
@@ -127,6 +137,7 @@ static void answer_validated(struct submission *submission) {
                               (json_int_t)estimate->checkpoint_bytes, "multiply_adds", estimate->multiply_adds,
                               "forward_multiply_adds", estimate->forward_multiply_adds, "method", estimate->method);
     put_work(submission, costs);
+    json_object_set_new(costs, "device", device_coverage(submission));
     json_object_set_new(document, "estimate", costs);
     http_reply_json(submission->computation.request, 200, document);
 }

@@ -4,11 +4,13 @@
 #include "server/routes/openapi.h"
 #include "server/routes/routes.h"
 
+#include <string.h>
 #include <sys/utsname.h>
 
 #include "api/job.h"
 #include "core/base/build.h"
 #include "core/kernels/select.h"
+#include "core/train/train.h"
 #include "server/experiments/labels.h"
 
 /* The response at / in a build without the dashboard. */
@@ -84,6 +86,26 @@ void route_rules(struct server *server, struct request *request) {
 void route_neurons(struct server *server, struct request *request) {
     (void)server;
     http_reply_json(request, 200, neurons_describe());
+}
+
+static json_t *device_describe(int number, const struct train_device_info *info, bool used) {
+    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:I, s:b, s:o, s:b}", "number", number, "name", info->name,
+                     "platform", info->platform, "driver", info->driver, "kind", info->gpu ? "gpu" : "processor",
+                     "compute_units", (int)info->units, "memory_bytes", (json_int_t)info->memory_bytes, "suitable",
+                     info->suitable, "reason", info->suitable ? json_null() : json_string(info->why), "used", used);
+}
+
+/* A vendor's library is not loaded for this: without --device there are none to list. */
+void route_devices(struct server *server, struct request *request) {
+    json_t *list = json_array();
+    struct train_device_info info = {0};
+    char why[256] = "--device is none";
+    int count = strcmp(server->config.device, "none") == 0 ? 0 : train_devices(-1, &info, why);
+    for (int i = 0; i < count && train_devices(i, &info, why) > 0; i++) {
+        json_array_append_new(list, device_describe(i, &info, i == server->device));
+    }
+    http_reply_json(request, 200,
+                    json_pack("{s:o, s:o}", "devices", list, "reason", count > 0 ? json_null() : json_string(why)));
 }
 
 void route_openapi(struct server *server, struct request *request) {
