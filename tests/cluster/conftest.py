@@ -18,7 +18,7 @@ def expected(tmp_path_factory):
         for seed in seeds:
             made[kind, seed] = alone.post("/v1/jobs", json=body | {"seed": seed}).json()["id"]
     for job in made.values():
-        wait_until(lambda job=job: alone.get(f"/v1/jobs/{job}").json()["status"] in FINAL, timeout=120)
+        wait_until(lambda job=job: alone.get(f"/v1/jobs/{job}").json()["status"] in FINAL)
     found = {key: numbers(alone, job) for key, job in made.items()}
     alone.finish()
     return found

@@ -106,7 +106,7 @@ class Slurm:
         self.start("slurmctld")
         for name in NODES:
             self.start(name)
-        self.wait(lambda: self.idle() == len(NODES), 30)
+        self.wait(lambda: self.idle() == len(NODES))
 
     def run(self, *words, check=True, **options):
         return subprocess.run(
@@ -115,7 +115,7 @@ class Slurm:
             capture_output=True,
             text=True,
             check=check,
-            timeout=60,
+            timeout=120,
             **options,
         )
 
@@ -145,7 +145,7 @@ class Slurm:
         return [tuple(line.split()) for line in text.splitlines()]
 
     @staticmethod
-    def wait(condition, timeout=60):
+    def wait(condition, timeout=120):
         end = time.monotonic() + timeout
         while not (value := condition()):
             assert time.monotonic() < end, f"not within {timeout} s"

@@ -66,7 +66,7 @@ def recorded(tmp_path_factory):
     jobs = {seed: alone.post("/v1/jobs", json=body | {"seed": seed}).json()["id"] for seed in (1, 2)}
     found = {}
     for seed, job in jobs.items():
-        wait_until(lambda job=job: alone.get(f"/v1/jobs/{job}").json()["status"] in FINAL, timeout=120)
+        wait_until(lambda job=job: alone.get(f"/v1/jobs/{job}").json()["status"] in FINAL)
         progress = [event for event in events(alone, job) if event["type"] == "progress"]
         with sqlite3.connect(f"file:{folder / 'modprop.db'}?mode=ro", uri=True) as database:
             rows = dict(database.execute("SELECT iteration, bytes FROM checkpoints WHERE job=?", (job,)).fetchall())
@@ -195,9 +195,7 @@ def test_other_numbers_for_what_is_stored_fail_the_job(leased, recorded):
     assert again["job"] == lease["job"] and again["attempt"] == 2
     changed = [progress[0], progress[1] | {"loss": progress[1]["loss"] * 1.0000000001}]
     assert peer.records(again, 0, changed).status_code == 409
-    row = wait_until(
-        lambda: (row := peer.daemon.get(f"/v1/jobs/{lease['job']}").json())["status"] == "failed" and row, timeout=20
-    )
+    row = wait_until(lambda: (row := peer.daemon.get(f"/v1/jobs/{lease['job']}").json())["status"] == "failed" and row)
     assert row["error"]["code"] == "not_reproducible"
 
 
@@ -207,7 +205,7 @@ def test_what_is_stale_is_refused_and_not_stored(head, recorded):
     slow, quick = Peer(head), Peer(head)
     (old,) = slow.lease(wait=10)
     assert slow.records(old, 0, progress[:3]).status_code == 200
-    wait_until(lambda: head.get(f"/v1/jobs/{job}").json()["attempt"] == 2, timeout=30)
+    wait_until(lambda: head.get(f"/v1/jobs/{job}").json()["attempt"] == 2)
     (new,) = quick.lease(wait=10)
     assert (new["job"], new["attempt"]) == (job, 2)
     before = stored(head, new)

@@ -23,8 +23,8 @@ def status(daemon, job):
     return daemon.get(f"/v1/jobs/{job}").json()["status"]
 
 
-def ended(daemon, job, timeout=90):
-    wait_until(lambda: status(daemon, job) in FINAL, timeout=timeout)
+def ended(daemon, job):
+    wait_until(lambda: status(daemon, job) in FINAL, 300)
 
 
 def under_way(daemon, job, evaluations=3):
@@ -34,7 +34,7 @@ def under_way(daemon, job, evaluations=3):
         kinds = [event["type"] for event in events(daemon, job)]
         return kinds.count("progress") >= evaluations and "checkpoint" in kinds
 
-    wait_until(seen, timeout=60)
+    wait_until(seen)
 
 
 def test_a_worker_trains_as_the_daemon_does(head, work, expected):
@@ -62,7 +62,7 @@ def test_a_worker_that_is_stopped_gives_its_job_back_with_a_checkpoint(head, wor
     job = submit(head, SLOW | {"seed": 1})
     under_way(head, job)
     assert first.stop() == 0
-    wait_until(lambda: status(head, job) == "queued", timeout=20)
+    wait_until(lambda: status(head, job) == "queued")
     reached = max(event["iteration"] for event in events(head, job) if event["type"] == "checkpoint")
     assert reached > 0 and head.get(f"/v1/jobs/{job}").json()["attempt"] == 2
     work(head.url, None, "--slots", 1)
@@ -86,24 +86,25 @@ def test_a_worker_that_slept_beyond_its_lease_is_refused_and_abandons(head, work
     job = submit(head, SLOW | {"seed": 1})
     under_way(head, job)
     first.signal(signal.SIGSTOP)
-    wait_until(lambda: head.get(f"/v1/jobs/{job}").json()["attempt"] == 2, timeout=30)
+    wait_until(lambda: head.get(f"/v1/jobs/{job}").json()["attempt"] == 2)
     second = work(head.url, None, "--slots", 1)
-    wait_until(lambda: status(head, job) == "running", timeout=30)
+    wait_until(lambda: status(head, job) == "running")
     first.signal(signal.SIGCONT)
-    wait_until(lambda: "abandon" in first.log(), timeout=30)
+    wait_until(lambda: "abandon" in first.log())
     ended(head, job)
     assert_whole(head, job, expected["slow", 1])
     assert "abandon" not in second.log()
 
 
 def test_a_daemon_that_is_killed_finds_its_workers_at_work(start, work, expected, tmp_path):
-    daemon = start("--workers", "0", "--worker-lease", LEASE, data=tmp_path / "data")
+    flags = ("--workers", "0", "--worker-lease", "60")  # which a busy machine does not let pass
+    daemon = start(*flags, data=tmp_path / "data")
     worker = work(daemon.url, None, "--slots", 1)
     job = submit(daemon, SLOW | {"seed": 1})
     under_way(daemon, job)
     port = daemon.port
     daemon.kill()
-    again = start("--workers", "0", "--worker-lease", LEASE, "--listen", f"127.0.0.1:{port}", data=tmp_path / "data")
+    again = start(*flags, "--listen", f"127.0.0.1:{port}", data=tmp_path / "data")
     ended(again, job)
     assert_whole(again, job, expected["slow", 1])
     assert again.get(f"/v1/jobs/{job}").json()["attempt"] == 1, "nothing started over"
@@ -119,7 +120,7 @@ def test_a_daemon_that_was_down_longer_than_a_lease_takes_nothing_away(start, wo
     port = daemon.port
     getattr(daemon, how)()
     time.sleep(LEASE + 2)
-    again = start("--workers", "0", "--worker-lease", LEASE, "--listen", f"127.0.0.1:{port}", data=tmp_path / "data")
+    again = start("--workers", "0", "--worker-lease", "60", "--listen", f"127.0.0.1:{port}", data=tmp_path / "data")
     for seed, job in zip((1, 2), jobs, strict=True):
         ended(again, job)
         assert_whole(again, job, expected["slow", seed])
@@ -133,36 +134,34 @@ def test_pausing_and_cancelling_reach_a_worker(head, work, expected):
     under_way(head, paused)
     assert head.post(f"/v1/jobs/{paused}/pause").json()["status"] == "pausing"
     assert head.post(f"/v1/jobs/{cancelled}/cancel").status_code == 200
-    wait_until(lambda: status(head, cancelled) == "cancelled", timeout=20)
-    wait_until(lambda: status(head, paused) == "paused", timeout=20)
+    wait_until(lambda: status(head, cancelled) == "cancelled")
+    wait_until(lambda: status(head, paused) == "paused")
     head.post(f"/v1/jobs/{paused}/resume")
     ended(head, paused)
     assert_whole(head, paused, expected["slow", 1])
 
 
 def test_an_idle_worker_ends_and_so_does_one_at_its_walltime(head, work):
-    assert work(head.url, None, "--idle", 1).wait(30) == 0
-    assert work(head.url, None, "--walltime", 61).wait(30) == 0
+    assert work(head.url, None, "--idle", 1).wait(120) == 0
+    assert work(head.url, None, "--walltime", 61).wait(120) == 0
 
 
 def test_a_worker_without_its_token_is_refused_at_once(start, work, tokens):
     daemon = start("--workers", "0", "--token-file", tokens["file"])
     worker = work(daemon.url)
-    assert worker.wait(30) == 1 and "refuses this worker (401)" in worker.log()
+    assert worker.wait(120) == 1 and "refuses this worker (401)" in worker.log()
     readable = tokens["secret"].with_name("readable")
     readable.write_text(tokens["secret"].read_text())
     readable.chmod(0o644)
     worker = work(daemon.url, readable)
-    assert worker.wait(30) == 1 and "chmod 600" in worker.log()
+    assert worker.wait(120) == 1 and "chmod 600" in worker.log()
 
 
 def test_no_token_is_seen_in_arguments_environment_or_logs(start, work, tokens):
     daemon = start("--workers", "0", "--token-file", tokens["file"], "--log-level", "debug", "--worker-lease", LEASE)
     worker = work(daemon.url, tokens["secret"], "--slots", 1, "--log-level", "debug")
     job = submit(daemon, JOB, headers=tokens["submit"])
-    wait_until(
-        lambda: daemon.get(f"/v1/jobs/{job}", headers=tokens["read"]).json()["status"] == "succeeded", timeout=60
-    )
+    wait_until(lambda: daemon.get(f"/v1/jobs/{job}", headers=tokens["read"]).json()["status"] == "succeeded")
     secret = tokens["secret"].read_text().strip()
     process = f"/proc/{worker.process.pid}"
     seen = [pathlib.Path(process, name).read_bytes().decode() for name in ("cmdline", "environ")]

@@ -53,7 +53,7 @@ class Worker:
             self.signal(signal.SIGTERM)
         return self.wait()
 
-    def wait(self, timeout=60):
+    def wait(self, timeout=120):
         status = self.process.wait(timeout)
         self.reader.join(5)
         return status
