@@ -168,7 +168,7 @@ def test_cancel_acts_amid_eigenvalues(start):
         return  # its cost is known and too much
     id = answer.json()["id"]
     begun = processor_seconds(daemon)
-    wait_until(lambda: processor_seconds(daemon) - begun > 6 or status(daemon, id) in FINAL)
+    wait_until(lambda: processor_seconds(daemon) - begun > 3 or status(daemon, id) in FINAL)
     before = processor_seconds(daemon)
     assert daemon.post(f"/v1/jobs/{id}/cancel").status_code == 200
     wait_until(lambda: status(daemon, id) in FINAL, timeout=180)

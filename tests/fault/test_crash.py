@@ -14,7 +14,7 @@ JOB = {
     "seed": 5,
     "task": {"type": "delayed_xor", "delay": 60, "cue": 20},
     "network": {"units": 32},
-    "training": {"iterations": 1500, "batch_size": 8, "evaluate_every": 50, "checkpoint_every": 100},
+    "training": {"iterations": 1000, "batch_size": 8, "evaluate_every": 50, "checkpoint_every": 100},
 }
 
 
@@ -78,7 +78,7 @@ def check_whole(daemon, job, undisturbed):
 def test_killed_and_started_again_ends_with_the_same_weights(start, undisturbed):
     first = start()
     job = submit(first)
-    wait_until(lambda: iteration(first, job) > 400)
+    wait_until(lambda: iteration(first, job) > 250)
     first.kill()
     second = start(data=first.data)
     answer = ended(second, job)
@@ -89,7 +89,7 @@ def test_killed_and_started_again_ends_with_the_same_weights(start, undisturbed)
 def test_terminated_and_started_again_ends_with_the_same_weights(start, undisturbed):
     first = start()
     job = submit(first)
-    wait_until(lambda: iteration(first, job) > 400)
+    wait_until(lambda: iteration(first, job) > 250)
     assert first.stop() == 0
     second = start(data=first.data)
     assert ended(second, job)["attempt"] == 2, "it was stopped in its midst"

@@ -22,7 +22,7 @@ JOB = {
     "training": {"iterations": 1500, "batch_size": 4, "evaluate_every": 7, "checkpoint_every": 50},
 }
 ENDLESS = JOB | {"training": {"iterations": 10**9, "batch_size": 4, "evaluate_every": 10**6, "checkpoint_every": 10**6}}
-SECONDS = 300 if os.environ.get("MODPROP_LONG") else 12
+SECONDS = 300 if os.environ.get("MODPROP_LONG") else 8
 JOBS = 400 if os.environ.get("MODPROP_LONG") else 24
 SEEDS = 3
 FINAL = {"succeeded", "failed", "cancelled"}

@@ -232,7 +232,7 @@ def test_whatever_fails_nothing_acknowledged_is_lost(faulty, undisturbed):
     print(f"MODPROP_TEST_SEED={seed}")
     rng, promised = random.Random(seed), {}
     daemon, faults = faulty("--workers", "2", "--cores", "2")
-    until, failed = time.monotonic() + (300 if LONG else 10), 0
+    until, failed = time.monotonic() + (300 if LONG else 7), 0
     # chance decides what fails when: it goes on until both of these have
     while time.monotonic() < until or (
         not (faults.failed_write and faults.failed_memory) and time.monotonic() < until + 120
