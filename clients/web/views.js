@@ -19,7 +19,7 @@ export class Views {
     this.menu = h("select", { id: "view", onchange: () => this.choose(this.menu.value) });
     this.drop = button("Delete view", "danger", () => this.remove());
     const save = button("Save view", "quiet", () => this.save());
-    this.element = h("span", { class: "views" }, h("span", { class: "pair" }, h("label", { for: "view" }, "View"), this.menu), save, this.drop);
+    this.element = h("span", { class: "saved" }, h("span", { class: "pair" }, h("label", { for: "view" }, "View"), this.menu), save, this.drop);
     this.load();
   }
   async load() {

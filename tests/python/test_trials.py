@@ -45,6 +45,13 @@ def test_spikes_are_sorted_and_counted():
     assert binned.shape == (3, 3, 5) and binned[0, 0].tolist() == [0, 0, 1, 0, 2] and binned[2, 2, 0] == 1
 
 
+def test_spikes_whose_shape_is_beyond_64_bits_are_sorted_too():
+    sorted_spikes = spikes(shape=(2**31 - 1, 2**31 - 1, 16384))
+    assert [getattr(sorted_spikes, name).tolist() for name in ("trials", "times", "units")] == [
+        getattr(spikes(), name).tolist() for name in ("trials", "times", "units")
+    ]
+
+
 def test_spikes_of_lists():
     made = Spikes.from_lists([[0, 3, 3], [], [1, 1, 9]], [[2, 4, 4], [], [1, 0, 0]])
     assert made.shape == (10, 3, 5) and np.array_equal(made.counts(), spikes().counts())
