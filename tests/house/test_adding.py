@@ -4,6 +4,7 @@ A block "```c FILE" is a new file. A block "```diff FILE" changes one: lines wit
 those with - go, those with + come, and @@ separates places; blanks at the ends of lines do not count.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -57,8 +58,11 @@ def copy_make(folder):
         path.write_text(text if kind == "c" else changed(path.read_text(), text))
 
 
+ENVIRONMENT = os.environ | {"CK_DEFAULT_TIMEOUT": "600"}  # seconds for one unit test, however slow the machine
+
+
 def run(*command, cwd):
-    made = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    made = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=ENVIRONMENT)
     assert made.returncode == 0, f"{command}\n{(made.stdout + made.stderr)[-4000:]}"
 
 

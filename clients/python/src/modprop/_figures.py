@@ -15,7 +15,6 @@ from . import _plot
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ._results import Metrics, Simulation, Spectrum, Weights
 
 COLUMN = (3.35, 2.7)  # inches: a column of a journal
 NEGATIVE, GROUND, POSITIVE = "#0072b2", "#ffffff", "#d55e00"
@@ -28,7 +27,7 @@ def _axes(axes: Any, size: tuple[float, float] = COLUMN) -> Any:
     return axes if axes is not None else _plot.pyplot().subplots(figsize=size, layout="constrained")[1]
 
 
-def weights(of: Weights, axes: Axes | None) -> Axes:
+def weights(of: Any, axes: Axes | None) -> Axes:
     """W as a map, units in the order of their cell types, on a scale that ends at the 99th percentile."""
     drawn = _axes(axes)
     order = np.argsort(of.types, kind="stable")
@@ -49,7 +48,7 @@ def weights(of: Weights, axes: Axes | None) -> Axes:
     return found
 
 
-def spectrum(of: Spectrum, axes: Axes | None) -> Axes:
+def spectrum(of: Any, axes: Axes | None) -> Axes:
     """The eigenvalues of W in the complex plane, with the unit circle."""
     drawn = _axes(axes)
     angles = np.linspace(0, 2 * np.pi, 200)
@@ -62,7 +61,7 @@ def spectrum(of: Spectrum, axes: Axes | None) -> Axes:
     return found
 
 
-def activity(of: Simulation, axes: Axes | None, trial: int) -> Axes:
+def activity(of: Any, axes: Axes | None, trial: int) -> Axes:
     """Rates of one trial: a line a unit, or a map where there are more units than colours; spikes as a raster. The
     steps that count are shaded."""
     drawn = _axes(axes)
@@ -93,7 +92,7 @@ def activity(of: Simulation, axes: Axes | None, trial: int) -> Axes:
     return found
 
 
-def alignment(of: Metrics, axes: Axes | None) -> Axes:
+def alignment(of: Any, axes: Axes | None) -> Axes:
     """The cosine of the rule's gradient with the true one over iterations, by weight matrix. Raises ValueError where
     the job has not measured it."""
     names = [name for name in ALIGNED if name in of and np.isfinite(of[name]).any()]
