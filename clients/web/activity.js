@@ -109,7 +109,7 @@ function aboutText(answer, at, seed) {
   return [
     `${from}${label === undefined || label === null ? "" : `, class ${JSON.stringify(label)}`}; weights of iteration ${answer.iteration}.`,
     countedSpans(answer, at).length ? "Shaded: the steps that count." : wanted ? "Every step counts." : "",
-    wanted && (wanted.classes ? "The strip over the outputs has the colour of the output that was wanted." : "Dashed: what was wanted."),
+    wanted && (wanted.classes ? "The strip above the outputs has the colour of the target class." : "Dashed: the target."),
   ]
     .filter(Boolean)
     .join(" ");

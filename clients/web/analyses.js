@@ -179,7 +179,7 @@ class Analyses {
 
 /** Shows in `body` until `signal`. */
 export async function analysesShow(body, job, signal) {
-  body.replaceChildren(h("p", { class: "empty" }, "Reading."));
+  body.replaceChildren(h("p", { class: "empty" }, "Loading."));
   try {
     const { analyses } = await get("/v1/analyses", signal);
     if (!signal.aborted) new Analyses(body, job, analyses, signal);

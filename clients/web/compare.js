@@ -49,7 +49,7 @@ function emptyShow(place, signal) {
     if (signal.aborted || reading || String(ids) === shown) return;
     if (!jobsLoaded() || !ids.length) {
       if (jobsLoaded()) say("Nothing to compare yet", "An experiment runs conditions on several seeds; or choose any jobs in the list.");
-      else say("Reading the jobs", "");
+      else say("Loading the jobs", "");
       return;
     }
     reading = true;
@@ -166,7 +166,7 @@ class Comparison extends Reader {
     const threshold = [
       h("label", { for: "below" }, "Learned: loss below"),
       this.below,
-      h("label", { for: "evaluations" }, "at so many evaluations in a row"),
+      h("label", { for: "evaluations" }, "at this many evaluations in a row"),
       this.evaluations,
     ];
     this.place.replaceChildren(
@@ -271,7 +271,7 @@ class Comparison extends Reader {
       answers = curves.some((curve) => curve.key === "accuracy" && curve.median.some((v) => v !== null));
     if (!made) return;
     made.element.hidden = !series.length;
-    made.set(series, key === "loss" ? { log: this.log.checked, y: answers ? "cross-entropy, nats" : "loss" } : { y: "masked steps answered right" });
+    made.set(series, key === "loss" ? { log: this.log.checked, y: answers ? "cross-entropy, nats" : "loss" } : { y: "share of masked steps correct" });
   }
   differencesDraw() {
     const { points, comparisons } = this.answer,

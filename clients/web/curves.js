@@ -26,7 +26,7 @@ const CURVES = [
       ["training_loss", "training"],
     ],
   },
-  { title: "Accuracy", y: "masked steps answered right", series: [["accuracy", "evaluation"]], ...SHARE },
+  { title: "Accuracy", y: "share of masked steps correct", series: [["accuracy", "evaluation"]], ...SHARE },
 ];
 const DIAGNOSTICS = [
   {
@@ -153,7 +153,7 @@ class Curves {
     this.draw = framed(() => signal.aborted || !this.loaded || this.drawNow());
     this.log = kept("log", h("input", { type: "checkbox", id: "log", onchange: () => this.draw() }));
     this.span = kept("smooth", h("input", { type: "range", id: "smooth", min: 1, max: 40, value: 1, oninput: () => this.draw() }));
-    this.empty = h("p", { class: "empty" }, "Reading the curve.");
+    this.empty = h("p", { class: "empty" }, "Loading the curve.");
     this.charts = h("div", { class: "charts" });
     this.diagnostics = h("div", { class: "charts" });
     this.link = linked((window) => this.zoomed(window));

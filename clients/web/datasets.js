@@ -127,7 +127,7 @@ function uploadMake(again, signal) {
     try {
       const made = await upload(pathOf(name.value.trim()), chosen, (share) => {
         bar.value = share;
-        say(share < 1 ? `${percent(share)} of ${bytes(chosen.size)} sent` : "Sent; the daemon checks it.");
+        say(share < 1 ? `${percent(share)} of ${bytes(chosen.size)} sent` : "Sent; the daemon is checking it.");
       }, signal);
       say(`${made.name}: ${shapeText(made)}, version ${made.sha256.slice(0, 12)}`);
       file.value = "";

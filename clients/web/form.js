@@ -34,7 +34,7 @@ const OWN = {
     nullable: true,
     minimum: 1,
     maximum: 4096,
-    description: "at most so many; empty: all there are. Results do not depend on it",
+    description: "at most this many; empty: all available ones. Results do not depend on it",
   },
   time_limit: {
     type: "integer",
@@ -49,7 +49,7 @@ const OWN = {
     type: "custom",
     default: {},
     schema: { type: "object" },
-    description: "anything of your own to keep with the job",
+    description: "anything you want to keep with the job",
   },
 };
 const LANGUAGES = { curl: ["curl", curlOf], python: ["Python", pythonOf], json: ["JSON", jsonOf] };
@@ -401,8 +401,8 @@ class Form {
       h(
         "div",
         { class: "fields" },
-        field("f-threshold", "learned: loss below", this.about.threshold, "when a trial counts as having learned; empty: not asked. Any other metric can be chosen later"),
-        field("f-row", "evaluations in a row", this.about.row, "so many have to be below it"),
+        field("f-threshold", "learned: loss below", this.about.threshold, "the loss below which a trial counts as having learned; empty: no such metric. Others can be chosen later"),
+        field("f-row", "evaluations in a row", this.about.row, "how many in a row have to be below it"),
         field("f-tags", "tags", this.about.tags, "words, separated by commas, by which lists are filtered"),
         field("f-notes", "notes", this.about.notes, "anything that you want to read there later"),
       ),

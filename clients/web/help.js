@@ -18,28 +18,28 @@ const STATISTICS = [
   ["median, quartiles", "of the seeds' values; a seed that never got there ranks after all others, so a median can be never"],
   ["95 %", "an interval: of a median by order statistics, of a mean by Student's t, of a share Wilson's; † marks those of fewer than ten seeds"],
   ["IQ mean", "the mean of the middle half of the values"],
-  ["won", "on how many seeds the point is better than the one that it is compared with; ties count half"],
+  ["won", "the number of seeds on which the point beats the one that it is compared with; ties count half"],
   ["p (Holm)", "how often signs drawn at random give differences at least as large, adjusted over all comparisons of the metric; with n pairs at least 2 / 2ⁿ"],
   ["×", "a factor: differences of iterations are those of their logarithms"],
 ];
 const WORDS = [
-  ["queued", "accepted and stored; waits for its turn"],
-  ["running", "trains; its curve grows by itself"],
+  ["queued", "accepted and stored; waits in the queue"],
+  ["running", "training; its curve updates live"],
   ["paused", "keeps its checkpoint and continues when it is resumed, with the same results"],
-  ["succeeded", "trained as long as it was to, or until its stop condition was met"],
+  ["succeeded", "trained for all its iterations, or until its stop condition was met"],
   ["diverged", "trained to the end, but its loss ended above three times its first loss"],
   ["failed", "ended by an error, which its page names; its last checkpoint stays"],
-  ["cancelled", "ended by somebody; its curve and its last checkpoint stay"],
-  ["no loss", "nothing counted in that evaluation: the mask left no step of it"],
+  ["cancelled", "ended by a user; its curve and its last checkpoint stay"],
+  ["no loss", "no step of that evaluation counted: its mask was 0 throughout"],
 ];
 const LINKS = [
-  ["/openapi.json", "OpenAPI document", "every call, field, range and answer; tools make clients of it"],
+  ["/openapi.json", "OpenAPI document", "every call, field, range and response; tools generate clients from it"],
   ["/v1/tasks", "Tasks", "every task with its parameters, units, defaults and ranges"],
   ["/v1/rules", "Rules", "every learning rule, and which settings are recommended for what"],
   ["/v1/neurons", "Neuron models", "every neuron model, with the parameters of its network"],
   ["/version", "Version", "build, instruction set, cores and memory of this daemon"],
   ["/metrics", "Metrics", "counters for Prometheus"],
-  ["/readyz", "Readiness", "whether the daemon takes jobs now, and why not"],
+  ["/readyz", "Readiness", "whether the daemon accepts jobs now, and if not, why"],
 ];
 
 const list = (pairs, code) => h("dl", { class: "terms" }, pairs.map(([term, about]) => [h("dt", {}, code ? h("code", {}, term) : term), h("dd", {}, about)]));
@@ -72,11 +72,11 @@ const part = (id, title, ...content) => h("section", { "aria-labelledby": id }, 
 export function helpShow(place, id) {
   const link = ([url, name, about]) => h("li", {}, h("a", { href: url }, name), h("span", { class: "hint" }, ` ${about}`)),
     links = h("ul", { class: "plain" }, LINKS.map(link));
-  const terms = ["Terms stand side by side, and a job must fit all of them. Words look in the name, terms in a field. ", "Upper and lower case are alike."];
+  const terms = ["Separate terms by spaces; a job must match all of them. A plain word matches the name, any other term a field. ", "Upper and lower case do not matter."];
   place.replaceChildren(
     h("h1", {}, "Help"),
     part("filter", "How to filter", h("p", {}, terms), list(EXAMPLES, true)),
-    part("words", "What the words say", list(WORDS)),
+    part("words", "What the words mean", list(WORDS)),
     part(
       "experiments",
       "Experiments and their numbers",
@@ -89,7 +89,7 @@ export function helpShow(place, id) {
       "The same without this page",
       h("p", {}, "The daemon has an HTTP interface, which this page, the command modprop and the Python package use."),
       h("pre", { tabindex: "0", "aria-label": "Calls with curl" }, calls()),
-      h("p", {}, "The command explains itself: modprop help. A form's values are shown as curl, Python and JSON beside it."),
+      h("p", {}, "The command line has its own help: modprop help. A form's values are shown as curl, Python and JSON beside it."),
     ),
     part("links", "Documents that this daemon serves", links),
   );

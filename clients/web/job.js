@@ -66,7 +66,7 @@ function facts(job) {
     ["Loss", lossText(job, 4)],
     evaluating && ["Evaluating", `${number(evaluating.done, 9)} of ${number(evaluating.trials, 9)} trials`],
     answered(job.metrics) && ["Accuracy", percent(job.metrics.accuracy)],
-    ["Trials a second", number(job.progress.trials_per_second)],
+    ["Trials per second", number(job.progress.trials_per_second)],
     ["Time", duration(took)],
     left > 0 && ["Left", duration(left)],
     ["Attempt", String(job.attempt)],

@@ -180,7 +180,7 @@ const EMPTY = {
     h("p", {}, h("a", { class: "button primary", href: "#/new" }, "Make the first one")),
   ],
   filtered: () => [h("p", {}, "No job matches the filter.")],
-  reading: () => [h("p", {}, "Reading the jobs.")],
+  reading: () => [h("p", {}, "Loading the jobs.")],
 };
 
 const PLACEHOLDER = "name, rule:eprop, seed:1..5, loss<0.1";

@@ -7,7 +7,7 @@ import { onOpened } from "./jobs.js";
 /** What keeps a view from being shown, by the status of the answer; 0: there was none. */
 export const TROUBLES = {
   0: ["The daemon does not answer", "The page continues by itself once it is back."],
-  401: ["A token is needed", "Give one with the button Token, above."],
+  401: ["A token is needed", "Enter one with the Token button above."],
 };
 
 /** A heading, sentences, and links or buttons in the middle of a view. */
@@ -58,12 +58,12 @@ export function filled(place, missing, signal, fill) {
       if (signal.aborted || error.name === "AbortError") return;
       const gone = error.status === 404;
       waiting = !gone;
-      const [title, hint] = gone ? [missing, error.message] : TROUBLES[error.status] || ["This could not be read", error.message];
+      const [title, hint] = gone ? [missing, error.message] : TROUBLES[error.status] || ["This could not be loaded", error.message];
       const again = h("button", { type: "button", onclick: run }, "Try again");
       emptySay(place, title, hint, h("p", {}, gone ? h("a", { href: "#/jobs" }, "All jobs") : again));
     }
   };
-  place.replaceChildren(h("p", { class: "empty" }, "Reading."));
+  place.replaceChildren(h("p", { class: "empty" }, "Loading."));
   const end = onOpened(() => waiting && run());
   signal.addEventListener("abort", end);
   run();

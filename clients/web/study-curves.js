@@ -86,7 +86,7 @@ export class CurvesView {
       now = JSON.stringify(axes.map(({ name }) => name));
     if (now !== this.panelsShown) {
       this.panelsShown = now;
-      this.panels.replaceChildren(option("auto", "as fits"), option("one", "one"), ...axes.map(({ name }) => option(name, `by ${name}`)));
+      this.panels.replaceChildren(option("auto", "automatic"), option("one", "one"), ...axes.map(({ name }) => option(name, `by ${name}`)));
       this.panels.value = wanted ? wanted.name : this.panelsWanted === "one" ? "one" : "auto";
     }
     this.panelsWanted = this.panels.value;

@@ -186,7 +186,7 @@ class Weights {
       () => (this.weights ? this.weights.units : 0),
       (row, column) => this.read(row, column),
     );
-    const again = h("button", { type: "button", class: "quiet", onclick: () => this.load() }, "Read again");
+    const again = h("button", { type: "button", class: "quiet", onclick: () => this.load() }, "Reload");
     body.replaceChildren(h("div", { class: "controls" }, again, this.series, this.about), this.figures);
     const watcher = new ResizeObserver(() => this.draw()),
       endScheme = onScheme(() => this.colour());
@@ -289,7 +289,7 @@ class Weights {
   }
   load() {
     return attempt(async () => {
-      this.about.textContent = "Reading the weights.";
+      this.about.textContent = "Loading the weights.";
       try {
         this.show(await get(`/v1/jobs/${this.job.id}/weights`, this.signal));
         await this.list();

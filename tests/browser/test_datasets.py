@@ -137,11 +137,11 @@ def test_what_was_wanted_and_what_counts_is_shown(daemon, browser, tmp_path):
         assert shown == units, "some of every cell type, as the daemon chooses"
         text, series = browser.wait(said), browser.script(f"return {names}")
         if id == classes:
-            assert "Shaded: the steps that count." in text and "the colour of the output that was wanted" in text
+            assert "Shaded: the steps that count." in text and "the colour of the target class" in text
             assert f"number {answer['trial_indices'][0]} of the data" in text
             assert series == ["output 0", "output 1"]
         else:
-            assert "Dashed: what was wanted." in text and "target 0" in series
+            assert "Dashed: the target." in text and "target 0" in series
             assert len(series) == 2 * len(answer["outputs"][0][0])
 
 
