@@ -15,7 +15,7 @@ const ask = (word) => async (job, body) => {
 };
 
 /* How many iterations in all; null where the question was put away. */
-function iterationsAsk(jobs) {
+function iterationsPrompt(jobs) {
   const most = Math.max(...jobs.map((job) => Math.max(job.progress.iteration, job.training.iterations)));
   const text = window.prompt("Total number of iterations of the new job, including those already made:", String(2 * most));
   return text === null ? null : Number(text.replaceAll(/[ ,_]/g, "")) || text;
@@ -35,7 +35,7 @@ export const ACTIONS = {
   extend: {
     text: "Extend",
     fits: (job) => ENDED.includes(job.status) && job.progress.iteration > 0,
-    ask: iterationsAsk,
+    ask: iterationsPrompt,
     act: (job, iterations) => ask("extend")(job, { iterations, ...(metCondition(job) ? { stop_when: null } : {}) }),
     done: "extended by a new job",
   },

@@ -3,7 +3,7 @@
  * over the same time. The steps that count are shaded.
  */
 import { post } from "./api.js";
-import { chart, linked } from "./charts.js";
+import { chart, chartsLink } from "./charts.js";
 import { seriesStyle } from "./colours.js";
 import { h } from "./dom.js";
 import { raster } from "./raster.js";
@@ -54,14 +54,14 @@ export function targetsOf({ targets, loss_type }, at) {
 
 /** What lies below the lines: shades the spans that count, and of classes draws the wanted one as a strip of its output's colour along the top. */
 function underlay(spans, wanted, every) {
-  return ({ area, xs }, ink) => {
+  return ({ area, xs }, theme) => {
     const [, top, , high] = area,
       span = (from, to, height, look) => rect(xs.to(from), top, Math.max(0.5, xs.to(to) - xs.to(from)), height, look),
       strip = wanted?.classes ? wanted.values.map(([answer], t) => [t, answer]).filter(([, answer]) => !Number.isNaN(answer)) : [];
     return [
       within(area, [
-        ...spans.map(([from, to]) => span(from, to, high, { fill: ink.counted, name: "counted" })),
-        ...strip.map(([t, answer]) => span((t - 0.5) * every, (t + 0.5) * every, 7, { fill: ink.of(seriesStyle(answer)) })),
+        ...spans.map(([from, to]) => span(from, to, high, { fill: theme.counted, name: "counted" })),
+        ...strip.map(([t, answer]) => span((t - 0.5) * every, (t + 0.5) * every, 7, { fill: theme.of(seriesStyle(answer)) })),
       ]),
     ];
   };
@@ -117,7 +117,7 @@ function aboutText(answer, at, seed) {
 
 class Activity {
   constructor(body, job, signal) {
-    Object.assign(this, { job, control: null, link: linked() });
+    Object.assign(this, { job, control: null, link: chartsLink() });
     this.said = h("p", { class: "hint", id: "activity-said", role: "status" });
     this.place = h("div", { class: "stack" });
     body.replaceChildren(this.formMake(), this.said, this.place);

@@ -24,7 +24,7 @@ export function addressWrite(changes) {
  * Keeps `input` in the address under `name`: it begins as the address says, and each change is written there; its value as the page makes it stands
  * for none. Returns `input`.
  */
-export function kept(name, input) {
+export function addressBind(name, input) {
   const box = input.type === "checkbox",
     given = addressRead().settings.get(name),
     plain = box ? input.checked : input.value;

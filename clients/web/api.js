@@ -7,7 +7,7 @@
 const TOKEN = "modprop-token";
 const BACKOFF_FIRST = 250,
   BACKOFF_MAX = 8000; // ms
-const SILENCE = 40000; // ms; the daemon sends a comment every 15 s
+const SILENCE_MS = 40000; // ms; the daemon sends a comment every 15 s
 
 /** A problem document (RFC 9457), or what stands for one where there was no answer. */
 export class Problem extends Error {
@@ -184,7 +184,7 @@ async function streamRead(last, opened, emit, ask) {
   let watch = 0;
   const alive = () => {
     clearTimeout(watch);
-    watch = setTimeout(() => control.abort(), SILENCE);
+    watch = setTimeout(() => control.abort(), SILENCE_MS);
   };
   alive();
   try {

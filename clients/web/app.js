@@ -15,7 +15,7 @@ import { helpShow } from "./help.js";
 import { jobShow } from "./job.js";
 import { jobsEvent, jobsOpened, streamStateSet } from "./jobs.js";
 import { listShow } from "./list.js";
-import { emptySay } from "./load.js";
+import { messageShow } from "./load.js";
 import { workersLink, workersShow } from "./workers.js";
 
 /** Pattern of the hash, name in the navigation, title, class, and what shows the page. */
@@ -29,13 +29,13 @@ const PAGES = [
   [/^#\/datasets$/, "datasets", "Datasets", "page-datasets", (place, _, signal) => datasetsShow(place, signal)],
   [/^#\/workers$/, "workers", "Workers", "page-workers", (place, _, signal) => workersShow(place, signal)],
   [/^#\/help(?:\/(\w+))?$/, "help", "Help", "page-help", helpShow],
-  [/^/, "", "Nothing here", "page-none", noneShow],
+  [/^/, "", "Nothing here", "page-none", notFoundShow],
 ];
 const READINESS_EVERY = 30000; // ms
 let control = new AbortController();
 
-function noneShow(place) {
-  emptySay(place, "There is no such page", h("p", {}, h("a", { href: "#/jobs" }, "All jobs")));
+function notFoundShow(place) {
+  messageShow(place, "There is no such page", h("p", {}, h("a", { href: "#/jobs" }, "All jobs")));
 }
 
 function route(first) {
@@ -71,7 +71,7 @@ async function loginTry(event) {
   const input = $("login-token"),
     token = input.value.trim(),
     fault = await tokenFault(token);
-  loginSay(fault);
+  loginMessage(fault);
   if (fault) {
     input.select();
     return;
@@ -81,7 +81,7 @@ async function loginTry(event) {
   route(true); // what could not be read is read now
 }
 
-function loginSay(fault) {
+function loginMessage(fault) {
   $("login-fault").textContent = fault;
   if (fault) $("login-token").setAttribute("aria-invalid", "true");
   else $("login-token").removeAttribute("aria-invalid");
@@ -121,7 +121,7 @@ $("skip").addEventListener("click", (event) => {
 $("login").addEventListener("submit", loginTry);
 $("login").addEventListener("close", () => {
   $("login-token").value = "";
-  loginSay("");
+  loginMessage("");
 });
 onUnavailable(readinessShow);
 setInterval(() => document.hidden || readinessShow(), READINESS_EVERY);

@@ -11,7 +11,7 @@ export const tagQuery = (tag) => `tag:${JSON.stringify(tag)}`;
 export const tagLink = (tag) => h("a", { class: "tag", href: `#/jobs?q=${encodeURIComponent(tagQuery(tag))}` }, tag);
 
 /** Asks for the caption of a job, and gives it to the daemon. */
-export function captionAsk(job) {
+export function captionEdit(job) {
   const field = (name, text, element) => [h("label", { for: `caption-${name}` }, text), element];
   const name = h("input", { id: "caption-name", value: job.name ?? "", maxlength: 200, autocomplete: "off" }),
     tags = h("input", { id: "caption-tags", value: (job.tags ?? []).join(", "), autocomplete: "off" }),

@@ -3,7 +3,7 @@
  * forgotten when the stream opens anew.
  */
 import { get } from "./api.js";
-import { coloursTake } from "./colours.js";
+import { ruleColoursSet } from "./colours.js";
 import { jobsTouched, onOpened } from "./jobs.js";
 
 let reading = null;
@@ -15,7 +15,7 @@ onOpened(() => {
 export function catalog() {
   reading ??= Promise.all([get("/v1/tasks"), get("/v1/rules"), get("/v1/neurons")]).then(
     ([tasks, rules, neurons]) => {
-      if (coloursTake(rules.rules)) jobsTouched();
+      if (ruleColoursSet(rules.rules)) jobsTouched();
       return { tasks: tasks.tasks, rules: rules.rules, rule: rules.default, neurons: neurons.neurons, neuron: neurons.default };
     },
     (error) => {

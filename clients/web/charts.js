@@ -8,7 +8,7 @@
  * Drag to zoom, with shift to move; double click for all of it. One finger scrolls the page over a chart, two fingers zoom it; with the focus on it
  * plus, minus, arrows and 0 do. Arrows read the chart where all of it is seen.
  */
-import { dashOf, markedOf, seriesStyle } from "./colours.js";
+import { dashOf, markersNeeded, seriesStyle } from "./colours.js";
 import { number } from "./dom.js";
 import { Figure, Legend, valueText } from "./figure.js";
 import { extentOf, linearScale, logScale, percentText, placeScale, tickText } from "./scales.js";
@@ -16,7 +16,7 @@ import { areaBetween, inside, line, marker, pathThrough, path, rect, textFit, wi
 
 /** What is left of the data, right of it, above and below, in pixels; the same for all, so that charts one below the other have one axis. */
 export const MARGIN = { left: 62, right: 14, top: 8, bottom: 36 };
-const LANE = 22, // px, of "never"
+const NEVER_LANE = 22, // px, of "never"
   BAND = 0.09,
   FAINT = 0.15,
   MARKS = 9, // markers along a line, about
@@ -88,7 +88,7 @@ class Chart extends Figure {
     this.series = series.map((s, i) => ({ key: s.name, style: seriesStyle(i), ...s }));
     this.more = { ...this.more, ...more };
     const named = this.series.filter((s) => !s.mute),
-      marked = markedOf(named.map((s) => s.style));
+      marked = markersNeeded(named.map((s) => s.style));
     named.forEach((s, i) => Object.assign(s, { marked: marked[i] }));
     this.integers = named.every((s) => s.x.every(Number.isInteger)); // no half iterations
     this.ready = this.series.some(({ x }) => x.length > 0);
@@ -146,7 +146,7 @@ class Chart extends Figure {
     const { left, right, top, bottom } = MARGIN,
       area = [left, top, width - left - right, height - top - bottom],
       never = this.seen().some((s) => s.y.includes("never") || s.high?.includes("never")),
-      lane = never ? LANE : 0,
+      lane = never ? NEVER_LANE : 0,
       ys = this.yScale([top + area[3], top + lane + 3]),
       high = (v) => (v === "never" ? top + lane / 2 : ys.to(v));
     this.now = { area, lane, xs: this.xScale([left, left + area[2]]), ys, y: high };
@@ -155,19 +155,19 @@ class Chart extends Figure {
 
   /* ---- drawing ---- */
 
-  marks(width, height, ink) {
+  marks(width, height, theme) {
     const { area } = this.layout(width, height),
       data = [...this.seen()].sort((a, b) => (a.thin ? 0 : 1) - (b.thin ? 0 : 1));
     return [
-      ...(this.settings.under?.(this.now, ink) ?? []),
-      ...this.axesMarks(width, height, ink),
+      ...(this.settings.under?.(this.now, theme) ?? []),
+      ...this.axesMarks(width, height, theme),
       within([area[0] - 6, area[1] - 6, area[2] + 12, area[3] + 7], [
-        ...data.filter((s) => s.low && s.high).flatMap((s, i, all) => this.bandMarks(s, ink, all.length <= HATCHED ? HATCHINGS[i] : null)),
-        ...data.flatMap((s) => this.lineMarks(s, ink)),
+        ...data.filter((s) => s.low && s.high).flatMap((s, i, all) => this.bandMarks(s, theme, all.length <= HATCHED ? HATCHINGS[i] : null)),
+        ...data.flatMap((s) => this.lineMarks(s, theme)),
       ]),
     ];
   }
-  axesMarks(width, height, ink) {
+  axesMarks(width, height, theme) {
     const { area, xs, ys, lane } = this.now,
       [left, top, wide, high] = area,
       base = top + high,
@@ -180,17 +180,17 @@ class Chart extends Figure {
       across = ticks && wide / ticks.length > 30 ? ticks : this.integers && !xs.values ? round.filter(Number.isInteger) : round,
       every = Array.isArray(xs.values) ? Math.ceil(34 / xs.step) : 1;
     return [
-      ...rows.map((v) => line(left, ys.to(v), left + wide, ys.to(v), { stroke: ink.grid })),
-      ...(lane ? [line(left, top + lane, left + wide, top + lane, { stroke: ink.line, dash: [3, 3] }), words(left - 6, top + lane / 2, "never", { fill: ink.muted, anchor: "end" })] : []),
-      line(left, base, left + wide, base, { stroke: ink.line }),
-      ...rows.map((v) => words(left - 6, ys.to(v), ys.text(v), { fill: ink.muted, anchor: "end", name: "tick-y" })),
+      ...rows.map((v) => line(left, ys.to(v), left + wide, ys.to(v), { stroke: theme.grid })),
+      ...(lane ? [line(left, top + lane, left + wide, top + lane, { stroke: theme.line, dash: [3, 3] }), words(left - 6, top + lane / 2, "never", { fill: theme.muted, anchor: "end" })] : []),
+      line(left, base, left + wide, base, { stroke: theme.line }),
+      ...rows.map((v) => words(left - 6, ys.to(v), ys.text(v), { fill: theme.muted, anchor: "end", name: "tick-y" })),
       ...across.flatMap((v, i) => {
         const at = xs.to(v);
         if (i % every || at < left - 1 || at > left + wide + 1) return [];
-        return [line(at, base, at, base + 4, { stroke: ink.line }), words(at, base + 12, textFit(xs.text(v), Math.max(24, every * room)), { fill: ink.muted, anchor: "middle", name: "tick-x" })];
+        return [line(at, base, at, base + 4, { stroke: theme.line }), words(at, base + 12, textFit(xs.text(v), Math.max(24, every * room)), { fill: theme.muted, anchor: "middle", name: "tick-x" })];
       }),
-      words(left + wide / 2, height - 8, x, { fill: ink.muted, anchor: "middle" }),
-      ...(y ? [words(9, top + high / 2, textFit(y, high), { fill: ink.muted, anchor: "middle", turn: -90 })] : []),
+      words(left + wide / 2, height - 8, x, { fill: theme.muted, anchor: "middle" }),
+      ...(y ? [words(9, top + high / 2, textFit(y, high), { fill: theme.muted, anchor: "middle", turn: -90 })] : []),
     ];
   }
   faint(s) {
@@ -206,23 +206,23 @@ class Chart extends Figure {
       return y(Math.min(high, Math.max(low, ys.log ? Math.max(ys.domain[0], v) : v)));
     });
   }
-  bandMarks(s, ink, lines) {
+  bandMarks(s, theme, lines) {
     if (this.settings.points) return [];
     const xs = s.x.map(this.now.xs.to),
       low = this.clipped(s.low),
       high = this.clipped(s.high),
-      stroke = ink.of(s.style),
+      stroke = theme.of(s.style),
       opacity = this.faint(s),
       edge = { stroke, width: 1, dash: dashOf(s.style), opacity: 0.6 * opacity, name: "edge" },
       area = areaBetween(xs, low, high);
     const hatch = lines && area ? [inside(area, [path(hatching(this.now.area, lines), { stroke, width: 0.8, opacity: 0.3 * opacity })])] : [];
     return [path(area, { fill: stroke, fillOpacity: BAND * opacity, name: "band" }), ...hatch, path(pathThrough(xs, low), edge), path(pathThrough(xs, high), edge)];
   }
-  lineMarks(s, ink) {
+  lineMarks(s, theme) {
     const { xs, y } = this.now,
       keep = s.gaps ? null : s.y.map((v) => v !== null && v !== undefined && !Number.isNaN(v)),
       of = (list) => (keep ? list.filter((_, i) => keep[i]) : list),
-      stroke = ink.of(s.style),
+      stroke = theme.of(s.style),
       xAt = of(s.x).map(xs.to),
       yAt = of(s.y).map((v) => (v === "never" ? y(v) : isNumber(v) ? this.now.ys.to(v) : NaN)),
       opacity = this.faint(s) * (s.thin ? 0.5 : 1);
@@ -301,23 +301,23 @@ class Chart extends Figure {
     this.reading.textContent = "";
     this.overDraw();
   }
-  over(ink) {
+  over(theme) {
     if (!this.now) return [];
     const { area, xs, y } = this.now,
       [left, top, wide, high] = area,
       marks = [];
     if (this.drag?.to !== undefined) {
       const [a, b] = [this.drag.from, this.drag.to].map((v) => Math.min(left + wide, Math.max(left, v)));
-      marks.push(rect(Math.min(a, b), top, Math.abs(b - a), high, { fill: ink.accent, fillOpacity: 0.15 }));
+      marks.push(rect(Math.min(a, b), top, Math.abs(b - a), high, { fill: theme.accent, fillOpacity: 0.15 }));
     }
     if (!this.at) return marks;
     const guide = xs.to(this.at.at);
-    marks.push(line(guide, top, guide, top + high, { stroke: ink.muted, dash: [2, 2], opacity: 0.8 }));
+    marks.push(line(guide, top, guide, top + high, { stroke: theme.muted, dash: [2, 2], opacity: 0.8 }));
     const dots = [...this.at.near, ...(this.at.thin ? [this.at.thin] : [])];
-    for (const [s, i] of dots) marks.push(marker(xs.to(s.x[i]), y(s.y[i]), 0, 3.4, { fill: ink.of(s.style), stroke: ink.sheet }));
+    for (const [s, i] of dots) marks.push(marker(xs.to(s.x[i]), y(s.y[i]), 0, 3.4, { fill: theme.of(s.style), stroke: theme.sheet }));
     if (this.at.thin) {
       const [s] = this.at.thin;
-      marks.push(within(area, [path(pathThrough(s.x.map(xs.to), s.y.map(y)), { stroke: ink.of(s.style), width: 1.6 })]));
+      marks.push(within(area, [path(pathThrough(s.x.map(xs.to), s.y.map(y)), { stroke: theme.of(s.style), width: 1.6 })]));
     }
     return marks;
   }
@@ -449,7 +449,7 @@ class Chart extends Figure {
 /**
  * A chart over an x called `x` and a y called `y`. Settings: `percent` writes y in percent; `limits` are the possible values; `log`: y is logarithmic;
  * `points`: with bars in place of bands; `scatter`: and without lines between them; `places`: the words along x, or "log"; `ticks`: where x has its ticks; `fixed`: no zoom; `legend`: one that is shared; `hidden(set)` and
- * `zoomed(window, or null)` hear of the user's choice; `under(layout, ink)` gives marks below the data; `columns` name those of the CSV.
+ * `zoomed(window, or null)` hear of the user's choice; `under(layout, theme)` gives marks below the data; `columns` name those of the CSV.
  * Has {element, set(series, more), window(low and high, or null), light(key), draw(), destroy()}.
  */
 export const chart = (title, settings) => new Chart(title, settings);
@@ -458,7 +458,7 @@ export const chart = (title, settings) => new Chart(title, settings);
  * Charts that show the same x: one zooms, all do, and `zoomed(window)` hears of it. `add(make)` calls make(zoomed) for a chart, `reset()` shows
  * all again.
  */
-export function linked(zoomed = () => {}) {
+export function chartsLink(zoomed = () => {}) {
   const charts = [];
   return {
     add(make) {

@@ -5,7 +5,7 @@
  * on a dark page. Points of the same rule differ by their dashes, then by their markers. What is no rule (weights, inputs, units) takes the palette in
  * order; from the ninth series on the colours come again, dashed.
  *
- * A style is {hex or series (an index of the palette), dash, marker}. An ink says what a style and the parts of a chart look like on the page as it is,
+ * A style is {hex or series (an index of the palette), dash, marker}. A theme says what a style and the parts of a chart look like on the page as it is,
  * or on paper, where everything is saved.
  */
 import { h } from "./dom.js";
@@ -35,17 +35,17 @@ const strokeOn = (night) => (style) => {
   return night && /^#0{6}$/.test(style.hex) ? "#ffffff" : style.hex;
 };
 /** What things look like on the page as it is: {text, muted, line, grid, sheet, ..., of(style)}. */
-export function inkNow() {
-  const ink = Object.fromEntries(Object.keys(PAPER).map((name) => [name, css(`--${name}`)]));
-  return { ...ink, night: isDark(), of: strokeOn(isDark()) };
+export function pageTheme() {
+  const theme = Object.fromEntries(Object.keys(PAPER).map((name) => [name, css(`--${name}`)]));
+  return { ...theme, night: isDark(), of: strokeOn(isDark()) };
 }
 /** The same on paper. */
-export const inkPaper = () => ({ ...PAPER, night: false, of: strokeOn(false) });
+export const paperTheme = () => ({ ...PAPER, night: false, of: strokeOn(false) });
 
 /** The style of series i of the palette. */
 export const seriesStyle = (i) => ({ series: i, dash: Math.floor(i / PALETTE.light.length) });
 /** Takes the rules' colours from what GET /v1/rules answered; whether any of them is new. */
-export function coloursTake(list) {
+export function ruleColoursSet(list) {
   const fresh = list.filter(({ type, colour }) => colour && rules.get(type) !== colour);
   for (const { type, colour } of fresh) rules.set(type, colour);
   return fresh.length > 0;
@@ -55,7 +55,7 @@ export const ruleStyle = (rule, nth = 0) => ({ hex: rules.get(rule) ?? OTHER, da
 export const dashOf = ({ dash }) => DASHES[(dash ?? 0) % DASHES.length];
 
 /** Which of these styles need their markers, because another has the same colour and dash. */
-export function markedOf(styles) {
+export function markersNeeded(styles) {
   const look = ({ hex, series, dash }) => `${hex ?? series} ${dash ?? 0}`,
     markers = new Map();
   for (const style of styles) {

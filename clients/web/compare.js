@@ -3,20 +3,20 @@
  * from the lower to the upper quartile, and on request every seed by itself, since seeds may differ more than rules do. All numbers are the server's.
  * While some of the jobs go on it is asked again, never more often than the answers take.
  */
-import { addressRead, addressWrite, kept } from "./address.js";
+import { addressRead, addressWrite, addressBind } from "./address.js";
 import { post } from "./api.js";
-import { chart, linked } from "./charts.js";
+import { chart, chartsLink } from "./charts.js";
 import { swatch } from "./colours.js";
-import { attempt, framed, grouped, h, number, percent } from "./dom.js";
+import { attempt, oncePerFrame, integerText, h, number, percent } from "./dom.js";
 import { Legend } from "./figure.js";
-import { jobsLoaded, jobsNewest, jobsWant, onEvent, onJobs, onOpened } from "./jobs.js";
-import { emptySay, Reader } from "./load.js";
+import { jobsLoaded, jobsNewest, jobsRequest, onEvent, onJobs, onOpened } from "./jobs.js";
+import { messageShow, Refresher } from "./load.js";
 import { forest } from "./plots.js";
 import { quantityOf } from "./quantities.js";
 import { styleOf } from "./study.js";
 
-const AGAIN = 1500, // ms between two readings at least
-  SHARE = 8, // between two readings, times what the last one took
+const REREAD_MS = 1500, // ms between two readings at least
+  REREAD_FACTOR = 8, // between two readings, times what the last one took
   OFFERED = 200, // newest jobs among which groups of seeds are looked for
   GROUPS = 50;
 const CURVES = ["loss", "accuracy"];
@@ -31,7 +31,7 @@ function emptyShow(place, signal) {
   let shown = null,
     reading = false;
   const say = (title, text) =>
-    emptySay(place, title, text, h("p", {}, h("a", { class: "button primary", href: "#/new" }, "New experiment"), " ", h("a", { class: "button", href: "#/jobs" }, "Jobs")));
+    messageShow(place, title, text, h("p", {}, h("a", { class: "button primary", href: "#/new" }, "New experiment"), " ", h("a", { class: "button", href: "#/jobs" }, "Jobs")));
   const offer = (groups) => {
     const links = groups.map(({ label, trials }) =>
       h("li", {}, h("a", { href: `#/compare/${trials.map((t) => t.job).join(",")}` }, label), h("span", { class: "hint" }, ` ${trials.length} seeds`)),
@@ -42,7 +42,7 @@ function emptyShow(place, signal) {
       h("section", { "aria-label": "Groups of seeds" }, h("ul", { class: "plain" }, links)),
     );
   };
-  const draw = framed(async () => {
+  const draw = oncePerFrame(async () => {
     const ids = jobsNewest()
       .slice(0, OFFERED)
       .map(({ id }) => id);
@@ -62,7 +62,7 @@ function emptyShow(place, signal) {
     });
     reading = false;
   });
-  jobsWant();
+  jobsRequest();
   draw();
   signal.addEventListener("abort", onJobs(draw));
 }
@@ -119,10 +119,10 @@ const control = (id, label, input) => [input, h("label", { for: id }, label)];
 const option = (value, text, chosen) => h("option", { value, selected: String(value) === String(chosen) }, text);
 const METRICS = { learned: "learned at iteration", final_loss: "last loss", final_accuracy: "last accuracy" };
 
-class Comparison extends Reader {
+class Comparison extends Refresher {
   constructor(place, ids, signal) {
     super();
-    Object.assign(this, { place, ids, signal, gone: 0, answer: null, charts: new Map(), timer: 0, took: 0, link: linked() });
+    Object.assign(this, { place, ids, signal, gone: 0, answer: null, charts: new Map(), timer: 0, took: 0, link: chartsLink() });
     this.wanted = new Set(ids);
     this.hidden = new Set((addressRead().settings.get("hide") ?? "").split(",").filter(Boolean));
     this.legend = new Legend([], {
@@ -149,12 +149,12 @@ class Comparison extends Reader {
     this.listen();
   }
   controlsMake() {
-    const input = (type, id, more, then) => kept(id, h("input", { type, id, ...more, [type === "checkbox" ? "onchange" : "oninput"]: then }));
+    const input = (type, id, more, then) => addressBind(id, h("input", { type, id, ...more, [type === "checkbox" ? "onchange" : "oninput"]: then }));
     this.log = input("checkbox", "log", {}, () => this.draw());
     this.each = input("checkbox", "each", {}, () => this.again());
     this.below = input("number", "below", { min: 0, step: 0.01, value: 0.1 }, () => this.again());
     this.evaluations = input("number", "evaluations", { min: 1, step: 1, value: 5 }, () => this.again());
-    this.metric = kept("metric", h("select", { id: "metric", onchange: () => this.draw() }, Object.entries(METRICS).map(([name, text]) => option(name, text))));
+    this.metric = addressBind("metric", h("select", { id: "metric", onchange: () => this.draw() }, Object.entries(METRICS).map(([name, text]) => option(name, text))));
     this.to = h("select", { id: "to", onchange: () => (addressWrite({ to: this.to.value === "0" ? null : this.to.value }), this.again()) });
     this.toNow = addressRead().settings.get("to") ?? "0";
   }
@@ -199,7 +199,7 @@ class Comparison extends Reader {
     this.timer ||= setTimeout(() => {
       this.timer = 0;
       this.read().catch(() => {});
-    }, Math.max(AGAIN, SHARE * this.took));
+    }, Math.max(REREAD_MS, REREAD_FACTOR * this.took));
   }
   async readOnce() {
     const begun = performance.now();
@@ -231,7 +231,7 @@ class Comparison extends Reader {
     this.gone += this.ids.length - left.length;
     this.ids = left;
     this.behind = left.length > 0;
-    if (!left.length) emptySay(this.place, "These jobs do not exist", h("p", {}, h("a", { href: "#/jobs" }, "All jobs")));
+    if (!left.length) messageShow(this.place, "These jobs do not exist", h("p", {}, h("a", { href: "#/jobs" }, "All jobs")));
     return true;
   }
 
@@ -288,7 +288,7 @@ class Comparison extends Reader {
   }
   hintText() {
     const n = this.gone,
-      lost = n ? ` ${grouped(n)} of the jobs ${n === 1 ? "does" : "do"} not exist any more.` : "",
+      lost = n ? ` ${integerText(n)} of the jobs ${n === 1 ? "does" : "do"} not exist any more.` : "",
       open = this.answer.trials.some((t) => !["succeeded", "failed", "cancelled"].includes(t.status)),
       some = open ? " Jobs that go on are not in the medians yet." : "";
     return `Lines are medians over the seeds that succeeded, bands reach from the lower to the upper quartile. A seed that never learned counts as later than all others.${some}${lost}`;

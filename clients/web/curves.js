@@ -6,15 +6,15 @@
  * reading wait for it: half a curve would look like a whole one. What an evaluation gives has the rule's colour; an evaluation without a loss, in
  * which nothing counted, is a gap.
  */
-import { kept } from "./address.js";
+import { addressBind } from "./address.js";
 import { get } from "./api.js";
-import { chart, linked, smooth } from "./charts.js";
+import { chart, chartsLink, smooth } from "./charts.js";
 import { ruleStyle, seriesStyle } from "./colours.js";
-import { attempt, framed, h } from "./dom.js";
+import { attempt, oncePerFrame, h } from "./dom.js";
 import { pythonCall } from "./snippets.js";
 
 const POINTS = 1500;
-const SHARE = { percent: true, log: false, limits: [0, 1] };
+const FRACTION = { percent: true, log: false, limits: [0, 1] };
 
 /** Every chart: {title, y, series: [key, name], ...}; `always` shows its series before they have values; `log`: whether y is logarithmic, by default as the user chose. */
 const CURVES = [
@@ -26,7 +26,7 @@ const CURVES = [
       ["training_loss", "training"],
     ],
   },
-  { title: "Accuracy", y: "share of masked steps correct", series: [["accuracy", "evaluation"]], ...SHARE },
+  { title: "Accuracy", y: "share of masked steps correct", series: [["accuracy", "evaluation"]], ...FRACTION },
 ];
 const DIAGNOSTICS = [
   {
@@ -50,7 +50,7 @@ const DIAGNOSTICS = [
       ["mean_psi", "mean ψ"],
       ["silent_fraction", "silent units"],
     ],
-    ...SHARE,
+    ...FRACTION,
   },
   {
     title: "Gradient norms",
@@ -75,8 +75,8 @@ const DIAGNOSTICS = [
     ],
   },
 ];
-const DRAWN = [...CURVES, ...DIAGNOSTICS];
-const KEYS = DRAWN.flatMap((panel) => panel.series.map(([key]) => key));
+const ALL_CURVES = [...CURVES, ...DIAGNOSTICS];
+const KEYS = ALL_CURVES.flatMap((panel) => panel.series.map(([key]) => key));
 
 /** A column a key, grown by events. */
 class Columns {
@@ -143,20 +143,20 @@ class Panel {
   }
 }
 
-const HINT =
+const GESTURES =
   "Drag across a curve to zoom, shift and drag to pan; double-click to show everything. On a phone, use two fingers; by keyboard, + and −, arrows, and 0.";
 
 class Curves {
   constructor(job, signal) {
     Object.assign(this, { signal, path: `/v1/jobs/${job.id}/metrics?points=${POINTS}`, every: job.training.evaluate_every });
     Object.assign(this, { columns: new Columns(), waiting: [], loaded: false, timer: 0 });
-    this.draw = framed(() => signal.aborted || !this.loaded || this.drawNow());
-    this.log = kept("log", h("input", { type: "checkbox", id: "log", onchange: () => this.draw() }));
-    this.span = kept("smooth", h("input", { type: "range", id: "smooth", min: 1, max: 40, value: 1, oninput: () => this.draw() }));
+    this.draw = oncePerFrame(() => signal.aborted || !this.loaded || this.drawNow());
+    this.log = addressBind("log", h("input", { type: "checkbox", id: "log", onchange: () => this.draw() }));
+    this.span = addressBind("smooth", h("input", { type: "range", id: "smooth", min: 1, max: 40, value: 1, oninput: () => this.draw() }));
     this.empty = h("p", { class: "empty" }, "Loading the curve.");
     this.charts = h("div", { class: "charts" });
     this.diagnostics = h("div", { class: "charts" });
-    this.link = linked((window) => this.zoomed(window));
+    this.link = chartsLink((window) => this.zoomed(window));
     this.panels = [...this.panelsMake(CURVES, job, this.charts), ...this.panelsMake(DIAGNOSTICS, job, this.diagnostics)];
     this.elements = this.sections();
     signal.addEventListener("abort", () => clearTimeout(this.timer));
@@ -179,7 +179,7 @@ class Curves {
       h("div", { class: "section" }, h("h2", { id: "diagnostics" }, "Diagnostics")),
       this.diagnostics,
     );
-    return [h("section", { "aria-labelledby": "curves" }, head, this.empty, this.charts, h("p", { class: "hint" }, HINT)), this.more];
+    return [h("section", { "aria-labelledby": "curves" }, head, this.empty, this.charts, h("p", { class: "hint" }, GESTURES)), this.more];
   }
   drawNow() {
     const { columns } = this;

@@ -3,13 +3,13 @@
  * keeps the version that it was accepted with, whatever becomes of the name.
  */
 import { download, get, remove, upload } from "./api.js";
-import { attempt, bytes, clock, grouped, h, jobName, notice, percent } from "./dom.js";
+import { attempt, bytes, clock, integerText, h, jobName, notice, percent } from "./dom.js";
 import { jobOf, onOpened } from "./jobs.js";
-import { filled } from "./load.js";
+import { loadInto } from "./load.js";
 
 const PAGE = 1000,
   JOBS_SHOWN = 50;
-const count = (n, word) => `${grouped(n)} ${word}${n === 1 ? "" : "s"}`;
+const count = (n, word) => `${integerText(n)} ${word}${n === 1 ? "" : "s"}`;
 const pathOf = (name) => `/v1/datasets/${encodeURIComponent(name)}`;
 
 /** All datasets, page by page, with the totals of the last page. */
@@ -80,7 +80,7 @@ function datasetShow(dataset, again, signal) {
     said = `${count(dataset.version_count, "version")}, ${bytes(dataset.stored_bytes)} on disk`,
     save = () => attempt(() => download(pathOf(dataset.name), `${dataset.name}.safetensors`, "application/octet-stream"));
   const shares = dataset.test_trials ? `, and ${count(dataset.test_trials, "test trial")}` : "",
-    spikes = dataset.spikes ? `; ${count(dataset.spikes + dataset.test_spikes, "spike")}, ${grouped(Math.round(dataset.spikes / dataset.trials))} a trial` : "",
+    spikes = dataset.spikes ? `; ${count(dataset.spikes + dataset.test_spikes, "spike")}, ${integerText(Math.round(dataset.spikes / dataset.trials))} a trial` : "",
     counted = dataset.mask ? `; a mask counts ${percent(dataset.counted / (dataset.steps * dataset.trials))} of the steps` : "";
   return h(
     "section",
@@ -174,7 +174,7 @@ export function datasetsShow(place, signal) {
   const stage = h("div", { class: "datasets" }),
     summary = h("p", { class: "hint", role: "status" });
   const again = () =>
-    filled(stage, "There are no datasets", signal, async () => {
+    loadInto(stage, "There are no datasets", signal, async () => {
       const { datasets, total, unnamed } = await datasetsRead(signal);
       if (signal.aborted) return;
       const kept = unnamed.versions ? `; ${count(unnamed.versions, "version")} without a name (${bytes(unnamed.bytes)}) that jobs hold` : "";

@@ -19,14 +19,14 @@ export const $ = (id) => document.getElementById(id);
 
 const WHOLE = new Intl.NumberFormat("en");
 /** A whole number with commas. */
-export const grouped = (value) => WHOLE.format(value);
+export const integerText = (value) => WHOLE.format(value);
 /** A number in about `digits` significant digits; a dash where there is none. */
 export function number(value, digits = 3) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (size >= 1e6 || size < 1e-3) return value.toExponential(digits - 1).replace("e+", "e");
-  if (Number.isInteger(value) || size >= 10 ** (digits - 1)) return grouped(Math.round(value));
+  if (Number.isInteger(value) || size >= 10 ** (digits - 1)) return integerText(Math.round(value));
   return String(Number(value.toPrecision(digits)));
 }
 /** A share in percent; the number and its sign stay on one line. */
@@ -69,7 +69,7 @@ export function ruleName(job) {
   return name;
 }
 /** What a list shows of a job: its status, or "diverged" where it succeeded at a loss above three times the first. */
-export function standing(job) {
+export function statusOf(job) {
   return job.outcome === "diverged" ? "diverged" : job.status;
 }
 /** A job's last loss as it is: of an evaluation in which nothing counted there is none, and a job that diverged may have ended with one not finite. */
@@ -131,7 +131,7 @@ export async function attempt(action) {
  * Makes the children of `place` the elements of `items`, in their order. An element stays the same as long as its item's key does, and is written anew
  * only when its text of `state` changed: a press must not fall between two elements. `make(item)` gives {element, draw(item)}.
  */
-export function keyed(place, items, { key, state, make }) {
+export function listSync(place, items, { key, state, make }) {
   const known = (place.keyed ??= new Map()),
     wanted = new Set();
   let at = place.firstChild;
@@ -154,7 +154,7 @@ export function keyed(place, items, { key, state, make }) {
 }
 
 /** Calls `draw` at most once a frame. */
-export function framed(draw) {
+export function oncePerFrame(draw) {
   let asked = false;
   return () => {
     if (asked) return;

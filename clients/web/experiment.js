@@ -5,12 +5,12 @@
  *
  * What is seen stands in the address: metric, curve, x, axes, hidden lines, the chosen point and the order of the table.
  */
-import { addressRead, addressWrite, kept } from "./address.js";
+import { addressRead, addressWrite, addressBind } from "./address.js";
 import { get } from "./api.js";
-import { attempt, framed, h } from "./dom.js";
+import { attempt, oncePerFrame, h } from "./dom.js";
 import { EXPERIMENT_ENDED } from "./experiments.js";
 import { onExperimentEvent, onOpened } from "./jobs.js";
-import { filled, Reader } from "./load.js";
+import { loadInto, Refresher } from "./load.js";
 import { forest } from "./plots.js";
 import { keysOf, metricAbout, metricName, metricRead, quantityOf } from "./quantities.js";
 import { AxesView } from "./study-axes.js";
@@ -19,21 +19,21 @@ import { headMake } from "./study-head.js";
 import { PointsTable, TrialsTable } from "./study-points.js";
 import { axesOf, styleOf, valueName } from "./study.js";
 
-const AGAIN = 1500, // ms between two readings at least
+const REREAD_MS = 1500, // ms between two readings at least
   SLOW = 10000,
-  SHARE = 8, // between two readings, times what the last one took
+  REREAD_FACTOR = 8, // between two readings, times what the last one took
   COMPARED = 40; // comparisons drawn at once
 
 const option = (value, text, chosen) => h("option", { value, selected: value === chosen }, text);
 const labelled = (id, text, input) => h("span", { class: "pair" }, h("label", { for: id }, text), input);
 
-class Page extends Reader {
+class Page extends Refresher {
   constructor(place, experiment, signal) {
     super();
     Object.assign(this, { place, experiment, signal, points: [], comparisons: [], timer: 0, due: 0, took: 0 });
     this.hidden = new Set((addressRead().settings.get("hide") ?? "").split(",").filter(Boolean));
     this.head = headMake(experiment, { changed: (now) => this.take(now), signal });
-    this.drawSoon = framed(() => signal.aborted || this.draw());
+    this.drawSoon = oncePerFrame(() => signal.aborted || this.draw());
     this.controlsMake();
     this.curves = new CurvesView(this);
     this.table = new PointsTable(this);
@@ -57,7 +57,7 @@ class Page extends Reader {
       keys = keysOf(this.experiment.specification),
       given = addressRead().settings.get("metric"),
       first = metricRead(given ?? "");
-    this.unit = kept("x", h("select", { id: "x", onchange: () => this.again() }, [option("iterations", "iterations"), option("trials", "trials"), option("seconds", "seconds")]));
+    this.unit = addressBind("x", h("select", { id: "x", onchange: () => this.again() }, [option("iterations", "iterations"), option("trials", "trials"), option("seconds", "seconds")]));
     const threshold = first?.threshold !== undefined;
     this.metric = h(
       "select",
@@ -150,7 +150,7 @@ class Page extends Reader {
     this.slices.replaceChildren(
       ...all.map((axis, i) => {
         const select = h("select", { id: `slice-${i}`, onchange: () => this.again() }, option("", "all"), axis.values.map((v) => option(String(v), valueName(v))));
-        kept(`at.${axis.name}`, select);
+        addressBind(`at.${axis.name}`, select);
         select.dataset.axis = axis.name;
         return labelled(select.id, axis.name, select);
       }),
@@ -170,7 +170,7 @@ class Page extends Reader {
     this.timer = 0;
     attempt(() => this.read());
   }
-  later(ms = Math.max(AGAIN, SHARE * this.took)) {
+  later(ms = Math.max(REREAD_MS, REREAD_FACTOR * this.took)) {
     this.timer ||= setTimeout(() => {
       this.timer = 0;
       this.read().catch(() => {});
@@ -253,7 +253,7 @@ class Page extends Reader {
 
 /** Shows experiment `id` in `place` until `signal`. */
 export function experimentShow(place, id, signal) {
-  filled(place, "No such experiment", signal, async () => {
+  loadInto(place, "No such experiment", signal, async () => {
     const experiment = await get(`/v1/experiments/${id}`, signal);
     if (signal.aborted) return;
     const page = new Page(place, experiment, signal);

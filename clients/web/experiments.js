@@ -2,15 +2,15 @@
  * The list of experiments: the page that one opens first. It is read in pages as one asks for more, and again while any of them goes on and something
  * happens. Filter, order and columns stand in the address, and saved views set all three.
  */
-import { addressRead, addressWrite, ariaSort, kept, sortNext } from "./address.js";
+import { addressRead, addressWrite, ariaSort, addressBind, sortNext } from "./address.js";
 import { get } from "./api.js";
-import { attempt, badge, clock, grouped, h, keyed } from "./dom.js";
+import { attempt, badge, clock, integerText, h, listSync } from "./dom.js";
 import { onExperimentEvent, onOpened } from "./jobs.js";
-import { filled } from "./load.js";
+import { loadInto } from "./load.js";
 import { Views } from "./views.js";
 
 const PAGE = 50,
-  AGAIN = 2000; // ms between two readings
+  REREAD_MS = 2000; // ms between two readings
 export const EXPERIMENT_ENDED = ["complete", "complete_with_failures", "cancelled"];
 
 const PARTS = [
@@ -24,7 +24,7 @@ const PARTS = [
 /** Counts of an experiment or a point as a bar: each part with its share, and the whole in words for those who do not see it. */
 export function progressBar(counts, total) {
   const of = { ...counts, waiting: (counts.waiting ?? 0) + (counts.queued ?? 0) + (counts.paused ?? 0) },
-    said = PARTS.filter(([key]) => of[key]).map(([key, word]) => `${grouped(of[key])} ${word}`);
+    said = PARTS.filter(([key]) => of[key]).map(([key, word]) => `${integerText(of[key])} ${word}`);
   const parts = PARTS.filter(([key]) => of[key] && key !== "waiting").map(([key]) => {
     const part = h("span", { class: `part-${key}` });
     part.style.width = `${(100 * of[key]) / Math.max(1, total)}%`;
@@ -44,11 +44,11 @@ const COLUMNS = {
   status: ["Status", (one) => badge(one.status), (one) => one.status],
   trials: [
     "Trials",
-    (one) => [h("span", { class: "num" }, `${grouped(ended(one))} of ${grouped(one.trials)}`), progressBar(one.counts, one.trials)],
+    (one) => [h("span", { class: "num" }, `${integerText(ended(one))} of ${integerText(one.trials)}`), progressBar(one.counts, one.trials)],
     (one) => one.trials,
     "progress-cell",
   ],
-  points: ["Points", (one) => grouped(one.points), (one) => one.points, "num"],
+  points: ["Points", (one) => integerText(one.points), (one) => one.points, "num"],
   tags: ["Tags", tagged],
   created: ["Created", (one) => clock(one.created_at), (one) => one.created_at, "num"],
   finished: ["Finished", (one) => clock(one.finished_at), (one) => one.finished_at ?? "", "num"],
@@ -86,12 +86,12 @@ function row(one) {
   };
 }
 
-const TRY = "name, status:running, tag:pilot";
+const FILTER_EXAMPLE = "name, status:running, tag:pilot";
 
 class Experiments {
   constructor(place, signal) {
     Object.assign(this, { place, signal, list: [], next: null, wanted: PAGE, timer: 0, reading: false });
-    this.filter = kept("q", h("input", { id: "filter", type: "search", placeholder: TRY, autocomplete: "off", spellcheck: "false", "aria-describedby": "filter-fault" }));
+    this.filter = addressBind("q", h("input", { id: "filter", type: "search", placeholder: FILTER_EXAMPLE, autocomplete: "off", spellcheck: "false", "aria-describedby": "filter-fault" }));
     this.filter.addEventListener("input", () => this.later(250));
     this.count = h("span", { class: "count", role: "status", "aria-live": "polite" });
     this.fault = h("p", { class: "fault-text", id: "filter-fault", role: "status" });
@@ -119,10 +119,10 @@ class Experiments {
   }
   listen() {
     const ends = [
-      onExperimentEvent(() => this.later(AGAIN)),
+      onExperimentEvent(() => this.later(REREAD_MS)),
       onOpened(() => this.later(0)),
     ];
-    const slow = setInterval(() => document.hidden || !this.list.some((one) => !EXPERIMENT_ENDED.includes(one.status)) || this.later(0), 5 * AGAIN);
+    const slow = setInterval(() => document.hidden || !this.list.some((one) => !EXPERIMENT_ENDED.includes(one.status)) || this.later(0), 5 * REREAD_MS);
     this.signal.addEventListener("abort", () => {
       clearTimeout(this.timer);
       clearInterval(slow);
@@ -143,7 +143,7 @@ class Experiments {
   }
   /** As many as are wanted, in pages. */
   async read() {
-    if (this.reading) return this.later(AGAIN);
+    if (this.reading) return this.later(REREAD_MS);
     this.reading = true;
     const q = this.filter.value.trim(),
       found = [];
@@ -185,7 +185,7 @@ class Experiments {
     const sort = addressRead().settings.get("sort") ?? "",
       key = COLUMNS[nameOf(sort.replace(/^-/, ""))]?.[2],
       sign = sort.startsWith("-") ? -1 : 1;
-    keyed(this.heads, ["name", ...columnsShown()], {
+    listSync(this.heads, ["name", ...columnsShown()], {
       key: (name) => name,
       state: (name) => String(sort.replace(/^-/, "") === headOf(name) && sort),
       make: (name) => {
@@ -202,12 +202,12 @@ class Experiments {
     if (this.signal.aborted) return;
     const columns = columnsShown(),
       rows = this.sorted().map((one) => ({ one, columns }));
-    keyed(this.body, rows, { key: ({ one }) => one.id, state: JSON.stringify, make: ({ one }) => row(one) });
+    listSync(this.body, rows, { key: ({ one }) => one.id, state: JSON.stringify, make: ({ one }) => row(one) });
     this.views.show();
     this.more.hidden = !this.next;
     this.section.hidden = !this.list.length;
     this.empty.hidden = this.list.length > 0;
-    const some = `${grouped(this.list.length)}${this.next ? " or more" : ""} ${this.list.length === 1 ? "experiment" : "experiments"}`;
+    const some = `${integerText(this.list.length)}${this.next ? " or more" : ""} ${this.list.length === 1 ? "experiment" : "experiments"}`;
     this.count.textContent = this.list.length ? some : "";
     if (!this.list.length) this.empty.replaceChildren(...(this.q ? [h("p", {}, "No experiment matches the filter.")] : nothing()));
   }
@@ -221,7 +221,7 @@ const nothing = () => [
 
 /** Shows the list in `place` until `signal`. */
 export function experimentsShow(place, signal) {
-  filled(place, "No experiments", signal, async () => {
+  loadInto(place, "No experiments", signal, async () => {
     const first = await get("/v1/experiments?limit=1", signal); // says what is wrong before anything is drawn
     if (signal.aborted || !first) return;
     const page = new Experiments(place, signal);

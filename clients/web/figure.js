@@ -1,12 +1,12 @@
 /*
  * A figure: a title, a drawing that fills its place, a legend beside the data, and what saves it. Each kind of chart (charts.js, plots.js) says what is
- * drawn, in a given size and ink, as marks (scene.js), and which numbers these are.
+ * drawn, in a given size and theme, as marks (scene.js), and which numbers these are.
  *
  * The drawing is made anew when its size, the colour scheme or its data change, at most once a frame. What is pointed at lies over it. A saved file
  * holds what is seen (what is hidden or outside the window is left out), with the title and a legend below, in the colours of paper.
  */
-import { dashOf, inkNow, inkPaper, markedOf, onScheme, swatch } from "./colours.js";
-import { attempt, copied, framed, h, number } from "./dom.js";
+import { dashOf, pageTheme, paperTheme, markersNeeded, onScheme, swatch } from "./colours.js";
+import { attempt, copied, oncePerFrame, h, number } from "./dom.js";
 import { csvText, line, marker, moved, saveAs, sceneElements, scenePicture, sceneText, svg, textFit, textWidth, words } from "./scene.js";
 
 const SAVED_WIDTH = 760,
@@ -63,7 +63,7 @@ export class Legend {
     const now = JSON.stringify(entries.map(({ key, name, style }) => [key, name, style]));
     if (now === this.shown) return;
     this.shown = now;
-    const marked = markedOf(entries.map(({ style }) => style));
+    const marked = markersNeeded(entries.map(({ style }) => style));
     this.entries = entries.map((entry, i) => this.entryMake(entry, marked[i]));
     const widest = Math.max(0, ...entries.map(({ name }) => textWidth(name, 12)));
     this.list.style.setProperty("--entry", `${Math.min(ENTRY_WIDEST, Math.max(ENTRY_LEAST, widest + ENTRY_VALUE))}px`);
@@ -112,7 +112,7 @@ export class Legend {
     for (const { key, value } of this.entries) value.textContent = (values && values.get(key)) ?? "";
   }
   /** What can be seen, as marks of a saved figure `width` wide: [marks, height]. */
-  marks(ink, width) {
+  marks(theme, width) {
     const shown = this.entries.filter(({ key }) => !this.hidden.has(key)),
       widest = Math.min(width - 50, Math.max(0, ...shown.map(({ name }) => textWidth(name)))),
       columns = Math.max(1, Math.floor(width / (widest + 60))),
@@ -120,9 +120,9 @@ export class Legend {
         const x = (i % columns) * (widest + 60) + 10,
           y = 12 + Math.floor(i / columns) * 18;
         return [
-          line(x, y, x + 26, y, { stroke: ink.of(style), width: 2, dash: dashOf(style) }),
-          ...(marked ? [marker(x + 13, y, style.marker ?? 0, 3.5, { fill: ink.of(style) })] : []),
-          words(x + 33, y, textFit(name, widest), { fill: ink.text }),
+          line(x, y, x + 26, y, { stroke: theme.of(style), width: 2, dash: dashOf(style) }),
+          ...(marked ? [marker(x + 13, y, style.marker ?? 0, 3.5, { fill: theme.of(style) })] : []),
+          words(x + 33, y, textFit(name, widest), { fill: theme.text }),
         ];
       });
     return [marks, Math.ceil(shown.length / columns) * 18 + 10];
@@ -136,7 +136,7 @@ export function valueText({ y, low, high, n }, write = (v) => number(v)) {
 }
 
 /**
- * What all figures share. A subclass has `marks(width, height, ink)`, `table()` ({columns, rows} of what is seen), and may have `over(ink)` (marks of
+ * What all figures share. A subclass has `marks(width, height, theme)`, `table()` ({columns, rows} of what is seen), and may have `over(theme)` (marks of
  * what is pointed at), `point(x, y, event)`, `leave()` and `key(event)`.
  */
 export class Figure {
@@ -153,7 +153,7 @@ export class Figure {
     this.place.addEventListener("pointermove", (event) => event.buttons || event.pointerType === "touch" || this.pointed(event));
     this.place.addEventListener("pointerdown", (event) => event.pointerType === "touch" && this.pointed(event));
     this.place.addEventListener("pointerleave", (event) => event.pointerType === "touch" || this.leave?.());
-    this.draw = framed(() => this.drawNow());
+    this.draw = oncePerFrame(() => this.drawNow());
     this.watcher = new ResizeObserver(() => {
       if (this.place.clientWidth !== this.width || this.place.clientHeight !== this.height) this.drawNow();
     });
@@ -169,11 +169,11 @@ export class Figure {
     this.height = this.place.clientHeight;
     if (!this.ready || !this.width || !this.height) return;
     this.root.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
-    this.drawing.replaceChildren(...sceneElements(this.marks(this.width, this.height, inkNow())));
+    this.drawing.replaceChildren(...sceneElements(this.marks(this.width, this.height, pageTheme())));
     this.overDraw();
   }
   overDraw() {
-    this.above.replaceChildren(...sceneElements(this.over?.(inkNow()) ?? []));
+    this.above.replaceChildren(...sceneElements(this.over?.(pageTheme()) ?? []));
   }
   /** Sets the text for those who do not see the drawing. */
   say(text) {
@@ -186,19 +186,19 @@ export class Figure {
       saveAs(name, csvText(columns, rows), "text/csv");
       return;
     }
-    const ink = inkPaper(),
-      [marks, width, height] = this.whole(ink);
-    if (kind === "SVG") saveAs(name, sceneText(marks, width, height, ink.sheet), "image/svg+xml");
-    else saveAs(name, await scenePicture(marks, width, height, ink.sheet));
+    const theme = paperTheme(),
+      [marks, width, height] = this.whole(theme);
+    if (kind === "SVG") saveAs(name, sceneText(marks, width, height, theme.sheet), "image/svg+xml");
+    else saveAs(name, await scenePicture(marks, width, height, theme.sheet));
   }
   /** The figure with its title and legend, as marks: [marks, width, height]. */
-  whole(ink) {
+  whole(theme) {
     const width = Math.max(SAVED_WIDTH, this.width),
       height = Math.max(220, this.height),
       head = 26,
-      [legend, below] = this.legend ? this.legend.marks(ink, width) : [[], 0];
-    const title = words(10, 14, textFit(this.caption.textContent, width - 20, 13), { fill: ink.text, size: 13, weight: 600 });
-    const drawn = this.marks(width, height, ink);
+      [legend, below] = this.legend ? this.legend.marks(theme, width) : [[], 0];
+    const title = words(10, 14, textFit(this.caption.textContent, width - 20, 13), { fill: theme.text, size: 13, weight: 600 });
+    const drawn = this.marks(width, height, theme);
     this.drawNow(); // what was laid out for the file is laid out for the page again
     return [[title, moved(head, drawn), moved(head + height, legend)], width, head + height + below];
   }

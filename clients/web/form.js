@@ -10,15 +10,15 @@ import { addressRead } from "./address.js";
 import { get, post } from "./api.js";
 import { catalog, parametersOf } from "./catalog.js";
 import { datasetsRead } from "./datasets.js";
-import { attempt, bytes, copied, duration, grouped, h, notice, number } from "./dom.js";
+import { attempt, bytes, copied, duration, integerText, h, notice, number } from "./dom.js";
 import { jobPut, onOpened } from "./jobs.js";
-import { filled } from "./load.js";
+import { loadInto } from "./load.js";
 import { seedsRead, submissionMake, templateOf, valuesRead } from "./several.js";
 import { curlOf, jsonOf, pythonOf } from "./snippets.js";
 
-const QUIET = 250; // ms after the last key before the daemon is asked
+const DEBOUNCE_MS = 250; // ms after the last key before the daemon is asked
 /* What belongs to the job itself stands in the contract, not in /v1/tasks. */
-const OWN = {
+const JOB_FIELDS = {
   name: { type: "string", default: null, nullable: true, description: "what the job is called in lists" },
   seed: {
     type: "integer",
@@ -81,7 +81,7 @@ function range({ minimum, exclusiveMinimum, maximum, exclusiveMaximum }) {
   const low = minimum ?? exclusiveMinimum,
     high = maximum ?? exclusiveMaximum,
     wide = (v) => v === undefined || Math.abs(v) >= 1e9,
-    written = (v) => (Number.isInteger(v) ? grouped(v) : String(v));
+    written = (v) => (Number.isInteger(v) ? integerText(v) : String(v));
   if (wide(low) && wide(high)) return "";
   if (wide(high)) return `${exclusiveMinimum !== undefined ? "above" : "at least"} ${written(low)}`;
   return `${exclusiveMinimum !== undefined ? "above " : ""}${low === undefined ? "…" : written(low)} to ${written(high)}`;
@@ -229,9 +229,9 @@ const jobFacts = (e) => [
   ...(e.evaluation?.seconds > 0 ? [["Evaluation, about", duration(e.evaluation.seconds)]] : []),
 ];
 const experimentFacts = ({ points, seeds, trials, estimate: e }) => [
-  ["Points", grouped(points)],
-  ["Seeds", grouped(seeds)],
-  ["Trials", grouped(trials)],
+  ["Points", integerText(points)],
+  ["Seeds", integerText(seeds)],
+  ["Trials", integerText(trials)],
   ...(e.core_hours > 0 ? [["Cost, about", `${duration(3600 * e.core_hours)} of a core`]] : []),
   ["Disk, about", bytes(Math.round(e.bytes))],
   ["Memory of a trial", bytes(Math.round(e.memory_bytes))],
@@ -362,7 +362,7 @@ class Form {
       ...[
         group("Task", true, chooser("task", this.task, of(this.all.tasks, this.task)), make("task", known.task)),
         group("Rule", true, chooser("rule", this.rule, of(this.all.rules, this.rule)), this.alsoMake(), make("rule", known.rule)),
-        group("Job", true, make("", OWN)),
+        group("Job", true, make("", JOB_FIELDS)),
         this.experimentMake(),
         group("Training", opened("Training") ?? true, make("training", known.training)),
         group("Network", opened("Network") ?? false, make("network", known.network)),
@@ -480,7 +480,7 @@ class Form {
   changed() {
     this.show();
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.validate(), QUIET);
+    this.timer = setTimeout(() => this.validate(), DEBOUNCE_MS);
   }
   async validate() {
     if (this.control) this.control.abort();
@@ -556,7 +556,7 @@ export function formShow(place, id, signal) {
   const { settings } = addressRead(),
     name = settings.get("dataset"),
     experiment = settings.get("experiment");
-  filled(place, "There is nothing to start from", signal, async () => {
+  loadInto(place, "There is nothing to start from", signal, async () => {
     const [known, job, other, { datasets }] = await Promise.all([
       catalog(),
       id ? get(`/v1/jobs/${id}`, signal) : null,

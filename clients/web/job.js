@@ -5,16 +5,16 @@ import { ACTIONS } from "./actions.js";
 import { activityShow } from "./activity.js";
 import { analysesShow } from "./analyses.js";
 import { download, get } from "./api.js";
-import { captionAsk, tagLink } from "./caption.js";
+import { captionEdit, tagLink } from "./caption.js";
 import { catalog, parametersOf } from "./catalog.js";
 import { ruleStyle, swatch } from "./colours.js";
 import { curvesShow } from "./curves.js";
-import { attempt, badge, bytes, clock, duration, framed, h, jobName, lossText, notice, number, percent, ruleName, standing, taskName } from "./dom.js";
+import { attempt, badge, bytes, clock, duration, oncePerFrame, h, jobName, lossText, notice, number, percent, ruleName, statusOf, taskName } from "./dom.js";
 import { jobOf, jobPut, jobRefresh, onEvent, onJobs, onOpened } from "./jobs.js";
-import { filled } from "./load.js";
+import { loadInto } from "./load.js";
 import { weightsShow } from "./weights.js";
 
-const QUIET = 3000, // ms without an event after which a running job is read anew: within a long evaluation there are none
+const SILENT_MS = 3000, // ms without an event after which a running job is read anew: within a long evaluation there are none
   EVENTS_SHOWN = 200,
   EVENTS_PAGE = 1000;
 const SECTIONS = ["task", "network", "rule", "optimizer", "training"];
@@ -44,7 +44,7 @@ function actions(job, leave) {
   return [
     ...may.filter((b) => b.className !== "danger"),
     h("a", { class: "button quiet", href: `#/new/${job.id}` }, "Use as a template"),
-    button("Name and tags", () => captionAsk(jobOf(job.id) ?? job)),
+    button("Name and tags", () => captionEdit(jobOf(job.id) ?? job)),
     ...(job.progress.iteration > 0 ? saves : []),
     ...(job.status === "succeeded" ? [save("Manifest", "/manifest", `${job.id}.manifest.json`)] : []),
     ...may.filter((b) => b.className === "danger"),
@@ -217,7 +217,7 @@ function headShow(id, leave) {
         shown = may;
       }
       title.replaceChildren(
-        h("div", { class: "title" }, h("h1", {}, jobName(job)), badge(standing(job)), h("span", { class: "id" }, job.id)),
+        h("div", { class: "title" }, h("h1", {}, jobName(job)), badge(statusOf(job)), h("span", { class: "id" }, job.id)),
         h("progress", { max: 1, value: job.progress.fraction, "aria-label": "Progress" }),
       );
       list.replaceChildren(...facts(job));
@@ -239,7 +239,7 @@ export function jobShow(place, id, signal) {
   let parts = null,
     heard = Date.now();
   const head = headShow(id, leave),
-    drawSoon = framed(() => signal.aborted || !parts || head.draw());
+    drawSoon = oncePerFrame(() => signal.aborted || !parts || head.draw());
   const build = (job) => {
     const curves = curvesShow(job, signal),
       events = eventsShow(job, signal);
@@ -254,7 +254,7 @@ export function jobShow(place, id, signal) {
     );
     head.draw();
   };
-  filled(place, "No such job", signal, async () => {
+  loadInto(place, "No such job", signal, async () => {
     if (!jobOf(id)) jobPut(await get(`/v1/jobs/${id}`, signal));
     else jobRefresh(id);
     if (!signal.aborted) build(jobOf(id));
@@ -279,8 +279,8 @@ export function jobShow(place, id, signal) {
     }),
   ];
   const timer = setInterval(() => {
-    if (!document.hidden && jobOf(id)?.status === "running" && Date.now() - heard >= QUIET) jobRefresh(id);
-  }, QUIET);
+    if (!document.hidden && jobOf(id)?.status === "running" && Date.now() - heard >= SILENT_MS) jobRefresh(id);
+  }, SILENT_MS);
   signal.addEventListener("abort", () => {
     clearInterval(timer);
     ends.forEach((end) => end());

@@ -111,7 +111,7 @@ export async function jobsLoad() {
 }
 
 /** A view shows all jobs: from now on they are known. */
-export function jobsWant() {
+export function jobsRequest() {
   if (wanted) return;
   wanted = true;
   if (opened) jobsLoad().catch(() => {});

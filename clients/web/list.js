@@ -5,9 +5,9 @@
 import { ACTIONS, actOnAll, ENDED } from "./actions.js";
 import { addressRead, addressWrite } from "./address.js";
 import { ruleStyle, swatch } from "./colours.js";
-import { badge, clock, framed, grouped, h, jobName, lossText, notice, percent, ruleName, standing, taskName } from "./dom.js";
-import { jobOf, jobsLoaded, jobsNewest, jobsWant, onJobs, streamState } from "./jobs.js";
-import { TROUBLES } from "./load.js";
+import { badge, clock, oncePerFrame, integerText, h, jobName, lossText, notice, percent, ruleName, statusOf, taskName } from "./dom.js";
+import { jobOf, jobsLoaded, jobsNewest, jobsRequest, onJobs, streamState } from "./jobs.js";
+import { FAILURES } from "./load.js";
 import { Query } from "./query.js";
 import { Views } from "./views.js";
 
@@ -60,7 +60,7 @@ function row(job, index, onChoose) {
   const cells = {
     box,
     name: h("a", { href: `#/jobs/${job.id}`, title: [name, ...(job.tags ?? [])].join(" · ") }, name, tags),
-    status: badge(standing(job)),
+    status: badge(statusOf(job)),
     task: taskName(job),
     rule: [swatch(ruleStyle(job.rule.type)), " ", ruleName(job)],
     seed: String(job.seed),
@@ -93,7 +93,7 @@ class Table {
     );
     const head = h("div", { role: "row", class: "row head", "aria-rowindex": 1 }, this.heads);
     this.element = h("div", { role: "table", class: "jobs", "aria-label": "Jobs" }, h("div", { role: "rowgroup" }, head), this.view);
-    this.ask = framed(() => this.draw());
+    this.ask = oncePerFrame(() => this.draw());
   }
   height() {
     return narrow.matches ? 72 : 34;
@@ -132,7 +132,7 @@ class Table {
     this.view.scrollTop = top;
   }
   place(job, index, height) {
-    const key = [standing(job), job.progress.iteration, job.metrics.loss, job.name, job.tags, chosen.has(job.id), index, ruleStyle(job.rule.type).hex].join();
+    const key = [statusOf(job), job.progress.iteration, job.metrics.loss, job.name, job.tags, chosen.has(job.id), index, ruleStyle(job.rule.type).hex].join();
     let entry = this.rows.get(job.id);
     if (!entry || entry.key !== key) {
       const element = row(job, index, this.onChoose);
@@ -167,7 +167,7 @@ class Table {
 const inState = (job, status) => (status === "active" ? !ENDED.includes(job.status) : !status || job.status === status);
 
 const trouble = (status) => () => {
-  const [title, hint] = TROUBLES[status];
+  const [title, hint] = FAILURES[status];
   return [h("h2", {}, title), h("p", {}, hint)];
 };
 /** What stands where no job is shown. */
@@ -191,7 +191,7 @@ class List {
     Object.assign(this, { place, signal, why: null });
     this.addressTake();
     this.back = kept.scroll;
-    this.update = framed(() => signal.aborted || this.updateNow());
+    this.update = oncePerFrame(() => signal.aborted || this.updateNow());
     this.query = new Query(this.update, signal);
     this.views = new Views(
       "jobs",
@@ -306,12 +306,12 @@ class List {
   }
   async act(action) {
     const jobs = this.chosenJobs(action),
-      many = `${grouped(jobs.length)} ${jobs.length === 1 ? "job" : "jobs"}`;
+      many = `${integerText(jobs.length)} ${jobs.length === 1 ? "job" : "jobs"}`;
     if (action.danger && !window.confirm(`${action.text} ${many} with their events, curves and weights?`)) return;
     const answer = action.ask?.(jobs);
     if (answer === null) return;
     const { done, failed, why } = await actOnAll(action, jobs, answer);
-    if (failed) notice(`${grouped(done)} of ${many}: ${action.done}. ${grouped(failed)} failed; the first because: ${why}`, true);
+    if (failed) notice(`${integerText(done)} of ${many}: ${action.done}. ${integerText(failed)} failed; the first because: ${why}`, true);
     else notice(`${many}: ${action.done}`);
     this.update();
   }
@@ -331,7 +331,7 @@ class List {
       this.table.scroll(this.back);
       this.back = 0;
     }
-    const said = total || jobsLoaded() ? `${grouped(list.length)} of ${grouped(total)} jobs` : "";
+    const said = total || jobsLoaded() ? `${integerText(list.length)} of ${integerText(total)} jobs` : "";
     if (this.count.textContent !== said) this.count.textContent = said;
     for (const id of chosen) if (jobsLoaded() && !jobOf(id)) chosen.delete(id);
     this.bulkShow(list.length);
@@ -347,17 +347,17 @@ class List {
     this.none.hidden = !n;
     this.compare.disabled = n < 1 || n > COMPARED_MAX;
     this.compare.title = n > COMPARED_MAX ? `At most ${COMPARED_MAX} jobs are compared at once` : "";
-    this.compare.textContent = n ? `Compare ${grouped(n)}` : "Compare";
+    this.compare.textContent = n ? `Compare ${integerText(n)}` : "Compare";
     for (const { action, element } of this.acts) {
       const fit = this.chosenJobs(action).length;
       element.hidden = !fit;
-      element.textContent = `${action.text} ${grouped(fit)}`;
+      element.textContent = `${action.text} ${integerText(fit)}`;
     }
   }
 }
 
 /** Shows the view in `place` until `signal`. */
 export function listShow(place, signal) {
-  jobsWant();
+  jobsRequest();
   new List(place, signal);
 }

@@ -5,13 +5,13 @@ import { h } from "./dom.js";
 import { onOpened } from "./jobs.js";
 
 /** What keeps a view from being shown, by the status of the answer; 0: there was none. */
-export const TROUBLES = {
+export const FAILURES = {
   0: ["The daemon does not answer", "The page continues by itself once it is back."],
   401: ["A token is needed", "Enter one with the Token button above."],
 };
 
 /** A heading, sentences, and links or buttons in the middle of a view. */
-export function emptySay(place, title, ...more) {
+export function messageShow(place, title, ...more) {
   place.replaceChildren(
     h(
       "div",
@@ -26,7 +26,7 @@ export function emptySay(place, title, ...more) {
  * A view that reads itself anew, by its `readOnce()`, until its `signal`: one reading at a time; what falls due meanwhile comes next. A reading may
  * set `behind` to have another one follow.
  */
-export class Reader {
+export class Refresher {
   reading = false;
   behind = false;
   async read() {
@@ -48,7 +48,7 @@ export class Reader {
  * Fills `place` by `fill()`, a promise. Where that fails it says why, and tries again: at a press, and by itself once the daemon is back. What
  * does not exist is shown by the heading `missing`. `signal` ends it.
  */
-export function filled(place, missing, signal, fill) {
+export function loadInto(place, missing, signal, fill) {
   let waiting = false;
   const run = async () => {
     waiting = false;
@@ -58,9 +58,9 @@ export function filled(place, missing, signal, fill) {
       if (signal.aborted || error.name === "AbortError") return;
       const gone = error.status === 404;
       waiting = !gone;
-      const [title, hint] = gone ? [missing, error.message] : TROUBLES[error.status] || ["This could not be loaded", error.message];
+      const [title, hint] = gone ? [missing, error.message] : FAILURES[error.status] || ["This could not be loaded", error.message];
       const again = h("button", { type: "button", onclick: run }, "Try again");
-      emptySay(place, title, hint, h("p", {}, gone ? h("a", { href: "#/jobs" }, "All jobs") : again));
+      messageShow(place, title, hint, h("p", {}, gone ? h("a", { href: "#/jobs" }, "All jobs") : again));
     }
   };
   place.replaceChildren(h("p", { class: "empty" }, "Loading."));

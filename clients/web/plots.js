@@ -72,31 +72,31 @@ class Forest extends Figure {
     const [low, high] = scale.domain.map(Math.exp);
     return logScale([low, high], [0, 1]).ticks(count).map(Math.log);
   }
-  marks(width, height, ink) {
+  marks(width, height, theme) {
     const now = this.layout(width),
       { span, scale, narrow } = now,
       row = this.rowHeight(width),
       base = HEAD + this.rows.length * row,
       ticks = this.ticks(scale, Math.max(2, Math.floor((span[1] - span[0]) / 64)));
     const heads = [
-      words(width - now.right, 10, "difference", { fill: ink.muted }),
-      words(width - 8, 10, narrow ? "won" : "won, p (Holm)", { fill: ink.muted, anchor: "end" }),
+      words(width - now.right, 10, "difference", { fill: theme.muted }),
+      words(width - 8, 10, narrow ? "won" : "won, p (Holm)", { fill: theme.muted, anchor: "end" }),
     ];
     return [
       ...heads,
       ...ticks.flatMap((v) => [
-        line(scale.to(v), HEAD, scale.to(v), base, { stroke: ink.grid }),
-        words(scale.to(v), base + 12, scale.text(v), { fill: ink.muted, anchor: "middle", name: "tick-x" }),
+        line(scale.to(v), HEAD, scale.to(v), base, { stroke: theme.grid }),
+        words(scale.to(v), base + 12, scale.text(v), { fill: theme.muted, anchor: "middle", name: "tick-x" }),
       ]),
-      line(scale.to(0), HEAD - 4, scale.to(0), base, { stroke: ink.text, width: 1, dash: [4, 3] }),
-      words((span[0] + span[1]) / 2, base + 28, this.logarithms ? "factor, paired by seed" : "difference, paired by seed", { fill: ink.muted, anchor: "middle" }),
-      ...this.rows.flatMap((one, i) => this.rowMarks(one, HEAD + i * row, now, ink, row, width)),
+      line(scale.to(0), HEAD - 4, scale.to(0), base, { stroke: theme.text, width: 1, dash: [4, 3] }),
+      words((span[0] + span[1]) / 2, base + 28, this.logarithms ? "factor, paired by seed" : "difference, paired by seed", { fill: theme.muted, anchor: "middle" }),
+      ...this.rows.flatMap((one, i) => this.rowMarks(one, HEAD + i * row, now, theme, row, width)),
     ];
   }
-  rowMarks(one, top, now, ink, row, width) {
+  rowMarks(one, top, now, theme, row, width) {
     const { scale, narrow, left } = now,
       middle = narrow ? top + row - 14 : top + row / 2,
-      stroke = ink.of(one.style),
+      stroke = theme.of(one.style),
       { low, high } = one.difference_95 ?? {},
       won = isNumber(one.won) ? `${Number((one.won * one.n).toFixed(1))}/${one.n}` : "–",
       p = isNumber(one.holm_p) ? `, ${one.holm_p < 0.001 ? "<0.001" : number(one.holm_p, 2)}` : "",
@@ -104,18 +104,18 @@ class Forest extends Figure {
       at = { anchor: narrow ? "start" : "end" },
       x = narrow ? 6 : left;
     const marks = [
-      ...(narrow ? [rect(0, top + 1, width, 30, { fill: ink.sheet })] : []), // over the grid
-      words(x, narrow ? top + 9 : middle - 7, textFit(one.label, room, 12), { ...at, fill: ink.text, size: 12 }),
-      words(x, narrow ? top + 23 : middle + 8, textFit(`against ${one.to_label}`, room), { ...at, fill: ink.muted }),
-      words(width - now.right, middle, this.difference(one.mean_difference), { fill: ink.text }),
-      words(width - 8, middle, `${won}${narrow ? "" : p}${one.few ? " †" : ""}`, { fill: ink.text, anchor: "end" }),
+      ...(narrow ? [rect(0, top + 1, width, 30, { fill: theme.sheet })] : []), // over the grid
+      words(x, narrow ? top + 9 : middle - 7, textFit(one.label, room, 12), { ...at, fill: theme.text, size: 12 }),
+      words(x, narrow ? top + 23 : middle + 8, textFit(`against ${one.to_label}`, room), { ...at, fill: theme.muted }),
+      words(width - now.right, middle, this.difference(one.mean_difference), { fill: theme.text }),
+      words(width - 8, middle, `${won}${narrow ? "" : p}${one.few ? " †" : ""}`, { fill: theme.text, anchor: "end" }),
     ];
     if (isNumber(low) && isNumber(high)) {
       const look = { stroke, width: 1.8, dash: dashOf(one.style) };
       marks.push(line(scale.to(low), middle, scale.to(high), middle, look), ...[low, high].map((v) => line(scale.to(v), middle - 4, scale.to(v), middle + 4, { stroke, width: 1.4 })));
     }
     if (isNumber(one.mean_difference))
-      marks.push(marker(scale.to(one.mean_difference), middle, one.style.marker ?? 0, 4.5, { fill: one.few ? ink.sheet : stroke, stroke, width: 1.6 }));
+      marks.push(marker(scale.to(one.mean_difference), middle, one.style.marker ?? 0, 4.5, { fill: one.few ? theme.sheet : stroke, stroke, width: 1.6 }));
     return marks;
   }
   read(i) {
@@ -138,9 +138,9 @@ class Forest extends Figure {
     event.preventDefault();
     this.read(this.at < 0 ? 0 : this.at + step);
   }
-  over(ink) {
+  over(theme) {
     const row = this.rowHeight(this.width);
-    return this.at < 0 ? [] : [rect(2, HEAD + this.at * row, this.width - 4, row, { fill: ink.accent, fillOpacity: 0.08 })];
+    return this.at < 0 ? [] : [rect(2, HEAD + this.at * row, this.width - 4, row, { fill: theme.accent, fillOpacity: 0.08 })];
   }
   table() {
     const columns = ["label", "to_label", "n", "finite", "logarithms", "mean_difference", "low_95", "high_95", "won", "sign_flip_p", "holm_p", "least_p"];
@@ -187,21 +187,21 @@ class HeatMap extends Figure {
     if (this.log) return (Math.log(value) - Math.log(low)) / (Math.log(high) - Math.log(low) || 1);
     return (value - low) / (high - low || 1);
   }
-  marks(width, height, ink) {
+  marks(width, height, theme) {
     const now = this.layout(width, height),
       { xs, ys, left } = now,
       write = writer(this.percent);
     this.now = now;
     return [
-      ...this.cells.flatMap((cell) => this.cellMarks(cell, now, ink, write)),
-      ...this.columns.map((v) => words(xs.to(v), height - 30, textFit(nameOf(v), xs.step - 4), { fill: ink.muted, anchor: "middle", name: "tick-x" })),
-      ...this.rows.map((v) => words(left - 6, ys.to(v), textFit(nameOf(v), left - 30), { fill: ink.muted, anchor: "end", name: "tick-y" })),
-      words((left + width - now.right) / 2, height - 10, this.x, { fill: ink.muted, anchor: "middle" }),
-      words(10, (height - 32) / 2, textFit(this.y, height - 40), { fill: ink.muted, anchor: "middle", turn: -90 }),
-      ...this.barMarks(width, height, ink, write),
+      ...this.cells.flatMap((cell) => this.cellMarks(cell, now, theme, write)),
+      ...this.columns.map((v) => words(xs.to(v), height - 30, textFit(nameOf(v), xs.step - 4), { fill: theme.muted, anchor: "middle", name: "tick-x" })),
+      ...this.rows.map((v) => words(left - 6, ys.to(v), textFit(nameOf(v), left - 30), { fill: theme.muted, anchor: "end", name: "tick-y" })),
+      words((left + width - now.right) / 2, height - 10, this.x, { fill: theme.muted, anchor: "middle" }),
+      words(10, (height - 32) / 2, textFit(this.y, height - 40), { fill: theme.muted, anchor: "middle", turn: -90 }),
+      ...this.barMarks(width, height, theme, write),
     ];
   }
-  cellMarks({ column, row, value }, { xs, ys }, ink, write) {
+  cellMarks({ column, row, value }, { xs, ys }, theme, write) {
     const [w, high] = [xs.step - 2, ys.step - 2],
       x = xs.to(column) - w / 2,
       y = ys.to(row) - high / 2;
@@ -212,14 +212,14 @@ class HeatMap extends Figure {
           [x2, y2] = [Math.max(0, k - high), Math.min(k, high)];
         hatch += `M${x + x1} ${y + y1}L${x + x2} ${y + y2}`;
       }
-      return [rect(x, y, w, high, { fill: ink.sheet, stroke: ink.line }), path(hatch, { stroke: ink.line }), words(x + w / 2, y + high / 2, "never", { fill: ink.text, anchor: "middle", weight: 600 })];
+      return [rect(x, y, w, high, { fill: theme.sheet, stroke: theme.line }), path(hatch, { stroke: theme.line }), words(x + w / 2, y + high / 2, "never", { fill: theme.text, anchor: "middle", weight: 600 })];
     }
-    if (!isNumber(value)) return [rect(x, y, w, high, { fill: "none", stroke: ink.line, dash: [3, 3] }), words(x + w / 2, y + high / 2, "–", { fill: ink.muted, anchor: "middle" })];
+    if (!isNumber(value)) return [rect(x, y, w, high, { fill: "none", stroke: theme.line, dash: [3, 3] }), words(x + w / 2, y + high / 2, "–", { fill: theme.muted, anchor: "middle" })];
     const { fill, dark } = heat(this.share(value)),
       text = write(value);
     return [rect(x, y, w, high, { fill }), ...(textWidth(text) < w - 4 && high > 13 ? [words(x + w / 2, y + high / 2, text, { fill: dark ? "#ffffff" : "#111111", anchor: "middle" })] : [])];
   }
-  barMarks(width, height, ink, write) {
+  barMarks(width, height, theme, write) {
     const top = 16,
       high = height - 66,
       x = width - 60,
@@ -227,8 +227,8 @@ class HeatMap extends Figure {
       marks = Array.from({ length: steps }, (_, i) => rect(x, top + (i * high) / steps, 12, high / steps + 0.5, { fill: heat(1 - (i + 0.5) / steps).fill }));
     return [
       ...marks,
-      words(x + 17, top + 4, write(this.range[1]), { fill: ink.muted }),
-      words(x + 17, top + high - 4, write(this.range[0]), { fill: ink.muted }),
+      words(x + 17, top + 4, write(this.range[1]), { fill: theme.muted }),
+      words(x + 17, top + high - 4, write(this.range[0]), { fill: theme.muted }),
     ];
   }
   read(cell) {
@@ -254,10 +254,10 @@ class HeatMap extends Figure {
       [column, row] = this.at ? [move(this.columns, here.column, step[0]), move(this.rows, here.row, step[1])] : [here.column, here.row];
     this.read(this.cells.find((cell) => cell.column === column && cell.row === row) ?? this.at);
   }
-  over(ink) {
+  over(theme) {
     if (!this.at || !this.now) return [];
     const { xs, ys } = this.now;
-    return [rect(xs.to(this.at.column) - xs.step / 2, ys.to(this.at.row) - ys.step / 2, xs.step, ys.step, { stroke: ink.text, width: 2 })];
+    return [rect(xs.to(this.at.column) - xs.step / 2, ys.to(this.at.row) - ys.step / 2, xs.step, ys.step, { stroke: theme.text, width: 2 })];
   }
   table() {
     return { columns: [this.y, this.x, this.what], rows: this.cells.map(({ row, column, value }) => [row, column, value]) };
@@ -294,24 +294,24 @@ class Parallel extends Figure {
     this.now = { xs, ys, span };
     return this.now;
   }
-  marks(width, height, ink) {
+  marks(width, height, theme) {
     const { xs, ys, span } = this.layout(width, height);
     return [
-      ...this.points.map((point) => this.lineMark(point, ink, 0.75, 1.4)),
+      ...this.points.map((point) => this.lineMark(point, theme, 0.75, 1.4)),
       ...this.axes.flatMap((axis, i) => {
         const end = i === this.axes.length - 1,
           scale = ys[i],
           ticks = [...scale.ticks(6), ...(scale.never ? ["never"] : [])];
         return [
-          line(xs[i], span[0], xs[i], span[1], { stroke: ink.muted }),
-          words(xs[i], 14, textFit(axis.name, (width / this.axes.length) * 0.95, 12), { fill: ink.text, anchor: i === 0 ? "start" : end ? "end" : "middle", size: 12, weight: 600 }),
+          line(xs[i], span[0], xs[i], span[1], { stroke: theme.muted }),
+          words(xs[i], 14, textFit(axis.name, (width / this.axes.length) * 0.95, 12), { fill: theme.text, anchor: i === 0 ? "start" : end ? "end" : "middle", size: 12, weight: 600 }),
           ...ticks.flatMap((v) => {
             const text = textFit(v === "never" ? v : scale.text(v), end ? 60 : 110),
               wide = textWidth(text);
             return [
-              line(xs[i] - 3, scale.to(v), xs[i] + 3, scale.to(v), { stroke: ink.muted }),
-              rect(end ? xs[i] + 5 : xs[i] - 9 - wide, scale.to(v) - 7, wide + 4, 14, { fill: ink.sheet, fillOpacity: 0.85 }), // over the lines
-              words(xs[i] + (end ? 7 : -7), scale.to(v), text, { fill: ink.text, anchor: end ? "start" : "end" }),
+              line(xs[i] - 3, scale.to(v), xs[i] + 3, scale.to(v), { stroke: theme.muted }),
+              rect(end ? xs[i] + 5 : xs[i] - 9 - wide, scale.to(v) - 7, wide + 4, 14, { fill: theme.sheet, fillOpacity: 0.85 }), // over the lines
+              words(xs[i] + (end ? 7 : -7), scale.to(v), text, { fill: theme.text, anchor: end ? "start" : "end" }),
             ];
           }),
         ];
@@ -325,14 +325,14 @@ class Parallel extends Figure {
       part = this.points.length > 1 ? this.points.indexOf(point) / (this.points.length - 1) - 0.5 : 0;
     return scale.to(point.values[i]) + (scale.step ? part * Math.min(0.5 * scale.step, 24) : 0);
   }
-  lineMark(point, ink, opacity, width) {
+  lineMark(point, theme, opacity, width) {
     const { xs } = this.now,
       d = point.values
         .map((_, i) => [xs[i], this.crossing(point, i)])
         .filter(([, y]) => Number.isFinite(y))
         .map(([x, y], i) => `${i ? "L" : "M"}${x} ${y}`)
         .join("");
-    return path(d, { stroke: ink.of(point.style), width, dash: dashOf(point.style), opacity, name: "line" });
+    return path(d, { stroke: theme.of(point.style), width, dash: dashOf(point.style), opacity, name: "line" });
   }
   read(i) {
     this.at = i;
@@ -363,8 +363,8 @@ class Parallel extends Figure {
     event.preventDefault();
     this.read(Math.min(this.points.length - 1, Math.max(0, this.at + step)));
   }
-  over(ink) {
-    return this.at < 0 || !this.now ? [] : [this.lineMark(this.points[this.at], { ...ink, of: () => ink.sheet }, 1, 6), this.lineMark(this.points[this.at], ink, 1, 3.4)];
+  over(theme) {
+    return this.at < 0 || !this.now ? [] : [this.lineMark(this.points[this.at], { ...theme, of: () => theme.sheet }, 1, 6), this.lineMark(this.points[this.at], theme, 1, 3.4)];
   }
   table() {
     return { columns: ["label", ...this.axes.map((axis) => axis.name)], rows: this.points.map(({ label, values }) => [label, ...values]) };

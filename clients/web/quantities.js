@@ -3,7 +3,7 @@
  */
 import { number, percent } from "./dom.js";
 
-const SHARE = { percent: true, limits: [0, 1] },
+const FRACTION = { percent: true, limits: [0, 1] },
   COSINE = { of: "cosine", limits: [-1, 1] },
   NORM = { of: "norms", log: true },
   SECONDS = { of: "phases", unit: "s" };
@@ -11,7 +11,7 @@ const SHARE = { percent: true, limits: [0, 1] },
 /** By key: {name, of (the diagnostic that a job must ask for), percent, limits (possible values), log, unit}. */
 export const QUANTITIES = {
   loss: { name: "loss", limits: [0, Infinity] },
-  accuracy: { name: "accuracy", ...SHARE },
+  accuracy: { name: "accuracy", ...FRACTION },
   training_loss: { name: "training loss", limits: [0, Infinity] },
   learning_rate: { name: "learning rate", limits: [0, Infinity] },
   cosine_all: { name: "cosine with the gradient of bptt", ...COSINE },
@@ -21,7 +21,7 @@ export const QUANTITIES = {
   cosine_b: { name: "cosine, b", ...COSINE },
   spectral_radius: { name: "spectral radius of W", of: "spectral_radius", limits: [0, Infinity] },
   mean_psi: { name: "mean ψ", of: "psi", limits: [0, 1] },
-  silent_fraction: { name: "silent units", of: "psi", ...SHARE },
+  silent_fraction: { name: "silent units", of: "psi", ...FRACTION },
   gradient_norm_W: { name: "gradient norm, W", ...NORM },
   gradient_norm_Win: { name: "gradient norm, Win", ...NORM },
   gradient_norm_Wout: { name: "gradient norm, Wout", ...NORM },
@@ -35,7 +35,7 @@ export const QUANTITIES = {
 export const quantityOf = (key) => QUANTITIES[key] ?? { name: key.replaceAll("_", " ") };
 
 /** The diagnostics that any trial of an experiment asks for; true: all. */
-function asked({ base, axes = [], points = [] }) {
+function diagnosticsOf({ base, axes = [], points = [] }) {
   const patches = [...axes.flatMap((axis) => axis.patches ?? []), ...points],
     given = [base?.training?.diagnostics, ...patches.flatMap((p) => [p["/training/diagnostics"], p["/training"]?.diagnostics])].filter(Boolean);
   return given.includes(true) ? true : new Set(given.flat());
@@ -43,7 +43,7 @@ function asked({ base, axes = [], points = [] }) {
 
 /** Keys of the curves that trials of this specification have. */
 export function keysOf(specification) {
-  const named = asked(specification);
+  const named = diagnosticsOf(specification);
   return Object.keys(QUANTITIES).filter((key) => !QUANTITIES[key].of || named === true || named.has(QUANTITIES[key].of));
 }
 

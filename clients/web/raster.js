@@ -5,9 +5,9 @@
  */
 import { canvasContext, MARGIN } from "./charts.js";
 import { css, onScheme } from "./colours.js";
-import { grouped, h, number } from "./dom.js";
+import { integerText, h, number } from "./dom.js";
 import { roundTicks } from "./scales.js";
-import { inkOf } from "./weights.js";
+import { mapColour } from "./weights.js";
 
 /* As the charts that stand above and below. */
 const { left: LEFT, right: RIGHT, bottom: BOTTOM } = MARGIN;
@@ -27,7 +27,7 @@ function pixels(rows, count, columns, largest) {
       if (Math.abs(value) > Math.abs(peaks[at])) peaks[at] = value;
     }),
   );
-  peaks.forEach((value, at) => image.data.set([...inkOf(value / largest), 255], 4 * at));
+  peaks.forEach((value, at) => image.data.set([...mapColour(value / largest), 255], 4 * at));
   context.putImageData(image, 0, 0);
   return plain;
 }
@@ -69,7 +69,7 @@ export function raster(title, word, count, { x, names = null }) {
     context.fillText(`${word} ${nameOf(0)}`, LEFT - 5, 10);
     context.fillText(String(nameOf(count - 1)), LEFT - 5, high);
     context.textAlign = "center";
-    for (const time of roundTicks(low, end, 8)) context.fillText(grouped(time), place(time), high + 14);
+    for (const time of roundTicks(low, end, 8)) context.fillText(integerText(time), place(time), high + 14);
     context.fillText(x, LEFT + wide / 2, high + 29);
   };
   const read = (moment, row) => {

@@ -3,13 +3,13 @@
  *
  * A scale has {to(value), from(pixel), ticks(count), text(tick), log}. A logarithmic one begins at the least value that was measured, never below.
  */
-import { grouped } from "./dom.js";
+import { integerText } from "./dom.js";
 
 /** A tick's number: short, whatever its size. */
 export function tickText(value) {
   const size = Math.abs(value);
   if (size >= 1e5 || (size > 0 && size < 1e-3)) return value.toExponential(1).replace(".0e", "e").replace("e+", "e");
-  return size >= 1000 ? grouped(Math.round(value)) : String(Number(value.toPrecision(4)));
+  return size >= 1000 ? integerText(Math.round(value)) : String(Number(value.toPrecision(4)));
 }
 export const percentText = (value) => `${Number((100 * value).toPrecision(4))} %`;
 

@@ -2,11 +2,11 @@
  * Several values in a field, or several rules and seeds, make an experiment of what would be a job. Pure: from what the form holds to the documents
  * of the API.
  */
-const LISTED = /^[[{"]/; // one value that is itself a list, an object or a text
+const STRUCTURED = /^[[{"]/; // one value that is itself a list, an object or a text
 
 /** The values that a field's text names, separated by commas; null where it is one value. */
 export function valuesRead(parameter, text, read) {
-  if (!["integer", "number", "custom"].includes(parameter.type) || LISTED.test(text.trim()) || !text.includes(",")) return null;
+  if (!["integer", "number", "custom"].includes(parameter.type) || STRUCTURED.test(text.trim()) || !text.includes(",")) return null;
   const parts = text
     .split(",")
     .map((part) => part.trim())

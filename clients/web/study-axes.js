@@ -1,7 +1,7 @@
 /*
  * A metric over the axes of an experiment: response curves over one, a heat map over two, parallel coordinates over more.
  */
-import { addressWrite, kept } from "./address.js";
+import { addressWrite, addressBind } from "./address.js";
 import { chart } from "./charts.js";
 import { seriesStyle } from "./colours.js";
 import { h } from "./dom.js";
@@ -14,7 +14,7 @@ const option = (value, text, chosen) => h("option", { value, selected: value ===
 const labelled = (id, text, input) => h("span", { class: "pair" }, h("label", { for: id }, text), input);
 const settingOf = (name) => new URLSearchParams(location.hash.split("?")[1] ?? "").get(name);
 
-const MOST = 6; // combinations of further axes, each of which has its plots
+const COMBINATIONS_MAX = 6; // combinations of further axes, each of which has its plots
 
 /** Points by their values on further axes: [title, points]. */
 function combinations(points, further) {
@@ -28,7 +28,7 @@ function combinations(points, further) {
 }
 
 /** One look a group of points: the server's, where that tells the groups apart; else the palette's. */
-function looksOf(groups) {
+function stylesOf(groups) {
   const own = groups.map((points) => {
       const { colour, dash, marker } = points[0],
         alike = (name) => points.every((point) => point[name] === points[0][name]);
@@ -45,7 +45,7 @@ export class AxesView {
       select = (id) => h("select", { id, onchange: (event) => (addressWrite({ [id]: event.target.value }), draw()) });
     this.over = select("over");
     this.across = select("across");
-    this.log = kept("mlog", h("input", { type: "checkbox", id: "mlog", onchange: draw }));
+    this.log = addressBind("mlog", h("input", { type: "checkbox", id: "mlog", onchange: draw }));
     this.lines = parallel("All axes");
     this.place = h("div", { class: "views" });
     this.linesPlace = h("div", { class: "view", hidden: true }, this.lines.element);
@@ -90,7 +90,7 @@ export class AxesView {
         points,
         axes.filter((axis) => axis !== over && axis !== across),
       ),
-      shown = all.slice(0, MOST);
+      shown = all.slice(0, COMBINATIONS_MAX);
     this.acrossPlace.hidden = axes.length < 2;
     const key = JSON.stringify([over, across, shown.map(([title]) => title), about.text]);
     if (key !== this.key) this.build(shown, over, across, about);
@@ -103,7 +103,7 @@ export class AxesView {
     });
     this.linesPlace.hidden = axes.length < 3;
     if (axes.length > 2) this.linesDraw(points, axes, about);
-    const left = all.length > MOST ? ` ${all.length - MOST} more combinations of the other axes are not drawn: choose their values above.` : "";
+    const left = all.length > COMBINATIONS_MAX ? ` ${all.length - COMBINATIONS_MAX} more combinations of the other axes are not drawn: choose their values above.` : "";
     this.hint.textContent = `Points are medians over seeds, bars reach from the lower to the upper quartile.${left}`;
   }
   build(shown, over, across, about) {
@@ -126,7 +126,7 @@ export class AxesView {
     const { page } = this,
       groups = across ? across.values.map((v) => [valueName(v), points.filter((point) => point.values[across.name] === v)]) : [[about.quantity.name, points]],
       there = groups.filter(([, own]) => own.length),
-      looks = looksOf(there.map(([, own]) => own));
+      looks = stylesOf(there.map(([, own]) => own));
     return there.map(([name, own], i) => {
       const sorted = over.values.map((v) => own.find((point) => point.values[over.name] === v)).filter(Boolean),
         of = (read) => sorted.map((point) => read(page.summary(point)) ?? null);

@@ -2,19 +2,19 @@
  * Curves of an experiment's points: median with quartiles over the seeds, or mean with its interval, and each seed's own line on request. One panel,
  * or one a value of an axis; all panels have one legend and zoom together.
  */
-import { addressWrite, kept } from "./address.js";
+import { addressWrite, addressBind } from "./address.js";
 import { get } from "./api.js";
-import { chart, linked } from "./charts.js";
-import { grouped, h } from "./dom.js";
+import { chart, chartsLink } from "./charts.js";
+import { integerText, h } from "./dom.js";
 import { Legend } from "./figure.js";
 import { keysOf, quantityOf } from "./quantities.js";
 import { axesOf, styleOf, valueName } from "./study.js";
 
-const MOST = 36, // points drawn at once
+const POINTS_MAX = 36, // points drawn at once
   MOST_TOGETHER = 12, // of them in one panel
   PANELS = 8,
   TOGETHER = 6; // points in one panel, before they are divided among several
-const X = { iterations: "iteration", trials: "trials", seconds: "seconds" };
+const X_LABELS = { iterations: "iteration", trials: "trials", seconds: "seconds" };
 const option = (value, text) => h("option", { value }, text);
 const labelled = (id, text, input) => h("span", { class: "pair" }, h("label", { for: id }, text), input);
 
@@ -34,14 +34,14 @@ function panelsOf(points, axis) {
 
 export class CurvesView {
   constructor(page) {
-    Object.assign(this, { page, records: [], charts: [], link: linked(), key: "" });
+    Object.assign(this, { page, records: [], charts: [], link: chartsLink(), key: "" });
     const again = () => page.again(),
       draw = () => this.draw(),
       keys = keysOf(page.experiment.specification);
-    this.curve = kept("curve", h("select", { id: "curve", onchange: again }, keys.map((key) => option(key, quantityOf(key).name))));
-    this.spread = kept("spread", h("select", { id: "spread", onchange: again }, option("quartiles", "median, quartiles"), option("mean", "mean, 95 % interval"), option("none", "median alone")));
-    this.seeds = kept("seeds", h("input", { type: "checkbox", id: "seeds", onchange: again }));
-    this.log = kept("log", h("input", { type: "checkbox", id: "log", onchange: draw }));
+    this.curve = addressBind("curve", h("select", { id: "curve", onchange: again }, keys.map((key) => option(key, quantityOf(key).name))));
+    this.spread = addressBind("spread", h("select", { id: "spread", onchange: again }, option("quartiles", "median, quartiles"), option("mean", "mean, 95 % interval"), option("none", "median alone")));
+    this.seeds = addressBind("seeds", h("input", { type: "checkbox", id: "seeds", onchange: again }));
+    this.log = addressBind("log", h("input", { type: "checkbox", id: "log", onchange: draw }));
     this.panels = h("select", { id: "panels", onchange: () => (addressWrite({ panels: this.panels.value === "auto" ? null : this.panels.value }), draw()) });
     this.panelsWanted = new URLSearchParams(location.hash.split("?")[1] ?? "").get("panels") ?? "auto";
     this.legend = new Legend([], { hidden: page.hidden, changed: (hidden) => this.hiddenTake(hidden), lit: (key) => this.charts.forEach((one) => one.light(key)) });
@@ -67,7 +67,7 @@ export class CurvesView {
   async read() {
     const { page } = this,
       points = page.shown(),
-      most = this.panelAxis(points) || this.panels.value === "one" ? MOST : MOST_TOGETHER,
+      most = this.panelAxis(points) || this.panels.value === "one" ? POINTS_MAX : MOST_TOGETHER,
       some = points.length <= most ? points : Array.from({ length: most }, (_, i) => points[Math.floor((i * points.length) / most)]),
       query = new URLSearchParams({ keys: this.curve.value });
     if (some.length < page.points.length) query.set("points", some.map(({ point }) => point).join(","));
@@ -121,7 +121,7 @@ export class CurvesView {
       quantity = quantityOf(this.curve.value),
       axis = this.panelAxis(page.shown()),
       groups = this.panels.value === "one" ? [["", points]] : panelsOf(points, axis),
-      unit = X[page.unit.value];
+      unit = X_LABELS[page.unit.value];
     const series = groups.map(([, own]) => own.flatMap((point) => this.seriesOf(byPoint.get(point.point), point, styleOf(point))));
     const filled = groups.map((group, i) => [...group, series[i]]).filter(([, , own]) => own.some((s) => s.x.length));
     const key = JSON.stringify([filled.map(([title]) => title), this.curve.value, unit, this.spread.value]);
@@ -135,7 +135,7 @@ export class CurvesView {
   hintText(count) {
     if (!count) return "No curve yet: a point is drawn when its first trial has succeeded.";
     const what = { quartiles: "Lines are medians over the seeds that succeeded, bands reach from the lower to the upper quartile.", mean: "Lines are means over the seeds that succeeded, bands their 95 % bootstrap intervals.", none: "Lines are medians over the seeds that succeeded." }[this.spread.value],
-      left = this.left > 0 ? ` ${grouped(this.left)} more points are not drawn: choose a value of an axis above.` : "",
+      left = this.left > 0 ? ` ${integerText(this.left)} more points are not drawn: choose a value of an axis above.` : "",
       seconds = this.page.unit.value === "seconds" ? " Seconds are the median time that the seeds took to get there." : "";
     return `${what}${seconds}${left} Drag to zoom, double click for all of it.`;
   }

@@ -2,7 +2,7 @@
  * The head of an experiment's page: name, state, progress, what it costs, and what may be done with it.
  */
 import { download, patch, post, remove } from "./api.js";
-import { attempt, badge, clock, duration, grouped, h, notice } from "./dom.js";
+import { attempt, badge, clock, duration, integerText, h, notice } from "./dom.js";
 import { EXPERIMENT_ENDED, experimentName, progressBar } from "./experiments.js";
 import { seedsRead } from "./several.js";
 
@@ -136,18 +136,18 @@ class Head {
     const { experiment } = this,
       { counts } = experiment,
       spent = 3600 * (this.estimate?.core_hours ?? 0),
-      count = (key, word) => counts[key] > 0 && [word, grouped(counts[key])],
+      count = (key, word) => counts[key] > 0 && [word, integerText(counts[key])],
       diverged = points.reduce((sum, point) => sum + (point.diverged ?? 0), 0);
     const list = [
-      ["Points", grouped(experiment.points)],
-      ["Trials", grouped(experiment.trials)],
+      ["Points", integerText(experiment.points)],
+      ["Trials", integerText(experiment.trials)],
       count("succeeded", "Succeeded"),
-      diverged > 0 && ["Diverged", grouped(diverged)],
+      diverged > 0 && ["Diverged", integerText(diverged)],
       count("failed", "Failed"),
       count("cancelled", "Cancelled"),
       count("running", "Running"),
       count("paused", "Paused"),
-      counts.waiting + counts.queued > 0 && ["Waiting", grouped(counts.waiting + counts.queued)],
+      counts.waiting + counts.queued > 0 && ["Waiting", integerText(counts.waiting + counts.queued)],
       spent > 0 && ["Cost, about", `${duration(spent)} of a core`],
       ["Created", clock(experiment.created_at)],
       experiment.finished_at && ["Finished", clock(experiment.finished_at)],

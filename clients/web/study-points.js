@@ -3,8 +3,8 @@
  */
 import { addressRead, addressWrite, ariaSort, sortNext } from "./address.js";
 import { get } from "./api.js";
-import { markedOf, swatch } from "./colours.js";
-import { badge, grouped, h, keyed, standing } from "./dom.js";
+import { markersNeeded, swatch } from "./colours.js";
+import { badge, integerText, h, listSync, statusOf } from "./dom.js";
 import { progressBar } from "./experiments.js";
 import { quantityText } from "./quantities.js";
 import { styleOf } from "./study.js";
@@ -32,7 +32,7 @@ const shareText = (v) => `${Math.round(100 * v)}\u00a0%`;
 
 /** Heading, what it is sorted by, and what is written; `s` is the summary of the metric. */
 const columnsOf = (write, learned) => [
-  ["n", (p, s) => s?.n, (p, s) => h("span", { title: "values, never among them" }, s ? grouped(s.n) : "–")],
+  ["n", (p, s) => s?.n, (p, s) => h("span", { title: "values, never among them" }, s ? integerText(s.n) : "–")],
   ...(learned ? [["Learned", (p, s) => s?.share, (p, s) => (s?.n ? `${shareText(s.share)} (${intervalText(s.share_95, shareText, s.few)})` : "–")]] : []),
   ["Median", (p, s) => s?.median, (p, s) => h("b", {}, write(s?.median))],
   ["Median, 95 %", null, (p, s) => intervalText(s?.median_95, write, s?.few)],
@@ -70,7 +70,7 @@ export class PointsTable {
       sort = addressRead().settings.get("sort") ?? "",
       by = columns.find(([name]) => name === sort.replace(/^-/, ""));
     this.caption.textContent = about.text;
-    keyed(this.heads, [["Point"], ["Trials"], ...columns], {
+    listSync(this.heads, [["Point"], ["Trials"], ...columns], {
       key: ([name, read]) => `${name} ${Boolean(read)}`,
       state: ([name]) => String(sort.endsWith(name) && sort),
       make: ([name, read]) => {
@@ -79,7 +79,7 @@ export class PointsTable {
       },
     });
     const rows = by ? sorted(points, (point) => by[1](point, page.summary(point)), sort.startsWith("-")) : points;
-    keyed(this.body, rows, {
+    listSync(this.body, rows, {
       key: ({ point }) => point,
       state: (point) => JSON.stringify([point, about.text, page.metricNow(), page.trials.point === point.point, page.hidden.has(point.point)]),
       make: (point) => this.rowMake(point),
@@ -106,7 +106,7 @@ export class PointsTable {
         chosen = page.trials.point === name,
         s = page.summary(point);
       link.setAttribute("aria-expanded", String(chosen));
-      link.replaceChildren(swatch(styleOf(point), markedOf(page.points.map(styleOf))[page.points.indexOf(point)]), " ", point.label);
+      link.replaceChildren(swatch(styleOf(point), markersNeeded(page.points.map(styleOf))[page.points.indexOf(point)]), " ", point.label);
       element.className = `${chosen ? "chosen" : ""}${page.hidden.has(name) ? " off" : ""}`;
       element.replaceChildren(head, this.progressCell(point, s), ...columns.map(([column, , text]) => h("td", { class: "num", "data-column": column }, h("span", { class: "cell" }, text(point, s)))));
     };
@@ -118,7 +118,7 @@ export class PointsTable {
       running = point.running ?? 0,
       counts = { succeeded: point.n, failed: point.failed, running, waiting: point.unfinished - running };
     const notes = [point.diverged > 0 && `${point.diverged} diverged`, point.failed > 0 && `${point.failed} failed`, s?.never > 0 && `${s.never} never`, s?.missing > 0 && `${s.missing} missing`].filter(Boolean),
-      content = [h("span", { class: "num" }, `${grouped(done)} of ${grouped(total)}`), progressBar(counts, total), notes.length ? h("span", { class: "hint" }, notes.join(", ")) : null];
+      content = [h("span", { class: "num" }, `${integerText(done)} of ${integerText(total)}`), progressBar(counts, total), notes.length ? h("span", { class: "hint" }, notes.join(", ")) : null];
     return h("td", { "data-column": "Trials", class: "progress-cell" }, h("span", { class: "cell" }, content));
   }
 }
@@ -170,7 +170,7 @@ export class TrialsTable {
           {},
           h("th", { scope: "row", class: "num" }, `seed ${trial.seed}`),
           h("td", { "data-column": "Job" }, trial.archived ? h("span", { class: "id" }, trial.job) : h("a", { class: "id", href: `#/jobs/${trial.job}` }, trial.job)),
-          h("td", { "data-column": "Status" }, badge(trial.diverged ? "diverged" : standing(trial))),
+          h("td", { "data-column": "Status" }, badge(trial.diverged ? "diverged" : statusOf(trial))),
           h("td", { class: "num", "data-column": about.text }, quantityText(value(trial) ?? null, about.quantity, 5)),
           h("td", { class: "hint", "data-column": "Notes" }, notes(trial) || "–"),
         ),

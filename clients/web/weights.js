@@ -5,14 +5,14 @@
  */
 import { get } from "./api.js";
 import { canvasContext } from "./charts.js";
-import { css, inkNow, isDark, onScheme, seriesStyle } from "./colours.js";
+import { css, pageTheme, isDark, onScheme, seriesStyle } from "./colours.js";
 import { attempt, h, number } from "./dom.js";
 
 const UNITS_SHOWN = 2048,
   SMALLEST = 60; // CSS pixels; a canvas that is hidden or about to be laid out is not drawn
 const NEGATIVE = [0, 114, 178],
   POSITIVE = [213, 94, 0];
-const EDGE = 30; // room for what is written beside the map
+const MAP_MARGIN = 30; // room for what is written beside the map
 
 /** Units by type, and each run of one type: {units, runs: [{type, from, to, sign}]}. */
 function order(weights) {
@@ -37,12 +37,12 @@ function scaleOf(W) {
   return sizes.length ? sizes[Math.floor(0.99 * (sizes.length - 1))] : 1;
 }
 
-/* From white (or the dark ground) to the ink of the value's sign. */
-export function inkOf(share) {
+/* From white (or the dark ground) to the theme of the value's sign. */
+export function mapColour(share) {
   const ground = isDark() ? [22, 27, 34] : [255, 255, 255],
-    ink = share < 0 ? NEGATIVE : POSITIVE,
+    theme = share < 0 ? NEGATIVE : POSITIVE,
     strength = Math.min(1, Math.abs(share));
-  return ground.map((g, c) => g + strength * (ink[c] - g));
+  return ground.map((g, c) => g + strength * (theme[c] - g));
 }
 
 /** One pixel a weight. */
@@ -53,7 +53,7 @@ function pixels({ W }, units, scale) {
     image = context.createImageData(n, n);
   for (let y = 0; y < n; y++) {
     const row = W[units[y]];
-    for (let x = 0; x < n; x++) image.data.set([...inkOf(row[units[x]] / scale), 255], 4 * (y * n + x));
+    for (let x = 0; x < n; x++) image.data.set([...mapColour(row[units[x]] / scale), 255], 4 * (y * n + x));
   }
   context.putImageData(image, 0, 0);
   return plain;
@@ -61,23 +61,23 @@ function pixels({ W }, units, scale) {
 
 /** The edges of the types and their names, beside the map: "0 −" is type 0, inhibitory. */
 function typesPaint(context, runs, n, size) {
-  const side = size - EDGE;
+  const side = size - MAP_MARGIN;
   context.font = "11px system-ui, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "middle";
   for (const { type, from, to, sign } of runs) {
-    const middle = EDGE + (((from + to) / 2) * side) / n,
+    const middle = MAP_MARGIN + (((from + to) / 2) * side) / n,
       room = ((to - from) * side) / n,
       text = `${type} ${signText(sign)}`;
     context.fillStyle = css("--muted");
-    if (room > 11) context.fillText(text, EDGE / 2, middle);
-    if (room > 20) context.fillText(text, middle, EDGE / 2);
+    if (room > 11) context.fillText(text, MAP_MARGIN / 2, middle);
+    if (room > 20) context.fillText(text, middle, MAP_MARGIN / 2);
     context.fillStyle = css("--text");
     context.globalAlpha = 0.55;
-    const at = Math.round(EDGE + (from * side) / n);
+    const at = Math.round(MAP_MARGIN + (from * side) / n);
     if (from > 0) {
-      context.fillRect(at, EDGE, 1, side);
-      context.fillRect(EDGE, at, side, 1);
+      context.fillRect(at, MAP_MARGIN, 1, side);
+      context.fillRect(MAP_MARGIN, at, side, 1);
     }
     context.globalAlpha = 1;
   }
@@ -87,14 +87,14 @@ function mapPaint(canvas, plain, runs, at) {
   const size = canvas.clientWidth,
     n = plain.width,
     context = canvasContext(canvas, size, size),
-    cell = (size - EDGE) / n;
+    cell = (size - MAP_MARGIN) / n;
   context.imageSmoothingEnabled = false;
-  context.drawImage(plain, EDGE, EDGE, size - EDGE, size - EDGE);
+  context.drawImage(plain, MAP_MARGIN, MAP_MARGIN, size - MAP_MARGIN, size - MAP_MARGIN);
   typesPaint(context, runs, n, size);
   if (!at) return;
   context.strokeStyle = css("--text");
   context.lineWidth = 2;
-  context.strokeRect(EDGE + at[1] * cell - 1, EDGE + at[0] * cell - 1, Math.max(4, cell + 2), Math.max(4, cell + 2));
+  context.strokeRect(MAP_MARGIN + at[1] * cell - 1, MAP_MARGIN + at[0] * cell - 1, Math.max(4, cell + 2), Math.max(4, cell + 2));
 }
 
 /** The colours' scale, from its least to its greatest. */
@@ -102,7 +102,7 @@ function scalePaint(canvas) {
   const width = canvas.clientWidth,
     context = canvasContext(canvas, width, 10);
   for (let x = 0; x < width; x++) {
-    context.fillStyle = `rgb(${inkOf((2 * x) / width - 1).join(" ")})`;
+    context.fillStyle = `rgb(${mapColour((2 * x) / width - 1).join(" ")})`;
     context.fillRect(x, 0, 1, 10);
   }
 }
@@ -144,7 +144,7 @@ function spectrumPaint(canvas, { real, imaginary }) {
   context.arc(size / 2, size / 2, at(1) - size / 2, 0, 2 * Math.PI);
   context.stroke();
   context.setLineDash([]);
-  context.fillStyle = inkNow().of(seriesStyle(2));
+  context.fillStyle = pageTheme().of(seriesStyle(2));
   context.globalAlpha = 0.8;
   real.forEach((r, i) => {
     context.beginPath();
@@ -164,7 +164,7 @@ function mapRead(map, count, read) {
     read(...at);
   };
   map.addEventListener("pointermove", (event) => {
-    const place = (v) => Math.floor(((v - EDGE) / (map.clientWidth - EDGE)) * count());
+    const place = (v) => Math.floor(((v - MAP_MARGIN) / (map.clientWidth - MAP_MARGIN)) * count());
     go(place(event.offsetY), place(event.offsetX));
   });
   map.addEventListener("keydown", (event) => {

@@ -2,8 +2,8 @@
  * Workers: the processes elsewhere that train jobs of this daemon, and what each of them does now. The page reads the list anew while it is in sight.
  */
 import { get } from "./api.js";
-import { bytes, clock, duration, grouped, h } from "./dom.js";
-import { emptySay, filled } from "./load.js";
+import { bytes, clock, duration, integerText, h } from "./dom.js";
+import { messageShow, loadInto } from "./load.js";
 
 const EVERY = 5000; // ms
 const SILENT = 30; // seconds from which silence is worth a word
@@ -15,9 +15,9 @@ const stateText = (worker) =>
 function row(worker) {
   const cells = [
     worker.pool || "–",
-    grouped(worker.running),
-    grouped(worker.slots),
-    grouped(worker.cores),
+    integerText(worker.running),
+    integerText(worker.slots),
+    integerText(worker.cores),
     bytes(worker.memory_bytes),
     worker.instruction_set || "–",
     stateText(worker),
@@ -36,10 +36,10 @@ const sum = (workers, field) => workers.reduce((total, worker) => total + worker
 
 function shown(place, workers) {
   if (!workers.length) {
-    emptySay(place, "No workers", "A worker trains jobs of this daemon on another machine:", h("p", {}, h("code", {}, `modpropd worker --server ${location.origin}`)));
+    messageShow(place, "No workers", "A worker trains jobs of this daemon on another machine:", h("p", {}, h("code", {}, `modpropd worker --server ${location.origin}`)));
     return;
   }
-  const text = `${grouped(workers.length)} worker${workers.length === 1 ? "" : "s"} with ${grouped(sum(workers, "slots"))} slots, ${grouped(sum(workers, "running"))} in use.`;
+  const text = `${integerText(workers.length)} worker${workers.length === 1 ? "" : "s"} with ${integerText(sum(workers, "slots"))} slots, ${integerText(sum(workers, "running"))} in use.`;
   place.replaceChildren(
     h("h1", {}, "Workers"),
     h("p", {}, text),
@@ -54,7 +54,7 @@ function shown(place, workers) {
 /** The page, until `signal`. */
 export function workersShow(place, signal) {
   const read = async () => shown(place, (await get("/v1/workers", signal)).workers);
-  filled(place, "There are no workers", signal, read);
+  loadInto(place, "There are no workers", signal, read);
   const timer = setInterval(() => document.hidden || read().catch(() => {}), EVERY);
   signal.addEventListener("abort", () => clearInterval(timer));
 }
