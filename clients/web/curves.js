@@ -42,6 +42,18 @@ const DIAGNOSTICS = [
     limits: [-1, 1],
     log: false,
   },
+  {
+    title: "Fitted filter",
+    y: "share or cosine",
+    series: [
+      ["fit_share", "share explained, fitted trials"],
+      ["fit_share_unseen", "share explained"],
+      ["fit_cosine", "cosine"],
+      ["fit_share_dW", "share, dW"],
+      ["fit_cosine_dW_nonlocal", "cosine, dW"],
+    ],
+    log: false,
+  },
   { title: "Spectral radius of W", y: "largest |eigenvalue|", series: [["spectral_radius", "spectral radius"]], log: false },
   {
     title: "Units",

@@ -5,6 +5,7 @@ import { number, percent } from "./dom.js";
 
 const FRACTION = { percent: true, limits: [0, 1] },
   COSINE = { of: "cosine", limits: [-1, 1] },
+  FIT = { of: "fit", limits: [-Infinity, 1] },
   NORM = { of: "norms", log: true },
   SECONDS = { of: "phases", unit: "s" };
 
@@ -25,6 +26,12 @@ export const QUANTITIES = {
   gradient_norm_W: { name: "gradient norm, W", ...NORM },
   gradient_norm_Win: { name: "gradient norm, Win", ...NORM },
   gradient_norm_Wout: { name: "gradient norm, Wout", ...NORM },
+  fit_share: { name: "fitted filter: share explained, fitted trials", ...FIT },
+  fit_share_unseen: { name: "fitted filter: share explained", ...FIT },
+  fit_cosine: { name: "fitted filter: cosine of credit", ...FIT },
+  fit_cosine_dW: { name: "fitted filter: cosine, W", ...FIT },
+  fit_share_dW: { name: "fitted filter: share explained of dW beyond e-prop's", ...FIT },
+  fit_cosine_dW_nonlocal: { name: "fitted filter: cosine of dW beyond e-prop's", ...FIT },
   seconds_trials: { name: "time of trials", ...SECONDS },
   seconds_forward: { name: "time of the forward pass", ...SECONDS },
   seconds_credit: { name: "time of credit", ...SECONDS },
@@ -34,11 +41,12 @@ export const QUANTITIES = {
 
 export const quantityOf = (key) => QUANTITIES[key] ?? { name: key.replaceAll("_", " ") };
 
-/** The diagnostics that any trial of an experiment asks for; true: all. */
+/** The diagnostics that any trial of an experiment asks for, and "fit" where one fits a filter's taps; true: all. */
 function diagnosticsOf({ base, axes = [], points = [] }) {
   const patches = [...axes.flatMap((axis) => axis.patches ?? []), ...points],
     given = [base?.training?.diagnostics, ...patches.flatMap((p) => [p["/training/diagnostics"], p["/training"]?.diagnostics])].filter(Boolean);
-  return given.includes(true) ? true : new Set(given.flat());
+  const fits = [base?.rule?.taps, ...patches.flatMap((p) => [p["/rule"]?.taps, p["/rule/taps"]])].some((taps) => taps?.fit);
+  return given.includes(true) ? true : new Set([...given.flat(), ...(fits ? ["fit"] : [])]);
 }
 
 /** Keys of the curves that trials of this specification have. */
