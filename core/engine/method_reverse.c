@@ -99,6 +99,13 @@ static void credit_neuron_set(const struct engine *engine, const struct block *b
     }
 }
 
+static void credit_make(struct engine *engine, struct block *block, const struct credit *credit) {
+    if (block->shown) {
+        block_credit_show(engine, block, credit);
+    }
+    rule_table[engine->rule.type]->credit(credit);
+}
+
 static void block_reverse_step(struct engine *engine, struct group *group, struct block *block, int t, int slot) {
     size_t size = (size_t)engine->block_rows * (size_t)engine->columns;
     history_prefetch(engine, block, slot - HISTORY_AHEAD, false);
@@ -147,10 +154,7 @@ static void block_reverse_step(struct engine *engine, struct group *group, struc
     if (!engine->fused) {
         credit_neuron_set(engine, block, t, slot, loss, &credit);
     }
-    if (block->shown) {
-        block_credit_show(engine, block, &credit);
-    }
-    rule_table[engine->rule.type]->credit(&credit);
+    credit_make(engine, block, &credit);
 }
 
 /* Steps [start, end), of which slot 0 is start, from the last to the first. False when stopped. */
@@ -255,6 +259,17 @@ static double reverse_cost(const struct plan_sizes *s) {
     return s->forward + s->trials * (s->steps * s->sources * s->units + hops * hop_cost(s->rule, &s->shape) + readout);
 }
 
+/* The rule's own memory, and that of who is shown credit. */
+static void credit_memory_carve(struct carver *carver, struct engine *engine, struct block *block) {
+    const struct rule_ops *ops = rule_table[engine->rule.type];
+    if (ops->block_size) {
+        block->own = carve(carver, ops->block_size(&engine->rule, &engine->shape), 1);
+    }
+    if (engine->options.credit) {
+        block->shown = carve(carver, ((size_t)engine->block_rows + 1) * (size_t)engine->columns, sizeof(float));
+    }
+}
+
 static void reverse_block_carve(struct carver *carver, struct engine *engine, struct block *block) {
     size_t rows = (size_t)engine->block_rows, columns = (size_t)engine->columns;
     int steps_cut = rule_taps(&engine->rule);
@@ -277,15 +292,10 @@ static void reverse_block_carve(struct carver *carver, struct engine *engine, st
         block->f = carve(carver, rows * outputs, sizeof(float));
         block->signal = carve(carver, rows * outputs, sizeof(float));
     }
-    if (engine->options.credit) {
-        block->shown = carve(carver, (rows + 1) * columns, sizeof(float));
-    }
     block->d = carve(carver, (size_t)engine->neuron->carries * rows * columns, sizeof(float));
     block->gd = carve(carver, (size_t)TIME_BLOCK * rows * columns, sizeof(float));
     block->a_next = carve(carver, rows * columns, sizeof(float));
-    if (rule_table[engine->rule.type]->block_size) {
-        block->own = carve(carver, rule_table[engine->rule.type]->block_size(&engine->rule, &engine->shape), 1);
-    }
+    credit_memory_carve(carver, engine, block);
     if (rule_keeps_inner(&engine->rule)) {
         block->m = carve(carver, rows * columns, sizeof(float));
         block->gm[0] = carve(carver, rows * columns, sizeof(float));

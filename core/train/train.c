@@ -702,9 +702,27 @@ static double start_work(const struct train_config *config, const struct task_sh
 
 /* What the diagnostics take that look at other gradients than the job's own, or at its credit; per evaluation. */
 struct compared {
-    size_t bytes;
+    size_t bytes; /* and those of renewals */
     double multiply_adds;
+    double renewal; /* an iteration's share of what is made anew every so many */
 };
+
+/* What is made anew every so many iterations takes; `multiply_adds` are an iteration's share. */
+static bool renewal_plan(const struct train_config *config, const struct task_shape *shape, size_t *bytes,
+                         double *multiply_adds, struct error *error) {
+    const struct tap_fit *fit = rule_fit(&config->rule);
+    *bytes = 0;
+    *multiply_adds = 0;
+    if (config->rule.gain_bound.most > 0) {
+        bound_plan(backend_table[BACKEND_CPU], config->network.units, shape->steps, bytes, multiply_adds);
+        *multiply_adds /= config->rule.gain_bound.every;
+    }
+    if (fit && !fit_plan(config, shape, bytes, multiply_adds, error)) {
+        return false;
+    }
+    *multiply_adds /= fit ? fit->every : 1;
+    return true;
+}
 
 static bool compared_plan(const struct train_config *config, const struct task_shape *shape, struct compared *compared,
                           struct error *error) {
@@ -727,25 +745,12 @@ static bool compared_plan(const struct train_config *config, const struct task_s
     if (wanted & DIAGNOSTIC_CREDIT_GAIN) {
         backend->credit_gain_plan(config->network.units, shape->steps, &gain, &gain_work);
     }
-    compared->bytes = size_plus(exact.memory_bytes, size_plus(aligned, gain));
-    compared->multiply_adds = exact.multiply_adds + aligned_work + gain_work;
-    return true;
-}
-
-/* What is made anew every so many iterations takes; `multiply_adds` are an iteration's share. */
-static bool renewal_plan(const struct train_config *config, const struct task_shape *shape, size_t *bytes,
-                         double *multiply_adds, struct error *error) {
-    const struct tap_fit *fit = rule_fit(&config->rule);
-    *bytes = 0;
-    *multiply_adds = 0;
-    if (config->rule.gain_bound.most > 0) {
-        bound_plan(backend_table[BACKEND_CPU], config->network.units, shape->steps, bytes, multiply_adds);
-        *multiply_adds /= config->rule.gain_bound.every;
-    }
-    if (fit && !fit_plan(config, shape, bytes, multiply_adds, error)) {
+    size_t renewal;
+    if (!renewal_plan(config, shape, &renewal, &compared->renewal, error)) {
         return false;
     }
-    *multiply_adds /= fit ? fit->every : 1;
+    compared->bytes = size_plus(size_plus(exact.memory_bytes, renewal), size_plus(aligned, gain));
+    compared->multiply_adds = exact.multiply_adds + aligned_work + gain_work;
     return true;
 }
 
@@ -768,11 +773,6 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     if (!compared_plan(config, shape, &compared, error)) {
         return false;
     }
-    size_t renewal_bytes;
-    double renewal_work;
-    if (!renewal_plan(config, shape, &renewal_bytes, &renewal_work, error)) {
-        return false;
-    }
     size_t checkpoint = checkpoint_size_estimate(config, shape->inputs, shape->outputs);
     size_t square = size_times((size_t)network->units, (size_t)network->units),
            doubles = size_times(square, sizeof(double));
@@ -785,7 +785,7 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     int every = config->training.update_every;
     double updates = every > 0 ? (double)((shape->steps - 1) / every + 1) : 1;
     size_t parameters = network_parameters(network->units, shape->inputs, shape->outputs, network->bias);
-    size_t running = size_plus(size_plus(plan.memory_bytes, size_plus(compared.bytes, renewal_bytes)),
+    size_t running = size_plus(size_plus(plan.memory_bytes, compared.bytes),
                                diagnostics_memory(config->training.diagnostics, parameters, doubles));
     size_t memory = size_plus(fixed, running > start ? running : start);
     if (!size_possible(memory)) {
@@ -798,7 +798,7 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     *estimate = (struct train_estimate){.memory_bytes = memory,
                                         .checkpoint_bytes = checkpoint,
                                         .multiply_adds = plan.multiply_adds + draw +
-                                                         updates * optimizer_cost(parameters) + renewal_work,
+                                                         updates * optimizer_cost(parameters) + compared.renewal,
                                         .forward_multiply_adds = plan.forward_multiply_adds + draw,
                                         .start_multiply_adds = start_work(config, shape),
                                         .threads_most = plan.threads_most,
