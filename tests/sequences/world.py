@@ -651,6 +651,8 @@ class World(Experiments, Runs):
         self.list_jobs({"do": "list_jobs", "limit": 7})
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end and (any(self.rows().values()) or self.files()):
+            for name in [name for name, state in self.names.items() if state.pending]:
+                self.delete_dataset({"do": "delete_dataset", "name": name})  # a PUT hung up on may end as late as now
             time.sleep(0.05)  # rows go in portions, and a file when its last row has gone
         self.end(kill=False)
         self.look_at_the_folder()
