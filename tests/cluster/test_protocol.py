@@ -1,55 +1,16 @@
 """What a worker may send, and what is refused: nothing of a refused upload is stored."""
 
+import json
+import os
 import random
 import time
 import uuid
 
 import pytest
 from daemons import wait_until
-from workers import JOB, LEASE, assert_whole, events, sha256
+from workers import JOB, LEASE, Peer, assert_whole, events, sha256
 
-
-class Peer:
-    """A worker made of single calls. It trains nothing: what it sends was recorded from a daemon's own run."""
-
-    def __init__(self, daemon, headers=None, **facts):
-        self.daemon, self.headers = daemon, dict(headers or {})
-        build = daemon.get("/version").json()["build"]
-        facts = {"slots": 2, "cores": 2, "memory": 1 << 30, "isa": "avx2", "build": build} | facts
-        answer = daemon.post("/v1/workers", json=facts, headers=self.headers)
-        assert answer.status_code == 201, answer.text
-        self.id = answer.json()["id"]
-        self.headers["Modprop-Worker"] = f"{self.id} {answer.json()['secret']}"
-        self.facts = facts
-
-    def call(self, method, path, **options):
-        headers = self.headers | options.pop("headers", {})
-        return self.daemon.request(method, path, headers=headers, **options)
-
-    def lease(self, request=None, slots=1, wait=0):
-        body = {"request_id": request or str(uuid.uuid4()), "slots": slots, "memory": 1 << 30}
-        answer = self.call("POST", f"/v1/workers/{self.id}/leases?wait={wait}", json=body)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["leases"]
-
-    def beat(self, *leases):
-        running = [{"job": lease["job"], "attempt": lease["attempt"]} for lease in leases]
-        answer = self.call("POST", f"/v1/workers/{self.id}/beat", json={"running": running})
-        assert answer.status_code == 200, answer.text
-        return [order["order"] for order in answer.json()["orders"]]
-
-    def records(self, lease, first, records):
-        path = f"/v1/jobs/{lease['job']}/attempts/{lease['attempt']}/records"
-        return self.call("POST", path, json={"first": first, "records": records})
-
-    def checkpoint(self, lease, record, iteration, data, digest=None, loss=0.5):
-        path = f"/v1/jobs/{lease['job']}/attempts/{lease['attempt']}/checkpoints/{iteration}"
-        query = {"sha256": digest or sha256(data), "record": record, "loss": loss}
-        return self.call("PUT", path, data=data, params=query, headers={"Content-Type": "application/octet-stream"})
-
-    def end(self, lease, records, **body):
-        path = f"/v1/jobs/{lease['job']}/attempts/{lease['attempt']}/end"
-        return self.call("POST", path, json={"verdict": "finished", "records": records} | body)
+LONG_ROUNDS = 5000 if os.environ.get("MODPROP_LONG") else 60
 
 
 @pytest.fixture(scope="module")
@@ -287,3 +248,44 @@ def test_pools_say_how_many_workers_would_have_work(head):
     Peer(head, pool="night", slots=2)
     assert head.get("/v1/pools/night").json()["wanted"] == 3
     assert [pool["name"] for pool in head.get("/v1/pools").json()["pools"]] == ["night"]
+
+
+def test_uploads_changed_at_random_are_refused_and_harm_nothing(leased, recorded):
+    """Bytes flipped, cut out, doubled and inserted, in checkpoints and in the texts of records."""
+    peer, lease = leased
+    progress, checkpoints, _, _ = recorded[1]
+    dice = random.Random(20)
+    last = max(checkpoints)
+    good = checkpoints[last]
+    before = stored(peer.daemon, lease)
+
+    def changed(data):
+        data = bytearray(data)
+        for _ in range(dice.randrange(1, 4)):
+            at, length = dice.randrange(len(data)), dice.randrange(1, 64)
+            kind = dice.randrange(4)
+            if kind == 0:
+                data[at] ^= 1 << dice.randrange(8)
+            elif kind == 1 and len(data) > 100:
+                del data[at : at + length]
+            elif kind == 2:
+                data[at:at] = data[at : at + length]
+            else:
+                data[at:at] = dice.randbytes(length)
+        return bytes(data)
+
+    for _ in range(LONG_ROUNDS):
+        wrong = changed(good)
+        if wrong != good:
+            assert peer.checkpoint(lease, 0, last, wrong).status_code in (413, 422)
+    path = f"/v1/jobs/{lease['job']}/attempts/{lease['attempt']}/records"
+    text = json.dumps({"first": 0, "records": progress[:3]}).encode()
+    for _ in range(LONG_ROUNDS):
+        body = changed(text).replace(b'"first": 0', b'"first": 9').replace(b'"first":0', b'"first":9')
+        answer = peer.call("POST", path, data=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code in (200, 400, 422), (body, answer.text)
+        if answer.status_code == 200 and answer.json()["next"] > 0:
+            break  # what was left of it begins at 0 and was good: it may be taken
+    else:
+        assert stored(peer.daemon, lease) == before
+    assert peer.beat(lease) == ["go"]

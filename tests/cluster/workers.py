@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import threading
+import uuid
 
 from daemons import MODPROPD
 
@@ -100,3 +101,46 @@ def assert_whole(daemon, job, expected, **options):
 
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
+
+
+class Peer:
+    """A worker made of single calls. It trains nothing: what it sends was recorded from a daemon's own run."""
+
+    def __init__(self, daemon, headers=None, **facts):
+        self.daemon, self.headers = daemon, dict(headers or {})
+        build = daemon.get("/version").json()["build"]
+        facts = {"slots": 2, "cores": 2, "memory": 1 << 30, "isa": "avx2", "build": build} | facts
+        answer = daemon.post("/v1/workers", json=facts, headers=self.headers)
+        assert answer.status_code == 201, answer.text
+        self.id = answer.json()["id"]
+        self.headers["Modprop-Worker"] = f"{self.id} {answer.json()['secret']}"
+        self.facts = facts
+
+    def call(self, method, path, **options):
+        headers = self.headers | options.pop("headers", {})
+        return self.daemon.request(method, path, headers=headers, **options)
+
+    def lease(self, request=None, slots=1, wait=0):
+        body = {"request_id": request or str(uuid.uuid4()), "slots": slots, "memory": 1 << 30}
+        answer = self.call("POST", f"/v1/workers/{self.id}/leases?wait={wait}", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["leases"]
+
+    def beat(self, *leases):
+        running = [{"job": lease["job"], "attempt": lease["attempt"]} for lease in leases]
+        answer = self.call("POST", f"/v1/workers/{self.id}/beat", json={"running": running})
+        assert answer.status_code == 200, answer.text
+        return [order["order"] for order in answer.json()["orders"]]
+
+    def records(self, lease, first, records):
+        path = f"/v1/jobs/{lease['job']}/attempts/{lease['attempt']}/records"
+        return self.call("POST", path, json={"first": first, "records": records})
+
+    def checkpoint(self, lease, record, iteration, data, digest=None, loss=0.5):
+        path = f"/v1/jobs/{lease['job']}/attempts/{lease['attempt']}/checkpoints/{iteration}"
+        query = {"sha256": digest or sha256(data), "record": record, "loss": loss}
+        return self.call("PUT", path, data=data, params=query, headers={"Content-Type": "application/octet-stream"})
+
+    def end(self, lease, records, **body):
+        path = f"/v1/jobs/{lease['job']}/attempts/{lease['attempt']}/end"
+        return self.call("POST", path, json={"verdict": "finished", "records": records} | body)

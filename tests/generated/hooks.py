@@ -1,9 +1,10 @@
 """What schemathesis needs to know about this daemon: which job there is, and that nobody wants to wait an hour.
 
 $MODPROP_TEST_JOB is a job that has succeeded, $MODPROP_TEST_EXPERIMENT an experiment that has not ended, and
-$MODPROP_TEST_SPARE names jobs that may be deleted, $MODPROP_TEST_LEASE is a job that $MODPROP_TEST_WORKER has. Well-formed requests about an experiment are about that one, and
-half of those about a job about that job, so that they come further than 404; half of the uploads are a dataset. Those
-that were made wrong on purpose stay as they are, and so do those that ask for what an earlier one has made.
+$MODPROP_TEST_SPARE names jobs that may be deleted; $MODPROP_TEST_LEASE is a job that $MODPROP_TEST_WORKER has.
+Well-formed requests about an experiment are about that one, and half of those about a job about that job, so that they
+come further than 404; half of the uploads are a dataset. Those that were made wrong on purpose stay as they are, and so
+do those that ask for what an earlier one has made.
 """
 
 import hashlib
