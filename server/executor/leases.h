@@ -89,22 +89,19 @@ struct remote {
     struct attempt *to_prepare, **to_prepare_last;
     struct remote_counts counts;
     uv_work_t work;
+    /* hooks, set by remote.c: what a lease needs was read; a lease ends, and what still waits for it is refused */
+    void (*prepared)(struct attempt *attempt);
+    void (*finish)(struct attempt *attempt, const struct attempt_end *end, enum remote_result answer);
     struct store_reader *work_reader; /* the thread's */
     struct attempt *work_list;
 };
 
 /* ---- prepare.c ---- */
 
-/* Reads what the lease needs; attempt_prepared follows on the loop. */
+/* Reads what the lease needs; the hook `prepared` follows on the loop. */
 void prepare_submit(struct attempt *attempt);
 void prepare_release(struct remote *remote);
 void prepared_release(struct prepared *prepared);
-
-/* ---- remote.c ---- */
-
-void attempt_prepared(struct attempt *attempt);
-/* Ends the lease: refuses what still waits, and tells jobs. */
-void attempt_finish(struct attempt *attempt, const struct attempt_end *end, enum remote_result answer);
 
 /* ---- workers.c ---- */
 

@@ -164,7 +164,7 @@ static void after_run(uv_work_t *work, int status) {
     for (struct attempt *attempt = remote->work_list, *next; attempt != NULL; attempt = next) {
         next = attempt->next_prepared;
         attempt->preparing = false;
-        attempt_prepared(attempt);
+        remote->prepared(attempt);
     }
     remote->work_list = NULL;
     start(remote);

@@ -56,7 +56,8 @@ static void unlink_attempt(struct attempt *attempt) {
     attempt->remote->counts.attempts--;
 }
 
-void attempt_finish(struct attempt *attempt, const struct attempt_end *end, enum remote_result answer) {
+/* Ends the lease: refuses what still waits, and reports to jobs. */
+static void attempt_finish(struct attempt *attempt, const struct attempt_end *end, enum remote_result answer) {
     struct worker *worker = attempt->worker;
     struct remote *remote = attempt->remote;
     remote->counts.silent += end->verdict == ATTEMPT_RETURNED && end->lost;
@@ -110,7 +111,7 @@ static void post(struct attempt *attempt) {
     }
 }
 
-void attempt_prepared(struct attempt *attempt) {
+static void attempt_prepared(struct attempt *attempt) {
     struct attempt_end end = {.verdict = ATTEMPT_LOST, .iteration = -1};
     if (attempt->worker == NULL) {
         attempt_free(attempt);
@@ -296,6 +297,8 @@ struct executor *remote_executor_create(const struct remote_options *options, ch
         return NULL;
     }
     remote->executor.operations = &remote_operations;
+    remote->prepared = attempt_prepared;
+    remote->finish = attempt_finish;
     remote->options = *options;
     remote->tick_at = clock_milliseconds();
     remote->to_prepare_last = &remote->to_prepare;

@@ -291,7 +291,7 @@ static void silent_end(struct worker *worker) {
                  worker->facts.external);
         log_warning("a lease has ended: its worker is silent", LOG_T("job", attempt->id), LOG_T("worker", worker->id),
                     LOG_I("attempt", attempt->number));
-        attempt_finish(attempt, &end, REMOTE_STALE);
+        worker->remote->finish(attempt, &end, REMOTE_STALE);
     }
 }
 

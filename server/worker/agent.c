@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,27 +24,16 @@
 #include "server/base/thread.h"
 #include "server/executor/pool.h"
 
-#define LEASE_WAIT 30      /* seconds that the daemon may wait with its answer */
-#define WALLTIME_LEFT 60   /* seconds before the walltime at which jobs are given back */
-#define STOP_SECONDS 50    /* that they may take to write and send their checkpoints */
-#define PAUSE_FIRST 500.0  /* ms, of the first retry */
-#define PAUSE_MOST 15000.0 /* ms */
+#define LEASE_WAIT 30    /* seconds that the daemon may wait with its answer */
+#define WALLTIME_LEFT 60 /* seconds before the walltime at which jobs are given back */
+#define STOP_SECONDS 50  /* that they may take to write and send their checkpoints */
 #define CALL_SECONDS 30L
-#define REST_MOST 300    /* seconds without new jobs after one that could not run */
 #define LEAVE_SECONDS 3L /* for the last call, which is a courtesy */
 
 static void step(struct agent *agent);
+static void look(struct agent *agent);
 
 /* ---- times ---- */
-
-uint64_t agent_pause(const struct agent *agent, int failures) {
-    double most = agent->beat_seconds > 0 ? fmin(PAUSE_MOST, agent->beat_seconds * 1500) : PAUSE_MOST;
-    uint32_t random = 0;
-    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {
-        random = (uint32_t)clock_milliseconds() * 2654435761u;
-    }
-    return (uint64_t)(fmin(most, PAUSE_FIRST * exp2(fmin(failures, 16))) * (0.5 + (double)random / UINT32_MAX));
-}
 
 static int works_count(const struct agent *agent) {
     int count = 0;
@@ -63,13 +51,8 @@ static int64_t memory_free(const struct agent *agent) {
     return left > 0 ? left : 0;
 }
 
-void agent_rest(struct agent *agent) {
-    int64_t seconds = agent->refusals < 6 ? 5 << agent->refusals : REST_MOST;
-    agent->refusals++;
-    agent->lease_at = clock_milliseconds() + (uint64_t)seconds * 1000;
-}
-
-void agent_fail(struct agent *agent, const char *sentence) {
+/* Ends the agent with a sentence. */
+static void agent_fail(struct agent *agent, const char *sentence) {
     fprintf(stderr, "modpropd: %s\n", sentence);
     agent->failed = true;
     loop_stop(&agent->loop);
@@ -97,13 +80,6 @@ static json_t *call_answer(struct client_call *call) {
 }
 
 /* ---- announcing ---- */
-
-void agent_forgotten(struct agent *agent, bool identity) {
-    if (identity) {
-        client_identity_set(agent->client, "");
-    }
-    agent->announced = false;
-}
 
 static double seconds_left(const struct agent *agent) {
     return agent->end_at == 0 ? INFINITY : ((double)agent->end_at - (double)clock_milliseconds()) * 1e-3;
@@ -209,7 +185,7 @@ static void on_leases(struct client_call *call) {
     }
     json_decref(answer);
     agent->left = agent->left && agent->works == NULL;
-    agent_look(agent);
+    look(agent);
 }
 
 static void lease(struct agent *agent, int slots) {
@@ -264,7 +240,7 @@ static void on_beat(struct client_call *call) {
         agent->beat_at = clock_milliseconds() + agent_pause(agent, agent->failures++);
     }
     json_decref(answer);
-    agent_look(agent);
+    look(agent);
 }
 
 static json_t *running_document(struct leased_job *work) {
@@ -341,7 +317,7 @@ static void step(struct agent *agent) {
     }
 }
 
-void agent_look(struct agent *agent) {
+static void look(struct agent *agent) {
     if (!agent->stopping || agent->works != NULL) {
         step(agent);
     } else if (!agent->announced || (agent->left && !agent->leasing)) {
@@ -363,7 +339,7 @@ static void on_tick(void *user, uint64_t now) {
         work_step(work);
     }
     works_share(agent); /* bounds of jobs that started since are known by now */
-    agent_look(agent);
+    look(agent);
     if (agent->stopping && now >= agent->stop_due) {
         log_warning("stopped before everything could be sent: what is missing is computed again");
         agent->failed = true;
@@ -375,7 +351,7 @@ static void on_signal(void *user, int number) {
     struct agent *agent = user;
     if (number != SIGHUP) {
         stop(agent, number == SIGTERM ? "SIGTERM" : "SIGINT");
-        agent_look(agent);
+        look(agent);
     }
 }
 
@@ -420,6 +396,7 @@ int agent_run(const struct agent_options *options) {
     static struct agent agent;
     char error[512];
     agent.options = *options;
+    agent.look = look;
     pthread_mutex_init(&agent.mutex, NULL);
     const struct loop_hooks hooks = {.user = &agent, .tick = on_tick, .signal = on_signal};
     if (!scratch_open(&agent)) {

@@ -8,6 +8,7 @@
  *     outbox.c   what it reports, until it has arrived
  *     data.c     the datasets that jobs use, by digest
  *     scratch.c  the directory of a run
+ *     patience.c when to call again
  *     client.c   calls over HTTP
  *
  * Everything belongs to the loop thread, but for jobs' threads, which read what work.c keeps for them.
@@ -87,25 +88,22 @@ struct agent {
     int failures;
     int refusals; /* jobs in a row that this worker could not run */
     uint64_t requests;
-    pthread_mutex_t mutex; /* guards the list of works, which jobs' threads read */
+    void (*look)(struct agent *agent); /* hook, set by agent.c: something has ended; asks for more, or ends itself */
+    pthread_mutex_t mutex;             /* guards the list of works, which jobs' threads read */
     struct leased_job *works;
 };
 
 /* Runs until it has nothing to do any more, or is told to stop; the exit status. */
 int agent_run(const struct agent_options *options);
 
-/* ---- for work.c ---- */
+/* ---- patience.c ---- */
 
 /* Milliseconds until the next try, longer after each failure, and not the same for all workers. */
 uint64_t agent_pause(const struct agent *agent, int failures);
 /* The daemon does not know this worker (any more): it announces itself again. */
 void agent_forgotten(struct agent *agent, bool identity);
-/* Something has ended: asks for more, or ends itself. */
-void agent_look(struct agent *agent);
 /* A job was given back: this worker asks for no more for a while, longer each time. */
 void agent_rest(struct agent *agent);
-/* Ends the agent with a sentence. */
-void agent_fail(struct agent *agent, const char *sentence);
 
 /* ---- work.c ---- */
 

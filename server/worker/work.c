@@ -123,7 +123,7 @@ static void work_free(struct leased_job *work) {
     free(work->document);
     free(work->bytes);
     free(work);
-    agent_look(agent);
+    agent->look(agent);
 }
 
 /* True if it is freed. */
