@@ -41,18 +41,19 @@ export const QUANTITIES = {
 
 export const quantityOf = (key) => QUANTITIES[key] ?? { name: key.replaceAll("_", " ") };
 
-/** The diagnostics that any trial of an experiment asks for, and "fit" where one fits a filter's taps; true: all. */
+/** The diagnostics that any trial of an experiment asks for, and "fit" where one fits a filter's taps. */
 function diagnosticsOf({ base, axes = [], points = [] }) {
   const patches = [...axes.flatMap((axis) => axis.patches ?? []), ...points],
     given = [base?.training?.diagnostics, ...patches.flatMap((p) => [p["/training/diagnostics"], p["/training"]?.diagnostics])].filter(Boolean);
   const fits = [base?.rule?.taps, ...patches.flatMap((p) => [p["/rule"]?.taps, p["/rule/taps"]])].some((taps) => taps?.fit);
-  return given.includes(true) ? true : new Set([...given.flat(), ...(fits ? ["fit"] : [])]);
+  const all = Object.values(QUANTITIES).map(({ of }) => of);
+  return new Set([...(given.includes(true) ? all.filter((of) => of !== "fit") : given.flat()), ...(fits ? ["fit"] : [])]);
 }
 
 /** Keys of the curves that trials of this specification have. */
 export function keysOf(specification) {
   const named = diagnosticsOf(specification);
-  return Object.keys(QUANTITIES).filter((key) => !QUANTITIES[key].of || named === true || named.has(QUANTITIES[key].of));
+  return Object.keys(QUANTITIES).filter((key) => !QUANTITIES[key].of || named.has(QUANTITIES[key].of));
 }
 
 /** A value of a quantity as text; "never" and dashes among them. */

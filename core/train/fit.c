@@ -187,8 +187,8 @@ bool fit_plan(const struct train_config *config, const struct task_shape *shape,
     const struct backend_sizes sizes = train_backend_sizes(config, shape);
     const struct rule_shape rule_shape = fit_shape(config, shape);
     struct batch_options options = train_batch_options(config, shape, NULL);
-    size_t gradients;
-    double batches, exact;
+    size_t gradients = 0;
+    double batches = 0, exact = 0;
     options.trials = fit->trials;
     options.credit = tape_note;
     if (!align_plan(&sizes, &options, rules, GRADIENTS, &gradients, &batches, error) ||

@@ -24,9 +24,9 @@ static struct system_sizes sizes_of(const struct tap_fit *fit, bool decouples, i
     int unknowns = decouples ? types : types * (fit->basis == FIT_EXPONENTIAL ? fit->terms : fit->steps);
     bool dual = decouples && trials < types;
     size_t order = (size_t)(dual ? trials : unknowns);
-    /* the matrix, its right side, and the rows: those of all trials, or one and its exponentials' ends */
-    size_t rows = decouples ? (size_t)trials * (size_t)types + 2 * (size_t)trials : 2 * (size_t)unknowns;
-    return (struct system_sizes){(int)order, unknowns, dual, order * order + order + (size_t)types + rows};
+    /* the matrix, its right side, and what rows are made of: two numbers a trial, or one row */
+    size_t rows = decouples ? 2 * (size_t)trials : (size_t)unknowns;
+    return (struct system_sizes){(int)order, unknowns, dual, order * order + order + rows};
 }
 
 /* Members that solve at the same time; it depends on sizes alone. */
@@ -67,14 +67,13 @@ static bool solving_polled(void *user) {
 
 /* A member's part of the scratch. */
 struct system {
-    double *G, *x, *solution, *rows;
+    double *G, *x, *rows;
 };
 
 static struct system system_of(const struct solving *solving, int member) {
     double *at = solving->scratch + (size_t)member * solving->sizes.doubles;
     size_t order = (size_t)solving->sizes.order;
-    return (struct system){at, at + order * order, at + order * order + order,
-                           at + order * order + order + (size_t)solving->tape->types};
+    return (struct system){at, at + order * order, at + order * order + order};
 }
 
 static double ridge_of(const struct tap_fit *fit, double trace, int unknowns) {
