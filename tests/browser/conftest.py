@@ -54,7 +54,7 @@ FLAGS = [
     "--disable-dev-shm-usage",
     "--window-size=1400,1000",
 ]
-WAIT_SECONDS = 60
+WAIT_SECONDS = daemons.PATIENCE
 DELAYS = os.environ.get("MODPROP_DELAYS")
 SETTLE_SECONDS = 5  # a page that follows a running job never rests
 WATCH = """(() => {

@@ -385,6 +385,7 @@ def test_an_experiment_is_followed_while_it_runs(daemon, browser):
     id = submit(daemon, SUBMISSION | {"seeds": {"from": 1, "count": 4}, "most_running": 1})
     browser.wait("document.querySelectorAll('.cards tbody tr').length === 1")
     browser.press("three rules")
+    assert ended(daemon, id)["status"] == "complete"
     browser.wait("document.querySelector('.title .badge')?.textContent.includes('complete')")
     browser.wait(f"{DRAWN} === 6")
     trials = f"[...{ROWS}].map(r => r.querySelector('.progress-cell .num').textContent).join()"
