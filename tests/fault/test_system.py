@@ -30,7 +30,7 @@ JOB = {
 SLOW = JOB | {
     "task": {"type": "delayed_xor", "delay": 300, "cue": 50},
     "network": {"units": 64},
-    "training": {"iterations": 4000, "batch_size": 8, "evaluate_every": 100, "checkpoint_every": 20},
+    "training": {"iterations": 2500, "batch_size": 8, "evaluate_every": 100, "checkpoint_every": 20},
 }
 PATIENCE = 300
 YEAR = 365 * 86400 * 10**9
@@ -97,7 +97,8 @@ def test_a_failing_disk_stops_jobs_and_says_why(faulty, undisturbed_slow, kind, 
         wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json().get("reason")) == f"{reason}; the job resumes by itself"
     )
     assert daemon.get("/livez").status_code == 200 and reason in daemon.log()
-    time.sleep(4)  # one retry, which fails
+    failed = getattr(faults, f"failed_{kind}")
+    wait_until(lambda: getattr(faults, f"failed_{kind}") > failed)  # one retry, which fails
     faults.none()
     assert end(daemon, id)["weights_sha256"] == undisturbed_slow
     events = daemon.get(f"/v1/jobs/{id}/events?limit=1000").json()["events"]
