@@ -290,13 +290,22 @@ class Chart extends Figure {
       values = new Map(near.map(([s, i]) => [s.key, valueText({ y: s.y[i], low: s.low?.[i], high: s.high?.[i], n: s.n?.[i] }, write)]));
     this.at = { at, near, thin };
     this.legend.show(text, values);
+    if (!this.led) this.pointed?.(at);
     if (thin) this.reading.textContent = `${thin[0].name}: ${write(thin[0].y[thin[1]])} at ${this.settings.x} ${number(thin[0].x[thin[1]], 6)}`;
     else this.reading.textContent = "";
     this.overDraw();
   }
+  /** Reads what another chart of the same x is pointed at; null: nothing any more. */
+  follow(at) {
+    this.led = true; // and leads no other
+    if (at === null) this.leave();
+    else if (this.ready && this.now) this.point(this.now.xs.to(at), -1e9);
+    this.led = false;
+  }
   leave() {
     if (!this.at) return;
     this.at = null;
+    if (!this.led) this.pointed?.(null);
     this.legend.show(null, null);
     this.reading.textContent = "";
     this.overDraw();
@@ -455,7 +464,7 @@ class Chart extends Figure {
 export const chart = (title, settings) => new Chart(title, settings);
 
 /**
- * Charts that show the same x: one zooms, all do, and `zoomed(window)` hears of it. `add(make)` calls make(zoomed) for a chart, `reset()` shows
+ * Charts that show the same x: one zooms, all do, and `zoomed(window)` hears of it; where one is pointed at, all are read. `add(make)` calls make(zoomed) for a chart, `reset()` shows
  * all again.
  */
 export function chartsLink(zoomed = () => {}) {
@@ -466,6 +475,7 @@ export function chartsLink(zoomed = () => {}) {
         charts.forEach((other) => other !== mine && other.window(window));
         zoomed(window);
       });
+      mine.pointed = (at) => charts.forEach((other) => other !== mine && other.follow?.(at));
       charts.push(mine);
       return mine;
     },

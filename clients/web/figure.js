@@ -27,7 +27,16 @@ function saveMenu(figure) {
       code.hidden = Boolean(navigator.clipboard);
       return copied(figure.python, code);
     },
-    python = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => attempt(copy) }, "Copy as Python");
+    python = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => attempt(copy) }, "Copy as Python"),
+    enlarge = h("button", { type: "button", class: "quiet", onclick: () => large(!figure.element.classList.contains("large")) }, "Enlarge");
+  const escape = (event) => event.key === "Escape" && !menu.open && large(false);
+  const large = (on) => {
+    menu.open = false;
+    document[on ? "addEventListener" : "removeEventListener"]("keydown", escape);
+    figure.element.classList.toggle("large", on);
+    enlarge.textContent = on ? "Shrink" : "Enlarge";
+    figure.place.focus();
+  };
   const menu = h(
     "details",
     {
@@ -36,7 +45,7 @@ function saveMenu(figure) {
       ontoggle: () => (python.hidden = !figure.python),
     },
     h("summary", { "aria-label": `Save the figure ${figure.title}` }, "Save"),
-    h("div", { class: "save-menu" }, ["SVG", "PNG", "CSV"].map((kind) => h("button", { type: "button", class: "quiet", onclick: save(kind) }, kind)), python, code),
+    h("div", { class: "save-menu" }, ["SVG", "PNG", "CSV"].map((kind) => h("button", { type: "button", class: "quiet", onclick: save(kind) }, kind)), python, enlarge, code),
   );
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;

@@ -7,6 +7,7 @@ import pytest
 import requests
 from conftest import finish, submit
 from daemons import ROOT
+from selenium.webdriver.common.keys import Keys
 
 
 def main_thread_seconds(browser):
@@ -198,6 +199,17 @@ def test_any_analysis_is_drawn(daemon, browser):
     assert f'.job("{id}").analyse("difficulty", trials=4, ' in copied
     assert 'parameter="delay", values=[20, 40])' in copied
     compile(copied, "copied", "exec")
+    # a figure can fill the page, and gives way again
+    browser.script("document.querySelector('#analyses .save-menu button:nth-of-type(5)').click()")
+    high = "document.querySelector('#analyses figure').clientHeight > innerHeight * 0.9"
+    browser.wait(high)
+    browser.find("#analyses figure .plot").send_keys(Keys.ESCAPE)
+    browser.wait(f"!({high})")
+    # the curves have one cursor: where one is read, all are
+    read = "[...document.querySelectorAll('.charts .legend-at')].slice(0, 2).map(e => e.textContent)"
+    browser.script("document.querySelector('.charts .plot').focus()")
+    browser.find(".charts .plot").send_keys(Keys.ARROW_RIGHT)
+    browser.wait(f"{read}.every(text => text.startsWith('iteration 0'))")
     # the weights of each checkpoint, and what they differ by from the first
     browser.script("document.getElementById('weights').open = true")
     about = "document.querySelector('#weights .controls > .hint').textContent"

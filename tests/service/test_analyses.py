@@ -1,12 +1,17 @@
 """Analyses of trained networks, held against numpy on what a simulation of the same trials shows."""
 
+import time
+
 import definitions
 import numpy as np
 import pytest
+import requests
 from daemons import Daemon
 from test_datasets import arrays as dataset_arrays
 from test_datasets import put, safetensors
 from test_jobs import finish, submit
+from test_lanes import depth
+from test_spectrum import big
 
 XOR = {
     "task": {"type": "delayed_xor", "delay": 20, "cue": 10},
@@ -384,3 +389,19 @@ def test_difficulty_runs_the_task_with_another_parameter(trained):
     assert pointers(parameter="nothing", values=[1]) == {"/parameter"}
     assert pointers(parameter="delay", values=[10, -5]) == {"/values/1"}
     assert pointers(parameter="delay", values=[10.5]) == {"/values/0"}
+
+
+def test_too_much_is_rejected_and_what_runs_ends_with_its_client(start):
+    daemon = start("--workers", "1")
+    job = finish(daemon, submit(daemon, big(1400)))
+    path = f"/v1/jobs/{job['id']}/analyses"
+    refused = daemon.post(path, json={"type": "lesions", "of": "units", "trials": 4096})
+    assert refused.status_code == 422, refused.text[:500]
+    [error] = refused.json()["errors"]
+    assert error["pointer"] == "/trials" and "multiply-adds" in error["detail"]
+    with pytest.raises(requests.RequestException):
+        daemon.post(path, json={"type": "dimensionality", "trials": 2}, timeout=0.5)
+    end = time.monotonic() + 20
+    while depth(daemon) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert depth(daemon) == 0
