@@ -225,6 +225,7 @@ BEFORE = """
     DROP TRIGGER trials_added; DROP TRIGGER trials_moved; DROP TRIGGER trials_removed;
     DROP TABLE tallies; DROP TABLE endings; DROP TABLE findings;
     DROP INDEX jobs_identity; ALTER TABLE jobs DROP COLUMN identity;
+    ALTER TABLE jobs DROP COLUMN worker; ALTER TABLE jobs DROP COLUMN reported;
     PRAGMA user_version=11;
 """
 
