@@ -423,6 +423,8 @@ static const struct field_custom evaluation = {
     "{\"type\": [\"object\", \"null\"], \"properties\": {\"trials\": {\"type\": [\"integer\", \"null\"], "
     "\"minimum\": 1, \"maximum\": 2147483647}}, \"additionalProperties\": false}"};
 
+static const char *const spacings[] = {"newest", "log", NULL}; /* by enum checkpoint_spacing */
+
 static const struct field training_items[] = {
     {.name = "iterations",
      .type = FIELD_INT64,
@@ -478,7 +480,16 @@ static const struct field training_items[] = {
      .high = 1000,
      .fallback = "2",
      .reach = REACH_NOTHING,
-     .doc = "number of newest checkpoints that are kept"},
+     .doc = "number of checkpoints that are kept"},
+    {.name = "checkpoint_spacing",
+     .type = FIELD_CHOICE,
+     .offset = TRAINING(checkpoint_spacing),
+     .choices = spacings,
+     .fallback = "\"newest\"",
+     .reach = REACH_NOTHING,
+     .omit_fallback = true,
+     .doc = "which are kept: the newest; or the first, the newest and between them those whose iterations are spaced "
+            "most evenly in the logarithm, to see how weights change over training"},
     {.name = "stop_when",
      .type = FIELD_CUSTOM,
      .custom = &stop_when,

@@ -65,6 +65,7 @@ static bool is_of_a_result(const char *path) {
                                           "training.events",
                                           "training.checkpoint_every",
                                           "training.keep_checkpoints",
+                                          "training.checkpoint_spacing",
                                           "training.memory"};
     for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
         if (strcmp(path, without[i]) == 0) {

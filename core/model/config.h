@@ -181,6 +181,9 @@ enum diagnostic {
     DIAGNOSTIC_FIT = 256          /* of fitted taps, reported without being requested */
 };
 
+/* Which checkpoints are kept: the newest, or some spaced evenly in the logarithm of their iterations. */
+enum checkpoint_spacing { SPACING_NEWEST, SPACING_LOG };
+
 enum stop_metric { STOP_NEVER, STOP_ACCURACY_ABOVE, STOP_ACCURACY_BELOW, STOP_LOSS_ABOVE, STOP_LOSS_BELOW };
 
 #define ALIGNED_MOST 8
@@ -192,6 +195,7 @@ struct training_config {
     int64_t evaluation_trials; /* trials of the test split used by an evaluation; 0: all of them */
     int64_t checkpoint_every;  /* iterations */
     int keep_checkpoints;
+    enum checkpoint_spacing checkpoint_spacing;
     enum stop_metric stop_metric;
     double stop_threshold;
     int stop_evaluations;                     /* evaluations in a row that must meet it */
@@ -205,6 +209,12 @@ struct training_config {
     enum neuron aligned_neuron; /* whose defaults these rules have: the network's, set before they are decoded */
     int events;                 /* version of what an evaluation reports: from 2 on mu too, where it is "auto" */
 };
+
+/* How many checkpoints to keep, as one number: below 0 as many spaced in the logarithm. */
+static inline int training_keep(const struct training_config *training) {
+    bool is_log = training->checkpoint_spacing == SPACING_LOG && training->keep_checkpoints > 1;
+    return is_log ? -training->keep_checkpoints : training->keep_checkpoints;
+}
 
 /* One job as the core knows it. */
 struct train_config {

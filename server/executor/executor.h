@@ -49,7 +49,7 @@ struct attempt_record {
     size_t size;
     int64_t iteration;
     double loss;
-    int keep;                       /* checkpoint: how many to keep for the job */
+    int keep;                       /* checkpoint: as training_keep (core/model/config.h) */
     char sha256[STORE_HASH_BYTES];  /* checkpoint: its own; progress: the data's */
     char text[EXECUTOR_TEXT_BYTES]; /* log */
     int64_t number;                 /* of a worker's record, from 1; 0: none */

@@ -297,7 +297,7 @@ static bool on_checkpoint(void *user, int64_t iteration, double loss, const unsi
     record->size = size;
     record->iteration = iteration;
     record->loss = loss;
-    record->keep = attempt->spec.config.training.keep_checkpoints;
+    record->keep = training_keep(&attempt->spec.config.training);
     sha256_hex(bytes, size, record->sha256);
     post(message);
     return true;

@@ -136,7 +136,7 @@ static bool trained_take(struct repetition *repetition, struct store_reader *rea
         return false;
     }
     sha256_hex(inherited->checkpoint.bytes, inherited->checkpoint.size, inherited->checkpoint.sha256);
-    inherited->checkpoint.keep = spec->config.training.keep_checkpoints;
+    inherited->checkpoint.keep = training_keep(&spec->config.training);
     return true;
 }
 

@@ -261,7 +261,7 @@ static void checkpoint_check(struct upload *upload) {
                              (long long)trained.iteration, (long long)upload->iteration);
         }
         sha256_hex(trained.W, trained.parameters * sizeof(float), upload->weights_sha256);
-        upload->keep = spec.config.training.keep_checkpoints;
+        upload->keep = training_keep(&spec.config.training);
         trained_release(&trained);
     }
     job_spec_release(&spec);

@@ -115,7 +115,7 @@ enum store_kind {
     STORE_JOB_DELETE,        /* job.id: the job; its document, events and checkpoints are deleted in portions, soon
                               * after */
     STORE_EVENT_ADD,         /* event; with the id 0 it is not of the job's own, and replaces the last such one */
-    STORE_CHECKPOINT_ADD,    /* checkpoint; keeps the newest `keep` */
+    STORE_CHECKPOINT_ADD,    /* checkpoint; what is beyond `keep` goes */
     STORE_KEY_ADD,           /* idempotency key */
     STORE_EXPERIMENT_ADD,    /* experiment: whole */
     STORE_EXPERIMENT_SET,    /* experiment: state, finished, trials, name, notes, tags, document */
@@ -148,7 +148,7 @@ struct store_checkpoint {
     unsigned char *bytes; /* owned */
     size_t size;
     char sha256[STORE_HASH_BYTES];
-    int keep;
+    int keep; /* of the job's, once it is added: so many; below 0: so many spaced in the logarithm */
 };
 
 struct store_key {

@@ -41,6 +41,7 @@ enum statement {
     EVENT_UNCOUNTED,
     CHECKPOINT_ADD,
     CHECKPOINT_TRIM,
+    CHECKPOINT_THIN,
     KEY_ADD,
     PURGE_NEXT,
     PURGE_EVENTS,
@@ -118,6 +119,13 @@ static const char *const statement_text[STATEMENTS] = {
     [CHECKPOINT_TRIM] =
         "DELETE FROM checkpoints WHERE job=?1 AND iteration NOT IN (SELECT iteration FROM checkpoints WHERE job=?1"
         " ORDER BY iteration DESC LIMIT ?2)",
+    /* of those between the first and the newest the one whose neighbours are nearest to each other, by their ratio */
+    [CHECKPOINT_THIN] =
+        "DELETE FROM checkpoints WHERE job=?1 AND (SELECT count(*) FROM checkpoints WHERE job=?1) > ?2 AND iteration = "
+        "(SELECT iteration FROM (SELECT iteration, lag(iteration) OVER w AS low, lead(iteration) OVER w AS high FROM "
+        "checkpoints WHERE job=?1 WINDOW w AS (ORDER BY iteration)) WHERE low IS NOT NULL AND high IS NOT NULL ORDER "
+        "BY "
+        "high * 1.0 / max(low, 1), iteration LIMIT 1)",
     [KEY_ADD] = "{keys:insert}",
     [PURGE_NEXT] = "SELECT job, number FROM purges LIMIT 1",
     [PURGE_EVENTS] =
@@ -370,9 +378,9 @@ static int checkpoint_add(struct store *store, const struct store_checkpoint *ch
     if (result != SQLITE_DONE) {
         return result;
     }
-    sqlite3_stmt *s = store->statements[CHECKPOINT_TRIM];
+    sqlite3_stmt *s = store->statements[checkpoint->keep < 0 ? CHECKPOINT_THIN : CHECKPOINT_TRIM];
     bind_text(s, 1, checkpoint->job);
-    sqlite3_bind_int(s, 2, checkpoint->keep > 0 ? checkpoint->keep : 1);
+    sqlite3_bind_int(s, 2, checkpoint->keep != 0 ? abs(checkpoint->keep) : 1);
     result = statement_run(s);
     int64_t after = result == SQLITE_DONE ? checkpoints_bytes(store, checkpoint->job) : -1;
     if (after < 0) {

@@ -391,6 +391,23 @@ def test_difficulty_runs_the_task_with_another_parameter(trained):
     assert pointers(parameter="delay", values=[10.5]) == {"/values/0"}
 
 
+def test_checkpoints_spaced_in_the_logarithm_show_the_whole_course(trained):
+    daemon, _ = trained
+    training = {"iterations": 200, "batch_size": 1, "evaluate_every": 100, "checkpoint_every": 1}
+    spaced = {"keep_checkpoints": 8, "checkpoint_spacing": "log"}
+    job = finish(daemon, submit(daemon, XOR | {"training": training | spaced}))
+    kept = sorted(c["iteration"] for c in daemon.get(f"/v1/jobs/{job['id']}/checkpoints").json()["checkpoints"])
+    assert len(kept) == 8 and kept[0] == 1 and kept[-1] == 200
+    ratios = np.diff(np.log(kept))
+    assert ratios.max() < 3 * np.log(200) / 7, kept
+    assert arrays(analyse(trained, job["id"], type="changes", trials=2))["iteration"].tolist() == [0, *kept]
+    assert job["training"]["checkpoint_spacing"] == "log"
+    plain = finish(daemon, submit(daemon, XOR | {"training": training | {"keep_checkpoints": 2}}))
+    newest = sorted(c["iteration"] for c in daemon.get(f"/v1/jobs/{plain['id']}/checkpoints").json()["checkpoints"])
+    assert newest == [199, 200] and plain["weights_sha256"] == job["weights_sha256"]
+    assert "checkpoint_spacing" not in plain["training"]
+
+
 def test_too_much_is_rejected_and_what_runs_ends_with_its_client(start):
     daemon = start("--workers", "1")
     job = finish(daemon, submit(daemon, big(1400)))

@@ -578,6 +578,7 @@ class Training(TypedDict, total=False):
     evaluation: TrainingEvaluation | None
     checkpoint_every: Integer
     keep_checkpoints: Integer
+    checkpoint_spacing: Literal["newest", "log"]
     stop_when: TrainingStopWhen | None
     update_every: Integer | None
     rate_cost: Real
