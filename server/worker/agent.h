@@ -93,7 +93,7 @@ struct agent {
     struct leased_job *works;
 };
 
-/* Runs until it has nothing to do any more, or is told to stop; the exit status. */
+/* Runs until it has nothing to do any more, or is stopped by a signal; the exit status. */
 int agent_run(const struct agent_options *options);
 
 /* ---- patience.c ---- */

@@ -1,6 +1,6 @@
 /*
  * Parts of the command line that need no server: the event stream's parser at every cut, axes, sparklines, widths,
- * times.
+ * times, and what is to be done about a pool's allocations.
  */
 #include <check.h>
 #include <math.h>
@@ -10,6 +10,7 @@
 #include "clients/cli/events.h"
 #include "clients/cli/format.h"
 #include "clients/cli/plot.h"
+#include "clients/cli/pools.h"
 #include "clients/cli/terminal.h"
 
 /* What the parser produced, as one text: "id/type/data;". */
@@ -192,8 +193,89 @@ START_TEST(quantities) {
 }
 END_TEST
 
+START_TEST(allocations_as_squeue_shows_them) {
+    struct allocations found;
+    ck_assert(allocations_read("", &found) && found.count == 0);
+    ck_assert(allocations_read("12|RUNNING|None|59:00\n9|PENDING|Resources|1:00:00\n\n10|COMPLETED|None|0:00\n"
+                               "11|NODE_FAIL|None|0:00\n13|CONFIGURING|None|1:00\n",
+                               &found));
+    ck_assert_uint_eq(found.count, 5);
+    ck_assert_uint_eq(found.pending, 1);
+    ck_assert_uint_eq(found.live, 2);
+    ck_assert_str_eq(found.items[0].id, "9");
+    ck_assert_str_eq(found.items[0].reason, "Resources");
+    allocations_release(&found);
+    static const char *const wrong[] = {"nonsense",         "12|RUNNING", "12|RUNNING|None",
+                                        "x|RUNNING|None|1", "12||None|1", "9|PENDING|None|1\nslurm_load_jobs error"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        ck_assert_msg(!allocations_read(wrong[i], &found), "%s", wrong[i]);
+    }
+}
+END_TEST
+
+START_TEST(pools_submit_what_is_missing_and_cancel_what_waits_in_vain) {
+    static const struct {
+        size_t pending, live;
+        int64_t wanted, backlog, max_workers;
+        int count;
+    } cases[] = {{0, 0, 0, 2, 10, 0},  {0, 0, 1, 2, 10, 1},   {0, 0, 9, 2, 10, 2},   {1, 0, 9, 2, 10, 1},
+                 {2, 0, 9, 2, 10, 0},  {3, 0, 9, 2, 10, 0},   {0, 9, 12, 2, 10, 1},  {0, 10, 99, 2, 10, 0},
+                 {2, 3, 3, 2, 10, -2}, {2, 3, 4, 2, 10, -1},  {0, 12, 3, 2, 10, 0},  {1, 12, 3, 2, 10, -1},
+                 {2, 0, 0, 2, 10, -2}, {0, 0, 1000, 5, 3, 3}, {0, 1, 1000, 5, 3, 2}, {2, 2, 1000, 5, 3, -1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct pool pool = {.backlog = cases[i].backlog, .max_workers = cases[i].max_workers};
+        const struct allocations there = {.pending = cases[i].pending, .live = cases[i].live};
+        ck_assert_msg(pool_decide(&pool, &there, cases[i].wanted) == cases[i].count, "case %zu: %d", i,
+                      pool_decide(&pool, &there, cases[i].wanted));
+    }
+}
+END_TEST
+
+START_TEST(allocations_whose_workers_never_joined) {
+    struct allocations found;
+    ck_assert(allocations_read("1|COMPLETED|None|0\n2|FAILED|None|0\n3|CANCELLED|None|0\n4|RUNNING|None|9\n"
+                               "5|TIMEOUT|None|0\n",
+                               &found));
+    json_t *workers = json_pack("[{s:s}, {s:s}, {}]", "external", "slurm:1", "external", "slurm:50");
+    ck_assert_uint_eq(pool_strangers(&found, workers), 2);
+    ck_assert_uint_eq(pool_strangers(&found, NULL), 3);
+    json_decref(workers);
+    allocations_release(&found);
+}
+END_TEST
+
+START_TEST(scripts_and_words_of_allocations) {
+    const struct pool pool = {.name = "night",
+                              .program = (char[]){"/opt/it's/modpropd"},
+                              .token_file = (char[]){"/home/a b/token"},
+                              .sbatch_args = (char[]){"  --partition=main \"--comment=two words\" '--x= y'"},
+                              .slots = 4,
+                              .cores = 8,
+                              .memory = (int64_t)2 << 30,
+                              .walltime = 3601,
+                              .idle = 120};
+    char *script = pool_script(&pool, "http://lab:8080");
+    ck_assert_ptr_nonnull(strstr(script, "exec '/opt/it'\\''s/modpropd' worker --server 'http://lab:8080'"));
+    ck_assert_ptr_nonnull(strstr(script, "--token-file '/home/a b/token'"));
+    ck_assert_ptr_nonnull(strstr(script, "--slots 4 --cores 8"));
+    free(script);
+    char **words = pool_words(&pool, false);
+    size_t count = 0;
+    while (words[count] != NULL) {
+        count++;
+    }
+    ck_assert_str_eq(words[0], "sbatch");
+    ck_assert_str_eq(words[1], "--parsable");
+    ck_assert_str_eq(words[count - 3], "--partition=main");
+    ck_assert_str_eq(words[count - 2], "--comment=two words");
+    ck_assert_str_eq(words[count - 1], "--x= y");
+    pool_words_release(words);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("cli");
+    TCase *pools = tcase_create("pools");
     TCase *events = tcase_create("events"), *text = tcase_create("text"), *plots = tcase_create("plots");
     tcase_add_test(events, events_at_every_cut);
     tcase_add_test(events, events_stop_and_restart);
@@ -203,6 +285,11 @@ int main(void) {
     tcase_add_test(plots, axes_hold_all_points);
     tcase_add_test(plots, axes_of_odd_curves);
     tcase_add_test(plots, sparklines);
+    tcase_add_test(pools, allocations_as_squeue_shows_them);
+    tcase_add_test(pools, pools_submit_what_is_missing_and_cancel_what_waits_in_vain);
+    tcase_add_test(pools, allocations_whose_workers_never_joined);
+    tcase_add_test(pools, scripts_and_words_of_allocations);
+    suite_add_tcase(suite, pools);
     suite_add_tcase(suite, events);
     suite_add_tcase(suite, text);
     suite_add_tcase(suite, plots);
