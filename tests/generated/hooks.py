@@ -8,13 +8,12 @@ do those that ask for what an earlier one has made.
 """
 
 import hashlib
-import json
 import os
 import random
-import struct
 
 import hypothesis
 import schemathesis
+from data import DATASET
 
 JOB = os.environ["MODPROP_TEST_JOB"]
 EXPERIMENT = os.environ["MODPROP_TEST_EXPERIMENT"]
@@ -27,23 +26,13 @@ ENDLESS = "/v1/events"
 dice = random.Random(1)
 
 
-def dataset():
-    """The smallest that trains: two steps, two trials, one input, two classes."""
-    head = {"inputs": {"dtype": "F32", "shape": [2, 2, 1], "data_offsets": [0, 16]}}
-    head |= {"targets": {"dtype": "U8", "shape": [2, 2], "data_offsets": [16, 20]}}
-    text = json.dumps(head).encode()
-    return struct.pack("<Q", len(text)) + text + struct.pack("<4f4B", 0, 1, 0, 1, 0, 1, 0, 1)
-
-
-DATASET = dataset()
-
 # Hypothesis would spend most of its time on making what is accepted longer, which the daemon's bounds make hopeless;
 # requests are what is wanted.
 hypothesis.target = lambda observation, *, label="": observation
 
 
 def of_worker(case, path):
-    """A call of a worker, by the one that there is, about what it has; its lease goes on to the end."""
+    """A call of a worker, by the one that there is, about what it has."""
     if "worker" in path or "attempt" in path or case.operation.path == "/v1/workers":
         if isinstance(case.body, dict) and "build" in case.body:
             case.body["build"] = BUILD
@@ -51,7 +40,7 @@ def of_worker(case, path):
             case.headers["Modprop-Worker"] = WORKER
     if "worker" in path:
         path["worker"] = WORKER.split()[0]
-    if "attempt" in path and not case.operation.path.endswith(("/end", "/release")):
+    if "attempt" in path and path.get("id") != NOBODY:
         path["id"], path["attempt"] = LEASE
     if "sha256" in path and dice.random() < 0.5:
         path["sha256"] = hashlib.sha256(DATASET).hexdigest()
@@ -66,6 +55,8 @@ def before_call(context, case, kwargs):
         case.body["trials"] = 1000  # as many as are allowed take minutes under a sanitizer
     if case.method == "DELETE" and path.get("id") == JOB:
         path["id"] = NOBODY  # a list of jobs has told the id; the job is needed to the end
+    if case.operation.path.endswith(("/end", "/release")):
+        path["id"] = NOBODY  # the lease is needed to the end
     if case.operation.path == "/v1/compare" and isinstance(case.body, dict) and dice.random() < 0.3:
         case.body = {"jobs": [JOB]}
     if case.meta is None or not case.meta.generation.mode.is_positive or case.meta.phase.name == "stateful":
