@@ -31,7 +31,8 @@ static int steps_kept(const struct rule_config *rule, const struct rule_shape *s
 
 /* Given taps by lag, (S, C, C), of which a step reads one lag's at a time; fitted ones are so already. */
 static size_t filter_shared(const struct rule_config *rule, const struct rule_shape *shape) {
-    if (rule_fit(rule)) {
+    const struct filter_rule *filter = rule_own(rule);
+    if (filter->fit.steps > 0) {
         return 0;
     }
     size_t types = (size_t)shape->types;

@@ -27,15 +27,6 @@ const struct tap_fit *rule_fit(const struct rule_config *rule) {
     return ops->fit ? ops->fit(rule) : NULL;
 }
 
-bool fit_decouples(const struct tap_fit *fit, const struct rule_shape *shape) {
-    return fit->basis == FIT_FREE && shape->losses == 1 && !shape->readout_leaks;
-}
-
-double fit_unknowns(const struct tap_fit *fit, const struct rule_shape *shape) {
-    int each = fit->basis == FIT_EXPONENTIAL ? fit->terms : fit_decouples(fit, shape) ? 1 : fit->steps;
-    return (double)shape->types * each;
-}
-
 int rule_window(const struct rule_config *rule) {
     const struct rule_ops *ops = rule_table[rule->type];
     return ops->window ? ops->window(rule) : 0;
