@@ -68,6 +68,29 @@ static bool weights_info_decode(struct dataset_info *info, const json_t *documen
     return ok;
 }
 
+/* Members that count something, of arrays and of spikes. */
+static bool sizes_decode(struct dataset_info *info, const json_t *document, bool spikes) {
+    const struct {
+        const char *key;
+        json_int_t least;
+        size_t *size;
+    } sizes[] = {{"steps", 1, &info->steps},
+                 {"trials", 1, &info->trials},
+                 {"inputs", 1, &info->inputs},
+                 {"outputs", 1, &info->outputs},
+                 {"test_trials", 0, &info->test_trials},
+                 {"from", 0, &info->from},
+                 {"test_from", 0, &info->test_from},
+                 {"spikes", 1, &info->spikes},
+                 {"test_spikes", 0, &info->test_spikes}};
+    size_t count = sizeof sizes / sizeof *sizes - (spikes ? 0 : 2);
+    bool ok = true;
+    for (size_t i = 0; i < count; i++) {
+        ok = ok && size_decode(document, sizes[i].key, sizes[i].least, sizes[i].size);
+    }
+    return ok;
+}
+
 bool dataset_info_decode(struct dataset_info *info, const json_t *document) {
     size_t format, bytes, memory, counted;
     *info = (struct dataset_info){0};
@@ -77,18 +100,11 @@ bool dataset_info_decode(struct dataset_info *info, const json_t *document) {
     bool ok = size_decode(document, "format", 1, &format) && (format == ARRAYS || format == SPIKES) &&
               text_decode(document, "sha256", info->sha256, sizeof info->sha256) &&
               size_decode(document, "bytes", 1, &bytes) && size_decode(document, "memory", 1, &memory) &&
-              size_decode(document, "steps", 1, &info->steps) && size_decode(document, "trials", 1, &info->trials) &&
-              size_decode(document, "inputs", 1, &info->inputs) &&
-              size_decode(document, "outputs", 1, &info->outputs) &&
-              size_decode(document, "test_trials", 0, &info->test_trials) &&
-              flag_decode(document, "classes", &info->classes) && flag_decode(document, "mask", &info->mask) &&
-              flag_decode(document, "test_mask", &info->test_mask) && size_decode(document, "from", 0, &info->from) &&
-              size_decode(document, "test_from", 0, &info->test_from) &&
+              sizes_decode(info, document, format == SPIKES) && flag_decode(document, "classes", &info->classes) &&
+              flag_decode(document, "mask", &info->mask) && flag_decode(document, "test_mask", &info->test_mask) &&
               size_decode(document, "counted", 0, &counted) &&
               text_decode(document, "inputs_type", info->inputs_type, sizeof info->inputs_type) &&
-              text_decode(document, "targets_type", info->targets_type, sizeof info->targets_type) &&
-              (format == ARRAYS || (size_decode(document, "spikes", 1, &info->spikes) &&
-                                    size_decode(document, "test_spikes", 0, &info->test_spikes)));
+              text_decode(document, "targets_type", info->targets_type, sizeof info->targets_type);
     if (ok) {
         info->bytes = (int64_t)bytes;
         info->memory = (int64_t)memory;
