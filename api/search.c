@@ -362,7 +362,7 @@ static bool value_check(const struct reading *reading, const char *at, const str
         fault(reading, at,
               "%s must be a date such as 2026-11-28 or 2026-11-28T09:30, a range of dates with .. between them, or "
               "none; got \"%.40s\"",
-              field->name, value->text);
+              field == NULL ? "it" : field->name, value->text);
     } else {
         return term->type != SEARCH_CHOICE || field == NULL || value_choose(reading, at, term, field, value);
     }

@@ -24,7 +24,9 @@ def main(version, output, depfile, *options):
         digest.update(len(text).to_bytes(8, "little") + text)
 
     sources = sorted(
-        path for path in FOLDER.rglob("*") if path.suffix in (".c", ".h", ".cl") or path.name in ("meson.build", "build.py")
+        path
+        for path in FOLDER.rglob("*")
+        if path.suffix in (".c", ".h", ".cl") or path.name in ("meson.build", "build.py")
     )
     for path in sources:
         add(path.relative_to(FOLDER).as_posix().encode())

@@ -72,9 +72,13 @@ static const char *header_value(const char *header, const char *key) {
 
 /* '<f4', '|b1', '>i8' */
 static bool type_read(const char *text, struct array *array) {
-    char order = 0, code = 0;
-    int size = 0;
-    if (text == NULL || sscanf(text, "'%c%c%d'", &order, &code, &size) != 3) {
+    if (text == NULL || strlen(text) < 4 || text[0] != '\'') {
+        return false;
+    }
+    const char order = text[1], code = text[2];
+    char *end;
+    const long size = strtol(text + 3, &end, 10);
+    if (end == text + 3) {
         return false;
     }
     array->swapped = order == '>';

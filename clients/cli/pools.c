@@ -256,8 +256,8 @@ char *pool_script(const struct pool *pool, const char *server) {
     text_printf(&script,
                 " --external slurm:\"$SLURM_JOB_ID\" --slots %lld --cores %lld --memory %lld --idle %lld"
                 " --walltime %lld\n",
-                (long long)pool->slots, (long long)pool->cores, (long long)(pool->memory / 10 * 9),
-                (long long)pool->idle, (long long)(pool->walltime - STRAY_SECONDS));
+                (long long)pool->slots, (long long)pool->cores, (long long)pool->memory / 10 * 9, (long long)pool->idle,
+                (long long)pool->walltime - STRAY_SECONDS);
     return script.data;
 }
 

@@ -20,8 +20,6 @@
 
 #define OUTPUT_MOST ((size_t)16 << 20)
 
-extern char **environ;
-
 /* The parent's ends of its three streams; -1: closed. */
 struct streams {
     int in, out, err;

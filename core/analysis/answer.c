@@ -49,7 +49,8 @@ double *analysis_array(struct analysis_answer *answer, const struct analysis_ops
         array->lengths[i] = lengths[i];
         count = size_times(count, lengths[i]);
     }
-    array->values = size_possible(size_times(count, sizeof(double))) ? calloc(count + 1, sizeof(double)) : NULL;
+    array->values = size_possible(size_times(count, sizeof(double))) ? calloc(count > 0 ? count : 1, sizeof(double))
+                                                                     : NULL;
     if (!array->values) {
         analysis_no_memory(error);
     }

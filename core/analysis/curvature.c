@@ -111,7 +111,7 @@ static enum result curvature_make(const struct analysis_input *input, struct cur
     curvature->parameters = count;
     curvature->team = team_create();
     curvature->ids = calloc((size_t)curvature->options.trials, sizeof *curvature->ids);
-    curvature->weights = malloc(count * sizeof(float));
+    curvature->weights = calloc(count, sizeof(float));
     curvature->plus = malloc(count * sizeof(float));
     curvature->minus = malloc(count * sizeof(float));
     curvature->v = malloc(count * sizeof(double));

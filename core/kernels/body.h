@@ -221,6 +221,7 @@ INLINE void outer_tile(const int R, const int V, const bool listed, const int *l
             sum[r][v] = v_zero();
         }
     for (int i = 0; i < rows; i++) {
+        /* cppcheck-suppress nullPointer ; only where not listed */
         const int row = listed ? list[i] : i;
         vec w[TILE_VECTORS];
 #pragma GCC unroll 3

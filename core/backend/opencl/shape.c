@@ -93,6 +93,19 @@ static size_t group_bytes(const struct shape *shape, int rows) {
     return sizeof(float) * pitch * (2 * sources + (size_t)shape->hop_types);
 }
 
+/* Tiles of the outer product: of sources, and the rows whose sum stays in local memory. */
+static void outer_choose(struct shape *shape, const struct cl_device *device) {
+    int sources = shape->inputs + shape->bias + shape->units, tiles = (sources + 7) / 8,
+        room = at_least((device->group_items < 512 ? (int)device->group_items : 512) / shape->lanes, 1);
+    shape->outer_tiles = tiles < room ? tiles : room;
+    shape->outer_chunk = 16;
+    while (shape->outer_chunk > 1 &&
+           (size_t)shape->outer_chunk * sizeof(float) * (size_t)(8 * shape->outer_tiles + shape->columns) >
+               device->local_memory / 2) {
+        shape->outer_chunk /= 2;
+    }
+}
+
 /*
  * Tiles of trials: a lone job is spread over as many work-groups as there are, many jobs take large tiles, which read
  * the weights less often.
@@ -120,15 +133,7 @@ static bool tiles_choose(struct shape *shape, int jobs, const struct cl_device *
                  shape->units, shape->inputs);
         return false;
     }
-    int sources = shape->inputs + shape->bias + shape->units, tiles = (sources + 7) / 8,
-        room = (device->group_items < 512 ? (int)device->group_items : 512) / shape->lanes;
-    shape->outer_tiles = tiles < at_least(room, 1) ? tiles : at_least(room, 1);
-    shape->outer_chunk = 16;
-    while (shape->outer_chunk > 1 &&
-           (size_t)shape->outer_chunk * sizeof(float) * (size_t)(8 * shape->outer_tiles + shape->columns) >
-               device->local_memory / 2) {
-        shape->outer_chunk /= 2;
-    }
+    outer_choose(shape, device);
     return true;
 }
 
