@@ -29,17 +29,23 @@ INLINE uint64_t bits_any(const int count, const float *x) {
     return any & SIGN_OFF;
 }
 
+enum { LISTED_AT_ONCE = 64 };
+
 static int kernel_sources_list(int rows, int sources, const float *rows_in, size_t row_stride, int *list) {
     int count = 0;
-    for (int k = 0; k < sources; k++) {
-        uint32_t any = 0;
+    for (int from = 0; from < sources; from += LISTED_AT_ONCE) {
+        const int here = sources - from < LISTED_AT_ONCE ? sources - from : LISTED_AT_ONCE;
+        uint32_t any[LISTED_AT_ONCE] = {0}, bits[LISTED_AT_ONCE] = {0};
         for (int r = 0; r < rows; r++) {
-            uint32_t bits;
-            memcpy(&bits, rows_in + (size_t)r * row_stride + (size_t)k, sizeof bits);
-            any |= bits;
+            memcpy(bits, rows_in + (size_t)r * row_stride + (size_t)from, (size_t)here * sizeof *bits);
+            for (int i = 0; i < LISTED_AT_ONCE; i++) {
+                any[i] |= bits[i]; /* those beyond `here` stay 0 */
+            }
         }
-        list[count] = k;
-        count += (any << 1) != 0;
+        for (int i = 0; i < here; i++) {
+            list[count] = from + i;
+            count += (any[i] << 1) != 0;
+        }
     }
     return count;
 }

@@ -320,6 +320,7 @@ static const struct {
     {"modprop type 8, reverse", {.type = RULE_MODPROP, .mu = 0.25, .weights = CREDIT_TYPE}, 4, METHOD_REVERSE},
     {"modprop cell", {.type = RULE_MODPROP, .mu = 0.25}, 1, METHOD_AUTO},
     {"bptt", {.type = RULE_BPTT}, 1, METHOD_AUTO},
+    {"eprop, synapse traces", {.type = RULE_EPROP}, 1, METHOD_SYNAPSES}, /* slow: only where it is named */
 };
 
 /* Whether the neuron model has the row; its first hop becomes the model's own. */
@@ -360,8 +361,9 @@ int main(int count, char **values) {
     timing_print("forward", &forward, forward.seconds, peak);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rule_config rule = rows[i].rule;
-        if ((count > 7 && strcmp(values[7], "all") != 0 && strcmp(values[7], rows[i].name) != 0) ||
-            !row_fits(&bench, &rule, rows[i].method)) {
+        bool named = count > 7 && strcmp(values[7], rows[i].name) == 0,
+             all = count <= 7 || strcmp(values[7], "all") == 0;
+        if (!(named || (all && rows[i].method != METHOD_SYNAPSES)) || !row_fits(&bench, &rule, rows[i].method)) {
             continue;
         }
         network_renew(&bench, rows[i].types);
