@@ -784,11 +784,12 @@ json_t *tasks_describe(void) {
     return json_pack("{s:o}", "tasks", list);
 }
 
-static json_t *recommendations_describe(unsigned variant) {
+/* Of a rule or of a neuron model; the other 0. */
+static json_t *recommendations_describe(unsigned variant, unsigned neuron) {
     json_t *list = json_array();
     for (size_t i = 0; i < recommendation_count; i++) {
         const struct recommendation *one = &recommendations[i];
-        if (one->variants & variant) {
+        if ((one->variants & variant) || (one->neurons & neuron)) {
             json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "for", one->purpose, "settings",
                                                   json_loads(one->settings, 0, NULL), "evidence", one->evidence));
         }
@@ -802,7 +803,7 @@ json_t *rules_describe(void) {
         const struct decoding rule = {.fields = rule_fields(), .variant = 1u << i};
         json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o}", "type", rule_variants()[i].name, "description",
                                               rule_variants()[i].doc, "parameters", fields_describe(&rule),
-                                              "recommended", recommendations_describe(1u << i)));
+                                              "recommended", recommendations_describe(1u << i, 0)));
     }
     return json_pack("{s:o, s:s}", "rules", list, "default", rule_variants()[RULE_DEFAULT].name);
 }
@@ -831,10 +832,11 @@ json_t *neurons_describe(void) {
         network.variant = 1u << i;
         rule.variant = 1u << RULE_DEFAULT;
         json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:b, s:o, s:{s:o}, s:o}", "type", neuron_variants()[i].name,
+                              json_pack("{s:s, s:s, s:b, s:o, s:{s:o}, s:o, s:o}", "type", neuron_variants()[i].name,
                                         "description", neuron_variants()[i].doc, "spikes", (int)neuron_table[i]->spikes,
                                         "parameters", fields_describe(&network), "defaults", "rule",
-                                        fields_describe(&rule), "own_defaults", own_defaults_describe((enum neuron)i)));
+                                        fields_describe(&rule), "own_defaults", own_defaults_describe((enum neuron)i),
+                                        "recommended", recommendations_describe(0, 1u << i)));
     }
     return json_pack("{s:o, s:s}", "neurons", list, "default", neuron_variants()[NEURON_MEMBRANE].name);
 }

@@ -301,7 +301,7 @@ const struct fields *rule_fields(void) {
 /* ---- recommendations ---- */
 
 const struct recommendation recommendations[] = {
-    {BIT(RULE_MODPROP), "type-averaged weights",
+    {BIT(RULE_MODPROP), 0, "type-averaged weights",
      "{\"network\": {\"types_per_sign\": 23}, \"rule\": {\"weights\": \"type\", \"first_hop\": \"exact\", "
      "\"mu\": " TEXT(MU_PUBLISHED) "}}",
      "Seeds 1 to 10, medians. Delayed XOR, the published run: learned by iteration 550 (cell weights 510, bptt 400, "

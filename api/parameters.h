@@ -41,10 +41,11 @@ extern const struct fields optimizer_fields, training_fields;
 void alignment_rules_decode(const json_t *value, enum neuron neuron, const struct path *path, const char *name,
                             struct rule_config *rules, int *count, struct problems *problems);
 
-/* Settings that were measured to work best and that no default can express: returned with the rule, never applied
- * automatically. */
+/* Settings that were measured to work best and that no default can express: returned with the rule or neuron model,
+ * never applied automatically. */
 struct recommendation {
     unsigned variants;    /* bits of enum rule_type */
+    unsigned neurons;     /* bits of enum neuron */
     const char *purpose;  /* what for */
     const char *settings; /* part of a job, as JSON text */
     const char *evidence; /* what was measured, and where the report is */

@@ -248,11 +248,14 @@ void block_rate_count(struct engine *engine, struct group *group, struct block *
 /* The group of block `b`, counted from a member's first group. */
 struct group *block_group(struct engine *engine, int first_group, int b);
 
-/* The kernels' outer product, counted, in slices between which the stop word is checked. `work` may be NULL. */
+/*
+ * The kernels' outer product, counted, in slices between which the stop word is checked. `work` may be NULL. `spikes`:
+ * s is source rows, mostly 0 of a model that spikes.
+ */
 #define OUTER_WORK_MOST 1e8
 #define OUTER_SOURCES 24 /* a multiple of every kernel's tile */
 void outer_run(struct engine *engine, struct work *work, const float *s, size_t s_stride, const float *g, int rows,
-               int sources, int columns, float *total);
+               int sources, int columns, bool spikes, float *total);
 
 /*
  * Loss at step t for a block, with z_t in the slot after `slot`. Returns false if no trial of the block has weight

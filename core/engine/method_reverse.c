@@ -179,7 +179,7 @@ static bool segment_reverse(struct engine *engine, int first_group, int last_gro
                 if (block->live) {
                     outer_run(engine, work, history_slot(engine, block, from - start) + engine->first_source,
                               engine->stride, block->gd, (to - from) * engine->block_rows, engine->sources,
-                              engine->columns, engine->groups[g].total);
+                              engine->columns, true, engine->groups[g].total);
                 }
             }
         }

@@ -81,7 +81,7 @@ static void block_traces_advance(struct engine *engine, struct work *work, struc
 static void pending_flush(struct engine *engine, struct group *group, struct pending *pending) {
     if (pending->rows > 0) {
         outer_run(engine, group->work, pending->s + engine->first_source, engine->stride, pending->g, pending->rows,
-                  engine->sources, engine->columns, group->total);
+                  engine->sources, engine->columns, false, group->total);
     }
     pending->rows = 0;
 }
@@ -144,7 +144,7 @@ static void modprop_add(struct engine *engine, struct group *group, struct block
     int types = engine->network->types, rows = block->rows, stride = (int)engine->stride;
     modes_project(engine, group->work, block, block->a);
     outer_run(engine, group->work, block->thin, (size_t)engine->type_columns, trace_at(engine, block, 0), rows, types,
-              stride, group->shared + (size_t)types * engine->stride);
+              stride, false, group->shared + (size_t)types * engine->stride);
     for (int i = 0; i < engine->mode_count; i++) {
         if (work_add(group->work, (double)rows * engine->sources * (engine->modes[i].pair ? 4 : 1))) {
             return;

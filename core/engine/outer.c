@@ -4,9 +4,9 @@
 /* An outer product takes rows * sources * columns multiply-adds: it is done in slices of sources, with a check after
  * each. */
 void outer_run(struct engine *engine, struct work *work, const float *s, size_t s_stride, const float *g, int rows,
-               int sources, int columns, float *total) {
+               int sources, int columns, bool spikes, float *total) {
     double each = (double)rows * columns, slices = OUTER_WORK_MOST / each / OUTER_SOURCES;
-    const bool sparse = engine->sparse && rows <= OUTER_ROWS_MOST && sources == engine->sources &&
+    const bool sparse = spikes && engine->sparse && rows <= OUTER_ROWS_MOST &&
                         engine->kernels->finite((size_t)rows * (size_t)columns, g);
     void (*outer)(const float *s, size_t s_stride, const float *g, int rows, int sources, int columns,
                   float *total) = sparse ? engine->kernels->outer_sparse : engine->kernels->outer;

@@ -636,8 +636,8 @@ const struct route routes_listed[] = {
      .statuses = "200",
      .types = {JSON},
      .summary =
-         "The neuron models, each with the parameters of its network, and the names of those defaults of its own that "
-         "come before a task's",
+         "The neuron models, each with the parameters of its network, the names of those defaults of its own that come "
+         "before a task's, and settings that were measured to work",
      .handle = route_neurons},
     {.name = "analyses",
      .path = "/v1/analyses",

@@ -29,6 +29,10 @@ def test_models_are_listed(shared):
     assert models["lif"]["defaults"]["rule"]["first_hop"]["default"] == "exact"
     assert models["rate"]["defaults"]["rule"]["first_hop"]["default"] == "mu"
     assert models["rate"]["own_defaults"] == {"network": [], "rule": ["first_hop"]}
+    for name in ("rate", "lif", "alif"):
+        for one in models[name]["recommended"]:
+            assert one["settings"]["network"]["model"] == name and "tests/reproduce" in one["evidence"]
+        assert len(models[name]["recommended"]) >= 1
     assert models["alif"]["own_defaults"] == {"network": ["tau"], "rule": ["first_hop"]}
 
 
