@@ -9,16 +9,24 @@ from daemons import ROOT
 
 REPRODUCE = ROOT / "tests" / "reproduce"
 POINTS = {
+    "alif_evidence": 2,
+    "alif_store_recall": 2,
     "confirm": 9,
     "confirm_row_mnist": 9,
     "delayed_xor": 6,
     "delayed_xor_exact": 4,
+    "delayed_xor_rules": 9,
+    "delayed_xor_snap": 9,
+    "delayed_xor_uoro": 3,
     "japanese_vowels": 6,
+    "lif_pattern": 2,
     "pattern": 10,
+    "rate_decisions": 6,
     "row_mnist": 6,
     "row_mnist_exact": 4,
     "screen": 40,
 }
+SEEDS = {"delayed_xor_snap": 1, "delayed_xor_uoro": 3, "screen": 3}  # the others 10
 
 
 def test_every_stored_result_has_its_experiment():
@@ -30,9 +38,9 @@ def test_every_stored_result_has_its_experiment():
 def test_the_rows_of_the_results_are_points_of_the_experiment(name):
     document = json.loads((REPRODUCE / f"{name}.json").read_text())
     table = (REPRODUCE / "results" / f"{name}.md").read_text().split("## Each seed")[0]
-    rows = {row.strip() for row in re.findall(r"^\| ([^|]+)\|", table, re.M)} - {"rule", "---"}
-    if name == "screen":
-        assert len(rows) == 40
+    rows = {row.strip() for row in re.findall(r"^\| ([^|]+)\|", table, re.M)} - {"rule", "condition", "---"}
+    if len(document["axes"]) > 1:
+        assert len(rows) == POINTS[name]
     else:
         assert rows <= {patch["label"] for patch in document["axes"][0]["patches"]} and rows
 
@@ -44,10 +52,7 @@ def test_the_server_takes_them(modprop, tmp_path):
     for name, points in POINTS.items():
         data = ["--task", "delayed_xor"] if "mnist" in name else []  # MNIST is not here
         said = modprop.run("experiment", "validate", REPRODUCE / f"{name}.json", *data, "--json").stdout
-        assert (json.loads(said)["points"], json.loads(said)["trials"]) == (
-            points,
-            points * (3 if name == "screen" else 10),
-        )
+        assert (json.loads(said)["points"], json.loads(said)["trials"]) == (points, points * SEEDS.get(name, 10))
 
 
 def test_a_small_one_runs(modprop):

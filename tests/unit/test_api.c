@@ -784,6 +784,26 @@ START_TEST(shortages_of_memory_are_compared) {
 }
 END_TEST
 
+/* What is recommended is a job that can be submitted; settings for one rule leave its name out. */
+static void recommended_check(const struct recommendation *one) {
+    json_t *job = json_loads(one->settings, 0, NULL);
+    ck_assert_ptr_nonnull(job);
+    ck_assert_msg(strstr(one->evidence, "tests/reproduce") != NULL, "%s", one->evidence);
+    json_object_set_new(job, "task", json_pack("{s:s}", "type", "delayed_xor"));
+    for (int r = 0; r < RULE_TYPES; r++) {
+        if (one->variants == 1u << r) {
+            json_t *rule = json_object_get(job, "rule") != NULL ? json_incref(json_object_get(job, "rule"))
+                                                                : json_object();
+            json_object_set_new(rule, "type", json_string(rule_variants()[r].name));
+            json_object_set_new(job, "rule", rule);
+        }
+    }
+    char *text = json_dumps(job, 0);
+    free(canonical(text, NULL));
+    free(text);
+    json_decref(job);
+}
+
 START_TEST(descriptions) {
     json_t *tasks = tasks_describe(), *rules = rules_describe(), *entry, *field;
     const char *name;
@@ -795,15 +815,8 @@ START_TEST(descriptions) {
             ck_assert_msg(json_string_length(json_object_get(field, "description")) > 10, "%s", name);
         }
     }
-    /* what is recommended is a job that can be submitted */
     for (i = 0; i < recommendation_count; i++) {
-        json_t *job = json_loads(recommendations[i].settings, 0, NULL);
-        ck_assert_ptr_nonnull(job);
-        json_object_set_new(job, "task", json_pack("{s:s}", "type", "delayed_xor"));
-        char *text = json_dumps(job, 0);
-        free(canonical(text, NULL));
-        free(text);
-        json_decref(job);
+        recommended_check(&recommendations[i]);
     }
     json_array_foreach(json_object_get(tasks, "tasks"), i, entry) {
         json_object_foreach(json_object_get(entry, "parameters"), name, field) {
