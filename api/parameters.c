@@ -316,10 +316,6 @@ const struct recommendation recommendations[] = {
      "shuffled "
      "0.012 with mu 0.25 and 0.032 with 0.1, random 0.062 and 0.029 (bptt 0.008, e-prop 0.027); all runs learned. "
      "tests/reproduce/results/delayed_xor_rules.md"},
-    {BIT(RULE_FILTER), 0, "taps of your own", "{\"optimizer\": {\"learning_rate\": 0.005}}",
-     "Seeds 1 to 10, delayed XOR of 300 ms, 60 units, taps of ModProp (mu 0.25, two types) at the initial weights: all "
-     "runs learned, median loss of the last five evaluations 0.030 (bptt 0.008, e-prop 0.027). "
-     "tests/reproduce/results/delayed_xor_rules.md"},
     {BIT(RULE_DIFFUSION), 0, "short tasks", "{\"optimizer\": {\"learning_rate\": 0.005}}",
      "Seeds 1 to 10, delayed XOR of 300 ms, 60 units, where it is e-prop, loss being at the last step: all runs "
      "learned, "
