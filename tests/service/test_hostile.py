@@ -568,12 +568,15 @@ def table_of_roles():
     return {call: cells + [False] * (5 - len(cells)) for call, cells in found.items()}
 
 
+ROLES = ("read", "submit", "admin", "worker")
+
+
 @pytest.fixture
 def tokens(tmp_path):
     """{role: headers}, and the file under "file"."""
     file = tmp_path / "tokens"
     made = {"file": file, None: {}}
-    for role in ("read", "submit", "admin", "worker"):
+    for role in ROLES:
         ended = subprocess.run(
             [MODPROPD, "token", f"lab-{role}", role, "--token-file", str(file)],
             capture_output=True,
@@ -697,7 +700,7 @@ def test_a_token_is_added_on_a_line_of_its_own(tokens):
         == 0
     )
     lines = tokens["file"].read_text().splitlines()
-    assert len(lines) == 4 and lines[3].startswith("late:read:")
+    assert len(lines) == len(ROLES) + 1 and lines[-1].startswith("late:read:")
 
 
 def test_secrets_are_in_no_log_event_or_answer(start, tokens):
