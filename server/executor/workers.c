@@ -186,8 +186,36 @@ static void call_answer(struct worker *worker, enum remote_result result) {
     }
 }
 
+/* Leases for its request, ready or not. */
+static int leases_count(const struct worker *worker) {
+    int count = 0;
+    for (const struct attempt *attempt = worker->attempts; attempt != NULL; attempt = attempt->next) {
+        count += strcmp(attempt->request, worker->request) == 0;
+    }
+    return count;
+}
+
+/* How many of them are ready; -1: one is not yet, and the answer waits for it, whatever its time. */
+static int leases_ready(const struct worker *worker) {
+    int ready = 0;
+    for (const struct attempt *attempt = worker->attempts; attempt != NULL; attempt = attempt->next) {
+        bool asked = strcmp(attempt->request, worker->request) == 0;
+        if (asked && !attempt->ready) {
+            return -1;
+        }
+        ready += asked;
+    }
+    return worker->reserved > 0 ? -1 : ready;
+}
+
+void lease_look(struct worker *worker) {
+    if (worker->call != NULL && leases_ready(worker) > 0) {
+        call_answer(worker, REMOTE_DONE);
+    }
+}
+
 void remote_leave(struct worker *worker) {
-    if (worker->reserved == 0) {
+    if (leases_ready(worker) >= 0) {
         call_answer(worker, REMOTE_DONE);
     }
     struct worker **at = &worker->remote->workers;
@@ -196,25 +224,6 @@ void remote_leave(struct worker *worker) {
     }
     if (is_alone(worker)) {
         worker_drop(at);
-    }
-}
-
-/* All that was found for the request is ready, and something was. */
-void lease_look(struct worker *worker) {
-    int ready = 0;
-    if (worker->call == NULL || worker->reserved > 0) {
-        return;
-    }
-    for (const struct attempt *attempt = worker->attempts; attempt != NULL; attempt = attempt->next) {
-        if (strcmp(attempt->request, worker->request) == 0) {
-            if (!attempt->ready) {
-                return;
-            }
-            ready++;
-        }
-    }
-    if (ready > 0) {
-        call_answer(worker, REMOTE_DONE);
     }
 }
 
@@ -240,7 +249,8 @@ void remote_lease(struct worker *worker, const struct lease_request *request, st
     call->worker = worker;
     call->attempt = NULL;
     worker->call = call;
-    worker->wanted = request->slots + worker->reserved;
+    /* what is reserved is for the same request, or for an earlier one */
+    worker->wanted = again ? request->slots - leases_count(worker) : request->slots + worker->reserved;
     worker->memory = request->memory;
     worker->deadline = worker->remote->clock + request->wait;
     if (again) {
@@ -298,7 +308,7 @@ static void silent_end(struct worker *worker) {
 void workers_tick(struct remote *remote) {
     for (struct worker **at = &remote->workers, *worker; (worker = *at) != NULL;) {
         silent_end(worker);
-        if (worker->call != NULL && remote->clock >= worker->deadline && worker->reserved == 0) {
+        if (worker->call != NULL && remote->clock >= worker->deadline && leases_ready(worker) >= 0) {
             call_answer(worker, REMOTE_DONE);
         }
         if (is_alone(worker) && remote->clock - worker->seen > (double)remote->options.lease * KEPT_LEASES) {
