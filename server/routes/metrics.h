@@ -12,7 +12,7 @@
 
 #include "server/base/histogram.h"
 
-#define METRIC_ROUTES_MAX 64
+#define METRIC_ROUTES_MAX 128
 #define METRIC_CODES 24
 
 struct metrics {

@@ -4,6 +4,8 @@
  */
 #include "server/routes/routes.h"
 
+#include <assert.h>
+
 #define JSON "application/json"
 #define NDJSON "application/x-ndjson"
 #define SSE "text/event-stream"
@@ -692,3 +694,4 @@ const struct route routes_listed[] = {
 };
 
 const size_t routes_listed_count = sizeof routes_listed / sizeof routes_listed[0];
+static_assert(sizeof routes_listed / sizeof routes_listed[0] <= METRIC_ROUTES_MAX, "a route without metrics");
