@@ -420,6 +420,7 @@ bool weights_file_load(const char *path, const char *sha256, float **memory, cha
         return false;
     }
     if (!same) {
+        free(to);
         return fail(error, "the file of weights is damaged: its sha256 differs from the one under which it was stored");
     }
     *memory = to;
