@@ -19,6 +19,10 @@ static struct opencl *opencl_of(struct backend *backend) {
     return (struct opencl *)backend;
 }
 
+struct cohort *opencl_cohort(struct backend *backend) {
+    return opencl_of(backend)->cohort;
+}
+
 /* A failure of the device is explained to the caller. */
 static enum result explained(struct opencl *opencl, enum result result) {
     if (result == RESULT_DEVICE_LOST) {

@@ -164,14 +164,15 @@ static struct batch_options options_of(const struct gradients_problem *problem, 
 }
 
 enum result gradients_compute_by(const struct gradients_problem *problem, const struct rule_config *rule,
-                                 enum engine_method method, int64_t memory, int threads, bool (*stop)(void *user),
-                                 void *user, struct gradients *gradients, double *loss, struct error *error) {
+                                 const struct gradients_way *way, bool (*stop)(void *user), void *user,
+                                 struct gradients *gradients, double *loss, struct error *error) {
     *error = (struct error){0};
     enum result result = problem_check(problem, rule, error);
     if (result != RESULT_DONE) {
         return result;
     }
-    struct batch_options options = options_of(problem, rule, method, memory);
+    struct batch_options options = options_of(problem, rule, way->method, way->memory);
+    options.device = way->device;
     struct batch_source source = {
         .user = problem, .inputs = problem_inputs, .target = problem_target, .signs = problem_signs};
     struct batch_result run = {0};
@@ -185,13 +186,13 @@ enum result gradients_compute_by(const struct gradients_problem *problem, const 
     result = network_make(&network, problem, error);
     if (result == RESULT_DONE) {
         gradient = malloc(network.parameters * sizeof *gradient);
-        backend = backend_table[BACKEND_CPU]->create(&job, &result, error);
+        backend = (way->backend ? way->backend : backend_table[BACKEND_CPU])->create(&job, &result, error);
     }
     if (backend && (!team || !gradient)) {
         result = RESULT_NO_MEMORY;
         snprintf(error->text, sizeof error->text, "out of memory for a gradient of %zu weights", network.parameters);
     } else if (backend) {
-        team_resize(team, threads);
+        team_resize(team, way->threads);
         backend->ops->load(backend, rule->feedback == FEEDBACK_SYMMETRIC ? NULL : problem->feedback, rule->mu, NULL);
         result = backend->ops->run(backend, &source, problem->trials, gradient, &work, &run);
     }
@@ -212,7 +213,8 @@ enum result gradients_compute_by(const struct gradients_problem *problem, const 
 enum result gradients_compute(const struct gradients_problem *problem, const struct rule_config *rule, int threads,
                               bool (*stop)(void *user), void *user, struct gradients *gradients, double *loss,
                               struct error *error) {
-    return gradients_compute_by(problem, rule, METHOD_AUTO, 0, threads, stop, user, gradients, loss, error);
+    const struct gradients_way way = {.method = METHOD_AUTO, .threads = threads};
+    return gradients_compute_by(problem, rule, &way, stop, user, gradients, loss, error);
 }
 
 size_t gradients_memory(const struct gradients_problem *problem, const struct rule_config *rule) {

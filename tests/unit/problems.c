@@ -161,7 +161,7 @@ static void numbers_fill(const json_t *value, const float *to, size_t *at) {
     json_array_foreach(value, index, item) numbers_fill(item, to, at);
 }
 
-static void field_fill(const json_t *object, const char *name, const float *to) {
+void golden_field(const json_t *object, const char *name, const float *to) {
     size_t at = 0;
     numbers_fill(json_object_get(object, name), to, &at);
 }
@@ -209,22 +209,22 @@ void problem_from_json(struct owned_problem *owned, const json_t *item) {
                     .activation = is(network, "activation", "tanh") ? ACTIVATION_TANH : ACTIVATION_RELU}};
     problem_allocate(owned);
     struct gradients_problem *p = &owned->problem;
-    field_fill(network, "W", p->W);
-    field_fill(network, "Win", p->Win);
-    field_fill(network, "Wout", p->Wout);
-    field_fill(network, "bout", p->bout);
-    field_fill(item, "inputs", p->x);
-    field_fill(item, "mask", p->mask);
+    golden_field(network, "W", p->W);
+    golden_field(network, "Win", p->Win);
+    golden_field(network, "Wout", p->Wout);
+    golden_field(network, "bout", p->bout);
+    golden_field(item, "inputs", p->x);
+    golden_field(item, "mask", p->mask);
     if (json_is_array(b)) {
-        field_fill(network, "b", p->b);
+        golden_field(network, "b", p->b);
     } else {
         p->b = NULL;
     }
-    field_fill(network, "feedback", p->feedback);
-    field_fill(item, "nu", owned->nu);
+    golden_field(network, "feedback", p->feedback);
+    golden_field(item, "nu", owned->nu);
     p->nu = json_object_get(item, "nu") ? owned->nu : NULL;
     if (!classes) {
-        field_fill(item, "targets", p->values);
+        golden_field(item, "targets", p->values);
     }
     for (int t = 0; classes && t < p->steps; t++) {
         for (int k = 0; k < p->trials; k++) {
@@ -260,7 +260,7 @@ double golden_compare(const struct owned_problem *owned, const json_t *entry, en
     float *const fields[] = {expected.view.W, expected.view.Win, expected.view.b, expected.view.Wout,
                              expected.view.bout};
     for (int f = 0; f < 5; f++) {
-        field_fill(json_object_get(entry, "gradients"), names[f], fields[f]);
+        golden_field(json_object_get(entry, "gradients"), names[f], fields[f]);
     }
     *loss = gradients_run(&owned->problem, rule, method, 0, threads, &got);
     double distance = gradients_distance(&got, &expected);
@@ -294,8 +294,8 @@ double gradients_run(const struct gradients_problem *problem, struct rule_config
     double loss = NAN;
     struct error error;
     gradients_allocate(out, problem);
-    enum result result = gradients_compute_by(problem, &rule, method, memory, threads, NULL, NULL, &out->view, &loss,
-                                              &error);
+    const struct gradients_way way = {.method = method, .memory = memory, .threads = threads};
+    enum result result = gradients_compute_by(problem, &rule, &way, NULL, NULL, &out->view, &loss, &error);
     ck_assert_msg(result == RESULT_DONE, "%s", error.text);
     return loss;
 }

@@ -50,6 +50,8 @@ void problem_from_json(struct owned_problem *owned, const json_t *item);
 /* Its lists live as long as the process (decoded.h). */
 struct rule_config rule_from_json(const json_t *rule);
 json_t *golden_load(const char *path);
+/* The numbers of a field, in order; none where the object lacks it. */
+void golden_field(const json_t *object, const char *name, const float *to);
 /* How far the rule of `entry` is from its gradients, as gradients_distance; *loss is the case's. */
 double golden_compare(const struct owned_problem *owned, const json_t *entry, enum engine_method method, int threads,
                       double *loss);

@@ -202,6 +202,9 @@ struct cohort {
     int64_t transfers; /* copies between host and device, either way */
 };
 
+/* opencl.c. The cohort of a backend of this file's, for tests. */
+struct cohort *opencl_cohort(struct backend *backend);
+
 /* program.c. False, with cohort->error: the text could not be built. */
 bool program_build(struct cohort *cohort, struct error *error);
 void program_release(struct cohort *cohort);

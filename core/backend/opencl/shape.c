@@ -52,7 +52,8 @@ static enum credit_kind credit_of(const struct rule_config *rule) {
 static bool rule_covered(const struct rule_config *rule, const struct rule_shape *of, struct error *error) {
     if (rule->type != RULE_BPTT && rule->type != RULE_EPROP && rule->type != RULE_MDGL && rule->type != RULE_MODPROP) {
         snprintf(error->text, sizeof error->text,
-                 "rule %s is not among those of the device: bptt, eprop, mdgl, modprop", rule_table[rule->type]->name);
+                 "rule %s is not covered by the device, which has bptt, eprop, mdgl and modprop",
+                 rule_table[rule->type]->name);
         return false;
     }
     bool hops = rule->type == RULE_MDGL || rule->type == RULE_MODPROP;
