@@ -21,17 +21,13 @@ static bool job_covered(const struct train_config *config, struct train_device *
 
 struct backend *device_backend(const struct backend_problem *problem, const struct train_config *config,
                                struct train_device *device, enum result *result, struct error *error) {
-    struct batch_options options = *problem->options;
-    struct backend_problem here = *problem;
-    options.device = device->number;
-    here.options = &options;
     *result = RESULT_DONE;
     device->used = false;
     *device->why = '\0';
     if (!job_covered(config, device)) {
         return NULL;
     }
-    struct backend *backend = backend_opencl.create(&here, result, error);
+    struct backend *backend = backend_opencl.create(problem, result, error);
     device->used = backend != NULL;
     if (!backend && *result == RESULT_INVALID) {
         refuse(device, error->text);

@@ -9,8 +9,8 @@
 #include "core/train/train.h"
 
 /*
- * The device's backend for the problem. NULL, with *result RESULT_DONE and device->why: it does not cover the job,
- * which runs on the processor. NULL with RESULT_NO_MEMORY or RESULT_DEVICE_LOST and `error`.
+ * The backend, for the problem, of the device that its options name. NULL, with *result RESULT_DONE and device->why: it
+ * does not cover the job, which runs on the processor. NULL with RESULT_NO_MEMORY or RESULT_DEVICE_LOST and `error`.
  */
 struct backend *device_backend(const struct backend_problem *problem, const struct train_config *config,
                                struct train_device *device, enum result *result, struct error *error);

@@ -539,6 +539,7 @@ static enum result backends_make(struct training *training) {
         return result;
     }
     if (training->control->device) {
+        options.device = training->control->device->number;
         training->backend = device_backend(&problem, training->config, training->control->device, &result,
                                            training->error);
         result = training->backend ? first_update_check(training, &problem) : result;

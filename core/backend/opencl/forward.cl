@@ -48,7 +48,7 @@
         }                                                                                                              \
         UNROLL_4 for (int k = 0; k < (COUNT); k++) {                                                                   \
             float4 w = (packed)[k * LANE_COUNT + lane];                                                                \
-            float s[TILE_ROWS];                                                                                        \
+            float s[TILE_ROWS] = {0.0f};                                                                               \
             LOAD_ROWS(s, (in) + k * PITCH);                                                                            \
             UNROLL for (int r = 0; r < TILE_ROWS; r++) {                                                               \
                 sum[r][0] = fma(s[r], w.x, sum[r][0]);                                                                 \
