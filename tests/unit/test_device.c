@@ -225,6 +225,7 @@ int main(void) {
     tcase_add_test(tests, what_is_not_covered_is_refused_with_a_sentence);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK); /* a driver's threads do not live on in a child */
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
