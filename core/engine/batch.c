@@ -204,6 +204,10 @@ static enum result steps_run(struct engine *engine, struct team *team, int from,
     return RESULT_DONE;
 }
 
+static bool modes_prepare(struct engine *engine) {
+    return engine_modes_prepare(engine, method_table[engine->plan.method]->recast);
+}
+
 static enum result batch_run(struct engine *engine, struct team *team, const struct batch_source *source, int trials,
                              float *gradient, const struct engine_update *update, struct work *work,
                              struct batch_result *result) {
@@ -215,7 +219,7 @@ static enum result batch_run(struct engine *engine, struct team *team, const str
     if (trials < 1 || trials > engine->options.trials) {
         return RESULT_INVALID;
     }
-    if (gradient && !engine_modes_prepare(engine)) {
+    if (gradient && !modes_prepare(engine)) {
         return RESULT_STOPPED;
     }
     if (!batch_prepare(engine, trials, gradient)) {
@@ -226,7 +230,7 @@ static enum result batch_run(struct engine *engine, struct team *team, const str
         done = steps_run(engine, team, from, steps - from < every ? steps : from + every);
         if (done == RESULT_DONE && update) {
             update->make(update->user);
-            done = engine_modes_prepare(engine) ? RESULT_DONE : RESULT_STOPPED;
+            done = modes_prepare(engine) ? RESULT_DONE : RESULT_STOPPED;
         }
     }
     if (done != RESULT_DONE) {

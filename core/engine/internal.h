@@ -317,13 +317,14 @@ void blocks_run_steps(struct engine *engine, int first_group, int last_group, bl
 void blocks_run_forward(struct engine *engine, int first_group, int last_group);
 /*
  * modes.c. Whether a form has modes; memory of the engine and of a block; sets up the modes from the averages, if
- * weights have changed since (false when stopped: they are then set up at the next call); the signals (rows, columns)
- * of each trial by type into block->thin, and on the modes, V^-1 A, into ->projected and ->turned.
+ * weights have changed since (false when stopped: they are then set up at the next call; `recast` is the method's); the
+ * signals (rows, columns) of each trial by type into block->thin, and on the modes, V^-1 A, into ->projected and
+ * ->turned.
  */
 bool forms_modes(enum forward_form form);
 void modes_carve(struct carver *carver, struct engine *engine);
 void modes_carve_block(struct carver *carver, struct engine *engine, struct block *block);
-bool engine_modes_prepare(struct engine *engine);
+bool engine_modes_prepare(struct engine *engine, void (*recast)(struct engine *engine, struct block *block));
 void modes_project(struct engine *engine, struct work *work, struct block *block, const float *signals);
 /* The traces of all modes, (C, size) from trace 1 on, after an update that has changed which are pairs. */
 void modes_recast(const struct engine *engine, size_t size, float *traces);

@@ -174,13 +174,13 @@ void modes_recast(const struct engine *engine, size_t size, float *traces) {
 }
 
 /* After an update within a trial, where what the traces are has changed. */
-static void modes_carry_on(struct engine *engine) {
+static void modes_carry_on(struct engine *engine, void (*recast)(struct engine *engine, struct block *block)) {
     const int types = engine->network->types;
     memcpy(engine->kinds + types, engine->kinds, (size_t)types);
     kinds_fill(engine, engine->kinds);
     bool same = engine->mode_count > 0 && memcmp(engine->kinds, engine->kinds + types, (size_t)types) == 0;
     for (int b = 0; !same && b < engine->block_count; b++) {
-        method_table[engine->plan.method]->recast(engine, &engine->blocks[b]);
+        recast(engine, &engine->blocks[b]);
     }
 }
 
@@ -190,7 +190,7 @@ bool forms_modes(enum forward_form form) {
     return form == FORWARD_MODES || form == FORWARD_MODES_EXACT;
 }
 
-bool engine_modes_prepare(struct engine *engine) {
+bool engine_modes_prepare(struct engine *engine, void (*recast)(struct engine *engine, struct block *block)) {
     if (engine->traces_stale) {
         engine->mode_count = 0;
         engine->trace_count = 1;
@@ -200,7 +200,7 @@ bool engine_modes_prepare(struct engine *engine) {
         }
         engine->traces_stale = engine->work && engine->work->stopped;
         if (engine->kinds && !engine->traces_stale) {
-            modes_carry_on(engine);
+            modes_carry_on(engine, recast);
         }
     }
     return !engine->traces_stale;
