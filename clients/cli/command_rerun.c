@@ -163,8 +163,8 @@ static enum status datasets_send(struct rerunning *rerunning) {
         const char *sha256 = json_string_value(json_object_get(manifest, "dataset_sha256")),
                    *dataset = json_string_value(job_member(manifest, "config.task.name"));
         char *file = memory_format("datasets/%s.safetensors", sha256 == NULL ? "" : sha256);
-        if (status == STATUS_OK && dataset != NULL && json_object_get(rerunning->digests, file) != NULL &&
-            json_object_get(seen, file) == NULL) {
+        if (status == STATUS_OK && dataset != NULL && sha256 != NULL &&
+            json_object_get(rerunning->digests, file) != NULL && json_object_get(seen, file) == NULL) {
             json_object_set_new(seen, file, json_true());
             status = dataset_send(rerunning, dataset, sha256, file);
         }

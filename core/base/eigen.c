@@ -453,9 +453,11 @@ static void symmetric_order(int n, double *values, double *vectors) {
         double value = values[most];
         values[most] = values[k];
         values[k] = value;
-        double *row = vectors ? vectors + (size_t)k * n : NULL, *other = vectors ? vectors + (size_t)most * n : NULL,
-               largest = 0;
-        for (int i = 0; vectors && i < n; i++) {
+        if (vectors == NULL) {
+            continue;
+        }
+        double *row = vectors + (size_t)k * n, *other = vectors + (size_t)most * n, largest = 0;
+        for (int i = 0; i < n; i++) {
             double entry = other[i];
             other[i] = row[i];
             row[i] = entry;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "core/backend/opencl/cohort.h"
@@ -104,9 +105,17 @@ static enum result update_once(struct backend *backend, const struct backend_pro
     return result;
 }
 
+/* A NaN is itself, and -0 is not 0. */
+static bool same_bits(double a, double b) {
+    uint64_t x, y;
+    memcpy(&x, &a, sizeof x);
+    memcpy(&y, &b, sizeof y);
+    return x == y;
+}
+
 static bool courses_agree(const struct backend_course *a, const struct backend_course *b) {
-    return a->iteration == b->iteration && memcmp(&a->training_loss, &b->training_loss, sizeof a->training_loss) == 0 &&
-           memcmp(&a->mu_mean, &b->mu_mean, sizeof a->mu_mean) == 0;
+    return a->iteration == b->iteration && same_bits(a->training_loss, b->training_loss) &&
+           same_bits(a->mu_mean, b->mu_mean);
 }
 
 enum result device_check(struct backend *backend, const struct backend_problem *problem, double mu,

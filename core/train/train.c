@@ -755,6 +755,12 @@ static bool compared_plan(const struct train_config *config, const struct task_s
     return true;
 }
 
+/* Updates of an iteration. */
+static double updates_of(const struct train_config *config, const struct task_shape *shape) {
+    int every = config->training.update_every;
+    return every > 0 ? (double)((shape->steps - 1) / every + 1) : 1;
+}
+
 bool train_estimate_compute(const struct train_config *config, struct train_estimate *estimate, struct error *error) {
     struct training training = {.config = config};
     *error = (struct error){0};
@@ -765,9 +771,8 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     const struct network_config *network = &config->network;
     struct batch_options options = options_make(&training, &config->rule);
     const struct backend_sizes sizes = train_backend_sizes(config, shape);
-    const struct backend_ops *backend = backend_table[BACKEND_CPU];
     struct backend_plan plan;
-    if (!backend->plan(&sizes, &options, &plan, error)) {
+    if (!backend_table[BACKEND_CPU]->plan(&sizes, &options, &plan, error)) {
         return false;
     }
     struct compared compared = {0};
@@ -783,8 +788,6 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
      */
     size_t fixed = size_times(config->training.update_every > 0 ? 4 : 3, checkpoint),
            start = network->dale && !network->initial ? size_times(2, doubles) : 0;
-    int every = config->training.update_every;
-    double updates = every > 0 ? (double)((shape->steps - 1) / every + 1) : 1;
     size_t parameters = network_parameters(network->units, shape->inputs, shape->outputs, network->bias);
     size_t running = size_plus(size_plus(plan.memory_bytes, compared.bytes),
                                diagnostics_memory(config->training.diagnostics, parameters, doubles));
@@ -799,7 +802,8 @@ bool train_estimate_compute(const struct train_config *config, struct train_esti
     *estimate = (struct train_estimate){.memory_bytes = memory,
                                         .checkpoint_bytes = checkpoint,
                                         .multiply_adds = plan.multiply_adds + draw +
-                                                         updates * optimizer_cost(parameters) + compared.renewal,
+                                                         updates_of(config, shape) * optimizer_cost(parameters) +
+                                                         compared.renewal,
                                         .forward_multiply_adds = plan.forward_multiply_adds + draw,
                                         .start_multiply_adds = start_work(config, shape),
                                         .threads_most = plan.threads_most,

@@ -192,6 +192,7 @@ static void run_beside(struct analysis_work *work, const struct store_job *job, 
     } else if (network_open(computation, id, work->ask.other_iteration, &spec, &trained)) {
         input->other = (struct analysis_network){&spec.config, &trained};
         run_on_data(work, job, config, input);
+        input->other = (struct analysis_network){0};
         network_close(&spec, &trained);
     } else if (computation->status < 500) {
         problems_add(&computation->problems, &path, strcmp(id, work->job) == 0 ? "iteration" : "job", "%s",

@@ -48,11 +48,11 @@ static json_t *time_or_null(int64_t milliseconds) {
 static json_t *counts_document(const struct store_experiment *row, const struct counting *counting) {
     const int64_t *of = counting->of, unmade = row->trials - counting->all;
     const bool is_over = row->state == EXPERIMENT_CANCELLED;
+    const json_int_t running = of[JOB_RUNNING] + of[JOB_PAUSING] + of[JOB_CANCELLING];
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "waiting", (json_int_t)(is_over ? 0 : unmade), "queued",
-                     (json_int_t)of[JOB_QUEUED], "running",
-                     (json_int_t)(of[JOB_RUNNING] + of[JOB_PAUSING] + of[JOB_CANCELLING]), "paused",
-                     (json_int_t)of[JOB_PAUSED], "succeeded", (json_int_t)of[JOB_SUCCEEDED], "failed",
-                     (json_int_t)of[JOB_FAILED], "cancelled", (json_int_t)(of[JOB_CANCELLED] + (is_over ? unmade : 0)));
+                     (json_int_t)of[JOB_QUEUED], "running", running, "paused", (json_int_t)of[JOB_PAUSED], "succeeded",
+                     (json_int_t)of[JOB_SUCCEEDED], "failed", (json_int_t)of[JOB_FAILED], "cancelled",
+                     (json_int_t)of[JOB_CANCELLED] + (is_over ? (json_int_t)unmade : 0));
 }
 
 static json_t *links_document(const char *id) {

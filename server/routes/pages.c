@@ -153,7 +153,8 @@ static bool folder_add(struct pages *pages, int folder, const char *url, int dep
             ok = page_add(pages, folder, item->d_name, below);
         } else if (depth > 0 &&
                    (inner = openat(folder, item->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) >= 0) {
-            strcat(below, "/");
+            below[length] = '/';
+            below[length + 1] = '\0';
             ok = folder_add(pages, inner, below, depth - 1);
         }
     }
@@ -169,7 +170,9 @@ static int compare_urls(const void *a, const void *b) {
 
 /* Sorts the pages and sets the pointers within them, which no longer move. */
 static void pages_settle(struct pages *pages) {
-    qsort(pages->items, pages->count, sizeof *pages->items, compare_urls);
+    if (pages->count > 1) {
+        qsort(pages->items, pages->count, sizeof *pages->items, compare_urls);
+    }
     for (size_t i = 0; i < pages->count; i++) {
         struct page *page = &pages->items[i];
         page->file.url = page->url;
@@ -210,7 +213,7 @@ static int compare_path(const void *path, const void *page) {
 }
 
 const struct static_file *pages_find(const struct pages *pages, const char *path) {
-    if (pages == NULL) {
+    if (pages == NULL || pages->count == 0) {
         return NULL;
     }
     const char *name = strcmp(path, PAGES_URL) == 0 ? PAGES_URL "index.html" : path;

@@ -246,9 +246,9 @@ static bool kernel_make(struct cohort *cohort, enum kernel kernel) {
 static size_t items_of(const struct shape *shape, enum groups groups, size_t x) {
     switch (groups) {
     case GROUPS_TRIALS:
-        return (size_t)(shape->lanes * (shape->group_rows / shape->tile_rows));
+        return (size_t)shape->lanes * (size_t)(shape->group_rows / shape->tile_rows);
     case GROUPS_OUTER:
-        return (size_t)(shape->lanes * shape->outer_tiles);
+        return (size_t)shape->lanes * (size_t)shape->outer_tiles;
     case GROUPS_REWIRE:
         return REWIRE_ITEMS;
     case GROUPS_NONE:

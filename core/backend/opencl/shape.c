@@ -89,7 +89,7 @@ static int at_least(int a, int b) {
 
 /* Local memory that a work-group of `rows` trials takes, in bytes. */
 static size_t group_bytes(const struct shape *shape, int rows) {
-    size_t sources = (size_t)(shape->inputs + shape->bias + shape->units),
+    size_t sources = (size_t)shape->inputs + (size_t)shape->bias + (size_t)shape->units,
            pitch = (size_t)rows + (rows % 8 == 0 ? 4 : 0);
     return sizeof(float) * pitch * (2 * sources + (size_t)shape->hop_types);
 }
@@ -107,6 +107,20 @@ static void outer_choose(struct shape *shape, const struct cl_device *device) {
     }
 }
 
+/* Work-items of a group of trials. */
+static int trial_items(const struct shape *shape) {
+    return shape->lanes * (shape->group_rows / shape->tile_rows);
+}
+
+/* The most trials of a group that its local memory holds, of those that divide the batch. */
+static int group_rows_choose(const struct shape *shape, int most, const struct cl_device *device) {
+    int rows = most;
+    while (rows > 1 && (shape->rows_padded % rows != 0 || group_bytes(shape, rows) > device->local_memory)) {
+        rows = rows % 2 ? 1 : rows / 2;
+    }
+    return rows;
+}
+
 /*
  * Tiles of trials: a lone job is spread over as many work-groups as there are, many jobs take large tiles, which read
  * the weights less often.
@@ -118,18 +132,13 @@ static bool tiles_choose(struct shape *shape, int jobs, const struct cl_device *
     }
     bool many = !device->gpu || (long)jobs * shape->rows_padded >= 64L * device->units;
     int most = shape->block_rows < BLOCK_TRIALS ? shape->block_rows : many && device->gpu ? 32 : many ? 8 : 4;
-    shape->group_rows = most;
-    while (shape->group_rows > 1 && (shape->rows_padded % shape->group_rows != 0 ||
-                                     group_bytes(shape, shape->group_rows) > device->local_memory)) {
-        shape->group_rows = shape->group_rows % 2 ? 1 : shape->group_rows / 2;
-    }
+    shape->group_rows = group_rows_choose(shape, most, device);
     shape->tile_rows = !many ? 1 : shape->group_rows < 8 ? shape->group_rows : 8;
-    while (shape->lanes * (shape->group_rows / shape->tile_rows) > (int)device->group_items && shape->tile_rows < 8 &&
+    while (trial_items(shape) > (int)device->group_items && shape->tile_rows < 8 &&
            shape->tile_rows < shape->group_rows) {
         shape->tile_rows *= 2;
     }
-    if (group_bytes(shape, shape->group_rows) > device->local_memory ||
-        shape->lanes * (shape->group_rows / shape->tile_rows) > (int)device->group_items) {
+    if (group_bytes(shape, shape->group_rows) > device->local_memory || trial_items(shape) > (int)device->group_items) {
         snprintf(error->text, sizeof error->text, "%d units and %d inputs do not fit the local memory of the device",
                  shape->units, shape->inputs);
         return false;
