@@ -18,6 +18,8 @@ POINTS = {
     "delayed_xor_rules": 9,
     "delayed_xor_snap": 9,
     "delayed_xor_uoro": 3,
+    "filter_explained": 2,
+    "filter_learning": 4,
     "japanese_vowels": 6,
     "lif_pattern": 2,
     "pattern": 10,
@@ -26,7 +28,14 @@ POINTS = {
     "row_mnist_exact": 4,
     "screen": 40,
 }
-SEEDS = {"delayed_xor_snap": 1, "delayed_xor_uoro": 3, "screen": 3}  # the others 10
+SEEDS = {
+    "delayed_xor_snap": 1,
+    "delayed_xor_uoro": 3,
+    "filter_explained": 2,
+    "filter_learning": 2,
+    "screen": 3,
+}  # others 10
+ANALYSES = {"filter_explained"}  # whose rows are networks that an analysis looked at
 
 
 def test_every_stored_result_has_its_experiment():
@@ -34,7 +43,7 @@ def test_every_stored_result_has_its_experiment():
     assert {path.stem for path in (REPRODUCE / "results").glob("*.md")} - {"README"} == set(POINTS)
 
 
-@pytest.mark.parametrize("name", sorted(POINTS))
+@pytest.mark.parametrize("name", sorted(set(POINTS) - ANALYSES))
 def test_the_rows_of_the_results_are_points_of_the_experiment(name):
     document = json.loads((REPRODUCE / f"{name}.json").read_text())
     table = (REPRODUCE / "results" / f"{name}.md").read_text().split("## Each seed")[0]
