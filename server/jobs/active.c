@@ -390,7 +390,7 @@ void active_isa_record(struct active_job *active, const char *name) {
     if (last != NULL && strcmp(last, name) == 0) {
         return;
     }
-    bool follows = last != NULL && (job->iteration > 0 || strcmp(name, ISA_DEVICE) == 0);
+    bool follows = last != NULL && (job->progressed > 0 || strcmp(name, ISA_DEVICE) == 0);
     snprintf(text, sizeof text, "%s%s%s", follows ? job->isa : "", follows ? "," : "", name);
     free(job->isa);
     job->isa = text_copy(text);

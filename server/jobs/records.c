@@ -12,6 +12,13 @@ static void number_take(struct store_job *job, const struct attempt_record *reco
     job->reported = record->number > job->reported ? record->number : job->reported;
 }
 
+/* What made the updates that the record rests on. */
+static void device_take(struct active_job *active, const struct attempt_view *view) {
+    if (view->on_device) {
+        active_isa_record(active, ISA_DEVICE);
+    }
+}
+
 static void numbers_take(struct active_job *active, const struct attempt *attempt,
                          const struct attempt_record *record) {
     struct store_job *job = &active->job;
@@ -27,9 +34,7 @@ static void numbers_take(struct active_job *active, const struct attempt *attemp
         active_operations(active)->look(attempt, &view);
         job->trials_per_second = view.trials_per_second;
         job->trained = view.trained;
-        if (view.on_device) {
-            active_isa_record(active, ISA_DEVICE);
-        }
+        device_take(active, &view);
         memcpy(job->dataset_sha256, record->sha256, sizeof record->sha256);
     }
 }
@@ -66,7 +71,10 @@ static bool checkpoint_store(struct active_job *active, struct attempt *attempt,
     struct store_item *item = unit != NULL ? store_unit_add(unit, STORE_CHECKPOINT_ADD) : NULL;
     struct store_event *event = item != NULL ? active_event(active, unit, EVENT_CHECKPOINT, &head) : NULL;
     struct store_job *job = &active->job;
+    struct attempt_view view;
+    active_operations(active)->look(attempt, &view);
     number_take(job, record);
+    device_take(active, &view);
     job->progressed = record->iteration > job->progressed ? record->iteration : job->progressed;
     if (event == NULL || !row_add(active, unit)) {
         active_discard(active, unit);

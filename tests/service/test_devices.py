@@ -101,11 +101,13 @@ def test_jobs_end_with_the_recorded_weights(on_device):
 
 @pytest.mark.parametrize("first", ["device", "processor"])
 def test_a_job_changes_its_place_at_a_checkpoint(on_device, start, tmp_path, first):
-    job = XOR | {"rule": {"type": "modprop", "weights": "type"}}
+    # Long enough to be interrupted wherever it began: a processor makes thousands of such updates a second.
+    training = XOR["training"] | {"iterations": 6000, "evaluate_every": 1000, "checkpoint_every": 200}
+    job = XOR | {"rule": {"type": "modprop", "weights": "type"}, "training": training}
     here, there = (on_device, start) if first == "device" else (start, on_device)
     daemon = here(data=tmp_path / "one")
     id = submit(daemon, job)
-    wait_until(lambda: daemon.get(f"/v1/jobs/{id}").json()["progress"]["iteration"] >= 100, timeout=120)
+    wait_until(lambda: daemon.get(f"/v1/jobs/{id}/checkpoints").json()["checkpoints"], timeout=120, every=0.01)
     daemon.kill()
     daemon = there(data=tmp_path / "one")
     sha256, sets = ended(daemon, id)

@@ -85,7 +85,8 @@ def _order(trials: Any, times: Any, units: Any, shape: Sequence[int]) -> NDArray
     """What sorts by trial, time and unit; None where it is so already. By one key where 64 bits hold it: recordings
     come nearly sorted, which a stable sort of one key makes use of."""
     if math.prod(shape) > np.iinfo(np.int64).max:
-        return np.lexsort((units, times, trials))
+        order: NDArray[np.int64] = np.lexsort((units, times, trials))
+        return order
     key = trials.astype(np.int64) * shape[0]
     key += times
     key *= shape[2]
