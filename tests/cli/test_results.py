@@ -289,7 +289,7 @@ def test_analyse(trained, tmp_path):
 def test_tasks_and_rules(modprop):
     assert "delayed_xor" in modprop.lines("tasks") and "eprop" in modprop.lines("rules")
     text = modprop.run("rules", "modprop").stdout
-    assert "rule.mu = 0.25  (number from 0 to 1 | auto | array)" in text
+    assert "rule.mu = 0.25  (number from 0 to 1 | auto | array | object with gain_at_most, every, mu)" in text
     assert f"rule.weights = cell  ({' | '.join(WEIGHTS)})" in text
     assert "training.iterations = 3000" in modprop.run("tasks", "delayed_xor").stdout
     assert json.loads(modprop.run("rules", "eprop", "--json").stdout)["type"] == "eprop"
