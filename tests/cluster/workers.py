@@ -14,8 +14,8 @@ JOB = {
     "network": {"units": 24},
     "training": {"iterations": 200, "batch_size": 8, "evaluate_every": 10, "checkpoint_every": 20},
 }
-# Some ten times as long, with as many events: long enough to be stopped half way
-SLOW = JOB | {"network": {"units": 64}, "training": JOB["training"] | {"iterations": 400, "batch_size": 32}}
+# Seconds of a core, with as many events: long enough to be stopped half way on a machine with nothing else to do
+SLOW = JOB | {"network": {"units": 256}, "training": JOB["training"] | {"iterations": 400, "batch_size": 32}}
 FINAL = {"succeeded", "failed", "cancelled"}
 LEASE = 3  # seconds: the shortest
 
