@@ -95,17 +95,23 @@ struct store_counts store_counts(struct store *store) {
 
 /* ---- the writer ---- */
 
+/* Whether the disk is full, or was and has not had the reserve's space again. */
+static bool disk_is_tight(const struct store *store) {
+    return !store->reserve.held;
+}
+
 /* Takes what waits, at most UNITS_A_COMMIT; NULL when it is time to exit, or to continue purging. */
 static struct store_unit *units_take(struct store *store, bool *leave) {
     pthread_mutex_lock(&store->mutex);
     bool waits = store->first == NULL && !store->leave && (!store->purging || store->purge_failed);
-    if (waits && store->full) { /* while waiting for space it checks each second */
+    bool checks = store->full || (store->purge_failed && disk_is_tight(store)); /* for space or the log, each second */
+    if (waits && checks) {
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec++;
         pthread_cond_timedwait(&store->wake, &store->mutex, &until);
     }
-    while (waits && !store->full && store->first == NULL && !store->leave && !store->purging) {
+    while (waits && !checks && store->first == NULL && !store->leave && !store->purging) {
         pthread_cond_wait(&store->wake, &store->mutex);
     }
     struct store_unit *taken = store->first, **end = &store->first;
@@ -354,15 +360,16 @@ static void writer_main(void *argument) {
         if (units != NULL) {
             units_write(store, units);
         }
-        if (store->purging) {
-            /* on a full disk only with an empty log: while readers keep it, portions would use up the reserve */
-            if (!store->full || log_copy(store)) {
+        bool purging = store->purging;
+        if (purging) {
+            /* on a tight disk only with an empty log: while readers keep it, portions would use up what is free */
+            if (!disk_is_tight(store) || log_copy(store)) {
                 purge(store);
             } else {
                 store->purge_failed = true;
             }
         }
-        if (store->full) {
+        if (store->full || (purging && disk_is_tight(store))) {
             log_copy(store);
             room_look(store);
             store->purging = store->counts.purging; /* once more: it needs little space, and frees some */

@@ -40,9 +40,15 @@ def is_full(daemon):
 
 def fill(daemon):
     """Submits a job that writes an event for every update, and waits until the disk is full."""
-    job = daemon.post("/v1/jobs", json=GREEDY).json()["id"]
+    job = submit(daemon, GREEDY)
     wait_until(lambda: is_full(daemon))
     return job
+
+
+def submit(daemon, body):
+    answer = daemon.post("/v1/jobs", json=body)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
 
 
 def free(daemon, job):
@@ -51,6 +57,12 @@ def free(daemon, job):
     wait_until(lambda: daemon.get(f"/v1/jobs/{job}").json()["status"] == "cancelled")
     assert delete(daemon, job).status_code == 204
     wait_until(lambda: daemon.get("/readyz").status_code == 200)
+    while purges(daemon):
+        submit(daemon, SMALL)
+
+
+def purges(daemon):
+    return re.search(r"^modprop_store_purging 1$", daemon.get("/metrics").text, re.M) is not None
 
 
 def delete(daemon, job):
@@ -60,7 +72,7 @@ def delete(daemon, job):
 @pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
 def test_cancel_and_delete_go_through_on_a_full_disk(start, disk, restarted):
     daemon = start("--workers", "1", "--max-job-bytes", 2**62, data=disk)
-    done = daemon.post("/v1/jobs", json=SMALL).json()["id"]
+    done = submit(daemon, SMALL)
     assert daemon.get(f"/v1/jobs/{done}?wait=300", timeout=310).json()["status"] == "succeeded"
     job = fill(daemon)
     if restarted:
@@ -77,7 +89,7 @@ def test_cancel_and_delete_go_through_on_a_full_disk(start, disk, restarted):
     free(daemon, job)
     doctor = subprocess.run([MODPROP, "doctor", "-s", daemon.url], capture_output=True, text=True, timeout=120)
     assert doctor.returncode == 0 and "takes jobs" in doctor.stdout, doctor.stdout
-    again = daemon.post("/v1/jobs", json=SMALL).json()["id"]
+    again = submit(daemon, SMALL)
     assert daemon.get(f"/v1/jobs/{again}?wait=300", timeout=310).json()["status"] == "succeeded"
     assert daemon.stop() == 0
 
@@ -112,7 +124,7 @@ def test_a_limit_of_file_sizes_is_a_full_disk_and_no_signal(start, tmp_path, mon
     wrapper.chmod(0o755)
     monkeypatch.setattr(daemons, "MODPROPD", str(wrapper))
     daemon = start("--workers", "1")
-    job = daemon.post("/v1/jobs", json=GREEDY).json()["id"]
+    job = submit(daemon, GREEDY)
     wait_until(lambda: "writing failed" in daemon.log())
     answer = daemon.post(f"/v1/jobs/{job}/cancel")
     assert answer.status_code in (200, 507), answer.text
@@ -124,7 +136,7 @@ def test_a_cancellation_that_meets_the_commit_that_fills_the_disk_goes_through(s
     """Another job's failure is in its way too. It is tried again from the reserve, and answered once."""
     daemon = start("--workers", "3", "--max-job-bytes", 2**62, data=disk)
     for _ in range(3):
-        jobs = [daemon.post("/v1/jobs", json=GREEDY).json()["id"] for _ in range(3)]
+        jobs = [submit(daemon, GREEDY) for _ in range(3)]
         wait_until(lambda: daemon.get("/readyz").status_code == 503, every=0.001)
         for job in jobs:
             answer = daemon.post(f"/v1/jobs/{job}/cancel")
@@ -139,7 +151,7 @@ def test_actions_that_come_while_the_disk_fills_go_through(start, disk, action):
     """They meet every stage of it: before the failure, in it, and while jobs end because of it."""
     daemon = start("--workers", "3", "--max-job-bytes", 2**62, data=disk)
     for _ in range(2):
-        jobs = [daemon.post("/v1/jobs", json=GREEDY).json()["id"] for _ in range(3)]
+        jobs = [submit(daemon, GREEDY) for _ in range(3)]
         wait_until(lambda: used(disk) > 0.93 or is_full(daemon), every=0.002)
         for job in jobs:
             answer = daemon.post(f"/v1/jobs/{job}/{action}")
@@ -178,6 +190,6 @@ def test_a_cancellation_that_cannot_be_stored_is_remembered_over_a_restart(start
     daemon = start("--workers", "1", "--max-job-bytes", 2**62, data=disk)
     wait_until(lambda: daemon.get(f"/v1/jobs/{job}").json()["status"] == "cancelled")
     free(daemon, job)
-    again = daemon.post("/v1/jobs", json=SMALL).json()["id"]
+    again = submit(daemon, SMALL)
     assert daemon.get(f"/v1/jobs/{again}?wait=300", timeout=310).json()["status"] == "succeeded"
     assert daemon.stop() == 0
