@@ -181,6 +181,15 @@ def shared(tmp_path_factory):
     daemon.finish()
 
 
+def drawn_seed():
+    """The seed of random tests, printed: $MODPROP_TEST_SEED, or a new one in the long run. The short run takes the same
+    one each time: whether a change may land must not depend on a draw."""
+    drawn = time.time_ns() % 10**6 if os.environ.get("MODPROP_LONG") else 2
+    seed = int(os.environ.get("MODPROP_TEST_SEED", drawn))
+    print(f"MODPROP_TEST_SEED={seed}")
+    return seed
+
+
 def wait_until(condition, timeout=PATIENCE, every=0.05):
     """Waits until condition() is true and returns its value; fails the test after `timeout` seconds."""
     end = time.monotonic() + timeout

@@ -1,7 +1,7 @@
 """Random faults: workers and the daemon are killed, stopped and resumed while a queue is worked off.
 
 Whatever happened, each result has the bits of an undisturbed run, and each event is there once. $MODPROP_FAULTS and
-$MODPROP_JOBS say how many; the seed is printed, and $MODPROP_SEED gives it again.
+$MODPROP_JOBS say how many; the seed is printed, and $MODPROP_TEST_SEED gives it again.
 """
 
 import os
@@ -11,13 +11,12 @@ import subprocess
 import time
 
 import pytest
-from daemons import MODPROPD, wait_until
+from daemons import MODPROPD, drawn_seed, wait_until
 from workers import FINAL, JOB, LEASE, assert_whole, numbers
 
 LONG = bool(os.environ.get("MODPROP_LONG"))
 FAULTS = int(os.environ.get("MODPROP_FAULTS", 500 if LONG else 6))
 JOBS = int(os.environ.get("MODPROP_JOBS", 300 if LONG else 8))
-SEED = int(os.environ.get("MODPROP_SEED", random.randrange(1 << 30)))
 WORKERS = 3
 BODY = JOB | {"training": JOB["training"] | {"iterations": 600}}
 KINDS = 4
@@ -66,8 +65,7 @@ class Lab:
 
 
 def test_random_faults_change_no_bit_and_lose_no_event(start, work, tmp_path):
-    dice = random.Random(SEED)
-    print(f"MODPROP_SEED={SEED}")
+    dice = random.Random(drawn_seed())
     alone = start("--workers", "1", data=tmp_path / "alone")
     expected = []
     for seed in range(KINDS):

@@ -8,7 +8,7 @@ import threading
 import time
 
 import requests
-from daemons import EXPERIMENT_FINAL, MODPROPD, wait_until
+from daemons import EXPERIMENT_FINAL, MODPROPD, drawn_seed, wait_until
 
 TINY = {
     "task": {"type": "delayed_xor", "delay": 10, "cue": 5},
@@ -48,9 +48,7 @@ def asked(daemon, method, path, dice, **options):
 
 
 def test_growth_under_kills_keeps_what_was_answered(start):
-    seed = random.randrange(10**6)
-    print("seed", seed)
-    dice = random.Random(seed)
+    dice = random.Random(drawn_seed())
     daemon = start("--workers", "2")
     id = daemon.post("/v1/experiments", json={"base": TINY, "axes": [RULES], "seeds": [1, 2]}).json()["id"]
     at, answered, before = f"/v1/experiments/{id}", {1, 2}, {}
@@ -77,7 +75,7 @@ def test_growth_under_kills_keeps_what_was_answered(start):
 
 
 def test_retry_and_deletion_under_kills(start):
-    dice = random.Random(random.randrange(10**6))
+    dice = random.Random(drawn_seed())
     daemon = start("--workers", "2")
     endless = {"/training/iterations": 10**9, "/training/evaluate_every": 10**6, "/training/checkpoint_every": 10**6}
     axis = {"name": "length", "patches": [{"/training/iterations": 4}, endless | {"/time_limit": 1}]}

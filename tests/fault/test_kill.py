@@ -257,8 +257,7 @@ def check_events(stored, seen):
 
 
 def test_whenever_it_is_killed_all_that_was_promised_holds(start, undisturbed):
-    seed = int(os.environ.get("MODPROP_TEST_SEED", time.time_ns() % 100000))
-    print(f"MODPROP_TEST_SEED={seed}")
+    seed = daemons.drawn_seed()
     rng, lab, followed, all_seen = random.Random(seed), Lab(start, seed), {}, []
     clients = [
         run_apart(submit_all, lab, random.Random(seed + 1)),

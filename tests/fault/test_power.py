@@ -139,8 +139,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.parametrize("run", range(RUNS))
 def test_what_was_acknowledged_survives_a_power_cut(start, tmp_path, undisturbed, run):
-    seed = int(os.environ.get("MODPROP_TEST_SEED", time.time_ns() % 100000)) + run
-    print(f"MODPROP_TEST_SEED={seed}")
+    seed = daemons.drawn_seed() + run
     rng, journal = random.Random(seed), tmp_path / "journal"
     faults = Faults(tmp_path, tmp_path / "data", journal)
     daemon = start("--workers", "2", "--cores", "2", data=tmp_path / "data", environment=faults.environment)

@@ -14,7 +14,7 @@ import time
 
 import daemons
 import pytest
-from daemons import assert_counted, wait_until
+from daemons import assert_counted, drawn_seed, wait_until
 
 JOB = {
     "task": {"type": "delayed_xor", "delay": 20, "cue": 10},
@@ -79,8 +79,7 @@ def end(daemon, rng):
 
 
 def test_whatever_happens_every_job_ends_once_and_with_its_own_weights(start, tmp_path):
-    seed = int(os.environ.get("MODPROP_TEST_SEED", time.time_ns() % 100000))
-    print(f"MODPROP_TEST_SEED={seed}")
+    seed = drawn_seed()
     rng, jobs, cancelled = random.Random(seed), {}, set()
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:

@@ -15,7 +15,7 @@ import time
 import daemons
 import pytest
 import requests
-from daemons import assert_counted, wait_until
+from daemons import assert_counted, drawn_seed, wait_until
 from faults import KINDS, LIBRARY, Faults
 
 pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="build/tests/fault/libfault.so was not built")
@@ -229,8 +229,7 @@ def submit(daemon, body, key):
 
 
 def test_whatever_fails_nothing_acknowledged_is_lost(faulty, undisturbed):
-    seed = int(os.environ.get("MODPROP_TEST_SEED", time.time_ns() % 100000))
-    print(f"MODPROP_TEST_SEED={seed}")
+    seed = drawn_seed()
     rng, promised = random.Random(seed), {}
     daemon, faults = faulty("--workers", "2", "--cores", "2")
     until, failed = time.monotonic() + (300 if LONG else 7), 0

@@ -6,14 +6,12 @@ in the long run). The seed is printed; MODPROP_TEST_SEED repeats it.
 
 import os
 import pathlib
-import time
 
 import programs
 import pytest
+from daemons import drawn_seed
 
 SECONDS = float(os.environ.get("MODPROP_SEQUENCES", 1800 if os.environ.get("MODPROP_LONG") else 30))
-# The short run plays the same programs each time, so that a commit is not judged by luck; the long run plays new ones.
-SEED = int(os.environ.get("MODPROP_TEST_SEED", time.time_ns() % 10**6 if os.environ.get("MODPROP_LONG") else 2))
 KEPT = sorted(pathlib.Path(__file__).with_name("kept").glob("*.json"))
 
 
@@ -26,6 +24,5 @@ def test_what_once_failed(path):
 @pytest.mark.parametrize("clients", [1, 4])
 def test_programs(clients):
     """One client with now and then two steps at once, then four at once."""
-    print(f"MODPROP_TEST_SEED={SEED}")
-    count, steps = programs.fuzz(SECONDS / 2, SEED, clients, shrinking=max(60, SECONDS / 10))
+    count, steps = programs.fuzz(SECONDS / 2, drawn_seed(), clients, shrinking=max(60, SECONDS / 10))
     print(f"{clients} clients, {SECONDS / 2:.0f} s: {count} programs, {steps} steps")

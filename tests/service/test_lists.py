@@ -315,6 +315,7 @@ def test_what_a_query_finds_is_compared(start):
     by = compared(daemon, q="tag:set rule:eprop", by=["rule", "meta.lab"])
     assert [point["label"] for point in by["points"]] == ["eprop, lab=y", "eprop, lab=x"]
     assert [trial["seed"] for trial in by["trials"]] == [1, 3, 2]
+    assert sum(point["n"] for point in compared(daemon, q="")["points"]) == 6, "an empty query finds every job"
     one = compared(daemon, jobs=made, by=["task"], status=422)["errors"][0]
     assert one["pointer"] == "/by" and "have the seed 1 both" in one["detail"]
     for body, pointer in (

@@ -89,7 +89,8 @@ struct problem_shape shape_any(uint64_t seed, uint64_t draw);
 
 /*
  * A suite for every instruction set of the host: `add` adds its tests, those that run only once where `first`. Prints
- * the seed, which MODPROP_TEST_SEED repeats. Returns the status of main.
+ * the seed, which MODPROP_TEST_SEED repeats: one and the same in the short run, a new one with MODPROP_LONG. Returns
+ * the status of main.
  */
 int kernels_suites_run(const char *name, uint64_t *seed, void (*add)(TCase *tests, bool first));
 

@@ -1,8 +1,8 @@
 /*
  * Documents damaged at random: for any bytes a decoder reports a fault or accepts them; it neither crashes nor reads
  * beyond the text (the text is in memory of exactly its size, so the address sanitizer detects a read one byte too
- * far), and what it accepts survives a round trip. The seed is printed; MODPROP_SEED sets another one, MODPROP_LONG=1
- * runs a hundred times as many.
+ * far), and what it accepts survives a round trip. The seed is printed; MODPROP_TEST_SEED sets another one,
+ * MODPROP_LONG=1 runs a hundred times as many.
  */
 #include <check.h>
 #include <dirent.h>
@@ -150,9 +150,9 @@ static void try_query(const char *text, size_t size) {
 }
 
 START_TEST(documents) {
-    const char *seed = getenv("MODPROP_SEED"), *longer = getenv("MODPROP_LONG");
+    const char *seed = getenv("MODPROP_TEST_SEED"), *longer = getenv("MODPROP_LONG");
     state = seed == NULL ? 1 : strtoull(seed, NULL, 10);
-    printf("seed %llu\n", (unsigned long long)state);
+    printf("MODPROP_TEST_SEED=%llu\n", (unsigned long long)state);
     bodies_read();
     int parsed = 0, rounds = longer != NULL && *longer != '\0' ? 2000000 : 20000;
     for (int i = 0; i < rounds; i++) {
