@@ -281,6 +281,180 @@ void option_variable(const struct option *option, const char *prefix, char varia
     }
 }
 
+const char *variable_find(char **environment, const char *name) {
+    size_t length = strlen(name);
+    for (char **entry = environment; *entry != NULL; entry++) {
+        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=') {
+            return *entry + length + 1;
+        }
+    }
+    return NULL;
+}
+
+const char *option_variable_find(const struct option *option, const char *prefix, char **environment,
+                                 char variable[64]) {
+    option_variable(option, prefix, variable);
+    return variable_find(environment, variable);
+}
+
+/* ---- rows that fill a struct ---- */
+
+struct option_words option_rows_words(const struct option_row *rows, const char *program) {
+    return (struct option_words){.tables = {{&rows->option, sizeof *rows}}, .program = program};
+}
+
+const struct option_row *option_row_of(const struct option *option) {
+    return (const struct option_row *)(const void *)option; /* its first member */
+}
+
+void *option_row_field(const struct option_row *row, void *fields) {
+    return (char *)fields + row->offset;
+}
+
+static bool set_text(char **field, const char *value, const char *origin, char *fault) {
+    char *copy = strdup(value);
+    if (copy == NULL) {
+        return fail(fault, "%s: out of memory", origin);
+    }
+    free(*field);
+    *field = copy;
+    return true;
+}
+
+static bool list_add(struct text_list *list, const char *text, size_t length, const char *origin, char *fault) {
+    if (length == 0) {
+        return fail(fault, "%s must not have an empty entry", origin);
+    }
+    if (list->count == TEXT_LIST_MAX) {
+        return fail(fault, "%s takes at most %d entries", origin, TEXT_LIST_MAX);
+    }
+    char **items = realloc(list->items, (list->count + 1) * sizeof *items);
+    char *copy = strndup(text, length);
+    if (items != NULL) {
+        list->items = items;
+    }
+    if (items == NULL || copy == NULL) {
+        free(copy);
+        return fail(fault, "%s: out of memory", origin);
+    }
+    items[list->count++] = copy;
+    return true;
+}
+
+static bool set_list(struct text_list *list, const char *value, const char *origin, char *fault) {
+    size_t length;
+    for (const char *rest = value, *entry; (entry = option_list_next(&rest, &length)) != NULL;) {
+        if (!list_add(list, entry, length, origin, fault)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void list_release(struct text_list *list) {
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->items[i]);
+    }
+    free(list->items);
+    *list = (struct text_list){0};
+}
+
+bool option_row_set(const struct option_row *row, void *fields, const char *value, const char *origin, bool replace,
+                    char fault[OPTION_FAULT_BYTES]) {
+    void *field = option_row_field(row, fields);
+    int64_t number;
+    if (!option_read_value(&row->option, origin, value, &number, fault)) {
+        return false;
+    }
+    switch (row->option.type) {
+    case OPTION_TEXT:
+    case OPTION_FILE:
+        return set_text(field, value, origin, fault);
+    case OPTION_LIST:
+        if (replace) {
+            list_release(field);
+        }
+        return set_list(field, value, origin, fault);
+    case OPTION_SWITCH:
+        *(bool *)field = number != 0;
+        return true;
+    default:
+        *(int64_t *)field = number;
+        return true;
+    }
+}
+
+bool option_rows_default(const struct option_row *rows, void *fields, char fault[OPTION_FAULT_BYTES]) {
+    for (const struct option_row *row = rows; row->option.name != NULL; row++) {
+        if (row->fallback != NULL && !option_row_set(row, fields, row->fallback, row->option.name, true, fault)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct row_words {
+    const struct option_row *rows;
+    void *fields;
+    uint64_t seen; /* a bit a row */
+};
+
+static bool take_word(void *user, const struct option *option, const char *value, char fault[OPTION_FAULT_BYTES]) {
+    struct row_words *words = user;
+    const struct option_row *row = option_row_of(option);
+    uint64_t bit = UINT64_C(1) << (row - words->rows);
+    bool is_first = (words->seen & bit) == 0;
+    char origin[80];
+    snprintf(origin, sizeof origin, "--%s", option->name);
+    words->seen |= bit;
+    return option_row_set(row, words->fields, value, origin, is_first, fault);
+}
+
+bool option_rows_read_words(const struct option_row *rows, const char *program, void *fields, int count,
+                            char **arguments, const char *const *stops, const char **stop,
+                            char fault[OPTION_FAULT_BYTES]) {
+    const struct option_words options = option_rows_words(rows, program);
+    struct row_words words = {.rows = rows, .fields = fields};
+    *stop = NULL;
+    for (int i = 0, used; i < count; i += used) {
+        for (const char *const *at = stops; *at != NULL; at++) {
+            if (strcmp(arguments[i], *at) == 0) {
+                *stop = *at;
+                return true;
+            }
+        }
+        if (arguments[i][0] != '-' || arguments[i][1] == '\0') {
+            return fail(fault, "\"%.100s\" is not an option of %s (%s --help lists them)", arguments[i], program,
+                        program);
+        }
+        if (!option_read_word(&options, arguments + i, count - i, &used, take_word, &words, fault)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void option_row_help(const struct option_row *row, char line[OPTION_HELP_BYTES]) {
+    const struct option *option = &row->option;
+    bool has_default = row->fallback != NULL && option->type != OPTION_SWITCH;
+    char head[64];
+    snprintf(head, sizeof head, "--%s %s", option->name, option->value == NULL ? "" : option->value);
+    snprintf(line, OPTION_HELP_BYTES, "  %-36s  %s%s%s%s", head, option->doc, has_default ? " [" : "",
+             has_default ? row->fallback : "", has_default ? "]" : "");
+}
+
+void option_rows_release(const struct option_row *rows, void *fields) {
+    for (const struct option_row *row = rows; row->option.name != NULL; row++) {
+        void *field = option_row_field(row, fields);
+        if (row->option.type == OPTION_TEXT || row->option.type == OPTION_FILE) {
+            free(*(char **)field);
+            *(char **)field = NULL;
+        } else if (row->option.type == OPTION_LIST) {
+            list_release(field);
+        }
+    }
+}
+
 /* ---- files ---- */
 
 const char *text_begin(char **text, size_t size) {

@@ -79,6 +79,65 @@ const char *option_list_next(const char **rest, size_t *length);
 
 /* PREFIX and the name in upper case, _ for -. */
 void option_variable(const struct option *option, const char *prefix, char variable[64]);
+/* The value of a variable in an environment that ends with NULL, or NULL. */
+const char *variable_find(char **environment, const char *name);
+/* The same of an option's variable, whose name is written to `variable` in any case. */
+const char *option_variable_find(const struct option *option, const char *prefix, char **environment,
+                                 char variable[64]);
+
+/* Texts, given one by one or separated by commas: at most TEXT_LIST_MAX. */
+#define TEXT_LIST_MAX 64
+
+struct text_list {
+    char **items;
+    size_t count;
+};
+
+/*
+ * A row of a table that fills a struct: the option, the field that it fills, and its default as a user would write it
+ * (NULL: none). The option's type gives the field's: char * for OPTION_TEXT and OPTION_FILE (a copy; NULL: not given),
+ * struct text_list for OPTION_LIST, bool for OPTION_SWITCH, int64_t for the others. A table has at most OPTION_ROWS_MAX
+ * rows and ends with OPTION_ROWS_END; the struct starts zeroed, and option_rows_release frees what it holds.
+ */
+#define OPTION_ROWS_MAX 64
+
+struct option_row {
+    struct option option;
+    size_t offset;
+    const char *fallback;
+};
+
+#define OPTION_ROWS_END {OPTIONS_END, 0, NULL}
+
+/* The options of a table as words of a program. */
+struct option_words option_rows_words(const struct option_row *rows, const char *program);
+/* The row that an option of such a table is part of, and its field in `fields`. */
+const struct option_row *option_row_of(const struct option *option);
+void *option_row_field(const struct option_row *row, void *fields);
+
+/*
+ * Checks a value and writes it to its field. A list grows by it: `replace` is for the first value from a source of
+ * higher precedence, which takes the place of what a lower one gave. False after writing `fault`.
+ */
+bool option_row_set(const struct option_row *row, void *fields, const char *value, const char *origin, bool replace,
+                    char fault[OPTION_FAULT_BYTES]);
+
+/* Every default of the table. */
+bool option_rows_default(const struct option_row *rows, void *fields, char fault[OPTION_FAULT_BYTES]);
+
+/*
+ * The words of a command line, all of them options, up to the first that is one of `stops` (such as "--help"; the list
+ * ends with NULL): *stop is that one, or NULL.
+ */
+bool option_rows_read_words(const struct option_row *rows, const char *program, void *fields, int count,
+                            char **arguments, const char *const *stops, const char **stop,
+                            char fault[OPTION_FAULT_BYTES]);
+
+/* A line of help, without its end. */
+#define OPTION_HELP_BYTES 1024
+void option_row_help(const struct option_row *row, char line[OPTION_HELP_BYTES]);
+
+void option_rows_release(const struct option_row *rows, void *fields);
 
 /*
  * Where the text of a file starts: after a byte order mark. Returns the fault ("must be text; ...") or NULL. `text`

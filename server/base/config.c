@@ -1,8 +1,8 @@
 /*
  * Configuration: the table of settings and the code that reads it. See config.h.
  *
- * Owned by main: read once, before any thread starts, and constant afterwards. core/base/options reads words, values
- * and files.
+ * Owned by main: read once, before any thread starts, and constant afterwards. core/base/options reads words, values,
+ * files and rows.
  */
 #include "server/base/config.h"
 
@@ -21,18 +21,10 @@
 #define FILE_BYTES_MAX ((size_t)1 << 20)
 #define KIB INT64_C(1024)
 #define MIB (KIB * KIB)
-#define LIST_ITEMS_MAX 64
-
-/* One row: the option, the field that it fills, and its default as a user would write it (NULL: none). */
-struct setting {
-    struct option option;
-    size_t offset;
-    const char *fallback;
-};
 
 #define FIELD(name) offsetof(struct config, name)
 
-static const struct setting setting_table[] = {
+static const struct option_row setting_table[] = {
     {{"data", 0, OPTION_TEXT, "DIR", 0, 0, false,
       "directory of the store; created if missing; one daemon at a time (required)"},
      FIELD(data),
@@ -198,15 +190,12 @@ static const struct setting setting_table[] = {
     {{"config", 0, OPTION_TEXT, "FILE", 0, 0, false, "file with these settings, one per line: key = value"},
      FIELD(file),
      NULL},
-    {OPTIONS_END, 0, NULL},
+    OPTION_ROWS_END,
 };
 
-#define SETTINGS (sizeof setting_table / sizeof setting_table[0] - 1)
+#define PROGRAM "modpropd"
 #define PREFIX "MODPROPD_"
 #define OLD_PREFIX "MODPROP_" /* the names of version 0.1 */
-
-static const struct option_words words = {.tables = {{&setting_table[0].option, sizeof setting_table[0]}},
-                                          .program = "modpropd"};
 
 static enum config_result fail(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -218,107 +207,17 @@ static enum config_result fail(char *error, const char *format, ...) {
     return CONFIG_BAD;
 }
 
-static const struct setting *setting_of(const struct option *option) {
-    return (const struct setting *)(const void *)option; /* its first member */
-}
-
-static void *setting_field(struct config *config, const struct setting *setting) {
-    return (char *)config + setting->offset;
-}
-
-static bool set_text(char **field, const char *value, const char *origin, char *error) {
-    char *copy = strdup(value);
-    if (copy == NULL) {
-        fail(error, "%s: out of memory", origin);
-        return false;
-    }
-    free(*field);
-    *field = copy;
-    return true;
-}
-
-static enum config_result list_add(struct text_list *list, const char *text, size_t length, const char *origin,
-                                   char *error) {
-    if (length == 0) {
-        return fail(error, "%s must not have an empty entry", origin);
-    }
-    if (list->count == LIST_ITEMS_MAX) {
-        return fail(error, "%s takes at most %d entries", origin, LIST_ITEMS_MAX);
-    }
-    char **items = realloc(list->items, (list->count + 1) * sizeof *items);
-    char *copy = strndup(text, length);
-    if (items != NULL) {
-        list->items = items;
-    }
-    if (items == NULL || copy == NULL) {
-        free(copy);
-        return fail(error, "%s: out of memory", origin);
-    }
-    items[list->count++] = copy;
-    return CONFIG_OK;
-}
-
-static bool set_list(struct text_list *list, const char *value, const char *origin, char *error) {
-    size_t length;
-    for (const char *rest = value, *entry; (entry = option_list_next(&rest, &length)) != NULL;) {
-        if (list_add(list, entry, length, origin, error) != CONFIG_OK) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void list_release(struct text_list *list) {
-    for (size_t i = 0; i < list->count; i++) {
-        free(list->items[i]);
-    }
-    free(list->items);
-    *list = (struct text_list){0};
-}
-
-static bool setting_set(struct config *config, const struct setting *setting, const char *value, const char *origin,
-                        char *error) {
-    void *field = setting_field(config, setting);
-    int64_t number;
-    if (!option_read_value(&setting->option, origin, value, &number, error)) {
-        return false;
-    }
-    switch (setting->option.type) {
-    case OPTION_TEXT:
-    case OPTION_FILE:
-        return set_text(field, value, origin, error);
-    case OPTION_LIST:
-        return set_list(field, value, origin, error);
-    case OPTION_SWITCH:
-        *(bool *)field = number != 0;
-        return true;
-    default:
-        *(int64_t *)field = number;
-        return true;
-    }
-}
-
-static enum config_result read_defaults(struct config *config, char *error) {
-    for (size_t i = 0; i < SETTINGS; i++) {
-        const struct setting *setting = &setting_table[i];
-        if (setting->fallback != NULL &&
-            !setting_set(config, setting, setting->fallback, setting->option.name, error)) {
-            return CONFIG_BAD;
-        }
-    }
-    return CONFIG_OK;
-}
-
 static bool take_line(void *user, const char *path, int line, const char *key, const char *value,
                       char fault[OPTION_FAULT_BYTES]) {
     char origin[512];
+    const struct option_words words = option_rows_words(setting_table, PROGRAM);
     const struct option *option = option_find(&words, key, strlen(key));
-    if (option == NULL || setting_of(option)->offset == FIELD(file)) {
+    if (option == NULL || option_row_of(option)->offset == FIELD(file)) {
         fail(fault, "%.400s:%d: there is no setting \"%.100s\" (modpropd --help lists them)", path, line, key);
         return false;
     }
     snprintf(origin, sizeof origin, "%.400s:%d: %s", path, line, option->name);
-    return setting_set(user, setting_of(option), value, origin, fault);
+    return option_row_set(option_row_of(option), user, value, origin, false, fault);
 }
 
 static enum config_result read_file(struct config *config, const char *path, char *error) {
@@ -332,58 +231,33 @@ static enum config_result read_file(struct config *config, const char *path, cha
     return done ? CONFIG_OK : CONFIG_BAD;
 }
 
-/* A list given by a source of higher precedence replaces a lower one instead of adding to it. */
-static void forget_list(struct config *config, const struct setting *setting) {
-    if (setting->option.type == OPTION_LIST) {
-        list_release(setting_field(config, setting));
-    }
-}
-
-/* The value of a variable, or NULL. */
-static const char *variable_find(char **environment, const char *name) {
-    size_t length = strlen(name);
-    for (char **entry = environment; *entry != NULL; entry++) {
-        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=') {
-            return *entry + length + 1;
-        }
-    }
-    return NULL;
-}
-
 /* Variables of the client that version 0.1 of the daemon read too: their values are not meant for the daemon. */
-static bool is_the_clients(const struct setting *setting) {
+static bool is_the_clients(const struct option_row *setting) {
     return setting->offset == FIELD(file) || setting->offset == FIELD(token_file);
 }
 
 static enum config_result read_environment(struct config *config, char **environment, char *error) {
-    for (size_t i = 0; i < SETTINGS; i++) {
-        const struct setting *setting = &setting_table[i];
+    for (const struct option_row *setting = setting_table; setting->option.name != NULL; setting++) {
         char name[64];
-        option_variable(&setting->option, PREFIX, name);
-        const char *value = variable_find(environment, name);
+        const char *value = option_variable_find(&setting->option, PREFIX, environment, name);
         if (value == NULL && !is_the_clients(setting)) {
-            option_variable(&setting->option, OLD_PREFIX, name);
-            value = variable_find(environment, name);
+            value = option_variable_find(&setting->option, OLD_PREFIX, environment, name);
         }
-        if (value != NULL) {
-            forget_list(config, setting);
-            if (!setting_set(config, setting, value, name, error)) {
-                return CONFIG_BAD;
-            }
+        if (value != NULL && !option_row_set(setting, config, value, name, true, error)) {
+            return CONFIG_BAD;
         }
     }
     return CONFIG_OK;
 }
 
 void config_warn(char **environment) {
-    for (size_t i = 0; i < SETTINGS; i++) {
+    for (const struct option_row *setting = setting_table; setting->option.name != NULL; setting++) {
         char name[64], old[64];
-        option_variable(&setting_table[i].option, PREFIX, name);
-        option_variable(&setting_table[i].option, OLD_PREFIX, old);
-        if (variable_find(environment, old) == NULL || variable_find(environment, name) != NULL) {
+        bool is_set = option_variable_find(&setting->option, PREFIX, environment, name) != NULL;
+        if (option_variable_find(&setting->option, OLD_PREFIX, environment, old) == NULL || is_set) {
             continue;
         }
-        if (is_the_clients(&setting_table[i])) {
+        if (is_the_clients(setting)) {
             log_warning("this variable belongs to the clients; the daemon ignores it", LOG_T("variable", old),
                         LOG_T("the_daemons", name));
         } else {
@@ -393,41 +267,13 @@ void config_warn(char **environment) {
     }
 }
 
-struct flags {
-    struct config *config;
-    uint64_t seen; /* a bit a setting */
-};
-
-static bool take_flag(void *user, const struct option *option, const char *value, char fault[OPTION_FAULT_BYTES]) {
-    struct flags *flags = user;
-    const struct setting *setting = setting_of(option);
-    uint64_t bit = UINT64_C(1) << (setting - setting_table);
-    char origin[80];
-    snprintf(origin, sizeof origin, "--%s", option->name);
-    if ((flags->seen & bit) == 0) {
-        forget_list(flags->config, setting);
-    }
-    flags->seen |= bit;
-    return setting_set(flags->config, setting, value, origin, fault);
-}
-
 static enum config_result read_flags(struct config *config, int count, char **arguments, char *error) {
-    struct flags flags = {.config = config};
-    for (int i = 0, used; i < count; i += used) {
-        if (strcmp(arguments[i], "--help") == 0 || strcmp(arguments[i], "-h") == 0) {
-            return CONFIG_HELP;
-        }
-        if (strcmp(arguments[i], "--version") == 0) {
-            return CONFIG_VERSION;
-        }
-        if (arguments[i][0] != '-' || arguments[i][1] == '\0') {
-            return fail(error, "\"%.100s\" is not an option of modpropd (modpropd --help lists them)", arguments[i]);
-        }
-        if (!option_read_word(&words, arguments + i, count - i, &used, take_flag, &flags, error)) {
-            return CONFIG_BAD;
-        }
+    static const char *const stops[] = {"--help", "-h", "--version", NULL};
+    const char *stop;
+    if (!option_rows_read_words(setting_table, PROGRAM, config, count, arguments, stops, &stop, error)) {
+        return CONFIG_BAD;
     }
-    return CONFIG_OK;
+    return stop == NULL ? CONFIG_OK : strcmp(stop, "--version") == 0 ? CONFIG_VERSION : CONFIG_HELP;
 }
 
 bool config_is_open(const struct config *config) {
@@ -523,7 +369,7 @@ static enum config_result check(struct config *config, char *error) {
 static enum config_result read_layers(struct config *config, const char *path, int count, char **arguments,
                                       char **environment, char *error) {
     *config = (struct config){0};
-    enum config_result result = read_defaults(config, error);
+    enum config_result result = option_rows_default(setting_table, config, error) ? CONFIG_OK : CONFIG_BAD;
     if (result == CONFIG_OK && path != NULL) {
         result = read_file(config, path, error);
     }
@@ -535,7 +381,7 @@ static enum config_result read_layers(struct config *config, const char *path, i
 
 enum config_result config_read(struct config *config, int count, char **arguments, char **environment,
                                char error[CONFIG_ERROR_BYTES]) {
-    static_assert(SETTINGS <= 64, "read_flags keeps a bit a setting");
+    static_assert(sizeof setting_table / sizeof setting_table[0] - 1 <= OPTION_ROWS_MAX, "a table of options");
     enum config_result result = read_layers(config, NULL, count, arguments, environment, error);
     if (result == CONFIG_OK && config->file != NULL) {
         /*
@@ -552,15 +398,7 @@ enum config_result config_read(struct config *config, int count, char **argument
 }
 
 void config_release(struct config *config) {
-    for (size_t i = 0; i < SETTINGS; i++) {
-        const struct setting *setting = &setting_table[i];
-        if (setting->option.type == OPTION_TEXT || setting->option.type == OPTION_FILE) {
-            char **field = setting_field(config, setting);
-            free(*field);
-            *field = NULL;
-        }
-        forget_list(config, setting);
-    }
+    option_rows_release(setting_table, config);
 }
 
 char *config_help(void) {
@@ -585,16 +423,10 @@ char *config_help(void) {
         "--config\n"
         "names; flags win over the environment, the environment over the file.\n\n",
         out);
-    for (size_t i = 0; i < SETTINGS; i++) {
-        const struct option *option = &setting_table[i].option;
-        const char *fallback = setting_table[i].fallback;
-        char head[64];
-        snprintf(head, sizeof head, "--%s %s", option->name, option->value == NULL ? "" : option->value);
-        fprintf(out, "  %-36s  %s", head, option->doc);
-        if (fallback != NULL && option->type != OPTION_SWITCH) {
-            fprintf(out, " [%s]", fallback);
-        }
-        fputc('\n', out);
+    for (const struct option_row *setting = setting_table; setting->option.name != NULL; setting++) {
+        char line[OPTION_HELP_BYTES];
+        option_row_help(setting, line);
+        fprintf(out, "%s\n", line);
     }
     fputs("\nExit status: 0 after a clean shutdown, 1 for a failure at run time, 2 for bad usage or configuration.\n",
           out);

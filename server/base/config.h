@@ -17,15 +17,10 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "core/base/options.h"
 #include "server/base/log.h"
 
 #define CONFIG_ERROR_BYTES 1024
-
-/* Texts, given one by one or separated by commas. */
-struct text_list {
-    char **items;
-    size_t count;
-};
 
 struct config {
     char *file;                      /* --config; NULL */

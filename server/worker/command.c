@@ -4,12 +4,12 @@
  */
 #include "server/worker/command.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,19 +25,13 @@
 #define PREFIX "MODPROPD_WORKER_"
 
 struct words {
-    const char *server, *token_file, *ca_file, *pool, *external, *scratch, *isa;
+    char *server, *token_file, *ca_file, *pool, *external, *scratch, *isa;
     int64_t slots, cores, memory, idle, walltime, checkpoint, log_format, log_level;
-};
-
-struct row {
-    struct option option;
-    size_t offset;
-    const char *fallback; /* as a user would write it; NULL: none */
 };
 
 #define FIELD(name) offsetof(struct words, name)
 
-static const struct row rows[] = {
+static const struct option_row rows[] = {
     {{"server", 0, OPTION_TEXT, "URL", 0, 0, false, "the daemon: http://HOST:PORT or https://HOST:PORT (required)"},
      FIELD(server),
      NULL},
@@ -87,68 +81,20 @@ static const struct row rows[] = {
     {{"log-level", 0, OPTION_CHOICE, "error|warning|info|debug", 0, 0, false, "lowest level that is logged"},
      FIELD(log_level),
      "info"},
-    {OPTIONS_END, 0, NULL},
+    OPTION_ROWS_END,
 };
 
-#define ROWS (sizeof rows / sizeof rows[0] - 1)
-
-static const struct option_words options = {.tables = {{&rows[0].option, sizeof rows[0]}},
-                                            .program = "modpropd worker"};
-
-static bool row_set(struct words *words, const struct row *row, const char *value, const char *origin,
-                    char fault[OPTION_FAULT_BYTES]) {
-    void *field = (char *)words + row->offset;
-    int64_t number;
-    if (!option_read_value(&row->option, origin, value, &number, fault)) {
-        return false;
-    }
-    if (row->option.type == OPTION_TEXT) {
-        *(const char **)field = value;
-    } else {
-        *(int64_t *)field = number;
-    }
-    return true;
-}
-
-static bool take(void *user, const struct option *option, const char *value, char fault[OPTION_FAULT_BYTES]) {
-    char origin[80];
-    snprintf(origin, sizeof origin, "--%s", option->name);
-    return row_set(user, (const struct row *)(const void *)option, value, origin, fault); /* its first member */
-}
-
-static const char *variable(char **environment, const char *name) {
-    size_t length = strlen(name);
-    for (; *environment != NULL; environment++) {
-        if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=') {
-            return *environment + length + 1;
-        }
-    }
-    return NULL;
-}
-
-static bool defaults_read(struct words *words, char **environment, char fault[OPTION_FAULT_BYTES]) {
-    for (size_t i = 0; i < ROWS; i++) {
-        char name[64];
-        option_variable(&rows[i].option, PREFIX, name);
-        const char *value = variable(environment, name);
-        if ((rows[i].fallback != NULL && !row_set(words, &rows[i], rows[i].fallback, rows[i].option.name, fault)) ||
-            (value != NULL && !row_set(words, &rows[i], value, name, fault))) {
-            return false;
-        }
-    }
-    return true;
-}
+static_assert(sizeof rows / sizeof rows[0] - 1 <= OPTION_ROWS_MAX, "a table of options");
 
 static int help(void) {
     printf("modpropd worker: trains jobs of a daemon elsewhere, on this machine\n\n"
            "usage: modpropd worker --server URL [--token-file FILE] [--SETTING VALUE ...]\n\n"
            "It asks for jobs, trains them, and sends back what they report; it needs one outbound connection and the "
            "daemon's build.\nEvery setting is also MODPROPD_WORKER_SETTING in the environment; words win.\n\n");
-    for (size_t i = 0; i < ROWS; i++) {
-        char head[64];
-        snprintf(head, sizeof head, "--%s %s", rows[i].option.name, rows[i].option.value);
-        printf("  %-34s  %s", head, rows[i].option.doc);
-        printf(rows[i].fallback != NULL ? " [%s]\n" : "\n", rows[i].fallback);
+    for (const struct option_row *row = rows; row->option.name != NULL; row++) {
+        char line[OPTION_HELP_BYTES];
+        option_row_help(row, line);
+        printf("%s\n", line);
     }
     printf("\nExit status: 0 when it was stopped or had nothing to do (--idle), 1 for a failure, 2 for bad usage.\n");
     return 0;
@@ -159,22 +105,28 @@ static int fail(const char *sentence) {
     return 2;
 }
 
+static bool environment_read(struct words *words, char **environment, char fault[OPTION_FAULT_BYTES]) {
+    for (const struct option_row *row = rows; row->option.name != NULL; row++) {
+        char name[64];
+        const char *value = option_variable_find(&row->option, PREFIX, environment, name);
+        if (value != NULL && !option_row_set(row, words, value, name, true, fault)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* -1: go on. */
 static int words_read(struct words *words, int count, char **arguments, char **environment) {
+    static const char *const stops[] = {"--help", "-h", NULL};
+    const char *stop;
     char fault[OPTION_FAULT_BYTES];
-    if (!defaults_read(words, environment, fault)) {
+    if (!option_rows_default(rows, words, fault) || !environment_read(words, environment, fault) ||
+        !option_rows_read_words(rows, "modpropd worker", words, count, arguments, stops, &stop, fault)) {
         return fail(fault);
     }
-    for (int i = 0, used; i < count; i += used) {
-        if (strcmp(arguments[i], "--help") == 0 || strcmp(arguments[i], "-h") == 0) {
-            return help();
-        }
-        if (arguments[i][0] != '-' || arguments[i][1] == '\0') {
-            return fail("modpropd worker takes options only (modpropd worker --help lists them)");
-        }
-        if (!option_read_word(&options, arguments + i, count - i, &used, take, words, fault)) {
-            return fail(fault);
-        }
+    if (stop != NULL) {
+        return help();
     }
     if (words->server == NULL) {
         return fail("--server is required: the daemon's address, such as https://modprop.lab.example");
@@ -210,7 +162,7 @@ static bool token_read(const char *path, char token[TOKEN_BYTES_MAX]) {
 
 /* In Slurm's environment the allocation names the worker. */
 static const char *external_name(const struct words *words, char **environment, char text[72]) {
-    const char *job = variable(environment, "SLURM_JOB_ID");
+    const char *job = variable_find(environment, "SLURM_JOB_ID");
     if (words->external != NULL || job == NULL) {
         return words->external != NULL ? words->external : "";
     }
@@ -220,7 +172,7 @@ static const char *external_name(const struct words *words, char **environment, 
 
 /* The directory of a worker that names none: made here, removed at its end. */
 static char *scratch_make(char path[PATH_MAX], char **environment) {
-    const char *parent = variable(environment, "TMPDIR");
+    const char *parent = variable_find(environment, "TMPDIR");
     snprintf(path, PATH_MAX, "%.3000s/modprop-worker-XXXXXX", parent != NULL && *parent == '/' ? parent : "/tmp");
     return mkdtemp(path);
 }
@@ -270,5 +222,6 @@ int worker_command(int count, char **arguments, char **environment) {
         log_configure((enum log_format)words.log_format, (enum log_level)words.log_level);
         status = run(&words, environment);
     }
+    option_rows_release(rows, &words);
     return status;
 }

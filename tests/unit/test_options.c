@@ -2,6 +2,8 @@
  * Options: words, values and lines of files, as daemon and command line both accept them.
  */
 #include <check.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,6 +154,100 @@ START_TEST(lists_and_variables) {
 }
 END_TEST
 
+struct fields {
+    char *name;
+    int64_t count, format;
+    bool all;
+    struct text_list hosts;
+};
+
+#define FIELD(name) offsetof(struct fields, name)
+
+static const struct option_row rows[] = {
+    {{"name", 0, OPTION_TEXT, "NAME", 0, 0, false, "what it is called"}, FIELD(name), NULL},
+    {{"count", 0, OPTION_INTEGER, "N", 0, 9, false, "how many"}, FIELD(count), "4"},
+    {{"format", 0, OPTION_CHOICE, "text|json", 0, 0, false, "how it looks"}, FIELD(format), "json"},
+    {{"all", 0, OPTION_SWITCH, NULL, 0, 0, false, "every one"}, FIELD(all), "false"},
+    {{"host", 0, OPTION_LIST, "NAME", 0, 0, false, "from where"}, FIELD(hosts), "a"},
+    OPTION_ROWS_END,
+};
+
+/* The fields as one text, and nothing left of them. */
+static const char *fields_say(struct fields *fields) {
+    static char text[256];
+    int used = snprintf(text, sizeof text, "%s %d %d %d", fields->name == NULL ? "-" : fields->name, (int)fields->count,
+                        (int)fields->format, fields->all);
+    for (size_t i = 0; i < fields->hosts.count; i++) {
+        used += snprintf(text + used, sizeof text - (size_t)used, " %s", fields->hosts.items[i]);
+    }
+    option_rows_release(rows, fields);
+    ck_assert_ptr_null(fields->name);
+    ck_assert_ptr_null(fields->hosts.items);
+    return text;
+}
+
+/* Defaults, then the words of a line; the fault or what the fields hold. */
+static const char *read_rows(const char *line, const char **stop) {
+    static const char *const stops[] = {"--help", NULL};
+    struct fields fields = {0};
+    char copy[128], *arguments[8];
+    int count = 0;
+    snprintf(copy, sizeof copy, "%s", line);
+    for (char *word = strtok(copy, " "); word != NULL && count < 8; word = strtok(NULL, " ")) {
+        arguments[count++] = word;
+    }
+    ck_assert(option_rows_default(rows, &fields, fault));
+    bool done = option_rows_read_words(rows, "program", &fields, count, arguments, stops, stop, fault);
+    const char *text = fields_say(&fields);
+    return done ? text : fault;
+}
+
+START_TEST(rows_fill_a_struct_from_words) {
+    const char *stop;
+    ck_assert_str_eq(read_rows("--name=x", &stop), "x 4 1 0 a");
+    ck_assert_str_eq(read_rows("--name x --name y --count=7 --format text --all", &stop), "y 7 0 1 a");
+    ck_assert_str_eq(read_rows("--host b,c --host=d", &stop), "- 4 1 0 b c d"); /* they replace the default */
+    ck_assert_ptr_null(stop);
+    ck_assert_str_eq(read_rows("--count=2 --help --count=3", &stop), "- 2 1 0 a");
+    ck_assert_str_eq(stop, "--help");
+    ck_assert_str_eq(read_rows("--count=10", &stop), "--count must be an integer from 0 to 9; got \"10\"");
+    ck_assert_str_eq(read_rows("--host=b,,c", &stop), "--host must not have an empty entry");
+    ck_assert_str_eq(read_rows("x", &stop), "\"x\" is not an option of program (program --help lists them)");
+    ck_assert_str_eq(read_rows("-", &stop), "\"-\" is not an option of program (program --help lists them)");
+}
+END_TEST
+
+START_TEST(rows_take_variables_and_describe_themselves) {
+    char *environment[] = {WORD("MODPROP=1"), WORD("P_COUNTER=1"), WORD("P_COUNT=5"), WORD("P_HOST=b"), NULL};
+    struct fields fields = {0};
+    char name[64], line[OPTION_HELP_BYTES];
+    ck_assert(option_rows_default(rows, &fields, fault));
+    for (const struct option_row *row = rows; row->option.name != NULL; row++) {
+        const char *value = option_variable_find(&row->option, "P_", environment, name);
+        ck_assert(value == NULL || option_row_set(row, &fields, value, name, true, fault));
+    }
+    ck_assert(option_row_set(&rows[4], &fields, "c", "again", false, fault));
+    ck_assert_str_eq(fields_say(&fields), "- 5 1 0 b c");
+    ck_assert_ptr_null(option_variable_find(&rows[0].option, "P_", environment, name));
+    ck_assert_str_eq(name, "P_NAME");
+    option_row_help(&rows[1], line);
+    ck_assert_str_eq(line, "  --count N                             how many [4]");
+    option_row_help(&rows[3], line);
+    ck_assert_str_eq(line, "  --all                                 every one");
+}
+END_TEST
+
+START_TEST(a_list_is_bounded) {
+    struct fields fields = {0};
+    for (int i = 0; i < TEXT_LIST_MAX; i++) {
+        ck_assert(option_row_set(&rows[4], &fields, "h", "host", false, fault));
+    }
+    ck_assert(!option_row_set(&rows[4], &fields, "h", "host", false, fault));
+    ck_assert_str_eq(fault, "host takes at most 64 entries");
+    option_rows_release(rows, &fields);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("options");
     TCase *tests = tcase_create("options");
@@ -160,6 +256,9 @@ int main(void) {
     tcase_add_test(tests, words_are_long_or_letters);
     tcase_add_test(tests, lines_of_files_are_read_as_most_programs_do);
     tcase_add_test(tests, lists_and_variables);
+    tcase_add_test(tests, rows_fill_a_struct_from_words);
+    tcase_add_test(tests, rows_take_variables_and_describe_themselves);
+    tcase_add_test(tests, a_list_is_bounded);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
