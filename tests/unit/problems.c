@@ -14,6 +14,7 @@
 #include "core/model/neuron.h"
 #include "core/rules/rules.h"
 #include "tests/unit/decoded.h"
+#include "tests/unit/suite.h"
 
 static void problem_allocate(struct owned_problem *owned) {
     struct gradients_problem *p = &owned->problem;
@@ -341,10 +342,7 @@ int kernels_suites_run(const char *name, uint64_t *seed, void (*add)(TCase *test
         tcase_set_timeout(tests, 0);
         add(tests, i == 0);
         suite_add_tcase(suite, tests);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed += srunner_ntests_failed(runner);
-        srunner_free(runner);
+        failed |= suite_run(suite);
     }
-    return failed == 0 ? 0 : 1;
+    return failed;
 }

@@ -1,5 +1,6 @@
 /* See stored.h. */
 #include "tests/unit/stored.h"
+#include "tests/unit/suite.h"
 
 #include <ftw.h>
 #include <inttypes.h>
@@ -212,9 +213,5 @@ int stored_suite_run(const char *name, const TTest *const *tests, size_t count) 
         tcase_add_test(all, tests[i]);
     }
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

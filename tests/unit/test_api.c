@@ -23,6 +23,7 @@
 #include "api/weights.h"
 #include "core/base/options.h"
 #include "core/tasks/task.h"
+#include "tests/unit/suite.h"
 
 /*
  * ---- allocations that fail: the linker sends the room's calls here (--wrap), jansson's come by json_set_alloc_funcs
@@ -862,9 +863,5 @@ int main(void) {
     tcase_add_test(all, descriptions);
     tcase_add_test(all, shortages_of_memory_are_compared);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

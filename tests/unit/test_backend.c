@@ -11,6 +11,7 @@
 #include "core/backend/backend.h"
 #include "core/backend/opencl/cl.h"
 #include "core/engine/engine.h"
+#include "tests/unit/suite.h"
 
 enum { UNITS = 20, TRIALS = 12, UPDATES = 6 };
 
@@ -302,9 +303,5 @@ int main(void) {
     tcase_add_loop_test(tests, a_failed_update_leaves_nothing, 0, BACKEND_TYPES);
     tcase_add_loop_test(tests, a_plan_is_what_create_will_do, 0, BACKEND_TYPES);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 #include "clients/cli/plot.h"
 #include "clients/cli/pools.h"
 #include "clients/cli/terminal.h"
+#include "tests/unit/suite.h"
 
 /* What the parser produced, as one text: "id/type/data;". */
 static bool collect(void *user, const char *id, const char *type, const char *data, size_t size) {
@@ -293,9 +294,5 @@ int main(void) {
     suite_add_tcase(suite, events);
     suite_add_tcase(suite, text);
     suite_add_tcase(suite, plots);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 
 #include "core/base/random.h"
 #include "server/experiments/curves.h"
+#include "tests/unit/suite.h"
 
 #define ROWS 50
 
@@ -158,9 +159,5 @@ int main(void) {
     tcase_add_test(all, damage_is_survived);
     tcase_add_test(all, a_job_diverged_by_its_outcome_or_its_error);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

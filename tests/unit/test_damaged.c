@@ -14,6 +14,7 @@
 #include "api/job.h"
 #include "api/query.h"
 #include "api/simulate.h"
+#include "tests/unit/suite.h"
 
 #define BODIES_MAX 256
 
@@ -182,9 +183,5 @@ int main(void) {
     tcase_set_timeout(all, 3600);
     tcase_add_test(all, documents);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

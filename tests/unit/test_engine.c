@@ -12,6 +12,7 @@
 #include "core/engine/engine.h"
 #include "core/train/gradients.h"
 #include "core/train/simulate.h"
+#include "tests/unit/suite.h"
 
 /* ---- the plan ---- */
 
@@ -320,9 +321,5 @@ int main(void) {
     tcase_set_timeout(plan, 300);
     suite_add_tcase(suite, plan);
     suite_add_tcase(suite, shapes);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -15,6 +15,7 @@
 #include "api/job.h"
 #include "api/parameters.h"
 #include "core/model/neuron.h"
+#include "tests/unit/suite.h"
 
 #define SHA_A "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\""
 #define SHA_B "\"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\""
@@ -299,9 +300,5 @@ int main(void) {
     tcase_add_test(all, a_row_that_is_added_changes_no_identity);
     tcase_add_test(all, identities_are_frozen);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 #include "core/kernels/kernels.h"
 #include "core/base/random.h"
 #include "core/kernels/fma.h"
+#include "tests/unit/suite.h"
 
 START_TEST(philox_vectors) {
     /* Salmon et al. 2011, Random123's known answers for philox4x32-10 */
@@ -356,9 +357,5 @@ int main(void) {
     tcase_add_test(tests, eigenvalues_of_two_rows);
     tcase_add_test(tests, symmetric);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -11,6 +11,7 @@
 
 #include "core/engine/internal.h"
 #include "core/model/network.h"
+#include "tests/unit/suite.h"
 
 enum { UNITS = 14, TRIALS = 11, EVERY = 7 };
 
@@ -240,9 +241,5 @@ int main(void) {
     tcase_add_test(tests, no_form_no_updates);
     tcase_add_test(tests, modes_change_their_kind);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/base/options.h"
+#include "tests/unit/suite.h"
 
 static const struct option table[] = {{"count", 'c', OPTION_INTEGER, "N", -1, 20, false, ""},
                                       {"max-body", 0, OPTION_BYTES, "BYTES", 1, INT64_MAX, false, ""},
@@ -260,9 +261,5 @@ int main(void) {
     tcase_add_test(tests, rows_take_variables_and_describe_themselves);
     tcase_add_test(tests, a_list_is_bounded);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 
 #include "api/search.h"
 #include "server/store/store.h"
+#include "tests/unit/suite.h"
 
 static const char job[] =
     "{\"name\": \"First try\", \"notes\": \"from 3 * 4 to 12\", \"tag\": [\"Paper\", \"fig 2\"], \"id\": "
@@ -352,9 +353,5 @@ int main(void) {
     tcase_add_test(tests, test_equal);
     tcase_add_test(tests, test_statuses);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "server/jobs/state.h"
+#include "tests/unit/suite.h"
 
 static const char *const phase_names[PHASES] = {"RESTS",  "STARTS", "RUNS",   "STOPS", "SETTLES",
                                                 "LEAVES", "LOST",   "ADRIFT", "LEFT",  "GONE"};
@@ -646,9 +647,5 @@ int main(void) {
     tcase_add_test(cases, test_every_pair_of_state_and_fact);
     tcase_add_test(cases, test_every_order_of_events_with_a_crash_at_any_moment);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

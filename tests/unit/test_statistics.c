@@ -10,6 +10,7 @@
 
 #include "core/base/random.h"
 #include "server/experiments/statistics.h"
+#include "tests/unit/suite.h"
 
 #define MOST 64
 
@@ -312,9 +313,5 @@ int main(void) {
     tcase_set_timeout(simulated, 600);
     suite_add_tcase(suite, values);
     suite_add_tcase(suite, simulated);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

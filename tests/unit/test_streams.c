@@ -13,6 +13,7 @@
 
 #include "server/http/spool.h"
 #include "server/events/streams.h"
+#include "tests/unit/suite.h"
 
 #define JOBS 3
 #define EVENTS 3000
@@ -498,9 +499,5 @@ int main(void) {
     tcase_add_test(cases, whoever_has_most_gives_way);
     tcase_add_test(cases, many_streams_take_turns_to_catch_up);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/tasks/task.h"
+#include "tests/unit/suite.h"
 
 static struct task task_make(const struct task_config *config, uint64_t seed) {
     struct task task;
@@ -720,9 +721,5 @@ int main(void) {
     tcase_add_test(tests, mackey_glass_is_its_definition);
     tcase_add_test(tests, permuted_pixels_are_a_permutation);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -18,6 +18,7 @@
 #include "core/tasks/task.h"
 #include "core/train/train.h"
 #include "tests/unit/decoded.h"
+#include "tests/unit/suite.h"
 
 /* A rule with its defaults, and taps between the four types of config_small for the one that has none. */
 static struct rule_config rule_plain(enum rule_type type) {
@@ -601,9 +602,5 @@ int main(void) {
     tcase_add_test(tests, a_stop_within_an_evaluation_tells_no_half_of_it);
     tcase_add_test(tests, every_task_trains);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

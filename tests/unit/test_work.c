@@ -21,6 +21,7 @@
 #include "core/train/gradients.h"
 #include "core/train/train.h"
 #include "tests/unit/decoded.h"
+#include "tests/unit/suite.h"
 
 /* Between two checks: at most a few kernel calls, or a weight update, which is not interrupted. A fraction of a
  * second. */
@@ -449,9 +450,5 @@ int main(void) {
     tcase_add_test(cases, stop_is_seen_in_the_eigenvalues_of_1000_types);
     tcase_set_timeout(cases, 0);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }
