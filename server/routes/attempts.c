@@ -49,6 +49,13 @@ static struct attempt *leased_or_stale(struct server *server, struct request *re
     return attempt;
 }
 
+/* The body (NULL after answering), and the lease that the path names (NULL where it has ended). */
+static json_t *leased_body(struct server *server, struct request *request, struct worker **worker,
+                           struct attempt **attempt) {
+    *attempt = leased(server, request, worker);
+    return *worker != NULL ? read_body(request) : NULL;
+}
+
 static void next_reply(struct call *call, enum remote_result result) {
     (void)result;
     http_reply_json(call->request, call->status, json_pack("{s:I}", "next", (json_int_t)call->number));
@@ -601,8 +608,8 @@ static void news_take(struct attempt *attempt, const json_t *body) {
 void route_attempt_end(struct server *server, struct request *request) {
     struct problems problems = {0};
     struct worker *worker;
-    struct attempt *attempt = leased(server, request, &worker);
-    json_t *body = worker != NULL ? read_body(request) : NULL;
+    struct attempt *attempt;
+    json_t *body = leased_body(server, request, &worker, &attempt);
     if (body == NULL) {
         return;
     }
@@ -628,8 +635,8 @@ void route_attempt_end(struct server *server, struct request *request) {
 void route_attempt_release(struct server *server, struct request *request) {
     struct problems problems = {0};
     struct worker *worker;
-    struct attempt *attempt = leased(server, request, &worker);
-    json_t *body = worker != NULL ? read_body(request) : NULL;
+    struct attempt *attempt;
+    json_t *body = leased_body(server, request, &worker, &attempt);
     if (body == NULL) {
         return;
     }

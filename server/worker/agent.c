@@ -153,6 +153,14 @@ static void announce(struct agent *agent) {
     call_post(agent, &agent->announce, "/v1/workers", document, CALL_SECONDS, on_announced);
 }
 
+/* When to send a call again that was answered `status`: 404 and 403 mean that the daemon does not know this worker. */
+static uint64_t call_again_at(struct agent *agent, int status) {
+    if (status == 404 || status == 403) {
+        agent_forgotten(agent, status == 403);
+    }
+    return clock_milliseconds() + agent_pause(agent, agent->failures++);
+}
+
 /* ---- leases ---- */
 
 static void on_leases(struct client_call *call) {
@@ -178,10 +186,7 @@ static void on_leases(struct client_call *call) {
             work_step(work);
         }
     } else {
-        if (status == 404 || status == 403) {
-            agent_forgotten(agent, status == 403);
-        }
-        agent->lease_at = clock_milliseconds() + agent_pause(agent, agent->failures++);
+        agent->lease_at = call_again_at(agent, status);
     }
     json_decref(answer);
     agent->left = agent->left && agent->works == NULL;
@@ -234,10 +239,7 @@ static void on_beat(struct client_call *call) {
             order_take(agent, order);
         }
     } else {
-        if (status == 404 || status == 403) {
-            agent_forgotten(agent, status == 403);
-        }
-        agent->beat_at = clock_milliseconds() + agent_pause(agent, agent->failures++);
+        agent->beat_at = call_again_at(agent, status);
     }
     json_decref(answer);
     look(agent);

@@ -91,6 +91,9 @@ static void assert_bits(float scalar, float vector, const char *what, enum neuro
                   neuron_table[neuron]->name, (double)scalar, (double)vector, kernels_name());
 }
 
+/* The fields of a kernel's argument that are constants of the units. */
+#define CONSTANTS_OF(a) .leak = (a).leak, .gain = (a).gain, .rho = (a).rho, .beta = (a).beta
+
 static void step_check(enum neuron neuron, enum activation activation) {
     static struct arrays before, after;
     const struct neuron_ops *ops = neuron_table[neuron];
@@ -100,10 +103,7 @@ static void step_check(enum neuron neuron, enum activation activation) {
                                .activation = activation,
                                .rows = ROWS,
                                .columns = COLUMNS,
-                               .leak = after.leak,
-                               .gain = after.gain,
-                               .rho = after.rho,
-                               .beta = after.beta,
+                               CONSTANTS_OF(after),
                                .all = constants,
                                .u = after.u,
                                .z_before = after.z_before,
@@ -149,10 +149,7 @@ static void credit_check(enum neuron neuron, enum hopped hopped) {
                                          .hopped = hopped,
                                          .rows = ROWS,
                                          .columns = COLUMNS,
-                                         .leak = after.leak,
-                                         .gain = after.gain,
-                                         .rho = after.rho,
-                                         .beta = after.beta,
+                                         CONSTANTS_OF(after),
                                          .psi = after.psi,
                                          .learning = after.learning,
                                          .hop = after.hop,
@@ -202,10 +199,7 @@ START_TEST(the_scalar_trace_is_the_vector_trace) {
         after = before;
         struct neuron_trace step = {.neuron = (enum neuron)neuron,
                                     .columns = COLUMNS,
-                                    .leak = after.leak,
-                                    .gain = after.gain,
-                                    .rho = after.rho,
-                                    .beta = after.beta,
+                                    CONSTANTS_OF(after),
                                     .psi_before = after.learning,
                                     .psi = after.hop,
                                     .s = before.u[0],
