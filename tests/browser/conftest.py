@@ -152,8 +152,19 @@ def made_by(script):
 
 @pytest.fixture(scope="session")
 def axe():
-    """The text of axe-core."""
-    return pathlib.Path(made_by("tests/browser/axe")).read_text()
+    """axe(browser): what axe-core finds wrong with the open page, a line a rule; `impacts`: of these weights alone."""
+    text = pathlib.Path(made_by("tests/browser/axe")).read_text()
+
+    def check(browser, impacts=None):
+        browser.cdp("Runtime.evaluate", expression=text)
+        return browser.driver.execute_async_script(
+            "const [impacts, done] = arguments; axe.run({ resultTypes: ['violations'] }).then(r => done(r.violations"
+            ".filter(v => impacts === null || impacts.includes(v.impact))"
+            ".map(v => `${v.id}: ${v.nodes.map(n => n.html.slice(0, 120)).join(' | ')}`)))",
+            impacts,
+        )
+
+    return check
 
 
 @pytest.fixture(scope="session")

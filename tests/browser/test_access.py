@@ -50,11 +50,7 @@ def test_accessible_and_fitting(daemon, browser, axe, width, scheme):
         assert browser.script("return document.documentElement.scrollWidth <= innerWidth"), (
             f"{page} is wider than {width}"
         )
-        browser.cdp("Runtime.evaluate", expression=axe)
-        faults = browser.driver.execute_async_script(
-            "const done = arguments[0]; axe.run().then(r => done(r.violations.map(v => `${v.id}: "
-            "${v.nodes.map(n => n.html.slice(0, 120)).join(' | ')}`)))"
-        )
+        faults = axe(browser)
         assert not faults, (page, faults)
     assert not browser.all("b"), "a job's name was read as markup"
 

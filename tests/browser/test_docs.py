@@ -34,13 +34,7 @@ def test_pages_in_the_browser(daemon, browser, axe):
             browser.wait("document.readyState === 'complete' && document.querySelector('h1') !== null")
             wide = browser.script("return document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, (name, width, wide)
-            browser.cdp("Runtime.evaluate", expression=axe)
-            faults = browser.driver.execute_async_script(
-                "const done = arguments[0]; axe.run({resultTypes: ['violations']}).then(r => done(r.violations"
-                ".filter(v => ['serious', 'critical'].includes(v.impact))"
-                ".map(v => `${v.id}: ${v.nodes[0].html.slice(0, 200)}`)))"
-            )
-            found += [(name, scheme, fault) for fault in faults]
+            found += [(name, scheme, fault) for fault in axe(browser, ["serious", "critical"])]
     assert not found, "\n".join(map(str, found))
     browser.open(f"{daemon.url}/docs/search.html?q=alignment")
     browser.wait("document.querySelectorAll('.search li a').length > 0")

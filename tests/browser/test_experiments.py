@@ -323,11 +323,7 @@ def test_accessible_and_fitting(studied, browser, axe, width, scheme):
         assert browser.script("return document.documentElement.scrollWidth <= innerWidth") and not browser.script(
             f"return {wide}"
         )
-        browser.cdp("Runtime.evaluate", expression=axe)
-        faults = browser.driver.execute_async_script(
-            "const done = arguments[0]; axe.run().then(r => done(r.violations.map(v => `${v.id}: "
-            "${v.nodes.map(n => n.html.slice(0, 120)).join(' | ')}`)))"
-        )
+        faults = axe(browser)
         assert not faults, (url, faults)
 
 
