@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _html
+from ._points import optional
 
 if TYPE_CHECKING:
     import pandas
@@ -58,27 +59,21 @@ class Analysis(Mapping[str, NDArray[np.float64]]):
     def to_xarray(self) -> xarray.Dataset:
         """All results as an `xarray.Dataset` with named dimensions (needs xarray). A result that is named as its own
         dimension becomes its coordinate; units are attributes."""
-        try:
-            import xarray
-        except ImportError as error:
-            raise ImportError("to_xarray needs xarray: pip install xarray") from error
+        package = optional("xarray", "to_xarray")
         variables = {
             name: (axes, self[name], {} if self.units[name] is None else {"units": self.units[name]})
             for name, axes in self.axes.items()
         }
         attributes = {"type": self.type, "job": self.job, "iteration": self.iteration}
-        return xarray.Dataset(variables, attrs=attributes)
+        return package.Dataset(variables, attrs=attributes)
 
     def to_pandas(self, axis: str) -> pandas.DataFrame:
         """The results along one axis as a table, a row an entry: `to_pandas("unit")` has a column for each result
         of units alone. Needs pandas."""
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError("to_pandas needs pandas: pip install pandas") from error
+        package = optional("pandas", "to_pandas")
         columns = {name: self[name] for name, axes in self.axes.items() if axes == (axis,)}
         if not columns:
             known = ", ".join(dict.fromkeys(axes[0] for axes in self.axes.values() if len(axes) == 1))
             raise KeyError(f"there is no result along {axis!r} alone; there are results along {known}")
-        table = pandas.DataFrame(columns)
+        table = package.DataFrame(columns)
         return table.set_index(axis) if axis in columns else table.rename_axis(axis)

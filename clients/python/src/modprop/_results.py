@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from . import _figures, _html, _plot
 from ._errors import WeightsCorrupt
+from ._points import optional
 
 if TYPE_CHECKING:
     import pandas
@@ -134,11 +135,7 @@ class Metrics(dict[str, NDArray[Any]]):
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row an evaluation, indexed by iteration (needs pandas)."""
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError("to_pandas needs pandas: pip install pandas") from error
-        return pandas.DataFrame(self).set_index("iteration")
+        return optional("pandas", "to_pandas").DataFrame(self).set_index("iteration")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,11 +218,8 @@ class Weights:
 
     def to_torch(self) -> dict[str, torch.Tensor]:
         """The same arrays as torch tensors that own their memory (needs torch)."""
-        try:
-            import torch
-        except ImportError as error:
-            raise ImportError("to_torch needs PyTorch: pip install torch") from error
-        return {name: torch.from_numpy(array.copy()) for name, array in self.arrays().items()}
+        package = optional("torch", "to_torch")
+        return {name: package.from_numpy(array.copy()) for name, array in self.arrays().items()}
 
 
 def weights_sha256(arrays: Mapping[str, Floats]) -> str:
@@ -438,14 +432,11 @@ class Simulation(Mapping[str, NDArray[Any]]):
     def to_xarray(self) -> xarray.Dataset:
         """The arrays as an `xarray.Dataset` with the dimensions step, trial, input, unit and output (needs xarray);
         `unit` has the units asked for as its coordinate."""
-        try:
-            import xarray
-        except ImportError as error:
-            raise ImportError("to_xarray needs xarray: pip install xarray") from error
+        package = optional("xarray", "to_xarray")
         arrays = {
             name: (dims[: self[name].ndim], self[name]) for name, dims in SIMULATION_DIMENSIONS.items() if name in self
         }
-        return xarray.Dataset(arrays, coords={"unit": self["units"]})
+        return package.Dataset(arrays, coords={"unit": self["units"]})
 
 
 def _number(value: float | None) -> float:
