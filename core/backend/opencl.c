@@ -1,5 +1,6 @@
 /*
- * A device with OpenCL 1.2: see core/backend/opencl/cohort.h. The backend is a cohort of one job.
+ * A device with OpenCL 1.2: see core/backend/opencl/cohort.h. The backend is a seat in a cohort: jobs of equal shape
+ * that are trained at the same time, each by a thread of its own, run side by side (core/backend/opencl/seats.h).
  *
  * Between `load` and `read` the device has the newest weights and optimiser state. A gradient takes a whole batch of
  * options->trials. The credit gain is computed on the processor, from the weights read back.
@@ -9,10 +10,11 @@
 
 #include "core/backend/backend.h"
 #include "core/backend/opencl/cohort.h"
+#include "core/backend/opencl/seats.h"
 
 struct opencl {
     struct backend backend;
-    struct cohort *cohort;
+    struct seat *seat;
 };
 
 static struct opencl *opencl_of(struct backend *backend) {
@@ -20,13 +22,17 @@ static struct opencl *opencl_of(struct backend *backend) {
 }
 
 struct cohort *opencl_cohort(struct backend *backend) {
-    return opencl_of(backend)->cohort;
+    return seat_cohort(opencl_of(backend)->seat);
+}
+
+void opencl_condemn(struct backend *backend, const char *why) {
+    seat_condemn(opencl_of(backend)->seat, why);
 }
 
 /* A failure of the device is explained to the caller. */
 static enum result explained(struct opencl *opencl, enum result result) {
     if (result == RESULT_DEVICE_LOST) {
-        snprintf(opencl->backend.lost, sizeof opencl->backend.lost, "%s", opencl->cohort->error);
+        snprintf(opencl->backend.lost, sizeof opencl->backend.lost, "%s", seat_cohort(opencl->seat)->error);
     }
     return result;
 }
@@ -73,8 +79,8 @@ static struct backend *opencl_create(const struct backend_problem *problem, enum
         return NULL;
     }
     opencl->backend.ops = &backend_opencl;
-    opencl->cohort = cohort_create(problem, 1, result, error);
-    if (!opencl->cohort) {
+    opencl->seat = seat_take(problem, result, error);
+    if (!opencl->seat) {
         free(opencl);
         return NULL;
     }
@@ -82,36 +88,36 @@ static struct backend *opencl_create(const struct backend_problem *problem, enum
 }
 
 static void opencl_load(struct backend *backend, const float *feedback, double mu, const double *averages) {
-    struct cohort *cohort = opencl_of(backend)->cohort;
-    cohort_load(cohort, 0, feedback, mu, averages);
-    cohort_weights_changed(cohort);
+    seat_load(opencl_of(backend)->seat, feedback, mu, averages);
 }
 
 static enum result opencl_run(struct backend *backend, const struct batch_source *source, int trials, float *gradient,
                               struct work *work, struct batch_result *result) {
     struct opencl *opencl = opencl_of(backend);
-    return explained(opencl, cohort_run(opencl->cohort, source, trials, gradient, work, result));
+    const struct cohort_batch batch = {.source = source, .trials = trials, .gradient = gradient, .result = result};
+    return explained(opencl, seat_batch(opencl->seat, &batch, work));
 }
 
 static enum result opencl_trials(struct backend *backend, const struct trial_id *ids, int trials, float *gradient,
                                  struct work *work, struct batch_result *result) {
     struct opencl *opencl = opencl_of(backend);
-    return explained(opencl, cohort_trials(opencl->cohort, ids, trials, gradient, work, result));
+    const struct cohort_batch batch = {.ids = ids, .trials = trials, .gradient = gradient, .result = result};
+    return explained(opencl, seat_batch(opencl->seat, &batch, work));
 }
 
 static enum result opencl_iterate(struct backend *backend, int64_t most, struct backend_course *course,
                                   struct work *work, struct phases *phases) {
     struct opencl *opencl = opencl_of(backend);
     (void)phases; /* the parts of an update overlap in the device's queue */
-    return explained(opencl, cohort_iterate(opencl->cohort, most, course, work));
+    return explained(opencl, seat_iterate(opencl->seat, most, course, work));
 }
 
 static void opencl_read(struct backend *backend) {
-    cohort_read(opencl_of(backend)->cohort, 0);
+    seat_read(opencl_of(backend)->seat);
 }
 
 static void opencl_destroy(struct backend *backend) {
-    cohort_destroy(opencl_of(backend)->cohort);
+    seat_leave(opencl_of(backend)->seat);
     free(backend);
 }
 

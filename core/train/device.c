@@ -143,6 +143,7 @@ enum result device_check(struct backend *backend, const struct backend_problem *
         } else if (result == RESULT_DEVICE_LOST) {
             snprintf(error->text, sizeof error->text,
                      "the device's first update differs from the processor's: it is not used");
+            opencl_condemn(backend, error->text);
         }
     }
     free(before);

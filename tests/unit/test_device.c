@@ -4,11 +4,14 @@
  * program is built for each; and what an update copies between host and device. Skipped, with the reason, where there
  * is no device.
  */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/backend/opencl/cohort.h"
+#include "core/backend/opencl/seats.h"
 #include "core/rules/rules.h"
 #include "tests/unit/problems.h"
 
@@ -105,23 +108,25 @@ struct host {
     struct backend *backend;
 };
 
-static void host_make(struct host *host) {
+static struct train_config host_config(void) {
+    return (struct train_config){
+        .seed = 7,
+        .task = TASK_CONFIG(TASK_DELAYED_XOR, {"delay", 20}, {"cue", 8}, {"amplitude", 2}, {"noise", 0.01}),
+        .network = {.units = 20,
+                    .tau = 20,
+                    .dale = true,
+                    .excitatory_fraction = 0.8,
+                    .types_per_sign = 2,
+                    .connectivity = 1,
+                    .rewiring = REWIRING_DEEP_R},
+        .rule = {.type = RULE_BPTT},
+        .optimizer = {.learning_rate = 2e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .l1 = 0.01},
+        .training = {.batch_size = TRIALS}};
+}
+
+/* All but the backend; host->config is there. */
+static void host_fill(struct host *host) {
     char text[256];
-    struct error error = {0};
-    enum result result;
-    *host = (struct host){
-        .config = {.seed = 7,
-                   .task = TASK_CONFIG(TASK_DELAYED_XOR, {"delay", 20}, {"cue", 8}, {"amplitude", 2}, {"noise", 0.01}),
-                   .network = {.units = 20,
-                               .tau = 20,
-                               .dale = true,
-                               .excitatory_fraction = 0.8,
-                               .types_per_sign = 2,
-                               .connectivity = 1,
-                               .rewiring = REWIRING_DEEP_R},
-                   .rule = {.type = RULE_BPTT},
-                   .optimizer = {.learning_rate = 2e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .l1 = 0.01},
-                   .training = {.batch_size = TRIALS}}};
     ck_assert_int_eq(task_init(&host->task, &host->config.task, host->config.seed, NULL, text), RESULT_DONE);
     const struct task_shape *shape = &host->task.shape;
     ck_assert_int_eq(network_init(&host->network, &host->config.network, shape->inputs, shape->outputs,
@@ -135,11 +140,25 @@ static void host_make(struct host *host) {
                                            .mask_uniform = shape->mask_uniform,
                                            .device = device,
                                            .rule = &host->config.rule};
-    const struct backend_problem problem = {
-        .network = &host->network, .options = &host->options, .task = &host->task, .optimizer = &host->optimizer};
-    host->backend = backend_opencl.create(&problem, &result, &error);
+}
+
+static void host_open(struct host *host, const struct backend_ops *ops, struct team *team, const double *averages) {
+    struct error error = {0};
+    enum result result;
+    const struct backend_problem problem = {.network = &host->network,
+                                            .options = &host->options,
+                                            .team = team,
+                                            .task = &host->task,
+                                            .optimizer = &host->optimizer};
+    host->backend = ops->create(&problem, &result, &error);
     ck_assert_msg(host->backend != NULL, "%s", error.text);
-    backend_opencl.load(host->backend, NULL, 0, NULL);
+    ops->load(host->backend, NULL, host->config.rule.mu, averages);
+}
+
+static void host_make(struct host *host) {
+    *host = (struct host){.config = host_config()};
+    host_fill(host);
+    host_open(host, &backend_opencl, NULL, NULL);
 }
 
 static void host_release(struct host *host) {
@@ -206,6 +225,167 @@ START_TEST(what_is_not_covered_is_refused_with_a_sentence) {
 }
 END_TEST
 
+/* ---- several jobs at once ---- */
+
+/*
+ * Five jobs that differ in all that may differ: seed, task, rates, mu, and whether type averages are given. Four sit
+ * down; the first holds the device until the others wait, so that these are known to make one round; one leaves after
+ * its first update; the last sits down while the others train, which lets the cohort grow.
+ */
+enum { JOBS = 5, FIRST = 4, LEAVES = 1, LATE = 4, UPDATES = 5, TYPES = 4 };
+
+struct together {
+    int number;
+    struct host host;
+    struct backend_course course;
+    const struct cohort *cohort;
+    pthread_t thread;
+};
+
+static pthread_barrier_t meeting; /* of the first */
+static pthread_barrier_t door;    /* of the first job and the late one */
+static atomic_bool held;
+static struct seats_load before;
+
+static const double given_averages[TYPES * TYPES] = {0.01, 0.02,  -0.01, 0.03,  0.02,  0.01,  -0.02, -0.01,
+                                                     0.03, -0.01, 0.02,  -0.03, -0.02, -0.03, 0.01,  0.02};
+
+static const double *averages_of(int number) {
+    return number == 2 ? given_averages : NULL;
+}
+
+static void together_fill(struct together *job, int number) {
+    *job = (struct together){.number = number, .host = {.config = host_config()}, .course = {.mu_mean = MU_PUBLISHED}};
+    struct train_config *config = &job->host.config;
+    config->task = (struct task_config)TASK_CONFIG(TASK_DELAYED_XOR, {"delay", 20}, {"cue", 8},
+                                                   {"amplitude", 2 + number}, {"noise", 0.01 * number});
+    config->network.units = 13; /* odd: every array of a job begins at its own place */
+    config->seed = 100 + (uint64_t)number;
+    config->rule = (struct rule_config){.type = RULE_MODPROP, .mu = 0.2 + 0.1 * number, .weights = CREDIT_TYPE};
+    config->optimizer.learning_rate *= 1 + number;
+    config->optimizer.l2 = 1e-3 * number;
+    host_fill(&job->host);
+}
+
+static int64_t updates_of(const struct together *job) {
+    return job->number == LEAVES ? 1 : UPDATES;
+}
+
+static void updates_make(struct together *job, int64_t most, struct work *work) {
+    struct phases phases = {0};
+    const struct backend_ops *ops = job->host.backend->ops;
+    for (int64_t last = job->course.iteration + most; job->course.iteration < last;) {
+        ck_assert_int_eq(ops->iterate(job->host.backend, last - job->course.iteration, &job->course, work, &phases),
+                         RESULT_DONE);
+    }
+}
+
+/* The stop word of the first job, looked at within its round. */
+static bool hold(void *user) {
+    (void)user;
+    atomic_store(&held, true);
+    while (seats_load(device).waiting < FIRST - 1) {
+        sched_yield();
+    }
+    return false;
+}
+
+/* One update: of the first job, and then of the others together. */
+static void first_updates(struct together *job) {
+    struct work work = {.stop = hold};
+    while (job->number > 0 && !atomic_load(&held)) {
+        sched_yield();
+    }
+    updates_make(job, 1, job->number > 0 ? NULL : &work);
+    pthread_barrier_wait(&meeting);
+    if (job->number == 0) {
+        struct seats_load after = seats_load(device);
+        ck_assert_int_eq(after.rounds - before.rounds, 2);
+        ck_assert_int_eq(after.updates - before.updates, FIRST);
+        ck_assert(after.jobs == FIRST && after.cohorts == 1 && after.memory_bytes > 0);
+        pthread_barrier_wait(&door); /* the late one may come */
+        pthread_barrier_wait(&door); /* it has */
+    }
+}
+
+static void *together_train(void *user) {
+    struct together *job = user;
+    if (job->number == LATE) {
+        pthread_barrier_wait(&door);
+    }
+    host_open(&job->host, &backend_opencl, NULL, averages_of(job->number));
+    job->cohort = opencl_cohort(job->host.backend);
+    if (job->number == LATE) {
+        pthread_barrier_wait(&door);
+    } else {
+        if (pthread_barrier_wait(&meeting) == PTHREAD_BARRIER_SERIAL_THREAD) {
+            before = seats_load(device);
+        }
+        pthread_barrier_wait(&meeting);
+        first_updates(job);
+    }
+    updates_make(job, updates_of(job) - job->course.iteration, NULL);
+    job->host.backend->ops->read(job->host.backend);
+    backend_destroy(job->host.backend);
+    return NULL;
+}
+
+/* Its weights and its optimiser's state are those that it has alone on the processor. */
+static void together_check(struct together *found) {
+    struct together job;
+    struct team *team = team_create();
+    together_fill(&job, found->number);
+    host_open(&job.host, &backend_cpu, team, averages_of(found->number));
+    updates_make(&job, updates_of(&job), NULL);
+    const struct host *here = &job.host, *there = &found->host;
+    ck_assert(job.course.iteration == found->course.iteration);
+    ck_assert(memcmp(&job.course.training_loss, &found->course.training_loss, sizeof(double)) == 0);
+    ck_assert_msg(memcmp(here->network.weights, there->network.weights, here->network.parameters * sizeof(float)) == 0,
+                  "job %d has other weights", found->number);
+    ck_assert_msg(memcmp(here->optimizer.first, there->optimizer.first, here->optimizer.state_floats * sizeof(float)) ==
+                      0,
+                  "job %d has another state", found->number);
+    host_release(&job.host);
+    team_destroy(team);
+}
+
+START_TEST(jobs_of_a_cohort_have_the_bits_that_they_have_alone) {
+    static struct together jobs[JOBS];
+    pthread_barrier_init(&meeting, NULL, FIRST);
+    pthread_barrier_init(&door, NULL, 2);
+    for (int i = 0; i < JOBS; i++) {
+        together_fill(&jobs[i], i);
+        ck_assert_int_eq(pthread_create(&jobs[i].thread, NULL, together_train, &jobs[i]), 0);
+    }
+    for (int i = 0; i < JOBS; i++) {
+        pthread_join(jobs[i].thread, NULL);
+        ck_assert_msg(jobs[i].cohort == jobs[0].cohort, "job %d was in another cohort", i);
+    }
+    ck_assert(seats_load(device).jobs == 0 && seats_load(device).memory_bytes == 0);
+    for (int i = 0; i < JOBS; i++) {
+        together_check(&jobs[i]);
+        jobs[i].host.backend = NULL;
+        host_release(&jobs[i].host);
+    }
+    pthread_barrier_destroy(&meeting);
+    pthread_barrier_destroy(&door);
+}
+END_TEST
+
+START_TEST(a_device_that_computes_wrongly_ends_all_its_jobs) {
+    struct host a, b;
+    struct backend_course course = {.mu_mean = MU_PUBLISHED};
+    struct phases phases = {0};
+    host_make(&a);
+    host_make(&b);
+    opencl_condemn(a.backend, "a test");
+    ck_assert_int_eq(backend_opencl.iterate(b.backend, 1, &course, NULL, &phases), RESULT_DEVICE_LOST);
+    ck_assert_str_eq(b.backend->lost, "a test");
+    host_release(&a);
+    host_release(&b);
+}
+END_TEST
+
 int main(void) {
     const struct cl_device *devices;
     char error[256] = "no device computes as the processor does";
@@ -224,6 +404,11 @@ int main(void) {
     tcase_add_test(tests, a_failure_ends_every_call_with_a_sentence);
     tcase_add_test(tests, what_is_not_covered_is_refused_with_a_sentence);
     suite_add_tcase(suite, tests);
+    TCase *several = tcase_create("several");
+    tcase_set_timeout(several, 0);
+    tcase_add_test(several, jobs_of_a_cohort_have_the_bits_that_they_have_alone);
+    tcase_add_test(several, a_device_that_computes_wrongly_ends_all_its_jobs);
+    suite_add_tcase(suite, several);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* a driver's threads do not live on in a child */
     srunner_run_all(runner, CK_NORMAL);

@@ -27,10 +27,9 @@ static int sources_of(const struct shape *shape) {
 
 /* Counts a launch of so many multiply-adds a job; true: the stop word is set, or the device has failed. */
 static bool launched(struct cohort *cohort, struct work *work, double multiply_adds) {
-    double all = multiply_adds * cohort->jobs;
-    cohort->waiting += all;
+    cohort->waiting += multiply_adds * cohort->now.count;
     if (work) {
-        work->done += all;
+        work->done += multiply_adds;
     }
     if (cohort->waiting < UNIT_WORK * (cohort->device->units > 0 ? cohort->device->units : 1)) {
         return cohort->failed;
@@ -185,83 +184,61 @@ static enum result stopped_result(const struct cohort *cohort) {
     return cohort->failed ? RESULT_DEVICE_LOST : RESULT_STOPPED;
 }
 
-/* ---- batches of the caller ---- */
+/* ---- the jobs of a call ---- */
 
 /* Whether the modes are good is among the numbers, and only the device knows: it says so anew. */
 static void jobs_write(struct cohort *cohort) {
-    cohort_write(cohort, BUFFER_JOBS, 0, cohort->host, (size_t)cohort->jobs * sizeof *cohort->host);
-    if (cohort->shape.modes) {
-        LAUNCH(cohort, KERNEL_MODES_MAKE, 1, 1);
+    for (int s = 0; s < cohort->span_count; s++) {
+        cohort->now = cohort->spans[s];
+        cohort_write(cohort, BUFFER_JOBS, cohort->now.first, &cohort->host[cohort->now.first],
+                     (size_t)cohort->now.count * sizeof *cohort->host);
+        if (cohort->shape.modes) {
+            LAUNCH(cohort, KERNEL_MODES_MAKE, 1, 1);
+        }
     }
 }
 
 static void jobs_fetch(struct cohort *cohort) {
-    cohort_fetch(cohort, BUFFER_JOBS, 0, cohort->host, (size_t)cohort->jobs * sizeof *cohort->host);
+    for (int s = 0; s < cohort->span_count; s++) {
+        const struct span span = cohort->spans[s];
+        cohort_fetch(cohort, BUFFER_JOBS, span.first, &cohort->host[span.first],
+                     (size_t)span.count * sizeof *cohort->host);
+    }
 }
 
-/* Launches the batch, waits for it and takes its results; `gradient` of the first job. */
-static enum result batch_finish(struct cohort *cohort, const struct run *run, float *gradient,
-                                struct batch_result *results) {
-    if (work_look(run->work)) {
-        return RESULT_STOPPED;
+/* The job after `job` that the call is for, in span *s; -1: none. The first: job -1, *s 0. */
+static int job_next(const struct cohort *cohort, int *s, int job) {
+    if (*s < cohort->span_count && job >= cohort->spans[*s].first + cohort->spans[*s].count - 1) {
+        (*s)++;
+        job = -1;
     }
-    if (!batch_launch(cohort, run, false)) {
-        return stopped_result(cohort);
+    if (*s >= cohort->span_count) {
+        return -1;
     }
-    jobs_fetch(cohort);
-    if (gradient) {
-        cohort_fetch(cohort, BUFFER_GRADIENT, 0, gradient, cohort->size.parameters * sizeof *gradient);
-    }
-    if (cohort->failed) {
-        return RESULT_DEVICE_LOST;
-    }
-    for (int job = 0; job < cohort->jobs; job++) {
-        const struct opencl_job *host = &cohort->host[job];
-        results[job].weight = host->weight;
-        results[job].loss = host->loss;
-        results[job].correct = host->correct;
-        if (gradient && cohort->shape.count_psi) {
-            results[job].psi_mean = host->psi_mean;
-            results[job].silent_units = (int)host->silent;
-        }
-    }
-    return RESULT_DONE;
+    return job < cohort->spans[*s].first ? cohort->spans[*s].first : job + 1;
 }
 
-static bool trials_fit(const struct cohort *cohort, int trials, const float *gradient) {
-    return trials >= 1 && trials <= cohort->shape.trials && (!gradient || trials == cohort->shape.trials);
+/* ---- batches of the caller ---- */
+
+bool cohort_batch_fits(const struct cohort *cohort, const struct cohort_batch *batch) {
+    return batch->trials >= 1 && batch->trials <= cohort->shape.trials &&
+           (!batch->gradient || batch->trials == cohort->shape.trials) && (batch->source || cohort->task);
 }
 
-static void trials_set(struct cohort *cohort, int trials) {
-    for (int job = 0; job < cohort->jobs; job++) {
-        cohort->host[job].trials = trials;
-    }
-    jobs_write(cohort);
-}
-
-enum result cohort_trials(struct cohort *cohort, const struct trial_id *ids, int trials, float *gradient,
-                          struct work *work, struct batch_result *results) {
+static enum result ids_write(struct cohort *cohort, int job, const struct cohort_batch *batch) {
     const size_t rows = (size_t)cohort->shape.rows_padded;
-    if (!trials_fit(cohort, trials, gradient) || !cohort->task) {
-        return RESULT_INVALID;
-    }
     int64_t *named = calloc(3 * rows, sizeof *named);
     if (!named) {
         return RESULT_NO_MEMORY;
     }
-    for (int job = 0; job < cohort->jobs; job++) {
-        for (int i = 0; i < trials; i++) {
-            const struct trial_id *id = &ids[job * trials + i];
-            named[3 * i] = id->phase;
-            named[3 * i + 1] = id->iteration;
-            named[3 * i + 2] = (int64_t)id->trial;
-        }
-        cohort_write(cohort, BUFFER_IDS, job, named, 3 * rows * sizeof *named);
+    for (int i = 0; i < batch->trials; i++) {
+        named[3 * i] = batch->ids[i].phase;
+        named[3 * i + 1] = batch->ids[i].iteration;
+        named[3 * i + 2] = (int64_t)batch->ids[i].trial;
     }
+    cohort_write(cohort, BUFFER_IDS, job, named, 3 * rows * sizeof *named);
     free(named);
-    trials_set(cohort, trials);
-    const struct run run = {.gradient = gradient != NULL, .work = work};
-    return batch_finish(cohort, &run, gradient, results);
+    return RESULT_DONE;
 }
 
 /* Inputs, weights, classes and values of a source in the layout of the device. */
@@ -289,7 +266,7 @@ static bool given_fill(const struct shape *shape, const struct batch_source *sou
     return true;
 }
 
-static enum result given_write(struct cohort *cohort, const struct batch_source *source, int trials) {
+static enum result given_write(struct cohort *cohort, int job, const struct cohort_batch *batch) {
     const struct shape *shape = &cohort->shape;
     size_t rows = (size_t)shape->rows_padded, targets = (size_t)shape->losses * rows,
            inputs = (size_t)shape->steps * rows * (size_t)shape->inputs, values = targets * (size_t)shape->outputs;
@@ -297,9 +274,9 @@ static enum result given_write(struct cohort *cohort, const struct batch_source 
                           calloc(targets, sizeof(int32_t))};
     enum result result = RESULT_NO_MEMORY;
     if (given.inputs && given.weights && given.values && given.classes) {
-        result = given_fill(shape, source, trials, &given) ? RESULT_DONE : RESULT_INVALID;
+        result = given_fill(shape, batch->source, batch->trials, &given) ? RESULT_DONE : RESULT_INVALID;
     }
-    for (int job = 0; result == RESULT_DONE && job < cohort->jobs; job++) {
+    if (result == RESULT_DONE) {
         cohort_write(cohort, BUFFER_GIVEN, job, given.inputs, inputs * sizeof(float));
         cohort_write(cohort, BUFFER_TARGET_WEIGHTS, job, given.weights, targets * sizeof(float));
         cohort_write(cohort, BUFFER_TARGET_CLASSES, job, given.classes, targets * sizeof(int32_t));
@@ -312,24 +289,51 @@ static enum result given_write(struct cohort *cohort, const struct batch_source 
     return result;
 }
 
-enum result cohort_run(struct cohort *cohort, const struct batch_source *source, int trials, float *gradient,
-                       struct work *work, struct batch_result *result) {
-    if (!trials_fit(cohort, trials, gradient) || cohort->jobs != 1) {
-        return RESULT_INVALID;
+static void result_take(struct cohort *cohort, int job, const struct cohort_batch *batch) {
+    const struct opencl_job *host = &cohort->host[job];
+    batch->result->weight = host->weight;
+    batch->result->loss = host->loss;
+    batch->result->correct = host->correct;
+    if (batch->gradient) {
+        cohort_fetch(cohort, BUFFER_GRADIENT, job, batch->gradient, cohort->size.parameters * sizeof *batch->gradient);
+        if (cohort->shape.count_psi) {
+            batch->result->psi_mean = host->psi_mean;
+            batch->result->silent_units = (int)host->silent;
+        }
     }
-    enum result given = given_write(cohort, source, trials);
-    if (given != RESULT_DONE) {
-        return given;
+}
+
+enum result cohort_batches(struct cohort *cohort, const struct cohort_batch *batches, struct work *work) {
+    const struct cohort_batch *first = &batches[cohort->spans[0].first];
+    const struct run run = {.gradient = first->gradient != NULL, .given = first->source != NULL, .work = work};
+    for (int s = 0, job = job_next(cohort, &s, -1); job >= 0; job = job_next(cohort, &s, job)) {
+        enum result written = run.given ? given_write(cohort, job, &batches[job])
+                                        : ids_write(cohort, job, &batches[job]);
+        if (written != RESULT_DONE) {
+            return written;
+        }
+        cohort->host[job].trials = batches[job].trials;
     }
-    trials_set(cohort, trials);
-    const struct run run = {.gradient = gradient != NULL, .given = true, .work = work};
-    return batch_finish(cohort, &run, gradient, result);
+    jobs_write(cohort);
+    if (work_look(work)) {
+        return RESULT_STOPPED;
+    }
+    for (int s = 0; s < cohort->span_count; s++) {
+        cohort->now = cohort->spans[s];
+        if (!batch_launch(cohort, &run, false)) {
+            return stopped_result(cohort);
+        }
+    }
+    jobs_fetch(cohort);
+    for (int s = 0, job = job_next(cohort, &s, -1); job >= 0; job = job_next(cohort, &s, job)) {
+        result_take(cohort, job, &batches[job]);
+    }
+    return cohort->failed ? RESULT_DEVICE_LOST : RESULT_DONE;
 }
 
 /* ---- updates ---- */
 
 static void update_launch(struct cohort *cohort) {
-    const struct shape *shape = &cohort->shape;
     LAUNCH(cohort, KERNEL_UPDATE_REGULARISE, cohort->size.parameters, 1);
     LAUNCH(cohort, KERNEL_UPDATE_NUMBERS, 1, 1);
     LAUNCH(cohort, KERNEL_UPDATE_STEP, cohort->size.parameters, 1);
@@ -338,12 +342,24 @@ static void update_launch(struct cohort *cohort) {
     }
     LAUNCH(cohort, KERNEL_UPDATE_END, 1, 1);
     cohort_weights_changed(cohort);
-    (void)shape;
+}
+
+/* One update of every job, span by span. False when stopped: jobs of later spans are an update behind. */
+static bool updates_launch(struct cohort *cohort, const struct run *run) {
+    for (int s = 0; s < cohort->span_count; s++) {
+        cohort->now = cohort->spans[s];
+        LAUNCH(cohort, KERNEL_IDS_TRAINING, cohort->shape.rows_padded, 1);
+        if (!batch_launch(cohort, run, true)) {
+            return false;
+        }
+        update_launch(cohort);
+    }
+    return true;
 }
 
 enum result cohort_iterate(struct cohort *cohort, int64_t most, struct backend_course *courses, struct work *work) {
     const struct run run = {.gradient = true, .work = work};
-    for (int job = 0; job < cohort->jobs; job++) {
+    for (int s = 0, job = job_next(cohort, &s, -1); job >= 0; job = job_next(cohort, &s, job)) {
         struct opencl_job *host = &cohort->host[job];
         host->iteration = courses[job].iteration;
         host->training_loss = courses[job].training_loss;
@@ -354,18 +370,16 @@ enum result cohort_iterate(struct cohort *cohort, int64_t most, struct backend_c
     jobs_write(cohort);
     enum result result = work_look(work) ? RESULT_STOPPED : RESULT_DONE;
     for (int64_t i = 0; i < most && result == RESULT_DONE; i++) {
-        LAUNCH(cohort, KERNEL_IDS_TRAINING, cohort->shape.rows_padded, 1);
-        if (batch_launch(cohort, &run, true)) {
-            update_launch(cohort);
-        } else {
-            result = stopped_result(cohort);
+        if (i > 0 && cohort->enough && cohort->enough(cohort->enough_user)) {
+            break;
         }
+        result = updates_launch(cohort, &run) ? RESULT_DONE : stopped_result(cohort);
     }
     jobs_fetch(cohort);
     if (cohort->failed) {
         return RESULT_DEVICE_LOST;
     }
-    for (int job = 0; job < cohort->jobs; job++) {
+    for (int s = 0, job = job_next(cohort, &s, -1); job >= 0; job = job_next(cohort, &s, job)) {
         const struct opencl_job *host = &cohort->host[job];
         courses[job] = (struct backend_course){host->iteration, host->training_loss, host->mu_mean};
         result = host->failed != OPENCL_NEVER ? RESULT_DIVERGED : result;

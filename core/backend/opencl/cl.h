@@ -91,6 +91,8 @@ enum {
         (cl_command_queue, cl_mem, cl_uint, size_t, size_t, const void *, cl_uint, const cl_event *, cl_event *))      \
     ROW(cl_int, EnqueueFillBuffer,                                                                                     \
         (cl_command_queue, cl_mem, const void *, size_t, size_t, size_t, cl_uint, const cl_event *, cl_event *))       \
+    ROW(cl_int, EnqueueCopyBuffer,                                                                                     \
+        (cl_command_queue, cl_mem, cl_mem, size_t, size_t, size_t, cl_uint, const cl_event *, cl_event *))             \
     ROW(cl_int, EnqueueNDRangeKernel,                                                                                  \
         (cl_command_queue, cl_kernel, cl_uint, const size_t *, const size_t *, const size_t *, cl_uint,                \
          const cl_event *, cl_event *))                                                                                \

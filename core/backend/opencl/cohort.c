@@ -45,7 +45,7 @@ size_t cohort_bytes(const struct shape *shape, const struct sizes *size, size_t 
     OPENCL_BUFFERS(BUFFER_SIZE)
 #undef BUFFER_SIZE
     for (int b = 0; b < BUFFERS; b++) {
-        bytes[b] = size_aligned(bytes[b] > 0 ? bytes[b] : 8, 8);
+        bytes[b] = bytes[b] > 0 ? bytes[b] : 8;
         total = size_plus(total, bytes[b]);
     }
     return total;
@@ -65,23 +65,35 @@ static struct sizes sizes_of(const struct backend_problem *problem, const struct
                           .dormant = rewires ? n * n + n * outputs : 0};
 }
 
+/* A buffer for `jobs`; NULL, with *failed, if there is no memory for it. */
+static cl_mem buffer_make(const struct cohort *cohort, enum buffer buffer, int jobs, cl_int *failed) {
+    size_t size = size_times(cohort->buffer_bytes[buffer], (size_t)jobs);
+    *failed = CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    return size_possible(size) ? cohort->cl->CreateBuffer(cohort->context, CL_MEM_READ_WRITE, size, NULL, failed)
+                               : NULL;
+}
+
 static bool buffers_make(struct cohort *cohort) {
-    static const uint8_t zero = 0;
     for (int b = 0; b < BUFFERS; b++) {
-        size_t size = size_times(cohort->buffer_bytes[b], (size_t)cohort->jobs);
-        cl_int failed = CL_MEM_OBJECT_ALLOCATION_FAILURE;
-        if (size_possible(size)) {
-            cohort->buffers[b] = cohort->cl->CreateBuffer(cohort->context, CL_MEM_READ_WRITE, size, NULL, &failed);
-        }
-        if (!cohort_check(cohort, failed, "allocating") ||
-            !cohort_check(
-                cohort,
-                cohort->cl->EnqueueFillBuffer(cohort->queue, cohort->buffers[b], &zero, 1, 0, size, 0, NULL, NULL),
-                "clearing memory")) {
+        cl_int failed;
+        cohort->buffers[b] = buffer_make(cohort, b, cohort->jobs, &failed);
+        if (!cohort_check(cohort, failed, "allocating")) {
             return false;
         }
     }
-    return cohort_check(cohort, cohort->cl->Finish(cohort->queue), "clearing memory");
+    return true;
+}
+
+/* What another job has left in this one's place. */
+static void job_clear(struct cohort *cohort, int job) {
+    static const uint8_t zero = 0;
+    for (int b = 0; b < BUFFERS && !cohort->failed; b++) {
+        size_t size = cohort->buffer_bytes[b];
+        cohort_check(cohort,
+                     cohort->cl->EnqueueFillBuffer(cohort->queue, cohort->buffers[b], &zero, 1, (size_t)job * size,
+                                                   size, 0, NULL, NULL),
+                     "clearing memory");
+    }
 }
 
 /* ---- what never changes ---- */
@@ -168,7 +180,7 @@ void cohort_weights_changed(struct cohort *cohort) {
     int sources = shape->inputs + shape->bias + shape->units;
     LAUNCH(cohort, KERNEL_LOAD_FORWARD, 4 * shape->lanes, sources);
     LAUNCH(cohort, KERNEL_LOAD_READOUT, shape->columns, shape->outputs);
-    if (shape->hop_averages && !cohort->averages_given) {
+    if (shape->hop_averages && !cohort->averages_given[cohort->now.first]) {
         LAUNCH(cohort, KERNEL_LOAD_AVERAGES, shape->types, shape->types);
     }
     if (shape->modes) {
@@ -209,7 +221,7 @@ void cohort_load(struct cohort *cohort, int job, const float *feedback, double m
     } else if (cohort->shape.has_feedback) {
         feedback_write(cohort, job, feedback);
     }
-    cohort->averages_given = averages != NULL;
+    cohort->averages_given[job] = averages != NULL;
     if (averages && cohort->shape.hop_averages) {
         cohort_write(cohort, BUFFER_AVERAGES, job, averages, types * types * sizeof *averages);
     }
@@ -237,7 +249,9 @@ static struct backend_sizes sizes_of_network(const struct network *network) {
                                   .equal_leaks = network->equal_leaks};
 }
 
-static bool problem_covered(struct cohort *cohort, const struct backend_problem *problem, struct error *error) {
+/* The shape of the problem in a cohort with room for `jobs`. */
+static bool shape_find(const struct backend_problem *problem, int jobs, const struct cl_device **device,
+                       struct shape *shape, struct error *error) {
     const struct network *network = problem->network;
     const struct backend_sizes sizes = sizes_of_network(network);
     struct batch_options options = *problem->options;
@@ -245,16 +259,12 @@ static bool problem_covered(struct cohort *cohort, const struct backend_problem 
     options.readout_leaks = network->readout_leaks;
     options.noisy = network->noisy;
     options.task = problem->task ? problem->task->ops : NULL;
-    cohort->task = problem->task ? device_task_find(problem->task->ops) : NULL;
     if (network->activation != ACTIVATION_RELU && network->activation != ACTIVATION_TANH) {
         snprintf(error->text, sizeof error->text, "network.activation is not covered by the device");
         return false;
     }
-    cohort->device = shape_device(&options, error);
-    if (!cohort->device || !shape_make(&sizes, &options, cohort->jobs, cohort->device, &cohort->shape, error)) {
-        return false;
-    }
-    return true;
+    *device = shape_device(&options, error);
+    return *device && shape_make(&sizes, &options, jobs, *device, shape, error);
 }
 
 static bool device_open(struct cohort *cohort) {
@@ -267,65 +277,161 @@ static bool device_open(struct cohort *cohort) {
     return cohort_check(cohort, failed, "opening it");
 }
 
-static bool cohort_fill(struct cohort *cohort, enum result *result, struct error *error) {
+bool cohort_place(struct cohort *cohort, int job, const struct backend_problem *problem, struct error *error) {
     const struct shape *shape = &cohort->shape;
-    *result = RESULT_DEVICE_LOST;
-    cohort->size = sizes_of(&cohort->problems[0], shape, cohort->task);
-    size_t each = cohort_bytes(shape, &cohort->size, cohort->buffer_bytes);
-    cohort->memory_bytes = size_times(each, (size_t)cohort->jobs);
-    if (cohort->memory_bytes > cohort->device->memory) {
-        *result = RESULT_INVALID;
-        snprintf(error->text, sizeof error->text, "%d of these jobs need %zu bytes of the device, which has %llu",
-                 cohort->jobs, cohort->memory_bytes, (unsigned long long)cohort->device->memory);
-        return false;
+    cohort->problems[job] = *problem;
+    job_clear(cohort, job);
+    job_numbers_fill(&cohort->host[job], problem, cohort->task);
+    bool written = fixed_parts_write(cohort, job) && task_data_write(cohort, job);
+    cohort->problems[job].options = NULL; /* of the call alone */
+    if (shape->bias) {
+        cohort->now = (struct span){job, 1};
+        LAUNCH(cohort, KERNEL_BIAS_FILL, (size_t)shape->slots * (size_t)shape->rows_padded, 1);
     }
-    if (device_open(cohort) && program_build(cohort, error) && buffers_make(cohort)) {
-        bool written = true;
-        for (int job = 0; written && job < cohort->jobs; job++) {
-            job_numbers_fill(&cohort->host[job], &cohort->problems[job], cohort->task);
-            written = fixed_parts_write(cohort, job) && task_data_write(cohort, job);
-        }
-        if (shape->bias) {
-            LAUNCH(cohort, KERNEL_BIAS_FILL, (size_t)shape->slots * (size_t)shape->rows_padded, 1);
-        }
-        if (written && !cohort->failed) {
-            return true;
-        }
-        *result = written ? RESULT_DEVICE_LOST : RESULT_NO_MEMORY;
-    }
-    if (cohort->failed || *result == RESULT_NO_MEMORY) {
+    if (!written || cohort->failed) {
         snprintf(error->text, sizeof error->text, "%s", cohort->failed ? cohort->error : "out of memory");
     }
-    return false;
+    return written && !cohort->failed;
+}
+
+/* Whatever has room for a job each, on this side. */
+static bool places_make(struct cohort *cohort, int jobs) {
+    struct backend_problem *problems = realloc(cohort->problems, (size_t)jobs * sizeof *problems);
+    cohort->problems = problems ? problems : cohort->problems;
+    struct opencl_job *host = realloc(cohort->host, (size_t)jobs * sizeof *host);
+    cohort->host = host ? host : cohort->host;
+    struct span *spans = realloc(cohort->spans, (size_t)jobs * sizeof *spans);
+    cohort->spans = spans ? spans : cohort->spans;
+    bool *given = realloc(cohort->averages_given, (size_t)jobs * sizeof *given);
+    cohort->averages_given = given ? given : cohort->averages_given;
+    return problems && host && spans && given;
+}
+
+struct cohort *cohort_prepare(const struct backend_problem *problem, int jobs, enum result *result,
+                              struct error *error) {
+    struct cohort *cohort = calloc(1, sizeof *cohort);
+    *result = RESULT_NO_MEMORY;
+    snprintf(error->text, sizeof error->text, "out of memory");
+    if (!cohort || !places_make(cohort, jobs)) {
+        cohort_destroy(cohort);
+        return NULL;
+    }
+    cohort->jobs = jobs;
+    cohort->problems[0] = *problem;
+    cohort->spans[0] = cohort->now = (struct span){0, jobs};
+    cohort->span_count = 1;
+    cohort->task = problem->task ? device_task_find(problem->task->ops) : NULL;
+    cohort->cl = cl_load(error->text);
+    *result = RESULT_INVALID;
+    if (!cohort->cl || !shape_find(problem, jobs, &cohort->device, &cohort->shape, error)) {
+        cohort_destroy(cohort);
+        return NULL;
+    }
+    cohort->size = sizes_of(problem, &cohort->shape, cohort->task);
+    cohort->memory_bytes = size_times(cohort_bytes(&cohort->shape, &cohort->size, cohort->buffer_bytes), (size_t)jobs);
+    if (cohort->memory_bytes > cohort->device->memory) {
+        snprintf(error->text, sizeof error->text, "%d of these jobs need %zu bytes of the device, which has %llu", jobs,
+                 cohort->memory_bytes, (unsigned long long)cohort->device->memory);
+        cohort_destroy(cohort);
+        return NULL;
+    }
+    *error = (struct error){0};
+    return cohort;
+}
+
+bool cohort_open(struct cohort *cohort, enum result *result, struct error *error) {
+    *result = RESULT_DEVICE_LOST;
+    if (device_open(cohort) && program_build(cohort, error) && buffers_make(cohort)) {
+        *result = RESULT_DONE;
+    } else if (cohort->failed) {
+        snprintf(error->text, sizeof error->text, "%s", cohort->error);
+    }
+    return *result == RESULT_DONE;
 }
 
 struct cohort *cohort_create(const struct backend_problem *problems, int jobs, enum result *result,
                              struct error *error) {
-    struct cohort *cohort = calloc(1, sizeof *cohort);
-    *result = RESULT_NO_MEMORY;
-    snprintf(error->text, sizeof error->text, "out of memory");
-    if (!cohort) {
-        return NULL;
+    struct cohort *cohort = cohort_prepare(&problems[0], jobs, result, error);
+    bool made = cohort && cohort_open(cohort, result, error);
+    for (int job = 0; made && job < jobs; job++) {
+        made = cohort_place(cohort, job, &problems[job], error);
+        *result = made ? RESULT_DONE : cohort->failed ? RESULT_DEVICE_LOST : RESULT_NO_MEMORY;
     }
-    cohort->jobs = jobs;
-    cohort->problems = calloc((size_t)jobs, sizeof *cohort->problems);
-    cohort->host = calloc((size_t)jobs, sizeof *cohort->host);
-    if (!cohort->problems || !cohort->host) {
+    if (!made) {
         cohort_destroy(cohort);
         return NULL;
     }
-    memcpy(cohort->problems, problems, (size_t)jobs * sizeof *problems);
-    *result = RESULT_INVALID;
-    cohort->cl = cl_load(error->text);
-    if (cohort->cl && problem_covered(cohort, &problems[0], error) && cohort_fill(cohort, result, error)) {
-        *error = (struct error){0};
-        for (int job = 0; job < jobs; job++) {
-            cohort->problems[job].options = NULL; /* of the call alone */
-        }
-        return cohort;
+    cohort->now = cohort->spans[0];
+    return cohort;
+}
+
+/* ---- growing ---- */
+
+int cohort_most(const struct cohort *cohort, uint64_t bytes) {
+    size_t each = cohort->memory_bytes / (size_t)cohort->jobs;
+    uint64_t most = bytes < cohort->device->memory ? (cohort->device->memory - bytes) / each : 0;
+    for (int b = 0; b < BUFFERS; b++) {
+        uint64_t here = cohort->device->allocation_most / cohort->buffer_bytes[b];
+        most = here < most ? here : most;
     }
-    cohort_destroy(cohort);
-    return NULL;
+    return most < INT32_MAX ? (int)most : INT32_MAX;
+}
+
+/* The buffer with room for `jobs`, and in it what it has for those that are there. */
+static bool buffer_grow(struct cohort *cohort, enum buffer buffer, int jobs) {
+    cl_int failed;
+    cl_mem larger = buffer_make(cohort, buffer, jobs, &failed);
+    if (failed != CL_SUCCESS) {
+        return false;
+    }
+    size_t size = cohort->buffer_bytes[buffer] * (size_t)cohort->jobs;
+    bool copied = cohort_check(cohort,
+                               cohort->cl->EnqueueCopyBuffer(cohort->queue, cohort->buffers[buffer], larger, 0, 0, size,
+                                                             0, NULL, NULL),
+                               "copying in it") &&
+                  cohort_check(cohort, cohort->cl->Finish(cohort->queue), "copying in it");
+    cohort->cl->ReleaseMemObject(copied ? cohort->buffers[buffer] : larger);
+    cohort->buffers[buffer] = copied ? larger : cohort->buffers[buffer];
+    return copied;
+}
+
+/* A larger cohort may have other tiles, which are part of the program. */
+static bool program_renew(struct cohort *cohort, int jobs, const struct backend_problem *problem) {
+    struct shape shape;
+    struct error error = {0};
+    if (!shape_find(problem, jobs, &cohort->device, &shape, &error)) {
+        return false;
+    }
+    bool same = shape.group_rows == cohort->shape.group_rows && shape.tile_rows == cohort->shape.tile_rows;
+    cohort->shape.group_rows = shape.group_rows;
+    cohort->shape.tile_rows = shape.tile_rows;
+    if (same) {
+        return true;
+    }
+    const struct backend_problem first = cohort->problems[0];
+    cohort->problems[0] = *problem; /* the program is built of what the jobs have in common */
+    program_release(cohort);
+    bool built = program_build(cohort, &error);
+    cohort->problems[0] = first;
+    return built || cohort_check(cohort, CL_BUILD_PROGRAM_FAILURE, "building for more jobs");
+}
+
+bool cohort_grow(struct cohort *cohort, int jobs, const struct backend_problem *problem) {
+    if (!places_make(cohort, jobs)) {
+        return false;
+    }
+    /* a buffer that has grown while another could not holds more than is used, and stays */
+    bool grown = true;
+    kernels_forget(cohort);
+    for (int b = 0; grown && b < BUFFERS; b++) {
+        grown = buffer_grow(cohort, b, jobs);
+    }
+    if (!grown || !program_renew(cohort, jobs, problem)) {
+        return false;
+    }
+    cohort->memory_bytes = cohort->memory_bytes / (size_t)cohort->jobs * (size_t)jobs;
+    cohort->jobs = jobs;
+    return true;
 }
 
 void cohort_destroy(struct cohort *cohort) {
@@ -349,5 +455,7 @@ void cohort_destroy(struct cohort *cohort) {
     }
     free(cohort->problems);
     free(cohort->host);
+    free(cohort->spans);
+    free(cohort->averages_given);
     free(cohort);
 }

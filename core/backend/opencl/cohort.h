@@ -1,13 +1,17 @@
 /*
  * What the files of this backend share: a cohort, jobs of one shape that run side by side on one device, a job an index
  * in every array. shape.c says what is covered and chooses sizes, program.c builds the kernels, cohort.c owns memory
- * and weights, batch.c launches what a batch and an update are; ../opencl.c is the backend, a cohort of one job.
+ * and weights, batch.c launches what a batch and an update are, seats.c brings the jobs of several threads together;
+ * ../opencl.c is the backend, a seat in a cohort.
+ *
+ * A call is for some of the jobs: cohort->spans lists them, and every launch is for the jobs of one span, whose number
+ * a kernel has from its third index. Nothing of other jobs is read or written.
  *
  * All that an update needs is on the device: between two calls of cohort_iterate nothing is copied, and the host only
  * waits from time to time, so that a stop word is looked at.
  *
- * Owner: one thread. A failure of the device ends a cohort: every later call returns RESULT_DEVICE_LOST, and
- * cohort->error says what happened.
+ * Owner: one thread at a time (seats.c). A failure of the device ends a cohort: every later call returns
+ * RESULT_DEVICE_LOST, and cohort->error says what happened.
  */
 #ifndef MODPROP_CORE_BACKEND_OPENCL_COHORT_H
 #define MODPROP_CORE_BACKEND_OPENCL_COHORT_H
@@ -179,6 +183,11 @@ enum kernel {
     KERNELS
 };
 
+/* Jobs that lie side by side. */
+struct span {
+    int first, count;
+};
+
 struct cohort {
     const struct cl_functions *cl;
     const struct cl_device *device;
@@ -190,30 +199,45 @@ struct cohort {
     size_t buffer_bytes[BUFFERS]; /* of one job */
     struct shape shape;
     struct sizes size;
-    int jobs;
+    int jobs;                         /* that there is room for */
     struct backend_problem *problems; /* (jobs) */
     struct opencl_job *host;          /* (jobs) the same numbers here */
+    bool *averages_given;             /* (jobs) those of a span are equal */
+    struct span *spans;               /* (jobs) the jobs that the next call is for; first all */
+    int span_count;
+    struct span now; /* of the launches */
+    /* Whether updates are to end for now, looked at after each; NULL: not before they are made. */
+    bool (*enough)(void *user);
+    void *enough_user;
     const struct device_task *task;
-    bool averages_given;
     bool failed;
     char error[256]; /* of the device */
     double waiting;  /* multiply-adds launched since the host has waited */
     size_t memory_bytes;
-    int64_t transfers; /* copies between host and device, either way */
+    int64_t transfers, launches; /* copies between host and device, either way; kernels */
 };
 
-/* opencl.c. The cohort of a backend of this file's, for tests. */
+/* opencl.c. The cohort of a backend of that file's, for tests. */
 struct cohort *opencl_cohort(struct backend *backend);
+/* The device of this backend computes wrongly: all jobs there end with RESULT_DEVICE_LOST and this sentence. */
+void opencl_condemn(struct backend *backend, const char *why);
 
 /* program.c. False, with cohort->error: the text could not be built. */
 bool program_build(struct cohort *cohort, struct error *error);
 void program_release(struct cohort *cohort);
+/* Kernels are made again at their next use: buffers are others. */
+void kernels_forget(struct cohort *cohort);
+/*
+ * The sizes and choices that a program is built for, as text. Jobs with equal text may share a cohort: all that differs
+ * between them is in arrays. NULL if out of memory; the caller's.
+ */
+char *program_key(const struct cohort *cohort);
 /* Bytes of all buffers, for `jobs`. */
 size_t cohort_bytes(const struct shape *shape, const struct sizes *size, size_t bytes[BUFFERS]);
 
 /*
- * Launches a kernel over x by y elements of every job; the ints follow. A kernel of work-groups is given as many
- * groups in x. Nothing happens once the cohort has failed.
+ * Launches a kernel over x by y elements of every job of cohort->now; the ints follow. A kernel of work-groups is given
+ * as many groups in x. Nothing happens once the cohort has failed.
  */
 void cohort_launch(struct cohort *cohort, enum kernel kernel, size_t x, size_t y, const int *numbers);
 #define LAUNCH(cohort, kernel, x, y, ...)                                                                              \
@@ -222,22 +246,49 @@ void cohort_launch(struct cohort *cohort, enum kernel kernel, size_t x, size_t y
 /* cohort.c. As backend_ops.create, load and read; `problems` (jobs) differ in their numbers alone. */
 struct cohort *cohort_create(const struct backend_problem *problems, int jobs, enum result *result,
                              struct error *error);
+/*
+ * In parts: what a cohort is for one job with room for `jobs`, without anything on the device (NULL, with *result and
+ * `error`, as create); its memory and program there; and a job, whose memory is then as if none had been there.
+ */
+struct cohort *cohort_prepare(const struct backend_problem *problem, int jobs, enum result *result,
+                              struct error *error);
+bool cohort_open(struct cohort *cohort, enum result *result, struct error *error);
+bool cohort_place(struct cohort *cohort, int job, const struct backend_problem *problem, struct error *error);
+/*
+ * Makes room for `jobs` in all; the jobs that are there stay as they are. `problem` is like theirs. False: the device
+ * has no memory for it, or has failed; without failure the cohort is as it was.
+ */
+bool cohort_grow(struct cohort *cohort, int jobs, const struct backend_problem *problem);
+/* How many jobs the device has memory for at most, if `bytes` of it are taken by others. */
+int cohort_most(const struct cohort *cohort, uint64_t bytes);
 void cohort_destroy(struct cohort *cohort);
 void cohort_load(struct cohort *cohort, int job, const float *feedback, double mu, const double *averages);
 void cohort_read(struct cohort *cohort, int job);
 /* Copies to and from the device; they wait. `from` and `count` in bytes of a job. */
 void cohort_write(struct cohort *cohort, enum buffer buffer, int job, const void *from, size_t size);
 void cohort_fetch(struct cohort *cohort, enum buffer buffer, int job, void *to, size_t size);
-/* What a change of weights brings, of all jobs; launched. */
+/* What a change of weights brings, of the jobs of cohort->now; launched. */
 void cohort_weights_changed(struct cohort *cohort);
 /* program.c. Notes that a call has failed. */
 bool cohort_check(struct cohort *cohort, cl_int error, const char *what);
 
-/* batch.c. As backend_ops.run, trials and iterate; ids are (jobs, trials), courses (jobs). */
-enum result cohort_run(struct cohort *cohort, const struct batch_source *source, int trials, float *gradient,
-                       struct work *work, struct batch_result *result);
-enum result cohort_trials(struct cohort *cohort, const struct trial_id *ids, int trials, float *gradient,
-                          struct work *work, struct batch_result *results);
+/* A job's batch: trials of its task that are named, or, with `source`, given. */
+struct cohort_batch {
+    const struct batch_source *source;
+    const struct trial_id *ids; /* (trials) */
+    int trials;
+    float *gradient; /* may be NULL */
+    struct batch_result *result;
+};
+/* False: backend_ops.run and trials have to answer RESULT_INVALID. */
+bool cohort_batch_fits(const struct cohort *cohort, const struct cohort_batch *batch);
+
+/*
+ * batch.c. As backend_ops.run and trials, and iterate, for the jobs of the spans; batches and courses are by job. The
+ * batches of one call are alike: all named or all given, all with a gradient or none. `work` counts what one job costs.
+ * What a call of cohort_iterate returns is the least that befell a job; who has diverged is in cohort->host.
+ */
+enum result cohort_batches(struct cohort *cohort, const struct cohort_batch *batches, struct work *work);
 enum result cohort_iterate(struct cohort *cohort, int64_t most, struct backend_course *courses, struct work *work);
 
 #endif

@@ -152,11 +152,12 @@ static void problem_define(const struct cohort *cohort, char *text, size_t size)
     size_t at = strlen(text);
     at += (size_t)snprintf(text + at, size - at,
                            "#define ACTIVATION_IS_TANH %d\n#define DALE %d\n#define HAS_MASK %d\n#define MOMENTS %d\n"
-                           "#define CLIPS %d\n#define REWIRES %d\n#define FEEDBACK_ADAPTS %d\n",
+                           "#define CLIPS %d\n#define REWIRES %d\n#define FEEDBACK_ADAPTS %d\n"
+                           "#define DATA_FLOATS ((size_t)%zu)\n",
                            network->activation == ACTIVATION_TANH, network->dale, network->mask != NULL, moments,
                            optimizer && optimizer->config->clip_norm.set,
-                           optimizer && optimizer->rewiring == REWIRING_DEEP_R,
-                           optimizer && optimizer->feedback_adapts);
+                           optimizer && optimizer->rewiring == REWIRING_DEEP_R, optimizer && optimizer->feedback_adapts,
+                           cohort->size.data);
     double empty = problem->task ? problem->task->shape.empty_loss : 0;
     uint64_t bits;
     memcpy(&bits, &empty, sizeof bits);
@@ -217,14 +218,34 @@ bool program_build(struct cohort *cohort, struct error *error) {
     return failed == CL_SUCCESS;
 }
 
-void program_release(struct cohort *cohort) {
+char *program_key(const struct cohort *cohort) {
+    const struct sizes *size = &cohort->size;
+    char *text = calloc(1, TEXT_BYTES);
+    if (text) {
+        shape_define(&cohort->shape, cohort->device->gpu, text, TEXT_BYTES);
+        problem_define(cohort, text, TEXT_BYTES);
+        size_t at = strlen(text);
+        snprintf(text + at, TEXT_BYTES - at, "%s %d %d %zu %zu %zu %zu %zu %zu\n",
+                 cohort->task ? cohort->task->text : "", cohort->shape.method, cohort->shape.trials, size->data,
+                 size->given, size->parameters, size->state, size->mask, size->dormant);
+    }
+    return text;
+}
+
+void kernels_forget(struct cohort *cohort) {
     for (int k = 0; k < KERNELS; k++) {
         if (cohort->kernels[k]) {
             cohort->cl->ReleaseKernel(cohort->kernels[k]);
+            cohort->kernels[k] = NULL;
         }
     }
+}
+
+void program_release(struct cohort *cohort) {
+    kernels_forget(cohort);
     if (cohort->program) {
         cohort->cl->ReleaseProgram(cohort->program);
+        cohort->program = NULL;
     }
 }
 
@@ -270,9 +291,11 @@ void cohort_launch(struct cohort *cohort, enum kernel kernel, size_t x, size_t y
     }
     size_t items = items_of(&cohort->shape, row->groups, x),
            all = row->groups == GROUPS_NONE ? (x + items - 1) / items * items : x * items;
-    const size_t global[3] = {all, y, (size_t)cohort->jobs}, local[3] = {items, 1, 1};
+    const size_t from[3] = {0, 0, (size_t)cohort->now.first}, local[3] = {items, 1, 1},
+                 global[3] = {all, y, (size_t)cohort->now.count};
+    cohort->launches++;
     cohort_check(
         cohort,
-        cohort->cl->EnqueueNDRangeKernel(cohort->queue, cohort->kernels[kernel], 3, NULL, global, local, 0, NULL, NULL),
+        cohort->cl->EnqueueNDRangeKernel(cohort->queue, cohort->kernels[kernel], 3, from, global, local, 0, NULL, NULL),
         row->function);
 }

@@ -46,7 +46,7 @@ __kernel void inputs_draw(__global const struct job *jobs, __global const float 
     if (b < jobs[job].trials) {
         struct id id = ids[at];
         struct drawn trial = drawn[at];
-        task_inputs(&jobs[job], data, id, trial, from + i, row);
+        task_inputs(&jobs[job], data + job * DATA_FLOATS, id, trial, from + i, row);
     } else {
         for (int k = 0; k < INPUTS; k++) {
             row[k] = 0.0f;
@@ -66,7 +66,8 @@ __kernel void targets_draw(__global const struct job *jobs, __global const float
     float weight = 0.0f;
     if (b < jobs[job].trials) {
         struct drawn trial = drawn[job * ROWS_PADDED + b];
-        weight = task_target(&jobs[job], data, trial, MASK_FROM + i, &class_index, values + at * OUTPUTS);
+        weight = task_target(&jobs[job], data + job * DATA_FLOATS, trial, MASK_FROM + i, &class_index,
+                             values + at * OUTPUTS);
     }
     weights[at] = weight;
     classes[at] = class_index;
