@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "api/event.h"
 #include "api/gradients.h"
 #include "api/job.h"
 #include "api/query.h"
@@ -353,6 +354,42 @@ static void try_checkpoint(const uint8_t *data, size_t size) {
     free(bytes);
 }
 
+/* ---- what workers report ---- */
+
+/* A text and its numbers, read and written again, stay as they are: what is computed twice is compared as text. */
+static void try_record(const json_t *record) {
+    const struct event_head head = {.job = "00000000-0000-4000-8000-000000000000", .id = 1, .time = 1};
+    double elapsed, rate;
+    char error[256];
+    struct train_progress progress = event_progress_read(record, &elapsed, &rate);
+    char *text = event_progress_text(&head, &progress, elapsed, rate), *check = event_progress_check(&progress);
+    json_t *again = json_parse(text, strlen(text), error);
+    assert(again != NULL);
+    progress = event_progress_read(again, &elapsed, &rate);
+    char *text_again = event_progress_text(&head, &progress, elapsed, rate);
+    char *check_again = event_progress_check(&progress);
+    assert(strcmp(text, text_again) == 0 && strcmp(check, check_again) == 0);
+    free(text);
+    free(check);
+    free(text_again);
+    free(check_again);
+    json_decref(again);
+}
+
+/* The body of a worker's call: {"records": [...]}. */
+static void try_records(const uint8_t *data, size_t size) {
+    char error[256];
+    struct problems problems = {0};
+    json_t *body = body_of(data, size, &problems, error);
+    const json_t *record, *records = json_object_get(body, "records");
+    size_t i;
+    json_array_foreach(records, i, record) {
+        try_record(record);
+    }
+    problems_release(&problems);
+    json_decref(body);
+}
+
 /* ---- what an administrator writes ---- */
 
 /* A token file and, after its first zero byte, an Authorization header. */
@@ -494,10 +531,19 @@ static void try_options(const uint8_t *data, size_t size) {
 static const struct target {
     const char *name;
     void (*run)(const uint8_t *data, size_t size);
-} targets[] = {{"accept", try_accept},   {"checkpoint", try_checkpoint}, {"config", try_config},
-               {"dataset", try_dataset}, {"gradients", try_gradients},   {"idx", try_idx},
-               {"job", try_job},         {"options", try_options},       {"query", try_query},
-               {"search", try_search},   {"simulate", try_simulate},     {"safetensors", try_safetensors},
+} targets[] = {{"accept", try_accept},
+               {"checkpoint", try_checkpoint},
+               {"config", try_config},
+               {"dataset", try_dataset},
+               {"gradients", try_gradients},
+               {"idx", try_idx},
+               {"job", try_job},
+               {"options", try_options},
+               {"query", try_query},
+               {"records", try_records},
+               {"search", try_search},
+               {"simulate", try_simulate},
+               {"safetensors", try_safetensors},
                {"tokens", try_tokens}};
 static const struct target *target;
 

@@ -12,8 +12,8 @@ import pytest
 
 SECONDS = os.environ.get("FUZZ_SECONDS", "300" if os.environ.get("MODPROP_LONG") else "2")
 RUN = pathlib.Path(__file__).with_name("run")
-TARGETS = ["accept", "checkpoint", "config", "dataset", "gradients", "idx", "job", "options", "query", "simulate"]
-TARGETS += ["safetensors", "search", "tokens"]
+TARGETS = ["accept", "checkpoint", "config", "dataset", "gradients", "idx", "job", "options", "query", "records"]
+TARGETS += ["simulate", "safetensors", "search", "tokens"]
 
 
 def fuzz(target):
