@@ -28,6 +28,7 @@
 #define WALLTIME_LEFT 60 /* seconds before the walltime at which jobs are given back */
 #define STOP_SECONDS 50  /* that they may take to write and send their checkpoints */
 #define CALL_SECONDS 30L
+#define BEAT_SECONDS 5L  /* of silence that end a beat, at least */
 #define LEAVE_SECONDS 3L /* for the last call, which is a courtesy */
 
 static void step(struct agent *agent);
@@ -260,6 +261,12 @@ static json_t *running_document(struct leased_job *work) {
     return document;
 }
 
+/* So short that another beat, on another connection, comes before the lease ends. */
+static long beat_silence(const struct agent *agent) {
+    long seconds = lround(2 * agent->beat_seconds);
+    return seconds < BEAT_SECONDS ? BEAT_SECONDS : seconds < CALL_SECONDS ? seconds : CALL_SECONDS;
+}
+
 static void beat(struct agent *agent) {
     char path[128];
     json_t *running = json_array();
@@ -272,7 +279,7 @@ static void beat(struct agent *agent) {
     agent->beating = true;
     agent->left = agent->stopping && agent->works == NULL;
     json_t *document = json_pack("{s:o, s:b}", "running", running, "leaves", agent->left);
-    call_post(agent, &agent->beat, path, document, agent->stopping ? LEAVE_SECONDS : CALL_SECONDS, on_beat);
+    call_post(agent, &agent->beat, path, document, agent->left ? LEAVE_SECONDS : beat_silence(agent), on_beat);
 }
 
 /* ---- what is to be done now ---- */
@@ -336,10 +343,7 @@ static void on_tick(void *user, uint64_t now) {
     if (agent->end_at != 0 && now + WALLTIME_LEFT * 1000 >= agent->end_at) {
         stop(agent, "the walltime ends");
     }
-    for (struct leased_job *work = agent->works, *next; work != NULL; work = next) {
-        next = work->next;
-        work_step(work);
-    }
+    works_step(agent, NULL);
     works_share(agent); /* bounds of jobs that started since are known by now */
     look(agent);
     if (agent->stopping && now >= agent->stop_due) {

@@ -87,6 +87,7 @@ struct agent {
     uint64_t announce_at, lease_at, beat_at, idle_since, stop_due, end_at;
     int failures;
     int refusals; /* jobs in a row that this worker could not run */
+    int calls;    /* of jobs, under way */
     uint64_t requests;
     void (*look)(struct agent *agent); /* hook, set by agent.c: something has ended; asks for more, or ends itself */
     pthread_mutex_t mutex;             /* guards the list of works, which jobs' threads read */
@@ -119,6 +120,8 @@ void work_release(struct leased_job *work);
 /* This worker cannot run it: it is given back with this reason, and tried again later. */
 void work_give_up(struct leased_job *work, const char *fault);
 struct leased_job *work_find(const struct agent *agent, const char *id, int number);
+/* Steps all of them, those after `last` first (NULL: in their order). */
+void works_step(struct agent *agent, const struct leased_job *last);
 /* Divides the cores. */
 void works_share(struct agent *agent);
 

@@ -17,6 +17,7 @@ struct client {
     struct client_call *calls;
     char identity[IDENTITY_BYTES];
     bool loopback;
+    bool doubtful; /* a call failed since the last answer: what connections there are may be dead */
 };
 
 /* A socket of curl's that libuv watches. */
@@ -159,6 +160,7 @@ static void handle_set(struct client_call *call, const char *url) {
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, call->seconds);
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, client->doubtful ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
     if (client->options.ca_file != NULL) {
@@ -202,8 +204,18 @@ static void call_finish(struct client_call *call, CURLcode code) {
                  call->message[0] != '\0' ? call->message : curl_easy_strerror(code));
     }
     call->status = (int)status;
+    call->client->doubtful = code != CURLE_OK;
     call_release(call);
     call->done(call);
+}
+
+/* A call for which there was no memory. */
+static struct client_call *unstarted_find(const struct client *client) {
+    struct client_call *call = client->calls;
+    while (call != NULL && call->easy != NULL) {
+        call = call->next;
+    }
+    return call;
 }
 
 static void calls_finish(struct client *client) {
@@ -216,6 +228,9 @@ static void calls_finish(struct client *client) {
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
             call_finish(call, code);
         }
+    }
+    for (struct client_call *call; (call = unstarted_find(client)) != NULL;) {
+        call_finish(call, CURLE_OUT_OF_MEMORY);
     }
 }
 
@@ -236,7 +251,7 @@ void client_start(struct client *client, struct client_call *call) {
         handle_set(call, url);
         curl_multi_add_handle(client->multi, call->easy);
     } else {
-        call_finish(call, CURLE_OUT_OF_MEMORY);
+        uv_timer_start(&client->timer, on_timer, 1, 0);
     }
 }
 

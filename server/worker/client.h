@@ -1,7 +1,8 @@
 /*
  * The worker's HTTP client: calls of libcurl on the libuv loop, as many at once as there are. It knows the server's
  * address, its token and the worker's secret, and how an answer arrives; it knows no call's meaning. Redirects are not
- * followed: a token must not travel on. Loop thread.
+ * followed: a token must not travel on. Connections are kept, but after a call without an answer the next one takes a
+ * new one: where a firewall has forgotten the old ones, each would cost a silence of its own. Loop thread.
  */
 #ifndef MODPROP_SERVER_WORKER_CLIENT_H
 #define MODPROP_SERVER_WORKER_CLIENT_H

@@ -7,6 +7,8 @@
  *     WORK_ENDING   all has arrived; its end is being sent
  *     WORK_GONE     nothing is left but what is under way
  *
+ * Jobs take turns with their calls: when one has ended, the next job's follows.
+ *
  * A 409 at any time means that the lease has ended: the job is stopped and everything about it thrown away. A work is
  * freed once its attempt and its calls have ended. Loop thread; `document` and `bytes` do not change while the job's
  * thread may read them.
@@ -25,6 +27,7 @@
 #include "server/worker/agent.h"
 
 #define CALL_SECONDS 60L
+#define CALLS_MOST 2 /* at once, of all jobs: each takes a connection, and a cluster has a thousand workers */
 
 /* ---- what the pool starts from ---- */
 
@@ -177,8 +180,13 @@ static bool answer_is_good(struct leased_job *work, const struct client_call *ca
         work_give_up(work, "the daemon refused what its worker reported; the worker's log has the reason");
         return false;
     } else if (work->failures == 0) {
-        log_warning("the daemon cannot be reached; the job goes on, and what it reports is kept",
-                    LOG_T("job", work->id), LOG_I("status", call->status), LOG_T("reason", call->error));
+        log_warning(call->status == 0
+                        ? "the daemon cannot be reached; the job goes on, and what it reports is kept"
+                        : "the daemon cannot take what the job reports now; it goes on, and what it reports is kept",
+                    LOG_T("job", work->id), LOG_I("status", call->status),
+                    LOG_T("reason", call->status == 0      ? call->error
+                                    : call->answer == NULL ? ""
+                                                           : call->answer));
     }
     work->retry_at = clock_milliseconds() + agent_pause(work->agent, work->failures++);
     return false;
@@ -188,18 +196,20 @@ static bool answer_is_good(struct leased_job *work, const struct client_call *ca
 
 static void on_document(struct client_call *call) {
     struct leased_job *work = call->user;
+    work->agent->calls--;
     work->fetching = false;
     if (answer_is_good(work, call)) {
         work->document = call->answer;
         call->answer = NULL;
     }
     free(call->answer);
-    work_step(work);
+    works_step(work->agent, work);
 }
 
 static void on_checkpoint(struct client_call *call) {
     struct leased_job *work = call->user;
     char sha256[STORE_HASH_BYTES];
+    work->agent->calls--;
     work->fetching = false;
     if (answer_is_good(work, call)) {
         sha256_hex(call->answer, call->answer_size, sha256);
@@ -212,11 +222,12 @@ static void on_checkpoint(struct client_call *call) {
         }
     }
     free(call->answer);
-    work_step(work);
+    works_step(work->agent, work);
 }
 
 static void on_data(struct client_call *call) {
     struct leased_job *work = call->user;
+    work->agent->calls--;
     work->fetching = false;
     FILE *file = work->file;
     work->file = NULL;
@@ -229,7 +240,7 @@ static void on_data(struct client_call *call) {
         fclose(file);
     }
     free(call->answer);
-    work_step(work);
+    works_step(work->agent, work);
 }
 
 static void fetch(struct leased_job *work, void (*done)(struct client_call *call)) {
@@ -239,6 +250,7 @@ static void fetch(struct leased_job *work, void (*done)(struct client_call *call
     work->call.done = done;
     work->call.user = work;
     work->fetching = true;
+    work->agent->calls++;
     client_start(work->agent->client, &work->call);
 }
 
@@ -369,6 +381,7 @@ void works_share(struct agent *agent) {
 
 static void on_sent(struct client_call *call) {
     struct leased_job *work = call->user;
+    work->agent->calls--;
     work->sending = false;
     if (work->file != NULL) {
         fclose(work->file);
@@ -378,7 +391,7 @@ static void on_sent(struct client_call *call) {
         outbox_acknowledge(work->outbox);
     }
     free(call->answer);
-    work_step(work);
+    works_step(work->agent, work);
 }
 
 static bool checkpoint_call(struct leased_job *work, const struct outbox_item *item) {
@@ -420,6 +433,7 @@ static bool send_next(struct leased_job *work) {
         return false;
     }
     work->sending = true;
+    work->agent->calls++;
     client_start(work->agent->client, &work->send);
     return true;
 }
@@ -428,6 +442,7 @@ static bool send_next(struct leased_job *work) {
 
 static void on_ended(struct client_call *call) {
     struct leased_job *work = call->user;
+    work->agent->calls--;
     work->sending = false;
     free((char *)(uintptr_t)call->body);
     if (answer_is_good(work, call)) {
@@ -440,7 +455,7 @@ static void on_ended(struct client_call *call) {
         json_decref(answer);
     }
     free(call->answer);
-    work_step(work);
+    works_step(work->agent, work);
 }
 
 static json_t *end_document(const struct leased_job *work) {
@@ -493,6 +508,7 @@ static void end_send(struct leased_job *work) {
                                       .user = work};
     path_set(work, &work->send, work->released && work->fault[0] == '\0' ? "release" : "end");
     work->sending = true;
+    work->agent->calls++;
     client_start(work->agent->client, &work->send);
 }
 
@@ -549,7 +565,8 @@ static void step_ended(struct leased_job *work) {
 }
 
 void work_step(struct leased_job *work) {
-    if (work_leave(work) || work->phase == WORK_GONE || clock_milliseconds() < work->retry_at) {
+    if (work_leave(work) || work->phase == WORK_GONE || clock_milliseconds() < work->retry_at ||
+        work->agent->calls >= CALLS_MOST) {
         return;
     }
     if (work->phase == WORK_FETCHES && !work->fetching && work->agent->announced && all_is_fetched(work) &&
@@ -571,6 +588,17 @@ void work_step(struct leased_job *work) {
     }
     if (work->phase == WORK_ENDING && !work->sending) {
         end_send(work);
+    }
+}
+
+void works_step(struct agent *agent, const struct leased_job *last) {
+    for (struct leased_job *work = last == NULL ? NULL : last->next, *next; work != NULL; work = next) {
+        next = work->next;
+        work_step(work);
+    }
+    for (struct leased_job *work = agent->works, *next; work != NULL; work = next) {
+        next = work == last ? NULL : work->next;
+        work_step(work);
     }
 }
 

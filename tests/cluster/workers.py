@@ -15,18 +15,18 @@ JOB = {
     "training": {"iterations": 200, "batch_size": 8, "evaluate_every": 10, "checkpoint_every": 20},
 }
 # Seconds of a core, with as many events: long enough to be stopped half way on a machine with nothing else to do
-SLOW = JOB | {"network": {"units": 256}, "training": JOB["training"] | {"iterations": 400, "batch_size": 32}}
+SLOW = JOB | {"network": {"units": 256}, "training": JOB["training"] | {"iterations": 300, "batch_size": 32}}
 FINAL = {"succeeded", "failed", "cancelled"}
 LEASE = 3  # seconds: the shortest
 
 
 class Worker:
-    """A running `modpropd worker`. `log()` is what it has written so far."""
+    """A running `modpropd worker`. `log()` is what it has written so far; `inside`: words that it is started by."""
 
-    def __init__(self, url, token_file, *flags, environment=None):
+    def __init__(self, url, token_file, *flags, environment=None, inside=()):
         self.lines = []
         variables = {k: v for k, v in os.environ.items() if not k.startswith(("MODPROP_", "MODPROPD_"))}
-        words = [MODPROPD, "worker", "--server", url, "--checkpoint-interval", "0", *map(str, flags)]
+        words = [*inside, MODPROPD, "worker", "--server", url, "--checkpoint-interval", "0", *map(str, flags)]
         if token_file:
             words += ["--token-file", str(token_file)]
         self.process = subprocess.Popen(
