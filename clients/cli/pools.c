@@ -11,6 +11,9 @@
 
 #define WORDS_MOST 64
 #define STRAY_SECONDS 60
+/* Ends that say nothing against the worker, which has left the daemon's list by then: it had no work, or was stopped.
+ */
+#define NO_FAULT "COMPLETED COMPLETING CANCELLED PREEMPTED NODE_FAIL REVOKED"
 
 /* ---- keys ---- */
 
@@ -27,7 +30,7 @@ static const struct {
     KEY(slots, OPTION_INTEGER, "N", 1, 1000, "1"),
     KEY(cores, OPTION_INTEGER, "N", 1, 4096, "1"),
     KEY(memory, OPTION_BYTES, "BYTES", 1 << 20, INT64_MAX, "2G"),
-    KEY(walltime, OPTION_SECONDS, "SECONDS", 120, 31536000, "4h"),
+    KEY(walltime, OPTION_SECONDS, "SECONDS", 240, 31536000, "4h"),
     KEY(idle, OPTION_SECONDS, "SECONDS", 1, 86400, "2m"),
     KEY(poll, OPTION_SECONDS, "SECONDS", 1, 3600, "60"),
     KEY(sbatch_args, OPTION_TEXT, "WORDS", 0, 0, NULL),
@@ -207,7 +210,7 @@ size_t pool_strangers(const struct allocations *allocations, const json_t *worke
     size_t strangers = 0;
     for (size_t i = 0; i < allocations->count; i++) {
         const struct allocation *allocation = &allocations->items[i];
-        bool joined = allocation->pending || allocation->live || strcmp(allocation->state, "CANCELLED") == 0;
+        bool joined = allocation->pending || allocation->live || is_one_of(allocation->state, NO_FAULT);
         char external[64];
         size_t at;
         const json_t *worker;

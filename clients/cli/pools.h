@@ -41,7 +41,10 @@ void allocations_release(struct allocations *allocations);
 /* How many to submit (positive) or to cancel of those pending (negative), for so many wanted workers. */
 int pool_decide(const struct pool *pool, const struct allocations *allocations, int64_t wanted);
 
-/* Ended allocations whose worker never joined: `workers` is the list of GET /v1/workers. */
+/*
+ * Ended allocations whose worker never joined: `workers` is the list of GET /v1/workers. A worker that ended by itself,
+ * or was stopped, is not in it any more; neither is counted.
+ */
 size_t pool_strangers(const struct allocations *allocations, const json_t *workers);
 
 /* The script of an allocation; the caller frees it. `server`: the daemon's address. */

@@ -4,6 +4,8 @@ import subprocess
 
 import pytest
 from daemons import MODPROPD, daemon, start, wait_until  # noqa: F401
+from pools import Pool
+from slurm import Slurm
 from workers import FINAL, JOB, LEASE, SLOW, Worker, numbers
 
 
@@ -59,3 +61,27 @@ def work(tmp_path):
 def head(start):  # noqa: F811
     """A daemon that leaves all to workers, with the shortest lease."""
     return start("--workers", "0", "--worker-lease", LEASE)
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory):
+    running = Slurm(tmp_path_factory.mktemp("slurm") / "slurm")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def pool(slurm, start, tokens, tmp_path):  # noqa: F811
+    """pool(**keys): a pool of a daemon of its own."""
+    made = []
+
+    def maker(**keys):
+        folder = tmp_path / f"{len(made)}{tmp_path.name}"
+        folder.mkdir()
+        flags = ("--workers", "0", "--token-file", tokens["file"], "--worker-lease", LEASE)
+        made.append(Pool(slurm, start(*flags, data=folder / "data"), flags, tokens, folder, **keys))
+        return made[-1]
+
+    yield maker
+    for one in made:
+        one.finish()

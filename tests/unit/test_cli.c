@@ -235,9 +235,9 @@ END_TEST
 START_TEST(allocations_whose_workers_never_joined) {
     struct allocations found;
     ck_assert(allocations_read("1|COMPLETED|None|0\n2|FAILED|None|0\n3|CANCELLED|None|0\n4|RUNNING|None|9\n"
-                               "5|TIMEOUT|None|0\n",
+                               "5|TIMEOUT|None|0\n6|PREEMPTED|None|0\n7|NODE_FAIL|None|0\n8|FAILED|None|0\n",
                                &found));
-    json_t *workers = json_pack("[{s:s}, {s:s}, {}]", "external", "slurm:1", "external", "slurm:50");
+    json_t *workers = json_pack("[{s:s}, {s:s}, {}]", "external", "slurm:8", "external", "slurm:50");
     ck_assert_uint_eq(pool_strangers(&found, workers), 2);
     ck_assert_uint_eq(pool_strangers(&found, NULL), 3);
     json_decref(workers);
