@@ -4,6 +4,7 @@ Whatever happened, each result has the bits of an undisturbed run, and each even
 $MODPROP_JOBS say how many; the seed is printed, and $MODPROP_TEST_SEED gives it again.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -12,7 +13,7 @@ import time
 
 import pytest
 from daemons import MODPROPD, drawn_seed, wait_until
-from workers import FINAL, JOB, LEASE, assert_whole, numbers
+from workers import FINAL, JOB, LEASE, SLOW, assert_whole, numbers
 
 LONG = bool(os.environ.get("MODPROP_LONG"))
 FAULTS = int(os.environ.get("MODPROP_FAULTS", 500 if LONG else 6))
@@ -102,11 +103,39 @@ def test_a_worker_whose_scratch_disk_is_full_gives_its_job_back(head, work, tmp_
         (small / "ballast").write_bytes(b"x" * 45000)
         worker = work(head.url, None, "--slots", 1, "--scratch", small)
         job = head.post("/v1/jobs", json=JOB | {"seed": 1}).json()["id"]
-        wait_until(lambda: "scratch directory" in worker.log(), timeout=30)
-        wait_until(lambda: head.get(f"/v1/jobs/{job}").json()["attempt"] > 1, timeout=30)
+        wait_until(lambda: "scratch directory" in worker.log())
+        wait_until(lambda: head.get(f"/v1/jobs/{job}").json()["attempt"] > 1)
         worker.kill()
         work(head.url, None, "--slots", 1)
-        wait_until(lambda: head.get(f"/v1/jobs/{job}").json()["status"] in FINAL, timeout=60)
+        wait_until(lambda: head.get(f"/v1/jobs/{job}").json()["status"] in FINAL)
         assert_whole(head, job, expected["job", 1])
     finally:
         subprocess.run(["umount", "-l", small], check=True)
+
+
+@pytest.mark.skipif(not LONG, reason="a long test (MODPROP_LONG)")
+def test_a_daemon_whose_disk_is_full_goes_on_when_there_is_room(start, work, tmp_path, expected):
+    """Evaluations and checkpoints keep coming while nothing can be stored; the job goes on from what was stored."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("no small file system can be mounted here")
+    try:
+        daemon = start("--workers", "0", "--worker-lease", LEASE, data=disk / "data")
+        worker = work(daemon.url, None, "--slots", 1)
+        job = daemon.post("/v1/jobs", json=SLOW | {"seed": 1}).json()["id"]
+        wait_until(lambda: daemon.get(f"/v1/jobs/{job}/checkpoints").json()["checkpoints"])
+        with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
+            while True:
+                ballast.write(bytes(65536))
+        daemon.logged("jobs stop until it succeeds")
+        assert daemon.get("/readyz").status_code == 503
+        (disk / "ballast").unlink()
+        wait_until(lambda: daemon.get("/readyz").status_code == 200)
+        wait_until(lambda: daemon.get(f"/v1/jobs/{job}").json()["status"] in FINAL, 300)
+        assert_whole(daemon, job, expected["slow", 1])
+        assert worker.stop() == 0
+        assert daemon.stop() == 0
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)

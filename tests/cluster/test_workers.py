@@ -119,7 +119,7 @@ def test_a_daemon_that_was_down_longer_than_a_lease_takes_nothing_away(start, wo
     under_way(daemon, jobs[0])
     port = daemon.port
     getattr(daemon, how)()
-    time.sleep(LEASE + 2)
+    time.sleep(LEASE + 1)
     again = start("--workers", "0", "--worker-lease", "60", "--listen", f"127.0.0.1:{port}", data=tmp_path / "data")
     for seed, job in zip((1, 2), jobs, strict=True):
         ended(again, job)
@@ -226,12 +226,12 @@ def test_what_a_killed_worker_left_is_removed_by_the_next_one(head, work, tmp_pa
     under_way(head, job, evaluations=1)
     (left,) = scratch.glob("run-*")
     alive = work(head.url, None, "--slots", 1, "--scratch", scratch)
-    wait_until(lambda: len(list(scratch.glob("run-*"))) == 2, timeout=20)
+    wait_until(lambda: len(list(scratch.glob("run-*"))) == 2)
     assert left.exists(), "its worker lives"
     first.kill()
     work(head.url, None, "--slots", 1, "--scratch", scratch)
-    wait_until(lambda: not left.exists(), timeout=20)
-    assert len(list(scratch.glob("run-*"))) == 2
+    wait_until(lambda: not left.exists())
+    wait_until(lambda: len(list(scratch.glob("run-*"))) == 2)
     assert alive.stop() == 0
 
 
@@ -246,7 +246,7 @@ def test_a_folder_runs_where_there_are_no_libraries(head, expected, tmp_path):
     loader = ["/modprop/lib/loader", "--library-path", "/modprop/lib", "/modprop/lib/modpropd.bin"]
     words = ["worker", "--server", head.url, "--slots", "1", "--cores", "1", "--idle", "2", "--scratch", "/tmp/s"]
     job = submit(head, JOB | {"seed": 1})
-    ran = subprocess.run(["chroot", root, *loader, *words], capture_output=True, text=True, timeout=90)
+    ran = subprocess.run(["chroot", root, *loader, *words], capture_output=True, text=True, timeout=300)
     if ran.returncode == 125:
         pytest.skip(f"chroot needs more rights: {ran.stderr}")
     assert ran.returncode == 0, ran.stderr
