@@ -61,6 +61,8 @@ bool remote_secret_is(const struct remote *remote, const char *id, const char *s
 /* The worker, which has just been heard from; NULL: it has to announce itself. */
 struct worker *remote_worker(struct remote *remote, const char *id);
 
+/* It stops: the request that waits is answered, with what was kept for it. */
+void remote_withdraw(struct worker *worker);
 /* It says goodbye: it is forgotten, unless it has leases. */
 void remote_leave(struct worker *worker);
 

@@ -214,10 +214,16 @@ void lease_look(struct worker *worker) {
     }
 }
 
-void remote_leave(struct worker *worker) {
+void remote_withdraw(struct worker *worker) {
     if (leases_ready(worker) >= 0) {
         call_answer(worker, REMOTE_DONE);
+    } else {
+        worker->wanted = worker->reserved;
     }
+}
+
+void remote_leave(struct worker *worker) {
+    remote_withdraw(worker);
     struct worker **at = &worker->remote->workers;
     while (*at != worker) {
         at = &(*at)->next;

@@ -648,6 +648,7 @@ void route_attempt_release(struct server *server, struct request *request) {
     } else if (attempt == NULL) {
         end_again(server, request, worker, true);
     } else {
+        remote_withdraw(worker); /* it would get the same job again */
         news_take(attempt, body);
         end_take(server, request, attempt, &end);
     }

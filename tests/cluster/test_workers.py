@@ -58,7 +58,7 @@ def test_a_daemon_and_its_workers_share_the_queue(start, work, expected):
 
 
 def test_a_worker_that_is_stopped_gives_its_job_back_with_a_checkpoint(head, work, expected):
-    first = work(head.url, None, "--slots", 1)
+    first = work(head.url, None, "--slots", 2)  # one of which asks for more
     job = submit(head, SLOW | {"seed": 1})
     under_way(head, job)
     assert first.stop() == 0
