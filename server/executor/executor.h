@@ -53,6 +53,7 @@ struct attempt_record {
     char sha256[STORE_HASH_BYTES];  /* checkpoint: its own; progress: the data's */
     char text[EXECUTOR_TEXT_BYTES]; /* log */
     int64_t number;                 /* of a worker's record, from 1; 0: none */
+    bool more;                      /* another one follows at once: both may become one unit of the store */
 };
 
 enum attempt_verdict {

@@ -51,6 +51,9 @@ struct active_job {
     char reason[REASON_BYTES]; /* of its next change, or why it is lost; "": none */
     bool stopped;              /* a cancellation could not be stored: it is not trained again */
     struct parked *reserved;   /* made with the active job, because later there may be no memory */
+
+    /* evaluations that came together and become one unit, which settles one of them; NULL: none */
+    struct store_unit *gathered;
 };
 
 /* A job that waits to be read again. */
@@ -157,7 +160,9 @@ char *text_copy(const char *text);
 
 /* ---- records.c ---- */
 
-/* A report of an attempt becomes a unit, or is settled at once. */
+/* Submits the unit of the evaluations that were gathered, if there are any. */
+void records_flush(struct active_job *active, struct attempt *attempt);
+/* A report of an attempt becomes a unit, or part of one, or is settled at once. */
 void record_store(struct active_job *active, struct attempt *attempt, struct attempt_record *record);
 
 /* ---- life.c ---- */

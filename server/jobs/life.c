@@ -329,6 +329,7 @@ static void on_end(void *user, struct attempt *attempt, const struct attempt_end
                                       [ATTEMPT_RETURNED] = FACT_RETURNED};
     struct active_job *active = user;
     struct attempt_view view;
+    records_flush(active, attempt);
     active_count(active);
     active_operations(active)->look(attempt, &view);
     active->attempt = NULL;

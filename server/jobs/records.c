@@ -1,7 +1,9 @@
 /*
  * Records: the reports of an attempt (executor.h) become units of the active job: an evaluation is an event and the
  * job's row; a checkpoint is its data, an event and the row. A record is settled when its unit has come back from the
- * store; a record that needs no unit, or whose job is lost, is settled at once. Loop thread.
+ * store; a record that needs no unit, or whose job is lost, is settled at once. Evaluations that come together, in one
+ * call of a worker, are gathered in one unit with one row: the unit settles the first, the others are settled as they
+ * are gathered. Loop thread.
  */
 #include <string.h>
 
@@ -47,14 +49,36 @@ static bool row_add(struct active_job *active, struct store_unit *unit) {
     return row != NULL;
 }
 
-/* False if nothing is in progress: the caller settles the record. */
+void records_flush(struct active_job *active, struct attempt *attempt) {
+    struct store_unit *unit = active->gathered;
+    bool under_way = false;
+    active->gathered = NULL;
+    if (unit == NULL) {
+        return;
+    }
+    if (row_add(active, unit)) {
+        under_way = active_submit(active, unit);
+    } else {
+        active_discard(active, unit);
+    }
+    if (!under_way) {
+        active_operations(active)->settle(attempt);
+    }
+}
+
+/* True if it stays unsettled until its unit has come back: the first of those that are gathered. */
 static bool progress_store(struct active_job *active, struct attempt *attempt, struct attempt_record *record) {
-    struct store_unit *unit = active_unit(active, attempt, false);
+    bool first = active->gathered == NULL;
+    struct store_unit *unit = first ? active_unit(active, attempt, false) : active->gathered;
     struct event_head head;
     struct store_event *event = unit != NULL ? active_event(active, unit, EVENT_PROGRESS, &head) : NULL;
     numbers_take(active, attempt, record);
-    if (event == NULL || !row_add(active, unit)) {
+    if (event == NULL) {
+        active->gathered = NULL;
         active_discard(active, unit);
+        if (!first) {
+            active_operations(active)->settle(attempt);
+        }
         return false;
     }
     event->iteration = record->progress.iteration;
@@ -62,7 +86,11 @@ static bool progress_store(struct active_job *active, struct attempt *attempt, s
     record->check = NULL;
     double rate = record->kind == RECORD_INHERITED ? record->rate : active->job.trials_per_second;
     event->json = event_progress_text(&head, &record->progress, record->elapsed, rate);
-    return active_submit(active, unit);
+    active->gathered = unit;
+    if (!record->more) {
+        records_flush(active, attempt);
+    }
+    return first;
 }
 
 static bool checkpoint_store(struct active_job *active, struct attempt *attempt, struct attempt_record *record) {
@@ -109,6 +137,9 @@ static bool log_store(struct active_job *active, struct attempt *attempt, const 
 
 void record_store(struct active_job *active, struct attempt *attempt, struct attempt_record *record) {
     bool under_way = false;
+    if (record->kind != RECORD_PROGRESS) {
+        records_flush(active, attempt);
+    }
     if (active->state.phase != PHASE_LOST) {
         switch (record->kind) {
         case RECORD_PROGRESS:

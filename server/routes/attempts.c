@@ -114,6 +114,7 @@ static void records_take(struct server *server, struct request *request, struct 
     call->number = first + (int64_t)count > next ? first + (int64_t)count : next;
     remote_attempt_wait(attempt, &call->call);
     for (size_t i = (size_t)(next - first); i < count; i++) {
+        records[i].more = i + 1 < count;
         if (!remote_attempt_record(attempt, &records[i], "")) {
             return; /* the attempt has ended, and the call is answered */
         }
